@@ -1,0 +1,61 @@
+// Package golden finds the vectors that the original PyTorch program produced:
+// testdata/golden of this repository, or the directory that NB201_GOLDEN names.
+package golden
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Dir is the directory the vectors are read from.
+func Dir() string {
+	if dir := os.Getenv("NB201_GOLDEN"); dir != "" {
+		return dir
+	}
+	dir, err := os.Getwd() // a test runs in its package's folder
+	for err == nil && dir != filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return filepath.Join(dir, "testdata", "golden")
+}
+
+// Load decodes the named vector file into v. It skips the test when NB201_GOLDEN
+// is set and its directory lacks the file.
+func Load(t testing.TB, name string, v any) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(Dir(), name))
+	if errors.Is(err, fs.ErrNotExist) && os.Getenv("NB201_GOLDEN") != "" {
+		t.Skipf("no %s in NB201_GOLDEN", name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// Glob lists the names of the vector files that match pattern, skipping the test
+// when there are none.
+func Glob(t testing.TB, pattern string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(Dir(), pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) == 0 {
+		t.Skipf("no %s in %s", pattern, Dir())
+	}
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		names[i] = filepath.Base(p)
+	}
+	return names
+}
