@@ -1,0 +1,93 @@
+package configs_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/configs"
+	"nb201/internal/usage"
+)
+
+// Every embedded definition is listed under the name it bears.
+func TestDatasets(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("datasets", "*.json"))
+	if err != nil || len(files) != len(configs.Datasets()) {
+		t.Errorf("%d definition files for %v: %v", len(files), configs.Datasets(), err)
+	}
+	for _, key := range configs.Datasets() {
+		var d struct{ Name string }
+		if err := json.Unmarshal(configs.Dataset(key), &d); err != nil || d.Name != key {
+			t.Errorf("the definition of %s names %q: %v", key, d.Name, err)
+		}
+	}
+	if configs.Dataset("../recipes/12") != nil {
+		t.Error("a key that is not listed has a definition")
+	}
+}
+
+func TestRecipeFor(t *testing.T) {
+	want := configs.Recipe{
+		Batch: 256, Optimizer: "SGD", LearningRate: 0.1, Momentum: 0.9, Nesterov: true, WeightDecay: 5e-4,
+		Scheduler: "cosine", Channels: 16, Cells: 5,
+	}
+	for _, epochs := range []int{12, 200, 1, 50} {
+		want.Epochs = epochs
+		if got, err := configs.RecipeFor(epochs); err != nil || got != want {
+			t.Errorf("%d epochs: %+v, %v, want %+v", epochs, got, err, want)
+		}
+	}
+	for _, epochs := range []int{0, -12} {
+		if _, err := configs.RecipeFor(epochs); !usage.Is(err) {
+			t.Errorf("%d epochs: error %v, want a usage error", epochs, err)
+		}
+	}
+}
+
+func TestDecode(t *testing.T) {
+	type part struct {
+		Seed  *uint32 `json:"seed"`
+		Order string  `json:"order"`
+	}
+	type document struct {
+		Count int        `json:"count"`
+		Flip  bool       `json:"flip"`
+		Mean  [2]float64 `json:"mean"`
+		Parts []part     `json:"parts"`
+	}
+	for _, c := range []struct{ text, want string }{
+		{`{"colour": 1}`, `unknown key "colour"`},
+		{`{"Count": 1}`, `unknown key "Count"`},
+		{`{"parts": [{}, {"ordr": 1}]}`, `unknown key "parts.1.ordr"`},
+		{`{"count": 1, "count": 1}`, `key "count" stands there twice`},
+		{`{"count": "1"}`, `key "count" must be a whole number`},
+		{`{"count": 1.5}`, `key "count" must be a whole number`},
+		{`{"flip": 1}`, `key "flip" must be true or false`},
+		{`{"mean": [1]}`, `key "mean" must be a list of 2`},
+		{`{"mean": [1, 2, 3]}`, `key "mean" must be a list of 2`},
+		{`{"mean": [1, 1e999]}`, `key "mean.1" must be a number`},
+		{`{"parts": {}}`, `key "parts" must be a list`},
+		{`{"parts": [1]}`, `key "parts.0" must be an object`},
+		{`{"parts": [{"seed": -1}]}`, `key "parts.0.seed" must be a whole number of 0 to 2^32-1`},
+		{`{"parts": [{"order": 1}]}`, `key "parts.0.order" must be a string`},
+		{`[]`, "the file must be an object"},
+		{``, "not JSON at byte 0"},
+		{`{"count": 1`, "not JSON at byte 11"},
+		{`{} {}`, "not JSON at byte 3"},
+	} {
+		var d document
+		err := configs.Decode("mine.json", []byte(c.text), &d)
+		if !usage.Is(err) || !strings.HasPrefix(err.Error(), "mine.json: ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want a usage error with %q", c.text, err, c.want)
+		}
+	}
+	var d document
+	if err := configs.Decode("mine.json", []byte(`{"mean": [1, 2], "parts": [{"seed": 4294967295}]}`), &d); err != nil {
+		t.Fatal(err)
+	}
+	if d.Mean != [2]float64{1, 2} || !slices.EqualFunc(d.Parts, []uint32{1<<32 - 1}, func(p part, seed uint32) bool { return *p.Seed == seed }) {
+		t.Errorf("decoded %+v", d)
+	}
+}

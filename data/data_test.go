@@ -1,0 +1,856 @@
+package data_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/configs"
+	"nb201/data"
+	"nb201/data/datatest"
+	"nb201/internal/random"
+	"nb201/internal/usage"
+)
+
+// planes is the images in the order of CIFAR files: image, channel, row, column.
+func planes(images *data.Images) []byte {
+	area := images.Size * images.Size
+	out := make([]byte, len(images.Pixels))
+	for i := range images.Len() {
+		for k := range 3 * area {
+			out[i*3*area+k%3*area+k/3] = images.Pixels[i*3*area+k]
+		}
+	}
+	return out
+}
+
+// slice is the images from..to-1.
+func slice(images *data.Images, from, to int) *data.Images {
+	n := 3 * images.Size * images.Size
+	return &data.Images{Pixels: images.Pixels[from*n : to*n], Labels: images.Labels[from:to], Size: images.Size}
+}
+
+// binaryBatch is a file of CIFAR-10's binary version.
+func binaryBatch(images *data.Images) []byte {
+	var b bytes.Buffer
+	for i, label := range images.Labels {
+		b.WriteByte(byte(label))
+		b.Write(planes(slice(images, i, i+1)))
+	}
+	return b.Bytes()
+}
+
+// python2Batch is a file of CIFAR-10's Python version, as cPickle of Python 2 wrote
+// it with protocol 2 (memo included, which nothing reads back).
+func python2Batch(images *data.Images) []byte {
+	return python2Pickle("u1", []int{images.Len(), 3 * images.Size * images.Size}, planes(images), images.Labels)
+}
+
+func python2Pickle(dtype string, shape []int, pixels []byte, labels []int32) []byte {
+	b := bytes.NewBufferString("\x80\x02")
+	puts := 0
+	put := func() {
+		if puts < 256 {
+			b.Write([]byte{'q', byte(puts)})
+		} else {
+			b.WriteByte('r')
+			b.Write(binary.LittleEndian.AppendUint32(nil, uint32(puts)))
+		}
+		puts++
+	}
+	str := func(s string) {
+		if len(s) < 256 {
+			b.Write([]byte{'U', byte(len(s))})
+		} else {
+			b.WriteByte('T')
+			b.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(s))))
+		}
+		b.WriteString(s)
+		put()
+	}
+	integer := func(v int) {
+		switch {
+		case v >= 0 && v < 256:
+			b.Write([]byte{'K', byte(v)})
+		case v >= 0 && v < 1<<16:
+			b.WriteByte('M')
+			b.Write(binary.LittleEndian.AppendUint16(nil, uint16(v)))
+		default:
+			b.WriteByte('J')
+			b.Write(binary.LittleEndian.AppendUint32(nil, uint32(v)))
+		}
+	}
+	global := func(module, name string) {
+		fmt.Fprintf(b, "c%s\n%s\n", module, name)
+		put()
+	}
+
+	b.WriteByte('}')
+	put()
+	b.WriteByte('(')
+	str("batch_label")
+	str("training batch 1 of 5")
+	str("labels")
+	b.WriteByte(']')
+	put()
+	b.WriteByte('(')
+	for _, l := range labels {
+		integer(int(l))
+	}
+	b.WriteByte('e')
+	str("data")
+	global("numpy.core.multiarray", "_reconstruct")
+	global("numpy", "ndarray")
+	integer(0)
+	b.WriteByte(0x85)
+	str("b")
+	b.WriteByte(0x87)
+	b.WriteByte('R')
+	put()
+	b.WriteByte('(')
+	integer(1)
+	b.WriteByte('(')
+	for _, d := range shape {
+		integer(d)
+	}
+	b.WriteByte('t')
+	global("numpy", "dtype")
+	str(dtype)
+	integer(0)
+	integer(1)
+	b.WriteByte(0x87)
+	b.WriteByte('R')
+	put()
+	b.WriteByte('(')
+	integer(3)
+	str("|")
+	b.WriteString("NNN")
+	integer(-1)
+	integer(-1)
+	integer(0)
+	b.WriteString("tb")
+	b.WriteByte(0x89)
+	str(string(pixels))
+	b.WriteString("tb")
+	str("filenames")
+	b.WriteByte(']')
+	put()
+	b.WriteByte('(')
+	for i := range labels {
+		str(fmt.Sprintf("photograph_s_%06d.png", i))
+	}
+	b.WriteString("eu.")
+	return b.Bytes()
+}
+
+// write puts a file where it is asked for, with its folders.
+func write(t testing.TB, path string, text []byte) {
+	t.Helper()
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeCIFAR10 writes a directory of five training files, of unequal lengths, and
+// a test file with the images of train and test.
+func writeCIFAR10(t testing.TB, dir, suffix string, encode func(*data.Images) []byte, train, test *data.Images) {
+	t.Helper()
+	from := 0
+	for i := range 5 {
+		to := train.Len() * (i + 1) * (i + 1) / 25
+		write(t, filepath.Join(dir, fmt.Sprintf("data_batch_%d%s", i+1, suffix)), encode(slice(train, from, to)))
+		from = to
+	}
+	write(t, filepath.Join(dir, "test_batch"+suffix), encode(test))
+}
+
+// small is a definition file of images of 4x4 pixels; replace changes parts of it.
+func small(replace ...string) []byte {
+	text := `{ "name": "small", "format": "cifar10-python", "path": "cifar-10-batches-py",
+  "classes": 10, "size": [4, 4],
+  "mean": [125.3, 123.0, 113.9], "std": [63.0, 62.1, 66.7],
+  "augment": { "flip": true, "crop_padding": 1 },
+  "train": { "from": "train", "order": "shuffle" },
+  "eval": [ { "name": "ori-test", "from": "test", "order": "sequential" } ]
+}`
+	for i := 0; i < len(replace); i += 2 {
+		if !strings.Contains(text, replace[i]) {
+			panic(replace[i])
+		}
+		text = strings.Replace(text, replace[i], replace[i+1], 1)
+	}
+	return []byte(text)
+}
+
+func define(t testing.TB, dir string, text []byte) data.Definition {
+	t.Helper()
+	file := filepath.Join(dir, "small.json")
+	write(t, file, text)
+	d, err := data.Find(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// refused checks that err is a usage error of one line that holds every part.
+func refused(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if !usage.Is(err) {
+		t.Errorf("error %v, want a usage error with %q", err, parts)
+		return
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q lacks %q", err, part)
+		}
+	}
+	if len(err.Error()) > 500 || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error is not a sentence: %.600q", err)
+	}
+}
+
+func TestLoadCIFAR10(t *testing.T) {
+	train, test := datatest.Synth(50, 4, 10, 1), datatest.Synth(7, 4, 10, 2)
+	for _, c := range []struct {
+		name, dir, suffix string
+		encode            func(*data.Images) []byte
+	}{
+		{"python in root", "data/cifar-10-batches-py", "", python2Batch},
+		{"python as the original", "data/cifar.python/cifar-10-batches-py", "", python2Batch},
+		{"python beside the definition", "home/cifar-10-batches-py", "", python2Batch},
+		{"binary in root", "data/cifar-10-batches-bin", ".bin", binaryBatch},
+		{"binary as the original", "data/cifar.python/cifar-10-batches-bin", ".bin", binaryBatch},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			top := t.TempDir()
+			writeCIFAR10(t, filepath.Join(top, c.dir), c.suffix, c.encode, train, test)
+			ds, err := define(t, filepath.Join(top, "home"), small()).Load(filepath.Join(top, "data"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(ds.Train.Images, train) {
+				t.Error("the training images are not those in the files")
+			}
+			if len(ds.Eval) != 1 || ds.Eval[0].Name != "ori-test" || !reflect.DeepEqual(ds.Eval[0].Images, test) {
+				t.Error("the test images are not those in the files")
+			}
+			if len(ds.Files) != 6 {
+				t.Fatalf("read %v, want 6 files", ds.Files)
+			}
+			want := data.File{Name: filepath.Base(c.dir) + "/test_batch" + c.suffix, SHA256: sha(c.encode(test))}
+			if ds.Files[5] != want {
+				t.Errorf("the last file is %v, want %v", ds.Files[5], want)
+			}
+		})
+	}
+}
+
+// The published definition reads whatever number of images the files hold.
+func TestLoadPublished(t *testing.T) {
+	root := t.TempDir()
+	train, test := datatest.Synth(51, 32, 10, 1), datatest.Synth(3, 32, 10, 2)
+	writeCIFAR10(t, filepath.Join(root, "cifar-10-batches-py"), "", python2Batch, train, test)
+	d, err := data.Find("cifar10-valid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, err := d.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := slices.Concat(ds.Train.Indices, ds.Eval[1].Indices)
+	slices.Sort(both)
+	for i, v := range both {
+		if int(v) != i {
+			t.Fatalf("the halves are %v and %v, not all of 0..50 once", ds.Train.Indices, ds.Eval[1].Indices)
+		}
+	}
+	if ds.Train.Len() != 25 || ds.Eval[1].Len() != 26 || ds.Eval[0].Len() != 3 {
+		t.Errorf("%d, %d and %d images, want 25, 26 and 3", ds.Train.Len(), ds.Eval[1].Len(), ds.Eval[0].Len())
+	}
+}
+
+// Pickles that Python 3 wrote: pickle.dumps of a dict of str (bytes in
+// numpy2-protocol5-readonly) keys with the first three images of synth, under
+// numpy 1.26 and 2.
+func TestPython3Pickles(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "pickles", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no pickles: %v", err)
+	}
+	want := datatest.Synth(3, 4, 10, 1)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			root := t.TempDir()
+			same := func(*data.Images) []byte { return text }
+			writeCIFAR10(t, filepath.Join(root, "cifar-10-batches-py"), "", same, want, want)
+			ds, err := define(t, root, small()).Load(root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(ds.Eval[0].Images, want) || ds.Train.Len() != 15 {
+				t.Errorf("read %v", ds.Eval[0].Images)
+			}
+		})
+	}
+}
+
+func TestDamagedFiles(t *testing.T) {
+	images := datatest.Synth(5, 4, 10, 1)
+	pickled, binaries := python2Batch(images), binaryBatch(images)
+	mislabelled := slices.Clone(binaries)
+	mislabelled[49] = 10
+	labels := slices.Clone(images.Labels)
+	labels[3] = -1
+	for _, c := range []struct {
+		name, suffix string
+		text         []byte // of data_batch_3; nil: missing
+		want         string
+	}{
+		{"missing", "", nil, "no such file"},
+		{"empty", "", []byte{}, "truncated"},
+		{"truncated", "", pickled[:len(pickled)-1], "truncated"},
+		{"cut in the pixels", "", pickled[:300], "truncated"},
+		{"oversized", "", append(slices.Clone(pickled), 0, 0), "has 2 bytes after its end"},
+		{"no images", "", python2Batch(slice(images, 0, 0)), "holds no images"},
+		{"text", "", []byte("not a pickle"), "opcode"},
+		{"not a dict", "", []byte("\x80\x02]."), "not of a dict"},
+		{"no arrays", "", []byte("\x80\x02}."), `"data" is not a numpy array`},
+		{"binary", "", binaries, "opcode"},
+		{"label below 0", "", python2Pickle("u1", []int{5, 48}, planes(images), labels), "image 13 is labelled -1, outside 0..9"},
+		{"too few labels", "", python2Pickle("u1", []int{5, 48}, planes(images), labels[:3]), "5 images but 3 labels"},
+		{"too many labels", "", python2Pickle("u1", []int{5, 48}, planes(images), append(labels, 1)), "5 images but 6 labels"},
+		{"signed pixels", "", python2Pickle("i1", []int{5, 48}, planes(images), labels), `"data" is of numpy type "i1", not uint8`},
+		{"images of another size", "", python2Pickle("u1", []int{1, 240}, planes(images), labels), "rows of 48 bytes"},
+		{"another shape", "", python2Pickle("u1", []int{5, 3, 16}, planes(images), labels), "rows of 48 bytes"},
+		{"too few pixels", "", python2Pickle("u1", []int{6, 48}, planes(images), labels), "240 bytes, which is not what its shape says"},
+		{"other code", "", bytes.Replace(pickled, []byte("numpy\ndtype"), []byte("os\nsystem__"), 1), `"os.system__"`},
+		{"missing", ".bin", nil, "no such file"},
+		{"empty", ".bin", []byte{}, "holds no images"},
+		{"truncated", ".bin", binaries[:len(binaries)-1], "244 bytes are not whole records of 49 bytes"},
+		{"mislabelled", ".bin", mislabelled, "image 11 is labelled 10, outside 0..9"},
+	} {
+		t.Run(c.name+c.suffix, func(t *testing.T) {
+			root := t.TempDir()
+			dir, encode := filepath.Join(root, "cifar-10-batches-py"), python2Batch
+			if c.suffix != "" {
+				dir, encode = filepath.Join(root, "cifar-10-batches-bin"), binaryBatch
+			}
+			same := func(*data.Images) []byte { return encode(images) }
+			writeCIFAR10(t, dir, c.suffix, same, images, images)
+			file := filepath.Join(dir, "data_batch_3"+c.suffix)
+			if c.text == nil {
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				write(t, file, c.text)
+			}
+			_, err := define(t, root, small()).Load(root)
+			refused(t, err, file, c.want)
+		})
+	}
+}
+
+func TestNoData(t *testing.T) {
+	root := t.TempDir()
+	d, err := data.Published("cifar10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Load(root)
+	refused(t, err, "cifar-10-batches-py", root, "--data")
+
+	// A folder in a file's place.
+	if err := os.MkdirAll(filepath.Join(root, "cifar-10-batches-py", "data_batch_1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Load(root)
+	refused(t, err, "data_batch_1", "regular file")
+}
+
+func TestIndices(t *testing.T) {
+	root := t.TempDir()
+	images := datatest.Synth(5, 4, 10, 1)
+	write(t, filepath.Join(root, "cifar-10-batches-bin", "test_batch.bin"), binaryBatch(images))
+	for i := range 5 {
+		write(t, filepath.Join(root, "cifar-10-batches-bin", fmt.Sprintf("data_batch_%d.bin", i+1)), binaryBatch(images))
+	}
+	text := small(`"from": "test", "order": "sequential"`, `"from": "test", "indices": "lists/odd.json", "order": "sequential"`)
+	d := define(t, root, text)
+	list := filepath.Join(root, "lists", "odd.json")
+	for _, c := range []struct{ text, want string }{
+		{`[3, 5]`, `index 1 is 5, outside the 5 images of "test"`},
+		{`[-1]`, "index 0 is -1"},
+		{`[]`, "no images"},
+		{`[1, "2"]`, `"1" must be a whole number`},
+		{`{"a": 1}`, "must be a list"},
+		{`[1, 2`, "not JSON"},
+	} {
+		write(t, list, []byte(c.text))
+		_, err := d.Load(root)
+		refused(t, err, c.want)
+	}
+	write(t, list, []byte(`[3, 1, 3]`))
+	ds, err := d.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := ds.EvalEpoch(data.NewStreams(1, random.Profiles()[0]), 0)
+	if !slices.Equal(e.Order, []int32{3, 1, 3}) {
+		t.Errorf("order %v, want the indices", e.Order)
+	}
+	if last := ds.Files[len(ds.Files)-1]; last != (data.File{Name: "lists/odd.json", SHA256: sha([]byte(`[3, 1, 3]`))}) {
+		t.Errorf("last file %v, want the indices", last)
+	}
+}
+
+func TestDefinitionErrors(t *testing.T) {
+	for _, c := range []struct {
+		replace []string
+		want    []string
+	}{
+		{[]string{`"classes"`, `"clases"`}, []string{`unknown key "clases"`}},
+		{[]string{`"classes"`, `"Classes"`}, []string{`unknown key "Classes"`}},
+		{[]string{`"flip"`, `"cutout": 1, "flip"`}, []string{`unknown key "augment.cutout"`}},
+		{[]string{`"classes": 10,`, `"classes": 10, "classes": 10,`}, []string{`"classes" stands there twice`}},
+		{[]string{`10, `, `10 `}, []string{"not JSON at byte"}},
+		{[]string{`"small"`, `"a/b"`}, []string{`"name"`, `"a/b"`}},
+		{[]string{`"small"`, `""`}, []string{`"name"`}},
+		{[]string{`"small"`, `"cifar10"`}, []string{`"name"`, "published"}},
+		{[]string{`"small"`, `"ImageNet16-120"`}, []string{`"name"`, "published"}},
+		{[]string{`"cifar10-python"`, `"jpeg"`}, []string{`"format"`, `"jpeg"`, "cifar10-binary, cifar10-python, digits"}},
+		{[]string{`"cifar-10-batches-py"`, `""`}, []string{`"path"`}},
+		{[]string{`"cifar10-python"`, `"digits"`}, []string{`"path"`}},
+		{[]string{`"classes": 10`, `"classes": 1`}, []string{`"classes"`, "not 1"}},
+		{[]string{`"classes": 10`, `"classes": "10"`}, []string{`"classes"`, "whole number"}},
+		{[]string{`[4, 4]`, `[4]`}, []string{`"size"`, "list of 2"}},
+		{[]string{`[4, 4]`, `[4, 8]`}, []string{`"size"`, "4x8"}},
+		{[]string{`[4, 4]`, `[6, 6]`}, []string{`"size"`, "not 6"}},
+		{[]string{`[4, 4]`, `[0, 0]`}, []string{`"size"`, "not 0"}},
+		{[]string{`"size": [4, 4],`, ``}, []string{`"size"`, "not 0"}},
+		{[]string{`113.9]`, `1139]`}, []string{`"mean"`, "1139"}},
+		{[]string{`, 113.9]`, `]`}, []string{`"mean"`, "list of 3"}},
+		{[]string{`66.7]`, `0]`}, []string{`"std"`}},
+		{[]string{`"crop_padding": 1`, `"crop_padding": -1`}, []string{`"augment.crop_padding"`, "-1"}},
+		{[]string{`"crop_padding": 1`, `"crop_padding": 5`}, []string{`"augment.crop_padding"`, "0..4"}},
+		{[]string{`"from": "train"`, `"from": "all"`}, []string{`"train.from"`, `"all"`}},
+		{[]string{`"from": "train"`, `"name": "x", "from": "train"`}, []string{`"train.name"`}},
+		{[]string{`"shuffle"`, `"random"`}, []string{`"train.order"`, `"random"`}},
+		{[]string{`"shuffle"`, `"subset"`}, []string{`"train.order"`, "indices or half"}},
+		{[]string{`"shuffle"`, `"shuffle", "half": "first"`}, []string{`"train.half_seed"`}},
+		{[]string{`"shuffle"`, `"shuffle", "half_seed": 1`}, []string{`"train.half_seed"`}},
+		{[]string{`"shuffle"`, `"shuffle", "half": "third", "half_seed": 1`}, []string{`"train.half"`, `"third"`}},
+		{[]string{`"shuffle"`, `"shuffle", "half": "first", "half_seed": -1`}, []string{`"train.half_seed"`, "whole number"}},
+		{[]string{`"shuffle"`, `"shuffle", "half": "first", "half_seed": 1, "indices": "a.json"`}, []string{`"train.indices"`}},
+		{[]string{`"ori-test"`, `"train"`}, []string{`"eval.0.name"`, "taken"}},
+		{[]string{`"ori-test"`, `"a@b"`}, []string{`"eval.0.name"`, "a@b"}},
+		{[]string{`"from": "test"`, `"from": "valid"`}, []string{`"eval.0.from"`, "valid"}},
+		{[]string{`"sequential" }`, `"sequential" }, { "name": "ori-test", "from": "test", "order": "sequential" }`}, []string{`"eval.1.name"`, "taken"}},
+		{[]string{`{ "name": "ori-test", "from": "test", "order": "sequential" }`, ``}, []string{`"eval"`, "at least one"}},
+	} {
+		file := filepath.Join(t.TempDir(), "mine.json")
+		write(t, file, small(c.replace...))
+		_, err := data.Find(file)
+		refused(t, err, append(c.want, file)...)
+	}
+	_, err := data.Find(filepath.Join(t.TempDir(), "none.json"))
+	refused(t, err, "none.json")
+}
+
+func TestFind(t *testing.T) {
+	for _, key := range configs.Datasets() {
+		if d, err := data.Find(key); err != nil || d.Name != key {
+			t.Errorf("%s: %q, %v", key, d.Name, err)
+		}
+	}
+	_, err := data.Find("cifar11")
+	refused(t, err, `"cifar11"`, "cifar10-valid, cifar10, digits")
+	_, err = data.Find("cifar100")
+	refused(t, err, `"cifar100"`, "yet")
+}
+
+func TestTimeline(t *testing.T) {
+	for key, want := range map[string]string{"cifar10-valid": "x-valid", "cifar10": "ori-test", "digits": "ori-test"} {
+		d, err := data.Published(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := d.At(data.Dec2019); !reflect.DeepEqual(all, d) {
+			t.Errorf("%s: dec2019 evaluates %v", key, all.Eval)
+		}
+		if one := d.At(data.Nov2019); len(one.Eval) != 1 || one.Eval[0].Name != want {
+			t.Errorf("%s: nov2019 evaluates %v, want %s", key, one.Eval, want)
+		}
+	}
+	for _, name := range []string{"dec2019", "nov2019"} {
+		if timeline, err := data.ParseTimeline(name); err != nil || string(timeline) != name {
+			t.Errorf("%s: %q, %v", name, timeline, err)
+		}
+	}
+	_, err := data.ParseTimeline("2019")
+	refused(t, err, `"2019"`, "dec2019 or nov2019")
+}
+
+func TestDefaultRoot(t *testing.T) {
+	for want, env := range map[string]map[string]string{
+		"a":                          {"NB201_DATA": "a", "TORCH_HOME": "b", "HOME": "c"},
+		"b":                          {"TORCH_HOME": "b", "HOME": "c"},
+		filepath.Join("c", ".torch"): {"HOME": "c"},
+	} {
+		if got := data.DefaultRoot(func(name string) string { return env[name] }); got != want {
+			t.Errorf("%v: %q, want %q", env, got, want)
+		}
+	}
+}
+
+func loadDigits(t testing.TB) *data.Dataset {
+	t.Helper()
+	d, err := data.Published("digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, err := d.Load("nowhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ds
+}
+
+func TestDigits(t *testing.T) {
+	ds := loadDigits(t)
+	if ds.Train.Len() != 1347 || ds.Eval[0].Len() != 450 || ds.Size != 16 || len(ds.Files) != 1 {
+		t.Fatalf("%d and %d images of %d pixels from %v", ds.Train.Len(), ds.Eval[0].Len(), ds.Size, ds.Files)
+	}
+	// The first line begins 0,0,5,13 and is a 0.
+	if got := ds.Train.Images.Pixels[3*3 : 8*3]; !bytes.Equal(got, []byte{0, 0, 0, 80, 80, 80, 80, 80, 80, 207, 207, 207, 207, 207, 207}) {
+		t.Errorf("the first image's first row has %v at columns 3..7", got)
+	}
+	if got, row := ds.Train.Images.Pixels, 3*16; !bytes.Equal(got[:row], got[row:2*row]) || ds.Train.Images.Labels[0] != 0 {
+		t.Error("the first image is not enlarged, or not a 0")
+	}
+
+	// The definition's mean and standard deviation are those of the training images.
+	sum, squares, n := 0.0, 0.0, float64(len(ds.Train.Images.Pixels))
+	for _, v := range ds.Train.Images.Pixels {
+		sum += float64(v)
+		squares += float64(v) * float64(v)
+	}
+	mean := sum / n
+	std := math.Sqrt(squares/n - mean*mean)
+	d, err := data.Published("digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for c := range 3 {
+		if math.Abs(d.Mean[c]-mean) > 0.005 || math.Abs(d.Std[c]-std) > 0.005 {
+			t.Errorf("channel %d: defined %v and %v, measured %v and %v", c, d.Mean[c], d.Std[c], mean, std)
+		}
+	}
+
+	file := filepath.Join(t.TempDir(), "mine.json")
+	write(t, file, small(`"cifar10-python", "path": "cifar-10-batches-py"`, `"digits"`))
+	mine, err := data.Find(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = mine.Load("nowhere")
+	refused(t, err, "small", "16 pixels")
+}
+
+// newDataset is a dataset of n random images that trains and evaluates on them.
+func newDataset(t testing.TB, n, size int, augment data.Augment) *data.Dataset {
+	t.Helper()
+	images := datatest.Synth(n, size, 10, 3)
+	ds, err := data.New(data.Definition{
+		Name: "random", Classes: 10, Size: [2]int{size, size}, Augment: augment,
+		Mean: [3]float64{125.3, 123.0, 113.9}, Std: [3]float64{63.0, 62.1, 66.7},
+		Train: data.Part{From: "train", Order: data.Shuffle},
+		Eval:  []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}},
+	}, map[string]*data.Images{"train": images, "test": images})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ds
+}
+
+// Every crop, against the transforms one after another, pixel by pixel.
+func TestFillReference(t *testing.T) {
+	for _, c := range []struct{ size, padding int }{{32, 4}, {16, 2}, {8, 0}, {4, 4}} {
+		ds := newDataset(t, 3, c.size, data.Augment{Flip: true, CropPadding: c.padding})
+		e := data.Epoch{Order: []int32{}, Crops: []data.Crop{}}
+		for row := range 2*c.padding + 1 {
+			for column := range 2*c.padding + 1 {
+				for _, flip := range []bool{false, true} {
+					e.Order = append(e.Order, int32(len(e.Order)%3))
+					e.Crops = append(e.Crops, data.Crop{Flip: flip, Row: int16(row), Column: int16(column)})
+				}
+			}
+		}
+		n := 3 * c.size * c.size
+		got, labels := make([]float32, len(e.Order)*n), make([]int32, len(e.Order))
+		for from, to := range e.Batches(7) {
+			ds.Fill(got[from*n:to*n], labels[from:to], &ds.Train, &e, from, to)
+		}
+		for k, index := range e.Order {
+			image := slice(ds.Train.Images, int(index), int(index)+1)
+			if labels[k] != image.Labels[0] {
+				t.Fatalf("size %d: image %d has label %d, want %d", c.size, k, labels[k], image.Labels[0])
+			}
+			if want := reference(image, e.Crops[k], c.padding); !slices.Equal(got[k*n:(k+1)*n], want) {
+				t.Fatalf("size %d: crop %+v is wrong", c.size, e.Crops[k])
+			}
+		}
+
+		e.Crops = nil
+		ds.Fill(got, labels, &ds.Eval[0], &e, 0, len(e.Order))
+		for k, index := range e.Order {
+			centre := data.Crop{Row: int16(c.padding), Column: int16(c.padding)}
+			want := reference(slice(ds.Train.Images, int(index), int(index)+1), centre, c.padding)
+			if !slices.Equal(got[k*n:(k+1)*n], want) {
+				t.Fatalf("size %d: image %d without a crop is wrong", c.size, index)
+			}
+		}
+	}
+}
+
+func reference(image *data.Images, crop data.Crop, padding int) []float32 {
+	size := image.Size
+	mirrored := make([][][3]byte, size)
+	for y := range mirrored {
+		for x := range size {
+			from := x
+			if crop.Flip {
+				from = size - 1 - x
+			}
+			mirrored[y] = append(mirrored[y], [3]byte(image.Pixels[3*(y*size+from):]))
+		}
+	}
+	padded := make([][][3]byte, size+2*padding)
+	for y := range padded {
+		padded[y] = make([][3]byte, size+2*padding)
+		if y >= padding && y < padding+size {
+			copy(padded[y][padding:], mirrored[y-padding])
+		}
+	}
+	mean := [3]float32{float32(125.3 / 255.0), float32(123.0 / 255.0), float32(113.9 / 255.0)}
+	std := [3]float32{float32(63.0 / 255.0), float32(62.1 / 255.0), float32(66.7 / 255.0)}
+	var out []float32
+	for y := range size {
+		for x := range size {
+			for c, v := range padded[int(crop.Row)+y][int(crop.Column)+x] {
+				tensor := float32(v) / 255
+				out = append(out, (tensor-mean[c])/std[c])
+			}
+		}
+	}
+	return out
+}
+
+func profile(t testing.TB, name string) random.Profile {
+	t.Helper()
+	p, err := random.ProfileByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A transform that is left out draws nothing.
+func TestAugmentDraws(t *testing.T) {
+	const n = 10
+	for _, c := range []struct {
+		augment data.Augment
+		draws   int // torch words per image under modern
+	}{
+		{data.Augment{}, 0},
+		{data.Augment{Flip: true}, 1},
+		{data.Augment{CropPadding: 2}, 2},
+		{data.Augment{Flip: true, CropPadding: 2}, 3},
+	} {
+		ds := newDataset(t, n, 4, c.augment)
+		s := data.NewStreams(7, profile(t, "modern"))
+		e := ds.TrainEpoch(s, 0, 4)
+		if (e.Crops == nil) != (c.draws == 0) {
+			t.Errorf("%+v: %d crops", c.augment, len(e.Crops))
+		}
+		main := random.NewTorch(7)
+		main.Skip(2 + 2 + n*c.draws) // base seed, shuffle's seed
+		if got, want := s.Torch.Uint32(), main.Uint32(); got != want {
+			t.Errorf("%+v: the main stream stands elsewhere after the epoch", c.augment)
+		}
+		for _, crop := range e.Crops {
+			if !c.augment.Flip && crop.Flip || c.augment.CropPadding == 0 && (crop.Row != 0 || crop.Column != 0) {
+				t.Errorf("%+v: crop %+v", c.augment, crop)
+			}
+		}
+	}
+}
+
+// Profile 1.7 draws a seed, drops it and permutes on the main generator; its crops
+// come from torch.
+func TestShuffleAfterSeed(t *testing.T) {
+	ds := newDataset(t, 20, 4, data.Augment{Flip: true, CropPadding: 1})
+	e := ds.TrainEpoch(data.NewStreams(7, profile(t, "1.7")), 1, 8)
+	main := random.NewTorch(7)
+	base := main.Int63()
+	main.Int63()
+	if want := main.Perm(20); e.BaseSeed != base || !slices.Equal(e.Order, want) {
+		t.Errorf("base seed %d, order %v, want %d, %v", e.BaseSeed, e.Order, base, want)
+	}
+	worker := random.NewTorch(uint64(base))
+	for k, crop := range e.Crops {
+		want := data.Crop{Flip: worker.Float32() < 0.5, Row: int16(worker.Intn(3)), Column: int16(worker.Intn(3))}
+		if crop != want {
+			t.Fatalf("crop %d is %+v, want %+v", k, crop, want)
+		}
+	}
+}
+
+// Workers beyond the number of batches change nothing.
+func TestIdleWorkers(t *testing.T) {
+	ds := newDataset(t, 20, 4, data.Augment{Flip: true, CropPadding: 1})
+	want := ds.TrainEpoch(data.NewStreams(7, profile(t, "2019")), 3, 8)
+	if got := ds.TrainEpoch(data.NewStreams(7, profile(t, "2019")), math.MaxInt, 8); !reflect.DeepEqual(got, want) {
+		t.Error("the crops depend on workers that load nothing")
+	}
+}
+
+func TestBatches(t *testing.T) {
+	for _, c := range []struct{ n, batch, last int }{{25000, 256, 168}, {50000, 256, 80}, {151700, 256, 148}, {10000, 256, 16}, {512, 256, 256}, {3, 4, 3}} {
+		split := data.Split{Images: unseen(c.n, 4)}
+		e := data.Epoch{Order: make([]int32, c.n)}
+		next, count, last := 0, 0, 0
+		for from, to := range e.Batches(c.batch) {
+			if from != next {
+				t.Fatalf("%d images: a batch starts at %d, want %d", c.n, from, next)
+			}
+			next, last = to, to-from
+			count++
+		}
+		if next != c.n || last != c.last || count != split.Batches(c.batch) {
+			t.Errorf("%d images: %d batches up to %d, the last of %d; Split.Batches says %d", c.n, count, next, last, split.Batches(c.batch))
+		}
+	}
+}
+
+func TestCheckLoading(t *testing.T) {
+	ds := newDataset(t, 20, 4, data.Augment{})
+	if err := ds.CheckLoading(0, 20); err != nil {
+		t.Error(err)
+	}
+	refused(t, ds.CheckLoading(-1, 4), "-1 loader workers")
+	refused(t, ds.CheckLoading(0, 0), "batch of 0")
+	refused(t, ds.CheckLoading(0, 21), "batch of 21 images is larger than the data", "random", "20 training images")
+}
+
+func TestUnreadable(t *testing.T) {
+	root := t.TempDir()
+	images := datatest.Synth(5, 4, 10, 1)
+	dir := filepath.Join(root, "cifar-10-batches-py")
+	writeCIFAR10(t, dir, "", func(*data.Images) []byte { return python2Batch(images) }, images, images)
+	file := filepath.Join(dir, "data_batch_1")
+	if err := os.Chmod(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.ReadFile(file); err == nil {
+		t.Skip("this user reads any file")
+	}
+	_, err := define(t, root, small()).Load(root)
+	refused(t, err, file, fs.ErrPermission.Error())
+}
+
+// Real photographs: NB201_PHOTOS names a directory that holds CIFAR-10, or part of
+// it, in both versions.
+func TestPhotographs(t *testing.T) {
+	root := os.Getenv("NB201_PHOTOS")
+	if root == "" {
+		t.Skip("NB201_PHOTOS names no directory with cifar-10-batches-py and -bin")
+	}
+	d := definitionOfCIFAR10(t)
+	python, err := d.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Format, d.Path = "cifar10-binary", "cifar-10-batches-bin"
+	binaries, err := d.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(python.Train.Images, binaries.Train.Images) || !reflect.DeepEqual(python.Eval[0].Images, binaries.Eval[0].Images) {
+		t.Error("the two versions differ")
+	}
+	t.Logf("%d and %d images", python.Train.Len(), python.Eval[0].Len())
+}
+
+func BenchmarkFill(b *testing.B) {
+	ds := newDataset(b, 1024, 32, data.Augment{Flip: true, CropPadding: 4})
+	train := ds.TrainEpoch(data.NewStreams(7, random.Profiles()[0]), 4, 256)
+	evaluation := ds.EvalEpoch(data.NewStreams(7, random.Profiles()[0]), 0)
+	pixels, labels := make([]float32, 256*3*32*32), make([]int32, 256)
+	for name, e := range map[string]*data.Epoch{"train": &train, "evaluation": &evaluation} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(4 * len(pixels)))
+			for b.Loop() {
+				ds.Fill(pixels, labels, &ds.Train, e, 256, 512)
+			}
+		})
+	}
+}
+
+func BenchmarkTrainEpoch(b *testing.B) {
+	ds, err := data.New(definitionOfCIFAR10(b), map[string]*data.Images{"train": unseen(50000, 32), "test": unseen(10000, 32)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := data.NewStreams(7, random.Profiles()[0])
+	for b.Loop() {
+		ds.TrainEpoch(s, 4, 256)
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	train, test := datatest.Synth(5000, 32, 10, 1), datatest.Synth(1000, 32, 10, 2)
+	for name, encode := range map[string]func(*data.Images) []byte{"py": python2Batch, "bin": binaryBatch} {
+		b.Run(name, func(b *testing.B) {
+			root, suffix := b.TempDir(), ""
+			if name == "bin" {
+				suffix = ".bin"
+			}
+			writeCIFAR10(b, filepath.Join(root, "cifar-10-batches-"+name), suffix, encode, train, test)
+			d := definitionOfCIFAR10(b)
+			b.SetBytes(6000 * 3073)
+			for b.Loop() {
+				if _, err := d.Load(root); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func definitionOfCIFAR10(t testing.TB) data.Definition {
+	t.Helper()
+	d, err := data.Published("cifar10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}

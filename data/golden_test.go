@@ -1,0 +1,427 @@
+package data_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"nb201/cell"
+	"nb201/data"
+	"nb201/data/datatest"
+	"nb201/internal/golden"
+	"nb201/internal/random"
+)
+
+// meta says which torch made a vector file.
+type meta struct {
+	Torch string `json:"torch"`
+}
+
+// profile is the parity profile of that torch.
+func (m meta) profile(t *testing.T) random.Profile {
+	t.Helper()
+	var major, minor int
+	if _, err := fmt.Sscanf(m.Torch, "%d.%d", &major, &minor); err != nil {
+		t.Fatalf("torch version %q: %v", m.Torch, err)
+	}
+	name := "modern"
+	if major == 1 && minor <= 5 {
+		name = "2019"
+	} else if major == 1 && minor <= 8 {
+		name = "1.7"
+	}
+	p, err := random.ProfileByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// sha is the SHA-256 of values in little-endian bytes.
+func sha(values any) string {
+	var b bytes.Buffer
+	if err := binary.Write(&b, binary.LittleEndian, values); err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	return hex.EncodeToString(sum[:])
+}
+
+// orderCase is an entry of order.json's timeline and of old_torch131.json's order.
+type orderCase struct {
+	Kind     string
+	Seed     uint32
+	Arch     int
+	Variant  data.Timeline // none: dec2019
+	Workers  *int          // none: as the original's launch script
+	Channels int           `json:"C"`
+	Cells    int           `json:"N"`
+	Epochs   []map[string]struct {
+		BaseSeed int64 `json:"base_seed"`
+		N        int
+		Batches  int
+		First64  []int32
+		First16  []int32
+		Last4    []int32
+		SHA256   string
+	}
+}
+
+// publishedSplits are the images of the published keys that orders are drawn of.
+var publishedSplits = map[string]struct{ classes, size, train, test int }{
+	"cifar10-valid":  {10, 32, 50000, 10000},
+	"cifar10":        {10, 32, 50000, 10000},
+	"cifar100":       {100, 32, 50000, 10000},
+	"ImageNet16-120": {120, 16, 151700, 6000},
+}
+
+// definitionOf is the published definition of a key, or what it will be.
+func definitionOf(t *testing.T, key string) data.Definition {
+	t.Helper()
+	if d, err := data.Published(key); err == nil {
+		return d
+	}
+	dir := t.TempDir()
+	part := func(set, file, list string) data.Part {
+		path := filepath.Join(dir, set+".json")
+		text, err := json.Marshal(publishedSplit(t, file, list))
+		if err == nil {
+			err = os.WriteFile(path, text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data.Part{Name: set, From: "test", Indices: path, Order: data.Subset}
+	}
+	file := map[string]string{"cifar100": "cifar100-test-split.txt", "ImageNet16-120": "imagenet-16-120-test-split.txt"}[key]
+	size := publishedSplits[key].size
+	return data.Definition{
+		Name: key, Classes: publishedSplits[key].classes, Size: [2]int{size, size},
+		Augment: data.Augment{Flip: true, CropPadding: size / 8},
+		Train:   data.Part{From: "train", Order: data.Shuffle},
+		Eval: []data.Part{
+			{Name: "ori-test", From: "test", Order: data.Sequential},
+			part("x-valid", file, "xvalid"),
+			part("x-test", file, "xtest"),
+		},
+	}
+}
+
+// publishedSplit reads one list of a split file of the original.
+func publishedSplit(t *testing.T, file, list string) []int32 {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "configs", "splits", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lists map[string][2]json.RawMessage // each ["int", ["1", "3", ...]]
+	if err := json.Unmarshal(text, &lists); err != nil {
+		t.Fatal(err)
+	}
+	var digits []json.Number
+	if err := json.Unmarshal(lists[list][1], &digits); err != nil {
+		t.Fatal(err)
+	}
+	var indices []int32
+	for _, d := range digits {
+		v, err := d.Int64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		indices = append(indices, int32(v))
+	}
+	return indices
+}
+
+// unseen are images that only count: orders do not look at them.
+func unseen(n, size int) *data.Images { return &data.Images{Labels: make([]int32, n), Size: size} }
+
+func checkOrders(t *testing.T, m meta, cases []orderCase) {
+	for _, c := range cases {
+		name := fmt.Sprintf("%s-%d-%d-%s", c.Kind, c.Arch, c.Seed, c.Variant)
+		t.Run(name, func(t *testing.T) { checkOrder(t, c, m.profile(t)) })
+	}
+}
+
+func checkOrder(t *testing.T, c orderCase, profile random.Profile) {
+	sizes, known := publishedSplits[c.Kind]
+	if !known {
+		t.Fatalf("unknown kind %q", c.Kind)
+	}
+	if c.Variant == "" {
+		c.Variant = data.Dec2019
+	}
+	workers := 4
+	if c.Workers != nil {
+		workers = *c.Workers
+	}
+	ds, err := data.New(definitionOf(t, c.Kind).At(c.Variant), map[string]*data.Images{
+		"train": unseen(sizes.train, sizes.size), "test": unseen(sizes.test, sizes.size),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// What the trial draws before its first loader: the initial network, and the
+	// random image of get_model_infos.
+	arch, err := cell.ByIndex(c.Arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net := cell.Network{Arch: arch, Channels: 16, Cells: 5, Classes: sizes.classes, Size: sizes.size}
+	if c.Channels > 0 {
+		net.Channels = c.Channels
+	}
+	if c.Cells > 0 {
+		net.Cells = c.Cells
+	}
+	streams := data.NewStreams(c.Seed, profile)
+	for _, tensor := range net.Tensors() {
+		switch tensor.Role {
+		case cell.ConvWeight, cell.LinearWeight, cell.LinearBias:
+			streams.Torch.Skip(tensor.Len())
+		}
+	}
+	streams.Torch.Skip(3 * sizes.size * sizes.size)
+
+	for epoch, want := range c.Epochs {
+		got := map[string]data.Epoch{"train": ds.TrainEpoch(streams, workers, 256)}
+		splits := map[string]data.Split{"train": ds.Train}
+		for i, s := range ds.Eval {
+			got[s.Name], splits[s.Name] = ds.EvalEpoch(streams, i), s
+		}
+		if g, w := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(g, w) {
+			t.Fatalf("epoch %d goes through %v, want %v", epoch, g, w)
+		}
+		for set, w := range want {
+			e := got[set]
+			if e.BaseSeed != w.BaseSeed || len(e.Order) != w.N || sha(e.Order) != w.SHA256 {
+				t.Errorf("epoch %d, %s: base seed %d, %d images %v..., want %d, %d, %v%v...",
+					epoch, set, e.BaseSeed, len(e.Order), e.Order[:4], w.BaseSeed, w.N, w.First64, w.First16)
+			}
+			for _, first := range [][]int32{w.First64, w.First16} {
+				if !slices.Equal(e.Order[:len(first)], first) {
+					t.Errorf("epoch %d, %s: order starts %v, want %v", epoch, set, e.Order[:len(first)], first)
+				}
+			}
+			if last := e.Order[len(e.Order)-len(w.Last4):]; !slices.Equal(last, w.Last4) {
+				t.Errorf("epoch %d, %s: order ends %v, want %v", epoch, set, last, w.Last4)
+			}
+			s := splits[set]
+			if b := s.Batches(256); w.Batches != 0 && b != w.Batches {
+				t.Errorf("epoch %d, %s: %d batches, want %d", epoch, set, b, w.Batches)
+			}
+		}
+	}
+}
+
+func TestGoldenOrder(t *testing.T) {
+	var vectors struct {
+		Meta     meta
+		Timeline []orderCase
+	}
+	golden.Load(t, "order.json", &vectors)
+	checkOrders(t, vectors.Meta, vectors.Timeline)
+}
+
+func TestGoldenOldOrder(t *testing.T) {
+	var vectors struct {
+		Meta  meta
+		Order []orderCase
+	}
+	golden.Load(t, "old_torch131.json", &vectors)
+	checkOrders(t, vectors.Meta, vectors.Order)
+}
+
+// augCase is a case of aug.json and of old_torch131.json's aug.
+type augCase struct {
+	Stats    string `json:"dataset_stats"`
+	Seed     uint32
+	Workers  int
+	N        int
+	Batch    int
+	DataSeed uint64 `json:"data_seed"`
+	Epochs   []struct {
+		BaseSeed int64 `json:"base_seed"`
+		Batches  []struct {
+			SHA256 string
+			Labels string `json:"labels_sha256"`
+			First8 []float32
+			Sum    *float64
+		}
+		TestBatch0   string `json:"test_batch0_sha256"`
+		TestBaseSeed int64  `json:"test_base_seed"`
+	}
+}
+
+// stats of the published keys, in the form of a definition.
+var publishedStats = map[string]data.Definition{
+	"cifar10": {Size: [2]int{32, 32}, Augment: data.Augment{Flip: true, CropPadding: 4},
+		Mean: [3]float64{125.3, 123.0, 113.9}, Std: [3]float64{63.0, 62.1, 66.7}},
+	"cifar100": {Size: [2]int{32, 32}, Augment: data.Augment{Flip: true, CropPadding: 4},
+		Mean: [3]float64{129.3, 124.1, 112.4}, Std: [3]float64{68.2, 65.4, 70.4}},
+	"ImageNet16-120": {Size: [2]int{16, 16}, Augment: data.Augment{Flip: true, CropPadding: 2},
+		Mean: [3]float64{122.68, 116.66, 104.01}, Std: [3]float64{63.22, 61.26, 65.09}},
+}
+
+func checkAugs(t *testing.T, m meta, cases []augCase) {
+	for _, c := range cases {
+		name := fmt.Sprintf("%s-%d-workers%d-n%d", c.Stats, c.Seed, c.Workers, c.N)
+		t.Run(name, func(t *testing.T) { checkAug(t, c, m.profile(t)) })
+	}
+}
+
+func checkAug(t *testing.T, c augCase, profile random.Profile) {
+	stats := c.Stats
+	if stats == "cifar10-valid" {
+		stats = "cifar10"
+	}
+	d, known := publishedStats[stats]
+	if !known {
+		t.Fatalf("unknown dataset_stats %q", c.Stats)
+	}
+	d.Name, d.Classes = c.Stats, 10
+	d.Train = data.Part{From: "train", Order: data.Shuffle}
+	d.Eval = []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}}
+	images := datatest.Synth(c.N, d.Size[0], 10, c.DataSeed)
+	ds, err := data.New(d, map[string]*data.Images{"train": images, "test": images})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pixels := make([]float32, c.Batch*3*ds.Size*ds.Size)
+	labels := make([]int32, c.Batch)
+	// planes of a batch in torch's layout: image, channel, row, column.
+	planes := func(split *data.Split, e *data.Epoch, from, to int) []float32 {
+		ds.Fill(pixels, labels, split, e, from, to)
+		area := ds.Size * ds.Size
+		planes := make([]float32, (to-from)*3*area)
+		for i := range to - from {
+			for k := range 3 * area {
+				planes[i*3*area+k%3*area+k/3] = pixels[i*3*area+k]
+			}
+		}
+		return planes
+	}
+
+	streams := data.NewStreams(c.Seed, profile)
+	for epoch, want := range c.Epochs {
+		e := ds.TrainEpoch(streams, c.Workers, c.Batch)
+		if e.BaseSeed != want.BaseSeed {
+			t.Fatalf("epoch %d: base seed %d, want %d", epoch, e.BaseSeed, want.BaseSeed)
+		}
+		k := 0
+		for from, to := range e.Batches(c.Batch) {
+			if k == len(want.Batches) {
+				break
+			}
+			w := want.Batches[k]
+			got := planes(&ds.Train, &e, from, to)
+			if sha(got) != w.SHA256 || !slices.Equal(got[:len(w.First8)], w.First8) {
+				t.Errorf("epoch %d, batch %d starts %v: not the original's, which starts %v", epoch, k, got[:8], w.First8)
+			}
+			if sha(labels[:to-from]) != w.Labels {
+				t.Errorf("epoch %d, batch %d: the labels are not the original's", epoch, k)
+			}
+			if w.Sum != nil {
+				sum := 0.0
+				for _, p := range got {
+					sum += float64(p)
+				}
+				if math.Abs(sum-*w.Sum) > 1e-6*math.Abs(*w.Sum) {
+					t.Errorf("epoch %d, batch %d sums to %v, want %v", epoch, k, sum, *w.Sum)
+				}
+			}
+			k++
+		}
+		if k < len(want.Batches) {
+			t.Errorf("epoch %d has %d batches, want at least %d", epoch, k, len(want.Batches))
+		}
+		if want.TestBatch0 == "" {
+			continue // no evaluation in these vectors
+		}
+		e = ds.EvalEpoch(streams, 0)
+		if e.BaseSeed != want.TestBaseSeed {
+			t.Errorf("epoch %d: evaluation's base seed is %d, want %d", epoch, e.BaseSeed, want.TestBaseSeed)
+		}
+		if got := planes(&ds.Eval[0], &e, 0, min(c.Batch, c.N)); sha(got) != want.TestBatch0 {
+			t.Errorf("epoch %d: evaluation batch 0 is not the original's", epoch)
+		}
+	}
+}
+
+func TestGoldenAug(t *testing.T) {
+	var vectors struct {
+		Meta  meta
+		Cases []augCase
+	}
+	golden.Load(t, "aug.json", &vectors)
+	checkAugs(t, vectors.Meta, vectors.Cases)
+}
+
+func TestGoldenOldAug(t *testing.T) {
+	var vectors struct {
+		Meta meta
+		Aug  []augCase
+	}
+	golden.Load(t, "old_torch131.json", &vectors)
+	checkAugs(t, vectors.Meta, vectors.Aug)
+}
+
+func TestGoldenSynth(t *testing.T) {
+	var vectors struct {
+		Data map[string]string `json:"data_sha256"`
+	}
+	golden.Load(t, "aug.json", &vectors)
+	for name, want := range vectors.Data {
+		var n, size int
+		var seed uint64
+		var got any
+		if _, err := fmt.Sscanf(name, "labels_hw%d", &size); err == nil {
+			got = datatest.Synth(2048, size, 10, 1).Labels
+		} else if _, err := fmt.Sscanf(name, "n%d_hw%d_seed%d", &n, &size, &seed); err == nil {
+			got = datatest.Synth(n, size, 10, seed).Pixels
+		} else {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if sha(got) != want {
+			t.Errorf("%s: not the generator's", name)
+		}
+	}
+}
+
+func TestGoldenSplits(t *testing.T) {
+	var vectors struct {
+		Splits map[string]string
+	}
+	golden.Load(t, "archs.json", &vectors)
+	d, err := data.Published("cifar10-valid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, err := data.New(d, map[string]*data.Images{"train": unseen(50000, 32), "test": unseen(10000, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]int32{
+		"cifar-split.train":     ds.Train.Indices,
+		"cifar-split.valid":     ds.Eval[1].Indices,
+		"cifar100.xvalid":       publishedSplit(t, "cifar100-test-split.txt", "xvalid"),
+		"cifar100.xtest":        publishedSplit(t, "cifar100-test-split.txt", "xtest"),
+		"imagenet16-120.xvalid": publishedSplit(t, "imagenet-16-120-test-split.txt", "xvalid"),
+		"imagenet16-120.xtest":  publishedSplit(t, "imagenet-16-120-test-split.txt", "xtest"),
+	}
+	for name, want := range vectors.Splits {
+		if sha(got[name]) != want {
+			t.Errorf("%s: not the published split", name)
+		}
+	}
+}

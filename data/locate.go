@@ -1,0 +1,49 @@
+package data
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"nb201/internal/usage"
+)
+
+// DefaultRoot is the data directory of a command without --data: $NB201_DATA,
+// then $TORCH_HOME, then ~/.torch, where the original kept its data.
+func DefaultRoot(getenv func(string) string) string {
+	for _, name := range []string{"NB201_DATA", "TORCH_HOME"} {
+		if root := getenv(name); root != "" {
+			return root
+		}
+	}
+	return filepath.Join(getenv("HOME"), ".torch")
+}
+
+// locate finds the directory of the files and the format to read them with.
+func (d *Definition) locate(root string) (format, dir string, err error) {
+	if d.Path == "" {
+		return d.Format, "", nil
+	}
+	type place struct{ format, path string }
+	places := []place{{d.Format, d.Path}}
+	if parent, base := filepath.Split(d.Path); d.Format == formatCIFAR10Python && base == "cifar-10-batches-py" {
+		places = append(places, place{formatCIFAR10Binary, filepath.Join(parent, "cifar-10-batches-bin")})
+	}
+	roots := []string{root, filepath.Join(root, "cifar.python")}
+	if d.dir != "" {
+		roots = slices.Insert(roots, 0, d.dir)
+	}
+	if filepath.IsAbs(d.Path) {
+		roots = []string{""}
+	}
+	for _, p := range places {
+		for _, r := range roots {
+			dir := filepath.Join(r, p.path)
+			if info, err := os.Stat(dir); err == nil && info.IsDir() {
+				return p.format, dir, nil
+			}
+		}
+	}
+	return "", "", usage.Errorf("no data for %s: %s is not there (looked for in %s): name the directory that holds it with --data", d.Name, d.Path, strings.Join(roots, ", "))
+}
