@@ -1,0 +1,338 @@
+package torchfile
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/internal/pickle"
+	"nb201/internal/usage"
+)
+
+// net is the state dict of a small module: a convolution, a BatchNorm, a linear layer.
+func net() StateDict {
+	weight := make([]float32, 4*3*3*3)
+	for i := range weight {
+		weight[i] = float32(math.Sin(float64(i)))
+	}
+	return StateDict{
+		{"stem.0.weight", &Tensor{Shape: []int{4, 3, 3, 3}, Float32: weight}},
+		{"stem.1.weight", &Tensor{Shape: []int{4}, Float32: []float32{1, 2, 3, 4}}},
+		{"stem.1.bias", &Tensor{Shape: []int{4}, Float32: []float32{0, -1, math.MaxFloat32, math.SmallestNonzeroFloat32}}},
+		{"stem.1.running_mean", &Tensor{Shape: []int{4}, Float32: make([]float32, 4)}},
+		{"stem.1.running_var", &Tensor{Shape: []int{4}, Float32: []float32{1, 1, 1, 1}}},
+		{"stem.1.num_batches_tracked", &Tensor{Shape: []int{}, Int64: []int64{1 << 40}}},
+		{"classifier.weight", &Tensor{Shape: []int{2, 4}, Float64: []float64{1, 2, 3, 4, 5, 6, 7, math.Pi}}},
+		{"classifier.bias", &Tensor{Shape: []int{2}, Float64: []float64{-1, 1}}},
+	}
+}
+
+func write(t testing.TB, v any) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, v); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func save(t testing.TB, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "net.pth")
+	if err := os.WriteFile(path, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestStateDictReadsBack(t *testing.T) {
+	want := net()
+	got, err := ReadStateDict(save(t, write(t, want)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("read %v, wrote %v", got, want)
+	}
+}
+
+func TestPlainDictReadsBack(t *testing.T) {
+	want := net()[:1]
+	got, err := ReadStateDict(save(t, write(t, pickle.Dict{{Key: want[0].Name, Value: want[0].Tensor}})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("read %v, wrote %v", got, want)
+	}
+}
+
+func TestEqualValuesGiveEqualBytes(t *testing.T) {
+	if !bytes.Equal(write(t, net()), write(t, net())) {
+		t.Error("two writes of one state dict differ")
+	}
+}
+
+func TestContainer(t *testing.T) {
+	for name, v := range map[string]any{
+		"state dict": net(),
+		"nested":     pickle.Dict{{Key: "full", Value: pickle.List{net(), net()}}, {Key: "less", Value: nil}},
+		"no tensor":  pickle.Dict{},
+	} {
+		data := write(t, v)
+		z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, f := range z.File {
+			names = append(names, strings.TrimPrefix(f.Name, "archive/"))
+			offset, err := f.DataOffset()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Method != zip.Store || offset%64 != 0 {
+				t.Errorf("%s: %s has method %d and lies at %d", name, f.Name, f.Method, offset)
+			}
+			r, err := f.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, r); err != nil { // checks the CRC
+				t.Errorf("%s: %s: %v", name, f.Name, err)
+			}
+		}
+		for _, want := range []string{"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"} {
+			if !slices.Contains(names, want) {
+				t.Errorf("%s: no record %s", name, want)
+			}
+		}
+	}
+}
+
+func TestWriteRefusesWrongTensors(t *testing.T) {
+	for name, tensor := range map[string]*Tensor{
+		"too few":    {Shape: []int{2, 2}, Float32: make([]float32, 3)},
+		"none":       {Shape: []int{1}},
+		"two slices": {Shape: []int{2}, Float32: make([]float32, 1), Int64: make([]int64, 1)},
+	} {
+		if err := Write(io.Discard, tensor); err == nil {
+			t.Errorf("%s: written", name)
+		}
+	}
+	if err := Write(io.Discard, struct{}{}); err == nil {
+		t.Error("a struct was written")
+	}
+}
+
+// flip returns data with one bit of the record changed.
+func flip(t *testing.T, data []byte, record string) []byte {
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range z.File {
+		if f.Name == record {
+			offset, err := f.DataOffset()
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = slices.Clone(data)
+			data[offset] ^= 1
+			return data
+		}
+	}
+	t.Fatalf("no record %s", record)
+	return nil
+}
+
+// repack writes data's records anew, after change has seen each.
+func repack(t *testing.T, data []byte, change func(h *zip.FileHeader, content []byte) []byte) []byte {
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &zip.FileHeader{Name: f.Name}
+		if content = change(h, content); content == nil {
+			continue
+		}
+		dst, err := w.CreateHeader(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dst.Write(content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestReadRefuses(t *testing.T) {
+	whole := write(t, net())
+	edit := func(record string, f func(h *zip.FileHeader, content []byte) []byte) []byte {
+		return repack(t, whole, func(h *zip.FileHeader, content []byte) []byte {
+			if h.Name == "archive/"+record {
+				return f(h, content)
+			}
+			return content
+		})
+	}
+	replace := func(old, new string) []byte {
+		return edit("data.pkl", func(_ *zip.FileHeader, content []byte) []byte {
+			if !bytes.Contains(content, []byte(old)) {
+				t.Fatalf("%q is not in data.pkl", old)
+			}
+			return bytes.Replace(content, []byte(old), []byte(new), 1)
+		})
+	}
+	remove := func(*zip.FileHeader, []byte) []byte { return nil }
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"nothing":          {nil, "no whole torch checkpoint"},
+		"text":             {[]byte("hello"), "no whole torch checkpoint"},
+		"cut off":          {whole[:len(whole)-40], "no whole torch checkpoint"},
+		"bit in a weight":  {flip(t, whole, "archive/data/0"), "record data/0 is damaged"},
+		"bit in the pick":  {flip(t, whole, "archive/data.pkl"), "record data.pkl is damaged"},
+		"no pickle":        {edit("data.pkl", remove), "record data.pkl is missing"},
+		"no weight":        {edit("data/3", remove), "record data/3 is missing"},
+		"short weight":     {edit("data/1", func(_ *zip.FileHeader, b []byte) []byte { return b[:12] }), "12 bytes"},
+		"deflated weight":  {edit("data/0", func(h *zip.FileHeader, b []byte) []byte { h.Method = zip.Deflate; return b }), "method 8"},
+		"big endian":       {edit("byteorder", func(*zip.FileHeader, []byte) []byte { return []byte("big") }), `byte order is "big"`},
+		"foreign class":    {replace("torch\nFloatStorage", "torch\nHalfStorage!"), "torch.HalfStorage! has no place"},
+		"code":             {replace("torch._utils\n_rebuild_tensor_v2", "os\nsystem"), "os.system has no place"},
+		"other strides":    {replace("K\x1bK\x09K\x03", "K\x1bK\x03K\x09"), "not contiguous"},
+		"huge shape":       {replace("(K\x04K\x03K\x03K\x03t", "(J\xff\xff\xff\x7fJ\xff\xff\xff\x7fJ\xff\xff\xff\x7fK\x03t"), "not contiguous"},
+		"too large shape":  {replace("(K\x04K\x03K\x03K\x03t", "(K\x05K\x03K\x03K\x03t"), "storage of 108 elements"},
+		"negative shape":   {replace("(K\x04K\x03K\x03K\x03t", "(J\xff\xff\xff\xffK\x03K\x03K\x03t"), "impossible shape"},
+		"not a dict":       {write(t, pickle.List{1}), "no dictionary"},
+		"not only tensors": {write(t, pickle.Dict{{Key: "epoch", Value: 3}}), `"epoch" is not a tensor`},
+		"key not a name":   {write(t, pickle.Dict{{Key: 3, Value: 3}}), "key 3 is not a name"},
+		"same name twice":  {write(t, pickle.Dict{{Key: "a", Value: net()[1].Tensor}, {Key: "a", Value: net()[1].Tensor}}), "not the only one"},
+		"empty":            {write(t, StateDict{}), "no tensor"},
+	} {
+		path := save(t, c.data)
+		_, err := ReadStateDict(path)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) || !usage.Is(err) {
+			t.Errorf("%s: error %v, want one with the path and %q", name, err, c.want)
+		}
+	}
+	if _, err := ReadStateDict(filepath.Join(t.TempDir(), "none.pth")); !usage.Is(err) {
+		t.Errorf("no file: error %v", err)
+	}
+}
+
+// A file must not make the reader need many times its own size.
+func TestSharedBytesAreRefused(t *testing.T) {
+	// Two records that claim the same bytes of the file, as a zip bomb does.
+	data := write(t, StateDict{
+		{"a", &Tensor{Shape: []int{1000}, Float32: make([]float32, 1000)}},
+		{"b", &Tensor{Shape: []int{1000}, Float32: make([]float32, 1000)}},
+	})
+	c := checkpoint{records: map[string]*zip.File{}, storages: map[string]*Tensor{}, left: 5000}
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range z.File {
+		c.records[strings.TrimPrefix(f.Name, "archive/")] = f
+	}
+	pkl, err := c.read("data.pkl", maxPickle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (pickle.Reader{Class: class, Persistent: c.storage}).Decode(pkl); err == nil {
+		t.Error("8000 bytes of elements were read from a file said to have 5000")
+	}
+}
+
+// TestTorch has torch load the files with its default, weights-only unpickler and
+// tell what it finds, and has the reader read what torch.save wrote.
+func TestTorch(t *testing.T) {
+	python := os.Getenv("NB201_PYTHON")
+	if python == "" {
+		t.Skip("NB201_PYTHON names no Python with torch")
+	}
+	want := net()
+	path := save(t, write(t, want))
+	nested := save(t, write(t, pickle.Dict{{Key: "full", Value: pickle.Dict{
+		{Key: pickle.Tuple{"cifar10", 777}, Value: want}, {Key: "none", Value: nil}, {Key: "set", Value: pickle.Set{"a", 1}},
+	}}}))
+	again := path + ".torch"
+	out, err := exec.Command(python, "testdata/load.py", path, nested, again).Output()
+	if err != nil {
+		if e, ok := err.(*exec.ExitError); ok {
+			t.Fatalf("%v\n%s", err, e.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var got []struct {
+		Name, DType string
+		Shape       []int
+		Bytes       []byte
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(want) {
+		t.Fatalf("torch finds %d tensors, not %d", len(got), len(want))
+	}
+	for i, g := range got {
+		w := want[i]
+		if g.Name != w.Name || g.DType != "torch."+w.DType().String() || fmt.Sprint(g.Shape) != fmt.Sprint(w.Shape) || !bytes.Equal(g.Bytes, w.bytes()) {
+			t.Errorf("torch reads %v, not %v", g, w)
+		}
+	}
+	back, err := ReadStateDict(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(back, want) {
+		t.Errorf("torch.save's file reads %v, not %v", back, want)
+	}
+}
+
+func FuzzReadStateDict(f *testing.F) {
+	f.Add(write(f, net()))
+	f.Add(write(f, net()[5:6]))
+	f.Add(write(f, pickle.Dict{{Key: "epoch", Value: 3}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := readStateDict(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		again := write(t, s)
+		back, err := readStateDict(bytes.NewReader(again), int64(len(again)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(back) != len(s) {
+			t.Errorf("%d tensors, written and read again %d", len(s), len(back))
+		}
+	})
+}

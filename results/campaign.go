@@ -1,0 +1,318 @@
+package results
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/gofrs/flock"
+
+	"nb201/cell"
+	"nb201/internal/atomicfile"
+	"nb201/internal/torchfile"
+	"nb201/internal/usage"
+)
+
+// ErrDone reports that a trial's record stands already in its campaign.
+var ErrDone = errors.New("the trial is done already")
+
+// Campaign is the directory Dir of the trials done so far:
+//
+//	Dir/trials/000123/cifar10-valid/0012-0777.json    the record of a trial
+//	Dir/weights/000123/cifar10-valid/0012-0777.pth    its weights, unless dropped
+//
+// A trial is done exactly when its record stands there. Any number of processes may
+// publish into a campaign, the same trial too.
+type Campaign struct{ Dir string }
+
+// RecordPath is where the record of t stands once it is done.
+func (c Campaign) RecordPath(t Trial) string {
+	return filepath.Join(c.Dir, "trials", t.path()+".json")
+}
+
+// WeightsPath is where the weights of t stand, if they were kept.
+func (c Campaign) WeightsPath(t Trial) string {
+	return filepath.Join(c.Dir, "weights", t.path()+".pth")
+}
+
+// Check finds out, before hours of training, whether t can be published: its name
+// fits and its files can be made. It leaves nothing behind. Errors are usage errors;
+// one of a trial that is done wraps ErrDone.
+func (c Campaign) Check(t Trial) error {
+	if err := t.Check(); err != nil {
+		return err
+	}
+	for _, path := range []string{c.RecordPath(t), c.WeightsPath(t)} {
+		if err := atomicfile.CheckCreate(path); err != nil {
+			return usage.Errorf("campaign %s cannot take the trial: %w", c.Dir, err)
+		}
+	}
+	done, err := c.Done(t)
+	if err != nil {
+		return usage.Errorf("campaign %s: %w", c.Dir, err)
+	}
+	if done {
+		return usage.Errorf("%v: %w: %s", t, ErrDone, c.RecordPath(t))
+	}
+	return nil
+}
+
+// Done tells whether the record of t stands.
+func (c Campaign) Done(t Trial) (bool, error) {
+	_, err := os.Lstat(c.RecordPath(t))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Publish puts the weights, then the record of a trial into the campaign, whole and
+// on disk, and fills r.Weights; weights may be nil, to drop them. When the record
+// stands already nothing is changed and the error wraps ErrDone. What a killed
+// process left of the same trial is removed.
+func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
+	record, pth := c.RecordPath(r.Trial), c.WeightsPath(r.Trial)
+	r.Weights = nil
+	if _, err := r.Encode(); err != nil {
+		return err
+	}
+	if weights != nil {
+		if err := checkWeights(r, weights); err != nil {
+			return err
+		}
+	}
+	for _, path := range []string{record, pth} {
+		if err := atomicfile.MkdirAll(filepath.Dir(path)); err != nil {
+			return fmt.Errorf("publish %v: %w", r.Trial, err)
+		}
+	}
+	unlock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	done, err := c.Done(r.Trial)
+	if err != nil {
+		return fmt.Errorf("publish %v: %w", r.Trial, err)
+	}
+	if done {
+		return fmt.Errorf("%v: %w", r.Trial, ErrDone)
+	}
+	// Temporaries are made only by the process that holds the lock.
+	for _, path := range []string{record, pth} {
+		if err := atomicfile.RemoveTemps(path); err != nil {
+			return fmt.Errorf("publish %v: %w", r.Trial, err)
+		}
+	}
+	if r.Weights, err = writeWeights(pth, weights); err != nil {
+		return fmt.Errorf("weights of %v: %w", r.Trial, err)
+	}
+	text, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	err = atomicfile.Create(record, func(w io.Writer) error { _, err := w.Write(text); return err })
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%v: %w", r.Trial, ErrDone)
+	}
+	if err != nil {
+		return fmt.Errorf("record of %v: %w", r.Trial, err)
+	}
+	return nil
+}
+
+// writeWeights makes the file of the weights and tells its hash, or removes it when
+// there are none. Weights that stand there belong to no record.
+func writeWeights(path string, weights torchfile.StateDict) (*File, error) {
+	if weights == nil {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		return nil, nil
+	}
+	hash := sha256.New()
+	err := atomicfile.Replace(path, func(w io.Writer) error {
+		return torchfile.Write(io.MultiWriter(w, hash), weights)
+	})
+	return &File{Name: filepath.Base(path), SHA256: hex.EncodeToString(hash.Sum(nil))}, err
+}
+
+// lock keeps other processes from publishing, so that a record and weights that
+// stand together are of the same run. A process that dies gives the lock back. On a
+// file system without locks two runs of one trial that end in the same moment may
+// mix; the hash in the record tells.
+func (c Campaign) lock() (unlock func(), err error) {
+	l := flock.New(filepath.Join(c.Dir, ".lock"))
+	err = l.Lock()
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.ENOLCK) {
+		return nil, fmt.Errorf("lock campaign %s: %w", c.Dir, err)
+	}
+	return func() { _ = l.Close() }, nil
+}
+
+// checkWeights makes sure that the state dict is one of the record's network.
+func checkWeights(r *Record, weights torchfile.StateDict) error {
+	network, err := r.Network()
+	if err != nil {
+		return err
+	}
+	tensors := network.Tensors()
+	if len(weights) != len(tensors) {
+		return fmt.Errorf("weights of %v: %d tensors, the network has %d", r.Trial, len(weights), len(tensors))
+	}
+	for i, want := range tensors {
+		dtype := torchfile.Float32
+		if want.Role == cell.BNCount {
+			dtype = torchfile.Int64
+		}
+		got := weights[i]
+		if got.Name != want.Name || !slices.Equal(got.Shape, want.Shape) || got.DType() != dtype {
+			return fmt.Errorf("weights of %v: tensor %d is %s%v of %v, the network has %s%v of %v",
+				r.Trial, i, got.Name, got.Shape, got.DType(), want.Name, want.Shape, dtype)
+		}
+	}
+	return nil
+}
+
+// Record reads the record of t. Errors are usage errors that name the file.
+func (c Campaign) Record(t Trial) (*Record, error) {
+	path := c.RecordPath(t)
+	r, err := ReadRecord(path)
+	if err != nil {
+		return nil, err
+	}
+	if r.Trial != t {
+		return nil, usage.Errorf("%s is the record of another trial: %v", path, r.Trial)
+	}
+	return r, nil
+}
+
+// Weights reads the weights of a trial, nil when they were dropped. It makes sure
+// that they are those of the record and fit its network; errors are usage errors
+// that name the file.
+func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
+	if r.Weights == nil {
+		return nil, nil
+	}
+	path := c.WeightsPath(r.Trial)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot read weights: %w", err)
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		return nil, usage.Errorf("cannot read weights: %w", err)
+	}
+	if sum := hex.EncodeToString(hash.Sum(nil)); sum != r.Weights.SHA256 {
+		return nil, usage.Errorf("%s is not the file that the record tells of: its SHA-256 is %s, not %s", path, sum, r.Weights.SHA256)
+	}
+	weights, err := torchfile.ReadStateDict(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkWeights(r, weights); err != nil {
+		return nil, usage.Errorf("%s: %w", path, err)
+	}
+	return weights, nil
+}
+
+// Trials yields the trials that are done, in the order of Trial.Compare, from the
+// names of the records alone. It ends with an error, which is a usage error when the
+// directory is no campaign.
+func (c Campaign) Trials() iter.Seq2[Trial, error] {
+	return func(yield func(Trial, error) bool) {
+		if info, err := os.Stat(filepath.Join(c.Dir, "trials")); err != nil || !info.IsDir() {
+			yield(Trial{}, usage.Errorf("%s is no campaign: it has no folder trials", c.Dir))
+			return
+		}
+		folders, err := names(c.Dir, "trials")
+		for _, folder := range folders {
+			var trials []Trial
+			if trials, err = c.trialsBelow(folder); err != nil {
+				break
+			}
+			for _, t := range trials {
+				if !yield(t, nil) {
+					return
+				}
+			}
+		}
+		if err != nil {
+			yield(Trial{}, fmt.Errorf("list campaign: %w", err))
+		}
+	}
+}
+
+// trialsBelow lists the trials done whose records lie in a folder of trials/, that
+// of an architecture. Only names that Publish gives are records: no copies, no
+// temporaries.
+func (c Campaign) trialsBelow(folder string) ([]Trial, error) {
+	var trials []Trial
+	datasets, err := names(c.Dir, "trials", folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, dataset := range datasets {
+		files, err := names(c.Dir, "trials", folder, dataset)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			t, ok := parseTrial(folder, dataset, strings.TrimSuffix(file, ".json"))
+			if ok && c.RecordPath(t) == filepath.Join(c.Dir, "trials", folder, dataset, file) {
+				trials = append(trials, t)
+			}
+		}
+	}
+	slices.SortFunc(trials, Trial.Compare)
+	return trials, nil
+}
+
+func parseTrial(folder, dataset, name string) (Trial, bool) {
+	first, second, _ := strings.Cut(name, "-")
+	arch, err1 := strconv.Atoi(folder)
+	epochs, err2 := strconv.Atoi(first)
+	seed, err3 := strconv.ParseUint(second, 10, 32)
+	t := Trial{arch, dataset, epochs, uint32(seed)}
+	return t, errors.Join(err1, err2, err3, t.Check()) == nil
+}
+
+// names lists what a folder holds, in order; nothing when it is no folder.
+func names(folder ...string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(folder...))
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+// Records yields the records of the trials that are done, in the order of
+// Trial.Compare. It ends with the first error.
+func (c Campaign) Records() iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		for t, err := range c.Trials() {
+			var r *Record
+			if err == nil {
+				r, err = c.Record(t)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}

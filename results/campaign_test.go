@@ -1,0 +1,397 @@
+package results
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nb201/internal/torchfile"
+	"nb201/internal/usage"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("NB201_TEST_PUBLISH"); dir != "" {
+		publishForever(dir)
+	}
+	os.Exit(m.Run())
+}
+
+// files lists all files below dir, hidden ones too, but for the lock.
+func files(t testing.TB, dir string) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && e.Name() != ".lock" {
+			name, _ := filepath.Rel(dir, path)
+			files = append(files, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestPublish(t *testing.T) {
+	c := Campaign{filepath.Join(t.TempDir(), "new", "campaign")}
+	if err := c.Check(trial); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(c.Dir)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Check left %v (%v)", filepath.Dir(c.Dir), err)
+	}
+	r := synthetic(t, trial)
+	weights := syntheticWeights(t, r)
+	if err := c.Publish(r, weights); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"trials/000123/cifar100/0012-0777.json", "weights/000123/cifar100/0012-0777.pth"}
+	if got := files(t, c.Dir); !slices.Equal(got, want) {
+		t.Errorf("the campaign holds %v, not %v", got, want)
+	}
+	back, err := c.Record(trial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := r.Diff(back); d != nil || back.Weights == nil {
+		t.Errorf("the record differs in %v", d)
+	}
+	if got, err := c.Weights(back); err != nil || !reflect.DeepEqual(got, weights) {
+		t.Errorf("the weights read back differently (%v)", err)
+	}
+
+	// Another run of the trial comes too late.
+	other := synthetic(t, trial)
+	other.Train.Loss[0] = 5
+	for _, err := range []error{c.Check(trial), c.Publish(other, nil)} {
+		if !errors.Is(err, ErrDone) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if again, err := c.Record(trial); err != nil || r.Diff(again) != nil {
+		t.Errorf("a late run changed the record: %v %v", r.Diff(again), err)
+	}
+	if got := files(t, c.Dir); !slices.Equal(got, want) {
+		t.Errorf("a late run left %v", got)
+	}
+}
+
+func TestPublishWithoutWeights(t *testing.T) {
+	c := Campaign{t.TempDir()}
+	if err := c.Publish(synthetic(t, trial), nil); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Record(trial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if weights, err := c.Weights(r); weights != nil || err != nil || r.Weights != nil {
+		t.Errorf("weights %v, error %v", weights, err)
+	}
+}
+
+// What a process killed between the weights and the record left must not pass for
+// the next run's.
+func TestPublishAfterKill(t *testing.T) {
+	for _, keep := range []bool{true, false} {
+		c := Campaign{t.TempDir()}
+		old := synthetic(t, trial)
+		for _, path := range []string{c.RecordPath(trial), c.WeightsPath(trial)} {
+			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".RANDOM.tmp")
+			if err := os.WriteFile(temp, encode(t, old)[:100], 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(c.WeightsPath(trial), []byte("weights of the killed"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if trials := read(t, c); len(trials) > 0 {
+			t.Errorf("%v are done", trials)
+		}
+		if err := c.Check(trial); err != nil {
+			t.Error(err)
+		}
+		r := synthetic(t, trial)
+		var weights torchfile.StateDict
+		want := []string{"trials/000123/cifar100/0012-0777.json"}
+		if keep {
+			weights = syntheticWeights(t, r)
+			want = append(want, "weights/000123/cifar100/0012-0777.pth")
+		}
+		if err := c.Publish(r, weights); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Weights(r); err != nil || !reflect.DeepEqual(got, weights) {
+			t.Errorf("the weights read back differently (%v)", err)
+		}
+		if got := files(t, c.Dir); !slices.Equal(got, want) {
+			t.Errorf("the campaign holds %v, not %v", got, want)
+		}
+	}
+}
+
+// publishForever publishes, as one of several processes, the same trials with
+// results of its own, until it is killed.
+func publishForever(dir string) {
+	t := &testing.T{}
+	c := Campaign{dir}
+	for seed := uint32(0); ; seed++ {
+		r := synthetic(t, Trial{Arch: 0, Dataset: "digits", Epochs: 1, Seed: seed})
+		weights := syntheticWeights(t, r)
+		weights[0].Float32[0] = float32(os.Getpid())
+		r.Train.Loss[0] = float64(os.Getpid())
+		if err := c.Publish(r, weights); err != nil && !errors.Is(err, ErrDone) {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+}
+
+// Processes that publish the same trials at once and are killed at any moment leave
+// whole trials only: each record with its own run's weights.
+func TestKilledPublishers(t *testing.T) {
+	c := Campaign{t.TempDir()}
+	for round := range 6 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(150+37*round)*time.Millisecond)
+		var group sync.WaitGroup
+		for range 3 {
+			group.Go(func() {
+				child := exec.CommandContext(ctx, os.Args[0]) // killed when ctx ends
+				child.Env = append(os.Environ(), "NB201_TEST_PUBLISH="+c.Dir)
+				if out, err := child.CombinedOutput(); ctx.Err() == nil || len(out) > 0 {
+					t.Errorf("child ended: %v %s", err, out)
+				}
+			})
+		}
+		group.Wait()
+		cancel()
+	}
+	done := 0
+	winners := map[float64]bool{}
+	for r, err := range c.Records() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights, err := c.Weights(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if float64(weights[0].Float32[0]) != r.Train.Loss[0] {
+			t.Errorf("%v has the weights of another run", r.Trial)
+		}
+		if int(r.Seed) != done {
+			t.Errorf("%v is missing", done)
+		}
+		done++
+		winners[r.Train.Loss[0]] = true
+	}
+	t.Logf("%d trials by %d processes", done, len(winners))
+	if done < 10 || len(winners) < 2 {
+		t.Errorf("%d trials by %d processes: too few to tell", done, len(winners))
+	}
+}
+
+func TestPublishRefuses(t *testing.T) {
+	wrong := func(spoil func(s torchfile.StateDict) torchfile.StateDict) func(c Campaign, r *Record) error {
+		return func(c Campaign, r *Record) error { return c.Publish(r, spoil(syntheticWeights(t, r))) }
+	}
+	for name, c := range map[string]struct {
+		publish func(c Campaign, r *Record) error
+		want    string
+	}{
+		"NaN":        {func(c Campaign, r *Record) error { r.Train.Loss[0] = math.NaN(); return c.Publish(r, nil) }, "loss[0] is NaN"},
+		"few":        {wrong(func(s torchfile.StateDict) torchfile.StateDict { return s[1:] }), "tensors, the network has"},
+		"name":       {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[2].Name = "x"; return s }), "tensor 2 is x[8]"},
+		"shape":      {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[0].Shape = []int{3, 8, 3, 3}; return s }), "tensor 0 is stem.0.weight[3 8 3 3]"},
+		"type":       {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[5] = s[6]; return s }), "tensor 5"},
+		"no weights": {wrong(func(torchfile.StateDict) torchfile.StateDict { return torchfile.StateDict{} }), "0 tensors"},
+	} {
+		campaign := Campaign{filepath.Join(t.TempDir(), "new")}
+		if err := c.publish(campaign, synthetic(t, trial)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
+		}
+		if _, err := os.Stat(campaign.Dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: left %v", name, files(t, campaign.Dir))
+		}
+	}
+}
+
+func TestCheckRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	for _, path := range []string{file, filepath.Join(dir, "weights")} {
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		dir   string
+		trial Trial
+		want  string
+	}{
+		"a file":         {file, trial, "cannot take the trial"},
+		"below a file":   {filepath.Join(file, "a"), trial, "cannot take the trial"},
+		"weights folder": {dir, trial, "cannot take the trial"},
+		"architecture":   {t.TempDir(), Trial{-1, "cifar10", 12, 0}, "-1 is out of range"},
+		"epochs":         {t.TempDir(), Trial{0, "cifar10", 0, 0}, "0 epochs"},
+		"dataset":        {t.TempDir(), Trial{0, "../../etc", 12, 0}, "dataset key"},
+		"hidden":         {t.TempDir(), Trial{0, ".tmp", 12, 0}, "dataset key"},
+		"empty":          {t.TempDir(), Trial{0, "", 12, 0}, "dataset key"},
+		"separator":      {t.TempDir(), Trial{0, "a/b", 12, 0}, "dataset key"},
+		"long":           {t.TempDir(), Trial{0, strings.Repeat("a", 65), 12, 0}, "dataset key"},
+	} {
+		err := (Campaign{c.dir}).Check(c.trial)
+		if !usage.Is(err) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
+		}
+	}
+}
+
+// Whatever cannot be written, no record may stand without its weights.
+func TestFilesThatCannotBeMade(t *testing.T) {
+	for name, block := range map[string]func(c Campaign) error{
+		"a directory in the weights' place": func(c Campaign) error {
+			return os.MkdirAll(filepath.Join(c.WeightsPath(trial), "below"), 0o777)
+		},
+		"a file in the weights folder's place": func(c Campaign) error {
+			return os.WriteFile(filepath.Join(c.Dir, "weights"), nil, 0o666)
+		},
+		"a file in the trials folder's place": func(c Campaign) error {
+			return os.WriteFile(filepath.Join(c.Dir, "trials"), nil, 0o666)
+		},
+	} {
+		c := Campaign{t.TempDir()}
+		if err := block(c); err != nil {
+			t.Fatal(err)
+		}
+		before := files(t, c.Dir)
+		r := synthetic(t, trial)
+		if err := c.Publish(r, syntheticWeights(t, r)); err == nil || errors.Is(err, ErrDone) {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if got := files(t, c.Dir); !slices.Equal(got, before) {
+			t.Errorf("%s: the campaign holds %v, before %v", name, got, before)
+		}
+	}
+}
+
+// fillOne makes a campaign of one trial.
+func fillOne(t testing.TB) string { return fill(t, Trial{7, "digits", 1, 0}).Dir }
+
+func TestTrials(t *testing.T) {
+	want := []Trial{
+		{0, "cifar10-valid", 2, 777},
+		{0, "cifar10", 2, 777},
+		{0, "ImageNet16-120", 2, 777},
+		{0, "digits", 2, 777},
+		{0, "digits", 12, 1},
+		{0, "digits", 12, 10000},
+		{0, "digits", 12, math.MaxUint32},
+		{0, "digits", 12345, 5},
+		{9, "digits", 1, 5},
+		{15624, "digits", 1, 5},
+	}
+	c := Campaign{t.TempDir()}
+	for _, i := range []int{9, 3, 5, 1, 0, 2, 8, 4, 6, 7} {
+		path := c.RecordPath(want[i])
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// None of these is a record.
+	for _, path := range []string{
+		"README", "0/digits/0012-0777.json", "015625/digits/0012-0777.json", "000000/README", "000000/a b/0012-0777.json",
+		"000000/digits/.0012-0777.json.X.tmp", "000000/digits/0012-0777.json~", "000000/digits/0012-0777 (copy).json",
+		"000000/digits/12-777.json", "000000/digits/0012-00777.json", "000000/digits/0012.json", "000000/digits/0000-0777.json",
+		"000000/digits/0012-4294967296.json", "000000/digits/0012--777.json", "000000/digits/+012-0777.json", "000000/digits/0012-0777",
+	} {
+		path = filepath.Join(c.Dir, "trials", path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := read(t, c); !slices.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
+	for first := range c.Trials() { // a caller may stop
+		if first != want[0] {
+			t.Errorf("%v", first)
+		}
+		break
+	}
+}
+
+func TestNoCampaign(t *testing.T) {
+	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
+		n := 0
+		for _, err := range (Campaign{dir}).Records() {
+			if n++; !usage.Is(err) {
+				t.Errorf("error %v", err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d errors", n)
+		}
+	}
+}
+
+func TestForeignFilesInACampaign(t *testing.T) {
+	c := Campaign{fillOne(t)}
+	one := read(t, c)[0]
+	record, err := os.ReadFile(c.RecordPath(one))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A record under another trial's name.
+	moved := one
+	moved.Seed = 9
+	if err := os.WriteFile(c.RecordPath(moved), record, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Record(moved); !usage.Is(err) || !strings.Contains(err.Error(), "another trial") {
+		t.Errorf("error %v", err)
+	}
+	// Weights that are not the record's, or damaged, or gone.
+	r, err := c.Record(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights, err := os.ReadFile(c.WeightsPath(one))
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights[len(weights)/2] ^= 1
+	if err := os.WriteFile(c.WeightsPath(one), weights, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Weights(r); !usage.Is(err) || !strings.Contains(err.Error(), "SHA-256") {
+		t.Errorf("error %v", err)
+	}
+	if err := os.Remove(c.WeightsPath(one)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Weights(r); !usage.Is(err) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,323 @@
+package results
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nb201/cell"
+	"nb201/configs"
+	"nb201/internal/usage"
+)
+
+// FormatVersion is the version of the record's JSON that this program writes and
+// the only one it reads.
+const FormatVersion = 1
+
+// Record is what a trial leaves.
+type Record struct {
+	FormatVersion int `json:"format_version"`
+	Trial         `json:"trial"`
+
+	Genotype  string  `json:"genotype"` // of the architecture
+	Classes   int     `json:"classes"`
+	ImageSize int     `json:"image_size_pixels"` // side of the square images
+	FLOPs     float64 `json:"flops_millions"`    // multiply-adds of one image
+	Params    float64 `json:"params_millions"`
+
+	Recipe configs.Recipe `json:"recipe"`
+	// Definition is the whole dataset definition that was trained on.
+	Definition jsontext.Value `json:"dataset_definition"`
+	Parity     Parity         `json:"parity"`
+
+	Precision string   `json:"precision"` // fp32, tf32, ...
+	Device    string   `json:"device"`    // cpu, or the GPU and its name
+	Versions  Versions `json:"versions"`
+
+	DataFiles      []File `json:"data_files"`                // that the images were read from
+	InitialWeights *File  `json:"initial_weights,omitempty"` // nil: drawn from the seed
+	Weights        *File  `json:"weights"`                   // in the campaign; nil: dropped
+
+	Attempts int       `json:"attempts"` // this one included
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+
+	Train Pass         `json:"training"`
+	Eval  []Evaluation `json:"evaluation"` // in the order in which an epoch evaluates them
+	// Latency holds the times of evaluation steps of 256 images; nil: not measured.
+	Latency []float64 `json:"latency_seconds_per_batch_of_256,omitempty"`
+}
+
+// Parity says whose random streams a trial drew from.
+type Parity struct {
+	Profile  string `json:"profile"`
+	Timeline string `json:"timeline"`
+	Workers  int    `json:"workers"` // of the data loader
+}
+
+// Versions of what computed a trial.
+type Versions struct {
+	Program string `json:"nb201"`
+	GoMLX   string `json:"gomlx"`
+	Plugin  string `json:"xla_plugin"`
+}
+
+// File is a file and the SHA-256 of its content in hex.
+type File struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+}
+
+// Curve holds a value per epoch of each measure.
+type Curve struct {
+	Loss    []float64 `json:"loss"`         // mean cross entropy
+	Top1    []float64 `json:"top1_percent"` // accuracy, 0..100
+	Top5    []float64 `json:"top5_percent"`
+	Seconds []float64 `json:"seconds"` // wall time of the whole pass
+}
+
+// Pass is what was measured on a set of images. A training pass measures before each
+// update, in training mode.
+type Pass struct {
+	Images int `json:"images"`
+	Curve
+}
+
+// Evaluation is what was measured on an evaluation set, epoch by epoch from
+// FirstEpoch to the last.
+type Evaluation struct {
+	Set        string `json:"set"`
+	FirstEpoch int    `json:"first_epoch"`
+	Pass
+}
+
+// Network is the network that was trained.
+func (r *Record) Network() (cell.Network, error) {
+	arch, err := cell.ByIndex(r.Arch)
+	return cell.Network{
+		Arch: arch, Channels: r.Recipe.Channels, Cells: r.Recipe.Cells,
+		Classes: r.Classes, Size: r.ImageSize,
+	}, err
+}
+
+var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Validate tells what makes r no record of a finished trial: anything left out, a
+// value that is not finite or out of its range, costs that are not the network's.
+func (r *Record) Validate() error {
+	if r.FormatVersion != FormatVersion {
+		return fmt.Errorf("format version %d is not %d, the one this program knows", r.FormatVersion, FormatVersion)
+	}
+	if err := r.Trial.Check(); err != nil {
+		return err
+	}
+	network, err := r.Network()
+	if err != nil {
+		return err
+	}
+	if err := network.Validate(); err != nil {
+		return err
+	}
+	flops, params := network.FLOPs(), network.Params()
+	switch {
+	case r.Genotype != network.Arch.String():
+		return fmt.Errorf("genotype %q is not that of architecture %d, %s", r.Genotype, r.Arch, network.Arch)
+	case !near(r.FLOPs, flops):
+		return fmt.Errorf("flops_millions is %v, the network has %v", r.FLOPs, flops)
+	case !near(r.Params, params):
+		return fmt.Errorf("params_millions is %v, the network has %v", r.Params, params)
+	case r.Recipe.Epochs != r.Epochs:
+		return fmt.Errorf("the recipe has %d epochs, the trial %d", r.Recipe.Epochs, r.Epochs)
+	case r.Recipe.Batch < 1 || r.Recipe.Optimizer == "" || r.Recipe.Scheduler == "":
+		return errors.New("the recipe lacks its batch, optimizer or scheduler")
+	case r.Definition.Kind() != '{':
+		return errors.New("dataset_definition is not an object")
+	case r.Parity.Profile == "" || r.Parity.Timeline == "" || r.Parity.Workers < 0:
+		return errors.New("parity lacks its profile, timeline or workers")
+	case r.Precision == "" || r.Device == "" || r.Versions.Program == "" || r.Versions.GoMLX == "" || r.Versions.Plugin == "":
+		return errors.New("precision, device or a version is missing")
+	case r.Attempts < 1 || r.Started.IsZero() || r.Finished.IsZero():
+		return errors.New("attempts, started or finished is missing")
+	}
+	files := slices.Clone(r.DataFiles)
+	for _, f := range []*File{r.InitialWeights, r.Weights} {
+		if f != nil {
+			files = append(files, *f)
+		}
+	}
+	for _, f := range files {
+		if f.Name == "" || !sha256Pattern.MatchString(f.SHA256) {
+			return fmt.Errorf("the SHA-256 of file %q is %q", f.Name, f.SHA256)
+		}
+	}
+	return r.validateMeasures()
+}
+
+func (r *Record) validateMeasures() error {
+	if err := r.Train.validate("training", r.Epochs); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, e := range r.Eval {
+		if err := CheckName("evaluation set", e.Set); err != nil {
+			return err
+		}
+		if seen[e.Set] {
+			return fmt.Errorf("evaluation set %s stands there twice", e.Set)
+		}
+		seen[e.Set] = true
+		if e.FirstEpoch < 0 || e.FirstEpoch >= r.Epochs {
+			return fmt.Errorf("%s: first_epoch is %d of %d epochs", e.Set, e.FirstEpoch, r.Epochs)
+		}
+		if err := e.validate(e.Set, r.Epochs-e.FirstEpoch); err != nil {
+			return err
+		}
+	}
+	if len(r.Eval) == 0 {
+		return errors.New("no evaluation set")
+	}
+	for i, s := range r.Latency {
+		if !positive(s) {
+			return fmt.Errorf("latency_seconds_per_batch_of_256[%d] is %v", i, s)
+		}
+	}
+	return nil
+}
+
+// validate tells what is wrong with what was measured on a set in so many epochs.
+func (p *Pass) validate(set string, epochs int) error {
+	if p.Images < 1 {
+		return fmt.Errorf("%s has %d images", set, p.Images)
+	}
+	percent := func(v float64) bool { return v >= 0 && v <= 100 }
+	for _, m := range []struct {
+		name   string
+		values []float64
+		valid  func(float64) bool
+	}{
+		{"loss", p.Loss, func(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }},
+		{"top1_percent", p.Top1, percent},
+		{"top5_percent", p.Top5, percent},
+		{"seconds", p.Seconds, positive},
+	} {
+		if len(m.values) != epochs {
+			return fmt.Errorf("%s has %d values of %s for %d epochs", set, len(m.values), m.name, epochs)
+		}
+		if i := slices.IndexFunc(m.values, func(v float64) bool { return !m.valid(v) }); i >= 0 {
+			return fmt.Errorf("%s: %s[%d] is %v", set, m.name, i, m.values[i])
+		}
+	}
+	return nil
+}
+
+func positive(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
+
+func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) }
+
+// numbers is a list of numbers in indented JSON; no string holds a line break.
+var numbers = regexp.MustCompile(`\[\n[-+.0-9eE,\s]*\]`)
+
+// Encode is r as JSON, for people too: indented, a curve on one line. Equal records
+// give equal bytes, and every float reads back exactly. r must be valid.
+func (r *Record) Encode() ([]byte, error) {
+	if err := r.Validate(); err != nil {
+		return nil, fmt.Errorf("record of %v: %w", r.Trial, err)
+	}
+	b, err := json.Marshal(r, json.Deterministic(true), jsontext.WithIndent("  "))
+	if err != nil {
+		return nil, fmt.Errorf("record of %v: %w", r.Trial, err)
+	}
+	b = numbers.ReplaceAllFunc(b, func(list []byte) []byte {
+		return bytes.ReplaceAll(bytes.Join(bytes.Fields(list), nil), []byte(","), []byte(", "))
+	})
+	return append(b, '\n'), nil
+}
+
+// ReadRecord reads a record strictly. Errors are usage errors that name the file
+// and the place in it.
+func ReadRecord(path string) (*Record, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot read record: %w", err)
+	}
+	return decodeRecord(path, text)
+}
+
+func decodeRecord(path string, text []byte) (*Record, error) {
+	r := new(Record)
+	if err := configs.Decode(path, text, r); err != nil {
+		return nil, err
+	}
+	if err := r.Validate(); err != nil {
+		return nil, usage.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// Diff lists where r and other differ, each as "key: value, other's value", but for
+// what two runs of the same command may differ in: times, latency and attempts. None
+// means the same result.
+func (r *Record) Diff(other *Record) []string {
+	var differences []string
+	diff("", timeless(r), timeless(other), &differences)
+	return differences
+}
+
+// timeless is the JSON of r, as a tree, less times, latency and attempts.
+func timeless(r *Record) any {
+	c := *r
+	c.Attempts, c.Started, c.Finished, c.Latency = 0, time.Time{}, time.Time{}, nil
+	c.Train.Seconds = nil
+	c.Eval = slices.Clone(r.Eval)
+	for i := range c.Eval {
+		c.Eval[i].Seconds = nil
+	}
+	var tree any
+	text, err := json.Marshal(c)
+	if err == nil {
+		err = json.Unmarshal(text, &tree)
+	}
+	if err != nil {
+		return fmt.Sprint("no record: ", err) // never that of a valid record
+	}
+	return tree
+}
+
+func diff(at string, a, b any, differences *[]string) {
+	switch x := a.(type) {
+	case map[string]any:
+		if y, ok := b.(map[string]any); ok {
+			keys := map[string]bool{}
+			for _, m := range []map[string]any{x, y} {
+				for k := range m {
+					keys[k] = true
+				}
+			}
+			for _, k := range slices.Sorted(maps.Keys(keys)) {
+				diff(strings.TrimPrefix(at+"."+k, "."), x[k], y[k], differences)
+			}
+			return
+		}
+	case []any:
+		if y, ok := b.([]any); ok && len(x) == len(y) {
+			for i := range x {
+				diff(fmt.Sprintf("%s[%d]", at, i), x[i], y[i], differences)
+			}
+			return
+		}
+	}
+	if !reflect.DeepEqual(a, b) {
+		*differences = append(*differences, fmt.Sprintf("%s: %v, %v", at, a, b))
+	}
+}

@@ -1,0 +1,204 @@
+package results
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"nb201/internal/usage"
+)
+
+var trial = Trial{Arch: 123, Dataset: "cifar100", Epochs: 12, Seed: 777}
+
+func encode(t testing.TB, r *Record) []byte {
+	t.Helper()
+	text, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestRecordReadsBack(t *testing.T) {
+	r := synthetic(t, trial)
+	r.Train.Loss[3] = math.Nextafter(1, 2)
+	r.Train.Loss[4] = math.SmallestNonzeroFloat64
+	r.Train.Loss[5] = math.MaxFloat64
+	r.Train.Top1[5] = 100
+	r.Train.Top1[6] = 0
+	r.Seed = math.MaxUint32
+	r.Weights = &File{"0012-0777.pth", strings.Repeat("f", 64)}
+	text := encode(t, r)
+	back, err := decodeRecord("r.json", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := encode(t, back); !bytes.Equal(again, text) {
+		t.Errorf("written again it is\n%s\nnot\n%s", again, text)
+	}
+	for i, want := range r.Train.Loss {
+		if back.Train.Loss[i] != want {
+			t.Errorf("loss %d reads %v, not %v", i, back.Train.Loss[i], want)
+		}
+	}
+	if !back.Started.Equal(r.Started) || back.Trial != r.Trial || back.Recipe != r.Recipe {
+		t.Errorf("reads %+v", back)
+	}
+	if d := r.Diff(back); d != nil {
+		t.Errorf("differs in %v", d)
+	}
+}
+
+// Anyone's JSON reader must find the record's parts, and a person its curves.
+func TestRecordIsReadable(t *testing.T) {
+	text := encode(t, synthetic(t, trial))
+	var r struct {
+		Trial    map[string]any
+		Training map[string]any
+		FLOPs    float64 `json:"flops_millions"`
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Trial["dataset"] != "cifar100" || r.Trial["architecture"] != 123.0 || len(r.Training["top1_percent"].([]any)) != 12 || r.FLOPs == 0 {
+		t.Errorf("%+v", r)
+	}
+	for _, line := range []string{`"path": "a [1,2] folder"`, `    "loss": [2.3`, `    "size": [32, 32],`} {
+		if !bytes.Contains(text, []byte(line)) {
+			t.Errorf("no %s in\n%s", line, text)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(r *Record)
+		want  string
+	}{
+		"version":       {func(r *Record) { r.FormatVersion = 2 }, "format version 2"},
+		"architecture":  {func(r *Record) { r.Arch = 15625 }, "15625 is out of range"},
+		"epochs":        {func(r *Record) { r.Trial.Epochs = 0 }, "0 epochs"},
+		"dataset":       {func(r *Record) { r.Dataset = "../x" }, "dataset key"},
+		"genotype":      {func(r *Record) { r.Genotype = "|none~0|" }, "genotype"},
+		"classes":       {func(r *Record) { r.Classes = 0 }, "0 classes"},
+		"flops":         {func(r *Record) { r.FLOPs *= 1.001 }, "flops_millions"},
+		"params":        {func(r *Record) { r.Params = math.NaN() }, "params_millions"},
+		"recipe":        {func(r *Record) { r.Recipe.Epochs = 200 }, "recipe has 200 epochs"},
+		"batch":         {func(r *Record) { r.Recipe.Batch = 0 }, "recipe lacks"},
+		"definition":    {func(r *Record) { r.Definition = nil }, "dataset_definition"},
+		"parity":        {func(r *Record) { r.Parity.Timeline = "" }, "parity"},
+		"device":        {func(r *Record) { r.Device = "" }, "device"},
+		"attempts":      {func(r *Record) { r.Attempts = 0 }, "attempts"},
+		"started":       {func(r *Record) { r.Started = time.Time{} }, "started"},
+		"hash":          {func(r *Record) { r.DataFiles[0].SHA256 = "12" }, "SHA-256"},
+		"weights hash":  {func(r *Record) { r.Weights = &File{Name: "x"} }, "SHA-256"},
+		"images":        {func(r *Record) { r.Eval[1].Images = 0 }, "x-valid has 0 images"},
+		"short":         {func(r *Record) { r.Train.Top5 = r.Train.Top5[1:] }, "training has 11 values of top5_percent for 12 epochs"},
+		"NaN loss":      {func(r *Record) { r.Train.Loss[7] = math.NaN() }, "training: loss[7] is NaN"},
+		"infinite loss": {func(r *Record) { r.Eval[0].Loss[11] = math.Inf(1) }, "ori-test: loss[11] is +Inf"},
+		"negative loss": {func(r *Record) { r.Eval[0].Loss[1] = -1 }, "ori-test: loss[1] is -1"},
+		"fraction":      {func(r *Record) { r.Eval[2].Top1[0] = 100.5 }, "x-test: top1_percent[0] is 100.5"},
+		"NaN accuracy":  {func(r *Record) { r.Eval[2].Top5[0] = math.NaN() }, "x-test: top5_percent[0] is NaN"},
+		"no time":       {func(r *Record) { r.Train.Seconds[0] = 0 }, "training: seconds[0] is 0"},
+		"no set":        {func(r *Record) { r.Eval = nil }, "no evaluation set"},
+		"set twice":     {func(r *Record) { r.Eval[1].Set = "ori-test" }, "ori-test stands there twice"},
+		"set name":      {func(r *Record) { r.Eval[1].Set = "a@1" }, "evaluation set"},
+		"first epoch":   {func(r *Record) { r.Eval[1].FirstEpoch = 12 }, "first_epoch is 12 of 12"},
+		"few epochs":    {func(r *Record) { r.Eval[1].FirstEpoch = 1 }, "12 values of loss for 11 epochs"},
+		"latency":       {func(r *Record) { r.Latency[1] = -1 }, "latency_seconds_per_batch_of_256[1] is -1"},
+	} {
+		r := synthetic(t, trial)
+		c.spoil(r)
+		if _, err := r.Encode(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
+		}
+	}
+}
+
+func TestReadRecordRefuses(t *testing.T) {
+	whole := string(encode(t, synthetic(t, trial)))
+	replace := func(old, new string) string {
+		if !strings.Contains(whole, old) {
+			t.Fatalf("no %s in the record", old)
+		}
+		return strings.Replace(whole, old, new, 1)
+	}
+	path := filepath.Join(t.TempDir(), "record.json")
+	for name, c := range map[string]struct{ text, want string }{
+		"empty":       {"", "record.json"},
+		"cut off":     {whole[:500], "byte 500"},
+		"not JSON":    {replace(`"precision"`, `precision`), "byte"},
+		"unknown key": {replace(`"precision"`, `"precisions"`), `unknown key "precisions"`},
+		"key twice":   {replace(`"precision": "fp32"`, `"precision": "fp32", "precision": "fp32"`), "twice"},
+		"text":        {replace(`"seed": 777`, `"seed": "777"`), "trial.seed"},
+		"seed":        {replace(`"seed": 777`, `"seed": 4294967296`), "trial.seed"},
+		"more":        {whole + "{}", "byte"},
+		"range":       {replace(`"attempts": 1`, `"attempts": 0`), "attempts"},
+	} {
+		if err := os.WriteFile(path, []byte(c.text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ReadRecord(path)
+		if !usage.Is(err) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "record.json") {
+			t.Errorf("%s: error %v, want one with the file and %q", name, err, c.want)
+		}
+	}
+	if _, err := ReadRecord(path + "x"); !usage.Is(err) {
+		t.Errorf("no file: error %v", err)
+	}
+}
+
+func TestDiff(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(r *Record)
+		want   string // "" for none
+	}{
+		"nothing":     {func(*Record) {}, ""},
+		"times":       {func(r *Record) { r.Train.Seconds[0], r.Eval[1].Seconds[2] = 99, 98 }, ""},
+		"clock":       {func(r *Record) { r.Started, r.Finished = r.Started.Add(1), r.Finished.Add(2) }, ""},
+		"attempts":    {func(r *Record) { r.Attempts = 2 }, ""},
+		"latency":     {func(r *Record) { r.Latency = nil }, ""},
+		"loss":        {func(r *Record) { r.Train.Loss[3] = 7 }, "training.loss[3]: "},
+		"last bit":    {func(r *Record) { r.Eval[2].Loss[0] = math.Nextafter(r.Eval[2].Loss[0], 9) }, "evaluation[2].loss[0]: "},
+		"seed":        {func(r *Record) { r.Seed = 888 }, "trial.seed: 777, 888"},
+		"workers":     {func(r *Record) { r.Parity.Workers = 0 }, "parity.workers: 4, 0"},
+		"weights":     {func(r *Record) { r.Weights = &File{"w", strings.Repeat("f", 64)} }, "weights: "},
+		"definition":  {func(r *Record) { r.Definition = []byte(`{"name":"cifar100"}`) }, "dataset_definition.mean: "},
+		"fewer files": {func(r *Record) { r.DataFiles = nil }, "data_files: "},
+	} {
+		a, b := synthetic(t, trial), synthetic(t, trial)
+		c.change(b)
+		got := a.Diff(b)
+		if (c.want == "") != (got == nil) || c.want != "" && !strings.HasPrefix(got[0], c.want) {
+			t.Errorf("%s: %v, want %q", name, got, c.want)
+		}
+		if reverse := b.Diff(a); len(reverse) != len(got) {
+			t.Errorf("%s: %v one way, %v the other", name, got, reverse)
+		}
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add(encode(f, synthetic(f, Trial{0, "digits", 1, 0})))
+	f.Add(encode(f, synthetic(f, Trial{15624, "cifar10-valid", 2, math.MaxUint32})))
+	f.Add([]byte(`{"trial":{"seed":-1}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := decodeRecord("fuzz", text)
+		if err != nil {
+			return
+		}
+		again := encode(t, r)
+		back, err := decodeRecord("again", again)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, again)
+		}
+		if !bytes.Equal(encode(t, back), again) {
+			t.Errorf("%s\nreads and writes differently", again)
+		}
+	})
+}

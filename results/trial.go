@@ -1,0 +1,76 @@
+package results
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"nb201/cell"
+	"nb201/internal/usage"
+)
+
+// Trial names one training run.
+type Trial struct {
+	Arch    int    `json:"architecture"` // official index, 0..15624
+	Dataset string `json:"dataset"`      // dataset key
+	Epochs  int    `json:"epochs"`       // the schedule
+	Seed    uint32 `json:"seed"`
+}
+
+func (t Trial) String() string {
+	return fmt.Sprintf("architecture %d on %s, %d epochs, seed %d", t.Arch, t.Dataset, t.Epochs, t.Seed)
+}
+
+// Check refuses, as a usage error, a trial that no campaign can hold.
+func (t Trial) Check() error {
+	if _, err := cell.ByIndex(t.Arch); err != nil {
+		return err
+	}
+	if t.Epochs < 1 {
+		return usage.Errorf("a schedule of %d epochs: use at least 1", t.Epochs)
+	}
+	return CheckName("dataset key", t.Dataset)
+}
+
+// Compare orders trials by architecture, dataset key (the published ones first, in
+// the original's order), schedule and seed.
+func (t Trial) Compare(other Trial) int {
+	return cmp.Or(
+		cmp.Compare(t.Arch, other.Arch),
+		compareDatasets(t.Dataset, other.Dataset),
+		cmp.Compare(t.Epochs, other.Epochs),
+		cmp.Compare(t.Seed, other.Seed),
+	)
+}
+
+// path is where the files of t lie below a folder of a campaign, without extension.
+func (t Trial) path() string {
+	return filepath.Join(fmt.Sprintf("%06d", t.Arch), t.Dataset, fmt.Sprintf("%04d-%04d", t.Epochs, t.Seed))
+}
+
+// published are the dataset keys of the benchmark in the order of
+// exps/NAS-Bench-201/main.py (main).
+var published = []string{"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"}
+
+func compareDatasets(a, b string) int {
+	rank := func(key string) int {
+		if i := slices.Index(published, key); i >= 0 {
+			return i
+		}
+		return len(published)
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+}
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// CheckName refuses, as a usage error, a dataset key or an evaluation set that can
+// be no part of a file name or of a client's key SET@EPOCH. what says which it is.
+func CheckName(what, name string) error {
+	if !namePattern.MatchString(name) {
+		return usage.Errorf("%s %q: use up to 64 letters, digits, '.', '_' and '-', the first a letter or a digit", what, name)
+	}
+	return nil
+}
