@@ -1,0 +1,131 @@
+package network
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"nb201/cell"
+	"nb201/internal/backend"
+)
+
+func openBackend(t *testing.T) compute.Backend {
+	t.Helper()
+	cpu, err := backend.ParseDevice("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := backend.OpenDevice(cpu, false)
+	if err != nil {
+		t.Fatal(err) // `make setup` installs the plugin
+	}
+	t.Cleanup(b.Backend.Finalize)
+	return b.Backend
+}
+
+// TestFastLayers holds the fast layers against the plain ones, in float32.
+func TestFastLayers(t *testing.T) {
+	b := openBackend(t)
+	for _, k := range []int{1, 3} {
+		for _, stride := range []int{1, 2} {
+			if k == 1 && stride == 2 {
+				continue // the search space has none
+			}
+			x, w := []int{5, 8, 8, 3}, []int{k, k, 3, 4}
+			dy := []int{5, 8 / stride, 8 / stride, 4}
+			name := fmt.Sprintf("%dx%d stride %d ", k, k, stride)
+			compare(t, b, name+"convolution", [][]int{x, w}, func(l layers, in []*Node) []*Node {
+				return []*Node{l.conv(in[0], in[1], stride)}
+			})
+			compare(t, b, name+"gradients", [][]int{x, dy, w}, func(l layers, in []*Node) []*Node {
+				return []*Node{l.convInputGrad(in[0], in[1], in[2], stride), l.convWeightGrad(in[0], in[1], in[2], stride)}
+			})
+		}
+	}
+	compare(t, b, "batch normalisation", [][]int{{5, 8, 8, 3}, {3}, {3}, {5, 8, 8, 3}}, func(l layers, in []*Node) []*Node {
+		y, mean, variance, back := l.batchNorm(in[0], in[1], in[2])
+		dx, dScale, dShift := back(in[3])
+		return []*Node{y, mean, variance, dx, dScale, dShift}
+	})
+}
+
+func compare(t *testing.T, b compute.Backend, name string, inputs [][]int, build func(layers, []*Node) []*Node) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	var values []any
+	for _, dims := range inputs {
+		flat := make([]float32, shapes.Make(dtypes.Float32, dims...).Size())
+		for i := range flat {
+			flat[i] = float32(random.NormFloat64())
+		}
+		values = append(values, tensors.FromFlatDataAndDimensions(flat, dims...))
+	}
+	run := func(l layers) []*tensors.Tensor {
+		g := NewGraph(b, name)
+		defer g.Finalize()
+		var in []*Node
+		for i, dims := range inputs {
+			in = append(in, Parameter(g, fmt.Sprintf("input%d", i), shapes.Make(dtypes.Float32, dims...)))
+		}
+		if err := g.Compile(build(l, in)...); err != nil {
+			t.Fatal(err)
+		}
+		return g.Run(values...)
+	}
+	want, got := run(plain{}), run(fast{})
+	for i := range want {
+		a, b := tensors.MustCopyFlatData[float32](want[i]), tensors.MustCopyFlatData[float32](got[i])
+		for j := range a {
+			if d := math.Abs(float64(a[j] - b[j])); !(d <= 1e-5*(1+math.Abs(float64(a[j])))) || len(a) != len(b) {
+				t.Errorf("%s: output %d[%d] is %v, plainly %v", name, i, j, b[j], a[j])
+				break
+			}
+		}
+	}
+}
+
+func TestLayoutRoundTrip(t *testing.T) {
+	l := NewLayout(testNetwork(t))
+	vectors := map[Vector]int{Parameters: l.Parameters, Statistics: l.Statistics}
+	next := map[Vector]int{}
+	for _, s := range l.Slots {
+		if s.Vector == Host {
+			continue
+		}
+		if s.Offset != next[s.Vector] {
+			t.Fatalf("%s lies at %d, want %d", s.Name, s.Offset, next[s.Vector])
+		}
+		next[s.Vector] += s.Len()
+		tensor, back := make([]int, s.Len()), make([]int, s.Len())
+		for i := range tensor {
+			tensor[i] = i + 1
+		}
+		vector := make([]int, vectors[s.Vector])
+		ToDevice(s, vector, tensor)
+		FromDevice(s, back, vector)
+		for i := range tensor {
+			if back[i] != tensor[i] {
+				t.Fatalf("%s[%d] comes back as %d", s.Name, i, back[i])
+			}
+		}
+	}
+	if next[Parameters] != l.Parameters || next[Statistics] != l.Statistics {
+		t.Errorf("the slots fill %v of %v", next, vectors)
+	}
+}
+
+func testNetwork(t *testing.T) cell.Network {
+	t.Helper()
+	arch, err := cell.ByIndex(1462)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cell.Network{Arch: arch, Channels: 4, Cells: 2, Classes: 7, Size: 16}
+}

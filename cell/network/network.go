@@ -1,0 +1,124 @@
+// Package network builds the network of a cell as a gomlx graph: the stem, three
+// stages of N equal cells with a residual reduction between them, and the head
+// (BatchNorm, ReLU, global mean, classifier), as the original's TinyNetwork
+// (xautodl/models/cell_infers/tiny_network.py). Its tensors carry the names of
+// PyTorch's state dict (cell.Network.Tensors).
+//
+// Images and feature maps are NHWC. The tensors lie in two flat vectors, the
+// parameters and BatchNorm's running statistics (see Layout).
+//
+// The backward pass is written here, layer by layer, rather than derived by
+// gomlx: PyTorch's conventions (ReLU'(0) = 0, biased and unbiased variances) are
+// then in plain sight, and the convolutions' gradients take the form XLA is fast
+// at.
+package network
+
+import (
+	"fmt"
+
+	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
+
+	"nb201/cell"
+)
+
+// Model builds the graphs of one network.
+type Model struct {
+	*Layout
+	net    cell.Network
+	layers layers
+}
+
+// New prepares the graphs of net. With reference set, convolutions and BatchNorm
+// are written out in elementary operations: slow, and exact in float64; otherwise
+// they take the backend's operations.
+func New(net cell.Network, reference bool) *Model {
+	m := &Model{Layout: NewLayout(net), net: net, layers: fast{}}
+	if reference {
+		m.layers = plain{}
+	}
+	return m
+}
+
+// Train builds the forward pass in training mode and what is needed to go back.
+// params and stats are the vectors of the Layout, images is [batch, size, size, 3].
+// It returns the logits [batch, classes], the statistics after this batch, and a
+// function that builds the gradient vector of the parameters from the gradient of
+// the logits.
+func (m *Model) Train(params, stats, images *Node) (logits, newStats *Node, backward func(*Node) *Node) {
+	t := &tape{Model: m, params: params, stats: stats, training: true, found: map[string]*Node{}}
+	out := m.forward(t, images)
+	newStats = t.gather(Statistics, stats)
+	return out.node, newStats, func(dLogits *Node) *Node {
+		out.add(dLogits)
+		t.unwind()
+		return t.gather(Parameters, params)
+	}
+}
+
+// Evaluate builds the forward pass in evaluation mode and returns the logits
+// [batch, classes].
+func (m *Model) Evaluate(params, stats, images *Node) *Node {
+	t := &tape{Model: m, params: params, stats: stats}
+	return m.forward(t, images).node
+}
+
+func (m *Model) forward(t *tape, images *Node) *feature {
+	x := t.batchNorm("stem.1", t.conv("stem.0.weight", &feature{node: images}, 1))
+	index := 0
+	for stage := range 3 {
+		if stage > 0 {
+			x = t.reduction(fmt.Sprintf("cells.%d", index), x)
+			index++
+		}
+		for range m.net.Cells {
+			x = t.cell(fmt.Sprintf("cells.%d", index), m.net.Arch, x)
+			index++
+		}
+	}
+	x = t.relu(t.batchNorm("lastact.0", x))
+	return t.linear("classifier", t.globalMean(x))
+}
+
+// cell is InferCell (models/cell_infers/cells.py): node i is the sum, in edge
+// order, of the operations on the nodes before it; the last node is the output.
+func (t *tape) cell(path string, arch cell.Arch, input *feature) *feature {
+	nodes := []*feature{input}
+	edge := 0
+	for i := 1; i <= 3; i++ {
+		var terms []*feature
+		for j := range i {
+			if y := t.operation(fmt.Sprintf("%s.layers.%d", path, edge), arch[edge], nodes[j]); y != nil {
+				terms = append(terms, y)
+			}
+			edge++
+		}
+		nodes = append(nodes, t.sum(input, terms))
+	}
+	return nodes[3]
+}
+
+// operation applies op; nil stands for the zero map of `none`.
+func (t *tape) operation(path string, op cell.Op, x *feature) *feature {
+	switch op {
+	case cell.None:
+		return nil
+	case cell.SkipConnect:
+		return x
+	case cell.AvgPool3x3:
+		return t.avgPool3x3(x)
+	default:
+		return t.reluConvBN(path, x, 1)
+	}
+}
+
+// reluConvBN is ReLUConvBN (models/cell_operations.py).
+func (t *tape) reluConvBN(path string, x *feature, stride int) *feature {
+	return t.batchNorm(path+".op.2", t.conv(path+".op.1.weight", t.relu(x), stride))
+}
+
+// reduction is ResNetBasicblock with stride 2 (models/cell_operations.py).
+func (t *tape) reduction(path string, x *feature) *feature {
+	block := t.reluConvBN(path+".conv_b", t.reluConvBN(path+".conv_a", x, 2), 1)
+	shortcut := t.conv(path+".downsample.1.weight", t.avgPool2x2(x), 1)
+	return t.sum(x, []*feature{shortcut, block})
+}

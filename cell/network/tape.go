@@ -1,0 +1,212 @@
+package network
+
+import (
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
+)
+
+// Constants of PyTorch's BatchNorm2d as the original uses it.
+const (
+	batchNormEpsilon  = 1e-5
+	batchNormMomentum = 0.1
+)
+
+// feature is a feature map [batch, height, width, channels] (or, in the head,
+// [batch, channels]) and the gradient that has reached it so far.
+type feature struct {
+	node, grad *Node
+}
+
+func (f *feature) add(grad *Node) {
+	if f.grad == nil {
+		f.grad = grad
+	} else {
+		f.grad = Add(f.grad, grad)
+	}
+}
+
+// tape records, layer by layer, how to go back through the network.
+type tape struct {
+	*Model
+	params, stats *Node
+	training      bool
+	steps         []func()
+	found         map[string]*Node // by tensor name: gradients and new statistics
+}
+
+// record keeps a step of the backward pass; it runs when a gradient has reached y.
+func (t *tape) record(y *feature, step func()) *feature {
+	if t.training {
+		t.steps = append(t.steps, func() {
+			if y.grad != nil {
+				step()
+			}
+		})
+	}
+	return y
+}
+
+func (t *tape) unwind() {
+	for i := len(t.steps) - 1; i >= 0; i-- {
+		t.steps[i]()
+	}
+}
+
+// tensor cuts a tensor out of its vector.
+func (t *tape) tensor(name string) *Node {
+	s := t.Slots[t.index[name]]
+	vector := t.params
+	if s.Vector == Statistics {
+		vector = t.stats
+	}
+	return Reshape(Slice(vector, AxisRange(s.Offset, s.Offset+s.Len())), s.Dims...)
+}
+
+// gather puts what was found for the tensors of a vector together. A parameter
+// that no gradient reached (behind `none`) has a gradient of zero, not a missing
+// one: weight decay and momentum still move it.
+func (t *tape) gather(vector Vector, like *Node) *Node {
+	var parts []*Node
+	for _, s := range t.Slots {
+		if s.Vector != vector {
+			continue
+		}
+		part := t.found[s.Name]
+		if part == nil {
+			part = Zeros(like.Graph(), shapes.Make(like.DType(), s.Len()))
+		}
+		parts = append(parts, Reshape(part, s.Len()))
+	}
+	return Concatenate(parts, 0)
+}
+
+func (t *tape) conv(weight string, x *feature, stride int) *feature {
+	w := t.tensor(weight)
+	y := &feature{node: t.layers.conv(x.node, w, stride)}
+	return t.record(y, func() {
+		t.found[weight] = t.layers.convWeightGrad(x.node, y.grad, w, stride)
+		x.add(t.layers.convInputGrad(x.node, y.grad, w, stride))
+	})
+}
+
+func (t *tape) batchNorm(path string, x *feature) *feature {
+	scale, shift := t.tensor(path+".weight"), t.tensor(path+".bias")
+	mean, variance := t.tensor(path+".running_mean"), t.tensor(path+".running_var")
+	if !t.training {
+		factor := Div(scale, Sqrt(AddScalar(variance, batchNormEpsilon)))
+		return &feature{node: Add(Mul(Sub(x.node, perChannel(mean, x.node)), perChannel(factor, x.node)), perChannel(shift, x.node))}
+	}
+	normalized, batchMean, batchVariance, back := t.layers.batchNorm(x.node, scale, shift)
+	count := float64(x.node.Shape().Size() / scale.Shape().Size())
+	unbiased := MulScalar(batchVariance, count/(count-1))
+	t.found[path+".running_mean"] = average(mean, batchMean)
+	t.found[path+".running_var"] = average(variance, unbiased)
+	y := &feature{node: normalized}
+	return t.record(y, func() {
+		dx, dScale, dShift := back(y.grad)
+		x.add(dx)
+		t.found[path+".weight"], t.found[path+".bias"] = dScale, dShift
+	})
+}
+
+// average moves a running statistic towards the batch's.
+func average(running, batch *Node) *Node {
+	return Add(MulScalar(running, 1-batchNormMomentum), MulScalar(batch, batchNormMomentum))
+}
+
+// perChannel reshapes a vector of channels so that it broadcasts over x.
+func perChannel(v, x *Node) *Node {
+	return ExpandLeftToRank(v, x.Rank())
+}
+
+// relu has a gradient of 0 at 0, as PyTorch's.
+func (t *tape) relu(x *feature) *feature {
+	zero := ScalarZero(x.node.Graph(), x.node.DType())
+	y := &feature{node: Max(x.node, zero)}
+	return t.record(y, func() {
+		x.add(Where(GreaterThan(y.node, zero), y.grad, ZerosLike(y.grad)))
+	})
+}
+
+// sum adds terms in order; the sum of none is zeros like x.
+func (t *tape) sum(x *feature, terms []*feature) *feature {
+	if len(terms) == 0 {
+		return &feature{node: ZerosLike(x.node)}
+	}
+	y := &feature{node: terms[0].node}
+	for _, term := range terms[1:] {
+		y.node = Add(y.node, term.node)
+	}
+	return t.record(y, func() {
+		for _, term := range terms {
+			term.add(y.grad)
+		}
+	})
+}
+
+// avgPool3x3 has stride 1 and padding 1 and leaves the padding out of the mean
+// (count_include_pad=False).
+func (t *tape) avgPool3x3(x *feature) *feature {
+	counts := boxSum(Ones(x.node.Graph(), shapes.Make(x.node.DType(), 1, x.node.Shape().Dim(1), x.node.Shape().Dim(2), 1)))
+	y := &feature{node: Div(boxSum(x.node), counts)}
+	return t.record(y, func() { x.add(boxSum(Div(y.grad, counts))) })
+}
+
+// boxSum sums the 3x3 neighbourhood, zeros outside; it is its own adjoint.
+func boxSum(x *Node) *Node {
+	for axis := 1; axis <= 2; axis++ {
+		size := x.Shape().Dim(axis)
+		padded := padAxes(x, axis, 1, 1, 0)
+		var s *Node
+		for offset := range 3 {
+			part := SliceAxis(padded, axis, AxisRange(offset, offset+size))
+			if s == nil {
+				s = part
+			} else {
+				s = Add(s, part)
+			}
+		}
+		x = s
+	}
+	return x
+}
+
+// padAxes pads one axis with zeros, interior ones between its elements.
+func padAxes(x *Node, axis, start, end, interior int) *Node {
+	config := make([]PadAxis, x.Rank())
+	config[axis] = PadAxis{Start: start, End: end, Interior: interior}
+	return Pad(x, ScalarZero(x.Graph(), x.DType()), config...)
+}
+
+// avgPool2x2 has stride 2.
+func (t *tape) avgPool2x2(x *feature) *feature {
+	d := x.node.Shape().Dimensions
+	blocks := []int{d[0], d[1] / 2, 2, d[2] / 2, 2, d[3]}
+	y := &feature{node: MulScalar(ReduceSum(Reshape(x.node, blocks...), 2, 4), 0.25)}
+	return t.record(y, func() {
+		spread := Reshape(MulScalar(y.grad, 0.25), d[0], d[1]/2, 1, d[2]/2, 1, d[3])
+		x.add(Reshape(BroadcastToDims(spread, blocks...), d...))
+	})
+}
+
+// globalMean is AdaptiveAvgPool2d(1): [batch, height, width, channels] to
+// [batch, channels].
+func (t *tape) globalMean(x *feature) *feature {
+	d := x.node.Shape().Dimensions
+	scale := 1 / float64(d[1]*d[2])
+	y := &feature{node: MulScalar(ReduceSum(x.node, 1, 2), scale)}
+	return t.record(y, func() {
+		x.add(BroadcastToDims(Reshape(MulScalar(y.grad, scale), d[0], 1, 1, d[3]), d...))
+	})
+}
+
+// linear is nn.Linear: weight [classes, channels], bias [classes].
+func (t *tape) linear(path string, x *feature) *feature {
+	w, b := t.tensor(path+".weight"), t.tensor(path+".bias")
+	y := &feature{node: Add(Einsum("nc,kc->nk", x.node, w), perChannel(b, x.node))}
+	return t.record(y, func() {
+		t.found[path+".weight"] = Einsum("nk,nc->kc", y.grad, x.node)
+		t.found[path+".bias"] = ReduceSum(y.grad, 0)
+		x.add(Einsum("nk,kc->nc", y.grad, w))
+	})
+}

@@ -1,0 +1,61 @@
+// Package backend opens the XLA backend: a PJRT plugin for the CPU or the GPU,
+// loaded from its file.
+package backend
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/go-xla/compute/xla"
+)
+
+// Open loads the PJRT plugin at path and creates its client. options are go-xla's
+// (`visible_devices=0`), at most one client may be open for one plugin at a time.
+// The caller finalizes the backend.
+func Open(path string, options ...string) (compute.Backend, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot locate the XLA plugin %s: %w", path, err)
+	}
+	tuneMalloc()
+	xla.EnableAutoInstall(false)
+	config := absolute
+	for _, option := range options {
+		config += "," + option
+	}
+	var opened compute.Backend
+	if err := Catch(func() error {
+		opened, err = xla.New(config)
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("cannot load the XLA plugin %s: %w", path, err)
+	}
+	return opened, nil
+}
+
+// Check loads the plugin at path and lets it go again; it returns the plugin's
+// own description of itself.
+func Check(path string) (string, error) {
+	opened, err := Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer opened.Finalize()
+	return opened.Description(), nil
+}
+
+// Catch runs f and returns its error, or what it panicked with as an error: gomlx
+// reports faults in graphs and buffers by panics.
+func Catch(f func() error) (err error) {
+	defer func() {
+		switch fault := recover().(type) {
+		case nil:
+		case error:
+			err = fault
+		default:
+			err = fmt.Errorf("%v", fault)
+		}
+	}()
+	return f()
+}

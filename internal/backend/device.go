@@ -1,0 +1,83 @@
+package backend
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/gomlx/compute"
+
+	"nb201/internal/plugin"
+	"nb201/internal/usage"
+)
+
+// Device is where trials run: the CPU, or a GPU by its number.
+type Device struct {
+	kind  string // plugin.CPU or plugin.CUDA
+	index int
+}
+
+var devicePattern = regexp.MustCompile(`^(cpu|cuda)(?::(\d{1,4}))?$`)
+
+// ParseDevice reads cpu, cuda or cuda:N.
+func ParseDevice(name string) (Device, error) {
+	m := devicePattern.FindStringSubmatch(name)
+	if m == nil || m[1] == plugin.CPU && m[2] != "" {
+		return Device{}, usage.Errorf("unknown device %q: use cpu, cuda or cuda:N", name)
+	}
+	index, _ := strconv.Atoi("0" + m[2])
+	return Device{m[1], index}, nil
+}
+
+func (d Device) String() string {
+	if d.kind == plugin.CPU {
+		return d.kind
+	}
+	return fmt.Sprintf("%s:%d", d.kind, d.index)
+}
+
+// Opened is a backend that is ready, with its names for the record of a trial.
+type Opened struct {
+	Backend compute.Backend
+	Device  string // cpu, or cuda:0 with the GPU's name
+	Plugin  string // the plugin's file and version
+}
+
+// OpenDevice finds and opens the XLA plugin for a device. Without tf32 a GPU
+// computes float32 in full: convolutions and matrix products round their operands
+// to TF32 by default there. A missing plugin is a usage error. One process opens
+// one device.
+func OpenDevice(d Device, tf32 bool) (*Opened, error) {
+	if tf32 && d.kind == plugin.CPU {
+		return nil, usage.Errorf("precision tf32 needs a GPU: use --precision fp32 or --device cuda")
+	}
+	found, err := plugin.Find(d.kind)
+	if err != nil {
+		return nil, err
+	}
+	var options []string
+	if found.Options != "" {
+		options = append(options, found.Options)
+	}
+	if d.kind == plugin.CUDA {
+		options = append(options, fmt.Sprintf("visible_devices=%d", d.index), fmt.Sprintf("tf32=%t", tf32))
+		if !tf32 {
+			// Read by NVIDIA's libraries when they start; XLA has no switch for it.
+			if err := os.Setenv("NVIDIA_TF32_OVERRIDE", "0"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	b, err := Open(found.Path, options...)
+	if err != nil {
+		return nil, err
+	}
+	o := &Opened{Backend: b, Device: d.String(), Plugin: strings.TrimSpace(filepath.Base(found.Path) + " " + found.Version)}
+	if d.kind == plugin.CUDA {
+		o.Device += " " + b.DeviceDescription(0)
+	}
+	return o, nil
+}

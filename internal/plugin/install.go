@@ -1,0 +1,256 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/gomlx/go-xla/installer"
+
+	"nb201/internal/atomicfile"
+	"nb201/internal/plugin/index"
+	"nb201/internal/usage"
+)
+
+// Options say how Install works.
+type Options struct {
+	Force bool // install again what is there
+	// Progress is told what is being done and how many bytes of the wheels are
+	// there, of how many. It may be nil. The number falls when a server cannot
+	// resume a download.
+	Progress func(doing string, done, total int64)
+}
+
+// Install installs the pinned plugin for a device, and returns it; what is there
+// already stays. Nothing is left of an installation that fails or is cancelled, and
+// several processes may install at the same time.
+//
+// On a platform without a pinned plugin, go-xla's own installer brings its plugin
+// for the CPU.
+func Install(ctx context.Context, device string, o Options) (Plugin, error) {
+	pin, ok := Pins()[device]
+	if !ok {
+		return Plugin{}, usage.Errorf("cannot install a plugin for device %q: it is one of %s", device, strings.Join(Devices(), ", "))
+	}
+	if !pin.fits() {
+		return installByGoXLA(device, pin)
+	}
+	root, err := Root()
+	if err != nil {
+		return Plugin{}, err
+	}
+	settings, err := index.ReadSettings(os.Getenv)
+	if err != nil {
+		return Plugin{}, err
+	}
+	client, err := index.New(settings)
+	if err != nil {
+		return Plugin{}, err
+	}
+	return install(ctx, client, root, device, pin, o)
+}
+
+// goXLAHome is where go-xla's installer puts plugins.
+func goXLAHome() (string, error) {
+	library, err := installer.DefaultHomeLibPath()
+	return filepath.Join(library, "go-xla"), err
+}
+
+func installByGoXLA(device string, pin Pin) (Plugin, error) {
+	if device != CPU {
+		return Plugin{}, usage.Errorf("there is no plugin for device %s but for %s: use the CPU or another machine", device, pin.Platform)
+	}
+	home, err := goXLAHome()
+	if err != nil {
+		return Plugin{}, err
+	}
+	if err := installer.CPUAutoInstall(home, true, installer.Quiet); err != nil {
+		return Plugin{}, fmt.Errorf("go-xla's installer: %w", err)
+	}
+	return fromGoXLA(device)
+}
+
+func install(ctx context.Context, client *index.Client, root, device string, pin Pin, o Options) (Plugin, error) {
+	p := pin.plugin(root, device)
+	if err := checkPath(p); err != nil {
+		return Plugin{}, err
+	}
+	if isFile(p.Path) && !o.Force {
+		return p, nil
+	}
+	if err := atomicfile.MkdirAll(root); err != nil {
+		return Plugin{}, unwritable(root, err)
+	}
+	// The lock file stays: removing it would let a third process lock another one.
+	lock := flock.New(filepath.Join(root, ".lock"), flock.SetPermissions(0o666))
+	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
+		return Plugin{}, unwritable(root, err)
+	}
+	defer lock.Close()
+	if isFile(p.Path) && !o.Force {
+		return p, nil
+	}
+	if err := removeLeftovers(root); err != nil {
+		return Plugin{}, unwritable(root, err)
+	}
+	dir := filepath.Join(root, pin.Directory(device))
+	if err := replaceDir(dir, func(temp string) error { return fill(ctx, client, temp, pin, o) }); err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
+			_, unpacked := pin.Size()
+			err = fmt.Errorf("%w: the plugin takes %.1f GB there", err, float64(unpacked)/1e9)
+		}
+		return Plugin{}, unwritable(root, fmt.Errorf("cannot install the %s plugin: %w", device, err))
+	}
+	return p, nil
+}
+
+// unwritable makes an error of the user's directory one that the user can mend.
+func unwritable(root string, err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENOSPC) {
+		return usage.Errorf("cannot write to %s: %w: set NB201_HOME to another directory", root, err)
+	}
+	return err
+}
+
+// What replaceDir adds to a directory's name while it works.
+const newSuffix, oldSuffix = ".new", ".old"
+
+// removeLeftovers removes what processes that were killed left of replaceDir. The
+// caller holds the lock.
+func removeLeftovers(root string) error {
+	entries, err := os.ReadDir(root)
+	for _, e := range entries {
+		if suffix := filepath.Ext(e.Name()); suffix == newSuffix || suffix == oldSuffix {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(root, e.Name())))
+		}
+	}
+	return err
+}
+
+// replaceDir makes the directory dir with what fill puts into it, all or nothing,
+// in place of one that is there.
+func replaceDir(dir string, fill func(temp string) error) (err error) {
+	temp, old := dir+newSuffix, dir+oldSuffix
+	defer func() { err = errors.Join(err, os.RemoveAll(temp), os.RemoveAll(old)) }()
+	if err := os.Mkdir(temp, 0o777); err != nil {
+		return err
+	}
+	if err := fill(temp); err != nil {
+		return err
+	}
+	// On disk before it has its name: a plugin that is there is whole.
+	if err := filepath.WalkDir(temp, func(path string, _ fs.DirEntry, err error) error {
+		return cmp.Or(err, flush(path))
+	}); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return cmp.Or(os.Rename(temp, dir), flush(filepath.Dir(dir)))
+}
+
+// flush has a file's or a directory's content on disk. Some file systems cannot do
+// that to directories, and say so.
+func flush(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
+}
+
+// fill downloads the wheels and unpacks them into dir.
+func fill(ctx context.Context, client *index.Client, dir string, pin Pin, o Options) error {
+	total, _ := pin.Size()
+	var before int64
+	for _, w := range pin.Wheels {
+		report := func(doing string, done int64) {
+			if o.Progress != nil {
+				o.Progress(doing+" "+w.Project, before+done, total)
+			}
+		}
+		if err := fetchAndUnpack(ctx, client, w, dir, report); err != nil {
+			return err
+		}
+		before += w.Size
+	}
+	if !isFile(filepath.Join(dir, filepath.FromSlash(pin.Plugin))) {
+		return fmt.Errorf("the wheels hold no %s", pin.Plugin)
+	}
+	return nil
+}
+
+func fetchAndUnpack(ctx context.Context, client *index.Client, w Wheel, dir string, report func(doing string, done int64)) (err error) {
+	file, err := os.CreateTemp(dir, "*.whl")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
+	if err := fetch(ctx, client, w, file, func(done int64) { report("downloading", done) }); err != nil {
+		return err
+	}
+	report("unpacking", w.Size)
+	if err := unpack(ctx, file, w, dir); err != nil {
+		return fmt.Errorf("%s: %w", w.File, err)
+	}
+	return nil
+}
+
+// fetch downloads the wheel into file from the first place that has it.
+func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, progress func(done int64)) error {
+	var faults []error
+	for offer, err := range client.Files(ctx, w.Project) {
+		if err == nil && offer.Name != w.File {
+			continue
+		}
+		if err == nil {
+			err = fetchOffer(ctx, client, offer, w, file, progress)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		faults = append(faults, err)
+	}
+	// A place that was never meant to have it explains nothing, unless none has it.
+	telling := slices.DeleteFunc(slices.Clone(faults), func(err error) bool { return errors.Is(err, index.ErrNone) })
+	if len(telling) == 0 {
+		return fmt.Errorf("no package index has %s: set PIP_INDEX_URL to one that has, or PIP_FIND_LINKS to a directory with the file", w.File)
+	}
+	var all error
+	for _, err := range telling {
+		if all == nil {
+			all = err
+		} else {
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+	}
+	return fmt.Errorf("cannot download %s: %w", w.File, all)
+}
+
+func fetchOffer(ctx context.Context, client *index.Client, offer index.File, w Wheel, file *os.File, progress func(done int64)) error {
+	sum := offer.SHA256
+	if sum == "" || sum == w.SHA256 {
+		var err error
+		if sum, err = client.Fetch(ctx, offer, file, w.Size, progress); err != nil {
+			return err
+		}
+	}
+	if sum != w.SHA256 {
+		return fmt.Errorf("%s has the SHA-256 %s instead of %s: it is damaged or not the real one", offer.URL.Redacted(), sum, w.SHA256)
+	}
+	return nil
+}

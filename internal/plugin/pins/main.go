@@ -1,0 +1,259 @@
+// Command pins chooses the wheels that each device's XLA plugin is installed from
+// and writes them to internal/plugin/pins.json. To move to another version, change
+// it in roots below and run
+//
+//	go generate ./internal/plugin
+//
+// It asks the package index that pip would ask, which has to serve JSON pages. The
+// wheels are those that pip would install today for Linux on x86-64: of every
+// project the newest release that all who require it accept.
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/textproto"
+	"os"
+	"os/signal"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	version "github.com/aquasecurity/go-pep440-version"
+
+	"nb201/internal/plugin"
+	"nb201/internal/plugin/index"
+)
+
+// root is where a device's wheels are found from.
+type root struct {
+	device  string
+	project string // whose wheel has the plugin
+	version string
+	plugin  string // the plugin's path within the wheel
+	// requiring is the project, of the same version, whose requirements with the
+	// extra with-cuda are the plugin's libraries. It holds code for Python only, and
+	// is not installed. "": the plugin needs none.
+	requiring string
+}
+
+var roots = []root{
+	{"cpu", "lammps-jax-pjrt-cpu", "0.11.2", "lammps_jax_pjrt_cpu/pjrt_c_api_cpu_plugin.so", ""},
+	{"cuda12", "jax-cuda12-pjrt", "0.11.2", "jax_plugins/xla_cuda12/xla_cuda_plugin.so", "jax-cuda12-plugin"},
+	{"cuda13", "jax-cuda13-pjrt", "0.11.2", "jax_plugins/xla_cuda13/xla_cuda_plugin.so", "jax-cuda13-plugin"},
+}
+
+func main() {
+	output := flag.String("o", "pins.json", "write the pins to `FILE`")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *output); err != nil {
+		fmt.Fprintln(os.Stderr, "pins:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, output string) error {
+	settings, err := index.ReadSettings(os.Getenv)
+	if err != nil {
+		return err
+	}
+	client, err := index.New(settings)
+	if err != nil {
+		return err
+	}
+	pins := map[string]plugin.Pin{}
+	for _, r := range roots {
+		wheels, err := resolve(ctx, client, r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.device, err)
+		}
+		pin := plugin.Pin{Platform: "linux/amd64", Version: r.version, Plugin: r.plugin, Wheels: wheels}
+		download, unpacked := pin.Size()
+		fmt.Printf("%s: %d wheels, %.1f MB, %.1f MB unpacked\n", r.device, len(wheels), float64(download)/1e6, float64(unpacked)/1e6)
+		pins[r.device] = pin
+	}
+	text, err := json.MarshalIndent(pins, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(output, append(text, '\n'), 0o644)
+}
+
+// resolve returns the wheel with the plugin, then those it needs, by project.
+func resolve(ctx context.Context, client *index.Client, r root) ([]plugin.Wheel, error) {
+	main, _, err := choose(ctx, client, r.project, []string{"==" + r.version})
+	if err != nil || r.requiring == "" {
+		return []plugin.Wheel{main}, err
+	}
+	required := map[string][]string{r.requiring: {"==" + r.version}} // project: the specifiers of all who require it
+	chosen := map[string]plugin.Wheel{}
+	for queue := []string{r.requiring}; len(queue) > 0; queue = queue[1:] {
+		project := queue[0]
+		wheel, requirements, err := choose(ctx, client, project, required[project])
+		if err != nil {
+			return nil, err
+		}
+		chosen[project] = wheel
+		for _, requirement := range requirements {
+			name, specifiers, applies, err := parseRequirement(requirement, project == r.requiring)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", wheel.File, err)
+			}
+			if !applies || name == r.project || slices.Contains(required[name], specifiers) {
+				continue
+			}
+			// A project that is there already is chosen again.
+			required[name] = append(required[name], specifiers)
+			queue = append(queue, name)
+		}
+	}
+	delete(chosen, r.requiring)
+	wheels := []plugin.Wheel{main}
+	for _, w := range chosen {
+		wheels = append(wheels, w)
+	}
+	slices.SortFunc(wheels[1:], func(a, b plugin.Wheel) int { return cmp.Compare(a.Project, b.Project) })
+	return wheels, nil
+}
+
+// wheelName takes a wheel's file name apart: project, version, Python, ABI, platforms.
+var wheelName = regexp.MustCompile(`^([^-]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl$`)
+
+// choose returns the newest wheel of a project that the specifiers accept, and what
+// it requires.
+func choose(ctx context.Context, client *index.Client, project string, specifiers []string) (plugin.Wheel, []string, error) {
+	none := func(err error) (plugin.Wheel, []string, error) {
+		return plugin.Wheel{}, nil, fmt.Errorf("%s %s: %w", project, strings.Join(specifiers, ","), err)
+	}
+	accepted := make([]version.Specifiers, 0, len(specifiers))
+	for _, text := range specifiers {
+		if text == "" {
+			continue
+		}
+		s, err := version.NewSpecifiers(text)
+		if err != nil {
+			return none(err)
+		}
+		accepted = append(accepted, s)
+	}
+	var best index.File
+	var newest version.Version
+	for f, err := range client.Files(ctx, project) {
+		if errors.Is(err, index.ErrNone) {
+			continue
+		}
+		if err != nil {
+			return none(err)
+		}
+		parts := wheelName.FindStringSubmatch(f.Name)
+		if parts == nil || f.Yanked || !strings.Contains(parts[5], "manylinux") || !strings.HasSuffix(parts[5], "x86_64") {
+			continue
+		}
+		v, err := version.Parse(parts[2])
+		refuses := func(s version.Specifiers) bool { return !s.Check(v) }
+		if err != nil || v.IsPreRelease() || slices.ContainsFunc(accepted, refuses) {
+			continue
+		}
+		if best.Name == "" || v.GreaterThan(newest) {
+			best, newest = f, v
+		}
+	}
+	if best.Name == "" {
+		return none(errors.New("the index has no such wheel for Linux on x86-64"))
+	}
+	if best.SHA256 == "" || best.Size == 0 {
+		return none(fmt.Errorf("the index does not give the SHA-256 and the size of %s: set PIP_INDEX_URL to one with JSON pages", best.Name))
+	}
+	unpacked, requirements, err := inspect(ctx, client, best)
+	if err != nil {
+		return none(err)
+	}
+	return plugin.Wheel{Project: project, File: best.Name, SHA256: best.SHA256, Size: best.Size, Unpacked: unpacked}, requirements, nil
+}
+
+// inspect reads a wheel's directory and metadata, which are at its end, without
+// downloading the rest.
+func inspect(ctx context.Context, client *index.Client, f index.File) (unpacked int64, requirements []string, err error) {
+	n := min(f.Size, 4<<20)
+	end, err := client.ReadTail(ctx, f, int(n))
+	if err != nil {
+		return 0, nil, err
+	}
+	archive, err := zip.NewReader(tail{bytes.NewReader(end), f.Size - n}, f.Size)
+	if err != nil {
+		return 0, nil, fmt.Errorf("%s: %w", f.Name, err)
+	}
+	for _, entry := range archive.File {
+		unpacked += int64(entry.UncompressedSize64)
+		if dir, name := path.Split(entry.Name); name != "METADATA" || !strings.HasSuffix(dir, ".dist-info/") {
+			continue
+		}
+		content, err := entry.Open()
+		if err != nil {
+			return 0, nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		defer content.Close()
+		text, err := io.ReadAll(content)
+		if err != nil {
+			return 0, nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		head, _, _ := bytes.Cut(text, []byte("\n\n"))
+		for line := range strings.Lines(string(head)) {
+			if key, value, _ := strings.Cut(line, ":"); textproto.CanonicalMIMEHeaderKey(key) == "Requires-Dist" {
+				requirements = append(requirements, strings.TrimSpace(value))
+			}
+		}
+	}
+	return unpacked, requirements, nil
+}
+
+// tail is the end of a file, from offset on, in place of the whole.
+type tail struct {
+	end    *bytes.Reader
+	offset int64
+}
+
+func (t tail) ReadAt(p []byte, at int64) (int, error) {
+	if at < t.offset {
+		return 0, fmt.Errorf("byte %d lies before the part that was fetched, which begins at %d", at, t.offset)
+	}
+	return t.end.ReadAt(p, at-t.offset)
+}
+
+// requirementText is PEP 508's "name[extras] (specifiers); marker".
+var requirementText = regexp.MustCompile(`^([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*\(?([^();]*)\)?\s*(?:;\s*(.*))?$`)
+
+// parseRequirement reads a requirement; withCUDA says whether that extra is asked for.
+// It refuses a marker that it does not know rather than misjudge it.
+func parseRequirement(text string, withCUDA bool) (project, specifiers string, applies bool, err error) {
+	parts := requirementText.FindStringSubmatch(text)
+	if parts == nil {
+		return "", "", false, fmt.Errorf("cannot read the requirement %q", text)
+	}
+	applies = true
+	if parts[3] != "" {
+		for clause := range strings.SplitSeq(parts[3], " and ") {
+			switch strings.ReplaceAll(strings.TrimSpace(clause), "'", `"`) {
+			case `sys_platform == "linux"`, `platform_system == "Linux"`, `platform_machine == "x86_64"`:
+			case `extra == "with-cuda"`:
+				applies = applies && withCUDA
+			default:
+				if !strings.HasPrefix(clause, "extra ==") {
+					return "", "", false, fmt.Errorf("cannot judge the marker of the requirement %q", text)
+				}
+				applies = false
+			}
+		}
+	}
+	return strings.ToLower(parts[1]), strings.TrimSpace(parts[2]), applies, nil
+}

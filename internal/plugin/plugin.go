@@ -1,0 +1,216 @@
+// Package plugin installs and finds XLA plugins.
+//
+// A plugin is a shared library that compiles and runs programs on one kind of
+// device through XLA's PJRT interface; go-xla loads it from its file. A device is
+// cpu, cuda12 or cuda13 (NVIDIA GPUs, by the CUDA release that the plugin is built
+// with), or cuda, which is whichever of the last two fits the driver.
+//
+// Plugins come from Python wheels, which are zip files, on a package index. Which
+// wheels, by name and SHA-256, is pinned (Pin, pins.json). Install unpacks a
+// device's wheels into one directory as pip would, so that the plugin finds its
+// libraries beside it.
+package plugin
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"nb201/internal/usage"
+)
+
+// The devices that a plugin is for.
+const (
+	CPU    = "cpu"
+	CUDA12 = "cuda12"
+	CUDA13 = "cuda13"
+	CUDA   = "cuda" // CUDA13 or CUDA12
+)
+
+// Devices are those that Install knows.
+func Devices() []string { return []string{CPU, CUDA12, CUDA13} }
+
+// Plugin is a plugin that is there.
+type Plugin struct {
+	Device  string `json:"device"`
+	Path    string `json:"path,omitempty"`    // absolute
+	Version string `json:"version,omitempty"` // of the plugin's project; "" where nothing tells
+	Source  Source `json:"source,omitempty"`
+	// Options are go-xla's options that GOMLX_BACKEND has behind the path, "a=b,c=d".
+	Options string `json:"options,omitempty"`
+}
+
+// Source says who put a plugin where it is.
+type Source string
+
+const (
+	FromSetup       Source = "nb201 setup"
+	FromEnvironment Source = "GOMLX_BACKEND"
+	FromGoXLA       Source = "go-xla" // its installer, or by hand in a directory that it searches
+)
+
+// Find returns the plugin for a device: the one that GOMLX_BACKEND names, else the
+// one that Install installed, else one in the directories that go-xla searches. Its
+// errors are usage errors.
+func Find(device string) (Plugin, error) {
+	devices := []string{device}
+	if device == CUDA {
+		devices = CUDAByDriver(driverVersion())
+	} else if !slices.Contains(Devices(), device) {
+		return Plugin{}, usage.Errorf("unknown device %q: it is one of %s", device, strings.Join(Devices(), ", "))
+	}
+	for _, search := range []func(device string) (Plugin, error){fromEnvironment, fromSetup, fromGoXLA} {
+		for _, d := range devices {
+			if p, err := search(d); err != nil || p.Path != "" {
+				return p, err
+			}
+		}
+	}
+	return Plugin{}, usage.Errorf("no XLA plugin for device %s: run `%s`", device, SetupCommand(devices[0]))
+}
+
+// SetupCommand is the command that installs the plugin for a device.
+func SetupCommand(device string) string {
+	if device == CPU {
+		return "nb201 setup"
+	}
+	return "nb201 setup --device " + device
+}
+
+// fromEnvironment returns the plugin in GOMLX_BACKEND=xla:PATH[,OPTIONS], if it is
+// one for the device.
+func fromEnvironment(device string) (Plugin, error) {
+	backend, config, _ := strings.Cut(os.Getenv("GOMLX_BACKEND"), ":")
+	path, options, _ := strings.Cut(config, ",")
+	if backend != "xla" || !filepath.IsAbs(path) || takenForCUDA(path) != (device != CPU) {
+		return Plugin{}, nil
+	}
+	if !isFile(path) {
+		return Plugin{}, usage.Errorf("GOMLX_BACKEND names the XLA plugin %s, which is not there: correct it or unset it", path)
+	}
+	return Plugin{Device: device, Path: path, Source: FromEnvironment, Options: options}, nil
+}
+
+// takenForCUDA tells what go-xla takes a plugin for, which goes by its whole path
+// (pjrt.IsCUDAName).
+func takenForCUDA(path string) bool {
+	upper := strings.ToUpper(path)
+	return strings.Contains(upper, "CUDA") || strings.Contains(upper, "NVIDIA")
+}
+
+// takenForCPU is the same for (*pjrt.Plugin).IsCPU.
+func takenForCPU(path string) bool { return strings.Contains(strings.ToUpper(path), "CPU") }
+
+// fromSetup returns the plugin that Install installed.
+func fromSetup(device string) (Plugin, error) {
+	pin := Pins()[device]
+	root, err := Root()
+	if err != nil || !pin.fits() {
+		return Plugin{}, err
+	}
+	p := pin.plugin(root, device)
+	if !isFile(p.Path) {
+		return Plugin{}, nil
+	}
+	return p, checkPath(p)
+}
+
+// plugin is the Pin's plugin, installed under root.
+func (p Pin) plugin(root, device string) Plugin {
+	path := filepath.Join(root, p.Directory(device), filepath.FromSlash(p.Plugin))
+	return Plugin{Device: device, Path: path, Version: p.Version, Source: FromSetup}
+}
+
+// checkPath refuses a path that go-xla would take for another device's.
+func checkPath(p Plugin) error {
+	if takenForCUDA(p.Path) != (p.Device != CPU) || takenForCPU(p.Path) != (p.Device == CPU) {
+		return usage.Errorf("the %s plugin's path would be %s, whose name makes go-xla take it for another device: "+
+			"set NB201_HOME to a directory without cpu, cuda or nvidia in its path", p.Device, p.Path)
+	}
+	return nil
+}
+
+// Root is the directory that Install installs in: pjrt in $NB201_HOME, which is by
+// default nb201 in $XDG_DATA_HOME or ~/.local/share.
+func Root() (string, error) {
+	home := os.Getenv("NB201_HOME")
+	if home == "" {
+		data := os.Getenv("XDG_DATA_HOME")
+		if !filepath.IsAbs(data) {
+			user, err := os.UserHomeDir()
+			if err != nil {
+				return "", usage.Errorf("no home directory: set NB201_HOME to the directory for plugins")
+			}
+			data = filepath.Join(user, ".local", "share")
+		}
+		home = filepath.Join(data, "nb201")
+	}
+	home, err := filepath.Abs(home)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, "pjrt"), nil
+}
+
+// goXLAName takes a plugin's file name apart as go-xla does (pjrt's
+// pathToPluginName): its device and version.
+var goXLAName = regexp.MustCompile(`^(?:pjrt_c_api_|pjrt[-_]plugin[-_])(cpu|cuda)(?:_(v?[0-9.]+))?(?:_plugin)?\.(?:so|dylib|dll)$`)
+
+// fromGoXLA returns a plugin in the directories that go-xla searches, but for
+// those of the system's loader.
+func fromGoXLA(device string) (Plugin, error) {
+	for _, dir := range goXLADirectories() {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // Most of them are not there.
+		}
+		for _, entry := range entries {
+			parts := goXLAName.FindStringSubmatch(entry.Name())
+			path := filepath.Join(dir, entry.Name())
+			if parts == nil || (parts[1] == CPU) != (device == CPU) || !isFile(path) {
+				continue
+			}
+			// A CUDA plugin's libraries tell its release: CUDA 13 has them in one directory.
+			if parts[1] == CUDA && isDirectory(filepath.Join(dir, "cu13")) != (device == CUDA13) {
+				continue
+			}
+			version := parts[2]
+			if target, err := os.Readlink(path); err == nil && goXLAName.MatchString(filepath.Base(target)) {
+				version = goXLAName.FindStringSubmatch(filepath.Base(target))[2]
+			}
+			return Plugin{Device: device, Path: path, Version: strings.TrimPrefix(version, "v"), Source: FromGoXLA}, nil
+		}
+	}
+	return Plugin{}, nil
+}
+
+func goXLADirectories() []string {
+	if paths, set := os.LookupEnv("PJRT_PLUGIN_LIBRARY_PATH"); set {
+		return slices.DeleteFunc(filepath.SplitList(paths), func(dir string) bool { return !filepath.IsAbs(dir) })
+	}
+	var bases []string
+	if own, err := goXLAHome(); err == nil {
+		bases = append(bases, own)
+	}
+	if user, err := os.UserHomeDir(); err == nil {
+		bases = append(bases, filepath.Join(user, ".local", "lib", "gomlx", "pjrt"))
+	}
+	bases = append(bases, "/usr/local/lib/go-xla", "/usr/local/lib/gomlx/pjrt")
+	var directories []string
+	for _, base := range bases {
+		directories = append(directories, base, filepath.Join(base, "nvidia"))
+	}
+	return directories
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,245 @@
+package plugin
+
+import (
+	"encoding/hex"
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/internal/usage"
+)
+
+func TestPins(t *testing.T) {
+	pins := Pins()
+	if len(pins) != len(Devices()) {
+		t.Errorf("there are pins for %d devices, want %d", len(pins), len(Devices()))
+	}
+	// The libraries that a CUDA plugin needs, whatever else its wheels hold.
+	libraries := []string{"cublas", "cuda-cupti", "cuda-nvcc", "cuda-nvrtc", "cuda-runtime", "cudnn", "cufft", "cusolver", "cusparse", "nccl", "nvjitlink"}
+	wheelName := regexp.MustCompile(`^([a-z0-9_]+)-([0-9.]+)-py3-none-(?:[a-z0-9_]+\.)*manylinux[0-9_]+_x86_64(?:\.[a-z0-9_]+)*\.whl$`)
+	ids := map[string]bool{}
+	for _, device := range Devices() {
+		pin := pins[device]
+		if pin.Platform != "linux/amd64" {
+			t.Errorf("%s: the platform is %s", device, pin.Platform)
+		}
+		if !path.IsAbs("/"+pin.Plugin) || path.Clean(pin.Plugin) != pin.Plugin || path.Ext(pin.Plugin) != ".so" {
+			t.Errorf("%s: the plugin's path is %q", device, pin.Plugin)
+		}
+		if err := checkPath(pin.plugin("/home/u/pjrt", device)); err != nil {
+			t.Error(err)
+		}
+		ids[pin.Directory(device)] = true
+		var projects []string
+		for i, w := range pin.Wheels {
+			parts := wheelName.FindStringSubmatch(w.File)
+			if parts == nil || parts[1] != strings.ReplaceAll(w.Project, "-", "_") {
+				t.Errorf("%s: %s is not a wheel of %s for this platform", device, w.File, w.Project)
+			} else if i == 0 && parts[2] != pin.Version {
+				t.Errorf("%s: the plugin's wheel is %s, the version %s", device, w.File, pin.Version)
+			}
+			if sum, err := hex.DecodeString(w.SHA256); err != nil || len(sum) != 32 || w.SHA256 != strings.ToLower(w.SHA256) {
+				t.Errorf("%s: %s has the SHA-256 %q", device, w.File, w.SHA256)
+			}
+			if w.Size <= 0 || w.Unpacked <= w.Size {
+				t.Errorf("%s: %s has %d bytes, unpacked %d", device, w.File, w.Size, w.Unpacked)
+			}
+			projects = append(projects, strings.TrimSuffix(strings.TrimPrefix(w.Project, "nvidia-"), "-cu"+strings.TrimPrefix(device, "cuda")))
+		}
+		if slices.Sort(projects); len(slices.Compact(slices.Clone(projects))) != len(projects) {
+			t.Errorf("%s: a project is there twice: %q", device, projects)
+		}
+		for _, library := range libraries {
+			if device != CPU && !slices.Contains(projects, library) {
+				t.Errorf("%s: %s is missing", device, library)
+			}
+		}
+	}
+	if len(ids) != len(pins) {
+		t.Errorf("devices share a directory: %v", ids)
+	}
+	pin := pins[CPU]
+	pin.Wheels = slices.Clone(pin.Wheels)
+	pin.Wheels[0].SHA256 = strings.Repeat("0", 64)
+	if ids[pin.Directory(CPU)] {
+		t.Error("another wheel goes to the same directory")
+	}
+}
+
+// alone takes away what this machine has of plugins, and returns an empty home.
+func alone(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	for name, value := range map[string]string{
+		"HOME": home, "XDG_DATA_HOME": "", "NB201_HOME": filepath.Join(home, "own"),
+		"GOMLX_BACKEND": "", "PJRT_PLUGIN_LIBRARY_PATH": filepath.Join(home, "go-xla"),
+	} {
+		t.Setenv(name, value)
+	}
+	return home
+}
+
+func touch(t *testing.T, elements ...string) string {
+	t.Helper()
+	path := filepath.Join(elements...)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, nil, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func find(t *testing.T, device string, want Plugin) {
+	t.Helper()
+	got, err := Find(device)
+	if err != nil || got != want {
+		t.Errorf("Find(%s) is %+v, %v\nwant %+v", device, got, err, want)
+	}
+}
+
+func TestFind(t *testing.T) {
+	if !Pins()[CPU].fits() {
+		t.Skipf("nothing is pinned for %s/%s", runtime.GOOS, runtime.GOARCH)
+	}
+	home := alone(t)
+	for device, want := range map[string]string{CPU: "run `nb201 setup`", CUDA12: "run `nb201 setup --device cuda12`", CUDA: "run `nb201 setup --device cuda1"} {
+		if _, err := Find(device); !usage.Is(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Find(%s) has the error %v, want one with %q", device, err, want)
+		}
+	}
+
+	// The least first: what go-xla would find.
+	old := touch(t, home, "go-xla", "pjrt_c_api_cpu_v0.83.1_plugin.so")
+	find(t, CPU, Plugin{Device: CPU, Path: old, Version: "0.83.1", Source: FromGoXLA})
+	plain := filepath.Join(home, "go-xla", "pjrt_c_api_cpu_plugin.so")
+	if err := os.Symlink(filepath.Base(old), plain); err != nil {
+		t.Fatal(err)
+	}
+	find(t, CPU, Plugin{Device: CPU, Path: plain, Version: "0.83.1", Source: FromGoXLA})
+	if err := os.Remove(plain); err != nil {
+		t.Fatal(err)
+	}
+	touch(t, plain)
+	find(t, CPU, Plugin{Device: CPU, Path: plain, Source: FromGoXLA})
+	touch(t, home, "go-xla", "pjrt_c_api_cpu_plugin.so.old")
+
+	cuda := touch(t, home, "go-xla", "pjrt_c_api_cuda_plugin.so")
+	find(t, CUDA12, Plugin{Device: CUDA12, Path: cuda, Source: FromGoXLA})
+	if err := os.Mkdir(filepath.Join(home, "go-xla", "cu13"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	find(t, CUDA13, Plugin{Device: CUDA13, Path: cuda, Source: FromGoXLA})
+	if p, err := Find(CUDA12); err == nil {
+		t.Errorf("CUDA 13's plugin is found for CUDA 12: %+v", p)
+	}
+
+	// Then what setup installed.
+	for _, device := range Devices() {
+		pin := Pins()[device]
+		installed := touch(t, home, "own", "pjrt", pin.Directory(device), pin.Plugin)
+		find(t, device, Plugin{Device: device, Path: installed, Version: pin.Version, Source: FromSetup})
+	}
+	if p, err := Find(CUDA); err != nil || p.Source != FromSetup {
+		t.Errorf("Find(%s) is %+v, %v", CUDA, p, err)
+	}
+
+	// Then the environment.
+	own := touch(t, home, "my-plugin.so")
+	t.Setenv("GOMLX_BACKEND", "xla:"+own+",tf32=false,preallocate=true")
+	find(t, CPU, Plugin{Device: CPU, Path: own, Source: FromEnvironment, Options: "tf32=false,preallocate=true"})
+	if p, err := Find(CUDA12); err != nil || p.Source != FromSetup {
+		t.Errorf("GOMLX_BACKEND's plugin for the CPU is found for CUDA: %+v, %v", p, err)
+	}
+	own = touch(t, home, "my-cuda-plugin.so")
+	t.Setenv("GOMLX_BACKEND", "xla:"+own)
+	find(t, CUDA13, Plugin{Device: CUDA13, Path: own, Source: FromEnvironment})
+	for _, other := range []string{"xla:cpu", "xla", "go", "go:" + own} {
+		t.Setenv("GOMLX_BACKEND", other)
+		if p, err := Find(CPU); err != nil || p.Source != FromSetup {
+			t.Errorf("GOMLX_BACKEND=%s: %+v, %v", other, p, err)
+		}
+	}
+
+	t.Setenv("GOMLX_BACKEND", "xla:/nowhere/plugin.so")
+	if _, err := Find(CPU); !usage.Is(err) || !strings.Contains(err.Error(), "/nowhere/plugin.so") {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := Find("tpu"); !usage.Is(err) || !strings.Contains(err.Error(), "cpu, cuda12, cuda13") {
+		t.Errorf("the error is %v", err)
+	}
+
+	// go-xla would take this one for a GPU's.
+	t.Setenv("GOMLX_BACKEND", "")
+	t.Setenv("NB201_HOME", filepath.Join(home, "nvidia"))
+	touch(t, home, "nvidia", "pjrt", Pins()[CPU].Directory(CPU), Pins()[CPU].Plugin)
+	if _, err := Find(CPU); !usage.Is(err) || !strings.Contains(err.Error(), "set NB201_HOME") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestFindInGoXLAHome(t *testing.T) {
+	home := alone(t)
+	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", "") // restores it
+	if err := os.Unsetenv("PJRT_PLUGIN_LIBRARY_PATH"); err != nil {
+		t.Fatal(err)
+	}
+	older := touch(t, home, ".local", "lib", "gomlx", "pjrt", "nvidia", "pjrt_c_api_cuda_plugin.so")
+	find(t, CUDA12, Plugin{Device: CUDA12, Path: older, Source: FromGoXLA})
+	library, err := goXLAHome()
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := touch(t, library, "nvidia", "pjrt_c_api_cuda_plugin.so")
+	find(t, CUDA12, Plugin{Device: CUDA12, Path: newer, Source: FromGoXLA})
+}
+
+func TestRoot(t *testing.T) {
+	home := alone(t)
+	for _, c := range []struct{ own, data, want string }{
+		{filepath.Join(home, "x"), "", filepath.Join(home, "x", "pjrt")},
+		{"", "/data", "/data/nb201/pjrt"},
+		{"", "relative", filepath.Join(home, ".local", "share", "nb201", "pjrt")},
+		{"", "", filepath.Join(home, ".local", "share", "nb201", "pjrt")},
+	} {
+		t.Setenv("NB201_HOME", c.own)
+		t.Setenv("XDG_DATA_HOME", c.data)
+		if got, err := Root(); err != nil || got != c.want {
+			t.Errorf("NB201_HOME=%s XDG_DATA_HOME=%s: %s, %v, want %s", c.own, c.data, got, err, c.want)
+		}
+	}
+	t.Setenv("HOME", "")
+	if _, err := Root(); !usage.Is(err) {
+		t.Errorf("without a home the error is %v", err)
+	}
+}
+
+func TestInstallRefusesDevice(t *testing.T) {
+	for _, device := range []string{"", "tpu", CUDA} {
+		if _, err := Install(t.Context(), device, Options{}); !usage.Is(err) {
+			t.Errorf("Install(%q) has the error %v", device, err)
+		}
+	}
+}
+
+func TestDriver(t *testing.T) {
+	for _, c := range []struct {
+		text, version string
+		cuda          []string
+	}{
+		{"NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024\nGCC version:  gcc version 12.3.0 (Ubuntu 12.3.0-1ubuntu1~22.04)\n", "535.183.01", []string{CUDA12}},
+		{"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder@U22-I3-AM11)  Sun Jul 27 06:54:38 UTC 2025\n", "580.65.06", []string{CUDA13, CUDA12}},
+		{"", "", []string{CUDA13, CUDA12}},
+	} {
+		if got := parseDriverVersion(c.text); got != c.version {
+			t.Errorf("%q has the version %q", c.text, got)
+		}
+		if got := CUDAByDriver(c.version); !slices.Equal(got, c.cuda) {
+			t.Errorf("driver %q serves %q", c.version, got)
+		}
+	}
+}

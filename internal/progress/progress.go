@@ -1,0 +1,147 @@
+// Package progress shows how far a long piece of work is: as a bar on a terminal,
+// as a line of text now and then elsewhere, such as in a batch job's log.
+package progress
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// Bytes is the unit that is shown in kB, MB and GB.
+const Bytes = "B"
+
+// Bar shows the progress of one piece of work. It is safe for concurrent use.
+type Bar struct {
+	show display
+}
+
+// display is a way to show progress.
+type display interface {
+	add(n int64)
+	describe(text string)
+	done()
+}
+
+// New shows on w the progress of work of total units, above 0, named "images" or
+// Bytes, say. The description says what is being done.
+func New(w io.Writer, total int64, unit, description string) *Bar {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return &Bar{newDrawn(w, total, unit, description)}
+	}
+	return &Bar{&lines{w: w, total: total, unit: unit, description: description, last: time.Now()}}
+}
+
+// Add says that n more units are done; below 0, that some have to be done again.
+func (b *Bar) Add(n int64) { b.show.add(n) }
+
+// Describe changes the description.
+func (b *Bar) Describe(text string) { b.show.describe(text) }
+
+// Done ends the showing, whether the work is complete or not. A bar vanishes; in
+// text a last line says how far the work came.
+func (b *Bar) Done() { b.show.done() }
+
+// drawn is a bar on a terminal.
+type drawn struct {
+	bar *progressbar.ProgressBar
+}
+
+func newDrawn(w io.Writer, total int64, unit, description string) drawn {
+	options := []progressbar.Option{
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetDescription(description),
+		progressbar.OptionShowCount(),
+		progressbar.OptionFullWidth(),
+		progressbar.OptionThrottle(100 * time.Millisecond),
+		progressbar.OptionSetRenderBlankState(true),
+	}
+	if unit == Bytes {
+		options = append(options, progressbar.OptionShowBytes(true))
+	} else {
+		options = append(options, progressbar.OptionShowIts(), progressbar.OptionSetItsString(unit))
+	}
+	return drawn{progressbar.NewOptions64(total, options...)}
+}
+
+// The errors of drawing are those of the terminal: nothing can be told there.
+
+func (d drawn) add(n int64)          { _ = d.bar.Add64(n) }
+func (d drawn) describe(text string) { d.bar.Describe(text) }
+func (d drawn) done()                { _, _ = d.bar.Clear(), d.bar.Exit() }
+
+// interval is the time between two lines.
+const interval = 5 * time.Second
+
+// lines is text, a line every interval.
+type lines struct {
+	w     io.Writer
+	total int64
+	unit  string
+
+	mu          sync.Mutex
+	description string
+	count       int64
+	last        time.Time // of the last line, or the beginning
+	lastCount   int64     // then
+}
+
+func (l *lines) add(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count += n
+	if elapsed := time.Since(l.last); elapsed >= interval {
+		// The rate is that of the last interval: compiling, at first, takes long.
+		rate := float64(l.count-l.lastCount) / elapsed.Seconds()
+		text := l.description + ": " + l.amounts()
+		if rate > 0 {
+			left := time.Duration(float64(l.total-l.count) / rate * float64(time.Second))
+			text += fmt.Sprintf(", %s/s, %v left", amount(rate, l.unit), left.Round(time.Second))
+		}
+		fmt.Fprintln(l.w, text)
+		l.last, l.lastCount = time.Now(), l.count
+	}
+}
+
+func (l *lines) describe(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.description = text
+}
+
+func (l *lines) done() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintln(l.w, l.description+": "+l.amounts())
+}
+
+// amounts is "3 of 12 images (25 %)".
+func (l *lines) amounts() string {
+	count, total := fmt.Sprint(l.count), amount(float64(l.total), l.unit)
+	if l.unit == Bytes {
+		count = amount(float64(l.count), Bytes)
+	}
+	return fmt.Sprintf("%s of %s (%d %%)", count, total, 100*l.count/l.total)
+}
+
+// amount is a number with its unit, to three digits or to a whole number.
+func amount(n float64, unit string) string {
+	if unit != Bytes {
+		if n < 100 && n != float64(int64(n)) {
+			return fmt.Sprintf("%.3g %s", n, unit)
+		}
+		return fmt.Sprintf("%.0f %s", n, unit)
+	}
+	for _, prefix := range []string{"", "k", "M"} {
+		if n < 999.5 {
+			return fmt.Sprintf("%.3g %sB", n, prefix)
+		}
+		n /= 1000
+	}
+	return fmt.Sprintf("%.3g GB", n)
+}

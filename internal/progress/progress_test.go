@@ -1,0 +1,93 @@
+package progress
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		bar := New(&out, 1000, "images", "training")
+		for range 4 {
+			time.Sleep(4 * time.Second)
+			bar.Add(100)
+		}
+		bar.Describe("epoch 2")
+		time.Sleep(6 * time.Second)
+		bar.Add(-50)
+		time.Sleep(10 * time.Second)
+		bar.Add(1)
+		bar.Done()
+		want := `training: 200 of 1000 images (20 %), 25 images/s, 32s left
+training: 400 of 1000 images (40 %), 25 images/s, 24s left
+epoch 2: 350 of 1000 images (35 %)
+epoch 2: 351 of 1000 images (35 %), 0.1 images/s, 1h48m10s left
+epoch 2: 351 of 1000 images (35 %)
+`
+		if out.String() != want {
+			t.Errorf("got\n%swant\n%s", out.String(), want)
+		}
+	})
+}
+
+func TestAmount(t *testing.T) {
+	for _, c := range []struct {
+		n    float64
+		unit string
+		want string
+	}{
+		{0, Bytes, "0 B"}, {999, Bytes, "999 B"}, {999.6, Bytes, "1 kB"}, {62711338, Bytes, "62.7 MB"},
+		{2484.3e6, Bytes, "2.48 GB"}, {1234e9, Bytes, "1.23e+03 GB"},
+		{0, "images", "0 images"}, {0.51, "images", "0.51 images"}, {12.34, "images", "12.3 images"}, {99, "images", "99 images"},
+		{142.7, "images", "143 images"}, {50000, "images", "50000 images"},
+	} {
+		if got := amount(c.n, c.unit); got != c.want {
+			t.Errorf("amount(%v, %q) is %q, want %q", c.n, c.unit, got, c.want)
+		}
+	}
+}
+
+func TestDrawn(t *testing.T) {
+	for _, c := range []struct{ unit, want string }{{"images", "(200/200"}, {Bytes, "(200/200 B"}} {
+		var out bytes.Buffer
+		bar := &Bar{newDrawn(&out, 200, c.unit, "training")}
+		bar.Add(100)
+		bar.Add(-100)
+		bar.Add(200)
+		bar.Describe("evaluating")
+		for _, part := range []string{"training", "0%", "evaluating", "100%", c.want} {
+			if !strings.Contains(out.String(), part) {
+				t.Errorf("%s: no %q is drawn: %q", c.unit, part, out.String())
+			}
+		}
+		bar.Done()
+		// Last of all, the line is overwritten with spaces.
+		if tail := out.String()[strings.LastIndex(strings.TrimRight(out.String(), "\r"), "\r")+1:]; strings.TrimSpace(tail) != "" {
+			t.Errorf("%s: %q is left on the terminal", c.unit, tail)
+		}
+	}
+}
+
+func TestConcurrent(t *testing.T) {
+	var out bytes.Buffer
+	bar := New(&out, 1000, Bytes, "downloading")
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			for range 100 {
+				bar.Add(1)
+				bar.Describe("x")
+			}
+		})
+	}
+	group.Wait()
+	bar.Done()
+	if want := "x: 1 kB of 1 kB (100 %)\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}

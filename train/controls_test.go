@@ -1,0 +1,141 @@
+package train
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/cell"
+	"nb201/internal/golden"
+)
+
+// A check that cannot fail proves nothing: each control changes one line of the
+// program the way an implementation easily goes wrong, and TestGoldenTrajectoryFloat64
+// must then fail (section 11 of the vectors' specification). The first changes
+// nothing, and it must pass.
+func TestControls(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the tests once a control")
+	}
+	controls := []struct {
+		name     string
+		file     string // from the module's root
+		old, new string
+		steps    int // of the trajectory; 0: all, with what is known at the end
+	}{
+		{name: "none", steps: 4},
+		{
+			name: "no Nesterov", file: "train/programs.go", steps: 4,
+			old: "if p.recipe.Nesterov {", new: "if false {",
+		},
+		{
+			name: "weight decay off by 1e-5", file: "train/programs.go", steps: 4,
+			old: "MulScalar(params, p.recipe.WeightDecay)", new: "MulScalar(params, p.recipe.WeightDecay*(1+1e-5))",
+		},
+		{
+			name: "padding counted in the average", file: "cell/network/tape.go", steps: 4,
+			old: "node: Div(boxSum(x.node), counts)", new: "node: DivScalar(boxSum(x.node), 9.0)",
+		},
+		{
+			name: "the draws of get_model_infos left out", file: "train/init.go", steps: 4,
+			old: "generator.Skip(3 * net.Size * net.Size)", new: "generator.Skip(0)",
+		},
+		{
+			name: "biased running variance", file: "cell/network/tape.go",
+			old: "MulScalar(batchVariance, count/(count-1))", new: "MulScalar(batchVariance, count/count)",
+		},
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, control := range controls {
+		t.Run(control.name, func(t *testing.T) {
+			t.Parallel()
+			binary := filepath.Join(t.TempDir(), "train.test")
+			build := exec.Command("go", "test", "-c", "-o", binary, "-overlay", overlay(t, root, control.file, control.old, control.new), ".")
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			check := exec.Command(binary, "-test.run", "TestGoldenTrajectoryFloat64", "-test.v")
+			check.Env = append(os.Environ(), "NB201_GOLDEN="+shortTrajectory(t, control.steps))
+			out, err := check.CombinedOutput()
+			followed := strings.Contains(string(out), "losses of ")
+			if !followed || (err == nil) != (control.file == "") {
+				t.Errorf("the check ended with %v:\n%s", err, out)
+			}
+		})
+	}
+}
+
+// overlay makes the file for go build -overlay that replaces old, which must stand
+// once in file, by new.
+func overlay(t *testing.T, root, file, old, replacement string) string {
+	t.Helper()
+	dir := t.TempDir()
+	replaced := map[string]string{}
+	if file != "" {
+		path := filepath.Join(root, file)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), old); n != 1 {
+			t.Fatalf("%q stands %d times in %s", old, n, file)
+		}
+		replaced[path] = filepath.Join(dir, "replacement.go")
+		write(t, replaced[path], []byte(strings.Replace(string(text), old, replacement, 1)))
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "overlay.json")
+	write(t, path, text)
+	return path
+}
+
+// shortTrajectory makes a directory of vectors with the first steps of architecture
+// 0's float64 trajectory, without what is known only after the last one.
+func shortTrajectory(t *testing.T, steps int) string {
+	t.Helper()
+	var vectors struct {
+		Cases []map[string]any `json:"cases"`
+	}
+	golden.Load(t, "traj.json", &vectors)
+	first, err := cell.ByIndex(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(vectors.Cases, func(c map[string]any) bool {
+		return c["dtype"] == "float64" && c["N"] == 1.0 && c["arch_str"] == first.String()
+	})
+	if i < 0 {
+		t.Skip("no float64 trajectory of architecture 0 with N=1")
+	}
+	c := vectors.Cases[i]
+	if steps > 0 {
+		c["steps"] = c["steps"].([]any)[:steps]
+		for _, key := range []string{"bn", "eval", "final_weights", "classifier_bias_final"} {
+			delete(c, key)
+		}
+	}
+	text, err := json.Marshal(map[string]any{"cases": []any{c}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "traj.json"), text)
+	return dir
+}
+
+func write(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,102 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"testing"
+
+	"nb201/internal/golden"
+)
+
+// realCurve is a case of real_*.json: the original program on real photographs.
+type realCurve struct {
+	Arch   archName
+	Seed   uint32
+	Epochs int
+	Batch  int
+	// Curve holds, per epoch: epoch, training loss, top-1, top-5, and of ori-test
+	// loss, top-1.
+	Curve [][]float64
+	Steps []float64 `json:"first_epoch_step_losses"`
+}
+
+// TestGoldenPhotographs follows the original program on the photographs that
+// NB201_PHOTOS names: CIFAR-10 batches of 5,000 training and 1,000 test images. The
+// first case is trained to its end, of the others, which tell that the seed
+// matters, the first epoch.
+func TestGoldenPhotographs(t *testing.T) {
+	photographs := os.Getenv("NB201_PHOTOS")
+	if photographs == "" {
+		t.Skip("NB201_PHOTOS names no directory with cifar-10-batches-py")
+	}
+	whole := true
+	for _, name := range golden.Glob(t, "real_*.json") {
+		var vectors struct{ Cases []realCurve }
+		golden.Load(t, name, &vectors)
+		for _, c := range vectors.Cases {
+			t.Run(c.name(), func(t *testing.T) {
+				epochs := 1
+				if whole {
+					epochs = c.Epochs
+				}
+				c.follow(t, photographs, epochs)
+			})
+			whole = os.Getenv("NB201_NIGHTLY") != ""
+		}
+	}
+}
+
+func (c realCurve) name() string {
+	return trajectory{Arch: c.Arch, Seed: c.Seed, N: 5, DType: "float32"}.name()
+}
+
+func (c realCurve) follow(t *testing.T, photographs string, epochs int) {
+	config, err := Options{
+		Arch: c.Arch.String(), Dataset: "../testdata/cifar10-small.json", DataRoot: photographs,
+		Epochs: c.Epochs, Seed: c.Seed, Parity: "modern", Timeline: "dec2019", Workers: 0,
+		Precision: "fp32", Channels: 16, Cells: 5, Batch: c.Batch,
+	}.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	passes := map[string][]meter{}
+	_, err = Run(ctx, openBackend(t), config, func(p Progress) {
+		if p.Epoch == epochs {
+			stop()
+			return
+		}
+		if p.Batch == 0 {
+			passes[p.Stage] = append(passes[p.Stage], meter{})
+		}
+		m := &passes[p.Stage][p.Epoch]
+		m.add(batchResult{images: p.Images, loss: p.Loss, top1: int(math.Round(p.Top1 * float64(p.Images) / 100))})
+		if p.Stage == "train" && p.Epoch == 0 && p.Batch == 0 {
+			if d := relative(p.Loss, c.Steps[0]); !(d <= 1e-5) {
+				t.Errorf("first step: loss off by %.2g relative", d)
+			}
+		}
+	})
+	if err != nil && !(errors.Is(err, context.Canceled) && epochs < c.Epochs) {
+		t.Fatal(err)
+	}
+	for epoch, want := range c.Curve[:epochs] {
+		loss, top1, _ := passes["train"][epoch].averages()
+		testLoss, testTop1, _ := passes["ori-test"][epoch].averages()
+		t.Logf("epoch %2d: training %.4f %.2f %% (original %.4f %.2f %%), ori-test %.4f %.2f %% (%.4f %.2f %%)",
+			epoch, loss, top1, want[1], want[2], testLoss, testTop1, want[4], want[5])
+		bound := 0.02
+		if epoch == 0 {
+			bound = 0.003 // the seeds are 0.0065 apart
+		}
+		if d := relative(loss, want[1]); !(d <= bound) {
+			t.Errorf("epoch %d: training loss %.4f is %.2g relative off %.4f", epoch, loss, d, want[1])
+		}
+		if last := epoch == c.Epochs-1; last && !(math.Abs(testTop1-want[5]) <= 3) {
+			t.Errorf("final ori-test top-1 %.2f %%, the original's is %.2f %%", testTop1, want[5])
+		}
+	}
+}

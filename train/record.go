@@ -1,0 +1,92 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"nb201/data"
+	"nb201/internal/torchfile"
+	"nb201/results"
+)
+
+// newRecord is the record of a trial that begins now, without its measures.
+func (t *trial) newRecord(now time.Time) (*results.Record, error) {
+	definition, err := json.Marshal(t.Definition)
+	if err != nil {
+		return nil, fmt.Errorf("encode the dataset definition: %w", err)
+	}
+	r := &results.Record{
+		FormatVersion: results.FormatVersion,
+		Trial:         t.Trial,
+		Genotype:      t.Network.Arch.String(),
+		Classes:       t.Network.Classes,
+		ImageSize:     t.Network.Size,
+		FLOPs:         t.Network.FLOPs(),
+		Params:        t.Network.Params(),
+		Recipe:        t.Recipe,
+		Definition:    definition,
+		Parity:        results.Parity{Profile: t.Profile.Name, Timeline: string(t.Timeline), Workers: t.Workers},
+		Precision:     string(t.Precision),
+		Started:       now.UTC().Truncate(time.Millisecond),
+		Train:         results.Pass{Images: t.Data.Train.Len()},
+	}
+	for _, f := range t.Data.Files {
+		r.DataFiles = append(r.DataFiles, results.File(f))
+	}
+	for i := range t.Data.Eval {
+		split := &t.Data.Eval[i]
+		r.Eval = append(r.Eval, results.Evaluation{Set: split.Name, Pass: results.Pass{Images: split.Len()}})
+	}
+	return r, nil
+}
+
+// addTo puts the averages of a pass at the end of a curve.
+func (m *meter) addTo(c *results.Curve, took time.Duration) {
+	loss, top1, top5 := m.averages()
+	c.Loss = append(c.Loss, loss)
+	c.Top1 = append(c.Top1, top1)
+	c.Top5 = append(c.Top5, top5)
+	c.Seconds = append(c.Seconds, took.Seconds())
+}
+
+// toFloat32 is a state dict as it is published, rounded from a float64 trial's.
+func toFloat32(dict torchfile.StateDict) torchfile.StateDict {
+	for i, w := range dict {
+		if w.Float64 != nil {
+			dict[i].Tensor = &torchfile.Tensor{Shape: w.Shape, Float32: convert[float32](w.Float64)}
+		}
+	}
+	return dict
+}
+
+// latencyBatch is the batch that the published latency is measured on.
+const latencyBatch = 256
+
+// latency measures the seconds of an evaluation of 256 images, five times after a
+// first one that does not count. A trial of another batch size has no program for
+// it and gives none.
+func (t *trial) latency() ([]float64, error) {
+	if t.Recipe.Batch != latencyBatch {
+		return nil, nil
+	}
+	split := &t.Data.Eval[0]
+	order := data.Epoch{Order: make([]int32, min(latencyBatch, split.Len()))} // the first image again and again
+	images, labels := t.load(split, &order, 0, len(order.Order), latencyBatch)
+	defer images.MustFinalizeAll()
+	defer labels.MustFinalizeAll()
+	var seconds []float64
+	for i := range 6 {
+		began := time.Now()
+		measures := t.evaluate.Run(t.state.params, t.state.stats, images, labels)[0]
+		_, err := readMeasures(measures, latencyBatch)
+		measures.MustFinalizeAll()
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			seconds = append(seconds, time.Since(began).Seconds())
+		}
+	}
+	return seconds, nil
+}

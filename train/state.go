@@ -1,0 +1,101 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"nb201/cell"
+	"nb201/cell/network"
+	"nb201/internal/torchfile"
+)
+
+// float is the type of the parameters on the device.
+type float interface{ float32 | float64 }
+
+// state is what a step reads and replaces: three vectors on the device.
+type state struct{ params, momenta, stats *tensors.Tensor }
+
+func (s *state) finalize() {
+	for _, t := range []*tensors.Tensor{s.params, s.momenta, s.stats} {
+		if t != nil {
+			t.MustFinalizeAll()
+		}
+	}
+}
+
+// newState packs a state dict into fresh vectors; the momenta are zero.
+func newState(layout *network.Layout, weights torchfile.StateDict, precision Precision) (*state, error) {
+	if precision == FP64 {
+		return packState[float64](layout, weights)
+	}
+	return packState[float32](layout, weights)
+}
+
+func packState[T float](layout *network.Layout, weights torchfile.StateDict) (*state, error) {
+	if len(weights) != len(layout.Slots) {
+		return nil, fmt.Errorf("the weights hold %d tensors, the network has %d", len(weights), len(layout.Slots))
+	}
+	params, stats := make([]T, layout.Parameters), make([]T, layout.Statistics)
+	for i, slot := range layout.Slots {
+		w := weights[i]
+		if w.Name != slot.Name || !slices.Equal(w.Shape, slot.Shape) {
+			return nil, fmt.Errorf("the weights hold %s %v where the network has %s %v", w.Name, w.Shape, slot.Name, slot.Shape)
+		}
+		switch slot.Vector {
+		case network.Parameters:
+			network.ToDevice(slot, params, convert[T](w.Float32))
+		case network.Statistics:
+			network.ToDevice(slot, stats, convert[T](w.Float32))
+		}
+	}
+	return &state{
+		params:  tensors.FromFlatDataAndDimensions(params, len(params)),
+		momenta: tensors.FromFlatDataAndDimensions(make([]T, len(params)), len(params)),
+		stats:   tensors.FromFlatDataAndDimensions(stats, len(stats)),
+	}, nil
+}
+
+// weights fetches the state dict from the device. batches is num_batches_tracked.
+func (s *state) weights(layout *network.Layout, precision Precision, batches int64) (torchfile.StateDict, error) {
+	if precision == FP64 {
+		return unpackState(layout, s, batches, func(v []float64) *torchfile.Tensor { return &torchfile.Tensor{Float64: v} })
+	}
+	return unpackState(layout, s, batches, func(v []float32) *torchfile.Tensor { return &torchfile.Tensor{Float32: v} })
+}
+
+func unpackState[T float](layout *network.Layout, s *state, batches int64, wrap func([]T) *torchfile.Tensor) (torchfile.StateDict, error) {
+	params, err := tensors.CopyFlatData[T](s.params)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := tensors.CopyFlatData[T](s.stats)
+	if err != nil {
+		return nil, err
+	}
+	var dict torchfile.StateDict
+	for _, slot := range layout.Slots {
+		t := &torchfile.Tensor{Int64: []int64{batches}}
+		if slot.Role != cell.BNCount {
+			vector := params
+			if slot.Vector == network.Statistics {
+				vector = stats
+			}
+			values := make([]T, slot.Len())
+			network.FromDevice(slot, values, vector)
+			t = wrap(values)
+		}
+		t.Shape = slot.Shape
+		dict = append(dict, torchfile.NamedTensor{Name: slot.Name, Tensor: t})
+	}
+	return dict, nil
+}
+
+func convert[T, S float](values []S) []T {
+	out := make([]T, len(values))
+	for i, v := range values {
+		out[i] = T(v)
+	}
+	return out
+}
