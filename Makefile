@@ -1,0 +1,44 @@
+# `make demo` and `make test` need Go, make and a C compiler, and bring the rest
+# themselves.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+NB201 := bin/nb201
+# More flags for go test, e.g. TESTFLAGS='-run Golden -v'.
+TESTFLAGS :=
+SCRIPTS := $(wildcard .ci/run bench/run tools/*.sh)
+
+.PHONY: build setup demo test nightly check bench
+
+build:
+	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(NB201) ./cmd/nb201
+
+# The XLA plugin, which training needs.
+setup: build
+	$(NB201) setup
+
+demo: setup
+	rm -rf demo
+	$(NB201) train 0 --dataset digits --epochs 12 --seed 777 --out demo
+
+test: setup
+	go test -timeout 30m $(TESTFLAGS) ./...
+
+# With the golden cases that compile slowly: networks of full size.
+nightly: setup
+	NB201_NIGHTLY=1 go test -timeout 5h $(TESTFLAGS) ./...
+
+check:
+	@echo 'gofmt, go vet, staticcheck, go mod tidy, import arrows'
+	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
+		test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	@go vet ./...
+	@go tool staticcheck ./...
+	@go mod tidy -diff
+	@go test ./internal/arrows
+	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck $(SCRIPTS); fi
+	@if git rev-parse --git-dir >/dev/null 2>&1; then echo 'no secrets'; \
+		! git grep --untracked -nIE -e '-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}'; fi
+
+# A training step beside the PyTorch original's.
+bench: setup
+	bench/run

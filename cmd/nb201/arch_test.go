@@ -1,0 +1,105 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"nb201/cell"
+)
+
+func TestArch(t *testing.T) {
+	want := `architecture       3
+genotype           |avg_pool_3x3~0|+|skip_connect~0|none~1|+|none~0|none~1|skip_connect~2|
+isomorphism class  3
+
+  ┌┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ none ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┐
+  ├───────────── skip_connect ──────────────┐                    │
+  │                                         ▼                    ▼
+  0 ── avg_pool_3x3 ─▶ 1 ┄┄┄┄┄┄ none ┄┄┄┄┄▶ 2 ── skip_connect ─▶ 3
+                       │                                         ▲
+                       └┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ none ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┘
+
+         dataset  classes  image   C  N   MFLOPs   Mparams
+   cifar10-valid       10  32x32  16  5  7.78305  0.073306
+         cifar10       10  32x32  16  5  7.78305  0.073306
+        cifar100      100  32x32  16  5  7.78890  0.079156
+  ImageNet16-120      120  16x16  16  5  1.95340  0.080456
+`
+	for _, name := range []string{"3", "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|none~0|none~1|skip_connect~2|"} {
+		if stdout, stderr, code := nb201("arch", name); code != 0 || stderr != "" || stdout != want {
+			t.Errorf("nb201 arch %s: code %d, stderr %q, stdout\n%s\nwant\n%s", name, code, stderr, stdout, want)
+		}
+	}
+}
+
+// TestDrawing has every picture name its six operations, in 64 columns.
+func TestDrawing(t *testing.T) {
+	for i, a := range cell.All() {
+		want := map[string]int{}
+		for _, op := range a {
+			want[op.String()]++
+		}
+		lines := drawCell(a)
+		for op, n := range want {
+			if got := strings.Count(strings.Join(lines, "\n"), " "+op+" "); got != n {
+				t.Fatalf("architecture %d: %s drawn %d times, not %d:\n%s", i, op, got, n, strings.Join(lines, "\n"))
+			}
+		}
+		for _, line := range lines {
+			if utf8.RuneCountInString(line) > 64 {
+				t.Fatalf("architecture %d: too wide: %s", i, line)
+			}
+		}
+	}
+}
+
+func TestArchJSON(t *testing.T) {
+	svg := filepath.Join(t.TempDir(), "cell.svg")
+	for range 2 { // the second picture takes the place of the first
+		stdout, stderr, code := nb201("arch", "5", "--json", "--dataset", "digits", "--channels", "4", "--cells", "1", "--svg", svg)
+		if code != 0 || stderr != "" {
+			t.Fatalf("code %d, stderr %q", code, stderr)
+		}
+		want := `{"index":5,"genotype":"|nor_conv_1x1~0|+|skip_connect~0|nor_conv_1x1~1|+|nor_conv_3x3~0|none~1|avg_pool_3x3~2|",` +
+			`"isomorphism_class":5,` +
+			`"lists":[[{"operation":"nor_conv_1x1","node":0}],[{"operation":"skip_connect","node":0},{"operation":"nor_conv_1x1","node":1}],` +
+			`[{"operation":"nor_conv_3x3","node":0},{"operation":"none","node":1},{"operation":"avg_pool_3x3","node":2}]],` +
+			`"matrix":[[0,0,0,0],[2,0,0,0],[1,2,0,0],[3,0,4,0]],` +
+			`"costs":[{"dataset":"digits","classes":10,"image_size_pixels":16,"channels":4,"cells":1,"flops_millions":0.277674,"params_millions":0.008758}]}`
+		if got := compact(t, stdout); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	f, err := os.Open(svg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for d := xml.NewDecoder(f); err == nil; _, err = d.Token() {
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("the picture is no XML: %v", err)
+	}
+}
+
+// compact rewrites a JSON document without white space; it fails when there is
+// anything but one document.
+func compact(t *testing.T, text string) string {
+	t.Helper()
+	var document json.RawMessage
+	if err := json.Unmarshal([]byte(text), &document); err != nil {
+		t.Fatalf("not one JSON document: %v\n%s", err, text)
+	}
+	short, err := json.Marshal(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(short)
+}

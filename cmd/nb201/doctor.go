@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"nb201/configs"
+	"nb201/data"
+	"nb201/internal/backend"
+	"nb201/internal/plugin"
+)
+
+func newDoctorCommand() *cobra.Command {
+	var root, load string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Tell what training needs and what is missing",
+		Long: `Tell the versions of the program and of its backend, which XLA plugins are there
+and whether they load, the NVIDIA driver and GPUs, cores and memory, and which data
+sets are found whole; and for all that is missing, what mends it.
+
+It fails when training on the CPU cannot work.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if load != "" {
+				description, err := backend.Check(load)
+				if err == nil {
+					_, err = fmt.Fprintln(cmd.OutOrStdout(), description)
+				}
+				return err
+			}
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			d := diagnose(cmd.Context(), root, loader(self))
+			if err := cmd.Context().Err(); err != nil {
+				return err
+			}
+			show := d.print
+			if asJSON {
+				show = func(io.Writer) error { return printJSON(cmd, d) }
+			}
+			if err := show(cmd.OutOrStdout()); err != nil {
+				return err
+			}
+			if !d.Ready {
+				return errors.New("training on the CPU cannot work yet: see above what mends it")
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	cmd.Flags().StringVar(&load, "load", "", "load the plugin `PATH`, and nothing else")
+	if err := cmd.Flags().MarkHidden("load"); err != nil {
+		panic(err) // the flag does not exist
+	}
+	return cmd
+}
+
+// diagnosis is what doctor found.
+type diagnosis struct {
+	Ready    bool           `json:"ready"` // training on the CPU can work
+	Versions versions       `json:"versions"`
+	Machine  machine        `json:"machine"`
+	Plugins  []pluginState  `json:"plugins"`
+	Datasets []datasetState `json:"datasets"`
+}
+
+type versions struct {
+	Program string `json:"program"`
+	Go      string `json:"go"`
+	GoMLX   string `json:"gomlx"`
+	GoXLA   string `json:"go_xla"`
+}
+
+type machine struct {
+	Platform string   `json:"platform"` // GOOS/GOARCH
+	Cores    int      `json:"cores"`
+	Memory   int64    `json:"memory"` // in bytes; 0 if unknown
+	Driver   string   `json:"nvidia_driver,omitempty"`
+	GPUs     []string `json:"gpus,omitempty"`
+}
+
+// pluginState is what there is of a device's plugin. Without Path there is none.
+type pluginState struct {
+	plugin.Plugin
+	Loaded  string `json:"loaded,omitempty"`  // the plugin's description of itself, once loaded
+	Problem string `json:"problem,omitempty"` // and what mends it
+}
+
+type datasetState struct {
+	Key     string         `json:"key"`
+	Images  map[string]int `json:"images,omitempty"`  // by train and the evaluation sets; none if it cannot be read
+	Problem string         `json:"problem,omitempty"` // and what mends it
+}
+
+// diagnose looks at everything. load loads a plugin and returns its description.
+func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Context, path string) (string, error)) diagnosis {
+	d := diagnosis{
+		Versions: versions{version, runtime.Version(), moduleVersion("github.com/gomlx/gomlx"), moduleVersion("github.com/gomlx/go-xla")},
+		Machine:  machine{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.GOMAXPROCS(0), Memory: memory()},
+	}
+	d.Machine.Driver, d.Machine.GPUs = plugin.Driver(ctx)
+	for _, device := range plugin.Devices() {
+		d.Plugins = append(d.Plugins, examine(ctx, device, d.Machine.Driver, load))
+	}
+	d.Ready = d.Plugins[0].Loaded != "" // the CPU's
+	for _, key := range configs.Datasets() {
+		d.Datasets = append(d.Datasets, look(key, dataRoot))
+	}
+	return d
+}
+
+// examine finds and loads a device's plugin. A CUDA plugin loads only where there
+// is a driver, and is missed only where it is the best for the driver.
+func examine(ctx context.Context, device, driver string, load func(ctx context.Context, path string) (string, error)) pluginState {
+	found, err := plugin.Find(device)
+	s := pluginState{Plugin: found}
+	s.Device = device
+	wanted := device == plugin.CPU || driver != "" && device == plugin.CUDAByDriver(driver)[0]
+	switch {
+	case err != nil && wanted:
+		s.Problem = err.Error()
+	case err == nil && (device == plugin.CPU || driver != ""):
+		description, err := load(ctx, found.Path)
+		if err == nil {
+			s.Loaded = description
+		} else {
+			mend := fmt.Sprintf("run `%s --force`", plugin.SetupCommand(device))
+			if found.Source == plugin.FromEnvironment {
+				mend = "correct or unset GOMLX_BACKEND"
+			}
+			if os.Getenv("XLA_FLAGS") != "" { // an unknown flag ends the program
+				mend = "correct or unset XLA_FLAGS, or else " + mend
+			}
+			s.Problem = fmt.Sprintf("%v: %s", err, mend)
+		}
+	}
+	return s
+}
+
+// loader loads plugins in processes of the program self: a broken one ends its.
+func loader(self string) func(ctx context.Context, path string) (string, error) {
+	return func(ctx context.Context, path string) (string, error) {
+		var stdout, stderr bytes.Buffer
+		child := exec.CommandContext(ctx, self, "doctor", "--load", path)
+		child.Stdout, child.Stderr = &stdout, &stderr
+		err := child.Run()
+		said := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
+			if ended.ExitCode() == 1 {
+				return "", errors.New(strings.TrimPrefix(said[len(said)-1], "nb201: "))
+			}
+			// What comes first tells why, what follows where.
+			return "", fmt.Errorf("loading it ends the program (%w): %s", err, said[0])
+		}
+		return strings.TrimSpace(stdout.String()), err
+	}
+}
+
+// look reads a data set.
+func look(key, root string) datasetState {
+	s := datasetState{Key: key}
+	definition, err := data.Published(key)
+	if err != nil {
+		return datasetState{Key: key, Problem: err.Error()}
+	}
+	set, err := definition.Load(root)
+	if err != nil {
+		return datasetState{Key: key, Problem: err.Error()}
+	}
+	s.Images = map[string]int{"train": set.Train.Len()}
+	for i := range set.Eval {
+		s.Images[set.Eval[i].Name] = set.Eval[i].Len()
+	}
+	return s
+}
+
+// memory is what the machine, or the container, has in bytes; 0 if unknown.
+func memory() int64 {
+	var total int64
+	text, _ := os.ReadFile("/proc/meminfo") // only Linux has it
+	if fields := strings.Fields(string(text)); len(fields) > 1 && fields[0] == "MemTotal:" {
+		kB, _ := strconv.ParseInt(fields[1], 10, 64)
+		total = kB << 10
+	}
+	text, _ = os.ReadFile("/sys/fs/cgroup/memory.max")
+	if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && (total == 0 || limit < total) {
+		return limit
+	}
+	return total
+}
+
+// print writes the diagnosis as a table.
+func (d diagnosis) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, values ...any) {
+		fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{name}, values...)...)
+	}
+	row("nb201", "%s, %s, gomlx %s, go-xla %s", d.Versions.Program, d.Versions.Go, d.Versions.GoMLX, d.Versions.GoXLA)
+	row("machine", "%s, %d cores, %.1f GiB of memory", d.Machine.Platform, d.Machine.Cores, float64(d.Machine.Memory)/(1<<30))
+	if d.Machine.Driver == "" {
+		row("NVIDIA", "no driver: the CPU it is")
+	} else {
+		row("NVIDIA", "driver %s, %d GPUs: %s", d.Machine.Driver, len(d.Machine.GPUs), strings.Join(d.Machine.GPUs, ", "))
+	}
+	for _, p := range d.Plugins {
+		name := "plugin " + p.Device
+		switch {
+		case p.Path != "":
+			row(name, "%s (version %s, from %s)", p.Path, cmp.Or(p.Version, "unknown"), p.Source)
+		case p.Problem == "":
+			row(name, "none, and none needed here")
+		default:
+			row(name, "none")
+		}
+		if p.Loaded != "" {
+			row("", "it loads")
+		}
+		if p.Problem != "" {
+			row("", "%s", p.Problem)
+		}
+	}
+	for _, s := range d.Datasets {
+		if s.Problem != "" {
+			row("data "+s.Key, "%s", s.Problem)
+			continue
+		}
+		row("data "+s.Key, "%d training images", s.Images["train"])
+	}
+	return t.Flush()
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nb201/internal/plugin"
+)
+
+// emptyHome takes away what this machine has of plugins.
+func emptyHome(t *testing.T) string {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("NB201_HOME", filepath.Join(home, "own"))
+	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", filepath.Join(home, "go-xla"))
+	t.Setenv("GOMLX_BACKEND", "")
+	t.Setenv("XLA_FLAGS", "")
+	return home
+}
+
+func TestDiagnose(t *testing.T) {
+	home := emptyHome(t)
+	file := filepath.Join(home, "my-plugin.so")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, backend, flags string
+		err                  error // of loading
+		ready                bool
+		want                 string // in the table
+	}{
+		{"no plugin", "", "", nil, false, "run `nb201 setup`"},
+		{"plugin", "xla:" + file, "", nil, true, "it loads"},
+		{"missing plugin", "xla:/nowhere/plugin.so", "", nil, false, "/nowhere/plugin.so, which is not there"},
+		{"broken plugin", "xla:" + file, "", errors.New("no such symbol"), false, "no such symbol: correct or unset GOMLX_BACKEND"},
+		{"flags", "xla:" + file, "--nonsense", errors.New("unknown flag"), false, "unknown flag: correct or unset XLA_FLAGS"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("GOMLX_BACKEND", c.backend)
+			t.Setenv("XLA_FLAGS", c.flags)
+			d := diagnose(t.Context(), home, func(_ context.Context, path string) (string, error) {
+				if path != file {
+					t.Errorf("%s is loaded", path)
+				}
+				return "a plugin", c.err
+			})
+			if d.Ready != c.ready {
+				t.Errorf("ready is %v", d.Ready)
+			}
+			var out strings.Builder
+			if err := d.print(&out); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{c.want, "plugin cuda13", "1347 training images", "cifar-10-batches-py is not there"} {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("%q is missing in\n%s", want, out.String())
+				}
+			}
+		})
+	}
+}
+
+// A CUDA plugin matters where there is a driver that it is the best for.
+func TestExamineCUDA(t *testing.T) {
+	home := emptyHome(t)
+	load := func(context.Context, string) (string, error) { return "a plugin", nil }
+	for _, c := range []struct {
+		device, driver string
+		missed         bool
+	}{
+		{plugin.CUDA12, "", false}, {plugin.CUDA13, "", false},
+		{plugin.CUDA12, "535.183.01", true}, {plugin.CUDA13, "535.183.01", false},
+		{plugin.CUDA12, "580.65.06", false}, {plugin.CUDA13, "580.65.06", true},
+	} {
+		s := examine(t.Context(), c.device, c.driver, load)
+		if missed := strings.Contains(s.Problem, "nb201 setup --device "+c.device); missed != c.missed {
+			t.Errorf("%s with driver %q: %+v", c.device, c.driver, s)
+		}
+	}
+	file := filepath.Join(home, "my-cuda-plugin.so")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOMLX_BACKEND", "xla:"+file)
+	for driver, loaded := range map[string]string{"": "", "580.65.06": "a plugin"} {
+		if s := examine(t.Context(), plugin.CUDA13, driver, load); s.Path != file || s.Loaded != loaded || s.Problem != "" {
+			t.Errorf("with driver %q: %+v", driver, s)
+		}
+	}
+}
+
+func TestLoader(t *testing.T) {
+	for _, c := range []struct{ name, script, description, err string }{
+		{"loads", `echo "$1 $2 $3"`, "doctor --load /plugin.so", ""},
+		{"fails", `echo noise >&2; echo "nb201: cannot load it" >&2; exit 1`, "", "cannot load it"},
+		{"aborts", `echo "unknown flag" >&2; echo "rax 0x0" >&2; kill -ABRT $$`, "", "loading it ends the program (signal: aborted): unknown flag"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			self := filepath.Join(t.TempDir(), "nb201")
+			if err := os.WriteFile(self, []byte("#!/bin/sh\nulimit -c 0\n"+c.script+"\n"), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			description, err := loader(self)(t.Context(), "/plugin.so")
+			if err == nil {
+				err = errors.New("")
+			}
+			if description != c.description || err.Error() != c.err {
+				t.Errorf("%q, %v", description, err)
+			}
+		})
+	}
+	if _, err := loader("/nowhere/nb201")(t.Context(), "/plugin.so"); err == nil {
+		t.Error("a missing program runs")
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nb201/cell"
+	"nb201/data"
+	"nb201/internal/atomicfile"
+	"nb201/internal/random"
+	"nb201/internal/usage"
+)
+
+// images are what a network must fit: those of a dataset key.
+type images struct {
+	key     string
+	classes int
+	size    int // side in pixels
+}
+
+// benchmark are the images of the published dataset keys, in the original's order.
+var benchmark = []images{
+	{"cifar10-valid", 10, 32},
+	{"cifar10", 10, 32},
+	{"cifar100", 100, 32},
+	{"ImageNet16-120", 120, 16},
+}
+
+// findImages finds what a network must fit by a dataset key or a definition file.
+func findImages(keyOrFile string) (images, error) {
+	for _, im := range benchmark {
+		if im.key == keyOrFile {
+			return im, nil
+		}
+	}
+	d, err := data.Find(keyOrFile)
+	return images{d.Name, d.Classes, d.Size[0]}, err
+}
+
+// skeleton is the macro skeleton that flags ask for.
+type skeleton struct{ channels, cells int }
+
+func (s *skeleton) addFlags(flags *pflag.FlagSet) {
+	flags.IntVar(&s.channels, "channels", 16, "C: channels of the first stage")
+	flags.IntVar(&s.cells, "cells", 5, "N: cells in a stage")
+}
+
+// network is the skeleton filled with an architecture, for some images.
+func (s *skeleton) network(a cell.Arch, im images) (cell.Network, error) {
+	n := cell.Network{Arch: a, Channels: s.channels, Cells: s.cells, Classes: im.classes, Size: im.size}
+	return n, n.Validate()
+}
+
+// seedFlag is a --seed: 0..2^32-1, the range of the generators' seeds.
+type seedFlag uint32
+
+func (s *seedFlag) Set(text string) error {
+	v, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return errors.New("use a whole number 0..4294967295")
+	}
+	*s = seedFlag(v)
+	return nil
+}
+
+func (s *seedFlag) String() string { return strconv.FormatUint(uint64(*s), 10) }
+
+func (s *seedFlag) Type() string { return "SEED" }
+
+// addParity adds --parity.
+func addParity(c *cobra.Command, parity *string) {
+	var names []string
+	for _, p := range random.Profiles() {
+		names = append(names, p.Name)
+	}
+	c.Flags().StringVar(parity, "parity", names[0], "parity `PROFILE` of the random streams: "+strings.Join(names, ", "))
+}
+
+// require marks flags that must be given.
+func require(c *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		if err := c.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag does not exist
+		}
+	}
+}
+
+// one makes a command take exactly one argument, called name and described by what.
+func one(name, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("%s takes one %s, %s, not %d", c.CommandPath(), name, what, len(args))
+		}
+		return nil
+	}
+}
+
+const anArchitecture = "an index 0..15624 or a genotype string"
+
+// printJSON prints the result of a command with --json: one document.
+func printJSON(c *cobra.Command, result any) error {
+	text, err := json.Marshal(result, jsontext.WithIndent("  "))
+	if err == nil {
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", text)
+	}
+	return err
+}
+
+// writeFile makes the file that a flag names, whole or not at all.
+func writeFile(path string, write func(io.Writer) error) error {
+	err := atomicfile.Replace(path, write)
+	// These tell of the temporary file, which means nothing to the user.
+	var ofPath *fs.PathError
+	var ofRename *os.LinkError
+	switch {
+	case errors.As(err, &ofPath):
+		return usage.Errorf("cannot write %s: %w", path, ofPath.Err)
+	case errors.As(err, &ofRename):
+		return usage.Errorf("cannot write %s: %w", path, ofRename.Err)
+	case err != nil:
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"nb201/cell"
+	"nb201/internal/random"
+	"nb201/internal/torchfile"
+	"nb201/train"
+)
+
+func newInitCommand() *cobra.Command {
+	var flags struct {
+		skeleton
+		seed                seedFlag
+		dataset, parity, to string
+	}
+	c := &cobra.Command{
+		Use:   "init ARCH --seed S --to FILE.pth",
+		Short: "Write the exact initial network of a seed as a torch checkpoint",
+		Long: `Write the initial network of an architecture and a seed, bit for bit the one that
+the original program starts training from, as a torch checkpoint of the state dict.
+It is drawn as in the parity profile's torch: 2019 (torch 1.2-1.5), 1.7, or modern
+(torch 1.9 and later).`,
+		Example: `  nb201 init 0 --seed 777 --to initial.pth`,
+		Args:    one("ARCH", anArchitecture),
+		RunE: func(c *cobra.Command, args []string) error {
+			a, err := cell.Resolve(args[0])
+			if err != nil {
+				return err
+			}
+			profile, err := random.ProfileByName(flags.parity)
+			if err != nil {
+				return err
+			}
+			im, err := findImages(flags.dataset)
+			if err != nil {
+				return err
+			}
+			network, err := flags.network(a, im)
+			if err != nil {
+				return err
+			}
+			weights := train.InitialWeights(network, random.NewTorch(uint64(flags.seed)), profile)
+			if err := writeFile(flags.to, func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "initial network of architecture %d for %s, seed %d, parity profile %s: %s\n",
+				a.Index(), im.key, flags.seed, profile.Name, flags.to)
+			return err
+		},
+	}
+	flags.addFlags(c.Flags())
+	c.Flags().Var(&flags.seed, "seed", "0..4294967295")
+	c.Flags().StringVar(&flags.to, "to", "", "the checkpoint's `FILE`, in place of any that is there")
+	c.Flags().StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json) whose classes the network tells apart")
+	addParity(c, &flags.parity)
+	require(c, "seed", "to")
+	return c
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nb201/internal/golden"
+	"nb201/internal/torchfile"
+)
+
+// TestGoldenInit has the command write the networks that the original started
+// from, one case of each size of network and each random stream.
+func TestGoldenInit(t *testing.T) {
+	type initial struct {
+		Arch    string `json:"arch_str"`
+		Seed    uint32 `json:"seed"`
+		Classes int    `json:"classes"`
+		C, N    int
+		Shape   [4]int `json:"xshape"`
+		SHA256  string `json:"sha256_all_float_tensors_in_state_dict_order"`
+	}
+	for file, parity := range map[string]string{"init_fma.json": "modern", "init_nofma.json": "2019"} {
+		var vectors struct{ Cases []initial }
+		golden.Load(t, file, &vectors)
+		seen := map[[4]int]bool{}
+		for _, c := range vectors.Cases {
+			shape := [4]int{c.C, c.N, c.Classes, c.Shape[3]}
+			if seen[shape] {
+				continue
+			}
+			seen[shape] = true
+			dir := t.TempDir()
+			definition := filepath.Join(dir, "images.json")
+			text := fmt.Sprintf(`{"name": "images", "format": "cifar10-python", "path": ".", "classes": %d, "size": [%d, %[2]d],
+				"mean": [0, 0, 0], "std": [1, 1, 1], "train": {"from": "train", "order": "shuffle"},
+				"eval": [{"name": "ori-test", "from": "test", "order": "sequential"}]}`, c.Classes, c.Shape[3])
+			if err := os.WriteFile(definition, []byte(text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			pth := filepath.Join(dir, "initial.pth")
+			args := fmt.Sprintf("init %s --seed %d --parity %s --channels %d --cells %d --dataset %s --to %s",
+				c.Arch, c.Seed, parity, c.C, c.N, definition, pth)
+			stdout, stderr, code := nb201(strings.Fields(args)...)
+			if code != 0 || stderr != "" || !strings.HasSuffix(stdout, ": "+pth+"\n") {
+				t.Fatalf("nb201 %s: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+			}
+			if got := hashOf(t, pth); got != c.SHA256 {
+				t.Errorf("%s: nb201 %s: SHA-256 %s, want %s", file, args, got, c.SHA256)
+			}
+		}
+	}
+}
+
+// hashOf is the hash of the hashes of a checkpoint's float tensors.
+func hashOf(t *testing.T, pth string) string {
+	weights, err := torchfile.ReadStateDict(pth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := sha256.New()
+	for _, w := range weights {
+		if w.DType() == torchfile.Float32 {
+			h := sha256.New()
+			if err := binary.Write(h, binary.LittleEndian, w.Float32); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprint(all, hex.EncodeToString(h.Sum(nil)))
+		}
+	}
+	return hex.EncodeToString(all.Sum(nil))
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"nb201/internal/usage"
+)
+
+// version of the program; the Makefile sets it with -ldflags.
+var version = "development"
+
+// newRootCommand is nb201 with all its commands.
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "nb201",
+		Short: "Regenerate the NAS-Bench-201 benchmark",
+		Long: `nb201 regenerates NAS-Bench-201: it trains architectures of the search space as the
+original program did, and writes what the published Python clients open.
+
+An ARCH is an index 0..15624 of the official order or a genotype string such as
+'|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|'.`,
+		Version: version,
+		// run prints errors, in one line; they do not call for the whole help.
+		SilenceErrors:      true,
+		SilenceUsage:       true,
+		DisableSuggestions: true,
+	}
+	root.AddCommand(
+		newArchCommand(),
+		newDoctorCommand(),
+		newExportCommand(),
+		newInitCommand(),
+		newSetupCommand(),
+		newTrainCommand(),
+	)
+	root.SetUsageTemplate(root.UsageTemplate() + `
+Exit codes:
+  0         done
+  1         failed
+  2         wrong usage or input
+  130, 143  stopped by SIGINT (Ctrl-C), by SIGTERM
+`)
+	return root
+}
+
+// run executes a command line and returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, release := untilSignal(context.Background())
+	defer release()
+	return execute(ctx, newRootCommand(), args, stdout, stderr)
+}
+
+func execute(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	entered := false
+	onRun(root, func() { entered = true })
+	command, err := root.ExecuteContextC(ctx)
+	if err != nil && !entered { // cobra refused the flags or the arguments
+		err = usage.Errorf("%w (see %s --help)", err, command.CommandPath())
+	}
+	var stop stopped
+	code := 1
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &stop):
+		err = stop
+		code = 128 + int(stop)
+	case usage.Is(err):
+		code = 2
+	}
+	fmt.Fprintf(stderr, "nb201: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return code
+}
+
+// onRun has hook called when the code of c or of a command below it begins.
+func onRun(c *cobra.Command, hook func()) {
+	if begin := c.RunE; begin != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			hook()
+			return begin(c, args)
+		}
+	}
+	for _, below := range c.Commands() {
+		onRun(below, hook)
+	}
+}
+
+// stopped is the cause of a context that a signal cancelled.
+type stopped syscall.Signal
+
+func (s stopped) Error() string { return fmt.Sprintf("stopped (%v)", syscall.Signal(s)) }
+
+// untilSignal returns a context that SIGINT or SIGTERM cancels. A second signal
+// ends the process at once, as if none was ever caught.
+func untilSignal(parent context.Context) (ctx context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-received:
+			signal.Stop(received)
+			cancel(stopped(s.(syscall.Signal)))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(received)
+		cancel(nil)
+	}
+}

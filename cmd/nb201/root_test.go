@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// nb201 runs a command line and returns what a user of the shell sees.
+func nb201(args ...string) (stdout, stderr string, code int) {
+	var out, errs bytes.Buffer
+	code = run(args, &out, &errs)
+	return out.String(), errs.String(), code
+}
+
+// TestWrongUsage has every wrong use end in code 2 with one sentence on stderr that
+// names the fault, and nothing on stdout or on disk.
+func TestWrongUsage(t *testing.T) {
+	done, err := filepath.Abs(campaign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("file", nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ args, want string }{
+		{"trian 0", `unknown command "trian" for "nb201" (see nb201 --help)`},
+		{"--colour", "unknown flag: --colour (see nb201 --help)"},
+
+		{"arch", "takes one ARCH, an index 0..15624 or a genotype string, not 0 (see nb201 arch --help)"},
+		{"arch 0 1", "takes one ARCH, an index 0..15624 or a genotype string, not 2"},
+		{"arch 15625", "15625 is out of range: use 0..15624"},
+		{"arch 99999999999999999999", "out of range"},
+		{"arch -1", "'1' in -1"},
+		{"arch zero", `unknown architecture "zero"`},
+		{"arch |none~0|+|none~0|none~1|+|none~0|none~1|conv~2|", `unknown operation "conv"`},
+		{"arch 0 --cells x", `"x" for "--cells"`},
+		{"arch 0 --cells 0", "0 cells"},
+		{"arch 0 --channels -1", "-1 channels"},
+		{"arch 0 --dataset cifar11", `unknown dataset key "cifar11"`},
+		{"arch 0 --dataset none.json", "none.json: no such file"},
+		{"arch 0 --svg missing/a.svg", "cannot write missing/a.svg: no such file or directory"},
+		{"arch 0 --svg file/a.svg", "cannot write file/a.svg: not a directory"},
+		{"arch 0 --svg .", "cannot write .: "},
+
+		{"init 0 --to a.pth", `"seed" not set (see nb201 init --help)`},
+		{"init 0 --seed 1", `"to" not set`},
+		{"init 0 --seed -1 --to a.pth", `"-1" for "--seed" flag: use a whole number 0..4294967295`},
+		{"init 0 --seed 4294967296 --to a.pth", "use a whole number 0..4294967295"},
+		{"init 0 --seed 1.5 --to a.pth", "use a whole number 0..4294967295"},
+		{"init 15625 --seed 1 --to a.pth", "out of range"},
+		{"init 0 --seed 1 --parity 2020 --to a.pth", `unknown parity profile "2020": use one of 2019, 1.7, modern`},
+		{"init 0 --seed 1 --dataset MNIST --to a.pth", `unknown dataset key "MNIST"`},
+		{"init 0 --seed 1 --channels 0 --to a.pth", "0 channels"},
+		{"init 0 --seed 1 --to missing/a.pth", "cannot write missing/a.pth: no such file or directory"},
+
+		{"export . --format archive --to a", ". is no campaign"},
+		{"export file --format archive --to a", "file is no campaign"},
+		{"export CAMPAIGN --format archive", `"to" not set`},
+		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"`},
+		{"export CAMPAIGN --format archive --to a", "no trial of 12 or 200 epochs"},
+		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "two different numbers of epochs"},
+		{"export CAMPAIGN --format archive --to missing/a --less 2", "missing"},
+		{"export CAMPAIGN --format nasbench201 --to file --less 2", "file is there already"},
+	}
+	for _, test := range tests {
+		stdout, stderr, code := nb201(strings.Fields(strings.ReplaceAll(test.args, "CAMPAIGN", done))...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, test.want) ||
+			!strings.HasPrefix(stderr, "nb201: ") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("nb201 %s: code %d, stdout %q, stderr %q; want 2 and %q", test.args, code, stdout, stderr, test.want)
+		}
+	}
+	left, err := filepath.Glob("*")
+	if hidden, _ := filepath.Glob(".*"); err != nil || len(left) != 1 || len(hidden) != 0 {
+		t.Errorf("files left: %q %q (%v)", left, hidden, err)
+	}
+}
+
+// TestHelp has every command tell its exit codes.
+func TestHelp(t *testing.T) {
+	lines := [][]string{{"--help"}, {}}
+	for _, c := range newRootCommand().Commands() {
+		lines = append(lines, []string{c.Name(), "--help"})
+	}
+	for _, args := range lines {
+		stdout, stderr, code := nb201(args...)
+		if code != 0 || stderr != "" || !strings.Contains(stdout, "Exit codes:") {
+			t.Errorf("nb201 %s: code %d, stderr %q, stdout:\n%s", args, code, stderr, stdout)
+		}
+	}
+}
+
+func TestFailure(t *testing.T) {
+	for _, test := range []struct {
+		err    error
+		code   int
+		stderr string
+	}{
+		{nil, 0, ""},
+		{errors.New("no luck"), 1, "nb201: no luck\n"},
+		{errors.Join(errors.New("one"), errors.New("two")), 1, "nb201: one; two\n"},
+		{context.Canceled, 1, "nb201: context canceled\n"}, // not by a signal
+	} {
+		var errs bytes.Buffer
+		root := rootWith(&cobra.Command{Use: "fail", RunE: func(*cobra.Command, []string) error { return test.err }})
+		code := execute(t.Context(), root, []string{"fail"}, nil, &errs)
+		if code != test.code || errs.String() != test.stderr {
+			t.Errorf("%v: code %d, stderr %q", test.err, code, &errs)
+		}
+	}
+}
+
+func rootWith(c *cobra.Command) *cobra.Command {
+	root := newRootCommand()
+	root.AddCommand(c)
+	return root
+}
+
+// stubborn is the environment variable that makes the test binary a command that
+// SIGINT and SIGTERM stop; with the value "twice" only the second signal does.
+const stubborn = "NB201_TEST_STUBBORN"
+
+func TestMain(m *testing.M) {
+	how := os.Getenv(stubborn)
+	if how == "" {
+		os.Exit(m.Run())
+	}
+	ctx, release := untilSignal(context.Background())
+	root := rootWith(&cobra.Command{Use: "wait", RunE: func(c *cobra.Command, _ []string) error {
+		fmt.Println("waiting")
+		<-c.Context().Done()
+		if how == "twice" {
+			fmt.Println("not yet")
+			time.Sleep(time.Minute)
+		}
+		return fmt.Errorf("wait: %w", c.Context().Err())
+	}})
+	code := execute(ctx, root, []string{"wait"}, os.Stdout, os.Stderr)
+	release()
+	os.Exit(code)
+}
+
+func TestSignals(t *testing.T) {
+	for _, test := range []struct {
+		signal syscall.Signal
+		how    string
+		code   int // as a shell sees it
+		stderr string
+	}{
+		{syscall.SIGINT, "once", 130, "nb201: stopped (interrupt)\n"},
+		{syscall.SIGTERM, "once", 143, "nb201: stopped (terminated)\n"},
+		{syscall.SIGINT, "twice", 130, ""},
+		{syscall.SIGTERM, "twice", 143, ""},
+	} {
+		t.Run(fmt.Sprint(test.signal, " ", test.how), func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), stubborn+"="+test.how)
+			var errs bytes.Buffer
+			cmd.Stderr = &errs
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// Every line it prints asks for a signal.
+			line := make([]byte, 64)
+			for {
+				if n, err := stdout.Read(line); n == 0 || err != nil {
+					break
+				}
+				if err := cmd.Process.Signal(test.signal); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = cmd.Wait() // the status tells
+			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			code := status.ExitStatus()
+			if status.Signaled() {
+				code = 128 + int(status.Signal())
+			}
+			if code != test.code || errs.String() != test.stderr || status.Signaled() != (test.how == "twice") {
+				t.Errorf("ended with %v (code %d), stderr %q", cmd.ProcessState, code, &errs)
+			}
+		})
+	}
+}

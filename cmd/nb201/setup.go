@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nb201/internal/plugin"
+	"nb201/internal/progress"
+)
+
+func newSetupCommand() *cobra.Command {
+	var device string
+	var force, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "setup",
+		Short: "Install the XLA plugin that training needs",
+		Long: `Install the XLA plugin that training on a device needs. What is installed is
+pinned: wheels of a Python package index, by name and SHA-256. Python is not
+needed, but pip's settings hold: its configuration files, and PIP_INDEX_URL,
+PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_PROXY, PIP_CERT, PIP_CLIENT_CERT,
+PIP_TRUSTED_HOST, PIP_DEFAULT_TIMEOUT, PIP_RETRIES and PIP_CONFIG_FILE, as well as
+HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, SSL_CERT_FILE and ~/.netrc.
+
+The plugin goes to $NB201_HOME, by default ~/.local/share/nb201. A plugin that is
+there already stays. A plugin that GOMLX_BACKEND=xla:PATH names comes first.
+Nothing is left of an installation that fails or is stopped.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var bar *progress.Bar
+			var shown int64
+			p, err := plugin.Install(cmd.Context(), device, plugin.Options{
+				Force: force,
+				Progress: func(doing string, done, total int64) {
+					if bar == nil {
+						bar = progress.New(cmd.ErrOrStderr(), total, progress.Bytes, doing)
+					}
+					bar.Describe(doing)
+					bar.Add(done - shown)
+					shown = done
+				},
+			})
+			if bar != nil {
+				bar.Done()
+			}
+			if err != nil {
+				return err
+			}
+			if used, err := plugin.Find(device); err == nil && used.Path != p.Path {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s names another plugin, which comes first: %s\n", used.Source, used.Path)
+			}
+			if asJSON {
+				return printJSON(cmd, p)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "XLA plugin for %s, version %s: %s\n", p.Device, p.Version, p.Path)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&device, "device", plugin.CPU, "install the plugin for `DEVICE`: "+strings.Join(plugin.Devices(), ", "))
+	cmd.Flags().BoolVar(&force, "force", false, "install again what is there")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return cmd
+}

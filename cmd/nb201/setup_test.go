@@ -1,0 +1,76 @@
+package main
+
+import (
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"nb201/internal/plugin"
+)
+
+// A plugin that is there stays and is told about; internal/plugin tests the rest.
+func TestSetup(t *testing.T) {
+	pin := plugin.Pins()[plugin.CPU]
+	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
+		t.Skip("nothing is pinned for this platform")
+	}
+	home := emptyHome(t)
+	empty := httptest.NewServer(nil)
+	defer empty.Close()
+	t.Setenv("PIP_CONFIG_FILE", os.DevNull)
+	t.Setenv("PIP_FIND_LINKS", "")
+	t.Setenv("PIP_PROXY", "")
+	t.Setenv("PIP_INDEX_URL", empty.URL)
+	if err := os.WriteFile(filepath.Join(home, "file"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		arguments, home string
+		code            int
+		want            string
+	}{
+		{"setup --device tpu", "own", 2, `device "tpu": it is one of cpu, cuda12, cuda13`},
+		{"setup all", "own", 2, "all"},
+		{"setup", "file", 2, "set NB201_HOME"},
+		{"setup", "own", 1, "no package index has " + pin.Wheels[0].File},
+		{"setup --device cuda13", "own", 1, "no package index has jax_cuda13_pjrt"},
+	} {
+		t.Setenv("NB201_HOME", filepath.Join(home, c.home))
+		var stdout, stderr strings.Builder
+		if code := run(strings.Fields(c.arguments), &stdout, &stderr); code != c.code || !strings.Contains(stderr.String(), c.want) || stdout.Len() > 0 {
+			t.Errorf("%s: exit code %d\n%s%s", c.arguments, code, stdout.String(), stderr.String())
+		}
+	}
+
+	// The directory's name holds the hash of the pin: leave it to the program.
+	t.Setenv("NB201_HOME", filepath.Join(home, "own"))
+	root, err := plugin.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := filepath.Join(root, pin.Directory(plugin.CPU), pin.Plugin)
+	if err := os.MkdirAll(filepath.Dir(installed), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(installed, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(home, "other.so")
+	if err := os.WriteFile(other, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ arguments, backend, out, err string }{
+		{"setup", "", "XLA plugin for cpu, version " + pin.Version + ": " + installed + "\n", ""},
+		{"setup --json", "", `"path": "` + installed + `"`, ""},
+		{"setup", "xla:" + other, installed, "GOMLX_BACKEND names another plugin, which comes first: " + other + "\n"},
+	} {
+		t.Setenv("GOMLX_BACKEND", c.backend)
+		var stdout, stderr strings.Builder
+		if code := run(strings.Fields(c.arguments), &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), c.out) || stderr.String() != c.err {
+			t.Errorf("%s: exit code %d\n%s%s", c.arguments, code, stdout.String(), stderr.String())
+		}
+	}
+}

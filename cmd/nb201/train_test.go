@@ -1,0 +1,84 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestTrainWrongUsage has every wrong use of train end in code 2 with one sentence,
+// before anything is trained or written.
+func TestTrainWrongUsage(t *testing.T) {
+	t.Chdir(t.TempDir())
+	// No plugin is to be found: the last row gets as far as that.
+	t.Setenv("GOMLX_BACKEND", "")
+	t.Setenv("NB201_HOME", t.TempDir())
+	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", t.TempDir())
+	const rest = " --dataset digits --epochs 12 --seed 777 --out out"
+	write := func(name, text string) {
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("file", "")
+	for _, batch := range []string{"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"} {
+		write("damaged/cifar-10-batches-py/"+batch, "\x80\x02}q")
+	}
+	before := listFiles(t)
+	tests := []struct{ args, want string }{
+		{"train" + rest, "takes one ARCH"},
+		{"train 0 --epochs 12 --seed 1 --out out", `"dataset" not set`},
+		{"train 15625" + rest, "15625 is out of range: use 0..15624"},
+		{"train |skip~0|" + rest, "|skip~0|"},
+		{"train 0" + rest + " --dataset cifar11", `unknown dataset key "cifar11"`},
+		{"train 0" + rest + " --dataset cifar100", `"cifar100" cannot be read yet`},
+		{"train 0" + rest + " --dataset none.json", "none.json: no such file"},
+		{"train 0" + rest + " --dataset cifar10 --data .", "no data for cifar10: cifar-10-batches-py is not there"},
+		{"train 0" + rest + " --dataset cifar10 --data damaged", "damaged/cifar-10-batches-py/data_batch_1"},
+		{"train 0" + rest + " --seed -1", "use a whole number 0..4294967295"},
+		{"train 0" + rest + " --seed 4294967296", "use a whole number 0..4294967295"},
+		{"train 0" + rest + " --epochs 0", "0 epochs"},
+		{"train 0" + rest + " --batch 1348", "larger than the data: digits has 1347 training images"},
+		{"train 0" + rest + " --batch 0", "a batch of 0 images"},
+		{"train 0" + rest + " --workers -1", "-1 loader workers"},
+		{"train 0" + rest + " --channels 0", "0 channels"},
+		{"train 0" + rest + " --cells 0", "0 cells"},
+		{"train 0" + rest + " --parity torch", `unknown parity profile "torch"`},
+		{"train 0" + rest + " --timeline 2019", `unknown timeline "2019"`},
+		{"train 0" + rest + " --precision fp8", `unknown precision "fp8"`},
+		{"train 0" + rest + " --precision tf32", "precision tf32 needs a GPU"},
+		{"train 0" + rest + " --weights maybe", `--weights "maybe"`},
+		{"train 0" + rest + " --device tpu", `unknown device "tpu"`},
+		{"train 0" + rest + " --out file/out", "file"},
+		{"train 0" + rest + " --out /proc/out", "/proc/out"},
+		{"train 0" + rest + " --device cuda", "no XLA plugin for device cuda"},
+		{"train 0" + rest, "no XLA plugin for device cpu: run `nb201 setup`"},
+	}
+	for _, test := range tests {
+		stdout, stderr, code := nb201(strings.Fields(test.args)...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, test.want) ||
+			!strings.HasPrefix(stderr, "nb201: ") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: code %d, stdout %q, stderr %q; want 2 and %q", test.args, code, stdout, stderr, test.want)
+		}
+		if after := listFiles(t); after != before {
+			t.Fatalf("%s: left %s", test.args, after)
+		}
+	}
+}
+
+func listFiles(t *testing.T) string {
+	t.Helper()
+	var names []string
+	if err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		names = append(names, path)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(names, " ")
+}

@@ -1,0 +1,177 @@
+// Package arrows holds the packages of this module to their order: who may import
+// whom, and who may import gomlx and go-xla, whose API still moves.
+package arrows
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	module = "nb201/"
+	gomlx  = "github.com/gomlx/"
+	goXLA  = "github.com/gomlx/go-xla/"
+)
+
+// layers gives for each folder what its packages may import besides one another,
+// the standard library and libraries that no prefix here names: folders of this
+// module, and prefixes of import paths. A folder's rule holds for the folders
+// below it that have no rule of their own, and for tests too.
+var layers = map[string][]string{
+	"internal":         {},
+	"internal/plugin":  {"internal", goXLA},
+	"internal/backend": {"internal", "internal/plugin", gomlx},
+	"configs":          {"internal"},
+	"cell":             {"internal"},
+	"cell/network":     {"internal", "internal/plugin", "internal/backend", "cell", gomlx},
+	"data":             {"internal", "configs", "cell"},
+	"results":          {"internal", "configs", "cell"},
+	"train":            {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", gomlx},
+	"scheduler":        {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
+	"cmd":              {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train", "scheduler"},
+	"bench":            {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
+}
+
+// layer is the folder whose rule holds for a folder of this module; "" when none does.
+func layer(dir string) string {
+	for dir != "." {
+		if _, ok := layers[dir]; ok {
+			return dir
+		}
+		dir = path.Dir(dir)
+	}
+	return ""
+}
+
+// violations lists the imports that layers forbids, given what each folder imports.
+func violations(imports map[string][]string) []string {
+	var found []string
+	for _, dir := range slices.Sorted(maps.Keys(imports)) {
+		from := layer(dir)
+		if from == "" {
+			found = append(found, dir+" has no place among the layers")
+			continue
+		}
+		for _, imported := range imports[dir] {
+			inModule, ours := strings.CutPrefix(imported, module)
+			var allowed bool
+			switch {
+			case ours:
+				to := layer(inModule)
+				allowed = to == from || slices.Contains(layers[from], to)
+			case strings.HasPrefix(imported, gomlx):
+				allowed = slices.ContainsFunc(layers[from], func(prefix string) bool { return strings.HasPrefix(imported, prefix) })
+			default:
+				allowed = true
+			}
+			if !allowed {
+				found = append(found, fmt.Sprintf("%s imports %s", dir, imported))
+			}
+		}
+	}
+	return found
+}
+
+// moduleImports reads what each folder of the module at root imports, on any
+// system and in tests.
+func moduleImports(root string) (map[string][]string, error) {
+	imports := map[string][]string{}
+	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
+		switch base := path.Base(name); {
+		case err != nil:
+			return err
+		case entry.IsDir() && (base == "testdata" || base[0] == '_' || base[0] == '.' && base != "."):
+			return fs.SkipDir
+		case path.Ext(name) != ".go":
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		dir := path.Dir(name)
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(imports[dir], imported) {
+				imports[dir] = append(imports[dir], imported)
+			}
+		}
+		return nil
+	})
+	return imports, err
+}
+
+func TestArrows(t *testing.T) {
+	imports, err := moduleImports("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// That the files were found at all.
+	if !slices.Contains(imports["cmd/nb201"], "nb201/cell") {
+		t.Fatal("cmd/nb201 does not import nb201/cell")
+	}
+	for _, v := range violations(imports) {
+		t.Error(v)
+	}
+}
+
+func TestViolations(t *testing.T) {
+	for _, test := range []struct {
+		dir, imported string
+		allowed       bool
+	}{
+		{"cmd/nb201", "nb201/scheduler", true},
+		{"cmd/nb201", "nb201/train", true},
+		{"cmd/nb201", "nb201/cell/network", false},
+		{"cmd/nb201", "github.com/gomlx/gomlx/core/graph", false},
+		{"scheduler", "nb201/cmd/nb201", false},
+		{"scheduler", "github.com/gomlx/compute", false},
+		{"train", "nb201/cell/network", true},
+		{"train", "github.com/gomlx/gomlx/core/graph", true},
+		{"train", "nb201/scheduler", false},
+		{"results", "nb201/internal/torchfile", true},
+		{"results", "nb201/results/synthetic", true},
+		{"results", "nb201/cell", true},
+		{"results", "nb201/cell/network", false},
+		{"results", "nb201/train", false},
+		{"results", "nb201/data", false},
+		{"results", "nb201/internal/backend", false},
+		{"results", "github.com/gomlx/gomlx/core/graph", false},
+		{"data", "nb201/data/datatest", true},
+		{"data", "nb201/cell", true},
+		{"data", "nb201/cell/network", false},
+		{"data/datatest", "nb201/results", false},
+		{"cell", "nb201/cell/network", false},
+		{"cell", "nb201/internal/random", true},
+		{"cell/network", "github.com/gomlx/gomlx/core/graph", true},
+		{"cell/network", "nb201/train", false},
+		{"configs", "nb201/cell", false},
+		{"internal/plugin/index", "github.com/gomlx/go-xla/installer", true},
+		{"internal/plugin", "github.com/gomlx/gomlx/core/graph", false},
+		{"internal/plugin", "nb201/internal/backend", false},
+		{"internal/random", "nb201/internal/usage", true},
+		{"internal/random", "nb201/internal/backend", false},
+		{"internal/random", "nb201/cell", false},
+		{"internal/torchfile", "github.com/nlpodyssey/gopickle/types", true},
+		{"elsewhere", "fmt", false},
+		{"train", "nb201/elsewhere", false},
+	} {
+		found := violations(map[string][]string{test.dir: {test.imported}})
+		if (len(found) == 0) != test.allowed {
+			t.Errorf("%s imports %s: found %q", test.dir, test.imported, found)
+		}
+	}
+}
