@@ -250,7 +250,7 @@ func (t *trial) pass(ctx context.Context, stage string, epoch int, split *data.S
 			return nil, err
 		}
 		rows := to - from
-		if stage != "train" {
+		if split != &t.Data.Train { // one program evaluates every batch
 			rows = t.Recipe.Batch
 		}
 		images, labels := t.load(split, order, from, to, rows)
