@@ -63,7 +63,7 @@ func publish(path string, place func(temp, path string) error, write func(io.Wri
 	if err := place(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return Sync(filepath.Dir(path))
 }
 
 // place gives temp the name path, unless there is a file of that name.
@@ -92,7 +92,7 @@ func CreateDir(path string, fill func(dir string) error) error {
 	}
 	err := fill(temp)
 	if err == nil {
-		err = syncDir(temp)
+		err = Sync(temp)
 	}
 	if err == nil {
 		err = os.Rename(temp, path)
@@ -101,7 +101,7 @@ func CreateDir(path string, fill func(dir string) error) error {
 		_ = os.RemoveAll(temp) // err says what went wrong
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return Sync(filepath.Dir(path))
 }
 
 // MkdirAll makes the directory path and those above it, and has them on disk.
@@ -122,7 +122,7 @@ func MkdirAll(path string) error {
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return Sync(filepath.Dir(path))
 }
 
 // CheckCreate tells whether files can be made at path: an error of the nearest
@@ -173,8 +173,9 @@ func tempPrefix(path string) string {
 
 func tempName(path string) string { return tempPrefix(path) + rand.Text() + tempSuffix }
 
-// syncDir has the names in a directory on disk. Some file systems cannot, and say so.
-func syncDir(path string) error {
+// Sync has a file's content, or the names in a directory, on disk. Some file systems
+// cannot do that to directories, and say so; that is no error.
+func Sync(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,11 +65,14 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	}
 	if d.kind == plugin.CUDA {
 		options = append(options, fmt.Sprintf("visible_devices=%d", d.index), fmt.Sprintf("tf32=%t", tf32))
+		// go-xla would warn of libraries that lie as pip lays them out.
+		err := os.Setenv("GOPJRT_CUDA_CHECKS", "0")
 		if !tf32 {
 			// Read by NVIDIA's libraries when they start; XLA has no switch for it.
-			if err := os.Setenv("NVIDIA_TF32_OVERRIDE", "0"); err != nil {
-				return nil, err
-			}
+			err = errors.Join(err, os.Setenv("NVIDIA_TF32_OVERRIDE", "0"))
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	b, err := Open(found.Path, options...)

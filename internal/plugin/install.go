@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -149,28 +148,14 @@ func replaceDir(dir string, fill func(temp string) error) (err error) {
 	}
 	// On disk before it has its name: a plugin that is there is whole.
 	if err := filepath.WalkDir(temp, func(path string, _ fs.DirEntry, err error) error {
-		return cmp.Or(err, flush(path))
+		return cmp.Or(err, atomicfile.Sync(path))
 	}); err != nil {
 		return err
 	}
 	if err := os.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return cmp.Or(os.Rename(temp, dir), flush(filepath.Dir(dir)))
-}
-
-// flush has a file's or a directory's content on disk. Some file systems cannot do
-// that to directories, and say so.
-func flush(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = f.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil
-	}
-	return errors.Join(err, f.Close())
+	return cmp.Or(os.Rename(temp, dir), atomicfile.Sync(filepath.Dir(dir)))
 }
 
 // fill downloads the wheels and unpacks them into dir.
@@ -212,7 +197,7 @@ func fetchAndUnpack(ctx context.Context, client *index.Client, w Wheel, dir stri
 
 // fetch downloads the wheel into file from the first place that has it.
 func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, progress func(done int64)) error {
-	var faults []error
+	var fault error
 	for offer, err := range client.Files(ctx, w.Project) {
 		if err == nil && offer.Name != w.File {
 			continue
@@ -220,25 +205,20 @@ func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, pr
 		if err == nil {
 			err = fetchOffer(ctx, client, offer, w, file, progress)
 		}
-		if err == nil || ctx.Err() != nil {
+		switch {
+		case err == nil || ctx.Err() != nil:
 			return err
+		case errors.Is(err, index.ErrNone): // the place was perhaps never meant to have it
+		case fault == nil:
+			fault = err
+		default:
+			fault = fmt.Errorf("%w; %w", fault, err)
 		}
-		faults = append(faults, err)
 	}
-	// A place that was never meant to have it explains nothing, unless none has it.
-	telling := slices.DeleteFunc(slices.Clone(faults), func(err error) bool { return errors.Is(err, index.ErrNone) })
-	if len(telling) == 0 {
+	if fault == nil {
 		return fmt.Errorf("no package index has %s: set PIP_INDEX_URL to one that has, or PIP_FIND_LINKS to a directory with the file", w.File)
 	}
-	var all error
-	for _, err := range telling {
-		if all == nil {
-			all = err
-		} else {
-			all = fmt.Errorf("%w; %w", all, err)
-		}
-	}
-	return fmt.Errorf("cannot download %s: %w", w.File, all)
+	return fmt.Errorf("cannot download %s: %w (pip's settings say from where, such as PIP_INDEX_URL, PIP_PROXY and PIP_CERT)", w.File, fault)
 }
 
 func fetchOffer(ctx context.Context, client *index.Client, offer index.File, w Wheel, file *os.File, progress func(done int64)) error {

@@ -122,7 +122,7 @@ func readCertificates(path string) (*x509.CertPool, error) {
 	found := false
 	for _, file := range files {
 		pem, err := os.ReadFile(file)
-		if err != nil {
+		if err != nil && !info.IsDir() {
 			return nil, err
 		}
 		found = pool.AppendCertsFromPEM(pem) || found
@@ -153,7 +153,7 @@ func readNetrc(path string) (func(host string) *url.Userinfo, error) {
 }
 
 // Fetch writes the file to dst, an empty file, and returns its SHA-256. A fetch that
-// breaks off goes on where it stopped. More than size bytes are an error, fewer too.
+// breaks off goes on where it stopped. The file has size bytes, or that is an error.
 // progress, which may be nil, is told how many bytes are there; after a server that
 // cannot resume they are fewer than before.
 func (c *Client) Fetch(ctx context.Context, f File, dst *os.File, size int64, progress func(done int64)) (sum string, err error) {
@@ -200,11 +200,11 @@ func (c *Client) Fetch(ctx context.Context, f File, dst *os.File, size int64, pr
 			if progress != nil && n > 0 {
 				progress(done)
 			}
-			if readErr == io.EOF && done < size {
-				readErr = fmt.Errorf("it broke off after %d of %d bytes", done, size)
+			if done == size {
+				return true, nil
 			}
 			if readErr == io.EOF {
-				return true, nil
+				readErr = fmt.Errorf("it broke off after %d of %d bytes", done, size)
 			}
 			if readErr != nil {
 				const worthwhile = 1 << 20
@@ -218,7 +218,7 @@ func (c *Client) Fetch(ctx context.Context, f File, dst *os.File, size int64, pr
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// ReadTail returns the last n bytes of the file, n below its size.
+// ReadTail returns the last n bytes of the file, n at most its size.
 func (c *Client) ReadTail(ctx context.Context, f File, n int) (tail []byte, err error) {
 	err = c.retry(ctx, func() (bool, error) {
 		response, err := c.get(ctx, f.URL, func(h http.Header) { h.Set("Range", fmt.Sprintf("bytes=-%d", n)) })
