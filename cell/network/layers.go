@@ -43,9 +43,26 @@ func (fast) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	input := TransposeAllAxes(x, 3, 1, 2, 0)
 	kernel := TransposeAllAxes(dy, 1, 2, 0, 3)
 	end := 2 - stride
-	grad := Convolve(input, kernel).DilationPerAxis(stride, stride).PaddingPerDim([][2]int{{1, end}, {1, end}}).Done()
-	return TransposeAllAxes(grad, 1, 2, 0, 3)
+	images := x.Shape().Dim(0)
+	chunk := max(1, weightGradChunk*images/int(x.Shape().ByteSize()))
+	var sum *Node
+	for from := 0; from < images; from += chunk {
+		part := AxisRange(from, min(from+chunk, images))
+		grad := Convolve(SliceAxis(input, 3, part), SliceAxis(kernel, 2, part)).
+			DilationPerAxis(stride, stride).PaddingPerDim([][2]int{{1, end}, {1, end}}).Done()
+		if sum == nil {
+			sum = grad
+		} else {
+			sum = Add(sum, grad)
+		}
+	}
+	return TransposeAllAxes(sum, 1, 2, 0, 3)
 }
+
+// weightGradChunk is how many bytes of a layer's input one convolution of its weight
+// gradient takes: XLA:CPU is faster on pieces that stay in the cache, until there
+// are so many that compiling them costs more. Figures in docs/performance.md.
+const weightGradChunk = 4 << 20
 
 func isPointwise(w *Node, stride int) bool { return w.Shape().Dim(0) == 1 && stride == 1 }
 

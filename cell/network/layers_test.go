@@ -49,6 +49,11 @@ func TestFastLayers(t *testing.T) {
 			})
 		}
 	}
+	// More than one chunk of the weight gradient, the last one short.
+	x, dy, w := []int{70, 32, 32, 16}, []int{70, 16, 16, 4}, []int{3, 3, 16, 4}
+	compare(t, b, "gradient in chunks", [][]int{x, dy, w}, func(l layers, in []*Node) []*Node {
+		return []*Node{MulScalar(l.convWeightGrad(in[0], in[1], in[2], 2), 1.0/64)}
+	})
 	compare(t, b, "batch normalisation", [][]int{{5, 8, 8, 3}, {3}, {3}, {5, 8, 8, 3}}, func(l layers, in []*Node) []*Node {
 		y, mean, variance, back := l.batchNorm(in[0], in[1], in[2])
 		dx, dScale, dShift := back(in[3])
