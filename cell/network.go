@@ -2,7 +2,6 @@ package cell
 
 import (
 	"fmt"
-	"strings"
 
 	"nb201/internal/usage"
 )
@@ -184,29 +183,4 @@ func (s *stateDict) norm(path string, c int) {
 	s.add(path+".running_mean", BNMean, c)
 	s.add(path+".running_var", BNVar, c)
 	s.add(path+".num_batches_tracked", BNCount)
-}
-
-// Module is a PyTorch module with its state-dict version, as torch keeps it in a
-// state dict's _metadata.
-type Module struct {
-	Path    string // "" is the network
-	Version int    // 2 for batch normalisation, otherwise 1
-}
-
-// Modules lists the network itself and every module that owns tensors, in module
-// order.
-func (n Network) Modules() []Module {
-	modules := []Module{{"", 1}}
-	for _, t := range n.Tensors() {
-		path := t.Name[:strings.LastIndexByte(t.Name, '.')]
-		if modules[len(modules)-1].Path == path {
-			continue
-		}
-		version := 1
-		if t.Role == BNWeight {
-			version = 2
-		}
-		modules = append(modules, Module{path, version})
-	}
-	return modules
 }

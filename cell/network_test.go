@@ -205,24 +205,6 @@ func TestTensorShapes(t *testing.T) {
 	}
 }
 
-func TestModules(t *testing.T) {
-	n := Network{parse(t, "|none~0|+|none~0|none~1|+|none~0|none~1|nor_conv_1x1~2|"), 16, 1, 10, 32}
-	want := []Module{
-		{"", 1}, {"stem.0", 1}, {"stem.1", 2},
-		{"cells.0.layers.5.op.1", 1}, {"cells.0.layers.5.op.2", 2},
-		{"cells.1.conv_a.op.1", 1}, {"cells.1.conv_a.op.2", 2},
-		{"cells.1.conv_b.op.1", 1}, {"cells.1.conv_b.op.2", 2}, {"cells.1.downsample.1", 1},
-		{"cells.2.layers.5.op.1", 1}, {"cells.2.layers.5.op.2", 2},
-		{"cells.3.conv_a.op.1", 1}, {"cells.3.conv_a.op.2", 2},
-		{"cells.3.conv_b.op.1", 1}, {"cells.3.conv_b.op.2", 2}, {"cells.3.downsample.1", 1},
-		{"cells.4.layers.5.op.1", 1}, {"cells.4.layers.5.op.2", 2},
-		{"lastact.0", 2}, {"classifier", 1},
-	}
-	if got := n.Modules(); !slices.Equal(got, want) {
-		t.Errorf("modules %v, want %v", got, want)
-	}
-}
-
 func TestValidate(t *testing.T) {
 	tests := []struct {
 		network Network

@@ -1,7 +1,8 @@
 // Package configs holds what the benchmark published and this program embeds:
 // dataset definitions, the training recipes of the schedules, and the one set of
 // images that comes along, digits. It also reads JSON strictly, as every file
-// that a person writes for this program is read. The test splits in splits/ are
+// that a person writes for this program is read, and says what a dataset key and an
+// evaluation set may be called. The test splits in splits/ are
 // not embedded, as long as no definition reads them.
 package configs
 

@@ -2,6 +2,7 @@ package configs_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,6 +26,18 @@ func TestDatasets(t *testing.T) {
 	}
 	if configs.Dataset("../recipes/12") != nil {
 		t.Error("a key that is not listed has a definition")
+	}
+}
+
+func TestCheckName(t *testing.T) {
+	for name, good := range map[string]bool{
+		"cifar10-valid": true, "ImageNet16-120": true, "x-valid": true, "7": true, "a.b_c": true, strings.Repeat("a", 64): true,
+		"": false, "a/b": false, "a@b": false, "..": false, "-a": false, "a b": false, "é": false, "a\n": false, strings.Repeat("a", 65): false,
+	} {
+		err := configs.CheckName(name)
+		if (err == nil) != good || err != nil && !strings.HasPrefix(err.Error(), fmt.Sprintf("%q: ", name)) {
+			t.Errorf("%q: error %v", name, err)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -113,10 +112,6 @@ func parse(file string, text []byte) (Definition, error) {
 	return d, nil
 }
 
-// namePattern is what dataset keys and evaluation sets may be called: they become file
-// names and parts of "SET@EPOCH".
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-
 // Limits of a definition, far beyond what trains here.
 const (
 	maxSize    = 1024
@@ -126,10 +121,11 @@ const (
 // check returns the first key whose value is wrong, and why; two empty strings
 // when all is well.
 func (d *Definition) check() (key, problem string) {
+	if err := configs.CheckName(d.Name); err != nil {
+		return "name", fmt.Sprintf("is %v", err)
+	}
 	padding := d.Augment.CropPadding
 	switch {
-	case !namePattern.MatchString(d.Name):
-		return "name", fmt.Sprintf("must be letters, digits, dots, dashes and underscores, not %q", d.Name)
 	case formats[d.Format] == nil:
 		return "format", fmt.Sprintf("is the unknown format %q: use one of %s", d.Format, strings.Join(Formats(), ", "))
 	case (d.Path == "") != (d.Format == formatDigits):
@@ -157,10 +153,10 @@ func (d *Definition) check() (key, problem string) {
 	seen := map[string]bool{"train": true}
 	for i, p := range d.Eval {
 		key, problem := p.check()
-		switch {
+		switch err := configs.CheckName(p.Name); {
 		case problem != "":
-		case !namePattern.MatchString(p.Name):
-			key, problem = "name", fmt.Sprintf("must be letters, digits, dots, dashes and underscores, not %q", p.Name)
+		case err != nil:
+			key, problem = "name", fmt.Sprintf("is %v", err)
 		case seen[p.Name]:
 			key, problem = "name", fmt.Sprintf("is %q, which is taken", p.Name)
 		}

@@ -1,38 +1,27 @@
 package data
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
-	"github.com/nlpodyssey/gopickle/pickle"
 	"github.com/nlpodyssey/gopickle/types"
+
+	"nb201/internal/pickle"
 )
 
-// unpickle reads a pickled dict of str or bytes keys, written by Python 2 or 3
-// with protocol 2 to 5, whose values are plain or numpy arrays. It runs nothing:
-// the only names it resolves are those with which numpy writes an array. What it
-// allocates is bounded by the length of text (see vet).
-func unpickle(text []byte) (dict map[string]any, err error) {
-	if err := vet(text); err != nil {
-		return nil, err
-	}
-	defer func() { // gopickle indexes without looking
-		if p := recover(); p != nil {
-			err = fmt.Errorf("is a damaged pickle: %v", p)
-		}
-	}()
-	u := pickle.NewUnpickler(bytes.NewReader(text))
-	u.FindClass = findClass
-	value, err := u.Load()
+// unpickle reads a pickled dict of str or bytes keys whose values are plain or numpy
+// arrays. It runs nothing: the only names it resolves are those with which numpy
+// writes an array.
+func unpickle(text []byte) (map[string]any, error) {
+	value, err := pickle.Reader{Class: findClass}.Decode(text)
 	if err != nil {
-		return nil, fmt.Errorf("is a damaged pickle: %.200s", err)
+		return nil, err
 	}
 	entries, ok := value.(*types.Dict)
 	if !ok {
 		return nil, errors.New("is a pickle, but not of a dict")
 	}
-	dict = make(map[string]any)
+	dict := make(map[string]any)
 	for _, e := range *entries {
 		if key, err := bytesOf(e.Key); err == nil {
 			dict[string(key)] = e.Value

@@ -30,7 +30,10 @@ const (
 	// NASBench201API.reload reads.
 	Archive Format = "archive"
 	// NASBench201 is one torch checkpoint of all architectures, without weights: what
-	// NASBench201API opens.
+	// NASBench201API opens. A campaign of the architectures 0 to n-1 makes a benchmark
+	// of these n (meta_archs), and no call of the client fails for want of an
+	// architecture. From any other the file lists all 15,625 as published, and
+	// NASBench201API.statistics and queries of those that the campaign lacks fail.
 	NASBench201 Format = "nasbench201"
 )
 
@@ -60,6 +63,9 @@ type Report struct {
 	Slots         []Slot `json:"slots"`
 	// OtherSchedules are the epochs of trials that have no slot and were left out.
 	OtherSchedules []int `json:"other_schedules"`
+	// Listed counts the architectures of the benchmark that a NASBench201 file is to
+	// the client: Architectures, or 15,625.
+	Listed int `json:"listed_architectures,omitzero"`
 	// WithoutWeights counts trials of an Archive whose weights were dropped,
 	// WithoutLatency those whose latency was not measured.
 	WithoutWeights int `json:"without_weights"`
@@ -112,8 +118,11 @@ func (r *Report) Warnings() []string {
 	if r.WithoutLatency > 0 {
 		warn("%d trials have no latency: get_latency fails for them", r.WithoutLatency)
 	}
-	if r.Architectures < cell.Count {
-		warn("%d of %d architectures: api.statistics of the client fails, and queries of the others", r.Architectures, cell.Count)
+	switch {
+	case r.Listed > r.Architectures:
+		warn("%d of the %d architectures listed: api.statistics of the client fails, and queries of the others", r.Architectures, r.Listed)
+	case r.Listed > 0 && r.Listed < cell.Count:
+		warn("architectures 0 to %d alone: to the client this is a benchmark of %d", r.Listed-1, r.Listed)
 	}
 	return w
 }
@@ -255,6 +264,10 @@ func (e *exporter) archive() error {
 
 // merged makes the one file that NASBench201API opens.
 func (e *exporter) merged() error {
+	e.report.Listed = cell.Count
+	if last := len(e.archs) - 1; e.archs[last].index == last { // they are in order, each once
+		e.report.Listed = len(e.archs)
+	}
 	write := func(w io.Writer) error { return torchfile.Write(w, e.benchmark()) }
 	if info, err := os.Stat(e.options.To); err == nil && info.IsDir() {
 		e.report.Path, err = atomicfile.CreateNamed(e.options.To, func(w io.Writer) (string, error) {
@@ -270,8 +283,11 @@ func (e *exporter) merged() error {
 
 // benchmark is what NASBench201API reads (nas_201_api/api_201.py, __init__).
 func (e *exporter) benchmark() pickle.Dict {
-	archs := make(pickle.List, 0, cell.Count)
-	for _, a := range cell.All() {
+	archs := make(pickle.List, 0, e.report.Listed)
+	for i, a := range cell.All() {
+		if i == e.report.Listed {
+			break
+		}
 		archs = append(archs, a.String())
 	}
 	evaluated := make(pickle.List, len(e.archs))

@@ -152,36 +152,48 @@ func pointers(values []float64) []*float64 {
 }
 
 // TestCheckClients runs the checker that NB201_CHECK_CLIENTS names, if any, over
-// exports of a campaign.
+// exports of campaigns.
 func TestCheckClients(t *testing.T) {
 	interpreter := python(t)
 	checker := os.Getenv("NB201_CHECK_CLIENTS")
 	if checker == "" {
 		t.Skip("NB201_CHECK_CLIENTS names no checker")
 	}
-	c := Campaign{t.TempDir()}
-	for _, trial := range grid(0, 1, 11) {
-		r := synthetic(t, trial)
-		resize(t, r, 16, 5)
-		if err := c.Publish(r, syntheticWeights(t, r)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	dir := t.TempDir()
-	export(t, c, NASBench201, filepath.Join(dir, "merged.pth"))
-	export(t, c, Archive, filepath.Join(dir, "archive"))
-	out, err := exec.Command(interpreter, checker, "--hp-less", "2", "--hp-full", "3", "--expect-archs", "15625", dir).CombinedOutput()
-	var failed []string
-	for line := range strings.Lines(string(out)) {
-		// The client counts trials of all 15,625 architectures (known and unavoidable).
-		if strings.HasPrefix(line, "FAIL") && !strings.Contains(line, "statistics(") {
-			failed = append(failed, line)
-		}
-	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	t.Logf("%v: %s", err, lines[len(lines)-1])
-	if len(failed) > 0 || !strings.Contains(lines[len(lines)-1], "passed") {
-		t.Errorf("%v\n%s", err, out)
+	for name, x := range map[string]struct {
+		archs  []int
+		listed string
+		failed int
+	}{
+		"first": {[]int{0, 1, 2}, "3", 0},
+		// The client counts trials of all architectures listed: 4 dataset keys, 2 schedules.
+		"some": {[]int{0, 11}, "15625", 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Campaign{t.TempDir()}
+			for _, trial := range grid(x.archs...) {
+				r := synthetic(t, trial)
+				resize(t, r, 16, 5)
+				if err := c.Publish(r, syntheticWeights(t, r)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			dir := t.TempDir()
+			export(t, c, NASBench201, filepath.Join(dir, "merged.pth"))
+			export(t, c, Archive, filepath.Join(dir, "archive"))
+			out, err := exec.Command(interpreter, checker, "--hp-less", "2", "--hp-full", "3", "--expect-archs", x.listed, dir).CombinedOutput()
+			failed, statistics := 0, 0
+			for line := range strings.Lines(string(out)) {
+				if strings.HasPrefix(line, "FAIL ") {
+					failed++
+				}
+				if strings.Contains(line, " statistics(") {
+					statistics++
+				}
+			}
+			if failed != x.failed || statistics != failed || (err == nil) != (failed == 0) || !strings.Contains(string(out), fmt.Sprintf(" passed, %d failed", failed)) {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
 	}
 }
 
@@ -248,7 +260,7 @@ func TestReport(t *testing.T) {
 	warnings := strings.Join(report.Warnings(), "\n")
 	for _, w := range []string{
 		"12 epochs ('less'): no trial on cifar100, ImageNet16-120", "cifar10-valid with seed 888 has 1 of 3 architectures",
-		"digits is no dataset of the benchmark", "other schedules were left out: 5 epochs", "1 trials have no weights", "1 trials have no latency", "3 of 15625 architectures",
+		"digits is no dataset of the benchmark", "other schedules were left out: 5 epochs", "1 trials have no weights", "1 trials have no latency",
 	} {
 		if !strings.Contains(warnings, w) {
 			t.Errorf("no %q in\n%s", w, warnings)
@@ -268,6 +280,35 @@ func TestReport(t *testing.T) {
 	empty := Report{Slots: []Slot{{Name: "full", Epochs: 200}}}
 	if w := empty.Warnings()[0]; !strings.Contains(w, "200 epochs ('full'): no trial at all") {
 		t.Error(w)
+	}
+}
+
+// What a merged file is to the client depends on whether the campaign begins the
+// official order.
+func TestListed(t *testing.T) {
+	for _, x := range []struct {
+		archs   []int
+		listed  int
+		warning string
+	}{
+		{[]int{0}, 1, "architectures 0 to 0 alone: to the client this is a benchmark of 1"},
+		{[]int{0, 1, 2}, 3, "architectures 0 to 2 alone: to the client this is a benchmark of 3"},
+		{[]int{0, 2}, cell.Count, "2 of the 15625 architectures listed"},
+		{[]int{1}, cell.Count, "1 of the 15625 architectures listed"},
+	} {
+		c := fill(t, grid(x.archs...)...)
+		report := export(t, c, NASBench201, filepath.Join(t.TempDir(), "merged.pth"))
+		if w := strings.Join(report.Warnings(), "\n"); report.Listed != x.listed || !strings.HasPrefix(w, x.warning) || strings.Contains(w, "\n") {
+			t.Errorf("%v: %d listed, warnings %s", x.archs, report.Listed, w)
+		}
+		archive := export(t, c, Archive, filepath.Join(t.TempDir(), "archive"))
+		if archive.Listed != 0 || archive.Warnings() != nil {
+			t.Errorf("%v: archive: %d listed, warnings %q", x.archs, archive.Listed, archive.Warnings())
+		}
+	}
+	whole := Report{Architectures: cell.Count, Listed: cell.Count}
+	if w := whole.Warnings(); w != nil {
+		t.Errorf("the whole benchmark: warnings %q", w)
 	}
 }
 

@@ -170,8 +170,8 @@ func (r *Record) validateMeasures() error {
 	}
 	seen := map[string]bool{}
 	for _, e := range r.Eval {
-		if err := CheckName("evaluation set", e.Set); err != nil {
-			return err
+		if err := configs.CheckName(e.Set); err != nil {
+			return fmt.Errorf("evaluation set %w", err)
 		}
 		if seen[e.Set] {
 			return fmt.Errorf("evaluation set %s stands there twice", e.Set)

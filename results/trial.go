@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/usage"
 )
 
@@ -31,7 +31,10 @@ func (t Trial) Check() error {
 	if t.Epochs < 1 {
 		return usage.Errorf("a schedule of %d epochs: use at least 1", t.Epochs)
 	}
-	return CheckName("dataset key", t.Dataset)
+	if err := configs.CheckName(t.Dataset); err != nil {
+		return usage.Errorf("dataset key %w", err)
+	}
+	return nil
 }
 
 // Compare orders trials by architecture, dataset key (the published ones first, in
@@ -62,15 +65,4 @@ func compareDatasets(a, b string) int {
 		return len(published)
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
-}
-
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-
-// CheckName refuses, as a usage error, a dataset key or an evaluation set that can
-// be no part of a file name or of a client's key SET@EPOCH. what says which it is.
-func CheckName(what, name string) error {
-	if !namePattern.MatchString(name) {
-		return usage.Errorf("%s %q: use up to 64 letters, digits, '.', '_' and '-', the first a letter or a digit", what, name)
-	}
-	return nil
 }

@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"scheduler":        {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
 	"cmd":              {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train", "scheduler"},
 	"bench":            {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
+	"e2e":              {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
 }
 
 // layer is the folder whose rule holds for a folder of this module; "" when none does.

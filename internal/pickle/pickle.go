@@ -5,7 +5,7 @@
 // weights-only unpickler (torch/_weights_only_unpickler.py, the default of
 // torch.load since 2.6) knows: that is why it is written by hand, since the pickle
 // libraries for Go use DICT, LIST and protocol 4. Reading is left to gopickle, behind
-// a check of the opcodes and their lengths.
+// a check of the opcodes, which has to do for any bytes.
 package pickle
 
 import (
@@ -57,9 +57,7 @@ const (
 	opTrue       = 0x88
 	opFalse      = 0x89
 	opBinUnicode = 'X'
-	opShortStr   = 'U'
 	opEmptyList  = ']'
-	opAppend     = 'a'
 	opAppends    = 'e'
 	opEmptyTuple = ')'
 	opTuple      = 't'
@@ -67,12 +65,10 @@ const (
 	opTuple2     = 0x86
 	opTuple3     = 0x87
 	opEmptyDict  = '}'
-	opEmptySet   = 0x8f
 	opSetItem    = 's'
 	opSetItems   = 'u'
 	opGlobal     = 'c'
 	opReduce     = 'R'
-	opNewObj     = 0x81
 	opBuild      = 'b'
 	opBinPersID  = 'Q'
 	opBinGet     = 'h'

@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,9 +14,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/nlpodyssey/gopickle/types"
 )
@@ -96,7 +99,7 @@ func scalar(r *rand.Rand) (any, string) {
 		v := edges[r.IntN(len(edges))]
 		return v, "float.fromhex('" + strings.Replace(fmt.Sprintf("%x", v), "+Inf", "inf", 1) + "')"
 	default:
-		words := []string{"", "ori-test@11", "naïve ☃", "a'b\\c\n", strings.Repeat("long", 100), fmt.Sprint(r.IntN(5))}
+		words := []string{"", "ori-test@11", "naïve ☃", "a'b\\c\n", fmt.Sprint(strings.Repeat("long", 100), r.Uint64()), fmt.Sprint(r.IntN(5))}
 		v := words[r.IntN(len(words))]
 		return v, "bytes.fromhex('" + hex.EncodeToString([]byte(v)) + "').decode()"
 	}
@@ -295,18 +298,20 @@ func TestFullDisk(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ data, want string }{
-		"nothing":           {"", "cut off at offset 0"},
-		"no stop":           {"\x80\x02N", "cut off at offset 3"},
-		"bytes after stop":  {"\x80\x02N.N", "ends at offset 3"},
-		"opcode":            {"\x80\x02Nd.", "opcode 0x64 at offset 3"},
-		"protocol 4":        {"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00N.", "opcode 0x95 at offset 2"},
-		"long string":       {"\x80\x02X\xff\xff\xff\xff.", "cut off at offset 2"},
-		"half a length":     {"\x80\x02X\x01", "cut off at offset 2"},
-		"open name":         {"\x80\x02cos\nsystem", "cut off in a name at offset 2"},
-		"not UTF-8":         {"\x80\x02X\x01\x00\x00\x00\xff.", "offset 2 is not UTF-8"},
-		"deep":              {strings.Repeat("(", 1000), "too deep at offset 100"},
+		"nothing":           {"", "truncated at byte 0"},
+		"no stop":           {"\x80\x02N", "truncated at byte 3"},
+		"bytes after stop":  {"\x80\x02N.N", "ends after 4 of 5 bytes"},
+		"opcode":            {"\x80\x02Nd.", "0x64 at byte 3 in place of an opcode"},
+		"no opcode at all":  {"\xff", "0xff at byte 0"},
+		"frame":             {"\x80\x04\x95\x03\x00\x00\x00\x00\x00\x00\x00N.", "truncated at byte 2"},
+		"long string":       {"\x80\x02X\xff\xff\xff\xff.", "truncated at byte 2"},
+		"half a length":     {"\x80\x02X\x01", "truncated at byte 2"},
+		"open name":         {"\x80\x02cos\nsystem", "truncated at byte 2"},
+		"not UTF-8":         {"\x80\x02X\x01\x00\x00\x00\xff.", "string at byte 2 that is not UTF-8"},
+		"deep":              {strings.Repeat("(", 1000), "too deep at byte 100"},
 		"no mark":           {"\x80\x02t.", "nested wrongly"},
 		"odd items":         {"\x80\x02}(K\x01u.", "malformed"},
+		"empty long":        {"\x80\x02\x8a\x00.", "malformed"},
 		"class":             {"\x80\x02cos\nsystem\n.", "unknown class os.system"},
 		"empty stack":       {"\x80\x02.", "stack is empty"},
 		"call of a non-fun": {"\x80\x02N)R.", "Callable"},
@@ -314,6 +319,56 @@ func TestDecodeRefuses(t *testing.T) {
 		_, err := Reader{Class: class}.Decode([]byte(c.data))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
+		}
+	}
+}
+
+// decodeAny decodes with classes and persistent ids that give back what they are given.
+func decodeAny(data []byte) (any, error) {
+	return Reader{Class: class, Persistent: func(id any) (any, error) { return id, nil }}.Decode(data)
+}
+
+// allocated is how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// memory is how many bytes Decode may allocate for a pickle of so many.
+func memory(length int) uint64 { return uint64(64<<20 + 16*length) }
+
+// A pickle of a few bytes, or of many, may not ask for more memory than a constant
+// and some multiple of itself.
+func TestPickleBombs(t *testing.T) {
+	lengths := func(op string, length ...byte) string { return "\x80\x04" + op + string(length) }
+	long := "T" + string(binary.LittleEndian.AppendUint32(nil, 1<<20)) + strings.Repeat("a", 1<<20)
+	for name, text := range map[string]string{
+		"str of 2 GiB":        lengths("T", 0xff, 0xff, 0xff, 0x7f),
+		"bytes of 4 GiB":      lengths("B", 0xff, 0xff, 0xff, 0xff),
+		"bytes of 2^40":       lengths("\x8e", 0, 0, 0, 0, 0, 1, 0, 0),
+		"bytes of 2^63":       lengths("\x96", 0, 0, 0, 0, 0, 0, 0, 0x80),
+		"frame of 2^40":       lengths("\x95", 0, 0, 0, 0, 0, 1, 0, 0) + "N.",
+		"frame of 2^64-1":     lengths("\x95", 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff) + "N.",
+		"marks":               "\x80\x02" + strings.Repeat("(", 1<<20) + "N.",
+		"dicts":               "\x80\x02" + strings.Repeat("}", 1<<22) + ".",
+		"repeated":            "\x80\x02" + long + "q\x00(" + strings.Repeat("h\x00", 1<<16) + "t)R.",
+		"repeated after ops":  "\x80\x02" + long + "Nb\x94(" + strings.Repeat("h\x00", 1<<16) + "t)R.",
+		"repeated through 2":  "\x80\x02" + long + "q\x00q\x01(" + strings.Repeat("h\x01", 1<<16) + "t)R.",
+		"repeated id":         "\x80\x02" + long + "Qq\x00(" + strings.Repeat("h\x00", 1<<16) + "t)R.",
+		"repeated class name": "\x80\x02" + long + "q\x00(" + strings.Repeat("j\x00\x00\x00\x00", 1<<16) + "t\x93.",
+	} {
+		var err error
+		used := allocated(func() { _, err = decodeAny([]byte(text)) })
+		if err == nil {
+			t.Errorf("%s: read", name)
+		} else if n := utf8.RuneCountInString(err.Error()); n > 300 {
+			t.Errorf("%s: an error of %d characters", name, n)
+		}
+		if used > memory(len(text)) {
+			t.Errorf("%s: allocated %d bytes for %d", name, used, len(text))
 		}
 	}
 }
@@ -326,6 +381,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\x80\x02ccollections\nOrderedDict\n)R]K\x01s."))
 	f.Add([]byte("\x80\x02}(K\x01u."))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, _ = Reader{Class: class, Persistent: func(id any) (any, error) { return id, nil }}.Decode(data)
+		var err error
+		if used := allocated(func() { _, err = decodeAny(data) }); used > memory(len(data)) {
+			t.Fatalf("allocated %d bytes for %d", used, len(data))
+		}
+		if err != nil && utf8.RuneCountInString(err.Error()) > 300 {
+			t.Fatalf("an error of %d bytes", len(err.Error()))
+		}
 	})
 }

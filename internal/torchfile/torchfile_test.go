@@ -66,6 +66,17 @@ func TestStateDictReadsBack(t *testing.T) {
 	}
 }
 
+// The versions are those that torch keeps of modules with tensors of their own.
+func TestVersions(t *testing.T) {
+	versions := func(v int) pickle.Dict { return pickle.Dict{{Key: "version", Value: v}} }
+	want := pickle.Dict{{Key: "_metadata", Value: pickle.OrderedDict{Items: pickle.Dict{
+		{Key: "", Value: versions(1)}, {Key: "stem.0", Value: versions(1)}, {Key: "stem.1", Value: versions(2)}, {Key: "classifier", Value: versions(1)},
+	}}}}
+	if got := net().pickled().Attributes; !reflect.DeepEqual(got, want) {
+		t.Errorf("attributes %v, want %v", got, want)
+	}
+}
+
 func TestPlainDictReadsBack(t *testing.T) {
 	want := net()[:1]
 	got, err := ReadStateDict(save(t, write(t, pickle.Dict{{Key: want[0].Name, Value: want[0].Tensor}})))

@@ -1,0 +1,278 @@
+// Package e2e tests the main job from end to end: trials are trained for real on the
+// CPU, published into a campaign and exported; then the unmodified Python clients are
+// asked for them, and the original's network computes with their weights.
+//
+// The tests need the XLA plugin and skip without it. NB201_PYTHON names a Python with
+// what tools/requirements.txt lists, NB201_CHECK_CLIENTS the checker of the clients,
+// NB201_PHOTOS a directory with photographs as CIFAR-10 keeps them; tests that need
+// one of them skip where it is not set.
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"testing"
+
+	"nb201/cell"
+	"nb201/configs"
+	"nb201/data"
+	"nb201/internal/backend"
+	"nb201/internal/random"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/train"
+)
+
+// setting is the value of an environment variable without which a test skips.
+func setting(t *testing.T, name string) string {
+	t.Helper()
+	value := os.Getenv(name)
+	if value == "" {
+		t.Skip(name + " is not set")
+	}
+	return value
+}
+
+// opened is the CPU backend of all tests; a process has one.
+var opened = sync.OnceValues(func() (*backend.Opened, error) {
+	cpu, err := backend.ParseDevice("cpu")
+	if err != nil {
+		return nil, err
+	}
+	return backend.OpenDevice(cpu, false)
+})
+
+// device is the CPU; without an XLA plugin the test skips.
+func device(t *testing.T) *backend.Opened {
+	t.Helper()
+	b, err := opened()
+	if usage.Is(err) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// trainInto trains a trial and publishes its record and weights, as nb201 train does.
+func trainInto(t *testing.T, c results.Campaign, config train.Config) *results.Record {
+	t.Helper()
+	b := device(t)
+	outcome, err := train.Run(t.Context(), b.Backend, config, func(train.Progress) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := outcome.Record
+	r.Device, r.Attempts = b.Device, 1
+	r.Versions = results.Versions{Program: "test", GoMLX: "test", Plugin: b.Plugin}
+	if err := c.Publish(r, outcome.Weights); err != nil {
+		t.Fatal(err)
+	}
+	last := r.Epochs - 1
+	t.Logf("%v: compiled in %.1f s, training loss %.4f top-1 %.2f %%, %s loss %.4f top-1 %.2f %%",
+		r.Trial, outcome.Compile.Seconds(), r.Train.Loss[last], r.Train.Top1[last], r.Eval[0].Set, r.Eval[0].Loss[last], r.Eval[0].Top1[last])
+	return r
+}
+
+func export(t *testing.T, c results.Campaign, o results.Options) {
+	t.Helper()
+	if _, err := results.Export(t.Context(), c, o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func published(t *testing.T, key string) data.Definition {
+	t.Helper()
+	d, err := data.Published(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// definition is one of the benchmark's dataset keys for a few images: that of
+// CIFAR-100 and of ImageNet16-120 divides the test images anew.
+func definition(t *testing.T, key string) data.Definition {
+	if key == "cifar10-valid" || key == "cifar10" {
+		return published(t, key)
+	}
+	d := published(t, "cifar10")
+	d.Name, d.Classes = key, 100
+	if key == "ImageNet16-120" {
+		d.Classes, d.Size, d.Augment.CropPadding = 120, [2]int{16, 16}, 2
+	}
+	seed := uint64(0)
+	d.Eval = append(d.Eval,
+		data.Part{Name: "x-valid", From: "test", Half: "first", HalfSeed: &seed, Order: data.Subset},
+		data.Part{Name: "x-test", From: "test", Half: "second", HalfSeed: &seed, Order: data.Subset})
+	return d
+}
+
+// some makes n images for a definition from the first digits: its pixels repeated to
+// the size, its ten classes divided evenly.
+func some(digits *data.Images, n int, d data.Definition) *data.Images {
+	images := &data.Images{Size: d.Size[0]}
+	scale, parts := images.Size/digits.Size, d.Classes/10
+	for i, label := range digits.Labels[:n] {
+		images.Labels = append(images.Labels, label*int32(parts)+int32(i%parts))
+		for y := range images.Size {
+			for x := range images.Size {
+				at := 3 * ((i*digits.Size+y/scale)*digits.Size + x/scale)
+				images.Pixels = append(images.Pixels, digits.Pixels[at:at+3]...)
+			}
+		}
+	}
+	return images
+}
+
+// smallBenchmark trains architecture 0, in the published skeleton, on all dataset keys
+// of the benchmark along schedules of one and two epochs.
+func smallBenchmark(t *testing.T) results.Campaign {
+	t.Helper()
+	digits, err := published(t, "digits").Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch, err := cell.ByIndex(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := results.Campaign{Dir: t.TempDir()}
+	for _, key := range []string{"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"} {
+		d := definition(t, key)
+		n := 256 // one batch
+		if key == "cifar10-valid" {
+			n = 512 // half of them train
+		}
+		loaded, err := data.New(d, map[string]*data.Images{
+			"train": some(digits.Train.Images, n, d), "test": some(digits.Eval[0].Images, 128, d),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded.Files = digits.Files
+		for _, epochs := range []int{1, 2} {
+			recipe, err := configs.RecipeFor(epochs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seeds := []uint32{777}
+			if key == "cifar10-valid" && epochs == 2 {
+				seeds = append(seeds, 888)
+			}
+			for _, seed := range seeds {
+				trainInto(t, c, train.Config{
+					Trial:   results.Trial{Arch: 0, Dataset: key, Epochs: epochs, Seed: seed},
+					Network: cell.Network{Arch: arch, Channels: recipe.Channels, Cells: recipe.Cells, Classes: d.Classes, Size: d.Size[0]},
+					Recipe:  recipe, Definition: d, Data: loaded,
+					Profile: random.Profiles()[0], Timeline: data.Dec2019, Workers: 4, Precision: train.FP32,
+				})
+			}
+		}
+	}
+	return c
+}
+
+var summary = regexp.MustCompile(`(?m)^(\d+) passed, (\d+) failed$`)
+
+// The clients must answer every call that they have on files of trained trials.
+func TestClients(t *testing.T) {
+	interpreter, checker := setting(t, "NB201_PYTHON"), setting(t, "NB201_CHECK_CLIENTS")
+	device(t)
+	c := smallBenchmark(t)
+	dir := t.TempDir()
+	export(t, c, results.Options{Format: results.Archive, To: filepath.Join(dir, "archive"), Less: 1, Full: 2})
+	export(t, c, results.Options{Format: results.NASBench201, To: dir, Less: 1, Full: 2})
+	// With --autodl the weights are loaded strictly into the original's network.
+	out, err := exec.Command(interpreter, checker, "--hp-less", "1", "--hp-full", "2", "--expect-archs", "1", "--autodl", dir, dir).CombinedOutput()
+	match := summary.FindSubmatch(out)
+	if err != nil || match == nil || string(match[2]) != "0" {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", match[0])
+	if passed, _ := strconv.Atoi(string(match[1])); passed < 1500 {
+		t.Errorf("only %d checks:\n%s", passed, out)
+	}
+}
+
+// digits is a trial of a small network on digits.
+func digits(t *testing.T, seed uint32, epochs int) train.Config {
+	t.Helper()
+	config, err := train.Options{
+		Arch: "0", Dataset: "digits", Epochs: epochs, Seed: seed, Parity: "2019", Timeline: "dec2019", Workers: 4,
+		Precision: "fp32", Channels: 16, Cells: 1, Batch: 256,
+	}.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// The same command twice leaves the same record, but for times, and the same weights;
+// another seed leaves others.
+func TestSameCommandTwice(t *testing.T) {
+	run := func(seed uint32) (*results.Record, []byte) {
+		c := results.Campaign{Dir: t.TempDir()}
+		r := trainInto(t, c, digits(t, seed, 2))
+		weights, err := os.ReadFile(c.WeightsPath(r.Trial))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, weights
+	}
+	first, weights := run(777)
+	again, sameWeights := run(777)
+	if d := first.Diff(again); d != nil {
+		t.Errorf("the records differ: %v", d)
+	}
+	if !bytes.Equal(weights, sameWeights) {
+		t.Error("the weights differ")
+	}
+	other, otherWeights := run(888)
+	if other.Train.Loss[0] == first.Train.Loss[0] || bytes.Equal(weights, otherWeights) {
+		t.Error("another seed changes nothing")
+	}
+}
+
+// The original's network must get the recorded accuracy from the weights.
+func TestWeightsInOriginal(t *testing.T) {
+	interpreter := setting(t, "NB201_PYTHON")
+	check := func(t *testing.T, config train.Config, definition, dataRoot string) {
+		t.Helper()
+		c := results.Campaign{Dir: t.TempDir()}
+		r := trainInto(t, c, config)
+		// What has learnt nothing answers one class of the ten.
+		if top1 := r.Eval[0].Top1[r.Epochs-1]; top1 < 15 {
+			t.Errorf("top-1 %v %%: nothing was learnt that could be compared", top1)
+		}
+		archive := filepath.Join(t.TempDir(), "archive")
+		export(t, c, results.Options{Format: results.Archive, To: archive, Less: r.Epochs})
+		out, err := exec.Command(interpreter, "../tools/check_weights.py", filepath.Join(archive, "000000-FULL.pth"), "--dataset", r.Dataset,
+			"--seed", strconv.Itoa(int(r.Seed)), "--definition", definition, "--data", dataRoot).CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		t.Logf("%s", bytes.TrimSpace(out))
+	}
+	t.Run("digits", func(t *testing.T) {
+		check(t, digits(t, 777, 12), "../configs/datasets/digits.json", "../configs/digits")
+	})
+	t.Run("photographs", func(t *testing.T) {
+		const definition = "../testdata/cifar10-small.json"
+		photographs := setting(t, "NB201_PHOTOS")
+		config, err := train.Options{
+			Arch: "0", Dataset: definition, DataRoot: photographs, Epochs: 1, Seed: 777, Parity: "modern", Timeline: "dec2019",
+			Precision: "fp32", Channels: 16, Cells: 5, Batch: 250, // all batches alike: one program less to compile
+		}.Config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, config, definition, photographs)
+	})
+}
