@@ -18,7 +18,6 @@ func Open(path string, options ...string) (compute.Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot locate the XLA plugin %s: %w", path, err)
 	}
-	tuneMalloc()
 	xla.EnableAutoInstall(false)
 	config := absolute
 	for _, option := range options {

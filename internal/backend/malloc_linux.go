@@ -1,15 +1,19 @@
 package backend
 
-// #include <malloc.h>
-import "C"
+/*
+#include <malloc.h>
 
-// tuneMalloc keeps the large buffers of a step inside one heap: glibc would map
-// and unmap them from the kernel, zeroed page by page, at every step. Figures in
-// docs/performance.md.
-func tuneMalloc() {
-	const never = 1 << 30
-	C.mallopt(C.M_MMAP_MAX, 0)
-	C.mallopt(C.M_ARENA_MAX, 1)
-	C.mallopt(C.M_TRIM_THRESHOLD, never)
-	C.mallopt(C.M_TOP_PAD, 256<<20)
+// A step allocates and frees buffers of many megabytes. glibc would map each from the
+// kernel and give it back, to be zeroed page by page again; these settings keep them
+// in one heap that never shrinks. They hold for arenas made later, so they are made
+// before the Go runtime starts its threads. Figures in docs/performance.md.
+#ifdef __GLIBC__
+__attribute__((constructor)) static void keep_buffers(void) {
+	mallopt(M_MMAP_MAX, 0);
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TRIM_THRESHOLD, -1); // never
+	mallopt(M_TOP_PAD, 256 << 20);
 }
+#endif
+*/
+import "C"
