@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 NB201 := bin/nb201
 # More flags for go test, e.g. TESTFLAGS='-run Golden -v'.
 TESTFLAGS :=
-SCRIPTS := $(wildcard .ci/run bench/run tools/*.sh)
+SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
 .PHONY: build setup demo test nightly check bench
 
@@ -25,7 +25,7 @@ test: setup
 
 # With the golden cases that compile slowly: networks of full size.
 nightly: setup
-	NB201_NIGHTLY=1 go test -timeout 5h $(TESTFLAGS) ./...
+	NB201_NIGHTLY=all go test -timeout 5h $(TESTFLAGS) ./...
 
 check:
 	@echo 'gofmt, go vet, staticcheck, go mod tidy, import arrows'

@@ -22,39 +22,50 @@ type realCurve struct {
 	Steps []float64 `json:"first_epoch_step_losses"`
 }
 
-// TestGoldenPhotographs follows the original program on the photographs that
-// NB201_PHOTOS names: CIFAR-10 batches of 5,000 training and 1,000 test images. The
-// first case is trained to its end, of the others, which tell that the seed
-// matters, the first epoch.
+// TestGoldenPhotographs follows the original program for an epoch on the photographs
+// that NB201_PHOTOS names: CIFAR-10 batches of 5,000 training and 1,000 test images.
+// It tells the seeds apart.
 func TestGoldenPhotographs(t *testing.T) {
-	photographs := os.Getenv("NB201_PHOTOS")
-	if photographs == "" {
+	for _, c := range loadRealCurves(t) {
+		t.Run(c.name(), func(t *testing.T) { c.follow(t, 1) })
+	}
+}
+
+// TestGoldenPhotographsWhole follows the first case to the end of its schedule, the
+// others too when NB201_NIGHTLY is "all".
+func TestGoldenPhotographsWhole(t *testing.T) {
+	if os.Getenv("NB201_NIGHTLY") == "" {
+		t.Skip("takes minutes: set NB201_NIGHTLY")
+	}
+	for _, c := range loadRealCurves(t) {
+		t.Run(c.name(), func(t *testing.T) { c.follow(t, c.Epochs) })
+		if os.Getenv("NB201_NIGHTLY") != "all" {
+			break
+		}
+	}
+}
+
+func loadRealCurves(t *testing.T) []realCurve {
+	if os.Getenv("NB201_PHOTOS") == "" {
 		t.Skip("NB201_PHOTOS names no directory with cifar-10-batches-py")
 	}
-	whole := true
+	var cases []realCurve
 	for _, name := range golden.Glob(t, "real_*.json") {
 		var vectors struct{ Cases []realCurve }
 		golden.Load(t, name, &vectors)
-		for _, c := range vectors.Cases {
-			t.Run(c.name(), func(t *testing.T) {
-				epochs := 1
-				if whole {
-					epochs = c.Epochs
-				}
-				c.follow(t, photographs, epochs)
-			})
-			whole = os.Getenv("NB201_NIGHTLY") != ""
-		}
+		cases = append(cases, vectors.Cases...)
 	}
+	return cases
 }
 
 func (c realCurve) name() string {
 	return trajectory{Arch: c.Arch, Seed: c.Seed, N: 5, DType: "float32"}.name()
 }
 
-func (c realCurve) follow(t *testing.T, photographs string, epochs int) {
+// follow trains for so many epochs and compares every one with the original's.
+func (c realCurve) follow(t *testing.T, epochs int) {
 	config, err := Options{
-		Arch: c.Arch.String(), Dataset: "../testdata/cifar10-small.json", DataRoot: photographs,
+		Arch: c.Arch.String(), Dataset: "../testdata/cifar10-small.json", DataRoot: os.Getenv("NB201_PHOTOS"),
 		Epochs: c.Epochs, Seed: c.Seed, Parity: "modern", Timeline: "dec2019", Workers: 0,
 		Precision: "fp32", Channels: 16, Cells: 5, Batch: c.Batch,
 	}.Config()

@@ -44,7 +44,10 @@ func (fast) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	kernel := TransposeAllAxes(dy, 1, 2, 0, 3)
 	end := 2 - stride
 	images := x.Shape().Dim(0)
-	chunk := max(1, weightGradChunk*images/int(x.Shape().ByteSize()))
+	chunk := images
+	if bytes := int(x.Shape().ByteSize()); bytes > 2*weightGradChunk {
+		chunk = max(1, weightGradChunk*images/bytes)
+	}
 	var sum *Node
 	for from := 0; from < images; from += chunk {
 		part := AxisRange(from, min(from+chunk, images))
@@ -59,9 +62,9 @@ func (fast) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	return TransposeAllAxes(sum, 1, 2, 0, 3)
 }
 
-// weightGradChunk is how many bytes of a layer's input one convolution of its weight
-// gradient takes: XLA:CPU is faster on pieces that stay in the cache, until there
-// are so many that compiling them costs more. Figures in docs/performance.md.
+// weightGradChunk is how many bytes of a large layer's input one convolution of its
+// weight gradient takes: XLA:CPU is faster on pieces that stay in the cache, until
+// there are so many that compiling them costs more. Figures in docs/performance.md.
 const weightGradChunk = 4 << 20
 
 func isPointwise(w *Node, stride int) bool { return w.Shape().Dim(0) == 1 && stride == 1 }

@@ -50,7 +50,7 @@ func TestFastLayers(t *testing.T) {
 		}
 	}
 	// More than one chunk of the weight gradient, the last one short.
-	x, dy, w := []int{70, 32, 32, 16}, []int{70, 16, 16, 4}, []int{3, 3, 16, 4}
+	x, dy, w := []int{130, 32, 32, 16}, []int{130, 16, 16, 4}, []int{3, 3, 16, 4}
 	compare(t, b, "gradient in chunks", [][]int{x, dy, w}, func(l layers, in []*Node) []*Node {
 		return []*Node{MulScalar(l.convWeightGrad(in[0], in[1], in[2], 2), 1.0/64)}
 	})
