@@ -23,7 +23,10 @@ type Network struct {
 // Validate refuses, as usage errors, dimensions that make no network.
 func (n Network) Validate() error {
 	const reduction = 1 << (stages - 1) // the last stage's image side is Size/reduction
+	const most = 1 << 12                // of each; far above what fits a machine together
 	switch {
+	case max(n.Channels, n.Cells, n.Classes, n.Size) > most:
+		return usage.Errorf("a network of %d channels and %d cells per stage for %d classes and %dx%d pixels: use at most %d of each", n.Channels, n.Cells, n.Classes, n.Size, n.Size, most)
 	case n.Channels < 1:
 		return usage.Errorf("a network of %d channels: use at least 1", n.Channels)
 	case n.Cells < 1:

@@ -214,6 +214,8 @@ func TestValidate(t *testing.T) {
 		{Network{Channels: 1, Cells: 1, Classes: 2, Size: 4}, ""},
 		{Network{Channels: 0, Cells: 5, Classes: 10, Size: 32}, "0 channels"},
 		{Network{Channels: -16, Cells: 5, Classes: 10, Size: 32}, "-16 channels"},
+		{Network{Channels: 4096, Cells: 5, Classes: 10, Size: 32}, ""},
+		{Network{Channels: 4097, Cells: 5, Classes: 10, Size: 32}, "use at most 4096 of each"},
 		{Network{Channels: 16, Cells: 0, Classes: 10, Size: 32}, "0 cells"},
 		{Network{Channels: 16, Cells: 5, Classes: 1, Size: 32}, "1 classes"},
 		{Network{Channels: 16, Cells: 5, Classes: 10, Size: 0}, "0x0 pixels"},
