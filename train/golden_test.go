@@ -367,16 +367,46 @@ func loadTrajectories(t *testing.T) []trajectory {
 // relative is the difference of got from want as a share of want.
 func relative(got, want float64) float64 { return math.Abs(got-want) / math.Abs(want) }
 
-// noise bounds what rounding alone can do to the loss of a float64 step, relative:
-// 1e-12, or more where training magnifies rounding. How much it does the original
-// tells: its own float32 run of the same case (twin, if there is one) drifts from
-// float64 by what float32's coarser rounding, 2^29 times float64's, has become.
-func (c trajectory) noise(step int, twin *trajectory) float64 {
+// bound is how far a float64 value may be off, relative: 1e-12, or more where
+// training magnifies rounding. How much it does the original tells: its own float32
+// run of the same case drifts from float64 by what float32's coarser rounding, 2^29
+// times float64's, has become.
+func bound(drift float64) float64 {
 	const margin = 8
-	if twin == nil || step >= len(twin.Steps) {
-		return 1e-12
+	return max(1e-12, margin*drift/(1<<29))
+}
+
+// bounds of what a case knows: the loss of each step, and at the end the tensors,
+// BatchNorm's statistics and the loss of the evaluation.
+type bounds struct {
+	steps                     []float64
+	tensors, statistics, eval float64
+}
+
+// boundsBy takes the bounds from the float32 run of the case; without one (nil) all
+// are 1e-12.
+func (c trajectory) boundsBy(twin *trajectory) bounds {
+	b := bounds{steps: slices.Repeat([]float64{bound(0)}, len(c.Steps)), tensors: bound(0), statistics: bound(0), eval: bound(0)}
+	if twin == nil {
+		return b
 	}
-	return max(1e-12, margin*relative(twin.Steps[step][0], c.Steps[step][0])/(1<<29))
+	for i := range min(len(c.Steps), len(twin.Steps)) {
+		b.steps[i] = bound(relative(twin.Steps[i][0], c.Steps[i][0]))
+	}
+	for name, want := range c.Weights {
+		b.tensors = max(b.tensors, bound(math.Abs(twin.Weights[name][0]-want[0])/max(want[1], 1)))
+	}
+	for module, want := range c.BN {
+		for i := range min(len(want.Var), len(twin.BN[module].Var)) {
+			b.statistics = max(b.statistics,
+				bound(math.Abs(twin.BN[module].Mean[i]-want.Mean[i])/max(1, math.Abs(want.Mean[i]), math.Sqrt(want.Var[i]))),
+				bound(relative(twin.BN[module].Var[i], want.Var[i])))
+		}
+	}
+	if c.Eval.N > 0 {
+		b.eval = bound(relative(twin.Eval.Loss, c.Eval.Loss))
+	}
+	return b
 }
 
 // twin is the float32 run of a case.
@@ -391,7 +421,7 @@ func (c trajectory) twin(cases []trajectory) *trajectory {
 }
 
 // float64 tells whether the algorithm is right: everything within 1e-12, but for
-// the magnified rounding that noise bounds.
+// magnified rounding (see bound).
 func TestGoldenTrajectoryFloat64(t *testing.T) {
 	cases := loadTrajectories(t)
 	for _, c := range cases {
@@ -406,29 +436,25 @@ func TestGoldenTrajectoryFloat64(t *testing.T) {
 			if c.N > 1 { // with one cell a stage, 1e-12 holds throughout
 				twin = c.twin(cases)
 			}
+			allowed := c.boundsBy(twin)
 			for i, want := range c.Steps {
 				d := relative(o.steps[i][0], want[0])
-				if bound := c.noise(i, twin); !(d <= bound) {
-					t.Errorf("step %d: loss off by %.2g relative, more than %.2g", i+1, d, bound)
+				if !(d <= allowed.steps[i]) {
+					t.Errorf("step %d: loss off by %.2g relative, more than %.2g", i+1, d, allowed.steps[i])
 				}
 				worst = max(worst, d)
 				if !slices.Equal(o.steps[i][1:], want[1:]) {
 					t.Errorf("step %d: top-1, top-5 and learning rate %v, want %v", i+1, o.steps[i][1:], want[1:])
 				}
 			}
-			tolerance := c.noise(0, twin)
 			for name, want := range c.Gradients {
 				got := o.gradients[name]
-				if d := math.Abs(got[0] - want[0]); !(d <= tolerance*max(want[1], 1)) {
+				if d := math.Abs(got[0] - want[0]); !(d <= allowed.steps[0]*max(want[1], 1)) {
 					t.Errorf("gradient of %s: sum off by %.2g (magnitudes %.2g)", name, d, want[1])
 				}
 			}
-			// What is known at the end has gone through every step.
-			for i := range c.Steps {
-				tolerance = max(tolerance, c.noise(i, twin))
-			}
 			for _, w := range o.weights {
-				c.checkTensor(t, w, tolerance)
+				c.checkTensor(t, w, allowed)
 			}
 			t.Logf("losses of %d steps within %.2g relative", len(c.Steps), worst)
 			if o.eval == nil {
@@ -436,7 +462,7 @@ func TestGoldenTrajectoryFloat64(t *testing.T) {
 			}
 			loss, top1, _ := o.eval.averages()
 			correct := func(percent float64) int { return int(math.Round(percent / 100 * float64(c.Eval.N))) }
-			if !(relative(loss, c.Eval.Loss) <= tolerance) || correct(top1) != correct(c.Eval.Top1) {
+			if !(relative(loss, c.Eval.Loss) <= allowed.eval) || correct(top1) != correct(c.Eval.Top1) {
 				t.Errorf("evaluation: loss %v, top-1 %v; want %v, %v", loss, top1, c.Eval.Loss, c.Eval.Top1)
 			}
 		})
@@ -444,19 +470,19 @@ func TestGoldenTrajectoryFloat64(t *testing.T) {
 }
 
 // checkTensor compares a trained tensor with what the case says of it.
-func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, tolerance float64) {
+func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed bounds) {
 	t.Helper()
 	values := numbers(w.Tensor)
 	if want, ok := c.Weights[w.Name]; ok {
 		got := sumsOf(values)
 		// A tensor whose gradient is mathematically zero holds rounding noise.
-		if d := math.Abs(got[0] - want[0]); !(d <= tolerance*max(want[1], 1)) {
+		if d := math.Abs(got[0] - want[0]); !(d <= allowed.tensors*max(want[1], 1)) {
 			t.Errorf("%s: sum off by %.2g (magnitudes %.2g)", w.Name, d, want[1])
 		}
 	}
 	if w.Name == "classifier.bias" {
 		for i, want := range c.ClassifierBias {
-			if d := math.Abs(values[i] - want); !(d <= tolerance) {
+			if d := math.Abs(values[i] - want); !(d <= allowed.tensors) {
 				t.Errorf("%s[%d] off by %.2g", w.Name, i, d)
 			}
 		}
@@ -470,7 +496,7 @@ func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, tolerance
 	for i, v := range want {
 		// A mean is as exact as the values it was taken of are large.
 		scale := max(1, math.Abs(v), math.Sqrt(bn.Var[i]))
-		if d := math.Abs(values[i] - v); !(d <= tolerance*scale) {
+		if d := math.Abs(values[i] - v); !(d <= allowed.statistics*scale) {
 			t.Errorf("%s[%d] off by %.2g", w.Name, i, d)
 		}
 	}
