@@ -487,7 +487,8 @@ func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed b
 			}
 		}
 	}
-	module, leaf, _ := cutLast(w.Name, ".")
+	dot := strings.LastIndex(w.Name, ".")
+	module, leaf := w.Name[:dot], w.Name[dot+1:]
 	bn, ok := c.BN[module]
 	if !ok {
 		return
@@ -503,14 +504,6 @@ func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed b
 	if leaf == "num_batches_tracked" && w.Int64[0] != bn.Batches {
 		t.Errorf("%s is %d, want %d", w.Name, w.Int64[0], bn.Batches)
 	}
-}
-
-func cutLast(s, separator string) (before, after string, found bool) {
-	i := strings.LastIndex(s, separator)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+1:], true
 }
 
 // float32 tells whether the fast path is right: the first step; later steps drift

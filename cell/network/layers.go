@@ -53,11 +53,7 @@ func (fast) convWeightGrad(x, dy, w *Node, stride int) *Node {
 		part := AxisRange(from, min(from+chunk, images))
 		grad := Convolve(SliceAxis(input, 3, part), SliceAxis(kernel, 2, part)).
 			DilationPerAxis(stride, stride).PaddingPerDim([][2]int{{1, end}, {1, end}}).Done()
-		if sum == nil {
-			sum = grad
-		} else {
-			sum = Add(sum, grad)
-		}
+		sum = plus(sum, grad)
 	}
 	return TransposeAllAxes(sum, 1, 2, 0, 3)
 }
@@ -88,12 +84,7 @@ func (plain) conv(x, w *Node, stride int) *Node {
 	var y *Node
 	for row := range k {
 		for col := range k {
-			term := Einsum("nhwi,io->nhwo", window(x, k, row, col, stride), tap(w, row, col))
-			if y == nil {
-				y = term
-			} else {
-				y = Add(y, term)
-			}
+			y = plus(y, Einsum("nhwi,io->nhwo", window(x, k, row, col, stride), tap(w, row, col)))
 		}
 	}
 	return y
@@ -104,12 +95,7 @@ func (plain) convInputGrad(x, dy, w *Node, stride int) *Node {
 	var dx *Node
 	for row := range k {
 		for col := range k {
-			term := unwindow(Einsum("nhwo,io->nhwi", dy, tap(w, row, col)), x, k, row, col, stride)
-			if dx == nil {
-				dx = term
-			} else {
-				dx = Add(dx, term)
-			}
+			dx = plus(dx, unwindow(Einsum("nhwo,io->nhwi", dy, tap(w, row, col)), x, k, row, col, stride))
 		}
 	}
 	return dx

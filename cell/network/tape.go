@@ -17,12 +17,14 @@ type feature struct {
 	node, grad *Node
 }
 
-func (f *feature) add(grad *Node) {
-	if f.grad == nil {
-		f.grad = grad
-	} else {
-		f.grad = Add(f.grad, grad)
+func (f *feature) add(grad *Node) { f.grad = plus(f.grad, grad) }
+
+// plus adds a term to a sum that begins as nil.
+func plus(sum, term *Node) *Node {
+	if sum == nil {
+		return term
 	}
+	return Add(sum, term)
 }
 
 // tape records, layer by layer, how to go back through the network.
@@ -159,12 +161,7 @@ func boxSum(x *Node) *Node {
 		padded := padAxes(x, axis, 1, 1, 0)
 		var s *Node
 		for offset := range 3 {
-			part := SliceAxis(padded, axis, AxisRange(offset, offset+size))
-			if s == nil {
-				s = part
-			} else {
-				s = Add(s, part)
-			}
+			s = plus(s, SliceAxis(padded, axis, AxisRange(offset, offset+size)))
 		}
 		x = s
 	}
