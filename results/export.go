@@ -21,10 +21,12 @@ import (
 	"nb201/internal/usage"
 )
 
-// Format is a published format.
+// Format is a form in which a benchmark is kept: a campaign or a published format.
 type Format string
 
 const (
+	// CampaignFormat is a campaign directory; see Campaign.
+	CampaignFormat Format = "campaign"
 	// Archive is a directory with two torch checkpoints for each architecture:
 	// NNNNNN-FULL.pth with weights, NNNNNN-SIMPLE.pth without. It is what
 	// NASBench201API.reload reads.

@@ -1,0 +1,141 @@
+package results
+
+import (
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"nb201/cell"
+	"nb201/internal/usage"
+)
+
+// Benchmark answers for the trials of a campaign or of a published file, one
+// architecture at a time: no more of it is in memory. It is safe for concurrent use.
+type Benchmark struct {
+	Path   string
+	Format Format
+
+	evaluated []int // architectures that it holds, ascending
+	source    source
+}
+
+// source is where a Benchmark reads from.
+type source interface {
+	// architecture reads what is held of an architecture among the evaluated ones.
+	architecture(index int) (*Architecture, error)
+	close() error
+}
+
+// Close frees what the benchmark holds open.
+func (b *Benchmark) Close() error { return b.source.close() }
+
+// Evaluated lists the indices of the architectures that the benchmark holds, in
+// ascending order. Do not change it.
+func (b *Benchmark) Evaluated() []int { return b.evaluated }
+
+// Architecture reads what the benchmark holds of an architecture. Asking for one that
+// it does not hold is a usage error.
+func (b *Benchmark) Architecture(index int) (*Architecture, error) {
+	if _, ok := slices.BinarySearch(b.evaluated, index); !ok {
+		if _, err := cell.ByIndex(index); err != nil {
+			return nil, err
+		}
+		return nil, usage.Errorf("%s does not hold architecture %d: it holds %s", b.Path, index, describeIndices(b.evaluated))
+	}
+	return b.source.architecture(index)
+}
+
+// Architectures reads all that the benchmark holds, in order of their indices. It ends
+// with the first error.
+func (b *Benchmark) Architectures() iter.Seq2[*Architecture, error] {
+	return func(yield func(*Architecture, error) bool) {
+		for _, index := range b.evaluated {
+			a, err := b.source.architecture(index)
+			if !yield(a, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// describeIndices names a few indices and how many there are.
+func describeIndices(indices []int) string {
+	switch n := len(indices); {
+	case n == 0:
+		return "none"
+	case n == 1:
+		return fmt.Sprintf("architecture %d alone", indices[0])
+	case n == indices[n-1]-indices[0]+1:
+		return fmt.Sprintf("the %d architectures %d to %d", n, indices[0], indices[n-1])
+	default:
+		return fmt.Sprintf("%d architectures from %d to %d", n, indices[0], indices[n-1])
+	}
+}
+
+// campaignSource reads the records of a campaign. The trials are those that are done
+// when it is asked.
+type campaignSource struct{ Campaign }
+
+func openCampaign(dir string) (*Benchmark, error) {
+	b := &Benchmark{Path: dir, Format: CampaignFormat, source: campaignSource{Campaign{Dir: dir}}}
+	folders, err := names(dir, "trials")
+	if err != nil {
+		return nil, usage.Errorf("%s is no campaign: it has no folder trials", dir)
+	}
+	for _, folder := range folders {
+		index, err := strconv.Atoi(folder)
+		if err != nil || folder != fmt.Sprintf("%06d", index) || index >= cell.Count {
+			continue
+		}
+		b.evaluated = append(b.evaluated, index)
+	}
+	return b, nil
+}
+
+func (s campaignSource) close() error { return nil }
+
+func (s campaignSource) architecture(index int) (*Architecture, error) {
+	arch, err := cell.ByIndex(index)
+	if err != nil {
+		return nil, err
+	}
+	trials, err := s.trialsBelow(fmt.Sprintf("%06d", index))
+	if err != nil {
+		return nil, fmt.Errorf("list campaign: %w", err)
+	}
+	byEpochs := map[int]*ArchResults{}
+	a := &Architecture{Index: index, Genotype: arch.String()}
+	for _, t := range trials {
+		r, err := s.Record(t)
+		if err != nil {
+			return nil, err
+		}
+		results := byEpochs[t.Epochs]
+		if results == nil {
+			results = &ArchResults{Index: index, Genotype: a.Genotype, HP: strconv.Itoa(t.Epochs)}
+			byEpochs[t.Epochs] = results
+			a.Schedules = append(a.Schedules, results)
+		}
+		results.Results = append(results.Results, newResultsCount(s.Campaign, r))
+	}
+	slices.SortFunc(a.Schedules, func(a, b *ArchResults) int { return a.Results[0].Epochs - b.Results[0].Epochs })
+	return a, nil
+}
+
+// Open opens a campaign directory, or a file or directory of a published format, by
+// what it holds. What is wrong with it is a usage error that names it.
+func Open(path string) (*Benchmark, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	if info.IsDir() {
+		if _, err := os.Stat(filepath.Join(path, "trials")); err == nil {
+			return openCampaign(path)
+		}
+	}
+	return nil, usage.Errorf("%s is neither a campaign nor a file of a published format", path)
+}
