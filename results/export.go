@@ -21,24 +21,6 @@ import (
 	"nb201/internal/usage"
 )
 
-// Format is a form in which a benchmark is kept: a campaign or a published format.
-type Format string
-
-const (
-	// CampaignFormat is a campaign directory; see Campaign.
-	CampaignFormat Format = "campaign"
-	// Archive is a directory with two torch checkpoints for each architecture:
-	// NNNNNN-FULL.pth with weights, NNNNNN-SIMPLE.pth without. It is what
-	// NASBench201API.reload reads.
-	Archive Format = "archive"
-	// NASBench201 is one torch checkpoint of all architectures, without weights: what
-	// NASBench201API opens. A campaign of the architectures 0 to n-1 makes a benchmark
-	// of these n (meta_archs), and no call of the client fails for want of an
-	// architecture. From any other the file lists all 15,625 as published, and
-	// NASBench201API.statistics and queries of those that the campaign lacks fail.
-	NASBench201 Format = "nasbench201"
-)
-
 // Formats lists the formats that Export writes.
 func Formats() []Format { return []Format{Archive, NASBench201} }
 

@@ -57,6 +57,9 @@ func (t Trial) path() string {
 // exps/NAS-Bench-201/main.py (main).
 var published = []string{"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"}
 
+// PublishedDatasets lists the dataset keys of the benchmark, in the original's order.
+func PublishedDatasets() []string { return slices.Clone(published) }
+
 func compareDatasets(a, b string) int {
 	rank := func(key string) int {
 		if i := slices.Index(published, key); i >= 0 {

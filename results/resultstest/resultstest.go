@@ -1,0 +1,156 @@
+// Package resultstest makes synthetic trials, for tests of what reads and writes them.
+package resultstest
+
+import (
+	"fmt"
+	"math/rand/v2"
+		"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nb201/cell"
+	"nb201/configs"
+	"nb201/internal/torchfile"
+	"nb201/results"
+)
+
+// benchmark lists what the published dataset keys are trained and evaluated on.
+var benchmark = map[string]struct {
+	classes, size, images int
+	sets                  []string // as an epoch evaluates them
+}{
+	"cifar10-valid":  {10, 32, 25000, []string{"ori-test", "x-valid"}},
+	"cifar10":        {10, 32, 50000, []string{"ori-test"}},
+	"cifar100":       {100, 32, 50000, []string{"ori-test", "x-valid", "x-test"}},
+	"ImageNet16-120": {120, 16, 151700, []string{"ori-test", "x-valid", "x-test"}},
+	"digits":         {10, 16, 1347, []string{"ori-test"}},
+}
+
+// Record makes a plausible record of a trial, the same every time: an accuracy
+// that rises and a loss that falls, with noise; ori-test is the mean of x-valid and
+// x-test where there are both, as in the benchmark.
+func Record(t testing.TB, trial results.Trial) *results.Record {
+	t.Helper()
+	d, ok := benchmark[trial.Dataset]
+	if !ok {
+		t.Fatalf("no dataset %s", trial.Dataset)
+	}
+	arch, err := cell.ByIndex(trial.Arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(uint64(trial.Seed), uint64(trial.Arch*1000+trial.Epochs)))
+	curve := func() results.Curve {
+		var c results.Curve
+		for epoch := range trial.Epochs {
+			top1 := 90 - 70/float64(epoch+1) + random.Float64()
+			c.Top1 = append(c.Top1, top1)
+			c.Top5 = append(c.Top5, min(top1+5, 100))
+			c.Loss = append(c.Loss, 2.3/float64(epoch+1)+random.Float64()/10)
+			c.Seconds = append(c.Seconds, 10+random.Float64())
+		}
+		return c
+	}
+	started := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
+	r := &results.Record{
+		FormatVersion: results.FormatVersion,
+		Trial:         trial,
+		Genotype:      arch.String(),
+		Classes:       d.classes,
+		ImageSize:     d.size,
+		Recipe: configs.Recipe{
+			Epochs: trial.Epochs, Batch: 256, Optimizer: "SGD", LearningRate: 0.1, Momentum: 0.9, Nesterov: true,
+			WeightDecay: 5e-4, Scheduler: "cosine",
+		},
+		Definition: jsontext.Value(fmt.Sprintf(`{"name":%q,"path":"a [1,2] folder","size":[%d,%d],"mean":[125.3,123,113.9]}`, trial.Dataset, d.size, d.size)),
+		Parity:     results.Parity{Profile: "2019", Timeline: "dec2019", Workers: 4},
+		Precision:  "fp32",
+		Device:     "cpu",
+		Versions:   results.Versions{Program: "v1", GoMLX: "v0.28.2", Plugin: "0.115"},
+		DataFiles:  []results.File{{Name: "cifar-10-batches-py/data_batch_1", SHA256: strings.Repeat("0a", 32)}},
+		Attempts:   1,
+		Started:    started,
+		Finished:   started.Add(time.Hour),
+		Train:      results.Pass{Images: d.images, Curve: curve()},
+		Latency:    []float64{0.0125, 0.013},
+	}
+	for _, set := range d.sets {
+		r.Eval = append(r.Eval, results.Evaluation{Set: set, Pass: results.Pass{Images: 10000, Curve: curve()}})
+	}
+	Resize(t, r, 8, 1)
+	if len(r.Eval) == 3 {
+		whole, valid, test := r.Eval[0].Curve, r.Eval[1].Curve, r.Eval[2].Curve
+		for i := range whole.Loss {
+			whole.Loss[i] = (valid.Loss[i] + test.Loss[i]) / 2
+			whole.Top1[i] = (valid.Top1[i] + test.Top1[i]) / 2
+			whole.Top5[i] = (valid.Top5[i] + test.Top5[i]) / 2
+		}
+	}
+	return r
+}
+
+// Resize gives the record another macro skeleton.
+func Resize(t testing.TB, r *results.Record, channels, cells int) {
+	t.Helper()
+	r.Recipe.Channels, r.Recipe.Cells = channels, cells
+	network, err := r.Network()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.FLOPs, r.Params = network.FLOPs(), network.Params()
+}
+
+// Weights makes a state dict of the record's network.
+func Weights(t testing.TB, r *results.Record) torchfile.StateDict {
+	t.Helper()
+	network, err := r.Network()
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(uint64(r.Seed), 1))
+	var weights torchfile.StateDict
+	for _, tensor := range network.Tensors() {
+		v := &torchfile.Tensor{Shape: append([]int{}, tensor.Shape...)}
+		if tensor.Role == cell.BNCount {
+			v.Int64 = []int64{98}
+		} else {
+			v.Float32 = make([]float32, tensor.Len())
+			for i := range v.Float32 {
+				v.Float32[i] = random.Float32() // a variance must not be negative
+			}
+		}
+		weights = append(weights, torchfile.NamedTensor{Name: tensor.Name, Tensor: v})
+	}
+	return weights
+}
+
+// Fill publishes synthetic trials into a new campaign.
+func Fill(t testing.TB, trials ...results.Trial) results.Campaign {
+	t.Helper()
+	c := results.Campaign{Dir: t.TempDir()}
+	for _, trial := range trials {
+		r := Record(t, trial)
+		if err := c.Publish(r, Weights(t, r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// Grid is all trials of the architectures on the benchmark's dataset keys, with one
+// seed of the schedule of 2 epochs and two of that of 3.
+func Grid(archs ...int) []results.Trial {
+	var trials []results.Trial
+	for _, arch := range archs {
+		for _, key := range results.PublishedDatasets() {
+			trials = append(trials, trial(arch, key, 2, 111), trial(arch, key, 3, 777), trial(arch, key, 3, 888))
+		}
+	}
+	return trials
+}
+
+func trial(arch int, dataset string, epochs int, seed uint32) results.Trial {
+	return results.Trial{Arch: arch, Dataset: dataset, Epochs: epochs, Seed: seed}
+}
