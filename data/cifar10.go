@@ -3,7 +3,6 @@ package data
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -84,12 +83,8 @@ func decodePython(text []byte, images *Images, classes int) error {
 	if err != nil {
 		return err
 	}
-	data, ok := dict["data"].(*ndarray)
-	if !ok {
-		return errors.New(`its "data" is not a numpy array`)
-	}
 	row := 3 * images.Size * images.Size
-	rows, err := data.rows(row)
+	rows, err := rows(dict["data"], row)
 	if err != nil {
 		return fmt.Errorf(`its "data" %w`, err)
 	}

@@ -90,15 +90,23 @@ func ReadDefinition(file string) (Definition, error) {
 	if err != nil {
 		return Definition{}, usage.Errorf("cannot read the dataset definition: %w", err)
 	}
-	d, err := parse(file, text)
+	d, err := DecodeDefinition(file, text, filepath.Dir(file))
 	if err != nil {
 		return Definition{}, err
 	}
 	if slices.Contains(configs.Datasets(), d.Name) || slices.Contains(unsupported, d.Name) {
 		return Definition{}, usage.Errorf("%s: key \"name\": %q is a published dataset key: choose another name, or use --dataset %s with --data", file, d.Name, d.Name)
 	}
-	d.dir = filepath.Dir(file)
 	return d, nil
+}
+
+// DecodeDefinition reads a definition that is kept elsewhere than in a file of its
+// own, such as a record; origin names it in errors. Relative paths in it are looked
+// for in dir, as if it lay there.
+func DecodeDefinition(origin string, text []byte, dir string) (Definition, error) {
+	d, err := parse(origin, text)
+	d.dir = dir
+	return d, err
 }
 
 func parse(file string, text []byte) (Definition, error) {

@@ -3,9 +3,10 @@
 //
 // A pickle is written in protocol 2 with only the opcodes that torch's
 // weights-only unpickler (torch/_weights_only_unpickler.py, the default of
-// torch.load since 2.6) knows: that is why it is written by hand, since the pickle
-// libraries for Go use DICT, LIST and protocol 4. Reading is left to gopickle, behind
-// a check of the opcodes, which has to do for any bytes.
+// torch.load since 2.6) knows; the pickle libraries for Go use DICT, LIST and
+// protocol 4. Pickles of any protocol are read, from any bytes, in memory bounded by
+// their length; of those too large to be read whole, an Index finds single entries,
+// which no library does.
 package pickle
 
 import (
@@ -26,6 +27,9 @@ type (
 	// DictSeq is a dict whose items are made while it is written, so that it need
 	// not fit into memory; it passes each item to emit and returns emit's error.
 	DictSeq func(emit func(key, value any) error) error
+	// RawDict is a dict whose items were encoded before, by EncodeItem: it writes
+	// their bytes, one item after the other, to w, which is the Encoder's writer.
+	RawDict func(w io.Writer) error
 	// OrderedDict is a collections.OrderedDict with attributes of its own, if any.
 	OrderedDict struct{ Items, Attributes Dict }
 	// List is a list.
@@ -34,6 +38,12 @@ type (
 	Tuple []any
 	// Set is a set.
 	Set []any
+	// Bytes is a bytes. It needs an opcode of protocol 3, which torch's weights-only
+	// unpickler does not know: it is for plain pickles alone.
+	Bytes []byte
+	// Repeated is a float that occurs again: like a string, it is written once and
+	// then referred to.
+	Repeated float64
 	// Global is a class or a function of a Python module.
 	Global struct{ Module, Name string }
 	// Reduce is what Func returns for Args.
@@ -84,10 +94,9 @@ type Encoder struct {
 	// be nil.
 	Convert func(v any) (any, error)
 
-	w       io.Writer
-	buf     []byte            // not yet written to w
-	strings map[string]uint32 // where those written so far are in the memo
-	globals map[Global]uint32
+	w    io.Writer
+	buf  []byte         // not yet written to w
+	memo map[any]uint32 // where the strings, Globals and bits of Repeateds written so far are
 }
 
 // NewEncoder returns an Encoder that writes to w, in large pieces.
@@ -96,12 +105,22 @@ func NewEncoder(w io.Writer) *Encoder { return &Encoder{w: w} }
 // Encode writes v as one whole pickle. A string that occurs again is written as a
 // reference to its first occurrence.
 func (e *Encoder) Encode(v any) error {
-	e.strings, e.globals = map[string]uint32{}, map[Global]uint32{}
+	e.memo = map[any]uint32{}
 	e.buf = append(e.buf[:0], opProto, 2)
 	if err := e.value(v); err != nil {
 		return err
 	}
 	e.op(opStop)
+	return e.flush(0)
+}
+
+// EncodeItem writes one item of a RawDict. It refers to nothing outside itself: what
+// it keeps in the reader's memo takes the place of what is there.
+func (e *Encoder) EncodeItem(key, value any) error {
+	e.memo, e.buf = map[any]uint32{}, e.buf[:0]
+	if err := e.setItem(key, value); err != nil {
+		return err
+	}
 	return e.flush(0)
 }
 
@@ -135,16 +154,33 @@ func (e *Encoder) value(v any) error {
 	case int64:
 		e.int(v)
 	case float64:
-		e.op(opBinFloat)
-		e.buf = binary.BigEndian.AppendUint64(e.buf, math.Float64bits(v))
+		e.float(math.Float64bits(v))
+	case Repeated:
+		if bits := math.Float64bits(float64(v)); !e.recall(bits) {
+			e.float(bits)
+			e.keep(bits)
+		}
 	case string:
 		return e.string(v)
+	case Bytes:
+		if len(v) > math.MaxInt32 {
+			return fmt.Errorf("pickle: %d bytes are too many", len(v))
+		}
+		e.buf = binary.LittleEndian.AppendUint32(append(e.buf, opBinBytes), uint32(len(v)))
+		e.buf = append(e.buf, v...)
 	case Dict:
 		e.op(opEmptyDict)
 		return e.items(v)
 	case DictSeq:
 		e.op(opEmptyDict)
 		return v(e.setItem)
+	case RawDict:
+		e.op(opEmptyDict)
+		if err := e.flush(0); err != nil {
+			return err
+		}
+		clear(e.memo) // its items have memos of their own
+		return v(e.w)
 	case OrderedDict:
 		return e.orderedDict(v)
 	case List:
@@ -208,9 +244,12 @@ func (e *Encoder) int(v int64) {
 	}
 }
 
+func (e *Encoder) float(bits uint64) {
+	e.buf = binary.BigEndian.AppendUint64(append(e.buf, opBinFloat), bits)
+}
+
 func (e *Encoder) string(s string) error {
-	if at, ok := e.strings[s]; ok {
-		e.memo(opBinGet, opLongGet, at)
+	if e.recall(s) {
 		return nil
 	}
 	if !utf8.ValidString(s) || len(s) > math.MaxInt32 {
@@ -218,27 +257,34 @@ func (e *Encoder) string(s string) error {
 	}
 	e.buf = binary.LittleEndian.AppendUint32(append(e.buf, opBinUnicode), uint32(len(s)))
 	e.buf = append(e.buf, s...)
-	e.strings[s] = e.put()
+	e.keep(s)
 	return nil
 }
 
 func (e *Encoder) global(g Global) {
-	if at, ok := e.globals[g]; ok {
-		e.memo(opBinGet, opLongGet, at)
-		return
+	if !e.recall(g) {
+		e.buf = fmt.Appendf(e.buf, "%c%s\n%s\n", opGlobal, g.Module, g.Name)
+		e.keep(g)
 	}
-	e.buf = fmt.Appendf(e.buf, "%c%s\n%s\n", opGlobal, g.Module, g.Name)
-	e.globals[g] = e.put()
 }
 
-// put has the reader keep the value just written, and tells under which number.
-func (e *Encoder) put() uint32 {
-	at := uint32(len(e.strings) + len(e.globals))
-	e.memo(opBinPut, opLongPut, at)
-	return at
+// keep has the reader keep the value just written.
+func (e *Encoder) keep(v any) {
+	at := uint32(len(e.memo))
+	e.memo[v] = at
+	e.numbered(opBinPut, opLongPut, at)
 }
 
-func (e *Encoder) memo(short, long byte, at uint32) {
+// recall refers to v, if the reader keeps it.
+func (e *Encoder) recall(v any) bool {
+	at, ok := e.memo[v]
+	if ok {
+		e.numbered(opBinGet, opLongGet, at)
+	}
+	return ok
+}
+
+func (e *Encoder) numbered(short, long byte, at uint32) {
 	if at < 1<<8 {
 		e.buf = append(e.buf, short, byte(at))
 		return

@@ -2,249 +2,599 @@ package torchfile
 
 import (
 	"archive/zip"
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"os"
 	"strings"
-
-	"github.com/nlpodyssey/gopickle/types"
 
 	"nb201/internal/pickle"
 	"nb201/internal/usage"
 )
 
-// maxPickle bounds the data.pkl of a state dict; one of this search space has some 60 kB.
-const maxPickle = 4 << 20
+// maxPickle bounds the pickle that Value decodes, which then takes some ten times its
+// size in memory. Published checkpoints of one architecture have less than 1 MB.
+const maxPickle = 256 << 20
 
-// ReadStateDict reads a checkpoint that holds a state dict and nothing else, as
-// torch.save(net.state_dict(), path) and Write make it. Unlike torch.load it checks
-// the CRC of every record that it reads. Only contiguous tensors of type float32,
-// float64 and int64 are taken. Errors are usage errors that name the file.
-func ReadStateDict(path string) (StateDict, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, usage.Errorf("cannot read weights: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, usage.Errorf("cannot read weights: %w", err)
-	}
-	s, err := readStateDict(f, info.Size())
-	if err != nil {
-		return nil, usage.Errorf("%s is not a state dict that can be read: %w", path, err)
-	}
-	return s, nil
+// File is an open checkpoint of torch.save: a zip archive, or the legacy format that
+// was the default before torch 1.6. Its methods are safe for concurrent use. What is
+// wrong with it is a usage error that names the file.
+type File struct {
+	path string // "" in memory
+	src  io.ReaderAt
+	size int64
+	file *os.File // nil in memory
+
+	records map[string]*zip.File // by name below the top folder; nil: legacy format
+	legacy  int64                // where the pickle of the legacy format begins
 }
 
-func readStateDict(r io.ReaderAt, size int64) (StateDict, error) {
-	z, err := zip.NewReader(r, size)
+// Open opens the checkpoint at path.
+func Open(path string) (*File, error) {
+	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("no whole torch checkpoint (a zip archive): %w", err)
+		return nil, usage.Errorf("cannot read checkpoint: %w", err)
 	}
-	c := checkpoint{records: map[string]*zip.File{}, storages: map[string]*Tensor{}, left: size}
-	for _, f := range z.File {
+	f := &File{path: path, src: file, file: file}
+	info, err := file.Stat()
+	if err == nil {
+		f.size = info.Size()
+		err = f.open()
+	}
+	if err != nil {
+		return nil, errors.Join(f.wrong(err), file.Close())
+	}
+	return f, nil
+}
+
+// NewFile opens the checkpoint that is the first size bytes of r.
+func NewFile(r io.ReaderAt, size int64) (*File, error) {
+	f := &File{src: r, size: size}
+	if err := f.open(); err != nil {
+		return nil, f.wrong(err)
+	}
+	return f, nil
+}
+
+// Close closes the file; what was read of it stays, tensors that were not are lost.
+func (f *File) Close() error {
+	if f.file == nil {
+		return nil
+	}
+	return f.file.Close()
+}
+
+func (f *File) wrong(err error) error {
+	if f.path == "" {
+		return usage.Errorf("checkpoint cannot be read: %w", err)
+	}
+	return usage.Errorf("%s is no checkpoint that can be read: %w", f.path, err)
+}
+
+func (f *File) open() error {
+	head := make([]byte, 2)
+	if n, err := f.src.ReadAt(head, 0); n < len(head) && err != io.EOF {
+		return err
+	}
+	if string(head) == "PK" {
+		return f.openZip()
+	}
+	return f.openLegacy()
+}
+
+func (f *File) openZip() error {
+	z, err := zip.NewReader(f.src, f.size)
+	if err != nil {
+		return fmt.Errorf("no whole torch checkpoint (a zip archive): %w", err)
+	}
+	f.records = map[string]*zip.File{}
+	stored := uint64(0)
+	for _, r := range z.File {
 		// A name begins with a folder that torch calls after the file.
-		if _, name, ok := strings.Cut(f.Name, "/"); ok {
-			c.records[name] = f
+		_, name, ok := strings.Cut(r.Name, "/")
+		if !ok {
+			continue
+		}
+		if f.records[name] != nil {
+			return fmt.Errorf("it has two records %.80q", name)
+		}
+		f.records[name] = r
+		if r.Method == zip.Store {
+			// Records that share their bytes could claim any memory.
+			if r.UncompressedSize64 > uint64(f.size)-stored {
+				return errors.New("its records are longer than it is")
+			}
+			stored += r.UncompressedSize64
 		}
 	}
-	if c.records["byteorder"] != nil {
-		order, err := c.read("byteorder", 10)
+	if f.records["byteorder"] != nil {
+		order, err := f.read("byteorder", 10)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if string(order) != "little" {
-			return nil, fmt.Errorf("its byte order is %q, not little", order)
+			return fmt.Errorf("its byte order is %q, not little", order)
 		}
 	}
-	data, err := c.read("data.pkl", maxPickle)
+	return nil
+}
+
+// magic is the number with which the legacy format begins (MAGIC_NUMBER of
+// torch/serialization.py).
+var magic, _ = new(big.Int).SetString("1950a86a20f9469cfc6c", 16)
+
+// openLegacy reads what comes first in the legacy format (_legacy_save of
+// torch/serialization.py): three small pickles.
+func (f *File) openLegacy() error {
+	number, next, err := f.decode(pickle.Reader{}, 0)
+	if n, ok := number.(*big.Int); err != nil || !ok || n.Cmp(magic) != 0 {
+		return errors.New("no whole torch checkpoint: neither a zip archive nor torch's legacy format")
+	}
+	version, next, err := f.decode(pickle.Reader{}, next)
+	if err != nil {
+		return err
+	}
+	if version != int64(1001) {
+		return errors.New("its legacy format is not of version 1001")
+	}
+	info, next, err := f.decode(pickle.Reader{}, next)
+	if err != nil {
+		return err
+	}
+	d, ok := info.(*pickle.Dict)
+	if !ok {
+		return errors.New("its legacy format does not tell the byte order")
+	}
+	if little, _ := d.Get("little_endian"); little != true {
+		return errors.New("its byte order is not little")
+	}
+	f.legacy = next
+	return nil
+}
+
+// decode decodes the pickle at offset, and tells where it ends.
+func (f *File) decode(reader pickle.Reader, offset int64) (any, int64, error) {
+	section := io.NewSectionReader(f.src, offset, f.size-offset)
+	src := io.Reader(section)
+	if section.Size() > maxPickle {
+		src = io.MultiReader(io.LimitReader(section, maxPickle), tooLong{})
+	}
+	v, n, err := reader.DecodeFrom(src)
+	return v, offset + n, err
+}
+
+type tooLong struct{}
+
+func (tooLong) Read([]byte) (int, error) {
+	return 0, fmt.Errorf("it has more than the %d bytes that are read at once", maxPickle)
+}
+
+// Pickle is where the pickle of f's value lies: as it is, or compressed by deflate. In
+// the legacy format other things follow it.
+func (f *File) Pickle() (section *io.SectionReader, deflated bool, err error) {
+	if f.records == nil {
+		return io.NewSectionReader(f.src, f.legacy, f.size-f.legacy), false, nil
+	}
+	r := f.records["data.pkl"]
+	if r == nil {
+		return nil, false, f.wrong(errors.New("record data.pkl is missing"))
+	}
+	offset, err := r.DataOffset()
+	if err != nil {
+		return nil, false, f.wrong(err)
+	}
+	return io.NewSectionReader(f.src, offset, int64(r.CompressedSize64)), r.Method != zip.Store, nil
+}
+
+// Check reads every record and compares its CRC, which torch does not. The legacy
+// format has none.
+func (f *File) Check() error {
+	for name := range f.records {
+		if err := f.copyTo(io.Discard, name, math.MaxInt64); err != nil {
+			return f.wrong(err)
+		}
+	}
+	return nil
+}
+
+// copyTo copies the content of a record of at most limit bytes, and checks its CRC.
+func (f *File) copyTo(w io.Writer, name string, limit int64) error {
+	record := f.records[name]
+	if record == nil {
+		return fmt.Errorf("record %s is missing", name)
+	}
+	if record.UncompressedSize64 > uint64(limit) {
+		return fmt.Errorf("record %s has %d bytes, more than the %d expected", name, record.UncompressedSize64, limit)
+	}
+	r, err := record.Open()
+	if err != nil {
+		return fmt.Errorf("record %s: %w", name, err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(w, r); err != nil {
+		return fmt.Errorf("record %s is damaged: %w", name, err)
+	}
+	return nil
+}
+
+func (f *File) read(name string, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	if r := f.records[name]; r != nil && r.Method == zip.Store && r.UncompressedSize64 <= uint64(limit) {
+		b.Grow(int(r.UncompressedSize64)) // f is as long
+	}
+	err := f.copyTo(&b, name, limit)
+	return b.Bytes(), err
+}
+
+// Value decodes the value that was saved: what package pickle reads, with a *Ref for
+// every tensor. Only contiguous tensors of type float32, float64 and int64 are taken.
+func (f *File) Value() (any, error) {
+	var v any
+	var err error
+	if f.records != nil {
+		v, err = f.zipValue()
+	} else {
+		v, err = f.legacyValue()
+	}
+	if err != nil {
+		return nil, f.wrong(err)
+	}
+	return v, nil
+}
+
+func (f *File) zipValue() (any, error) {
+	data, err := f.read("data.pkl", maxPickle)
 	if err != nil {
 		return nil, err
 	}
-	v, err := pickle.Reader{Class: class, Persistent: c.storage}.Decode(data)
+	storages := storages{}
+	v, err := pickle.Reader{Class: Class, Persistent: storages.persistent}.Decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("data.pkl: %w", err)
 	}
-	return stateDict(v)
-}
-
-func stateDict(v any) (StateDict, error) {
-	var s StateDict
-	seen := map[string]bool{}
-	add := func(key, value any) error {
-		name, ok := key.(string)
-		if !ok || seen[name] {
-			return fmt.Errorf("key %v is not a name, or not the only one", key)
+	for key, s := range storages {
+		name := "data/" + key
+		want := int64(s.elements * dtypes[s.dtype].width)
+		if r := f.records[name]; r != nil && (r.Method != zip.Store || r.UncompressedSize64 != uint64(want)) {
+			return nil, fmt.Errorf("record %.80s holds %d bytes (method %d) where %d elements of %s are due",
+				name, r.UncompressedSize64, r.Method, s.elements, s.dtype)
 		}
-		t, ok := value.(*Tensor)
-		if !ok {
-			return fmt.Errorf("%q is not a tensor", name)
-		}
-		seen[name] = true
-		s = append(s, NamedTensor{name, t})
-		return nil
-	}
-	switch v := v.(type) {
-	case *types.OrderedDict:
-		for e := v.List.Front(); e != nil; e = e.Next() {
-			item := e.Value.(*types.OrderedDictEntry)
-			if err := add(item.Key, item.Value); err != nil {
-				return nil, err
+		s.read = func() ([]byte, error) {
+			b, err := f.read(name, want)
+			if err != nil {
+				return nil, f.wrong(err)
 			}
+			return b, nil
 		}
-	case *types.Dict:
-		for _, item := range *v {
-			if err := add(item.Key, item.Value); err != nil {
-				return nil, err
-			}
-		}
-	default:
-		return nil, errors.New("it holds no dictionary")
 	}
-	if len(s) == 0 {
-		return nil, errors.New("it holds no tensor")
-	}
-	return s, nil
+	return v, nil
 }
 
-// checkpoint is an open archive.
-type checkpoint struct {
-	records  map[string]*zip.File
-	storages map[string]*Tensor // read already, one-dimensional
-	left     int64              // bytes of the file that no storage has used
-}
-
-// read returns the content of a record of at most limit bytes.
-func (c *checkpoint) read(name string, limit int64) ([]byte, error) {
-	f := c.records[name]
-	if f == nil {
-		return nil, fmt.Errorf("record %s is missing", name)
-	}
-	if f.UncompressedSize64 > uint64(limit) {
-		return nil, fmt.Errorf("record %s has %d bytes, more than the %d expected", name, f.UncompressedSize64, limit)
-	}
-	r, err := f.Open()
+// legacyValue also finds the elements, which follow the pickle: a list of the storages'
+// keys, and for each of them the number of elements and the elements.
+func (f *File) legacyValue() (any, error) {
+	storages := storages{}
+	v, next, err := f.decode(pickle.Reader{Class: Class, Persistent: storages.persistent}, f.legacy)
 	if err != nil {
-		return nil, fmt.Errorf("record %s: %w", name, err)
+		return nil, err
 	}
-	defer r.Close()
-	b := make([]byte, f.UncompressedSize64)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, fmt.Errorf("record %s is damaged: %w", name, err)
+	keys, next, err := f.decode(pickle.Reader{}, next)
+	if err != nil {
+		return nil, err
 	}
-	// The CRC is checked at the end of the record.
-	if n, err := r.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("record %s is damaged: %w", name, err)
+	list, ok := keys.(*pickle.List)
+	if !ok {
+		return nil, errors.New("it has no list of its storages")
 	}
-	return b, nil
+	for _, key := range *list {
+		name, _ := key.(string)
+		s := storages[name]
+		if s == nil || s.read != nil {
+			return nil, fmt.Errorf("its storage %.80q is not used, or not the only one", name)
+		}
+		var count [8]byte
+		if _, err := f.src.ReadAt(count[:], next); err != nil {
+			return nil, fmt.Errorf("it ends before storage %s", name)
+		}
+		size := int64(s.elements * dtypes[s.dtype].width)
+		if n := binary.LittleEndian.Uint64(count[:]); n != uint64(s.elements) {
+			return nil, fmt.Errorf("storage %s holds %d elements where %d are due", name, n, s.elements)
+		}
+		start := next + int64(len(count))
+		if next = start + size; size > f.size-start {
+			return nil, fmt.Errorf("it ends within storage %s", name)
+		}
+		s.read = func() ([]byte, error) {
+			b := make([]byte, size)
+			if _, err := io.ReadFull(io.NewSectionReader(f.src, start, size), b); err != nil {
+				return nil, f.wrong(err)
+			}
+			return b, nil
+		}
+	}
+	for key, s := range storages {
+		if s.read == nil {
+			return nil, fmt.Errorf("storage %.80q is missing", key)
+		}
+	}
+	return v, nil
 }
 
-// storageClass is a storage class of torch, and the function that rebuilds a tensor
-// from one.
+// storages are those that a pickle refers to, by their keys.
+type storages map[string]*storage
+
+// storage is a one-dimensional array of elements that are not read yet.
+type storage struct {
+	dtype    DType
+	elements int
+	read     func() ([]byte, error)
+}
+
+// persistent finds what the persistent id ("storage", class, key, location, elements)
+// stands for; the legacy format adds a None.
+func (s storages) persistent(id any) (any, error) {
+	t, ok := id.(pickle.Tuple)
+	if !ok || len(t) != 5 && (len(t) != 6 || t[5] != nil) {
+		return nil, errors.New("it refers to something else than a storage")
+	}
+	d, ok1 := t[1].(storageClass)
+	key, ok2 := t[2].(string)
+	n, ok3 := t[4].(int64)
+	if !ok1 || !ok2 || !ok3 || n < 0 || n > math.MaxInt/8 {
+		return nil, errors.New("it refers to a storage in a malformed way")
+	}
+	known := s[key]
+	if known == nil {
+		known = &storage{dtype: DType(d), elements: int(n)}
+		s[key] = known
+	}
+	if known.dtype != DType(d) || known.elements != int(n) {
+		return nil, fmt.Errorf("storage %.80q is used as two types or lengths", key)
+	}
+	return known, nil
+}
+
+func (s *storage) load() (*Tensor, error) {
+	b, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	t := &Tensor{Shape: []int{s.elements}}
+	t.setBytes(s.dtype, b)
+	return t, nil
+}
+
+// Embedded is a checkpoint inside a pickle: what torch.storage._load_from_bytes gets.
+// As such a plain pickle holds the storages of its tensors.
+type Embedded struct{ data []byte }
+
+// Open opens the checkpoint, in memory.
+func (e *Embedded) Open() (*File, error) {
+	return NewFile(bytes.NewReader(e.data), int64(len(e.data)))
+}
+
+// load reads a checkpoint that is one storage.
+func (e *Embedded) load() (*Tensor, error) {
+	f, err := e.Open()
+	if err != nil {
+		return nil, err
+	}
+	v, err := f.Value()
+	if err != nil {
+		return nil, err
+	}
+	s, ok := v.(*storage)
+	if !ok {
+		return nil, usage.Errorf("a checkpoint inside a pickle holds something else than a storage")
+	}
+	return s.load()
+}
+
+// Ref is a tensor that has not been read.
+type Ref struct {
+	Shape []int
+
+	storage interface{ load() (*Tensor, error) }
+	offset  int // of its first element
+}
+
 type (
-	storageClass  DType
-	rebuildTensor struct{}
+	storageClass DType                                // a storage class of torch
+	function     func(args pickle.Tuple) (any, error) // a function of torch
 )
 
-func class(module, name string) (any, error) {
-	if module == "torch._utils" && name == "_rebuild_tensor_v2" {
-		return rebuildTensor{}, nil
+func (f function) Call(args pickle.Tuple) (any, error) { return f(args) }
+
+// Class resolves what pickles with tensors in them name, be it in a checkpoint or in a
+// plain pickle, besides what pickle.Plain does. It is safe for any pickle. A tensor
+// becomes a *Ref, a checkpoint in a plain pickle an *Embedded.
+func Class(module, name string) (any, error) {
+	switch module + "." + name {
+	case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2":
+		return function(rebuildTensor), nil
+	case "torch._utils._rebuild_parameter": // (tensor, requires_grad, hooks)
+		return function(first), nil
+	case "torch.Size": // of a tuple
+		return function(first), nil
+	case "torch.storage._load_from_bytes":
+		return function(loadFromBytes), nil
 	}
 	for d, t := range dtypes {
 		if module == "torch" && name == t.storage {
 			return storageClass(d), nil
 		}
 	}
-	return nil, fmt.Errorf("%s.%s has no place in a state dict of float32, float64 and int64 tensors", module, name)
+	if strings.HasPrefix(module, "torch") {
+		return nil, fmt.Errorf("%s.%s has no place among tensors of float32, float64 and int64", module, name)
+	}
+	return pickle.Plain(module, name)
 }
 
-// storage loads what the persistent id ("storage", class, key, location, elements)
-// stands for.
-func (c *checkpoint) storage(id any) (any, error) {
-	t, ok := id.(*types.Tuple)
-	if !ok || t.Len() != 5 {
-		return nil, fmt.Errorf("unknown kind of persistent id %v", id)
+func first(args pickle.Tuple) (any, error) {
+	if len(args) == 0 {
+		return nil, errors.New("a parameter or a shape of nothing")
 	}
-	d, ok1 := t.Get(1).(storageClass)
-	key, ok2 := t.Get(2).(string)
-	n, ok3 := t.Get(4).(int)
-	if !ok1 || !ok2 || !ok3 || n < 0 || n > math.MaxInt/8 {
-		return nil, fmt.Errorf("unknown kind of persistent id %v", *t)
-	}
-	s := c.storages[key]
-	if s == nil {
-		name := "data/" + key
-		want := int64(n * dtypes[d].width)
-		if f := c.records[name]; f != nil && (f.Method != zip.Store || f.UncompressedSize64 != uint64(want)) {
-			return nil, fmt.Errorf("record %s holds %d bytes (method %d) where %d elements of %s are due",
-				name, f.UncompressedSize64, f.Method, n, DType(d))
-		}
-		b, err := c.read(name, c.left)
-		if err != nil {
-			return nil, err
-		}
-		c.left -= want
-		s = &Tensor{Shape: []int{n}}
-		s.setBytes(DType(d), b)
-		c.storages[key] = s
-	}
-	if s.DType() != DType(d) || s.Elements() != n {
-		return nil, fmt.Errorf("record data/%s is used as two types or lengths", key)
-	}
-	return s, nil
+	return args[0], nil
 }
 
-// Call makes a tensor of (storage, offset, size, stride, requires_grad, hooks); it
-// shares the storage's elements.
-func (rebuildTensor) Call(args ...any) (any, error) {
+func loadFromBytes(args pickle.Tuple) (any, error) {
+	if len(args) == 1 {
+		if b, ok := args[0].([]byte); ok {
+			return &Embedded{b}, nil
+		}
+	}
+	return nil, errors.New("a storage without its bytes")
+}
+
+// rebuildTensor makes a tensor of (storage, offset, size, stride, requires_grad, hooks).
+func rebuildTensor(args pickle.Tuple) (any, error) {
 	if len(args) < 4 {
 		return nil, errors.New("a tensor without its shape")
 	}
-	s, ok1 := args[0].(*Tensor)
-	offset, ok2 := args[1].(int)
-	shape, ok3 := ints(args[2])
-	stride, ok4 := ints(args[3])
-	if !ok1 || !ok2 || !ok3 || !ok4 || len(shape) != len(stride) {
+	offset, ok1 := args[1].(int64)
+	shape, ok2 := ints(args[2])
+	stride, ok3 := ints(args[3])
+	if !ok1 || !ok2 || !ok3 || len(shape) != len(stride) {
 		return nil, errors.New("a tensor with a malformed shape")
 	}
-	t := &Tensor{Shape: shape}
 	n := 1
-	for i, want := range t.strides() {
+	for i, want := range (&Tensor{Shape: shape}).strides() {
 		if shape[i] < 0 || n > math.MaxInt/max(shape[i], 1) {
-			return nil, fmt.Errorf("a tensor of the impossible shape %v", shape)
+			return nil, fmt.Errorf("a tensor of an impossible shape, which has %d where %d elements are", shape[i], n)
 		}
 		n *= shape[i]
 		if shape[i] > 1 && stride[i] != want {
-			return nil, fmt.Errorf("a tensor of shape %v and strides %v is not contiguous", shape, stride)
+			return nil, fmt.Errorf("a tensor is not contiguous: it has the stride %d where %d is due", stride[i], want)
 		}
 	}
-	if offset < 0 || offset > s.Elements()-n {
-		return nil, fmt.Errorf("a tensor of shape %v at %d in a storage of %d elements", shape, offset, s.Elements())
-	}
-	switch s.DType() {
-	case Float32:
-		t.Float32 = s.Float32[offset : offset+n]
-	case Float64:
-		t.Float64 = s.Float64[offset : offset+n]
-	case Int64:
-		t.Int64 = s.Int64[offset : offset+n]
+	t := &Ref{Shape: shape, offset: int(offset)}
+	switch s := args[0].(type) {
+	case *storage:
+		t.storage = s
+		if offset < 0 || int(offset) > s.elements-n {
+			return nil, fmt.Errorf("a tensor of %d elements at %d in a storage of %d elements", n, offset, s.elements)
+		}
+	case *Embedded:
+		t.storage = s
+	default:
+		return nil, errors.New("a tensor without a storage")
 	}
 	return t, nil
 }
 
 func ints(v any) ([]int, bool) {
-	t, ok := v.(*types.Tuple)
+	t, ok := v.(pickle.Tuple)
 	if !ok {
 		return nil, false
 	}
-	s := make([]int, t.Len())
+	s := make([]int, len(t))
 	for i := range s {
-		if s[i], ok = t.Get(i).(int); !ok {
+		n, ok := t[i].(int64)
+		if !ok {
 			return nil, false
 		}
+		s[i] = int(n)
 	}
 	return s, true
+}
+
+// ReadStateDict reads a checkpoint that holds a state dict and nothing else, as
+// torch.save(net.state_dict(), path) and Write make it. Unlike torch.load it checks
+// the CRC of every record that it reads. Errors are usage errors that name the file.
+func ReadStateDict(path string) (StateDict, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	v, err := f.Value()
+	if err != nil {
+		return nil, err
+	}
+	return f.StateDict(v)
+}
+
+// StateDict reads the tensors of a state dict among the values of f.
+func (f *File) StateDict(v any) (StateDict, error) {
+	s, err := LoadStateDict(v)
+	if err != nil && !usage.Is(err) {
+		return nil, f.wrong(err)
+	}
+	return s, err
+}
+
+// LoadStateDict reads the tensors of a state dict that Class made: a dictionary of
+// *Ref, or an *Embedded of one.
+func LoadStateDict(v any) (StateDict, error) {
+	if e, ok := v.(*Embedded); ok {
+		f, err := e.Open()
+		if err != nil {
+			return nil, err
+		}
+		if v, err = f.Value(); err != nil {
+			return nil, err
+		}
+	}
+	var items pickle.Dict
+	switch v := v.(type) {
+	case *pickle.OrderedDict:
+		items = v.Items
+	case *pickle.Dict:
+		items = *v
+	default:
+		return nil, errors.New("it holds no dictionary of tensors")
+	}
+	if len(items) == 0 {
+		return nil, errors.New("it holds no tensor")
+	}
+	s := make(StateDict, len(items))
+	seen := map[string]bool{}
+	read := map[any]*Tensor{} // by storage
+	for i, item := range items {
+		name, ok := item.Key.(string)
+		if !ok || seen[name] {
+			return nil, fmt.Errorf("key %d of its dictionary is not a name, or not the only one", i)
+		}
+		seen[name] = true
+		t, ok := item.Value.(*Ref)
+		if !ok {
+			return nil, fmt.Errorf("%.80q is not a tensor", name)
+		}
+		storage := read[t.storage]
+		if storage == nil {
+			var err error
+			if storage, err = t.storage.load(); err != nil {
+				return nil, err
+			}
+			read[t.storage] = storage
+		}
+		tensor, err := t.of(storage)
+		if err != nil {
+			return nil, fmt.Errorf("%.80q: %w", name, err)
+		}
+		s[i] = NamedTensor{name, tensor}
+	}
+	return s, nil
+}
+
+// of is the tensor that is part of a storage, whose elements it shares.
+func (r *Ref) of(s *Tensor) (*Tensor, error) {
+	t := &Tensor{Shape: r.Shape}
+	from, to := r.offset, r.offset+t.Elements()
+	if from < 0 || to < from || to > s.Elements() {
+		return nil, fmt.Errorf("a tensor of %d elements at %d in a storage of %d elements", t.Elements(), from, s.Elements())
+	}
+	switch s.DType() {
+	case Float32:
+		t.Float32 = s.Float32[from:to]
+	case Float64:
+		t.Float64 = s.Float64[from:to]
+	case Int64:
+		t.Int64 = s.Int64[from:to]
+	}
+	return t, nil
 }

@@ -1,0 +1,41 @@
+package pickle
+
+import (
+	"bytes"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"nb201/internal/usage"
+)
+
+// ReadBZ2 reads the file at path, which bzip2 has compressed, of at most limit bytes when
+// decompressed. Errors are usage errors that name the file.
+func ReadBZ2(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot read pickle: %w", err)
+	}
+	defer f.Close()
+	data, err := decompress(f, limit)
+	if err != nil {
+		return nil, usage.Errorf("%s cannot be read: %w", path, err)
+	}
+	return data, nil
+}
+
+func decompress(r io.Reader, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	n, err := io.Copy(&b, io.LimitReader(bzip2.NewReader(r), limit+1))
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errors.New("it is truncated")
+	case err != nil:
+		return nil, err
+	case n > limit:
+		return nil, fmt.Errorf("it has more than %d bytes when decompressed", limit)
+	}
+	return b.Bytes(), nil
+}

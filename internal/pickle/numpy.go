@@ -1,0 +1,121 @@
+package pickle
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// DType is a numpy element type.
+type DType struct {
+	Name      string // kind and bytes, e.g. u1, f8
+	BigEndian bool
+}
+
+// newDType is numpy.dtype(name, align, copy).
+func newDType(_ *machine, args Tuple) (any, error) {
+	if len(args) > 0 {
+		if name, ok := args[0].(string); ok && len(name) <= maxName {
+			return &DType{Name: name}, nil
+		}
+		if name, ok := args[0].([]byte); ok && len(name) <= maxName {
+			return &DType{Name: string(name)}, nil
+		}
+	}
+	return nil, errors.New("a numpy type has no name")
+}
+
+// SetState is dtype.__setstate__, of which only the byte order matters: the types of
+// numbers have no fields.
+func (d *DType) SetState(state any) error {
+	if t, ok := state.(Tuple); ok && len(t) >= 2 {
+		switch order := t[1].(type) {
+		case string:
+			d.BigEndian = order == ">"
+			return nil
+		case []byte:
+			d.BigEndian = string(order) == ">"
+			return nil
+		}
+	}
+	return errors.New("a numpy type has a malformed state")
+}
+
+// newScalar is numpy.core.multiarray.scalar(dtype, bytes): the float64, int64 or bool that
+// the bytes are.
+func newScalar(_ *machine, args Tuple) (any, error) {
+	if len(args) != 2 {
+		return nil, errors.New("a numpy scalar has no value")
+	}
+	d, ok := args[0].(*DType)
+	if !ok {
+		return nil, errors.New("a numpy scalar has no type")
+	}
+	b, ok := args[1].([]byte)
+	if s, isString := args[1].(string); isString && len(s) <= 8 {
+		b, ok = []byte(s), true
+	}
+	if !ok || d.BigEndian && len(b) > 1 {
+		return nil, errors.New("a numpy scalar is not written in little-endian bytes")
+	}
+	switch {
+	case d.Name == "f8" && len(b) == 8:
+		return math.Float64frombits(number(b)), nil
+	case d.Name == "f4" && len(b) == 4:
+		return float64(math.Float32frombits(uint32(number(b)))), nil
+	case d.Name == "i8" && len(b) == 8, d.Name == "i4" && len(b) == 4, d.Name == "i2" && len(b) == 2, d.Name == "i1" && len(b) == 1:
+		return long(b), nil
+	case d.Name == "u4" && len(b) == 4, d.Name == "u2" && len(b) == 2, d.Name == "u1" && len(b) == 1:
+		return int64(number(b)), nil
+	case d.Name == "b1" && len(b) == 1:
+		return b[0] != 0, nil
+	}
+	return nil, fmt.Errorf("a numpy scalar of type %.20q has %d bytes: no number that is known", d.Name, len(b))
+}
+
+// Array is a numpy array as pickled.
+type Array struct {
+	DType   *DType // nil in an array without contents
+	Shape   Tuple
+	Fortran bool // whether the first index runs fastest
+
+	data any // string or []byte
+}
+
+// Bytes returns a copy of the elements' bytes, or false when it has none.
+func (a *Array) Bytes() ([]byte, bool) {
+	switch v := a.data.(type) {
+	case string:
+		return []byte(v), true
+	case []byte:
+		return append([]byte{}, v...), true
+	}
+	return nil, false
+}
+
+// SetState is ndarray.__setstate__((version, shape, dtype, Fortran order, data)).
+func (a *Array) SetState(state any) error {
+	if t, ok := state.(Tuple); ok && len(t) == 5 {
+		return a.set(t[2], t[1], t[3] == true || t[3] == int64(1), t[4])
+	}
+	return errors.New("a numpy array has no state")
+}
+
+// fromBuffer is numpy.core.numeric._frombuffer(buffer, dtype, shape, order).
+func fromBuffer(_ *machine, args Tuple) (any, error) {
+	a := new(Array)
+	if len(args) != 4 {
+		return nil, errors.New("a numpy array has no state")
+	}
+	return a, a.set(args[1], args[2], args[3] == "F", args[0])
+}
+
+func (a *Array) set(element, shape any, fortran bool, data any) error {
+	dims, ok := shape.(Tuple)
+	d, typed := element.(*DType)
+	if !ok || !typed {
+		return errors.New("a numpy array has no shape or type")
+	}
+	*a = Array{DType: d, Shape: dims, Fortran: fortran, data: data}
+	return nil
+}
