@@ -10,6 +10,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 	"nb201/internal/random"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/export"
 	"nb201/train"
 )
 
@@ -80,9 +82,14 @@ func trainInto(t *testing.T, c results.Campaign, config train.Config) *results.R
 	return r
 }
 
-func export(t *testing.T, c results.Campaign, o results.Options) {
+func exportAs(t *testing.T, c results.Campaign, o export.Options) {
 	t.Helper()
-	if _, err := results.Export(t.Context(), c, o); err != nil {
+	b, err := results.Open(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := export.Run(t.Context(), b, o); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -131,20 +138,17 @@ func some(digits *data.Images, n int, d data.Definition) *data.Images {
 	return images
 }
 
-// smallBenchmark trains architecture 0, in the published skeleton, on all dataset keys
-// of the benchmark along schedules of one and two epochs.
+// smallBenchmark trains architectures 0, 1 and 2 on all dataset keys of the benchmark,
+// along schedules of one epoch (a seed) and of two (two seeds). Architecture 0 has the
+// published skeleton on cifar10; elsewhere a stage has one cell, to compile faster.
 func smallBenchmark(t *testing.T) results.Campaign {
 	t.Helper()
 	digits, err := published(t, "digits").Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	arch, err := cell.ByIndex(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := results.Campaign{Dir: t.TempDir()}
-	for _, key := range []string{"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"} {
+	c := results.Campaign{Dir: filepath.Join(t.TempDir(), "campaign")}
+	for _, key := range results.PublishedDatasets() {
 		d := definition(t, key)
 		n := 256 // one batch
 		if key == "cifar10-valid" {
@@ -157,18 +161,25 @@ func smallBenchmark(t *testing.T) results.Campaign {
 			t.Fatal(err)
 		}
 		loaded.Files = digits.Files
-		for _, epochs := range []int{1, 2} {
-			recipe, err := configs.RecipeFor(epochs)
+		for index := range 3 {
+			arch, err := cell.ByIndex(index)
 			if err != nil {
 				t.Fatal(err)
 			}
-			seeds := []uint32{777}
-			if key == "cifar10-valid" && epochs == 2 {
-				seeds = append(seeds, 888)
-			}
-			for _, seed := range seeds {
+			for _, trial := range []results.Trial{
+				{Arch: index, Dataset: key, Epochs: 1, Seed: 777},
+				{Arch: index, Dataset: key, Epochs: 2, Seed: 777},
+				{Arch: index, Dataset: key, Epochs: 2, Seed: 888},
+			} {
+				recipe, err := configs.RecipeFor(trial.Epochs)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if index > 0 || key != "cifar10" {
+					recipe.Cells = 1
+				}
 				trainInto(t, c, train.Config{
-					Trial:   results.Trial{Arch: 0, Dataset: key, Epochs: epochs, Seed: seed},
+					Trial:   trial,
 					Network: cell.Network{Arch: arch, Channels: recipe.Channels, Cells: recipe.Cells, Classes: d.Classes, Size: d.Size[0]},
 					Recipe:  recipe, Definition: d, Data: loaded,
 					Profile: random.Profiles()[0], Timeline: data.Dec2019, Workers: 4, Precision: train.FP32,
@@ -179,25 +190,87 @@ func smallBenchmark(t *testing.T) results.Campaign {
 	return c
 }
 
+// readmeCalls are the calls that NAS-Bench-201's README shows, and those that
+// NATS-Bench adds, by the names of testdata/readme_calls.py.
+var readmeCalls = []string{
+	"API(path)", "API(path, verbose=False)", "API(None)", "len(api)", "api[i]", "enumerate(api)",
+	"api.show(1)", "api.show(2)",
+	"api.query_meta_info_by_index", "info.get_metrics", "info.get_compute_costs",
+	"api.query_by_index", "result.get_latency", "result.get_train()", "result.get_train(epoch)",
+	"result.get_eval('x-valid')", "result.get_eval('x-test')",
+	"api.query_index_by_arch", "api.get_net_config", "api.get_net_param", "api.get_net_param(None)",
+	"api.get_more_info('cifar10')", "api.get_more_info('ImageNet16-120')", "api.reload",
+	"torch.load(FULL)", "ResultsCount.create_from_state_dict", "print(result)",
+	"result.get_train of a file", "result.get_train(epoch) of a file", "result.get_eval of a file",
+	"result.get_eval(epoch) of a file", "result.get_latency of a file", "result.get_net_param", "result.get_config",
+	"ArchResults.create_from_state_dict('less')", "ArchResults.create_from_state_dict('full')",
+	"arch.arch_idx_str", "arch.get_dataset_names", "arch.get_compute_costs", "arch.get_metrics(False)", "arch.get_metrics(True)",
+	"nats_bench.create", "api.find_best", "api.simulate_train_eval", "api.get_cost_info", "api.query_info_str_by_arch", "api.avaliable_hps",
+}
+
 var summary = regexp.MustCompile(`(?m)^(\d+) passed, (\d+) failed$`)
 
-// The clients must answer every call that they have on files of trained trials.
+// The clients must answer every call that they have on files of trained trials, and
+// what they are opened with must tell the same through our own readers.
 func TestClients(t *testing.T) {
 	interpreter, checker := setting(t, "NB201_PYTHON"), setting(t, "NB201_CHECK_CLIENTS")
 	device(t)
 	c := smallBenchmark(t)
-	dir := t.TempDir()
-	export(t, c, results.Options{Format: results.Archive, To: filepath.Join(dir, "archive"), Less: 1, Full: 2})
-	export(t, c, results.Options{Format: results.NASBench201, To: dir, Less: 1, Full: 2})
-	// With --autodl the weights are loaded strictly into the original's network.
-	out, err := exec.Command(interpreter, checker, "--hp-less", "1", "--hp-full", "2", "--expect-archs", "1", "--autodl", dir, dir).CombinedOutput()
-	match := summary.FindSubmatch(out)
-	if err != nil || match == nil || string(match[2]) != "0" {
-		t.Fatalf("%v\n%s", err, out)
+	home := t.TempDir() // TORCH_HOME, where the README's API(None) looks
+	const merged, archive = "NAS-Bench-201-v1_1-096897.pth", "NAS-Bench-201-v1_1-archive"
+	in := func(name string) string { return filepath.Join(home, name) }
+	for _, o := range []export.Options{
+		{Format: results.NASBench201, To: in(merged)},
+		{Format: results.Archive, To: in(archive)},
+		{Format: results.Runs, To: in("runs")},
+		{Format: results.NATS, To: in("NATS-tss-simple")},
+		{Format: results.NATS, To: in("NATS-tss-full"), Weights: true},
+		{Format: results.NATS, To: in("NATS-tss.pickle.pbz2")},
+	} {
+		o.Less, o.Full = 1, 2
+		exportAs(t, c, o)
 	}
-	t.Logf("%s", match[0])
-	if passed, _ := strconv.Atoi(string(match[1])); passed < 1500 {
-		t.Errorf("only %d checks:\n%s", passed, out)
+	for name, environment := range map[string]string{
+		"torch's default": "NB201_NONE=",
+		"no weights_only": "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := func(args ...string) []byte {
+				command := exec.Command(interpreter, args...)
+				command.Env = append(os.Environ(), environment)
+				var stderr bytes.Buffer
+				command.Stderr = &stderr
+				out, err := command.Output()
+				if err != nil {
+					t.Fatalf("%v\n%s%s", err, out, stderr.Bytes())
+				}
+				return out
+			}
+			// With --autodl the weights are loaded strictly into the original's network.
+			out := run(checker, "--hp-less", "1", "--hp-full", "2", "--expect-archs", "3", "--autodl", home, home)
+			match := summary.FindSubmatch(out)
+			if match == nil || string(match[2]) != "0" {
+				t.Fatalf("%s", out)
+			}
+			t.Logf("%s", match[0])
+			if passed, _ := strconv.Atoi(string(match[1])); passed < 15000 {
+				t.Errorf("only %d checks:\n%s", passed, out)
+			}
+			outcome := map[string]*string{}
+			if err := json.Unmarshal(run("testdata/readme_calls.py", home, in("NATS-tss-simple"), in("NATS-tss-full"), in("NATS-tss.pickle.pbz2")), &outcome); err != nil {
+				t.Fatal(err)
+			}
+			for _, call := range readmeCalls {
+				if failure, made := outcome[call]; !made {
+					t.Errorf("%s was not called", call)
+				} else if failure != nil {
+					t.Errorf("%s %s", call, *failure)
+				}
+			}
+			if len(outcome) != len(readmeCalls) {
+				t.Errorf("%d calls were made, %d are listed", len(outcome), len(readmeCalls))
+			}
+		})
 	}
 }
 
@@ -252,7 +325,7 @@ func TestWeightsInOriginal(t *testing.T) {
 			t.Errorf("top-1 %v %%: nothing was learnt that could be compared", top1)
 		}
 		archive := filepath.Join(t.TempDir(), "archive")
-		export(t, c, results.Options{Format: results.Archive, To: archive, Less: r.Epochs})
+		exportAs(t, c, export.Options{Format: results.Archive, To: archive, Less: r.Epochs})
 		out, err := exec.Command(interpreter, "../tools/check_weights.py", filepath.Join(archive, "000000-FULL.pth"), "--dataset", r.Dataset,
 			"--seed", strconv.Itoa(int(r.Seed)), "--definition", definition, "--data", dataRoot).CombinedOutput()
 		if err != nil {

@@ -3,8 +3,6 @@ package results
 import (
 	"fmt"
 	"iter"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 
@@ -17,6 +15,9 @@ import (
 type Benchmark struct {
 	Path   string
 	Format Format
+	// Listed counts the architectures that the benchmark is of, 0 to Listed-1 (the
+	// clients' meta_archs); it may hold fewer.
+	Listed int
 
 	evaluated []int // architectures that it holds, ascending
 	source    source
@@ -80,7 +81,7 @@ func describeIndices(indices []int) string {
 type campaignSource struct{ Campaign }
 
 func openCampaign(dir string) (*Benchmark, error) {
-	b := &Benchmark{Path: dir, Format: CampaignFormat, source: campaignSource{Campaign{Dir: dir}}}
+	b := &Benchmark{Path: dir, Format: CampaignFormat, Listed: cell.Count, source: campaignSource{Campaign{Dir: dir}}}
 	folders, err := names(dir, "trials")
 	if err != nil {
 		return nil, usage.Errorf("%s is no campaign: it has no folder trials", dir)
@@ -98,44 +99,9 @@ func openCampaign(dir string) (*Benchmark, error) {
 func (s campaignSource) close() error { return nil }
 
 func (s campaignSource) architecture(index int) (*Architecture, error) {
-	arch, err := cell.ByIndex(index)
-	if err != nil {
-		return nil, err
+	a, errs := s.salvage(index)
+	if len(errs) > 0 {
+		return nil, errs[0]
 	}
-	trials, err := s.trialsBelow(fmt.Sprintf("%06d", index))
-	if err != nil {
-		return nil, fmt.Errorf("list campaign: %w", err)
-	}
-	byEpochs := map[int]*ArchResults{}
-	a := &Architecture{Index: index, Genotype: arch.String()}
-	for _, t := range trials {
-		r, err := s.Record(t)
-		if err != nil {
-			return nil, err
-		}
-		results := byEpochs[t.Epochs]
-		if results == nil {
-			results = &ArchResults{Index: index, Genotype: a.Genotype, HP: strconv.Itoa(t.Epochs)}
-			byEpochs[t.Epochs] = results
-			a.Schedules = append(a.Schedules, results)
-		}
-		results.Results = append(results.Results, newResultsCount(s.Campaign, r))
-	}
-	slices.SortFunc(a.Schedules, func(a, b *ArchResults) int { return a.Results[0].Epochs - b.Results[0].Epochs })
 	return a, nil
-}
-
-// Open opens a campaign directory, or a file or directory of a published format, by
-// what it holds. What is wrong with it is a usage error that names it.
-func Open(path string) (*Benchmark, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, usage.Errorf("cannot open benchmark: %w", err)
-	}
-	if info.IsDir() {
-		if _, err := os.Stat(filepath.Join(path, "trials")); err == nil {
-			return openCampaign(path)
-		}
-	}
-	return nil, usage.Errorf("%s is neither a campaign nor a file of a published format", path)
 }

@@ -160,15 +160,12 @@ func (c Campaign) lock() (unlock func(), err error) {
 	return func() { _ = l.Close() }, nil
 }
 
-// checkWeights makes sure that the state dict is one of the record's network.
-func checkWeights(r *Record, weights torchfile.StateDict) error {
-	network, err := r.Network()
-	if err != nil {
-		return err
-	}
+// CheckWeights tells what makes weights no state dict of a network: names, order,
+// shapes or element types that differ from cell.Network.Tensors.
+func CheckWeights(network cell.Network, weights torchfile.StateDict) error {
 	tensors := network.Tensors()
 	if len(weights) != len(tensors) {
-		return fmt.Errorf("weights of %v: %d tensors, the network has %d", r.Trial, len(weights), len(tensors))
+		return fmt.Errorf("%d tensors, the network has %d", len(weights), len(tensors))
 	}
 	for i, want := range tensors {
 		dtype := torchfile.Float32
@@ -177,9 +174,21 @@ func checkWeights(r *Record, weights torchfile.StateDict) error {
 		}
 		got := weights[i]
 		if got.Name != want.Name || !slices.Equal(got.Shape, want.Shape) || got.DType() != dtype {
-			return fmt.Errorf("weights of %v: tensor %d is %s%v of %v, the network has %s%v of %v",
-				r.Trial, i, got.Name, got.Shape, got.DType(), want.Name, want.Shape, dtype)
+			return fmt.Errorf("tensor %d is %s%v of %v, the network has %s%v of %v",
+				i, got.Name, got.Shape, got.DType(), want.Name, want.Shape, dtype)
 		}
+	}
+	return nil
+}
+
+// checkWeights makes sure that the state dict is one of the record's network.
+func checkWeights(r *Record, weights torchfile.StateDict) error {
+	network, err := r.Network()
+	if err == nil {
+		err = CheckWeights(network, weights)
+	}
+	if err != nil {
+		return fmt.Errorf("weights of %v: %w", r.Trial, err)
 	}
 	return nil
 }

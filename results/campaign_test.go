@@ -1,4 +1,4 @@
-package results
+package results_test
 
 import (
 	"context"
@@ -18,6 +18,8 @@ import (
 
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
+	. "nb201/results"
+	"nb201/results/resultstest"
 )
 
 func TestMain(m *testing.M) {
@@ -27,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// files lists all files below dir, hidden ones too, but for the lock.
-func files(t testing.TB, dir string) []string {
+// filesIn lists all files below dir, hidden ones too, but for the lock.
+func filesIn(t testing.TB, dir string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -52,13 +54,13 @@ func TestPublish(t *testing.T) {
 	if _, err := os.Stat(filepath.Dir(c.Dir)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Check left %v (%v)", filepath.Dir(c.Dir), err)
 	}
-	r := synthetic(t, trial)
-	weights := syntheticWeights(t, r)
+	r := resultstest.Record(t, trial)
+	weights := resultstest.Weights(t, r)
 	if err := c.Publish(r, weights); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"trials/000123/cifar100/0012-0777.json", "weights/000123/cifar100/0012-0777.pth"}
-	if got := files(t, c.Dir); !slices.Equal(got, want) {
+	if got := filesIn(t, c.Dir); !slices.Equal(got, want) {
 		t.Errorf("the campaign holds %v, not %v", got, want)
 	}
 	back, err := c.Record(trial)
@@ -73,7 +75,7 @@ func TestPublish(t *testing.T) {
 	}
 
 	// Another run of the trial comes too late.
-	other := synthetic(t, trial)
+	other := resultstest.Record(t, trial)
 	other.Train.Loss[0] = 5
 	for _, err := range []error{c.Check(trial), c.Publish(other, nil)} {
 		if !errors.Is(err, ErrDone) {
@@ -83,14 +85,14 @@ func TestPublish(t *testing.T) {
 	if again, err := c.Record(trial); err != nil || r.Diff(again) != nil {
 		t.Errorf("a late run changed the record: %v %v", r.Diff(again), err)
 	}
-	if got := files(t, c.Dir); !slices.Equal(got, want) {
+	if got := filesIn(t, c.Dir); !slices.Equal(got, want) {
 		t.Errorf("a late run left %v", got)
 	}
 }
 
 func TestPublishWithoutWeights(t *testing.T) {
 	c := Campaign{t.TempDir()}
-	if err := c.Publish(synthetic(t, trial), nil); err != nil {
+	if err := c.Publish(resultstest.Record(t, trial), nil); err != nil {
 		t.Fatal(err)
 	}
 	r, err := c.Record(trial)
@@ -107,7 +109,7 @@ func TestPublishWithoutWeights(t *testing.T) {
 func TestPublishAfterKill(t *testing.T) {
 	for _, keep := range []bool{true, false} {
 		c := Campaign{t.TempDir()}
-		old := synthetic(t, trial)
+		old := resultstest.Record(t, trial)
 		for _, path := range []string{c.RecordPath(trial), c.WeightsPath(trial)} {
 			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 				t.Fatal(err)
@@ -126,11 +128,11 @@ func TestPublishAfterKill(t *testing.T) {
 		if err := c.Check(trial); err != nil {
 			t.Error(err)
 		}
-		r := synthetic(t, trial)
+		r := resultstest.Record(t, trial)
 		var weights torchfile.StateDict
 		want := []string{"trials/000123/cifar100/0012-0777.json"}
 		if keep {
-			weights = syntheticWeights(t, r)
+			weights = resultstest.Weights(t, r)
 			want = append(want, "weights/000123/cifar100/0012-0777.pth")
 		}
 		if err := c.Publish(r, weights); err != nil {
@@ -139,7 +141,7 @@ func TestPublishAfterKill(t *testing.T) {
 		if got, err := c.Weights(r); err != nil || !reflect.DeepEqual(got, weights) {
 			t.Errorf("the weights read back differently (%v)", err)
 		}
-		if got := files(t, c.Dir); !slices.Equal(got, want) {
+		if got := filesIn(t, c.Dir); !slices.Equal(got, want) {
 			t.Errorf("the campaign holds %v, not %v", got, want)
 		}
 	}
@@ -151,8 +153,8 @@ func publishForever(dir string) {
 	t := &testing.T{}
 	c := Campaign{dir}
 	for seed := uint32(0); ; seed++ {
-		r := synthetic(t, Trial{Arch: 0, Dataset: "digits", Epochs: 1, Seed: seed})
-		weights := syntheticWeights(t, r)
+		r := resultstest.Record(t, Trial{Arch: 0, Dataset: "digits", Epochs: 1, Seed: seed})
+		weights := resultstest.Weights(t, r)
 		weights[0].Float32[0] = float32(os.Getpid())
 		r.Train.Loss[0] = float64(os.Getpid())
 		if err := c.Publish(r, weights); err != nil && !errors.Is(err, ErrDone) {
@@ -208,7 +210,7 @@ func TestKilledPublishers(t *testing.T) {
 
 func TestPublishRefuses(t *testing.T) {
 	wrong := func(spoil func(s torchfile.StateDict) torchfile.StateDict) func(c Campaign, r *Record) error {
-		return func(c Campaign, r *Record) error { return c.Publish(r, spoil(syntheticWeights(t, r))) }
+		return func(c Campaign, r *Record) error { return c.Publish(r, spoil(resultstest.Weights(t, r))) }
 	}
 	for name, c := range map[string]struct {
 		publish func(c Campaign, r *Record) error
@@ -222,11 +224,11 @@ func TestPublishRefuses(t *testing.T) {
 		"no weights": {wrong(func(torchfile.StateDict) torchfile.StateDict { return torchfile.StateDict{} }), "0 tensors"},
 	} {
 		campaign := Campaign{filepath.Join(t.TempDir(), "new")}
-		if err := c.publish(campaign, synthetic(t, trial)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := c.publish(campaign, resultstest.Record(t, trial)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
 		if _, err := os.Stat(campaign.Dir); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: left %v", name, files(t, campaign.Dir))
+			t.Errorf("%s: left %v", name, filesIn(t, campaign.Dir))
 		}
 	}
 }
@@ -279,19 +281,19 @@ func TestFilesThatCannotBeMade(t *testing.T) {
 		if err := block(c); err != nil {
 			t.Fatal(err)
 		}
-		before := files(t, c.Dir)
-		r := synthetic(t, trial)
-		if err := c.Publish(r, syntheticWeights(t, r)); err == nil || errors.Is(err, ErrDone) {
+		before := filesIn(t, c.Dir)
+		r := resultstest.Record(t, trial)
+		if err := c.Publish(r, resultstest.Weights(t, r)); err == nil || errors.Is(err, ErrDone) {
 			t.Errorf("%s: error %v", name, err)
 		}
-		if got := files(t, c.Dir); !slices.Equal(got, before) {
+		if got := filesIn(t, c.Dir); !slices.Equal(got, before) {
 			t.Errorf("%s: the campaign holds %v, before %v", name, got, before)
 		}
 	}
 }
 
 // fillOne makes a campaign of one trial.
-func fillOne(t testing.TB) string { return fill(t, Trial{7, "digits", 1, 0}).Dir }
+func fillOne(t testing.TB) string { return resultstest.Fill(t, Trial{7, "digits", 1, 0}).Dir }
 
 func TestTrials(t *testing.T) {
 	want := []Trial{
@@ -394,4 +396,20 @@ func TestForeignFilesInACampaign(t *testing.T) {
 	if _, err := c.Weights(r); !usage.Is(err) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// read collects what the campaign yields.
+func read(t testing.TB, c Campaign) []Trial {
+	t.Helper()
+	var trials []Trial
+	for trial, err := range c.Trials() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		trials = append(trials, trial)
+	}
+	if !slices.IsSortedFunc(trials, Trial.Compare) {
+		t.Errorf("%v are out of order", trials)
+	}
+	return trials
 }

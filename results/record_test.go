@@ -1,4 +1,4 @@
-package results
+package results_test
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"nb201/internal/usage"
+	. "nb201/results"
+	"nb201/results/resultstest"
 )
 
 var trial = Trial{Arch: 123, Dataset: "cifar100", Epochs: 12, Seed: 777}
@@ -25,7 +27,7 @@ func encode(t testing.TB, r *Record) []byte {
 }
 
 func TestRecordReadsBack(t *testing.T) {
-	r := synthetic(t, trial)
+	r := resultstest.Record(t, trial)
 	r.Train.Loss[3] = math.Nextafter(1, 2)
 	r.Train.Loss[4] = math.SmallestNonzeroFloat64
 	r.Train.Loss[5] = math.MaxFloat64
@@ -34,7 +36,7 @@ func TestRecordReadsBack(t *testing.T) {
 	r.Seed = math.MaxUint32
 	r.Weights = &File{"0012-0777.pth", strings.Repeat("f", 64)}
 	text := encode(t, r)
-	back, err := decodeRecord("r.json", text)
+	back, err := DecodeRecord("r.json", text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +58,7 @@ func TestRecordReadsBack(t *testing.T) {
 
 // Anyone's JSON reader must find the record's parts, and a person its curves.
 func TestRecordIsReadable(t *testing.T) {
-	text := encode(t, synthetic(t, trial))
+	text := encode(t, resultstest.Record(t, trial))
 	var r struct {
 		Trial    map[string]any
 		Training map[string]any
@@ -112,7 +114,7 @@ func TestValidate(t *testing.T) {
 		"few epochs":    {func(r *Record) { r.Eval[1].FirstEpoch = 1 }, "12 values of loss for 11 epochs"},
 		"latency":       {func(r *Record) { r.Latency[1] = -1 }, "latency_seconds_per_batch_of_256[1] is -1"},
 	} {
-		r := synthetic(t, trial)
+		r := resultstest.Record(t, trial)
 		c.spoil(r)
 		if _, err := r.Encode(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
@@ -121,7 +123,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestReadRecordRefuses(t *testing.T) {
-	whole := string(encode(t, synthetic(t, trial)))
+	whole := string(encode(t, resultstest.Record(t, trial)))
 	replace := func(old, new string) string {
 		if !strings.Contains(whole, old) {
 			t.Fatalf("no %s in the record", old)
@@ -171,7 +173,7 @@ func TestDiff(t *testing.T) {
 		"definition":  {func(r *Record) { r.Definition = []byte(`{"name":"cifar100"}`) }, "dataset_definition.mean: "},
 		"fewer files": {func(r *Record) { r.DataFiles = nil }, "data_files: "},
 	} {
-		a, b := synthetic(t, trial), synthetic(t, trial)
+		a, b := resultstest.Record(t, trial), resultstest.Record(t, trial)
 		c.change(b)
 		got := a.Diff(b)
 		if (c.want == "") != (got == nil) || c.want != "" && !strings.HasPrefix(got[0], c.want) {
@@ -184,16 +186,16 @@ func TestDiff(t *testing.T) {
 }
 
 func FuzzDecodeRecord(f *testing.F) {
-	f.Add(encode(f, synthetic(f, Trial{0, "digits", 1, 0})))
-	f.Add(encode(f, synthetic(f, Trial{15624, "cifar10-valid", 2, math.MaxUint32})))
+	f.Add(encode(f, resultstest.Record(f, Trial{0, "digits", 1, 0})))
+	f.Add(encode(f, resultstest.Record(f, Trial{15624, "cifar10-valid", 2, math.MaxUint32})))
 	f.Add([]byte(`{"trial":{"seed":-1}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		r, err := decodeRecord("fuzz", text)
+		r, err := DecodeRecord("fuzz", text)
 		if err != nil {
 			return
 		}
 		again := encode(t, r)
-		back, err := decodeRecord("again", again)
+		back, err := DecodeRecord("again", again)
 		if err != nil {
 			t.Fatalf("%v in\n%s", err, again)
 		}

@@ -1,5 +1,7 @@
 package train
 
+import "time"
+
 // batchResult is what one batch gives: mean cross-entropy and the number of
 // images whose label is the first, or among the first five, of the logits.
 type batchResult struct {
@@ -32,4 +34,10 @@ func accuracy(correct, images int) float64 {
 func (m *meter) averages() (loss, top1, top5 float64) {
 	n := float64(m.images)
 	return m.loss / n, m.top1 / n, m.top5 / n
+}
+
+// over is what the pass that began then has measured.
+func (m *meter) over(began time.Time) Measures {
+	loss, top1, top5 := m.averages()
+	return Measures{loss, top1, top5, time.Since(began).Seconds()}
 }

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"strings"
 
 	"nb201/cell"
@@ -28,11 +29,28 @@ type Options struct {
 	Channels  int // C
 	Cells     int // N
 	Batch     int
+
+	// From is a file with the initial weights; empty: they are drawn from the seed. It
+	// holds a state dict or trials in a published format. FromTrial, KEY:HP:SEED, says
+	// which trial (HP is the schedule's name in the file); when it is empty, it is the
+	// only trial of the architecture or the one on the same dataset, with the same seed
+	// and along the same schedule.
+	From, FromTrial string
+	NewClassifier   bool // see Initial
 }
 
 // Config resolves the options and loads the images. What is wrong with them is a
 // usage error.
 func (o Options) Config() (Config, error) {
+	definition, err := data.Find(o.Dataset)
+	if err != nil {
+		return Config{}, err
+	}
+	return o.on(definition)
+}
+
+// on is the config of the options, but for Dataset, on the images of a definition.
+func (o Options) on(definition data.Definition) (Config, error) {
 	var c Config
 	var err error
 	if c.Network.Arch, err = cell.Resolve(o.Arch); err != nil {
@@ -51,10 +69,6 @@ func (o Options) Config() (Config, error) {
 		return c, err
 	}
 	c.Recipe.Channels, c.Recipe.Cells, c.Recipe.Batch = o.Channels, o.Cells, o.Batch
-	definition, err := data.Find(o.Dataset)
-	if err != nil {
-		return c, err
-	}
 	c.Definition = definition.At(c.Timeline)
 	c.Trial = results.Trial{Arch: c.Network.Arch.Index(), Dataset: definition.Name, Epochs: o.Epochs, Seed: o.Seed}
 	c.Workers = o.Workers
@@ -63,10 +77,65 @@ func (o Options) Config() (Config, error) {
 	if err := c.Network.Validate(); err != nil {
 		return c, err
 	}
+	if o.From != "" {
+		if c.Initial, err = o.initial(c.Trial); err != nil {
+			return c, err
+		}
+	}
 	if c.Data, err = c.Definition.Load(o.DataRoot); err != nil {
 		return c, err
 	}
 	return c, c.Check()
+}
+
+// ConfigFor is how the trial of a record was trained, from the seed's initial weights
+// if it is run: for Evaluate. The images are looked for in dataRoot, as are the files
+// that lay beside the definition of a user's own dataset. What cannot be had again, and
+// images that are not those of the record, are usage errors.
+func ConfigFor(r *results.Record, dataRoot string) (Config, error) {
+	origin := fmt.Sprintf("record of %v: dataset definition", r.Trial)
+	definition, err := data.DecodeDefinition(origin, r.Definition, dataRoot)
+	if err != nil {
+		return Config{}, err
+	}
+	if definition.Name != r.Dataset || definition.Classes != r.Classes || definition.Size[0] != r.ImageSize {
+		return Config{}, usage.Errorf("%s is of %s, %d classes and %d pixels, the record of %s, %d classes and %d pixels",
+			origin, definition.Name, definition.Classes, definition.Size[0], r.Dataset, r.Classes, r.ImageSize)
+	}
+	c, err := Options{
+		Arch: r.Genotype, DataRoot: dataRoot, Epochs: r.Epochs, Seed: r.Seed,
+		Parity: r.Parity.Profile, Timeline: r.Parity.Timeline, Workers: r.Parity.Workers, Precision: r.Precision,
+		Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Batch: r.Recipe.Batch,
+	}.on(definition)
+	if err != nil {
+		return Config{}, err
+	}
+	c.Recipe = r.Recipe
+	for _, trained := range r.DataFiles {
+		for _, file := range c.Data.Files {
+			if file.Name == trained.Name && file.SHA256 != trained.SHA256 {
+				return Config{}, usage.Errorf("%s is not the file that the trial was trained on: its SHA-256 is %s, the record's is %s",
+					file.Name, file.SHA256, trained.SHA256)
+			}
+		}
+	}
+	return c, nil
+}
+
+// PublishedConfig is how the original trained a trial of a published file, as far as
+// Evaluate has to know: the published definition of the dataset key, the default parity
+// profile, and the recipe of the schedule.
+func PublishedConfig(r *results.ResultsCount, dataRoot string) (Config, error) {
+	definition, err := data.Published(r.Dataset)
+	if err != nil {
+		return Config{}, err
+	}
+	const workers, batch = 4, 256 // exps/NAS-Bench-201/main.py and its configs
+	return Options{
+		Arch: r.Genotype, DataRoot: dataRoot, Epochs: r.Epochs, Seed: r.Seed,
+		Parity: random.Profiles()[0].Name, Timeline: string(data.Dec2019), Workers: workers, Precision: string(FP32),
+		Channels: r.Channels, Cells: r.Cells, Batch: batch,
+	}.on(definition)
 }
 
 func parsePrecision(name string) (Precision, error) {

@@ -31,6 +31,9 @@ func (t *trial) newRecord(now time.Time) (*results.Record, error) {
 		Started:       now.UTC().Truncate(time.Millisecond),
 		Train:         results.Pass{Images: t.Data.Train.Len()},
 	}
+	if t.Initial != nil {
+		r.InitialWeights = &t.Initial.File
+	}
 	for _, f := range t.Data.Files {
 		r.DataFiles = append(r.DataFiles, results.File(f))
 	}
@@ -39,15 +42,6 @@ func (t *trial) newRecord(now time.Time) (*results.Record, error) {
 		r.Eval = append(r.Eval, results.Evaluation{Set: split.Name, Pass: results.Pass{Images: split.Len()}})
 	}
 	return r, nil
-}
-
-// addTo puts the averages of a pass at the end of a curve.
-func (m *meter) addTo(c *results.Curve, took time.Duration) {
-	loss, top1, top5 := m.averages()
-	c.Loss = append(c.Loss, loss)
-	c.Top1 = append(c.Top1, top1)
-	c.Top5 = append(c.Top5, top5)
-	c.Seconds = append(c.Seconds, took.Seconds())
 }
 
 // toFloat32 is a state dict as it is published, rounded from a float64 trial's.

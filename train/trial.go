@@ -41,6 +41,7 @@ type Config struct {
 	Timeline   data.Timeline
 	Workers    int // of the data loader whose streams are reproduced
 	Precision  Precision
+	Initial    *Initial // nil: drawn from the seed
 }
 
 // Check refuses, as usage errors, what cannot be trained.
@@ -50,6 +51,11 @@ func (c Config) Check() error {
 	}
 	if err := c.Data.CheckLoading(c.Workers, c.Recipe.Batch); err != nil {
 		return err
+	}
+	if c.Initial != nil {
+		if err := c.Initial.check(c.Network); err != nil {
+			return err
+		}
 	}
 	last := c.Data.Train.Len() % c.Recipe.Batch
 	if last == 0 {
@@ -69,7 +75,7 @@ type Diverged struct {
 }
 
 func (d *Diverged) Error() string {
-	return fmt.Sprintf("the loss is %v at epoch %d, step %d (%s): the trial failed", d.Loss, d.Epoch, d.Step, d.Stage)
+	return fmt.Sprintf("the loss is %v at epoch %d, step %d (%s)", d.Loss, d.Epoch, d.Step, d.Stage)
 }
 
 // Progress is what a batch has measured, with its place in the trial.
@@ -97,13 +103,8 @@ func Run(ctx context.Context, b compute.Backend, c Config, observe func(Progress
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	t := &trial{Config: c, programs: newPrograms(b, c.Network, c.Recipe, c.Precision)}
-	t.measured = func(stage string, epoch, batch int, b batchResult) {
-		observe(Progress{stage, epoch, batch, b.images, b.loss, accuracy(b.top1, b.images)})
-	}
-	defer t.close()
 	var outcome *Outcome
-	err := backend.Catch(func() (err error) {
+	err := c.with(b, observe, func(t *trial) (err error) {
 		outcome, err = t.run(ctx)
 		return err
 	})
@@ -113,6 +114,16 @@ func Run(ctx context.Context, b compute.Backend, c Config, observe func(Progress
 	return outcome, nil
 }
 
+// with calls do with a trial whose batches observe sees, and frees it.
+func (c Config) with(b compute.Backend, observe func(Progress), do func(*trial) error) error {
+	t := &trial{Config: c, programs: newPrograms(b, c.Network, c.Recipe, c.Precision)}
+	t.measured = func(stage string, epoch, batch int, b batchResult) {
+		observe(Progress{stage, epoch, batch, b.images, b.loss, accuracy(b.top1, b.images)})
+	}
+	defer t.close()
+	return backend.Catch(func() error { return do(t) })
+}
+
 // trial is a trial under way.
 type trial struct {
 	Config
@@ -120,6 +131,7 @@ type trial struct {
 	measured func(stage string, epoch, batch int, b batchResult) // after every batch
 
 	streams  *data.Streams
+	initial  torchfile.StateDict
 	state    *state
 	steps    map[int]*Graph // the training step, by batch size
 	evaluate *Graph
@@ -128,11 +140,20 @@ type trial struct {
 
 // begin seeds the streams and makes the initial state.
 func (t *trial) begin() (err error) {
-	t.streams = data.NewStreams(t.Trial.Seed, t.Profile)
-	initial := InitialWeights(t.Network, t.streams.Torch, t.Profile)
-	skipModelInfo(t.Network, t.streams.Torch)
-	t.state, err = newState(t.model.Layout, initial, t.Precision)
+	t.initial = t.seed()
+	if t.Initial != nil {
+		t.initial = t.Initial.over(t.initial)
+	}
+	t.state, err = newState(t.model.Layout, t.initial, t.Precision)
 	return err
+}
+
+// seed seeds the streams and draws what comes before the first epoch.
+func (t *trial) seed() torchfile.StateDict {
+	t.streams = data.NewStreams(t.Trial.Seed, t.Profile)
+	drawn := InitialWeights(t.Network, t.streams.Torch, t.Profile)
+	skipModelInfo(t.Network, t.streams.Torch)
+	return drawn
 }
 
 func (t *trial) run(ctx context.Context) (*Outcome, error) {
@@ -155,24 +176,29 @@ func (t *trial) run(ctx context.Context) (*Outcome, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.addTo(&record.Train.Curve, time.Since(began))
-		for i := range t.Data.Eval {
-			began := time.Now()
-			order := t.Data.EvalEpoch(t.streams, i)
-			m, err := t.evalPass(ctx, epoch, &t.Data.Eval[i], &order)
-			if err != nil {
-				return nil, err
-			}
-			m.addTo(&record.Eval[i].Curve, time.Since(began))
+		m.over(began).addTo(&record.Train.Curve)
+		evaluated, err := t.evaluateSets(ctx, epoch)
+		if err != nil {
+			return nil, err
+		}
+		for i, e := range evaluated {
+			e.addTo(&record.Eval[i].Curve)
 		}
 	}
 	if record.Latency, err = t.latency(); err != nil {
 		return nil, err
 	}
 	record.Finished = time.Now().UTC().Truncate(time.Millisecond)
-	weights, err := t.state.weights(t.model.Layout, t.Precision, t.updates)
-	o.Weights = toFloat32(weights)
-	return o, err
+	if o.Weights, err = t.state.weights(t.model.Layout, t.Precision, t.updates); err != nil {
+		return nil, err
+	}
+	for i, w := range o.Weights {
+		if w.Int64 != nil { // num_batches_tracked counts on from the initial weights'
+			w.Int64[0] += t.initial[i].Int64[0]
+		}
+	}
+	o.Weights = toFloat32(o.Weights)
+	return o, nil
 }
 
 // compileAll compiles the programs side by side.

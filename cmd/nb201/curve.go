@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"text/tabwriter"
 
 	"github.com/guptarohit/asciigraph"
@@ -16,10 +15,15 @@ import (
 // printTrial shows a finished trial: its learning curve as a table and a drawing,
 // and where its record lies.
 func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
-	fmt.Fprintf(w, "architecture %d  %s\n%s, %d epochs, seed %d, parity %s, %s on %s\n\n",
+	fmt.Fprintf(w, "architecture %d  %s\n%s, %d epochs, seed %d, parity %s, %s on %s\n",
 		r.Arch, r.Genotype, r.Dataset, r.Epochs, r.Seed, r.Parity.Profile, r.Precision, r.Device)
-	printCurve(w, r)
-	drawCurve(w, r)
+	if r.InitialWeights != nil {
+		fmt.Fprintf(w, "from %s\n", r.InitialWeights.Name)
+	}
+	fmt.Fprintln(w)
+	sets := measuresOf(r)
+	printCurve(w, r.Epochs, 1, sets)
+	drawCurve(w, r.Epochs, sets)
 	fmt.Fprintf(w, "\nrecord   %s\n", c.RecordPath(r.Trial))
 	if r.Weights != nil {
 		fmt.Fprintf(w, "weights  %s\n", c.WeightsPath(r.Trial))
@@ -27,50 +31,87 @@ func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 	return nil
 }
 
-// printCurve prints the measures of the epochs, of a long schedule about 20 of them.
-func printCurve(w io.Writer, r *results.Record) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "epoch\ttrain loss\ttop-1 %\ttop-5 %\ts\t")
+// measuresOf lists the measures of a record by set of images, the training's first.
+func measuresOf(r *results.Record) []results.SetMeasures {
+	of := func(set string, first int, c results.Curve) results.SetMeasures {
+		return results.SetMeasures{Set: set, Measures: results.Measures{
+			Loss: results.Consecutive(first, c.Loss), Top1: results.Consecutive(first, c.Top1),
+			Top5: results.Consecutive(first, c.Top5), Seconds: results.Consecutive(first, c.Seconds),
+		}}
+	}
+	sets := []results.SetMeasures{of(results.TrainingSet, 0, r.Train.Curve)}
 	for _, e := range r.Eval {
-		fmt.Fprintf(t, "%s loss\ttop-1 %%\ttop-5 %%\ts\t", e.Set)
+		sets = append(sets, of(e.Set, e.FirstEpoch, e.Curve))
+	}
+	return sets
+}
+
+// printCurve prints the measures of the epochs, of a long schedule about 20 of them.
+// The first epoch is called first.
+func printCurve(w io.Writer, epochs, first int, sets []results.SetMeasures) {
+	type column struct {
+		format string
+		results.Series
+	}
+	var columns []column
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "epoch\t")
+	for _, s := range sets {
+		for _, c := range []struct {
+			title string
+			column
+		}{
+			{s.Set + " loss", column{"%.4f", s.Loss}}, {"top-1 %", column{"%.2f", s.Top1}},
+			{"top-5 %", column{"%.2f", s.Top5}}, {"s", column{"%.1f", s.Seconds}},
+		} {
+			if len(c.Series) > 0 {
+				fmt.Fprintf(t, "%s\t", c.title)
+				columns = append(columns, c.column)
+			}
+		}
 	}
 	fmt.Fprintln(t)
-	row := func(c results.Curve, epoch int) {
-		if epoch < 0 {
-			fmt.Fprint(t, "\t\t\t\t")
-			return
-		}
-		fmt.Fprintf(t, "%.4f\t%.2f\t%.2f\t%.1f\t", c.Loss[epoch], c.Top1[epoch], c.Top5[epoch], c.Seconds[epoch])
-	}
-	stride := (r.Epochs + 19) / 20
-	for epoch := range r.Epochs {
-		if epoch%stride != 0 && epoch != r.Epochs-1 {
+	stride := (epochs + 19) / 20
+	for epoch := range epochs {
+		if epoch%stride != 0 && epoch != epochs-1 {
 			continue
 		}
-		fmt.Fprintf(t, "%d\t", epoch+1)
-		row(r.Train.Curve, epoch)
-		for _, e := range r.Eval {
-			row(e.Curve, epoch-e.FirstEpoch)
+		fmt.Fprintf(t, "%d\t", first+epoch)
+		for _, c := range columns {
+			if v, ok := c.At(epoch); ok {
+				fmt.Fprintf(t, c.format, v)
+			}
+			fmt.Fprint(t, "\t")
 		}
 		fmt.Fprintln(t)
 	}
 	_ = t.Flush()
 }
 
-// drawCurve draws the top-1 accuracies over the epochs.
-func drawCurve(w io.Writer, r *results.Record) {
-	if r.Epochs < 2 {
-		return
-	}
-	curves := [][]float64{r.Train.Top1}
-	legends := []string{"training"}
-	colors := []asciigraph.AnsiColor{asciigraph.Default}
-	palette := []asciigraph.AnsiColor{asciigraph.Blue, asciigraph.Green, asciigraph.Red}
-	for i, e := range r.Eval {
+// drawCurve draws the top-1 accuracies over the epochs, of sets that have several.
+func drawCurve(w io.Writer, epochs int, sets []results.SetMeasures) {
+	var curves [][]float64
+	var legends []string
+	var colors []asciigraph.AnsiColor
+	palette := []asciigraph.AnsiColor{asciigraph.Default, asciigraph.Blue, asciigraph.Green, asciigraph.Red}
+	for _, s := range sets {
+		if len(s.Top1) < 2 {
+			continue
+		}
 		// asciigraph aligns curves on the left.
-		curves = append(curves, append(slices.Repeat(e.Top1[:1], e.FirstEpoch), e.Top1...))
-		legends = append(legends, e.Set)
-		colors = append(colors, palette[i%len(palette)])
+		curve := make([]float64, epochs)
+		at := s.Top1[0].Value
+		for epoch := range curve {
+			if v, ok := s.Top1.At(epoch); ok {
+				at = v
+			}
+			curve[epoch] = at
+		}
+		colors = append(colors, palette[len(curves)%len(palette)])
+		curves, legends = append(curves, curve), append(legends, s.Set)
+	}
+	if len(curves) == 0 {
+		return
 	}
 	options := []asciigraph.Option{
 		asciigraph.Height(10), asciigraph.Width(60), asciigraph.Precision(0),
@@ -79,8 +120,9 @@ func drawCurve(w io.Writer, r *results.Record) {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		options = append(options, asciigraph.SeriesColors(colors...), asciigraph.SeriesLegends(legends...))
 	} else { // without colours one curve is all that can be told from another
-		curves = curves[1:2]
-		options = append(options, asciigraph.Caption(legends[1]+": top-1 accuracy, %, by epoch"))
+		one := min(1, len(curves)-1) // that of an evaluation set
+		curves = curves[one : one+1]
+		options = append(options, asciigraph.Caption(legends[one]+": top-1 accuracy, %, by epoch"))
 	}
 	fmt.Fprintf(w, "\n%s\n", asciigraph.PlotMany(curves, options...))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -10,45 +11,75 @@ import (
 
 	"nb201/internal/progress"
 	"nb201/results"
+	"nb201/results/export"
 )
 
 func newExportCommand() *cobra.Command {
 	var flags struct {
-		results.Options
-		format string
-		json   bool
+		export.Options
+		format, times string
+		json          bool
 	}
 	c := &cobra.Command{
-		Use:   "export DIR --format archive|nasbench201 --to PATH",
-		Short: "Make a file of a published format from a campaign",
-		Long: `Make a file of a published format from the trials of the campaign DIR that are done,
-for the unmodified Python clients:
+		Use:   "export PATH --format FORMAT --to PATH",
+		Short: "Make a file of a published format from a campaign or from another file",
+		Long: `Make a file of a published format from a benchmark: from the trials of a campaign that
+are done, or from a file or directory of another format.
 
+  runs         a directory of arch-NNNNNN-seed-SSSS.pth, with weights, as the original
+               program leaves them; from a campaign alone
   archive      a directory of NNNNNN-FULL.pth (with weights) and NNNNNN-SIMPLE.pth
                for each architecture, which NASBench201API.reload reads
-  nasbench201  one .pth of all architectures, without weights, which NASBench201API
-               opens; where PATH is a directory that is there, the file is put into
-               it and called after its MD5, as the published files are
+  nasbench201  one .pth of all architectures, without weights, which NASBench201API opens
+  nats         a directory of meta.pickle.pbz2 and NNNNNN.pickle.pbz2, which nats_bench
+               opens with fast_mode=True; with --merged, or where --to ends in
+               .pickle.pbz2, the one file that it opens with fast_mode=False;
+               --weights keeps the weights in it
+  parquet      a directory of two tables, trials.parquet (a row for each trial) and
+               epochs.parquet (a row for each epoch and set of images of a trial)
+  csv          the same as trials.csv and epochs.csv, with descriptions beside them
 
-These formats have two slots for schedules, which the client calls '12' and '200';
---less and --full say which schedules fill them. Nothing that is there is replaced.`,
-		Example: `  nb201 export demo --format nasbench201 --to NAS-Bench-201.pth`,
-		Args:    one("DIR", "a campaign directory"),
+runs, archive and nasbench201 have two slots for schedules, which the clients call '12'
+and '200'; --less and --full say which schedules fill them. nats takes every schedule
+under its own name; with --less or --full those two alone, as '12' and '200'. parquet
+and csv take every schedule.
+
+--times published writes times by the rule of the published files: those of the trial
+with seed 777 on cifar10-valid of the schedule --less, scaled by numbers of images.
+
+Where --to is a directory that is there, nasbench201 and nats go into it under the
+published names, with the last digits of their MD5. Nothing that is there is replaced.
+
+An export that was stopped or killed leaves what is done in PATH.partial; the same
+command goes on from there.`,
+		Example: `  nb201 export demo --format nasbench201 --to NAS-Bench-201.pth
+  nb201 export NATS-tss-v1_0-3ffb9-simple --format parquet --to tables`,
+		Args: one("PATH", "a campaign, or a file or directory of a published format"),
 		RunE: func(c *cobra.Command, args []string) error {
-			var bar *progress.Bar
+			benchmark, err := openBenchmark(c, args[0])
+			if err != nil {
+				return err
+			}
+			defer benchmark.Close()
+			bar, done := (*progress.Bar)(nil), 0
 			options := flags.Options
-			options.Format = results.Format(flags.format)
-			options.Progress = func(done, total int) {
+			options.Format, options.Times = results.Format(flags.format), export.Times(flags.times)
+			options.Progress = func(now, total int) {
 				if bar == nil {
 					bar = progress.New(c.ErrOrStderr(), int64(total), "architectures", "exporting")
 				}
-				bar.Add(1)
+				bar.Add(int64(now - done))
+				done = now
 			}
-			report, err := results.Export(c.Context(), results.Campaign{Dir: args[0]}, options)
+			report, err := export.Run(c.Context(), benchmark, options)
 			if bar != nil {
 				bar.Done()
 			}
 			if err != nil {
+				var partial *export.Partial
+				if errors.As(err, &partial) {
+					fmt.Fprintln(c.ErrOrStderr(), partial.Note())
+				}
 				return err
 			}
 			for _, warning := range report.Warnings() {
@@ -60,20 +91,28 @@ These formats have two slots for schedules, which the client calls '12' and '200
 			return printExport(c.OutOrStdout(), report)
 		},
 	}
-	var formats []string
-	for _, format := range results.Formats() {
-		formats = append(formats, string(format))
-	}
-	c.Flags().StringVar(&flags.format, "format", "", "`FORMAT`: "+strings.Join(formats, " or "))
+	c.Flags().StringVar(&flags.format, "format", "", "`FORMAT`: "+list(export.Formats()))
 	c.Flags().StringVar(&flags.To, "to", "", "`PATH` of the file or directory to make")
-	c.Flags().IntVar(&flags.Less, "less", 12, "`EPOCHS` of the schedule in the slot '12'")
-	c.Flags().IntVar(&flags.Full, "full", 200, "`EPOCHS` of the schedule in the slot '200'")
+	c.Flags().IntVar(&flags.Less, "less", 0, "`EPOCHS` of the schedule in the slot '12' (default 12)")
+	c.Flags().IntVar(&flags.Full, "full", 0, "`EPOCHS` of the schedule in the slot '200' (default 200)")
+	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "which `TIMES`: "+list(export.AllTimes()))
+	c.Flags().BoolVar(&flags.Merged, "merged", false, "nats: make one file in place of a directory")
+	c.Flags().BoolVar(&flags.Weights, "weights", false, "nats: keep the trained weights")
 	c.Flags().BoolVar(&flags.json, "json", false, "print what was exported as one JSON document")
 	require(c, "format", "to")
 	return c
 }
 
-func printExport(w io.Writer, r *results.Report) error {
+// list names the values that a flag can have.
+func list[T ~string](values []T) string {
+	var names []string
+	for _, v := range values {
+		names = append(names, string(v))
+	}
+	return strings.Join(names, ", ")
+}
+
+func printExport(w io.Writer, r *export.Report) error {
 	fmt.Fprintf(w, "architectures  %d\ntrials         %d\n\n", r.Architectures, r.Trials)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "slot\tepochs\tdataset\tseed\tarchitectures\t")

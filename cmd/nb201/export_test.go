@@ -35,10 +35,33 @@ export  ` + archive + "\n"
 
 	merged := filepath.Join(dir, "merged.pth")
 	stdout, _, code = nb201("export", campaign, "--format", "nasbench201", "--to", merged, "--less", "12", "--full", "2", "--json")
-	if got := compact(t, stdout); code != 0 || !strings.HasPrefix(got, `{"path":"`+merged+`","architectures":1,"trials":1,"slots":[`) {
+	if got := compact(t, stdout); code != 0 || !strings.HasPrefix(got, `{"path":"`+merged+`","format":"nasbench201","architectures":1,"trials":1,"slots":[`) {
 		t.Errorf("code %d, report %s", code, got)
 	}
 	if _, err := os.Stat(merged); err != nil {
 		t.Error(err)
+	}
+
+	// A file of another format is a source too.
+	tables := filepath.Join(dir, "tables")
+	if _, stderr, code := nb201("export", campaign, "--format", "csv", "--to", tables); code != 0 {
+		t.Fatal(stderr)
+	}
+	again := filepath.Join(dir, "again.pth")
+	if _, stderr, code := nb201("export", tables, "--format", "nasbench201", "--to", again, "--full", "2"); code != 0 {
+		t.Fatal(stderr)
+	}
+	want1, err1 := os.ReadFile(merged)
+	got, err2 := os.ReadFile(again)
+	if err1 != nil || err2 != nil || string(got) != string(want1) {
+		t.Errorf("from tables the merged file is another one (%v, %v)", err1, err2)
+	}
+	// That it has nothing to export shows once the source was read.
+	_, stderr, code = nb201("export", campaign, "--format", "archive", "--to", filepath.Join(dir, "none"))
+	if code != 2 || !strings.HasSuffix(stderr, campaign+" has no trial of 12 or 200 epochs to export: it has trials of 2 epochs\n") {
+		t.Errorf("code %d, stderr %s", code, stderr)
+	}
+	if _, stderr, code := nb201("export", tables, "--format", "runs", "--to", filepath.Join(dir, "runs"), "--less", "2"); code != 2 || !strings.Contains(stderr, "from a campaign alone") {
+		t.Errorf("code %d, stderr %s", code, stderr)
 	}
 }

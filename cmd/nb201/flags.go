@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -107,9 +108,18 @@ func one(name, what string) cobra.PositionalArgs {
 
 const anArchitecture = "an index 0..15624 or a genotype string"
 
+// nonFinite has NaN and infinities, which JSON lacks and a published file may hold, be
+// the strings "NaN", "+Inf" and "-Inf".
+var nonFinite = json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder, v float64) error {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return e.WriteToken(jsontext.String(strconv.FormatFloat(v, 'g', -1, 64)))
+	}
+	return errors.ErrUnsupported
+}))
+
 // printJSON prints the result of a command with --json: one document.
 func printJSON(c *cobra.Command, result any) error {
-	text, err := json.Marshal(result, jsontext.WithIndent("  "))
+	text, err := json.Marshal(result, jsontext.WithIndent("  "), nonFinite)
 	if err == nil {
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", text)
 	}

@@ -36,17 +36,21 @@ An ARCH is an index 0..15624 of the official order or a genotype string such as
 	}
 	root.AddCommand(
 		newArchCommand(),
+		newCompareCommand(),
 		newDoctorCommand(),
 		newExportCommand(),
 		newInitCommand(),
+		newQueryCommand(),
 		newSetupCommand(),
 		newTrainCommand(),
+		newVerifyCommand(),
 	)
 	root.SetUsageTemplate(root.UsageTemplate() + `
 Exit codes:
   0         done
   1         failed
   2         wrong usage or input
+  3         finished, but some trials failed, or verify found faults
   130, 143  stopped by SIGINT (Ctrl-C), by SIGTERM
 `)
 	return root
@@ -70,6 +74,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 		err = usage.Errorf("%w (see %s --help)", err, command.CommandPath())
 	}
 	var stop stopped
+	var failed trialsFailed
 	code := 1
 	switch {
 	case err == nil:
@@ -79,10 +84,18 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 		code = 128 + int(stop)
 	case usage.Is(err):
 		code = 2
+	case errors.As(err, &failed):
+		code = 3
 	}
 	fmt.Fprintf(stderr, "nb201: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return code
 }
+
+// trialsFailed is the error of a command that did all it was asked to and tells of
+// trials that are not as they should be.
+type trialsFailed string
+
+func (f trialsFailed) Error() string { return string(f) }
 
 // onRun has hook called when the code of c or of a command below it begins.
 func onRun(c *cobra.Command, hook func()) {

@@ -65,14 +65,33 @@ func TestWrongUsage(t *testing.T) {
 		{"init 0 --seed 1 --channels 0 --to a.pth", "0 channels"},
 		{"init 0 --seed 1 --to missing/a.pth", "cannot write missing/a.pth: no such file or directory"},
 
-		{"export . --format archive --to a", ". is no campaign"},
-		{"export file --format archive --to a", "file is no campaign"},
+		{"verify", "takes one PATH, a campaign or a file or directory of a published format, not 0"},
+		{"verify none", "none"},
+		{"verify file", "file"},
+		{"verify CAMPAIGN --reevaluate --device tpu", `unknown device "tpu"`},
+		{"verify CAMPAIGN --reevaluate --device cpu:1", `unknown device "cpu:1"`},
+
+		{"compare CAMPAIGN", "takes two benchmarks, A and B, not 1"},
+		{"compare CAMPAIGN none", "none"},
+		{"compare file CAMPAIGN", "file"},
+		{"compare CAMPAIGN CAMPAIGN --report missing/a/r.html", "cannot write missing/a/r.html"},
+
+		{"export . --format archive --to a", ". is neither a campaign nor a directory of a published format"},
+		{"export file --format archive --to a", "file has no name of a published file"},
 		{"export CAMPAIGN --format archive", `"to" not set`},
 		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"`},
-		{"export CAMPAIGN --format archive --to a", "no trial of 12 or 200 epochs"},
 		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "two different numbers of epochs"},
 		{"export CAMPAIGN --format archive --to missing/a --less 2", "missing"},
 		{"export CAMPAIGN --format nasbench201 --to file --less 2", "file is there already"},
+
+		{"query CAMPAIGN", "takes a PATH and an ARCH, an index 0..15624 or a genotype string, not 1 arguments (see nb201 query --help)"},
+		{"query CAMPAIGN 4 5", "not 3 arguments"},
+		{"query missing 4", "missing"},
+		{"query file 4", "file"},
+		{"query CAMPAIGN 15625", "out of range"},
+		{"query CAMPAIGN 5", "does not hold architecture 5: it holds architecture 4 alone"},
+		{"query CAMPAIGN 4 --seed -1", "use a whole number 0..4294967295"},
+		{"query CAMPAIGN 4 --epoch 2", "has no accuracy of train after epoch 2, counted from 0: it has 0 to 1"},
 	}
 	for _, test := range tests {
 		stdout, stderr, code := nb201(strings.Fields(strings.ReplaceAll(test.args, "CAMPAIGN", done))...)
@@ -111,6 +130,7 @@ func TestFailure(t *testing.T) {
 		{errors.New("no luck"), 1, "nb201: no luck\n"},
 		{errors.Join(errors.New("one"), errors.New("two")), 1, "nb201: one; two\n"},
 		{context.Canceled, 1, "nb201: context canceled\n"}, // not by a signal
+		{fmt.Errorf("run: %w", trialsFailed("2 of 3 trials failed")), 3, "nb201: run: 2 of 3 trials failed\n"},
 	} {
 		var errs bytes.Buffer
 		root := rootWith(&cobra.Command{Use: "fail", RunE: func(*cobra.Command, []string) error { return test.err }})

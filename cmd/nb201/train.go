@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -22,11 +23,11 @@ func newTrainCommand() *cobra.Command {
 		skeleton
 		seed                 seedFlag
 		out, device, weights string
-		json                 bool
+		evalOnly, json       bool
 	}
 	c := &cobra.Command{
 		Use:   "train ARCH --dataset KEY|FILE.json --epochs 12|200|N --seed S --out DIR",
-		Short: "Train one architecture into a record and weights",
+		Short: "Train one architecture into a record and weights, or evaluate weights",
 		Long: `Train one trial: an architecture on a dataset, along a schedule, from the initial
 weights, in the order and with the crops that the seed gives.
 
@@ -34,19 +35,62 @@ What it leaves goes into DIR, a campaign directory, when the trial is finished a
 before:
   DIR/trials/000123/cifar10-valid/0012-0777.json    the record
   DIR/weights/000123/cifar10-valid/0012-0777.pth    the weights
-A trial whose record stands there already is not trained again.`,
+A trial whose record stands there already is not trained again.
+
+--from FILE starts from the weights in FILE instead: a torch checkpoint of the state
+dict, as a campaign has them, or a published file with weights (NNNNNN-FULL.pth,
+arch-NNNNNN-seed-SSSS.pth). The seed gives order and crops all the same, BatchNorm's
+statistics are the file's, and the momenta start at zero; the record names the file. Of
+a file's trials that of --dataset, --seed and --epochs is taken, as far as they are
+needed to tell it from others, or the one that --from-trial names. --new-classifier
+draws the classifier from the seed, for a dataset with other classes. Use a DIR of its
+own: a campaign holds one trial of an architecture, dataset, schedule and seed, whatever
+weights it started from.
+
+--from FILE --eval-only trains nothing and publishes nothing: it evaluates the weights
+on the evaluation sets of the dataset. --out is not needed then, and --seed and --epochs
+only where they choose the trial; they also give the order of the images, which moves
+the results by rounding alone.`,
 		Example: `  nb201 train 0 --dataset digits --epochs 12 --seed 777 --out demo
-  nb201 train 1462 --dataset cifar10-valid --epochs 12 --seed 777 --out campaign --device cuda`,
+  nb201 train 1462 --dataset cifar10-valid --epochs 12 --seed 777 --out campaign --device cuda
+  nb201 train 0 --dataset digits --from demo/weights/000000/digits/0012-0777.pth --eval-only
+  nb201 train 11 --dataset cifar10 --from 000011-FULL.pth --seed 777 --eval-only
+  nb201 train 11 --dataset mine.json --epochs 12 --seed 1 --out tuned \
+        --from 000011-FULL.pth --from-trial cifar10:200:777 --new-classifier`,
 		Args: one("ARCH", anArchitecture),
+		PreRunE: func(c *cobra.Command, _ []string) error {
+			return checkFrom(c, flags.From, flags.evalOnly)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			flags.Arch, flags.Seed = args[0], uint32(flags.seed)
 			flags.Channels, flags.Cells = flags.channels, flags.cells
+			if flags.evalOnly && !c.Flags().Changed("epochs") {
+				flags.Epochs = 1 // the weights need not be a trial's
+			}
 			keep, err := parseKeep(flags.weights)
 			if err != nil {
 				return err
 			}
+			device, err := backend.ParseDevice(flags.device)
+			if err != nil {
+				return err
+			}
+			config, err := flags.Config()
+			if err != nil {
+				return err
+			}
+			if flags.evalOnly {
+				result, err := evaluateInitial(c.Context(), config, device, c.ErrOrStderr())
+				switch {
+				case err != nil:
+					return err
+				case flags.json:
+					return printJSON(c, result)
+				}
+				return printEvaluation(c.OutOrStdout(), result)
+			}
 			campaign := results.Campaign{Dir: flags.out}
-			record, err := trainOne(c.Context(), flags.Options, flags.device, campaign, keep, c.ErrOrStderr())
+			record, err := trainOne(c.Context(), config, device, campaign, keep, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -75,9 +119,36 @@ A trial whose record stands there already is not trained again.`,
 	flags.addFlags(f)
 	f.IntVar(&flags.Batch, "batch", 256, "images in a batch")
 	f.StringVar(&flags.weights, "weights", "keep", "keep or drop the weights")
-	f.BoolVar(&flags.json, "json", false, "print the record as JSON")
-	require(c, "dataset", "epochs", "seed", "out")
+	f.StringVar(&flags.From, "from", "", "`FILE` of the weights to start from")
+	f.StringVar(&flags.FromTrial, "from-trial", "", "which trial of --from: `KEY:HP:SEED`, HP being its schedule's name in the file")
+	f.BoolVar(&flags.NewClassifier, "new-classifier", false, "draw the classifier from the seed instead of taking that of --from")
+	f.BoolVar(&flags.evalOnly, "eval-only", false, "evaluate the weights of --from, without training")
+	f.BoolVar(&flags.json, "json", false, "print the record, or what --eval-only has measured, as JSON")
+	require(c, "dataset")
 	return c
+}
+
+// checkFrom refuses flags that contradict each other, before the required ones are
+// looked for, which it chooses.
+func checkFrom(c *cobra.Command, from string, evalOnly bool) error {
+	given := c.Flags().Changed
+	if from == "" {
+		for _, name := range []string{"eval-only", "from-trial", "new-classifier"} {
+			if given(name) {
+				return fmt.Errorf("--%s says what to do with weights from a file: name it with --from", name)
+			}
+		}
+	}
+	if !evalOnly {
+		require(c, "epochs", "seed", "out")
+		return nil
+	}
+	for _, name := range []string{"out", "weights", "new-classifier"} {
+		if given(name) {
+			return fmt.Errorf("--eval-only trains nothing: leave out --%s", name)
+		}
+	}
+	return nil
 }
 
 func parseKeep(weights string) (bool, error) {
@@ -89,19 +160,11 @@ func parseKeep(weights string) (bool, error) {
 }
 
 // trainOne trains a trial and publishes what it leaves.
-func trainOne(ctx context.Context, options train.Options, device string, c results.Campaign, keep bool, progressTo io.Writer) (*results.Record, error) {
-	d, err := backend.ParseDevice(device)
-	if err != nil {
-		return nil, err
-	}
-	config, err := options.Config()
-	if err != nil {
-		return nil, err
-	}
+func trainOne(ctx context.Context, config train.Config, device backend.Device, c results.Campaign, keep bool, progressTo io.Writer) (*results.Record, error) {
 	if err := c.Check(config.Trial); err != nil {
 		return nil, err
 	}
-	b, err := backend.OpenDevice(d, config.Precision == train.TF32)
+	b, err := backend.OpenDevice(device, config.Precision == train.TF32)
 	if err != nil {
 		return nil, err
 	}
@@ -119,24 +182,74 @@ func trainOne(ctx context.Context, options train.Options, device string, c resul
 	return r, c.Publish(r, outcome.Weights)
 }
 
+// evaluation is what evaluating stored weights gives.
+type evaluation struct {
+	Arch      int               `json:"architecture"`
+	Genotype  string            `json:"genotype"`
+	Dataset   string            `json:"dataset"`
+	Weights   results.File      `json:"weights"`
+	Precision train.Precision   `json:"precision"`
+	Device    string            `json:"device"`
+	Sets      []train.Evaluated `json:"evaluation"`
+}
+
+// evaluateInitial evaluates the weights that the config starts from.
+func evaluateInitial(ctx context.Context, config train.Config, device backend.Device, progressTo io.Writer) (*evaluation, error) {
+	b, err := backend.OpenDevice(device, config.Precision == train.TF32)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Backend.Finalize()
+	bar := progress.New(progressTo, int64(evaluationImages(config)), "images", "compiling")
+	defer bar.Done()
+	sets, err := train.Evaluate(ctx, b.Backend, config, config.Initial.Weights, describeOn(bar, func(p train.Progress) string { return p.Stage }))
+	return &evaluation{
+		config.Trial.Arch, config.Network.Arch.String(), config.Trial.Dataset,
+		config.Initial.File, config.Precision, b.Device, sets,
+	}, err
+}
+
+func printEvaluation(w io.Writer, e *evaluation) error {
+	fmt.Fprintf(w, "architecture %d  %s\n%s on %s, %s on %s\n\n", e.Arch, e.Genotype, e.Weights.Name, e.Dataset, e.Precision, e.Device)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "set\timages\tloss\ttop-1 %\ttop-5 %\ts\t")
+	for _, s := range e.Sets {
+		fmt.Fprintf(t, "%s\t%d\t%.4f\t%.2f\t%.2f\t%.1f\t\n", s.Set, s.Images, s.Loss, s.Top1, s.Top5, s.Seconds)
+	}
+	return t.Flush()
+}
+
 // runWithBar trains and shows how far the trial is.
 func runWithBar(ctx context.Context, b *backend.Opened, config train.Config, w io.Writer) (*train.Outcome, error) {
-	perEpoch := config.Data.Train.Len()
-	for i := range config.Data.Eval {
-		perEpoch += config.Data.Eval[i].Len()
-	}
+	perEpoch := config.Data.Train.Len() + evaluationImages(config)
 	bar := progress.New(w, int64(perEpoch)*int64(config.Recipe.Epochs), "images", "compiling")
 	defer bar.Done()
+	return train.Run(ctx, b.Backend, config, describeOn(bar, func(p train.Progress) string {
+		return fmt.Sprintf("epoch %d/%d %s", p.Epoch+1, config.Recipe.Epochs, p.Stage)
+	}))
+}
+
+// evaluationImages is the number of images in the evaluation sets together.
+func evaluationImages(config train.Config) int {
+	n := 0
+	for i := range config.Data.Eval {
+		n += config.Data.Eval[i].Len()
+	}
+	return n
+}
+
+// describeOn shows on bar each batch's place, in words, and the means of its pass so far.
+func describeOn(bar *progress.Bar, place func(train.Progress) string) func(train.Progress) {
 	var at train.Progress
 	var loss, top1, images float64 // sums of the pass
-	return train.Run(ctx, b.Backend, config, func(p train.Progress) {
+	return func(p train.Progress) {
 		if p.Epoch != at.Epoch || p.Stage != at.Stage {
 			loss, top1, images = 0, 0, 0
 		}
 		at = p
 		n := float64(p.Images)
 		loss, top1, images = loss+p.Loss*n, top1+p.Top1*n, images+n
-		bar.Describe(fmt.Sprintf("epoch %d/%d %s loss %.4f top-1 %.2f %%", p.Epoch+1, config.Recipe.Epochs, p.Stage, loss/images, top1/images))
+		bar.Describe(fmt.Sprintf("%s loss %.4f top-1 %.2f %%", place(p), loss/images, top1/images))
 		bar.Add(int64(p.Images))
-	})
+	}
 }

@@ -12,10 +12,6 @@ import (
 // before anything is trained or written.
 func TestTrainWrongUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
-	// No plugin is to be found: the last row gets as far as that.
-	t.Setenv("GOMLX_BACKEND", "")
-	t.Setenv("NB201_HOME", t.TempDir())
-	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", t.TempDir())
 	const rest = " --dataset digits --epochs 12 --seed 777 --out out"
 	write := func(name, text string) {
 		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
@@ -29,8 +25,7 @@ func TestTrainWrongUsage(t *testing.T) {
 	for _, batch := range []string{"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"} {
 		write("damaged/cifar-10-batches-py/"+batch, "\x80\x02}q")
 	}
-	before := listFiles(t)
-	tests := []struct{ args, want string }{
+	refuse(t, []wrongUse{
 		{"train" + rest, "takes one ARCH"},
 		{"train 0 --epochs 12 --seed 1 --out out", `"dataset" not set`},
 		{"train 15625" + rest, "15625 is out of range: use 0..15624"},
@@ -58,15 +53,28 @@ func TestTrainWrongUsage(t *testing.T) {
 		{"train 0" + rest + " --out /proc/out", "/proc/out"},
 		{"train 0" + rest + " --device cuda", "no XLA plugin for device cuda"},
 		{"train 0" + rest, "no XLA plugin for device cpu: run `nb201 setup`"},
-	}
-	for _, test := range tests {
-		stdout, stderr, code := nb201(strings.Fields(test.args)...)
-		if code != 2 || stdout != "" || !strings.Contains(stderr, test.want) ||
+	})
+}
+
+// wrongUse is a command line and what the one sentence on stderr holds.
+type wrongUse struct{ args, want string }
+
+// refuse has each of the command lines end in code 2 with one sentence and leave nothing
+// in the working directory. No plugin is to be found: right usage gets as far as that.
+func refuse(t *testing.T, uses []wrongUse) {
+	t.Helper()
+	t.Setenv("GOMLX_BACKEND", "")
+	t.Setenv("NB201_HOME", t.TempDir())
+	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", t.TempDir())
+	before := listFiles(t)
+	for _, use := range uses {
+		stdout, stderr, code := nb201(strings.Fields(use.args)...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, use.want) ||
 			!strings.HasPrefix(stderr, "nb201: ") || strings.Count(stderr, "\n") != 1 {
-			t.Errorf("%s: code %d, stdout %q, stderr %q; want 2 and %q", test.args, code, stdout, stderr, test.want)
+			t.Errorf("%s: code %d, stdout %q, stderr %q; want 2 and %q", use.args, code, stdout, stderr, use.want)
 		}
 		if after := listFiles(t); after != before {
-			t.Fatalf("%s: left %s", test.args, after)
+			t.Fatalf("%s: left %s", use.args, after)
 		}
 	}
 }

@@ -4,7 +4,7 @@ package resultstest
 import (
 	"fmt"
 	"math/rand/v2"
-		"strings"
+	"strings"
 	"testing"
 	"time"
 

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"nb201/internal/atomicfile"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/compare"
+)
+
+func newCompareCommand() *cobra.Command {
+	var flags struct {
+		report string
+		json   bool
+	}
+	c := &cobra.Command{
+		Use:   "compare A B",
+		Short: "Compare two benchmarks trial by trial",
+		Long: `Compare two benchmarks, each a campaign or a file or directory of a published format,
+by what their trials measured after the last epoch: for each dataset, schedule and set of
+images the differences (B less A) of the trials in common, the spread between the seeds of
+an architecture in each, and how alike the architectures are ordered (Kendall's tau-b,
+Spearman's rho). Trials in common are of the same architecture, dataset, schedule and
+seed; where there are none, architectures are compared by the means over their seeds.
+
+The relative difference is the root mean square difference over the one that other seeds
+alone would make: 0 for equal benchmarks, about 1 for a repetition with other seeds.`,
+		Example: `  nb201 compare campaign NAS-Bench-201-v1_1-096897.pth --report compare.html`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("%s takes two benchmarks, A and B, not %d", c.CommandPath(), len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkWrite(flags.report); err != nil {
+				return err
+			}
+			var benchmarks [2]*results.Benchmark
+			for i, path := range args {
+				b, err := openBenchmark(c, path)
+				if err != nil {
+					return err
+				}
+				defer b.Close()
+				benchmarks[i] = b
+			}
+			progressed, done := countUp(c.ErrOrStderr(), "architectures", "comparing")
+			report, err := compare.Run(c.Context(), benchmarks[0], benchmarks[1], compare.Options{Progress: progressed})
+			done()
+			if err != nil {
+				return err
+			}
+			if flags.report != "" {
+				if err := writeFile(flags.report, report.WriteHTML); err != nil {
+					return err
+				}
+			}
+			if flags.json {
+				return printJSON(c, report)
+			}
+			return printComparison(c.OutOrStdout(), report)
+		},
+	}
+	c.Flags().StringVar(&flags.report, "report", "", "write a page with plots into `FILE.html`, in place of any that is there")
+	c.Flags().BoolVar(&flags.json, "json", false, "print one JSON document")
+	return c
+}
+
+// checkWrite refuses, before work that takes long, a file that writeFile cannot make;
+// "" is no file.
+func checkWrite(path string) error {
+	if path == "" {
+		return nil
+	}
+	_, err := os.Stat(filepath.Dir(path))
+	if err == nil {
+		err = atomicfile.CheckCreate(path)
+	}
+	if err != nil {
+		return usage.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}
+
+func printComparison(w io.Writer, r *compare.Report) error {
+	fmt.Fprintf(w, "A  %s (%s, %s)\nB  %s (%s, %s)\nin common: %s\n",
+		r.A.Path, r.A.Format, count(r.A.Architectures, "architecture"), r.B.Path, r.B.Format, count(r.B.Architectures, "architecture"),
+		count(r.Common, "architecture"))
+	if r.Skipped > 0 {
+		fmt.Fprintf(w, "left out: %s of trials without a finite loss and accuracy after the last epoch\n", count(r.Skipped, "set"))
+	}
+	fmt.Fprint(w, "\ntop-1 accuracy, %: differences B less A, and the spread between seeds\n\n")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "dataset\tepochs\tset\ttrials\tarchitectures\tmean\tsd\tmean abs\tlargest\tseeds A\tseeds B\trelative\ttau\trho\t")
+	var byMeans bool
+	for _, c := range r.Comparisons {
+		m := c.Top1
+		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%.3f\t%s\t%.3f\t%.3f\t%s\t%s\t%s\t%s\t%s\t\n",
+			c.Dataset, c.Epochs, c.Set, c.Trials, c.Architectures, m.Mean, ifAny(m.SD), m.MeanAbs, m.MaxAbs,
+			ifAny(m.SpreadA), ifAny(m.SpreadB), ifAny(m.Relative), ifAny(m.Kendall), ifAny(m.Spearman))
+		byMeans = byMeans || c.Trials == 0
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if byMeans {
+		fmt.Fprint(w, "\nwhere no trial is in common, the differences are of the architectures' means over their seeds\n")
+	}
+	return printWorst(w, r)
+}
+
+// ifAny is a value, or a dash where there is none.
+func ifAny(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return strconv.FormatFloat(*v, 'f', 3, 64)
+}
+
+// printWorst prints the ten largest differences on evaluation sets.
+func printWorst(w io.Writer, r *compare.Report) error {
+	type difference struct {
+		compare.Pair
+		of *compare.Comparison
+	}
+	var all []difference
+	for i := range r.Comparisons {
+		c := &r.Comparisons[i]
+		if c.Set == results.TrainingSet {
+			continue
+		}
+		for _, p := range c.Worst {
+			all = append(all, difference{p, c})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b difference) int { return cmp.Compare(math.Abs(b.B-b.A), math.Abs(a.B-a.A)) })
+	fmt.Fprint(w, "\nlargest differences on evaluation sets\n\n")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "dataset\tepochs\tset\tarchitecture\tseed\tA\tB\tdifference\t")
+	for _, d := range all[:min(len(all), 10)] {
+		seed := "mean"
+		if d.Seed != nil {
+			seed = fmt.Sprint(*d.Seed)
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%s\t%.3f\t%.3f\t%.3f\t\n", d.of.Dataset, d.of.Epochs, d.of.Set, d.Arch, seed, d.A, d.B, d.B-d.A)
+	}
+	return table.Flush()
+}

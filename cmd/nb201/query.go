@@ -1,0 +1,412 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"nb201/internal/progress"
+	"nb201/internal/usage"
+	"nb201/results"
+)
+
+func newQueryCommand() *cobra.Command {
+	var flags struct {
+		question
+		seed       seedFlag
+		best, json bool
+		maxFLOPs   float64
+		maxParams  float64
+	}
+	c := &cobra.Command{
+		Use:   "query PATH ARCH|--best",
+		Short: "Look an architecture up in a benchmark, or find the best one",
+		Long: `Look an architecture up in a benchmark: its trials, their accuracies, costs and times.
+
+PATH is a campaign directory, or a file or directory of a published format: a merged
+.pth, an archive, runs, NATS-Bench's directory or file, tables. --dataset, --epochs,
+--seed and --set choose among what it holds. Without --epoch values are those after the
+last epoch; epochs count from 0, as in the files and their Python clients. Of several
+seeds the mean is shown too. One trial alone is shown with its learning curve.
+
+With --best it is the architecture with the highest accuracy on a set after the last
+epoch, mean over the seeds, among those within --max-flops and --max-params. There
+--set may be valid or test, as in the clients' find_best: for cifar10 x-valid after
+training on cifar10-valid and ori-test, for cifar100 and ImageNet16-120 x-valid and
+x-test.`,
+		Example: `  nb201 query NAS-Bench-201-v1_1-096897.pth 1462
+  nb201 query demo 0 --dataset cifar10-valid --epochs 12 --seed 777
+  nb201 query NATS-tss-v1_0-3ffb9-simple 0 --dataset cifar100 --epochs 200 --set x-test --json
+  nb201 query demo 0 --dataset cifar10-valid --epochs 12 --seed 777 --set x-valid --epoch 5
+  nb201 query demo --best --dataset cifar10 --set valid --epochs 12 --max-params 0.5`,
+		Args: func(c *cobra.Command, args []string) error {
+			switch {
+			case flags.best && len(args) != 1:
+				return fmt.Errorf("%s --best takes one PATH, not %d", c.CommandPath(), len(args))
+			case !flags.best && len(args) != 2:
+				return fmt.Errorf("%s takes a PATH and an ARCH, %s, not %d arguments", c.CommandPath(), anArchitecture, len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			given := c.Flags().Changed
+			switch {
+			case !flags.best && (given("max-flops") || given("max-params")):
+				return usage.Errorf("--max-flops and --max-params go with --best")
+			case flags.best && (flags.dataset == "" || flags.set == ""):
+				return usage.Errorf("--best needs --dataset and --set")
+			case flags.best && (given("seed") || given("epoch")):
+				return usage.Errorf("--best goes by the mean over the seeds after the last epoch: leave out --seed and --epoch")
+			case flags.epoch < 0:
+				return usage.Errorf("--epoch %d: epochs count from 0", flags.epoch)
+			}
+			b, err := openBenchmark(c, args[0])
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			if flags.best {
+				search := results.Search{
+					Dataset: flags.dataset, Set: flags.set, HP: cmp.Or(flags.hp, "12"),
+					MaxFLOPs: flags.maxFLOPs, MaxParams: flags.maxParams,
+				}
+				return printBest(c, b, search, flags.json)
+			}
+			q := flags.question
+			if given("seed") {
+				q.seed = (*uint32)(&flags.seed)
+			}
+			if !given("epoch") {
+				q.epoch = results.Last
+			}
+			if q.set == "valid" { // as in the clients
+				q.set = "x-valid"
+			}
+			answer, err := q.ask(b, args[1])
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				return printJSON(c, answer)
+			}
+			return answer.print(c.OutOrStdout())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` that was trained on")
+	f.StringVar(&flags.hp, "epochs", "", "schedule, by its name `HP` in the benchmark, such as 12 or 200 (--best: 12)")
+	f.Var(&flags.seed, "seed", "seed of the trials")
+	f.StringVar(&flags.set, "set", "", "`SET` of images: train, x-valid, x-test, ori-test, ...")
+	f.IntVar(&flags.epoch, "epoch", 0, "values after the epoch `E`, counted from 0; without it, the last")
+	f.BoolVar(&flags.best, "best", false, "find the architecture with the highest accuracy")
+	f.Float64Var(&flags.maxFLOPs, "max-flops", 0, "with --best: at most `M` million FLOPs")
+	f.Float64Var(&flags.maxParams, "max-params", 0, "with --best: at most `M` million parameters")
+	f.BoolVar(&flags.json, "json", false, "print one JSON document")
+	return c
+}
+
+// question says what is asked of an architecture; what is empty asks for all.
+type question struct {
+	dataset, hp, set string
+	seed             *uint32
+	epoch            int // from 0, or results.Last
+}
+
+// answer is what a benchmark holds of an architecture, as nb201 query --json prints it.
+type answer struct {
+	Path     string         `json:"path"`
+	Format   results.Format `json:"format"`
+	Index    int            `json:"architecture"`
+	Genotype string         `json:"genotype"`
+	Trials   []trialView    `json:"trials"`
+	Means    []trialView    `json:"means,omitempty"` // over the seeds, where there are several
+
+	set   string                // that was asked for
+	curve []results.SetMeasures // of the only trial, unless an epoch was asked for
+}
+
+// trialView is a trial, or the mean over those on a dataset along a schedule.
+type trialView struct {
+	Schedule string         `json:"schedule"`
+	Dataset  string         `json:"dataset"`
+	Seed     *uint32        `json:"seed,omitzero"`
+	Epochs   int            `json:"epochs"`
+	FLOPs    float64        `json:"flops_millions"`
+	Params   float64        `json:"params_millions"`
+	Latency  *float64       `json:"latency_seconds_per_batch_of_256,omitzero"`
+	Measured []measuredView `json:"measured"`
+	// Curve holds all epochs of the only trial that was asked for.
+	Curve []curveView `json:"curve,omitempty"`
+}
+
+// measuredView are the metrics of a set of images after an epoch.
+type measuredView struct {
+	Set string `json:"set"`
+	results.Metrics
+}
+
+type curveView struct {
+	Set    string            `json:"set"`
+	Epochs []results.Metrics `json:"epochs"`
+}
+
+// ask finds the trials that q is about. Trials that lack the set or the epoch are left
+// out; it is a usage error when none is left.
+func (q *question) ask(b *results.Benchmark, arch string) (*answer, error) {
+	index, err := b.QueryIndexByArch(arch)
+	if err != nil {
+		return nil, err
+	}
+	a, err := b.Architecture(index)
+	if err != nil {
+		return nil, err
+	}
+	schedules := a.Schedules
+	if q.hp != "" {
+		s, err := a.Schedule(q.hp)
+		if err != nil {
+			return nil, inFile(b, err)
+		}
+		schedules = []*results.ArchResults{s}
+	}
+	answer := &answer{Path: b.Path, Format: b.Format, Index: a.Index, Genotype: a.Genotype, Trials: []trialView{}, set: q.set}
+	var only *results.ResultsCount
+	var lacking error
+	lack := func(err error) { lacking = cmp.Or(lacking, err) }
+	for _, s := range schedules {
+		datasets := s.DatasetNames()
+		if q.dataset != "" {
+			datasets = []string{q.dataset}
+		}
+		for _, dataset := range datasets {
+			var seeds []uint32
+			if q.seed != nil {
+				seeds = append(seeds, *q.seed)
+			}
+			trials, err := s.Query(dataset, seeds...)
+			if err != nil {
+				lack(err)
+				continue
+			}
+			shown := 0
+			for _, r := range trials {
+				view, err := q.trial(s, r)
+				if err != nil {
+					lack(err)
+					continue
+				}
+				answer.Trials = append(answer.Trials, *view)
+				only = r
+				shown++
+			}
+			if shown > 1 {
+				mean, err := q.mean(s, dataset)
+				if err == nil {
+					answer.Means = append(answer.Means, *mean)
+				}
+			}
+		}
+	}
+	switch {
+	case len(answer.Trials) == 0:
+		return nil, inFile(b, cmp.Or(lacking, usage.Errorf("architecture %d has no trial", index)))
+	case len(answer.Trials) == 1 && q.epoch == results.Last:
+		answer.addCurve(only)
+	}
+	return answer, nil
+}
+
+func inFile(b *results.Benchmark, err error) error { return usage.Errorf("%s: %w", b.Path, err) }
+
+// trial tells what q asks for of a trial.
+func (q *question) trial(s *results.ArchResults, r *results.ResultsCount) (*trialView, error) {
+	view := &trialView{
+		Schedule: s.HP, Dataset: r.Dataset, Seed: &r.Seed, Epochs: r.Epochs,
+		FLOPs: r.FLOPs, Params: r.Params, Latency: r.Latency(),
+	}
+	return view, q.measure(view, r.EvalSet(), func(set string) (results.Metrics, error) { return r.Metrics(set, q.epoch) })
+}
+
+// mean tells what q asks for of the trials on a dataset together.
+func (q *question) mean(s *results.ArchResults, dataset string) (*trialView, error) {
+	costs, err1 := s.ComputeCosts(dataset)
+	epochs, err2 := s.TotalEpoch(dataset)
+	trials, err3 := s.Query(dataset)
+	if err := cmp.Or(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	view := &trialView{
+		Schedule: s.HP, Dataset: dataset, Epochs: epochs,
+		FLOPs: costs.FLOPs, Params: costs.Params, Latency: costs.Latency,
+	}
+	return view, q.measure(view, trials[0].EvalSet(), func(set string) (results.Metrics, error) {
+		return s.Metrics(dataset, set, q.epoch, results.Mean())
+	})
+}
+
+// measure adds the metrics of the set that q names, or of all that have any after the
+// epoch; the training's must be there.
+func (q *question) measure(view *trialView, sets []string, metrics func(set string) (results.Metrics, error)) error {
+	sets = append([]string{results.TrainingSet}, sets...)
+	if q.set != "" {
+		sets = []string{q.set}
+	}
+	for i, set := range sets {
+		m, err := metrics(set)
+		if err != nil && i == 0 {
+			return err
+		}
+		if err == nil {
+			view.Measured = append(view.Measured, measuredView{set, m})
+		}
+	}
+	return nil
+}
+
+// addCurve adds the learning curve of the only trial.
+func (a *answer) addCurve(r *results.ResultsCount) {
+	for _, s := range append([]results.SetMeasures{{Set: results.TrainingSet, Measures: r.Training}}, r.Evaluation...) {
+		if a.set != "" && s.Set != a.set {
+			continue
+		}
+		a.curve = append(a.curve, s)
+		curve := curveView{Set: s.Set}
+		for _, p := range s.Top1 {
+			if m, err := r.Metrics(s.Set, p.Epoch); err == nil {
+				curve.Epochs = append(curve.Epochs, m)
+			}
+		}
+		a.Trials[0].Curve = append(a.Trials[0].Curve, curve)
+	}
+}
+
+// print shows the answer as a table, and the curve of the only trial.
+func (a *answer) print(w io.Writer) error {
+	fmt.Fprintf(w, "architecture %d  %s\n%s (%s)\n\n", a.Index, a.Genotype, a.Path, a.Format)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if a.set != "" {
+		a.printSet(t)
+	} else {
+		a.printAll(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if a.curve != nil {
+		fmt.Fprintln(w)
+		epochs := a.Trials[0].Epochs
+		printCurve(w, epochs, 0, a.curve)
+		drawCurve(w, epochs, a.curve)
+	}
+	return nil
+}
+
+// rows yields the trials in order, and the means after the trials that they are of.
+func (a *answer) rows(yield func(trialView) bool) {
+	means := a.Means
+	for i, r := range a.Trials {
+		if !yield(r) {
+			return
+		}
+		last := i+1 == len(a.Trials) || a.Trials[i+1].Schedule != r.Schedule || a.Trials[i+1].Dataset != r.Dataset
+		if last && len(means) > 0 && means[0].Schedule == r.Schedule && means[0].Dataset == r.Dataset {
+			if !yield(means[0]) {
+				return
+			}
+			means = means[1:]
+		}
+	}
+}
+
+// name is how a row begins: schedule, dataset and seed.
+func (v *trialView) name() string {
+	seed := "mean"
+	if v.Seed != nil {
+		seed = strconv.FormatUint(uint64(*v.Seed), 10)
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t", v.Schedule, v.Dataset, seed)
+}
+
+// printSet prints all that was measured on one set.
+func (a *answer) printSet(w io.Writer) {
+	fmt.Fprintf(w, "schedule\tdataset\tseed\tepoch\t%s loss\ttop-1 %%\ttop-5 %%\ts\ts so far\t\n", a.set)
+	for r := range a.rows {
+		m := r.Measured[0]
+		fmt.Fprintf(w, "%s%d\t%.4f\t%.2f\t%s\t%s\t%s\t\n", r.name(), m.Epoch, m.Loss, m.Accuracy,
+			orDash("%.2f", m.Top5), orDash("%.1f", m.Seconds), orDash("%.1f", m.TotalSeconds))
+	}
+}
+
+// printAll prints the accuracies on all sets, and costs.
+func (a *answer) printAll(w io.Writer) {
+	var sets []string
+	for _, r := range a.Trials {
+		for _, m := range r.Measured {
+			if !slices.Contains(sets, m.Set) {
+				sets = append(sets, m.Set)
+			}
+		}
+	}
+	fmt.Fprint(w, "schedule\tdataset\tseed\tepoch\t")
+	for _, set := range sets {
+		fmt.Fprintf(w, "%s %%\t", set)
+	}
+	fmt.Fprintln(w, "training s\tMFLOPs\tMparams\tlatency ms\t")
+	for r := range a.rows {
+		fmt.Fprintf(w, "%s%d\t", r.name(), r.Measured[0].Epoch)
+		for _, set := range sets {
+			i := slices.IndexFunc(r.Measured, func(m measuredView) bool { return m.Set == set })
+			if i < 0 {
+				fmt.Fprint(w, "-\t")
+			} else {
+				fmt.Fprintf(w, "%.2f\t", r.Measured[i].Accuracy)
+			}
+		}
+		latency := r.Latency
+		if latency != nil {
+			ms := *latency * 1000
+			latency = &ms
+		}
+		fmt.Fprintf(w, "%s\t%.5f\t%.6f\t%s\t\n", orDash("%.1f", r.Measured[0].TotalSeconds), r.FLOPs, r.Params, orDash("%.2f", latency))
+	}
+}
+
+// orDash formats a value that may be missing.
+func orDash(format string, v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf(format, *v)
+}
+
+// printBest finds the best architecture and prints it.
+func printBest(c *cobra.Command, b *results.Benchmark, s results.Search, json bool) error {
+	var bar *progress.Bar
+	s.Progress = func(_, total int) {
+		if bar == nil {
+			bar = progress.New(c.ErrOrStderr(), int64(total), "architectures", "comparing")
+		}
+		bar.Add(1)
+	}
+	best, err := b.FindBest(c.Context(), s)
+	if bar != nil {
+		bar.Done()
+	}
+	if err != nil {
+		return err
+	}
+	if json {
+		return printJSON(c, best)
+	}
+	w := c.OutOrStdout()
+	fmt.Fprintf(w, "architecture  %d  %s\n", best.Index, best.Genotype)
+	fmt.Fprintf(w, "accuracy      %.4f %% on %s after training on %s along schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
+	fmt.Fprintf(w, "costs         %.5f MFLOPs, %.6f Mparams\n", best.FLOPs, best.Params)
+	_, err = fmt.Fprintf(w, "compared      %d architectures; %d are beyond the limits, %d lack such a trial\n", best.Compared, best.Beyond, best.Lacking)
+	return err
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// asked is the campaign of the examples of package results: architectures 1, 3 and 123.
+const asked = "../../results/testdata/campaign"
+
+func TestQuery(t *testing.T) {
+	head := `architecture 1  |nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|
+` + asked + ` (campaign)
+
+`
+	for _, test := range []struct{ args, want string }{
+		{"1", head + `  schedule         dataset  seed  epoch  train %  ori-test %  x-valid %  x-test %  training s   MFLOPs   Mparams  latency ms
+        12   cifar10-valid   111     11    84.63       84.70      84.57         -       126.2  0.50185  0.003684       12.75
+        12   cifar10-valid   777     11    84.78       84.97      85.08         -       124.7  0.50185  0.003684       12.75
+        12   cifar10-valid  mean     11    84.70       84.83      84.82         -       125.5  0.50185  0.003684       12.75
+        12         cifar10   111     11    84.63       84.70          -         -       126.2  0.50185  0.003684       12.75
+        12        cifar100   111     11    84.63       84.50      84.57     84.42       126.2  0.50266  0.004494       12.75
+        12  ImageNet16-120   111     11    84.63       84.50      84.57     84.42       126.2  0.12652  0.004674       12.75
+`},
+		{"1 --epochs 12 --set valid --epoch 5", head + `  schedule         dataset  seed  epoch  x-valid loss  top-1 %  top-5 %     s  s so far
+        12   cifar10-valid   111      5        0.4510    78.39    83.39  10.3      61.7
+        12   cifar10-valid   777      5        0.4280    78.99    83.99  10.9      63.6
+        12   cifar10-valid  mean      5        0.4395    78.69    83.69  10.6      62.7
+        12        cifar100   111      5        0.4510    78.39    83.39  10.3      61.7
+        12  ImageNet16-120   111      5        0.4510    78.39    83.39  10.3      61.7
+`},
+		{"1 --dataset cifar10 --seed 111 --set ori-test --epoch 11", head + `  schedule  dataset  seed  epoch  ori-test loss  top-1 %  top-5 %     s  s so far
+        12  cifar10   111     11         0.2830    84.70    89.70  10.5     125.8
+`},
+	} {
+		stdout, stderr, code := nb201(append([]string{"query", asked}, strings.Fields(test.args)...)...)
+		if code != 0 || stderr != "" || stdout != test.want {
+			t.Errorf("nb201 query %s: code %d, stderr %q, stdout\n%s\nwant\n%s", test.args, code, stderr, stdout, test.want)
+		}
+	}
+}
+
+// TestQueryCurve has the only trial be shown with its curve, of the set asked for.
+func TestQueryCurve(t *testing.T) {
+	stdout, stderr, code := nb201("query", asked, "1", "--dataset", "cifar10-valid", "--seed", "777", "--set", "x-valid")
+	for _, want := range []string{
+		"\n  epoch  x-valid loss  top-1 %  top-5 %     s\n",
+		"\n     11        0.1960    85.08    90.08  10.9\n",
+		"x-valid: top-1 accuracy, %, by epoch\n",
+	} {
+		if code != 0 || stderr != "" || !strings.Contains(stdout, want) {
+			t.Errorf("code %d, stderr %q: %q is not in\n%s", code, stderr, want, stdout)
+		}
+	}
+}
+
+func TestQueryJSON(t *testing.T) {
+	stdout, stderr, code := nb201("query", asked, "1", "--dataset", "cifar10", "--set", "ori-test", "--epoch", "0", "--json")
+	want := `{"path":"` + asked + `","format":"campaign","architecture":1,` +
+		`"genotype":"|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|",` +
+		`"trials":[{"schedule":"12","dataset":"cifar10","seed":111,"epochs":12,"flops_millions":0.50185,"params_millions":0.003684,` +
+		`"latency_seconds_per_batch_of_256":0.012750000000000001,` +
+		`"measured":[{"set":"ori-test","epoch":0,"loss":2.375,"top1_percent":20.725,"top5_percent":25.725,` +
+		`"seconds":10.653,"seconds_per_epoch":10.653,"seconds_all_epochs":10.653}]}]}`
+	if got := compact(t, stdout); code != 0 || stderr != "" || got != want {
+		t.Errorf("code %d, stderr %q, got\n%s\nwant\n%s", code, stderr, got, want)
+	}
+
+	// One trial comes with its curve; what was not measured is left out.
+	stdout, _, code = nb201("query", campaign, "4", "--json")
+	var answer struct {
+		Trials []struct {
+			Measured []map[string]any
+			Curve    []struct {
+				Set    string
+				Epochs []map[string]any
+			}
+		}
+		Means []any
+	}
+	if err := json.Unmarshal([]byte(stdout), &answer); err != nil {
+		t.Fatal(err)
+	}
+	if code != 0 || len(answer.Trials) != 1 || len(answer.Means) != 0 {
+		t.Fatalf("code %d:\n%s", code, stdout)
+	}
+	one := answer.Trials[0]
+	if len(one.Curve) != 2 || one.Curve[1].Set != "ori-test" || len(one.Curve[1].Epochs) != 2 ||
+		one.Curve[1].Epochs[1]["loss"] != one.Measured[1]["loss"] {
+		t.Errorf("the curve is %+v", one.Curve)
+	}
+}
+
+func TestQueryBest(t *testing.T) {
+	args := []string{"query", asked, "--best", "--dataset", "cifar10", "--set", "valid", "--max-params", "0.003"}
+	stdout, _, code := nb201(args...)
+	want := `architecture  3  |avg_pool_3x3~0|+|skip_connect~0|none~1|+|none~0|none~1|skip_connect~2|
+accuracy      84.8845 % on x-valid after training on cifar10-valid along schedule 12
+costs         0.17007 MFLOPs, 0.001332 Mparams
+compared      2 architectures; 1 are beyond the limits, 0 lack such a trial
+`
+	if code != 0 || stdout != want {
+		t.Errorf("code %d, stdout\n%s\nwant\n%s", code, stdout, want)
+	}
+	stdout, _, code = nb201(append(args, "--json")...)
+	if got := compact(t, stdout); code != 0 || !strings.HasPrefix(got, `{"architecture":3,"genotype":"|avg_pool_3x3~0|`) ||
+		!strings.HasSuffix(got, `"compared":2,"beyond_limits":1,"lacking":0}`) {
+		t.Errorf("code %d, %s", code, got)
+	}
+}
+
+// TestNotHeld has what the benchmark does not hold end in code 2 and one sentence that
+// says what it holds.
+func TestNotHeld(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"2", "does not hold architecture 2: it holds 3 architectures from 1 to 123"},
+		{"1 --epochs 200", `architecture 1 has no schedule "200": it has 12`},
+		{"1 --dataset svhn", "it has trials on cifar10-valid, cifar10, cifar100, ImageNet16-120"},
+		{"1 --dataset cifar10-valid --seed 999", "it has seeds 111, 777"},
+		{"1 --seed 999", "it has seeds 111, 777"},
+		{"1 --dataset cifar10 --set x-test", `no evaluation set "x-test": it has ori-test`},
+		{"1 --epoch 12", "after epoch 12, counted from 0: it has 0 to 11"},
+		{"1 --epoch -1", "--epoch -1: epochs count from 0"},
+		{"1 --max-flops 3", "go with --best"},
+		{"--best", "--best needs --dataset and --set"},
+		{"--best --dataset cifar10 --set test --epoch 3", "leave out --seed and --epoch"},
+		{"--best --dataset cifar10 --set test --epochs 200", `has no schedule "200": it has 12`},
+		{"--best --dataset cifar10 --set test --max-flops 0.01", "beyond the limits"},
+		{"1 --best --dataset cifar10 --set test", "takes one PATH, not 2"},
+	} {
+		stdout, stderr, code := nb201(append([]string{"query", asked}, strings.Fields(test.args)...)...)
+		errors := stderr[strings.LastIndex(strings.TrimSuffix(stderr, "\n"), "\n")+1:] // after the progress
+		if code != 2 || stdout != "" || !strings.HasPrefix(errors, "nb201: ") || !strings.Contains(errors, test.want) {
+			t.Errorf("nb201 query %s: code %d, stdout %q, stderr %q; want %q", test.args, code, stdout, stderr, test.want)
+		}
+	}
+}
+
+// TestNonFinite prints numbers that JSON lacks.
+func TestNonFinite(t *testing.T) {
+	c := &cobra.Command{}
+	var text strings.Builder
+	c.SetOut(&text)
+	if err := printJSON(c, []float64{1, math.NaN(), math.Inf(1), math.Inf(-1)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := compact(t, text.String()); got != `[1,"NaN","+Inf","-Inf"]` {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"nb201/data"
+	"nb201/internal/backend"
+	"nb201/internal/progress"
+	"nb201/internal/torchfile"
+	"nb201/results"
+	"nb201/results/verify"
+	"nb201/train"
+)
+
+func newVerifyCommand() *cobra.Command {
+	var flags struct {
+		reevaluate, json bool
+		data, device     string
+	}
+	c := &cobra.Command{
+		Use:   "verify PATH",
+		Short: "Check a campaign or a published file, trial by trial",
+		Long: `Check the campaign or the file or directory of a published format PATH: derive again
+what can be derived of every trial, and list what disagrees. Nothing is changed.
+
+  files         can be read; CRCs of torch checkpoints; digits of the MD5 in a name
+  identity      genotype against index, classes against the dataset key
+  costs         FLOPs and parameters against the genotype's network
+  curves        every epoch of the training and of each evaluation set
+  values        finite and in range; percent; top-5 not below top-1
+  halves        ori-test against x-valid and x-test, its halves
+  seeds         the same network and epochs for all seeds
+  weights       SHA-256; names, shapes and types against the network; finite
+  reevaluation  with --reevaluate: the weights, evaluated again, against the last epoch
+
+What published files may lack, such as evaluations of all epochs but the last, and files
+that killed processes left are notes. A fault ends in exit code 3.`,
+		Example: `  nb201 verify demo --reevaluate
+  nb201 verify NAS-Bench-201-v1_1-096897.pth --json`,
+		Args: one("PATH", "a campaign or a file or directory of a published format"),
+		RunE: func(c *cobra.Command, args []string) error {
+			benchmark, err := openBenchmark(c, args[0])
+			if err != nil {
+				return err
+			}
+			defer benchmark.Close()
+			var options verify.Options
+			if flags.reevaluate {
+				device, err := backend.ParseDevice(flags.device)
+				if err != nil {
+					return err
+				}
+				opened, err := backend.OpenDevice(device, false)
+				if err != nil {
+					return err
+				}
+				defer opened.Backend.Finalize()
+				options.Reevaluate = reevaluateOn(opened, flags.data)
+			}
+			var done func()
+			options.Progress, done = countUp(c.ErrOrStderr(), "files and architectures", "verifying")
+			report, err := verify.Run(c.Context(), benchmark, options)
+			done()
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				err = printJSON(c, report)
+			} else {
+				err = printVerification(c.OutOrStdout(), report)
+			}
+			if n := len(report.Faults); err == nil && n > 0 {
+				err = trialsFailed(fmt.Sprintf("%s is not sound: %s", args[0], count(n, "fault")))
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&flags.reevaluate, "reevaluate", false, "evaluate the weights that were kept again, and compare")
+	f.StringVar(&flags.data, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images, for --reevaluate")
+	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` for --reevaluate: cpu, cuda or cuda:N")
+	f.BoolVar(&flags.json, "json", false, "print one JSON document")
+	return c
+}
+
+// reevaluateOn evaluates the weights of trials again. What a trial computed in TF32 is
+// evaluated in full float32.
+func reevaluateOn(b *backend.Opened, dataRoot string) func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]verify.Evaluated, error) {
+	return func(ctx context.Context, r *results.ResultsCount, weights torchfile.StateDict) ([]verify.Evaluated, error) {
+		var config train.Config
+		var err error
+		if r.Record != nil {
+			config, err = train.ConfigFor(r.Record, dataRoot)
+		} else {
+			config, err = train.PublishedConfig(r, dataRoot)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if config.Precision == train.TF32 {
+			config.Precision = train.FP32
+		}
+		sets, err := train.Evaluate(ctx, b.Backend, config, weights, func(train.Progress) {})
+		var diverged *train.Diverged
+		if errors.As(err, &diverged) {
+			return []verify.Evaluated{{Set: diverged.Stage, Images: 1, Loss: diverged.Loss, Top1: math.NaN(), Top5: math.NaN()}}, nil
+		}
+		var evaluated []verify.Evaluated
+		for _, s := range sets {
+			evaluated = append(evaluated, verify.Evaluated{Set: s.Set, Images: s.Images, Loss: s.Loss, Top1: s.Top1, Top5: s.Top5})
+		}
+		return evaluated, err
+	}
+}
+
+// countUp shows the progress of work that tells how many of its units are done, until
+// done is called.
+func countUp(w io.Writer, unit, description string) (progressed func(done, total int), done func()) {
+	var bar *progress.Bar
+	progressed = func(_, total int) {
+		if bar == nil {
+			bar = progress.New(w, int64(total), unit, description)
+		}
+		bar.Add(1)
+	}
+	return progressed, func() {
+		if bar != nil {
+			bar.Done()
+		}
+	}
+}
+
+func printVerification(w io.Writer, r *verify.Report) error {
+	fmt.Fprintf(w, "format         %s\narchitectures  %d\ntrials         %d, %d with weights\n\n", r.Format, r.Architectures, r.Trials, r.Weights)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "check\tlooked at\tfaults\t")
+	for _, c := range r.Checks {
+		fmt.Fprintf(table, "%s\t%d\t%d\t\n", c.Check, c.Checked, c.Faults)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	printList(w, "notes", r.Notes)
+	printList(w, "faults", r.Faults)
+	verdict := "sound"
+	if n := len(r.Faults); n > 0 {
+		verdict = count(n, "fault")
+	}
+	_, err := fmt.Fprintf(w, "\n%s  %s\n", r.Path, verdict)
+	return err
+}
+
+// printList prints a list under its name, unless it is empty.
+func printList[T fmt.Stringer](w io.Writer, name string, list []T) {
+	if len(list) > 0 {
+		fmt.Fprintf(w, "\n%s:\n", name)
+	}
+	for _, v := range list {
+		fmt.Fprintf(w, "  %s\n", v)
+	}
+}
+
+// count is "1 fault", "2 faults".
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

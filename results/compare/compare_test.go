@@ -1,0 +1,374 @@
+package compare
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/export"
+	"nb201/results/resultstest"
+)
+
+func open(t testing.TB, c results.Campaign) *results.Benchmark {
+	t.Helper()
+	b, err := results.Open(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func run(t testing.TB, a, b results.Campaign) *Report {
+	t.Helper()
+	r, err := Run(t.Context(), open(t, a), open(t, b), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// publish makes a campaign of trials on cifar10 whose last accuracies on ori-test, and
+// in training, are given.
+func publish(t testing.TB, top1 map[results.Trial]float64) results.Campaign {
+	t.Helper()
+	c := results.Campaign{Dir: t.TempDir()}
+	for trial, v := range top1 {
+		r := resultstest.Record(t, trial)
+		r.Train.Top1[trial.Epochs-1] = v
+		r.Eval[0].Top1[trial.Epochs-1] = v
+		r.Eval[0].Loss[trial.Epochs-1] = (100 - v) / 10
+		if err := c.Publish(r, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+func at(arch int, seed uint32) results.Trial {
+	return results.Trial{Arch: arch, Dataset: "cifar10", Epochs: 2, Seed: seed}
+}
+
+func close(got *float64, want float64) bool {
+	if got == nil {
+		return math.IsNaN(want)
+	}
+	return math.Abs(*got-want) < 1e-9
+}
+
+// TestKnown compares with what was worked out by hand.
+func TestKnown(t *testing.T) {
+	a := publish(t, map[results.Trial]float64{
+		at(0, 1): 10, at(0, 2): 12, // mean 11
+		at(1, 1): 20, at(1, 2): 24, // mean 22
+		at(2, 1): 30,
+		at(3, 1): 40,
+		at(5, 1): 50, // not in B
+	})
+	b := publish(t, map[results.Trial]float64{
+		at(0, 1): 11, at(0, 2): 12, // mean 11.5
+		at(1, 1): 24,
+		at(2, 1): 22, at(2, 3): 24, // mean 23
+		at(3, 9): 90, // no trial in common
+		at(6, 1): 50, // not in A
+	})
+	r := run(t, a, b)
+	if r.Common != 4 || r.A.Architectures != 5 || r.B.Architectures != 5 || r.Skipped != 0 || len(r.Comparisons) != 2 {
+		t.Fatalf("%+v", r)
+	}
+	c := r.Comparisons[1]
+	if c.Dataset != "cifar10" || c.Epochs != 2 || c.Set != "ori-test" || c.Trials != 4 || c.Architectures != 4 || r.Comparisons[0].Set != results.TrainingSet {
+		t.Fatalf("%+v", c)
+	}
+	// Differences of the trials in common: 1, 0, 4, -8.
+	m := c.Top1
+	spreadA := math.Sqrt((2 + 8) / 2.0)
+	spreadB := math.Sqrt((0.5 + 2) / 2)
+	for _, test := range []struct {
+		name string
+		got  *float64
+		want float64
+	}{
+		{"mean", &m.Mean, -0.75},
+		{"sd", m.SD, math.Sqrt((1.75*1.75 + 0.75*0.75 + 4.75*4.75 + 7.25*7.25) / 3)},
+		{"mean absolute", &m.MeanAbs, 3.25},
+		{"largest", &m.MaxAbs, 8},
+		{"spread in A", m.SpreadA, spreadA},
+		{"spread in B", m.SpreadB, spreadB},
+		{"relative", m.Relative, math.Sqrt(81.0/4) / math.Sqrt(5+1.25)},
+		// Means in A 11, 22, 30, 40; in B 11.5, 24, 23, 90: one pair of six is discordant.
+		{"tau", m.Kendall, 4.0 / 6},
+		{"rho", m.Spearman, 0.8},
+		{"loss", &c.Loss.Mean, 0.075},
+		{"tau of the loss", c.Loss.Kendall, 4.0 / 6},
+	} {
+		if !close(test.got, test.want) {
+			t.Errorf("%s is %v, want %v", test.name, number(test.got), test.want)
+		}
+	}
+	var worst []float64
+	for _, p := range c.Worst {
+		worst = append(worst, float64(p.Arch), float64(*p.Seed), p.A, p.B)
+	}
+	if want := []float64{2, 1, 30, 22, 1, 1, 20, 24, 0, 1, 10, 11, 0, 2, 12, 12}; !slices.Equal(worst, want) {
+		t.Errorf("worst are %v, want %v", worst, want)
+	}
+}
+
+// TestOtherSeeds compares architectures by their means when no seed is in both.
+func TestOtherSeeds(t *testing.T) {
+	a := publish(t, map[results.Trial]float64{at(0, 1): 10, at(0, 2): 14, at(1, 1): 20})
+	b := publish(t, map[results.Trial]float64{at(0, 3): 13, at(1, 3): 16})
+	c := run(t, a, b).Comparisons[1]
+	// Means in A 12, 20; the spread is that of A alone, sqrt(8).
+	// A value of A has half or the whole of its variance, one of B the whole.
+	relative := math.Sqrt((1.0+16)/2) / math.Sqrt(0.75*8+8)
+	if c.Trials != 0 || c.Architectures != 2 || !close(&c.Top1.Mean, -1.5) || !close(c.Top1.SpreadA, math.Sqrt(8)) || c.Top1.SpreadB != nil ||
+		!close(c.Top1.Relative, relative) || len(c.Worst) != 2 || c.Worst[0] != (Pair{1, nil, 20, 16}) {
+		t.Errorf("%+v %+v", c, c.Top1)
+	}
+}
+
+// TestSame compares a campaign with itself.
+func TestSame(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(0, 4, 11)...)
+	last := 0
+	r, err := Run(t.Context(), open(t, c), open(t, c), Options{Progress: func(done, total int) {
+		if last++; done != last || total != 3 {
+			t.Errorf("progress %d of %d", done, total)
+		}
+	}})
+	if err != nil || last != 3 {
+		t.Fatal(err, last)
+	}
+	var names []string
+	for _, c := range r.Comparisons {
+		names = append(names, c.Dataset+" "+c.Set)
+		trials := 3
+		if c.Epochs == 3 {
+			trials = 6
+		}
+		if c.Trials != trials || c.Architectures != 3 {
+			t.Errorf("%+v", c)
+		}
+		for _, m := range []*Measure{c.Top1, c.Loss} {
+			if m.Mean != 0 || *m.SD != 0 || m.MeanAbs != 0 || m.MaxAbs != 0 || !close(m.Kendall, 1) || !close(m.Spearman, 1) {
+				t.Errorf("%+v %+v", c, m)
+			}
+			if seeds := c.Epochs == 3; (m.SpreadA != nil) != seeds || (m.Relative != nil) != seeds || seeds && *m.Relative != 0 {
+				t.Errorf("%+v %+v", c, m)
+			}
+		}
+	}
+	want := []string{"cifar10-valid train", "cifar10-valid ori-test", "cifar10-valid x-valid", "cifar10-valid train"}
+	if len(r.Comparisons) != 2*(3+2+4+4) || !slices.Equal(names[:4], want) {
+		t.Errorf("compared %q", names)
+	}
+}
+
+// TestFormats compares a campaign with what was exported from it: schedules are the same
+// by their epochs, whatever a file calls them.
+func TestFormats(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(0, 4)...)
+	to := filepath.Join(t.TempDir(), "archive")
+	if _, err := export.Run(t.Context(), open(t, c), export.Options{Format: results.Archive, To: to, Less: 2, Full: 3}); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, c, results.Campaign{Dir: to})
+	trials := 0
+	for _, c := range r.Comparisons {
+		trials += c.Trials
+		if c.Top1.MaxAbs != 0 || c.Loss.MaxAbs != 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+	if len(r.Comparisons) != 26 || trials != 13*2*3 {
+		t.Errorf("%d comparisons of %d trials", len(r.Comparisons), trials)
+	}
+}
+
+func TestNothingInCommon(t *testing.T) {
+	many := map[results.Trial]float64{}
+	for arch := range 7 {
+		many[at(arch+10, 1)] = 50
+	}
+	other := at(10, 1)
+	other.Epochs = 3
+	for _, test := range []struct {
+		b    map[results.Trial]float64
+		want string
+	}{
+		{map[results.Trial]float64{at(1, 1): 50}, "the first holds the architectures 10, 11, 12, 13, 14, ... (7); the second holds the architectures 1"},
+		{map[results.Trial]float64{other: 50}, "of the 1 architectures in both the first holds cifar10 at 2 epochs; of the 1 architectures in both the second holds cifar10 at 3 epochs"},
+	} {
+		_, err := Run(t.Context(), open(t, publish(t, many)), open(t, publish(t, test.b)), Options{})
+		if !usage.Is(err) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v, want %q", err, test.want)
+		}
+	}
+}
+
+// naive is tau-b by its definition.
+func naive(x, y []float64) float64 {
+	sign := func(v float64) float64 {
+		switch {
+		case v > 0:
+			return 1
+		case v < 0:
+			return -1
+		}
+		return 0
+	}
+	var s, xx, yy float64
+	for i := range x {
+		for j := range i {
+			a, b := sign(x[i]-x[j]), sign(y[i]-y[j])
+			s, xx, yy = s+a*b, xx+a*a, yy+b*b
+		}
+	}
+	return s / math.Sqrt(xx) / math.Sqrt(yy)
+}
+
+func TestRankCorrelations(t *testing.T) {
+	for _, test := range []struct {
+		x, y     []float64
+		tau, rho float64 // the third's tau, the fourth's rho: the examples of scipy.stats
+	}{
+		{[]float64{1, 2}, []float64{3, 4}, 1, 1},
+		{[]float64{1, 2}, []float64{4, 3}, -1, -1},
+		{[]float64{12, 2, 1, 12, 2}, []float64{1, 4, 7, 1, 0}, -0.47140452079103173, -5 / math.Sqrt(9*9.5)},
+		{[]float64{1, 2, 3, 4, 5}, []float64{5, 6, 7, 8, 7}, 0.7378647873726218, 0.8207826816681233},
+		{[]float64{1, 1, 1}, []float64{1, 2, 3}, math.NaN(), math.NaN()},
+		{[]float64{1}, []float64{2}, math.NaN(), math.NaN()},
+	} {
+		if tau := kendall(test.x, test.y); !close(finite(tau), test.tau) {
+			t.Errorf("tau of %v and %v is %v, want %v", test.x, test.y, tau, test.tau)
+		}
+		if rho := spearman(test.x, test.y); !close(finite(rho), test.rho) {
+			t.Errorf("rho of %v and %v is %v, want %v", test.x, test.y, rho, test.rho)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 500 {
+		n := 2 + random.IntN(60)
+		values := 1 + random.IntN(20) // few: many ties
+		x, y := make([]float64, n), make([]float64, n)
+		for i := range x {
+			x[i], y[i] = float64(random.IntN(values)), float64(random.IntN(values))
+		}
+		before := slices.Concat(x, y)
+		tau, rho := kendall(x, y), spearman(x, y)
+		if !slices.Equal(slices.Concat(x, y), before) {
+			t.Fatal("the values were changed")
+		}
+		if want := naive(x, y); !close(finite(tau), want) {
+			t.Errorf("tau of %v and %v is %v, want %v", x, y, tau, want)
+		}
+		if !close(finite(kendall(y, x)), tau) || !close(finite(spearman(y, x)), rho) {
+			t.Errorf("%v and %v: not symmetric", x, y)
+		}
+		// The ranks alone count.
+		power := slices.Clone(x)
+		for i, v := range x {
+			power[i] = -math.Exp(v)
+		}
+		if !close(finite(kendall(power, y)), -tau) || !close(finite(spearman(power, y)), -rho) {
+			t.Errorf("%v and %v: an order turned round does not turn the sign", x, y)
+		}
+	}
+}
+
+func TestNotFinite(t *testing.T) {
+	a := &results.Architecture{Schedules: []*results.ArchResults{{Results: []*results.ResultsCount{{
+		Trial:    at(0, 1),
+		Training: results.Measures{Loss: results.Consecutive(0, []float64{1, math.NaN()}), Top1: results.Consecutive(0, []float64{1, 2})},
+		Evaluation: []results.SetMeasures{
+			{Set: "ori-test", Measures: results.Measures{Loss: results.Consecutive(1, []float64{1}), Top1: results.Consecutive(1, []float64{2})}},
+			{Set: "x-valid", Measures: results.Measures{Loss: results.Consecutive(0, []float64{1}), Top1: results.Consecutive(0, []float64{2})}},
+		},
+	}}}}}
+	values, skipped := last(a)
+	if want := []value{{1, 2, 1}}; skipped != 2 || len(values) != 1 || !slices.Equal(values[key{"cifar10", 2, "ori-test"}], want) {
+		t.Errorf("%v, %d skipped", values, skipped)
+	}
+}
+
+// TestHTML has the page well-formed, without anything from elsewhere, and bounded in
+// size.
+func TestHTML(t *testing.T) {
+	a := resultstest.Fill(t, resultstest.Grid(0, 4, 11)...)
+	b := publish(t, map[results.Trial]float64{at(0, 5): 10, at(4, 5): 100})
+	r := run(t, a, b)
+	r.Comparisons = append(r.Comparisons, run(t, a, a).Comparisons...)
+	r.A.Path = `<script>alert("A & B")</script>`
+	many := Comparison{Dataset: "all", Set: results.TrainingSet, Top1: &Measure{MaxAbs: 30}, Loss: &Measure{}, Trials: 1}
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 50000 {
+		v := 60 + 40*random.Float64()
+		many.points = append(many.points, point{top1: [2]float64{v, v - 30*random.Float64()}})
+	}
+	r.Comparisons = append(r.Comparisons, many)
+	var page bytes.Buffer
+	if err := r.WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	if page.Len() > 1<<20 {
+		t.Errorf("the page has %d bytes", page.Len())
+	}
+	text := page.String()
+	if elsewhere := regexp.MustCompile(`https?:|src=|url\(|@import|<link|<script|ZgotmplZ|NaN|Inf`).FindString(text); elsewhere != "" {
+		t.Errorf("the page holds %q", elsewhere)
+	}
+	d := xml.NewDecoder(strings.NewReader(text))
+	d.Entity = xml.HTMLEntity
+	plots := 0
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if start, ok := token.(xml.StartElement); ok && start.Name.Local == "svg" {
+			plots++
+		}
+	}
+	if plots != 2*len(r.Comparisons) {
+		t.Errorf("%d plots of %d comparisons", plots, len(r.Comparisons))
+	}
+}
+
+func TestTicks(t *testing.T) {
+	for _, test := range []struct {
+		axis
+		want string
+	}{
+		{axis{0, 100}, "0 20 40 60 80 100"},
+		{axis{9.5, 94.2}, "20 40 60 80"},
+		{axis{-0.01, 0.01}, "-0.01 -0.005 0 0.005 0.01"},
+		{axis{88.3, 91.9}, "89 90 91"},
+		{axis{-3, 3}, "-2 0 2"},
+	} {
+		var labels []string
+		for _, tick := range test.ticks() {
+			labels = append(labels, tick.Label)
+			if tick.At < 0 || tick.At > side {
+				t.Errorf("%v: a tick at %v", test.axis, tick.At)
+			}
+		}
+		if got := strings.Join(labels, " "); got != test.want {
+			t.Errorf("%v: %s, want %s", test.axis, got, test.want)
+		}
+	}
+}

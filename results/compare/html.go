@@ -1,0 +1,162 @@
+package compare
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+)
+
+//go:embed report.html
+var reportHTML string
+
+var page = template.Must(template.New("report").Funcs(template.FuncMap{
+	"number":    number,
+	"scatter":   newScatter,
+	"histogram": newHistogram,
+	"measures": func(c Comparison) []namedMeasure {
+		return []namedMeasure{{"top-1 accuracy, %", c.Top1}, {"loss", c.Loss}}
+	},
+}).Parse(reportHTML))
+
+type namedMeasure struct {
+	Name string
+	*Measure
+}
+
+// WriteHTML writes the report as one page that needs no other file, with a plot of B
+// against A and one of the differences for each comparison.
+func (r *Report) WriteHTML(w io.Writer) error { return page.Execute(w, r) }
+
+// number is a value to three decimals, or nothing.
+func number(v any) string {
+	switch v := v.(type) {
+	case float64:
+		return strconv.FormatFloat(v, 'f', 3, 64)
+	case *float64:
+		if v != nil {
+			return number(*v)
+		}
+	}
+	return "–"
+}
+
+// side is that of a square plot, in pixels.
+const side = 300.0
+
+// tick is a labelled place on an axis, At pixels from the lower end.
+type tick struct {
+	At    float64
+	Label string
+}
+
+// axis maps values from low to high onto the side of a plot.
+type axis struct{ low, high float64 }
+
+func (a axis) at(v float64) float64 { return (v - a.low) / (a.high - a.low) * side }
+
+// ticks are at multiples of 1, 2 or 5 times a power of ten, six at most.
+func (a axis) ticks() []tick {
+	span := a.high - a.low
+	step := math.Pow(10, math.Floor(math.Log10(span)))
+	for _, times := range []float64{0.2, 0.5, 1, 2, 5} {
+		if span <= 5*times*step {
+			step *= times
+			break
+		}
+	}
+	var ticks []tick
+	for i := math.Ceil(a.low/step - 1e-9); i*step <= a.high+1e-9*span; i++ {
+		// + 0 makes 0 of -0.
+		ticks = append(ticks, tick{a.at(i * step), strconv.FormatFloat(i*step+0, 'g', 4, 64)})
+	}
+	return ticks
+}
+
+// scatter is a plot of the accuracies in B against those in A. Points are drawn into
+// the cells of a grid, the darker the more there are in one, so that a plot of all
+// trials of the benchmark stays small.
+type scatter struct {
+	Ticks  []tick // of both axes
+	Layers []layer
+}
+
+// layer is the cells of like shade.
+type layer struct {
+	Opacity string
+	Path    string
+}
+
+func newScatter(c Comparison) scatter {
+	a := axis{math.Inf(1), math.Inf(-1)}
+	for _, p := range c.points {
+		a.low, a.high = min(a.low, p.top1[0], p.top1[1]), max(a.high, p.top1[0], p.top1[1])
+	}
+	margin := max((a.high-a.low)*0.04, 0.5)
+	a.low, a.high = a.low-margin, a.high+margin
+
+	const dot = 2.5
+	const grid = int(side / dot)
+	var counts [grid][grid]int
+	place := func(v float64) int { return min(int(a.at(v)/dot), grid-1) }
+	for _, p := range c.points {
+		counts[place(p.top1[1])][place(p.top1[0])]++
+	}
+	shades := []struct {
+		most    int
+		opacity string
+	}{{1, "0.45"}, {3, "0.65"}, {15, "0.85"}, {math.MaxInt, "1"}}
+	paths := make([]strings.Builder, len(shades))
+	for y, row := range counts {
+		for x, n := range row {
+			for i, shade := range shades {
+				if 0 < n && n <= shade.most {
+					fmt.Fprintf(&paths[i], "M%g %gh%gv%gh-%gz", float64(x)*dot, side-float64(y+1)*dot, dot, dot, dot)
+					break
+				}
+			}
+		}
+	}
+	s := scatter{Ticks: a.ticks()}
+	for i, shade := range shades {
+		if paths[i].Len() > 0 {
+			s.Layers = append(s.Layers, layer{shade.opacity, paths[i].String()})
+		}
+	}
+	return s
+}
+
+// histogram is a plot of how many differences there are of each size.
+type histogram struct {
+	Ticks []tick
+	Zero  float64 // where no difference is
+	Path  string  // of the bars
+	Most  int     // in one bar
+}
+
+func newHistogram(c Comparison) histogram {
+	reach := max(c.Top1.MaxAbs, 0.01)
+	a := axis{-reach, reach}
+	const bars = 41 // one around 0
+	const width = side / bars
+	var counts [bars]int
+	for _, p := range c.points {
+		counts[min(int(a.at(p.top1[1]-p.top1[0])/width), bars-1)]++
+	}
+	h := histogram{Ticks: a.ticks(), Zero: a.at(0)}
+	for _, n := range counts {
+		h.Most = max(h.Most, n)
+	}
+	var path strings.Builder
+	for i, n := range counts {
+		if n > 0 {
+			height := max(float64(n)/float64(h.Most)*(side-10), 1)
+			fmt.Fprintf(&path, "M%.4g %gv-%.4gh%.4gv%.4gz", float64(i)*width+0.5, side, height, width-1, height)
+		}
+	}
+	h.Path = path.String()
+	return h
+}

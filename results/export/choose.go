@@ -1,0 +1,193 @@
+package export
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+
+	"nb201/cell"
+	"nb201/internal/usage"
+	"nb201/results"
+)
+
+// choose is what the export tells of an architecture of the source, summed up in p:
+// its schedules under the names of their slots, each trial with the times and costs
+// that are to be written. A slot that has no trial is there all the same, but not in
+// NATS. It is nil when there is no trial at all.
+func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architecture, error) {
+	o := &e.options
+	chosen := &results.Architecture{Index: a.Index, Genotype: a.Genotype}
+	slots := o.slots()
+	for _, s := range a.Schedules {
+		hasSlot := slices.ContainsFunc(slots, func(slot slot) bool { return slot.schedule == s.HP })
+		switch {
+		case hasSlot || len(s.Results) == 0:
+		case slots == nil:
+			chosen.Schedules = append(chosen.Schedules, copyOf(s, s.HP))
+		case !slices.Contains(p.Left, s.HP):
+			p.Left = append(p.Left, s.HP)
+		}
+	}
+	for _, slot := range slots {
+		s := &results.ArchResults{Index: a.Index, Genotype: a.Genotype}
+		if i := slices.IndexFunc(a.Schedules, func(s *results.ArchResults) bool { return s.HP == slot.schedule }); i >= 0 {
+			s = a.Schedules[i]
+		}
+		if o.Format != results.NATS || len(s.Results) > 0 {
+			chosen.Schedules = append(chosen.Schedules, copyOf(s, slot.name))
+		}
+	}
+	if !slices.ContainsFunc(chosen.Schedules, func(s *results.ArchResults) bool { return len(s.Results) > 0 }) {
+		return nil, nil
+	}
+	if o.Times == Published {
+		newRule(a, strconv.Itoa(cmp.Or(o.Less, 12))).apply(chosen)
+	}
+	for _, s := range chosen.Schedules {
+		for trials := range byDataset(s) {
+			if o.Format == results.Parquet || o.Format == results.CSV {
+				continue // they take a trial as it is
+			}
+			corrected, err := correctCosts(e.benchmark.Path, trials)
+			if err != nil {
+				return nil, err
+			}
+			p.CorrectedCosts += corrected
+			if o.Format != results.Runs {
+				completeTimes(trials)
+			}
+		}
+	}
+	p.add(chosen, e.weights())
+	return chosen, nil
+}
+
+// copyOf is s under another name, with trials that may be changed.
+func copyOf(s *results.ArchResults, name string) *results.ArchResults {
+	c := &results.ArchResults{Index: s.Index, Genotype: s.Genotype, HP: name}
+	for _, r := range s.Results {
+		trial := *r
+		trial.Evaluation = slices.Clone(r.Evaluation)
+		c.Results = append(c.Results, &trial)
+	}
+	return c
+}
+
+// byDataset yields the trials of each dataset, of all its seeds: they stand together.
+func byDataset(s *results.ArchResults) func(yield func([]*results.ResultsCount) bool) {
+	return func(yield func([]*results.ResultsCount) bool) {
+		for from := 0; from < len(s.Results); {
+			to := from
+			for to < len(s.Results) && s.Results[to].Dataset == s.Results[from].Dataset {
+				to++
+			}
+			if !yield(s.Results[from:to]) {
+				return
+			}
+			from = to
+		}
+	}
+}
+
+// add sums up an architecture.
+func (p *part) add(a *results.Architecture, weights bool) {
+	p.Architectures = append(p.Architectures, a.Index)
+	for _, s := range a.Schedules {
+		for _, r := range s.Results {
+			p.Trials++
+			if weights && !r.HasWeights() {
+				p.WithoutWeights++
+			}
+			if r.Latencies == nil {
+				p.WithoutLatency++
+			}
+			if !trainTimed(r) || !evalTimed(r) {
+				p.WithoutTimes++
+			}
+			i := slices.IndexFunc(p.Coverage, func(c slotCoverage) bool {
+				return c.Slot == s.HP && c.Dataset == r.Dataset && c.Seed == r.Seed
+			})
+			if i < 0 {
+				i = len(p.Coverage)
+				p.Coverage = append(p.Coverage, slotCoverage{s.HP, r.Epochs, Coverage{Dataset: r.Dataset, Seed: r.Seed}})
+			}
+			p.Coverage[i].Architectures++
+		}
+	}
+}
+
+// pixels are the sides of the images of the benchmark's dataset keys.
+var pixels = map[string]int{"cifar10-valid": 32, "cifar10": 32, "cifar100": 32, "ImageNet16-120": 16}
+
+// correctCosts gives the trials of all seeds of a dataset the FLOPs and parameters of
+// their network, since the clients take one cost for all seeds and some published
+// trials hold another network's. It counts those that had others. Trials of different
+// networks are a usage error that names path.
+func correctCosts(path string, trials []*results.ResultsCount) (corrected int, err error) {
+	first := trials[0]
+	for _, r := range trials {
+		network, known, err := networkOf(r)
+		if err != nil {
+			return 0, err
+		}
+		same := r.Channels == first.Channels && r.Cells == first.Cells && r.Classes == first.Classes && imageSize(r) == imageSize(first)
+		if !known { // the file has to be believed
+			same = same && r.FLOPs == first.FLOPs && r.Params == first.Params
+		}
+		if !same {
+			return 0, usage.Errorf("%s: %v and %v are of different networks: a published file cannot hold both", path, first.Trial, r.Trial)
+		}
+		if !known {
+			continue
+		}
+		if flops, params := network.FLOPs(), network.Params(); !near(r.FLOPs, flops) || !near(r.Params, params) {
+			corrected++
+		}
+		r.FLOPs, r.Params = network.FLOPs(), network.Params()
+	}
+	return corrected, nil
+}
+
+// networkOf is the network of a trial, and whether the size of its images is known.
+func networkOf(r *results.ResultsCount) (network cell.Network, known bool, err error) {
+	arch, err := cell.ByIndex(r.Arch)
+	network = cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: imageSize(r)}
+	if err == nil && network.Size > 0 {
+		err = network.Validate()
+	}
+	return network, network.Size > 0, err
+}
+
+// imageSize is the side in pixels of the images of a trial; 0 when it is not known.
+func imageSize(r *results.ResultsCount) int {
+	if r.Record != nil {
+		return r.Record.ImageSize
+	}
+	return pixels[r.Dataset]
+}
+
+func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) }
+
+// completeTimes drops the times that the clients cannot use: they look up those of
+// every seed and epoch, or of none.
+func completeTimes(trials []*results.ResultsCount) {
+	train := !slices.ContainsFunc(trials, func(r *results.ResultsCount) bool { return !trainTimed(r) })
+	eval := !slices.ContainsFunc(trials, func(r *results.ResultsCount) bool { return !evalTimed(r) })
+	for _, r := range trials {
+		if !train {
+			r.Training.Seconds = nil
+		}
+		if !eval {
+			for i := range r.Evaluation {
+				r.Evaluation[i].Seconds = nil
+			}
+		}
+	}
+}
+
+func trainTimed(r *results.ResultsCount) bool { return r.Training.Seconds.Complete(r.Epochs) }
+
+func evalTimed(r *results.ResultsCount) bool {
+	return len(r.Evaluation) > 0 && !slices.ContainsFunc(r.Evaluation, func(s results.SetMeasures) bool { return !s.Seconds.Complete(r.Epochs) })
+}

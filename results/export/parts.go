@@ -1,0 +1,513 @@
+package export
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/go-json-experiment/json"
+	"github.com/gofrs/flock"
+	"golang.org/x/sync/errgroup"
+
+	"nb201/internal/atomicfile"
+	"nb201/internal/usage"
+	"nb201/results"
+)
+
+// version of the parts: one that another version of this package made is not used.
+const version = 1
+
+// A part is of this many indices, or of fewer where each takes many megabytes.
+const (
+	indicesInPart            = 32
+	indicesInPartWithWeights = 4
+)
+
+// layout is how a format is written. Exactly one of file and fill makes the export
+// of its parts.
+type layout struct {
+	// begin begins a part in the folder dir.
+	begin func(dir string) (partWriter, error)
+	file  func(w io.Writer, x *whole) error
+	fill  func(dir string, x *whole) error
+	// name is that of an export in a directory that was there, by its MD5; nil where
+	// there is no such name.
+	name func(md5 string) string
+}
+
+// partWriter writes a part.
+type partWriter interface {
+	// add writes an architecture, as chosen from the source.
+	add(a *results.Architecture) error
+	close() error
+}
+
+// whole is what an export is made of: its parts, in order.
+type whole struct {
+	parts  []*part
+	listed int
+}
+
+// archs lists the architectures in ascending order.
+func (x *whole) archs() (archs []any) {
+	for _, p := range x.parts {
+		for _, index := range p.Architectures {
+			archs = append(archs, index)
+		}
+	}
+	return archs
+}
+
+// part is what is known of a part; it stands beside the part's files in summary.json.
+type part struct {
+	dir string
+
+	Architectures  []int            `json:"architectures"` // that have a trial in it
+	Trials         int              `json:"trials"`
+	Coverage       []slotCoverage   `json:"coverage"`
+	Left           []string         `json:"left"` // schedules without a slot
+	WithoutWeights int              `json:"without_weights"`
+	WithoutLatency int              `json:"without_latency"`
+	WithoutTimes   int              `json:"without_times"`
+	CorrectedCosts int              `json:"corrected_costs"`
+	Files          map[string]int64 `json:"files"` // sizes in bytes
+}
+
+// slotCoverage is a Coverage in a slot.
+type slotCoverage struct {
+	Slot     string `json:"slot"`
+	Epochs   int    `json:"epochs"`
+	Coverage `json:",inline"`
+}
+
+const summaryName = "summary.json"
+
+// exporter makes one export.
+type exporter struct {
+	benchmark *results.Benchmark
+	options   Options
+	layout    layout
+	into      bool   // To is a directory that is there
+	partial   string // folder of the parts
+
+	mu   sync.Mutex
+	done int // architectures
+	kept int // those of them whose part is whole
+}
+
+// unit is the work of a part.
+type unit struct {
+	name  string // by what goes into it
+	archs []int
+}
+
+func (e *exporter) run(ctx context.Context) (*Report, error) {
+	units, err := e.units()
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.MkdirAll(e.partial); err != nil {
+		return nil, e.explain(err)
+	}
+	lock := flock.New(filepath.Join(e.partial, ".lock"))
+	if ok, err := lock.TryLock(); err == nil && !ok {
+		return nil, usage.Errorf("another process is making %s", e.options.To)
+	}
+	report, err := e.work(ctx, units)
+	if err == nil {
+		err = os.RemoveAll(e.partial)
+	}
+	if err := errors.Join(err, lock.Close()); err != nil {
+		e.removeEmpty()
+		if isDir(e.partial) {
+			err = &Partial{Dir: e.partial, Done: e.kept, Total: len(e.benchmark.Evaluated()), Err: e.explain(err)}
+		}
+		return nil, e.explain(err)
+	}
+	return report, nil
+}
+
+// removeEmpty removes the folder of the parts when there is none.
+func (e *exporter) removeEmpty() {
+	if entries, err := os.ReadDir(e.partial); err == nil && len(entries) <= 1 {
+		_ = os.RemoveAll(e.partial)
+	}
+}
+
+// explain makes a full disk a usage error.
+func (e *exporter) explain(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return usage.Errorf("no room left for the export at %s: make room and run the same command again", e.options.To)
+	}
+	return err
+}
+
+// units divides the architectures of the source.
+func (e *exporter) units() ([]unit, error) {
+	prints, err := newFingerprints(e.benchmark, e.weights())
+	if err != nil {
+		return nil, err
+	}
+	size := indicesInPart
+	if e.weights() {
+		size = indicesInPartWithWeights
+	}
+	o := &e.options
+	options := fmt.Sprintln(version, o.Format, o.merged(), o.slots(), cmp.Or(o.Less, 12), o.Weights, o.Times)
+	var units []unit
+	archs := e.benchmark.Evaluated()
+	for len(archs) > 0 {
+		first := archs[0] / size * size
+		n, _ := slices.BinarySearch(archs, first+size)
+		sum := sha256.New()
+		io.WriteString(sum, options)
+		for _, index := range archs[:n] {
+			fmt.Fprintln(sum, index)
+			prints.write(sum, index)
+		}
+		units = append(units, unit{fmt.Sprintf("%06d-%x", first, sum.Sum(nil)[:12]), archs[:n]})
+		archs = archs[n:]
+	}
+	return units, nil
+}
+
+// weights tells whether the export holds weights.
+func (e *exporter) weights() bool {
+	return e.options.Weights || e.options.Format == results.Runs || e.options.Format == results.Archive
+}
+
+// work makes the parts that are not there yet, then the export.
+func (e *exporter) work(ctx context.Context, units []unit) (*Report, error) {
+	if err := e.clean(units); err != nil {
+		return nil, err
+	}
+	parts := make([]*part, len(units))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, u := range units {
+		dir := filepath.Join(e.partial, u.name)
+		if p := readPart(dir); p != nil {
+			parts[i] = p
+			e.keep(u)
+			e.progress(len(u.archs))
+			continue
+		}
+		group.Go(func() (err error) {
+			if err := os.RemoveAll(dir); err != nil {
+				return err
+			}
+			if parts[i], err = e.part(ctx, u, dir); err == nil {
+				e.keep(u)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	parts = slices.DeleteFunc(parts, func(p *part) bool { return len(p.Architectures) == 0 && len(p.Left) == 0 })
+	report, err := e.report(parts)
+	if err != nil { // there is nothing to go on with
+		return nil, errors.Join(err, os.RemoveAll(e.partial))
+	}
+	parts = slices.DeleteFunc(parts, func(p *part) bool { return len(p.Architectures) == 0 })
+	report.Path, err = e.assemble(&whole{parts, report.Listed})
+	return report, err
+}
+
+func (e *exporter) progress(n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.done += n
+	if e.options.Progress != nil {
+		e.options.Progress(e.done, len(e.benchmark.Evaluated()))
+	}
+}
+
+func (e *exporter) keep(u unit) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.kept += len(u.archs)
+}
+
+// clean removes what is no part of these units: parts of what has changed since, and
+// what a killed process left.
+func (e *exporter) clean(units []unit) error {
+	entries, err := os.ReadDir(e.partial)
+	if err != nil {
+		return err
+	}
+	wanted := map[string]bool{".lock": true}
+	for _, u := range units {
+		wanted[u.name] = true
+	}
+	for _, entry := range entries {
+		if !wanted[entry.Name()] {
+			if err := os.RemoveAll(filepath.Join(e.partial, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readPart finds a part that is there whole; nil when there is none.
+func readPart(dir string) *part {
+	text, err := os.ReadFile(filepath.Join(dir, summaryName))
+	p := &part{dir: dir}
+	if err != nil || json.Unmarshal(text, p) != nil {
+		return nil
+	}
+	for name, size := range p.Files {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() != size {
+			return nil
+		}
+	}
+	return p
+}
+
+// part makes the part of a unit in the new folder dir.
+func (e *exporter) part(ctx context.Context, u unit, dir string) (*part, error) {
+	p := &part{dir: dir}
+	return p, atomicfile.CreateDir(dir, func(temp string) error {
+		w, err := e.layout.begin(temp)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(e.fillPart(ctx, u, p, w), w.close()); err != nil {
+			return err
+		}
+		if p.Files, err = sizes(temp); err != nil {
+			return err
+		}
+		text, err := json.Marshal(p, json.Deterministic(true))
+		if err != nil {
+			return err
+		}
+		return writeFile(filepath.Join(temp, summaryName), func(w io.Writer) error { _, err := w.Write(text); return err })
+	})
+}
+
+func (e *exporter) fillPart(ctx context.Context, u unit, p *part, w partWriter) error {
+	for _, index := range u.archs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		a, err := e.benchmark.Architecture(index)
+		if err != nil {
+			return err
+		}
+		a, err = e.choose(a, p)
+		if err != nil {
+			return err
+		}
+		if a != nil {
+			if err := w.add(a); err != nil {
+				return err
+			}
+		}
+		e.progress(1)
+	}
+	return nil
+}
+
+// sizes are those of the files below a folder, by their paths in it.
+func sizes(dir string) (map[string]int64, error) {
+	found := map[string]int64{}
+	return found, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		found[name] = info.Size()
+		return err
+	})
+}
+
+// assemble makes the export of its parts and returns its path.
+func (e *exporter) assemble(x *whole) (path string, err error) {
+	temp := filepath.Join(e.partial, "whole")
+	sum := md5.New()
+	if e.layout.file != nil {
+		err = writeFile(temp, func(w io.Writer) error { return e.layout.file(io.MultiWriter(w, sum), x) })
+	} else if err = os.Mkdir(temp, 0o777); err == nil {
+		err = e.layout.fill(temp, x)
+		if err == nil && e.into {
+			err = hashFiles(sum, temp)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	path = e.options.To
+	if e.into {
+		path = filepath.Join(path, e.layout.name(hex.EncodeToString(sum.Sum(nil))))
+	}
+	// A link, unlike a renaming, replaces nothing; there are none to directories, and on
+	// some file systems none at all.
+	err = os.Link(temp, path)
+	if err != nil {
+		if _, err := os.Lstat(path); err == nil {
+			return "", isThere(path)
+		}
+		err = os.Rename(temp, path)
+	}
+	return path, errors.Join(err, atomicfile.Sync(filepath.Dir(path)))
+}
+
+// hashFiles hashes the files of a folder one after the other, in order of their names.
+func hashFiles(sum hash.Hash, dir string) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		return copyFile(sum, path)
+	})
+}
+
+func copyFile(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// writeFile makes a new file, and has it on disk.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := createFile(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// file is a new file with a buffer.
+type file struct {
+	*bufio.Writer
+	file *os.File
+}
+
+func createFile(path string) (*file, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	return &file{bufio.NewWriterSize(f, 1<<16), f}, nil
+}
+
+// Close has the file on disk.
+func (f *file) Close() error {
+	return errors.Join(f.Flush(), f.file.Sync(), f.file.Close())
+}
+
+// moveParts puts the files of the parts into a folder. They stay in the parts too,
+// where the file system has hard links, until the export is whole.
+func moveParts(dir string, x *whole) error {
+	for _, p := range x.parts {
+		for name := range p.Files {
+			to := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+				return err
+			}
+			from := filepath.Join(p.dir, name)
+			if err := os.Link(from, to); err != nil {
+				if err := os.Rename(from, to); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			err = atomicfile.Sync(path)
+		}
+		return err
+	})
+}
+
+// fingerprints tell for each architecture of a source what it was made from, so that
+// any change shows: the names, sizes and times of its files.
+type fingerprints struct {
+	all    string         // of a source that is not told apart by architectures
+	byArch map[int]string // of a campaign
+}
+
+func newFingerprints(b *results.Benchmark, weights bool) (*fingerprints, error) {
+	f := &fingerprints{all: b.Path, byArch: map[int]string{}}
+	if b.Format != results.CampaignFormat {
+		sum := sha256.New()
+		root, err := filepath.EvalSymlinks(b.Path)
+		if err != nil {
+			return nil, err
+		}
+		err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			print, err := fileprint(path)
+			io.WriteString(sum, print)
+			return err
+		})
+		f.all = hex.EncodeToString(sum.Sum(nil))
+		return f, err
+	}
+	c := results.Campaign{Dir: b.Path}
+	sums := map[int]hash.Hash{}
+	for t, err := range c.Trials() {
+		if err != nil {
+			return nil, err
+		}
+		if sums[t.Arch] == nil {
+			sums[t.Arch] = sha256.New()
+		}
+		paths := []string{c.RecordPath(t)}
+		if weights {
+			paths = append(paths, c.WeightsPath(t))
+		}
+		for _, path := range paths {
+			print, err := fileprint(path)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) { // weights may have been dropped
+				return nil, err
+			}
+			io.WriteString(sums[t.Arch], print)
+		}
+	}
+	for index, sum := range sums {
+		f.byArch[index] = string(sum.Sum(nil))
+	}
+	return f, nil
+}
+
+func fileprint(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintln(path, info.Size(), info.ModTime().UnixNano()), nil
+}
+
+func (f *fingerprints) write(w io.Writer, index int) {
+	io.WriteString(w, f.all)
+	io.WriteString(w, f.byArch[index])
+}

@@ -1,0 +1,179 @@
+package export
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"nb201/cell"
+	"nb201/internal/pickle"
+	"nb201/internal/random"
+	"nb201/internal/torchfile"
+	"nb201/results"
+)
+
+// runs is a part of what exps/NAS-Bench-201/main.py leaves: a file for each schedule
+// and seed of an architecture.
+type runs struct {
+	dir string
+	encoding
+}
+
+func (w runs) add(a *results.Architecture) error {
+	for _, s := range a.Schedules {
+		var files []run
+		for _, r := range s.Results {
+			if !slices.Contains(files, runOf(r)) {
+				files = append(files, runOf(r))
+			}
+		}
+		for _, file := range files {
+			others := func(r *results.ResultsCount) bool { return runOf(r) != file }
+			if err := w.write(s.HP, slices.DeleteFunc(slices.Clone(s.Results), others)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (runs) close() error { return nil }
+
+// run is what a file is of, besides the architecture and the schedule.
+type run struct {
+	channels, cells int
+	seed            uint32
+}
+
+func runOf(r *results.ResultsCount) run { return run{r.Channels, r.Cells, r.Seed} }
+
+// write makes the file of the trials of one seed.
+func (w runs) write(slot string, trials []*results.ResultsCount) error {
+	first := trials[0]
+	folder := fmt.Sprintf("%06d-%06d-C%d-N%d", 0, cell.Count-1, first.Channels, first.Cells)
+	if slot == "less" {
+		folder += "-LESS"
+	}
+	if err := os.MkdirAll(filepath.Join(w.dir, folder), 0o777); err != nil {
+		return err
+	}
+	checkpoint := pickle.Dict{{Key: "info", Value: machine(first.Record)}}
+	var keys pickle.List
+	for _, r := range trials {
+		value, err := w.value(r)
+		if err != nil {
+			return err
+		}
+		checkpoint = append(checkpoint, pickle.Pair{Key: r.Dataset, Value: value})
+		keys = append(keys, r.Dataset)
+	}
+	checkpoint = append(checkpoint, pickle.Pair{Key: "all_dataset_keys", Value: keys})
+	path := filepath.Join(w.dir, folder, fmt.Sprintf("arch-%06d-seed-%04d.pth", first.Arch, first.Seed))
+	return writeFile(path, func(w io.Writer) error { return torchfile.Write(w, checkpoint) })
+}
+
+// machine tells what computed a run, as a text (log_utils, get_machine_info).
+func machine(r *results.Record) string {
+	return fmt.Sprintf("nb201 : [%s]\ngomlx : [%s]\nXLA plugin : [%s]\ndevice : [%s]\nprecision : [%s]\nparity : [%s, %s, %d workers]",
+		r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Device, r.Precision, r.Parity.Profile, r.Parity.Timeline, r.Parity.Workers)
+}
+
+// value is what evaluate_for_seed (exps/NAS-Bench-201/functions.py) returns.
+func (w runs) value(r *results.ResultsCount) (pickle.Dict, error) {
+	weights, err := w.state(r)
+	if err != nil {
+		return nil, err
+	}
+	recipe := &r.Record.Recipe
+	scheduler := recipe.Scheduler
+	if scheduler == "cosine" {
+		scheduler = "cos" // lib/procedures/optimizers.py, get_optim_scheduler
+	}
+	size := r.Record.ImageSize
+	config := pickle.Dict{
+		{Key: "scheduler", Value: scheduler},
+		{Key: "eta_min", Value: recipe.EtaMin},
+		{Key: "epochs", Value: recipe.Epochs},
+		{Key: "warmup", Value: recipe.Warmup},
+		{Key: "optim", Value: recipe.Optimizer},
+		{Key: "LR", Value: recipe.LearningRate},
+		{Key: "decay", Value: recipe.WeightDecay},
+		{Key: "momentum", Value: recipe.Momentum},
+		{Key: "nesterov", Value: recipe.Nesterov},
+		{Key: "criterion", Value: "Softmax"},
+		{Key: "batch_size", Value: recipe.Batch},
+		{Key: "class_num", Value: r.Classes},
+		{Key: "xshape", Value: pickle.Tuple{1, 3, size, size}},
+	}
+	var losses, top1, top5, seconds pickle.Dict
+	for _, e := range r.Evaluation {
+		losses = append(losses, perEpoch(e.Loss, at(e.Set), number)...)
+		top1 = append(top1, perEpoch(e.Top1, at(e.Set), number)...)
+		top5 = append(top5, perEpoch(e.Top5, at(e.Set), number)...)
+		seconds = append(seconds, perEpoch(e.Seconds, at(e.Set), w.seconds)...)
+	}
+	return pickle.Dict{
+		{Key: "flop", Value: r.FLOPs},
+		{Key: "param", Value: r.Params},
+		{Key: "channel", Value: r.Channels},
+		{Key: "num_cells", Value: r.Cells},
+		{Key: "config", Value: config},
+		{Key: "total_epoch", Value: recipe.Epochs + recipe.Warmup},
+		{Key: "train_losses", Value: perEpoch(r.Training.Loss, epoch, number)},
+		{Key: "train_acc1es", Value: perEpoch(r.Training.Top1, epoch, number)},
+		{Key: "train_acc5es", Value: perEpoch(r.Training.Top5, epoch, number)},
+		{Key: "train_times", Value: perEpoch(r.Training.Seconds, epoch, w.seconds)},
+		{Key: "valid_losses", Value: losses},
+		{Key: "valid_acc1es", Value: top1},
+		{Key: "valid_acc5es", Value: top5},
+		{Key: "valid_times", Value: seconds},
+		{Key: "net_state_dict", Value: weights},
+		// The original keeps the module's repr, which nothing reads.
+		{Key: "net_string", Value: fmt.Sprintf("TinyNetwork(C=%d, N=%d, %s, classes=%d)", r.Channels, r.Cells, r.Genotype, r.Classes)},
+		{Key: "finish-train", Value: true},
+	}, nil
+}
+
+// fillRuns makes the directory: the runs, and meta-node-4.pth, which the original's
+// programs begin with.
+func fillRuns(dir string, x *whole) error {
+	err := writeFile(filepath.Join(dir, "meta-node-4.pth"), func(w io.Writer) error {
+		return torchfile.Write(w, pickle.Dict{
+			{Key: "archs", Value: metaArchs(cell.Count)},
+			{Key: "total", Value: cell.Count},
+			{Key: "max_node", Value: 4},
+			{Key: "splits", Value: pickle.Dict{{Key: cifarTrain, Value: cifarSplit()}}},
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return moveParts(dir, x)
+}
+
+// cifarTrain counts the training images of CIFAR-10.
+const cifarTrain = 50000
+
+// cifarSplit divides the training images of CIFAR-10 into those of cifar10-valid's two
+// sets (exps/NAS-Bench-201/main.py, generate_meta_info).
+func cifarSplit() pickle.Dict {
+	indices := make([]int, cifarTrain)
+	for i := range indices {
+		indices[i] = i
+	}
+	random.NewPython(1021).Shuffle(len(indices), func(i, j int) { indices[i], indices[j] = indices[j], indices[i] })
+	half := func(indices []int) pickle.List {
+		slices.Sort(indices)
+		list := make(pickle.List, len(indices))
+		for i, index := range indices {
+			list[i] = index
+		}
+		return list
+	}
+	return pickle.Dict{
+		{Key: "train", Value: half(indices[:cifarTrain/2])},
+		{Key: "valid", Value: half(indices[cifarTrain/2:])},
+	}
+}

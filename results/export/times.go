@@ -1,0 +1,105 @@
+package export
+
+import (
+	"nb201/results"
+)
+
+// rule is that of the times in the published files (exps/NATS-Bench/tss-collect.py,
+// correct_time_related_info): those of one trial of an architecture, on cifar10-valid
+// with seed 777 along the 12-epoch schedule, scaled by the number of images for every
+// dataset, seed and schedule, and the same in each epoch. The published latencies, which
+// that function took from an older file, are left as they are.
+type rule struct {
+	train, eval float64 // seconds an image; 0: not known
+}
+
+// newRule finds the trial among those of an architecture; less names its schedule.
+func newRule(a *results.Architecture, less string) rule {
+	for _, s := range a.Schedules {
+		for _, r := range s.Results {
+			if s.HP == less && r.Dataset == "cifar10-valid" && r.Seed == 777 {
+				return ruleOf(r)
+			}
+		}
+	}
+	return rule{}
+}
+
+func ruleOf(r *results.ResultsCount) (u rule) {
+	if images := trainImages(r); images > 0 && len(r.Training.Seconds) > 0 {
+		u.train = mean(r.Training.Seconds) / float64(images)
+	}
+	test, ok1 := r.Set("ori-test")
+	valid, ok2 := r.Set("x-valid")
+	if ok1 && ok2 && len(test.Seconds) > 0 && len(valid.Seconds) > 0 {
+		images := evalImages(r, "ori-test") + evalImages(r, "x-valid")
+		u.eval = (mean(test.Seconds) + mean(valid.Seconds)) / float64(images)
+	}
+	return u
+}
+
+func mean(s results.Series) float64 {
+	sum := 0.0
+	for _, p := range s {
+		sum += p.Value
+	}
+	return sum / float64(len(s))
+}
+
+// apply sets the times of an architecture's trials. Where the rule or the number of
+// images is not known there are none.
+func (u rule) apply(a *results.Architecture) {
+	for _, s := range a.Schedules {
+		for _, r := range s.Results {
+			r.Training.Seconds = constant(r.Epochs, u.train*float64(trainImages(r)))
+			for i := range r.Evaluation {
+				e := &r.Evaluation[i]
+				e.Seconds = constant(r.Epochs, u.eval*float64(evalImages(r, e.Set)))
+			}
+		}
+	}
+}
+
+// constant is a series of the same value in each epoch; nil for 0.
+func constant(epochs int, value float64) results.Series {
+	if value == 0 {
+		return nil
+	}
+	s := make(results.Series, epochs)
+	for i := range s {
+		s[i] = results.Point{Epoch: i, Value: value}
+	}
+	return s
+}
+
+// images counts those of the benchmark's dataset keys.
+var images = map[string]struct {
+	train int
+	eval  map[string]int
+}{
+	"cifar10-valid":  {25000, map[string]int{"x-valid": 25000, "ori-test": 10000}},
+	"cifar10":        {50000, map[string]int{"ori-test": 10000}},
+	"cifar100":       {50000, map[string]int{"x-valid": 5000, "x-test": 5000, "ori-test": 10000}},
+	"ImageNet16-120": {151700, map[string]int{"x-valid": 3000, "x-test": 3000, "ori-test": 6000}},
+}
+
+// trainImages counts the images that a trial was trained on: as its record tells, else
+// those of the benchmark; 0 when it is not known.
+func trainImages(r *results.ResultsCount) int {
+	if r.Record != nil {
+		return r.Record.Train.Images
+	}
+	return images[r.Dataset].train
+}
+
+// evalImages counts the images of an evaluation set in the same way.
+func evalImages(r *results.ResultsCount, set string) int {
+	if r.Record != nil {
+		for _, e := range r.Record.Eval {
+			if e.Set == set {
+				return e.Images
+			}
+		}
+	}
+	return images[r.Dataset].eval[set]
+}

@@ -1,0 +1,8 @@
+package results
+
+// What only tests of this package may call.
+var (
+	DecodeRecord = decodeRecord
+	OpenParquet  = openParquet
+	OpenCSV      = openCSV
+)

@@ -1,0 +1,392 @@
+package results
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+
+	"github.com/parquet-go/parquet-go"
+
+	"nb201/cell"
+	"nb201/internal/usage"
+)
+
+// This file reads the two tables of a benchmark, from Parquet and from CSV. Where the
+// rows of an architecture stand is found once; the rows are read when they are asked for.
+
+// tableSource reads the rows of an architecture from both tables.
+type tableSource struct {
+	dir    string
+	trials table[TrialRow]
+	epochs table[EpochRow]
+}
+
+// table finds the rows of an architecture.
+type table[Row any] interface {
+	rows(architecture int) ([]Row, error)
+	io.Closer
+}
+
+func (s *tableSource) close() error { return errors.Join(s.trials.Close(), s.epochs.Close()) }
+
+func (s *tableSource) architecture(index int) (*Architecture, error) {
+	trials, err := s.trials.rows(index)
+	if err != nil {
+		return nil, err
+	}
+	epochs, err := s.epochs.rows(index)
+	if err != nil {
+		return nil, err
+	}
+	a, err := NewArchitecture(trials, epochs)
+	if err != nil {
+		return nil, usage.Errorf("%s: %w", s.dir, err)
+	}
+	return a, nil
+}
+
+// openParquet opens a directory of trials.parquet and epochs.parquet.
+func openParquet(dir string) (*Benchmark, error) {
+	trials, err := openParquetTable[TrialRow](filepath.Join(dir, TrialsTable+".parquet"))
+	if err != nil {
+		return nil, err
+	}
+	epochs, err := openParquetTable[EpochRow](filepath.Join(dir, EpochsTable+".parquet"))
+	if err != nil {
+		return nil, errors.Join(err, trials.Close())
+	}
+	b := &Benchmark{Path: dir, Format: Parquet, Listed: cell.Count, source: &tableSource{dir, trials, epochs}}
+	if b.evaluated, err = trials.architectures(); err == nil {
+		err = checkIndices(trials.path, b.evaluated)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// checkIndices refuses architectures that there are not, given in ascending order.
+func checkIndices(path string, indices []int) error {
+	for _, i := range indices {
+		if _, err := cell.ByIndex(i); err != nil {
+			return usage.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// parquetTable is a table in Parquet.
+type parquetTable[Row any] struct {
+	path   string
+	file   *os.File
+	groups []rowGroup
+}
+
+// rowGroup is a group of rows, and the architectures that its statistics tell of.
+type rowGroup struct {
+	parquet.RowGroup
+	column      parquet.ColumnChunk // architecture
+	first, last int64
+}
+
+func openParquetTable[Row any](path string) (t *parquetTable[Row], err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	t = &parquetTable[Row]{path: path, file: f}
+	if err := guard(path, t.open); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return t, nil
+}
+
+// guard makes what the library says of a damaged file a usage error; it panics on some.
+func guard(path string, read func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the file is damaged: %v", r)
+		}
+		if err != nil && !usage.Is(err) {
+			err = usage.Errorf("cannot read %s: %w", path, err)
+		}
+	}()
+	return read()
+}
+
+func (t *parquetTable[Row]) open() error {
+	info, err := t.file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := checkFooter(t.file, info.Size()); err != nil {
+		return err
+	}
+	file, err := parquet.OpenFile(t.file, info.Size(), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return err
+	}
+	for _, c := range columns(reflect.TypeFor[Row]()) {
+		if !slices.ContainsFunc(file.Schema().Fields(), func(f parquet.Field) bool { return f.Name() == c.Name }) {
+			return fmt.Errorf("there is no column %s", c.Name)
+		}
+	}
+	key, _ := file.Schema().Lookup("architecture")
+	for _, g := range file.RowGroups() {
+		column := g.ColumnChunks()[key.ColumnIndex]
+		group := rowGroup{RowGroup: g, column: column, last: int64(cell.Count)}
+		if chunk, ok := column.(*parquet.FileColumnChunk); ok {
+			if low, high, ok := chunk.Bounds(); ok {
+				group.first, group.last = low.Int64(), high.Int64()
+			}
+		}
+		t.groups = append(t.groups, group)
+	}
+	return nil
+}
+
+// checkFooter makes sure that the file is long enough for the footer that its end tells
+// of: the library believes it.
+func checkFooter(f io.ReaderAt, size int64) error {
+	end := make([]byte, 8)
+	if size < int64(len(end)) {
+		return io.ErrUnexpectedEOF
+	}
+	if _, err := f.ReadAt(end, size-int64(len(end))); err != nil {
+		return err
+	}
+	if length := binary.LittleEndian.Uint32(end); string(end[4:]) != "PAR1" || int64(length) > size-int64(len(end)) {
+		return errors.New("it does not end as a Parquet file does")
+	}
+	return nil
+}
+
+func (t *parquetTable[Row]) Close() error { return t.file.Close() }
+
+// architectures lists those that have a row, in ascending order.
+func (t *parquetTable[Row]) architectures() ([]int, error) {
+	found := map[int]bool{}
+	err := guard(t.path, func() error {
+		for _, g := range t.groups {
+			pages := g.column.Pages()
+			err := eachValue(pages, func(v parquet.Value) { found[int(v.Int64())] = true })
+			if err := errors.Join(err, pages.Close()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return slices.Sorted(maps.Keys(found)), err
+}
+
+func eachValue(pages parquet.Pages, visit func(parquet.Value)) error {
+	values := make([]parquet.Value, 1024)
+	for {
+		page, err := pages.ReadPage()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for reader := page.Values(); err == nil; {
+			var n int
+			n, err = reader.ReadValues(values)
+			if n == 0 && err == nil {
+				err = io.ErrNoProgress // in a damaged page
+			}
+			for _, v := range values[:n] {
+				visit(v)
+			}
+		}
+		parquet.Release(page)
+		if err != io.EOF {
+			return err
+		}
+	}
+}
+
+func (t *parquetTable[Row]) rows(architecture int) (rows []Row, err error) {
+	err = guard(t.path, func() error {
+		for _, g := range t.groups {
+			if int64(architecture) < g.first || int64(architecture) > g.last {
+				continue
+			}
+			if rows, err = appendGroup(rows, g, architecture); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// appendGroup appends the rows of an architecture in a group: the pages of its column
+// tell between which rows they lie.
+func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, error) {
+	first, last := int64(-1), int64(0) // last is the one after
+	at := int64(0)
+	pages := g.column.Pages()
+	err := eachValue(pages, func(v parquet.Value) {
+		if v.Int64() == int64(architecture) {
+			if first < 0 {
+				first = at
+			}
+			last = at + 1
+		}
+		at++
+	})
+	if err := errors.Join(err, pages.Close()); err != nil || first < 0 {
+		return rows, err
+	}
+	r := parquet.NewGenericRowGroupReader[Row](g.RowGroup)
+	defer r.Close()
+	if err := r.SeekToRow(first); err != nil {
+		return rows, err
+	}
+	buffer := make([]Row, 1024)
+	for first < last {
+		n, err := r.Read(buffer[:min(last-first, int64(len(buffer)))])
+		for _, row := range buffer[:n] {
+			if architectureOf(&row) == architecture {
+				rows = append(rows, row)
+			}
+		}
+		first += int64(n)
+		if n == 0 && err == nil {
+			err = io.ErrNoProgress
+		}
+		if err != nil && (err != io.EOF || first < last) {
+			return rows, err
+		}
+		clear(buffer) // its lists belong to rows now
+	}
+	return rows, nil
+}
+
+// architectureOf is the column architecture of a row.
+func architectureOf(row any) int { return int(reflect.ValueOf(row).Elem().Field(0).Int()) }
+
+// openCSV opens a directory of trials.csv and epochs.csv.
+func openCSV(dir string) (*Benchmark, error) {
+	trials, err := openCSVTable[TrialRow](filepath.Join(dir, TrialsTable+".csv"))
+	if err != nil {
+		return nil, err
+	}
+	epochs, err := openCSVTable[EpochRow](filepath.Join(dir, EpochsTable+".csv"))
+	if err != nil {
+		return nil, errors.Join(err, trials.Close())
+	}
+	b := &Benchmark{Path: dir, Format: CSV, Listed: cell.Count, source: &tableSource{dir, trials, epochs}}
+	b.evaluated = slices.Sorted(maps.Keys(trials.places))
+	if err := checkIndices(trials.path, b.evaluated); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// csvTable is a table in CSV.
+type csvTable[Row any] struct {
+	path   string
+	file   *os.File
+	places map[int]place // by architecture
+}
+
+// place is where the rows of an architecture lie.
+type place struct {
+	offset, length int64
+	line           int // of the first row, from 1
+}
+
+func openCSVTable[Row any](path string) (*csvTable[Row], error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	t := &csvTable[Row]{path: path, file: f, places: map[int]place{}}
+	if err := t.index(f); err != nil {
+		return nil, usage.Errorf("cannot read %s: %w", path, errors.Join(err, f.Close()))
+	}
+	return t, nil
+}
+
+// index finds the rows of each architecture by the first field of each line: no field
+// of ours has a line break in it.
+func (t *csvTable[Row]) index(r io.Reader) error {
+	var header []string
+	for _, c := range columns(reflect.TypeFor[Row]()) {
+		header = append(header, c.Name)
+	}
+	lines := bufio.NewReaderSize(r, 1<<20)
+	var offset int64
+	current := -1
+	for number := 1; ; number++ {
+		line, err := lines.ReadSlice('\n')
+		if err == io.EOF && len(line) == 0 && number > 1 {
+			return nil
+		}
+		if err != nil && err != io.EOF {
+			return fmt.Errorf("line %d: %w", number, err)
+		}
+		if number == 1 {
+			got, err := csv.NewReader(bytes.NewReader(line)).Read()
+			if err != nil || !slices.Equal(got, header) {
+				return fmt.Errorf("line 1: the columns are not %v", header)
+			}
+		} else {
+			field, _, _ := bytes.Cut(line, []byte(","))
+			architecture, err := strconv.Atoi(string(field))
+			if err != nil {
+				return fmt.Errorf("line %d: %.40q is no index of an architecture", number, field)
+			}
+			p, known := t.places[architecture]
+			if !known {
+				p = place{offset: offset, line: number}
+			} else if architecture != current {
+				return fmt.Errorf("line %d: the rows of architecture %d are not together: sort the table", number, architecture)
+			}
+			p.length += int64(len(line))
+			t.places[architecture] = p
+			current = architecture
+		}
+		offset += int64(len(line))
+	}
+}
+
+func (t *csvTable[Row]) Close() error { return t.file.Close() }
+
+func (t *csvTable[Row]) rows(architecture int) ([]Row, error) {
+	p := t.places[architecture]
+	r := csv.NewReader(io.NewSectionReader(t.file, p.offset, p.length))
+	r.FieldsPerRecord = reflect.TypeFor[Row]().NumField()
+	r.ReuseRecord = true
+	var rows []Row
+	for {
+		record, err := r.Read()
+		if err == io.EOF {
+			return rows, nil
+		}
+		var row Row
+		if err == nil {
+			err = parseCSV(&row, record)
+		}
+		if err != nil {
+			var parse *csv.ParseError
+			if errors.As(err, &parse) {
+				err = parse.Err // its lines count from the architecture's first
+			}
+			return nil, usage.Errorf("cannot read %s: row %d of architecture %d, which begins at line %d: %w", t.path, len(rows)+1, architecture, p.line, err)
+		}
+		rows = append(rows, row)
+	}
+}

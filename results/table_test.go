@@ -1,0 +1,315 @@
+package results_test
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+
+	"nb201/internal/usage"
+	. "nb201/results"
+	"nb201/results/resultstest"
+)
+
+// gappy is an architecture whose series have all the holes that published files have.
+func gappy(t testing.TB, index int) *Architecture {
+	t.Helper()
+	c := Campaign{Dir: t.TempDir()}
+	for _, trial := range resultstest.Grid(index) {
+		if err := c.Publish(resultstest.Record(t, trial), nil); err != nil { // the tables hold no weights
+			t.Fatal(err)
+		}
+	}
+	b, err := Open(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := b.Architecture(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range a.Schedules {
+		for _, r := range s.Results {
+			r.Record = nil // nor records
+		}
+	}
+	a.Schedules[0].HP, a.Schedules[1].HP = "12", "200"
+	first, second := a.Schedules[0].Results[0], a.Schedules[1].Results[1]
+	first.Latencies, first.Training.Top5, first.Training.Seconds = nil, nil, nil
+	first.Evaluation[0].Measures = Measures{Seconds: Series{{0, 1.5}, {1, 1.5}}, Loss: Series{{1, 0.1 + 0.2}}}
+	first.Evaluation[1].Measures = Measures{}
+	second.Evaluation[0].Measures = Measures{Top1: Series{{0, 10}, {2, 100.0 / 3}}, Top5: Series{{1, 1e-300}}}
+	second.Evaluation = slices.Insert(second.Evaluation, 0, SetMeasures{Set: "my-set.1"})
+	return a
+}
+
+// writeTables writes the rows as the formats have them.
+func writeTables(t testing.TB, dir string, trials []TrialRow, epochs []EpochRow) {
+	t.Helper()
+	if err := parquet.WriteFile(filepath.Join(dir, "trials.parquet"), trials); err != nil {
+		t.Fatal(err)
+	}
+	if err := parquet.WriteFile(filepath.Join(dir, "epochs.parquet"), epochs, parquet.MaxRowsPerRowGroup(50)); err != nil {
+		t.Fatal(err)
+	}
+	records := [2][][]string{{nil}, {nil}}
+	for i, columns := range [][]Column{TrialColumns(), EpochColumns()} {
+		for _, c := range columns {
+			records[i][0] = append(records[i][0], c.Name)
+		}
+	}
+	for _, row := range trials {
+		records[0] = append(records[0], row.AppendCSV(nil))
+	}
+	for _, row := range epochs {
+		records[1] = append(records[1], row.AppendCSV(nil))
+	}
+	for i, name := range []string{"trials.csv", "epochs.csv"} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := csv.NewWriter(f).WriteAll(records[i]); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var tableReaders = map[Format]func(string) (*Benchmark, error){Parquet: OpenParquet, CSV: OpenCSV}
+
+// Everything that a trial tells but for its weights passes through the tables.
+func TestTablesReadBack(t *testing.T) {
+	want := []*Architecture{gappy(t, 3), gappy(t, 4), gappy(t, 15624)}
+	var trials []TrialRow
+	var epochs []EpochRow
+	for _, a := range want {
+		some, more := a.Rows()
+		trials, epochs = append(trials, some...), append(epochs, more...)
+	}
+	dir := t.TempDir()
+	writeTables(t, dir, trials, epochs)
+	for format, open := range tableReaders {
+		b, err := open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.Evaluated(); b.Format != format || !slices.Equal(got, []int{3, 4, 15624}) {
+			t.Errorf("%s holds %v", b.Format, got)
+		}
+		for _, a := range want {
+			got, err := b.Architecture(a.Index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, a) {
+				text := func(a *Architecture) string { s, _ := json.MarshalIndent(a, "", " "); return string(s) }
+				t.Errorf("%s: architecture %d reads\n%s, not\n%s", format, a.Index, text(got), text(a))
+			}
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Python's csv reads the numbers to the bit.
+func TestPythonReadsCSV(t *testing.T) {
+	python := os.Getenv("NB201_PYTHON")
+	if python == "" {
+		t.Skip("NB201_PYTHON names no Python")
+	}
+	dir := t.TempDir()
+	trials, epochs := gappy(t, 3).Rows()
+	writeTables(t, dir, trials, epochs)
+	script := `import csv, sys
+trials = list(csv.DictReader(open(sys.argv[1] + "/trials.csv", newline="")))
+epochs = list(csv.DictReader(open(sys.argv[1] + "/epochs.csv", newline="")))
+number = lambda s: float(s).hex() if s else None
+print(len(trials), len(epochs), trials[0]["evaluation_sets"], trials[0]["latency_seconds_per_batch_of_256"] == "")
+for r in epochs: print(r["set"], r["epoch"], *[number(r[c]) for c in ("loss", "top1_percent", "top5_percent", "seconds")])`
+	out, err := exec.Command(python, "-c", script, dir).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var want strings.Builder
+	fmt.Fprintf(&want, "%d %d ori-test;x-valid True\n", len(trials), len(epochs))
+	for _, r := range epochs {
+		fmt.Fprintf(&want, "%s %d", r.Set, r.Epoch)
+		for _, v := range []*float64{r.Loss, r.Top1, r.Top5, r.Seconds} {
+			want.WriteByte(' ')
+			if v == nil {
+				want.WriteString("None")
+			} else {
+				want.WriteString(pythonHex(*v))
+			}
+		}
+		want.WriteByte('\n')
+	}
+	if string(out) != want.String() {
+		t.Errorf("Python reads\n%s, not\n%s", out, want.String())
+	}
+}
+
+// pythonHex is float.hex of a normal number.
+func pythonHex(v float64) string {
+	mantissa, exponent, _ := strings.Cut(fmt.Sprintf("%.13x", v), "p")
+	sign, digits := exponent[:1], strings.TrimLeft(exponent[1:], "0")
+	if digits == "" {
+		digits = "0"
+	}
+	return mantissa + "p" + sign + digits
+}
+
+// Rows that do not fit together are refused with the place.
+func TestTablesRefused(t *testing.T) {
+	for name, x := range map[string]struct {
+		change func(trials []TrialRow, epochs []EpochRow) ([]TrialRow, []EpochRow)
+		want   string
+	}{
+		"genotype": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { t[2].Genotype = "|none~0|"; return t, e }, "is not that of architecture 3"},
+		"twice":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { return append(t, t[1]), e }, "a second row of the trial"},
+		"set":      {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Set = "y-test"; return t, e }, `set "y-test"`},
+		"no trial": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Seed = 5; return t, e }, "has no such trial"},
+		"epoch":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Epoch = 2; return t, e }, "the trial has 2 epochs"},
+		"value":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { return t, append(e, e[0]) }, "a second value"},
+		"dataset":  {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { t[0].Dataset = "a b"; return t, e }, "dataset key"},
+		"set name": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) {
+			t[0].EvaluationSets = []string{"x@1"}
+			return t, e
+		}, "evaluation set"},
+		"sets": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) {
+			t[0].EvaluationSets = []string{"a", "a"}
+			return t, e
+		}, "stands there twice"},
+		"train": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) {
+			t[0].EvaluationSets = []string{"train"}
+			return t, e
+		}, "stands there twice"},
+	} {
+		trials, epochs := gappy(t, 3).Rows()
+		trials, epochs = x.change(trials, epochs)
+		dir := t.TempDir()
+		writeTables(t, dir, trials, epochs)
+		for format, open := range tableReaders {
+			b, err := open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = b.Architecture(3); !usage.Is(err) || !strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), dir) {
+				t.Errorf("%s, %s: error %v, want one with %q", format, name, err, x.want)
+			}
+			b.Close()
+		}
+	}
+}
+
+// Files that are no tables are refused with the place.
+func TestTableFilesRefused(t *testing.T) {
+	trials, epochs := gappy(t, 3).Rows()
+	more, others := gappy(t, 4).Rows()
+	trials, epochs = append(trials, more...), append(epochs, others...)
+	header, row, _ := strings.Cut(string(csvOf(t, trials)), "\n")
+	line, _, _ := strings.Cut(row, "\n")
+	for name, x := range map[string]struct {
+		file string
+		text []byte // nil: truncated to half
+		want string
+	}{
+		"parquet cut":     {"trials.parquet", nil, "trials.parquet"},
+		"no parquet":      {"epochs.parquet", []byte("PAR1"), "epochs.parquet"},
+		"csv header":      {"trials.csv", []byte("architecture,genotype\n"), "line 1: the columns"},
+		"no csv":          {"trials.csv", []byte(""), "line 1: the columns"},
+		"csv index":       {"trials.csv", []byte(header + "\nx" + row), "line 2: \"x3\" is no index"},
+		"beyond":          {"trials.csv", []byte(header + "\n15625" + line[1:]), "15625"},
+		"csv fields":      {"trials.csv", []byte(header + "\n3,4,5\n"), "row 1 of architecture 3, which begins at line 2: wrong number of fields"},
+		"csv number":      {"trials.csv", []byte(header + "\n" + strings.Replace(row, "cifar10-valid,12,2,", "cifar10-valid,12,two,", 1)), "column 5"},
+		"csv mixed":       {"trials.csv", []byte(header + "\n" + row + row), "the rows of architecture 3 are not together"},
+		"epochs missing":  {"epochs.csv", []byte("-"), "epochs.csv"},
+		"parquet missing": {"epochs.parquet", []byte("-"), "epochs.parquet"},
+	} {
+		dir := t.TempDir()
+		writeTables(t, dir, trials, epochs)
+		path := filepath.Join(dir, x.file)
+		var err error
+		switch {
+		case string(x.text) == "-":
+			err = os.Remove(path)
+		case x.text == nil:
+			info, _ := os.Stat(path)
+			err = os.Truncate(path, info.Size()/2)
+		default:
+			err = os.WriteFile(path, x.text, 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := tableReaders[Format(strings.TrimPrefix(filepath.Ext(x.file), "."))](dir)
+		if err == nil {
+			_, err = b.Architecture(3)
+			b.Close()
+		}
+		if !usage.Is(err) || !strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), x.file) {
+			t.Errorf("%s: error %v, want one with %q", name, err, x.want)
+		}
+	}
+}
+
+func csvOf(t testing.TB, trials []TrialRow) []byte {
+	dir := t.TempDir()
+	writeTables(t, dir, trials, nil)
+	text, err := os.ReadFile(filepath.Join(dir, "trials.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// fuzzTables replaces the table of trials by any bytes: whatever it then holds can be
+// written again.
+func fuzzTables(f *testing.F, name string, open func(dir string) (*Benchmark, error)) {
+	dir := f.TempDir()
+	trials, epochs := gappy(f, 3).Rows()
+	writeTables(f, dir, trials, epochs)
+	path := filepath.Join(dir, name)
+	for _, seed := range []string{path, filepath.Join(dir, strings.Replace(name, "trials", "epochs", 1))} {
+		text, err := os.ReadFile(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		b, err := open(dir)
+		if err != nil {
+			return
+		}
+		defer b.Close()
+		for a, err := range b.Architectures() {
+			if err != nil {
+				continue
+			}
+			trials, epochs := a.Rows()
+			if again, err := NewArchitecture(trials, epochs); err != nil || !reflect.DeepEqual(again, a) {
+				t.Errorf("%v becomes %v (%v)", a, again, err)
+			}
+		}
+	})
+}
+
+func FuzzCSV(f *testing.F) { fuzzTables(f, "trials.csv", OpenCSV) }
+
+func FuzzParquet(f *testing.F) { fuzzTables(f, "trials.parquet", OpenParquet) }

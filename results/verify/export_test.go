@@ -1,0 +1,186 @@
+package verify
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	stdbzip2 "compress/bzip2"
+
+	"github.com/dsnet/compress/bzip2"
+
+	"nb201/results"
+	"nb201/results/export"
+	"nb201/results/resultstest"
+)
+
+// exports makes an export of every format of the same campaign, below a directory.
+func exports(t *testing.T) (dir string) {
+	t.Helper()
+	c := resultstest.Fill(t, resultstest.Grid(4, 11)...)
+	b := open(t, c.Dir)
+	dir = t.TempDir()
+	for name, o := range map[string]export.Options{
+		"runs": {Format: results.Runs}, "archive": {Format: results.Archive}, "merged.pth": {Format: results.NASBench201},
+		"nats": {Format: results.NATS}, "weights": {Format: results.NATS, Weights: true}, "merged.pickle.pbz2": {Format: results.NATS},
+		"parquet": {Format: results.Parquet}, "csv": {Format: results.CSV},
+	} {
+		o.To, o.Less, o.Full = filepath.Join(dir, name), 2, 3
+		if _, err := export.Run(t.Context(), b, o); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return dir
+}
+
+// TestExports has sound exports of all formats found sound, and faults planted in them
+// found where they are.
+func TestExports(t *testing.T) {
+	sound := exports(t)
+	entries, err := os.ReadDir(sound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		r := run(t, filepath.Join(sound, e.Name()), Options{})
+		weights := 0
+		if slices.Contains([]string{"runs", "archive", "weights"}, e.Name()) {
+			weights = 24
+		}
+		if len(r.Faults) > 0 || r.Trials != 24 || r.Weights != weights {
+			t.Errorf("%s: %d trials, %d with weights, found %v", e.Name(), r.Trials, r.Weights, r.Faults)
+		}
+	}
+
+	change := func(file string, change func([]byte) []byte) func(*testing.T, string) string {
+		return func(t *testing.T, dir string) string {
+			matches, err := filepath.Glob(filepath.Join(dir, file))
+			if err != nil || len(matches) != 1 {
+				t.Fatalf("%s: %v (%v)", file, matches, err)
+			}
+			edit(t, matches[0], change)
+			return ""
+		}
+	}
+	flip := func(b []byte) []byte {
+		b = slices.Clone(b)
+		b[len(b)/2] ^= 1
+		return b
+	}
+	pickled := func(old, new string) func([]byte) []byte {
+		return func(b []byte) []byte {
+			plain, err := io.ReadAll(stdbzip2.NewReader(bytes.NewReader(b)))
+			if err != nil || !bytes.Contains(plain, []byte(old)) {
+				t.Fatalf("no %q in the pickle (%v)", old, err)
+			}
+			var packed bytes.Buffer
+			w, err := bzip2.NewWriter(&packed, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write(bytes.Replace(plain, []byte(old), []byte(new), 1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return packed.Bytes()
+		}
+	}
+	tests := []struct {
+		name, export string
+		plant        func(t *testing.T, path string) (renamed string)
+		trials       int // that can be read all the same
+		want         []string
+	}{
+		{"a flipped bit in a tensor", "archive", change("000004-FULL.pth", flip), 24, []string{"files: ", "weights: "}},
+		{"a truncated file", "archive", change("000004-FULL.pth", truncate), 12, []string{"files: "}},
+		{"a truncated file that is not needed", "archive", change("000004-SIMPLE.pth", truncate), 24, []string{"files: "}},
+		{"an empty file", "archive", change("000004-FULL.pth", func([]byte) []byte { return nil }), 12, []string{"files: "}},
+		{"the file of another architecture", "archive", func(t *testing.T, dir string) string {
+			other, err := os.ReadFile(filepath.Join(dir, "000011-FULL.pth"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return change("000004-FULL.pth", func([]byte) []byte { return other })(t, dir)
+		}, 12, []string{"files: "}},
+		{"runs of two architectures exchanged", "runs", func(t *testing.T, dir string) string {
+			runs, err := filepath.Glob(filepath.Join(dir, "*", "arch-0000??-seed-0888.pth"))
+			if err != nil || len(runs) != 2 {
+				t.Fatal(runs, err)
+			}
+			temp := runs[0] + ".x"
+			for _, move := range [][2]string{{runs[0], temp}, {runs[1], runs[0]}, {temp, runs[1]}} {
+				if err := os.Rename(move[0], move[1]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return ""
+		}, 24, []string{"costs: ", "weights: "}},
+		{"a wrong seed list", "nats", change("000004.pickle.pbz2", pickled("M\x09\x03M\x78\x03e", "M\x09\x03M\xe7\x03e")), 12, []string{"files: "}}, // 999 for 888
+		{"another genotype", "nats", change("000004.pickle.pbz2", pickled("nor_conv_1x1~1", "nor_conv_3x3~1")), 12, []string{"files: "}},
+		{"a truncated record", "nats", change("000004.pickle.pbz2", truncate), 12, []string{"files: "}},
+		{"a flipped bit in a record", "weights", change("000004.pickle.pbz2", flip), 12, []string{"files: "}},
+		{"digits of another MD5", "merged.pth", func(t *testing.T, path string) string {
+			renamed := filepath.Join(filepath.Dir(path), "NAS-Bench-201-v1_1-096897.pth")
+			if err := os.Rename(path, renamed); err != nil {
+				t.Fatal(err)
+			}
+			return renamed
+		}, 24, []string{"files: "}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), test.export)
+			source := filepath.Join(sound, test.export)
+			if info, err := os.Stat(source); err != nil {
+				t.Fatal(err)
+			} else if info.IsDir() {
+				err = os.CopyFS(path, os.DirFS(source))
+				if err != nil {
+					t.Fatal(err)
+				}
+			} else if text, err := os.ReadFile(source); err != nil || os.WriteFile(path, text, 0o666) != nil {
+				t.Fatal(err)
+			}
+			if renamed := test.plant(t, path); renamed != "" {
+				path = renamed
+			}
+			r := run(t, path, Options{})
+			kinds := map[string]bool{}
+			for _, fault := range r.Faults {
+				kinds[string(fault.Check)+": "] = true
+			}
+			for _, want := range test.want {
+				if !kinds[want] {
+					t.Errorf("nothing found of %s", want)
+				}
+			}
+			if len(kinds) != len(test.want) || r.Trials != test.trials {
+				t.Errorf("%d trials, found %v", r.Trials, r.Faults)
+			}
+			for _, fault := range r.Faults {
+				if test.export != "runs" && fault.Trial != nil && fault.Trial.Arch != 4 || strings.Count(fault.String(), "\n") > 0 {
+					t.Errorf("found %v", fault)
+				}
+			}
+		})
+	}
+}
+
+// TestPublished has the published records in the directory NB201_PUBLISHED sound, with
+// what is known of them noted.
+func TestPublished(t *testing.T) {
+	dir := os.Getenv("NB201_PUBLISHED")
+	if dir == "" {
+		t.Skip("NB201_PUBLISHED is not set")
+	}
+	r := run(t, dir, Options{})
+	if len(r.Faults) > 0 || r.Trials == 0 || len(r.Notes) != 9 {
+		t.Errorf("%d trials, found %v, notes %v", r.Trials, r.Faults, r.Notes)
+	}
+}

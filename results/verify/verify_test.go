@@ -1,0 +1,697 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/cell"
+	"nb201/internal/torchfile"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/resultstest"
+)
+
+func open(t testing.TB, path string) *results.Benchmark {
+	t.Helper()
+	b, err := results.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func run(t testing.TB, path string, o Options) *Report {
+	t.Helper()
+	r, err := Run(t.Context(), open(t, path), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// published11 is the architecture 11 of a campaign as published files have it: without
+// records.
+func published11(t testing.TB, c results.Campaign) *results.Architecture {
+	t.Helper()
+	a, err := open(t, c.Dir).Architecture(11)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range a.Schedules {
+		for _, r := range s.Results {
+			r.Record = nil
+		}
+	}
+	return a
+}
+
+// find is the trial of an architecture on a dataset with a seed.
+func find(a *results.Architecture, dataset string, seed uint32) *results.ResultsCount {
+	for _, s := range a.Schedules {
+		for _, r := range s.Results {
+			if r.Dataset == dataset && r.Seed == seed {
+				return r
+			}
+		}
+	}
+	panic("no such trial")
+}
+
+func scale(s results.Series, by float64) {
+	for i := range s {
+		s[i].Value *= by
+	}
+}
+
+// lastOnly leaves of the measures of an evaluation set what the published files of
+// schedule 200 have of some: the last epoch, but all times.
+func lastOnly(m *results.Measures) {
+	for _, s := range []*results.Series{&m.Loss, &m.Top1, &m.Top5} {
+		*s = (*s)[len(*s)-1:]
+	}
+}
+
+// TestPlantedInTrials plants a fault in a trial of a sound architecture, cifar100 with
+// seed 888, and has it found there and nowhere else.
+func TestPlantedInTrials(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(11)...)
+	valid := func(r *results.ResultsCount) *results.Measures { m, _ := r.Set("x-valid"); return m }
+	tests := []struct {
+		name  string
+		plant func(a *results.Architecture, r *results.ResultsCount)
+		check Check
+		what  string
+	}{
+		{"parameters of another network", func(a *results.Architecture, r *results.ResultsCount) {
+			arch, _ := cell.ByIndex(12)
+			n := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}
+			r.Params = n.Params()
+		}, Costs, "million parameters, its network has"},
+		{"FLOPs of another network", func(a *results.Architecture, r *results.ResultsCount) { r.FLOPs *= 1.000001 }, Costs, "million FLOPs, its network has"},
+		{"FLOPs not a number", func(a *results.Architecture, r *results.ResultsCount) { r.FLOPs = math.NaN() }, Costs, "NaN million FLOPs"},
+		{"no cells", func(a *results.Architecture, r *results.ResultsCount) { r.Cells = 0 }, Costs, "it has no network: a network of 0 cells"},
+		{"last bit of the FLOPs", func(a *results.Architecture, r *results.ResultsCount) { r.FLOPs = math.Nextafter(r.FLOPs, 0) }, Seeds, "seed 777 has"},
+		{"another macro skeleton", func(a *results.Architecture, r *results.ResultsCount) {
+			r.Channels = 16
+			n, _ := network(r)
+			r.FLOPs, r.Params = n.FLOPs(), n.Params()
+		}, Seeds, "seed 777 has"},
+		{"wrong genotype", func(a *results.Architecture, r *results.ResultsCount) {
+			arch, _ := cell.ByIndex(11)
+			arch[0], arch[5] = arch[5], arch[0] // of the same costs
+			r.Genotype = arch.String()
+		}, Identity, "that of architecture 11 is"},
+		{"trial of another architecture", func(a *results.Architecture, r *results.ResultsCount) { r.Arch = 12 }, Identity, "it is kept as a trial of architecture 11"},
+		{"seed twice", func(a *results.Architecture, r *results.ResultsCount) { r.Seed = 777 }, Identity, "this dataset and seed twice"},
+		{"missing epoch of training", func(a *results.Architecture, r *results.ResultsCount) {
+			r.Training.Loss = slices.Delete(slices.Clone(r.Training.Loss), 1, 2)
+		}, Curves, "training: loss lacks epoch 1 and holds 2 of 3 epochs"},
+		{"missing first epoch of evaluation", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Top5 = valid(r).Top5[1:] }, Curves, "x-valid: top-5 accuracy lacks epoch 0"},
+		{"curve too long", func(a *results.Architecture, r *results.ResultsCount) {
+			r.Training.Top1 = append(slices.Clone(r.Training.Top1), results.Point{Epoch: 3, Value: 50})
+		}, Curves, "training: top-1 accuracy goes on to epoch 3 of 3 epochs"},
+		{"missing evaluation set", func(a *results.Architecture, r *results.ResultsCount) { r.Evaluation = r.Evaluation[:2] }, Curves, "the evaluation sets [x-test] are missing"},
+		{"no evaluation set", func(a *results.Architecture, r *results.ResultsCount) { r.Evaluation = nil }, Curves, "it has no evaluation set"},
+		{"only the last epoch of the main set", func(a *results.Architecture, r *results.ResultsCount) {
+			m, _ := r.Set("ori-test")
+			m.Loss = m.Loss[2:]
+		}, Curves, "ori-test: loss lacks epoch 0"},
+		{"times of some epochs", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Seconds = valid(r).Seconds[:2] }, Curves, "x-valid: time lacks epoch 2"},
+		{"times of some sets", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Seconds = nil }, Curves, "2 of its 3 evaluation sets have times"},
+		{"no epochs", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Loss = results.Series{} }, Curves, "x-valid: loss lacks epoch 0 and holds 0 of 3 epochs"},
+		{"NaN", func(a *results.Architecture, r *results.ResultsCount) { r.Training.Loss[2].Value = math.NaN() }, Values, "training: loss is NaN at epoch 2"},
+		{"infinite losses", func(a *results.Architecture, r *results.ResultsCount) { scale(r.Training.Loss, math.Inf(1)) }, Values, "training: loss is +Inf at epoch 0, and there are 2 more such epochs"},
+		{"negative loss", func(a *results.Architecture, r *results.ResultsCount) { r.Training.Loss[0].Value = -1 }, Values, "training: loss is -1 at epoch 0"},
+		{"accuracy above 100", func(a *results.Architecture, r *results.ResultsCount) { r.Training.Top5[0].Value = 100.5 }, Values, "training: top-5 accuracy is 100.5 at epoch 0"},
+		{"top-5 below top-1", func(a *results.Architecture, r *results.ResultsCount) { r.Training.Top5[0].Value = 2 }, Values, "top-5 accuracy is 2 %, less than the top-1 accuracy"},
+		{"negative time", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Seconds[1].Value = -1 }, Values, "x-valid: time is -1 at epoch 1"},
+		{"zero latency", func(a *results.Architecture, r *results.ResultsCount) { r.Latencies = []float64{0.01, 0} }, Values, "latency 1 is 0 s"},
+		{"training accuracies as fractions", func(a *results.Architecture, r *results.ResultsCount) { scale(r.Training.Top1, 0.01) }, Values, "training: top-1 accuracy of 1 % or less that is no share of 50000 images (3 epochs)"},
+		{"wrong mean of x-valid and x-test", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Top1[1].Value++ }, Halves, "top-1 accuracy of ori-test"},
+		{"wrong mean of the losses", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Loss[1].Value++ }, Halves, "loss of ori-test"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a := published11(t, c)
+			r := find(a, "cifar100", 888)
+			test.plant(a, r)
+			var f findings
+			f.architecture(a)
+			if len(f.faults) != 1 || f.faults[0].Check != test.check || *f.faults[0].Trial != r.Trial || !strings.Contains(f.faults[0].What, test.what) {
+				t.Errorf("found %v, want one of %s: %q", f.faults, test.check, test.what)
+			}
+		})
+	}
+}
+
+// TestPlantedInSchedules plants faults that have more than one trace.
+func TestPlantedInSchedules(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(11)...)
+	tests := []struct {
+		name  string
+		plant func(a *results.Architecture)
+		want  []string // prefixes, in order
+	}{
+		{"wrong classes", func(a *results.Architecture) { find(a, "cifar10", 777).Classes = 100 },
+			[]string{"identity: it has 100 classes, cifar10 has 10", "costs: ", "costs: "}},
+		{"fractions everywhere", func(a *results.Architecture) {
+			r := find(a, "cifar10", 111)
+			for _, m := range []*results.Measures{&r.Training, &r.Evaluation[0].Measures} {
+				scale(m.Top1, 0.01)
+				scale(m.Top5, 0.01)
+			}
+		}, slices.Repeat([]string{"values: "}, 4)},
+		{"other epochs", func(a *results.Architecture) {
+			s := a.Schedules[1]
+			r := s.Results[len(s.Results)-1]
+			other := a.Schedules[0].Results[len(a.Schedules[0].Results)-1]
+			r.Epochs, r.Training, r.Evaluation = other.Epochs, other.Training, other.Evaluation
+		}, []string{"seeds: the schedule '3' is of 2 epochs for this trial, of 3 for that on cifar10-valid with seed 777"}},
+		{"the schedule's own genotype", func(a *results.Architecture) { a.Schedules[0].Genotype = "|none~0|" },
+			slices.Repeat([]string{"identity: it is kept as a trial of |none~0|"}, 4)},
+		{"a key that is no name", func(a *results.Architecture) { find(a, "cifar10", 111).Dataset = "../cifar10" },
+			[]string{`identity: dataset key "../cifar10"`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a := published11(t, c)
+			test.plant(a)
+			var f findings
+			f.architecture(a)
+			ok := len(f.faults) == len(test.want)
+			for i := range min(len(f.faults), len(test.want)) {
+				ok = ok && strings.HasPrefix(string(f.faults[i].Check)+": "+f.faults[i].What, test.want[i])
+			}
+			if !ok {
+				t.Errorf("found %v, want %q", f.faults, test.want)
+			}
+		})
+	}
+}
+
+// TestSound has nothing found in what may be, and what is worth knowing noted.
+func TestSound(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(11)...)
+	tests := []struct {
+		name   string
+		change func(a *results.Architecture)
+		notes  []string
+	}{
+		{"as it is", func(*results.Architecture) {}, nil},
+		{"as schedule 200 is published", func(a *results.Architecture) {
+			for _, r := range a.Schedules[1].Results {
+				r.Training.Top5 = nil
+				for i := range r.Evaluation {
+					if r.Evaluation[i].Set != "ori-test" && r.Dataset != "cifar10-valid" || r.Evaluation[i].Set == "ori-test" && r.Dataset == "cifar10-valid" {
+						lastOnly(&r.Evaluation[i].Measures)
+					}
+				}
+			}
+		}, []string{
+			"cifar10-valid, 3 epochs: no top-5 accuracy of training (2 trials)",
+			"cifar10-valid, 3 epochs: ori-test: the last epoch alone (2 trials)",
+			"cifar10, 3 epochs: no top-5 accuracy of training (2 trials)",
+			"cifar100, 3 epochs: no top-5 accuracy of training (2 trials)",
+			"cifar100, 3 epochs: x-test: the last epoch alone (2 trials)",
+			"cifar100, 3 epochs: x-valid: the last epoch alone (2 trials)",
+			"ImageNet16-120, 3 epochs: no top-5 accuracy of training (2 trials)",
+			"ImageNet16-120, 3 epochs: x-test: the last epoch alone (2 trials)",
+			"ImageNet16-120, 3 epochs: x-valid: the last epoch alone (2 trials)",
+		}},
+		{"no times, latency and evaluated top-5", func(a *results.Architecture) {
+			r := find(a, "cifar100", 777)
+			r.Latencies, r.Training.Seconds = nil, nil
+			for i := range r.Evaluation {
+				r.Evaluation[i].Seconds, r.Evaluation[i].Top5 = nil, nil
+			}
+		}, []string{
+			"cifar100, 3 epochs: no times of evaluation (1 trials)",
+			"cifar100, 3 epochs: no times of training (1 trials)",
+		}},
+		{"the timeline nov2019", func(a *results.Architecture) {
+			r := find(a, "cifar10-valid", 777)
+			r.Evaluation = slices.DeleteFunc(r.Evaluation, func(e results.SetMeasures) bool { return e.Set == "ori-test" })
+		}, []string{"cifar10-valid, 3 epochs: only x-valid was evaluated, as in the timeline nov2019 (1 trials)"}},
+		{"guessing among many classes", func(a *results.Architecture) {
+			r := find(a, "ImageNet16-120", 777)
+			for _, m := range []*results.Measures{&r.Training, &r.Evaluation[0].Measures, &r.Evaluation[1].Measures, &r.Evaluation[2].Measures} {
+				for i := range m.Top1 {
+					m.Top1[i].Value = 100.0 / 120
+					if m == &r.Training {
+						m.Top1[i].Value = 1290.0 / 151700 * 100
+					}
+				}
+			}
+		}, nil},
+		{"a user's dataset", func(a *results.Architecture) {
+			for _, s := range a.Schedules {
+				for _, r := range s.Results {
+					if r.Dataset != "cifar10" {
+						continue
+					}
+					r.Dataset, r.Classes = "mine", 7
+					n := cell.Network{Channels: r.Channels, Cells: r.Cells, Classes: 7, Size: 28}
+					n.Arch, _ = cell.ByIndex(11)
+					r.FLOPs, r.Params = n.FLOPs(), n.Params()
+				}
+			}
+		}, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a := published11(t, c)
+			test.change(a)
+			v := &verifier{checked: map[Check]int{}, notes: map[Note]int{}}
+			var f findings
+			f.architecture(a)
+			v.add(&f)
+			var notes []string
+			for _, n := range v.sortedNotes() {
+				notes = append(notes, n.String())
+			}
+			if len(f.faults) > 0 || !slices.Equal(notes, test.notes) {
+				t.Errorf("found %v, notes %q, want %q", f.faults, notes, test.notes)
+			}
+		})
+	}
+}
+
+// TestUsersDataset has faults found on a dataset that only its file tells of.
+func TestUsersDataset(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(11)...)
+	a := published11(t, c)
+	r := find(a, "cifar10", 777)
+	r.Dataset = "mine"
+	r.FLOPs++
+	scale(r.Training.Top1, 0.01)
+	var f findings
+	f.costs(r)
+	f.values(r)
+	want := []string{"which its network has for no size of images", "fractions in place of percent?"}
+	if len(f.faults) != 2 || !strings.Contains(f.faults[0].What, want[0]) || !strings.Contains(f.faults[1].What, want[1]) {
+		t.Errorf("found %v", f.faults)
+	}
+}
+
+func TestPlantedInWeights(t *testing.T) {
+	tensor := func(w torchfile.StateDict, name string) *torchfile.Tensor {
+		for _, t := range w {
+			if t.Name == name {
+				return t.Tensor
+			}
+		}
+		panic("no tensor " + name)
+	}
+	record := resultstest.Record(t, results.Trial{Arch: 11, Dataset: "cifar10", Epochs: 2, Seed: 777})
+	tests := []struct {
+		name  string
+		plant func(w torchfile.StateDict) torchfile.StateDict
+		want  string
+	}{
+		{"sound", func(w torchfile.StateDict) torchfile.StateDict { return w }, ""},
+		{"another architecture", func(torchfile.StateDict) torchfile.StateDict {
+			return resultstest.Weights(t, resultstest.Record(t, results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 777}))
+		}, "weights of another architecture?"},
+		{"another dataset", func(torchfile.StateDict) torchfile.StateDict {
+			return resultstest.Weights(t, resultstest.Record(t, results.Trial{Arch: 11, Dataset: "cifar100", Epochs: 2, Seed: 777}))
+		}, "classifier.weight[100 32] of float32, the network has classifier.weight[10 32]"},
+		{"a tensor less", func(w torchfile.StateDict) torchfile.StateDict { return w[1:] }, "tensors, the network has"},
+		{"another name", func(w torchfile.StateDict) torchfile.StateDict { w[0].Name = "module.stem.0.weight"; return w }, "module.stem.0.weight"},
+		{"NaN", func(w torchfile.StateDict) torchfile.StateDict {
+			tensor(w, "stem.1.bias").Float32[3] = float32(math.NaN())
+			return w
+		}, "1 values of stem.1.bias are not finite"},
+		{"infinite", func(w torchfile.StateDict) torchfile.StateDict {
+			tensor(w, "stem.0.weight").Float32[3] = float32(math.Inf(-1))
+			return w
+		}, "1 values of stem.0.weight are not finite"},
+		{"negative variance", func(w torchfile.StateDict) torchfile.StateDict {
+			tensor(w, "lastact.0.running_var").Float32[0] = -1e-9
+			return w
+		}, "1 variances in lastact.0.running_var are negative"},
+		{"negative count", func(w torchfile.StateDict) torchfile.StateDict {
+			tensor(w, "stem.1.num_batches_tracked").Int64[0] = -1
+			return w
+		}, "stem.1.num_batches_tracked is -1"},
+		{"a negative mean", func(w torchfile.StateDict) torchfile.StateDict {
+			tensor(w, "stem.1.running_mean").Float32[0] = -1
+			return w
+		}, ""},
+	}
+	r := &results.ResultsCount{
+		Trial: record.Trial, Genotype: record.Genotype, Classes: 10, FLOPs: record.FLOPs, Params: record.Params,
+		Channels: record.Recipe.Channels, Cells: record.Recipe.Cells,
+	}
+	for _, test := range tests {
+		var f findings
+		sound := f.weights(r, test.plant(resultstest.Weights(t, record)))
+		switch {
+		case sound != (test.want == "") || sound != (len(f.faults) == 0):
+			t.Errorf("%s: sound %v, found %v", test.name, sound, f.faults)
+		case !sound && (len(f.faults) != 1 || f.faults[0].Check != Weights || !strings.Contains(f.faults[0].What, test.want)):
+			t.Errorf("%s: found %v, want %q", test.name, f.faults, test.want)
+		}
+	}
+}
+
+func TestReevaluation(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(4)...)
+	says := func(r *results.ResultsCount) (evaluated []Evaluated) {
+		for _, e := range r.Evaluation {
+			last := len(e.Top1) - 1
+			evaluated = append(evaluated, Evaluated{e.Set, 10000, e.Loss[last].Value, e.Top1[last].Value, e.Top5[last].Value})
+		}
+		return evaluated
+	}
+	tests := []struct {
+		name   string
+		change func(*Evaluated)
+		fault  string
+	}{
+		{"exact", func(*Evaluated) {}, ""},
+		{"another device", func(e *Evaluated) { e.Loss *= 1.0005; e.Top1 += 0.03; e.Top5 -= 0.05 }, ""},
+		{"another loss", func(e *Evaluated) { e.Loss *= 1.01 }, "ori-test: the weights give a loss of"},
+		{"no loss", func(e *Evaluated) { e.Loss = math.NaN() }, "ori-test: the weights give a loss of NaN"},
+		{"another accuracy", func(e *Evaluated) { e.Top1 -= 0.1 }, "ori-test: the weights give a top-1 accuracy of"},
+		{"another top-5 accuracy", func(e *Evaluated) { e.Top5 -= 1 }, "100 of 10000 images more or less"},
+	}
+	for _, test := range tests {
+		at := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 888}
+		calls, running := 0, 0
+		o := Options{Reevaluate: func(_ context.Context, r *results.ResultsCount, w torchfile.StateDict) ([]Evaluated, error) {
+			running++
+			defer func() { running-- }()
+			calls++
+			if running != 1 || len(w) == 0 {
+				t.Errorf("%d at once, %d tensors", running, len(w))
+			}
+			evaluated := says(r)
+			if r.Trial == at {
+				test.change(&evaluated[0])
+			}
+			return evaluated, nil
+		}}
+		r := run(t, c.Dir, o)
+		if calls != 12 || r.Weights != 12 {
+			t.Errorf("%s: %d of %d weights were evaluated", test.name, calls, r.Weights)
+		}
+		if test.fault == "" {
+			if len(r.Faults) > 0 {
+				t.Errorf("%s: found %v", test.name, r.Faults)
+			}
+		} else if len(r.Faults) != 1 || r.Faults[0].Check != Reevaluation || *r.Faults[0].Trial != at || !strings.Contains(r.Faults[0].What, test.fault) {
+			t.Errorf("%s: found %v", test.name, r.Faults)
+		}
+	}
+	broken := errors.New("no images")
+	_, err := Run(t.Context(), open(t, c.Dir), Options{Reevaluate: func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
+		return nil, broken
+	}})
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "architecture 4 on") {
+		t.Errorf("a failed evaluation ends in %v", err)
+	}
+}
+
+// edit changes a file.
+func edit(t testing.TB, path string, change func([]byte) []byte) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := change(text)
+	if bytes.Equal(changed, text) {
+		t.Fatalf("nothing changed in %s", path)
+	}
+	if err := os.WriteFile(path, changed, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replace is an edit that puts text in place of the first match.
+func replace(pattern, text string) func([]byte) []byte {
+	return func(b []byte) []byte {
+		at := regexp.MustCompile(pattern).FindIndex(b)
+		if at == nil {
+			return b
+		}
+		return slices.Concat(b[:at[0]], []byte(text), b[at[1]:])
+	}
+}
+
+func truncate(b []byte) []byte { return b[:len(b)/2] }
+
+// TestPlantedInCampaigns plants a fault in the files of one trial of a campaign and has
+// it found, the rest being sound.
+func TestPlantedInCampaigns(t *testing.T) {
+	sound := resultstest.Fill(t, resultstest.Grid(0, 4)...)
+	bad := results.Trial{Arch: 4, Dataset: "cifar100", Epochs: 3, Seed: 888}
+	record := func(change func([]byte) []byte) func(*testing.T, results.Campaign) {
+		return func(t *testing.T, c results.Campaign) { edit(t, c.RecordPath(bad), change) }
+	}
+	weights := func(change func([]byte) []byte) func(*testing.T, results.Campaign) {
+		return func(t *testing.T, c results.Campaign) { edit(t, c.WeightsPath(bad), change) }
+	}
+	tests := []struct {
+		name  string
+		plant func(*testing.T, results.Campaign)
+		check Check
+		what  string
+	}{
+		{"truncated record", record(truncate), Files, "0003-0888.json"},
+		{"no JSON", record(func([]byte) []byte { return []byte("\x00\x01") }), Files, "0003-0888.json"},
+		{"empty record", record(func([]byte) []byte { return nil }), Files, "0003-0888.json"},
+		{"unknown key", record(replace(`"genotype"`, `"genotyp"`)), Files, "genotyp"},
+		{"wrong genotype", record(replace(`"\|[^"]*"`, `"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"`)), Files, "is not that of architecture 4"},
+		{"parameters of another network", record(replace(`"params_millions": [0-9.]+`, `"params_millions": 0.6404`)), Files, "params_millions is 0.6404, the network has"},
+		{"missing epoch", record(replace(`"loss": \[[0-9.]+, `, `"loss": [`)), Files, "training has 2 values of loss for 3 epochs"},
+		{"negative time", record(replace(`"seconds": \[`, `"seconds": [-`)), Files, "seconds[0] is -1"},
+		{"zero latency", record(replace(`per_batch_of_256": \[[0-9.]+`, `per_batch_of_256": [0`)), Files, "is 0"},
+		{"record of another trial", func(t *testing.T, c results.Campaign) {
+			edit(t, c.RecordPath(bad), func([]byte) []byte {
+				other := bad
+				other.Seed = 777
+				text, err := os.ReadFile(c.RecordPath(other))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return text
+			})
+		}, Files, "is the record of another trial"},
+		{"an accuracy as a fraction", record(replace(`"top1_percent": \[[0-9.]+`, `"top1_percent": [0.20123`)), Values, "no share of 50000 images"},
+		{"top-5 below top-1", record(replace(`"top5_percent": \[[0-9.]+`, `"top5_percent": [2`)), Values, "less than the top-1 accuracy"},
+		{"wrong mean of the halves", record(replace(`("set": "ori-test",[^\[]*)("loss": )\[[0-9.]+`, `"set": "ori-test", "first_epoch": 0, "images": 10000, "loss": [9`)), Halves, "loss of ori-test is 9 at epoch 0"},
+		{"flipped bit in a tensor", weights(func(b []byte) []byte {
+			b = slices.Clone(b)
+			b[len(b)/2] ^= 0x10
+			return b
+		}), Weights, "its SHA-256 is"},
+		{"truncated weights", weights(truncate), Weights, "its SHA-256 is"},
+		{"missing weights", func(t *testing.T, c results.Campaign) {
+			if err := os.Remove(c.WeightsPath(bad)); err != nil {
+				t.Fatal(err)
+			}
+		}, Weights, "no such file"},
+		{"weights of another seed", func(t *testing.T, c results.Campaign) {
+			other := bad
+			other.Seed = 777
+			edit(t, c.WeightsPath(bad), func([]byte) []byte {
+				b, err := os.ReadFile(c.WeightsPath(other))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return b
+			})
+		}, Weights, "its SHA-256 is"},
+		{"hash of other weights", record(replace(`("weights": \{[^}]*"sha256": ")[0-9a-f]{64}`, `"weights": {"name": "0003-0888.pth", "sha256": "`+strings.Repeat("0f", 32))), Weights, "its SHA-256 is"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := results.Campaign{Dir: t.TempDir()}
+			if err := os.CopyFS(c.Dir, os.DirFS(sound.Dir)); err != nil {
+				t.Fatal(err)
+			}
+			test.plant(t, c)
+			r := run(t, c.Dir, Options{})
+			if len(r.Faults) != 1 || r.Faults[0].Check != test.check || !strings.Contains(r.Faults[0].What, test.what) {
+				t.Errorf("found %v, want one of %s: %q", r.Faults, test.check, test.what)
+			}
+			read := 24
+			if test.check == Files { // the fault names the file
+				read--
+			} else if len(r.Faults) == 1 && *r.Faults[0].Trial != bad {
+				t.Errorf("found it in %v", r.Faults[0].Trial)
+			}
+			if r.Trials != read || len(r.Notes) > 0 {
+				t.Errorf("%d of 24 trials read, notes %v", r.Trials, r.Notes)
+			}
+		})
+	}
+}
+
+func TestSoundCampaign(t *testing.T) {
+	trials := append(resultstest.Grid(0, 4, 11), results.Trial{Arch: 4, Dataset: "digits", Epochs: 2, Seed: 1})
+	c := resultstest.Fill(t, trials...)
+	var last [2]int
+	calls := 0
+	r := run(t, c.Dir, Options{Progress: func(done, total int) { last = [2]int{done, total}; calls++ }})
+	want := &Report{
+		Path: c.Dir, Format: results.CampaignFormat, Architectures: 3, Trials: 37, Weights: 37,
+		Checks: []Count{
+			{Files, 75, 0}, {Identity, 37, 0}, {Costs, 37, 0}, {Curves, 37, 0}, {Values, 37, 0}, {Halves, 18, 0}, {Seeds, 37, 0}, {Weights, 37, 0},
+		},
+		Faults: []Fault{}, Notes: []Note{},
+	}
+	if !reflect.DeepEqual(r, want) {
+		t.Errorf("found %+v, want %+v", r, want)
+	}
+	if last != [2]int{78, 78} || calls != 78 {
+		t.Errorf("progress ended at %v after %d calls", last, calls)
+	}
+}
+
+// TestLeftovers has files that are of no trial noted, and no more than that.
+func TestLeftovers(t *testing.T) {
+	trial := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 111}
+	c := resultstest.Fill(t, trial)
+	other := trial
+	other.Seed = 112
+	left := []string{
+		c.RecordPath(trial) + ".bak", c.WeightsPath(other), filepath.Join(filepath.Dir(c.RecordPath(trial)), ".0002-0112.json.ABC.tmp"),
+		filepath.Join(c.Dir, "trials", "000004", "cifar10", "0002-111.json"), filepath.Join(c.Dir, "trials", "README"),
+	}
+	for _, path := range append(left, filepath.Join(c.Dir, "plan.json")) {
+		if err := os.WriteFile(path, []byte("text"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := run(t, c.Dir, Options{Reevaluate: func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
+		return nil, nil
+	}})
+	if len(r.Faults) > 0 || len(r.Notes) != len(left) {
+		t.Errorf("found %v, notes %v", r.Faults, r.Notes)
+	}
+	for _, path := range left {
+		if !slices.ContainsFunc(r.Notes, func(n Note) bool { return strings.HasPrefix(n.String(), path+" ") }) {
+			t.Errorf("no note of %s: %v", path, r.Notes)
+		}
+	}
+}
+
+func TestOrder(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(0, 4, 11)...)
+	for trial, err := range c.Trials() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit(t, c.RecordPath(trial), replace(`"top5_percent": \[[0-9.]+`, `"top5_percent": [2`))
+	}
+	r := run(t, c.Dir, Options{})
+	ordered := slices.IsSortedFunc(r.Faults, func(a, b Fault) int { return a.Trial.Compare(*b.Trial) })
+	if len(r.Faults) != 36 || !ordered {
+		t.Errorf("%d faults, in order %v", len(r.Faults), ordered)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(0, 4)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := Run(ctx, open(t, c.Dir), Options{Progress: func(done, _ int) {
+		if done == 5 { // of 50
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("ended in %v", err)
+	}
+}
+
+func TestEmpty(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "trials"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), open(t, dir), Options{}); !usage.Is(err) || !strings.Contains(err.Error(), "holds no trial") {
+		t.Errorf("an empty campaign: %v", err)
+	}
+}
+
+// TestFiles plants faults in files of torch.
+func TestFiles(t *testing.T) {
+	var whole bytes.Buffer
+	w := resultstest.Weights(t, resultstest.Record(t, results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 777}))
+	if err := torchfile.Write(&whole, w); err != nil {
+		t.Fatal(err)
+	}
+	flipped := slices.Clone(whole.Bytes())
+	flipped[len(flipped)/2] ^= 1
+	sum := func(b []byte) string {
+		path := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(path, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := md5Of(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	right := sum(whole.Bytes())
+	for _, test := range []struct {
+		name    string
+		content []byte
+		fault   string
+	}{
+		{"000004-FULL.pth", whole.Bytes(), ""},
+		{"000004-FULL.pth", flipped, "000004-FULL.pth"},
+		{"000004-FULL.pth", truncate(whole.Bytes()), "000004-FULL.pth"},
+		{"000004-FULL.pth", nil, "000004-FULL.pth"},
+		{"NAS-Bench-201-" + right[26:] + ".pth", whole.Bytes(), ""},
+		{"NAS-Bench-201-v1_1-" + right[:6] + ".pth", whole.Bytes(), ""},
+		{"NAS-Bench-201-v1_1-096897.pth", whole.Bytes(), "MD5 begins or ends with 096897, but it is " + right},
+		{"NATS-tss-v1_0-096897.pickle.pbz2", whole.Bytes(), "MD5 begins or ends with 096897"},
+		{"arch-000004-seed-0777.pth", whole.Bytes(), ""},
+		{"mine-202611.pth", whole.Bytes(), ""},
+	} {
+		path := filepath.Join(t.TempDir(), test.name)
+		if err := os.WriteFile(path, test.content, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		var f findings
+		f.file(&results.Benchmark{Path: path, Format: results.NASBench201}, path)
+		switch {
+		case test.fault == "" && len(f.faults) > 0:
+			t.Errorf("%s: found %v", test.name, f.faults)
+		case test.fault != "" && (len(f.faults) != 1 || f.faults[0].Check != Files || !strings.Contains(f.faults[0].What, test.fault)):
+			t.Errorf("%s: found %v, want %q", test.name, f.faults, test.fault)
+		}
+	}
+}
+
+func TestStrings(t *testing.T) {
+	trial := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 111}
+	for _, test := range []struct {
+		v    fmt.Stringer
+		want string
+	}{
+		{Fault{Costs, &trial, "too high"}, "architecture 4 on cifar10, 2 epochs, seed 111: costs: too high"},
+		{Fault{Files, nil, "a.pth: gone"}, "files: a.pth: gone"},
+		{Note{Curves, "cifar10", 2, "no times", 3}, "cifar10, 2 epochs: no times (3 trials)"},
+		{Note{Check: Files, What: "a.tmp is old"}, "a.tmp is old"},
+	} {
+		if got := test.v.String(); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}

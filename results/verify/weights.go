@@ -1,0 +1,83 @@
+package verify
+
+import (
+	"math"
+	"strings"
+
+	"nb201/cell"
+	"nb201/internal/torchfile"
+	"nb201/results"
+)
+
+// weights checks a state dict against the trial's network and tells whether it is
+// sound.
+func (f *findings) weights(r *results.ResultsCount, weights torchfile.StateDict) bool {
+	faults := len(f.faults)
+	n, err := network(r)
+	if err != nil {
+		return false // costs says why
+	}
+	if err := results.CheckWeights(n, weights); err != nil {
+		f.fault(Weights, r, "%v: weights of another architecture?", err)
+		return false
+	}
+	for i, tensor := range n.Tensors() {
+		f.tensor(r, weights[i], tensor.Role)
+	}
+	return len(f.faults) == faults
+}
+
+// tensor checks the values of a tensor.
+func (f *findings) tensor(r *results.ResultsCount, t torchfile.NamedTensor, role cell.Role) {
+	negative, infinite := 0, 0
+	for _, v := range t.Float32 {
+		if v < 0 {
+			negative++
+		}
+		if v != v || math.IsInf(float64(v), 0) {
+			infinite++
+		}
+	}
+	if infinite > 0 {
+		f.fault(Weights, r, "%d values of %s are not finite", infinite, t.Name)
+	}
+	if role == cell.BNVar && negative > 0 {
+		f.fault(Weights, r, "%d variances in %s are negative", negative, t.Name)
+	}
+	if role == cell.BNCount && t.Int64[0] < 0 {
+		f.fault(Weights, r, "%s is %d", t.Name, t.Int64[0])
+	}
+}
+
+// reevaluation compares what the weights give with what the last epoch of the trial
+// says. Another device rounds otherwise, which moves images that lie between two
+// classes: a few of them may have moved, and the loss by a thousandth.
+func (f *findings) reevaluation(r *results.ResultsCount, evaluated []Evaluated) {
+	f.count(Reevaluation)
+	var unknown []string
+	for _, e := range evaluated {
+		m, ok := r.Set(e.Set)
+		if !ok {
+			unknown = append(unknown, e.Set)
+			continue
+		}
+		last := r.Epochs - 1
+		if loss, ok := m.Loss.At(last); ok && !(math.Abs(e.Loss-loss) <= 1e-3*max(loss, 1e-2)) {
+			f.fault(Reevaluation, r, "%s: the weights give a loss of %.6g, the trial says %.6g", e.Set, e.Loss, loss)
+		}
+		few := 2 + float64(e.Images)/2000
+		for _, a := range []struct {
+			name  string
+			says  results.Series
+			gives float64
+		}{{"top-1 accuracy", m.Top1, e.Top1}, {"top-5 accuracy", m.Top5, e.Top5}} {
+			says, ok := a.says.At(last)
+			if moved := math.Abs(a.gives-says) / 100 * float64(e.Images); ok && !(moved <= few) {
+				f.fault(Reevaluation, r, "%s: the weights give a %s of %.4f %%, the trial says %.4f %%, %.0f of %d images more or less", e.Set, a.name, a.gives, says, moved, e.Images)
+			}
+		}
+	}
+	if len(unknown) > 0 {
+		f.note(Reevaluation, r, "the trial was not evaluated on %s", strings.Join(unknown, ", "))
+	}
+}

@@ -1,0 +1,98 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"nb201/internal/torchfile"
+	"nb201/internal/usage"
+	"nb201/results"
+)
+
+// Measures are what a pass over a set of images has measured.
+type Measures struct {
+	Loss    float64 `json:"loss"`         // mean cross entropy
+	Top1    float64 `json:"top1_percent"` // accuracy, 0..100
+	Top5    float64 `json:"top5_percent"`
+	Seconds float64 `json:"seconds"` // wall time of the whole pass
+}
+
+// addTo puts the measures at the end of a curve.
+func (m Measures) addTo(c *results.Curve) {
+	c.Loss = append(c.Loss, m.Loss)
+	c.Top1 = append(c.Top1, m.Top1)
+	c.Top5 = append(c.Top5, m.Top5)
+	c.Seconds = append(c.Seconds, m.Seconds)
+}
+
+// Evaluated is what was measured on an evaluation set.
+type Evaluated struct {
+	Set    string `json:"set"`
+	Images int    `json:"images"`
+	Measures
+}
+
+// Evaluate evaluates trained weights on every evaluation set of c.Data, as after the
+// last epoch of c.Trial: in the same order and the same batches. On the same device the
+// weights of a float32 trial thus give the last values of its record again, to the bit;
+// another order or batch size moves them by rounding alone. Weights that are not the
+// network's, or not finite, are a usage error. ctx, observe and *Diverged are as for Run;
+// c.Initial does not matter.
+func Evaluate(ctx context.Context, b compute.Backend, c Config, weights torchfile.StateDict, observe func(Progress)) ([]Evaluated, error) {
+	c.Initial = nil
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	if err := checkWeights(c.Network, weights); err != nil {
+		return nil, usage.Errorf("weights of architecture %d for %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
+	}
+	var sets []Evaluated
+	err := c.with(b, observe, func(t *trial) (err error) {
+		if t.state, err = newState(t.model.Layout, weights, t.Precision); err != nil {
+			return err
+		}
+		if t.evaluate, err = t.evaluation(t.Recipe.Batch); err != nil {
+			return err
+		}
+		sets, err = t.evaluateSets(ctx, t.toLastEvaluation())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("evaluate architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
+	}
+	return sets, nil
+}
+
+// toLastEvaluation seeds the streams and moves them on to where the evaluation of the
+// last epoch begins. It returns that epoch.
+func (t *trial) toLastEvaluation() (epoch int) {
+	t.seed()
+	last := t.Recipe.Epochs - 1
+	for range last {
+		t.Data.TrainEpoch(t.streams, t.Workers, t.Recipe.Batch)
+		for i := range t.Data.Eval {
+			t.Data.EvalEpoch(t.streams, i)
+		}
+	}
+	t.Data.TrainEpoch(t.streams, t.Workers, t.Recipe.Batch)
+	return last
+}
+
+// evaluateSets evaluates every evaluation set, once.
+func (t *trial) evaluateSets(ctx context.Context, epoch int) ([]Evaluated, error) {
+	var sets []Evaluated
+	for i := range t.Data.Eval {
+		split := &t.Data.Eval[i]
+		began := time.Now()
+		order := t.Data.EvalEpoch(t.streams, i)
+		m, err := t.evalPass(ctx, epoch, split, &order)
+		if err != nil {
+			return nil, err
+		}
+		sets = append(sets, Evaluated{split.Name, split.Len(), m.over(began)})
+	}
+	return sets, nil
+}

@@ -1,0 +1,189 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nb201/cell"
+	"nb201/internal/torchfile"
+	"nb201/internal/usage"
+	"nb201/results"
+)
+
+// Initial are initial weights that come from a file instead of the seed. Nothing else
+// changes: the generator draws initial weights all the same, so that order, flips and
+// crops are those of the seed's run from scratch. BatchNorm's statistics and batch
+// counts are the file's; the momenta start at zero.
+type Initial struct {
+	// File is the file's base name and hash, for the record. To the name are added the
+	// trial, where the file holds several, and a new classifier.
+	File    results.File
+	Weights torchfile.StateDict
+	// NewClassifier has classifier.weight and classifier.bias drawn from the seed, for
+	// whatever number of classes; those of Weights are not used.
+	NewClassifier bool
+}
+
+// classifier are the tensors that depend on the number of classes.
+var classifier = []string{"classifier.weight", "classifier.bias"}
+
+// check refuses, as a usage error, weights that are not the network's or not finite.
+func (i *Initial) check(network cell.Network) error {
+	stored := network
+	if at := len(i.Weights) - len(classifier); at >= 0 && i.Weights[at].Name == classifier[0] && len(i.Weights[at].Shape) > 0 {
+		stored.Classes = i.Weights[at].Shape[0]
+	}
+	if err := checkWeights(stored, i.Weights); err != nil {
+		return usage.Errorf("%s does not fit architecture %d with %d channels and %d cells: %w",
+			i.File.Name, network.Arch.Index(), network.Channels, network.Cells, err)
+	}
+	if stored.Classes != network.Classes && !i.NewClassifier {
+		return usage.Errorf("%s tells %d classes apart (%s), the dataset has %d: --new-classifier trains it with a classifier drawn from the seed",
+			i.File.Name, stored.Classes, strings.Join(classifier, ", "), network.Classes)
+	}
+	return nil
+}
+
+// checkWeights makes sure that a state dict is the network's and finite.
+func checkWeights(network cell.Network, weights torchfile.StateDict) error {
+	if err := results.CheckWeights(network, weights); err != nil {
+		return err
+	}
+	for _, w := range weights {
+		for i, v := range w.Float32 {
+			if v := float64(v); math.IsNaN(v) || math.IsInf(v, 0) {
+				return fmt.Errorf("%s holds %v as element %d", w.Name, v, i)
+			}
+		}
+	}
+	return nil
+}
+
+// over is the state dict to start from, given the one that was drawn.
+func (i *Initial) over(drawn torchfile.StateDict) torchfile.StateDict {
+	start := slices.Clone(i.Weights)
+	for k, w := range drawn {
+		if i.NewClassifier && slices.Contains(classifier, w.Name) {
+			start[k] = w
+		}
+	}
+	return start
+}
+
+// initial reads the weights that the options name for the trial t.
+func (o Options) initial(t results.Trial) (*Initial, error) {
+	weights, name, err := storedWeights(o.From, o.FromTrial, t)
+	if err != nil {
+		return nil, err
+	}
+	if o.NewClassifier {
+		name += ", new classifier"
+	}
+	sum, err := hashFile(o.From)
+	if err != nil {
+		return nil, usage.Errorf("cannot read weights: %w", err)
+	}
+	return &Initial{results.File{Name: name, SHA256: sum}, weights, o.NewClassifier}, nil
+}
+
+// storedWeights reads the weights of t's architecture from a file that holds a state
+// dict or, in a published format, trials; then pickTrial says of which. name is the
+// file's base name and, where it holds trials, the trial's.
+func storedWeights(path, pick string, t results.Trial) (weights torchfile.StateDict, name string, err error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, "", usage.Errorf("--from %s is a directory: name the file with the weights", path)
+	}
+	name = filepath.Base(path)
+	weights, notPlain := torchfile.ReadStateDict(path)
+	switch {
+	case errors.Is(notPlain, fs.ErrNotExist):
+		return nil, "", notPlain
+	case notPlain == nil && pick != "":
+		return nil, "", usage.Errorf("%s holds one state dict and no trials: leave out --from-trial %s", path, pick)
+	case notPlain == nil:
+		return weights, name, nil
+	}
+	b, err := results.Open(path)
+	if err != nil {
+		return nil, "", usage.Errorf("%w, and %w", notPlain, err)
+	}
+	defer b.Close()
+	a, err := b.Architecture(t.Arch)
+	if err != nil {
+		return nil, "", err
+	}
+	trial, err := pickTrial(path, a, pick, t)
+	if err != nil {
+		return nil, "", err
+	}
+	weights, err = trial.Weights()
+	return weights, name + " " + trial.name, err
+}
+
+// namedTrial is a trial and what --from-trial calls it.
+type namedTrial struct {
+	*results.ResultsCount
+	name, hp string
+}
+
+// pickTrial finds the trial called pick among those of a whose weights were kept. When
+// pick is empty it is the only one or, as far as needed to tell it from the others, the
+// one on t's dataset, with t's seed and along t's schedule.
+func pickTrial(path string, a *results.Architecture, pick string, t results.Trial) (namedTrial, error) {
+	var kept []namedTrial
+	for _, schedule := range a.Schedules {
+		for _, r := range schedule.Results {
+			if r.HasWeights() {
+				kept = append(kept, namedTrial{r, fmt.Sprintf("%s:%s:%d", r.Dataset, schedule.HP, r.Seed), schedule.HP})
+			}
+		}
+	}
+	if len(kept) == 0 {
+		return namedTrial{}, usage.Errorf("%s holds no weights of architecture %d", path, a.Index)
+	}
+	var left []namedTrial
+	for _, r := range kept {
+		if pick == "" || r.name == pick {
+			left = append(left, r)
+		}
+	}
+	for _, same := range []func(namedTrial) bool{
+		func(r namedTrial) bool { return r.Dataset == t.Dataset },
+		func(r namedTrial) bool { return r.Seed == t.Seed },
+		func(r namedTrial) bool { return r.hp == strconv.Itoa(t.Epochs) },
+	} {
+		if len(left) > 1 {
+			left = slices.DeleteFunc(left, func(r namedTrial) bool { return !same(r) })
+		}
+	}
+	if len(left) != 1 {
+		var names []string
+		for _, r := range kept {
+			names = append(names, r.name)
+		}
+		return namedTrial{}, usage.Errorf("%s holds the weights of %s: name one of them with --from-trial", path, strings.Join(names, ", "))
+	}
+	return left[0], nil
+}
+
+// hashFile is the SHA-256 of a file in hex.
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	_, err = io.Copy(hash, f)
+	return hex.EncodeToString(hash.Sum(nil)), err
+}

@@ -1,0 +1,385 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/cell"
+	"nb201/data"
+	"nb201/internal/random"
+	"nb201/internal/torchfile"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/resultstest"
+)
+
+// digits50 is a dataset of digits that trains on whole batches of 50 and has an
+// evaluation set of each order: sequential, and drawn anew in every epoch.
+const digits50 = `{
+	"name": "digits50", "format": "digits", "classes": 10, "size": [16, 16],
+	"mean": [77.97, 77.97, 77.97], "std": [95.73, 95.73, 95.73], "augment": {"flip": true, "crop_padding": 1},
+	"train": {"from": "test", "order": "shuffle"},
+	"eval": [
+		{"name": "ori-test", "from": "train", "half": "first", "half_seed": 1, "order": "sequential"},
+		{"name": "x-valid", "from": "train", "half": "second", "half_seed": 1, "order": "subset"}
+	]
+}`
+
+// onDigits50 are the options of a trial that compiles in seconds.
+func onDigits50(t *testing.T, epochs int, seed uint32) Options {
+	t.Helper()
+	definition := filepath.Join(t.TempDir(), "digits50.json")
+	write(t, definition, []byte(digits50))
+	return Options{
+		Arch: "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|none~0|none~1|skip_connect~2|", Dataset: definition,
+		Epochs: epochs, Seed: seed, Parity: "2019", Timeline: "dec2019", Workers: 2, Precision: "fp32",
+		Channels: 4, Cells: 1, Batch: 50,
+	}
+}
+
+func resolve(t *testing.T, o Options) Config {
+	t.Helper()
+	c, err := o.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func runTrial(t *testing.T, c Config) *Outcome {
+	t.Helper()
+	o, err := Run(t.Context(), openBackend(t), c, func(Progress) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := o.Record
+	r.Device, r.Attempts, r.Versions = "cpu", 1, results.Versions{Program: "test", GoMLX: "test", Plugin: "test"}
+	return o
+}
+
+// saved is the file of some weights.
+func saved(t *testing.T, weights torchfile.StateDict) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "W.pth")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := torchfile.Write(f, weights); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// evaluateAgain publishes a trial and has the evaluation of what is stored of it give
+// the last values of its curves to the bit.
+func evaluateAgain(t *testing.T, o *Outcome, dataRoot string) {
+	t.Helper()
+	campaign := results.Campaign{Dir: t.TempDir()}
+	if err := campaign.Publish(o.Record, o.Weights); err != nil {
+		t.Fatal(err)
+	}
+	record, err := campaign.Record(o.Record.Trial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights, err := campaign.Weights(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := ConfigFor(record, dataRoot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := map[string]int{}
+	sets, err := Evaluate(t.Context(), openBackend(t), config, weights, func(p Progress) { images[p.Stage] += p.Images })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sets) != len(record.Eval) {
+		t.Fatalf("evaluated %d sets, the trial had %d", len(sets), len(record.Eval))
+	}
+	for i, want := range record.Eval {
+		last, got := record.Epochs-1, sets[i]
+		if got.Set != want.Set || got.Images != want.Images || images[got.Set] != want.Images || got.Seconds <= 0 ||
+			got.Loss != want.Loss[last] || got.Top1 != want.Top1[last] || got.Top5 != want.Top5[last] {
+			t.Errorf("evaluated %+v, the record has loss %v, top-1 %v, top-5 %v on %s",
+				got, want.Loss[last], want.Top1[last], want.Top5[last], want.Set)
+		}
+	}
+}
+
+// TestStoredPhotographs evaluates again what was trained on real photographs.
+func TestStoredPhotographs(t *testing.T) {
+	root := os.Getenv("NB201_PHOTOS")
+	if root == "" {
+		t.Skip("NB201_PHOTOS names no directory with cifar-10-batches-py")
+	}
+	o := onDigits50(t, 1, 777)
+	o.Dataset, o.DataRoot, o.Batch = "../testdata/cifar10-small.json", root, 250
+	evaluateAgain(t, runTrial(t, resolve(t, o)), root)
+}
+
+// TestStoredWeights trains a trial, evaluates its weights again and trains on from them.
+func TestStoredWeights(t *testing.T) {
+	const epochs = 8
+	trained := runTrial(t, resolve(t, onDigits50(t, epochs, 777)))
+	record := trained.Record
+
+	t.Run("evaluate", func(t *testing.T) { evaluateAgain(t, trained, "") })
+
+	t.Run("fine-tune", func(t *testing.T) {
+		options := onDigits50(t, 1, 888)
+		options.From = saved(t, trained.Weights)
+		tuned := runTrial(t, resolve(t, options))
+		if loss, scratch := tuned.Record.Train.Loss[0], record.Train.Loss[0]; !(loss < scratch/2) {
+			t.Errorf("the first epoch's training loss is %v, from scratch it was %v", loss, scratch)
+		}
+		const steps = 450 / 50
+		for i, w := range tuned.Weights {
+			if w.Int64 != nil && (trained.Weights[i].Int64[0] != epochs*steps || w.Int64[0] != (epochs+1)*steps) {
+				t.Errorf("%s is %d, in the file %d, after %d steps more", w.Name, w.Int64[0], trained.Weights[i].Int64[0], steps)
+			}
+		}
+		sum, err := hashFile(options.From)
+		if want := (results.File{Name: "W.pth", SHA256: sum}); err != nil || *tuned.Record.InitialWeights != want {
+			t.Errorf("the record tells of the initial weights %+v, want %+v (%v)", tuned.Record.InitialWeights, want, err)
+		}
+		if err := tuned.Record.Validate(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestInitialState has a trial that starts from a file differ from the seed's own in
+// the weights alone: from a file with the weights that the seed draws it is the same.
+func TestInitialState(t *testing.T) {
+	scratch := onDigits50(t, 2, 777)
+	begun := func(o Options) (weights torchfile.StateDict, order data.Epoch) {
+		c := resolve(t, o)
+		tr := &trial{Config: c, programs: newPrograms(openBackend(t), c.Network, c.Recipe, c.Precision)}
+		if err := tr.begin(); err != nil {
+			t.Fatal(err)
+		}
+		defer tr.state.finalize()
+		weights, err := tr.state.weights(tr.model.Layout, tr.Precision, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return weights, tr.Data.TrainEpoch(tr.streams, tr.Workers, tr.Recipe.Batch)
+	}
+	network := resolve(t, scratch).Network
+	seven := network
+	seven.Classes = 7
+	profile := random.Profiles()[0]
+	drawn, order := begun(scratch)
+	own, other := InitialWeights(network, random.NewTorch(777), profile), InitialWeights(network, random.NewTorch(1), profile)
+	for _, c := range []struct {
+		name          string
+		file          torchfile.StateDict
+		newClassifier bool
+		want          torchfile.StateDict // but for the classifier, where it is new
+	}{
+		{"the seed's own", own, false, drawn},
+		{"another's", other, false, other},
+		{"another's, new classifier", other, true, other},
+		{"of 7 classes, new classifier", InitialWeights(seven, random.NewTorch(1), profile), true, other},
+	} {
+		o := scratch
+		o.From, o.NewClassifier = saved(t, c.file), c.newClassifier
+		weights, itsOrder := begun(o)
+		for i, w := range weights {
+			want := c.want[i]
+			if c.newClassifier && slices.Contains(classifier, w.Name) {
+				want = drawn[i]
+			}
+			if !reflect.DeepEqual(w.Tensor, want.Tensor) {
+				t.Errorf("%s: %s differs", c.name, w.Name)
+			}
+		}
+		if !reflect.DeepEqual(itsOrder, order) {
+			t.Errorf("%s: the first epoch's order or crops differ", c.name)
+		}
+	}
+}
+
+// TestInitialRefused has every file that a trial cannot start from end in a usage error.
+func TestInitialRefused(t *testing.T) {
+	scratch := onDigits50(t, 2, 777)
+	network := resolve(t, scratch).Network
+	draw := func(change func(*cell.Network)) torchfile.StateDict {
+		other := network
+		change(&other)
+		return InitialWeights(other, random.NewTorch(1), random.Profiles()[0])
+	}
+	same := func(*cell.Network) {}
+	seven := draw(func(n *cell.Network) { n.Classes = 7 })
+	with := func(name string, t *torchfile.Tensor) torchfile.StateDict {
+		weights := draw(same)
+		for i, w := range weights {
+			if w.Name == name {
+				weights[i].Tensor = t
+			}
+		}
+		return weights
+	}
+	float32s := func(value float64) *torchfile.Tensor {
+		v := []float32{1, 2, 3, float32(value)}
+		return &torchfile.Tensor{Shape: []int{4}, Float32: v}
+	}
+	renamed := draw(same)
+	renamed[len(renamed)-1].Name = "classifier.offset"
+	for _, c := range []struct {
+		name    string
+		weights torchfile.StateDict
+		want    string
+	}{
+		{"channels", draw(func(n *cell.Network) { n.Channels = 8 }), "stem.0.weight[8 3 3 3] of float32, the network has stem.0.weight[4 3 3 3]"},
+		{"architecture", draw(func(n *cell.Network) { n.Arch[0] = cell.NorConv3x3 }), "the network has"},
+		{"classes", seven, "tells 7 classes apart (classifier.weight, classifier.bias), the dataset has 10: --new-classifier"},
+		{"NaN", with("stem.1.running_var", float32s(math.NaN())), "stem.1.running_var holds NaN as element 3"},
+		{"infinite", with("lastact.0.bias", &torchfile.Tensor{Shape: []int{16}, Float32: slices.Repeat([]float32{float32(math.Inf(-1))}, 16)}), "lastact.0.bias holds -Inf as element 0"},
+		{"shape", with("stem.1.bias", &torchfile.Tensor{Shape: []int{2}, Float32: []float32{1, 2}}), "stem.1.bias[2] of float32, the network has stem.1.bias[4] of float32"},
+		{"dtype", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Float64: []float64{1, 2, 3, 4}}), "stem.1.bias[4] of float64, the network has stem.1.bias[4] of float32"},
+		{"float count", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float32: []float32{1}}), "stem.1.num_batches_tracked[] of float32, the network has stem.1.num_batches_tracked[] of int64"},
+		{"name", renamed, "classifier.offset"},
+		{"fewer", draw(same)[:3], "3 tensors, the network has"},
+	} {
+		o := scratch
+		o.From = saved(t, c.weights)
+		_, err := o.Config()
+		if !usage.Is(err) || !strings.HasPrefix(err.Error(), "W.pth ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want a usage error with %q", c.name, err, c.want)
+		}
+		_, err = Evaluate(t.Context(), openBackend(t), resolve(t, scratch), c.weights, nil)
+		if !usage.Is(err) {
+			t.Errorf("%s: evaluation ends with %v, want a usage error", c.name, err)
+		}
+	}
+}
+
+func TestConfigForRefused(t *testing.T) {
+	trial := results.Trial{Arch: 0, Dataset: "digits", Epochs: 2, Seed: 777}
+	published, err := data.Published("digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	definition, err := json.Marshal(published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := func(r *results.Record, old, new string) {
+		r.Definition = []byte(strings.Replace(string(r.Definition), old, new, 1))
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*results.Record)
+		want   string // empty: no error
+	}{
+		{"as trained", func(*results.Record) {}, ""},
+		{"key", func(r *results.Record) { replace(r, `"classes"`, `"klasses"`) }, `architecture 0 on digits, 2 epochs, seed 777: dataset definition: unknown key "klasses"`},
+		{"format", func(r *results.Record) { replace(r, `"format":"digits"`, `"format":"gif"`) }, `unknown format "gif"`},
+		{"dataset", func(r *results.Record) { replace(r, `"name":"digits"`, `"name":"letters"`) }, "of letters, 10 classes and 16 pixels, the record of digits"},
+		{"profile", func(r *results.Record) { r.Parity.Profile = "2030" }, `unknown parity profile "2030"`},
+		{"precision", func(r *results.Record) { r.Precision = "bf16" }, `unknown precision "bf16"`},
+		{"batch", func(r *results.Record) { r.Recipe.Batch = 5000 }, "larger than the data"},
+		{"images", func(r *results.Record) {
+			r.DataFiles = []results.File{{Name: "digits.csv.gz", SHA256: strings.Repeat("0", 64)}}
+		}, "is not the file that the trial was trained on"},
+	} {
+		r := resultstest.Record(t, trial)
+		r.Definition, r.DataFiles = definition, nil
+		c.change(r)
+		_, err := ConfigFor(r, "")
+		if c.want == "" && err != nil || c.want != "" && (!usage.Is(err) || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestPublishedConfig(t *testing.T) {
+	trial := results.Trial{Arch: 11, Dataset: "digits", Epochs: 200, Seed: 888} // no CIFAR is here
+	r := resultstest.Record(t, trial)
+	c, err := PublishedConfig(&results.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1, Classes: 10}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Trial != trial || c.Recipe.Batch != 256 || c.Recipe.Epochs != 200 || c.Network.Channels != 8 || c.Network.Cells != 1 || c.Workers != 4 || c.Profile.Name != "2019" {
+		t.Errorf("config %+v", c)
+	}
+	for _, key := range []string{"cifar10", "MNIST", "../mine.json"} {
+		trial.Dataset = key
+		if _, err := PublishedConfig(&results.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1}, t.TempDir()); !usage.Is(err) {
+			t.Errorf("%s: error %v, want a usage error", key, err)
+		}
+	}
+}
+
+// TestPickTrial has --from-trial and what stands in for it find a trial or say which
+// there are.
+func TestPickTrial(t *testing.T) {
+	on := func(dataset string, epochs int, seed uint32) results.Trial {
+		return results.Trial{Arch: 0, Dataset: dataset, Epochs: epochs, Seed: seed}
+	}
+	several := []results.Trial{on("digits", 2, 111), on("digits", 3, 111), on("digits", 3, 777), on("cifar10", 2, 111)}
+	open := func(trials []results.Trial, keep bool) *results.Architecture {
+		c := results.Campaign{Dir: t.TempDir()}
+		for _, trial := range trials {
+			r := resultstest.Record(t, trial)
+			var weights torchfile.StateDict
+			if keep {
+				weights = resultstest.Weights(t, r)
+			}
+			if err := c.Publish(r, weights); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := results.Open(c.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := b.Architecture(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	all, one, none := open(several, true), open(several[:1], true), open(several, false)
+	const list = "f.pth holds the weights of cifar10:2:111, digits:2:111, digits:3:111, digits:3:777: name one of them with --from-trial"
+	for _, c := range []struct {
+		a    *results.Architecture
+		pick string
+		t    results.Trial
+		want string // the trial or the error
+	}{
+		{all, "", on("digits", 200, 777), "digits:3:777"},
+		{all, "", on("digits", 2, 111), "digits:2:111"},
+		{all, "", on("cifar10", 200, 5), "cifar10:2:111"},
+		{all, "", on("digits", 200, 111), list},
+		{all, "", on("digits", 3, 5), list},
+		{all, "", on("mine", 3, 777), list},
+		{all, "digits:3:111", on("mine", 3, 777), "digits:3:111"},
+		{all, "digits:3:888", on("digits", 3, 777), list},
+		{all, "digits", on("digits", 3, 777), list},
+		{one, "", on("mine", 200, 5), "digits:2:111"},
+		{one, "digits:3:111", on("digits", 2, 111), "f.pth holds the weights of digits:2:111: name"},
+		{none, "", on("digits", 3, 777), "f.pth holds no weights of architecture 0"},
+	} {
+		found, err := pickTrial("f.pth", c.a, c.pick, c.t)
+		if err != nil {
+			if !usage.Is(err) || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("%q for %v: error %v, want %q", c.pick, c.t, err, c.want)
+			}
+		} else if found.name != c.want || fmt.Sprintf("%s:%d:%d", found.Dataset, found.Epochs, found.Seed) != c.want {
+			t.Errorf("%q for %v: found %s (%v), want %s", c.pick, c.t, found.name, found.Trial, c.want)
+		}
+	}
+}
