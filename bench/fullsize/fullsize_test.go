@@ -148,9 +148,10 @@ func TestFullSize(t *testing.T) {
 			size = fmt.Sprintf("%.2f", float64(sizeOf(t, path))/1e9)
 		}
 		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.0f\t%s\t\n", what, c.wall.Seconds(), c.cpu.Seconds(), float64(c.peak)/1e6, size)
+		t.Logf("%s: %.2f s", what, c.wall.Seconds()) // the table comes at the end
 	}
 	for _, format := range []struct{ name, to string }{
-		{"nasbench201", "merged.pth"}, {"nats", "nats.pickle.pbz2"}, {"nats", "nats-simple"}, {"parquet", "parquet"},
+		{"nasbench201", "merged.pth"}, {"nats", "nats-simple"}, {"nats", "nats.pickle.pbz2"}, {"parquet", "parquet"},
 	} {
 		to := filepath.Join(dir, format.to)
 		if err := os.RemoveAll(to); err != nil {
