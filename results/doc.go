@@ -1,4 +1,5 @@
-// Package results keeps what trials leave, and writes it in the published formats.
+// Package results keeps what trials leave, and answers for it and for benchmarks in
+// every published format.
 //
 // A trial (Trial) is one training run: an architecture, a dataset key, a schedule
 // and a seed. The dataset key names what it is trained and evaluated on:
@@ -10,9 +11,14 @@
 // A record (Record) is what a trial leaves: curves per epoch, costs, times and all
 // that the run depended on. Its weights are the trained state dict. A campaign
 // (Campaign) is a directory of records and weights; a trial is done exactly when its
-// record stands there. An export (Export) is a file, or a directory of files, of a
-// published format made from a campaign: what the Python packages nas-bench-201 and
-// nats-bench open.
+// record stands there.
+//
+// A benchmark (Benchmark) is a campaign or what somebody published: Open takes any of
+// the formats (Format). It is read an architecture at a time; what it tells of a trial
+// is a ResultsCount, and of all trials of an architecture along one schedule an
+// ArchResults, as in the Python packages nas-bench-201 and nats-bench, whose calls have
+// their counterparts here. Files of the published formats are written by package
+// export.
 //
 // Losses are mean cross entropies, accuracies percent from 0 to 100, times seconds,
 // FLOPs (multiply-adds of one image) and parameters millions.

@@ -110,25 +110,18 @@ func (r *ResultsCount) metrics(set string, m *Measures, epoch int) (Metrics, err
 // Sets of which an epoch's time is missing are left out.
 func (r *ResultsCount) Times() []Times {
 	var times []Times
-	for set, m := range r.sets {
+	for _, m := range r.Sets() {
 		if m.Seconds.Complete(r.Epochs) && r.Epochs > 0 {
 			total := m.Seconds.sum()
-			times = append(times, Times{Set: set, PerEpoch: total / float64(r.Epochs), Total: total})
+			times = append(times, Times{Set: m.Set, PerEpoch: total / float64(r.Epochs), Total: total})
 		}
 	}
 	return times
 }
 
-// sets yields the names and measures of all sets of images, the training's first.
-func (r *ResultsCount) sets(yield func(string, *Measures) bool) {
-	if !yield(TrainingSet, &r.Training) {
-		return
-	}
-	for i := range r.Evaluation {
-		if !yield(r.Evaluation[i].Set, &r.Evaluation[i].Measures) {
-			return
-		}
-	}
+// Sets lists the measures of all sets of images, the training's first.
+func (r *ResultsCount) Sets() []SetMeasures {
+	return append([]SetMeasures{{TrainingSet, r.Training}}, r.Evaluation...)
 }
 
 // Latency is the mean time of an evaluation step of 256 images in seconds, nil when

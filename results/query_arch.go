@@ -186,9 +186,9 @@ func (a *ArchResults) ComputeCosts(dataset string) (Costs, error) {
 	}
 	var sets []string
 	for _, r := range trials {
-		for set := range r.sets {
-			if !slices.Contains(sets, set) {
-				sets = append(sets, set)
+		for _, m := range r.Sets() {
+			if !slices.Contains(sets, m.Set) {
+				sets = append(sets, m.Set)
 			}
 		}
 	}

@@ -84,7 +84,7 @@ func (r *ResultsCount) Set(name string) (*Measures, bool) {
 // HasWeights tells whether the trained weights were kept.
 func (r *ResultsCount) HasWeights() bool { return r.load != nil }
 
-// Weights reads the trained state dict; nil where none was kept. What is wrong with
+// Weights reads the trained state dict, nil where none was kept: get_net_param. What is wrong with
 // the file is a usage error.
 func (r *ResultsCount) Weights() (torchfile.StateDict, error) {
 	if r.load == nil {
@@ -110,8 +110,8 @@ type Architecture struct {
 	Schedules []*ArchResults
 }
 
-// newResultsCount is a campaign's record as ResultsCount.
-func newResultsCount(c Campaign, r *Record) *ResultsCount {
+// ResultsCount is what r tells, without the weights.
+func (r *Record) ResultsCount() *ResultsCount {
 	measures := func(first int, v Curve) Measures {
 		return Measures{
 			Loss: Consecutive(first, v.Loss), Top1: Consecutive(first, v.Top1),
@@ -125,9 +125,6 @@ func newResultsCount(c Campaign, r *Record) *ResultsCount {
 	}
 	for _, e := range r.Eval {
 		result.Evaluation = append(result.Evaluation, SetMeasures{e.Set, measures(e.FirstEpoch, e.Curve)})
-	}
-	if r.Weights != nil {
-		result.load = func() (torchfile.StateDict, error) { return c.Weights(r) }
 	}
 	return result
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"nb201/cell"
+	"nb201/internal/torchfile"
 )
 
 // Salvage reads what can be read of an architecture, and says what is wrong with the
@@ -45,7 +46,11 @@ func (s campaignSource) salvage(index int) (*Architecture, []error) {
 			at = len(a.Schedules)
 			a.Schedules = append(a.Schedules, &ArchResults{Index: index, Genotype: a.Genotype, HP: hp})
 		}
-		a.Schedules[at].Results = append(a.Schedules[at].Results, newResultsCount(s.Campaign, r))
+		result := r.ResultsCount()
+		if r.Weights != nil {
+			result.load = func() (torchfile.StateDict, error) { return s.Weights(r) }
+		}
+		a.Schedules[at].Results = append(a.Schedules[at].Results, result)
 	}
 	slices.SortFunc(a.Schedules, func(a, b *ArchResults) int { return a.Results[0].Epochs - b.Results[0].Epochs })
 	return a, errs

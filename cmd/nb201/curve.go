@@ -21,7 +21,7 @@ func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 		fmt.Fprintf(w, "from %s\n", r.InitialWeights.Name)
 	}
 	fmt.Fprintln(w)
-	sets := measuresOf(r)
+	sets := r.ResultsCount().Sets()
 	printCurve(w, r.Epochs, 1, sets)
 	drawCurve(w, r.Epochs, sets)
 	fmt.Fprintf(w, "\nrecord   %s\n", c.RecordPath(r.Trial))
@@ -29,21 +29,6 @@ func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 		fmt.Fprintf(w, "weights  %s\n", c.WeightsPath(r.Trial))
 	}
 	return nil
-}
-
-// measuresOf lists the measures of a record by set of images, the training's first.
-func measuresOf(r *results.Record) []results.SetMeasures {
-	of := func(set string, first int, c results.Curve) results.SetMeasures {
-		return results.SetMeasures{Set: set, Measures: results.Measures{
-			Loss: results.Consecutive(first, c.Loss), Top1: results.Consecutive(first, c.Top1),
-			Top5: results.Consecutive(first, c.Top5), Seconds: results.Consecutive(first, c.Seconds),
-		}}
-	}
-	sets := []results.SetMeasures{of(results.TrainingSet, 0, r.Train.Curve)}
-	for _, e := range r.Eval {
-		sets = append(sets, of(e.Set, e.FirstEpoch, e.Curve))
-	}
-	return sets
 }
 
 // printCurve prints the measures of the epochs, of a long schedule about 20 of them.

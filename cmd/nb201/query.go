@@ -270,7 +270,7 @@ func (q *question) measure(view *trialView, sets []string, metrics func(set stri
 
 // addCurve adds the learning curve of the only trial.
 func (a *answer) addCurve(r *results.ResultsCount) {
-	for _, s := range append([]results.SetMeasures{{Set: results.TrainingSet, Measures: r.Training}}, r.Evaluation...) {
+	for _, s := range r.Sets() {
 		if a.set != "" && s.Set != a.set {
 			continue
 		}
