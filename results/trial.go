@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
-	"slices"
 
 	"nb201/cell"
 	"nb201/configs"
@@ -53,19 +52,6 @@ func (t Trial) path() string {
 	return filepath.Join(fmt.Sprintf("%06d", t.Arch), t.Dataset, fmt.Sprintf("%04d-%04d", t.Epochs, t.Seed))
 }
 
-// published are the dataset keys of the benchmark in the order of
-// exps/NAS-Bench-201/main.py (main).
-var published = []string{"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"}
-
-// PublishedDatasets lists the dataset keys of the benchmark, in the original's order.
-func PublishedDatasets() []string { return slices.Clone(published) }
-
 func compareDatasets(a, b string) int {
-	rank := func(key string) int {
-		if i := slices.Index(published, key); i >= 0 {
-			return i
-		}
-		return len(published)
-	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
 }

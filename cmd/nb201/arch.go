@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/results"
 )
 
 func newArchCommand() *cobra.Command {
@@ -33,13 +34,9 @@ Costs are those of the published dataset keys, or of --dataset alone.`,
 			if err != nil {
 				return err
 			}
-			keys := benchmark
+			keys := results.PublishedDatasets()
 			if flags.dataset != "" {
-				im, err := findImages(flags.dataset)
-				if err != nil {
-					return err
-				}
-				keys = []images{im}
+				keys = []string{flags.dataset}
 			}
 			view, err := viewArch(a, flags.skeleton, keys)
 			if err != nil {
@@ -88,7 +85,7 @@ type costView struct {
 	Params   float64 `json:"params_millions"`
 }
 
-func viewArch(a cell.Arch, s skeleton, keys []images) (*archView, error) {
+func viewArch(a cell.Arch, s skeleton, keys []string) (*archView, error) {
 	view := &archView{Index: a.Index(), Genotype: a.String(), Class: a.Class(), Matrix: a.Matrix()}
 	for _, inputs := range a.Lists() {
 		var list []inputView
@@ -97,7 +94,11 @@ func viewArch(a cell.Arch, s skeleton, keys []images) (*archView, error) {
 		}
 		view.Lists = append(view.Lists, list)
 	}
-	for _, im := range keys {
+	for _, key := range keys {
+		im, err := findImages(key)
+		if err != nil {
+			return nil, err
+		}
 		n, err := s.network(a, im)
 		if err != nil {
 			return nil, err

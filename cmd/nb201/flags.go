@@ -20,6 +20,7 @@ import (
 	"nb201/internal/atomicfile"
 	"nb201/internal/random"
 	"nb201/internal/usage"
+	"nb201/results"
 )
 
 // images are what a network must fit: those of a dataset key.
@@ -29,20 +30,10 @@ type images struct {
 	size    int // side in pixels
 }
 
-// benchmark are the images of the published dataset keys, in the original's order.
-var benchmark = []images{
-	{"cifar10-valid", 10, 32},
-	{"cifar10", 10, 32},
-	{"cifar100", 100, 32},
-	{"ImageNet16-120", 120, 16},
-}
-
 // findImages finds what a network must fit by a dataset key or a definition file.
 func findImages(keyOrFile string) (images, error) {
-	for _, im := range benchmark {
-		if im.key == keyOrFile {
-			return im, nil
-		}
+	if d, ok := results.FindDataset(keyOrFile); ok {
+		return images{d.Key, d.Classes, d.Size}, nil
 	}
 	d, err := data.Find(keyOrFile)
 	return images{d.Name, d.Classes, d.Size[0]}, err

@@ -72,24 +72,14 @@ func constant(epochs int, value float64) results.Series {
 	return s
 }
 
-// images counts those of the benchmark's dataset keys.
-var images = map[string]struct {
-	train int
-	eval  map[string]int
-}{
-	"cifar10-valid":  {25000, map[string]int{"x-valid": 25000, "ori-test": 10000}},
-	"cifar10":        {50000, map[string]int{"ori-test": 10000}},
-	"cifar100":       {50000, map[string]int{"x-valid": 5000, "x-test": 5000, "ori-test": 10000}},
-	"ImageNet16-120": {151700, map[string]int{"x-valid": 3000, "x-test": 3000, "ori-test": 6000}},
-}
-
 // trainImages counts the images that a trial was trained on: as its record tells, else
 // those of the benchmark; 0 when it is not known.
 func trainImages(r *results.ResultsCount) int {
 	if r.Record != nil {
 		return r.Record.Train.Images
 	}
-	return images[r.Dataset].train
+	d, _ := results.FindDataset(r.Dataset)
+	return d.Train
 }
 
 // evalImages counts the images of an evaluation set in the same way.
@@ -101,5 +91,6 @@ func evalImages(r *results.ResultsCount, set string) int {
 			}
 		}
 	}
-	return images[r.Dataset].eval[set]
+	d, _ := results.FindDataset(r.Dataset)
+	return d.Images(set)
 }

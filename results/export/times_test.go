@@ -26,7 +26,8 @@ func TestPublishedTimes(t *testing.T) {
 	for _, trial := range append(resultstest.Grid(0), trial(0, "cifar10-valid", 2, 777)) {
 		r := resultstest.Record(t, trial)
 		for i := range r.Eval {
-			r.Eval[i].Images = images[trial.Dataset].eval[r.Eval[i].Set]
+			d, _ := results.FindDataset(trial.Dataset)
+			r.Eval[i].Images = d.Images(r.Eval[i].Set)
 		}
 		if trial.Seed == 777 && trial.Epochs == 2 { // others have other times
 			for epoch, change := range []float64{-0.5, 0.5} {

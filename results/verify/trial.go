@@ -11,26 +11,6 @@ import (
 	"nb201/results"
 )
 
-// dataset is what the benchmark says of a published dataset key.
-type dataset struct {
-	classes, size int // of the image's side in pixels
-	train         int // images
-	sets          []set
-	main          string // the one set that the timeline nov2019 evaluates every epoch
-}
-
-type set struct {
-	name   string
-	images int
-}
-
-var published = map[string]dataset{
-	"cifar10-valid":  {10, 32, 25000, []set{{"x-valid", 25000}, {"ori-test", 10000}}, "x-valid"},
-	"cifar10":        {10, 32, 50000, []set{{"ori-test", 10000}}, "ori-test"},
-	"cifar100":       {100, 32, 50000, []set{{"ori-test", 10000}, {"x-valid", 5000}, {"x-test", 5000}}, "ori-test"},
-	"ImageNet16-120": {120, 16, 151700, []set{{"ori-test", 6000}, {"x-valid", 3000}, {"x-test", 3000}}, "ori-test"},
-}
-
 // training is what findings call the training set.
 const training = "training"
 
@@ -65,8 +45,8 @@ func (f *findings) identity(a *results.Architecture, s *results.ArchResults, r *
 	if err := configs.CheckName(r.Dataset); err != nil {
 		fault("dataset key %v", err)
 	}
-	if d, ok := published[r.Dataset]; ok && r.Classes != d.classes {
-		fault("it has %d classes, %s has %d", r.Classes, r.Dataset, d.classes)
+	if d, ok := results.FindDataset(r.Dataset); ok && r.Classes != d.Classes {
+		fault("it has %d classes, %s has %d", r.Classes, r.Dataset, d.Classes)
 	}
 	same := func(other *results.ResultsCount) bool { return other.Dataset == r.Dataset && other.Seed == r.Seed }
 	if first := slices.IndexFunc(s.Results, same); s.Results[first] != r {
@@ -82,8 +62,8 @@ func network(r *results.ResultsCount) (cell.Network, error) {
 		return cell.Network{}, err
 	}
 	n := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes}
-	if d, ok := published[r.Dataset]; ok {
-		n.Size = d.size
+	if d, ok := results.FindDataset(r.Dataset); ok {
+		n.Size = d.Size
 	} else if r.Record != nil {
 		n.Size = r.Record.ImageSize
 	} else {
@@ -107,7 +87,7 @@ func (f *findings) costs(r *results.ResultsCount) {
 		return
 	}
 	if want := n.FLOPs(); !near(r.FLOPs, want) {
-		if _, ok := published[r.Dataset]; ok || r.Record != nil {
+		if _, ok := results.FindDataset(r.Dataset); ok || r.Record != nil {
 			f.fault(Costs, r, "%v million FLOPs, its network has %v", r.FLOPs, want)
 		} else {
 			f.fault(Costs, r, "%v million FLOPs, which its network has for no size of images", r.FLOPs)
@@ -167,20 +147,20 @@ func (f *findings) evaluationSets(r *results.ResultsCount) {
 		f.fault(Curves, r, "it has no evaluation set")
 		return
 	}
-	d, ok := published[r.Dataset]
+	d, ok := results.FindDataset(r.Dataset)
 	if !ok {
 		return
 	}
 	var missing []string
-	for _, s := range d.sets {
-		if _, ok := r.Set(s.name); !ok {
-			missing = append(missing, s.name)
+	for _, s := range d.Sets {
+		if _, ok := r.Set(s.Name); !ok {
+			missing = append(missing, s.Name)
 		}
 	}
 	switch {
 	case len(missing) == 0:
-	case len(missing) == len(d.sets)-1 && !slices.Contains(missing, d.main):
-		f.note(Curves, r, "only %s was evaluated, as in the timeline nov2019", d.main)
+	case len(missing) == len(d.Sets)-1 && !slices.Contains(missing, d.Sets[0].Name):
+		f.note(Curves, r, "only %s was evaluated, as in the timeline nov2019", d.Sets[0].Name)
 	default:
 		f.fault(Curves, r, "the evaluation sets %v are missing", missing)
 	}
@@ -189,7 +169,7 @@ func (f *findings) evaluationSets(r *results.ResultsCount) {
 func (f *findings) evaluationCurves(r *results.ResultsCount, e *results.SetMeasures) {
 	last := r.Epochs - 1
 	lastOnly := r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
-	if d, ok := published[r.Dataset]; ok && e.Set == d.main {
+	if d, ok := results.FindDataset(r.Dataset); ok && e.Set == d.Sets[0].Name {
 		lastOnly = false
 	}
 	complete := func(s results.Series) bool { return s.Complete(r.Epochs) }
@@ -224,29 +204,24 @@ func incomplete(name string, s results.Series, epochs int) string {
 
 // sets yields the training set and the evaluation sets of a trial, each with its
 // number of images, 0 where that is not known.
-func sets(r *results.ResultsCount) iter.Seq2[set, *results.Measures] {
-	d := published[r.Dataset]
+func sets(r *results.ResultsCount) iter.Seq2[results.EvaluationSet, *results.Measures] {
+	d, _ := results.FindDataset(r.Dataset)
 	images := func(i int) int {
 		if r.Record != nil {
 			return r.Record.Eval[i].Images // in the same order
 		}
-		for _, s := range d.sets {
-			if s.name == r.Evaluation[i].Set {
-				return s.images
-			}
-		}
-		return 0
+		return d.Images(r.Evaluation[i].Set)
 	}
-	return func(yield func(set, *results.Measures) bool) {
-		train := d.train
+	return func(yield func(results.EvaluationSet, *results.Measures) bool) {
+		train := d.Train
 		if r.Record != nil {
 			train = r.Record.Train.Images
 		}
-		if !yield(set{training, train}, &r.Training) {
+		if !yield(results.EvaluationSet{Name: training, Images: train}, &r.Training) {
 			return
 		}
 		for i := range r.Evaluation {
-			if !yield(set{r.Evaluation[i].Set, images(i)}, &r.Evaluation[i].Measures) {
+			if !yield(results.EvaluationSet{Name: r.Evaluation[i].Set, Images: images(i)}, &r.Evaluation[i].Measures) {
 				return
 			}
 		}
@@ -276,14 +251,14 @@ func (f *findings) values(r *results.ResultsCount) {
 			case &m.Seconds:
 				valid = positive
 			}
-			f.each(r, set.name, *s, func(p results.Point) string {
+			f.each(r, set.Name, *s, func(p results.Point) string {
 				if valid(p.Value) {
 					return ""
 				}
 				return fmt.Sprintf("%s is %v", name, p.Value)
 			})
 		}
-		f.each(r, set.name, m.Top5, func(p results.Point) string {
+		f.each(r, set.Name, m.Top5, func(p results.Point) string {
 			top1, ok := m.Top1.At(p.Epoch)
 			if !ok || !(top1 > p.Value+1e-6) {
 				return ""
@@ -323,7 +298,7 @@ func (f *findings) each(r *results.ResultsCount, set string, s results.Series, w
 // a whole number of images, and of 50,000 images a fraction is that once in a hundred
 // times. Where the number of images is not known, all epochs must tell, and the
 // classes must be few enough.
-func (f *findings) fractions(r *results.ResultsCount, set set, m *results.Measures) {
+func (f *findings) fractions(r *results.ResultsCount, set results.EvaluationSet, m *results.Measures) {
 	for name, s := range series(m) {
 		if s != &m.Top1 && s != &m.Top5 {
 			continue
@@ -332,16 +307,16 @@ func (f *findings) fractions(r *results.ResultsCount, set set, m *results.Measur
 		low, most := 0, 0.0
 		for _, p := range *s {
 			most = max(most, p.Value)
-			images := p.Value / 100 * float64(set.images)
+			images := p.Value / 100 * float64(set.Images)
 			if 0 < p.Value && p.Value <= 1 && math.Abs(images-math.Round(images)) > 0.02 {
 				low++
 			}
 		}
 		switch {
-		case set.images > 0 && low > 0:
-			f.fault(Values, r, "%s: %s of 1 %% or less that is no share of %d images (%d epochs): a fraction in place of percent?", set.name, name, set.images, low)
-		case set.images == 0 && 0 < most && most <= 1 && most < chance/2:
-			f.fault(Values, r, "%s: %s is %v %% at most, and guessing gives %.3g %%: fractions in place of percent?", set.name, name, most, chance)
+		case set.Images > 0 && low > 0:
+			f.fault(Values, r, "%s: %s of 1 %% or less that is no share of %d images (%d epochs): a fraction in place of percent?", set.Name, name, set.Images, low)
+		case set.Images == 0 && 0 < most && most <= 1 && most < chance/2:
+			f.fault(Values, r, "%s: %s is %v %% at most, and guessing gives %.3g %%: fractions in place of percent?", set.Name, name, most, chance)
 		}
 	}
 }
@@ -354,7 +329,7 @@ func (f *findings) halves(r *results.ResultsCount) {
 	}
 	images := map[string]float64{}
 	for set := range sets(r) {
-		images[set.name] = float64(set.images)
+		images[set.Name] = float64(set.Images)
 	}
 	whole, ok1 := r.Set("ori-test")
 	valid, ok2 := r.Set("x-valid")
