@@ -739,6 +739,95 @@ func TestConvert(t *testing.T) {
 	}
 }
 
+// What a campaign tells of a trial, our reader finds in every kind of export, less what
+// the format has no place for.
+func TestReadsBack(t *testing.T) {
+	c := resultstest.Fill(t, append(resultstest.Grid(0, 40), trial(40, "digits", 3, 5))...)
+	for name, o := range kinds() {
+		t.Run(name, func(t *testing.T) {
+			o.Less, o.Full, o.To = 2, 3, filepath.Join(t.TempDir(), "new")
+			switch {
+			case o.Format == results.NASBench201:
+				o.To += ".pth"
+			case o.Merged:
+				o.To += natsExtension
+			}
+			exportWith(t, c, o)
+			b := open(t, o.To)
+			told := 0
+			for want, err := range open(t, c.Dir).Architectures() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := b.Architecture(want.Index)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(got.Schedules) != 2 || got.Genotype != want.Genotype {
+					t.Fatalf("architecture %d reads %v", want.Index, got)
+				}
+				for i, s := range want.Schedules {
+					if len(got.Schedules[i].Results) != len(s.Results) {
+						t.Fatalf("%d trials along schedule %s, not %d", len(got.Schedules[i].Results), s.HP, len(s.Results))
+					}
+					for k, r := range s.Results {
+						readsBack(t, o, got.Schedules[i].Results[k], r)
+						told++
+					}
+				}
+			}
+			if told != 25 {
+				t.Errorf("%d trials were compared", told)
+			}
+		})
+	}
+}
+
+// readsBack compares a trial in an export with that in the campaign.
+func readsBack(t *testing.T, o Options, got, want *results.ResultsCount) {
+	t.Helper()
+	weights, err := got.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trained, err := want.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Weights || o.Format == results.Runs || o.Format == results.Archive {
+		if !reflect.DeepEqual(weights, trained) || len(weights) == 0 {
+			t.Errorf("%v: the weights differ", want.Trial)
+		}
+	} else if weights != nil {
+		t.Errorf("%v has weights", want.Trial)
+	}
+	tables := o.Format == results.Parquet || o.Format == results.CSV
+	type values struct { // without what reads the weights, and the record
+		Trial                    results.Trial
+		Genotype                 string
+		Channels, Cells, Classes int
+		FLOPs, Params            float64
+		Latencies                []float64
+		Sets                     []results.SetMeasures
+	}
+	of := func(r *results.ResultsCount) values {
+		v := values{r.Trial, r.Genotype, r.Channels, r.Cells, r.Classes, r.FLOPs, r.Params, r.Latencies, r.Sets()}
+		if o.Format == results.Runs { // measured no latency; named its sets in no order
+			v.Latencies = nil
+			slices.SortFunc(v.Sets, func(a, b results.SetMeasures) int { return strings.Compare(a.Set, b.Set) })
+		}
+		for i := range v.Sets {
+			if !tables && o.Format != results.Runs && v.Sets[i].Set != results.TrainingSet {
+				v.Sets[i].Top5 = nil // which the clients do not know
+			}
+		}
+		return v
+	}
+	if g, w := of(got), of(want); !reflect.DeepEqual(g, w) {
+		t.Errorf("%v reads\n%v\nnot\n%v", want.Trial, g, w)
+	}
+}
+
 // Two processes do not make the same export.
 func TestLocked(t *testing.T) {
 	c := wide(t)
