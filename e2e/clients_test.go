@@ -138,10 +138,10 @@ func some(digits *data.Images, n int, d data.Definition) *data.Images {
 	return images
 }
 
-// smallBenchmark trains architectures 0, 1 and 2 on all dataset keys of the benchmark,
+// smallBenchmark trains the first architectures on all dataset keys of the benchmark,
 // along schedules of one epoch (a seed) and of two (two seeds). Architecture 0 has the
 // published skeleton on cifar10; elsewhere a stage has one cell, to compile faster.
-func smallBenchmark(t *testing.T) results.Campaign {
+func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 	t.Helper()
 	digits, err := published(t, "digits").Load("")
 	if err != nil {
@@ -161,7 +161,7 @@ func smallBenchmark(t *testing.T) results.Campaign {
 			t.Fatal(err)
 		}
 		loaded.Files = digits.Files
-		for index := range 3 {
+		for index := range architectures {
 			arch, err := cell.ByIndex(index)
 			if err != nil {
 				t.Fatal(err)
@@ -210,59 +210,88 @@ var readmeCalls = []string{
 
 var summary = regexp.MustCompile(`(?m)^(\d+) passed, (\d+) failed$`)
 
-// The clients must answer every call that they have on files of trained trials, and
-// what they are opened with must tell the same through our own readers.
-func TestClients(t *testing.T) {
-	interpreter, checker := setting(t, "NB201_PYTHON"), setting(t, "NB201_CHECK_CLIENTS")
-	device(t)
-	c := smallBenchmark(t)
-	home := t.TempDir() // TORCH_HOME, where the README's API(None) looks
-	const merged, archive = "NAS-Bench-201-v1_1-096897.pth", "NAS-Bench-201-v1_1-archive"
-	in := func(name string) string { return filepath.Join(home, name) }
-	for _, o := range []export.Options{
-		{Format: results.NASBench201, To: in(merged)},
-		{Format: results.Archive, To: in(archive)},
-		{Format: results.Runs, To: in("runs")},
-		{Format: results.NATS, To: in("NATS-tss-simple")},
-		{Format: results.NATS, To: in("NATS-tss-full"), Weights: true},
-		{Format: results.NATS, To: in("NATS-tss.pickle.pbz2")},
+// torchHome exports a campaign in every format that the clients open, into a directory
+// where the README's API(None) looks: $TORCH_HOME.
+func torchHome(t *testing.T, c results.Campaign) string {
+	t.Helper()
+	home := t.TempDir()
+	for name, o := range map[string]export.Options{
+		"NAS-Bench-201-v1_1-096897.pth": {Format: results.NASBench201},
+		"NAS-Bench-201-v1_1-archive":    {Format: results.Archive},
+		"runs":                          {Format: results.Runs},
+		"NATS-tss-simple":               {Format: results.NATS},
+		"NATS-tss-full":                 {Format: results.NATS, Weights: true},
+		"NATS-tss.pickle.pbz2":          {Format: results.NATS},
 	} {
-		o.Less, o.Full = 1, 2
+		o.To, o.Less, o.Full = filepath.Join(home, name), 1, 2
 		exportAs(t, c, o)
 	}
+	return home
+}
+
+// checkClients has the checker ask the clients for all files below home, and wants so
+// many checks.
+func checkClients(t *testing.T, home string, architectures, checks int, environment ...string) {
+	t.Helper()
+	// What is reloaded must have the published skeleton: architecture 0.
 	reloaded := t.TempDir()
-	if err := os.Link(filepath.Join(in(archive), "000000-FULL.pth"), filepath.Join(reloaded, "000000-FULL.pth")); err != nil {
+	const full = "000000-FULL.pth"
+	if err := os.Link(filepath.Join(home, "NAS-Bench-201-v1_1-archive", full), filepath.Join(reloaded, full)); err != nil {
 		t.Fatal(err)
 	}
-	for name, environment := range map[string]string{
-		"torch's default": "NB201_NONE=",
-		"no weights_only": "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1",
+	// With --autodl the weights are loaded strictly into the original's network.
+	out := python(t, environment, setting(t, "NB201_CHECK_CLIENTS"), "--hp-less", "1", "--hp-full", "2",
+		"--expect-archs", strconv.Itoa(architectures), "--autodl", home, "--archive", reloaded, home)
+	match := summary.FindSubmatch(out)
+	if match == nil || string(match[2]) != "0" {
+		t.Fatalf("%s", out)
+	}
+	t.Logf("%s", match[0])
+	if passed, _ := strconv.Atoi(string(match[1])); passed < checks {
+		t.Errorf("only %d checks:\n%s", passed, out)
+	}
+}
+
+// python runs a script with the Python that has the clients, and returns what it prints.
+func python(t *testing.T, environment []string, args ...string) []byte {
+	t.Helper()
+	command := exec.Command(setting(t, "NB201_PYTHON"), args...)
+	command.Env = append(os.Environ(), environment...)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s%s", err, out, stderr.Bytes())
+	}
+	return out
+}
+
+// The clients must answer every call that they have on files of trained trials.
+func TestClients(t *testing.T) {
+	setting(t, "NB201_PYTHON")
+	setting(t, "NB201_CHECK_CLIENTS")
+	device(t)
+	checkClients(t, torchHome(t, smallBenchmark(t, 1)), 1, 5000)
+}
+
+// The same for three architectures, with and without the protection of torch.load, and
+// every call that the READMEs show. It trains 36 trials; NB201_NIGHTLY asks for it.
+func TestClientsWhole(t *testing.T) {
+	setting(t, "NB201_NIGHTLY")
+	setting(t, "NB201_PYTHON")
+	setting(t, "NB201_CHECK_CLIENTS")
+	device(t)
+	home := torchHome(t, smallBenchmark(t, 3))
+	for name, environment := range map[string][]string{
+		"torch's default": nil,
+		"no weights_only": {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run := func(args ...string) []byte {
-				command := exec.Command(interpreter, args...)
-				command.Env = append(os.Environ(), environment)
-				var stderr bytes.Buffer
-				command.Stderr = &stderr
-				out, err := command.Output()
-				if err != nil {
-					t.Fatalf("%v\n%s%s", err, out, stderr.Bytes())
-				}
-				return out
-			}
-			// With --autodl the weights are loaded strictly into the original's network. What
-			// is reloaded must have the published skeleton: architecture 0.
-			out := run(checker, "--hp-less", "1", "--hp-full", "2", "--expect-archs", "3", "--autodl", home, "--archive", reloaded, home)
-			match := summary.FindSubmatch(out)
-			if match == nil || string(match[2]) != "0" {
-				t.Fatalf("%s", out)
-			}
-			t.Logf("%s", match[0])
-			if passed, _ := strconv.Atoi(string(match[1])); passed < 15000 {
-				t.Errorf("only %d checks:\n%s", passed, out)
-			}
+			checkClients(t, home, 3, 15000, environment...)
+			out := python(t, environment, "testdata/readme_calls.py", home, filepath.Join(home, "NATS-tss-simple"),
+				filepath.Join(home, "NATS-tss-full"), filepath.Join(home, "NATS-tss.pickle.pbz2"))
 			outcome := map[string]*string{}
-			if err := json.Unmarshal(run("testdata/readme_calls.py", home, in("NATS-tss-simple"), in("NATS-tss-full"), in("NATS-tss.pickle.pbz2")), &outcome); err != nil {
+			if err := json.Unmarshal(out, &outcome); err != nil {
 				t.Fatal(err)
 			}
 			for _, call := range readmeCalls {
