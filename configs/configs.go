@@ -1,9 +1,8 @@
 // Package configs holds what the benchmark published and this program embeds:
-// dataset definitions, the training recipes of the schedules, and the one set of
-// images that comes along, digits. It also reads JSON strictly, as every file
-// that a person writes for this program is read, and says what a dataset key and an
-// evaluation set may be called. The test splits in splits/ are
-// not embedded, as long as no definition reads them.
+// dataset definitions, the test splits, the training recipes of the schedules, and
+// the one set of images that comes along, digits. It also reads JSON strictly, as
+// every file that a person writes for this program is read, and says what a dataset
+// key and an evaluation set may be called.
 package configs
 
 import (
@@ -12,11 +11,13 @@ import (
 	"slices"
 )
 
-//go:embed datasets recipes digits/digits.csv.gz
+//go:embed datasets splits recipes digits/digits.csv.gz
 var files embed.FS
 
 // Datasets lists the dataset keys whose definitions are embedded.
-func Datasets() []string { return []string{"cifar10-valid", "cifar10", "digits"} }
+func Datasets() []string {
+	return []string{"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120", "digits"}
+}
 
 // Dataset is the definition file (JSON) of a key that Datasets lists, or nil.
 func Dataset(key string) []byte {

@@ -29,6 +29,27 @@ func TestDatasets(t *testing.T) {
 	}
 }
 
+// Each file's two lists hold all its places once.
+func TestSplits(t *testing.T) {
+	places := map[string][]int32{}
+	for _, list := range configs.Splits() {
+		indices, file, text := configs.Split(list)
+		if len(text) == 0 || !slices.IsSorted(indices) {
+			t.Errorf("%s: %d bytes in %s, indices %v", list, len(text), file, indices)
+		}
+		places[file] = append(places[file], indices...)
+	}
+	for file, n := range map[string]int{"cifar100-test-split.txt": 10000, "imagenet-16-120-test-split.txt": 6000} {
+		slices.Sort(places[file])
+		if all := slices.Compact(places[file]); len(all) != n || all[0] != 0 || all[n-1] != int32(n-1) {
+			t.Errorf("%s: its lists hold %d places, want each of 0..%d once", file, len(all), n-1)
+		}
+	}
+	if indices, _, _ := configs.Split("cifar100-test-split/train"); indices != nil {
+		t.Errorf("a list that is not published holds %v", indices)
+	}
+}
+
 func TestCheckName(t *testing.T) {
 	for name, good := range map[string]bool{
 		"cifar10-valid": true, "ImageNet16-120": true, "x-valid": true, "7": true, "a.b_c": true, strings.Repeat("a", 64): true,

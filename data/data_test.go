@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,137 +21,6 @@ import (
 	"nb201/internal/random"
 	"nb201/internal/usage"
 )
-
-// planes is the images in the order of CIFAR files: image, channel, row, column.
-func planes(images *data.Images) []byte {
-	area := images.Size * images.Size
-	out := make([]byte, len(images.Pixels))
-	for i := range images.Len() {
-		for k := range 3 * area {
-			out[i*3*area+k%3*area+k/3] = images.Pixels[i*3*area+k]
-		}
-	}
-	return out
-}
-
-// slice is the images from..to-1.
-func slice(images *data.Images, from, to int) *data.Images {
-	n := 3 * images.Size * images.Size
-	return &data.Images{Pixels: images.Pixels[from*n : to*n], Labels: images.Labels[from:to], Size: images.Size}
-}
-
-// binaryBatch is a file of CIFAR-10's binary version.
-func binaryBatch(images *data.Images) []byte {
-	var b bytes.Buffer
-	for i, label := range images.Labels {
-		b.WriteByte(byte(label))
-		b.Write(planes(slice(images, i, i+1)))
-	}
-	return b.Bytes()
-}
-
-// python2Batch is a file of CIFAR-10's Python version, as cPickle of Python 2 wrote
-// it with protocol 2 (memo included, which nothing reads back).
-func python2Batch(images *data.Images) []byte {
-	return python2Pickle("u1", []int{images.Len(), 3 * images.Size * images.Size}, planes(images), images.Labels)
-}
-
-func python2Pickle(dtype string, shape []int, pixels []byte, labels []int32) []byte {
-	b := bytes.NewBufferString("\x80\x02")
-	puts := 0
-	put := func() {
-		if puts < 256 {
-			b.Write([]byte{'q', byte(puts)})
-		} else {
-			b.WriteByte('r')
-			b.Write(binary.LittleEndian.AppendUint32(nil, uint32(puts)))
-		}
-		puts++
-	}
-	str := func(s string) {
-		if len(s) < 256 {
-			b.Write([]byte{'U', byte(len(s))})
-		} else {
-			b.WriteByte('T')
-			b.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(s))))
-		}
-		b.WriteString(s)
-		put()
-	}
-	integer := func(v int) {
-		switch {
-		case v >= 0 && v < 256:
-			b.Write([]byte{'K', byte(v)})
-		case v >= 0 && v < 1<<16:
-			b.WriteByte('M')
-			b.Write(binary.LittleEndian.AppendUint16(nil, uint16(v)))
-		default:
-			b.WriteByte('J')
-			b.Write(binary.LittleEndian.AppendUint32(nil, uint32(v)))
-		}
-	}
-	global := func(module, name string) {
-		fmt.Fprintf(b, "c%s\n%s\n", module, name)
-		put()
-	}
-
-	b.WriteByte('}')
-	put()
-	b.WriteByte('(')
-	str("batch_label")
-	str("training batch 1 of 5")
-	str("labels")
-	b.WriteByte(']')
-	put()
-	b.WriteByte('(')
-	for _, l := range labels {
-		integer(int(l))
-	}
-	b.WriteByte('e')
-	str("data")
-	global("numpy.core.multiarray", "_reconstruct")
-	global("numpy", "ndarray")
-	integer(0)
-	b.WriteByte(0x85)
-	str("b")
-	b.WriteByte(0x87)
-	b.WriteByte('R')
-	put()
-	b.WriteByte('(')
-	integer(1)
-	b.WriteByte('(')
-	for _, d := range shape {
-		integer(d)
-	}
-	b.WriteByte('t')
-	global("numpy", "dtype")
-	str(dtype)
-	integer(0)
-	integer(1)
-	b.WriteByte(0x87)
-	b.WriteByte('R')
-	put()
-	b.WriteByte('(')
-	integer(3)
-	str("|")
-	b.WriteString("NNN")
-	integer(-1)
-	integer(-1)
-	integer(0)
-	b.WriteString("tb")
-	b.WriteByte(0x89)
-	str(string(pixels))
-	b.WriteString("tb")
-	str("filenames")
-	b.WriteByte(']')
-	put()
-	b.WriteByte('(')
-	for i := range labels {
-		str(fmt.Sprintf("photograph_s_%06d.png", i))
-	}
-	b.WriteString("eu.")
-	return b.Bytes()
-}
 
 // write puts a file where it is asked for, with its folders.
 func write(t testing.TB, path string, text []byte) {
@@ -163,17 +34,12 @@ func write(t testing.TB, path string, text []byte) {
 	}
 }
 
-// writeCIFAR10 writes a directory of five training files, of unequal lengths, and
-// a test file with the images of train and test.
-func writeCIFAR10(t testing.TB, dir, suffix string, encode func(*data.Images) []byte, train, test *data.Images) {
+// writeFiles writes the files of a format that hold train and test.
+func writeFiles(t testing.TB, dir, format string, train, test *data.Images) {
 	t.Helper()
-	from := 0
-	for i := range 5 {
-		to := train.Len() * (i + 1) * (i + 1) / 25
-		write(t, filepath.Join(dir, fmt.Sprintf("data_batch_%d%s", i+1, suffix)), encode(slice(train, from, to)))
-		from = to
+	for name, text := range datatest.Files(format, train, test) {
+		write(t, filepath.Join(dir, name), text)
 	}
-	write(t, filepath.Join(dir, "test_batch"+suffix), encode(test))
 }
 
 // small is a definition file of images of 4x4 pixels; replace changes parts of it.
@@ -222,22 +88,31 @@ func refused(t *testing.T, err error, parts ...string) {
 	}
 }
 
-func TestLoadCIFAR10(t *testing.T) {
-	train, test := datatest.Synth(50, 4, 10, 1), datatest.Synth(7, 4, 10, 2)
+func TestLoadFiles(t *testing.T) {
 	for _, c := range []struct {
-		name, dir, suffix string
-		encode            func(*data.Images) []byte
+		format, dir string // that the definition names
+		at          string // where the files are
+		read        string // format that is read
+		files       int
 	}{
-		{"python in root", "data/cifar-10-batches-py", "", python2Batch},
-		{"python as the original", "data/cifar.python/cifar-10-batches-py", "", python2Batch},
-		{"python beside the definition", "home/cifar-10-batches-py", "", python2Batch},
-		{"binary in root", "data/cifar-10-batches-bin", ".bin", binaryBatch},
-		{"binary as the original", "data/cifar.python/cifar-10-batches-bin", ".bin", binaryBatch},
+		{"cifar10-python", "cifar-10-batches-py", "data/cifar-10-batches-py", "cifar10-python", 6},
+		{"cifar10-python", "cifar-10-batches-py", "data/cifar.python/cifar-10-batches-py", "cifar10-python", 6},
+		{"cifar10-python", "cifar-10-batches-py", "home/cifar-10-batches-py", "cifar10-python", 6},
+		{"cifar10-python", "cifar-10-batches-py", "data/cifar-10-batches-bin", "cifar10-binary", 6},
+		{"cifar10-python", "cifar-10-batches-py", "data/cifar.python/cifar-10-batches-bin", "cifar10-binary", 6},
+		{"cifar10-binary", "mine", "data/mine", "cifar10-binary", 6},
+		{"cifar100-python", "cifar-100-python", "data/cifar.python/cifar-100-python", "cifar100-python", 2},
+		{"cifar100-python", "cifar-100-python", "data/cifar-100-binary", "cifar100-binary", 2},
+		{"cifar100-binary", "mine", "home/mine", "cifar100-binary", 2},
+		{"imagenet16", "ImageNet16", "data/cifar.python/ImageNet16", "imagenet16", 11},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.format+" in "+c.at, func(t *testing.T) {
+			const classes = 30
+			train, test := datatest.Synth(200, 4, classes, 1), datatest.Synth(7, 4, classes, 2)
 			top := t.TempDir()
-			writeCIFAR10(t, filepath.Join(top, c.dir), c.suffix, c.encode, train, test)
-			ds, err := define(t, filepath.Join(top, "home"), small()).Load(filepath.Join(top, "data"))
+			writeFiles(t, filepath.Join(top, c.at), c.read, train, test)
+			text := small(`"cifar10-python"`, strconv.Quote(c.format), `"cifar-10-batches-py"`, strconv.Quote(c.dir), `"classes": 10`, `"classes": 30`)
+			ds, err := define(t, filepath.Join(top, "home"), text).Load(filepath.Join(top, "data"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -247,26 +122,88 @@ func TestLoadCIFAR10(t *testing.T) {
 			if len(ds.Eval) != 1 || ds.Eval[0].Name != "ori-test" || !reflect.DeepEqual(ds.Eval[0].Images, test) {
 				t.Error("the test images are not those in the files")
 			}
-			if len(ds.Files) != 6 {
-				t.Fatalf("read %v, want 6 files", ds.Files)
+			var want []data.File
+			for name, text := range datatest.Files(c.read, train, test) {
+				want = append(want, data.File{Name: filepath.Base(c.at) + "/" + name, SHA256: sha(text)})
 			}
-			want := data.File{Name: filepath.Base(c.dir) + "/test_batch" + c.suffix, SHA256: sha(c.encode(test))}
-			if ds.Files[5] != want {
-				t.Errorf("the last file is %v, want %v", ds.Files[5], want)
+			if len(want) != c.files || !slices.Equal(ds.Files, want) {
+				t.Errorf("read %v, want the %d files %v", ds.Files, c.files, want)
 			}
 		})
 	}
 }
 
-// The published definition reads whatever number of images the files hold.
-func TestLoadPublished(t *testing.T) {
+// Of the files of ImageNet's 1,000 classes the first ones are kept, in their order,
+// whichever Python wrote them.
+func TestImageNetClasses(t *testing.T) {
+	const classes = 120
+	whole := datatest.Synth(500, 4, 1000, 1)
+	copy(whole.Labels, []int32{classes - 1, classes, 0, 999})
+	want := &data.Images{Size: 4}
+	for i, label := range whole.Labels {
+		if label < classes {
+			want.Labels = append(want.Labels, label)
+			want.Pixels = append(want.Pixels, datatest.Slice(whole, i, i+1).Pixels...)
+		}
+	}
+	for _, style := range []datatest.Style{datatest.Python2, datatest.Python3, datatest.Python3For2} {
+		root := t.TempDir()
+		for name := range datatest.Files("imagenet16", whole, whole) {
+			write(t, filepath.Join(root, "ImageNet16", name), datatest.ImageNetBatch(style, whole))
+		}
+		ds, err := define(t, root, small(`"cifar10-python"`, `"imagenet16"`, `"cifar-10-batches-py"`, `"ImageNet16"`, `"classes": 10`, `"classes": 120`)).Load(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(ds.Eval[0].Images, want) {
+			t.Errorf("style %d: the images kept are not those of the first %d classes", style, classes)
+		}
+		if n := want.Len(); ds.Train.Len() != 10*n || !slices.Equal(ds.Train.Images.Labels[9*n:], want.Labels) {
+			t.Errorf("style %d: %d images to train", style, ds.Train.Len())
+		}
+	}
+}
+
+// Labels may be an array, as which numpy stores them.
+func TestLabelArray(t *testing.T) {
+	images := datatest.Synth(60, 4, 10, 1)
+	var labels []byte
+	for _, l := range images.Labels {
+		labels = binary.LittleEndian.AppendUint64(labels, uint64(l+1))
+	}
+	text := datatest.Pickle(datatest.Python3,
+		datatest.Item{Key: "data", Value: datatest.Array{DType: "u1", Shape: []int{60, 48}, Bytes: datatest.Planes(images)}},
+		datatest.Item{Key: "labels", Value: datatest.Array{DType: "i8", Shape: []int{60}, Bytes: labels}})
+	root := t.TempDir()
+	for name := range datatest.Files("imagenet16", images, images) {
+		write(t, filepath.Join(root, "ImageNet16", name), text)
+	}
+	ds, err := define(t, root, small(`"cifar10-python"`, `"imagenet16"`, `"cifar-10-batches-py"`, `"ImageNet16"`)).Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(ds.Eval[0].Images, images) {
+		t.Error("the images are not those in the files")
+	}
+}
+
+// The definitions of the published keys take the published number of images and no
+// other; a user's own takes any, unless it says a number.
+func TestCounts(t *testing.T) {
 	root := t.TempDir()
 	train, test := datatest.Synth(51, 32, 10, 1), datatest.Synth(3, 32, 10, 2)
-	writeCIFAR10(t, filepath.Join(root, "cifar-10-batches-py"), "", python2Batch, train, test)
+	dir := filepath.Join(root, "cifar-10-batches-py")
+	writeFiles(t, dir, "cifar10-python", train, test)
 	d, err := data.Find("cifar10-valid")
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = d.Load(root)
+	refused(t, err, dir, "cifar10-valid has 50000 images to train, not the 51 of these files")
+	d.Images.Train = 51
+	_, err = d.Load(root)
+	refused(t, err, dir, "cifar10-valid has 10000 images to test, not the 3 of these files")
+	d.Images.Test = 0
 	ds, err := d.Load(root)
 	if err != nil {
 		t.Fatal(err)
@@ -280,6 +217,42 @@ func TestLoadPublished(t *testing.T) {
 	}
 	if ds.Train.Len() != 25 || ds.Eval[1].Len() != 26 || ds.Eval[0].Len() != 3 {
 		t.Errorf("%d, %d and %d images, want 25, 26 and 3", ds.Train.Len(), ds.Eval[1].Len(), ds.Eval[0].Len())
+	}
+}
+
+// CIFAR-100 and ImageNet16-120 at full size through the published definitions, in
+// bounded memory.
+func TestLoadFullSize(t *testing.T) {
+	for _, key := range []string{"cifar100", "ImageNet16-120"} {
+		t.Run(key, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("writes files of full size")
+			}
+			d, err := data.Published(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sizes := publishedSplits[key]
+			train, test := datatest.Synth(sizes.train, sizes.size, sizes.classes, 1), datatest.Synth(sizes.test, sizes.size, sizes.classes, 2)
+			root := t.TempDir()
+			writeFiles(t, filepath.Join(root, d.Path), d.Format, train, test)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			ds, err := d.Load(root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			if used, most := after.TotalAlloc-before.TotalAlloc, 8*uint64(len(train.Pixels)+len(test.Pixels)); used > most {
+				t.Errorf("allocated %d bytes, more than %d", used, most)
+			}
+			if !bytes.Equal(ds.Train.Images.Pixels, train.Pixels) || !slices.Equal(ds.Train.Images.Labels, train.Labels) {
+				t.Error("the training images are not those in the files")
+			}
+			if !bytes.Equal(ds.Eval[0].Images.Pixels, test.Pixels) || !slices.Equal(ds.Eval[0].Images.Labels, test.Labels) {
+				t.Error("the test images are not those in the files")
+			}
+		})
 	}
 }
 
@@ -299,8 +272,9 @@ func TestPython3Pickles(t *testing.T) {
 				t.Fatal(err)
 			}
 			root := t.TempDir()
-			same := func(*data.Images) []byte { return text }
-			writeCIFAR10(t, filepath.Join(root, "cifar-10-batches-py"), "", same, want, want)
+			for name := range datatest.Files("cifar10-python", want, want) {
+				write(t, filepath.Join(root, "cifar-10-batches-py", name), text)
+			}
 			ds, err := define(t, root, small()).Load(root)
 			if err != nil {
 				t.Fatal(err)
@@ -314,59 +288,100 @@ func TestPython3Pickles(t *testing.T) {
 
 func TestDamagedFiles(t *testing.T) {
 	images := datatest.Synth(5, 4, 10, 1)
-	pickled, binaries := python2Batch(images), binaryBatch(images)
-	mislabelled := slices.Clone(binaries)
-	mislabelled[49] = 10
 	labels := slices.Clone(images.Labels)
-	labels[3] = -1
-	for _, c := range []struct {
-		name, suffix string
-		text         []byte // of data_batch_3; nil: missing
-		want         string
-	}{
-		{"missing", "", nil, "no such file"},
-		{"empty", "", []byte{}, "truncated"},
-		{"truncated", "", pickled[:len(pickled)-1], "truncated"},
-		{"cut in the pixels", "", pickled[:300], "truncated"},
-		{"oversized", "", append(slices.Clone(pickled), 0, 0), fmt.Sprintf("ends after %d of %d bytes", len(pickled), len(pickled)+2)},
-		{"no images", "", python2Batch(slice(images, 0, 0)), "holds no images"},
-		{"text", "", []byte("not a pickle"), "opcode"},
-		{"not a dict", "", []byte("\x80\x02]."), "not of a dict"},
-		{"no arrays", "", []byte("\x80\x02}."), `"data" is not a numpy array`},
-		{"binary", "", binaries, "opcode"},
-		{"label below 0", "", python2Pickle("u1", []int{5, 48}, planes(images), labels), "image 13 is labelled -1, outside 0..9"},
-		{"too few labels", "", python2Pickle("u1", []int{5, 48}, planes(images), labels[:3]), "5 images but 3 labels"},
-		{"too many labels", "", python2Pickle("u1", []int{5, 48}, planes(images), append(labels, 1)), "5 images but 6 labels"},
-		{"signed pixels", "", python2Pickle("i1", []int{5, 48}, planes(images), labels), `"data" is of numpy type "i1", not uint8`},
-		{"images of another size", "", python2Pickle("u1", []int{1, 240}, planes(images), labels), "rows of 48 bytes"},
-		{"another shape", "", python2Pickle("u1", []int{5, 3, 16}, planes(images), labels), "rows of 48 bytes"},
-		{"too few pixels", "", python2Pickle("u1", []int{6, 48}, planes(images), labels), "240 bytes, which is not what its shape says"},
-		{"other code", "", bytes.Replace(pickled, []byte("numpy\ndtype"), []byte("os\nsystem__"), 1), `"os.system__"`},
-		{"missing", ".bin", nil, "no such file"},
-		{"empty", ".bin", []byte{}, "holds no images"},
-		{"truncated", ".bin", binaries[:len(binaries)-1], "244 bytes are not whole records of 49 bytes"},
-		{"mislabelled", ".bin", mislabelled, "image 11 is labelled 10, outside 0..9"},
-	} {
-		t.Run(c.name+c.suffix, func(t *testing.T) {
-			root := t.TempDir()
-			dir, encode := filepath.Join(root, "cifar-10-batches-py"), python2Batch
-			if c.suffix != "" {
-				dir, encode = filepath.Join(root, "cifar-10-batches-bin"), binaryBatch
-			}
-			same := func(*data.Images) []byte { return encode(images) }
-			writeCIFAR10(t, dir, c.suffix, same, images, images)
-			file := filepath.Join(dir, "data_batch_3"+c.suffix)
-			if c.text == nil {
-				if err := os.Remove(file); err != nil {
-					t.Fatal(err)
-				}
-			} else {
-				write(t, file, c.text)
-			}
-			_, err := define(t, root, small()).Load(root)
-			refused(t, err, file, c.want)
-		})
+	pixels := datatest.Array{DType: "u1", Shape: []int{5, 48}, Bytes: datatest.Planes(images)}
+	// pickled is a batch with another array of pixels, or other labels.
+	pickled := func(data datatest.Array, key string, labels any) []byte {
+		return datatest.Pickle(datatest.Python2, datatest.Item{Key: "data", Value: data}, datatest.Item{Key: key, Value: labels})
 	}
+	labelled := func(first int32) []int32 { return append([]int32{first}, labels[1:]...) }
+	array := func(dtype string, shape ...int) datatest.Array {
+		return datatest.Array{DType: dtype, Shape: shape, Bytes: pixels.Bytes}
+	}
+	for _, python := range []struct {
+		format, file, key string
+		tooLow, tooHigh   int32
+		outside           string
+	}{
+		{"cifar10-python", "data_batch_3", "labels", -1, 10, "outside 0..9"},
+		{"cifar100-python", "train", "fine_labels", -1, 10, "outside 0..9"},
+		{"imagenet16", "train_data_batch_3", "labels", 0, 1001, "outside 1..1000"},
+	} {
+		sound := pickled(pixels, python.key, []int32{1, 2, 3, 4, 5})
+		image := "image 0 of the file"
+		if python.format == "cifar10-python" {
+			image = "image 12" // of the stored split
+		} else if python.format == "cifar100-python" {
+			image = "image 0"
+		}
+		for _, c := range []struct {
+			name string
+			text []byte // of the file; nil: missing
+			want string
+		}{
+			{"missing", nil, "no such file"},
+			{"empty", []byte{}, "truncated"},
+			{"truncated", sound[:len(sound)-1], "truncated"},
+			{"cut in the pixels", sound[:200], "truncated"},
+			{"oversized", append(slices.Clone(sound), 0, 0), fmt.Sprintf("ends after %d of %d bytes", len(sound), len(sound)+2)},
+			{"no images", pickled(datatest.Array{DType: "u1", Shape: []int{0, 48}}, python.key, []int32{}), "holds no images"},
+			{"text", []byte("not a pickle"), "opcode"},
+			{"not a dict", []byte("\x80\x02]."), "not of a dict"},
+			{"no arrays", []byte("\x80\x02}."), `"data" is not a numpy array`},
+			{"no labels", pickled(pixels, "label", labels), fmt.Sprintf(`"%s" is not a list`, python.key)},
+			{"labels of text", pickled(pixels, python.key, []string{"a"}), fmt.Sprintf(`"%s" has something else than a whole number at place 0`, python.key)},
+			{"labels of another type", pickled(pixels, python.key, datatest.Array{DType: "f8", Shape: []int{5}, Bytes: make([]byte, 40)}), fmt.Sprintf(`"%s" is neither a list nor an array of int64`, python.key)},
+			{"binary", make([]byte, 98), "opcode"},
+			{"label too low", pickled(pixels, python.key, labelled(python.tooLow)), fmt.Sprintf("%s is labelled %d, %s", image, python.tooLow, python.outside)},
+			{"label too high", pickled(pixels, python.key, labelled(python.tooHigh)), fmt.Sprintf("%s is labelled %d, %s", image, python.tooHigh, python.outside)},
+			{"too few labels", pickled(pixels, python.key, labels[:3]), "5 images but 3 labels"},
+			{"too many labels", pickled(pixels, python.key, append(labels, 1)), "5 images but 6 labels"},
+			{"signed pixels", pickled(array("i1", 5, 48), python.key, labels), `"data" is of numpy type "i1", not uint8`},
+			{"images of another size", pickled(array("u1", 1, 240), python.key, labels), "rows of 48 bytes"},
+			{"another shape", pickled(array("u1", 5, 3, 16), python.key, labels), "rows of 48 bytes"},
+			{"too few pixels", pickled(array("u1", 6, 48), python.key, labels), "240 bytes, which is not what its shape says"},
+			{"other code", bytes.Replace(sound, []byte("numpy\ndtype"), []byte("os\nsystem__"), 1), `"os.system__"`},
+		} {
+			t.Run(python.format+"/"+c.name, func(t *testing.T) { damaged(t, python.format, python.file, c.text, c.want) })
+		}
+	}
+	for _, plain := range []struct {
+		format, file string
+		record       int
+	}{
+		{"cifar10-binary", "data_batch_3.bin", 49},
+		{"cifar100-binary", "train.bin", 50},
+	} {
+		mislabelled := make([]byte, 2*plain.record)
+		mislabelled[2*plain.record-49] = 10 // the label before 48 pixels
+		for _, c := range []struct {
+			name string
+			text []byte
+			want string
+		}{
+			{"missing", nil, "no such file"},
+			{"empty", []byte{}, "holds no images"},
+			{"truncated", mislabelled[1:], fmt.Sprintf("%d bytes are not whole records of %d bytes", 2*plain.record-1, plain.record)},
+			{"mislabelled", mislabelled, "is labelled 10, outside 0..9"},
+		} {
+			t.Run(plain.format+"/"+c.name, func(t *testing.T) { damaged(t, plain.format, plain.file, c.text, c.want) })
+		}
+	}
+}
+
+// damaged checks that one file in place of a sound one is refused.
+func damaged(t *testing.T, format, file string, text []byte, want string) {
+	root := t.TempDir()
+	for name, sound := range datatest.Files(format, datatest.Synth(60, 4, 10, 1), datatest.Synth(5, 4, 10, 2)) {
+		switch path := filepath.Join(root, "images", name); {
+		case name != file:
+			write(t, path, sound)
+		case text != nil:
+			write(t, path, text)
+		}
+	}
+	_, err := define(t, root, small(`"cifar10-python"`, strconv.Quote(format), `"cifar-10-batches-py"`, `"images"`)).Load(root)
+	refused(t, err, filepath.Join(root, "images", file), want)
 }
 
 func TestNoData(t *testing.T) {
@@ -389,10 +404,7 @@ func TestNoData(t *testing.T) {
 func TestIndices(t *testing.T) {
 	root := t.TempDir()
 	images := datatest.Synth(5, 4, 10, 1)
-	write(t, filepath.Join(root, "cifar-10-batches-bin", "test_batch.bin"), binaryBatch(images))
-	for i := range 5 {
-		write(t, filepath.Join(root, "cifar-10-batches-bin", fmt.Sprintf("data_batch_%d.bin", i+1)), binaryBatch(images))
-	}
+	writeFiles(t, filepath.Join(root, "cifar-10-batches-bin"), "cifar10-binary", datatest.Synth(50, 4, 10, 2), images)
 	text := small(`"from": "test", "order": "sequential"`, `"from": "test", "indices": "lists/odd.json", "order": "sequential"`)
 	d := define(t, root, text)
 	list := filepath.Join(root, "lists", "odd.json")
@@ -437,7 +449,7 @@ func TestDefinitionErrors(t *testing.T) {
 		{[]string{`"small"`, `"` + strings.Repeat("a", 65) + `"`}, []string{`"name"`, "up to 64"}},
 		{[]string{`"small"`, `"cifar10"`}, []string{`"name"`, "published"}},
 		{[]string{`"small"`, `"ImageNet16-120"`}, []string{`"name"`, "published"}},
-		{[]string{`"cifar10-python"`, `"jpeg"`}, []string{`"format"`, `"jpeg"`, "cifar10-binary, cifar10-python, digits"}},
+		{[]string{`"cifar10-python"`, `"jpeg"`}, []string{`"format"`, `"jpeg"`, "cifar10-binary, cifar10-python, cifar100-binary, cifar100-python, digits, imagenet16"}},
 		{[]string{`"cifar-10-batches-py"`, `""`}, []string{`"path"`}},
 		{[]string{`"cifar10-python"`, `"digits"`}, []string{`"path"`}},
 		{[]string{`"classes": 10`, `"classes": 1`}, []string{`"classes"`, "not 1"}},
@@ -455,12 +467,17 @@ func TestDefinitionErrors(t *testing.T) {
 		{[]string{`"from": "train"`, `"from": "all"`}, []string{`"train.from"`, `"all"`}},
 		{[]string{`"from": "train"`, `"name": "x", "from": "train"`}, []string{`"train.name"`}},
 		{[]string{`"shuffle"`, `"random"`}, []string{`"train.order"`, `"random"`}},
-		{[]string{`"shuffle"`, `"subset"`}, []string{`"train.order"`, "indices or half"}},
+		{[]string{`"shuffle"`, `"subset"`}, []string{`"train.order"`, "indices, split or half"}},
 		{[]string{`"shuffle"`, `"shuffle", "half": "first"`}, []string{`"train.half_seed"`}},
 		{[]string{`"shuffle"`, `"shuffle", "half_seed": 1`}, []string{`"train.half_seed"`}},
 		{[]string{`"shuffle"`, `"shuffle", "half": "third", "half_seed": 1`}, []string{`"train.half"`, `"third"`}},
 		{[]string{`"shuffle"`, `"shuffle", "half": "first", "half_seed": -1`}, []string{`"train.half_seed"`, "whole number"}},
 		{[]string{`"shuffle"`, `"shuffle", "half": "first", "half_seed": 1, "indices": "a.json"`}, []string{`"train.indices"`}},
+		{[]string{`"shuffle"`, `"subset", "split": "cifar100-test-split"`}, []string{`"train.split"`, "cifar100-test-split/xvalid, cifar100-test-split/xtest, imagenet"}},
+		{[]string{`"shuffle"`, `"subset", "split": "cifar100-test-split/xtest", "indices": "a.json"`}, []string{`"train.split"`, "half or indices"}},
+		{[]string{`"size"`, `"images": {"train": -1}, "size"`}, []string{`"images.train"`, "not -1"}},
+		{[]string{`"size"`, `"images": {"test": -2}, "size"`}, []string{`"images.test"`, "not -2"}},
+		{[]string{`"size"`, `"images": {"valid": 2}, "size"`}, []string{`unknown key "images.valid"`}},
 		{[]string{`"ori-test"`, `"train"`}, []string{`"eval.0.name"`, "taken"}},
 		{[]string{`"ori-test"`, `"a@b"`}, []string{`"eval.0.name"`, "a@b"}},
 		{[]string{`"from": "test"`, `"from": "valid"`}, []string{`"eval.0.from"`, "valid"}},
@@ -483,13 +500,11 @@ func TestFind(t *testing.T) {
 		}
 	}
 	_, err := data.Find("cifar11")
-	refused(t, err, `"cifar11"`, "cifar10-valid, cifar10, digits")
-	_, err = data.Find("cifar100")
-	refused(t, err, `"cifar100"`, "yet")
+	refused(t, err, `"cifar11"`, "cifar10-valid, cifar10, cifar100, ImageNet16-120, digits")
 }
 
 func TestTimeline(t *testing.T) {
-	for key, want := range map[string]string{"cifar10-valid": "x-valid", "cifar10": "ori-test", "digits": "ori-test"} {
+	for key, want := range map[string]string{"cifar10-valid": "x-valid", "cifar10": "ori-test", "cifar100": "ori-test", "ImageNet16-120": "ori-test", "digits": "ori-test"} {
 		d, err := data.Published(key)
 		if err != nil {
 			t.Fatal(err)
@@ -611,7 +626,7 @@ func TestFillReference(t *testing.T) {
 			ds.Fill(got[from*n:to*n], labels[from:to], &ds.Train, &e, from, to)
 		}
 		for k, index := range e.Order {
-			image := slice(ds.Train.Images, int(index), int(index)+1)
+			image := datatest.Slice(ds.Train.Images, int(index), int(index)+1)
 			if labels[k] != image.Labels[0] {
 				t.Fatalf("size %d: image %d has label %d, want %d", c.size, k, labels[k], image.Labels[0])
 			}
@@ -624,7 +639,7 @@ func TestFillReference(t *testing.T) {
 		ds.Fill(got, labels, &ds.Eval[0], &e, 0, len(e.Order))
 		for k, index := range e.Order {
 			centre := data.Crop{Row: int16(c.padding), Column: int16(c.padding)}
-			want := reference(slice(ds.Train.Images, int(index), int(index)+1), centre, c.padding)
+			want := reference(datatest.Slice(ds.Train.Images, int(index), int(index)+1), centre, c.padding)
 			if !slices.Equal(got[k*n:(k+1)*n], want) {
 				t.Fatalf("size %d: image %d without a crop is wrong", c.size, index)
 			}
@@ -764,9 +779,9 @@ func TestCheckLoading(t *testing.T) {
 
 func TestUnreadable(t *testing.T) {
 	root := t.TempDir()
-	images := datatest.Synth(5, 4, 10, 1)
+	images := datatest.Synth(50, 4, 10, 1)
 	dir := filepath.Join(root, "cifar-10-batches-py")
-	writeCIFAR10(t, dir, "", func(*data.Images) []byte { return python2Batch(images) }, images, images)
+	writeFiles(t, dir, "cifar10-python", images, images)
 	file := filepath.Join(dir, "data_batch_1")
 	if err := os.Chmod(file, 0); err != nil {
 		t.Fatal(err)
@@ -786,6 +801,7 @@ func TestPhotographs(t *testing.T) {
 		t.Skip("NB201_PHOTOS names no directory with cifar-10-batches-py and -bin")
 	}
 	d := definitionOfCIFAR10(t)
+	d.Images = data.Counts{}
 	python, err := d.Load(root)
 	if err != nil {
 		t.Fatal(err)
@@ -828,16 +844,17 @@ func BenchmarkTrainEpoch(b *testing.B) {
 }
 
 func BenchmarkLoad(b *testing.B) {
-	train, test := datatest.Synth(5000, 32, 10, 1), datatest.Synth(1000, 32, 10, 2)
-	for name, encode := range map[string]func(*data.Images) []byte{"py": python2Batch, "bin": binaryBatch} {
-		b.Run(name, func(b *testing.B) {
-			root, suffix := b.TempDir(), ""
-			if name == "bin" {
-				suffix = ".bin"
+	for key, classes := range map[string]int{"cifar10": 10, "cifar100": 100, "ImageNet16-120": 120} {
+		b.Run(key, func(b *testing.B) {
+			d, err := data.Published(key)
+			if err != nil {
+				b.Fatal(err)
 			}
-			writeCIFAR10(b, filepath.Join(root, "cifar-10-batches-"+name), suffix, encode, train, test)
-			d := definitionOfCIFAR10(b)
-			b.SetBytes(6000 * 3073)
+			d.Images, d.Eval = data.Counts{}, d.Eval[:1]
+			train, test := datatest.Synth(5000, d.Size[0], classes, 1), datatest.Synth(1000, d.Size[0], classes, 2)
+			root := b.TempDir()
+			writeFiles(b, filepath.Join(root, d.Path), d.Format, train, test)
+			b.SetBytes(int64(len(train.Pixels) + len(test.Pixels)))
 			for b.Loop() {
 				if _, err := d.Load(root); err != nil {
 					b.Fatal(err)

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -63,8 +64,10 @@ func (s *Split) Len() int {
 // Load reads the images of a definition. root is the data directory (--data); a
 // relative path of the definition is looked for beside the definition file, then
 // in root, then in root/cifar.python. Where a cifar10-python definition finds no
-// cifar-10-batches-py, it reads the same images from a cifar-10-batches-bin.
-// Missing or damaged files are usage errors that name the file.
+// cifar-10-batches-py, it reads the same images from a cifar-10-batches-bin; likewise
+// a cifar100-python definition without cifar-100-python from a cifar-100-binary.
+// Missing or damaged files, and another number of images than the definition says,
+// are usage errors that name the file or the directory.
 func (d Definition) Load(root string) (*Dataset, error) {
 	format, dir, err := d.locate(root)
 	if err != nil {
@@ -74,12 +77,26 @@ func (d Definition) Load(root string) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.Images.check(stored); err != nil {
+		return nil, usage.Errorf("%s: dataset %s %w: get its files anew, or read these by a definition file without \"images\"", dir, d.Name, err)
+	}
 	ds, err := New(d, stored)
 	if err != nil {
 		return nil, err
 	}
 	ds.Files = append(files, ds.Files...)
 	return ds, nil
+}
+
+// check compares the stored splits with what they must hold.
+func (c Counts) check(stored map[string]*Images) error {
+	switch train, test := stored["train"].Len(), stored["test"].Len(); {
+	case c.Train != 0 && train != c.Train:
+		return fmt.Errorf("has %d images to train, not the %d of these files", c.Train, train)
+	case c.Test != 0 && test != c.Test:
+		return fmt.Errorf("has %d images to test, not the %d of these files", c.Test, test)
+	}
+	return nil
 }
 
 // New makes a dataset of a valid definition from the stored splits, train and
@@ -106,7 +123,8 @@ func New(d Definition, stored map[string]*Images) (*Dataset, error) {
 	return ds, nil
 }
 
-// split picks a part's images; an indices file lies in dir and is added to Files.
+// split picks a part's images; an indices file lies in dir. That and a published split
+// are added to Files.
 func (ds *Dataset) split(dir, name string, p Part, stored map[string]*Images) (Split, error) {
 	s := Split{Name: name, Images: stored[p.From], Order: p.Order}
 	switch {
@@ -128,18 +146,33 @@ func (ds *Dataset) split(dir, name string, p Part, stored map[string]*Images) (S
 		if err := configs.Decode(file, text, &s.Indices); err != nil {
 			return Split{}, err
 		}
-		n := int32(s.Images.Len())
-		if i := slices.IndexFunc(s.Indices, func(v int32) bool { return v < 0 || v >= n }); i >= 0 {
-			return Split{}, usage.Errorf("%s: index %d is %d, outside the %d images of %q", file, i, s.Indices[i], n, p.From)
+		if err := ds.list(file, &s, p.From, record); err != nil {
+			return Split{}, err
 		}
-		if !slices.Contains(ds.Files, record) {
-			ds.Files = append(ds.Files, record)
+	case p.Split != "":
+		places, file, text := configs.Split(p.Split)
+		s.Indices = places
+		if err := ds.list(p.Split, &s, p.From, describe(file, text)); err != nil {
+			return Split{}, err
 		}
 	}
 	if s.Len() == 0 {
 		return Split{}, usage.Errorf("dataset %s: %s has no images", ds.Name, name)
 	}
 	return s, nil
+}
+
+// list checks the indices of a split, which come from the named list, and adds its file
+// to Files.
+func (ds *Dataset) list(name string, s *Split, from string, file File) error {
+	n := int32(s.Images.Len())
+	if i := slices.IndexFunc(s.Indices, func(v int32) bool { return v < 0 || v >= n }); i >= 0 {
+		return usage.Errorf("%s: index %d is %d, outside the %d images of %q", name, i, s.Indices[i], n, from)
+	}
+	if !slices.Contains(ds.Files, file) {
+		ds.Files = append(ds.Files, file)
+	}
+	return nil
 }
 
 // halves divides the places 0..n-1 as the original's cifar-split.txt: shuffled by

@@ -19,14 +19,21 @@ type Definition struct {
 	Format  string     `json:"format"`         // of the files: one of Formats
 	Path    string     `json:"path,omitempty"` // directory of the files
 	Classes int        `json:"classes"`
-	Size    [2]int     `json:"size"` // height and width in pixels, equal, a multiple of 4
-	Mean    [3]float64 `json:"mean"` // of red, green, blue, on the scale 0..255
-	Std     [3]float64 `json:"std"`  // likewise
+	Images  Counts     `json:"images,omitzero"` // in the stored splits
+	Size    [2]int     `json:"size"`            // height and width in pixels, equal, a multiple of 4
+	Mean    [3]float64 `json:"mean"`            // of red, green, blue, on the scale 0..255
+	Std     [3]float64 `json:"std"`             // likewise
 	Augment Augment    `json:"augment"`
 	Train   Part       `json:"train"`
 	Eval    []Part     `json:"eval"` // in the order in which an epoch evaluates them
 
 	dir string // where the definition file lies; empty when embedded
+}
+
+// Counts are the images that the stored splits must hold; 0: any number.
+type Counts struct {
+	Train int `json:"train,omitzero"`
+	Test  int `json:"test,omitzero"`
 }
 
 // Augment says how training images are varied. A transform that is left out draws
@@ -42,6 +49,8 @@ type Part struct {
 	From string `json:"from"`           // stored split: train or test
 	// Indices names a JSON file that lists images by their place in the stored split.
 	Indices string `json:"indices,omitempty"`
+	// Split names a published list of such places, one of configs.Splits.
+	Split string `json:"split,omitempty"`
 	// Half and HalfSeed divide the stored split as cifar-split.txt was made: CPython's
 	// random, seeded with HalfSeed, shuffles all places; the first or second half of
 	// them, sorted, is read.
@@ -59,9 +68,6 @@ const (
 	Subset     Order = "subset"     // SubsetRandomSampler over the part's indices
 )
 
-// unsupported are the published keys that have no definition yet.
-var unsupported = []string{"cifar100", "ImageNet16-120"}
-
 // Find is the definition that a command line names: a dataset key or a definition
 // file, which ends in .json.
 func Find(keyOrFile string) (Definition, error) {
@@ -73,12 +79,8 @@ func Find(keyOrFile string) (Definition, error) {
 
 // Published is the embedded definition of a dataset key.
 func Published(key string) (Definition, error) {
-	text := configs.Dataset(key)
-	switch {
-	case text != nil:
+	if text := configs.Dataset(key); text != nil {
 		return parse(key+".json", text)
-	case slices.Contains(unsupported, key):
-		return Definition{}, usage.Errorf("dataset key %q cannot be read yet: use one of %s, or a definition file", key, strings.Join(configs.Datasets(), ", "))
 	}
 	return Definition{}, usage.Errorf("unknown dataset key %q: use one of %s, or a definition file (*.json)", key, strings.Join(configs.Datasets(), ", "))
 }
@@ -94,7 +96,7 @@ func ReadDefinition(file string) (Definition, error) {
 	if err != nil {
 		return Definition{}, err
 	}
-	if slices.Contains(configs.Datasets(), d.Name) || slices.Contains(unsupported, d.Name) {
+	if slices.Contains(configs.Datasets(), d.Name) {
 		return Definition{}, usage.Errorf("%s: key \"name\": %q is a published dataset key: choose another name, or use --dataset %s with --data", file, d.Name, d.Name)
 	}
 	return d, nil
@@ -140,6 +142,10 @@ func (d *Definition) check() (key, problem string) {
 		return "path", "must name the directory of the files, and be absent for digits"
 	case d.Classes < 2 || d.Classes > maxClasses:
 		return "classes", fmt.Sprintf("must be 2..%d, not %d", maxClasses, d.Classes)
+	case d.Images.Train < 0:
+		return "images.train", fmt.Sprintf("must be 0 or more, not %d", d.Images.Train)
+	case d.Images.Test < 0:
+		return "images.test", fmt.Sprintf("must be 0 or more, not %d", d.Images.Test)
 	case d.Size[0] != d.Size[1]:
 		return "size", fmt.Sprintf("must be square, not %dx%d", d.Size[0], d.Size[1])
 	case d.Size[0] < 4 || d.Size[0] > maxSize || d.Size[0]%4 != 0:
@@ -188,8 +194,12 @@ func (p *Part) check() (key, problem string) {
 		return "half_seed", "goes together with half"
 	case p.Half != "" && p.Indices != "":
 		return "indices", "cannot go together with half"
-	case p.Order == Subset && p.Half == "" && p.Indices == "":
-		return "order", "is subset, which needs indices or half"
+	case p.Split != "" && (p.Half != "" || p.Indices != ""):
+		return "split", "cannot go together with half or indices"
+	case p.Split != "" && !slices.Contains(configs.Splits(), p.Split):
+		return "split", fmt.Sprintf("must be one of %s, not %q", strings.Join(configs.Splits(), ", "), p.Split)
+	case p.Order == Subset && p.Half == "" && p.Indices == "" && p.Split == "":
+		return "order", "is subset, which needs indices, split or half"
 	}
 	return "", ""
 }

@@ -5,11 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -84,71 +82,20 @@ var publishedSplits = map[string]struct{ classes, size, train, test int }{
 	"ImageNet16-120": {120, 16, 151700, 6000},
 }
 
-// definitionOf is the published definition of a key, or what it will be.
-func definitionOf(t *testing.T, key string) data.Definition {
-	t.Helper()
-	if d, err := data.Published(key); err == nil {
-		return d
-	}
-	dir := t.TempDir()
-	part := func(set, file, list string) data.Part {
-		path := filepath.Join(dir, set+".json")
-		text, err := json.Marshal(publishedSplit(t, file, list))
-		if err == nil {
-			err = os.WriteFile(path, text, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return data.Part{Name: set, From: "test", Indices: path, Order: data.Subset}
-	}
-	file := map[string]string{"cifar100": "cifar100-test-split.txt", "ImageNet16-120": "imagenet-16-120-test-split.txt"}[key]
-	size := publishedSplits[key].size
-	return data.Definition{
-		Name: key, Classes: publishedSplits[key].classes, Size: [2]int{size, size},
-		Augment: data.Augment{Flip: true, CropPadding: size / 8},
-		Train:   data.Part{From: "train", Order: data.Shuffle},
-		Eval: []data.Part{
-			{Name: "ori-test", From: "test", Order: data.Sequential},
-			part("x-valid", file, "xvalid"),
-			part("x-test", file, "xtest"),
-		},
-	}
-}
-
-// publishedSplit reads one list of a split file of the original.
-func publishedSplit(t *testing.T, file, list string) []int32 {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "configs", "splits", file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lists map[string][2]json.RawMessage // each ["int", ["1", "3", ...]]
-	if err := json.Unmarshal(text, &lists); err != nil {
-		t.Fatal(err)
-	}
-	var digits []json.Number
-	if err := json.Unmarshal(lists[list][1], &digits); err != nil {
-		t.Fatal(err)
-	}
-	var indices []int32
-	for _, d := range digits {
-		v, err := d.Int64()
-		if err != nil {
-			t.Fatal(err)
-		}
-		indices = append(indices, int32(v))
-	}
-	return indices
-}
-
 // unseen are images that only count: orders do not look at them.
 func unseen(n, size int) *data.Images { return &data.Images{Labels: make([]int32, n), Size: size} }
 
 func checkOrders(t *testing.T, m meta, cases []orderCase) {
+	keys := map[string]bool{}
 	for _, c := range cases {
+		keys[c.Kind] = true
 		name := fmt.Sprintf("%s-%d-%d-%s", c.Kind, c.Arch, c.Seed, c.Variant)
 		t.Run(name, func(t *testing.T) { checkOrder(t, c, m.profile(t)) })
+	}
+	for key := range publishedSplits {
+		if !keys[key] {
+			t.Errorf("no orders of %s", key)
+		}
 	}
 }
 
@@ -164,7 +111,11 @@ func checkOrder(t *testing.T, c orderCase, profile random.Profile) {
 	if c.Workers != nil {
 		workers = *c.Workers
 	}
-	ds, err := data.New(definitionOf(t, c.Kind).At(c.Variant), map[string]*data.Images{
+	d, err := data.Published(c.Kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, err := data.New(d.At(c.Variant), map[string]*data.Images{
 		"train": unseen(sizes.train, sizes.size), "test": unseen(sizes.test, sizes.size),
 	})
 	if err != nil {
@@ -263,37 +214,33 @@ type augCase struct {
 	}
 }
 
-// stats of the published keys, in the form of a definition.
-var publishedStats = map[string]data.Definition{
-	"cifar10": {Size: [2]int{32, 32}, Augment: data.Augment{Flip: true, CropPadding: 4},
-		Mean: [3]float64{125.3, 123.0, 113.9}, Std: [3]float64{63.0, 62.1, 66.7}},
-	"cifar100": {Size: [2]int{32, 32}, Augment: data.Augment{Flip: true, CropPadding: 4},
-		Mean: [3]float64{129.3, 124.1, 112.4}, Std: [3]float64{68.2, 65.4, 70.4}},
-	"ImageNet16-120": {Size: [2]int{16, 16}, Augment: data.Augment{Flip: true, CropPadding: 2},
-		Mean: [3]float64{122.68, 116.66, 104.01}, Std: [3]float64{63.22, 61.26, 65.09}},
-}
-
 func checkAugs(t *testing.T, m meta, cases []augCase) {
 	for _, c := range cases {
-		name := fmt.Sprintf("%s-%d-workers%d-n%d", c.Stats, c.Seed, c.Workers, c.N)
-		t.Run(name, func(t *testing.T) { checkAug(t, c, m.profile(t)) })
+		keys := []string{c.Stats}
+		if c.Stats == "cifar10" {
+			keys = append(keys, "cifar10-valid")
+		}
+		for _, key := range keys {
+			name := fmt.Sprintf("%s-%d-workers%d-n%d", key, c.Seed, c.Workers, c.N)
+			t.Run(name, func(t *testing.T) { checkAug(t, c, key, m.profile(t)) })
+		}
 	}
 }
 
-func checkAug(t *testing.T, c augCase, profile random.Profile) {
-	stats := c.Stats
-	if stats == "cifar10-valid" {
-		stats = "cifar10"
+func checkAug(t *testing.T, c augCase, key string, profile random.Profile) {
+	d, err := data.Published(key)
+	if err != nil {
+		t.Fatal(err)
 	}
-	d, known := publishedStats[stats]
-	if !known {
-		t.Fatalf("unknown dataset_stats %q", c.Stats)
-	}
-	d.Name, d.Classes = c.Stats, 10
+	// The published definition and files, but for the number of images and that all of
+	// them train and are evaluated in order.
+	d.Images = data.Counts{}
 	d.Train = data.Part{From: "train", Order: data.Shuffle}
-	d.Eval = []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}}
+	d.Eval = d.Eval[:1]
 	images := datatest.Synth(c.N, d.Size[0], 10, c.DataSeed)
-	ds, err := data.New(d, map[string]*data.Images{"train": images, "test": images})
+	root := t.TempDir()
+	writeFiles(t, filepath.Join(root, d.Path), d.Format, images, images)
+	ds, err := d.Load(root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,21 +350,30 @@ func TestGoldenSplits(t *testing.T) {
 		Splits map[string]string
 	}
 	golden.Load(t, "archs.json", &vectors)
-	d, err := data.Published("cifar10-valid")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ds, err := data.New(d, map[string]*data.Images{"train": unseen(50000, 32), "test": unseen(10000, 32)})
-	if err != nil {
-		t.Fatal(err)
+	indices := func(key, set string) []int32 {
+		d, err := data.Published(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes := publishedSplits[key]
+		ds, err := data.New(d, map[string]*data.Images{"train": unseen(sizes.train, sizes.size), "test": unseen(sizes.test, sizes.size)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range append(ds.Eval, ds.Train) {
+			if s.Name == set {
+				return s.Indices
+			}
+		}
+		return nil
 	}
 	got := map[string][]int32{
-		"cifar-split.train":     ds.Train.Indices,
-		"cifar-split.valid":     ds.Eval[1].Indices,
-		"cifar100.xvalid":       publishedSplit(t, "cifar100-test-split.txt", "xvalid"),
-		"cifar100.xtest":        publishedSplit(t, "cifar100-test-split.txt", "xtest"),
-		"imagenet16-120.xvalid": publishedSplit(t, "imagenet-16-120-test-split.txt", "xvalid"),
-		"imagenet16-120.xtest":  publishedSplit(t, "imagenet-16-120-test-split.txt", "xtest"),
+		"cifar-split.train":     indices("cifar10-valid", "train"),
+		"cifar-split.valid":     indices("cifar10-valid", "x-valid"),
+		"cifar100.xvalid":       indices("cifar100", "x-valid"),
+		"cifar100.xtest":        indices("cifar100", "x-test"),
+		"imagenet16-120.xvalid": indices("ImageNet16-120", "x-valid"),
+		"imagenet16-120.xtest":  indices("ImageNet16-120", "x-test"),
 	}
 	for name, want := range vectors.Splits {
 		if sha(got[name]) != want {

@@ -20,6 +20,13 @@ func DefaultRoot(getenv func(string) string) string {
 	return filepath.Join(getenv("HOME"), ".torch")
 }
 
+// binaryVersions are the binary versions of CIFAR's Python versions, by their format.
+// The same images are read from them in the other's place.
+var binaryVersions = map[string]struct{ directory, format, binary string }{
+	formatCIFAR10Python:  {"cifar-10-batches-py", formatCIFAR10Binary, "cifar-10-batches-bin"},
+	formatCIFAR100Python: {"cifar-100-python", formatCIFAR100Binary, "cifar-100-binary"},
+}
+
 // locate finds the directory of the files and the format to read them with.
 func (d *Definition) locate(root string) (format, dir string, err error) {
 	if d.Path == "" {
@@ -27,8 +34,9 @@ func (d *Definition) locate(root string) (format, dir string, err error) {
 	}
 	type place struct{ format, path string }
 	places := []place{{d.Format, d.Path}}
-	if parent, base := filepath.Split(d.Path); d.Format == formatCIFAR10Python && base == "cifar-10-batches-py" {
-		places = append(places, place{formatCIFAR10Binary, filepath.Join(parent, "cifar-10-batches-bin")})
+	parent, base := filepath.Split(d.Path)
+	if v, ok := binaryVersions[d.Format]; ok && base == v.directory {
+		places = append(places, place{v.format, filepath.Join(parent, v.binary)})
 	}
 	roots := []string{root, filepath.Join(root, "cifar.python")}
 	if d.dir != "" {

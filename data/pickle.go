@@ -1,8 +1,10 @@
 package data
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"nb201/internal/pickle"
 )
@@ -30,8 +32,27 @@ func unpickle(text []byte) (map[string]any, error) {
 	return dict, nil
 }
 
-// rows is the contents of v, a uint8 matrix with rows of the given length, row by row.
-func rows(v any, length int) ([]byte, error) {
+// unpickleBatch reads a pickled dict with "data", a uint8 matrix of one image's planes
+// a row, and the images' labels, whole numbers, under a key of their own.
+func unpickleBatch(text []byte, key string, size int) (images [][]byte, labels []int, err error) {
+	dict, err := unpickle(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	if images, err = rows(dict["data"], 3*size*size); err != nil {
+		return nil, nil, fmt.Errorf(`its "data" %w`, err)
+	}
+	if labels, err = integers(dict[key]); err != nil {
+		return nil, nil, fmt.Errorf("its %q %w", key, err)
+	}
+	if len(labels) != len(images) {
+		return nil, nil, fmt.Errorf("it holds %d images but %d labels", len(images), len(labels))
+	}
+	return images, labels, nil
+}
+
+// rows are the rows, of the given length, of v, a uint8 matrix.
+func rows(v any, length int) ([][]byte, error) {
 	a, ok := v.(*pickle.Array)
 	switch {
 	case !ok:
@@ -52,11 +73,15 @@ func rows(v any, length int) ([]byte, error) {
 	if len(data)%length != 0 || a.Shape[0] != int64(len(data)/length) {
 		return nil, fmt.Errorf("has %d bytes, which is not what its shape says", len(data))
 	}
-	return data, nil
+	return slices.Collect(slices.Chunk(data, length)), nil
 }
 
-// integers is the contents of a list of whole numbers.
+// integers is the contents of a list of whole numbers, or of an array of int64, which
+// is what numpy makes of it.
 func integers(v any) ([]int, error) {
+	if a, ok := v.(*pickle.Array); ok {
+		return integerArray(a)
+	}
 	list, ok := v.(*pickle.List)
 	if !ok {
 		return nil, errors.New("is not a list")
@@ -68,6 +93,18 @@ func integers(v any) ([]int, error) {
 			return nil, fmt.Errorf("has something else than a whole number at place %d", i)
 		}
 		numbers[i] = int(n)
+	}
+	return numbers, nil
+}
+
+func integerArray(a *pickle.Array) ([]int, error) {
+	data, ok := a.Bytes()
+	if !ok || a.DType == nil || a.DType.Name != "i8" || a.DType.BigEndian || len(a.Shape) != 1 || len(data)%8 != 0 || a.Shape[0] != int64(len(data)/8) {
+		return nil, errors.New("is neither a list nor an array of int64")
+	}
+	numbers := make([]int, len(data)/8)
+	for i := range numbers {
+		numbers[i] = int(binary.LittleEndian.Uint64(data[8*i:]))
 	}
 	return numbers, nil
 }

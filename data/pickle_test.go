@@ -30,7 +30,10 @@ func checkDecoded(t *testing.T, images *Images) {
 	}
 }
 
-func FuzzDecodePython(f *testing.F) {
+// pickles are the decoders of pickled files whose labels are called so in the seeds.
+var pickles = map[string]decoder{"cifar10-python": decodePython("labels"), "imagenet16": decodeImageNet16}
+
+func FuzzDecodePickles(f *testing.F) {
 	files, err := filepath.Glob(filepath.Join("testdata", "pickles", "*"))
 	if err != nil {
 		f.Fatal(err)
@@ -43,16 +46,18 @@ func FuzzDecodePython(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		images := &Images{Size: 4}
-		var err error
-		used := allocated(func() { err = decodePython(text, images, 10) })
-		if used > uint64(64<<20+16*len(text)) {
-			t.Fatalf("allocated %d bytes for %d", used, len(text))
-		}
-		if err == nil {
-			checkDecoded(t, images)
-		} else if n := utf8.RuneCountInString(err.Error()); n > 300 {
-			t.Fatalf("an error of %d characters", n)
+		for format, decode := range pickles {
+			images := &Images{Size: 4}
+			var err error
+			used := allocated(func() { err = decode(text, images, 10) })
+			if used > uint64(64<<20+16*len(text)) {
+				t.Fatalf("%s: allocated %d bytes for %d", format, used, len(text))
+			}
+			if err == nil {
+				checkDecoded(t, images)
+			} else if n := utf8.RuneCountInString(err.Error()); n > 300 {
+				t.Fatalf("%s: an error of %d characters", format, n)
+			}
 		}
 	})
 }
@@ -63,19 +68,23 @@ func FuzzDecodeBinary(f *testing.F) {
 	f.Add(record)
 	f.Add(append(record, record...))
 	f.Add(record[:20])
+	f.Add(append([]byte{1}, record...)) // with a coarse label
 	f.Fuzz(func(t *testing.T, text []byte) {
-		images := &Images{Size: 4}
-		if err := decodeBinary(text, images, 10); err != nil {
-			return
-		}
-		checkDecoded(t, images)
-		if images.Len() != len(text)/49 {
-			t.Fatalf("%d images in %d bytes", images.Len(), len(text))
-		}
-		for i, l := range images.Labels {
-			record, image := text[49*i:], images.at(int32(i))
-			if byte(l) != record[0] || image[0] != record[1] || image[1] != record[17] || image[47] != record[48] {
-				t.Fatalf("image %d is not record %d", i, i)
+		for labels := 1; labels <= 2; labels++ {
+			images := &Images{Size: 4}
+			if err := decodeBinary(labels)(text, images, 10); err != nil {
+				continue
+			}
+			checkDecoded(t, images)
+			size := labels + 48
+			if images.Len() != len(text)/size {
+				t.Fatalf("%d images in %d bytes", images.Len(), len(text))
+			}
+			for i, l := range images.Labels {
+				record, image := text[size*i:][labels-1:], images.at(int32(i))
+				if byte(l) != record[0] || image[0] != record[1] || image[1] != record[17] || image[47] != record[48] {
+					t.Fatalf("image %d is not record %d", i, i)
+				}
 			}
 		}
 	})

@@ -1,4 +1,5 @@
-// Package datatest makes the images that the golden vectors were computed from.
+// Package datatest makes the images that the golden vectors were computed from, and files
+// of images as the data sets' authors wrote them.
 package datatest
 
 import "nb201/data"

@@ -82,13 +82,14 @@ type Array struct {
 	data any // string or []byte
 }
 
-// Bytes returns a copy of the elements' bytes, or false when it has none.
+// Bytes returns the elements' bytes, which must not be changed, or false when it has
+// none.
 func (a *Array) Bytes() ([]byte, bool) {
 	switch v := a.data.(type) {
 	case string:
 		return []byte(v), true
 	case []byte:
-		return append([]byte{}, v...), true
+		return v, true
 	}
 	return nil, false
 }

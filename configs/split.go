@@ -1,0 +1,40 @@
+package configs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Splits lists the published lists of test images, as FILE/LIST of the original's split
+// files (configs/nas-benchmark/FILE.txt). The halves of CIFAR-10's training images are
+// not among them, since they are computed.
+func Splits() []string {
+	return []string{
+		"cifar100-test-split/xvalid", "cifar100-test-split/xtest",
+		"imagenet-16-120-test-split/xvalid", "imagenet-16-120-test-split/xtest",
+	}
+}
+
+// Split is a list that Splits names, or nil: the places of its images among all test
+// images, ascending; and the name and contents of its file.
+func Split(list string) (places []int32, name string, text []byte) {
+	if !slices.Contains(Splits(), list) {
+		return nil, "", nil
+	}
+	file, key, _ := strings.Cut(list, "/")
+	name = file + ".txt"
+	text = embedded("splits/" + name)
+	var lists map[string][2]jsontext.Value // each ["int", ["1", "3", ...]]
+	err := json.Unmarshal(text, &lists)
+	if err == nil {
+		err = json.Unmarshal(lists[key][1], &places, json.StringifyNumbers(true))
+	}
+	if err != nil {
+		panic(fmt.Sprintf("configs: %s: %v", name, err))
+	}
+	return places, name, text
+}

@@ -1,0 +1,339 @@
+package datatest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"iter"
+
+	"nb201/data"
+)
+
+// Files yields the files of a format (data.Formats, but digits) that hold train and test,
+// by name, as the authors of the data set laid them out: one after the other, so that
+// only one is in memory. Files of one split are of unequal lengths. ImageNet's labels
+// count from 1 in its files and from 0 in images.
+func Files(format string, train, test *data.Images) iter.Seq2[string, []byte] {
+	layout, ok := layouts[format]
+	if !ok {
+		panic(fmt.Sprintf("datatest: no files of format %q", format))
+	}
+	return func(yield func(string, []byte) bool) {
+		n, from := len(layout.train), 0
+		for i, name := range layout.train {
+			to := train.Len() * (i + 1) * (i + 2) / (n * (n + 1))
+			if !yield(name, layout.encode(Slice(train, from, to))) {
+				return
+			}
+			from = to
+		}
+		yield(layout.test, layout.encode(test))
+	}
+}
+
+// layouts are the file names and contents by format.
+var layouts = map[string]struct {
+	train  []string
+	test   string
+	encode func(*data.Images) []byte
+}{
+	"cifar10-python":  {numbered("data_batch_%d", 5), "test_batch", cifar10Batch},
+	"cifar10-binary":  {numbered("data_batch_%d.bin", 5), "test_batch.bin", func(im *data.Images) []byte { return binaryBatch(im, false) }},
+	"cifar100-python": {[]string{"train"}, "test", cifar100Batch},
+	"cifar100-binary": {[]string{"train.bin"}, "test.bin", func(im *data.Images) []byte { return binaryBatch(im, true) }},
+	"imagenet16":      {numbered("train_data_batch_%d", 10), "val_data", imageNetBatch},
+}
+
+func numbered(format string, n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(format, i+1)
+	}
+	return names
+}
+
+// Slice is the images from..to-1.
+func Slice(images *data.Images, from, to int) *data.Images {
+	n := 3 * images.Size * images.Size
+	return &data.Images{Pixels: images.Pixels[from*n : to*n], Labels: images.Labels[from:to], Size: images.Size}
+}
+
+// Planes is the images in the order of the files: image, channel, row, column.
+func Planes(images *data.Images) []byte {
+	area := images.Size * images.Size
+	out := make([]byte, len(images.Pixels))
+	for i := range images.Len() {
+		planes, image := out[i*3*area:][:3*area], images.Pixels[i*3*area:][:3*area]
+		for k := range area {
+			planes[k], planes[area+k], planes[2*area+k] = image[3*k], image[3*k+1], image[3*k+2]
+		}
+	}
+	return out
+}
+
+// coarse is a superclass of CIFAR-100, not the true one.
+func coarse(label int32) int32 { return label / 5 }
+
+// binaryBatch is a file of CIFAR's binary versions.
+func binaryBatch(images *data.Images, superclass bool) []byte {
+	n := 3 * images.Size * images.Size
+	planes := Planes(images)
+	out := make([]byte, 0, len(planes)+2*images.Len())
+	for i, label := range images.Labels {
+		if superclass {
+			out = append(out, byte(coarse(label)))
+		}
+		out = append(out, byte(label))
+		out = append(out, planes[i*n:(i+1)*n]...)
+	}
+	return out
+}
+
+// pixels is the matrix "data" of images.
+func pixels(images *data.Images) Array {
+	return Array{"u1", []int{images.Len(), 3 * images.Size * images.Size}, Planes(images)}
+}
+
+func filenames(images *data.Images) []string {
+	names := make([]string, images.Len())
+	for i := range names {
+		names[i] = fmt.Sprintf("photograph_s_%06d.png", i)
+	}
+	return names
+}
+
+func cifar10Batch(images *data.Images) []byte {
+	return Pickle(Python2,
+		Item{"batch_label", "training batch 1 of 5"},
+		Item{"labels", images.Labels},
+		Item{"data", pixels(images)},
+		Item{"filenames", filenames(images)})
+}
+
+func cifar100Batch(images *data.Images) []byte {
+	superclasses := make([]int32, images.Len())
+	for i, label := range images.Labels {
+		superclasses[i] = coarse(label)
+	}
+	return Pickle(Python2,
+		Item{"filenames", filenames(images)},
+		Item{"batch_label", "training batch 1 of 1"},
+		Item{"fine_labels", images.Labels},
+		Item{"coarse_labels", superclasses},
+		Item{"data", pixels(images)})
+}
+
+func imageNetBatch(images *data.Images) []byte { return ImageNetBatch(Python3, images) }
+
+// ImageNetBatch is a file of downsampled ImageNet in a pickle of a style.
+func ImageNetBatch(style Style, images *data.Images) []byte {
+	labels := make([]int32, images.Len())
+	for i, label := range images.Labels {
+		labels[i] = label + 1
+	}
+	n := 3 * images.Size * images.Size
+	return Pickle(style,
+		Item{"data", pixels(images)},
+		Item{"labels", labels},
+		Item{"mean", Array{"f8", []int{n}, make([]byte, 8*n)}})
+}
+
+// Style is the Python that writes a pickle, and how.
+type Style int
+
+const (
+	Python2     Style = iota // cPickle with protocol 2: str
+	Python3                  // its default for long, protocol 3: str and bytes
+	Python3For2              // protocol 2: bytes are latin1 text
+)
+
+// Item is an item of a pickled dict. The value is a string, []string, []int32 (a list of
+// whole numbers) or Array.
+type Item struct {
+	Key   string
+	Value any
+}
+
+// Array is a numpy array.
+type Array struct {
+	DType string // kind and bytes of an element, e.g. u1
+	Shape []int
+	Bytes []byte
+}
+
+// Pickle is a pickled dict, with the opcodes that the style's pickler chooses but that
+// what occurs again is written again.
+func Pickle(style Style, items ...Item) []byte {
+	p := pickler{style: style}
+	protocol := byte(2)
+	if style == Python3 {
+		protocol = 3
+	}
+	p.Write([]byte{0x80, protocol, '}'})
+	p.put()
+	p.WriteByte('(')
+	for _, item := range items {
+		p.string(item.Key)
+		switch v := item.Value.(type) {
+		case string:
+			p.string(v)
+		case []string:
+			list(&p, v, p.string)
+		case []int32:
+			list(&p, v, func(n int32) { p.integer(int(n)) })
+		case Array:
+			p.array(v)
+		default:
+			panic(fmt.Sprintf("datatest: cannot pickle a %T", v))
+		}
+	}
+	p.WriteString("u.")
+	return p.Bytes()
+}
+
+type pickler struct {
+	bytes.Buffer
+	style Style
+	puts  int
+}
+
+// put keeps what was written last in the memo.
+func (p *pickler) put() {
+	if p.puts < 256 {
+		p.Write([]byte{'q', byte(p.puts)})
+	} else {
+		p.sized('r', uint32(p.puts))
+	}
+	p.puts++
+}
+
+func (p *pickler) sized(op byte, n uint32) {
+	p.Write(binary.LittleEndian.AppendUint32([]byte{op}, n))
+}
+
+func (p *pickler) integer(v int) {
+	switch {
+	case v >= 0 && v < 1<<8:
+		p.Write([]byte{'K', byte(v)})
+	case v >= 0 && v < 1<<16:
+		p.Write(binary.LittleEndian.AppendUint16([]byte{'M'}, uint16(v)))
+	default:
+		p.sized('J', uint32(v))
+	}
+}
+
+// string writes a str.
+func (p *pickler) string(s string) {
+	if p.style == Python2 {
+		p.bytes([]byte(s))
+		return
+	}
+	p.sized('X', uint32(len(s)))
+	p.WriteString(s)
+	p.put()
+}
+
+// bytes writes what is bytes in Python 3.
+func (p *pickler) bytes(b []byte) {
+	if p.style == Python3For2 {
+		p.global("_codecs", "encode")
+		text := make([]rune, len(b))
+		for i, v := range b {
+			text[i] = rune(v)
+		}
+		p.string(string(text))
+		p.string("latin1")
+		p.WriteByte(0x86)
+		p.put()
+		p.WriteByte('R')
+		p.put()
+		return
+	}
+	short, long := byte('U'), byte('T')
+	if p.style == Python3 {
+		short, long = 'C', 'B'
+	}
+	if len(b) < 256 {
+		p.Write([]byte{short, byte(len(b))})
+	} else {
+		p.sized(long, uint32(len(b)))
+	}
+	p.Write(b)
+	p.put()
+}
+
+func (p *pickler) global(module, name string) {
+	fmt.Fprintf(p, "c%s\n%s\n", module, name)
+	p.put()
+}
+
+// list writes a list as picklers do, a thousand items at a time.
+func list[T any](p *pickler, items []T, write func(T)) {
+	p.WriteByte(']')
+	p.put()
+	for len(items) > 0 {
+		n := min(len(items), 1000)
+		p.WriteByte('(')
+		for _, item := range items[:n] {
+			write(item)
+		}
+		p.WriteByte('e')
+		items = items[n:]
+	}
+}
+
+// array writes what ndarray.__reduce__ returns.
+func (p *pickler) array(a Array) {
+	p.global("numpy.core.multiarray", "_reconstruct")
+	p.global("numpy", "ndarray")
+	p.integer(0)
+	p.tuple(1)
+	p.bytes([]byte{'b'})
+	p.tuple(3)
+	p.WriteByte('R')
+	p.put()
+
+	p.WriteByte('(')
+	p.integer(1)
+	if len(a.Shape) > 3 {
+		panic("datatest: an array of more than 3 dimensions")
+	}
+	for _, n := range a.Shape {
+		p.integer(n)
+	}
+	p.tuple(len(a.Shape))
+
+	p.global("numpy", "dtype")
+	p.string(a.DType)
+	p.integer(0)
+	p.integer(1)
+	p.tuple(3)
+	p.WriteByte('R')
+	p.put()
+	p.WriteByte('(')
+	p.integer(3)
+	order := "<"
+	if a.DType == "u1" || a.DType == "i1" {
+		order = "|"
+	}
+	p.string(order)
+	p.WriteString("NNN")
+	p.integer(-1)
+	p.integer(-1)
+	p.integer(0)
+	p.WriteByte('t')
+	p.put()
+	p.WriteByte('b')
+
+	p.WriteByte(0x89) // in C order
+	p.bytes(a.Bytes)
+	p.WriteByte('t')
+	p.put()
+	p.WriteByte('b')
+}
+
+// tuple writes a tuple of the last n values, 1 to 3.
+func (p *pickler) tuple(n int) {
+	p.WriteByte(0x84 + byte(n))
+	p.put()
+}
