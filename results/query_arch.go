@@ -205,7 +205,7 @@ func (a *ArchResults) ComputeCosts(dataset string) (Costs, error) {
 func (r *ResultsCount) paramsFit() bool {
 	arch, err := cell.Parse(r.Genotype)
 	network := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}
-	return err == nil && network.Validate() == nil && near(r.Params, network.Params())
+	return err == nil && network.Validate() == nil && SameCost(r.Params, network.Params())
 }
 
 // meanLatency is the mean over the trials whose latency was measured; nil if none was.

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 
 	"nb201/cell"
 	"nb201/internal/pickle"
@@ -35,9 +34,9 @@ func openNATS(path string, files []string) (*Benchmark, error) {
 	s := natsSource{paths: map[int]string{}}
 	b := &Benchmark{Path: path, Format: NATS, Listed: cell.Count, source: s}
 	for _, file := range files {
-		index, err := strconv.Atoi(natsName.FindStringSubmatch(filepath.Base(file))[1])
-		if err != nil || index >= cell.Count {
-			return nil, usage.Errorf("%s is named after an architecture that there is not: indices go from 0 to %d", file, cell.Count-1)
+		index, err := namedIndex(file, natsName.FindStringSubmatch(filepath.Base(file))[1])
+		if err != nil {
+			return nil, err
 		}
 		s.paths[index] = file
 		b.evaluated = append(b.evaluated, index)

@@ -33,9 +33,9 @@ func openArchive(path string, files []string) (*Benchmark, error) {
 	s := archiveSource{paths: map[int]string{}}
 	b := &Benchmark{Path: path, Format: Archive, Listed: cell.Count, source: s}
 	for _, file := range files { // FULL comes before SIMPLE
-		index, err := strconv.Atoi(archiveName.FindStringSubmatch(filepath.Base(file))[1])
-		if err != nil || index >= cell.Count {
-			return nil, usage.Errorf("%s is named after an architecture that there is not: indices go from 0 to %d", file, cell.Count-1)
+		index, err := namedIndex(file, archiveName.FindStringSubmatch(filepath.Base(file))[1])
+		if err != nil {
+			return nil, err
 		}
 		if s.paths[index] == "" {
 			s.paths[index] = file
@@ -132,9 +132,9 @@ func openRuns(path string, files []string) (*Benchmark, error) {
 	b := &Benchmark{Path: path, Format: Runs, Listed: cell.Count, source: s}
 	for _, file := range files {
 		match := runName.FindStringSubmatch(filepath.Base(file))
-		index, err := strconv.Atoi(match[1])
-		if err != nil || index >= cell.Count {
-			return nil, usage.Errorf("%s is named after an architecture that there is not: indices go from 0 to %d", file, cell.Count-1)
+		index, err := namedIndex(file, match[1])
+		if err != nil {
+			return nil, err
 		}
 		seed, err := strconv.ParseUint(match[2], 10, 32)
 		if err != nil {
@@ -152,11 +152,10 @@ func openRuns(path string, files []string) (*Benchmark, error) {
 func (runsSource) close() error { return nil }
 
 func (s runsSource) architecture(index int) (*Architecture, error) {
-	arch, err := cell.ByIndex(index)
+	a, err := newArchitecture(index)
 	if err != nil {
 		return nil, err
 	}
-	a := &Architecture{Index: index, Genotype: arch.String()}
 	for _, run := range s.runs[index] {
 		v, err := torchValue(run.path)
 		if err != nil {
@@ -212,13 +211,7 @@ func (a *Architecture) addRun(of run, v any) error {
 				return values.get("net_state_dict")
 			})
 		}
-		hp := strconv.Itoa(r.Epochs)
-		at := slices.IndexFunc(a.Schedules, func(r *ArchResults) bool { return r.HP == hp })
-		if at < 0 {
-			at = len(a.Schedules)
-			a.Schedules = append(a.Schedules, &ArchResults{Index: a.Index, Genotype: a.Genotype, HP: hp})
-		}
-		a.Schedules[at].Results = append(a.Schedules[at].Results, r)
+		a.put(strconv.Itoa(r.Epochs), r)
 	}
 	return nil
 }
@@ -261,6 +254,15 @@ func readRun(d dict) (*ResultsCount, error) {
 		}
 	}
 	return r, nil
+}
+
+// namedIndex reads the six digits of an architecture in a file's name.
+func namedIndex(file, digits string) (int, error) {
+	index, err := strconv.Atoi(digits)
+	if err != nil || index >= cell.Count {
+		return 0, usage.Errorf("%s is named after an architecture that there is not: indices go from 0 to %d", file, cell.Count-1)
+	}
+	return index, nil
 }
 
 // list lists the files of a directory whose names match, in order of their names.

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"nb201/cell"
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
 )
@@ -33,11 +32,10 @@ func readSlots(index int, v any, path string) (*Architecture, error) {
 	if err != nil {
 		return nil, err
 	}
-	arch, err := cell.ByIndex(index)
+	a, err := newArchitecture(index)
 	if err != nil {
 		return nil, err
 	}
-	a := &Architecture{Index: index, Genotype: arch.String()}
 	for _, slot := range hps {
 		v, err := d.get(slot.slot)
 		if err != nil {
@@ -61,11 +59,10 @@ func readNATSRecord(index int, v any) (*Architecture, error) {
 	if err != nil {
 		return nil, err
 	}
-	arch, err := cell.ByIndex(index)
+	a, err := newArchitecture(index)
 	if err != nil {
 		return nil, err
 	}
-	a := &Architecture{Index: index, Genotype: arch.String()}
 	for _, item := range d {
 		hp, ok := item.Key.(string)
 		if !ok {

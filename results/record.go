@@ -133,9 +133,9 @@ func (r *Record) Validate() error {
 	switch {
 	case r.Genotype != network.Arch.String():
 		return fmt.Errorf("genotype %q is not that of architecture %d, %s", r.Genotype, r.Arch, network.Arch)
-	case !near(r.FLOPs, flops):
+	case !SameCost(r.FLOPs, flops):
 		return fmt.Errorf("flops_millions is %v, the network has %v", r.FLOPs, flops)
-	case !near(r.Params, params):
+	case !SameCost(r.Params, params):
 		return fmt.Errorf("params_millions is %v, the network has %v", r.Params, params)
 	case r.Recipe.Epochs != r.Epochs:
 		return fmt.Errorf("the recipe has %d epochs, the trial %d", r.Recipe.Epochs, r.Epochs)
@@ -223,7 +223,9 @@ func (p *Pass) validate(set string, epochs int) error {
 
 func positive(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
 
-func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) }
+// SameCost tells whether FLOPs or parameters are those that a network has, up to the
+// rounding of files that were written elsewhere.
+func SameCost(told, has float64) bool { return math.Abs(told-has) <= 1e-9*math.Abs(has) }
 
 // numbers is a list of numbers in indented JSON; no string holds a line break.
 var numbers = regexp.MustCompile(`\[\n[-+.0-9eE,\s]*\]`)

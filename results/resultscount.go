@@ -3,6 +3,7 @@ package results
 import (
 	"slices"
 
+	"nb201/cell"
 	"nb201/internal/torchfile"
 )
 
@@ -108,6 +109,25 @@ type Architecture struct {
 	Index     int
 	Genotype  string
 	Schedules []*ArchResults
+}
+
+// newArchitecture is an architecture without trials.
+func newArchitecture(index int) (*Architecture, error) {
+	arch, err := cell.ByIndex(index)
+	if err != nil {
+		return nil, err
+	}
+	return &Architecture{Index: index, Genotype: arch.String()}, nil
+}
+
+// put adds a trial to the schedule hp, which is new or not.
+func (a *Architecture) put(hp string, r *ResultsCount) {
+	at := slices.IndexFunc(a.Schedules, func(s *ArchResults) bool { return s.HP == hp })
+	if at < 0 {
+		at = len(a.Schedules)
+		a.Schedules = append(a.Schedules, &ArchResults{Index: a.Index, Genotype: a.Genotype, HP: hp})
+	}
+	a.Schedules[at].Results = append(a.Schedules[at].Results, r)
 }
 
 // ResultsCount is what r tells, without the weights.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 
-	"nb201/cell"
 	"nb201/internal/torchfile"
 )
 
@@ -24,7 +23,7 @@ func (b *Benchmark) Salvage(index int) (*Architecture, []error) {
 }
 
 func (s campaignSource) salvage(index int) (*Architecture, []error) {
-	arch, err := cell.ByIndex(index)
+	a, err := newArchitecture(index)
 	if err != nil {
 		return nil, []error{err}
 	}
@@ -33,24 +32,17 @@ func (s campaignSource) salvage(index int) (*Architecture, []error) {
 		return nil, []error{fmt.Errorf("list campaign: %w", err)}
 	}
 	var errs []error
-	a := &Architecture{Index: index, Genotype: arch.String()}
 	for _, t := range trials {
 		r, err := s.Record(t)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		hp := strconv.Itoa(t.Epochs)
-		at := slices.IndexFunc(a.Schedules, func(of *ArchResults) bool { return of.HP == hp })
-		if at < 0 {
-			at = len(a.Schedules)
-			a.Schedules = append(a.Schedules, &ArchResults{Index: index, Genotype: a.Genotype, HP: hp})
-		}
 		result := r.ResultsCount()
 		if r.Weights != nil {
 			result.load = func() (torchfile.StateDict, error) { return s.Weights(r) }
 		}
-		a.Schedules[at].Results = append(a.Schedules[at].Results, result)
+		a.put(strconv.Itoa(t.Epochs), result)
 	}
 	slices.SortFunc(a.Schedules, func(a, b *ArchResults) int { return a.Results[0].Epochs - b.Results[0].Epochs })
 	return a, errs

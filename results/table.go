@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"nb201/cell"
 	"nb201/configs"
 )
 
@@ -244,11 +243,10 @@ func NewArchitecture(trials []TrialRow, epochs []EpochRow) (*Architecture, error
 		return nil, fmt.Errorf("no trial")
 	}
 	index := trials[0].Architecture
-	arch, err := cell.ByIndex(index)
+	a, err := newArchitecture(index)
 	if err != nil {
 		return nil, err
 	}
-	a := &Architecture{Index: index, Genotype: arch.String()}
 	found := map[rowKey]*ResultsCount{}
 	for i := range trials {
 		row := &trials[i]
@@ -261,12 +259,7 @@ func NewArchitecture(trials []TrialRow, epochs []EpochRow) (*Architecture, error
 			return nil, fmt.Errorf("%v, schedule %q: a second row of the trial", r.Trial, row.Schedule)
 		}
 		found[key] = r
-		at := slices.IndexFunc(a.Schedules, func(s *ArchResults) bool { return s.HP == row.Schedule })
-		if at < 0 {
-			at = len(a.Schedules)
-			a.Schedules = append(a.Schedules, &ArchResults{Index: index, Genotype: a.Genotype, HP: row.Schedule})
-		}
-		a.Schedules[at].Results = append(a.Schedules[at].Results, r)
+		a.put(row.Schedule, r)
 	}
 	for _, s := range a.Schedules {
 		slices.SortFunc(s.Results, func(a, b *ResultsCount) int { return a.Compare(b.Trial) })

@@ -2,7 +2,6 @@ package export
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strconv"
 
@@ -117,9 +116,6 @@ func (p *part) add(a *results.Architecture, weights bool) {
 	}
 }
 
-// pixels are the sides of the images of the benchmark's dataset keys.
-var pixels = map[string]int{"cifar10-valid": 32, "cifar10": 32, "cifar100": 32, "ImageNet16-120": 16}
-
 // correctCosts gives the trials of all seeds of a dataset the FLOPs and parameters of
 // their network, since the clients take one cost for all seeds and some published
 // trials hold another network's. It counts those that had others. Trials of different
@@ -141,7 +137,7 @@ func correctCosts(path string, trials []*results.ResultsCount) (corrected int, e
 		if !known {
 			continue
 		}
-		if flops, params := network.FLOPs(), network.Params(); !near(r.FLOPs, flops) || !near(r.Params, params) {
+		if flops, params := network.FLOPs(), network.Params(); !results.SameCost(r.FLOPs, flops) || !results.SameCost(r.Params, params) {
 			corrected++
 		}
 		r.FLOPs, r.Params = network.FLOPs(), network.Params()
@@ -164,10 +160,9 @@ func imageSize(r *results.ResultsCount) int {
 	if r.Record != nil {
 		return r.Record.ImageSize
 	}
-	return pixels[r.Dataset]
+	d, _ := results.FindDataset(r.Dataset)
+	return d.Size
 }
-
-func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) }
 
 // completeTimes drops the times that the clients cannot use: they look up those of
 // every seed and epoch, or of none.

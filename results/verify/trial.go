@@ -72,7 +72,7 @@ func network(r *results.ResultsCount) (cell.Network, error) {
 			return n, err
 		}
 		const largest = 1 << 12 // that Validate allows
-		for n.Size < largest && !near(n.FLOPs(), r.FLOPs) {
+		for n.Size < largest && !results.SameCost(n.FLOPs(), r.FLOPs) {
 			n.Size += 4
 		}
 	}
@@ -86,20 +86,17 @@ func (f *findings) costs(r *results.ResultsCount) {
 		f.fault(Costs, r, "it has no network: %v", err)
 		return
 	}
-	if want := n.FLOPs(); !near(r.FLOPs, want) {
+	if want := n.FLOPs(); !results.SameCost(r.FLOPs, want) {
 		if _, ok := results.FindDataset(r.Dataset); ok || r.Record != nil {
 			f.fault(Costs, r, "%v million FLOPs, its network has %v", r.FLOPs, want)
 		} else {
 			f.fault(Costs, r, "%v million FLOPs, which its network has for no size of images", r.FLOPs)
 		}
 	}
-	if want := n.Params(); !near(r.Params, want) {
+	if want := n.Params(); !results.SameCost(r.Params, want) {
 		f.fault(Costs, r, "%v million parameters, its network has %v", r.Params, want)
 	}
 }
-
-// near holds for the published costs and those that the network gives.
-func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) }
 
 // curves checks that the epochs are there. In published files of the schedule 200 some
 // evaluation sets have the last epoch alone, and there is no top-5 accuracy of
@@ -373,7 +370,7 @@ func (f *findings) seeds(s *results.ArchResults) {
 			f.fault(Seeds, r, "the schedule '%s' is of %d epochs for this trial, of %d for that on %s with seed %d", s.HP, r.Epochs, of.Epochs, of.Dataset, of.Seed)
 		}
 		n, err := network(r)
-		if err != nil || !near(r.FLOPs, n.FLOPs()) || !near(r.Params, n.Params()) {
+		if err != nil || !results.SameCost(r.FLOPs, n.FLOPs()) || !results.SameCost(r.Params, n.Params()) {
 			continue
 		}
 		of := first[r.Dataset]
