@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -217,42 +216,6 @@ func TestCounts(t *testing.T) {
 	}
 	if ds.Train.Len() != 25 || ds.Eval[1].Len() != 26 || ds.Eval[0].Len() != 3 {
 		t.Errorf("%d, %d and %d images, want 25, 26 and 3", ds.Train.Len(), ds.Eval[1].Len(), ds.Eval[0].Len())
-	}
-}
-
-// CIFAR-100 and ImageNet16-120 at full size through the published definitions, in
-// bounded memory.
-func TestLoadFullSize(t *testing.T) {
-	for _, key := range []string{"cifar100", "ImageNet16-120"} {
-		t.Run(key, func(t *testing.T) {
-			if testing.Short() {
-				t.Skip("writes files of full size")
-			}
-			d, err := data.Published(key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sizes := publishedSplits[key]
-			train, test := datatest.Synth(sizes.train, sizes.size, sizes.classes, 1), datatest.Synth(sizes.test, sizes.size, sizes.classes, 2)
-			root := t.TempDir()
-			writeFiles(t, filepath.Join(root, d.Path), d.Format, train, test)
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			ds, err := d.Load(root)
-			if err != nil {
-				t.Fatal(err)
-			}
-			runtime.ReadMemStats(&after)
-			if used, most := after.TotalAlloc-before.TotalAlloc, 8*uint64(len(train.Pixels)+len(test.Pixels)); used > most {
-				t.Errorf("allocated %d bytes, more than %d", used, most)
-			}
-			if !bytes.Equal(ds.Train.Images.Pixels, train.Pixels) || !slices.Equal(ds.Train.Images.Labels, train.Labels) {
-				t.Error("the training images are not those in the files")
-			}
-			if !bytes.Equal(ds.Eval[0].Images.Pixels, test.Pixels) || !slices.Equal(ds.Eval[0].Images.Labels, test.Labels) {
-				t.Error("the test images are not those in the files")
-			}
-		})
 	}
 }
 

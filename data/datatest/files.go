@@ -14,34 +14,40 @@ import (
 // only one is in memory. Files of one split are of unequal lengths. ImageNet's labels
 // count from 1 in its files and from 0 in images.
 func Files(format string, train, test *data.Images) iter.Seq2[string, []byte] {
-	layout, ok := layouts[format]
+	files, ok := layouts[format]
 	if !ok {
 		panic(fmt.Sprintf("datatest: no files of format %q", format))
 	}
-	return func(yield func(string, []byte) bool) {
-		n, from := len(layout.train), 0
-		for i, name := range layout.train {
-			to := train.Len() * (i + 1) * (i + 2) / (n * (n + 1))
-			if !yield(name, layout.encode(Slice(train, from, to))) {
-				return
-			}
-			from = to
-		}
-		yield(layout.test, layout.encode(test))
-	}
+	return files(train, test)
 }
 
 // layouts are the file names and contents by format.
-var layouts = map[string]struct {
-	train  []string
-	test   string
-	encode func(*data.Images) []byte
-}{
-	"cifar10-python":  {numbered("data_batch_%d", 5), "test_batch", cifar10Batch},
-	"cifar10-binary":  {numbered("data_batch_%d.bin", 5), "test_batch.bin", func(im *data.Images) []byte { return binaryBatch(im, false) }},
-	"cifar100-python": {[]string{"train"}, "test", cifar100Batch},
-	"cifar100-binary": {[]string{"train.bin"}, "test.bin", func(im *data.Images) []byte { return binaryBatch(im, true) }},
-	"imagenet16":      {numbered("train_data_batch_%d", 10), "val_data", imageNetBatch},
+var layouts = map[string]func(train, test *data.Images) iter.Seq2[string, []byte]{
+	"cifar10-python":  batches(numbered("data_batch_%d", 5), "test_batch", cifar10Batch),
+	"cifar10-binary":  batches(numbered("data_batch_%d.bin", 5), "test_batch.bin", func(im *data.Images) []byte { return binaryBatch(im, false) }),
+	"cifar100-python": batches([]string{"train"}, "test", cifar100Batch),
+	"cifar100-binary": batches([]string{"train.bin"}, "test.bin", func(im *data.Images) []byte { return binaryBatch(im, true) }),
+	"imagenet16":      batches(numbered("train_data_batch_%d", 10), "val_data", imageNetBatch),
+	"npy":             arrays,
+	"npz":             archive,
+	"image-folder":    pictures,
+}
+
+// batches is a layout with the images to train in some files and those to test in one.
+func batches(trainFiles []string, testFile string, encode func(*data.Images) []byte) func(train, test *data.Images) iter.Seq2[string, []byte] {
+	return func(train, test *data.Images) iter.Seq2[string, []byte] {
+		return func(yield func(string, []byte) bool) {
+			n, from := len(trainFiles), 0
+			for i, name := range trainFiles {
+				to := train.Len() * (i + 1) * (i + 2) / (n * (n + 1))
+				if !yield(name, encode(Slice(train, from, to))) {
+					return
+				}
+				from = to
+			}
+			yield(testFile, encode(test))
+		}
+	}
 }
 
 func numbered(format string, n int) []string {
