@@ -9,9 +9,10 @@ import (
 	"embed"
 	"fmt"
 	"slices"
+	"strings"
 )
 
-//go:embed datasets splits recipes digits/digits.csv.gz
+//go:embed datasets splits recipes digits/digits.csv.gz published.md5
 var files embed.FS
 
 // Datasets lists the dataset keys whose definitions are embedded.
@@ -30,6 +31,18 @@ func Dataset(key string) []byte {
 // Digits is digits.csv.gz: 1,797 lines of 64 pixels of 0..16, row by row, and the
 // label 0..9, gzip-compressed (see digits/ATTRIBUTION.md).
 func Digits() []byte { return embedded("digits/digits.csv.gz") }
+
+// PublishedMD5 is the MD5, in hex, of a file of the published data sets, named with its
+// directory (torchvision/datasets/cifar.py; xautodl/datasets/DownsampledImageNet.py,
+// ImageNet16). There is none of other files.
+func PublishedMD5(name string) (sum string, ok bool) {
+	for line := range strings.Lines(string(embedded("published.md5"))) {
+		if sum, of, _ := strings.Cut(strings.TrimSpace(line), "  "); of == name {
+			return sum, true
+		}
+	}
+	return "", false
+}
 
 // embedded reads a file that is part of the program.
 func embedded(name string) []byte {

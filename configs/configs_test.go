@@ -30,6 +30,22 @@ func TestDatasets(t *testing.T) {
 }
 
 // Each file's two lists hold all its places once.
+func TestPublishedMD5(t *testing.T) {
+	for name, want := range map[string]string{
+		"cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
+		"ImageNet16/val_data":            "3410e3017fdaefba8d5073aaa65e4bd6",
+	} {
+		if got, ok := configs.PublishedMD5(name); got != want || !ok {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"", "test_batch", "cifar-10-batches-py/batches.meta"} {
+		if sum, ok := configs.PublishedMD5(name); ok {
+			t.Errorf("%q: %q, want none", name, sum)
+		}
+	}
+}
+
 func TestSplits(t *testing.T) {
 	places := map[string][]int32{}
 	for _, list := range configs.Splits() {

@@ -25,8 +25,8 @@ type Dataset struct {
 
 // File is a file that was read, for the record of a trial.
 type File struct {
-	Name   string // its directory's name and its own, with a slash
-	SHA256 string // in hex
+	Name   string `json:"name"`   // its directory's name and its own, with a slash
+	SHA256 string `json:"sha256"` // in hex
 }
 
 // Images are the images of a stored split.

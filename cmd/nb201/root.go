@@ -37,6 +37,7 @@ An ARCH is an index 0..15624 of the official order or a genotype string such as
 	root.AddCommand(
 		newArchCommand(),
 		newCompareCommand(),
+		newDataCommand(),
 		newDoctorCommand(),
 		newExportCommand(),
 		newInitCommand(),

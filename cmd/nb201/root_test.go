@@ -65,6 +65,13 @@ func TestWrongUsage(t *testing.T) {
 		{"init 0 --seed 1 --channels 0 --to a.pth", "0 channels"},
 		{"init 0 --seed 1 --to missing/a.pth", "cannot write missing/a.pth: no such file or directory"},
 
+		{"data none", `unknown command "none" for "nb201 data"`},
+		{"data list none.json", "cannot read the dataset definition: open none.json"},
+		{"data list none", `unknown dataset key "none"`},
+		{"data check", "takes one dataset, a key or a definition file (*.json), not 0"},
+		{"data check none", `unknown dataset key "none"`},
+		{"data check cifar10 --data none", "no data for cifar10: cifar-10-batches-py is not there"},
+
 		{"verify", "takes one PATH, a campaign or a file or directory of a published format, not 0"},
 		{"verify none", "none"},
 		{"verify file", "file"},
@@ -108,9 +115,12 @@ func TestWrongUsage(t *testing.T) {
 
 // TestHelp has every command tell its exit codes.
 func TestHelp(t *testing.T) {
-	lines := [][]string{{"--help"}, {}}
+	lines := [][]string{{"--help"}, {}, {"data"}}
 	for _, c := range newRootCommand().Commands() {
 		lines = append(lines, []string{c.Name(), "--help"})
+		for _, below := range c.Commands() {
+			lines = append(lines, []string{c.Name(), below.Name(), "--help"})
+		}
 	}
 	for _, args := range lines {
 		stdout, stderr, code := nb201(args...)

@@ -1,0 +1,57 @@
+package data
+
+import "math"
+
+// Measure measures the mean and the deviation of each channel over the pixels it is
+// shown. The sums are whole numbers, so that the order of the images does not matter.
+type Measure struct {
+	pixels      uint64
+	sum, square [3]uint64
+}
+
+// Add shows it images: rows, columns, channels.
+func (m *Measure) Add(pixels []byte) {
+	var counts [3][256]uint64
+	for i := 0; i+2 < len(pixels); i += 3 {
+		counts[0][pixels[i]]++
+		counts[1][pixels[i+1]]++
+		counts[2][pixels[i+2]]++
+	}
+	m.pixels += uint64(len(pixels) / 3)
+	for c := range counts {
+		for v, n := range counts[c] {
+			m.sum[c] += uint64(v) * n
+			m.square[c] += uint64(v*v) * n
+		}
+	}
+}
+
+// Mean is of red, green and blue, on the scale 0..255; 0 of no pixels.
+func (m *Measure) Mean() (mean [3]float64) {
+	for c := range mean {
+		mean[c] = float64(m.sum[c]) / float64(max(m.pixels, 1))
+	}
+	return mean
+}
+
+// Std is the standard deviation (of the population, as numpy's std) of red, green and
+// blue, on the scale 0..255.
+func (m *Measure) Std() (std [3]float64) {
+	mean := m.Mean()
+	for c := range std {
+		std[c] = math.Sqrt(max(0, float64(m.square[c])/float64(max(m.pixels, 1))-mean[c]*mean[c]))
+	}
+	return std
+}
+
+// Measure measures the images at places, nil meaning all.
+func (im *Images) Measure(places []int32) *Measure {
+	m := new(Measure)
+	if places == nil {
+		m.Add(im.Pixels)
+	}
+	for _, i := range places {
+		m.Add(im.at(i))
+	}
+	return m
+}
