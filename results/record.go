@@ -83,8 +83,8 @@ type File struct {
 type Curve struct {
 	Loss    []float64 `json:"loss"`         // mean cross entropy
 	Top1    []float64 `json:"top1_percent"` // accuracy, 0..100
-	Top5    []float64 `json:"top5_percent"`
-	Seconds []float64 `json:"seconds"` // wall time of the whole pass
+	Top5    []float64 `json:"top5_percent"` // with fewer than five classes 100
+	Seconds []float64 `json:"seconds"`      // wall time of the whole pass
 }
 
 // Pass is what was measured on a set of images. A training pass measures before each

@@ -16,8 +16,8 @@ import (
 type Measures struct {
 	Loss    float64 `json:"loss"`         // mean cross entropy
 	Top1    float64 `json:"top1_percent"` // accuracy, 0..100
-	Top5    float64 `json:"top5_percent"`
-	Seconds float64 `json:"seconds"` // wall time of the whole pass
+	Top5    float64 `json:"top5_percent"` // with fewer than five classes 100
+	Seconds float64 `json:"seconds"`      // wall time of the whole pass
 }
 
 // addTo puts the measures at the end of a curve.

@@ -105,8 +105,9 @@ func (p *programs) batch(g *Graph, size int) (images, labels *Node) {
 
 // crossEntropy is nn.CrossEntropyLoss and the counts of obtain_accuracy. It
 // returns [mean loss, top-1 count, top-5 count] over the rows whose label is not
-// -1, and the gradient of the mean loss. Where logits are equal, the class with
-// the lower number goes first.
+// -1, and the gradient of the mean loss. With fewer than five classes, for which
+// obtain_accuracy fails, the top-5 count is that of all images. Where logits are equal,
+// the class with the lower number goes first; torch.topk promises no order of equals.
 func crossEntropy(logits, labels *Node) (measures, dLogits *Node) {
 	g, dtype := logits.Graph(), logits.DType()
 	classes := Iota(g, shapes.Make(dtypes.Int32, logits.Shape().Dimensions...), 1)

@@ -7,10 +7,12 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/progress"
@@ -91,16 +93,20 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 	return c
 }
 
-// reevaluateOn evaluates the weights of trials again. What a trial computed in TF32 is
-// evaluated in full float32.
+// reevaluateOn evaluates the weights of trials again, but not those in a published file
+// on a dataset that only its campaign defines. What a trial computed in TF32 is evaluated
+// in full float32.
 func reevaluateOn(b *backend.Opened, dataRoot string) func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]verify.Evaluated, error) {
 	return func(ctx context.Context, r *results.ResultsCount, weights torchfile.StateDict) ([]verify.Evaluated, error) {
 		var config train.Config
 		var err error
-		if r.Record != nil {
+		switch {
+		case r.Record != nil:
 			config, err = train.ConfigFor(r.Record, dataRoot)
-		} else {
+		case slices.Contains(configs.Datasets(), r.Dataset):
 			config, err = train.PublishedConfig(r, dataRoot)
+		default:
+			return nil, nil
 		}
 		if err != nil {
 			return nil, err

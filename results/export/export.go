@@ -229,7 +229,7 @@ func (r *Report) Warnings() []string {
 		}
 		for i, c := range s.Coverage {
 			if r.forClients() && !slices.Contains(results.PublishedDatasets(), c.Dataset) && (i == 0 || s.Coverage[i-1].Dataset != c.Dataset) {
-				warn("%s: %s is no dataset of the benchmark; api.show of the client wants x-valid and x-test of it", name, c.Dataset)
+				warn("%s: %s is no dataset of the benchmark; the client opens the file and answers for it, but api.show wants x-valid and x-test, and api.simulate_train_eval and api.statistics refuse it", name, c.Dataset)
 			}
 			if c.Architectures < r.Architectures {
 				warn("%s: %s with seed %d has %d of %d architectures", name, c.Dataset, c.Seed, c.Architectures, r.Architectures)

@@ -16,7 +16,11 @@ import (
 	"nb201/results"
 )
 
-// benchmark lists what the published dataset keys are trained and evaluated on.
+// Own is the key of a user's own dataset: 3 classes of 20x20 pixels, evaluated on
+// ori-test and x-valid. With so few classes the top-5 accuracy is 100 %.
+const Own = "own.set_3-v1"
+
+// benchmark lists what the dataset keys are trained and evaluated on.
 var benchmark = map[string]struct {
 	classes, size, images int
 	sets                  []string // as an epoch evaluates them
@@ -26,6 +30,7 @@ var benchmark = map[string]struct {
 	"cifar100":       {100, 32, 50000, []string{"ori-test", "x-valid", "x-test"}},
 	"ImageNet16-120": {120, 16, 151700, []string{"ori-test", "x-valid", "x-test"}},
 	"digits":         {10, 16, 1347, []string{"ori-test"}},
+	Own:              {3, 20, 601, []string{"ori-test", "x-valid"}},
 }
 
 // Record makes a plausible record of a trial, the same every time: an accuracy
@@ -47,7 +52,11 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 		for epoch := range trial.Epochs {
 			top1 := 90 - 70/float64(epoch+1) + random.Float64()
 			c.Top1 = append(c.Top1, top1)
-			c.Top5 = append(c.Top5, min(top1+5, 100))
+			top5 := 100.0
+			if d.classes > 5 {
+				top5 = min(top1+5, 100)
+			}
+			c.Top5 = append(c.Top5, top5)
 			c.Loss = append(c.Loss, 2.3/float64(epoch+1)+random.Float64()/10)
 			c.Seconds = append(c.Seconds, 10+random.Float64())
 		}

@@ -108,7 +108,8 @@ type Evaluated struct {
 // Options of a verification.
 type Options struct {
 	// Reevaluate, if any, evaluates the weights of a trial on its evaluation sets. It is
-	// called for one trial at a time; an error of it ends the verification.
+	// called for one trial at a time; an error of it ends the verification, and no
+	// evaluation at all means that the images of the trial's dataset are not known.
 	Reevaluate func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error)
 	// Progress, if any, is told after every file and every architecture how many of
 	// them are done.

@@ -414,6 +414,14 @@ func TestReevaluation(t *testing.T) {
 			t.Errorf("%s: found %v", test.name, r.Faults)
 		}
 	}
+	r := run(t, c.Dir, Options{Reevaluate: func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
+		return nil, nil
+	}})
+	if last := r.Checks[len(r.Checks)-1]; len(r.Faults) > 0 || last != (Count{Check: Reevaluation}) || !slices.ContainsFunc(r.Notes, func(n Note) bool {
+		return n.Check == Reevaluation && strings.Contains(n.What, "not evaluated again")
+	}) {
+		t.Errorf("without images: faults %v, notes %v, %+v", r.Faults, r.Notes, last)
+	}
 	broken := errors.New("no images")
 	_, err := Run(t.Context(), open(t, c.Dir), Options{Reevaluate: func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
 		return nil, broken
@@ -576,9 +584,7 @@ func TestLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := run(t, c.Dir, Options{Reevaluate: func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
-		return nil, nil
-	}})
+	r := run(t, c.Dir, Options{})
 	if len(r.Faults) > 0 || len(r.Notes) != len(left) {
 		t.Errorf("found %v, notes %v", r.Faults, r.Notes)
 	}

@@ -53,6 +53,10 @@ func (f *findings) tensor(r *results.ResultsCount, t torchfile.NamedTensor, role
 // says. Another device rounds otherwise, which moves images that lie between two
 // classes: a few of them may have moved, and the loss by a thousandth.
 func (f *findings) reevaluation(r *results.ResultsCount, evaluated []Evaluated) {
+	if len(evaluated) == 0 {
+		f.note(Reevaluation, r, "the weights were not evaluated again: only a campaign holds the definition of a user's own dataset")
+		return
+	}
 	f.count(Reevaluation)
 	var unknown []string
 	for _, e := range evaluated {

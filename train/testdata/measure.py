@@ -1,0 +1,42 @@
+"""measure.py CASES.json: what torch and the original's network measure of batches.
+
+CASES.json lists batches: {"labels": [...], "classes": n} with either "logits", a file of
+their float32 logits, or "images", a file of normalised float32 images in rows, columns,
+channels, of "size" pixels a side, and the network that they pass: "weights" (a state
+dict), "genotype", "channels", "cells" and "training" (BatchNorm's mode). It is computed
+in float64. Prints for each [mean cross entropy, top-1 count, top-n count], n being 5 or
+the number of classes where there are fewer.
+"""
+import json
+import sys
+
+import numpy as np
+import torch
+
+
+def logits(case):
+    rows = len(case["labels"])
+    if "logits" in case:
+        return torch.from_numpy(np.fromfile(case["logits"], np.float32).reshape(rows, case["classes"])).double()
+    from xautodl.models.cell_infers.tiny_network import TinyNetwork
+    from xautodl.models.cell_searchs.genotypes import Structure
+
+    net = TinyNetwork(case["channels"], case["cells"], Structure.str2structure(case["genotype"]), case["classes"])
+    net.load_state_dict(torch.load(case["weights"], map_location="cpu"), strict=True)
+    net.double().train(case["training"])
+    images = np.fromfile(case["images"], np.float32).reshape(rows, case["size"], case["size"], 3)
+    with torch.no_grad():
+        return net(torch.from_numpy(images).permute(0, 3, 1, 2).double())[1]
+
+
+answers = []
+with open(sys.argv[1]) as f:
+    cases = json.load(f)
+for case in cases:
+    output, target = logits(case), torch.tensor(case["labels"])
+    # obtain_accuracy (xautodl/utils/evaluation_utils.py) with topk=(1, n)
+    n = min(5, case["classes"])
+    correct = output.topk(n, 1, True, True)[1].t().eq(target.view(1, -1).expand(n, -1))
+    loss = torch.nn.functional.cross_entropy(output, target).item()
+    answers.append([loss, correct[0].sum().item(), correct.sum().item()])
+print(json.dumps(answers))
