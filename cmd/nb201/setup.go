@@ -28,22 +28,9 @@ there already stays. A plugin that GOMLX_BACKEND=xla:PATH names comes first.
 Nothing is left of an installation that fails or is stopped.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var bar *progress.Bar
-			var shown int64
-			p, err := plugin.Install(cmd.Context(), device, plugin.Options{
-				Force: force,
-				Progress: func(doing string, done, total int64) {
-					if bar == nil {
-						bar = progress.New(cmd.ErrOrStderr(), total, progress.Bytes, doing)
-					}
-					bar.Describe(doing)
-					bar.Add(done - shown)
-					shown = done
-				},
-			})
-			if bar != nil {
-				bar.Done()
-			}
+			report, end := progress.Reporter(cmd.ErrOrStderr(), progress.Bytes)
+			p, err := plugin.Install(cmd.Context(), device, plugin.Options{Force: force, Progress: report})
+			end()
 			if err != nil {
 				return err
 			}

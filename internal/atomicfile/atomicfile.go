@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -147,6 +148,18 @@ func CheckCreate(path string) error {
 	return cmp.Or(f.Close(), os.Remove(probe))
 }
 
+// Unwritable tells whether err is of a place where the user cannot write: one without
+// the right, without room or that is no directory.
+func Unwritable(err error) bool {
+	var ofPath *fs.PathError
+	var ofLink *os.LinkError
+	if !errors.As(err, &ofPath) && !errors.As(err, &ofLink) {
+		return false // perhaps of a connection, which may fail with the same numbers
+	}
+	reasons := []error{fs.ErrPermission, syscall.EROFS, syscall.ENOTDIR, syscall.ENOSPC, syscall.EDQUOT}
+	return slices.ContainsFunc(reasons, func(reason error) bool { return errors.Is(err, reason) })
+}
+
 // RemoveTemps removes the temporaries of path that killed processes left. No other
 // process may be making path.
 func RemoveTemps(path string) error {
@@ -157,7 +170,7 @@ func RemoveTemps(path string) error {
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), tempSuffix) {
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 				return err
 			}
 		}

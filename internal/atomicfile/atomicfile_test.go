@@ -3,8 +3,10 @@ package atomicfile
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -249,10 +251,32 @@ func TestRemoveTemps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.MkdirAll(filepath.Join(dir, ".a.json.Z.tmp", "below"), 0o777); err != nil {
+		t.Fatal(err)
+	}
 	if err := RemoveTemps(path); err != nil {
 		t.Fatal(err)
 	}
 	if names, kept := list(t, dir), []string{".b.json.X.tmp", "a.json", "a.json.X.tmp"}; !slices.Equal(names, kept) {
 		t.Errorf("kept %v, not %v", names, kept)
+	}
+}
+
+func TestUnwritable(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&fs.PathError{Op: "open", Path: "a", Err: syscall.EACCES}, true},
+		{fmt.Errorf("no: %w", &fs.PathError{Op: "write", Path: "a", Err: syscall.ENOSPC}), true},
+		{&os.LinkError{Op: "rename", Old: "a", New: "b", Err: syscall.EDQUOT}, true},
+		{&fs.PathError{Op: "mkdir", Path: "a", Err: syscall.ENOTDIR}, true},
+		{&fs.PathError{Op: "open", Path: "a", Err: syscall.ENOENT}, false},
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}, false},
+		{nil, false},
+	} {
+		if got := Unwritable(c.err); got != c.want {
+			t.Errorf("%v: %v", c.err, got)
+		}
 	}
 }

@@ -3,6 +3,8 @@ package plugin
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -114,7 +116,7 @@ func install(ctx context.Context, client *index.Client, root, device string, pin
 
 // unwritable makes an error of the user's directory one that the user can mend.
 func unwritable(root string, err error) error {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENOSPC) {
+	if atomicfile.Unwritable(err) {
 		return usage.Errorf("cannot write to %s: %w: set NB201_HOME to another directory", root, err)
 	}
 	return err
@@ -224,10 +226,15 @@ func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, pr
 func fetchOffer(ctx context.Context, client *index.Client, offer index.File, w Wheel, file *os.File, progress func(done int64)) error {
 	sum := offer.SHA256
 	if sum == "" || sum == w.SHA256 {
-		var err error
-		if sum, err = client.Fetch(ctx, offer, file, w.Size, progress); err != nil {
+		// What another place sent is not the beginning of this file.
+		if err := file.Truncate(0); err != nil {
 			return err
 		}
+		hash := sha256.New()
+		if err := client.Fetch(ctx, offer.URL, file, w.Size, hash, progress); err != nil {
+			return err
+		}
+		sum = hex.EncodeToString(hash.Sum(nil))
 	}
 	if sum != w.SHA256 {
 		return fmt.Errorf("%s has the SHA-256 %s instead of %s: it is damaged or not the real one", offer.URL.Redacted(), sum, w.SHA256)

@@ -47,6 +47,31 @@ func (b *Bar) Describe(text string) { b.show.describe(text) }
 // text a last line says how far the work came.
 func (b *Bar) Done() { b.show.done() }
 
+// Reporter shows on w the progress of work that tells how far it is rather than how
+// much more is done. A bar appears with the first report; the amount done may fall.
+// end is Done, if there is a bar.
+func Reporter(w io.Writer, unit string) (report func(doing string, done, total int64), end func()) {
+	var bar *Bar
+	var shown int64
+	var described string
+	report = func(doing string, done, total int64) {
+		switch {
+		case bar == nil:
+			bar = New(w, total, unit, doing)
+		case doing != described:
+			bar.Describe(doing)
+		}
+		described = doing
+		bar.Add(done - shown)
+		shown = done
+	}
+	return report, func() {
+		if bar != nil {
+			bar.Done()
+		}
+	}
+}
+
 // drawn is a bar on a terminal.
 type drawn struct {
 	bar *progressbar.ProgressBar

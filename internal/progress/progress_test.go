@@ -35,6 +35,22 @@ epoch 2: 351 of 1000 images (35 %)
 	})
 }
 
+func TestReporter(t *testing.T) {
+	var out bytes.Buffer
+	report, end := Reporter(&out, Bytes)
+	end()
+	if out.Len() > 0 {
+		t.Errorf("without a report there is %q", out.String())
+	}
+	report("downloading", 1000, 4000)
+	report("downloading", 4000, 4000)
+	report("unpacking", 2000, 4000)
+	end()
+	if got, want := out.String(), "unpacking: 2 kB of 4 kB (50 %)\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestAmount(t *testing.T) {
 	for _, c := range []struct {
 		n    float64

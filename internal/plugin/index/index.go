@@ -11,10 +11,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"mime"
-	"net/http"
 	"net/url"
 	"path"
 	"regexp"
@@ -22,6 +20,8 @@ import (
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+
+	"nb201/internal/fetch"
 )
 
 // File is a file that an index offers.
@@ -31,6 +31,26 @@ type File struct {
 	SHA256 string // in lower-case hex; "" where the index does not say
 	Size   int64  // in bytes; 0 where the index does not say
 	Yanked bool   // withdrawn by its author
+}
+
+// Client reads index pages and fetches files. It is safe for concurrent use.
+type Client struct {
+	*fetch.Client
+	pages, indexes []*url.URL
+}
+
+// New makes a client that goes by the settings. Its errors are wrong settings.
+func New(s Settings) (*Client, error) {
+	c := &Client{}
+	for _, u := range s.Pages {
+		c.pages = append(c.pages, s.Strip(u))
+	}
+	for _, u := range s.Indexes {
+		c.indexes = append(c.indexes, s.Strip(u))
+	}
+	var err error
+	c.Client, err = fetch.New(s.Settings)
+	return c, err
 }
 
 // maxPage bounds an index page; the longest project pages there are take a few MB.
@@ -67,41 +87,23 @@ func normalize(project string) string {
 // ErrNone says that a place has no page for a project.
 var ErrNone = errors.New("not there")
 
-func (c *Client) page(ctx context.Context, page *url.URL) (files []File, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%s: %w", page, err)
-		}
-	}()
-	err = c.retry(ctx, func() (bool, error) {
-		response, err := c.get(ctx, page, func(h http.Header) {
-			h.Set("Accept", "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1")
-		})
-		if err != nil {
-			return false, err
-		}
-		defer response.Body.Close()
-		if response.StatusCode == http.StatusNotFound {
-			return false, permanent{ErrNone}
-		}
-		if response.StatusCode != http.StatusOK {
-			return false, statusError(response)
-		}
-		content, err := io.ReadAll(io.LimitReader(response.Body, maxPage+1))
-		if err != nil {
-			return false, err
-		}
-		if len(content) > maxPage {
-			return false, permanent{fmt.Errorf("the page is longer than %d MiB", maxPage>>20)}
-		}
-		// The page's own address, after redirections, is what its links are relative to.
-		files, err = parsePage(response.Request.URL, response.Header.Get("Content-Type"), content)
-		if err != nil {
-			return false, permanent{err}
-		}
-		return true, nil
-	})
-	return files, err
+// pageTypes are the content types of pages, as an Accept header.
+const pageTypes = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+
+func (c *Client) page(ctx context.Context, at *url.URL) ([]File, error) {
+	page, err := c.ReadPage(ctx, at, pageTypes, maxPage)
+	if errors.Is(err, fetch.ErrNotFound) {
+		return nil, fmt.Errorf("%s: %w", at, ErrNone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The page's own address is what its links are relative to.
+	files, err := parsePage(page.URL, page.ContentType, page.Content)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	return files, nil
 }
 
 func parsePage(page *url.URL, contentType string, content []byte) ([]File, error) {

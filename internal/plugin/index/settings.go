@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 	"gopkg.in/ini.v1"
 
+	"nb201/internal/fetch"
 	"nb201/internal/usage"
 )
 
@@ -27,25 +28,24 @@ const (
 // Settings are those of pip's settings that say where packages come from and how
 // they are fetched.
 type Settings struct {
-	Pages        []*url.URL                       // find-links: pages or directories, each a list of files
-	Indexes      []*url.URL                       // simple indexes, one page a project
-	Proxy        func(*url.URL) (*url.URL, error) // which proxy leads to a URL; nil for none
-	CABundle     string                           // file or directory of trusted certificates; "": the system's
-	ClientCert   string                           // file of a certificate and its key; "": none
-	TrustedHosts []string                         // hosts, or hosts with ports, whose certificates are not checked
-	Timeout      time.Duration                    // for an answer, and between two pieces of one
-	Retries      int                              // how often a failed fetch is tried again
-	Netrc        string                           // file with passwords; it may be missing
+	fetch.Settings
+	Pages   []*url.URL // find-links: pages or directories, each a list of files
+	Indexes []*url.URL // simple indexes, one page a project
 }
 
-// ReadSettings reads pip's settings as pip does: its configuration files, then the
-// PIP_ variables, then those of curl and requests that pip knows as well.
-func ReadSettings(getenv func(string) string) (Settings, error) {
+// ReadFetchSettings reads those of pip's settings that say how anything is fetched,
+// as pip does: its configuration files, then the PIP_ variables, then those of curl
+// and requests that pip knows as well.
+func ReadFetchSettings(getenv func(string) string) (fetch.Settings, error) {
 	options, err := readOptions(getenv)
 	if err != nil {
-		return Settings{}, err
+		return fetch.Settings{}, err
 	}
-	s := Settings{
+	return fetchSettings(options, getenv)
+}
+
+func fetchSettings(options options, getenv func(string) string) (fetch.Settings, error) {
+	s := fetch.Settings{
 		CABundle:     options.first("cert"),
 		ClientCert:   options.first("client-cert"),
 		TrustedHosts: strings.Fields(options.first("trusted-host")),
@@ -64,19 +64,30 @@ func ReadSettings(getenv func(string) string) (Settings, error) {
 	if text := options.first("timeout", "default-timeout"); text != "" {
 		seconds, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(seconds > 0) {
-			return Settings{}, usage.Errorf("pip's timeout is %q: set PIP_DEFAULT_TIMEOUT to a number of seconds above 0", text)
+			return fetch.Settings{}, usage.Errorf("pip's timeout is %q: set PIP_DEFAULT_TIMEOUT to a number of seconds above 0", text)
 		}
 		s.Timeout = time.Duration(seconds * float64(time.Second))
 	}
+	var err error
 	if text := options.first("retries"); text != "" {
 		if s.Retries, err = strconv.Atoi(text); err != nil || s.Retries < 0 {
-			return Settings{}, usage.Errorf("pip's number of retries is %q: set PIP_RETRIES to 0 or more", text)
+			return fetch.Settings{}, usage.Errorf("pip's number of retries is %q: set PIP_RETRIES to 0 or more", text)
 		}
 	}
-	if s.Proxy, err = proxy(options.first("proxy"), getenv); err != nil {
+	s.Proxy, err = proxy(options.first("proxy"), getenv)
+	return s, err
+}
+
+// ReadSettings reads all of pip's settings, as ReadFetchSettings does.
+func ReadSettings(getenv func(string) string) (Settings, error) {
+	options, err := readOptions(getenv)
+	if err != nil {
 		return Settings{}, err
 	}
-
+	var s Settings
+	if s.Settings, err = fetchSettings(options, getenv); err != nil {
+		return Settings{}, err
+	}
 	for _, place := range strings.Fields(options.first("find-links")) {
 		page, err := parsePlace(place)
 		if err != nil {

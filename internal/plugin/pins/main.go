@@ -185,7 +185,7 @@ func choose(ctx context.Context, client *index.Client, project string, specifier
 // downloading the rest.
 func inspect(ctx context.Context, client *index.Client, f index.File) (unpacked int64, requirements []string, err error) {
 	n := min(f.Size, 4<<20)
-	end, err := client.ReadTail(ctx, f, int(n))
+	end, err := client.ReadTail(ctx, f.URL, int(n))
 	if err != nil {
 		return 0, nil, err
 	}

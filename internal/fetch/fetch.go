@@ -1,23 +1,23 @@
-package index
+// Package fetch gets files from HTTP servers, and from file: addresses, through
+// proxies and with certificates and passwords as its Settings say. What fails in
+// passing is tried again, and a file that breaks off goes on where it stopped.
+package fetch
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jdx/go-netrc"
@@ -25,12 +25,39 @@ import (
 	"nb201/internal/usage"
 )
 
-// Client reads index pages and fetches files. It is safe for concurrent use.
+// Settings say how files are fetched.
+type Settings struct {
+	Proxy        func(*url.URL) (*url.URL, error) // which proxy leads to a URL; nil for none
+	CABundle     string                           // file or directory of trusted certificates; "": the system's
+	ClientCert   string                           // file of a certificate and its key; "": none
+	TrustedHosts []string                         // hosts, or hosts with ports, whose certificates are not checked
+	Timeout      time.Duration                    // for an answer, and between two pieces of one
+	Retries      int                              // how often a failed fetch is tried again
+	Netrc        string                           // file with passwords; it may be missing
+
+	passwords map[string]*url.Userinfo // by host, with its port; they come before those in Netrc
+}
+
+// Strip returns u without the user and the password before its host. They go into
+// the settings instead, and so into no message.
+func (s *Settings) Strip(u *url.URL) *url.URL {
+	bare := *u
+	bare.User = nil
+	if u.User != nil {
+		s.passwords = maps.Clone(s.passwords)
+		if s.passwords == nil {
+			s.passwords = map[string]*url.Userinfo{}
+		}
+		s.passwords[u.Host] = u.User
+	}
+	return &bare
+}
+
+// Client fetches files. It is safe for concurrent use.
 type Client struct {
-	pages, indexes []*url.URL
-	http           http.Client
-	timeout        time.Duration
-	retries        int
+	http    http.Client
+	timeout time.Duration
+	retries int
 }
 
 // New makes a client that goes by the settings. Its errors are wrong settings.
@@ -50,26 +77,11 @@ func New(s Settings) (*Client, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	passwords, err := readNetrc(s.Netrc)
+	netrc, err := readNetrc(s.Netrc)
 	if err != nil {
 		return nil, usage.Errorf("cannot read %s: %w", s.Netrc, err)
 	}
 	c := &Client{timeout: s.Timeout, retries: s.Retries}
-	credentials := map[string]*url.Userinfo{}
-	// What stands before a host goes into credentials, and so into no message.
-	strip := func(from []*url.URL) (stripped []*url.URL) {
-		for _, u := range from {
-			bare := *u
-			bare.User = nil
-			if u.User != nil {
-				credentials[u.Host] = u.User
-			}
-			stripped = append(stripped, &bare)
-		}
-		return stripped
-	}
-	c.pages, c.indexes = strip(s.Pages), strip(s.Indexes)
-
 	transport := &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: s.Timeout}).DialContext,
 		TLSClientConfig:       config,
@@ -85,9 +97,9 @@ func New(s Settings) (*Client, error) {
 	unchecked := transport.Clone()
 	unchecked.TLSClientConfig.InsecureSkipVerify = true
 	c.http.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
-		user := credentials[r.URL.Host]
+		user := s.passwords[r.URL.Host]
 		if user == nil {
-			user = passwords(r.URL.Hostname())
+			user = netrc(r.URL.Hostname())
 		}
 		if user != nil && r.Header.Get("Authorization") == "" {
 			r = r.Clone(r.Context())
@@ -152,101 +164,6 @@ func readNetrc(path string) (func(host string) *url.Userinfo, error) {
 	}, nil
 }
 
-// Fetch writes the file to dst, an empty file, and returns its SHA-256. A fetch that
-// breaks off goes on where it stopped. The file has size bytes, or that is an error.
-// progress, which may be nil, is told how many bytes are there; after a server that
-// cannot resume they are fewer than before.
-func (c *Client) Fetch(ctx context.Context, f File, dst *os.File, size int64, progress func(done int64)) (sum string, err error) {
-	hash := sha256.New()
-	var done int64
-	err = c.retry(ctx, func() (bool, error) {
-		start := done
-		response, err := c.get(ctx, f.URL, func(h http.Header) {
-			if done > 0 {
-				h.Set("Range", fmt.Sprintf("bytes=%d-", done))
-			}
-		})
-		if err != nil {
-			return false, err
-		}
-		defer response.Body.Close()
-		switch response.StatusCode {
-		case http.StatusPartialContent:
-			if from, ok := rangeStart(response.Header.Get("Content-Range")); !ok || from != done {
-				return false, permanent{fmt.Errorf("asked for the bytes from %d on, the server sent %q", done, response.Header.Get("Content-Range"))}
-			}
-		case http.StatusOK:
-			if _, err := dst.Seek(0, io.SeekStart); err != nil {
-				return false, permanent{err}
-			}
-			if err := dst.Truncate(0); err != nil {
-				return false, permanent{err}
-			}
-			hash.Reset()
-			start, done = 0, 0
-		default:
-			return false, statusError(response)
-		}
-		buffer := make([]byte, 256<<10)
-		for {
-			n, readErr := response.Body.Read(buffer)
-			if done += int64(n); done > size {
-				return false, permanent{fmt.Errorf("it is longer than the %d bytes it should have", size)}
-			}
-			hash.Write(buffer[:n])
-			if _, err := dst.Write(buffer[:n]); err != nil {
-				return false, permanent{err}
-			}
-			if progress != nil && n > 0 {
-				progress(done)
-			}
-			if done == size {
-				return true, nil
-			}
-			if readErr == io.EOF {
-				readErr = fmt.Errorf("it broke off after %d of %d bytes", done, size)
-			}
-			if readErr != nil {
-				const worthwhile = 1 << 20
-				return done-start >= worthwhile, readErr
-			}
-		}
-	})
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", f.URL.Redacted(), err)
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
-}
-
-// ReadTail returns the last n bytes of the file, n at most its size.
-func (c *Client) ReadTail(ctx context.Context, f File, n int) (tail []byte, err error) {
-	err = c.retry(ctx, func() (bool, error) {
-		response, err := c.get(ctx, f.URL, func(h http.Header) { h.Set("Range", fmt.Sprintf("bytes=-%d", n)) })
-		if err != nil {
-			return false, err
-		}
-		defer response.Body.Close()
-		if response.StatusCode != http.StatusPartialContent {
-			return false, statusError(response)
-		}
-		tail = make([]byte, n)
-		_, err = io.ReadFull(response.Body, tail)
-		return false, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.URL.Redacted(), err)
-	}
-	return tail, nil
-}
-
-// rangeStart reads the first number of "bytes 5-9/10".
-func rangeStart(contentRange string) (int64, bool) {
-	text, _ := strings.CutPrefix(contentRange, "bytes ")
-	text, _, _ = strings.Cut(text, "-")
-	n, err := strconv.ParseInt(text, 10, 64)
-	return n, err == nil
-}
-
 // get asks for u. The body's reads fail once nothing came for the client's timeout.
 func (c *Client) get(ctx context.Context, u *url.URL, header func(http.Header)) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -261,7 +178,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header func(http.Header)) 
 		cancel(nil)
 		var untrusted *tls.CertificateVerificationError
 		if errors.As(err, &untrusted) {
-			return nil, permanent{fmt.Errorf("%w: set PIP_CERT to the file of your certificate authority", untrusted)}
+			return nil, permanent{fmt.Errorf("%w: set PIP_CERT or SSL_CERT_FILE to the file of your certificate authority", untrusted)}
 		}
 		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 			err = wrapped.Err // The caller names the URL.
@@ -309,15 +226,20 @@ type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
 
+// ErrNotFound says that a server does not have a file.
+var ErrNotFound = errors.New("404 Not Found")
+
 // statusError is the error of an answer that is none; a server's own faults and
 // its calls for patience may pass.
 func statusError(r *http.Response) error {
 	err := errors.New(r.Status)
 	switch {
+	case r.StatusCode == http.StatusNotFound:
+		return permanent{ErrNotFound}
 	case r.StatusCode == http.StatusUnauthorized, r.StatusCode == http.StatusForbidden:
-		return permanent{fmt.Errorf("%w: put user:password@ before the host in PIP_INDEX_URL, or the host into ~/.netrc", err)}
+		return permanent{fmt.Errorf("%w: put user:password@ before the host in its address, or the host into ~/.netrc", err)}
 	case r.StatusCode == http.StatusProxyAuthRequired:
-		return permanent{fmt.Errorf("%w: put user:password@ before the host in PIP_PROXY", err)}
+		return permanent{fmt.Errorf("%w: put user:password@ before the host of the proxy, in HTTPS_PROXY or PIP_PROXY", err)}
 	case r.StatusCode >= 500, r.StatusCode == http.StatusTooManyRequests, r.StatusCode == http.StatusRequestTimeout:
 		return err
 	}
@@ -326,11 +248,11 @@ func statusError(r *http.Response) error {
 
 // retry runs try until it succeeds, fails for good, or failed once more than the
 // client's retries in a row without progress. It waits longer after each failure.
-func (c *Client) retry(ctx context.Context, try func() (progress bool, err error)) error {
+func (c *Client) retry(ctx context.Context, try func() (further bool, err error)) error {
 	const first, longest = 250 * time.Millisecond, 8 * time.Second
 	wait := first
 	for failures := 0; ; {
-		progress, err := try()
+		further, err := try()
 		if err == nil {
 			return nil
 		}
@@ -340,7 +262,7 @@ func (c *Client) retry(ctx context.Context, try func() (progress bool, err error
 		if final := (permanent{}); errors.As(err, &final) {
 			return err
 		}
-		if progress {
+		if further {
 			failures, wait = 0, first
 		}
 		if failures++; failures > c.retries {
