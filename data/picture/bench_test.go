@@ -1,0 +1,27 @@
+package picture
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// BenchmarkRead reads the photographs of the class directories in NB201_PICTURES, once a
+// round, and squeezes them to 32 x 32 pixels.
+func BenchmarkRead(b *testing.B) {
+	dir := os.Getenv("NB201_PICTURES")
+	if dir == "" {
+		b.Skip("NB201_PICTURES names no directory of pictures")
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*", "*.jpg"))
+	if err != nil || len(files) == 0 {
+		b.Fatal(len(files), err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := Read(b.Context(), files, 32, func(_ int, _ []byte, err error) error { return err }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*len(files))/b.Elapsed().Seconds(), "pictures/s")
+}
