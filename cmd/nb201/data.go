@@ -11,6 +11,8 @@ func newDataCommand() *cobra.Command {
 	}
 	c.AddCommand(
 		newDataCheckCommand(),
+		newDataGetCommand(),
+		newDataImageNet16Command(),
 		newDataListCommand(),
 	)
 	return c

@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
@@ -72,6 +73,43 @@ func TestBytes(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%q", got); !strings.Contains(text, `"\x00\xff" ""`) {
 		t.Errorf("read %s", text)
+	}
+}
+
+// Arrays read back here and in numpy as what they were.
+func TestArrays(t *testing.T) {
+	text := encode(t, Tuple{
+		NewArray("u1", []byte{1, 2, 3, 4, 5, 255}, 2, 3),
+		NewArray("f8", binary.LittleEndian.AppendUint64(nil, math.Float64bits(0.1)), 1),
+		NewArray("i8", nil, 0),
+		NewArray("u1", make([]byte, 1<<17), 1<<16, 2, 1),
+	})
+	got, err := Reader{}.Decode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrays, ok := got.(Tuple)
+	if !ok || len(arrays) != 4 {
+		t.Fatalf("read %T", got)
+	}
+	first, ok := arrays[0].(*Array)
+	if data, _ := first.Bytes(); !ok || first.DType.Name != "u1" || first.Fortran || !bytes.Equal(data, []byte{1, 2, 3, 4, 5, 255}) || fmt.Sprint(first.Shape) != "[2 3]" {
+		t.Errorf("read %+v", first)
+	}
+
+	python := os.Getenv("NB201_PYTHON")
+	if python == "" {
+		t.Skip("NB201_PYTHON names no Python")
+	}
+	path := filepath.Join(t.TempDir(), "arrays")
+	if err := os.WriteFile(path, text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(python, "-W", "error::DeprecationWarning", "-c", `import pickle, sys, numpy
+a, b, c, d = pickle.load(open(sys.argv[1], "rb"), encoding="latin1")
+print(a.tolist(), a.dtype == numpy.uint8, b.tolist(), b.dtype == numpy.float64, c.shape, c.dtype == numpy.int64, d.shape, int(d.sum()), a.flags.writeable)`, path).CombinedOutput()
+	if want := "[[1, 2, 3], [4, 5, 255]] True [0.1] True (0,) True (65536, 2, 1) 0 True\n"; err != nil || string(out) != want {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

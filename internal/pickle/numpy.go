@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // DType is a numpy element type.
@@ -80,6 +81,41 @@ type Array struct {
 	Fortran bool // whether the first index runs fastest
 
 	data any // string or []byte
+}
+
+// NewArray is an array of little-endian elements of a type, e.g. u1, in C order. Like
+// Bytes, it is for plain pickles alone.
+func NewArray(dtype string, elements []byte, shape ...int) *Array {
+	a := &Array{DType: &DType{Name: dtype}, data: elements}
+	for _, n := range shape {
+		a.Shape = append(a.Shape, n)
+	}
+	return a
+}
+
+// built is an object whose __setstate__ is called with a state.
+type built struct{ object, state any }
+
+// array writes what ndarray.__reduce__ and dtype.__reduce__ return.
+func (e *Encoder) array(a *Array) error {
+	data, ok := a.Bytes()
+	if !ok {
+		return errors.New("pickle: an array without contents")
+	}
+	order := "<"
+	switch {
+	case a.DType.BigEndian:
+		order = ">"
+	case strings.HasSuffix(a.DType.Name, "1"): // a single byte
+		order = "|"
+	}
+	return e.value(built{
+		Reduce{Global{"numpy.core.multiarray", "_reconstruct"}, Tuple{Global{"numpy", "ndarray"}, Tuple{0}, Bytes("b")}},
+		Tuple{1, a.Shape, built{
+			Reduce{Global{"numpy", "dtype"}, Tuple{a.DType.Name, false, true}},
+			Tuple{3, order, nil, nil, nil, -1, -1, 0},
+		}, a.Fortran, Bytes(data)},
+	})
 }
 
 // Bytes returns the elements' bytes, which must not be changed, or false when it has

@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// The values that Encoder writes are nil, bool, int, int64, float64, string and
+// The values that Encoder writes are nil, bool, int, int64, float64, string, *Array and
 // the types below. A float64 stays a float in Python even when it is integral.
 type (
 	// Pair is one item of a dictionary.
@@ -204,6 +204,13 @@ func (e *Encoder) value(v any) error {
 			return err
 		}
 		e.op(opReduce)
+	case *Array:
+		return e.array(v)
+	case built:
+		if err := e.values(v.object, v.state); err != nil {
+			return err
+		}
+		e.op(opBuild)
 	case PersistentID:
 		if err := e.value(v.ID); err != nil {
 			return err
