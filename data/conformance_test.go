@@ -185,14 +185,15 @@ func allocated(f func()) uint64 {
 func (s *stored) labels(t *testing.T) {
 	d := s.definition
 	d.Classes--
-	ds, err := d.Load("")
+	_, err := d.Load("")
 	if s.format != "imagenet16" {
 		refused(t, err, s.dir)
 		return
 	}
 	refused(t, err, "conforming", "images to train") // the count differs
 	d.Images = data.Counts{}
-	if ds, err = d.Load(""); err != nil {
+	ds, err := d.Load("")
+	if err != nil {
 		t.Fatal(err)
 	}
 	if slices.Max(ds.Train.Images.Labels) != int32(s.classes)-2 {
@@ -250,7 +251,7 @@ func (s *stored) bytes(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for name, text := range s.files {
 		path := filepath.Join(s.dir, name)
-		for range max(4, 400/len(s.files)) {
+		for range max(3, 120/len(s.files)) {
 			changed := bytes.Clone(text)
 			changed[random.IntN(len(changed))] ^= 1 << random.IntN(8)
 			write(t, path, changed)

@@ -17,7 +17,7 @@ import (
 type Definition struct {
 	Name    string     `json:"name"`           // the dataset key
 	Format  string     `json:"format"`         // of the files: one of Formats
-	Path    string     `json:"path,omitempty"` // directory of the files
+	Path    string     `json:"path,omitempty"` // directory of the files; of npz the file
 	Classes int        `json:"classes"`
 	Images  Counts     `json:"images,omitzero"` // in the stored splits
 	Size    [2]int     `json:"size"`            // height and width in pixels, equal, a multiple of 4
@@ -139,7 +139,7 @@ func (d *Definition) check() (key, problem string) {
 	case formats[d.Format] == nil:
 		return "format", fmt.Sprintf("is the unknown format %q: use one of %s", d.Format, strings.Join(Formats(), ", "))
 	case (d.Path == "") != (d.Format == formatDigits):
-		return "path", "must name the directory of the files, and be absent for digits"
+		return "path", "must name the directory of the files (of npz the file), and be absent for digits"
 	case d.Classes < 2 || d.Classes > maxClasses:
 		return "classes", fmt.Sprintf("must be 2..%d, not %d", maxClasses, d.Classes)
 	case d.Images.Train < 0:
@@ -164,7 +164,7 @@ func (d *Definition) check() (key, problem string) {
 	if key, problem := d.Train.check(); problem != "" {
 		return "train." + key, problem
 	}
-	seen := map[string]bool{"train": true}
+	seen := map[string]bool{"train": true, "valid": true} // to the Python clients the training set, and x-valid
 	for i, p := range d.Eval {
 		key, problem := p.check()
 		switch err := configs.CheckName(p.Name); {

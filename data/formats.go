@@ -19,9 +19,13 @@ const (
 	formatCIFAR100Python = "cifar100-python"
 	formatCIFAR100Binary = "cifar100-binary"
 	formatImageNet16     = "imagenet16"
+	formatNpy            = "npy"
+	formatNpz            = "npz"
+	formatImageFolder    = "image-folder"
 )
 
-// A format reads the stored splits of a definition from the files in dir.
+// A format reads the stored splits of a definition from the files in dir; that of npz
+// from the file dir.
 type format func(d *Definition, dir string) (stored map[string]*Images, files []File, err error)
 
 // formats are the readers by the names that definitions give.
@@ -31,6 +35,9 @@ var formats = map[string]format{
 	formatCIFAR100Python: batches([]string{"train"}, "test", decodePython("fine_labels")),
 	formatCIFAR100Binary: batches([]string{"train.bin"}, "test.bin", decodeBinary(2)),
 	formatImageNet16:     batches(numbered("train_data_batch_", 10, ""), "val_data", decodeImageNet16),
+	formatNpy:            readNpy,
+	formatNpz:            readNpz,
+	formatImageFolder:    readImageFolder,
 	formatDigits:         readDigits,
 }
 
@@ -192,8 +199,12 @@ func readFile(path string) ([]byte, File, error) {
 	if _, err := io.ReadFull(f, text); err != nil {
 		return nil, File{}, usage.Errorf("cannot read %s: %w", path, err)
 	}
-	name := filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
-	return text, describe(filepath.ToSlash(name), text), nil
+	return text, describe(recordName(path), text), nil
+}
+
+// recordName is what a record calls a file: its directory's name and its own.
+func recordName(path string) string {
+	return filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(path)
 }
 
 // describe names a file's contents for the record.

@@ -27,7 +27,8 @@ var binaryVersions = map[string]struct{ directory, format, binary string }{
 	formatCIFAR100Python: {"cifar-100-python", formatCIFAR100Binary, "cifar-100-binary"},
 }
 
-// locate finds the directory of the files and the format to read them with.
+// locate finds the directory of the files, or the one file of an npz, and the format to
+// read them with.
 func (d *Definition) locate(root string) (format, dir string, err error) {
 	if d.Path == "" {
 		return d.Format, "", nil
@@ -48,7 +49,7 @@ func (d *Definition) locate(root string) (format, dir string, err error) {
 	for _, p := range places {
 		for _, r := range roots {
 			dir := filepath.Join(r, p.path)
-			if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			if info, err := os.Stat(dir); err == nil && info.IsDir() == (d.Format != formatNpz) {
 				return p.format, dir, nil
 			}
 		}

@@ -13,6 +13,7 @@ func newDataCommand() *cobra.Command {
 		newDataCheckCommand(),
 		newDataGetCommand(),
 		newDataImageNet16Command(),
+		newDataImportCommand(),
 		newDataListCommand(),
 	)
 	return c

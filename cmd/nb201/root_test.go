@@ -109,6 +109,18 @@ func TestWrongUsage(t *testing.T) {
 		{"query CAMPAIGN 5", "does not hold architecture 5: it holds architecture 4 alone"},
 		{"query CAMPAIGN 4 --seed -1", "use a whole number 0..4294967295"},
 		{"query CAMPAIGN 4 --epoch 2", "has no accuracy of train after epoch 2, counted from 0: it has 0 to 1"},
+
+		{"data import", "takes one SOURCE, a directory or a file of images, not 0"},
+		{"data import . --name mine", `"to" not set`},
+		{"data import . --to sets", `"name" not set`},
+		{"data import none --name mine --to sets", "cannot read the images: stat none: no such file or directory"},
+		{"data import . --name cifar10 --to sets", "cifar10 is a published dataset key: choose another name"},
+		{"data import . --name mine --to sets --test 0.1", "holds no class directories"},
+		{"data import . --name mine --to sets", "has no test part: say with --test FRACTION"},
+		{"data import . --name mine --to sets --test 2", "2 of the images to test: use a fraction between 0 and 1"},
+		{"data import . --name mine --to sets --label middle", "use first or last"},
+		{"data import . --name mine --to sets --seed -1", "use a whole number 0..4294967295"},
+		{"data import file --name mine --to sets", "file is neither a directory of classes"},
 	}
 	for _, test := range tests {
 		stdout, stderr, code := nb201(strings.Fields(strings.ReplaceAll(test.args, "CAMPAIGN", done))...)

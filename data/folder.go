@@ -1,0 +1,161 @@
+package data
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"nb201/data/picture"
+	"nb201/internal/usage"
+)
+
+// ClassDirectory is the pictures of a class: a directory of its name.
+type ClassDirectory struct {
+	Name  string
+	Files []string // paths of the pictures, in order
+	Other int      // files that are no pictures by their names
+}
+
+// ListClasses lists the class directories in dir as torchvision's ImageFolder does
+// (find_classes and make_dataset of torchvision/datasets/folder.py): classes sorted by
+// name, the files of a class sorted by name within each of its directories, which may be
+// nested. The pictures are the files that end in .png, .jpg or .jpeg, whatever the case.
+// Unlike ImageFolder it passes over what is hidden, whose name begins with a dot.
+func ListClasses(dir string) ([]ClassDirectory, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, usage.Errorf("cannot read the class directories: %w", err)
+	}
+	var classes []ClassDirectory
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if info, err := os.Stat(path); err != nil || !info.IsDir() || hidden(e.Name()) {
+			continue
+		}
+		c := ClassDirectory{Name: e.Name()}
+		if err := c.list(path, nil); err != nil {
+			return nil, usage.Errorf("cannot read the pictures: %w", err)
+		}
+		slices.SortStableFunc(c.Files, func(a, b string) int { return strings.Compare(filepath.Dir(a), filepath.Dir(b)) })
+		classes = append(classes, c)
+	}
+	return classes, nil
+}
+
+func hidden(name string) bool { return strings.HasPrefix(name, ".") }
+
+// list adds the pictures in dir, then those in the directories in it; above are those
+// that it is in.
+func (c *ClassDirectory) list(dir string, above []os.FileInfo) error {
+	self, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(above, func(info os.FileInfo) bool { return os.SameFile(info, self) }) {
+		return fmt.Errorf("%s is a link to a directory that it is in", dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var directories []string
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		isDir := e.IsDir()
+		if e.Type()&os.ModeSymlink != 0 {
+			info, err := os.Stat(path)
+			isDir = err == nil && info.IsDir() // what a broken link names will be missed when it is read
+		}
+		switch {
+		case hidden(e.Name()):
+		case isDir:
+			directories = append(directories, path)
+		case isPicture(e.Name()):
+			c.Files = append(c.Files, path)
+		default:
+			c.Other++
+		}
+	}
+	for _, d := range directories {
+		if err := c.list(d, append(above, self)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isPicture(name string) bool {
+	return slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(filepath.Ext(name)))
+}
+
+// readImageFolder is the format image-folder: dir/train and dir/test, each with the class
+// directories of ListClasses. The classes are those of train, labelled in their order. A
+// record has one file for each of the two.
+func readImageFolder(d *Definition, dir string) (map[string]*Images, []File, error) {
+	stored := map[string]*Images{}
+	var files []File
+	var names []string // of the classes
+	for _, split := range []string{"train", "test"} {
+		path := filepath.Join(dir, split)
+		classes, err := ListClasses(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if split == "train" {
+			for _, c := range classes {
+				names = append(names, c.Name)
+			}
+			if len(names) != d.Classes {
+				return nil, nil, usage.Errorf("%s: has %d class directories, not one for each of the definition's %d classes", path, len(names), d.Classes)
+			}
+		}
+		images, file, err := readClasses(path, classes, names, d.Size[0])
+		if err != nil {
+			return nil, nil, usage.Errorf("%s: %w", path, err)
+		}
+		stored[split] = images
+		files = append(files, file)
+	}
+	return stored, files, nil
+}
+
+// readClasses reads the pictures in the class directories of dir, labelled by the places
+// of their classes among names. Its File has the SHA-256 of what sha256sum prints for
+// all of them: a line with the sum of each and its path within dir.
+func readClasses(dir string, classes []ClassDirectory, names []string, size int) (*Images, File, error) {
+	images := &Images{Size: size}
+	var paths []string
+	for _, c := range classes {
+		label := slices.Index(names, c.Name)
+		if label < 0 {
+			return nil, File{}, fmt.Errorf("has the class %q, which the images to train lack", c.Name)
+		}
+		paths = append(paths, c.Files...)
+		images.Labels = append(images.Labels, slices.Repeat([]int32{int32(label)}, len(c.Files))...)
+	}
+	if len(paths) == 0 {
+		return nil, File{}, errors.New("holds no pictures (*.png, *.jpg, *.jpeg) in class directories")
+	}
+	images.Pixels = make([]byte, 0, 3*size*size*len(paths))
+	sums := sha256.New()
+	err := picture.Read(context.Background(), paths, size, func(i int, pixels []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		images.Pixels = append(images.Pixels, pixels...)
+		text, err := os.ReadFile(paths[i])
+		if err != nil {
+			return err
+		}
+		within, err := filepath.Rel(dir, paths[i])
+		fmt.Fprintf(sums, "%x  %s\n", sha256.Sum256(text), filepath.ToSlash(within))
+		return err
+	})
+	return images, File{Name: recordName(dir), SHA256: hex.EncodeToString(sums.Sum(nil))}, err
+}

@@ -1,0 +1,126 @@
+package importer
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"nb201/data"
+	"nb201/internal/npy"
+	"nb201/internal/usage"
+)
+
+// staged are the images of a source, squeezed, in a file without a name: nothing is left
+// of it, however the process ends. Those that train come first, unless the test part is
+// still to be drawn from all.
+type staged struct {
+	file   *os.File
+	labels []float64 // as the source gives them
+	trains int       // how many train
+}
+
+func (s *staged) close() { _ = s.file.Close() } // it has no name: nothing is lost
+
+// mostNamed is how many unreadable pictures an error names.
+const mostNamed = 10
+
+// stage reads the source. unreadable is what is wrong with the pictures left out.
+func (o *Options) stage(ctx context.Context, src *source) (s *staged, unreadable []string, err error) {
+	f, err := os.CreateTemp(o.To, ".import.*.tmp")
+	if err != nil {
+		return nil, nil, o.cannotWrite(err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close() // err says what went wrong
+		}
+	}()
+	s = &staged{file: f}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, nil, o.cannotWrite(err)
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	err = src.read(ctx, o.Size, func(im sample) error {
+		if im.unreadable != nil {
+			unreadable = append(unreadable, im.unreadable.Error())
+			return nil
+		}
+		s.labels = append(s.labels, im.label)
+		if !im.test {
+			s.trains++
+		}
+		if _, err := w.Write(im.pixels); err != nil {
+			return o.cannotWrite(err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if n := len(unreadable); n > 0 && !o.SkipUnreadable {
+		more := ""
+		if n > mostNamed {
+			more = fmt.Sprintf("; and %d more", n-mostNamed)
+		}
+		return nil, nil, usage.Errorf("%d of %d pictures cannot be read (%s%s): mend or remove them, or leave them out with --skip-unreadable",
+			n, n+len(s.labels), strings.Join(unreadable[:min(n, mostNamed)], "; "), more)
+	}
+	if err := w.Flush(); err != nil {
+		return nil, nil, o.cannotWrite(err)
+	}
+	return s, unreadable, nil
+}
+
+// write writes the pixel store and measures the training images at places, sorted, nil
+// meaning all.
+func (a *arranged) write(ctx context.Context, w io.Writer, images *staged, places []int32) (*data.Measure, error) {
+	store, measure := npy.NewWriter(w), new(data.Measure)
+	pixels := make([]byte, 3*a.size*a.size)
+	for _, split := range []struct {
+		name   string
+		places []int
+	}{{"train", a.train}, {"test", a.test}} {
+		x, err := store.Create("x_"+split.name, "|u1", len(split.places), a.size, a.size, 3)
+		if err != nil {
+			return nil, err
+		}
+		for i, place := range split.places {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			if _, err := images.file.ReadAt(pixels, int64(place)*int64(len(pixels))); err != nil {
+				return nil, err
+			}
+			if _, err := x.Write(pixels); err != nil {
+				return nil, err
+			}
+			if split.name != "train" {
+				continue
+			}
+			switch {
+			case places == nil:
+				measure.Add(pixels)
+			case len(places) > 0 && int(places[0]) == i:
+				measure.Add(pixels)
+				places = places[1:]
+			}
+		}
+		y, err := store.Create("y_"+split.name, "<i8", len(split.places))
+		if err != nil {
+			return nil, err
+		}
+		var labels []byte
+		for _, place := range split.places {
+			labels = binary.LittleEndian.AppendUint64(labels, uint64(a.labels[place]))
+		}
+		if _, err := y.Write(labels); err != nil {
+			return nil, err
+		}
+	}
+	return measure, cmp.Or(store.Texts("classes", a.classes), store.Close())
+}

@@ -1,0 +1,130 @@
+package data
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"nb201/internal/npy"
+	"nb201/internal/usage"
+)
+
+// readNpz is the format npz: one file with the arrays of readArrays.
+func readNpz(d *Definition, path string) (map[string]*Images, []File, error) {
+	return readArrays(d, path, []string{path})
+}
+
+// readNpy is the format npy: a directory with the arrays of readArrays, each a file.
+func readNpy(d *Definition, dir string) (map[string]*Images, []File, error) {
+	var paths []string
+	for _, name := range []string{"x_train", "y_train", "x_test", "y_test"} {
+		paths = append(paths, filepath.Join(dir, name+".npy"))
+	}
+	return readArrays(d, dir, paths)
+}
+
+// readArrays reads the images x_train and x_test, uint8 of shape (N, size, size, 3), or
+// grey of shape (N, size, size, 1) or (N, size, size), and their labels y_train and
+// y_test, whole numbers of shape (N) or (N, 1), which is how Keras calls and shapes them.
+// The files at paths are described while they are read.
+func readArrays(d *Definition, path string, paths []string) (map[string]*Images, []File, error) {
+	set, err := npy.OpenSet(path)
+	if err != nil {
+		return nil, nil, usage.Errorf("%s: %w", path, err)
+	}
+	defer set.Close()
+	files := make([]File, len(paths))
+	var unread error
+	var describing sync.WaitGroup
+	describing.Go(func() {
+		for i, path := range paths {
+			if files[i], unread = describeFile(path); unread != nil {
+				unread = usage.Errorf("cannot read the data: %w", unread)
+				return
+			}
+		}
+	})
+	defer describing.Wait()
+	stored := map[string]*Images{}
+	for _, split := range []string{"train", "test"} {
+		if stored[split], err = readArray(set, split, d.Size[0], d.Classes); err != nil {
+			return nil, nil, usage.Errorf("%s: %w", path, err)
+		}
+	}
+	describing.Wait()
+	return stored, files, unread
+}
+
+// describeFile is describe for a file of any length.
+func describeFile(path string) (File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return File{}, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return File{}, err
+	}
+	return File{Name: recordName(path), SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// readArray reads a stored split.
+func readArray(set *npy.Set, split string, size, classes int) (*Images, error) {
+	labels, err := set.Integers("y_" + split)
+	if err != nil {
+		return nil, err
+	}
+	name := "x_" + split
+	x, err := set.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer x.Close()
+	switch n := len(x.Shape); {
+	case x.Type.String() != "uint8" || x.Fortran:
+		return nil, fmt.Errorf("%s is not an array of uint8 in C order: make one with nb201 data import", name)
+	case n != 3 && (n != 4 || x.Shape[3] != 1 && x.Shape[3] != 3):
+		return nil, fmt.Errorf("%s has the shape %v, not images, rows, columns and 1 or 3 channels", name, x.Shape)
+	case x.Shape[1] != size || x.Shape[2] != size:
+		return nil, fmt.Errorf("%s has images of %dx%d pixels, not of the definition's %dx%[4]d: squeeze them with nb201 data import", name, x.Shape[1], x.Shape[2], size)
+	case x.Shape[0] != len(labels):
+		return nil, fmt.Errorf("%s has %d images but y_%s %d labels", name, x.Shape[0], split, len(labels))
+	}
+	images := &Images{Labels: make([]int32, len(labels)), Size: size}
+	for i, label := range labels {
+		if !(label >= 0 && label < float64(classes)) {
+			return nil, fmt.Errorf("image %d of y_%s is labelled %.0f, outside 0..%d", i, split, label, classes-1)
+		}
+		images.Labels[i] = int32(label)
+	}
+	images.Pixels = make([]byte, 3*size*size*len(labels))
+	if len(x.Shape) == 4 && x.Shape[3] == 3 {
+		_, err = io.ReadFull(x, images.Pixels)
+	} else {
+		err = readGrey(x, images)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", name, err)
+	}
+	return images, nil
+}
+
+// readGrey reads images of one channel as ones of three.
+func readGrey(r io.Reader, images *Images) error {
+	grey := make([]byte, images.Size*images.Size)
+	for i := range images.Labels {
+		if _, err := io.ReadFull(r, grey); err != nil {
+			return err
+		}
+		out := images.at(int32(i))
+		for k, v := range grey {
+			out[3*k], out[3*k+1], out[3*k+2] = v, v, v
+		}
+	}
+	return nil
+}
