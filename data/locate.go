@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"nb201/configs"
 	"nb201/internal/usage"
 )
 
@@ -54,5 +55,9 @@ func (d *Definition) locate(root string) (format, dir string, err error) {
 			}
 		}
 	}
-	return "", "", usage.Errorf("no data for %s: %s is not there (looked for in %s): name the directory that holds it with --data", d.Name, d.Path, strings.Join(roots, ", "))
+	mend := "name the directory that holds it with --data"
+	if slices.Contains(configs.Datasets(), d.Name) {
+		mend += ", or run `nb201 data get " + d.Name + "`"
+	}
+	return "", "", usage.Errorf("no data for %s: %s is not there (looked for in %s): %s", d.Name, d.Path, strings.Join(roots, ", "), mend)
 }

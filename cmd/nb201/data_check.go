@@ -26,7 +26,8 @@ those that the definition normalises with.
 
 Files that are missing or damaged, and another number of images than the definition says,
 end it with exit code 2; files that differ from the published ones, classes without an
-image to train on, and means or deviations that are off by more than 1 of 255, with 3.`,
+image to train on, and means or deviations that are off by more than 1 of 255, with 3. The
+files that "nb201 data imagenet16" makes are not the published ones.`,
 		Example: `  nb201 data check cifar10
   nb201 data check datasets/mine.json --json`,
 		Args: one("dataset", "a key or a definition file (*.json)"),
