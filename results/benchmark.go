@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strconv"
 
 	"nb201/cell"
 	"nb201/internal/usage"
@@ -87,11 +86,9 @@ func openCampaign(dir string) (*Benchmark, error) {
 		return nil, usage.Errorf("%s is no campaign: it has no folder trials", dir)
 	}
 	for _, folder := range folders {
-		index, err := strconv.Atoi(folder)
-		if err != nil || folder != fmt.Sprintf("%06d", index) || index >= cell.Count {
-			continue
+		if index, ok := parseArch(folder); ok {
+			b.evaluated = append(b.evaluated, index)
 		}
-		b.evaluated = append(b.evaluated, index)
 	}
 	return b, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/atomicfile"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
@@ -246,15 +247,14 @@ func (c Campaign) Trials() iter.Seq2[Trial, error] {
 			return
 		}
 		folders, err := names(c.Dir, "trials")
-		for _, folder := range folders {
-			var trials []Trial
-			if trials, err = c.trialsBelow(folder); err != nil {
-				break
-			}
-			for _, t := range trials {
+		for l := range ahead(slices.Chunk(folders, 32), c.list) {
+			for _, t := range l.trials {
 				if !yield(t, nil) {
 					return
 				}
+			}
+			if err = l.err; err != nil {
+				break
 			}
 		}
 		if err != nil {
@@ -263,38 +263,112 @@ func (c Campaign) Trials() iter.Seq2[Trial, error] {
 	}
 }
 
+// ahead yields what f makes of each value, in order, while it is called for the next
+// few: listing is waiting for the system, or over a network for another host, which a
+// whole benchmark does 78,000 times. No call is under way when it ends.
+func ahead[T, R any](values iter.Seq[T], f func(T) R) iter.Seq[R] {
+	return func(yield func(R) bool) {
+		next, stop := iter.Pull(values)
+		defer stop()
+		var pending []chan R // in order; each gives one answer
+		defer func() {
+			for _, answer := range pending {
+				<-answer
+			}
+		}()
+		for {
+			for len(pending) < 8 {
+				value, ok := next()
+				if !ok {
+					break
+				}
+				answer := make(chan R, 1)
+				go func() { answer <- f(value) }()
+				pending = append(pending, answer)
+			}
+			if len(pending) == 0 {
+				return
+			}
+			r := <-pending[0]
+			pending = pending[1:]
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// listing is what is done below some folders, up to the first error.
+type listing struct {
+	trials []Trial
+	err    error
+}
+
+func (c Campaign) list(folders []string) (l listing) {
+	for _, folder := range folders {
+		trials, err := c.trialsBelow(folder)
+		if err != nil {
+			l.err = err
+			break
+		}
+		l.trials = append(l.trials, trials...)
+	}
+	return l
+}
+
 // trialsBelow lists the trials done whose records lie in a folder of trials/, that
-// of an architecture. Only names that Publish gives are records: no copies, no
-// temporaries.
+// of an architecture, in order. Only names that Publish gives are records: no copies,
+// no temporaries.
 func (c Campaign) trialsBelow(folder string) ([]Trial, error) {
-	var trials []Trial
+	arch, ok := parseArch(folder)
+	if !ok {
+		return nil, nil
+	}
 	datasets, err := names(c.Dir, "trials", folder)
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(datasets, compareDatasets)
+	var trials []Trial
 	for _, dataset := range datasets {
+		if configs.CheckName(dataset) != nil {
+			continue
+		}
 		files, err := names(c.Dir, "trials", folder, dataset)
 		if err != nil {
 			return nil, err
 		}
+		first := len(trials)
 		for _, file := range files {
-			t, ok := parseTrial(folder, dataset, strings.TrimSuffix(file, ".json"))
-			if ok && c.RecordPath(t) == filepath.Join(c.Dir, "trials", folder, dataset, file) {
-				trials = append(trials, t)
+			if epochs, seed, ok := parseRecordName(file); ok {
+				trials = append(trials, Trial{arch, dataset, epochs, seed})
 			}
 		}
+		slices.SortFunc(trials[first:], Trial.Compare)
 	}
-	slices.SortFunc(trials, Trial.Compare)
 	return trials, nil
 }
 
-func parseTrial(folder, dataset, name string) (Trial, bool) {
+// parseArch reads the name of an architecture's folder, 000123.
+func parseArch(folder string) (index int, ok bool) {
+	n, ok := parseNumber(folder, 6)
+	return int(n), ok && n < cell.Count
+}
+
+// parseRecordName takes 0012-0777.json apart, as Trial.path puts it together.
+func parseRecordName(file string) (epochs int, seed uint32, ok bool) {
+	name, isJSON := strings.CutSuffix(file, ".json")
 	first, second, _ := strings.Cut(name, "-")
-	arch, err1 := strconv.Atoi(folder)
-	epochs, err2 := strconv.Atoi(first)
-	seed, err3 := strconv.ParseUint(second, 10, 32)
-	t := Trial{arch, dataset, epochs, uint32(seed)}
-	return t, errors.Join(err1, err2, err3, t.Check()) == nil
+	e, ok1 := parseNumber(first, 4)
+	s, ok2 := parseNumber(second, 4)
+	return int(e), uint32(s), isJSON && ok1 && ok2 && e > 0
+}
+
+// parseNumber reads a number below 2^32 that is written with at least so many digits,
+// and with zeros before it only to have them.
+func parseNumber(text string, digits int) (n uint64, ok bool) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	return n, err == nil && (len(text) == digits || len(text) > digits && text[0] != '0')
 }
 
 // names lists what a folder holds, in order; nothing when it is no folder.

@@ -413,3 +413,35 @@ func read(t testing.TB, c Campaign) []Trial {
 	}
 	return trials
 }
+
+// TestTrialsOfManyFolders has folders that are listed at a time be yielded in order, and
+// a caller stop anywhere.
+func TestTrialsOfManyFolders(t *testing.T) {
+	c := Campaign{t.TempDir()}
+	var want []Trial
+	for arch := range 700 {
+		trial := Trial{arch, "digits", 12, 777}
+		path := c.RecordPath(trial)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, trial)
+	}
+	if got := read(t, c); !slices.Equal(got, want) {
+		t.Errorf("%d trials: %v", len(got), got)
+	}
+	for _, n := range []int{1, 32, 33, 400} {
+		i := 0
+		for trial, err := range c.Trials() {
+			if trial != want[i] || err != nil {
+				t.Fatalf("%v (%v), not %v", trial, err, want[i])
+			}
+			if i++; i == n {
+				break
+			}
+		}
+	}
+}
