@@ -1,6 +1,7 @@
 package data
 
 import (
+	"fmt"
 	"iter"
 
 	"nb201/internal/random"
@@ -21,6 +22,28 @@ func NewStreams(seed uint32, profile random.Profile) *Streams {
 
 func newStreams(seed uint64, profile random.Profile) *Streams {
 	return &Streams{random.NewTorch(seed), random.NewPython(seed), profile}
+}
+
+// Clone makes streams that draw the same from here on.
+func (s *Streams) Clone() *Streams {
+	torch, python := *s.Torch, *s.Python
+	return &Streams{&torch, &python, s.Profile}
+}
+
+// State is where the streams are: the state of Torch, then that of Python.
+func (s *Streams) State() []byte { return s.Python.AppendState(s.Torch.AppendState(nil)) }
+
+// RestoreStreams makes streams that go on from a State.
+func RestoreStreams(state []byte, profile random.Profile) (*Streams, error) {
+	if len(state) != 2*random.StateSize {
+		return nil, fmt.Errorf("the state of the random streams has %d bytes, not %d", len(state), 2*random.StateSize)
+	}
+	torch, err := random.RestoreTorch(state[:random.StateSize])
+	if err != nil {
+		return nil, err
+	}
+	python, err := random.RestorePython(state[random.StateSize:])
+	return &Streams{torch, python, profile}, err
 }
 
 // Epoch is what one pass over a split delivers.

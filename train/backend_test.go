@@ -26,3 +26,14 @@ func openBackend(t *testing.T) compute.Backend {
 	}
 	return b.Backend
 }
+
+// session is one of all tests, so that they compile what they share once.
+var session *Session
+
+func openSession(t *testing.T) *Session {
+	t.Helper()
+	if session == nil {
+		session = NewSession(openBackend(t))
+	}
+	return session
+}

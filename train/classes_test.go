@@ -25,6 +25,7 @@ import (
 	"nb201/data/datatest"
 	"nb201/internal/backend"
 	"nb201/internal/random"
+	"nb201/internal/torchfile"
 	"nb201/results"
 )
 
@@ -195,7 +196,7 @@ func TestTopN(t *testing.T) {
 
 // onClasses is a trial of one step on random images of so many classes. 45 images are
 // evaluated: all of them right are more than 100 % in float32.
-func onClasses(t *testing.T, classes, size int, grey bool) Config {
+func onClasses(t testing.TB, classes, size int, grey bool) Config {
 	t.Helper()
 	d := data.Definition{
 		Name: fmt.Sprintf("classes-%d", classes), Format: "cifar10-python", Path: "nowhere", Classes: classes, Size: [2]int{size, size},
@@ -251,24 +252,30 @@ func TestClassesAndSizes(t *testing.T) {
 			t.Fatal(err)
 		}
 		measured := map[string][]batchResult{}
-		var outcome *Outcome
+		var r *results.Record
+		var weights torchfile.StateDict
 		var initial string
 		var images []float32
 		labels := make([]int32, c.Recipe.Batch)
-		err := c.with(openBackend(t), func(Progress) {}, func(tr *trial) (err error) {
+		p := newPrograms(openBackend(t), c.plan())
+		defer p.finalize()
+		err := c.with(p, func(Progress) {}, func(tr *trial) (err error) {
 			initial = saved(t, tr.seed())
 			order := tr.Data.TrainEpoch(tr.streams, tr.Workers, c.Recipe.Batch)
 			images = make([]float32, c.Recipe.Batch*3*test.size*test.size)
 			tr.Data.Fill(images, labels, &tr.Data.Train, &order, 0, c.Recipe.Batch)
 
 			tr.measured = func(stage string, _, _ int, b batchResult) { measured[stage] = append(measured[stage], b) }
-			outcome, err = tr.run(t.Context())
+			if err := cmp.Or(p.compileAll(), tr.begin(), tr.run(t.Context())); err != nil {
+				return err
+			}
+			r = tr.record
+			weights, err = tr.trained()
 			return err
 		})
 		if err != nil {
 			t.Fatal(name, ": ", err)
 		}
-		r := outcome.Record
 		r.Device, r.Attempts, r.Versions = "cpu", 1, results.Versions{Program: "test", GoMLX: "test", Plugin: "test"}
 		if err := r.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -288,7 +295,7 @@ func TestClassesAndSizes(t *testing.T) {
 		}
 		images, labels = make([]float32, split.Len()*3*test.size*test.size), make([]int32, split.Len())
 		c.Data.Fill(images, labels, split, &order, 0, split.Len())
-		evaluation.name, evaluation.Weights = name+", evaluation", saved(t, outcome.Weights)
+		evaluation.name, evaluation.Weights = name+", evaluation", saved(t, weights)
 		evaluation.Images, evaluation.Labels, evaluation.want = floats(t, images), labels, measured["ori-test"][0]
 		cases = append(cases, first, evaluation)
 	}

@@ -30,11 +30,11 @@ func TestControls(t *testing.T) {
 		{name: "none", steps: 4},
 		{
 			name: "no Nesterov", file: "train/programs.go", steps: 4,
-			old: "if p.recipe.Nesterov {", new: "if false {",
+			old: "if p.Nesterov {", new: "if false {",
 		},
 		{
 			name: "weight decay off by 1e-5", file: "train/programs.go", steps: 4,
-			old: "MulScalar(params, p.recipe.WeightDecay)", new: "MulScalar(params, p.recipe.WeightDecay*(1+1e-5))",
+			old: "MulScalar(params, p.WeightDecay)", new: "MulScalar(params, p.WeightDecay*(1+1e-5))",
 		},
 		{
 			name: "padding counted in the average", file: "cell/network/tape.go", steps: 4,

@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/gomlx/compute"
 
@@ -50,14 +49,17 @@ func Evaluate(ctx context.Context, b compute.Backend, c Config, weights torchfil
 		return nil, usage.Errorf("weights of architecture %d for %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
 	}
 	var sets []Evaluated
-	err := c.with(b, observe, func(t *trial) (err error) {
+	p := newPrograms(b, c.plan())
+	defer p.finalize()
+	err := c.with(p, observe, func(t *trial) (err error) {
 		if t.state, err = newState(t.model.Layout, weights, t.Precision); err != nil {
 			return err
 		}
 		if t.evaluate, err = t.evaluation(t.Recipe.Batch); err != nil {
 			return err
 		}
-		sets, err = t.evaluateSets(ctx, t.toLastEvaluation())
+		t.toLastEvaluation()
+		sets, err = t.evaluateSets(ctx)
 		return err
 	})
 	if err != nil {
@@ -66,33 +68,30 @@ func Evaluate(ctx context.Context, b compute.Backend, c Config, weights torchfil
 	return sets, nil
 }
 
-// toLastEvaluation seeds the streams and moves them on to where the evaluation of the
-// last epoch begins. It returns that epoch.
-func (t *trial) toLastEvaluation() (epoch int) {
+// toLastEvaluation moves a trial that has not begun on to where the evaluation of the
+// last epoch begins.
+func (t *trial) toLastEvaluation() {
 	t.seed()
-	last := t.Recipe.Epochs - 1
-	for range last {
+	for range t.Recipe.Epochs - 1 {
 		t.Data.TrainEpoch(t.streams, t.Workers, t.Recipe.Batch)
 		for i := range t.Data.Eval {
 			t.Data.EvalEpoch(t.streams, i)
 		}
 	}
 	t.Data.TrainEpoch(t.streams, t.Workers, t.Recipe.Batch)
-	return last
+	t.at = place{position: position{Epoch: t.Recipe.Epochs - 1, Stage: 1}}
 }
 
 // evaluateSets evaluates every evaluation set, once.
-func (t *trial) evaluateSets(ctx context.Context, epoch int) ([]Evaluated, error) {
+func (t *trial) evaluateSets(ctx context.Context) ([]Evaluated, error) {
 	var sets []Evaluated
 	for i := range t.Data.Eval {
 		split := &t.Data.Eval[i]
-		began := time.Now()
-		order := t.Data.EvalEpoch(t.streams, i)
-		m, err := t.evalPass(ctx, epoch, split, &order)
+		m, err := t.stage(ctx)
 		if err != nil {
 			return nil, err
 		}
-		sets = append(sets, Evaluated{split.Name, split.Len(), m.over(began)})
+		sets = append(sets, Evaluated{split.Name, split.Len(), m})
 	}
 	return sets, nil
 }

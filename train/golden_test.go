@@ -246,7 +246,7 @@ func (c trajectory) trial(t *testing.T) *trial {
 	if c.DType == "float64" {
 		config.Precision = FP64
 	}
-	return &trial{Config: config, programs: newPrograms(openBackend(t), config.Network, recipe, config.Precision)}
+	return &trial{Config: config, programs: newPrograms(openBackend(t), config.plan())}
 }
 
 // outcome is what following a case gives.
@@ -268,7 +268,8 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 			t.Fatal(err)
 		}
 	}
-	defer tr.close()
+	defer tr.finalize()
+	defer func() { tr.state.finalize() }()
 	check(tr.begin())
 	whole, err := tr.step(c.Batch)
 	check(err)
@@ -279,8 +280,8 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 		o.steps = append(o.steps, [4]float64{b.loss, float64(b.top1), float64(b.top5), learningRate(tr.Recipe, epoch)})
 	}
 	pass := func(epoch int, order data.Epoch) {
-		_, err := tr.trainPass(ctx, epoch, &order)
-		check(err)
+		tr.at = place{position: position{Epoch: epoch}}
+		check(tr.trainPass(ctx, &order))
 	}
 	for epoch := 0; len(o.steps) < len(c.Steps); epoch++ {
 		order := tr.Data.TrainEpoch(tr.streams, 0, c.Batch)
@@ -296,7 +297,7 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 			pass(epoch, order)
 		}
 	}
-	o.weights, err = tr.state.weights(tr.model.Layout, tr.Precision, tr.updates)
+	o.weights, err = tr.state.weights(tr.model.Layout, tr.Precision, int64(len(c.Steps)))
 	check(err)
 
 	if c.Eval.N == 0 {
@@ -310,8 +311,9 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 	for i := range order.Order {
 		order.Order[i] = int32(i)
 	}
-	o.eval, err = tr.evalPass(ctx, 0, &tr.Data.Eval[0], &order)
-	check(err)
+	tr.at = place{position: position{Stage: 1}}
+	check(tr.evalPass(ctx, &order))
+	o.eval = &tr.at.Meter
 	return o
 }
 

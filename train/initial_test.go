@@ -165,7 +165,7 @@ func TestInitialState(t *testing.T) {
 	scratch := onDigits50(t, 2, 777)
 	begun := func(o Options) (weights torchfile.StateDict, order data.Epoch) {
 		c := resolve(t, o)
-		tr := &trial{Config: c, programs: newPrograms(openBackend(t), c.Network, c.Recipe, c.Precision)}
+		tr := &trial{Config: c, programs: newPrograms(openBackend(t), c.plan())}
 		if err := tr.begin(); err != nil {
 			t.Fatal(err)
 		}

@@ -46,11 +46,11 @@ func (o Options) Config() (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return o.on(definition)
+	return o.on(definition, data.Definition.Load)
 }
 
 // on is the config of the options, but for Dataset, on the images of a definition.
-func (o Options) on(definition data.Definition) (Config, error) {
+func (o Options) on(definition data.Definition, load func(d data.Definition, root string) (*data.Dataset, error)) (Config, error) {
 	var c Config
 	var err error
 	if c.Network.Arch, err = cell.Resolve(o.Arch); err != nil {
@@ -82,7 +82,7 @@ func (o Options) on(definition data.Definition) (Config, error) {
 			return c, err
 		}
 	}
-	if c.Data, err = c.Definition.Load(o.DataRoot); err != nil {
+	if c.Data, err = load(c.Definition, o.DataRoot); err != nil {
 		return c, err
 	}
 	return c, c.Check()
@@ -106,7 +106,7 @@ func ConfigFor(r *results.Record, dataRoot string) (Config, error) {
 		Arch: r.Genotype, DataRoot: dataRoot, Epochs: r.Epochs, Seed: r.Seed,
 		Parity: r.Parity.Profile, Timeline: r.Parity.Timeline, Workers: r.Parity.Workers, Precision: r.Precision,
 		Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Batch: r.Recipe.Batch,
-	}.on(definition)
+	}.on(definition, data.Definition.Load)
 	if err != nil {
 		return Config{}, err
 	}
@@ -135,7 +135,7 @@ func PublishedConfig(r *results.ResultsCount, dataRoot string) (Config, error) {
 		Arch: r.Genotype, DataRoot: dataRoot, Epochs: r.Epochs, Seed: r.Seed,
 		Parity: random.Profiles()[0].Name, Timeline: string(data.Dec2019), Workers: workers, Precision: string(FP32),
 		Channels: r.Channels, Cells: r.Cells, Batch: batch,
-	}.on(definition)
+	}.on(definition, data.Definition.Load)
 }
 
 func parsePrecision(name string) (Precision, error) {

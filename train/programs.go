@@ -8,10 +8,10 @@ import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 	"github.com/gomlx/gomlx/core/tensors"
+	"golang.org/x/sync/errgroup"
 
 	"nb201/cell"
 	"nb201/cell/network"
-	"nb201/configs"
 	"nb201/internal/backend"
 )
 
@@ -35,24 +35,61 @@ func (p Precision) dtype() dtypes.DType {
 	return dtypes.Float32
 }
 
-// programs compiles the two programs of a network: the training step and the
-// evaluation of a batch.
-type programs struct {
-	backend compute.Backend
-	model   *network.Model
-	net     cell.Network
-	recipe  configs.Recipe
-	dtype   dtypes.DType
+// plan is all that the programs of a trial depend on: equal plans, equal programs.
+type plan struct {
+	Network   cell.Network
+	Precision Precision
+	Batch     int // images
+	Ragged    int // images of an epoch's last batch where it is shorter, or 0
+
+	Momentum    float64
+	Nesterov    bool
+	WeightDecay float64
 }
 
-func newPrograms(b compute.Backend, net cell.Network, recipe configs.Recipe, precision Precision) *programs {
-	return &programs{
-		backend: b,
-		model:   network.New(net, precision == FP64),
-		net:     net,
-		recipe:  recipe,
-		dtype:   precision.dtype(),
+func (c Config) plan() plan {
+	return plan{
+		c.Network, c.Precision, c.Recipe.Batch, c.Data.Train.Len() % c.Recipe.Batch,
+		c.Recipe.Momentum, c.Recipe.Nesterov, c.Recipe.WeightDecay,
 	}
+}
+
+// programs are the two programs of a network: the training step and the evaluation of
+// a batch.
+type programs struct {
+	plan
+	backend compute.Backend
+	model   *network.Model
+	dtype   dtypes.DType
+
+	steps    map[int]*Graph // the training step, by batch size
+	evaluate *Graph
+}
+
+// newPrograms prepares for compiling.
+func newPrograms(b compute.Backend, p plan) *programs {
+	return &programs{plan: p, backend: b, model: network.New(p.Network, p.Precision == FP64), dtype: p.Precision.dtype()}
+}
+
+// compileAll compiles the programs side by side.
+func (p *programs) compileAll() error {
+	var group errgroup.Group
+	var whole, last *Graph
+	group.Go(func() (err error) { whole, err = p.step(p.Batch); return err })
+	if p.Ragged > 0 {
+		group.Go(func() (err error) { last, err = p.step(p.Ragged); return err })
+	}
+	group.Go(func() (err error) { p.evaluate, err = p.evaluation(p.Batch); return err })
+	err := group.Wait()
+	p.steps = map[int]*Graph{p.Ragged: last, p.Batch: whole}
+	return err
+}
+
+func (p *programs) finalize() {
+	for _, g := range p.steps {
+		g.Finalize()
+	}
+	p.evaluate.Finalize()
 }
 
 // step compiles the training step for batches of the given size. It maps
@@ -87,7 +124,7 @@ func (p *programs) evaluation(batch int) (*Graph, error) {
 func (p *programs) compile(name string, build func(*Graph) []*Node) (*Graph, error) {
 	g := NewGraph(p.backend, name)
 	if err := backend.Catch(func() error { return g.Compile(build(g)...) }); err != nil {
-		return nil, fmt.Errorf("cannot compile the %s of %s: %w", name, p.net.Arch, err)
+		return nil, fmt.Errorf("cannot compile the %s of %s: %w", name, p.Network.Arch, err)
 	}
 	return g, nil
 }
@@ -98,7 +135,7 @@ func (p *programs) vector(g *Graph, name string, length int) *Node {
 
 // batch declares the inputs of a batch: normalised NHWC images in float32, labels.
 func (p *programs) batch(g *Graph, size int) (images, labels *Node) {
-	images = Parameter(g, "images", shapes.Make(dtypes.Float32, size, p.net.Size, p.net.Size, 3))
+	images = Parameter(g, "images", shapes.Make(dtypes.Float32, size, p.Network.Size, p.Network.Size, 3))
 	labels = Parameter(g, "labels", shapes.Make(dtypes.Int32, size))
 	return ConvertDType(images, p.dtype), labels
 }
@@ -134,11 +171,11 @@ func crossEntropy(logits, labels *Node) (measures, dLogits *Node) {
 // descend is torch.optim.SGD with momentum, Nesterov and weight decay on all
 // parameters, BatchNorm's and the classifier's bias included.
 func (p *programs) descend(params, momenta, gradient, rate *Node) (newParams, newMomenta *Node) {
-	gradient = Add(gradient, MulScalar(params, p.recipe.WeightDecay))
-	newMomenta = Add(MulScalar(momenta, p.recipe.Momentum), gradient)
+	gradient = Add(gradient, MulScalar(params, p.WeightDecay))
+	newMomenta = Add(MulScalar(momenta, p.Momentum), gradient)
 	direction := newMomenta
-	if p.recipe.Nesterov {
-		direction = Add(gradient, MulScalar(newMomenta, p.recipe.Momentum))
+	if p.Nesterov {
+		direction = Add(gradient, MulScalar(newMomenta, p.Momentum))
 	}
 	return Sub(params, Mul(rate, direction)), newMomenta
 }

@@ -1,9 +1,13 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"slices"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"nb201/cell"
@@ -17,11 +21,17 @@ type float interface{ float32 | float64 }
 // state is what a step reads and replaces: three vectors on the device.
 type state struct{ params, momenta, stats *tensors.Tensor }
 
+// vectors lists the three, or none of a nil state.
+func (s *state) vectors() []*tensors.Tensor {
+	if s == nil {
+		return nil
+	}
+	return []*tensors.Tensor{s.params, s.momenta, s.stats}
+}
+
 func (s *state) finalize() {
-	for _, t := range []*tensors.Tensor{s.params, s.momenta, s.stats} {
-		if t != nil {
-			t.MustFinalizeAll()
-		}
+	for _, t := range s.vectors() {
+		t.MustFinalizeAll()
 	}
 }
 
@@ -55,6 +65,32 @@ func packState[T float](layout *network.Layout, weights torchfile.StateDict) (*s
 		momenta: tensors.FromFlatDataAndDimensions(make([]T, len(params)), len(params)),
 		stats:   tensors.FromFlatDataAndDimensions(stats, len(stats)),
 	}, nil
+}
+
+// write writes the vectors, one after another, little-endian as XLA's hosts are.
+func (s *state) write(w io.Writer) error {
+	for _, v := range s.vectors() {
+		var written error
+		err := v.ConstBytes(func(values []byte) { _, written = w.Write(values) })
+		if err := cmp.Or(err, written); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readState reads what write has written.
+func readState(r io.Reader, layout *network.Layout, dtype dtypes.DType) (*state, error) {
+	var vectors [3]*tensors.Tensor
+	for i, n := range []int{layout.Parameters, layout.Parameters, layout.Statistics} {
+		vectors[i] = tensors.FromShape(shapes.Make(dtype, n))
+		var read error
+		err := vectors[i].MutableBytes(func(values []byte) { _, read = io.ReadFull(r, values) })
+		if err := cmp.Or(err, read); err != nil {
+			return nil, fmt.Errorf("its state ends early: %w", err)
+		}
+	}
+	return &state{params: vectors[0], momenta: vectors[1], stats: vectors[2]}, nil
 }
 
 // weights fetches the state dict from the device. batches is num_batches_tracked.

@@ -6,18 +6,19 @@
 // (xautodl/procedures/funcs_nasbench.py): seed, initial weights, the draws of
 // get_model_infos, then, epoch by epoch, the training loader and the evaluation
 // loaders, each drawing from the same streams.
+//
+// A trial can leave checkpoints (Checkpoints) and go on from them. Trials that one
+// process trains share compiled programs and images (Session).
 package train
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"time"
 
-	"github.com/gomlx/compute"
-	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 	"github.com/gomlx/gomlx/core/tensors"
-	"golang.org/x/sync/errgroup"
 
 	"nb201/cell"
 	"nb201/configs"
@@ -42,6 +43,8 @@ type Config struct {
 	Workers    int // of the data loader whose streams are reproduced
 	Precision  Precision
 	Initial    *Initial // nil: drawn from the seed
+
+	Checkpoints *Checkpoints // nil: none
 }
 
 // Check refuses, as usage errors, what cannot be trained.
@@ -93,34 +96,16 @@ type Progress struct {
 type Outcome struct {
 	Record  *results.Record
 	Weights torchfile.StateDict // float32
-	Compile time.Duration       // wall time of compiling the programs
+	Compile time.Duration       // wall time of waiting for the programs
 }
 
-// Run trains. It calls observe after every batch, from this goroutine. When ctx is
-// cancelled it stops at the next batch with ctx's error; a loss that is not a number
-// ends it with a *Diverged.
-func Run(ctx context.Context, b compute.Backend, c Config, observe func(Progress)) (*Outcome, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	var outcome *Outcome
-	err := c.with(b, observe, func(t *trial) (err error) {
-		outcome, err = t.run(ctx)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%v: %w", c.Trial, err)
-	}
-	return outcome, nil
-}
-
-// with calls do with a trial whose batches observe sees, and frees it.
-func (c Config) with(b compute.Backend, observe func(Progress), do func(*trial) error) error {
-	t := &trial{Config: c, programs: newPrograms(b, c.Network, c.Recipe, c.Precision)}
+// with calls do with a trial whose batches observe sees, and frees its state.
+func (c Config) with(p *programs, observe func(Progress), do func(*trial) error) error {
+	t := &trial{Config: c, programs: p}
 	t.measured = func(stage string, epoch, batch int, b batchResult) {
 		observe(Progress{stage, epoch, batch, b.images, b.loss, accuracy(b.top1, b.images)})
 	}
-	defer t.close()
+	defer func() { t.state.finalize() }()
 	return backend.Catch(func() error { return do(t) })
 }
 
@@ -130,16 +115,33 @@ type trial struct {
 	*programs
 	measured func(stage string, epoch, batch int, b batchResult) // after every batch
 
-	streams  *data.Streams
-	initial  torchfile.StateDict
-	state    *state
-	steps    map[int]*Graph // the training step, by batch size
-	evaluate *Graph
-	updates  int64 // steps done
+	streams *data.Streams
+	initial torchfile.StateDict
+	state   *state
+	record  *results.Record // with what was measured in the stages before at
+	at      place
+	checkpointing
 }
 
-// begin seeds the streams and makes the initial state.
+// place is how far a trial is.
+type place struct {
+	position
+	Seconds float64 `json:"seconds"` // of the stage so far
+	Meter   meter   `json:"meter"`   // likewise
+}
+
+// position is the place of a batch in a trial.
+type position struct {
+	Epoch int `json:"epoch"` // from 0
+	Stage int `json:"stage"` // of the epoch: 0 is training, i the evaluation of the i-th evaluation set
+	Batch int `json:"batch"` // of the stage, from 0
+}
+
+// begin makes the record, seeds the streams and makes the initial state.
 func (t *trial) begin() (err error) {
+	if t.record, err = t.newRecord(time.Now()); err != nil {
+		return err
+	}
 	t.initial = t.seed()
 	if t.Initial != nil {
 		t.initial = t.Initial.over(t.initial)
@@ -156,106 +158,113 @@ func (t *trial) seed() torchfile.StateDict {
 	return drawn
 }
 
-func (t *trial) run(ctx context.Context) (*Outcome, error) {
-	record, err := t.newRecord(time.Now())
+// run does what is left of a trial that has begun.
+func (t *trial) run(ctx context.Context) (err error) {
+	for t.at.Epoch < t.Recipe.Epochs {
+		curve := t.curve(t.at.Stage)
+		m, err := t.stage(ctx)
+		if err != nil {
+			if err == ctx.Err() {
+				t.checkpoint()
+			}
+			return err
+		}
+		m.addTo(curve)
+		if t.at.Stage == 0 && t.checkpointDue() {
+			t.checkpoint()
+		}
+	}
+	if t.record.Latency, err = t.latency(); err != nil {
+		return err
+	}
+	t.record.Finished = time.Now().UTC().Truncate(time.Millisecond)
+	return nil
+}
+
+// curve is the curve of a stage.
+func (t *trial) curve(stage int) *results.Curve {
+	if stage == 0 {
+		return &t.record.Train.Curve
+	}
+	return &t.record.Eval[stage-1].Curve
+}
+
+// split is what a stage goes through.
+func (t *trial) split(stage int) *data.Split {
+	if stage == 0 {
+		return &t.Data.Train
+	}
+	return &t.Data.Eval[stage-1]
+}
+
+// trained is the state dict after the last epoch.
+func (t *trial) trained() (torchfile.StateDict, error) {
+	steps := int64(t.Recipe.Epochs * t.Data.Train.Batches(t.Recipe.Batch))
+	weights, err := t.state.weights(t.model.Layout, t.Precision, steps)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.begin(); err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	if err := t.compileAll(ctx); err != nil {
-		return nil, err
-	}
-	o := &Outcome{Record: record, Compile: time.Since(began)}
-	for epoch := range t.Recipe.Epochs {
-		began := time.Now()
-		order := t.Data.TrainEpoch(t.streams, t.Workers, t.Recipe.Batch)
-		m, err := t.trainPass(ctx, epoch, &order)
-		if err != nil {
-			return nil, err
-		}
-		m.over(began).addTo(&record.Train.Curve)
-		evaluated, err := t.evaluateSets(ctx, epoch)
-		if err != nil {
-			return nil, err
-		}
-		for i, e := range evaluated {
-			e.addTo(&record.Eval[i].Curve)
-		}
-	}
-	if record.Latency, err = t.latency(); err != nil {
-		return nil, err
-	}
-	record.Finished = time.Now().UTC().Truncate(time.Millisecond)
-	if o.Weights, err = t.state.weights(t.model.Layout, t.Precision, t.updates); err != nil {
-		return nil, err
-	}
-	for i, w := range o.Weights {
+	for i, w := range weights {
 		if w.Int64 != nil { // num_batches_tracked counts on from the initial weights'
 			w.Int64[0] += t.initial[i].Int64[0]
 		}
 	}
-	o.Weights = toFloat32(o.Weights)
-	return o, nil
+	return toFloat32(weights), nil
 }
 
-// compileAll compiles the programs side by side.
-func (t *trial) compileAll(ctx context.Context) error {
-	full, ragged := t.Recipe.Batch, t.Data.Train.Len()%t.Recipe.Batch
-	group, _ := errgroup.WithContext(ctx)
-	var whole, last *Graph
-	group.Go(func() (err error) { whole, err = t.step(full); return err })
-	if ragged > 0 {
-		group.Go(func() (err error) { last, err = t.step(ragged); return err })
+// stage does what is left of the stage that the trial is at, and moves on to the next.
+// Where it fails the trial is at the batch that it came to, and streams are as they
+// were when the stage began.
+func (t *trial) stage(ctx context.Context) (Measures, error) {
+	began := time.Now()
+	streams := t.streams.Clone()
+	var err error
+	if t.at.Stage == 0 {
+		order := t.Data.TrainEpoch(streams, t.Workers, t.Recipe.Batch)
+		err = t.trainPass(ctx, &order)
+	} else {
+		order := t.Data.EvalEpoch(streams, t.at.Stage-1)
+		err = t.evalPass(ctx, &order)
 	}
-	group.Go(func() (err error) { t.evaluate, err = t.evaluation(full); return err })
-	err := group.Wait()
-	t.steps = map[int]*Graph{ragged: last, full: whole}
-	if err == nil {
-		err = ctx.Err() // a compilation cannot be interrupted
+	t.at.Seconds += time.Since(began).Seconds()
+	if err != nil {
+		return Measures{}, err
 	}
-	return err
+	loss, top1, top5 := t.at.Meter.averages()
+	m := Measures{loss, top1, top5, t.at.Seconds}
+	t.streams = streams
+	next := position{Epoch: t.at.Epoch, Stage: t.at.Stage + 1}
+	if next.Stage > len(t.Data.Eval) {
+		next = position{Epoch: t.at.Epoch + 1}
+	}
+	t.at = place{position: next}
+	return m, nil
 }
 
-func (t *trial) close() {
-	for _, g := range t.steps {
-		g.Finalize()
-	}
-	t.evaluate.Finalize()
-	if t.state != nil {
-		t.state.finalize()
-	}
-}
-
-// trainPass takes a step for every batch of an epoch's order.
-func (t *trial) trainPass(ctx context.Context, epoch int, order *data.Epoch) (*meter, error) {
-	rate := t.scalar(learningRate(t.Recipe, epoch))
-	return t.pass(ctx, "train", epoch, &t.Data.Train, order, func(images, labels *tensors.Tensor) *tensors.Tensor {
+// trainPass takes a step for every batch of an epoch's order from the trial's place on.
+func (t *trial) trainPass(ctx context.Context, order *data.Epoch) error {
+	rate := t.scalar(learningRate(t.Recipe, t.at.Epoch))
+	return t.pass(ctx, order, func(images, labels *tensors.Tensor) *tensors.Tensor {
 		old := t.state
 		out := t.steps[images.Shape().Dim(0)].Run(old.params, old.momenta, old.stats, rate, images, labels)
 		t.state = &state{params: out[0], momenta: out[1], stats: out[2]}
 		old.finalize()
-		t.updates++
 		return out[3]
 	})
 }
 
-// evalPass evaluates every batch of an order of split.
-func (t *trial) evalPass(ctx context.Context, epoch int, split *data.Split, order *data.Epoch) (*meter, error) {
-	return t.pass(ctx, split.Name, epoch, split, order, func(images, labels *tensors.Tensor) *tensors.Tensor {
+// evalPass evaluates every batch of an evaluation set's order from the trial's place on.
+func (t *trial) evalPass(ctx context.Context, order *data.Epoch) error {
+	return t.pass(ctx, order, func(images, labels *tensors.Tensor) *tensors.Tensor {
 		return t.evaluate.Run(t.state.params, t.state.stats, images, labels)[0]
 	})
 }
 
-// pass feeds the batches of an order to run and averages what it measures. The
-// measures of a batch are read while the next one is under way.
-func (t *trial) pass(ctx context.Context, stage string, epoch int, split *data.Split, order *data.Epoch,
-	run func(images, labels *tensors.Tensor) *tensors.Tensor,
-) (*meter, error) {
-	m := &meter{}
-	batch := 0
+// pass feeds the batches of an order to run, from the trial's place on, and moves the
+// place on with what it measures. The measures of a batch are read while the next one is
+// under way. When ctx is cancelled no other batch is begun.
+func (t *trial) pass(ctx context.Context, order *data.Epoch, run func(images, labels *tensors.Tensor) *tensors.Tensor) error {
+	split := t.split(t.at.Stage)
 	read := func(measures *tensors.Tensor, images int) error {
 		defer measures.MustFinalizeAll()
 		b, err := readMeasures(measures, images)
@@ -263,37 +272,36 @@ func (t *trial) pass(ctx context.Context, stage string, epoch int, split *data.S
 			return err
 		}
 		if math.IsNaN(b.loss) || math.IsInf(b.loss, 0) {
-			return &Diverged{Stage: stage, Epoch: epoch, Step: batch, Loss: b.loss}
+			return &Diverged{Stage: split.Name, Epoch: t.at.Epoch, Step: t.at.Batch, Loss: b.loss}
 		}
-		m.add(b)
-		t.measured(stage, epoch, batch, b)
-		batch++
+		t.at.Meter.add(b)
+		t.measured(split.Name, t.at.Epoch, t.at.Batch, b)
+		t.at.Batch++
 		return nil
 	}
-	var pending func() error
+	pending := func() error { return nil }
+	first := t.at.Batch * t.Recipe.Batch
 	for from, to := range order.Batches(t.Recipe.Batch) {
+		if from < first {
+			continue
+		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return cmp.Or(pending(), err)
 		}
 		rows := to - from
-		if split != &t.Data.Train { // one program evaluates every batch
+		if t.at.Stage > 0 { // one program evaluates every batch
 			rows = t.Recipe.Batch
 		}
 		images, labels := t.load(split, order, from, to, rows)
 		measures := run(images, labels)
 		images.MustFinalizeAll()
 		labels.MustFinalizeAll()
-		if pending != nil {
-			if err := pending(); err != nil {
-				return nil, err
-			}
+		if err := pending(); err != nil {
+			return err
 		}
 		pending = func() error { return read(measures, to-from) }
 	}
-	if err := pending(); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return pending()
 }
 
 // load makes the tensors of a batch, filled up to rows with padding.

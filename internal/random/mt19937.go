@@ -8,6 +8,11 @@
 // shuffled order is drawn from, and which generator the augmentation asks.
 package random
 
+import (
+	"encoding/binary"
+	"fmt"
+)
+
 const (
 	stateSize   = 624
 	shiftSize   = 397
@@ -88,4 +93,31 @@ func (m *mt19937) uint32() uint32 {
 	y ^= y << 7 & 0x9d2c5680
 	y ^= y << 15 & 0xefc60000
 	return y ^ y>>18
+}
+
+// StateSize is the number of bytes of a generator's state, of either kind: its words and
+// the index of the next one, in 32 bits each, little-endian.
+const StateSize = 4 * (stateSize + 1)
+
+func (m *mt19937) appendState(to []byte) []byte {
+	for _, word := range m.state {
+		to = binary.LittleEndian.AppendUint32(to, word)
+	}
+	return binary.LittleEndian.AppendUint32(to, uint32(m.next))
+}
+
+func restoreMT(state []byte) (mt19937, error) {
+	var m mt19937
+	if len(state) != StateSize {
+		return m, fmt.Errorf("the state of a random generator has %d bytes, not %d", len(state), StateSize)
+	}
+	for i := range m.state {
+		m.state[i] = binary.LittleEndian.Uint32(state[4*i:])
+	}
+	next := binary.LittleEndian.Uint32(state[4*stateSize:])
+	if next > stateSize {
+		return m, fmt.Errorf("the next word of a random generator is number %d of %d", next, stateSize)
+	}
+	m.next = int(next)
+	return m, nil
 }

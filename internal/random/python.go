@@ -14,6 +14,15 @@ func NewPython(seed uint64) *Python {
 	return &Python{newMTFromArray(key)}
 }
 
+// RestorePython makes the generator whose AppendState gave state.
+func RestorePython(state []byte) (*Python, error) {
+	mt, err := restoreMT(state)
+	return &Python{mt}, err
+}
+
+// AppendState adds the generator's state, of StateSize bytes.
+func (r *Python) AppendState(to []byte) []byte { return r.mt.appendState(to) }
+
 // Float64 is random.random(): uniform in [0,1) with 53 bits.
 func (r *Python) Float64() float64 {
 	a, b := r.mt.uint32()>>5, r.mt.uint32()>>6

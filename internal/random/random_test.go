@@ -309,3 +309,34 @@ func TestProfileByName(t *testing.T) {
 		t.Errorf("2018 gives %v", err)
 	}
 }
+
+// A generator goes on from its state as if it had never stopped, before and after each
+// of its words.
+func TestState(t *testing.T) {
+	torch, python := NewTorch(777), NewPython(777)
+	for i := range 2 * stateSize {
+		state := torch.AppendState(nil)
+		again, err := RestoreTorch(state)
+		if err != nil || len(state) != StateSize {
+			t.Fatalf("%d bytes of torch's state: %v", len(state), err)
+		}
+		other, err := RestorePython(python.AppendState([]byte("before"))[len("before"):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := again.Uint32(), torch.Uint32(); got != want {
+			t.Fatalf("torch's draw %d is %d, want %d", i, got, want)
+		}
+		if got, want := other.Intn(1<<31), python.Intn(1<<31); got != want {
+			t.Fatalf("CPython's draw %d is %d, want %d", i, got, want)
+		}
+	}
+	state := torch.AppendState(nil)
+	wrong := slices.Clone(state)
+	binary.LittleEndian.PutUint32(wrong[4*stateSize:], stateSize+1)
+	for _, state := range [][]byte{nil, state[1:], append(state, 0), wrong} {
+		if _, err := RestoreTorch(state); err == nil {
+			t.Errorf("a wrong state of %d bytes is restored", len(state))
+		}
+	}
+}

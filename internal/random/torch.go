@@ -9,6 +9,15 @@ type Torch struct{ mt mt19937 }
 // seed, also of the 63-bit seeds that it draws for workers and samplers.
 func NewTorch(seed uint64) *Torch { return &Torch{newMT(uint32(seed))} }
 
+// RestoreTorch makes the generator whose AppendState gave state.
+func RestoreTorch(state []byte) (*Torch, error) {
+	mt, err := restoreMT(state)
+	return &Torch{mt}, err
+}
+
+// AppendState adds the generator's state, of StateSize bytes.
+func (g *Torch) AppendState(to []byte) []byte { return g.mt.appendState(to) }
+
 // Uint32 is the generator's random().
 func (g *Torch) Uint32() uint32 { return g.mt.uint32() }
 

@@ -1,0 +1,42 @@
+package data
+
+import (
+	"reflect"
+	"testing"
+
+	"nb201/internal/random"
+)
+
+// Streams go on from their state, and their clones, as they would have themselves.
+func TestStreamsState(t *testing.T) {
+	definition, err := Published("digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, err := definition.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, profile := range random.Profiles() {
+		s := NewStreams(777, profile)
+		ds.TrainEpoch(s, 0, 256)
+		state, clone := s.State(), s.Clone()
+		want := []Epoch{ds.EvalEpoch(s, 0), ds.TrainEpoch(s, 0, 256), ds.TrainEpoch(s, 4, 256)}
+		restored, err := RestoreStreams(state, profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, again := range map[string]*Streams{"restored": restored, "cloned": clone} {
+			got := []Epoch{ds.EvalEpoch(again, 0), ds.TrainEpoch(again, 0, 256), ds.TrainEpoch(again, 4, 256)}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %s streams draw others", profile.Name, name)
+			}
+		}
+		wrong := append(state[:len(state)-1:len(state)-1], 255) // of CPython's next word
+		for _, state := range [][]byte{nil, state[1:], append(state, 0), wrong} {
+			if _, err := RestoreStreams(state, profile); err == nil {
+				t.Errorf("a wrong state of %d bytes is restored", len(state))
+			}
+		}
+	}
+}

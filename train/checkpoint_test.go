@@ -1,0 +1,506 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nb201/configs"
+	"nb201/data"
+	"nb201/data/datatest"
+	"nb201/internal/random"
+	"nb201/internal/torchfile"
+	"nb201/results"
+)
+
+// interruptible is a trial of two epochs of 12 batches: of training and of three
+// evaluation sets, all of which end in a short one. It compiles in a second.
+func interruptible(t testing.TB, profile random.Profile, workers int, precision Precision) Config {
+	t.Helper()
+	c := onClasses(t, 10, 16, false)
+	seed := uint64(0)
+	c.Definition.Name = "interruptible"
+	c.Definition.Train = data.Part{From: "train", Half: "first", HalfSeed: &seed, Order: data.Shuffle}
+	c.Definition.Eval = []data.Part{
+		{Name: "x-valid", From: "train", Half: "second", HalfSeed: &seed, Order: data.Subset},
+		{Name: "ori-test", From: "test", Order: data.Sequential},
+		{Name: "shuffled", From: "test", Order: data.Shuffle},
+	}
+	var err error
+	if c.Data, err = data.New(c.Definition, map[string]*data.Images{
+		"train": datatest.Synth(88, 16, 10, 1), "test": datatest.Synth(37, 16, 10, 2),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c.Data.Files = []data.File{{Name: "images", SHA256: strings.Repeat("0", 64)}}
+	if c.Recipe, err = configs.RecipeFor(2); err != nil {
+		t.Fatal(err)
+	}
+	c.Recipe.Channels, c.Recipe.Cells, c.Recipe.Batch = 4, 1, 16
+	c.Trial.Epochs, c.Trial.Dataset = 2, c.Definition.Name
+	c.Profile, c.Workers, c.Precision = profile, workers, precision
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+const interruptibleBatches = 2 * 12
+
+// leaving has c leave checkpoints in a new directory, and tells what is warned of.
+func leaving(t *testing.T, c Config, every time.Duration) (Config, *[]string) {
+	warnings := new([]string)
+	c.Checkpoints = &Checkpoints{
+		Dir: filepath.Join(t.TempDir(), "running", "trial"), Every: every,
+		Warn: func(s string) { *warnings = append(*warnings, s) },
+	}
+	return c, warnings
+}
+
+// finish runs a trial to its end. It returns what observe saw.
+func finish(t *testing.T, s *Session, c Config) (*Outcome, []Progress) {
+	t.Helper()
+	var seen []Progress
+	o, err := s.Run(t.Context(), c, func(p Progress) { seen = append(seen, p) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, seen
+}
+
+// interrupt runs a trial and cancels it after so many batches.
+func interrupt(t *testing.T, s *Session, c Config, batches int) []Progress {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var seen []Progress
+	if batches == 0 {
+		cancel()
+	}
+	o, err := s.Run(ctx, c, func(p Progress) {
+		if seen = append(seen, p); len(seen) == batches {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || o != nil {
+		t.Fatalf("cancelled after %d batches: %v", batches, err)
+	}
+	return seen
+}
+
+func same(t *testing.T, what string, got, want *Outcome) {
+	t.Helper()
+	if d := got.Record.Diff(want.Record); len(d) > 0 {
+		t.Errorf("%s: the record differs: %s", what, strings.Join(d, "; "))
+	}
+	if !bytes.Equal(encoded(t, got.Weights), encoded(t, want.Weights)) {
+		t.Errorf("%s: the weights differ", what)
+	}
+}
+
+func encoded(t *testing.T, weights torchfile.StateDict) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := torchfile.Write(&b, weights); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// stored lists the checkpoints of a trial.
+func stored(t *testing.T, c Config) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(c.Checkpoints.Dir, "*.ckpt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// A trial that is cancelled after any batch and goes on is the trial uninterrupted: each
+// batch is done once and measures the same, to the bit.
+func TestResumed(t *testing.T) {
+	profiles := random.Profiles()
+	for _, test := range []struct {
+		profile   random.Profile
+		workers   int
+		precision Precision
+	}{
+		{profiles[0], 0, FP64}, {profiles[0], 0, FP32}, {profiles[0], 4, FP32}, {profiles[1], 0, FP32},
+		{profiles[1], 4, FP32}, {profiles[2], 0, FP32}, {profiles[2], 4, FP32},
+	} {
+		t.Run(fmt.Sprintf("%s/%d workers/%s", test.profile.Name, test.workers, test.precision), func(t *testing.T) {
+			s := openSession(t)
+			c := interruptible(t, test.profile, test.workers, test.precision)
+			whole, batches := finish(t, s, c)
+			if len(batches) != interruptibleBatches {
+				t.Fatalf("%d batches", len(batches))
+			}
+			// After the last batch but one is read the last one is under way.
+			for after := range interruptibleBatches - 1 {
+				c, warnings := leaving(t, c, time.Hour)
+				seen := interrupt(t, s, c, after)
+				if n := len(stored(t, c)); n != min(1, len(seen)) {
+					t.Fatalf("cancelled after %d batches: %d checkpoints", after, n)
+				}
+				o, rest := finish(t, s, c)
+				if !slices.Equal(append(seen, rest...), batches) {
+					t.Errorf("cancelled after %d batches: others were trained or measured", after)
+				}
+				same(t, fmt.Sprintf("cancelled after %d batches", after), o, whole)
+				if len(*warnings) > 0 {
+					t.Errorf("cancelled after %d batches: %v", after, *warnings)
+				}
+			}
+		})
+	}
+}
+
+// Interrupted again and again, with checkpoints at the epochs' ends in between.
+func TestResumedOften(t *testing.T) {
+	s := openSession(t)
+	c := interruptible(t, random.Profiles()[0], 2, FP32)
+	whole, batches := finish(t, s, c)
+	c, warnings := leaving(t, c, 0)
+	var seen []Progress
+	for len(seen) < interruptibleBatches-2 {
+		before := len(seen)
+		seen = append(seen, interrupt(t, s, c, 1)...)
+		if now := len(seen); now == before || now > before+2 {
+			t.Fatalf("%d batches after the cancellation", now-before)
+		}
+		if n := len(stored(t, c)); n > 2 {
+			t.Fatalf("%d checkpoints", n)
+		}
+	}
+	o, rest := finish(t, s, c)
+	if !slices.Equal(append(seen, rest...), batches) {
+		t.Error("other batches were trained")
+	}
+	same(t, "interrupted often", o, whole)
+	// A finished trial that could not be published is not trained again.
+	o, rest = finish(t, s, c)
+	if len(rest) > 0 {
+		t.Errorf("%d batches after the end", len(rest))
+	}
+	same(t, "after the end", o, whole)
+	if len(*warnings) > 0 {
+		t.Error(*warnings)
+	}
+}
+
+// The seconds of a pass and the beginning of a trial go on over an interruption.
+func TestResumedTimes(t *testing.T) {
+	s := openSession(t)
+	c, _ := leaving(t, interruptible(t, random.Profiles()[0], 0, FP32), time.Hour)
+	const pause = 300 * time.Millisecond
+	began := time.Now().Truncate(time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := s.Run(ctx, c, func(Progress) {
+		time.Sleep(pause)
+		cancel()
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	interrupted := time.Now()
+	o, _ := finish(t, s, c)
+	if first, second := o.Record.Train.Seconds[0], o.Record.Train.Seconds[1]; first < pause.Seconds() || second >= pause.Seconds() {
+		t.Errorf("the epochs took %v and %v seconds", first, second)
+	}
+	if at := o.Record.Started; at.Before(began) || at.After(interrupted) || o.Record.Finished.Before(interrupted) {
+		t.Errorf("the trial was under way from %v to %v, not from %v on", at, o.Record.Finished, began)
+	}
+}
+
+// damage are ways to damage a file.
+var damage = map[string]func([]byte) []byte{
+	"empty":           func([]byte) []byte { return nil },
+	"cut short":       func(b []byte) []byte { return b[:len(b)-1] },
+	"half":            func(b []byte) []byte { return b[:len(b)/2] },
+	"a byte more":     func(b []byte) []byte { return append(b, 0) },
+	"altered version": func(b []byte) []byte { b[17]++; return b },
+	"altered header":  func(b []byte) []byte { b[40] ^= 1; return b },
+	"altered state":   func(b []byte) []byte { b[len(b)-100] ^= 1; return b },
+	"altered hash":    func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
+	"zeros":           func(b []byte) []byte { return make([]byte, len(b)) },
+	"a later version": func(b []byte) []byte { b[17]++; return rehash(b) },
+	"another place":   func(b []byte) []byte { return rehash(bytes.Replace(b, []byte(`"epoch":1`), []byte(`"epoch":0`), 1)) },
+	"no place":        func(b []byte) []byte { return rehash(bytes.Replace(b, []byte(`"stage":`), []byte(`"stage":9`), 1)) },
+	"unknown key": func(b []byte) []byte {
+		return rehash(bytes.Replace(b, []byte(`"stage":`), []byte(`"x":1,"stage":`), 1))
+	},
+	"short state": func(b []byte) []byte { return rehash(b[:len(b)-4]) },
+	"long state":  func(b []byte) []byte { return rehash(append(b, 1, 2, 3, 4)) },
+}
+
+// rehash ends a checkpoint in the right hash.
+func rehash(b []byte) []byte {
+	body := b[:len(b)-sha256.Size]
+	sum := sha256.Sum256(body)
+	return append(slices.Clone(body), sum[:]...)
+}
+
+// A damaged checkpoint falls back to the one before it, and that to the beginning.
+func TestDamaged(t *testing.T) {
+	s := openSession(t)
+	plain := interruptible(t, random.Profiles()[0], 0, FP32)
+	whole, batches := finish(t, s, plain)
+	c, warnings := leaving(t, plain, 0)
+	interrupt(t, s, c, 18) // one checkpoint at the first epoch's end, one in the second
+	files := stored(t, c)
+	if len(files) != 2 {
+		t.Fatalf("%d checkpoints", len(files))
+	}
+	var sound [2][]byte
+	for i, file := range files {
+		var err error
+		if sound[i], err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, damaged := range damage {
+		for count := 1; count <= 2; count++ {
+			for i, file := range files {
+				text := slices.Clone(sound[i])
+				if i >= 2-count {
+					text = damaged(text)
+				}
+				write(t, file, text)
+			}
+			*warnings = nil
+			again := c
+			again.Checkpoints = &Checkpoints{Dir: c.Checkpoints.Dir, Every: time.Hour, Warn: c.Checkpoints.Warn}
+			o, rest := finish(t, s, again)
+			want := batches[12:]
+			if count == 2 {
+				want = batches
+			}
+			if !slices.Equal(rest, want) {
+				t.Errorf("%s, %d times: went on at %+v", name, count, rest[0])
+			}
+			same(t, name, o, whole)
+			if len(*warnings) != count || !strings.Contains((*warnings)[0], filepath.Base(files[1])) {
+				t.Errorf("%s, %d times: warned %q", name, count, *warnings)
+			}
+		}
+	}
+
+	// What is damaged does not stay when sound ones are there.
+	write(t, files[1], damage["half"](slices.Clone(sound[1])))
+	write(t, files[0], sound[0])
+	interrupt(t, s, c, 2)
+	left := stored(t, c)
+	if len(left) != 2 || left[0] != files[0] || left[1] == files[1] {
+		t.Errorf("left are %v of %v", left, files)
+	}
+}
+
+// A checkpoint of anything else that a result depends on is not used, and stays.
+func TestForeign(t *testing.T) {
+	s := openSession(t)
+	c, warnings := leaving(t, interruptible(t, random.Profiles()[0], 4, FP32), time.Hour)
+	interrupt(t, s, c, 5)
+	files := stored(t, c)
+	for name, change := range map[string]func(*Config){
+		"seed":            func(c *Config) { c.Trial.Seed++ },
+		"architecture":    func(c *Config) { c.Network.Arch[2] = 1; c.Trial.Arch = c.Network.Arch.Index() },
+		"dataset":         func(c *Config) { c.Trial.Dataset = "other" },
+		"learning rate":   func(c *Config) { c.Recipe.LearningRate *= 2 },
+		"epochs":          func(c *Config) { c.Recipe.Epochs, c.Trial.Epochs = 3, 3 },
+		"channels":        func(c *Config) { c.Network.Channels, c.Recipe.Channels = 8, 8 },
+		"definition":      func(c *Config) { c.Definition.Mean[0]++ },
+		"data file":       func(c *Config) { c.Data.Files = []data.File{{Name: "images", SHA256: strings.Repeat("1", 64)}} },
+		"parity":          func(c *Config) { c.Profile = random.Profiles()[1] },
+		"timeline":        func(c *Config) { c.Timeline = data.Nov2019 },
+		"workers":         func(c *Config) { c.Workers = 3 },
+		"precision":       func(c *Config) { c.Precision = FP64 },
+		"initial weights": func(c *Config) { c.Initial = &Initial{File: results.File{Name: "W.pth"}} },
+		"versions":        func(c *Config) { c.Checkpoints.Versions.Program = "2" },
+	} {
+		other := interruptible(t, random.Profiles()[0], 4, FP32)
+		other.Checkpoints = &Checkpoints{Dir: c.Checkpoints.Dir, Warn: c.Checkpoints.Warn}
+		change(&other)
+		tr := &trial{Config: other, programs: newPrograms(nil, other.plan())}
+		var err error
+		if tr.record, err = tr.newRecord(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		*warnings = nil
+		if err := tr.resume(); err != nil {
+			t.Fatal(err)
+		}
+		if tr.at != (place{}) || len(*warnings) != 1 || !strings.Contains((*warnings)[0], "another trial") {
+			t.Errorf("another %s: at %+v, warned %q", name, tr.at, *warnings)
+		}
+	}
+	// Nor under the other's name.
+	other := c
+	other.Trial.Seed++
+	plain := other
+	plain.Checkpoints = nil
+	whole, batches := finish(t, s, plain)
+	interrupt(t, s, other, 3)
+	var theirs string
+	for _, file := range stored(t, c) {
+		if file != files[0] {
+			theirs = file
+		}
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, theirs, text)
+	*warnings = nil
+	o, seen := finish(t, s, other)
+	if !slices.Equal(seen, batches) || len(*warnings) != 2 || !slices.Contains(stored(t, c), files[0]) {
+		t.Errorf("%d batches, warned %q", len(seen), *warnings)
+	}
+	same(t, "beside another's checkpoint", o, whole)
+}
+
+// Where no checkpoint can be written a trial is trained all the same, and cancelled.
+func TestUnwritable(t *testing.T) {
+	s := openSession(t)
+	c := interruptible(t, random.Profiles()[0], 0, FP32)
+	whole, _ := finish(t, s, c)
+	c, warnings := leaving(t, c, 0)
+	interrupt(t, s, c, 3)
+	sound := stored(t, c)
+	// A name that another file needs for a directory.
+	kept := c.Checkpoints.Dir + "-kept"
+	if err := os.Rename(c.Checkpoints.Dir, kept); err != nil {
+		t.Fatal(err)
+	}
+	write(t, c.Checkpoints.Dir, nil)
+	o, _ := finish(t, s, c)
+	same(t, "unwritable", o, whole)
+	if len(*warnings) != 3 || !strings.Contains((*warnings)[1], "cannot write a checkpoint") { // looking, and two epochs' ends
+		t.Errorf("warned %q", *warnings)
+	}
+	*warnings = nil
+	interrupt(t, s, c, 3)
+	if len(*warnings) != 2 {
+		t.Errorf("warned %q", *warnings)
+	}
+	if err := errors.Join(os.Remove(c.Checkpoints.Dir), os.Rename(kept, c.Checkpoints.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if left := stored(t, c); !slices.Equal(left, sound) {
+		t.Errorf("left are %v, not %v", left, sound)
+	}
+}
+
+// killed names the directory of the trial that TestKilled has a process of its own train.
+const killed = "NB201_TEST_KILLED"
+
+// A trial whose process is killed at any moment goes on in the next one.
+func TestKilled(t *testing.T) {
+	kills := 3
+	if os.Getenv("NB201_NIGHTLY") != "" {
+		kills = 40
+	}
+	s := openSession(t)
+	c := interruptible(t, random.Profiles()[0], 4, FP32)
+	c.Recipe.Epochs, c.Trial.Epochs = 10*kills, 10*kills // more than the kills let pass
+	if dir := os.Getenv(killed); dir != "" {
+		c.Checkpoints = &Checkpoints{Dir: dir}
+		_, err := s.Run(t.Context(), c, func(Progress) { fmt.Print(".") })
+		t.Fatal("the trial ended: ", err)
+	}
+	whole, batches := finish(t, s, c)
+	c, warnings := leaving(t, c, 0)
+	for range kills {
+		child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
+		child.Env = append(os.Environ(), killed+"="+c.Checkpoints.Dir)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(out, make([]byte, 20+rand.IntN(60))); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+		if err := child.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = child.Wait() // it was killed
+	}
+	o, rest := finish(t, s, c)
+	t.Logf("%d of %d batches were left", len(rest), len(batches))
+	if len(rest) > len(batches)-12*kills {
+		t.Error("the trial began anew")
+	}
+	same(t, "killed", o, whole)
+	if len(*warnings) > 0 {
+		t.Error(*warnings)
+	}
+	if temps, _ := filepath.Glob(filepath.Join(c.Checkpoints.Dir, ".*")); len(temps) > 0 {
+		t.Errorf("left are %v", temps)
+	}
+}
+
+// FuzzCheckpoint reads checkpoints that end in the right hash: an error, or a place of
+// the trial that is written again as it was read.
+func FuzzCheckpoint(f *testing.F) {
+	c := interruptible(f, random.Profiles()[0], 0, FP32)
+	c.Checkpoints = &Checkpoints{}
+	tr := &trial{Config: c, programs: newPrograms(nil, c.plan())}
+	if err := errors.Join(tr.begin(), tr.identify()); err != nil {
+		f.Fatal(err)
+	}
+	seed := func(at place, curves ...int) {
+		tr.at = at
+		for stage, n := range curves {
+			values := make([]float64, n)
+			*tr.curve(stage) = results.Curve{Loss: values, Top1: values, Top5: values, Seconds: values}
+		}
+		var b bytes.Buffer
+		if err := tr.encodeCheckpoint(&b); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
+	seed(place{}, 0, 0, 0, 0)
+	seed(place{position: position{Epoch: 1, Stage: 2, Batch: 1}, Seconds: 0.5, Meter: meter{Images: 16, Loss: 30}}, 2, 2, 1, 1)
+	seed(place{position: position{Epoch: 2}}, 2, 2, 2, 2)
+	f.Add([]byte(checkpointMagic + "{}\n"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		sum := sha256.Sum256(body)
+		body = append(body, sum[:]...)
+		read, err := tr.readCheckpoint(bytes.NewReader(body), int64(len(body)))
+		if err != nil {
+			return
+		}
+		again := &trial{Config: c, programs: tr.programs, record: tr.record, state: read.state, streams: read.streams, at: read.Place}
+		again.identity = tr.identity
+		for i, curve := range read.Curves {
+			*again.curve(i) = curve
+		}
+		var b bytes.Buffer
+		if err := again.encodeCheckpoint(&b); err != nil {
+			t.Fatal(err)
+		}
+		b.Write(make([]byte, sha256.Size))
+		text := rehash(b.Bytes())
+		second, err := tr.readCheckpoint(bytes.NewReader(text), int64(len(text)))
+		if err != nil || second.Place != read.Place {
+			t.Errorf("read %+v, then %+v, %v", read.Place, second, err)
+		}
+	})
+}

@@ -1,0 +1,127 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"nb201/data"
+	"nb201/internal/random"
+)
+
+// Trials of a session are those that run alone, whether their programs were compiled
+// before, ahead or anew, and those of the same programs share them.
+func TestSession(t *testing.T) {
+	profile := random.Profiles()[0]
+	plain := interruptible(t, profile, 4, FP32)
+	seeded, longer, wider := plain, plain, plain
+	seeded.Trial.Seed++
+	longer.Trial.Epochs, longer.Recipe.Epochs = 3, 3
+	wider.Network.Channels, wider.Recipe.Channels = 8, 8
+	alone := map[string]*Outcome{}
+	trials := map[string]Config{"plain": plain, "seeded": seeded, "longer": longer, "wider": wider}
+	for _, name := range []string{"plain", "seeded", "longer"} {
+		alone[name], _ = finish(t, openSession(t), trials[name])
+	}
+	var err error
+	if alone["wider"], err = Run(t.Context(), openBackend(t), wider, func(Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+
+	s := NewSession(openBackend(t))
+	for _, step := range []struct{ run, prepare string }{
+		{"plain", "plain"}, {"seeded", "wider"}, {"longer", "wider"}, {"wider", ""}, {"wider", "plain"},
+	} {
+		before, ahead := s.current, s.ahead
+		prepared := step.prepare == ""
+		o, err := s.Run(t.Context(), trials[step.run], func(Progress) {
+			if !prepared {
+				s.Prepare(trials[step.prepare])
+			}
+			prepared = true
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, step.run, o, alone[step.run])
+		if before != nil && s.current != before && s.current != ahead {
+			t.Errorf("%s: the programs are compiled again", step.run)
+		}
+	}
+	s.Close() // while programs are compiled
+}
+
+// A trial that is cancelled while its programs are compiled returns at once; the next
+// one waits for them.
+func TestCancelledWhileCompiling(t *testing.T) {
+	s := NewSession(openBackend(t))
+	defer s.Close()
+	c := interruptible(t, random.Profiles()[0], 0, FP32)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Run(ctx, c, func(Progress) {}); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	compiling := s.current
+	select {
+	case <-compiling.done:
+		t.Error("Run waited for the compiler")
+	default:
+	}
+	finish(t, s, c)
+	if s.current != compiling {
+		t.Error("the programs are compiled again")
+	}
+}
+
+// What cannot be compiled is the error of the trial, and tried again by the next.
+func TestCannotCompile(t *testing.T) {
+	s := NewSession(openBackend(t))
+	defer s.Close()
+	c := interruptible(t, random.Profiles()[0], 0, FP32)
+	c.Network.Arch[0] = 77
+	for range 2 {
+		before := s.current
+		if _, err := s.Run(t.Context(), c, func(Progress) {}); err == nil {
+			t.Fatal("an unknown operation is compiled")
+		}
+		if s.current == before {
+			t.Error("not tried again")
+		}
+	}
+}
+
+// The images of a definition are loaded once, until others are.
+func TestSessionConfig(t *testing.T) {
+	s := NewSession(openBackend(t))
+	defer s.Close()
+	options := onDigits50(t, 1, 777)
+	definition, err := data.Find(options.Dataset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := func(d data.Definition, seed uint32) *data.Dataset {
+		t.Helper()
+		o := options
+		o.Seed, o.Dataset = seed, "" // not looked at
+		c, err := s.Config(o, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Data
+	}
+	other := definition
+	other.Eval = slices.Clone(other.Eval)
+	other.Eval[0].Name = "other"
+	first := config(definition, 1)
+	if config(definition, 2) != first {
+		t.Error("the images are loaded again")
+	}
+	if got := config(other, 1); got == first || got.Eval[0].Name != "other" {
+		t.Errorf("the images of another definition are those of the first")
+	}
+	if got := config(definition, 1); got.Eval[0].Name != first.Eval[0].Name {
+		t.Errorf("the images are of %s", got.Eval[0].Name)
+	}
+}
