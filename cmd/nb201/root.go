@@ -41,10 +41,14 @@ An ARCH is an index 0..15624 of the official order or a genotype string such as
 		newDoctorCommand(),
 		newExportCommand(),
 		newInitCommand(),
+		newPlanCommand(),
 		newQueryCommand(),
+		newRunCommand(),
 		newSetupCommand(),
+		newStatusCommand(),
 		newTrainCommand(),
 		newVerifyCommand(),
+		newWorkerCommand(),
 	)
 	root.SetUsageTemplate(root.UsageTemplate() + `
 Exit codes:

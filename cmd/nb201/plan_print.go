@@ -1,0 +1,190 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"nb201/results"
+	"nb201/scheduler/plan"
+)
+
+// planView is a plan as nb201 plan --json prints it.
+type planView struct {
+	Campaign string            `json:"campaign"`
+	Settings plan.Settings     `json:"settings"`
+	Parts    []partView        `json:"parts"`
+	Trials   int               `json:"trials"`
+	New      int               `json:"new"` // since the command began
+	Done     int               `json:"done"`
+	Left     int               `json:"left"`
+	Foreign  []results.Trial   `json:"done_but_not_planned"`
+	Estimate map[string]*costs `json:"estimate"` // of all trials, and of those left
+	Rate     *plan.Rate        `json:"rate"`     // null: none is known
+
+	devices, perDevice int
+}
+
+// partView is a line of the plan's table.
+type partView struct {
+	plan.Part
+	Trials int `json:"trials"`
+	Done   int `json:"done"`
+}
+
+// costs are what trials cost on some devices.
+type costs struct {
+	plan.Cost
+	DeviceHours float64 `json:"device_hours,omitzero"`
+	Days        float64 `json:"days,omitzero"` // on all devices together
+	Files       int     `json:"files"`
+}
+
+func (f *planFlags) view(dir string, old, p *plan.Plan, done []results.Trial, rate *plan.Rate) *planView {
+	v := &planView{
+		Campaign: dir, Settings: p.Settings, Rate: rate, Foreign: []results.Trial{},
+		devices: f.devices, perDevice: f.perDevice,
+	}
+	for _, part := range p.Parts {
+		v.Parts = append(v.Parts, partView{Part: part, Trials: part.Len()})
+	}
+	isDone := map[results.Trial]bool{}
+	for _, t := range done {
+		if !p.Has(t) {
+			v.Foreign = append(v.Foreign, t)
+			continue
+		}
+		isDone[t] = true
+		for i := range v.Parts {
+			if v.Parts[i].Has(t) {
+				v.Parts[i].Done++
+			}
+		}
+	}
+	all := f.costs(p.Estimate(p.Trials(), rate), p)
+	left := f.costs(p.Estimate(func(yield func(results.Trial) bool) {
+		for t := range p.Trials() {
+			if !isDone[t] && !yield(t) {
+				return
+			}
+		}
+	}, rate), p)
+	v.Estimate = map[string]*costs{"all": all, "left": left}
+	v.Trials, v.Done, v.Left = all.Trials, len(isDone), left.Trials
+	v.New = v.Trials
+	if old != nil {
+		v.New -= old.Len()
+	}
+	return v
+}
+
+func (f *planFlags) costs(c plan.Cost, p *plan.Plan) *costs {
+	hours := c.Seconds / 3600 / float64(f.perDevice)
+	files := c.Trials
+	if p.Settings.Weights {
+		files *= 2
+	}
+	return &costs{c, hours, hours / 24 / float64(f.devices), files}
+}
+
+func (v *planView) print(w io.Writer) error {
+	s := v.Settings
+	weights := "kept"
+	if !s.Weights {
+		weights = "dropped"
+	}
+	fmt.Fprintf(w, "%s  parity %s, timeline %s, %s, %s, C %d, N %d, batch %d, weights %s\n\n", v.Campaign,
+		s.Parity, s.Timeline, count(s.Workers, "worker"), s.Precision, s.Channels, s.Cells, s.Batch, weights)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "part\tarchitectures\tdatasets\tepochs\tseeds\ttrials\tdone")
+	for i, part := range v.Parts {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%d\n", i+1, part.Describe(40), strings.Join(part.Datasets, ","),
+			joined(part.Epochs), joined(part.Seeds), part.Trials, part.Done)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%s: %d new, %d done, %d left\n", count(v.Trials, "trial"), v.New, v.Done, v.Left)
+	if n := len(v.Foreign); n > 0 {
+		fmt.Fprintf(w, "done but not in the plan: %s, the first: %v\n", count(n, "trial"), v.Foreign[0])
+	}
+	fmt.Fprintln(w)
+	if err := v.printEstimate(w); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "\n"+v.describeRate())
+	return err
+}
+
+func (v *planView) printEstimate(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "estimate\tall\tleft\t")
+	line := func(name string, value func(*costs) string) {
+		fmt.Fprintf(table, "%s\t%s\t%s\t\n", name, value(v.Estimate["all"]), value(v.Estimate["left"]))
+	}
+	line("trials", func(c *costs) string { return fmt.Sprint(c.Trials) })
+	line("million images to train on", func(c *costs) string { return rounded(c.TrainImages / 1e6) })
+	line("million images to evaluate", func(c *costs) string { return rounded(c.EvalImages / 1e6) })
+	if v.Rate != nil {
+		line(v.hours(), func(c *costs) string { return rounded(c.DeviceHours) })
+		line("days on "+count(v.devices, "device"), func(c *costs) string { return rounded(c.Days) })
+	}
+	line("records", func(c *costs) string { return size(c.RecordBytes) })
+	line("weights", func(c *costs) string { return size(c.WeightBytes) })
+	line("files", func(c *costs) string { return fmt.Sprint(c.Files) })
+	return table.Flush()
+}
+
+// hours names the unit of the devices' time.
+func (v *planView) hours() string {
+	switch v.Rate.Device {
+	case "":
+		return "device-hours"
+	case "cpu":
+		return "CPU-hours"
+	}
+	return "GPU-hours"
+}
+
+// rounded is a number to a whole, or to three digits where it is small.
+func rounded(v float64) string {
+	if v >= 100 || v == 0 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+// size is a number of bytes in the unit that fits.
+func size(bytes float64) string {
+	for _, unit := range []string{"B", "kB", "MB"} {
+		if bytes < 999.5 {
+			return rounded(bytes) + " " + unit
+		}
+		bytes /= 1000
+	}
+	return rounded(bytes) + " GB"
+}
+
+// describeRate says where the hours come from, or how to get them.
+func (v *planView) describeRate() string {
+	r := v.Rate
+	if r == nil {
+		return `No rate is known, so that hours and days are not told. Train a few trials here with nb201
+run, or name with --like a campaign on devices of the same kind (nb201 plan DIR --preset
+sample makes one), or give a rate with --rate.`
+	}
+	if r.Trials == 0 {
+		return fmt.Sprintf("The rate, as given: a device trains %s and evaluates %s images a second.",
+			rounded(1/r.Train.PerImage), rounded(1/r.Eval.PerImage))
+	}
+	perSecond := func(l plan.Line) string { return rounded(1 / (l.PerImage + l.PerMFLOP*r.MFLOPs)) }
+	text := fmt.Sprintf(`The rate, measured on %s of %s (%s): a device trains %s and
+evaluates %s images a second of %s MFLOPs, their mean, and takes %s s a trial besides; this
+fits their times of training and evaluation within %.0f %%.`, count(r.Trials, "trial"), count(r.Archs, "architecture"), r.Device,
+		perSecond(r.Train), perSecond(r.Eval), rounded(r.MFLOPs), rounded(r.PerTrial), 100*r.Error)
+	if r.Archs < 3 {
+		text += "\nSo few architectures give a rough rate: those of --preset sample give a good one."
+	}
+	return text
+}

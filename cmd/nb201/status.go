@@ -1,0 +1,210 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nb201/scheduler"
+)
+
+func newStatusCommand() *cobra.Command {
+	var failed, asJSON bool
+	c := &cobra.Command{
+		Use:   "status DIR",
+		Short: "Tell how far a campaign is, what runs and what failed",
+		Long: `Tell how far the campaign DIR is. Nothing is changed, and runs may go on meanwhile.
+
+Every trial of the plan is one of
+  done     its record stands
+  running  a run that is at work on this host or another has given it to a worker
+  failed   set aside after so many failed attempts as "nb201 run" allows
+  left     not begun yet, interrupted, or to be tried again
+Finished trials that the plan lacks are counted apart. Of a campaign without a plan what
+is done is told.
+
+Hours are those of the trials, from the times in their records: two trials that share a
+device for an hour are two hours. Of a dataset and schedule with more than 32 finished
+trials the hours are estimated from 32 records. The rate counts the records of the last
+hour. A run that has been silent for a minute, or whose process is gone, is stale: what
+it was at is left, and the next run goes on with it.
+
+The exit code does not depend on what is told: it is 0 also when trials failed.`,
+		Example: `  nb201 status campaign
+  nb201 status campaign --failed
+  nb201 status campaign --json`,
+		Args: one("DIR", "a campaign directory"),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := scheduler.ReadStatus(c.Context(), args[0])
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return printJSON(c, s)
+			case failed:
+				return printFailures(c.OutOrStdout(), s.Failures)
+			}
+			return printStatus(c.OutOrStdout(), s)
+		},
+	}
+	c.Flags().BoolVar(&failed, "failed", false, "print the trials with failed attempts alone, with every attempt")
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document, which holds every attempt")
+	return c
+}
+
+func printStatus(w io.Writer, s *scheduler.Status) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "dataset\tepochs\ttrials\tdone\trunning\tfailed\tleft\thours\t")
+	for _, g := range s.Trials {
+		printTotals(t, g.Dataset, fmt.Sprint(g.Epochs), g.Totals, g.Hours)
+	}
+	if len(s.Trials) != 1 {
+		printTotals(t, "total", "", s.Totals, s.Hours.Done)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	printSums(w, s)
+	for _, r := range s.Runs {
+		printRun(w, r)
+	}
+	printLastFailures(w, s.Campaign, s.Failures)
+	for i, problem := range s.Problems {
+		if i == 0 {
+			fmt.Fprintln(w, "\ncannot be read:")
+		}
+		fmt.Fprintf(w, "  %s\n", problem)
+	}
+	return nil
+}
+
+func printTotals(w io.Writer, dataset, epochs string, t scheduler.Totals, hours float64) {
+	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.2f\t\n", dataset, epochs, t.Planned, t.Done, t.Running, t.Failed, t.Left, hours)
+}
+
+// printSums prints what was counted over all trials.
+func printSums(w io.Writer, s *scheduler.Status) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	if s.HasPlan {
+		line("plan", "%d of %s done (%s)", s.Totals.Done, count(s.Totals.Planned, "trial"), scheduler.Percent(s.Totals.Done, s.Totals.Planned))
+	} else {
+		line("plan", "none")
+	}
+	if s.NotPlanned > 0 {
+		line("besides", "%s done that the plan lacks", count(s.NotPlanned, "trial"))
+	}
+	if h := s.LastHour; h.Seconds > 0 {
+		line("rate", "%.4g trials and %.4g million images an hour, over the last %s",
+			h.TrialsPerHour(), h.ImagesPerHour()/1e6, scheduler.Span(span(h.Seconds/3600)))
+	}
+	spent := hours(s.Hours.Done) + " in trials that are done"
+	if done := s.Totals.Done + s.NotPlanned; s.Hours.Records < done {
+		spent = fmt.Sprintf("about %s (by %d of %s)", spent, s.Hours.Records, count(done, "record"))
+	}
+	if s.Hours.Running > 0 {
+		spent += fmt.Sprintf(", %s in running ones", hours(s.Hours.Running))
+	}
+	line("spent", "%s", spent)
+	if s.Hours.Work > 0 {
+		line("to do", "about %s of one worker", hours(s.Hours.Work))
+	}
+	if s.Hours.Left > 0 {
+		line("time left", "about %s", scheduler.Span(span(s.Hours.Left)))
+	}
+}
+
+// hours is a number of hours, as such or, below one, in minutes and seconds.
+func hours(h float64) string {
+	if h < 1 {
+		return scheduler.Span(span(h))
+	}
+	return fmt.Sprintf("%.1f hours", h)
+}
+
+func span(hours float64) time.Duration { return time.Duration(hours * float64(time.Hour)) }
+
+// printRun prints what a run tells of itself.
+func printRun(w io.Writer, r scheduler.RunStatus) {
+	fmt.Fprintf(w, "\nrun on %s, process %d", r.Host, r.PID)
+	if r.Chunk != "" {
+		fmt.Fprintf(w, ", chunk %s", r.Chunk)
+	}
+	if r.Stale != "" {
+		fmt.Fprintf(w, ": stale, %s\n", r.Stale)
+		return
+	}
+	since := time.Since(r.Started)
+	fmt.Fprintf(w, ", for %s: %s done (%.3g an hour), %d set aside\n",
+		scheduler.Span(since), count(r.Finished, "trial"), float64(r.Finished)/since.Hours(), r.Failed)
+	if r.Paused != "" {
+		fmt.Fprintf(w, "  paused: %s\n", r.Paused)
+	}
+	for line := range strings.Lines(r.WorkerTable()) {
+		fmt.Fprint(w, "  ", line)
+	}
+}
+
+// printFailures prints every failed attempt.
+func printFailures(w io.Writer, failures []scheduler.Failure) error {
+	for i, f := range failures {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "%v: %s\n", f.Trial, outcome(f))
+		for k, a := range f.Attempts {
+			fmt.Fprintf(w, "  attempt %d, %s, on %s (%s): %s\n    %s\n    %s\n",
+				k+1, a.When.Format(time.DateTime), a.Host, a.Device, a.Kind, a.Reason, a.Log)
+		}
+	}
+	if len(failures) == 0 {
+		_, err := fmt.Fprintln(w, "no trial has failed attempts")
+		return err
+	}
+	return nil
+}
+
+// outcome is what became of a trial with failed attempts.
+func outcome(f scheduler.Failure) string {
+	if f.SetAside {
+		return "set aside after " + count(len(f.Attempts), "failed attempt")
+	}
+	return count(len(f.Attempts), "failed attempt") + ", to be tried again"
+}
+
+// mostFailures is how many failures are listed beside everything else.
+const mostFailures = 10
+
+// printLastFailures prints the last attempt of the first failures, the trials set aside
+// before the others.
+func printLastFailures(w io.Writer, dir string, failures []scheduler.Failure) {
+	if len(failures) == 0 {
+		return
+	}
+	var setAside, others []scheduler.Failure
+	for _, f := range failures {
+		if f.SetAside {
+			setAside = append(setAside, f)
+		} else {
+			others = append(others, f)
+		}
+	}
+	failures = append(setAside, others...)
+	fmt.Fprintln(w, "\nfailures:")
+	for _, f := range failures[:min(len(failures), mostFailures)] {
+		fmt.Fprintf(w, "  %v: %s\n", f.Trial, outcome(f))
+		if n := len(f.Attempts); n > 0 {
+			last := f.Attempts[n-1]
+			fmt.Fprintf(w, "    %.94s\n    %s\n", fmt.Sprintf("%s: %s", last.Kind, last.Reason), last.Log)
+		}
+	}
+	if more := len(failures) - mostFailures; more > 0 {
+		fmt.Fprintf(w, "  and %d more: nb201 status %s --failed\n", more, dir)
+	}
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"nb201/results"
+	"nb201/results/resultstest"
+	"nb201/scheduler"
+	"nb201/scheduler/plan"
+)
+
+// statusCampaign is a campaign with a plan of 12 trials on digits: 5 are done, one is
+// running and one set aside.
+func statusCampaign(t *testing.T) (dir string) {
+	t.Helper()
+	digits := func(arch, epochs int, seed uint32) results.Trial {
+		return results.Trial{Arch: arch, Dataset: "digits", Epochs: epochs, Seed: seed}
+	}
+	dir = resultstest.Fill(t, digits(0, 2, 1), digits(0, 2, 2), digits(1, 2, 1), digits(1, 2, 2), digits(0, 3, 1), digits(7, 2, 1)).Dir
+	archs, err := plan.ParseArchs("0-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := plan.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 256}
+	p, err := plan.New(settings, plan.Selection{Archs: &archs, Datasets: []string{"digits"}, Epochs: []int{2, 3}, Seeds: []uint32{1, 2}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC()
+	trial := digits(0, 3, 2)
+	run := scheduler.RunState{
+		Host: "node1", PID: 4711, Started: now.Add(-2 * time.Hour), Chunk: "1/2", Finished: 30, Failed: 1, Paused: "1 GiB free on the disk",
+		Workers: []scheduler.WorkerState{
+			{Device: "cuda:0", Trial: &trial, Attempt: 2, Stage: "train", Epoch: 1, Epochs: 3, Since: now.Add(-90 * time.Second), ImagesPerSecond: 8123, Log: "logs/a.log"},
+			{Device: "cuda:1", Stage: scheduler.StageIdle, Since: now.Add(-20 * time.Minute)},
+		},
+		LastHour: scheduler.Throughput{Seconds: 3600, Trials: 15, Images: 29.3e6},
+	}
+	write := func(path string, v any) {
+		t.Helper()
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(scheduler.RunStatePath(dir, "node1", 4711), run)
+	stale := run
+	stale.Host, stale.Started = "node2", now.Add(-3*time.Hour)
+	path := scheduler.RunStatePath(dir, "node2", 4711)
+	write(path, stale)
+	if err := os.Chtimes(path, now.Add(-time.Hour), now.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	attempt := scheduler.Attempt{
+		When: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Host: "node1", Device: "cuda:0", Kind: scheduler.OutOfMemory,
+		Reason: "RESOURCE_EXHAUSTED: " + strings.Repeat("words ", 20), Log: "logs/node1-4711-cuda0-0.log",
+	}
+	for _, f := range []scheduler.Failure{
+		{Trial: digits(2, 2, 1), Attempts: []scheduler.Attempt{attempt}},
+		{Trial: digits(2, 2, 2), Attempts: []scheduler.Attempt{attempt, attempt}, SetAside: true},
+	} {
+		write(scheduler.FailurePath(dir, f.Trial), f)
+	}
+	return dir
+}
+
+func TestStatus(t *testing.T) {
+	dir := statusCampaign(t)
+	stdout, stderr, code := nb201("status", dir)
+	want := `  dataset  epochs  trials  done  running  failed  left  hours
+   digits       2       6     4        0       1     1   5.00
+   digits       3       6     1        1       0     4   1.00
+    total              12     5        1       1     5   6.00
+
+plan       5 of 12 trials done (41.6 %)
+besides    1 trial done that the plan lacks
+rate       15 trials and 29.3 million images an hour, over the last 1h00m
+spent      6.0 hours in trials that are done, 1m30s in running ones
+to do      about 6.0 hours of one worker
+time left  about 2h58m
+
+run on node2, process 4711, chunk 1/2: stale, silent for 1h00m
+
+run on node1, process 4711, chunk 1/2, for 2h00m: 30 trials done (15 an hour), 1 set aside
+  paused: 1 GiB free on the disk
+  device  trial                    at                          images/s  for
+  cuda:0  000000/digits/0003-0002  epoch 2/3 train, attempt 2  8123      1m30s
+  cuda:1  -                        idle                        -         20m00s
+
+failures:
+  architecture 2 on digits, 2 epochs, seed 2: set aside after 2 failed attempts
+    out of memory: RESOURCE_EXHAUSTED: words words words words words words words words words words
+    logs/node1-4711-cuda0-0.log
+  architecture 2 on digits, 2 epochs, seed 1: 1 failed attempt, to be tried again
+    out of memory: RESOURCE_EXHAUSTED: words words words words words words words words words words
+    logs/node1-4711-cuda0-0.log
+`
+	if code != 0 || stderr != "" || stdout != want {
+		t.Errorf("code %d, stderr %q, stdout\n%s\nwant\n%s", code, stderr, stdout, want)
+	}
+	for line := range strings.Lines(stdout) {
+		if len(line) > 101 {
+			t.Errorf("%d characters: %s", len(line)-1, line)
+		}
+	}
+}
+
+func TestStatusFailed(t *testing.T) {
+	dir := statusCampaign(t)
+	stdout, _, code := nb201("status", dir, "--failed")
+	attempt := ", 2026-01-02 03:04:05, on node1 (cuda:0): out of memory\n    RESOURCE_EXHAUSTED: " +
+		strings.Repeat("words ", 20) + "\n    logs/node1-4711-cuda0-0.log\n"
+	want := "architecture 2 on digits, 2 epochs, seed 1: 1 failed attempt, to be tried again\n  attempt 1" + attempt +
+		"\narchitecture 2 on digits, 2 epochs, seed 2: set aside after 2 failed attempts\n  attempt 1" + attempt + "  attempt 2" + attempt
+	if code != 0 || stdout != want {
+		t.Errorf("code %d, stdout\n%s\nwant\n%s", code, stdout, want)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "failed")); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, _, code := nb201("status", dir, "--failed"); code != 0 || stdout != "no trial has failed attempts\n" {
+		t.Errorf("code %d, stdout %q", code, stdout)
+	}
+}
+
+func TestStatusJSON(t *testing.T) {
+	dir := statusCampaign(t)
+	stdout, _, code := nb201("status", dir, "--json")
+	var got scheduler.Status
+	if err := json.Unmarshal([]byte(stdout), &got, json.RejectUnknownMembers(true)); err != nil || code != 0 {
+		t.Fatalf("code %d, %v in\n%s", code, err, stdout)
+	}
+	want := scheduler.Totals{Planned: 12, Done: 5, Running: 1, Failed: 1, Left: 5}
+	if got.Totals != want || len(got.Trials) != 2 || len(got.Runs) != 2 || len(got.Failures) != 2 ||
+		got.Runs[0].Stale == "" || got.Runs[1].Workers[0].Trial == nil || got.LastHour.Trials != 15 {
+		t.Errorf("got\n%s", stdout)
+	}
+	for _, key := range []string{`"campaign"`, `"has_plan": true`, `"done_but_not_in_the_plan": 1`, `"hours"`, `"records_read": 6`, `"problems": []`} {
+		if !strings.Contains(stdout, key) {
+			t.Errorf("no %s in\n%s", key, stdout)
+		}
+	}
+}
+
+func TestStatusWithoutPlan(t *testing.T) {
+	dir := statusCampaign(t)
+	for _, name := range []string{"plan.json", "running", "failed"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "running"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "running", "host-1.json"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := nb201("status", dir)
+	want := `  dataset  epochs  trials  done  running  failed  left  hours
+   digits       2       5     5        0       0     0   5.00
+   digits       3       1     1        0       0     0   1.00
+    total               6     6        0       0     0   6.00
+
+plan       none
+spent      6.0 hours in trials that are done
+
+cannot be read:
+  ` + filepath.Join(dir, "running", "host-1.json") + ": not JSON at byte 0: unexpected EOF\n"
+	if code != 0 || stderr != "" || stdout != want {
+		t.Errorf("code %d, stderr %q, stdout\n%s\nwant\n%s", code, stderr, stdout, want)
+	}
+}

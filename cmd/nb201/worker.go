@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nb201/internal/backend"
+	"nb201/results"
+	"nb201/scheduler"
+	"nb201/scheduler/plan"
+	"nb201/scheduler/trainer"
+)
+
+// newWorkerCommand is what nb201 run starts: it is no use by itself.
+func newWorkerCommand() *cobra.Command {
+	var device, root string
+	var checkpointEvery time.Duration
+	c := &cobra.Command{
+		Use:    "worker DIR",
+		Short:  "Train the trials that nb201 run asks for on stdin",
+		Hidden: true,
+		Args:   one("DIR", "a campaign directory"),
+		RunE: func(c *cobra.Command, args []string) error {
+			logger := log.New(c.ErrOrStderr(), "", log.LstdFlags|log.LUTC)
+			w := &scheduler.Worker{
+				Campaign: results.Campaign{Dir: args[0]}, In: c.InOrStdin(), Out: c.OutOrStdout(), Log: logger,
+				Grace: graceOfWorkers, Exit: os.Exit,
+			}
+			err := w.Work(c.Context(), func() (scheduler.Trainer, error) {
+				p, err := plan.Read(args[0])
+				if err != nil {
+					return nil, err
+				}
+				d, err := backend.ParseDevice(device)
+				if err != nil {
+					return nil, err
+				}
+				return trainer.Open(trainer.Options{
+					Plan: p, Device: d, DataRoot: root, CheckpointEvery: checkpointEvery,
+					Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Log: logger,
+				})
+			})
+			if errors.Is(err, context.Canceled) {
+				logger.Print("told to leave")
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&device, "device", "cpu", "`DEVICE` to train on")
+	f.StringVar(&root, "data", "", "`DIR` of the images")
+	f.DurationVar(&checkpointEvery, "checkpoint-every", 10*time.Minute, "`TIME` between checkpoints of a trial, at least")
+	return c
+}

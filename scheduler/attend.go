@@ -1,0 +1,229 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"nb201/results"
+)
+
+// maxStarts is how often in a row a worker process may end without having begun a
+// trial.
+const maxStarts = 3
+
+// work has worker i do trials until there are none left for it, in as many processes
+// as that takes.
+func (r *run) work(ctx context.Context, i int) {
+	log, err := os.OpenFile(r.state.Workers[i].Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		r.fail(fmt.Errorf("log of a worker: %w", err))
+		return
+	}
+	defer log.Close()
+	a := &attendant{run: r, i: i, device: r.state.Workers[i].Device, log: log}
+	defer a.dismiss()
+	for starts := 0; ; {
+		o := r.next(ctx, i)
+		if o == nil {
+			return
+		}
+		begun, ending := a.do(ctx, *o)
+		if begun {
+			starts = 0
+		} else if ctx.Err() == nil {
+			starts++
+			if starts == maxStarts {
+				r.giveUp(i, o.Trial, ending.Reason)
+				return
+			}
+			sleep(ctx, time.Duration(starts)*r.second)
+		}
+		if err := r.settle(ctx, i, *o, begun, ending); err != nil {
+			r.fail(err)
+			return
+		}
+	}
+}
+
+// attendant keeps a worker process for worker i.
+type attendant struct {
+	*run
+	i      int
+	device string
+	log    *os.File
+	child  *child // nil: none
+}
+
+// do has the worker do a trial, and tells how that ended and whether the trial was
+// begun. Of a trial that was not, ending tells the reason.
+func (a *attendant) do(ctx context.Context, o order) (begun bool, ending report) {
+	if a.child == nil {
+		c, err := startChild(a.Command(a.device), a.log)
+		if err != nil {
+			return false, report{Event: eventUnable, Reason: oneLine(err)}
+		}
+		a.child = c
+		fmt.Fprintf(a.log, "%s worker %d started\n", time.Now().UTC().Format(time.RFC3339), c.cmd.Process.Pid)
+		if _, first := a.await(ctx, a.PrepareWithin); first.Event != eventReady {
+			return false, first
+		}
+	}
+	// To a dead worker an order is lost, which its reports will tell.
+	_ = send(a.child.stdin, o)
+	a.update(a.i, func(w *WorkerState) { w.Stage = StagePreparing })
+	begun, ending = a.await(ctx, a.PrepareWithin)
+	return begun && ending.Event != eventUnable, ending
+}
+
+// await follows the worker up to the report that ends its trial, or that it is ready.
+// seen tells of any other report before. The process is dismissed when it did not end
+// well.
+func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool, last report) {
+	quiet := time.NewTimer(within)
+	defer quiet.Stop()
+	stop := ctx.Done()
+	for {
+		select {
+		case r, ok := <-a.child.reports:
+			switch {
+			case !ok:
+				r = a.child.death()
+				if stop == nil {
+					r = report{Event: eventStopped}
+				}
+				a.dismiss()
+				return seen, r
+			case r.Event == eventProgress:
+				seen = true
+				within = a.progress(r)
+				if stop != nil {
+					quiet.Reset(within)
+				}
+			default:
+				switch r.Event {
+				case eventReady, eventFinished, eventDone, eventClaimed:
+				default:
+					a.dismiss()
+				}
+				return true, r
+			}
+		case <-stop:
+			stop = nil
+			quiet.Reset(a.Grace)
+			a.child.tell()
+		case <-quiet.C:
+			if stop == nil {
+				a.child.kill()
+				a.dismiss()
+				return seen, report{Event: eventStopped}
+			}
+			a.child.dump()
+			a.dismiss()
+			return seen, report{Event: eventFailed, Kind: Hung, Reason: fmt.Sprintf("no progress for %v, at %s", within, a.state.Workers[a.i].Stage)}
+		}
+	}
+}
+
+// progress notes what the worker is at and returns how long that may take.
+func (a *attendant) progress(r report) time.Duration {
+	a.update(a.i, func(w *WorkerState) {
+		w.Stage, w.Epoch, w.Epochs, w.ImagesPerSecond = r.Stage, r.Epoch, r.Epochs, r.ImagesPerSecond
+	})
+	switch r.Stage {
+	case StageWaiting:
+		a.pause(r.Reason)
+	case StagePreparing:
+		return a.PrepareWithin
+	}
+	return a.HangAfter
+}
+
+// dismiss ends the worker process, if there is one.
+func (a *attendant) dismiss() {
+	if a.child == nil {
+		return
+	}
+	a.child.leave()
+	fmt.Fprintf(a.log, "%s worker %d ended: %v\n", time.Now().UTC().Format(time.RFC3339), a.child.cmd.Process.Pid, a.child.cmd.ProcessState)
+	a.child = nil
+}
+
+// giveUp leaves the trial of worker i to the others, as no process for it will start.
+func (r *run) giveUp(i int, t results.Trial, reason string) {
+	r.mu.Lock()
+	w := &r.state.Workers[i]
+	w.Trial, w.Stage, w.Since = nil, StageIdle, time.Now().UTC()
+	r.queue.putBack(i, t)
+	r.broken = fmt.Errorf("%s: %s (%s)", w.Device, reason, w.Log)
+	broken := r.broken
+	r.mu.Unlock()
+	r.say("a worker cannot begin a trial, gives up: %v", broken)
+}
+
+// settle notes how a trial ended that worker i had.
+func (r *run) settle(ctx context.Context, i int, o order, begun bool, ending report) error {
+	setAside := false
+	if ending.Event == eventFailed && begun {
+		var err error
+		setAside, err = r.failed(i, o, ending)
+		if isNoRoom(err) {
+			ending = report{Event: eventNoRoom, Reason: oneLine(err)}
+		} else if err != nil {
+			return err
+		}
+	}
+	if ending.Event == eventNoRoom {
+		r.pause(ending.Reason)
+	}
+	now := time.Now().UTC()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := &r.state.Workers[i]
+	*w = WorkerState{Device: w.Device, Index: w.Index, Stage: StageIdle, Since: now, Log: w.Log}
+	switch {
+	case ending.Event == eventFinished:
+		r.state.Finished++
+		r.totals.Done++
+	case ending.Event == eventDone:
+		r.totals.Done++
+	case setAside:
+		r.state.Failed++
+		r.totals.Failed++
+	case ending.Event == eventClaimed:
+		r.queue.leave(i, o.Trial, now.Add(10*r.second))
+	case ending.Event == eventFailed && begun:
+		r.queue.retry(o.Trial, now.Add(time.Duration(5*o.Attempt)*r.second))
+	default:
+		r.queue.putBack(i, o.Trial)
+	}
+	return nil
+}
+
+// failed notes a failed attempt and tells whether the trial is set aside.
+func (r *run) failed(i int, o order, ending report) (setAside bool, err error) {
+	f, err := r.failure(o.Trial)
+	if err != nil {
+		return false, err
+	}
+	w := r.state.Workers[i]
+	f.Attempts = append(f.Attempts, Attempt{
+		When: time.Now().UTC().Truncate(time.Second), Host: r.state.Host, Device: w.Device,
+		Kind: ending.Kind, Reason: ending.Reason, Log: w.Log,
+	})
+	f.SetAside = len(f.Attempts) >= r.MaxAttempts || ending.Kind == Diverged
+	if err := f.write(r.Dir); err != nil {
+		return false, fmt.Errorf("note that %v failed: %w", o.Trial, err)
+	}
+	then := "will be tried again"
+	if f.SetAside {
+		then = "is set aside"
+		// Its checkpoints are not for another attempt.
+		err = errors.Join(err, tidy(filepath.Join(r.Dir, "running", trialPath(o.Trial))))
+	}
+	r.say("%v: attempt %d failed, %s: %s; it %s", o.Trial, o.Attempt, ending.Kind, ending.Reason, then)
+	return f.SetAside, err
+}

@@ -1,0 +1,86 @@
+package scheduler
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// minFreeMemory is what the host must have free for a trial to begin, in bytes: a
+// worker that begins when there is less would soon be killed for it.
+const minFreeMemory = 512 << 20
+
+// checkHost tells why no trial can begin: little room on the disk of the campaign, or
+// little memory. Empty: one can.
+func checkHost(dir string, minFreeDisk uint64) string {
+	var disk syscall.Statfs_t
+	switch err := syscall.Statfs(dir, &disk); {
+	case err != nil:
+		return fmt.Sprintf("the campaign's disk cannot be reached: %v", &os.PathError{Op: "statfs", Path: dir, Err: err})
+	case disk.Bavail*uint64(disk.Bsize) < minFreeDisk:
+		return fmt.Sprintf("%s has %s free, less than %s", dir, bytesText(disk.Bavail*uint64(disk.Bsize)), bytesText(minFreeDisk))
+	case disk.Files > 0 && disk.Ffree < minFreeFiles:
+		return fmt.Sprintf("%s can take %d more files only", dir, disk.Ffree)
+	}
+	if free, ok := freeMemory(); ok && free < minFreeMemory {
+		return fmt.Sprintf("the host has %s of memory free, less than %s", bytesText(free), bytesText(minFreeMemory))
+	}
+	return ""
+}
+
+// minFreeFiles is the number of files that the disk of a campaign must be able to take.
+const minFreeFiles = 256
+
+// probe tells whether a file can be made in dir, written and synced.
+func probe(dir string) error {
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, 64<<10))
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+}
+
+// freeMemory is the memory that the host can give without swapping, in bytes, where
+// the system tells.
+func freeMemory() (uint64, bool) {
+	kilobytes, ok := procValue("/proc/meminfo", "MemAvailable:")
+	return kilobytes << 10, ok
+}
+
+// memoryKills counts the processes that the kernel has killed since it started because
+// memory ran out, where it tells.
+func memoryKills() uint64 {
+	kills, _ := procValue("/proc/vmstat", "oom_kill")
+	return kills
+}
+
+// procValue reads the number behind a name in a file of /proc.
+func procValue(path, name string) (value uint64, ok bool) {
+	f, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if rest, found := strings.CutPrefix(lines.Text(), name+" "); found {
+			_, err := fmt.Sscan(rest, &value)
+			return value, err == nil
+		}
+	}
+	return 0, false
+}
+
+// bytesText is a size for people.
+func bytesText(n uint64) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	v, i := float64(n), 0
+	for ; v >= 1024 && i < len(units)-1; i++ {
+		v /= 1024
+	}
+	return fmt.Sprintf("%.4g %s", v, units[i])
+}

@@ -1,0 +1,329 @@
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/scheduler/plan"
+)
+
+// Options say how a run works a plan.
+type Options struct {
+	Dir     string   // the campaign
+	Devices []string // as the workers' command takes them
+	// PerDevice is the number of workers of a device.
+	PerDevice int
+	// Chunk and Chunks have the run work one chunk of the plan, 1 <= Chunk <= Chunks;
+	// zeros: all of it.
+	Chunk, Chunks int
+	MaxAttempts   int  // at a trial, before it is set aside
+	RetryFailed   bool // begin anew with trials that were set aside
+	// HangAfter is how long a worker may go without progress; it may take
+	// PrepareWithin to start, and again to read images and compile for a trial.
+	HangAfter, PrepareWithin time.Duration
+	// MinFreeDisk is the room on the campaign's disk, in bytes, below which no trial begins.
+	MinFreeDisk uint64
+	// Grace is how long workers may take to leave a checkpoint when the run is stopped.
+	Grace time.Duration
+	// Command is the command of a worker of a device, see Worker.
+	Command func(device string) *exec.Cmd
+	// Show is called about every second, if it is not nil, and at the end.
+	Show func(RunState, Totals)
+	// Log takes lines about what goes wrong and what is done about it.
+	Log io.Writer
+
+	second time.Duration // the unit of the run's own delays; zero: a second
+}
+
+// Run works a plan until every trial of it is done or set aside, by this run or
+// another, and returns how many are. When ctx is cancelled the workers leave
+// checkpoints and the error is ctx's. Errors of what the user can mend are usage errors.
+func Run(ctx context.Context, o Options) (Totals, error) {
+	o.second = cmp.Or(o.second, time.Second)
+	r, err := newRun(o)
+	if err != nil {
+		return Totals{}, err
+	}
+	defer os.Remove(RunStatePath(o.Dir, r.state.Host, r.state.PID))
+	r.beat() // no trial begins before the host was looked at
+	working, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r.fail = cancel
+	var workers, beats sync.WaitGroup
+	worked := make(chan struct{})
+	beats.Go(func() {
+		for {
+			select {
+			case <-time.After(o.second):
+				r.beat()
+			case <-worked:
+				return
+			}
+		}
+	})
+	for i := range r.state.Workers {
+		workers.Go(func() { r.work(working, i) })
+	}
+	workers.Wait()
+	close(worked)
+	beats.Wait()
+	r.show()
+	_, totals := r.snapshot()
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case working.Err() != nil:
+		err = context.Cause(working)
+	case !r.queue.empty():
+		err = fmt.Errorf("no worker can begin a trial: %w", r.broken)
+	}
+	return totals, err
+}
+
+// run is a run at work. Its worker goroutines do their own work, each with a process;
+// what they share is here, under mu.
+type run struct {
+	Options
+	campaign results.Campaign
+	fail     context.CancelCauseFunc
+	pace     pace // of show alone
+
+	mu     sync.Mutex
+	queue  *queue
+	state  RunState
+	totals Totals
+	full   string    // what the disk answered that took no file; empty: it takes them
+	asked  time.Time // when it answered
+	broken error     // why a worker gave up
+}
+
+func newRun(o Options) (*run, error) {
+	p, err := plan.Read(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range []string{"running", "logs", "trials"} {
+		if err := os.MkdirAll(filepath.Join(o.Dir, folder), 0o777); err != nil {
+			return nil, usage.Errorf("campaign %s cannot be written: %w", o.Dir, err)
+		}
+	}
+	if err := sweep(o.Dir, host); err != nil {
+		return nil, fmt.Errorf("tidy up campaign %s: %w", o.Dir, err)
+	}
+	r := &run{Options: o, campaign: results.Campaign{Dir: o.Dir}}
+	now := time.Now().UTC()
+	r.state = RunState{Host: host, PID: os.Getpid(), Started: now}
+	trials := p.Trials()
+	if o.Chunks > 0 {
+		trials = p.Chunk(o.Chunk, o.Chunks)
+		r.state.Chunk = fmt.Sprintf("%d/%d", o.Chunk, o.Chunks)
+	}
+	done := map[results.Trial]bool{}
+	for t, err := range r.campaign.Trials() {
+		if err != nil {
+			return nil, err
+		}
+		done[t] = true
+	}
+	var order []results.Trial
+	for t := range trials {
+		r.totals.Planned++
+		if !done[t] {
+			order = append(order, t)
+		}
+	}
+	r.totals.Done = r.totals.Planned - len(order)
+	if o.RetryFailed {
+		if err := r.forgetFailures(order); err != nil {
+			return nil, err
+		}
+	}
+	for k := range o.PerDevice {
+		for _, device := range o.Devices {
+			log := fmt.Sprintf("%s-%d-%s-%d.log", host, r.state.PID, strings.ReplaceAll(device, ":", ""), k)
+			r.state.Workers = append(r.state.Workers, WorkerState{
+				Device: device, Index: k, Stage: StageIdle, Since: now, Log: filepath.Join(o.Dir, "logs", log),
+			})
+		}
+	}
+	r.queue = newQueue(order, len(r.state.Workers))
+	return r, nil
+}
+
+// forgetFailures has trials that were set aside begin anew.
+func (r *run) forgetFailures(order []results.Trial) error {
+	paths, err := fs.Glob(os.DirFS(r.Dir), "failed/*/*/*.json")
+	if err != nil || len(paths) == 0 {
+		return err
+	}
+	for _, t := range order {
+		f, err := r.failure(t)
+		if err == nil && f.SetAside {
+			err = os.Remove(FailurePath(r.Dir, t))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failure is what is known of earlier attempts at t, nothing when there were none.
+func (r *run) failure(t results.Trial) (Failure, error) {
+	f, err := ReadFailure(FailurePath(r.Dir, t))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Failure{Trial: t}, nil
+	}
+	return f, err
+}
+
+// beat looks at the host and tells the state of the run.
+func (r *run) beat() {
+	r.mu.Lock()
+	ask := r.full != "" && time.Since(r.asked) > 10*r.second
+	r.mu.Unlock()
+	room := ask && probe(filepath.Join(r.Dir, "running")) == nil
+	little := checkHost(r.Dir, r.MinFreeDisk)
+
+	r.mu.Lock()
+	if ask {
+		r.asked = time.Now()
+	}
+	if room {
+		r.full = ""
+	}
+	was, paused := r.state.Paused, cmp.Or(little, r.full)
+	r.state.Paused = paused
+	r.mu.Unlock()
+	switch {
+	case paused != "" && was == "":
+		r.say("no trial begins: %s; goes on by itself when there is room", paused)
+	case paused == "" && was != "":
+		r.say("there is room again: goes on")
+	}
+	r.show()
+}
+
+// show tells the state of the run to others and to the user.
+func (r *run) show() {
+	s, t := r.snapshot()
+	s.LastHour = r.pace.follow(time.Now(), s)
+	_ = s.write(r.Dir) // a full disk is told of elsewhere
+	if r.Show != nil {
+		r.Show(s, t)
+	}
+}
+
+func (r *run) snapshot() (RunState, Totals) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, t := r.state, r.totals
+	s.Workers = slices.Clone(s.Workers)
+	for _, w := range s.Workers {
+		if w.Trial != nil {
+			t.Running++
+		}
+	}
+	t.Left = t.Planned - t.Done - t.Failed - t.Running
+	return s, t
+}
+
+func (r *run) say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.Log, format+"\n", args...)
+}
+
+// pause keeps trials from beginning until the disk takes files again.
+func (r *run) pause(reason string) {
+	r.mu.Lock()
+	was := r.state.Paused
+	if r.full == "" {
+		r.asked = time.Now()
+	}
+	r.full, r.state.Paused = reason, reason
+	r.mu.Unlock()
+	if was == "" {
+		r.say("no trial begins: %s; goes on by itself when there is room", reason)
+	}
+}
+
+// update changes what worker i is at.
+func (r *run) update(i int, change func(*WorkerState)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.state.Workers[i])
+}
+
+// next waits for a trial for worker i; nil when there is none any more.
+func (r *run) next(ctx context.Context, i int) *order {
+	for ctx.Err() == nil {
+		o, ended, err := r.take(i)
+		if err != nil {
+			r.fail(err)
+		}
+		if o != nil || ended {
+			return o
+		}
+		sleep(ctx, r.second/4)
+	}
+	return nil
+}
+
+// take takes the next trial for worker i that is neither done nor set aside. ended
+// tells that there is none any more, nil without it that there is none now.
+func (r *run) take(i int) (o *order, ended bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.state.Paused == "" {
+		t, next, ok := r.queue.take(i, time.Now())
+		if !ok {
+			return nil, r.queue.empty(), nil
+		}
+		done, err := r.campaign.Done(t)
+		if err != nil {
+			return nil, false, err
+		}
+		if done {
+			r.totals.Done++
+			continue
+		}
+		f, err := r.failure(t)
+		if err != nil {
+			return nil, false, err
+		}
+		if f.SetAside {
+			r.totals.Failed++
+			continue
+		}
+		w := &r.state.Workers[i]
+		w.Trial, w.Attempt, w.Stage, w.Since = &t, len(f.Attempts)+1, StageStarting, time.Now().UTC()
+		return &order{Trial: t, Attempt: w.Attempt, Next: next}, false, nil
+	}
+	return nil, r.queue.empty(), nil
+}
+
+// sleep waits, or until ctx is cancelled.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,623 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"nb201/internal/torchfile"
+	"nb201/results"
+	"nb201/results/resultstest"
+	"nb201/scheduler/plan"
+)
+
+// The test binary is also a worker with a fake trainer, and a run of such workers.
+const (
+	roleVariable  = "NB201_TEST_ROLE"  // worker or run
+	dirVariable   = "NB201_TEST_DIR"   // the campaign
+	workVariable  = "NB201_TEST_WORK"  // the time of a trial
+	startVariable = "NB201_TEST_START" // what a worker does instead of starting: die or fail
+)
+
+func TestMain(m *testing.M) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	switch dir := os.Getenv(dirVariable); os.Getenv(roleVariable) {
+	case "worker":
+		os.Exit(fakeWorker(ctx, dir))
+	case "run":
+		if _, err := Run(ctx, options(dir)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// options are those of a run with two fake workers, whose delays are short.
+func options(dir string) Options {
+	return Options{
+		Dir: dir, Devices: []string{"cpu"}, PerDevice: 2, MaxAttempts: 3,
+		HangAfter: 2 * time.Second, PrepareWithin: time.Minute, Grace: 10 * time.Second,
+		Command: fakeCommand(dir), Log: io.Discard, second: 10 * time.Millisecond,
+	}
+}
+
+func fakeCommand(dir string, env ...string) func(string) *exec.Cmd {
+	return func(string) *exec.Cmd {
+		c := exec.Command(os.Args[0])
+		c.Env = slices.Concat(os.Environ(), []string{roleVariable + "=worker", dirVariable + "=" + dir}, env)
+		return c
+	}
+}
+
+// fake is a Trainer whose trials end as their seeds say.
+type fake struct {
+	campaign results.Campaign
+	work     time.Duration
+}
+
+// Seeds that do not simply succeed.
+const (
+	crashes uint32 = iota
+	crashesTwice
+	isKilled
+	hangs
+	outOfDeviceMemory
+	diverges
+	reportsError
+	writesGarbage
+	fullDiskOnce
+	cannotBegin
+	fillsDisk
+)
+
+func fakeWorker(ctx context.Context, dir string) int {
+	switch os.Getenv(startVariable) {
+	case "die":
+		return 7
+	}
+	work, _ := time.ParseDuration(os.Getenv(workVariable))
+	f := &fake{results.Campaign{Dir: dir}, work}
+	w := &Worker{
+		Campaign: f.campaign, In: os.Stdin, Out: os.Stdout, Log: log.New(os.Stderr, "", 0),
+		Grace: 5 * time.Second, Exit: os.Exit, second: 10 * time.Millisecond,
+	}
+	err := w.Work(ctx, func() (Trainer, error) {
+		if os.Getenv(startVariable) == "fail" {
+			return nil, errors.New("no such device")
+		}
+		return f, nil
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return 1
+	}
+	return 0
+}
+
+func (f *fake) Prepare(results.Trial) {}
+
+func (f *fake) Train(ctx context.Context, t results.Trial, dir string, tell func(Step)) (*results.Record, torchfile.StateDict, error) {
+	tell(Step{Stage: "train", Epochs: t.Epochs, Images: 1})
+	tries, _ := os.ReadFile(filepath.Join(dir, "tries.ckpt"))
+	if err := os.WriteFile(filepath.Join(dir, "tries.ckpt"), append(tries, 'x'), 0o666); err != nil {
+		return nil, nil, err
+	}
+	switch t.Seed {
+	case crashes:
+		os.Exit(9)
+	case crashesTwice:
+		if len(tries) < 2 {
+			panic("crash")
+		}
+	case isKilled:
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case hangs:
+		select {}
+	case outOfDeviceMemory:
+		return nil, nil, &Fault{Kind: OutOfMemory, Err: errors.New("RESOURCE_EXHAUSTED: no\nmemory")}
+	case diverges:
+		return nil, nil, &Fault{Kind: Diverged, Err: errors.New("the loss is NaN")}
+	case reportsError:
+		return nil, nil, errors.New("something else")
+	case writesGarbage:
+		fmt.Printf("a library says hello\n{\"event\":5}\n%s\n", strings.Repeat("long", 1000))
+	case fullDiskOnce:
+		if len(tries) == 0 {
+			return nil, nil, fmt.Errorf("write: %w", syscall.ENOSPC)
+		}
+	case fillsDisk:
+		if err := fill(filepath.Join(f.campaign.Dir, "ballast")); !errors.Is(err, syscall.ENOSPC) {
+			return nil, nil, err
+		}
+	case cannotBegin:
+		return nil, nil, &Fault{Unable: true, Err: errors.New("no images")}
+	}
+	for end := time.Now().Add(f.work); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		tell(Step{Stage: "train", Epochs: t.Epochs, Images: 1})
+	}
+	return resultstest.Record(noTB{}, t), nil, nil
+}
+
+// fill writes a file until the disk is full.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, zeros{})
+	return errors.Join(err, f.Close())
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// noTB is the testing.TB of a process that is no test.
+type noTB struct{ testing.TB }
+
+func (noTB) Helper()                           {}
+func (noTB) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
+func (noTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+// planned makes a campaign of trials on digits: architectures 0 to archs-1, two
+// schedules.
+func planned(t testing.TB, archs int, seeds ...uint32) (dir string, all []results.Trial) {
+	t.Helper()
+	dir = t.TempDir()
+	list, err := plan.ParseArchs("0-" + strconv.Itoa(archs-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.New(
+		plan.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 64},
+		plan.Selection{Archs: &list, Datasets: []string{"digits"}, Epochs: []int{2, 4}, Seeds: seeds}, "")
+	if err == nil {
+		err = p.Write(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, slices.Collect(p.Trials())
+}
+
+// wantDone makes sure that exactly these trials are done, with whole records, and that
+// nothing is left of work under way.
+func wantDone(t *testing.T, dir string, want []results.Trial) {
+	t.Helper()
+	c := results.Campaign{Dir: dir}
+	n := 0
+	for r, err := range c.Records() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(want, r.Trial) {
+			t.Errorf("%v is done", r.Trial)
+		}
+		n++
+	}
+	if n != len(want) {
+		t.Errorf("%d trials are done, want %d", n, len(want))
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "running", "*")); len(left) > 0 {
+		t.Errorf("left of work under way: %q", left)
+	}
+}
+
+// TestEndings has trials end in every way; none keeps the others from being done.
+func TestEndings(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 2, crashes, crashesTwice, isKilled, hangs, outOfDeviceMemory, diverges, reportsError, writesGarbage, fullDiskOnce, 777)
+	o := options(dir)
+	o.HangAfter = 500 * time.Millisecond
+	o.PerDevice = 4
+	var lines strings.Builder
+	o.Log = &lines
+	var shown Totals
+	o.Show = func(s RunState, totals Totals) { shown = totals }
+	totals, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endings := map[uint32]struct {
+		kind     Kind
+		attempts int
+		reason   string
+	}{
+		crashes:           {Crashed, 3, "the worker ended: exit status 9"},
+		isKilled:          {Crashed, 3, "the worker ended: signal: killed"},
+		hangs:             {Hung, 3, "no progress for 500ms, at train"},
+		outOfDeviceMemory: {OutOfMemory, 3, "RESOURCE_EXHAUSTED: no memory"},
+		diverges:          {Diverged, 1, "the loss is NaN"},
+		reportsError:      {Failed, 3, "something else"},
+	}
+	want := Totals{Planned: len(all), Done: 4 * (10 - len(endings)), Failed: 4 * len(endings)}
+	if totals != want || shown != want {
+		t.Errorf("totals %+v, shown %+v, want %+v", totals, shown, want)
+	}
+	var succeed []results.Trial
+	for _, trial := range all {
+		ending, fails := endings[trial.Seed]
+		f, err := ReadFailure(FailurePath(dir, trial))
+		if !fails {
+			succeed = append(succeed, trial)
+			if err == nil {
+				t.Errorf("%v is done and failed", trial)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Trial != trial || !f.SetAside || len(f.Attempts) != ending.attempts {
+			t.Errorf("%v: %+v", trial, f)
+		}
+		for i, a := range f.Attempts {
+			text, err := os.ReadFile(a.Log)
+			if a.Kind != ending.kind || a.Reason != ending.reason || a.Device != "cpu" || err != nil || !strings.Contains(string(text), fmt.Sprintf("begins %v, attempt %d\n", trial, i+1)) {
+				t.Errorf("%v: %+v (%v)", trial, a, err)
+			}
+		}
+		line := fmt.Sprintf("%v: attempt %d failed, %s: %s; it is set aside\n", trial, ending.attempts, ending.kind, ending.reason)
+		if strings.Count(lines.String(), line) != 1 {
+			t.Errorf("not told once: %s", line)
+		}
+	}
+	wantDone(t, dir, succeed)
+	for seed, attempts := range map[uint32]int{777: 1, crashesTwice: 3, fullDiskOnce: 1} {
+		r, err := results.Campaign{Dir: dir}.Record(results.Trial{Arch: 1, Dataset: "digits", Epochs: 2, Seed: seed})
+		if err != nil || r.Attempts != attempts {
+			t.Errorf("seed %d: %v attempts (%v), want %d", seed, r.Attempts, err, attempts)
+		}
+	}
+	for _, line := range []string{"no trial begins: write: no space left on device", "there is room again: goes on"} {
+		if !strings.Contains(lines.String(), line) {
+			t.Errorf("not told: %s", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(lines.String())
+	}
+
+	// What was set aside stays aside, until it is asked for.
+	o.Log = io.Discard
+	if totals, err := Run(t.Context(), o); err != nil || totals != want {
+		t.Errorf("again: %+v (%v)", totals, err)
+	}
+	o.RetryFailed, o.MaxAttempts = true, 1
+	if totals, err := Run(t.Context(), o); err != nil || totals != want {
+		t.Errorf("retried: %+v (%v)", totals, err)
+	}
+	f, err := ReadFailure(FailurePath(dir, results.Trial{Arch: 0, Dataset: "digits", Epochs: 4, Seed: crashes}))
+	if err != nil || len(f.Attempts) != 1 || !f.SetAside {
+		t.Errorf("retried: %+v (%v)", f, err)
+	}
+}
+
+// TestNoWorker has a run whose workers cannot begin any trial end, with the reason.
+func TestNoWorker(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		start, reason string
+		seed          uint32
+	}{
+		{"die", "exit status 7", 777},
+		{"fail", "no such device", 777},
+		{"", "no images", cannotBegin},
+	} {
+		dir, _ := planned(t, 3, test.seed)
+		o := options(dir)
+		o.Command = fakeCommand(dir, startVariable+"="+test.start)
+		totals, err := Run(t.Context(), o)
+		if err == nil || !strings.Contains(err.Error(), "no worker can begin a trial: cpu: ") || !strings.Contains(err.Error(), test.reason) || totals.Left != totals.Planned {
+			t.Errorf("%s: %+v, %v", test.reason, totals, err)
+		}
+		if failures, _ := filepath.Glob(filepath.Join(dir, "failed", "*")); len(failures) > 0 {
+			t.Errorf("%s: counted as attempts", test.reason)
+		}
+	}
+	dir, _ := planned(t, 1, 777)
+	o := options(dir)
+	o.Command = func(string) *exec.Cmd { return exec.Command(filepath.Join(dir, "missing")) }
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "missing: no such file") {
+		t.Errorf("missing command: %v", err)
+	}
+}
+
+// TestOneBadDevice has the workers of the other device do all the work.
+func TestOneBadDevice(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 10, 777, 888, 999)
+	o := options(dir)
+	o.Devices = []string{"cuda:0", "cuda:1"}
+	good, bad := fakeCommand(dir), fakeCommand(dir, startVariable+"=fail")
+	o.Command = func(device string) *exec.Cmd {
+		if device == "cuda:1" {
+			return bad(device)
+		}
+		return good(device)
+	}
+	if totals, err := Run(t.Context(), o); err != nil || totals.Done != len(all) {
+		t.Errorf("%+v, %v", totals, err)
+	}
+	wantDone(t, dir, all)
+}
+
+// start starts a run in a process of its own.
+func start(t *testing.T, dir string, env ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command(os.Args[0])
+	c.Env = slices.Concat(os.Environ(), []string{roleVariable + "=run", dirVariable + "=" + dir}, env)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestKilled has runs killed at random moments, and their workers, until the campaign is
+// complete.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+		dir, all := planned(t, 20, 777, 888, 999)
+		for kills := 0; ; kills++ {
+			c := start(t, dir, workVariable+"=10ms")
+			ended := make(chan error, 1)
+			go func() { ended <- c.Wait() }()
+			select {
+			case err := <-ended:
+				if err != nil {
+					t.Fatal(err)
+				}
+				if kills < 3 {
+					t.Errorf("complete after %d kills", kills)
+				}
+			case <-time.After(time.Duration(rand.IntN(400+100*kills)) * time.Millisecond): // slow machines come to an end too
+				if err := c.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+					t.Fatal(err)
+				}
+				<-ended
+				continue
+			}
+			break
+		}
+		wantDone(t, dir, all)
+	}
+}
+
+// TestWorkerOutlivesNoRun has workers leave when their run is killed.
+func TestWorkerOutlivesNoRun(t *testing.T) {
+	t.Parallel()
+	dir, _ := planned(t, 1, 777, 888)
+	c := start(t, dir, workVariable+"=1h")
+	defer c.Wait()
+	var pids []int
+	for len(pids) < 2 {
+		time.Sleep(10 * time.Millisecond)
+		logs, _ := filepath.Glob(filepath.Join(dir, "logs", "*"))
+		pids = nil
+		for _, log := range logs {
+			text, _ := os.ReadFile(log)
+			var when string
+			var pid int
+			if n, _ := fmt.Sscanf(string(text), "%s worker %d started", &when, &pid); n == 2 && strings.Contains(string(text), "begins") {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(pids, alive); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("workers live on")
+		}
+	}
+	if ckpts, _ := filepath.Glob(filepath.Join(dir, "running", "*", "*", "*", "*.ckpt")); len(ckpts) != 2 {
+		t.Errorf("checkpoints: %q", ckpts)
+	}
+}
+
+// TestTwoRuns has two runs share a campaign: no trial is trained twice.
+func TestTwoRuns(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 20, 777, 888, 999)
+	runs := []*exec.Cmd{start(t, dir, workVariable+"=5ms"), start(t, dir, workVariable+"=5ms")}
+	for _, c := range runs {
+		if err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	wantDone(t, dir, all)
+	logs, _ := filepath.Glob(filepath.Join(dir, "logs", "*"))
+	begun := 0
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := strings.Count(string(text), "begins")
+		if n == 0 {
+			t.Errorf("%s: a worker did nothing", filepath.Base(log))
+		}
+		begun += n
+	}
+	if begun != len(all) || len(logs) != 4 {
+		t.Errorf("%d trials begun by %d workers, want %d by 4", begun, len(logs), len(all))
+	}
+}
+
+func TestChunks(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 6, 777, 888, 999)
+	var group sync.WaitGroup
+	for i := range 3 {
+		group.Go(func() {
+			o := options(dir)
+			o.Chunk, o.Chunks = i+1, 3
+			if totals, err := Run(t.Context(), o); err != nil || totals.Planned != len(all)/3 || totals.Done != len(all)/3 {
+				t.Errorf("chunk %d: %+v (%v)", i+1, totals, err)
+			}
+		})
+	}
+	group.Wait()
+	wantDone(t, dir, all)
+}
+
+// TestStopped has a stopped run leave in time, also when workers do not listen.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	for _, seed := range []uint32{777, hangs} {
+		dir, _ := planned(t, 2, seed)
+		o := options(dir)
+		o.Command = fakeCommand(dir, workVariable+"=1h")
+		o.Grace, o.HangAfter = 300*time.Millisecond, time.Hour
+		ctx, cancel := context.WithCancel(t.Context())
+		var stopped time.Time
+		o.Show = func(s RunState, _ Totals) {
+			if s.Workers[0].Stage == "train" && s.Workers[1].Stage == "train" && stopped.IsZero() {
+				stopped = time.Now()
+				cancel()
+			}
+		}
+		totals, err := Run(ctx, o)
+		if !errors.Is(err, context.Canceled) || totals.Left != 4 {
+			t.Errorf("%+v, %v", totals, err)
+		}
+		if took := time.Since(stopped); took > 5*time.Second {
+			t.Errorf("left after %v", took)
+		}
+		if failures, _ := filepath.Glob(filepath.Join(dir, "failed", "*")); len(failures) > 0 {
+			t.Error("counted as a failed attempt")
+		}
+	}
+}
+
+// TestClaims holds a trial that another process has; the run does the rest meanwhile.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 2, 777, 888, 999)
+	c, err := takeClaim(dir, all[1])
+	if err != nil || c == nil {
+		t.Fatal(c, err)
+	}
+	if again, err := takeClaim(dir, all[1]); again != nil || err != nil {
+		t.Fatal("claimed twice:", err)
+	}
+	o := options(dir)
+	o.Show = func(_ RunState, totals Totals) {
+		if totals.Done == len(all)-1 && c != nil {
+			if err := c.release(); err != nil {
+				t.Error(err)
+			}
+			c = nil
+		}
+	}
+	if totals, err := Run(t.Context(), o); err != nil || totals.Done != len(all) {
+		t.Errorf("%+v, %v", totals, err)
+	}
+	wantDone(t, dir, all)
+}
+
+// TestSweep has a run remove what killed processes left of trials that are done.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 1, 777)
+	if _, err := Run(t.Context(), options(dir)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := takeClaim(dir, all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _ := os.Hostname()
+	gone := RunState{Host: host, PID: 1 << 30}
+	if err := errors.Join(c.release(), Failure{Trial: all[0]}.write(dir), gone.write(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), options(dir)); err != nil {
+		t.Fatal(err)
+	}
+	wantDone(t, dir, all)
+	if left, _ := filepath.Glob(filepath.Join(dir, "failed", "*", "*", "*")); len(left) > 0 {
+		t.Errorf("left %q", left)
+	}
+}
+
+// TestHostWatch has no trial begin while there is too little room, and goes on by itself.
+func TestHostWatch(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 1, 777)
+	o := options(dir)
+	o.MinFreeDisk = 1 << 62
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var paused string
+	o.Show = func(s RunState, _ Totals) { paused = s.Paused }
+	totals, err := Run(ctx, o)
+	if !errors.Is(err, context.DeadlineExceeded) || totals.Left != len(all) || !strings.Contains(paused, "free, less than") {
+		t.Errorf("%+v, %v, paused %q", totals, err, paused)
+	}
+}
+
+func TestQueue(t *testing.T) {
+	trial := func(arch int, seed uint32) results.Trial {
+		return results.Trial{Arch: arch, Dataset: "digits", Epochs: 2, Seed: seed}
+	}
+	var order []results.Trial
+	for arch := range 3 {
+		for seed := range uint32(3) {
+			order = append(order, trial(arch, seed))
+		}
+	}
+	now := time.Now()
+	q := newQueue(order, 3)
+	take := func(worker int, want results.Trial, next *results.Trial) {
+		t.Helper()
+		got, following, ok := q.take(worker, now)
+		if !ok || got != want || (following == nil) != (next == nil) || next != nil && *following != *next {
+			t.Errorf("worker %d takes %v, then %v (%v), want %v, then %v", worker, got, following, ok, want, next)
+		}
+	}
+	one, two := trial(1, 0), trial(2, 0)
+	take(0, trial(0, 0), &one)
+	take(1, trial(2, 0), nil)
+	take(2, trial(1, 0), nil) // the whole unit from worker 0
+	take(0, trial(0, 1), nil)
+	q.putBack(0, trial(0, 1))
+	take(0, trial(0, 1), nil)
+	q.leave(1, trial(2, 0), now.Add(time.Second)) // another run has the unit
+	take(1, trial(1, 2), nil)                     // from worker 2, which has most ahead
+	take(2, trial(1, 1), nil)
+	take(0, trial(0, 2), nil)
+	if _, _, ok := q.take(0, now); ok || q.empty() {
+		t.Error("a trial that another run has is taken too soon")
+	}
+	q.retry(trial(0, 0), now.Add(time.Second))
+	now = now.Add(time.Minute)
+	take(0, trial(0, 0), nil)
+	take(0, two, nil)
+	take(1, trial(2, 1), nil)
+	take(2, trial(2, 2), nil)
+	if !q.empty() {
+		t.Error("something is left")
+	}
+}

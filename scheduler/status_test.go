@@ -1,0 +1,284 @@
+package scheduler
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/resultstest"
+	"nb201/scheduler/plan"
+)
+
+// newCampaign makes a plan of 3 architectures on digits, along schedules of 2 and 3
+// epochs, from seeds 1 and 2, with records of some of its trials.
+func newCampaign(t *testing.T, done ...results.Trial) (dir string) {
+	t.Helper()
+	dir = resultstest.Fill(t, done...).Dir
+	archs, err := plan.ParseArchs("0-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := plan.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 256}
+	p, err := plan.New(settings, plan.Selection{Archs: &archs, Datasets: []string{"digits"}, Epochs: []int{2, 3}, Seeds: []uint32{1, 2}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func digits(arch, epochs int, seed uint32) results.Trial {
+	return results.Trial{Arch: arch, Dataset: "digits", Epochs: epochs, Seed: seed}
+}
+
+func readStatus(t *testing.T, dir string) *Status {
+	t.Helper()
+	s, err := ReadStatus(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// putRun has a run of this process tell its state.
+func putRun(t *testing.T, dir string, change func(*RunState)) string {
+	t.Helper()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := RunState{Host: host, PID: os.Getpid(), Started: time.Now().Add(-2 * time.Hour), Finished: 3,
+		LastHour: Throughput{Seconds: 3600, Trials: 2, Images: 5e6}}
+	change(&s)
+	if err := os.MkdirAll(filepath.Join(dir, "running"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	return RunStatePath(dir, s.Host, s.PID)
+}
+
+func putFailure(t *testing.T, dir string, trial results.Trial, setAside bool) {
+	t.Helper()
+	f := Failure{Trial: trial, SetAside: setAside, Attempts: []Attempt{{
+		When: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Host: "node1", Device: "cuda:0", Kind: OutOfMemory,
+		Reason: "RESOURCE_EXHAUSTED: 3 GiB", Log: "logs/node1-7-cuda0-0.log",
+	}}}
+	if err := f.write(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStatusCounts(t *testing.T) {
+	dir := newCampaign(t, digits(0, 2, 1), digits(0, 2, 2), digits(1, 3, 1), digits(9, 2, 1), digits(0, 4, 1))
+	putFailure(t, dir, digits(2, 2, 1), true)
+	putFailure(t, dir, digits(2, 2, 2), false) // will be tried again
+	putFailure(t, dir, digits(0, 2, 1), true)  // done since
+	running, ended, other := digits(1, 2, 1), digits(0, 2, 2), digits(7, 2, 2)
+	hourAgo := time.Now().Add(-time.Hour)
+	putRun(t, dir, func(s *RunState) {
+		s.Workers = []WorkerState{
+			{Device: "cpu", Trial: &running, Since: hourAgo},
+			{Device: "cpu", Index: 1, Trial: &ended, Since: hourAgo}, // whose record stands meanwhile
+			{Device: "cpu", Index: 2, Trial: &other, Since: hourAgo}, // of an earlier plan
+			{Device: "cpu", Index: 3, Stage: StageIdle},
+		}
+	})
+	s := readStatus(t, dir)
+	for i := range s.Trials {
+		if s.Trials[i].Work <= 0 {
+			t.Errorf("%d epochs: %v of work are left", s.Trials[i].Epochs, s.Trials[i].Work)
+		}
+		s.Trials[i].Work = 0
+	}
+	// A synthetic trial takes an hour, all in all.
+	for i, want := range []float64{3, 1} {
+		if got := s.Trials[i].Hours; got < 0.99*want || got > 1.01*want {
+			t.Errorf("%d epochs took %v hours, not about %v", s.Trials[i].Epochs, got, want)
+		}
+		s.Trials[i].Hours = 0
+	}
+	want := []Group{
+		{Dataset: "digits", Epochs: 2, Totals: Totals{Planned: 6, Done: 2, Running: 1, Failed: 1, Left: 2}},
+		{Dataset: "digits", Epochs: 3, Totals: Totals{Planned: 6, Done: 1, Left: 5}},
+	}
+	if !reflect.DeepEqual(s.Trials, want) {
+		t.Errorf("groups %+v, not %+v", s.Trials, want)
+	}
+	s.Totals.Work = 0
+	if want := (Totals{Planned: 12, Done: 3, Running: 1, Failed: 1, Left: 7}); s.Totals != want {
+		t.Errorf("totals %+v, not %+v", s.Totals, want)
+	}
+	if s.NotPlanned != 2 || len(s.Problems) != 0 || s.Hours.Records != 5 {
+		t.Errorf("%d not planned, problems %q, %d records", s.NotPlanned, s.Problems, s.Hours.Records)
+	}
+	if len(s.Failures) != 2 || s.Failures[0].Trial != digits(2, 2, 1) || s.Failures[1].Trial != digits(2, 2, 2) {
+		t.Errorf("failures %+v", s.Failures)
+	}
+	if s.Hours.Running < 1.99 || s.Hours.Running > 2.01 {
+		t.Errorf("%v hours in running trials, not 2", s.Hours.Running)
+	}
+	if want := (Throughput{3600, 2, 5e6}); s.LastHour != want {
+		t.Errorf("last hour %+v, not %+v", s.LastHour, want)
+	}
+}
+
+// TestStatusForecast has the time that is left be that of the trials that are left, by
+// their cost, shared among the workers.
+func TestStatusForecast(t *testing.T) {
+	dir := newCampaign(t, digits(0, 2, 1), digits(1, 2, 1), digits(2, 2, 1))
+	work := readStatus(t, dir).Hours
+	// Three trials of 2 epochs and six of 3 are left, of which three are done.
+	p, err := plan.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := results.Campaign{Dir: dir}
+	rate, err := plan.MeasureRate(t.Context(), c, []results.Trial{digits(0, 2, 1), digits(1, 2, 1), digits(2, 2, 1)}, "fp32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 0.0
+	for trial := range p.Trials() {
+		if done, err := c.Done(trial); err != nil {
+			t.Fatal(err)
+		} else if !done {
+			want += rate.Seconds(p.Work(trial)) / 3600
+		}
+	}
+	if work.Work < want*0.999 || work.Work > want*1.001 || work.Left != 0 {
+		t.Errorf("%v hours of work, %v left without a run; want %v and 0", work.Work, work.Left, want)
+	}
+	putRun(t, dir, func(s *RunState) { s.Workers = make([]WorkerState, 4) })
+	if left := readStatus(t, dir).Hours.Left; left < want/4*0.999 || left > want/4*1.001 {
+		t.Errorf("%v hours left with four workers, want %v", left, want/4)
+	}
+	// Nothing was done yet: nothing is known but how many there are.
+	if s := readStatus(t, newCampaign(t)); s.Hours != (Hours{}) || s.Totals != (Totals{Planned: 12, Left: 12}) {
+		t.Errorf("hours %+v, totals %+v", s.Hours, s.Totals)
+	}
+}
+
+// TestStatusSample has hours of many trials be estimated from some records.
+func TestStatusSample(t *testing.T) {
+	var done []results.Trial
+	for seed := range uint32(3 * sampleSize) {
+		done = append(done, digits(0, 1, seed))
+	}
+	dir := resultstest.Fill(t, done...).Dir
+	s := readStatus(t, dir)
+	want := float64(len(done))
+	if s.Hours.Records != sampleSize || s.Hours.Done < 0.99*want || s.Hours.Done > 1.01*want {
+		t.Errorf("%v hours from %d records; want %v from %d", s.Hours.Done, s.Hours.Records, want, sampleSize)
+	}
+}
+
+func TestStatusWithoutPlan(t *testing.T) {
+	dir := resultstest.Fill(t, digits(0, 2, 1), digits(4, 3, 1)).Dir
+	putFailure(t, dir, digits(2, 2, 1), true)
+	s := readStatus(t, dir)
+	if want := (Totals{Planned: 3, Done: 2, Failed: 1}); s.HasPlan || s.Totals != want || s.NotPlanned != 0 || len(s.Trials) != 2 {
+		t.Errorf("plan %v, totals %+v, %d not planned, groups %+v", s.HasPlan, s.Totals, s.NotPlanned, s.Trials)
+	}
+	for _, dir := range []string{t.TempDir(), filepath.Join(dir, "none")} {
+		if _, err := ReadStatus(t.Context(), dir); !usage.Is(err) || !strings.Contains(err.Error(), "is no campaign") {
+			t.Errorf("%s: error %v", dir, err)
+		}
+	}
+}
+
+func TestStatusRuns(t *testing.T) {
+	dir := newCampaign(t)
+	running := digits(1, 2, 1)
+	busy := []WorkerState{{Device: "cpu", Trial: &running}}
+	live := putRun(t, dir, func(s *RunState) { s.Workers = busy })
+	// The numbers of processes end far below.
+	putRun(t, dir, func(s *RunState) { s.PID, s.Workers, s.Started = 1<<30, busy, s.Started.Add(-time.Hour) })
+	silent := putRun(t, dir, func(s *RunState) { s.Host, s.Workers, s.Started = "elsewhere", busy, s.Started.Add(time.Hour) })
+	old := time.Now().Add(-10 * time.Minute)
+	if err := os.Chtimes(silent, old, old); err != nil {
+		t.Fatal(err)
+	}
+	s := readStatus(t, dir)
+	var stale []string
+	for _, r := range s.Runs {
+		stale = append(stale, r.Stale)
+	}
+	if want := []string{"its process is gone", "", "silent for 10m00s"}; !reflect.DeepEqual(stale, want) {
+		t.Errorf("stale %q, not %q", stale, want)
+	}
+	if s.Totals.Running != 1 || s.LastHour.Trials != 2 {
+		t.Errorf("%d running, %d in the last hour: one run is at work", s.Totals.Running, s.LastHour.Trials)
+	}
+	if err := os.Remove(live); err != nil {
+		t.Fatal(err)
+	}
+	if s := readStatus(t, dir); s.Totals.Running != 0 || s.Totals.Left != 12 {
+		t.Errorf("with stale runs alone: %+v", s.Totals)
+	}
+}
+
+// TestStatusProblems has damaged files be told of, and nothing else be lost.
+func TestStatusProblems(t *testing.T) {
+	dir := newCampaign(t, digits(0, 2, 1), digits(0, 2, 2))
+	putRun(t, dir, func(*RunState) {})
+	putFailure(t, dir, digits(2, 2, 1), true)
+	putFailure(t, dir, digits(2, 2, 2), true)
+	c := results.Campaign{Dir: dir}
+	moved := FailurePath(dir, digits(2, 3, 2))
+	if err := os.Rename(FailurePath(dir, digits(2, 2, 2)), moved); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{
+		filepath.Join(dir, "running", "host-1.json"):     `{"host": "host`,
+		filepath.Join(dir, "running", "host-2.json"):     `{"hots": "host"}`,
+		filepath.Join(dir, "running", "host-3.json"):     "",
+		FailurePath(dir, digits(1, 2, 1)):                "[]",
+		c.RecordPath(digits(0, 2, 2)):                    "{",
+		filepath.Join(dir, "running", "host-4.json.tmp"): "",
+		filepath.Join(dir, "failed", "README"):           "",
+	}
+	for path, text := range files {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "running", "host-5.json"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s := readStatus(t, dir)
+	problems := strings.Join(s.Problems, "\n")
+	for _, want := range []string{"host-1.json", `host-2.json: unknown key "hots"`, "host-3.json", "host-5.json",
+		FailurePath(dir, digits(1, 2, 1)), moved + " tells of another trial", c.RecordPath(digits(0, 2, 2))} {
+		if !strings.Contains(problems, want) {
+			t.Errorf("no problem tells %q:\n%s", want, problems)
+		}
+	}
+	if len(s.Problems) != 7 {
+		t.Errorf("%d problems:\n%s", len(s.Problems), problems)
+	}
+	if want := (Totals{Planned: 12, Done: 2, Failed: 1, Left: 9, Work: s.Totals.Work}); s.Totals != want || len(s.Runs) != 1 || s.Hours.Records != 1 {
+		t.Errorf("totals %+v, %d runs, %d records", s.Totals, len(s.Runs), s.Hours.Records)
+	}
+
+	// A plan that cannot be read is no plan to count by.
+	if err := os.WriteFile(plan.Path(dir), []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadStatus(t.Context(), dir); !usage.Is(err) || !strings.Contains(err.Error(), "plan.json") {
+		t.Errorf("error %v", err)
+	}
+}

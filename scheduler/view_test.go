@@ -1,0 +1,185 @@
+package scheduler
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nb201/results"
+)
+
+// sampleRun is a run of two workers, one of them idle, and where its plan is.
+func sampleRun() (RunState, Totals) {
+	trial := results.Trial{Arch: 4711, Dataset: "cifar10-valid", Epochs: 200, Seed: 777}
+	now := time.Now()
+	s := RunState{Host: "node1", PID: 7, Started: now.Add(-2 * time.Hour), Finished: 30, Failed: 1,
+		Workers: []WorkerState{
+			{Device: "cuda:0", Trial: &trial, Attempt: 2, Stage: "train", Epoch: 36, Epochs: 200, Since: now.Add(-754 * time.Second), ImagesPerSecond: 8123.4},
+			{Device: "cuda:1", Stage: StageIdle, Since: now.Add(-5 * time.Second)},
+		},
+		LastHour: Throughput{Seconds: 3600, Trials: 15, Images: 3e7},
+	}
+	return s, Totals{Planned: 120, Done: 45, Running: 1, Failed: 1, Left: 73, Work: 10 * time.Hour}
+}
+
+// screen is what a terminal shows after text, of which it knows what View uses.
+func screen(t *testing.T, text string) string {
+	t.Helper()
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		for strings.HasPrefix(line, "\x1b[") {
+			var up int
+			rest := line
+			if _, err := fmt.Sscanf(line, "\x1b[%dA", &up); err != nil || up > len(lines) {
+				t.Fatalf("%d lines above %q", len(lines), line)
+			}
+			_, rest, _ = strings.Cut(rest, "A")
+			var ok bool
+			if line, ok = strings.CutPrefix(rest, "\r\x1b[J"); !ok {
+				t.Fatalf("the block is not cleared: %q", rest)
+			}
+			lines = lines[:len(lines)-up]
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestViewOnTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		width, height := 120, 24
+		v := &View{w: &out, size: func() (int, int) { return width, height }}
+		check := func(want string) {
+			t.Helper()
+			if got := screen(t, out.String()); got != want {
+				t.Errorf("the terminal shows\n%s\nwant\n%s", got, want)
+			}
+		}
+		s, totals := sampleRun()
+		v.Show(s, totals)
+		time.Sleep(time.Second)
+		s.Workers[0].Stage = "x-valid"
+		v.Show(s, totals)
+		const block = `device  trial                           at                               images/s  for
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid, attempt 2  8123      12m35s
+cuda:1  -                               idle                             -         6s
+[===========                    ]  45 of 120 trials done (37.5 %), 1 set aside, 8123 images/s, 15 trials/h, 5h00m left
+`
+		check(block)
+		// Text goes above.
+		fmt.Fprintf(v, "a worker crashed\n")
+		check("a worker crashed\n" + block)
+
+		s.Paused = "1 GiB free on the disk"
+		width = 60
+		v.Show(s, totals)
+		check(`a worker crashed
+device  trial                           at                 
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-vali
+cuda:1  -                               idle               
+paused: 1 GiB free on the disk
+45 of 120 trials done (37.5 %), 1 set aside, 8123 images/s,
+`)
+		s.Paused, height = "", 7
+		for range 8 {
+			s.Workers = append(s.Workers, s.Workers[1])
+		}
+		v.Show(s, totals)
+		check(`a worker crashed
+device     trial                           at              
+cuda:0     004711/cifar10-valid/0200-0777  epoch 37/200 x-v
+cuda:1 #0  -                               idle            
+... and 8 workers more
+45 of 120 trials done (37.5 %), 1 set aside, 8123 images/s,
+`)
+		v.Done()
+		check("a worker crashed\n")
+		v.Done()
+		check("a worker crashed\n")
+	})
+}
+
+func TestViewAsText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		v := NewView(&out)
+		s, totals := sampleRun()
+		for second := range 70 {
+			if second == 40 {
+				fmt.Fprintln(v, "a worker crashed")
+			}
+			totals.Done = 45 + second
+			v.Show(s, totals)
+			time.Sleep(time.Second)
+		}
+		v.Done()
+		const rest = ", 1 set aside, 8123 images/s, 15 trials/h, 5h00m left\n"
+		want := "45 of 120 trials done (37.5 %)" + rest + "75 of 120 trials done (62.5 %)" + rest + "a worker crashed\n" +
+			"105 of 120 trials done (87.5 %)" + rest + "114 of 120 trials done (95.0 %)" + rest
+		if out.String() != want {
+			t.Errorf("got\n%swant\n%s", out.String(), want)
+		}
+	})
+}
+
+func TestViewConcurrent(t *testing.T) {
+	var out bytes.Buffer
+	v := &View{w: &out, size: func() (int, int) { return 100, 24 }}
+	s, totals := sampleRun()
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 50 {
+				v.Show(s, totals)
+				fmt.Fprintln(v, "text")
+			}
+		})
+	}
+	group.Wait()
+	v.Done()
+	if got, want := screen(t, out.String()), strings.Repeat("text\n", 200); got != want {
+		t.Errorf("the terminal shows\n%s", got)
+	}
+}
+
+func TestTimeLeft(t *testing.T) {
+	for _, c := range []struct {
+		totals  Totals
+		workers int
+		rate    float64
+		want    time.Duration
+	}{
+		{Totals{Left: 10, Running: 2, Work: 12 * time.Hour}, 4, 100, 3 * time.Hour},
+		{Totals{Left: 10, Running: 2}, 4, 6, 2 * time.Hour},
+		{Totals{Left: 10, Work: time.Hour}, 0, 0, 0},
+		{Totals{Left: 10}, 4, 0, 0},
+	} {
+		if got := c.totals.timeLeft(c.workers, c.rate); got != c.want {
+			t.Errorf("%+v, %d workers, %v an hour: %v, not %v", c.totals, c.workers, c.rate, got, c.want)
+		}
+	}
+}
+
+func TestSpanAndPercent(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 1400 * time.Millisecond: "1s", 59 * time.Second: "59s", 59600 * time.Millisecond: "1m00s",
+		185 * time.Second: "3m05s", 247 * time.Minute: "4h07m", 291 * time.Hour: "12d03h",
+	} {
+		if got := Span(d); got != want {
+			t.Errorf("%v is %q, not %q", d, got, want)
+		}
+	}
+	for _, c := range []struct {
+		part, whole int
+		want        string
+	}{{0, 0, "0 %"}, {0, 3, "0.0 %"}, {2, 3, "66.6 %"}, {299999, 300000, "99.9 %"}, {3, 3, "100.0 %"}} {
+		if got := Percent(c.part, c.whole); got != c.want {
+			t.Errorf("%d of %d is %q, not %q", c.part, c.whole, got, c.want)
+		}
+	}
+}
