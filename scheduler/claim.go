@@ -13,18 +13,18 @@ import (
 	"nb201/results"
 )
 
-// claim is the right to train a trial, held by a process as long as it lives: a lock
+// Claim is the right to train a trial, held by a process as long as it lives: a lock
 // on DIR/running/000123/cifar10/0012-0777/claim. That directory is also the place of
 // the trial's checkpoints.
-type claim struct {
-	dir  string
+type Claim struct {
+	Dir  string
 	lock *flock.Flock
 }
 
-// takeClaim takes the claim on t; nil when another process has it. Where the file
+// TakeClaim takes the claim on t; nil when another process has it. Where the file
 // system has no locks every process has it: of two that train the same trial, the
 // first to publish it wins.
-func takeClaim(campaign string, t results.Trial) (*claim, error) {
+func TakeClaim(campaign string, t results.Trial) (*Claim, error) {
 	dir := filepath.Join(campaign, "running", trialPath(t))
 	for {
 		err := os.MkdirAll(dir, 0o777)
@@ -34,7 +34,7 @@ func takeClaim(campaign string, t results.Trial) (*claim, error) {
 			taken, err = lock.TryLock()
 			switch {
 			case taken, errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.ENOLCK):
-				return &claim{dir, lock}, nil
+				return &Claim{dir, lock}, nil
 			case err == nil:
 				return nil, lock.Close()
 			}
@@ -45,11 +45,17 @@ func takeClaim(campaign string, t results.Trial) (*claim, error) {
 	}
 }
 
-// release lets other processes have the trial, and keeps its checkpoints.
-func (c *claim) release() error { return c.lock.Close() }
+// Release lets other processes have the trial, and keeps its checkpoints, if any.
+func (c *Claim) Release() error {
+	entries, err := os.ReadDir(c.Dir)
+	if err == nil && len(entries) <= 1 { // the claim alone
+		err = tidy(c.Dir)
+	}
+	return errors.Join(err, c.lock.Close())
+}
 
-// finish releases the claim on a trial that needs no checkpoint any more.
-func (c *claim) finish() error { return errors.Join(tidy(c.dir), c.release()) }
+// Finish releases the claim on a trial that needs no checkpoint any more.
+func (c *Claim) Finish() error { return errors.Join(tidy(c.Dir), c.lock.Close()) }
 
 // tidy removes what is kept of a trial under way.
 func tidy(dir string) error {

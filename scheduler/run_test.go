@@ -515,17 +515,17 @@ func TestStopped(t *testing.T) {
 func TestClaims(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 2, 777, 888, 999)
-	c, err := takeClaim(dir, all[1])
+	c, err := TakeClaim(dir, all[1])
 	if err != nil || c == nil {
 		t.Fatal(c, err)
 	}
-	if again, err := takeClaim(dir, all[1]); again != nil || err != nil {
+	if again, err := TakeClaim(dir, all[1]); again != nil || err != nil {
 		t.Fatal("claimed twice:", err)
 	}
 	o := options(dir)
 	o.Show = func(_ RunState, totals Totals) {
 		if totals.Done == len(all)-1 && c != nil {
-			if err := c.release(); err != nil {
+			if err := c.Release(); err != nil {
 				t.Error(err)
 			}
 			c = nil
@@ -544,13 +544,13 @@ func TestSweep(t *testing.T) {
 	if _, err := Run(t.Context(), options(dir)); err != nil {
 		t.Fatal(err)
 	}
-	c, err := takeClaim(dir, all[0])
+	c, err := TakeClaim(dir, all[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	host, _ := os.Hostname()
 	gone := RunState{Host: host, PID: 1 << 30}
-	if err := errors.Join(c.release(), Failure{Trial: all[0]}.write(dir), gone.write(dir)); err != nil {
+	if err := errors.Join(c.Release(), Failure{Trial: all[0]}.write(dir), gone.write(dir)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Run(t.Context(), options(dir)); err != nil {

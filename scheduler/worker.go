@@ -124,7 +124,7 @@ func (w *Worker) read(ctx context.Context, orders chan<- order) error {
 
 // do trains and publishes a trial and tells how it ended.
 func (w *Worker) do(ctx context.Context, trainer Trainer, o order) report {
-	c, err := takeClaim(w.Campaign.Dir, o.Trial)
+	c, err := TakeClaim(w.Campaign.Dir, o.Trial)
 	if err != nil {
 		return w.failure(ctx, o.Trial, err)
 	}
@@ -135,18 +135,18 @@ func (w *Worker) do(ctx context.Context, trainer Trainer, o order) report {
 	done, err := w.Campaign.Done(o.Trial)
 	if err == nil && !done {
 		w.Log.Printf("begins %v, attempt %d", o.Trial, o.Attempt)
-		err = w.train(ctx, trainer, o, c.dir)
+		err = w.train(ctx, trainer, o, c.Dir)
 		done = errors.Is(err, results.ErrDone)
 	}
 	if err != nil && !done {
-		return w.failure(ctx, o.Trial, errors.Join(err, c.release()))
+		return w.failure(ctx, o.Trial, errors.Join(err, c.Release()))
 	}
 	r := report{Event: eventFinished}
 	if done {
 		r.Event = eventDone
 	}
 	w.Log.Printf("%s %v", r.Event, o.Trial)
-	if err := errors.Join(os.RemoveAll(FailurePath(w.Campaign.Dir, o.Trial)), c.finish()); err != nil {
+	if err := errors.Join(os.RemoveAll(FailurePath(w.Campaign.Dir, o.Trial)), c.Finish()); err != nil {
 		w.Log.Printf("cannot tidy up after %v: %v", o.Trial, err) // a later run will
 	}
 	return r

@@ -119,7 +119,7 @@ no trial begins; the run goes on by itself when there is room.`,
 	f.BoolVar(&o.RetryFailed, "retry-failed", false, "begin anew with trials that were set aside")
 	f.DurationVar(&o.HangAfter, "hang-after", 10*time.Minute, "replace a worker without progress for this `TIME`")
 	f.DurationVar(&o.PrepareWithin, "prepare-within", time.Hour, "the same while it starts, reads images and compiles: `TIME`")
-	f.DurationVar(&checkpointEvery, "checkpoint-every", 10*time.Minute, "`TIME` between checkpoints of a trial, at least")
+	f.DurationVar(&checkpointEvery, "checkpoint-every", checkpointInterval, "`TIME` between checkpoints of a trial, at least")
 	f.StringVar(&root, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
 	f.StringVar(&minFree, "min-free-disk", "1GiB", "begin no trial when DIR's disk has less free: `SIZE`")
 	f.StringVar(&metrics, "metrics", "", "serve Prometheus metrics at `ADDRESS`, HOST:PORT or a port of this host alone")

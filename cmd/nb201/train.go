@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +16,7 @@ import (
 	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/scheduler"
 	"nb201/train"
 )
 
@@ -35,7 +38,9 @@ What it leaves goes into DIR, a campaign directory, when the trial is finished a
 before:
   DIR/trials/000123/cifar10-valid/0012-0777.json    the record
   DIR/weights/000123/cifar10-valid/0012-0777.pth    the weights
-A trial whose record stands there already is not trained again.
+A trial whose record stands there already is not trained again. Under way, a trial leaves
+a checkpoint every ten minutes, and when it is stopped, in DIR/running; the same command
+goes on from it.
 
 --from FILE starts from the weights in FILE instead: a torch checkpoint of the state
 dict, as a campaign has them, or a published file with weights (NNNNNN-FULL.pth,
@@ -151,6 +156,9 @@ func checkFrom(c *cobra.Command, from string, evalOnly bool) error {
 	return nil
 }
 
+// checkpointInterval is the time between the checkpoints of a trial, at least.
+const checkpointInterval = 10 * time.Minute
+
 func parseKeep(weights string) (bool, error) {
 	switch weights {
 	case "keep", "drop":
@@ -159,8 +167,9 @@ func parseKeep(weights string) (bool, error) {
 	return false, usage.Errorf("--weights %q: use keep or drop", weights)
 }
 
-// trainOne trains a trial and publishes what it leaves.
-func trainOne(ctx context.Context, config train.Config, device backend.Device, c results.Campaign, keep bool, progressTo io.Writer) (*results.Record, error) {
+// trainOne trains a trial, from its checkpoint if it was stopped before, and publishes
+// what it leaves.
+func trainOne(ctx context.Context, config train.Config, device backend.Device, c results.Campaign, keep bool, progressTo io.Writer) (r *results.Record, err error) {
 	if err := c.Check(config.Trial); err != nil {
 		return nil, err
 	}
@@ -168,14 +177,34 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if err != nil {
 		return nil, err
 	}
-	defer b.Backend.Finalize()
-	outcome, err := runWithBar(ctx, b, config, progressTo)
+	claim, err := scheduler.TakeClaim(c.Dir, config.Trial)
 	if err != nil {
-		return nil, err
+		return nil, usage.Errorf("campaign %s cannot take the trial: %w", c.Dir, err)
 	}
-	r := outcome.Record
-	r.Device, r.Attempts = b.Device, 1
-	r.Versions = results.Versions{Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Plugin: b.Plugin}
+	if claim == nil {
+		return nil, usage.Errorf("%v: another process is training it for campaign %s: wait for it, or use another --out", config.Trial, c.Dir)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, claim.Release())
+		} else {
+			err = claim.Finish()
+		}
+	}()
+	versions := results.Versions{Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Plugin: b.Plugin}
+	config.Checkpoints = &train.Checkpoints{
+		Dir: claim.Dir, Every: checkpointInterval, Versions: versions,
+		Warn: func(text string) { fmt.Fprintf(progressTo, "warning: %s\n", text) },
+	}
+	session := train.NewSession(b.Backend)
+	outcome, err := runWithBar(ctx, session, config, progressTo)
+	if err != nil {
+		return nil, err // the process ends, and with it a compilation that goes on
+	}
+	session.Close()
+	b.Backend.Finalize()
+	r = outcome.Record
+	r.Device, r.Attempts, r.Versions = b.Device, 1, versions
 	if !keep {
 		outcome.Weights = nil
 	}
@@ -220,13 +249,36 @@ func printEvaluation(w io.Writer, e *evaluation) error {
 }
 
 // runWithBar trains and shows how far the trial is.
-func runWithBar(ctx context.Context, b *backend.Opened, config train.Config, w io.Writer) (*train.Outcome, error) {
+func runWithBar(ctx context.Context, session *train.Session, config train.Config, w io.Writer) (*train.Outcome, error) {
 	perEpoch := config.Data.Train.Len() + evaluationImages(config)
 	bar := progress.New(w, int64(perEpoch)*int64(config.Recipe.Epochs), "images", "compiling")
 	defer bar.Done()
-	return train.Run(ctx, b.Backend, config, describeOn(bar, func(p train.Progress) string {
+	describe := describeOn(bar, func(p train.Progress) string {
 		return fmt.Sprintf("epoch %d/%d %s", p.Epoch+1, config.Recipe.Epochs, p.Stage)
-	}))
+	})
+	begun := false
+	return session.Run(ctx, config, func(p train.Progress) {
+		if !begun { // perhaps at a checkpoint's place
+			bar.Add(int64(p.Epoch*perEpoch + imagesBefore(config, p.Stage) + p.Batch*config.Recipe.Batch))
+			begun = true
+		}
+		describe(p)
+	})
+}
+
+// imagesBefore is the number of images that an epoch goes through before a stage.
+func imagesBefore(config train.Config, stage string) int {
+	if stage == config.Data.Train.Name {
+		return 0
+	}
+	n := config.Data.Train.Len()
+	for i := range config.Data.Eval {
+		if config.Data.Eval[i].Name == stage {
+			break
+		}
+		n += config.Data.Eval[i].Len()
+	}
+	return n
 }
 
 // evaluationImages is the number of images in the evaluation sets together.

@@ -55,6 +55,9 @@ func TestReevaluate(t *testing.T) {
 	if code != 0 {
 		t.Fatal(stderr)
 	}
+	if left, err := os.ReadDir(filepath.Join(dir, "running")); err != nil || len(left) > 0 {
+		t.Errorf("the trained trial left %v (%v)", left, err)
+	}
 	stdout, stderr, code := nb201("verify", dir, "--reevaluate", "--json")
 	var report verify.Report
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != 0 {

@@ -54,6 +54,6 @@ func newWorkerCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&device, "device", "cpu", "`DEVICE` to train on")
 	f.StringVar(&root, "data", "", "`DIR` of the images")
-	f.DurationVar(&checkpointEvery, "checkpoint-every", 10*time.Minute, "`TIME` between checkpoints of a trial, at least")
+	f.DurationVar(&checkpointEvery, "checkpoint-every", checkpointInterval, "`TIME` between checkpoints of a trial, at least")
 	return c
 }
