@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"os"
@@ -82,7 +83,7 @@ func (d Definition) Check(root string) (*Report, error) {
 	for _, f := range ds.Files {
 		checked := CheckedFile{File: f}
 		if want, ok := configs.PublishedMD5(f.Name); ok && slices.Contains(configs.Datasets(), d.Name) {
-			sum, err := md5Of(filepath.Join(where, path.Base(f.Name)))
+			sum, err := hashFile(filepath.Join(where, path.Base(f.Name)), md5.New())
 			if err != nil {
 				return nil, err
 			}
@@ -134,15 +135,15 @@ func (s *Split) classes(n int) []int {
 	return counts
 }
 
-func md5Of(file string) (string, error) {
+// hashFile is the hash, in hex, of a file of any length.
+func hashFile(file string, sum hash.Hash) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return "", usage.Errorf("cannot read the data: %w", err)
 	}
 	defer f.Close()
-	sum := md5.New()
 	if _, err := io.Copy(sum, f); err != nil {
-		return "", usage.Errorf("cannot read %s: %w", file, err)
+		return "", usage.Errorf("cannot read the data: %w", err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }

@@ -2,10 +2,8 @@ package data
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -42,8 +40,8 @@ func readArrays(d *Definition, path string, paths []string) (map[string]*Images,
 	var describing sync.WaitGroup
 	describing.Go(func() {
 		for i, path := range paths {
-			if files[i], unread = describeFile(path); unread != nil {
-				unread = usage.Errorf("cannot read the data: %w", unread)
+			files[i].Name = recordName(path)
+			if files[i].SHA256, unread = hashFile(path, sha256.New()); unread != nil {
 				return
 			}
 		}
@@ -57,20 +55,6 @@ func readArrays(d *Definition, path string, paths []string) (map[string]*Images,
 	}
 	describing.Wait()
 	return stored, files, unread
-}
-
-// describeFile is describe for a file of any length.
-func describeFile(path string) (File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return File{}, err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return File{}, err
-	}
-	return File{Name: recordName(path), SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
 // readArray reads a stored split.

@@ -38,12 +38,12 @@ type Campaign struct{ Dir string }
 
 // RecordPath is where the record of t stands once it is done.
 func (c Campaign) RecordPath(t Trial) string {
-	return filepath.Join(c.Dir, "trials", t.path()+".json")
+	return filepath.Join(c.Dir, "trials", t.Path()+".json")
 }
 
 // WeightsPath is where the weights of t stand, if they were kept.
 func (c Campaign) WeightsPath(t Trial) string {
-	return filepath.Join(c.Dir, "weights", t.path()+".pth")
+	return filepath.Join(c.Dir, "weights", t.Path()+".pth")
 }
 
 // Check finds out, before hours of training, whether t can be published: its name
@@ -355,7 +355,7 @@ func parseArch(folder string) (index int, ok bool) {
 	return int(n), ok && n < cell.Count
 }
 
-// parseRecordName takes 0012-0777.json apart, as Trial.path puts it together.
+// parseRecordName takes 0012-0777.json apart, as Trial.Path puts it together.
 func parseRecordName(file string) (epochs int, seed uint32, ok bool) {
 	name, isJSON := strings.CutSuffix(file, ".json")
 	first, second, _ := strings.Cut(name, "-")

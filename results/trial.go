@@ -47,8 +47,9 @@ func (t Trial) Compare(other Trial) int {
 	)
 }
 
-// path is where the files of t lie below a folder of a campaign, without extension.
-func (t Trial) path() string {
+// Path is where the files of t lie below a folder of a campaign, without extension:
+// 000123/cifar10/0012-0777.
+func (t Trial) Path() string {
 	return filepath.Join(fmt.Sprintf("%06d", t.Arch), t.Dataset, fmt.Sprintf("%04d-%04d", t.Epochs, t.Seed))
 }
 

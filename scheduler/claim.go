@@ -25,7 +25,7 @@ type Claim struct {
 // system has no locks every process has it: of two that train the same trial, the
 // first to publish it wins.
 func TakeClaim(campaign string, t results.Trial) (*Claim, error) {
-	dir := filepath.Join(campaign, "running", trialPath(t))
+	dir := runningPath(campaign, t)
 	for {
 		err := os.MkdirAll(dir, 0o777)
 		if err == nil {
@@ -43,6 +43,11 @@ func TakeClaim(campaign string, t results.Trial) (*Claim, error) {
 			return nil, err
 		}
 	}
+}
+
+// runningPath is the directory of a trial under way.
+func runningPath(campaign string, t results.Trial) string {
+	return filepath.Join(campaign, "running", t.Path())
 }
 
 // Release lets other processes have the trial, and keeps its checkpoints, if any.

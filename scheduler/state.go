@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -83,13 +82,6 @@ const (
 	Failed      Kind = "error"         // the worker reported any other error
 )
 
-// trialPath is where the files of t lie below a folder of a campaign, without
-// extension: 000123/cifar10/0012-0777.
-func trialPath(t results.Trial) string {
-	_, path, _ := strings.Cut(results.Campaign{}.RecordPath(t), string(filepath.Separator))
-	return strings.TrimSuffix(path, ".json")
-}
-
 // RunStatePath is where a run on this host tells its state.
 func RunStatePath(dir, host string, pid int) string {
 	return filepath.Join(dir, "running", fmt.Sprintf("%s-%d.json", host, pid))
@@ -97,7 +89,7 @@ func RunStatePath(dir, host string, pid int) string {
 
 // FailurePath is where the failed attempts at t are told.
 func FailurePath(dir string, t results.Trial) string {
-	return filepath.Join(dir, "failed", trialPath(t)+".json")
+	return filepath.Join(dir, "failed", t.Path()+".json")
 }
 
 // ReadRunState reads a file of RunStatePath.

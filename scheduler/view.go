@@ -133,7 +133,7 @@ func (s RunState) WorkerTable() string {
 			name = fmt.Sprintf("%s #%d", w.Device, w.Index)
 		}
 		if w.Trial != nil {
-			trial = trialPath(*w.Trial)
+			trial = w.Trial.Path()
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.place(), w.speed(), Span(time.Since(w.Since)))
 	}
