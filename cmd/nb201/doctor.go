@@ -20,6 +20,7 @@ import (
 	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/plugin"
+	"nb201/internal/programs"
 )
 
 func newDoctorCommand() *cobra.Command {
@@ -29,8 +30,9 @@ func newDoctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Tell what training needs and what is missing",
 		Long: `Tell the versions of the program and of its backend, which XLA plugins are there
-and whether they load, the NVIDIA driver and GPUs, cores and memory, and which data
-sets are found whole; and for all that is missing, what mends it.
+and whether they load, the NVIDIA driver and GPUs, cores and memory, which data sets are
+found whole, and where compiled programs are kept; and for all that is missing, what
+mends it.
 
 It fails when training on the CPU cannot work.`,
 		Args: cobra.NoArgs,
@@ -79,6 +81,7 @@ type diagnosis struct {
 	Machine  machine        `json:"machine"`
 	Plugins  []pluginState  `json:"plugins"`
 	Datasets []datasetState `json:"datasets"`
+	Programs programsState  `json:"programs"`
 }
 
 type versions struct {
@@ -109,6 +112,15 @@ type datasetState struct {
 	Problem string         `json:"problem,omitempty"` // and what mends it
 }
 
+// programsState is what there is of compiled programs. Without Directory none are kept.
+type programsState struct {
+	Directory string `json:"directory,omitempty"`
+	Kept      int    `json:"kept"`
+	Bytes     int64  `json:"bytes"`
+	Limit     int64  `json:"limit"`             // of Bytes
+	Problem   string `json:"problem,omitempty"` // and what mends it
+}
+
 // diagnose looks at everything. load loads a plugin and returns its description.
 func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Context, path string) (string, error)) diagnosis {
 	d := diagnosis{
@@ -123,6 +135,7 @@ func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Contex
 	for _, key := range configs.Datasets() {
 		d.Datasets = append(d.Datasets, look(key, dataRoot))
 	}
+	d.Programs = countPrograms()
 	return d
 }
 
@@ -191,6 +204,21 @@ func look(key, root string) datasetState {
 	return s
 }
 
+// countPrograms looks at the compiled programs.
+func countPrograms() programsState {
+	s := programsState{Limit: programs.Limit}
+	var err error
+	if s.Directory, err = programs.Directory(); err == nil && s.Directory != "" {
+		if s.Kept, s.Bytes, err = programs.Kept(s.Directory); err != nil {
+			err = fmt.Errorf("%w: set NB201_PROGRAMS to another directory", err)
+		}
+	}
+	if err != nil {
+		s.Problem = err.Error()
+	}
+	return s
+}
+
 // memory is what the machine, or the container, has in bytes; 0 if unknown.
 func memory() int64 {
 	var total int64
@@ -242,6 +270,14 @@ func (d diagnosis) print(w io.Writer) error {
 			continue
 		}
 		row("data "+s.Key, "%d training images", s.Images["train"])
+	}
+	switch p := d.Programs; {
+	case p.Problem != "":
+		row("programs", "%s", p.Problem)
+	case p.Directory == "":
+		row("programs", "none are kept: NB201_PROGRAMS is %s", programs.Off)
+	default:
+		row("programs", "%s keeps %d compiled programs, %d MiB (at most %d)", p.Directory, p.Kept, p.Bytes>>20, p.Limit>>20)
 	}
 	return t.Flush()
 }

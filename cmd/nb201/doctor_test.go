@@ -15,7 +15,9 @@ import (
 func emptyHome(t *testing.T) string {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
+	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("NB201_HOME", filepath.Join(home, "own"))
+	t.Setenv("NB201_PROGRAMS", "")
 	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", filepath.Join(home, "go-xla"))
 	t.Setenv("GOMLX_BACKEND", "")
 	t.Setenv("XLA_FLAGS", "")
@@ -62,6 +64,28 @@ func TestDiagnose(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestCountPrograms(t *testing.T) {
+	home := emptyHome(t)
+	file := filepath.Join(home, "file")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ variable, want string }{
+		{"", filepath.Join(home, ".cache", "nb201", "programs") + " keeps 0 compiled programs, 0 MiB (at most 4096)"},
+		{"off", "none are kept: NB201_PROGRAMS is off"},
+		{file, file + ": not a directory: set NB201_PROGRAMS to another directory"},
+	} {
+		t.Setenv("NB201_PROGRAMS", c.variable)
+		var out strings.Builder
+		if err := (diagnosis{Programs: countPrograms()}).print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), c.want) {
+			t.Errorf("%q is missing in\n%s", c.want, &out)
+		}
 	}
 }
 

@@ -28,19 +28,20 @@ const (
 // module, and prefixes of import paths. A folder's rule holds for the folders
 // below it that have no rule of their own, and for tests too.
 var layers = map[string][]string{
-	"internal":         {},
-	"internal/plugin":  {"internal", goXLA},
-	"internal/backend": {"internal", "internal/plugin", gomlx},
-	"configs":          {"internal"},
-	"cell":             {"internal"},
-	"cell/network":     {"internal", "internal/plugin", "internal/backend", "cell", gomlx},
-	"data":             {"internal", "configs", "cell"},
-	"results":          {"internal", "configs", "cell"},
-	"train":            {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", gomlx},
-	"scheduler":        {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
-	"cmd":              {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train", "scheduler"},
-	"bench":            {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
-	"e2e":              {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
+	"internal":          {},
+	"internal/plugin":   {"internal", goXLA},
+	"internal/programs": {"internal", "internal/plugin", gomlx},
+	"internal/backend":  {"internal", "internal/plugin", "internal/programs", gomlx},
+	"configs":           {"internal"},
+	"cell":              {"internal"},
+	"cell/network":      {"internal", "internal/plugin", "internal/backend", "cell", gomlx},
+	"data":              {"internal", "configs", "cell"},
+	"results":           {"internal", "configs", "cell"},
+	"train":             {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", gomlx},
+	"scheduler":         {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
+	"cmd":               {"internal", "internal/plugin", "internal/programs", "internal/backend", "configs", "cell", "data", "results", "train", "scheduler"},
+	"bench":             {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train", gomlx},
+	"e2e":               {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "train"},
 }
 
 // layer is the folder whose rule holds for a folder of this module; "" when none does.
@@ -166,6 +167,8 @@ func TestViolations(t *testing.T) {
 		{"internal/random", "nb201/internal/usage", true},
 		{"internal/random", "nb201/internal/backend", false},
 		{"internal/random", "nb201/cell", false},
+		{"internal/backend", "nb201/internal/programs", true},
+		{"internal/programs", "nb201/internal/backend", false},
 		{"internal/torchfile", "github.com/dsnet/compress/bzip2", true},
 		{"elsewhere", "fmt", false},
 		{"train", "nb201/elsewhere", false},

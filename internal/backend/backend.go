@@ -8,15 +8,22 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
+
+	"nb201/internal/programs"
 )
 
 // Open loads the PJRT plugin at path and creates its client. options are go-xla's
 // (`visible_devices=0`), at most one client may be open for one plugin at a time.
-// The caller finalizes the backend.
+// Programs that it compiles are kept on disk, see programs.Directory. The caller
+// finalizes the backend.
 func Open(path string, options ...string) (compute.Backend, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot locate the XLA plugin %s: %w", path, err)
+	}
+	dir, err := programs.Directory()
+	if err != nil {
+		return nil, err
 	}
 	xla.EnableAutoInstall(false)
 	config := absolute
@@ -25,6 +32,9 @@ func Open(path string, options ...string) (compute.Backend, error) {
 	}
 	var opened compute.Backend
 	if err := Catch(func() error {
+		if err := programs.Keep(absolute, dir); err != nil {
+			return err
+		}
 		opened, err = xla.New(config)
 		return err
 	}); err != nil {

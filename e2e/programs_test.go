@@ -1,0 +1,96 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"nb201/cell"
+	"nb201/internal/plugin"
+	"nb201/results"
+)
+
+// TestKeptPrograms trains a trial in two processes at once that have no compiled
+// programs, and again with the programs that they left. The records are the same,
+// weights included, but for times.
+func TestKeptPrograms(t *testing.T) {
+	if _, err := plugin.Find(plugin.CPU); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	nb201 := filepath.Join(dir, "nb201")
+	if out, err := exec.Command("go", "build", "-o", nb201, "nb201/cmd/nb201").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// A cell that needs all kinds of kernels and little time.
+	arch, err := cell.Parse("|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|none~0|nor_conv_3x3~1|none~2|")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(dir, "programs")
+	seconds := map[string]float64{} // of the CPU
+	var mu sync.Mutex
+	train := func(campaign string) {
+		c := exec.Command(nb201, "train", strconv.Itoa(arch.Index()), "--dataset", "digits", "--epochs", "1", "--seed", "777",
+			"--channels", "4", "--cells", "1", "--out", filepath.Join(dir, campaign))
+		// Programs with oneDNN's convolutions cannot be kept.
+		c.Env = append(os.Environ(), "NB201_PROGRAMS="+kept, "XLA_FLAGS=--xla_cpu_experimental_onednn_custom_call=false")
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if bytes.Contains(out, []byte("warning")) {
+			t.Errorf("%s", out)
+		}
+		mu.Lock()
+		seconds[campaign] = (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()
+		mu.Unlock()
+	}
+	var group sync.WaitGroup
+	for _, campaign := range []string{"first", "beside"} {
+		group.Go(func() { train(campaign) })
+	}
+	group.Wait()
+	before := names(t, kept)
+	train("warm")
+	if after := names(t, kept); after != before || strings.Count(after, ".program") != 3 {
+		t.Errorf("programs\n%s\nthen\n%s", before, after)
+	}
+	trial := results.Trial{Arch: arch.Index(), Dataset: "digits", Epochs: 1, Seed: 777}
+	want, err := results.Campaign{Dir: filepath.Join(dir, "first")}.Record(trial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, campaign := range []string{"beside", "warm"} {
+		got, err := results.Campaign{Dir: filepath.Join(dir, campaign)}.Record(trial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, difference := range want.Diff(got) {
+			t.Errorf("%s: %s", campaign, difference)
+		}
+	}
+	if seconds["warm"] > seconds["first"]/2 {
+		t.Errorf("CPU seconds: %v", seconds)
+	}
+	t.Logf("CPU seconds: %v", seconds)
+}
+
+// names lists a directory.
+func names(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, e := range entries {
+		b.WriteString(e.Name() + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,78 @@
+package programs
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestHeader compares pjrt.h with the header that go-xla has.
+func TestHeader(t *testing.T) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/gomlx/go-xla").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	original := filepath.Join(strings.TrimSpace(string(dir)), "pjrt", "pjrt_c_api.h")
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c strings.Builder
+	// Both have the guards and names of their own.
+	fmt.Fprintf(&c, "#include %q\n#include %q\n", original, filepath.Join(here, "pjrt.h"))
+	same := func(original, ours string) {
+		fmt.Fprintf(&c, "_Static_assert(%s == %s, %q);\n", original, ours, original)
+	}
+	same("PJRT_API_MAJOR", "0")
+	same("offsetof(PJRT_Api, struct_size)", "offsetof(struct pjrt_table, struct_size)")
+	same("offsetof(PJRT_Api, pjrt_api_version.major_version)", "offsetof(struct pjrt_table, version.major)")
+	for name, place := range map[string]string{
+		"PJRT_Error_Destroy": "PJRT_ERROR_DESTROY", "PJRT_Error_Message": "PJRT_ERROR_MESSAGE",
+		"PJRT_Client_PlatformName": "PJRT_CLIENT_PLATFORM_NAME", "PJRT_Client_PlatformVersion": "PJRT_CLIENT_PLATFORM_VERSION",
+		"PJRT_Client_AddressableDevices": "PJRT_CLIENT_ADDRESSABLE_DEVICES", "PJRT_Client_Compile": "PJRT_CLIENT_COMPILE",
+		"PJRT_DeviceDescription_Kind": "PJRT_DEVICE_DESCRIPTION_KIND", "PJRT_Device_GetDescription": "PJRT_DEVICE_GET_DESCRIPTION",
+		"PJRT_Executable_Destroy": "PJRT_EXECUTABLE_DESTROY", "PJRT_Executable_Serialize": "PJRT_EXECUTABLE_SERIALIZE",
+		"PJRT_LoadedExecutable_GetExecutable": "PJRT_LOADED_EXECUTABLE_GET_EXECUTABLE",
+		"PJRT_Executable_DeserializeAndLoad":  "PJRT_EXECUTABLE_DESERIALIZE_AND_LOAD",
+	} {
+		same(fmt.Sprintf("offsetof(PJRT_Api, %s)", name), fmt.Sprintf("offsetof(struct pjrt_table, functions[%s])", place))
+	}
+	for original, ours := range map[string]string{
+		"PJRT_Error_Destroy_Args":                  "pjrt_destroy_args object=error",
+		"PJRT_Executable_Destroy_Args":             "pjrt_destroy_args object=executable",
+		"PJRT_LoadedExecutable_GetExecutable_Args": "pjrt_get_args object=loaded_executable part=executable",
+		"PJRT_Device_GetDescription_Args":          "pjrt_get_args object=device part=device_description",
+		"PJRT_Error_Message_Args":                  "pjrt_list_args object=error first=message length=message_size",
+		"PJRT_Client_PlatformName_Args":            "pjrt_list_args object=client first=platform_name length=platform_name_size",
+		"PJRT_Client_PlatformVersion_Args":         "pjrt_list_args object=client first=platform_version length=platform_version_size",
+		"PJRT_DeviceDescription_Kind_Args":         "pjrt_list_args object=device_description first=device_kind length=device_kind_size",
+		"PJRT_Client_AddressableDevices_Args":      "pjrt_list_args object=client first=addressable_devices length=num_addressable_devices",
+		"PJRT_Program":                             "pjrt_program code=code code_size=code_size format=format format_size=format_size",
+		"PJRT_Client_Compile_Args": "pjrt_compile_args client=client program=program options=compile_options " +
+			"options_size=compile_options_size executable=executable",
+		"PJRT_Executable_Serialize_Args": "pjrt_serialize_args executable=executable bytes=serialized_bytes " +
+			"bytes_size=serialized_bytes_size serialized=serialized_executable serialized_deleter=serialized_executable_deleter",
+		"PJRT_Executable_DeserializeAndLoad_Args": "pjrt_load_args client=client bytes=serialized_executable bytes_size=serialized_executable_size " +
+			"executable=loaded_executable options=overridden_serialized_compile_options options_size=overridden_serialized_compile_options_size",
+	} {
+		name, fields, _ := strings.Cut(ours, " ")
+		same(fmt.Sprintf("%s_STRUCT_SIZE", original), fmt.Sprintf("sizeof(struct %s)", name))
+		for _, field := range append(strings.Fields(fields), "struct_size=struct_size", "extension_start=extension_start") {
+			our, its, _ := strings.Cut(field, "=")
+			same(fmt.Sprintf("offsetof(%s, %s)", original, its), fmt.Sprintf("offsetof(struct %s, %s)", name, our))
+			same(fmt.Sprintf("sizeof((%s){0}.%s)", original, its), fmt.Sprintf("sizeof((struct %s){0}.%s)", name, our))
+		}
+	}
+	compiler, err := exec.Command("go", "env", "CC").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cc := exec.Command(strings.TrimSpace(string(compiler)), "-std=c11", "-fsyntax-only", "-x", "c", "-")
+	cc.Stdin = strings.NewReader(c.String())
+	if out, err := cc.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

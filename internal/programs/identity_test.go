@@ -1,0 +1,61 @@
+package programs
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestEnvironment(t *testing.T) {
+	flags := filepath.Join(t.TempDir(), "flags")
+	written := func(variables ...string) string {
+		t.Helper()
+		var b bytes.Buffer
+		if err := environment(&b, variables); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	none := written()
+	for variable, counts := range map[string]bool{
+		"XLA_FLAGS=--xla_cpu_enable_fast_math=true": true, "NVIDIA_TF32_OVERRIDE=0": true, "CUBLAS_WORKSPACE_CONFIG=:4096:8": true,
+		"TF_CPP_MIN_LOG_LEVEL=3": false, "CUDA_VISIBLE_DEVICES=1": false, "HOME=/root": false,
+	} {
+		if got := written("A=1", variable) != none; got != counts {
+			t.Errorf("%s counts: %v", variable, got)
+		}
+	}
+	if written("XLA_FLAGS=-a", "NPROC=2") != written("NPROC=2", "XLA_FLAGS=-a") {
+		t.Error("the order of variables counts")
+	}
+	if written("XLA_A=1", "XLA_B=2") == written("XLA_A=1\nXLA_B=2") {
+		t.Error("two variables are like one")
+	}
+	var texts []string
+	for _, text := range []string{"--xla_a=1", "--xla_a=2"} {
+		if err := os.WriteFile(flags, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, written("XLA_FLAGS="+flags))
+	}
+	if texts[0] == texts[1] {
+		t.Error("the content of a file of flags does not count")
+	}
+	if err := environment(new(bytes.Buffer), []string{"XLA_FLAGS=" + flags + "x"}); err == nil {
+		t.Error("a file of flags that is not there is no error")
+	}
+}
+
+func TestProcessor(t *testing.T) {
+	var once, again bytes.Buffer
+	if err := processor(&once); err != nil {
+		t.Fatal(err)
+	}
+	if err := processor(&again); err != nil {
+		t.Fatal(err)
+	}
+	if once.String() != again.String() || bytes.Count(once.Bytes(), []byte("\n")) < 2 {
+		t.Errorf("%q, then %q", &once, &again)
+	}
+}

@@ -1,0 +1,260 @@
+package programs
+
+/*
+#cgo linux LDFLAGS: -ldl
+#include <stdlib.h>
+#include <string.h>
+#include "pjrt.h"
+*/
+import "C"
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/gomlx/go-xla/pjrt"
+)
+
+// plugin is a plugin whose programs are kept.
+type plugin struct {
+	path             string
+	table            *C.struct_pjrt_table   // the plugin's own
+	identity         func() ([]byte, error) // what all its programs depend on
+	store            atomic.Pointer[store]  // nil: programs are compiled and not kept
+	warning          sync.Once              // of what keeps programs from being kept
+	loaded, compiled atomic.Int64           // so many programs
+}
+
+// current is the plugin that nb201_compile serves, whose arguments do not tell. A
+// process opens one.
+var (
+	opening sync.Mutex
+	current *plugin
+)
+
+// Keep has the programs that go-xla compiles with the plugin at path, which is absolute,
+// kept in dir, or with dir "" not; nor are they where XLA_FLAGS has them not kept, see
+// keeps. It comes before go-xla loads the plugin, and may be called again with another
+// dir. What keeps programs from being kept is one warning on stderr. A file
+// that is no plugin is left to go-xla, which tells why; so is a process's second plugin,
+// and its programs are not kept.
+func Keep(path, dir string) error {
+	opening.Lock()
+	defer opening.Unlock()
+	if !keeps(os.Getenv("XLA_FLAGS")) {
+		dir = ""
+	}
+	if current == nil && dir != "" {
+		p := open(path)
+		if p == nil {
+			return nil
+		}
+		if err := p.register(); err != nil {
+			return err
+		}
+		current = p
+	}
+	if current != nil && current.path == path {
+		var s *store
+		if dir != "" {
+			s = &store{dir, Limit}
+		}
+		current.store.Store(s)
+	}
+	return nil
+}
+
+// keeps tells whether programs that are compiled with some flags can be kept: not where
+// dumps are asked for, which only compiling makes, and not where oneDNN has a CPU's
+// convolutions: XLA's serialisation of such a program is a segmentation fault (plugin
+// 0.11.2).
+func keeps(flags string) bool {
+	return !strings.Contains(flags, "_dump_") && !strings.Contains(flags, "--xla_cpu_experimental_onednn_custom_call=true")
+}
+
+// open loads a plugin; nil when it is none whose table we know.
+func open(path string) *plugin {
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	table := C.pjrt_open(name)
+	if table == nil || table.version.major != 0 || table.struct_size < C.sizeof_struct_pjrt_table {
+		return nil
+	}
+	variables := os.Environ() // as XLA sees them
+	p := &plugin{path: path, table: table}
+	p.identity = sync.OnceValues(func() ([]byte, error) {
+		var b bytes.Buffer
+		machine := processor
+		if pjrt.IsCUDAName(path) {
+			machine = func(w io.Writer) error { return nvidia(w, path) }
+		}
+		err := errors.Join(hashFile(&b, path), environment(&b, variables), machine(&b))
+		return b.Bytes(), err
+	})
+	go p.identity() // of 200 MB
+	return p
+}
+
+// register gives go-xla the plugin, under the path that it would load it from.
+func (p *plugin) register() error {
+	table := (*C.struct_pjrt_table)(C.malloc(p.table.struct_size)) // for as long as the process lives
+	C.memcpy(unsafe.Pointer(table), unsafe.Pointer(p.table), p.table.struct_size)
+	table.functions[C.PJRT_CLIENT_COMPILE] = unsafe.Pointer(C.nb201_compile)
+	return pjrt.RegisterPreloadedPlugin(p.path, uintptr(unsafe.Pointer(table)))
+}
+
+//export nb201_compile
+func nb201_compile(args *C.struct_pjrt_compile_args) unsafe.Pointer { return current.compile(args) }
+
+// compile is PJRT_Client_Compile: it sets args.executable or returns a PJRT_Error.
+func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
+	s := p.store.Load()
+	if s == nil {
+		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))
+	}
+	k, err := p.key(args)
+	if err != nil {
+		p.warn(err)
+		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))
+	}
+	if program := s.load(k); program != nil {
+		if args.executable = p.load(args.client, program); args.executable != nil {
+			p.loaded.Add(1)
+			return nil
+		}
+		s.remove(k)
+	}
+	if failed := p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args)); failed != nil {
+		return failed
+	}
+	p.compiled.Add(1)
+	if err := p.serialize(args.executable, func(program []byte) error { return s.save(k, program) }); err != nil {
+		p.warn(err)
+	}
+	return nil
+}
+
+func (p *plugin) warn(err error) {
+	p.warning.Do(func() { fmt.Fprintf(os.Stderr, "warning: compiled programs are not kept: %v\n", err) })
+}
+
+// key identifies what a compilation makes.
+func (p *plugin) key(args *C.struct_pjrt_compile_args) (k key, err error) {
+	identity, err := p.identity()
+	if err != nil {
+		return k, err
+	}
+	platform, err1 := p.text(C.PJRT_CLIENT_PLATFORM_NAME, args.client)
+	version, err2 := p.text(C.PJRT_CLIENT_PLATFORM_VERSION, args.client)
+	device, err3 := p.device(args.client)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return k, err
+	}
+	h := sha256.New()
+	for _, part := range [][]byte{
+		identity, platform, version, device,
+		view(args.program.format, args.program.format_size),
+		view(args.options, args.options_size),
+		view(args.program.code, args.program.code_size),
+	} {
+		fmt.Fprintf(h, "%d\n", len(part))
+		h.Write(part)
+	}
+	return key(h.Sum(nil)), nil
+}
+
+// device is the kind of a client's first device.
+func (p *plugin) device(client unsafe.Pointer) ([]byte, error) {
+	devices := C.struct_pjrt_list_args{struct_size: C.sizeof_struct_pjrt_list_args, object: client}
+	if err := p.error(p.call(C.PJRT_CLIENT_ADDRESSABLE_DEVICES, unsafe.Pointer(&devices))); err != nil {
+		return nil, err
+	}
+	if devices.length == 0 {
+		return nil, errors.New("there is no device")
+	}
+	description, err := p.part(C.PJRT_DEVICE_GET_DESCRIPTION, *(*unsafe.Pointer)(devices.first))
+	if err != nil {
+		return nil, err
+	}
+	return p.text(C.PJRT_DEVICE_DESCRIPTION_KIND, description)
+}
+
+// load makes an executable of a program, or nil.
+func (p *plugin) load(client unsafe.Pointer, program []byte) unsafe.Pointer {
+	var pinned runtime.Pinner
+	defer pinned.Unpin()
+	pinned.Pin(unsafe.SliceData(program))
+	args := C.struct_pjrt_load_args{
+		struct_size: C.sizeof_struct_pjrt_load_args, client: client,
+		bytes: (*C.char)(unsafe.Pointer(unsafe.SliceData(program))), bytes_size: C.size_t(len(program)),
+	}
+	if err := p.error(p.call(C.PJRT_EXECUTABLE_DESERIALIZE_AND_LOAD, unsafe.Pointer(&args))); err != nil {
+		return nil
+	}
+	return args.executable
+}
+
+// serialize calls use with the program of a loaded executable, which is use's until it
+// returns.
+func (p *plugin) serialize(loaded unsafe.Pointer, use func(program []byte) error) error {
+	executable, err := p.part(C.PJRT_LOADED_EXECUTABLE_GET_EXECUTABLE, loaded)
+	if err != nil {
+		return err
+	}
+	defer p.destroy(C.PJRT_EXECUTABLE_DESTROY, executable)
+	args := C.struct_pjrt_serialize_args{struct_size: C.sizeof_struct_pjrt_serialize_args, executable: executable}
+	if err := p.error(p.call(C.PJRT_EXECUTABLE_SERIALIZE, unsafe.Pointer(&args))); err != nil {
+		return err
+	}
+	defer C.pjrt_delete(&args)
+	return use(view(args.bytes, args.bytes_size))
+}
+
+func (p *plugin) call(place C.int, args unsafe.Pointer) unsafe.Pointer {
+	return C.pjrt_call(p.table, place, args)
+}
+
+// part is what a function gets of an object.
+func (p *plugin) part(place C.int, object unsafe.Pointer) (unsafe.Pointer, error) {
+	args := C.struct_pjrt_get_args{struct_size: C.sizeof_struct_pjrt_get_args, object: object}
+	err := p.error(p.call(place, unsafe.Pointer(&args)))
+	return args.part, err
+}
+
+// text is what a function says of an object; the object owns it.
+func (p *plugin) text(place C.int, object unsafe.Pointer) ([]byte, error) {
+	args := C.struct_pjrt_list_args{struct_size: C.sizeof_struct_pjrt_list_args, object: object}
+	err := p.error(p.call(place, unsafe.Pointer(&args)))
+	return view((*C.char)(args.first), args.length), err
+}
+
+func (p *plugin) destroy(place C.int, object unsafe.Pointer) {
+	args := C.struct_pjrt_destroy_args{struct_size: C.sizeof_struct_pjrt_destroy_args, object: object}
+	// Nothing is to be done of a failure.
+	_ = p.error(p.call(place, unsafe.Pointer(&args)))
+}
+
+// error makes an error of a PJRT_Error, which it frees; nil of NULL.
+func (p *plugin) error(failed unsafe.Pointer) error {
+	if failed == nil {
+		return nil
+	}
+	message, _ := p.text(C.PJRT_ERROR_MESSAGE, failed) // it never fails
+	err := fmt.Errorf("XLA: %s", message)
+	p.destroy(C.PJRT_ERROR_DESTROY, failed)
+	return err
+}
+
+// view is C's memory as Go's.
+func view(first *C.char, length C.size_t) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(first)), length)
+}
