@@ -138,7 +138,7 @@ func TestResumed(t *testing.T) {
 		precision Precision
 	}{
 		{profiles[0], 0, FP64}, {profiles[0], 0, FP32}, {profiles[0], 4, FP32}, {profiles[1], 0, FP32},
-		{profiles[1], 4, FP32}, {profiles[2], 0, FP32}, {profiles[2], 4, FP32},
+		{profiles[1], 4, FP32}, {profiles[2], 0, FP32}, {profiles[2], 4, FP32}, {profiles[0], 4, BF16},
 	} {
 		t.Run(fmt.Sprintf("%s/%d workers/%s", test.profile.Name, test.workers, test.precision), func(t *testing.T) {
 			s := openSession(t)

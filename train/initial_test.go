@@ -289,7 +289,7 @@ func TestConfigForRefused(t *testing.T) {
 		{"format", func(r *results.Record) { replace(r, `"format":"digits"`, `"format":"gif"`) }, `unknown format "gif"`},
 		{"dataset", func(r *results.Record) { replace(r, `"name":"digits"`, `"name":"letters"`) }, "of letters, 10 classes and 16 pixels, the record of digits"},
 		{"profile", func(r *results.Record) { r.Parity.Profile = "2030" }, `unknown parity profile "2030"`},
-		{"precision", func(r *results.Record) { r.Precision = "bf16" }, `unknown precision "bf16"`},
+		{"precision", func(r *results.Record) { r.Precision = "fp16" }, `unknown precision "fp16"`},
 		{"batch", func(r *results.Record) { r.Recipe.Batch = 5000 }, "larger than the data"},
 		{"images", func(r *results.Record) {
 			r.DataFiles = []results.File{{Name: "digits.csv.gz", SHA256: strings.Repeat("0", 64)}}

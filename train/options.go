@@ -13,7 +13,7 @@ import (
 )
 
 // Precisions lists the precisions a trial can have, the default first.
-func Precisions() []Precision { return []Precision{FP32, TF32, FP64} }
+func Precisions() []Precision { return []Precision{FP32, TF32, BF16, FP64} }
 
 // Options are a trial in the words of the command line.
 type Options struct {
@@ -62,7 +62,7 @@ func (o Options) on(definition data.Definition, load func(d data.Definition, roo
 	if c.Timeline, err = data.ParseTimeline(o.Timeline); err != nil {
 		return c, err
 	}
-	if c.Precision, err = parsePrecision(o.Precision); err != nil {
+	if c.Precision, err = ParsePrecision(o.Precision); err != nil {
 		return c, err
 	}
 	if c.Recipe, err = configs.RecipeFor(o.Epochs); err != nil {
@@ -138,7 +138,8 @@ func PublishedConfig(r *results.ResultsCount, dataRoot string) (Config, error) {
 	}.on(definition, data.Definition.Load)
 }
 
-func parsePrecision(name string) (Precision, error) {
+// ParsePrecision finds a precision by its name; another name is a usage error.
+func ParsePrecision(name string) (Precision, error) {
 	var names []string
 	for _, p := range Precisions() {
 		if string(p) == name {

@@ -24,15 +24,27 @@ const (
 	// TF32 is float32 whose convolutions and matrix products may round their
 	// operands to 10 bits, on GPUs that can.
 	TF32 Precision = "tf32"
+	// BF16 has bfloat16 convolutions and feature maps, and float32 elsewhere: the
+	// parameters, their gradients and momenta, BatchNorm, the classifier and the loss.
+	BF16 Precision = "bf16"
 	// FP64 is float64 after float32 initial weights and images: slow, to check by.
 	FP64 Precision = "fp64"
 )
 
+// dtype is the type of all that a trial keeps: parameters, momenta and statistics.
 func (p Precision) dtype() dtypes.DType {
 	if p == FP64 {
 		return dtypes.Float64
 	}
 	return dtypes.Float32
+}
+
+// features is the type of feature maps.
+func (p Precision) features() dtypes.DType {
+	if p == BF16 {
+		return dtypes.BFloat16
+	}
+	return p.dtype()
 }
 
 // plan is all that the programs of a trial depend on: equal plans, equal programs.
@@ -68,7 +80,7 @@ type programs struct {
 
 // newPrograms prepares for compiling.
 func newPrograms(b compute.Backend, p plan) *programs {
-	return &programs{plan: p, backend: b, model: network.New(p.Network, p.Precision == FP64), dtype: p.Precision.dtype()}
+	return &programs{plan: p, backend: b, model: network.New(p.Network, p.Precision.features(), backend.OnGPU(b)), dtype: p.Precision.dtype()}
 }
 
 // compileAll compiles the programs side by side.

@@ -16,6 +16,7 @@ package network
 import (
 	"fmt"
 
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 
 	"nb201/cell"
@@ -24,17 +25,28 @@ import (
 // Model builds the graphs of one network.
 type Model struct {
 	*Layout
-	net    cell.Network
-	layers layers
+	net      cell.Network
+	features dtypes.DType
+	layers   layers
 }
 
-// New prepares the graphs of net. With reference set, convolutions and BatchNorm
-// are written out in elementary operations: slow, and exact in float64; otherwise
-// they take the backend's operations.
-func New(net cell.Network, reference bool) *Model {
-	m := &Model{Layout: NewLayout(net), net: net, layers: fast{}}
-	if reference {
-		m.layers = plain{}
+// New prepares the graphs of net with feature maps of a dtype: that of the parameters,
+// or BFloat16 where these are Float32. The second is mixed precision much as PyTorch's
+// autocast has it: weights are rounded for the convolutions, whose results and
+// gradients are in BFloat16 as all feature maps; BatchNorm, its statistics, and all
+// from the global mean on (the classifier too, unlike autocast) are in Float32, as are
+// the parameters' gradients, rounded to BFloat16 where they are a convolution's.
+//
+// In Float64 the layers are written out in elementary operations: slow, exact, and the
+// reference. Otherwise they take the forms that are fast on a GPU, or on the CPU in
+// Float32. (Of those, YNNPACK refuses some in BFloat16.)
+func New(net cell.Network, features dtypes.DType, gpu bool) *Model {
+	m := &Model{Layout: NewLayout(net), net: net, features: features, layers: onCPU{}}
+	switch {
+	case features == dtypes.Float64:
+		m.layers = reference{}
+	case gpu || features == dtypes.BFloat16:
+		m.layers = onGPU{}
 	}
 	return m
 }
@@ -63,7 +75,8 @@ func (m *Model) Evaluate(params, stats, images *Node) *Node {
 }
 
 func (m *Model) forward(t *tape, images *Node) *feature {
-	x := t.batchNorm("stem.1", t.conv("stem.0.weight", &feature{node: images}, 1))
+	x := t.conv("stem.0.weight", &feature{node: ConvertDType(images, m.features)}, 1)
+	x = t.batchNorm("stem.1", x)
 	index := 0
 	for stage := range 3 {
 		if stage > 0 {

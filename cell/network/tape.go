@@ -83,10 +83,10 @@ func (t *tape) gather(vector Vector, like *Node) *Node {
 }
 
 func (t *tape) conv(weight string, x *feature, stride int) *feature {
-	w := t.tensor(weight)
+	w := ConvertDType(t.tensor(weight), t.features)
 	y := &feature{node: t.layers.conv(x.node, w, stride)}
 	return t.record(y, func() {
-		t.found[weight] = t.layers.convWeightGrad(x.node, y.grad, w, stride)
+		t.found[weight] = ConvertDType(t.layers.convWeightGrad(x.node, y.grad, w, stride), t.params.DType())
 		x.add(t.layers.convInputGrad(x.node, y.grad, w, stride))
 	})
 }
@@ -94,19 +94,21 @@ func (t *tape) conv(weight string, x *feature, stride int) *feature {
 func (t *tape) batchNorm(path string, x *feature) *feature {
 	scale, shift := t.tensor(path+".weight"), t.tensor(path+".bias")
 	mean, variance := t.tensor(path+".running_mean"), t.tensor(path+".running_var")
+	in := ConvertDType(x.node, scale.DType())
 	if !t.training {
 		factor := Div(scale, Sqrt(AddScalar(variance, batchNormEpsilon)))
-		return &feature{node: Add(Mul(Sub(x.node, perChannel(mean, x.node)), perChannel(factor, x.node)), perChannel(shift, x.node))}
+		y := Add(Mul(Sub(in, perChannel(mean, in)), perChannel(factor, in)), perChannel(shift, in))
+		return &feature{node: ConvertDType(y, t.features)}
 	}
-	normalized, batchMean, batchVariance, back := t.layers.batchNorm(x.node, scale, shift)
+	normalized, batchMean, batchVariance, back := t.layers.batchNorm(in, scale, shift)
 	count := float64(x.node.Shape().Size() / scale.Shape().Size())
 	unbiased := MulScalar(batchVariance, count/(count-1))
 	t.found[path+".running_mean"] = average(mean, batchMean)
 	t.found[path+".running_var"] = average(variance, unbiased)
-	y := &feature{node: normalized}
+	y := &feature{node: ConvertDType(normalized, t.features)}
 	return t.record(y, func() {
-		dx, dScale, dShift := back(y.grad)
-		x.add(dx)
+		dx, dScale, dShift := back(ConvertDType(y.grad, in.DType()))
+		x.add(ConvertDType(dx, t.features))
 		t.found[path+".weight"], t.found[path+".bias"] = dScale, dShift
 	})
 }
@@ -149,30 +151,9 @@ func (t *tape) sum(x *feature, terms []*feature) *feature {
 // avgPool3x3 has stride 1 and padding 1 and leaves the padding out of the mean
 // (count_include_pad=False).
 func (t *tape) avgPool3x3(x *feature) *feature {
-	counts := boxSum(Ones(x.node.Graph(), shapes.Make(x.node.DType(), 1, x.node.Shape().Dim(1), x.node.Shape().Dim(2), 1)))
-	y := &feature{node: Div(boxSum(x.node), counts)}
-	return t.record(y, func() { x.add(boxSum(Div(y.grad, counts))) })
-}
-
-// boxSum sums the 3x3 neighbourhood, zeros outside; it is its own adjoint.
-func boxSum(x *Node) *Node {
-	for axis := 1; axis <= 2; axis++ {
-		size := x.Shape().Dim(axis)
-		padded := padAxes(x, axis, 1, 1, 0)
-		var s *Node
-		for offset := range 3 {
-			s = plus(s, SliceAxis(padded, axis, AxisRange(offset, offset+size)))
-		}
-		x = s
-	}
-	return x
-}
-
-// padAxes pads one axis with zeros, interior ones between its elements.
-func padAxes(x *Node, axis, start, end, interior int) *Node {
-	config := make([]PadAxis, x.Rank())
-	config[axis] = PadAxis{Start: start, End: end, Interior: interior}
-	return Pad(x, ScalarZero(x.Graph(), x.DType()), config...)
+	counts := t.layers.boxSum(Ones(x.node.Graph(), shapes.Make(x.node.DType(), 1, x.node.Shape().Dim(1), x.node.Shape().Dim(2), 1)))
+	y := &feature{node: Div(t.layers.boxSum(x.node), counts)}
+	return t.record(y, func() { x.add(t.layers.boxSum(Div(y.grad, counts))) })
 }
 
 // avgPool2x2 has stride 2.
@@ -187,13 +168,13 @@ func (t *tape) avgPool2x2(x *feature) *feature {
 }
 
 // globalMean is AdaptiveAvgPool2d(1): [batch, height, width, channels] to
-// [batch, channels].
+// [batch, channels], in the type of the parameters, as all that comes behind it.
 func (t *tape) globalMean(x *feature) *feature {
 	d := x.node.Shape().Dimensions
 	scale := 1 / float64(d[1]*d[2])
-	y := &feature{node: MulScalar(ReduceSum(x.node, 1, 2), scale)}
+	y := &feature{node: MulScalar(ReduceSum(ConvertDType(x.node, t.params.DType()), 1, 2), scale)}
 	return t.record(y, func() {
-		x.add(BroadcastToDims(Reshape(MulScalar(y.grad, scale), d[0], 1, 1, d[3]), d...))
+		x.add(BroadcastToDims(Reshape(ConvertDType(MulScalar(y.grad, scale), t.features), d[0], 1, 1, d[3]), d...))
 	})
 }
 

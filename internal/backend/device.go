@@ -59,6 +59,11 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
+	if found.Source == plugin.FromSetup && d.kind == plugin.CPU {
+		if err := setFlags(cpuFlags); err != nil {
+			return nil, err
+		}
+	}
 	var options []string
 	if found.Options != "" {
 		options = append(options, found.Options)
@@ -84,4 +89,9 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 		o.Device += " " + b.DeviceDescription(0)
 	}
 	return o, nil
+}
+
+// OnGPU tells whether b runs its programs on a GPU.
+func OnGPU(b compute.Backend) bool {
+	return !strings.Contains(strings.ToUpper(b.DeviceDescription(0)), "CPU")
 }

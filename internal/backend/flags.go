@@ -1,0 +1,36 @@
+package backend
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// cpuFlags are XLA's flags for the plugin that Install installs for the CPU; another one
+// may not know them, and ends the process. The layers of cell/network are written for
+// them. They let oneDNN have the convolutions that YNNPACK does not take, and YNNPACK the
+// elementwise operations too: a step takes two thirds of the time, and half the time to
+// compile, since XLA makes kernels of its own for what is left only. Figures in
+// docs/performance.md.
+var cpuFlags = map[string]string{
+	"xla_cpu_experimental_onednn_custom_call": "true",
+	"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_DOT," +
+		"LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION,LIBRARY_FUSION_TYPE_ELTWISE",
+}
+
+// setFlags adds flags to XLA_FLAGS, which a plugin reads when it is loaded. Those that
+// are set there already stay as they are.
+func setFlags(flags map[string]string) error {
+	set := strings.Fields(os.Getenv("XLA_FLAGS"))
+	if len(set) > 0 && !strings.HasPrefix(set[0], "--") {
+		return nil // the name of a file of flags
+	}
+	all := set
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		if !slices.ContainsFunc(set, func(f string) bool { return f == "--"+name || strings.HasPrefix(f, "--"+name+"=") }) {
+			all = append(all, "--"+name+"="+flags[name])
+		}
+	}
+	return os.Setenv("XLA_FLAGS", strings.Join(all, " "))
+}
