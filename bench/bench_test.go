@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +14,9 @@ import (
 	"testing"
 
 	"nb201/cell"
-	"nb201/internal/usage"
+	"nb201/data"
+	"nb201/internal/npy"
+	"nb201/results"
 )
 
 // TestMain makes the test binary a program that takes turns, where fakeSide says
@@ -30,39 +34,50 @@ func TestMain(m *testing.M) {
 
 const fakeSide = "NB201_BENCH_FAKE_SIDE"
 
-// fake takes turns of as many seconds as it has taken turns, times two if slow.
+// fake does tasks in turns of as many seconds as it has taken turns, times two if slow, and
+// evaluates in half the time.
 func fake(behaviour string, in io.Reader, out io.Writer) error {
 	words, reports := json.NewDecoder(in), json.NewEncoder(out)
-	var task Task
-	if err := words.Decode(&task); err != nil {
-		return err
-	}
 	factor, loss := 1.0, 2.5
 	switch behaviour {
+	case "unable":
+		return fmt.Errorf("no such device")
 	case "slow":
 		factor = 2
 	case "other":
 		loss = 2.6
 	}
-	for turn := range task.Turns {
-		report := Report{Seconds: factor * float64(turn), CPU: float64(turn)}
-		if turn == 0 {
-			report = Report{Seconds: 30, Loss: loss}
-		}
-		if err := reports.Encode(report); err != nil {
+	for {
+		var task Task
+		switch err := words.Decode(&task); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
 			return err
 		}
-		if behaviour == "dies" && turn == 1 {
-			return fmt.Errorf("a warning\nout of memory")
-		}
-		if turn < task.Turns-1 {
-			var word string
-			if err := words.Decode(&word); err != nil {
+		for turn := range task.Turns {
+			cost := Cost{factor * float64(turn), float64(turn)}
+			report := Report{Train: cost, Eval: Cost{cost.Seconds / 2, cost.CPU / 2}}
+			if turn == 0 {
+				report = Report{Train: Cost{30, 60}, Loss: loss}
+			}
+			if err := reports.Encode(report); err != nil {
 				return err
 			}
+			if behaviour == "dies" && turn == 1 {
+				return fmt.Errorf("a warning\nout of memory")
+			}
+			if turn < task.Turns-1 {
+				var word string
+				if err := words.Decode(&word); err != nil {
+					return err
+				}
+			}
+		}
+		if err := reports.Encode(Closing{PeakRSS: 3 << 30, Versions: []string{"Fake 1", behaviour}}); err != nil {
+			return err
 		}
 	}
-	return reports.Encode(Report{PeakRSS: 3 << 30, Versions: []string{"Fake 1", behaviour}})
 }
 
 func fakes(t *testing.T, behaviours ...string) []side {
@@ -78,144 +93,333 @@ func fakes(t *testing.T, behaviours ...string) []side {
 	return sides
 }
 
+// flags are the options of a command line of step.
+func flags(t *testing.T) *stepOptions {
+	t.Helper()
+	o := &stepOptions{common: common{channels: 4, cells: 1, batch: 8, device: "cpu", precision: "fp32", archs: []cell.Arch{medianArch()}}, steps: 2, rounds: 5}
+	for _, key := range []string{"cifar10", "ImageNet16-120"} {
+		d, err := data.Published(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.datasets = append(o.datasets, d)
+	}
+	return o
+}
+
 func TestContest(t *testing.T) {
-	sides := fakes(t, "slow", "quick", "slow")
-	task := Task{Turns: 6, Steps: 2, Precision: "fp32", Classes: 10}
-	programs, err := contest(context.Background(), sides, task)
-	if err != nil {
-		t.Fatal(err)
+	o := flags(t)
+	table := newTable("step", &o.common, stepColumns)
+	table.Machine = []string{"A Processor, 2 cores"}
+	peaks := Peaks{Bandwidth: 1e9, FLOP: math.Inf(1)}
+	programs := programsOf(fakes(t, "slow", "quick", "slow"))
+	defer stopAll(programs)
+	for _, d := range o.datasets { // one after another in the same processes
+		rows, err := o.contest(context.Background(), programs, o.archs[0], d, peaks, &table.Setting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table.Rows = append(table.Rows, rows...)
+		table.Notes = append(table.Notes, verdict(rows)...)
 	}
-	arch, err := cell.ByIndex(0)
-	if err != nil {
-		t.Fatal(err)
+	for _, i := range []int{1, 4} {
+		quick := table.Rows[i]
+		if want := (Spread{1.5, 0.5, 2.5}); quick.Train.Seconds != want {
+			t.Errorf("row %d: seconds a step %v, want %v", i, quick.Train.Seconds, want)
+		}
+		if want := (Spread{2, 2, 2}); quick.Train.Ratio != want || quick.Eval.Ratio != want {
+			t.Errorf("row %d: ratios %v and %v, want %v", i, quick.Train.Ratio, quick.Eval.Ratio, want)
+		}
+		network := o.network(o.archs[0], o.datasets[i/3])
+		limit := network.TrainingTraffic(8, 4).Total() / 1e9
+		if got := quick.Train.Share; math.Abs(got-limit/1.5) > 1e-9 {
+			t.Errorf("row %d: share %v of a limit of %v s in 1.5 s", i, got, limit)
+		}
+		if want := (Cost{30 - 4.5, 60 - 4.5}); quick.FirstTurn != want || quick.RSS != 3<<30 || quick.FirstLoss != 2.5 {
+			t.Errorf("row %d: first turn %v, want %v; peak RSS %v, first loss %v", i, quick.FirstTurn, want, quick.RSS, quick.FirstLoss)
+		}
 	}
-	c := &Comparison{Machine: []string{"A Processor, 2 cores"}, Channels: 16, Cells: 5, Batch: 256, Steps: 2, Rounds: 5}
-	c.add(arch, task.Classes, programs)
-	quick := c.Rows[1]
-	if want := (Spread{1.5, 0.5, 2.5}); quick.Seconds != want {
-		t.Errorf("seconds a step %v, want %v", quick.Seconds, want)
+	if want := []string{"Fake 1", "slow", "quick"}; !slices.Equal(table.Versions, want) {
+		t.Errorf("versions %v, want %v", table.Versions, want)
 	}
-	if want := (Spread{2, 2, 2}); quick.Ratio != want {
-		t.Errorf("ratios %v, want %v", quick.Ratio, want)
-	}
-	if quick.Cold != 30 || quick.PeakRSS != 3<<30 || quick.FirstLoss != 2.5 {
-		t.Errorf("cold start %v, peak RSS %v, first loss %v", quick.Cold, quick.PeakRSS, quick.FirstLoss)
-	}
-	if want := []string{"Fake 1", "slow", "quick"}; !slices.Equal(c.Versions, want) {
-		t.Errorf("versions %v, want %v", c.Versions, want)
-	}
-	if text := c.Markdown(); !strings.Contains(text, "Architecture 0: nb201 takes 2.00 times as long as quick") {
-		t.Errorf("no verdict against the faster one in:\n%s", text)
+	text := table.Markdown()
+	for _, want := range []string{
+		"Architecture 14452, images of ImageNet16-120: nb201's step takes 2.00 times as long as that of quick",
+		"| 14452 | cifar10 | quick | 1.5 (0.5-2.5) |",
+		"A Processor, 2 cores",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
 	}
 
-	dir := t.TempDir()
-	if err := c.Save(filepath.Join(dir, "results")); err != nil {
+	o.save = filepath.Join(t.TempDir(), "results")
+	if err := table.publish(&o.common); err != nil {
 		t.Fatal(err)
 	}
-	saved, err := filepath.Glob(filepath.Join(dir, "results", "*-A-Processor.*"))
+	saved, err := filepath.Glob(filepath.Join(o.save, "*-A-Processor-step-fp32.*"))
 	if err != nil || len(saved) != 2 {
 		t.Errorf("saved %v, %v", saved, err)
 	}
 }
 
 func TestContestFails(t *testing.T) {
+	o := flags(t)
 	for behaviour, want := range map[string]string{
 		"dies":  "dies: out of memory",
 		"other": "they do not train the same network",
 	} {
-		_, err := contest(context.Background(), fakes(t, "quick", behaviour), Task{Turns: 4, Precision: "fp32"})
+		programs := programsOf(fakes(t, "quick", behaviour))
+		_, err := o.contest(context.Background(), programs, o.archs[0], o.datasets[0], Peaks{1, 1}, &Setting{})
+		stopAll(programs)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", behaviour, err, want)
 		}
 	}
 }
 
+// A side that cannot begin is left out, and told.
+func TestUnable(t *testing.T) {
+	o := flags(t)
+	var s Setting
+	programs := programsOf(fakes(t, "quick", "unable", "slow"))
+	defer stopAll(programs)
+	rows, err := o.contest(context.Background(), programs, o.archs[0], o.datasets[0], Peaks{1, 1}, &s)
+	if err != nil || len(rows) != 2 || rows[1].Side != "slow" || len(s.Skipped) != 1 || !strings.Contains(s.Skipped[0], "unable: no such device") {
+		t.Errorf("%d rows, skipped %q, %v", len(rows), s.Skipped, err)
+	}
+}
+
+func TestTogether(t *testing.T) {
+	o := &severalOptions{stepOptions: *flags(t)}
+	row, err := o.together(context.Background(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], &Setting{})
+	if err != nil || row.Processes != 3 || len(row.Turns) != 5 || row.RSS != 9<<30 || row.ImagesPerSecond.Min <= 0 {
+		t.Errorf("%+v, %v", row, err)
+	}
+}
+
 func TestNoPyTorch(t *testing.T) {
-	if err := hasPyTorch(context.Background(), filepath.Join(t.TempDir(), "python3")); err == nil {
+	missing := side{name: "PyTorch", command: []string{filepath.Join(t.TempDir(), "python3")}}
+	if err := missing.check(context.Background()); err == nil {
 		t.Error("a Python that is not there has PyTorch")
 	}
 }
 
-func TestParse(t *testing.T) {
-	for _, wrong := range [][]string{
-		{"-archs", "15625"}, {"-archs", ""}, {"-batch", "0"}, {"-rounds", "0"}, {"-steps", "-1"}, {"-modes", "fast"},
-		{"-precision", "fp64"}, {"-device", "tpu"}, {"-nonsense"}, {"more"},
+// Wrong flags are told as such, with exit code 2.
+func TestWrongUsage(t *testing.T) {
+	for _, wrong := range []string{
+		"step --archs 15625", "step --batch 0", "step --rounds 0", "step --steps -1", "step --modes fast", "step --precision fp64",
+		"step --device tpu", "step --nonsense", "step more", "nonsense", "trial --modes jax", "trial --epochs 0", "trial --dataset nonsense",
+		"sample --archs 2", "sample --datasets cifar10", "several --processes none", "campaign --archs 0", "compile --datasets digits",
 	} {
-		if _, err := parse(wrong); !usage.Is(err) {
-			t.Errorf("%v: %v is no usage error", wrong, err)
+		if code := run(t.Context(), strings.Fields(wrong)); code != 2 {
+			t.Errorf("%s: exit code %d", wrong, code)
 		}
 	}
-	o, err := parse([]string{"-archs", "3,|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"})
-	if err != nil || len(o.archs) != 2 {
-		t.Errorf("%v, %v", o, err)
+}
+
+func TestMedian(t *testing.T) {
+	if a := medianArch(); a.Index() != 14452 {
+		t.Errorf("architecture %d, where help and README say 14452", a.Index())
 	}
 }
 
-func TestImages(t *testing.T) {
+// Records that are written are those that are read, and a split's are in its own order.
+func TestRecords(t *testing.T) {
+	const size = 4
+	images := imagesOf(noise(3, size, 120), size)
+	var written bytes.Buffer
+	if err := writeRecords(&written, &data.Split{Images: images, Indices: []int32{2, 0}}); err != nil {
+		t.Fatal(err)
+	}
+	got := imagesOf(written.Bytes(), size)
+	if n := 3 * size * size; !slices.Equal(got.Labels, []int32{images.Labels[2], images.Labels[0]}) ||
+		!slices.Equal(got.Pixels, slices.Concat(images.Pixels[2*n:], images.Pixels[:n])) {
+		t.Errorf("%v come back as %v", images, got)
+	}
+}
+
+// The JAX side reads the initial weights by the names of the state dict.
+func TestWeights(t *testing.T) {
+	o := flags(t)
+	task := o.newTask(o.archs[0], o.datasets[0], 1, 1)
+	if err := task.writeFiles(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	set, err := npy.OpenSet(task.Weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	n := 0
+	for _, w := range o.network(o.archs[0], o.datasets[0]).Tensors() {
+		if w.Role == cell.BNCount {
+			continue
+		}
+		n++
+		a, err := set.Open(w.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(a.Shape, w.Shape) {
+			t.Errorf("%s has shape %v, want %v", w.Name, a.Shape, w.Shape)
+		}
+	}
+	if len(set.Names()) != n {
+		t.Errorf("%d arrays, want %d", len(set.Names()), n)
+	}
+}
+
+// A quantity that is linear in FLOPs is estimated without an error, and of all
+// architectures so is any.
+func TestEstimate(t *testing.T) {
+	o := flags(t)
+	flops := func(a cell.Arch) float64 {
+		return cell.Network{Arch: a, Channels: 4, Cells: 1, Classes: 10, Size: 32}.FLOPs()
+	}
+	want := 0.0
+	var all []cell.Arch
+	var squares []float64
+	wantSquares := 0.0
+	for _, a := range cell.All() {
+		want += 3 + 2*flops(a)
+		all, squares = append(all, a), append(squares, flops(a)*flops(a))
+		wantSquares += flops(a) * flops(a)
+	}
+	some := drawn(20)
+	var y []float64
+	for _, a := range some {
+		y = append(y, 3+2*flops(a))
+	}
+	if e := estimateTotal(&o.common, some, y); e.By != "FLOPs" || math.Abs(e.Total/want-1) > 1e-9 || e.StdError > 1e-6*want {
+		t.Errorf("%+v, want %v by FLOPs", e, want)
+	}
+	if e := estimateTotal(&o.common, all, squares); math.Abs(e.Total/wantSquares-1) > 1e-9 || e.StdError != 0 {
+		t.Errorf("of all: %+v, want %v", e, wantSquares)
+	}
+	if e := regress(make([]float64, 3), []float64{1, 2, 3}, 0); e.Total != 2*cell.Count || math.Abs(e.StdError/cell.Count-math.Sqrt(1.0/3)) > 1e-3 {
+		t.Errorf("of 1, 2, 3: %+v", e)
+	}
+}
+
+// The whole benchmark from rows of 1 second a step and none of evaluation.
+func TestExtrapolate(t *testing.T) {
+	o := &sampleOptions{stepOptions: *flags(t)}
+	var rows []sampleRow
+	for _, a := range drawn(3) {
+		for _, key := range []string{"cifar10", "ImageNet16-120"} {
+			rows = append(rows, sampleRow{Arch: a.Index(), Dataset: key, Side: "nb201", Train: 1, Compile: 3600})
+		}
+	}
+	e := o.extrapolate(rows)[0]
+	images := 0
+	for _, key := range results.PublishedDatasets() {
+		d, _ := results.FindDataset(key)
+		images += d.Train
+	}
+	want := 200 * float64(images) / 8 / 3600 * cell.Count
+	if math.Abs(e.Seed200.Total/want-1) > 1e-9 || e.Seed200.StdError > 1e-9*want || e.Compile.Total != 4*cell.Count || e.Archs != 3 {
+		t.Errorf("%+v, want %v hours a seed", e, want)
+	}
+	published := want*3 + want/200*12 + 12*25000.0/8/3600*cell.Count
+	if math.Abs(e.Published.Total/published-1) > 1e-9 {
+		t.Errorf("published: %v, want %v", e.Published, published)
+	}
+}
+
+// A sample goes on from what was kept, and only of the same setting.
+func TestState(t *testing.T) {
+	o := &sampleOptions{stepOptions: *flags(t), state: filepath.Join(t.TempDir(), "a", "state.jsonl")}
+	kept := sampleState{o.setting(), Peaks{1, 2}, []sampleRow{{Arch: 14452, Train: 3}}}
+	for range 2 {
+		if err := o.appendState(kept); err != nil {
+			t.Fatal(err)
+		}
+	}
+	states, err := o.readState()
+	if err != nil || len(states) != 2 {
+		t.Fatalf("%v, %v", states, err)
+	}
+	if rows, found := findRows(states, medianArch()); !found || rows[0] != kept.Rows[0] {
+		t.Errorf("%v comes back as %v", kept.Rows, rows)
+	}
+	o.batch++
+	if states, err := o.readState(); err != nil || len(states) != 0 {
+		t.Errorf("another batch size: %v, %v", states, err)
+	}
+}
+
+// TestSide does two tasks with the real side of nb201.
+func TestSide(t *testing.T) {
+	t.Setenv(keptPrograms, t.TempDir()) // for the second task
+	const turns = 2
+	o := flags(t)
+	o.archs[0] = cell.Arch{} // quick to compile
 	dir := t.TempDir()
-	source := filepath.Join(dir, "data_batch_1.bin")
-	raw := make([]byte, 2*record)
-	raw[record] = 7 // second image: label, then the first pixel's red, green and blue
-	raw[record+1], raw[record+1+size*size], raw[record+1+2*size*size] = 1, 2, 3
-	if err := os.WriteFile(source, raw, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	file, err := writeImages(dir, source, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	images, err := readImages(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := images.Pixels[3*size*size:][:3]; images.Len() != 2 || images.Labels[1] != 7 || !slices.Equal(got, []byte{1, 2, 3}) {
-		t.Errorf("%d images, labels %v, first pixel of the second %v", images.Len(), images.Labels, got)
-	}
-	if _, err := writeImages(dir, source, 3); !usage.Is(err) {
-		t.Errorf("too few images: %v", err)
-	}
-}
-
-// TestStep takes turns with the real side of nb201.
-func TestStep(t *testing.T) {
-	const turns, batch = 2, 8
-	images, err := writeImages(t.TempDir(), "", 2*batch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	arch, err := cell.ByIndex(0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var in, out strings.Builder
 	words := json.NewEncoder(&in)
-	task := Task{
-		Arch: arch.String(), Channels: 4, Cells: 1, Classes: 10, Batch: batch, Steps: 2, Turns: turns, Seed: 777,
-		Mean: [3]float64{125, 125, 125}, Std: [3]float64{60, 60, 60}, Images: images, Device: "cpu", Precision: "fp32",
+	task := o.newTask(o.archs[0], o.datasets[1], o.steps, turns-1)
+	if err := task.writeFiles(dir); err != nil {
+		t.Fatal(err)
 	}
-	for _, word := range []any{task, "go"} {
+	for _, word := range []any{task, "go", task, "go"} {
 		if err := words.Encode(word); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := step(context.Background(), strings.NewReader(in.String()), &out); err != nil {
+	if err := nb201Side(context.Background(), strings.NewReader(in.String()), &out); err != nil {
 		t.Fatal(err)
 	}
 	reports := json.NewDecoder(strings.NewReader(out.String()))
-	var got [turns + 1]Report
-	for i := range got {
-		if err := reports.Decode(&got[i]); err != nil {
-			t.Fatal(err)
+	for range 2 {
+		var got [turns]Report
+		var closing Closing
+		for _, r := range []any{&got[0], &got[1], &closing} {
+			if err := reports.Decode(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first, second := got[0], got[1]
+		if first.Loss < 1 || first.Loss > 8 || second.Loss != 0 {
+			t.Errorf("losses %v and %v", first.Loss, second.Loss)
+		}
+		if second.Train.Seconds <= 0 || second.Eval.Seconds <= 0 || second.Train.Seconds >= first.Train.Seconds ||
+			closing.Compile <= 0 || closing.Compile >= first.Train.Seconds+first.Eval.Seconds {
+			t.Errorf("a cold turn %+v, then %+v, compiling took %v s", first, second, closing.Compile)
+		}
+		if closing.PeakRSS < 1<<20 || len(closing.Versions) < 3 {
+			t.Errorf("peak RSS %d, versions %v", closing.PeakRSS, closing.Versions)
 		}
 	}
-	first, second, last := got[0], got[1], got[2]
-	if first.Loss < 1 || first.Loss > 5 || second.Loss != 0 {
-		t.Errorf("losses %v and %v", first.Loss, second.Loss)
+}
+
+// TestCompileOne compiles the programs of a trial, and tells them apart.
+func TestCompileOne(t *testing.T) {
+	t.Setenv(keptPrograms, "off")
+	o := flags(t)
+	o.archs[0] = cell.Arch{} // quick to compile
+	task := compileTask{o.newTask(o.archs[0], o.datasets[1], 1, 0), 2*o.batch + 3}
+	text, err := json.Marshal(task)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if second.Seconds <= 0 || second.Seconds >= first.Seconds || last.Compile <= 0 || last.Compile >= first.Seconds {
-		t.Errorf("a cold turn of %v s, then one of %v s, compiling took %v s", first.Seconds, second.Seconds, last.Compile)
+	var out bytes.Buffer
+	if err := compileOne(context.Background(), bytes.NewReader(text), &out); err != nil {
+		t.Fatal(err)
 	}
-	if last.PeakRSS < 1<<20 || len(last.Versions) < 3 {
-		t.Errorf("peak RSS %d, versions %v", last.PeakRSS, last.Versions)
+	var got compiled
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range got.Programs {
+		names = append(names, p.Name)
+		if p.Seconds <= 0 || p.CPU <= 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	slices.Sort(names)
+	if len(slices.Compact(names)) != len(got.Programs) || len(names) < 2 {
+		t.Errorf("programs %v", names)
 	}
 }

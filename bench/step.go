@@ -1,140 +1,232 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"runtime"
-	"runtime/debug"
-	"syscall"
-	"time"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
 
 	"nb201/cell"
-	"nb201/configs"
 	"nb201/data"
-	"nb201/internal/backend"
-	"nb201/internal/random"
-	"nb201/results"
-	"nb201/train"
+	"nb201/internal/usage"
 )
 
-// step is the side of nb201: a trial whose epochs are the turns. The report of a
-// turn goes out after the evaluation that ends its epoch, when nothing is under way
-// on the device, and the trial waits there until it is told to go on.
-func step(ctx context.Context, in io.Reader, out io.Writer) error {
-	began, cpu := time.Now(), 0.0
-	words, reports := json.NewDecoder(in), json.NewEncoder(out)
-	var task Task
-	if err := words.Decode(&task); err != nil {
-		return err
-	}
-	config, err := task.config()
-	if err != nil {
-		return err
-	}
-	device, err := backend.ParseDevice(task.Device)
-	if err != nil {
-		return err
-	}
-	opened, err := backend.OpenDevice(device, config.Precision == train.TF32)
-	if err != nil {
-		return err
-	}
-	defer opened.Backend.Finalize()
+// stepOptions are the flags of step.
+type stepOptions struct {
+	common
+	steps, rounds int
+}
 
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var report Report
-	outcome, err := train.Run(ctx, opened.Backend, config, func(p train.Progress) {
-		if p.Stage == "train" {
-			if p.Epoch == 0 && p.Batch == 0 {
-				report.Loss = p.Loss
+func newStepCommand() *cobra.Command {
+	var o stepOptions
+	c := &cobra.Command{
+		Use:   "step",
+		Short: "A training step and the evaluation of a batch, beside the original's network",
+		RunE: func(c *cobra.Command, _ []string) error {
+			t, err := o.measure(c.Context())
+			return errors.Join(err, t.publish(&o.common)) // also when a later architecture failed
+		},
+	}
+	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,ImageNet16-120", modes: "channels_last,contiguous"})
+	o.addTurns(c, 1, 7)
+	return c
+}
+
+// addTurns adds the flags of turns.
+func (o *stepOptions) addTurns(c *cobra.Command, steps, rounds int) {
+	c.Flags().IntVar(&o.steps, "steps", steps, "training steps, and batches evaluated, in a turn")
+	c.Flags().IntVar(&o.rounds, "rounds", rounds, "turns of each side that count")
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if o.steps < 1 || o.rounds < 1 {
+			return usage.Errorf("--steps and --rounds must be at least 1")
+		}
+		return check(c, args)
+	}
+}
+
+// stepRow is one side on one architecture and size of images.
+type stepRow struct {
+	Arch      int     `json:"arch"`
+	Genotype  string  `json:"genotype"`
+	Dataset   string  `json:"dataset"`
+	Side      string  `json:"side"`
+	Train     Phase   `json:"train"`
+	Eval      Phase   `json:"eval"`
+	Cold      float64 `json:"cold_seconds"`              // from the start of the process to the end of the first turn
+	FirstTurn Cost    `json:"first_turn"`                // what the first turn took more than the others
+	Compile   float64 `json:"compile_seconds,omitempty"` // of it waiting for programs
+	FirstLoss float64 `json:"first_loss"`
+	Memory    `json:"memory"`
+}
+
+// Phase is the training steps, or the batches evaluated, of the turns. Turns are seconds a
+// step, in order.
+type Phase struct {
+	Seconds         Spread    `json:"seconds"`     // a step, wall
+	CPU             Spread    `json:"cpu_seconds"` // a step, all threads
+	Ratio           Spread    `json:"ratio"`       // nb201's time by this side's, turn by turn
+	ImagesPerSecond float64   `json:"images_per_second"`
+	GFLOPPerSecond  float64   `json:"gflop_per_second"`
+	Limit           Limit     `json:"limit"`
+	Share           float64   `json:"share_of_limit"` // the limit's time by this one
+	Turns           []float64 `json:"turns"`
+	CPUTurns        []float64 `json:"cpu_turns"`
+	Ratios          []float64 `json:"ratios"`
+}
+
+var stepColumns = []column[stepRow]{
+	{"arch", func(r stepRow) string { return fmt.Sprint(r.Arch) }},
+	{"images", func(r stepRow) string { return r.Dataset }},
+	{"side", func(r stepRow) string { return r.Side }},
+	{"s a step", func(r stepRow) string { return r.Train.Seconds.String() }},
+	{"CPU-s a step", func(r stepRow) string { return r.Train.CPU.String() }},
+	{"images/s", func(r stepRow) string { return figure("%.0f", r.Train.ImagesPerSecond) }},
+	{"GFLOP/s", func(r stepRow) string { return figure("%.0f", r.Train.GFLOPPerSecond) }},
+	{"nb201 / this", func(r stepRow) string { return r.Train.Ratio.String() }},
+	{"share of limit", func(r stepRow) string { return figure("%.2f", r.Train.Share) }},
+	{"evaluation, s a batch", func(r stepRow) string { return r.Eval.Seconds.String() }},
+	{"images/s", func(r stepRow) string { return figure("%.0f", r.Eval.ImagesPerSecond) }},
+	{"nb201 / this", func(r stepRow) string { return r.Eval.Ratio.String() }},
+	{"share of limit", func(r stepRow) string { return figure("%.2f", r.Eval.Share) }},
+	{"cold start, s", func(r stepRow) string { return figure("%.1f", r.Cold) }},
+	{"compiling, s", func(r stepRow) string { return figure("%.1f", r.Compile) }},
+	{"peak RSS, GiB", func(r stepRow) string { return gib(r.RSS) }},
+	{"GPU memory, GiB", func(r stepRow) string { return gib(r.Device) }},
+}
+
+// measure makes the table. With an error it has what was found before.
+func (o *stepOptions) measure(ctx context.Context) (*table[stepRow], error) {
+	t := newTable("step", &o.common, stepColumns)
+	t.Title = fmt.Sprintf("Training step, and evaluation of a batch: medians (extremes) of %d turns of %d steps, in alternation.", o.rounds, o.steps)
+	peaks, err := o.peaks(ctx)
+	if err != nil {
+		return t, err
+	}
+	t.Summary = peaks
+	t.Notes = append(t.Notes, fmt.Sprintf("Limit of the device: %v.", peaks))
+	sides, err := o.runnable(ctx, &t.Setting)
+	if err != nil {
+		return t, err
+	}
+	for _, d := range o.datasets {
+		for _, arch := range o.archs {
+			note("architecture %d (%v), images as of %s", arch.Index(), arch, d.Name)
+			programs := programsOf(sides)
+			rows, err := o.contest(ctx, programs, arch, d, peaks, &t.Setting)
+			stopAll(programs)
+			if err != nil {
+				return t, fmt.Errorf("architecture %d, %s: %w", arch.Index(), d.Name, err)
 			}
-			report.Seconds, report.CPU = time.Since(began).Seconds(), cpuSeconds()-cpu // so far
-			return
+			t.Rows = append(t.Rows, rows...)
+			t.Notes = append(t.Notes, verdict(rows)...)
 		}
-		err := reports.Encode(report)
-		if err == nil && p.Epoch < task.Turns-1 {
-			var word string
-			err = words.Decode(&word)
+	}
+	return t, nil
+}
+
+// contest lets the programs take their turns on an architecture. The first is nb201's.
+func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cell.Arch, d data.Definition, peaks Peaks, s *Setting) ([]stepRow, error) {
+	task := o.newTask(arch, d, o.steps, o.rounds)
+	dir, err := os.MkdirTemp("", "nb201-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := task.writeFiles(dir); err != nil {
+		return nil, err
+	}
+	var ready []*program
+	for i, p := range programs {
+		switch err := p.begin(ctx, task); {
+		case err == nil:
+			ready = append(ready, p)
+		case i == 0 || ctx.Err() != nil:
+			return nil, err
+		default: // out of memory, say, or torch.compile without a C compiler
+			s.skip(fmt.Sprintf("%s on architecture %d, images of %s", p.name, arch.Index(), d.Name), err)
 		}
-		if err != nil {
-			cancel(err)
+	}
+	if err := sameWork(ready, task.Precision); err != nil {
+		return nil, err
+	}
+	if err := takeAllTurns(ready, o.rounds); err != nil {
+		return nil, err
+	}
+	var rows []stepRow
+	for _, p := range ready {
+		s.addVersions(p.closing.Versions)
+		rows = append(rows, o.row(arch, d, p, programs[0], peaks))
+	}
+	return rows, nil
+}
+
+// takeAllTurns has the programs take their turns, and end the task.
+func takeAllTurns(programs []*program, rounds int) error {
+	for round := range rounds {
+		order := slices.Clone(programs)
+		if round%2 == 1 { // a drift within a round favours none
+			slices.Reverse(order)
 		}
-		report, began, cpu = Report{}, time.Now(), cpuSeconds()
-	})
-	if err != nil {
-		return errors.Join(err, context.Cause(ctx))
-	}
-	return reports.Encode(Report{
-		PeakRSS: peakRSS(), Compile: outcome.Compile.Seconds(), Versions: append(goVersions(), opened.Plugin),
-	})
-}
-
-// config is the trial that does a task: the images in file order, not augmented,
-// and the first batch of them for evaluation.
-func (t *Task) config() (train.Config, error) {
-	c := train.Config{Precision: train.Precision(t.Precision)}
-	arch, err := cell.Parse(t.Arch)
-	if err != nil {
-		return c, err
-	}
-	images, err := readImages(t.Images)
-	if err != nil {
-		return c, err
-	}
-	c.Network = cell.Network{Arch: arch, Channels: t.Channels, Cells: t.Cells, Classes: t.Classes, Size: size}
-	c.Definition = data.Definition{
-		Name: "bench", Classes: t.Classes, Size: [2]int{size, size}, Mean: t.Mean, Std: t.Std,
-		Train: data.Part{From: "train", Order: data.Sequential},
-		Eval:  []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}},
-	}
-	few := &data.Images{Size: size, Pixels: images.Pixels[:t.Batch*(record-1)], Labels: images.Labels[:t.Batch]}
-	if c.Data, err = data.New(c.Definition, map[string]*data.Images{"train": images, "test": few}); err != nil {
-		return c, err
-	}
-	if c.Recipe, err = configs.RecipeFor(t.Turns); err != nil {
-		return c, err
-	}
-	c.Recipe.Batch = t.Batch
-	c.Trial = results.Trial{Arch: arch.Index(), Dataset: c.Definition.Name, Epochs: t.Turns, Seed: t.Seed}
-	c.Profile, err = random.ProfileByName("modern") // the initial weights of the torch beside us
-	return c, err
-}
-
-func cpuSeconds() float64 {
-	u := resources()
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
-}
-
-// peakRSS is the most memory that this process held, in bytes.
-func peakRSS() int64 {
-	peak := resources().Maxrss
-	if runtime.GOOS == "darwin" {
-		return peak
-	}
-	return peak << 10
-}
-
-func resources() (u syscall.Rusage) {
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err) // only for arguments out of range
-	}
-	return u
-}
-
-// goVersions are those of Go and of the modules that make the step.
-func goVersions() []string {
-	versions := []string{runtime.Version()}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, module := range info.Deps {
-			switch module.Path {
-			case "github.com/gomlx/gomlx", "github.com/gomlx/go-xla":
-				versions = append(versions, fmt.Sprintf("%s %s", module.Path[len("github.com/gomlx/"):], module.Version))
+		for _, p := range order {
+			if err := p.turn(); err != nil {
+				return err
 			}
+			r := p.turns[round]
+			note("%s: turn %d of %d took %.3f s, evaluation %.3f s", p.name, round+1, rounds, r.Train.Seconds, r.Eval.Seconds)
 		}
 	}
-	return versions
+	for _, p := range programs {
+		if err := p.finish(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row is what a program has reported, beside nb201's.
+func (o *stepOptions) row(arch cell.Arch, d data.Definition, p, first *program, peaks Peaks) stepRow {
+	network := o.network(arch, d)
+	phase := func(of func(Report) Cost, limit Limit) Phase {
+		ph := Phase{Limit: limit}
+		steps := float64(o.steps)
+		for i, turn := range p.turns {
+			cost := of(turn)
+			ph.Turns = append(ph.Turns, cost.Seconds/steps)
+			ph.CPUTurns = append(ph.CPUTurns, cost.CPU/steps)
+			ph.Ratios = append(ph.Ratios, of(first.turns[i]).Seconds/cost.Seconds)
+		}
+		ph.Seconds, ph.CPU, ph.Ratio = spreadOf(ph.Turns), spreadOf(ph.CPUTurns), spreadOf(ph.Ratios)
+		ph.ImagesPerSecond = float64(o.batch) / ph.Seconds.Median
+		ph.GFLOPPerSecond = limit.GFLOP / ph.Seconds.Median
+		ph.Share = limit.Seconds / ph.Seconds.Median
+		return ph
+	}
+	var turns, cpu []float64
+	for _, turn := range p.turns {
+		turns, cpu = append(turns, turn.Train.Seconds+turn.Eval.Seconds), append(cpu, turn.Train.CPU+turn.Eval.CPU)
+	}
+	firstTurn := Cost{p.cold.Train.Seconds + p.cold.Eval.Seconds - spreadOf(turns).Median, p.cold.Train.CPU + p.cold.Eval.CPU - spreadOf(cpu).Median}
+	return stepRow{
+		Arch: arch.Index(), Genotype: arch.String(), Dataset: d.Name, Side: p.name,
+		Train: phase(func(r Report) Cost { return r.Train }, peaks.training(network, &o.common)),
+		Eval:  phase(func(r Report) Cost { return r.Eval }, peaks.evaluation(network, &o.common)),
+		Cold:  p.coldStart, FirstTurn: firstTurn, Compile: p.closing.Compile, FirstLoss: p.cold.Loss,
+		Memory: Memory{RSS: p.closing.PeakRSS, Device: p.device},
+	}
+}
+
+// verdict compares nb201, on one architecture, with the side that has the lowest median.
+func verdict(rows []stepRow) []string {
+	others := rows[1:]
+	if len(others) == 0 {
+		return nil
+	}
+	best := slices.MinFunc(others, func(a, b stepRow) int { return cmp.Compare(a.Train.Seconds.Median, b.Train.Seconds.Median) })
+	return []string{fmt.Sprintf("Architecture %d, images of %s: nb201's step takes %.2f times as long as that of %s (median of the turns' ratios, %.2f-%.2f).",
+		best.Arch, best.Dataset, best.Train.Ratio.Median, best.Side, best.Train.Ratio.Min, best.Train.Ratio.Max)}
 }

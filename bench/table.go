@@ -1,19 +1,33 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"nb201/internal/atomicfile"
 )
 
-// Comparison is what a run of bench found.
-type Comparison struct {
+// table is what a command found: a row a line, and what follows from the rows.
+type table[R any] struct {
+	Name    string `json:"table"` // the command's
+	Title   string `json:"title"` // what a row is, and how it was measured
+	Setting `json:"setting"`
+	Rows    []R      `json:"rows"`
+	Summary any      `json:"summary,omitempty"`
+	Notes   []string `json:"notes,omitempty"` // in words
+
+	columns []column[R]
+}
+
+// Setting is what the figures depend on.
+type Setting struct {
 	Date       time.Time `json:"date"`
 	Machine    []string  `json:"machine"`
 	LoadBefore string    `json:"load_before"` // average of the last minute
@@ -24,30 +38,114 @@ type Comparison struct {
 	Channels   int       `json:"channels"`
 	Cells      int       `json:"cells"`
 	Batch      int       `json:"batch"`
-	Steps      int       `json:"steps"`
-	Rounds     int       `json:"rounds"`
-	Images     string    `json:"images"`
-	Skipped    string    `json:"skipped,omitempty"` // why there is no PyTorch side
-	Rows       []Row     `json:"rows"`
+	Skipped    []string  `json:"skipped,omitempty"` // what was to be measured and could not be, and why
 }
 
-// Row is one program on one architecture. Turns are seconds a step, in order.
-type Row struct {
-	Arch            int       `json:"arch"`
-	Genotype        string    `json:"genotype"`
-	Program         string    `json:"program"`
-	Seconds         Spread    `json:"seconds"`     // a step, wall
-	CPU             Spread    `json:"cpu_seconds"` // a step, all threads
-	Ratio           Spread    `json:"ratio"`       // nb201's time by this program's, turn by turn
-	ImagesPerSecond float64   `json:"images_per_second"`
-	GFLOPPerSecond  float64   `json:"gflop_per_second"`
-	Cold            float64   `json:"cold_seconds"`
-	Compile         float64   `json:"compile_seconds,omitempty"`
-	PeakRSS         int64     `json:"peak_rss"` // bytes
-	FirstLoss       float64   `json:"first_loss"`
-	Turns           []float64 `json:"turns"`
-	CPUTurns        []float64 `json:"cpu_turns"`
-	Ratios          []float64 `json:"ratios"`
+// column is a column of the printed table.
+type column[R any] struct {
+	head string
+	cell func(R) string
+}
+
+// newTable begins a table of a command.
+func newTable[R any](name string, o *common, columns []column[R]) *table[R] {
+	return &table[R]{
+		Name: name, columns: columns,
+		Setting: Setting{
+			Date: time.Now(), Machine: machine(o.device), LoadBefore: load(), Device: o.device, Precision: o.precision,
+			Channels: o.channels, Cells: o.cells, Batch: o.batch,
+		},
+	}
+}
+
+// addVersions adds those that are not there yet.
+func (s *Setting) addVersions(versions []string) {
+	for _, v := range versions {
+		if !slices.Contains(s.Versions, v) {
+			s.Versions = append(s.Versions, v)
+		}
+	}
+}
+
+// skip says that something is not measured, and why.
+func (s *Setting) skip(what string, why error) {
+	s.Skipped = append(s.Skipped, fmt.Sprintf("%s: %v", what, why))
+	note("%s is skipped: %v", what, why)
+}
+
+// Markdown is the table with all that it depends on.
+func (t *table[R]) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s C=%d, N=%d, batch %d, %s, %s.\n\n", t.Title, t.Channels, t.Cells, t.Batch, t.Precision, t.Device)
+	fmt.Fprintf(&b, "- date: %s\n- machine: %s; load average %s before, %s after\n- versions: %s\n",
+		t.Date.Format("2006-01-02 15:04 MST"), strings.Join(t.Machine, "; "), t.LoadBefore, t.LoadAfter, strings.Join(t.Versions, ", "))
+	for _, s := range t.Skipped {
+		fmt.Fprintf(&b, "- skipped: %s\n", s)
+	}
+	b.WriteByte('\n')
+	for _, c := range t.columns {
+		fmt.Fprintf(&b, "| %s ", c.head)
+	}
+	b.WriteString("|\n")
+	for i := range t.columns {
+		if i == 0 {
+			b.WriteString("|---") // says what the row is
+		} else {
+			b.WriteString("|---:")
+		}
+	}
+	b.WriteString("|\n")
+	for _, r := range t.Rows {
+		for _, c := range t.columns {
+			fmt.Fprintf(&b, "| %s ", c.cell(r))
+		}
+		b.WriteString("|\n")
+	}
+	for _, n := range t.Notes {
+		fmt.Fprintf(&b, "\n%s\n", n)
+	}
+	return b.String()
+}
+
+// publish prints the table, and saves it where the flags say so, unless it is empty.
+func (t *table[R]) publish(o *common) error {
+	if len(t.Rows) == 0 {
+		return nil
+	}
+	t.LoadAfter = load()
+	text, err := json.MarshalIndent(t, "", "  ")
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	if o.json {
+		_, err = os.Stdout.Write(text)
+	} else {
+		_, err = os.Stdout.WriteString(t.Markdown())
+	}
+	if err != nil || o.save == "" {
+		return err
+	}
+	if err := atomicfile.MkdirAll(o.save); err != nil {
+		return err
+	}
+	for extension, content := range map[string][]byte{".md": []byte(t.Markdown()), ".json": text} {
+		err := atomicfile.Replace(filepath.Join(o.save, t.fileName()+extension), func(w io.Writer) error {
+			_, err := w.Write(content)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fileName is DATE-PROCESSOR-TABLE-PRECISION; of a GPU its name stands for the processor.
+func (t *table[R]) fileName() string {
+	unfit := regexp.MustCompile(`[^A-Za-z0-9]+`)
+	where, _, _ := strings.Cut(t.Machine[len(t.Machine)-1], ",")
+	return strings.Join([]string{t.Date.Format("2006-01-02"), strings.Trim(unfit.ReplaceAllString(where, "-"), "-"), t.Name, t.Precision}, "-")
 }
 
 // Spread is the median of some figures and their extremes.
@@ -60,69 +158,26 @@ type Spread struct {
 func spreadOf(figures []float64) Spread {
 	sorted := slices.Sorted(slices.Values(figures))
 	n := len(sorted)
+	if n == 0 {
+		return Spread{}
+	}
 	return Spread{Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Min: sorted[0], Max: sorted[n-1]}
 }
 
-func (s Spread) String() string { return fmt.Sprintf("%.3g (%.3g-%.3g)", s.Median, s.Min, s.Max) }
-
-// Markdown is the comparison as a table with all that it depends on.
-func (c *Comparison) Markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Training step: C=%d, N=%d, batch %d, %dx%d, %s, %s, images: %s. Medians (extremes) of %d turns of %d steps, in alternation.\n\n",
-		c.Channels, c.Cells, c.Batch, size, size, c.Precision, c.Device, c.Images, c.Rounds, c.Steps)
-	fmt.Fprintf(&b, "- date: %s\n- machine: %s; load average %s before, %s after\n- versions: %s\n",
-		c.Date.Format("2006-01-02 15:04 MST"), strings.Join(c.Machine, "; "), c.LoadBefore, c.LoadAfter, strings.Join(c.Versions, ", "))
-	if c.Skipped != "" {
-		fmt.Fprintf(&b, "- PyTorch was skipped: %s\n", c.Skipped)
+func (s Spread) String() string {
+	if s == (Spread{}) {
+		return "-"
 	}
-	b.WriteString("\n| arch | program | s a step | CPU-s a step | images/s | GFLOP/s | nb201 / this | cold start, s | compiling, s | peak RSS, GiB |\n")
-	b.WriteString("|---:|---|---|---|---:|---:|---|---:|---:|---:|\n")
-	for _, r := range c.Rows {
-		compile := "-"
-		if r.Compile > 0 {
-			compile = fmt.Sprintf("%.1f", r.Compile)
-		}
-		fmt.Fprintf(&b, "| %d | %s | %v | %v | %.0f | %.0f | %v | %.1f | %s | %.2f |\n", r.Arch, r.Program,
-			r.Seconds, r.CPU, r.ImagesPerSecond, r.GFLOPPerSecond, r.Ratio, r.Cold, compile, float64(r.PeakRSS)/(1<<30))
-	}
-	b.WriteString(c.verdict())
-	return b.String()
+	return fmt.Sprintf("%.3g (%.3g-%.3g)", s.Median, s.Min, s.Max)
 }
 
-// verdict compares nb201, per architecture, with the form of the PyTorch side that
-// has the lowest median.
-func (c *Comparison) verdict() string {
-	var b strings.Builder
-	for from := 0; from < len(c.Rows); {
-		to := from + 1
-		for to < len(c.Rows) && c.Rows[to].Arch == c.Rows[from].Arch {
-			to++
-		}
-		if others := c.Rows[from+1 : to]; len(others) > 0 {
-			best := slices.MinFunc(others, func(a, b Row) int { return cmp.Compare(a.Seconds.Median, b.Seconds.Median) })
-			fmt.Fprintf(&b, "\nArchitecture %d: nb201 takes %.2f times as long as %s (median of the turns' ratios, %.2f-%.2f).\n",
-				best.Arch, best.Ratio.Median, best.Program, best.Ratio.Min, best.Ratio.Max)
-		}
-		from = to
+// figure prints a figure, and what is not known as "-".
+func figure(format string, v float64) string {
+	if v == 0 {
+		return "-"
 	}
-	return b.String()
+	return fmt.Sprintf(format, v)
 }
 
-// Save writes the comparison to dir as DATE-DEVICE-PROCESSOR.md and .json.
-func (c *Comparison) Save(dir string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	unfit := regexp.MustCompile(`[^A-Za-z0-9]+`)
-	where := c.Machine[len(c.Machine)-1] // the processor, or the GPU
-	where, _, _ = strings.Cut(where, ",")
-	name := filepath.Join(dir, c.Date.Format("2006-01-02")+"-"+strings.Trim(unfit.ReplaceAllString(where, "-"), "-"))
-	text, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(name+".md", []byte(c.Markdown()), 0o666); err != nil {
-		return err
-	}
-	return os.WriteFile(name+".json", append(text, '\n'), 0o666)
-}
+// gib prints bytes in GiB.
+func gib(bytes int64) string { return figure("%.2f", float64(bytes)/(1<<30)) }

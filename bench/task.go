@@ -1,90 +1,175 @@
 package main
 
 import (
+	"encoding/binary"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 
+	"nb201/cell"
 	"nb201/data"
-	"nb201/internal/usage"
+	"nb201/internal/npy"
+	"nb201/internal/random"
+	"nb201/internal/torchfile"
+	"nb201/train"
 )
 
-// Task is what both programs do. It is the first line that a program reads.
+// Task is what the sides do in turns: a line of JSON that a side reads. Every turn is so
+// many training steps on the first images of the file, not augmented, and the evaluation
+// of so many batches of the first of them. After the first turn, and each that follows
+// when a line asks for it, the side answers with a Report, and with a Closing after the
+// last; then it reads the next task.
 type Task struct {
 	Arch      string     `json:"arch"` // genotype string
 	Channels  int        `json:"channels"`
 	Cells     int        `json:"cells"`
 	Classes   int        `json:"classes"`
+	Size      int        `json:"size"` // side of the images, in pixels
 	Batch     int        `json:"batch"`
-	Steps     int        `json:"steps"` // a turn
-	Turns     int        `json:"turns"` // the first, cold one included
-	Seed      uint32     `json:"seed"`  // of the initial weights
+	Steps     int        `json:"steps"`      // training steps a turn
+	EvalSteps int        `json:"eval_steps"` // batches evaluated a turn, at most Steps
+	Turns     int        `json:"turns"`      // the first, cold one included
+	Seed      uint32     `json:"seed"`       // of the initial weights
 	Mean      [3]float64 `json:"mean"`
 	Std       [3]float64 `json:"std"`
 	Images    string     `json:"images"`    // file of Steps*Batch records
+	Weights   string     `json:"weights"`   // .npz file of the initial state dict, which only the JAX side cannot draw itself
 	Device    string     `json:"device"`    // cpu, cuda or cuda:N
-	Precision string     `json:"precision"` // fp32 or tf32
-	Mode      string     `json:"mode"`      // of the PyTorch side
+	Precision string     `json:"precision"` // fp32, tf32 or bf16
+	Mode      string     `json:"mode"`      // form of the side
 }
 
-// Report is what a program answers: a line after every turn, one more at its end.
+// Cost is what something took.
+type Cost struct {
+	Seconds float64 `json:"seconds"` // wall time
+	CPU     float64 `json:"cpu"`     // CPU seconds of all threads
+}
+
+// Report is what a turn took.
 type Report struct {
-	Seconds float64 `json:"seconds,omitempty"` // wall time of the turn; of the first, since the start of the program
-	CPU     float64 `json:"cpu,omitempty"`     // CPU seconds of all threads during the turn
-	Loss    float64 `json:"loss,omitempty"`    // of the very first step, in the first report
-
-	PeakRSS  int64    `json:"peak_rss,omitempty"` // bytes, in the last report
-	Compile  float64  `json:"compile,omitempty"`  // seconds, in the last report of nb201
-	Versions []string `json:"versions,omitempty"` // in the last report
+	Train Cost    `json:"train"`
+	Eval  Cost    `json:"eval"`
+	Loss  float64 `json:"loss,omitempty"` // of the very first step, in the first report
 }
 
-// size is the side of the images, in pixels.
-const size = 32
+// Closing ends a task.
+type Closing struct {
+	PeakRSS  int64    `json:"peak_rss"`          // bytes, of the process so far
+	Compile  float64  `json:"compile,omitempty"` // seconds of waiting for programs; nb201 alone knows
+	Versions []string `json:"versions"`
+}
 
-// record is the length of an image in a file in CIFAR-10's binary form: the label,
-// then the planes red, green, blue, row by row.
-const record = 1 + 3*size*size
-
-// writeImages writes n records to a new file in dir: those at the head of source,
-// or, where that is empty, noise.
-func writeImages(dir, source string, n int) (string, error) {
-	raw := make([]byte, n*record)
-	if source == "" {
-		noise := rand.New(rand.NewPCG(1, 1))
-		for i := range raw {
-			raw[i] = byte(noise.Uint32())
-		}
-		for i := range n {
-			raw[i*record] %= 10
-		}
-	} else {
-		f, err := os.Open(source)
-		if err != nil {
-			return "", usage.Errorf("cannot read the images: %w", err)
-		}
-		defer f.Close()
-		if _, err := io.ReadFull(f, raw); err != nil {
-			return "", usage.Errorf("%s holds fewer than the %d images of a turn (records of %d bytes): %w", source, n, record, err)
-		}
+// newTask is the task of an architecture on images of a dataset's kind.
+func (o *common) newTask(a cell.Arch, d data.Definition, steps, rounds int) Task {
+	return Task{
+		Arch: a.String(), Channels: o.channels, Cells: o.cells, Classes: d.Classes, Size: d.Size[0],
+		Batch: o.batch, Steps: steps, EvalSteps: steps, Turns: 1 + rounds, Seed: 777, Mean: d.Mean, Std: d.Std,
+		Device: o.device, Precision: o.precision,
 	}
-	file := filepath.Join(dir, "images.bin")
-	return file, os.WriteFile(file, raw, 0o600)
 }
 
-// readImages reads a file that writeImages wrote.
-func readImages(file string) (*data.Images, error) {
-	raw, err := os.ReadFile(file)
+func (t *Task) network() (cell.Network, error) {
+	arch, err := cell.Parse(t.Arch)
+	return cell.Network{Arch: arch, Channels: t.Channels, Cells: t.Cells, Classes: t.Classes, Size: t.Size}, err
+}
+
+// writeFiles writes the task's images, which are noise, and its initial weights to dir.
+func (t *Task) writeFiles(dir string) error {
+	t.Images, t.Weights = filepath.Join(dir, "images.bin"), filepath.Join(dir, "initial.npz")
+	if err := os.WriteFile(t.Images, noise(t.Steps*t.Batch, t.Size, t.Classes), 0o600); err != nil {
+		return err
+	}
+	network, err := t.network()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	images := &data.Images{Size: size, Pixels: make([]byte, 0, len(raw))}
-	for ; len(raw) >= record; raw = raw[record:] {
-		images.Labels = append(images.Labels, int32(raw[0]))
-		planes := raw[1:record]
-		for i := range size * size {
-			images.Pixels = append(images.Pixels, planes[i], planes[i+size*size], planes[i+2*size*size])
+	profile, err := random.ProfileByName(parity)
+	if err != nil {
+		return err
+	}
+	return writeWeights(t.Weights, train.InitialWeights(network, random.NewTorch(uint64(t.Seed)), profile))
+}
+
+// parity is the profile of the torch that runs beside nb201.
+const parity = "modern"
+
+func writeWeights(path string, weights torchfile.StateDict) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	z := npy.NewWriter(f)
+	for _, w := range weights {
+		if w.Int64 != nil { // how many batches BatchNorm has seen
+			continue
+		}
+		array, err := z.Create(w.Name, "<f4", w.Shape...)
+		if err == nil {
+			err = binary.Write(array, binary.LittleEndian, w.Float32)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return images, nil
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// recordLen is the length of an image of so many pixels a side in the binary form of
+// CIFAR-10: the label, then the planes red, green, blue, row by row.
+func recordLen(size int) int { return 1 + 3*size*size }
+
+// noise is n records of random pixels and labels, always the same.
+func noise(n, size, classes int) []byte {
+	raw := make([]byte, n*recordLen(size))
+	_, _ = rand.NewChaCha8([32]byte{}).Read(raw) // never fails
+	for i := range n {
+		raw[i*recordLen(size)] %= byte(classes)
+	}
+	return raw
+}
+
+// readRecords reads a file of records.
+func readRecords(file string, size int) (*data.Images, error) {
+	raw, err := os.ReadFile(file)
+	return imagesOf(raw, size), err
+}
+
+// imagesOf are the images of records.
+func imagesOf(raw []byte, size int) *data.Images {
+	images := &data.Images{Size: size, Pixels: make([]byte, 0, len(raw))}
+	area := size * size
+	for n := recordLen(size); len(raw) >= n; raw = raw[n:] {
+		images.Labels = append(images.Labels, int32(raw[0]))
+		planes := raw[1:n]
+		for i := range area {
+			images.Pixels = append(images.Pixels, planes[i], planes[i+area], planes[i+2*area])
+		}
+	}
+	return images
+}
+
+// writeRecords writes the images of a split, in their stored order.
+func writeRecords(w io.Writer, s *data.Split) error {
+	area := s.Images.Size * s.Images.Size
+	record := make([]byte, recordLen(s.Images.Size))
+	for i := range s.Len() {
+		at := i
+		if s.Indices != nil {
+			at = int(s.Indices[i])
+		}
+		record[0] = byte(s.Images.Labels[at])
+		pixels := s.Images.Pixels[3*area*at:]
+		for k := range area {
+			record[1+k], record[1+area+k], record[1+2*area+k] = pixels[3*k], pixels[3*k+1], pixels[3*k+2]
+		}
+		if _, err := w.Write(record); err != nil {
+			return err
+		}
+	}
+	return nil
 }

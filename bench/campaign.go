@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nb201/internal/usage"
+	"nb201/results"
+)
+
+// campaignOptions are the flags of campaign.
+type campaignOptions struct {
+	common
+	archsWanted, epochs, perDevice int
+	dataset, data, seeds           string
+}
+
+func newCampaignCommand() *cobra.Command {
+	var o campaignOptions
+	c := &cobra.Command{
+		Use:   "campaign",
+		Short: "The waiting for programs that is left in a campaign",
+		Long: `A small campaign of architectures drawn at random, worked by nb201 run with no compiled
+program to begin with: how long each trial waits for its programs, which nb201 run compiles
+while the trial before runs.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			t, err := o.measure(c.Context())
+			return errors.Join(err, t.publish(&o.common))
+		},
+	}
+	o.add(c, defaults{})
+	f := c.Flags()
+	f.IntVar(&o.archsWanted, "archs", 4, "`NUMBER` of architectures")
+	f.StringVar(&o.dataset, "dataset", "digits", "dataset `KEY`")
+	f.StringVar(&o.data, "data", "", "`DIR` of the images; without it those of cifar10 and cifar10-valid are noise in files of full size")
+	f.IntVar(&o.epochs, "epochs", 12, "the schedule")
+	f.StringVar(&o.seeds, "seeds", "777", "seeds, a `LIST`")
+	f.IntVar(&o.perDevice, "per-device", 1, "`NUMBER` of workers of the device")
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if o.archsWanted < 1 || o.archsWanted > 1000 || o.epochs < 1 || o.perDevice < 1 {
+			return usage.Errorf("--archs (at most 1000), --epochs and --per-device must be at least 1")
+		}
+		return check(c, args)
+	}
+	return c
+}
+
+// campaignRow is a trial.
+type campaignRow struct {
+	Trial   results.Trial `json:"trial"`
+	Waited  float64       `json:"waited_seconds"` // for its programs
+	Train   float64       `json:"training_seconds"`
+	Eval    float64       `json:"evaluation_seconds"`
+	Seconds float64       `json:"seconds"` // from the trial's start to its end
+}
+
+var campaignColumns = []column[campaignRow]{
+	{"trial", func(r campaignRow) string { return r.Trial.String() }},
+	{"waited for programs, s", func(r campaignRow) string { return fmt.Sprintf("%.1f", r.Waited) }},
+	{"training, s", func(r campaignRow) string { return figure("%.1f", r.Train) }},
+	{"evaluation, s", func(r campaignRow) string { return figure("%.1f", r.Eval) }},
+	{"whole, s", func(r campaignRow) string { return figure("%.1f", r.Seconds) }},
+}
+
+// campaignSummary is of the whole campaign.
+type campaignSummary struct {
+	Cost
+	Waited float64 `json:"waited_seconds"`
+	Memory `json:"memory"`
+}
+
+// measure makes the table.
+func (o *campaignOptions) measure(ctx context.Context) (*table[campaignRow], error) {
+	t := newTable("campaign", &o.common, campaignColumns)
+	t.addVersions(goVersions())
+	program, err := nb201()
+	if err != nil {
+		return t, err
+	}
+	dir, err := os.MkdirTemp("", "nb201-bench-")
+	if err != nil {
+		return t, err
+	}
+	defer os.RemoveAll(dir)
+	images, campaign := o.data, filepath.Join(dir, "campaign")
+	if images == "" {
+		images = filepath.Join(dir, "images")
+		if err := writeNoise(images, o.dataset); err != nil {
+			return t, err
+		}
+	}
+	var archs []string
+	for _, a := range drawn(o.archsWanted) {
+		archs = append(archs, strconv.Itoa(a.Index()))
+	}
+	t.Title = fmt.Sprintf("A campaign of %d architectures drawn at random on %s, %d epochs, seeds %s, %d workers of the device, beginning without a compiled program.",
+		len(archs), o.dataset, o.epochs, o.seeds, o.perDevice)
+	plan := exec.CommandContext(ctx, program, "plan", campaign, "--archs", strings.Join(archs, ","), "--datasets", o.dataset,
+		"--epochs", strconv.Itoa(o.epochs), "--seeds", o.seeds, "--data", images, "--precision", o.precision,
+		"--channels", strconv.Itoa(o.channels), "--cells", strconv.Itoa(o.cells), "--batch", strconv.Itoa(o.batch))
+	if _, _, _, err := runToEnd(plan, "cpu"); err != nil {
+		return t, err
+	}
+	run := exec.CommandContext(ctx, program, "run", campaign, "--devices", o.device, "--per-device", strconv.Itoa(o.perDevice), "--data", images)
+	run.Env = environment(keptPrograms + "=" + filepath.Join(dir, "programs"))
+	note("working %d trials", len(archs)*len(strings.Split(o.seeds, ",")))
+	_, cost, memory, err := runToEnd(run, o.device)
+	if err != nil {
+		return t, err
+	}
+	if t.Rows, err = readCampaign(campaign, &t.Setting); err != nil {
+		return t, err
+	}
+	s := campaignSummary{Cost: cost, Memory: memory}
+	for _, r := range t.Rows {
+		s.Waited += r.Waited
+	}
+	t.Summary = s
+	t.Notes = append(t.Notes, fmt.Sprintf("The campaign took %.1f s (%.1f CPU-s). Its %d trials waited %.1f s for their programs, the first of them %.1f s. Peak GPU memory: %s GiB.",
+		s.Seconds, s.CPU, len(t.Rows), s.Waited, t.Rows[0].Waited, gib(s.Device)))
+	return t, nil
+}
+
+// waited is what a worker says in its log, where trainer.Trainer.Train has it say so.
+var waited = regexp.MustCompile(`architecture (\d+) on (\S+), (\d+) epochs, seed (\d+): waited ([0-9.]+) s for its programs`)
+
+// readCampaign reads what the workers logged, in that order, and the records.
+func readCampaign(dir string, s *Setting) ([]campaignRow, error) {
+	logs, err := filepath.Glob(filepath.Join(dir, "logs", "*"))
+	if err != nil {
+		return nil, err
+	}
+	var rows []campaignRow
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range waited.FindAllStringSubmatch(string(text), -1) {
+			r := campaignRow{}
+			if _, err := fmt.Sscan(strings.Join(m[1:], " "), &r.Trial.Arch, &r.Trial.Dataset, &r.Trial.Epochs, &r.Trial.Seed, &r.Waited); err != nil {
+				return nil, fmt.Errorf("%s: %q: %w", log, m[0], err)
+			}
+			record, err := results.ReadRecord(results.Campaign{Dir: dir}.RecordPath(r.Trial))
+			if err != nil {
+				return nil, err
+			}
+			s.addVersions([]string{record.Versions.Plugin})
+			r.Train, r.Eval = secondsOf(record)
+			r.Seconds = record.Finished.Sub(record.Started).Seconds()
+			rows = append(rows, r)
+		}
+	}
+	if len(rows) == 0 {
+		return nil, errors.New("the logs of the campaign tell of no trial that waited for its programs")
+	}
+	return rows, nil
+}

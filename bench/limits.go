@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"nb201/cell"
+	"nb201/data"
+)
+
+func newLimitsCommand() *cobra.Command {
+	var o common
+	c := &cobra.Command{
+		Use:   "limits",
+		Short: "The least time that the device's memory and arithmetic allow",
+		Long: `The least time that the device's memory and arithmetic allow a training step and the
+evaluation of a batch, layer by layer: the bytes that have to be moved by the memory's
+bandwidth, or the FLOP by the arithmetic's rate, whichever takes longer. bench step says
+what share of it is reached. The sum over all architectures is the least time of the
+benchmark.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			t, err := o.limits(c.Context())
+			return errors.Join(err, t.publish(&o))
+		},
+	}
+	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,cifar100,ImageNet16-120"})
+	return c
+}
+
+// limitRow is the limit of an architecture.
+type limitRow struct {
+	Arch      int          `json:"arch"`
+	Dataset   string       `json:"dataset"`
+	Traffic   cell.Traffic `json:"traffic_bytes"` // of a training step
+	Train     Limit        `json:"train"`
+	Eval      Limit        `json:"eval"`
+	ImagesMax float64      `json:"train_images_per_second"`
+}
+
+var limitColumns = []column[limitRow]{
+	{"arch", func(r limitRow) string { return fmt.Sprint(r.Arch) }},
+	{"images", func(r limitRow) string { return r.Dataset }},
+	{"step, GFLOP", func(r limitRow) string { return figure("%.1f", r.Train.GFLOP) }},
+	{"maps forward, GB", func(r limitRow) string { return figure("%.2f", r.Traffic.Forward/1e9) }},
+	{"maps backward, GB", func(r limitRow) string { return figure("%.2f", r.Traffic.Backward/1e9) }},
+	{"parameters, GB", func(r limitRow) string { return figure("%.3f", r.Traffic.Parameters/1e9) }},
+	{"least ms a step", func(r limitRow) string { return figure("%.3g", 1e3*r.Train.Seconds) }},
+	{"images/s", func(r limitRow) string { return figure("%.0f", r.ImagesMax) }},
+	{"evaluation, least ms", func(r limitRow) string { return figure("%.3g", 1e3*r.Eval.Seconds) }},
+}
+
+func (o *common) limits(ctx context.Context) (*table[limitRow], error) {
+	t := newTable("limits", o, limitColumns)
+	t.Title = "The least that a training step moves and computes, and the least time of it."
+	t.addVersions(goVersions())
+	peaks, err := o.peaks(ctx)
+	if err != nil {
+		return t, err
+	}
+	t.Summary = peaks
+	t.Notes = append(t.Notes, fmt.Sprintf("Measured: %v.", peaks))
+	for _, d := range o.datasets {
+		for _, a := range o.archs {
+			n := o.network(a, d)
+			r := limitRow{
+				Arch: a.Index(), Dataset: d.Name, Traffic: n.TrainingTraffic(o.batch, o.elementBytes()),
+				Train: peaks.training(n, o), Eval: peaks.evaluation(n, o),
+			}
+			r.ImagesMax = float64(o.batch) / r.Train.Seconds
+			t.Rows = append(t.Rows, r)
+		}
+	}
+	hours, err := o.leastHours(peaks)
+	if err != nil {
+		return t, err
+	}
+	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures, training and evaluation at this limit: %.3g device-hours a seed of the schedule 12, %.3g of 200, %.3g for what was published.",
+		cell.Count, hours.perSeed(12), hours.perSeed(200), hours.published()))
+	return t, nil
+}
+
+// leastHours are those of an epoch of all architectures at the limit.
+func (o *common) leastHours(peaks Peaks) (epochHours, error) {
+	hours := epochHours{}
+	for _, key := range publishedKeys() {
+		d, err := data.Published(key)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range cell.All() {
+			n := o.network(a, d)
+			hours[key] += o.epochSeconds(key, peaks.training(n, o).Seconds, peaks.evaluation(n, o).Seconds) / 3600
+		}
+	}
+	return hours, nil
+}

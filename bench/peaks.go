@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"nb201/cell"
+	"nb201/internal/backend"
+)
+
+// Peaks are the most that a device was seen to do.
+type Peaks struct {
+	Bandwidth float64 `json:"bytes_per_second"` // of memory, read and written
+	FLOP      float64 `json:"flop_per_second"`  // of a large matrix product; a multiply-add is 2
+}
+
+func (p Peaks) String() string {
+	return fmt.Sprintf("memory %.3g GB/s (a[i] = b[i] + s c[i] over large arrays), arithmetic %.3g TFLOP/s (a large matrix product)",
+		p.Bandwidth/1e9, p.FLOP/1e12)
+}
+
+// Limit is the least time of a step that the device's memory and arithmetic allow.
+type Limit struct {
+	Bytes   float64 `json:"bytes"` // moved by a step: cell.Traffic
+	GFLOP   float64 `json:"gflop"` // of a step
+	Seconds float64 `json:"seconds"`
+}
+
+func (p Peaks) limit(bytes, flop float64) Limit {
+	return Limit{Bytes: bytes, GFLOP: flop / 1e9, Seconds: max(bytes/p.Bandwidth, flop/p.FLOP)}
+}
+
+// training is the limit of a training step: the backward pass computes twice as much as the
+// forward one.
+func (p Peaks) training(n cell.Network, o *common) Limit {
+	return p.limit(n.TrainingTraffic(o.batch, o.elementBytes()).Total(), 3*2*n.FLOPs()*1e6*float64(o.batch))
+}
+
+// evaluation is the limit of the evaluation of a batch.
+func (p Peaks) evaluation(n cell.Network, o *common) Limit {
+	return p.limit(n.EvaluationTraffic(o.batch, o.elementBytes()).Total(), 2*n.FLOPs()*1e6*float64(o.batch))
+}
+
+// peaks measures those of the device of the flags, in a process of its own.
+func (o *common) peaks(ctx context.Context) (Peaks, error) {
+	note("measuring the device's memory bandwidth and arithmetic")
+	var p Peaks
+	_, err := askInner(ctx, "peaks", o.device, peaksTask{o.device, o.precision, o.elementBytes()}, &p)
+	return p, err
+}
+
+// askInner runs a hidden command of this program.
+func askInner(ctx context.Context, command, device string, task, answer any, env ...string) (Memory, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return Memory{}, err
+	}
+	text, err := json.Marshal(task)
+	if err != nil {
+		return Memory{}, err
+	}
+	c := exec.CommandContext(ctx, self, command)
+	c.Env, c.Stdin = environment(env...), bytes.NewReader(text)
+	out, _, memory, err := runToEnd(c, device)
+	if err != nil {
+		return memory, err
+	}
+	return memory, json.Unmarshal(out, answer)
+}
+
+// peaksTask says what measurePeaks is to measure.
+type peaksTask struct {
+	Device       string `json:"device"`
+	Precision    string `json:"precision"`
+	ElementBytes int    `json:"element_bytes"`
+}
+
+// measurePeaks is the hidden command that measures the Peaks of a device: the best of some
+// tries, since what disturbs only slows down.
+func measurePeaks(_ context.Context, in io.Reader, out io.Writer) error {
+	var task peaksTask
+	if err := json.NewDecoder(in).Decode(&task); err != nil {
+		return err
+	}
+	opened, err := openDevice(task.Device, task.Precision)
+	if err != nil {
+		return err
+	}
+	defer opened.Backend.Finalize()
+	side, elements := 2<<10, 64<<20 // of a CPU
+	if task.Device != "cpu" {
+		side, elements = 8<<10, 256<<20
+	}
+	dtype := dtypes.Float32
+	if task.ElementBytes == 2 {
+		dtype = dtypes.BFloat16
+	}
+	var p Peaks
+	if err := backend.Catch(func() error {
+		p.FLOP = bestProduct(opened.Backend, dtype, side)
+		p.Bandwidth = bestTriad(opened.Backend, elements)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(p)
+}
+
+// bestProduct is the FLOP a second of products of square matrices with n elements a side.
+func bestProduct(b compute.Backend, dtype dtypes.DType, n int) float64 {
+	const products = 4
+	matrix := shapes.Make(dtype, n, n)
+	seconds := best(b, matrix, matrix, products, func(x, y *Node) *Node { return Einsum("ij,jk->ik", x, y) })
+	return products * 2 * float64(n) * float64(n) * float64(n) / seconds
+}
+
+// bestTriad is the bytes a second of a[i] = b[i] + s c[i] over arrays of n float32, and
+// their sum at the end.
+func bestTriad(b compute.Backend, n int) float64 {
+	const passes = 8
+	array := shapes.Make(dtypes.Float32, n)
+	seconds := best(b, array, array, passes, func(x, y *Node) *Node { return Add(x, MulScalar(y, 0.5)) })
+	return (3*passes + 1) * float64(array.ByteSize()) / seconds
+}
+
+// best is the least time, of some tries, of computing x = f(x, y) so often, each time in a
+// program that has its operands in memory and leaves its result there, and then the sum of
+// x, which is fetched.
+func best(b compute.Backend, x, y shapes.Shape, times int, f func(x, y *Node) *Node) float64 {
+	compiled := func(name string, build func(g *Graph) *Node) *Graph {
+		g := NewGraph(b, name)
+		if err := g.Compile(build(g)); err != nil {
+			panic(err)
+		}
+		return g
+	}
+	ones := func(shape shapes.Shape) *tensors.Tensor {
+		g := compiled("ones", func(g *Graph) *Node { return Ones(g, shape) })
+		defer g.Finalize()
+		return g.Run()[0]
+	}
+	pass := compiled("pass", func(g *Graph) *Node { return f(Parameter(g, "x", x), Parameter(g, "y", y)) })
+	defer pass.Finalize()
+	sum := compiled("sum", func(g *Graph) *Node {
+		return ReduceAllSum(ConvertDType(Parameter(g, "x", x), dtypes.Float32))
+	})
+	defer sum.Finalize()
+	first, second := ones(x), ones(y)
+	defer first.MustFinalizeAll()
+	defer second.MustFinalizeAll()
+
+	const tries = 5
+	least := math.Inf(1)
+	for range 1 + tries { // the first warms up and is hardly the best
+		began := time.Now()
+		at := first
+		for range times {
+			next := pass.Run(at, second)[0]
+			if at != first {
+				at.MustFinalizeAll()
+			}
+			at = next
+		}
+		total := sum.Run(at)[0]
+		tensors.MustCopyFlatData[float32](total)
+		least = min(least, time.Since(began).Seconds())
+		total.MustFinalizeAll()
+		at.MustFinalizeAll()
+	}
+	return least
+}

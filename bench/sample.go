@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nb201/cell"
+	"nb201/internal/usage"
+)
+
+// sampleOptions are the flags of sample.
+type sampleOptions struct {
+	stepOptions
+	archsWanted int
+	within      time.Duration
+	state       string
+}
+
+func newSampleCommand() *cobra.Command {
+	var o sampleOptions
+	c := &cobra.Command{
+		Use:   "sample",
+		Short: "Architectures drawn at random, and from them the whole benchmark",
+		Long: `Architectures drawn at random, always in the same order: a training step, the evaluation
+of a batch and compiling, at each size of images; and from them the device-hours of the
+whole benchmark, with their standard error.
+
+With --state what was measured is kept in a file, a line each; the same command goes on
+from there. --within ends it in time, with the architectures measured by then.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			t, err := o.measure(c.Context())
+			return errors.Join(err, t.publish(&o.common))
+		},
+	}
+	o.add(c, defaults{datasets: "cifar10,cifar100,ImageNet16-120", modes: "none"})
+	o.addTurns(c, 2, 3)
+	f := c.Flags()
+	f.IntVar(&o.archsWanted, "archs", 50, "`NUMBER` of architectures")
+	f.DurationVar(&o.within, "within", 0, "begin no other architecture after this `TIME` (0: no limit)")
+	f.StringVar(&o.state, "state", "", "`FILE` to keep what was measured, and to go on from")
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		keys := strings.Split(o.datasetKeys, ",")
+		if !slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, "cifar") }) || !slices.Contains(keys, "ImageNet16-120") {
+			return usage.Errorf("--datasets %s: the benchmark has images of 32x32 and of 16x16 pixels: name cifar10 or cifar100, and ImageNet16-120", o.datasetKeys)
+		}
+		if o.archsWanted < 3 || o.archsWanted > cell.Count {
+			return usage.Errorf("--archs %d: use 3 to %d, as an error has to be estimated", o.archsWanted, cell.Count)
+		}
+		return check(c, args)
+	}
+	return c
+}
+
+// sampleRow is one side on one architecture and size of images.
+type sampleRow struct {
+	Arch    int     `json:"arch"`
+	Dataset string  `json:"dataset"`
+	Side    string  `json:"side"`
+	Train   float64 `json:"train_seconds"` // a step, median of the turns
+	Eval    float64 `json:"eval_seconds"`  // a batch, likewise
+	// Compile is the wall time of the first turn above that of the others, and CompileCPU
+	// its CPU seconds.
+	Compile    float64 `json:"compile_seconds"`
+	CompileCPU float64 `json:"compile_cpu_seconds"`
+	Share      float64 `json:"share_of_limit"` // of training
+	Memory     `json:"memory"`
+}
+
+// sampleState is a line of the file of --state: rows measured in a setting.
+type sampleState struct {
+	Setting string      `json:"setting"`
+	Peaks   Peaks       `json:"peaks"`
+	Rows    []sampleRow `json:"rows"`
+}
+
+var sampleColumns = []column[sampleRow]{
+	{"arch", func(r sampleRow) string { return fmt.Sprint(r.Arch) }},
+	{"images", func(r sampleRow) string { return r.Dataset }},
+	{"side", func(r sampleRow) string { return r.Side }},
+	{"ms a step", func(r sampleRow) string { return figure("%.3g", 1e3*r.Train) }},
+	{"evaluation, ms a batch", func(r sampleRow) string { return figure("%.3g", 1e3*r.Eval) }},
+	{"compiling, s", func(r sampleRow) string { return figure("%.1f", r.Compile) }},
+	{"compiling, CPU-s", func(r sampleRow) string { return figure("%.1f", r.CompileCPU) }},
+	{"share of limit", func(r sampleRow) string { return figure("%.2f", r.Share) }},
+	{"peak RSS, GiB", func(r sampleRow) string { return gib(r.RSS) }},
+	{"GPU memory, GiB", func(r sampleRow) string { return gib(r.Device) }},
+}
+
+// drawn are the first n architectures of a random order that is always the same.
+func drawn(n int) []cell.Arch {
+	var archs []cell.Arch
+	for _, i := range rand.New(rand.NewPCG(201, 0)).Perm(cell.Count)[:n] {
+		a, err := cell.ByIndex(i)
+		if err != nil {
+			panic(err) // i is an index
+		}
+		archs = append(archs, a)
+	}
+	return archs
+}
+
+// measure makes the table. With an error it has what was found before.
+func (o *sampleOptions) measure(ctx context.Context) (*table[sampleRow], error) {
+	t := newTable("sample", &o.common, sampleColumns)
+	sides, err := o.runnable(ctx, &t.Setting)
+	if err != nil {
+		return t, err
+	}
+	began := time.Now()
+	kept, err := o.readState()
+	if err != nil {
+		return t, err
+	}
+	var peaks Peaks
+	for _, s := range kept {
+		peaks = s.Peaks
+	}
+	if peaks == (Peaks{}) {
+		if peaks, err = o.peaks(ctx); err != nil {
+			return t, err
+		}
+	}
+	measured := 0
+	for i, a := range drawn(o.archsWanted) {
+		rows, done := findRows(kept, a)
+		if !done {
+			if o.within > 0 && i >= 3 && time.Since(began) > o.within {
+				break
+			}
+			note("architecture %d of %d: %d (%v)", i+1, o.archsWanted, a.Index(), a)
+			if rows, err = o.measureArch(ctx, sides, a, peaks, &t.Setting); err != nil {
+				err = fmt.Errorf("architecture %d: %w", a.Index(), err)
+				break
+			}
+			if err = o.appendState(sampleState{o.setting(), peaks, rows}); err != nil {
+				break
+			}
+		}
+		measured++
+		t.Rows = append(t.Rows, rows...)
+	}
+	t.Title = fmt.Sprintf("%d architectures drawn at random: medians of %d turns of %d steps.", measured, o.rounds, o.steps)
+	t.Notes = append(t.Notes, fmt.Sprintf("Limit of the device: %v.", peaks))
+	if measured >= 3 {
+		estimates := o.extrapolate(t.Rows)
+		t.Summary = estimates
+		for _, e := range estimates {
+			t.Notes = append(t.Notes, e.String())
+		}
+	}
+	return t, err
+}
+
+// measureArch measures an architecture at every size of images, in one process a side.
+func (o *sampleOptions) measureArch(ctx context.Context, sides []side, a cell.Arch, peaks Peaks, s *Setting) ([]sampleRow, error) {
+	programs := programsOf(sides)
+	defer stopAll(programs)
+	var rows []sampleRow
+	for _, d := range o.datasets {
+		steps, err := o.contest(ctx, programs, a, d, peaks, s)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range steps {
+			rows = append(rows, sampleRow{
+				Arch: r.Arch, Dataset: r.Dataset, Side: r.Side, Train: r.Train.Seconds.Median, Eval: r.Eval.Seconds.Median,
+				Compile: r.FirstTurn.Seconds, CompileCPU: r.FirstTurn.CPU, Share: r.Train.Share, Memory: r.Memory,
+			})
+		}
+	}
+	return rows, nil
+}
+
+// setting is all that rows of a state depend on.
+func (o *sampleOptions) setting() string {
+	return fmt.Sprintf("C=%d N=%d batch %d %s %s steps %d rounds %d datasets %s modes %s",
+		o.channels, o.cells, o.batch, o.device, o.precision, o.steps, o.rounds, o.datasetKeys, o.modeNames)
+}
+
+// readState reads the lines of the file of --state that are of this setting.
+func (o *sampleOptions) readState() ([]sampleState, error) {
+	if o.state == "" {
+		return nil, nil
+	}
+	f, err := os.Open(o.state)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, usage.Errorf("--state: %w", err)
+	}
+	defer f.Close()
+	var kept []sampleState
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for n := 1; lines.Scan(); n++ {
+		var s sampleState
+		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+			return nil, usage.Errorf("--state: %s, line %d: %w: remove the line", o.state, n, err)
+		}
+		if s.Setting == o.setting() {
+			kept = append(kept, s)
+		}
+	}
+	return kept, lines.Err()
+}
+
+func findRows(kept []sampleState, a cell.Arch) ([]sampleRow, bool) {
+	i := slices.IndexFunc(kept, func(s sampleState) bool { return s.Rows[0].Arch == a.Index() })
+	if i < 0 {
+		return nil, false
+	}
+	return kept[i].Rows, true
+}
+
+func (o *sampleOptions) appendState(s sampleState) error {
+	if o.state == "" {
+		return nil
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(o.state), 0o777); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(o.state, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	return errors.Join(err, f.Close())
+}
+
+// sampleEstimate is what a side takes for the whole benchmark, in device-hours.
+type sampleEstimate struct {
+	Side      string   `json:"side"`
+	Archs     int      `json:"architectures"`
+	Seed12    Estimate `json:"a_seed_of_12_epochs"` // the four dataset keys, training and evaluation
+	Seed200   Estimate `json:"a_seed_of_200_epochs"`
+	Published Estimate `json:"published"`
+	// Compile are the hours of compiling for each architecture at each dataset key once,
+	// when nothing hides it, and CompileCPU its CPU-hours.
+	Compile    Estimate `json:"compile"`
+	CompileCPU Estimate `json:"compile_cpu"`
+}
+
+func (e sampleEstimate) String() string {
+	return fmt.Sprintf("%s, all %d architectures on the four dataset keys, from %d of them: %v device-hours a seed of 12 epochs, %v a seed of 200, %v for the %d trials published, training and evaluation; compiling each once %v hours (%v CPU-hours) more, as far as nothing hides it.",
+		e.Side, cell.Count, e.Archs, e.Seed12, e.Seed200, e.Published, 17*cell.Count, e.Compile, e.CompileCPU)
+}
+
+// extrapolate estimates the benchmark from the rows of a sample, for each side.
+func (o *sampleOptions) extrapolate(rows []sampleRow) []sampleEstimate {
+	var estimates []sampleEstimate
+	for side, of := range groupBy(rows, func(r sampleRow) string { return r.Side }) {
+		estimates = append(estimates, o.extrapolateSide(side, of))
+	}
+	return estimates
+}
+
+func (o *sampleOptions) extrapolateSide(side string, rows []sampleRow) sampleEstimate {
+	e := sampleEstimate{Side: side}
+	var archs []cell.Arch
+	var seed12, seed200, published, compile, compileCPU []float64
+	for _, of := range groupBy(rows, func(r sampleRow) int { return r.Arch }) {
+		a, err := cell.ByIndex(of[0].Arch)
+		if err != nil {
+			continue // no architecture that we measured
+		}
+		archs = append(archs, a)
+		hours := epochHours{}
+		wall, cpu := 0.0, 0.0
+		for _, key := range publishedKeys() {
+			r := rowLike(of, key)
+			hours[key] = o.epochSeconds(key, r.Train, r.Eval) / 3600
+			wall, cpu = wall+r.Compile/3600, cpu+r.CompileCPU/3600
+		}
+		seed12, seed200 = append(seed12, hours.perSeed(12)), append(seed200, hours.perSeed(200))
+		published = append(published, hours.published())
+		compile, compileCPU = append(compile, wall), append(compileCPU, cpu)
+	}
+	e.Archs = len(archs)
+	estimate := func(hours []float64) Estimate { return estimateTotal(&o.common, archs, hours) }
+	e.Seed12, e.Seed200, e.Published = estimate(seed12), estimate(seed200), estimate(published)
+	e.Compile, e.CompileCPU = estimate(compile), estimate(compileCPU)
+	return e
+}

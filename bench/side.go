@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"nb201/configs"
+	"nb201/data"
+	"nb201/internal/backend"
+	"nb201/internal/random"
+	"nb201/results"
+	"nb201/train"
+)
+
+// inner are the hidden commands, which this program starts itself as, in a process of its
+// own each. They read their tasks as JSON and answer likewise.
+var inner = map[string]func(ctx context.Context, in io.Reader, out io.Writer) error{
+	"side":        nb201Side,
+	"peaks":       measurePeaks,
+	"compile-one": compileOne,
+}
+
+// nb201Side is the side of nb201: a trial whose epochs are the turns.
+func nb201Side(ctx context.Context, in io.Reader, out io.Writer) error {
+	words, reports := json.NewDecoder(in), json.NewEncoder(out)
+	var opened *backend.Opened
+	for {
+		var task Task
+		switch err := words.Decode(&task); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		if opened == nil {
+			var err error
+			if opened, err = openDevice(task.Device, task.Precision); err != nil {
+				return err
+			}
+			defer opened.Backend.Finalize()
+		}
+		if err := takeTurns(ctx, opened, task, words, reports); err != nil {
+			return err
+		}
+	}
+}
+
+func openDevice(device, precision string) (*backend.Opened, error) {
+	d, err := backend.ParseDevice(device)
+	if err != nil {
+		return nil, err
+	}
+	return backend.OpenDevice(d, train.Precision(precision) == train.TF32)
+}
+
+// takeTurns does a task. The report of a turn goes out after the evaluation that ends its
+// epoch, when nothing is under way on the device, and the trial waits there until it is
+// told to go on. What was measured on batches may arrive in bursts: only the last of a
+// stage tells when the stage was over.
+func takeTurns(ctx context.Context, opened *backend.Opened, task Task, words *json.Decoder, reports *json.Encoder) error {
+	images, err := readRecords(task.Images, task.Size)
+	if err != nil {
+		return err
+	}
+	config, err := task.config(images)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	clock := startClock()
+	var report Report
+	outcome, err := train.Run(ctx, opened.Backend, config, func(p train.Progress) {
+		switch training := p.Stage == "train"; {
+		case training && p.Epoch == 0 && p.Batch == 0:
+			report.Loss = p.Loss
+		case training && p.Batch == task.Steps-1:
+			report.Train = clock.lap()
+		case !training && p.Batch == task.EvalSteps-1:
+			report.Eval = clock.lap()
+			err := reports.Encode(report)
+			if err == nil && p.Epoch < task.Turns-1 {
+				var word string
+				err = words.Decode(&word)
+			}
+			if err != nil {
+				cancel(err)
+			}
+			report = Report{}
+			clock.lap()
+		}
+	})
+	if err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	return reports.Encode(Closing{
+		PeakRSS: peakRSS(), Compile: outcome.Compile.Seconds(), Versions: append(goVersions(), opened.Plugin),
+	})
+}
+
+// clock measures laps.
+type clock struct {
+	wall time.Time
+	cpu  float64
+}
+
+func startClock() *clock { return &clock{time.Now(), cpuSeconds()} }
+
+// lap is what was used since the start or the last lap.
+func (c *clock) lap() Cost {
+	now := *startClock()
+	cost := Cost{now.wall.Sub(c.wall).Seconds(), now.cpu - c.cpu}
+	*c = now
+	return cost
+}
+
+// config is the trial that does a task: the images in their order, not augmented, and the
+// first batches of them for evaluation.
+func (t *Task) config(images *data.Images) (train.Config, error) {
+	network, err := t.network()
+	if err != nil {
+		return train.Config{}, err
+	}
+	few := t.EvalSteps * t.Batch
+	c := train.Config{
+		Network:   network,
+		Precision: train.Precision(t.Precision),
+		Definition: data.Definition{
+			Name: "bench", Classes: t.Classes, Size: [2]int{t.Size, t.Size}, Mean: t.Mean, Std: t.Std,
+			Train: data.Part{From: "train", Order: data.Sequential},
+			Eval:  []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}},
+		},
+	}
+	if c.Data, err = data.New(c.Definition, map[string]*data.Images{
+		"train": images,
+		"test":  {Size: t.Size, Pixels: images.Pixels[:few*3*t.Size*t.Size], Labels: images.Labels[:few]},
+	}); err != nil {
+		return c, err
+	}
+	if c.Recipe, err = configs.RecipeFor(t.Turns); err != nil {
+		return c, err
+	}
+	c.Recipe.Batch, c.Recipe.Channels, c.Recipe.Cells = t.Batch, t.Channels, t.Cells
+	c.Trial = results.Trial{Arch: network.Arch.Index(), Dataset: c.Definition.Name, Epochs: t.Turns, Seed: t.Seed}
+	c.Profile, err = random.ProfileByName(parity)
+	return c, err
+}
+
+// goVersions are those of Go and of the modules that make the step.
+func goVersions() []string {
+	versions := []string{runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, module := range info.Deps {
+			switch module.Path {
+			case "github.com/gomlx/gomlx", "github.com/gomlx/go-xla":
+				versions = append(versions, fmt.Sprintf("%s %s", module.Path[len("github.com/gomlx/"):], module.Version))
+			}
+		}
+	}
+	return versions
+}

@@ -1,0 +1,356 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nb201/cell"
+	"nb201/data"
+	"nb201/internal/usage"
+	"nb201/results"
+)
+
+// trialOptions are the flags of trial.
+type trialOptions struct {
+	common
+	arch, dataset, data string
+	epochs, rounds      int
+}
+
+func newTrialCommand() *cobra.Command {
+	var o trialOptions
+	c := &cobra.Command{
+		Use:   "trial",
+		Short: "A whole trial, from the start of the process to the record",
+		Long: `A whole trial, from the start of the process to the record: nb201 train without any
+compiled program (cold) and with those of the time before (warm), and a PyTorch program
+that trains the original's network along the same schedule on the same images, with
+images and augmentation on the device.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			t, err := o.measure(c.Context())
+			return errors.Join(err, t.publish(&o.common))
+		},
+	}
+	o.add(c, defaults{modes: "channels_last"})
+	f := c.Flags()
+	f.StringVar(&o.arch, "arch", "median", "`ARCH`: index, genotype string or median")
+	f.StringVar(&o.dataset, "dataset", "digits", "dataset `KEY`")
+	f.StringVar(&o.data, "data", "", "`DIR` of the images; without it those of cifar10 and cifar10-valid are noise in files of full size")
+	f.IntVar(&o.epochs, "epochs", 12, "epochs of the trial")
+	f.IntVar(&o.rounds, "rounds", 3, "trials of each side")
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case o.epochs < 1 || o.rounds < 1:
+			return usage.Errorf("--epochs and --rounds must be at least 1")
+		case strings.Contains(o.modeNames, "jax"):
+			return usage.Errorf("--modes jax: the JAX side trains no whole trial")
+		}
+		return check(c, args)
+	}
+	return c
+}
+
+// trialRow is a side.
+type trialRow struct {
+	Side   string  `json:"side"`
+	Whole  Spread  `json:"seconds"`     // of the process
+	CPU    Spread  `json:"cpu_seconds"` // of the process
+	Train  Spread  `json:"training_seconds"`
+	Eval   Spread  `json:"evaluation_seconds"`
+	Ratio  Spread  `json:"whole_by_pytorch_training"` // to the training alone of the first PyTorch side, round by round
+	Top1   float64 `json:"training_top1_percent"`     // of the last epoch
+	Memory `json:"memory"`
+	Runs   []trialRun `json:"runs"`
+}
+
+// trialRun is one trial.
+type trialRun struct {
+	Cost
+	Train  float64 `json:"training_seconds"`
+	Eval   float64 `json:"evaluation_seconds"`
+	Top1   float64 `json:"training_top1_percent"`
+	Memory `json:"memory"`
+
+	versions []string
+}
+
+var trialColumns = []column[trialRow]{
+	{"side", func(r trialRow) string { return r.Side }},
+	{"whole, s", func(r trialRow) string { return r.Whole.String() }},
+	{"CPU-s", func(r trialRow) string { return r.CPU.String() }},
+	{"training, s", func(r trialRow) string { return r.Train.String() }},
+	{"evaluation, s", func(r trialRow) string { return r.Eval.String() }},
+	{"the rest, s", func(r trialRow) string {
+		return figure("%.3g", r.Whole.Median-r.Train.Median-r.Eval.Median)
+	}},
+	{"whole / PyTorch's training alone", func(r trialRow) string { return r.Ratio.String() }},
+	{"training top-1, %", func(r trialRow) string { return figure("%.1f", r.Top1) }},
+	{"peak RSS, GiB", func(r trialRow) string { return gib(r.RSS) }},
+	{"GPU memory, GiB", func(r trialRow) string { return gib(r.Device) }},
+}
+
+// trialSide is a way to train the trial.
+type trialSide struct {
+	name string
+	run  func(ctx context.Context, round int) (trialRun, error)
+	runs []trialRun
+}
+
+// measure makes the table. With an error it has what was found before.
+func (o *trialOptions) measure(ctx context.Context) (*table[trialRow], error) {
+	t := newTable("trial", &o.common, trialColumns)
+	arch, err := resolve(o.arch)
+	if err != nil {
+		return t, err
+	}
+	d, err := data.Published(o.dataset)
+	if err != nil {
+		return t, err
+	}
+	dir, err := os.MkdirTemp("", "nb201-bench-")
+	if err != nil {
+		return t, err
+	}
+	defer os.RemoveAll(dir)
+	images := o.data
+	if images == "" {
+		images = filepath.Join(dir, "images")
+		if err := writeNoise(images, o.dataset); err != nil {
+			return t, err
+		}
+	}
+	t.Title = fmt.Sprintf("A trial of architecture %d on %s, %d epochs, from the start of the process to the record: medians (extremes) of %d rounds.",
+		arch.Index(), o.dataset, o.epochs, o.rounds)
+	t.addVersions(goVersions())
+	sides, err := o.trialSides(ctx, dir, images, arch, d, &t.Setting)
+	if err != nil {
+		return t, err
+	}
+	err = o.rotate(ctx, sides)
+	var beside []trialRun
+	if len(sides) > 2 {
+		beside = sides[2].runs // the first form of PyTorch
+	}
+	for _, s := range sides {
+		if len(s.runs) > 0 {
+			t.addVersions(s.runs[0].versions)
+			t.Rows = append(t.Rows, rowOf(s, beside))
+		}
+	}
+	return t, err
+}
+
+// rotate has every side train in every round.
+func (o *trialOptions) rotate(ctx context.Context, sides []*trialSide) error {
+	for round := range o.rounds {
+		for _, s := range sides {
+			run, err := s.run(ctx, round)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			note("%s: trial %d of %d took %.1f s, %.1f s of them training", s.name, round+1, o.rounds, run.Seconds, run.Train)
+			s.runs = append(s.runs, run)
+		}
+	}
+	return nil
+}
+
+func rowOf(s *trialSide, beside []trialRun) trialRow {
+	r := trialRow{Side: s.name, Runs: s.runs}
+	figures := func(of func(trialRun) float64) Spread {
+		var all []float64
+		for _, run := range s.runs {
+			all = append(all, of(run))
+		}
+		return spreadOf(all)
+	}
+	r.Whole = figures(func(run trialRun) float64 { return run.Seconds })
+	r.CPU = figures(func(run trialRun) float64 { return run.CPU })
+	r.Train = figures(func(run trialRun) float64 { return run.Train })
+	r.Eval = figures(func(run trialRun) float64 { return run.Eval })
+	r.Top1 = figures(func(run trialRun) float64 { return run.Top1 }).Median
+	var ratios []float64
+	for i := range min(len(beside), len(s.runs)) {
+		ratios = append(ratios, s.runs[i].Seconds/beside[i].Train)
+	}
+	r.Ratio = spreadOf(ratios)
+	for _, run := range s.runs {
+		r.RSS, r.Device = max(r.RSS, run.RSS), max(r.Device, run.Device)
+	}
+	return r
+}
+
+// trialSides are nb201 cold, nb201 warm and the forms of PyTorch that can run.
+func (o *trialOptions) trialSides(ctx context.Context, dir, images string, arch cell.Arch, d data.Definition, s *Setting) ([]*trialSide, error) {
+	program, err := nb201()
+	if err != nil {
+		return nil, err
+	}
+	ours := func(name string, kept func(round int) string) *trialSide {
+		return &trialSide{name: "nb201, " + name, run: func(ctx context.Context, round int) (trialRun, error) {
+			out := filepath.Join(dir, name)
+			defer os.RemoveAll(out)
+			return o.trainOurs(ctx, program, arch, images, out, kept(round))
+		}}
+	}
+	// Each cold trial fills a directory, with which the warm one after it begins.
+	kept := func(round int) string { return filepath.Join(dir, fmt.Sprintf("programs-%d", round)) }
+	sides := []*trialSide{ours("cold", kept), ours("warm", kept)}
+
+	var task *torchTrial
+	for _, other := range o.sides {
+		if why := other.check(ctx); why != nil {
+			s.skip(other.name, why)
+			continue
+		}
+		if task == nil {
+			if task, err = o.torchTrial(dir, images, arch, d); err != nil {
+				return nil, err
+			}
+		}
+		theirs := *task
+		theirs.Mode = other.mode
+		sides = append(sides, &trialSide{name: other.name, run: func(ctx context.Context, _ int) (trialRun, error) {
+			return theirs.train(ctx, other)
+		}})
+	}
+	return sides, nil
+}
+
+// trainOurs runs nb201 train.
+func (o *trialOptions) trainOurs(ctx context.Context, program string, arch cell.Arch, images, out, kept string) (trialRun, error) {
+	trial := results.Trial{Arch: arch.Index(), Dataset: o.dataset, Epochs: o.epochs, Seed: 777}
+	c := exec.CommandContext(ctx, program, "train", fmt.Sprint(trial.Arch), "--dataset", trial.Dataset,
+		"--epochs", fmt.Sprint(trial.Epochs), "--seed", fmt.Sprint(trial.Seed), "--out", out, "--data", images, "--device", o.device, "--precision", o.precision,
+		"--channels", fmt.Sprint(o.channels), "--cells", fmt.Sprint(o.cells), "--batch", fmt.Sprint(o.batch))
+	c.Env = environment(keptPrograms + "=" + kept)
+	_, cost, memory, err := runToEnd(c, o.device)
+	run := trialRun{Cost: cost, Memory: memory}
+	if err != nil {
+		return run, err
+	}
+	record, err := results.ReadRecord(results.Campaign{Dir: out}.RecordPath(trial))
+	if err != nil {
+		return run, err
+	}
+	run.Train, run.Eval = secondsOf(record)
+	run.Top1 = record.Train.Top1[len(record.Train.Top1)-1]
+	run.versions = []string{record.Versions.Plugin}
+	return run, nil
+}
+
+// secondsOf sums up the passes of a trial.
+func secondsOf(r *results.Record) (training, evaluation float64) {
+	for _, s := range r.Train.Seconds {
+		training += s
+	}
+	for _, e := range r.Eval {
+		for _, s := range e.Seconds {
+			evaluation += s
+		}
+	}
+	return training, evaluation
+}
+
+// torchTrial is what the PyTorch side trains in one go: trial in torch_side.py.
+type torchTrial struct {
+	Arch        string            `json:"arch"`
+	Channels    int               `json:"channels"`
+	Cells       int               `json:"cells"`
+	Classes     int               `json:"classes"`
+	Size        int               `json:"size"`
+	Batch       int               `json:"batch"`
+	Epochs      int               `json:"epochs"`
+	Seed        uint32            `json:"seed"`
+	Mean        [3]float64        `json:"mean"`
+	Std         [3]float64        `json:"std"`
+	Flip        bool              `json:"flip"`
+	CropPadding int               `json:"crop_padding"`
+	Files       map[string]string `json:"files"` // of records, by split: train, and the evaluation sets
+	To          string            `json:"to"`    // where the weights go
+	Device      string            `json:"device"`
+	Precision   string            `json:"precision"`
+	Mode        string            `json:"mode"`
+}
+
+// torchTrial writes the images for the PyTorch side.
+func (o *trialOptions) torchTrial(dir, images string, arch cell.Arch, d data.Definition) (*torchTrial, error) {
+	set, err := d.Load(images)
+	if err != nil {
+		return nil, err
+	}
+	task := &torchTrial{
+		Arch: arch.String(), Channels: o.channels, Cells: o.cells, Classes: d.Classes, Size: set.Size,
+		Batch: o.batch, Epochs: o.epochs, Seed: 777, Mean: d.Mean, Std: d.Std,
+		Flip: d.Augment.Flip, CropPadding: d.Augment.CropPadding,
+		Files: map[string]string{}, To: filepath.Join(dir, "weights.pth"), Device: o.device, Precision: o.precision,
+	}
+	for _, s := range append(set.Eval, set.Train) {
+		task.Files[s.Name] = filepath.Join(dir, s.Name+".bin")
+		f, err := os.Create(task.Files[s.Name])
+		if err != nil {
+			return nil, err
+		}
+		w := bufio.NewWriter(f)
+		if err := errors.Join(writeRecords(w, &s), w.Flush(), f.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return task, nil
+}
+
+// train trains it.
+func (t *torchTrial) train(ctx context.Context, s side) (trialRun, error) {
+	text, err := json.Marshal(t)
+	if err != nil {
+		return trialRun{}, err
+	}
+	c := exec.CommandContext(ctx, s.command[0], append(s.command[1:], "trial")...)
+	c.Env, c.Stdin = environment(), strings.NewReader(string(text)+"\n")
+	out, cost, memory, err := runToEnd(c, t.Device)
+	run := trialRun{Cost: cost, Memory: memory}
+	if err != nil {
+		return run, err
+	}
+	var found struct {
+		Train, Eval, Top1 float64
+		Versions          []string
+	}
+	err = json.Unmarshal(out, &found)
+	run.Train, run.Eval, run.Top1, run.versions = found.Train, found.Eval, found.Top1, found.Versions
+	return run, err
+}
+
+// writeNoise writes files of full size for a dataset key of CIFAR-10, full of noise, and
+// nothing for others.
+func writeNoise(dir, key string) error {
+	if key != "cifar10" && key != "cifar10-valid" {
+		return nil
+	}
+	const images, size, classes = 10000, 32, 10 // of each file
+	dir = filepath.Join(dir, "cifar-10-batches-bin")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	raw := noise(images, size, classes)
+	for i := range 6 {
+		name := fmt.Sprintf("data_batch_%d.bin", i+1)
+		if i == 5 {
+			name = "test_batch.bin"
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
+}
