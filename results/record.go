@@ -41,7 +41,7 @@ type Record struct {
 	Definition jsontext.Value `json:"dataset_definition"`
 	Parity     Parity         `json:"parity"`
 
-	Precision string   `json:"precision"` // fp32, tf32, ...
+	Precision string   `json:"precision"` // fp32, tf32, bf16, ...
 	Device    string   `json:"device"`    // cpu, or the GPU and its name
 	Versions  Versions `json:"versions"`
 
@@ -55,7 +55,8 @@ type Record struct {
 
 	Train Pass         `json:"training"`
 	Eval  []Evaluation `json:"evaluation"` // in the order in which an epoch evaluates them
-	// Latency holds the times of evaluation steps of 256 images; nil: not measured.
+	// Latency holds the times of evaluations of a batch of 256 images at the end of the
+	// trial, each in full; nil: not measured, as of a trial of another batch.
 	Latency []float64 `json:"latency_seconds_per_batch_of_256,omitempty"`
 }
 

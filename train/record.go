@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"nb201/data"
 	"nb201/internal/torchfile"
 	"nb201/results"
 )
@@ -52,35 +51,4 @@ func toFloat32(dict torchfile.StateDict) torchfile.StateDict {
 		}
 	}
 	return dict
-}
-
-// latencyBatch is the batch that the published latency is measured on.
-const latencyBatch = 256
-
-// latency measures the seconds of an evaluation of 256 images, five times after a
-// first one that does not count. A trial of another batch size has no program for
-// it and gives none.
-func (t *trial) latency() ([]float64, error) {
-	if t.Recipe.Batch != latencyBatch {
-		return nil, nil
-	}
-	split := &t.Data.Eval[0]
-	order := data.Epoch{Order: make([]int32, min(latencyBatch, split.Len()))} // the first image again and again
-	images, labels := t.load(split, &order, 0, len(order.Order), latencyBatch)
-	defer images.MustFinalizeAll()
-	defer labels.MustFinalizeAll()
-	var seconds []float64
-	for i := range 6 {
-		began := time.Now()
-		measures := t.evaluate.Run(t.state.params, t.state.stats, images, labels)[0]
-		_, err := readMeasures(measures, latencyBatch)
-		measures.MustFinalizeAll()
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			seconds = append(seconds, time.Since(began).Seconds())
-		}
-	}
-	return seconds, nil
 }

@@ -18,6 +18,7 @@ func newExportCommand() *cobra.Command {
 	var flags struct {
 		export.Options
 		format, times string
+		latencies     []string
 		json          bool
 	}
 	c := &cobra.Command{
@@ -47,6 +48,9 @@ and csv take every schedule.
 --times published writes times by the rule of the published files: those of the trial
 with seed 777 on cifar10-valid of the schedule --less, scaled by numbers of images.
 
+--latency writes the latencies that nb201 latency --json has measured, in place of those
+that the trials measured at their end, perhaps beside others on a busy device.
+
 Where --to is a directory that is there, nasbench201 and nats go into it under the
 published names, with the last digits of their MD5. Nothing that is there is replaced.
 
@@ -56,13 +60,20 @@ command goes on from there.`,
   nb201 export NATS-tss-v1_0-3ffb9-simple --format parquet --to tables`,
 		Args: one("PATH", "a campaign, or a file or directory of a published format"),
 		RunE: func(c *cobra.Command, args []string) error {
+			options := flags.Options
+			for _, path := range flags.latencies {
+				table, err := results.ReadLatencyTable(path)
+				if err != nil {
+					return err
+				}
+				options.Latencies = append(options.Latencies, table)
+			}
 			benchmark, err := openBenchmark(c, args[0])
 			if err != nil {
 				return err
 			}
 			defer benchmark.Close()
 			bar, done := (*progress.Bar)(nil), 0
-			options := flags.Options
 			options.Format, options.Times = results.Format(flags.format), export.Times(flags.times)
 			options.Progress = func(now, total int) {
 				if bar == nil {
@@ -96,6 +107,7 @@ command goes on from there.`,
 	c.Flags().IntVar(&flags.Less, "less", 0, "`EPOCHS` of the schedule in the slot '12' (default 12)")
 	c.Flags().IntVar(&flags.Full, "full", 0, "`EPOCHS` of the schedule in the slot '200' (default 200)")
 	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "which `TIMES`: "+list(export.AllTimes()))
+	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "`FILES` of nb201 latency --json, whose latencies are to be written")
 	c.Flags().BoolVar(&flags.Merged, "merged", false, "nats: make one file in place of a directory")
 	c.Flags().BoolVar(&flags.Weights, "weights", false, "nats: keep the trained weights")
 	c.Flags().BoolVar(&flags.json, "json", false, "print what was exported as one JSON document")

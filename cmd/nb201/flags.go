@@ -21,6 +21,7 @@ import (
 	"nb201/internal/random"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/train"
 )
 
 // images are what a network must fit: those of a dataset key.
@@ -76,6 +77,12 @@ func addParity(c *cobra.Command, parity *string) {
 		names = append(names, p.Name)
 	}
 	c.Flags().StringVar(parity, "parity", names[0], "parity `PROFILE` of the random streams: "+strings.Join(names, ", "))
+}
+
+// addPrecision adds --precision.
+func addPrecision(c *cobra.Command, precision *string) {
+	c.Flags().StringVar(precision, "precision", string(train.Precisions()[0]),
+		"fp32, tf32 (GPU only), bf16 (float32 parameters, bfloat16 convolutions and feature maps) or fp64 (slow, to check by)")
 }
 
 // require marks flags that must be given.

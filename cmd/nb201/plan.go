@@ -91,7 +91,7 @@ Disk is the content of the files; a trial's record and its weights are a file ea
 	addParity(c, &flags.settings.Parity)
 	f.StringVar(&flags.settings.Timeline, "timeline", string(data.Dec2019), "`TIMELINE`, the evaluation sets of an epoch: dec2019, nov2019")
 	f.IntVar(&flags.settings.Workers, "workers", 4, "the original's data loader workers, whose random streams are reproduced")
-	f.StringVar(&flags.settings.Precision, "precision", string(train.FP32), "fp32, tf32 (GPU only) or fp64 (slow, to check by)")
+	addPrecision(c, &flags.settings.Precision)
 	flags.addFlags(f)
 	f.IntVar(&flags.settings.Batch, "batch", 256, "images in a batch")
 	f.StringVar(&flags.weights, "weights", "keep", "keep or drop the weights")
@@ -189,8 +189,8 @@ func (f *planFlags) check(c *cobra.Command) error {
 	if _, err := parseKeep(f.weights); err != nil {
 		return err
 	}
-	if !slices.Contains(train.Precisions(), train.Precision(f.settings.Precision)) {
-		return usage.Errorf("unknown precision %q: use one of %s", f.settings.Precision, strings.ReplaceAll(joined(train.Precisions()), ",", ", "))
+	if _, err := train.ParsePrecision(f.settings.Precision); err != nil {
+		return err
 	}
 	switch {
 	case f.devices < 1 || f.perDevice < 1:

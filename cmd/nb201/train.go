@@ -120,7 +120,7 @@ the results by rounding alone.`,
 	addParity(c, &flags.Parity)
 	f.StringVar(&flags.Timeline, "timeline", string(data.Dec2019), "`TIMELINE`, the evaluation sets of an epoch: dec2019, nov2019")
 	f.IntVar(&flags.Workers, "workers", 4, "the original's data loader workers, whose random streams are reproduced")
-	f.StringVar(&flags.Precision, "precision", string(train.FP32), "fp32, tf32 (GPU only) or fp64 (slow, to check by)")
+	addPrecision(c, &flags.Precision)
 	flags.addFlags(f)
 	f.IntVar(&flags.Batch, "batch", 256, "images in a batch")
 	f.StringVar(&flags.weights, "weights", "keep", "keep or drop the weights")
@@ -191,7 +191,7 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 			err = claim.Finish()
 		}
 	}()
-	versions := results.Versions{Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Plugin: b.Plugin}
+	versions := versionsOn(b)
 	config.Checkpoints = &train.Checkpoints{
 		Dir: claim.Dir, Every: checkpointInterval, Versions: versions,
 		Warn: func(text string) { fmt.Fprintf(progressTo, "warning: %s\n", text) },

@@ -1,6 +1,16 @@
 package main
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+
+	"nb201/internal/backend"
+	"nb201/results"
+)
+
+// versionsOn are the versions of what computes on b.
+func versionsOn(b *backend.Opened) results.Versions {
+	return results.Versions{Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Plugin: b.Plugin}
+}
 
 // moduleVersion is the version of a module that the program was built with.
 func moduleVersion(path string) string {

@@ -44,6 +44,11 @@ func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architectu
 		newRule(a, strconv.Itoa(cmp.Or(o.Less, 12))).apply(chosen)
 	}
 	for _, s := range chosen.Schedules {
+		for _, r := range s.Results {
+			if len(e.latencies) > 0 && !e.latencies.give(r) {
+				p.OwnLatency++
+			}
+		}
 		for trials := range byDataset(s) {
 			if o.Format == results.Parquet || o.Format == results.CSV {
 				continue // they take a trial as it is

@@ -66,6 +66,9 @@ type Options struct {
 	// Weights keeps the trained weights in NATS. Runs and Archive always hold them.
 	Weights bool
 	Times   Times // "" means Measured
+	// Latencies take the place of what the trials of their architectures and datasets
+	// have measured themselves, perhaps beside others on a busy device.
+	Latencies []*results.LatencyTable
 	// Progress, if any, is told after every architecture how many of the source's are
 	// done. Only one call is made at a time.
 	Progress func(done, total int)
@@ -103,6 +106,8 @@ func (o *Options) check(source results.Format) error {
 		return usage.Errorf("%s has no merged form: that is for %s", o.Format, results.NATS)
 	case o.Weights && o.Format != results.NATS:
 		return usage.Errorf("weights cannot be asked for in %s: %s and %s always hold them, of the others only %s can", o.Format, results.Runs, results.Archive, results.NATS)
+	case len(o.Latencies) > 0 && o.Format == results.Runs:
+		return usage.Errorf("%s has no place for latencies", results.Runs)
 	case o.Format == results.Runs && source != results.CampaignFormat:
 		return usage.Errorf("%s can be made from a campaign alone: a file of format %s does not tell the recipe of a run", results.Runs, source)
 	}
@@ -125,7 +130,11 @@ func Run(ctx context.Context, b *results.Benchmark, o Options) (*Report, error) 
 		return nil, err
 	}
 	o.To = filepath.Clean(o.To)
-	e := &exporter{benchmark: b, options: o}
+	given, err := newLatencies(o.Latencies)
+	if err != nil {
+		return nil, err
+	}
+	e := &exporter{benchmark: b, options: o, latencies: given}
 	e.layout = e.newLayout()
 	if info, err := os.Stat(o.To); err == nil && info.IsDir() && e.layout.name != nil {
 		e.into = true
@@ -188,6 +197,9 @@ type Report struct {
 	WithoutWeights int `json:"without_weights"`
 	WithoutLatency int `json:"without_latency"`
 	WithoutTimes   int `json:"without_times"`
+	// OwnLatency counts the trials of networks that are not in Options.Latencies, if any
+	// are given.
+	OwnLatency int `json:"own_latency,omitzero"`
 	// CorrectedCosts counts trials whose FLOPs or parameters in the source are not those
 	// of their architecture, which the export tells instead.
 	CorrectedCosts int   `json:"corrected_costs"`
@@ -239,6 +251,9 @@ func (r *Report) Warnings() []string {
 	if len(r.OtherSchedules) > 0 {
 		warn("trials of other schedules were left out: %s epochs", strings.Join(r.OtherSchedules, ", "))
 	}
+	if r.OwnLatency > 0 {
+		warn("%d trials are of networks whose latency was not given: their own was written, where they have one", r.OwnLatency)
+	}
 	if !r.forClients() {
 		return w
 	}
@@ -284,6 +299,7 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 		r.WithoutWeights += p.WithoutWeights
 		r.WithoutLatency += p.WithoutLatency
 		r.WithoutTimes += p.WithoutTimes
+		r.OwnLatency += p.OwnLatency
 		r.CorrectedCosts += p.CorrectedCosts
 		for _, c := range p.Coverage {
 			s := findSlot(r, c.Slot)

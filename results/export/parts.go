@@ -83,6 +83,7 @@ type part struct {
 	WithoutWeights int              `json:"without_weights"`
 	WithoutLatency int              `json:"without_latency"`
 	WithoutTimes   int              `json:"without_times"`
+	OwnLatency     int              `json:"own_latency"`
 	CorrectedCosts int              `json:"corrected_costs"`
 	Files          map[string]int64 `json:"files"` // sizes in bytes
 }
@@ -101,6 +102,7 @@ type exporter struct {
 	benchmark *results.Benchmark
 	options   Options
 	layout    layout
+	latencies latencies
 	into      bool   // To is a directory that is there
 	partial   string // folder of the parts
 
@@ -167,7 +169,7 @@ func (e *exporter) units() ([]unit, error) {
 		size = indicesInPartWithWeights
 	}
 	o := &e.options
-	options := fmt.Sprintln(version, o.Format, o.merged(), o.slots(), cmp.Or(o.Less, 12), o.Weights, o.Times)
+	options := fmt.Sprintln(version, o.Format, o.merged(), o.slots(), cmp.Or(o.Less, 12), o.Weights, o.Times, e.latencies.digest())
 	var units []unit
 	archs := e.benchmark.Evaluated()
 	for len(archs) > 0 {

@@ -365,6 +365,26 @@ func TestPlantedInWeights(t *testing.T) {
 	}
 }
 
+// A trial in bfloat16 may drift further on another device, not as far as one likes.
+func TestReevaluationOfBF16(t *testing.T) {
+	r := resultstest.Record(t, results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 888})
+	r.Precision = "bf16"
+	c := results.Campaign{Dir: t.TempDir()}
+	if err := c.Publish(r, resultstest.Weights(t, r)); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ loss, top1, faults float64 }{{1, 0, 0}, {1.01, -0.9, 0}, {1.03, 0, 1}, {1, 1.1, 1}, {math.NaN(), 0, 1}} {
+		report := run(t, c.Dir, Options{Reevaluate: func(_ context.Context, trial *results.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
+			e := trial.Record.Eval[0]
+			last := r.Epochs - 1
+			return []Evaluated{{e.Set, 10000, e.Loss[last] * test.loss, e.Top1[last] + test.top1, e.Top5[last]}}, nil
+		}})
+		if len(report.Faults) != int(test.faults) {
+			t.Errorf("%+v: found %v", test, report.Faults)
+		}
+	}
+}
+
 func TestReevaluation(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(4)...)
 	says := func(r *results.ResultsCount) (evaluated []Evaluated) {

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"nb201/cell"
+	"nb201/internal/backend"
+	"nb201/internal/progress"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/scheduler/plan"
+	"nb201/train"
+)
+
+// latencyFlags are the flags of nb201 latency.
+type latencyFlags struct {
+	skeleton
+	archs, device, precision string
+	datasets                 []string
+	batch, runs              int
+	json                     bool
+}
+
+func newLatencyCommand() *cobra.Command {
+	var flags latencyFlags
+	c := &cobra.Command{
+		Use:   "latency ARCH | --archs LIST",
+		Short: "Measure the latency of architectures: seconds per batch in evaluation",
+		Long: fmt.Sprintf(`Measure the latency of an architecture, or of many: the seconds in which the device
+evaluates a batch of 256 images.
+
+What is timed is what the original times: the forward pass in evaluation mode and the
+loss of a batch that lies on the device already. Ours ends when the loss has come back
+to the host, and so has the device finished; the original does not wait for the GPU.
+Every batch is the same, of noise, and the weights are initial ones: time depends on
+neither, so no images are needed. %d runs before those that count warm up. Compiling
+does not count.
+
+The table gives the median, the extremes and the spread, (most - least) / median. On a
+busy device times are longer and the spread tells. The --json output, with the seconds of
+every run, is what nb201 export --latency takes. A trial measures the same at its end, in
+%d runs, for its record, where its batch is 256 images.
+
+--archs takes a list as nb201 plan does: indices, ranges (0-99), genotype strings, files
+with one of these a line, and unique. Of dataset keys with the same network, as cifar10
+and cifar10-valid, one is measured.`, train.LatencyWarmUp, train.LatencyRuns),
+		Example: `  nb201 latency 1462
+  nb201 latency --archs 0-99 --dataset cifar10,cifar100,ImageNet16-120 --device cuda --json > latency.json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			archs, err := flags.chosen(args)
+			if err != nil {
+				return err
+			}
+			table, err := flags.measure(c.Context(), archs, c.ErrOrStderr())
+			switch {
+			case err != nil:
+				return err
+			case flags.json:
+				return printJSON(c, table)
+			}
+			return printLatencies(c.OutOrStdout(), table)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&flags.archs, "archs", "", "architectures: `LIST` of indices, ranges, genotype strings, files, unique")
+	f.StringSliceVar(&flags.datasets, "dataset", []string{"cifar10"}, "dataset `KEYS` and definition files (*.json): their classes and size of images")
+	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to measure: cpu, cuda or cuda:N")
+	addPrecision(c, &flags.precision)
+	flags.addFlags(f)
+	f.IntVar(&flags.batch, "batch", train.LatencyBatch, "images in a batch")
+	f.IntVar(&flags.runs, "repeat", train.LatencyRuns, "`RUNS` that count")
+	f.BoolVar(&flags.json, "json", false, "print one JSON document")
+	return c
+}
+
+// chosen are the architectures of the argument or of --archs.
+func (f *latencyFlags) chosen(args []string) ([]cell.Arch, error) {
+	if (len(args) == 1) == (f.archs != "") {
+		return nil, usage.Errorf("latency is of one ARCH, %s, or of those of --archs: give one of the two", anArchitecture)
+	}
+	if len(args) == 1 {
+		arch, err := cell.Resolve(args[0])
+		return []cell.Arch{arch}, err
+	}
+	set, err := plan.ParseArchs(f.archs)
+	if err != nil {
+		return nil, err
+	}
+	var archs []cell.Arch
+	for i := range set.All() {
+		arch, err := cell.ByIndex(i)
+		if err != nil {
+			return nil, err
+		}
+		archs = append(archs, arch)
+	}
+	return archs, nil
+}
+
+// measure measures every architecture for every dataset.
+func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressTo io.Writer) (*results.LatencyTable, error) {
+	if f.batch < 1 || f.runs < 1 {
+		return nil, usage.Errorf("--batch %d, --repeat %d: use at least 1", f.batch, f.runs)
+	}
+	precision, err := train.ParsePrecision(f.precision)
+	if err != nil {
+		return nil, err
+	}
+	device, err := backend.ParseDevice(f.device)
+	if err != nil {
+		return nil, err
+	}
+	var sets []images
+	for _, name := range f.datasets {
+		im, err := findImages(name)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := f.network(archs[0], im); err != nil {
+			return nil, err
+		}
+		sets = append(sets, im)
+	}
+	b, err := backend.OpenDevice(device, precision == train.TF32)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Backend.Finalize()
+
+	table := &results.LatencyTable{
+		Batch: f.batch, WarmUp: train.LatencyWarmUp, Channels: f.channels, Cells: f.cells,
+		Precision: f.precision, Device: b.Device, Versions: versionsOn(b),
+	}
+	bar := progress.New(progressTo, int64(len(archs)*len(sets)), "networks", "measuring")
+	defer bar.Done()
+	for _, arch := range archs {
+		measured := map[cell.Network][]float64{}
+		for _, im := range sets {
+			n, err := f.network(arch, im)
+			if err != nil {
+				return nil, err
+			}
+			bar.Describe(fmt.Sprintf("architecture %d for %s", arch.Index(), im.key))
+			if measured[n] == nil {
+				if measured[n], err = train.Latency(ctx, b.Backend, n, precision, f.batch, f.runs); err != nil {
+					return nil, err
+				}
+			}
+			table.Measured = append(table.Measured, results.Latency{
+				Arch: arch.Index(), Genotype: arch.String(), Dataset: im.key, Classes: n.Classes, ImageSize: n.Size, Seconds: measured[n],
+			})
+			bar.Add(1)
+		}
+	}
+	return table, nil
+}
+
+func printLatencies(w io.Writer, t *results.LatencyTable) error {
+	fmt.Fprintf(w, "evaluation of a batch of %d, C=%d N=%d, %s on %s\n%s, %d before to warm up\n\n",
+		t.Batch, t.Channels, t.Cells, t.Precision, t.Device, count(len(t.Measured[0].Seconds), "run"), t.WarmUp)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "architecture\tdataset\timage\tclasses\tmedian ms\tleast ms\tmost ms\tspread %\timages/s\t")
+	for _, l := range t.Measured {
+		median, least, most := l.Summary()
+		fmt.Fprintf(table, "%d\t%s\t%dx%d\t%d\t%.3f\t%.3f\t%.3f\t%.1f\t%.0f\t\n", l.Arch, l.Dataset, l.ImageSize, l.ImageSize, l.Classes,
+			1000*median, 1000*least, 1000*most, 100*(most-least)/median, float64(t.Batch)/median)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,74 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nb201/cell"
+	"nb201/data"
+	"nb201/data/datatest"
+)
+
+// The runs that count are told, within the time that all take together.
+func TestLatency(t *testing.T) {
+	arch, err := cell.ByIndex(1462)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := cell.Network{Arch: arch, Channels: 2, Cells: 1, Classes: 10, Size: 8}
+	for _, precision := range []Precision{FP32, BF16} {
+		began := time.Now()
+		seconds, err := Latency(t.Context(), openBackend(t), n, precision, 4, 5)
+		most := time.Since(began).Seconds()
+		if err != nil || len(seconds) != 5 {
+			t.Fatalf("%s: %v, %v", precision, seconds, err)
+		}
+		for _, s := range seconds {
+			if most -= s; !(s > 0) {
+				t.Errorf("%s: a latency of %v", precision, s)
+			}
+		}
+		if most < 0 {
+			t.Errorf("%s: %v take longer than all", precision, seconds)
+		}
+	}
+	// It grows with the work.
+	small, err1 := Latency(t.Context(), openBackend(t), n, FP32, 4, 5)
+	n.Size = 32
+	large, err2 := Latency(t.Context(), openBackend(t), n, FP32, 256, 5)
+	if err := errors.Join(err1, err2); err != nil || !(slices.Min(large) > 3*slices.Min(small)) {
+		t.Errorf("4 images of 8x8: %v; 256 of 32x32: %v (%v)", small, large, err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if seconds, err := Latency(ctx, openBackend(t), n, FP32, 4, 5); !errors.Is(err, context.Canceled) || seconds != nil {
+		t.Errorf("cancelled: %v, %v", seconds, err)
+	}
+	n.Size = 7
+	if _, err := Latency(t.Context(), openBackend(t), n, FP32, 4, 5); err == nil || !strings.Contains(err.Error(), "architecture 1462") {
+		t.Errorf("a network of no such images: %v", err)
+	}
+}
+
+// A trial of the published batch measures its latency, another does not.
+func TestLatencyOfTrial(t *testing.T) {
+	c := onClasses(t, 3, 8, false)
+	if seconds, err := (&trial{Config: c}).latency(); seconds != nil || err != nil {
+		t.Errorf("in batches of %d: %v, %v", c.Recipe.Batch, seconds, err)
+	}
+	images := datatest.Synth(LatencyBatch, 8, 3, 1)
+	var err error
+	if c.Data, err = data.New(c.Definition, map[string]*data.Images{"train": images, "test": images}); err != nil {
+		t.Fatal(err)
+	}
+	c.Recipe.Batch = LatencyBatch
+	o, _ := finish(t, openSession(t), c)
+	if l := o.Record.Latency; len(l) != LatencyRuns || slices.Min(l) <= 0 {
+		t.Errorf("in batches of %d: %v", LatencyBatch, l)
+	}
+}
