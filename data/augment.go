@@ -23,6 +23,15 @@ func newTable(mean, std [3]float64) table {
 	return t
 }
 
+// Normal is what Fill makes of each byte in each channel: 256 times three values.
+func (ds *Dataset) Normal() []float32 {
+	var values []float32
+	for _, v := range ds.normal {
+		values = append(values, v[:]...)
+	}
+	return values
+}
+
 // Fill writes the images from..to-1 of an epoch over split: into dst their
 // pixels, normalised, as image, row, column, channel (to-from images of
 // 3*Size*Size values), and into labels their labels. The epoch's crops apply

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"nb201/data"
 	"nb201/internal/backend"
 )
 
@@ -18,7 +19,7 @@ var shared = sync.OnceValues(func() (*backend.Opened, error) {
 	return backend.OpenDevice(cpu, false)
 })
 
-func openBackend(t *testing.T) compute.Backend {
+func openBackend(t testing.TB) compute.Backend {
 	t.Helper()
 	b, err := shared()
 	if err != nil {
@@ -36,4 +37,15 @@ func openSession(t *testing.T) *Session {
 		session = NewSession(openBackend(t))
 	}
 	return session
+}
+
+// uploaded are the images of a dataset on the device until the test is over.
+func uploaded(t *testing.T, set *data.Dataset) *deviceImages {
+	t.Helper()
+	images, err := upload(openBackend(t), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(images.finalize)
+	return images
 }

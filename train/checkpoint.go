@@ -215,7 +215,7 @@ func (t *trial) readCheckpoint(file io.ReaderAt, size int64) (*checkpoint, error
 	if c.streams, err = data.RestoreStreams(c.Streams, t.Profile); err != nil {
 		return nil, err
 	}
-	c.state, err = readState(r, t.model.Layout, t.dtype)
+	c.state, err = readState(r, t.whole.model.Layout, t.whole.dtype)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func interruptible(t testing.TB, profile random.Profile, workers int, precision 
 	}
 	c.Recipe.Channels, c.Recipe.Cells, c.Recipe.Batch = 4, 1, 16
 	c.Trial.Epochs, c.Trial.Dataset = 2, c.Definition.Name
-	c.Profile, c.Workers, c.Precision = profile, workers, precision
+	c.Profile, c.Workers, c.Precision, c.perCall = profile, workers, precision, 1
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,9 @@ func TestResumed(t *testing.T) {
 		t.Run(fmt.Sprintf("%s/%d workers/%s", test.profile.Name, test.workers, test.precision), func(t *testing.T) {
 			s := openSession(t)
 			c := interruptible(t, test.profile, test.workers, test.precision)
+			c.perCall = 0
 			whole, batches := finish(t, s, c)
+			c.perCall = 1
 			if len(batches) != interruptibleBatches {
 				t.Fatalf("%d batches", len(batches))
 			}
@@ -332,7 +334,7 @@ func TestForeign(t *testing.T) {
 		other := interruptible(t, random.Profiles()[0], 4, FP32)
 		other.Checkpoints = &Checkpoints{Dir: c.Checkpoints.Dir, Warn: c.Checkpoints.Warn}
 		change(&other)
-		tr := &trial{Config: other, programs: newPrograms(nil, other.plan())}
+		tr := &trial{Config: other, programs: other.programs(openBackend(t))}
 		var err error
 		if tr.record, err = tr.newRecord(time.Now()); err != nil {
 			t.Fatal(err)
@@ -460,7 +462,7 @@ func TestKilled(t *testing.T) {
 func FuzzCheckpoint(f *testing.F) {
 	c := interruptible(f, random.Profiles()[0], 0, FP32)
 	c.Checkpoints = &Checkpoints{}
-	tr := &trial{Config: c, programs: newPrograms(nil, c.plan())}
+	tr := &trial{Config: c, programs: c.programs(openBackend(f))}
 	if err := errors.Join(tr.begin(), tr.identify()); err != nil {
 		f.Fatal(err)
 	}

@@ -156,11 +156,11 @@ func crossEntropyOf(t *testing.T, logits []float32, labels []int32, classes int)
 			images++
 		}
 	}
-	b, err := readMeasures(out[0], images)
+	b, err := readMeasures(out[0], images, images)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return b[0]
 }
 
 // Labels of every rank are counted rightly for any number of classes, padding left out.
@@ -257,16 +257,21 @@ func TestClassesAndSizes(t *testing.T) {
 		var initial string
 		var images []float32
 		labels := make([]int32, c.Recipe.Batch)
-		p := newPrograms(openBackend(t), c.plan())
-		defer p.finalize()
-		err := c.with(p, func(Progress) {}, func(tr *trial) (err error) {
+		p, onDevice := c.programs(openBackend(t)), uploaded(t, c.Data)
+		compileAll(p.all()...)
+		defer func() {
+			for _, program := range p.all() {
+				program.finalize()
+			}
+		}()
+		err := c.with(p, onDevice, func(Progress) {}, func(tr *trial) (err error) {
 			initial = saved(t, tr.seed())
 			order := tr.Data.TrainEpoch(tr.streams, tr.Workers, c.Recipe.Batch)
 			images = make([]float32, c.Recipe.Batch*3*test.size*test.size)
 			tr.Data.Fill(images, labels, &tr.Data.Train, &order, 0, c.Recipe.Batch)
 
 			tr.measured = func(stage string, _, _ int, b batchResult) { measured[stage] = append(measured[stage], b) }
-			if err := cmp.Or(p.compileAll(), tr.begin(), tr.run(t.Context())); err != nil {
+			if err := cmp.Or(tr.begin(), tr.run(t.Context())); err != nil {
 				return err
 			}
 			r = tr.record

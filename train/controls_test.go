@@ -38,7 +38,7 @@ func TestControls(t *testing.T) {
 		},
 		{
 			name: "padding counted in the average", file: "cell/network/tape.go", steps: 4,
-			old: "node: Div(boxSum(x.node), counts)", new: "node: DivScalar(boxSum(x.node), 9.0)",
+			old: "node: Div(t.layers.boxSum(x.node), counts)", new: "node: DivScalar(t.layers.boxSum(x.node), 9.0)",
 		},
 		{
 			name: "the draws of get_model_infos left out", file: "train/init.go", steps: 4,

@@ -48,20 +48,22 @@ func Evaluate(ctx context.Context, b compute.Backend, c Config, weights torchfil
 	if err := checkWeights(c.Network, weights); err != nil {
 		return nil, usage.Errorf("weights of architecture %d for %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
 	}
+	p := c.programs(b)
+	compileAll(p.evaluate)
+	defer p.evaluate.finalize()
+	images, err := upload(b, c.Data)
+	defer images.finalize()
 	var sets []Evaluated
-	p := newPrograms(b, c.plan())
-	defer p.finalize()
-	err := c.with(p, observe, func(t *trial) (err error) {
-		if t.state, err = newState(t.model.Layout, weights, t.Precision); err != nil {
+	if err == nil {
+		err = c.with(p, images, observe, func(t *trial) (err error) {
+			if t.state, err = newState(t.whole.model.Layout, weights, t.Precision); err != nil {
+				return err
+			}
+			t.toLastEvaluation()
+			sets, err = t.evaluateSets(ctx)
 			return err
-		}
-		if t.evaluate, err = t.evaluation(t.Recipe.Batch); err != nil {
-			return err
-		}
-		t.toLastEvaluation()
-		sets, err = t.evaluateSets(ctx)
-		return err
-	})
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("evaluate architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
 	}

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/graph"
-
 	"nb201/cell"
 	"nb201/cell/network"
 	"nb201/configs"
@@ -246,7 +244,7 @@ func (c trajectory) trial(t *testing.T) *trial {
 	if c.DType == "float64" {
 		config.Precision = FP64
 	}
-	return &trial{Config: config, programs: newPrograms(openBackend(t), config.plan())}
+	return config.trial(config.programs(openBackend(t)), uploaded(t, set))
 }
 
 // outcome is what following a case gives.
@@ -268,20 +266,18 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 			t.Fatal(err)
 		}
 	}
-	defer tr.finalize()
+	compileAll(tr.whole)
+	defer tr.whole.finalize()
 	defer func() { tr.state.finalize() }()
 	check(tr.begin())
-	whole, err := tr.step(c.Batch)
-	check(err)
-	tr.steps = map[int]*graph.Graph{c.Batch: whole}
-	initial, err := tr.state.weights(tr.model.Layout, tr.Precision, 0)
+	initial, err := tr.state.weights(tr.whole.model.Layout, tr.Precision, 0)
 	check(err)
 	tr.measured = func(_ string, epoch, _ int, b batchResult) {
 		o.steps = append(o.steps, [4]float64{b.loss, float64(b.top1), float64(b.top5), learningRate(tr.Recipe, epoch)})
 	}
 	pass := func(epoch int, order data.Epoch) {
 		tr.at = place{position: position{Epoch: epoch}}
-		check(tr.trainPass(ctx, &order))
+		check(tr.pass(ctx, &order))
 	}
 	for epoch := 0; len(o.steps) < len(c.Steps); epoch++ {
 		order := tr.Data.TrainEpoch(tr.streams, 0, c.Batch)
@@ -297,22 +293,23 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 			pass(epoch, order)
 		}
 	}
-	o.weights, err = tr.state.weights(tr.model.Layout, tr.Precision, int64(len(c.Steps)))
+	o.weights, err = tr.state.weights(tr.whole.model.Layout, tr.Precision, int64(len(c.Steps)))
 	check(err)
 
 	if c.Eval.N == 0 {
 		return o
 	}
-	tr.evaluate, err = tr.evaluation(c.Eval.Batch)
-	check(err)
 	tr.Recipe.Batch = c.Eval.Batch
+	tr.programs = tr.Config.programs(openBackend(t))
+	compileAll(tr.evaluate)
+	defer tr.evaluate.finalize()
 	tr.measured = func(string, int, int, batchResult) {}
 	order := data.Epoch{Order: make([]int32, c.Eval.N)}
 	for i := range order.Order {
 		order.Order[i] = int32(i)
 	}
 	tr.at = place{position: position{Stage: 1}}
-	check(tr.evalPass(ctx, &order))
+	check(tr.pass(ctx, &order))
 	o.eval = &tr.at.Meter
 	return o
 }
@@ -321,12 +318,12 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 // are then gradient + weight decay * initial parameter.
 func (c trajectory) firstGradients(t *testing.T, tr *trial, initial torchfile.StateDict) map[string][2]float64 {
 	t.Helper()
-	momenta, err := (&state{params: tr.state.momenta, stats: tr.state.stats}).weights(tr.model.Layout, tr.Precision, 0)
+	momenta, err := (&state{params: tr.state.momenta, stats: tr.state.stats}).weights(tr.whole.model.Layout, tr.Precision, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sums := map[string][2]float64{}
-	for i, slot := range tr.model.Slots {
+	for i, slot := range tr.whole.model.Slots {
 		if slot.Vector != network.Parameters {
 			continue
 		}

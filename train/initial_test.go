@@ -165,12 +165,12 @@ func TestInitialState(t *testing.T) {
 	scratch := onDigits50(t, 2, 777)
 	begun := func(o Options) (weights torchfile.StateDict, order data.Epoch) {
 		c := resolve(t, o)
-		tr := &trial{Config: c, programs: newPrograms(openBackend(t), c.plan())}
+		tr := &trial{Config: c, programs: c.programs(openBackend(t))}
 		if err := tr.begin(); err != nil {
 			t.Fatal(err)
 		}
 		defer tr.state.finalize()
-		weights, err := tr.state.weights(tr.model.Layout, tr.Precision, 0)
+		weights, err := tr.state.weights(tr.whole.model.Layout, tr.Precision, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

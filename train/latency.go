@@ -7,10 +7,9 @@ import (
 	"time"
 
 	"github.com/gomlx/compute"
-	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"nb201/cell"
+	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/random"
 )
@@ -35,7 +34,7 @@ const (
 // in turn, less the first; but the original does not wait for the GPU, and so may
 // measure how long it takes to submit the work, and counts no top-1 and top-5 in it.
 func Latency(ctx context.Context, b compute.Backend, n cell.Network, precision Precision, batch, runs int) (seconds []float64, err error) {
-	p := newPrograms(b, plan{Network: n, Precision: precision, Batch: batch})
+	p := newProgram(b, plan{Network: n, Precision: precision, Stored: batch}, false, batch)
 	initial := InitialWeights(n, random.NewTorch(0), random.Profiles()[0])
 	err = backend.Catch(func() error {
 		s, err := newState(p.model.Layout, initial, precision)
@@ -43,12 +42,14 @@ func Latency(ctx context.Context, b compute.Backend, n cell.Network, precision P
 			return err
 		}
 		defer s.finalize()
-		evaluate, err := p.evaluation(batch)
+		images, err := noise(b, n.Size, batch)
 		if err != nil {
 			return err
 		}
-		defer evaluate.Finalize()
-		seconds, err = p.latency(ctx, evaluate, s, batch, runs)
+		defer images.finalize()
+		compileAll(p)
+		defer p.finalize()
+		seconds, err = p.latency(ctx, s, images, runs)
 		return err
 	})
 	if err != nil {
@@ -64,21 +65,39 @@ func (t *trial) latency() ([]float64, error) {
 	if t.Recipe.Batch != LatencyBatch {
 		return nil, nil
 	}
-	return t.programs.latency(context.Background(), t.evaluate, t.state, LatencyBatch, LatencyRuns)
+	return t.evaluate.latency(context.Background(), t.state, t.images, LatencyRuns)
 }
 
-// latency measures the program that evaluates a batch: see Latency.
-func (p *programs) latency(ctx context.Context, evaluate *Graph, s *state, batch, runs int) ([]float64, error) {
-	// Not one colour: a GPU is faster on zeros.
-	noise, size := rand.New(rand.NewPCG(0, 0)), p.Network.Size
-	pixels := make([]float32, batch*size*size*3)
-	for i := range pixels {
-		pixels[i] = float32(noise.NormFloat64())
+// noise are random images of class 0 on the device. A GPU is faster on images of one
+// colour.
+func noise(b compute.Backend, size, images int) (*deviceImages, error) {
+	stored := &data.Images{Size: size, Pixels: make([]byte, images*size*size*3), Labels: make([]int32, images)}
+	source := rand.NewChaCha8([32]byte{})
+	source.Read(stored.Pixels)
+	set, err := data.New(data.Definition{
+		Size: [2]int{size, size}, Mean: [3]float64{127, 127, 127}, Std: [3]float64{64, 64, 64}, Train: data.Part{From: "train"},
+	}, map[string]*data.Images{"train": stored})
+	if err != nil {
+		return nil, err
 	}
-	images := tensors.FromFlatDataAndDimensions(pixels, batch, size, size, 3)
-	labels := tensors.FromFlatDataAndDimensions(make([]int32, batch), batch)
-	defer images.MustFinalizeAll()
-	defer labels.MustFinalizeAll()
+	return upload(b, set)
+}
+
+// latency measures the program that evaluates batches, on the first images: see Latency.
+func (p *program) latency(ctx context.Context, s *state, images *deviceImages, runs int) ([]float64, error) {
+	evaluate, err := p.wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	places, err := onDevice(p.backend, func(dst []int32) {
+		for i := range p.rows {
+			dst[i*placeLen+placeImage] = int32(i % p.Stored)
+		}
+	}, p.batches, p.rows, placeLen)
+	if err != nil {
+		return nil, err
+	}
+	defer places.MustFinalizeAll()
 
 	var seconds []float64
 	for i := range LatencyWarmUp + runs {
@@ -86,8 +105,8 @@ func (p *programs) latency(ctx context.Context, evaluate *Graph, s *state, batch
 			return nil, err
 		}
 		began := time.Now()
-		measures := evaluate.Run(s.params, s.stats, images, labels)[0]
-		_, err := readMeasures(measures, batch) // waits for the device
+		measures := evaluate.Run(append([]any{s.params, s.stats}, images.inputs(places, 1)...)...)[0]
+		_, err := readMeasures(measures, p.rows, p.rows) // waits for the device
 		elapsed := time.Since(began)
 		measures.MustFinalizeAll()
 		if err != nil {

@@ -28,7 +28,7 @@ func TestGoldenTrajectoryBFloat16(t *testing.T) {
 			c.Eval.N = 0
 			tr := c.trial(t)
 			tr.Precision = BF16
-			tr.programs = newPrograms(openBackend(t), tr.Config.plan())
+			tr.programs = tr.Config.programs(openBackend(t))
 			o := c.follow(t, tr)
 			for i, want := range c.Steps {
 				d := relative(o.steps[i][0], want[0])

@@ -1,7 +1,11 @@
 package train
 
 import (
+	"context"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -47,12 +51,11 @@ func (p Precision) features() dtypes.DType {
 	return p.dtype()
 }
 
-// plan is all that the programs of a trial depend on: equal plans, equal programs.
+// plan is what the programs of a trial depend on, but for the size of batches.
 type plan struct {
 	Network   cell.Network
 	Precision Precision
-	Batch     int // images
-	Ragged    int // images of an epoch's last batch where it is shorter, or 0
+	Stored    int // images on the device
 
 	Momentum    float64
 	Nesterov    bool
@@ -60,80 +63,127 @@ type plan struct {
 }
 
 func (c Config) plan() plan {
-	return plan{
-		c.Network, c.Precision, c.Recipe.Batch, c.Data.Train.Len() % c.Recipe.Batch,
-		c.Recipe.Momentum, c.Recipe.Nesterov, c.Recipe.WeightDecay,
-	}
+	_, images := storedSplits(c.Data)
+	return plan{c.Network, c.Precision, images, c.Recipe.Momentum, c.Recipe.Nesterov, c.Recipe.WeightDecay}
 }
 
-// programs are the two programs of a network: the training step and the evaluation of
-// a batch.
+// programs are the programs of a trial.
 type programs struct {
+	// The training step of whole batches and of an epoch's last, shorter one (nil where
+	// there is none), and the evaluation of batches.
+	whole, ragged, evaluate *program
+}
+
+// program is a compiled program, or one to be compiled.
+type program struct {
 	plan
-	backend compute.Backend
-	model   *network.Model
-	dtype   dtypes.DType
+	training bool
+	rows     int // of a batch
+	batches  int // of one call, at most
+	backend  compute.Backend
+	model    *network.Model
+	dtype    dtypes.DType
 
-	steps    map[int]*Graph // the training step, by batch size
-	evaluate *Graph
+	abandoned atomic.Bool   // it need not be compiled
+	done      chan struct{} // closed when there is a graph or an error
+	graph     *Graph
+	err       error
 }
 
-// newPrograms prepares for compiling.
-func newPrograms(b compute.Backend, p plan) *programs {
-	return &programs{plan: p, backend: b, model: network.New(p.Network, p.Precision.features(), backend.OnGPU(b)), dtype: p.Precision.dtype()}
+// newPrograms are programs to be compiled. rows are those of a whole batch, ragged those
+// of the last one, or 0.
+func newPrograms(b compute.Backend, p plan, rows, ragged int) *programs {
+	all := &programs{whole: newProgram(b, p, true, rows), evaluate: newProgram(b, p, false, rows)}
+	if ragged > 0 {
+		all.ragged = newProgram(b, p, true, ragged)
+		all.ragged.batches = 1
+	}
+	return all
 }
 
-// compileAll compiles the programs side by side.
-func (p *programs) compileAll() error {
+// programs are those of a trial of the config.
+func (c Config) programs(b compute.Backend) *programs {
+	return newPrograms(b, c.plan(), c.Recipe.Batch, c.Data.Train.Len()%c.Recipe.Batch)
+}
+
+func newProgram(b compute.Backend, p plan, training bool, rows int) *program {
+	return &program{
+		plan: p, training: training, rows: rows, batches: max(1, maxPlaces/rows),
+		backend: b, model: network.New(p.Network, p.Precision.features(), backend.OnGPU(b)), dtype: p.Precision.dtype(),
+		done: make(chan struct{}),
+	}
+}
+
+// maxPlaces is how many images one call of a program goes through at most; their places
+// are half a megabyte.
+const maxPlaces = 1 << 15
+
+// all lists the programs, or those of nil, in the order in which a trial needs them.
+func (p *programs) all() []*program {
+	switch {
+	case p == nil:
+		return nil
+	case p.ragged == nil:
+		return []*program{p.whole, p.evaluate}
+	}
+	return []*program{p.whole, p.ragged, p.evaluate}
+}
+
+// is tells whether two programs are the same.
+func (p *program) is(q *program) bool {
+	return p.plan == q.plan && p.training == q.training && p.rows == q.rows && p.batches == q.batches
+}
+
+// compileAll compiles programs, the first ones first: XLA takes two cores for one.
+func compileAll(programs ...*program) {
 	var group errgroup.Group
-	var whole, last *Graph
-	group.Go(func() (err error) { whole, err = p.step(p.Batch); return err })
-	if p.Ragged > 0 {
-		group.Go(func() (err error) { last, err = p.step(p.Ragged); return err })
+	group.SetLimit(max(1, runtime.NumCPU()/2))
+	for _, p := range programs {
+		group.Go(func() error {
+			defer close(p.done)
+			if !p.abandoned.Load() {
+				p.graph, p.err = p.compile()
+			}
+			return nil
+		})
 	}
-	group.Go(func() (err error) { p.evaluate, err = p.evaluation(p.Batch); return err })
-	err := group.Wait()
-	p.steps = map[int]*Graph{p.Ragged: last, p.Batch: whole}
-	return err
+	_ = group.Wait() // the errors are the programs'
 }
 
-func (p *programs) finalize() {
-	for _, g := range p.steps {
-		g.Finalize()
+// wait waits until a program is compiled, or ctx cancelled.
+func (p *program) wait(ctx context.Context) (*Graph, error) {
+	select {
+	case <-p.done:
+		return p.graph, p.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	p.evaluate.Finalize()
 }
 
-// step compiles the training step for batches of the given size. It maps
-// (params, momenta, stats, rate, images, labels) to (params, momenta, stats,
-// measures); measures are the mean loss and the top-1 and top-5 counts before the
-// update, in training mode.
-func (p *programs) step(batch int) (*Graph, error) {
-	return p.compile("step", func(g *Graph) []*Node {
-		params, momenta := p.vector(g, "params", p.model.Parameters), p.vector(g, "momenta", p.model.Parameters)
-		stats := p.vector(g, "stats", p.model.Statistics)
-		rate := Parameter(g, "rate", shapes.Make(p.dtype))
-		images, labels := p.batch(g, batch)
-
-		logits, newStats, backward := p.model.Train(params, stats, images)
-		measures, dLogits := crossEntropy(logits, labels)
-		newParams, newMomenta := p.descend(params, momenta, backward(dLogits), rate)
-		return []*Node{newParams, newMomenta, newStats, measures}
-	})
+// failed tells of a program that could not be compiled.
+func (p *program) failed() bool {
+	select {
+	case <-p.done:
+		return p.err != nil
+	default:
+		return false
+	}
 }
 
-// evaluation compiles the evaluation of a batch: it maps (params, stats, images,
-// labels) to measures. Rows with label -1 are padding and do not count.
-func (p *programs) evaluation(batch int) (*Graph, error) {
-	return p.compile("evaluation", func(g *Graph) []*Node {
-		params, stats := p.vector(g, "params", p.model.Parameters), p.vector(g, "stats", p.model.Statistics)
-		images, labels := p.batch(g, batch)
-		measures, _ := crossEntropy(p.model.Evaluate(params, stats, images), labels)
-		return []*Node{measures}
-	})
+// finalize frees a program, after it was compiled if that is under way.
+func (p *program) finalize() {
+	p.abandoned.Store(true)
+	<-p.done
+	if p.graph != nil {
+		p.graph.Finalize()
+	}
 }
 
-func (p *programs) compile(name string, build func(*Graph) []*Node) (*Graph, error) {
+func (p *program) compile() (*Graph, error) {
+	name, build := "evaluation", p.evaluation
+	if p.training {
+		name, build = "step", p.step
+	}
 	g := NewGraph(p.backend, name)
 	if err := backend.Catch(func() error { return g.Compile(build(g)...) }); err != nil {
 		return nil, fmt.Errorf("cannot compile the %s of %s: %w", name, p.Network.Arch, err)
@@ -141,15 +191,85 @@ func (p *programs) compile(name string, build func(*Graph) []*Node) (*Graph, err
 	return g, nil
 }
 
-func (p *programs) vector(g *Graph, name string, length int) *Node {
-	return Parameter(g, name, shapes.Make(p.dtype, length))
+// step builds the training steps of batches: see loop. It carries params, momenta and
+// stats and is given the rate; measures are the mean loss and the top-1 and top-5 counts
+// before the update, in training mode.
+func (p *program) step(g *Graph) []*Node {
+	state := []*Node{
+		p.vector(g, "params", p.model.Parameters), p.vector(g, "momenta", p.model.Parameters), p.vector(g, "stats", p.model.Statistics),
+	}
+	rate := Parameter(g, "rate", shapes.Make(p.dtype))
+	return p.loop(g, state, []*Node{rate}, func(state, given []*Node, images, labels *Node) ([]*Node, *Node) {
+		params, momenta, stats, rate := state[0], state[1], state[2], given[0]
+		logits, newStats, backward := p.model.Train(params, stats, images)
+		measures, dLogits := crossEntropy(logits, labels)
+		newParams, newMomenta := p.descend(params, momenta, backward(dLogits), rate)
+		return []*Node{newParams, newMomenta, newStats}, measures
+	})
 }
 
-// batch declares the inputs of a batch: normalised NHWC images in float32, labels.
-func (p *programs) batch(g *Graph, size int) (images, labels *Node) {
-	images = Parameter(g, "images", shapes.Make(dtypes.Float32, size, p.Network.Size, p.Network.Size, 3))
-	labels = Parameter(g, "labels", shapes.Make(dtypes.Int32, size))
-	return ConvertDType(images, p.dtype), labels
+// evaluation builds the evaluation of batches: see loop. It carries nothing and is given
+// params and stats.
+func (p *program) evaluation(g *Graph) []*Node {
+	weights := []*Node{p.vector(g, "params", p.model.Parameters), p.vector(g, "stats", p.model.Statistics)}
+	return p.loop(g, nil, weights, func(_, weights []*Node, images, labels *Node) ([]*Node, *Node) {
+		measures, _ := crossEntropy(p.model.Evaluate(weights[0], weights[1], images), labels)
+		return nil, measures
+	})
+}
+
+// loop is a program that goes through batches on the device. It maps what it carries from
+// batch to batch, what it is given, deviceImages, places [batches, rows, placeLen] and how
+// many of these batches to go through to what it carries in the end and the measures
+// [batches, 3]. do makes of a batch what is carried on, and the
+// measures of the rows that are no padding.
+//
+// One call does many batches because go-xla waits for the end of each. What do makes of
+// scalars and reductions must not be used outside: gomlx keeps a scalar for the whole
+// graph, and go-xla the function of a reduction, in the function that was the first to
+// need them. Nor can go-xla add or compare across functions: do is given all that it uses.
+func (p *program) loop(g *Graph, carried, given []*Node,
+	do func(carried, given []*Node, images, labels *Node) (next []*Node, measures *Node),
+) []*Node {
+	size := p.Network.Size
+	pixels := Parameter(g, "pixels", shapes.Make(dtypes.Uint8, p.Stored, size, size, 3))
+	labels := Parameter(g, "labels", shapes.Make(dtypes.Int32, p.Stored))
+	normal := Parameter(g, "normal", shapes.Make(dtypes.Float32, 256*3))
+	places := Parameter(g, "places", shapes.Make(dtypes.Int32, p.batches, p.rows, placeLen))
+	count := Parameter(g, "count", shapes.Make(dtypes.Int32))
+	none := BroadcastToDims(ConstAsDType(g, p.dtype, 0), p.batches, 3)
+
+	state := slices.Concat([]*Node{Const(g, int32(0)), count, none, pixels, labels, normal, places}, carried, given)
+	const fixed = 7
+	declare := func(g *Graph) []*Node {
+		own := make([]*Node, len(state))
+		for i, node := range state {
+			own[i] = Parameter(g, fmt.Sprintf("state%d", i), node.Shape())
+		}
+		return own
+	}
+	more := NewClosure(g, func(g *Graph) []*Node {
+		own := declare(g)
+		return []*Node{LessThan(own[0], own[1])}
+	})
+	body := NewClosure(g, func(g *Graph) []*Node {
+		own := declare(g)
+		batch, measured, pixels, labels, normal, places := own[0], own[2], own[3], own[4], own[5], own[6]
+		zero := ScalarZero(g, dtypes.Int32)
+		rows := Squeeze(DynamicSlice(places, []*Node{batch, zero, zero}, []int{1, p.rows, placeLen}), 0)
+		x, classes := take(pixels, labels, normal, rows, p.training)
+		next, measures := do(own[fixed:fixed+len(carried)], own[fixed+len(carried):], ConvertDType(x, p.dtype), classes)
+		own[0] = AddScalar(batch, 1)
+		own[2] = DynamicUpdateSlice(measured, ExpandAxes(measures, 0), []*Node{batch, zero})
+		copy(own[fixed:], next)
+		return own
+	})
+	out := While(more, body, state...)
+	return append(out[fixed:fixed+len(carried):fixed+len(carried)], out[2])
+}
+
+func (p *program) vector(g *Graph, name string, length int) *Node {
+	return Parameter(g, name, shapes.Make(p.dtype, length))
 }
 
 // crossEntropy is nn.CrossEntropyLoss and the counts of obtain_accuracy. It
@@ -182,7 +302,7 @@ func crossEntropy(logits, labels *Node) (measures, dLogits *Node) {
 
 // descend is torch.optim.SGD with momentum, Nesterov and weight decay on all
 // parameters, BatchNorm's and the classifier's bias included.
-func (p *programs) descend(params, momenta, gradient, rate *Node) (newParams, newMomenta *Node) {
+func (p *program) descend(params, momenta, gradient, rate *Node) (newParams, newMomenta *Node) {
 	gradient = Add(gradient, MulScalar(params, p.WeightDecay))
 	newMomenta = Add(MulScalar(momenta, p.Momentum), gradient)
 	direction := newMomenta
@@ -192,16 +312,24 @@ func (p *programs) descend(params, momenta, gradient, rate *Node) (newParams, ne
 	return Sub(params, Mul(rate, direction)), newMomenta
 }
 
-// readMeasures fetches what a program measured on a batch of so many images.
-func readMeasures(t *tensors.Tensor, images int) (batchResult, error) {
-	var m [3]float64
+// readMeasures fetches what a program has measured of so many images in batches of so
+// many rows.
+func readMeasures(t *tensors.Tensor, images, rows int) ([]batchResult, error) {
+	values := make([]float64, t.Size())
 	err := t.ConstFlatData(func(flat any) {
-		switch v := flat.(type) {
+		switch flat := flat.(type) {
 		case []float32:
-			m = [3]float64{float64(v[0]), float64(v[1]), float64(v[2])}
+			for i, v := range flat {
+				values[i] = float64(v)
+			}
 		case []float64:
-			copy(m[:], v)
+			copy(values, flat)
 		}
 	})
-	return batchResult{images: images, loss: m[0], top1: int(m[1]), top5: int(m[2])}, err
+	var measured []batchResult
+	for ; images > 0; images -= rows {
+		measured = append(measured, batchResult{images: min(images, rows), loss: values[0], top1: int(values[1]), top5: int(values[2])})
+		values = values[3:]
+	}
+	return measured, err
 }

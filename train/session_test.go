@@ -19,19 +19,25 @@ func TestSession(t *testing.T) {
 	seeded.Trial.Seed++
 	longer.Trial.Epochs, longer.Recipe.Epochs = 3, 3
 	wider.Network.Channels, wider.Recipe.Channels = 8, 8
+	more := plain // of the images, so that the last batch is another
+	more.Definition.Train.Half, more.Definition.Train.HalfSeed = "", nil
+	var err error
+	if more.Data, err = data.New(more.Definition, map[string]*data.Images{"train": plain.Data.Train.Images, "test": plain.Data.Eval[1].Images}); err != nil {
+		t.Fatal(err)
+	}
+	more.Data.Files = plain.Data.Files
 	alone := map[string]*Outcome{}
-	trials := map[string]Config{"plain": plain, "seeded": seeded, "longer": longer, "wider": wider}
-	for _, name := range []string{"plain", "seeded", "longer"} {
+	trials := map[string]Config{"plain": plain, "seeded": seeded, "longer": longer, "wider": wider, "more": more}
+	for _, name := range []string{"plain", "seeded", "longer", "more"} {
 		alone[name], _ = finish(t, openSession(t), trials[name])
 	}
-	var err error
 	if alone["wider"], err = Run(t.Context(), openBackend(t), wider, func(Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 
 	s := NewSession(openBackend(t))
 	for _, step := range []struct{ run, prepare string }{
-		{"plain", "plain"}, {"seeded", "wider"}, {"longer", "wider"}, {"wider", ""}, {"wider", "plain"},
+		{"plain", "plain"}, {"seeded", "wider"}, {"longer", "more"}, {"more", "wider"}, {"wider", ""}, {"wider", "plain"},
 	} {
 		before, ahead := s.current, s.ahead
 		prepared := step.prepare == ""
@@ -45,8 +51,11 @@ func TestSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, step.run, o, alone[step.run])
-		if before != nil && s.current != before && s.current != ahead {
+		if before != nil && s.current.whole != before.whole && (ahead == nil || s.current.whole != ahead.whole) {
 			t.Errorf("%s: the programs are compiled again", step.run)
+		}
+		if step.run == "more" && (s.current.whole != before.whole || s.current.evaluate != before.evaluate || s.current.ragged == before.ragged) {
+			t.Error("the programs of whole batches are not shared, or that of the last one is")
 		}
 	}
 	s.Close() // while programs are compiled
@@ -65,12 +74,12 @@ func TestCancelledWhileCompiling(t *testing.T) {
 	}
 	compiling := s.current
 	select {
-	case <-compiling.done:
+	case <-compiling.whole.done:
 		t.Error("Run waited for the compiler")
 	default:
 	}
 	finish(t, s, c)
-	if s.current != compiling {
+	if s.current.whole != compiling.whole {
 		t.Error("the programs are compiled again")
 	}
 }
@@ -86,7 +95,7 @@ func TestCannotCompile(t *testing.T) {
 		if _, err := s.Run(t.Context(), c, func(Progress) {}); err == nil {
 			t.Fatal("an unknown operation is compiled")
 		}
-		if s.current == before {
+		if before != nil && s.current.whole == before.whole {
 			t.Error("not tried again")
 		}
 	}

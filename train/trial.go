@@ -14,6 +14,7 @@ package train
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -45,6 +46,8 @@ type Config struct {
 	Initial    *Initial // nil: drawn from the seed
 
 	Checkpoints *Checkpoints // nil: none
+
+	perCall int // batches of a call of a program; 0: as many as take callTime
 }
 
 // Check refuses, as usage errors, what cannot be trained.
@@ -97,11 +100,17 @@ type Outcome struct {
 	Record  *results.Record
 	Weights torchfile.StateDict // float32
 	Compile time.Duration       // wall time of waiting for the programs
+	Host    time.Duration       // wall time of the passes in which the device waited for the host
+}
+
+// trial is a trial that has not begun.
+func (c Config) trial(p *programs, images *deviceImages) *trial {
+	return &trial{Config: c, programs: p, images: images, perBatch: map[*program]time.Duration{}}
 }
 
 // with calls do with a trial whose batches observe sees, and frees its state.
-func (c Config) with(p *programs, observe func(Progress), do func(*trial) error) error {
-	t := &trial{Config: c, programs: p}
+func (c Config) with(p *programs, images *deviceImages, observe func(Progress), do func(*trial) error) error {
+	t := c.trial(p, images)
 	t.measured = func(stage string, epoch, batch int, b batchResult) {
 		observe(Progress{stage, epoch, batch, b.images, b.loss, accuracy(b.top1, b.images)})
 	}
@@ -113,6 +122,7 @@ func (c Config) with(p *programs, observe func(Progress), do func(*trial) error)
 type trial struct {
 	Config
 	*programs
+	images   *deviceImages
 	measured func(stage string, epoch, batch int, b batchResult) // after every batch
 
 	streams *data.Streams
@@ -120,7 +130,12 @@ type trial struct {
 	state   *state
 	record  *results.Record // with what was measured in the stages before at
 	at      place
+	next    chan drawn // of the stage after that
 	checkpointing
+
+	perBatch           map[*program]time.Duration // as the last call took
+	compiling, running time.Duration              // time waited for programs; time of their calls
+	host               time.Duration              // of the passes, neither of these
 }
 
 // place is how far a trial is.
@@ -146,7 +161,7 @@ func (t *trial) begin() (err error) {
 	if t.Initial != nil {
 		t.initial = t.Initial.over(t.initial)
 	}
-	t.state, err = newState(t.model.Layout, t.initial, t.Precision)
+	t.state, err = newState(t.whole.model.Layout, t.initial, t.Precision)
 	return err
 }
 
@@ -200,7 +215,7 @@ func (t *trial) split(stage int) *data.Split {
 // trained is the state dict after the last epoch.
 func (t *trial) trained() (torchfile.StateDict, error) {
 	steps := int64(t.Recipe.Epochs * t.Data.Train.Batches(t.Recipe.Batch))
-	weights, err := t.state.weights(t.model.Layout, t.Precision, steps)
+	weights, err := t.state.weights(t.whole.model.Layout, t.Precision, steps)
 	if err != nil {
 		return nil, err
 	}
@@ -212,112 +227,203 @@ func (t *trial) trained() (torchfile.StateDict, error) {
 	return toFloat32(weights), nil
 }
 
-// stage does what is left of the stage that the trial is at, and moves on to the next.
-// Where it fails the trial is at the batch that it came to, and streams are as they
-// were when the stage began.
-func (t *trial) stage(ctx context.Context) (Measures, error) {
-	began := time.Now()
-	streams := t.streams.Clone()
-	var err error
-	if t.at.Stage == 0 {
-		order := t.Data.TrainEpoch(streams, t.Workers, t.Recipe.Batch)
-		err = t.trainPass(ctx, &order)
+// drawn is what the streams give a stage.
+type drawn struct {
+	order   data.Epoch
+	streams *data.Streams // behind that
+}
+
+// draw draws a stage from streams, which stay where they are.
+func (t *trial) draw(streams *data.Streams, stage int) drawn {
+	d := drawn{streams: streams.Clone()}
+	if stage == 0 {
+		d.order = t.Data.TrainEpoch(d.streams, t.Workers, t.Recipe.Batch)
 	} else {
-		order := t.Data.EvalEpoch(streams, t.at.Stage-1)
-		err = t.evalPass(ctx, &order)
+		d.order = t.Data.EvalEpoch(d.streams, stage-1)
 	}
-	t.at.Seconds += time.Since(began).Seconds()
+	return d
+}
+
+// stage does what is left of the stage that the trial is at, and moves on to the next,
+// which is drawn meanwhile. Where it fails the trial is at the batch that it came to, and
+// streams are as they were when the stage began.
+func (t *trial) stage(ctx context.Context) (Measures, error) {
+	began, compiling, running := time.Now(), t.compiling, t.running
+	var d drawn
+	if t.next != nil {
+		d = <-t.next
+	} else {
+		d = t.draw(t.streams, t.at.Stage)
+	}
+	next := position{Epoch: t.at.Epoch, Stage: t.at.Stage + 1}
+	if next.Stage > len(t.Data.Eval) {
+		next = position{Epoch: t.at.Epoch + 1}
+	}
+	t.next = nil
+	if next.Epoch < t.Recipe.Epochs {
+		ahead := make(chan drawn, 1)
+		go func() { ahead <- t.draw(d.streams, next.Stage) }()
+		t.next = ahead
+	}
+	err := t.pass(ctx, &d.order)
+	took := time.Since(began) - (t.compiling - compiling)
+	t.host += took - (t.running - running)
+	t.at.Seconds += took.Seconds()
 	if err != nil {
 		return Measures{}, err
 	}
 	loss, top1, top5 := t.at.Meter.averages()
 	m := Measures{loss, top1, top5, t.at.Seconds}
-	t.streams = streams
-	next := position{Epoch: t.at.Epoch, Stage: t.at.Stage + 1}
-	if next.Stage > len(t.Data.Eval) {
-		next = position{Epoch: t.at.Epoch + 1}
-	}
+	t.streams = d.streams
 	t.at = place{position: next}
 	return m, nil
 }
 
-// trainPass takes a step for every batch of an epoch's order from the trial's place on.
-func (t *trial) trainPass(ctx context.Context, order *data.Epoch) error {
-	rate := t.scalar(learningRate(t.Recipe, t.at.Epoch))
-	return t.pass(ctx, order, func(images, labels *tensors.Tensor) *tensors.Tensor {
-		old := t.state
-		out := t.steps[images.Shape().Dim(0)].Run(old.params, old.momenta, old.stats, rate, images, labels)
-		t.state = &state{params: out[0], momenta: out[1], stats: out[2]}
-		old.finalize()
-		return out[3]
-	})
+// callTime is about how long a call of a program takes: so long is a trial to stop, and
+// so often does its progress show.
+const callTime = 500 * time.Millisecond
+
+// call is one call of a program: some batches of a stage.
+type call struct {
+	*program
+	count, images, rows int             // batches, images of all, rows of each
+	places              *tensors.Tensor // int32 [program.batches, rows, placeLen]
+
+	ended    chan struct{}
+	measures *tensors.Tensor
+	state    *state // after it; nil of an evaluation
+	took     time.Duration
+	failure  error
 }
 
-// evalPass evaluates every batch of an evaluation set's order from the trial's place on.
-func (t *trial) evalPass(ctx context.Context, order *data.Epoch) error {
-	return t.pass(ctx, order, func(images, labels *tensors.Tensor) *tensors.Tensor {
-		return t.evaluate.Run(t.state.params, t.state.stats, images, labels)[0]
-	})
-}
-
-// pass feeds the batches of an order to run, from the trial's place on, and moves the
-// place on with what it measures. The measures of a batch are read while the next one is
-// under way. When ctx is cancelled no other batch is begun.
-func (t *trial) pass(ctx context.Context, order *data.Epoch, run func(images, labels *tensors.Tensor) *tensors.Tensor) error {
-	split := t.split(t.at.Stage)
-	read := func(measures *tensors.Tensor, images int) error {
-		defer measures.MustFinalizeAll()
-		b, err := readMeasures(measures, images)
-		if err != nil {
+// pass goes through the batches of an order, from the trial's place on, and moves the
+// place on with what it measures. A call is prepared while the one before it runs, whose
+// measures are read when it has begun. When ctx is cancelled no other call is begun.
+func (t *trial) pass(ctx context.Context, order *data.Epoch) error {
+	var running *call
+	defer func() { _ = t.end(running) }() // where observe panics, or the loss is no number
+	for from := t.at.Batch * t.Recipe.Batch; ; {
+		var next *call
+		var stopped error
+		if from < len(order.Order) {
+			if stopped = ctx.Err(); stopped == nil {
+				next, stopped = t.prepare(order, from)
+			}
+		}
+		ended := running
+		running = nil
+		if err := t.end(ended); err != nil {
 			return err
 		}
-		if math.IsNaN(b.loss) || math.IsInf(b.loss, 0) {
-			return &Diverged{Stage: split.Name, Epoch: t.at.Epoch, Step: t.at.Batch, Loss: b.loss}
+		if next != nil {
+			if stopped = t.start(ctx, next); stopped == nil {
+				running = next
+				from += next.images
+			}
 		}
-		t.at.Meter.add(b)
-		t.measured(split.Name, t.at.Epoch, t.at.Batch, b)
-		t.at.Batch++
+		if err := t.read(ended); err != nil {
+			return err
+		}
+		if running == nil {
+			return stopped
+		}
+	}
+}
+
+// prepare makes a call of the batches of an order from an image on.
+func (t *trial) prepare(order *data.Epoch, from int) (c *call, err error) {
+	left := len(order.Order) - from
+	c = &call{program: t.whole, rows: t.Recipe.Batch, ended: make(chan struct{})}
+	c.count = left / c.rows
+	switch {
+	case t.at.Stage > 0:
+		c.program, c.count = t.evaluate, (left+c.rows-1)/c.rows
+	case c.count == 0:
+		c.program, c.rows, c.count = t.ragged, left, 1
+	}
+	limit := cmp.Or(t.perCall, max(1, int(callTime/cmp.Or(t.perBatch[c.program], callTime))))
+	c.count = min(c.count, limit, c.batches)
+	c.images = min(left, c.count*c.rows)
+	c.places, err = onDevice(c.backend, func(dst []int32) {
+		t.fillPlaces(dst[:c.count*c.rows*placeLen], order, from, from+c.images)
+	}, c.batches, c.rows, placeLen)
+	return c, err
+}
+
+// start begins a call when its program is compiled.
+func (t *trial) start(ctx context.Context, c *call) error {
+	began := time.Now()
+	program, err := c.wait(ctx)
+	t.compiling += time.Since(began)
+	if err != nil {
+		return errors.Join(err, c.places.FinalizeAll())
+	}
+	inputs := []any{t.state.params, t.state.stats}
+	if t.at.Stage == 0 {
+		inputs = []any{t.state.params, t.state.momenta, t.state.stats, t.scalar(learningRate(t.Recipe, t.at.Epoch))}
+	}
+	inputs = append(inputs, t.images.inputs(c.places, c.count)...)
+	go func() {
+		defer close(c.ended)
+		began := time.Now()
+		c.failure = backend.Catch(func() error {
+			out := program.Run(inputs...)
+			c.measures = out[len(out)-1]
+			if len(out) > 1 {
+				c.state = &state{params: out[0], momenta: out[1], stats: out[2]}
+			}
+			return nil
+		})
+		c.took = time.Since(began)
+	}()
+	return nil
+}
+
+// end waits for the end of a call, or nil, and takes the state that it leaves.
+func (t *trial) end(c *call) error {
+	if c == nil {
 		return nil
 	}
-	pending := func() error { return nil }
-	first := t.at.Batch * t.Recipe.Batch
-	for from, to := range order.Batches(t.Recipe.Batch) {
-		if from < first {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return cmp.Or(pending(), err)
-		}
-		rows := to - from
-		if t.at.Stage > 0 { // one program evaluates every batch
-			rows = t.Recipe.Batch
-		}
-		images, labels := t.load(split, order, from, to, rows)
-		measures := run(images, labels)
-		images.MustFinalizeAll()
-		labels.MustFinalizeAll()
-		if err := pending(); err != nil {
-			return err
-		}
-		pending = func() error { return read(measures, to-from) }
+	<-c.ended
+	c.places.MustFinalizeAll()
+	t.running += c.took
+	if c.failure != nil {
+		return c.failure
 	}
-	return pending()
+	t.perBatch[c.program] = c.took / time.Duration(c.count)
+	if c.state != nil {
+		t.state.finalize()
+		t.state = c.state
+	}
+	return nil
 }
 
-// load makes the tensors of a batch, filled up to rows with padding.
-func (t *trial) load(split *data.Split, order *data.Epoch, from, to, rows int) (images, labels *tensors.Tensor) {
-	size := t.Network.Size
-	pixels, classes := make([]float32, rows*size*size*3), make([]int32, rows)
-	t.Data.Fill(pixels, classes, split, order, from, to)
-	for i := to - from; i < rows; i++ {
-		classes[i] = -1
+// read moves the place on with what a call that has ended, or nil, has measured.
+func (t *trial) read(c *call) error {
+	if c == nil {
+		return nil
 	}
-	return tensors.FromFlatDataAndDimensions(pixels, rows, size, size, 3), tensors.FromFlatDataAndDimensions(classes, rows)
+	defer c.measures.MustFinalizeAll()
+	measured, err := readMeasures(c.measures, c.images, c.rows)
+	if err != nil {
+		return err
+	}
+	stage := t.split(t.at.Stage).Name
+	for _, b := range measured {
+		if math.IsNaN(b.loss) || math.IsInf(b.loss, 0) {
+			return &Diverged{Stage: stage, Epoch: t.at.Epoch, Step: t.at.Batch, Loss: b.loss}
+		}
+		t.at.Meter.add(b)
+		t.measured(stage, t.at.Epoch, t.at.Batch, b)
+		t.at.Batch++
+	}
+	return nil
 }
 
-func (t *trial) scalar(v float64) *tensors.Tensor {
+// scalar is a float for a program of the trial.
+func (t *trial) scalar(v float64) any {
 	if t.Precision == FP64 {
-		return tensors.FromScalar(v)
+		return v
 	}
-	return tensors.FromScalar(float32(v))
+	return float32(v)
 }

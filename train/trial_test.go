@@ -33,8 +33,9 @@ func TestDiverged(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	steps := 0
-	outcome, err := Run(ctx, openBackend(t), small(t), func(Progress) {
+	steps, config := 0, small(t)
+	config.perCall = 1
+	outcome, err := Run(ctx, openBackend(t), config, func(Progress) {
 		if steps++; steps == 2 {
 			cancel()
 		}

@@ -1,0 +1,125 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"nb201/data"
+	"nb201/internal/backend"
+)
+
+// everyByte are images in which every channel has every byte, if they have 256 pixels.
+func everyByte(images, size int) *data.Images {
+	im := &data.Images{Size: size, Pixels: make([]byte, images*size*size*3), Labels: make([]int32, images)}
+	for i := range im.Pixels {
+		im.Pixels[i] = byte(i/3 + 101*(i%3) + 7*(i/(3*size*size)))
+	}
+	for i := range im.Labels {
+		im.Labels[i] = int32(i)
+	}
+	return im
+}
+
+// The device makes of places what Fill makes of an order, to the bit: every byte in every
+// channel, every crop of every image, mirrored and not, of either stored split, and none.
+func TestTake(t *testing.T) {
+	b := openBackend(t)
+	for _, test := range []struct {
+		size, padding int
+		flip          bool
+	}{{16, 4, true}, {16, 0, false}, {16, 0, true}, {32, 4, true}, {20, 2, true}, {4, 1, false}, {4, 4, true}, {64, 1, true}} {
+		t.Run(fmt.Sprintf("%+v", test), func(t *testing.T) {
+			published, err := data.Published("cifar10")
+			if err != nil {
+				t.Fatal(err)
+			}
+			set, err := data.New(data.Definition{
+				Name: "images", Classes: 3, Size: [2]int{test.size, test.size}, Mean: published.Mean, Std: published.Std,
+				Augment: data.Augment{Flip: test.flip, CropPadding: test.padding},
+				Train:   data.Part{From: "train"},
+				Eval:    []data.Part{{Name: "x-valid", From: "train"}, {Name: "ori-test", From: "test"}},
+			}, map[string]*data.Images{"train": everyByte(3, test.size), "test": everyByte(2, test.size)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var crops data.Epoch
+			for image := range int32(3) {
+				for row := range int16(2*test.padding + 1) {
+					for column := range int16(2*test.padding + 1) {
+						for _, flip := range slices.Compact([]bool{false, test.flip}) {
+							crops.Order = append(crops.Order, image)
+							crops.Crops = append(crops.Crops, data.Crop{Flip: flip, Row: row, Column: column})
+						}
+					}
+				}
+			}
+			images := uploaded(t, set)
+			for stage, order := range []data.Epoch{crops, {Order: []int32{2, 0, 1, 1}}, {Order: []int32{1, 0}}} {
+				tr := Config{Data: set}.trial(nil, images)
+				tr.at.Stage = stage
+				const padded = 3 // rows
+				n := len(order.Order)
+				rows, one := n+padded, 3*test.size*test.size
+				places := make([]int32, rows*placeLen)
+				tr.fillPlaces(places, &order, 0, n)
+				wantPixels, wantLabels := make([]float32, n*one), make([]int32, n)
+				set.Fill(wantPixels, wantLabels, tr.split(stage), &order, 0, n)
+
+				g := NewGraph(b, "take")
+				defer g.Finalize()
+				var out []*tensors.Tensor
+				if err := backend.Catch(func() error {
+					of := func(name string, like *tensors.Tensor) *Node { return Parameter(g, name, like.Shape()) }
+					x, classes := take(of("pixels", images.pixels), of("labels", images.labels), of("normal", images.normal),
+						Parameter(g, "places", shapes.Make(dtypes.Int32, rows, placeLen)), stage == 0)
+					if err := g.Compile(x, classes); err != nil {
+						return err
+					}
+					out = g.Run(images.pixels, images.labels, images.normal, tensors.FromFlatDataAndDimensions(places, rows, placeLen))
+					return nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+				pixels, labels := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[int32](out[1])
+				if want := append(wantLabels, slices.Repeat([]int32{-1}, padded)...); !slices.Equal(labels, want) {
+					t.Errorf("stage %d: labels %v, want %v", stage, labels, want)
+				}
+				for i, want := range wantPixels {
+					if math.Float32bits(pixels[i]) != math.Float32bits(want) {
+						t.Fatalf("stage %d: row %d, value %d is %v, want %v", stage, i/one, i%one, pixels[i], want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Trials on the published CIFAR-10 datasets share the step of whole batches and the
+// evaluation; their last batches differ.
+func TestSharedPrograms(t *testing.T) {
+	stored := map[string]*data.Images{"train": everyByte(50, 16), "test": everyByte(10, 16)}
+	on := func(key string) *programs {
+		d, err := data.Published(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := onClasses(t, 10, 16, false)
+		d.Size = [2]int{16, 16}
+		if c.Data, err = data.New(d, stored); err != nil {
+			t.Fatal(err)
+		}
+		c.Recipe.Batch = 7
+		return c.programs(openBackend(t))
+	}
+	a, b := on("cifar10"), on("cifar10-valid")
+	if !a.whole.is(b.whole) || !a.evaluate.is(b.evaluate) || a.ragged.is(b.ragged) || a.whole.is(a.evaluate) {
+		t.Errorf("cifar10 has %+v, cifar10-valid %+v", a, b)
+	}
+}
