@@ -44,7 +44,7 @@ type compileRow struct {
 	Dataset string          `json:"dataset"`
 	Program string          `json:"program"`
 	Cold    Cost            `json:"cold"`
-	Kept    Cost            `json:"kept"` // when another process has compiled it before
+	Kept    Cost            `json:"kept"` // when another process has compiled it before; 0: it cannot be kept
 	Memory  `json:"memory"` // of the process that compiled all of the architecture
 }
 
@@ -92,7 +92,9 @@ func (o *common) compileArch(ctx context.Context, a cell.Arch, d data.Definition
 	var cold, warm compiled
 	memory, err := askInner(ctx, "compile-one", o.device, task, &cold, keptPrograms+"="+kept)
 	if err == nil {
-		_, err = askInner(ctx, "compile-one", o.device, task, &warm, keptPrograms+"="+kept)
+		if files, _ := os.ReadDir(kept); len(files) > 0 { // the CPU's programs cannot be kept
+			_, err = askInner(ctx, "compile-one", o.device, task, &warm, keptPrograms+"="+kept)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -152,11 +154,11 @@ func compileOne(ctx context.Context, in io.Reader, out io.Writer) error {
 	session := train.NewSession(timed)
 	session.Prepare(config) // and no Run: nothing shall run beside compiling
 	answer := compiled{Versions: append(goVersions(), opened.Plugin)}
-	programs := 2 // the training step and the evaluation
+	expected := 2 // the training step and the evaluation
 	if task.TrainImages%task.Batch > 0 {
-		programs++
+		expected++
 	}
-	for len(answer.Programs) < programs {
+	for len(answer.Programs) < expected {
 		select {
 		case p := <-timed.compiled:
 			if p.err != nil {
@@ -210,9 +212,6 @@ func rowsOf(program compute.Executable) int {
 	inputs, shapes := program.Inputs()
 	if i := slices.Index(inputs, "places"); i >= 0 { // [batches, images, ...]
 		return shapes[i].Dim(1)
-	}
-	if i := slices.Index(inputs, "labels"); i >= 0 {
-		return shapes[i].Dim(0)
 	}
 	return 0
 }
