@@ -54,4 +54,6 @@ func (onGPU) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back fun
 	}
 }
 
+func (onGPU) reluGrad(y, dy *Node) *Node { return reference{}.reluGrad(y, dy) }
+
 func (onGPU) boxSum(x *Node) *Node { return SumPool(x).Window(3).Strides(1).PadSame().Done() }

@@ -14,13 +14,10 @@ type layers interface {
 	// batchNorm normalises over all axes but the last with the batch's mean and
 	// biased variance; back gives the gradients of x, scale and shift.
 	batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back func(dy *Node) (dx, dScale, dShift *Node))
+	// reluGrad is the gradient dy where y, which ReLU has made, is above 0.
+	reluGrad(y, dy *Node) *Node
 	// boxSum sums the 3x3 neighbourhood, zeros outside; it is its own adjoint.
 	boxSum(x *Node) *Node
 }
 
-func isPointwise(w *Node, stride int) bool { return w.Shape().Dim(0) == 1 && stride == 1 }
-
 func asMatrix(w *Node) *Node { return Reshape(w, w.Shape().Dim(2), w.Shape().Dim(3)) }
-
-// rows lists a feature map's pixels: [batch*height*width, channels].
-func rows(x *Node) *Node { return Reshape(x, -1, x.Shape().Dim(3)) }

@@ -57,9 +57,9 @@ func New(net cell.Network, features dtypes.DType, gpu bool) *Model {
 // function that builds the gradient vector of the parameters from the gradient of
 // the logits.
 func (m *Model) Train(params, stats, images *Node) (logits, newStats *Node, backward func(*Node) *Node) {
-	t := &tape{Model: m, params: params, stats: stats, training: true, found: map[string]*Node{}}
+	t := &tape{Model: m, params: params, stats: stats, training: true, found: map[string]*Node{}, counts: map[string]float64{}}
 	out := m.forward(t, images)
-	newStats = t.gather(Statistics, stats)
+	newStats = t.statistics()
 	return out.node, newStats, func(dLogits *Node) *Node {
 		out.add(dLogits)
 		t.unwind()

@@ -33,7 +33,8 @@ type tape struct {
 	params, stats *Node
 	training      bool
 	steps         []func()
-	found         map[string]*Node // by tensor name: gradients and new statistics
+	found         map[string]*Node   // by tensor name: gradients, and the batch's statistics
+	counts        map[string]float64 // by the name of a variance: values it is of
 }
 
 // record keeps a step of the backward pass; it runs when a gradient has reached y.
@@ -101,10 +102,8 @@ func (t *tape) batchNorm(path string, x *feature) *feature {
 		return &feature{node: ConvertDType(y, t.features)}
 	}
 	normalized, batchMean, batchVariance, back := t.layers.batchNorm(in, scale, shift)
-	count := float64(x.node.Shape().Size() / scale.Shape().Size())
-	unbiased := MulScalar(batchVariance, count/(count-1))
-	t.found[path+".running_mean"] = average(mean, batchMean)
-	t.found[path+".running_var"] = average(variance, unbiased)
+	t.found[path+".running_mean"], t.found[path+".running_var"] = batchMean, batchVariance
+	t.counts[path+".running_var"] = float64(x.node.Shape().Size() / scale.Shape().Size())
 	y := &feature{node: ConvertDType(normalized, t.features)}
 	return t.record(y, func() {
 		dx, dScale, dShift := back(ConvertDType(y.grad, in.DType()))
@@ -113,9 +112,24 @@ func (t *tape) batchNorm(path string, x *feature) *feature {
 	})
 }
 
-// average moves a running statistic towards the batch's.
-func average(running, batch *Node) *Node {
-	return Add(MulScalar(running, 1-batchNormMomentum), MulScalar(batch, batchNormMomentum))
+// statistics moves the running statistics towards the batch's, with unbiased variances: all
+// at once, since XLA would compile as many operations as there are vectors.
+func (t *tape) statistics() *Node {
+	unbiased := make([]float64, t.Statistics)
+	for _, s := range t.Slots {
+		if s.Vector != Statistics {
+			continue
+		}
+		factor := 1.0
+		if count, ok := t.counts[s.Name]; ok {
+			factor = count / (count - 1)
+		}
+		for i := range s.Len() {
+			unbiased[s.Offset+i] = factor
+		}
+	}
+	batch := Mul(t.gather(Statistics, t.stats), ConstAsDType(t.stats.Graph(), t.stats.DType(), unbiased))
+	return Add(MulScalar(t.stats, 1-batchNormMomentum), MulScalar(batch, batchNormMomentum))
 }
 
 // perChannel reshapes a vector of channels so that it broadcasts over x.
@@ -128,7 +142,7 @@ func (t *tape) relu(x *feature) *feature {
 	zero := ScalarZero(x.node.Graph(), x.node.DType())
 	y := &feature{node: Max(x.node, zero)}
 	return t.record(y, func() {
-		x.add(Where(GreaterThan(y.node, zero), y.grad, ZerosLike(y.grad)))
+		x.add(t.layers.reluGrad(y.node, y.grad))
 	})
 }
 

@@ -30,7 +30,8 @@ const (
 var layers = map[string][]string{
 	"internal":          {},
 	"internal/plugin":   {"internal", goXLA},
-	"internal/programs": {"internal", "internal/plugin", gomlx},
+	"internal/kernels":  {},
+	"internal/programs": {"internal", "internal/kernels", "internal/plugin", gomlx},
 	"internal/backend":  {"internal", "internal/plugin", "internal/programs", gomlx},
 	"configs":           {"internal"},
 	"cell":              {"internal"},

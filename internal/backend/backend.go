@@ -32,7 +32,7 @@ func Open(path string, options ...string) (compute.Backend, error) {
 	}
 	var opened compute.Backend
 	if err := Catch(func() error {
-		if err := programs.Keep(absolute, dir); err != nil {
+		if err := programs.Intercept(absolute, dir); err != nil {
 			return err
 		}
 		opened, err = xla.New(config)

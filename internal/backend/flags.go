@@ -8,13 +8,10 @@ import (
 )
 
 // cpuFlags are XLA's flags for the plugin that Install installs for the CPU; another one
-// may not know them, and ends the process. The layers of cell/network are written for
-// them. They let oneDNN have the convolutions that YNNPACK does not take, and YNNPACK the
-// elementwise operations too: a step takes two thirds of the time, and half the time to
-// compile, since XLA makes kernels of its own for what is left only. Figures in
+// may not know them, and ends the process. They let YNNPACK have the elementwise operations
+// too, since XLA compiles a function for each that is left to it. Figures in
 // docs/performance.md.
 var cpuFlags = map[string]string{
-	"xla_cpu_experimental_onednn_custom_call": "true",
 	"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_DOT," +
 		"LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION,LIBRARY_FUSION_TYPE_ELTWISE",
 }

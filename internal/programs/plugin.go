@@ -22,14 +22,17 @@ import (
 	"unsafe"
 
 	"github.com/gomlx/go-xla/pjrt"
+
+	"nb201/internal/kernels"
 )
 
-// plugin is a plugin whose programs are kept.
+// plugin is a plugin whose programs pass through this package.
 type plugin struct {
 	path             string
 	table            *C.struct_pjrt_table   // the plugin's own
 	identity         func() ([]byte, error) // what all its programs depend on
 	store            atomic.Pointer[store]  // nil: programs are compiled and not kept
+	kernels          bool                   // the plugin has those of internal/kernels
 	warning          sync.Once              // of what keeps programs from being kept
 	loaded, compiled atomic.Int64           // so many programs
 }
@@ -41,32 +44,33 @@ var (
 	current *plugin
 )
 
-// Keep has the programs that go-xla compiles with the plugin at path, which is absolute,
-// kept in dir, or with dir "" not; nor are they where XLA_FLAGS has them not kept, see
-// keeps. It comes before go-xla loads the plugin, and may be called again with another
-// dir. What keeps programs from being kept is one warning on stderr. A file
-// that is no plugin is left to go-xla, which tells why; so is a process's second plugin,
-// and its programs are not kept.
-func Keep(path, dir string) error {
+// Intercept has the programs that go-xla compiles with the plugin at path, which is
+// absolute, pass through this package. They are kept in dir, or with dir "" not; nor are they where
+// XLA_FLAGS has them not kept, see keeps. It comes before go-xla loads the plugin, and may
+// be called again with another dir. What keeps programs from being kept is one warning on
+// stderr. A file that is no plugin is left to go-xla, which tells why; so is a process's
+// second plugin.
+func Intercept(path, dir string) error {
 	opening.Lock()
 	defer opening.Unlock()
 	if !keeps(os.Getenv("XLA_FLAGS")) {
 		dir = ""
 	}
-	if current == nil && dir != "" {
-		p := open(path)
-		if p == nil {
-			return nil
+	if current == nil {
+		p, err := open(path)
+		if p == nil || err != nil {
+			return err
 		}
 		if err := p.register(); err != nil {
 			return err
 		}
 		current = p
 	}
-	if current != nil && current.path == path {
+	if current.path == path {
 		var s *store
 		if dir != "" {
 			s = &store{dir, Limit}
+			go current.identity() // reads 200 MB
 		}
 		current.store.Store(s)
 	}
@@ -82,26 +86,31 @@ func keeps(flags string) bool {
 }
 
 // open loads a plugin; nil when it is none whose table we know.
-func open(path string) *plugin {
+func open(path string) (*plugin, error) {
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
 	table := C.pjrt_open(name)
 	if table == nil || table.version.major != 0 || table.struct_size < C.sizeof_struct_pjrt_table {
-		return nil
+		return nil, nil
 	}
 	variables := os.Environ() // as XLA sees them
 	p := &plugin{path: path, table: table}
+	onGPU := pjrt.IsCUDAName(path)
 	p.identity = sync.OnceValues(func() ([]byte, error) {
 		var b bytes.Buffer
 		machine := processor
-		if pjrt.IsCUDAName(path) {
+		if onGPU {
 			machine = func(w io.Writer) error { return nvidia(w, path) }
 		}
 		err := errors.Join(hashFile(&b, path), environment(&b, variables), machine(&b))
 		return b.Bytes(), err
 	})
-	go p.identity() // of 200 MB
-	return p
+	if onGPU {
+		return p, nil
+	}
+	registered, failed := kernels.Register(table.extension_start)
+	p.kernels = registered
+	return p, p.error(failed)
 }
 
 // register gives go-xla the plugin, under the path that it would load it from.
@@ -117,6 +126,16 @@ func nb201_compile(args *C.struct_pjrt_compile_args) unsafe.Pointer { return cur
 
 // compile is PJRT_Client_Compile: it sets args.executable or returns a PJRT_Error.
 func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
+	if p.kernels {
+		written := *args.program
+		program := kernels.Replace(view(written.code, written.code_size))
+		code := C.CBytes(program)
+		defer func() {
+			*args.program = written
+			C.free(code)
+		}()
+		args.program.code, args.program.code_size = (*C.char)(code), C.size_t(len(program))
+	}
 	s := p.store.Load()
 	if s == nil {
 		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))

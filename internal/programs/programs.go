@@ -4,8 +4,9 @@
 // Compiling a program takes XLA seconds to minutes, and what comes out is serialised by
 // PJRT, the C interface of XLA's plugins, in a fraction of a second. go-xla does not
 // reach that part of the interface, but it takes plugins that the program brings
-// (pjrt.RegisterPreloadedPlugin). Keep loads a plugin, copies its table of functions,
-// puts one of our own in the place of PJRT_Client_Compile and gives go-xla the copy.
+// (pjrt.RegisterPreloadedPlugin). Intercept loads a plugin, copies its table of functions,
+// puts one of our own in the place of PJRT_Client_Compile and gives go-xla the copy. On its
+// way to the compiler a program for the CPU is given the calls of internal/kernels.
 //
 // A program's key holds all that it depends on: the program before compiling, compile
 // options, the plugin's file, platform and device, environment, and the CPU or NVIDIA's

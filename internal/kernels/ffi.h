@@ -1,0 +1,161 @@
+// The part of XLA's foreign function interface that the kernels need: structs as in
+// xla/ffi/api/c_api.h of XLA (version 0.4) and in xla/pjrt/c/pjrt_c_api_ffi_extension.h.
+// Each tells its size, and they only ever grow at their ends.
+
+#ifndef NB201_FFI_H_
+#define NB201_FFI_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+// XLA_FFI_Api_Version.
+struct ffi_version {
+	size_t struct_size;
+	void *extension_start;
+	int major, minor;
+};
+
+// XLA_FFI_Api.
+struct ffi_table {
+	size_t struct_size;
+	void *extension_start;
+	struct ffi_version version;
+	const void *internal;
+	void *functions[13]; // and more
+};
+
+// Places in ffi_table.functions.
+enum {
+	FFI_ERROR_CREATE = 0,
+	FFI_THREAD_POOL_SCHEDULE = 11,
+	FFI_THREAD_POOL_NUM_THREADS = 12,
+};
+
+// XLA_FFI_Buffer.
+struct ffi_buffer {
+	size_t struct_size;
+	void *extension_start;
+	int type;
+	void *data;
+	int64_t rank;
+	int64_t *dims;
+};
+
+enum { FFI_S64 = 5, FFI_F32 = 11 };
+
+// XLA_FFI_Args, XLA_FFI_Rets. All of ours are buffers.
+struct ffi_buffers {
+	size_t struct_size;
+	void *extension_start;
+	int64_t size;
+	int *kinds;
+	struct ffi_buffer **buffers;
+};
+
+// XLA_FFI_Scalar.
+struct ffi_scalar {
+	int type;
+	void *value;
+};
+
+enum { FFI_ATTRIBUTE_SCALAR = 3 };
+
+// XLA_FFI_CallFrame. All attributes of ours are scalars.
+struct ffi_frame {
+	size_t struct_size;
+	struct ffi_metadata_extension *extension_start;
+	const struct ffi_table *table;
+	void *context;
+	int stage;
+	struct ffi_buffers args, results;
+	struct {
+		size_t struct_size;
+		void *extension_start;
+		int64_t size;
+		int *kinds;
+		void *names;
+		struct ffi_scalar **scalars;
+	} attributes;
+};
+
+enum { FFI_STAGE_EXECUTE = 3 };
+
+// XLA_FFI_Metadata_Extension: a call that has it asks what the function is.
+struct ffi_metadata_extension {
+	size_t struct_size;
+	int kind;
+	void *next;
+	struct {
+		size_t struct_size;
+		struct ffi_version version;
+		uint32_t traits;
+	} *metadata;
+};
+
+enum { FFI_EXTENSION_METADATA = 1 };
+
+// XLA_FFI_Error_Create_Args.
+struct ffi_error_args {
+	size_t struct_size;
+	void *extension_start;
+	const char *message;
+	int code;
+};
+
+enum { FFI_INVALID_ARGUMENT = 3, FFI_RESOURCE_EXHAUSTED = 8 };
+
+// XLA_FFI_ThreadPool_Schedule_Args.
+struct ffi_schedule_args {
+	size_t struct_size;
+	void *extension_start;
+	void *context;
+	void (*task)(void *data);
+	void *data;
+};
+
+// XLA_FFI_ThreadPool_NumThreads_Args.
+struct ffi_threads_args {
+	size_t struct_size;
+	void *extension_start;
+	void *context;
+	int64_t *threads; // out
+};
+
+struct pjrt_register_args;
+
+// PJRT_FFI_Extension, one of the list that begins in PJRT_Api.extension_start.
+struct pjrt_ffi_extension {
+	size_t struct_size;
+	int kind;
+	struct pjrt_ffi_extension *next;
+	void *type_register, *user_data_add;
+	void *(*register_handler)(struct pjrt_register_args *args);
+};
+
+enum { PJRT_EXTENSION_FFI = 5 };
+
+// PJRT_FFI_Register_Handler_Args.
+struct pjrt_register_args {
+	size_t struct_size;
+	const char *name;
+	size_t name_size;
+	void *(*handler)(struct ffi_frame *frame);
+	const char *platform;
+	size_t platform_size;
+	int traits;
+};
+
+// ffi_failure makes an XLA_FFI_Error of one of the codes above.
+void *ffi_failure(const struct ffi_frame *frame, int code, const char *message);
+
+// ffi_do_all has threads do work for each item from 0 to items-1, in any order and several
+// at a time. Each thread has scratch floats of its own, zeros at first. It returns an
+// XLA_FFI_Error or NULL.
+void *ffi_do_all(const struct ffi_frame *frame, void (*work)(void *of, long item, float *scratch), void *of, long items, size_t scratch);
+
+// kernels_register gives the plugin whose extensions these are the kernels. It returns a
+// PJRT_Error that the caller frees, or NULL; *registered tells whether there is the
+// interface for it.
+void *kernels_register(void *extensions, int *registered);
+
+#endif

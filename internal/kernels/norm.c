@@ -1,0 +1,125 @@
+#include "norm.h"
+
+#ifdef __x86_64__
+
+#include <immintrin.h>
+#include <stddef.h>
+
+#define AVX2 __attribute__((target("avx2,fma")))
+#define INLINED static inline __attribute__((always_inline)) AVX2
+enum { LANES = 8, REGISTERS = NORM_BLOCK / LANES, AT_ONCE = 4 };
+
+// Sums of float32 are of this many pixels at most, and go on in float64. They are of so few
+// floats that the cache holds them for a second look.
+static long piece(long left, long channels) {
+	long most = 8192 / channels;
+	if (most < AT_ONCE)
+		most = AT_ONCE;
+	return left < most ? left : most;
+}
+
+enum summand { VALUES, SQUARES, PRODUCTS };
+
+// sum adds up over pixels, for a block of channels, x, (x - centre)^2 or y * (x - centre).
+// Several sums go on at once, as each addition waits for the one before it.
+INLINED void sum(enum summand of, const float *x, const float *y, const float *centre, long pixels, long channels, float *total) {
+	__m256 sums[AT_ONCE][REGISTERS], centres[REGISTERS];
+#pragma GCC unroll 2
+	for (int v = 0; v < REGISTERS; v++) {
+		centres[v] = of == VALUES ? _mm256_setzero_ps() : _mm256_loadu_ps(centre + v * LANES);
+#pragma GCC unroll 4
+		for (int a = 0; a < AT_ONCE; a++)
+			sums[a][v] = _mm256_setzero_ps();
+	}
+	for (long p = 0; p < pixels; p += AT_ONCE)
+#pragma GCC unroll 4
+		for (int a = 0; a < AT_ONCE; a++) {
+			if (p + a >= pixels)
+				break;
+#pragma GCC unroll 2
+			for (int v = 0; v < REGISTERS; v++) {
+				long at = (p + a) * channels + v * LANES;
+				__m256 value = _mm256_loadu_ps(x + at), distance = _mm256_sub_ps(value, centres[v]);
+				if (of == VALUES)
+					sums[a][v] = _mm256_add_ps(sums[a][v], value);
+				else
+					sums[a][v] = _mm256_fmadd_ps(of == SQUARES ? distance : _mm256_loadu_ps(y + at), distance, sums[a][v]);
+			}
+		}
+#pragma GCC unroll 2
+	for (int v = 0; v < REGISTERS; v++)
+		_mm256_storeu_ps(total + v * LANES,
+			_mm256_add_ps(_mm256_add_ps(sums[0][v], sums[1][v]), _mm256_add_ps(sums[2][v], sums[3][v])));
+}
+
+AVX2 void norm_measure(const float *x, long pixels, long channels, struct norm_moments *moments) {
+	for (long n; pixels > 0; pixels -= n, x += n * channels) {
+		n = piece(pixels, channels);
+		long before = moments->pixels, all = before + n;
+		for (long block = 0; block < channels; block += NORM_BLOCK) {
+			float values[NORM_BLOCK], mean[NORM_BLOCK], squares[NORM_BLOCK];
+			sum(VALUES, x + block, NULL, NULL, n, channels, values);
+			for (int c = 0; c < NORM_BLOCK; c++)
+				mean[c] = values[c] / (float)n;
+			sum(SQUARES, x + block, NULL, mean, n, channels, squares);
+			for (int c = 0; c < NORM_BLOCK; c++) {
+				double *m = moments->mean + block + c, *q = moments->squares + block + c;
+				double exact = (double)values[c] / (double)n, off = exact - mean[c], apart = exact - *m;
+				*q += squares[c] - off * off * (double)n + apart * apart * ((double)before * (double)n / (double)all);
+				*m += apart * ((double)n / (double)all);
+			}
+		}
+		moments->pixels = all;
+	}
+}
+
+void norm_join(struct norm_moments *moments, const struct norm_moments *other, long channels) {
+	double before = (double)moments->pixels, n = (double)other->pixels, all = before + n;
+	for (long c = 0; c < channels; c++) {
+		double apart = other->mean[c] - moments->mean[c];
+		moments->squares[c] += other->squares[c] + apart * apart * (before * n / all);
+		moments->mean[c] += apart * (n / all);
+	}
+	moments->pixels += other->pixels;
+}
+
+AVX2 void norm_scale(const float *x, const float *factor, const float *term, float *y, long pixels, long channels) {
+	for (long p = 0; p < pixels; p++, x += channels, y += channels)
+		for (long c = 0; c < channels; c += LANES)
+			_mm256_storeu_ps(y + c, _mm256_fmadd_ps(_mm256_loadu_ps(x + c), _mm256_loadu_ps(factor + c), _mm256_loadu_ps(term + c)));
+}
+
+AVX2 void norm_sums(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels) {
+	for (long n; pixels > 0; pixels -= n, x += n * channels, dy += n * channels) {
+		n = piece(pixels, channels);
+		for (long block = 0; block < channels; block += NORM_BLOCK) {
+			float values[NORM_BLOCK], products[NORM_BLOCK];
+			sum(VALUES, dy + block, NULL, NULL, n, channels, values);
+			sum(PRODUCTS, x + block, dy + block, mean + block, n, channels, products);
+			for (int c = 0; c < NORM_BLOCK; c++) {
+				of_dy[block + c] += values[c];
+				of_products[block + c] += products[c];
+			}
+		}
+	}
+}
+
+AVX2 void norm_gradient(const float *x, const float *dy, const float *factor, const float *slope, const float *term, float *dx,
+	long pixels, long channels) {
+	for (long p = 0; p < pixels; p++, x += channels, dy += channels, dx += channels)
+		for (long c = 0; c < channels; c += LANES) {
+			__m256 of_x = _mm256_fmadd_ps(_mm256_loadu_ps(x + c), _mm256_loadu_ps(slope + c), _mm256_loadu_ps(term + c));
+			_mm256_storeu_ps(dx + c, _mm256_fmadd_ps(_mm256_loadu_ps(dy + c), _mm256_loadu_ps(factor + c), of_x));
+		}
+}
+
+#else
+
+void norm_measure(const float *x, long pixels, long channels, struct norm_moments *moments) {}
+void norm_join(struct norm_moments *moments, const struct norm_moments *other, long channels) {}
+void norm_scale(const float *x, const float *factor, const float *term, float *y, long pixels, long channels) {}
+void norm_sums(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels) {}
+void norm_gradient(const float *x, const float *dy, const float *factor, const float *slope, const float *term, float *dx,
+	long pixels, long channels) {}
+
+#endif
