@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -97,17 +98,17 @@ func sweep(campaign, host string) error {
 			}
 		}
 	}
-	states, err := fs.Glob(left, "running/*.json")
+	states, err := fs.Glob(left, "running/*.json*") // whole ones, and one that was being written
 	if err != nil {
 		return err
 	}
 	for _, name := range states {
-		path := filepath.Join(campaign, name)
-		s, err := ReadRunState(path)
-		if err == nil && s.Host == host && !alive(s.PID) {
-			err = os.Remove(path)
+		of, ours := strings.CutPrefix(name, "running/"+host+"-")
+		var pid int
+		if _, err := fmt.Sscanf(of, "%d.json", &pid); !ours || err != nil || alive(pid) {
+			continue
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(campaign, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
