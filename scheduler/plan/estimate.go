@@ -83,6 +83,12 @@ func FixedRate(imagesPerSecond float64) *Rate {
 // Seconds is how long a device takes for a trial's work.
 func (r *Rate) Seconds(w Work) float64 { return r.passes(w) + r.PerTrial }
 
+// EpochSeconds is how long a device takes for one of so many epochs of a trial's work, and
+// for what comes before the first.
+func (r *Rate) EpochSeconds(w Work, epochs int) float64 {
+	return r.passes(w)/float64(epochs) + r.PerTrial
+}
+
 func (r *Rate) passes(w Work) float64 {
 	return r.Train.seconds(w.Train, w.MFLOPs) + r.Eval.seconds(w.Eval, w.MFLOPs)
 }

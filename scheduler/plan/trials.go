@@ -96,19 +96,39 @@ func (p *Plan) Len() int {
 	return n
 }
 
-// Chunk yields the trials of the i-th of n chunks, 1 <= i <= n, in running order. The n
-// chunks hold every trial once. The trials of an architecture on a dataset along a
-// schedule stay together, and of every schedule each chunk has about as many trials
-// that cost about as much. Chunks depend on the plan alone.
+// Units is the number of units, which no chunks divide: all seeds of an architecture on a
+// dataset along a schedule.
+func (p *Plan) Units() int {
+	n := 0
+	for range p.units() {
+		n++
+	}
+	return n
+}
+
+// Chunk yields the trials of the i-th of n chunks, 1 <= i <= n, in running order.
 func (p *Plan) Chunk(i, n int) iter.Seq[results.Trial] {
 	if i < 1 || i > n {
 		panic(fmt.Sprintf("plan: chunk %d of %d", i, n))
 	}
 	return func(yield func(results.Trial) bool) {
+		for chunk, t := range p.Chunks(n) {
+			if chunk == i && !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// Chunks yields every trial once, in running order, with the number of its chunk of n, from
+// 1. Units stay whole, and of every schedule each chunk has about as many trials that cost
+// about as much. Chunks depend on the plan alone.
+func (p *Plan) Chunks(n int) iter.Seq2[int, results.Trial] {
+	return func(yield func(int, results.Trial) bool) {
 		units := slices.Collect(p.units())
 		chunks := p.deal(units, n)
 		for k := range units {
-			if chunks[k] == i-1 && !units[k].trials(yield) {
+			if !units[k].trials(func(t results.Trial) bool { return yield(chunks[k]+1, t) }) {
 				return
 			}
 		}
