@@ -40,6 +40,27 @@ func (d Device) String() string {
 	return fmt.Sprintf("%s:%d", d.kind, d.index)
 }
 
+// Visible lists the GPUs that a batch system gave this process, by the value of
+// CUDA_VISIBLE_DEVICES: numbers or names of GPUs, or the name of one MIG instance. Inside
+// the process they count from 0, whatever they are called.
+func Visible(devices string) ([]Device, error) {
+	var visible []Device
+	for name := range strings.SplitSeq(devices, ",") {
+		name = strings.TrimSpace(name)
+		if name == "" || name == "-1" || name == "NoDevFiles" { // CUDA reads no further; Slurm's word for none
+			break
+		}
+		if strings.HasPrefix(name, "MIG-") && len(visible) > 0 {
+			return nil, usage.Errorf("CUDA_VISIBLE_DEVICES=%s: CUDA shows a process one MIG instance: ask for one", devices)
+		}
+		visible = append(visible, Device{plugin.CUDA, len(visible)})
+	}
+	if len(visible) == 0 {
+		return nil, usage.Errorf("CUDA_VISIBLE_DEVICES=%s gives no GPU: ask the batch system for one, or name devices", devices)
+	}
+	return visible, nil
+}
+
 // Opened is a backend that is ready, with its names for the record of a trial.
 type Opened struct {
 	Backend compute.Backend
