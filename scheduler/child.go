@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 
@@ -67,8 +68,9 @@ func (c *child) leave() {
 	}
 }
 
-// tell has the worker leave a checkpoint and end.
-func (c *child) tell() { _ = c.cmd.Process.Signal(syscall.SIGTERM) }
+// tell has the worker leave a checkpoint and end. It is no signal: a batch system may have
+// sent one to the worker as to its run, and a second one ends a process at once.
+func (c *child) tell() { _ = c.stdin.Close() }
 
 func (c *child) kill() { _ = c.cmd.Process.Kill() }
 
@@ -87,7 +89,7 @@ func (c *child) death() report {
 	switch {
 	case status.Signaled() && status.Signal() == syscall.SIGKILL && memoryKills() > c.kills:
 		return report{Event: eventFailed, Kind: OutOfMemory, Reason: "the kernel killed the worker for memory"}
-	case status.ExitStatus() == 128+int(syscall.SIGTERM), status.ExitStatus() == 128+int(syscall.SIGINT):
+	case slices.Contains([]int{128 + int(syscall.SIGTERM), 128 + int(syscall.SIGINT), 128 + int(syscall.SIGUSR1)}, status.ExitStatus()):
 		return report{Event: eventStopped}
 	}
 	return report{Event: eventFailed, Kind: Crashed, Reason: fmt.Sprintf("the worker ended: %v", c.cmd.ProcessState)}
