@@ -169,16 +169,15 @@ func newRun(o Options) (*run, error) {
 
 // forgetFailures has trials that were set aside begin anew.
 func (r *run) forgetFailures(order []results.Trial) error {
-	paths, err := fs.Glob(os.DirFS(r.Dir), "failed/*/*/*.json")
-	if err != nil || len(paths) == 0 {
+	setAside, err := SetAside(r.Dir)
+	if err != nil {
 		return err
 	}
-	for _, t := range order {
-		f, err := r.failure(t)
-		if err == nil && f.SetAside {
-			err = os.Remove(FailurePath(r.Dir, t))
+	for _, t := range setAside {
+		if !slices.Contains(order, t) {
+			continue
 		}
-		if err != nil {
+		if err := os.Remove(FailurePath(r.Dir, t)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

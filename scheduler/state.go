@@ -1,8 +1,10 @@
 package scheduler
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -98,6 +100,26 @@ func ReadRunState(path string) (RunState, error) { return readState[RunState](pa
 // ReadFailure reads a file of FailurePath. An error of a file that is not there is
 // fs.ErrNotExist.
 func ReadFailure(path string) (Failure, error) { return readState[Failure](path) }
+
+// SetAside lists the trials of a campaign that were set aside.
+func SetAside(dir string) ([]results.Trial, error) {
+	paths, err := fs.Glob(os.DirFS(dir), "failed/*/*/*.json")
+	if err != nil {
+		return nil, err
+	}
+	var trials []results.Trial
+	for _, path := range paths {
+		f, err := ReadFailure(filepath.Join(dir, path))
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it has succeeded meanwhile
+		case err != nil:
+			return nil, err
+		case f.SetAside:
+			trials = append(trials, f.Trial)
+		}
+	}
+	return trials, nil
+}
 
 func readState[T any](path string) (T, error) {
 	var state T

@@ -257,13 +257,18 @@ func (f *planFlags) findRate(ctx context.Context, p *plan.Plan, dir string, done
 	case f.like == "":
 		return plan.MeasureRate(ctx, results.Campaign{Dir: dir}, done, p.Settings.Precision)
 	}
-	done, err := plan.Done(f.like)
+	return rateOf(ctx, f.like, p.Settings.Precision)
+}
+
+// rateOf measures the rate on the trials done in a campaign.
+func rateOf(ctx context.Context, campaign, precision string) (*plan.Rate, error) {
+	done, err := plan.Done(campaign)
 	if err != nil {
 		return nil, err
 	}
-	rate, err := plan.MeasureRate(ctx, results.Campaign{Dir: f.like}, done, p.Settings.Precision)
+	rate, err := plan.MeasureRate(ctx, results.Campaign{Dir: campaign}, done, precision)
 	if err == nil && rate == nil {
-		err = usage.Errorf("no rate can be measured on %s: it has no finished trial in %s", f.like, p.Settings.Precision)
+		err = usage.Errorf("no rate can be measured on %s: it has no finished trial in %s", campaign, precision)
 	}
 	return rate, err
 }

@@ -46,6 +46,7 @@ An ARCH is an index 0..15624 of the official order or a genotype string such as
 		newQueryCommand(),
 		newRunCommand(),
 		newSetupCommand(),
+		newSlurmCommand(),
 		newStatusCommand(),
 		newTrainCommand(),
 		newVerifyCommand(),
@@ -53,11 +54,11 @@ An ARCH is an index 0..15624 of the official order or a genotype string such as
 	)
 	root.SetUsageTemplate(root.UsageTemplate() + `
 Exit codes:
-  0         done
-  1         failed
-  2         wrong usage or input
-  3         finished, but some trials failed, or verify found faults
-  130, 143  stopped by SIGINT (Ctrl-C), by SIGTERM
+  0              done
+  1              failed
+  2              wrong usage or input
+  3              finished, but some trials failed, or verify found faults
+  130, 138, 143  stopped by SIGINT (Ctrl-C), by SIGUSR1, by SIGTERM
 `)
 	return root
 }
@@ -121,12 +122,13 @@ type stopped syscall.Signal
 
 func (s stopped) Error() string { return fmt.Sprintf("stopped (%v)", syscall.Signal(s)) }
 
-// untilSignal returns a context that SIGINT or SIGTERM cancels. A second signal
-// ends the process at once, as if none was ever caught.
+// untilSignal returns a context that SIGINT, SIGTERM or SIGUSR1, by which batch systems
+// warn of the end of a job's time, cancels. A second signal ends the process at once, as
+// if none was ever caught.
 func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	received := make(chan os.Signal, 1)
-	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
 	go func() {
 		select {
 		case s := <-received:

@@ -31,6 +31,7 @@ func TestWrongUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
+	t.Setenv("CUDA_VISIBLE_DEVICES", "")
 	if err := os.WriteFile("file", nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +152,13 @@ func TestWrongUsage(t *testing.T) {
 		{"run CAMPAIGN --min-free-disk lots", `--min-free-disk "lots": use a size such as 500MB or 2GiB`},
 		{"run CAMPAIGN --max-attempts 0", "--max-attempts, --hang-after and --prepare-within must be more than 0"},
 
+		{"run CAMPAIGN --devices visible", "CUDA_VISIBLE_DEVICES= gives no GPU: ask the batch system for one"},
+
+		{"slurm", "takes one DIR, a campaign directory, before --, not 0 (see nb201 slurm --help)"},
+		{"slurm a b", "not 2"},
+		{"slurm -- --per-device 2", "not 0"},
+		{"slurm none", "none has no plan"},
+
 		{"query CAMPAIGN", "takes a PATH and an ARCH, an index 0..15624 or a genotype string, not 1 arguments (see nb201 query --help)"},
 		{"query CAMPAIGN 4 5", "not 3 arguments"},
 		{"query missing 4", "missing"},
@@ -262,6 +270,7 @@ func TestSignals(t *testing.T) {
 	}{
 		{syscall.SIGINT, "once", 130, "nb201: stopped (interrupt)\n"},
 		{syscall.SIGTERM, "once", 143, "nb201: stopped (terminated)\n"},
+		{syscall.SIGUSR1, "once", 138, "nb201: stopped (user defined signal 1)\n"},
 		{syscall.SIGINT, "twice", 130, ""},
 		{syscall.SIGTERM, "twice", 143, ""},
 	} {

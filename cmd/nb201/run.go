@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -9,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +22,7 @@ import (
 	"nb201/internal/usage"
 	"nb201/scheduler"
 	"nb201/scheduler/plan"
+	"nb201/scheduler/slurm"
 )
 
 // graceOfWorkers is how long a stopped run gives its workers, which has it leave
@@ -49,7 +54,9 @@ of each worker.
 Several runs may work one campaign at a time, on this host or on others that share DIR:
 each leaves the other's trials alone. --chunk I/N works the I-th of N parts of the plan,
 where the hosts share no directory or the file system no locks; with a shared DIR a
-second run without --chunk finishes what a first one left.
+second run without --chunk finishes what a first one left. nb201 slurm has a cluster
+work the chunks. SIGUSR1, by which Slurm warns of the end of a job's time, stops the run
+as Ctrl-C does; then the job puts itself back into the queue.
 
 While the disk of DIR has less free than --min-free-disk, or the host is short of memory,
 no trial begins; the run goes on by itself when there is room.`,
@@ -61,7 +68,7 @@ no trial begins; the run goes on by itself when there is room.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Dir = args[0]
 			var err error
-			if o.Devices, err = parseDevices(devices); err != nil {
+			if o.Devices, err = parseDevices(devices, os.Getenv); err != nil {
 				return err
 			}
 			if o.Chunk, o.Chunks, err = parseChunk(chunk); err != nil {
@@ -101,7 +108,7 @@ no trial begins; the run goes on by itself when there is room.`,
 			}
 			totals, err := scheduler.Run(c.Context(), o)
 			if err != nil {
-				return err
+				return errors.Join(err, requeue(c.Context(), view))
 			}
 			view.Done()
 			fmt.Fprintf(c.OutOrStdout(), "%d of %d trials done, %d set aside\n", totals.Done, totals.Planned, totals.Failed)
@@ -112,7 +119,7 @@ no trial begins; the run goes on by itself when there is room.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&devices, "devices", "cpu", "`DEVICES` to train on: cpu, or GPUs as in cuda:0,1,3")
+	f.StringVar(&devices, "devices", "cpu", "`DEVICES` to train on: cpu, GPUs as in cuda:0,1,3, or visible: those of CUDA_VISIBLE_DEVICES, which a batch system sets")
 	f.IntVar(&o.PerDevice, "per-device", 1, "`NUMBER` of workers of a device")
 	f.StringVar(&chunk, "chunk", "", "work chunk `I/N` of the plan, I from 1 to N")
 	f.IntVar(&o.MaxAttempts, "max-attempts", 3, "`NUMBER` of attempts at a trial before it is set aside")
@@ -126,10 +133,29 @@ no trial begins; the run goes on by itself when there is room.`,
 	return c
 }
 
+// requeue puts the batch job that this is back into its queue, after a warning of the end
+// of its time.
+func requeue(ctx context.Context, w io.Writer) error {
+	var stop stopped
+	job := slurm.Job(os.Getenv)
+	if !errors.As(context.Cause(ctx), &stop) || syscall.Signal(stop) != syscall.SIGUSR1 || job == "" {
+		return nil
+	}
+	fmt.Fprintf(w, "%v: job %s goes back into Slurm's queue\n", stop, job)
+	return slurm.Requeue(context.WithoutCancel(ctx), job)
+}
+
 // parseDevices reads cpu, cuda, cuda:N or a list of such; a number alone is of the kind
-// before it.
-func parseDevices(list string) ([]string, error) {
+// before it; or visible, the GPUs that the environment gives.
+func parseDevices(list string, getenv func(string) string) ([]string, error) {
 	var devices []string
+	if list == "visible" {
+		visible, err := backend.Visible(getenv("CUDA_VISIBLE_DEVICES"))
+		for _, d := range visible {
+			devices = append(devices, d.String())
+		}
+		return devices, err
+	}
 	kind := ""
 	for name := range strings.SplitSeq(list, ",") {
 		if _, err := strconv.Atoi(name); err == nil && kind != "" {

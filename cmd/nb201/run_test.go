@@ -15,6 +15,8 @@ func TestParseDevices(t *testing.T) {
 		"cuda,2":             {"cuda:0", "cuda:2"},
 		"cuda:2,cuda:0":      {"cuda:2", "cuda:0"},
 		"cpu,cuda:1":         {"cpu", "cuda:1"},
+		"visible":            {"cuda:0", "cuda:1"},
+		"visible,cpu":        nil,
 		"":                   nil,
 		"0":                  nil,
 		"cpu,1":              nil,
@@ -24,7 +26,7 @@ func TestParseDevices(t *testing.T) {
 		"cuda:0,1,tpu":       nil,
 		"cuda:0,99999999999": nil,
 	} {
-		got, err := parseDevices(list)
+		got, err := parseDevices(list, func(string) string { return "3,GPU-5" })
 		if !slices.Equal(got, want) || (err != nil) != (want == nil) {
 			t.Errorf("%q: %q, %v", list, got, err)
 		}

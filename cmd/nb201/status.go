@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/scheduler"
+	"nb201/scheduler/slurm"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -33,13 +36,16 @@ trials the hours are estimated from 32 records. The rate counts the records of t
 hour. A run that has been silent for a minute, or whose process is gone, is stale: what
 it was at is left, and the next run goes on with it.
 
+Where there is Slurm, its queue tells of the campaign's arrays: how many elements wait
+and run.
+
 The exit code does not depend on what is told: it is 0 also when trials failed.`,
 		Example: `  nb201 status campaign
   nb201 status campaign --failed
   nb201 status campaign --json`,
 		Args: one("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
-			s, err := scheduler.ReadStatus(c.Context(), args[0])
+			s, err := readStatus(c.Context(), args[0])
 			switch {
 			case err != nil:
 				return err
@@ -56,7 +62,27 @@ The exit code does not depend on what is told: it is 0 also when trials failed.`
 	return c
 }
 
-func printStatus(w io.Writer, s *scheduler.Status) error {
+// statusView is the status of a campaign, with its arrays in Slurm's queue.
+type statusView struct {
+	*scheduler.Status
+	Arrays []slurm.Queued `json:"arrays,omitempty"`
+}
+
+// readStatus also asks Slurm, where there is one. What it cannot tell is a problem like a
+// file that cannot be read.
+func readStatus(ctx context.Context, dir string) (statusView, error) {
+	s, err := scheduler.ReadStatus(ctx, dir)
+	if err != nil {
+		return statusView{}, err
+	}
+	arrays, err := slurm.ReadQueue(ctx, dir)
+	if err != nil && !errors.Is(err, slurm.ErrAbsent) {
+		s.Problems = append(s.Problems, err.Error())
+	}
+	return statusView{s, arrays}, nil
+}
+
+func printStatus(w io.Writer, s statusView) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "dataset\tepochs\ttrials\tdone\trunning\tfailed\tleft\thours\t")
 	for _, g := range s.Trials {
@@ -88,7 +114,7 @@ func printTotals(w io.Writer, dataset, epochs string, t scheduler.Totals, hours 
 }
 
 // printSums prints what was counted over all trials.
-func printSums(w io.Writer, s *scheduler.Status) {
+func printSums(w io.Writer, s statusView) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -117,6 +143,9 @@ func printSums(w io.Writer, s *scheduler.Status) {
 	}
 	if s.Hours.Left > 0 {
 		line("time left", "about %s", scheduler.Span(span(s.Hours.Left)))
+	}
+	for _, a := range s.Arrays {
+		line("Slurm", "%v", a)
 	}
 }
 

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"nb201/scheduler/slurm"
+)
+
+// smallPlan plans 6 trials on digits.
+func smallPlan(t *testing.T) (dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "tour")
+	args := strings.Fields("plan DIR --archs 0-2 --datasets digits --epochs 2 --seeds 1,2 --cells 1")
+	args[1] = dir
+	if _, stderr, code := nb201(args...); code != 0 {
+		t.Fatal(stderr)
+	}
+	return dir
+}
+
+// onlyPrograms makes the only programs that are found those given: by their names, scripts of
+// a shell. It takes the place of a cluster, where what one answers is what matters.
+func onlyPrograms(t *testing.T, scripts map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, script := range scripts {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir)
+}
+
+// aCluster answers for a cluster of two other hosts.
+func aCluster() map[string]string {
+	return map[string]string{
+		"scontrol": `echo "MaxArraySize = 1001"; echo "MaxJobCount = 10000"`,
+		"sinfo":    `echo node1; echo node2`,
+		"squeue":   `echo "7|N/A|RUNNING|node1|None|other"`,
+		"sbatch":   `echo 4711`,
+	}
+}
+
+func TestSlurmScript(t *testing.T) {
+	dir := smallPlan(t)
+	onlyPrograms(t, aCluster())
+	stdout, stderr, code := nb201("slurm", dir, "--shared", "--partition", "gpu", "--max-running", "2", "--", "--per-device", "2")
+	if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "#!/bin/bash\n# Made by nb201 slurm (development): 6 trials of "+dir+", in 3 of its 3 chunks.\n") ||
+		!strings.Contains(stdout, "#SBATCH --array=1-3%2\n") || !strings.Contains(stdout, "#SBATCH --gres=gpu:1\n") ||
+		!strings.HasSuffix(stdout, `run "$campaign" --chunk "$SLURM_ARRAY_TASK_ID/3" --devices visible --per-device 2`+"\n") {
+		t.Errorf("code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+	stdout, stderr, code = nb201("slurm", dir, "--shared", "--elements", "2", "--submit")
+	if code != 0 || stderr != "" || stdout != "array 4711 submitted: elements 1-2 of 2 chunks, with 6 trials left\n" {
+		t.Errorf("code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+	stdout, _, code = nb201("slurm", dir, "--shared", "--resubmit", "--json")
+	var a slurm.Array
+	if err := json.Unmarshal([]byte(stdout), &a, json.RejectUnknownMembers(true)); err != nil || code != 0 ||
+		a.Job != 4711 || a.Chunks != 3 || a.Elements != "1-3" || a.Trials != 6 || a.Campaign != dir || !strings.HasPrefix(a.Script, "#!/bin/bash") {
+		t.Errorf("code %d, %v in\n%s", code, err, stdout)
+	}
+	if entries, err := os.ReadDir(filepath.Join(dir, "logs")); err != nil || len(entries) > 0 {
+		t.Error(entries, err)
+	}
+}
+
+// TestSlurmQueue has status tell of the campaign's array, which is not sent twice.
+func TestSlurmQueue(t *testing.T) {
+	dir := smallPlan(t)
+	cluster := aCluster()
+	onlyPrograms(t, cluster)
+	script, _, _ := nb201("slurm", dir, "--shared")
+	_, name, _ := strings.Cut(script, "--job-name=")
+	name, _, _ = strings.Cut(name, "\n")
+	cluster["squeue"] = `echo "17|2|RUNNING|node1|None|` + name + `"; echo "17|3|PENDING||Resources|` + name + `"`
+	onlyPrograms(t, cluster)
+	stdout, stderr, code := nb201("status", dir)
+	if code != 0 || stderr != "" || !strings.Contains(stdout, "\nSlurm      array 17 of 3 chunks: 1 running, 1 pending (Resources)\n") {
+		t.Errorf("code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+	stdout, _, _ = nb201("status", dir, "--json")
+	var status statusView
+	if err := json.Unmarshal([]byte(stdout), &status, json.RejectUnknownMembers(true)); err != nil || len(status.Arrays) != 1 || len(status.Arrays[0].Elements) != 2 {
+		t.Errorf("%v in\n%s", err, stdout)
+	}
+	if _, stderr, code = nb201("slurm", dir, "--shared", "--submit"); code != 2 ||
+		!strings.Contains(stderr, "in array 17 of 3 chunks: 1 running, 1 pending (Resources): --resubmit sends what is left besides") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+	stdout, _, code = nb201("slurm", dir, "--shared", "--resubmit")
+	if code != 0 || stdout != "array 4711 submitted: elements 1 of 3 chunks, with 2 trials left\n" {
+		t.Errorf("code %d, stdout %q", code, stdout)
+	}
+	cluster["squeue"] = `for i in 1 2 3; do echo "17|$i|RUNNING|node1|None|` + name + `"; done`
+	onlyPrograms(t, cluster)
+	if stdout, stderr, code = nb201("slurm", dir, "--shared", "--resubmit"); code != 0 || stdout != "" || !strings.HasPrefix(stderr, "nothing is left to send") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	cluster["squeue"] = `echo "squeue: error: slurm_load_jobs: Unable to contact slurm controller (connect failure)" >&2; exit 1`
+	onlyPrograms(t, cluster)
+	stdout, stderr, code = nb201("status", dir)
+	if code != 0 || stderr != "" || !strings.HasSuffix(stdout, "\ncannot be read:\n  squeue: slurm_load_jobs: Unable to contact slurm controller (connect failure)\n") {
+		t.Errorf("code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+	cluster["squeue"] = `echo "squeue: fatal: Could not establish a configuration source" >&2; exit 1`
+	onlyPrograms(t, cluster)
+	if stdout, _, code = nb201("status", dir); code != 0 || strings.Contains(stdout, "squeue") {
+		t.Errorf("code %d, stdout\n%s", code, stdout)
+	}
+}
+
+// TestSlurmProblems has each of them told in a sentence.
+func TestSlurmProblems(t *testing.T) {
+	dir := smallPlan(t)
+	answer := func(program, script string) map[string]string {
+		cluster := aCluster()
+		cluster[program] = script
+		return cluster
+	}
+	for _, test := range []struct {
+		programs map[string]string
+		args     string
+		code     int
+		want     string
+	}{
+		{nil, "", 2, "Slurm is not here, there is no scontrol: use a login node of the cluster"},
+		{answer("scontrol", `echo "scontrol: fatal: Could not establish a configuration source" >&2; exit 1`), "", 2, "scontrol knows of no cluster: set SLURM_CONF"},
+		{answer("scontrol", `echo "slurm_load_ctl_conf error: Unable to contact slurm controller" >&2; exit 1`), "", 1, "scontrol: slurm_load_ctl_conf error: Unable to contact slurm controller"},
+		{answer("scontrol", "echo nothing"), "", 2, "tells no Max"},
+		{answer("squeue", "exit 1"), "--shared", 1, "squeue: exit status 1"},
+		{answer("sbatch", `echo "sbatch: error: Batch job submission failed: Invalid qos specification" >&2; exit 1`), "--shared --submit", 2,
+			"the array was not taken: sbatch: Batch job submission failed: Invalid qos specification"},
+		{answer("sbatch", "echo hello"), "--shared --submit", 1, `sbatch answered "hello", not the number of a job`},
+		{aCluster(), "--shared --elements 1001", 2, "--elements 1001: use at most 1000 here"},
+		{aCluster(), "--time 1:00 --warn 2m", 2, "--time 1m0s is no longer than --warn 2m0s"},
+		{aCluster(), "--time soon", 2, `time "soon": use a time as Slurm takes it`},
+		{aCluster(), "--warn 5s", 2, "--warn 5s: use at least 30s"},
+		{aCluster(), "--gpus many", 2, `"many" GPUs: use a number`},
+		{aCluster(), "--submit --resubmit", 2, "[resubmit submit] were all set"},
+		{aCluster(), "-- --colour", 2, "after --: unknown flag: --colour (see nb201 run --help)"},
+		{aCluster(), "-- --chunk 1/2", 2, "after --: leave out --chunk and use --elements"},
+		{aCluster(), "-- --devices cpu", 2, "after --: leave out --devices and use --gpus"},
+		{aCluster(), "-- --retry-failed", 2, "after --: leave out --retry-failed and use --retry-failed before --"},
+		{aCluster(), "-- more", 2, "after --: more is no flag of nb201 run"},
+		{aCluster(), "--like " + dir, 2, "no rate can be measured on " + dir},
+		{aCluster(), "--kubernetes --claim c", 2, `image "": name the container image`},
+		{aCluster(), "--kubernetes --claim c --image i --gpus a100:1", 2, "for Kubernetes use a number"},
+	} {
+		onlyPrograms(t, test.programs)
+		stdout, stderr, code := nb201(append([]string{"slurm", dir}, strings.Fields(test.args)...)...)
+		if code != test.code || stdout != "" || !strings.Contains(stderr, test.want) || !strings.HasPrefix(stderr, "nb201: ") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: code %d, stdout %q, stderr %q; want %d and %q", test.args, code, stdout, stderr, test.code, test.want)
+		}
+	}
+	onlyPrograms(t, aCluster())
+	// A campaign in the memory of this host; elements run on others.
+	own, err := os.MkdirTemp("/dev/shm", "nb201-test-")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer os.RemoveAll(own)
+	if err := os.CopyFS(own, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := nb201("slurm", own)
+	if code != 2 || !strings.Contains(stderr, "is on tmpfs, a disk of this host, and elements run on others (node1 to node2): move it") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+	if _, stderr, code := nb201("slurm", own, "--shared"); code != 0 {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+	// What stands in the way of the logs is as good as a directory that cannot be written.
+	if err := os.RemoveAll(filepath.Join(own, "logs")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(own, "logs"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := nb201("slurm", own, "--shared"); code != 2 || !strings.Contains(stderr, "campaign "+own+" cannot be written: mkdir "+own+"/logs: not a directory") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+}
+
+func TestKubernetes(t *testing.T) {
+	dir := smallPlan(t)
+	onlyPrograms(t, nil) // it needs none
+	stdout, stderr, code := nb201("slurm", dir, "--kubernetes", "--image", "nb201:1", "--claim", "volume", "--gpus", "2", "--max-running", "3", "--", "--data", "/nb201/data")
+	if code != 0 || stderr != "" {
+		t.Fatal(code, stderr)
+	}
+	for _, line := range []string{"# Made by nb201 slurm --kubernetes (development): 6 trials of tour, in 3 chunks.", "  completions: 3", "  parallelism: 3",
+		`            - "exec nb201 run /nb201/tour --chunk \"$((JOB_COMPLETION_INDEX + 1))/3\" --devices cuda:0,1 --data /nb201/data"`, `            claimName: "volume"`} {
+		if !strings.Contains(stdout, line+"\n") {
+			t.Errorf("no line %q in\n%s", line, stdout)
+		}
+	}
+}
