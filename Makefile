@@ -24,7 +24,8 @@ test: setup
 	go test -timeout 30m $(TESTFLAGS) ./...
 
 # With what takes long: networks of full size in float64, data sets of full size, a campaign
-# that is killed 50 times; and the scheduler before the race detector.
+# that is killed 50 times, a Slurm cluster that is killed piece by piece; and the scheduler
+# before the race detector.
 nightly: setup
 	go test -race $(TESTFLAGS) ./scheduler/...
 	NB201_NIGHTLY=all go test -timeout 5h $(TESTFLAGS) ./...
