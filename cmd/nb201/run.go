@@ -107,8 +107,11 @@ no trial begins; the run goes on by itself when there is room.`,
 				}
 			}
 			totals, err := scheduler.Run(c.Context(), o)
+			if errors.Is(err, context.Canceled) {
+				requeue(c.Context(), view)
+			}
 			if err != nil {
-				return errors.Join(err, requeue(c.Context(), view))
+				return err
 			}
 			view.Done()
 			fmt.Fprintf(c.OutOrStdout(), "%d of %d trials done, %d set aside\n", totals.Done, totals.Planned, totals.Failed)
@@ -134,15 +137,18 @@ no trial begins; the run goes on by itself when there is room.`,
 }
 
 // requeue puts the batch job that this is back into its queue, after a warning of the end
-// of its time.
-func requeue(ctx context.Context, w io.Writer) error {
+// of its time, and says so.
+func requeue(ctx context.Context, w io.Writer) {
 	var stop stopped
 	job := slurm.Job(os.Getenv)
 	if !errors.As(context.Cause(ctx), &stop) || syscall.Signal(stop) != syscall.SIGUSR1 || job == "" {
-		return nil
+		return
 	}
+	// It has Slurm end this process, perhaps before it returns.
 	fmt.Fprintf(w, "%v: job %s goes back into Slurm's queue\n", stop, job)
-	return slurm.Requeue(context.WithoutCancel(ctx), job)
+	if err := slurm.Requeue(context.WithoutCancel(ctx), job); err != nil {
+		fmt.Fprintln(w, err)
+	}
 }
 
 // parseDevices reads cpu, cuda, cuda:N or a list of such; a number alone is of the kind

@@ -74,8 +74,11 @@ against the published schema, and was not run on a cluster.`,
 			if flags.GPUs, err = slurm.ParseGPUs(flags.gpus); err != nil {
 				return err
 			}
-			if flags.kubernetes {
+			switch {
+			case flags.kubernetes:
 				return flags.printJob(c.OutOrStdout())
+			case flags.image+flags.claim+flags.path != "":
+				return usage.Errorf("--image, --claim and --path are for --kubernetes")
 			}
 			array, err := flags.prepare(c.Context())
 			if err != nil {
@@ -85,7 +88,7 @@ against the published schema, and was not run on a cluster.`,
 				if err := checkImages(flags.Dir, images); err != nil {
 					fmt.Fprintf(c.ErrOrStderr(), "warning: on this host, %v\n", err)
 				}
-				if err := flags.send(c.Context(), array); err != nil {
+				if err := array.Submit(c.Context()); err != nil {
 					return err
 				}
 			}
@@ -119,7 +122,9 @@ against the published schema, and was not run on a cluster.`,
 	f.StringVar(&flags.path, "path", "", "`PATH` of the campaign in the volume of --kubernetes; default: the name of DIR")
 	f.BoolVar(&flags.json, "json", false, "print one JSON document, which holds the script")
 	c.MarkFlagsMutuallyExclusive("submit", "resubmit", "kubernetes")
-	c.MarkFlagsMutuallyExclusive("json", "kubernetes")
+	for _, name := range []string{"json", "partition", "account", "time", "warn", "module", "line", "sbatch", "shared", "like", "retry-failed"} {
+		c.MarkFlagsMutuallyExclusive("kubernetes", name)
+	}
 	return c
 }
 
@@ -171,17 +176,6 @@ func (f *slurmFlags) findRate(ctx context.Context) (*plan.Rate, error) {
 		return nil, err
 	}
 	return plan.MeasureRate(ctx, results.Campaign{Dir: f.Dir}, done, p.Settings.Precision)
-}
-
-// send gives the array to Slurm.
-func (f *slurmFlags) send(ctx context.Context, a *slurm.Array) error {
-	if f.submit && len(a.Queued) > 0 {
-		return usage.Errorf("the campaign is in the queue already, in %v: --resubmit sends what is left besides", a.Queued[0])
-	}
-	if a.Elements == "" {
-		return nil
-	}
-	return a.Submit(ctx)
 }
 
 // print prints the script, or what was submitted.

@@ -149,6 +149,8 @@ func TestSlurmProblems(t *testing.T) {
 		{aCluster(), "-- --retry-failed", 2, "after --: leave out --retry-failed and use --retry-failed before --"},
 		{aCluster(), "-- more", 2, "after --: more is no flag of nb201 run"},
 		{aCluster(), "--like " + dir, 2, "no rate can be measured on " + dir},
+		{aCluster(), "--image i", 2, "--image, --claim and --path are for --kubernetes"},
+		{aCluster(), "--kubernetes --partition gpu", 2, "[kubernetes partition] were all set"},
 		{aCluster(), "--kubernetes --claim c", 2, `image "": name the container image`},
 		{aCluster(), "--kubernetes --claim c --image i --gpus a100:1", 2, "for Kubernetes use a number"},
 	} {

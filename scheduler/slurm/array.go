@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"nb201/internal/plugin"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler"
@@ -49,6 +50,7 @@ type Array struct {
 	Job      int      `json:"job,omitzero"`
 	Script   string   `json:"script"`
 
+	beside   bool            // Options.Beside
 	failures []results.Trial // set aside, to begin anew
 }
 
@@ -98,7 +100,7 @@ func Prepare(ctx context.Context, o Options) (*Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Array{Campaign: dir, Chunks: chunks, Queued: queued}
+	a := &Array{Campaign: dir, Chunks: chunks, Queued: queued, beside: o.Beside}
 	elements, err := a.left(p, o)
 	if err != nil || len(elements) == 0 {
 		return a, err
@@ -126,9 +128,9 @@ func makeLogs(dir string) error {
 }
 
 // checkTime refuses a time limit in which an element cannot train an epoch of the plan's
-// dearest trial.
+// dearest trial, where the rate of such devices is known.
 func (o *Options) checkTime(p *plan.Plan) error {
-	if o.Time == 0 || o.Rate == nil {
+	if o.Time == 0 || o.Rate == nil || o.Rate.Device != "" && (o.Rate.Device == plugin.CPU) != (o.GPUs.Count == 0) {
 		return nil
 	}
 	var dearest results.Trial
@@ -194,8 +196,16 @@ func (a *Array) left(p *plan.Plan, o Options) ([]int, error) {
 
 var submitted = regexp.MustCompile(`^(\d+)(;.*)?$`)
 
-// Submit gives the array to Slurm. What Slurm has against it is a usage error.
+// Submit gives the array to Slurm, if something is left. A campaign that is in the queue
+// already is refused, unless the array is of what is left besides, and so is what Slurm does
+// not take: these are usage errors.
 func (a *Array) Submit(ctx context.Context) error {
+	switch {
+	case len(a.Queued) > 0 && !a.beside:
+		return usage.Errorf("the campaign is in the queue already, in %v: --resubmit sends what is left besides", a.Queued[0])
+	case a.Elements == "":
+		return nil
+	}
 	for _, t := range a.failures {
 		if err := os.Remove(scheduler.FailurePath(a.Campaign, t)); err != nil {
 			return fmt.Errorf("have %v begin anew: %w", t, err)

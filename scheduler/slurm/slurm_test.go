@@ -398,17 +398,20 @@ func TestLeft(t *testing.T) {
 func TestCheckTime(t *testing.T) {
 	_, p := campaign(t)
 	rate := plan.FixedRate(10) // 1347 images take 135 s, evaluating 450 takes 15 s
+	onCPU := *rate
+	onCPU.Device = "cpu"
 	for _, test := range []struct {
 		time time.Duration
 		rate *plan.Rate
 		want string
 	}{
 		{0, rate, ""},
+		{4 * time.Minute, &onCPU, ""}, // which tells nothing of a GPU
 		{5 * time.Minute, nil, ""},
 		{5 * time.Minute, rate, ""},
 		{4 * time.Minute, rate, "--time 4m0s is too short: less the 2m0s of the warning it leaves no time for an epoch of architecture 0 on digits, 1 epochs, seed 1, which takes about 2m30s"},
 	} {
-		o := Options{Request: Request{Time: test.time, Warn: 2 * time.Minute}, Rate: test.rate}
+		o := Options{Request: Request{Time: test.time, Warn: 2 * time.Minute, GPUs: GPUs{Count: 1}}, Rate: test.rate}
 		if err := o.checkTime(p); (err == nil) != (test.want == "") || err != nil && (!usage.Is(err) || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%v: %v", test.time, err)
 		}
