@@ -8,9 +8,9 @@
 #   tools/slurm-cluster.sh status DIR   its nodes
 #   tools/slurm-cluster.sh down DIR     end its jobs and its daemons; DIR stays
 #
-# When DIR is made, NODES is the number of nodes (2), CPUS of the CPUs of a node (4) and
-# GPUS of its GPUs (0), which are names without a device. OWNER is a process (a number):
-# when it has ended, the cluster goes down.
+# When DIR is made, NODES is the number of nodes (2, at most 19), CPUS of the CPUs of a node
+# (4) and GPUS of its GPUs (0), which are names without a device. OWNER is a process (a
+# number): when it has ended, the cluster goes down.
 #
 # It needs Debian's packages slurmctld, slurmd, slurm-client and munge, or the same of
 # others, with a slurmd that is built to run several times on a host.
@@ -47,10 +47,12 @@ stop() {
 
 nodes() { sed -n 's/^NodeName=\([^ ]*\) .*/\1/p' "$SLURM_CONF"; }
 
-# free_ports N prints the first of N ports in a row on which nobody listens.
+# free_ports N prints the first of N ports in a row on which nobody listens. Where it looks
+# is drawn, so that clusters that start at the same time find different ones.
 free_ports() {
-	local first port
-	for ((first = 16800; first < 30000; first += 20)); do
+	local attempt first port
+	for ((attempt = 0; attempt < 100; attempt++)); do
+		first=$((16800 + RANDOM % 600 * 20))
 		for ((port = first; port < first + $1; port++)); do
 			! (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || continue 2
 		done

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Cluster is a cluster on this host, with the nodes node0, node1 and so on.
@@ -86,6 +87,17 @@ func (c *Cluster) Kill(daemon string) {
 	if err != nil {
 		c.t.Fatalf("kill %s: %v", daemon, err)
 	}
+}
+
+// Saved waits until the controller has saved its state, which it does every few seconds.
+func (c *Cluster) Saved() {
+	c.t.Helper()
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(100 * time.Millisecond) {
+		if info, err := os.Stat(filepath.Join(c.dir, "state", "job_state")); err == nil && info.ModTime().After(began) {
+			return
+		}
+	}
+	c.t.Fatal("the controller has not saved its state for a minute")
 }
 
 // Jobs lists the processes of the jobs on a node.
