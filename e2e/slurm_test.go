@@ -21,7 +21,6 @@ type slurm struct {
 	*slurmtest.Cluster
 	t          *testing.T
 	dir, nb201 string
-	plan       []byte
 	alone      results.Campaign // the plan, worked by one run
 }
 

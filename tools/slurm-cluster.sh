@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Slurm cluster on this host, to try nb201 slurm on and to test it: nodes that are
 # daemons, with Slurm's default limits on jobs and arrays. It needs neither systemd nor
-# root, listens on 127.0.0.1 alone, and writes nothing outside DIR.
+# root, its daemons listen on 127.0.0.1 alone, and it writes nothing outside DIR.
 #
 #   tools/slurm-cluster.sh up DIR       start it, or what of it does not run
 #   . DIR/env                           sbatch, squeue, scancel, ... speak to it from now on

@@ -13,7 +13,7 @@ import (
 
 // ErrAbsent is wrapped by the errors of a host without Slurm: its programs are not there,
 // or know of no cluster.
-var ErrAbsent = errors.New("Slurm is not here")
+var ErrAbsent = errors.New("no Slurm here")
 
 // patience is how long one of Slurm's programs may take: sbatch tries for minutes when the
 // controller holds as many jobs as it can.
@@ -33,11 +33,11 @@ func call(ctx context.Context, stdin, program string, args ...string) (string, e
 	case err == nil:
 		return stdout.String(), nil
 	case errors.Is(err, exec.ErrNotFound):
-		return "", usage.Errorf("%w, there is no %s: use a login node of the cluster, or install Slurm's client programs", ErrAbsent, program)
+		return "", usage.Errorf("%w (%s is missing): use a login node of the cluster, or install Slurm's client programs", ErrAbsent, program)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return "", fmt.Errorf("%s has not answered within %v: Slurm's controller is away, or holds as many jobs as it can (MaxJobCount)", program, patience)
 	case strings.Contains(complaint, "Could not establish a configuration source"):
-		return "", usage.Errorf("%w, %s knows of no cluster: set SLURM_CONF, or use a login node", ErrAbsent, program)
+		return "", usage.Errorf("%w (%s knows of no cluster): set SLURM_CONF, or use a login node", ErrAbsent, program)
 	case complaint != "":
 		return "", fmt.Errorf("%s: %s", program, complaint)
 	}
