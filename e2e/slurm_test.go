@@ -182,7 +182,8 @@ func (s *slurm) nextLook() {
 func TestSlurm(t *testing.T) {
 	s := newSlurm(t, "186", "1,2", "1,2,3,4,5,6,7,8")
 	campaign, array := s.submit("campaign")
-	s.until("a running element", func() bool { return strings.Contains(s.run("status", campaign), " running") })
+	running := regexp.MustCompile(`Slurm +array ` + array + ` of 2 chunks: 2 running`)
+	s.until("running elements", func() bool { return running.MatchString(s.run("status", campaign)) })
 	s.begun(campaign)
 	s.do(exec.Command("scontrol", "requeue", array+"_1"))
 	logs := s.finish(campaign)
@@ -215,10 +216,15 @@ func TestSlurm(t *testing.T) {
 	whole := filepath.Join(s.dir, "whole")
 	s.run("plan", whole, "--preset", "nas-bench-201-v1_1")
 	s.run("plan", whole, "--archs", "0-15624", "--datasets", "cifar10", "--epochs", "200", "--seeds", "1,2,3")
-	if out := s.run("slurm", whole, "--submit"); !strings.Contains(out, "submitted: elements 1-1000 of 1000 chunks, with 312500 trials left") {
+	if _, err := exec.LookPath("shellcheck"); err == nil {
+		check := exec.Command("shellcheck", "-")
+		check.Stdin = strings.NewReader(s.run("slurm", whole))
+		s.do(check)
+	}
+	if out := s.run("slurm", whole, "--submit", "--cpus", "1", "--sbatch=--hold"); !strings.Contains(out, "submitted: elements 1-1000 of 1000 chunks, with 312500 trials left") {
 		t.Error(out)
 	}
-	if out := s.run("status", whole); !regexp.MustCompile(`Slurm +array \d+ of 1000 chunks: 1000 pending`).MatchString(out) {
+	if out := s.run("status", whole); !regexp.MustCompile(`Slurm +array \d+ of 1000 chunks: 1000 pending \(JobHeldUser\)`).MatchString(out) {
 		t.Error(out)
 	}
 	s.do(exec.Command("scancel", "--user", fmt.Sprint(os.Getuid())))
@@ -230,50 +236,55 @@ func TestSlurm(t *testing.T) {
 func TestSlurmFailures(t *testing.T) {
 	setting(t, "NB201_NIGHTLY")
 	s := newSlurm(t, "186,3043", "1,2", "1,2,3,4,5,6,7,8,9,10")
-	kill := func(t *testing.T, pids []int) {
-		t.Helper()
-		if len(pids) == 0 {
-			t.Fatal("there is no process to kill")
-		}
+	kill := func(pids []int) {
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // one may have ended
 		}
 	}
+	// onNode0 waits for a job on node0, and tells what it is made of.
+	onNode0 := func() (steps, jobs []int) {
+		s.until("a job on node0", func() bool {
+			steps, jobs = s.Steps("node0"), s.Jobs("node0")
+			return len(steps) > 0
+		})
+		return steps, jobs
+	}
 	for _, test := range []struct {
 		name   string
 		flags  []string
-		harm   func(t *testing.T, campaign, array string) // when there are records
-		traces []string                                   // in the logs
+		harm   func(campaign, array string) // when there are records
+		traces []string                     // in the logs
 	}{
-		{"in peace", nil, func(*testing.T, string, string) {}, []string{"on node0, begun 0", "on node1, begun 0"}},
-		{"slurmd killed", []string{"--elements", "2"}, func(_ *testing.T, campaign, _ string) {
+		{"in peace", nil, func(string, string) {}, []string{"on node0, begun 0", "on node1, begun 0"}},
+		{"slurmd killed", []string{"--elements", "2"}, func(campaign, _ string) {
 			s.Kill("slurmd.node0") // its element goes on, and another begins on node1
 			s.requeued(campaign)
 			s.Up()
 		}, []string{"begun 1 times before"}},
-		{"node lost", []string{"--elements", "4"}, func(t *testing.T, campaign, _ string) {
-			jobs := append(s.Steps("node0"), s.Jobs("node0")...)
+		{"node lost", []string{"--elements", "4"}, func(campaign, _ string) {
+			steps, jobs := onNode0()
 			s.Kill("slurmd.node0")
-			kill(t, jobs)
+			kill(append(steps, jobs...))
 			s.requeued(campaign)
 			s.Up()
 		}, []string{"begun 1 times before"}},
-		{"slurmstepd killed", []string{"--elements", "2"}, func(t *testing.T, campaign, _ string) {
-			kill(t, s.Steps("node0")) // its element goes on for good
+		{"slurmstepd killed", []string{"--elements", "2"}, func(campaign, _ string) {
+			steps, _ := onNode0()
+			kill(steps) // its element goes on for good
 			s.requeued(campaign)
 		}, []string{"begun 1 times before"}},
-		{"slurmctld killed and restarted", nil, func(*testing.T, string, string) {
+		{"slurmctld killed and restarted", nil, func(string, string) {
 			s.Saved() // else it forgets the array, and gives its number to another
 			s.Kill("slurmctld")
 			time.Sleep(3 * time.Second)
 			s.Up()
 		}, nil},
-		{"scontrol requeue", nil, func(t *testing.T, campaign, array string) {
+		{"scontrol requeue", nil, func(campaign, array string) {
 			s.do(exec.Command("scontrol", "requeue", array+"_1"))
 			s.requeued(campaign)
 			s.do(exec.Command("scontrol", "requeue", array+"_1,"+array+"_2"))
 		}, []string{"begun 1 times before"}},
-		{"time limit", []string{"--elements", "2", "--time", "1", "--warn", "45s"}, func(_ *testing.T, campaign, _ string) {
+		{"time limit", []string{"--elements", "2", "--time", "1", "--warn", "45s"}, func(campaign, _ string) {
 			s.requeued(campaign)
 		}, []string{"goes back into Slurm's queue", "begun 1 times before"}},
 	} {
@@ -285,7 +296,7 @@ func TestSlurmFailures(t *testing.T) {
 			}
 			campaign, array := s.submit(strings.ReplaceAll(test.name, " ", "-"), test.flags...)
 			s.begun(campaign)
-			test.harm(t, campaign, array)
+			test.harm(campaign, array)
 			logs := s.finish(campaign)
 			for _, want := range test.traces {
 				if !strings.Contains(logs, want) {

@@ -85,11 +85,13 @@ against the published schema, and was not run on a cluster.`,
 				return err
 			}
 			if flags.submit || flags.resubmit {
-				if err := checkImages(flags.Dir, images); err != nil {
-					fmt.Fprintf(c.ErrOrStderr(), "warning: on this host, %v\n", err)
-				}
 				if err := array.Submit(c.Context()); err != nil {
 					return err
+				}
+			}
+			if array.Job != 0 {
+				if err := checkImages(flags.Dir, images); err != nil {
+					fmt.Fprintf(c.ErrOrStderr(), "warning: on this host, %v\n", err)
 				}
 			}
 			if flags.json {
