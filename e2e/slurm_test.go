@@ -173,7 +173,7 @@ func (s *slurm) nextLook() {
 		_, err := os.Stat(warned)
 		return err == nil
 	})
-	time.Sleep(22 * time.Second)
+	time.Sleep(24 * time.Second)
 }
 
 // TestSlurm has a cluster work a small campaign; an element is put back into the queue on
@@ -235,7 +235,7 @@ func TestSlurm(t *testing.T) {
 // asks for it.
 func TestSlurmFailures(t *testing.T) {
 	setting(t, "NB201_NIGHTLY")
-	s := newSlurm(t, "186,3043", "1,2", "1,2,3,4,5,6,7,8,9,10")
+	s := newSlurm(t, "186,3043,3398,4189", "1", "1,2,3,4,5,6,7,8,9,10")
 	kill := func(pids []int) {
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // one may have ended

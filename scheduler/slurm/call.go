@@ -29,17 +29,17 @@ func call(ctx context.Context, stdin, program string, args ...string) (string, e
 	var stdout, stderr strings.Builder
 	c.Stdout, c.Stderr = &stdout, &stderr
 	err := c.Run()
-	switch complaint := complaint(program, stderr.String()); {
+	switch said := complaint(program, stderr.String()); {
 	case err == nil:
 		return stdout.String(), nil
 	case errors.Is(err, exec.ErrNotFound):
 		return "", usage.Errorf("%w (%s is missing): use a login node of the cluster, or install Slurm's client programs", ErrAbsent, program)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return "", fmt.Errorf("%s has not answered within %v: Slurm's controller is away, or holds as many jobs as it can (MaxJobCount)", program, patience)
-	case strings.Contains(complaint, "Could not establish a configuration source"):
+	case strings.Contains(said, "Could not establish a configuration source"):
 		return "", usage.Errorf("%w (%s knows of no cluster): set SLURM_CONF, or use a login node", ErrAbsent, program)
-	case complaint != "":
-		return "", fmt.Errorf("%s: %s", program, complaint)
+	case said != "":
+		return "", fmt.Errorf("%s: %s", program, said)
 	}
 	return "", fmt.Errorf("%s: %w", program, err)
 }
