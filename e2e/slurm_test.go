@@ -236,9 +236,9 @@ func TestSlurm(t *testing.T) {
 func TestSlurmFailures(t *testing.T) {
 	setting(t, "NB201_NIGHTLY")
 	s := newSlurm(t, "186,3043,3398,4189", "1", "1,2,3,4,5,6,7,8,9,10")
-	kill := func(pids []int) {
+	signal := func(pids []int, sig syscall.Signal) {
 		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // one may have ended
+			_ = syscall.Kill(pid, sig) // one may have ended
 		}
 	}
 	// onNode0 waits for a job on node0, and tells what it is made of.
@@ -257,21 +257,24 @@ func TestSlurmFailures(t *testing.T) {
 	}{
 		{"in peace", nil, func(string, string) {}, []string{"on node0, begun 0", "on node1, begun 0"}},
 		{"slurmd killed", []string{"--elements", "2"}, func(campaign, _ string) {
-			s.Kill("slurmd.node0") // its element goes on, and another begins on node1
+			_, jobs := onNode0()
+			s.Kill("slurmd.node0")
+			signal(jobs, syscall.SIGSTOP) // else they may end before Slurm counts the node as lost
 			s.requeued(campaign)
-			s.Up()
+			signal(jobs, syscall.SIGCONT) // the element is at work twice from now on
 		}, []string{"begun 1 times before"}},
 		{"node lost", []string{"--elements", "4"}, func(campaign, _ string) {
 			steps, jobs := onNode0()
 			s.Kill("slurmd.node0")
-			kill(append(steps, jobs...))
+			signal(append(steps, jobs...), syscall.SIGKILL)
 			s.requeued(campaign)
-			s.Up()
 		}, []string{"begun 1 times before"}},
 		{"slurmstepd killed", []string{"--elements", "2"}, func(campaign, _ string) {
-			steps, _ := onNode0()
-			kill(steps) // its element goes on for good
+			steps, jobs := onNode0()
+			signal(steps, syscall.SIGKILL)
+			signal(jobs, syscall.SIGSTOP)
 			s.requeued(campaign)
+			signal(jobs, syscall.SIGCONT) // nobody ends the old one
 		}, []string{"begun 1 times before"}},
 		{"slurmctld killed and restarted", nil, func(string, string) {
 			s.Saved() // else it forgets the array, and gives its number to another
@@ -284,7 +287,7 @@ func TestSlurmFailures(t *testing.T) {
 			s.requeued(campaign)
 			s.do(exec.Command("scontrol", "requeue", array+"_1,"+array+"_2"))
 		}, []string{"begun 1 times before"}},
-		{"time limit", []string{"--elements", "2", "--time", "1", "--warn", "45s"}, func(campaign, _ string) {
+		{"time limit", []string{"--elements", "1", "--time", "1", "--warn", "45s"}, func(campaign, _ string) {
 			s.requeued(campaign)
 		}, []string{"goes back into Slurm's queue", "begun 1 times before"}},
 	} {
@@ -298,6 +301,7 @@ func TestSlurmFailures(t *testing.T) {
 			s.begun(campaign)
 			test.harm(campaign, array)
 			logs := s.finish(campaign)
+			s.Up()
 			for _, want := range test.traces {
 				if !strings.Contains(logs, want) {
 					t.Errorf("no %q in the logs\n%s", want, logs)
