@@ -141,3 +141,46 @@ func testNetwork(t *testing.T) cell.Network {
 	}
 	return cell.Network{Arch: arch, Channels: 4, Cells: 2, Classes: 7, Size: 16}
 }
+
+// countingPools counts the poolings of a network.
+type countingPools struct {
+	onGPU
+	count *int
+}
+
+func (c countingPools) boxSum(x *Node) *Node {
+	*c.count++
+	return c.onGPU.boxSum(x)
+}
+
+// TestZeroMaps holds that nothing is made of the zero maps of `none` that XLA would work
+// out, for minutes, when it compiles.
+func TestZeroMaps(t *testing.T) {
+	b := openBackend(t)
+	for arch, want := range map[string]int{
+		// Each pooling pools a map forward, its counts, and a gradient back.
+		"|none~0|+|none~0|avg_pool_3x3~1|+|nor_conv_1x1~0|avg_pool_3x3~1|avg_pool_3x3~2|": 0,
+		"|none~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|none~1|avg_pool_3x3~2|":         0,
+		"|none~0|+|avg_pool_3x3~0|none~1|+|none~0|nor_conv_1x1~1|avg_pool_3x3~2|":         6 * 2 * 3, // 6 cells
+		// All but the first cell of a stage take what a cell of zeros makes.
+		"|avg_pool_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|": 3 * 2,
+	} {
+		net := testNetwork(t)
+		var err error
+		if net.Arch, err = cell.Parse(arch); err != nil {
+			t.Fatal(err)
+		}
+		count := 0
+		m := New(net, dtypes.Float32, false)
+		m.layers = countingPools{count: &count}
+		g := NewGraph(b, arch)
+		vector := func(name string, n int) *Node { return Parameter(g, name, shapes.Make(dtypes.Float32, n)) }
+		images := Parameter(g, "images", shapes.Make(dtypes.Float32, 2, net.Size, net.Size, 3))
+		logits, _, backward := m.Train(vector("params", m.Parameters), vector("stats", m.Statistics), images)
+		backward(OnesLike(logits))
+		g.Finalize()
+		if count != want {
+			t.Errorf("%s: %d sums of neighbourhoods, want %d", arch, count, want)
+		}
+	}
+}

@@ -110,17 +110,18 @@ func (t *tape) cell(path string, arch cell.Arch, input *feature) *feature {
 	return nodes[3]
 }
 
-// operation applies op; nil stands for the zero map of `none`.
+// operation applies op; nil stands for the zero map of `none`, and of what makes zeros of
+// zeros: XLA would take minutes to pool them before the program runs.
 func (t *tape) operation(path string, op cell.Op, x *feature) *feature {
-	switch op {
-	case cell.None:
-		return nil
-	case cell.SkipConnect:
-		return x
-	case cell.AvgPool3x3:
-		return t.avgPool3x3(x)
-	default:
+	switch {
+	case op == cell.NorConv1x1 || op == cell.NorConv3x3:
 		return t.reluConvBN(path, x, 1)
+	case op == cell.None || x.zero:
+		return nil
+	case op == cell.SkipConnect:
+		return x
+	default:
+		return t.avgPool3x3(x)
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 // [batch, channels]) and the gradient that has reached it so far.
 type feature struct {
 	node, grad *Node
+	zero       bool // all of it, whatever the images
 }
 
 func (f *feature) add(grad *Node) { f.grad = plus(f.grad, grad) }
@@ -149,7 +150,7 @@ func (t *tape) relu(x *feature) *feature {
 // sum adds terms in order; the sum of none is zeros like x.
 func (t *tape) sum(x *feature, terms []*feature) *feature {
 	if len(terms) == 0 {
-		return &feature{node: ZerosLike(x.node)}
+		return &feature{node: ZerosLike(x.node), zero: true}
 	}
 	y := &feature{node: terms[0].node}
 	for _, term := range terms[1:] {
