@@ -9,7 +9,8 @@
 //
 // XLA calls it through its foreign function interface (ffi.h): Register gives the
 // functions (calls.c) to a plugin, and Replace puts calls of them in the place of operations
-// in a program before it is compiled, since gomlx has no operation for such calls.
+// in a program before it is compiled, since gomlx has no operation for such calls. Compiled
+// programs on disk name kernels: one that takes other arguments needs another name.
 package kernels
 
 /*
