@@ -46,7 +46,7 @@ func TestControls(t *testing.T) {
 		},
 		{
 			name: "biased running variance", file: "cell/network/tape.go",
-			old: "MulScalar(batchVariance, count/(count-1))", new: "MulScalar(batchVariance, count/count)",
+			old: "factor = count / (count - 1)", new: "factor = count / count",
 		},
 	}
 	root, err := filepath.Abs("..")

@@ -114,14 +114,14 @@ func (t *tape) cell(path string, arch cell.Arch, input *feature) *feature {
 // zeros: XLA would take minutes to pool them before the program runs.
 func (t *tape) operation(path string, op cell.Op, x *feature) *feature {
 	switch {
-	case op == cell.NorConv1x1 || op == cell.NorConv3x3:
-		return t.reluConvBN(path, x, 1)
-	case op == cell.None || x.zero:
+	case op == cell.None, x.zero && (op == cell.SkipConnect || op == cell.AvgPool3x3):
 		return nil
 	case op == cell.SkipConnect:
 		return x
-	default:
+	case op == cell.AvgPool3x3:
 		return t.avgPool3x3(x)
+	default:
+		return t.reluConvBN(path, x, 1)
 	}
 }
 
