@@ -95,9 +95,9 @@ func (t *tape) conv(weight string, x *feature, stride int) *feature {
 
 func (t *tape) batchNorm(path string, x *feature) *feature {
 	scale, shift := t.tensor(path+".weight"), t.tensor(path+".bias")
-	mean, variance := t.tensor(path+".running_mean"), t.tensor(path+".running_var")
 	in := ConvertDType(x.node, scale.DType())
 	if !t.training {
+		mean, variance := t.tensor(path+".running_mean"), t.tensor(path+".running_var")
 		factor := Div(scale, Sqrt(AddScalar(variance, batchNormEpsilon)))
 		y := Add(Mul(Sub(in, perChannel(mean, in)), perChannel(factor, in)), perChannel(shift, in))
 		return &feature{node: ConvertDType(y, t.features)}

@@ -57,9 +57,9 @@ func Intercept(path, dir string) error {
 		dir = ""
 	}
 	if current == nil {
-		p, err := open(path)
-		if p == nil || err != nil {
-			return err
+		p := open(path)
+		if p == nil {
+			return nil
 		}
 		if err := p.register(); err != nil {
 			return err
@@ -86,12 +86,12 @@ func keeps(flags string) bool {
 }
 
 // open loads a plugin; nil when it is none whose table we know.
-func open(path string) (*plugin, error) {
+func open(path string) *plugin {
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
 	table := C.pjrt_open(name)
 	if table == nil || table.version.major != 0 || table.struct_size < C.sizeof_struct_pjrt_table {
-		return nil, nil
+		return nil
 	}
 	variables := os.Environ() // as XLA sees them
 	p := &plugin{path: path, table: table}
@@ -106,11 +106,11 @@ func open(path string) (*plugin, error) {
 		return b.Bytes(), err
 	})
 	if onGPU {
-		return p, nil
+		return p
 	}
 	registered, failed := kernels.Register(table.extension_start)
-	p.kernels = registered
-	return p, p.error(failed)
+	p.kernels = p.error(failed) == nil && registered // a plugin that refuses them works without
+	return p
 }
 
 // register gives go-xla the plugin, under the path that it would load it from.
