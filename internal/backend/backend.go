@@ -5,6 +5,7 @@ package backend
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
@@ -12,27 +13,30 @@ import (
 	"nb201/internal/programs"
 )
 
-// Open loads the PJRT plugin at path and creates its client. options are go-xla's
-// (`visible_devices=0`), at most one client may be open for one plugin at a time.
-// Programs that it compiles are kept on disk, see programs.Directory. The caller
-// finalizes the backend.
-func Open(path string, options ...string) (compute.Backend, error) {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot locate the XLA plugin %s: %w", path, err)
-	}
+// Open loads the PJRT plugin at path and creates its client. Its programs are compiled as o
+// says and kept on disk, see programs.Directory. options are go-xla's
+// (`visible_devices=0`). At most one client may be open for one plugin at a time. The
+// caller finalizes the backend.
+func Open(path string, o programs.Options, options ...string) (compute.Backend, error) {
 	dir, err := programs.Directory()
 	if err != nil {
 		return nil, err
 	}
-	xla.EnableAutoInstall(false)
-	config := absolute
-	for _, option := range options {
-		config += "," + option
+	o.Directory = dir
+	return open(path, func(absolute string) error { return programs.Intercept(absolute, o) }, options)
+}
+
+// open loads a plugin and creates its client, after intercept has seen its path.
+func open(path string, intercept func(absolute string) error, options []string) (compute.Backend, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot locate the XLA plugin %s: %w", path, err)
 	}
+	xla.EnableAutoInstall(false)
+	config := strings.Join(append([]string{absolute}, options...), ",")
 	var opened compute.Backend
 	if err := Catch(func() error {
-		if err := programs.Intercept(absolute, dir); err != nil {
+		if err := intercept(absolute); err != nil {
 			return err
 		}
 		opened, err = xla.New(config)
@@ -46,7 +50,7 @@ func Open(path string, options ...string) (compute.Backend, error) {
 // Check loads the plugin at path and lets it go again; it returns the plugin's
 // own description of itself.
 func Check(path string) (string, error) {
-	opened, err := Open(path)
+	opened, err := Open(path, programs.Options{})
 	if err != nil {
 		return "", err
 	}

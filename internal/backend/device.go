@@ -1,9 +1,7 @@
 package backend
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -12,6 +10,7 @@ import (
 	"github.com/gomlx/compute"
 
 	"nb201/internal/plugin"
+	"nb201/internal/programs"
 	"nb201/internal/usage"
 )
 
@@ -89,19 +88,19 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	if found.Options != "" {
 		options = append(options, found.Options)
 	}
+	var how programs.Options
 	if d.kind == plugin.CUDA {
-		options = append(options, fmt.Sprintf("visible_devices=%d", d.index), fmt.Sprintf("tf32=%t", tf32))
-		// go-xla would warn of libraries that lie as pip lays them out.
-		err := os.Setenv("GOPJRT_CUDA_CHECKS", "0")
-		if !tf32 {
-			// Read by NVIDIA's libraries when they start; XLA has no switch for it.
-			err = errors.Join(err, os.Setenv("NVIDIA_TF32_OVERRIDE", "0"))
+		options = append(options, fmt.Sprintf("visible_devices=%d", d.index))
+		if how, err = cudaOptions(found, tf32); err != nil {
+			return nil, err
 		}
+		client, err := cudaClient(tf32)
 		if err != nil {
 			return nil, err
 		}
+		options = append(options, client...)
 	}
-	b, err := Open(found.Path, options...)
+	b, err := Open(found.Path, how, options...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,12 @@
-// The part of the PJRT C API that keeping programs needs: structs and places in the
-// table of functions, as in pjrt/pjrt_c_api.h of go-xla, version 0.104. The API only
+// The part of the PJRT C API that this package calls or replaces: structs and places in
+// the table of functions, as in pjrt/pjrt_c_api.h of go-xla, version 0.104. The API only
 // ever grows at its ends. TestHeader compares this with the original.
 
 #ifndef NB201_PJRT_H_
 #define NB201_PJRT_H_
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct pjrt_table {
 	size_t struct_size;
@@ -15,26 +16,41 @@ struct pjrt_table {
 		void *extension_start;
 		int major, minor;
 	} version;
-	void *functions[57]; // and more
+	void *functions[97]; // and more
 };
 
 // Places in pjrt_table.functions.
 enum {
 	PJRT_ERROR_DESTROY = 0,
 	PJRT_ERROR_MESSAGE = 1,
+	PJRT_CLIENT_CREATE = 10,
+	PJRT_CLIENT_DESTROY = 11,
 	PJRT_CLIENT_PLATFORM_NAME = 12,
+	PJRT_CLIENT_PROCESS_INDEX = 13,
 	PJRT_CLIENT_PLATFORM_VERSION = 14,
 	PJRT_CLIENT_ADDRESSABLE_DEVICES = 16,
 	PJRT_CLIENT_COMPILE = 20,
 	PJRT_DEVICE_DESCRIPTION_KIND = 26,
 	PJRT_DEVICE_GET_DESCRIPTION = 29,
+	PJRT_DEVICE_LOCAL_HARDWARE_ID = 31,
 	PJRT_EXECUTABLE_DESTROY = 40,
+	PJRT_EXECUTABLE_NAME = 41,
+	PJRT_EXECUTABLE_OPTIMIZED_PROGRAM = 48,
 	PJRT_EXECUTABLE_SERIALIZE = 49,
+	PJRT_LOADED_EXECUTABLE_DESTROY = 50,
 	PJRT_LOADED_EXECUTABLE_GET_EXECUTABLE = 51,
 	PJRT_EXECUTABLE_DESERIALIZE_AND_LOAD = 56,
+	PJRT_TOPOLOGY_CREATE = 82,
+	PJRT_TOPOLOGY_DESTROY = 83,
+	PJRT_TOPOLOGY_PLATFORM_NAME = 84,
+	PJRT_TOPOLOGY_PLATFORM_VERSION = 85,
+	PJRT_TOPOLOGY_DEVICES = 86,
+	PJRT_COMPILE = 89,
+	PJRT_EXECUTABLE_MEMORY = 96,
 };
 
-// PJRT_Error_Destroy_Args, PJRT_Executable_Destroy_Args.
+// PJRT_Error_Destroy_Args, PJRT_Executable_Destroy_Args, PJRT_LoadedExecutable_Destroy_Args,
+// PJRT_Client_Destroy_Args, PJRT_TopologyDescription_Destroy_Args.
 struct pjrt_destroy_args {
 	size_t struct_size;
 	void *extension_start;
@@ -50,9 +66,11 @@ struct pjrt_get_args {
 };
 
 // PJRT_Error_Message_Args, PJRT_Client_PlatformName_Args,
-// PJRT_Client_PlatformVersion_Args, PJRT_DeviceDescription_Kind_Args and, with
-// devices for characters, PJRT_Client_AddressableDevices_Args. The object owns what
-// is returned.
+// PJRT_Client_PlatformVersion_Args, PJRT_DeviceDescription_Kind_Args,
+// PJRT_Executable_Name_Args, PJRT_TopologyDescription_PlatformName_Args,
+// PJRT_TopologyDescription_PlatformVersion_Args and, with devices for characters,
+// PJRT_Client_AddressableDevices_Args and
+// PJRT_TopologyDescription_GetDeviceDescriptions_Args. The object owns what is returned.
 struct pjrt_list_args {
 	size_t struct_size;
 	void *extension_start;
@@ -105,6 +123,77 @@ struct pjrt_load_args {
 	size_t options_size;
 };
 
+// PJRT_Client_Create_Args, up to the client.
+struct pjrt_create_args {
+	size_t struct_size;
+	void *extension_start;
+	void *options;
+	size_t options_size;
+	void *callbacks[4];
+	void *client; // out
+	// and more
+};
+
+// PJRT_Client_ProcessIndex_Args, PJRT_Device_LocalHardwareId_Args.
+struct pjrt_number_args {
+	size_t struct_size;
+	void *extension_start;
+	void *object;
+	int number; // out
+};
+
+// PJRT_NamedValue of a string.
+struct pjrt_named_string {
+	size_t struct_size;
+	void *extension_start;
+	char *name;
+	size_t name_size;
+	int type; // 0: a string
+	char *value;
+	size_t value_size;
+};
+
+// PJRT_TopologyDescription_Create_Args.
+struct pjrt_topology_args {
+	size_t struct_size;
+	void *extension_start;
+	char *name;
+	size_t name_size;
+	struct pjrt_named_string *options;
+	size_t options_size;
+	void *topology; // out
+};
+
+// PJRT_Compile_Args.
+struct pjrt_compile_for_args {
+	size_t struct_size;
+	void *extension_start;
+	void *topology;
+	struct pjrt_program *program;
+	char *options;
+	size_t options_size;
+	void *client;
+	void *executable; // out
+};
+
+// PJRT_Executable_OptimizedProgram_Args. A call with a NULL code sets its size.
+struct pjrt_optimized_args {
+	size_t struct_size;
+	void *extension_start;
+	void *executable;
+	struct pjrt_program *program; // out
+};
+
+// PJRT_Executable_GetCompiledMemoryStats_Args. All numbers are bytes.
+struct pjrt_memory_args {
+	size_t struct_size;
+	void *extension_start;
+	void *executable;
+	int64_t code, argument, output, alias, temp;                          // out
+	int64_t host_code, host_argument, host_output, host_alias, host_temp; // out
+	int64_t peak, total, allocated, indefinite, peak_unpadded;            // out
+};
+
 // pjrt_open loads the plugin at path and returns its table; NULL when it has none.
 struct pjrt_table *pjrt_open(char *path);
 
@@ -117,5 +206,10 @@ void pjrt_delete(struct pjrt_serialize_args *args);
 
 // nb201_compile takes the place of PJRT_Client_Compile. It is in Go.
 void *nb201_compile(struct pjrt_compile_args *args);
+
+// pjrt_without_device makes a table compile for a topology, in place of a device. Its
+// client is the topology, its device the device's description, and its loaded executables
+// are executables, which cannot run.
+void pjrt_without_device(struct pjrt_table *table, void *topology);
 
 #endif

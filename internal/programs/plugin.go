@@ -30,54 +30,107 @@ import (
 type plugin struct {
 	path             string
 	table            *C.struct_pjrt_table   // the plugin's own
-	identity         func() ([]byte, error) // what all its programs depend on
-	store            atomic.Pointer[store]  // nil: programs are compiled and not kept
-	kernels          bool                   // the plugin has those of internal/kernels
-	warning          sync.Once              // of what keeps programs from being kept
-	loaded, compiled atomic.Int64           // so many programs
+	identity         func() ([]byte, error) // everything that all its programs depend on
+	options          atomic.Pointer[Options]
+	flags            atomic.Int32 // the set of options.Flags that works
+	kernels          bool         // it has taken those of internal/kernels
+	target           *target      // nil: it compiles for the devices of its client
+	alone            sync.Mutex   // held while a program is compiled, with options.Alone
+	warning          sync.Once    // of what keeps programs from being kept
+	loaded, compiled atomic.Int64 // numbers of programs
 }
 
-// current is the plugin that nb201_compile serves, whose arguments do not tell. A
+// Options say how the programs of a plugin are compiled.
+type Options struct {
+	// Directory is where compiled programs are kept. With "" they are not; nor are they
+	// where XLA_FLAGS rules it out, see keeps.
+	Directory string
+	// Flags are the sets of XLA's flags to compile with. The first is tried first, and
+	// where XLA cannot compile a program with it the next: the one that works is then the
+	// process's, from the first attempt on. No set at all means XLA's defaults.
+	Flags []Flags
+	// FullPrecision makes float32 convolutions compute in full what XLA would let a GPU
+	// round to TF32.
+	FullPrecision bool
+	// Alone compiles one program at a time. XLA times kernels on the GPU to choose among
+	// them, and programs that are compiled at the same time disturb each other's timings.
+	Alone bool
+}
+
+// current is the plugin that nb201_compile serves, whose arguments do not name it. A
 // process opens one.
 var (
 	opening sync.Mutex
 	current *plugin
 )
 
-// Intercept has the programs that go-xla compiles with the plugin at path, which is
-// absolute, pass through this package. They are kept in dir, or with dir "" not; nor are they where
-// XLA_FLAGS has them not kept, see keeps. It comes before go-xla loads the plugin, and may
-// be called again with another dir. What keeps programs from being kept is one warning on
-// stderr. A file that is no plugin is left to go-xla, which tells why; so is a process's
-// second plugin.
-func Intercept(path, dir string) error {
+// Intercept makes the programs that go-xla compiles with the plugin at path, which is
+// absolute, pass through this package. It comes before go-xla loads the plugin, and may be
+// called again with other options. What keeps programs from being kept is one warning on
+// stderr. A file that is not a plugin is left to go-xla, which reports why; so is a
+// process's second plugin.
+func Intercept(path string, o Options) error {
 	opening.Lock()
 	defer opening.Unlock()
-	if !keeps(os.Getenv("XLA_FLAGS")) {
-		dir = ""
-	}
 	if current == nil {
 		p := open(path)
 		if p == nil {
 			return nil
 		}
-		if err := p.register(); err != nil {
+		if err := p.register(nil); err != nil {
 			return err
 		}
 		current = p
 	}
 	if current.path == path {
-		var s *store
-		if dir != "" {
-			s = &store{dir, Limit}
-			go current.identity() // reads 200 MB
-		}
-		current.store.Store(s)
+		current.use(o)
 	}
 	return nil
 }
 
-// keeps tells whether programs that are compiled with some flags can be kept: not where
+// use makes o the options of what is compiled from now on.
+func (p *plugin) use(o Options) {
+	if !keeps(os.Getenv("XLA_FLAGS")) {
+		o.Directory = ""
+	}
+	if o.Directory != "" {
+		go p.identity() // reads 200 MB
+	}
+	p.flags.Store(0)
+	p.options.Store(&o)
+}
+
+// FlagSet is the place in Options.Flags of the set that programs are compiled with now.
+func FlagSet() int {
+	opening.Lock()
+	defer opening.Unlock()
+	if current == nil {
+		return 0
+	}
+	return int(current.flags.Load())
+}
+
+// FallBack makes the process compile with another set of Options.Flags than the one at a
+// place, for a program that was compiled with that and does not run. It reports whether
+// there is another.
+func FallBack(from int) bool {
+	opening.Lock()
+	defer opening.Unlock()
+	if current == nil {
+		return false
+	}
+	if int(current.flags.Load()) > from {
+		return true // another program has fallen back
+	}
+	if from+1 >= len(current.options.Load().Flags) {
+		return false
+	}
+	current.flags.Store(int32(from + 1))
+	fmt.Fprintln(os.Stderr, "warning: a program does not run as it was compiled; it is compiled with fewer of nb201's flags")
+	return true
+}
+
+// keeps reports whether programs that are compiled with some flags can be kept: not where
 // dumps are asked for, which only compiling makes, and not where oneDNN has a CPU's
 // convolutions: XLA's serialisation of such a program is a segmentation fault (plugin
 // 0.11.2).
@@ -113,11 +166,15 @@ func open(path string) *plugin {
 	return p
 }
 
-// register gives go-xla the plugin, under the path that it would load it from.
-func (p *plugin) register() error {
+// register gives go-xla the plugin, under the path that it would load it from: a table
+// that compiles here, for a topology unless that is nil.
+func (p *plugin) register(topology unsafe.Pointer) error {
 	table := (*C.struct_pjrt_table)(C.malloc(p.table.struct_size)) // for as long as the process lives
 	C.memcpy(unsafe.Pointer(table), unsafe.Pointer(p.table), p.table.struct_size)
 	table.functions[C.PJRT_CLIENT_COMPILE] = unsafe.Pointer(C.nb201_compile)
+	if topology != nil {
+		C.pjrt_without_device(table, topology)
+	}
 	return pjrt.RegisterPreloadedPlugin(p.path, uintptr(unsafe.Pointer(table)))
 }
 
@@ -126,18 +183,62 @@ func nb201_compile(args *C.struct_pjrt_compile_args) unsafe.Pointer { return cur
 
 // compile is PJRT_Client_Compile: it sets args.executable or returns a PJRT_Error.
 func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
-	if p.kernels {
-		written := *args.program
-		program := kernels.Replace(view(written.code, written.code_size))
-		code := C.CBytes(program)
-		defer func() {
-			*args.program = written
-			C.free(code)
-		}()
-		args.program.code, args.program.code_size = (*C.char)(code), C.size_t(len(program))
+	o := p.options.Load()
+	if o.Alone {
+		p.alone.Lock()
+		defer p.alone.Unlock()
 	}
-	s := p.store.Load()
-	if s == nil {
+	given, program := *args, *args.program
+	defer func() {
+		args.options, args.options_size = given.options, given.options_size
+		*args.program = program
+	}()
+	text := view(program.code, program.code_size)
+	if p.kernels {
+		text = kernels.Replace(text)
+	}
+	if o.FullPrecision {
+		text = inFull(text)
+	}
+	code := C.CBytes(text)
+	defer C.free(code)
+	args.program.code, args.program.code_size = (*C.char)(code), C.size_t(len(text))
+
+	var refused unsafe.Pointer // the first set's error: the later ones follow from giving up flags
+	for set := p.flags.Load(); ; set++ {
+		var flags Flags
+		if int(set) < len(o.Flags) {
+			flags = o.Flags[set]
+		}
+		options := flags.appendTo(view(given.options, given.options_size))
+		memory := C.CBytes(options)
+		args.options, args.options_size = (*C.char)(memory), C.size_t(len(options))
+		failed := p.compileOnce(args, o)
+		C.free(memory)
+		switch {
+		case failed == nil:
+			if refused != nil {
+				p.flags.Store(set)
+				fmt.Fprintf(os.Stderr, "warning: XLA refuses flags that nb201 compiles with; without them programs may run slower (%v)\n", p.error(refused))
+			}
+			return nil
+		case refused == nil:
+			refused = failed
+		default:
+			_ = p.error(failed) // frees it
+		}
+		if int(set)+1 >= len(o.Flags) {
+			return refused
+		}
+	}
+}
+
+// compileOnce compiles a program, or loads it where it is kept.
+func (p *plugin) compileOnce(args *C.struct_pjrt_compile_args, o *Options) unsafe.Pointer {
+	if p.target != nil {
+		return p.compileFor(args)
+	}
+	if o.Directory == "" {
 		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))
 	}
 	k, err := p.key(args)
@@ -145,6 +246,7 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 		p.warn(err)
 		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))
 	}
+	s := store{o.Directory, Limit}
 	if program := s.load(k); program != nil {
 		if args.executable = p.load(args.client, program); args.executable != nil {
 			p.loaded.Add(1)

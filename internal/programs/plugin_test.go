@@ -26,7 +26,7 @@ func client(t *testing.T, dir string) *pjrt.Client {
 	if err != nil {
 		t.Skip(err)
 	}
-	if err := Intercept(found.Path, dir); err != nil {
+	if err := Intercept(found.Path, Options{Directory: dir}); err != nil {
 		t.Fatal(err)
 	}
 	p, err := pjrt.GetPlugin(found.Path)
@@ -268,7 +268,7 @@ func TestNoPlugin(t *testing.T) {
 	if err := os.WriteFile(path, []byte("nothing"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := Intercept(path, t.TempDir()); err != nil || current != nil {
+	if err := Intercept(path, Options{Directory: t.TempDir()}); err != nil || current != nil {
 		t.Errorf("%v, %v", current, err)
 	}
 }

@@ -1,0 +1,174 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gomlx/compute"
+
+	"nb201/internal/plugin"
+	"nb201/internal/programs"
+	"nb201/internal/usage"
+)
+
+// FlagsVariable names XLA flags that are laid over those that this package compiles with
+// for a GPU, as "NAME=VALUE NAME=VALUE". Off leaves XLA's defaults.
+const (
+	FlagsVariable = "NB201_CUDA_FLAGS"
+	Off           = "off"
+)
+
+// What this package changes of XLA's defaults for a GPU, besides where its tools are.
+var (
+	// graphs make one CUDA graph of a whole program, its loop included, so that the host
+	// launches one thing in place of some hundred every step. By default XLA leaves cuDNN's
+	// convolutions and loops out of graphs, and programs of fewer than five thunks.
+	graphs = programs.Flags{
+		"xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,CONVOLUTION,WHILE,CONDITIONAL",
+		"xla_gpu_graph_min_graph_size":  "1",
+	}
+	// repeatable leaves out the kernels that sum in an order of their own each time.
+	repeatable = programs.Flags{"xla_gpu_exclude_nondeterministic_ops": "true"}
+	// untuned chooses kernels without a GPU to time them on.
+	untuned = programs.Flags{"xla_gpu_autotune_level": "0"}
+)
+
+// cudaOptions are how a CUDA plugin compiles. Where XLA refuses a set of flags, or the GPU
+// refuses what it makes of it, the next set is tried: first the graphs go, then the kernels
+// to leave out, then everything.
+func cudaOptions(found plugin.Plugin, tf32 bool) (programs.Options, error) {
+	own, err := readFlags(os.Getenv(FlagsVariable))
+	if err != nil {
+		return programs.Options{}, err
+	}
+	o := programs.Options{FullPrecision: !tf32, Alone: true}
+	if own == nil {
+		return o, nil
+	}
+	where := toolFlags(found.Path)
+	for _, set := range [][]programs.Flags{{graphs, repeatable}, {repeatable}, {graphs}, {}} {
+		o.Flags = append(o.Flags, merge(append(append([]programs.Flags{where}, set...), own)...))
+	}
+	return o, nil
+}
+
+// readFlags reads the value of FlagsVariable; nil if it is off.
+func readFlags(text string) (programs.Flags, error) {
+	if text == Off {
+		return nil, nil
+	}
+	flags := programs.Flags{}
+	for _, field := range strings.Fields(text) {
+		name, value, ok := strings.Cut(strings.TrimPrefix(field, "--"), "=")
+		if !ok || name == "" {
+			return nil, usage.Errorf("%s has %q: write flags as NAME=VALUE, with blanks between them, or %s", FlagsVariable, field, Off)
+		}
+		flags[name] = value
+	}
+	return flags, nil
+}
+
+// merge lays sets of flags over one another, the later ones over the earlier ones, and
+// leaves out those that the user has set in XLA_FLAGS.
+func merge(sets ...programs.Flags) programs.Flags {
+	all := programs.Flags{}
+	for _, set := range sets {
+		maps.Copy(all, set)
+	}
+	for _, set := range strings.Fields(os.Getenv("XLA_FLAGS")) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(set, "--"), "=")
+		delete(all, name)
+	}
+	return all
+}
+
+// cudaClient are go-xla's options of a CUDA client.
+func cudaClient(tf32 bool) ([]string, error) {
+	// go-xla would warn of libraries that lie as pip lays them out.
+	err := os.Setenv("GOPJRT_CUDA_CHECKS", "0")
+	if !tf32 {
+		// NVIDIA's libraries read it when they start. What this program computes asks for
+		// full precision itself; this is for what they choose themselves.
+		err = errors.Join(err, os.Setenv("NVIDIA_TF32_OVERRIDE", "0"))
+	}
+	return []string{fmt.Sprintf("tf32=%t", tf32)}, err
+}
+
+// toolFlags say where the tools are that XLA compiles with: ptxas and libdevice.
+func toolFlags(path string) programs.Flags {
+	dir := filepath.Join(filepath.Dir(path), "..", "..", "nvidia", "cu13")
+	return programs.Flags{"xla_gpu_cuda_data_dir": dir}
+}
+
+// Deviceless is a backend that compiles for a kind of GPU without one.
+type Deviceless struct {
+	Backend compute.Backend
+	Plugin  string // the plugin's file and version
+	dump    string
+	last    programs.Compiled
+}
+
+// GPUs lists the kinds of GPU that OpenDeviceless knows.
+func GPUs() []string {
+	var names []string
+	for _, t := range programs.Targets() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// OpenDeviceless opens a CUDA plugin to compile for a kind of GPU (see GPUs) on a machine
+// that need not have one, as OpenDevice's backend compiles there; only the choice of
+// kernels by timing them is missing. Nothing that it compiles can run. A process opens one
+// plugin. The caller closes it. An unknown kind is a usage error.
+func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, error) {
+	t, err := programs.FindTarget(gpu)
+	if err != nil {
+		return nil, err
+	}
+	own, err := readFlags(os.Getenv(FlagsVariable))
+	if err != nil {
+		return nil, err
+	}
+	flags := merge(toolFlags(found.Path), untuned)
+	if own != nil {
+		flags = merge(toolFlags(found.Path), graphs, untuned, own)
+	}
+	options, err := cudaClient(tf32)
+	if err != nil {
+		return nil, err
+	}
+	dump, err := os.MkdirTemp("", "nb201-dump-")
+	if err != nil {
+		return nil, err
+	}
+	d := &Deviceless{dump: dump, Plugin: strings.TrimSpace(filepath.Base(found.Path) + " " + found.Version)}
+	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: !tf32}
+	d.Backend, err = open(found.Path, func(absolute string) error {
+		return programs.InterceptFor(absolute, t, o, dump, func(c programs.Compiled) { d.last = c })
+	}, options)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dump))
+	}
+	return d, nil
+}
+
+// Last is the program that was compiled last.
+func (d *Deviceless) Last() programs.Compiled { return d.last }
+
+// Close frees what the backend holds.
+func (d *Deviceless) Close() error {
+	d.Backend.Finalize()
+	return os.RemoveAll(d.dump)
+}
+
+// FlagSet numbers the flags that programs are compiled with now; see FallBack.
+func FlagSet() int { return programs.FlagSet() }
+
+// FallBack makes the process compile with other flags than those of a number, for a program
+// that was compiled with these and does not run. It reports whether there are others.
+func FallBack(from int) bool { return programs.FallBack(from) }

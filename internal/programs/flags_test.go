@@ -1,0 +1,137 @@
+package programs
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestAppendFlags(t *testing.T) {
+	given := []byte("\x1a\x02\x20\x01")
+	for _, c := range []struct {
+		flags Flags
+		want  string
+	}{
+		{nil, ""},
+		{Flags{"b": "true", "a": "7", "c": "x"}, "\x3a\x08\x0a\x01a\x12\x03\x0a\x017" + "\x3a\x07\x0a\x01b\x12\x02\x10\x01" + "\x3a\x08\x0a\x01c\x12\x03\x0a\x01x"},
+		{Flags{"b": "false"}, "\x3a\x07\x0a\x01b\x12\x02\x10\x00"},
+	} {
+		room := append(make([]byte, 0, 100), given...)
+		if got := c.flags.appendTo(room); string(got) != string(given)+c.want {
+			t.Errorf("%v: %q, want %q", c.flags, got[len(given):], c.want)
+		}
+		if extra := room[:cap(room)][len(room)]; extra != 0 {
+			t.Errorf("%v: the given options' memory was written to", c.flags)
+		}
+	}
+}
+
+// captured is what do writes to stderr.
+func captured(t *testing.T, do func()) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = w
+	defer func() { os.Stderr = stderr }()
+	do()
+	w.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Where XLA refuses flags it compiles with the next ones, says so once, and stays with them.
+func TestRefusedFlags(t *testing.T) {
+	c := client(t, "")
+	path := current.path
+	t.Cleanup(func() { client(t, "") })
+	sound := Flags{"xla_cpu_enable_fast_math": "false"}
+	want, err := run(c, source(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		flags []Flags
+		set   int
+		warns string
+		fails string
+	}{
+		{[]Flags{sound}, 0, "", ""},
+		{[]Flags{{"xla_no_such_flag": "1"}, sound}, 1, "xla_no_such_flag", ""},
+		{[]Flags{{"xla_no_such_flag": "1"}, {"xla_cpu_enable_fast_math": "perhaps"}, {}}, 2, "xla_no_such_flag", ""},
+		{[]Flags{{"xla_no_such_flag": "1"}, {"xla_nor_this": "1"}}, 0, "", "xla_no_such_flag"},
+	} {
+		for _, dir := range []string{"", t.TempDir()} {
+			if err := Intercept(path, Options{Directory: dir, Flags: test.flags}); err != nil {
+				t.Fatal(err)
+			}
+			for turn := range 2 {
+				var got []byte
+				said := captured(t, func() { got, err = run(c, source(3)) })
+				switch {
+				case test.fails != "":
+					if err == nil || !strings.Contains(err.Error(), test.fails) {
+						t.Errorf("%v: error %v", test.flags, err)
+					}
+				case err != nil:
+					t.Errorf("%v: %v", test.flags, err)
+				case !bytes.Equal(got, want):
+					t.Errorf("%v: other numbers", test.flags)
+				}
+				if warns := turn == 0 && test.warns != ""; strings.Count(said, "\n") != map[bool]int{true: 1}[warns] || warns && !strings.Contains(said, test.warns) {
+					t.Errorf("%v, turn %d: it says %q", test.flags, turn, said)
+				}
+				if FlagSet() != test.set {
+					t.Errorf("%v: set %d is used, not %d", test.flags, FlagSet(), test.set)
+				}
+			}
+		}
+	}
+}
+
+// FallBack goes on once for all programs that were compiled with the same flags.
+func TestFallBack(t *testing.T) {
+	c := client(t, "")
+	t.Cleanup(func() { client(t, "") })
+	if err := Intercept(current.path, Options{Flags: []Flags{{}, {}, {}}}); err != nil {
+		t.Fatal(err)
+	}
+	var got []any
+	said := captured(t, func() {
+		for _, from := range []int{0, 0, 1, 1, 2} {
+			got = append(got, FallBack(from), FlagSet())
+		}
+	})
+	if want := []any{true, 1, true, 1, true, 2, true, 2, false, 2}; !slices.Equal(got, want) || strings.Count(said, "\n") != 2 {
+		t.Errorf("got %v, want %v; it says %q", got, want, said)
+	}
+	if _, err := run(c, source(1)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInFull(t *testing.T) {
+	conv := func(element, precision string) string {
+		return `%9 = "stablehlo.convolution"(%7, %8) {
+  precision_config = [#stablehlo<precision ` + precision + `>, #stablehlo<precision ` + precision + `>],
+  window_strides = array<i64: 1, 1>
+} : (tensor<2x4x4x3x` + element + `>, tensor<3x3x3x16x` + element + `>) -> tensor<2x4x4x16x` + element + ">\n"
+	}
+	other := `%1 = "stablehlo.dot_general"(%0, %0) {
+  precision_config = [#stablehlo<precision DEFAULT>, #stablehlo<precision DEFAULT>]
+} : (tensor<2x2xf32>, tensor<2x2xf32>) -> tensor<2x2xf32>
+`
+	given := conv("f32", "DEFAULT") + other + conv("bf16", "DEFAULT") + conv("f32", "HIGH") + conv("f32", "DEFAULT")
+	want := conv("f32", "HIGHEST") + other + conv("bf16", "DEFAULT") + conv("f32", "HIGH") + conv("f32", "HIGHEST")
+	if got := string(inFull([]byte(given))); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
