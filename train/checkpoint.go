@@ -66,6 +66,7 @@ type header struct {
 	Place    place           `json:"place"`
 	Streams  []byte          `json:"streams"` // as of the beginning of the place's stage
 	Curves   []results.Curve `json:"curves"`  // of training, then of each evaluation set
+	Weights  string          `json:"weights"` // how the device orders them, see network.Layout
 }
 
 // checkpointing is what a trial knows of its checkpoints.
@@ -230,6 +231,9 @@ func (t *trial) checkHeader(h *header) error {
 	if !bytes.Equal(h.Identity, t.identity) {
 		return errors.New("it is of another trial, or of other settings, data or versions")
 	}
+	if order := t.whole.model.Weights; h.Weights != order {
+		return fmt.Errorf("it is of another kind of device: its weights are in the order %q, not %q", h.Weights, order)
+	}
 	p := h.Place
 	atEnd := p.position == position{Epoch: t.Recipe.Epochs}
 	if p.Epoch < 0 || p.Epoch >= t.Recipe.Epochs && !atEnd || p.Stage < 0 || p.Stage > len(t.Data.Eval) {
@@ -312,7 +316,7 @@ func (t *trial) writeCheckpoint() (name string, err error) {
 
 // encodeCheckpoint writes all of a checkpoint but its hash.
 func (t *trial) encodeCheckpoint(w io.Writer) error {
-	h := header{Identity: t.identity, Started: t.record.Started, Place: t.at, Streams: t.streams.State()}
+	h := header{Identity: t.identity, Started: t.record.Started, Place: t.at, Streams: t.streams.State(), Weights: t.whole.model.Weights}
 	for stage := range 1 + len(t.Data.Eval) {
 		h.Curves = append(h.Curves, *t.curve(stage))
 	}

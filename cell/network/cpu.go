@@ -8,23 +8,15 @@ import (
 // own (internal/kernels), into whose calls these convolutions and normalisations are
 // turned, and YNNPACK's sums and elementwise operations with the flags of
 // internal/backend. Other plugins and processors take them too, and are slower.
-type onCPU struct{}
+type onCPU struct{ plain }
 
-func (onCPU) conv(x, w *Node, stride int) *Node { return onGPU{}.conv(x, w, stride) }
+func newOnCPU() onCPU { return onCPU{plain{convolutions(hwio)}} }
 
 func (onCPU) convInputGrad(x, dy, w *Node, stride int) *Node {
 	flipped := TransposeAllAxes(Reverse(w, 0, 1), 0, 1, 3, 2)
 	start := w.Shape().Dim(0) / 2
 	end := start + stride - 1 // what the last, incomplete stride cut off is padded again
 	return Convolve(dy, flipped).InputDilationPerAxis(stride, stride).PaddingPerDim([][2]int{{start, end}, {start, end}}).Done()
-}
-
-func (onCPU) convWeightGrad(x, dy, w *Node, stride int) *Node {
-	return onGPU{}.convWeightGrad(x, dy, w, stride)
-}
-
-func (onCPU) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back func(*Node) (dx, dScale, dShift *Node)) {
-	return onGPU{}.batchNorm(x, scale, shift)
 }
 
 // A sign is YNNPACK's, a choice a kernel of XLA's own.

@@ -1,59 +1,51 @@
 package network
 
 import (
-	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 )
 
-// onGPU has the layers in the forms that XLA knows for its GPUs: the gradients of a
-// convolution as cuDNN's backward convolutions are recognised (xla/service/gpu/
-// transforms/conv_rewriter.cc), BatchNorm as the operation.
-type onGPU struct{}
+// onGPU has the layers in the forms that take the fewest kernels on a GPU: XLA's own
+// operations, with weights in the order that cuDNN reads, and a batch normalisation whose
+// sums XLA does not take apart. Figures are in docs/performance.md.
+type onGPU struct{ plain }
 
-func (onGPU) conv(x, w *Node, stride int) *Node {
-	return Convolve(x, w).Strides(stride).PadSame().Done()
-}
+func newOnGPU() onGPU { return onGPU{plain{convolutions(ohwi)}} }
 
-func (onGPU) convInputGrad(_, dy, w *Node, stride int) *Node {
-	k := w.Shape().Dim(0)
-	start := k / 2
-	end := start + stride - 1 // what the last, incomplete stride cut off is padded again
-	swapped := nhwc
-	swapped.KernelInputChannels, swapped.KernelOutputChannels = nhwc.KernelOutputChannels, nhwc.KernelInputChannels
-	return Convolve(dy, Reverse(w, 0, 1)).AxesConfig(swapped).InputDilationPerAxis(stride, stride).
-		PaddingPerDim([][2]int{{start, end}, {start, end}}).Done()
-}
-
-func (onGPU) convWeightGrad(x, dy, w *Node, stride int) *Node {
-	k := w.Shape().Dim(0)
-	start := k / 2
-	end := k - start - stride
-	return Convolve(x, dy).AxesConfig(ofWeights).DilationPerAxis(stride, stride).
-		PaddingPerDim([][2]int{{start, end}, {start, end}}).Done()
-}
-
-// nhwc is a convolution of NHWC by HWIO, ofWeights one that takes the batch for the
-// channels that are summed over, the input's channels for its batch, and gives HWIO.
-var (
-	nhwc = compute.ConvolveAxesConfig{
-		InputBatch: 0, InputSpatial: []int{1, 2}, InputChannels: 3,
-		KernelSpatial: []int{0, 1}, KernelInputChannels: 2, KernelOutputChannels: 3,
-		OutputBatch: 0, OutputSpatial: []int{1, 2}, OutputChannels: 3,
-	}
-	ofWeights = compute.ConvolveAxesConfig{
-		InputBatch: 3, InputSpatial: []int{1, 2}, InputChannels: 0,
-		KernelSpatial: []int{1, 2}, KernelInputChannels: 0, KernelOutputChannels: 3,
-		OutputBatch: 2, OutputSpatial: []int{0, 1}, OutputChannels: 3,
-	}
-)
-
+// batchNorm takes the variance as the mean of the squares less the square of the mean, as
+// XLA does for its own operation. Everything that is of a channel alone is worked out on
+// vectors of channels, so that each of the passes over a map is one kernel: the sums
+// forward, y, the sums backward, and dx.
 func (onGPU) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back func(*Node) (dx, dScale, dShift *Node)) {
-	y, mean, variance = InternalBatchNormForTraining(x, scale, shift, batchNormEpsilon, -1)
+	toMean := 1 / float64(x.Shape().Size()/scale.Shape().Size())
+	sum, squares := channelSums(x, Square(x))
+	mean = MulScalar(sum, toMean)
+	variance = MaxScalar(Sub(MulScalar(squares, toMean), Square(mean)), 0)
+	inverse := Reciprocal(Sqrt(AddScalar(variance, batchNormEpsilon)))
+	factor := Mul(scale, inverse)
+	y = Add(Mul(x, perChannel(factor, x)), perChannel(Sub(shift, Mul(mean, factor)), x))
 	return y, mean, variance, func(dy *Node) (dx, dScale, dShift *Node) {
-		return InternalBatchNormGradient(x, scale, mean, variance, dy, batchNormEpsilon, -1)
+		var product *Node
+		dShift, product = channelSums(dy, Mul(dy, Sub(x, perChannel(mean, x))))
+		dScale = Mul(product, inverse)
+		// dx is factor * (dy - dShift/n - (x - mean) * inverse * dScale/n).
+		ofX := MulScalar(Mul(Mul(factor, inverse), dScale), -toMean)
+		constant := Sub(MulScalar(Mul(factor, dShift), -toMean), Mul(ofX, mean))
+		dx = Add(Add(Mul(dy, perChannel(factor, x)), Mul(x, perChannel(ofX, x))), perChannel(constant, x))
+		return dx, dScale, dShift
 	}
 }
 
-func (onGPU) reluGrad(y, dy *Node) *Node { return reference{}.reluGrad(y, dy) }
-
-func (onGPU) boxSum(x *Node) *Node { return SumPool(x).Window(3).Strides(1).PadSame().Done() }
+// channelSums sums two maps [batch, height, width, channels] over all but the channels. It
+// sums each image, or each half of a large one, and then these sums, those of both maps in
+// one kernel. XLA would do the same, but take two kernels for the second part.
+func channelSums(a, b *Node) (sumOfA, sumOfB *Node) {
+	d := a.Shape().Dimensions
+	parts := 1
+	if d[1]%2 == 0 && d[1]*d[2] >= 512 {
+		parts = 2
+	}
+	images := func(x *Node) *Node { return ReduceSum(Reshape(x, d[0], parts, d[1]/parts, d[2], d[3]), 2, 3) }
+	both := ReduceSum(Stack([]*Node{images(a), images(b)}, 0), 1, 2)
+	of := func(i int) *Node { return Squeeze(Slice(both, AxisElem(i)), 0) }
+	return of(0), of(1)
+}

@@ -4,10 +4,11 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 )
 
-// layers are the costly layers. x is [batch, height, width, in], w [k, k, in, out] with
-// k 1 or 3 and padding k/2, dy like the output. What each costs is in
+// layers are the costly layers. x is [batch, height, width, in], w has k rows and columns
+// with k 1 or 3 and padding k/2, dy is like the output. What each costs is in
 // docs/performance.md; reference is what each means.
 type layers interface {
+	weights() weightOrder // of w
 	conv(x, w *Node, stride int) *Node
 	convInputGrad(x, dy, w *Node, stride int) *Node
 	convWeightGrad(x, dy, w *Node, stride int) *Node

@@ -25,21 +25,43 @@ type Slot struct {
 	cell.Tensor
 	Vector Vector
 	Offset int   // first element in the vector
-	Dims   []int // axes on the device: a convolution's weight is HWIO there, OIHW in the state dict
+	Dims   []int // axes on the device
+	order  weightOrder
 }
 
 // Layout places the tensors of a network in the vectors, in state-dict order.
 type Layout struct {
 	Slots                  []Slot
-	Parameters, Statistics int // lengths of the vectors
+	Parameters, Statistics int    // lengths of the vectors
+	Weights                string // the order of the axes of convolutions' weights: hwio, ohwi
 	index                  map[string]int
 }
 
-// NewLayout lays out the state dict of net.
-func NewLayout(net cell.Network) *Layout {
-	l := &Layout{index: map[string]int{}}
+// weightOrder is the order of the axes of convolutions' weights on the device, as axes of
+// the state dict's OIHW: output channels, input channels, rows, columns.
+type weightOrder [4]int
+
+var (
+	hwio = weightOrder{2, 3, 1, 0}
+	ohwi = weightOrder{0, 2, 3, 1}
+)
+
+func (o weightOrder) String() string {
+	var name []byte
+	for _, axis := range o {
+		name = append(name, "oihw"[axis])
+	}
+	return string(name)
+}
+
+// of returns the place of an axis of OIHW.
+func (o weightOrder) of(axis int) int { return slices.Index(o[:], axis) }
+
+// newLayout lays out the state dict of net, for weights in an order.
+func newLayout(net cell.Network, order weightOrder) *Layout {
+	l := &Layout{Weights: order.String(), index: map[string]int{}}
 	for _, t := range net.Tensors() {
-		s := Slot{Tensor: t, Dims: slices.Clone(t.Shape)}
+		s := Slot{Tensor: t, Dims: slices.Clone(t.Shape), order: order}
 		switch t.Role {
 		case cell.BNMean, cell.BNVar:
 			s.Vector, s.Offset = Statistics, l.Statistics
@@ -47,7 +69,9 @@ func NewLayout(net cell.Network) *Layout {
 		case cell.BNCount:
 			s.Vector = Host
 		case cell.ConvWeight:
-			s.Dims = []int{t.Shape[2], t.Shape[3], t.Shape[1], t.Shape[0]}
+			for i, axis := range order {
+				s.Dims[i] = t.Shape[axis]
+			}
 			fallthrough
 		default:
 			s.Vector, s.Offset = Parameters, l.Parameters
@@ -80,15 +104,23 @@ func FromDevice[T any](s Slot, tensor, vector []T) {
 	s.eachWeight(func(device, torch int) { tensor[torch] = src[device] })
 }
 
-// eachWeight visits every weight of a convolution with its HWIO and OIHW index.
-func (s Slot) eachWeight(visit func(hwio, oihw int)) {
-	out, in, area := s.Shape[0], s.Shape[1], s.Shape[2]*s.Shape[3]
-	oihw := 0
-	for o := range out {
-		for i := range in {
-			for k := range area {
-				visit((k*in+i)*out+o, oihw)
-				oihw++
+// eachWeight visits every weight of a convolution with its places on the device and in the
+// state dict.
+func (s Slot) eachWeight(visit func(device, torch int)) {
+	var stride [4]int // on the device, of the axes of OIHW
+	n := 1
+	for i := 3; i >= 0; i-- {
+		stride[s.order[i]] = n
+		n *= s.Dims[i]
+	}
+	torch := 0
+	for o := range s.Shape[0] {
+		for i := range s.Shape[1] {
+			for row := range s.Shape[2] {
+				for column := range s.Shape[3] {
+					visit(o*stride[0]+i*stride[1]+row*stride[2]+column*stride[3], torch)
+					torch++
+				}
 			}
 		}
 	}

@@ -41,13 +41,16 @@ type Model struct {
 // reference. Otherwise they take the forms that are fast on a GPU, or on the CPU in
 // Float32. (Of those, YNNPACK refuses some in BFloat16.)
 func New(net cell.Network, features dtypes.DType, gpu bool) *Model {
-	m := &Model{Layout: NewLayout(net), net: net, features: features, layers: onCPU{}}
+	m := &Model{net: net, features: features, layers: newOnCPU()}
 	switch {
 	case features == dtypes.Float64:
 		m.layers = reference{}
-	case gpu || features == dtypes.BFloat16:
-		m.layers = onGPU{}
+	case gpu:
+		m.layers = newOnGPU()
+	case features == dtypes.BFloat16:
+		m.layers = plain{convolutions(hwio)}
 	}
+	m.Layout = newLayout(net, m.layers.weights())
 	return m
 }
 

@@ -9,6 +9,8 @@ import (
 // convolution nor an exact epsilon.
 type reference struct{}
 
+func (reference) weights() weightOrder { return hwio }
+
 func (reference) conv(x, w *Node, stride int) *Node {
 	k := w.Shape().Dim(0)
 	var y *Node
