@@ -85,8 +85,7 @@ func noise(b compute.Backend, size, images int) (*deviceImages, error) {
 
 // latency measures the program that evaluates batches, on the first images: see Latency.
 func (p *program) latency(ctx context.Context, s *state, images *deviceImages, runs int) ([]float64, error) {
-	evaluate, err := p.wait(ctx)
-	if err != nil {
+	if err := p.wait(ctx); err != nil {
 		return nil, err
 	}
 	places, err := onDevice(p.backend, func(dst []int32) {
@@ -105,10 +104,13 @@ func (p *program) latency(ctx context.Context, s *state, images *deviceImages, r
 			return nil, err
 		}
 		began := time.Now()
-		measures := evaluate.Run(append([]any{s.params, s.stats}, images.inputs(places, 1)...)...)[0]
-		_, err := readMeasures(measures, p.rows, p.rows) // waits for the device
+		out, err := p.run(append([]any{s.params, s.stats}, images.inputs(places, 1)...)...)
+		if err != nil {
+			return nil, err
+		}
+		_, err = readMeasures(out[0], p.rows, p.rows) // waits for the device
 		elapsed := time.Since(began)
-		measures.MustFinalizeAll()
+		out[0].MustFinalizeAll()
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -86,8 +87,18 @@ type program struct {
 
 	abandoned atomic.Bool   // it need not be compiled
 	done      chan struct{} // closed when there is a graph or an error
-	graph     *Graph
+	graph     runner
 	err       error
+
+	flags    int                 // that it was compiled with
+	fallBack func(from int) bool // backend.FallBack
+	ran      bool                // a call has succeeded
+}
+
+// runner is a compiled *Graph.
+type runner interface {
+	Run(inputs ...any) []*tensors.Tensor
+	Finalize()
 }
 
 // newPrograms are programs to be compiled. rows are those of a whole batch, ragged those
@@ -110,7 +121,7 @@ func newProgram(b compute.Backend, p plan, training bool, rows int) *program {
 	return &program{
 		plan: p, training: training, rows: rows, batches: max(1, maxPlaces/rows),
 		backend: b, model: network.New(p.Network, p.Precision.features(), backend.OnGPU(b)), dtype: p.Precision.dtype(),
-		done: make(chan struct{}),
+		done: make(chan struct{}), fallBack: backend.FallBack,
 	}
 }
 
@@ -151,12 +162,12 @@ func compileAll(programs ...*program) {
 }
 
 // wait waits until a program is compiled, or ctx cancelled.
-func (p *program) wait(ctx context.Context) (*Graph, error) {
+func (p *program) wait(ctx context.Context) error {
 	select {
 	case <-p.done:
-		return p.graph, p.err
+		return p.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 
@@ -170,6 +181,28 @@ func (p *program) failed() bool {
 	}
 }
 
+// run runs a program that is compiled. What compiles as a CUDA graph may not run as one:
+// where the first call fails and the backend can compile in another way, the program is
+// compiled and run again. No program writes to its inputs.
+func (p *program) run(inputs ...any) (out []*tensors.Tensor, err error) {
+	for {
+		err = backend.Catch(func() error {
+			out = p.graph.Run(inputs...)
+			return nil
+		})
+		if err == nil || p.ran || !p.fallBack(p.flags) {
+			p.ran = p.ran || err == nil
+			return out, err
+		}
+		again, failed := p.compile()
+		if failed != nil {
+			return nil, errors.Join(err, failed)
+		}
+		p.graph.Finalize()
+		p.graph = again
+	}
+}
+
 // finalize frees a program, after it was compiled if that is under way.
 func (p *program) finalize() {
 	p.abandoned.Store(true)
@@ -179,11 +212,12 @@ func (p *program) finalize() {
 	}
 }
 
-func (p *program) compile() (*Graph, error) {
+func (p *program) compile() (runner, error) {
 	name, build := "evaluation", p.evaluation
 	if p.training {
 		name, build = "step", p.step
 	}
+	p.flags = backend.FlagSet()
 	g := NewGraph(p.backend, name)
 	if err := backend.Catch(func() error { return g.Compile(build(g)...) }); err != nil {
 		return nil, fmt.Errorf("cannot compile the %s of %s: %w", name, p.Network.Arch, err)

@@ -353,7 +353,7 @@ func (t *trial) prepare(order *data.Epoch, from int) (c *call, err error) {
 // start begins a call when its program is compiled.
 func (t *trial) start(ctx context.Context, c *call) error {
 	began := time.Now()
-	program, err := c.wait(ctx)
+	err := c.wait(ctx)
 	t.compiling += time.Since(began)
 	if err != nil {
 		return errors.Join(err, c.places.FinalizeAll())
@@ -366,14 +366,13 @@ func (t *trial) start(ctx context.Context, c *call) error {
 	go func() {
 		defer close(c.ended)
 		began := time.Now()
-		c.failure = backend.Catch(func() error {
-			out := program.Run(inputs...)
+		var out []*tensors.Tensor
+		if out, c.failure = c.run(inputs...); c.failure == nil {
 			c.measures = out[len(out)-1]
 			if len(out) > 1 {
 				c.state = &state{params: out[0], momenta: out[1], stats: out[2]}
 			}
-			return nil
-		})
+		}
 		c.took = time.Since(began)
 	}()
 	return nil
