@@ -131,7 +131,7 @@ func TestContest(t *testing.T) {
 			t.Errorf("row %d: ratios %v and %v, want %v", i, quick.Train.Ratio, quick.Eval.Ratio, want)
 		}
 		network := o.network(o.archs[0], o.datasets[i/3])
-		limit := network.TrainingTraffic(8, 4).Total() / 1e9
+		limit := network.TrainingPasses(8, 4).Traffic().Total() / 1e9
 		if got := quick.Train.Share; math.Abs(got-limit/1.5) > 1e-9 {
 			t.Errorf("row %d: share %v of a limit of %v s in 1.5 s", i, got, limit)
 		}
@@ -215,6 +215,14 @@ func TestWrongUsage(t *testing.T) {
 		if code := run(t.Context(), strings.Fields(wrong)); code != 2 {
 			t.Errorf("%s: exit code %d", wrong, code)
 		}
+	}
+}
+
+// The least time is the sum over the passes, not the longer of two sums.
+func TestLimit(t *testing.T) {
+	got := Peaks{Bandwidth: 2, FLOP: 10}.limit(cell.Passes{{Maps: 4, FLOP: 10}, {Maps: 1, Parameters: 1, FLOP: 50}, {Maps: 2}, {FLOP: 20}})
+	if want := (Limit{Bytes: 8, GFLOP: 80 / 1e9, Seconds: 2 + 5 + 1, Arithmetic: 5}); math.Abs(got.GFLOP-want.GFLOP) > 1e-18 || got.Bytes != want.Bytes || got.Seconds != want.Seconds || got.Arithmetic != want.Arithmetic {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

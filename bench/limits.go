@@ -17,10 +17,10 @@ func newLimitsCommand() *cobra.Command {
 		Use:   "limits",
 		Short: "The least time that the device's memory and arithmetic allow",
 		Long: `The least time that the device's memory and arithmetic allow a training step and the
-evaluation of a batch, layer by layer: the bytes that have to be moved by the memory's
-bandwidth, or the FLOP by the arithmetic's rate, whichever takes longer. bench step says
-what share of it is reached. The sum over all architectures is the least time of the
-benchmark.`,
+evaluation of a batch. It is a sum over the passes that each layer takes over its feature
+maps: the bytes that a pass has to move by the memory's bandwidth, or its FLOP by the
+arithmetic's rate, whichever takes longer. bench step says what share of it is reached. The
+sum over all architectures is the least time of the benchmark.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.limits(c.Context())
 			return errors.Join(err, t.publish(&o))
@@ -48,8 +48,10 @@ var limitColumns = []column[limitRow]{
 	{"maps backward, GB", func(r limitRow) string { return figure("%.2f", r.Traffic.Backward/1e9) }},
 	{"parameters, GB", func(r limitRow) string { return figure("%.3f", r.Traffic.Parameters/1e9) }},
 	{"least ms a step", func(r limitRow) string { return figure("%.3g", 1e3*r.Train.Seconds) }},
+	{"by arithmetic", func(r limitRow) string { return figure("%.2f", r.Train.byArithmetic()) }},
 	{"images/s", func(r limitRow) string { return figure("%.0f", r.ImagesMax) }},
 	{"evaluation, least ms", func(r limitRow) string { return figure("%.3g", 1e3*r.Eval.Seconds) }},
+	{"by arithmetic", func(r limitRow) string { return figure("%.2f", r.Eval.byArithmetic()) }},
 }
 
 func (o *common) limits(ctx context.Context) (*table[limitRow], error) {
@@ -61,12 +63,12 @@ func (o *common) limits(ctx context.Context) (*table[limitRow], error) {
 		return t, err
 	}
 	t.Summary = peaks
-	t.Notes = append(t.Notes, fmt.Sprintf("Measured: %v.", peaks))
+	t.Notes = append(t.Notes, fmt.Sprintf("Measured: %v. By arithmetic: the share of the least time in passes whose FLOP take longer than their bytes.", peaks))
 	for _, d := range o.datasets {
 		for _, a := range o.archs {
 			n := o.network(a, d)
 			r := limitRow{
-				Arch: a.Index(), Dataset: d.Name, Traffic: n.TrainingTraffic(o.batch, o.elementBytes()),
+				Arch: a.Index(), Dataset: d.Name, Traffic: n.TrainingPasses(o.batch, o.elementBytes()).Traffic(),
 				Train: peaks.training(n, o), Eval: peaks.evaluation(n, o),
 			}
 			r.ImagesMax = float64(o.batch) / r.Train.Seconds
