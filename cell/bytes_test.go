@@ -220,6 +220,12 @@ func TestXLAMovesMore(t *testing.T) {
 		{"14452", 5, 10, 32, 2, training, 3.26},
 		{"14452", 5, 120, 16, 4, training, 1.61},
 		{"14452", 5, 10, 32, 4, evaluation, 1.69},
+		{"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", 2, 10, 32, 4, training, 0.19},
+		{"|none~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|", 2, 10, 32, 4, training, 1.02},
+		{"|none~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|", 2, 10, 32, 4, evaluation, 0.35},
+		{"|skip_connect~0|+|skip_connect~0|none~1|+|none~0|skip_connect~1|skip_connect~2|", 2, 10, 32, 4, training, 0.77},
+		{"|nor_conv_1x1~0|+|none~0|none~1|+|none~0|avg_pool_3x3~1|none~2|", 2, 10, 32, 4, evaluation, 0.51},
+		{"|skip_connect~0|+|none~0|skip_connect~1|+|none~0|nor_conv_1x1~1|nor_conv_3x3~2|", 2, 10, 32, 4, training, 2.53},
 	} {
 		arch, err := Resolve(test.arch)
 		if err != nil {
