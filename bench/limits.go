@@ -110,7 +110,7 @@ func (o *limitsOptions) measure(ctx context.Context) (*table[limitRow], error) {
 	if err != nil {
 		return t, err
 	}
-	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures, training and evaluation at this limit: %.3g device-hours a seed of the schedule 12, %.3g of 200, %.3g for what was published.",
+	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures, training and evaluation at this limit: %.4g device-hours a seed of the schedule 12, %.4g of 200, %.4g for what was published.",
 		cell.Count, hours.perSeed(12), hours.perSeed(200), hours.published()))
 	return t, nil
 }
