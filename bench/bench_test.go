@@ -131,7 +131,7 @@ func TestContest(t *testing.T) {
 			t.Errorf("row %d: ratios %v and %v, want %v", i, quick.Train.Ratio, quick.Eval.Ratio, want)
 		}
 		network := o.network(o.archs[0], o.datasets[i/3])
-		limit := network.TrainingTraffic(8, 4).Total() / 1e9
+		limit := network.TrainingPasses(8, 4).Traffic().Total() / 1e9
 		if got := quick.Train.Share; math.Abs(got-limit/1.5) > 1e-9 {
 			t.Errorf("row %d: share %v of a limit of %v s in 1.5 s", i, got, limit)
 		}
@@ -211,10 +211,44 @@ func TestWrongUsage(t *testing.T) {
 		"step --archs 15625", "step --batch 0", "step --rounds 0", "step --steps -1", "step --modes fast", "step --precision fp64",
 		"step --device tpu", "step --nonsense", "step more", "nonsense", "trial --modes jax", "trial --epochs 0", "trial --dataset nonsense",
 		"sample --archs 2", "sample --datasets cifar10", "several --processes none", "campaign --archs 0", "compile --datasets digits",
+		"limits --bandwidth 3e12", "limits --flop 60e12", "limits --bandwidth 3e12 --flop -1", "limits --bandwidth 0 --flop 0", "limits --bandwidth NaN --flop 1",
 	} {
 		if code := run(t.Context(), strings.Fields(wrong)); code != 2 {
 			t.Errorf("%s: exit code %d", wrong, code)
 		}
+	}
+}
+
+// The least time is the sum over the passes, not the longer of two sums.
+func TestLimit(t *testing.T) {
+	got := Peaks{Bandwidth: 2, FLOP: 10}.limit(cell.Passes{{Maps: 4, FLOP: 10}, {Maps: 1, Parameters: 1, FLOP: 50}, {Maps: 2}, {FLOP: 20}})
+	if want := (Limit{Bytes: 8, GFLOP: 80 / 1e9, Seconds: 2 + 5 + 1, Arithmetic: 5}); math.Abs(got.GFLOP-want.GFLOP) > 1e-18 || got.Bytes != want.Bytes || got.Seconds != want.Seconds || got.Arithmetic != want.Arithmetic {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// With the peaks given no device is asked.
+func TestLimitsOfPeaksGiven(t *testing.T) {
+	o := &limitsOptions{common: flags(t).common, given: Peaks{Bandwidth: 3e12, FLOP: 60e12}}
+	o.device = "cuda"
+	o.archs = append(o.archs, cell.Arch{}) // whose evaluation has nothing to do
+	table, err := o.measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := table.Markdown()
+	for _, want := range []string{
+		"fp32, a device of the peaks given.",
+		"Given: memory 3000 GB/s, arithmetic 60 TFLOP/s.",
+		"| 14452 | ImageNet16-120 | 0.0",
+		"All 15625 architectures, training and evaluation at this limit",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "NaN") {
+		t.Error(text)
 	}
 }
 

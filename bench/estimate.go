@@ -48,7 +48,9 @@ func estimateTotal(o *common, archs []cell.Arch, y []float64) Estimate {
 		of   func(cell.Arch) float64
 	}{
 		{"FLOPs", func(a cell.Arch) float64 { return network(a).FLOPs() }},
-		{"bytes moved", func(a cell.Arch) float64 { return network(a).TrainingTraffic(o.batch, o.elementBytes()).Total() }},
+		{"bytes moved", func(a cell.Arch) float64 {
+			return network(a).TrainingPasses(o.batch, o.elementBytes()).Traffic().Total()
+		}},
 	} {
 		var x []float64
 		for _, a := range archs {

@@ -4,29 +4,54 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
 	"nb201/data"
+	"nb201/internal/usage"
 )
 
+// limitsOptions are the flags of limits.
+type limitsOptions struct {
+	common
+	given Peaks // instead of measured ones, unless zero
+}
+
 func newLimitsCommand() *cobra.Command {
-	var o common
+	var o limitsOptions
 	c := &cobra.Command{
 		Use:   "limits",
 		Short: "The least time that the device's memory and arithmetic allow",
 		Long: `The least time that the device's memory and arithmetic allow a training step and the
-evaluation of a batch, layer by layer: the bytes that have to be moved by the memory's
-bandwidth, or the FLOP by the arithmetic's rate, whichever takes longer. bench step says
-what share of it is reached. The sum over all architectures is the least time of the
-benchmark.`,
+evaluation of a batch. It is a sum over the passes that each layer takes over its feature
+maps: the bytes that a pass has to move by the memory's bandwidth, or its FLOP by the
+arithmetic's rate, whichever takes longer. bench step says what share of it is reached. The
+sum over all architectures is the least time of the benchmark.
+
+Bandwidth and rate are measured on the device. With --bandwidth and --flop they are those
+of another, and none is needed.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			t, err := o.limits(c.Context())
-			return errors.Join(err, t.publish(&o))
+			t, err := o.measure(c.Context())
+			return errors.Join(err, t.publish(&o.common))
 		},
 	}
 	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,cifar100,ImageNet16-120"})
+	f := c.Flags()
+	f.Float64Var(&o.given.Bandwidth, "bandwidth", 0, "`BYTES` that the memory moves in a second, instead of measuring: 3e12")
+	f.Float64Var(&o.given.FLOP, "flop", 0, "`FLOP` that the arithmetic does in a second, a multiply-add being 2: 60e12")
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if c.Flags().Changed("bandwidth") || c.Flags().Changed("flop") {
+			for _, rate := range []float64{o.given.Bandwidth, o.given.FLOP} {
+				if !(rate > 0) || math.IsInf(rate, 0) {
+					return usage.Errorf("--bandwidth %v, --flop %v: give both, above 0, or neither", o.given.Bandwidth, o.given.FLOP)
+				}
+			}
+		}
+		return check(c, args)
+	}
 	return c
 }
 
@@ -48,26 +73,34 @@ var limitColumns = []column[limitRow]{
 	{"maps backward, GB", func(r limitRow) string { return figure("%.2f", r.Traffic.Backward/1e9) }},
 	{"parameters, GB", func(r limitRow) string { return figure("%.3f", r.Traffic.Parameters/1e9) }},
 	{"least ms a step", func(r limitRow) string { return figure("%.3g", 1e3*r.Train.Seconds) }},
+	{"by arithmetic", func(r limitRow) string { return figure("%.2f", r.Train.byArithmetic()) }},
 	{"images/s", func(r limitRow) string { return figure("%.0f", r.ImagesMax) }},
 	{"evaluation, least ms", func(r limitRow) string { return figure("%.3g", 1e3*r.Eval.Seconds) }},
+	{"by arithmetic", func(r limitRow) string { return figure("%.2f", r.Eval.byArithmetic()) }},
 }
 
-func (o *common) limits(ctx context.Context) (*table[limitRow], error) {
-	t := newTable("limits", o, limitColumns)
+func (o *limitsOptions) measure(ctx context.Context) (*table[limitRow], error) {
+	t := newTable("limits", &o.common, limitColumns)
 	t.Title = "The least that a training step moves and computes, and the least time of it."
 	t.addVersions(goVersions())
-	peaks, err := o.peaks(ctx)
-	if err != nil {
-		return t, err
+	peaks, source := o.given, "Given"
+	if peaks == (Peaks{}) {
+		source = "Measured"
+		var err error
+		if peaks, err = o.peaks(ctx); err != nil {
+			return t, err
+		}
+	} else {
+		t.Device = "a device of the peaks given"
 	}
 	t.Summary = peaks
-	t.Notes = append(t.Notes, fmt.Sprintf("Measured: %v.", peaks))
+	t.Notes = append(t.Notes, fmt.Sprintf("%s: %v. By arithmetic: the share of the least time in passes whose FLOP take longer than their bytes.", source, peaks))
 	for _, d := range o.datasets {
 		for _, a := range o.archs {
 			n := o.network(a, d)
 			r := limitRow{
-				Arch: a.Index(), Dataset: d.Name, Traffic: n.TrainingTraffic(o.batch, o.elementBytes()),
-				Train: peaks.training(n, o), Eval: peaks.evaluation(n, o),
+				Arch: a.Index(), Dataset: d.Name, Traffic: n.TrainingPasses(o.batch, o.elementBytes()).Traffic(),
+				Train: peaks.training(n, &o.common), Eval: peaks.evaluation(n, &o.common),
 			}
 			r.ImagesMax = float64(o.batch) / r.Train.Seconds
 			t.Rows = append(t.Rows, r)
@@ -77,7 +110,7 @@ func (o *common) limits(ctx context.Context) (*table[limitRow], error) {
 	if err != nil {
 		return t, err
 	}
-	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures, training and evaluation at this limit: %.3g device-hours a seed of the schedule 12, %.3g of 200, %.3g for what was published.",
+	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures, training and evaluation at this limit: %.4g device-hours a seed of the schedule 12, %.4g of 200, %.4g for what was published.",
 		cell.Count, hours.perSeed(12), hours.perSeed(200), hours.published()))
 	return t, nil
 }

@@ -23,35 +23,58 @@ import (
 
 // Peaks are the most that a device was seen to do.
 type Peaks struct {
-	Bandwidth float64 `json:"bytes_per_second"` // of memory, read and written
+	Bandwidth float64 `json:"bytes_per_second"` // of memory, read and written, in a[i] = b[i] + s c[i]
 	FLOP      float64 `json:"flop_per_second"`  // of a large matrix product; a multiply-add is 2
 }
 
 func (p Peaks) String() string {
-	return fmt.Sprintf("memory %.3g GB/s (a[i] = b[i] + s c[i] over large arrays), arithmetic %.3g TFLOP/s (a large matrix product)",
-		p.Bandwidth/1e9, p.FLOP/1e12)
+	return fmt.Sprintf("memory %.4g GB/s, arithmetic %.3g TFLOP/s", p.Bandwidth/1e9, p.FLOP/1e12)
 }
 
-// Limit is the least time of a step that the device's memory and arithmetic allow.
+// Limit is the least time of a step, pass by pass, that the device's memory and arithmetic
+// allow.
 type Limit struct {
-	Bytes   float64 `json:"bytes"` // moved by a step: cell.Traffic
-	GFLOP   float64 `json:"gflop"` // of a step
-	Seconds float64 `json:"seconds"`
+	Bytes      float64 `json:"bytes"` // moved by a step: cell.Passes
+	GFLOP      float64 `json:"gflop"` // of a step
+	Seconds    float64 `json:"seconds"`
+	Arithmetic float64 `json:"arithmetic_seconds"` // of them, in the passes that arithmetic bounds
 }
 
-func (p Peaks) limit(bytes, flop float64) Limit {
-	return Limit{Bytes: bytes, GFLOP: flop / 1e9, Seconds: max(bytes/p.Bandwidth, flop/p.FLOP)}
+// byArithmetic is the share of the time in passes that arithmetic bounds.
+func (l Limit) byArithmetic() float64 {
+	if l.Seconds == 0 { // nothing is moved
+		return 0
+	}
+	return l.Arithmetic / l.Seconds
 }
 
-// training is the limit of a training step: the backward pass computes twice as much as the
-// forward one.
+// limit is that of a step of these passes, each of which takes the longer of the times for
+// its bytes and its FLOP. A pass that moves nothing can be left out.
+func (p Peaks) limit(passes cell.Passes) Limit {
+	var l Limit
+	for _, pass := range passes {
+		l.Bytes += pass.Bytes()
+		l.GFLOP += pass.FLOP / 1e9
+		switch moving, computing := pass.Bytes()/p.Bandwidth, pass.FLOP/p.FLOP; {
+		case moving == 0:
+		case computing > moving:
+			l.Arithmetic += computing
+			l.Seconds += computing
+		default:
+			l.Seconds += moving
+		}
+	}
+	return l
+}
+
+// training is the limit of a training step.
 func (p Peaks) training(n cell.Network, o *common) Limit {
-	return p.limit(n.TrainingTraffic(o.batch, o.elementBytes()).Total(), 3*2*n.FLOPs()*1e6*float64(o.batch))
+	return p.limit(n.TrainingPasses(o.batch, o.elementBytes()))
 }
 
 // evaluation is the limit of the evaluation of a batch.
 func (p Peaks) evaluation(n cell.Network, o *common) Limit {
-	return p.limit(n.EvaluationTraffic(o.batch, o.elementBytes()).Total(), 2*n.FLOPs()*1e6*float64(o.batch))
+	return p.limit(n.EvaluationPasses(o.batch, o.elementBytes()))
 }
 
 // peaks measures those of the device of the flags, in a process of its own.
