@@ -133,6 +133,10 @@ func TestExamineCUDA(t *testing.T) {
 			t.Errorf("with driver %q %q is missing in\n%s", driver, want, &out)
 		}
 	}
+	hidden := func(context.Context, string) (string, error) { return "", errors.New("No visible GPU devices.") }
+	if s := examine(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "see CUDA_VISIBLE_DEVICES") {
+		t.Errorf("with no GPU to see: %q", s.Problem)
+	}
 }
 
 func TestLoader(t *testing.T) {
