@@ -102,8 +102,9 @@ type machine struct {
 // pluginState is what there is of a device's plugin. Without Path there is none.
 type pluginState struct {
 	plugin.Plugin
-	Loaded  string `json:"loaded,omitempty"`  // the plugin's description of itself, once loaded
-	Problem string `json:"problem,omitempty"` // and what mends it
+	Loaded  string          `json:"loaded,omitempty"`  // the plugin's description of itself, once loaded
+	Toolkit *plugin.Toolkit `json:"toolkit,omitempty"` // that a CUDA plugin compiles with
+	Problem string          `json:"problem,omitempty"` // and what mends it
 }
 
 type datasetState struct {
@@ -161,7 +162,18 @@ func examine(ctx context.Context, device, driver string, load func(ctx context.C
 			if os.Getenv("XLA_FLAGS") != "" { // an unknown flag ends the program
 				mend = "correct or unset XLA_FLAGS, or else " + mend
 			}
+			if strings.Contains(err.Error(), "No visible GPU devices") { // the plugin is well
+				mend = "give this process a GPU: see CUDA_VISIBLE_DEVICES, and which GPUs the container or the batch system gives"
+			}
 			s.Problem = fmt.Sprintf("%v: %s", err, mend)
+		}
+	}
+	if err == nil && device != plugin.CPU {
+		toolkit, err := plugin.FindToolkit(found.Path)
+		if err == nil {
+			s.Toolkit = &toolkit
+		} else if driver != "" && s.Problem == "" {
+			s.Problem = err.Error()
 		}
 	}
 	return s
@@ -259,6 +271,9 @@ func (d diagnosis) print(w io.Writer) error {
 		}
 		if p.Loaded != "" {
 			row("", "it loads")
+		}
+		if k := p.Toolkit; k != nil {
+			row("", "it compiles with ptxas %s in %s (%s)", k.Version, k.Directory, k.Source)
 		}
 		if p.Problem != "" {
 			row("", "%s", p.Problem)

@@ -111,10 +111,31 @@ func TestExamineCUDA(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("GOMLX_BACKEND", "xla:"+file)
+	toolkit := filepath.Join(home, "toolkit")
+	for name, text := range map[string]string{"bin/ptxas": "#!/bin/sh\necho V13.0.88\n", "nvvm/libdevice/libdevice.10.bc": ""} {
+		name = filepath.Join(toolkit, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.WriteFile(name, []byte(text), 0o777)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", home) // no nvcc
+	t.Setenv("CUDA_HOME", toolkit)
 	for driver, loaded := range map[string]string{"": "", "580.65.06": "a plugin"} {
-		if s := examine(t.Context(), plugin.CUDA13, driver, load); s.Path != file || s.Loaded != loaded || s.Problem != "" {
+		s := examine(t.Context(), plugin.CUDA13, driver, load)
+		if s.Path != file || s.Loaded != loaded || s.Problem != "" {
 			t.Errorf("with driver %q: %+v", driver, s)
 		}
+		var out strings.Builder
+		if err := (diagnosis{Plugins: []pluginState{s}}).print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if want := "it compiles with ptxas 13.0.88 in " + toolkit + " (CUDA_HOME)"; !strings.Contains(out.String(), want) {
+			t.Errorf("with driver %q %q is missing in\n%s", driver, want, &out)
+		}
+	}
+	hidden := func(context.Context, string) (string, error) { return "", errors.New("No visible GPU devices.") }
+	if s := examine(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "see CUDA_VISIBLE_DEVICES") {
+		t.Errorf("with no GPU to see: %q", s.Problem)
 	}
 }
 

@@ -8,11 +8,12 @@ import (
 
 	"nb201/internal/plugin"
 	"nb201/internal/progress"
+	"nb201/internal/usage"
 )
 
 func newSetupCommand() *cobra.Command {
 	var device string
-	var force, asJSON bool
+	var compiler, force, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "setup",
 		Short: "Install the XLA plugin that training needs",
@@ -28,6 +29,12 @@ there already stays. A plugin that GOMLX_BACKEND=xla:PATH names comes first.
 Nothing is left of an installation that fails or is stopped.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if compiler {
+				if device != plugin.CUDA13 {
+					return usage.Errorf("--compiler is for --device %s only", plugin.CUDA13)
+				}
+				device = plugin.CUDA13Compiler
+			}
 			report, end := progress.Reporter(cmd.ErrOrStderr(), progress.Bytes)
 			p, err := plugin.Install(cmd.Context(), device, plugin.Options{Force: force, Progress: report})
 			end()
@@ -45,6 +52,7 @@ Nothing is left of an installation that fails or is stopped.`,
 		},
 	}
 	cmd.Flags().StringVar(&device, "device", plugin.CPU, "install the plugin for `DEVICE`: "+strings.Join(plugin.Devices(), ", "))
+	cmd.Flags().BoolVar(&compiler, "compiler", false, "with --device cuda13: install only what the tests compile with, which needs no GPU")
 	cmd.Flags().BoolVar(&force, "force", false, "install again what is there")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd

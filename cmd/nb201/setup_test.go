@@ -37,6 +37,8 @@ func TestSetup(t *testing.T) {
 		{"setup", "file", 2, "set NB201_HOME"},
 		{"setup", "own", 1, "no package index has " + pin.Wheels[0].File},
 		{"setup --device cuda13", "own", 1, "no package index has jax_cuda13_pjrt"},
+		{"setup --device cuda13 --compiler", "own", 1, "cannot install the cuda13-compiler plugin: no package index has jax_cuda13_pjrt"},
+		{"setup --compiler", "own", 2, "--compiler is for --device cuda13 only"},
 	} {
 		t.Setenv("NB201_HOME", filepath.Join(home, c.home))
 		var stdout, stderr strings.Builder

@@ -31,9 +31,9 @@ type Options struct {
 	Progress func(doing string, done, total int64)
 }
 
-// Install installs the pinned plugin for a device, and returns it; what is there
-// already stays. Nothing is left of an installation that fails or is cancelled, and
-// several processes may install at the same time.
+// Install installs the pinned plugin for a device, or CUDA13Compiler, and returns it; what
+// is there already stays. Nothing is left of an installation that fails or is cancelled,
+// and several processes may install at the same time.
 //
 // On a platform without a pinned plugin, go-xla's own installer brings its plugin
 // for the CPU.

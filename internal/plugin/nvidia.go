@@ -1,9 +1,11 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,7 +19,7 @@ func Driver(ctx context.Context) (version string, gpus []string) {
 	defer cancel()
 	output, err := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader").Output()
 	if err != nil {
-		return driverVersion(), nil
+		return DriverVersion(), nil
 	}
 	for line := range strings.Lines(string(output)) {
 		driver, name, _ := strings.Cut(strings.TrimSpace(line), ", ")
@@ -26,16 +28,23 @@ func Driver(ctx context.Context) (version string, gpus []string) {
 	return version, gpus
 }
 
-// driverVersion is the version of the NVIDIA driver that the kernel has, or "".
-func driverVersion() string {
-	text, err := os.ReadFile("/proc/driver/nvidia/version")
-	if err != nil {
+// UnknownDriver stands for the version of a driver that does not give it, as under WSL.
+const UnknownDriver = "unknown"
+
+// DriverVersion is the version of the NVIDIA driver whose library programs load, such as
+// "580.65.06": by the library's file name, else the kernel's, which a container may hide. It
+// is "" on a machine without that library, on which nothing can use a GPU.
+func DriverVersion() string {
+	library := driverLibrary()
+	if library == "" {
 		return ""
 	}
-	return parseDriverVersion(string(text))
+	text, _ := os.ReadFile("/proc/driver/nvidia/version") // gVisor and WSL do not have it
+	return cmp.Or(parseDriverVersion(filepath.Base(library)), parseDriverVersion(string(text)), UnknownDriver)
 }
 
-// parseDriverVersion reads "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul ...".
+// parseDriverVersion finds the version in "libcuda.so.580.65.06" or "NVRM version: NVIDIA UNIX
+// x86_64 Kernel Module  580.65.06  Sun Jul ...".
 func parseDriverVersion(text string) string {
 	return regexp.MustCompile(`\b\d{3,}(\.\d+)+\b`).FindString(text)
 }

@@ -8,7 +8,8 @@
 // Plugins come from Python wheels, which are zip files, on a package index. Which
 // wheels, by name and SHA-256, is pinned (Pin, pins.json). Install unpacks a
 // device's wheels into one directory as pip would, so that the plugin finds its
-// libraries beside it.
+// libraries beside it. For a CUDA plugin that came another way, FindToolkit finds what it
+// compiles with and Preload loads its libraries.
 package plugin
 
 import (
@@ -19,6 +20,7 @@ import (
 	"strings"
 
 	"nb201/internal/usage"
+	"nb201/internal/userdir"
 )
 
 // The devices that a plugin is for.
@@ -27,9 +29,13 @@ const (
 	CUDA12 = "cuda12"
 	CUDA13 = "cuda13"
 	CUDA   = "cuda" // CUDA13 or CUDA12
+
+	// CUDA13Compiler is CUDA13's plugin with what it needs to compile, and without the
+	// libraries to run what it compiled. Tests use it on machines without a GPU.
+	CUDA13Compiler = "cuda13-compiler"
 )
 
-// Devices are those that Install knows.
+// Devices are those to train on that Install has plugins for.
 func Devices() []string { return []string{CPU, CUDA12, CUDA13} }
 
 // Plugin is a plugin that is there.
@@ -52,15 +58,25 @@ const (
 )
 
 // Find returns the plugin for a device: the one that GOMLX_BACKEND names, else the
-// one that Install installed, else one in the directories that go-xla searches. Its
-// errors are usage errors.
+// one that Install installed, else one in the directories that go-xla searches. For CUDA
+// the machine must have a driver. Its errors are usage errors.
 func Find(device string) (Plugin, error) {
-	devices := []string{device}
 	if device == CUDA {
-		devices = CUDAByDriver(driverVersion())
-	} else if !slices.Contains(Devices(), device) {
+		driver := DriverVersion()
+		if driver == "" {
+			return Plugin{}, usage.Errorf("there is no NVIDIA driver here (libcuda.so.1 is not found): use --device cpu, or install the driver; " +
+				"in a container, start it with its GPUs (docker run --gpus all)")
+		}
+		return first(device, CUDAByDriver(driver))
+	}
+	if !slices.Contains(Devices(), device) {
 		return Plugin{}, usage.Errorf("unknown device %q: it is one of %s", device, strings.Join(Devices(), ", "))
 	}
+	return first(device, []string{device})
+}
+
+// first returns the first plugin of any of the devices, which together are called name.
+func first(name string, devices []string) (Plugin, error) {
 	for _, search := range []func(device string) (Plugin, error){fromEnvironment, fromSetup, fromGoXLA} {
 		for _, d := range devices {
 			if p, err := search(d); err != nil || p.Path != "" {
@@ -68,13 +84,32 @@ func Find(device string) (Plugin, error) {
 			}
 		}
 	}
-	return Plugin{}, usage.Errorf("no XLA plugin for device %s: run `%s`", device, SetupCommand(devices[0]))
+	return Plugin{}, usage.Errorf("no XLA plugin for device %s: run `%s`", name, SetupCommand(devices[0]))
+}
+
+// Compiler returns a plugin that compiles for a GPU, on any machine: CUDA13's that
+// GOMLX_BACKEND names or Install installed, else CUDA13Compiler's. Its errors are usage
+// errors.
+func Compiler() (Plugin, error) {
+	p, err := fromEnvironment(CUDA13)
+	for _, device := range []string{CUDA13, CUDA13Compiler} {
+		if err == nil && p.Path == "" {
+			p, err = fromSetup(device)
+		}
+	}
+	if err == nil && p.Path == "" {
+		err = usage.Errorf("no XLA plugin that compiles for a GPU: run `%s`", SetupCommand(CUDA13Compiler))
+	}
+	return p, err
 }
 
 // SetupCommand is the command that installs the plugin for a device.
 func SetupCommand(device string) string {
-	if device == CPU {
+	switch device {
+	case CPU:
 		return "nb201 setup"
+	case CUDA13Compiler:
+		return "nb201 setup --device cuda13 --compiler"
 	}
 	return "nb201 setup --device " + device
 }
@@ -84,8 +119,11 @@ func SetupCommand(device string) string {
 func fromEnvironment(device string) (Plugin, error) {
 	backend, config, _ := strings.Cut(os.Getenv("GOMLX_BACKEND"), ":")
 	path, options, _ := strings.Cut(config, ",")
-	if backend != "xla" || !filepath.IsAbs(path) || takenForCUDA(path) != (device != CPU) {
+	if backend != "xla" || !strings.ContainsRune(path, filepath.Separator) || takenForCUDA(path) != (device != CPU) {
 		return Plugin{}, nil
+	}
+	if !filepath.IsAbs(path) {
+		return Plugin{}, usage.Errorf("GOMLX_BACKEND names the XLA plugin %s by a relative path: give the absolute one", path)
 	}
 	if !isFile(path) {
 		return Plugin{}, usage.Errorf("GOMLX_BACKEND names the XLA plugin %s, which is not there: correct it or unset it", path)
@@ -108,7 +146,7 @@ func fromSetup(device string) (Plugin, error) {
 	pin := Pins()[device]
 	root, err := Root()
 	if err != nil || !pin.fits() {
-		return Plugin{}, err
+		return Plugin{}, nil // where there is no place for plugins, none is installed
 	}
 	p := pin.plugin(root, device)
 	if !isFile(p.Path) {
@@ -133,15 +171,16 @@ func checkPath(p Plugin) error {
 }
 
 // Root is the directory that Install installs in: pjrt in $NB201_HOME, which is by
-// default nb201 in $XDG_DATA_HOME or ~/.local/share.
+// default nb201 in $XDG_DATA_HOME or in .local/share of userdir.Home. Its errors are usage
+// errors.
 func Root() (string, error) {
 	home := os.Getenv("NB201_HOME")
 	if home == "" {
 		data := os.Getenv("XDG_DATA_HOME")
 		if !filepath.IsAbs(data) {
-			user, err := os.UserHomeDir()
+			user, err := userdir.Home()
 			if err != nil {
-				return "", usage.Errorf("no home directory: set NB201_HOME to the directory for plugins")
+				return "", usage.Errorf("no directory for plugins (%w): set NB201_HOME to one", err)
 			}
 			data = filepath.Join(user, ".local", "share")
 		}

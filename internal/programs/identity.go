@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	plugins "nb201/internal/plugin"
 )
 
 // environment writes the variables that change what XLA and the libraries it calls make
@@ -72,35 +74,48 @@ func processor(w io.Writer) error {
 // ARM's names.
 var ofModel = regexp.MustCompile(`(?m)^(?:vendor_id|cpu family|model|model name|stepping|flags|CPU (?:implementer|architecture|variant|part|revision)|Features)\s*:.*$`)
 
-// nvidia writes the driver's version and the files of NVIDIA's libraries, which lie
-// where pip has them beside a plugin; XLA calls some of them by what it found fastest
-// when it compiled. They are too large to be read.
-func nvidia(w io.Writer, plugin string) error {
-	driver, err := os.ReadFile("/proc/driver/nvidia/version")
-	if err != nil {
-		return err
+// nvidia writes the driver's version and NVIDIA's libraries, for a plugin at path.
+func nvidia(w io.Writer, path string) error {
+	driver := plugins.DriverVersion()
+	if driver == "" {
+		return errors.New("there is no NVIDIA driver")
 	}
-	fmt.Fprintf(w, "%s\n", driver)
-	libraries := 0
+	fmt.Fprintln(w, driver)
+	elsewhere := filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))
+	return libraries(w, path, append(elsewhere, "/usr/local/cuda/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib64"))
+}
+
+// libraries writes the files of NVIDIA's libraries, whose kernels XLA calls by what it found
+// fastest when it compiled: those beside the plugin at path, as pip lays them out, and those
+// of cuDNN and cuBLAS in directories elsewhere. They are too large to be read.
+func libraries(w io.Writer, path string, elsewhere []string) error {
+	var found []string
 	for _, root := range []string{"../nvidia", "../../nvidia"} {
-		err := filepath.WalkDir(filepath.Join(filepath.Dir(plugin), root), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.Contains(entry.Name(), ".so") {
-				return err
+		err := filepath.WalkDir(filepath.Join(filepath.Dir(path), root), func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() && strings.Contains(entry.Name(), ".so") {
+				found = append(found, path)
 			}
-			info, err := os.Stat(path)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(w, path, info.Size(), info.ModTime().UnixNano())
-			libraries++
-			return nil
+			return err
 		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if libraries == 0 {
-		return fmt.Errorf("NVIDIA's libraries do not lie beside %s, so that nothing tells their versions", plugin)
+	for _, dir := range elsewhere {
+		for _, pattern := range []string{"libcudnn*.so*", "libcublas*.so*"} {
+			files, _ := filepath.Glob(filepath.Join(dir, pattern)) // a strange name in LD_LIBRARY_PATH has none
+			found = append(found, files...)
+		}
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("NVIDIA's libraries lie neither beside %s nor in LD_LIBRARY_PATH, so that nothing tells their versions", path)
+	}
+	for _, file := range found {
+		info, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(w, file, info.Size(), info.ModTime().UnixNano())
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package programs
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -57,5 +58,45 @@ func TestProcessor(t *testing.T) {
 	}
 	if once.String() != again.String() || bytes.Count(once.Bytes(), []byte("\n")) < 2 {
 		t.Errorf("%q, then %q", &once, &again)
+	}
+}
+
+// Libraries count wherever they lie, and by what changes when they are installed anew.
+func TestLibraries(t *testing.T) {
+	site, elsewhere := t.TempDir(), t.TempDir()
+	path := filepath.Join(site, "jax_plugins", "xla_cuda13", "plugin.so")
+	written := func() string {
+		t.Helper()
+		var b bytes.Buffer
+		if err := libraries(&b, path, []string{elsewhere, filepath.Join(site, "none")}); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	if err := libraries(new(bytes.Buffer), path, []string{elsewhere}); err == nil {
+		t.Error("without libraries there is no error")
+	}
+	seen := map[string]bool{}
+	for _, file := range []string{
+		filepath.Join(elsewhere, "libcudnn.so.9"), filepath.Join(elsewhere, "libcublasLt.so.13"),
+		filepath.Join(site, "nvidia", "cu13", "lib", "libcufft.so.12"), filepath.Join(site, "jax_plugins", "nvidia", "cudnn", "lib", "libcudnn.so.9"),
+	} {
+		for _, content := range []string{"", "longer"} {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte(content), 0o666)); err != nil {
+				t.Fatal(err)
+			}
+			key := written()
+			if seen[key] {
+				t.Errorf("%s of %d bytes does not count", file, len(content))
+			}
+			seen[key] = true
+		}
+	}
+	key := written()
+	if err := os.WriteFile(filepath.Join(elsewhere, "libc.so.6"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if written() != key {
+		t.Error("a library of another maker counts")
 	}
 }

@@ -19,14 +19,15 @@ import (
 	"path/filepath"
 
 	"nb201/internal/usage"
+	"nb201/internal/userdir"
 )
 
 // Off is the value of NB201_PROGRAMS with which no program is kept.
 const Off = "off"
 
-// Directory is where programs are kept: $NB201_PROGRAMS, by default nb201/programs in
-// the user's cache directory; "" when that variable is "off". Who can write there can
-// make this program run code of theirs. Its errors are usage errors.
+// Directory is where programs are kept: $NB201_PROGRAMS, by default programs in
+// userdir.Cache; "" when that variable is "off". Who can write there can make this program
+// run code of theirs. Its errors are usage errors.
 func Directory() (string, error) {
 	switch dir := os.Getenv("NB201_PROGRAMS"); {
 	case dir == Off:
@@ -34,11 +35,11 @@ func Directory() (string, error) {
 	case dir != "":
 		return filepath.Abs(dir)
 	}
-	cache, err := os.UserCacheDir()
+	cache, err := userdir.Cache()
 	if err != nil {
 		return "", usage.Errorf("no directory for compiled programs (%w): set NB201_PROGRAMS to one, or to off", err)
 	}
-	return filepath.Join(cache, "nb201", "programs"), nil
+	return filepath.Join(cache, "programs"), nil
 }
 
 // Kept counts the programs in a directory, and their bytes.

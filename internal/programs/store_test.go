@@ -195,4 +195,11 @@ func TestDirectory(t *testing.T) {
 			t.Errorf("%+v: %q, %v", c, got, err)
 		}
 	}
+	// Without a home, as in a container, there is a directory all the same.
+	t.Setenv("NB201_PROGRAMS", "")
+	t.Setenv("XDG_CACHE_HOME", "")
+	t.Setenv("HOME", "")
+	if got, err := Directory(); err != nil || filepath.Base(got) != "programs" {
+		t.Errorf("without a home: %q, %v", got, err)
+	}
 }

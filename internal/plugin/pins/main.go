@@ -43,12 +43,16 @@ type root struct {
 	// extra with-cuda are the plugin's libraries. It holds code for Python only, and
 	// is not installed. "": the plugin needs none.
 	requiring string
+	also      []string // further projects, each as name==version
 }
 
 var roots = []root{
-	{"cpu", "lammps-jax-pjrt-cpu", "0.11.2", "lammps_jax_pjrt_cpu/pjrt_c_api_cpu_plugin.so", ""},
-	{"cuda12", "jax-cuda12-pjrt", "0.11.2", "jax_plugins/xla_cuda12/xla_cuda_plugin.so", "jax-cuda12-plugin"},
-	{"cuda13", "jax-cuda13-pjrt", "0.11.2", "jax_plugins/xla_cuda13/xla_cuda_plugin.so", "jax-cuda13-plugin"},
+	{"cpu", "lammps-jax-pjrt-cpu", "0.11.2", "lammps_jax_pjrt_cpu/pjrt_c_api_cpu_plugin.so", "", nil},
+	{"cuda12", "jax-cuda12-pjrt", "0.11.2", "jax_plugins/xla_cuda12/xla_cuda_plugin.so", "jax-cuda12-plugin", nil},
+	{"cuda13", "jax-cuda13-pjrt", "0.11.2", "jax_plugins/xla_cuda13/xla_cuda_plugin.so", "jax-cuda13-plugin", nil},
+	// CUDA 12's last nvcc has ptxas and libdevice in one wheel of 41 MB; CUDA 13's are two wheels of
+	// 122 MB.
+	{"cuda13-compiler", "jax-cuda13-pjrt", "0.11.2", "jax_plugins/xla_cuda13/xla_cuda_plugin.so", "", []string{"nvidia-cuda-nvcc-cu12==12.9.86"}},
 }
 
 func main() {
@@ -92,8 +96,23 @@ func run(ctx context.Context, output string) error {
 // resolve returns the wheel with the plugin, then those it needs, by project.
 func resolve(ctx context.Context, client *index.Client, r root) ([]plugin.Wheel, error) {
 	main, _, err := choose(ctx, client, r.project, []string{"==" + r.version})
-	if err != nil || r.requiring == "" {
-		return []plugin.Wheel{main}, err
+	if err != nil {
+		return nil, err
+	}
+	wheels := []plugin.Wheel{main}
+	for _, text := range r.also {
+		project, specifier, _, err := parseRequirement(text, false)
+		if err != nil {
+			return nil, err
+		}
+		wheel, _, err := choose(ctx, client, project, []string{specifier})
+		if err != nil {
+			return nil, err
+		}
+		wheels = append(wheels, wheel)
+	}
+	if r.requiring == "" {
+		return wheels, nil
 	}
 	required := map[string][]string{r.requiring: {"==" + r.version}} // project: the specifiers of all who require it
 	chosen := map[string]plugin.Wheel{}
@@ -118,7 +137,6 @@ func resolve(ctx context.Context, client *index.Client, r root) ([]plugin.Wheel,
 		}
 	}
 	delete(chosen, r.requiring)
-	wheels := []plugin.Wheel{main}
 	for _, w := range chosen {
 		wheels = append(wheels, w)
 	}

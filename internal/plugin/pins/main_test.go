@@ -105,7 +105,7 @@ func TestResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := resolve(t.Context(), client, root{"cuda", "jax-pjrt", "1.0", "x.so", "jax-plugin"})
+	got, err := resolve(t.Context(), client, root{"cuda", "jax-pjrt", "1.0", "x.so", "jax-plugin", nil})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +118,10 @@ func TestResolve(t *testing.T) {
 	}
 	if want := []string{name("jax-pjrt", "1.0"), name("nvidia-a", "1.10"), name("nvidia-b", "5"), name("nvidia-c", "2.4")}; !slices.Equal(files, want) {
 		t.Errorf("got %q, want %q", files, want)
+	}
+	got, err = resolve(t.Context(), client, root{project: "jax-pjrt", version: "1.0", also: []string{"nvidia-a==1.9"}})
+	if err != nil || len(got) != 2 || got[0].File != name("jax-pjrt", "1.0") || got[1].File != name("nvidia-a", "1.9") {
+		t.Errorf("with one more: %+v, %v", got, err)
 	}
 	if _, err := resolve(t.Context(), client, root{project: "nvidia-none", version: "1.0"}); err == nil {
 		t.Error("a project without releases has one")

@@ -1,0 +1,177 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nb201/internal/usage"
+	"nb201/internal/userdir"
+)
+
+// Toolkit is a directory with the two parts of NVIDIA's CUDA toolkit that XLA compiles for a
+// GPU with: its assembler, bin/ptxas, and its mathematical functions,
+// nvvm/libdevice/libdevice.10.bc. XLA's flag for it is xla_gpu_cuda_data_dir.
+type Toolkit struct {
+	Directory string `json:"directory"` // absolute
+	Version   string `json:"version"`   // of ptxas
+	Source    string `json:"source"`    // what led to it, such as "nvcc on PATH"
+}
+
+// Where a directory laid out as a toolkit has its parts.
+const (
+	ptxasPath     = "bin/ptxas"
+	libdevicePath = "nvvm/libdevice/libdevice.10.bc"
+)
+
+// FindToolkit returns the toolkit for the CUDA plugin at path: the one beside it, as pip lays
+// out wheels, else one that is installed, else Triton's, which PyTorch brings. Triton has
+// another layout; FindToolkit makes a directory of two links to its files, in the user's
+// cache directory. A toolkit whose ptxas does not run, or is older than XLA accepts, does not
+// count. Its errors are usage errors.
+func FindToolkit(path string) (Toolkit, error) {
+	return findToolkit(path, systemToolkits())
+}
+
+// systemToolkits are the directories that toolkits are usually installed in, the newest first.
+func systemToolkits() []string {
+	versions, _ := filepath.Glob("/usr/local/cuda-1[23]*") // the pattern is good
+	slices.Reverse(versions)
+	return slices.Concat([]string{"/usr/local/cuda"}, versions, []string{"/opt/cuda", "/usr/lib/cuda"})
+}
+
+func findToolkit(path string, system []string) (Toolkit, error) {
+	type place struct{ directory, source string }
+	var places []place
+	for _, origin := range origins(path) {
+		for _, dir := range []string{"../../nvidia/cu13", "../../nvidia/cuda_nvcc", "../nvidia/cu13", "../nvidia/cuda_nvcc"} {
+			places = append(places, place{filepath.Join(origin, dir), "beside the plugin"})
+		}
+	}
+	if nvcc, err := exec.LookPath("nvcc"); err == nil {
+		if nvcc, err = filepath.EvalSymlinks(nvcc); err == nil {
+			places = append(places, place{filepath.Dir(filepath.Dir(nvcc)), "nvcc on PATH"})
+		}
+	}
+	for _, variable := range []string{"CUDA_HOME", "CUDA_PATH"} {
+		if dir := os.Getenv(variable); filepath.IsAbs(dir) {
+			places = append(places, place{dir, variable})
+		}
+	}
+	for _, dir := range system {
+		places = append(places, place{dir, "its usual place"})
+	}
+	var faults []string
+	consider := func(directory, source, ptxas, libdevice string) (Toolkit, bool) {
+		v, err := checkToolkit(ptxas, libdevice)
+		if err != nil && isDirectory(directory) {
+			faults = append(faults, err.Error())
+		}
+		return Toolkit{directory, v, source}, err == nil
+	}
+	for _, p := range places {
+		if t, ok := consider(p.directory, p.source, filepath.Join(p.directory, ptxasPath), filepath.Join(p.directory, libdevicePath)); ok {
+			return t, nil
+		}
+	}
+	for _, origin := range origins(path) {
+		triton := filepath.Join(origin, "../../triton/backends/nvidia")
+		ptxas, libdevice := filepath.Join(triton, "bin/ptxas"), filepath.Join(triton, "lib/libdevice.10.bc")
+		t, ok := consider(triton, "Triton", ptxas, libdevice)
+		if !ok {
+			continue
+		}
+		var err error
+		if t.Directory, err = linkToolkit(ptxas, libdevice); err != nil {
+			faults = append(faults, err.Error())
+			continue
+		}
+		return t, nil
+	}
+	found := "the plugin has neither beside it, and no CUDA toolkit is installed"
+	if len(faults) > 0 {
+		found = strings.Join(faults, "; ")
+	}
+	return Toolkit{}, usage.Errorf("XLA cannot compile for a GPU without NVIDIA's ptxas and libdevice.10.bc (%s): "+
+		"run `%s`, or set CUDA_HOME to the directory of a CUDA toolkit", found, SetupCommand(CUDA13))
+}
+
+// ptxasRelease is what ptxas says of its version.
+var ptxasRelease = regexp.MustCompile(`\bV((\d+)\.(\d+)\.\d+)`)
+
+// checkToolkit returns the version of a ptxas that XLA can use, with libdevice.
+func checkToolkit(ptxas, libdevice string) (string, error) {
+	for _, file := range []string{ptxas, libdevice} {
+		if !isFile(file) {
+			return "", fmt.Errorf("%s is not there", file)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a slow network disk
+	defer cancel()
+	output, err := exec.CommandContext(ctx, ptxas, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s does not run: %w", ptxas, err)
+	}
+	said := ptxasRelease.FindSubmatch(output)
+	if said == nil {
+		return "", fmt.Errorf("%s does not give its version", ptxas)
+	}
+	version := string(said[1])
+	major, err1 := strconv.Atoi(string(said[2]))
+	minor, err2 := strconv.Atoi(string(said[3]))
+	if err := cmp.Or(err1, err2); err != nil {
+		return "", fmt.Errorf("%s gives the version %s: %w", ptxas, version, err)
+	}
+	if major < 11 || major == 11 && minor < 8 { // the first for an H100, and the least for XLA
+		return "", fmt.Errorf("%s is version %s, but XLA needs 11.8 or later", ptxas, version)
+	}
+	return version, nil
+}
+
+// linkToolkit returns a directory laid out as a toolkit whose files are links to these.
+func linkToolkit(ptxas, libdevice string) (string, error) {
+	sum := sha256.Sum256([]byte(ptxas + "\n" + libdevice))
+	name := filepath.Join("toolkits", hex.EncodeToString(sum[:8]))
+	fill := func(base string) (string, error) {
+		dir := filepath.Join(base, name)
+		return dir, cmp.Or(link(ptxas, filepath.Join(dir, ptxasPath)), link(libdevice, filepath.Join(dir, libdevicePath)))
+	}
+	if base, err := userdir.Cache(); err == nil {
+		if dir, err := fill(base); err == nil {
+			return dir, nil
+		}
+	}
+	// The cache directory may not be writable.
+	base, err := userdir.Temp()
+	if err != nil {
+		return "", err
+	}
+	return fill(base)
+}
+
+// link makes path a link to file. Several processes may do so at once.
+func link(file, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	err := os.Symlink(file, path)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if target, _ := os.Readlink(path); target != file {
+		return fmt.Errorf("%s is not a link to %s", path, file)
+	}
+	return nil
+}

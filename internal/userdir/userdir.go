@@ -1,0 +1,75 @@
+// Package userdir finds the directories that belong to the user, also where the environment
+// names no home directory, as in containers and under some batch systems.
+package userdir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"syscall"
+)
+
+// Home returns the user's home directory: $HOME, else the directory that the system's user
+// database has, if it is there and belongs to the user.
+func Home() (string, error) { return home(user.Current) }
+
+func home(current func() (*user.User, error)) (string, error) {
+	if dir, err := os.UserHomeDir(); err == nil {
+		return dir, nil
+	}
+	u, err := current()
+	if err != nil {
+		return "", fmt.Errorf("HOME is not set, and %w", err)
+	}
+	info, err := os.Stat(u.HomeDir)
+	if err == nil {
+		err = checkOwner(u.HomeDir, info)
+	}
+	if err != nil {
+		return "", fmt.Errorf("HOME is not set, and the user database has no home directory: %w", err)
+	}
+	return u.HomeDir, nil
+}
+
+// Cache returns the directory for files of nb201's that can be made again: nb201 in the user's
+// cache directory, and for a user without one the directory that Temp returns.
+func Cache() (string, error) { return cache(user.Current) }
+
+func cache(current func() (*user.User, error)) (string, error) {
+	if dir, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(dir, "nb201"), nil
+	}
+	if dir, err := home(current); err == nil {
+		return filepath.Join(dir, ".cache", "nb201"), nil
+	}
+	return Temp()
+}
+
+// Temp makes the directory nb201-UID in the one for temporary files and returns it. What lies
+// there may be loaded as code, so Temp refuses a directory that another user owns or can
+// write to.
+func Temp() (string, error) {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("nb201-%d", os.Getuid()))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	info, err := os.Lstat(dir) // a link could be anyone's
+	if err == nil {
+		err = checkOwner(dir, info)
+	}
+	if err != nil {
+		return "", err
+	}
+	return dir, nil
+}
+
+// checkOwner refuses all but a directory that the user owns and no other user can write to.
+func checkOwner(dir string, info os.FileInfo) error {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || !ok || int(stat.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s is not a directory that user %d owns and no other user can write to", dir, os.Getuid())
+	}
+	return nil
+}
