@@ -37,23 +37,49 @@ var (
 	untuned = programs.Flags{"xla_gpu_autotune_level": "0"}
 )
 
-// cudaOptions are how a CUDA plugin compiles. Where XLA refuses a set of flags, or the GPU
-// refuses what it makes of it, the next set is tried: first the graphs go, then the kernels
-// to leave out, then everything.
-func cudaOptions(found plugin.Plugin, tf32 bool) (programs.Options, error) {
+// prepareCUDA prepares a process to load a CUDA plugin, and returns go-xla's options and how
+// programs are compiled. Where XLA refuses a set of flags, or the GPU refuses what it makes
+// of them, the next set is tried: first the graphs go, then the kernels that are left out,
+// then everything but the place of the tools.
+func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Options, err error) {
+	if client, err = cudaClient(tf32); err != nil {
+		return nil, o, err
+	}
+	for _, fault := range plugin.Preload(found.Path) {
+		fmt.Fprintf(os.Stderr, "warning: %v\n", fault)
+	}
 	own, err := readFlags(os.Getenv(FlagsVariable))
 	if err != nil {
-		return programs.Options{}, err
+		return nil, o, err
 	}
-	o := programs.Options{FullPrecision: !tf32, Alone: true}
-	if own == nil {
-		return o, nil
+	tools, err := toolFlags(found.Path)
+	if err != nil {
+		return nil, o, err
 	}
-	where := toolFlags(found.Path)
-	for _, set := range [][]programs.Flags{{graphs, repeatable}, {repeatable}, {graphs}, {}} {
-		o.Flags = append(o.Flags, merge(append(append([]programs.Flags{where}, set...), own)...))
+	// Of the other precisions the types differ, by which XLA keeps what it found.
+	precision := "fp32"
+	if tf32 {
+		precision = "tf32"
 	}
-	return o, nil
+	tuned := programs.Flags{programs.AutotuneCache: precision}
+	o = programs.Options{FullPrecision: !tf32, Alone: true, Flags: []programs.Flags{merge(tools)}}
+	if own != nil {
+		o.Flags = []programs.Flags{
+			merge(tools, tuned, graphs, repeatable, own), merge(tools, tuned, repeatable, own),
+			merge(tools, tuned, graphs, own), merge(tools, own),
+		}
+	}
+	return client, o, nil
+}
+
+// toolFlags say where the tools are that XLA compiles with.
+func toolFlags(path string) (programs.Flags, error) {
+	const name = "xla_gpu_cuda_data_dir"
+	if strings.Contains(os.Getenv("XLA_FLAGS"), name) {
+		return nil, nil // the user says
+	}
+	t, err := plugin.FindToolkit(path)
+	return programs.Flags{name: t.Directory}, err
 }
 
 // readFlags reads the value of FlagsVariable; nil if it is off.
@@ -98,12 +124,6 @@ func cudaClient(tf32 bool) ([]string, error) {
 	return []string{fmt.Sprintf("tf32=%t", tf32)}, err
 }
 
-// toolFlags say where the tools are that XLA compiles with: ptxas and libdevice.
-func toolFlags(path string) programs.Flags {
-	dir := filepath.Join(filepath.Dir(path), "..", "..", "nvidia", "cu13")
-	return programs.Flags{"xla_gpu_cuda_data_dir": dir}
-}
-
 // Deviceless is a backend that compiles for a kind of GPU without one.
 type Deviceless struct {
 	Backend compute.Backend
@@ -134,9 +154,13 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	if err != nil {
 		return nil, err
 	}
-	flags := merge(toolFlags(found.Path), untuned)
+	tools, err := toolFlags(found.Path)
+	if err != nil {
+		return nil, err
+	}
+	flags := merge(tools, untuned)
 	if own != nil {
-		flags = merge(toolFlags(found.Path), graphs, untuned, own)
+		flags = merge(tools, graphs, untuned, own)
 	}
 	options, err := cudaClient(tf32)
 	if err != nil {

@@ -90,15 +90,11 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	}
 	var how programs.Options
 	if d.kind == plugin.CUDA {
-		options = append(options, fmt.Sprintf("visible_devices=%d", d.index))
-		if how, err = cudaOptions(found, tf32); err != nil {
+		var client []string
+		if client, how, err = prepareCUDA(found, tf32); err != nil {
 			return nil, err
 		}
-		client, err := cudaClient(tf32)
-		if err != nil {
-			return nil, err
-		}
-		options = append(options, client...)
+		options = append(append(options, client...), fmt.Sprintf("visible_devices=%d", d.index))
 	}
 	b, err := Open(found.Path, how, options...)
 	if err != nil {

@@ -13,6 +13,11 @@ import (
 // than by ending the process.
 type Flags map[string]string
 
+// AutotuneCache is XLA's flag for the directory in which it keeps the kernels that it found
+// fastest. Its value in Flags is a name, which stands for a directory of that name, of the
+// plugin, driver and device, in Options.Directory; where programs are not kept nor is this.
+const AutotuneCache = "xla_gpu_per_fusion_autotune_cache_dir"
+
 // Fields of xla.CompileOptionsProto and of the entries of its map of flags
 // (xla/pjrt/proto/compile_options.proto).
 const (
@@ -44,4 +49,11 @@ func (f Flags) appendTo(options []byte) []byte {
 		options = protowire.AppendBytes(options, entry)
 	}
 	return options
+}
+
+// without is a copy of the flags without one of them.
+func (f Flags) without(name string) Flags {
+	f = maps.Clone(f)
+	delete(f, name)
+	return f
 }

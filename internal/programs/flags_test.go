@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -133,5 +134,43 @@ func TestInFull(t *testing.T) {
 	want := conv("f32", "HIGHEST") + other + conv("bf16", "DEFAULT") + conv("f32", "HIGH") + conv("f32", "HIGHEST")
 	if got := string(inFull([]byte(given))); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// What XLA found fastest is kept beside the programs, whose keys do not depend on where
+// that is.
+func TestAutotuneCache(t *testing.T) {
+	c := client(t, "")
+	t.Cleanup(func() { client(t, "") })
+	dir := t.TempDir()
+	compile := func(dir, name string) (loaded, compiled int64) {
+		t.Helper()
+		if err := Intercept(current.path, Options{Directory: dir, Flags: []Flags{{AutotuneCache: name}}}); err != nil {
+			t.Fatal(err)
+		}
+		_, loaded, compiled = counts(t, c, source(4))
+		return loaded, compiled
+	}
+	if _, compiled := compile(dir, "fp32"); compiled != 1 {
+		t.Fatal("the program is not compiled")
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	if loaded, _ := compile(moved, "fp32"); loaded != 1 {
+		t.Error("the program is not found again in a directory that was moved")
+	}
+	if loaded, _ := compile(moved, "tf32"); loaded != 0 {
+		t.Error("the program of another name is loaded")
+	}
+	compile("", "fp32") // nowhere to keep it
+	for _, name := range []string{"fp32", "tf32"} {
+		if found, err := filepath.Glob(filepath.Join(moved, "autotune", name+"-*")); len(found) != 1 || err != nil {
+			t.Errorf("directories %q, %v", found, err)
+		}
+	}
+	if n, _, err := Kept(moved); n != 2 || err != nil {
+		t.Errorf("%d programs are kept, %v", n, err)
 	}
 }

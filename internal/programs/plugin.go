@@ -14,7 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -23,6 +25,7 @@ import (
 
 	"github.com/gomlx/go-xla/pjrt"
 
+	"nb201/internal/atomicfile"
 	"nb201/internal/kernels"
 )
 
@@ -210,11 +213,7 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 		if int(set) < len(o.Flags) {
 			flags = o.Flags[set]
 		}
-		options := flags.appendTo(view(given.options, given.options_size))
-		memory := C.CBytes(options)
-		args.options, args.options_size = (*C.char)(memory), C.size_t(len(options))
-		failed := p.compileOnce(args, o)
-		C.free(memory)
+		failed := p.compileWith(flags, given.options, given.options_size, args, o)
 		switch {
 		case failed == nil:
 			if refused != nil {
@@ -233,18 +232,27 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 	}
 }
 
-// compileOnce compiles a program, or loads it where it is kept.
-func (p *plugin) compileOnce(args *C.struct_pjrt_compile_args, o *Options) unsafe.Pointer {
-	if p.target != nil {
-		return p.compileFor(args)
+// compileWith compiles a program with flags beside the given options, or loads it where it
+// is kept.
+func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *C.struct_pjrt_compile_args, o *Options) unsafe.Pointer {
+	given := view(options, size)
+	call := func(flags Flags) unsafe.Pointer {
+		whole := flags.appendTo(given)
+		memory := C.CBytes(whole)
+		defer C.free(memory)
+		args.options, args.options_size = (*C.char)(memory), C.size_t(len(whole))
+		if p.target != nil {
+			return p.compileFor(args)
+		}
+		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))
 	}
 	if o.Directory == "" {
-		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))
+		return call(flags.without(AutotuneCache))
 	}
-	k, err := p.key(args)
+	k, device, err := p.key(args, flags.appendTo(given))
 	if err != nil {
 		p.warn(err)
-		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))
+		return call(flags.without(AutotuneCache))
 	}
 	s := store{o.Directory, Limit}
 	if program := s.load(k); program != nil {
@@ -254,7 +262,15 @@ func (p *plugin) compileOnce(args *C.struct_pjrt_compile_args, o *Options) unsaf
 		}
 		s.remove(k)
 	}
-	if failed := p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args)); failed != nil {
+	if name, ok := flags[AutotuneCache]; ok {
+		flags = maps.Clone(flags)
+		flags[AutotuneCache] = filepath.Join(o.Directory, "autotune", fmt.Sprintf("%s-%x", name, device[:8]))
+		if err := atomicfile.MkdirAll(flags[AutotuneCache]); err != nil {
+			p.warn(err)
+			delete(flags, AutotuneCache)
+		}
+	}
+	if failed := call(flags); failed != nil {
 		return failed
 	}
 	p.compiled.Add(1)
@@ -268,29 +284,36 @@ func (p *plugin) warn(err error) {
 	p.warning.Do(func() { fmt.Fprintf(os.Stderr, "warning: compiled programs are not kept: %v\n", err) })
 }
 
-// key identifies what a compilation makes.
-func (p *plugin) key(args *C.struct_pjrt_compile_args) (k key, err error) {
+// key identifies what a compilation with some options makes, and device what the plugin
+// compiles for.
+func (p *plugin) key(args *C.struct_pjrt_compile_args, options []byte) (k key, device [sha256.Size]byte, err error) {
 	identity, err := p.identity()
 	if err != nil {
-		return k, err
+		return k, device, err
 	}
 	platform, err1 := p.text(C.PJRT_CLIENT_PLATFORM_NAME, args.client)
 	version, err2 := p.text(C.PJRT_CLIENT_PLATFORM_VERSION, args.client)
-	device, err3 := p.device(args.client)
+	kind, err3 := p.device(args.client)
 	if err := errors.Join(err1, err2, err3); err != nil {
-		return k, err
+		return k, device, err
 	}
-	h := sha256.New()
-	for _, part := range [][]byte{
-		identity, platform, version, device,
+	device = sum(identity, platform, version, kind)
+	return sum(identity, platform, version, kind,
 		view(args.program.format, args.program.format_size),
-		view(args.options, args.options_size),
+		options,
 		view(args.program.code, args.program.code_size),
-	} {
+	), device, nil
+}
+
+// sum is the SHA-256 of parts, each with its length.
+func sum(parts ...[]byte) (s [sha256.Size]byte) {
+	h := sha256.New()
+	for _, part := range parts {
 		fmt.Fprintf(h, "%d\n", len(part))
 		h.Write(part)
 	}
-	return key(h.Sum(nil)), nil
+	h.Sum(s[:0])
+	return s
 }
 
 // device is the kind of a client's first device.
