@@ -14,8 +14,9 @@ import (
 type Flags map[string]string
 
 // AutotuneCache is XLA's flag for the directory in which it keeps the kernels that it found
-// fastest. Its value in Flags is a name, which stands for a directory of that name, of the
-// plugin, driver and device, in Options.Directory; where programs are not kept nor is this.
+// fastest. A value that is not an absolute path is a name, which stands for a directory of
+// that name, of the plugin, driver and device, in Options.Directory. Where programs are not
+// kept nor is that.
 const AutotuneCache = "xla_gpu_per_fusion_autotune_cache_dir"
 
 // Fields of xla.CompileOptionsProto and of the entries of its map of flags

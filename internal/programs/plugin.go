@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -246,13 +245,18 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 		}
 		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))
 	}
-	if o.Directory == "" {
-		return call(flags.without(AutotuneCache))
+	cache, tuned := flags[AutotuneCache]
+	tuned = tuned && !filepath.IsAbs(cache) // that is a directory of the user's
+	if tuned {
+		flags = flags.without(AutotuneCache)
 	}
-	k, device, err := p.key(args, flags.appendTo(given))
+	if o.Directory == "" {
+		return call(flags)
+	}
+	k, device, err := p.key(args, append(flags.appendTo(given), cache...))
 	if err != nil {
 		p.warn(err)
-		return call(flags.without(AutotuneCache))
+		return call(flags)
 	}
 	s := store{o.Directory, Limit}
 	if program := s.load(k); program != nil {
@@ -262,12 +266,12 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 		}
 		s.remove(k)
 	}
-	if name, ok := flags[AutotuneCache]; ok {
-		flags = maps.Clone(flags)
-		flags[AutotuneCache] = filepath.Join(o.Directory, "autotune", fmt.Sprintf("%s-%x", name, device[:8]))
-		if err := atomicfile.MkdirAll(flags[AutotuneCache]); err != nil {
+	if tuned {
+		dir := filepath.Join(o.Directory, "autotune", fmt.Sprintf("%s-%x", cache, device[:8]))
+		if err := atomicfile.MkdirAll(dir); err != nil {
 			p.warn(err)
-			delete(flags, AutotuneCache)
+		} else {
+			flags[AutotuneCache] = dir // of our copy
 		}
 	}
 	if failed := call(flags); failed != nil {
