@@ -67,11 +67,9 @@ func fake(behaviour string, in io.Reader, out io.Writer) error {
 			if behaviour == "dies" && turn == 1 {
 				return fmt.Errorf("a warning\nout of memory")
 			}
-			if turn < task.Turns-1 {
-				var word string
-				if err := words.Decode(&word); err != nil {
-					return err
-				}
+			var word string
+			if err := words.Decode(&word); err != nil {
+				return err
 			}
 		}
 		if err := reports.Encode(Closing{PeakRSS: 3 << 30, Versions: []string{"Fake 1", behaviour}}); err != nil {
@@ -362,7 +360,7 @@ func TestSide(t *testing.T) {
 	if err := task.writeFiles(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range []any{task, "go", task, "go"} {
+	for _, word := range []any{task, "go", "finish", task, "go", "finish"} {
 		if err := words.Encode(word); err != nil {
 			t.Fatal(err)
 		}

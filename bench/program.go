@@ -153,8 +153,8 @@ func (p *program) turn() error {
 	return err
 }
 
-// finish reads what ends a task.
-func (p *program) finish() error { return p.failed(p.reports.Decode(&p.closing)) }
+// finish lets the program end its task, after the last turn.
+func (p *program) finish() error { return p.ask("finish", &p.closing) }
 
 // failed ends the program, if it has failed, and says what it wrote last.
 func (p *program) failed(err error) error {
