@@ -626,9 +626,9 @@ func TestNoPyTorch(t *testing.T) {
 // Wrong flags are told as such, with exit code 2.
 func TestWrongUsage(t *testing.T) {
 	for _, wrong := range []string{
-		"step --archs 15625", "step --batch 0", "step --rounds 0", "step --steps -1", "step --modes fast", "step --precision fp64",
+		"several --processes 1,0", "step --side-limit -1s", "step --archs 15625", "step --batch 0", "step --rounds 0", "step --steps -1", "step --modes fast", "step --precision fp64",
 		"step --device tpu", "step --nonsense", "step more", "nonsense", "trial --modes jax", "trial --epochs 0", "trial --dataset nonsense",
-		"sample --archs 2", "sample --datasets cifar10", "several --processes none", "several --processes 1,0", "step --side-limit -1s", "campaign --archs 0", "compile --datasets digits",
+		"sample --archs 2", "sample --datasets cifar10", "several --processes none", "campaign --archs 0", "compile --datasets digits",
 	} {
 		if code := run(t.Context(), strings.Fields(wrong)); code != 2 {
 			t.Errorf("%s: exit code %d", wrong, code)

@@ -111,19 +111,18 @@ func (t *table[R]) Markdown() string {
 	return b.String()
 }
 
-// publish prints the table, and saves it where the flags say so, unless it is empty.
+// publish prints the table, unless it has no rows, and saves it where the flags say so.
 func (t *table[R]) publish(o *common) error {
-	if t.empty() {
-		return nil
-	}
 	t.LoadAfter = load()
 	var err error
-	if o.json {
+	switch {
+	case len(t.Rows) == 0: // what was skipped has been noted
+	case o.json:
 		var text []byte
 		if text, err = t.indented(); err == nil {
 			_, err = os.Stdout.Write(text)
 		}
-	} else {
+	default:
 		_, err = os.Stdout.WriteString(t.Markdown())
 	}
 	return errors.Join(err, t.save(o))
@@ -135,17 +134,15 @@ func (t *table[R]) show(o *common, rows []R) error {
 	return t.save(o)
 }
 
-// empty holds of a table that has nothing to say.
-func (t *table[R]) empty() bool { return len(t.Rows) == 0 && len(t.Skipped) == 0 }
-
 func (t *table[R]) indented() ([]byte, error) {
 	text, err := json.MarshalIndent(t, "", "  ")
 	return append(text, '\n'), err
 }
 
-// save writes the table to the directory of the flags, if they name one.
+// save writes the table to the directory of the flags, if they name one and it says
+// anything.
 func (t *table[R]) save(o *common) error {
-	if o.save == "" || t.empty() {
+	if o.save == "" || len(t.Rows) == 0 && len(t.Skipped) == 0 {
 		return nil
 	}
 	text, err := t.indented()
