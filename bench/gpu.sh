@@ -47,11 +47,17 @@ for name in "${@:-first}"; do
 	case $name in
 	first) parts+=(smoke plain loop tf32 nchw bf16 step step-jax step-compile) ;;
 	second) parts+=(tests median 1462 several compile trial sample) ;;
-	*) parts+=("$name") ;;
+	smoke | plain | loop | tf32 | nchw | bf16 | step | step-jax | step-compile | tests | median | 1462 | several | compile | trial | sample)
+		parts+=("$name")
+		;;
+	*)
+		echo "gpu.sh: $name is neither a device nor a part: see the head of ${BASH_SOURCE[0]}" >&2
+		exit 2
+		;;
 	esac
 done
 limit=${LIMIT:-570}
-python=${NB201_PYTHON:-$(command -v python3)} || { echo 'gpu.sh: no python3: name one in NB201_PYTHON'; exit 2; }
+python=${NB201_PYTHON:-$(command -v python3)} || { echo 'gpu.sh: there is no python3: name a Python in NB201_PYTHON' >&2; exit 2; }
 work=$(mktemp -d /tmp/nb201-gpu.XXXXXX) || exit
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/tmp" "$work/pack/parts" "$work/pack/tables"
@@ -276,10 +282,6 @@ run_part() {
 		with_flags "$faster" part 600 sample "$bin/bench" sample --device "$device" --archs $number --datasets cifar10,ImageNet16-120 --side-limit 90s --within $((left > 1 ? left : 1))s \
 			--state tables/sample.jsonl --peaks tables/peaks.json --save tables/sample "${size[@]}" "${turns[@]}"
 		;;
-	*)
-		printf '\n== %s: no part has this name\n' "$1"
-		return 2
-		;;
 	esac
 }
 
@@ -290,6 +292,10 @@ main() {
 		mkdir "$work/bin"
 		tar -C "$work/bin" -xJf "$bin/carry.tar.xz" || "$python" -m tarfile -e "$bin/carry.tar.xz" "$work/bin" || return
 		bin=$work/bin
+	fi
+	if [ ! -x "$bin/bench" ] || [ ! -x "$bin/nb201" ]; then
+		echo "gpu.sh: there are no programs nb201 and bench in $bin: make bin/carry.tar.xz with tools/carry.sh pack, where Go is"
+		return 2
 	fi
 	site=$(site)
 	NB201_JAX_PYTHON=$python
