@@ -899,3 +899,15 @@ func TestTrialFails(t *testing.T) {
 		}
 	}
 }
+
+// The trials of a campaign that is under way are those with a record.
+func TestReadCampaign(t *testing.T) {
+	dir := t.TempDir()
+	log := "w: architecture 6111 on digits, 2 epochs, seed 777: waited 3.6 s for its programs\n"
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "logs"), 0o777), os.WriteFile(filepath.Join(dir, "logs", "w"), []byte(log), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := readCampaign(dir, &Setting{}); err != nil || len(rows) != 0 {
+		t.Errorf("a trial without a record: %v, %v", rows, err)
+	}
+}

@@ -129,7 +129,7 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 		select {
 		case failed = <-ended:
 			working = false
-		case <-time.After(campaignLook):
+		case <-time.After(5 * time.Second): // see which trials have ended
 		}
 		rows, err := readCampaign(campaign, &t.Setting)
 		if err == nil {
@@ -153,9 +153,6 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 		s.Seconds, s.CPU, len(t.Rows), s.Waited, t.Rows[0].Waited, gib(s.Device)))
 	return t, nil
 }
-
-// campaignLook is how often the trials that have ended are read.
-const campaignLook = 5 * time.Second
 
 // waited is what a worker says in its log, where trainer.Trainer.Train has it say so.
 var waited = regexp.MustCompile(`architecture (\d+) on (\S+), (\d+) epochs, seed (\d+): waited ([0-9.]+) s for its programs`)

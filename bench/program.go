@@ -213,12 +213,6 @@ func (p *program) end() error {
 	return err
 }
 
-// deviation is by how much the first loss of a program differs from that of another,
-// relatively.
-func (p *program) deviation(from *program) float64 {
-	return p.cold.Loss/from.cold.Loss - 1
-}
-
 // sameWork makes sure that the first step of p had the same loss as that of another
 // program: the same network, initial weights and images. On a GPU the algorithms of
 // convolutions differ in more than the order of sums.
@@ -234,7 +228,7 @@ func (p *program) sameWork(as *program, device, precision string) error {
 	if precision == "fp32" && device != "cpu" {
 		tolerance = 1e-3
 	}
-	if d := p.deviation(as); !(max(d, -d) <= tolerance) {
+	if d := p.cold.Loss/as.cold.Loss - 1; !(max(d, -d) <= tolerance) {
 		return fmt.Errorf("the first loss of %s is %v, of %s %v: they do not train the same network on the same images",
 			as.name, as.cold.Loss, p.name, p.cold.Loss)
 	}
