@@ -2,28 +2,39 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"nb201/cell"
 	"nb201/data"
 	"nb201/internal/npy"
+	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/train"
 )
 
 // TestMain makes the test binary a program that takes turns, where fakeSide says
 // how it behaves.
 func TestMain(m *testing.M) {
 	if behaviour := os.Getenv(fakeSide); behaviour != "" {
-		if err := fake(behaviour, os.Stdin, os.Stdout); err != nil {
+		do := func() error { return fake(behaviour, os.Stdin, os.Stdout) }
+		if behaviour == "real" {
+			do = func() error { return nb201Side(context.Background(), os.Stdin, os.Stdout) }
+		}
+		if err := do(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -32,10 +43,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const fakeSide = "NB201_BENCH_FAKE_SIDE"
+const (
+	fakeSide = "NB201_BENCH_FAKE_SIDE"
+	// workFile names the file to which fakes add a line for everything they do.
+	workFile = "NB201_BENCH_FAKE_WORK"
+)
 
 // fake does tasks in turns of as many seconds as it has taken turns, times two if slow, and
-// evaluates in half the time.
+// evaluates in half the time. After the last turn it works on, once it is let.
 func fake(behaviour string, in io.Reader, out io.Writer) error {
 	words, reports := json.NewDecoder(in), json.NewEncoder(out)
 	factor, loss := 1.0, 2.5
@@ -46,6 +61,8 @@ func fake(behaviour string, in io.Reader, out io.Writer) error {
 		factor = 2
 	case "other":
 		loss = 2.6
+	case "close":
+		loss = 2.5 * (1 + 1e-4)
 	}
 	for {
 		var task Task
@@ -56,6 +73,14 @@ func fake(behaviour string, in io.Reader, out io.Writer) error {
 			return err
 		}
 		for turn := range task.Turns {
+			if behaviour == "hangs" || behaviour == "stalls" && turn == 3 {
+				child := exec.Command("sleep", "60")
+				child.Stdout = os.Stdout // keeps the pipe open when its parent is gone
+				return child.Run()
+			}
+			if err := work("turn"); err != nil {
+				return err
+			}
 			cost := Cost{factor * float64(turn), float64(turn)}
 			report := Report{Train: cost, Eval: Cost{cost.Seconds / 2, cost.CPU / 2}}
 			if turn == 0 {
@@ -65,19 +90,65 @@ func fake(behaviour string, in io.Reader, out io.Writer) error {
 				return err
 			}
 			if behaviour == "dies" && turn == 1 {
-				return fmt.Errorf("a warning\nout of memory")
+				return fmt.Errorf("a warning\nRuntimeError: out of memory\na hint")
 			}
-			if turn < task.Turns-1 {
-				var word string
-				if err := words.Decode(&word); err != nil {
-					return err
-				}
+			var word string
+			if err := words.Decode(&word); err != nil {
+				return err
 			}
+			if last := turn == task.Turns-1; last != (word == "finish") {
+				return fmt.Errorf("%q after turn %d of %d", word, turn+1, task.Turns)
+			}
+		}
+		if err := work("closing"); err != nil {
+			return err
 		}
 		if err := reports.Encode(Closing{PeakRSS: 3 << 30, Versions: []string{"Fake 1", behaviour}}); err != nil {
 			return err
 		}
 	}
+}
+
+// work takes a while, and leaves a line in the file of workFile, if that is set.
+func work(what string) error {
+	path := os.Getenv(workFile)
+	if path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	began := time.Now()
+	time.Sleep(20 * time.Millisecond)
+	_, err = fmt.Fprintln(f, what, began.UnixNano(), time.Now().UnixNano())
+	return err
+}
+
+// interval is when a fake worked.
+type interval struct {
+	what       string
+	began, end int64
+}
+
+// workOf is what the fakes did, in the order of its beginnings.
+func workOf(t *testing.T, path string) []interval {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []interval
+	for line := range strings.Lines(string(text)) {
+		var i interval
+		if _, err := fmt.Sscan(line, &i.what, &i.began, &i.end); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, i)
+	}
+	slices.SortFunc(all, func(a, b interval) int { return cmp.Compare(a.began, b.began) })
+	return all
 }
 
 func fakes(t *testing.T, behaviours ...string) []side {
@@ -91,6 +162,14 @@ func fakes(t *testing.T, behaviours ...string) []side {
 		sides = append(sides, side{name: b, command: []string{"env", fakeSide + "=" + b, self}})
 	}
 	return sides
+}
+
+// compete has fakes take turns on the first architecture and size of images of o.
+func compete(t *testing.T, o *stepOptions, s *Setting, behaviours ...string) ([]stepRow, error) {
+	t.Helper()
+	programs := o.programsOf(fakes(t, behaviours...)...)
+	defer stopAll(programs)
+	return o.contest(t.Context(), programs, o.archs[0], o.datasets[0], Peaks{1, 1}, s, func([]stepRow) error { return nil })
 }
 
 // flags are the options of a command line of step.
@@ -112,10 +191,10 @@ func TestContest(t *testing.T) {
 	table := newTable("step", &o.common, stepColumns)
 	table.Machine = []string{"A Processor, 2 cores"}
 	peaks := Peaks{Bandwidth: 1e9, FLOP: math.Inf(1)}
-	programs := programsOf(fakes(t, "slow", "quick", "slow"))
+	programs := o.programsOf(fakes(t, "slow", "quick", "slow")...)
 	defer stopAll(programs)
 	for _, d := range o.datasets { // one after another in the same processes
-		rows, err := o.contest(context.Background(), programs, o.archs[0], d, peaks, &table.Setting)
+		rows, err := o.contest(t.Context(), programs, o.archs[0], d, peaks, &table.Setting, func([]stepRow) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,30 +242,350 @@ func TestContest(t *testing.T) {
 	}
 }
 
+// A side that fails is left out from then on, and the table says why. Its turns so far
+// count, if there are any.
 func TestContestFails(t *testing.T) {
-	o := flags(t)
-	for behaviour, want := range map[string]string{
-		"dies":  "dies: out of memory",
-		"other": "they do not train the same network",
+	for behaviour, want := range map[string]struct {
+		rows    int
+		skipped string
+	}{
+		"unable": {2, "unable on architecture 14452, images of cifar10, after 0 of 5 turns: unable: no such device"},
+		"other":  {2, "they do not train the same network"},
+		"close":  {2, "they do not train the same network"},
+		"dies":   {3, "after 1 of 5 turns: dies: RuntimeError: out of memory"},
+		"hangs":  {2, "after 0 of 5 turns: hangs: no answer within 3s, the limit of a side (--side-limit)"},
+		"stalls": {3, "after 2 of 5 turns: stalls: no answer within 3s"},
 	} {
-		programs := programsOf(fakes(t, "quick", behaviour))
-		_, err := o.contest(context.Background(), programs, o.archs[0], o.datasets[0], Peaks{1, 1}, &Setting{})
-		stopAll(programs)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q", behaviour, err, want)
+		t.Run(behaviour, func(t *testing.T) {
+			t.Parallel()
+			o := flags(t)
+			o.sideLimit = 3 * time.Second
+			if behaviour != "hangs" && behaviour != "stalls" {
+				o.sideLimit = 0
+			}
+			var s Setting
+			rows, err := compete(t, o, &s, "quick", behaviour, "slow")
+			if err != nil || len(rows) != want.rows || len(s.Skipped) != 1 || !strings.Contains(s.Skipped[0], want.skipped) {
+				t.Fatalf("%d rows, skipped %q, %v; want %+v", len(rows), s.Skipped, err, want)
+			}
+			if slow := rows[len(rows)-1]; slow.Side != "slow" || len(slow.Train.Ratios) != 5 || slow.Train.Ratio.Median != 0.5 {
+				t.Errorf("the last row is %+v", slow)
+			}
+		})
+	}
+}
+
+// When nb201's side fails the others go on, and the command fails.
+func TestContestWithoutUs(t *testing.T) {
+	var s Setting
+	rows, err := compete(t, flags(t), &s, "dies", "slow")
+	if err == nil || len(rows) != 2 || len(rows[0].Train.Turns) != 1 || len(rows[1].Train.Turns) != 5 || len(rows[1].Train.Ratios) != 1 {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	rows, err = compete(t, flags(t), &s, "unable", "slow")
+	if err == nil || len(rows) != 1 || rows[0].Side != "slow" || rows[0].Train.Seconds.Median != 3 || len(verdict(rows)) != 0 {
+		t.Errorf("%+v, %v", rows, err)
+	}
+}
+
+// On a GPU first losses may differ by more, and the table says by how much.
+func TestDeviations(t *testing.T) {
+	o := flags(t)
+	o.device = "cuda"
+	rows, err := compete(t, o, &Setting{}, "quick", "close")
+	want := "Architecture 14452, images of cifar10: the first losses deviate from quick's by close +1.0e-04 (relative)."
+	if got := deviations(rows); err != nil || !slices.Equal(got, []string{want}) {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+	var s Setting
+	if rows, err := compete(t, o, &s, "quick", "other"); err != nil || len(rows) != 1 || len(s.Skipped) != 1 {
+		t.Errorf("a loss that is another: %d rows, skipped %q, %v", len(rows), s.Skipped, err)
+	}
+}
+
+// While a side takes its turn no other does anything, also after the last turn of a side.
+func TestNobodyDisturbs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "work")
+	t.Setenv(workFile, path)
+	if _, err := compete(t, flags(t), &Setting{}, "quick", "slow", "quick"); err != nil {
+		t.Fatal(err)
+	}
+	all := workOf(t, path)
+	if len(all) != 3*7 {
+		t.Fatalf("%d pieces of work, want 6 turns and a closing of 3 sides", len(all))
+	}
+	for i, one := range all[1:] {
+		if one.began < all[i].end {
+			t.Errorf("a %s began %d ns before the end of a %s", one.what, all[i].end-one.began, all[i].what)
 		}
 	}
 }
 
-// A side that cannot begin is left out, and told.
-func TestUnable(t *testing.T) {
+// Processes that take their turns together close one after another, after all turns.
+func TestNobodyDisturbsTogether(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "work")
+	t.Setenv(workFile, path)
+	o := &severalOptions{stepOptions: *flags(t)}
+	if _, err := o.together(t.Context(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], &Setting{}); err != nil {
+		t.Fatal(err)
+	}
+	all := workOf(t, path)
+	closings := all[3*6:]
+	end := int64(0)
+	for _, turn := range all[:3*6] {
+		end = max(end, turn.end)
+	}
+	for _, one := range closings {
+		if one.what != "closing" || one.began < end {
+			t.Errorf("a %s began %d ns before the end of the work before it", one.what, end-one.began)
+		}
+		end = one.end
+	}
+}
+
+// After its last report nb201's side does nothing until it gets a word; nor do the others
+// whose Python the environment names.
+func TestIdle(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sides := []side{{name: "nb201", command: []string{"env", fakeSide + "=real", self}}}
+	if python := os.Getenv("NB201_PYTHON"); python != "" {
+		sides = append(sides, side{name: "PyTorch", command: []string{python, "-c", torchSide}, mode: "channels_last"})
+	}
+	if python := os.Getenv("NB201_JAX_PYTHON"); python != "" {
+		sides = append(sides, side{name: "JAX", command: []string{python, "-c", jaxSide}, mode: "jax"})
+	}
+	for _, s := range sides {
+		t.Run(s.name, func(t *testing.T) {
+			o := flags(t)
+			o.batch, o.channels, o.steps = train.LatencyBatch, 16, 1 // so that train.Run goes on to measure the latency
+			task := o.newTask(o.archs[0], o.datasets[1], o.steps, 1)
+			if err := task.writeFiles(t.TempDir()); err != nil {
+				t.Fatal(err)
+			}
+			p := o.programsOf(s)[0]
+			defer p.stop()
+			if err := errors.Join(p.begin(t.Context(), task), p.turn()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond) // threads of the turn go to sleep
+			before := cpuTicks(t, p.cmd.Process.Pid)
+			time.Sleep(500 * time.Millisecond)
+			if used := cpuTicks(t, p.cmd.Process.Pid) - before; used > 2 {
+				t.Errorf("it used %d ticks of 10 ms in half a second", used)
+			}
+			if err := p.finish(); err != nil || len(p.closing.Versions) == 0 {
+				t.Errorf("%+v, %v", p.closing, err)
+			}
+		})
+	}
+}
+
+// cpuTicks is the CPU time of a process, user and system, in the kernel's ticks.
+func cpuTicks(t *testing.T, pid int) (ticks int) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Skip("no /proc: ", err)
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')'):])) // the name before it may hold spaces
+	for _, f := range fields[12:14] {
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return ticks
+}
+
+// A table is saved with the rows that it has, and is whole at any moment.
+func TestRowsAsTheyCome(t *testing.T) {
+	t.Setenv(fakeSide, "quick") // nb201's side
 	o := flags(t)
+	o.archs, o.datasets = append(o.archs, cell.Arch{}), o.datasets[:1]
+	o.save, o.peaksFile = filepath.Join(t.TempDir(), "tables"), filepath.Join(t.TempDir(), "peaks.json")
+	described := machine(o.device)
+	kept, err := json.Marshal([]keptPeaks{{o.device + ", " + described[len(described)-1], o.precision, Peaks{1, 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(o.peaksFile, kept, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	o.sides = fakes(t, "hangs") // for ever, as there is no limit
+	o.sides[0].command = append([]string{filepath.Join(t.TempDir(), "python")}, o.sides[0].command...)
+	// A Python that can import anything.
+	if err := os.WriteFile(o.sides[0].command[0], []byte("#!/bin/sh\n[ \"$1\" = -c ] || exec \"$@\"\n"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := o.measure(ctx)
+		ended <- err
+	}()
+	var saved struct {
+		Partial bool
+		Rows    []stepRow
+	}
+	for deadline := time.Now().Add(20 * time.Second); len(saved.Rows) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no row was saved while the second side did its first turn")
+		}
+		files, _ := filepath.Glob(filepath.Join(o.save, "*-step-fp32.json"))
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err == nil {
+				err = json.Unmarshal(text, &saved)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if !saved.Partial || saved.Rows[0].FirstLoss != 2.5 || saved.Rows[0].Cold <= 0 {
+		t.Errorf("saved %+v", saved)
+	}
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("a measurement that was stopped has no error")
+	}
+}
+
+// What a side writes to stderr stays in a file, which the table names.
+func TestStderr(t *testing.T) {
+	o := flags(t)
+	o.command, o.save = "step", filepath.Join(t.TempDir(), "tables")
 	var s Setting
-	programs := programsOf(fakes(t, "quick", "unable", "slow"))
-	defer stopAll(programs)
-	rows, err := o.contest(context.Background(), programs, o.archs[0], o.datasets[0], Peaks{1, 1}, &s)
-	if err != nil || len(rows) != 2 || rows[1].Side != "slow" || len(s.Skipped) != 1 || !strings.Contains(s.Skipped[0], "unable: no such device") {
-		t.Errorf("%d rows, skipped %q, %v", len(rows), s.Skipped, err)
+	for n, want := range []string{"stderr-step-dies.txt", "stderr-step-dies-2.txt"} {
+		if _, err := compete(t, o, &s, "quick", "dies"); err != nil {
+			t.Fatal(err)
+		}
+		want = filepath.Join(o.save, want)
+		if !strings.HasSuffix(s.Skipped[n], "dies: RuntimeError: out of memory (all of it in "+want+")") {
+			t.Errorf("skipped %q, want %s named", s.Skipped[n], want)
+		}
+		if text, err := os.ReadFile(want); err != nil || string(text) != "a warning\nRuntimeError: out of memory\na hint\n" {
+			t.Errorf("%s holds %q, %v", want, text, err)
+		}
+	}
+	if files, err := os.ReadDir(o.save); err != nil || len(files) != 2 {
+		t.Errorf("files %v, %v: want those of the side that wrote something", files, err)
+	}
+}
+
+// Real ends of what XLA, JAX, PyTorch and our programs write to stderr.
+func TestComplaint(t *testing.T) {
+	for _, c := range []struct{ stderr, want string }{
+		{"", ""},
+		{"only words\n\n", "only words"},
+		{`E1128 03:33:56.727671    9916 cuda_platform.cc:57] failed call to cuInit: INTERNAL: CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)
+=== Source Location Trace: ===
+external/xla+/xla/stream_executor/cuda/cuda_status.cc:50
+
+nb201: cannot load the XLA plugin /p/xla_cuda_plugin.so: while creating plugin: PJRT error (code=9): No visible GPU devices.
+`, "nb201: cannot load the XLA plugin /p/xla_cuda_plugin.so: while creating plugin: PJRT error (code=9): No visible GPU devices."},
+		{`bench: PJRT error (code=13): Failed to get configs for: 3 out of 3 instructions. See logs for all failures. Example failure: 
+No supported config found for HLO: %gemm_fusion_dot.3 = f32[256,10]{1,0} fusion(%get-tuple-element.695, %bitcast.926.0), kind=kCustom
+ - INVALID_ARGUMENT: Cannot get default cuDNN config: not supported by cuDNN fusion.
+ - UNIMPLEMENTED: TritonBackend does not support a default config.
+=== Source Location Trace: ===
+external/xla+/xla/backends/autotuner/config_assigner.cc:483
+
+`, "PJRT error (code=13): Failed to get configs for: 3 out of 3 instructions. See logs for all failures. Example failure: No supported config found for HLO: %gemm_fusion_dot.3 = f32[256,10]{1,0} fusion(%get-tuple-element.695, %bitcast.926.0), kind=kCustom"},
+		{`E1128 03:35:23.218849   12500 config_assigner.cc:536] Could not get config for HLO: %gemm_fusion_dot.5
+ - UNIMPLEMENTED: FissionBackend does not support a default config.
+=== Source Location Trace: ===
+external/xla+/xla/backends/autotuner/config_assigner.cc:483
+external/xla+/xla/backends/autotuner/autotuner.cc:120
+`, " - UNIMPLEMENTED: FissionBackend does not support a default config."},
+		{`  File "/p/jax/_src/compiler.py", line 379, in backend_compile_and_load
+    return backend.compile(  # pyrefly: ignore[bad-return]
+           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+jax.errors.JaxRuntimeError: INTERNAL: libdevice not found at ./libdevice.10.bc
+=== Source Location Trace: ===
+external/xla+/xla/service/gpu/llvm_gpu_backend/nvptx_backend.cc:310
+`, "jax.errors.JaxRuntimeError: INTERNAL: libdevice not found at ./libdevice.10.bc"},
+		{`    out = lax.dot_general(
+          ^^^^^^^^^^^^^^^^
+TypeError: dot_general requires contracting dimensions to have the same shape, got (3,) and (2,).
+--------------------
+For simplicity, JAX has removed its internal frames from the traceback of the following exception. Set JAX_TRACEBACK_FILTERING=off to include these.
+`, "TypeError: dot_general requires contracting dimensions to have the same shape, got (3,) and (2,)."},
+		{`torch._inductor.exc.InductorError: InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx: (None, 'g++')
+
+Set TORCHDYNAMO_VERBOSE=1 for the full Dynamo stack trace (please do this especially if you're reporting a bug to PyTorch). For even more developer context, set TORCH_LOGS="+dynamo"
+
+`, "torch._inductor.exc.InductorError: InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx: (None, 'g++')"},
+		{`RuntimeError: jaxlib/cuda/versions_helpers.cc:135: operation cuInit(0) failed: Unknown CUDA error 303
+Traceback (most recent call last):
+    assert _default_backend is not None
+AssertionError
+`, "AssertionError"},
+		{`F1128 03:35:23.218849   12500 parse_flags_from_env.cc:234] Unknown flag in XLA_FLAGS: --xla_gpu_nonsense
+Perhaps you meant to specify these on the TF_XLA_FLAGS envvar?
+`, "F1128 03:35:23.218849   12500 parse_flags_from_env.cc:234] Unknown flag in XLA_FLAGS: --xla_gpu_nonsense"},
+		{"bench: " + strings.Repeat("x", 600), strings.Repeat("x", 500) + "..."},
+	} {
+		if got := complaint(c.stderr); got != c.want {
+			t.Errorf("of\n%s\nchose %q, want %q", c.stderr, got, c.want)
+		}
+	}
+}
+
+// Peaks are measured once for a device and precision.
+func TestPeaksFile(t *testing.T) {
+	o := flags(t)
+	o.peaksFile = filepath.Join(t.TempDir(), "peaks.json")
+	t.Setenv(fakeSide, "unable") // in place of a measurement
+	if _, err := o.peaks(t.Context()); err == nil {
+		t.Fatal("peaks without a measurement")
+	}
+	described := machine(o.device)
+	here := o.device + ", " + described[len(described)-1]
+	kept, err := json.Marshal([]keptPeaks{{here, "bf16", Peaks{1, 2}}, {"cuda, another", "fp32", Peaks{3, 4}}, {here, "fp32", Peaks{5, 6}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(o.peaksFile, kept, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := o.peaks(t.Context()); err != nil || p != (Peaks{5, 6}) {
+		t.Errorf("kept peaks are read as %v, %v", p, err)
+	}
+	o.precision = "tf32"
+	if p, err := o.peaks(t.Context()); err == nil {
+		t.Errorf("peaks of another precision: %v", p)
+	}
+	if err := os.WriteFile(o.peaksFile, []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.peaks(t.Context()); !usage.Is(err) {
+		t.Errorf("a damaged file: %v", err)
+	}
+}
+
+// A Python is started once to see what it can import, however many sides it has.
+func TestOneImport(t *testing.T) {
+	dir := t.TempDir()
+	python, starts := filepath.Join(dir, "python"), filepath.Join(dir, "starts")
+	if err := os.WriteFile(python, []byte("#!/bin/sh\necho \"$2\" >>"+starts+"\n[ \"$2\" != 'import jax, numpy' ]\n"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	o := flags(t)
+	for _, mode := range []string{"channels_last", "contiguous", "jax", "compile"} {
+		o.sides = append(o.sides, side{name: mode, mode: mode, command: []string{python}})
+	}
+	var s Setting
+	able := o.others(t.Context(), &s)
+	if text, err := os.ReadFile(starts); err != nil || string(text) != "import torch, xautodl\nimport jax, numpy\n" {
+		t.Errorf("started for %q, %v", text, err)
+	}
+	if len(able) != 3 || len(s.Skipped) != 1 || s.Skipped[0] != "jax: "+python+": exit status 1" {
+		t.Errorf("%d sides, skipped %q", len(able), s.Skipped)
 	}
 }
 
@@ -198,17 +597,36 @@ func TestTogether(t *testing.T) {
 	}
 }
 
+// In several a side that fails is left out; where it is nb201's, the command fails.
+func TestSeveralFails(t *testing.T) {
+	for ours, c := range map[string]struct {
+		rows  int
+		fails bool
+	}{"quick": {2, false}, "dies": {0, true}} {
+		t.Setenv(fakeSide, ours)
+		o := &severalOptions{stepOptions: *flags(t), processes: []int{1, 2}}
+		o.datasets = o.datasets[:1]
+		o.sides = []side{{name: "PyTorch", command: []string{"true"}}} // which reports nothing
+		table, err := o.measure(t.Context())
+		if (err != nil) != c.fails || len(table.Rows) != c.rows || !strings.Contains(strings.Join(table.Skipped, "\n"), "1 processes of PyTorch: PyTorch: it ended without an answer") {
+			t.Errorf("%s: %d rows, skipped %q, %v", ours, len(table.Rows), table.Skipped, err)
+		}
+	}
+}
+
 func TestNoPyTorch(t *testing.T) {
-	missing := side{name: "PyTorch", command: []string{filepath.Join(t.TempDir(), "python3")}}
-	if err := missing.check(context.Background()); err == nil {
-		t.Error("a Python that is not there has PyTorch")
+	o := flags(t)
+	o.sides = []side{{name: "PyTorch", command: []string{filepath.Join(t.TempDir(), "python3")}}}
+	var s Setting
+	if able := o.others(t.Context(), &s); len(able) != 0 || len(s.Skipped) != 1 {
+		t.Errorf("a Python that is not there has PyTorch: %q", s.Skipped)
 	}
 }
 
 // Wrong flags are told as such, with exit code 2.
 func TestWrongUsage(t *testing.T) {
 	for _, wrong := range []string{
-		"step --archs 15625", "step --batch 0", "step --rounds 0", "step --steps -1", "step --modes fast", "step --precision fp64",
+		"several --processes 1,0", "step --side-limit -1s", "step --archs 15625", "step --batch 0", "step --rounds 0", "step --steps -1", "step --modes fast", "step --precision fp64",
 		"step --device tpu", "step --nonsense", "step more", "nonsense", "trial --modes jax", "trial --epochs 0", "trial --dataset nonsense",
 		"sample --archs 2", "sample --datasets cifar10", "several --processes none", "campaign --archs 0", "compile --datasets digits",
 		"limits --bandwidth 3e12", "limits --flop 60e12", "limits --bandwidth 3e12 --flop -1", "limits --bandwidth 0 --flop 0", "limits --bandwidth NaN --flop 1",
@@ -359,6 +777,13 @@ func TestExtrapolate(t *testing.T) {
 	if math.Abs(e.Published.Total/published-1) > 1e-9 {
 		t.Errorf("published: %v, want %v", e.Published, published)
 	}
+	more := sampleRow{Arch: drawn(4)[3].Index(), Dataset: "cifar10", Side: "nb201", Train: 100}
+	if with := o.extrapolate(append(rows, more))[0]; with != e {
+		t.Errorf("with an architecture that failed at one size: %+v, want %+v", with, e)
+	}
+	if few := o.extrapolate(rows[:4]); len(few) != 0 {
+		t.Errorf("from two architectures: %+v", few)
+	}
 }
 
 // A sample goes on from what was kept, and only of the same setting.
@@ -396,7 +821,7 @@ func TestSide(t *testing.T) {
 	if err := task.writeFiles(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range []any{task, "go", task, "go"} {
+	for _, word := range []any{task, "go", "finish", task, "go", "finish"} {
 		if err := words.Encode(word); err != nil {
 			t.Fatal(err)
 		}
@@ -455,5 +880,68 @@ func TestCompileOne(t *testing.T) {
 	slices.Sort(names)
 	if len(slices.Compact(names)) != len(got.Programs) || len(names) < 2 {
 		t.Errorf("programs %v", names)
+	}
+}
+
+// A process that runs to its end has a limit, too, and so has what it started.
+func TestRunToEnd(t *testing.T) {
+	o := flags(t)
+	began := time.Now()
+	_, _, _, err := o.runToEnd(t.Context(), job{
+		name: "sleeper", device: "cpu", limit: time.Second,
+		command: []string{"sh", "-c", "echo bench: at work >&2; sleep 60 & wait"},
+	})
+	want := "no answer within 1s, the limit of a side (--side-limit); it wrote last: at work"
+	if err == nil || err.Error() != want || time.Since(began) > 20*time.Second {
+		t.Errorf("%v after %v, want %s", err, time.Since(began), want)
+	}
+	_, _, _, err = o.runToEnd(t.Context(), job{name: "dead", device: "cpu", command: []string{"sh", "-c", "echo bench: at work >&2; kill -SEGV $$"}})
+	if err == nil || !strings.HasPrefix(err.Error(), "signal: segmentation fault") || !strings.HasSuffix(err.Error(), "it wrote last: at work") {
+		t.Errorf("a process that crashed: %v", err)
+	}
+}
+
+// A side that fails in a trial is left out, and the rows of the others stay.
+func TestTrialFails(t *testing.T) {
+	o := &trialOptions{common: flags(t).common, rounds: 2}
+	run := func(err error) func(context.Context, int) (trialRun, error) {
+		return func(_ context.Context, round int) (trialRun, error) {
+			if round == 1 && err != nil {
+				return trialRun{}, err
+			}
+			return trialRun{Cost: Cost{Seconds: 6}, Train: 3}, nil
+		}
+	}
+	for _, c := range []struct {
+		ours, theirs error
+		runs         [2]int
+		fails        bool
+	}{
+		{nil, errors.New("out of memory"), [2]int{2, 1}, false},
+		{errors.New("out of memory"), nil, [2]int{1, 2}, true},
+	} {
+		table := newTable("trial", &o.common, trialColumns)
+		sides := []*trialSide{{name: "nb201, cold", ours: true, run: run(c.ours)}, {name: "PyTorch", run: run(c.theirs)}}
+		err := o.rotate(t.Context(), sides, table)
+		if (err != nil) != c.fails || len(table.Rows) != 2 || len(table.Skipped) != 1 {
+			t.Fatalf("%+v: %d rows, skipped %q, %v", c, len(table.Rows), table.Skipped, err)
+		}
+		for i, r := range table.Rows {
+			if len(r.Runs) != c.runs[i] || r.Ratio.Median != 2 {
+				t.Errorf("%+v: %+v", c, r)
+			}
+		}
+	}
+}
+
+// The trials of a campaign that is under way are those with a record.
+func TestReadCampaign(t *testing.T) {
+	dir := t.TempDir()
+	log := "w: architecture 6111 on digits, 2 epochs, seed 777: waited 3.6 s for its programs\n"
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "logs"), 0o777), os.WriteFile(filepath.Join(dir, "logs", "w"), []byte(log), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := readCampaign(dir, &Setting{}); err != nil || len(rows) != 0 {
+		t.Errorf("a trial without a record: %v, %v", rows, err)
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -79,9 +80,10 @@ type campaignSummary struct {
 	Memory `json:"memory"`
 }
 
-// measure makes the table.
-func (o *campaignOptions) measure(ctx context.Context) (*table[campaignRow], error) {
-	t := newTable("campaign", &o.common, campaignColumns)
+// measure makes the table. With an error it has the trials that ended before.
+func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], err error) {
+	t = newTable("campaign", &o.common, campaignColumns)
+	defer func() { t.Partial = err != nil }()
 	t.addVersions(goVersions())
 	program, err := nb201()
 	if err != nil {
@@ -105,23 +107,44 @@ func (o *campaignOptions) measure(ctx context.Context) (*table[campaignRow], err
 	}
 	t.Title = fmt.Sprintf("A campaign of %d architectures drawn at random on %s, %d epochs, seeds %s, %d workers of the device, beginning without a compiled program.",
 		len(archs), o.dataset, o.epochs, o.seeds, o.perDevice)
-	plan := exec.CommandContext(ctx, program, "plan", campaign, "--archs", strings.Join(archs, ","), "--datasets", o.dataset,
+	plan := []string{program, "plan", campaign, "--archs", strings.Join(archs, ","), "--datasets", o.dataset,
 		"--epochs", strconv.Itoa(o.epochs), "--seeds", o.seeds, "--data", images, "--precision", o.precision,
-		"--channels", strconv.Itoa(o.channels), "--cells", strconv.Itoa(o.cells), "--batch", strconv.Itoa(o.batch))
-	if _, _, _, err := runToEnd(plan, "cpu"); err != nil {
+		"--channels", strconv.Itoa(o.channels), "--cells", strconv.Itoa(o.cells), "--batch", strconv.Itoa(o.batch)}
+	if _, _, _, err := o.runToEnd(ctx, job{name: "nb201 plan", command: plan, device: "cpu"}); err != nil {
 		return t, err
 	}
-	run := exec.CommandContext(ctx, program, "run", campaign, "--devices", o.device, "--per-device", strconv.Itoa(o.perDevice), "--data", images)
-	run.Env = environment(keptPrograms + "=" + filepath.Join(dir, "programs"))
 	note("working %d trials", len(archs)*len(strings.Split(o.seeds, ",")))
-	_, cost, memory, err := runToEnd(run, o.device)
-	if err != nil {
-		return t, err
+	var s campaignSummary
+	ended := make(chan error)
+	go func() {
+		var err error
+		_, s.Cost, s.Memory, err = o.runToEnd(ctx, job{
+			name: "nb201 run", env: environment(keptPrograms + "=" + filepath.Join(dir, "programs")), device: o.device,
+			command: []string{program, "run", campaign, "--devices", o.device, "--per-device", strconv.Itoa(o.perDevice), "--data", images},
+		})
+		ended <- err
+	}()
+	var failed error
+	for working := true; working; {
+		select {
+		case failed = <-ended:
+			working = false
+		case <-time.After(5 * time.Second): // see which trials have ended
+		}
+		rows, err := readCampaign(campaign, &t.Setting)
+		if err == nil {
+			err = t.show(&o.common, rows)
+		}
+		if !working {
+			failed = errors.Join(failed, err)
+		}
 	}
-	if t.Rows, err = readCampaign(campaign, &t.Setting); err != nil {
-		return t, err
+	if failed != nil {
+		return t, failed
 	}
-	s := campaignSummary{Cost: cost, Memory: memory}
+	if len(t.Rows) == 0 {
+		return t, errors.New("the logs of the campaign tell of no trial that waited for its programs")
+	}
 	for _, r := range t.Rows {
 		s.Waited += r.Waited
 	}
@@ -152,6 +175,9 @@ func readCampaign(dir string, s *Setting) ([]campaignRow, error) {
 				return nil, fmt.Errorf("%s: %q: %w", log, m[0], err)
 			}
 			record, err := results.ReadRecord(results.Campaign{Dir: dir}.RecordPath(r.Trial))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // the trial has not ended
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -160,9 +186,6 @@ func readCampaign(dir string, s *Setting) ([]campaignRow, error) {
 			r.Seconds = record.Finished.Sub(record.Started).Seconds()
 			rows = append(rows, r)
 		}
-	}
-	if len(rows) == 0 {
-		return nil, errors.New("the logs of the campaign tell of no trial that waited for its programs")
 	}
 	return rows, nil
 }

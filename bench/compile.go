@@ -61,8 +61,9 @@ var compileColumns = []column[compileRow]{
 }
 
 // compile makes the table. With an error it has what was found before.
-func (o *common) compile(ctx context.Context) (*table[compileRow], error) {
-	t := newTable("compile", o, compileColumns)
+func (o *common) compile(ctx context.Context) (t *table[compileRow], err error) {
+	t = newTable("compile", o, compileColumns)
+	defer func() { t.Partial = err != nil }()
 	t.Title = "Compiling the programs of a trial one after another, and loading them in another process."
 	for _, d := range o.datasets {
 		published, ok := results.FindDataset(d.Name)
@@ -75,7 +76,9 @@ func (o *common) compile(ctx context.Context) (*table[compileRow], error) {
 			if err != nil {
 				return t, fmt.Errorf("architecture %d, %s: %w", a.Index(), d.Name, err)
 			}
-			t.Rows = append(t.Rows, rows...)
+			if err := t.show(o, append(t.Rows, rows...)); err != nil {
+				return t, err
+			}
 		}
 	}
 	return t, nil
@@ -90,14 +93,16 @@ func (o *common) compileArch(ctx context.Context, a cell.Arch, d data.Definition
 	defer os.RemoveAll(kept)
 	task := compileTask{o.newTask(a, d, 1, 0), images}
 	var cold, warm compiled
-	memory, err := askInner(ctx, "compile-one", o.device, task, &cold, keptPrograms+"="+kept)
-	if err == nil {
-		if files, _ := os.ReadDir(kept); len(files) > 0 { // the CPU's programs cannot be kept
-			_, err = askInner(ctx, "compile-one", o.device, task, &warm, keptPrograms+"="+kept)
-		}
-	}
+	memory, err := o.askInner(ctx, "compile-one", task, &cold, keptPrograms+"="+kept)
 	if err != nil {
 		return nil, err
+	}
+	if files, _ := os.ReadDir(kept); len(files) > 0 { // the CPU's programs cannot be kept
+		if _, err = o.askInner(ctx, "compile-one", task, &warm, keptPrograms+"="+kept); ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if err != nil {
+			s.skip(fmt.Sprintf("loading the programs of architecture %d on %s", a.Index(), d.Name), err)
+		}
 	}
 	s.addVersions(cold.Versions)
 	all := compileRow{Arch: a.Index(), Dataset: d.Name, Program: "all", Memory: memory}

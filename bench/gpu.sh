@@ -1,131 +1,338 @@
 #!/usr/bin/env bash
-# Makes all tables of a device, on a machine that has one, a Python with torch and jax's
-# CUDA plugin, and neither Go nor a network.
+# Proves nb201 on a machine that has a GPU, its driver and a Python with torch and jax's
+# CUDA plugin, and neither Go, git nor a network: in two calls of at most ten minutes.
 #
-#     OUT=DIR bench/gpu.sh [DEVICE [TABLE...]]
+#     OUT=DIR bench/gpu.sh [DEVICE] [first|second|PART...]
 #
 # DEVICE: cuda (default), cuda:N, or cpu, which takes small networks, to prove the script.
-# TABLES: those below, by their names; all of them in this order by default. A call ends
-# within LIMIT seconds (default 540), and a table keeps what it found if it or a later one
-# is cut off or fails, so that several calls can share the work:
+# `first` (default) shows whether nb201 trains at all, which of XLA's flags are fastest, and
+# then compares it with PyTorch and JAX:
 #
-#     step-fp32 step-tf32 step-bf16    a step beside PyTorch eager, torch.compile and JAX
-#     trial        12 epochs on cifar10-valid, noise in files of full size
-#     compile      the programs of a trial, cold and kept
-#     several      one, two and three processes on the device
-#     campaign     the waiting for programs that is left
-#     limits       the least time of the whole benchmark
-#     sample       architectures drawn at random, in the time that is left; OUT/sample.jsonl
-#                  keeps them, and the next call goes on from there
+#     smoke         architecture 0 on digits; if it fails, without autotuning and without
+#                   command buffers, and a convolution in JAX alone: the machine, or nb201?
+#     plain, loop   images/s of the median architecture with XLA's usual command buffers and
+#                   with the whole loop of steps as one CUDA graph; the parts after them take
+#                   the faster
+#     tf32, nchw    the same in TF32, and in the layout NCHW
+#     bf16          images of 16x16 in bfloat16
+#     step          a step beside PyTorch eager in both layouts
+#     step-jax, step-compile   beside JAX, and beside torch.compile
 #
-# ARCHS and DATASETS name what step-* measures (default median, cifar10). It runs bin/nb201
-# and bin/bench, which were built elsewhere, and finds xautodl in bin/xautodl-1.0.0-*.whl if
-# Python has none (README.md says how to fill bin/). Under OUT: log.txt and the tables.
+# `second` takes the flags that NB201_CUDA_FLAGS names (log.txt of the first call ends with
+# the faster ones):
+#
+#     tests         the tests that came along, on the device
+#     median, 1462  images/s of the median and of the costliest architecture
+#     several       one and two processes on the device
+#     compile       the programs of a trial, with an empty autotuning cache and a full one
+#     trial         12 epochs on cifar10-valid, noise in files of full size
+#     sample        architectures drawn at random, in the time that is left
+#
+# A call ends within LIMIT seconds (default 570), and every part has a limit too. All that is
+# found is packed into OUT/gpu.tgz again after each part, so that a kill loses one part; a
+# call with the same OUT adds to it. OUT/log.txt is what the call printed. In the archive
+# parts/ has the whole output of every part, and tables/ the tables and the stderr of every
+# process.
+#
+# The programs come as bin/carry.tar.xz, which holds nb201, bench and tests/, or as files in
+# bin/; xautodl as bin/xautodl-1.0.0-*.whl if Python has none. tools/carry.sh packs them.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-out=$(mkdir -p "${OUT:?name a directory for the tables in OUT}" && cd "$OUT" && pwd) || exit
-device=${1:-cuda}
-shift $(($# > 0 ? 1 : 0))
-tables=("$@")
-if [ ${#tables[@]} -eq 0 ]; then
-	tables=(step-fp32 trial step-tf32 step-bf16 compile several campaign limits sample)
-fi
-limit=${LIMIT:-540}
-python=${NB201_PYTHON:-$(command -v python3)} || exit
-export NB201_PYTHON=$python PYTHONUNBUFFERED=1
+out=$(mkdir -p "${OUT:?name a directory for the results in OUT}" && cd "$OUT" && pwd) || exit
+device=cuda
+case ${1:-} in cpu | cuda*) device=$1 && shift ;; esac
+parts=()
+for name in "${@:-first}"; do
+	case $name in
+	first) parts+=(smoke plain loop tf32 nchw bf16 step step-jax step-compile) ;;
+	second) parts+=(tests median 1462 several compile trial sample) ;;
+	smoke | plain | loop | tf32 | nchw | bf16 | step | step-jax | step-compile | tests | median | 1462 | several | compile | trial | sample)
+		parts+=("$name")
+		;;
+	*)
+		echo "gpu.sh: $name is neither a device nor a part: see the head of ${BASH_SOURCE[0]}" >&2
+		exit 2
+		;;
+	esac
+done
+limit=${LIMIT:-570}
+python=${NB201_PYTHON:-$(command -v python3)} || { echo 'gpu.sh: there is no python3: name a Python in NB201_PYTHON' >&2; exit 2; }
+work=$(mktemp -d /tmp/nb201-gpu.XXXXXX) || exit
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/tmp" "$work/pack/parts" "$work/pack/tables"
+[ ! -e "$out/gpu.tgz" ] || tar -C "$work/pack" -xzf "$out/gpu.tgz" || exit
+export NB201_PYTHON=$python PYTHONUNBUFFERED=1 HOME=${HOME:-$work} TMPDIR=$work/tmp
+export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-1} # nb201 silences XLA otherwise
 for wheel in "$root"/bin/xautodl-*.whl; do
 	[ -e "$wheel" ] && export PYTHONPATH=$wheel${PYTHONPATH:+:$PYTHONPATH} # Python imports from a zip file
 done
+given=${NB201_CUDA_FLAGS:-} # XLA's options for every part, which name=value pairs are added to
+mended='' faster=''         # what smoke and the comparison of flags found
+reserve=0                   # seconds that a part leaves for those after it
 
-# part SECONDS NAME COMMAND... runs a command as long as it and the limit allow. It is told
-# to stop before it is killed, so that it can write what it has found.
+# pack brings the archive up to date; a kill leaves the old one or the new one, whole.
+pack() {
+	cp "$out/log.txt" "$work/pack/log.txt"
+	tar -C "$work/pack" -czf "$out/.gpu.tgz.new" . && mv "$out/.gpu.tgz.new" "$out/gpu.tgz"
+}
+
+# part SECONDS NAME COMMAND... runs a command as long as it and the limit allow, and shows the
+# end of its output. It gets TERM before it is killed, so that it can write what it has found.
 part() {
-	local left=$((limit - SECONDS - 10)) most=$1 name=$2 began=$SECONDS code=0
+	local left=$((limit - SECONDS - 12 - reserve)) most=$1 name=$2 began=$SECONDS code=0
+	local file=$work/pack/parts/$name.txt
 	shift 2
-	printf '\n== %s\n' "$name"
+	printf '\n== %s, at %d s: %s\n' "$name" "$SECONDS" "$*"
+	[ -z "${NB201_CUDA_FLAGS:-}" ] || echo "NB201_CUDA_FLAGS=$NB201_CUDA_FLAGS"
 	if [ "$left" -le 5 ]; then
-		echo "no time left"
+		echo "== $name: no time left"
+		echo "$name: no time left" >>"$work/pack/summary.txt"
 		return 1
 	fi
-	timeout --kill-after=10 $((left < most ? left : most)) "$@" || code=$?
-	printf '== %s: %d s, exit code %d\n' "$name" $((SECONDS - began)) $code
+	timeout --kill-after=8 $((left < most ? left : most)) "$@" >"$file" 2>&1 </dev/null || code=$?
+	tail -n 25 "$file" | cut -c1-600
+	local says="$name: $((SECONDS - began)) s, exit code $code"
+	[ $code -ne 124 ] || says+=", out of time"
+	echo "== $says"
+	echo "$says" >>"$work/pack/summary.txt"
+	pack
 	return $code
 }
 
-# cuda_plugin prints the path of the CUDA plugin that jax brought.
-cuda_plugin() {
+# site prints the directory of Python's packages that has jax's plugins.
+site() {
 	"$python" - <<'PYTHON'
-import glob, importlib.util, os, sys
+import importlib.util, os
 spec = importlib.util.find_spec("jax_plugins")
-places = spec.submodule_search_locations if spec else []
-found = [f for p in places for f in sorted(glob.glob(os.path.join(p, "*", "xla_cuda_plugin.so")))]
-sys.exit("python has no jax_plugins with an xla_cuda_plugin.so") if not found else print(found[-1])
+print(os.path.dirname(os.path.abspath(list(spec.submodule_search_locations)[0])) if spec else "")
 PYTHON
 }
 
-# table SECONDS COMMAND FLAG... makes a table in at most so many seconds.
-table() {
-	local most=$1 command=$2
-	shift 2
-	part "$most" "$command $*" "$root/bin/bench" "$command" --device "$device" --save "$out" "${size[@]}" "$@"
+# toolchain prints a directory with ptxas and libdevice, for JAX: XLA looks in /usr/local/cuda
+# and beside its plugin, and a Python may have those of Triton only. nb201 finds them itself.
+toolchain() {
+	local nvcc dir triton=$1/triton/backends/nvidia
+	nvcc=$(command -v nvcc) && nvcc=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+	for dir in $nvcc /usr/local/cuda /usr/local/cuda-* /opt/cuda "$1/nvidia/cu13" "$1/nvidia/cuda_nvcc"; do
+		if [ -x "$dir/bin/ptxas" ] && [ -e "$dir/nvvm/libdevice/libdevice.10.bc" ]; then
+			echo "$dir"
+			return
+		fi
+	done
+	[ -e "$triton/bin/ptxas" ] || return
+	mkdir -p "$work/cuda/bin" "$work/cuda/nvvm/libdevice"
+	ln -sf "$triton/bin/ptxas" "$work/cuda/bin/ptxas"
+	ln -sf "$triton/lib/libdevice.10.bc" "$work/cuda/nvvm/libdevice/libdevice.10.bc"
+	echo "$work/cuda"
 }
 
-make_table() {
-	local modes=channels_last,contiguous,compile,jax
-	local steps=(--steps 50 --rounds 5) trial=(--dataset cifar10-valid --epochs 12 --rounds 1) # a step is too short to time alone
-	local few=(--archs 8 --dataset cifar10-valid --epochs 12)
-	if [ "$device" = cpu ]; then
-		modes=channels_last
-		steps=(--steps 1 --rounds 2)
-		trial=(--dataset digits --epochs 2 --rounds 1)
-		few=(--archs 2 --dataset digits --epochs 2)
+facts() {
+	date -u
+	uname -srm
+	echo "$(nproc) cores, $(grep MemTotal /proc/meminfo)"
+	if [[ $device == cuda* ]]; then
+		timeout 20 nvidia-smi
+		timeout 20 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv
+		head -1 /proc/driver/nvidia/version
+		ls -d /usr/local/cuda* /opt/cuda
+		command -v nvcc ptxas
+		echo "ptxas and libdevice for JAX: ${cuda:-none}"
+		ls "$site/nvidia" "$site/nvidia/cu13/lib"
 	fi
+	"$python" - <<'PYTHON'
+import importlib.metadata, re, sys
+print("Python", sys.version)
+names = sorted({d.metadata["Name"] for d in importlib.metadata.distributions()}, key=str.lower)
+print(*(f"{n} {importlib.metadata.version(n)}" for n in names if re.match("jax|nvidia|numpy|torch|triton|xautodl", n)), sep=", ")
+PYTHON
+}
+
+# flags FLAGS prints the given ones of XLA's options and those. After "off" none can follow.
+flags() {
+	if [ "$given" = off ]; then
+		echo off
+	else
+		xargs <<<"$given $mended $1"
+	fi
+}
+
+# with_flags FLAGS COMMAND... runs a command with them.
+with_flags() {
+	local all
+	all=$(flags "$1")
+	shift
+	if [ -n "$all" ]; then
+		NB201_CUDA_FLAGS=$all "$@"
+	else
+		"$@"
+	fi
+}
+
+# rate NAME FLAGS ARCH DATASET PRECISION [PROCESSES] is the images a second that nb201 trains
+# on; it needs neither peaks nor PyTorch.
+rate() {
+	with_flags "$2" part 110 "$1" "$bin/bench" several --device "$device" --processes "${6:-1}" --modes none --side-limit 90s \
+		--archs "$3" --datasets "$4" --precision "$5" --save "tables/$1" "${size[@]}" "${turns[@]}"
+}
+
+# images NAME prints the images a second that a part has found, or 0.
+images() {
+	"$python" - "tables/$1" <<'PYTHON'
+import glob, json, sys
+rows = [r for f in glob.glob(sys.argv[1] + "/*.json") for r in json.load(open(f))["rows"]]
+print(int(rows[0]["images_per_second"]["median"]) if rows else 0)
+PYTHON
+}
+
+# step NAME SECONDS SIDE-SECONDS MODES is a step beside other sides.
+step() {
+	with_flags "$faster" part "$2" "$1" "$bin/bench" step --device "$device" --archs median --datasets cifar10 --modes "$4" --side-limit "$3s" \
+		--peaks tables/peaks.json --save "tables/$1" "${size[@]}" "${turns[@]}"
+}
+
+smoke() {
+	local train=("$bin/nb201" train 0 --dataset digits --epochs 2 --seed 777 --cells 1 --device "$device" --out)
+	with_flags '' part 90 smoke "${train[@]}" "$work/smoke" && return
+	local try
+	for try in xla_gpu_autotune_level=0 xla_gpu_enable_command_buffer= off; do
+		if NB201_CUDA_FLAGS=$try NB201_PROGRAMS=off part 45 "smoke-${try%%=*}" "${train[@]}" "$work/smoke-${try%%=*}"; then
+			if [ "$try" = off ]; then given=off; else mended=$try; fi
+			echo "== the other parts take $try"
+			break
+		fi
+	done
+	part 45 smoke-jax env JAX_PLATFORMS="${device%%:*}" "$NB201_JAX_PYTHON" -c '
+import jax, jax.numpy as n
+print(jax.devices())
+print(jax.lax.conv_general_dilated(n.ones((8, 32, 32, 16)), n.ones((3, 3, 16, 16)), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")).sum())' ||
+		echo '== JAX alone fails as well: look at the machine before nb201'
+	return 1
+}
+
+tests() {
+	local list=$bin/tests/packages.txt name folder failed=0
+	if [ ! -e "$list" ]; then
+		printf '\n== tests: none came along (%s)\n' "$list"
+		return
+	fi
+	while read -r name folder; do
+		part 200 "test-$name" env -C "$root/$folder" -u NB201_PYTHON NB201_TEST_DEVICE="$device" "$bin/tests/$name.test" -test.v || failed=1
+	done <"$list"
+	return $failed
+}
+
+# run_part NAME
+run_part() {
+	local usual=FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN # XLA's own command buffers
+	local buffers=xla_gpu_enable_command_buffer key=cifar10-valid epochs=12 left
+	reserve=0
+	case $1 in plain | loop | tf32 | nchw | bf16 | tests) [ ${#parts[@]} -eq 1 ] || reserve=260 ;; esac
 	case $1 in
-	step-*)
-		table 240 step --precision "${1#step-}" --archs "${ARCHS:-median}" --datasets "${DATASETS:-cifar10}" --modes "$modes" "${steps[@]}"
+	smoke) smoke ;;
+	plain) rate plain "$buffers=$usual xla_gpu_graph_min_graph_size=5" median cifar10 fp32 ;;
+	loop)
+		local graph="$buffers=$usual,CONVOLUTION xla_gpu_graph_min_graph_size=1"
+		local loop="$buffers=$usual,CONVOLUTION,WHILE,CONDITIONAL xla_gpu_graph_min_graph_size=1"
+		local found=loop
+		rate loop "$loop" median cifar10 fp32 || { found=graph && loop=$graph && rate graph "$graph" median cifar10 fp32; } || return
+		if [ "$(images $found)" -gt "$(images plain)" ]; then
+			faster=$loop
+		else
+			faster="$buffers=$usual xla_gpu_graph_min_graph_size=5"
+		fi
+		echo "== images/s: plain $(images plain), $found $(images $found); the faster flags, for the parts after this one: $faster"
 		;;
-	trial) table 150 trial "${trial[@]}" ;;
-	compile) table 150 compile --archs "${ARCHS:-median}" --datasets cifar10-valid ;;
-	several) table 150 several --archs "${ARCHS:-median}" --datasets cifar10 "${steps[@]}" ;;
-	campaign) table 200 campaign "${few[@]}" ;;
-	limits) table 60 limits --archs 0,median,1462 ;;
+	tf32 | nchw)
+		if [ "$device" = cpu ]; then
+			printf '\n== %s: needs a GPU\n' "$1"
+		elif [ "$1" = tf32 ]; then
+			rate tf32 "$faster" median cifar10 tf32
+		else
+			rate nchw "$faster xla_gpu_force_conv_nchw=true" median cifar10 fp32
+		fi
+		;;
+	bf16) rate bf16 "$faster" median ImageNet16-120 bf16 ;;
+	step) step step 200 100 channels_last,contiguous ;;
+	step-jax) step step-jax 160 100 jax ;;
+	step-compile)
+		left=$((limit - SECONDS - 110)) # what nb201's first turn and the later turns take
+		step step-compile 600 $((left > 20 ? left : 20)) compile
+		;;
+	tests) tests ;;
+	median | 1462) rate "$1" "$faster" "$1" cifar10 fp32 ;;
+	several) rate several "$faster" median cifar10 fp32 1,2 ;;
+	compile)
+		local cache="$faster"
+		[ "$device" = cpu ] || cache="$faster xla_gpu_per_fusion_autotune_cache_dir=$work/autotune"
+		mkdir -p "$work/autotune"
+		local filled
+		for filled in compile compile-again; do
+			with_flags "$cache" part 110 $filled "$bin/bench" compile --device "$device" --archs median --datasets $key --save "tables/$filled" "${size[@]}" || return
+		done
+		;;
+	trial)
+		[ "$device" != cpu ] || key=digits epochs=2
+		with_flags "$faster" part 150 trial "$bin/bench" trial --device "$device" --dataset $key --epochs $epochs --rounds 1 --side-limit 100s --save tables/trial "${size[@]}"
+		;;
 	sample)
-		local left=$((limit - SECONDS - 60)) number=50
-		[ "$device" = cpu ] && number=3
-		table 600 sample --archs $number --datasets cifar10,ImageNet16-120 "${steps[@]}" --state "$out/sample.jsonl" --within $((left > 1 ? left : 1))s
-		;;
-	*)
-		echo "unknown table $1"
-		return 2
+		left=$((limit - SECONDS - 60))
+		local number=50
+		[ "$device" != cpu ] || number=3
+		with_flags "$faster" part 600 sample "$bin/bench" sample --device "$device" --archs $number --datasets cifar10,ImageNet16-120 --side-limit 90s --within $((left > 1 ? left : 1))s \
+			--state tables/sample.jsonl --peaks tables/peaks.json --save tables/sample "${size[@]}" "${turns[@]}"
 		;;
 	esac
 }
 
-all() {
-	local failed=0 size=()
-	date -u
-	uname -srm
-	if [[ $device == cuda* ]]; then
-		nvidia-smi
-		if [ -z "${GOMLX_BACKEND:-}" ]; then
-			GOMLX_BACKEND=xla:$(cuda_plugin) || return
-			export GOMLX_BACKEND
-		fi
-	else
-		size=(--cells 1 --batch 32)
+main() {
+	local failed=0 name site cuda='' size=() turns=(--steps 100 --rounds 3) # a step is too short to time alone
+	bin=$root/bin
+	if [ -e "$bin/carry.tar.xz" ]; then
+		mkdir "$work/bin"
+		tar -C "$work/bin" -xJf "$bin/carry.tar.xz" || "$python" -m tarfile -e "$bin/carry.tar.xz" "$work/bin" || return
+		bin=$work/bin
 	fi
-	echo "plugin: ${GOMLX_BACKEND:-installed}; python: $python"
-	part 60 'doctor' "$root/bin/nb201" doctor || true # tells what it misses by its exit code
-	local name
-	for name in "${tables[@]}"; do
-		if [ "$device" = cpu ] && [ "$name" = step-tf32 ]; then
-			printf '\n== step-tf32: needs a GPU\n'
-			continue
+	if [ ! -x "$bin/bench" ] || [ ! -x "$bin/nb201" ]; then
+		echo "gpu.sh: there are no programs nb201 and bench in $bin: make bin/carry.tar.xz with tools/carry.sh pack, where Go is"
+		return 2
+	fi
+	site=$(site)
+	NB201_JAX_PYTHON=$python
+	if [ "$device" = cpu ]; then
+		size=(--cells 1 --batch 32) turns=(--steps 1 --rounds 2)
+		export JAX_PLATFORMS=cpu
+	else
+		for name in "$site"/jax_plugins/xla_cuda*/xla_cuda_plugin.so; do
+			[ ! -e "$name" ] || export GOMLX_BACKEND=${GOMLX_BACKEND:-xla:$name}
+		done
+		cuda=$(toolchain "$site")
+		if [ -n "$cuda" ]; then # in JAX's environment only
+			NB201_JAX_PYTHON=$work/jax-python
+			# shellcheck disable=SC2016 # the variable is the script's
+			printf '#!/bin/sh\nXLA_FLAGS="--xla_gpu_cuda_data_dir=%s $XLA_FLAGS" exec "%s" "$@"\n' "$cuda" "$python" >"$NB201_JAX_PYTHON"
+			chmod +x "$NB201_JAX_PYTHON"
 		fi
-		make_table "$name" || failed=1
+	fi
+	export NB201_JAX_PYTHON
+	cd "$work/pack" || return # so that the tables name files as the archive does
+	facts 2>&1 | tee parts/facts.txt
+	echo "plugin: ${GOMLX_BACKEND:-installed}; python: $python; programs: $bin"
+	part 30 doctor "$bin/nb201" doctor # its exit code says whether something is missing
+	for name in "${parts[@]}"; do
+		run_part "$name" || failed=1
 	done
+	printf '\n== summary, at %d s\n' "$SECONDS"
+	cat summary.txt
+	echo "NB201_CUDA_FLAGS=\"$(flags "$faster")\""
 	return $failed
 }
 
-all 2>&1 | tee -a "$out/log.txt"
+exec > >(tee -a "$out/log.txt") 2>&1
+logger=$!
+main
+code=$?
+pack
+exec >&- 2>&-
+wait $logger
+exit $code

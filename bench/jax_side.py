@@ -1,6 +1,6 @@
 """The JAX side of bench: the network of a cell in NHWC, a jitted step that donates its
-state. It does the tasks that arrive on standard input, a line each and then a line for
-every further turn (Task in task.go)."""
+state. It does the tasks that arrive on standard input, a line each, then a line for every
+further turn and one for the closing (Task in task.go)."""
 import functools
 import json
 import platform
@@ -162,8 +162,8 @@ def turns(task):
         if turn == 0:
             report["loss"] = float(found[0, 0])
         print(json.dumps(report), flush=True)
-        if turn < task["turns"] - 1 and not sys.stdin.readline():
-            sys.exit("jax_side.py: told to stop")
+        if not sys.stdin.readline():
+            sys.exit("jax_side.py: standard input ended before the task")
         clock.lap()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({

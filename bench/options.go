@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,10 +23,13 @@ type common struct {
 	device, precision      string
 	save                   string
 	json                   bool
+	command                string // the command's name
 
 	// Of the commands that ask for them; see add.
 	archNames, datasetKeys, modeNames string
 	python, jaxPython                 string
+	sideLimit                         time.Duration
+	peaksFile                         string // see addPeaks
 
 	archs    []cell.Arch
 	datasets []data.Definition
@@ -37,13 +41,14 @@ type defaults struct{ archs, datasets, modes string }
 
 // add adds the flags to c, and has them checked before it runs.
 func (o *common) add(c *cobra.Command, d defaults) {
+	o.command = c.Name()
 	f := c.Flags()
 	f.IntVar(&o.channels, "channels", 16, "C, channels of the first stage")
 	f.IntVar(&o.cells, "cells", 5, "N, cells in a stage")
 	f.IntVar(&o.batch, "batch", 256, "images in a batch")
 	f.StringVar(&o.device, "device", "cpu", "`DEVICE`: cpu, cuda or cuda:N")
 	f.StringVar(&o.precision, "precision", string(train.FP32), "`PRECISION`: "+strings.Join(precisions(), ", "))
-	f.StringVar(&o.save, "save", "", "also write the table, as Markdown and JSON, to this `DIR`")
+	f.StringVar(&o.save, "save", "", "also write the table, after every row, as Markdown and JSON to this `DIR`, and the stderr of every process")
 	f.BoolVar(&o.json, "json", false, "print JSON instead of the table")
 	if d.archs != "" {
 		f.StringVar(&o.archNames, "archs", d.archs, "architectures, a `LIST` of indices, genotype strings and median, which is the one in the middle by FLOPs")
@@ -55,6 +60,7 @@ func (o *common) add(c *cobra.Command, d defaults) {
 		f.StringVar(&o.modeNames, "modes", d.modes, "what to compare with, a `LIST` of channels_last, contiguous and compile, which are forms of the PyTorch side, and jax; or none")
 		f.StringVar(&o.python, "python", cmp.Or(os.Getenv("NB201_PYTHON"), "python3"), "`PYTHON` with torch and xautodl (default: $NB201_PYTHON, then python3)")
 		f.StringVar(&o.jaxPython, "jax-python", os.Getenv("NB201_JAX_PYTHON"), "`PYTHON` with jax (default: $NB201_JAX_PYTHON, then that of --python)")
+		f.DurationVar(&o.sideLimit, "side-limit", 0, "leave out a side that has not answered after this `TIME`, at its first turn or a later one (0: no limit)")
 	}
 	c.Args = cobra.NoArgs
 	c.PreRunE = func(*cobra.Command, []string) error { return o.check() }
@@ -80,6 +86,9 @@ func (o *common) check() error {
 	}
 	if _, err := backend.ParseDevice(o.device); err != nil {
 		return err
+	}
+	if o.sideLimit < 0 {
+		return usage.Errorf("--side-limit %v: use a positive time, or 0 for no limit", o.sideLimit)
 	}
 	for name := range list(o.archNames) {
 		a, err := resolve(name)

@@ -1,14 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
-	"os/exec"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -16,9 +16,12 @@ import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/internal/atomicfile"
 	"nb201/internal/backend"
+	"nb201/internal/usage"
 )
 
 // Peaks are the most that a device was seen to do.
@@ -77,16 +80,61 @@ func (p Peaks) evaluation(n cell.Network, o *common) Limit {
 	return p.limit(n.EvaluationPasses(o.batch, o.elementBytes()))
 }
 
-// peaks measures those of the device of the flags, in a process of its own.
+// addPeaks adds the flag of commands that need the Peaks of the device.
+func (o *common) addPeaks(c *cobra.Command) {
+	c.Flags().StringVar(&o.peaksFile, "peaks", "", "`FILE` that keeps the device's measured bandwidth and arithmetic from one table to the next")
+}
+
+// keptPeaks are the peaks of a device in the file of --peaks, an array of these.
+type keptPeaks struct {
+	Device    string `json:"device"` // as the flag names it, and what it is
+	Precision string `json:"precision"`
+	Peaks     Peaks  `json:"peaks"`
+}
+
+// peaks are those of the device of the flags: from the file of --peaks, or measured, in a
+// process of its own, and added to the file.
 func (o *common) peaks(ctx context.Context) (Peaks, error) {
+	described := machine(o.device)
+	k := keptPeaks{Device: o.device + ", " + described[len(described)-1], Precision: o.precision}
+	all, err := o.readPeaks()
+	if err != nil {
+		return k.Peaks, err
+	}
+	for _, kept := range all {
+		if kept.Device == k.Device && kept.Precision == k.Precision {
+			return kept.Peaks, nil
+		}
+	}
 	note("measuring the device's memory bandwidth and arithmetic")
-	var p Peaks
-	_, err := askInner(ctx, "peaks", o.device, peaksTask{o.device, o.precision, o.elementBytes()}, &p)
-	return p, err
+	if _, err := o.askInner(ctx, "peaks", peaksTask{o.device, o.precision, o.elementBytes()}, &k.Peaks); err != nil || o.peaksFile == "" {
+		return k.Peaks, err
+	}
+	return k.Peaks, atomicfile.Replace(o.peaksFile, func(w io.Writer) error {
+		return json.NewEncoder(w).Encode(append(all, k))
+	})
+}
+
+// readPeaks reads the file of --peaks, if there is one.
+func (o *common) readPeaks() (all []keptPeaks, err error) {
+	if o.peaksFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(o.peaksFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, usage.Errorf("--peaks: %w", err)
+	}
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, usage.Errorf("--peaks: %s: %w: remove the file", o.peaksFile, err)
+	}
+	return all, nil
 }
 
 // askInner runs a hidden command of this program.
-func askInner(ctx context.Context, command, device string, task, answer any, env ...string) (Memory, error) {
+func (o *common) askInner(ctx context.Context, command string, task, answer any, env ...string) (Memory, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return Memory{}, err
@@ -95,9 +143,9 @@ func askInner(ctx context.Context, command, device string, task, answer any, env
 	if err != nil {
 		return Memory{}, err
 	}
-	c := exec.CommandContext(ctx, self, command)
-	c.Env, c.Stdin = environment(env...), bytes.NewReader(text)
-	out, _, memory, err := runToEnd(c, device)
+	out, _, memory, err := o.runToEnd(ctx, job{
+		name: command, command: []string{self, command}, env: environment(env...), stdin: text, device: o.device, limit: o.sideLimit,
+	})
 	if err != nil {
 		return memory, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	_ "embed"
@@ -11,7 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
+	"syscall"
 	"time"
 )
 
@@ -31,10 +30,13 @@ type side struct {
 // program is a side that runs, or will with its first task.
 type program struct {
 	side
-	cmd     *exec.Cmd // nil before that
+	options *common
+	cmd     *exec.Cmd // nil before the first task, and after a failure
+	ctx     context.Context
+	cancel  context.CancelCauseFunc // kills the process
 	words   io.WriteCloser
 	reports *json.Decoder
-	stderr  bytes.Buffer
+	stderr  *stderrFile
 
 	measured
 }
@@ -46,6 +48,7 @@ type measured struct {
 	turns     []Report
 	closing   Closing
 	device    int64 // bytes that the device had less when the first turn was over
+	failure   error // which ended the task early
 }
 
 // ours is the side of nb201: this program, started as its own hidden command.
@@ -54,39 +57,40 @@ func ours() (side, error) {
 	return side{name: "nb201", command: []string{self, "side"}}, err
 }
 
-// check says why a side cannot run; nil if it can.
-func (s side) check(ctx context.Context) error {
-	modules := "torch, xautodl"
-	if s.mode == "jax" {
-		modules = "jax, numpy"
-	}
-	out, err := exec.CommandContext(ctx, s.command[0], "-c", "import "+modules).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s: %s", s.command[0], lastLine(string(out), err))
-	}
-	return nil
-}
-
 // runnable is nb201's side and those of the flags that can run; the table names the others.
 func (o *common) runnable(ctx context.Context, s *Setting) ([]side, error) {
 	first, err := ours()
 	if err != nil {
 		return nil, err
 	}
-	sides := []side{first}
-	for _, other := range o.sides {
-		if why := other.check(ctx); why != nil {
-			s.skip(other.name, why)
-			continue
-		}
-		sides = append(sides, other)
-	}
-	return sides, nil
+	return append([]side{first}, o.others(ctx, s)...), nil
 }
 
-func lastLine(text string, otherwise error) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return cmp.Or(lines[len(lines)-1], otherwise.Error())
+// others are the sides of the flags that can run; the table names those that cannot. Each
+// Python is asked once for what its sides import.
+func (o *common) others(ctx context.Context, s *Setting) []side {
+	var able []side
+	imports := map[[2]string]error{}
+	for _, other := range o.sides {
+		modules := "torch, xautodl"
+		if other.mode == "jax" {
+			modules = "jax, numpy"
+		}
+		asked := [2]string{other.command[0], modules}
+		why, known := imports[asked]
+		if !known {
+			_, _, _, why = o.runToEnd(ctx, job{
+				name: "import " + modules, command: []string{other.command[0], "-c", "import " + modules}, device: "cpu", limit: o.sideLimit,
+			})
+			imports[asked] = why
+		}
+		if why != nil {
+			s.skip(other.name, fmt.Errorf("%s: %w", other.command[0], why))
+			continue
+		}
+		able = append(able, other)
+	}
+	return able
 }
 
 // environment is that of a side: PyTorch's threads sleep while they wait, as otherwise
@@ -101,22 +105,42 @@ func environment(more ...string) []string {
 // internal/programs.
 const keptPrograms = "NB201_PROGRAMS"
 
+// programsOf are programs of sides. The caller stops them.
+func (o *common) programsOf(sides ...side) []*program {
+	var programs []*program
+	for _, s := range sides {
+		programs = append(programs, &program{side: s, options: o})
+	}
+	return programs
+}
+
+func stopAll(programs []*program) {
+	for _, p := range programs {
+		p.stop()
+	}
+}
+
 // start starts the program.
-func (p *program) start(ctx context.Context) error {
-	p.cmd = exec.CommandContext(ctx, p.command[0], p.command[1:]...)
-	p.cmd.Env = environment()
-	p.cmd.Stderr = &p.stderr
-	stdout, err := p.cmd.StdoutPipe()
+func (p *program) start(ctx context.Context) (err error) {
+	if p.stderr, err = p.options.newStderrFile(p.name); err != nil {
+		return err
+	}
+	p.ctx, p.cancel = context.WithCancelCause(ctx)
+	cmd := inGroup(exec.CommandContext(p.ctx, p.command[0], p.command[1:]...))
+	cmd.Env, cmd.Stderr = environment(), p.stderr.File
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		p.words, err = cmd.StdinPipe()
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
 	if err != nil {
-		return err
-	}
-	if p.words, err = p.cmd.StdinPipe(); err != nil {
-		return err
-	}
-	p.reports = json.NewDecoder(stdout)
-	if err := p.cmd.Start(); err != nil {
+		p.cancel(nil)
+		p.stderr.close()
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
+	p.cmd, p.reports = cmd, json.NewDecoder(stdout)
 	return nil
 }
 
@@ -124,7 +148,6 @@ func (p *program) start(ctx context.Context) error {
 // is over.
 func (p *program) begin(ctx context.Context, task Task) error {
 	note("%s: first turn", p.name)
-	p.measured = measured{}
 	task.Mode = p.mode
 	watch, began := watchMemory(task.Device), time.Now()
 	defer func() { p.coldStart, p.device = time.Since(began).Seconds(), watch() }()
@@ -136,63 +159,64 @@ func (p *program) begin(ctx context.Context, task Task) error {
 	return p.ask(task, &p.cold)
 }
 
-// ask sends a word and reads the answer.
-func (p *program) ask(word, answer any) error {
-	err := json.NewEncoder(p.words).Encode(word)
-	if err == nil {
-		err = p.reports.Decode(answer)
-	}
-	return p.failed(err)
-}
-
 // turn lets the program take its next turn.
 func (p *program) turn() error {
 	var r Report
 	err := p.ask("go", &r)
-	p.turns = append(p.turns, r)
+	if err == nil {
+		p.turns = append(p.turns, r)
+	}
 	return err
 }
 
-// finish reads what ends a task.
-func (p *program) finish() error { return p.failed(p.reports.Decode(&p.closing)) }
+// finish lets the program end its task, after the last turn.
+func (p *program) finish() error { return p.ask("finish", &p.closing) }
 
-// failed ends the program, if it has failed, and says what it wrote last.
-func (p *program) failed(err error) error {
+// ask sends a word and reads the answer, which has to come within the limit of a side. A
+// program that fails is stopped; its next task starts it anew.
+func (p *program) ask(word, answer any) error {
+	if limit := p.options.sideLimit; limit > 0 {
+		timer := time.AfterFunc(limit, func() { p.cancel(tooLate(limit)) })
+		defer timer.Stop()
+	}
+	err := json.NewEncoder(p.words).Encode(word)
+	if err == nil {
+		err = p.reports.Decode(answer)
+	}
 	if err == nil {
 		return nil
 	}
-	p.stop()
-	return fmt.Errorf("%s: %s", p.name, lastLine(p.stderr.String(), err))
+	cause := context.Cause(p.ctx)
+	ended := p.end()
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) {
+		err = cmp.Or(ended, errors.New("it ended without an answer"))
+	}
+	defer p.stderr.close()
+	return fmt.Errorf("%s: %w", p.name, p.stderr.explain(cmp.Or(cause, err)))
 }
 
 // stop ends the program, if it runs.
 func (p *program) stop() {
-	if p.cmd == nil || p.cmd.Process == nil {
-		return
+	if p.cmd != nil {
+		_ = p.end() // most likely that it was killed
+		p.stderr.close()
 	}
+}
+
+// end kills the program and returns how it ended.
+func (p *program) end() error {
 	p.words.Close()
-	_ = p.cmd.Process.Kill() // it may have ended by itself
-	_ = p.cmd.Wait()
+	_ = p.cmd.Cancel() // it may have ended by itself
+	err := p.cmd.Wait()
+	p.cancel(nil)
+	p.cmd = nil
+	return err
 }
 
-// programsOf are programs of sides. The caller stops them.
-func programsOf(sides []side) []*program {
-	var programs []*program
-	for _, s := range sides {
-		programs = append(programs, &program{side: s})
-	}
-	return programs
-}
-
-func stopAll(programs []*program) {
-	for _, p := range programs {
-		p.stop()
-	}
-}
-
-// sameWork makes sure that the first step of all programs had the same loss: the same
-// network, initial weights and images.
-func sameWork(programs []*program, precision string) error {
+// sameWork makes sure that the first step of p had the same loss as that of another
+// program: the same network, initial weights and images. On a GPU the algorithms of
+// convolutions differ in more than the order of sums.
+func (p *program) sameWork(as *program, device, precision string) error {
 	tolerance, known := map[string]float64{
 		"fp32": 1e-5,
 		"tf32": 1e-2, // of 10 bits and a dozen layers
@@ -201,31 +225,12 @@ func sameWork(programs []*program, precision string) error {
 	if !known {
 		return errors.New("no tolerance is known for precision " + precision)
 	}
-	want := programs[0].cold.Loss
-	for _, p := range programs[1:] {
-		if d := p.cold.Loss - want; !(max(d, -d) <= tolerance*want) {
-			return fmt.Errorf("the first loss of %s is %v, of %s %v: they do not train the same network on the same images",
-				programs[0].name, want, p.name, p.cold.Loss)
-		}
+	if precision == "fp32" && device != "cpu" {
+		tolerance = 1e-3
+	}
+	if d := p.cold.Loss/as.cold.Loss - 1; !(max(d, -d) <= tolerance) {
+		return fmt.Errorf("the first loss of %s is %v, of %s %v: they do not train the same network on the same images",
+			as.name, as.cold.Loss, p.name, p.cold.Loss)
 	}
 	return nil
-}
-
-// runToEnd runs a command to its end, for what it prints and what it took.
-func runToEnd(cmd *exec.Cmd, device string) (out []byte, cost Cost, memory Memory, err error) {
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	watch := watchMemory(device)
-	began := time.Now()
-	err = cmd.Run()
-	cost.Seconds = time.Since(began).Seconds()
-	memory.Device = watch()
-	if state := cmd.ProcessState; state != nil {
-		cost.CPU = (state.UserTime() + state.SystemTime()).Seconds()
-		memory.RSS = maxRSS(state.SysUsage())
-	}
-	if err != nil {
-		err = fmt.Errorf("%s: %s", cmd.Path, lastLine(stderr.String(), err))
-	}
-	return stdout.Bytes(), cost, memory, err
 }

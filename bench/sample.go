@@ -46,6 +46,7 @@ from there. --within ends it in time, with the architectures measured by then.`,
 	}
 	o.add(c, defaults{datasets: "cifar10,cifar100,ImageNet16-120", modes: "none"})
 	o.addTurns(c, 2, 3)
+	o.addPeaks(c)
 	f := c.Flags()
 	f.IntVar(&o.archsWanted, "archs", 50, "`NUMBER` of architectures")
 	f.DurationVar(&o.within, "within", 0, "begin no other architecture after this `TIME` (0: no limit)")
@@ -56,8 +57,8 @@ from there. --within ends it in time, with the architectures measured by then.`,
 		if !slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, "cifar") }) || !slices.Contains(keys, "ImageNet16-120") {
 			return usage.Errorf("--datasets %s: the benchmark has images of 32x32 and of 16x16 pixels: name cifar10 or cifar100, and ImageNet16-120", o.datasetKeys)
 		}
-		if o.archsWanted < 3 || o.archsWanted > cell.Count {
-			return usage.Errorf("--archs %d: use 3 to %d, as an error has to be estimated", o.archsWanted, cell.Count)
+		if o.archsWanted < fewestToEstimate || o.archsWanted > cell.Count {
+			return usage.Errorf("--archs %d: use %d to %d, as an error has to be estimated", o.archsWanted, fewestToEstimate, cell.Count)
 		}
 		return check(c, args)
 	}
@@ -113,8 +114,9 @@ func drawn(n int) []cell.Arch {
 }
 
 // measure makes the table. With an error it has what was found before.
-func (o *sampleOptions) measure(ctx context.Context) (*table[sampleRow], error) {
-	t := newTable("sample", &o.common, sampleColumns)
+func (o *sampleOptions) measure(ctx context.Context) (t *table[sampleRow], err error) {
+	t = newTable("sample", &o.common, sampleColumns)
+	defer func() { t.Partial = err != nil }()
 	sides, err := o.runnable(ctx, &t.Setting)
 	if err != nil {
 		return t, err
@@ -133,44 +135,47 @@ func (o *sampleOptions) measure(ctx context.Context) (*table[sampleRow], error) 
 			return t, err
 		}
 	}
-	measured := 0
 	for i, a := range drawn(o.archsWanted) {
 		rows, done := findRows(kept, a)
 		if !done {
-			if o.within > 0 && i >= 3 && time.Since(began) > o.within {
+			if o.within > 0 && i >= fewestToEstimate && time.Since(began) > o.within {
 				break
 			}
 			note("architecture %d of %d: %d (%v)", i+1, o.archsWanted, a.Index(), a)
 			if rows, err = o.measureArch(ctx, sides, a, peaks, &t.Setting); err != nil {
-				err = fmt.Errorf("architecture %d: %w", a.Index(), err)
-				break
+				return t, fmt.Errorf("architecture %d: %w", a.Index(), err)
 			}
 			if err = o.appendState(sampleState{o.setting(), peaks, rows}); err != nil {
-				break
+				return t, err
 			}
 		}
-		measured++
-		t.Rows = append(t.Rows, rows...)
-	}
-	t.Title = fmt.Sprintf("%d architectures drawn at random: medians of %d turns of %d steps.", measured, o.rounds, o.steps)
-	t.Notes = append(t.Notes, fmt.Sprintf("Limit of the device: %v.", peaks))
-	if measured >= 3 {
-		estimates := o.extrapolate(t.Rows)
-		t.Summary = estimates
-		for _, e := range estimates {
-			t.Notes = append(t.Notes, e.String())
+		rows = append(t.Rows, rows...)
+		o.describe(t, i+1, rows, peaks)
+		if err = t.show(&o.common, rows); err != nil {
+			return t, err
 		}
 	}
-	return t, err
+	return t, nil
+}
+
+// describe says what follows from the rows of so many architectures.
+func (o *sampleOptions) describe(t *table[sampleRow], archs int, rows []sampleRow, peaks Peaks) {
+	t.Title = fmt.Sprintf("%d architectures drawn at random: medians of %d turns of %d steps.", archs, o.rounds, o.steps)
+	t.Notes = []string{fmt.Sprintf("Limit of the device: %v.", peaks)}
+	estimates := o.extrapolate(rows)
+	t.Summary = estimates
+	for _, e := range estimates {
+		t.Notes = append(t.Notes, e.String())
+	}
 }
 
 // measureArch measures an architecture at every size of images, in one process a side.
 func (o *sampleOptions) measureArch(ctx context.Context, sides []side, a cell.Arch, peaks Peaks, s *Setting) ([]sampleRow, error) {
-	programs := programsOf(sides)
+	programs := o.programsOf(sides...)
 	defer stopAll(programs)
 	var rows []sampleRow
 	for _, d := range o.datasets {
-		steps, err := o.contest(ctx, programs, a, d, peaks, s)
+		steps, err := o.contest(ctx, programs, a, d, peaks, s, func([]stepRow) error { return nil })
 		if err != nil {
 			return nil, err
 		}
@@ -263,14 +268,20 @@ func (e sampleEstimate) String() string {
 		e.Side, cell.Count, e.Archs, e.Seed12, e.Seed200, e.Published, 17*cell.Count, e.Compile, e.CompileCPU)
 }
 
-// extrapolate estimates the benchmark from the rows of a sample, for each side.
+// extrapolate estimates the benchmark from the rows of a sample, for each side that has
+// done enough architectures for an error to be estimated.
 func (o *sampleOptions) extrapolate(rows []sampleRow) []sampleEstimate {
 	var estimates []sampleEstimate
 	for side, of := range groupBy(rows, func(r sampleRow) string { return r.Side }) {
-		estimates = append(estimates, o.extrapolateSide(side, of))
+		if e := o.extrapolateSide(side, of); e.Archs >= fewestToEstimate {
+			estimates = append(estimates, e)
+		}
 	}
 	return estimates
 }
+
+// fewestToEstimate is how many architectures an estimate with an error needs.
+const fewestToEstimate = 3
 
 func (o *sampleOptions) extrapolateSide(side string, rows []sampleRow) sampleEstimate {
 	e := sampleEstimate{Side: side}
@@ -280,6 +291,9 @@ func (o *sampleOptions) extrapolateSide(side string, rows []sampleRow) sampleEst
 		a, err := cell.ByIndex(of[0].Arch)
 		if err != nil {
 			continue // no architecture that we measured
+		}
+		if slices.ContainsFunc(publishedKeys(), func(key string) bool { return rowLike(of, key).Side == "" }) {
+			continue // the side failed at a size of images
 		}
 		archs = append(archs, a)
 		hours := epochHours{}

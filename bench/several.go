@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 // severalOptions are the flags of several.
 type severalOptions struct {
 	stepOptions
-	counts string
+	counts    string
+	processes []int // of counts
 }
 
 func newSeveralCommand() *cobra.Command {
@@ -38,6 +40,17 @@ here.`,
 	o.add(c, defaults{archs: "0,median", datasets: "cifar10", modes: "none"})
 	o.addTurns(c, 5, 5)
 	c.Flags().StringVar(&o.counts, "processes", "1,2,3", "numbers of processes, a `LIST`")
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		for count := range list(o.counts) {
+			n, err := strconv.Atoi(count)
+			if err != nil || n < 1 {
+				return usage.Errorf("--processes %s: %q is not a number of processes: use numbers from 1 on, such as 1,2,3", o.counts, count)
+			}
+			o.processes = append(o.processes, n)
+		}
+		return check(c, args)
+	}
 	return c
 }
 
@@ -64,38 +77,47 @@ var severalColumns = []column[severalRow]{
 	{"GPU memory together, GiB", func(r severalRow) string { return gib(r.Device) }},
 }
 
-// measure makes the table. With an error it has what was found before.
-func (o *severalOptions) measure(ctx context.Context) (*table[severalRow], error) {
-	t := newTable("several", &o.common, severalColumns)
+// measure makes the table. With an error it has what was found before. A side that fails is
+// left out on the architecture from then on; where it is nb201's, that is an error.
+func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err error) {
+	t = newTable("several", &o.common, severalColumns)
+	defer func() { t.Partial = err != nil }()
 	t.Title = fmt.Sprintf("Training in several processes at once on one device (no MPS): medians (extremes) of %d turns of %d steps and the evaluation of a batch.", o.rounds, o.steps)
 	sides, err := o.runnable(ctx, &t.Setting)
 	if err != nil {
 		return t, err
 	}
+	var failed error
 	for _, d := range o.datasets {
 		for _, a := range o.archs {
-			for _, s := range sides {
+			for i, s := range sides {
 				var first severalRow
-				for count := range list(o.counts) {
-					n, err := strconv.Atoi(count)
-					if err != nil || n < 1 {
-						return t, usage.Errorf("--processes %s: %q is no number of processes", o.counts, count)
-					}
-					note("architecture %d, %d processes of %s", a.Index(), n, s.name)
+				for _, n := range o.processes {
+					what := fmt.Sprintf("architecture %d, images of %s, %d processes of %s", a.Index(), d.Name, n, s.name)
+					note("%s", what)
 					row, err := o.together(ctx, s, n, a, d, &t.Setting)
+					if ctx.Err() != nil {
+						return t, ctx.Err()
+					}
 					if err != nil {
-						return t, fmt.Errorf("architecture %d, %d processes of %s: %w", a.Index(), n, s.name, err)
+						t.skip(what, err)
+						if i == 0 {
+							failed = errors.Join(failed, fmt.Errorf("%s: %w", what, err))
+						}
+						break
 					}
 					if first.Processes == 0 {
 						first = row
 					}
 					row.Gain = row.ImagesPerSecond.Median / first.ImagesPerSecond.Median
-					t.Rows = append(t.Rows, row)
+					if err := t.show(&o.common, append(t.Rows, row)); err != nil {
+						return t, err
+					}
 				}
 			}
 		}
 	}
-	return t, nil
+	return t, failed
 }
 
 // together has n processes take their turns at the same time.
@@ -111,10 +133,7 @@ func (o *severalOptions) together(ctx context.Context, s side, n int, a cell.Arc
 	if err := task.writeFiles(dir); err != nil {
 		return row, err
 	}
-	var programs []*program
-	for range n {
-		programs = append(programs, &program{side: s})
-	}
+	programs := o.programsOf(slices.Repeat([]side{s}, n)...)
 	defer stopAll(programs)
 	for _, p := range programs {
 		if err := p.begin(ctx, task); err != nil {
@@ -134,7 +153,7 @@ func (o *severalOptions) together(ctx context.Context, s side, n int, a cell.Arc
 		note("turn %d of %d took %.3f s", round+1, o.rounds, seconds)
 		row.Turns = append(row.Turns, float64(n*o.steps*o.batch)/seconds)
 	}
-	for _, p := range programs {
+	for _, p := range programs { // one after another, as in contest
 		if err := p.finish(); err != nil {
 			return row, err
 		}

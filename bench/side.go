@@ -60,9 +60,10 @@ func openDevice(device, precision string) (*backend.Opened, error) {
 }
 
 // takeTurns does a task. The report of a turn goes out after the evaluation that ends its
-// epoch, when nothing is under way on the device, and the trial waits there until it is
-// told to go on. What was measured on batches may arrive in bursts: only the last of a
-// stage tells when the stage was over.
+// epoch, when nothing is under way on the device, and the trial waits there for the next
+// word. After the last turn that word lets train.Run measure the latency and read the
+// weights, which would disturb the turns of others. What was measured on batches may arrive
+// in bursts: only the last batch of a stage shows when the stage was over.
 func takeTurns(ctx context.Context, opened *backend.Opened, task Task, words *json.Decoder, reports *json.Encoder) error {
 	images, err := readRecords(task.Images, task.Size)
 	if err != nil {
@@ -85,7 +86,7 @@ func takeTurns(ctx context.Context, opened *backend.Opened, task Task, words *js
 		case !training && p.Batch == task.EvalSteps-1:
 			report.Eval = clock.lap()
 			err := reports.Encode(report)
-			if err == nil && p.Epoch < task.Turns-1 {
+			if err == nil {
 				var word string
 				err = words.Decode(&word)
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +34,7 @@ func newStepCommand() *cobra.Command {
 	}
 	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,ImageNet16-120", modes: "channels_last,contiguous"})
 	o.addTurns(c, 1, 7)
+	o.addPeaks(c)
 	return c
 }
 
@@ -100,15 +102,20 @@ var stepColumns = []column[stepRow]{
 }
 
 // measure makes the table. With an error it has what was found before.
-func (o *stepOptions) measure(ctx context.Context) (*table[stepRow], error) {
-	t := newTable("step", &o.common, stepColumns)
+func (o *stepOptions) measure(ctx context.Context) (t *table[stepRow], err error) {
+	t = newTable("step", &o.common, stepColumns)
+	defer func() { t.Partial = err != nil }()
 	t.Title = fmt.Sprintf("Training step, and evaluation of a batch: medians (extremes) of %d turns of %d steps, in alternation.", o.rounds, o.steps)
 	peaks, err := o.peaks(ctx)
-	if err != nil {
+	switch {
+	case err == nil:
+		t.Summary = peaks
+		t.Notes = append(t.Notes, fmt.Sprintf("Limit of the device: %v.", peaks))
+	case ctx.Err() != nil || usage.Is(err):
 		return t, err
+	default:
+		t.skip("the limit of the device", err)
 	}
-	t.Summary = peaks
-	t.Notes = append(t.Notes, fmt.Sprintf("Limit of the device: %v.", peaks))
 	sides, err := o.runnable(ctx, &t.Setting)
 	if err != nil {
 		return t, err
@@ -116,21 +123,30 @@ func (o *stepOptions) measure(ctx context.Context) (*table[stepRow], error) {
 	for _, d := range o.datasets {
 		for _, arch := range o.archs {
 			note("architecture %d (%v), images as of %s", arch.Index(), arch, d.Name)
-			programs := programsOf(sides)
-			rows, err := o.contest(ctx, programs, arch, d, peaks, &t.Setting)
+			before := t.Rows
+			programs := o.programsOf(sides...)
+			rows, err := o.contest(ctx, programs, arch, d, peaks, &t.Setting, func(rows []stepRow) error {
+				return t.show(&o.common, slices.Concat(before, rows))
+			})
 			stopAll(programs)
+			t.Rows = slices.Concat(before, rows)
+			t.Notes = append(t.Notes, verdict(rows)...)
+			if o.device != "cpu" {
+				t.Notes = append(t.Notes, deviations(rows)...)
+			}
 			if err != nil {
 				return t, fmt.Errorf("architecture %d, %s: %w", arch.Index(), d.Name, err)
 			}
-			t.Rows = append(t.Rows, rows...)
-			t.Notes = append(t.Notes, verdict(rows)...)
 		}
 	}
 	return t, nil
 }
 
-// contest lets the programs take their turns on an architecture. The first is nb201's.
-func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cell.Arch, d data.Definition, peaks Peaks, s *Setting) ([]stepRow, error) {
+// contest lets the programs take their turns on an architecture, and show gets their rows
+// after every first turn and every round. The first program is nb201's. One that fails is
+// left out from then on, and the setting says why; where it is nb201's, that is the error,
+// once the others are done.
+func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cell.Arch, d data.Definition, peaks Peaks, s *Setting, show func([]stepRow) error) ([]stepRow, error) {
 	task := o.newTask(arch, d, o.steps, o.rounds)
 	dir, err := os.MkdirTemp("", "nb201-bench-")
 	if err != nil {
@@ -140,70 +156,94 @@ func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cel
 	if err := task.writeFiles(dir); err != nil {
 		return nil, err
 	}
-	var ready []*program
-	for i, p := range programs {
-		switch err := p.begin(ctx, task); {
-		case err == nil:
-			ready = append(ready, p)
-		case i == 0 || ctx.Err() != nil:
-			return nil, err
-		default: // out of memory, say, or torch.compile without a C compiler
-			s.skip(fmt.Sprintf("%s on architecture %d, images of %s", p.name, arch.Index(), d.Name), err)
+	var in []*program // has begun, and took a turn that counts unless it has not failed
+	rows := func() []stepRow {
+		var rows []stepRow
+		for _, p := range in {
+			rows = append(rows, o.row(arch, d, p, programs[0], peaks))
+		}
+		return rows
+	}
+	// try has a program do something, and leaves it out if it fails.
+	try := func(p *program, do func() error) error {
+		if p.failure != nil {
+			return nil
+		}
+		if p.failure = do(); p.failure == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.stop()
+		s.skip(fmt.Sprintf("%s on architecture %d, images of %s, after %d of %d turns", p.name, arch.Index(), d.Name, len(p.turns), o.rounds), p.failure)
+		in = slices.DeleteFunc(in, func(q *program) bool { return q == p && len(p.turns) == 0 })
+		return nil
+	}
+	for _, p := range programs {
+		p.measured = measured{}
+		err := try(p, func() error {
+			if err := p.begin(ctx, task); err != nil { // out of memory, say, or torch.compile without a C compiler
+				return err
+			}
+			in = append(in, p)
+			return p.sameWork(in[0], task.Device, task.Precision)
+		})
+		if err := errors.Join(err, show(rows())); err != nil {
+			return rows(), err
 		}
 	}
-	if err := sameWork(ready, task.Precision); err != nil {
-		return nil, err
-	}
-	if err := takeAllTurns(ready, o.rounds); err != nil {
-		return nil, err
-	}
-	var rows []stepRow
-	for _, p := range ready {
-		s.addVersions(p.closing.Versions)
-		rows = append(rows, o.row(arch, d, p, programs[0], peaks))
-	}
-	return rows, nil
-}
-
-// takeAllTurns has the programs take their turns, and end the task.
-func takeAllTurns(programs []*program, rounds int) error {
-	for round := range rounds {
-		order := slices.Clone(programs)
+	for round := range o.rounds {
+		order := slices.Clone(in)
 		if round%2 == 1 { // a drift within a round favours none
 			slices.Reverse(order)
 		}
 		for _, p := range order {
-			if err := p.turn(); err != nil {
-				return err
+			if err := try(p, p.turn); err != nil {
+				return rows(), err
 			}
-			r := p.turns[round]
-			note("%s: turn %d of %d took %.3f s, evaluation %.3f s", p.name, round+1, rounds, r.Train.Seconds, r.Eval.Seconds)
+			if p.failure == nil {
+				r := p.turns[round]
+				note("%s: turn %d of %d took %.3f s, evaluation %.3f s", p.name, round+1, o.rounds, r.Train.Seconds, r.Eval.Seconds)
+			}
+		}
+		if err := show(rows()); err != nil {
+			return rows(), err
 		}
 	}
-	for _, p := range programs {
-		if err := p.finish(); err != nil {
-			return err
+	for _, p := range slices.Clone(in) { // one after another, when no turn is left to disturb
+		if err := try(p, p.finish); err != nil {
+			return rows(), err
 		}
+		s.addVersions(p.closing.Versions)
 	}
-	return nil
+	return rows(), programs[0].failure
 }
 
 // row is what a program has reported, beside nb201's.
 func (o *stepOptions) row(arch cell.Arch, d data.Definition, p, first *program, peaks Peaks) stepRow {
 	network := o.network(arch, d)
-	phase := func(of func(Report) Cost, limit Limit) Phase {
-		ph := Phase{Limit: limit}
+	phase := func(of func(Report) Cost, limit func(cell.Network, *common) Limit) Phase {
+		var ph Phase
 		steps := float64(o.steps)
 		for i, turn := range p.turns {
 			cost := of(turn)
 			ph.Turns = append(ph.Turns, cost.Seconds/steps)
 			ph.CPUTurns = append(ph.CPUTurns, cost.CPU/steps)
-			ph.Ratios = append(ph.Ratios, of(first.turns[i]).Seconds/cost.Seconds)
+			if i < len(first.turns) { // it may have failed
+				ph.Ratios = append(ph.Ratios, of(first.turns[i]).Seconds/cost.Seconds)
+			}
+		}
+		if len(p.turns) == 0 {
+			return ph
 		}
 		ph.Seconds, ph.CPU, ph.Ratio = spreadOf(ph.Turns), spreadOf(ph.CPUTurns), spreadOf(ph.Ratios)
 		ph.ImagesPerSecond = float64(o.batch) / ph.Seconds.Median
-		ph.GFLOPPerSecond = limit.GFLOP / ph.Seconds.Median
-		ph.Share = limit.Seconds / ph.Seconds.Median
+		if peaks != (Peaks{}) {
+			ph.Limit = limit(network, &o.common)
+			ph.GFLOPPerSecond = ph.Limit.GFLOP / ph.Seconds.Median
+			ph.Share = ph.Limit.Seconds / ph.Seconds.Median
+		}
 		return ph
 	}
 	var turns, cpu []float64
@@ -213,8 +253,8 @@ func (o *stepOptions) row(arch cell.Arch, d data.Definition, p, first *program, 
 	firstTurn := Cost{p.cold.Train.Seconds + p.cold.Eval.Seconds - spreadOf(turns).Median, p.cold.Train.CPU + p.cold.Eval.CPU - spreadOf(cpu).Median}
 	return stepRow{
 		Arch: arch.Index(), Genotype: arch.String(), Dataset: d.Name, Side: p.name,
-		Train: phase(func(r Report) Cost { return r.Train }, peaks.training(network, &o.common)),
-		Eval:  phase(func(r Report) Cost { return r.Eval }, peaks.evaluation(network, &o.common)),
+		Train: phase(func(r Report) Cost { return r.Train }, peaks.training),
+		Eval:  phase(func(r Report) Cost { return r.Eval }, peaks.evaluation),
 		Cold:  p.coldStart, FirstTurn: firstTurn, Compile: p.closing.Compile, FirstLoss: p.cold.Loss,
 		Memory: Memory{RSS: p.closing.PeakRSS, Device: p.device},
 	}
@@ -222,11 +262,26 @@ func (o *stepOptions) row(arch cell.Arch, d data.Definition, p, first *program, 
 
 // verdict compares nb201, on one architecture, with the side that has the lowest median.
 func verdict(rows []stepRow) []string {
-	others := rows[1:]
+	others := slices.DeleteFunc(slices.Clone(rows), func(r stepRow) bool { return len(r.Train.Ratios) == 0 || r.Side == rows[0].Side })
 	if len(others) == 0 {
 		return nil
 	}
 	best := slices.MinFunc(others, func(a, b stepRow) int { return cmp.Compare(a.Train.Seconds.Median, b.Train.Seconds.Median) })
 	return []string{fmt.Sprintf("Architecture %d, images of %s: nb201's step takes %.2f times as long as that of %s (median of the turns' ratios, %.2f-%.2f).",
 		best.Arch, best.Dataset, best.Train.Ratio.Median, best.Side, best.Train.Ratio.Min, best.Train.Ratio.Max)}
+}
+
+// deviations says how far the first losses of the sides are from that of the first row.
+func deviations(rows []stepRow) []string {
+	var parts []string
+	for _, r := range rows {
+		if r.Side != rows[0].Side {
+			parts = append(parts, fmt.Sprintf("%s %+.1e", r.Side, r.FirstLoss/rows[0].FirstLoss-1))
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("Architecture %d, images of %s: the first losses deviate from %s's by %s (relative).",
+		rows[0].Arch, rows[0].Dataset, rows[0].Side, strings.Join(parts, ", "))}
 }

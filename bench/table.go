@@ -2,11 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +19,7 @@ type table[R any] struct {
 	Name    string `json:"table"` // the command's
 	Title   string `json:"title"` // what a row is, and how it was measured
 	Setting `json:"setting"`
+	Partial bool     `json:"partial,omitempty"` // other rows were to follow
 	Rows    []R      `json:"rows"`
 	Summary any      `json:"summary,omitempty"`
 	Notes   []string `json:"notes,omitempty"` // in words
@@ -79,6 +80,9 @@ func (t *table[R]) Markdown() string {
 	fmt.Fprintf(&b, "%s C=%d, N=%d, batch %d, %s, %s.\n\n", t.Title, t.Channels, t.Cells, t.Batch, t.Precision, t.Device)
 	fmt.Fprintf(&b, "- date: %s\n- machine: %s; load average %s before, %s after\n- versions: %s\n",
 		t.Date.Format("2006-01-02 15:04 MST"), strings.Join(t.Machine, "; "), t.LoadBefore, t.LoadAfter, strings.Join(t.Versions, ", "))
+	if t.Partial {
+		b.WriteString("- partial: the rows that were measured when this was written\n")
+	}
 	for _, s := range t.Skipped {
 		fmt.Fprintf(&b, "- skipped: %s\n", s)
 	}
@@ -107,23 +111,42 @@ func (t *table[R]) Markdown() string {
 	return b.String()
 }
 
-// publish prints the table, and saves it where the flags say so, unless it is empty.
+// publish prints the table, unless it has no rows, and saves it where the flags say so.
 func (t *table[R]) publish(o *common) error {
-	if len(t.Rows) == 0 {
-		return nil
-	}
 	t.LoadAfter = load()
-	text, err := json.MarshalIndent(t, "", "  ")
-	if err != nil {
-		return err
-	}
-	text = append(text, '\n')
-	if o.json {
-		_, err = os.Stdout.Write(text)
-	} else {
+	var err error
+	switch {
+	case len(t.Rows) == 0: // what was skipped has been noted
+	case o.json:
+		var text []byte
+		if text, err = t.indented(); err == nil {
+			_, err = os.Stdout.Write(text)
+		}
+	default:
 		_, err = os.Stdout.WriteString(t.Markdown())
 	}
-	if err != nil || o.save == "" {
+	return errors.Join(err, t.save(o))
+}
+
+// show saves the table, where the flags say so, with the rows that it has so far.
+func (t *table[R]) show(o *common, rows []R) error {
+	t.Rows, t.Partial, t.LoadAfter = rows, true, load()
+	return t.save(o)
+}
+
+func (t *table[R]) indented() ([]byte, error) {
+	text, err := json.MarshalIndent(t, "", "  ")
+	return append(text, '\n'), err
+}
+
+// save writes the table to the directory of the flags, if they name one and it says
+// anything.
+func (t *table[R]) save(o *common) error {
+	if o.save == "" || len(t.Rows) == 0 && len(t.Skipped) == 0 {
+		return nil
+	}
+	text, err := t.indented()
+	if err != nil {
 		return err
 	}
 	if err := atomicfile.MkdirAll(o.save); err != nil {
@@ -143,7 +166,6 @@ func (t *table[R]) publish(o *common) error {
 
 // fileName is DATE-PROCESSOR-TABLE-PRECISION; of a GPU its name stands for the processor.
 func (t *table[R]) fileName() string {
-	unfit := regexp.MustCompile(`[^A-Za-z0-9]+`)
 	where, _, _ := strings.Cut(t.Machine[len(t.Machine)-1], ",")
 	return strings.Join([]string{t.Date.Format("2006-01-02"), strings.Trim(unfit.ReplaceAllString(where, "-"), "-"), t.Name, t.Precision}, "-")
 }

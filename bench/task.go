@@ -17,9 +17,9 @@ import (
 
 // Task is what the sides do in turns: a line of JSON that a side reads. Every turn is so
 // many training steps on the first images of the file, not augmented, and the evaluation
-// of so many batches of the first of them. After the first turn, and each that follows
-// when a line asks for it, the side answers with a Report, and with a Closing after the
-// last; then it reads the next task.
+// of so many batches of the first of them. The side answers every turn with a Report and
+// then does nothing until it reads another line: the word "go" asks for the next turn, and
+// after the last one the word "finish" asks for the Closing. Then it reads the next task.
 type Task struct {
 	Arch      string     `json:"arch"` // genotype string
 	Channels  int        `json:"channels"`

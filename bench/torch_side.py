@@ -1,7 +1,7 @@
 """The PyTorch side of bench: the original's network and optimizer.
 
-Without an argument it does the tasks that arrive on standard input, a line each and then
-a line for every further turn (Task in task.go). With `trial` it trains the one trial that
+Without an argument it does the tasks that arrive on standard input, a line each, then a line
+for every further turn and one for the closing (Task in task.go). With `trial` it trains the one trial that
 arrives there, from images on the device (TorchTrial in trial.go)."""
 import importlib.metadata
 import json
@@ -136,8 +136,8 @@ def turns(task):
         if turn == 0:
             report["loss"] = losses[0]
         say(report)
-        if turn < task["turns"] - 1 and not sys.stdin.readline():
-            sys.exit("torch_side.py: told to stop")
+        if not sys.stdin.readline():
+            sys.exit("torch_side.py: standard input ended before the task")
         clock.lap()
     say({"peak_rss": peak_rss(), "versions": versions()})
 

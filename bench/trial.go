@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,14 +101,17 @@ var trialColumns = []column[trialRow]{
 
 // trialSide is a way to train the trial.
 type trialSide struct {
-	name string
-	run  func(ctx context.Context, round int) (trialRun, error)
-	runs []trialRun
+	name   string
+	ours   bool // nb201's
+	run    func(ctx context.Context, round int) (trialRun, error)
+	runs   []trialRun
+	failed bool
 }
 
 // measure makes the table. With an error it has what was found before.
-func (o *trialOptions) measure(ctx context.Context) (*table[trialRow], error) {
-	t := newTable("trial", &o.common, trialColumns)
+func (o *trialOptions) measure(ctx context.Context) (t *table[trialRow], err error) {
+	t = newTable("trial", &o.common, trialColumns)
+	defer func() { t.Partial = err != nil }()
 	arch, err := resolve(o.arch)
 	if err != nil {
 		return t, err
@@ -136,33 +139,55 @@ func (o *trialOptions) measure(ctx context.Context) (*table[trialRow], error) {
 	if err != nil {
 		return t, err
 	}
-	err = o.rotate(ctx, sides)
-	var beside []trialRun
-	if len(sides) > 2 {
-		beside = sides[2].runs // the first form of PyTorch
-	}
-	for _, s := range sides {
-		if len(s.runs) > 0 {
-			t.addVersions(s.runs[0].versions)
-			t.Rows = append(t.Rows, rowOf(s, beside))
-		}
-	}
-	return t, err
+	return t, o.rotate(ctx, sides, t)
 }
 
-// rotate has every side train in every round.
-func (o *trialOptions) rotate(ctx context.Context, sides []*trialSide) error {
+// rotate lets every side train in every round, and shows the rows after each trial. A side
+// that fails is left out from then on; where it is nb201's, that is the error, once the
+// others are done.
+func (o *trialOptions) rotate(ctx context.Context, sides []*trialSide, t *table[trialRow]) error {
+	var failed error
 	for round := range o.rounds {
 		for _, s := range sides {
+			if s.failed {
+				continue
+			}
 			run, err := s.run(ctx, round)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+				s.failed = true
+				t.skip(fmt.Sprintf("%s, after %d of %d trials", s.name, round, o.rounds), err)
+				if s.ours {
+					failed = errors.Join(failed, fmt.Errorf("%s: %w", s.name, err))
+				}
+				continue
 			}
 			note("%s: trial %d of %d took %.1f s, %.1f s of them training", s.name, round+1, o.rounds, run.Seconds, run.Train)
 			s.runs = append(s.runs, run)
+			t.addVersions(run.versions)
+			if err := t.show(&o.common, trialRows(sides)); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return failed
+}
+
+// trialRows are the rows of the sides that have trained.
+func trialRows(sides []*trialSide) []trialRow {
+	var beside []trialRun // of the first form of PyTorch
+	if i := slices.IndexFunc(sides, func(s *trialSide) bool { return !s.ours }); i >= 0 {
+		beside = sides[i].runs
+	}
+	var rows []trialRow
+	for _, s := range sides {
+		if len(s.runs) > 0 {
+			rows = append(rows, rowOf(s, beside))
+		}
+	}
+	return rows
 }
 
 func rowOf(s *trialSide, beside []trialRun) trialRow {
@@ -197,7 +222,7 @@ func (o *trialOptions) trialSides(ctx context.Context, dir, images string, arch 
 		return nil, err
 	}
 	ours := func(name string, kept func(round int) string) *trialSide {
-		return &trialSide{name: "nb201, " + name, run: func(ctx context.Context, round int) (trialRun, error) {
+		return &trialSide{name: "nb201, " + name, ours: true, run: func(ctx context.Context, round int) (trialRun, error) {
 			out := filepath.Join(dir, name)
 			defer os.RemoveAll(out)
 			return o.trainOurs(ctx, program, arch, images, out, kept(round))
@@ -208,11 +233,7 @@ func (o *trialOptions) trialSides(ctx context.Context, dir, images string, arch 
 	sides := []*trialSide{ours("cold", kept), ours("warm", kept)}
 
 	var task *torchTrial
-	for _, other := range o.sides {
-		if why := other.check(ctx); why != nil {
-			s.skip(other.name, why)
-			continue
-		}
+	for _, other := range o.others(ctx, s) {
 		if task == nil {
 			if task, err = o.torchTrial(dir, images, arch, d); err != nil {
 				return nil, err
@@ -221,7 +242,7 @@ func (o *trialOptions) trialSides(ctx context.Context, dir, images string, arch 
 		theirs := *task
 		theirs.Mode = other.mode
 		sides = append(sides, &trialSide{name: other.name, run: func(ctx context.Context, _ int) (trialRun, error) {
-			return theirs.train(ctx, other)
+			return o.trainTheirs(ctx, theirs, other)
 		}})
 	}
 	return sides, nil
@@ -230,11 +251,12 @@ func (o *trialOptions) trialSides(ctx context.Context, dir, images string, arch 
 // trainOurs runs nb201 train.
 func (o *trialOptions) trainOurs(ctx context.Context, program string, arch cell.Arch, images, out, kept string) (trialRun, error) {
 	trial := results.Trial{Arch: arch.Index(), Dataset: o.dataset, Epochs: o.epochs, Seed: 777}
-	c := exec.CommandContext(ctx, program, "train", fmt.Sprint(trial.Arch), "--dataset", trial.Dataset,
+	command := []string{program, "train", fmt.Sprint(trial.Arch), "--dataset", trial.Dataset,
 		"--epochs", fmt.Sprint(trial.Epochs), "--seed", fmt.Sprint(trial.Seed), "--out", out, "--data", images, "--device", o.device, "--precision", o.precision,
-		"--channels", fmt.Sprint(o.channels), "--cells", fmt.Sprint(o.cells), "--batch", fmt.Sprint(o.batch))
-	c.Env = environment(keptPrograms + "=" + kept)
-	_, cost, memory, err := runToEnd(c, o.device)
+		"--channels", fmt.Sprint(o.channels), "--cells", fmt.Sprint(o.cells), "--batch", fmt.Sprint(o.batch)}
+	_, cost, memory, err := o.runToEnd(ctx, job{
+		name: "nb201 train", command: command, env: environment(keptPrograms + "=" + kept), device: o.device, limit: o.sideLimit,
+	})
 	run := trialRun{Cost: cost, Memory: memory}
 	if err != nil {
 		return run, err
@@ -309,15 +331,15 @@ func (o *trialOptions) torchTrial(dir, images string, arch cell.Arch, d data.Def
 	return task, nil
 }
 
-// train trains it.
-func (t *torchTrial) train(ctx context.Context, s side) (trialRun, error) {
+// trainTheirs trains a trial with a form of PyTorch.
+func (o *trialOptions) trainTheirs(ctx context.Context, t torchTrial, s side) (trialRun, error) {
 	text, err := json.Marshal(t)
 	if err != nil {
 		return trialRun{}, err
 	}
-	c := exec.CommandContext(ctx, s.command[0], append(s.command[1:], "trial")...)
-	c.Env, c.Stdin = environment(), strings.NewReader(string(text)+"\n")
-	out, cost, memory, err := runToEnd(c, t.Device)
+	out, cost, memory, err := o.runToEnd(ctx, job{
+		name: s.name, command: append(slices.Clone(s.command), "trial"), env: environment(), stdin: append(text, '\n'), device: t.Device, limit: o.sideLimit,
+	})
 	run := trialRun{Cost: cost, Memory: memory}
 	if err != nil {
 		return run, err
