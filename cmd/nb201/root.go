@@ -41,6 +41,7 @@ An ARCH is an index 0..15624 of the official order or a genotype string such as
 		newDoctorCommand(),
 		newExportCommand(),
 		newInitCommand(),
+		newKernelsCommand(),
 		newLatencyCommand(),
 		newPlanCommand(),
 		newQueryCommand(),

@@ -11,6 +11,8 @@ package hlo
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -75,6 +77,13 @@ func (s shape) bytes() int64 {
 	return sum
 }
 
+// isFeatureMap reports whether an array may be a feature map of a batch of images, in
+// whatever order of axes; the batch itself is none.
+func (s shape) isFeatureMap(batch []int64) bool {
+	return len(s.dimensions) == 4 && slices.Contains(s.dimensions, batch[0]) &&
+		!slices.Equal(slices.Sorted(slices.Values(s.dimensions)), slices.Sorted(slices.Values(batch)))
+}
+
 // highest is PrecisionConfig.HIGHEST.
 const highest = 2
 
@@ -106,26 +115,70 @@ func parseModule(b []byte) (*module, error) {
 	return m, m.check()
 }
 
-// check makes sure that what instructions refer to is there.
+// leastOperands are the numbers of operands that a Profile counts on.
+var leastOperands = map[string]int{"bitcast": 1, "convolution": 1, "dot": 1, "dynamic-update-slice": 2}
+
+// check makes sure of what a Profile counts on: that what instructions refer to is there,
+// and operands come before the instructions that use them.
 func (m *module) check() error {
 	for _, c := range m.computations {
 		if c.byID[c.root] == nil {
 			return errors.New("a computation without a root")
 		}
+		seen := map[int64]bool{}
 		for _, i := range c.instructions {
 			for _, o := range i.operands {
-				if c.byID[o] == nil {
-					return fmt.Errorf("%s has an operand that is not in its computation", i.name)
+				if !seen[o] {
+					return fmt.Errorf("%s has an operand that does not come before it in its computation", i.name)
 				}
 			}
+			seen[i.id] = true
 			for _, called := range i.called {
 				if m.computations[called] == nil {
 					return fmt.Errorf("%s calls a computation that is not in the module", i.name)
 				}
 			}
+			if i.opcode == "fusion" && len(i.called) != 1 {
+				return fmt.Errorf("fusion %s calls %d computations", i.name, len(i.called))
+			}
+			least := leastOperands[i.opcode]
+			if i.isCuDNN() {
+				least = 2
+			}
+			if len(i.operands) < least {
+				return fmt.Errorf("%s has %d operands", i.name, len(i.operands))
+			}
+			if _, input, _ := c.convolution(i); i.isCuDNN() && (i.inputFeature < 0 || i.inputFeature >= int64(len(input.dimensions))) {
+				return fmt.Errorf("convolution %s has no axis %d of channels", i.name, i.inputFeature)
+			}
 		}
 	}
 	return nil
+}
+
+// cuDNN begins the targets of custom calls that are convolutions by cuDNN.
+const cuDNN = "__cudnn$conv"
+
+func (i *instruction) isCuDNN() bool { return strings.HasPrefix(i.target, cuDNN) }
+
+// convolution takes a call of cuDNN apart: its kind, and the input and output of the forward
+// convolution that it is, or is the gradient of.
+func (c *computation) convolution(i *instruction) (kind string, input, output shape) {
+	if !i.isCuDNN() {
+		return "", input, output
+	}
+	kind = strings.TrimPrefix(i.target, cuDNN)
+	first, second, result := c.byID[i.operands[0]].shape, c.byID[i.operands[1]].shape, i.shape
+	if result.parts != nil { // cuDNN's workspace comes second
+		result = result.parts[0]
+	}
+	switch kind {
+	case "BackwardInput":
+		return kind, result, first
+	case "BackwardFilter":
+		return kind, first, second
+	}
+	return kind, first, result
 }
 
 func parseComputation(b []byte) (id int64, c *computation, err error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Profile is what a GPU runs in one turn of a program's loop, or in all of a program that
@@ -72,8 +71,9 @@ func (p *Profile) Roofline(bytesPerSecond, flopPerSecond float64) float64 {
 var free = []string{"after-all", "bitcast", "constant", "get-tuple-element", "parameter", "tuple"}
 
 // Describe reads the optimised module of a program, a serialised HloModuleProtoWithConfig,
-// whose feature maps are those of so many images.
-func Describe(serialised []byte, images int) (*Profile, error) {
+// for a batch of images of a shape, images first. Other arrays of four axes, one of which
+// has as many elements as there are images, are feature maps.
+func Describe(serialised []byte, batch [4]int) (*Profile, error) {
 	m, err := parseModule(serialised)
 	if err != nil {
 		return nil, fmt.Errorf("the optimised program cannot be read: %w", err)
@@ -88,6 +88,10 @@ func Describe(serialised []byte, images int) (*Profile, error) {
 		}
 	}
 	p := &Profile{}
+	var shape []int64
+	for _, d := range batch {
+		shape = append(shape, int64(d))
+	}
 	depth := map[int64]int{}
 	for _, i := range c.instructions {
 		for _, o := range i.operands {
@@ -98,7 +102,7 @@ func Describe(serialised []byte, images int) (*Profile, error) {
 		}
 		depth[i.id]++
 		p.Chain = max(p.Chain, depth[i.id])
-		if err := m.add(p, c, i, int64(images)); err != nil {
+		if err := m.add(p, c, i, shape); err != nil {
 			return nil, err
 		}
 	}
@@ -116,35 +120,36 @@ func (m *module) body(loop *instruction) (*computation, error) {
 }
 
 // add adds a kernel to a profile.
-func (m *module) add(p *Profile, c *computation, i *instruction, images int64) error {
+func (m *module) add(p *Profile, c *computation, i *instruction, batch []int64) error {
 	k := Kernel{Name: i.name, Bytes: m.traffic(c, i)}
 	parts := []*instruction{i}
 	within := c
 	if i.opcode == "fusion" {
-		if len(i.called) != 1 {
-			return fmt.Errorf("fusion %s calls %d computations", i.name, len(i.called))
-		}
 		within = m.computations[i.called[0]]
 		parts = within.instructions
 	}
 	moves := func(part *instruction) bool {
-		return (part.opcode == "transpose" || part.opcode == "copy") && len(part.shape.dimensions) == 4 && slices.Contains(part.shape.dimensions, images)
+		return (part.opcode == "transpose" || part.opcode == "copy") && part.shape.isFeatureMap(batch)
 	}
 	if slices.ContainsFunc(parts, moves) {
 		p.Moved = append(p.Moved, i.name)
 	}
 	for _, part := range parts {
-		kind, isConvolution := strings.CutPrefix(part.target, "__cudnn$conv")
-		if part.opcode == "convolution" {
-			p.Other++
-		}
-		if isConvolution {
+		kind, input, output := within.convolution(part)
+		if kind != "" {
 			if err := p.Convolutions.add(kind); err != nil {
 				return err
 			}
-			k.FLOP += convolutionFLOP(within, part, kind)
+			flop := 2 * output.elements() * input.dimensions[part.inputFeature] // for each tap
+			for _, size := range part.window {
+				flop *= size
+			}
+			k.FLOP += flop
 		}
-		if (isConvolution || part.opcode == "convolution" || part.opcode == "dot") && rounds(within, part) {
+		if part.opcode == "convolution" {
+			p.Other++
+		}
+		if (kind != "" || part.opcode == "convolution" || part.opcode == "dot") && rounds(within, part) {
 			p.Rounded++
 		}
 	}
@@ -167,28 +172,6 @@ func (c *Convolutions) add(kind string) error {
 		return fmt.Errorf("unknown kind of convolution %q", kind)
 	}
 	return nil
-}
-
-// convolutionFLOP is that of a call of cuDNN: two for each element of what is the output of
-// the forward convolution, tap of its kernel and channel of its input.
-func convolutionFLOP(c *computation, i *instruction, kind string) int64 {
-	first, second := c.byID[i.operands[0]].shape, c.byID[i.operands[1]].shape
-	result := i.shape
-	if result.parts != nil { // cuDNN's workspace comes second
-		result = result.parts[0]
-	}
-	input, output := first, result
-	switch kind {
-	case "BackwardInput":
-		input, output = result, first
-	case "BackwardFilter":
-		output = second
-	}
-	flop := 2 * output.elements() * input.dimensions[i.inputFeature]
-	for _, size := range i.window {
-		flop *= size
-	}
-	return flop
 }
 
 // rounds reports whether a convolution or product may round what it multiplies.

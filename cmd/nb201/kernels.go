@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"nb201/cell"
+	"nb201/internal/backend"
+	"nb201/internal/plugin"
+	"nb201/internal/usage"
+	"nb201/train"
+)
+
+// kernelsFlags are the flags of nb201 kernels.
+type kernelsFlags struct {
+	skeleton
+	gpu, dataset, precision string
+	batch                   int
+	json                    bool
+}
+
+func newKernelsCommand() *cobra.Command {
+	var flags kernelsFlags
+	c := &cobra.Command{
+		Use:   "kernels ARCH",
+		Short: "Show what a GPU would run for an architecture, on a machine without one",
+		Long: `Compile the training step and the evaluation of an architecture for a kind of GPU, and
+show what the GPU would run for each: kernels, convolutions that go to cuDNN, bytes that
+the kernels move, memory, and what the host launches for a step. Neither a GPU nor
+NVIDIA's driver is needed, only the compiler: nb201 setup --device cuda13 --compiler.
+
+The programs are compiled as nb201 train compiles them on such a GPU, but for the choice
+of kernels that XLA makes there by timing them. Time is not measured.
+
+The command fails (exit code 1) when a program does not compile, or does not become what
+this program relies on: one CUDA graph, convolutions by cuDNN, no copy of a feature map,
+full precision in fp32.`,
+		Example: `  nb201 kernels 14452
+  nb201 kernels 0 --gpu a100 --precision bf16 --dataset ImageNet16-120`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			r, err := flags.examine(args[0])
+			if err != nil {
+				return err
+			}
+			if flags.json {
+				err = printJSON(c, r)
+			} else {
+				err = r.print(c.OutOrStdout())
+			}
+			if err == nil && len(r.Faults) > 0 {
+				err = fmt.Errorf("the GPU would not run it as it should: %s", strings.Join(r.Faults, "; "))
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&flags.gpu, "gpu", "h100", "`KIND` of GPU: "+strings.Join(backend.GPUs(), ", "))
+	f.StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json): its classes and size of images")
+	addPrecision(c, &flags.precision)
+	flags.addFlags(f)
+	f.IntVar(&flags.batch, "batch", 256, "images in a batch")
+	f.BoolVar(&flags.json, "json", false, "print one JSON document")
+	return c
+}
+
+// kernelsReport is what a GPU would run.
+type kernelsReport struct {
+	Arch      int         `json:"arch"`
+	Genotype  string      `json:"genotype"`
+	GPU       string      `json:"gpu"`
+	Plugin    string      `json:"plugin"`
+	Classes   int         `json:"classes"`
+	ImageSize int         `json:"image_size"`
+	Channels  int         `json:"channels"`
+	Cells     int         `json:"cells"`
+	Batch     int         `json:"batch"`
+	Precision string      `json:"precision"`
+	Programs  []kernelsOf `json:"programs"`
+	Faults    []string    `json:"faults,omitempty"`
+}
+
+// kernelsOf is what it would run for a program. Kernels, bytes and FLOP are those of a step
+// or of the evaluation of a batch.
+type kernelsOf struct {
+	Program      string  `json:"program"`
+	Kernels      int     `json:"kernels"`
+	Chain        int     `json:"longest_chain"` // kernels, each of which needs the one before
+	Convolutions int     `json:"cudnn_convolutions"`
+	Bytes        int64   `json:"bytes"`
+	FLOP         int64   `json:"convolution_flop"`
+	Memory       int64   `json:"memory_bytes"` // beside images, state and cuDNN's workspace
+	Graphs       int     `json:"cuda_graphs"`
+	Launches     int     `json:"launches_a_step"` // by the host; 0 where one launch is the whole loop
+	Seconds      float64 `json:"compile_seconds"`
+}
+
+// storedImages is how many images lie on the GPU, as many as CIFAR-10 has.
+const storedImages = 60_000
+
+func (f *kernelsFlags) examine(name string) (*kernelsReport, error) {
+	precision, err := train.ParsePrecision(f.precision)
+	if err != nil {
+		return nil, err
+	}
+	if f.batch < 1 {
+		return nil, usage.Errorf("--batch %d: use at least 1", f.batch)
+	}
+	arch, err := cell.Resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	im, err := findImages(f.dataset)
+	if err != nil {
+		return nil, err
+	}
+	n, err := f.network(arch, im)
+	if err != nil {
+		return nil, err
+	}
+	found, err := plugin.Compiler()
+	if err != nil {
+		return nil, err
+	}
+	d, err := backend.OpenDeviceless(found, f.gpu, precision == train.TF32)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	r := &kernelsReport{
+		Arch: arch.Index(), Genotype: arch.String(), GPU: f.gpu, Plugin: d.Plugin, Classes: n.Classes, ImageSize: n.Size,
+		Channels: n.Channels, Cells: n.Cells, Batch: f.batch, Precision: f.precision,
+	}
+	for _, program := range []string{"training step", "evaluation"} {
+		e, err := train.Examine(d, n, precision, program == "training step", f.batch, storedImages)
+		if err != nil {
+			return nil, err
+		}
+		r.Programs = append(r.Programs, kernelsOf{
+			Program: program, Kernels: len(e.Kernels), Chain: e.Chain, Convolutions: e.Convolutions.Total(), Bytes: e.Bytes(),
+			FLOP: e.FLOP(), Memory: e.Temporary, Graphs: e.Launches.Graphs, Launches: max(0, e.Launches.Turn), Seconds: e.Duration.Seconds(),
+		})
+		for _, fault := range e.Faults(precision) {
+			r.Faults = append(r.Faults, program+": "+fault)
+		}
+	}
+	return r, nil
+}
+
+func (r *kernelsReport) print(w io.Writer) error {
+	fmt.Fprintf(w, "architecture %d  %s\ncompiled for %s by %s, %dx%d images, %d classes, C=%d N=%d, batch %d, %s\n\n",
+		r.Arch, r.Genotype, r.GPU, r.Plugin, r.ImageSize, r.ImageSize, r.Classes, r.Channels, r.Cells, r.Batch, r.Precision)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "program\tkernels\tin a row\tby cuDNN\tGB moved\tGFLOP\tmemory GB\tCUDA graphs\tlaunches a step\tcompiling s\t")
+	for _, p := range r.Programs {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.3f\t%.1f\t%.3f\t%d\t%d\t%.1f\t\n", p.Program, p.Kernels, p.Chain, p.Convolutions,
+			float64(p.Bytes)/1e9, float64(p.FLOP)/1e9, float64(p.Memory)/1e9, p.Graphs, p.Launches, p.Seconds)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,68 @@
+package train
+
+import (
+	"fmt"
+	"time"
+
+	"nb201/cell"
+	"nb201/configs"
+	"nb201/internal/backend"
+	"nb201/internal/hlo"
+)
+
+// Examined is what a GPU would run for a program, as far as compiling shows it.
+type Examined struct {
+	*hlo.Profile               // a step, or the evaluation of a batch
+	Launches     hlo.Launches  // by the host
+	Arguments    int64         // bytes of the GPU's memory that state and images take
+	Temporary    int64         // bytes that the program takes besides, without cuDNN's workspace
+	Duration     time.Duration // of compiling
+}
+
+// Faults lists what keeps the GPU from running the program as it should: as one CUDA graph
+// with cuDNN's convolutions, without copies of feature maps, and in full precision but for
+// TF32.
+func (e *Examined) Faults(precision Precision) (faults []string) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	if e.Launches != (hlo.Launches{Graphs: 1, Turn: 0, Whole: 1}) {
+		fault("it is %d CUDA graphs, and the host launches %d things a step, not one graph", e.Launches.Graphs, e.Launches.Turn)
+	}
+	if e.Other > 0 {
+		fault("cuDNN does not compute %d of its convolutions", e.Other)
+	}
+	if len(e.Moved) > 0 {
+		fault("%d kernels transpose or copy feature maps", len(e.Moved))
+	}
+	if e.Rounded > 0 && precision != TF32 {
+		fault("%d convolutions and products of float32 may round to TF32", e.Rounded)
+	}
+	return faults
+}
+
+// Examine compiles a program of a network along the published recipe for a GPU that need
+// not be there: the training step over batches of so many rows, or their evaluation, of
+// images of which so many are stored on the device.
+func Examine(d *backend.Deviceless, n cell.Network, precision Precision, training bool, rows, stored int) (*Examined, error) {
+	recipe, err := configs.RecipeFor(200)
+	if err != nil {
+		return nil, err
+	}
+	p := newProgram(d.Backend, plan{n, precision, stored, recipe.Momentum, recipe.Nesterov, recipe.WeightDecay}, training, rows)
+	compiled, err := p.compile()
+	if err != nil {
+		return nil, err
+	}
+	compiled.Finalize()
+	c := d.Last()
+	e := &Examined{Arguments: c.Arguments, Temporary: c.Temporary, Duration: c.Duration}
+	if err = c.Err; err == nil {
+		e.Profile, err = hlo.Describe(c.Module, [4]int{rows, n.Size, n.Size, 3})
+	}
+	if err == nil {
+		e.Launches, err = hlo.CountLaunches(c.Thunks)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("architecture %d compiles for a GPU, but what it became is not known: %w", n.Arch.Index(), err)
+	}
+	return e, nil
+}
