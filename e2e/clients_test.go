@@ -64,8 +64,8 @@ func isFile(path string) bool {
 }
 
 // alike holds records of the same trial to be the same but for times: to the bit on the CPU. On a
-// GPU the order of some sums is left to chance and a program that is compiled again may be
-// another one; training magnifies the rounding of float32, over two epochs to less than this.
+// GPU two runs may round differently (see train's tests): on the CPU float32 and float64 are
+// 2e-4 apart after two epochs of digits, and a GPU may have ten times that rounding.
 func alike(t *testing.T, what string, got, want *results.Record) {
 	t.Helper()
 	differences := want.Diff(got)

@@ -80,9 +80,9 @@ func saved(t *testing.T, weights torchfile.StateDict) string {
 	return path
 }
 
-// measuredAgain tells whether what was measured of stored weights are the last values of the
-// trial's curve. On a GPU the program may be another one than the trial's, which rounds otherwise
-// and decides otherwise between classes of an image that are nearly even.
+// measuredAgain reports whether what was measured of stored weights is what the trial's curve ends
+// with, to the bit on the CPU. On a GPU another program than the trial's may measure it, which
+// rounds otherwise, and so may rank two classes of an image otherwise that are nearly equal.
 func measuredAgain(t *testing.T, precision Precision, got Evaluated, want results.Evaluation) bool {
 	t.Helper()
 	last := len(want.Loss) - 1

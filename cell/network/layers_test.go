@@ -15,7 +15,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"nb201/cell"
-	"nb201/internal/backend"
 	"nb201/internal/backend/devicetest"
 )
 
@@ -198,7 +197,7 @@ func (r rounded) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	return r.layers.convWeightGrad(r.round(x), r.round(dy), w, stride)
 }
 
-// The bounds on a GPU's float32 find TF32 in every convolution, and those on TF32 take it.
+// TF32 exceeds the bounds on a GPU's float32 in every convolution, and keeps its own.
 func TestBounds(t *testing.T) {
 	devicetest.CPUOnly(t, "a GPU may round more")
 	fp32, tf32 := fp32OnGPU, tf32OnGPU
@@ -211,19 +210,20 @@ func TestBounds(t *testing.T) {
 	tf32.test(t)
 }
 
-// TestNew holds that a network has the layers that are meant for the device.
+// A network has the layers that are meant for the device: devicetest.Open holds that
+// backend.OnGPU, which callers ask, knows a GPU.
 func TestNew(t *testing.T) {
-	var fp32 layers = onCPU{}
-	if devicetest.OnGPU(t) {
-		fp32 = onGPU{}
-	}
-	for dtype, want := range map[dtypes.DType]layers{
-		dtypes.Float64:  reference{},
-		dtypes.BFloat16: onGPU{},
-		dtypes.Float32:  fp32,
+	for _, test := range []struct {
+		features dtypes.DType
+		gpu      bool
+		want     layers
+	}{
+		{dtypes.Float32, false, onCPU{}}, {dtypes.Float32, true, onGPU{}},
+		{dtypes.BFloat16, false, onGPU{}}, {dtypes.BFloat16, true, onGPU{}},
+		{dtypes.Float64, false, reference{}}, {dtypes.Float64, true, reference{}},
 	} {
-		if got := New(testNetwork(t), dtype, backend.OnGPU(devicetest.Open(t).Backend)).layers; got != want {
-			t.Errorf("%s: %T, want %T", dtype, got, want)
+		if got := New(testNetwork(t), test.features, test.gpu).layers; got != test.want {
+			t.Errorf("%s, GPU %t: %T, want %T", test.features, test.gpu, got, test.want)
 		}
 	}
 }

@@ -72,9 +72,9 @@ func CPUOnly(t testing.TB, reason string) {
 }
 
 // TF32 reports whether the GPU may round the operands of float32 products to TF32 in this
-// process, which NVIDIA's libraries decide once. In a process where it may not, TF32 runs the
-// test, which is a whole one, again in a process where it may, and fails the test if that fails.
-// On the CPU it skips the test.
+// process: NVIDIA's libraries decide that once a process. Where it may not, TF32 runs the test,
+// which is no subtest, in another process where it may, and fails the test if it fails there. On
+// the CPU TF32 skips the test.
 func TF32(t *testing.T) bool {
 	t.Helper()
 	if !OnGPU(t) {
