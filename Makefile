@@ -7,7 +7,7 @@ NB201 := bin/nb201
 TESTFLAGS :=
 SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
-.PHONY: build setup demo test nightly check bench
+.PHONY: build setup demo test nightly check bench carry
 
 build:
 	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(NB201) ./cmd/nb201
@@ -45,3 +45,7 @@ check:
 # A training step beside the PyTorch original's.
 bench: setup
 	bench/run
+
+# Programs and tests for a GPU machine without Go, and what Python needs there: see the script.
+carry:
+	VERSION='$(VERSION)' tools/carry.sh pack

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/internal/backend/devicetest"
 	"nb201/results"
 )
 
@@ -19,9 +20,9 @@ import (
 // included, but for times and attempts. NB201_NIGHTLY asks for it.
 func TestKilledCampaign(t *testing.T) {
 	setting(t, "NB201_NIGHTLY")
-	device(t)
+	devicetest.CPUOnly(t, "there alone trials are the same to the bit")
 	dir := t.TempDir()
-	nb201 := filepath.Join(dir, "nb201")
+	nb201 := program(t, dir)
 	command := func(args ...string) *exec.Cmd { return exec.Command(nb201, args...) }
 	peace, war := filepath.Join(dir, "peace"), filepath.Join(dir, "war")
 	finish := func(c *exec.Cmd) {
@@ -30,7 +31,6 @@ func TestKilledCampaign(t *testing.T) {
 			t.Fatalf("%v: %v\n%s", c.Args, err, out)
 		}
 	}
-	finish(exec.Command("go", "build", "-o", nb201, "nb201/cmd/nb201"))
 	for _, campaign := range []string{peace, war} {
 		finish(command("plan", campaign, "--archs", "0-11", "--datasets", "digits", "--epochs", "3,6", "--seeds", "777,888",
 			"--channels", "4", "--cells", "1"))

@@ -22,7 +22,6 @@ const lightest = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect
 // guess among the classes. NB201_NIGHTLY asks for it.
 func TestFullSize(t *testing.T) {
 	setting(t, "NB201_NIGHTLY")
-	device(t)
 	for _, key := range []string{"cifar100", "ImageNet16-120"} {
 		t.Run(key, func(t *testing.T) {
 			root := t.TempDir()

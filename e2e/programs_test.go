@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"nb201/cell"
-	"nb201/internal/plugin"
+	"nb201/internal/backend/devicetest"
 	"nb201/results"
 )
 
@@ -19,14 +19,8 @@ import (
 // programs, and again with the programs that they left. The records are the same,
 // weights included, but for times.
 func TestKeptPrograms(t *testing.T) {
-	if _, err := plugin.Find(plugin.CPU); err != nil {
-		t.Skip(err)
-	}
 	dir := t.TempDir()
-	nb201 := filepath.Join(dir, "nb201")
-	if out, err := exec.Command("go", "build", "-o", nb201, "nb201/cmd/nb201").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	nb201 := program(t, dir)
 	// A cell that needs all kinds of kernels and little time.
 	arch, err := cell.Parse("|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|none~0|nor_conv_3x3~1|none~2|")
 	if err != nil {
@@ -37,7 +31,7 @@ func TestKeptPrograms(t *testing.T) {
 	var mu sync.Mutex
 	train := func(campaign string) {
 		c := exec.Command(nb201, "train", strconv.Itoa(arch.Index()), "--dataset", "digits", "--epochs", "1", "--seed", "777",
-			"--channels", "16", "--cells", "1", "--out", filepath.Join(dir, campaign))
+			"--channels", "16", "--cells", "1", "--out", filepath.Join(dir, campaign), "--device", devicetest.Device(t).String())
 		c.Env = append(os.Environ(), "NB201_PROGRAMS="+kept)
 		out, err := c.CombinedOutput()
 		if err != nil {
@@ -70,11 +64,9 @@ func TestKeptPrograms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, difference := range want.Diff(got) {
-			t.Errorf("%s: %s", campaign, difference)
-		}
+		alike(t, campaign, got, want)
 	}
-	if seconds["warm"] > seconds["first"]/2 {
+	if !devicetest.OnGPU(t) && seconds["warm"] > seconds["first"]/2 { // starting CUDA takes long, too
 		t.Errorf("CPU seconds: %v", seconds)
 	}
 	t.Logf("CPU seconds: %v", seconds)

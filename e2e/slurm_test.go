@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/internal/backend/devicetest"
 	"nb201/internal/slurmtest"
 	"nb201/results"
 )
@@ -28,14 +29,13 @@ type slurm struct {
 // that take little time, and works the plan on this machine. Programs are compiled once.
 func newSlurm(t *testing.T, archs, epochs, seeds string) *slurm {
 	t.Helper()
-	device(t)
+	devicetest.CPUOnly(t, "the cluster's GPUs are names alone")
 	s := &slurm{t: t, dir: t.TempDir()}
-	s.nb201 = filepath.Join(s.dir, "nb201")
 	s.Cluster = slurmtest.Start(t, "CPUS=1", "GPUS=1")
 	t.Setenv("NB201_PROGRAMS", filepath.Join(s.dir, "programs"))
 	// Programs with oneDNN's convolutions cannot be kept.
 	t.Setenv("XLA_FLAGS", "--xla_cpu_experimental_onednn_custom_call=false")
-	s.do(exec.Command("go", "build", "-o", s.nb201, "nb201/cmd/nb201"))
+	s.nb201 = program(t, s.dir)
 	s.alone.Dir = filepath.Join(s.dir, "alone")
 	s.run("plan", s.alone.Dir, "--archs", archs, "--datasets", "digits", "--epochs", epochs, "--seeds", seeds,
 		"--channels", "2", "--cells", "1", "--batch", "128", "--workers", "0")

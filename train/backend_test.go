@@ -1,31 +1,17 @@
 package train
 
 import (
-	"sync"
 	"testing"
 
 	"github.com/gomlx/compute"
 
 	"nb201/data"
-	"nb201/internal/backend"
+	"nb201/internal/backend/devicetest"
 )
-
-// shared is the CPU backend of all tests of this package; a process has one.
-var shared = sync.OnceValues(func() (*backend.Opened, error) {
-	cpu, err := backend.ParseDevice("cpu")
-	if err != nil {
-		return nil, err
-	}
-	return backend.OpenDevice(cpu, false)
-})
 
 func openBackend(t testing.TB) compute.Backend {
 	t.Helper()
-	b, err := shared()
-	if err != nil {
-		t.Fatal(err) // `make setup` installs the plugin
-	}
-	return b.Backend
+	return devicetest.Open(t).Backend
 }
 
 // session is one of all tests, so that they compile what they share once.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/internal/backend/devicetest"
 	"nb201/internal/golden"
 )
 
@@ -20,6 +21,10 @@ import (
 func TestControls(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the tests once a control")
+	}
+	devicetest.CPUOnly(t, "the controls would find the same on a GPU")
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("builds the tests: ", err)
 	}
 	controls := []struct {
 		name     string

@@ -17,6 +17,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
+	"nb201/internal/backend/devicetest"
 	"nb201/internal/golden"
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
@@ -420,7 +421,7 @@ func (c trajectory) twin(cases []trajectory) *trajectory {
 }
 
 // float64 tells whether the algorithm is right: everything within 1e-12, but for
-// magnified rounding (see bound).
+// magnified rounding (see bound). That holds on a GPU, too: its float64 is no coarser.
 func TestGoldenTrajectoryFloat64(t *testing.T) {
 	cases := loadTrajectories(t)
 	for _, c := range cases {
@@ -506,8 +507,13 @@ func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed b
 }
 
 // float32 tells whether the fast path is right: the first step; later steps drift
-// apart as two builds of torch do.
+// apart as two builds of torch do. A GPU may have ten times the CPU's rounding: cuDNN may
+// take Winograd's algorithm, and variances are E[x^2] - E[x]^2.
 func TestGoldenTrajectoryFloat32(t *testing.T) {
+	first, early := 1e-6, 1e-3
+	if devicetest.OnGPU(t) {
+		first, early = 1e-5, 1e-2
+	}
 	for _, c := range loadTrajectories(t) {
 		if c.DType != "float32" || (c.N > 1 && os.Getenv("NB201_NIGHTLY") == "") {
 			continue
@@ -519,14 +525,18 @@ func TestGoldenTrajectoryFloat32(t *testing.T) {
 				bound := 5e-2
 				switch {
 				case i == 0:
-					bound = 1e-6
+					bound = first
 				case i < 3 && c.N == 1:
-					bound = 1e-3
+					bound = early
 				case i < 3:
 					bound = 1e-2
 				}
-				if d := relative(o.steps[i][0], want[0]); !(d <= bound) {
+				d := relative(o.steps[i][0], want[0])
+				if !(d <= bound) {
 					t.Errorf("step %d: loss off by %.2g relative, more than %g", i+1, d, bound)
+				}
+				if i < 3 {
+					t.Logf("step %d: loss off by %.2g relative", i+1, d)
 				}
 			}
 		})

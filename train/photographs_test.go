@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"nb201/internal/backend/devicetest"
 	"nb201/internal/golden"
 )
 
@@ -74,6 +75,10 @@ func (c realCurve) follow(t *testing.T, epochs int) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	first := 1e-5
+	if devicetest.OnGPU(t) {
+		first = 1e-4 // as for TestGoldenTrajectoryFloat32, in a network of 17 cells
+	}
 	passes := map[string][]meter{}
 	_, err = Run(ctx, openBackend(t), config, func(p Progress) {
 		if p.Epoch == epochs {
@@ -86,8 +91,10 @@ func (c realCurve) follow(t *testing.T, epochs int) {
 		m := &passes[p.Stage][p.Epoch]
 		m.add(batchResult{images: p.Images, loss: p.Loss, top1: int(math.Round(p.Top1 * float64(p.Images) / 100))})
 		if p.Stage == "train" && p.Epoch == 0 && p.Batch == 0 {
-			if d := relative(p.Loss, c.Steps[0]); !(d <= 1e-5) {
-				t.Errorf("first step: loss off by %.2g relative", d)
+			d := relative(p.Loss, c.Steps[0])
+			t.Logf("first step: loss off by %.2g relative", d)
+			if !(d <= first) {
+				t.Errorf("first step: loss off by %.2g relative, more than %g", d, first)
 			}
 		}
 	})

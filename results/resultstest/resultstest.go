@@ -3,7 +3,9 @@ package resultstest
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,4 +164,27 @@ func Grid(archs ...int) []results.Trial {
 
 func trial(arch int, dataset string, epochs int, seed uint32) results.Trial {
 	return results.Trial{Arch: arch, Dataset: dataset, Epochs: epochs, Seed: seed}
+}
+
+// Apart compares two records of trials that may differ by rounding: it returns the largest
+// relative distance between their losses, and what else differs as Record.Diff has it. Accuracies,
+// which jump with rounding, and hashes of weights are not compared. Losses of curves of different
+// lengths are among what else differs.
+func Apart(a, b *results.Record) (losses float64, rest []string) {
+	c := *a
+	c.Weights, c.Eval = b.Weights, slices.Clone(a.Eval)
+	curve := func(of *results.Curve, other results.Curve) {
+		if len(of.Loss) != len(other.Loss) {
+			return
+		}
+		for i, loss := range other.Loss {
+			losses = max(losses, math.Abs(of.Loss[i]-loss)/math.Abs(loss))
+		}
+		of.Loss, of.Top1, of.Top5 = other.Loss, other.Top1, other.Top5
+	}
+	curve(&c.Train.Curve, b.Train.Curve)
+	for i := range min(len(c.Eval), len(b.Eval)) {
+		curve(&c.Eval[i].Curve, b.Eval[i].Curve)
+	}
+	return losses, c.Diff(b)
 }

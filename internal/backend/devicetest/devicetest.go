@@ -1,0 +1,98 @@
+// Package devicetest opens the device that tests run on: the CPU, or the device that
+// NB201_TEST_DEVICE names.
+package devicetest
+
+import (
+	"cmp"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"nb201/internal/backend"
+	"nb201/internal/plugin"
+)
+
+const (
+	device = "NB201_TEST_DEVICE" // cpu (the default), cuda or cuda:N
+	tf32   = "NB201_TEST_TF32"   // set in the processes that TF32 starts
+)
+
+// asked is the device that the tests are to run on.
+func asked() (backend.Device, error) {
+	return backend.ParseDevice(cmp.Or(os.Getenv(device), plugin.CPU))
+}
+
+// Device is the device of the tests. It fails the test where NB201_TEST_DEVICE names none.
+func Device(t testing.TB) backend.Device {
+	t.Helper()
+	d, err := asked()
+	if err != nil {
+		t.Fatalf("%s: %v", device, err)
+	}
+	return d
+}
+
+// OnGPU reports whether the device of the tests is a GPU.
+func OnGPU(t testing.TB) bool {
+	t.Helper()
+	return Device(t).String() != plugin.CPU
+}
+
+// opened is the backend of all tests of a process, which can open one.
+var opened = sync.OnceValues(func() (*backend.Opened, error) {
+	d, err := asked()
+	if err != nil {
+		return nil, err
+	}
+	return backend.OpenDevice(d, os.Getenv(tf32) != "")
+})
+
+// Open opens the device of the tests. It fails the test where that cannot be done.
+func Open(t testing.TB) *backend.Opened {
+	t.Helper()
+	d := Device(t)
+	b, err := opened()
+	if err != nil {
+		t.Fatalf("cannot open %s, on which the tests are to run: %v", d, err) // `make setup` installs the CPU's plugin
+	}
+	if backend.OnGPU(b.Backend) != OnGPU(t) {
+		t.Fatalf("the tests are to run on %s, and the plugin %s opened %s", d, b.Plugin, b.Backend.DeviceDescription(0))
+	}
+	return b
+}
+
+// CPUOnly skips a test on a GPU and gives the reason.
+func CPUOnly(t testing.TB, reason string) {
+	t.Helper()
+	if OnGPU(t) {
+		t.Skipf("runs on the CPU only: %s", reason)
+	}
+}
+
+// TF32 reports whether the GPU may round the operands of float32 products to TF32 in this
+// process: NVIDIA's libraries decide that once a process. Where it may not, TF32 runs the test,
+// which is no subtest, in another process where it may, and fails the test if it fails there. On
+// the CPU TF32 skips the test.
+func TF32(t *testing.T) bool {
+	t.Helper()
+	if !OnGPU(t) {
+		t.Skip("only a GPU has TF32")
+	}
+	if os.Getenv(tf32) != "" {
+		return true
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), self, "-test.run=^"+t.Name()+"$", "-test.v")
+	child.Env = append(os.Environ(), tf32+"=1")
+	out, err := child.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()+" ") {
+		t.Errorf("with TF32: %v", err)
+	}
+	return false
+}
