@@ -34,20 +34,22 @@ var (
 	// is some tens of direct sums' (2^-24 a term, many of which cancel out). A variance as
 	// E[x^2] - E[x]^2 has 50 times the rounding where the mean is 7 deviations. TF32, which rounds
 	// operands by up to 2^-11, exceeds the bounds.
-	fp32OnGPU = form{"fp32", onGPU{}, dtypes.Float32, 1e-4, 1.0 / (1 << 19)}
+	fp32OnGPU = form{"fp32", newOnGPU(), dtypes.Float32, 1e-4, 1.0 / (1 << 19)}
 	// tf32OnGPU rounds both operands: a product is off by up to 2^-10.
-	tf32OnGPU = form{"tf32", onGPU{}, dtypes.Float32, 1e-4, 1.0 / (1 << 10)}
+	tf32OnGPU = form{"tf32", newOnGPU(), dtypes.Float32, 1e-4, 1.0 / (1 << 10)}
 )
 
 // TestLayers holds the layers of the device against the reference.
 func TestLayers(t *testing.T) {
 	// A convolution in bfloat16 rounds a float32 sum by 2^-8, twice where it is made in parts. A
 	// sum of neighbours may be rounded after each of eight additions.
-	forms := []form{{"bf16", onGPU{}, dtypes.BFloat16, 1.0 / (1 << 7), 1.0 / (1 << 6)}}
+	bf16 := form{"bf16", newOnGPU(), dtypes.BFloat16, 1.0 / (1 << 7), 1.0 / (1 << 6)}
+	forms := []form{bf16}
 	if devicetest.OnGPU(t) {
 		forms = append(forms, fp32OnGPU)
 	} else {
-		forms = append(forms, form{"fp32", onCPU{}, dtypes.Float32, 1e-5, 0}, form{"fp32", onGPU{}, dtypes.Float32, 1e-5, 0})
+		bf16.layers = plain{convolutions(hwio)}
+		forms = append(forms, bf16, form{"fp32", newOnCPU(), dtypes.Float32, 1e-5, 0}, form{"fp32", newOnGPU(), dtypes.Float32, 1e-5, 0})
 	}
 	for _, f := range forms {
 		t.Run(fmt.Sprintf("%s/%T", f.name, f.layers), f.test)
@@ -147,7 +149,7 @@ func (f form) compare(t *testing.T, name string, inputs [][]int, build func(laye
 		for i, dims := range inputs {
 			in = append(in, prepare(ConvertDType(Parameter(g, fmt.Sprintf("input%d", i), shapes.Make(dtypes.Float32, dims...)), dtype)))
 		}
-		out := build(l, in)
+		out := build(inHWIO{l}, in)
 		for i := range out {
 			out[i] = ConvertDType(out[i], dtypes.Float64)
 		}
@@ -177,6 +179,29 @@ func (f form) compare(t *testing.T, name string, inputs [][]int, build func(laye
 	return off
 }
 
+// inHWIO are layers that take and give weights in HWIO, whatever their own order.
+type inHWIO struct{ layers }
+
+func (l inHWIO) from(w *Node) *Node { return transposed(w, hwio, l.weights()) }
+
+func transposed(w *Node, from, to weightOrder) *Node {
+	var axes []int
+	for _, axis := range to {
+		axes = append(axes, from.of(axis))
+	}
+	return TransposeAllAxes(w, axes...)
+}
+
+func (l inHWIO) conv(x, w *Node, stride int) *Node { return l.layers.conv(x, l.from(w), stride) }
+
+func (l inHWIO) convInputGrad(x, dy, w *Node, stride int) *Node {
+	return l.layers.convInputGrad(x, dy, l.from(w), stride)
+}
+
+func (l inHWIO) convWeightGrad(x, dy, w *Node, stride int) *Node {
+	return transposed(l.layers.convWeightGrad(x, dy, l.from(w), stride), l.weights(), hwio)
+}
+
 // rounded are layers whose convolutions round their operands to 11 bits as TF32 does.
 type rounded struct{ layers }
 
@@ -201,7 +226,7 @@ func (r rounded) convWeightGrad(x, dy, w *Node, stride int) *Node {
 func TestBounds(t *testing.T) {
 	devicetest.CPUOnly(t, "a GPU may round more")
 	fp32, tf32 := fp32OnGPU, tf32OnGPU
-	fp32.layers, tf32.layers = rounded{onCPU{}}, rounded{onCPU{}}
+	fp32.layers, tf32.layers = rounded{newOnCPU()}, rounded{newOnCPU()}
 	for name, share := range fp32.off(t) {
 		if found := strings.Contains(name, "stride") || name == "gradient of a batch"; (share > 1) != found {
 			t.Errorf("%s: off by %.2g of float32's bound", name, share)
@@ -218,8 +243,8 @@ func TestNew(t *testing.T) {
 		gpu      bool
 		want     layers
 	}{
-		{dtypes.Float32, false, onCPU{}}, {dtypes.Float32, true, onGPU{}},
-		{dtypes.BFloat16, false, onGPU{}}, {dtypes.BFloat16, true, onGPU{}},
+		{dtypes.Float32, false, newOnCPU()}, {dtypes.Float32, true, newOnGPU()},
+		{dtypes.BFloat16, false, plain{convolutions(hwio)}}, {dtypes.BFloat16, true, newOnGPU()},
 		{dtypes.Float64, false, reference{}}, {dtypes.Float64, true, reference{}},
 	} {
 		if got := New(testNetwork(t), test.features, test.gpu).layers; got != test.want {
@@ -229,7 +254,13 @@ func TestNew(t *testing.T) {
 }
 
 func TestLayoutRoundTrip(t *testing.T) {
-	l := NewLayout(testNetwork(t))
+	for _, order := range []weightOrder{hwio, ohwi} {
+		t.Run(order.String(), func(t *testing.T) { roundTrip(t, newLayout(testNetwork(t), order)) })
+	}
+}
+
+func roundTrip(t *testing.T, l *Layout) {
+	t.Helper()
 	vectors := map[Vector]int{Parameters: l.Parameters, Statistics: l.Statistics}
 	next := map[Vector]int{}
 	for _, s := range l.Slots {
@@ -252,6 +283,18 @@ func TestLayoutRoundTrip(t *testing.T) {
 				t.Fatalf("%s[%d] comes back as %d", s.Name, i, back[i])
 			}
 		}
+		if s.Role == cell.ConvWeight { // the weight of output 2, input 1, last row, first column
+			at, dims, d := [4]int{2, 1, s.Shape[2] - 1, 0}, s.Shape, 0
+			for i, axis := range map[string][4]int{"hwio": {2, 3, 1, 0}, "ohwi": {0, 2, 3, 1}}[l.Weights] {
+				if s.Dims[i] != dims[axis] {
+					t.Fatalf("%s has %v on the device", s.Name, s.Dims)
+				}
+				d = d*dims[axis] + at[axis]
+			}
+			if torch := ((at[0]*dims[1]+at[1])*dims[2]+at[2])*dims[3] + at[3]; vector[s.Offset+d] != tensor[torch] {
+				t.Fatalf("%s: %d lies where %d should", s.Name, vector[s.Offset+d], tensor[torch])
+			}
+		}
 	}
 	if next[Parameters] != l.Parameters || next[Statistics] != l.Statistics {
 		t.Errorf("the slots fill %v of %v", next, vectors)
@@ -269,13 +312,13 @@ func testNetwork(t *testing.T) cell.Network {
 
 // countingPools counts the poolings of a network.
 type countingPools struct {
-	onGPU
+	layers
 	count *int
 }
 
 func (c countingPools) boxSum(x *Node) *Node {
 	*c.count++
-	return c.onGPU.boxSum(x)
+	return c.layers.boxSum(x)
 }
 
 // TestZeroMaps holds that nothing is made of the zero maps of `none` that XLA would work
@@ -297,7 +340,7 @@ func TestZeroMaps(t *testing.T) {
 		}
 		count := 0
 		m := New(net, dtypes.Float32, false)
-		m.layers = countingPools{count: &count}
+		m.layers = countingPools{m.layers, &count}
 		g := NewGraph(b, arch)
 		vector := func(name string, n int) *Node { return Parameter(g, name, shapes.Make(dtypes.Float32, n)) }
 		images := Parameter(g, "images", shapes.Make(dtypes.Float32, 2, net.Size, net.Size, 3))

@@ -1,0 +1,184 @@
+package train
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"nb201/cell"
+	"nb201/internal/backend"
+	"nb201/internal/plugin"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/kernels.json with what is found")
+
+// kernels are what a GPU runs for a program, by XLA's plugin 0.11.2. bytes and temporary
+// are GB.
+type kernels struct {
+	Kernels      int     `json:"kernels"`
+	Chain        int     `json:"chain"`
+	Convolutions string  `json:"convolutions"` // forward/filter/input/fused, all by cuDNN
+	Bytes        float64 `json:"bytes"`
+	Temporary    float64 `json:"temporary"`
+}
+
+// TestKernels holds what an H100 and an A100 would run: how many kernels of what kinds, what
+// they move, and that a whole program, its loop included, is one CUDA graph. It compiles and
+// needs no GPU, only the plugin for one, which is a download of 175 MB (nb201 setup --device
+// cuda13 --compiler).
+func TestKernels(t *testing.T) {
+	if task := os.Getenv("NB201_TEST_KERNELS"); task != "" {
+		printKernels(t, task)
+		return
+	}
+	found, err := plugin.Compiler()
+	if err != nil {
+		t.Skip(err)
+	}
+	if found.Source != plugin.FromSetup {
+		t.Skipf("%s is not the pinned plugin", found.Path)
+	}
+	got := map[string]kernels{}
+	var group errgroup.Group
+	group.SetLimit(2)
+	lines := make(chan []byte)
+	var tasks []string
+	for _, gpu := range backend.GPUs() {
+		for _, arch := range []string{"0", "14452", "1462"} {
+			for _, precision := range []Precision{FP32, TF32, BF16} {
+				tasks = append(tasks, fmt.Sprintf("%s %s %s", gpu, arch, precision))
+			}
+		}
+	}
+	go func() {
+		for _, task := range tasks { // a process each: XLA gives little of its memory back
+			group.Go(func() error {
+				c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernels$")
+				c.Env = append(os.Environ(), "NB201_TEST_KERNELS="+task)
+				var stderr bytes.Buffer
+				c.Stderr = &stderr
+				out, err := c.Output()
+				if err != nil {
+					return fmt.Errorf("%s: %w: %s%s", task, err, out, stderr.Bytes())
+				}
+				lines <- out
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Error(err)
+		}
+		close(lines)
+	}()
+	for out := range lines {
+		for line := range bytes.Lines(out) {
+			if text, ok := bytes.CutPrefix(line, []byte("found ")); ok {
+				if err := json.Unmarshal(text, &got); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	path := filepath.Join("testdata", "kernels.json")
+	if *update {
+		writeKernels(t, path, got)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string]kernels
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	near := func(a, b float64) bool { return math.Abs(a-b) <= 0.005*b }
+	for name, w := range want {
+		g := got[name]
+		if g.Kernels != w.Kernels || g.Chain != w.Chain || g.Convolutions != w.Convolutions || !near(g.Bytes, w.Bytes) || !near(g.Temporary, w.Temporary) {
+			t.Errorf("%s: %+v, want %+v", name, g, w)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d programs, want %d", len(got), len(want))
+	}
+}
+
+// writeKernels writes a line for each program.
+func writeKernels(t *testing.T, path string, all map[string]kernels) {
+	t.Helper()
+	var b bytes.Buffer
+	w := bufio.NewWriter(&b)
+	for i, name := range slices.Sorted(maps.Keys(all)) {
+		line, err := json.Marshal(all[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(w, "%c\n%q: %s", "{,"[min(i, 1)], name, line)
+	}
+	fmt.Fprint(w, "\n}\n")
+	w.Flush()
+	if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// printKernels compiles the programs of "GPU ARCH PRECISION", holds what must be so for all,
+// and prints the rest.
+func printKernels(t *testing.T, task string) {
+	words := strings.Fields(task)
+	gpu, precision := words[0], Precision(words[2])
+	found, err := plugin.Compiler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := backend.OpenDeviceless(found, gpu, precision == TF32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	n := cell.Network{Channels: 16, Cells: 5}
+	if n.Arch, err = cell.Resolve(words[1]); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]kernels{}
+	for _, images := range []struct{ size, classes, stored int }{{32, 10, 60000}, {16, 120, 157700}} {
+		n.Size, n.Classes = images.size, images.classes
+		for _, training := range []bool{true, false} {
+			name := fmt.Sprintf("%s %s %dx%d", task, map[bool]string{true: "step", false: "evaluation"}[training], n.Size, n.Size)
+			e, err := Examine(d, n, precision, training, 256, images.stored)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for _, fault := range e.Faults(precision) {
+				t.Errorf("%s: %s", name, fault)
+			}
+			if precision == TF32 && e.Rounded == 0 {
+				t.Errorf("%s: no convolution or product may round to TF32", name)
+			}
+			all[name] = kernels{
+				len(e.Kernels), e.Chain, e.Convolutions.String(),
+				math.Round(float64(e.Bytes())/1e6) / 1e3, math.Round(float64(e.Temporary)/1e6) / 1e3,
+			}
+		}
+	}
+	line, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("found %s\n", line)
+}
