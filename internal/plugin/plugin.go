@@ -59,10 +59,15 @@ const (
 
 // Find returns the plugin for a device: the one that GOMLX_BACKEND names, else the
 // one that Install installed, else one in the directories that go-xla searches. For CUDA
-// the machine must have a driver. Its errors are usage errors.
+// the machine must have a driver, unless GOMLX_BACKEND names the plugin, which then reports
+// what it misses. Its errors are usage errors.
 func Find(device string) (Plugin, error) {
 	if device == CUDA {
 		driver := DriverVersion()
+		best := CUDAByDriver(driver)[0]
+		if p, err := fromEnvironment(best); err != nil || p.Path != "" {
+			return p, err
+		}
 		if driver == "" {
 			return Plugin{}, usage.Errorf("there is no NVIDIA driver here (libcuda.so.1 is not found): use --device cpu, or install the driver; " +
 				"in a container, start it with its GPUs (docker run --gpus all)")
