@@ -56,7 +56,10 @@ func Examine(d *backend.Deviceless, n cell.Network, precision Precision, trainin
 	c := d.Last()
 	e := &Examined{Arguments: c.Arguments, Temporary: c.Temporary, Duration: c.Duration}
 	if err = c.Err; err == nil {
-		e.Profile, err = hlo.Describe(c.Module, [4]int{rows, n.Size, n.Size, 3})
+		// The last stage has four times the channels and a sixteenth of the places.
+		e.Profile, err = hlo.Describe(c.Module, hlo.Maps{
+			Batch: [4]int{rows, n.Size, n.Size, 3}, Smallest: rows * n.Channels * n.Size * n.Size / 4,
+		})
 	}
 	if err == nil {
 		e.Launches, err = hlo.CountLaunches(c.Thunks)

@@ -41,7 +41,7 @@ this program relies on: one CUDA graph, convolutions by cuDNN, no copy of a feat
 full precision in fp32.`,
 		Example: `  nb201 kernels 14452
   nb201 kernels 0 --gpu a100 --precision bf16 --dataset ImageNet16-120`,
-		Args: cobra.ExactArgs(1),
+		Args: one("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
 			r, err := flags.examine(args[0])
 			if err != nil {
@@ -105,6 +105,9 @@ const storedImages = 60_000
 func (f *kernelsFlags) examine(name string) (*kernelsReport, error) {
 	precision, err := train.ParsePrecision(f.precision)
 	if err != nil {
+		return nil, err
+	}
+	if err := backend.CheckGPU(f.gpu); err != nil {
 		return nil, err
 	}
 	if f.batch < 1 {

@@ -66,6 +66,14 @@ func TestWrongUsage(t *testing.T) {
 		{"init 0 --seed 1 --channels 0 --to a.pth", "0 channels"},
 		{"init 0 --seed 1 --to missing/a.pth", "cannot write missing/a.pth: no such file or directory"},
 
+		{"kernels", "takes one ARCH, an index 0..15624 or a genotype string, not 0 (see nb201 kernels --help)"},
+		{"kernels 15625", "15625 is out of range"},
+		{"kernels 0 --gpu b200", `unknown kind of GPU "b200": use one of a100, h100`},
+		{"kernels 0 --batch 0", "--batch 0: use at least 1"},
+		{"kernels 0 --channels 0", "0 channels"},
+		{"kernels 0 --precision fp8", `unknown precision "fp8"`},
+		{"kernels 0 --dataset MNIST", `unknown dataset key "MNIST"`},
+
 		{"latency", "give one of the two"},
 		{"latency 0 --archs 1", "give one of the two"},
 		{"latency 0 1", "accepts at most 1 arg(s), received 2 (see nb201 latency --help)"},

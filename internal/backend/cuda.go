@@ -141,6 +141,12 @@ func GPUs() []string {
 	return names
 }
 
+// CheckGPU refuses a kind of GPU that OpenDeviceless does not know, as a usage error.
+func CheckGPU(name string) error {
+	_, err := programs.FindTarget(name)
+	return err
+}
+
 // OpenDeviceless opens a CUDA plugin to compile for a kind of GPU (see GPUs) on a machine
 // that need not have one, as OpenDevice's backend compiles there; only the choice of
 // kernels by timing them is missing. Nothing that it compiles can run. A process opens one

@@ -11,7 +11,6 @@ package hlo
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -75,13 +74,6 @@ func (s shape) bytes() int64 {
 		sum += p.bytes()
 	}
 	return sum
-}
-
-// isFeatureMap reports whether an array may be a feature map of a batch of images, in
-// whatever order of axes; the batch itself is none.
-func (s shape) isFeatureMap(batch []int64) bool {
-	return len(s.dimensions) == 4 && slices.Contains(s.dimensions, batch[0]) &&
-		!slices.Equal(slices.Sorted(slices.Values(s.dimensions)), slices.Sorted(slices.Values(batch)))
 }
 
 // highest is PrecisionConfig.HIGHEST.

@@ -67,13 +67,28 @@ func (p *Profile) Roofline(bytesPerSecond, flopPerSecond float64) float64 {
 	return sum
 }
 
+func (m Maps) has(s shape) bool {
+	batch := make([]int64, 0, len(m.Batch))
+	for _, d := range m.Batch {
+		batch = append(batch, int64(d))
+	}
+	return len(s.dimensions) == 4 && s.elements() >= int64(m.Smallest) && slices.Contains(s.dimensions, batch[0]) &&
+		!slices.Equal(slices.Sorted(slices.Values(s.dimensions)), slices.Sorted(slices.Values(batch)))
+}
+
 // free are the operations that take no time: they name what is there.
 var free = []string{"after-all", "bitcast", "constant", "get-tuple-element", "parameter", "tuple"}
 
-// Describe reads the optimised module of a program, a serialised HloModuleProtoWithConfig,
-// for a batch of images of a shape, images first. Other arrays of four axes, one of which
-// has as many elements as there are images, are feature maps.
-func Describe(serialised []byte, batch [4]int) (*Profile, error) {
+// Maps says which arrays of a program are feature maps: those of four axes, one of which has
+// as many elements as the batch has images, with at least so many elements; but not the
+// batch itself.
+type Maps struct {
+	Batch    [4]int // images, height, width, channels
+	Smallest int    // elements of the smallest feature map of a batch
+}
+
+// Describe reads the optimised module of a program, a serialised HloModuleProtoWithConfig.
+func Describe(serialised []byte, maps Maps) (*Profile, error) {
 	m, err := parseModule(serialised)
 	if err != nil {
 		return nil, fmt.Errorf("the optimised program cannot be read: %w", err)
@@ -88,10 +103,6 @@ func Describe(serialised []byte, batch [4]int) (*Profile, error) {
 		}
 	}
 	p := &Profile{}
-	var shape []int64
-	for _, d := range batch {
-		shape = append(shape, int64(d))
-	}
 	depth := map[int64]int{}
 	for _, i := range c.instructions {
 		for _, o := range i.operands {
@@ -102,7 +113,7 @@ func Describe(serialised []byte, batch [4]int) (*Profile, error) {
 		}
 		depth[i.id]++
 		p.Chain = max(p.Chain, depth[i.id])
-		if err := m.add(p, c, i, shape); err != nil {
+		if err := m.add(p, c, i, maps); err != nil {
 			return nil, err
 		}
 	}
@@ -120,7 +131,7 @@ func (m *module) body(loop *instruction) (*computation, error) {
 }
 
 // add adds a kernel to a profile.
-func (m *module) add(p *Profile, c *computation, i *instruction, batch []int64) error {
+func (m *module) add(p *Profile, c *computation, i *instruction, maps Maps) error {
 	k := Kernel{Name: i.name, Bytes: m.traffic(c, i)}
 	parts := []*instruction{i}
 	within := c
@@ -129,7 +140,7 @@ func (m *module) add(p *Profile, c *computation, i *instruction, batch []int64) 
 		parts = within.instructions
 	}
 	moves := func(part *instruction) bool {
-		return (part.opcode == "transpose" || part.opcode == "copy") && part.shape.isFeatureMap(batch)
+		return (part.opcode == "transpose" || part.opcode == "copy") && maps.has(part.shape)
 	}
 	if slices.ContainsFunc(parts, moves) {
 		p.Moved = append(p.Moved, i.name)

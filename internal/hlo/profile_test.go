@@ -104,7 +104,7 @@ func moduleOf(computations ...message) []byte {
 	return message(nil).bytes(1, m).bytes(2, nil)
 }
 
-var batch = [4]int{8, 32, 32, 3}
+var maps = Maps{Batch: [4]int{8, 32, 32, 3}, Smallest: 8 * 16 * 16 * 32}
 
 func TestDescribe(t *testing.T) {
 	input, output, weights := float(8, 32, 32, 16), float(8, 16, 16, 32), float(32, 3, 3, 16)
@@ -158,6 +158,8 @@ func TestDescribe(t *testing.T) {
 			Profile{Kernels: []Kernel{{"f", 2 * inputBytes, 0}}, Chain: 1, Moved: []string{"f"}}},
 		{"fusion with transposed images", fused(fusion(float(3, 32, 32, 8), "x"), parameter("a", 0, float(8, 32, 32, 3)), op{name: "r", opcode: "transpose", operands: []string{"a"}}),
 			Profile{Kernels: []Kernel{{"f", 2 * 4 * 8 * 32 * 32 * 3, 0}}, Chain: 1}},
+		{"fusion with transposed weights", fused(fusion(float(8, 3, 3, 16), "w"), parameter("a", 0, float(16, 3, 3, 8)), op{name: "r", opcode: "transpose", operands: []string{"a"}}),
+			Profile{Kernels: []Kernel{{"f", 2 * 4 * 8 * 3 * 3 * 16, 0}}, Chain: 1}},
 		{"XLA's own", fused(fusion(output, "x", "w"), parameter("a", 0, input), parameter("b", 1, weights),
 			op{name: "d", opcode: "dot", shape: output, operands: []string{"a", "b"}}, op{name: "r", opcode: "convolution", operands: []string{"a", "b"}, more: message(nil).bytes(51, message(nil).numbers(1, 2, 2))}),
 			Profile{Kernels: []Kernel{{"f", inputBytes + weightBytes + outputBytes, 0}}, Chain: 1, Other: 1, Rounded: 1}},
@@ -171,7 +173,7 @@ func TestDescribe(t *testing.T) {
 			computationOf(9, parameter("s", 0, tuple(input)), op{name: "l", opcode: "while", shape: tuple(input), operands: []string{"s"}, called: []int64{2, 1}}))},
 			Profile{Kernels: []Kernel{{"k", 2 * inputBytes, 0}}, Chain: 1}},
 	} {
-		got, err := Describe(c.module[0], batch)
+		got, err := Describe(c.module[0], maps)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -211,7 +213,7 @@ func TestDescribeDamaged(t *testing.T) {
 		"one operand":         {moduleOf(computationOf(9, x, conv("a", "Forward", float(2), true, "x"))), "operands"},
 		"no channels":         {moduleOf(computationOf(9, x, conv("a", "Forward", float(2), true, "x", "x"))), "channels"},
 	} {
-		if p, err := Describe(c.module, batch); err == nil || !strings.Contains(err.Error(), c.want) {
+		if p, err := Describe(c.module, maps); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
@@ -223,7 +225,7 @@ func FuzzDescribe(f *testing.F) {
 	f.Add(moduleOf(computationOf(1, parameter("a", 0, input), op{name: "r", opcode: "dynamic-update-slice", shape: input, operands: []string{"a", "a"}}),
 		computationOf(9, parameter("x", 0, input), op{name: "f", opcode: "fusion", shape: input, operands: []string{"x"}, called: []int64{1}})))
 	f.Fuzz(func(t *testing.T, module []byte) {
-		if p, err := Describe(module, batch); (p == nil) == (err == nil) {
+		if p, err := Describe(module, maps); (p == nil) == (err == nil) {
 			t.Errorf("%v, %v", p, err)
 		}
 	})

@@ -164,7 +164,7 @@ func TestAutotuneCache(t *testing.T) {
 	if loaded, _ := compile(moved, "tf32"); loaded != 0 {
 		t.Error("the program of another name is loaded")
 	}
-	compile("", "fp32")       // nowhere to keep it
+	compile("", "fp32")      // nowhere to keep it
 	compile("", t.TempDir()) // of the user's
 	for _, name := range []string{"fp32", "tf32"} {
 		if found, err := filepath.Glob(filepath.Join(moved, "autotune", name+"-*")); len(found) != 1 || err != nil {

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"nb201/internal/plugin"
+)
+
+// TestKernels compiles for a GPU, in processes of their own, as each opens one plugin.
+func TestKernels(t *testing.T) {
+	const child = "NB201_TEST_KERNELS"
+	if args := os.Getenv(child); args != "" {
+		os.Exit(run(strings.Fields(args), os.Stdout, os.Stderr))
+	}
+	kernels := func(args string, variables ...string) (stdout, stderr string, code int) {
+		t.Helper()
+		c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernels$")
+		c.Env = append(append(os.Environ(), "XLA_FLAGS=", "NB201_CUDA_FLAGS=", child+"=kernels 14452 --cells 1 --batch 32 "+args), variables...)
+		var out, errs bytes.Buffer
+		c.Stdout, c.Stderr = &out, &errs
+		if err := c.Run(); err != nil && c.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return out.String(), errs.String(), c.ProcessState.ExitCode()
+	}
+	if _, stderr, code := kernels("", "NB201_HOME="+t.TempDir(), "GOMLX_BACKEND="); code != 2 || !strings.Contains(stderr, "run `nb201 setup --device cuda13 --compiler`") {
+		t.Errorf("without a compiler: code %d, %s", code, stderr)
+	}
+	if _, stderr, code := kernels("", "NB201_CUDA_FLAGS=xla_gpu_graph_min_graph_size"); code != 2 || !strings.Contains(stderr, "NAME=VALUE") {
+		t.Errorf("wrong flags: code %d, %s", code, stderr)
+	}
+	if _, err := plugin.Compiler(); err != nil {
+		t.Skip(err)
+	}
+	stdout, stderr, code := kernels("")
+	lines := strings.Split(stdout, "\n")
+	if code != 0 || len(lines) != 7 || !strings.HasPrefix(lines[1], "compiled for h100 by xla_cuda_plugin.so") ||
+		!strings.HasSuffix(lines[1], "32x32 images, 10 classes, C=16 N=1, batch 32, fp32") || !strings.HasPrefix(lines[4], "  training step  ") || !strings.HasPrefix(lines[5], "     evaluation ") {
+		t.Errorf("code %d, stderr %s, stdout\n%s", code, stderr, stdout)
+	}
+	for _, test := range []struct {
+		args, flags string
+		code        int
+		fault       string
+	}{
+		{"--gpu a100 --precision bf16 --dataset ImageNet16-120", "", 0, ""},
+		{"--precision tf32", "", 0, ""},
+		{"", "off", 1, "CUDA graphs"},
+		{"", "xla_gpu_enable_command_buffer=", 1, "it is 0 CUDA graphs"},
+		{"", "xla_gpu_no_such_flag=1", 1, "xla_gpu_no_such_flag"},
+	} {
+		stdout, stderr, code := kernels("--json "+test.args, "NB201_CUDA_FLAGS="+test.flags)
+		if code != test.code || !strings.Contains(stderr, test.fault) {
+			t.Errorf("%+v: code %d, %s", test, code, stderr)
+			continue
+		}
+		if strings.Contains(test.flags, "no_such_flag") {
+			continue
+		}
+		var r kernelsReport
+		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+			t.Fatalf("%+v: %v", test, err)
+		}
+		if len(r.Programs) != 2 || (len(r.Faults) > 0) != (code != 0) {
+			t.Errorf("%+v: %+v", test, r)
+			continue
+		}
+		step, evaluation := r.Programs[0], r.Programs[1]
+		if step.Convolutions != 3*13-1 || evaluation.Convolutions != 13 || step.Kernels <= step.Chain || step.Bytes <= 2*evaluation.Bytes ||
+			step.Memory <= evaluation.Memory || evaluation.FLOP <= 0 || step.FLOP < 2*evaluation.FLOP || step.Launches > 0 != (code != 0) {
+			t.Errorf("%+v: %+v", test, r)
+		}
+	}
+}
