@@ -630,6 +630,7 @@ func TestWrongUsage(t *testing.T) {
 		"step --device tpu", "step --nonsense", "step more", "nonsense", "trial --modes jax", "trial --epochs 0", "trial --dataset nonsense",
 		"sample --archs 2", "sample --datasets cifar10", "several --processes none", "campaign --archs 0", "compile --datasets digits",
 		"limits --bandwidth 3e12", "limits --flop 60e12", "limits --bandwidth 3e12 --flop -1", "limits --bandwidth 0 --flop 0", "limits --bandwidth NaN --flop 1",
+		"kernels --gpus h100,b200", "kernels --flop 1", "kernels --datasets digits",
 	} {
 		if code := run(t.Context(), strings.Fields(wrong)); code != 2 {
 			t.Errorf("%s: exit code %d", wrong, code)

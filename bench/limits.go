@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
 	"nb201/data"
-	"nb201/internal/usage"
 )
 
 // limitsOptions are the flags of limits.
@@ -38,20 +36,7 @@ of another, and none is needed.`,
 		},
 	}
 	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,cifar100,ImageNet16-120"})
-	f := c.Flags()
-	f.Float64Var(&o.given.Bandwidth, "bandwidth", 0, "`BYTES` that the memory moves in a second, instead of measuring: 3e12")
-	f.Float64Var(&o.given.FLOP, "flop", 0, "`FLOP` that the arithmetic does in a second, a multiply-add being 2: 60e12")
-	check := c.PreRunE
-	c.PreRunE = func(c *cobra.Command, args []string) error {
-		if c.Flags().Changed("bandwidth") || c.Flags().Changed("flop") {
-			for _, rate := range []float64{o.given.Bandwidth, o.given.FLOP} {
-				if !(rate > 0) || math.IsInf(rate, 0) {
-					return usage.Errorf("--bandwidth %v, --flop %v: give both, above 0, or neither", o.given.Bandwidth, o.given.FLOP)
-				}
-			}
-		}
-		return check(c, args)
-	}
+	addGiven(c, &o.given)
 	return c
 }
 

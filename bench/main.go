@@ -7,6 +7,7 @@
 //	campaign  the waiting for programs that is left in a campaign
 //	sample    architectures drawn at random, and from them the whole benchmark
 //	limits    the least time that the device's memory and arithmetic allow
+//	kernels   what a GPU would run, compiled without one
 //	several   several processes on one device
 //
 // A side is a program under comparison: nb201 (this program, through package train), the
@@ -71,7 +72,7 @@ func newRootCommand() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		newStepCommand(), newTrialCommand(), newCompileCommand(), newCampaignCommand(),
-		newSampleCommand(), newLimitsCommand(), newSeveralCommand(),
+		newSampleCommand(), newLimitsCommand(), newKernelsCommand(), newSeveralCommand(),
 	)
 	for name, do := range inner {
 		root.AddCommand(&cobra.Command{

@@ -85,6 +85,24 @@ func (o *common) addPeaks(c *cobra.Command) {
 	c.Flags().StringVar(&o.peaksFile, "peaks", "", "`FILE` that keeps the device's measured bandwidth and arithmetic from one table to the next")
 }
 
+// addGiven adds the flags of Peaks that are given, both or neither.
+func addGiven(c *cobra.Command, given *Peaks) {
+	f := c.Flags()
+	f.Float64Var(&given.Bandwidth, "bandwidth", 0, "`BYTES` that the memory moves in a second: 3e12")
+	f.Float64Var(&given.FLOP, "flop", 0, "`FLOP` that the arithmetic does in a second, a multiply-add being 2: 60e12")
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if c.Flags().Changed("bandwidth") || c.Flags().Changed("flop") {
+			for _, rate := range []float64{given.Bandwidth, given.FLOP} {
+				if !(rate > 0) || math.IsInf(rate, 0) {
+					return usage.Errorf("--bandwidth %v, --flop %v: give both, above 0, or neither", given.Bandwidth, given.FLOP)
+				}
+			}
+		}
+		return check(c, args)
+	}
+}
+
 // keptPeaks are the peaks of a device in the file of --peaks, an array of these.
 type keptPeaks struct {
 	Device    string `json:"device"` // as the flag names it, and what it is
