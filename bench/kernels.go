@@ -1,20 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"nb201/internal/backend"
-	"nb201/internal/plugin"
-	"nb201/internal/usage"
-	"nb201/results"
-	"nb201/train"
 )
 
 // kernelsOptions are the flags of kernels.
@@ -29,11 +25,9 @@ func newKernelsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "kernels",
 		Short: "What a GPU would run for a step, on a machine without one",
-		Long: `What a GPU would run for a training step and for the evaluation of a batch: kernels,
-convolutions that go to cuDNN, bytes that the kernels move, memory, and what the host
-launches. The programs are compiled for the GPU as nb201 train does there, but for the
-choice of kernels by timing them; no GPU is needed (nb201 setup --device cuda13
---compiler). NB201_CUDA_FLAGS=off shows XLA's own flags.
+		Long: `What a GPU would run for a training step and for the evaluation of a batch, by nb201
+kernels: kernels, convolutions that go to cuDNN, bytes that the kernels move, memory, and
+what the host launches. NB201_CUDA_FLAGS=off shows XLA's own flags.
 
 With --bandwidth and --flop, the GPU's, the least time that they allow is shown too, kernel
 by kernel.`,
@@ -57,23 +51,22 @@ by kernel.`,
 	return c
 }
 
-// kernelsRow is a program on a kind of GPU. Kernels, Bytes and GFLOP are those of a step, or
-// of the evaluation of a batch.
+// kernelsRow is a program on a kind of GPU, as nb201 kernels --json reports it.
 type kernelsRow struct {
-	GPU          string  `json:"gpu"`
-	Arch         int     `json:"arch"`
-	Dataset      string  `json:"dataset"`
-	Program      string  `json:"program"`
-	Kernels      int     `json:"kernels"`
-	Chain        int     `json:"longest_chain"`
-	Convolutions string  `json:"convolutions"` // forward/filter/input/fused
-	Bytes        int64   `json:"bytes"`
-	GFLOP        float64 `json:"convolution_gflop"`
-	Least        float64 `json:"least_seconds,omitempty"`
-	Temporary    int64   `json:"temporary_bytes"`
-	Graphs       int     `json:"cuda_graphs"`
-	Launches     int     `json:"launches_a_step"`
-	Cost         `json:"compiling"`
+	GPU          string          `json:"gpu"`
+	Arch         int             `json:"arch"`
+	Dataset      string          `json:"dataset"`
+	Program      string          `json:"program"`
+	Kernels      int             `json:"kernels"`
+	Chain        int             `json:"longest_chain"`
+	Convolutions string          `json:"cudnn_convolutions"`
+	Bytes        int64           `json:"bytes"`
+	FLOP         int64           `json:"convolution_flop"`
+	Least        float64         `json:"least_seconds,omitempty"`
+	Temporary    int64           `json:"memory_bytes"`
+	Graphs       int             `json:"cuda_graphs"`
+	Launches     int             `json:"launches_a_step"`
+	Compile      float64         `json:"compile_seconds"`
 	Memory       `json:"memory"` // of the process that compiled the row's architecture
 }
 
@@ -86,13 +79,12 @@ var kernelsColumns = []column[kernelsRow]{
 	{"in a row", func(r kernelsRow) string { return fmt.Sprint(r.Chain) }},
 	{"cuDNN: fwd/filter/input/fused", func(r kernelsRow) string { return r.Convolutions }},
 	{"GB moved", func(r kernelsRow) string { return figure("%.3f", float64(r.Bytes)/1e9) }},
-	{"GFLOP", func(r kernelsRow) string { return figure("%.1f", r.GFLOP) }},
+	{"GFLOP", func(r kernelsRow) string { return figure("%.1f", float64(r.FLOP)/1e9) }},
 	{"least ms", func(r kernelsRow) string { return figure("%.2f", 1e3*r.Least) }},
 	{"memory, GB", func(r kernelsRow) string { return figure("%.3f", float64(r.Temporary)/1e9) }},
 	{"CUDA graphs", func(r kernelsRow) string { return fmt.Sprint(r.Graphs) }},
 	{"launches a step", func(r kernelsRow) string { return fmt.Sprint(r.Launches) }},
-	{"compiling, s", func(r kernelsRow) string { return figure("%.1f", r.Seconds) }},
-	{"CPU-s", func(r kernelsRow) string { return figure("%.1f", r.CPU) }},
+	{"compiling, s", func(r kernelsRow) string { return figure("%.1f", r.Compile) }},
 	{"peak RSS, GiB", func(r kernelsRow) string { return gib(r.RSS) }},
 }
 
@@ -102,29 +94,18 @@ func (o *kernelsOptions) measure(ctx context.Context) (*table[kernelsRow], error
 	t.Title = "What a GPU would run for a training step, and for the evaluation of a batch."
 	t.Device = "compiled on the CPU"
 	t.addVersions(goVersions())
-	notes := "Kernels in a row each need the one before. Memory is without images, state and cuDNN's workspace."
+	about := "Kernels in a row each need the one before. Memory is without images, state and cuDNN's workspace."
 	if o.given != (Peaks{}) {
 		t.Summary = o.given
-		notes += fmt.Sprintf(" Least: kernel by kernel, at %v.", o.given)
+		about += fmt.Sprintf(" Least: kernel by kernel, at %v.", o.given)
 	}
-	t.Notes = append(t.Notes, notes)
+	t.Notes = append(t.Notes, about)
 	for gpu := range list(o.gpus) {
 		for _, d := range o.datasets {
-			published, ok := results.FindDataset(d.Name)
-			if !ok {
-				return t, usage.Errorf("--datasets %s: use dataset keys of the benchmark", d.Name)
-			}
 			for _, a := range o.archs {
 				note("architecture %d, images of %s, %s", a.Index(), d.Name, gpu)
-				var found examined
-				memory, err := o.askInner(ctx, "kernels-one", kernelsTask{o.newTask(a, d, 1, 0), gpu, published.Train, o.given}, &found)
-				if err != nil {
+				if err := o.examine(ctx, t, gpu, d.Name, a.Index()); err != nil {
 					return t, fmt.Errorf("architecture %d, %s, %s: %w", a.Index(), d.Name, gpu, err)
-				}
-				t.addVersions([]string{found.Plugin})
-				for _, r := range found.Rows {
-					r.GPU, r.Arch, r.Dataset, r.Memory = gpu, a.Index(), d.Name, memory
-					t.Rows = append(t.Rows, r)
 				}
 				if err := t.save(&o.common); err != nil {
 					return t, err
@@ -135,57 +116,32 @@ func (o *kernelsOptions) measure(ctx context.Context) (*table[kernelsRow], error
 	return t, nil
 }
 
-// kernelsTask is the task of examineOne: the programs of a task for a kind of GPU on which so
-// many images lie.
-type kernelsTask struct {
-	Task
-	GPU    string `json:"gpu"`
-	Stored int    `json:"stored_images"`
-	Given  Peaks  `json:"given"`
-}
-
-// examined is its answer.
-type examined struct {
-	Plugin string       `json:"plugin"`
-	Rows   []kernelsRow `json:"rows"`
-}
-
-// examineOne is the hidden command that compiles the programs of an architecture for a GPU.
-func examineOne(_ context.Context, in io.Reader, out io.Writer) error {
-	var task kernelsTask
-	if err := json.NewDecoder(in).Decode(&task); err != nil {
-		return err
-	}
-	found, err := plugin.Compiler()
+// examine adds the rows of an architecture.
+func (o *kernelsOptions) examine(ctx context.Context, t *table[kernelsRow], gpu, dataset string, arch int) error {
+	program, err := nb201()
 	if err != nil {
 		return err
 	}
-	network, err := task.network()
-	if err != nil {
-		return err
+	out, _, memory, err := o.runToEnd(ctx, job{name: "nb201-kernels", env: environment(), limit: o.sideLimit, command: []string{
+		program, "kernels", fmt.Sprint(arch), "--gpu", gpu, "--dataset", dataset, "--precision", o.precision, "--json",
+		"--channels", fmt.Sprint(o.channels), "--cells", fmt.Sprint(o.cells), "--batch", fmt.Sprint(o.batch),
+		"--bandwidth", fmt.Sprint(o.given.Bandwidth), "--flop", fmt.Sprint(o.given.FLOP),
+	}})
+	var report struct {
+		Plugin   string       `json:"plugin"`
+		Programs []kernelsRow `json:"programs"`
+		Faults   []string     `json:"faults"`
 	}
-	precision := train.Precision(task.Precision)
-	d, err := backend.OpenDeviceless(found, task.GPU, precision == train.TF32)
-	if err != nil {
-		return err
+	if bad := json.Unmarshal(out, &report); bad != nil {
+		return cmp.Or(err, bad)
+	} // else it fails only for the faults that it reports
+	t.addVersions([]string{report.Plugin})
+	for _, fault := range report.Faults {
+		t.Notes = append(t.Notes, fmt.Sprintf("Architecture %d, images of %s, %s: %s.", arch, dataset, gpu, fault))
 	}
-	defer d.Close()
-	answer := examined{Plugin: d.Plugin}
-	for _, name := range []string{"training step", "evaluation"} {
-		clock := startClock()
-		e, err := train.Examine(d, network, precision, name == "training step", task.Batch, task.Stored)
-		if err != nil {
-			return err
-		}
-		r := kernelsRow{
-			Program: name, Kernels: len(e.Kernels), Chain: e.Chain, Convolutions: e.Convolutions.String(), Bytes: e.Bytes(),
-			GFLOP: float64(e.FLOP()) / 1e9, Temporary: e.Temporary, Graphs: e.Launches.Graphs, Launches: max(0, e.Launches.Turn),
-			Cost: clock.lap(),
-		}
-		if task.Given != (Peaks{}) {
-			r.Least = e.Roofline(task.Given.Bandwidth, task.Given.FLOP)
-		}
-		answer.Rows = append(answer.Rows, r)
+	for _, r := range report.Programs {
+		r.GPU, r.Arch, r.Dataset, r.Memory = gpu, arch, dataset, memory
+		t.Rows = append(t.Rows, r)
 	}
-	return json.NewEncoder(out).Encode(answer)
+	return nil
 }

@@ -24,7 +24,6 @@ var inner = map[string]func(ctx context.Context, in io.Reader, out io.Writer) er
 	"side":        nb201Side,
 	"peaks":       measurePeaks,
 	"compile-one": compileOne,
-	"kernels-one": examineOne,
 }
 
 // nb201Side is the side of nb201: a trial whose epochs are the turns.

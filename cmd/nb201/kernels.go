@@ -20,6 +20,7 @@ type kernelsFlags struct {
 	skeleton
 	gpu, dataset, precision string
 	batch                   int
+	bandwidth, flop         float64 // of the GPU, a second; 0: not given
 	json                    bool
 }
 
@@ -34,13 +35,15 @@ the kernels move, memory, and what the host launches for a step. Neither a GPU n
 NVIDIA's driver is needed, only the compiler: nb201 setup --device cuda13 --compiler.
 
 The programs are compiled as nb201 train compiles them on such a GPU, but for the choice
-of kernels that XLA makes there by timing them. Time is not measured.
+of kernels that XLA makes there by timing them. Time is not measured. With --bandwidth and
+--flop, the GPU's, the table has the least time that they allow, kernel by kernel.
 
 The command fails (exit code 1) when a program does not compile, or does not become what
 this program relies on: one CUDA graph, convolutions by cuDNN, no copy of a feature map,
 full precision in fp32.`,
 		Example: `  nb201 kernels 14452
-  nb201 kernels 0 --gpu a100 --precision bf16 --dataset ImageNet16-120`,
+  nb201 kernels 0 --gpu a100 --precision bf16 --dataset ImageNet16-120
+  nb201 kernels 0 --bandwidth 3e12 --flop 60e12`,
 		Args: one("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
 			r, err := flags.examine(args[0])
@@ -64,6 +67,8 @@ full precision in fp32.`,
 	addPrecision(c, &flags.precision)
 	flags.addFlags(f)
 	f.IntVar(&flags.batch, "batch", 256, "images in a batch")
+	f.Float64Var(&flags.bandwidth, "bandwidth", 0, "`BYTES` that the GPU's memory moves in a second: 3e12")
+	f.Float64Var(&flags.flop, "flop", 0, "`FLOP` that the GPU does in a second, a multiply-add being 2: 60e12")
 	f.BoolVar(&flags.json, "json", false, "print one JSON document")
 	return c
 }
@@ -89,13 +94,14 @@ type kernelsReport struct {
 type kernelsOf struct {
 	Program      string  `json:"program"`
 	Kernels      int     `json:"kernels"`
-	Chain        int     `json:"longest_chain"` // kernels, each of which needs the one before
-	Convolutions int     `json:"cudnn_convolutions"`
+	Chain        int     `json:"longest_chain"`      // kernels, each of which needs the one before
+	Convolutions string  `json:"cudnn_convolutions"` // forward/filter gradients/input gradients/fused
 	Bytes        int64   `json:"bytes"`
 	FLOP         int64   `json:"convolution_flop"`
 	Memory       int64   `json:"memory_bytes"` // beside images, state and cuDNN's workspace
 	Graphs       int     `json:"cuda_graphs"`
 	Launches     int     `json:"launches_a_step"` // by the host; 0 where one launch is the whole loop
+	Least        float64 `json:"least_seconds,omitempty"`
 	Seconds      float64 `json:"compile_seconds"`
 }
 
@@ -112,6 +118,9 @@ func (f *kernelsFlags) examine(name string) (*kernelsReport, error) {
 	}
 	if f.batch < 1 {
 		return nil, usage.Errorf("--batch %d: use at least 1", f.batch)
+	}
+	if given := f.bandwidth != 0 || f.flop != 0; given && !(f.bandwidth > 0 && f.flop > 0) {
+		return nil, usage.Errorf("--bandwidth %v, --flop %v: give both, above 0, or neither", f.bandwidth, f.flop)
 	}
 	arch, err := cell.Resolve(name)
 	if err != nil {
@@ -143,10 +152,14 @@ func (f *kernelsFlags) examine(name string) (*kernelsReport, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.Programs = append(r.Programs, kernelsOf{
-			Program: program, Kernels: len(e.Kernels), Chain: e.Chain, Convolutions: e.Convolutions.Total(), Bytes: e.Bytes(),
+		p := kernelsOf{
+			Program: program, Kernels: len(e.Kernels), Chain: e.Chain, Convolutions: e.Convolutions.String(), Bytes: e.Bytes(),
 			FLOP: e.FLOP(), Memory: e.Temporary, Graphs: e.Launches.Graphs, Launches: max(0, e.Launches.Turn), Seconds: e.Duration.Seconds(),
-		})
+		}
+		if f.bandwidth > 0 {
+			p.Least = e.Roofline(f.bandwidth, f.flop)
+		}
+		r.Programs = append(r.Programs, p)
 		for _, fault := range e.Faults(precision) {
 			r.Faults = append(r.Faults, program+": "+fault)
 		}
@@ -158,10 +171,14 @@ func (r *kernelsReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "architecture %d  %s\ncompiled for %s by %s, %dx%d images, %d classes, C=%d N=%d, batch %d, %s\n\n",
 		r.Arch, r.Genotype, r.GPU, r.Plugin, r.ImageSize, r.ImageSize, r.Classes, r.Channels, r.Cells, r.Batch, r.Precision)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "program\tkernels\tin a row\tby cuDNN\tGB moved\tGFLOP\tmemory GB\tCUDA graphs\tlaunches a step\tcompiling s\t")
+	fmt.Fprintln(t, "program\tkernels\tin a row\tcuDNN fwd/filter/input/fused\tGB moved\tGFLOP\tleast ms\tmemory GB\tCUDA graphs\tlaunches a step\tcompiling s\t")
 	for _, p := range r.Programs {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.3f\t%.1f\t%.3f\t%d\t%d\t%.1f\t\n", p.Program, p.Kernels, p.Chain, p.Convolutions,
-			float64(p.Bytes)/1e9, float64(p.FLOP)/1e9, float64(p.Memory)/1e9, p.Graphs, p.Launches, p.Seconds)
+		least := "-"
+		if p.Least > 0 {
+			least = fmt.Sprintf("%.2f", 1e3*p.Least)
+		}
+		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%.3f\t%.1f\t%s\t%.3f\t%d\t%d\t%.1f\t\n", p.Program, p.Kernels, p.Chain, p.Convolutions,
+			float64(p.Bytes)/1e9, float64(p.FLOP)/1e9, least, float64(p.Memory)/1e9, p.Graphs, p.Launches, p.Seconds)
 	}
 	return t.Flush()
 }

@@ -5,11 +5,21 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
 	"nb201/internal/plugin"
 )
+
+// convolutions is the number of all.
+func convolutions(p kernelsOf) (sum int) {
+	for kind := range strings.SplitSeq(p.Convolutions, "/") {
+		n, _ := strconv.Atoi(kind)
+		sum += n
+	}
+	return sum
+}
 
 // TestKernels compiles for a GPU, in processes of their own, as each opens one plugin.
 func TestKernels(t *testing.T) {
@@ -49,7 +59,7 @@ func TestKernels(t *testing.T) {
 		fault       string
 	}{
 		{"--gpu a100 --precision bf16 --dataset ImageNet16-120", "", 0, ""},
-		{"--precision tf32", "", 0, ""},
+		{"--precision tf32 --bandwidth 3e12 --flop 60e12", "", 0, ""},
 		{"", "off", 1, "CUDA graphs"},
 		{"", "xla_gpu_enable_command_buffer=", 1, "it is 0 CUDA graphs"},
 		{"", "xla_gpu_no_such_flag=1", 1, "xla_gpu_no_such_flag"},
@@ -66,12 +76,15 @@ func TestKernels(t *testing.T) {
 		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 			t.Fatalf("%+v: %v", test, err)
 		}
+		if test.args == "" && len(r.Programs) == 2 && r.Programs[0].Least != 0 || strings.Contains(test.args, "--flop") && !(r.Programs[1].Least > 0 && r.Programs[0].Least > 2*r.Programs[1].Least) {
+			t.Errorf("%+v: least times %v and %v", test, r.Programs[0].Least, r.Programs[1].Least)
+		}
 		if len(r.Programs) != 2 || (len(r.Faults) > 0) != (code != 0) {
 			t.Errorf("%+v: %+v", test, r)
 			continue
 		}
 		step, evaluation := r.Programs[0], r.Programs[1]
-		if step.Convolutions != 3*13-1 || evaluation.Convolutions != 13 || step.Kernels <= step.Chain || step.Bytes <= 2*evaluation.Bytes ||
+		if convolutions(step) != 3*13-1 || convolutions(evaluation) != 13 || step.Kernels <= step.Chain || step.Bytes <= 2*evaluation.Bytes ||
 			step.Memory <= evaluation.Memory || evaluation.FLOP <= 0 || step.FLOP < 2*evaluation.FLOP || step.Launches > 0 != (code != 0) {
 			t.Errorf("%+v: %+v", test, r)
 		}

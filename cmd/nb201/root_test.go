@@ -71,6 +71,7 @@ func TestWrongUsage(t *testing.T) {
 		{"kernels 0 --gpu b200", `unknown kind of GPU "b200": use one of a100, h100`},
 		{"kernels 0 --batch 0", "--batch 0: use at least 1"},
 		{"kernels 0 --channels 0", "0 channels"},
+		{"kernels 0 --flop 60e12", "give both, above 0, or neither"},
 		{"kernels 0 --precision fp8", `unknown precision "fp8"`},
 		{"kernels 0 --dataset MNIST", `unknown dataset key "MNIST"`},
 

@@ -52,7 +52,7 @@ func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Op
 	if err != nil {
 		return nil, o, err
 	}
-	tools, err := toolFlags(found.Path)
+	tools, err := toolFlags(found.Path, own)
 	if err != nil {
 		return nil, o, err
 	}
@@ -72,11 +72,11 @@ func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Op
 	return client, o, nil
 }
 
-// toolFlags say where the tools are that XLA compiles with.
-func toolFlags(path string) (programs.Flags, error) {
+// toolFlags say where the tools are that XLA compiles with, unless the user's flags do.
+func toolFlags(path string, own programs.Flags) (programs.Flags, error) {
 	const name = "xla_gpu_cuda_data_dir"
-	if strings.Contains(os.Getenv("XLA_FLAGS"), name) {
-		return nil, nil // the user says
+	if _, given := own[name]; given || strings.Contains(os.Getenv("XLA_FLAGS"), name) {
+		return nil, nil
 	}
 	t, err := plugin.FindToolkit(path)
 	return programs.Flags{name: t.Directory}, err
@@ -160,7 +160,7 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	if err != nil {
 		return nil, err
 	}
-	tools, err := toolFlags(found.Path)
+	tools, err := toolFlags(found.Path, own)
 	if err != nil {
 		return nil, err
 	}

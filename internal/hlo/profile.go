@@ -31,9 +31,7 @@ type Convolutions struct {
 	Fused                  int // forward, with what follows it
 }
 
-// Total is the number of all.
-func (c Convolutions) Total() int { return c.Forward + c.Input + c.Filter + c.Fused }
-
+// String is forward/filter gradients/input gradients/fused.
 func (c Convolutions) String() string {
 	return fmt.Sprintf("%d/%d/%d/%d", c.Forward, c.Filter, c.Input, c.Fused)
 }
