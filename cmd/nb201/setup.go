@@ -52,7 +52,7 @@ Nothing is left of an installation that fails or is stopped.`,
 		},
 	}
 	cmd.Flags().StringVar(&device, "device", plugin.CPU, "install the plugin for `DEVICE`: "+strings.Join(plugin.Devices(), ", "))
-	cmd.Flags().BoolVar(&compiler, "compiler", false, "with --device cuda13: install only what the tests compile with, which needs no GPU")
+	cmd.Flags().BoolVar(&compiler, "compiler", false, "with --device cuda13: install only the compiler, which nb201 kernels uses and which needs no GPU")
 	cmd.Flags().BoolVar(&force, "force", false, "install again what is there")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd
