@@ -127,9 +127,15 @@ func FallBack(from int) bool {
 	if from+1 >= len(current.options.Load().Flags) {
 		return false
 	}
-	current.flags.Store(int32(from + 1))
+	current.fallTo(int32(from + 1))
 	fmt.Fprintln(os.Stderr, "warning: a program does not run as it was compiled; it is compiled with fewer of nb201's flags")
 	return true
+}
+
+// fallTo makes a set of flags that of what is compiled from now on, unless a later one is.
+func (p *plugin) fallTo(set int32) {
+	for now := p.flags.Load(); now < set && !p.flags.CompareAndSwap(now, set); now = p.flags.Load() {
+	}
 }
 
 // keeps reports whether programs that are compiled with some flags can be kept: not where
@@ -216,8 +222,9 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 		switch {
 		case failed == nil:
 			if refused != nil {
-				p.flags.Store(set)
-				fmt.Fprintf(os.Stderr, "warning: XLA refuses flags that nb201 compiles with; without them programs may run slower (%v)\n", p.error(refused))
+				p.fallTo(set)
+				why, _, _ := strings.Cut(p.error(refused).Error(), "\n")
+				fmt.Fprintf(os.Stderr, "warning: XLA refuses flags that nb201 compiles with; without them programs may run slower (%s)\n", why)
 			}
 			return nil
 		case refused == nil:
