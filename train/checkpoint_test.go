@@ -102,6 +102,54 @@ func interrupt(t *testing.T, s *Session, c Config, batches int) []Progress {
 	return seen
 }
 
+// lateContext is cancelled between a trial's look at it and the wait for the next call's
+// program, as when a signal comes while a call runs.
+type lateContext struct {
+	context.Context
+	armed, seen bool
+	done        chan struct{}
+}
+
+func (c *lateContext) arm() {
+	c.armed = true
+	close(c.done)
+}
+
+func (c *lateContext) Done() <-chan struct{} { return c.done }
+
+func (c *lateContext) Err() error {
+	if !c.armed {
+		return nil
+	}
+	if !c.seen {
+		c.seen = true
+		return nil
+	}
+	return context.Canceled
+}
+
+// A trial leaves a checkpoint whenever it is cancelled.
+func TestCancelledLate(t *testing.T) {
+	c := interruptible(t, random.Profiles()[0], 0, FP32)
+	c.perCall = 1
+	for turn := range 12 { // waiting for a program that is there ends either way
+		c.Checkpoints = &Checkpoints{Dir: t.TempDir(), Every: time.Hour}
+		ctx := &lateContext{Context: t.Context(), done: make(chan struct{})}
+		batches := 0
+		_, err := openSession(t).Run(ctx, c, func(Progress) {
+			if batches++; batches == 2 {
+				ctx.arm()
+			}
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(c.Checkpoints.Dir); err != nil || len(left) != 1 {
+			t.Errorf("turn %d: %d checkpoints are left, %v", turn, len(left), err)
+		}
+	}
+}
+
 // rounding is how far the losses and the weights (see distance) of a trial may be off on a GPU,
 // relative. Two runs of a program may differ there, since the order of some sums is left to
 // chance, and so may two programs that were compiled from the same text, since XLA takes what is

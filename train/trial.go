@@ -179,7 +179,7 @@ func (t *trial) run(ctx context.Context) (err error) {
 		curve := t.curve(t.at.Stage)
 		m, err := t.stage(ctx)
 		if err != nil {
-			if err == ctx.Err() {
+			if stopped := ctx.Err(); stopped != nil && errors.Is(err, stopped) {
 				t.checkpoint()
 			}
 			return err
