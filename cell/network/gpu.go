@@ -13,8 +13,8 @@ func newOnGPU() onGPU { return onGPU{plain{convolutions(ohwi)}} }
 
 // batchNorm takes the variance as the mean of the squares less the square of the mean, as
 // XLA does for its own operation. Everything that is of a channel alone is worked out on
-// vectors of channels, so that each of the passes over a map is one kernel: the sums
-// forward, y, the sums backward, and dx.
+// vectors of channels, and each of the passes over a map is one kernel: the sums forward, y,
+// the sums backward, and dx.
 func (onGPU) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back func(*Node) (dx, dScale, dShift *Node)) {
 	toMean := 1 / float64(x.Shape().Size()/scale.Shape().Size())
 	sum, squares := channelSums(x, Square(x))
@@ -24,14 +24,11 @@ func (onGPU) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back fun
 	factor := Mul(scale, inverse)
 	y = Add(Mul(x, perChannel(factor, x)), perChannel(Sub(shift, Mul(mean, factor)), x))
 	return y, mean, variance, func(dy *Node) (dx, dScale, dShift *Node) {
-		var product *Node
-		dShift, product = channelSums(dy, Mul(dy, Sub(x, perChannel(mean, x))))
+		centred := Sub(x, perChannel(mean, x))
+		dShift, product := channelSums(dy, Mul(dy, centred))
 		dScale = Mul(product, inverse)
-		// dx is factor * (dy - dShift/n - (x - mean) * inverse * dScale/n).
-		ofX := MulScalar(Mul(Mul(factor, inverse), dScale), -toMean)
-		constant := Sub(MulScalar(Mul(factor, dShift), -toMean), Mul(ofX, mean))
-		dx = Add(Add(Mul(dy, perChannel(factor, x)), Mul(x, perChannel(ofX, x))), perChannel(constant, x))
-		return dx, dScale, dShift
+		dx = Sub(Sub(dy, perChannel(MulScalar(dShift, toMean), x)), Mul(centred, perChannel(MulScalar(Mul(inverse, dScale), toMean), x)))
+		return Mul(dx, perChannel(factor, x)), dScale, dShift
 	}
 }
 
