@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -25,10 +26,10 @@ type Examined struct {
 func (e *Examined) Faults(precision Precision) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if e.Launches != (hlo.Launches{Graphs: 1, Turn: 0, Whole: 1}) {
-		fault("it is %d CUDA graphs, and the host launches %d things a step, not one graph", e.Launches.Graphs, e.Launches.Turn)
+		fault("not a single CUDA graph: %d graphs, and %d launches by the host per step", e.Launches.Graphs, max(0, e.Launches.Turn))
 	}
 	if e.Other > 0 {
-		fault("cuDNN does not compute %d of its convolutions", e.Other)
+		fault("%d convolutions do not go to cuDNN", e.Other)
 	}
 	if len(e.Moved) > 0 {
 		fault("%d kernels transpose or copy feature maps", len(e.Moved))
@@ -41,18 +42,19 @@ func (e *Examined) Faults(precision Precision) (faults []string) {
 
 // Examine compiles a program of a network along the published recipe for a GPU that need
 // not be there: the training step over batches of so many rows, or their evaluation, of
-// images of which so many are stored on the device.
-func Examine(d *backend.Deviceless, n cell.Network, precision Precision, training bool, rows, stored int) (*Examined, error) {
+// images of which so many are stored on the device. When ctx is cancelled it returns at
+// once, and the process can only end: compiling cannot be interrupted.
+func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precision Precision, training bool, rows, stored int) (*Examined, error) {
 	recipe, err := configs.RecipeFor(200)
 	if err != nil {
 		return nil, err
 	}
 	p := newProgram(d.Backend, plan{n, precision, stored, recipe.Momentum, recipe.Nesterov, recipe.WeightDecay}, training, rows)
-	compiled, err := p.compile()
-	if err != nil {
+	go compileAll(p)
+	if err := p.wait(ctx); err != nil {
 		return nil, err
 	}
-	compiled.Finalize()
+	p.finalize()
 	c := d.Last()
 	e := &Examined{Arguments: c.Arguments, Temporary: c.Temporary, Duration: c.Duration}
 	if err = c.Err; err == nil {

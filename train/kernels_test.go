@@ -169,7 +169,7 @@ func printKernels(t *testing.T, task string) {
 		n.Size, n.Classes = images.size, images.classes
 		for _, training := range []bool{true, false} {
 			name := fmt.Sprintf("%s %s %dx%d", task, map[bool]string{true: "step", false: "evaluation"}[training], n.Size, n.Size)
-			e, err := Examine(d, n, precision, training, 256, images.stored)
+			e, err := Examine(t.Context(), d, n, precision, training, 256, images.stored)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}

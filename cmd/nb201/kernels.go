@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -29,24 +30,30 @@ func newKernelsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "kernels ARCH",
 		Short: "Show what a GPU would run for an architecture, on a machine without one",
-		Long: `Compile the training step and the evaluation of an architecture for a kind of GPU, and
-show what the GPU would run for each: kernels, convolutions that go to cuDNN, bytes that
-the kernels move, memory, and what the host launches for a step. Neither a GPU nor
-NVIDIA's driver is needed, only the compiler: nb201 setup --device cuda13 --compiler.
+		Long: `Compile the training step and the evaluation of an architecture for a GPU model, and show
+what the GPU would run for each. Neither a GPU nor NVIDIA's driver is needed, only the
+compiler: nb201 setup --device cuda13 --compiler.
 
-The programs are compiled as nb201 train compiles them on such a GPU, but for the choice
-of kernels that XLA makes there by timing them. Time is not measured. With --bandwidth and
---flop, the GPU's, the table has the least time that they allow, kernel by kernel.
+The table has, for a step or a batch: kernels; how many of them are in a row, each needing
+the one before; cuDNN's convolutions (forward, gradients of filters, gradients of inputs,
+forward with an activation) and their GFLOP; the bytes that the kernels move; the memory
+that a program takes beside images, state and cuDNN's workspace; CUDA graphs; and what the
+host launches per step, 0 where one launch runs the whole loop. With the GPU's --bandwidth
+and --flop it also has the least time that they allow, kernel by kernel.
 
-The command fails (exit code 1) when a program does not compile, or does not become what
-this program relies on: one CUDA graph, convolutions by cuDNN, no copy of a feature map,
-full precision in fp32.`,
+The programs are compiled as nb201 train compiles them on such a GPU, without what needs
+the GPU itself: choosing among kernels by timing them, and leaving out nondeterministic
+ones. Time is not measured.
+
+The command fails (exit code 1) when a program does not compile, or is not compiled as
+nb201 requires: one CUDA graph, convolutions by cuDNN (fp64 has matrix products in their
+place), no copies of feature maps, full precision in fp32.`,
 		Example: `  nb201 kernels 14452
   nb201 kernels 0 --gpu a100 --precision bf16 --dataset ImageNet16-120
   nb201 kernels 0 --bandwidth 3e12 --flop 60e12`,
 		Args: one("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := flags.examine(args[0])
+			r, err := flags.examine(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -56,13 +63,13 @@ full precision in fp32.`,
 				err = r.print(c.OutOrStdout())
 			}
 			if err == nil && len(r.Faults) > 0 {
-				err = fmt.Errorf("the GPU would not run it as it should: %s", strings.Join(r.Faults, "; "))
+				err = fmt.Errorf("the compiled programs are not what nb201 relies on: %s", strings.Join(r.Faults, "; "))
 			}
 			return err
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&flags.gpu, "gpu", "h100", "`KIND` of GPU: "+strings.Join(backend.GPUs(), ", "))
+	f.StringVar(&flags.gpu, "gpu", "h100", "GPU `MODEL`: "+strings.Join(backend.GPUs(), ", "))
 	f.StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json): its classes and size of images")
 	addPrecision(c, &flags.precision)
 	flags.addFlags(f)
@@ -108,7 +115,10 @@ type kernelsOf struct {
 // storedImages is how many images lie on the GPU, as many as CIFAR-10 has.
 const storedImages = 60_000
 
-func (f *kernelsFlags) examine(name string) (*kernelsReport, error) {
+// maxBatch is more than any GPU has memory for.
+const maxBatch = 1 << 16
+
+func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport, error) {
 	precision, err := train.ParsePrecision(f.precision)
 	if err != nil {
 		return nil, err
@@ -116,8 +126,8 @@ func (f *kernelsFlags) examine(name string) (*kernelsReport, error) {
 	if err := backend.CheckGPU(f.gpu); err != nil {
 		return nil, err
 	}
-	if f.batch < 1 {
-		return nil, usage.Errorf("--batch %d: use at least 1", f.batch)
+	if f.batch < 1 || f.batch > maxBatch {
+		return nil, usage.Errorf("--batch %d: use 1 to %d", f.batch, maxBatch)
 	}
 	if given := f.bandwidth != 0 || f.flop != 0; given && !(f.bandwidth > 0 && f.flop > 0) {
 		return nil, usage.Errorf("--bandwidth %v, --flop %v: give both, above 0, or neither", f.bandwidth, f.flop)
@@ -148,7 +158,7 @@ func (f *kernelsFlags) examine(name string) (*kernelsReport, error) {
 		Channels: n.Channels, Cells: n.Cells, Batch: f.batch, Precision: f.precision,
 	}
 	for _, program := range []string{"training step", "evaluation"} {
-		e, err := train.Examine(d, n, precision, program == "training step", f.batch, storedImages)
+		e, err := train.Examine(ctx, d, n, precision, program == "training step", f.batch, storedImages)
 		if err != nil {
 			return nil, err
 		}

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"nb201/internal/plugin"
 )
@@ -19,6 +21,16 @@ func convolutions(p kernelsOf) (sum int) {
 		sum += n
 	}
 	return sum
+}
+
+// inDirectory lists what nb201 has put into a directory.
+func inDirectory(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "nb201-dump-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 // TestKernels compiles for a GPU, in processes of their own, as each opens one plugin.
@@ -53,6 +65,24 @@ func TestKernels(t *testing.T) {
 		!strings.HasSuffix(lines[1], "32x32 images, 10 classes, C=16 N=1, batch 32, fp32") || !strings.HasPrefix(lines[4], "  training step  ") || !strings.HasPrefix(lines[5], "     evaluation ") {
 		t.Errorf("code %d, stderr %s, stdout\n%s", code, stderr, stdout)
 	}
+	// Stopped, it ends at once and leaves nothing.
+	temporary := t.TempDir()
+	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernels$")
+	c.Env = append(os.Environ(), "TMPDIR="+temporary, child+"=kernels 1462")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for len(inDirectory(t, temporary)) == 0 { // until it compiles
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_ = c.Wait() // the exit code says it
+	if code, left := c.ProcessState.ExitCode(), inDirectory(t, temporary); code != 130 || len(left) > 0 || time.Since(began) > 5*time.Second {
+		t.Errorf("stopped: code %d after %v, left %q", code, time.Since(began), left)
+	}
 	for _, test := range []struct {
 		args, flags string
 		code        int
@@ -60,8 +90,8 @@ func TestKernels(t *testing.T) {
 	}{
 		{"--gpu a100 --precision bf16 --dataset ImageNet16-120", "", 0, ""},
 		{"--precision tf32 --bandwidth 3e12 --flop 60e12", "", 0, ""},
-		{"", "off", 1, "CUDA graphs"},
-		{"", "xla_gpu_enable_command_buffer=", 1, "it is 0 CUDA graphs"},
+		{"", "off", 1, "not a single CUDA graph: "},
+		{"", "xla_gpu_enable_command_buffer=", 1, "not a single CUDA graph: 0 graphs"},
 		{"", "xla_gpu_no_such_flag=1", 1, "xla_gpu_no_such_flag"},
 	} {
 		stdout, stderr, code := kernels("--json "+test.args, "NB201_CUDA_FLAGS="+test.flags)

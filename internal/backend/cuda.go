@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -62,11 +63,11 @@ func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Op
 		precision = "tf32"
 	}
 	tuned := programs.Flags{programs.AutotuneCache: precision}
-	o = programs.Options{FullPrecision: !tf32, Alone: true, Flags: []programs.Flags{merge(tools)}}
+	o = programs.Options{FullPrecision: !tf32, Alone: true, Flags: []programs.Flags{merge(nil, tools)}}
 	if own != nil {
 		o.Flags = []programs.Flags{
-			merge(tools, tuned, graphs, repeatable, own), merge(tools, tuned, repeatable, own),
-			merge(tools, tuned, graphs, own), merge(tools, own),
+			merge(own, tools, tuned, graphs, repeatable), merge(own, tools, tuned, repeatable),
+			merge(own, tools, tuned, graphs), merge(own, tools),
 		}
 	}
 	return client, o, nil
@@ -75,7 +76,7 @@ func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Op
 // toolFlags say where the tools are that XLA compiles with, unless the user's flags do.
 func toolFlags(path string, own programs.Flags) (programs.Flags, error) {
 	const name = "xla_gpu_cuda_data_dir"
-	if _, given := own[name]; given || strings.Contains(os.Getenv("XLA_FLAGS"), name) {
+	if _, given := own[name]; given || slices.ContainsFunc(xlaFlags(), gives(name)) {
 		return nil, nil
 	}
 	t, err := plugin.FindToolkit(path)
@@ -98,17 +99,15 @@ func readFlags(text string) (programs.Flags, error) {
 	return flags, nil
 }
 
-// merge lays sets of flags over one another, the later ones over the earlier ones, and
-// leaves out those that the user has set in XLA_FLAGS.
-func merge(sets ...programs.Flags) programs.Flags {
+// merge lays sets of flags over one another, the later ones over the earlier ones, without
+// those that the user has set in XLA_FLAGS, and the user's own over all.
+func merge(own programs.Flags, sets ...programs.Flags) programs.Flags {
 	all := programs.Flags{}
 	for _, set := range sets {
 		maps.Copy(all, set)
 	}
-	for _, set := range strings.Fields(os.Getenv("XLA_FLAGS")) {
-		name, _, _ := strings.Cut(strings.TrimPrefix(set, "--"), "=")
-		delete(all, name)
-	}
+	maps.DeleteFunc(all, func(name, _ string) bool { return slices.ContainsFunc(xlaFlags(), gives(name)) })
+	maps.Copy(all, own)
 	return all
 }
 
@@ -164,9 +163,9 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	if err != nil {
 		return nil, err
 	}
-	flags := merge(tools, untuned)
+	flags := merge(nil, tools, untuned)
 	if own != nil {
-		flags = merge(tools, graphs, untuned, own)
+		flags = merge(own, tools, graphs, untuned)
 	}
 	options, err := cudaClient(tf32)
 	if err != nil {
@@ -174,7 +173,7 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	}
 	dump, err := os.MkdirTemp("", "nb201-dump-")
 	if err != nil {
-		return nil, err
+		return nil, usage.Errorf("cannot write temporary files: %w: set TMPDIR to another directory", err)
 	}
 	d := &Deviceless{dump: dump, Plugin: strings.TrimSpace(filepath.Base(found.Path) + " " + found.Version)}
 	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: !tf32}
@@ -190,11 +189,9 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 // Last is the program that was compiled last.
 func (d *Deviceless) Last() programs.Compiled { return d.last }
 
-// Close frees what the backend holds.
-func (d *Deviceless) Close() error {
-	d.Backend.Finalize()
-	return os.RemoveAll(d.dump)
-}
+// Close removes what the backend has on disk. It may come while a program is being
+// compiled; the rest goes with the process.
+func (d *Deviceless) Close() error { return os.RemoveAll(d.dump) }
 
 // FlagSet numbers the flags that programs are compiled with now; see FallBack.
 func FlagSet() int { return programs.FlagSet() }

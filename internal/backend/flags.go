@@ -25,9 +25,24 @@ func setFlags(flags map[string]string) error {
 	}
 	all := set
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
-		if !slices.ContainsFunc(set, func(f string) bool { return f == "--"+name || strings.HasPrefix(f, "--"+name+"=") }) {
+		if !slices.ContainsFunc(set, gives(name)) {
 			all = append(all, "--"+name+"="+flags[name])
 		}
 	}
 	return os.Setenv("XLA_FLAGS", strings.Join(all, " "))
+}
+
+// xlaFlags are the flags in XLA_FLAGS, or in the file that it names.
+func xlaFlags() []string {
+	text := os.Getenv("XLA_FLAGS")
+	if text != "" && !strings.HasPrefix(strings.TrimSpace(text), "-") {
+		file, _ := os.ReadFile(text) // XLA reports a file that cannot be read
+		text = string(file)
+	}
+	return strings.Fields(text)
+}
+
+// gives returns a function that reports whether a flag is one of this name.
+func gives(name string) func(flag string) bool {
+	return func(flag string) bool { return flag == "--"+name || strings.HasPrefix(flag, "--"+name+"=") }
 }

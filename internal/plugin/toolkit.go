@@ -105,7 +105,7 @@ func findToolkit(path string, system []string) (Toolkit, error) {
 		found = strings.Join(faults, "; ")
 	}
 	return Toolkit{}, usage.Errorf("XLA cannot compile for a GPU without NVIDIA's ptxas and libdevice.10.bc (%s): "+
-		"run `%s`, or set CUDA_HOME to the directory of a CUDA toolkit", found, SetupCommand(CUDA13))
+		"run `%s --force`, with --compiler where only the compiler is installed, or set CUDA_HOME to the directory of a CUDA toolkit", found, SetupCommand(CUDA13))
 }
 
 // ptxasRelease is what ptxas says of its version.

@@ -61,7 +61,7 @@ func FindTarget(name string) (Target, error) {
 		}
 		names = append(names, t.Name)
 	}
-	return Target{}, usage.Errorf("unknown kind of GPU %q: use one of %s", name, strings.Join(names, ", "))
+	return Target{}, usage.Errorf("unknown GPU model %q: use one of %s", name, strings.Join(names, ", "))
 }
 
 // Compiled is a program that was compiled for a Target.
@@ -102,7 +102,7 @@ func InterceptFor(path string, t Target, o Options, dump string, report func(Com
 	}
 	topology, err := p.topology(t)
 	if err != nil {
-		return fmt.Errorf("the plugin %s does not compile for a GPU of kind %s: %w", path, t.Name, err)
+		return fmt.Errorf("the plugin %s does not compile for the GPU model %s: %w", path, t.Name, err)
 	}
 	p.target = &target{topology, dump, report}
 	if err := p.register(topology); err != nil {
