@@ -657,7 +657,7 @@ func TestLimitsOfPeaksGiven(t *testing.T) {
 	}
 	text := table.Markdown()
 	for _, want := range []string{
-		"fp32, a device of the peaks given.",
+		"fp32, for the given peaks.",
 		"Given: memory 3000 GB/s, arithmetic 60 TFLOP/s.",
 		"| 14452 | ImageNet16-120 | 0.0",
 		"All 15625 architectures, training and evaluation at this limit",

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Proves nb201 on a machine that has a GPU, its driver and a Python with torch and jax's
-# CUDA plugin, and neither Go, git nor a network: in two calls of at most ten minutes.
+# Tests nb201 on a machine that has a GPU, its driver and a Python with torch and jax's CUDA
+# plugin, and neither Go, git nor a network: in two calls of at most ten minutes.
 #
 #     OUT=DIR bench/gpu.sh [DEVICE] [first|second|PART...]
 #
-# DEVICE: cuda (default), cuda:N, or cpu, which takes small networks, to prove the script.
+# DEVICE: cuda (default), cuda:N, or cpu, which takes small networks, to test the script.
 # `first` (default) shows whether nb201 trains at all, which of XLA's flags are fastest, and
 # then compares it with PyTorch and JAX:
 #
 #     smoke         architecture 0 on digits; if it fails, without autotuning and without
-#                   command buffers, and a convolution in JAX alone: the machine, or nb201?
+#                   command buffers, and a convolution in JAX alone, to tell a faulty machine
+#                   from a fault in nb201
 #     plain, loop   images/s of the median architecture with XLA's usual command buffers and
 #                   with the whole loop of steps as one CUDA graph; the parts after them take
 #                   the faster
 #     tf32, nchw    the same in TF32, and in the layout NCHW
-#     bf16          images of 16x16 in bfloat16
+#     bf16          16x16 images in bfloat16
 #     step          a step beside PyTorch eager in both layouts
 #     step-jax, step-compile   beside JAX, and beside torch.compile
 #
@@ -28,9 +29,9 @@
 #     trial         12 epochs on cifar10-valid, noise in files of full size
 #     sample        architectures drawn at random, in the time that is left
 #
-# A call ends within LIMIT seconds (default 570), and every part has a limit too. All that is
-# found is packed into OUT/gpu.tgz again after each part, so that a kill loses one part; a
-# call with the same OUT adds to it. OUT/log.txt is what the call printed. In the archive
+# A call ends within LIMIT seconds (default 570), and every part has a limit too. Results
+# are packed into OUT/gpu.tgz after each part, so that a kill loses at most one; a call with
+# the same OUT adds to it. OUT/log.txt is what the call printed. In the archive
 # parts/ has the whole output of every part, and tables/ the tables and the stderr of every
 # process.
 #
@@ -57,6 +58,7 @@ for name in "${@:-first}"; do
 	esac
 done
 limit=${LIMIT:-570}
+[[ $limit =~ ^[0-9]+$ ]] || { echo "gpu.sh: LIMIT=$limit: give a number of seconds" >&2; exit 2; }
 python=${NB201_PYTHON:-$(command -v python3)} || { echo 'gpu.sh: there is no python3: name a Python in NB201_PYTHON' >&2; exit 2; }
 work=$(mktemp -d /tmp/nb201-gpu.XXXXXX) || exit
 trap 'rm -rf "$work"' EXIT
@@ -206,7 +208,7 @@ smoke() {
 import jax, jax.numpy as n
 print(jax.devices())
 print(jax.lax.conv_general_dilated(n.ones((8, 32, 32, 16)), n.ones((3, 3, 16, 16)), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")).sum())' ||
-		echo '== JAX alone fails as well: look at the machine before nb201'
+		echo '== JAX alone fails as well, or is not installed (see above): look at the machine before nb201'
 	return 1
 }
 

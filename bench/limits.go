@@ -28,8 +28,8 @@ maps: the bytes that a pass has to move by the memory's bandwidth, or its FLOP b
 arithmetic's rate, whichever takes longer. bench step says what share of it is reached. The
 sum over all architectures is the least time of the benchmark.
 
-Bandwidth and rate are measured on the device. With --bandwidth and --flop they are those
-of another, and none is needed.`,
+Bandwidth and rate are measured on the device. With --bandwidth and --flop, which give
+another device's figures, nothing is measured.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
 			return errors.Join(err, t.publish(&o.common))
@@ -76,7 +76,7 @@ func (o *limitsOptions) measure(ctx context.Context) (*table[limitRow], error) {
 			return t, err
 		}
 	} else {
-		t.Device = "a device of the peaks given"
+		t.Device = "for the given peaks"
 	}
 	t.Summary = peaks
 	t.Notes = append(t.Notes, fmt.Sprintf("%s: %v. By arithmetic: the share of the least time in passes whose FLOP take longer than their bytes.", source, peaks))

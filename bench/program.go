@@ -47,7 +47,7 @@ type measured struct {
 	cold      Report  // of the first turn
 	turns     []Report
 	closing   Closing
-	device    int64 // bytes that the device had less when the first turn was over
+	device    int64 // bytes of the device's memory in use after the first turn
 	failure   error // which ended the task early
 }
 

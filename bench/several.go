@@ -30,8 +30,7 @@ func newSeveralCommand() *cobra.Command {
 		Use:   "several",
 		Short: "Several processes on one device",
 		Long: `Several processes at once on one device: the images that they train on, in a second and
-together. On a GPU the processes take turns, unless NVIDIA's MPS runs, which it does not
-here.`,
+together. On a GPU the processes take turns, unless NVIDIA's MPS runs.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
 			return errors.Join(err, t.publish(&o.common))

@@ -32,7 +32,7 @@ func newTrialCommand() *cobra.Command {
 		Use:   "trial",
 		Short: "A whole trial, from the start of the process to the record",
 		Long: `A whole trial, from the start of the process to the record: nb201 train without any
-compiled program (cold) and with those of the time before (warm), and a PyTorch program
+compiled program (cold) and with those of the previous run (warm), and a PyTorch program
 that trains the original's network along the same schedule on the same images, with
 images and augmentation on the device.`,
 		RunE: func(c *cobra.Command, _ []string) error {
