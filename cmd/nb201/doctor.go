@@ -162,7 +162,7 @@ func examine(ctx context.Context, device, driver string, load func(ctx context.C
 			if os.Getenv("XLA_FLAGS") != "" { // an unknown flag ends the program
 				mend = "correct or unset XLA_FLAGS, or else " + mend
 			}
-			if strings.Contains(err.Error(), "No visible GPU devices") { // the plugin is well
+			if strings.Contains(err.Error(), backend.NoGPU) { // the plugin is well
 				mend = "give this process a GPU: see CUDA_VISIBLE_DEVICES, and which GPUs the container or the batch system gives"
 			}
 			s.Problem = fmt.Sprintf("%v: %s", err, mend)

@@ -97,8 +97,8 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 		options = append(append(options, client...), fmt.Sprintf("visible_devices=%d", d.index))
 	}
 	b, err := Open(found.Path, how, options...)
-	if err != nil && strings.Contains(err.Error(), noGPU) {
-		return nil, usage.Errorf("the XLA plugin %s reports: %s. Give this process a GPU (CUDA_VISIBLE_DEVICES, the container or the batch system may hide them), or use --device cpu", found.Path, noGPU)
+	if err != nil && strings.Contains(err.Error(), NoGPU) {
+		return nil, usage.Errorf("the XLA plugin %s reports: %s. Give this process a GPU (CUDA_VISIBLE_DEVICES, the container or the batch system may hide them), or use --device cpu", found.Path, NoGPU)
 	}
 	if err != nil {
 		return nil, err
@@ -110,8 +110,8 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	return o, nil
 }
 
-// noGPU is what XLA's error says where a CUDA plugin finds no GPU.
-const noGPU = "No visible GPU devices"
+// NoGPU is what XLA's error says where a CUDA plugin finds no GPU.
+const NoGPU = "No visible GPU devices"
 
 // OnGPU tells whether b runs its programs on a GPU.
 func OnGPU(b compute.Backend) bool {
