@@ -143,7 +143,7 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 		return t, failed
 	}
 	if len(t.Rows) == 0 {
-		return t, errors.New("the logs of the campaign tell of no trial that waited for its programs")
+		return t, errors.New("no trial in the logs of the campaign waited for its programs")
 	}
 	for _, r := range t.Rows {
 		s.Waited += r.Waited

@@ -37,7 +37,7 @@ by kernel.`,
 		},
 	}
 	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,ImageNet16-120"})
-	c.Flags().StringVar(&o.gpus, "gpus", "h100", "kinds of GPU, a `LIST` of "+strings.Join(backend.GPUs(), ", "))
+	c.Flags().StringVar(&o.gpus, "gpus", "h100", "GPU models, a `LIST` of "+strings.Join(backend.GPUs(), ", "))
 	addGiven(c, &o.given)
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
@@ -51,7 +51,7 @@ by kernel.`,
 	return c
 }
 
-// kernelsRow is a program on a kind of GPU, as nb201 kernels --json reports it.
+// kernelsRow is a program on a GPU model, as nb201 kernels --json reports it.
 type kernelsRow struct {
 	GPU          string          `json:"gpu"`
 	Arch         int             `json:"arch"`
@@ -89,8 +89,9 @@ var kernelsColumns = []column[kernelsRow]{
 }
 
 // measure makes the table. With an error it has what was found before.
-func (o *kernelsOptions) measure(ctx context.Context) (*table[kernelsRow], error) {
-	t := newTable("kernels", &o.common, kernelsColumns)
+func (o *kernelsOptions) measure(ctx context.Context) (t *table[kernelsRow], err error) {
+	t = newTable("kernels", &o.common, kernelsColumns)
+	defer func() { t.Partial = err != nil }()
 	t.Title = "What a GPU would run for a training step, and for the evaluation of a batch."
 	t.Device = "compiled on the CPU"
 	t.addVersions(goVersions())
@@ -106,9 +107,6 @@ func (o *kernelsOptions) measure(ctx context.Context) (*table[kernelsRow], error
 				note("architecture %d, images of %s, %s", a.Index(), d.Name, gpu)
 				if err := o.examine(ctx, t, gpu, d.Name, a.Index()); err != nil {
 					return t, fmt.Errorf("architecture %d, %s, %s: %w", a.Index(), d.Name, gpu, err)
-				}
-				if err := t.save(&o.common); err != nil {
-					return t, err
 				}
 			}
 		}
@@ -139,9 +137,10 @@ func (o *kernelsOptions) examine(ctx context.Context, t *table[kernelsRow], gpu,
 	for _, fault := range report.Faults {
 		t.Notes = append(t.Notes, fmt.Sprintf("Architecture %d, images of %s, %s: %s.", arch, dataset, gpu, fault))
 	}
+	rows := t.Rows
 	for _, r := range report.Programs {
 		r.GPU, r.Arch, r.Dataset, r.Memory = gpu, arch, dataset, memory
-		t.Rows = append(t.Rows, r)
+		rows = append(rows, r)
 	}
-	return nil
+	return t.show(&o.common, rows)
 }

@@ -111,7 +111,7 @@ type keptPeaks struct {
 }
 
 // peaks are those of the device of the flags: from the file of --peaks, or measured, in a
-// process of its own, and added to the file.
+// separate process, and added to the file.
 func (o *common) peaks(ctx context.Context) (Peaks, error) {
 	described := machine(o.device)
 	k := keptPeaks{Device: o.device + ", " + described[len(described)-1], Precision: o.precision}

@@ -18,7 +18,7 @@ import (
 	"nb201/internal/atomicfile"
 )
 
-// inGroup puts a command into a process group of its own, which is killed as a whole: the
+// inGroup starts a command in its own process group, which is killed as a whole: the
 // workers that a Python starts would otherwise keep its pipes open.
 func inGroup(c *exec.Cmd) *exec.Cmd {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -86,9 +86,9 @@ func (p Passes) Traffic() Traffic {
 	return t
 }
 
-// TrainingPasses are the passes of a training step over a batch of so many images. Images
-// and feature maps have elements of so many bytes, 4 in float32 and 2 in bfloat16, and
-// parameters of 4.
+// TrainingPasses lists the passes of a training step over batch images. elementBytes is the
+// size of an element of images and feature maps, 4 in float32 and 2 in bfloat16; parameters
+// have 4 bytes.
 func (n Network) TrainingPasses(batch, elementBytes int) Passes {
 	return n.passes(batch, elementBytes, true)
 }

@@ -15,8 +15,7 @@ import (
 type Examined struct {
 	*hlo.Profile               // a step, or the evaluation of a batch
 	Launches     hlo.Launches  // by the host
-	Arguments    int64         // bytes of the GPU's memory that state and images take
-	Temporary    int64         // bytes that the program takes besides, without cuDNN's workspace
+	Temporary    int64         // bytes that the program takes beside images and state, without cuDNN's workspace
 	Duration     time.Duration // of compiling
 }
 
@@ -56,7 +55,7 @@ func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precisi
 	}
 	p.finalize()
 	c := d.Last()
-	e := &Examined{Arguments: c.Arguments, Temporary: c.Temporary, Duration: c.Duration}
+	e := &Examined{Temporary: c.Temporary, Duration: c.Duration}
 	if err = c.Err; err == nil {
 		// The last stage has four times the channels and a sixteenth of the places.
 		e.Profile, err = hlo.Describe(c.Module, hlo.Maps{

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"flag"
@@ -54,17 +53,16 @@ func TestKernels(t *testing.T) {
 	var group errgroup.Group
 	group.SetLimit(2)
 	lines := make(chan []byte)
-	tasks := []string{"h100 14452 fp32"}
+	gpus, archs, precisions := []string{"h100"}, []string{"14452"}, []Precision{FP32}
 	all := os.Getenv("NB201_NIGHTLY") != "" || *update
 	if all {
-		tasks = nil
+		gpus, archs, precisions = backend.GPUs(), []string{"0", "14452", "1462"}, []Precision{FP32, TF32, BF16}
 	}
-	for _, gpu := range backend.GPUs() {
-		for _, arch := range []string{"0", "14452", "1462"} {
-			for _, precision := range []Precision{FP32, TF32, BF16} {
-				if all {
-					tasks = append(tasks, fmt.Sprintf("%s %s %s", gpu, arch, precision))
-				}
+	var tasks []string
+	for _, gpu := range gpus {
+		for _, arch := range archs {
+			for _, precision := range precisions {
+				tasks = append(tasks, fmt.Sprintf("%s %s %s", gpu, arch, precision))
 			}
 		}
 	}
@@ -131,16 +129,14 @@ func TestKernels(t *testing.T) {
 func writeKernels(t *testing.T, path string, all map[string]kernels) {
 	t.Helper()
 	var b bytes.Buffer
-	w := bufio.NewWriter(&b)
 	for i, name := range slices.Sorted(maps.Keys(all)) {
 		line, err := json.Marshal(all[name])
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(w, "%c\n%q: %s", "{,"[min(i, 1)], name, line)
+		fmt.Fprintf(&b, "%c\n%q: %s", "{,"[min(i, 1)], name, line)
 	}
-	fmt.Fprint(w, "\n}\n")
-	w.Flush()
+	b.WriteString("\n}\n")
 	if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -43,19 +42,12 @@ var (
 // of them, the next set is tried: first the graphs go, then the kernels that are left out,
 // then everything but the place of the tools.
 func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Options, err error) {
-	if client, err = cudaClient(tf32); err != nil {
+	client, own, tools, err := cudaSettings(found.Path, tf32)
+	if err != nil {
 		return nil, o, err
 	}
 	for _, fault := range plugin.Preload(found.Path) {
 		fmt.Fprintf(os.Stderr, "warning: %v\n", fault)
-	}
-	own, err := readFlags(os.Getenv(FlagsVariable))
-	if err != nil {
-		return nil, o, err
-	}
-	tools, err := toolFlags(found.Path, own)
-	if err != nil {
-		return nil, o, err
 	}
 	// Of the other precisions the types differ, by which XLA keeps what it found.
 	precision := "fp32"
@@ -71,6 +63,20 @@ func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Op
 		}
 	}
 	return client, o, nil
+}
+
+// cudaSettings are what a plugin at path is opened with, whether or not there is a GPU:
+// go-xla's options, the user's flags (nil if there shall be none but XLA's) and those that
+// name XLA's tools.
+func cudaSettings(path string, tf32 bool) (client []string, own, tools programs.Flags, err error) {
+	if client, err = cudaClient(tf32); err != nil {
+		return nil, nil, nil, err
+	}
+	if own, err = readFlags(os.Getenv(FlagsVariable)); err != nil {
+		return nil, nil, nil, err
+	}
+	tools, err = toolFlags(path, own)
+	return client, own, tools, err
 }
 
 // toolFlags say where the tools are that XLA compiles with, unless the user's flags do.
@@ -123,7 +129,7 @@ func cudaClient(tf32 bool) ([]string, error) {
 	return []string{fmt.Sprintf("tf32=%t", tf32)}, err
 }
 
-// Deviceless is a backend that compiles for a kind of GPU without one.
+// Deviceless is a backend that compiles for a GPU model without one.
 type Deviceless struct {
 	Backend compute.Backend
 	Plugin  string // the plugin's file and version
@@ -131,7 +137,7 @@ type Deviceless struct {
 	last    programs.Compiled
 }
 
-// GPUs lists the kinds of GPU that OpenDeviceless knows.
+// GPUs lists the GPU models that OpenDeviceless knows.
 func GPUs() []string {
 	var names []string
 	for _, t := range programs.Targets() {
@@ -140,26 +146,22 @@ func GPUs() []string {
 	return names
 }
 
-// CheckGPU refuses a kind of GPU that OpenDeviceless does not know, as a usage error.
+// CheckGPU refuses a GPU model that OpenDeviceless does not know, as a usage error.
 func CheckGPU(name string) error {
 	_, err := programs.FindTarget(name)
 	return err
 }
 
-// OpenDeviceless opens a CUDA plugin to compile for a kind of GPU (see GPUs) on a machine
+// OpenDeviceless opens a CUDA plugin to compile for a GPU model (see GPUs) on a machine
 // that need not have one, as OpenDevice's backend compiles there; only the choice of
 // kernels by timing them is missing. Nothing that it compiles can run. A process opens one
-// plugin. The caller closes it. An unknown kind is a usage error.
+// plugin. The caller closes it. An unknown model is a usage error.
 func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, error) {
 	t, err := programs.FindTarget(gpu)
 	if err != nil {
 		return nil, err
 	}
-	own, err := readFlags(os.Getenv(FlagsVariable))
-	if err != nil {
-		return nil, err
-	}
-	tools, err := toolFlags(found.Path, own)
+	options, own, tools, err := cudaSettings(found.Path, tf32)
 	if err != nil {
 		return nil, err
 	}
@@ -167,15 +169,11 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	if own != nil {
 		flags = merge(own, tools, graphs, untuned)
 	}
-	options, err := cudaClient(tf32)
-	if err != nil {
-		return nil, err
-	}
 	dump, err := os.MkdirTemp("", "nb201-dump-")
 	if err != nil {
 		return nil, usage.Errorf("cannot write temporary files: %w: set TMPDIR to another directory", err)
 	}
-	d := &Deviceless{dump: dump, Plugin: strings.TrimSpace(filepath.Base(found.Path) + " " + found.Version)}
+	d := &Deviceless{dump: dump, Plugin: found.Name()}
 	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: !tf32}
 	d.Backend, err = open(found.Path, func(absolute string) error {
 		return programs.InterceptFor(absolute, t, o, dump, func(c programs.Compiled) { d.last = c })

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -103,7 +102,7 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Opened{Backend: b, Device: d.String(), Plugin: strings.TrimSpace(filepath.Base(found.Path) + " " + found.Version)}
+	o := &Opened{Backend: b, Device: d.String(), Plugin: found.Name()}
 	if d.kind == plugin.CUDA {
 		o.Device += " " + b.DeviceDescription(0)
 	}

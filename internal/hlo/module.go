@@ -54,7 +54,7 @@ var elementBytes = map[int64]int64{
 	1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 2, 8: 4, 9: 8, 10: 2, 11: 4, 12: 8, 15: 8, 16: 2, 18: 16,
 }
 
-// Of the PrimitiveTypes that a Profile has to tell apart.
+// float32Type is the PrimitiveType F32.
 const float32Type = 11
 
 func (s shape) elements() int64 {

@@ -54,9 +54,9 @@ func (p *Profile) FLOP() int64 {
 	return sum
 }
 
-// Roofline is the least time in seconds, kernel by kernel, in which memory of so many bytes
-// a second and arithmetic of so many FLOP a second allow a turn of the loop. A cache that
-// keeps what one kernel has written for the next one beats it.
+// Roofline returns the least time of a turn of the loop in seconds: the sum over kernels of
+// the longer of the times for its bytes and its FLOP at these rates. A step can be faster
+// where a cache keeps what one kernel has written for the next.
 func (p *Profile) Roofline(bytesPerSecond, flopPerSecond float64) float64 {
 	sum := 0.0
 	for _, k := range p.Kernels {

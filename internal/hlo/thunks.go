@@ -18,7 +18,7 @@ type Launches struct {
 }
 
 // thunkLine is a line of a thunk: its number, then its kind. Condition and body of a loop
-// stand under headings, indented further than the loop.
+// are under headings, indented further than the loop.
 var thunkLine = regexp.MustCompile(`^( *)\d+: (k\w+)`)
 
 // CountLaunches reads XLA's dump of a program's thunks (ThunkSequence::ToString in

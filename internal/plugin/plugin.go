@@ -48,6 +48,9 @@ type Plugin struct {
 	Options string `json:"options,omitempty"`
 }
 
+// Name is the plugin's file and version, for people and records.
+func (p Plugin) Name() string { return strings.TrimSpace(filepath.Base(p.Path) + " " + p.Version) }
+
 // Source says who put a plugin where it is.
 type Source string
 

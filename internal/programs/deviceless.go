@@ -21,7 +21,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// Target is a kind of GPU that programs can be compiled for on a machine without a GPU or
+// Target is a GPU model that programs can be compiled for on a machine without a GPU or
 // its driver.
 type Target struct {
 	Name   string // as users write it: h100
@@ -35,7 +35,7 @@ type Target struct {
 //go:embed targets
 var targets embed.FS
 
-// Targets lists the kinds of GPU.
+// Targets lists the GPU models.
 func Targets() []Target {
 	files, err := targets.ReadDir("targets")
 	if err != nil {
@@ -52,7 +52,7 @@ func Targets() []Target {
 	return all
 }
 
-// FindTarget returns a kind of GPU by its name. Another name is a usage error.
+// FindTarget returns a GPU model by its name. Another name is a usage error.
 func FindTarget(name string) (Target, error) {
 	var names []string
 	for _, t := range Targets() {
@@ -66,14 +66,10 @@ func FindTarget(name string) (Target, error) {
 
 // Compiled is a program that was compiled for a Target.
 type Compiled struct {
-	Name     string
-	Module   []byte // the optimised program, a serialised HloModuleProtoWithConfig
-	Thunks   string // XLA's list of what runs it, in what order and in which command buffers
-	Duration time.Duration
-
-	// Bytes of the GPU's memory: the program's arguments and results, what it needs beside
-	// them, and the most that it holds at a time.
-	Arguments, Results, Temporary, Peak int64
+	Module    []byte // the optimised program, a serialised HloModuleProtoWithConfig
+	Thunks    string // XLA's list of what runs it, in what order and in which command buffers
+	Temporary int64  // bytes of the GPU's memory that it needs beside its arguments and results
+	Duration  time.Duration
 
 	Err error // why the others are not known
 }
@@ -85,7 +81,7 @@ type target struct {
 	report   func(Compiled)
 }
 
-// InterceptFor makes a CUDA plugin at path, which is absolute, compile for a kind of GPU,
+// InterceptFor makes a CUDA plugin at path, which is absolute, compile for a GPU model,
 // whether or not there is one, and call report with every program that it compiles. Programs
 // are not kept and cannot run. Like Intercept it comes before go-xla loads the plugin, and
 // serves a process's first plugin alone. The flags must not need a GPU, as autotuning does.
@@ -121,7 +117,7 @@ func InterceptFor(path string, t Target, o Options, dump string, report func(Com
 	return nil
 }
 
-// topology describes one GPU of a kind to the plugin.
+// topology describes one GPU of a model to the plugin.
 func (p *plugin) topology(t Target) (unsafe.Pointer, error) {
 	var pinned runtime.Pinner
 	defer pinned.Unpin()
@@ -169,17 +165,12 @@ func (p *plugin) compileFor(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 
 // describe fills in what is known of an executable. It empties the directory of dumps.
 func (p *plugin) describe(executable unsafe.Pointer, c *Compiled) error {
-	name, err := p.text(C.PJRT_EXECUTABLE_NAME, executable)
-	if err != nil {
-		return err
-	}
-	c.Name = string(name)
 	memory := C.struct_pjrt_memory_args{struct_size: C.sizeof_struct_pjrt_memory_args, executable: executable}
 	if err := p.error(p.call(C.PJRT_EXECUTABLE_MEMORY, unsafe.Pointer(&memory))); err != nil {
 		return err
 	}
-	c.Arguments, c.Results = int64(memory.argument), int64(memory.output)
-	c.Temporary, c.Peak = int64(memory.temp), int64(memory.peak)
+	c.Temporary = int64(memory.temp)
+	var err error
 	if c.Module, err = p.optimized(executable); err != nil {
 		return err
 	}

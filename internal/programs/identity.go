@@ -108,7 +108,7 @@ func libraries(w io.Writer, path string, elsewhere []string) error {
 		}
 	}
 	if len(found) == 0 {
-		return fmt.Errorf("NVIDIA's libraries lie neither beside %s nor in LD_LIBRARY_PATH, so that nothing tells their versions", path)
+		return fmt.Errorf("NVIDIA's libraries lie neither beside %s nor in LD_LIBRARY_PATH, so their versions are unknown", path)
 	}
 	for _, file := range found {
 		info, err := os.Stat(file)

@@ -34,14 +34,12 @@ enum {
 	PJRT_DEVICE_GET_DESCRIPTION = 29,
 	PJRT_DEVICE_LOCAL_HARDWARE_ID = 31,
 	PJRT_EXECUTABLE_DESTROY = 40,
-	PJRT_EXECUTABLE_NAME = 41,
 	PJRT_EXECUTABLE_OPTIMIZED_PROGRAM = 48,
 	PJRT_EXECUTABLE_SERIALIZE = 49,
 	PJRT_LOADED_EXECUTABLE_DESTROY = 50,
 	PJRT_LOADED_EXECUTABLE_GET_EXECUTABLE = 51,
 	PJRT_EXECUTABLE_DESERIALIZE_AND_LOAD = 56,
 	PJRT_TOPOLOGY_CREATE = 82,
-	PJRT_TOPOLOGY_DESTROY = 83,
 	PJRT_TOPOLOGY_PLATFORM_NAME = 84,
 	PJRT_TOPOLOGY_PLATFORM_VERSION = 85,
 	PJRT_TOPOLOGY_DEVICES = 86,
@@ -50,7 +48,7 @@ enum {
 };
 
 // PJRT_Error_Destroy_Args, PJRT_Executable_Destroy_Args, PJRT_LoadedExecutable_Destroy_Args,
-// PJRT_Client_Destroy_Args, PJRT_TopologyDescription_Destroy_Args.
+// PJRT_Client_Destroy_Args.
 struct pjrt_destroy_args {
 	size_t struct_size;
 	void *extension_start;
@@ -67,7 +65,7 @@ struct pjrt_get_args {
 
 // PJRT_Error_Message_Args, PJRT_Client_PlatformName_Args,
 // PJRT_Client_PlatformVersion_Args, PJRT_DeviceDescription_Kind_Args,
-// PJRT_Executable_Name_Args, PJRT_TopologyDescription_PlatformName_Args,
+// PJRT_TopologyDescription_PlatformName_Args,
 // PJRT_TopologyDescription_PlatformVersion_Args and, with devices for characters,
 // PJRT_Client_AddressableDevices_Args and
 // PJRT_TopologyDescription_GetDeviceDescriptions_Args. The object owns what is returned.

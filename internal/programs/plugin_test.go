@@ -3,7 +3,6 @@ package programs
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -193,25 +192,15 @@ func TestUnwritable(t *testing.T) {
 	}
 	c := client(t, filepath.Join(file, "programs"))
 	current.warning = sync.Once{}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stderr := os.Stderr
-	os.Stderr = w
-	for n := range 3 {
-		_, loaded, compiled := counts(t, c, source(n))
-		if loaded != 0 || compiled != 1 {
-			t.Errorf("%d loaded, %d compiled", loaded, compiled)
+	text := captured(t, func() {
+		for n := range 3 {
+			_, loaded, compiled := counts(t, c, source(n))
+			if loaded != 0 || compiled != 1 {
+				t.Errorf("%d loaded, %d compiled", loaded, compiled)
+			}
 		}
-	}
-	os.Stderr = stderr
-	w.Close()
-	said, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text := string(said); strings.Count(text, "\n") != 1 || !strings.Contains(text, file) {
+	})
+	if strings.Count(text, "\n") != 1 || !strings.Contains(text, file) {
 		t.Errorf("it says %q", text)
 	}
 }
