@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,9 @@ var binaryVersions = map[string]struct{ directory, format, binary string }{
 	formatCIFAR10Python:  {"cifar-10-batches-py", formatCIFAR10Binary, "cifar-10-batches-bin"},
 	formatCIFAR100Python: {"cifar-100-python", formatCIFAR100Binary, "cifar-100-binary"},
 }
+
+// ErrNoData reports that the files of a dataset are nowhere to be found.
+var ErrNoData = errors.New("no data")
 
 // locate finds the directory of the files, or the one file of an npz, and the format to
 // read them with.
@@ -59,5 +63,5 @@ func (d *Definition) locate(root string) (format, dir string, err error) {
 	if slices.Contains(configs.Datasets(), d.Name) {
 		mend += ", or run `nb201 data get " + d.Name + "`"
 	}
-	return "", "", usage.Errorf("no data for %s: %s is not there (looked for in %s): %s", d.Name, d.Path, strings.Join(roots, ", "), mend)
+	return "", "", usage.Errorf("%w for %s: %s is not there (looked for in %s): %s", ErrNoData, d.Name, d.Path, strings.Join(roots, ", "), mend)
 }

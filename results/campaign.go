@@ -32,8 +32,9 @@ var ErrDone = errors.New("the trial is done already")
 //	Dir/trials/000123/cifar10-valid/0012-0777.json    the record of a trial
 //	Dir/weights/000123/cifar10-valid/0012-0777.pth    its weights, unless dropped
 //
-// A trial is done exactly when its record stands there. Any number of processes may
-// publish into a campaign, the same trial too.
+// A trial is done exactly when its record is there and can be read. Any number of
+// processes may publish into a campaign, the same trial too. The trials of a campaign
+// are of one experiment: see CheckSettings.
 type Campaign struct{ Dir string }
 
 // RecordPath is where the record of t stands once it is done.
@@ -47,8 +48,9 @@ func (c Campaign) WeightsPath(t Trial) string {
 }
 
 // Check finds out, before hours of training, whether t can be published: its name
-// fits and its files can be made. It leaves nothing behind. Errors are usage errors;
-// one of a trial that is done wraps ErrDone.
+// fits, its files can be made, and it is not done. It leaves nothing behind, and a damaged
+// record where it is: see SetAside. Errors are usage errors; one of a trial that is done
+// wraps ErrDone.
 func (c Campaign) Check(t Trial) error {
 	if err := t.Check(); err != nil {
 		return err
@@ -59,7 +61,7 @@ func (c Campaign) Check(t Trial) error {
 		}
 	}
 	done, err := c.Done(t)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return usage.Errorf("campaign %s: %w", c.Dir, err)
 	}
 	if done {
@@ -68,19 +70,11 @@ func (c Campaign) Check(t Trial) error {
 	return nil
 }
 
-// Done tells whether the record of t stands.
-func (c Campaign) Done(t Trial) (bool, error) {
-	_, err := os.Lstat(c.RecordPath(t))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // Publish puts the weights, then the record of a trial into the campaign, whole and
-// on disk, and fills r.Weights; weights may be nil, to drop them. When the record
-// stands already nothing is changed and the error wraps ErrDone. What a killed
-// process left of the same trial is removed.
+// on disk, and fills r.Weights; weights may be nil, to drop them. When t is done
+// already nothing is changed and the error wraps ErrDone. A trial that CheckSettings
+// refuses is not published. What a killed process left of the same trial is removed, and
+// a damaged record is set aside.
 func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	record, pth := c.RecordPath(r.Trial), c.WeightsPath(r.Trial)
 	r.Weights = nil
@@ -102,7 +96,13 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 		return err
 	}
 	defer unlock()
+	if err := c.CheckSettings(r.Settings()); err != nil {
+		return err
+	}
 	done, err := c.Done(r.Trial)
+	if errors.Is(err, ErrDamaged) {
+		_, _, err = c.setAside(r.Trial)
+	}
 	if err != nil {
 		return fmt.Errorf("publish %v: %w", r.Trial, err)
 	}
@@ -202,7 +202,7 @@ func (c Campaign) Record(t Trial) (*Record, error) {
 		return nil, err
 	}
 	if r.Trial != t {
-		return nil, usage.Errorf("%s is the record of another trial: %v", path, r.Trial)
+		return nil, damaged{usage.Errorf("%s is the record of another trial: %v", path, r.Trial)}
 	}
 	return r, nil
 }
@@ -237,8 +237,8 @@ func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 	return weights, nil
 }
 
-// Trials yields the trials that are done, in the order of Trial.Compare, from the
-// names of the records alone. It ends with an error, which is a usage error when the
+// Trials yields the trials that have a record, in the order of Trial.Compare, from the
+// names of the records alone: Damaged finds those that are not done. It ends with an error, which is a usage error when the
 // directory is no campaign.
 func (c Campaign) Trials() iter.Seq2[Trial, error] {
 	return func(yield func(Trial, error) bool) {

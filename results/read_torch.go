@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 )
@@ -242,6 +243,7 @@ func readRun(d dict) (*ResultsCount, error) {
 	if r.Classes, err = field(config, "class_num", intOf); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
+	r.Recipe = readRecipe(config, r)
 	if !finished {
 		return nil, errors.New("its training did not finish")
 	}
@@ -254,6 +256,32 @@ func readRun(d dict) (*ResultsCount, error) {
 		}
 	}
 	return r, nil
+}
+
+// readRecipe reads the recipe of a run from the config that it was given: the JSON of
+// configs/nas-benchmark with what exps/NAS-Bench-201/main.py adds. It is nil where a value
+// is missing.
+func readRecipe(config dict, of *ResultsCount) *configs.Recipe {
+	r := configs.Recipe{Channels: of.Channels, Cells: of.Cells}
+	err := cmp.Or(
+		take(config, "epochs", intOf, &r.Epochs),
+		take(config, "batch_size", intOf, &r.Batch),
+		take(config, "optim", stringOf, &r.Optimizer),
+		take(config, "LR", floatOf, &r.LearningRate),
+		take(config, "momentum", floatOf, &r.Momentum),
+		take(config, "nesterov", boolOf, &r.Nesterov),
+		take(config, "decay", floatOf, &r.WeightDecay),
+		take(config, "scheduler", stringOf, &r.Scheduler),
+		take(config, "eta_min", floatOf, &r.EtaMin),
+		take(config, "warmup", intOf, &r.Warmup),
+	)
+	if err != nil {
+		return nil
+	}
+	if r.Scheduler == "cos" { // xautodl/procedures/optimizers.py, get_optim_scheduler
+		r.Scheduler = "cosine"
+	}
+	return &r
 }
 
 // namedIndex reads the six digits of an architecture in a file's name.

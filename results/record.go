@@ -248,24 +248,46 @@ func (r *Record) Encode() ([]byte, error) {
 }
 
 // ReadRecord reads a record strictly. Errors are usage errors that name the file
-// and the place in it.
+// and the place in it; one of a record that is damaged is ErrDamaged.
 func ReadRecord(path string) (*Record, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, usage.Errorf("cannot read record: %w", err)
+		return nil, recordError(err)
 	}
 	return decodeRecord(path, text)
 }
 
 func decodeRecord(path string, text []byte) (*Record, error) {
+	if len(bytes.TrimLeft(text, "\x00")) == 0 { // as a file is that a power failure emptied
+		return nil, damaged{usage.Errorf("%s: the record is empty (%d bytes)", path, len(text))}
+	}
 	r := new(Record)
-	if err := configs.Decode(path, text, r); err != nil {
-		return nil, err
+	err := configs.Decode(path, text, r)
+	if err == nil {
+		if err = r.Validate(); err == nil {
+			return r, nil
+		}
+		err = usage.Errorf("%s: %w", path, err)
 	}
-	if err := r.Validate(); err != nil {
-		return nil, usage.Errorf("%s: %w", path, err)
+	if version, foreign := foreignVersion(text); foreign {
+		return nil, usage.Errorf("%s was written by another version of this program, with format version %d: use that version, or another directory (%w)", path, version, err)
 	}
-	return r, nil
+	return nil, damaged{err}
+}
+
+// foreignVersion tells whether a text that is no record of this version is sound all the
+// same, as one of another version is: it has another format version or keys that are not
+// known here.
+func foreignVersion(text []byte) (version int, foreign bool) {
+	var r Record
+	if json.Unmarshal(text, &r) != nil {
+		var head struct {
+			FormatVersion int `json:"format_version"`
+		}
+		err := json.Unmarshal(text, &head)
+		return head.FormatVersion, err == nil && head.FormatVersion > FormatVersion
+	}
+	return r.FormatVersion, r.FormatVersion > FormatVersion || r.Validate() == nil
 }
 
 // Diff lists where r and other differ, each as "key: value, other's value", but for

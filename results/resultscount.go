@@ -4,12 +4,13 @@ import (
 	"slices"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/torchfile"
 )
 
 // ResultsCount is what a benchmark tells of one trial, whatever file it comes from:
 // nas_201_api's class of this name. A published file may lack evaluations, times,
-// latency and top-5 accuracies; what it lacks is absent, never zero.
+// latency, top-5 accuracies and the recipe; what it lacks is absent, never zero.
 type ResultsCount struct {
 	Trial
 	Genotype                 string
@@ -18,7 +19,8 @@ type ResultsCount struct {
 	Latencies                []float64 // seconds per batch of 256; nil: not measured
 	Training                 Measures
 	Evaluation               []SetMeasures // in the file's order
-	Record                   *Record       // of a campaign's trial; nil in any other file
+	Recipe                   *configs.Recipe
+	Record                   *Record // of a campaign's trial; nil in any other file
 
 	// load reads the trained state dict; nil where none was kept.
 	load func() (torchfile.StateDict, error)
@@ -141,7 +143,7 @@ func (r *Record) ResultsCount() *ResultsCount {
 	result := &ResultsCount{
 		Trial: r.Trial, Genotype: r.Genotype, Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Classes: r.Classes,
 		FLOPs: r.FLOPs, Params: r.Params, Latencies: r.Latency,
-		Training: measures(0, r.Train.Curve), Record: r,
+		Training: measures(0, r.Train.Curve), Recipe: &r.Recipe, Record: r,
 	}
 	for _, e := range r.Eval {
 		result.Evaluation = append(result.Evaluation, SetMeasures{e.Set, measures(e.FirstEpoch, e.Curve)})

@@ -38,7 +38,7 @@ func gappy(t testing.TB, index int) *Architecture {
 	}
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
-			r.Record = nil // nor records
+			r.Record, r.Recipe = nil, nil // nor records and recipes
 		}
 	}
 	a.Schedules[0].HP, a.Schedules[1].HP = "12", "200"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,7 +54,7 @@ type Options struct {
 // checkpoints and the error is ctx's. Errors of what the user can mend are usage errors.
 func Run(ctx context.Context, o Options) (Totals, error) {
 	o.second = cmp.Or(o.second, time.Second)
-	r, err := newRun(o)
+	r, err := newRun(ctx, o)
 	if err != nil {
 		return Totals{}, err
 	}
@@ -110,7 +111,7 @@ type run struct {
 	broken error     // why a worker gave up
 }
 
-func newRun(o Options) (*run, error) {
+func newRun(ctx context.Context, o Options) (*run, error) {
 	p, err := plan.Read(o.Dir)
 	if err != nil {
 		return nil, err
@@ -124,9 +125,6 @@ func newRun(o Options) (*run, error) {
 			return nil, usage.Errorf("campaign %s cannot be written: %w", o.Dir, err)
 		}
 	}
-	if err := sweep(o.Dir, host); err != nil {
-		return nil, fmt.Errorf("tidy up campaign %s: %w", o.Dir, err)
-	}
 	r := &run{Options: o, campaign: results.Campaign{Dir: o.Dir}}
 	now := time.Now().UTC()
 	r.state = RunState{Host: host, PID: os.Getpid(), Started: now}
@@ -135,21 +133,16 @@ func newRun(o Options) (*run, error) {
 		trials = p.Chunk(o.Chunk, o.Chunks)
 		r.state.Chunk = fmt.Sprintf("%d/%d", o.Chunk, o.Chunks)
 	}
-	done := map[results.Trial]bool{}
-	for t, err := range r.campaign.Trials() {
-		if err != nil {
-			return nil, err
-		}
-		done[t] = true
+	planned := slices.Collect(trials)
+	done, err := r.done(ctx, planned)
+	if err != nil {
+		return nil, err
 	}
-	var order []results.Trial
-	for t := range trials {
-		r.totals.Planned++
-		if !done[t] {
-			order = append(order, t)
-		}
+	if err := sweep(o.Dir, host); err != nil { // no checkpoint of a trial whose record was set aside
+		return nil, fmt.Errorf("tidy up campaign %s: %w", o.Dir, err)
 	}
-	r.totals.Done = r.totals.Planned - len(order)
+	order := slices.DeleteFunc(slices.Clone(planned), func(t results.Trial) bool { return done[t] })
+	r.totals.Planned, r.totals.Done = len(planned), len(planned)-len(order)
 	if o.RetryFailed {
 		if err := r.forgetFailures(order); err != nil {
 			return nil, err
@@ -165,6 +158,47 @@ func newRun(o Options) (*run, error) {
 	}
 	r.queue = newQueue(order, len(r.state.Workers))
 	return r, nil
+}
+
+// done finds the trials of the run that are done. Damaged records are set aside.
+func (r *run) done(ctx context.Context, planned []results.Trial) (map[results.Trial]bool, error) {
+	recorded := map[results.Trial]bool{}
+	for t, err := range r.campaign.Trials() {
+		if err != nil {
+			return nil, err
+		}
+		recorded[t] = true
+	}
+	var look []results.Trial
+	for _, t := range planned {
+		if recorded[t] {
+			look = append(look, t)
+		}
+	}
+	const many = 20000 // that take more than a few seconds
+	if len(look) > many {
+		fmt.Fprintf(r.Log, "reads the records of the %d trials that are done\n", len(look))
+	}
+	damaged, err := r.campaign.Damaged(ctx, look, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range slices.SortedFunc(maps.Keys(damaged), results.Trial.Compare) {
+		delete(recorded, t)
+		if err := r.setAside(t); err != nil {
+			return nil, err
+		}
+	}
+	return recorded, nil
+}
+
+// setAside sets the damaged record of a trial aside, and says so.
+func (r *run) setAside(t results.Trial) error {
+	path, reason, err := r.campaign.SetAside(t)
+	if err == nil && path != "" {
+		fmt.Fprintf(r.Log, "%v: it is kept as %s, and the trial is trained again\n", reason, path)
+	}
+	return err
 }
 
 // forgetFailures has trials that were set aside begin anew.
@@ -297,6 +331,9 @@ func (r *run) take(i int) (o *order, ended bool, err error) {
 			return nil, r.queue.empty(), nil
 		}
 		done, err := r.campaign.Done(t)
+		if errors.Is(err, results.ErrDamaged) {
+			err = r.setAside(t)
+		}
 		if err != nil {
 			return nil, false, err
 		}

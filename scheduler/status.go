@@ -20,10 +20,11 @@ import (
 )
 
 // Totals counts trials of a plan: all, those of a chunk, or of a dataset along a
-// schedule. Every trial is one of done, running, failed and left.
+// schedule. Every trial is one of done, damaged, running, failed and left.
 type Totals struct {
 	Planned int `json:"planned"`
 	Done    int `json:"done"`
+	Damaged int `json:"damaged"` // their record cannot be read: a run trains them again
 	Running int `json:"running"`
 	Failed  int `json:"failed"` // set aside
 	Left    int `json:"left"`   // not begun, interrupted, or to be tried again
@@ -63,7 +64,11 @@ type Status struct {
 	// Failures are those of trials that are not done, in the order of Trial.Compare;
 	// SetAside tells those that are failed from those that will be tried again.
 	Failures []Failure `json:"failures"`
-	Problems []string  `json:"problems"` // files that could not be read
+	Problems []string  `json:"problems"` // files that could not be read, but for records
+	// Damaged says of the damaged records what is wrong with them, in the order of
+	// Trial.Compare. Of a campaign of more than some thousands only those count that were
+	// emptied or cut; a run, and verify, read all.
+	Damaged []string `json:"damaged_records"`
 }
 
 // Group is the trials on a dataset along a schedule.
@@ -98,8 +103,8 @@ type Hours struct {
 const staleAfter = time.Minute
 
 // ReadStatus finds out how far a campaign is. It changes nothing, and runs may go on
-// meanwhile. A trial is done when its record stands: it lists the records' names, and
-// reads a sample of the records. Errors are usage errors when dir is no campaign or its
+// meanwhile. It lists the records' names, looks for damaged ones, and adds up the times of
+// a sample. Errors are usage errors when dir is no campaign or its
 // plan cannot be read; other files that cannot be read are told of in Problems.
 func ReadStatus(ctx context.Context, dir string) (*Status, error) {
 	now := time.Now()
@@ -113,9 +118,25 @@ func ReadStatus(ctx context.Context, dir string) (*Status, error) {
 	running, failed := s.unfinished()
 	c := newCensus(p)
 	// What has ended since is found among the records, and counted once.
-	for t, err := range s.done() {
+	var recorded []results.Trial
+	for t, err := range s.recorded() {
 		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return nil, err
+		}
+		recorded = append(recorded, t)
+	}
+	damaged, err := results.Campaign{Dir: dir}.Damaged(ctx, recorded, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range recorded {
+		if reason := damaged[t]; reason != nil {
+			s.Damaged = append(s.Damaged, reason.Error())
+			delete(failed, t)
+			if _, again := running[t]; !again {
+				c.addDamaged(t)
+			}
+			continue
 		}
 		c.addDone(t)
 		delete(running, t)
@@ -148,8 +169,8 @@ func ReadStatus(ctx context.Context, dir string) (*Status, error) {
 	return s, nil
 }
 
-// done is results.Campaign.Trials; where there is a plan, none need have been published.
-func (s *Status) done() iter.Seq2[results.Trial, error] {
+// recorded is results.Campaign.Trials; where there is a plan, none need have been published.
+func (s *Status) recorded() iter.Seq2[results.Trial, error] {
 	if _, err := os.Stat(filepath.Join(s.Campaign, "trials")); s.HasPlan && errors.Is(err, fs.ErrNotExist) {
 		return func(func(results.Trial, error) bool) {}
 	}
@@ -242,7 +263,7 @@ func (s *Status) workers() []WorkerState {
 func (s *Status) sum(c *census, rate *plan.Rate) {
 	for _, key := range slices.SortedFunc(maps.Keys(c.groups), groupKey.compare) {
 		g := c.groups[key]
-		g.Left = g.Planned - g.Done - g.Running - g.Failed
+		g.Left = g.Planned - g.Done - g.Damaged - g.Running - g.Failed
 		g.Work = g.unfinished(rate)
 		g.Hours = g.spent()
 		s.Totals.add(g.Totals)
@@ -282,6 +303,7 @@ func (s *Status) forecast(running map[results.Trial]time.Time, now time.Time) {
 func (t *Totals) add(other Totals) {
 	t.Planned += other.Planned
 	t.Done += other.Done
+	t.Damaged += other.Damaged
 	t.Running += other.Running
 	t.Failed += other.Failed
 	t.Left += other.Left

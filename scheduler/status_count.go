@@ -106,6 +106,12 @@ func (c *census) addDone(t results.Trial) {
 	}
 }
 
+func (c *census) addDamaged(t results.Trial) {
+	if g := c.of(t); c.planned(t) {
+		g.Damaged++
+	}
+}
+
 func (c *census) addFailed(t results.Trial) {
 	if g := c.of(t); c.planned(t) {
 		g.Failed++
@@ -183,9 +189,9 @@ func (g *group) spent() float64 {
 }
 
 // unfinished is how long one worker would take at a rate for the planned trials that are
-// running or left.
+// running, damaged or left.
 func (g *group) unfinished(rate *plan.Rate) time.Duration {
-	n := float64(g.Running + g.Left)
+	n := float64(g.Running + g.Damaged + g.Left)
 	if n == 0 || rate == nil {
 		return 0
 	}

@@ -262,15 +262,18 @@ func TestStatusProblems(t *testing.T) {
 	s := readStatus(t, dir)
 	problems := strings.Join(s.Problems, "\n")
 	for _, want := range []string{"host-1.json", `host-2.json: unknown key "hots"`, "host-3.json", "host-5.json",
-		FailurePath(dir, digits(1, 2, 1)), moved + " tells of another trial", c.RecordPath(digits(0, 2, 2))} {
+		FailurePath(dir, digits(1, 2, 1)), moved + " tells of another trial"} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("no problem tells %q:\n%s", want, problems)
 		}
 	}
-	if len(s.Problems) != 7 {
+	if len(s.Problems) != 6 {
 		t.Errorf("%d problems:\n%s", len(s.Problems), problems)
 	}
-	if want := (Totals{Planned: 12, Done: 2, Failed: 1, Left: 9, Work: s.Totals.Work}); s.Totals != want || len(s.Runs) != 1 || s.Hours.Records != 1 {
+	if len(s.Damaged) != 1 || !strings.Contains(s.Damaged[0], c.RecordPath(digits(0, 2, 2))) {
+		t.Errorf("damaged records: %q", s.Damaged)
+	}
+	if want := (Totals{Planned: 12, Done: 1, Damaged: 1, Failed: 1, Left: 9, Work: s.Totals.Work}); s.Totals != want || len(s.Runs) != 1 || s.Hours.Records != 1 {
 		t.Errorf("totals %+v, %d runs, %d records", s.Totals, len(s.Runs), s.Hours.Records)
 	}
 

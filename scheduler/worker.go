@@ -133,6 +133,9 @@ func (w *Worker) do(ctx context.Context, trainer Trainer, o order) report {
 	}
 	// Its record may have come to stand before the claim was free.
 	done, err := w.Campaign.Done(o.Trial)
+	if errors.Is(err, results.ErrDamaged) {
+		_, _, err = w.Campaign.SetAside(o.Trial)
+	}
 	if err == nil && !done {
 		w.Log.Printf("begins %v, attempt %d", o.Trial, o.Attempt)
 		err = w.train(ctx, trainer, o, c.Dir)

@@ -312,7 +312,7 @@ func TestConfigForRefused(t *testing.T) {
 		{"batch", func(r *results.Record) { r.Recipe.Batch = 5000 }, "larger than the data"},
 		{"images", func(r *results.Record) {
 			r.DataFiles = []results.File{{Name: "digits.csv.gz", SHA256: strings.Repeat("0", 64)}}
-		}, "is not the file that the trial was trained on"},
+		}, "SHA-256 of digits.csv.gz is"},
 	} {
 		r := resultstest.Record(t, trial)
 		r.Definition, r.DataFiles = definition, nil

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -90,8 +91,8 @@ func (o Options) on(definition data.Definition, load func(d data.Definition, roo
 
 // ConfigFor is how the trial of a record was trained, from the seed's initial weights
 // if it is run: for Evaluate. The images are looked for in dataRoot, as are the files
-// that lay beside the definition of a user's own dataset. What cannot be had again, and
-// images that are not those of the record, are usage errors.
+// that lay beside the definition of a user's own dataset. What cannot be had again is a
+// usage error; images that are not those of the record are results.ErrOtherImages.
 func ConfigFor(r *results.Record, dataRoot string) (Config, error) {
 	origin := fmt.Sprintf("record of %v: dataset definition", r.Trial)
 	definition, err := data.DecodeDefinition(origin, r.Definition, dataRoot)
@@ -106,20 +107,27 @@ func ConfigFor(r *results.Record, dataRoot string) (Config, error) {
 		Arch: r.Genotype, DataRoot: dataRoot, Epochs: r.Epochs, Seed: r.Seed,
 		Parity: r.Parity.Profile, Timeline: r.Parity.Timeline, Workers: r.Parity.Workers, Precision: r.Precision,
 		Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Batch: r.Recipe.Batch,
-	}.on(definition, data.Definition.Load)
+	}.on(definition, func(d data.Definition, root string) (*data.Dataset, error) { return loadAsTrained(r, d, root) })
 	if err != nil {
 		return Config{}, err
 	}
 	c.Recipe = r.Recipe
-	for _, trained := range r.DataFiles {
-		for _, file := range c.Data.Files {
-			if file.Name == trained.Name && file.SHA256 != trained.SHA256 {
-				return Config{}, usage.Errorf("%s is not the file that the trial was trained on: its SHA-256 is %s, the record's is %s",
-					file.Name, file.SHA256, trained.SHA256)
-			}
-		}
-	}
 	return c, nil
+}
+
+// loadAsTrained loads the images that the trial of a record was trained on.
+func loadAsTrained(r *results.Record, d data.Definition, root string) (*data.Dataset, error) {
+	set, err := d.Load(root)
+	switch {
+	case errors.Is(err, data.ErrNoData):
+		return nil, err
+	case err != nil:
+		return nil, usage.Errorf("%w: %w", results.ErrOtherImages, err)
+	}
+	if differences := results.DifferentFiles(filesOf(set), r.DataFiles); differences != nil {
+		return nil, usage.Errorf("%w: %v", results.ErrOtherImages, differences)
+	}
+	return set, nil
 }
 
 // PublishedConfig is how the original trained a trial of a published file, as far as

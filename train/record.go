@@ -5,42 +5,59 @@ import (
 	"fmt"
 	"time"
 
+	"nb201/data"
 	"nb201/internal/torchfile"
 	"nb201/results"
 )
 
+// Settings are what the trial depends on, as its record will hold it.
+func (c Config) Settings() (results.Settings, error) {
+	r, err := c.newRecord(time.Time{})
+	if err != nil {
+		return results.Settings{}, err
+	}
+	return r.Settings(), nil
+}
+
 // newRecord is the record of a trial that begins now, without its measures.
-func (t *trial) newRecord(now time.Time) (*results.Record, error) {
-	definition, err := json.Marshal(t.Definition)
+func (c Config) newRecord(now time.Time) (*results.Record, error) {
+	definition, err := json.Marshal(c.Definition)
 	if err != nil {
 		return nil, fmt.Errorf("encode the dataset definition: %w", err)
 	}
 	r := &results.Record{
 		FormatVersion: results.FormatVersion,
-		Trial:         t.Trial,
-		Genotype:      t.Network.Arch.String(),
-		Classes:       t.Network.Classes,
-		ImageSize:     t.Network.Size,
-		FLOPs:         t.Network.FLOPs(),
-		Params:        t.Network.Params(),
-		Recipe:        t.Recipe,
+		Trial:         c.Trial,
+		Genotype:      c.Network.Arch.String(),
+		Classes:       c.Network.Classes,
+		ImageSize:     c.Network.Size,
+		FLOPs:         c.Network.FLOPs(),
+		Params:        c.Network.Params(),
+		Recipe:        c.Recipe,
 		Definition:    definition,
-		Parity:        results.Parity{Profile: t.Profile.Name, Timeline: string(t.Timeline), Workers: t.Workers},
-		Precision:     string(t.Precision),
+		Parity:        results.Parity{Profile: c.Profile.Name, Timeline: string(c.Timeline), Workers: c.Workers},
+		Precision:     string(c.Precision),
 		Started:       now.UTC().Truncate(time.Millisecond),
-		Train:         results.Pass{Images: t.Data.Train.Len()},
+		Train:         results.Pass{Images: c.Data.Train.Len()},
 	}
-	if t.Initial != nil {
-		r.InitialWeights = &t.Initial.File
+	if c.Initial != nil {
+		r.InitialWeights = &c.Initial.File
 	}
-	for _, f := range t.Data.Files {
-		r.DataFiles = append(r.DataFiles, results.File(f))
-	}
-	for i := range t.Data.Eval {
-		split := &t.Data.Eval[i]
+	r.DataFiles = filesOf(c.Data)
+	for i := range c.Data.Eval {
+		split := &c.Data.Eval[i]
 		r.Eval = append(r.Eval, results.Evaluation{Set: split.Name, Pass: results.Pass{Images: split.Len()}})
 	}
 	return r, nil
+}
+
+// filesOf are the files that the images were read from.
+func filesOf(set *data.Dataset) []results.File {
+	var files []results.File
+	for _, f := range set.Files {
+		files = append(files, results.File(f))
+	}
+	return files
 }
 
 // toFloat32 is a state dict as it is published, rounded from a float64 trial's.

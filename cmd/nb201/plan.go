@@ -149,7 +149,7 @@ func (f *planFlags) run(c *cobra.Command, dir string) (*planView, error) {
 	case f.replace && !selected:
 		return nil, usage.Errorf("--replace starts the plan anew: say what it is to hold, with --preset or with --archs, --datasets, --epochs and --seeds")
 	}
-	done, err := plan.Done(dir)
+	done, err := plan.Done(c.Context(), dir)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +262,7 @@ func (f *planFlags) findRate(ctx context.Context, p *plan.Plan, dir string, done
 
 // rateOf measures the rate on the trials done in a campaign.
 func rateOf(ctx context.Context, campaign, precision string) (*plan.Rate, error) {
-	done, err := plan.Done(campaign)
+	done, err := plan.Done(ctx, campaign)
 	if err != nil {
 		return nil, err
 	}

@@ -20,9 +20,11 @@ import (
 	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/usage"
+	"nb201/results"
 	"nb201/scheduler"
 	"nb201/scheduler/plan"
 	"nb201/scheduler/slurm"
+	"nb201/scheduler/trainer"
 )
 
 // graceOfWorkers is how long a stopped run gives its workers, which has it leave
@@ -80,7 +82,7 @@ no trial begins; the run goes on by itself when there is room.`,
 			if o.PerDevice < 1 || o.MaxAttempts < 1 || o.HangAfter <= 0 || o.PrepareWithin <= 0 {
 				return usage.Errorf("--per-device, --max-attempts, --hang-after and --prepare-within must be more than 0")
 			}
-			if err := checkImages(o.Dir, root); err != nil {
+			if err := checkPlan(c.Context(), o.Dir, root); err != nil {
 				return err
 			}
 			program, err := os.Executable()
@@ -210,21 +212,12 @@ func parseSize(text string) (uint64, error) {
 	return uint64(v * math.Pow(step, float64(strings.Index("KMGT", m[2])+min(len(m[2]), 1)))), err
 }
 
-// checkImages makes sure, before workers fail for it, that the images of the plan's
-// datasets are there.
-func checkImages(dir, root string) error {
+// checkPlan refuses a campaign whose images are missing or whose plan is not of the same
+// experiment as its finished trials.
+func checkPlan(ctx context.Context, dir, root string) error {
 	p, err := plan.Read(dir)
 	if err != nil {
 		return err
 	}
-	for _, d := range p.Datasets {
-		definition, err := p.Definition(d.Key)
-		if err == nil {
-			_, err = definition.Load(root)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return trainer.CheckPlan(ctx, results.Campaign{Dir: dir}, p, root)
 }

@@ -90,7 +90,7 @@ against the published schema, and was not run on a cluster.`,
 				}
 			}
 			if array.Job != 0 {
-				if err := checkImages(flags.Dir, images); err != nil {
+				if err := checkPlan(c.Context(), flags.Dir, images); err != nil {
 					fmt.Fprintf(c.ErrOrStderr(), "warning: on this host, %v\n", err)
 				}
 			}
@@ -173,7 +173,7 @@ func (f *slurmFlags) findRate(ctx context.Context) (*plan.Rate, error) {
 	if f.like != "" {
 		return rateOf(ctx, f.like, p.Settings.Precision)
 	}
-	done, err := plan.Done(f.Dir)
+	done, err := plan.Done(ctx, f.Dir)
 	if err != nil {
 		return nil, err
 	}

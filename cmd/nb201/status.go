@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -84,12 +85,22 @@ func readStatus(ctx context.Context, dir string) (statusView, error) {
 
 func printStatus(w io.Writer, s statusView) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "dataset\tepochs\ttrials\tdone\trunning\tfailed\tleft\thours\t")
+	damaged := ""
+	if s.Totals.Damaged > 0 {
+		damaged = "damaged\t"
+	}
+	fmt.Fprintf(t, "dataset\tepochs\ttrials\tdone\t%srunning\tfailed\tleft\thours\t\n", damaged)
+	printTotals := func(dataset, epochs string, n scheduler.Totals, hours float64) {
+		if damaged != "" {
+			damaged = fmt.Sprintf("%d\t", n.Damaged)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s%d\t%d\t%d\t%.2f\t\n", dataset, epochs, n.Planned, n.Done, damaged, n.Running, n.Failed, n.Left, hours)
+	}
 	for _, g := range s.Trials {
-		printTotals(t, g.Dataset, fmt.Sprint(g.Epochs), g.Totals, g.Hours)
+		printTotals(g.Dataset, fmt.Sprint(g.Epochs), g.Totals, g.Hours)
 	}
 	if len(s.Trials) != 1 {
-		printTotals(t, "total", "", s.Totals, s.Hours.Done)
+		printTotals("total", "", s.Totals, s.Hours.Done)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -100,17 +111,17 @@ func printStatus(w io.Writer, s statusView) error {
 		printRun(w, r)
 	}
 	printLastFailures(w, s.Campaign, s.Failures)
-	for i, problem := range s.Problems {
+	unread := slices.Concat(s.Damaged, s.Problems)
+	for i, problem := range unread[:min(len(unread), mostFailures)] {
 		if i == 0 {
 			fmt.Fprintln(w, "\ncannot be read:")
 		}
 		fmt.Fprintf(w, "  %s\n", problem)
 	}
+	if more := len(unread) - mostFailures; more > 0 {
+		fmt.Fprintf(w, "  and %d more: nb201 status %s --json\n", more, s.Campaign)
+	}
 	return nil
-}
-
-func printTotals(w io.Writer, dataset, epochs string, t scheduler.Totals, hours float64) {
-	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.2f\t\n", dataset, epochs, t.Planned, t.Done, t.Running, t.Failed, t.Left, hours)
 }
 
 // printSums prints what was counted over all trials.
@@ -122,6 +133,9 @@ func printSums(w io.Writer, s statusView) {
 		line("plan", "%d of %s done (%s)", s.Totals.Done, count(s.Totals.Planned, "trial"), scheduler.Percent(s.Totals.Done, s.Totals.Planned))
 	} else {
 		line("plan", "none")
+	}
+	if n := len(s.Damaged); n > 0 {
+		line("damaged", "%s that cannot be read: nb201 run keeps them under another name and trains again", count(n, "record"))
 	}
 	if s.NotPlanned > 0 {
 		line("besides", "%s done that the plan lacks", count(s.NotPlanned, "trial"))

@@ -17,6 +17,7 @@ import (
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler"
+	"nb201/scheduler/trainer"
 	"nb201/train"
 )
 
@@ -173,6 +174,9 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if err := c.Check(config.Trial); err != nil {
 		return nil, err
 	}
+	if err := trainer.CheckTrial(c, config); err != nil {
+		return nil, err
+	}
 	b, err := backend.OpenDevice(device, config.Precision == train.TF32)
 	if err != nil {
 		return nil, err
@@ -191,6 +195,11 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 			err = claim.Finish()
 		}
 	}()
+	if path, reason, err := c.SetAside(config.Trial); err != nil {
+		return nil, err
+	} else if path != "" {
+		fmt.Fprintf(progressTo, "warning: %v: it is kept as %s, and the trial is trained again\n", reason, path)
+	}
 	versions := versionsOn(b)
 	config.Checkpoints = &train.Checkpoints{
 		Dir: claim.Dir, Every: checkpointInterval, Versions: versions,

@@ -27,8 +27,9 @@ func newWorkerCommand() *cobra.Command {
 		Args:   one("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
 			logger := log.New(c.ErrOrStderr(), "", log.LstdFlags|log.LUTC)
+			campaign := results.Campaign{Dir: args[0]}
 			w := &scheduler.Worker{
-				Campaign: results.Campaign{Dir: args[0]}, In: c.InOrStdin(), Out: c.OutOrStdout(), Log: logger,
+				Campaign: campaign, In: c.InOrStdin(), Out: c.OutOrStdout(), Log: logger,
 				Grace: graceOfWorkers, Exit: os.Exit,
 			}
 			err := w.Work(c.Context(), func() (scheduler.Trainer, error) {
@@ -41,7 +42,7 @@ func newWorkerCommand() *cobra.Command {
 					return nil, err
 				}
 				return trainer.Open(trainer.Options{
-					Plan: p, Device: d, DataRoot: root, CheckpointEvery: checkpointEvery,
+					Campaign: campaign, Plan: p, Device: d, DataRoot: root, CheckpointEvery: checkpointEvery,
 					Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Log: logger,
 				})
 			})

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -148,6 +150,25 @@ func Fill(t testing.TB, trials ...results.Trial) results.Campaign {
 		}
 	}
 	return c
+}
+
+// Mix puts a trial into a campaign that it need not belong to, which Publish refuses: as
+// campaigns hold that were copied together, or made by earlier versions.
+func Mix(t testing.TB, c results.Campaign, r *results.Record) {
+	t.Helper()
+	alone := results.Campaign{Dir: t.TempDir()}
+	if err := alone.Publish(r, Weights(t, r)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []func(results.Campaign, results.Trial) string{results.Campaign.WeightsPath, results.Campaign.RecordPath} {
+		to := path(c, r.Trial)
+		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path(alone, r.Trial), to); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Grid is all trials of the architectures on the benchmark's dataset keys, with one

@@ -191,7 +191,7 @@ func TestEstimateDisk(t *testing.T) {
 // The record of a real trial, as the program left it.
 func TestEstimateRealRecord(t *testing.T) {
 	campaign := results.Campaign{Dir: filepath.Join("..", "..", "cmd", "nb201", "testdata", "campaign")}
-	done, err := Done(campaign.Dir)
+	done, err := Done(t.Context(), campaign.Dir)
 	if err != nil || len(done) != 1 {
 		t.Fatalf("%v, %v", done, err)
 	}

@@ -169,18 +169,21 @@ func (part Part) join(other Part) (Part, bool) {
 }
 
 // Done lists the trials that are done in a campaign directory, which need not be there.
-func Done(dir string) ([]results.Trial, error) {
+// Those whose records are found damaged are not.
+func Done(ctx context.Context, dir string) ([]results.Trial, error) {
 	if _, err := os.Stat(filepath.Join(dir, "trials")); os.IsNotExist(err) {
 		return nil, nil
 	}
+	campaign := results.Campaign{Dir: dir}
 	var done []results.Trial
-	for t, err := range (results.Campaign{Dir: dir}).Trials() {
+	for t, err := range campaign.Trials() {
 		if err != nil {
 			return nil, err
 		}
 		done = append(done, t)
 	}
-	return done, nil
+	damaged, err := campaign.Damaged(ctx, done, false)
+	return slices.DeleteFunc(done, func(t results.Trial) bool { return damaged[t] != nil }), err
 }
 
 // Adopt makes sure that finished trials, which were not trained by this plan, are what
@@ -203,27 +206,45 @@ func (p *Plan) Adopt(ctx context.Context, c results.Campaign, trials []results.T
 
 // recordDiffers says in what a record differs from the plan, "" when it does not.
 func (p *Plan) recordDiffers(r *results.Record) string {
-	trainedWith := Settings{
-		Parity: r.Parity.Profile, Timeline: r.Parity.Timeline, Workers: r.Parity.Workers, Precision: r.Precision,
-		Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Batch: r.Recipe.Batch,
-		Weights: p.Settings.Weights,
-	}
-	if d := differ(trainedWith, p.Settings); d != "" {
-		return d
-	}
-	if r.InitialWeights != nil {
-		return fmt.Sprintf("it began with the weights of %s", r.InitialWeights.Name)
-	}
-	recipe, _ := p.Recipe(r.Epochs)
-	if d := differ(r.Recipe, recipe); d != "" {
-		return "recipe: " + d
-	}
-	definition, err := data.DecodeDefinition("dataset_definition", r.Definition, "")
+	planned, err := p.TrialSettings(r.Trial, nil)
 	if err != nil {
 		return err.Error()
 	}
-	if d := differ(definition, p.dataset(r.Dataset).definition); d != "" {
-		return "definition: " + d
+	return r.Settings().Differ(planned).String()
+}
+
+// TrialSettings are the settings that the plan gives a trial of one of its datasets and
+// schedules; files are those that its images are read from, if they are known. A dataset or
+// a schedule that is not in the plan is a usage error.
+func (p *Plan) TrialSettings(t results.Trial, files []data.File) (results.Settings, error) {
+	d := p.dataset(t.Dataset)
+	recipe, ok := p.Recipe(t.Epochs)
+	if d == nil || !ok {
+		return results.Settings{}, usage.Errorf("%v is on a dataset or along a schedule that is not in the plan", t)
 	}
-	return ""
+	definition, err := json.Marshal(d.definition)
+	if err != nil {
+		return results.Settings{}, fmt.Errorf("encode the dataset definition: %w", err)
+	}
+	r := results.Record{
+		Trial: t, Recipe: recipe, Definition: definition, Precision: p.Settings.Precision,
+		Parity: results.Parity{Profile: p.Settings.Parity, Timeline: p.Settings.Timeline, Workers: p.Settings.Workers},
+	}
+	for _, f := range files {
+		r.DataFiles = append(r.DataFiles, results.File(f))
+	}
+	return r.Settings(), nil
+}
+
+// Check refuses, as a usage error, a trial whose settings are not those of the plan. A
+// trial on a dataset or along a schedule that the plan does not have passes.
+func (p *Plan) Check(s results.Settings) error {
+	planned, err := p.TrialSettings(s.Trial, nil)
+	if err != nil {
+		return nil
+	}
+	if d := s.Differ(planned); d != nil {
+		return usage.Errorf("%v differs from the plan: %v: use another directory or the settings of the plan", s.Trial, d)
+	}
+	return nil
 }

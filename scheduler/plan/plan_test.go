@@ -391,15 +391,15 @@ func TestAdopt(t *testing.T) {
 		return r
 	}
 	for want, change := range map[string]func(*results.Record){
-		"":                                 func(*results.Record) {},
-		`precision is "tf32", not "fp32"`:  func(r *results.Record) { r.Precision = "tf32" },
-		"workers is 2, not 4":              func(r *results.Record) { r.Parity.Workers = 2 },
-		"cells is 1, not 5":                func(r *results.Record) { resultstest.Resize(t, r, 16, 1) },
-		"recipe: momentum is 0.8, not 0.9": func(r *results.Record) { r.Recipe.Momentum = 0.8 },
-		"it began with the weights of a.pth": func(r *results.Record) {
+		"":                            func(*results.Record) {},
+		"precision is tf32, not fp32": func(r *results.Record) { r.Precision = "tf32" },
+		"workers is 2, not 4":         func(r *results.Record) { r.Parity.Workers = 2 },
+		"cells (N) is 1, not 5":       func(r *results.Record) { resultstest.Resize(t, r, 16, 1) },
+		"momentum is 0.8, not 0.9":    func(r *results.Record) { r.Recipe.Momentum = 0.8 },
+		"source of the start weights is a file, not the seed": func(r *results.Record) {
 			r.InitialWeights = &results.File{Name: "a.pth", SHA256: strings.Repeat("0", 64)}
 		},
-		"definition: std is [95,95.73,95.73]": func(r *results.Record) {
+		"deviation of the pixels is [95,95.73,95.73], not [95.73,95.73,95.73]": func(r *results.Record) {
 			r.Definition = []byte(strings.Replace(string(r.Definition), "95.73", "95", 1))
 		},
 	} {
@@ -409,7 +409,7 @@ func TestAdopt(t *testing.T) {
 		if err := c.Publish(r, nil); err != nil {
 			t.Fatal(err)
 		}
-		done, err := Done(c.Dir)
+		done, err := Done(t.Context(), c.Dir)
 		if err != nil || !slices.Equal(done, []results.Trial{trial}) {
 			t.Fatalf("done: %v, %v", done, err)
 		}
@@ -418,7 +418,7 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
-	if done, err := Done(filepath.Join(t.TempDir(), "none")); err != nil || done != nil {
+	if done, err := Done(t.Context(), filepath.Join(t.TempDir(), "none")); err != nil || done != nil {
 		t.Errorf("of no campaign: %v, %v", done, err)
 	}
 }

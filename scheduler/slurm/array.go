@@ -101,7 +101,7 @@ func Prepare(ctx context.Context, o Options) (*Array, error) {
 		return nil, err
 	}
 	a := &Array{Campaign: dir, Chunks: chunks, Queued: queued, beside: o.Beside}
-	elements, err := a.left(p, o)
+	elements, err := a.left(ctx, p, o)
 	if err != nil || len(elements) == 0 {
 		return a, err
 	}
@@ -151,8 +151,8 @@ func (o *Options) checkTime(p *plan.Plan) error {
 // left counts the trials for which a is to be sent, and returns the numbers of the chunks
 // that have one: the trials that are not done, nor set aside, nor, with o.Beside, those of
 // elements in the queue.
-func (a *Array) left(p *plan.Plan, o Options) ([]int, error) {
-	done, err := plan.Done(a.Campaign)
+func (a *Array) left(ctx context.Context, p *plan.Plan, o Options) ([]int, error) {
+	done, err := plan.Done(ctx, a.Campaign)
 	if err != nil {
 		return nil, err
 	}

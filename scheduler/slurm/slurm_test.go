@@ -388,7 +388,7 @@ func TestLeft(t *testing.T) {
 		{"beside another division", Options{Beside: true}, half, nil, 24 - 4 - 4 - inHalf},
 	} {
 		a := &Array{Campaign: dir, Chunks: 8, Queued: test.queued}
-		got, err := a.left(p, test.o)
+		got, err := a.left(t.Context(), p, test.o)
 		if err != nil || test.want != nil && !slices.Equal(got, test.want) || a.Trials != test.trials {
 			t.Errorf("%s: chunks %v with %d trials, %v; want %v with %d", test.name, got, a.Trials, err, test.want, test.trials)
 		}

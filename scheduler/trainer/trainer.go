@@ -21,6 +21,7 @@ import (
 
 // Options say how a worker trains.
 type Options struct {
+	Campaign        results.Campaign
 	Plan            *plan.Plan
 	Device          backend.Device
 	DataRoot        string        // of the images
@@ -72,6 +73,9 @@ func (t *Trainer) versions() results.Versions {
 // Train implements scheduler.Trainer.
 func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, tell func(scheduler.Step)) (*results.Record, torchfile.StateDict, error) {
 	config, err := t.config(trial)
+	if err == nil {
+		err = CheckTrial(t.Campaign, config) // the images may have been replaced since the run began
+	}
 	if err != nil { // of the plan or the images, which are the same for others
 		return nil, nil, &scheduler.Fault{Unable: true, Err: err}
 	}

@@ -1,0 +1,168 @@
+package results
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"nb201/internal/usage"
+)
+
+// ErrDamaged reports a record that is there and cannot be read: it is empty, cut,
+// overwritten, or the record of another trial. Its trial is not done.
+var ErrDamaged = errors.New("the record is damaged")
+
+// damaged is an error that is ErrDamaged and has its own text.
+type damaged struct{ error }
+
+func (d damaged) Is(target error) bool { return target == ErrDamaged }
+
+func (d damaged) Unwrap() error { return d.error }
+
+// transient tells whether reading failed for a reason that lies outside the file, so that
+// it may be read another time.
+func transient(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN, syscall.ESTALE, syscall.ETIMEDOUT} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// Done reports whether t is done: its record is there and can be read. An error of a
+// record that cannot be read is ErrDamaged.
+func (c Campaign) Done(t Trial) (bool, error) {
+	_, err := c.Record(t)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(c.RecordPath(t)); errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		err = damaged{err} // a link to nowhere
+	}
+	return err == nil, err
+}
+
+// inspectAll is how many records Damaged reads whole in any case, which takes a second.
+const inspectAll = 8192
+
+// Damaged finds the records of trials that cannot be read, with the reasons: errors that
+// are ErrDamaged. Of many trials it looks only at both ends of each record, which finds
+// those that were emptied or cut, unless thorough makes it read all of them. Any other error,
+// such as of a record that another version wrote, ends it.
+func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (map[Trial]error, error) {
+	look := c.glance
+	if thorough || len(trials) <= inspectAll {
+		look = func(t Trial) error {
+			_, err := c.Done(t)
+			return err
+		}
+	}
+	found := map[Trial]error{}
+	var mu sync.Mutex
+	readers, reading := errgroup.WithContext(ctx)
+	readers.SetLimit(4 * runtime.GOMAXPROCS(0)) // they wait for the file system
+	for _, t := range trials {
+		if reading.Err() != nil {
+			break
+		}
+		readers.Go(func() error {
+			err := look(t)
+			if !errors.Is(err, ErrDamaged) {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found[t] = err
+			return nil
+		})
+	}
+	if err := readers.Wait(); err != nil {
+		return nil, err
+	}
+	return found, context.Cause(ctx)
+}
+
+// glance looks at the ends of a record: it is an object of JSON, and a line.
+func (c Campaign) glance(t Trial) error {
+	path := c.RecordPath(t)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err := c.Done(t) // it went meanwhile, or it is a link to nowhere
+		return err
+	}
+	if err != nil {
+		return recordError(err)
+	}
+	defer f.Close()
+	var ends [3]byte
+	_, err = io.ReadFull(f, ends[:1])
+	if err == nil {
+		_, err = f.Seek(-2, io.SeekEnd)
+	}
+	if err == nil {
+		_, err = io.ReadFull(f, ends[1:])
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EINVAL), err == nil && string(ends[:]) != "{}\n":
+		_, err = c.Done(t) // which says why
+		return err
+	case err != nil:
+		return recordError(err)
+	}
+	return nil
+}
+
+// recordError is the error of a record that the system does not read.
+func recordError(err error) error {
+	text := usage.Errorf("cannot read record: %w", err)
+	if transient(err) || errors.Is(err, fs.ErrNotExist) {
+		return text
+	}
+	return damaged{text}
+}
+
+// asideSuffix is what the names of damaged files end in.
+const asideSuffix = ".damaged"
+
+// SetAside renames the record of t, and its weights, if the record is damaged, so that the
+// trial can be trained again and nothing is lost. It returns the record's new path and
+// what is wrong with it; without a damaged record it changes nothing and returns "".
+func (c Campaign) SetAside(t Trial) (path string, reason, err error) {
+	unlock, err := c.lock()
+	if err != nil {
+		return "", nil, err
+	}
+	defer unlock()
+	return c.setAside(t)
+}
+
+// setAside is SetAside of a process that holds the lock.
+func (c Campaign) setAside(t Trial) (path string, reason, err error) {
+	_, reason = c.Done(t)
+	if !errors.Is(reason, ErrDamaged) {
+		return "", nil, reason
+	}
+	for _, from := range []string{c.WeightsPath(t), c.RecordPath(t)} { // the record last: until then it is damaged
+		to := from + asideSuffix
+		for n := 2; ; n++ {
+			if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			to = fmt.Sprintf("%s-%d", from+asideSuffix, n)
+		}
+		if err := os.Rename(from, to); err != nil && (from == c.RecordPath(t) || !errors.Is(err, fs.ErrNotExist)) {
+			return "", reason, fmt.Errorf("set the damaged record of %v aside: %w", t, err)
+		}
+		path = to
+	}
+	return path, reason, nil
+}

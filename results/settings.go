@@ -1,0 +1,380 @@
+package results
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nb201/cell"
+	"nb201/configs"
+	"nb201/internal/usage"
+)
+
+// Settings are what a trial depended on, beside its architecture and its seed, as far as
+// its file says: the trials of one experiment agree in them.
+type Settings struct {
+	Trial
+	files []File // that the images were read from, in reading order; nil: not known
+	list  []setting
+}
+
+// setting is one of the Settings, in words.
+type setting struct {
+	name, value string
+	scope       scope
+}
+
+// scope says which trials agree in a setting: those on the same dataset key, of these
+// those along the same schedule, of these those of the same architecture.
+type scope int
+
+const (
+	ofDataset scope = iota
+	ofSchedule
+	ofArchitecture
+)
+
+// shared is the narrowest scope that holds two trials, and whether there is any.
+func shared(a, b Trial) (scope, bool) {
+	switch {
+	case a.Dataset != b.Dataset:
+		return 0, false
+	case a.Epochs != b.Epochs:
+		return ofDataset, true
+	case a.Arch != b.Arch:
+		return ofSchedule, true
+	}
+	return ofArchitecture, true
+}
+
+// Difference is a setting in which two trials differ.
+type Difference struct {
+	Setting string `json:"setting"`
+	Value   string `json:"value"`
+	Other   string `json:"other_value"`
+}
+
+func (d Difference) String() string {
+	return fmt.Sprintf("%s is %s, not %s", d.Setting, d.Value, d.Other)
+}
+
+// Differences is a list of them as one text.
+type Differences []Difference
+
+func (d Differences) String() string {
+	texts := make([]string, len(d))
+	for i := range d {
+		texts[i] = d[i].String()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Differ lists in which settings s differs from other, among those that both know and
+// that trials of their dataset keys, schedules and architectures share. Trials on two
+// dataset keys share none.
+func (s Settings) Differ(other Settings) Differences {
+	within, ok := shared(s.Trial, other.Trial)
+	if !ok {
+		return nil
+	}
+	return s.differ(other, within)
+}
+
+func (s Settings) differ(other Settings, within scope) Differences {
+	differences := DifferentFiles(s.files, other.files)
+	for _, a := range s.list {
+		i := slices.IndexFunc(other.list, func(b setting) bool { return b.name == a.name })
+		if i >= 0 && a.scope <= within && a.value != other.list[i].value {
+			differences = append(differences, Difference{a.name, a.value, other.list[i].value})
+		}
+	}
+	return differences
+}
+
+// ErrOtherImages reports images that are not those that a trial was trained on.
+var ErrOtherImages = errors.New("the images are not those that the trial was trained on")
+
+// DifferentFiles lists in which of the files that a trial read its images from it differs
+// from another. Files that are equal under other names do not differ; those of a trial
+// without any are not known, and do not either.
+func DifferentFiles(files, others []File) Differences {
+	sums := func(files []File) (sums []string) {
+		for _, f := range files {
+			sums = append(sums, f.SHA256)
+		}
+		return sums
+	}
+	if len(files) == 0 || len(others) == 0 || slices.Equal(sums(files), sums(others)) {
+		return nil
+	}
+	// The names tell the directory too, which may be another one.
+	names := func(files []File) string {
+		var names []string
+		for _, f := range files {
+			names = append(names, path.Base(f.Name))
+		}
+		return strings.Join(names, ", ")
+	}
+	if a, b := names(files), names(others); a != b {
+		return Differences{{"list of data files", a, b}}
+	}
+	var differences Differences
+	for i, f := range files {
+		if f.SHA256 != others[i].SHA256 {
+			differences = append(differences, Difference{"SHA-256 of " + path.Base(f.Name), f.SHA256, others[i].SHA256})
+		}
+	}
+	return differences
+}
+
+// Digest is equal for trials on one dataset key and along one schedule that know the
+// same settings and agree in them, of whichever architectures they are.
+func (s Settings) Digest() string { return s.digest(ofSchedule) }
+
+func (s Settings) digest(within scope) string {
+	sum := sha256.New()
+	for _, f := range s.files {
+		fmt.Fprintln(sum, f.SHA256)
+	}
+	for _, a := range s.list {
+		if a.scope <= within {
+			fmt.Fprintf(sum, "%q %q\n", a.name, a.value)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+func (s *Settings) add(scope scope, name, value string) {
+	s.list = append(s.list, setting{name, value, scope})
+}
+
+// addObject adds the members of a JSON object, but for those that say where files lie.
+func (s *Settings) addObject(scope scope, object []byte, names map[string]string) {
+	for name, value := range members(object) {
+		to, renamed := names[name]
+		if !renamed {
+			to = strings.ReplaceAll(name, "_", " ")
+		}
+		if to == "" {
+			continue
+		}
+		s.add(scope, to, plain(value))
+	}
+}
+
+// plain is a JSON value as text, a string without its quotes.
+func plain(value jsontext.Value) string {
+	if text, err := jsontext.AppendUnquote(nil, value); err == nil {
+		return string(text)
+	}
+	return string(value)
+}
+
+// members yields the members of a JSON object in their order, their values in canonical form (RFC 8785).
+// What is no object has none.
+func members(object []byte) iter.Seq2[string, jsontext.Value] {
+	return func(yield func(string, jsontext.Value) bool) {
+		d := jsontext.NewDecoder(bytes.NewReader(object))
+		if token, err := d.ReadToken(); err != nil || token.Kind() != '{' {
+			return
+		}
+		for d.PeekKind() == '"' {
+			name, err := d.ReadToken()
+			if err != nil {
+				return
+			}
+			key := name.String()
+			value, err := d.ReadValue()
+			if err != nil {
+				return
+			}
+			value = value.Clone()
+			if value.Canonicalize() != nil || !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
+// inDefinition are the members of a dataset definition that are not settings by
+// themselves: the key is the trial's, the path is a place, and images only restricts.
+var inDefinition = map[string]string{
+	"name": "", "path": "", "images": "", "eval": "",
+	"mean": "mean of the pixels", "std": "deviation of the pixels", "size": "size of the images",
+	"augment": "augmentation", "train": "training set",
+}
+
+// inRecipe are the members of a recipe that are not called by their own name.
+var inRecipe = map[string]string{
+	"epochs": "", "batch": "batch", "channels": "channels (C)", "cells": "cells (N)", "eta_min": "last learning rate",
+}
+
+// Settings are those of the trial: all are known.
+func (r *Record) Settings() Settings {
+	s := Settings{Trial: r.Trial, files: r.DataFiles}
+	s.addObject(ofDataset, r.Definition, inDefinition)
+	s.addRecipe(r.Recipe)
+	s.add(ofSchedule, "parity", r.Parity.Profile)
+	s.add(ofSchedule, "timeline", r.Parity.Timeline)
+	s.add(ofSchedule, "workers", strconv.Itoa(r.Parity.Workers))
+	s.add(ofSchedule, "precision", r.Precision)
+	s.addEvaluation(r.Definition)
+	if r.InitialWeights == nil {
+		s.add(ofSchedule, "source of the start weights", "the seed")
+	} else {
+		s.add(ofSchedule, "source of the start weights", "a file")
+		s.add(ofArchitecture, "SHA-256 of the start weights", r.InitialWeights.SHA256)
+	}
+	return s
+}
+
+func (s *Settings) addRecipe(r configs.Recipe) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // of no recipe: its fields are plain
+	}
+	s.addObject(ofSchedule, text, inRecipe)
+}
+
+// addEvaluation adds the evaluation sets of a dataset definition.
+func (s *Settings) addEvaluation(definition []byte) {
+	for key, sets := range members(definition) {
+		var list []jsontext.Value
+		if key != "eval" || json.Unmarshal(sets, &list) != nil {
+			continue
+		}
+		var names []string
+		for _, set := range list {
+			for key, name := range members(set) {
+				if key == "name" {
+					names = append(names, plain(name))
+					s.add(ofSchedule, "evaluation set "+plain(name), string(set))
+				}
+			}
+		}
+		s.add(ofSchedule, "list of evaluation sets", strings.Join(names, ", "))
+	}
+}
+
+// Settings are those that the file tells of the trial: all of a campaign's, the network
+// of other formats', and the recipe of runs.
+func (r *ResultsCount) Settings() Settings {
+	if r.Record != nil {
+		return r.Record.Settings()
+	}
+	s := Settings{Trial: r.Trial}
+	s.add(ofDataset, "classes", strconv.Itoa(r.Classes))
+	if r.Recipe != nil {
+		s.addRecipe(*r.Recipe)
+		return s
+	}
+	s.add(ofSchedule, inRecipe["channels"], strconv.Itoa(r.Channels))
+	s.add(ofSchedule, inRecipe["cells"], strconv.Itoa(r.Cells))
+	return s
+}
+
+// Unequal lists in which settings trials differ from the first of them, and both values.
+func Unequal(trials []*ResultsCount) []string {
+	if len(trials) < 2 {
+		return nil
+	}
+	var differences Differences
+	seeds := map[Difference][]uint32{}
+	first := trials[0].Settings()
+	for _, r := range trials[1:] {
+		for _, d := range r.Settings().Differ(first) {
+			if seeds[d] == nil {
+				differences = append(differences, d)
+			}
+			seeds[d] = append(seeds[d], r.Seed)
+		}
+	}
+	var texts []string
+	for _, d := range differences {
+		texts = append(texts, fmt.Sprintf("%s is %s for seed %s, and %s for seed %d", d.Setting, d.Value, listed(seeds[d]), d.Other, first.Seed))
+	}
+	return texts
+}
+
+// CheckSettings refuses, as a usage error, a trial that Conflict finds something in.
+func (c Campaign) CheckSettings(s Settings) error {
+	if differences, with := c.Conflict(s); differences != nil {
+		return usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
+			s.Trial, c.Dir, differences, with)
+	}
+	return nil
+}
+
+// Conflict says in which settings a trial differs from those that are finished, and from
+// which of them: the first on its dataset key, the first of these along its schedule, and
+// the first of these of its architecture. Records that cannot be read do not count.
+func (c Campaign) Conflict(s Settings) (Differences, Trial) {
+	for _, finished := range c.references(s.Trial) {
+		if differences := s.Differ(finished.Settings()); differences != nil {
+			return differences, finished.Trial
+		}
+	}
+	return nil, Trial{}
+}
+
+// references are finished trials to compare t with, as many as there are of: one of its
+// architecture, dataset key and schedule, the first of these two, the first of its
+// dataset key.
+func (c Campaign) references(t Trial) []*Record {
+	var found []*Record
+	take := func(arch int, fits func(Trial) bool) bool {
+		for _, other := range c.finished(arch, t.Dataset) {
+			if !fits(other) {
+				continue
+			}
+			if r, err := c.Record(other); err == nil {
+				found = append(found, r)
+				return true
+			}
+		}
+		return false
+	}
+	sameSchedule := func(other Trial) bool { return other.Epochs == t.Epochs }
+	take(t.Arch, sameSchedule)
+	anySchedule := false
+	for arch := range cell.Count {
+		if !anySchedule {
+			anySchedule = take(arch, func(Trial) bool { return true })
+		}
+		if anySchedule && take(arch, sameSchedule) {
+			break
+		}
+	}
+	return found
+}
+
+// finished lists the trials of an architecture on a dataset key whose records are there.
+func (c Campaign) finished(arch int, dataset string) []Trial {
+	folder := filepath.Dir(c.RecordPath(Trial{Arch: arch, Dataset: dataset, Epochs: 1}))
+	files, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var trials []Trial
+	for _, file := range files {
+		if epochs, seed, ok := parseRecordName(file.Name()); ok {
+			trials = append(trials, Trial{arch, dataset, epochs, seed})
+		}
+	}
+	slices.SortFunc(trials, func(a, b Trial) int { return cmp.Or(a.Epochs-b.Epochs, cmp.Compare(a.Seed, b.Seed)) })
+	return trials
+}

@@ -1,0 +1,215 @@
+package results_test
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/internal/usage"
+	. "nb201/results"
+	"nb201/results/resultstest"
+)
+
+// settings are changes of a record, by what the difference is called, and how far the
+// trials that agree in it reach.
+var settings = []struct {
+	want   string
+	change func(*Record)
+	scope  Trial // the fields that must be equal are set
+}{
+	{"SHA-256 of data_batch_1 is " + strings.Repeat("1b", 32) + ", not " + strings.Repeat("0a", 32),
+		func(r *Record) { r.DataFiles[0].SHA256 = strings.Repeat("1b", 32) }, ofKey},
+	{"list of data files is data_batch_1, data_batch_2, not data_batch_1",
+		func(r *Record) {
+			r.DataFiles = append(r.DataFiles, File{Name: "cifar-10-batches-py/data_batch_2", SHA256: strings.Repeat("2c", 32)})
+		}, ofKey},
+	{"mean of the pixels is [120,123,113.9], not [125.3,123,113.9]", definition("125.3", "120"), ofKey},
+	{`augmentation is {"crop_padding":0,"flip":false}, not {"crop_padding":4,"flip":true}`,
+		definition(`"flip":true,"crop_padding":4`, `"flip":false,"crop_padding":0`), ofKey},
+	{"batch is 128, not 256", func(r *Record) { r.Recipe.Batch = 128 }, ofSchedule},
+	{"optimizer is Adam, not SGD", func(r *Record) { r.Recipe.Optimizer = "Adam" }, ofSchedule},
+	{"learning rate is 0.2, not 0.1", func(r *Record) { r.Recipe.LearningRate = 0.2 }, ofSchedule},
+	{"last learning rate is 0.01, not 0", func(r *Record) { r.Recipe.EtaMin = 0.01 }, ofSchedule},
+	{"momentum is 0, not 0.9", func(r *Record) { r.Recipe.Momentum = 0 }, ofSchedule},
+	{"nesterov is false, not true", func(r *Record) { r.Recipe.Nesterov = false }, ofSchedule},
+	{"weight decay is 0, not 0.0005", func(r *Record) { r.Recipe.WeightDecay = 0 }, ofSchedule},
+	{"scheduler is steps, not cosine", func(r *Record) { r.Recipe.Scheduler = "steps" }, ofSchedule},
+	{"warmup is 5, not 0", func(r *Record) { r.Recipe.Warmup = 5 }, ofSchedule},
+	{"parity is modern, not 2019", func(r *Record) { r.Parity.Profile = "modern" }, ofSchedule},
+	{"timeline is nov2019, not dec2019", func(r *Record) { r.Parity.Timeline = "nov2019" }, ofSchedule},
+	{"workers is 0, not 4", func(r *Record) { r.Parity.Workers = 0 }, ofSchedule},
+	{"precision is bf16, not fp32", func(r *Record) { r.Precision = "bf16" }, ofSchedule},
+	{"list of evaluation sets is x-valid, not ori-test", definition(`"name":"ori-test"`, `"name":"x-valid"`), ofSchedule},
+	{`evaluation set ori-test is {"from":"train","name":"ori-test"}, not {"from":"test","name":"ori-test"}`,
+		definition(`"from":"test"`, `"from":"train"`), ofSchedule},
+	{"source of the start weights is a file, not the seed", startFrom("3d"), ofSchedule},
+}
+
+var (
+	ofKey      = Trial{Dataset: "cifar10"}
+	ofSchedule = Trial{Dataset: "cifar10", Epochs: 2}
+)
+
+func definition(old, new string) func(*Record) {
+	return func(r *Record) { r.Definition = []byte(strings.Replace(string(r.Definition), old, new, 1)) }
+}
+
+func startFrom(digits string) func(*Record) {
+	return func(r *Record) {
+		r.InitialWeights = &File{Name: "0002-0001.pth", SHA256: strings.Repeat(digits, 32)}
+	}
+}
+
+// record is one of a trial with a whole dataset definition.
+func record(t *testing.T, trial Trial) *Record {
+	r := resultstest.Record(t, trial)
+	r.Definition = []byte(`{"name":"cifar10","path":"cifar","mean":[125.3,123,113.9],"augment":{"flip":true,"crop_padding":4},` +
+		`"eval":[{"name":"ori-test","from":"test"}]}`)
+	return r
+}
+
+// Trials differ in every setting by itself, as far as it reaches.
+func TestDiffer(t *testing.T) {
+	first := record(t, Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 1}).Settings()
+	for _, trial := range []Trial{
+		{3, "cifar10", 2, 2}, {4, "cifar10", 2, 1}, {3, "cifar10", 3, 1}, {4, "cifar10", 3, 2}, {3, "cifar100", 2, 1},
+	} {
+		if d := record(t, trial).Settings().Differ(first); d != nil {
+			t.Errorf("%v: %v", trial, d)
+		}
+		for _, s := range settings {
+			r := record(t, trial)
+			s.change(r)
+			want := s.want
+			if trial.Dataset != s.scope.Dataset || s.scope.Epochs != 0 && trial.Epochs != s.scope.Epochs {
+				want = ""
+			}
+			if got := r.Settings().Differ(first).String(); got != want {
+				t.Errorf("%v: %q, want %q", trial, got, want)
+			}
+		}
+	}
+}
+
+// Two seeds of an architecture start from the same weights; two architectures cannot.
+func TestDifferInStartWeights(t *testing.T) {
+	from := func(trial Trial, digits string) Settings {
+		r := record(t, trial)
+		startFrom(digits)(r)
+		return r.Settings()
+	}
+	first := from(Trial{3, "cifar10", 2, 1}, "3d")
+	if d := from(Trial{4, "cifar10", 2, 1}, "4e").Differ(first); d != nil {
+		t.Errorf("another architecture: %v", d)
+	}
+	if d := from(Trial{3, "cifar10", 2, 2}, "3d").Differ(first); d != nil {
+		t.Errorf("the same file: %v", d)
+	}
+	want := "SHA-256 of the start weights is " + strings.Repeat("4e", 32) + ", not " + strings.Repeat("3d", 32)
+	if d := from(Trial{3, "cifar10", 2, 2}, "4e").Differ(first); d.String() != want {
+		t.Errorf("another file: %v", d)
+	}
+}
+
+func TestDifferentFiles(t *testing.T) {
+	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	for name, c := range map[string]struct {
+		files, others []File
+		want          string
+	}{
+		"the same":          {[]File{{"d/x", a}, {"d/y", b}}, []File{{"d/x", a}, {"d/y", b}}, ""},
+		"another directory": {[]File{{"new/x", a}}, []File{{"old/x", a}}, ""},
+		"renamed":           {[]File{{"d/x2", a}}, []File{{"d/x", a}}, ""},
+		"swapped":           {[]File{{"d/x", b}, {"d/y", a}}, []File{{"d/x", a}, {"d/y", b}}, "SHA-256 of x is " + b + ", not " + a + "; SHA-256 of y is " + a + ", not " + b},
+		"moved and changed": {[]File{{"new/x", b}}, []File{{"old/x", a}}, "SHA-256 of x is " + b + ", not " + a},
+		"one less":          {[]File{{"d/x", a}}, []File{{"d/x", a}, {"d/y", b}}, "list of data files is x, not x, y"},
+		"not known":         {nil, []File{{"d/x", a}}, ""},
+	} {
+		if got := DifferentFiles(c.files, c.others).String(); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// A campaign takes no trial that differs from the finished ones, whichever of them are
+// there to compare with, and publishing is the last to see to it.
+func TestCampaignIsOneExperiment(t *testing.T) {
+	finished := record(t, Trial{3, "cifar10", 2, 1})
+	c := Campaign{Dir: t.TempDir()}
+	if err := c.Publish(finished, resultstest.Weights(t, finished)); err != nil {
+		t.Fatal(err)
+	}
+	before := filesIn(t, c.Dir)
+	for _, trial := range []Trial{{3, "cifar10", 2, 2}, {2, "cifar10", 2, 1}, {15624, "cifar10", 2, 1}} {
+		for _, s := range settings {
+			r := record(t, trial)
+			s.change(r)
+			for _, err := range []error{c.CheckSettings(r.Settings()), c.Publish(r, resultstest.Weights(t, r))} {
+				if !usage.Is(err) || !strings.Contains(err.Error(), s.want+", as of "+finished.Trial.String()) || !strings.Contains(err.Error(), "--out") {
+					t.Errorf("%v: error %v, want %q", trial, err, s.want)
+				}
+			}
+		}
+	}
+	if after := filesIn(t, c.Dir); !slices.Equal(before, after) {
+		t.Errorf("left %q", after)
+	}
+	longer := record(t, Trial{7, "cifar10", 3, 1})
+	longer.Recipe.Batch = 128 // of another schedule
+	if err := c.Publish(longer, resultstest.Weights(t, longer)); err != nil {
+		t.Error(err)
+	}
+	longer = record(t, Trial{8, "cifar10", 3, 1})
+	if err := c.CheckSettings(longer.Settings()); !usage.Is(err) || !strings.Contains(err.Error(), "batch is 256, not 128") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A damaged record fixes no settings.
+func TestDamagedRecordFixesNothing(t *testing.T) {
+	c := Campaign{Dir: t.TempDir()}
+	r := record(t, Trial{3, "cifar10", 2, 1})
+	if err := c.Publish(r, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(c.RecordPath(r.Trial), 0); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := c.Done(r.Trial); done || !errors.Is(err, ErrDamaged) {
+		t.Errorf("done %v, %v", done, err)
+	}
+	other := record(t, Trial{3, "cifar10", 2, 2})
+	other.Recipe.Batch = 128
+	if err := c.Publish(other, nil); err != nil {
+		t.Error(err)
+	}
+	r = record(t, r.Trial)
+	r.Recipe.Batch = 128
+	if err := c.Publish(r, nil); err != nil { // in place of the damaged one, which is kept
+		t.Error(err)
+	}
+	if kept, err := os.ReadFile(c.RecordPath(r.Trial) + ".damaged"); err != nil || len(kept) != 0 {
+		t.Errorf("kept %q, %v", kept, err)
+	}
+}
+
+func TestUnequal(t *testing.T) {
+	var trials []*ResultsCount
+	for i, batch := range []int{256, 128, 256, 128} {
+		r := record(t, Trial{3, "cifar10", 2, uint32(i)})
+		r.Recipe.Batch = batch
+		trials = append(trials, r.ResultsCount())
+	}
+	if got := Unequal(trials); !slices.Equal(got, []string{"batch is 128 for seed 1, 3, and 256 for seed 0"}) {
+		t.Errorf("%q", got)
+	}
+	if got := Unequal(trials[:1]); got != nil {
+		t.Errorf("of one: %q", got)
+	}
+	trials[1].Record, trials[1].Recipe = nil, nil // of another format, which tells the network alone
+	if got := Unequal(trials[:2]); got != nil {
+		t.Errorf("not known: %q", got)
+	}
+}

@@ -1,0 +1,135 @@
+package scheduler
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"nb201/internal/usage"
+	"nb201/results"
+)
+
+// damages are ways in which a record can be there and not be one.
+var damages = map[string]func(path string, text []byte) error{
+	"empty":     func(path string, _ []byte) error { return os.WriteFile(path, nil, 0o666) },
+	"cut":       func(path string, text []byte) error { return os.WriteFile(path, text[:len(text)/2], 0o666) },
+	"last byte": func(path string, text []byte) error { return os.WriteFile(path, text[:len(text)-2], 0o666) },
+	"zeros":     func(path string, text []byte) error { return os.WriteFile(path, make([]byte, len(text)), 0o666) },
+	"zeros at the end": func(path string, text []byte) error {
+		return os.WriteFile(path, append(text[:len(text)-100], make([]byte, 100)...), 0o666)
+	},
+	"overwritten": func(path string, text []byte) error {
+		copy(text[len(text)/2:], "\xff\xfe\x00garbage")
+		return os.WriteFile(path, text, 0o666)
+	},
+	"a value": func(path string, text []byte) error {
+		return os.WriteFile(path, bytes.Replace(text, []byte(`"batch": 256`), []byte(`"batch": -56`), 1), 0o666)
+	},
+	"another trial's": func(path string, text []byte) error {
+		return os.WriteFile(path, bytes.Replace(text, []byte(`"seed": `), []byte(`"seed": 4`), 1), 0o666)
+	},
+	"a directory": func(path string, _ []byte) error {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		return os.Mkdir(path, 0o777)
+	},
+	"a link to nowhere": func(path string, _ []byte) error {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		return os.Symlink("nowhere", path)
+	},
+}
+
+// A damaged record is not done: status counts it apart, and a run keeps it under another
+// name, says so, and trains the trial again.
+func TestDamagedRecords(t *testing.T) {
+	t.Parallel()
+	var seeds []uint32
+	for range damages {
+		seeds = append(seeds, uint32(777+len(seeds)))
+	}
+	dir, all := planned(t, 1, seeds...)
+	if _, err := Run(t.Context(), options(dir)); err != nil {
+		t.Fatal(err)
+	}
+	c := results.Campaign{Dir: dir}
+	all = slices.DeleteFunc(all, func(of results.Trial) bool { return of.Dataset != all[0].Dataset })
+	var paths []string
+	for name, damage := range damages {
+		path := c.RecordPath(all[len(paths)])
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := damage(path, text); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		paths = append(paths, path)
+	}
+
+	s, err := ReadStatus(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, whole := len(damages), s.Totals.Planned
+	if s.Totals.Damaged != n || s.Totals.Done != whole-n || s.Totals.Left != 0 || len(s.Damaged) != n || len(s.Problems) != 0 {
+		t.Errorf("totals %+v, damaged %q, problems %q", s.Totals, s.Damaged, s.Problems)
+	}
+
+	o := options(dir)
+	var log strings.Builder
+	o.Log = &log
+	totals, err := Run(t.Context(), o)
+	if err != nil || totals.Done != whole || totals.Failed != 0 {
+		t.Fatalf("%+v, %v", totals, err)
+	}
+	for _, path := range paths {
+		if _, err := os.Lstat(path + ".damaged"); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(log.String(), "kept as "+path+".damaged") {
+			t.Errorf("not a word of %s:\n%s", path, &log)
+		}
+	}
+	if s, err := ReadStatus(t.Context(), dir); err != nil || s.Totals.Damaged != 0 || s.Totals.Done != whole {
+		t.Errorf("afterwards: %+v, %v", s.Totals, err)
+	}
+}
+
+// What another version wrote is not damaged: nothing is trained in its place.
+func TestRecordsOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	for _, change := range [][2]string{
+		{`"format_version": 1`, `"format_version": 2`},
+		{`"genotype"`, `"comment": "of later days", "genotype"`},
+	} {
+		dir, all := planned(t, 1, 777)
+		if _, err := Run(t.Context(), options(dir)); err != nil {
+			t.Fatal(err)
+		}
+		path := results.Campaign{Dir: dir}.RecordPath(all[0])
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = bytes.Replace(text, []byte(change[0]), []byte(change[1]), 1)
+		if err := os.WriteFile(path, text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err = Run(t.Context(), options(dir))
+		if !usage.Is(err) || !strings.Contains(err.Error(), path+" was written by another version") {
+			t.Errorf("%v: error %v", change, err)
+		}
+		if left, _ := filepath.Glob(path + "?*"); len(left) > 0 {
+			t.Errorf("made %q", left)
+		}
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, text) {
+			t.Errorf("the record was changed: %v", err)
+		}
+	}
+}

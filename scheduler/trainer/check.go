@@ -1,0 +1,79 @@
+package trainer
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/scheduler/plan"
+	"nb201/train"
+)
+
+// CheckPlan makes sure, before workers fail for it, that the images of the plan's datasets
+// are there, and that what the plan trains is of the same experiment as the trials of the
+// campaign that are finished. Errors are usage errors.
+func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot string) error {
+	for _, d := range p.Datasets {
+		definition, err := p.Definition(d.Key)
+		if err != nil {
+			return err
+		}
+		images, err := definition.Load(dataRoot)
+		if err != nil {
+			return err
+		}
+		for t := range firstTrials(p, d.Key) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			settings, err := p.TrialSettings(t, images.Files)
+			if err != nil {
+				return err
+			}
+			if differences, with := c.Conflict(settings); differences != nil {
+				return usage.Errorf("campaign %s cannot go on with other settings than those of its finished trials: on %s, %d epochs, %v, as of %v: a campaign is one experiment, so bring back what they were trained with, or plan another directory (nb201 plan DIR)",
+					c.Dir, t.Dataset, t.Epochs, differences, with)
+			}
+		}
+	}
+	return nil
+}
+
+// firstTrials yields the first trial of the plan on a dataset along each schedule.
+func firstTrials(p *plan.Plan, dataset string) func(yield func(results.Trial) bool) {
+	return func(yield func(results.Trial) bool) {
+		var seen []int
+		for t := range p.Trials() {
+			if t.Dataset != dataset || slices.Contains(seen, t.Epochs) {
+				continue
+			}
+			seen = append(seen, t.Epochs)
+			if !yield(t) || len(seen) == len(p.Schedules) {
+				return
+			}
+		}
+	}
+}
+
+// CheckTrial makes sure that a trial is of the same experiment as the campaign's plan, if
+// it has one, and the trials that are finished. Anything else is a usage error.
+func CheckTrial(c results.Campaign, config train.Config) error {
+	settings, err := config.Settings()
+	if err != nil {
+		return err
+	}
+	p, err := plan.Read(c.Dir)
+	switch {
+	case err == nil:
+		err = p.Check(settings)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.CheckSettings(settings)
+}
