@@ -54,6 +54,10 @@ that the trials measured at their end, perhaps beside others on a busy device.
 Where --to is a directory that is there, nasbench201 and nats go into it under the
 published names, with the last digits of their MD5. Nothing that is there is replaced.
 
+Trials on one dataset key and along one schedule that differ in their settings (data,
+recipe, parity, precision, start weights) are refused; --allow-mixed exports them, and
+says what differs.
+
 An export that was stopped or killed leaves what is done in PATH.partial; the same
 command goes on from there.`,
 		Example: `  nb201 export demo --format nasbench201 --to NAS-Bench-201.pth
@@ -109,6 +113,7 @@ command goes on from there.`,
 	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "which `TIMES`: "+list(export.AllTimes()))
 	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "`FILES` of nb201 latency --json, whose latencies are to be written")
 	c.Flags().BoolVar(&flags.Merged, "merged", false, "nats: make one file in place of a directory")
+	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "export trials together that differ in their settings")
 	c.Flags().BoolVar(&flags.Weights, "weights", false, "nats: keep the trained weights")
 	c.Flags().BoolVar(&flags.json, "json", false, "print what was exported as one JSON document")
 	require(c, "format", "to")

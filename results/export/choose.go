@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"nb201/cell"
 	"nb201/internal/usage"
@@ -64,6 +65,15 @@ func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architectu
 		}
 	}
 	p.add(chosen, e.weights())
+	if !o.Mixed {
+		for _, s := range chosen.Schedules {
+			for trials := range byDataset(s) {
+				if unequal := results.Unequal(trials); unequal != nil { // in their start weights too
+					return nil, e.refuseMixed(trials[0].Trial, s.HP, strings.Join(unequal, "; "))
+				}
+			}
+		}
+	}
 	return chosen, nil
 }
 
@@ -117,6 +127,7 @@ func (p *part) add(a *results.Architecture, weights bool) {
 				p.Coverage = append(p.Coverage, slotCoverage{s.HP, r.Epochs, Coverage{Dataset: r.Dataset, Seed: r.Seed}})
 			}
 			p.Coverage[i].Architectures++
+			p.addSettings(slotSettings{s.HP, r.Trial, r.Settings().Digest()})
 		}
 	}
 }

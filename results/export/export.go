@@ -66,6 +66,9 @@ type Options struct {
 	// Weights keeps the trained weights in NATS. Runs and Archive always hold them.
 	Weights bool
 	Times   Times // "" means Measured
+	// Mixed puts trials on one dataset key and along one schedule together though they
+	// differ in their settings, which is refused else.
+	Mixed bool
 	// Latencies take the place of what the trials of their architectures and datasets
 	// have measured themselves, perhaps beside others on a busy device.
 	Latencies []*results.LatencyTable
@@ -204,6 +207,8 @@ type Report struct {
 	// of their architecture, which the export tells instead.
 	CorrectedCosts int   `json:"corrected_costs"`
 	Times          Times `json:"times"`
+	// Mixed says in what the trials of a slot and a dataset key differ, with Options.Mixed.
+	Mixed []string `json:"mixed,omitempty"`
 }
 
 // Slot is a schedule in an export.
@@ -248,6 +253,9 @@ func (r *Report) Warnings() []string {
 			}
 		}
 	}
+	for _, difference := range r.Mixed {
+		warn("trials of different experiments are mixed: %s", difference)
+	}
 	if len(r.OtherSchedules) > 0 {
 		warn("trials of other schedules were left out: %s epochs", strings.Join(r.OtherSchedules, ", "))
 	}
@@ -285,7 +293,8 @@ func (r *Report) Warnings() []string {
 // report sums up the parts.
 func (e *exporter) report(parts []*part) (*Report, error) {
 	o := &e.options
-	r := &Report{Path: o.To, Format: o.Format, Times: o.Times}
+	slices.Sort(e.mixed)
+	r := &Report{Path: o.To, Format: o.Format, Times: o.Times, Mixed: e.mixed}
 	for _, s := range o.slots() {
 		epochs, err := strconv.Atoi(s.schedule)
 		if err != nil {

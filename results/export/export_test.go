@@ -486,7 +486,8 @@ func TestRunRefuses(t *testing.T) {
 	wider := resultstest.Record(t, trial(0, "digits", 2, 2))
 	resultstest.Resize(t, wider, 16, 1)
 	larger := resultstest.Record(t, trial(0, "digits", 3, 1))
-	publish(t, mixed, wider, larger)
+	publish(t, mixed, larger)
+	resultstest.Mix(t, mixed, wider)
 	sizes := resultstest.Fill(t, trial(0, "digits", 2, 1))
 	larger = resultstest.Record(t, trial(0, "digits", 2, 2))
 	larger.ImageSize = 32

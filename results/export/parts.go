@@ -29,7 +29,7 @@ import (
 )
 
 // version of the parts: one that another version of this package made is not used.
-const version = 1
+const version = 2
 
 // A part is of this many indices, or of fewer where each takes many megabytes.
 const (
@@ -79,6 +79,7 @@ type part struct {
 	Architectures  []int            `json:"architectures"` // that have a trial in it
 	Trials         int              `json:"trials"`
 	Coverage       []slotCoverage   `json:"coverage"`
+	Settings       []slotSettings   `json:"settings"`
 	Left           []string         `json:"left"` // schedules without a slot
 	WithoutWeights int              `json:"without_weights"`
 	WithoutLatency int              `json:"without_latency"`
@@ -95,6 +96,14 @@ type slotCoverage struct {
 	Coverage `json:",inline"`
 }
 
+// slotSettings are the settings of a trial in a slot, of which the part may hold others
+// with the same.
+type slotSettings struct {
+	Slot   string        `json:"slot"`
+	Trial  results.Trial `json:"trial"`
+	Digest string        `json:"digest"`
+}
+
 const summaryName = "summary.json"
 
 // exporter makes one export.
@@ -106,9 +115,11 @@ type exporter struct {
 	into      bool   // To is a directory that is there
 	partial   string // folder of the parts
 
-	mu   sync.Mutex
-	done int // architectures
-	kept int // those of them whose part is whole
+	mu       sync.Mutex
+	done     int            // architectures
+	kept     int            // those of them whose part is whole
+	settings []slotSettings // the first of each slot and dataset key
+	mixed    []string
 }
 
 // unit is the work of a part.
@@ -130,8 +141,8 @@ func (e *exporter) run(ctx context.Context) (*Report, error) {
 		return nil, usage.Errorf("another process is making %s", e.options.To)
 	}
 	report, err := e.work(ctx, units)
-	if err == nil {
-		err = os.RemoveAll(e.partial)
+	if err == nil || errors.Is(err, errMixed) { // then there is nothing to go on with
+		err = errors.Join(err, os.RemoveAll(e.partial))
 	}
 	if err := errors.Join(err, lock.Close()); err != nil {
 		e.removeEmpty()
@@ -206,6 +217,9 @@ func (e *exporter) work(ctx context.Context, units []unit) (*Report, error) {
 			parts[i] = p
 			e.keep(u)
 			e.progress(len(u.archs))
+			if err := e.compare(p); err != nil {
+				return nil, errors.Join(err, group.Wait())
+			}
 			continue
 		}
 		group.Go(func() (err error) {
@@ -214,6 +228,7 @@ func (e *exporter) work(ctx context.Context, units []unit) (*Report, error) {
 			}
 			if parts[i], err = e.part(ctx, u, dir); err == nil {
 				e.keep(u)
+				err = e.compare(parts[i])
 			}
 			return err
 		})
