@@ -40,6 +40,9 @@ what can be derived of every trial, and list what disagrees. Nothing is changed.
   values        finite and in range; percent; top-5 not below top-1
   halves        ori-test against x-valid and x-test, its halves
   seeds         the same network and epochs for all seeds
+  settings      one experiment: on a dataset key the same data, along a schedule the same
+                recipe, parity, timeline, workers, precision and source of start weights,
+                as far as the format says
   weights       SHA-256; names, shapes and types against the network; finite
   reevaluation  with --reevaluate: the weights, evaluated again, against the last epoch
 

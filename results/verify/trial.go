@@ -23,8 +23,11 @@ func (f *findings) architecture(a *results.Architecture) {
 			f.curves(r)
 			f.values(r)
 			f.halves(r)
+			f.count(Settings)
+			f.settings = append(f.settings, r.Settings())
 		}
 		f.seeds(s)
+		f.startWeights(s)
 	}
 }
 
@@ -383,6 +386,21 @@ func (f *findings) seeds(s *results.ArchResults) {
 		}
 		if r.FLOPs != of.FLOPs || r.Params != of.Params {
 			f.fault(Seeds, r, "%v million FLOPs and %v million parameters, seed %d has %v and %v", r.FLOPs, r.Params, of.Seed, of.FLOPs, of.Params)
+		}
+	}
+}
+
+// startWeights checks that the seeds of a schedule and dataset start from the same file,
+// which is the one setting that two architectures do not share.
+func (f *findings) startWeights(s *results.ArchResults) {
+	first := map[string]results.Settings{} // of a dataset
+	for _, r := range s.Results {
+		settings := r.Settings()
+		of, known := first[r.Dataset]
+		if !known {
+			first[r.Dataset] = settings
+		} else if d := settings.Differ(of); d != nil && settings.Digest() == of.Digest() {
+			f.fault(Settings, r, "%v, as of seed %d", d, of.Seed)
 		}
 	}
 }

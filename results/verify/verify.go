@@ -9,6 +9,7 @@ package verify
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -41,13 +42,17 @@ const (
 	Halves Check = "halves"
 	// Seeds of one schedule and dataset are of the same network and epochs.
 	Seeds Check = "seeds"
+	// Settings are those of one experiment: the trials on a dataset key are of the same
+	// data, and those along a schedule of the same recipe, parity, precision and so on; of
+	// published formats the network, and of runs the recipe.
+	Settings Check = "settings"
 	// Weights have the names, shapes and types of the network, and possible values.
 	Weights Check = "weights"
 	// Reevaluation of the weights gives what the trial's last epoch says.
 	Reevaluation Check = "reevaluation"
 )
 
-var checks = []Check{Files, Identity, Costs, Curves, Values, Halves, Seeds, Weights, Reevaluation}
+var checks = []Check{Files, Identity, Costs, Curves, Values, Halves, Seeds, Settings, Weights, Reevaluation}
 
 // Fault is a disagreement.
 type Fault struct {
@@ -108,8 +113,9 @@ type Evaluated struct {
 // Options of a verification.
 type Options struct {
 	// Reevaluate, if any, evaluates the weights of a trial on its evaluation sets. It is
-	// called for one trial at a time; an error of it ends the verification, and no
-	// evaluation at all means that the images of the trial's dataset are not known.
+	// called for one trial at a time. Its error results.ErrOtherImages is a fault of the
+	// trial, any other ends the verification; no evaluation at all means that the images of
+	// the trial's dataset are not known.
 	Reevaluate func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error)
 	// Progress, if any, is told after every file and every architecture how many of
 	// them are done.
@@ -178,6 +184,12 @@ func (v *verifier) report(b *results.Benchmark, findings []findings) *Report {
 			r.Faults = append(r.Faults, fault)
 		}
 	}
+	for _, odd := range v.experiments.Odd() {
+		what := fmt.Sprintf("%v, as of most other trials, such as %v", odd.Differences, odd.Usual)
+		faults[Settings]++
+		r.Faults = append(r.Faults, Fault{Settings, &odd.Trial, what})
+	}
+	sortFaults(r.Faults)
 	for _, check := range checks {
 		if check != Reevaluation || reevaluate {
 			r.Checks = append(r.Checks, Count{check, v.checked[check], faults[check]})
@@ -196,6 +208,8 @@ type verifier struct {
 	done    int
 	checked map[Check]int
 	notes   map[Note]int // less their Trials, which the values are
+
+	experiments results.Experiments // of the trials of all architectures
 }
 
 // add counts a file or an architecture that is done.
@@ -210,7 +224,10 @@ func (v *verifier) add(f *findings) {
 		n.Trials = 0
 		v.notes[n] += trials
 	}
-	f.checked, f.notes = nil, nil
+	for _, s := range f.settings {
+		v.experiments.Add(s)
+	}
+	f.checked, f.notes, f.settings = nil, nil, nil
 	v.done++
 	if v.options.Progress != nil {
 		v.options.Progress(v.done, v.total)
@@ -233,7 +250,6 @@ func (v *verifier) architecture(ctx context.Context, b *results.Benchmark, index
 			}
 		}
 	}
-	f.sort()
 	return nil
 }
 
@@ -257,6 +273,11 @@ func (v *verifier) weights(ctx context.Context, r *results.ResultsCount, f *find
 		return err
 	}
 	evaluated, err := v.options.Reevaluate(ctx, r, weights)
+	if errors.Is(err, results.ErrOtherImages) {
+		f.count(Reevaluation)
+		f.fault(Reevaluation, r, "%v", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("evaluate %v again: %w", r.Trial, err)
 	}
@@ -282,9 +303,10 @@ func (v *verifier) sortedNotes() []Note {
 
 // findings are those of one file or architecture.
 type findings struct {
-	faults  []Fault
-	notes   []Note
-	checked map[Check]int
+	faults   []Fault
+	notes    []Note
+	settings []results.Settings // of the trials
+	checked  map[Check]int
 }
 
 // count says that a check looks at one more trial or file.
@@ -310,13 +332,13 @@ func (f *findings) note(check Check, r *results.ResultsCount, format string, arg
 	f.notes = append(f.notes, Note{check, r.Dataset, r.Epochs, fmt.Sprintf(format, args...), 1})
 }
 
-// sort puts the faults in order of their trials, those without one first.
-func (f *findings) sort() {
+// sortFaults puts faults in order of their trials, those without one first.
+func sortFaults(faults []Fault) {
 	trial := func(f Fault) results.Trial {
 		if f.Trial == nil {
 			return results.Trial{Arch: -1}
 		}
 		return *f.Trial
 	}
-	slices.SortStableFunc(f.faults, func(a, b Fault) int { return trial(a).Compare(trial(b)) })
+	slices.SortStableFunc(faults, func(a, b Fault) int { return trial(a).Compare(trial(b)) })
 }

@@ -50,7 +50,7 @@ func published11(t testing.TB, c results.Campaign) *results.Architecture {
 	}
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
-			r.Record = nil
+			r.Record, r.Recipe = nil, nil
 		}
 	}
 	return a
@@ -577,7 +577,7 @@ func TestSoundCampaign(t *testing.T) {
 	want := &Report{
 		Path: c.Dir, Format: results.CampaignFormat, Architectures: 3, Trials: 37, Weights: 37,
 		Checks: []Count{
-			{Files, 75, 0}, {Identity, 37, 0}, {Costs, 37, 0}, {Curves, 37, 0}, {Values, 37, 0}, {Halves, 18, 0}, {Seeds, 37, 0}, {Weights, 37, 0},
+			{Files, 75, 0}, {Identity, 37, 0}, {Costs, 37, 0}, {Curves, 37, 0}, {Values, 37, 0}, {Halves, 18, 0}, {Seeds, 37, 0}, {Settings, 37, 0}, {Weights, 37, 0},
 		},
 		Faults: []Fault{}, Notes: []Note{},
 	}
