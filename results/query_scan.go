@@ -76,6 +76,8 @@ type Best struct {
 	Compared int `json:"compared"`
 	Beyond   int `json:"beyond_limits"`
 	Lacking  int `json:"lacking"`
+	// Unequal says in which settings trials that were compared differ.
+	Unequal []string `json:"unequal_trials,omitempty"`
 }
 
 // FindBest finds the architecture with the highest accuracy after the last epoch, mean
@@ -86,6 +88,7 @@ func (b *Benchmark) FindBest(ctx context.Context, s Search) (*Best, error) {
 	dataset, set := remap(s.Dataset, s.Set)
 	best := &Best{Index: -1, Dataset: dataset, Set: set, HP: s.HP}
 	var lacking lack
+	var experiments Experiments
 	err := b.scan(ctx, s.Progress, func(a *Architecture) {
 		costs, metrics, err := a.last(s.HP, dataset, set)
 		switch {
@@ -97,6 +100,13 @@ func (b *Benchmark) FindBest(ctx context.Context, s Search) (*Best, error) {
 			return
 		}
 		best.Compared++
+		if schedule, err := a.Schedule(s.HP); err == nil {
+			for _, r := range schedule.Results {
+				if r.Dataset == dataset {
+					experiments.Add(r.Settings())
+				}
+			}
+		}
 		if best.Index < 0 || cmp.Or(cmp.Compare(best.Accuracy, metrics.Accuracy), a.Index-best.Index) < 0 {
 			best.Index, best.Genotype, best.Accuracy = a.Index, a.Genotype, metrics.Accuracy
 			best.FLOPs, best.Params = costs.FLOPs, costs.Params
@@ -107,6 +117,7 @@ func (b *Benchmark) FindBest(ctx context.Context, s Search) (*Best, error) {
 	case err != nil:
 		return nil, err
 	case best.Compared > 0:
+		best.Unequal = experiments.Unequal()
 		return best, nil
 	case best.Beyond > 0:
 		return nil, usage.Errorf("%s: all %d architectures with %s of %s along schedule %s are beyond the limits: raise them",

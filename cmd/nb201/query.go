@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,8 @@ PATH is a campaign directory, or a file or directory of a published format: a me
 .pth, an archive, runs, NATS-Bench's directory or file, tables. --dataset, --epochs,
 --seed and --set choose among what it holds. Without --epoch values are those after the
 last epoch; epochs count from 0, as in the files and their Python clients. Of several
-seeds the mean is shown too. One trial alone is shown with its learning curve.
+seeds the mean is shown too, with the settings in which their trials differ, if they do.
+One trial alone is shown with its learning curve.
 
 With --best it is the architecture with the highest accuracy on a set after the last
 epoch, mean over the seeds, among those within --max-flops and --max-params. There
@@ -140,6 +142,8 @@ type trialView struct {
 	Params   float64        `json:"params_millions"`
 	Latency  *float64       `json:"latency_seconds_per_batch_of_256,omitzero"`
 	Measured []measuredView `json:"measured"`
+	// Unequal says in which settings the trials of a mean differ.
+	Unequal []string `json:"unequal_trials,omitempty"`
 	// Curve holds all epochs of the only trial that was asked for.
 	Curve []curveView `json:"curve,omitempty"`
 }
@@ -243,6 +247,7 @@ func (q *question) mean(s *results.ArchResults, dataset string) (*trialView, err
 	view := &trialView{
 		Schedule: s.HP, Dataset: dataset, Epochs: epochs,
 		FLOPs: costs.FLOPs, Params: costs.Params, Latency: costs.Latency,
+		Unequal: results.Unequal(trials),
 	}
 	return view, q.measure(view, trials[0].EvalSet(), func(set string) (results.Metrics, error) {
 		return s.Metrics(dataset, set, q.epoch, results.Mean())
@@ -296,6 +301,11 @@ func (a *answer) print(w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	for _, mean := range a.Means {
+		if mean.Unequal != nil {
+			fmt.Fprintf(w, "\nThe mean on %s, schedule %s, is over trials that differ: %s\n", mean.Dataset, mean.Schedule, strings.Join(mean.Unequal, "; "))
+		}
 	}
 	if a.curve != nil {
 		fmt.Fprintln(w)
@@ -408,5 +418,8 @@ func printBest(c *cobra.Command, b *results.Benchmark, s results.Search, json bo
 	fmt.Fprintf(w, "accuracy      %.4f %% on %s after training on %s along schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
 	fmt.Fprintf(w, "costs         %.5f MFLOPs, %.6f Mparams\n", best.FLOPs, best.Params)
 	_, err = fmt.Fprintf(w, "compared      %d architectures; %d are beyond the limits, %d lack such a trial\n", best.Compared, best.Beyond, best.Lacking)
+	if best.Unequal != nil {
+		_, err = fmt.Fprintf(w, "\nThe trials compared differ: %s\n", strings.Join(best.Unequal, "; "))
+	}
 	return err
 }
