@@ -126,6 +126,8 @@ func TestDecode(t *testing.T) {
 		{``, "not JSON at byte 0"},
 		{`{"count": 1`, "not JSON at byte 11"},
 		{`{} {}`, "not JSON at byte 3"},
+		{"\xef\xbb\xbf{} {}", "not JSON at byte 6"},
+		{"\xff\xfe{\x00}\x00", "save it as UTF-8"},
 	} {
 		var d document
 		err := configs.Decode("mine.json", []byte(c.text), &d)
@@ -134,7 +136,7 @@ func TestDecode(t *testing.T) {
 		}
 	}
 	var d document
-	if err := configs.Decode("mine.json", []byte(`{"mean": [1, 2], "parts": [{"seed": 4294967295}]}`), &d); err != nil {
+	if err := configs.Decode("mine.json", []byte("\xef\xbb\xbf"+`{"mean": [1, 2], "parts": [{"seed": 4294967295}]}`), &d); err != nil {
 		t.Fatal(err)
 	}
 	if d.Mean != [2]float64{1, 2} || !slices.EqualFunc(d.Parts, []uint32{1<<32 - 1}, func(p part, seed uint32) bool { return *p.Seed == seed }) {

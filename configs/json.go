@@ -9,14 +9,20 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nb201/internal/bom"
 	"nb201/internal/usage"
 )
 
 // Decode reads the JSON text of the named file into v, strictly: a key that v
 // does not have, a key that stands twice, an array of another length and a value
-// of another kind are usage errors that name the file and the key.
+// of another kind are usage errors that name the file and the key. A byte order mark
+// before the text is passed over.
 func Decode(name string, text []byte, v any) error {
-	err := json.Unmarshal(text, v, json.RejectUnknownMembers(true))
+	plain, err := bom.Strip(text)
+	if err != nil {
+		return usage.Errorf("%s: %w", name, err)
+	}
+	err = json.Unmarshal(plain, v, json.RejectUnknownMembers(true))
 	if err == nil {
 		return nil
 	}
@@ -34,7 +40,7 @@ func Decode(name string, text []byte, v any) error {
 		}
 		return usage.Errorf("%s: %s must be %s", name, where, describe(meaning.GoType))
 	case errors.As(err, &syntax):
-		return usage.Errorf("%s: not JSON at byte %d: %w", name, syntax.ByteOffset, syntax.Err)
+		return usage.Errorf("%s: not JSON at byte %d: %w", name, int64(len(text)-len(plain))+syntax.ByteOffset, syntax.Err)
 	}
 	return usage.Errorf("%s: %w", name, err)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"nb201/cell"
+	"nb201/internal/bom"
 	"nb201/internal/usage"
 )
 
@@ -339,7 +340,11 @@ func (t *csvTable[Row]) index(r io.Reader) error {
 			return fmt.Errorf("line %d: %w", number, err)
 		}
 		if number == 1 {
-			got, err := csv.NewReader(bytes.NewReader(line)).Read()
+			plain, err := bom.Strip(line)
+			if err != nil {
+				return err
+			}
+			got, err := csv.NewReader(bytes.NewReader(plain)).Read()
 			if err != nil || !slices.Equal(got, header) {
 				return fmt.Errorf("line 1: the columns are not %v", header)
 			}

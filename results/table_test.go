@@ -123,6 +123,32 @@ func TestTablesReadBack(t *testing.T) {
 	}
 }
 
+// A byte order mark, which spreadsheets write, is no part of the first column's name.
+func TestTablesMarked(t *testing.T) {
+	want := gappy(t, 3)
+	dir := t.TempDir()
+	trials, epochs := want.Rows()
+	writeTables(t, dir, trials, epochs)
+	for _, name := range []string{"trials.csv", "epochs.csv"} {
+		path := filepath.Join(dir, name)
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, append([]byte("\xef\xbb\xbf"), text...), 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := OpenCSV(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if got, err := b.Architecture(3); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v, %v, want %+v", got, err, want)
+	}
+}
+
 // Python's csv reads the numbers to the bit.
 func TestPythonReadsCSV(t *testing.T) {
 	python := os.Getenv("NB201_PYTHON")
@@ -234,6 +260,7 @@ func TestTableFilesRefused(t *testing.T) {
 		"beyond":          {"trials.csv", []byte(header + "\n15625" + line[1:]), "15625"},
 		"csv fields":      {"trials.csv", []byte(header + "\n3,4,5\n"), "row 1 of architecture 3, which begins at line 2: wrong number of fields"},
 		"csv number":      {"trials.csv", []byte(header + "\n" + strings.Replace(row, "cifar10-valid,12,2,", "cifar10-valid,12,two,", 1)), "column 5"},
+		"csv in UTF-16":   {"trials.csv", []byte("\xff\xfea\x00"), "trials.csv: the text is in UTF-16"},
 		"csv mixed":       {"trials.csv", []byte(header + "\n" + row + row), "the rows of architecture 3 are not together"},
 		"epochs missing":  {"epochs.csv", []byte("-"), "epochs.csv"},
 		"parquet missing": {"epochs.parquet", []byte("-"), "epochs.parquet"},

@@ -15,6 +15,7 @@ import (
 
 	"nb201/data"
 	"nb201/data/picture"
+	"nb201/internal/bom"
 	"nb201/internal/usage"
 )
 
@@ -116,6 +117,9 @@ func labelled(pictures []string, dir, file string) ([]photo, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, usage.Errorf("cannot read the labels: %w", err)
+	}
+	if text, err = bom.Strip(text); err != nil {
+		return nil, usage.Errorf("%s: %w", file, err)
 	}
 	lines := bytes.Fields(text)
 	var photos []photo

@@ -240,6 +240,7 @@ func TestFlatValidation(t *testing.T) {
 		if err := os.WriteFile(path, []byte(labels), 0o666); err != nil {
 			t.Fatal(err)
 		}
+		labels = "\xef\xbb\xbf" + labels // once with a byte order mark
 	}
 	for _, o := range []Options{{From: dir}, {From: dir, Labels: apart}} {
 		_, flat := made(t, o)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"nb201/cell"
+	"nb201/internal/bom"
 	"nb201/internal/usage"
 )
 
@@ -131,6 +132,9 @@ func parseArchs(list string, readFile func(string) ([]byte, error)) (Archs, erro
 				return Archs{}, usage.Errorf("architectures %.120q: neither an index 0..%d, a range FIRST-LAST, a genotype string nor unique, and as a file: %w", item, cell.Count-1, err)
 			} else if err != nil {
 				return Archs{}, usage.Errorf("cannot read the architectures: %w", err)
+			}
+			if text, err = bom.Strip(text); err != nil {
+				return Archs{}, usage.Errorf("%s: %w", file, err)
 			}
 			if err := archs.addFile(file, string(text)); err != nil {
 				return Archs{}, err

@@ -71,6 +71,9 @@ func TestParseArchs(t *testing.T) {
 		"bad":     "1\n2,3\n",
 		"123":     "7\n",
 		"unique2": "unique\n",
+		"marked":  "\xef\xbb\xbf0\n1\n",
+		"comment": "\xef\xbb\xbf# from a spreadsheet\r\n5-6\r\n",
+		"wide":    "\xff\xfe0\x00\r\x00\n\x00",
 	}
 	read := func(name string) ([]byte, error) {
 		if text, ok := files[name]; ok {
@@ -88,6 +91,8 @@ func TestParseArchs(t *testing.T) {
 		{"@list", "0,3,10-12", ""},
 		{"list,1", "0-1,3,10-12", ""},
 		{"@123", "7", ""},
+		{"marked", "0-1", ""},
+		{"@comment", "5-6", ""},
 
 		{"", "", "an item of the list is empty"},
 		{"1,,2", "", "an item of the list is empty"},
@@ -104,6 +109,7 @@ func TestParseArchs(t *testing.T) {
 		{"@empty", "", "empty names no architecture"},
 		{"bad", "", "bad, line 2: "},
 		{"unique2", "", "unique2, line 1: "},
+		{"wide", "", "wide: the text is in UTF-16 or UTF-32, as its first bytes say: save it as UTF-8"},
 	} {
 		got, err := parseArchs(c.list, read)
 		switch {
