@@ -144,11 +144,11 @@ func readClasses(dir string, classes []ClassDirectory, names []string, size int)
 	}
 	images.Pixels = make([]byte, 0, 3*size*size*len(paths))
 	sums := sha256.New()
-	err := picture.Read(context.Background(), paths, size, func(i int, pixels []byte, err error) error {
+	err := picture.Read(context.Background(), paths, size, func(i int, im picture.Squeezed, err error) error {
 		if err != nil {
 			return err
 		}
-		images.Pixels = append(images.Pixels, pixels...)
+		images.Pixels = append(images.Pixels, im.Pixels...)
 		text, err := os.ReadFile(paths[i])
 		if err != nil {
 			return err

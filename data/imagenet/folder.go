@@ -151,7 +151,7 @@ func (f *folder) read(ctx context.Context, skip bool, progress func(string, int6
 		files[i] = p.file
 	}
 	train, validation = room(len(f.train)), room(len(f.validation))
-	err = picture.Read(ctx, files, size, func(i int, pixels []byte, err error) error {
+	err = picture.Read(ctx, files, size, func(i int, im picture.Squeezed, err error) error {
 		to := train
 		if i >= len(f.train) {
 			to = validation
@@ -159,7 +159,7 @@ func (f *folder) read(ctx context.Context, skip bool, progress func(string, int6
 		if err != nil {
 			unreadable = append(unreadable, err.Error())
 		} else {
-			to.Pixels = append(to.Pixels, pixels...)
+			to.Pixels = append(to.Pixels, im.Pixels...)
 			to.Labels = append(to.Labels, all[i].label)
 		}
 		if progress != nil {

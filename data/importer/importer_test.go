@@ -305,6 +305,24 @@ func shot(t testing.TB, width, height int, seed uint64) []byte {
 	return out.Bytes()
 }
 
+// Pictures that are to be shown turned are counted in one line.
+func TestTurned(t *testing.T) {
+	dir := t.TempDir()
+	for path, name := range map[string]string{"a/1.jpg": "turned.jpg", "a/2.jpg": "upright.jpg", "a/3.png": "turned.png", "b/1.jpg": "444.jpg", "b/2.png": "rgb.png"} {
+		text, err := os.ReadFile(filepath.Join("..", "picture", "testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, map[string][]byte{path: text})
+	}
+	o := options(t, dir)
+	o.Test, o.Size = 0.5, 8
+	report, _ := imported(t, o)
+	if notes := strings.Join(report.Notes, "; "); !strings.HasSuffix(notes, "EXIF says to show them rotated or mirrored: 2") {
+		t.Errorf("notes %q", notes)
+	}
+}
+
 // Photographs of any shape are squeezed, in class directories that are nested and of more
 // classes than a byte counts.
 func TestSqueezed(t *testing.T) {

@@ -72,12 +72,20 @@ func (o *Options) openPictures() (*source, error) {
 	}
 	src.dims = func(ctx context.Context) (height, width int, err error) { return equalDims(ctx, files) }
 	src.read = func(ctx context.Context, size int, each func(sample) error) error {
-		return picture.Read(ctx, files, size, func(i int, pixels []byte, err error) error {
+		turned := 0
+		err := picture.Read(ctx, files, size, func(i int, im picture.Squeezed, err error) error {
 			o.report(int64(i+1), int64(len(files)), "pictures")
+			if im.Turned {
+				turned++
+			}
 			s := samples[i]
-			s.pixels, s.unreadable = pixels, err
+			s.pixels, s.unreadable = im.Pixels, err
 			return each(s)
 		})
+		if turned > 0 {
+			src.notes = append(src.notes, fmt.Sprintf("pictures taken as they are stored, though EXIF says to show them rotated or mirrored: %d", turned))
+		}
+		return err
 	}
 	return src, nil
 }

@@ -19,7 +19,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := Read(b.Context(), files, 32, func(_ int, _ []byte, err error) error { return err }); err != nil {
+		if err := Read(b.Context(), files, 32, func(_ int, _ Squeezed, err error) error { return err }); err != nil {
 			b.Fatal(err)
 		}
 	}

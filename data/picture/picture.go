@@ -16,10 +16,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"image"
+	"image/color"
 	"image/jpeg"
 	"image/png"
 	"io"
+	"strings"
 )
 
 // Image is a picture in memory.
@@ -51,20 +52,25 @@ func Decode(r io.Reader) (Image, error) {
 // source is a picture of which the header was read.
 type source struct {
 	pixels int // width times height, 1..maxPixels
-	image  func(io.Reader) (image.Image, error)
+	jpeg   bool
 	r      io.Reader // from the beginning on
 }
+
+// startOfImage begins a JPEG picture.
+const startOfImage = "\xff\xd8"
+
+// adobe is Adobe's marker of a picture in inks, or in colours, that no transform has mixed.
+const adobe = "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 // open reads the header of a picture.
 func open(r io.Reader) (source, error) {
 	buffered := bufio.NewReader(r)
 	var s source
-	var config func(io.Reader) (image.Config, error)
+	config := png.DecodeConfig
 	switch start, _ := buffered.Peek(8); {
 	case bytes.HasPrefix(start, []byte("\x89PNG\r\n\x1a\n")):
-		config, s.image = png.DecodeConfig, png.Decode
-	case bytes.HasPrefix(start, []byte("\xff\xd8")):
-		config, s.image = jpeg.DecodeConfig, jpeg.Decode
+	case bytes.HasPrefix(start, []byte(startOfImage)):
+		config, s.jpeg = jpeg.DecodeConfig, true
 	default:
 		return source{}, errors.New("is neither a PNG nor a JPEG picture")
 	}
@@ -80,11 +86,21 @@ func open(r io.Reader) (source, error) {
 	}
 	s.pixels = c.Width * c.Height
 	s.r = io.MultiReader(&header, buffered)
+	if s.jpeg && c.ColorModel == color.CMYKModel {
+		// Without Adobe's marker Go's decoder refuses four channels; libjpeg takes them for
+		// inks, and Pillow for inverted ones, as with the marker. One in the file counts more.
+		header.Next(len(startOfImage))
+		s.r = io.MultiReader(strings.NewReader(startOfImage+adobe), s.r)
+	}
 	return s, nil
 }
 
 func (s source) decode() (Image, error) {
-	decoded, err := s.image(s.r)
+	decode := png.Decode
+	if s.jpeg {
+		decode = jpeg.Decode
+	}
+	decoded, err := decode(s.r)
 	if err != nil {
 		return Image{}, undecodable(err)
 	}

@@ -190,6 +190,44 @@ for i in range(60):
 	}
 }
 
+// Pictures in inks, without Adobe's marker and with each of its transforms, are read as
+// Pillow reads them, up to rounding.
+func TestCMYKAgainstPillow(t *testing.T) {
+	dir := t.TempDir()
+	want := python(t, `import io, random, sys
+from PIL import Image
+random.seed(2)
+for i in range(40):
+    small = Image.frombytes("CMYK", (6, 6), random.randbytes(144))
+    out = io.BytesIO()
+    small.resize((random.randint(1, 60), random.randint(1, 60)), Image.BICUBIC).save(out, "JPEG", quality=random.randint(50, 98), progressive=i % 3 == 0)
+    text = out.getvalue()
+    at = text.index(b"\xff\xee")
+    end = at + 2 + int.from_bytes(text[at + 2:at + 4], "big")
+    text = [text[:at] + text[end:], text[:end - 1] + bytes([i % 3]) + text[end:]][i % 2]
+    with open("%s/%02d.jpg" % (sys.argv[1], i), "wb") as f:
+        f.write(text)
+    sys.stdout.buffer.write(Image.open(io.BytesIO(text)).convert("RGB").tobytes())
+`, nil, dir)
+	for i := range 40 {
+		text, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%02d.jpg", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		im, err := Decode(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if difference, _ := largest(im.Pixels, want[:len(im.Pixels)]); difference > 4 {
+			t.Errorf("picture %d, %d x %d, differs by %d", i, im.Width, im.Height, difference)
+		}
+		want = want[len(im.Pixels):]
+	}
+	if len(want) != 0 {
+		t.Errorf("%d bytes are left", len(want))
+	}
+}
+
 // Grey of 16 bits keeps its upper byte.
 func TestGrey16(t *testing.T) {
 	grey := image.NewGray16(image.Rect(0, 0, 2, 1))
@@ -261,7 +299,7 @@ func TestRead(t *testing.T) {
 		paths = append(paths, "missing.png", filepath.Join("testdata", "make.py"))
 	}
 	next := 0
-	err := Read(t.Context(), paths, 7, func(i int, pixels []byte, err error) error {
+	err := Read(t.Context(), paths, 7, func(i int, im Squeezed, err error) error {
 		if i != next {
 			t.Fatalf("file %d comes after %d", i, next-1)
 		}
@@ -278,8 +316,11 @@ func TestRead(t *testing.T) {
 			}
 		default:
 			want, wantErr := Decode(f)
-			if err != nil || wantErr != nil || !slices.Equal(pixels, want.Square(7)) {
+			if err != nil || wantErr != nil || !slices.Equal(im.Pixels, want.Square(7)) {
 				t.Errorf("%s: %v, %v, or other pixels", path, err, wantErr)
+			}
+			if im.Turned != strings.HasPrefix(filepath.Base(path), "turned.") {
+				t.Errorf("%s is turned: %v", path, im.Turned)
 			}
 			_ = f.Close()
 		}
@@ -294,7 +335,7 @@ func TestReadEnds(t *testing.T) {
 	paths := slices.Repeat(files(t), 100)
 	stop := errors.New("enough")
 	count := 0
-	err := Read(t.Context(), paths, 7, func(i int, _ []byte, _ error) error {
+	err := Read(t.Context(), paths, 7, func(i int, _ Squeezed, _ error) error {
 		if count++; i == 33 {
 			return stop
 		}
@@ -305,7 +346,7 @@ func TestReadEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	count = 0
-	err = Read(ctx, paths, 7, func(i int, _ []byte, _ error) error {
+	err = Read(ctx, paths, 7, func(i int, _ Squeezed, _ error) error {
 		if count++; i == 33 {
 			cancel()
 		}

@@ -80,6 +80,22 @@ for name, subsampling, factors in ("440", "4:2:2", 0x12), ("411", "4:2:0", 0x41)
         f.seek(f.read().index(b"\xff\xc0") + 11)
         f.write(bytes([factors]))
 
+# Four channels without Adobe's marker, and with one that says they are YCbCr and black.
+with open("cmyk.jpg", "rb") as f:
+    inks = f.read()
+at = inks.index(b"\xff\xee")
+end = at + 2 + int.from_bytes(inks[at + 2:at + 4], "big")
+with open("cmyk-unmarked.jpg", "wb") as f:
+    f.write(inks[:at] + inks[end:])
+with open("ycck.jpg", "wb") as f:
+    f.write(inks[:end - 1] + b"\2" + inks[end:])
+
+# A picture that is to be shown turned: EXIF's orientation 6 and 3, and 1, which is as it is stored.
+for name, orientation in ("turned.jpg", 6), ("turned.png", 3), ("upright.jpg", 1):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    rgb.save(name, exif=exif)
+
 
 def square(im, size):
     """Squeezes along the rows first, as Pillow did for all pictures before 13.0.0."""
