@@ -271,12 +271,7 @@ func TestDamagedFiles(t *testing.T) {
 		{"imagenet16", "train_data_batch_3", "labels", 0, 1001, "outside 1..1000"},
 	} {
 		sound := pickled(pixels, python.key, []int32{1, 2, 3, 4, 5})
-		image := "image 0 of the file"
-		if python.format == "cifar10-python" {
-			image = "image 12" // of the stored split
-		} else if python.format == "cifar100-python" {
-			image = "image 0"
-		}
+		image := python.file + ": image 0" // of the file, whatever lies in those before
 		for _, c := range []struct {
 			name string
 			text []byte // of the file; nil: missing
@@ -316,7 +311,7 @@ func TestDamagedFiles(t *testing.T) {
 		{"cifar100-binary", "train.bin", 50},
 	} {
 		mislabelled := make([]byte, 2*plain.record)
-		mislabelled[2*plain.record-49] = 10 // the label before 48 pixels
+		mislabelled[2*plain.record-49] = 10 // the label of the second image, before its 48 pixels
 		for _, c := range []struct {
 			name string
 			text []byte
@@ -325,7 +320,7 @@ func TestDamagedFiles(t *testing.T) {
 			{"missing", nil, "no such file"},
 			{"empty", []byte{}, "holds no images"},
 			{"truncated", mislabelled[1:], fmt.Sprintf("%d bytes are not whole records of %d bytes", 2*plain.record-1, plain.record)},
-			{"mislabelled", mislabelled, "is labelled 10, outside 0..9"},
+			{"mislabelled", mislabelled, plain.file + ": image 1 is labelled 10, outside 0..9"},
 		} {
 			t.Run(plain.format+"/"+c.name, func(t *testing.T) { damaged(t, plain.format, plain.file, c.text, c.want) })
 		}

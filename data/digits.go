@@ -49,7 +49,7 @@ func readDigits(d *Definition, _ string) (map[string]*Images, []File, error) {
 			images = test
 		}
 		pixels, label := values[:digitsSide*digitsSide], values[digitsSide*digitsSide]
-		if err := images.add(enlarge(pixels), label, d.Classes); err != nil {
+		if err := images.add(i, enlarge(pixels), label, d.Classes); err != nil {
 			return nil, nil, fmt.Errorf("digits.csv.gz: %w", err)
 		}
 	}

@@ -95,8 +95,9 @@ func decodeBinary(labels int) decoder {
 			return fmt.Errorf("%d bytes are not whole records of %d bytes: the file is damaged or holds images of another size", len(text), record)
 		}
 		images.grow(len(text) / record)
-		for r := range slices.Chunk(text, record) {
-			if err := images.add(r[labels:], int(r[labels-1]), classes); err != nil {
+		for i := range len(text) / record {
+			r := text[i*record:][:record]
+			if err := images.add(i, r[labels:], int(r[labels-1]), classes); err != nil {
 				return err
 			}
 		}
@@ -113,7 +114,7 @@ func decodePython(labels string) decoder {
 		}
 		images.grow(len(labels))
 		for i, row := range rows {
-			if err := images.add(row, labels[i], classes); err != nil {
+			if err := images.add(i, row, labels[i], classes); err != nil {
 				return err
 			}
 		}
@@ -135,7 +136,7 @@ func decodeImageNet16(text []byte, images *Images, classes int) error {
 	kept := 0
 	for i, label := range labels {
 		if label < 1 || label > imageNetClasses {
-			return fmt.Errorf("image %d of the file is labelled %d, outside 1..%d", i, label, imageNetClasses)
+			return fmt.Errorf("image %d is labelled %d, outside 1..%d", i, label, imageNetClasses)
 		}
 		if label <= classes {
 			kept++
@@ -146,7 +147,7 @@ func decodeImageNet16(text []byte, images *Images, classes int) error {
 		if labels[i] > classes {
 			continue
 		}
-		if err := images.add(row, labels[i]-1, classes); err != nil {
+		if err := images.add(i, row, labels[i]-1, classes); err != nil {
 			return err
 		}
 	}
@@ -159,10 +160,11 @@ func (im *Images) grow(n int) {
 	im.Labels = slices.Grow(im.Labels, n)
 }
 
-// add appends an image that is given as planes of red, green and blue.
-func (im *Images) add(planes []byte, label, classes int) error {
+// add appends an image that is given as planes of red, green and blue; i is its place in
+// its file.
+func (im *Images) add(i int, planes []byte, label, classes int) error {
 	if label < 0 || label >= classes {
-		return fmt.Errorf("image %d is labelled %d, outside 0..%d", im.Len(), label, classes-1)
+		return fmt.Errorf("image %d is labelled %d, outside 0..%d", i, label, classes-1)
 	}
 	im.Labels = append(im.Labels, int32(label))
 	n := im.Size * im.Size
