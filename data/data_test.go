@@ -452,6 +452,32 @@ func TestDefinitionErrors(t *testing.T) {
 	refused(t, err, "none.json")
 }
 
+// Means and deviations on a scale of 0..1 are warned of, and no others.
+func TestDefinitionWarning(t *testing.T) {
+	for _, c := range []struct {
+		mean, std [3]float64
+		warned    bool
+	}{
+		{[3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.247, 0.2435, 0.2616}, true}, // of CIFAR-10 as torchvision's users write them
+		{[3]float64{0.5, 0.5, 0.5}, [3]float64{0.5, 0.5, 0.5}, true},
+		{[3]float64{0, 0, 0}, [3]float64{1, 1, 1}, true},
+		{[3]float64{0, 0, 0}, [3]float64{255, 255, 255}, false},
+		{[3]float64{0.4, 0.4, 0.4}, [3]float64{0.2, 1.01, 0.2}, false},
+		{[3]float64{0.9, 0.9, 1.2}, [3]float64{0.2, 0.2, 0.2}, false}, // a nearly black set
+		{[3]float64{125.3, 123, 113.9}, [3]float64{63, 62.1, 66.7}, false},
+	} {
+		d := data.Definition{Name: "mine", Mean: c.mean, Std: c.std}
+		if warning := d.Warning(); strings.HasPrefix(warning, "dataset mine: all means and deviations are at most 1") != c.warned || !c.warned && warning != "" {
+			t.Errorf("%v and %v: %q", c.mean, c.std, warning)
+		}
+	}
+	for _, key := range configs.Datasets() {
+		if d, err := data.Find(key); err != nil || d.Warning() != "" {
+			t.Errorf("%s: %q, %v", key, d.Warning(), err)
+		}
+	}
+}
+
 func TestFind(t *testing.T) {
 	for _, key := range configs.Datasets() {
 		if d, err := data.Find(key); err != nil || d.Name != key {

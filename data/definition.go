@@ -204,5 +204,13 @@ func (p *Part) check() (key, problem string) {
 	return "", ""
 }
 
+// Warning says what of a valid definition is probably wrong; it is empty where nothing is.
+func (d *Definition) Warning() string {
+	if slices.Max(slices.Concat(d.Mean[:], d.Std[:])) > 1 {
+		return ""
+	}
+	return fmt.Sprintf("dataset %s: all means and deviations are at most 1, but count on a scale of 0..255: multiply them by 255 if they are of pixels 0..1", d.Name)
+}
+
 // Formats lists the file formats that can be read.
 func Formats() []string { return slices.Sorted(maps.Keys(formats)) }

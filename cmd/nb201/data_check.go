@@ -36,6 +36,7 @@ files that "nb201 data imagenet16" makes are not the published ones.`,
 			if err != nil {
 				return err
 			}
+			warn(c, d.Warning())
 			report, err := d.Check(root)
 			if err != nil {
 				return err

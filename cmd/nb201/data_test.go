@@ -89,3 +89,24 @@ func TestDataCheck(t *testing.T) {
 		t.Errorf("code %d, %v:\n%s", code, err, stdout)
 	}
 }
+
+// A definition whose means and deviations count 0..1 is warned of wherever it is taken.
+func TestUnits(t *testing.T) {
+	definition := filepath.Join("testdata", "units", "unit.json")
+	dir := t.TempDir()
+	const warning = "warning: dataset unit: all means and deviations are at most 1, but count on a scale of 0..255: multiply them by 255 if they are of pixels 0..1\n"
+	for _, c := range []struct {
+		code int
+		args []string
+	}{
+		{0, []string{"train", "0", "--dataset", definition, "--cells", "1", "--channels", "2", "--batch", "16", "--epochs", "1", "--seed", "1", "--out", filepath.Join(dir, "trained")}},
+		{0, []string{"plan", filepath.Join(dir, "planned"), "--archs", "0", "--datasets", "digits," + definition, "--epochs", "1", "--seeds", "1", "--batch", "16"}},
+		{0, []string{"plan", filepath.Join(dir, "planned")}},
+		{3, []string{"data", "check", definition}},
+	} {
+		_, stderr, code := nb201(c.args...)
+		if code != c.code || !strings.HasPrefix(stderr, warning) || strings.Count(stderr, "warning") != 1 {
+			t.Errorf("nb201 %q: code %d, stderr %q", c.args, code, stderr)
+		}
+	}
+}

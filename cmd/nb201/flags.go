@@ -106,6 +106,13 @@ func one(name, what string) cobra.PositionalArgs {
 
 const anArchitecture = "an index 0..15624 or a genotype string"
 
+// warn prints a warning, if there is one.
+func warn(c *cobra.Command, warning string) {
+	if warning != "" {
+		fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
+	}
+}
+
 // nonFinite has NaN and infinities, which JSON lacks and a published file may hold, be
 // the strings "NaN", "+Inf" and "-Inf".
 var nonFinite = json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder, v float64) error {

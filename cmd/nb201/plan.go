@@ -163,6 +163,9 @@ func (f *planFlags) run(c *cobra.Command, dir string) (*planView, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, d := range p.Datasets {
+		warn(c, d.Warning())
+	}
 	rate, err := f.findRate(c.Context(), p, dir, done)
 	if err != nil {
 		return nil, err

@@ -85,6 +85,7 @@ the results by rounding alone.`,
 			if err != nil {
 				return err
 			}
+			warn(c, config.Definition.Warning())
 			if flags.evalOnly {
 				result, err := evaluateInitial(c.Context(), config, device, c.ErrOrStderr())
 				switch {

@@ -62,6 +62,9 @@ type Dataset struct {
 	definition data.Definition // decoded, at the timeline
 }
 
+// Warning says what of the definition is probably wrong; it is empty where nothing is.
+func (d *Dataset) Warning() string { return d.definition.Warning() }
+
 // Images counts the images that an epoch goes through.
 type Images struct {
 	Train int `json:"training"`
