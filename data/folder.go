@@ -15,32 +15,64 @@ import (
 	"nb201/internal/usage"
 )
 
+// Directory is what lies in a directory, by name and in the order of the names.
+type Directory struct {
+	Path        string
+	Directories []string
+	Pictures    []string // files that end in .png, .jpg or .jpeg, whatever the case
+	Other       int      // files that do not
+	Hidden      int      // what ListDirectory passes over
+}
+
+// ListDirectory lists a directory. It passes over what is hidden: what begins with a dot,
+// and __MACOSX, in which archives from a Mac keep such files.
+func ListDirectory(path string) (Directory, error) {
+	d := Directory{Path: path}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return d, usage.Errorf("cannot read the class directories: %w", err)
+	}
+	for _, e := range entries {
+		name, isDir := e.Name(), e.IsDir()
+		if e.Type()&os.ModeSymlink != 0 {
+			info, err := os.Stat(filepath.Join(path, name))
+			isDir = err == nil && info.IsDir() // what a broken link names will be missed when it is read
+		}
+		switch {
+		case strings.HasPrefix(name, ".") || name == "__MACOSX":
+			d.Hidden++
+		case isDir:
+			d.Directories = append(d.Directories, name)
+		case isPicture(name):
+			d.Pictures = append(d.Pictures, name)
+		default:
+			d.Other++
+		}
+	}
+	return d, nil
+}
+
 // ClassDirectory is the pictures of a class: a directory of its name.
 type ClassDirectory struct {
-	Name  string
-	Files []string // paths of the pictures, in order
-	Other int      // files that are no pictures by their names
+	Name          string
+	Files         []string // paths of the pictures, in order
+	Other, Hidden int      // of all its directories, as in Directory
 }
 
 // ListClasses lists the class directories in dir as torchvision's ImageFolder does
 // (find_classes and make_dataset of torchvision/datasets/folder.py): classes sorted by
 // name, the files of a class sorted by name within each of its directories, which may be
-// nested. The pictures are the files that end in .png, .jpg or .jpeg, whatever the case.
-// Unlike ImageFolder it passes over what is hidden, whose name begins with a dot.
+// nested. Unlike ImageFolder it passes over what is hidden.
 func ListClasses(dir string) ([]ClassDirectory, error) {
-	entries, err := os.ReadDir(dir)
+	listed, err := ListDirectory(dir)
 	if err != nil {
-		return nil, usage.Errorf("cannot read the class directories: %w", err)
+		return nil, err
 	}
 	var classes []ClassDirectory
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(path); err != nil || !info.IsDir() || hidden(e.Name()) {
-			continue
-		}
-		c := ClassDirectory{Name: e.Name()}
-		if err := c.list(path, nil); err != nil {
-			return nil, usage.Errorf("cannot read the pictures: %w", err)
+	for _, name := range listed.Directories {
+		c := ClassDirectory{Name: name}
+		if err := c.list(filepath.Join(dir, name), nil); err != nil {
+			return nil, err
 		}
 		slices.SortStableFunc(c.Files, func(a, b string) int { return strings.Compare(filepath.Dir(a), filepath.Dir(b)) })
 		classes = append(classes, c)
@@ -48,42 +80,27 @@ func ListClasses(dir string) ([]ClassDirectory, error) {
 	return classes, nil
 }
 
-func hidden(name string) bool { return strings.HasPrefix(name, ".") }
-
 // list adds the pictures in dir, then those in the directories in it; above are those
 // that it is in.
 func (c *ClassDirectory) list(dir string, above []os.FileInfo) error {
 	self, err := os.Stat(dir)
 	if err != nil {
-		return err
+		return usage.Errorf("cannot read the pictures: %w", err)
 	}
 	if slices.ContainsFunc(above, func(info os.FileInfo) bool { return os.SameFile(info, self) }) {
-		return fmt.Errorf("%s is a link to a directory that it is in", dir)
+		return usage.Errorf("cannot read the pictures: %s is a link to a directory that it is in", dir)
 	}
-	entries, err := os.ReadDir(dir)
+	d, err := ListDirectory(dir)
 	if err != nil {
 		return err
 	}
-	var directories []string
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		isDir := e.IsDir()
-		if e.Type()&os.ModeSymlink != 0 {
-			info, err := os.Stat(path)
-			isDir = err == nil && info.IsDir() // what a broken link names will be missed when it is read
-		}
-		switch {
-		case hidden(e.Name()):
-		case isDir:
-			directories = append(directories, path)
-		case isPicture(e.Name()):
-			c.Files = append(c.Files, path)
-		default:
-			c.Other++
-		}
+	for _, name := range d.Pictures {
+		c.Files = append(c.Files, filepath.Join(dir, name))
 	}
-	for _, d := range directories {
-		if err := c.list(d, append(above, self)); err != nil {
+	c.Other += d.Other
+	c.Hidden += d.Hidden
+	for _, name := range d.Directories {
+		if err := c.list(filepath.Join(dir, name), append(above, self)); err != nil {
 			return err
 		}
 	}

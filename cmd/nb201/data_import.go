@@ -16,7 +16,7 @@ import (
 func newDataImportCommand() *cobra.Command {
 	var options importer.Options
 	var seed, validSeed seedFlag
-	label := labelPlace("first")
+	var label labelPlace
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "import SOURCE --name KEY --to DIR",
@@ -27,19 +27,25 @@ that numpy.load opens). Either both are made whole or none is.
 
 SOURCE is one of
 
-  class directories  SOURCE/train/CLASS/* and SOURCE/test/CLASS/* (or val, valid,
-                     validation), or SOURCE/CLASS/* with --test: files *.png, *.jpg and
-                     *.jpeg, classes and files in the order of torchvision's ImageFolder
+  class directories  SOURCE/train/CLASS/* and SOURCE/test/CLASS/*, or SOURCE/CLASS/* with
+                     --test: files *.png, *.jpg and *.jpeg, classes and files in the
+                     order of torchvision's ImageFolder
   numpy arrays       a file *.npz, or a directory of *.npy, with x_train, y_train, x_test
                      and y_test, or train_images, train_labels, test_images and
                      test_labels, or x and y, or images and labels, with --test: images
                      of shape (N, H, W), (N, H, W, channels) or (N, channels, H, W), of 1
-                     or 3 channels, integers 0..255 or floating-point numbers 0..1 or
-                     0..255
+                     or 3 channels, integers 0..255 or floating-point numbers 0..255, or
+                     either 0..1 where none is above 1
   CSV of pixels      a directory with train.csv and test.csv, or a file *.csv with --test,
                      also compressed (*.csv.gz): a line for each image, its label and then
-                     N*N grey or 3*N*N coloured values 0..255 (row, column, channel), after
-                     a header line, if any
+                     N*N grey or 3*N*N coloured values 0..255 (row, column, channel), or
+                     the label after them, as a header that names a column label, class,
+                     target or y says, or --label
+
+Parts are also called training and tr, testing, or val, valid, validation, dev and eval,
+which test where no test part is, in any case and with other words around (seg_train,
+images_test, Train_Set). A directory that holds one other and no pictures stands for that
+one. The report lists what is left out; any other layout is refused.
 
 Images of other sizes than --size are squeezed to it with a box filter; grey ones get
 three equal channels. Mean and deviation are measured over the images that train.
@@ -64,7 +70,7 @@ leaves them out.`,
 			if c.Flags().Changed("valid-seed") {
 				options.ValidSeed = new(uint64(validSeed))
 			}
-			options.LabelLast = label == "last"
+			options.Label = string(label)
 			var show func(doing string, done, total int64)
 			end := func() {}
 			options.Progress = func(done, total int64, unit string) {
@@ -95,7 +101,7 @@ leaves them out.`,
 	c.Flags().Var(&validSeed, "valid-seed", "train on one half of the training images and evaluate x-valid on the other, drawn by this seed")
 	c.Flags().BoolVar(&options.Flip, "flip", true, "mirror every second training image, at random")
 	c.Flags().IntVar(&options.CropPadding, "crop-padding", -1, "`PIXELS` of black around a training image before a random crop of its size; 0 for no crop (default an eighth of the size)")
-	c.Flags().Var(&label, "label", "CSV: the label is the `first|last` value of a line")
+	c.Flags().Var(&label, "label", "CSV: the label is the `first|last` value of a line (default what the header names, or the first)")
 	c.Flags().BoolVar(&options.Planes, "planes", false, "CSV: colours are in the order channel, row, column")
 	c.Flags().BoolVar(&options.SkipUnreadable, "skip-unreadable", false, "leave out pictures that cannot be read")
 	c.Flags().BoolVar(&options.Force, "force", false, "write over files of the name that are there")
@@ -123,6 +129,9 @@ func (p *labelPlace) Type() string { return "PLACE" }
 func printImport(w io.Writer, r *importer.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "source\t%s\n", r.Source)
+	if r.Table != "" {
+		fmt.Fprintf(t, "table\t%s\n", r.Table)
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(t, "note\t%s\n", note)
 	}
@@ -135,11 +144,11 @@ func printImport(w io.Writer, r *importer.Report) error {
 		names += ", ..."
 	}
 	fmt.Fprintf(t, "classes\t%d: %s\n", len(r.Classes), names)
-	fmt.Fprintf(t, "train\t%s\n", count(r.Images.Train, "image"))
+	fmt.Fprintf(t, "train\t%s of %s\n", count(r.Images.Train, "image"), r.Parts.Train)
 	if r.Images.Valid > 0 {
-		fmt.Fprintf(t, "x-valid\t%s\n", count(r.Images.Valid, "image"))
+		fmt.Fprintf(t, "x-valid\t%s of %s\n", count(r.Images.Valid, "image"), r.Parts.Train)
 	}
-	fmt.Fprintf(t, "ori-test\t%s\n", count(r.Images.Test, "image"))
+	fmt.Fprintf(t, "ori-test\t%s of %s\n", count(r.Images.Test, "image"), r.Parts.Test)
 	fmt.Fprintf(t, "size\t%dx%d pixels\n", r.Size, r.Size)
 	fmt.Fprintf(t, "mean\t%.2f %.2f %.2f\n", r.Mean[0], r.Mean[1], r.Mean[2])
 	fmt.Fprintf(t, "deviation\t%.2f %.2f %.2f\n", r.Std[0], r.Std[1], r.Std[2])

@@ -46,9 +46,9 @@ func TestDataImport(t *testing.T) {
 	for _, line := range []string{
 		"unreadable  1 picture, left out",
 		"classes     3: class_0000, class_0001, class_0002",
-		"train       15 images",
-		"x-valid     15 images",
-		"ori-test    9 images",
+		"train       15 images of train",
+		"x-valid     15 images of train",
+		"ori-test    9 images of test",
 		"size        8x8 pixels",
 		"train on it:  nb201 train 0 --dataset sets/mine.json --epochs 12 --seed 777 --out mine",
 	} {
@@ -73,5 +73,32 @@ func TestDataImport(t *testing.T) {
 	}
 	if ds, err := d.Load(""); err != nil || !reflect.DeepEqual(ds.Eval[0].Images.Labels, test.Labels) {
 		t.Errorf("the test images have other labels: %v", err)
+	}
+}
+
+// Of a table an import says what it took for the header and the labels, and --label must
+// not contradict the header.
+func TestDataImportTable(t *testing.T) {
+	t.Chdir(t.TempDir())
+	text := "a,b,c,d,label\n" + strings.Repeat("1,2,3,4,0\n9,8,7,6,1\n", 4)
+	if err := os.WriteFile("points.csv", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"data", "import", "points.csv", "--name", "points", "--to", "sets", "--size", "4", "--test", "0.25"}
+	_, stderr, code := nb201(append(args, "--label", "first")...)
+	const want = `nb201: points.csv: its header names the last column "label", but --label says that the first has the labels: mend the one that is wrong` + "\n"
+	if code != 2 || stderr != want {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+	stdout, _, code := nb201(args...)
+	for _, line := range []string{
+		`table       header: passed over; labels: the last of 5 columns, "label"`,
+		"classes     2: 0, 1",
+		"train       6 images of points.csv",
+		"ori-test    2 images of points.csv",
+	} {
+		if code != 0 || !strings.Contains(stdout, line+"\n") {
+			t.Errorf("code %d, stdout lacks %q:\n%s", code, line, stdout)
+		}
 	}
 }

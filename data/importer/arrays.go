@@ -2,26 +2,54 @@ package importer
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
-	"strings"
 
 	"nb201/data/picture"
 	"nb201/internal/npy"
 	"nb201/internal/usage"
 )
 
-// pair are the names of an array of images and of one of their labels.
-type pair struct{ images, labels string }
-
-// Names of the arrays: those of Keras, of MedMNIST, and of none in particular.
+// imageWords and labelWords are what arrays are called but for the word for their part,
+// as in x_train (Keras), train_images (MedMNIST) and data (scikit-learn).
 var (
-	trainPairs = []pair{{"x_train", "y_train"}, {"train_images", "train_labels"}, {"x", "y"}, {"images", "labels"}}
-	testPairs  = []pair{{"x_test", "y_test"}, {"test_images", "test_labels"}}
+	imageWords = []string{"x", "image", "images", "img", "imgs", "data", "pixels"}
+	labelWords = []string{"y", "label", "labels", "target", "targets"}
 )
+
+// pair are the names of arrays of images and of labels of one part: one each, unless it is
+// not clear which are meant.
+type pair struct{ images, labels []string }
+
+func (p pair) whole() bool { return len(p.images) > 0 && len(p.labels) > 0 }
+
+// names of the arrays.
+func (p pair) names() []string { return slices.Concat(p.images, p.labels) }
+
+// pairs sorts arrays by the part that their names stand for; others are neither images
+// nor labels.
+func pairs(names []string) (parts map[role]pair, others []string) {
+	parts = map[role]pair{}
+	for _, name := range names {
+		r, words := roleOf(name)
+		p := parts[r]
+		switch {
+		case len(words) == 1 && slices.Contains(imageWords, words[0]):
+			p.images = append(p.images, name)
+		case len(words) == 1 && slices.Contains(labelWords, words[0]):
+			p.labels = append(p.labels, name)
+		default:
+			others = append(others, name)
+		}
+		parts[r] = p
+	}
+	return parts, others
+}
 
 // arrays are the images of one part of a source.
 type arrays struct {
@@ -47,30 +75,54 @@ func (o *Options) openArrays() (src *source, err error) {
 			_ = set.Close() // it was only read
 		}
 	}()
-	find := func(pairs []pair) int {
-		return slices.IndexFunc(pairs, func(p pair) bool { return set.Has(p.images) && set.Has(p.labels) })
-	}
-	train, test := find(trainPairs), find(testPairs)
-	if train < 0 {
-		var names []string
-		for _, p := range trainPairs {
-			names = append(names, p.images+" and "+p.labels)
+	named, left := pairs(set.Names())
+	// take is the first of the parts that is there; those before it are left out.
+	take := func(roles ...role) (pair, error) {
+		for _, r := range roles {
+			p := named[r]
+			if !p.whole() {
+				continue
+			}
+			delete(named, r)
+			if len(p.images) > 1 || len(p.labels) > 1 {
+				return p, usage.Errorf("%s: it is not clear which arrays are the %s, of %s: keep one of images and one of labels", o.Source, cmp.Or(r.String(), "images"), list(p.names()))
+			}
+			return p, nil
 		}
-		return nil, usage.Errorf("%s: holds no arrays %s", o.Source, strings.Join(names, ", or "))
+		return pair{}, nil
 	}
-	pairs, testName := trainPairs[train:train+1], ""
-	if test >= 0 {
-		pairs, testName = append(slices.Clone(pairs), testPairs[test]), testPairs[test].images
-	}
-	if err := o.parted(testName); err != nil {
+	train, err := take(forTraining, unnamed)
+	if err != nil {
 		return nil, err
 	}
-	src = &source{kind: "numpy arrays", close: func() { _ = set.Close() }}
+	if !train.whole() {
+		return nil, usage.Errorf("%s: holds no arrays x_train and y_train, or train_images and train_labels, or x and y, or images and labels, but %s", o.Source, cmp.Or(list(set.Names()), "none"))
+	}
+	test, err := take(forTest, forValidation)
+	if err != nil {
+		return nil, err
+	}
+	src = &source{kind: "numpy arrays", train: train.images[0], close: func() { _ = set.Close() }}
+	taken := []pair{train}
+	if test.whole() {
+		src.test = test.images[0]
+		taken = append(taken, test)
+	}
+	if err := o.parted(src.test); err != nil {
+		return nil, err
+	}
+	for _, p := range named {
+		left = append(left, p.names()...)
+	}
+	if len(left) > 0 {
+		slices.Sort(left)
+		src.notes = append(src.notes, fmt.Sprintf("arrays left out: %s", list(left)))
+	}
 	var parts []*arrays
 	var total int64
-	for i, p := range pairs {
-		a := &arrays{source: o.Source, name: p.images, set: set, test: i > 0}
-		if err := a.open(p.labels); err != nil {
+	for i, p := range taken {
+		a := &arrays{source: o.Source, name: p.images[0], set: set, test: i > 0}
+		if err := a.open(p.labels[0]); err != nil {
 			return nil, usage.Errorf("%s: %w", o.Source, err)
 		}
 		if i > 0 && !a.like(parts[0]) {
@@ -85,8 +137,11 @@ func (o *Options) openArrays() (src *source, err error) {
 		if err != nil {
 			return err
 		}
-		if a := parts[0]; a.kind.String() != "uint8" {
-			src.notes = append(src.notes, fmt.Sprintf("the images are of type %v: their values were taken to be 0..%v", a.kind, white))
+		switch kind := parts[0].kind; {
+		case kind.Integer() && white == 1:
+			src.notes = append(src.notes, fmt.Sprintf("the images are of type %v, none above 1: their values were taken to be 0..1", kind))
+		case kind.String() != "uint8":
+			src.notes = append(src.notes, fmt.Sprintf("the images are of type %v: their values were taken to be 0..%v", kind, white))
 		}
 		var done int64
 		for _, a := range parts {
@@ -170,21 +225,22 @@ func (a *arrays) each(ctx context.Context, image func(i int, raw []byte) error) 
 	return nil
 }
 
-// white is the value that stands for the brightest there can be: 1 where no number is
-// above 1 and they are no integers, 255 elsewhere.
+// errBright ends the search for a value above 1.
+var errBright = errors.New("a value is above 1")
+
+// white is the value that stands for the brightest there can be: 1 where none is above 1,
+// 255 elsewhere.
 func (a *arrays) white(ctx context.Context) (float64, error) {
-	if a.kind.Integer() {
-		return 255, nil
-	}
-	brightest := 0.0
 	values := make([]float64, a.height*a.width*a.channels)
 	err := a.each(ctx, func(_ int, raw []byte) error {
 		a.kind.Float64s(values, raw)
-		brightest = max(brightest, slices.Max(values))
+		if slices.Max(values) > 1 {
+			return errBright
+		}
 		return nil
 	})
-	if brightest > 1 {
-		return 255, err
+	if errors.Is(err, errBright) {
+		return 255, nil
 	}
 	return 1, err
 }
@@ -194,7 +250,7 @@ func (a *arrays) read(ctx context.Context, white float64, each func(im picture.I
 	values := make([]float64, a.height*a.width*a.channels)
 	plain := make([]byte, len(values))
 	return a.each(ctx, func(i int, raw []byte) error {
-		if a.kind.String() == "uint8" {
+		if a.kind.String() == "uint8" && white == 255 {
 			plain = raw
 		} else {
 			a.kind.Float64s(values, raw)

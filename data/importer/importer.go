@@ -12,6 +12,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,8 +49,10 @@ type Options struct {
 	Flip        bool
 	CropPadding int // below 0: an eighth of Size
 
-	LabelLast bool // CSV: the label is the last value of a line, not the first
-	Planes    bool // CSV: colours are in the order channel, row, column, not row, column, channel
+	// Label says which value of a CSV line is the label, first or last; empty: the one that
+	// the header names, else the first.
+	Label  string
+	Planes bool // CSV: colours are in the order channel, row, column, not row, column, channel
 
 	SkipUnreadable bool // leave out pictures that cannot be read
 	Force          bool // write over a definition and a store that are there
@@ -61,17 +64,25 @@ type Options struct {
 
 // Report is what was made.
 type Report struct {
-	Dataset    string     `json:"dataset"`    // key
-	Definition string     `json:"definition"` // path of the file
-	Pixels     string     `json:"pixels"`     // path of the pixel store
-	Source     string     `json:"source"`     // what the source was taken for
-	Classes    []string   `json:"classes"`    // names
+	Dataset    string     `json:"dataset"`         // key
+	Definition string     `json:"definition"`      // path of the file
+	Pixels     string     `json:"pixels"`          // path of the pixel store
+	Source     string     `json:"source"`          // what the source was taken for
+	Parts      Parts      `json:"parts"`           // of the source
+	Table      string     `json:"table,omitempty"` // of CSV: what was taken for the header and the labels
+	Classes    []string   `json:"classes"`         // names
 	Images     Images     `json:"images"`
 	Size       int        `json:"size"` // side in pixels
 	Mean       [3]float64 `json:"mean"` // over the images that train
 	Std        [3]float64 `json:"std"`
 	Notes      []string   `json:"notes"`      // what was assumed or passed over
 	Unreadable []string   `json:"unreadable"` // pictures that were left out, and why
+}
+
+// Parts names the parts of a source: directories, arrays or files.
+type Parts struct {
+	Train string `json:"train"` // whose images train
+	Test  string `json:"test"`  // whose images test; where they are drawn, that of Train
 }
 
 // Images are numbers of images.
@@ -123,20 +134,30 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	}
 	d.Classes = len(set.classes)
 	d.Images = data.Counts{Train: len(set.train), Test: len(set.test)}
+	if err := o.checkTrained(set, set.train); err != nil {
+		return nil, err
+	}
 	// The places of the images that train are those that a loader will read.
 	loaded, err := data.New(d, map[string]*data.Images{"train": set.unseen(set.train), "test": set.unseen(set.test)})
 	if err != nil {
 		return nil, err
+	}
+	notes := set.lacking("ori-test", set.test)
+	if o.ValidSeed != nil {
+		if err := o.checkTrained(set, set.of(loaded.Train.Indices)); err != nil {
+			return nil, err
+		}
+		notes = append(notes, set.lacking("x-valid", set.of(loaded.Eval[1].Indices))...)
 	}
 	if err := o.write(ctx, &d, images, set, loaded.Train.Indices); err != nil {
 		return nil, err
 	}
 	report = &Report{
 		Dataset: o.Name, Definition: o.file(definitionFile), Pixels: o.file(pixelFile),
-		Source: src.kind, Classes: set.classes,
+		Source: src.kind, Parts: Parts{src.train, cmp.Or(src.test, src.train)}, Table: src.table, Classes: set.classes,
 		Images: Images{Train: loaded.Train.Len(), Test: len(set.test)},
 		Size:   o.Size, Mean: d.Mean, Std: d.Std,
-		Notes: src.notes, Unreadable: unreadable,
+		Notes: append(src.notes, notes...), Unreadable: unreadable,
 	}
 	if o.ValidSeed != nil {
 		report.Images.Valid = loaded.Eval[1].Len()
@@ -260,14 +281,11 @@ func (o *Options) arrange(names []string, labels []float64, trains int) (*arrang
 		}
 	}
 	draw := random.NewPython(o.Seed)
-	for class, places := range train {
+	for _, places := range train {
 		n := 0 // to test
 		if o.Test > 0 {
-			n = max(1, int(math.Round(o.Test*float64(len(places)))))
+			n = min(len(places), max(1, int(math.Round(o.Test*float64(len(places))))))
 			draw.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] })
-		}
-		if len(places) <= n {
-			return nil, usage.Errorf("%s: class %q has no images to train (%d in all)", o.Source, a.classes[class], len(places))
 		}
 		a.test = append(a.test, places[:n]...)
 		a.train = append(a.train, places[n:]...)
@@ -278,6 +296,60 @@ func (o *Options) arrange(names []string, labels []float64, trains int) (*arrang
 	slices.Sort(a.train)
 	slices.Sort(a.test)
 	return a, nil
+}
+
+// of is the places, among all, of some of the images in the training part.
+func (a *arranged) of(part []int32) []int {
+	places := make([]int, len(part))
+	for i, k := range part {
+		places[i] = a.train[k]
+	}
+	return places
+}
+
+// without lists the classes that the images at places lack.
+func (a *arranged) without(places []int) []string {
+	has := make([]bool, len(a.classes))
+	for _, place := range places {
+		has[a.labels[place]] = true
+	}
+	var lacking []string
+	for class, name := range a.classes {
+		if !has[class] {
+			lacking = append(lacking, name)
+		}
+	}
+	return lacking
+}
+
+// lacking notes the classes that an evaluation set lacks.
+func (a *arranged) lacking(set string, places []int) []string {
+	if lacking := a.without(places); len(lacking) > 0 {
+		return []string{fmt.Sprintf("classes without images in %s: %s", set, list(lacking))}
+	}
+	return nil
+}
+
+// checkTrained refuses classes that the images that train, at places, lack.
+func (o *Options) checkTrained(a *arranged, places []int) error {
+	lacking := a.without(places)
+	if len(lacking) == 0 {
+		return nil
+	}
+	all := 0
+	for _, label := range a.labels {
+		if a.classes[label] == lacking[0] {
+			all++
+		}
+	}
+	mend := "the training part needs some of each class"
+	switch {
+	case len(places) < len(a.train):
+		mend = "--valid-seed draws all of them for x-valid: use another seed, or add images of the class"
+	case o.Test > 0:
+		mend = "--test draws all of them for the test: add images of the class"
+	}
+	return usage.Errorf("%s: class %q has no images to train (%d in all): %s", o.Source, lacking[0], all, mend)
 }
 
 // write publishes the pixel store, and then the definition with the mean and deviation

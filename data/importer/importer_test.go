@@ -203,7 +203,7 @@ func TestSources(t *testing.T) {
 		"pictures":        {files: folder("test"), note: "*.jpeg: 1"},
 		"pictures, val":   {files: folder("val")},
 		"pictures, valid": {files: folder("valid")},
-		"pictures, both":  {files: func() map[string][]byte { f := folder("test"); f["val/class_0000/a.png"] = []byte{1}; return f }(), note: "val was left out: test is the test part"},
+		"pictures, both":  {files: func() map[string][]byte { f := folder("test"); f["val/class_0000/a.png"] = []byte{1}; return f }(), note: "left out, as the test part is test: val"},
 		"npz":             {files: collect("npz", train, test), source: datatest.ArchiveName},
 		"npy":             {files: npys},
 		"planes": {files: with(func(images *data.Images) []byte {
@@ -222,7 +222,7 @@ func TestSources(t *testing.T) {
 		"CSV with header": {files: map[string][]byte{"train.csv": csvFile(train, "\xef\xbb\xbf"+header, false, false), "test.csv": csvFile(test, header, false, false)}},
 		"CSV with mark":   {files: map[string][]byte{"train.csv": csvFile(train, "\xef\xbb\xbf", false, false), "test.csv": csvFile(test, "", false, false)}},
 		"CSV, label last": {files: map[string][]byte{"train.csv": csvFile(train, "", true, false), "valid.csv": csvFile(test, "", true, false)},
-			change: func(o *Options) { o.LabelLast = true }},
+			change: func(o *Options) { o.Label = "last" }},
 		"CSV, planes, gzip": {files: map[string][]byte{"train.csv.gz": compress(t, csvFile(train, "", false, true)), "test.csv.gz": compress(t, csvFile(test, "", false, true))},
 			change: func(o *Options) { o.Planes = true }},
 	} {
@@ -445,6 +445,110 @@ func TestValid(t *testing.T) {
 	}
 }
 
+// Arrays are found by the words in their names, and those left out are told.
+func TestArrayNames(t *testing.T) {
+	train, test := datatest.Synth(12, 4, 3, 1), datatest.Synth(6, 4, 3, 2)
+	npys := collect("npy", train, test)
+	x, y, xTest, yTest := npys["x_train.npy"], npys["y_train.npy"], npys["x_test.npy"], npys["y_test.npy"]
+	for name, c := range map[string]struct {
+		files map[string][]byte
+		test  float64
+		parts Parts
+		note  string
+		want  string // refusal
+	}{
+		"MedMNIST":             {map[string][]byte{"train_images": x, "train_labels": y, "val_images": xTest, "val_labels": yTest, "test_images": xTest, "test_labels": yTest}, 0, Parts{"train_images", "test_images"}, "arrays left out: val_images, val_labels", ""},
+		"validation tests":     {map[string][]byte{"X_train": x, "y_train": y, "X_valid": xTest, "y_valid": yTest}, 0, Parts{"X_train", "X_valid"}, "", ""},
+		"other order":          {map[string][]byte{"images_train": x, "labels_train": y, "images_test": xTest, "labels_test": yTest, "mean": x}, 0, Parts{"images_train", "images_test"}, "arrays left out: mean", ""},
+		"no parts":             {map[string][]byte{"data": x, "target": y}, 0.25, Parts{"data", "data"}, "", ""},
+		"part without labels":  {map[string][]byte{"x_train": x, "y_train": y, "x_test": xTest}, 0.25, Parts{"x_train", "x_train"}, "arrays left out: x_test", ""},
+		"two of images":        {map[string][]byte{"x_train": x, "train_images": x, "y_train": y}, 0.25, Parts{}, "", "it is not clear which arrays are the training part, of train_images, x_train, y_train"},
+		"test part and --test": {map[string][]byte{"x_train": x, "y_train": y, "x_val": xTest, "y_val": yTest}, 0.25, Parts{}, "", "has a test part of its own, x_val"},
+		"unknown":              {map[string][]byte{"a": x, "b": y}, 0.25, Parts{}, "", "x and y, or images and labels, but a, b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, text := range c.files {
+				write(t, dir, map[string][]byte{name + ".npy": text})
+			}
+			o := options(t, dir)
+			if o.Test = c.test; c.want != "" {
+				refused(t, o, c.want)
+				return
+			}
+			report, _ := imported(t, o)
+			if report.Parts != c.parts || strings.Join(report.Notes, "; ") != c.note {
+				t.Errorf("parts %+v, notes %q", report.Parts, report.Notes)
+			}
+		})
+	}
+}
+
+// However images are split, each class has some to train, and an evaluation set that lacks
+// one is told of.
+func TestSplits(t *testing.T) {
+	// labelled are 8x8 images of class 0, and of class 1 at places.
+	labelled := func(n int, places ...int) *data.Images {
+		images := datatest.Synth(n, 8, 2, 1)
+		for i := range images.Labels {
+			images.Labels[i] = 0
+		}
+		for _, i := range places {
+			images.Labels[i] = 1
+		}
+		return images
+	}
+	both := labelled(20, 0, 2, 4, 6, 8, 10, 12, 14)
+	for name, c := range map[string]struct {
+		train, test *data.Images // without test, it is drawn
+		seed        string       // of x-valid
+		want        string       // refusal, or note
+	}{
+		"sound":                   {both, both, "1", ""},
+		"two of a class, halved":  {labelled(20, 3, 4), both, "8", `class "1" has no images to train (10 in all): --valid-seed draws all of them for x-valid`},
+		"one of a class, to test": {labelled(20, 3), nil, "", `class "1" has no images to train (1 in all): --test draws all of them for the test`},
+		"two, one to test":        {labelled(20, 3, 4), nil, "3", `class "1" has no images to train (2 in all): --valid-seed`},
+		"in the test part alone":  {labelled(20), both, "", `class "1" has no images to train (8 in all): the training part needs some of each class`},
+		"in the other half too":   {labelled(20), both, "1", `class "1" has no images to train (8 in all): the training part`},
+		"test part without":       {both, labelled(5), "", "classes without images in ori-test: 1"},
+		"x-valid without":         {labelled(20, 3), both, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := collect("npy", c.train, both)
+			if c.test == nil {
+				delete(files, "x_test.npy")
+				delete(files, "y_test.npy")
+			} else {
+				files = collect("npy", c.train, c.test)
+			}
+			dir := t.TempDir()
+			write(t, dir, files)
+			o := options(t, dir)
+			if c.test == nil {
+				o.Test = 0.2
+			}
+			if c.seed != "" {
+				seed, err := strconv.ParseUint(c.seed, 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				o.ValidSeed = &seed
+			}
+			if strings.HasPrefix(c.want, "class ") {
+				refused(t, o, c.want)
+				return
+			}
+			if report, _ := imported(t, o); strings.Join(report.Notes, "; ") != c.want {
+				t.Errorf("notes %q, want %q", report.Notes, c.want)
+			}
+		})
+	}
+	seed := uint64(1)
+	o := options(t, filepath.Join("testdata", "rare-class.npz"))
+	o.ValidSeed = &seed
+	refused(t, o, `class "1" has no images to train (3 in all): --valid-seed draws all of them for x-valid`)
+}
+
 // The same source makes the same files, whatever there was.
 func TestDeterminism(t *testing.T) {
 	dir := t.TempDir()
@@ -571,7 +675,7 @@ func TestErrors(t *testing.T) {
 		"not a number":  {with(npys, "x_train.npy", doubles(math.NaN()), "x_test.npy", doubles(0)), "", nil, []string{"image 11 of x_train has the value NaN"}},
 		"too bright":    {with(npys, "x_train.npy", doubles(256), "x_test.npy", doubles(0)), "", nil, []string{"image 11 of x_train has the value 256, outside 0..255"}},
 		"test brighter": {with(npys, "x_train.npy", doubles(1), "x_test.npy", doubles(2)), "", nil, []string{"image 11 of x_test has the value 2, outside 0..1"}},
-		"test class":    {with(npys, "y_test.npy", npy("u1", slices.Repeat([]byte{9}, 12), 12)), "", nil, []string{`class "9" has no images to train (0 in all)`}},
+		"test class":    {with(npys, "y_test.npy", npy("u1", slices.Repeat([]byte{9}, 12), 12)), "", nil, []string{`class "9" has no images to train (12 in all)`}},
 		"no deviation":  {with(npys, "x_train.npy", npy("u1", grey, 12, 4, 4, 3)), "", nil, []string{"red has the same value in all pixels"}},
 		"no test":       {with(npys, "x_test.npy", npy("u1", nil, 0, 4, 4, 3), "y_test.npy", npy("u1", nil, 0)), "", nil, []string{"there are no images to test"}},
 
@@ -704,6 +808,7 @@ func FuzzTable(f *testing.F) {
 				}
 				continue
 			}
+			table.white = 255
 			err = table.read(t.Context(), func(im picture.Image, _ float64) error {
 				if im.Width != im.Height || len(im.Pixels) != 3*im.Width*im.Height {
 					t.Errorf("an image of %dx%d pixels in %d bytes", im.Width, im.Height, len(im.Pixels))

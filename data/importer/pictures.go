@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"nb201/data"
@@ -14,35 +13,23 @@ import (
 	"nb201/internal/usage"
 )
 
-// openPictures opens class directories: SOURCE/train/CLASS and SOURCE/test/CLASS, or
-// SOURCE/CLASS.
+// openPictures opens class directories, where findTree finds them.
 func (o *Options) openPictures() (*source, error) {
-	src := &source{kind: "class directories of pictures", close: func() {}}
-	isDir := func(name string) bool {
-		info, err := os.Stat(filepath.Join(o.Source, name))
-		return err == nil && info.IsDir()
+	t, err := findTree(o.Source)
+	if err != nil {
+		return nil, err
 	}
-	dirs := []string{o.Source}
-	test := ""
-	if isDir("train") {
-		dirs[0] = filepath.Join(o.Source, "train")
-		for _, name := range testNames {
-			switch {
-			case !isDir(name):
-			case test == "":
-				test = name
-				dirs = append(dirs, filepath.Join(o.Source, name))
-			default:
-				src.notes = append(src.notes, fmt.Sprintf("%s was left out: %s is the test part", filepath.Join(o.Source, name), test))
-			}
-		}
+	src := &source{kind: "class directories of pictures", notes: t.notes, train: t.name(t.train), close: func() {}}
+	dirs := []string{t.train.Path}
+	if t.test.Path != "" {
+		src.test = t.name(t.test)
+		dirs = append(dirs, t.test.Path)
 	}
-	if err := o.parted(test); err != nil {
+	if err := o.parted(src.test); err != nil {
 		return nil, err
 	}
 	var files []string
 	var samples []sample
-	other := 0
 	for part, dir := range dirs {
 		classes, err := data.ListClasses(dir)
 		if err != nil {
@@ -61,14 +48,24 @@ func (o *Options) openPictures() (*source, error) {
 			}
 			files = append(files, c.Files...)
 			samples = append(samples, slices.Repeat([]sample{{test: part > 0, label: float64(label)}}, len(c.Files))...)
-			other += c.Other
+			t.other += c.Other
+			t.hidden += c.Hidden
 		}
 	}
 	if len(src.classes) == 0 {
 		return nil, usage.Errorf("%s: holds no class directories: put the pictures of each class into a directory of its name", dirs[0])
 	}
-	if other > 0 {
-		src.notes = append(src.notes, fmt.Sprintf("files passed over, which are not *.png, *.jpg or *.jpeg: %d", other))
+	for _, passed := range []struct {
+		what string
+		n    int
+	}{
+		{"pictures passed over, which are in no class directory", t.loose},
+		{"files passed over, which are not *.png, *.jpg or *.jpeg", t.other},
+		{"hidden files and directories passed over", t.hidden},
+	} {
+		if passed.n > 0 {
+			src.notes = append(src.notes, fmt.Sprintf("%s: %d", passed.what, passed.n))
+		}
 	}
 	src.dims = func(ctx context.Context) (height, width int, err error) { return equalDims(ctx, files) }
 	src.read = func(ctx context.Context, size int, each func(sample) error) error {

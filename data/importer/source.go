@@ -7,12 +7,16 @@ import (
 	"slices"
 	"strings"
 
+	"nb201/data"
 	"nb201/internal/usage"
 )
 
 // source is what a data set is made from.
 type source struct {
 	kind    string   // what it was taken for
+	train   string   // names the part whose images train
+	test    string   // names the part whose images test; empty: they are drawn from train
+	table   string   // CSV: what was taken for the header and the labels
 	notes   []string // what was assumed of it or passed over
 	classes []string // names in the order of the labels; nil: the labels are the names
 	// dims finds the height and width that all images have; a usage error where they differ.
@@ -31,10 +35,6 @@ type sample struct {
 	unreadable error  // in place of label and pixels
 }
 
-// testNames are what the test part of a source may be called; the first that is there
-// counts.
-var testNames = []string{"test", "val", "valid", "validation"}
-
 // open finds out what the source is.
 func (o *Options) open() (*source, error) {
 	info, err := os.Stat(o.Source)
@@ -45,6 +45,10 @@ func (o *Options) open() (*source, error) {
 	table := false
 	switch {
 	case info.IsDir():
+		d, err := data.ListDirectory(o.Source)
+		if err != nil {
+			return nil, err
+		}
 		files, err := os.ReadDir(o.Source)
 		if err != nil {
 			return nil, usage.Errorf("cannot read the images: %w", err)
@@ -52,11 +56,16 @@ func (o *Options) open() (*source, error) {
 		has := func(is func(name string) bool) bool {
 			return slices.ContainsFunc(files, func(f os.DirEntry) bool { return !f.IsDir() && is(f.Name()) })
 		}
-		switch table = has(isTable); {
+		table = has(func(name string) bool { r, _ := roleOf(name); return isTable(name) && r == forTraining })
+		switch {
+		case table && hasTraining(o.Source):
+			return nil, usage.Errorf("%s holds a table to train and class directories too: name the table or a directory without it", o.Source)
 		case table:
 			open = o.openTables
 		case has(func(name string) bool { return filepath.Ext(name) == ".npy" }):
 			open = o.openArrays
+		case len(d.Directories) == 0 && has(isTable):
+			open, table = o.openTables, true
 		default:
 			open = o.openPictures
 		}
@@ -67,7 +76,7 @@ func (o *Options) open() (*source, error) {
 	default:
 		return nil, usage.Errorf("%s is neither a directory of classes, of *.npy or of *.csv, nor a file *.npz, *.csv or *.csv.gz", o.Source)
 	}
-	if !table && (o.LabelLast || o.Planes) {
+	if !table && (o.Label != "" || o.Planes) {
 		return nil, usage.Errorf("%s is no CSV file: --label and --planes are for CSV alone", o.Source)
 	}
 	return open()
