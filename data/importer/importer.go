@@ -143,6 +143,9 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		return nil, err
 	}
 	notes := set.lacking("ori-test", set.test)
+	if images.brightest == 1 { // of pictures: other sources are scaled
+		notes = append(notes, "no pixel is above 1 of 255, so that the pictures are nearly black: if 1 means white, write them anew with 255")
+	}
 	if o.ValidSeed != nil {
 		if err := o.checkTrained(set, set.of(loaded.Train.Indices)); err != nil {
 			return nil, err

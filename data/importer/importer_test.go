@@ -323,6 +323,20 @@ func TestTurned(t *testing.T) {
 	}
 }
 
+// Pictures whose pixels are 0 and 1 are read as they are, and told of.
+func TestDark(t *testing.T) {
+	images := datatest.Synth(12, 4, 2, 1)
+	for i := range images.Pixels {
+		images.Pixels[i] &= 1
+	}
+	dir := t.TempDir()
+	write(t, dir, collect("image-folder", images, images))
+	report, ds := imported(t, options(t, dir))
+	if !strings.HasPrefix(strings.Join(report.Notes, "; "), "no pixel is above 1 of 255") || slices.Max(ds.Train.Images.Pixels) != 1 {
+		t.Errorf("notes %q", report.Notes)
+	}
+}
+
 // Photographs of any shape are squeezed, in class directories that are nested and of more
 // classes than a byte counts.
 func TestSqueezed(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"nb201/data"
@@ -19,9 +20,10 @@ import (
 // of it, however the process ends. Those that train come first, unless the test part is
 // still to be drawn from all.
 type staged struct {
-	file   *os.File
-	labels []float64 // as the source gives them
-	trains int       // how many train
+	file      *os.File
+	labels    []float64 // as the source gives them
+	trains    int       // how many train
+	brightest byte      // of all pixels
 }
 
 func (s *staged) close() { _ = s.file.Close() } // it has no name: nothing is lost
@@ -54,6 +56,7 @@ func (o *Options) stage(ctx context.Context, src *source) (s *staged, unreadable
 		if !im.test {
 			s.trains++
 		}
+		s.brightest = max(s.brightest, slices.Max(im.pixels))
 		if _, err := w.Write(im.pixels); err != nil {
 			return o.cannotWrite(err)
 		}

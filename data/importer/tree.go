@@ -54,7 +54,12 @@ func findTree(source string) (*tree, error) {
 // openParts opens the training part in root and the test part, if any, for which a
 // validation part stands in.
 func (t *tree) openParts(root data.Directory, named map[role][]string) error {
-	train, tests, left := named[forTraining], named[forTest], named[forValidation]
+	// What is to be tested without labels often lies flat, in a wrapper of the part's name.
+	flat := func(name string) bool {
+		d, err := data.ListDirectory(filepath.Join(root.Path, name))
+		return err == nil && len(d.Directories) == 1 && !hasDirectory(d.Path, func(below data.Directory, r role) bool { return r == unnamed || len(below.Directories) > 0 })
+	}
+	train, tests, left := named[forTraining], slices.DeleteFunc(named[forTest], flat), named[forValidation]
 	if len(tests) == 0 {
 		tests, left = left, nil
 	}
