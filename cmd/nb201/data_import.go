@@ -52,7 +52,8 @@ three equal channels. Mean and deviation are measured over the images that train
 Labels of arrays and CSV are whole numbers; the classes are those that there are, in
 their order.
 
---test FRACTION takes that share of the images of each class to test, drawn by --seed.
+--test FRACTION takes that share of the images of each class to test, drawn by --seed;
+where SOURCE has a test part it is not used, and a note says so.
 --valid-seed S has one half of the training images train and the other be evaluated as
 x-valid, drawn as the published halves of cifar10-valid.
 

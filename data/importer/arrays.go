@@ -108,7 +108,7 @@ func (o *Options) openArrays() (src *source, err error) {
 		src.test = test.images[0]
 		taken = append(taken, test)
 	}
-	if err := o.parted(src.test); err != nil {
+	if err := o.parted(src); err != nil {
 		return nil, err
 	}
 	for _, p := range named {

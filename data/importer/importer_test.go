@@ -477,7 +477,7 @@ func TestArrayNames(t *testing.T) {
 		"no parts":             {map[string][]byte{"data": x, "target": y}, 0.25, Parts{"data", "data"}, "", ""},
 		"part without labels":  {map[string][]byte{"x_train": x, "y_train": y, "x_test": xTest}, 0.25, Parts{"x_train", "x_train"}, "arrays left out: x_test", ""},
 		"two of images":        {map[string][]byte{"x_train": x, "train_images": x, "y_train": y}, 0.25, Parts{}, "", "it is not clear which arrays are the training part, of train_images, x_train, y_train"},
-		"test part and --test": {map[string][]byte{"x_train": x, "y_train": y, "x_val": xTest, "y_val": yTest}, 0.25, Parts{}, "", "has a test part of its own, x_val"},
+		"test part and --test": {map[string][]byte{"x_train": x, "y_train": y, "x_val": xTest, "y_val": yTest}, 0.25, Parts{"x_train", "x_val"}, "--test 0.25 was not used: the source has a test part, x_val", ""},
 		"unknown":              {map[string][]byte{"a": x, "b": y}, 0.25, Parts{}, "", "x and y, or images and labels, but a, b"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -666,7 +666,6 @@ func TestErrors(t *testing.T) {
 		"no classes":           {map[string][]byte{"a.txt": nil}, "", func(o *Options) { o.Test = 0.5 }, []string{"holds no class directories"}},
 		"one class":            {map[string][]byte{"a/1.png": datatest.PNG(train), "a/2.png": datatest.PNG(train)}, "", func(o *Options) { o.Test = 0.5 }, []string{"at least 2 classes are needed, and there are 1"}},
 		"no test part":         {onlyTrain, "", nil, []string{"has no test part", "--test FRACTION"}},
-		"two test parts":       {pictures, "", func(o *Options) { o.Test = 0.5 }, []string{"has a test part of its own", "leave out --test"}},
 		"unknown class":        {with(pictures, "test/dog/1.png", datatest.PNG(test)), "", nil, []string{`class "dog" is not among those of the images to train`}},
 		"class without images": {with(pictures, "train/dog/1.gif", []byte{1}), "", nil, []string{`class "dog" has no images`}},
 		"class of one":         {map[string][]byte{"a/1.png": datatest.PNG(train), "b/1.png": datatest.PNG(train), "b/2.png": datatest.PNG(train)}, "", func(o *Options) { o.Test = 0.5 }, []string{`class "a" has no images to train (1 in all)`}},

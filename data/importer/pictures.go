@@ -25,7 +25,7 @@ func (o *Options) openPictures() (*source, error) {
 		src.test = t.name(t.test)
 		dirs = append(dirs, t.test.Path)
 	}
-	if err := o.parted(src.test); err != nil {
+	if err := o.parted(src); err != nil {
 		return nil, err
 	}
 	var files []string

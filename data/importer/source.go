@@ -2,6 +2,7 @@ package importer
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,13 +87,14 @@ func isTable(name string) bool {
 	return strings.HasSuffix(name, ".csv") || strings.HasSuffix(name, ".csv.gz")
 }
 
-// parted refuses a --test where the source has a test part, and its lack where not. test
-// names the part, "" where it has none.
-func (o *Options) parted(test string) error {
+// parted refuses a source without a test part where --test says nothing, and drops --test
+// with a note where the source has one.
+func (o *Options) parted(src *source) error {
 	switch {
-	case test != "" && o.Test > 0:
-		return usage.Errorf("%s has a test part of its own, %s: leave out --test, or import the training part alone", o.Source, test)
-	case test == "" && o.Test == 0:
+	case src.test != "" && o.Test > 0:
+		src.notes = append(src.notes, fmt.Sprintf("--test %v was not used: the source has a test part, %s", o.Test, src.test))
+		o.Test = 0
+	case src.test == "" && o.Test == 0:
 		return usage.Errorf("%s has no test part: say with --test FRACTION how many images of each class are to test", o.Source)
 	}
 	return nil

@@ -39,7 +39,7 @@ func (o *Options) openTables() (*source, error) {
 			src.test, files = "", files[:1]
 		}
 	}
-	if err := o.parted(src.test); err != nil {
+	if err := o.parted(src); err != nil {
 		return nil, err
 	}
 	tables := make([]*table, len(files))

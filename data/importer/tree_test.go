@@ -40,6 +40,8 @@ func TestTrees(t *testing.T) {
 		notes        []string
 	}{
 		{"Training, Testing", "Training/cat/1.png Training/dog/1.png Testing/cat/1.png Testing/dog/1.png", 0, b, "Training", "Testing", Images{Train: 2, Test: 2}, nil},
+		{"test part and --test", "Training/cat/1.png Training/dog/1.png Testing/cat/1.png Testing/dog/1.png", 0.25, b, "Training", "Testing", Images{Train: 2, Test: 2},
+			[]string{"--test 0.25 was not used: the source has a test part, Testing"}},
 		{"capitals", "TRAIN/cat/1.png TRAIN/dog/1.png TEST/dog/1.png", 0, b, "TRAIN", "TEST", Images{Train: 2, Test: 1}, []string{"classes without images in ori-test: cat"}},
 		{"suffixes", "train_images/cat/1.png train_images/dog/1.png images-test/cat/1.png images-test/dog/1.png", 0, b, "train_images", "images-test", Images{Train: 2, Test: 2}, nil},
 		{"digits and dots", "my.dataset.tr2/cat/1.png my.dataset.tr2/dog/1.png my.dataset.dev2/cat/1.png my.dataset.dev2/dog/1.png", 0, b, "my.dataset.tr2", "my.dataset.dev2", Images{Train: 2, Test: 2}, nil},
@@ -92,7 +94,6 @@ func TestTreesRefused(t *testing.T) {
 		test        float64
 		want        []string
 	}{
-		{"test part and --test", "Training/cat/1.png Training/dog/1.png Testing/cat/1.png", 0.25, []string{"has a test part of its own, Testing: leave out --test"}},
 		{"folds", "fold1/cat/1.png fold1/dog/1.png fold2/cat/1.png fold2/dog/1.png", 0.25, []string{"what was taken for classes (fold1, fold2) holds only directories (cat, dog): name the directory", "such as ", "source/fold1"}},
 		{"beside classes", "ant/1.png more/cat/1.png more/dog/1.png", 0.25, []string{"classes (more) holds only directories (cat, dog)", "source/more"}},
 		{"in a part", "train/x/cat/1.png train/x/dog/1.png train/y/cat/1.png test/x/cat/1.png", 0, []string{"source/train: what was taken for classes (x, y) holds only directories (cat, dog)", "such as ", "source/train/x"}},
@@ -144,11 +145,12 @@ func TestRoleOf(t *testing.T) {
 // The tree of a well-known set of brain scans.
 func TestTrainingTesting(t *testing.T) {
 	o := options(t, filepath.Join("testdata", "training-testing"))
-	report, _ := imported(t, o)
-	if !slices.Equal(report.Classes, []string{"glioma", "healthy"}) || report.Parts != (Parts{"Training", "Testing"}) || report.Images != (Images{Train: 8, Test: 8}) || len(report.Notes) != 0 {
-		t.Errorf("%+v", report)
+	for test, notes := range map[float64]int{0: 0, 0.25: 1} {
+		o := options(t, o.Source)
+		o.Test = test
+		report, _ := imported(t, o)
+		if !slices.Equal(report.Classes, []string{"glioma", "healthy"}) || report.Parts != (Parts{"Training", "Testing"}) || report.Images != (Images{Train: 8, Test: 8}) || len(report.Notes) != notes {
+			t.Errorf("--test %v: %+v", test, report)
+		}
 	}
-	o = options(t, o.Source)
-	o.Test = 0.25
-	refused(t, o, "has a test part of its own, Testing")
 }
