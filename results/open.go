@@ -30,41 +30,87 @@ func OpenReporting(path string, progress func(done, total int64)) (*Benchmark, e
 	if err != nil {
 		return nil, usage.Errorf("cannot open benchmark: %w", err)
 	}
+	l := layoutOfFile(path)
 	if info.IsDir() {
-		return openDir(path)
+		if l, err = layoutOf(path); err != nil {
+			return nil, err
+		}
 	}
-	name, file := filepath.Base(path), []string{path}
+	// The files of single architectures are not read before they are asked for.
+	if wrong := refused(path, l, nil); wrong != nil && !info.IsDir() && !l.merged {
+		return nil, wrong
+	}
+	b, err := l.open(path, progress)
+	if err != nil {
+		return nil, refused(path, l, err)
+	}
+	return b, nil
+}
+
+// layout is how a benchmark is kept, by the names of its files.
+type layout struct {
+	format Format   // "": it is none
+	merged bool     // all architectures in one file
+	files  []string // of an archive, runs or NATS
+}
+
+func (l layout) open(path string, progress func(done, total int64)) (*Benchmark, error) {
 	switch {
-	case archiveName.MatchString(name):
-		return openArchive(path, file)
-	case runName.MatchString(name):
-		return openRuns(path, file)
-	case natsName.MatchString(name):
-		return openNATS(path, file)
-	case strings.HasSuffix(name, ".pickle.pbz2"):
-		return openMerged(path, NATS, progress)
-	case strings.HasSuffix(name, ".pth"):
-		return openMerged(path, NASBench201, progress)
+	case l.merged:
+		return openMerged(path, l.format, progress)
+	case l.format == CampaignFormat:
+		return openCampaign(path)
+	case l.format == Parquet:
+		return openParquet(path)
+	case l.format == CSV:
+		return openCSV(path)
+	case l.format == Archive:
+		return openArchive(path, l.files)
+	case l.format == NATS:
+		return openNATS(path, l.files)
+	case l.format == Runs:
+		return openRuns(path, l.files)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, usage.Errorf("%s is neither a campaign nor a directory of a published format: it has no folder trials and no files such as 000000-FULL.pth or 000000.pickle.pbz2", path)
 	}
 	return nil, usage.Errorf("%s has no name of a published file: use NAME.pth, NAME.pickle.pbz2 or a directory", path)
 }
 
-func openDir(path string) (*Benchmark, error) {
-	entries, err := os.ReadDir(path)
+func layoutOfFile(path string) layout {
+	name, file := filepath.Base(path), []string{path}
+	switch {
+	case archiveName.MatchString(name):
+		return layout{format: Archive, files: file}
+	case runName.MatchString(name):
+		return layout{format: Runs, files: file}
+	case natsName.MatchString(name):
+		return layout{format: NATS, files: file}
+	case strings.HasSuffix(name, ".pickle.pbz2"):
+		return layout{format: NATS, merged: true}
+	case strings.HasSuffix(name, ".pth"):
+		return layout{format: NASBench201, merged: true}
+	}
+	return layout{}
+}
+
+// layoutOf finds out what a directory holds.
+func layoutOf(dir string) (layout, error) {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, usage.Errorf("cannot open benchmark: %w", err)
+		return layout{}, usage.Errorf("cannot open benchmark: %w", err)
 	}
 	var archive, runs, nats []string
 	for _, e := range entries {
 		name := e.Name()
-		file := filepath.Join(path, name)
+		file := filepath.Join(dir, name)
 		switch {
 		case name == "trials" && e.IsDir():
-			return openCampaign(path)
-		case name == "trials.parquet":
-			return openParquet(path)
-		case name == "trials.csv":
-			return openCSV(path)
+			return layout{format: CampaignFormat}, nil
+		case name == TrialsTable+".parquet":
+			return layout{format: Parquet}, nil
+		case name == TrialsTable+".csv":
+			return layout{format: CSV}, nil
 		case archiveName.MatchString(name):
 			archive = append(archive, file)
 		case natsName.MatchString(name):
@@ -74,18 +120,18 @@ func openDir(path string) (*Benchmark, error) {
 		case runsFolder.MatchString(name):
 			below, err := list(file, runName)
 			if err != nil {
-				return nil, err
+				return layout{}, err
 			}
 			runs = append(runs, below...)
 		}
 	}
 	switch {
 	case archive != nil:
-		return openArchive(path, archive)
+		return layout{format: Archive, files: archive}, nil
 	case nats != nil:
-		return openNATS(path, nats)
+		return layout{format: NATS, files: nats}, nil
 	case runs != nil:
-		return openRuns(path, runs)
+		return layout{format: Runs, files: runs}, nil
 	}
-	return nil, usage.Errorf("%s is neither a campaign nor a directory of a published format: it has no folder trials and no files such as 000000-FULL.pth or 000000.pickle.pbz2", path)
+	return layout{}, nil
 }

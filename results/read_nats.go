@@ -82,11 +82,11 @@ func (s natsSource) architecture(index int) (*Architecture, error) {
 	path := s.paths[index]
 	v, err := readBZ2(path)
 	if err != nil {
-		return nil, err
+		return nil, refused(path, layout{format: NATS}, err)
 	}
 	a, err := readNATSRecord(index, v)
 	if err != nil {
-		return nil, usage.Errorf("%s: %w", path, err)
+		return nil, refused(path, layout{format: NATS}, usage.Errorf("%s: %w", path, err))
 	}
 	return a, nil
 }

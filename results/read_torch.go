@@ -52,11 +52,11 @@ func (s archiveSource) architecture(index int) (*Architecture, error) {
 	path := s.paths[index]
 	v, err := torchValue(path)
 	if err != nil {
-		return nil, err
+		return nil, refused(path, layout{format: Archive}, err)
 	}
 	a, err := readSlots(index, v, path)
 	if err != nil {
-		return nil, usage.Errorf("%s: %w", path, err)
+		return nil, refused(path, layout{format: Archive}, usage.Errorf("%s: %w", path, err))
 	}
 	return a, nil
 }
@@ -160,10 +160,10 @@ func (s runsSource) architecture(index int) (*Architecture, error) {
 	for _, run := range s.runs[index] {
 		v, err := torchValue(run.path)
 		if err != nil {
-			return nil, err
+			return nil, refused(run.path, layout{format: Runs}, err)
 		}
 		if err := a.addRun(run, v); err != nil {
-			return nil, usage.Errorf("%s: %w", run.path, err)
+			return nil, refused(run.path, layout{format: Runs}, usage.Errorf("%s: %w", run.path, err))
 		}
 	}
 	for _, r := range a.Schedules {

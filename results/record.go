@@ -78,6 +78,9 @@ type Versions struct {
 type File struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
+	// ConvertedFrom are the element types of weights that the trial took as float32, such
+	// as float16; "" when they were float32.
+	ConvertedFrom string `json:"converted_from,omitempty"`
 }
 
 // Curve holds a value per epoch of each measure.

@@ -34,7 +34,7 @@ func TestRecordReadsBack(t *testing.T) {
 	r.Train.Top1[5] = 100
 	r.Train.Top1[6] = 0
 	r.Seed = math.MaxUint32
-	r.Weights = &File{"0012-0777.pth", strings.Repeat("f", 64)}
+	r.Weights = &File{Name: "0012-0777.pth", SHA256: strings.Repeat("f", 64)}
 	text := encode(t, r)
 	back, err := DecodeRecord("r.json", text)
 	if err != nil {
@@ -169,7 +169,7 @@ func TestDiff(t *testing.T) {
 		"last bit":    {func(r *Record) { r.Eval[2].Loss[0] = math.Nextafter(r.Eval[2].Loss[0], 9) }, "evaluation[2].loss[0]: "},
 		"seed":        {func(r *Record) { r.Seed = 888 }, "trial.seed: 777, 888"},
 		"workers":     {func(r *Record) { r.Parity.Workers = 0 }, "parity.workers: 4, 0"},
-		"weights":     {func(r *Record) { r.Weights = &File{"w", strings.Repeat("f", 64)} }, "weights: "},
+		"weights":     {func(r *Record) { r.Weights = &File{Name: "w", SHA256: strings.Repeat("f", 64)} }, "weights: "},
 		"definition":  {func(r *Record) { r.Definition = []byte(`{"name":"cifar100"}`) }, "dataset_definition.mean: "},
 		"fewer files": {func(r *Record) { r.DataFiles = nil }, "data_files: "},
 	} {

@@ -119,13 +119,13 @@ func TestDifferentFiles(t *testing.T) {
 		files, others []File
 		want          string
 	}{
-		"the same":          {[]File{{"d/x", a}, {"d/y", b}}, []File{{"d/x", a}, {"d/y", b}}, ""},
-		"another directory": {[]File{{"new/x", a}}, []File{{"old/x", a}}, ""},
-		"renamed":           {[]File{{"d/x2", a}}, []File{{"d/x", a}}, ""},
-		"swapped":           {[]File{{"d/x", b}, {"d/y", a}}, []File{{"d/x", a}, {"d/y", b}}, "SHA-256 of x is " + b + ", not " + a + "; SHA-256 of y is " + a + ", not " + b},
-		"moved and changed": {[]File{{"new/x", b}}, []File{{"old/x", a}}, "SHA-256 of x is " + b + ", not " + a},
-		"one less":          {[]File{{"d/x", a}}, []File{{"d/x", a}, {"d/y", b}}, "list of data files is x, not x, y"},
-		"not known":         {nil, []File{{"d/x", a}}, ""},
+		"the same":          {[]File{{Name: "d/x", SHA256: a}, {Name: "d/y", SHA256: b}}, []File{{Name: "d/x", SHA256: a}, {Name: "d/y", SHA256: b}}, ""},
+		"another directory": {[]File{{Name: "new/x", SHA256: a}}, []File{{Name: "old/x", SHA256: a}}, ""},
+		"renamed":           {[]File{{Name: "d/x2", SHA256: a}}, []File{{Name: "d/x", SHA256: a}}, ""},
+		"swapped":           {[]File{{Name: "d/x", SHA256: b}, {Name: "d/y", SHA256: a}}, []File{{Name: "d/x", SHA256: a}, {Name: "d/y", SHA256: b}}, "SHA-256 of x is " + b + ", not " + a + "; SHA-256 of y is " + a + ", not " + b},
+		"moved and changed": {[]File{{Name: "new/x", SHA256: b}}, []File{{Name: "old/x", SHA256: a}}, "SHA-256 of x is " + b + ", not " + a},
+		"one less":          {[]File{{Name: "d/x", SHA256: a}}, []File{{Name: "d/x", SHA256: a}, {Name: "d/y", SHA256: b}}, "list of data files is x, not x, y"},
+		"not known":         {nil, []File{{Name: "d/x", SHA256: a}}, ""},
 	} {
 		if got := DifferentFiles(c.files, c.others).String(); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

@@ -3,10 +3,8 @@ package train
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"strings"
 
 	"nb201/cell"
+	"nb201/internal/safetensors"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -37,6 +36,26 @@ type Initial struct {
 // classifier are the tensors that depend on the number of classes.
 var classifier = []string{"classifier.weight", "classifier.bias"}
 
+// take takes the network's tensors, but for the number of classes, out of those of a file.
+func (i *Initial) take(stored []torchfile.Stored, network cell.Network) (err error) {
+	stored = bare(stored)
+	for _, s := range stored {
+		if s.Name == classifier[0] && len(s.Shape) > 0 && s.Shape[0] > 0 {
+			network.Classes = s.Shape[0]
+		}
+	}
+	i.Weights, i.File.ConvertedFrom, err = fit(network, stored)
+	if err != nil && !usage.Is(err) {
+		err = i.misfit(network, err)
+	}
+	return err
+}
+
+func (i *Initial) misfit(network cell.Network, err error) error {
+	return usage.Errorf("%s does not fit architecture %d with %d channels and %d cells: %w",
+		i.File.Name, network.Arch.Index(), network.Channels, network.Cells, err)
+}
+
 // check refuses, as a usage error, weights that are not the network's or not finite.
 func (i *Initial) check(network cell.Network) error {
 	stored := network
@@ -44,8 +63,7 @@ func (i *Initial) check(network cell.Network) error {
 		stored.Classes = i.Weights[at].Shape[0]
 	}
 	if err := checkWeights(stored, i.Weights); err != nil {
-		return usage.Errorf("%s does not fit architecture %d with %d channels and %d cells: %w",
-			i.File.Name, network.Arch.Index(), network.Channels, network.Cells, err)
+		return i.misfit(network, err)
 	}
 	if stored.Classes != network.Classes && !i.NewClassifier {
 		return usage.Errorf("%s tells %d classes apart (%s), the dataset has %d: --new-classifier trains it with a classifier drawn from the seed",
@@ -80,54 +98,81 @@ func (i *Initial) over(drawn torchfile.StateDict) torchfile.StateDict {
 	return start
 }
 
-// initial reads the weights that the options name for the trial t.
-func (o Options) initial(t results.Trial) (*Initial, error) {
-	weights, name, err := storedWeights(o.From, o.FromTrial, t)
+// initial reads the weights that the options name for the trial t of a network.
+func (o Options) initial(t results.Trial, network cell.Network) (*Initial, error) {
+	i := &Initial{File: results.File{Name: filepath.Base(o.From)}, NewClassifier: o.NewClassifier}
+	kind, err := results.Recognise(o.From)
+	if err != nil {
+		return nil, err
+	}
+	if kind.Format == "" {
+		if o.FromTrial != "" && kind.Weights {
+			return nil, usage.Errorf("%s holds one state dict and no trials: leave out --from-trial %s", o.From, o.FromTrial)
+		}
+		err = i.readFile(o.From, kind, network)
+	} else {
+		err = i.readTrial(o.From, o.FromTrial, t, network)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if o.NewClassifier {
-		name += ", new classifier"
+		i.File.Name += ", new classifier"
 	}
-	sum, err := hashFile(o.From)
-	if err != nil {
+	if i.File.SHA256, err = hashFile(o.From); err != nil {
 		return nil, usage.Errorf("cannot read weights: %w", err)
 	}
-	return &Initial{results.File{Name: name, SHA256: sum}, weights, o.NewClassifier}, nil
+	return i, nil
 }
 
-// storedWeights reads the weights of t's architecture from a file that holds a state
-// dict or, in a published format, trials; then pickTrial says of which. name is the
-// file's base name and, where it holds trials, the trial's.
-func storedWeights(path, pick string, t results.Trial) (weights torchfile.StateDict, name string, err error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil, "", usage.Errorf("--from %s is a directory: name the file with the weights", path)
+// readFile reads weights from a file that holds a state dict, in the forms in which
+// programs for torch leave one.
+func (i *Initial) readFile(path string, kind results.Kind, network cell.Network) error {
+	if err := kind.Refusal(path); err != nil && !kind.Weights {
+		return err
 	}
-	name = filepath.Base(path)
-	weights, notPlain := torchfile.ReadStateDict(path)
-	switch {
-	case errors.Is(notPlain, fs.ErrNotExist):
-		return nil, "", notPlain
-	case notPlain == nil && pick != "":
-		return nil, "", usage.Errorf("%s holds one state dict and no trials: leave out --from-trial %s", path, pick)
-	case notPlain == nil:
-		return weights, name, nil
+	if kind.Safetensors {
+		f, err := safetensors.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return i.take(f.Weights(), network)
 	}
+	f, err := torchfile.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	stored, err := f.Weights()
+	if err != nil {
+		return err
+	}
+	return i.take(stored, network)
+}
+
+// readTrial reads the weights of t's architecture from a file of a published format;
+// pickTrial says of which trial. To the file's name is added the trial's.
+func (i *Initial) readTrial(path, pick string, t results.Trial, network cell.Network) error {
 	b, err := results.Open(path)
 	if err != nil {
-		return nil, "", usage.Errorf("%w, and %w", notPlain, err)
+		return err
 	}
 	defer b.Close()
 	a, err := b.Architecture(t.Arch)
 	if err != nil {
-		return nil, "", err
+		return err
 	}
 	trial, err := pickTrial(path, a, pick, t)
 	if err != nil {
-		return nil, "", err
+		return err
 	}
-	weights, err = trial.Weights()
-	return weights, name + " " + trial.name, err
+	i.File.Name += " " + trial.name
+	weights, err := trial.Weights()
+	if err != nil {
+		return err
+	}
+	return i.take(weights.Stored(), network)
 }
 
 // namedTrial is a trial and what --from-trial calls it.

@@ -32,7 +32,7 @@ type Options struct {
 	Batch     int
 
 	// From is a file with the initial weights; empty: they are drawn from the seed. It
-	// holds a state dict or trials in a published format. FromTrial, KEY:HP:SEED, says
+	// holds a state dict, of torch or safetensors, or trials in a published format. FromTrial, KEY:HP:SEED, says
 	// which trial (HP is the schedule's name in the file); when it is empty, it is the
 	// only trial of the architecture or the one on the same dataset, with the same seed
 	// and along the same schedule.
@@ -79,7 +79,7 @@ func (o Options) on(definition data.Definition, load func(d data.Definition, roo
 		return c, err
 	}
 	if o.From != "" {
-		if c.Initial, err = o.initial(c.Trial); err != nil {
+		if c.Initial, err = o.initial(c.Trial, c.Network); err != nil {
 			return c, err
 		}
 	}

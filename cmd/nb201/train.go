@@ -249,7 +249,11 @@ func evaluateInitial(ctx context.Context, config train.Config, device backend.De
 }
 
 func printEvaluation(w io.Writer, e *evaluation) error {
-	fmt.Fprintf(w, "architecture %d  %s\n%s on %s, %s on %s\n\n", e.Arch, e.Genotype, e.Weights.Name, e.Dataset, e.Precision, e.Device)
+	fmt.Fprintf(w, "architecture %d  %s\n%s on %s, %s on %s\n", e.Arch, e.Genotype, e.Weights.Name, e.Dataset, e.Precision, e.Device)
+	if e.Weights.ConvertedFrom != "" {
+		fmt.Fprintf(w, "weights converted from %s to float32\n", e.Weights.ConvertedFrom)
+	}
+	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "set\timages\tloss\ttop-1 %\ttop-5 %\ts\t")
 	for _, s := range e.Sets {

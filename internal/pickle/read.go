@@ -40,6 +40,16 @@ type Stateful interface {
 	SetState(state any) error
 }
 
+// Opaque stands for a class or function that is not known, and for all objects that the
+// pickle makes of it: of them nothing is kept but the name.
+type Opaque struct{ Name string }
+
+// Call makes an object.
+func (o *Opaque) Call(Tuple) (any, error) { return o, nil }
+
+// SetState passes over an object's state.
+func (o *Opaque) SetState(any) error { return nil }
+
 // Decode reads the pickle in data, of any protocol and by any Python. It runs nothing
 // but what Class returns, and never needs more memory than a constant and some multiple
 // of len(data). What is wrong with data is one short sentence.
@@ -365,6 +375,7 @@ func extend(container any, items []any) bool {
 		return c.extend(items)
 	case *OrderedDict:
 		return c.Items.extend(items)
+	case *Opaque: // of what it holds nothing is kept
 	default:
 		return false
 	}

@@ -231,14 +231,20 @@ func (f *File) read(name string, limit int64) ([]byte, error) {
 }
 
 // Value decodes the value that was saved: what package pickle reads, with a *Ref for
-// every tensor. Only contiguous tensors of type float32, float64 and int64 are taken.
-func (f *File) Value() (any, error) {
+// every tensor.
+func (f *File) Value() (any, error) { return f.value(Class) }
+
+// Outline is Value with a *pickle.Opaque for whatever else there is: options, schedulers
+// and whole modules, such as checkpoints have beside their weights.
+func (f *File) Outline() (any, error) { return f.value(anyClass) }
+
+func (f *File) value(class classes) (any, error) {
 	var v any
 	var err error
 	if f.records != nil {
-		v, err = f.zipValue()
+		v, err = f.zipValue(class)
 	} else {
-		v, err = f.legacyValue()
+		v, err = f.legacyValue(class)
 	}
 	if err != nil {
 		return nil, f.wrong(err)
@@ -246,13 +252,13 @@ func (f *File) Value() (any, error) {
 	return v, nil
 }
 
-func (f *File) zipValue() (any, error) {
+func (f *File) zipValue(class classes) (any, error) {
 	data, err := f.read("data.pkl", maxPickle)
 	if err != nil {
 		return nil, err
 	}
 	storages := storages{}
-	v, err := pickle.Reader{Class: Class, Persistent: storages.persistent}.Decode(data)
+	v, err := pickle.Reader{Class: class, Persistent: storages.persistent}.Decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("data.pkl: %w", err)
 	}
@@ -276,9 +282,9 @@ func (f *File) zipValue() (any, error) {
 
 // legacyValue also finds the elements, which follow the pickle: a list of the storages'
 // keys, and for each of them the number of elements and the elements.
-func (f *File) legacyValue() (any, error) {
+func (f *File) legacyValue(class classes) (any, error) {
 	storages := storages{}
-	v, next, err := f.decode(pickle.Reader{Class: Class, Persistent: storages.persistent}, f.legacy)
+	v, next, err := f.decode(pickle.Reader{Class: class, Persistent: storages.persistent}, f.legacy)
 	if err != nil {
 		return nil, err
 	}
@@ -335,16 +341,24 @@ type storage struct {
 }
 
 // persistent finds what the persistent id ("storage", class, key, location, elements)
-// stands for; the legacy format adds a None.
+// stands for; the legacy format adds a None, and refers to the classes of modules too.
 func (s storages) persistent(id any) (any, error) {
 	t, ok := id.(pickle.Tuple)
+	if ok && len(t) == 4 && t[0] == "module" {
+		if class, ok := t[1].(*pickle.Opaque); ok {
+			return class, nil
+		}
+	}
 	if !ok || len(t) != 5 && (len(t) != 6 || t[5] != nil) {
 		return nil, errors.New("it refers to something else than a storage")
+	}
+	if unknown, ok := t[1].(*pickle.Opaque); ok {
+		return unknown, nil
 	}
 	d, ok1 := t[1].(storageClass)
 	key, ok2 := t[2].(string)
 	n, ok3 := t[4].(int64)
-	if !ok1 || !ok2 || !ok3 || n < 0 || n > math.MaxInt/8 {
+	if !ok1 || !ok2 || !ok3 || n < 0 || n > math.MaxInt/16 {
 		return nil, errors.New("it refers to a storage in a malformed way")
 	}
 	known := s[key]
@@ -363,9 +377,7 @@ func (s *storage) load() (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tensor{Shape: []int{s.elements}}
-	t.setBytes(s.dtype, b)
-	return t, nil
+	return FromBytes(s.dtype, []int{s.elements}, b)
 }
 
 // Embedded is a checkpoint inside a pickle: what torch.storage._load_from_bytes gets.
@@ -377,7 +389,7 @@ func (e *Embedded) Open() (*File, error) {
 	return NewFile(bytes.NewReader(e.data), int64(len(e.data)))
 }
 
-// load reads a checkpoint that is one storage.
+// load reads a checkpoint that is one storage. A pickle writes one for each tensor.
 func (e *Embedded) load() (*Tensor, error) {
 	f, err := e.Open()
 	if err != nil {
@@ -394,17 +406,19 @@ func (e *Embedded) load() (*Tensor, error) {
 	return s.load()
 }
 
-// Ref is a tensor that has not been read.
+// Ref is a tensor that has not been read: a view of a storage.
 type Ref struct {
 	Shape []int
 
 	storage interface{ load() (*Tensor, error) }
-	offset  int // of its first element
+	offset  int   // of its first element
+	stride  []int // in elements
 }
 
 type (
-	storageClass DType                                // a storage class of torch
-	function     func(args pickle.Tuple) (any, error) // a function of torch
+	storageClass DType                                  // a storage class of torch
+	function     func(args pickle.Tuple) (any, error)   // a function of torch
+	classes      func(module, name string) (any, error) // see pickle.Reader.Class
 )
 
 func (f function) Call(args pickle.Tuple) (any, error) { return f(args) }
@@ -416,8 +430,10 @@ func Class(module, name string) (any, error) {
 	switch module + "." + name {
 	case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2":
 		return function(rebuildTensor), nil
-	case "torch._utils._rebuild_parameter": // (tensor, requires_grad, hooks)
+	case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state": // (tensor, requires_grad, hooks)
 		return function(first), nil
+	case "torch._tensor._rebuild_from_type_v2": // a tensor with attributes
+		return function(rebuildFromType), nil
 	case "torch.Size": // of a tuple
 		return function(first), nil
 	case "torch.storage._load_from_bytes":
@@ -429,9 +445,17 @@ func Class(module, name string) (any, error) {
 		}
 	}
 	if strings.HasPrefix(module, "torch") {
-		return nil, fmt.Errorf("%s.%s has no place among tensors of float32, float64 and int64", module, name)
+		return nil, fmt.Errorf("%s.%s has no place among dense tensors", module, name)
 	}
 	return pickle.Plain(module, name)
+}
+
+// anyClass is Class with a *pickle.Opaque for what that does not resolve.
+func anyClass(module, name string) (any, error) {
+	if c, err := Class(module, name); err == nil {
+		return c, nil
+	}
+	return &pickle.Opaque{Name: module + "." + name}, nil
 }
 
 func first(args pickle.Tuple) (any, error) {
@@ -450,7 +474,20 @@ func loadFromBytes(args pickle.Tuple) (any, error) {
 	return nil, errors.New("a storage without its bytes")
 }
 
-// rebuildTensor makes a tensor of (storage, offset, size, stride, requires_grad, hooks).
+// rebuildFromType is (function, type, arguments, attributes).
+func rebuildFromType(args pickle.Tuple) (any, error) {
+	if len(args) == 4 {
+		rebuild, ok1 := args[0].(function)
+		arguments, ok2 := args[2].(pickle.Tuple)
+		if ok1 && ok2 {
+			return rebuild(arguments)
+		}
+	}
+	return nil, errors.New("a tensor with attributes is malformed")
+}
+
+// rebuildTensor makes a tensor of (storage, offset, size, stride, requires_grad, hooks,
+// metadata), the last of which tells what is still to be done with the elements.
 func rebuildTensor(args pickle.Tuple) (any, error) {
 	if len(args) < 4 {
 		return nil, errors.New("a tensor without its shape")
@@ -461,23 +498,31 @@ func rebuildTensor(args pickle.Tuple) (any, error) {
 	if !ok1 || !ok2 || !ok3 || len(shape) != len(stride) {
 		return nil, errors.New("a tensor with a malformed shape")
 	}
+	if len(args) > 6 {
+		if metadata, ok := args[6].(*pickle.Dict); !ok || len(*metadata) > 0 {
+			return nil, errors.New("a tensor is negated or conjugated only when it is read: save its clone()")
+		}
+	}
+	const maxAxes = 64 // of torch
+	if len(shape) > maxAxes {
+		return nil, fmt.Errorf("a tensor with %d axes", len(shape))
+	}
 	n := 1
-	for i, want := range (&Tensor{Shape: shape}).strides() {
-		if shape[i] < 0 || n > math.MaxInt/max(shape[i], 1) {
+	for i := range shape {
+		if shape[i] < 0 || n > math.MaxInt/16/max(shape[i], 1) {
 			return nil, fmt.Errorf("a tensor of an impossible shape, which has %d where %d elements are", shape[i], n)
 		}
 		n *= shape[i]
-		if shape[i] > 1 && stride[i] != want {
-			return nil, fmt.Errorf("a tensor is not contiguous: it has the stride %d where %d is due", stride[i], want)
-		}
 	}
-	t := &Ref{Shape: shape, offset: int(offset)}
+	t := &Ref{Shape: shape, offset: int(offset), stride: stride}
 	switch s := args[0].(type) {
 	case *storage:
 		t.storage = s
-		if offset < 0 || int(offset) > s.elements-n {
-			return nil, fmt.Errorf("a tensor of %d elements at %d in a storage of %d elements", n, offset, s.elements)
+		if err := t.within(s.elements); err != nil {
+			return nil, err
 		}
+	case *pickle.Opaque:
+		return s, nil
 	case *Embedded:
 		t.storage = s
 	default:
@@ -500,101 +545,4 @@ func ints(v any) ([]int, bool) {
 		s[i] = int(n)
 	}
 	return s, true
-}
-
-// ReadStateDict reads a checkpoint that holds a state dict and nothing else, as
-// torch.save(net.state_dict(), path) and Write make it. Unlike torch.load it checks
-// the CRC of every record that it reads. Errors are usage errors that name the file.
-func ReadStateDict(path string) (StateDict, error) {
-	f, err := Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	v, err := f.Value()
-	if err != nil {
-		return nil, err
-	}
-	return f.StateDict(v)
-}
-
-// StateDict reads the tensors of a state dict among the values of f.
-func (f *File) StateDict(v any) (StateDict, error) {
-	s, err := LoadStateDict(v)
-	if err != nil && !usage.Is(err) {
-		return nil, f.wrong(err)
-	}
-	return s, err
-}
-
-// LoadStateDict reads the tensors of a state dict that Class made: a dictionary of
-// *Ref, or an *Embedded of one.
-func LoadStateDict(v any) (StateDict, error) {
-	if e, ok := v.(*Embedded); ok {
-		f, err := e.Open()
-		if err != nil {
-			return nil, err
-		}
-		if v, err = f.Value(); err != nil {
-			return nil, err
-		}
-	}
-	var items pickle.Dict
-	switch v := v.(type) {
-	case *pickle.OrderedDict:
-		items = v.Items
-	case *pickle.Dict:
-		items = *v
-	default:
-		return nil, errors.New("it holds no dictionary of tensors")
-	}
-	if len(items) == 0 {
-		return nil, errors.New("it holds no tensor")
-	}
-	s := make(StateDict, len(items))
-	seen := map[string]bool{}
-	read := map[any]*Tensor{} // by storage
-	for i, item := range items {
-		name, ok := item.Key.(string)
-		if !ok || seen[name] {
-			return nil, fmt.Errorf("key %d of its dictionary is not a name, or not the only one", i)
-		}
-		seen[name] = true
-		t, ok := item.Value.(*Ref)
-		if !ok {
-			return nil, fmt.Errorf("%.80q is not a tensor", name)
-		}
-		storage := read[t.storage]
-		if storage == nil {
-			var err error
-			if storage, err = t.storage.load(); err != nil {
-				return nil, err
-			}
-			read[t.storage] = storage
-		}
-		tensor, err := t.of(storage)
-		if err != nil {
-			return nil, fmt.Errorf("%.80q: %w", name, err)
-		}
-		s[i] = NamedTensor{name, tensor}
-	}
-	return s, nil
-}
-
-// of is the tensor that is part of a storage, whose elements it shares.
-func (r *Ref) of(s *Tensor) (*Tensor, error) {
-	t := &Tensor{Shape: r.Shape}
-	from, to := r.offset, r.offset+t.Elements()
-	if from < 0 || to < from || to > s.Elements() {
-		return nil, fmt.Errorf("a tensor of %d elements at %d in a storage of %d elements", t.Elements(), from, s.Elements())
-	}
-	switch s.DType() {
-	case Float32:
-		t.Float32 = s.Float32[from:to]
-	case Float64:
-		t.Float64 = s.Float64[from:to]
-	case Int64:
-		t.Int64 = s.Int64[from:to]
-	}
-	return t, nil
 }

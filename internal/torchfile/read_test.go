@@ -153,7 +153,7 @@ func TestEmbeddedRefuses(t *testing.T) {
 		"no storage": {whole, "something else than a storage"},
 		"too short":  {legacyStorage(t), "4 elements at 0 in a storage of 3 elements"},
 	} {
-		ref := &Ref{Shape: []int{4}, storage: &Embedded{c.data}}
+		ref := &Ref{Shape: []int{4}, storage: &Embedded{c.data}, stride: []int{1}}
 		if _, err := LoadStateDict(&pickle.Dict{{Key: "weight", Value: ref}}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
@@ -207,7 +207,7 @@ func TestLegacyRefuses(t *testing.T) {
 		"cut in the count":  {head + object + keys + count[:7], "ends before storage a"},
 		"other count":       {head + object + keys + "\x02" + count[1:] + element, "2 elements where 1 are due"},
 		"cut in elements":   {head + object + keys + count + element[:3], "ends within storage a"},
-		"huge storage":      {head + storage("a", "FloatStorage", "\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x0f") + "." + keys + "\x00\x00\x00\x00\x00\x00\x00\x0f", "ends within storage a"},
+		"huge storage":      {head + storage("a", "FloatStorage", "\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x07") + "." + keys + "\x00\x00\x00\x00\x00\x00\x00\x07", "ends within storage a"},
 		"impossible count":  {head + storage("a", "FloatStorage", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f") + "." + keys, "in a malformed way"},
 		"two lengths":       {head + "(" + storage("a", "FloatStorage", "K\x01") + storage("a", "FloatStorage", "K\x02") + "t.", "two types or lengths"},
 		"two types":         {head + "(" + storage("a", "FloatStorage", "K\x01") + storage("a", "LongStorage", "K\x01") + "t.", "two types or lengths"},

@@ -10,7 +10,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+
+	"github.com/x448/float16"
 
 	"nb201/internal/pickle"
 )
@@ -22,6 +25,10 @@ const (
 	Float32 DType = iota
 	Float64
 	Int64
+	Float16
+	BFloat16
+	// A Tensor is of one of the types above. Those below only have their names known.
+	firstUnread
 )
 
 // dtypes gives, for each DType, its name in Python, its storage class in torch and
@@ -33,6 +40,16 @@ var dtypes = [...]struct {
 	Float32: {"float32", "FloatStorage", 4},
 	Float64: {"float64", "DoubleStorage", 8},
 	Int64:   {"int64", "LongStorage", 8},
+
+	Float16:         {"float16", "HalfStorage", 2},
+	BFloat16:        {"bfloat16", "BFloat16Storage", 2},
+	firstUnread:     {"int32", "IntStorage", 4},
+	firstUnread + 1: {"int16", "ShortStorage", 2},
+	firstUnread + 2: {"int8", "CharStorage", 1},
+	firstUnread + 3: {"uint8", "ByteStorage", 1},
+	firstUnread + 4: {"bool", "BoolStorage", 1},
+	firstUnread + 5: {"complex64", "ComplexFloatStorage", 8},
+	firstUnread + 6: {"complex128", "ComplexDoubleStorage", 16},
 }
 
 func (d DType) String() string { return dtypes[d].name }
@@ -40,10 +57,12 @@ func (d DType) String() string { return dtypes[d].name }
 // Tensor is a dense tensor in C order. Exactly one of its slices holds its
 // elements, or none when it has no element and is of type float32.
 type Tensor struct {
-	Shape   []int
-	Float32 []float32
-	Float64 []float64
-	Int64   []int64
+	Shape    []int
+	Float32  []float32
+	Float64  []float64
+	Int64    []int64
+	Float16  []uint16 // bits
+	BFloat16 []uint16 // bits
 }
 
 // DType is the element type of t.
@@ -53,6 +72,10 @@ func (t *Tensor) DType() DType {
 		return Float64
 	case t.Int64 != nil:
 		return Int64
+	case t.Float16 != nil:
+		return Float16
+	case t.BFloat16 != nil:
+		return BFloat16
 	default:
 		return Float32
 	}
@@ -79,7 +102,23 @@ func (t *Tensor) bytes() []byte {
 	for _, v := range t.Int64 {
 		b = binary.LittleEndian.AppendUint64(b, uint64(v))
 	}
+	for _, v := range slices.Concat(t.Float16, t.BFloat16) {
+		b = binary.LittleEndian.AppendUint16(b, v)
+	}
 	return b
+}
+
+// FromBytes is the tensor of a shape whose elements are b, in little endian and C order.
+func FromBytes(d DType, shape []int, b []byte) (*Tensor, error) {
+	t := &Tensor{Shape: shape}
+	if d >= firstUnread {
+		return nil, fmt.Errorf("it is of %v, which is not read", d)
+	}
+	if n := t.Elements() * dtypes[d].width; n != len(b) {
+		return nil, fmt.Errorf("it has %d bytes where %d are due", len(b), n)
+	}
+	t.setBytes(d, b)
+	return t, nil
 }
 
 // setBytes is the inverse of bytes, for a shape set already.
@@ -101,17 +140,52 @@ func (t *Tensor) setBytes(d DType, b []byte) {
 		for i := range t.Int64 {
 			t.Int64[i] = int64(binary.LittleEndian.Uint64(b[8*i:]))
 		}
+	case Float16:
+		t.Float16 = uint16s(b)
+	case BFloat16:
+		t.BFloat16 = uint16s(b)
 	}
+}
+
+func uint16s(b []byte) []uint16 {
+	s := make([]uint16, len(b)/2)
+	for i := range s {
+		s[i] = binary.LittleEndian.Uint16(b[2*i:])
+	}
+	return s
+}
+
+// ToFloat32 is t with its elements rounded to float32, which holds every float16 and
+// bfloat16 exactly; t itself when it is of float32.
+func (t *Tensor) ToFloat32() *Tensor {
+	if t.DType() == Float32 {
+		return t
+	}
+	r := &Tensor{Shape: t.Shape, Float32: make([]float32, 0, t.Elements())}
+	for _, v := range t.Float64 {
+		r.Float32 = append(r.Float32, float32(v))
+	}
+	for _, v := range t.Int64 {
+		r.Float32 = append(r.Float32, float32(v))
+	}
+	for _, v := range t.Float16 {
+		r.Float32 = append(r.Float32, float16.Frombits(v).Float32())
+	}
+	for _, v := range t.BFloat16 {
+		r.Float32 = append(r.Float32, math.Float32frombits(uint32(v)<<16))
+	}
+	return r
 }
 
 func (t *Tensor) check() error {
 	held := 0
-	for _, n := range []int{len(t.Float32), len(t.Float64), len(t.Int64)} {
-		if n > 0 {
+	n := 0
+	for _, elements := range []int{len(t.Float32), len(t.Float64), len(t.Int64), len(t.Float16), len(t.BFloat16)} {
+		if n += elements; elements > 0 {
 			held++
 		}
 	}
-	if n := len(t.Float32) + len(t.Float64) + len(t.Int64); held > 1 || n != t.Elements() {
+	if held > 1 || n != t.Elements() {
 		return fmt.Errorf("a tensor of shape %v holds %d elements in %d slices", t.Shape, n, held)
 	}
 	return nil
