@@ -57,23 +57,25 @@ func refused(path string, l layout, err error) error {
 func Recognise(path string) (Kind, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return Kind{}, usage.Errorf("cannot read it: %w", err)
+		return Kind{}, unreadable(err)
 	}
 	if info.IsDir() {
 		return recogniseDir(path), nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return Kind{}, usage.Errorf("cannot read it: %w", err)
+		return Kind{}, unreadable(err)
 	}
 	defer f.Close()
 	head := make([]byte, 1<<10)
 	n, err := io.ReadFull(f, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return Kind{}, usage.Errorf("cannot read it: %w", err)
+		return Kind{}, unreadable(err)
 	}
 	return recogniseFile(path, f, info.Size(), head[:n]), nil
 }
+
+func unreadable(err error) error { return usage.Errorf("cannot find out what it is: %w", err) }
 
 // signatures are how files begin that are of no use here as they are.
 var signatures = []struct{ begins, what, todo string }{

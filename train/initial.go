@@ -101,6 +101,13 @@ func (i *Initial) over(drawn torchfile.StateDict) torchfile.StateDict {
 // initial reads the weights that the options name for the trial t of a network.
 func (o Options) initial(t results.Trial, network cell.Network) (*Initial, error) {
 	i := &Initial{File: results.File{Name: filepath.Base(o.From)}, NewClassifier: o.NewClassifier}
+	info, err := os.Stat(o.From)
+	if err != nil {
+		return nil, usage.Errorf("cannot read weights: %w", err)
+	}
+	if info.IsDir() {
+		return nil, refuseDir(o.From)
+	}
 	kind, err := results.Recognise(o.From)
 	if err != nil {
 		return nil, err
@@ -123,6 +130,15 @@ func (o Options) initial(t results.Trial, network cell.Network) (*Initial, error
 		return nil, usage.Errorf("cannot read weights: %w", err)
 	}
 	return i, nil
+}
+
+// refuseDir asks for a file of a directory, and names one where it is a campaign.
+func refuseDir(dir string) error {
+	example := ""
+	if found, err := filepath.Glob(filepath.Join(dir, "weights", "*", "*", "*.pth")); err == nil && len(found) > 0 {
+		example = ", such as " + found[0]
+	}
+	return usage.Errorf("--from %s is a directory: name the file with the weights%s", dir, example)
 }
 
 // readFile reads weights from a file that holds a state dict, in the forms in which

@@ -254,6 +254,8 @@ func TestInitialRefused(t *testing.T) {
 		v := []float32{1, 2, 3, float32(value)}
 		return &torchfile.Tensor{Shape: []int{4}, Float32: v}
 	}
+	prefixed := draw(same)
+	prefixed[len(prefixed)-1].Name = "module.classifier.bias"
 	renamed := draw(same)
 	renamed[len(renamed)-1].Name = "classifier.offset"
 	for _, c := range []struct {
@@ -261,16 +263,21 @@ func TestInitialRefused(t *testing.T) {
 		weights torchfile.StateDict
 		want    string
 	}{
-		{"channels", draw(func(n *cell.Network) { n.Channels = 8 }), "stem.0.weight[8 3 3 3] of float32, the network has stem.0.weight[4 3 3 3]"},
+		{"channels", draw(func(n *cell.Network) { n.Channels = 8 }), "it has 47 of another shape (stem.0.weight[8 3 3 3], the network has [4 3 3 3]; "},
 		{"architecture", draw(func(n *cell.Network) { n.Arch[0] = cell.NorConv3x3 }), "the network has"},
 		{"classes", seven, "tells 7 classes apart (classifier.weight, classifier.bias), the dataset has 10: --new-classifier"},
 		{"NaN", with("stem.1.running_var", float32s(math.NaN())), "stem.1.running_var holds NaN as element 3"},
 		{"infinite", with("lastact.0.bias", &torchfile.Tensor{Shape: []int{16}, Float32: slices.Repeat([]float32{float32(math.Inf(-1))}, 16)}), "lastact.0.bias holds -Inf as element 0"},
-		{"shape", with("stem.1.bias", &torchfile.Tensor{Shape: []int{2}, Float32: []float32{1, 2}}), "stem.1.bias[2] of float32, the network has stem.1.bias[4] of float32"},
-		{"dtype", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Float64: []float64{1, 2, 3, 4}}), "stem.1.bias[4] of float64, the network has stem.1.bias[4] of float32"},
-		{"float count", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float32: []float32{1}}), "stem.1.num_batches_tracked[] of float32, the network has stem.1.num_batches_tracked[] of int64"},
-		{"name", renamed, "classifier.offset"},
-		{"fewer", draw(same)[:3], "3 tensors, the network has"},
+		{"shape", with("stem.1.bias", &torchfile.Tensor{Shape: []int{2}, Float32: []float32{1, 2}}), "it has 1 of another shape (stem.1.bias[2], the network has [4])"},
+		{"dtype", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Int64: []int64{1, 2, 3, 4}}), "stem.1.bias is of int64, no floats"},
+		{"beyond float32", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Float64: []float64{1, 2, 3, -1e39}}), "stem.1.bias holds -1e+39 as element 3, beyond float32"},
+		{"half a batch", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float32: []float32{1.5}}), "stem.1.num_batches_tracked is 1.5, no count"},
+		{"count too high for a float16", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float16: []uint16{0x7c00}}), "stem.1.num_batches_tracked is +Inf, no count"},
+		{"one count lacking", slices.DeleteFunc(draw(same), func(w torchfile.NamedTensor) bool { return w.Name == "stem.1.num_batches_tracked" }), "lacks 1 of the network's 57 tensors (stem.1.num_batches_tracked)"},
+		{"one more", append(draw(same), torchfile.NamedTensor{Name: "n_averaged", Tensor: &torchfile.Tensor{Int64: []int64{1}}}), "it has 1 that the network has not (n_averaged)"},
+		{"some with a prefix", prefixed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network has not (module.classifier.bias)"},
+		{"name", renamed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network has not (classifier.offset)"},
+		{"fewer", draw(same)[:3], "it lacks 45 of the network's 57 tensors (stem.1.running_mean; "},
 	} {
 		o := scratch
 		o.From = saved(t, c.weights)

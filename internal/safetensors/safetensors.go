@@ -131,7 +131,7 @@ func read(src io.ReaderAt, size int64) ([]torchfile.Stored, error) {
 // decode reads the JSON, in the order of its keys.
 func decode(text []byte) (entries []entry, names []string, err error) {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
-	if token, err := d.ReadToken(); err != nil || token.Kind() != '{' {
+	if _, err := d.ReadToken(); err != nil || text[0] != '{' {
 		return nil, nil, errors.New("its header is not a JSON object")
 	}
 	for d.PeekKind() == '"' {

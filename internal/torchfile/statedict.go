@@ -300,6 +300,9 @@ func view[T any](r *Ref, elements []T) []T {
 		return nil
 	}
 	n := (&Tensor{Shape: r.Shape}).Elements()
+	if n == 0 {
+		return elements[:0] // one axis may be of any length
+	}
 	if r.contiguous() {
 		return elements[r.offset : r.offset+n]
 	}

@@ -169,6 +169,7 @@ func TestViews(t *testing.T) {
 		{[]int{}, []int{}, 5, []float32{5}},
 		{[]int{1, 2}, []int{100, 1}, 4, []float32{4, 5}}, // a stride that does not matter
 		{[]int{0, 3}, []int{100, 1}, 6, []float32{}},
+		{[]int{math.MaxInt / 32, 0, 2}, []int{3, 5, 7}, 0, []float32{}},
 		{[]int{0}, []int{1}, 7, nil},
 		{[]int{}, []int{}, 6, nil},
 		{[]int{2, 3}, []int{3, 1}, 1, nil},
