@@ -30,15 +30,16 @@ func OpenReporting(path string, progress func(done, total int64)) (*Benchmark, e
 	if err != nil {
 		return nil, usage.Errorf("cannot open benchmark: %w", err)
 	}
-	l := layoutOfFile(path)
+	var l layout
 	if info.IsDir() {
-		if l, err = layoutOf(path); err != nil {
-			return nil, err
-		}
+		l, err = layoutOf(path)
+	} else {
+		// The name may promise something else than what is read later, or for long.
+		l = layoutOfFile(path)
+		err = refused(path, l, nil)
 	}
-	// The files of single architectures are not read before they are asked for.
-	if wrong := refused(path, l, nil); wrong != nil && !info.IsDir() && !l.merged {
-		return nil, wrong
+	if err != nil {
+		return nil, err
 	}
 	b, err := l.open(path, progress)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/bzip2"
+	"compress/flate"
 	"fmt"
 	"io"
 	"os"
@@ -174,30 +175,38 @@ func recogniseZip(path string, f io.ReaderAt, size int64) Kind {
 		}
 	}
 	if pickled == nil {
-		return Kind{what: fmt.Sprintf("a zip archive of %d files", len(z.File)), todo: unpack}
+		return Kind{what: "a zip archive that torch.save has not written", todo: unpack}
 	}
-	const small = 8 << 20
-	if pickled.UncompressedSize64 > small {
-		head := make([]byte, 1<<10)
-		if r, err := pickled.Open(); err == nil {
-			_, err = io.ReadFull(r, head)
-			_ = r.Close()
-			if err == nil && bytes.Contains(head, []byte("meta_archs")) {
-				return Kind{Format: NASBench201, merged: true, what: "a merged NAS-Bench-201 file", todo: takesResults}
-			}
-		}
-		return Kind{}
-	}
-	return recogniseTorch(path)
+	const most = 8 << 20 // of one architecture or one network
+	return recogniseTorch(path, pickled.UncompressedSize64 <= most)
 }
 
-// recogniseTorch recognises what a torch checkpoint holds.
-func recogniseTorch(path string) Kind {
+// recogniseTorch recognises what a torch checkpoint holds, by the beginning of its pickle
+// or, when that is small, by all of it.
+func recogniseTorch(path string, small bool) Kind {
 	f, err := torchfile.Open(path)
 	if err != nil {
 		return Kind{}
 	}
 	defer f.Close()
+	section, deflated, err := f.Pickle()
+	if err != nil {
+		return Kind{}
+	}
+	start := io.Reader(section)
+	if deflated {
+		start = flate.NewReader(section)
+	}
+	head, err := io.ReadAll(io.LimitReader(start, 1<<10))
+	if err != nil {
+		return Kind{}
+	}
+	if bytes.Contains(head, []byte("meta_archs")) {
+		return Kind{Format: NASBench201, merged: true, what: "a merged NAS-Bench-201 file", todo: takesResults + " when its name ends in .pth"}
+	}
+	if !small {
+		return Kind{}
+	}
 	v, err := f.Outline()
 	if err != nil {
 		return Kind{}
@@ -207,8 +216,6 @@ func recogniseTorch(path string) Kind {
 		return err == nil && !slices.ContainsFunc(keys, func(key string) bool { _, err := d.get(key); return err != nil })
 	}
 	switch {
-	case has("meta_archs", "arch2infos"):
-		return Kind{Format: NASBench201, merged: true, what: "a merged NAS-Bench-201 file", todo: takesResults + " when its name ends in .pth"}
 	case has("full", "less"):
 		return Kind{Format: Archive, what: "the results of one architecture, a file of a NAS-Bench-201 archive", todo: "give it its published name, such as 000123-FULL.pth"}
 	case has("all_dataset_keys"):
@@ -224,7 +231,7 @@ func recogniseTorch(path string) Kind {
 func recognisePickle(path string) Kind {
 	if f, err := torchfile.Open(path); err == nil {
 		_ = f.Close()
-		return recogniseTorch(path)
+		return recogniseTorch(path, true)
 	}
 	return Kind{what: "a Python pickle that torch.save has not written", todo: "weights in it are taken after torch.save(pickle.load(open(FILE, 'rb')), OTHER), results as bzip2 has compressed them (.pickle.pbz2)"}
 }
@@ -239,10 +246,12 @@ func recogniseBZ2(path string, r io.Reader) Kind {
 		return Kind{what: "a bzip2 file that is cut off or damaged", todo: "fetch or copy it again"}
 	case filepath.Base(path) == natsMeta:
 		return Kind{what: "the list of the architectures of a NATS-Bench directory", todo: "name the directory, " + filepath.Dir(path)}
-	case head[0] == 0x80 && (bytes.Contains(head, []byte("meta_archs")) || bytes.Contains(head, []byte("arch2infos"))):
+	case head[0] == 0x80 && bytes.Contains(head, []byte("meta_archs")):
 		return Kind{Format: NATS, merged: true, what: "a merged NATS-Bench file", todo: takesResults + " when its name ends in .pickle.pbz2"}
 	case head[0] == 0x80 && bytes.Contains(head, []byte("all_results")):
 		return Kind{Format: NATS, what: "the results of one architecture in NATS-Bench", todo: "give it its published name, such as 000123.pickle.pbz2"}
+	case head[0] == 0x80:
+		return Kind{}
 	case isTar(head):
 		return Kind{what: "a compressed tar archive", todo: unpack}
 	}

@@ -26,6 +26,31 @@ func encode(t testing.TB, r *Record) []byte {
 	return text
 }
 
+// A record says of what types the weights were that it took, and nothing where they were
+// float32, as records did before they could be others.
+func TestConvertedWeights(t *testing.T) {
+	r := resultstest.Record(t, trial)
+	r.InitialWeights = &File{Name: "half.pth", SHA256: strings.Repeat("f", 64)}
+	before := encode(t, r)
+	if bytes.Contains(before, []byte("converted_from")) {
+		t.Error("weights of float32 are told to be converted")
+	}
+	r.InitialWeights.ConvertedFrom = "float16, float64"
+	text := encode(t, r)
+	if !bytes.Contains(text, []byte(`"converted_from": "float16, float64"`)) {
+		t.Errorf("the record does not tell of the conversion:\n%s", text)
+	}
+	for _, want := range [][]byte{before, text} {
+		back, err := DecodeRecord("r.json", want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := encode(t, back); !bytes.Equal(got, want) {
+			t.Errorf("read and encoded again:\n%s\nbefore:\n%s", got, want)
+		}
+	}
+}
+
 func TestRecordReadsBack(t *testing.T) {
 	r := resultstest.Record(t, trial)
 	r.Train.Loss[3] = math.Nextafter(1, 2)

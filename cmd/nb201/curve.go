@@ -18,7 +18,7 @@ func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 	fmt.Fprintf(w, "architecture %d  %s\n%s, %d epochs, seed %d, parity %s, %s on %s\n",
 		r.Arch, r.Genotype, r.Dataset, r.Epochs, r.Seed, r.Parity.Profile, r.Precision, r.Device)
 	if r.InitialWeights != nil {
-		fmt.Fprintf(w, "from %s\n", r.InitialWeights.Name)
+		fmt.Fprintf(w, "from %s%s\n", r.InitialWeights.Name, conversion(*r.InitialWeights))
 	}
 	fmt.Fprintln(w)
 	sets := r.ResultsCount().Sets()

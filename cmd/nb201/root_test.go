@@ -122,7 +122,7 @@ func TestWrongUsage(t *testing.T) {
 		{"compare CAMPAIGN CAMPAIGN --report missing/a/r.html", "cannot write missing/a/r.html"},
 
 		{"export . --format archive --to a", ". is neither a campaign nor a directory of a published format"},
-		{"export file --format archive --to a", "file has no name of a published file"},
+		{"export file --format archive --to a", "file is an empty file: fetch or copy it again"},
 		{"export CAMPAIGN --format archive", `"to" not set`},
 		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"`},
 		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "two different numbers of epochs"},

@@ -44,8 +44,11 @@ a checkpoint every ten minutes, and when it is stopped, in DIR/running; the same
 goes on from it.
 
 --from FILE starts from the weights in FILE instead: a torch checkpoint of the state
-dict, as a campaign has them, or a published file with weights (NNNNNN-FULL.pth,
-arch-NNNNNN-seed-SSSS.pth). The seed gives order and crops all the same, BatchNorm's
+dict, as a campaign has them or another program saves them (also as state_dict,
+model_state_dict, model or net among other things), a safetensors file, or a published
+file with weights (NNNNNN-FULL.pth, arch-NNNNNN-seed-SSSS.pth). Tensors are taken by
+their names, less module. and _orig_mod. before all of them; float16, bfloat16 and
+float64 become float32, which the record says. The seed gives order and crops all the same, BatchNorm's
 statistics are the file's, and the momenta start at zero; the record names the file. Of
 a file's trials that of --dataset, --seed and --epochs is taken, as far as they are
 needed to tell it from others, or the one that --from-trial names. --new-classifier
@@ -249,17 +252,21 @@ func evaluateInitial(ctx context.Context, config train.Config, device backend.De
 }
 
 func printEvaluation(w io.Writer, e *evaluation) error {
-	fmt.Fprintf(w, "architecture %d  %s\n%s on %s, %s on %s\n", e.Arch, e.Genotype, e.Weights.Name, e.Dataset, e.Precision, e.Device)
-	if e.Weights.ConvertedFrom != "" {
-		fmt.Fprintf(w, "weights converted from %s to float32\n", e.Weights.ConvertedFrom)
-	}
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, "architecture %d  %s\n%s%s on %s, %s on %s\n\n", e.Arch, e.Genotype, e.Weights.Name, conversion(e.Weights), e.Dataset, e.Precision, e.Device)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "set\timages\tloss\ttop-1 %\ttop-5 %\ts\t")
 	for _, s := range e.Sets {
 		fmt.Fprintf(t, "%s\t%d\t%.4f\t%.2f\t%.2f\t%.1f\t\n", s.Set, s.Images, s.Loss, s.Top1, s.Top5, s.Seconds)
 	}
 	return t.Flush()
+}
+
+// conversion says from what types weights were converted, if they were.
+func conversion(weights results.File) string {
+	if weights.ConvertedFrom == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (converted from %s to float32)", weights.ConvertedFrom)
 }
 
 // runWithBar trains and shows how far the trial is.
