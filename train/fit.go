@@ -98,7 +98,7 @@ func compare(tensors []cell.Tensor, byName map[string]torchfile.Stored, stored [
 	}
 	for _, s := range stored {
 		if !known[s.Name] {
-			foreign = append(foreign, fmt.Sprintf("%.60s", s.Name))
+			foreign = append(foreign, fmt.Sprintf("%.60q", s.Name))
 		}
 	}
 	var faults []string

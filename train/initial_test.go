@@ -274,9 +274,9 @@ func TestInitialRefused(t *testing.T) {
 		{"half a batch", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float32: []float32{1.5}}), "stem.1.num_batches_tracked is 1.5, no count"},
 		{"count too high for a float16", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float16: []uint16{0x7c00}}), "stem.1.num_batches_tracked is +Inf, no count"},
 		{"one count lacking", slices.DeleteFunc(draw(same), func(w torchfile.NamedTensor) bool { return w.Name == "stem.1.num_batches_tracked" }), "lacks 1 of the network's 57 tensors (stem.1.num_batches_tracked)"},
-		{"one more", append(draw(same), torchfile.NamedTensor{Name: "n_averaged", Tensor: &torchfile.Tensor{Int64: []int64{1}}}), "it has 1 that the network has not (n_averaged)"},
-		{"some with a prefix", prefixed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network has not (module.classifier.bias)"},
-		{"name", renamed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network has not (classifier.offset)"},
+		{"one more", append(draw(same), torchfile.NamedTensor{Name: "n_averaged", Tensor: &torchfile.Tensor{Int64: []int64{1}}}), `it has 1 that the network has not ("n_averaged")`},
+		{"some with a prefix", prefixed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network has not (\"module.classifier.bias\")"},
+		{"name", renamed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network has not (\"classifier.offset\")"},
 		{"fewer", draw(same)[:3], "it lacks 45 of the network's 57 tensors (stem.1.running_mean; "},
 	} {
 		o := scratch

@@ -116,7 +116,7 @@ func read(src io.ReaderAt, size int64) ([]torchfile.Stored, error) {
 		tensors[i] = torchfile.Stored{Name: names[i], Shape: e.Shape, Load: func() (*torchfile.Tensor, error) {
 			d, ok := types[e.Type]
 			if !ok {
-				return nil, fmt.Errorf("it is of %.20s, which is not read", e.Type)
+				return nil, fmt.Errorf("it is of %.20q, which is not read", e.Type)
 			}
 			b := make([]byte, e.Offsets[1]-e.Offsets[0])
 			if _, err := src.ReadAt(b, data+e.Offsets[0]); err != nil {

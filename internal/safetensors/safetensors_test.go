@@ -73,7 +73,7 @@ func TestFiles(t *testing.T) {
 			}
 		}
 	}
-	if _, err := tensors("testdata/float8.safetensors"); err == nil || !usage.Is(err) || !strings.Contains(err.Error(), "it is of F8_E4M3, which is not read") {
+	if _, err := tensors("testdata/float8.safetensors"); err == nil || !usage.Is(err) || !strings.Contains(err.Error(), `it is of "F8_E4M3", which is not read`) {
 		t.Errorf("float8: error %v", err)
 	}
 }

@@ -20,6 +20,10 @@ import (
 // size in memory. Published checkpoints of one architecture have less than 1 MB.
 const maxPickle = 256 << 20
 
+// maxOutline bounds the pickle that Outline decodes: a program's checkpoint of a network
+// has less than 1 MB, and whatever else it holds is of no use.
+const maxOutline = 16 << 20
+
 // File is an open checkpoint of torch.save: a zip archive, or the legacy format that
 // was the default before torch 1.6. Its methods are safe for concurrent use. What is
 // wrong with it is a usage error that names the file.
@@ -130,18 +134,18 @@ var magic, _ = new(big.Int).SetString("1950a86a20f9469cfc6c", 16)
 // openLegacy reads what comes first in the legacy format (_legacy_save of
 // torch/serialization.py): three small pickles.
 func (f *File) openLegacy() error {
-	number, next, err := f.decode(pickle.Reader{}, 0)
+	number, next, err := f.decode(pickle.Reader{}, 0, maxPickle)
 	if n, ok := number.(*big.Int); err != nil || !ok || n.Cmp(magic) != 0 {
 		return errors.New("no whole torch checkpoint: neither a zip archive nor torch's legacy format")
 	}
-	version, next, err := f.decode(pickle.Reader{}, next)
+	version, next, err := f.decode(pickle.Reader{}, next, maxPickle)
 	if err != nil {
 		return err
 	}
 	if version != int64(1001) {
 		return errors.New("its legacy format is not of version 1001")
 	}
-	info, next, err := f.decode(pickle.Reader{}, next)
+	info, next, err := f.decode(pickle.Reader{}, next, maxPickle)
 	if err != nil {
 		return err
 	}
@@ -156,21 +160,21 @@ func (f *File) openLegacy() error {
 	return nil
 }
 
-// decode decodes the pickle at offset, and tells where it ends.
-func (f *File) decode(reader pickle.Reader, offset int64) (any, int64, error) {
+// decode decodes the pickle of at most limit bytes at offset, and tells where it ends.
+func (f *File) decode(reader pickle.Reader, offset, limit int64) (any, int64, error) {
 	section := io.NewSectionReader(f.src, offset, f.size-offset)
 	src := io.Reader(section)
-	if section.Size() > maxPickle {
-		src = io.MultiReader(io.LimitReader(section, maxPickle), tooLong{})
+	if section.Size() > limit {
+		src = io.MultiReader(io.LimitReader(section, limit), tooLong{limit})
 	}
 	v, n, err := reader.DecodeFrom(src)
 	return v, offset + n, err
 }
 
-type tooLong struct{}
+type tooLong struct{ limit int64 }
 
-func (tooLong) Read([]byte) (int, error) {
-	return 0, fmt.Errorf("it has more than the %d bytes that are read at once", maxPickle)
+func (t tooLong) Read([]byte) (int, error) {
+	return 0, fmt.Errorf("it has more than the %d bytes that are read at once", t.limit)
 }
 
 // Pickle is where the pickle of f's value lies: as it is, or compressed by deflate. In
@@ -232,19 +236,19 @@ func (f *File) read(name string, limit int64) ([]byte, error) {
 
 // Value decodes the value that was saved: what package pickle reads, with a *Ref for
 // every tensor.
-func (f *File) Value() (any, error) { return f.value(Class) }
+func (f *File) Value() (any, error) { return f.value(Class, maxPickle) }
 
 // Outline is Value with a *pickle.Opaque for whatever else there is: options, schedulers
 // and whole modules, such as checkpoints have beside their weights.
-func (f *File) Outline() (any, error) { return f.value(anyClass) }
+func (f *File) Outline() (any, error) { return f.value(anyClass, maxOutline) }
 
-func (f *File) value(class classes) (any, error) {
+func (f *File) value(class classes, limit int64) (any, error) {
 	var v any
 	var err error
 	if f.records != nil {
-		v, err = f.zipValue(class)
+		v, err = f.zipValue(class, limit)
 	} else {
-		v, err = f.legacyValue(class)
+		v, err = f.legacyValue(class, limit)
 	}
 	if err != nil {
 		return nil, f.wrong(err)
@@ -252,8 +256,8 @@ func (f *File) value(class classes) (any, error) {
 	return v, nil
 }
 
-func (f *File) zipValue(class classes) (any, error) {
-	data, err := f.read("data.pkl", maxPickle)
+func (f *File) zipValue(class classes, limit int64) (any, error) {
+	data, err := f.read("data.pkl", limit)
 	if err != nil {
 		return nil, err
 	}
@@ -282,13 +286,13 @@ func (f *File) zipValue(class classes) (any, error) {
 
 // legacyValue also finds the elements, which follow the pickle: a list of the storages'
 // keys, and for each of them the number of elements and the elements.
-func (f *File) legacyValue(class classes) (any, error) {
+func (f *File) legacyValue(class classes, limit int64) (any, error) {
 	storages := storages{}
-	v, next, err := f.decode(pickle.Reader{Class: class, Persistent: storages.persistent}, f.legacy)
+	v, next, err := f.decode(pickle.Reader{Class: class, Persistent: storages.persistent}, f.legacy, limit)
 	if err != nil {
 		return nil, err
 	}
-	keys, next, err := f.decode(pickle.Reader{}, next)
+	keys, next, err := f.decode(pickle.Reader{}, next, limit)
 	if err != nil {
 		return nil, err
 	}

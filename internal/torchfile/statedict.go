@@ -176,7 +176,7 @@ func find(v any, depth int) (pickle.Dict, error) {
 	}
 	for _, item := range items {
 		if o, ok := item.Value.(*pickle.Opaque); ok && strings.HasPrefix(o.Name, "torch._utils._rebuild") {
-			return nil, fmt.Errorf("%.80v is not a dense tensor of a type that is read (%s)", item.Key, strings.TrimPrefix(o.Name, "torch._utils."))
+			return nil, fmt.Errorf("%s is not a dense tensor of a type that is read (%s)", keyName(item.Key), strings.TrimPrefix(o.Name, "torch._utils."))
 		}
 	}
 	return nil, fmt.Errorf("it holds no state dict, neither by itself nor as %s: its keys are %s", strings.Join(wrappers, ", "), keys(items))
@@ -187,12 +187,21 @@ func keys(items pickle.Dict) string {
 	const most = 5
 	var names []string
 	for _, item := range items[:min(len(items), most)] {
-		names = append(names, fmt.Sprintf("%.40v", item.Key))
+		names = append(names, keyName(item.Key))
 	}
 	if len(items) > most {
 		names = append(names, "...")
 	}
 	return strings.Join(names, ", ")
+}
+
+// keyName names a key, unless it is an object, which may be of any size when written out.
+func keyName(key any) string {
+	switch key.(type) {
+	case string, int64:
+		return fmt.Sprintf("%.80q", fmt.Sprint(key))
+	}
+	return "an object"
 }
 
 func dictionary(v any) (pickle.Dict, bool) {

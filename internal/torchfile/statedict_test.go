@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/pickle"
 	"nb201/internal/usage"
 )
 
@@ -51,13 +52,13 @@ var refusals = map[string]string{
 	"refused-whole":        "it holds a whole Python object, a torch.nn.modules.container.Sequential, which only its program can read: save the weights there, torch.save(net.state_dict(), FILE)",
 	"refused-whole-legacy": "a whole Python object, a torch.nn.modules.linear.Identity",
 	"refused-under-model":  "a whole Python object, a torch.nn.modules.container.Sequential",
-	"refused-optimizer":    "it holds no state dict, neither by itself nor as state_dict, model_state_dict, model, net: its keys are optimizer, epoch",
+	"refused-optimizer":    "it holds no state dict, neither by itself nor as state_dict, model_state_dict, model, net: its keys are \"optimizer\", \"epoch\"",
 	"refused-several":      "it holds several state dicts, as model and net: save one of them alone",
-	"refused-quantized":    "classifier.weight is not a dense tensor of a type that is read (_rebuild_qtensor)",
-	"refused-sparse":       "classifier.weight is not a dense tensor of a type that is read (_rebuild_sparse_tensor)",
+	"refused-quantized":    `"classifier.weight" is not a dense tensor of a type that is read (_rebuild_qtensor)`,
+	"refused-sparse":       `"classifier.weight" is not a dense tensor of a type that is read (_rebuild_sparse_tensor)`,
 	"refused-negated":      "save its clone()",
 	"refused-int32":        `"stem.1.num_batches_tracked": it is of int32, which is not read`,
-	"refused-float8":       "stem.0.weight is not a dense tensor of a type that is read (_rebuild_tensor_v3)",
+	"refused-float8":       `"stem.0.weight" is not a dense tensor of a type that is read (_rebuild_tensor_v3)`,
 }
 
 // TestVariants reads one state dict in all forms of testdata/variants.py: as committed
@@ -224,4 +225,16 @@ func FuzzWeights(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A key may refer to itself twice, again and again: written out it would have no end.
+func TestKeysOfAnySize(t *testing.T) {
+	key := any(pickle.Tuple{})
+	for range 64 {
+		key = pickle.Tuple{key, key}
+	}
+	_, err := Weights(&pickle.Dict{{Key: key, Value: nil}, {Key: int64(3), Value: nil}, {Key: "\x1b[2J", Value: nil}})
+	if want := `its keys are an object, "3", "\x1b[2J"`; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("error %v, want one with %s", err, want)
+	}
 }
