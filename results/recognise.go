@@ -137,7 +137,7 @@ func isTar(b []byte) bool {
 	return len(b) > at && bytes.HasPrefix(b[at:], []byte("ustar"))
 }
 
-// isTable tells whether a CSV file begins as one of our tables does.
+// isTable reports whether a CSV file begins as one of our tables does.
 func isTable[Row any](text []byte) bool {
 	var names []string
 	for _, c := range columns(reflect.TypeFor[Row]()) {

@@ -33,12 +33,12 @@ func TestConvertedWeights(t *testing.T) {
 	r.InitialWeights = &File{Name: "half.pth", SHA256: strings.Repeat("f", 64)}
 	before := encode(t, r)
 	if bytes.Contains(before, []byte("converted_from")) {
-		t.Error("weights of float32 are told to be converted")
+		t.Error("weights of float32 count as converted")
 	}
 	r.InitialWeights.ConvertedFrom = "float16, float64"
 	text := encode(t, r)
 	if !bytes.Contains(text, []byte(`"converted_from": "float16, float64"`)) {
-		t.Errorf("the record does not tell of the conversion:\n%s", text)
+		t.Errorf("the record lacks the conversion:\n%s", text)
 	}
 	for _, want := range [][]byte{before, text} {
 		back, err := DecodeRecord("r.json", want)

@@ -131,7 +131,7 @@ func firstFew(names []string) string {
 // singles converts a tensor to float32.
 func singles(t *torchfile.Tensor) (*torchfile.Tensor, error) {
 	if t.DType() == torchfile.Int64 {
-		return nil, fmt.Errorf("is of %v, no floats", t.DType())
+		return nil, fmt.Errorf("is of %v, not of floats", t.DType())
 	}
 	for i, v := range t.Float64 {
 		if math.Abs(v) > math.MaxFloat32 && !math.IsInf(v, 0) {
@@ -151,7 +151,7 @@ func count(t *torchfile.Tensor) (*torchfile.Tensor, error) {
 		v = t.Float64[0]
 	}
 	if v != math.Trunc(v) || v < 0 || v > 1<<53 { // NaN is not equal to itself
-		return nil, fmt.Errorf("is %v, no count", v)
+		return nil, fmt.Errorf("is %v, not a count", v)
 	}
 	return &torchfile.Tensor{Shape: t.Shape, Int64: []int64{int64(v)}}, nil
 }

@@ -25,7 +25,7 @@ const (
 	lengthBytes = 8
 	// maxHeader is the longest header that the Python library reads.
 	maxHeader = 100_000_000
-	// metadata is the key of the header that is no tensor: strings of any meaning.
+	// metadata is the key of the header that names strings of any meaning instead of a tensor.
 	metadata = "__metadata__"
 )
 
@@ -36,7 +36,7 @@ type File struct {
 	tensors []torchfile.Stored
 }
 
-// Is tells whether a file that begins so is one of safetensors.
+// Is reports whether a file that begins so is one of safetensors.
 func Is(head []byte) bool {
 	return len(head) > lengthBytes && head[lengthBytes] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader
 }
@@ -68,7 +68,7 @@ func Open(path string) (*File, error) {
 }
 
 func (f *File) wrong(err error) error {
-	return usage.Errorf("%s is no safetensors file that can be read: %w", f.path, err)
+	return usage.Errorf("%s cannot be read as a safetensors file: %w", f.path, err)
 }
 
 // Close closes the file.

@@ -491,7 +491,7 @@ func rebuildFromType(args pickle.Tuple) (any, error) {
 }
 
 // rebuildTensor makes a tensor of (storage, offset, size, stride, requires_grad, hooks,
-// metadata), the last of which tells what is still to be done with the elements.
+// metadata), the last of which says what is still to be done with the elements.
 func rebuildTensor(args pickle.Tuple) (any, error) {
 	if len(args) < 4 {
 		return nil, errors.New("a tensor without its shape")

@@ -281,7 +281,7 @@ func (r *Ref) within(elements int) error {
 	return nil
 }
 
-// contiguous tells whether the elements lie one after the other, in C order.
+// contiguous reports whether the elements lie one after the other, in C order.
 func (r *Ref) contiguous() bool {
 	for i, want := range (&Tensor{Shape: r.Shape}).strides() {
 		if r.Shape[i] > 1 && r.stride[i] != want {
