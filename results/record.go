@@ -45,9 +45,9 @@ type Record struct {
 	Device    string   `json:"device"`    // cpu, or the GPU and its name
 	Versions  Versions `json:"versions"`
 
-	DataFiles      []File `json:"data_files"`                // that the images were read from
-	InitialWeights *File  `json:"initial_weights,omitempty"` // nil: drawn from the seed
-	Weights        *File  `json:"weights"`                   // in the campaign; nil: dropped
+	DataFiles      []File        `json:"data_files"`                // that the images were read from
+	InitialWeights *StartWeights `json:"initial_weights,omitempty"` // nil: drawn from the seed
+	Weights        *File         `json:"weights"`                   // in the campaign; nil: dropped
 
 	Attempts int       `json:"attempts"` // this one included
 	Started  time.Time `json:"started"`
@@ -78,10 +78,25 @@ type Versions struct {
 type File struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
-	// ConvertedFrom are the element types of weights that the trial took as float32, such
-	// as float16; "" when they were float32.
+}
+
+// StartWeights are weights that a trial started from in place of those that the seed draws.
+type StartWeights struct {
+	// File is the file; to its name are added the trial, where it holds several, and a new
+	// classifier.
+	File
+	// ConvertedFrom are the element types that were taken as float32, such as float16; ""
+	// when they were float32.
 	ConvertedFrom string `json:"converted_from,omitempty"`
 }
+
+const newClassifier = ", new classifier"
+
+// SetNewClassifier says that the classifier was drawn from the seed all the same.
+func (w *StartWeights) SetNewClassifier() { w.Name += newClassifier }
+
+// NewClassifier reports whether the classifier was drawn from the seed all the same.
+func (w *StartWeights) NewClassifier() bool { return strings.HasSuffix(w.Name, newClassifier) }
 
 // Curve holds a value per epoch of each measure.
 type Curve struct {
@@ -155,10 +170,11 @@ func (r *Record) Validate() error {
 		return errors.New("attempts, started or finished is missing")
 	}
 	files := slices.Clone(r.DataFiles)
-	for _, f := range []*File{r.InitialWeights, r.Weights} {
-		if f != nil {
-			files = append(files, *f)
-		}
+	if r.InitialWeights != nil {
+		files = append(files, r.InitialWeights.File)
+	}
+	if r.Weights != nil {
+		files = append(files, *r.Weights)
 	}
 	for _, f := range files {
 		if f.Name == "" || !sha256Pattern.MatchString(f.SHA256) {

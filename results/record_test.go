@@ -30,7 +30,7 @@ func encode(t testing.TB, r *Record) []byte {
 // float32, as records did before they could be others.
 func TestConvertedWeights(t *testing.T) {
 	r := resultstest.Record(t, trial)
-	r.InitialWeights = &File{Name: "half.pth", SHA256: strings.Repeat("f", 64)}
+	r.InitialWeights = &StartWeights{File: File{Name: "half.pth", SHA256: strings.Repeat("f", 64)}}
 	before := encode(t, r)
 	if bytes.Contains(before, []byte("converted_from")) {
 		t.Error("weights of float32 count as converted")

@@ -238,6 +238,11 @@ func (r *Record) Settings() Settings {
 	} else {
 		s.add(ofSchedule, "source of the start weights", "a file")
 		s.add(ofArchitecture, "SHA-256 of the start weights", r.InitialWeights.SHA256)
+		classifier := "the file"
+		if r.InitialWeights.NewClassifier() {
+			classifier = "the seed"
+		}
+		s.add(ofSchedule, "source of the classifier to start from", classifier)
 	}
 	return s
 }

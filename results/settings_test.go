@@ -58,7 +58,7 @@ func definition(old, new string) func(*Record) {
 
 func startFrom(digits string) func(*Record) {
 	return func(r *Record) {
-		r.InitialWeights = &File{Name: "0002-0001.pth", SHA256: strings.Repeat(digits, 32)}
+		r.InitialWeights = &StartWeights{File: File{Name: "0002-0001.pth", SHA256: strings.Repeat(digits, 32)}}
 	}
 }
 
@@ -106,6 +106,12 @@ func TestDifferInStartWeights(t *testing.T) {
 	}
 	if d := from(Trial{3, "cifar10", 2, 2}, "3d").Differ(first); d != nil {
 		t.Errorf("the same file: %v", d)
+	}
+	r := record(t, Trial{4, "cifar10", 2, 1})
+	startFrom("4e")(r)
+	r.InitialWeights.SetNewClassifier()
+	if d := r.Settings().Differ(first); d.String() != "source of the classifier to start from is the seed, not the file" {
+		t.Errorf("a new classifier: %v", d)
 	}
 	want := "SHA-256 of the start weights is " + strings.Repeat("4e", 32) + ", not " + strings.Repeat("3d", 32)
 	if d := from(Trial{3, "cifar10", 2, 2}, "4e").Differ(first); d.String() != want {

@@ -482,7 +482,7 @@ func TestForeign(t *testing.T) {
 		"timeline":        func(c *Config) { c.Timeline = data.Nov2019 },
 		"workers":         func(c *Config) { c.Workers = 3 },
 		"precision":       func(c *Config) { c.Precision = FP64 },
-		"initial weights": func(c *Config) { c.Initial = &Initial{File: results.File{Name: "W.pth"}} },
+		"initial weights": func(c *Config) { c.Initial = &Initial{File: results.StartWeights{File: results.File{Name: "W.pth"}}} },
 		"versions":        func(c *Config) { c.Checkpoints.Versions.Program = "2" },
 	} {
 		other := interruptible(t, random.Profiles()[0], 4, FP32)

@@ -26,7 +26,7 @@ import (
 type Initial struct {
 	// File is the file's base name and hash, for the record. To the name are added the
 	// trial, where the file holds several, and a new classifier.
-	File    results.File
+	File    results.StartWeights
 	Weights torchfile.StateDict
 	// NewClassifier has classifier.weight and classifier.bias drawn from the seed, for
 	// whatever number of classes; those of Weights are not used.
@@ -100,7 +100,8 @@ func (i *Initial) over(drawn torchfile.StateDict) torchfile.StateDict {
 
 // initial reads the weights that the options name for the trial t of a network.
 func (o Options) initial(t results.Trial, network cell.Network) (*Initial, error) {
-	i := &Initial{File: results.File{Name: filepath.Base(o.From)}, NewClassifier: o.NewClassifier}
+	i := &Initial{NewClassifier: o.NewClassifier}
+	i.File.Name = filepath.Base(o.From)
 	info, err := os.Stat(o.From)
 	if err != nil {
 		return nil, usage.Errorf("cannot read weights: %w", err)
@@ -124,7 +125,7 @@ func (o Options) initial(t results.Trial, network cell.Network) (*Initial, error
 		return nil, err
 	}
 	if o.NewClassifier {
-		i.File.Name += ", new classifier"
+		i.File.SetNewClassifier()
 	}
 	if i.File.SHA256, err = hashFile(o.From); err != nil {
 		return nil, usage.Errorf("cannot read weights: %w", err)

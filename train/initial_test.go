@@ -169,7 +169,7 @@ func TestStoredWeights(t *testing.T) {
 			}
 		}
 		sum, err := hashFile(options.From)
-		if want := (results.File{Name: "W.pth", SHA256: sum}); err != nil || *tuned.Record.InitialWeights != want {
+		if want := (results.File{Name: "W.pth", SHA256: sum}); err != nil || tuned.Record.InitialWeights.File != want {
 			t.Errorf("the record tells of the initial weights %+v, want %+v (%v)", tuned.Record.InitialWeights, want, err)
 		}
 		if err := tuned.Record.Validate(); err != nil {

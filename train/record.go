@@ -55,7 +55,7 @@ func (c Config) newRecord(now time.Time) (*results.Record, error) {
 func filesOf(set *data.Dataset) []results.File {
 	var files []results.File
 	for _, f := range set.Files {
-		files = append(files, results.File{Name: f.Name, SHA256: f.SHA256})
+		files = append(files, results.File(f))
 	}
 	return files
 }

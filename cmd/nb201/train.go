@@ -226,13 +226,13 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 
 // evaluation is what evaluating stored weights gives.
 type evaluation struct {
-	Arch      int               `json:"architecture"`
-	Genotype  string            `json:"genotype"`
-	Dataset   string            `json:"dataset"`
-	Weights   results.File      `json:"weights"`
-	Precision train.Precision   `json:"precision"`
-	Device    string            `json:"device"`
-	Sets      []train.Evaluated `json:"evaluation"`
+	Arch      int                  `json:"architecture"`
+	Genotype  string               `json:"genotype"`
+	Dataset   string               `json:"dataset"`
+	Weights   results.StartWeights `json:"weights"`
+	Precision train.Precision      `json:"precision"`
+	Device    string               `json:"device"`
+	Sets      []train.Evaluated    `json:"evaluation"`
 }
 
 // evaluateInitial evaluates the weights that the config starts from.
@@ -262,7 +262,7 @@ func printEvaluation(w io.Writer, e *evaluation) error {
 }
 
 // conversion says from what types weights were converted, if they were.
-func conversion(weights results.File) string {
+func conversion(weights results.StartWeights) string {
 	if weights.ConvertedFrom == "" {
 		return ""
 	}

@@ -32,8 +32,8 @@ func mixed(t *testing.T, odd results.Trial, change func(*results.Record)) result
 
 // The odd trial of a campaign is found by what it differs in from most, and it alone.
 func TestSettings(t *testing.T) {
-	file := func(digits string) *results.File {
-		return &results.File{Name: "a.pth", SHA256: strings.Repeat(digits, 32)}
+	file := func(digits string) *results.StartWeights {
+		return &results.StartWeights{File: results.File{Name: "a.pth", SHA256: strings.Repeat(digits, 32)}}
 	}
 	for name, x := range map[string]struct {
 		odd    results.Trial
@@ -75,7 +75,7 @@ func TestStartWeights(t *testing.T) {
 	for arch := range 3 {
 		for seed := range 2 {
 			r := resultstest.Record(t, results.Trial{Arch: arch, Dataset: "cifar10", Epochs: 2, Seed: uint32(seed)})
-			r.InitialWeights = &results.File{Name: "a.pth", SHA256: strings.Repeat(fmt.Sprintf("%d%d", arch, arch), 32)}
+			r.InitialWeights = &results.StartWeights{File: results.File{Name: "a.pth", SHA256: strings.Repeat(fmt.Sprintf("%d%d", arch, arch), 32)}}
 			if arch == 1 && seed == 1 {
 				r.InitialWeights.SHA256 = strings.Repeat("ff", 32)
 			}

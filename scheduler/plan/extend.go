@@ -231,7 +231,7 @@ func (p *Plan) TrialSettings(t results.Trial, files []data.File) (results.Settin
 		Parity: results.Parity{Profile: p.Settings.Parity, Timeline: p.Settings.Timeline, Workers: p.Settings.Workers},
 	}
 	for _, f := range files {
-		r.DataFiles = append(r.DataFiles, results.File{Name: f.Name, SHA256: f.SHA256})
+		r.DataFiles = append(r.DataFiles, results.File(f))
 	}
 	return r.Settings(), nil
 }
