@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/guptarohit/asciigraph"
@@ -99,8 +101,7 @@ func drawCurve(w io.Writer, epochs int, sets []results.SetMeasures) {
 		return
 	}
 	options := []asciigraph.Option{
-		asciigraph.Height(10), asciigraph.Width(60), asciigraph.Precision(0),
-		asciigraph.Caption("top-1 accuracy, %, by epoch"),
+		asciigraph.Height(graphHeight), asciigraph.Width(60), asciigraph.Caption("top-1 accuracy, %, by epoch"),
 	}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		options = append(options, asciigraph.SeriesColors(colors...), asciigraph.SeriesLegends(legends...))
@@ -109,5 +110,29 @@ func drawCurve(w io.Writer, epochs int, sets []results.SetMeasures) {
 		curves = curves[one : one+1]
 		options = append(options, asciigraph.Caption(legends[one]+": top-1 accuracy, %, by epoch"))
 	}
+	options = append(options, asciigraph.Precision(graphPrecision(curves)))
 	fmt.Fprintf(w, "\n%s\n", asciigraph.PlotMany(curves, options...))
+}
+
+// graphHeight is the height of a graph in lines, less one or two.
+const graphHeight = 10
+
+// graphPrecision is the number of decimals that tell the labels of a graph's axis apart.
+// Curves whose values lie too close for that are made level.
+func graphPrecision(curves [][]float64) uint {
+	const most = 6 // decimals; images are not told apart by more
+	all := slices.Concat(curves...)
+	low, high := slices.Min(all), slices.Max(all)
+	step := (high - low) / (graphHeight + 1)
+	for precision := range most + 1 {
+		if step >= math.Pow10(-precision) {
+			return uint(precision)
+		}
+	}
+	for _, curve := range curves {
+		for i := range curve {
+			curve[i] = high
+		}
+	}
+	return 2
 }

@@ -68,10 +68,15 @@ func (a axis) ticks() []tick {
 			break
 		}
 	}
+	decimals := max(0, -int(math.Floor(math.Log10(step)+1e-9))) // that tell the labels apart
 	var ticks []tick
 	for i := math.Ceil(a.low/step - 1e-9); i*step <= a.high+1e-9*span; i++ {
 		// + 0 makes 0 of -0.
-		ticks = append(ticks, tick{a.at(i * step), strconv.FormatFloat(i*step+0, 'g', 4, 64)})
+		label := strconv.FormatFloat(i*step+0, 'f', decimals, 64)
+		if decimals > 0 {
+			label = strings.TrimRight(strings.TrimRight(label, "0"), ".")
+		}
+		ticks = append(ticks, tick{a.at(i * step), label})
 	}
 	return ticks
 }
