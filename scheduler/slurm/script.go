@@ -37,9 +37,10 @@ type GPUs struct {
 	Type  string // as the cluster calls it; empty: any
 }
 
-var gpusPattern = regexp.MustCompile(`^(?:([A-Za-z][\w.-]*):)?(\d{1,3})$`)
+var gpusPattern = regexp.MustCompile(`^(?:(?:gres[:/=])?gpu:)?(?:([A-Za-z][\w.-]*):)?(\d{1,3})$`)
 
-// ParseGPUs reads a number of GPUs, with or without their type: 2, a100:2.
+// ParseGPUs reads a number of GPUs, with or without their type: 2, a100:2; also as Slurm
+// writes such a resource: gpu:2, gpu:a100:2, gres:gpu:a100:2.
 func ParseGPUs(text string) (GPUs, error) {
 	m := gpusPattern.FindStringSubmatch(text)
 	if m == nil {

@@ -173,7 +173,14 @@ func TestParseGPUs(t *testing.T) {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "a100", ":2", "2:a100", "-1", "1.5", "a b:1", "1000"} {
+	for text, want := range map[string]string{
+		"gpu:1": "1", "gpu:a100:2": "a100:2", "gres:gpu:1": "1", "gres/gpu:h100:4": "h100:4", "gres=gpu:2": "2", "gpu2:1": "gpu2:1",
+	} {
+		if got, err := ParseGPUs(text); err != nil || got.String() != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"gpu", "gpu:", "gpu:gpu:gpu:1", "gres:1:2", "", "a100", ":2", "2:a100", "-1", "1.5", "a b:1", "1000"} {
 		if got, err := ParseGPUs(text); !usage.Is(err) {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
