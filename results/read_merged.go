@@ -1,7 +1,7 @@
 package results
 
 import (
-	"bufio"
+	"bytes"
 	"compress/bzip2"
 	"compress/flate"
 	"crypto/sha256"
@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"nb201/internal/atomicfile"
@@ -30,8 +31,11 @@ import (
 
 // mergedSource reads single entries of arch2infos.
 type mergedSource struct {
-	path    string
-	format  Format
+	path   string
+	format Format
+
+	mu      sync.Mutex
+	cached  bool // the index, or what it is of, was found in the cache
 	entries *pickle.Entries
 	file    io.Closer
 }
@@ -41,37 +45,80 @@ type mergedIndex struct {
 	Version  int
 	Size     int64 // of the file that was indexed
 	Modified time.Time
-	Listed   int // architectures in meta_archs
+	Print    [sha256.Size]byte // of the file's content, see fingerprint
+	Listed   int               // architectures in meta_archs
 	Pickle   *pickle.Index
 }
 
 // mergedVersion is that of mergedIndex and of what it says of a pickle.
-const mergedVersion = 1
+const mergedVersion = 2
 
 // openMerged opens a merged file of the format NASBench201 or NATS.
 func openMerged(path string, format Format, progress func(done, total int64)) (*Benchmark, error) {
-	p, err := locatePickle(path, format)
+	s := &mergedSource{path: path, format: format}
+	index, err := s.open(true, progress)
 	if err != nil {
 		return nil, err
 	}
-	index, src, err := p.indexed(progress)
-	if err != nil {
-		_ = p.file.Close()
-		return nil, err
-	}
-	b := &Benchmark{Path: path, Format: format, Listed: index.Listed}
+	b := &Benchmark{Path: path, Format: format, Listed: index.Listed, source: s}
 	for _, e := range index.Pickle.Entries {
 		b.evaluated = append(b.evaluated, int(e.Key))
 	}
 	slices.Sort(b.evaluated)
-	b.source = mergedSource{path, format, pickle.Reader{Class: torchfile.Class}.Entries(src, index.Pickle), src}
 	return b, nil
 }
 
-func (s mergedSource) close() error { return s.file.Close() }
+// open finds the index, in the cache where that is allowed, and opens what it is of.
+func (s *mergedSource) open(cached bool, progress func(done, total int64)) (*mergedIndex, error) {
+	p, err := locatePickle(s.path, s.format)
+	if err != nil {
+		return nil, err
+	}
+	index, src, found, err := p.indexed(cached, progress)
+	if err != nil {
+		_ = p.file.Close()
+		return nil, err
+	}
+	s.cached, s.file = found, src
+	s.entries = pickle.Reader{Class: torchfile.Class}.Entries(src, index.Pickle)
+	return index, nil
+}
 
-func (s mergedSource) architecture(index int) (*Architecture, error) {
-	v, err := s.entries.Decode(int64(index))
+func (s *mergedSource) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.file.Close()
+}
+
+// decode reads an entry. Where that fails by what the cache holds, which somebody may have
+// damaged, it is made anew, once.
+func (s *mergedSource) decode(index int) (any, error) {
+	s.mu.Lock()
+	entries := s.entries
+	s.mu.Unlock()
+	v, err := entries.Decode(int64(index))
+	if err == nil {
+		return v, nil
+	}
+	s.mu.Lock()
+	if s.cached {
+		old := s.file
+		if _, err := s.open(false, nil); err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		_ = old.Close()
+	}
+	again := s.entries
+	s.mu.Unlock()
+	if again == entries {
+		return nil, err
+	}
+	return again.Decode(int64(index))
+}
+
+func (s *mergedSource) architecture(index int) (*Architecture, error) {
+	v, err := s.decode(index)
 	if err != nil {
 		return nil, usage.Errorf("%s, architecture %d: %w", s.path, index, err)
 	}
@@ -91,6 +138,7 @@ func (s mergedSource) architecture(index int) (*Architecture, error) {
 type mergedPickle struct {
 	path   string
 	info   fs.FileInfo // of the file
+	print  [sha256.Size]byte
 	file   io.Closer
 	stored *io.SectionReader
 	unpack func(io.Reader) io.Reader // of what is stored; nil: not compressed
@@ -132,43 +180,72 @@ func locatePickle(path string, format Format) (*mergedPickle, error) {
 	return p, nil
 }
 
-// indexed finds the index, or makes it, and opens the pickle that it is of.
-func (p *mergedPickle) indexed(progress func(done, total int64)) (*mergedIndex, pickleFile, error) {
+// indexed finds the index in the cache, where that is allowed, or makes it, and opens the
+// pickle that it is of. found tells which.
+func (p *mergedPickle) indexed(cached bool, progress func(done, total int64)) (index *mergedIndex, src pickleFile, found bool, err error) {
+	if p.print, err = fingerprint(p.path, p.info.Size()); err != nil {
+		return nil, nil, false, usage.Errorf("cannot open benchmark: %w", err)
+	}
 	cache, cacheErr := cachePath(p.path)
-	index := p.readIndex(cache + ".index")
+	if cached {
+		index = p.readIndex(cache + ".index")
+		found = index != nil
+	}
 	if p.unpack == nil {
 		src := struct {
 			io.ReaderAt
 			io.Closer
 		}{p.stored, p.file}
-		if index != nil {
-			return index, src, nil
+		if found {
+			return index, src, true, nil
 		}
 		index, err := p.makeIndex(p.stored, progress)
 		if err == nil && cacheErr == nil {
 			_ = index.write(cache + ".index") // without it the next Open takes as long
 		}
-		return index, src, err
+		return index, src, false, err
 	}
 	if cacheErr != nil {
-		return nil, nil, usage.Errorf("cannot unpack %s: %w", p.path, cacheErr)
+		return nil, nil, false, usage.Errorf("cannot unpack %s: %w", p.path, cacheErr)
 	}
-	if index == nil {
-		var err error
+	if info, err := os.Stat(cache + ".pickle"); found && (err != nil || info.Size() != index.Pickle.Length) {
+		found = false // somebody cleared or cut a part of the cache
+	}
+	if !found {
 		if index, err = p.unpackTo(cache, progress); err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 	}
 	f, err := os.Open(cache + ".pickle")
-	if errors.Is(err, fs.ErrNotExist) { // somebody cleared a part of the cache
-		if index, err = p.unpackTo(cache, progress); err == nil {
-			f, err = os.Open(cache + ".pickle")
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("unpack %s: %w", p.path, err)
+	}
+	return index, f, found, p.file.Close()
+}
+
+// fingerprint is the hash of a file's size, its ends and blocks spread over it. The ends
+// alone tell contents apart: a zip file has the CRC of each of its files at its end, and
+// a bzip2 file that of all that it holds.
+func fingerprint(path string, size int64) (print [sha256.Size]byte, err error) {
+	const end, block, blocks = 64 << 10, 4 << 10, 64
+	f, err := os.Open(path)
+	if err != nil {
+		return print, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	fmt.Fprintln(sum, size)
+	read := func(from, n int64) {
+		if err == nil {
+			_, err = io.Copy(sum, io.NewSectionReader(f, from, n))
 		}
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("unpack %s: %w", p.path, err)
+	read(0, end)
+	for i := range int64(blocks) {
+		read(size/blocks*i, block)
 	}
-	return index, f, p.file.Close()
+	read(max(size-end, 0), end)
+	return [sha256.Size]byte(sum.Sum(nil)), err
 }
 
 // unpackTo puts the pickle and its index into the cache.
@@ -197,7 +274,7 @@ func (p *mergedPickle) makeIndexOf(r io.Reader) (*mergedIndex, error) {
 	if err != nil {
 		return nil, usage.Errorf("%s is no merged benchmark file that can be read: %w", p.path, err)
 	}
-	index := &mergedIndex{Version: mergedVersion, Size: p.info.Size(), Modified: p.info.ModTime(), Pickle: entries}
+	index := &mergedIndex{Version: mergedVersion, Size: p.info.Size(), Modified: p.info.ModTime(), Print: p.print, Pickle: entries}
 	if index.Listed, err = listedArchs(dict(*value)); err != nil {
 		return nil, usage.Errorf("%s: %w", p.path, err)
 	}
@@ -225,24 +302,36 @@ func (p *mergedPickle) makeIndexOf(r io.Reader) (*mergedIndex, error) {
 	return index, nil
 }
 
-// readIndex reads the index from the cache; nil when it is not there or not of this
-// file as it is now.
+// readIndex reads the index from the cache; nil when it is not there, damaged, or not of
+// this file as it is now.
 func (p *mergedPickle) readIndex(path string) *mergedIndex {
-	f, err := os.Open(path)
-	if err != nil {
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) < sha256.Size {
 		return nil
 	}
-	defer f.Close()
+	sum, text := text[:sha256.Size], text[sha256.Size:]
+	if now := sha256.Sum256(text); !bytes.Equal(sum, now[:]) {
+		return nil
+	}
 	index := new(mergedIndex)
-	err = gob.NewDecoder(bufio.NewReaderSize(f, 1<<20)).Decode(index)
-	if err != nil || index.Version != mergedVersion || index.Size != p.info.Size() || !index.Modified.Equal(p.info.ModTime()) {
+	err = gob.NewDecoder(bytes.NewReader(text)).Decode(index)
+	if err != nil || index.Version != mergedVersion || index.Size != p.info.Size() || !index.Modified.Equal(p.info.ModTime()) || index.Print != p.print {
 		return nil
 	}
 	return index
 }
 
+// write puts the index into the cache, behind its hash.
 func (i *mergedIndex) write(path string) error {
-	return atomicfile.Replace(path, func(w io.Writer) error { return gob.NewEncoder(w).Encode(i) })
+	var text bytes.Buffer
+	if err := gob.NewEncoder(&text).Encode(i); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text.Bytes())
+	return atomicfile.Replace(path, func(w io.Writer) error {
+		_, err := w.Write(append(sum[:], text.Bytes()...))
+		return err
+	})
 }
 
 // cachePath is where the cache keeps what belongs to a file, less an extension. It
