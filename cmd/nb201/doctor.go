@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -182,11 +181,8 @@ func examine(ctx context.Context, device, driver string, load func(ctx context.C
 // loader loads plugins in processes of the program self: a broken one ends its.
 func loader(self string) func(ctx context.Context, path string) (string, error) {
 	return func(ctx context.Context, path string) (string, error) {
-		var stdout, stderr bytes.Buffer
-		child := exec.CommandContext(ctx, self, "doctor", "--load", path)
-		child.Stdout, child.Stderr = &stdout, &stderr
-		err := child.Run()
-		said := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		description, stderr, err := loadIn(ctx, self, path)
+		said := strings.Split(stderr, "\n")
 		if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
 			if ended.ExitCode() == 1 {
 				return "", errors.New(strings.TrimPrefix(said[len(said)-1], "nb201: "))
@@ -194,7 +190,7 @@ func loader(self string) func(ctx context.Context, path string) (string, error) 
 			// What comes first tells why, what follows where.
 			return "", fmt.Errorf("loading it ends the program (%w): %s", err, said[0])
 		}
-		return strings.TrimSpace(stdout.String()), err
+		return description, err
 	}
 }
 

@@ -148,6 +148,9 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 	if err != nil {
 		return nil, err
 	}
+	if err := checkFlags(ctx, found.Path); err != nil {
+		return nil, err
+	}
 	d, err := backend.OpenDeviceless(found, f.gpu, precision == train.TF32)
 	if err != nil {
 		return nil, err

@@ -127,7 +127,7 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 		}
 		sets = append(sets, im)
 	}
-	b, err := backend.OpenDevice(device, precision == train.TF32)
+	b, err := openDevice(ctx, device, precision == train.TF32)
 	if err != nil {
 		return nil, err
 	}

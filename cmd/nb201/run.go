@@ -85,6 +85,15 @@ no trial begins; the run goes on by itself when there is room.`,
 			if err := checkPlan(c.Context(), o.Dir, root); err != nil {
 				return err
 			}
+			for _, name := range o.Devices {
+				device, err := backend.ParseDevice(name)
+				if err == nil {
+					err = checkFlagsFor(c.Context(), device)
+				}
+				if err != nil {
+					return err
+				}
+			}
 			program, err := os.Executable()
 			if err != nil {
 				return err

@@ -181,7 +181,7 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if err := trainer.CheckTrial(c, config); err != nil {
 		return nil, err
 	}
-	b, err := backend.OpenDevice(device, config.Precision == train.TF32)
+	b, err := openDevice(ctx, device, config.Precision == train.TF32)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ type evaluation struct {
 
 // evaluateInitial evaluates the weights that the config starts from.
 func evaluateInitial(ctx context.Context, config train.Config, device backend.Device, progressTo io.Writer) (*evaluation, error) {
-	b, err := backend.OpenDevice(device, config.Precision == train.TF32)
+	b, err := openDevice(ctx, device, config.Precision == train.TF32)
 	if err != nil {
 		return nil, err
 	}

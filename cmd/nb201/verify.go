@@ -63,7 +63,7 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 				if err != nil {
 					return err
 				}
-				opened, err := backend.OpenDevice(device, false)
+				opened, err := openDevice(c.Context(), device, false)
 				if err != nil {
 					return err
 				}

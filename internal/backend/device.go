@@ -31,6 +31,9 @@ func ParseDevice(name string) (Device, error) {
 	return Device{m[1], index}, nil
 }
 
+// Kind is what the device is, by the plugin that it needs: plugin.CPU or plugin.CUDA.
+func (d Device) Kind() string { return d.kind }
+
 func (d Device) String() string {
 	if d.kind == plugin.CPU {
 		return d.kind
