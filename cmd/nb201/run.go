@@ -53,6 +53,10 @@ all; then it is set aside, with the reasons in DIR/failed. --retry-failed has th
 were set aside begin anew. A trial that diverges is set aside at once. DIR/logs has a log
 of each worker.
 
+A plan whose images or settings differ from those of the finished trials is refused. A
+record that is empty, cut or damaged is not done: it is kept as NAME.json.damaged, and the
+trial is trained again.
+
 Several runs may work one campaign at a time, on this host or on others that share DIR:
 each leaves the other's trials alone. --chunk I/N works the I-th of N parts of the plan,
 where the hosts share no directory or the file system no locks; with a shared DIR a

@@ -24,7 +24,10 @@ func newStatusCommand() *cobra.Command {
 		Long: `Tell how far the campaign DIR is. Nothing is changed, and runs may go on meanwhile.
 
 Every trial of the plan is one of
-  done     its record stands
+  done     its record is there and can be read
+  damaged  its record is there and cannot be read: nb201 run keeps it under another name
+           and trains the trial again; of a campaign of more than 8192 records only
+           those that are empty or cut show here
   running  a run that is at work on this host or another has given it to a worker
   failed   set aside after so many failed attempts as "nb201 run" allows
   left     not begun yet, interrupted, or to be tried again

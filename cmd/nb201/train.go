@@ -39,7 +39,7 @@ What it leaves goes into DIR, a campaign directory, when the trial is finished a
 before:
   DIR/trials/000123/cifar10-valid/0012-0777.json    the record
   DIR/weights/000123/cifar10-valid/0012-0777.pth    the weights
-A trial whose record stands there already is not trained again. Under way, a trial leaves
+A trial that is finished there already is not trained again. Under way, a trial leaves
 a checkpoint every ten minutes, and when it is stopped, in DIR/running; the same command
 goes on from it.
 
@@ -52,9 +52,12 @@ float64 become float32, which the record says. The seed gives order and crops al
 statistics are the file's, and the momenta start at zero; the record names the file. Of
 a file's trials that of --dataset, --seed and --epochs is taken, as far as they are
 needed to tell it from others, or the one that --from-trial names. --new-classifier
-draws the classifier from the seed, for a dataset with other classes. Use a DIR of its
-own: a campaign holds one trial of an architecture, dataset, schedule and seed, whatever
-weights it started from.
+draws the classifier from the seed, for a dataset with other classes.
+
+DIR holds one experiment: a trial whose images, recipe, parity, timeline, workers,
+precision or start weights differ from those of the finished trials on its dataset and
+schedule is refused, as is one that differs from DIR's plan. Use another DIR for it. A
+record that is damaged is kept under another name, and its trial trained again.
 
 --from FILE --eval-only trains nothing and publishes nothing: it evaluates the weights
 on the evaluation sets of the dataset. --out is not needed then, and --seed and --epochs

@@ -115,7 +115,7 @@ func TestSettingsOfExports(t *testing.T) {
 			}
 			var want []string
 			if format == results.Runs || !strings.HasPrefix(what, "batch") {
-				want = []string{odd.String() + ": settings: " + what + ", as of most other trials, such as architecture 0 on cifar10, 2 epochs, seed 0"}
+				want = []string{odd.String() + ": settings: " + what + ", as of architecture 0 on cifar10, 2 epochs, seed 0"}
 			}
 			if !reflect.DeepEqual(found, want) {
 				t.Errorf("%s: found %q, want %q", format, found, want)

@@ -185,7 +185,7 @@ func (v *verifier) report(b *results.Benchmark, findings []findings) *Report {
 		}
 	}
 	for _, odd := range v.experiments.Odd() {
-		what := fmt.Sprintf("%v, as of most other trials, such as %v", odd.Differences, odd.Usual)
+		what := fmt.Sprintf("%v, as of %v", odd.Differences, odd.Usual)
 		faults[Settings]++
 		r.Faults = append(r.Faults, Fault{Settings, &odd.Trial, what})
 	}
