@@ -27,7 +27,7 @@ func (d damaged) Is(target error) bool { return target == ErrDamaged }
 
 func (d damaged) Unwrap() error { return d.error }
 
-// transient tells whether reading failed for a reason that lies outside the file, so that
+// transient reports whether reading failed for a reason that lies outside the file, so that
 // it may be read another time.
 func transient(err error) bool {
 	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN, syscall.ESTALE, syscall.ETIMEDOUT} {

@@ -185,7 +185,7 @@ func plain(value jsontext.Value) string {
 }
 
 // members yields the members of a JSON object in their order, their values in canonical form (RFC 8785).
-// What is no object has none.
+// A value of another kind has none.
 func members(object []byte) iter.Seq2[string, jsontext.Value] {
 	return func(yield func(string, jsontext.Value) bool) {
 		d := jsontext.NewDecoder(bytes.NewReader(object))
@@ -275,7 +275,7 @@ func (s *Settings) addEvaluation(definition []byte) {
 	}
 }
 
-// Settings are those that the file tells of the trial: all of a campaign's, the network
+// Settings are those that the file gives of the trial: all of a campaign's, the network
 // of other formats', and the recipe of runs.
 func (r *ResultsCount) Settings() Settings {
 	if r.Record != nil {

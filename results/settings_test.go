@@ -214,7 +214,7 @@ func TestUnequal(t *testing.T) {
 	if got := Unequal(trials[:1]); got != nil {
 		t.Errorf("of one: %q", got)
 	}
-	trials[1].Record, trials[1].Recipe = nil, nil // of another format, which tells the network alone
+	trials[1].Record, trials[1].Recipe = nil, nil // of another format, which gives the network alone
 	if got := Unequal(trials[:2]); got != nil {
 		t.Errorf("not known: %q", got)
 	}

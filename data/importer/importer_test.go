@@ -698,7 +698,7 @@ func TestErrors(t *testing.T) {
 		"other columns":    {map[string][]byte{"train.csv": []byte(line), "test.csv": []byte("1,2\n")}, "", nil, []string{"has lines of 17 values", "of 2"}},
 		"short line":       {table("1,2\n"), "", nil, []string{"train.csv: line 2 has 2 values, not the 17 of the first"}},
 		"label":            {table("cat" + line[1:]), "", nil, []string{`line 2 has the label "cat"`}},
-		"pixel":            {table("1" + strings.Repeat(",256", 16) + "\n"), "", nil, []string{`line 2 has the pixel "256", which is no whole number 0..255`}},
+		"pixel":            {table("1" + strings.Repeat(",256", 16) + "\n"), "", nil, []string{`line 2 has the pixel "256", which is not a whole number 0..255`}},
 		"quotes":           {table("\"1\n"), "", nil, []string{"train.csv: cannot be read"}},
 		"long line":        {table(strings.Repeat("1", maxLine+1)), "", nil, []string{"a line is longer than"}},
 		"no gzip":          {map[string][]byte{"a.csv.gz": []byte(line)}, "a.csv.gz", func(o *Options) { o.Test = 0.5 }, []string{"is no whole gzip file"}},

@@ -339,12 +339,12 @@ func (t *table) read(ctx context.Context, each func(im picture.Image, label floa
 		text, values := t.split(fields)
 		label, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil {
-			return usage.Errorf("%s: line %d has the label %.40q, which is no whole number", t.path, line, text)
+			return usage.Errorf("%s: line %d has the label %.40q, which is not a whole number", t.path, line, text)
 		}
 		for i, v := range values {
 			n, err := strconv.Atoi(strings.TrimSpace(v))
 			if err != nil || n < 0 || n > t.white {
-				return usage.Errorf("%s: line %d has the pixel %.40q, which is no whole number 0..%d", t.path, line, v, t.white)
+				return usage.Errorf("%s: line %d has the pixel %.40q, which is not a whole number 0..%d", t.path, line, v, t.white)
 			}
 			pixels[i] = byte(n * 255 / t.white)
 		}

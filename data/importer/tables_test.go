@@ -125,8 +125,8 @@ func TestHeadersRefused(t *testing.T) {
 		{"two headers", "", map[string][]byte{"train.csv": lines("a,b,c,d,label\n", "", true), "test.csv": lines("label,a,b,c,d\n", "", false)}, []string{`test.csv: its header names the first column "label", but `, `train.csv says that the last has the labels`}},
 		{"amid", "", map[string][]byte{"train.csv": lines("a,b,label,c,d\n", "", false)}, []string{`names column 3 of 5 "label"`}},
 		{"no name for labels", "", map[string][]byte{"train.csv": lines("digit,a,b,c,d\n", "", false)}, []string{"train.csv: its header names no column label, class, target or y: say with --label"}},
-		{"a wrong label", "", map[string][]byte{"train.csv": lines("cat,9,8,7,6\n", "", false)}, []string{`train.csv: line 1 has the label "cat", which is no whole number`}},
-		{"a wrong label last", "last", map[string][]byte{"train.csv": lines("9,8,7,6,label\n", "", true)}, []string{`line 1 has the label "label", which is no whole number`}},
+		{"a wrong label", "", map[string][]byte{"train.csv": lines("cat,9,8,7,6\n", "", false)}, []string{`train.csv: line 1 has the label "cat", which is not a whole number`}},
+		{"a wrong label last", "last", map[string][]byte{"train.csv": lines("9,8,7,6,label\n", "", true)}, []string{`line 1 has the label "label", which is not a whole number`}},
 		{"a wrong pixel", "", map[string][]byte{"train.csv": lines("1,9,8,x,6\n", "", false)}, []string{`line 1 has the pixel "x"`}},
 		{"index without labels", "", map[string][]byte{"train.csv": []byte(",0,1,2,3,4,5,6,7,8\n0,9,8,7,6,5,4,3,2,1\n")}, []string{"its first line has 9 values behind one without a name, as pandas writes the index"}},
 		{"UTF-16", "", map[string][]byte{"train.csv": []byte("\xff\xfe1\x00,\x009\x00")}, []string{"train.csv: cannot be read: the text is in UTF-16 or UTF-32"}},
@@ -198,8 +198,8 @@ func TestBinary(t *testing.T) {
 	bright := slices.Clone(grey)
 	bright[len(bright)-1] = 2
 	for want, files := range map[string]map[string][]byte{
-		"image 11 of X_test has the value 2, outside 0..1":                  npys(grey, bright),
-		`test.csv: line 2 has the pixel "2", which is no whole number 0..1`: {"train.csv": table("1"), "test.csv": table("2")},
+		"image 11 of X_test has the value 2, outside 0..1":                     npys(grey, bright),
+		`test.csv: line 2 has the pixel "2", which is not a whole number 0..1`: {"train.csv": table("1"), "test.csv": table("2")},
 	} {
 		dir := t.TempDir()
 		write(t, dir, files)

@@ -170,7 +170,7 @@ func (t *tree) checkClasses(d data.Directory, parts map[role][]string) error {
 	return nil
 }
 
-// alikeButRole tells whether two of the names differ in the words for a part alone.
+// alikeButRole reports whether two of the names differ in the words for a part alone.
 func alikeButRole(names []string) bool {
 	seen := map[string]bool{}
 	for _, name := range names {
@@ -206,17 +206,17 @@ func mend(path string) string {
 	return "put the pictures of each class into a directory of its name"
 }
 
-// isSource tells whether a directory looks like one to import.
+// isSource reports whether a directory looks like one to import.
 func isSource(path string) bool {
 	return hasTraining(path) || hasDirectory(path, func(d data.Directory, r role) bool { return r == unnamed && len(d.Pictures) > 0 })
 }
 
-// hasTraining tells whether a training part lies in a directory.
+// hasTraining reports whether a training part lies in a directory.
 func hasTraining(path string) bool {
 	return hasDirectory(path, func(d data.Directory, r role) bool { return r == forTraining && len(d.Directories) > 0 })
 }
 
-// hasDirectory tells whether one of the directories in a directory is as wanted.
+// hasDirectory reports whether one of the directories in a directory is as wanted.
 func hasDirectory(path string, wanted func(data.Directory, role) bool) bool {
 	d, err := data.ListDirectory(path)
 	return err == nil && slices.ContainsFunc(d.Directories, func(name string) bool {

@@ -21,7 +21,7 @@ func (p *part) addSettings(s slotSettings) {
 	}
 }
 
-// shares tells whether two trials share a slot and a dataset key.
+// shares reports whether two trials share a slot and a dataset key.
 func (s slotSettings) shares(o slotSettings) bool {
 	return s.Slot == o.Slot && s.Trial.Dataset == o.Trial.Dataset
 }
