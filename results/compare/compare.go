@@ -73,7 +73,7 @@ type Measure struct {
 	// would make: 0 for equal benchmarks, about 1 for a repetition with other seeds.
 	Relative *float64 `json:"difference_relative_to_seeds,omitempty"`
 	// Kendall (tau-b) and Spearman (rho) are the rank correlations over the
-	// architectures in common.
+	// architectures in common. Means that are one number of images are tied.
 	Kendall  *float64 `json:"kendall_tau,omitempty"`
 	Spearman *float64 `json:"spearman_rho,omitempty"`
 }
@@ -182,13 +182,14 @@ func bit(b bool) int {
 type value struct {
 	seed       uint32
 	top1, loss float64
+	images     int // in the set; 0: not known
 }
 
 // last lists what the trials of an architecture measured last, in order of seeds, and
 // how often a trial measured no finite value on a set.
 func last(a *results.Architecture) (values map[key][]value, skipped int) {
 	values = map[key][]value{}
-	add := func(r *results.ResultsCount, set string, m *results.Measures) {
+	add := func(r *results.ResultsCount, set string, m *results.Measures, images int) {
 		top1, ok1 := m.Top1.At(r.Epochs - 1)
 		loss, ok2 := m.Loss.At(r.Epochs - 1)
 		if !ok1 || !ok2 || !isFinite(top1) || !isFinite(loss) {
@@ -196,13 +197,23 @@ func last(a *results.Architecture) (values map[key][]value, skipped int) {
 			return
 		}
 		k := key{r.Dataset, r.Epochs, set}
-		values[k] = append(values[k], value{r.Seed, top1, loss})
+		values[k] = append(values[k], value{r.Seed, top1, loss, images})
 	}
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
-			add(r, results.TrainingSet, &r.Training)
+			d, _ := results.FindDataset(r.Dataset)
+			images := d.Train
+			if r.Record != nil {
+				images = r.Record.Train.Images
+			}
+			add(r, results.TrainingSet, &r.Training, images)
 			for i := range r.Evaluation {
-				add(r, r.Evaluation[i].Set, &r.Evaluation[i].Measures)
+				set := r.Evaluation[i].Set
+				images := d.Images(set)
+				if r.Record != nil {
+					images = r.Record.Eval[i].Images
+				}
+				add(r, set, &r.Evaluation[i].Measures, images)
 			}
 		}
 	}
@@ -231,6 +242,7 @@ type collector struct {
 type group struct {
 	trials []point
 	archs  []archPoint
+	images [2]int // in the set; 0: not known
 }
 
 // archPoint is an architecture: the means over its seeds, how many there are in A and
@@ -239,6 +251,7 @@ type archPoint struct {
 	point
 	seeds                    [2]float64
 	top1Squares, lossSquares [2]float64
+	values                   [2][]value
 }
 
 // add takes what an architecture's trials measured in A and B.
@@ -271,13 +284,14 @@ func (c *collector) add(arch int, values [2]map[key][]value, skipped int) {
 
 // add adds an architecture that both have trials of.
 func (g *group) add(arch int, values [2][]value) {
-	p := archPoint{point: point{arch: arch}}
+	p := archPoint{point: point{arch: arch}, values: values}
 	for side, of := range values {
 		n := float64(len(of))
 		p.seeds[side] = n
 		for _, v := range of {
 			p.top1[side] += v.top1 / n
 			p.loss[side] += v.loss / n
+			g.images[side] = max(g.images[side], v.images)
 		}
 		for _, v := range of {
 			p.top1Squares[side] += square(v.top1 - p.top1[side])
@@ -309,11 +323,13 @@ func (g *group) comparison(k key) Comparison {
 	}
 	c.Top1 = g.measure(c.points, func(p point) [2]float64 { return p.top1 }, func(p archPoint) [2]float64 { return p.top1Squares })
 	c.Loss = g.measure(c.points, func(p point) [2]float64 { return p.loss }, func(p archPoint) [2]float64 { return p.lossSquares })
+	c.Top1.correlate(g.levels(0, g.thousandths(0)), g.levels(1, g.thousandths(1)))
+	c.Loss.correlate(g.levels(0, billionths), g.levels(1, billionths))
 	c.Worst = worst(c.points, len(g.trials) > 0)
 	return c
 }
 
-// measure compares the values of points, and their order among architectures.
+// measure compares the values of points.
 func (g *group) measure(points []point, value func(point) [2]float64, squares func(archPoint) [2]float64) *Measure {
 	m := &Measure{}
 	n := float64(len(points))
@@ -332,13 +348,11 @@ func (g *group) measure(points []point, value func(point) [2]float64, squares fu
 	}
 	m.SD = finite(math.Sqrt(variance))
 
-	var values [2][]float64
 	var spread [2]*float64
 	var share [2]float64 // of the variance between seeds that a value of points has
-	for side := range values {
+	for side := range spread {
 		var sum, freedom float64
 		for _, p := range g.archs {
-			values[side] = append(values[side], value(p.point)[side])
 			sum += squares(p)[side]
 			freedom += p.seeds[side] - 1
 			share[side] += 1 / p.seeds[side] / float64(len(g.archs))
@@ -353,8 +367,12 @@ func (g *group) measure(points []point, value func(point) [2]float64, squares fu
 	if a, b := cmp.Or(spread[0], spread[1]), cmp.Or(spread[1], spread[0]); a != nil {
 		m.Relative = finite(math.Sqrt(meanSquare / (share[0]*square(*a) + share[1]*square(*b))))
 	}
-	m.Kendall, m.Spearman = finite(kendall(values[0], values[1])), finite(spearman(values[0], values[1]))
 	return m
+}
+
+// correlate compares the order of the architectures in A and B.
+func (m *Measure) correlate(a, b []float64) {
+	m.Kendall, m.Spearman = finite(kendall(a, b)), finite(spearman(a, b))
 }
 
 // finite is nil for what is not.

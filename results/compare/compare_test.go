@@ -298,7 +298,7 @@ func TestNotFinite(t *testing.T) {
 		},
 	}}}}}
 	values, skipped := last(a)
-	if want := []value{{1, 2, 1}}; skipped != 2 || len(values) != 1 || !slices.Equal(values[key{"cifar10", 2, "ori-test"}], want) {
+	if want := []value{{1, 2, 1, 10000}}; skipped != 2 || len(values) != 1 || !slices.Equal(values[key{"cifar10", 2, "ori-test"}], want) {
 		t.Errorf("%v, %d skipped", values, skipped)
 	}
 }
