@@ -16,9 +16,11 @@ import (
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"nb201/cell"
 	"nb201/internal/bom"
+	"nb201/internal/lz4pages"
 	"nb201/internal/usage"
 )
 
@@ -112,14 +114,14 @@ func openParquetTable[Row any](path string) (t *parquetTable[Row], err error) {
 	return t, nil
 }
 
-// guard makes what the library says of a damaged file a usage error; it panics on some.
+// guard makes what is wrong with a file a usage error; the library panics on some.
 func guard(path string, read func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the file is damaged: %v", r)
 		}
 		if err != nil && !usage.Is(err) {
-			err = usage.Errorf("cannot read %s: %w", path, err)
+			err = usage.Errorf("cannot read %s: %w: get the table again, or write it again", path, err)
 		}
 	}()
 	return read()
@@ -133,7 +135,7 @@ func (t *parquetTable[Row]) open() error {
 	if err := checkFooter(t.file, info.Size()); err != nil {
 		return err
 	}
-	file, err := parquet.OpenFile(t.file, info.Size(), parquet.SkipBloomFilters(true))
+	file, err := openPages(t.file, info.Size())
 	if err != nil {
 		return err
 	}
@@ -155,6 +157,37 @@ func (t *parquetTable[Row]) open() error {
 	}
 	return nil
 }
+
+// openPages opens a file whose pages can be unpacked.
+func openPages(f io.ReaderAt, size int64) (*parquet.File, error) {
+	file, err := parquet.OpenFile(f, size, parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, err
+	}
+	isLZ4 := false
+	for _, g := range file.Metadata().RowGroups {
+		for _, c := range g.Columns {
+			codec := c.MetaData.Codec
+			switch {
+			case lz4pages.Has(codec):
+				isLZ4 = true
+			case !slices.Contains(codecs, codec):
+				return nil, fmt.Errorf("its columns are compressed with %v, not with one of %v, LZ4 or LZ4_RAW", codec, codecs)
+			}
+		}
+	}
+	if !isLZ4 {
+		return file, nil
+	}
+	unpacked, err := lz4pages.Open(f, size, file.Metadata())
+	if err != nil {
+		return nil, err
+	}
+	return parquet.OpenFile(unpacked, unpacked.Size(), parquet.SkipBloomFilters(true))
+}
+
+// codecs are those that the library reads.
+var codecs = []format.CompressionCodec{format.Uncompressed, format.Snappy, format.Gzip, format.Brotli, format.Zstd}
 
 // checkFooter makes sure that the file is long enough for the footer that its end tells
 // of: the library believes it.

@@ -1,8 +1,10 @@
 package results_test
 
 import (
+	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +15,9 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/format"
+	"github.com/pierrec/lz4/v4"
 
 	"nb201/internal/usage"
 	. "nb201/results"
@@ -87,6 +92,99 @@ func writeTables(t testing.TB, dir string, trials []TrialRow, epochs []EpochRow)
 }
 
 var tableReaders = map[Format]func(string) (*Benchmark, error){Parquet: OpenParquet, CSV: OpenCSV}
+
+// codec compresses pages with a function, under the name of a codec of the format.
+type codec struct {
+	name   format.CompressionCodec
+	encode func(src []byte) []byte
+}
+
+func (c codec) String() string                               { return c.name.String() }
+func (c codec) CompressionCodec() format.CompressionCodec    { return c.name }
+func (c codec) Encode(_, src []byte) ([]byte, error)         { return c.encode(src), nil }
+func (c codec) Decode(dst, src []byte) (out []byte, e error) { return dst, errors.ErrUnsupported }
+
+func lz4Block(src []byte) []byte {
+	block := make([]byte, lz4.CompressBlockBound(len(src)))
+	var c lz4.CompressorHC
+	n, err := c.CompressBlock(src, block)
+	if err != nil {
+		panic(err)
+	}
+	return block[:n]
+}
+
+// hadoopFrames are those of Hadoop's LZ4, each of some bytes.
+func hadoopFrames(src []byte) (frames []byte) {
+	for part := range slices.Chunk(src, 100) {
+		block := lz4Block(part)
+		frames = binary.BigEndian.AppendUint32(frames, uint32(len(part)))
+		frames = append(binary.BigEndian.AppendUint32(frames, uint32(len(block))), block...)
+	}
+	return frames
+}
+
+// Tables read whatever their pages are compressed with, or the sentence says with what.
+func TestParquetCodecs(t *testing.T) {
+	want := gappy(t, 3)
+	trials, epochs := want.Rows()
+	same := func(src []byte) []byte { return src }
+	for _, x := range []struct {
+		codec compress.Codec
+		want  string // in the error
+	}{
+		{codec: &parquet.Uncompressed}, {codec: &parquet.Snappy}, {codec: &parquet.Gzip}, {codec: &parquet.Brotli},
+		{codec: &parquet.Zstd}, {codec: &parquet.Lz4Raw}, {codec: codec{format.Lz4Raw, lz4Block}},
+		{codec: codec{format.Lz4, hadoopFrames}}, {codec: codec{format.Lz4, lz4Block}},
+		{codec{format.LZO, same}, "compressed with LZO, not with one of [UNCOMPRESSED SNAPPY GZIP BROTLI ZSTD], LZ4 or LZ4_RAW"},
+		{codec{format.CompressionCodec(9), same}, "compressed with"},
+		{codec{format.Lz4, same}, "does not unpack by LZ4"},
+		{codec{format.Lz4Raw, hadoopFrames}, "does not unpack by LZ4"},
+	} {
+		for version := 1; version <= 2; version++ {
+			dir := t.TempDir()
+			options := []parquet.WriterOption{parquet.Compression(x.codec), parquet.DataPageVersion(version), parquet.MaxRowsPerRowGroup(70), parquet.PageBufferSize(500)}
+			if err := errors.Join(parquet.WriteFile(filepath.Join(dir, "trials.parquet"), trials, options...),
+				parquet.WriteFile(filepath.Join(dir, "epochs.parquet"), epochs, options...)); err != nil {
+				t.Fatal(err)
+			}
+			var got *Architecture
+			b, err := OpenParquet(dir)
+			if err == nil {
+				got, err = b.Architecture(3)
+				b.Close()
+			}
+			if x.want != "" {
+				if !usage.Is(err) || !strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), "trials.parquet") {
+					t.Errorf("%v, version %d: error %v, want one with %q", x.codec, version, err, x.want)
+				}
+			} else if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%v, version %d: read otherwise (%v)", x.codec, version, err)
+			}
+		}
+	}
+}
+
+// Tables that pyarrow wrote with LZ4 read.
+func TestArrowLZ4(t *testing.T) {
+	b, err := OpenParquet("testdata/lz4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	a, err := b.Architecture(11)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, err := a.Schedule("200")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := full.Metrics("cifar10", "ori-test", 199, Seed(999))
+	if err != nil || m.Accuracy != 91.2 || m.Loss != 0.3705263729095459 {
+		t.Errorf("%+v (%v)", m, err)
+	}
+}
 
 // Everything that a trial tells but for its weights passes through the tables.
 func TestTablesReadBack(t *testing.T) {
@@ -309,7 +407,7 @@ func fuzzTables(f *testing.F, name string, open func(dir string) (*Benchmark, er
 	trials, epochs := gappy(f, 3).Rows()
 	writeTables(f, dir, trials, epochs)
 	path := filepath.Join(dir, name)
-	for _, seed := range []string{path, filepath.Join(dir, strings.Replace(name, "trials", "epochs", 1))} {
+	for _, seed := range []string{path, "testdata/lz4/trials.parquet", filepath.Join(dir, strings.Replace(name, "trials", "epochs", 1))} {
 		text, err := os.ReadFile(seed)
 		if err != nil {
 			f.Fatal(err)
