@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -147,12 +148,17 @@ func (s Settings) Digest() string { return s.digest(ofSchedule) }
 
 func (s Settings) digest(within scope) string {
 	sum := sha256.New()
+	write := func(text string) { // texts hold no zeros
+		io.WriteString(sum, text)
+		sum.Write([]byte{0})
+	}
 	for _, f := range s.files {
-		fmt.Fprintln(sum, f.SHA256)
+		write(f.SHA256)
 	}
 	for _, a := range s.list {
 		if a.scope <= within {
-			fmt.Fprintf(sum, "%q %q\n", a.name, a.value)
+			write(a.name)
+			write(a.value)
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])

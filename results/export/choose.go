@@ -65,11 +65,14 @@ func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architectu
 		}
 	}
 	p.add(chosen, e.weights())
-	if !o.Mixed {
-		for _, s := range chosen.Schedules {
-			for trials := range byDataset(s) {
-				if unequal := results.Unequal(trials); unequal != nil { // in their start weights too
-					return nil, e.refuseMixed(trials[0].Trial, s.HP, strings.Join(unequal, "; "))
+	for _, s := range chosen.Schedules {
+		for trials := range byDataset(s) {
+			first := trials[0].Settings()
+			for _, r := range trials {
+				settings := r.Settings()
+				p.addSettings(slotSettings{s.HP, r.Trial, settings.Digest()})
+				if !o.Mixed && settings.Differ(first) != nil { // in its start weights too
+					return nil, e.refuseMixed(r.Trial, s.HP, strings.Join(results.Unequal(trials), "; "))
 				}
 			}
 		}
@@ -127,7 +130,6 @@ func (p *part) add(a *results.Architecture, weights bool) {
 				p.Coverage = append(p.Coverage, slotCoverage{s.HP, r.Epochs, Coverage{Dataset: r.Dataset, Seed: r.Seed}})
 			}
 			p.Coverage[i].Architectures++
-			p.addSettings(slotSettings{s.HP, r.Trial, r.Settings().Digest()})
 		}
 	}
 }
