@@ -13,26 +13,26 @@ import (
 	"nb201/internal/usage"
 )
 
-// openDevice opens a device after checkFlags.
+// openDevice opens a device after checkXLAFlags.
 func openDevice(ctx context.Context, d backend.Device, tf32 bool) (*backend.Opened, error) {
-	if err := checkFlagsFor(ctx, d); err != nil {
+	if err := checkXLAFlagsFor(ctx, d); err != nil {
 		return nil, err
 	}
 	return backend.OpenDevice(d, tf32)
 }
 
-// checkFlagsFor is checkFlags for the plugin of a device, if there is one.
-func checkFlagsFor(ctx context.Context, d backend.Device) error {
+// checkXLAFlagsFor is checkXLAFlags for the plugin of a device, if there is one.
+func checkXLAFlagsFor(ctx context.Context, d backend.Device) error {
 	found, err := plugin.Find(d.Kind())
 	if err != nil {
 		return nil // opening the device says what is missing
 	}
-	return checkFlags(ctx, found.Path)
+	return checkXLAFlags(ctx, found.Path)
 }
 
-// checkFlags refuses an XLA_FLAGS at which the XLA plugin would end the process as it is
+// checkXLAFlags refuses an XLA_FLAGS at which the XLA plugin would end the process as it is
 // loaded: it loads the plugin in another process first.
-func checkFlags(ctx context.Context, path string) error {
+func checkXLAFlags(ctx context.Context, path string) error {
 	flags := strings.TrimSpace(os.Getenv("XLA_FLAGS"))
 	if flags == "" {
 		return nil

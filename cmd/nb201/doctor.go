@@ -34,7 +34,7 @@ found whole, and where compiled programs are kept; and for all that is missing, 
 mends it.
 
 It fails when training on the CPU cannot work.`,
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if load != "" {
 				description, err := backend.Check(load)

@@ -148,7 +148,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFlags(ctx, found.Path); err != nil {
+	if err := checkXLAFlags(ctx, found.Path); err != nil {
 		return nil, err
 	}
 	d, err := backend.OpenDeviceless(found, f.gpu, precision == train.TF32)

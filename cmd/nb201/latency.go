@@ -51,7 +51,12 @@ with one of these a line, and unique. Of dataset keys with the same network, as 
 and cifar10-valid, one is measured.`, train.LatencyWarmUp, train.LatencyRuns),
 		Example: `  nb201 latency 1462
   nb201 latency --archs 0-99 --dataset cifar10,cifar100,ImageNet16-120 --device cuda --json > latency.json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("%s takes one ARCH, %s, not %d: list several with --archs", c.CommandPath(), anArchitecture, len(args))
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			archs, err := flags.chosen(args)
 			if err != nil {

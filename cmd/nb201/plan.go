@@ -102,7 +102,7 @@ Disk is the content of the files; a trial's record and its weights are a file ea
 	f.IntVar(&flags.devices, "devices", 1, "`NUMBER` of devices to estimate the days for")
 	f.IntVar(&flags.perDevice, "per-device", 1, "`NUMBER` of trials at once on a device")
 	f.BoolVar(&flags.json, "json", false, "print one JSON document")
-	c.MarkFlagsMutuallyExclusive("like", "rate")
+	exclude(c, "like", "rate")
 	return c
 }
 

@@ -33,7 +33,9 @@ An ARCH is an index 0..15624 of the official order or a genotype string such as
 		SilenceErrors:      true,
 		SilenceUsage:       true,
 		DisableSuggestions: true,
+		PersistentPreRunE:  checkFlags,
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newArchCommand(),
 		newCompareCommand(),

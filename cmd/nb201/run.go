@@ -92,7 +92,7 @@ no trial begins; the run goes on by itself when there is room.`,
 			for _, name := range o.Devices {
 				device, err := backend.ParseDevice(name)
 				if err == nil {
-					err = checkFlagsFor(c.Context(), device)
+					err = checkXLAFlagsFor(c.Context(), device)
 				}
 				if err != nil {
 					return err

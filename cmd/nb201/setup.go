@@ -27,7 +27,7 @@ HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, SSL_CERT_FILE and ~/.netr
 The plugin goes to $NB201_HOME, by default ~/.local/share/nb201. A plugin that is
 there already stays. A plugin that GOMLX_BACKEND=xla:PATH names comes first.
 Nothing is left of an installation that fails or is stopped.`,
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if compiler {
 				if device != plugin.CUDA13 {

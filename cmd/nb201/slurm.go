@@ -123,9 +123,9 @@ against the published schema, and was not run on a cluster.`,
 	f.StringVar(&flags.claim, "claim", "", "PersistentVolumeClaim `NAME` of --kubernetes")
 	f.StringVar(&flags.path, "path", "", "`PATH` of the campaign in the volume of --kubernetes; default: the name of DIR")
 	f.BoolVar(&flags.json, "json", false, "print one JSON document, which holds the script")
-	c.MarkFlagsMutuallyExclusive("submit", "resubmit", "kubernetes")
+	exclude(c, "submit", "resubmit", "kubernetes")
 	for _, name := range []string{"json", "partition", "account", "time", "warn", "module", "line", "sbatch", "shared", "like", "retry-failed"} {
-		c.MarkFlagsMutuallyExclusive("kubernetes", name)
+		exclude(c, "kubernetes", name)
 	}
 	return c
 }
@@ -135,7 +135,7 @@ against the published schema, and was not run on a cluster.`,
 func checkRunFlags(flags []string) (images string, err error) {
 	run := newRunCommand()
 	if err := run.ParseFlags(flags); err != nil {
-		return "", usage.Errorf("after --: %w (see nb201 run --help)", err)
+		return "", usage.Errorf("after --: %w (see nb201 run --help)", flagError(run, err))
 	}
 	if more := run.Flags().Args(); len(more) > 0 {
 		return "", usage.Errorf("after --: %s is no flag of nb201 run", more[0])

@@ -54,7 +54,7 @@ func TestFromWrongUsage(t *testing.T) {
 		{evaluate + " --from W.pth --out out", "--eval-only trains nothing: leave out --out (see nb201 train --help)"},
 		{evaluate + " --from W.pth --weights drop", "leave out --weights"},
 		{evaluate + " --from 7.pth --new-classifier", "leave out --new-classifier"},
-		{"train 0 --from W.pth --eval-only", `"dataset" not set`},
+		{"train 0 --from W.pth --eval-only", "give --dataset"},
 		{"train 0 --dataset digits --from W.pth", `"epochs", "out", "seed" not set`},
 		{"train --dataset digits --from W.pth --eval-only", "takes one ARCH"},
 		{evaluate + " --from W.pth --epochs 0", "0 epochs"},
