@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 
@@ -40,7 +41,11 @@ func Decode(name string, text []byte, v any) error {
 		}
 		return usage.Errorf("%s: %s must be %s", name, where, describe(meaning.GoType))
 	case errors.As(err, &syntax):
-		return usage.Errorf("%s: not JSON at byte %d: %w", name, int64(len(text)-len(plain))+syntax.ByteOffset, syntax.Err)
+		why := syntax.Err
+		if errors.Is(why, io.ErrUnexpectedEOF) {
+			why = errors.New("it ends too soon")
+		}
+		return usage.Errorf("%s: not JSON at byte %d: %w", name, int64(len(text)-len(plain))+syntax.ByteOffset, why)
 	}
 	return usage.Errorf("%s: %w", name, err)
 }

@@ -62,7 +62,7 @@ func batches(train []string, test string, decode decoder) format {
 				}
 				before := images.Len()
 				if err := decode(text, images, d.Classes); err != nil {
-					return nil, nil, usage.Errorf("%s: %w", path, err)
+					return nil, nil, usage.Errorf("%s: %w: get the file again, or name the format that it has", path, err)
 				}
 				if images.Len() == before {
 					return nil, nil, usage.Errorf("%s: holds no images of the %d classes", path, d.Classes)

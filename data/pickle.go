@@ -39,6 +39,11 @@ func unpickleBatch(text []byte, key string, size int) (images [][]byte, labels [
 	if err != nil {
 		return nil, nil, err
 	}
+	for _, name := range []string{"data", key} {
+		if _, ok := dict[name]; !ok {
+			return nil, nil, fmt.Errorf("it has no %q", name)
+		}
+	}
 	if images, err = rows(dict["data"], 3*size*size); err != nil {
 		return nil, nil, fmt.Errorf(`its "data" %w`, err)
 	}
@@ -84,7 +89,7 @@ func integers(v any) ([]int, error) {
 	}
 	list, ok := v.(*pickle.List)
 	if !ok {
-		return nil, errors.New("is not a list")
+		return nil, fmt.Errorf("is %s, not a list", pickle.Describe(v))
 	}
 	numbers := make([]int, len(*list))
 	for i, item := range *list {

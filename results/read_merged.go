@@ -272,7 +272,7 @@ func (p *mergedPickle) makeIndex(stored *io.SectionReader, progress func(done, t
 func (p *mergedPickle) makeIndexOf(r io.Reader) (*mergedIndex, error) {
 	value, entries, err := pickle.Reader{Class: torchfile.Class}.Index(r, "arch2infos")
 	if err != nil {
-		return nil, usage.Errorf("%s is no merged benchmark file that can be read: %w", p.path, err)
+		return nil, usage.Errorf("%s is no merged benchmark file that can be read: %w: get it again, or name another file", p.path, err)
 	}
 	index := &mergedIndex{Version: mergedVersion, Size: p.info.Size(), Modified: p.info.ModTime(), Print: p.print, Pickle: entries}
 	if index.Listed, err = listedArchs(dict(*value)); err != nil {

@@ -424,9 +424,5 @@ func epochsOf(v any) (Series, error) {
 }
 
 func unexpected(v any, want string) error {
-	switch v.(type) {
-	case nil, bool, int64, float64, string:
-		return fmt.Errorf("%.60q is not %s", fmt.Sprint(v), want)
-	}
-	return fmt.Errorf("a %T is not %s", v, want)
+	return fmt.Errorf("%s where %s is due", pickle.Describe(v), want)
 }

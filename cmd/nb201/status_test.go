@@ -180,7 +180,7 @@ plan       none
 spent      6.0 hours in trials that are done
 
 cannot be read:
-  ` + filepath.Join(dir, "running", "host-1.json") + ": not JSON at byte 0: unexpected EOF\n"
+  ` + filepath.Join(dir, "running", "host-1.json") + ": not JSON at byte 0: it ends too soon\n"
 	if code != 0 || stderr != "" || stdout != want {
 		t.Errorf("code %d, stderr %q, stdout\n%s\nwant\n%s", code, stderr, stdout, want)
 	}

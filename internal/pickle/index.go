@@ -69,7 +69,7 @@ func (r Reader) Index(src io.Reader, key string) (value *Dict, ix *Index, err er
 		}
 	}
 	if ix == nil {
-		return nil, nil, fmt.Errorf("pickle is not of a dictionary that has a dictionary under %q", key)
+		return nil, nil, fmt.Errorf("it holds no dict that has a dict under %q", key)
 	}
 	ix.Length = m.in.offset()
 	top, err := m.result()
@@ -77,7 +77,7 @@ func (r Reader) Index(src io.Reader, key string) (value *Dict, ix *Index, err er
 		return nil, nil, err
 	}
 	if value = itemsOf(top); value == nil {
-		return nil, nil, errors.New("pickle is not of a dictionary")
+		return nil, nil, errors.New("it holds no dict")
 	}
 	return value, ix, nil
 }

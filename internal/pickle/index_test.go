@@ -58,7 +58,7 @@ func pickleOf(t testing.TB, path string) []byte {
 	return data
 }
 
-// split takes the items of the dictionary under key out of a value.
+// split takes the items of the dict under key out of a value.
 func split(t testing.TB, v any, key string) (rest, items Dict) {
 	t.Helper()
 	if o, ok := v.(*OrderedDict); ok {
@@ -207,13 +207,13 @@ func TestIndexRefuses(t *testing.T) {
 	head := "}(U\x03outK\x05U\x01k}q\x00"
 	for name, c := range map[string]struct{ data, want string }{
 		"nothing":          {"", "truncated at byte 0"},
-		"no dictionary":    {"].", "dictionary under \"k\""},
-		"no such key":      {"}U\x01l}s.", "dictionary under \"k\""},
-		"another value":    {"}U\x01kNs.", "dictionary under \"k\""},
-		"key is a value":   {"}(K\x01U\x01k}K\x02u.", "dictionary under \"k\""},
-		"deeper":           {"}K\x01}U\x01k}ss.", "dictionary under \"k\""},
-		"items at once":    {"}U\x01k(K\x01Nds.", "dictionary under \"k\""},
-		"dict of a call":   {"}U\x01kccollections\nOrderedDict\n]](K\x01K\x02ea\x85Rs.", "dictionary under \"k\""},
+		"no dictionary":    {"].", "dict under \"k\""},
+		"no such key":      {"}U\x01l}s.", "dict under \"k\""},
+		"another value":    {"}U\x01kNs.", "dict under \"k\""},
+		"key is a value":   {"}(K\x01U\x01k}K\x02u.", "dict under \"k\""},
+		"deeper":           {"}K\x01}U\x01k}ss.", "dict under \"k\""},
+		"items at once":    {"}U\x01k(K\x01Nds.", "dict under \"k\""},
+		"dict of a call":   {"}U\x01kccollections\nOrderedDict\n]](K\x01K\x02ea\x85Rs.", "dict under \"k\""},
 		"cut":              {head + "K\x01K", "truncated at byte"},
 		"cut in a string":  {head + "K\x01U\xff", "truncated at byte 17"},
 		"stop":             {head + "K\x01.", "nested wrongly"},

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"unicode/utf8"
 )
 
@@ -347,4 +348,34 @@ func (e *Encoder) tuple(items Tuple) error {
 	}
 	e.op([...]byte{opEmptyTuple, opTuple1, opTuple2, opTuple3, opTuple}[min(len(items), 4)])
 	return nil
+}
+
+// Describe says in Python's words what a value that was read is.
+func Describe(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "None"
+	case bool:
+		if v {
+			return "True"
+		}
+		return "False"
+	case int64, float64, *big.Int:
+		return fmt.Sprintf("the number %.40s", fmt.Sprint(v))
+	case string:
+		return fmt.Sprintf("the string %.40q", v)
+	case []byte:
+		return "a string of bytes"
+	case *List:
+		return "a list"
+	case Tuple:
+		return "a tuple"
+	case *Dict, *OrderedDict:
+		return "a dict"
+	case *Set:
+		return "a set"
+	case *Array:
+		return "a numpy array"
+	}
+	return "an object"
 }

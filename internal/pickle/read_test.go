@@ -282,3 +282,14 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+func TestDescribe(t *testing.T) {
+	for want, v := range map[string]any{
+		"None": nil, "True": true, "the number -3": int64(-3), "the number 0.5": 0.5, `the string "a\nb"`: "a\nb", "a list": &List{},
+		"a tuple": Tuple{}, "a dict": &OrderedDict{}, "a set": &Set{}, "a string of bytes": []byte{1}, "a numpy array": &Array{}, "an object": struct{}{},
+	} {
+		if got := Describe(v); got != want {
+			t.Errorf("%v is described as %s, want %s", v, got, want)
+		}
+	}
+}
