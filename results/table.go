@@ -2,6 +2,7 @@ package results
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -137,8 +138,18 @@ func appendCSV(record []string, row any) []string {
 func parseCSV(row any, record []string) error {
 	fields := reflect.ValueOf(row).Elem()
 	for i, text := range record {
-		if err := parseField(fields.Field(i), text); err != nil {
-			return fmt.Errorf("column %d: %w", i+1, err)
+		err := parseField(fields.Field(i), text)
+		if err != nil {
+			c := columns(fields.Type())[i]
+			kind := c.Type
+			if c.List {
+				kind = "list of numbers, with " + ListSeparator + " between them"
+			}
+			why := ""
+			if errors.Is(err, strconv.ErrRange) {
+				why = " within its range"
+			}
+			return fmt.Errorf("column %d, %s: %.40q is not a %s%s", i+1, c.Name, text, strings.Replace(kind, "integer", "whole number", 1), why)
 		}
 	}
 	return nil

@@ -102,6 +102,13 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	if err != nil && strings.Contains(err.Error(), NoGPU) {
 		return nil, usage.Errorf("the XLA plugin %s reports: %s. Give this process a GPU (CUDA_VISIBLE_DEVICES, the container or the batch system may hide them), or use --device cpu", found.Path, NoGPU)
 	}
+	if err != nil && strings.Contains(err.Error(), notLoaded) {
+		mend := fmt.Sprintf("run `%s --force`", plugin.SetupCommand(found.Device))
+		if found.Source == plugin.FromEnvironment {
+			mend = "correct or unset GOMLX_BACKEND"
+		}
+		return nil, usage.Errorf("%w: %s", err, mend)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +121,9 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 
 // NoGPU is what XLA's error says where a CUDA plugin finds no GPU.
 const NoGPU = "No visible GPU devices"
+
+// notLoaded is what go-xla's error says of a file that is no plugin.
+const notLoaded = "failed to load PJRT plugin"
 
 // OnGPU tells whether b runs its programs on a GPU.
 func OnGPU(b compute.Backend) bool {

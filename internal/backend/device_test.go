@@ -2,8 +2,12 @@ package backend
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"nb201/internal/usage"
 )
 
 func TestVisible(t *testing.T) {
@@ -24,5 +28,21 @@ func TestVisible(t *testing.T) {
 		if text := fmt.Sprint(got); err == nil && text != want || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, %v; want %s", devices, got, err, want)
 		}
+	}
+}
+
+// A file that is no plugin is refused with what to do.
+func TestOpenNoPlugin(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pjrt_c_api_cpu_plugin.so")
+	if err := os.WriteFile(path, []byte("not a library"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOMLX_BACKEND", "xla:"+path)
+	d, err := ParseDevice("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDevice(d, false); !usage.Is(err) || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), ": correct or unset GOMLX_BACKEND") {
+		t.Errorf("error %v", err)
 	}
 }
