@@ -82,14 +82,15 @@ func drawCurve(w io.Writer, epochs int, sets []results.SetMeasures) {
 	var colors []asciigraph.AnsiColor
 	palette := []asciigraph.AnsiColor{asciigraph.Default, asciigraph.Blue, asciigraph.Green, asciigraph.Red}
 	for _, s := range sets {
-		if len(s.Top1) < 2 {
+		finite := slices.DeleteFunc(slices.Clone(s.Top1), func(p results.Point) bool { return math.IsNaN(p.Value) || math.IsInf(p.Value, 0) })
+		if len(finite) < 2 {
 			continue
 		}
 		// asciigraph aligns curves on the left.
 		curve := make([]float64, epochs)
-		at := s.Top1[0].Value
+		at := finite[0].Value
 		for epoch := range curve {
-			if v, ok := s.Top1.At(epoch); ok {
+			if v, ok := finite.At(epoch); ok {
 				at = v
 			}
 			curve[epoch] = at

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -47,6 +48,9 @@ func TestLabelsOfCurves(t *testing.T) {
 		if distinct := slices.Compact(slices.Clone(got)); len(distinct) != len(got) {
 			t.Errorf("%v: labels %q", curve, got)
 		}
+	}
+	if got := labels(t, []float64{math.NaN(), 20, math.Inf(1), 80}); got[0] != "80" || got[len(got)-1] != "20" {
+		t.Errorf("values that are not finite: labels %q", got)
 	}
 	if got := labels(t, []float64{11.56, 89.33}); got[0] != "89" || got[len(got)-1] != "12" {
 		t.Errorf("labels %q", got)
