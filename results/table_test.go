@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -440,3 +441,31 @@ func fuzzTables(f *testing.F, name string, open func(dir string) (*Benchmark, er
 func FuzzCSV(f *testing.F) { fuzzTables(f, "trials.csv", OpenCSV) }
 
 func FuzzParquet(f *testing.F) { fuzzTables(f, "trials.parquet", OpenParquet) }
+
+// Tables of LZ4 with a few wrong bytes are read, or refused with their name.
+func TestLZ4Damaged(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	dir := t.TempDir()
+	for range 300 {
+		for _, name := range []string{"trials.parquet", "epochs.parquet"} {
+			text, err := os.ReadFile(filepath.Join("testdata/lz4", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range random.IntN(3) {
+				text[random.IntN(len(text))] = byte(random.IntN(256))
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), text, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := OpenParquet(dir)
+		if err == nil {
+			_, err = b.Architecture(11)
+			b.Close()
+		}
+		if err != nil && (!usage.Is(err) || !strings.Contains(err.Error(), dir)) {
+			t.Errorf("error %v", err)
+		}
+	}
+}
