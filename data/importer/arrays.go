@@ -137,6 +137,15 @@ func (o *Options) openArrays() (src *source, err error) {
 		if err != nil {
 			return err
 		}
+		for _, a := range parts[1:] {
+			unit, err := a.unit(ctx)
+			if err != nil {
+				return err
+			}
+			if unit && white > 1 {
+				return usage.Errorf("%s: %s has values above 1 and %s has none: bring them to one scale", o.Source, parts[0].name, a.name)
+			}
+		}
 		switch kind := parts[0].kind; {
 		case kind.Integer() && white == 1:
 			src.notes = append(src.notes, fmt.Sprintf("the images are of type %v, none above 1: their values were taken to be 0..1", kind))
@@ -243,6 +252,25 @@ func (a *arrays) white(ctx context.Context) (float64, error) {
 		return 255, nil
 	}
 	return 1, err
+}
+
+// unit reports whether the images have values above 0 and none above 1.
+func (a *arrays) unit(ctx context.Context) (bool, error) {
+	values := make([]float64, a.height*a.width*a.channels)
+	some := false
+	err := a.each(ctx, func(_ int, raw []byte) error {
+		a.kind.Float64s(values, raw)
+		most := slices.Max(values)
+		if most > 1 {
+			return errBright
+		}
+		some = some || most > 0
+		return nil
+	})
+	if errors.Is(err, errBright) {
+		return false, nil
+	}
+	return some, err
 }
 
 // read reads the images, whose values are 0..white, and their labels.

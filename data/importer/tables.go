@@ -3,6 +3,7 @@ package importer
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/csv"
@@ -60,7 +61,7 @@ func (o *Options) openTables() (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	src.table = describe(tables, last)
+	src.table = o.describe(tables, last)
 	for _, t := range tables {
 		if t.index {
 			src.notes = append(src.notes, fmt.Sprintf("%s: its first column, which has no name, was left out: pandas writes the index so", filepath.Base(t.path)))
@@ -80,15 +81,27 @@ func (o *Options) openTables() (*source, error) {
 	}
 	src.read = func(ctx context.Context, size int, sampled func(sample) error) error {
 		white := 1
-		err := each(ctx, files[0], 255, func(_ *table, im picture.Image, _ float64) error {
-			if slices.Max(im.Pixels) > 1 {
-				return errBright
+		brightest := func(file string) (most byte, err error) { // of the pixels, up to the first above 1
+			err = each(ctx, file, 255, func(_ *table, im picture.Image, _ float64) error {
+				if most = max(most, slices.Max(im.Pixels)); most > 1 {
+					return errBright
+				}
+				return nil
+			})
+			if errors.Is(err, errBright) {
+				err = nil
 			}
-			return nil
-		})
+			return most, err
+		}
+		most, err := brightest(files[0])
 		switch {
-		case errors.Is(err, errBright):
+		case err == nil && most > 1:
 			white = 255
+			for _, file := range files[1:] {
+				if most, err := brightest(file); err != nil || most == 1 {
+					return cmp.Or(err, usage.Errorf("%s has pixels above 1 and %s has none: bring them to one scale", files[0], file))
+				}
+			}
 		case err != nil:
 			return err
 		default:
@@ -192,7 +205,7 @@ func (o *Options) labelLast(tables []*table) (last bool, err error) {
 var ends = map[bool]string{false: "first", true: "last"}
 
 // describe says what was taken for headers and for labels.
-func describe(tables []*table, last bool) string {
+func (o *Options) describe(tables []*table, last bool) string {
 	headers := map[bool]string{true: "passed over", false: "none"}
 	text := "header: " + headers[tables[0].header]
 	if len(tables) > 1 && tables[1].header != tables[0].header {
@@ -203,6 +216,9 @@ func describe(tables []*table, last bool) string {
 		if t.label != "" {
 			return text + fmt.Sprintf(", %q", t.label)
 		}
+	}
+	if o.Label == "" {
+		text += ", as neither a header nor --label says otherwise"
 	}
 	return text
 }

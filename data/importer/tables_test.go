@@ -66,6 +66,7 @@ func lines(header, before string, last bool) []byte {
 
 // The header says where the labels are, and the report what was taken for what.
 func TestHeaders(t *testing.T) {
+	const otherwise = ", as neither a header nor --label says otherwise"
 	const first, last = "labels: the first of 5 columns", "labels: the last of 5 columns"
 	for _, c := range []struct {
 		name, label string
@@ -73,17 +74,17 @@ func TestHeaders(t *testing.T) {
 		table       string
 		note        string
 	}{
-		{"none", "", lines("", "", false), nil, "header: none; " + first, ""},
+		{"none", "", lines("", "", false), nil, "header: none; " + first + otherwise, ""},
 		{"none, label last", "last", lines("", "", true), nil, "header: none; " + last, ""},
 		{"named first", "", lines("Label,a,b,c,d\n", "", false), nil, `header: passed over; ` + first + `, "Label"`, ""},
 		{"named last", "", lines("\xef\xbb\xbfa,b,c,d,class\n", "", true), nil, `header: passed over; ` + last + `, "class"`, ""},
 		{"named last, said so", "last", lines("a,b,c,d,Y\n", "", true), nil, `header: passed over; ` + last + `, "Y"`, ""},
 		{"no name for labels, but said", "last", lines("a,b,c,d,digit\n", "", true), nil, "header: passed over; " + last, ""},
-		{"numbers", "", lines("0,1,2,3,4\n", "", false), nil, "header: passed over; " + first, ""},
+		{"numbers", "", lines("0,1,2,3,4\n", "", false), nil, "header: passed over; " + first + otherwise, ""},
 		{"numbers from 1, label last", "last", lines("1,2,3,4,5\n", "", true), nil, "header: passed over; " + last, ""},
 		{"numbered pixels, label last", "", lines("0,1,2,3,digit\n", "", true), nil, `header: passed over; ` + last + `, "digit"`, ""},
 		{"index", "", lines(",label,0,1,2,3\n", "N,", false), nil, `header: passed over; ` + first + `, "label"`, "a.csv: its first column, which has no name, was left out"},
-		{"index of numbers", "", lines("Unnamed: 0,0,1,2,3,4\n", "N,", false), nil, "header: passed over; " + first, "its first column, which has no name, was left out"},
+		{"index of numbers", "", lines("Unnamed: 0,0,1,2,3,4\n", "N,", false), nil, "header: passed over; " + first + otherwise, "its first column, which has no name, was left out"},
 		{"one header of two", "", lines("a,b,c,d,target\n", "", true), lines("", "", true), `header: passed over in mnist_train.csv, none in mnist_test.csv; ` + last + `, "target"`, ""},
 		{"another of two", "", lines("", "", true), lines("a,b,c,d,target\n", "", true), `header: none in mnist_train.csv, passed over in mnist_test.csv; ` + last + `, "target"`, ""},
 		{"two headers", "", lines("label,a,b,c,d\n", "", false), lines("label,a,b,c,d\n", "", false), `header: passed over; ` + first + `, "label"`, ""},
@@ -157,7 +158,7 @@ func TestTableFiles(t *testing.T) {
 	o = options(t, filepath.Join("testdata", "numeric-header.csv"))
 	o.Test = 0.25
 	report, _ = imported(t, o)
-	if report.Images != (Images{Train: 8, Test: 4}) || report.Table != "header: passed over; labels: the first of 17 columns" {
+	if report.Images != (Images{Train: 8, Test: 4}) || report.Table != "header: passed over; labels: the first of 17 columns, as neither a header nor --label says otherwise" {
 		t.Errorf("%+v", report)
 	}
 }
