@@ -1,6 +1,7 @@
 package results
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -97,6 +98,9 @@ func (s campaignSource) close() error { return nil }
 
 func (s campaignSource) architecture(index int) (*Architecture, error) {
 	a, errs := s.salvage(index)
+	if len(errs) > 0 && errors.Is(errs[0], ErrDamaged) {
+		return nil, usage.Errorf("%w: nb201 run %s keeps it under another name, and trains the trial again if the plan has it", errs[0], s.Dir)
+	}
 	if len(errs) > 0 {
 		return nil, errs[0]
 	}

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,8 +57,9 @@ const inspectAll = 8192
 
 // Damaged finds the records of trials that cannot be read, with the reasons: errors that
 // are ErrDamaged. Of many trials it looks only at both ends of each record, which finds
-// those that were emptied or cut, unless thorough makes it read all of them. Any other error,
-// such as of a record that another version wrote, ends it.
+// those that were emptied or cut, unless thorough makes it read all of them. The error is the
+// first of another kind, such as of a record that another version wrote; the records after
+// it are looked at all the same.
 func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (map[Trial]error, error) {
 	look := c.glance
 	if thorough || len(trials) <= inspectAll {
@@ -68,10 +70,10 @@ func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (m
 	}
 	found := map[Trial]error{}
 	var mu sync.Mutex
-	readers, reading := errgroup.WithContext(ctx)
+	var readers errgroup.Group
 	readers.SetLimit(4 * runtime.GOMAXPROCS(0)) // they wait for the file system
 	for _, t := range trials {
-		if reading.Err() != nil {
+		if ctx.Err() != nil {
 			break
 		}
 		readers.Go(func() error {
@@ -85,10 +87,8 @@ func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (m
 			return nil
 		})
 	}
-	if err := readers.Wait(); err != nil {
-		return nil, err
-	}
-	return found, context.Cause(ctx)
+	err := readers.Wait()
+	return found, cmp.Or(context.Cause(ctx), err)
 }
 
 // glance looks at the ends of a record: it is an object of JSON, and a line.

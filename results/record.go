@@ -169,6 +169,9 @@ func (r *Record) Validate() error {
 	case r.Attempts < 1 || r.Started.IsZero() || r.Finished.IsZero():
 		return errors.New("attempts, started or finished is missing")
 	}
+	if len(r.DataFiles) == 0 {
+		return errors.New("data_files is empty")
+	}
 	files := slices.Clone(r.DataFiles)
 	if r.InitialWeights != nil {
 		files = append(files, r.InitialWeights.File)

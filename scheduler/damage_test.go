@@ -121,6 +121,9 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 		if err := os.WriteFile(path, text, 0o666); err != nil {
 			t.Fatal(err)
 		}
+		if s, err := ReadStatus(t.Context(), dir); err != nil || len(s.Problems) == 0 || !strings.Contains(s.Problems[0], "another version") || s.Totals.Damaged != 0 {
+			t.Errorf("%v: status: %v, problems %q", change, err, s.Problems)
+		}
 		_, err = Run(t.Context(), options(dir))
 		if !usage.Is(err) || !strings.Contains(err.Error(), path+" was written by another version") {
 			t.Errorf("%v: error %v", change, err)
@@ -131,5 +134,31 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, text) {
 			t.Errorf("the record was changed: %v", err)
 		}
+	}
+}
+
+// A damaged record of a trial that is not in the plan is kept under another name too, by
+// the run of a whole plan.
+func TestDamagedOutsideThePlan(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 1, 777)
+	outside := results.Campaign{Dir: dir}.RecordPath(results.Trial{Arch: 9, Dataset: all[0].Dataset, Epochs: 2, Seed: 1})
+	if err := os.MkdirAll(filepath.Dir(outside), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(outside, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	o := options(dir)
+	var log strings.Builder
+	o.Log = &log
+	if totals, err := Run(t.Context(), o); err != nil || totals.Done != len(all) || totals.Planned != len(all) {
+		t.Fatalf("%+v, %v", totals, err)
+	}
+	if !strings.Contains(log.String(), "kept as "+outside+".damaged, and the plan does not have the trial\n") {
+		t.Errorf("log %s", &log)
+	}
+	if _, err := os.Lstat(outside + ".damaged"); err != nil {
+		t.Error(err)
 	}
 }

@@ -169,11 +169,9 @@ func (r *run) done(ctx context.Context, planned []results.Trial) (map[results.Tr
 		}
 		recorded[t] = true
 	}
-	var look []results.Trial
-	for _, t := range planned {
-		if recorded[t] {
-			look = append(look, t)
-		}
+	look := slices.Collect(maps.Keys(recorded)) // also those that the plan does not have
+	if r.Chunks > 0 {
+		look = slices.DeleteFunc(slices.Clone(planned), func(t results.Trial) bool { return !recorded[t] })
 	}
 	const many = 20000 // that take more than a few seconds
 	if len(look) > many {
@@ -185,7 +183,7 @@ func (r *run) done(ctx context.Context, planned []results.Trial) (map[results.Tr
 	}
 	for _, t := range slices.SortedFunc(maps.Keys(damaged), results.Trial.Compare) {
 		delete(recorded, t)
-		if err := r.setAside(t); err != nil {
+		if err := r.setAside(t, slices.Contains(planned, t)); err != nil {
 			return nil, err
 		}
 	}
@@ -193,10 +191,14 @@ func (r *run) done(ctx context.Context, planned []results.Trial) (map[results.Tr
 }
 
 // setAside sets the damaged record of a trial aside, and says so.
-func (r *run) setAside(t results.Trial) error {
+func (r *run) setAside(t results.Trial, planned bool) error {
 	path, reason, err := r.campaign.SetAside(t)
 	if err == nil && path != "" {
-		fmt.Fprintf(r.Log, "%v: it is kept as %s, and the trial is trained again\n", reason, path)
+		then := "the trial is trained again"
+		if !planned {
+			then = "the plan does not have the trial"
+		}
+		fmt.Fprintf(r.Log, "%v: it is kept as %s, and %s\n", reason, path, then)
 	}
 	return err
 }
@@ -332,7 +334,7 @@ func (r *run) take(i int) (o *order, ended bool, err error) {
 		}
 		done, err := r.campaign.Done(t)
 		if errors.Is(err, results.ErrDamaged) {
-			err = r.setAside(t)
+			err = r.setAside(t, true)
 		}
 		if err != nil {
 			return nil, false, err

@@ -423,6 +423,19 @@ func TestWorkerOutlivesNoRun(t *testing.T) {
 			}
 		}
 	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	training := func() bool { // and not still on the way from the log's line to it
+		s, err := ReadRunState(RunStatePath(dir, host, c.Process.Pid))
+		return err == nil && !slices.ContainsFunc(s.Workers, func(w WorkerState) bool { return w.Stage != "train" })
+	}
+	for deadline := time.Now().Add(10 * time.Second); !training(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("workers do not train")
+		}
+	}
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

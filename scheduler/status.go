@@ -126,8 +126,11 @@ func ReadStatus(ctx context.Context, dir string) (*Status, error) {
 		recorded = append(recorded, t)
 	}
 	damaged, err := results.Campaign{Dir: dir}.Damaged(ctx, recorded, false)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
-		return nil, err
+		s.Problems = append(s.Problems, err.Error())
 	}
 	for _, t := range recorded {
 		if reason := damaged[t]; reason != nil {

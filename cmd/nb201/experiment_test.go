@@ -62,6 +62,8 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 		{same + " --batch 64 --parity modern", "batch is 64, not 256; parity is modern, not 2019" + finished},
 		{same + " --batch 64", "so use another directory (--out DIR)"},
 		{same + " --epochs 3 --batch 64", "no XLA plugin"}, // of another schedule
+		{"train 4 --dataset digits --epochs 2 --seed 777 --channels 2 --cells 1 --workers 0 --out c", "is done already"},
+		{"train 4 --dataset digits --epochs 2 --seed 777 --channels 2 --cells 1 --workers 0 --out c --batch 128", "batch is 128, not 256" + finished},
 	})
 
 	record := filepath.Join("c", "trials", "000004", "digits", "0002-0777.json")

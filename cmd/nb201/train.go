@@ -178,10 +178,10 @@ func parseKeep(weights string) (bool, error) {
 // trainOne trains a trial, from its checkpoint if it was stopped before, and publishes
 // what it leaves.
 func trainOne(ctx context.Context, config train.Config, device backend.Device, c results.Campaign, keep bool, progressTo io.Writer) (r *results.Record, err error) {
-	if err := c.Check(config.Trial); err != nil {
+	if err := trainer.CheckTrial(c, config); err != nil {
 		return nil, err
 	}
-	if err := trainer.CheckTrial(c, config); err != nil {
+	if err := c.Check(config.Trial); err != nil {
 		return nil, err
 	}
 	b, err := openDevice(ctx, device, config.Precision == train.TF32)
