@@ -132,6 +132,21 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	return nil
 }
 
+// PublishOrKeep is Publish, but keeps what the trial left where that refuses it as of
+// another experiment: of two that begin at the same time in an empty campaign one is found
+// out only at its end. The error then names the directory, a campaign below this one.
+func (c Campaign) PublishOrKeep(r *Record, weights torchfile.StateDict) error {
+	err := c.Publish(r, weights)
+	if !errors.Is(err, ErrOtherExperiment) {
+		return err
+	}
+	kept := Campaign{Dir: filepath.Join(c.Dir, "refused", strings.ReplaceAll(r.Trial.Path(), string(filepath.Separator), "-"))}
+	if again := kept.Publish(r, weights); again != nil {
+		return errors.Join(err, again)
+	}
+	return usage.Errorf("%w: what it left is kept in %s", err, kept.Dir)
+}
+
 // writeWeights makes the file of the weights and tells its hash, or removes it when
 // there are none. Weights that stand there belong to no record.
 func writeWeights(path string, weights torchfile.StateDict) (*File, error) {

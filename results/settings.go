@@ -321,11 +321,22 @@ func Unequal(trials []*ResultsCount) []string {
 	return texts
 }
 
-// CheckSettings refuses, as a usage error, a trial that Conflict finds something in.
+// ErrOtherExperiment reports a trial that does not belong to its campaign.
+var ErrOtherExperiment = errors.New("the trial is of another experiment")
+
+// otherExperiment is an error that is ErrOtherExperiment and has its own text.
+type otherExperiment struct{ error }
+
+func (o otherExperiment) Is(target error) bool { return target == ErrOtherExperiment }
+
+func (o otherExperiment) Unwrap() error { return o.error }
+
+// CheckSettings refuses, as a usage error that is ErrOtherExperiment, a trial that Conflict
+// finds something in.
 func (c Campaign) CheckSettings(s Settings) error {
 	if differences, with := c.Conflict(s); differences != nil {
-		return usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
-			s.Trial, c.Dir, differences, with)
+		return otherExperiment{usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
+			s.Trial, c.Dir, differences, with)}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package results_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -161,6 +162,17 @@ func TestCampaignIsOneExperiment(t *testing.T) {
 	}
 	if after := filesIn(t, c.Dir); !slices.Equal(before, after) {
 		t.Errorf("left %q", after)
+	}
+	// What a trial left that is refused at its end is kept.
+	late := record(t, Trial{3, "cifar10", 2, 9})
+	late.Recipe.Batch = 128
+	kept := Campaign{Dir: filepath.Join(c.Dir, "refused", "000003-cifar10-0002-0009")}
+	err := c.PublishOrKeep(late, resultstest.Weights(t, late))
+	if !usage.Is(err) || !errors.Is(err, ErrOtherExperiment) || !strings.HasSuffix(err.Error(), ": what it left is kept in "+kept.Dir) {
+		t.Errorf("error %v", err)
+	}
+	if r, err := kept.Record(late.Trial); err != nil || r.Recipe.Batch != 128 {
+		t.Errorf("kept %v, %v", r, err)
 	}
 	longer := record(t, Trial{7, "cifar10", 3, 1})
 	longer.Recipe.Batch = 128 // of another schedule

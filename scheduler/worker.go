@@ -173,7 +173,7 @@ func (w *Worker) train(ctx context.Context, trainer Trainer, o order, dir string
 		return err
 	}
 	for {
-		err := w.Campaign.Publish(record, weights)
+		err := w.Campaign.PublishOrKeep(record, weights)
 		if !isNoRoom(err) {
 			return err
 		}

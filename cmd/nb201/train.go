@@ -224,7 +224,7 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if !keep {
 		outcome.Weights = nil
 	}
-	return r, c.Publish(r, outcome.Weights)
+	return r, c.PublishOrKeep(r, outcome.Weights)
 }
 
 // evaluation is what evaluating stored weights gives.
