@@ -24,7 +24,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// ErrDone reports that a trial's record stands already in its campaign.
+// ErrDone reports that a trial is done already in its campaign.
 var ErrDone = errors.New("the trial is done already")
 
 // Campaign is the directory Dir of the trials done so far:

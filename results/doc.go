@@ -10,8 +10,8 @@
 //
 // A record (Record) is what a trial leaves: curves per epoch, costs, times and all
 // that the run depended on. Its weights are the trained state dict. A campaign
-// (Campaign) is a directory of records and weights; a trial is done exactly when its
-// record stands there.
+// (Campaign) is a directory of records and weights, of one experiment: its trials agree
+// in their Settings. A trial is done exactly when its record is there and can be read.
 //
 // A benchmark (Benchmark) is a campaign or what somebody published: Open takes any of
 // the formats (Format). It is read an architecture at a time; what it tells of a trial
