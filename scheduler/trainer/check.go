@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"nb201/data"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/plan"
@@ -16,12 +17,16 @@ import (
 // are there, and that what the plan trains is of the same experiment as the trials of the
 // campaign that are finished. Errors are usage errors.
 func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot string) error {
+	timeline, err := data.ParseTimeline(p.Settings.Timeline)
+	if err != nil {
+		return err
+	}
 	for _, d := range p.Datasets {
 		definition, err := p.Definition(d.Key)
 		if err != nil {
 			return err
 		}
-		images, err := definition.Load(dataRoot)
+		images, err := definition.At(timeline).Load(dataRoot) // the files that a trial reads
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,96 @@
+package trainer
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/resultstest"
+	"nb201/scheduler/plan"
+	"nb201/train"
+)
+
+// numbers are the digits, with an evaluation set whose images a file of its own lists.
+const numbers = `{"name": "numbers", "format": "digits", "classes": 10, "size": [16, 16], "mean": [78, 78, 78], "std": [96, 96, 96],
+	"augment": {"flip": false, "crop_padding": 1}, "train": {"from": "train", "order": "shuffle"},
+	"eval": [{"name": "ori-test", "from": "test", "order": "sequential"}, {"name": "x-test", "from": "test", "indices": "list.json", "order": "subset"}]}`
+
+// finished publishes a trial as it is trained with the options.
+func finished(t *testing.T, c results.Campaign, o train.Options) {
+	t.Helper()
+	config, err := o.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial := config.Trial
+	trial.Dataset = "digits" // that synthetic records know
+	r := resultstest.Record(t, trial)
+	r.Trial = config.Trial
+	r.Recipe, r.Precision = config.Recipe, o.Precision
+	r.Parity = results.Parity{Profile: o.Parity, Timeline: o.Timeline, Workers: o.Workers}
+	r.DataFiles = nil
+	for _, f := range config.Data.Files {
+		r.DataFiles = append(r.DataFiles, results.File(f))
+	}
+	if r.Definition, err = json.Marshal(config.Definition); err != nil {
+		t.Fatal(err)
+	}
+	resultstest.Resize(t, r, o.Channels, o.Cells)
+	if err := c.Publish(r, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A plan goes on with the trials that its own settings give, whichever evaluation sets
+// its timeline has, and with no others.
+func TestCheckPlan(t *testing.T) {
+	for _, timeline := range []string{"dec2019", "nov2019"} {
+		dir := t.TempDir()
+		definition, list := filepath.Join(dir, "numbers.json"), filepath.Join(dir, "list.json")
+		write := func(path, text string) {
+			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(definition, numbers)
+		write(list, "[0, 1, 2, 3]")
+		archs, err := plan.ParseArchs("0-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := plan.New(
+			plan.Settings{Parity: "2019", Timeline: timeline, Workers: 4, Precision: "fp32", Channels: 4, Cells: 1, Batch: 64},
+			plan.Selection{Archs: &archs, Datasets: []string{definition}, Epochs: []int{2, 3}, Seeds: []uint32{1, 2}}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := results.Campaign{Dir: filepath.Join(dir, "campaign")}
+		check := func() error { return CheckPlan(t.Context(), c, p, "") }
+		if err := check(); err != nil {
+			t.Errorf("%s, none finished: %v", timeline, err)
+		}
+		options := train.Options{
+			Arch: "1", Dataset: definition, Epochs: 2, Seed: 2, Parity: "2019", Timeline: timeline, Workers: 4,
+			Precision: "fp32", Channels: 4, Cells: 1, Batch: 64,
+		}
+		finished(t, c, options)
+		if err := check(); err != nil {
+			t.Errorf("%s, one finished: %v", timeline, err)
+		}
+		config, err := options.Config()
+		if err == nil {
+			err = CheckTrial(c, config)
+		}
+		if err != nil {
+			t.Errorf("%s, the same again: %v", timeline, err)
+		}
+		write(list, "[0, 1, 2, 4]")
+		if err := check(); (timeline == "dec2019") != (err != nil) || err != nil && (!usage.Is(err) || !strings.Contains(err.Error(), "SHA-256 of list.json is")) {
+			t.Errorf("%s, another list: %v", timeline, err)
+		}
+	}
+}
