@@ -371,7 +371,9 @@ func (c Campaign) references(t Trial) []*Record {
 		return false
 	}
 	sameSchedule := func(other Trial) bool { return other.Epochs == t.Epochs }
-	take(t.Arch, sameSchedule)
+	if take(t.Arch, sameSchedule) { // which the others were compared with, or it with them
+		return found
+	}
 	anySchedule := false
 	for arch := range cell.Count {
 		if !anySchedule {
