@@ -217,7 +217,7 @@ func (c Campaign) Record(t Trial) (*Record, error) {
 		return nil, err
 	}
 	if r.Trial != t {
-		return nil, damaged{usage.Errorf("%s is the record of another trial: %v", path, r.Trial)}
+		return nil, damaged(usage.Errorf("%s is the record of another trial: %v", path, r.Trial))
 	}
 	return r, nil
 }
@@ -349,19 +349,27 @@ func (c Campaign) trialsBelow(folder string) ([]Trial, error) {
 		if configs.CheckName(dataset) != nil {
 			continue
 		}
-		files, err := names(c.Dir, "trials", folder, dataset)
+		on, err := c.recorded(arch, dataset)
 		if err != nil {
 			return nil, err
 		}
-		first := len(trials)
-		for _, file := range files {
-			if epochs, seed, ok := parseRecordName(file); ok {
-				trials = append(trials, Trial{arch, dataset, epochs, seed})
-			}
-		}
-		slices.SortFunc(trials[first:], Trial.Compare)
+		trials = append(trials, on...)
 	}
 	return trials, nil
+}
+
+// recorded lists the trials of an architecture on a dataset key that have a record, in
+// order.
+func (c Campaign) recorded(arch int, dataset string) ([]Trial, error) {
+	files, err := names(filepath.Dir(c.RecordPath(Trial{Arch: arch, Dataset: dataset})))
+	var trials []Trial
+	for _, file := range files {
+		if epochs, seed, ok := parseRecordName(file); ok {
+			trials = append(trials, Trial{arch, dataset, epochs, seed})
+		}
+	}
+	slices.SortFunc(trials, Trial.Compare)
+	return trials, err
 }
 
 // parseArch reads the name of an architecture's folder, 000123.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"runtime"
 	"sync"
 	"syscall"
@@ -21,12 +22,18 @@ import (
 // overwritten, or the record of another trial. Its trial is not done.
 var ErrDamaged = errors.New("the record is damaged")
 
-// damaged is an error that is ErrDamaged and has its own text.
-type damaged struct{ error }
+// marked is an error with a text of its own that is also a sentinel, mark.
+type marked struct {
+	mark error
+	error
+}
 
-func (d damaged) Is(target error) bool { return target == ErrDamaged }
+func (m marked) Is(target error) bool { return target == m.mark }
 
-func (d damaged) Unwrap() error { return d.error }
+func (m marked) Unwrap() error { return m.error }
+
+// damaged marks an error as ErrDamaged.
+func damaged(err error) error { return marked{ErrDamaged, err} }
 
 // transient reports whether reading failed for a reason that lies outside the file, so that
 // it may be read another time.
@@ -47,7 +54,7 @@ func (c Campaign) Done(t Trial) (bool, error) {
 		if _, err := os.Lstat(c.RecordPath(t)); errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}
-		err = damaged{err} // a link to nowhere
+		err = damaged(err) // a link to nowhere
 	}
 	return err == nil, err
 }
@@ -127,11 +134,16 @@ func recordError(err error) error {
 	if transient(err) || errors.Is(err, fs.ErrNotExist) {
 		return text
 	}
-	return damaged{text}
+	return damaged(text)
 }
 
-// asideSuffix is what the names of damaged files end in.
+// asideSuffix is what the names of damaged files end in, and a number where there are several.
 const asideSuffix = ".damaged"
+
+var asideName = regexp.MustCompile(regexp.QuoteMeta(asideSuffix) + `(-\d+)?$`)
+
+// WasSetAside reports whether a file has a name that SetAside gives.
+func WasSetAside(name string) bool { return asideName.MatchString(name) }
 
 // SetAside renames the record of t, and its weights, if the record is damaged, so that the
 // trial can be trained again and nothing is lost. It returns the record's new path and

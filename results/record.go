@@ -281,7 +281,7 @@ func ReadRecord(path string) (*Record, error) {
 
 func decodeRecord(path string, text []byte) (*Record, error) {
 	if len(bytes.TrimLeft(text, "\x00")) == 0 { // as a file is that a power failure emptied
-		return nil, damaged{usage.Errorf("%s: the record is empty (%d bytes)", path, len(text))}
+		return nil, damaged(usage.Errorf("%s: the record is empty (%d bytes)", path, len(text)))
 	}
 	r := new(Record)
 	err := configs.Decode(path, text, r)
@@ -294,7 +294,7 @@ func decodeRecord(path string, text []byte) (*Record, error) {
 	if version, foreign := foreignVersion(text); foreign {
 		return nil, usage.Errorf("%s was written by another version of this program, with format version %d: use that version, or another directory (%w)", path, version, err)
 	}
-	return nil, damaged{err}
+	return nil, damaged(err)
 }
 
 // foreignVersion tells whether a text that is no record of this version is sound all the

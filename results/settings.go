@@ -2,17 +2,13 @@ package results
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -324,26 +320,18 @@ func Unequal(trials []*ResultsCount) []string {
 // ErrOtherExperiment reports a trial that does not belong to its campaign.
 var ErrOtherExperiment = errors.New("the trial is of another experiment")
 
-// otherExperiment is an error that is ErrOtherExperiment and has its own text.
-type otherExperiment struct{ error }
-
-func (o otherExperiment) Is(target error) bool { return target == ErrOtherExperiment }
-
-func (o otherExperiment) Unwrap() error { return o.error }
-
 // CheckSettings refuses, as a usage error that is ErrOtherExperiment, a trial that Conflict
 // finds something in.
 func (c Campaign) CheckSettings(s Settings) error {
 	if differences, with := c.Conflict(s); differences != nil {
-		return otherExperiment{usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
+		return marked{ErrOtherExperiment, usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
 			s.Trial, c.Dir, differences, with)}
 	}
 	return nil
 }
 
 // Conflict says in which settings a trial differs from those that are finished, and from
-// which of them: the first on its dataset key, the first of these along its schedule, and
-// the first of these of its architecture. Records that cannot be read do not count.
+// which of them: see references. Records that cannot be read do not count.
 func (c Campaign) Conflict(s Settings) (Differences, Trial) {
 	for _, finished := range c.references(s.Trial) {
 		if differences := s.Differ(finished.Settings()); differences != nil {
@@ -353,13 +341,14 @@ func (c Campaign) Conflict(s Settings) (Differences, Trial) {
 	return nil, Trial{}
 }
 
-// references are finished trials to compare t with, as many as there are of: one of its
-// architecture, dataset key and schedule, the first of these two, the first of its
-// dataset key.
-func (c Campaign) references(t Trial) []*Record {
-	var found []*Record
+// references are the finished trials to compare t with: one of its architecture along its
+// schedule, which was compared with the others when it was published; else the first along
+// its schedule; and the first on its dataset key, where that comes before. What cannot be
+// read is passed over.
+func (c Campaign) references(t Trial) (found []*Record) {
 	take := func(arch int, fits func(Trial) bool) bool {
-		for _, other := range c.finished(arch, t.Dataset) {
+		trials, _ := c.recorded(arch, t.Dataset)
+		for _, other := range trials {
 			if !fits(other) {
 				continue
 			}
@@ -371,34 +360,16 @@ func (c Campaign) references(t Trial) []*Record {
 		return false
 	}
 	sameSchedule := func(other Trial) bool { return other.Epochs == t.Epochs }
-	if take(t.Arch, sameSchedule) { // which the others were compared with, or it with them
+	if take(t.Arch, sameSchedule) {
 		return found
 	}
-	anySchedule := false
 	for arch := range cell.Count {
-		if !anySchedule {
-			anySchedule = take(arch, func(Trial) bool { return true })
-		}
-		if anySchedule && take(arch, sameSchedule) {
+		if take(arch, sameSchedule) {
 			break
+		}
+		if found == nil {
+			take(arch, func(Trial) bool { return true })
 		}
 	}
 	return found
-}
-
-// finished lists the trials of an architecture on a dataset key whose records are there.
-func (c Campaign) finished(arch int, dataset string) []Trial {
-	folder := filepath.Dir(c.RecordPath(Trial{Arch: arch, Dataset: dataset, Epochs: 1}))
-	files, err := os.ReadDir(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var trials []Trial
-	for _, file := range files {
-		if epochs, seed, ok := parseRecordName(file.Name()); ok {
-			trials = append(trials, Trial{arch, dataset, epochs, seed})
-		}
-	}
-	slices.SortFunc(trials, func(a, b Trial) int { return cmp.Or(a.Epochs-b.Epochs, cmp.Compare(a.Seed, b.Seed)) })
-	return trials
 }

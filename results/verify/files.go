@@ -43,8 +43,6 @@ func listFiles(b *results.Benchmark) ([]string, error) {
 var (
 	// temporary is what internal/atomicfile calls a file until it is whole.
 	temporary = regexp.MustCompile(`^\..+\.tmp$`)
-	// aside is what results.Campaign.SetAside calls a damaged file.
-	aside = regexp.MustCompile(`\.damaged(-\d+)?$`)
 	// hashed are the published names that end in digits of the file's MD5.
 	hashed = regexp.MustCompile(`^(?:NAS-Bench-201|NATS-tss)-(?:.*-)?([0-9a-f]{5,6})\.(?:pth|pickle\.pbz2)$`)
 )
@@ -108,7 +106,7 @@ func stray(c results.Campaign, path string) string {
 	if err != nil || !strings.HasPrefix(name, "trials/") && !strings.HasPrefix(name, "weights/") {
 		return ""
 	}
-	if aside.MatchString(name) {
+	if results.WasSetAside(name) {
 		return "was damaged and set aside: it is not read"
 	}
 	match := trialFile.FindStringSubmatch(name)
