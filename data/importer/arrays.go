@@ -133,16 +133,15 @@ func (o *Options) openArrays() (src *source, err error) {
 	}
 	src.dims = func(context.Context) (int, int, error) { return parts[0].height, parts[0].width, nil }
 	src.read = func(ctx context.Context, size int, each func(sample) error) error {
-		white, err := parts[0].white(ctx)
-		if err != nil {
-			return err
-		}
-		for _, a := range parts[1:] {
-			unit, err := a.unit(ctx)
-			if err != nil {
+		white := 1.0 // the value that stands for the brightest there can be
+		for i, a := range parts {
+			most, err := a.brightest(ctx)
+			switch {
+			case err != nil:
 				return err
-			}
-			if unit && white > 1 {
+			case i == 0 && most > 1:
+				white = 255
+			case white > 1 && 0 < most && most <= 1:
 				return usage.Errorf("%s: %s has values above 1 and %s has none: bring them to one scale", o.Source, parts[0].name, a.name)
 			}
 		}
@@ -237,40 +236,23 @@ func (a *arrays) each(ctx context.Context, image func(i int, raw []byte) error) 
 // errBright ends the search for a value above 1.
 var errBright = errors.New("a value is above 1")
 
-// white is the value that stands for the brightest there can be: 1 where none is above 1,
-// 255 elsewhere.
-func (a *arrays) white(ctx context.Context) (float64, error) {
+// brightest is the greatest value, or the first above 1.
+func (a *arrays) brightest(ctx context.Context) (most float64, err error) {
 	values := make([]float64, a.height*a.width*a.channels)
-	err := a.each(ctx, func(_ int, raw []byte) error {
+	err = a.each(ctx, func(_ int, raw []byte) error {
 		a.kind.Float64s(values, raw)
-		if slices.Max(values) > 1 {
-			return errBright
+		if v := slices.Max(values); v > most { // NaN is not
+			most = v
 		}
-		return nil
-	})
-	if errors.Is(err, errBright) {
-		return 255, nil
-	}
-	return 1, err
-}
-
-// unit reports whether the images have values above 0 and none above 1.
-func (a *arrays) unit(ctx context.Context) (bool, error) {
-	values := make([]float64, a.height*a.width*a.channels)
-	some := false
-	err := a.each(ctx, func(_ int, raw []byte) error {
-		a.kind.Float64s(values, raw)
-		most := slices.Max(values)
 		if most > 1 {
 			return errBright
 		}
-		some = some || most > 0
 		return nil
 	})
 	if errors.Is(err, errBright) {
-		return false, nil
+		err = nil
 	}
-	return some, err
+	return most, err
 }
 
 // read reads the images, whose values are 0..white, and their labels.
