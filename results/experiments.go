@@ -3,10 +3,13 @@ package results
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
-// Experiments sorts trials by what they agree in. The zero value has none.
+// Experiments sorts trials by what they agree in. The zero value has none. It is safe for
+// concurrent use.
 type Experiments struct {
+	mu         sync.Mutex
 	bySchedule map[Trial][]*experiment // of a dataset key and a schedule
 	byDataset  map[Trial][]*experiment // of a dataset key
 }
@@ -20,11 +23,14 @@ type experiment struct {
 
 // Add adds a trial.
 func (e *Experiments) Add(s Settings) {
+	schedule, dataset := s.digest(ofSchedule), s.digest(ofDataset)
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.bySchedule == nil {
 		e.bySchedule, e.byDataset = map[Trial][]*experiment{}, map[Trial][]*experiment{}
 	}
-	put(e.bySchedule, Trial{Dataset: s.Dataset, Epochs: s.Epochs}, s.digest(ofSchedule), s)
-	put(e.byDataset, Trial{Dataset: s.Dataset}, s.digest(ofDataset), s)
+	put(e.bySchedule, Trial{Dataset: s.Dataset, Epochs: s.Epochs}, schedule, s)
+	put(e.byDataset, Trial{Dataset: s.Dataset}, dataset, s)
 }
 
 func put(groups map[Trial][]*experiment, key Trial, digest string, s Settings) {
@@ -50,6 +56,8 @@ type Odd struct {
 // Odd lists the trials that differ from most, in the order of Trial.Compare. Of as many
 // that differ from each other the first are the usual ones.
 func (e *Experiments) Odd() []Odd {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	var odd []Odd
 	known := map[Trial]bool{}
 	for _, within := range []scope{ofSchedule, ofDataset} {

@@ -43,7 +43,7 @@ func (c Config) newRecord(now time.Time) (*results.Record, error) {
 	if c.Initial != nil {
 		r.InitialWeights = &c.Initial.File
 	}
-	r.DataFiles = filesOf(c.Data)
+	r.DataFiles = FilesOf(c.Data)
 	for i := range c.Data.Eval {
 		split := &c.Data.Eval[i]
 		r.Eval = append(r.Eval, results.Evaluation{Set: split.Name, Pass: results.Pass{Images: split.Len()}})
@@ -51,8 +51,8 @@ func (c Config) newRecord(now time.Time) (*results.Record, error) {
 	return r, nil
 }
 
-// filesOf are the files that the images were read from.
-func filesOf(set *data.Dataset) []results.File {
+// FilesOf are the files that the images were read from.
+func FilesOf(set *data.Dataset) []results.File {
 	var files []results.File
 	for _, f := range set.Files {
 		files = append(files, results.File(f))

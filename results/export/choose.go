@@ -67,9 +67,12 @@ func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architectu
 	p.add(chosen, e.weights())
 	for _, s := range chosen.Schedules {
 		for trials := range byDataset(s) {
-			first := trials[0].Settings()
-			for _, r := range trials {
+			var first results.Settings
+			for i, r := range trials {
 				settings := r.Settings()
+				if i == 0 {
+					first = settings
+				}
 				p.addSettings(slotSettings{s.HP, r.Trial, settings.Digest()})
 				if !o.Mixed && settings.Differ(first) != nil { // in its start weights too
 					return nil, e.refuseMixed(r.Trial, s.HP, strings.Join(results.Unequal(trials), "; "))

@@ -23,11 +23,8 @@ func (f *findings) architecture(a *results.Architecture) {
 			f.curves(r)
 			f.values(r)
 			f.halves(r)
-			f.count(Settings)
-			f.settings = append(f.settings, r.Settings())
 		}
 		f.seeds(s)
-		f.startWeights(s)
 	}
 }
 
@@ -390,12 +387,14 @@ func (f *findings) seeds(s *results.ArchResults) {
 	}
 }
 
-// startWeights checks that the seeds of a schedule and dataset start from the same file,
-// which is the one setting that two architectures do not share.
-func (f *findings) startWeights(s *results.ArchResults) {
+// settings adds the trials of a schedule to the experiments of the benchmark, and checks
+// what only they share: that the seeds of a dataset start from the same file.
+func (f *findings) settings(s *results.ArchResults, experiments *results.Experiments) {
 	first := map[string]results.Settings{} // of a dataset
 	for _, r := range s.Results {
+		f.count(Settings)
 		settings := r.Settings()
+		experiments.Add(settings)
 		of, known := first[r.Dataset]
 		if !known {
 			first[r.Dataset] = settings

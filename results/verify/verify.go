@@ -224,10 +224,7 @@ func (v *verifier) add(f *findings) {
 		n.Trials = 0
 		v.notes[n] += trials
 	}
-	for _, s := range f.settings {
-		v.experiments.Add(s)
-	}
-	f.checked, f.notes, f.settings = nil, nil, nil
+	f.checked, f.notes = nil, nil
 	v.done++
 	if v.options.Progress != nil {
 		v.options.Progress(v.done, v.total)
@@ -243,6 +240,9 @@ func (v *verifier) architecture(ctx context.Context, b *results.Benchmark, index
 		return nil
 	}
 	f.architecture(a)
+	for _, s := range a.Schedules {
+		f.settings(s, &v.experiments)
+	}
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
 			if err := v.weights(ctx, r, f); err != nil {
@@ -303,10 +303,9 @@ func (v *verifier) sortedNotes() []Note {
 
 // findings are those of one file or architecture.
 type findings struct {
-	faults   []Fault
-	notes    []Note
-	settings []results.Settings // of the trials
-	checked  map[Check]int
+	faults  []Fault
+	notes   []Note
+	checked map[Check]int
 }
 
 // count says that a check looks at one more trial or file.

@@ -12,7 +12,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"nb201/data"
 	"nb201/internal/usage"
 	"nb201/results"
 )
@@ -216,7 +215,7 @@ func (p *Plan) recordDiffers(r *results.Record) string {
 // TrialSettings are the settings that the plan gives a trial of one of its datasets and
 // schedules; files are those that its images are read from, if they are known. A dataset or
 // a schedule that is not in the plan is a usage error.
-func (p *Plan) TrialSettings(t results.Trial, files []data.File) (results.Settings, error) {
+func (p *Plan) TrialSettings(t results.Trial, files []results.File) (results.Settings, error) {
 	d := p.dataset(t.Dataset)
 	recipe, ok := p.Recipe(t.Epochs)
 	if d == nil || !ok {
@@ -227,11 +226,8 @@ func (p *Plan) TrialSettings(t results.Trial, files []data.File) (results.Settin
 		return results.Settings{}, fmt.Errorf("encode the dataset definition: %w", err)
 	}
 	r := results.Record{
-		Trial: t, Recipe: recipe, Definition: definition, Precision: p.Settings.Precision,
+		Trial: t, DataFiles: files, Recipe: recipe, Definition: definition, Precision: p.Settings.Precision,
 		Parity: results.Parity{Profile: p.Settings.Parity, Timeline: p.Settings.Timeline, Workers: p.Settings.Workers},
-	}
-	for _, f := range files {
-		r.DataFiles = append(r.DataFiles, results.File(f))
 	}
 	return r.Settings(), nil
 }

@@ -34,7 +34,7 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			settings, err := p.TrialSettings(t, images.Files)
+			settings, err := p.TrialSettings(t, train.FilesOf(images))
 			if err != nil {
 				return err
 			}
@@ -66,17 +66,22 @@ func firstTrials(p *plan.Plan, dataset string) func(yield func(results.Trial) bo
 // CheckTrial makes sure that a trial is of the same experiment as the campaign's plan, if
 // it has one, and the trials that are finished. Anything else is a usage error.
 func CheckTrial(c results.Campaign, config train.Config) error {
-	settings, err := config.Settings()
-	if err != nil {
+	p, err := plan.Read(c.Dir)
+	if err == nil {
+		var settings results.Settings
+		if settings, err = config.Settings(); err == nil {
+			err = p.Check(settings)
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	p, err := plan.Read(c.Dir)
-	switch {
-	case err == nil:
-		err = p.Check(settings)
-	case errors.Is(err, fs.ErrNotExist):
-		err = nil
-	}
+	return checkFinished(c, config)
+}
+
+// checkFinished is CheckTrial for a trial of the campaign's plan.
+func checkFinished(c results.Campaign, config train.Config) error {
+	settings, err := config.Settings()
 	if err != nil {
 		return err
 	}

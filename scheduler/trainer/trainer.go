@@ -74,7 +74,7 @@ func (t *Trainer) versions() results.Versions {
 func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, tell func(scheduler.Step)) (*results.Record, torchfile.StateDict, error) {
 	config, err := t.config(trial)
 	if err == nil {
-		err = CheckTrial(t.Campaign, config) // the images may have been replaced since the run began
+		err = checkFinished(t.Campaign, config) // the images may have been replaced since the run began
 	}
 	if err != nil { // of the plan or the images, which are the same for others
 		return nil, nil, &scheduler.Fault{Unable: true, Err: err}
