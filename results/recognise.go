@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nb201/internal/bom"
 	"nb201/internal/safetensors"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
@@ -98,7 +99,8 @@ const (
 
 // recogniseFile recognises a file by its head, and by more of it where that is needed.
 func recogniseFile(path string, f io.ReaderAt, size int64, head []byte) Kind {
-	text := bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\ufeff")))
+	plain, _ := bom.Strip(head) // nothing of UTF-16, which is not read
+	text := bytes.TrimSpace(plain)
 	begins := strings.ToLower(string(text[:min(len(text), 15)]))
 	for _, s := range signatures {
 		if bytes.HasPrefix(head, []byte(s.begins)) {
@@ -264,7 +266,10 @@ func recogniseJSON(path string, r io.Reader) Kind {
 	text, err := io.ReadAll(io.LimitReader(r, most))
 	var members map[string]jsontext.Value
 	if err == nil {
-		err = json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &members)
+		text, err = bom.Strip(text)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &members)
 	}
 	has := func(keys ...string) bool {
 		return !slices.ContainsFunc(keys, func(key string) bool { return members[key] == nil })

@@ -118,10 +118,10 @@ func drawCurve(w io.Writer, epochs int, sets []results.SetMeasures) {
 // graphHeight is the height of a graph in lines, less one or two.
 const graphHeight = 10
 
-// graphPrecision is the number of decimals that tell the labels of a graph's axis apart.
+// graphPrecision is the number of decimals at which no two labels of a graph's axis are equal.
 // Curves whose values lie too close for that are made level.
 func graphPrecision(curves [][]float64) uint {
-	const most = 6 // decimals; images are not told apart by more
+	const most = 6 // decimals: one image of a million
 	all := slices.Concat(curves...)
 	low, high := slices.Min(all), slices.Max(all)
 	step := (high - low) / (graphHeight + 1)

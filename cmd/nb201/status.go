@@ -88,16 +88,17 @@ func readStatus(ctx context.Context, dir string) (statusView, error) {
 
 func printStatus(w io.Writer, s statusView) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	damaged := ""
-	if s.Totals.Damaged > 0 {
-		damaged = "damaged\t"
-	}
-	fmt.Fprintf(t, "dataset\tepochs\ttrials\tdone\t%srunning\tfailed\tleft\thours\t\n", damaged)
-	printTotals := func(dataset, epochs string, n scheduler.Totals, hours float64) {
-		if damaged != "" {
-			damaged = fmt.Sprintf("%d\t", n.Damaged)
+	// The column of damaged records is there when there are any.
+	column := func(format string, v any) string {
+		if s.Totals.Damaged == 0 {
+			return ""
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s%d\t%d\t%d\t%.2f\t\n", dataset, epochs, n.Planned, n.Done, damaged, n.Running, n.Failed, n.Left, hours)
+		return fmt.Sprintf(format+"\t", v)
+	}
+	fmt.Fprintf(t, "dataset\tepochs\ttrials\tdone\t%srunning\tfailed\tleft\thours\t\n", column("%s", "damaged"))
+	printTotals := func(dataset, epochs string, n scheduler.Totals, hours float64) {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s%d\t%d\t%d\t%.2f\t\n",
+			dataset, epochs, n.Planned, n.Done, column("%d", n.Damaged), n.Running, n.Failed, n.Left, hours)
 	}
 	for _, g := range s.Trials {
 		printTotals(g.Dataset, fmt.Sprint(g.Epochs), g.Totals, g.Hours)

@@ -43,16 +43,16 @@ A trial that is finished there already is not trained again. Under way, a trial 
 a checkpoint every ten minutes, and when it is stopped, in DIR/running; the same command
 goes on from it.
 
---from FILE starts from the weights in FILE instead: a torch checkpoint of the state
-dict, as a campaign has them or another program saves them (also as state_dict,
-model_state_dict, model or net among other things), a safetensors file, or a published
-file with weights (NNNNNN-FULL.pth, arch-NNNNNN-seed-SSSS.pth). Tensors are taken by
-their names, less module. and _orig_mod. before all of them; float16, bfloat16 and
-float64 become float32, which the record says. The seed gives order and crops all the same, BatchNorm's
-statistics are the file's, and the momenta start at zero; the record names the file. Of
-a file's trials that of --dataset, --seed and --epochs is taken, as far as they are
-needed to tell it from others, or the one that --from-trial names. --new-classifier
-draws the classifier from the seed, for a dataset with other classes.
+--from FILE starts from the weights in FILE instead: a torch checkpoint with the state
+dict, from a campaign or from another program (alone, or under the key state_dict,
+model_state_dict, model or net), a safetensors file, or a published file with weights
+(NNNNNN-FULL.pth, arch-NNNNNN-seed-SSSS.pth). Tensors are matched by their names, without
+a prefix module. or _orig_mod. that all of them have; float16, bfloat16 and float64 become
+float32, which the record says. The seed gives order and crops all the same, BatchNorm's
+statistics are the file's, and the momenta start at zero; the record names the file. Of a
+file with several trials, --dataset, --seed and --epochs choose one, as far as they are
+needed, or --from-trial names it. --new-classifier draws the classifier from the seed, for
+a dataset with other classes.
 
 DIR holds one experiment: a trial whose images, recipe, parity, timeline, workers,
 precision or start weights differ from those of the finished trials on its dataset and

@@ -22,7 +22,7 @@ var labelNames = []string{"label", "class", "target", "y"}
 // the pixels of an image.
 const fewest = 4
 
-// readHeading tells a header from an image. A header has a name in every column, or
+// readHeading decides whether a line is a header or an image. A header has a name in every column, or
 // numbers counting from 0 or 1, with a name or two before or after them: 0,1,2,...,
 // as pandas numbers columns without names, or label,0,1,2,...
 func readHeading(fields []string) heading {

@@ -32,7 +32,7 @@ func TestReadHeading(t *testing.T) {
 		"5,0,0,12,255":             {},
 		"2,3,4,5,6":                {}, // begins with neither 0 nor 1
 		"0,1,2,3,5":                {},
-		"0,1,2":                    {}, // too few to tell
+		"0,1,2":                    {}, // too few to decide
 		"cat,12,7,0,255":           {}, // an image with a wrong label
 		"label,12,7,0,255":         {},
 		"5,12,x,0,255":             {},

@@ -170,14 +170,7 @@ for i in range(60):
 `, nil, dir)
 	differing, total := 0, len(want)
 	for i := range 60 {
-		text, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%02d.jpg", i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		im, err := Decode(bytes.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
+		im := decodeFile(t, filepath.Join(dir, fmt.Sprintf("%02d.jpg", i)))
 		difference, n := largest(im.Pixels, want[:len(im.Pixels)])
 		if want = want[len(im.Pixels):]; difference > 4 {
 			t.Errorf("picture %d, %d x %d, differs by %d", i, im.Width, im.Height, difference)
@@ -210,14 +203,7 @@ for i in range(40):
     sys.stdout.buffer.write(Image.open(io.BytesIO(text)).convert("RGB").tobytes())
 `, nil, dir)
 	for i := range 40 {
-		text, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%02d.jpg", i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		im, err := Decode(bytes.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
+		im := decodeFile(t, filepath.Join(dir, fmt.Sprintf("%02d.jpg", i)))
 		if difference, _ := largest(im.Pixels, want[:len(im.Pixels)]); difference > 4 {
 			t.Errorf("picture %d, %d x %d, differs by %d", i, im.Width, im.Height, difference)
 		}
@@ -391,4 +377,17 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d bytes of 8 x 8 pixels", n)
 		}
 	})
+}
+
+func decodeFile(t *testing.T, path string) Image {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := Decode(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return im
 }

@@ -118,7 +118,7 @@ func read(ctx context.Context, path string, size int, room *semaphore.Weighted) 
 	return Squeezed{picture.Square(size), turned(f, s.jpeg)}, nil
 }
 
-// turned tells whether a picture is to be shown otherwise than it is stored, as EXIF's
+// turned reports whether a picture is to be shown otherwise than it is stored, as EXIF's
 // orientation notes. A note that cannot be read counts as none.
 func turned(file io.ReadSeeker, jpeg bool) (turned bool) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {

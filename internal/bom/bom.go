@@ -12,8 +12,8 @@ import (
 // mark is U+FEFF in UTF-8.
 const mark = "\xef\xbb\xbf"
 
-// others are U+FEFF in the encodings that are not read. Those of UTF-32 hold UTF-16's as
-// their first or last bytes, and need no entries: FF FE 00 00, and 00 00 FE FF.
+// others are U+FEFF in the encodings that are not read: UTF-16 of either byte order, as
+// which little-endian UTF-32 begins too, and big-endian UTF-32.
 var others = []string{"\xff\xfe", "\xfe\xff", "\x00\x00\xfe\xff"}
 
 var errEncoding = errors.New("the text is in UTF-16 or UTF-32, as its first bytes say: save it as UTF-8")

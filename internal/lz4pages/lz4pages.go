@@ -21,7 +21,7 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// Has tells whether a codec is one of LZ4's.
+// Has reports whether a codec is one of LZ4's.
 func Has(c format.CompressionCodec) bool { return c == format.Lz4 || c == format.Lz4Raw }
 
 // File is a Parquet file with the pages of LZ4 unpacked behind it, and another footer.
@@ -141,7 +141,7 @@ func (f *File) addChunk(file io.ReaderAt, size int64, m *format.ColumnMetaData) 
 	return nil
 }
 
-// readHeader reads the header of the page at some byte, and tells its length.
+// readHeader reads the header of the page at a byte offset, and returns its length too.
 func readHeader(file io.ReaderAt, at, end int64) (header format.PageHeader, length int64, err error) {
 	// It may hold the least and the largest value of the page.
 	for _, most := range []int64{1 << 10, 1 << 20} {

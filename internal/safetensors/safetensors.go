@@ -89,7 +89,7 @@ var types = map[string]torchfile.DType{
 	"F64": torchfile.Float64, "F32": torchfile.Float32, "F16": torchfile.Float16, "BF16": torchfile.BFloat16, "I64": torchfile.Int64,
 }
 
-// read reads the header of the file of so many bytes that is src.
+// read reads the header of src, a file of size bytes.
 func read(src io.ReaderAt, size int64) ([]torchfile.Stored, error) {
 	var length [lengthBytes]byte
 	if _, err := src.ReadAt(length[:], 0); err != nil {
