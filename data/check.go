@@ -7,12 +7,12 @@ import (
 	"hash"
 	"io"
 	"math"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 
 	"nb201/configs"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -137,7 +137,7 @@ func (s *Split) classes(n int) []int {
 
 // hashFile is the hash, in hex, of a file of any length.
 func hashFile(file string, sum hash.Hash) (string, error) {
-	f, err := os.Open(file)
+	f, err := infile.Open(file)
 	if err != nil {
 		return "", usage.Errorf("cannot read the data: %w", err)
 	}

@@ -3,12 +3,12 @@ package data
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"nb201/configs"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -88,7 +88,7 @@ func Published(key string) (Definition, error) {
 // ReadDefinition reads a user's definition file. Its name may not be a published
 // dataset key, so that their records cannot be taken for one another.
 func ReadDefinition(file string) (Definition, error) {
-	text, err := os.ReadFile(file)
+	text, err := infile.Read(file, infile.MaxText)
 	if err != nil {
 		return Definition{}, usage.Errorf("cannot read the dataset definition: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"nb201/data/picture"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -166,7 +167,7 @@ func readClasses(dir string, classes []ClassDirectory, names []string, size int)
 			return err
 		}
 		images.Pixels = append(images.Pixels, im.Pixels...)
-		text, err := os.ReadFile(paths[i])
+		text, err := infile.Read(paths[i], maxFile)
 		if err != nil {
 			return err
 		}

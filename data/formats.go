@@ -5,11 +5,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -185,7 +185,7 @@ const maxFile = 4 << 30
 
 // readFile reads a data file whole; what is wrong with it is a usage error.
 func readFile(path string) ([]byte, File, error) {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return nil, File{}, usage.Errorf("cannot read the data: %w", err)
 	}

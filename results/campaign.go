@@ -20,6 +20,7 @@ import (
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/atomicfile"
+	"nb201/internal/infile"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 )
@@ -230,7 +231,7 @@ func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 		return nil, nil
 	}
 	path := c.WeightsPath(r.Trial)
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return nil, usage.Errorf("cannot read weights: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -101,7 +102,7 @@ func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (m
 // glance looks at the ends of a record: it is an object of JSON, and a line.
 func (c Campaign) glance(t Trial) error {
 	path := c.RecordPath(t)
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		_, err := c.Done(t) // it went meanwhile, or it is a link to nowhere
 		return err

@@ -1,11 +1,11 @@
 package results
 
 import (
-	"os"
 	"slices"
 
 	"nb201/cell"
 	"nb201/configs"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -42,7 +42,7 @@ func (l *Latency) Summary() (median, least, most float64) {
 // ReadLatencyTable reads a LatencyTable strictly. Errors are usage errors that name the
 // file.
 func ReadLatencyTable(path string) (*LatencyTable, error) {
-	text, err := os.ReadFile(path)
+	text, err := infile.Read(path, infile.MaxText)
 	if err != nil {
 		return nil, usage.Errorf("cannot read the latencies: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/infile"
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
@@ -157,7 +158,7 @@ func locatePickle(path string, format Format) (*mergedPickle, error) {
 	}
 	p := &mergedPickle{path: path, info: info}
 	if format == NATS {
-		f, err := os.Open(path)
+		f, err := infile.Open(path)
 		if err != nil {
 			return nil, usage.Errorf("cannot open benchmark: %w", err)
 		}
@@ -216,7 +217,7 @@ func (p *mergedPickle) indexed(cached bool, progress func(done, total int64)) (i
 			return nil, nil, false, err
 		}
 	}
-	f, err := os.Open(cache + ".pickle")
+	f, err := infile.Open(cache + ".pickle")
 	if err != nil {
 		return nil, nil, false, fmt.Errorf("unpack %s: %w", p.path, err)
 	}
@@ -228,7 +229,7 @@ func (p *mergedPickle) indexed(cached bool, progress func(done, total int64)) (i
 // a bzip2 file that of all that it holds.
 func fingerprint(path string, size int64) (print [sha256.Size]byte, err error) {
 	const end, block, blocks = 64 << 10, 4 << 10, 64
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return print, err
 	}

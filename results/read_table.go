@@ -20,6 +20,7 @@ import (
 
 	"nb201/cell"
 	"nb201/internal/bom"
+	"nb201/internal/infile"
 	"nb201/internal/lz4pages"
 	"nb201/internal/usage"
 )
@@ -103,7 +104,7 @@ type rowGroup struct {
 }
 
 func openParquetTable[Row any](path string) (t *parquetTable[Row], err error) {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return nil, usage.Errorf("cannot open benchmark: %w", err)
 	}
@@ -343,7 +344,7 @@ type place struct {
 }
 
 func openCSVTable[Row any](path string) (*csvTable[Row], error) {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return nil, usage.Errorf("cannot open benchmark: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"nb201/internal/bom"
+	"nb201/internal/infile"
 	"nb201/internal/safetensors"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
@@ -64,7 +65,7 @@ func Recognise(path string) (Kind, error) {
 	if info.IsDir() {
 		return recogniseDir(path), nil
 	}
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return Kind{}, unreadable(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -18,6 +17,7 @@ import (
 
 	"nb201/cell"
 	"nb201/configs"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -272,7 +272,7 @@ func (r *Record) Encode() ([]byte, error) {
 // ReadRecord reads a record strictly. Errors are usage errors that name the file
 // and the place in it; one of a record that is damaged is ErrDamaged.
 func ReadRecord(path string) (*Record, error) {
-	text, err := os.ReadFile(path)
+	text, err := infile.Read(path, infile.MaxText)
 	if err != nil {
 		return nil, recordError(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"nb201/configs"
 	"nb201/internal/atomicfile"
+	"nb201/internal/infile"
 	"nb201/results"
 )
 
@@ -123,7 +124,7 @@ func SetAside(dir string) ([]results.Trial, error) {
 
 func readState[T any](path string) (T, error) {
 	var state T
-	text, err := os.ReadFile(path)
+	text, err := infile.Read(path, infile.MaxText)
 	if err == nil {
 		err = configs.Decode(path, text, &state)
 	}

@@ -23,6 +23,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/atomicfile"
+	"nb201/internal/infile"
 	"nb201/results"
 )
 
@@ -150,7 +151,7 @@ func (t *trial) resume() error {
 // restore takes the trial to where a checkpoint was written; an error leaves it as it is.
 func (t *trial) restore(name string) error {
 	path := filepath.Join(t.Checkpoints.Dir, name)
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return err
 	}

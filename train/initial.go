@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"nb201/cell"
+	"nb201/internal/infile"
 	"nb201/internal/safetensors"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
@@ -240,7 +241,7 @@ func pickTrial(path string, a *results.Architecture, pick string, t results.Tria
 
 // hashFile is the SHA-256 of a file in hex.
 func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -16,6 +16,7 @@ import (
 	"nb201/data"
 	"nb201/data/picture"
 	"nb201/internal/bom"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -114,7 +115,7 @@ func labelled(pictures []string, dir, file string) ([]photo, error) {
 		}
 		file = filepath.Join(dir, places[i], groundTruth)
 	}
-	text, err := os.ReadFile(file)
+	text, err := infile.Read(file, infile.MaxText)
 	if err != nil {
 		return nil, usage.Errorf("cannot read the labels: %w", err)
 	}

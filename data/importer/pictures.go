@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"os"
 	"slices"
 
 	"nb201/data"
 	"nb201/data/picture"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -112,7 +112,7 @@ func equalDims(ctx context.Context, files []string) (height, width int, err erro
 }
 
 func readConfig(file string) (image.Config, error) {
-	f, err := os.Open(file)
+	f, err := infile.Open(file)
 	if err != nil {
 		return image.Config{}, err
 	}

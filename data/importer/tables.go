@@ -19,6 +19,7 @@ import (
 
 	"nb201/data/picture"
 	"nb201/internal/bom"
+	"nb201/internal/infile"
 	"nb201/internal/progress"
 	"nb201/internal/usage"
 )
@@ -240,7 +241,7 @@ type table struct {
 
 // openTable opens a CSV file and reads its first line.
 func (o *Options) openTable(path string) (t *table, err error) {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return nil, usage.Errorf("cannot read the images: %w", err)
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 
 	"github.com/bep/imagemeta"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+
+	"nb201/internal/infile"
 )
 
 // pixelsAtOnce bounds the pictures that Read decodes at a time; one that is larger is
@@ -97,7 +98,7 @@ func Read(ctx context.Context, files []string, size int, each func(i int, im Squ
 
 // read decodes and squeezes a file once there is room for its pixels.
 func read(ctx context.Context, path string, size int, room *semaphore.Weighted) (Squeezed, error) {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return Squeezed{}, err // names the file
 	}

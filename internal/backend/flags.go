@@ -5,6 +5,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"nb201/internal/infile"
 )
 
 // cpuFlags are XLA's flags for the plugin that Install installs for the CPU; another one
@@ -36,7 +38,7 @@ func setFlags(flags map[string]string) error {
 func xlaFlags() []string {
 	text := os.Getenv("XLA_FLAGS")
 	if text != "" && !strings.HasPrefix(strings.TrimSpace(text), "-") {
-		file, _ := os.ReadFile(text) // XLA reports a file that cannot be read
+		file, _ := infile.Read(text, infile.MaxText) // XLA reports a file that cannot be read
 		text = string(file)
 	}
 	return strings.Fields(text)

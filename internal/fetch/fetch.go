@@ -22,6 +22,7 @@ import (
 
 	"github.com/jdx/go-netrc"
 
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -133,7 +134,7 @@ func readCertificates(path string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	found := false
 	for _, file := range files {
-		pem, err := os.ReadFile(file)
+		pem, err := infile.Read(file, infile.MaxText)
 		if err != nil && !info.IsDir() {
 			return nil, err
 		}

@@ -6,15 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
 // ReadBZ2 reads the file at path, which bzip2 has compressed, of at most limit bytes when
 // decompressed. Errors are usage errors that name the file.
 func ReadBZ2(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return nil, usage.Errorf("cannot read pickle: %w", err)
 	}

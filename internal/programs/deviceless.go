@@ -18,6 +18,7 @@ import (
 	"time"
 	"unsafe"
 
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -206,7 +207,7 @@ func (t *target) thunks() (list string, err error) {
 	for _, name := range []string{"thunk_sequence.txt", "thunk_sequence_after_thunk_passes.txt"} {
 		files, _ := filepath.Glob(filepath.Join(t.dump, "*."+name)) // the pattern is sound
 		for _, f := range files {
-			text, err := os.ReadFile(f)
+			text, err := infile.Read(f, infile.MaxText)
 			if err != nil {
 				return "", err
 			}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"nb201/internal/infile"
 	plugins "nb201/internal/plugin"
 )
 
@@ -26,7 +27,7 @@ func environment(w io.Writer, variables []string) error {
 		}
 		fmt.Fprintf(w, "%q\n", variable)
 		if name == "XLA_FLAGS" && value != "" && !strings.HasPrefix(value, "-") { // it names a file of flags
-			flags, err := os.ReadFile(value)
+			flags, err := infile.Read(value, infile.MaxText)
 			if err != nil {
 				return err
 			}
@@ -40,7 +41,7 @@ var changesCode = regexp.MustCompile(`^(?:XLA_.*|TF_.*|CUBLAS.*|CUDNN.*|NVIDIA_T
 
 // hashFile writes a file's SHA-256.
 func hashFile(w io.Writer, path string) error {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nb201/internal/infile"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 )
@@ -43,7 +44,7 @@ func Is(head []byte) bool {
 
 // Open opens the file at path and reads its header.
 func Open(path string) (*File, error) {
-	file, err := os.Open(path)
+	file, err := infile.Open(path)
 	if err != nil {
 		return nil, usage.Errorf("cannot read weights: %w", err)
 	}

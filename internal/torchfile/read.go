@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 
+	"nb201/internal/infile"
 	"nb201/internal/pickle"
 	"nb201/internal/usage"
 )
@@ -39,7 +40,7 @@ type File struct {
 
 // Open opens the checkpoint at path.
 func Open(path string) (*File, error) {
-	file, err := os.Open(path)
+	file, err := infile.Open(path)
 	if err != nil {
 		return nil, usage.Errorf("cannot read checkpoint: %w", err)
 	}

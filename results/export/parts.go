@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 	"nb201/results"
 )
@@ -284,7 +285,7 @@ func (e *exporter) clean(units []unit) error {
 
 // readPart finds a part that is there whole; nil when there is none.
 func readPart(dir string) *part {
-	text, err := os.ReadFile(filepath.Join(dir, summaryName))
+	text, err := infile.Read(filepath.Join(dir, summaryName), infile.MaxText)
 	p := &part{dir: dir}
 	if err != nil || json.Unmarshal(text, p) != nil {
 		return nil
@@ -401,7 +402,7 @@ func hashFiles(sum hash.Hash, dir string) error {
 }
 
 func copyFile(w io.Writer, path string) error {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return err
 	}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/parquet-go/parquet-go"
 
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 	"nb201/results"
 )
@@ -120,7 +120,7 @@ func metadata(about string, columns []results.Column) []parquet.WriterOption {
 
 // copyGroups copies the row groups of a file, which need no encoding again.
 func copyGroups[Row any](out *parquetFile[Row], path string) error {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
+	"nb201/internal/infile"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -85,7 +85,7 @@ func checkCRCs(path string) error {
 }
 
 func md5Of(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := infile.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"iter"
 	"math/bits"
-	"os"
 	"strconv"
 	"strings"
 
 	"nb201/cell"
 	"nb201/internal/bom"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -109,7 +109,9 @@ func uniqueArchs() Archs {
 // first architecture of each isomorphism class, joined by commas. A file holds an
 // index, a range or a string a line; what follows a # is a comment. What is named twice
 // counts once. Errors are usage errors that name the item, or the file and the line.
-func ParseArchs(list string) (Archs, error) { return parseArchs(list, os.ReadFile) }
+func ParseArchs(list string) (Archs, error) {
+	return parseArchs(list, func(path string) ([]byte, error) { return infile.Read(path, infile.MaxText) })
+}
 
 func parseArchs(list string, readFile func(string) ([]byte, error)) (Archs, error) {
 	var archs Archs

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -18,6 +17,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/atomicfile"
+	"nb201/internal/infile"
 	"nb201/internal/random"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -94,7 +94,7 @@ func Path(dir string) string { return filepath.Join(dir, "plan.json") }
 // file and the place in it; one of a directory without a plan wraps fs.ErrNotExist.
 func Read(dir string) (*Plan, error) {
 	path := Path(dir)
-	text, err := os.ReadFile(path)
+	text, err := infile.Read(path, infile.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usage.Errorf("%s has no plan (%w): make one with nb201 plan", dir, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"gopkg.in/ini.v1"
 
 	"nb201/internal/fetch"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -131,7 +132,7 @@ func (o options) first(names ...string) string {
 func readOptions(getenv func(string) string) (options, error) {
 	global, install := map[string]string{}, map[string]string{}
 	for _, path := range configFiles(getenv) {
-		text, err := os.ReadFile(path)
+		text, err := infile.Read(path, infile.MaxText)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
