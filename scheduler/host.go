@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"nb201/internal/hostmem"
 )
 
-// minFreeMemory is what the host must have free for a trial to begin, in bytes: a
-// worker that begins when there is less would soon be killed for it.
+// minFreeMemory is the memory in bytes that must be free for a trial to begin: a
+// worker that begins with less would soon be killed for it.
 const minFreeMemory = 512 << 20
 
 // checkHost tells why no trial can begin: little room on the disk of the campaign, or
@@ -26,8 +28,21 @@ func checkHost(dir string, minFreeDisk uint64) string {
 	case disk.Files > 0 && disk.Ffree < minFreeFiles:
 		return fmt.Sprintf("%s can take %d more files only", dir, disk.Ffree)
 	}
-	if free, ok := freeMemory(); ok && free < minFreeMemory {
-		return fmt.Sprintf("the host has %s of memory free, less than %s", bytesText(free), bytesText(minFreeMemory))
+	if m, ok := hostmem.Read(os.DirFS("/")); ok {
+		return checkMemory(m)
+	}
+	return ""
+}
+
+// checkMemory reports why no trial can begin for want of memory.
+func checkMemory(m hostmem.Memory) string {
+	who := "the host"
+	if m.Group {
+		who = "the control group (container or job) of this run"
+	}
+	// A small group would otherwise wait for ever; what fits into it can be trained.
+	if need := min(minFreeMemory, m.Total/4); m.Free < need {
+		return fmt.Sprintf("%s has %s of memory free, less than %s", who, bytesText(m.Free), bytesText(need))
 	}
 	return ""
 }
@@ -43,13 +58,6 @@ func probe(dir string) error {
 	}
 	_, err = f.Write(make([]byte, 64<<10))
 	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
-}
-
-// freeMemory is the memory that the host can give without swapping, in bytes, where
-// the system tells.
-func freeMemory() (uint64, bool) {
-	kilobytes, ok := procValue("/proc/meminfo", "MemAvailable:")
-	return kilobytes << 10, ok
 }
 
 // memoryKills counts the processes that the kernel has killed since it started because

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -18,6 +17,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend"
+	"nb201/internal/hostmem"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
 )
@@ -93,7 +93,7 @@ type versions struct {
 type machine struct {
 	Platform string   `json:"platform"` // GOOS/GOARCH
 	Cores    int      `json:"cores"`
-	Memory   int64    `json:"memory"` // in bytes; 0 if unknown
+	Memory   int64    `json:"memory"` // in bytes, which this process may use; 0 if unknown
 	Driver   string   `json:"nvidia_driver,omitempty"`
 	GPUs     []string `json:"gpus,omitempty"`
 }
@@ -125,7 +125,10 @@ type programsState struct {
 func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Context, path string) (string, error)) diagnosis {
 	d := diagnosis{
 		Versions: versions{version, runtime.Version(), moduleVersion("github.com/gomlx/gomlx"), moduleVersion("github.com/gomlx/go-xla")},
-		Machine:  machine{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.GOMAXPROCS(0), Memory: memory()},
+		Machine:  machine{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.GOMAXPROCS(0)},
+	}
+	if m, ok := hostmem.Read(os.DirFS("/")); ok {
+		d.Machine.Memory = int64(m.Total)
 	}
 	d.Machine.Driver, d.Machine.GPUs = plugin.Driver(ctx)
 	for _, device := range plugin.Devices() {
@@ -225,21 +228,6 @@ func countPrograms() programsState {
 		s.Problem = err.Error()
 	}
 	return s
-}
-
-// memory is what the machine, or the container, has in bytes; 0 if unknown.
-func memory() int64 {
-	var total int64
-	text, _ := os.ReadFile("/proc/meminfo") // only Linux has it
-	if fields := strings.Fields(string(text)); len(fields) > 1 && fields[0] == "MemTotal:" {
-		kB, _ := strconv.ParseInt(fields[1], 10, 64)
-		total = kB << 10
-	}
-	text, _ = os.ReadFile("/sys/fs/cgroup/memory.max")
-	if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && (total == 0 || limit < total) {
-		return limit
-	}
-	return total
 }
 
 // print writes the diagnosis as a table.
