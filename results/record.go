@@ -312,6 +312,20 @@ func foreignVersion(text []byte) (version int, foreign bool) {
 	return r.FormatVersion, r.FormatVersion > FormatVersion || r.Validate() == nil
 }
 
+// Seconds returns the wall time of all passes of training and evaluation, in seconds.
+func (r *Record) Seconds() float64 {
+	sum := 0.0
+	for _, s := range r.Train.Seconds {
+		sum += s
+	}
+	for _, e := range r.Eval {
+		for _, s := range e.Seconds {
+			sum += s
+		}
+	}
+	return sum
+}
+
 // Diff lists where r and other differ, each as "key: value, other's value", but for
 // what two runs of the same command may differ in: times, latency and attempts. None
 // means the same result.

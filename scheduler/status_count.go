@@ -151,7 +151,7 @@ func (c *census) read(ctx context.Context, s *Status) error {
 					s.Problems = append(s.Problems, err.Error())
 					return nil
 				}
-				took := seconds(r)
+				took := r.Seconds()
 				g.took += took
 				g.beside = append(g.beside, max(r.Finished.Sub(r.Started).Seconds()-took, 0))
 				return nil
@@ -159,21 +159,6 @@ func (c *census) read(ctx context.Context, s *Status) error {
 		}
 	}
 	return readers.Wait()
-}
-
-// seconds is how long a trial took to train and to evaluate.
-func seconds(r *results.Record) float64 {
-	curves := []results.Curve{r.Train.Curve}
-	for _, e := range r.Eval {
-		curves = append(curves, e.Curve)
-	}
-	sum := 0.0
-	for _, c := range curves {
-		for _, s := range c.Seconds {
-			sum += s
-		}
-	}
-	return sum
 }
 
 // spent is how many hours the trials done took, by those whose records were read: the

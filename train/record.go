@@ -51,6 +51,18 @@ func (c Config) newRecord(now time.Time) (*results.Record, error) {
 	return r, nil
 }
 
+// setFinished sets when the trial of r finished, of which this process did the part since
+// began. The clock may have been set meanwhile: the time since began is measured without
+// it, and a trial that was interrupted starts no later than its passes need.
+func setFinished(r *results.Record, began time.Time) {
+	finished := began.Add(time.Since(began)).UTC().Truncate(time.Millisecond)
+	needed := time.Duration(r.Seconds() * float64(time.Second)).Truncate(time.Millisecond)
+	if latest := finished.Add(-needed); r.Started.After(latest) {
+		r.Started = latest
+	}
+	r.Finished = finished
+}
+
 // FilesOf are the files that the images were read from.
 func FilesOf(set *data.Dataset) []results.File {
 	var files []results.File

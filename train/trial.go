@@ -129,6 +129,7 @@ type trial struct {
 	initial torchfile.StateDict
 	state   *state
 	record  *results.Record // with what was measured in the stages before at
+	began   time.Time       // of this process's part of the trial
 	at      place
 	next    chan drawn // of the stage after that
 	checkpointing
@@ -154,7 +155,8 @@ type position struct {
 
 // begin makes the record, seeds the streams and makes the initial state.
 func (t *trial) begin() (err error) {
-	if t.record, err = t.newRecord(time.Now()); err != nil {
+	t.began = time.Now()
+	if t.record, err = t.newRecord(t.began); err != nil {
 		return err
 	}
 	t.initial = t.seed()
@@ -192,7 +194,7 @@ func (t *trial) run(ctx context.Context) (err error) {
 	if t.record.Latency, err = t.latency(); err != nil {
 		return err
 	}
-	t.record.Finished = time.Now().UTC().Truncate(time.Millisecond)
+	setFinished(t.record, t.began)
 	return nil
 }
 

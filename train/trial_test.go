@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
+
+	"nb201/results"
 )
 
 // small is a trial of two epochs that compiles in seconds.
@@ -55,5 +58,31 @@ func TestCheck(t *testing.T) {
 	config.Recipe.Batch = 1346
 	if err := config.Check(); err == nil {
 		t.Error("a last batch of one pixel passes, where PyTorch's BatchNorm refuses")
+	}
+}
+
+// The clock may be set while a trial runs, or between its parts.
+func TestSetFinished(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		started time.Time // as the record has it
+		seconds []float64 // of the passes
+	}{
+		"in one go":                    {now.Truncate(time.Millisecond), []float64{0}},
+		"interrupted":                  {now.Add(-time.Hour), []float64{30, 40}},
+		"the clock went back a day":    {now.Add(24 * time.Hour), []float64{30, 40}},
+		"the clock went back a second": {now.Add(-69 * time.Second), []float64{30, 40}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &results.Record{Started: c.started}
+			r.Train.Seconds = c.seconds
+			setFinished(r, now)
+			if took := r.Finished.Sub(r.Started).Seconds(); took < r.Seconds() {
+				t.Errorf("%v to %v is less than the passes' %v s", r.Started, r.Finished, r.Seconds())
+			}
+			if sound := !c.started.After(now.Add(-time.Duration(r.Seconds()) * time.Second)); sound && !r.Started.Equal(c.started) {
+				t.Errorf("the start moved from %v to %v", c.started, r.Started)
+			}
+		})
 	}
 }
