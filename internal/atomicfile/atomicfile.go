@@ -6,7 +6,6 @@
 package atomicfile
 
 import (
-	"bufio"
 	"cmp"
 	"crypto/rand"
 	"errors"
@@ -16,68 +15,27 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 )
 
 // Create makes the new file path with what write writes. When path is there
 // already, then or at the end, it stays as it is and the error is fs.ErrExist.
 func Create(path string, write func(io.Writer) error) error {
-	if _, err := os.Lstat(path); err == nil {
-		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
-	}
-	return publish(path, place, write)
+	return at(path, func(dir Root, name string) error { return dir.Create(name, write) })
 }
 
 // Replace makes the file path with what write writes, in place of any that is there.
 func Replace(path string, write func(io.Writer) error) error {
-	return publish(path, os.Rename, write)
+	return at(path, func(dir Root, name string) error { return dir.Replace(name, write) })
 }
 
-// CreateNamed is Create in a directory, for a file whose name depends on its
-// content: write returns the name. It returns the file's path.
-func CreateNamed(dir string, write func(io.Writer) (name string, err error)) (path string, err error) {
-	err = publish(filepath.Join(dir, "export"), func(temp, _ string) error { return place(temp, path) },
-		func(w io.Writer) error {
-			name, err := write(w)
-			path = filepath.Join(dir, name)
-			return err
-		})
-	return path, err
-}
-
-func publish(path string, place func(temp, path string) error, write func(io.Writer) error) (err error) {
-	f, err := os.OpenFile(tempName(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+// at calls do with the directory of path, which may be a link, and the name in it.
+func at(path string, do func(dir Root, name string) error) error {
+	dir, err := OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer func() {
-		// After a rename there is nothing to remove.
-		if gone := os.Remove(f.Name()); !errors.Is(gone, fs.ErrNotExist) {
-			err = cmp.Or(err, gone)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := cmp.Or(write(w), w.Flush(), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := place(f.Name(), path); err != nil {
-		return err
-	}
-	return Sync(filepath.Dir(path))
-}
-
-// place gives temp the name path, unless there is a file of that name.
-func place(temp, path string) error {
-	err := os.Link(temp, path)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	// A file system without hard links.
-	if _, err := os.Lstat(path); err == nil {
-		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
-	}
-	return os.Rename(temp, path)
+	return cmp.Or(do(dir, filepath.Base(path)), dir.Close())
 }
 
 // CreateDir makes the new directory path with what fill puts into it. When path is
@@ -126,8 +84,8 @@ func MkdirAll(path string) error {
 	return Sync(filepath.Dir(path))
 }
 
-// CheckCreate tells whether files can be made at path: an error of the nearest
-// directory above it that is there. It leaves nothing behind.
+// CheckCreate returns an error of the nearest directory above path that is there if
+// files cannot be made in it. It leaves nothing behind.
 func CheckCreate(path string) error {
 	dir := filepath.Dir(path)
 	info, err := os.Stat(dir)
@@ -140,12 +98,7 @@ func CheckCreate(path string) error {
 	if !info.IsDir() {
 		return &fs.PathError{Op: "create a file in", Path: dir, Err: syscall.ENOTDIR}
 	}
-	probe := tempName(path)
-	f, err := os.OpenFile(probe, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	return cmp.Or(f.Close(), os.Remove(probe))
+	return at(path, Root.probe)
 }
 
 // Unwritable tells whether err is of a place where the user cannot write: one without
@@ -153,6 +106,10 @@ func CheckCreate(path string) error {
 func Unwritable(err error) bool {
 	var ofPath *fs.PathError
 	var ofLink *os.LinkError
+	var link *LinkError
+	if errors.As(err, &link) {
+		return true
+	}
 	if !errors.As(err, &ofPath) && !errors.As(err, &ofLink) {
 		return false // perhaps of a connection, which may fail with the same numbers
 	}
@@ -160,23 +117,31 @@ func Unwritable(err error) bool {
 	return slices.ContainsFunc(reasons, func(reason error) bool { return errors.Is(err, reason) })
 }
 
-// RemoveTemps removes the temporaries of path that killed processes left. No other
-// process may be making path.
-func RemoveTemps(path string) error {
-	dir, prefix := filepath.Split(tempPrefix(path))
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
+// Rights describes, to be put behind the text of err, whose the file or directory is that
+// err denies the user, and what its owner can do; "" for another error.
+func Rights(err error) string {
+	var ofPath *fs.PathError
+	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &ofPath) {
+		return ""
 	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), tempSuffix) {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
+	path := ofPath.Path
+	info, err := os.Stat(path)
+	if err != nil { // the file that could not be made
+		path = filepath.Dir(path)
+		if info, err = os.Stat(path); err != nil {
+			return ""
 		}
 	}
-	return nil
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf(" (%s belongs to user %d, group %d, with the rights %v: its owner can share it with chmod g+w, and umask 002 before nb201)", path, owner.Uid, owner.Gid, info.Mode().Perm())
 }
+
+// RemoveTemps removes the temporaries of path that killed processes left. No other
+// process may be making path.
+func RemoveTemps(path string) error { return at(path, Root.RemoveTemps) }
 
 const tempSuffix = ".tmp"
 
@@ -193,12 +158,16 @@ func Sync(path string) error {
 	if err != nil {
 		return err
 	}
-	err = d.Sync()
+	return syncAndClose(d)
+}
+
+func syncAndClose(d *os.File) error {
+	err := d.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		err = nil
 	}
 	if err := cmp.Or(err, d.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
+		return fmt.Errorf("sync %s: %w", d.Name(), err)
 	}
 	return nil
 }

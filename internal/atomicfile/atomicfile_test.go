@@ -124,22 +124,6 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-func TestCreateNamed(t *testing.T) {
-	dir := t.TempDir()
-	named := func(w io.Writer) (string, error) { return "b", content("text")(w) }
-	path, err := CreateNamed(dir, named)
-	if err != nil || path != filepath.Join(dir, "b") {
-		t.Fatalf("%s, %v", path, err)
-	}
-	want(t, path, "text")
-	if _, err := CreateNamed(dir, named); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("second: %v", err)
-	}
-	if names := list(t, dir); !slices.Equal(names, []string{"b"}) {
-		t.Errorf("left %v", names)
-	}
-}
-
 func TestCreateDir(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "d")
@@ -171,10 +155,6 @@ func TestFailureLeavesNothing(t *testing.T) {
 	for name, publish := range map[string]func(string) error{
 		"Create":  func(path string) error { return Create(path, full) },
 		"Replace": func(path string) error { return Replace(path, full) },
-		"CreateNamed": func(path string) error {
-			_, err := CreateNamed(filepath.Dir(path), func(w io.Writer) (string, error) { return "b", full(w) })
-			return err
-		},
 	} {
 		dir := t.TempDir()
 		if err := publish(filepath.Join(dir, "b")); !errors.Is(err, syscall.ENOSPC) {
