@@ -1,6 +1,8 @@
 package results
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,13 +16,13 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"github.com/gofrs/flock"
+	"time"
 
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/atomicfile"
 	"nb201/internal/infile"
+	"nb201/internal/lockfile"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 )
@@ -40,26 +42,40 @@ type Campaign struct{ Dir string }
 
 // RecordPath is where the record of t stands once it is done.
 func (c Campaign) RecordPath(t Trial) string {
-	return filepath.Join(c.Dir, "trials", t.Path()+".json")
+	return filepath.Join(c.Dir, recordName(t))
 }
 
 // WeightsPath is where the weights of t stand, if they were kept.
 func (c Campaign) WeightsPath(t Trial) string {
-	return filepath.Join(c.Dir, "weights", t.Path()+".pth")
+	return filepath.Join(c.Dir, weightsName(t))
 }
 
+// Open opens the directory of the campaign. What is written and removed below it goes
+// through the result, since the campaign may be somebody else's, from an archive.
+func (c Campaign) Open() (atomicfile.Root, error) {
+	root, err := atomicfile.OpenRoot(c.Dir)
+	if err != nil {
+		return root, fmt.Errorf("campaign %s: %w", c.Dir, err)
+	}
+	return root, nil
+}
+
+// recordName and weightsName are the paths of what t leaves, in the campaign.
+func recordName(t Trial) string  { return filepath.Join("trials", t.Path()+".json") }
+func weightsName(t Trial) string { return filepath.Join("weights", t.Path()+".pth") }
+
+const lockName = ".lock"
+
 // Check finds out, before hours of training, whether t can be published: its name
-// fits, its files can be made, and it is not done. It leaves nothing behind, and a damaged
-// record where it is: see SetAside. Errors are usage errors; one of a trial that is done
-// wraps ErrDone.
+// fits, its files can be made, the campaign can be locked, and it is not done. It leaves
+// nothing behind, and a damaged record where it is: see SetAside. Errors are usage errors;
+// one of a trial that is done wraps ErrDone.
 func (c Campaign) Check(t Trial) error {
 	if err := t.Check(); err != nil {
 		return err
 	}
-	for _, path := range []string{c.RecordPath(t), c.WeightsPath(t)} {
-		if err := atomicfile.CheckCreate(path); err != nil {
-			return usage.Errorf("campaign %s cannot take the trial: %w", c.Dir, err)
-		}
+	if err := c.checkRights(t); err != nil {
+		return usage.Errorf("campaign %s cannot take the trial: %w%s", c.Dir, err, atomicfile.Rights(err))
 	}
 	done, err := c.Done(t)
 	if err != nil && !errors.Is(err, ErrDamaged) {
@@ -71,13 +87,36 @@ func (c Campaign) Check(t Trial) error {
 	return nil
 }
 
+func (c Campaign) checkRights(t Trial) error {
+	root, err := atomicfile.OpenRoot(c.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return atomicfile.CheckCreate(filepath.Join(c.Dir, lockName))
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, name := range []string{recordName(t), weightsName(t), lockName} {
+		if err := root.CheckCreate(name); err != nil {
+			return err
+		}
+	}
+	l := lockfile.New(filepath.Join(c.Dir, lockName))
+	if _, err := root.Lstat(lockName); err == nil {
+		if _, err := l.TryLock(); err != nil && !lockfile.Unsupported(err) {
+			return err
+		}
+	}
+	return l.Close()
+}
+
 // Publish puts the weights, then the record of a trial into the campaign, whole and
 // on disk, and fills r.Weights; weights may be nil, to drop them. When t is done
 // already nothing is changed and the error wraps ErrDone. A trial that CheckSettings
 // refuses is not published. What a killed process left of the same trial is removed, and
 // a damaged record is set aside.
 func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
-	record, pth := c.RecordPath(r.Trial), c.WeightsPath(r.Trial)
+	record, pth := recordName(r.Trial), weightsName(r.Trial)
 	r.Weights = nil
 	if _, err := r.Encode(); err != nil {
 		return err
@@ -87,8 +126,16 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 			return err
 		}
 	}
-	for _, path := range []string{record, pth} {
-		if err := atomicfile.MkdirAll(filepath.Dir(path)); err != nil {
+	if err := atomicfile.MkdirAll(c.Dir); err != nil {
+		return fmt.Errorf("publish %v: %w", r.Trial, err)
+	}
+	root, err := c.Open()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, name := range []string{record, pth} {
+		if err := root.MkdirAll(filepath.Dir(name)); err != nil {
 			return fmt.Errorf("publish %v: %w", r.Trial, err)
 		}
 	}
@@ -102,7 +149,7 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	}
 	done, err := c.Done(r.Trial)
 	if errors.Is(err, ErrDamaged) {
-		_, _, err = c.setAside(r.Trial)
+		_, _, err = c.setAside(root, r.Trial)
 	}
 	if err != nil {
 		return fmt.Errorf("publish %v: %w", r.Trial, err)
@@ -111,19 +158,19 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 		return fmt.Errorf("%v: %w", r.Trial, ErrDone)
 	}
 	// Temporaries are made only by the process that holds the lock.
-	for _, path := range []string{record, pth} {
-		if err := atomicfile.RemoveTemps(path); err != nil {
+	for _, name := range []string{record, pth} {
+		if err := root.RemoveTemps(name); err != nil {
 			return fmt.Errorf("publish %v: %w", r.Trial, err)
 		}
 	}
-	if r.Weights, err = writeWeights(pth, weights); err != nil {
+	if r.Weights, err = writeWeights(root, pth, weights); err != nil {
 		return fmt.Errorf("weights of %v: %w", r.Trial, err)
 	}
 	text, err := r.Encode()
 	if err != nil {
 		return err
 	}
-	err = atomicfile.Create(record, func(w io.Writer) error { _, err := w.Write(text); return err })
+	err = root.Create(record, func(w io.Writer) error { _, err := w.Write(text); return err })
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%v: %w", r.Trial, ErrDone)
 	}
@@ -141,38 +188,63 @@ func (c Campaign) PublishOrKeep(r *Record, weights torchfile.StateDict) error {
 	if !errors.Is(err, ErrOtherExperiment) {
 		return err
 	}
-	kept := Campaign{Dir: filepath.Join(c.Dir, "refused", strings.ReplaceAll(r.Trial.Path(), string(filepath.Separator), "-"))}
+	name := filepath.Join("refused", strings.ReplaceAll(r.Trial.Path(), string(filepath.Separator), "-"))
+	if again := c.makeDir(name); again != nil {
+		return errors.Join(err, again)
+	}
+	kept := Campaign{Dir: filepath.Join(c.Dir, name)}
 	if again := kept.Publish(r, weights); again != nil {
 		return errors.Join(err, again)
 	}
 	return usage.Errorf("%w: what it left is kept in %s", err, kept.Dir)
 }
 
+// makeDir makes a directory in the campaign.
+func (c Campaign) makeDir(name string) error {
+	root, err := c.Open()
+	if err != nil {
+		return err
+	}
+	return cmp.Or(root.MkdirAll(name), root.Close())
+}
+
 // writeWeights makes the file of the weights and tells its hash, or removes it when
 // there are none. Weights that stand there belong to no record.
-func writeWeights(path string, weights torchfile.StateDict) (*File, error) {
+func writeWeights(root atomicfile.Root, name string, weights torchfile.StateDict) (*File, error) {
 	if weights == nil {
-		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		if err := root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		return nil, nil
 	}
 	hash := sha256.New()
-	err := atomicfile.Replace(path, func(w io.Writer) error {
+	err := root.Replace(name, func(w io.Writer) error {
 		return torchfile.Write(io.MultiWriter(w, hash), weights)
 	})
-	return &File{Name: filepath.Base(path), SHA256: hex.EncodeToString(hash.Sum(nil))}, err
+	return &File{Name: filepath.Base(name), SHA256: hex.EncodeToString(hash.Sum(nil))}, err
 }
+
+// ErrLocked reports that another process has held a campaign's lock for longer than
+// publishing takes: it is stopped, or its disk does not answer.
+var ErrLocked = errors.New("another process has been publishing into it for half a minute: it may be stopped")
+
+// lockPatience is how long lock waits. Publishing takes less than a second.
+const lockPatience = 30 * time.Second
 
 // lock keeps other processes from publishing, so that a record and weights that
 // stand together are of the same run. A process that dies gives the lock back. On a
 // file system without locks two runs of one trial that end in the same moment may
-// mix; the hash in the record tells.
+// mix; the hash in the record tells. An error of a lock that stays held is ErrLocked.
 func (c Campaign) lock() (unlock func(), err error) {
-	l := flock.New(filepath.Join(c.Dir, ".lock"))
-	err = l.Lock()
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.ENOLCK) {
-		return nil, fmt.Errorf("lock campaign %s: %w", c.Dir, err)
+	l := lockfile.New(filepath.Join(c.Dir, lockName))
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	_, err = l.TryLockContext(ctx, 10*time.Millisecond)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, errors.Join(fmt.Errorf("lock campaign %s: %w", c.Dir, ErrLocked), l.Close())
+	case err != nil && !lockfile.Unsupported(err):
+		return nil, fmt.Errorf("lock campaign %s: %w%s", c.Dir, err, atomicfile.Rights(err))
 	}
 	return func() { _ = l.Close() }, nil
 }

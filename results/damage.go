@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nb201/internal/atomicfile"
 	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
@@ -155,27 +157,36 @@ func (c Campaign) SetAside(t Trial) (path string, reason, err error) {
 		return "", nil, err
 	}
 	defer unlock()
-	return c.setAside(t)
+	root, err := c.Open()
+	if err != nil {
+		return "", nil, err
+	}
+	defer root.Close()
+	return c.setAside(root, t)
 }
 
 // setAside is SetAside of a process that holds the lock.
-func (c Campaign) setAside(t Trial) (path string, reason, err error) {
+func (c Campaign) setAside(root atomicfile.Root, t Trial) (path string, reason, err error) {
 	_, reason = c.Done(t)
 	if !errors.Is(reason, ErrDamaged) {
 		return "", nil, reason
 	}
-	for _, from := range []string{c.WeightsPath(t), c.RecordPath(t)} { // the record last: until then it is damaged
+	record := recordName(t)
+	for _, from := range []string{weightsName(t), record} { // the record last: until then it is damaged
+		if err := root.CheckLinks(from); err != nil {
+			return "", reason, fmt.Errorf("set the damaged record of %v aside: %w", t, err)
+		}
 		to := from + asideSuffix
 		for n := 2; ; n++ {
-			if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			if _, err := root.Lstat(to); errors.Is(err, fs.ErrNotExist) {
 				break
 			}
 			to = fmt.Sprintf("%s-%d", from+asideSuffix, n)
 		}
-		if err := os.Rename(from, to); err != nil && (from == c.RecordPath(t) || !errors.Is(err, fs.ErrNotExist)) {
+		if err := root.Rename(from, to); err != nil && (from == record || !errors.Is(err, fs.ErrNotExist)) {
 			return "", reason, fmt.Errorf("set the damaged record of %v aside: %w", t, err)
 		}
-		path = to
+		path = filepath.Join(c.Dir, to)
 	}
 	return path, reason, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"nb201/cell"
 	"nb201/configs"
@@ -51,6 +52,18 @@ func (t Trial) Compare(other Trial) int {
 // 000123/cifar10/0012-0777.
 func (t Trial) Path() string {
 	return filepath.Join(fmt.Sprintf("%06d", t.Arch), t.Dataset, fmt.Sprintf("%04d-%04d", t.Epochs, t.Seed))
+}
+
+// ParsePath is the inverse of Path; ok is false for a path that no trial has.
+func ParsePath(path string) (t Trial, ok bool) {
+	parts := strings.Split(filepath.ToSlash(path), "/")
+	if len(parts) != 3 {
+		return t, false
+	}
+	arch, ok1 := parseArch(parts[0])
+	epochs, seed, ok2 := parseRecordName(parts[2] + ".json")
+	t = Trial{arch, parts[1], epochs, seed}
+	return t, ok1 && ok2 && configs.CheckName(t.Dataset) == nil
 }
 
 func compareDatasets(a, b string) int {
