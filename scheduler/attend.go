@@ -221,7 +221,7 @@ func (r *run) failed(i int, o order, ending report) (setAside bool, err error) {
 	if f.SetAside {
 		then = "is set aside"
 		// Its checkpoints are not for another attempt.
-		err = errors.Join(err, tidy(runningPath(r.Dir, o.Trial)))
+		err = errors.Join(err, tidy(r.Dir, o.Trial))
 	}
 	r.say("%v: attempt %d failed, %s: %s; it %s", o.Trial, o.Attempt, ending.Kind, ending.Reason, then)
 	return f.SetAside, err

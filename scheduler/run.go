@@ -213,7 +213,7 @@ func (r *run) forgetFailures(order []results.Trial) error {
 		if !slices.Contains(order, t) {
 			continue
 		}
-		if err := os.Remove(FailurePath(r.Dir, t)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := ForgetFailure(r.Dir, t); err != nil {
 			return err
 		}
 	}

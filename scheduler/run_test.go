@@ -227,7 +227,7 @@ func TestEndings(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 2, crashes, crashesTwice, isKilled, hangs, outOfDeviceMemory, diverges, reportsError, writesGarbage, fullDiskOnce, 777)
 	o := options(dir)
-	o.HangAfter = 500 * time.Millisecond
+	o.HangAfter = 1500 * time.Millisecond
 	o.PerDevice = 4
 	var lines strings.Builder
 	o.Log = &lines
@@ -244,7 +244,7 @@ func TestEndings(t *testing.T) {
 	}{
 		crashes:           {Crashed, 3, "the worker ended: exit status 9"},
 		isKilled:          {Crashed, 3, "the worker ended: signal: killed"},
-		hangs:             {Hung, 3, "no progress for 500ms, at train"},
+		hangs:             {Hung, 3, "no progress for 1.5s, at train"},
 		outOfDeviceMemory: {OutOfMemory, 3, "RESOURCE_EXHAUSTED: no memory"},
 		diverges:          {Diverged, 1, "the loss is NaN"},
 		reportsError:      {Failed, 3, "something else"},
@@ -260,7 +260,7 @@ func TestEndings(t *testing.T) {
 		if !fails {
 			succeed = append(succeed, trial)
 			if err == nil {
-				t.Errorf("%v is done and failed", trial)
+				t.Errorf("%v is done and failed: %+v", trial, f.Attempts)
 			}
 			continue
 		}

@@ -92,7 +92,7 @@ func RunStatePath(dir, host string, pid int) string {
 
 // FailurePath is where the failed attempts at t are told.
 func FailurePath(dir string, t results.Trial) string {
-	return filepath.Join(dir, "failed", t.Path()+".json")
+	return filepath.Join(dir, failureName(t))
 }
 
 // ReadRunState reads a file of RunStatePath.

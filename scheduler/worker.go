@@ -8,13 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"nb201/internal/atomicfile"
 	"nb201/internal/torchfile"
 	"nb201/results"
 )
@@ -124,7 +123,7 @@ func (w *Worker) read(ctx context.Context, orders chan<- order) error {
 
 // do trains and publishes a trial and tells how it ended.
 func (w *Worker) do(ctx context.Context, trainer Trainer, o order) report {
-	c, err := TakeClaim(w.Campaign.Dir, o.Trial)
+	c, err := w.claim(o.Trial)
 	if err != nil {
 		return w.failure(ctx, o.Trial, err)
 	}
@@ -149,10 +148,23 @@ func (w *Worker) do(ctx context.Context, trainer Trainer, o order) report {
 		r.Event = eventDone
 	}
 	w.Log.Printf("%s %v", r.Event, o.Trial)
-	if err := errors.Join(os.RemoveAll(FailurePath(w.Campaign.Dir, o.Trial)), c.Finish()); err != nil {
+	if err := errors.Join(ForgetFailure(w.Campaign.Dir, o.Trial), c.Finish()); err != nil {
 		w.Log.Printf("cannot tidy up after %v: %v", o.Trial, err) // a later run will
 	}
 	return r
+}
+
+// claim takes the claim on a trial, nil when another process has it. All that publishing
+// the trial and noting its failure need is tried before the hours are spent.
+func (w *Worker) claim(t results.Trial) (*Claim, error) {
+	err := in(w.Campaign.Dir, func(root atomicfile.Root) error { return root.CheckCreate(failureName(t)) })
+	if err != nil {
+		return nil, fmt.Errorf("campaign %s: %w%s", w.Campaign.Dir, err, atomicfile.Rights(err))
+	}
+	if err := w.Campaign.Check(t); err != nil && !errors.Is(err, results.ErrDone) {
+		return nil, err
+	}
+	return TakeClaim(w.Campaign.Dir, t)
 }
 
 func (w *Worker) train(ctx context.Context, trainer Trainer, o order, dir string) error {
@@ -172,21 +184,10 @@ func (w *Worker) train(ctx context.Context, trainer Trainer, o order, dir string
 	if err := send(w.Out, report{Event: eventProgress, Stage: StagePublishing}); err != nil {
 		return err
 	}
-	for {
-		err := w.Campaign.PublishOrKeep(record, weights)
-		if !isNoRoom(err) {
-			return err
-		}
-		// Hours of training are not thrown away for a full disk.
+	return Publish(ctx, w.Campaign, record, weights, 5*w.second, func(err error) error {
 		w.Log.Printf("%v, tries again", err)
-		if err := send(w.Out, report{Event: eventProgress, Stage: StageWaiting, Reason: oneLine(err)}); err != nil {
-			return err
-		}
-		sleep(ctx, 5*w.second)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
+		return send(w.Out, report{Event: eventProgress, Stage: StageWaiting, Reason: oneLine(err)})
+	})
 }
 
 // tell returns a function that reports progress, not too often. It calls begun when the
@@ -221,21 +222,13 @@ func (w *Worker) failure(ctx context.Context, t results.Trial, err error) report
 		r.Event, r.Kind = eventUnable, ""
 	case isNoRoom(err):
 		r.Event, r.Kind = eventNoRoom, ""
+	case isRefused(err): // what was trained is kept in its last checkpoint
+		r.Event, r.Kind = eventUnable, ""
 	case errors.As(err, &fault):
 		r.Kind = fault.Kind
 	}
 	w.Log.Printf("%s %v %s", r.Event, t, r.Reason)
 	return r
-}
-
-// isNoRoom tells of a disk that is full, broken or gone: no fault of a trial.
-func isNoRoom(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
 }
 
 // oneLine is err in one line of bounded length.

@@ -664,3 +664,25 @@ func FuzzCheckpoint(f *testing.F) {
 		}
 	})
 }
+
+// A trial leaves a checkpoint of its end, for a campaign that does not take it at once.
+func TestCheckpointOfTheEnd(t *testing.T) {
+	s := openSession(t)
+	c, warnings := leaving(t, interruptible(t, random.Profiles()[0], 0, FP32), time.Hour)
+	first, _ := finish(t, s, c)
+	again, seen := finish(t, s, c)
+	if len(seen) > 0 {
+		t.Errorf("trained %d batches again", len(seen))
+	}
+	if different := first.Record.Diff(again.Record); len(different) > 0 {
+		t.Error(different)
+	}
+	for i, w := range first.Weights {
+		if !slices.Equal(w.Float32, again.Weights[i].Float32) || !slices.Equal(w.Int64, again.Weights[i].Int64) {
+			t.Errorf("%s differs", w.Name)
+		}
+	}
+	if len(*warnings) > 0 {
+		t.Error(*warnings)
+	}
+}

@@ -191,6 +191,7 @@ func (t *trial) run(ctx context.Context) (err error) {
 			t.checkpoint()
 		}
 	}
+	t.checkpoint() // should it not be published, for want of room or of the right
 	if t.record.Latency, err = t.latency(); err != nil {
 		return err
 	}

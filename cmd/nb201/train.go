@@ -224,7 +224,14 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if !keep {
 		outcome.Weights = nil
 	}
-	return r, c.PublishOrKeep(r, outcome.Weights)
+	waits := false
+	return r, scheduler.Publish(ctx, c, r, outcome.Weights, 5*time.Second, func(reason error) error {
+		if !waits {
+			fmt.Fprintf(progressTo, "the trial is trained, and is published when this passes: %v\n", reason)
+			waits = true
+		}
+		return nil
+	})
 }
 
 // evaluation is what evaluating stored weights gives.

@@ -207,7 +207,7 @@ func (a *Array) Submit(ctx context.Context) error {
 		return nil
 	}
 	for _, t := range a.failures {
-		if err := os.Remove(scheduler.FailurePath(a.Campaign, t)); err != nil {
+		if err := scheduler.ForgetFailure(a.Campaign, t); err != nil {
 			return fmt.Errorf("have %v begin anew: %w", t, err)
 		}
 	}

@@ -1,0 +1,169 @@
+package scheduler
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nb201/internal/atomicfile"
+	"nb201/results"
+)
+
+// victim makes a directory outside the campaign with a file in it, as a link in the
+// campaign would reach it, and returns the file.
+func victim(t *testing.T, below ...string) (dir, file string) {
+	t.Helper()
+	dir = t.TempDir()
+	file = filepath.Join(dir, filepath.Join(below...))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte("{}"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	return dir, file
+}
+
+func link(t *testing.T, to string, path ...string) {
+	t.Helper()
+	name := filepath.Join(path...)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.RemoveAll(name), os.Symlink(to, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A campaign may come out of somebody else's archive: a run of it removes nothing that
+// links in it reach, whatever is called done there, and nothing whose name is no trial's.
+func TestRunRemovesNothingThroughLinks(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 2, 777)
+	if _, err := Run(t.Context(), options(dir)); err != nil {
+		t.Fatal(err)
+	}
+	trial := all[0] // is done
+	inOther := trial
+	inOther.Arch = 1
+	records, _ := filepath.Glob(filepath.Join(dir, "trials", "*", "*", "*.json"))
+	if len(records) != len(all) {
+		t.Fatal(records)
+	}
+	for name, plant := range map[string]func(t *testing.T) string{
+		"running is a link": func(t *testing.T) string {
+			to, file := victim(t, trial.Path(), "thesis")
+			link(t, to, dir, "running")
+			return file
+		},
+		"an architecture in running is a link": func(t *testing.T) string {
+			to, file := victim(t, trial.Dataset, filepath.Base(trial.Path()), "thesis")
+			link(t, to, dir, "running", "000000")
+			return file
+		},
+		"a trial in running is a link": func(t *testing.T) string {
+			to, file := victim(t, "thesis")
+			link(t, to, dir, "running", trial.Path())
+			return file
+		},
+		"a dataset in failed is a link": func(t *testing.T) string {
+			to, file := victim(t, filepath.Base(trial.Path())+".json")
+			link(t, to, dir, "failed", "000000", trial.Dataset)
+			return file
+		},
+		"failed is a link to the records": func(t *testing.T) string {
+			link(t, "trials", dir, "failed")
+			return records[0]
+		},
+		"an architecture in failed is a link to another's records": func(t *testing.T) string {
+			link(t, "../trials/000001", dir, "failed", "000000")
+			return filepath.Join(dir, "trials", inOther.Path()+".json")
+		},
+		"a name that no trial has, whose record is a lie": func(t *testing.T) string {
+			file := filepath.Join(dir, "running", "x", "Documents", "thesis", "t")
+			lie := filepath.Join(dir, "trials", "x", "Documents", "thesis.json")
+			for _, file := range []string{file, lie} {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte("{}"), 0o666)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return file
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := plant(t)
+			defer os.RemoveAll(filepath.Join(dir, "running"))
+			defer os.RemoveAll(filepath.Join(dir, "failed"))
+			_, err := Run(t.Context(), options(dir))
+			t.Log(err)
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("removed: %v", err)
+			}
+			for _, record := range records {
+				if _, err := os.Stat(record); err != nil {
+					t.Errorf("removed: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// Nothing is written through a link either, and that is found out before the training.
+func TestRunWritesNothingThroughLinks(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"trials", "weights", "failed", "running", "trials/000000", "weights/000000/digits", "failed/000000/digits", "running/000000"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			dir, _ := planned(t, 1, 777)
+			outside := t.TempDir()
+			link(t, outside, dir, at)
+			o := options(dir)
+			var lines strings.Builder
+			o.Log = &lines
+			_, err := Run(t.Context(), o)
+			if text := lines.String() + " " + errorText(err); err == nil || !strings.Contains(text, filepath.Join(dir, at)+" is a symbolic link") {
+				t.Errorf("%v\n%s", err, lines.String())
+			}
+			_ = filepath.WalkDir(outside, func(path string, e os.DirEntry, err error) error {
+				if err != nil || path != outside {
+					t.Errorf("made outside: %s (%v)", path, err)
+				}
+				return nil
+			})
+			logs, _ := filepath.Glob(filepath.Join(dir, "logs", "*"))
+			for _, log := range logs {
+				if text, err := os.ReadFile(log); err != nil || strings.Contains(string(text), "begins ") {
+					t.Errorf("trained first (%v):\n%s", err, text)
+				}
+			}
+		})
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// A claim is taken through no link, also where the link stays in the campaign.
+func TestClaimThroughLink(t *testing.T) {
+	dir, all := planned(t, 1, 777)
+	link(t, "../trials", dir, "running", "000000")
+	var link *atomicfile.LinkError
+	if _, err := TakeClaim(dir, all[0]); !errors.As(err, &link) {
+		t.Errorf("%v", err)
+	}
+	// The campaign itself may be one.
+	linked := filepath.Join(t.TempDir(), "campaign")
+	if err := errors.Join(os.Remove(filepath.Join(dir, "running", "000000")), os.Symlink(dir, linked)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := TakeClaim(linked, all[0])
+	if err != nil || c == nil {
+		t.Fatal(c, err)
+	}
+	if err := c.Finish(); err != nil {
+		t.Error(err)
+	}
+	if err := (results.Campaign{Dir: linked}).Check(all[0]); err != nil {
+		t.Error(err)
+	}
+}
