@@ -96,6 +96,38 @@ type machine struct {
 	known  map[string]any
 	start  int64 // where the pickle begins
 	copied int64 // bytes and elements that builtins have copied
+	made   int64 // bytes that the objects made so far take, by estimate
+	height int   // of the stack, at most so far
+}
+
+const (
+	// A pickle of small objects takes several times its length in memory; one that is
+	// larger than some megabytes is made of strings and arrays, which take about as
+	// much as they have bytes. So objects may take base bytes and perByte for each byte
+	// read: one byte that makes a dictionary, repeated, comes to 60.
+	base    = 48 << 20
+	perByte = 2
+
+	ofWord     = 8  // bytes of a number that an interface refers to
+	ofSlot     = 32 // of an element of a slice that grows
+	ofObject   = 32 // of a header of a list, dictionary, set, tuple or string
+	ofCall     = 128
+	ofMapEntry = 96
+)
+
+// spend counts bytes that an object takes.
+func (m *machine) spend(n int) { m.made += int64(n) }
+
+// afford refuses a pickle whose objects take too much memory.
+func (m *machine) afford() error {
+	if n := len(m.stack); n > m.height {
+		m.spend((n - m.height) * ofSlot)
+		m.height = n
+	}
+	if read := m.in.offset() - m.start; m.made > base+perByte*read {
+		return fmt.Errorf("pickle takes more than %d MiB of memory for its first %d bytes: it is no file of results or weights", (base+perByte*read)>>20, read)
+	}
+	return nil
 }
 
 const (
@@ -138,8 +170,15 @@ func (m *machine) wrong(what string) error {
 // emptyTuple is the one tuple that needs no memory.
 var emptyTuple any = Tuple{}
 
-// step executes one opcode and tells whether it is STOP.
+// step executes one opcode and reports whether it is STOP.
 func (m *machine) step() (stop bool, err error) {
+	if stop, err = m.execute(); err == nil {
+		err = m.afford()
+	}
+	return stop, err
+}
+
+func (m *machine) execute() (stop bool, err error) {
 	m.at = m.in.offset()
 	op, arg, err := m.in.next()
 	if err != nil {
@@ -152,6 +191,7 @@ func (m *machine) step() (stop bool, err error) {
 
 	case opMark:
 		m.marks = append(m.marks, len(m.stack))
+		m.spend(2 * ofWord)
 		m.floor = len(m.stack)
 	case opPop:
 		if len(m.stack) > m.floor {
@@ -186,14 +226,19 @@ func (m *machine) step() (stop bool, err error) {
 	case opBinInt1:
 		m.push(int64(arg[0]))
 	case opBinInt2:
+		m.spend(ofWord)
 		m.push(int64(binary.LittleEndian.Uint16(arg)))
 	case opBinInt:
+		m.spend(ofWord)
 		m.push(int64(int32(binary.LittleEndian.Uint32(arg))))
 	case opLong1, opLong4:
+		m.spend(ofWord + len(arg))
 		m.push(long(arg))
 	case opBinFloat:
+		m.spend(ofWord)
 		m.push(math.Float64frombits(binary.BigEndian.Uint64(arg)))
 	case opInt, opLong, opFloat, opString, opUnicode:
+		m.spend(ofObject + 2*len(arg))
 		v, ok := text(op, arg)
 		if !ok {
 			return false, m.wrong("has a malformed number or string")
@@ -207,6 +252,7 @@ func (m *machine) step() (stop bool, err error) {
 		}
 		m.pushString(arg)
 	case opBinBytes, opShortBinBytes, opBinBytes8, opByteArray8:
+		m.spend(ofObject + len(arg))
 		m.push(bytes.Clone(arg))
 
 	case opEmptyTuple:
@@ -222,6 +268,7 @@ func (m *machine) step() (stop bool, err error) {
 		if items, err = m.takeMark(); err != nil {
 			return false, err
 		}
+		m.spend(ofObject + len(items)*ofSlot)
 		var v any
 		switch op {
 		case opTuple:
@@ -238,10 +285,13 @@ func (m *machine) step() (stop bool, err error) {
 		}
 		m.push(v)
 	case opEmptyList:
+		m.spend(ofObject)
 		m.push(new(List))
 	case opEmptyDict:
+		m.spend(ofObject)
 		m.push(new(Dict))
 	case opEmptySet:
+		m.spend(ofObject)
 		m.push(new(Set))
 	case opAppend:
 		err = m.extend(1)
@@ -321,11 +371,13 @@ func (m *machine) takeMark() ([]any, error) {
 
 func (m *machine) pushString(b []byte) {
 	if len(b) > maxKnownBytes {
+		m.spend(ofObject + len(b))
 		m.push(string(b))
 		return
 	}
 	v, ok := m.known[string(b)]
 	if !ok {
+		m.spend(ofObject + len(b))
 		s := string(b)
 		v = s
 		if len(m.known) < maxKnown {
@@ -340,6 +392,7 @@ func (m *machine) tuple(n int) error {
 	if err != nil {
 		return err
 	}
+	m.spend(ofObject + n*ofWord)
 	m.push(Tuple(slices.Clone(items)))
 	return nil
 }
@@ -358,6 +411,7 @@ func (m *machine) extendTop(items []any) error {
 	if err != nil {
 		return err
 	}
+	m.spend(len(items) * ofSlot)
 	if !extend(container, items) {
 		return m.wrong("adds items to something that takes no such items")
 	}
@@ -401,6 +455,7 @@ func (m *machine) class(module, name string) error {
 	if err != nil {
 		return m.located(err)
 	}
+	m.spend(ofObject + len(module) + len(name))
 	m.push(c)
 	return nil
 }
@@ -425,6 +480,7 @@ func (m *machine) call(n int) error {
 	if !ok {
 		return m.wrong("calls something with malformed arguments")
 	}
+	m.spend(ofCall)
 	var v any
 	switch f := values[0].(type) {
 	case builtin:
@@ -508,7 +564,7 @@ func (m *machine) keep(id uint32) error {
 	if err != nil {
 		return err
 	}
-	m.memo.put(id, v)
+	m.spend(m.memo.put(id, v))
 	return nil
 }
 
@@ -545,7 +601,9 @@ type memo struct {
 // hole stands in dense where nothing was kept.
 type hole struct{}
 
-func (m *memo) put(id uint32, v any) {
+// put keeps v, and returns how many bytes that takes, by estimate.
+func (m *memo) put(id uint32, v any) (spent int) {
+	before := len(m.dense)
 	m.next = max(m.next, id+1)
 	const gap = 16
 	switch at := int64(id) - int64(m.first); {
@@ -561,7 +619,9 @@ func (m *memo) put(id uint32, v any) {
 			m.sparse = map[uint32]any{}
 		}
 		m.sparse[id] = v
+		return ofMapEntry
 	}
+	return (len(m.dense) - before) * ofSlot
 }
 
 func (m *memo) get(id uint32) (any, bool) {

@@ -1,6 +1,7 @@
 package pickle
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -291,5 +292,62 @@ func TestDescribe(t *testing.T) {
 		if got := Describe(v); got != want {
 			t.Errorf("%v is described as %s, want %s", v, got, want)
 		}
+	}
+}
+
+// A pickle of small objects is refused before they take several times its length.
+func TestMemory(t *testing.T) {
+	const size = 64 << 20
+	for name, c := range map[string]struct{ before, again string }{
+		"dictionaries":         {"\x80\x02", "}"},
+		"lists":                {"\x80\x02", "]"},
+		"tuples in tuples":     {"\x80\x02N", "\x85"},
+		"empty tuples":         {"\x80\x02", ")"},
+		"marks":                {"\x80\x02", "("},
+		"numbers":              {"\x80\x02", "M\x01\x02"},
+		"kept in order":        {"\x80\x04N", "\x94"},
+		"made and thrown away": {"\x80\x02", "}0"},
+		"called":               {"\x80\x02ccollections\nOrderedDict\nq\x00", "h\x00)R"},
+		"long memo":            {"\x80\x02N", "r\x00\x00\x00\x00r\x10\x00\x00\x00r\x20\x00\x00\x00r\x30\x00\x00\x00"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := []byte(c.before + strings.Repeat(c.again, size/len(c.again)) + ".")
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Reader{}.Decode(data)
+			runtime.ReadMemStats(&after)
+			if taken := after.TotalAlloc - before.TotalAlloc; taken > 3*size { // besides the pickle
+				t.Errorf("took %d MiB for a pickle of %d", taken>>20, size>>20)
+			}
+			if name != "long memo" && (err == nil || !strings.Contains(err.Error(), "MiB of memory for its first")) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// Files of numbers and weights are far from the bound.
+func TestMemoryOfHonestPickles(t *testing.T) {
+	curve := make(List, 200)
+	for i := range curve {
+		curve[i] = float64(i) + 0.5
+	}
+	entries := make(Dict, 2000)
+	for i := range entries {
+		entries[i] = Pair{int64(1000 + i), Dict{{"loss", curve}, {"accuracy", curve}, {"name", strings.Repeat("x", 40)}}}
+	}
+	var b bytes.Buffer
+	if err := NewEncoder(&b).Encode(entries); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Reader{}).Decode(b.Bytes()); err != nil {
+		t.Errorf("%d bytes: %v", b.Len(), err)
+	}
+	b.Reset()
+	if err := NewEncoder(&b).Encode(List{Bytes(make([]byte, 200<<20)), Bytes(make([]byte, 1<<20))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Reader{}).Decode(b.Bytes()); err != nil {
+		t.Errorf("%d bytes: %v", b.Len(), err)
 	}
 }
