@@ -2,6 +2,7 @@ package results
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,14 +19,22 @@ import (
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/infile"
+	"nb201/internal/seal"
 	"nb201/internal/usage"
 )
 
-// FormatVersion is the version of the record's JSON that this program writes and
-// the only one it reads.
-const FormatVersion = 1
+// FormatVersion is the version of the record's JSON that this program writes. It reads
+// that of before too, unsealedVersion.
+const FormatVersion = 2
+
+// unsealedVersion of the record's JSON is the same without a SHA-256 over the file.
+const unsealedVersion = 1
 
 // Record is what a trial leaves.
+//
+// Its file carries, as the last key, a SHA-256 over itself: package seal says how it is
+// made, and how to check it with two lines of Python. A record of the format version 1 has
+// none (Sealed).
 type Record struct {
 	FormatVersion int `json:"format_version"`
 	Trial         `json:"trial"`
@@ -130,13 +139,16 @@ func (r *Record) Network() (cell.Network, error) {
 	}, err
 }
 
+// Sealed reports whether the file of the record carries a SHA-256 over itself.
+func (r *Record) Sealed() bool { return r.FormatVersion != unsealedVersion }
+
 var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Validate tells what makes r no record of a finished trial: anything left out, a
 // value that is not finite or out of its range, costs that are not the network's.
 func (r *Record) Validate() error {
-	if r.FormatVersion != FormatVersion {
-		return fmt.Errorf("format version %d is not %d, the one this program knows", r.FormatVersion, FormatVersion)
+	if r.FormatVersion != FormatVersion && r.FormatVersion != unsealedVersion {
+		return fmt.Errorf("format version %d is not %d or %d, those this program knows", r.FormatVersion, unsealedVersion, FormatVersion)
 	}
 	if err := r.Trial.Check(); err != nil {
 		return err
@@ -254,10 +266,14 @@ func SameCost(told, has float64) bool { return math.Abs(told-has) <= 1e-9*math.A
 var numbers = regexp.MustCompile(`\[\n[-+.0-9eE,\s]*\]`)
 
 // Encode is r as JSON, for people too: indented, a curve on one line. Equal records
-// give equal bytes, and every float reads back exactly. r must be valid.
+// give equal bytes, and every float reads back exactly. r must be valid and without
+// Contradictions.
 func (r *Record) Encode() ([]byte, error) {
 	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("record of %v: %w", r.Trial, err)
+	}
+	if found := r.Contradictions(); found != nil {
+		return nil, fmt.Errorf("record of %v: %s", r.Trial, strings.Join(found, "; "))
 	}
 	b, err := json.Marshal(r, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
@@ -266,6 +282,9 @@ func (r *Record) Encode() ([]byte, error) {
 	b = numbers.ReplaceAllFunc(b, func(list []byte) []byte {
 		return bytes.ReplaceAll(bytes.Join(bytes.Fields(list), nil), []byte(","), []byte(", "))
 	})
+	if r.Sealed() {
+		return seal.Seal(b), nil
+	}
 	return append(b, '\n'), nil
 }
 
@@ -283,31 +302,45 @@ func decodeRecord(path string, text []byte) (*Record, error) {
 	if len(bytes.TrimLeft(text, "\x00")) == 0 { // as a file is that a power failure emptied
 		return nil, damaged(usage.Errorf("%s: the record is empty (%d bytes)", path, len(text)))
 	}
+	object, sealed, err := seal.Open(text)
+	if err != nil {
+		return nil, damaged(usage.Errorf("%s was changed since it was written: %w", path, err))
+	}
+	if sealed {
+		text = object
+	}
 	r := new(Record)
-	err := configs.Decode(path, text, r)
-	if err == nil {
-		if err = r.Validate(); err == nil {
+	if err = configs.Decode(path, text, r); err == nil {
+		if err = r.Validate(); err == nil && r.Sealed() == sealed {
 			return r, nil
 		}
-		err = usage.Errorf("%s: %w", path, err)
+		err = usage.Errorf("%s: %w", path, cmp.Or(err, errNotSealed))
 	}
-	if version, foreign := foreignVersion(text); foreign {
+	version, sound := otherVersion(text)
+	switch {
+	case version == FormatVersion && !sealed, version == unsealedVersion && sealed: // whatever else is wrong
+		return nil, damaged(usage.Errorf("%s was changed since it was written: %w", path, errNotSealed))
+	case sound:
 		return nil, usage.Errorf("%s was written by another version of this program, with format version %d: use that version, or another directory (%w)", path, version, err)
 	}
 	return nil, damaged(err)
 }
 
-// foreignVersion tells whether a text that is no record of this version is sound all the
-// same, as one of another version is: it has another format version or keys that are not
-// known here.
-func foreignVersion(text []byte) (version int, foreign bool) {
+var errNotSealed = fmt.Errorf("a record ends in its SHA-256 exactly where its format version is %d", FormatVersion)
+
+// otherVersion is the format version of a text that is no record of this version, 0 when it
+// has none. It is sound all the same, as one of another version is, when that is later or
+// only keys are not known here.
+func otherVersion(text []byte) (version int, sound bool) {
 	var r Record
 	if json.Unmarshal(text, &r) != nil {
 		var head struct {
 			FormatVersion int `json:"format_version"`
 		}
-		err := json.Unmarshal(text, &head)
-		return head.FormatVersion, err == nil && head.FormatVersion > FormatVersion
+		if json.Unmarshal(text, &head) != nil {
+			return 0, false
+		}
+		return head.FormatVersion, head.FormatVersion > FormatVersion
 	}
 	return r.FormatVersion, r.FormatVersion > FormatVersion || r.Validate() == nil
 }
@@ -327,17 +360,18 @@ func (r *Record) Seconds() float64 {
 }
 
 // Diff lists where r and other differ, each as "key: value, other's value", but for
-// what two runs of the same command may differ in: times, latency and attempts. None
-// means the same result.
+// what two runs of the same command may differ in: times, latency, attempts and the
+// format version. None means the same result.
 func (r *Record) Diff(other *Record) []string {
 	var differences []string
 	diff("", timeless(r), timeless(other), &differences)
 	return differences
 }
 
-// timeless is the JSON of r, as a tree, less times, latency and attempts.
+// timeless is the JSON of r, as a tree, less what Diff leaves out.
 func timeless(r *Record) any {
 	c := *r
+	c.FormatVersion = 0 // each says the same
 	c.Attempts, c.Started, c.Finished, c.Latency = 0, time.Time{}, time.Time{}, nil
 	c.Train.Seconds = nil
 	c.Eval = slices.Clone(r.Eval)

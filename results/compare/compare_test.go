@@ -45,8 +45,10 @@ func publish(t testing.TB, top1 map[results.Trial]float64) results.Campaign {
 	c := results.Campaign{Dir: t.TempDir()}
 	for trial, v := range top1 {
 		r := resultstest.Record(t, trial)
-		r.Train.Top1[trial.Epochs-1] = v
-		r.Eval[0].Top1[trial.Epochs-1] = v
+		for _, p := range []*results.Pass{&r.Train, &r.Eval[0].Pass} {
+			p.Top1[trial.Epochs-1] = v
+			p.Top5[trial.Epochs-1] = max(p.Top5[trial.Epochs-1], v)
+		}
 		r.Eval[0].Loss[trial.Epochs-1] = (100 - v) / 10
 		if err := c.Publish(r, nil); err != nil {
 			t.Fatal(err)

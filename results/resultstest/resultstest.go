@@ -2,7 +2,6 @@
 package resultstest
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -24,17 +23,35 @@ import (
 // ori-test and x-valid. With so few classes the top-5 accuracy is 100 %.
 const Own = "own.set_3-v1"
 
+// own is its definition.
+const own = `{"name":"` + Own + `","format":"folder","path":"images","classes":3,"size":[20,20],` +
+	`"mean":[125.3,123,113.9],"std":[63,62.1,66.7],"augment":{"flip":true,"crop_padding":0},` +
+	`"train":{"from":"train","order":"shuffle"},` +
+	`"eval":[{"name":"ori-test","from":"test","order":"sequential"},{"name":"x-valid","from":"test","order":"sequential"}]}`
+
 // benchmark lists what the dataset keys are trained and evaluated on.
 var benchmark = map[string]struct {
 	classes, size, images int
-	sets                  []string // as an epoch evaluates them
+	sets                  []results.EvaluationSet // as an epoch evaluates them
 }{
-	"cifar10-valid":  {10, 32, 25000, []string{"ori-test", "x-valid"}},
-	"cifar10":        {10, 32, 50000, []string{"ori-test"}},
-	"cifar100":       {100, 32, 50000, []string{"ori-test", "x-valid", "x-test"}},
-	"ImageNet16-120": {120, 16, 151700, []string{"ori-test", "x-valid", "x-test"}},
-	"digits":         {10, 16, 1347, []string{"ori-test"}},
-	Own:              {3, 20, 601, []string{"ori-test", "x-valid"}},
+	"cifar10-valid":  {10, 32, 25000, []results.EvaluationSet{{Name: "ori-test", Images: 10000}, {Name: "x-valid", Images: 25000}}},
+	"cifar10":        {10, 32, 50000, []results.EvaluationSet{{Name: "ori-test", Images: 10000}}},
+	"cifar100":       {100, 32, 50000, []results.EvaluationSet{{Name: "ori-test", Images: 10000}, {Name: "x-valid", Images: 5000}, {Name: "x-test", Images: 5000}}},
+	"ImageNet16-120": {120, 16, 151700, []results.EvaluationSet{{Name: "ori-test", Images: 6000}, {Name: "x-valid", Images: 3000}, {Name: "x-test", Images: 3000}}},
+	"digits":         {10, 16, 1347, []results.EvaluationSet{{Name: "ori-test", Images: 450}}},
+	Own:              {3, 20, 601, []results.EvaluationSet{{Name: "ori-test", Images: 200}, {Name: "x-valid", Images: 200}}},
+}
+
+// definition is that of a dataset key.
+func definition(t testing.TB, key string) jsontext.Value {
+	v := jsontext.Value(own)
+	if key != Own {
+		v = configs.Dataset(key)
+	}
+	if err := v.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // Record makes a plausible record of a trial, the same every time: an accuracy
@@ -51,20 +68,29 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(uint64(trial.Seed), uint64(trial.Arch*1000+trial.Epochs)))
-	curve := func() results.Curve {
-		var c results.Curve
+	var took float64
+	pass := func(images int) results.Pass {
+		n := float64(images)
+		share := func(percent float64) float64 { return math.Round(percent/100*n) * 100 / n }
+		p := results.Pass{Images: images}
 		for epoch := range trial.Epochs {
 			top1 := 90 - 70/float64(epoch+1) + random.Float64()
-			c.Top1 = append(c.Top1, top1)
+			p.Top1 = append(p.Top1, share(top1))
 			top5 := 100.0
 			if d.classes > 5 {
 				top5 = min(top1+5, 100)
 			}
-			c.Top5 = append(c.Top5, top5)
-			c.Loss = append(c.Loss, 2.3/float64(epoch+1)+random.Float64()/10)
-			c.Seconds = append(c.Seconds, 10+random.Float64())
+			p.Top5 = append(p.Top5, share(top5))
+			p.Loss = append(p.Loss, 0.2+2.3/float64(epoch+1)+random.Float64()/10)
+			p.Seconds = append(p.Seconds, 10+random.Float64())
+			took += p.Seconds[epoch]
 		}
-		return c
+		return p
+	}
+	train := pass(d.images)
+	var eval []results.Evaluation
+	for _, set := range d.sets {
+		eval = append(eval, results.Evaluation{Set: set.Name, Pass: pass(set.Images)})
 	}
 	started := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
 	r := &results.Record{
@@ -77,7 +103,7 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 			Epochs: trial.Epochs, Batch: 256, Optimizer: "SGD", LearningRate: 0.1, Momentum: 0.9, Nesterov: true,
 			WeightDecay: 5e-4, Scheduler: "cosine",
 		},
-		Definition: jsontext.Value(fmt.Sprintf(`{"name":%q,"path":"a [1,2] folder","size":[%d,%d],"mean":[125.3,123,113.9]}`, trial.Dataset, d.size, d.size)),
+		Definition: definition(t, trial.Dataset),
 		Parity:     results.Parity{Profile: "2019", Timeline: "dec2019", Workers: 4},
 		Precision:  "fp32",
 		Device:     "cpu",
@@ -85,12 +111,10 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 		DataFiles:  []results.File{{Name: "cifar-10-batches-py/data_batch_1", SHA256: strings.Repeat("0a", 32)}},
 		Attempts:   1,
 		Started:    started,
-		Finished:   started.Add(time.Hour),
-		Train:      results.Pass{Images: d.images, Curve: curve()},
+		Finished:   started.Add(time.Duration(took+1) * time.Second),
+		Train:      train,
+		Eval:       eval,
 		Latency:    []float64{0.0125, 0.013},
-	}
-	for _, set := range d.sets {
-		r.Eval = append(r.Eval, results.Evaluation{Set: set, Pass: results.Pass{Images: 10000, Curve: curve()}})
 	}
 	Resize(t, r, 8, 1)
 	if len(r.Eval) == 3 {

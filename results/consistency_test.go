@@ -1,0 +1,113 @@
+package results_test
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	. "nb201/results"
+	"nb201/results/resultstest"
+)
+
+// What no trial leaves is found, and not published.
+func TestContradictions(t *testing.T) {
+	own := Trial{Arch: 3, Dataset: resultstest.Own, Epochs: 4, Seed: 7}
+	for name, c := range map[string]struct {
+		spoil func(r *Record)
+		want  string
+	}{
+		"batch":                {func(r *Record) { r.Recipe.Batch = 100000 }, "a batch of 100000 images is more than the 601 of training"},
+		"learning rate":        {func(r *Record) { r.Recipe.LearningRate = 1e9 }, "the learning rate is 1e+09"},
+		"negative rate":        {func(r *Record) { r.Recipe.LearningRate = -0.1 }, "the learning rate is -0.1"},
+		"last rate":            {func(r *Record) { r.Recipe.EtaMin = 0.2 }, "the learning rate ends at 0.2"},
+		"momentum":             {func(r *Record) { r.Recipe.Momentum = 1 }, "the momentum is 1"},
+		"weight decay":         {func(r *Record) { r.Recipe.WeightDecay = -5e-4 }, "the weight decay is -0.0005"},
+		"warmup":               {func(r *Record) { r.Recipe.Warmup = 5 }, "the warmup is 5 of 4 epochs"},
+		"attempts":             {func(r *Record) { r.Attempts = 1e9 }, "attempts is 1000000000"},
+		"weights of elsewhere": {func(r *Record) { r.Weights = &File{"../../x.pth", strings.Repeat("0", 64)} }, `the weights are "../../x.pth"`},
+		"weights of another":   {func(r *Record) { r.Weights = &File{"0004-0008.pth", strings.Repeat("0", 64)} }, "those of this trial are 0004-0007.pth"},
+		"escape":               {func(r *Record) { r.Precision = "quantum\x1b[31m" }, `"quantum\x1b[31m" is no name`},
+		"line break":           {func(r *Record) { r.Versions.Plugin = "1\n2" }, `"1\n2" is no name`},
+		"share":                {func(r *Record) { r.Train.Top1[2] += 1e-3 }, "no share of 601 images"},
+		"shares":               {func(r *Record) { r.Eval[0].Top1 = slices.Repeat([]float64{33.3333}, 4) }, "ori-test: top1_percent[0] is 33.3333, no share of 200 images, and there are 3 more such epochs"},
+		"one image":            {func(r *Record) { r.Eval[1].Images = 1 }, "x-valid: top1_percent[0] is"},
+		"top-5":                {func(r *Record) { r.Train.Top5[0] = 1 }, "training: top5_percent[0] is 1, less than the top-1 accuracy"},
+		"top-5 of 3 classes":   {func(r *Record) { r.Eval[0].Top5[3] = 99.5 }, "ori-test: top5_percent[3] is 99.5, not 100 with 3 classes"},
+		"loss":                 {func(r *Record) { r.Train.Loss[1] = 1e300 }, "training: loss[1] is 1e+300, more than a float32 holds"},
+		"loss too low":         {func(r *Record) { r.Eval[1].Loss[0] = 0.5 }, "x-valid: loss[0] is 0.5, less than the 0.5"},
+	} {
+		r := resultstest.Record(t, own)
+		if found := r.Contradictions(); found != nil {
+			t.Fatalf("sound, but %q", found)
+		}
+		c.spoil(r)
+		if found := r.Contradictions(); len(found) == 0 || !strings.Contains(found[0], c.want) {
+			t.Errorf("%s: found %q, want %q", name, found, c.want)
+		}
+		if name == "weights of elsewhere" || name == "weights of another" {
+			continue // Publish names them itself
+		}
+		campaign := Campaign{Dir: t.TempDir()}
+		if err := campaign.Publish(r, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: published with %v", name, err)
+		}
+	}
+}
+
+// What trials leave is no contradiction, however odd.
+func TestNoContradictions(t *testing.T) {
+	for name, change := range map[string]func(r *Record){
+		"nothing":          func(*Record) {},
+		"all right":        func(r *Record) { r.Train.Top1[0], r.Train.Top5[0], r.Train.Loss[0] = 100, 100, 0 },
+		"all wrong":        func(r *Record) { r.Train.Top1[0], r.Train.Top5[0], r.Train.Loss[0] = 0, 0, 1e13 },
+		"a tie":            func(r *Record) { r.Train.Top1[0], r.Train.Top5[0], r.Train.Loss[0] = 0, 100, math.Ln2 },
+		"float32":          func(r *Record) { r.Train.Top1[0] = float64(float32(r.Train.Top1[0])) },
+		"the largest loss": func(r *Record) { r.Train.Loss[0] = math.MaxFloat32 },
+		"loss of float64":  func(r *Record) { r.Precision, r.Train.Loss[0] = "fp64", 1e300 },
+		"clocks":           func(r *Record) { r.Started, r.Finished = r.Finished.AddDate(9000, 0, 0), r.Started },
+	} {
+		r := resultstest.Record(t, trial)
+		change(r)
+		if found := r.Contradictions(); found != nil {
+			t.Errorf("%s: found %q", name, found)
+		}
+	}
+}
+
+// A clock that is off by up to a day raises doubts, any other is a fault; neither keeps a
+// trial from being published.
+func TestClocks(t *testing.T) {
+	for name, c := range map[string]struct {
+		change        func(r *Record)
+		fault, doubts string
+	}{
+		"right":                {func(*Record) {}, "", ""},
+		"suspended for a year": {func(r *Record) { r.Finished = r.Started.AddDate(1, 0, 0) }, "", ""},
+		"begun in 1970":        {func(r *Record) { r.Started = time.Unix(0, 0) }, "", ""},
+		"finished before":      {func(r *Record) { r.Finished = r.Started.AddDate(-6, 0, 0) }, "before it started", ""},
+		"set back an hour":     {func(r *Record) { r.Finished = r.Started.Add(-time.Hour) }, "", "finished before it started"},
+		"set back a minute":    {func(r *Record) { r.Finished = r.Finished.Add(-time.Minute) }, "", "its passes took longer"},
+		"year 9999":            {func(r *Record) { r.Started, r.Finished = r.Started.AddDate(7973, 0, 0), r.Finished.AddDate(7973, 0, 0) }, "yet to come", ""},
+		"long passes":          {func(r *Record) { r.Train.Seconds = slices.Repeat([]float64{1e6}, 12) }, "its passes took 12", ""},
+		"endless passes":       {func(r *Record) { r.Eval[1].Seconds[0] = 1e300 }, "its passes took 1", ""},
+	} {
+		r := resultstest.Record(t, trial)
+		c.change(r)
+		faults, doubts := r.Clocks(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
+		if len(faults) > 1 || (c.fault != "") != (len(faults) == 1) || len(faults) == 1 && !strings.Contains(faults[0], c.fault) {
+			t.Errorf("%s: faults %q, want %q", name, faults, c.fault)
+		}
+		var want []string
+		if c.doubts != "" {
+			want = strings.Split(c.doubts, "; ")
+		}
+		if !slices.EqualFunc(doubts, want, strings.HasPrefix) {
+			t.Errorf("%s: doubts %q, want %q", name, doubts, want)
+		}
+		if _, err := r.Encode(); err != nil { // as it is published
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
