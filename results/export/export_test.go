@@ -630,6 +630,84 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// Whatever has changed in a part that is kept, if only a byte, it is made again.
+func TestDamagedParts(t *testing.T) {
+	c := wide(t)
+	flip := func(b []byte) []byte {
+		b[len(b)/2] ^= 1
+		return b
+	}
+	change := func(path string, change func([]byte) []byte) {
+		t.Helper()
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := change(bytes.Clone(text))
+		if bytes.Equal(changed, text) {
+			t.Fatalf("%s was not changed", path)
+		}
+		if err := os.WriteFile(path, changed, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, damage := range map[string]func(part string, files []string){
+		"nothing": func(string, []string) {},
+		"a byte":  func(part string, files []string) { change(filepath.Join(part, files[0]), flip) },
+		"the last byte": func(part string, files []string) {
+			change(filepath.Join(part, files[0]), func(b []byte) []byte { b[len(b)-1]++; return b })
+		},
+		"a byte of the summary": func(part string, _ []string) {
+			change(filepath.Join(part, summaryName), func(b []byte) []byte { return bytes.Replace(b, []byte(`"trials": `), []byte(`"trials": 1`), 1) })
+		},
+		"a hash": func(part string, _ []string) { change(filepath.Join(part, summaryName), flip) },
+		"a summary of before": func(part string, files []string) {
+			change(filepath.Join(part, summaryName), func([]byte) []byte {
+				info, err := os.Stat(filepath.Join(part, files[0]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return fmt.Appendf(nil, `{"architectures":[0],"trials":3,"files":{%q:%d}}`, files[0], info.Size())
+			})
+		},
+		"a file missing": func(part string, files []string) {
+			if err := os.Remove(filepath.Join(part, files[0])); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		for _, format := range []results.Format{results.Archive, results.CSV} {
+			o := Options{Format: format, Less: 2, Full: 3, To: filepath.Join(t.TempDir(), "new")}
+			if format == results.CSV {
+				o.Less, o.Full = 0, 0
+			}
+			exportWith(t, c, o)
+			want := files(t, filepath.Dir(o.To))
+			o.To = filepath.Join(t.TempDir(), "new")
+			ctx, cancel := context.WithCancel(t.Context())
+			o.Progress = func(done, _ int) {
+				if done == 6 {
+					cancel()
+				}
+			}
+			if _, err := Run(ctx, open(t, c.Dir), o); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			parts, err := filepath.Glob(filepath.Join(o.To+".partial", "0*"))
+			if err != nil || len(parts) < 2 {
+				t.Fatalf("kept %q (%v)", parts, err)
+			}
+			inPart := slices.DeleteFunc(names(t, parts[0]), func(name string) bool { return name == summaryName })
+			damage(parts[0], inPart)
+			o.Progress = nil
+			exportWith(t, c, o)
+			if got := files(t, filepath.Dir(o.To)); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s, %s: the export that went on is another", format, name)
+			}
+		}
+	}
+}
+
 // Parts are of the trials and options that they were made from.
 func TestStaleParts(t *testing.T) {
 	c := wide(t)

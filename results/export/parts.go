@@ -12,6 +12,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,17 +21,19 @@ import (
 	"syscall"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 
 	"nb201/internal/atomicfile"
 	"nb201/internal/infile"
+	"nb201/internal/seal"
 	"nb201/internal/usage"
 	"nb201/results"
 )
 
 // version of the parts: one that another version of this package made is not used.
-const version = 2
+const version = 3
 
 // A part is of this many indices, or of fewer where each takes many megabytes.
 const (
@@ -73,21 +76,22 @@ func (x *whole) archs() (archs []any) {
 	return archs
 }
 
-// part is what is known of a part; it stands beside the part's files in summary.json.
+// part is what is known of a part; it stands beside the part's files in summary.json, which
+// is sealed (package seal).
 type part struct {
 	dir string
 
-	Architectures  []int            `json:"architectures"` // that have a trial in it
-	Trials         int              `json:"trials"`
-	Coverage       []slotCoverage   `json:"coverage"`
-	Settings       []slotSettings   `json:"settings"`
-	Left           []string         `json:"left"` // schedules without a slot
-	WithoutWeights int              `json:"without_weights"`
-	WithoutLatency int              `json:"without_latency"`
-	WithoutTimes   int              `json:"without_times"`
-	OwnLatency     int              `json:"own_latency"`
-	CorrectedCosts int              `json:"corrected_costs"`
-	Files          map[string]int64 `json:"files"` // sizes in bytes
+	Architectures  []int             `json:"architectures"` // that have a trial in it
+	Trials         int               `json:"trials"`
+	Coverage       []slotCoverage    `json:"coverage"`
+	Settings       []slotSettings    `json:"settings"`
+	Left           []string          `json:"left"` // schedules without a slot
+	WithoutWeights int               `json:"without_weights"`
+	WithoutLatency int               `json:"without_latency"`
+	WithoutTimes   int               `json:"without_times"`
+	OwnLatency     int               `json:"own_latency"`
+	CorrectedCosts int               `json:"corrected_costs"`
+	Files          map[string]string `json:"files"` // SHA-256 in hex
 }
 
 // slotCoverage is a Coverage in a slot.
@@ -214,24 +218,22 @@ func (e *exporter) work(ctx context.Context, units []unit) (*Report, error) {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, u := range units {
 		dir := filepath.Join(e.partial, u.name)
-		if p := readPart(dir); p != nil {
-			parts[i] = p
-			e.keep(u)
-			e.progress(len(u.archs))
-			if err := e.compare(p); err != nil {
-				return nil, errors.Join(err, group.Wait())
-			}
-			continue
-		}
 		group.Go(func() (err error) {
-			if err := os.RemoveAll(dir); err != nil {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if parts[i], err = e.part(ctx, u, dir); err == nil {
-				e.keep(u)
-				err = e.compare(parts[i])
+			if parts[i] = readPart(dir); parts[i] != nil {
+				e.progress(len(u.archs))
+			} else {
+				if err := os.RemoveAll(dir); err != nil {
+					return err
+				}
+				if parts[i], err = e.part(ctx, u, dir); err != nil {
+					return err
+				}
 			}
-			return err
+			e.keep(u)
+			return e.compare(parts[i])
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -283,17 +285,19 @@ func (e *exporter) clean(units []unit) error {
 	return nil
 }
 
-// readPart finds a part that is there whole; nil when there is none.
+// readPart finds a part that is there as it was made; nil when there is none.
 func readPart(dir string) *part {
 	text, err := infile.Read(filepath.Join(dir, summaryName), infile.MaxText)
-	p := &part{dir: dir}
-	if err != nil || json.Unmarshal(text, p) != nil {
+	if err != nil {
 		return nil
 	}
-	for name, size := range p.Files {
-		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() != size {
-			return nil
-		}
+	p := &part{dir: dir}
+	object, sealed, err := seal.Open(text)
+	if !sealed || err != nil || json.Unmarshal(object, p) != nil {
+		return nil
+	}
+	if files, err := hashes(dir); err != nil || !maps.Equal(files, p.Files) {
+		return nil
 	}
 	return p
 }
@@ -309,13 +313,14 @@ func (e *exporter) part(ctx context.Context, u unit, dir string) (*part, error) 
 		if err := errors.Join(e.fillPart(ctx, u, p, w), w.close()); err != nil {
 			return err
 		}
-		if p.Files, err = sizes(temp); err != nil {
+		if p.Files, err = hashes(temp); err != nil {
 			return err
 		}
-		text, err := json.Marshal(p, json.Deterministic(true))
+		text, err := json.Marshal(p, json.Deterministic(true), jsontext.WithIndent("  "))
 		if err != nil {
 			return err
 		}
+		text = seal.Seal(text)
 		return writeFile(filepath.Join(temp, summaryName), func(w io.Writer) error { _, err := w.Write(text); return err })
 	})
 }
@@ -343,19 +348,21 @@ func (e *exporter) fillPart(ctx context.Context, u unit, p *part, w partWriter) 
 	return nil
 }
 
-// sizes are those of the files below a folder, by their paths in it.
-func sizes(dir string) (map[string]int64, error) {
-	found := map[string]int64{}
+// hashes are the SHA-256 in hex of the files below a folder but its summary, by their paths
+// in it.
+func hashes(dir string) (map[string]string, error) {
+	found := map[string]string{}
 	return found, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		info, err := entry.Info()
-		if err != nil {
+		name, err := filepath.Rel(dir, path)
+		if err != nil || name == summaryName {
 			return err
 		}
-		name, err := filepath.Rel(dir, path)
-		found[name] = info.Size()
+		sum := sha256.New()
+		err = copyFile(sum, path)
+		found[name] = hex.EncodeToString(sum.Sum(nil))
 		return err
 	})
 }
