@@ -68,6 +68,27 @@ const (
 	Subset     Order = "subset"     // SubsetRandomSampler over the part's indices
 )
 
+// Count counts the images of a part, as far as the definition alone says.
+func (d Definition) Count(p Part) (n int, known bool) {
+	stored := map[string]int{"train": d.Images.Train, "test": d.Images.Test}
+	if d.Format == formatDigits {
+		stored = map[string]int{"train": digitsTrain, "test": digitsTest}
+	}
+	n = stored[p.From]
+	switch {
+	case p.Indices != "":
+		return 0, false
+	case p.Split != "":
+		places, _, _ := configs.Split(p.Split)
+		n = len(places)
+	case p.Half == "first":
+		n /= 2
+	case p.Half == "second":
+		n -= n / 2
+	}
+	return n, n > 0
+}
+
 // Find is the definition that a command line names: a dataset key or a definition
 // file, which ends in .json.
 func Find(keyOrFile string) (Definition, error) {

@@ -19,6 +19,7 @@ const (
 	digitsMax     = 16
 	digitsClasses = 10
 	digitsTrain   = 1347
+	digitsTest    = 450
 )
 
 // readDigits is the format digits: it reads no file.

@@ -102,8 +102,8 @@ func (r *Record) contradictMeasures(found *contradictions, set string, p *Pass) 
 		return share(i, v)
 	})
 	each("loss", p.Loss, func(i int, v float64) string {
-		if least := leastLoss(p.Top1[i], p.Top5[i]); v < least {
-			return fmt.Sprintf("less than the %.4g that the accuracies leave", least)
+		if least := leastLoss(p.Top1[i]); v < least {
+			return fmt.Sprintf("less than the %.4g that the accuracy leaves", least)
 		}
 		if r.Precision != "fp64" && v > math.MaxFloat32*(1+1e-6) {
 			return "more than a float32 holds"
@@ -120,13 +120,10 @@ func isShare(percent float64, images int) bool {
 	return math.Abs(n-math.Round(n)) <= n/(1<<23)*1.05+1e-9*float64(images)
 }
 
-// leastLoss is what the mean cross entropy cannot be less than, given the accuracies in
-// percent: of an image whose label is not the first among the logits the probability is at
-// most 1/2, of one whose label is not among the first five at most 1/6. A thousandth is for
-// rounding.
-func leastLoss(top1, top5 float64) float64 {
-	return ((top5-top1)*math.Ln2+(100-top5)*math.Log(6))/100*(1-1e-3) - 1e-6
-}
+// leastLoss is what the mean cross entropy cannot be less than, given the top-1 accuracy in
+// percent: the label of an image that is not the first among the logits has a probability of
+// at most 1/2. A thousandth is for rounding.
+func leastLoss(top1 float64) float64 { return (100-top1)/100*math.Ln2*(1-1e-3) - 1e-6 }
 
 // clockSlack is how wrong the clock of a machine may honestly be: in a wrong time zone, or
 // set between the start of a trial and its end.

@@ -173,13 +173,13 @@ func ExampleBenchmark_Show() {
 	// |nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|
 	// datasets : ['cifar10-valid', 'cifar10', 'cifar100', 'ImageNet16-120'], extra-info : None
 	// cifar10-valid  FLOP=  0.50 M, Params=0.004 MB, latency=12.75 ms.
-	// cifar10-valid  train : [loss = 0.407, top1 = 84.70%], valid : [loss = 0.403, top1 = 84.82%]
+	// cifar10-valid  train : [loss = 0.208, top1 = 84.70%], valid : [loss = 0.204, top1 = 84.82%]
 	// cifar10        FLOP=  0.50 M, Params=0.004 MB, latency=12.75 ms.
-	// cifar10        train : [loss = 0.416, top1 = 84.63%], test  : [loss = 0.483, top1 = 84.70%]
+	// cifar10        train : [loss = 0.216, top1 = 84.63%], test  : [loss = 0.283, top1 = 84.70%]
 	// cifar100       FLOP=  0.50 M, Params=0.004 MB, latency=12.75 ms.
-	// cifar100       train : [loss = 0.416, top1 = 84.63%], valid : [loss = 0.411, top1 = 84.56%], test : [loss = 0.422, top1 = 84.42%]
+	// cifar100       train : [loss = 0.216, top1 = 84.63%], valid : [loss = 0.211, top1 = 84.56%], test : [loss = 0.222, top1 = 84.42%]
 	// ImageNet16-120 FLOP=  0.13 M, Params=0.005 MB, latency=12.75 ms.
-	// ImageNet16-120 train : [loss = 0.416, top1 = 84.63%], valid : [loss = 0.411, top1 = 84.57%], test : [loss = 0.422, top1 = 84.43%]
+	// ImageNet16-120 train : [loss = 0.216, top1 = 84.63%], valid : [loss = 0.211, top1 = 84.57%], test : [loss = 0.222, top1 = 84.43%]
 	// <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<------------<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<
 }
 
@@ -197,7 +197,7 @@ func ExampleBenchmark_QueryMetaInfoByIndex() {
 		fmt.Printf("%s: %.2f s an epoch, %.1f s in all\n", t.Set, t.PerEpoch, t.Total)
 	}
 	// Output:
-	// epoch 11: loss 0.416, accuracy 84.63 %, 126.2 s
+	// epoch 11: loss 0.216, accuracy 84.63 %, 126.2 s
 	// 0.502660 MFLOPs, 0.004494 M parameters, 12.75 ms
 	// train: 10.52 s an epoch, 126.2 s in all
 	// ori-test: 10.49 s an epoch, 125.8 s in all
@@ -242,13 +242,13 @@ func ExampleBenchmark_QueryByArch() {
 	// |avg_pool_3x3~0|+|skip_connect~0|none~1|+|none~0|none~1|skip_connect~2|
 	// datasets : ['cifar10-valid', 'cifar10', 'cifar100', 'ImageNet16-120'], extra-info : arch-index=3
 	// cifar10-valid  FLOP=  0.17 M, Params=0.001 MB, latency=12.75 ms.
-	// cifar10-valid  train : [loss = 0.415, top1 = 84.74%], valid : [loss = 0.476, top1 = 84.89%]
+	// cifar10-valid  train : [loss = 0.215, top1 = 84.74%], valid : [loss = 0.276, top1 = 84.89%]
 	// cifar10        FLOP=  0.17 M, Params=0.001 MB, latency=12.75 ms.
-	// cifar10        train : [loss = 0.432, top1 = 85.15%], test  : [loss = 0.487, top1 = 84.17%]
+	// cifar10        train : [loss = 0.232, top1 = 85.15%], test  : [loss = 0.287, top1 = 84.17%]
 	// cifar100       FLOP=  0.17 M, Params=0.002 MB, latency=12.75 ms.
-	// cifar100       train : [loss = 0.432, top1 = 85.15%], valid : [loss = 0.480, top1 = 84.88%], test : [loss = 0.426, top1 = 84.42%]
+	// cifar100       train : [loss = 0.232, top1 = 85.15%], valid : [loss = 0.280, top1 = 84.88%], test : [loss = 0.226, top1 = 84.42%]
 	// ImageNet16-120 FLOP=  0.04 M, Params=0.002 MB, latency=12.75 ms.
-	// ImageNet16-120 train : [loss = 0.432, top1 = 85.15%], valid : [loss = 0.480, top1 = 84.90%], test : [loss = 0.426, top1 = 84.43%]
+	// ImageNet16-120 train : [loss = 0.232, top1 = 85.15%], valid : [loss = 0.280, top1 = 84.90%], test : [loss = 0.226, top1 = 84.43%]
 }
 
 // api.get_net_config(123, 'cifar10').
@@ -379,7 +379,7 @@ func ExampleResultsCount() {
 	fmt.Println(err)
 	// Output:
 	// ResultsCount(cifar10-valid, arch=|avg_pool_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2|, FLOP=0.29M, Param=0.002MB, seed=0777, 2 eval-sets: [ori-test, x-valid])
-	// 0.481 0.481
+	// 0.281 0.281
 	// 84.716 84.716
 	// 0.012750000000000001 false
 	// [[{avg_pool_3x3 0}] [{avg_pool_3x3 0} {nor_conv_1x1 1}] [{none 0} {avg_pool_3x3 1} {nor_conv_3x3 2}]]

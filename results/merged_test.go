@@ -68,7 +68,7 @@ func TestMergedFileReplaced(t *testing.T) {
 	for format, name := range map[Format]string{NASBench201: "a.pth", NATS: "a.pickle.pbz2"} {
 		t.Setenv("XDG_CACHE_HOME", t.TempDir())
 		path := filepath.Join(t.TempDir(), name)
-		before, after := mergedFile(t, format, 3, 2.25), mergedFile(t, format, 3, 2.5)
+		before, after := mergedFile(t, format, 3, 1.25), mergedFile(t, format, 3, 1.5)
 		if format == NASBench201 && len(before) != len(after) {
 			t.Fatalf("%d and %d bytes", len(before), len(after))
 		}
@@ -93,18 +93,18 @@ func TestMergedFileReplaced(t *testing.T) {
 			}
 		}
 		put(before)
-		want(2.25)
+		want(1.25)
 		put(after)
-		want(2.5)
+		want(1.5)
 		put(before)
-		want(2.25)
+		want(1.25)
 		if format == NASBench201 { // of another architecture, whose name is as long
 			third, _ := cell.ByIndex(3)
 			twin := 4
 			for arch, err := cell.ByIndex(twin); err == nil && len(arch.String()) != len(third.String()); arch, err = cell.ByIndex(twin) {
 				twin++
 			}
-			other := mergedFile(t, format, twin, 2.25)
+			other := mergedFile(t, format, twin, 1.25)
 			if len(other) != len(before) {
 				t.Fatalf("%d and %d bytes", len(before), len(other))
 			}
@@ -118,7 +118,7 @@ func TestMergedFileReplaced(t *testing.T) {
 			}
 			b.Close()
 			put(before)
-			want(2.25)
+			want(1.25)
 		}
 
 		index := cached(".index")[0]
@@ -133,14 +133,14 @@ func TestMergedFileReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			if at%64 == 0 {
-				want(2.25)
+				want(1.25)
 			}
 		}
 		for _, size := range []int64{0, 10, int64(len(text)) - 1} {
 			if err := os.Truncate(index, size); err != nil {
 				t.Fatal(err)
 			}
-			want(2.25)
+			want(1.25)
 		}
 		if format == NATS {
 			pickle := cached(".pickle")[0]
@@ -152,7 +152,7 @@ func TestMergedFileReplaced(t *testing.T) {
 				if err := damage(); err != nil {
 					t.Fatal(err)
 				}
-				want(2.25)
+				want(1.25)
 			}
 		}
 	}

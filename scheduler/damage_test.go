@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/seal"
 	"nb201/internal/usage"
 	"nb201/results"
 )
@@ -105,7 +106,7 @@ func TestDamagedRecords(t *testing.T) {
 func TestRecordsOfAnotherVersion(t *testing.T) {
 	t.Parallel()
 	for _, change := range [][2]string{
-		{`"format_version": 1`, `"format_version": 2`},
+		{`"format_version": 2`, `"format_version": 3`},
 		{`"genotype"`, `"comment": "of later days", "genotype"`},
 	} {
 		dir, all := planned(t, 1, 777)
@@ -117,7 +118,8 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text = bytes.Replace(text, []byte(change[0]), []byte(change[1]), 1)
+		object, _, _ := seal.Open(text)
+		text = seal.Seal(bytes.Replace(object, []byte(change[0]), []byte(change[1]), 1))
 		if err := os.WriteFile(path, text, 0o666); err != nil {
 			t.Fatal(err)
 		}

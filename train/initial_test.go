@@ -331,6 +331,54 @@ func TestConfigForRefused(t *testing.T) {
 	}
 }
 
+func TestCheckRecord(t *testing.T) {
+	defined := func(old, new string) func(*results.Record) {
+		return func(r *results.Record) {
+			r.Definition = []byte(strings.Replace(string(r.Definition), old, new, 1))
+		}
+	}
+	for _, key := range append(results.PublishedDatasets(), "digits", resultstest.Own) {
+		if err := CheckRecord(resultstest.Record(t, results.Trial{Dataset: key, Epochs: 2})); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	for _, c := range []struct {
+		name, key string
+		change    func(*results.Record)
+		want      string // empty: no error
+	}{
+		{"a set of nov2019", "cifar10-valid", func(r *results.Record) {
+			d, err := data.Published(r.Dataset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Definition, err = json.Marshal(d.At(data.Nov2019)); err != nil {
+				t.Fatal(err)
+			}
+			r.Parity.Timeline, r.Eval = string(data.Nov2019), r.Eval[1:]
+		}, ""},
+		{"all sets in nov2019", "cifar100", func(r *results.Record) { r.Parity.Timeline = string(data.Nov2019) }, "not that of cifar100 in the timeline nov2019"},
+		{"two sets in nov2019", resultstest.Own, func(r *results.Record) { r.Parity.Timeline = string(data.Nov2019) }, "it has 2 evaluation sets, the record 2 in the timeline nov2019"},
+		{"half", "cifar10-valid", func(r *results.Record) { r.Train.Images-- }, "it has 25000 images of training, the record 24999"},
+		{"split", "ImageNet16-120", func(r *results.Record) { r.Eval[2].Images = 6000 }, "it has 3000 images of x-test, the record 6000"},
+		{"published counts", "cifar10", defined("50000", "40000"), "not that of cifar10"},
+		{"no counts", resultstest.Own, func(r *results.Record) { r.Train.Images, r.Eval[0].Images = 512, 7 }, ""},
+		{"own counts", resultstest.Own, defined(`"size"`, `"images":{"train":601,"test":201},"size"`), "it has 201 images of ori-test, the record 200"},
+		{"own pixels", resultstest.Own, defined("125.3", "125.4"), ""},
+		{"a set less", resultstest.Own, func(r *results.Record) { r.Eval = r.Eval[:1] }, "it has 2 evaluation sets, the record 1"},
+		{"order of the sets", resultstest.Own, func(r *results.Record) { r.Eval[0], r.Eval[1] = r.Eval[1], r.Eval[0] }, "an evaluation set is ori-test, that of the record x-valid"},
+		{"no definition", resultstest.Own, func(r *results.Record) { r.Definition = []byte(`{}`) }, `dataset definition: key "name"`},
+		{"scheduler", "digits", func(r *results.Record) { r.Recipe.Scheduler = "step" }, `the scheduler "step"`},
+	} {
+		r := resultstest.Record(t, results.Trial{Dataset: c.key, Epochs: 2})
+		c.change(r)
+		err := CheckRecord(r)
+		if c.want == "" && err != nil || c.want != "" && (!usage.Is(err) || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
 func TestPublishedConfig(t *testing.T) {
 	trial := results.Trial{Arch: 11, Dataset: "digits", Epochs: 200, Seed: 888} // no CIFAR is here
 	r := resultstest.Record(t, trial)

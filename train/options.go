@@ -1,8 +1,9 @@
 package train
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
+	"reflect"
 	"strings"
 
 	"nb201/cell"
@@ -94,14 +95,9 @@ func (o Options) on(definition data.Definition, load func(d data.Definition, roo
 // that lay beside the definition of a user's own dataset. What cannot be had again is a
 // usage error; images that are not those of the record are results.ErrOtherImages.
 func ConfigFor(r *results.Record, dataRoot string) (Config, error) {
-	origin := fmt.Sprintf("record of %v: dataset definition", r.Trial)
-	definition, err := data.DecodeDefinition(origin, r.Definition, dataRoot)
+	definition, err := definitionIn(r, dataRoot)
 	if err != nil {
-		return Config{}, err
-	}
-	if definition.Name != r.Dataset || definition.Classes != r.Classes || definition.Size[0] != r.ImageSize {
-		return Config{}, usage.Errorf("%s is of %s, %d classes and %d pixels, the record of %s, %d classes and %d pixels",
-			origin, definition.Name, definition.Classes, definition.Size[0], r.Dataset, r.Classes, r.ImageSize)
+		return Config{}, usage.Errorf("record of %v: %w", r.Trial, err)
 	}
 	c, err := Options{
 		Arch: r.Genotype, DataRoot: dataRoot, Epochs: r.Epochs, Seed: r.Seed,
@@ -113,6 +109,62 @@ func ConfigFor(r *results.Record, dataRoot string) (Config, error) {
 	}
 	c.Recipe = r.Recipe
 	return c, nil
+}
+
+// definitionIn is the dataset definition in a record, as if it lay in dataRoot.
+func definitionIn(r *results.Record, dataRoot string) (data.Definition, error) {
+	d, err := data.DecodeDefinition("dataset definition", r.Definition, dataRoot)
+	if err == nil && (d.Name != r.Dataset || d.Classes != r.Classes || d.Size[0] != r.ImageSize) {
+		err = usage.Errorf("dataset definition: it is of %s, %d classes and %d pixels, the record of %s, %d classes and %d pixels",
+			d.Name, d.Classes, d.Size[0], r.Dataset, r.Classes, r.ImageSize)
+	}
+	return d, err
+}
+
+// CheckRecord refuses, as a usage error, a record that no trial leaves: of an unknown
+// precision, parity profile, timeline, optimizer or scheduler, or whose dataset definition
+// is none, is not that of its published dataset key, or has other evaluation sets or numbers
+// of images than the record.
+func CheckRecord(r *results.Record) error {
+	d, err := definitionIn(r, "")
+	if err != nil {
+		return err
+	}
+	timeline, err := data.ParseTimeline(r.Parity.Timeline)
+	if err != nil {
+		return err
+	}
+	if _, err := random.ProfileByName(r.Parity.Profile); err != nil {
+		return err
+	}
+	if _, err := ParsePrecision(r.Precision); err != nil {
+		return err
+	}
+	recipe, err := configs.RecipeFor(r.Epochs)
+	if err != nil {
+		return err
+	}
+	if r.Recipe.Optimizer != recipe.Optimizer || r.Recipe.Scheduler != recipe.Scheduler {
+		return usage.Errorf("the recipe has the optimizer %q and the scheduler %q: %s and %s are all there are",
+			r.Recipe.Optimizer, r.Recipe.Scheduler, recipe.Optimizer, recipe.Scheduler)
+	}
+	if known, err := data.Published(r.Dataset); err == nil && !reflect.DeepEqual(d, known.At(timeline)) {
+		return usage.Errorf("dataset definition: it is not that of %s in the timeline %s", r.Dataset, timeline)
+	}
+	if len(d.At(timeline).Eval) != len(d.Eval) || len(r.Eval) != len(d.Eval) {
+		return usage.Errorf("dataset definition: it has %d evaluation sets, the record %d in the timeline %s", len(d.Eval), len(r.Eval), timeline)
+	}
+	passes := append([]results.Evaluation{{Pass: r.Train}}, r.Eval...)
+	for i, part := range append([]data.Part{d.Train}, d.Eval...) {
+		pass := passes[i]
+		if part.Name != pass.Set {
+			return usage.Errorf("dataset definition: an evaluation set is %s, that of the record %s", part.Name, pass.Set)
+		}
+		if n, known := d.Count(part); known && n != pass.Images {
+			return usage.Errorf("dataset definition: it has %d images of %s, the record %d", n, cmp.Or(part.Name, "training"), pass.Images)
+		}
+	}
+	return nil
 }
 
 // loadAsTrained loads the images that the trial of a record was trained on.

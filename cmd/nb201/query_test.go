@@ -21,17 +21,17 @@ func TestQuery(t *testing.T) {
 		{"1", head + `  schedule         dataset  seed  epoch  train %  ori-test %  x-valid %  x-test %  training s   MFLOPs   Mparams  latency ms
         12   cifar10-valid   111     11    84.63       84.70      84.57         -       126.2  0.50185  0.003684       12.75
         12   cifar10-valid   777     11    84.78       84.97      85.08         -       124.7  0.50185  0.003684       12.75
-        12   cifar10-valid  mean     11    84.70       84.83      84.82         -       125.5  0.50185  0.003684       12.75
+        12   cifar10-valid  mean     11    84.70       84.84      84.82         -       125.5  0.50185  0.003684       12.75
         12         cifar10   111     11    84.63       84.70          -         -       126.2  0.50185  0.003684       12.75
-        12        cifar100   111     11    84.63       84.50      84.57     84.42       126.2  0.50266  0.004494       12.75
-        12  ImageNet16-120   111     11    84.63       84.50      84.57     84.42       126.2  0.12652  0.004674       12.75
+        12        cifar100   111     11    84.63       84.49      84.56     84.42       126.2  0.50266  0.004494       12.75
+        12  ImageNet16-120   111     11    84.63       84.50      84.57     84.43       126.2  0.12652  0.004674       12.75
 `},
 		{"1 --epochs 12 --set valid --epoch 5", head + `  schedule         dataset  seed  epoch  x-valid loss  top-1 %  top-5 %     s  s so far
-        12   cifar10-valid   111      5        0.4510    78.39    83.39  10.3      61.7
+        12   cifar10-valid   111      5        0.4510    78.40    83.40  10.3      61.7
         12   cifar10-valid   777      5        0.4280    78.99    83.99  10.9      63.6
         12   cifar10-valid  mean      5        0.4395    78.69    83.69  10.6      62.7
-        12        cifar100   111      5        0.4510    78.39    83.39  10.3      61.7
-        12  ImageNet16-120   111      5        0.4510    78.39    83.39  10.3      61.7
+        12        cifar100   111      5        0.4510    78.40    83.40  10.3      61.7
+        12  ImageNet16-120   111      5        0.4510    78.40    83.40  10.3      61.7
 `},
 		{"1 --dataset cifar10 --seed 111 --set ori-test --epoch 11", head + `  schedule  dataset  seed  epoch  ori-test loss  top-1 %  top-5 %     s  s so far
         12  cifar10   111     11         0.2830    84.70    89.70  10.5     125.8
@@ -64,7 +64,7 @@ func TestQueryJSON(t *testing.T) {
 		`"genotype":"|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|",` +
 		`"trials":[{"schedule":"12","dataset":"cifar10","seed":111,"epochs":12,"flops_millions":0.50185,"params_millions":0.003684,` +
 		`"latency_seconds_per_batch_of_256":0.012750000000000001,` +
-		`"measured":[{"set":"ori-test","epoch":0,"loss":2.375,"top1_percent":20.725,"top5_percent":25.725,` +
+		`"measured":[{"set":"ori-test","epoch":0,"loss":2.375,"top1_percent":20.73,"top5_percent":25.73,` +
 		`"seconds":10.653,"seconds_per_epoch":10.653,"seconds_all_epochs":10.653}]}]}`
 	if got := compact(t, stdout); code != 0 || stderr != "" || got != want {
 		t.Errorf("code %d, stderr %q, got\n%s\nwant\n%s", code, stderr, got, want)
@@ -99,7 +99,7 @@ func TestQueryBest(t *testing.T) {
 	args := []string{"query", asked, "--best", "--dataset", "cifar10", "--set", "valid", "--max-params", "0.003"}
 	stdout, _, code := nb201(args...)
 	want := `architecture  3  |avg_pool_3x3~0|+|skip_connect~0|none~1|+|none~0|none~1|skip_connect~2|
-accuracy      84.8845 % on x-valid after training on cifar10-valid along schedule 12
+accuracy      84.8860 % on x-valid after training on cifar10-valid along schedule 12
 costs         0.17007 MFLOPs, 0.001332 Mparams
 compared      2 architectures; 1 are beyond the limits, 0 lack such a trial
 `

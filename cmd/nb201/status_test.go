@@ -92,7 +92,7 @@ besides    1 trial done that the plan lacks
 rate       15 trials and 29.3 million images an hour, over the last 1h00m
 spent      6.0 hours in trials that are done, 1m30s in running ones
 to do      about 6.0 hours of one worker
-time left  about 2h58m
+time left  about 3h00m
 
 run on node2, process 4711, chunk 1/2: stale, silent for 1h00m
 

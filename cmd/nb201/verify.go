@@ -33,11 +33,15 @@ func newVerifyCommand() *cobra.Command {
 		Long: `Check the campaign or the file or directory of a published format PATH: derive again
 what can be derived of every trial, and list what disagrees. Nothing is changed.
 
-  files         can be read; CRCs of torch checkpoints; digits of the MD5 in a name
+  files         can be read; the SHA-256 that a record carries over itself; CRCs of torch
+                checkpoints; digits of the MD5 in a name
   identity      genotype against index, classes against the dataset key
   costs         FLOPs and parameters against the genotype's network
   curves        every epoch of the training and of each evaluation set
   values        finite and in range; percent; top-5 not below top-1
+  record        of a campaign's trial, against itself: classes, sizes, sets and numbers of
+                images are those of its dataset definition, accuracies are shares of its
+                images, times lie between start and end, settings are known
   halves        ori-test against x-valid and x-test, its halves
   seeds         the same network and epochs for all seeds
   settings      one experiment: on a dataset key the same data, along a schedule the same
@@ -57,7 +61,7 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 				return err
 			}
 			defer benchmark.Close()
-			var options verify.Options
+			options := verify.Options{Record: train.CheckRecord}
 			if flags.reevaluate {
 				device, err := backend.ParseDevice(flags.device)
 				if err != nil {

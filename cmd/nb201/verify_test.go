@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/seal"
 	"nb201/results"
 	"nb201/results/resultstest"
 	"nb201/results/verify"
@@ -44,6 +45,107 @@ func TestVerify(t *testing.T) {
 	var report verify.Report
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != 3 || len(report.Faults) != 1 || *report.Faults[0].Trial != gone {
 		t.Errorf("code %d, %v:\n%s", code, err, stdout)
+	}
+}
+
+// TestVerifyContradictions has each contradiction in the record of a real trial found, in one
+// of this version, with a SHA-256 that fits, and in one of before.
+func TestVerifyContradictions(t *testing.T) {
+	const kept = "testdata/campaign/trials/000004/digits/0002-0777.json"
+	c := results.Campaign{Dir: t.TempDir()}
+	path := c.RecordPath(results.Trial{Arch: 4, Dataset: "digits", Epochs: 2, Seed: 777})
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type object = map[string]any
+	type list = []any
+	part := func(r object, keys ...string) object {
+		for _, key := range keys {
+			r = r[key].(object)
+		}
+		return r
+	}
+	set := func(key string, value any, keys ...string) func(object) {
+		return func(r object) { part(r, keys...)[key] = value }
+	}
+	evaluated := func(key string, value any) func(object) {
+		return func(r object) { r["evaluation"].(list)[0].(object)[key] = value }
+	}
+	weights := func(name string) object { return object{"name": name, "sha256": strings.Repeat("0", 64)} }
+	for name, x := range map[string]struct {
+		change func(object)
+		want   string // "" for none
+	}{
+		"unchanged":   {func(object) {}, ""},
+		"classes":     {set("classes", 12, "dataset_definition"), "record: dataset definition: it is of digits, 12 classes"},
+		"name":        {set("name", "cifar100", "dataset_definition"), "record: dataset definition: it is of cifar100"},
+		"size":        {set("size", list{32, 32}, "dataset_definition"), "record: dataset definition: it is of digits, 10 classes and 32 pixels"},
+		"set renamed": {func(r object) { part(r, "dataset_definition")["eval"].(list)[0].(object)["name"] = "x-test" }, "record: dataset definition: it is not that of digits"},
+		"a set more": {func(r object) {
+			d := part(r, "dataset_definition")
+			d["eval"] = append(d["eval"].(list), object{"name": "x-valid", "from": "test", "order": "sequential"})
+		}, "record: dataset definition: it is not that of digits"},
+		"unknown key":         {set("zzz", 1, "dataset_definition"), `record: dataset definition: unknown key "zzz"`},
+		"9 images":            {set("images", 9, "training"), "record: a batch of 256 images is more than the 9"},
+		"1 image":             {evaluated("images", 1), "record: ori-test: top1_percent[0] is"},
+		"finished before":     {set("finished", "2020-01-01T00:00:00Z"), "record: it finished at"},
+		"year 9999":           {set("started", "9999-01-01T00:00:00Z"), "record: it started at"},
+		"long passes":         {set("seconds", list{1e6, 1e6}, "training"), "record: its passes took 2000000 s, all of it 17 s"},
+		"attempts":            {set("attempts", 1e9), "record: attempts is 1000000000"},
+		"top-5":               {set("top5_percent", list{1, 1}, "training"), "record: training: top5_percent[0] is 1, less than"},
+		"loss":                {set("loss", list{1e300, 1e300}, "training"), "record: training: loss[0] is 1e+300"},
+		"no share":            {set("top1_percent", list{33.3333, 33.3333}, "training"), "record: training: top1_percent[0] is 33.3333, no share of 1347 images"},
+		"learning rate":       {set("learning_rate", 1e9, "recipe"), "record: the learning rate is 1e+09"},
+		"batch":               {set("batch", 100000, "recipe"), "record: a batch of 100000 images"},
+		"precision":           {set("precision", "quantum\x1b[31m"), `record: "quantum\x1b[31m" is no name`},
+		"weights":             {set("weights", weights("../../x.pth")), `record: the weights are "../../x.pth"`},
+		"profile":             {set("profile", "xx", "parity"), `record: unknown parity profile "xx"`},
+		"channels":            {set("channels", 17, "recipe"), "files: "},
+		"another precision":   {set("precision", "fp16"), `record: unknown precision "fp16"`},
+		"timeline":            {set("timeline", "may2020", "parity"), `record: unknown timeline "may2020"`},
+		"optimizer":           {set("optimizer", "Adam", "recipe"), `record: the recipe has the optimizer "Adam"`},
+		"images of the test":  {evaluated("images", 900), "record: dataset definition: it has 450 images of ori-test, the record 900"},
+		"set of the record":   {evaluated("set", "x-test"), "record: dataset definition: an evaluation set is ori-test, that of the record x-test"},
+		"pixels":              {set("mean", list{1, 2, 3}, "dataset_definition"), "record: dataset definition: it is not that of digits"},
+		"low loss":            {evaluated("loss", list{0.1, 0.1}), "record: ori-test: loss[0] is 0.1, less than"},
+		"momentum":            {set("momentum", 1.5, "recipe"), "record: the momentum is 1.5"},
+		"weights of another":  {set("weights", weights("0002-0778.pth")), "those of this trial are 0002-0777.pth"},
+		"a version's newline": {set("gomlx", "v0\nfine", "versions"), `record: "v0\nfine" is no name`},
+	} {
+		for _, version := range []int{1, 2} {
+			var r object
+			if err := json.Unmarshal(whole, &r); err != nil {
+				t.Fatal(err)
+			}
+			r["format_version"] = version
+			x.change(r)
+			text, err := json.MarshalIndent(r, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if version == 2 {
+				text = seal.Seal(text)
+			}
+			if err := os.WriteFile(path, text, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			stdout, _, code := nb201("verify", c.Dir)
+			if x.want == "" && code != 0 || x.want != "" && (code != 3 || !strings.Contains(stdout, x.want)) {
+				t.Errorf("%s, format version %d: code %d, want %q in\n%s", name, version, code, x.want, stdout)
+			}
+			if unsealed := "1 of 1 records carry no SHA-256: they were written by an older version"; version == 1 != strings.Contains(stdout, unsealed) && name != "channels" {
+				t.Errorf("format version %d:\n%s", version, stdout)
+			}
+		}
+	}
+	stdout, _, _ := nb201("verify", "testdata/campaign", "--json")
+	var report verify.Report
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || report.Unsealed != 1 {
+		t.Errorf("%v: %d records without a SHA-256", err, report.Unsealed)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"time"
 
 	"nb201/cell"
 	"nb201/configs"
@@ -255,6 +256,9 @@ func (f *findings) values(r *results.ResultsCount) {
 				return fmt.Sprintf("%s is %v", name, p.Value)
 			})
 		}
+		if r.Record != nil {
+			continue // of what follows Record.Contradictions knows more
+		}
 		f.each(r, set.Name, m.Top5, func(p results.Point) string {
 			top1, ok := m.Top1.At(p.Epoch)
 			if !ok || !(top1 > p.Value+1e-6) {
@@ -319,6 +323,28 @@ func (f *findings) fractions(r *results.ResultsCount, set results.EvaluationSet,
 			f.fault(Values, r, "%s: %s is %v %% at most, and guessing gives %.3g %%: fractions in place of percent?", set.Name, name, most, chance)
 		}
 	}
+}
+
+// record checks that the record of a trial agrees with itself, and reports whether it does.
+func (f *findings) record(r *results.ResultsCount, check func(*results.Record) error) (sound bool) {
+	f.count(Record)
+	if !r.Record.Sealed() {
+		f.unsealed++
+	}
+	contradictions := r.Record.Contradictions()
+	if check != nil {
+		if err := check(r.Record); err != nil {
+			contradictions = append(contradictions, err.Error())
+		}
+	}
+	faults, doubts := r.Record.Clocks(time.Now())
+	for _, what := range append(faults, contradictions...) {
+		f.fault(Record, r, "%s", what)
+	}
+	for _, what := range doubts {
+		f.note(Record, r, "%s", what)
+	}
+	return contradictions == nil
 }
 
 // halves checks that ori-test is what its halves x-valid and x-test make together, in

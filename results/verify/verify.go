@@ -38,6 +38,10 @@ const (
 	Curves Check = "curves"
 	// Values are finite and in their ranges.
 	Values Check = "values"
+	// Record: what the record of a campaign's trial says agrees with the rest of it. Its
+	// accuracies are shares of its images, its times lie between its start and its end, and
+	// so on: results.Record.Contradictions and Clocks, and Options.Record.
+	Record Check = "record"
 	// Halves: ori-test is the union of x-valid and x-test, and so are its measures.
 	Halves Check = "halves"
 	// Seeds of one schedule and dataset are of the same network and epochs.
@@ -52,7 +56,7 @@ const (
 	Reevaluation Check = "reevaluation"
 )
 
-var checks = []Check{Files, Identity, Costs, Curves, Values, Halves, Seeds, Settings, Weights, Reevaluation}
+var checks = []Check{Files, Identity, Costs, Curves, Values, Record, Halves, Seeds, Settings, Weights, Reevaluation}
 
 // Fault is a disagreement.
 type Fault struct {
@@ -91,6 +95,7 @@ type Report struct {
 	Architectures int            `json:"architectures"`
 	Trials        int            `json:"trials"` // that could be read
 	Weights       int            `json:"trials_with_weights"`
+	Unsealed      int            `json:"records_without_sha256"` // those of the trials that carry none over themselves
 	Checks        []Count        `json:"checks"`
 	Faults        []Fault        `json:"faults"` // of files, then in order of trials
 	Notes         []Note         `json:"notes"`
@@ -117,6 +122,9 @@ type Options struct {
 	// trial, any other ends the verification; no evaluation at all means that the images of
 	// the trial's dataset are not known.
 	Reevaluate func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error)
+	// Record, if any, says what makes the record of a trial none that this program leaves,
+	// as far as the package results does not know: the meaning of its dataset definition.
+	Record func(*results.Record) error
 	// Progress, if any, is told after every file and every architecture how many of
 	// them are done.
 	Progress func(done, total int)
@@ -163,7 +171,10 @@ func Run(ctx context.Context, b *results.Benchmark, o Options) (*Report, error) 
 func (v *verifier) report(b *results.Benchmark, findings []findings) *Report {
 	r := &Report{
 		Path: b.Path, Format: b.Format, Architectures: len(b.Evaluated()),
-		Trials: v.checked[Identity], Weights: v.checked[Weights], Faults: []Fault{}, Notes: v.sortedNotes(),
+		Trials: v.checked[Identity], Weights: v.checked[Weights], Unsealed: v.unsealed, Faults: []Fault{}, Notes: v.sortedNotes(),
+	}
+	if r.Unsealed > 0 {
+		r.Notes = append(r.Notes, Note{Check: Record, What: fmt.Sprintf("%d of %d records carry no SHA-256: they were written by an older version", r.Unsealed, r.Trials)})
 	}
 	reevaluate := v.options.Reevaluate != nil
 	if reevaluate && r.Weights == 0 {
@@ -209,6 +220,8 @@ type verifier struct {
 	checked map[Check]int
 	notes   map[Note]int // less their Trials, which the values are
 
+	unsealed int // records
+
 	experiments results.Experiments // of the trials of all architectures
 }
 
@@ -224,6 +237,7 @@ func (v *verifier) add(f *findings) {
 		n.Trials = 0
 		v.notes[n] += trials
 	}
+	v.unsealed += f.unsealed
 	f.checked, f.notes = nil, nil
 	v.done++
 	if v.options.Progress != nil {
@@ -245,7 +259,8 @@ func (v *verifier) architecture(ctx context.Context, b *results.Benchmark, index
 	}
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
-			if err := v.weights(ctx, r, f); err != nil {
+			sound := r.Record == nil || f.record(r, v.options.Record)
+			if err := v.weights(ctx, r, sound, f); err != nil {
 				return err
 			}
 		}
@@ -253,8 +268,9 @@ func (v *verifier) architecture(ctx context.Context, b *results.Benchmark, index
 	return nil
 }
 
-// weights checks the weights of a trial, if it has any.
-func (v *verifier) weights(ctx context.Context, r *results.ResultsCount, f *findings) error {
+// weights checks the weights of a trial, if it has any. Only where the record is sound are
+// they evaluated as it says.
+func (v *verifier) weights(ctx context.Context, r *results.ResultsCount, soundRecord bool, f *findings) error {
 	if err := ctx.Err(); err != nil || !r.HasWeights() {
 		return err
 	}
@@ -264,7 +280,7 @@ func (v *verifier) weights(ctx context.Context, r *results.ResultsCount, f *find
 		f.fault(Weights, r, "%v", err)
 		return nil
 	}
-	if sound := f.weights(r, weights); !sound || v.options.Reevaluate == nil {
+	if sound := f.weights(r, weights); !sound || !soundRecord || v.options.Reevaluate == nil {
 		return nil
 	}
 	v.device.Lock()
@@ -306,6 +322,8 @@ type findings struct {
 	faults  []Fault
 	notes   []Note
 	checked map[Check]int
+
+	unsealed int // records
 }
 
 // count says that a check looks at one more trial or file.

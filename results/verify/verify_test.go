@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/internal/seal"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -478,6 +479,14 @@ func replace(pattern, text string) func([]byte) []byte {
 	}
 }
 
+// resealed is a change of a record whose SHA-256 is then made to fit.
+func resealed(change func([]byte) []byte) func([]byte) []byte {
+	return func(text []byte) []byte {
+		object, _, _ := seal.Open(text)
+		return seal.Seal(change(object))
+	}
+}
+
 func truncate(b []byte) []byte { return b[:len(b)/2] }
 
 // TestPlantedInCampaigns plants a fault in the files of one trial of a campaign and has
@@ -487,6 +496,9 @@ func TestPlantedInCampaigns(t *testing.T) {
 	bad := results.Trial{Arch: 4, Dataset: "cifar100", Epochs: 3, Seed: 888}
 	record := func(change func([]byte) []byte) func(*testing.T, results.Campaign) {
 		return func(t *testing.T, c results.Campaign) { edit(t, c.RecordPath(bad), change) }
+	}
+	sealed := func(change func([]byte) []byte) func(*testing.T, results.Campaign) {
+		return record(resealed(change))
 	}
 	weights := func(change func([]byte) []byte) func(*testing.T, results.Campaign) {
 		return func(t *testing.T, c results.Campaign) { edit(t, c.WeightsPath(bad), change) }
@@ -500,12 +512,17 @@ func TestPlantedInCampaigns(t *testing.T) {
 		{"truncated record", record(truncate), Files, "0003-0888.json"},
 		{"no JSON", record(func([]byte) []byte { return []byte("\x00\x01") }), Files, "0003-0888.json"},
 		{"empty record", record(func([]byte) []byte { return nil }), Files, "0003-0888.json"},
-		{"unknown key", record(replace(`"genotype"`, `"genotyp"`)), Files, "genotyp"},
-		{"wrong genotype", record(replace(`"\|[^"]*"`, `"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"`)), Files, "is not that of architecture 4"},
-		{"parameters of another network", record(replace(`"params_millions": [0-9.]+`, `"params_millions": 0.6404`)), Files, "params_millions is 0.6404, the network has"},
-		{"missing epoch", record(replace(`"loss": \[[0-9.]+, `, `"loss": [`)), Files, "training has 2 values of loss for 3 epochs"},
-		{"negative time", record(replace(`"seconds": \[`, `"seconds": [-`)), Files, "seconds[0] is -1"},
-		{"zero latency", record(replace(`per_batch_of_256": \[[0-9.]+`, `per_batch_of_256": [0`)), Files, "is 0"},
+		{"flipped bit in a record", record(func(b []byte) []byte {
+			b = slices.Clone(b)
+			b[len(b)/2] ^= 0x10
+			return b
+		}), Files, "changed since it was written: its SHA-256 is"},
+		{"unknown key", sealed(replace(`"genotype"`, `"genotyp"`)), Files, "genotyp"},
+		{"wrong genotype", sealed(replace(`"\|[^"]*"`, `"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"`)), Files, "is not that of architecture 4"},
+		{"parameters of another network", sealed(replace(`"params_millions": [0-9.]+`, `"params_millions": 0.6404`)), Files, "params_millions is 0.6404, the network has"},
+		{"missing epoch", sealed(replace(`"loss": \[[0-9.]+, `, `"loss": [`)), Files, "training has 2 values of loss for 3 epochs"},
+		{"negative time", sealed(replace(`"seconds": \[`, `"seconds": [-`)), Files, "seconds[0] is -1"},
+		{"zero latency", sealed(replace(`per_batch_of_256": \[[0-9.]+`, `per_batch_of_256": [0`)), Files, "is 0"},
 		{"record of another trial", func(t *testing.T, c results.Campaign) {
 			edit(t, c.RecordPath(bad), func([]byte) []byte {
 				other := bad
@@ -517,9 +534,9 @@ func TestPlantedInCampaigns(t *testing.T) {
 				return text
 			})
 		}, Files, "is the record of another trial"},
-		{"an accuracy as a fraction", record(replace(`"top1_percent": \[[0-9.]+`, `"top1_percent": [0.20123`)), Values, "no share of 50000 images"},
-		{"top-5 below top-1", record(replace(`"top5_percent": \[[0-9.]+`, `"top5_percent": [2`)), Values, "less than the top-1 accuracy"},
-		{"wrong mean of the halves", record(replace(`("set": "ori-test",[^\[]*)("loss": )\[[0-9.]+`, `"set": "ori-test", "first_epoch": 0, "images": 10000, "loss": [9`)), Halves, "loss of ori-test is 9 at epoch 0"},
+		{"an accuracy as a fraction", sealed(replace(`"top1_percent": \[[0-9.]+`, `"top1_percent": [0.20123`)), Record, "no share of 50000 images"},
+		{"top-5 below top-1", sealed(replace(`"top5_percent": \[[0-9.]+`, `"top5_percent": [2`)), Record, "less than the top-1 accuracy"},
+		{"wrong mean of the halves", sealed(replace(`("set": "ori-test",[^\[]*)("loss": )\[[0-9.]+`, `"set": "ori-test", "first_epoch": 0, "images": 10000, "loss": [9`)), Halves, "loss of ori-test is 9 at epoch 0"},
 		{"flipped bit in a tensor", weights(func(b []byte) []byte {
 			b = slices.Clone(b)
 			b[len(b)/2] ^= 0x10
@@ -542,7 +559,7 @@ func TestPlantedInCampaigns(t *testing.T) {
 				return b
 			})
 		}, Weights, "its SHA-256 is"},
-		{"hash of other weights", record(replace(`("weights": \{[^}]*"sha256": ")[0-9a-f]{64}`, `"weights": {"name": "0003-0888.pth", "sha256": "`+strings.Repeat("0f", 32))), Weights, "its SHA-256 is"},
+		{"hash of other weights", sealed(replace(`("weights": \{[^}]*"sha256": ")[0-9a-f]{64}`, `"weights": {"name": "0003-0888.pth", "sha256": "`+strings.Repeat("0f", 32))), Weights, "its SHA-256 is"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -568,6 +585,41 @@ func TestPlantedInCampaigns(t *testing.T) {
 	}
 }
 
+// A record that contradicts itself is a fault, and its weights are not evaluated as it says;
+// a clock that was set is a note.
+func TestRecords(t *testing.T) {
+	trials := resultstest.Grid(4)[:4]
+	c := resultstest.Fill(t, trials...)
+	wrong, unknown, slow := trials[0], trials[1], trials[2]
+	edit(t, c.RecordPath(wrong), resealed(replace(`"momentum": 0.9`, `"momentum": 9`)))
+	edit(t, c.RecordPath(slow), resealed(replace(`"finished": "2026-01-02T04`, `"finished": "2026-01-02T03`)))
+	var evaluated []results.Trial
+	r := run(t, c.Dir, Options{
+		Record: func(r *results.Record) error {
+			if r.Trial == unknown {
+				return errors.New("nobody knows it")
+			}
+			return nil
+		},
+		Reevaluate: func(_ context.Context, r *results.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
+			evaluated = append(evaluated, r.Trial)
+			return nil, nil
+		},
+	})
+	want := []Fault{{Record, &wrong, "the momentum is 9"}, {Record, &unknown, "nobody knows it"}}
+	if !reflect.DeepEqual(r.Faults, want) {
+		t.Errorf("found %v, want %v", r.Faults, want)
+	}
+	slices.SortFunc(evaluated, results.Trial.Compare)
+	if !slices.Equal(evaluated, trials[2:]) {
+		t.Errorf("evaluated %v", evaluated)
+	}
+	if i := slices.IndexFunc(r.Notes, func(n Note) bool { return n.Check == Record }); i < 0 ||
+		r.Notes[i].String() != fmt.Sprintf("%s, %d epochs: its passes took longer than all of it: the clock was set meanwhile (1 trials)", slow.Dataset, slow.Epochs) {
+		t.Errorf("notes %v", r.Notes)
+	}
+}
+
 func TestSoundCampaign(t *testing.T) {
 	trials := append(resultstest.Grid(0, 4, 11), results.Trial{Arch: 4, Dataset: "digits", Epochs: 2, Seed: 1})
 	c := resultstest.Fill(t, trials...)
@@ -577,7 +629,7 @@ func TestSoundCampaign(t *testing.T) {
 	want := &Report{
 		Path: c.Dir, Format: results.CampaignFormat, Architectures: 3, Trials: 37, Weights: 37,
 		Checks: []Count{
-			{Files, 75, 0}, {Identity, 37, 0}, {Costs, 37, 0}, {Curves, 37, 0}, {Values, 37, 0}, {Halves, 18, 0}, {Seeds, 37, 0}, {Settings, 37, 0}, {Weights, 37, 0},
+			{Files, 75, 0}, {Identity, 37, 0}, {Costs, 37, 0}, {Curves, 37, 0}, {Values, 37, 0}, {Record, 37, 0}, {Halves, 18, 0}, {Seeds, 37, 0}, {Settings, 37, 0}, {Weights, 37, 0},
 		},
 		Faults: []Fault{}, Notes: []Note{},
 	}
@@ -621,7 +673,7 @@ func TestOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		edit(t, c.RecordPath(trial), replace(`"top5_percent": \[[0-9.]+`, `"top5_percent": [2`))
+		edit(t, c.RecordPath(trial), resealed(replace(`"top5_percent": \[[0-9.]+`, `"top5_percent": [2`)))
 	}
 	r := run(t, c.Dir, Options{})
 	ordered := slices.IsSortedFunc(r.Faults, func(a, b Fault) int { return a.Trial.Compare(*b.Trial) })
