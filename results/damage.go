@@ -1,11 +1,11 @@
 package results
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +18,7 @@ import (
 
 	"nb201/internal/atomicfile"
 	"nb201/internal/infile"
+	"nb201/internal/seal"
 	"nb201/internal/usage"
 )
 
@@ -62,14 +63,14 @@ func (c Campaign) Done(t Trial) (bool, error) {
 	return err == nil, err
 }
 
-// inspectAll is how many records Damaged reads whole in any case, which takes a second.
+// inspectAll is how many records Damaged decodes in any case, which takes a second.
 const inspectAll = 8192
 
 // Damaged finds the records of trials that cannot be read, with the reasons: errors that
-// are ErrDamaged. Of many trials it looks only at both ends of each record, which finds
-// those that were emptied or cut, unless thorough makes it read all of them. The error is the
-// first of another kind, such as of a record that another version wrote; the records after
-// it are looked at all the same.
+// are ErrDamaged. Of many trials it holds each record only against its SHA-256, and one of
+// before that has none against how records begin and end, unless thorough makes it decode
+// all of them. The error is the first of another kind, such as of a record that another
+// version wrote; the records after it are looked at all the same.
 func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (map[Trial]error, error) {
 	look := c.glance
 	if thorough || len(trials) <= inspectAll {
@@ -101,34 +102,22 @@ func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (m
 	return found, cmp.Or(context.Cause(ctx), err)
 }
 
-// glance looks at the ends of a record: it is an object of JSON, and a line.
+// glance looks at a record without decoding it: its SHA-256 fits, or it has none and is an
+// object of JSON, and a line.
 func (c Campaign) glance(t Trial) error {
-	path := c.RecordPath(t)
-	f, err := infile.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		_, err := c.Done(t) // it went meanwhile, or it is a link to nowhere
-		return err
-	}
-	if err != nil {
-		return recordError(err)
-	}
-	defer f.Close()
-	var ends [3]byte
-	_, err = io.ReadFull(f, ends[:1])
-	if err == nil {
-		_, err = f.Seek(-2, io.SeekEnd)
-	}
-	if err == nil {
-		_, err = io.ReadFull(f, ends[1:])
-	}
+	text, err := infile.Read(c.RecordPath(t), infile.MaxText)
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EINVAL), err == nil && string(ends[:]) != "{}\n":
-		_, err = c.Done(t) // which says why
-		return err
+	case errors.Is(err, fs.ErrNotExist): // it went meanwhile, or it is a link to nowhere
 	case err != nil:
 		return recordError(err)
+	default:
+		_, sealed, err := seal.Open(text)
+		if err == nil && (sealed || bytes.HasPrefix(text, []byte("{")) && bytes.HasSuffix(text, []byte("}\n"))) {
+			return nil
+		}
 	}
-	return nil
+	_, err = c.Done(t) // which says why
+	return err
 }
 
 // recordError is the error of a record that the system does not read.

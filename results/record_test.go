@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,26 @@ func TestFlippedBits(t *testing.T) {
 	}
 	if _, err := DecodeRecord("r.json", text); err != nil {
 		t.Error(err)
+	}
+}
+
+// A flipped bit is found among so many records that they are not all decoded.
+func TestFlippedBitOfMany(t *testing.T) {
+	sound, bad, older := Trial{3, "digits", 2, 1}, Trial{3, "digits", 2, 2}, Trial{3, "digits", 2, 3}
+	c := resultstest.Fill(t, sound, bad, older)
+	text := encode(t, resultstest.Record(t, bad))
+	text[len(text)/2] ^= 1
+	r := resultstest.Record(t, older)
+	r.FormatVersion = 1
+	for trial, text := range map[Trial][]byte{bad: text, older: encode(t, r)} {
+		if err := os.WriteFile(c.RecordPath(trial), text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	many := slices.Concat(slices.Repeat([]Trial{sound}, 9000), []Trial{bad, older})
+	found, err := c.Damaged(t.Context(), many, false)
+	if err != nil || len(found) != 1 || !errors.Is(found[bad], ErrDamaged) {
+		t.Errorf("found %v, %v", found, err)
 	}
 }
 

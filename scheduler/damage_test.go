@@ -26,11 +26,19 @@ var damages = map[string]func(path string, text []byte) error{
 		copy(text[len(text)/2:], "\xff\xfe\x00garbage")
 		return os.WriteFile(path, text, 0o666)
 	},
+	"a bit": func(path string, text []byte) error {
+		text[len(text)/3] ^= 4
+		return os.WriteFile(path, text, 0o666)
+	},
+	"the hash": func(path string, text []byte) error {
+		return os.WriteFile(path, bytes.Replace(text, []byte(`"sha256": `), []byte(`"sha25v": `), 1), 0o666)
+	},
 	"a value": func(path string, text []byte) error {
 		return os.WriteFile(path, bytes.Replace(text, []byte(`"batch": 256`), []byte(`"batch": -56`), 1), 0o666)
 	},
 	"another trial's": func(path string, text []byte) error {
-		return os.WriteFile(path, bytes.Replace(text, []byte(`"seed": `), []byte(`"seed": 4`), 1), 0o666)
+		object, _, _ := seal.Open(text)
+		return os.WriteFile(path, seal.Seal(bytes.Replace(object, []byte(`"seed": `), []byte(`"seed": 4`), 1)), 0o666)
 	},
 	"a directory": func(path string, _ []byte) error {
 		if err := os.Remove(path); err != nil {
