@@ -19,8 +19,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
-	"nb201/internal/atomicfile"
 	"nb201/internal/backend"
+	"nb201/internal/infile"
+	"nb201/internal/outfile"
 	"nb201/internal/usage"
 )
 
@@ -124,11 +125,18 @@ func (o *common) peaks(ctx context.Context) (Peaks, error) {
 			return kept.Peaks, nil
 		}
 	}
+	var kept *outfile.Output
+	if o.peaksFile != "" {
+		// readPeaks has found an earlier output there, or nothing.
+		if kept, err = outfile.Check(o.peaksFile, outfile.Rules{Force: true, Regular: true}); err != nil {
+			return k.Peaks, err
+		}
+	}
 	note("measuring the device's memory bandwidth and arithmetic")
-	if _, err := o.askInner(ctx, "peaks", peaksTask{o.device, o.precision, o.elementBytes()}, &k.Peaks); err != nil || o.peaksFile == "" {
+	if _, err := o.askInner(ctx, "peaks", peaksTask{o.device, o.precision, o.elementBytes()}, &k.Peaks); err != nil || kept == nil {
 		return k.Peaks, err
 	}
-	return k.Peaks, atomicfile.Replace(o.peaksFile, func(w io.Writer) error {
+	return k.Peaks, kept.Write(ctx, func(w io.Writer) error {
 		return json.NewEncoder(w).Encode(append(all, k))
 	})
 }
@@ -138,7 +146,7 @@ func (o *common) readPeaks() (all []keptPeaks, err error) {
 	if o.peaksFile == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(o.peaksFile)
+	text, err := infile.Read(o.peaksFile, infile.MaxText)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
@@ -200,7 +201,7 @@ func (o *sampleOptions) readState() ([]sampleState, error) {
 	if o.state == "" {
 		return nil, nil
 	}
-	f, err := os.Open(o.state)
+	f, err := infile.Open(o.state)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil

@@ -70,6 +70,15 @@ type point struct{ x, y float64 }
 
 func nodeAt(i int) point { return point{firstNodeX + float64(i)*nodeDistance, nodeY} }
 
+// svgBegins is how a drawing begins.
+const svgBegins = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]g" height="%[2]g" viewBox="0 0 %[1]g %[2]g" role="img">
+<title>Architecture `
+
+// IsSVG recognises, by how it begins, a document that SVG has drawn.
+func IsSVG(head []byte) bool {
+	return bytes.HasPrefix(head, fmt.Appendf(nil, svgBegins, pictureWidth, pictureHeight))
+}
+
 // SVG draws the cell as a self-contained SVG document of 900x430 pixels: nodes in
 // a row, an arrow in the operation's colour with the operation's name on every
 // edge, none dashed and grey.
@@ -77,15 +86,14 @@ func (a Arch) SVG() []byte {
 	var b bytes.Buffer
 	title := fmt.Sprintf("Architecture %d", a.Index())
 	genotype := html.EscapeString(a.String())
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]g" height="%[2]g" viewBox="0 0 %[1]g %[2]g" role="img">
-<title>%[3]s</title>
+	fmt.Fprintf(&b, svgBegins+`%[8]d</title>
 <desc>%[4]s</desc>
 <rect width="100%%" height="100%%" rx="12" fill="#ffffff"/>
 <g %[7]s fill="#1f2937">
 <text x="32" y="46" font-size="20" font-weight="bold">%[3]s</text>
 <text x="%[5]g" y="46" font-size="14" text-anchor="end" fill="#6b7280">isomorphism class %[6]d</text>
 </g>
-`, pictureWidth, pictureHeight, title, genotype, pictureWidth-32, a.Class(), sans)
+`, pictureWidth, pictureHeight, title, genotype, pictureWidth-32, a.Class(), sans, a.Index())
 
 	for i, op := range a {
 		arcs[i].draw(&b, op)

@@ -15,8 +15,9 @@ import (
 func newArchCommand() *cobra.Command {
 	var flags struct {
 		skeleton
-		dataset, svg string
-		json         bool
+		svg     outputFlags
+		dataset string
+		json    bool
 	}
 	c := &cobra.Command{
 		Use:   "arch ARCH",
@@ -38,12 +39,16 @@ Costs are those of the published dataset keys, or of --dataset alone.`,
 			if flags.dataset != "" {
 				keys = []string{flags.dataset}
 			}
+			svg, err := flags.svg.check(definitionFiles(flags.dataset), cell.IsSVG)
+			if err != nil {
+				return err
+			}
 			view, err := viewArch(a, flags.skeleton, keys)
 			if err != nil {
 				return err
 			}
-			if flags.svg != "" {
-				if err := writeFile(flags.svg, func(w io.Writer) error { _, err := w.Write(a.SVG()); return err }); err != nil {
+			if svg != nil {
+				if err := svg.Write(c.Context(), func(w io.Writer) error { _, err := w.Write(a.SVG()); return err }); err != nil {
 					return err
 				}
 			}
@@ -55,7 +60,7 @@ Costs are those of the published dataset keys, or of --dataset alone.`,
 	}
 	flags.addFlags(c.Flags())
 	c.Flags().StringVar(&flags.dataset, "dataset", "", "costs for this dataset key or definition `FILE.json` only")
-	c.Flags().StringVar(&flags.svg, "svg", "", "draw the cell into `FILE`, in place of any that is there")
+	flags.svg.add(c.Flags(), "svg", "draw the cell into `FILE`, in place of an earlier drawing")
 	c.Flags().BoolVar(&flags.json, "json", false, "print one JSON document")
 	return c
 }

@@ -5,23 +5,19 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"nb201/internal/atomicfile"
-	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/compare"
 )
 
 func newCompareCommand() *cobra.Command {
 	var flags struct {
-		report string
+		report outputFlags
 		json   bool
 	}
 	c := &cobra.Command{
@@ -44,7 +40,8 @@ alone would make: 0 for equal benchmarks, about 1 for a repetition with other se
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := checkWrite(flags.report); err != nil {
+			page, err := flags.report.check(args, compare.IsReport)
+			if err != nil {
 				return err
 			}
 			var benchmarks [2]*results.Benchmark
@@ -62,8 +59,8 @@ alone would make: 0 for equal benchmarks, about 1 for a repetition with other se
 			if err != nil {
 				return err
 			}
-			if flags.report != "" {
-				if err := writeFile(flags.report, report.WriteHTML); err != nil {
+			if page != nil {
+				if err := page.Write(c.Context(), report.WriteHTML); err != nil {
 					return err
 				}
 			}
@@ -73,25 +70,9 @@ alone would make: 0 for equal benchmarks, about 1 for a repetition with other se
 			return printComparison(c.OutOrStdout(), report)
 		},
 	}
-	c.Flags().StringVar(&flags.report, "report", "", "write a page with plots into `FILE.html`, in place of any that is there")
+	flags.report.add(c.Flags(), "report", "write a page with plots into `FILE.html`, in place of an earlier report")
 	c.Flags().BoolVar(&flags.json, "json", false, "print one JSON document")
 	return c
-}
-
-// checkWrite refuses, before work that takes long, a file that writeFile cannot make;
-// "" is no file.
-func checkWrite(path string) error {
-	if path == "" {
-		return nil
-	}
-	_, err := os.Stat(filepath.Dir(path))
-	if err == nil {
-		err = atomicfile.CheckCreate(path)
-	}
-	if err != nil {
-		return usage.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
 }
 
 func printComparison(w io.Writer, r *compare.Report) error {

@@ -3,10 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math"
-	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,9 +16,8 @@ import (
 
 	"nb201/cell"
 	"nb201/data"
-	"nb201/internal/atomicfile"
+	"nb201/internal/outfile"
 	"nb201/internal/random"
-	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/train"
 )
@@ -131,19 +129,29 @@ func printJSON(c *cobra.Command, result any) error {
 	return err
 }
 
-// writeFile makes the file that a flag names, whole or not at all.
-func writeFile(path string, write func(io.Writer) error) error {
-	err := atomicfile.Replace(path, write)
-	// These tell of the temporary file, which means nothing to the user.
-	var ofPath *fs.PathError
-	var ofRename *os.LinkError
-	switch {
-	case errors.As(err, &ofPath):
-		return usage.Errorf("cannot write %s: %w", path, ofPath.Err)
-	case errors.As(err, &ofRename):
-		return usage.Errorf("cannot write %s: %w", path, ofRename.Err)
-	case err != nil:
-		return fmt.Errorf("cannot write %s: %w", path, err)
+// definitionFiles are those of dataset keys and definition files that are files.
+func definitionFiles(keysOrFiles ...string) []string {
+	return slices.DeleteFunc(keysOrFiles, func(name string) bool { return filepath.Ext(name) != ".json" })
+}
+
+// outputFlags are a flag that names a file to write, and --force.
+type outputFlags struct {
+	path  string
+	force bool
+}
+
+// add adds the flag and --force.
+func (o *outputFlags) add(flags *pflag.FlagSet, name, about string) {
+	flags.StringVar(&o.path, name, "", about)
+	flags.BoolVar(&o.force, "force", false, "replace a file that is there already, whatever it is, with that of --"+name)
+}
+
+// check refuses, before the work, a file that cannot or must not be written: one of the
+// inputs, or what own does not recognise as an earlier output. It is nil where the flag
+// names none.
+func (o *outputFlags) check(inputs []string, own func(head []byte) bool) (*outfile.Output, error) {
+	if o.path == "" {
+		return nil, nil
 	}
-	return nil
+	return outfile.Check(o.path, outfile.Rules{Inputs: inputs, Own: own, Force: o.force})
 }

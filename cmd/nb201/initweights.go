@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/internal/outfile"
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
 	"nb201/train"
@@ -15,8 +16,9 @@ import (
 func newInitCommand() *cobra.Command {
 	var flags struct {
 		skeleton
-		seed                seedFlag
-		dataset, parity, to string
+		to              outputFlags
+		seed            seedFlag
+		dataset, parity string
 	}
 	c := &cobra.Command{
 		Use:   "init ARCH --seed S --to FILE.pth",
@@ -44,18 +46,22 @@ It is drawn as in the parity profile's torch: 2019 (torch 1.2-1.5), 1.7, or mode
 			if err != nil {
 				return err
 			}
+			to, err := outfile.Check(flags.to.path, outfile.Rules{Inputs: definitionFiles(flags.dataset), Force: flags.to.force})
+			if err != nil {
+				return err
+			}
 			weights := train.InitialWeights(network, random.NewTorch(uint64(flags.seed)), profile)
-			if err := writeFile(flags.to, func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
+			if err := to.Write(c.Context(), func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "initial network of architecture %d for %s, seed %d, parity profile %s: %s\n",
-				a.Index(), im.key, flags.seed, profile.Name, flags.to)
+				a.Index(), im.key, flags.seed, profile.Name, flags.to.path)
 			return err
 		},
 	}
 	flags.addFlags(c.Flags())
 	c.Flags().Var(&flags.seed, "seed", "0..4294967295")
-	c.Flags().StringVar(&flags.to, "to", "", "the checkpoint's `FILE`, in place of any that is there")
+	flags.to.add(c.Flags(), "to", "the checkpoint's `FILE`")
 	c.Flags().StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json) whose classes the network tells apart")
 	addParity(c, &flags.parity)
 	require(c, "seed", "to")

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/internal/atomicfile"
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
 	"nb201/results"
@@ -31,7 +32,7 @@ func TestFromWrongUsage(t *testing.T) {
 		network := cell.Network{Arch: arch, Channels: 4, Cells: 1, Classes: classes, Size: 16}
 		weights := train.InitialWeights(network, random.NewTorch(1), random.Profiles()[0])
 		weights[0].Float32[0] = first
-		if err := writeFile(path, func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
+		if err := atomicfile.Replace(path, func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -29,6 +29,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/atomicfile"
+	"nb201/internal/outfile"
 	"nb201/internal/random"
 	"nb201/internal/usage"
 )
@@ -123,6 +124,10 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if err := atomicfile.MkdirAll(o.To); err != nil {
 		return nil, o.cannotWrite(err)
 	}
+	to, err := o.outputs()
+	if err != nil {
+		return nil, err
+	}
 	images, unreadable, err := o.stage(ctx, src)
 	if err != nil {
 		return nil, err
@@ -152,7 +157,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		}
 		notes = append(notes, set.lacking("x-valid", set.of(loaded.Eval[1].Indices))...)
 	}
-	if err := o.write(ctx, &d, images, set, loaded.Train.Indices); err != nil {
+	if err := o.write(ctx, to, &d, images, set, loaded.Train.Indices); err != nil {
 		return nil, err
 	}
 	report = &Report{
@@ -174,6 +179,9 @@ const (
 	pixelFile      = ".npz"
 )
 
+// outputs are the two files to make.
+type outputs struct{ definition, pixels *outfile.Output }
+
 func (o *Options) file(extension string) string { return filepath.Join(o.To, o.Name+extension) }
 
 // check refuses wrong options before anything is read.
@@ -187,24 +195,26 @@ func (o *Options) check() error {
 	if !(o.Test >= 0 && o.Test < 1) {
 		return usage.Errorf("%v of the images to test: use a fraction between 0 and 1", o.Test)
 	}
-	source, err := os.Stat(o.Source)
-	if err != nil {
+	if _, err := os.Stat(o.Source); err != nil {
 		return usage.Errorf("cannot read the images: %w", err)
 	}
-	for _, extension := range []string{definitionFile, pixelFile} {
-		file := o.file(extension)
-		info, err := os.Stat(file)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return o.cannotWrite(err)
-		case os.SameFile(info, source):
-			return usage.Errorf("%s is both to be imported and to be made: use another --name or --to", file)
-		case !o.Force:
-			return usage.Errorf("%s is there already: use another --name or --to, or write over it with --force", file)
-		}
+	if _, err := os.Stat(o.To); errors.Is(err, fs.ErrNotExist) {
+		return nil // it will be made
 	}
-	return nil
+	_, err := o.outputs()
+	return err
+}
+
+// outputs finds out whether the two files can be made in the directory, which is there.
+func (o *Options) outputs() (to outputs, err error) {
+	rules := outfile.Rules{Force: o.Force, Regular: true} // both are to be read again
+	if info, err := os.Stat(o.Source); err == nil && !info.IsDir() {
+		rules.Inputs = []string{o.Source}
+	}
+	if to.definition, err = outfile.Check(o.file(definitionFile), rules); err == nil {
+		to.pixels, err = outfile.Check(o.file(pixelFile), rules)
+	}
+	return to, err
 }
 
 // definition is the dataset definition, as far as the options tell.
@@ -357,12 +367,8 @@ func (o *Options) checkTrained(a *arranged, places []int) error {
 
 // write publishes the pixel store, and then the definition with the mean and deviation
 // of the training images at places, nil meaning all.
-func (o *Options) write(ctx context.Context, d *data.Definition, images *staged, set *arranged, places []int32) error {
-	publish := atomicfile.Create
-	if o.Force {
-		publish = atomicfile.Replace
-	}
-	err := publish(o.file(pixelFile), func(w io.Writer) error {
+func (o *Options) write(ctx context.Context, to outputs, d *data.Definition, images *staged, set *arranged, places []int32) error {
+	err := to.pixels.Write(ctx, func(w io.Writer) error {
 		measured, err := set.write(ctx, w, images, places)
 		if err != nil {
 			return err
@@ -376,7 +382,7 @@ func (o *Options) write(ctx context.Context, d *data.Definition, images *staged,
 		}
 		// An older definition must not be left with these pixels.
 		if o.Force {
-			err = os.Remove(o.file(definitionFile))
+			err = os.Remove(to.definition.Path())
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -384,17 +390,17 @@ func (o *Options) write(ctx context.Context, d *data.Definition, images *staged,
 		return err
 	})
 	if err != nil {
-		return o.cannotWrite(err)
+		return err
 	}
 	text, err := o.encode(*d)
 	if err == nil {
-		err = publish(o.file(definitionFile), func(w io.Writer) error {
+		err = to.definition.Write(ctx, func(w io.Writer) error {
 			_, err := w.Write(text)
 			return err
 		})
 	}
 	if err != nil {
-		return errors.Join(o.cannotWrite(err), os.Remove(o.file(pixelFile)))
+		return errors.Join(err, os.Remove(to.pixels.Path()))
 	}
 	return nil
 }

@@ -729,13 +729,13 @@ func TestOverwrite(t *testing.T) {
 	write(t, dir, collect("npz", images, images))
 	write(t, dir, map[string][]byte{"mine.json": {1}})
 	o := Options{Source: filepath.Join(dir, datatest.ArchiveName), Name: "mine", To: dir, CropPadding: -1}
-	if _, err := Run(t.Context(), o); !usage.Is(err) || !strings.Contains(err.Error(), "mine.json is there already") {
+	if _, err := Run(t.Context(), o); !usage.Is(err) || !strings.Contains(err.Error(), "mine.json: it is there already") {
 		t.Errorf("over a definition: %v", err)
 	}
 	o.Force = true
 	imported(t, o)
 	o.Name = "images"
-	if _, err := Run(t.Context(), o); !usage.Is(err) || !strings.Contains(err.Error(), "both to be imported and to be made") {
+	if _, err := Run(t.Context(), o); !usage.Is(err) || !strings.Contains(err.Error(), ", which this command reads") {
 		t.Errorf("over the source: %v", err)
 	}
 	o.Name, o.To = "other", filepath.Join(dir, "mine.json")

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"bytes"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -21,6 +22,12 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		return []namedMeasure{{"top-1 accuracy, %", c.Top1}, {"loss", c.Loss}}
 	},
 }).Parse(reportHTML))
+
+// IsReport recognises, by how it begins, a page that WriteHTML has written.
+func IsReport(head []byte) bool {
+	begins, _, _ := strings.Cut(reportHTML, "<style>") // the same in every report
+	return bytes.HasPrefix(head, []byte(begins))
+}
 
 type namedMeasure struct {
 	Name string
