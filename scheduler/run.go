@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"nb201/internal/inert"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/plan"
@@ -198,7 +199,7 @@ func (r *run) setAside(t results.Trial, planned bool) error {
 		if !planned {
 			then = "the plan does not have the trial"
 		}
-		fmt.Fprintf(r.Log, "%v: it is kept as %s, and %s\n", reason, path, then)
+		inert.Fprintf(r.Log, "%v: it is kept as %s, and %s\n", reason, path, then)
 	}
 	return err
 }
@@ -283,7 +284,7 @@ func (r *run) snapshot() (RunState, Totals) {
 func (r *run) say(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Fprintf(r.Log, format+"\n", args...)
+	inert.Fprintf(r.Log, format+"\n", args...)
 }
 
 // pause keeps trials from beginning until the disk takes files again.

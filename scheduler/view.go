@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"nb201/internal/inert"
 )
 
 // View shows a run while it works: on a terminal a line a worker and one of totals,
@@ -135,7 +137,7 @@ func (s RunState) WorkerTable() string {
 		if w.Trial != nil {
 			trial = w.Trial.Path()
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.place(), w.speed(), Span(time.Since(w.Since)))
+		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.place(), w.speed(), Span(time.Since(w.Since)))
 	}
 	_ = table.Flush() // to memory
 	return text.String()

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/inert"
 	"nb201/internal/torchfile"
 	"nb201/results"
 )
@@ -185,7 +186,7 @@ func (w *Worker) train(ctx context.Context, trainer Trainer, o order, dir string
 		return err
 	}
 	return Publish(ctx, w.Campaign, record, weights, 5*w.second, func(err error) error {
-		w.Log.Printf("%v, tries again", err)
+		w.Log.Printf("%s, tries again", inert.Text(err.Error()))
 		return send(w.Out, report{Event: eventProgress, Stage: StageWaiting, Reason: oneLine(err)})
 	})
 }
@@ -227,7 +228,7 @@ func (w *Worker) failure(ctx context.Context, t results.Trial, err error) report
 	case errors.As(err, &fault):
 		r.Kind = fault.Kind
 	}
-	w.Log.Printf("%s %v %s", r.Event, t, r.Reason)
+	w.Log.Printf("%s %v %s", r.Event, t, inert.Text(r.Reason))
 	return r
 }
 

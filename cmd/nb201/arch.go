@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/internal/inert"
 	"nb201/results"
 )
 
@@ -114,15 +115,15 @@ func viewArch(a cell.Arch, s skeleton, keys []string) (*archView, error) {
 }
 
 func (v *archView) print(w io.Writer, a cell.Arch) error {
-	fmt.Fprintf(w, "architecture       %d\ngenotype           %s\nisomorphism class  %d\n\n", v.Index, v.Genotype, v.Class)
+	inert.Fprintf(w, "architecture       %d\ngenotype           %s\nisomorphism class  %d\n\n", v.Index, v.Genotype, v.Class)
 	for _, line := range drawCell(a) {
-		fmt.Fprintf(w, "  %s\n", line)
+		inert.Fprintf(w, "  %s\n", line)
 	}
 	fmt.Fprintln(w)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "dataset\tclasses\timage\tC\tN\tMFLOPs\tMparams\t")
 	for _, c := range v.Costs {
-		fmt.Fprintf(table, "%s\t%d\t%dx%d\t%d\t%d\t%.5f\t%.6f\t\n", c.Dataset, c.Classes, c.Size, c.Size, c.Channels, c.Cells, c.FLOPs, c.Params)
+		inert.Fprintf(table, "%s\t%d\t%dx%d\t%d\t%d\t%.5f\t%.6f\t\n", c.Dataset, c.Classes, c.Size, c.Size, c.Channels, c.Cells, c.FLOPs, c.Params)
 	}
 	return table.Flush()
 }

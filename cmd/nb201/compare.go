@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/internal/inert"
 	"nb201/results"
 	"nb201/results/compare"
 )
@@ -76,11 +77,11 @@ alone would make: 0 for equal benchmarks, about 1 for a repetition with other se
 }
 
 func printComparison(w io.Writer, r *compare.Report) error {
-	fmt.Fprintf(w, "A  %s (%s, %s)\nB  %s (%s, %s)\nin common: %s\n",
+	inert.Fprintf(w, "A  %s (%s, %s)\nB  %s (%s, %s)\nin common: %s\n",
 		r.A.Path, r.A.Format, count(r.A.Architectures, "architecture"), r.B.Path, r.B.Format, count(r.B.Architectures, "architecture"),
 		count(r.Common, "architecture"))
 	if r.Skipped > 0 {
-		fmt.Fprintf(w, "left out: %s of trials without a finite loss and accuracy after the last epoch\n", count(r.Skipped, "set"))
+		inert.Fprintf(w, "left out: %s of trials without a finite loss and an accuracy of 0 to 100 %% after the last epoch\n", count(r.Skipped, "set"))
 	}
 	fmt.Fprint(w, "\ntop-1 accuracy, %: differences B less A, and the spread between seeds\n\n")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -88,7 +89,7 @@ func printComparison(w io.Writer, r *compare.Report) error {
 	var byMeans bool
 	for _, c := range r.Comparisons {
 		m := c.Top1
-		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%.3f\t%s\t%.3f\t%.3f\t%s\t%s\t%s\t%s\t%s\t\n",
+		inert.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%.3f\t%s\t%.3f\t%.3f\t%s\t%s\t%s\t%s\t%s\t\n",
 			c.Dataset, c.Epochs, c.Set, c.Trials, c.Architectures, m.Mean, ifAny(m.SD), m.MeanAbs, m.MaxAbs,
 			ifAny(m.SpreadA), ifAny(m.SpreadB), ifAny(m.Relative), ifAny(m.Kendall), ifAny(m.Spearman))
 		byMeans = byMeans || c.Trials == 0
@@ -135,7 +136,7 @@ func printWorst(w io.Writer, r *compare.Report) error {
 		if d.Seed != nil {
 			seed = fmt.Sprint(*d.Seed)
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%s\t%.3f\t%.3f\t%.3f\t\n", d.of.Dataset, d.of.Epochs, d.of.Set, d.Arch, seed, d.A, d.B, d.B-d.A)
+		inert.Fprintf(table, "%s\t%d\t%s\t%d\t%s\t%.3f\t%.3f\t%.3f\t\n", d.of.Dataset, d.of.Epochs, d.of.Set, d.Arch, seed, d.A, d.B, d.B-d.A)
 	}
 	return table.Flush()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/data"
+	"nb201/internal/inert"
 )
 
 func newDataCheckCommand() *cobra.Command {
@@ -58,12 +59,12 @@ files that "nb201 data imagenet16" makes are not the published ones.`,
 }
 
 func printChecked(w io.Writer, r *data.Report) error {
-	fmt.Fprintf(w, "%s  %d classes, %dx%d, %s\n%s\n\n", r.Key, r.Classes, r.Size, r.Size, r.Format, cmp.Or(r.Path, "part of this program"))
+	inert.Fprintf(w, "%s  %d classes, %dx%d, %s\n%s\n\n", r.Key, r.Classes, r.Size, r.Size, r.Format, cmp.Or(r.Path, "part of this program"))
 
 	files := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(files, "file\tSHA-256\tpublished")
 	for _, f := range r.Files {
-		fmt.Fprintf(files, "%s\t%.16s...\t%s\n", f.Name, f.SHA256, cmp.Or(f.Published, "-"))
+		inert.Fprintf(files, "%s\t%.16s...\t%s\n", f.Name, f.SHA256, cmp.Or(f.Published, "-"))
 	}
 	if err := files.Flush(); err != nil {
 		return err
@@ -74,7 +75,7 @@ func printChecked(w io.Writer, r *data.Report) error {
 	fmt.Fprintln(sets, "set\timages\tmost of a class\tfewest\t")
 	for _, s := range r.Sets {
 		most, fewest := slices.Max(s.Class), slices.Min(s.Class)
-		fmt.Fprintf(sets, "%s\t%d\t%d (class %d)\t%d (class %d)\t\n", s.Name, s.Images,
+		inert.Fprintf(sets, "%s\t%d\t%d (class %d)\t%d (class %d)\t\n", s.Name, s.Images,
 			most, slices.Index(s.Class, most), fewest, slices.Index(s.Class, fewest))
 	}
 	if err := sets.Flush(); err != nil {
@@ -91,7 +92,7 @@ func printChecked(w io.Writer, r *data.Report) error {
 		{"mean", r.Measured.Mean}, {"in the definition", r.Definition.Mean},
 		{"deviation", r.Measured.Std}, {"in the definition", r.Definition.Std},
 	} {
-		fmt.Fprintf(channels, "%s\t%.2f\t%.2f\t%.2f\t\n", line.name, line.values[0], line.values[1], line.values[2])
+		inert.Fprintf(channels, "%s\t%.2f\t%.2f\t%.2f\t\n", line.name, line.values[0], line.values[1], line.values[2])
 	}
 	if err := channels.Flush(); err != nil {
 		return err
@@ -104,7 +105,7 @@ func printChecked(w io.Writer, r *data.Report) error {
 	}
 	fmt.Fprintln(w, "faults:")
 	for _, f := range r.Faults {
-		if _, err := fmt.Fprintln(w, "  "+f); err != nil {
+		if _, err := inert.Fprintf(w, "  %s\n", f); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"nb201/data"
 	"nb201/data/download"
+	"nb201/internal/inert"
 	"nb201/internal/plugin/index"
 	"nb201/internal/progress"
 )
@@ -62,7 +63,7 @@ PIP_TRUSTED_HOST, PIP_DEFAULT_TIMEOUT and PIP_RETRIES, and its configuration fil
 			if result.Downloaded {
 				how = "downloaded"
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s: %s (%d images to train, %d to test)\n", result.Key, how, result.Path, result.Train, result.Test)
+			_, err = inert.Fprintf(c.OutOrStdout(), "%s: %s: %s (%d images to train, %d to test)\n", result.Key, how, result.Path, result.Train, result.Test)
 			return err
 		},
 	}

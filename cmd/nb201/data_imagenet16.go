@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -10,6 +9,7 @@ import (
 
 	"nb201/data"
 	"nb201/data/imagenet"
+	"nb201/internal/inert"
 	"nb201/internal/progress"
 )
 
@@ -51,18 +51,18 @@ not at all, in a directory that is not there yet.`,
 			result, err := imagenet.Make(c.Context(), options)
 			end()
 			for _, u := range result.Unreadable {
-				fmt.Fprintf(c.ErrOrStderr(), "unreadable: %s\n", u)
+				inert.Fprintf(c.ErrOrStderr(), "unreadable: %s\n", u)
 			}
 			if err != nil {
 				return err
 			}
 			if !result.Loads {
-				fmt.Fprintf(c.ErrOrStderr(), "warning: the dataset key %s does not load other numbers of images than its own: read these by a definition file without \"images\"\n", imagenet.Key)
+				inert.Fprintf(c.ErrOrStderr(), "warning: the dataset key %s does not load other numbers of images than its own: read these by a definition file without \"images\"\n", imagenet.Key)
 			}
 			if asJSON {
 				return printJSON(c, result)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d images to train, %d of validation, %d unreadable: %s\n", imagenet.Key, result.Train, result.Validation, len(result.Unreadable), result.Path)
+			_, err = inert.Fprintf(c.OutOrStdout(), "%s: %d images to train, %d of validation, %d unreadable: %s\n", imagenet.Key, result.Train, result.Validation, len(result.Unreadable), result.Path)
 			return err
 		},
 	}

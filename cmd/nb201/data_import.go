@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/data/importer"
+	"nb201/internal/inert"
 	"nb201/internal/progress"
 )
 
@@ -86,7 +86,7 @@ leaves them out.`,
 				return err
 			}
 			for _, u := range report.Unreadable {
-				fmt.Fprintf(c.ErrOrStderr(), "unreadable: %s\n", u)
+				inert.Fprintf(c.ErrOrStderr(), "unreadable: %s\n", u)
 			}
 			if asJSON {
 				return printJSON(c, report)
@@ -129,35 +129,35 @@ func (p *labelPlace) Type() string { return "PLACE" }
 
 func printImport(w io.Writer, r *importer.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "source\t%s\n", r.Source)
+	inert.Fprintf(t, "source\t%s\n", r.Source)
 	if r.Table != "" {
-		fmt.Fprintf(t, "table\t%s\n", r.Table)
+		inert.Fprintf(t, "table\t%s\n", r.Table)
 	}
 	for _, note := range r.Notes {
-		fmt.Fprintf(t, "note\t%s\n", note)
+		inert.Fprintf(t, "note\t%s\n", note)
 	}
 	if n := len(r.Unreadable); n > 0 {
-		fmt.Fprintf(t, "unreadable\t%s, left out\n", count(n, "picture"))
+		inert.Fprintf(t, "unreadable\t%s, left out\n", count(n, "picture"))
 	}
 	const shown = 10
 	names := strings.Join(r.Classes[:min(len(r.Classes), shown)], ", ")
 	if len(r.Classes) > shown {
 		names += ", ..."
 	}
-	fmt.Fprintf(t, "classes\t%d: %s\n", len(r.Classes), names)
-	fmt.Fprintf(t, "train\t%s of %s\n", count(r.Images.Train, "image"), r.Parts.Train)
+	inert.Fprintf(t, "classes\t%d: %s\n", len(r.Classes), names)
+	inert.Fprintf(t, "train\t%s of %s\n", count(r.Images.Train, "image"), r.Parts.Train)
 	if r.Images.Valid > 0 {
-		fmt.Fprintf(t, "x-valid\t%s of %s\n", count(r.Images.Valid, "image"), r.Parts.Train)
+		inert.Fprintf(t, "x-valid\t%s of %s\n", count(r.Images.Valid, "image"), r.Parts.Train)
 	}
-	fmt.Fprintf(t, "ori-test\t%s of %s\n", count(r.Images.Test, "image"), r.Parts.Test)
-	fmt.Fprintf(t, "size\t%dx%d pixels\n", r.Size, r.Size)
-	fmt.Fprintf(t, "mean\t%.2f %.2f %.2f\n", r.Mean[0], r.Mean[1], r.Mean[2])
-	fmt.Fprintf(t, "deviation\t%.2f %.2f %.2f\n", r.Std[0], r.Std[1], r.Std[2])
-	fmt.Fprintf(t, "definition\t%s\n", r.Definition)
-	fmt.Fprintf(t, "images\t%s\n", r.Pixels)
+	inert.Fprintf(t, "ori-test\t%s of %s\n", count(r.Images.Test, "image"), r.Parts.Test)
+	inert.Fprintf(t, "size\t%dx%d pixels\n", r.Size, r.Size)
+	inert.Fprintf(t, "mean\t%.2f %.2f %.2f\n", r.Mean[0], r.Mean[1], r.Mean[2])
+	inert.Fprintf(t, "deviation\t%.2f %.2f %.2f\n", r.Std[0], r.Std[1], r.Std[2])
+	inert.Fprintf(t, "definition\t%s\n", r.Definition)
+	inert.Fprintf(t, "images\t%s\n", r.Pixels)
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\ntrain on it:  nb201 train 0 --dataset %s --epochs 12 --seed 777 --out %s\n", r.Definition, r.Dataset)
+	_, err := inert.Fprintf(w, "\ntrain on it:  nb201 train 0 --dataset %s --epochs 12 --seed 777 --out %s\n", r.Definition, r.Dataset)
 	return err
 }

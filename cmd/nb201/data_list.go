@@ -11,6 +11,7 @@ import (
 
 	"nb201/configs"
 	"nb201/data"
+	"nb201/internal/inert"
 )
 
 func newDataListCommand() *cobra.Command {
@@ -81,7 +82,7 @@ func printDatasets(w io.Writer, list []listedDataset) error {
 		if l.Problem != "" {
 			where, missing = "none found", true
 		}
-		fmt.Fprintf(t, "%s\t%d\t%dx%d\t%s\t%s\t%s\t%s\n", l.Key, l.Classes, l.Size, l.Size,
+		inert.Fprintf(t, "%s\t%d\t%dx%d\t%s\t%s\t%s\t%s\n", l.Key, l.Classes, l.Size, l.Size,
 			number(l.Images.Train), number(l.Images.Test), l.Format, where)
 	}
 	if err := t.Flush(); err != nil || !missing {

@@ -16,6 +16,7 @@ import (
 
 	"nb201/cell"
 	"nb201/data"
+	"nb201/internal/inert"
 	"nb201/internal/outfile"
 	"nb201/internal/random"
 	"nb201/results"
@@ -107,7 +108,7 @@ const anArchitecture = "an index 0..15624 or a genotype string"
 // warn prints a warning, if there is one.
 func warn(c *cobra.Command, warning string) {
 	if warning != "" {
-		fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
+		inert.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
 	}
 }
 

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/internal/inert"
 	"nb201/internal/outfile"
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
@@ -54,7 +54,7 @@ It is drawn as in the parity profile's torch: 2019 (torch 1.2-1.5), 1.7, or mode
 			if err := to.Write(c.Context(), func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "initial network of architecture %d for %s, seed %d, parity profile %s: %s\n",
+			_, err = inert.Fprintf(c.OutOrStdout(), "initial network of architecture %d for %s, seed %d, parity profile %s: %s\n",
 				a.Index(), im.key, flags.seed, profile.Name, flags.to.path)
 			return err
 		},

@@ -11,6 +11,7 @@ import (
 
 	"nb201/cell"
 	"nb201/internal/backend"
+	"nb201/internal/inert"
 	"nb201/internal/plugin"
 	"nb201/internal/usage"
 	"nb201/train"
@@ -181,7 +182,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 }
 
 func (r *kernelsReport) print(w io.Writer) error {
-	fmt.Fprintf(w, "architecture %d  %s\ncompiled for %s by %s, %dx%d images, %d classes, C=%d N=%d, batch %d, %s\n\n",
+	inert.Fprintf(w, "architecture %d  %s\ncompiled for %s by %s, %dx%d images, %d classes, C=%d N=%d, batch %d, %s\n\n",
 		r.Arch, r.Genotype, r.GPU, r.Plugin, r.ImageSize, r.ImageSize, r.Classes, r.Channels, r.Cells, r.Batch, r.Precision)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "program\tkernels\tin a row\tcuDNN fwd/filter/input/fused\tGB moved\tGFLOP\tleast ms\tmemory GB\tCUDA graphs\tlaunches a step\tcompiling s\t")
@@ -190,7 +191,7 @@ func (r *kernelsReport) print(w io.Writer) error {
 		if p.Least > 0 {
 			least = fmt.Sprintf("%.2f", 1e3*p.Least)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%.3f\t%.1f\t%s\t%.3f\t%d\t%d\t%.1f\t\n", p.Program, p.Kernels, p.Chain, p.Convolutions,
+		inert.Fprintf(t, "%s\t%d\t%d\t%s\t%.3f\t%.1f\t%s\t%.3f\t%d\t%d\t%.1f\t\n", p.Program, p.Kernels, p.Chain, p.Convolutions,
 			float64(p.Bytes)/1e9, float64(p.FLOP)/1e9, least, float64(p.Memory)/1e9, p.Graphs, p.Launches, p.Seconds)
 	}
 	return t.Flush()

@@ -10,6 +10,7 @@ import (
 
 	"nb201/cell"
 	"nb201/internal/backend"
+	"nb201/internal/inert"
 	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -167,13 +168,13 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 }
 
 func printLatencies(w io.Writer, t *results.LatencyTable) error {
-	fmt.Fprintf(w, "evaluation of a batch of %d, C=%d N=%d, %s on %s\n%s, %d before to warm up\n\n",
+	inert.Fprintf(w, "evaluation of a batch of %d, C=%d N=%d, %s on %s\n%s, %d before to warm up\n\n",
 		t.Batch, t.Channels, t.Cells, t.Precision, t.Device, count(len(t.Measured[0].Seconds), "run"), t.WarmUp)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "architecture\tdataset\timage\tclasses\tmedian ms\tleast ms\tmost ms\tspread %\timages/s\t")
 	for _, l := range t.Measured {
 		median, least, most := l.Summary()
-		fmt.Fprintf(table, "%d\t%s\t%dx%d\t%d\t%.3f\t%.3f\t%.3f\t%.1f\t%.0f\t\n", l.Arch, l.Dataset, l.ImageSize, l.ImageSize, l.Classes,
+		inert.Fprintf(table, "%d\t%s\t%dx%d\t%d\t%.3f\t%.3f\t%.3f\t%.1f\t%.0f\t\n", l.Arch, l.Dataset, l.ImageSize, l.ImageSize, l.Classes,
 			1000*median, 1000*least, 1000*most, 100*(most-least)/median, float64(t.Batch)/median)
 	}
 	return table.Flush()

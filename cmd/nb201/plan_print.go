@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"nb201/internal/inert"
 	"nb201/results"
 	"nb201/scheduler/plan"
 )
@@ -94,20 +95,20 @@ func (v *planView) print(w io.Writer) error {
 	if !s.Weights {
 		weights = "dropped"
 	}
-	fmt.Fprintf(w, "%s  parity %s, timeline %s, %s, %s, C %d, N %d, batch %d, weights %s\n\n", v.Campaign,
+	inert.Fprintf(w, "%s  parity %s, timeline %s, %s, %s, C %d, N %d, batch %d, weights %s\n\n", v.Campaign,
 		s.Parity, s.Timeline, count(s.Workers, "worker"), s.Precision, s.Channels, s.Cells, s.Batch, weights)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "part\tarchitectures\tdatasets\tepochs\tseeds\ttrials\tdone")
 	for i, part := range v.Parts {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%d\n", i+1, part.Describe(40), strings.Join(part.Datasets, ","),
+		inert.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%d\n", i+1, part.Describe(40), strings.Join(part.Datasets, ","),
 			joined(part.Epochs), joined(part.Seeds), part.Trials, part.Done)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\n%s: %d new, %d done, %d left\n", count(v.Trials, "trial"), v.New, v.Done, v.Left)
+	inert.Fprintf(w, "\n%s: %d new, %d done, %d left\n", count(v.Trials, "trial"), v.New, v.Done, v.Left)
 	if n := len(v.Foreign); n > 0 {
-		fmt.Fprintf(w, "done but not in the plan: %s, the first: %v\n", count(n, "trial"), v.Foreign[0])
+		inert.Fprintf(w, "done but not in the plan: %s, the first: %v\n", count(n, "trial"), v.Foreign[0])
 	}
 	fmt.Fprintln(w)
 	if err := v.printEstimate(w); err != nil {
@@ -121,7 +122,7 @@ func (v *planView) printEstimate(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "estimate\tall\tleft\t")
 	line := func(name string, value func(*costs) string) {
-		fmt.Fprintf(table, "%s\t%s\t%s\t\n", name, value(v.Estimate["all"]), value(v.Estimate["left"]))
+		inert.Fprintf(table, "%s\t%s\t%s\t\n", name, value(v.Estimate["all"]), value(v.Estimate["left"]))
 	}
 	line("trials", func(c *costs) string { return fmt.Sprint(c.Trials) })
 	line("million images to train on", func(c *costs) string { return rounded(c.TrainImages / 1e6) })
@@ -181,7 +182,7 @@ sample makes one), or give a rate with --rate.`
 	perSecond := func(l plan.Line) string { return rounded(1 / (l.PerImage + l.PerMFLOP*r.MFLOPs)) }
 	text := fmt.Sprintf(`The rate, measured on %s of %s (%s): a device trains %s and
 evaluates %s images a second of %s MFLOPs, their mean, and takes %s s a trial besides; this
-fits their times of training and evaluation within %.0f %%.`, count(r.Trials, "trial"), count(r.Archs, "architecture"), r.Device,
+fits their times of training and evaluation within %.0f %%.`, count(r.Trials, "trial"), count(r.Archs, "architecture"), inert.Text(r.Device),
 		perSecond(r.Train), perSecond(r.Eval), rounded(r.MFLOPs), rounded(r.PerTrial), 100*r.Error)
 	if r.Archs < 3 {
 		text += "\nSo few architectures give a rough rate: those of --preset sample give a good one."

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/internal/inert"
 	"nb201/internal/usage"
 )
 
@@ -97,7 +98,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	case errors.As(err, &failed):
 		code = 3
 	}
-	fmt.Fprintf(stderr, "nb201: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	inert.Fprintf(stderr, "nb201: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return code
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/internal/inert"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/kubernetes"
@@ -91,7 +91,7 @@ against the published schema, and was not run on a cluster.`,
 			}
 			if array.Job != 0 {
 				if err := checkPlan(c.Context(), flags.Dir, images); err != nil {
-					fmt.Fprintf(c.ErrOrStderr(), "warning: on this host, %v\n", err)
+					inert.Fprintf(c.ErrOrStderr(), "warning: on this host, %v\n", err)
 				}
 			}
 			if flags.json {
@@ -185,11 +185,11 @@ func (f *slurmFlags) print(c *cobra.Command, a *slurm.Array) error {
 	var err error
 	switch {
 	case a.Elements == "":
-		fmt.Fprintln(c.ErrOrStderr(), "nothing is left to send: see nb201 status "+f.Dir)
+		inert.Fprintf(c.ErrOrStderr(), "nothing is left to send: see nb201 status %s\n", f.Dir)
 	case a.Job == 0:
 		_, err = io.WriteString(c.OutOrStdout(), a.Script)
 	default:
-		_, err = fmt.Fprintf(c.OutOrStdout(), "array %d submitted: elements %s of %d chunks, with %s left\n", a.Job, a.Elements, a.Chunks, count(a.Trials, "trial"))
+		_, err = inert.Fprintf(c.OutOrStdout(), "array %d submitted: elements %s of %d chunks, with %s left\n", a.Job, a.Elements, a.Chunks, count(a.Trials, "trial"))
 	}
 	return err
 }

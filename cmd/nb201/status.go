@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/internal/inert"
 	"nb201/scheduler"
 	"nb201/scheduler/slurm"
 )
@@ -120,7 +121,7 @@ func printStatus(w io.Writer, s statusView) error {
 		if i == 0 {
 			fmt.Fprintln(w, "\ncannot be read:")
 		}
-		fmt.Fprintf(w, "  %s\n", problem)
+		inert.Fprintf(w, "  %s\n", problem)
 	}
 	if more := len(unread) - mostFailures; more > 0 {
 		fmt.Fprintf(w, "  and %d more: nb201 status %s --json\n", more, s.Campaign)
@@ -179,19 +180,19 @@ func span(hours float64) time.Duration { return time.Duration(hours * float64(ti
 
 // printRun prints what a run tells of itself.
 func printRun(w io.Writer, r scheduler.RunStatus) {
-	fmt.Fprintf(w, "\nrun on %s, process %d", r.Host, r.PID)
+	inert.Fprintf(w, "\nrun on %s, process %d", r.Host, r.PID)
 	if r.Chunk != "" {
-		fmt.Fprintf(w, ", chunk %s", r.Chunk)
+		inert.Fprintf(w, ", chunk %s", r.Chunk)
 	}
 	if r.Stale != "" {
-		fmt.Fprintf(w, ": stale, %s\n", r.Stale)
+		inert.Fprintf(w, ": stale, %s\n", r.Stale)
 		return
 	}
 	since := time.Since(r.Started)
 	fmt.Fprintf(w, ", for %s: %s done (%.3g an hour), %d set aside\n",
 		scheduler.Span(since), count(r.Finished, "trial"), float64(r.Finished)/since.Hours(), r.Failed)
 	if r.Paused != "" {
-		fmt.Fprintf(w, "  paused: %s\n", r.Paused)
+		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}
 	for line := range strings.Lines(r.WorkerTable()) {
 		fmt.Fprint(w, "  ", line)
@@ -206,7 +207,7 @@ func printFailures(w io.Writer, failures []scheduler.Failure) error {
 		}
 		fmt.Fprintf(w, "%v: %s\n", f.Trial, outcome(f))
 		for k, a := range f.Attempts {
-			fmt.Fprintf(w, "  attempt %d, %s, on %s (%s): %s\n    %s\n    %s\n",
+			inert.Fprintf(w, "  attempt %d, %s, on %s (%s): %s\n    %s\n    %s\n",
 				k+1, a.When.Format(time.DateTime), a.Host, a.Device, a.Kind, a.Reason, a.Log)
 		}
 	}
@@ -248,7 +249,7 @@ func printLastFailures(w io.Writer, dir string, failures []scheduler.Failure) {
 		fmt.Fprintf(w, "  %v: %s\n", f.Trial, outcome(f))
 		if n := len(f.Attempts); n > 0 {
 			last := f.Attempts[n-1]
-			fmt.Fprintf(w, "    %.94s\n    %s\n", fmt.Sprintf("%s: %s", last.Kind, last.Reason), last.Log)
+			inert.Fprintf(w, "    %.94s\n    %s\n", fmt.Sprintf("%s: %s", last.Kind, last.Reason), last.Log)
 		}
 	}
 	if more := len(failures) - mostFailures; more > 0 {

@@ -13,6 +13,7 @@ import (
 
 	"nb201/data"
 	"nb201/internal/backend"
+	"nb201/internal/inert"
 	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -205,12 +206,12 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if path, reason, err := c.SetAside(config.Trial); err != nil {
 		return nil, err
 	} else if path != "" {
-		fmt.Fprintf(progressTo, "warning: %v: it is kept as %s, and the trial is trained again\n", reason, path)
+		inert.Fprintf(progressTo, "warning: %v: it is kept as %s, and the trial is trained again\n", reason, path)
 	}
 	versions := versionsOn(b)
 	config.Checkpoints = &train.Checkpoints{
 		Dir: claim.Dir, Every: checkpointInterval, Versions: versions,
-		Warn: func(text string) { fmt.Fprintf(progressTo, "warning: %s\n", text) },
+		Warn: func(text string) { inert.Fprintf(progressTo, "warning: %s\n", text) },
 	}
 	session := train.NewSession(b.Backend)
 	outcome, err := runWithBar(ctx, session, config, progressTo)
@@ -262,11 +263,11 @@ func evaluateInitial(ctx context.Context, config train.Config, device backend.De
 }
 
 func printEvaluation(w io.Writer, e *evaluation) error {
-	fmt.Fprintf(w, "architecture %d  %s\n%s%s on %s, %s on %s\n\n", e.Arch, e.Genotype, e.Weights.Name, conversion(e.Weights), e.Dataset, e.Precision, e.Device)
+	inert.Fprintf(w, "architecture %d  %s\n%s%s on %s, %s on %s\n\n", e.Arch, e.Genotype, e.Weights.Name, conversion(e.Weights), e.Dataset, e.Precision, e.Device)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "set\timages\tloss\ttop-1 %\ttop-5 %\ts\t")
 	for _, s := range e.Sets {
-		fmt.Fprintf(t, "%s\t%d\t%.4f\t%.2f\t%.2f\t%.1f\t\n", s.Set, s.Images, s.Loss, s.Top1, s.Top5, s.Seconds)
+		inert.Fprintf(t, "%s\t%d\t%.4f\t%.2f\t%.2f\t%.1f\t\n", s.Set, s.Images, s.Loss, s.Top1, s.Top5, s.Seconds)
 	}
 	return t.Flush()
 }

@@ -15,6 +15,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend"
+	"nb201/internal/inert"
 	"nb201/internal/progress"
 	"nb201/internal/torchfile"
 	"nb201/results"
@@ -167,7 +168,7 @@ func printVerification(w io.Writer, r *verify.Report) error {
 	if n := len(r.Faults); n > 0 {
 		verdict = count(n, "fault")
 	}
-	_, err := fmt.Fprintf(w, "\n%s  %s\n", r.Path, verdict)
+	_, err := inert.Fprintf(w, "\n%s  %s\n", r.Path, verdict)
 	return err
 }
 
@@ -177,7 +178,7 @@ func printList[T fmt.Stringer](w io.Writer, name string, list []T) {
 		fmt.Fprintf(w, "\n%s:\n", name)
 	}
 	for _, v := range list {
-		fmt.Fprintf(w, "  %s\n", v)
+		inert.Fprintf(w, "  %s\n", v)
 	}
 }
 

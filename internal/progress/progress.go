@@ -11,6 +11,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"nb201/internal/inert"
 )
 
 // Bytes is the unit that is shown in kB, MB and GB.
@@ -31,6 +33,7 @@ type display interface {
 // New shows on w the progress of work of total units, above 0, named "images" or
 // Bytes, say. The description says what is being done.
 func New(w io.Writer, total int64, unit, description string) *Bar {
+	description = inert.Text(description)
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return &Bar{newDrawn(w, total, unit, description)}
 	}
@@ -41,7 +44,7 @@ func New(w io.Writer, total int64, unit, description string) *Bar {
 func (b *Bar) Add(n int64) { b.show.add(n) }
 
 // Describe changes the description.
-func (b *Bar) Describe(text string) { b.show.describe(text) }
+func (b *Bar) Describe(text string) { b.show.describe(inert.Text(text)) }
 
 // Done ends the showing, whether the work is complete or not. A bar vanishes; in
 // text a last line says how far the work came.
