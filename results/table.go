@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,18 +99,40 @@ func columns(row reflect.Type) []Column {
 }
 
 // AppendCSV appends the fields of the row to a record of CSV. Floats read back exactly.
-func (r *TrialRow) AppendCSV(record []string) []string { return appendCSV(record, r) }
+// Text that a spreadsheet would take for a formula gets an apostrophe in front unless it
+// is to be raw; it reads back without.
+func (r *TrialRow) AppendCSV(record []string, raw bool) []string { return appendCSV(record, r, raw) }
 
-// AppendCSV appends the fields of the row to a record of CSV. Floats read back exactly.
-func (r *EpochRow) AppendCSV(record []string) []string { return appendCSV(record, r) }
+// AppendCSV appends the fields of the row as TrialRow.AppendCSV does.
+func (r *EpochRow) AppendCSV(record []string, raw bool) []string { return appendCSV(record, r, raw) }
 
-func appendCSV(record []string, row any) []string {
+// formula matches text that spreadsheets calculate (OWASP, CSV Injection), with apostrophes
+// in front or not.
+var formula = regexp.MustCompile(`^'*[=+\-@\t\r]`)
+
+// cellText is how text stands in a cell: what is a formula begins with an apostrophe,
+// which textOf takes away. Raw text does only where it could be such a cell.
+func cellText(text string, raw bool) string {
+	if formula.MatchString(text) && (!raw || text[0] == '\'') {
+		return "'" + text
+	}
+	return text
+}
+
+func textOf(cell string) string {
+	if cell != "" && cell[0] == '\'' && formula.MatchString(cell) {
+		return cell[1:]
+	}
+	return cell
+}
+
+func appendCSV(record []string, row any, raw bool) []string {
 	float := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	for _, field := range reflect.ValueOf(row).Elem().Fields() {
 		var text string
 		switch v := field.Interface().(type) {
 		case string:
-			text = v
+			text = cellText(v, raw)
 		case int:
 			text = strconv.Itoa(v)
 		case uint32:
@@ -121,7 +144,11 @@ func appendCSV(record []string, row any) []string {
 				text = float(*v)
 			}
 		case []string:
-			text = strings.Join(v, ListSeparator)
+			texts := make([]string, len(v))
+			for i, s := range v {
+				texts[i] = cellText(s, raw)
+			}
+			text = strings.Join(texts, ListSeparator)
 		case []float64:
 			texts := make([]string, len(v))
 			for i, f := range v {
@@ -164,7 +191,7 @@ func parseField(field reflect.Value, text string) (err error) {
 	}
 	switch v := field.Addr().Interface().(type) {
 	case *string:
-		*v = text
+		*v = textOf(text)
 	case *int:
 		*v, err = strconv.Atoi(text)
 	case *uint32:
@@ -177,7 +204,9 @@ func parseField(field reflect.Value, text string) (err error) {
 		*v = new(float64)
 		**v, err = strconv.ParseFloat(text, 64)
 	case *[]string:
-		*v = strings.Split(text, ListSeparator)
+		for s := range strings.SplitSeq(text, ListSeparator) {
+			*v = append(*v, textOf(s))
+		}
 	case *[]float64:
 		for text := range strings.SplitSeq(text, ListSeparator) {
 			f, err := strconv.ParseFloat(text, 64)

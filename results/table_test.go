@@ -73,10 +73,10 @@ func writeTables(t testing.TB, dir string, trials []TrialRow, epochs []EpochRow)
 		}
 	}
 	for _, row := range trials {
-		records[0] = append(records[0], row.AppendCSV(nil))
+		records[0] = append(records[0], row.AppendCSV(nil, false))
 	}
 	for _, row := range epochs {
-		records[1] = append(records[1], row.AppendCSV(nil))
+		records[1] = append(records[1], row.AppendCSV(nil, false))
 	}
 	for i, name := range []string{"trials.csv", "epochs.csv"} {
 		f, err := os.Create(filepath.Join(dir, name))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/internal/inert"
 	"nb201/internal/progress"
 	"nb201/results"
 	"nb201/results/export"
@@ -38,7 +39,10 @@ are done, or from a file or directory of another format.
                --weights keeps the weights in it
   parquet      a directory of two tables, trials.parquet (a row for each trial) and
                epochs.parquet (a row for each epoch and set of images of a trial)
-  csv          the same as trials.csv and epochs.csv, with descriptions beside them
+  csv          the same as trials.csv and epochs.csv, with descriptions beside them; text
+               that a spreadsheet would take for a formula (it begins with = + - @, a tab
+               or a carriage return) has an apostrophe in front, unless --raw-cells leaves
+               it as it is
 
 runs, archive and nasbench201 have two slots for schedules, which the clients call '12'
 and '200'; --less and --full say which schedules fill them. nats takes every schedule
@@ -93,12 +97,12 @@ command goes on from there.`,
 			if err != nil {
 				var partial *export.Partial
 				if errors.As(err, &partial) {
-					fmt.Fprintln(c.ErrOrStderr(), partial.Note())
+					inert.Fprintf(c.ErrOrStderr(), "%s\n", partial.Note())
 				}
 				return err
 			}
 			for _, warning := range report.Warnings() {
-				fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
+				inert.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
 			}
 			if flags.json {
 				return printJSON(c, report)
@@ -114,6 +118,7 @@ command goes on from there.`,
 	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "`FILES` of nb201 latency --json, whose latencies are to be written")
 	c.Flags().BoolVar(&flags.Merged, "merged", false, "nats: make one file in place of a directory")
 	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "export trials together that differ in their settings")
+	c.Flags().BoolVar(&flags.RawCells, "raw-cells", false, "csv: leave text that looks like a formula as it is")
 	c.Flags().BoolVar(&flags.Weights, "weights", false, "nats: keep the trained weights")
 	c.Flags().BoolVar(&flags.json, "json", false, "print what was exported as one JSON document")
 	require(c, "format", "to")
@@ -130,17 +135,17 @@ func list[T ~string](values []T) string {
 }
 
 func printExport(w io.Writer, r *export.Report) error {
-	fmt.Fprintf(w, "architectures  %d\ntrials         %d\n\n", r.Architectures, r.Trials)
+	inert.Fprintf(w, "architectures  %d\ntrials         %d\n\n", r.Architectures, r.Trials)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "slot\tepochs\tdataset\tseed\tarchitectures\t")
 	for _, slot := range r.Slots {
 		for _, c := range slot.Coverage {
-			fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t\n", slot.Name, slot.Epochs, c.Dataset, c.Seed, c.Architectures)
+			inert.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t\n", slot.Name, slot.Epochs, c.Dataset, c.Seed, c.Architectures)
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nexport  %s\n", r.Path)
+	_, err := inert.Fprintf(w, "\nexport  %s\n", r.Path)
 	return err
 }

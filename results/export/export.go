@@ -69,6 +69,9 @@ type Options struct {
 	// Mixed puts trials on one dataset key and along one schedule together though they
 	// differ in their settings, which is refused else.
 	Mixed bool
+	// RawCells leaves text in CSV as it is. Without it, text that a spreadsheet would take
+	// for a formula gets an apostrophe in front.
+	RawCells bool
 	// Latencies take the place of what the trials of their architectures and datasets
 	// have measured themselves, perhaps beside others on a busy device.
 	Latencies []*results.LatencyTable
@@ -109,6 +112,8 @@ func (o *Options) check(source results.Format) error {
 		return usage.Errorf("%s has no merged form: that is for %s", o.Format, results.NATS)
 	case o.Weights && o.Format != results.NATS:
 		return usage.Errorf("weights cannot be asked for in %s: %s and %s always hold them, of the others only %s can", o.Format, results.Runs, results.Archive, results.NATS)
+	case o.RawCells && o.Format != results.CSV:
+		return usage.Errorf("%s has no cells: raw ones are for %s", o.Format, results.CSV)
 	case len(o.Latencies) > 0 && o.Format == results.Runs:
 		return usage.Errorf("%s has no place for latencies", results.Runs)
 	case o.Format == results.Runs && source != results.CampaignFormat:

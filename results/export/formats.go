@@ -38,7 +38,7 @@ func (e *exporter) newLayout() layout {
 	case results.Parquet:
 		return layout{begin: newParquetPart, fill: fillParquet}
 	default:
-		return layout{begin: newCSVPart, fill: fillCSV}
+		return layout{begin: func(dir string) (partWriter, error) { return newCSVPart(dir, o.RawCells) }, fill: fillCSV}
 	}
 }
 

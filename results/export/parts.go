@@ -185,7 +185,7 @@ func (e *exporter) units() ([]unit, error) {
 		size = indicesInPartWithWeights
 	}
 	o := &e.options
-	options := fmt.Sprintln(version, o.Format, o.merged(), o.slots(), cmp.Or(o.Less, 12), o.Weights, o.Times, e.latencies.digest())
+	options := fmt.Sprintln(version, o.Format, o.merged(), o.slots(), cmp.Or(o.Less, 12), o.Weights, o.Times, o.RawCells, e.latencies.digest())
 	var units []unit
 	archs := e.benchmark.Evaluated()
 	for len(archs) > 0 {

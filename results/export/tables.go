@@ -150,14 +150,15 @@ type csvFile struct {
 	*csv.Writer
 	file   *file
 	record []string
+	raw    bool // text is written as it is
 }
 
-func newCSVFile(path string) (*csvFile, error) {
+func newCSVFile(path string, raw bool) (*csvFile, error) {
 	f, err := createFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return &csvFile{Writer: csv.NewWriter(f), file: f}, nil
+	return &csvFile{Writer: csv.NewWriter(f), file: f, raw: raw}, nil
 }
 
 func (f *csvFile) Close() error {
@@ -167,12 +168,12 @@ func (f *csvFile) Close() error {
 
 func csvPath(dir, table string) string { return filepath.Join(dir, table+".csv") }
 
-func newCSVPart(dir string) (partWriter, error) {
-	trials, err := newCSVFile(csvPath(dir, results.TrialsTable))
+func newCSVPart(dir string, raw bool) (partWriter, error) {
+	trials, err := newCSVFile(csvPath(dir, results.TrialsTable), raw)
 	if err != nil {
 		return nil, err
 	}
-	epochs, err := newCSVFile(csvPath(dir, results.EpochsTable))
+	epochs, err := newCSVFile(csvPath(dir, results.EpochsTable), raw)
 	if err != nil {
 		return nil, errors.Join(err, trials.Close())
 	}
@@ -197,8 +198,8 @@ func (w csvPart) add(a *results.Architecture) error {
 	return nil
 }
 
-func (f *csvFile) write(row interface{ AppendCSV([]string) []string }) error {
-	f.record = row.AppendCSV(f.record[:0])
+func (f *csvFile) write(row interface{ AppendCSV([]string, bool) []string }) error {
+	f.record = row.AppendCSV(f.record[:0], f.raw)
 	return f.Write(f.record)
 }
 
