@@ -28,12 +28,19 @@ type Recipe struct {
 // schedules are the published ones, by their epochs.
 var schedules = []int{12, 200}
 
+// MaxEpochs is the longest schedule: with a few evaluation sets its record is about half as
+// large as a file of text may be (infile.MaxText).
+const MaxEpochs = 100_000
+
 // RecipeFor is the recipe of a schedule of so many epochs. A length that was not
 // published takes the 200-epoch recipe, its cosine stretched to the length. Fewer
-// than one epoch is a usage error.
+// than one epoch, or more than MaxEpochs, is a usage error.
 func RecipeFor(epochs int) (Recipe, error) {
 	if epochs < 1 {
 		return Recipe{}, usage.Errorf("a schedule of %d epochs: use at least 1", epochs)
+	}
+	if epochs > MaxEpochs {
+		return Recipe{}, usage.Errorf("a schedule of %d epochs: use at most %d", epochs, MaxEpochs)
 	}
 	published := 200
 	if slices.Contains(schedules, epochs) {

@@ -46,7 +46,19 @@ func (b *Benchmark) Architecture(index int) (*Architecture, error) {
 		}
 		return nil, usage.Errorf("%s does not hold architecture %d: it holds %s", b.Path, index, describeIndices(b.evaluated))
 	}
-	return b.source.architecture(index)
+	return b.read(index)
+}
+
+// read reads an architecture that the benchmark holds, and refuses what only a file that
+// is damaged or made to do harm has.
+func (b *Benchmark) read(index int) (*Architecture, error) {
+	a, err := b.source.architecture(index)
+	if err == nil {
+		if err := a.check(); err != nil {
+			return nil, usage.Errorf("%s: architecture %d: %w", b.Path, index, err)
+		}
+	}
+	return a, err
 }
 
 // Architectures reads all that the benchmark holds, in order of their indices. It ends
@@ -54,7 +66,7 @@ func (b *Benchmark) Architecture(index int) (*Architecture, error) {
 func (b *Benchmark) Architectures() iter.Seq2[*Architecture, error] {
 	return func(yield func(*Architecture, error) bool) {
 		for _, index := range b.evaluated {
-			a, err := b.source.architecture(index)
+			a, err := b.read(index)
 			if !yield(a, err) || err != nil {
 				return
 			}

@@ -1,10 +1,12 @@
 package results
 
 import (
+	"fmt"
 	"slices"
 
 	"nb201/cell"
 	"nb201/configs"
+	"nb201/internal/inert"
 	"nb201/internal/torchfile"
 )
 
@@ -113,6 +115,31 @@ type Architecture struct {
 	Schedules []*ArchResults
 }
 
+// check refuses what no benchmark has, and what would do harm on a terminal, in a table or
+// in a drawing: names that are none, and more epochs than could be trained.
+func (a *Architecture) check() error {
+	for _, s := range a.Schedules {
+		const longest = 64
+		if !inert.Is(s.HP) || len(s.HP) > longest {
+			return fmt.Errorf("schedule %.80q: use up to %d characters that print", s.HP, longest)
+		}
+		for _, r := range s.Results {
+			if err := configs.CheckName(r.Dataset); err != nil {
+				return fmt.Errorf("dataset key %w", err)
+			}
+			for _, e := range r.Evaluation {
+				if err := configs.CheckName(e.Set); err != nil {
+					return fmt.Errorf("evaluation set %w", err)
+				}
+			}
+			if r.Epochs > configs.MaxEpochs {
+				return fmt.Errorf("a schedule of %d epochs: more than %d cannot be", r.Epochs, configs.MaxEpochs)
+			}
+		}
+	}
+	return nil
+}
+
 // newArchitecture is an architecture without trials.
 func newArchitecture(index int) (*Architecture, error) {
 	arch, err := cell.ByIndex(index)
@@ -150,3 +177,8 @@ func (r *Record) ResultsCount() *ResultsCount {
 	}
 	return result
 }
+
+// IsAccuracy reports whether v can be an accuracy in percent. The original's float32 makes
+// more than 100 of some batches that are right throughout (xautodl/utils/evaluation_utils.py,
+// obtain_accuracy), by less than a hundredth.
+func IsAccuracy(v float64) bool { return v >= 0 && v <= 100.01 }

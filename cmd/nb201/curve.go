@@ -6,29 +6,31 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/guptarohit/asciigraph"
 	"golang.org/x/term"
 
+	"nb201/internal/inert"
 	"nb201/results"
 )
 
 // printTrial shows a finished trial: its learning curve as a table and a drawing,
 // and where its record lies.
 func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
-	fmt.Fprintf(w, "architecture %d  %s\n%s, %d epochs, seed %d, parity %s, %s on %s\n",
+	inert.Fprintf(w, "architecture %d  %s\n%s, %d epochs, seed %d, parity %s, %s on %s\n",
 		r.Arch, r.Genotype, r.Dataset, r.Epochs, r.Seed, r.Parity.Profile, r.Precision, r.Device)
 	if r.InitialWeights != nil {
-		fmt.Fprintf(w, "from %s%s\n", r.InitialWeights.Name, conversion(*r.InitialWeights))
+		inert.Fprintf(w, "from %s%s\n", r.InitialWeights.Name, conversion(*r.InitialWeights))
 	}
 	fmt.Fprintln(w)
 	sets := r.ResultsCount().Sets()
 	printCurve(w, r.Epochs, 1, sets)
 	drawCurve(w, r.Epochs, sets)
-	fmt.Fprintf(w, "\nrecord   %s\n", c.RecordPath(r.Trial))
+	inert.Fprintf(w, "\nrecord   %s\n", c.RecordPath(r.Trial))
 	if r.Weights != nil {
-		fmt.Fprintf(w, "weights  %s\n", c.WeightsPath(r.Trial))
+		inert.Fprintf(w, "weights  %s\n", c.WeightsPath(r.Trial))
 	}
 	return nil
 }
@@ -37,7 +39,7 @@ func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 // The first epoch is called first.
 func printCurve(w io.Writer, epochs, first int, sets []results.SetMeasures) {
 	type column struct {
-		format string
+		decimals int
 		results.Series
 	}
 	var columns []column
@@ -48,11 +50,11 @@ func printCurve(w io.Writer, epochs, first int, sets []results.SetMeasures) {
 			title string
 			column
 		}{
-			{s.Set + " loss", column{"%.4f", s.Loss}}, {"top-1 %", column{"%.2f", s.Top1}},
-			{"top-5 %", column{"%.2f", s.Top5}}, {"s", column{"%.1f", s.Seconds}},
+			{s.Set + " loss", column{4, s.Loss}}, {"top-1 %", column{2, s.Top1}},
+			{"top-5 %", column{2, s.Top5}}, {"s", column{1, s.Seconds}},
 		} {
 			if len(c.Series) > 0 {
-				fmt.Fprintf(t, "%s\t", c.title)
+				inert.Fprintf(t, "%s\t", c.title)
 				columns = append(columns, c.column)
 			}
 		}
@@ -63,16 +65,25 @@ func printCurve(w io.Writer, epochs, first int, sets []results.SetMeasures) {
 		if epoch%stride != 0 && epoch != epochs-1 {
 			continue
 		}
-		fmt.Fprintf(t, "%d\t", first+epoch)
+		inert.Fprintf(t, "%d\t", first+epoch)
 		for _, c := range columns {
 			if v, ok := c.At(epoch); ok {
-				fmt.Fprintf(t, c.format, v)
+				fmt.Fprint(t, fixed(v, c.decimals))
 			}
 			fmt.Fprint(t, "\t")
 		}
 		fmt.Fprintln(t)
 	}
 	_ = t.Flush()
+}
+
+// fixed is a number with so many decimals; a huge one, which only a damaged file has, is
+// short.
+func fixed(v float64, decimals int) string {
+	if math.Abs(v) > 1e9 {
+		return strconv.FormatFloat(v, 'g', 4, 64)
+	}
+	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
 // drawCurve draws the top-1 accuracies over the epochs, of sets that have several.
@@ -82,21 +93,21 @@ func drawCurve(w io.Writer, epochs int, sets []results.SetMeasures) {
 	var colors []asciigraph.AnsiColor
 	palette := []asciigraph.AnsiColor{asciigraph.Default, asciigraph.Blue, asciigraph.Green, asciigraph.Red}
 	for _, s := range sets {
-		finite := slices.DeleteFunc(slices.Clone(s.Top1), func(p results.Point) bool { return math.IsNaN(p.Value) || math.IsInf(p.Value, 0) })
-		if len(finite) < 2 {
+		drawable := slices.DeleteFunc(slices.Clone(s.Top1), func(p results.Point) bool { return !results.IsAccuracy(p.Value) })
+		if len(drawable) < 2 {
 			continue
 		}
 		// asciigraph aligns curves on the left.
 		curve := make([]float64, epochs)
-		at := finite[0].Value
+		at := drawable[0].Value
 		for epoch := range curve {
-			if v, ok := finite.At(epoch); ok {
+			if v, ok := drawable.At(epoch); ok {
 				at = v
 			}
 			curve[epoch] = at
 		}
 		colors = append(colors, palette[len(curves)%len(palette)])
-		curves, legends = append(curves, curve), append(legends, s.Set)
+		curves, legends = append(curves, curve), append(legends, inert.Text(s.Set))
 	}
 	if len(curves) == 0 {
 		return

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/internal/inert"
 	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -292,7 +293,7 @@ func (a *answer) addCurve(r *results.ResultsCount) {
 
 // print shows the answer as a table, and the curve of the only trial.
 func (a *answer) print(w io.Writer) error {
-	fmt.Fprintf(w, "architecture %d  %s\n%s (%s)\n\n", a.Index, a.Genotype, a.Path, a.Format)
+	inert.Fprintf(w, "architecture %d  %s\n%s (%s)\n\n", a.Index, a.Genotype, a.Path, a.Format)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if a.set != "" {
 		a.printSet(t)
@@ -304,7 +305,7 @@ func (a *answer) print(w io.Writer) error {
 	}
 	for _, mean := range a.Means {
 		if mean.Unequal != nil {
-			fmt.Fprintf(w, "\nThe mean on %s, schedule %s, is over trials that differ: %s\n", mean.Dataset, mean.Schedule, strings.Join(mean.Unequal, "; "))
+			inert.Fprintf(w, "\nThe mean on %s, schedule %s, is over trials that differ: %s\n", mean.Dataset, mean.Schedule, strings.Join(mean.Unequal, "; "))
 		}
 	}
 	if a.curve != nil {
@@ -339,16 +340,16 @@ func (v *trialView) name() string {
 	if v.Seed != nil {
 		seed = strconv.FormatUint(uint64(*v.Seed), 10)
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t", v.Schedule, v.Dataset, seed)
+	return fmt.Sprintf("%s\t%s\t%s\t", inert.Text(v.Schedule), inert.Text(v.Dataset), seed)
 }
 
 // printSet prints all that was measured on one set.
 func (a *answer) printSet(w io.Writer) {
-	fmt.Fprintf(w, "schedule\tdataset\tseed\tepoch\t%s loss\ttop-1 %%\ttop-5 %%\ts\ts so far\t\n", a.set)
+	inert.Fprintf(w, "schedule\tdataset\tseed\tepoch\t%s loss\ttop-1 %%\ttop-5 %%\ts\ts so far\t\n", a.set)
 	for r := range a.rows {
 		m := r.Measured[0]
-		fmt.Fprintf(w, "%s%d\t%.4f\t%.2f\t%s\t%s\t%s\t\n", r.name(), m.Epoch, m.Loss, m.Accuracy,
-			orDash("%.2f", m.Top5), orDash("%.1f", m.Seconds), orDash("%.1f", m.TotalSeconds))
+		fmt.Fprintf(w, "%s%d\t%s\t%s\t%s\t%s\t%s\t\n", r.name(), m.Epoch, fixed(m.Loss, 4), fixed(m.Accuracy, 2),
+			orDash(m.Top5, 2), orDash(m.Seconds, 1), orDash(m.TotalSeconds, 1))
 	}
 }
 
@@ -364,7 +365,7 @@ func (a *answer) printAll(w io.Writer) {
 	}
 	fmt.Fprint(w, "schedule\tdataset\tseed\tepoch\t")
 	for _, set := range sets {
-		fmt.Fprintf(w, "%s %%\t", set)
+		inert.Fprintf(w, "%s %%\t", set)
 	}
 	fmt.Fprintln(w, "training s\tMFLOPs\tMparams\tlatency ms\t")
 	for r := range a.rows {
@@ -374,7 +375,7 @@ func (a *answer) printAll(w io.Writer) {
 			if i < 0 {
 				fmt.Fprint(w, "-\t")
 			} else {
-				fmt.Fprintf(w, "%.2f\t", r.Measured[i].Accuracy)
+				fmt.Fprintf(w, "%s\t", fixed(r.Measured[i].Accuracy, 2))
 			}
 		}
 		latency := r.Latency
@@ -382,16 +383,16 @@ func (a *answer) printAll(w io.Writer) {
 			ms := *latency * 1000
 			latency = &ms
 		}
-		fmt.Fprintf(w, "%s\t%.5f\t%.6f\t%s\t\n", orDash("%.1f", r.Measured[0].TotalSeconds), r.FLOPs, r.Params, orDash("%.2f", latency))
+		inert.Fprintf(w, "%s\t%s\t%s\t%s\t\n", orDash(r.Measured[0].TotalSeconds, 1), fixed(r.FLOPs, 5), fixed(r.Params, 6), orDash(latency, 2))
 	}
 }
 
-// orDash formats a value that may be missing.
-func orDash(format string, v *float64) string {
+// orDash is fixed of a value that may be missing.
+func orDash(v *float64, decimals int) string {
 	if v == nil {
 		return "-"
 	}
-	return fmt.Sprintf(format, *v)
+	return fixed(*v, decimals)
 }
 
 // printBest finds the best architecture and prints it.
@@ -414,12 +415,12 @@ func printBest(c *cobra.Command, b *results.Benchmark, s results.Search, json bo
 		return printJSON(c, best)
 	}
 	w := c.OutOrStdout()
-	fmt.Fprintf(w, "architecture  %d  %s\n", best.Index, best.Genotype)
-	fmt.Fprintf(w, "accuracy      %.4f %% on %s after training on %s along schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
-	fmt.Fprintf(w, "costs         %.5f MFLOPs, %.6f Mparams\n", best.FLOPs, best.Params)
-	_, err = fmt.Fprintf(w, "compared      %d architectures; %d are beyond the limits, %d lack such a trial\n", best.Compared, best.Beyond, best.Lacking)
+	inert.Fprintf(w, "architecture  %d  %s\n", best.Index, best.Genotype)
+	inert.Fprintf(w, "accuracy      %.4f %% on %s after training on %s along schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
+	inert.Fprintf(w, "costs         %.5f MFLOPs, %.6f Mparams\n", best.FLOPs, best.Params)
+	_, err = inert.Fprintf(w, "compared      %d architectures; %d are beyond the limits, %d lack such a trial\n", best.Compared, best.Beyond, best.Lacking)
 	if best.Unequal != nil {
-		_, err = fmt.Fprintf(w, "\nThe trials compared differ: %s\n", strings.Join(best.Unequal, "; "))
+		_, err = inert.Fprintf(w, "\nThe trials compared differ: %s\n", strings.Join(best.Unequal, "; "))
 	}
 	return err
 }

@@ -29,8 +29,8 @@ type Report struct {
 	A      Side `json:"a"`
 	B      Side `json:"b"`
 	Common int  `json:"architectures_in_common"` // held by both, on any dataset
-	// Skipped counts the sets, over the trials of both, without a finite loss and
-	// accuracy after the last epoch; they are left out.
+	// Skipped counts the sets, over the trials of both, without a finite loss and an
+	// accuracy of 0 to 100.01 % after the last epoch; they are left out.
 	Skipped     int          `json:"skipped_sets_of_trials"`
 	Comparisons []Comparison `json:"comparisons"`
 }
@@ -186,13 +186,13 @@ type value struct {
 }
 
 // last lists what the trials of an architecture measured last, in order of seeds, and
-// how often a trial measured no finite value on a set.
+// how often a trial measured no possible value on a set.
 func last(a *results.Architecture) (values map[key][]value, skipped int) {
 	values = map[key][]value{}
 	add := func(r *results.ResultsCount, set string, m *results.Measures, images int) {
 		top1, ok1 := m.Top1.At(r.Epochs - 1)
 		loss, ok2 := m.Loss.At(r.Epochs - 1)
-		if !ok1 || !ok2 || !isFinite(top1) || !isFinite(loss) {
+		if !ok1 || !ok2 || !results.IsAccuracy(top1) || !isFinite(loss) {
 			skipped++
 			return
 		}

@@ -42,6 +42,9 @@ func (r *Report) WriteHTML(w io.Writer) error { return page.Execute(w, r) }
 func number(v any) string {
 	switch v := v.(type) {
 	case float64:
+		if math.Abs(v) > 1e9 { // of losses without bounds
+			return strconv.FormatFloat(v, 'g', 4, 64)
+		}
 		return strconv.FormatFloat(v, 'f', 3, 64)
 	case *float64:
 		if v != nil {
@@ -63,6 +66,19 @@ type tick struct {
 // axis maps values from low to high onto the side of a plot.
 type axis struct{ low, high float64 }
 
+// cell is the number of the cell that a value is in, where so many are from end to end of
+// the axis. Values beyond the ends are in the last ones.
+func (a axis) cell(v float64, cells int) int {
+	at := a.at(v) / side * float64(cells)
+	switch {
+	case !(at > 0): // NaN too
+		return 0
+	case at >= float64(cells):
+		return cells - 1
+	}
+	return int(at)
+}
+
 func (a axis) at(v float64) float64 { return (v - a.low) / (a.high - a.low) * side }
 
 // ticks are at multiples of 1, 2 or 5 times a power of ten, six at most.
@@ -77,13 +93,19 @@ func (a axis) ticks() []tick {
 	}
 	decimals := max(0, -int(math.Floor(math.Log10(step)+1e-9))) // that tell the labels apart
 	var ticks []tick
-	for i := math.Ceil(a.low/step - 1e-9); i*step <= a.high+1e-9*span; i++ {
+	first := math.Ceil(a.low/step - 1e-9)
+	const most = 7 // and rounding
+	for i := range most {
+		v := (first + float64(i)) * step
+		if !(v <= a.high+1e-9*span) {
+			break
+		}
 		// + 0 makes 0 of -0.
-		label := strconv.FormatFloat(i*step+0, 'f', decimals, 64)
+		label := strconv.FormatFloat(v+0, 'f', decimals, 64)
 		if decimals > 0 {
 			label = strings.TrimRight(strings.TrimRight(label, "0"), ".")
 		}
-		ticks = append(ticks, tick{a.at(i * step), label})
+		ticks = append(ticks, tick{a.at(v), label})
 	}
 	return ticks
 }
@@ -113,7 +135,7 @@ func newScatter(c Comparison) scatter {
 	const dot = 2.5
 	const grid = int(side / dot)
 	var counts [grid][grid]int
-	place := func(v float64) int { return min(int(a.at(v)/dot), grid-1) }
+	place := func(v float64) int { return a.cell(v, grid) }
 	for _, p := range c.points {
 		counts[place(p.top1[1])][place(p.top1[0])]++
 	}
@@ -156,7 +178,7 @@ func newHistogram(c Comparison) histogram {
 	const width = side / bars
 	var counts [bars]int
 	for _, p := range c.points {
-		counts[min(int(a.at(p.top1[1]-p.top1[0])/width), bars-1)]++
+		counts[a.cell(p.top1[1]-p.top1[0], bars)]++
 	}
 	h := histogram{Ticks: a.ticks(), Zero: a.at(0)}
 	for _, n := range counts {
