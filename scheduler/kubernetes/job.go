@@ -7,13 +7,16 @@
 package kubernetes
 
 import (
-	_ "embed"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"path"
 	"regexp"
 	"strconv"
 	"strings"
-	"text/template"
+	"unicode/utf8"
+
+	"sigs.k8s.io/yaml"
 
 	"nb201/internal/shell"
 	"nb201/internal/usage"
@@ -38,9 +41,6 @@ type Job struct {
 // mount is where the volume is in a container.
 const mount = "/nb201"
 
-//go:embed job.yaml
-var manifest string
-
 var (
 	notName  = regexp.MustCompile(`[^a-z0-9]+`)
 	quantity = regexp.MustCompile(`^\d+(\.\d+)?([KMGTPE]i?|k)?$`)
@@ -61,15 +61,79 @@ func (j Job) Manifest() (string, error) {
 	case j.GPUs < 0 || j.CPUs < 0 || j.Parallelism < 0 || j.Chunks < 1:
 		return "", usage.Errorf("%d chunks, %d at a time, with %d GPUs and %d CPUs: use none below 0, and a chunk", j.Chunks, j.Parallelism, j.GPUs, j.CPUs)
 	}
-	t, err := template.New("job").Funcs(template.FuncMap{"quote": strconv.Quote}).Parse(manifest)
+	for _, text := range append([]string{j.Version, j.Campaign, j.Path, j.Image}, j.RunFlags...) {
+		if !utf8.ValidString(text) {
+			return "", usage.Errorf("%q is not UTF-8, which a manifest is", text)
+		}
+	}
+	want, err := json.Marshal(j.manifest())
 	if err != nil {
 		return "", err
 	}
-	var b strings.Builder
-	if err := t.Execute(&b, j); err != nil {
+	text, err := yaml.JSONToYAML(want)
+	if err != nil {
 		return "", err
 	}
-	return b.String(), nil
+	// The library folds lines at the control character NEL.
+	if got, err := yaml.YAMLToJSON(text); err != nil || !bytes.Equal(got, want) {
+		return "", usage.Errorf("campaign %q, path %q: a manifest cannot hold all of these characters: use another name", j.Campaign, j.Path)
+	}
+	return string(text), nil
+}
+
+// object is one of the API's.
+type object = map[string]any
+
+// manifest is the job as batch/v1 of Kubernetes 1.33 has it.
+func (j Job) manifest() object {
+	const container, volume = "nb201", "campaigns"
+	limits := object{"nvidia.com/gpu": j.GPUs}
+	if j.CPUs > 0 {
+		limits["cpu"] = j.CPUs
+	}
+	if j.Memory != "" {
+		limits["memory"] = j.Memory
+	}
+	spec := object{
+		"completionMode": "Indexed",
+		"completions":    j.Chunks,
+		// A pod that failed is tried again, three times; one index does not end the others.
+		"backoffLimitPerIndex": 3,
+		"maxFailedIndexes":     j.Chunks,
+		// No second pod of an index while the first one is still leaving its checkpoints.
+		"podReplacementPolicy": "Failed",
+		"podFailurePolicy": object{"rules": []object{
+			// A drained or preempted node is no failure.
+			{"action": "Ignore", "onPodConditions": []object{{"type": "DisruptionTarget", "status": "True"}}},
+			// Wrong usage or input (2), and trials that are set aside (3), are the same in another pod.
+			{"action": "FailIndex", "onExitCodes": object{"containerName": container, "operator": "In", "values": []int{2, 3}}},
+		}},
+		"template": object{"spec": object{
+			"restartPolicy":                 "Never",
+			"terminationGracePeriodSeconds": 60, // a stopped run leaves within 20
+			"containers": []object{{
+				"name":         container,
+				"image":        j.Image,
+				"command":      []string{"/bin/sh", "-c"},
+				"args":         []string{j.Command()},
+				"resources":    object{"limits": limits},
+				"volumeMounts": []object{{"name": volume, "mountPath": mount}},
+			}},
+			"volumes": []object{{"name": volume, "persistentVolumeClaim": object{"claimName": j.Claim}}},
+		}},
+	}
+	if j.Parallelism > 0 {
+		spec["parallelism"] = j.Parallelism
+	}
+	about := fmt.Sprintf("Made by nb201 slurm --kubernetes (%s): %d trials of %s, in %d chunks. "+
+		"This was NOT run on a Kubernetes cluster: it was checked against the published schema of batch/v1 alone. "+
+		"It is for Kubernetes 1.33 or later.", j.Version, j.Trials, j.Campaign, j.Chunks)
+	return object{
+		"apiVersion": "batch/v1",
+		"kind":       "Job",
+		"metadata":   object{"name": j.Name(), "annotations": object{"kubernetes.io/description": about}},
+		"spec":       spec,
+	}
 }
 
 // Name is the job's name.
@@ -77,9 +141,6 @@ func (j Job) Name() string {
 	base := strings.Trim(notName.ReplaceAllString(strings.ToLower(j.Campaign), "-"), "-")
 	return strings.TrimRight(fmt.Sprintf("nb201-%.40s", base), "-")
 }
-
-// Mount is where the volume is in a container.
-func (j Job) Mount() string { return mount }
 
 // Command is what the shell of a container does. Each GPU of a pod is one of its
 // container, numbered from 0.

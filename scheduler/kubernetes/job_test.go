@@ -32,7 +32,7 @@ func TestManifest(t *testing.T) {
 		t.Fatalf("%v in\n%s", err, text)
 	}
 	for _, words := range []string{"40 trials of My Campaign_1", "NOT run on a Kubernetes cluster"} {
-		if !strings.Contains(text, words) {
+		if !strings.Contains(job.Annotations["kubernetes.io/description"], words) {
 			t.Errorf("no %q in\n%s", words, text)
 		}
 	}
@@ -108,6 +108,53 @@ func TestWrongJob(t *testing.T) {
 		change(&j)
 		if text, err := j.Manifest(); !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s\n%s", j, err, want, text)
+		}
+	}
+}
+
+// TestHostileNames has no name add a line of its meaning to the manifest.
+func TestHostileNames(t *testing.T) {
+	for _, name := range []string{
+		"k\napiVersion: v1\nkind: Pod", "nl\nid: x", "a: b # c", `"'{{.Image}}'"`, "- &x *x !!str ~ | >", "%YAML 1.1\n---\n...", "\u2028\x1b\t\r", "yes", "0x1f", "画像",
+	} {
+		j := example()
+		j.Campaign, j.Path, j.Version, j.RunFlags = name, name, name, []string{name}
+		text, err := j.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var job batchv1.Job
+		if err := yaml.UnmarshalStrict([]byte(text), &job); err != nil {
+			t.Fatalf("%q: %v in\n%s", name, err, text)
+		}
+		plain, err := example().Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := func(text string) (keys []string) {
+			for line := range strings.Lines(text) {
+				if key, _, ok := strings.Cut(line, ":"); ok && len(key) > 0 && key[0] != ' ' {
+					keys = append(keys, key)
+				}
+			}
+			return keys
+		}
+		if !slices.Equal(keys(text), keys(plain)) || job.Kind != "Job" || !strings.Contains(job.Annotations["kubernetes.io/description"], " of "+name+", in 20 chunks") {
+			t.Errorf("%q: %s", name, text)
+		}
+		script := "nb201() { printf '<%s>' \"$@\"; }; " + strings.Replace(job.Spec.Template.Spec.Containers[0].Args[0], "exec ", "", 1)
+		shell := exec.Command("/bin/sh", "-c", script)
+		shell.Env = []string{"JOB_COMPLETION_INDEX=0"}
+		out, err := shell.CombinedOutput()
+		if want := "<run></nb201/" + name + "><--chunk><1/20><--devices><cuda:0,1><" + name + ">"; err != nil || string(out) != want {
+			t.Errorf("%v, %q\nwant %q", err, out, want)
+		}
+	}
+	for path, says := range map[string]string{"not \xff UTF-8": "is not UTF-8", "next\u0085line": "cannot hold all of these characters"} {
+		j := example()
+		j.Path = path
+		if _, err := j.Manifest(); !usage.Is(err) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", path, err)
 		}
 	}
 }
