@@ -23,7 +23,8 @@ type Network struct {
 // Validate refuses, as usage errors, dimensions that make no network.
 func (n Network) Validate() error {
 	const reduction = 1 << (stages - 1) // the last stage's image side is Size/reduction
-	const most = 1 << 12                // of each; far above what fits a machine together
+	const most = 1 << 12                // of each
+	const mostParams = 5000             // millions: 20 GB of weights, and several times that to train
 	switch {
 	case max(n.Channels, n.Cells, n.Classes, n.Size) > most:
 		return usage.Errorf("a network of %d channels and %d cells per stage for %d classes and %dx%d pixels: use at most %d of each", n.Channels, n.Cells, n.Classes, n.Size, n.Size, most)
@@ -35,6 +36,8 @@ func (n Network) Validate() error {
 		return usage.Errorf("a network for %d classes: use at least 2", n.Classes)
 	case n.Size < reduction || n.Size%reduction != 0:
 		return usage.Errorf("a network for images of %dx%d pixels: use a multiple of %d", n.Size, n.Size, reduction)
+	case n.Params() > mostParams:
+		return usage.Errorf("a network of %d channels and %d cells per stage has %.0f million parameters: use fewer, for at most %d million", n.Channels, n.Cells, n.Params(), mostParams)
 	}
 	return nil
 }

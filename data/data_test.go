@@ -435,6 +435,7 @@ func TestDefinitionErrors(t *testing.T) {
 		{[]string{`"shuffle"`, `"subset", "split": "cifar100-test-split"`}, []string{`"train.split"`, "cifar100-test-split/xvalid, cifar100-test-split/xtest, imagenet"}},
 		{[]string{`"shuffle"`, `"subset", "split": "cifar100-test-split/xtest", "indices": "a.json"`}, []string{`"train.split"`, "half or indices"}},
 		{[]string{`"size"`, `"images": {"train": -1}, "size"`}, []string{`"images.train"`, "not -1"}},
+		{[]string{`"size"`, `"images": {"train": 9223372036854775807}, "size"`}, []string{`"images.train"`, "must be 0..100000000, not 9223372036854775807"}},
 		{[]string{`"size"`, `"images": {"test": -2}, "size"`}, []string{`"images.test"`, "not -2"}},
 		{[]string{`"size"`, `"images": {"valid": 2}, "size"`}, []string{`unknown key "images.valid"`}},
 		{[]string{`"ori-test"`, `"train"`}, []string{`"eval.0.name"`, "taken"}},

@@ -147,6 +147,7 @@ func parse(file string, text []byte) (Definition, error) {
 const (
 	maxSize    = 1024
 	maxClasses = 1 << 16
+	maxImages  = 100_000_000 // of a part
 )
 
 // check returns the first key whose value is wrong, and why; two empty strings
@@ -163,10 +164,10 @@ func (d *Definition) check() (key, problem string) {
 		return "path", "must name the directory of the files (of npz the file), and be absent for digits"
 	case d.Classes < 2 || d.Classes > maxClasses:
 		return "classes", fmt.Sprintf("must be 2..%d, not %d", maxClasses, d.Classes)
-	case d.Images.Train < 0:
-		return "images.train", fmt.Sprintf("must be 0 or more, not %d", d.Images.Train)
-	case d.Images.Test < 0:
-		return "images.test", fmt.Sprintf("must be 0 or more, not %d", d.Images.Test)
+	case d.Images.Train < 0 || d.Images.Train > maxImages:
+		return "images.train", fmt.Sprintf("must be 0..%d, not %d", maxImages, d.Images.Train)
+	case d.Images.Test < 0 || d.Images.Test > maxImages:
+		return "images.test", fmt.Sprintf("must be 0..%d, not %d", maxImages, d.Images.Test)
 	case d.Size[0] != d.Size[1]:
 		return "size", fmt.Sprintf("must be square, not %dx%d", d.Size[0], d.Size[1])
 	case d.Size[0] < 4 || d.Size[0] > maxSize || d.Size[0]%4 != 0:

@@ -111,8 +111,12 @@ func (f *latencyFlags) chosen(args []string) ([]cell.Arch, error) {
 
 // measure measures every architecture for every dataset.
 func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressTo io.Writer) (*results.LatencyTable, error) {
-	if f.batch < 1 || f.runs < 1 {
+	const mostRuns = 1_000_000
+	switch {
+	case f.batch < 1 || f.runs < 1:
 		return nil, usage.Errorf("--batch %d, --repeat %d: use at least 1", f.batch, f.runs)
+	case f.batch > maxBatch || f.runs > mostRuns:
+		return nil, usage.Errorf("--batch %d, --repeat %d: use at most %d and %d", f.batch, f.runs, maxBatch, mostRuns)
 	}
 	precision, err := train.ParsePrecision(f.precision)
 	if err != nil {

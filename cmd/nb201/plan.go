@@ -187,6 +187,9 @@ func (f *planFlags) run(c *cobra.Command, dir string) (*planView, error) {
 	return f.view(dir, old, p, done, rate), nil
 }
 
+// mostDevices is more than any cluster has, and a device takes trials at once.
+const mostDevices = 1_000_000
+
 // check refuses flags that are wrong whatever the plan.
 func (f *planFlags) check(c *cobra.Command) error {
 	if _, err := parseKeep(f.weights); err != nil {
@@ -198,6 +201,8 @@ func (f *planFlags) check(c *cobra.Command) error {
 	switch {
 	case f.devices < 1 || f.perDevice < 1:
 		return usage.Errorf("%d devices with %d trials at once: use at least 1 of each", f.devices, f.perDevice)
+	case f.devices > mostDevices || f.perDevice > mostDevices:
+		return usage.Errorf("%d devices with %d trials at once: use at most %d of each", f.devices, f.perDevice, mostDevices)
 	case c.Flags().Changed("rate") && !(f.rate > 0 && !math.IsInf(f.rate, 1)):
 		return usage.Errorf("--rate %v: use a number of images a second above 0", f.rate)
 	}

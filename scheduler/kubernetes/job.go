@@ -61,6 +61,10 @@ func (j Job) Manifest() (string, error) {
 	case j.GPUs < 0 || j.CPUs < 0 || j.Parallelism < 0 || j.Chunks < 1:
 		return "", usage.Errorf("%d chunks, %d at a time, with %d GPUs and %d CPUs: use none below 0, and a chunk", j.Chunks, j.Parallelism, j.GPUs, j.CPUs)
 	}
+	const most = 1 << 20 // of each; pods are counted in 32 bits
+	if max(j.GPUs, j.CPUs, j.Parallelism, j.Chunks) > most {
+		return "", usage.Errorf("%d chunks, %d at a time, with %d GPUs and %d CPUs: use at most %d of each", j.Chunks, j.Parallelism, j.GPUs, j.CPUs, most)
+	}
 	for _, text := range append([]string{j.Version, j.Campaign, j.Path, j.Image}, j.RunFlags...) {
 		if !utf8.ValidString(text) {
 			return "", usage.Errorf("%q is not UTF-8, which a manifest is", text)

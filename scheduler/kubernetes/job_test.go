@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"math"
 	"os/exec"
 	"slices"
 	"strings"
@@ -102,6 +103,7 @@ func TestWrongJob(t *testing.T) {
 		`"../c" of the campaign is not one`:  func(j *Job) { j.Path = "../c" },
 		"use a quantity as Kubernetes takes": func(j *Job) { j.Memory = "16 G" },
 		"use none below 0":                   func(j *Job) { j.CPUs = -1 },
+		"use at most 1048576 of each":        func(j *Job) { j.GPUs = math.MaxInt },
 		"0 chunks":                           func(j *Job) { j.Chunks = 0 },
 	} {
 		j := example()

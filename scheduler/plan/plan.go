@@ -194,12 +194,18 @@ func (s Settings) check() error {
 		return err
 	case s.Workers < 0:
 		return usage.Errorf("%d loader workers: use 0 or more", s.Workers)
+	case s.Workers > data.MaxWorkers:
+		return usage.Errorf("%d loader workers: use at most %d", s.Workers, data.MaxWorkers)
 	case s.Batch < 1:
 		return usage.Errorf("a batch of %d images: use at least 1", s.Batch)
 	case s.Precision == "":
 		return usage.Errorf("the precision is missing")
 	}
-	return s.network(cell.Arch{}, 2, 4).Validate()
+	var dearest cell.Arch
+	for edge := range dearest {
+		dearest[edge] = cell.NorConv3x3
+	}
+	return s.network(dearest, 2, 4).Validate()
 }
 
 // network is the skeleton filled with an architecture.
@@ -248,6 +254,8 @@ func (s Schedule) check(of Settings) error {
 		return err
 	case r.Epochs < 1:
 		return fmt.Errorf("a schedule of %d epochs: use at least 1", r.Epochs)
+	case r.Epochs > configs.MaxEpochs:
+		return fmt.Errorf("a schedule of %d epochs: use at most %d", r.Epochs, configs.MaxEpochs)
 	case r.Channels != of.Channels || r.Cells != of.Cells || r.Batch != of.Batch:
 		return fmt.Errorf("the recipe has %d channels, %d cells and a batch of %d, the settings %d, %d and %d",
 			r.Channels, r.Cells, r.Batch, of.Channels, of.Cells, of.Batch)

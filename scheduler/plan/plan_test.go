@@ -625,6 +625,8 @@ func TestRead(t *testing.T) {
 		{`"training": 1347`, `"training": 13`, `key "datasets.0": a batch of 256 images is larger than the data`},
 		{`"evaluation": 450`, `"evaluation": 0`, `key "datasets.0": digits has 0 images to evaluate`},
 		{`"classes": 10`, `"classes": 1`, `key "datasets.0": definition of digits: key "classes" must be 2`},
+		{`"workers": 4`, `"workers": 5000`, `key "settings": 5000 loader workers: use at most 4096`},
+		{`"epochs": 12,`, `"epochs": 9223372036854775807,`, `key "schedules.0": a schedule of 9223372036854775807 epochs: use at most 100000`},
 		{`"learning_rate": 0.1`, `"learning_rate": 0.2`, `key "schedules.0": the recipe was changed by hand`},
 		{`"batch": 256,` + "\n        ", `"batch": 128,` + "\n        ", `key "schedules.0": the recipe has 16 channels, 5 cells and a batch of 128`},
 		{`"0-9"`, `"0-99999"`, `key "parts.0": architecture index 99999 is out of range`},
