@@ -68,6 +68,31 @@ func TestSpecialFiles(t *testing.T) {
 	}
 }
 
+// A netrc file, which every download reads, is the user's home's.
+func TestSpecialNetrc(t *testing.T) {
+	for kind, put := range special {
+		plainSettings(t)
+		home := t.TempDir()
+		t.Setenv("HOME", home)
+		if err := put(filepath.Join(home, ".netrc")); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			_, stderr, code := nb201("data", "get", "cifar10", "--data", filepath.Join(home, "data"), "--mirror", "http://127.0.0.1:9/")
+			if code != 2 || !strings.Contains(stderr, ".netrc: not a regular file: it is "+kind) {
+				t.Errorf("code %d, stderr %q", code, stderr)
+			}
+		}()
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: has not ended after 20 s", kind)
+		}
+	}
+}
+
 func specialPlaces(t *testing.T) []place {
 	trial := results.Trial{Arch: 4, Dataset: "digits", Epochs: 2, Seed: 1}
 	c := resultstest.Fill(t, trial, results.Trial{Arch: 5, Dataset: "digits", Epochs: 2, Seed: 1})

@@ -148,10 +148,14 @@ func readCertificates(path string) (*x509.CertPool, error) {
 
 // readNetrc reads a netrc file, if there is one, into a look-up by host.
 func readNetrc(path string) (func(host string) *url.Userinfo, error) {
-	file, err := netrc.Parse(path)
+	text, err := infile.Read(path, infile.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return func(string) *url.Userinfo { return nil }, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	file, err := netrc.ParseString(string(text))
 	if err != nil {
 		return nil, err
 	}
