@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	batchv1 "k8s.io/api/batch/v1"
+	"sigs.k8s.io/yaml"
 
 	"nb201/scheduler/slurm"
 )
@@ -196,10 +198,14 @@ func TestKubernetes(t *testing.T) {
 	if code != 0 || stderr != "" {
 		t.Fatal(code, stderr)
 	}
-	for _, line := range []string{"# Made by nb201 slurm --kubernetes (development): 6 trials of tour, in 3 chunks.", "  completions: 3", "  parallelism: 3",
-		`            - "exec nb201 run /nb201/tour --chunk \"$((JOB_COMPLETION_INDEX + 1))/3\" --devices cuda:0,1 --data /nb201/data"`, `            claimName: "volume"`} {
-		if !strings.Contains(stdout, line+"\n") {
-			t.Errorf("no line %q in\n%s", line, stdout)
-		}
+	var job batchv1.Job
+	if err := yaml.UnmarshalStrict([]byte(stdout), &job); err != nil {
+		t.Fatal(err, stdout)
+	}
+	pod := job.Spec.Template.Spec
+	if !strings.HasPrefix(job.Annotations["kubernetes.io/description"], "Made by nb201 slurm --kubernetes (development): 6 trials of tour, in 3 chunks.") ||
+		*job.Spec.Completions != 3 || *job.Spec.Parallelism != 3 || pod.Volumes[0].PersistentVolumeClaim.ClaimName != "volume" ||
+		pod.Containers[0].Args[0] != `exec nb201 run /nb201/tour --chunk "$((JOB_COMPLETION_INDEX + 1))/3" --devices cuda:0,1 --data /nb201/data` {
+		t.Errorf("%s", stdout)
 	}
 }
