@@ -228,9 +228,10 @@ func (w *Worker) failure(ctx context.Context, t results.Trial, err error) report
 	return r
 }
 
-// isNoRoom tells of a disk that is full, broken or gone: no fault of a trial.
+// isNoRoom reports a disk that is full, broken or gone, or a host that is short of memory or
+// of file descriptors: no fault of a trial.
 func isNoRoom(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE} {
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
 		if errors.Is(err, errno) {
 			return true
 		}
