@@ -54,7 +54,7 @@ func ServeMetrics(address, version string) (*Metrics, error) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	// Whoever reaches the port holds few of the run's file descriptors, and none for long:
 	// a connection is closed after its answer.
-	const patience = 10 * time.Second
+	const patience = 5 * time.Second
 	m.server = &http.Server{
 		Handler: mux, MaxHeaderBytes: 16 << 10,
 		ReadHeaderTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,

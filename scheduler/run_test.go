@@ -31,6 +31,8 @@ const (
 	dirVariable   = "NB201_TEST_DIR"   // the campaign
 	workVariable  = "NB201_TEST_WORK"  // the time of a trial
 	startVariable = "NB201_TEST_START" // what a worker does instead of starting: die or fail
+	// scarceVariable is how long a run has no file descriptors left
+	scarceVariable = "NB201_TEST_SCARCE"
 )
 
 func TestMain(m *testing.M) {
@@ -40,7 +42,12 @@ func TestMain(m *testing.M) {
 	case "worker":
 		os.Exit(fakeWorker(ctx, dir))
 	case "run":
-		if _, err := Run(ctx, options(dir)); err != nil {
+		o := options(dir)
+		if during, err := time.ParseDuration(os.Getenv(scarceVariable)); err == nil {
+			o.Log = os.Stderr
+			time.AfterFunc(300*time.Millisecond, func() { takeDescriptors(during) })
+		}
+		if _, err := Run(ctx, o); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -372,6 +379,24 @@ func start(t *testing.T, dir string, env ...string) *exec.Cmd {
 	return c
 }
 
+// waitTraining waits until all workers of a run train.
+func waitTraining(t *testing.T, dir string, pid int) {
+	t.Helper()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	training := func() bool {
+		s, err := ReadRunState(RunStatePath(dir, host, pid))
+		return err == nil && !slices.ContainsFunc(s.Workers, func(w WorkerState) bool { return w.Stage != "train" })
+	}
+	for deadline := time.Now().Add(10 * time.Second); !training(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("workers do not train")
+		}
+	}
+}
+
 // TestKilled has runs killed at random moments, and their workers, until the campaign is
 // complete.
 func TestKilled(t *testing.T) {
@@ -423,19 +448,7 @@ func TestWorkerOutlivesNoRun(t *testing.T) {
 			}
 		}
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	training := func() bool { // and not still on the way from the log's line to it
-		s, err := ReadRunState(RunStatePath(dir, host, c.Process.Pid))
-		return err == nil && !slices.ContainsFunc(s.Workers, func(w WorkerState) bool { return w.Stage != "train" })
-	}
-	for deadline := time.Now().Add(10 * time.Second); !training(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("workers do not train")
-		}
-	}
+	waitTraining(t, dir, c.Process.Pid) // and are not still on the way from the log's line to it
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
