@@ -105,7 +105,7 @@ func (a *attendant) do(ctx context.Context, o order) (begun bool, ending report)
 // seen tells of any other report before. The process is dismissed when it did not end
 // well.
 func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool, last report) {
-	quiet := newAlarm(within)
+	quiet := time.NewTimer(within)
 	defer quiet.Stop()
 	stop := ctx.Done()
 	for {
@@ -143,34 +143,12 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 				a.dismiss()
 				return seen, report{Event: eventStopped}
 			}
-			if quiet.late() > 5*a.second { // this process was stopped (Ctrl-Z), and heard nothing
-				quiet.Reset(within)
-				continue
-			}
 			a.child.dump()
 			a.dismiss()
 			return seen, report{Event: eventFailed, Kind: Hung, Reason: fmt.Sprintf("no progress for %v, at %s", within, a.state.Workers[a.i].Stage)}
 		}
 	}
 }
-
-// alarm is a timer that knows when it was to go off.
-type alarm struct {
-	*time.Timer
-	due time.Time
-}
-
-func newAlarm(within time.Duration) *alarm {
-	return &alarm{time.NewTimer(within), time.Now().Add(within)}
-}
-
-func (a *alarm) Reset(within time.Duration) {
-	a.Timer.Reset(within)
-	a.due = time.Now().Add(within)
-}
-
-// late is how long ago it was to go off.
-func (a *alarm) late() time.Duration { return time.Since(a.due) }
 
 // progress notes what the worker is at and returns how long that may take.
 func (a *attendant) progress(r report) time.Duration {

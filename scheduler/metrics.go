@@ -3,6 +3,8 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"slices"
@@ -57,6 +59,7 @@ func ServeMetrics(address, version string) (*Metrics, error) {
 	const patience = 5 * time.Second
 	m.server = &http.Server{
 		Handler: mux, MaxHeaderBytes: 16 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0), // it would write to a terminal that may take nothing
 		ReadHeaderTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
 	}
 	m.server.SetKeepAlivesEnabled(false)

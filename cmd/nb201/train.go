@@ -13,6 +13,7 @@ import (
 
 	"nb201/data"
 	"nb201/internal/backend"
+	"nb201/internal/outlet"
 	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -92,6 +93,7 @@ the results by rounding alone.`,
 				return err
 			}
 			warn(c, config.Definition.Warning())
+			outlivePipes()
 			if flags.evalOnly {
 				result, err := evaluateInitial(c.Context(), config, device, c.ErrOrStderr())
 				switch {
@@ -208,9 +210,11 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 		fmt.Fprintf(progressTo, "warning: %v: it is kept as %s, and the trial is trained again\n", reason, path)
 	}
 	versions := versionsOn(b)
+	warnings := outlet.New(progressTo) // training goes on when it takes none
+	defer warnings.Close(outlet.LastWords)
 	config.Checkpoints = &train.Checkpoints{
 		Dir: claim.Dir, Every: checkpointInterval, Versions: versions,
-		Warn: func(text string) { fmt.Fprintf(progressTo, "warning: %s\n", text) },
+		Warn: func(text string) { fmt.Fprintf(warnings, "warning: %s\n", text) },
 	}
 	session := train.NewSession(b.Backend)
 	outcome, err := runWithBar(ctx, session, config, progressTo)
