@@ -247,7 +247,7 @@ func (r *run) failure(t results.Trial) (Failure, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		f = Failure{Trial: t}
 	case err != nil || f.Trial != t:
-		r.warn(t, "%v: counts no failed attempt for %v", cmp.Or(err, fmt.Errorf("%s is about another trial: %v", path, f.Trial)), t)
+		r.warn(t, "%v; it counts as no failed attempt", cmp.Or(err, fmt.Errorf("%s is about another trial: %v", path, f.Trial)))
 		f = Failure{Trial: t}
 	case f.Version > stateVersion:
 		r.warn(t, "%s is from a newer version of nb201: what this version knows of it counts", path)
