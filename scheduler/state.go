@@ -110,9 +110,10 @@ func FailurePath(dir string, t results.Trial) string {
 
 // ReadRunState reads a file of RunStatePath. An error of a file that is not there is
 // fs.ErrNotExist.
-func ReadRunState(path string) (RunState, error) {
-	s, err := readState[RunState](path)
-	if err == nil {
+func ReadRunState(path string) (RunState, error) { return readState(path, decodeRunState) }
+
+func decodeRunState(path string, text []byte) (s RunState, err error) {
+	if err = configs.DecodeKnown(path, text, &s); err == nil {
 		err = s.check(path)
 	}
 	return s, err
@@ -140,9 +141,10 @@ func (s RunState) check(path string) error {
 
 // ReadFailure reads a file of FailurePath. An error of a file that is not there is
 // fs.ErrNotExist.
-func ReadFailure(path string) (Failure, error) {
-	f, err := readState[Failure](path)
-	if err != nil {
+func ReadFailure(path string) (Failure, error) { return readState(path, decodeFailure) }
+
+func decodeFailure(path string, text []byte) (f Failure, err error) {
+	if err := configs.DecodeKnown(path, text, &f); err != nil {
 		return f, err
 	}
 	if err := f.Trial.Check(); err != nil {
@@ -174,13 +176,13 @@ func SetAside(dir string) ([]results.Trial, error) {
 	return trials, nil
 }
 
-func readState[T any](path string) (T, error) {
-	var state T
+func readState[T any](path string, decode func(path string, text []byte) (T, error)) (T, error) {
 	text, err := infile.Read(path, infile.MaxText)
-	if err == nil {
-		err = configs.DecodeKnown(path, text, &state)
+	if err != nil {
+		var none T
+		return none, err
 	}
-	return state, err
+	return decode(path, text)
 }
 
 // write makes the file of the failure, on disk.
