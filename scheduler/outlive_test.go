@@ -190,7 +190,7 @@ func BenchmarkTerminal(b *testing.B) {
 		}
 		view := NewView(tty)
 		o := options(dir)
-		o.PerDevice, o.second = 64, time.Second
+		o.PerDevice, o.second, o.HangAfter = 64, time.Second, time.Hour
 		o.Log, o.Show = view, view.Show
 		began := time.Now()
 		if totals, err := Run(b.Context(), o); err != nil || totals.Done != len(all) {
