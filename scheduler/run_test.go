@@ -234,7 +234,6 @@ func TestEndings(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 2, crashes, crashesTwice, isKilled, hangs, outOfDeviceMemory, diverges, reportsError, writesGarbage, fullDiskOnce, 777)
 	o := options(dir)
-	o.HangAfter = 500 * time.Millisecond
 	o.PerDevice = 4
 	var lines strings.Builder
 	o.Log = &lines
@@ -251,7 +250,7 @@ func TestEndings(t *testing.T) {
 	}{
 		crashes:           {Crashed, 3, "the worker ended: exit status 9"},
 		isKilled:          {Crashed, 3, "the worker ended: signal: killed"},
-		hangs:             {Hung, 3, "no progress for 500ms, at train"},
+		hangs:             {Hung, 3, "no progress for 2s, at train"},
 		outOfDeviceMemory: {OutOfMemory, 3, "RESOURCE_EXHAUSTED: no memory"},
 		diverges:          {Diverged, 1, "the loss is NaN"},
 		reportsError:      {Failed, 3, "something else"},
@@ -289,6 +288,9 @@ func TestEndings(t *testing.T) {
 		}
 	}
 	wantDone(t, dir, succeed)
+	if t.Failed() {
+		t.Fatal(lines.String())
+	}
 	for seed, attempts := range map[uint32]int{777: 1, crashesTwice: 3, fullDiskOnce: 1} {
 		r, err := results.Campaign{Dir: dir}.Record(results.Trial{Arch: 1, Dataset: "digits", Epochs: 2, Seed: seed})
 		if err != nil || r.Attempts != attempts {
