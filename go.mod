@@ -5,6 +5,7 @@ go 1.26.5
 require (
 	github.com/aquasecurity/go-pep440-version v0.0.1
 	github.com/bep/imagemeta v1.0.1
+	github.com/creack/pty v1.1.24
 	github.com/dsnet/compress v0.0.1
 	github.com/go-json-experiment/json v1.27.2
 	github.com/gofrs/flock v0.13.2

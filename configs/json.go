@@ -19,11 +19,19 @@ import (
 // of another kind are usage errors that name the file and the key. A byte order mark
 // before the text is passed over.
 func Decode(name string, text []byte, v any) error {
+	return decode(name, text, v, json.RejectUnknownMembers(true))
+}
+
+// DecodeKnown is Decode for a file that a newer version of the program may have written:
+// it passes over keys that v does not have.
+func DecodeKnown(name string, text []byte, v any) error { return decode(name, text, v) }
+
+func decode(name string, text []byte, v any, options ...json.Options) error {
 	plain, err := bom.Strip(text)
 	if err != nil {
 		return usage.Errorf("%s: %w", name, err)
 	}
-	err = json.Unmarshal(plain, v, json.RejectUnknownMembers(true))
+	err = json.Unmarshal(plain, v, options...)
 	if err == nil {
 		return nil
 	}

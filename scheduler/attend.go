@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -17,7 +16,7 @@ const maxStarts = 3
 // work has worker i do trials until there are none left for it, in as many processes
 // as that takes.
 func (r *run) work(ctx context.Context, i int) {
-	log, err := os.OpenFile(r.state.Workers[i].Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	log, err := r.openLog(ctx, i)
 	if err != nil {
 		r.fail(fmt.Errorf("log of a worker: %w", err))
 		return
@@ -25,15 +24,22 @@ func (r *run) work(ctx context.Context, i int) {
 	defer log.Close()
 	a := &attendant{run: r, i: i, device: r.state.Workers[i].Device, log: log}
 	defer a.dismiss()
+	waits := false // for a process
 	for starts := 0; ; {
 		o := r.next(ctx, i)
 		if o == nil {
 			return
 		}
 		begun, ending := a.do(ctx, *o)
-		if begun {
-			starts = 0
-		} else if ctx.Err() == nil {
+		switch {
+		case begun:
+			starts, waits = 0, false
+		case ending.Event == eventNoProcess:
+			if !waits {
+				r.say("worker %d of %s waits, and goes on by itself: the host starts no process for it: %s", r.state.Workers[i].Index, a.device, ending.Reason)
+			}
+			waits = true
+		case ctx.Err() == nil:
 			starts++
 			if starts == maxStarts {
 				r.giveUp(i, o.Trial, ending.Reason)
@@ -41,10 +47,24 @@ func (r *run) work(ctx context.Context, i int) {
 			}
 			sleep(ctx, time.Duration(starts)*r.second)
 		}
-		if err := r.settle(ctx, i, *o, begun, ending); err != nil {
-			r.fail(err)
-			return
+		r.settle(i, *o, begun, ending)
+		if ending.Event == eventNoProcess {
+			r.update(i, func(w *WorkerState) { w.Stage = StageWaiting })
+			sleep(ctx, 10*r.second) // others take the trial meanwhile
 		}
+	}
+}
+
+// openLog opens the log of worker i. While the host does not take the file the run is
+// paused.
+func (r *run) openLog(ctx context.Context, i int) (*os.File, error) {
+	for {
+		log, err := os.OpenFile(r.state.Workers[i].Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+		if !isNoRoom(err) || ctx.Err() != nil {
+			return log, err
+		}
+		r.pause(oneLine(err))
+		sleep(ctx, r.second)
 	}
 }
 
@@ -62,6 +82,9 @@ type attendant struct {
 func (a *attendant) do(ctx context.Context, o order) (begun bool, ending report) {
 	if a.child == nil {
 		c, err := startChild(a.Command(a.device), a.log)
+		if isNoProcess(err) {
+			return false, report{Event: eventNoProcess, Reason: oneLine(err)}
+		}
 		if err != nil {
 			return false, report{Event: eventUnable, Reason: oneLine(err)}
 		}
@@ -164,25 +187,22 @@ func (r *run) giveUp(i int, t results.Trial, reason string) {
 }
 
 // settle notes how a trial ended that worker i had.
-func (r *run) settle(ctx context.Context, i int, o order, begun bool, ending report) error {
+func (r *run) settle(i int, o order, begun bool, ending report) {
 	setAside := false
 	if ending.Event == eventFailed && begun {
 		var err error
-		setAside, err = r.failed(i, o, ending)
-		if isNoRoom(err) {
+		if setAside, err = r.failed(i, o, ending); err != nil {
 			ending = report{Event: eventNoRoom, Reason: oneLine(err)}
-		} else if err != nil {
-			return err
 		}
 	}
 	if ending.Event == eventNoRoom {
 		r.pause(ending.Reason)
 	}
-	now := time.Now().UTC()
+	now := time.Now() // with its monotonic reading: the clock may be set before a trial is due
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := &r.state.Workers[i]
-	*w = WorkerState{Device: w.Device, Index: w.Index, Stage: StageIdle, Since: now, Log: w.Log}
+	*w = WorkerState{Device: w.Device, Index: w.Index, Stage: StageIdle, Since: now.UTC(), Log: w.Log}
 	switch {
 	case ending.Event == eventFinished:
 		r.state.Finished++
@@ -199,10 +219,11 @@ func (r *run) settle(ctx context.Context, i int, o order, begun bool, ending rep
 	default:
 		r.queue.putBack(i, o.Trial)
 	}
-	return nil
 }
 
-// failed notes a failed attempt and tells whether the trial is set aside.
+// failed notes a failed attempt and reports whether the trial is set aside. An error is one
+// of isNoRoom: the attempt does not count. A note that nothing else keeps from being
+// written is kept in mind.
 func (r *run) failed(i int, o order, ending report) (setAside bool, err error) {
 	f, err := r.failure(o.Trial)
 	if err != nil {
@@ -214,15 +235,22 @@ func (r *run) failed(i int, o order, ending report) (setAside bool, err error) {
 		Kind: ending.Kind, Reason: ending.Reason, Log: w.Log,
 	})
 	f.SetAside = len(f.Attempts) >= r.MaxAttempts || ending.Kind == Diverged
-	if err := f.write(r.Dir); err != nil {
+	if err := f.write(r.Dir); isNoRoom(err) {
 		return false, fmt.Errorf("note that %v failed: %w", o.Trial, err)
+	} else if err != nil {
+		r.say("warning: cannot note that %v failed, this run alone knows: %v", o.Trial, err)
+		r.mu.Lock()
+		r.unwritten[o.Trial] = f
+		r.mu.Unlock()
 	}
 	then := "will be tried again"
 	if f.SetAside {
 		then = "is set aside"
 		// Its checkpoints are not for another attempt.
-		err = errors.Join(err, tidy(r.Dir, o.Trial))
+		if err := tidy(r.Dir, o.Trial); err != nil {
+			r.say("warning: cannot remove the checkpoints of %v: %v", o.Trial, err)
+		}
 	}
 	r.say("%v: attempt %d failed, %s: %s; it %s", o.Trial, o.Attempt, ending.Kind, ending.Reason, then)
-	return f.SetAside, err
+	return f.SetAside, nil
 }

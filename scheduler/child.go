@@ -89,7 +89,7 @@ func (c *child) death() report {
 	switch {
 	case status.Signaled() && status.Signal() == syscall.SIGKILL && memoryKills() > c.kills:
 		return report{Event: eventFailed, Kind: OutOfMemory, Reason: "the kernel killed the worker for memory"}
-	case slices.Contains([]int{128 + int(syscall.SIGTERM), 128 + int(syscall.SIGINT), 128 + int(syscall.SIGUSR1)}, status.ExitStatus()):
+	case slices.Contains([]int{128 + int(syscall.SIGTERM), 128 + int(syscall.SIGINT), 128 + int(syscall.SIGUSR1), 128 + int(syscall.SIGHUP)}, status.ExitStatus()):
 		return report{Event: eventStopped}
 	}
 	return report{Event: eventFailed, Kind: Crashed, Reason: fmt.Sprintf("the worker ended: %v", c.cmd.ProcessState)}

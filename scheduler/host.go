@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"nb201/internal/hostmem"
+	"nb201/internal/usage"
 )
 
 // minFreeMemory is the memory in bytes that must be free for a trial to begin: a
@@ -49,6 +50,24 @@ func checkMemory(m hostmem.Memory) string {
 
 // minFreeFiles is the number of files that the disk of a campaign must be able to take.
 const minFreeFiles = 256
+
+// checkDescriptors refuses to begin with more workers than the limit of open files allows: a
+// worker takes four (its log, its pipes and itself).
+func checkDescriptors(workers int) error {
+	const others = 16
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return nil // no limit is known
+	}
+	if need := uint64(4*workers + others); need > limit.Cur {
+		return usage.Errorf("a run of %s takes %d file descriptors, and its limit is %d: raise it (ulimit -n %d), or use fewer workers",
+			count(workers, "worker"), need, limit.Cur, need)
+	}
+	return nil
+}
+
+// isNoProcess reports that the host can start no process for now.
+func isNoProcess(err error) bool { return isNoRoom(err) || errors.Is(err, syscall.EAGAIN) }
 
 // probe tells whether a file can be made in dir, written and synced.
 func probe(dir string) error {

@@ -43,6 +43,9 @@ const (
 	eventNoRoom   event = "no room" // the campaign's disk does not take its files
 	eventUnable   event = "unable"  // the worker could not begin it, nor, it seems, any other
 	eventStopped  event = "stopped" // the worker was told to leave
+
+	// eventNoProcess is no report of a worker's: the host could not start one for now.
+	eventNoProcess event = "no process"
 )
 
 // send writes v as a line.

@@ -3,6 +3,8 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"nb201/internal/usage"
 )
@@ -51,13 +54,24 @@ func ServeMetrics(address, version string) (*Metrics, error) {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	// Whoever reaches the port holds few of the run's file descriptors, and none for long:
+	// a connection is closed after its answer.
+	const patience = 5 * time.Second
+	m.server = &http.Server{
+		Handler: mux, MaxHeaderBytes: 16 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0), // it would write to a terminal that may take nothing
+		ReadHeaderTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
+	}
+	m.server.SetKeepAlivesEnabled(false)
 	go func() {
 		defer close(m.done)
-		_ = m.server.Serve(listener) // ends with Close; a scrape that fails is seen by its client
+		_ = m.server.Serve(netutil.LimitListener(listener, mostScrapes)) // ends with Close; a scrape that fails is seen by its client
 	}()
 	return m, nil
 }
+
+// mostScrapes is how many connections are served at a time; others wait.
+const mostScrapes = 32
 
 // metricsAddress puts the loopback address before a port that stands alone.
 func metricsAddress(address string) (string, error) {

@@ -32,10 +32,11 @@ func Publish(ctx context.Context, c results.Campaign, r *results.Record, weights
 	}
 }
 
-// isNoRoom reports whether err is that of a disk that is full, broken or gone, or of a
-// campaign that is locked: no fault of a trial, and it may pass.
+// isNoRoom reports whether err is that of a disk that is full, broken or gone, of a host that
+// is short of memory or of file descriptors, or of a campaign that is locked: no fault of a
+// trial, and it may pass.
 func isNoRoom(err error) bool {
-	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE, results.ErrLocked} {
+	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, results.ErrLocked} {
 		if errors.Is(err, cause) {
 			return true
 		}

@@ -54,7 +54,8 @@ func (q *queue) take(worker int, now time.Time) (t results.Trial, next *results.
 		*ahead = append(*ahead, q.unit()...)
 	}
 	if i := following(); i >= 0 {
-		next = &(*ahead)[i]
+		following := (*ahead)[i] // a copy: the list changes
+		next = &following
 	}
 	return t, next, true
 }

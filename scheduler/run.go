@@ -42,9 +42,11 @@ type Options struct {
 	Grace time.Duration
 	// Command is the command of a worker of a device, see Worker.
 	Command func(device string) *exec.Cmd
-	// Show is called about every second, if it is not nil, and at the end.
+	// Show is called about every second, if it is not nil, and at the end. It must not
+	// wait for anything, as View.Show does not: the run looks at its host between calls.
 	Show func(RunState, Totals)
-	// Log takes lines about what goes wrong and what is done about it.
+	// Log takes lines about what goes wrong and what is done about it. It must not wait
+	// for anything either: a worker gets its next trial after the line.
 	Log io.Writer
 
 	second time.Duration // the unit of the run's own delays; zero: a second
@@ -96,12 +98,15 @@ func Run(ctx context.Context, o Options) (Totals, error) {
 }
 
 // run is a run at work. Its worker goroutines do their own work, each with a process;
-// what they share is here, under mu.
+// what they share is here, under mu. Nothing is read or written under mu: a disk that
+// hangs would hold up everything.
 type run struct {
 	Options
 	campaign results.Campaign
 	fail     context.CancelCauseFunc
 	pace     pace // of show alone
+
+	saying sync.Mutex // a line at a time
 
 	mu     sync.Mutex
 	queue  *queue
@@ -110,6 +115,9 @@ type run struct {
 	full   string    // what the disk answered that took no file; empty: it takes them
 	asked  time.Time // when it answered
 	broken error     // why a worker gave up
+	// unwritten holds the failed attempts at trials whose file cannot be written.
+	unwritten map[results.Trial]Failure
+	warned    map[results.Trial]bool // of its file of failed attempts
 }
 
 func newRun(ctx context.Context, o Options) (*run, error) {
@@ -121,13 +129,20 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkDescriptors(o.PerDevice * len(o.Devices)); err != nil {
+		return nil, err
+	}
 	for _, folder := range []string{"running", "logs", "trials"} {
 		if err := os.MkdirAll(filepath.Join(o.Dir, folder), 0o777); err != nil {
 			return nil, usage.Errorf("campaign %s cannot be written: %w", o.Dir, err)
 		}
 	}
-	r := &run{Options: o, campaign: results.Campaign{Dir: o.Dir}}
-	now := time.Now().UTC()
+	began := time.Now()
+	r := &run{
+		Options: o, campaign: results.Campaign{Dir: o.Dir}, pace: newPace(began),
+		unwritten: map[results.Trial]Failure{}, warned: map[results.Trial]bool{},
+	}
+	now := began.UTC()
 	r.state = RunState{Host: host, PID: os.Getpid(), Started: now}
 	trials := p.Trials()
 	if o.Chunks > 0 {
@@ -176,7 +191,7 @@ func (r *run) done(ctx context.Context, planned []results.Trial) (map[results.Tr
 	}
 	const many = 20000 // that take more than a few seconds
 	if len(look) > many {
-		fmt.Fprintf(r.Log, "reads the records of the %d trials that are done\n", len(look))
+		r.say("reads the records of the %d trials that are done", len(look))
 	}
 	damaged, err := r.campaign.Damaged(ctx, look, true)
 	if err != nil {
@@ -199,7 +214,7 @@ func (r *run) setAside(t results.Trial, planned bool) error {
 		if !planned {
 			then = "the plan does not have the trial"
 		}
-		inert.Fprintf(r.Log, "%v: it is kept as %s, and %s\n", reason, path, then)
+		r.say("%v: it is kept as %s, and %s", reason, path, then)
 	}
 	return err
 }
@@ -221,13 +236,40 @@ func (r *run) forgetFailures(order []results.Trial) error {
 	return nil
 }
 
-// failure is what is known of earlier attempts at t, nothing when there were none.
+// failure is what is known of earlier attempts at t, nothing when there were none or their
+// file cannot be read: a note costs no more than some attempts. An error is one of
+// isNoRoom.
 func (r *run) failure(t results.Trial) (Failure, error) {
-	f, err := ReadFailure(FailurePath(r.Dir, t))
-	if errors.Is(err, fs.ErrNotExist) {
-		return Failure{Trial: t}, nil
+	path := FailurePath(r.Dir, t)
+	f, err := ReadFailure(path)
+	switch {
+	case isNoRoom(err):
+		return f, err
+	case errors.Is(err, fs.ErrNotExist):
+		f = Failure{Trial: t}
+	case err != nil || f.Trial != t:
+		r.warn(t, "%v; it counts as no failed attempt", cmp.Or(err, fmt.Errorf("%s is about another trial: %v", path, f.Trial)))
+		f = Failure{Trial: t}
+	case f.Version > stateVersion:
+		r.warn(t, "%s is from a newer version of nb201: what this version knows of it counts", path)
 	}
-	return f, err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if more := r.unwritten[t]; len(more.Attempts) > len(f.Attempts) {
+		return more, nil
+	}
+	return f, nil
+}
+
+// warn says something about the failed attempts at a trial, once.
+func (r *run) warn(t results.Trial, format string, args ...any) {
+	r.mu.Lock()
+	said := r.warned[t]
+	r.warned[t] = true
+	r.mu.Unlock()
+	if !said {
+		r.say("warning: "+format, args...)
+	}
 }
 
 // beat looks at the host and tells the state of the run.
@@ -282,8 +324,8 @@ func (r *run) snapshot() (RunState, Totals) {
 }
 
 func (r *run) say(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.saying.Lock()
+	defer r.saying.Unlock()
 	inert.Fprintf(r.Log, format+"\n", args...)
 }
 
@@ -326,37 +368,71 @@ func (r *run) next(ctx context.Context, i int) *order {
 // take takes the next trial for worker i that is neither done nor set aside. ended
 // tells that there is none any more, nil without it that there is none now.
 func (r *run) take(i int) (o *order, ended bool, err error) {
+	for {
+		t, next, ok, ended := r.deal(i)
+		if !ok {
+			return nil, ended, nil
+		}
+		done, f, err := r.lookUp(t)
+		if isNoRoom(err) {
+			r.putBack(i, t)
+			r.pause(oneLine(err))
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		if o := r.begin(i, t, done, f); o != nil {
+			o.Next = next
+			return o, false, nil
+		}
+	}
+}
+
+// deal takes the next trial for worker i from the queue, unless the run is paused.
+func (r *run) deal(i int) (t results.Trial, next *results.Trial, ok, ended bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.state.Paused == "" {
-		t, next, ok := r.queue.take(i, time.Now())
-		if !ok {
-			return nil, r.queue.empty(), nil
-		}
-		done, err := r.campaign.Done(t)
-		if errors.Is(err, results.ErrDamaged) {
-			err = r.setAside(t, true)
-		}
-		if err != nil {
-			return nil, false, err
-		}
-		if done {
-			r.totals.Done++
-			continue
-		}
-		f, err := r.failure(t)
-		if err != nil {
-			return nil, false, err
-		}
-		if f.SetAside {
-			r.totals.Failed++
-			continue
-		}
+	if r.state.Paused == "" {
+		t, next, ok = r.queue.take(i, time.Now())
+	}
+	return t, next, ok, !ok && r.queue.empty()
+}
+
+func (r *run) putBack(i int, t results.Trial) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queue.putBack(i, t)
+}
+
+// lookUp finds out whether a trial is done, and what is known of failed attempts at it.
+func (r *run) lookUp(t results.Trial) (done bool, f Failure, err error) {
+	done, err = r.campaign.Done(t)
+	if errors.Is(err, results.ErrDamaged) {
+		err = r.setAside(t, true)
+	}
+	if done || err != nil {
+		return done, f, err
+	}
+	f, err = r.failure(t)
+	return false, f, err
+}
+
+// begin gives a trial to worker i, unless it is done or set aside: then it counts it.
+func (r *run) begin(i int, t results.Trial, done bool, f Failure) *order {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case done:
+		r.totals.Done++
+	case f.SetAside:
+		r.totals.Failed++
+	default:
 		w := &r.state.Workers[i]
 		w.Trial, w.Attempt, w.Stage, w.Since = &t, len(f.Attempts)+1, StageStarting, time.Now().UTC()
-		return &order{Trial: t, Attempt: w.Attempt, Next: next}, false, nil
+		return &order{Trial: t, Attempt: w.Attempt}
 	}
-	return nil, r.queue.empty(), nil
+	return nil
 }
 
 // sleep waits, or until ctx is cancelled.

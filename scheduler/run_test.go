@@ -31,6 +31,8 @@ const (
 	dirVariable   = "NB201_TEST_DIR"   // the campaign
 	workVariable  = "NB201_TEST_WORK"  // the time of a trial
 	startVariable = "NB201_TEST_START" // what a worker does instead of starting: die or fail
+	// scarceVariable is how long a run has no file descriptors left
+	scarceVariable = "NB201_TEST_SCARCE"
 )
 
 func TestMain(m *testing.M) {
@@ -40,7 +42,12 @@ func TestMain(m *testing.M) {
 	case "worker":
 		os.Exit(fakeWorker(ctx, dir))
 	case "run":
-		if _, err := Run(ctx, options(dir)); err != nil {
+		o := options(dir)
+		if during, err := time.ParseDuration(os.Getenv(scarceVariable)); err == nil {
+			o.Log = os.Stderr
+			time.AfterFunc(300*time.Millisecond, func() { takeDescriptors(during) })
+		}
+		if _, err := Run(ctx, o); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -227,7 +234,6 @@ func TestEndings(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 2, crashes, crashesTwice, isKilled, hangs, outOfDeviceMemory, diverges, reportsError, writesGarbage, fullDiskOnce, 777)
 	o := options(dir)
-	o.HangAfter = 1500 * time.Millisecond
 	o.PerDevice = 4
 	var lines strings.Builder
 	o.Log = &lines
@@ -244,7 +250,7 @@ func TestEndings(t *testing.T) {
 	}{
 		crashes:           {Crashed, 3, "the worker ended: exit status 9"},
 		isKilled:          {Crashed, 3, "the worker ended: signal: killed"},
-		hangs:             {Hung, 3, "no progress for 1.5s, at train"},
+		hangs:             {Hung, 3, "no progress for 2s, at train"},
 		outOfDeviceMemory: {OutOfMemory, 3, "RESOURCE_EXHAUSTED: no memory"},
 		diverges:          {Diverged, 1, "the loss is NaN"},
 		reportsError:      {Failed, 3, "something else"},
@@ -282,6 +288,9 @@ func TestEndings(t *testing.T) {
 		}
 	}
 	wantDone(t, dir, succeed)
+	if t.Failed() {
+		t.Fatal(lines.String())
+	}
 	for seed, attempts := range map[uint32]int{777: 1, crashesTwice: 3, fullDiskOnce: 1} {
 		r, err := results.Campaign{Dir: dir}.Record(results.Trial{Arch: 1, Dataset: "digits", Epochs: 2, Seed: seed})
 		if err != nil || r.Attempts != attempts {
@@ -372,6 +381,24 @@ func start(t *testing.T, dir string, env ...string) *exec.Cmd {
 	return c
 }
 
+// waitTraining waits until all workers of a run train.
+func waitTraining(t *testing.T, dir string, pid int) {
+	t.Helper()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	training := func() bool {
+		s, err := ReadRunState(RunStatePath(dir, host, pid))
+		return err == nil && !slices.ContainsFunc(s.Workers, func(w WorkerState) bool { return w.Stage != "train" })
+	}
+	for deadline := time.Now().Add(10 * time.Second); !training(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("workers do not train")
+		}
+	}
+}
+
 // TestKilled has runs killed at random moments, and their workers, until the campaign is
 // complete.
 func TestKilled(t *testing.T) {
@@ -423,19 +450,7 @@ func TestWorkerOutlivesNoRun(t *testing.T) {
 			}
 		}
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	training := func() bool { // and not still on the way from the log's line to it
-		s, err := ReadRunState(RunStatePath(dir, host, c.Process.Pid))
-		return err == nil && !slices.ContainsFunc(s.Workers, func(w WorkerState) bool { return w.Stage != "train" })
-	}
-	for deadline := time.Now().Add(10 * time.Second); !training(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("workers do not train")
-		}
-	}
+	waitTraining(t, dir, c.Process.Pid) // and are not still on the way from the log's line to it
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -15,12 +16,20 @@ import (
 	"nb201/configs"
 	"nb201/internal/atomicfile"
 	"nb201/internal/infile"
+	"nb201/internal/usage"
 	"nb201/results"
 )
+
+// The files of RunState and Failure are read by other versions of the program, which may
+// work the same campaign. They carry a version from 2 on: the first version of the program
+// refuses keys that it does not know. Whoever reads a file passes over the keys that it does
+// not know; whoever changes one keeps them.
+const stateVersion = 1
 
 // RunState is what a run tells of itself while it lives, in
 // DIR/running/HOST-PID.json.
 type RunState struct {
+	Version  int           `json:"version,omitzero"` // see stateVersion
 	Host     string        `json:"host"`
 	PID      int           `json:"pid"`
 	Started  time.Time     `json:"started"`
@@ -59,9 +68,11 @@ const (
 // Failure is what is known of a trial whose attempts failed, in
 // DIR/failed/000123/cifar10/0012-0777.json. It is removed when an attempt succeeds.
 type Failure struct {
-	Trial    results.Trial `json:"trial"`
-	Attempts []Attempt     `json:"attempts"`  // those that failed, the oldest first
-	SetAside bool          `json:"set_aside"` // it is not tried again
+	Version  int            `json:"version,omitzero"` // see stateVersion
+	Trial    results.Trial  `json:"trial"`
+	Attempts []Attempt      `json:"attempts"`  // those that failed, the oldest first
+	SetAside bool           `json:"set_aside"` // it is not tried again
+	Unknown  jsontext.Value `json:",embed"`    // keys of a newer version
 }
 
 // Attempt is an attempt at a trial that failed.
@@ -72,6 +83,8 @@ type Attempt struct {
 	Kind   Kind      `json:"kind"`
 	Reason string    `json:"reason"` // one line
 	Log    string    `json:"log"`    // file
+
+	Unknown jsontext.Value `json:",embed"` // keys of a newer version
 }
 
 // Kind says how an attempt at a trial failed.
@@ -95,14 +108,56 @@ func FailurePath(dir string, t results.Trial) string {
 	return filepath.Join(dir, failureName(t))
 }
 
-// ReadRunState reads a file of RunStatePath.
-func ReadRunState(path string) (RunState, error) { return readState[RunState](path) }
+// ReadRunState reads a file of RunStatePath. An error of a file that is not there is
+// fs.ErrNotExist.
+func ReadRunState(path string) (RunState, error) { return readState(path, decodeRunState) }
+
+func decodeRunState(path string, text []byte) (s RunState, err error) {
+	if err = configs.DecodeKnown(path, text, &s); err == nil {
+		err = s.check(path)
+	}
+	return s, err
+}
+
+// check refuses the state of another run, and one that no run has.
+func (s RunState) check(path string) error {
+	if name := filepath.Base(RunStatePath("", s.Host, s.PID)); name != filepath.Base(path) || s.PID < 1 {
+		return usage.Errorf("%s is not the state of the run that its name says, but of process %d on %q", path, s.PID, s.Host)
+	}
+	const mostImages = 1e15 // in an hour
+	if h := s.LastHour; h.Seconds < 0 || h.Trials < 0 || h.Images < 0 || h.Images > mostImages {
+		return usage.Errorf("%s: no run does %d trials and %g images in %g seconds", path, h.Trials, h.Images, h.Seconds)
+	}
+	for _, w := range s.Workers {
+		if w.Trial == nil {
+			continue
+		}
+		if err := w.Trial.Check(); err != nil {
+			return usage.Errorf("%s: the trial of a worker: %w", path, err)
+		}
+	}
+	return nil
+}
 
 // ReadFailure reads a file of FailurePath. An error of a file that is not there is
 // fs.ErrNotExist.
-func ReadFailure(path string) (Failure, error) { return readState[Failure](path) }
+func ReadFailure(path string) (Failure, error) { return readState(path, decodeFailure) }
 
-// SetAside lists the trials of a campaign that were set aside.
+func decodeFailure(path string, text []byte) (f Failure, err error) {
+	if err := configs.DecodeKnown(path, text, &f); err != nil {
+		return f, err
+	}
+	if err := f.Trial.Check(); err != nil {
+		return f, usage.Errorf("%s: %w", path, err)
+	}
+	if own := filepath.Join("/", path); !strings.HasSuffix(own, FailurePath("/", f.Trial)) {
+		return f, usage.Errorf("%s is about another trial: %v", path, f.Trial)
+	}
+	return f, nil
+}
+
+// SetAside lists the trials of a campaign that were set aside. A file that cannot be read
+// sets none aside.
 func SetAside(dir string) ([]results.Trial, error) {
 	paths, err := fs.Glob(os.DirFS(dir), "failed/*/*/*.json")
 	if err != nil {
@@ -112,23 +167,22 @@ func SetAside(dir string) ([]results.Trial, error) {
 	for _, path := range paths {
 		f, err := ReadFailure(filepath.Join(dir, path))
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // it has succeeded meanwhile
-		case err != nil:
+		case isNoRoom(err):
 			return nil, err
-		case f.SetAside:
+		case err == nil && f.SetAside:
 			trials = append(trials, f.Trial)
 		}
 	}
 	return trials, nil
 }
 
-func readState[T any](path string) (T, error) {
-	var state T
+func readState[T any](path string, decode func(path string, text []byte) (T, error)) (T, error) {
 	text, err := infile.Read(path, infile.MaxText)
-	if err == nil {
-		err = configs.Decode(path, text, &state)
+	if err != nil {
+		var none T
+		return none, err
 	}
-	return state, err
+	return decode(path, text)
 }
 
 // write makes the file of the failure, on disk.
@@ -145,7 +199,7 @@ func (f Failure) write(dir string) error {
 }
 
 // write makes the file of the state. It need not survive a power loss: it is not
-// synced.
+// synced. Where there is no room for it the last state stays, dated anew: the run lives.
 func (s RunState) write(dir string) error {
 	text, err := json.Marshal(s, jsontext.WithIndent("  "))
 	if err != nil {
@@ -153,8 +207,10 @@ func (s RunState) write(dir string) error {
 	}
 	path := RunStatePath(dir, s.Host, s.PID)
 	temp := path + ".tmp"
-	if err := os.WriteFile(temp, text, 0o666); err != nil {
-		return err
+	err = os.WriteFile(temp, text, 0o666)
+	if err == nil {
+		return os.Rename(temp, path)
 	}
-	return os.Rename(temp, path)
+	now := time.Now()
+	return errors.Join(err, os.Remove(temp), os.Chtimes(path, now, now))
 }

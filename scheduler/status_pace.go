@@ -42,12 +42,14 @@ type mark struct {
 // betweenMarks keeps the marks of an hour few.
 const betweenMarks = 10 * time.Second
 
+// newPace follows a run that began at a time, which holds a monotonic reading of the clock,
+// as the times for follow do: the clock may be set meanwhile.
+func newPace(began time.Time) pace {
+	return pace{last: began, marks: []mark{{at: began}}}
+}
+
 // follow takes the state of a run at a time, later than the last.
 func (p *pace) follow(now time.Time, s RunState) Throughput {
-	if p.last.IsZero() {
-		p.last = s.Started
-		p.marks = []mark{{at: s.Started}}
-	}
 	p.images += s.imagesPerSecond() * now.Sub(p.last).Seconds()
 	p.last = now
 	for len(p.marks) > 1 && now.Sub(p.marks[1].at) >= time.Hour {

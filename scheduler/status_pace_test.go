@@ -7,8 +7,8 @@ import (
 
 // TestPace follows a run for three hours: an idle one, one at work, one at double speed.
 func TestPace(t *testing.T) {
-	var p pace
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	p := newPace(began)
 	s := RunState{Started: began, Workers: make([]WorkerState, 2)}
 	var got Throughput
 	check := func(seconds, trials, images float64) {

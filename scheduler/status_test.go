@@ -261,8 +261,8 @@ func TestStatusProblems(t *testing.T) {
 	}
 	s := readStatus(t, dir)
 	problems := strings.Join(s.Problems, "\n")
-	for _, want := range []string{"host-1.json", `host-2.json: unknown key "hots"`, "host-3.json", "host-5.json",
-		FailurePath(dir, digits(1, 2, 1)), moved + " tells of another trial"} {
+	for _, want := range []string{"host-1.json", "host-2.json is not the state of the run that its name says", "host-3.json", "host-5.json",
+		FailurePath(dir, digits(1, 2, 1)), moved + " is about another trial"} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("no problem tells %q:\n%s", want, problems)
 		}

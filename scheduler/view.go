@@ -12,28 +12,30 @@ import (
 	"golang.org/x/term"
 
 	"nb201/internal/inert"
+	"nb201/internal/outlet"
 )
 
 // View shows a run while it works: on a terminal a line a worker and one of totals,
 // redrawn in place; elsewhere, such as in a batch job's log, a line of totals now and
-// then. It is safe for concurrent use.
+// then. It is safe for concurrent use, and never waits for an output that takes nothing: a
+// stopped terminal misses frames, and lines when there are many, which it says afterwards.
 type View struct {
-	w    io.Writer
+	out  *outlet.Writer
 	size func() (width, height int) // of the terminal in characters; nil: no terminal
 
 	mu    sync.Mutex
-	block []string  // that stands on the terminal
+	block []string  // that the terminal shows when all is written
 	last  time.Time // of the last line of totals
 	shown string    // that line
 }
 
-// NewView shows on w, which is a terminal or is not.
+// NewView shows on w, which is a terminal or is not, until Done.
 func NewView(w io.Writer) *View {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return &View{w: w}
+		return &View{out: outlet.New(w)}
 	}
-	return &View{w: w, size: func() (int, int) {
+	return &View{out: outlet.New(w), size: func() (int, int) {
 		width, height, err := term.GetSize(int(f.Fd()))
 		if err != nil || width < 1 || height < 1 {
 			return 80, 24
@@ -50,13 +52,14 @@ func (v *View) Show(s RunState, t Totals) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.size != nil {
-		v.erase()
-		v.draw(s, t)
+		if v.out.Idle() { // one frame less, on a slow terminal
+			v.put("", v.draw(s, t))
+		}
 		return
 	}
 	v.shown = summary(s, t)
 	if now := time.Now(); now.Sub(v.last) >= plainInterval {
-		fmt.Fprintln(v.w, v.shown)
+		v.put(v.shown+"\n", nil)
 		v.last, v.shown = now, ""
 	}
 }
@@ -65,27 +68,26 @@ func (v *View) Show(s RunState, t Totals) {
 func (v *View) Write(text []byte) (int, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	block := v.block
-	v.erase()
-	n, err := v.w.Write(text)
-	v.put(block)
-	return n, err
+	v.put(string(text), v.block)
+	return len(text), nil
 }
 
-// Done ends the showing: what stands on the terminal vanishes; elsewhere the last
-// totals are told.
+// Done ends the showing: the block on the terminal vanishes; elsewhere the last totals are
+// printed. It waits for an output that takes nothing no longer than outlet.LastWords.
 func (v *View) Done() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.erase()
-	if v.shown != "" {
-		fmt.Fprintln(v.w, v.shown)
-		v.shown = ""
+	text := v.shown
+	if text != "" {
+		text += "\n"
 	}
+	v.put(text, nil)
+	v.shown = ""
+	v.out.Close(outlet.LastWords)
 }
 
-// draw puts the block of the workers and the totals onto the terminal.
-func (v *View) draw(s RunState, t Totals) {
+// draw makes the block of the workers and the totals.
+func (v *View) draw(s RunState, t Totals) []string {
 	width, height := v.size()
 	lines := strings.Split(strings.TrimSuffix(s.WorkerTable(), "\n"), "\n")
 	if room := max(height-4, 2); len(lines) > room {
@@ -104,24 +106,25 @@ func (v *View) draw(s RunState, t Totals) {
 		// A line that wraps would be more than one to erase.
 		lines[i] = truncate(line, width-1)
 	}
-	v.put(lines)
+	return lines
 }
 
-// put writes the block. One write a block flickers least.
-func (v *View) put(block []string) {
-	v.block = block
-	if len(block) > 0 {
-		_, _ = io.WriteString(v.w, strings.Join(block, "\n")+"\n") // an error is the terminal's: nothing can be told there
-	}
-}
-
-// erase removes the block: the cursor goes up to its first line, and what follows is
-// cleared.
-func (v *View) erase() {
+// put puts whole lines of text and a block below it in the place of the block. One write
+// flickers least.
+func (v *View) put(text string, block []string) {
+	lost := v.out.Lost()
+	lines := lost + strings.Count(text, "\n")
+	text = outlet.Notice(lost) + text
 	if len(v.block) > 0 {
-		fmt.Fprintf(v.w, "\x1b[%dA\r\x1b[J", len(v.block))
+		// The cursor goes up to the block's first line, and what follows is cleared.
+		text = fmt.Sprintf("\x1b[%dA\r\x1b[J", len(v.block)) + text
 	}
-	v.block = nil
+	if len(block) > 0 {
+		text += strings.Join(block, "\n") + "\n"
+	}
+	if text != "" && v.out.Offer([]byte(text), lines) {
+		v.block = block
+	}
 }
 
 // WorkerTable is a table of what the workers are at, a line each and a head.

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nb201/internal/outlet"
 	"nb201/results"
 )
 
@@ -53,9 +54,10 @@ func TestViewOnTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		width, height := 120, 24
-		v := &View{w: &out, size: func() (int, int) { return width, height }}
+		v := &View{out: outlet.New(&out), size: func() (int, int) { return width, height }}
 		check := func(want string) {
 			t.Helper()
+			synctest.Wait()
 			if got := screen(t, out.String()); got != want {
 				t.Errorf("the terminal shows\n%s\nwant\n%s", got, want)
 			}
@@ -63,6 +65,7 @@ func TestViewOnTerminal(t *testing.T) {
 		s, totals := sampleRun()
 		v.Show(s, totals)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		s.Workers[0].Stage = "x-valid"
 		v.Show(s, totals)
 		const block = `device  trial                           at                               images/s  for
@@ -75,6 +78,7 @@ cuda:1  -                               idle                             -      
 		fmt.Fprintf(v, "a worker crashed\n")
 		check("a worker crashed\n" + block)
 
+		synctest.Wait()
 		s.Paused = "1 GiB free on the disk"
 		width = 60
 		v.Show(s, totals)
@@ -129,7 +133,7 @@ func TestViewAsText(t *testing.T) {
 
 func TestViewConcurrent(t *testing.T) {
 	var out bytes.Buffer
-	v := &View{w: &out, size: func() (int, int) { return 100, 24 }}
+	v := &View{out: outlet.New(&out), size: func() (int, int) { return 100, 24 }}
 	s, totals := sampleRun()
 	var group sync.WaitGroup
 	for range 4 {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/outlet"
 	"nb201/internal/usage"
 )
 
@@ -62,7 +63,8 @@ Exit codes:
   1              failed
   2              wrong usage or input
   3              finished, but some trials failed, or verify found faults
-  130, 138, 143  stopped by SIGINT (Ctrl-C), by SIGUSR1, by SIGTERM
+  129, 130       stopped by SIGHUP (the terminal was closed), by SIGINT (Ctrl-C)
+  138, 143       stopped by SIGUSR1, by SIGTERM
 `)
 	return root
 }
@@ -98,7 +100,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	case errors.As(err, &failed):
 		code = 3
 	}
-	inert.Fprintf(stderr, "nb201: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	outlet.Last(stderr, inert.Text(fmt.Sprintf("nb201: %s", strings.ReplaceAll(err.Error(), "\n", "; ")))+"\n")
 	return code
 }
 
@@ -126,16 +128,24 @@ type stopped syscall.Signal
 
 func (s stopped) Error() string { return fmt.Sprintf("stopped (%v)", syscall.Signal(s)) }
 
-// untilSignal returns a context that SIGINT, SIGTERM or SIGUSR1, by which batch systems
-// warn of the end of a job's time, cancels. A second signal ends the process at once, as
-// if none was ever caught.
+// untilSignal returns a context that SIGINT, SIGTERM, SIGHUP (unless nohup has it ignored)
+// or SIGUSR1, by which batch systems warn of the end of a job's time, cancels. A second
+// signal ends the process at once, as if none was ever caught; but a second SIGHUP does
+// not: a terminal that closes and its shell send one each.
 func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	received := make(chan os.Signal, 1)
-	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	signal.Notify(received, signals...)
 	go func() {
 		select {
 		case s := <-received:
+			if s == syscall.SIGHUP {
+				signal.Ignore(s)
+			}
 			signal.Stop(received)
 			cancel(stopped(s.(syscall.Signal)))
 		case <-ctx.Done():
@@ -146,3 +156,7 @@ func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 		cancel(nil)
 	}
 }
+
+// outlivePipes has writes to a stdout or stderr that nobody reads any more fail, rather than
+// end the process.
+func outlivePipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -260,7 +261,8 @@ func rootWith(c *cobra.Command) *cobra.Command {
 }
 
 // stubborn is the environment variable that makes the test binary a command that
-// SIGINT and SIGTERM stop; with the value "twice" only the second signal does.
+// SIGINT and SIGTERM stop; with the value "twice" only the second signal does, and with
+// "pipe" it writes to stdout and ends.
 const stubborn = "NB201_TEST_STUBBORN"
 
 func TestMain(m *testing.M) {
@@ -273,6 +275,11 @@ func TestMain(m *testing.M) {
 	}
 	ctx, release := untilSignal(context.Background())
 	root := rootWith(&cobra.Command{Use: "wait", RunE: func(c *cobra.Command, _ []string) error {
+		if how == "pipe" {
+			outlivePipes()
+			_, err := fmt.Println("too late")
+			return err
+		}
 		fmt.Println("waiting")
 		<-c.Context().Done()
 		if how == "twice" {
@@ -296,6 +303,7 @@ func TestSignals(t *testing.T) {
 		{syscall.SIGINT, "once", 130, "nb201: stopped (interrupt)\n"},
 		{syscall.SIGTERM, "once", 143, "nb201: stopped (terminated)\n"},
 		{syscall.SIGUSR1, "once", 138, "nb201: stopped (user defined signal 1)\n"},
+		{syscall.SIGHUP, "once", 129, "nb201: stopped (hangup)\n"},
 		{syscall.SIGINT, "twice", 130, ""},
 		{syscall.SIGTERM, "twice", 143, ""},
 	} {
@@ -332,5 +340,69 @@ func TestSignals(t *testing.T) {
 				t.Errorf("ended with %v (code %d), stderr %q", cmd.ProcessState, code, &errs)
 			}
 		})
+	}
+}
+
+// A terminal that closes sends SIGHUP, and its shell another: together they stop a command
+// once. Under nohup they do not.
+func TestHangup(t *testing.T) {
+	for _, test := range []struct {
+		before string // shell
+		how    string
+		stdout string
+	}{
+		{"", "twice", "waiting\nnot yet\n"},
+		{"trap '' HUP;", "once", "waiting\n"},
+	} {
+		t.Run(test.how, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", test.before+`exec "$0"`, os.Args[0])
+			cmd.Env = append(os.Environ(), stubborn+"="+test.how)
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var got strings.Builder
+			lines := bufio.NewScanner(stdout)
+			for range strings.Count(test.stdout, "\n") {
+				if !lines.Scan() {
+					t.Fatalf("it ended after %q", got.String())
+				}
+				fmt.Fprintln(&got, lines.Text())
+				if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(200 * time.Millisecond)
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // the status tells
+			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if end := status.Signal(); test.how == "twice" && end != syscall.SIGTERM || test.how == "once" && status.ExitStatus() != 143 || got.String() != test.stdout {
+				t.Errorf("ended with %v after %q", cmd.ProcessState, got.String())
+			}
+		})
+	}
+}
+
+// A pipe that nobody reads ends no command that does not want it.
+func TestClosedPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), stubborn+"=pipe")
+	var errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = w, &errs
+	_ = cmd.Run() // the status tells
+	w.Close()
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "broken pipe") {
+		t.Errorf("ended with %v, stderr %q", cmd.ProcessState, &errs)
 	}
 }

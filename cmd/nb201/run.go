@@ -19,6 +19,7 @@ import (
 
 	"nb201/data"
 	"nb201/internal/backend"
+	"nb201/internal/outlet"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler"
@@ -64,8 +65,12 @@ second run without --chunk finishes what a first one left. nb201 slurm has a clu
 work the chunks. SIGUSR1, by which Slurm warns of the end of a job's time, stops the run
 as Ctrl-C does; then the job puts itself back into the queue.
 
-While the disk of DIR has less free than --min-free-disk, or the host is short of memory,
-no trial begins; the run goes on by itself when there is room.`,
+While the disk of DIR has less free than --min-free-disk, or the host is short of memory
+or of file descriptors, no trial begins; the run goes on by itself when there is room.
+
+A terminal, a pipe or a log that takes no output (Ctrl-S, a connection that hangs, a full
+disk) holds nothing up: frames and lines are lost, and the run says how many. When its
+terminal is closed the run stops as Ctrl-C does; under nohup it goes on.`,
 		Example: `  nb201 run campaign
   nb201 run campaign --devices cuda:0,1,2,3 --per-device 2
   nb201 run campaign --devices cuda:0 --chunk 3/16 --checkpoint-every 30m
@@ -106,6 +111,7 @@ no trial begins; the run goes on by itself when there is room.`,
 				return exec.Command(program, "worker", o.Dir, "--device", device, "--data", root,
 					"--checkpoint-every", checkpointEvery.String())
 			}
+			outlivePipes()
 			view := scheduler.NewView(c.ErrOrStderr())
 			defer view.Done()
 			o.Log, o.Show = view, view.Show
@@ -117,8 +123,8 @@ no trial begins; the run goes on by itself when there is room.`,
 				defer m.Close()
 				fmt.Fprintf(view, "metrics: %s\n", m.URL())
 				o.Show = func(s scheduler.RunState, t scheduler.Totals) {
-					view.Show(s, t)
 					m.Show(s, t)
+					view.Show(s, t)
 				}
 			}
 			totals, err := scheduler.Run(c.Context(), o)
@@ -129,7 +135,7 @@ no trial begins; the run goes on by itself when there is room.`,
 				return err
 			}
 			view.Done()
-			fmt.Fprintf(c.OutOrStdout(), "%d of %d trials done, %d set aside\n", totals.Done, totals.Planned, totals.Failed)
+			outlet.Last(c.OutOrStdout(), fmt.Sprintf("%d of %d trials done, %d set aside\n", totals.Done, totals.Planned, totals.Failed))
 			if totals.Failed > 0 {
 				return trialsFailed(fmt.Sprintf("%d of %d trials are set aside: nb201 status %s --failed tells why", totals.Failed, totals.Planned, o.Dir))
 			}

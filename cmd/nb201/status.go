@@ -38,8 +38,9 @@ is done is told.
 Hours are those of the trials, from the times in their records: two trials that share a
 device for an hour are two hours. Of a dataset and schedule with more than 32 finished
 trials the hours are estimated from 32 records. The rate counts the records of the last
-hour. A run that has been silent for a minute, or whose process is gone, is stale: what
-it was at is left, and the next run goes on with it.
+hour. A run that has been silent for a minute, whose process is gone, or whose file is
+dated ahead by more than a minute, is stale: what it was at is left, and the next run goes
+on with it.
 
 Where there is Slurm, its queue tells of the campaign's arrays: how many elements wait
 and run.
@@ -189,8 +190,11 @@ func printRun(w io.Writer, r scheduler.RunStatus) {
 		return
 	}
 	since := time.Since(r.Started)
-	fmt.Fprintf(w, ", for %s: %s done (%.3g an hour), %d set aside\n",
-		scheduler.Span(since), count(r.Finished, "trial"), float64(r.Finished)/since.Hours(), r.Failed)
+	rate := fmt.Sprintf("%.3g an hour", float64(r.Finished)/since.Hours())
+	if since <= 0 {
+		rate = "it began ahead of this host's clock: set the clocks of the hosts alike"
+	}
+	fmt.Fprintf(w, ", for %s: %s done (%s), %d set aside\n", scheduler.Span(since), count(r.Finished, "trial"), rate, r.Failed)
 	if r.Paused != "" {
 		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}

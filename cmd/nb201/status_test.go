@@ -185,3 +185,13 @@ cannot be read:
 		t.Errorf("code %d, stderr %q, stdout\n%s\nwant\n%s", code, stderr, stdout, want)
 	}
 }
+
+// A run that began ahead of this host's clock has no rate.
+func TestStatusClock(t *testing.T) {
+	var out strings.Builder
+	printRun(&out, scheduler.RunStatus{RunState: scheduler.RunState{Host: "node1", PID: 7, Started: time.Now().Add(time.Hour), Finished: 3}})
+	want := "\nrun on node1, process 7, for 0s: 3 trials done (it began ahead of this host's clock: set the clocks of the hosts alike), 0 set aside\n"
+	if got, _, _ := strings.Cut(out.String(), "  device"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

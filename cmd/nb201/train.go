@@ -14,6 +14,7 @@ import (
 	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
+	"nb201/internal/outlet"
 	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -93,6 +94,7 @@ the results by rounding alone.`,
 				return err
 			}
 			warn(c, config.Definition.Warning())
+			outlivePipes()
 			if flags.evalOnly {
 				result, err := evaluateInitial(c.Context(), config, device, c.ErrOrStderr())
 				switch {
@@ -209,9 +211,11 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 		inert.Fprintf(progressTo, "warning: %v: it is kept as %s, and the trial is trained again\n", reason, path)
 	}
 	versions := versionsOn(b)
+	warnings := outlet.New(progressTo) // training goes on when it takes none
+	defer warnings.Close(outlet.LastWords)
 	config.Checkpoints = &train.Checkpoints{
 		Dir: claim.Dir, Every: checkpointInterval, Versions: versions,
-		Warn: func(text string) { inert.Fprintf(progressTo, "warning: %s\n", text) },
+		Warn: func(text string) { inert.Fprintf(warnings, "warning: %s\n", text) },
 	}
 	session := train.NewSession(b.Backend)
 	outcome, err := runWithBar(ctx, session, config, progressTo)

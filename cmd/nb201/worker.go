@@ -26,6 +26,7 @@ func newWorkerCommand() *cobra.Command {
 		Hidden: true,
 		Args:   one("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
+			outlivePipes() // of a run that was killed: the trial leaves a checkpoint first
 			logger := log.New(c.ErrOrStderr(), "", log.LstdFlags|log.LUTC)
 			campaign := results.Campaign{Dir: args[0]}
 			w := &scheduler.Worker{

@@ -13,14 +13,22 @@ import (
 	"golang.org/x/term"
 
 	"nb201/internal/inert"
+	"nb201/internal/outlet"
 )
 
 // Bytes is the unit that is shown in kB, MB and GB.
 const Bytes = "B"
 
-// Bar shows the progress of one piece of work. It is safe for concurrent use.
+// Bar shows the progress of one piece of work. It is safe for concurrent use. The work
+// never waits for the output: one goroutine writes, and shows what has come to be since.
 type Bar struct {
-	show display
+	wake chan struct{} // something is new; closed by Done
+	gone chan struct{} // closed when all is shown
+
+	mu    sync.Mutex
+	ended bool
+	new   int64  // units that are not shown yet
+	text  string // a description that is not
 }
 
 // display is a way to show progress.
@@ -35,20 +43,70 @@ type display interface {
 func New(w io.Writer, total int64, unit, description string) *Bar {
 	description = inert.Text(description)
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &Bar{newDrawn(w, total, unit, description)}
+		return newBar(newDrawn(w, total, unit, description))
 	}
-	return &Bar{&lines{w: w, total: total, unit: unit, description: description, last: time.Now()}}
+	return newBar(&lines{w: w, total: total, unit: unit, description: description, last: time.Now()})
+}
+
+func newBar(show display) *Bar {
+	b := &Bar{wake: make(chan struct{}, 1), gone: make(chan struct{})}
+	go func() {
+		defer close(b.gone)
+		for range b.wake {
+			b.mu.Lock()
+			n, text := b.new, b.text
+			b.new, b.text = 0, ""
+			b.mu.Unlock()
+			if text != "" {
+				show.describe(text)
+			}
+			if n != 0 {
+				show.add(n)
+			}
+		}
+		show.done()
+	}()
+	return b
 }
 
 // Add says that n more units are done; below 0, that some have to be done again.
-func (b *Bar) Add(n int64) { b.show.add(n) }
+func (b *Bar) Add(n int64) { b.change(func() { b.new += n }) }
 
 // Describe changes the description.
-func (b *Bar) Describe(text string) { b.show.describe(inert.Text(text)) }
+func (b *Bar) Describe(text string) { b.change(func() { b.text = inert.Text(text) }) }
+
+func (b *Bar) change(change func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return
+	}
+	change()
+	select {
+	case b.wake <- struct{}{}:
+	default: // it wakes up anyway
+	}
+}
 
 // Done ends the showing, whether the work is complete or not. A bar vanishes; in
-// text a last line says how far the work came.
-func (b *Bar) Done() { b.show.done() }
+// text a last line says how far the work came. It waits for an output that takes nothing
+// no longer than outlet.LastWords.
+func (b *Bar) Done() {
+	b.mu.Lock()
+	ended := b.ended
+	b.ended = true
+	b.mu.Unlock()
+	if ended {
+		return
+	}
+	close(b.wake)
+	timer := time.NewTimer(outlet.LastWords)
+	defer timer.Stop()
+	select {
+	case <-b.gone:
+	case <-timer.C:
+	}
+}
 
 // Reporter shows on w the progress of work that tells how far it is rather than how
 // much more is done. A bar appears with the first report; the amount done may fall.

@@ -2,11 +2,15 @@ package progress
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"nb201/internal/outlet"
 )
 
 func TestLines(t *testing.T) {
@@ -16,6 +20,7 @@ func TestLines(t *testing.T) {
 		for range 4 {
 			time.Sleep(4 * time.Second)
 			bar.Add(100)
+			synctest.Wait()
 		}
 		bar.Describe("epoch 2")
 		time.Sleep(6 * time.Second)
@@ -71,17 +76,17 @@ func TestAmount(t *testing.T) {
 func TestDrawn(t *testing.T) {
 	for _, c := range []struct{ unit, want string }{{"images", "(200/200"}, {Bytes, "(200/200 B"}} {
 		var out bytes.Buffer
-		bar := &Bar{newDrawn(&out, 200, c.unit, "training")}
-		bar.Add(100)
-		bar.Add(-100)
-		bar.Add(200)
-		bar.Describe("evaluating")
+		bar := newDrawn(&out, 200, c.unit, "training")
+		bar.add(100)
+		bar.add(-100)
+		bar.add(200)
+		bar.describe("evaluating")
 		for _, part := range []string{"training", "0%", "evaluating", "100%", c.want} {
 			if !strings.Contains(out.String(), part) {
 				t.Errorf("%s: no %q is drawn: %q", c.unit, part, out.String())
 			}
 		}
-		bar.Done()
+		bar.done()
 		// Last of all, the line is overwritten with spaces.
 		if tail := out.String()[strings.LastIndex(strings.TrimRight(out.String(), "\r"), "\r")+1:]; strings.TrimSpace(tail) != "" {
 			t.Errorf("%s: %q is left on the terminal", c.unit, tail)
@@ -107,3 +112,50 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
+
+// stuck is an output that takes nothing until it is closed.
+type stuck chan struct{}
+
+func (s stuck) Write([]byte) (int, error) { <-s; return 0, errors.New("closed") }
+
+// An output that takes nothing holds up neither the work nor its end.
+func TestStuck(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := make(stuck)
+			began := time.Now()
+			var show display = &lines{w: s, total: 1000, last: began}
+			if terminal {
+				show = &lateDrawn{w: s}
+			}
+			bar := newBar(show)
+			for range 100 {
+				time.Sleep(interval)
+				bar.Add(10)
+				bar.Describe("more")
+			}
+			bar.Done()
+			bar.Done()
+			bar.Add(1)
+			if took, most := time.Since(began), 100*interval+outlet.LastWords; took > most {
+				t.Errorf("took %v, want %v at most", took, most)
+			}
+			close(s)
+		})
+	}
+}
+
+// lateDrawn is a bar that is drawn first when something is done.
+type lateDrawn struct {
+	w io.Writer
+	drawn
+}
+
+func (l *lateDrawn) add(n int64) {
+	if l.bar == nil {
+		l.drawn = newDrawn(l.w, 1000, "images", "training")
+	}
+	l.drawn.add(n)
+}
+
+func (l *lateDrawn) describe(string) {}

@@ -1,0 +1,614 @@
+package scheduler
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nb201/results"
+)
+
+// terminal opens a pseudo-terminal. What is written to its own end is typed.
+func terminal(t testing.TB) (own, tty *os.File) {
+	t.Helper()
+	own, tty, err := pty.Open()
+	if err != nil {
+		t.Skip("no pseudo-terminal: ", err)
+	}
+	t.Cleanup(func() { own.Close(); tty.Close() })
+	if err := pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: 100}); err != nil {
+		t.Fatal(err)
+	}
+	return own, tty
+}
+
+// stop presses Ctrl-S on a terminal.
+func stop(t testing.TB, own *os.File) {
+	t.Helper()
+	if _, err := own.WriteString("\x13"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// outputs are those that take nothing, or no more. after, if any, has the output work again
+// and returns what it takes.
+func outputs(t *testing.T) map[string]func() (w *os.File, after func() string) {
+	pipe := func() (r, w *os.File) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close(); w.Close() })
+		return r, w
+	}
+	return map[string]func() (*os.File, func() string){
+		"stopped terminal": func() (*os.File, func() string) {
+			own, tty := terminal(t)
+			stop(t, own)
+			return tty, func() string {
+				if _, err := own.WriteString("\x11"); err != nil { // Ctrl-Q
+					t.Error(err)
+				}
+				time.AfterFunc(time.Second, func() { tty.Close() })
+				text, _ := io.ReadAll(own) // ends with an error when the terminal is closed
+				return string(text)
+			}
+		},
+		"terminal that nobody reads": func() (*os.File, func() string) {
+			_, tty := terminal(t)
+			return tty, nil
+		},
+		"closed terminal": func() (*os.File, func() string) {
+			own, tty := terminal(t)
+			own.Close()
+			return tty, nil
+		},
+		"full pipe": func() (*os.File, func() string) {
+			_, w := pipe()
+			go func() { _, _ = io.Copy(w, zeros{}) }()
+			time.Sleep(100 * time.Millisecond)
+			return os.NewFile(dup(t, w), "pipe"), nil
+		},
+		"closed pipe": func() (*os.File, func() string) {
+			r, w := pipe()
+			r.Close()
+			return w, nil
+		},
+		"full disk": func() (*os.File, func() string) {
+			f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				t.Skip(err)
+			}
+			t.Cleanup(func() { f.Close() })
+			return f, nil
+		},
+	}
+}
+
+func dup(t *testing.T, f *os.File) uintptr {
+	t.Helper()
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uintptr(fd)
+}
+
+// An output that takes nothing holds up neither training nor the notes about failed
+// attempts, nor the state file, nor the metrics, nor the end.
+func TestOutputTakesNothing(t *testing.T) {
+	t.Parallel()
+	for name, open := range outputs(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, all := planned(t, 15, 777, reportsError)
+			w, after := open()
+			view := NewView(w)
+			o := options(dir)
+			o.Command = fakeCommand(dir, workVariable+"=5ms")
+			o.Log = view
+			var shown atomic.Int64
+			stamps := map[time.Time]bool{} // of the state file
+			o.Show = func(s RunState, totals Totals) {
+				shown.Add(1)
+				if info, err := os.Stat(RunStatePath(dir, s.Host, s.PID)); err == nil {
+					stamps[info.ModTime()] = true
+				}
+				view.Show(s, totals)
+			}
+			type end struct {
+				Totals
+				error
+			}
+			ended := make(chan end, 1)
+			go func() {
+				totals, err := Run(t.Context(), o)
+				ended <- end{totals, err}
+			}()
+			select {
+			case e := <-ended:
+				if want := (Totals{Planned: len(all), Done: len(all) / 2, Failed: len(all) / 2}); e.error != nil || e.Totals != want {
+					t.Errorf("%+v, %v, want %+v", e.Totals, e.error, want)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("the run does not end")
+			}
+			if shown.Load() < 10 || len(stamps) < 10 {
+				t.Errorf("shown %d times, the state is of %d times", shown.Load(), len(stamps))
+			}
+			texts := make(chan string, 1)
+			if after != nil {
+				go func() { texts <- after() }()
+			}
+			began := time.Now()
+			view.Done()
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("the end took %v", took)
+			}
+			if after != nil {
+				text := <-texts
+				said := strings.Count(text, "failed, error: something else; it ")
+				var lost int
+				if _, rest, ok := strings.Cut(text, "("); ok {
+					_, _ = fmt.Sscanf(rest, "%d lines were lost here", &lost)
+				}
+				if want := 3 * len(all) / 2; said+lost != want || said == 0 {
+					t.Errorf("%d lines said and %d lost, want %d\n%.2000q", said, lost, want, text)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkTerminal runs two campaigns of 1,200 trials of no time with 64 workers each, side
+// by side as other load on the host would blur the difference: one on a terminal that shows
+// everything and one on a terminal that is stopped.
+func BenchmarkTerminal(b *testing.B) {
+	run := func(b *testing.B, stopped bool) float64 {
+		dir, all := planned(b, 200, 777, 778, 779)
+		own, tty := terminal(b)
+		if stopped {
+			stop(b, own)
+		} else {
+			go func() { _, _ = io.Copy(io.Discard, own) }()
+		}
+		view := NewView(tty)
+		o := options(dir)
+		o.PerDevice, o.second, o.HangAfter = 64, time.Second, time.Hour
+		o.Log, o.Show = view, view.Show
+		began := time.Now()
+		if totals, err := Run(b.Context(), o); err != nil || totals.Done != len(all) {
+			b.Errorf("%+v, %v", totals, err)
+		}
+		return float64(len(all)) / time.Since(began).Minutes()
+	}
+	for b.Loop() {
+		var group sync.WaitGroup
+		for stopped, unit := range map[bool]string{false: "trials/min", true: "stopped-trials/min"} {
+			group.Go(func() { b.ReportMetric(run(b, stopped), unit) })
+		}
+		group.Wait()
+	}
+}
+
+// notes are files of failed attempts at a trial: of an attempt each, as far as they can be
+// read.
+var notes = map[string]struct {
+	text    string // with the trial at %s
+	counted int
+	warning string
+}{
+	"garbage":           {"{garbage", 0, "not JSON at byte 1"},
+	"empty":             {"", 0, "it ends too soon"},
+	"zeros":             {"\x00\x00\x00\x00", 0, "not JSON at byte 0"},
+	"no object":         {"[]", 0, "must be an object"},
+	"other kinds":       {`{"trial": %s, "attempts": "many", "set_aside": false}`, 0, `key "attempts" must be`},
+	"another trial's":   {`{"trial": {"architecture": 9, "dataset": "digits", "epochs": 2, "seed": 1}, "attempts": [], "set_aside": true}`, 0, "is about another trial"},
+	"a place elsewhere": {`{"trial": {"architecture": 0, "dataset": "../../x", "epochs": 2, "seed": 1}, "attempts": [], "set_aside": true}`, 0, "dataset key"},
+	"unknown keys":      {`{"trial": %s, "mood": {"x": 1}, "attempts": [{"when": "2026-01-02T03:04:05Z", "host": "h", "device": "cpu", "kind": "bored", "reason": "r", "log": "l", "moon": 3}], "set_aside": false}`, 1, ""},
+	"a newer version":   {`{"version": 2, "trial": %s, "attempts": [{"kind": "error"}], "set_aside": false}`, 1, "is from a newer version of nb201"},
+	"a directory":       {"", 0, "it is a directory"},
+	"a named pipe":      {"", 0, "it is a named pipe"},
+}
+
+// putNote makes such a file.
+func putNote(name, text, path string, trial results.Trial) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	switch name {
+	case "a directory":
+		return os.MkdirAll(filepath.Join(path, "full"), 0o777)
+	case "a named pipe":
+		return syscall.Mkfifo(path, 0o666)
+	}
+	of, err := json.Marshal(trial)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(strings.ReplaceAll(text, "%s", string(of))), 0o666)
+}
+
+// A file of failed attempts that cannot be read costs a warning, never the run; of one from
+// another version counts what is known, and the rest is kept.
+func TestStrangeNotes(t *testing.T) {
+	t.Parallel()
+	for name, note := range notes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, all := planned(t, 2, 777, reportsError)
+			bad := all[slices.IndexFunc(all, func(of results.Trial) bool { return of.Seed == reportsError })]
+			path := FailurePath(dir, bad)
+			good := all[slices.IndexFunc(all, func(of results.Trial) bool { return of.Seed == 777 })]
+			if err := errors.Join(putNote(name, note.text, path, bad), putNote(name, note.text, FailurePath(dir, good), good)); err != nil {
+				t.Fatal(err)
+			}
+			o := options(dir)
+			var lines strings.Builder
+			o.Log = &lines
+			totals, err := Run(t.Context(), o)
+			if want := (Totals{Planned: len(all), Done: len(all) / 2, Failed: len(all) / 2}); err != nil || totals != want {
+				t.Fatalf("%+v, %v, want %+v\n%s", totals, err, want, &lines)
+			}
+			for _, trial := range []results.Trial{good, bad} {
+				want := 0
+				if note.warning != "" {
+					want = 1
+				}
+				n := 0
+				for line := range strings.Lines(lines.String()) {
+					if strings.HasPrefix(line, "warning: ") && strings.Contains(line, FailurePath(dir, trial)) && strings.Contains(line, note.warning) {
+						n++
+					}
+				}
+				if n != want && name != "a directory" { // which is also a note that cannot be written
+					t.Errorf("%d warnings about %v\n%s", n, trial, &lines)
+				}
+			}
+			if n := strings.Count(lines.String(), fmt.Sprintf("%v: attempt", bad)); n != o.MaxAttempts-note.counted {
+				t.Errorf("%d attempts failed\n%s", n, &lines)
+			}
+			if name == "a directory" {
+				return
+			}
+			f, err := ReadFailure(path)
+			if err != nil || len(f.Attempts) != o.MaxAttempts || !f.SetAside {
+				t.Errorf("%+v, %v", f, err)
+			}
+			if text, err := os.ReadFile(path); err != nil || name == "unknown keys" &&
+				(!strings.Contains(string(text), `"mood"`) || !strings.Contains(string(text), `"moon"`) || !strings.Contains(string(text), `"bored"`)) ||
+				name == "a newer version" && !strings.Contains(string(text), `"version": 2`) {
+				t.Errorf("%v in\n%s", err, text)
+			}
+		})
+	}
+}
+
+// The first version of the program refuses keys that it does not know. It reads our files.
+func TestFirstVersionReadsOurs(t *testing.T) {
+	dir := newCampaign(t)
+	trial := digits(1, 2, 1)
+	putFailure(t, dir, trial, true)
+	state := putRun(t, dir, func(s *RunState) {
+		s.Workers = []WorkerState{{Device: "cpu", Trial: &trial, Attempt: 1, Stage: "train"}}
+	})
+	first := map[string]any{
+		FailurePath(dir, trial): &struct {
+			Trial    results.Trial `json:"trial"`
+			Attempts []struct {
+				When   time.Time `json:"when"`
+				Host   string    `json:"host"`
+				Device string    `json:"device"`
+				Kind   string    `json:"kind"`
+				Reason string    `json:"reason"`
+				Log    string    `json:"log"`
+			} `json:"attempts"`
+			SetAside bool `json:"set_aside"`
+		}{},
+		state: &struct {
+			Host     string           `json:"host"`
+			PID      int              `json:"pid"`
+			Started  time.Time        `json:"started"`
+			Chunk    string           `json:"chunk"`
+			Workers  []jsontext.Value `json:"workers"`
+			Finished int              `json:"finished"`
+			Failed   int              `json:"failed"`
+			Paused   string           `json:"paused"`
+			LastHour Throughput       `json:"last_hour"`
+		}{},
+	}
+	for path, v := range first {
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(text, v, json.RejectUnknownMembers(true))
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, text)
+		}
+	}
+}
+
+// While the run has no file descriptor left no trial begins, and none fails for it.
+func TestNoDescriptors(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 20, 777, 888)
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), roleVariable+"=run", dirVariable+"="+dir, workVariable+"=5ms", scarceVariable+"=500ms")
+	text, err := c.CombinedOutput()
+	if err != nil || !strings.Contains(string(text), "no trial begins: ") || !strings.Contains(string(text), "too many open files; goes on by itself when there is room\n") ||
+		!strings.Contains(string(text), "there is room again: goes on\n") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if failures, _ := filepath.Glob(filepath.Join(dir, "failed", "*")); len(failures) > 0 {
+		t.Error("counted as failed attempts")
+	}
+	wantDone(t, dir, all)
+}
+
+// takeDescriptors opens files until there are none left for this process, for some time.
+func takeDescriptors(during time.Duration) {
+	low := syscall.Rlimit{Cur: 64, Max: 64}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		panic(err)
+	}
+	var taken []int
+	end := time.Now().Add(during)
+	for time.Now().Before(end) {
+		if fd, err := syscall.Dup(0); err == nil {
+			taken = append(taken, fd)
+		} else {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for _, fd := range taken {
+		_ = syscall.Close(fd)
+	}
+}
+
+// A worker that the host starts no process for waits; the other does the work, or it does
+// when there are processes again.
+func TestNoProcess(t *testing.T) {
+	t.Parallel()
+	for errno, times := range map[syscall.Errno]int64{syscall.EAGAIN: 8, syscall.ENOMEM: 1 << 40, syscall.EMFILE: 8, syscall.ENFILE: 1 << 40} {
+		dir, all := planned(t, 2, 777, 888)
+		o := options(dir)
+		o.PerDevice, o.Devices = 1, []string{"cpu", "cuda:0"}
+		if times < 100 {
+			o.Devices = o.Devices[1:]
+		}
+		good := fakeCommand(dir)
+		var failed atomic.Int64
+		o.Command = func(device string) *exec.Cmd {
+			c := good(device)
+			if device == "cuda:0" && failed.Add(1) <= times {
+				c.Err = &os.PathError{Op: "fork/exec", Path: "nb201", Err: errno}
+			}
+			return c
+		}
+		var lines strings.Builder
+		o.Log = &lines
+		totals, err := Run(t.Context(), o)
+		if err != nil || totals.Done != len(all) {
+			t.Errorf("%v: %+v, %v", errno, totals, err)
+		}
+		line := fmt.Sprintf("worker 0 of cuda:0 waits, and goes on by itself: the host starts no process for it: fork/exec nb201: %v\n", errno)
+		if strings.Count(lines.String(), line) != 1 {
+			t.Errorf("not once: %s in\n%s", line, &lines)
+		}
+		wantDone(t, dir, all)
+	}
+}
+
+// A run that would starve of file descriptors does not begin.
+func TestCheckDescriptors(t *testing.T) {
+	err := checkDescriptors(1 << 40)
+	if err == nil || !strings.Contains(err.Error(), "1099511627776 workers takes 4398046511120 file descriptors") {
+		t.Error(err)
+	}
+	if err := checkDescriptors(2); err != nil {
+		t.Error(err)
+	}
+}
+
+// Connections that are kept open, or that never end their request, hold up no scrape.
+func TestMetricsNeighbours(t *testing.T) {
+	t.Parallel()
+	for request, n := range map[string]int{"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n": 200, "GET /met": mostScrapes + 8, "": mostScrapes + 8} {
+		t.Run(fmt.Sprintf("%d %.8q", n, request), func(t *testing.T) {
+			t.Parallel()
+			m := serveMetrics(t)
+			var neighbours []net.Conn
+			for range n {
+				c, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", m.listener.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if _, err := io.WriteString(c, request); err != nil {
+					t.Fatal(err)
+				}
+				neighbours = append(neighbours, c)
+			}
+			client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{}}
+			r, err := client.Get(m.URL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Body.Close()
+			// None of them is kept.
+			for _, c := range neighbours {
+				if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+					t.Fatalf("a connection is open still: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// A state that is dated ahead is not that of a live run, and nothing is computed from it.
+func TestStateFromTheFuture(t *testing.T) {
+	running := digits(1, 2, 1)
+	for _, host := range []string{"elsewhere", ""} {
+		for ahead, live := range map[time.Duration]bool{5 * 365 * 24 * time.Hour: false, 90 * time.Second: false, 30 * time.Second: true} {
+			dir := newCampaign(t)
+			path := putRun(t, dir, func(s *RunState) {
+				s.Workers = []WorkerState{{Device: "cpu", Trial: &running}}
+				if host != "" {
+					s.Host = host
+				}
+			})
+			then := time.Now().Add(ahead)
+			if err := os.Chtimes(path, then, then); err != nil {
+				t.Fatal(err)
+			}
+			s := readStatus(t, dir)
+			if stale := s.Runs[0].Stale; (stale == "") != live || !live && !strings.Contains(stale, "ahead of this host's clock: set the clocks") {
+				t.Errorf("%v ahead: stale %q", ahead, stale)
+			}
+			if !live && (s.LastHour != Throughput{} || s.Hours.Left != 0 || s.Totals.Running != 0) {
+				t.Errorf("%v ahead: last hour %+v, %v hours left, %d running", ahead, s.LastHour, s.Hours.Left, s.Totals.Running)
+			}
+		}
+	}
+}
+
+// The clock may be set while a run works: what it waits for it waits for by a clock that
+// nobody sets.
+func TestMonotonic(t *testing.T) {
+	dir, all := planned(t, 1, reportsError)
+	r, err := newRun(t.Context(), options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.settle(0, order{Trial: all[0], Attempt: 1}, true, report{Event: eventFailed, Kind: Failed})
+	r.settle(0, order{Trial: all[1]}, true, report{Event: eventClaimed})
+	for _, at := range []time.Time{r.pace.last, r.pace.marks[0].at, r.queue.retries[0].due, r.queue.claimed[0].due} {
+		if !strings.Contains(at.String(), "m=") {
+			t.Errorf("%v is of the wall's clock alone", at)
+		}
+	}
+}
+
+// A run that was stopped with Ctrl-Z for longer than its workers may be silent does not
+// take them for hung.
+func TestSuspended(t *testing.T) {
+	t.Parallel()
+	dir, all := planned(t, 2, 777)
+	c := start(t, dir, workVariable+"=1s")
+	waitTraining(t, dir, c.Process.Pid)
+	for _, signal := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
+		if err := c.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(options(dir).HangAfter + time.Second)
+	}
+	if err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+	wantDone(t, dir, all)
+	for r, err := range (results.Campaign{Dir: dir}).Records() {
+		if err != nil || r.Attempts != 1 {
+			t.Errorf("%v: %d attempts (%v)", r.Trial, r.Attempts, err)
+		}
+	}
+}
+
+// A disk without room for the state keeps the run alive for others.
+func TestStateWithoutRoom(t *testing.T) {
+	dir := newCampaign(t)
+	path := putRun(t, dir, func(*RunState) {})
+	old := time.Now().Add(-time.Hour)
+	if err := errors.Join(os.Chtimes(path, old, old), os.Mkdir(path+".tmp", 0o777)); err != nil { // which WriteFile fails at, too
+		t.Fatal(err)
+	}
+	s, err := ReadRunState(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.write(dir); err == nil {
+		t.Fatal("written")
+	}
+	if got := readStatus(t, dir).Runs[0]; got.Stale != "" {
+		t.Errorf("stale: %s", got.Stale)
+	}
+}
+
+func FuzzReadFailure(f *testing.F) {
+	for _, note := range notes {
+		f.Add([]byte(strings.ReplaceAll(note.text, "%s", `{"architecture": 1, "dataset": "digits", "epochs": 2, "seed": 1}`)))
+	}
+	trial := digits(1, 2, 1)
+	path := FailurePath("campaign", trial)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		failure, err := decodeFailure(path, text)
+		if err != nil {
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("the error does not name the file: %v", err)
+			}
+			return
+		}
+		if failure.Trial != trial {
+			t.Fatalf("about %v", failure.Trial)
+		}
+		failure.Attempts = append(failure.Attempts, Attempt{Kind: Failed})
+		text, err = json.Marshal(failure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := decodeFailure(path, text); err != nil || len(again.Attempts) != len(failure.Attempts) || again.SetAside != failure.SetAside || again.Version != failure.Version {
+			t.Errorf("%+v is read as %+v (%v)", failure, again, err)
+		}
+	})
+}
+
+func FuzzReadRunState(f *testing.F) {
+	trial := digits(1, 2, 1)
+	for _, s := range []RunState{
+		{},
+		{Host: "h", PID: 7, Started: time.Unix(1e9, 0), Workers: []WorkerState{{Device: "cpu", Trial: &trial, Stage: "train"}}},
+		{Host: "h", PID: 7, LastHour: Throughput{1e-300, 1, 1e300}},
+	} {
+		text, err := json.Marshal(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(`{"version": 9, "host": "h", "pid": 7, "mood": {}, "workers": [{"device": "tpu", "trial": null}], "last_hour": {"seconds": 1e300}}`))
+	path := RunStatePath("campaign", "h", 7)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		state, err := decodeRunState(path, text)
+		if err != nil {
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("the error does not name the file: %v", err)
+			}
+			return
+		}
+		_ = state.WorkerTable()
+		s := Status{HasPlan: true, Runs: []RunStatus{{RunState: state}, {RunState: state}}}
+		running, _ := s.unfinished()
+		s.forecast(running, time.Now())
+		if _, err := json.Marshal(s); err != nil {
+			t.Error(err)
+		}
+	})
+}
