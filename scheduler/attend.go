@@ -59,7 +59,7 @@ func (r *run) work(ctx context.Context, i int) {
 // paused.
 func (r *run) openLog(ctx context.Context, i int) (*os.File, error) {
 	for {
-		log, err := os.OpenFile(r.state.Workers[i].Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+		log, err := appendTo(r.Dir, r.state.Workers[i].Log)
 		if !isNoRoom(err) || ctx.Err() != nil {
 			return log, err
 		}

@@ -107,7 +107,7 @@ func TestRunRemovesNothingThroughLinks(t *testing.T) {
 // Nothing is written through a link either, and that is found out before the training.
 func TestRunWritesNothingThroughLinks(t *testing.T) {
 	t.Parallel()
-	for _, at := range []string{"trials", "weights", "failed", "running", "trials/000000", "weights/000000/digits", "failed/000000/digits", "running/000000"} {
+	for _, at := range []string{"trials", "weights", "failed", "running", "logs", "trials/000000", "weights/000000/digits", "failed/000000/digits", "running/000000"} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
 			dir, _ := planned(t, 1, 777)

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"nb201/internal/atomicfile"
 	"nb201/internal/inert"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -61,7 +62,7 @@ func Run(ctx context.Context, o Options) (Totals, error) {
 	if err != nil {
 		return Totals{}, err
 	}
-	defer os.Remove(RunStatePath(o.Dir, r.state.Host, r.state.PID))
+	defer r.state.remove(o.Dir)
 	r.beat() // no trial begins before the host was looked at
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -133,8 +134,8 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		return nil, err
 	}
 	for _, folder := range []string{"running", "logs", "trials"} {
-		if err := os.MkdirAll(filepath.Join(o.Dir, folder), 0o777); err != nil {
-			return nil, usage.Errorf("campaign %s cannot be written: %w", o.Dir, err)
+		if err := makeDir(o.Dir, folder); err != nil {
+			return nil, usage.Errorf("campaign %s cannot be written: %w%s", o.Dir, err, atomicfile.Rights(err))
 		}
 	}
 	began := time.Now()

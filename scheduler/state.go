@@ -100,7 +100,11 @@ const (
 
 // RunStatePath is where a run on this host tells its state.
 func RunStatePath(dir, host string, pid int) string {
-	return filepath.Join(dir, "running", fmt.Sprintf("%s-%d.json", host, pid))
+	return filepath.Join(dir, runStateName(host, pid))
+}
+
+func runStateName(host string, pid int) string {
+	return filepath.Join("running", fmt.Sprintf("%s-%d.json", host, pid))
 }
 
 // FailurePath is where the failed attempts at t are told.
@@ -187,15 +191,17 @@ func readState[T any](path string, decode func(path string, text []byte) (T, err
 
 // write makes the file of the failure, on disk.
 func (f Failure) write(dir string) error {
-	path := FailurePath(dir, f.Trial)
-	if err := atomicfile.MkdirAll(filepath.Dir(path)); err != nil {
-		return err
-	}
 	text, err := json.Marshal(f, jsontext.WithIndent("  "))
 	if err != nil {
 		return err
 	}
-	return atomicfile.Replace(path, func(w io.Writer) error { _, err := w.Write(text); return err })
+	return in(dir, func(root atomicfile.Root) error {
+		name := failureName(f.Trial)
+		if err := root.MkdirAll(filepath.Dir(name)); err != nil {
+			return err
+		}
+		return root.Replace(name, func(w io.Writer) error { _, err := w.Write(text); return err })
+	})
 }
 
 // write makes the file of the state. It need not survive a power loss: it is not
@@ -205,12 +211,39 @@ func (s RunState) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := RunStatePath(dir, s.Host, s.PID)
-	temp := path + ".tmp"
-	err = os.WriteFile(temp, text, 0o666)
-	if err == nil {
-		return os.Rename(temp, path)
+	return in(dir, func(root atomicfile.Root) error {
+		name := runStateName(s.Host, s.PID)
+		temp := name + ".tmp"
+		if err := errors.Join(root.CheckLink(temp), root.CheckLink(name)); err != nil {
+			return err
+		}
+		err := root.WriteFile(temp, text, 0o666)
+		if err == nil {
+			return root.Rename(temp, name)
+		}
+		now := time.Now()
+		return errors.Join(err, root.Remove(temp), root.Chtimes(name, now, now))
+	})
+}
+
+// remove removes the file of the state, which its run does when it ends.
+func (s RunState) remove(dir string) {
+	_ = in(dir, func(root atomicfile.Root) error { return root.Remove(runStateName(s.Host, s.PID)) }) // a later run will
+}
+
+// appendTo opens a file in a campaign, which is made if it is not there, to write at its
+// end.
+func appendTo(dir, path string) (f *os.File, err error) {
+	name, err := filepath.Rel(dir, path)
+	if err != nil {
+		return nil, err
 	}
-	now := time.Now()
-	return errors.Join(err, os.Remove(temp), os.Chtimes(path, now, now))
+	err = in(dir, func(root atomicfile.Root) error {
+		if err := root.CheckLink(name); err != nil {
+			return err
+		}
+		f, err = root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+		return err
+	})
+	return f, err
 }

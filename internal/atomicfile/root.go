@@ -35,11 +35,20 @@ func (r Root) path(name string) string { return filepath.Join(r.Name(), name) }
 
 // CheckLinks returns a *LinkError if a directory on the way to name is a symbolic link.
 func (r Root) CheckLinks(name string) error {
-	for dir := filepath.Dir(name); dir != "." && dir != string(filepath.Separator); dir = filepath.Dir(dir) {
-		// A link above dir that leads out of the root is found in its turn.
-		if info, err := r.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			return &LinkError{r.path(dir)}
-		}
+	if above := filepath.Dir(name); above != "." && above != string(filepath.Separator) {
+		return r.CheckLink(above)
+	}
+	return nil
+}
+
+// CheckLink returns a *LinkError if name, or a directory on the way to it, is a symbolic
+// link.
+func (r Root) CheckLink(name string) error {
+	if err := r.CheckLinks(name); err != nil {
+		return err
+	}
+	if info, err := r.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return &LinkError{r.path(name)}
 	}
 	return nil
 }
@@ -122,7 +131,7 @@ func (r Root) sync(dir string) error {
 
 // MkdirAll makes the directory name and those above it, and has them on disk.
 func (r Root) MkdirAll(name string) error {
-	if err := r.CheckLinks(filepath.Join(name, "file")); err != nil {
+	if err := r.CheckLink(name); err != nil {
 		return err
 	}
 	return r.mkdirAll(name)
