@@ -191,9 +191,10 @@ func (d *Deviceless) Last() programs.Compiled { return d.last }
 // compiled; the rest goes with the process.
 func (d *Deviceless) Close() error { return os.RemoveAll(d.dump) }
 
-// FlagSet numbers the flags that programs are compiled with now; see FallBack.
-func FlagSet() int { return programs.FlagSet() }
+// Way numbers the way in which programs are made now; see FallBack.
+func Way() int { return programs.Way() }
 
-// FallBack makes the process compile with other flags than those of a number, for a program
-// that was compiled with these and does not run. It reports whether there are others.
+// FallBack makes the process make programs in another way than that of a number, for a program
+// that was made in that and does not run: it compiles kept ones anew, then with other flags. It
+// reports whether there is another way.
 func FallBack(from int) bool { return programs.FallBack(from) }
