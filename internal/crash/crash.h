@@ -1,0 +1,7 @@
+#ifndef NB201_CRASH_H_
+#define NB201_CRASH_H_
+
+// crash_watch gives the sentence its subject and its advice, and takes over SIGABRT and SIGILL.
+void crash_watch(const char *library, const char *advice);
+
+#endif
