@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/go-xla/compute/xla"
 
 	"nb201/internal/crash"
+	"nb201/internal/plugin"
 	"nb201/internal/programs"
 )
 
@@ -53,6 +54,9 @@ func open(path string, intercept func(absolute string) error, options []string) 
 // Check loads the plugin at path and lets it go again; it returns the plugin's
 // own description of itself.
 func Check(path string) (string, error) {
+	if err := plugin.CheckLibrary(path); err != nil {
+		return "", err
+	}
 	opened, err := Open(path, programs.Options{})
 	if err != nil {
 		return "", err

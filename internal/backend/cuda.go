@@ -155,7 +155,7 @@ func CheckGPU(name string) error {
 // OpenDeviceless opens a CUDA plugin to compile for a GPU model (see GPUs) on a machine
 // that need not have one, as OpenDevice's backend compiles there; only the choice of
 // kernels by timing them is missing. Nothing that it compiles can run. A process opens one
-// plugin. The caller closes it. An unknown model is a usage error.
+// plugin. The caller closes it. An unknown model and a damaged plugin are usage errors.
 func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, error) {
 	t, err := programs.FindTarget(gpu)
 	if err != nil {
@@ -163,6 +163,9 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	}
 	options, own, tools, err := cudaSettings(found.Path, tf32)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := plugin.Fingerprint(found); err != nil {
 		return nil, err
 	}
 	flags := merge(nil, tools, untuned)

@@ -26,6 +26,7 @@ import (
 
 	"nb201/internal/atomicfile"
 	"nb201/internal/kernels"
+	plugins "nb201/internal/plugin"
 )
 
 // plugin is a plugin whose programs pass through this package.
@@ -45,6 +46,8 @@ type plugin struct {
 
 // Options say how the programs of a plugin are compiled.
 type Options struct {
+	// Plugin is the SHA-256 of the plugin's file, in hex; "" to have it read once more.
+	Plugin string
 	// Directory is where compiled programs are kept. With "" they are not; nor are they
 	// where XLA_FLAGS rules it out, see keeps.
 	Directory string
@@ -76,7 +79,7 @@ func Intercept(path string, o Options) error {
 	opening.Lock()
 	defer opening.Unlock()
 	if current == nil {
-		p := open(path)
+		p := open(path, o.Plugin)
 		if p == nil {
 			return nil
 		}
@@ -163,8 +166,9 @@ func keeps(flags string) bool {
 	return !strings.Contains(flags, "_dump_") && !strings.Contains(flags, "--xla_cpu_experimental_onednn_custom_call=true")
 }
 
-// open loads a plugin; nil when it is none whose table we know.
-func open(path string) *plugin {
+// open loads a plugin, whose file has a SHA-256 where that is known; nil when it is none
+// whose table we know.
+func open(path, sum string) *plugin {
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
 	table := C.pjrt_open(name)
@@ -180,8 +184,12 @@ func open(path string) *plugin {
 		if onGPU {
 			machine = func(w io.Writer) error { return nvidia(w, path) }
 		}
-		err := errors.Join(hashFile(&b, path), environment(&b, variables), machine(&b))
-		return b.Bytes(), err
+		var err error
+		if sum == "" {
+			sum, _, err = plugins.HashFile(path)
+		}
+		fmt.Fprintln(&b, sum)
+		return b.Bytes(), errors.Join(err, environment(&b, variables), machine(&b))
 	})
 	if onGPU {
 		return p

@@ -227,7 +227,7 @@ func inspect(ctx context.Context, client *index.Client, f index.File) (content, 
 	for _, entry := range archive.File {
 		c.unpacked += int64(entry.UncompressedSize64)
 		dir, name := path.Split(entry.Name)
-		if !strings.HasSuffix(dir, ".dist-info/") || strings.Count(dir, "/") != 1 || name != "METADATA" && name != "RECORD" {
+		if !strings.HasPrefix(f.Name, strings.TrimSuffix(dir, ".dist-info/")+"-") || name != "METADATA" && name != "RECORD" {
 			continue
 		}
 		text, err := read(entry)
