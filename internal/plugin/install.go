@@ -99,7 +99,7 @@ func install(ctx context.Context, client *index.Client, root, device string, pin
 		return Plugin{}, unwritable(root, err)
 	}
 	// The lock file stays: removing it would let a third process lock another one.
-	lock := flock.New(filepath.Join(root, ".lock"), flock.SetPermissions(0o666))
+	lock := flock.New(filepath.Join(root, ".lock"), flock.SetPermissions(0o666), flock.SetFlag(os.O_CREATE|syscall.O_NONBLOCK))
 	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
 		return Plugin{}, unwritable(root, err)
 	}
@@ -215,10 +215,19 @@ func fetchAndUnpack(ctx context.Context, client *index.Client, w Wheel, dir stri
 
 // fetch downloads the wheel into file from the first place that has it.
 func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, progress func(done int64)) error {
+	const most = 10 // offers: a page could list the file without end
 	var fault error
+	offers := 0
 	for offer, err := range client.Files(ctx, w.Project) {
-		if err == nil && offer.Name != w.File {
+		if offer.Name != "" && offer.Name != w.File {
 			continue
+		}
+		if offer.Name != "" {
+			offers++
+		}
+		if offers > most {
+			fault = fmt.Errorf("%w; and there are more than %d offers of it", fault, most)
+			break
 		}
 		if err == nil {
 			err = fetchOffer(ctx, client, offer, w, file, progress)

@@ -169,7 +169,7 @@ func choose(ctx context.Context, client *index.Client, project string, specifier
 	var best index.File
 	var newest version.Version
 	for f, err := range client.Files(ctx, project) {
-		if errors.Is(err, index.ErrNone) {
+		if errors.Is(err, index.ErrNone) || err != nil && f.Name != "" {
 			continue
 		}
 		if err != nil {
