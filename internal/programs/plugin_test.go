@@ -332,3 +332,14 @@ func TestNoPlugin(t *testing.T) {
 		t.Errorf("%v, %v", current, err)
 	}
 }
+
+// A process without an environment begins without a word of go-xla's.
+func TestSilentWithoutHome(t *testing.T) {
+	c := exec.Command(os.Args[0], "-test.run=^$")
+	c.Env = []string{}
+	var stderr strings.Builder
+	c.Stderr = &stderr
+	if err := c.Run(); err != nil || strings.Contains(stderr.String(), "HOME") {
+		t.Errorf("%v; it says %q", err, &stderr)
+	}
+}

@@ -18,9 +18,13 @@ import (
 	"os"
 	"path/filepath"
 
+	"early.nb201/quiet"
+
 	"nb201/internal/usage"
 	"nb201/internal/userdir"
 )
+
+func init() { quiet.End() } // go-xla, which this package imports, is initialised
 
 // Off is the value of NB201_PROGRAMS with which no program is kept.
 const Off = "off"
