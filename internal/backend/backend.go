@@ -35,7 +35,7 @@ func open(path string, intercept func(absolute string) error, options []string) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot locate the XLA plugin %s: %w", path, err)
 	}
-	crash.Watch("the XLA plugin "+absolute, "`nb201 doctor` says whether it is damaged")
+	crash.Watch("the XLA plugin "+absolute, "run it again, for which the compiled programs that it had loaded are removed; `nb201 doctor` says whether the plugin is damaged")
 	xla.EnableAutoInstall(false)
 	config := strings.Join(append([]string{absolute}, options...), ",")
 	var opened compute.Backend

@@ -1,6 +1,7 @@
 #include "crash.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,16 @@ static void say(const char *text) {
 		_exit(1);
 }
 
+// suspects are files that a crash removes, the last first.
+struct suspect {
+	const char *path;
+	struct suspect *next;
+};
+static struct suspect *_Atomic suspects;
+
 static void end(int number) {
+	for (struct suspect *s = suspects; s != NULL; s = s->next)
+		unlink(s->path);
 	say("nb201: ");
 	say(who);
 	switch (number) {
@@ -42,6 +52,16 @@ __attribute__((constructor)) static void begin(void) {
 	take(SIGSEGV);
 	take(SIGBUS);
 	take(SIGFPE);
+}
+
+void crash_suspect(const char *path) {
+	struct suspect *s = malloc(sizeof *s);
+	if (s == NULL)
+		return;
+	s->path = path;
+	s->next = suspects;
+	while (!atomic_compare_exchange_weak(&suspects, &s->next, s))
+		;
 }
 
 void crash_watch(const char *library, const char *advice) {

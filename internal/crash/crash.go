@@ -31,3 +31,7 @@ func Watch(library, advice string) {
 	defer C.free(unsafe.Pointer(mend))
 	C.crash_watch(who, mend)
 }
+
+// Suspect makes a crash remove the file at path: a compiled program from a cache, which may be
+// what crashes, and would at each start.
+func Suspect(path string) { C.crash_suspect(C.CString(path)) } // for as long as the process lives

@@ -24,7 +24,15 @@ func TestCrash(t *testing.T) {
 		{"watched call segv", "all", "goroutine "},
 	} {
 		t.Run(c.args, func(t *testing.T) {
-			command := exec.Command(binary, strings.Fields(c.args)...)
+			var suspects []string
+			for _, name := range []string{"a", "b"} {
+				path := filepath.Join(t.TempDir(), name)
+				if err := os.WriteFile(path, nil, 0o666); err != nil {
+					t.Fatal(err)
+				}
+				suspects = append(suspects, path)
+			}
+			command := exec.Command(binary, append(strings.Fields(c.args), suspects...)...)
 			for _, v := range os.Environ() {
 				if !strings.HasPrefix(v, "GOTRACEBACK=") {
 					command.Env = append(command.Env, v)
@@ -35,6 +43,11 @@ func TestCrash(t *testing.T) {
 			}
 			out, _ := command.CombinedOutput()
 			text, code := string(out), command.ProcessState.ExitCode()
+			for _, path := range suspects {
+				if _, err := os.Lstat(path); (err != nil) != strings.HasPrefix(c.want, "nb201: ") {
+					t.Errorf("%s: %v", path, err)
+				}
+			}
 			if strings.HasPrefix(c.want, "nb201: ") {
 				if text != c.want+"\n" || code != 1 || Sentence(text) == "" {
 					t.Errorf("exit code %d, %q, want 1 and %q", code, text, c.want)

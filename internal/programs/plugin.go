@@ -25,6 +25,7 @@ import (
 	"github.com/gomlx/go-xla/pjrt"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/crash"
 	"nb201/internal/kernels"
 	plugins "nb201/internal/plugin"
 )
@@ -293,6 +294,7 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 	s := store{o.Directory, Limit}
 	if !p.anew.Load() {
 		if program := s.load(k); program != nil {
+			crash.Suspect(s.path(k))
 			if args.executable = p.load(args.client, program); args.executable != nil {
 				p.loaded.Add(1)
 				return nil

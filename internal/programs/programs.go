@@ -11,7 +11,8 @@
 // A program's key holds all that it depends on: the program before compiling, compile
 // options, the plugin's file, platform and device, environment, and the CPU or NVIDIA's
 // libraries. A file that is damaged, or that XLA does not take, is removed, and its
-// program compiled.
+// program compiled; so is one that does not run (FallBack), and one whose process crashes, by
+// the next process.
 package programs
 
 import (

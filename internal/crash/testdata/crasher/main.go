@@ -44,6 +44,9 @@ func main() {
 	if os.Args[1] == "watched" {
 		crash.Watch("/opt/plugin.so", "run it again")
 	}
+	for _, path := range os.Args[4:] {
+		crash.Suspect(path)
+	}
 	what := C.CString(os.Args[3])
 	switch os.Args[2] {
 	case "call":
