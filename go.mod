@@ -3,6 +3,7 @@ module nb201
 go 1.26.5
 
 require (
+	early.nb201/quiet v0.0.0
 	github.com/aquasecurity/go-pep440-version v0.0.1
 	github.com/bep/imagemeta v1.0.1
 	github.com/creack/pty v1.1.24
@@ -74,3 +75,5 @@ require (
 )
 
 tool honnef.co/go/tools/cmd/staticcheck
+
+replace early.nb201/quiet => ./internal/early

@@ -81,6 +81,8 @@ type Versions struct {
 	Program string `json:"nb201"`
 	GoMLX   string `json:"gomlx"`
 	Plugin  string `json:"xla_plugin"`
+	// PluginSHA256 is that of the plugin's file, in hex; "" in records of older versions.
+	PluginSHA256 string `json:"xla_plugin_sha256,omitempty"`
 }
 
 // File is a file and the SHA-256 of its content in hex.

@@ -90,7 +90,7 @@ type program struct {
 	graph     runner
 	err       error
 
-	flags    int                 // that it was compiled with
+	way      int                 // that it was made in, by backend.Way
 	fallBack func(from int) bool // backend.FallBack
 	ran      bool                // a call has succeeded
 }
@@ -182,15 +182,15 @@ func (p *program) failed() bool {
 }
 
 // run runs a program that is compiled. What compiles as a CUDA graph may not run as one:
-// where the first call fails and the backend can compile in another way, the program is
-// compiled and run again. No program writes to its inputs.
+// and a kept program may be damaged: where the first call fails and the backend can make the
+// program in another way, it is made and run again. No program writes to its inputs.
 func (p *program) run(inputs ...any) (out []*tensors.Tensor, err error) {
 	for {
 		err = backend.Catch(func() error {
 			out = p.graph.Run(inputs...)
 			return nil
 		})
-		if err == nil || p.ran || !p.fallBack(p.flags) {
+		if err == nil || p.ran || !p.fallBack(p.way) {
 			p.ran = p.ran || err == nil
 			return out, err
 		}
@@ -217,7 +217,7 @@ func (p *program) compile() (runner, error) {
 	if p.training {
 		name, build = "step", p.step
 	}
-	p.flags = backend.FlagSet()
+	p.way = backend.Way()
 	g := NewGraph(p.backend, name)
 	if err := backend.Catch(func() error { return g.Compile(build(g)...) }); err != nil {
 		return nil, fmt.Errorf("cannot compile the %s of %s: %w", name, p.Network.Arch, err)

@@ -17,6 +17,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend"
+	"nb201/internal/crash"
 	"nb201/internal/hostmem"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
@@ -29,7 +30,7 @@ func newDoctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Tell what training needs and what is missing",
 		Long: `Tell the versions of the program and of its backend, which XLA plugins are there
-and whether they load, the NVIDIA driver and GPUs, cores and memory, which data sets are
+whether their files match their SHA-256 and load, the NVIDIA driver and GPUs, cores and memory, which data sets are
 found whole, and where compiled programs are kept; and for all that is missing, what
 mends it.
 
@@ -148,10 +149,16 @@ func examine(ctx context.Context, device, driver string, load func(ctx context.C
 	found, err := plugin.Find(device)
 	s := pluginState{Plugin: found}
 	s.Device = device
+	var damaged error
+	if err == nil {
+		damaged = plugin.Verify(ctx, found)
+	}
 	wanted := device == plugin.CPU || driver != "" && device == plugin.CUDAByDriver(driver)[0]
 	switch {
 	case err != nil && wanted:
 		s.Problem = err.Error()
+	case damaged != nil:
+		s.Problem = fmt.Sprintf("%v: run `%s`", damaged, plugin.SetupCommand(device))
 	case err == nil && (device == plugin.CPU || driver != ""):
 		description, err := load(ctx, found.Path)
 		if err == nil {
@@ -187,8 +194,15 @@ func loader(self string) func(ctx context.Context, path string) (string, error) 
 		description, stderr, err := loadIn(ctx, self, path)
 		said := strings.Split(stderr, "\n")
 		if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
-			if ended.ExitCode() == 1 {
-				return "", errors.New(strings.TrimPrefix(said[len(said)-1], "nb201: "))
+			last := strings.TrimPrefix(said[len(said)-1], "nb201: ")
+			crashed := crash.Sentence(last)
+			switch {
+			case crashed != "" && len(said) > 1: // XLA said why
+				return "", fmt.Errorf("%s: %s", crashed, said[0])
+			case crashed != "":
+				return "", errors.New(crashed)
+			case ended.ExitCode() == 1:
+				return "", errors.New(last)
 			}
 			// What comes first tells why, what follows where.
 			return "", fmt.Errorf("loading it ends the program (%w): %s", err, said[0])

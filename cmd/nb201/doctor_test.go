@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -139,11 +140,38 @@ func TestExamineCUDA(t *testing.T) {
 	}
 }
 
+// A plugin that was installed and is no longer what it was is not loaded.
+func TestExamineDamaged(t *testing.T) {
+	emptyHome(t)
+	root, err := plugin.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin := plugin.Pins()[plugin.CPU]
+	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
+		t.Skip("no pinned plugin for this platform")
+	}
+	installed := filepath.Join(root, pin.Directory(plugin.CPU), pin.Plugin)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(installed), 0o777), os.WriteFile(installed, []byte("not elf"), 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	s := examine(t.Context(), plugin.CPU, "", func(context.Context, string) (string, error) {
+		t.Error("the damaged plugin is loaded")
+		return "", nil
+	})
+	if !strings.HasPrefix(s.Problem, "damaged: ") || !strings.HasSuffix(s.Problem, ": run `nb201 setup`") || s.Loaded != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestLoader(t *testing.T) {
 	for _, c := range []struct{ name, script, description, err string }{
 		{"loads", `echo "$1 $2 $3"`, "doctor --load /plugin.so", ""},
 		{"fails", `echo noise >&2; echo "nb201: cannot load it" >&2; exit 1`, "", "cannot load it"},
 		{"aborts", `echo "unknown flag" >&2; echo "rax 0x0" >&2; kill -ABRT $$`, "", "loading it ends the program (signal: aborted): unknown flag"},
+		{"crashes", `echo "nb201: the plugin crashed (SIGBUS): ask; GOTRACEBACK=all shows where" >&2; exit 1`, "", "the plugin crashed (SIGBUS)"},
+		{"crashes with a word", `echo "unknown flag" >&2; echo "nb201: the plugin crashed (SIGABRT): ask; GOTRACEBACK=all shows where" >&2; exit 1`,
+			"", "the plugin crashed (SIGABRT): unknown flag"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			self := filepath.Join(t.TempDir(), "nb201")

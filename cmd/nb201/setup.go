@@ -25,7 +25,8 @@ PIP_TRUSTED_HOST, PIP_DEFAULT_TIMEOUT, PIP_RETRIES and PIP_CONFIG_FILE, as well 
 HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, SSL_CERT_FILE and ~/.netrc.
 
 The plugin goes to $NB201_HOME, by default ~/.local/share/nb201. A plugin that is
-there already stays. A plugin that GOMLX_BACKEND=xla:PATH names comes first.
+there already stays if all its files match their SHA-256, and is installed anew if
+they do not. A plugin that GOMLX_BACKEND=xla:PATH names comes first.
 Nothing is left of an installation that fails or is stopped.`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,7 +37,10 @@ Nothing is left of an installation that fails or is stopped.`,
 				device = plugin.CUDA13Compiler
 			}
 			report, end := progress.Reporter(cmd.ErrOrStderr(), progress.Bytes)
-			p, err := plugin.Install(cmd.Context(), device, plugin.Options{Force: force, Progress: report})
+			p, err := plugin.Install(cmd.Context(), device, plugin.Options{Force: force, Progress: report, Damaged: func(why error) {
+				end()
+				fmt.Fprintf(cmd.ErrOrStderr(), "the plugin that is there is installed anew: %v\n", why)
+			}})
 			end()
 			if err != nil {
 				return err
@@ -53,7 +57,7 @@ Nothing is left of an installation that fails or is stopped.`,
 	}
 	cmd.Flags().StringVar(&device, "device", plugin.CPU, "install the plugin for `DEVICE`: "+strings.Join(plugin.Devices(), ", "))
 	cmd.Flags().BoolVar(&compiler, "compiler", false, "with --device cuda13: install only the compiler, which nb201 kernels uses and which needs no GPU")
-	cmd.Flags().BoolVar(&force, "force", false, "install again what is there")
+	cmd.Flags().BoolVar(&force, "force", false, "install again what is there and is well")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd
 }

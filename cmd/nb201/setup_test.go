@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -11,12 +12,13 @@ import (
 	"nb201/internal/plugin"
 )
 
-// A plugin that is there stays and is told about; internal/plugin tests the rest.
+// A plugin that is there stays, if it is well, and is told about; internal/plugin tests the rest.
 func TestSetup(t *testing.T) {
 	pin := plugin.Pins()[plugin.CPU]
 	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
 		t.Skip("nothing is pinned for this platform")
 	}
+	found, _ := plugin.Find(plugin.CPU)
 	home := emptyHome(t)
 	empty := httptest.NewServer(nil)
 	defer empty.Close()
@@ -53,11 +55,23 @@ func TestSetup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	installed := filepath.Join(root, pin.Directory(plugin.CPU), pin.Plugin)
+	directory := filepath.Join(root, pin.Directory(plugin.CPU))
+	installed := filepath.Join(directory, pin.Plugin)
 	if err := os.MkdirAll(filepath.Dir(installed), 0o777); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(installed, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr strings.Builder
+	if code := run([]string{"setup"}, &stdout, &stderr); code != 1 || stdout.Len() > 0 ||
+		!strings.HasPrefix(stderr.String(), "the plugin that is there is installed anew: damaged: ") || !strings.Contains(stderr.String(), "no package index has") {
+		t.Errorf("damaged: exit code %d\n%s%s", code, stdout.String(), stderr.String())
+	}
+	if found.Source != plugin.FromSetup {
+		t.Skip("the pinned plugin is not installed")
+	}
+	if err := errors.Join(os.RemoveAll(directory), os.Symlink(strings.TrimSuffix(found.Path, "/"+pin.Plugin), directory)); err != nil {
 		t.Fatal(err)
 	}
 	other := filepath.Join(home, "other.so")

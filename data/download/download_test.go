@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -605,6 +606,46 @@ func TestGetMirror(t *testing.T) {
 		w.put(t, w.partial(), w.content[:100])
 		r, err := w.get(t.Context(), "file://"+dir, nil)
 		w.got(t, r, err)
+	})
+	t.Run("that leads to a file", func(t *testing.T) {
+		dir := t.TempDir()
+		pipe := filepath.Join(dir, "pipe")
+		if err := syscall.Mkfifo(pipe, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range []string{"/etc/passwd", "/dev/zero", pipe} {
+			w := newWorld(t, "cifar10", Python)
+			w.around = func(_ int, _ http.Handler, out http.ResponseWriter, r *http.Request) {
+				http.Redirect(out, r, "file://"+to, http.StatusFound)
+			}
+			_, err := w.get(t.Context(), w.serve(t), nil)
+			if err == nil || !strings.Contains(err.Error(), "it redirects to file://"+to+": http must not lead to file") {
+				t.Errorf("%s: the error is %v", to, err)
+			}
+			if left := w.tree(t); len(left) != 1 { // the lock
+				t.Errorf("%s: there are %q", to, left)
+			}
+		}
+	})
+	t.Run("with a pipe", func(t *testing.T) {
+		w := newWorld(t, "cifar10", Python)
+		dir := t.TempDir()
+		if err := syscall.Mkfifo(filepath.Join(dir, w.archive.Name), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.get(t.Context(), "file://"+dir, nil); err == nil || !strings.Contains(err.Error(), "a named pipe") {
+			t.Errorf("the error is %v", err)
+		}
+	})
+	t.Run("with a pipe in place of what is written", func(t *testing.T) {
+		w := newWorld(t, "cifar10", Python)
+		partial := filepath.Join(w.root, w.partial())
+		if err := errors.Join(os.MkdirAll(filepath.Dir(partial), 0o777), syscall.Mkfifo(partial, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.get(t.Context(), w.serve(t), nil); !usage.Is(err) || !strings.Contains(err.Error(), partial+" is not a regular file") {
+			t.Errorf("the error is %v", err)
+		}
 	})
 	guarded := func(t *testing.T) (*world, string) {
 		w := newWorld(t, "cifar10", Python)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -145,7 +146,7 @@ func (j *job) get(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	// The lock file stays: removing it would let a third process lock another one.
-	lock := flock.New(filepath.Join(j.parent, "."+j.Name+".lock"), flock.SetPermissions(0o666))
+	lock := flock.New(filepath.Join(j.parent, "."+j.Name+".lock"), flock.SetPermissions(0o666), flock.SetFlag(os.O_CREATE|syscall.O_NONBLOCK))
 	defer lock.Close()
 	locked, err := lock.TryLock()
 	if err == nil && !locked {
@@ -170,11 +171,16 @@ func (j *job) fill(ctx context.Context) (err error) {
 	if err := atomicfile.RemoveTemps(j.dir); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(j.partial, os.O_RDWR|os.O_CREATE, 0o666)
+	file, err := os.OpenFile(j.partial, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o666)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	if info, err := file.Stat(); err != nil {
+		return err
+	} else if !info.Mode().IsRegular() {
+		return usage.Errorf("%s is not a regular file: move it away", j.partial)
+	}
 	if err := j.download(ctx, file); err != nil {
 		if info, statErr := file.Stat(); statErr == nil && info.Size() == 0 {
 			err = errors.Join(err, os.Remove(j.partial))

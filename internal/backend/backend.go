@@ -10,6 +10,8 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
 
+	"nb201/internal/crash"
+	"nb201/internal/plugin"
 	"nb201/internal/programs"
 )
 
@@ -26,12 +28,14 @@ func Open(path string, o programs.Options, options ...string) (compute.Backend, 
 	return open(path, func(absolute string) error { return programs.Intercept(absolute, o) }, options)
 }
 
-// open loads a plugin and creates its client, after intercept has seen its path.
+// open loads a plugin and creates its client, after intercept has seen its path. A plugin
+// that crashes, now or later, ends the process in one sentence.
 func open(path string, intercept func(absolute string) error, options []string) (compute.Backend, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot locate the XLA plugin %s: %w", path, err)
 	}
+	crash.Watch("the XLA plugin "+absolute, "run it again, for which the compiled programs that it had loaded are removed; `nb201 doctor` says whether the plugin is damaged")
 	xla.EnableAutoInstall(false)
 	config := strings.Join(append([]string{absolute}, options...), ",")
 	var opened compute.Backend
@@ -50,6 +54,9 @@ func open(path string, intercept func(absolute string) error, options []string) 
 // Check loads the plugin at path and lets it go again; it returns the plugin's
 // own description of itself.
 func Check(path string) (string, error) {
+	if err := plugin.CheckLibrary(path); err != nil {
+		return "", err
+	}
 	opened, err := Open(path, programs.Options{})
 	if err != nil {
 		return "", err

@@ -155,7 +155,7 @@ func CheckGPU(name string) error {
 // OpenDeviceless opens a CUDA plugin to compile for a GPU model (see GPUs) on a machine
 // that need not have one, as OpenDevice's backend compiles there; only the choice of
 // kernels by timing them is missing. Nothing that it compiles can run. A process opens one
-// plugin. The caller closes it. An unknown model is a usage error.
+// plugin. The caller closes it. An unknown model and a damaged plugin are usage errors.
 func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, error) {
 	t, err := programs.FindTarget(gpu)
 	if err != nil {
@@ -163,6 +163,9 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	}
 	options, own, tools, err := cudaSettings(found.Path, tf32)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := plugin.Fingerprint(found); err != nil {
 		return nil, err
 	}
 	flags := merge(nil, tools, untuned)
@@ -191,9 +194,10 @@ func (d *Deviceless) Last() programs.Compiled { return d.last }
 // compiled; the rest goes with the process.
 func (d *Deviceless) Close() error { return os.RemoveAll(d.dump) }
 
-// FlagSet numbers the flags that programs are compiled with now; see FallBack.
-func FlagSet() int { return programs.FlagSet() }
+// Way numbers the way in which programs are made now; see FallBack.
+func Way() int { return programs.Way() }
 
-// FallBack makes the process compile with other flags than those of a number, for a program
-// that was compiled with these and does not run. It reports whether there are others.
+// FallBack makes the process make programs in another way than that of a number, for a program
+// that was made in that and does not run: it compiles kept ones anew, then with other flags. It
+// reports whether there is another way.
 func FallBack(from int) bool { return programs.FallBack(from) }

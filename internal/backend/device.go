@@ -67,17 +67,22 @@ type Opened struct {
 	Backend compute.Backend
 	Device  string // cpu, or cuda:0 with the GPU's name
 	Plugin  string // the plugin's file and version
+	SHA256  string // of the plugin's file, in hex
 }
 
 // OpenDevice finds and opens the XLA plugin for a device. Without tf32 a GPU
 // computes float32 in full: convolutions and matrix products round their operands
-// to TF32 by default there. A missing plugin is a usage error. One process opens
-// one device.
+// to TF32 by default there. A plugin that is missing, or is not what was installed
+// (plugin.Fingerprint), is a usage error. One process opens one device.
 func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	if tf32 && d.kind == plugin.CPU {
 		return nil, usage.Errorf("precision tf32 needs a GPU: use --precision fp32 or --device cuda")
 	}
 	found, err := plugin.Find(d.kind)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := plugin.Fingerprint(found)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +103,7 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 		}
 		options = append(append(options, client...), fmt.Sprintf("visible_devices=%d", d.index))
 	}
+	how.Plugin = sum
 	b, err := Open(found.Path, how, options...)
 	if err != nil && strings.Contains(err.Error(), NoGPU) {
 		return nil, usage.Errorf("the XLA plugin %s reports: %s. Give this process a GPU (CUDA_VISIBLE_DEVICES, the container or the batch system may hide them), or use --device cpu", found.Path, NoGPU)
@@ -112,7 +118,7 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Opened{Backend: b, Device: d.String(), Plugin: found.Name()}
+	o := &Opened{Backend: b, Device: d.String(), Plugin: found.Name(), SHA256: sum}
 	if d.kind == plugin.CUDA {
 		o.Device += " " + b.DeviceDescription(0)
 	}

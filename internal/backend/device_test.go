@@ -1,12 +1,15 @@
 package backend
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
+	"nb201/internal/plugin"
 	"nb201/internal/usage"
 )
 
@@ -43,6 +46,31 @@ func TestOpenNoPlugin(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := OpenDevice(d, false); !usage.Is(err) || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), ": correct or unset GOMLX_BACKEND") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// An installed plugin that is not what it was is refused before it is loaded.
+func TestOpenDamaged(t *testing.T) {
+	pin := plugin.Pins()[plugin.CPU]
+	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
+		t.Skip("nothing is pinned for this platform")
+	}
+	t.Setenv("GOMLX_BACKEND", "")
+	t.Setenv("NB201_HOME", t.TempDir())
+	root, err := plugin.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := filepath.Join(root, pin.Directory(plugin.CPU), pin.Plugin)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(installed), 0o777), os.WriteFile(installed, []byte("not elf"), 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	d, err := ParseDevice("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDevice(d, false); !usage.Is(err) || !errors.Is(err, plugin.ErrDamaged) || !strings.HasSuffix(err.Error(), ": run `nb201 setup`") {
 		t.Errorf("error %v", err)
 	}
 }

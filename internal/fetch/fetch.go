@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jdx/go-netrc"
@@ -72,7 +73,11 @@ func New(s Settings) (*Client, error) {
 		config.RootCAs = pool
 	}
 	if s.ClientCert != "" {
-		pair, err := tls.LoadX509KeyPair(s.ClientCert, s.ClientCert)
+		pem, err := infile.Read(s.ClientCert, infile.MaxText)
+		var pair tls.Certificate
+		if err == nil {
+			pair, err = tls.X509KeyPair(pem, pem)
+		}
 		if err != nil {
 			return nil, usage.Errorf("cannot read the client certificate %s: %w: set PIP_CLIENT_CERT to a PEM file with a certificate and its key", s.ClientCert, err)
 		}
@@ -82,7 +87,7 @@ func New(s Settings) (*Client, error) {
 	if err != nil {
 		return nil, usage.Errorf("cannot read %s: %w", s.Netrc, err)
 	}
-	c := &Client{timeout: s.Timeout, retries: s.Retries}
+	c := &Client{http: http.Client{CheckRedirect: checkRedirect}, timeout: s.Timeout, retries: s.Retries}
 	transport := &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: s.Timeout}).DialContext,
 		TLSClientConfig:       config,
@@ -94,10 +99,17 @@ func New(s Settings) (*Client, error) {
 	if s.Proxy != nil {
 		transport.Proxy = func(r *http.Request) (*url.URL, error) { return s.Proxy(r.URL) }
 	}
-	transport.RegisterProtocol("file", http.NewFileTransport(http.Dir("/")))
+	transport.RegisterProtocol("file", http.NewFileTransport(files{}))
 	unchecked := transport.Clone()
 	unchecked.TLSClientConfig.InsecureSkipVerify = true
 	c.http.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Scheme == "file" { // FileTransport has but one answer to what cannot be opened
+			if f, err := (files{}).Open(r.URL.Path); err == nil {
+				_ = f.Close() // it was only read
+			} else if errors.Is(err, infile.ErrNotRegular) {
+				return nil, permanent{err}
+			}
+		}
 		user := s.passwords[r.URL.Host]
 		if user == nil {
 			user = netrc(r.URL.Hostname())
@@ -113,6 +125,43 @@ func New(s Settings) (*Client, error) {
 		return transport.RoundTrip(r)
 	})
 	return c, nil
+}
+
+// files are those of this machine: regular ones and directories. Any other could keep its
+// reader waiting, where no signal reaches it.
+type files struct{}
+
+func (files) Open(name string) (http.File, error) {
+	path := filepath.FromSlash(name)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return os.Open(path)
+	}
+	return infile.Open(path)
+}
+
+// checkRedirect bounds the number of redirections and holds each to MayLead.
+func checkRedirect(r *http.Request, via []*http.Request) error {
+	const most = 10
+	if len(via) > most {
+		return permanent{fmt.Errorf("it redirects more than %d times", most)}
+	}
+	if err := MayLead(via[len(via)-1].URL, r.URL); err != nil {
+		return permanent{fmt.Errorf("it redirects to %s: %w", r.URL.Redacted(), err)}
+	}
+	return nil
+}
+
+// MayLead refuses a step between addresses that not the user but a server chose, by a
+// redirection or a link: from a server to a file of this machine, or from https to what
+// everyone on the way can change.
+func MayLead(from, to *url.URL) error {
+	switch {
+	case from.Scheme == to.Scheme, to.Scheme == "https", from.Scheme == "file" && to.Scheme == "http":
+		return nil
+	case from.Scheme == "https" && to.Scheme == "http":
+		return errors.New("https must not lead to http")
+	}
+	return fmt.Errorf("%s must not lead to %s", from.Scheme, to.Scheme)
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -237,7 +286,8 @@ var ErrNotFound = errors.New("404 Not Found")
 // statusError is the error of an answer that is none; a server's own faults and
 // its calls for patience may pass.
 func statusError(r *http.Response) error {
-	err := errors.New(r.Status)
+	// r.Status has the server's own words, which may be anything.
+	err := errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", r.StatusCode, http.StatusText(r.StatusCode))))
 	switch {
 	case r.StatusCode == http.StatusNotFound:
 		return permanent{ErrNotFound}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -292,5 +294,110 @@ func TestStrip(t *testing.T) {
 	}
 	if s.passwords["a.test"] != u.User || before.passwords != nil {
 		t.Errorf("the passwords are %v", s.passwords)
+	}
+}
+
+func TestMayLead(t *testing.T) {
+	for steps, want := range map[string]bool{
+		"http http": true, "http https": true, "https https": true, "file file": true, "file https": true, "file http": true,
+		"https http": false, "http file": false, "https file": false, "http ftp": false, "https data": false, "file gopher": false, "http ": false,
+	} {
+		from, to, _ := strings.Cut(steps, " ")
+		if err := MayLead(&url.URL{Scheme: from}, &url.URL{Scheme: to}); (err == nil) != want {
+			t.Errorf("%s: %v", steps, err)
+		}
+	}
+}
+
+// A server leads neither to this machine's files nor on and on, and is not asked again.
+func TestRedirections(t *testing.T) {
+	dir := t.TempDir()
+	secret, pipe := filepath.Join(dir, "secret"), filepath.Join(dir, "pipe")
+	if err := errors.Join(os.WriteFile(secret, content, 0o600), syscall.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, to string
+		requests int
+		want     string // of the error
+	}{
+		{"file", "file://" + secret, 1, "it redirects to file://" + secret + ": http must not lead to file"},
+		{"file of localhost", "file://localhost" + secret, 1, "http must not lead to file"},
+		{"pipe", "file://" + pipe, 1, "http must not lead to file"},
+		{"other scheme", "ftp://127.0.0.1/x", 1, "http must not lead to ftp"},
+		{"loop", "/file", 11, "it redirects more than 10 times"},
+		{"elsewhere", "/moved", 2, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u, asked := serve(t, func(_ int, out http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/moved" {
+					out.Header().Set("Content-Type", "text/x")
+					whole(0, out, r)
+					return
+				}
+				http.Redirect(out, r, c.to, http.StatusTemporaryRedirect)
+			})
+			client, err := New(Settings{Timeout: 5 * time.Second, Retries: 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			check := func(what string, err error) {
+				t.Helper()
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("%s: the error is %v, want %q", what, err, c.want)
+				}
+			}
+			check("Fetch", client.Fetch(t.Context(), u, file, int64(len(content)), sha256.New(), nil))
+			if n := len(asked()); n != c.requests {
+				t.Errorf("%d requests, want %d", n, c.requests)
+			}
+			_, err = client.ReadPage(t.Context(), u, "text/x", 1<<20)
+			check("ReadPage", err)
+			_, err = client.ReadTail(t.Context(), u, 10)
+			check("ReadTail", err)
+			if info, err := file.Stat(); err != nil || c.want != "" && info.Size() != 0 {
+				t.Errorf("%d bytes were written, %v", info.Size(), err)
+			}
+		})
+	}
+}
+
+// Every wait ends with its context.
+func TestCancelled(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	page, _ := serve(t, func(_ int, out http.ResponseWriter, r *http.Request) {
+		_, _ = out.Write(content[:10])
+		_ = http.NewResponseController(out).Flush()
+		<-r.Context().Done()
+	})
+	busy, _ := serve(t, func(_ int, out http.ResponseWriter, _ *http.Request) { out.WriteHeader(http.StatusServiceUnavailable) })
+	for name, u := range map[string]*url.URL{
+		"answer":        {Scheme: "http", Host: silent.Addr().String(), Path: "/"},
+		"TLS handshake": {Scheme: "https", Host: silent.Addr().String(), Path: "/"},
+		"rest":          page,
+		"backoff":       busy,
+	} {
+		client, err := New(Settings{Timeout: time.Hour, Retries: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+		start := time.Now()
+		if _, err := client.ReadPage(ctx, u, "text/x", 1<<20); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s: it ends after %v", name, took)
+		}
+		cancel()
 	}
 }

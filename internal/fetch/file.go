@@ -90,7 +90,7 @@ func (c *Client) getFrom(ctx context.Context, u *url.URL, from int64) (response 
 		}
 		err = permanent{fmt.Errorf("%w: asked for the bytes from %d on it sent %q", errNoResume, from, contentRange)}
 	case http.StatusRequestedRangeNotSatisfiable:
-		err = permanent{fmt.Errorf("%w: asked for the bytes from %d on it says %s", errNoResume, from, response.Status)}
+		err = permanent{fmt.Errorf("%w: asked for the bytes from %d on it says %d", errNoResume, from, response.StatusCode)}
 	default:
 		err = statusError(response)
 	}
@@ -217,6 +217,9 @@ func (c *Client) ReadPage(ctx context.Context, u *url.URL, accept string, limit 
 		defer response.Body.Close()
 		if response.StatusCode != http.StatusOK {
 			return false, statusError(response)
+		}
+		if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+			return false, permanent{fmt.Errorf("the page has the encoding %q, which was not asked for", encoding)}
 		}
 		content, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 		if err != nil {

@@ -24,15 +24,17 @@ import (
 
 // Options say how Install works.
 type Options struct {
-	Force bool // install again what is there
+	Force bool // install again what is there and is well
+	// Damaged is told why what is there is installed again. It may be nil.
+	Damaged func(why error)
 	// Progress is told what is being done and how many bytes of the wheels are
 	// there, of how many. It may be nil. The number falls when a server cannot
-	// resume a download.
+	// resume a download, and when all are there and the files are checked.
 	Progress func(doing string, done, total int64)
 }
 
-// Install installs the pinned plugin for a device, or CUDA13Compiler, and returns it; what
-// is there already stays. Nothing is left of an installation that fails or is cancelled,
+// Install installs the pinned plugin for a device, or CUDA13Compiler, and returns it. What
+// is there already stays if all its files match their SHA-256 (Verify). Nothing is left of an installation that fails or is cancelled,
 // and several processes may install at the same time.
 //
 // On a platform without a pinned plugin, go-xla's own installer brings its plugin
@@ -85,25 +87,37 @@ func install(ctx context.Context, client *index.Client, root, device string, pin
 	if err := checkPath(p); err != nil {
 		return Plugin{}, err
 	}
-	if isFile(p.Path) && !o.Force {
+	dir := filepath.Join(root, pin.Directory(device))
+	silent := func(int64) {}
+	if !o.Force && pin.verify(ctx, dir, silent) == nil {
 		return p, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return Plugin{}, err
 	}
 	if err := atomicfile.MkdirAll(root); err != nil {
 		return Plugin{}, unwritable(root, err)
 	}
 	// The lock file stays: removing it would let a third process lock another one.
-	lock := flock.New(filepath.Join(root, ".lock"), flock.SetPermissions(0o666))
+	lock := flock.New(filepath.Join(root, ".lock"), flock.SetPermissions(0o666), flock.SetFlag(os.O_CREATE|syscall.O_NONBLOCK))
 	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
 		return Plugin{}, unwritable(root, err)
 	}
 	defer lock.Close()
-	if isFile(p.Path) && !o.Force {
-		return p, nil
+	if !o.Force {
+		fault := pin.verify(ctx, dir, silent)
+		switch {
+		case fault == nil:
+			return p, nil
+		case ctx.Err() != nil:
+			return Plugin{}, ctx.Err()
+		case isDirectory(dir) && o.Damaged != nil:
+			o.Damaged(fault)
+		}
 	}
 	if err := removeLeftovers(root); err != nil {
 		return Plugin{}, unwritable(root, err)
 	}
-	dir := filepath.Join(root, pin.Directory(device))
 	if err := replaceDir(dir, func(temp string) error { return fill(ctx, client, temp, pin, o) }); err != nil {
 		if errors.Is(err, syscall.ENOSPC) {
 			_, unpacked := pin.Size()
@@ -175,10 +189,12 @@ func fill(ctx context.Context, client *index.Client, dir string, pin Pin, o Opti
 		}
 		before += w.Size
 	}
-	if !isFile(filepath.Join(dir, filepath.FromSlash(pin.Plugin))) {
-		return fmt.Errorf("the wheels hold no %s", pin.Plugin)
-	}
-	return nil
+	_, unpacked := pin.Size()
+	return pin.verify(ctx, dir, func(done int64) {
+		if o.Progress != nil {
+			o.Progress("checking the files", int64(float64(done)/float64(unpacked)*float64(total)), total)
+		}
+	})
 }
 
 func fetchAndUnpack(ctx context.Context, client *index.Client, w Wheel, dir string, report func(doing string, done int64)) (err error) {
@@ -199,10 +215,19 @@ func fetchAndUnpack(ctx context.Context, client *index.Client, w Wheel, dir stri
 
 // fetch downloads the wheel into file from the first place that has it.
 func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, progress func(done int64)) error {
+	const most = 10 // offers: a page could list the file without end
 	var fault error
+	offers := 0
 	for offer, err := range client.Files(ctx, w.Project) {
-		if err == nil && offer.Name != w.File {
+		if offer.Name != "" && offer.Name != w.File {
 			continue
+		}
+		if offer.Name != "" {
+			offers++
+		}
+		if offers > most {
+			fault = fmt.Errorf("%w; and there are more than %d offers of it", fault, most)
+			break
 		}
 		if err == nil {
 			err = fetchOffer(ctx, client, offer, w, file, progress)

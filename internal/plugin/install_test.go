@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -28,6 +29,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,8 +78,24 @@ func pinned(project string, wheel []byte) Wheel {
 		for _, f := range archive.File {
 			w.Unpacked += int64(f.UncompressedSize64)
 		}
+		record, _ := fs.ReadFile(archive, w.recordPath())
+		sum := sha256.Sum256(record)
+		w.Record = hex.EncodeToString(sum[:])
 	}
 	return w
+}
+
+// recordOf is the RECORD of a project's wheel with these entries.
+func recordOf(project string, entries []entry) entry {
+	name := pinned(project, nil).recordPath()
+	var text strings.Builder
+	for _, e := range entries {
+		sum := sha256.Sum256([]byte(e.content))
+		if e.mode.IsRegular() && filepath.IsLocal(e.name) {
+			fmt.Fprintf(&text, "%s,sha256=%s,%d\n", e.name, base64.RawURLEncoding.EncodeToString(sum[:]), len(e.content))
+		}
+	}
+	return entry{name, text.String() + name + ",,\n", 0o644}
 }
 
 // world is a package index on the loopback with some wheels, and a place to
@@ -104,8 +122,9 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// add adds a wheel to the index and to the pin.
+// add adds a wheel, with a RECORD, to the index and to the pin.
 func (w *world) add(t testing.TB, project string, entries ...entry) {
+	entries = append(slices.Clip(entries), recordOf(project, entries))
 	w.wheels[project] = makeWheel(t, entries...)
 	w.pin.Wheels = append(w.pin.Wheels, pinned(project, w.wheels[project]))
 }
@@ -244,10 +263,14 @@ func TestInstall(t *testing.T) {
 		for _, noHashes := range []bool{false, true} {
 			w := newWorld(t)
 			w.asJSON, w.noHashes = asJSON, noHashes
-			var last, total int64
+			var last, total, checked int64
 			var doing []string
 			p, err := w.install(t.Context(), Options{Progress: func(text string, done, of int64) {
-				if doing = append(doing, text); done < last {
+				if doing = append(doing, text); text == "checking the files" {
+					checked = done
+					return
+				}
+				if done < last {
 					t.Errorf("the progress falls from %d to %d", last, done)
 				}
 				last, total = done, of
@@ -259,7 +282,10 @@ func TestInstall(t *testing.T) {
 			if size := int64(len(w.wheels["pjrt-cpu"])); last != size || total != size {
 				t.Errorf("the progress ends with %d of %d bytes, want %d", last, total, size)
 			}
-			if want := []string{"downloading pjrt-cpu", "unpacking pjrt-cpu"}; !slices.Equal(slices.Compact(doing), want) {
+			if checked < total*99/100 || checked > total { // RECORD itself is not among what is checked
+				t.Errorf("the progress ends with %d of %d bytes checked", checked, total)
+			}
+			if want := []string{"downloading pjrt-cpu", "unpacking pjrt-cpu", "checking the files"}; !slices.Equal(slices.Compact(doing), want) {
 				t.Errorf("the progress tells of %q, want %q", doing, want)
 			}
 		}
@@ -320,6 +346,69 @@ func TestInstallAgain(t *testing.T) {
 		t.Error("a wheel that is too large is unpacked")
 	}
 	w.checkInstalled(t, p)
+}
+
+// What is there and is not what was installed is installed anew.
+func TestInstallMends(t *testing.T) {
+	const record = "pjrt_cpu-1.0.dist-info/RECORD"
+	edit := func(do func([]byte) []byte) func(string) error {
+		return func(path string) error {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(path, do(content), 0o666)
+		}
+	}
+	flipped := edit(func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+	for _, c := range []struct {
+		name, file string
+		spoil      func(path string) error
+		why        string
+	}{
+		{"bit flipped", "pjrt_cpu/plugin.so", flipped, "damaged: pjrt_cpu/plugin.so does not match its SHA-256"},
+		{"cut off", "pjrt_cpu/plugin.so", func(path string) error { return os.Truncate(path, 1<<20) }, "damaged: pjrt_cpu/plugin.so does not match"},
+		{"empty", "pjrt_cpu/plugin.so", func(path string) error { return os.Truncate(path, 0) }, "damaged: pjrt_cpu/plugin.so does not match"},
+		{"removed", "pjrt_cpu/plugin.so", os.Remove, "damaged: open "},
+		{"a pipe", "pjrt_cpu/plugin.so", func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o666)) }, "a named pipe"},
+		{"another file", "pjrt_cpu-1.0.dist-info/METADATA", flipped, "damaged: pjrt_cpu-1.0.dist-info/METADATA does not match"},
+		{"RECORD removed", record, os.Remove, "damaged: open "},
+		{"RECORD that fits what is there", record, func(path string) error {
+			plugin := filepath.Join(filepath.Dir(path), "../pjrt_cpu/plugin.so")
+			if err := flipped(plugin); err != nil {
+				return err
+			}
+			content, err := os.ReadFile(plugin)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(path, []byte(recordOf("pjrt-cpu", []entry{{"pjrt_cpu/plugin.so", string(content), 0o755}}).content), 0o666)
+		}, "damaged: " + record + " does not match"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			setting := "PIP_INDEX_URL=" + w.serve(t)
+			if _, err := w.install(t.Context(), Options{}, setting); err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(w.root, w.pin.Directory(CPU))
+			if err := c.spoil(filepath.Join(dir, c.file)); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.pin.verify(t.Context(), dir, func(int64) {}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("the error is %v, want %s", err, c.why)
+			}
+			var why error
+			p, err := w.install(t.Context(), Options{Damaged: func(err error) { why = err }}, setting)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if why == nil || !strings.Contains(why.Error(), c.why) {
+				t.Errorf("it says %v, want %s", why, c.why)
+			}
+			w.checkInstalled(t, p)
+		})
+	}
 }
 
 func TestInstallAtTheSameTime(t *testing.T) {

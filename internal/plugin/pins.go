@@ -23,13 +23,15 @@ type Pin struct {
 	Wheels   []Wheel `json:"wheels"`
 }
 
-// Wheel is a file that a package index has.
+// Wheel is a file that a package index has. Its RECORD lists the SHA-256 of all other files
+// in it, so that Record fixes what is unpacked as SHA256 fixes the wheel.
 type Wheel struct {
 	Project  string `json:"project"`
 	File     string `json:"file"`
 	SHA256   string `json:"sha256"`
 	Size     int64  `json:"size"`     // of the file, in bytes
 	Unpacked int64  `json:"unpacked"` // of the files in it together, in bytes
+	Record   string `json:"record"`   // SHA-256 of its RECORD
 }
 
 // Pins returns every device's Pin.

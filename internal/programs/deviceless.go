@@ -93,7 +93,7 @@ func InterceptFor(path string, t Target, o Options, dump string, report func(Com
 	if current != nil {
 		return fmt.Errorf("the process has a plugin already: %s", current.path)
 	}
-	p := open(path)
+	p := open(path, o.Plugin)
 	if p == nil {
 		return usage.Errorf("%s is not a plugin that this program can open", path)
 	}

@@ -90,8 +90,8 @@ func TestRefusedFlags(t *testing.T) {
 				if warns := turn == 0 && test.warns != ""; strings.Count(said, "\n") != map[bool]int{true: 1}[warns] || warns && !strings.Contains(said, test.warns) {
 					t.Errorf("%v, turn %d: it says %q", test.flags, turn, said)
 				}
-				if FlagSet() != test.set {
-					t.Errorf("%v: set %d is used, not %d", test.flags, FlagSet(), test.set)
+				if set := int(current.flags.Load()); set != test.set {
+					t.Errorf("%v: set %d is used, not %d", test.flags, set, test.set)
 				}
 			}
 		}
@@ -107,11 +107,12 @@ func TestFallBack(t *testing.T) {
 	}
 	var got []any
 	said := captured(t, func() {
-		for _, from := range []int{0, 0, 1, 1, 2} {
-			got = append(got, FallBack(from), FlagSet())
+		current.loaded.Store(0)
+		for _, from := range []int{0, 0, 2, 2, 4} {
+			got = append(got, FallBack(from), Way())
 		}
 	})
-	if want := []any{true, 1, true, 1, true, 2, true, 2, false, 2}; !slices.Equal(got, want) || strings.Count(said, "\n") != 2 {
+	if want := []any{true, 2, true, 2, true, 4, true, 4, false, 4}; !slices.Equal(got, want) || strings.Count(said, "\n") != 2 {
 		t.Errorf("got %v, want %v; it says %q", got, want, said)
 	}
 	if _, err := run(c, source(1)); err != nil {

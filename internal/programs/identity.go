@@ -1,7 +1,6 @@
 package programs
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -38,21 +37,6 @@ func environment(w io.Writer, variables []string) error {
 }
 
 var changesCode = regexp.MustCompile(`^(?:XLA_.*|TF_.*|CUBLAS.*|CUDNN.*|NVIDIA_TF32_OVERRIDE|NPROC|LD_LIBRARY_PATH)$`)
-
-// hashFile writes a file's SHA-256.
-func hashFile(w io.Writer, path string) error {
-	f, err := infile.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "%x\n", h.Sum(nil))
-	return nil
-}
 
 // processor writes the CPU's model and features, for which XLA makes its code, and the
 // number of cores, among which it divides the work.

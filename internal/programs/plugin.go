@@ -25,7 +25,9 @@ import (
 	"github.com/gomlx/go-xla/pjrt"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/crash"
 	"nb201/internal/kernels"
+	plugins "nb201/internal/plugin"
 )
 
 // plugin is a plugin whose programs pass through this package.
@@ -35,6 +37,7 @@ type plugin struct {
 	identity         func() ([]byte, error) // everything that all its programs depend on
 	options          atomic.Pointer[Options]
 	flags            atomic.Int32 // the set of options.Flags that works
+	anew             atomic.Bool  // no kept program is loaded: one did not run
 	kernels          bool         // it has taken those of internal/kernels
 	target           *target      // nil: it compiles for the devices of its client
 	alone            sync.Mutex   // held while a program is compiled, with options.Alone
@@ -44,6 +47,8 @@ type plugin struct {
 
 // Options say how the programs of a plugin are compiled.
 type Options struct {
+	// Plugin is the SHA-256 of the plugin's file, in hex; "" to have it read once more.
+	Plugin string
 	// Directory is where compiled programs are kept. With "" they are not; nor are they
 	// where XLA_FLAGS rules it out, see keeps.
 	Directory string
@@ -75,7 +80,7 @@ func Intercept(path string, o Options) error {
 	opening.Lock()
 	defer opening.Unlock()
 	if current == nil {
-		p := open(path)
+		p := open(path, o.Plugin)
 		if p == nil {
 			return nil
 		}
@@ -96,38 +101,54 @@ func (p *plugin) use(o Options) {
 		o.Directory = ""
 	}
 	if o.Directory != "" {
-		go p.identity() // reads 200 MB
+		go p.identity() // may read 200 MB
 	}
 	p.flags.Store(0)
+	p.anew.Store(false)
 	p.options.Store(&o)
 }
 
-// FlagSet is the place in Options.Flags of the set that programs are compiled with now.
-func FlagSet() int {
+// Way numbers the way in which programs are made now: the set of Options.Flags that they are
+// compiled with, and whether kept ones are loaded. A later way has a larger number.
+func Way() int {
 	opening.Lock()
 	defer opening.Unlock()
 	if current == nil {
 		return 0
 	}
-	return int(current.flags.Load())
+	return current.way()
 }
 
-// FallBack makes the process compile with another set of Options.Flags than the one at a
-// place, for a program that was compiled with that and does not run. It reports whether
-// there is another.
+func (p *plugin) way() int {
+	way := 2 * int(p.flags.Load())
+	if p.anew.Load() {
+		way++
+	}
+	return way
+}
+
+// FallBack makes the process make programs in another way than the one of a number, for a
+// program that was made in that and does not run. Where programs were loaded, which may have
+// been damaged on disk or made by a machine that is not like this one, it has all compiled
+// anew, which replaces the kept ones; then it goes on to the next set of Options.Flags. It
+// reports whether there is another way.
 func FallBack(from int) bool {
 	opening.Lock()
 	defer opening.Unlock()
 	if current == nil {
 		return false
 	}
-	if int(current.flags.Load()) > from {
+	if current.way() > from {
 		return true // another program has fallen back
 	}
-	if from+1 >= len(current.options.Load().Flags) {
+	if current.loaded.Load() > 0 && current.anew.CompareAndSwap(false, true) {
+		return true
+	}
+	next := current.flags.Load() + 1
+	if int(next) >= len(current.options.Load().Flags) {
 		return false
 	}
-	current.fallTo(int32(from + 1))
+	current.fallTo(next)
 	fmt.Fprintln(os.Stderr, "warning: a program does not run as it was compiled; it is compiled with fewer of nb201's flags")
 	return true
 }
@@ -146,8 +167,9 @@ func keeps(flags string) bool {
 	return !strings.Contains(flags, "_dump_") && !strings.Contains(flags, "--xla_cpu_experimental_onednn_custom_call=true")
 }
 
-// open loads a plugin; nil when it is none whose table we know.
-func open(path string) *plugin {
+// open loads a plugin, whose file has a SHA-256 where that is known; nil when it is none
+// whose table we know.
+func open(path, sum string) *plugin {
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
 	table := C.pjrt_open(name)
@@ -163,8 +185,12 @@ func open(path string) *plugin {
 		if onGPU {
 			machine = func(w io.Writer) error { return nvidia(w, path) }
 		}
-		err := errors.Join(hashFile(&b, path), environment(&b, variables), machine(&b))
-		return b.Bytes(), err
+		var err error
+		if sum == "" {
+			sum, _, err = plugins.HashFile(path)
+		}
+		fmt.Fprintln(&b, sum)
+		return b.Bytes(), errors.Join(err, environment(&b, variables), machine(&b))
 	})
 	if onGPU {
 		return p
@@ -266,12 +292,15 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 		return call(flags)
 	}
 	s := store{o.Directory, Limit}
-	if program := s.load(k); program != nil {
-		if args.executable = p.load(args.client, program); args.executable != nil {
-			p.loaded.Add(1)
-			return nil
+	if !p.anew.Load() {
+		if program := s.load(k); program != nil {
+			crash.Suspect(s.path(k))
+			if args.executable = p.load(args.client, program); args.executable != nil {
+				p.loaded.Add(1)
+				return nil
+			}
+			s.remove(k)
 		}
-		s.remove(k)
 	}
 	if tuned {
 		dir := filepath.Join(o.Directory, "autotune", fmt.Sprintf("%s-%x", cache, device[:8]))

@@ -150,6 +150,77 @@ func TestKeep(t *testing.T) {
 	expect("back", 1, 0)
 }
 
+// A kept program that loads and does not run is compiled anew, in this process and for the next.
+func TestKeptDoesNotRun(t *testing.T) {
+	const sum = "func.func @main(%x: tensor<1000xf32>, %y: tensor<1000xf32>) -> tensor<1000xf32> {\n" +
+		"%0 = stablehlo.add %x, %y : tensor<1000xf32>\nreturn %0 : tensor<1000xf32>\n}\n"
+	dir := t.TempDir()
+	c := client(t, dir)
+	t.Cleanup(func() { client(t, "") })
+	want, _, _ := counts(t, c, source(1))
+	kept := func(dir string) string {
+		t.Helper()
+		paths, err := filepath.Glob(filepath.Join(dir, "*.program"))
+		if err != nil || len(paths) != 1 {
+			t.Fatalf("files %q, %v", paths, err)
+		}
+		return paths[0]
+	}
+	read := func(path string) []byte {
+		t.Helper()
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	sound := read(kept(dir))
+	k := key(sound[len(magic):][:len(key{})])
+	// Another program, which takes two arguments.
+	other := t.TempDir()
+	client(t, other)
+	if _, err := run(c, []byte(sum)); err == nil {
+		t.Fatal("a program of two arguments runs with one")
+	}
+	file := read(kept(other))
+	program, whole := unpack(key(file[len(magic):][:len(k)]), file)
+	if !whole {
+		t.Fatal("the other program is not whole")
+	}
+	client(t, dir)
+	if err := (store{dir, Limit}).save(k, program); err != nil {
+		t.Fatal(err)
+	}
+
+	said := captured(t, func() {
+		way := Way()
+		if _, err := run(c, source(1)); err == nil {
+			t.Fatal("the wrong program runs")
+		}
+		if !FallBack(way) {
+			t.Fatal("there is no other way")
+		}
+		for range 2 {
+			if got, loaded, compiled := counts(t, c, source(1)); loaded != 0 || compiled != 1 || !slices.Equal(got, want) {
+				t.Errorf("%d loaded, %d compiled", loaded, compiled)
+			}
+		}
+		if !FallBack(way) { // for another program that was loaded
+			t.Error("a second program has no other way")
+		}
+		if FallBack(Way()) {
+			t.Error("there is another way without other flags")
+		}
+	})
+	if said != "" {
+		t.Errorf("it says %q", said)
+	}
+	client(t, dir) // as the next process
+	if got, loaded, _ := counts(t, c, source(1)); loaded != 1 || !slices.Equal(got, want) {
+		t.Error("the next process does not load it")
+	}
+}
+
 // A program that XLA refuses is its error; it is not kept.
 func TestWrongProgram(t *testing.T) {
 	dir := t.TempDir()
@@ -259,5 +330,16 @@ func TestNoPlugin(t *testing.T) {
 	}
 	if err := Intercept(path, Options{Directory: t.TempDir()}); err != nil || current != nil {
 		t.Errorf("%v, %v", current, err)
+	}
+}
+
+// A process without an environment begins without a word of go-xla's.
+func TestSilentWithoutHome(t *testing.T) {
+	c := exec.Command(os.Args[0], "-test.run=^$")
+	c.Env = []string{}
+	var stderr strings.Builder
+	c.Stderr = &stderr
+	if err := c.Run(); err != nil || strings.Contains(stderr.String(), "HOME") {
+		t.Errorf("%v; it says %q", err, &stderr)
 	}
 }

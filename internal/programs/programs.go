@@ -11,16 +11,21 @@
 // A program's key holds all that it depends on: the program before compiling, compile
 // options, the plugin's file, platform and device, environment, and the CPU or NVIDIA's
 // libraries. A file that is damaged, or that XLA does not take, is removed, and its
-// program compiled.
+// program compiled; so is one that does not run (FallBack), and one whose process crashes, by
+// the next process.
 package programs
 
 import (
 	"os"
 	"path/filepath"
 
+	"early.nb201/quiet"
+
 	"nb201/internal/usage"
 	"nb201/internal/userdir"
 )
+
+func init() { quiet.End() } // go-xla, which this package imports, is initialised
 
 // Off is the value of NB201_PROGRAMS with which no program is kept.
 const Off = "off"

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/infile"
 )
 
 // Limit is how many bytes of files a directory may hold. The three programs of a network
@@ -53,11 +55,18 @@ var ours = regexp.MustCompile(`^(?:[0-9a-f]{64}\.program|\.[0-9a-f]{64}\.program
 
 func temporary(f fs.FileInfo) bool { return strings.HasPrefix(f.Name(), ".") }
 
+// maxProgram bounds the bytes of a program. XLA's take up to some 20 MB; one file of 4 MB
+// could unpack to as much as 4 GB.
+const maxProgram = 128 << 20
+
 // load returns a program, or nil. It removes a file that is not whole.
 func (s store) load(k key) []byte {
 	path := s.path(k)
-	file, err := os.ReadFile(path)
+	file, err := infile.Read(path, maxProgram)
 	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.remove(k)
+		}
 		return nil
 	}
 	program, whole := unpack(k, file)
@@ -75,12 +84,15 @@ func unpack(k key, file []byte) (program []byte, whole bool) {
 	if len(file) < headerSize || !bytes.Equal(file[:headerSize], header(k, file[headerSize:])) {
 		return nil, false
 	}
-	program, err := io.ReadAll(flate.NewReader(bytes.NewReader(file[headerSize:])))
-	return program, err == nil && len(program) > 0
+	program, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(file[headerSize:])), maxProgram+1))
+	return program, err == nil && len(program) > 0 && len(program) <= maxProgram
 }
 
 // pack makes a program's file.
 func pack(k key, program []byte) ([]byte, error) {
+	if len(program) > maxProgram {
+		return nil, fmt.Errorf("a program of %d MiB is too large", len(program)>>20)
+	}
 	var packed bytes.Buffer
 	w, err := flate.NewWriter(&packed, flate.BestSpeed)
 	if err != nil {
@@ -114,20 +126,22 @@ func (s store) save(k key, program []byte) error {
 	return s.trim()
 }
 
-// trim removes the programs that were not used for longest, when all of them exceed the
-// limit, until a tenth of it is free.
+// trim removes what killed processes left and, when the programs exceed the limit, those
+// that were not used for longest, until a tenth of it is free.
 func (s store) trim() error {
 	files, total, err := s.list()
-	if err != nil || total <= s.limit {
+	if err != nil {
 		return err
+	}
+	room := s.limit
+	if total > s.limit {
+		room -= s.limit / 10
 	}
 	slices.SortFunc(files, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
 	for _, f := range files {
-		if total <= s.limit-s.limit/10 {
-			break
-		}
-		if temporary(f) && time.Since(f.ModTime()) < time.Hour {
-			continue // a process may be writing it
+		left := temporary(f) && time.Since(f.ModTime()) > time.Hour
+		if !left && (temporary(f) || total <= room) { // a process may be writing a temporary one
+			continue
 		}
 		// Another process may have removed it.
 		if err := os.Remove(filepath.Join(s.dir, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -2,6 +2,7 @@ package programs
 
 import (
 	"bytes"
+	"compress/flate"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,7 +46,7 @@ func TestKeptNone(t *testing.T) {
 	}
 }
 
-// A file that is not what was saved is no program, and goes.
+// A file that is not what was saved is no program, and goes, whatever it would unpack to.
 func TestDamaged(t *testing.T) {
 	k, p := program(1, 1000)
 	sound, err := pack(k, p)
@@ -64,10 +65,31 @@ func TestDamaged(t *testing.T) {
 		flipped[n] ^= 1
 		files[fmt.Sprint("bit flipped in ", n)] = flipped
 	}
+	// More than any program, under a right sum.
+	var bomb bytes.Buffer
+	w, err := flate.NewWriter(&bomb, flate.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxProgram>>20 + 1 {
+		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files["a bomb"] = append(header(k, bomb.Bytes()), bomb.Bytes()...)
+	files["larger than any"] = nil // and sparse, see below
 	s := store{t.TempDir(), Limit}
 	for name, file := range files {
 		if err := os.WriteFile(s.path(k), file, 0o666); err != nil {
 			t.Fatal(err)
+		}
+		if file == nil {
+			if err := os.Truncate(s.path(k), 1<<40); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if s.load(k) != nil {
 			t.Errorf("%s: a program", name)
@@ -117,6 +139,10 @@ func TestTrim(t *testing.T) {
 	}
 	foreign := filepath.Join(dir, "thesis.tex")
 	left := filepath.Join(dir, "."+filepath.Base(s.path(k))+".ABC.tmp") // by a killed process
+	written := filepath.Join(dir, "."+filepath.Base(s.path(k))+".DEF.tmp")
+	if err := os.WriteFile(written, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{foreign, left} {
 		if err := os.WriteFile(name, file, 0o666); err != nil {
 			t.Fatal(err)
@@ -131,9 +157,14 @@ func TestTrim(t *testing.T) {
 		}
 		hoursOld(s.path(k), 100-n)
 	}
-	for n := range 9 { // with what was left, as many as there may be
+	save(0)
+	if _, err := os.Lstat(left); err == nil {
+		t.Error("what a killed process left is still there")
+	}
+	for n := range 9 {
 		save(n)
 	}
+	save(10)                   // as many as there may be
 	if s.load(key{0}) == nil { // the oldest is used
 		t.Fatal("a program has gone within the limit")
 	}
@@ -145,11 +176,11 @@ func TestTrim(t *testing.T) {
 			have = append(have, n)
 		}
 	}
-	if want := []int{0, 2, 3, 4, 5, 6, 7, 8, 9}; !slices.Equal(have, want) {
+	if want := []int{0, 3, 4, 5, 6, 7, 8, 9, 10}; !slices.Equal(have, want) {
 		t.Errorf("programs %v are left, not %v", have, want)
 	}
-	if _, err := os.Lstat(left); err == nil {
-		t.Error("what a killed process left is still there")
+	if _, err := os.Lstat(written); err != nil {
+		t.Error("what a process is writing has gone")
 	}
 	if _, err := os.Lstat(foreign); err != nil {
 		t.Error("a file of the user's has gone")

@@ -7,10 +7,12 @@
 package index
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"mime"
 	"net/url"
@@ -53,12 +55,19 @@ func New(s Settings) (*Client, error) {
 	return c, err
 }
 
-// maxPage bounds an index page; the longest project pages there are take a few MB.
-const maxPage = 64 << 20
+// maxPage and maxLinks bound an index page, in bytes and in links; the longest project pages
+// there are take a few MB.
+const (
+	maxPage  = 32 << 20
+	maxLinks = 200_000
+)
+
+var errLinks = fmt.Errorf("the page has more than %d links", maxLinks)
 
 // Files yields what the find-links pages and then the indexes offer of a project,
-// in that order. A place that cannot be read yields an error, and the next place
-// follows; that a place does not have the project is such an error too (ErrNone).
+// in that order. A place that cannot be read yields an error without a file, and the next
+// place follows; that a place does not have the project is such an error too (ErrNone). A
+// file comes with an error where its place must not lead to it (fetch.MayLead).
 func (c *Client) Files(ctx context.Context, project string) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		places := append([]*url.URL(nil), c.pages...)
@@ -66,12 +75,16 @@ func (c *Client) Files(ctx context.Context, project string) iter.Seq2[File, erro
 			places = append(places, index.JoinPath(normalize(project), "/"))
 		}
 		for _, place := range places {
-			files, err := c.page(ctx, place)
+			page, files, err := c.page(ctx, place)
 			if err != nil && !yield(File{}, err) {
 				return
 			}
 			for _, f := range files {
-				if !yield(f, nil) {
+				err := fetch.MayLead(page, f.URL)
+				if err != nil {
+					err = fmt.Errorf("%s links to %s: %w", page.Redacted(), f.URL.Redacted(), err)
+				}
+				if !yield(f, err) {
 					return
 				}
 			}
@@ -90,20 +103,22 @@ var ErrNone = errors.New("not there")
 // pageTypes are the content types of pages, as an Accept header.
 const pageTypes = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
-func (c *Client) page(ctx context.Context, at *url.URL) ([]File, error) {
+// page reads the page at an address and returns its own address, after redirections, and
+// what it lists.
+func (c *Client) page(ctx context.Context, at *url.URL) (*url.URL, []File, error) {
 	page, err := c.ReadPage(ctx, at, pageTypes, maxPage)
 	if errors.Is(err, fetch.ErrNotFound) {
-		return nil, fmt.Errorf("%s: %w", at, ErrNone)
+		return nil, nil, fmt.Errorf("%s: %w", at, ErrNone)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The page's own address is what its links are relative to.
 	files, err := parsePage(page.URL, page.ContentType, page.Content)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", at, err)
+		return nil, nil, fmt.Errorf("%s: %w", at, err)
 	}
-	return files, nil
+	return page.URL, files, nil
 }
 
 func parsePage(page *url.URL, contentType string, content []byte) ([]File, error) {
@@ -115,69 +130,101 @@ func parsePage(page *url.URL, contentType string, content []byte) ([]File, error
 	case "application/vnd.pypi.simple.v1+json":
 		return parseJSON(page, content)
 	case "application/vnd.pypi.simple.v1+html", "text/html":
-		return parseHTML(page, string(content))
+		return parseHTML(page, content)
 	}
 	return nil, fmt.Errorf("the page is of type %s, which no package index has", kind)
 }
 
 // parseJSON reads a project's page as PEP 691 has it.
 func parseJSON(page *url.URL, content []byte) ([]File, error) {
-	var project struct {
-		Files []struct {
-			Filename string
-			URL      string
-			Hashes   map[string]string
-			Size     int64
-			Yanked   any // false, true or the reason
-		}
-	}
-	if err := json.Unmarshal(content, &project); err != nil {
+	var project struct{ Files entries }
+	if err := json.Unmarshal(content, &project); errors.Is(err, errLinks) {
+		return nil, err
+	} else if err != nil {
 		return nil, fmt.Errorf("the page is damaged: %w", err)
 	}
 	var files []File
 	for _, f := range project.Files {
 		u, err := page.Parse(f.URL)
 		if err != nil {
-			return nil, fmt.Errorf("the page links %s to %q, which is no URL", f.Filename, f.URL)
+			return nil, fmt.Errorf("the page links %q to %q, which is no URL", f.Filename, f.URL)
 		}
-		yanked := f.Yanked != nil && f.Yanked != false
-		files = append(files, File{f.Filename, u, strings.ToLower(f.Hashes["sha256"]), f.Size, yanked})
+		yanked := len(f.Yanked) > 0 && string(f.Yanked) != "false" && string(f.Yanked) != "null"
+		files = append(files, File{f.Filename, u, strings.ToLower(f.Hashes.SHA256), f.Size, yanked})
 	}
 	return files, nil
 }
 
-// parseHTML reads a project's page as PEP 503 has it, or any page of links.
-func parseHTML(page *url.URL, content string) ([]File, error) {
-	document, err := html.Parse(strings.NewReader(content))
-	if err != nil {
-		return nil, fmt.Errorf("the page is damaged: %w", err)
+// entries are at most maxLinks files of a JSON page.
+type entries []entry
+
+type entry struct {
+	Filename string
+	URL      string
+	Hashes   struct{ SHA256 string }
+	Size     int64
+	Yanked   json.RawMessage // false, true or the reason
+}
+
+func (e *entries) UnmarshalJSON(text []byte) error {
+	in := json.NewDecoder(bytes.NewReader(text))
+	if token, err := in.Token(); err != nil || token == nil {
+		return err
+	} else if token != json.Delim('[') {
+		return fmt.Errorf("its files are %v, not a list", token)
 	}
+	for in.More() {
+		if len(*e) == maxLinks {
+			return errLinks
+		}
+		*e = append(*e, entry{})
+		if err := in.Decode(&(*e)[len(*e)-1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseHTML reads a project's page as PEP 503 has it, or any page of links.
+func parseHTML(page *url.URL, content []byte) ([]File, error) {
 	base := page
 	var files []File
-	for node := range document.Descendants() {
-		href, ok := attribute(node, "href")
-		if node.Type != html.ElementNode || !ok {
+	for tokens := html.NewTokenizer(bytes.NewReader(content)); ; {
+		kind := tokens.Next()
+		if kind == html.ErrorToken && tokens.Err() == io.EOF {
+			return files, nil
+		}
+		if kind == html.ErrorToken {
+			return nil, fmt.Errorf("the page is damaged: %w", tokens.Err())
+		}
+		if kind != html.StartTagToken && kind != html.SelfClosingTagToken {
+			continue
+		}
+		token := tokens.Token()
+		href, ok := attribute(token, "href")
+		if !ok || token.DataAtom != atom.Base && token.DataAtom != atom.A {
 			continue
 		}
 		u, err := base.Parse(strings.TrimSpace(href))
 		if err != nil {
 			continue // A page of links may have others than to files.
 		}
-		switch node.DataAtom {
-		case atom.Base:
+		if token.DataAtom == atom.Base {
 			base = u
-		case atom.A:
-			hashes, _ := url.ParseQuery(u.Fragment) // "" is no hash, as is anything else
-			u.Fragment = ""
-			_, yanked := attribute(node, "data-yanked")
-			files = append(files, File{path.Base(u.Path), u, strings.ToLower(hashes.Get("sha256")), 0, yanked})
+			continue
 		}
+		if len(files) == maxLinks {
+			return nil, errLinks
+		}
+		hashes, _ := url.ParseQuery(u.Fragment) // "" is no hash, as is anything else
+		u.Fragment = ""
+		_, yanked := attribute(token, "data-yanked")
+		files = append(files, File{path.Base(u.Path), u, strings.ToLower(hashes.Get("sha256")), 0, yanked})
 	}
-	return files, nil
 }
 
-func attribute(node *html.Node, key string) (string, bool) {
-	for _, a := range node.Attr {
+func attribute(token html.Token, key string) (string, bool) {
+	for _, a := range token.Attr {
 		if a.Key == key {
 			return a.Val, true
 		}

@@ -14,6 +14,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -167,7 +169,7 @@ func choose(ctx context.Context, client *index.Client, project string, specifier
 	var best index.File
 	var newest version.Version
 	for f, err := range client.Files(ctx, project) {
-		if errors.Is(err, index.ErrNone) {
+		if errors.Is(err, index.ErrNone) || err != nil && f.Name != "" {
 			continue
 		}
 		if err != nil {
@@ -192,47 +194,71 @@ func choose(ctx context.Context, client *index.Client, project string, specifier
 	if best.SHA256 == "" || best.Size == 0 {
 		return none(fmt.Errorf("the index does not give the SHA-256 and the size of %s: set PIP_INDEX_URL to one with JSON pages", best.Name))
 	}
-	unpacked, requirements, err := inspect(ctx, client, best)
+	c, err := inspect(ctx, client, best)
 	if err != nil {
 		return none(err)
 	}
-	return plugin.Wheel{Project: project, File: best.Name, SHA256: best.SHA256, Size: best.Size, Unpacked: unpacked}, requirements, nil
+	return plugin.Wheel{
+		Project: project, File: best.Name, SHA256: best.SHA256, Size: best.Size, Unpacked: c.unpacked, Record: c.record,
+	}, c.requirements, nil
 }
 
-// inspect reads a wheel's directory and metadata, which are at its end, without
+// content is what is in a wheel.
+type content struct {
+	unpacked     int64  // bytes of the files in it
+	record       string // SHA-256 of its RECORD, in hex
+	requirements []string
+}
+
+// inspect reads a wheel's directory, RECORD and metadata, which are at its end, without
 // downloading the rest.
-func inspect(ctx context.Context, client *index.Client, f index.File) (unpacked int64, requirements []string, err error) {
+func inspect(ctx context.Context, client *index.Client, f index.File) (content, error) {
+	none := func(err error) (content, error) { return content{}, fmt.Errorf("%s: %w", f.Name, err) }
 	n := min(f.Size, 4<<20)
 	end, err := client.ReadTail(ctx, f.URL, int(n))
 	if err != nil {
-		return 0, nil, err
+		return content{}, err
 	}
 	archive, err := zip.NewReader(tail{bytes.NewReader(end), f.Size - n}, f.Size)
 	if err != nil {
-		return 0, nil, fmt.Errorf("%s: %w", f.Name, err)
+		return none(err)
 	}
+	var c content
 	for _, entry := range archive.File {
-		unpacked += int64(entry.UncompressedSize64)
-		if dir, name := path.Split(entry.Name); name != "METADATA" || !strings.HasSuffix(dir, ".dist-info/") {
+		c.unpacked += int64(entry.UncompressedSize64)
+		dir, name := path.Split(entry.Name)
+		if !strings.HasPrefix(f.Name, strings.TrimSuffix(dir, ".dist-info/")+"-") || name != "METADATA" && name != "RECORD" {
 			continue
 		}
-		content, err := entry.Open()
+		text, err := read(entry)
 		if err != nil {
-			return 0, nil, fmt.Errorf("%s: %w", f.Name, err)
+			return none(err)
 		}
-		defer content.Close()
-		text, err := io.ReadAll(content)
-		if err != nil {
-			return 0, nil, fmt.Errorf("%s: %w", f.Name, err)
+		if name == "RECORD" {
+			sum := sha256.Sum256(text)
+			c.record = hex.EncodeToString(sum[:])
+			continue
 		}
 		head, _, _ := bytes.Cut(text, []byte("\n\n"))
 		for line := range strings.Lines(string(head)) {
 			if key, value, _ := strings.Cut(line, ":"); textproto.CanonicalMIMEHeaderKey(key) == "Requires-Dist" {
-				requirements = append(requirements, strings.TrimSpace(value))
+				c.requirements = append(c.requirements, strings.TrimSpace(value))
 			}
 		}
 	}
-	return unpacked, requirements, nil
+	if c.record == "" {
+		return none(errors.New("it has no RECORD"))
+	}
+	return c, nil
+}
+
+func read(entry *zip.File) ([]byte, error) {
+	r, err := entry.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
 }
 
 // tail is the end of a file, from offset on, in place of the whole.

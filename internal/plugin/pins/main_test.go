@@ -3,6 +3,8 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -62,7 +64,13 @@ func TestResolve(t *testing.T) {
 		for version, requires := range versions {
 			var out bytes.Buffer
 			w := zip.NewWriter(&out)
-			f, err := w.Create("x.dist-info/METADATA")
+			info := strings.ReplaceAll(project, "-", "_") + "-" + version + ".dist-info/"
+			record, err := w.Create(info + "RECORD")
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprint(record, project)
+			f, err := w.Create(info + "METADATA")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,6 +120,9 @@ func TestResolve(t *testing.T) {
 	var files []string
 	for _, w := range got {
 		files = append(files, w.File)
+		if sum := sha256.Sum256([]byte(w.Project)); w.Record != hex.EncodeToString(sum[:]) {
+			t.Errorf("%s has the RECORD %s, want %x", w.File, w.Record, sum)
+		}
 		if w.Size != int64(len(wheels[w.File])) || w.Unpacked == 0 || w.SHA256 != "00" {
 			t.Errorf("%+v", w)
 		}
