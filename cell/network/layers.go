@@ -29,7 +29,6 @@ func notNegative(x *Node) *Node {
 
 // reluGrad is the gradient of ReLU, which has made y: 0 where y is 0, and elsewhere, where y
 // is no number too, dy (threshold_backward in PyTorch, aten/src/ATen/native/cpu/Activation.cpp).
-// On the CPU a kernel takes the place of these operations: see internal/kernels.
 func reluGrad(y, dy *Node) *Node {
 	zero := ScalarZero(y.Graph(), y.DType())
 	return Where(LessOrEqual(y, zero), zero, dy)
