@@ -113,7 +113,7 @@ func (c Campaign) checkRights(t Trial) error {
 // Publish puts the weights, then the record of a trial into the campaign, whole and
 // on disk, and fills r.Weights; weights may be nil, to drop them. When t is done
 // already nothing is changed and the error wraps ErrDone. A trial that CheckSettings
-// refuses is not published. What a killed process left of the same trial is removed, and
+// refuses is not published, nor are weights with WeightFaults. What a killed process left of the same trial is removed, and
 // a damaged record is set aside.
 func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	record, pth := recordName(r.Trial), weightsName(r.Trial)
@@ -122,7 +122,7 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 		return err
 	}
 	if weights != nil {
-		if err := checkWeights(r, weights); err != nil {
+		if err := checkPublished(r, weights); err != nil {
 			return err
 		}
 	}
@@ -280,6 +280,18 @@ func checkWeights(r *Record, weights torchfile.StateDict) error {
 		return fmt.Errorf("weights of %v: %w", r.Trial, err)
 	}
 	return nil
+}
+
+// checkPublished makes sure that verify will find the weights sound.
+func checkPublished(r *Record, weights torchfile.StateDict) error {
+	if err := checkWeights(r, weights); err != nil {
+		return err
+	}
+	network, err := r.Network()
+	if faults := WeightFaults(network, weights); err == nil && len(faults) > 0 {
+		err = fmt.Errorf("weights of %v are not published, for %d faults such as this: %s", r.Trial, len(faults), faults[0])
+	}
+	return err
 }
 
 // Record reads the record of t. Errors are usage errors that name the file.

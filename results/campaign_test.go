@@ -216,12 +216,16 @@ func TestPublishRefuses(t *testing.T) {
 		publish func(c Campaign, r *Record) error
 		want    string
 	}{
-		"NaN":        {func(c Campaign, r *Record) error { r.Train.Loss[0] = math.NaN(); return c.Publish(r, nil) }, "loss[0] is NaN"},
-		"few":        {wrong(func(s torchfile.StateDict) torchfile.StateDict { return s[1:] }), "tensors, the network has"},
-		"name":       {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[2].Name = "x"; return s }), "tensor 2 is x[8]"},
-		"shape":      {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[0].Shape = []int{3, 8, 3, 3}; return s }), "tensor 0 is stem.0.weight[3 8 3 3]"},
-		"type":       {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[5] = s[6]; return s }), "tensor 5"},
-		"no weights": {wrong(func(torchfile.StateDict) torchfile.StateDict { return torchfile.StateDict{} }), "0 tensors"},
+		"NaN":             {func(c Campaign, r *Record) error { r.Train.Loss[0] = math.NaN(); return c.Publish(r, nil) }, "loss[0] is NaN"},
+		"few":             {wrong(func(s torchfile.StateDict) torchfile.StateDict { return s[1:] }), "tensors, the network has"},
+		"name":            {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[2].Name = "x"; return s }), "tensor 2 is x[8]"},
+		"shape":           {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[0].Shape = []int{3, 8, 3, 3}; return s }), "tensor 0 is stem.0.weight[3 8 3 3]"},
+		"type":            {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[5] = s[6]; return s }), "tensor 5"},
+		"NaN in a weight": {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[0].Float32[3] = float32(math.NaN()); return s }), "1 values of stem.0.weight are not finite"},
+		"infinite":        {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[1].Float32[0] = float32(math.Inf(-1)); return s }), "1 values of stem.1.weight are not finite"},
+		"variance":        {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[4].Float32[0] = -1e-9; return s }), "1 variances in stem.1.running_var are negative"},
+		"count":           {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[5].Int64[0] = -1; return s }), "stem.1.num_batches_tracked is -1"},
+		"no weights":      {wrong(func(torchfile.StateDict) torchfile.StateDict { return torchfile.StateDict{} }), "0 tensors"},
 	} {
 		campaign := Campaign{filepath.Join(t.TempDir(), "new")}
 		if err := c.publish(campaign, resultstest.Record(t, trial)); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -94,7 +94,7 @@ const (
 	Crashed     Kind = "crashed"       // the worker died
 	Hung        Kind = "hung"          // the worker made no progress
 	OutOfMemory Kind = "out of memory" // of the device or the host
-	Diverged    Kind = "diverged"      // the loss is not a number: no other attempt would end better
+	Diverged    Kind = "diverged"      // the loss or the state is not finite: no other attempt would end better
 	Failed      Kind = "error"         // the worker reported any other error
 )
 

@@ -227,19 +227,25 @@ func (p *program) compile() (runner, error) {
 
 // step builds the training steps of batches: see loop. It carries params, momenta and
 // stats and is given the rate; measures are the mean loss and the top-1 and top-5 counts
-// before the update, in training mode.
+// before the update, in training mode. What it returns last is whether each of the three
+// is finite after the last step: a look after every step would cost as much as the update.
 func (p *program) step(g *Graph) []*Node {
 	state := []*Node{
 		p.vector(g, "params", p.model.Parameters), p.vector(g, "momenta", p.model.Parameters), p.vector(g, "stats", p.model.Statistics),
 	}
 	rate := Parameter(g, "rate", shapes.Make(p.dtype))
-	return p.loop(g, state, []*Node{rate}, func(state, given []*Node, images, labels *Node) ([]*Node, *Node) {
+	out := p.loop(g, state, []*Node{rate}, func(state, given []*Node, images, labels *Node) ([]*Node, *Node) {
 		params, momenta, stats, rate := state[0], state[1], state[2], given[0]
 		logits, newStats, backward := p.model.Train(params, stats, images)
 		measures, dLogits := crossEntropy(logits, labels)
 		newParams, newMomenta := p.descend(params, momenta, backward(dLogits), rate)
 		return []*Node{newParams, newMomenta, newStats}, measures
 	})
+	var finite []*Node
+	for _, vector := range out[:len(state)] {
+		finite = append(finite, ReduceLogicalAnd(IsFinite(vector)))
+	}
+	return append(out, Stack(finite, 0))
 }
 
 // evaluation builds the evaluation of batches: see loop. It carries nothing and is given
@@ -310,22 +316,28 @@ func (p *program) vector(g *Graph, name string, length int) *Node {
 // returns [mean loss, top-1 count, top-5 count] over the rows whose label is not
 // -1, and the gradient of the mean loss. With fewer than five classes, for which
 // obtain_accuracy fails, the top-5 count is that of all images. Where logits are equal,
-// the class with the lower number goes first; torch.topk promises no order of equals.
+// the class with the lower number goes first; torch.topk promises no order of equals. As
+// for torch.topk, NaN is above all numbers.
 func crossEntropy(logits, labels *Node) (measures, dLogits *Node) {
 	g, dtype := logits.Graph(), logits.DType()
 	classes := Iota(g, shapes.Make(dtypes.Int32, logits.Shape().Dimensions...), 1)
 	label := ExpandAxes(labels, -1)
-	isLabel := ConvertDType(Equal(classes, label), dtype) // no 1 in a row of padding
+	atLabel := Equal(classes, label) // nowhere in a row of padding
+	isLabel := ConvertDType(atLabel, dtype)
+	// A product with isLabel would make NaN of what is infinite elsewhere.
+	ofLabel := func(values *Node) *Node { return Where(atLabel, values, ScalarZero(g, dtype)) }
 
 	shifted := Sub(logits, ReduceAndKeep(logits, ReduceMax, 1))
 	sum := ReduceAndKeep(Exp(shifted), ReduceSum, 1)
 	count := ReduceAllSum(isLabel)
-	loss := Div(Neg(ReduceAllSum(Mul(isLabel, Sub(shifted, Log(sum))))), count)
+	loss := Div(Neg(ReduceAllSum(ofLabel(Sub(shifted, Log(sum))))), count)
 	dLogits = Div(Sub(Div(Exp(shifted), sum), isLabel), count)
 
-	score := ReduceAndKeep(Mul(isLabel, logits), ReduceSum, 1)
-	before := LogicalOr(GreaterThan(logits, score),
-		LogicalAnd(Equal(logits, score), LessThan(classes, label)))
+	score := ReduceAndKeep(ofLabel(logits), ReduceSum, 1)
+	none, noScore := IsNaN(logits), IsNaN(score)
+	above := LogicalOr(GreaterThan(logits, score), LogicalAnd(none, LogicalNot(noScore)))
+	equal := LogicalOr(Equal(logits, score), LogicalAnd(none, noScore))
+	before := LogicalOr(above, LogicalAnd(equal, LessThan(classes, label)))
 	rank := ReduceSum(ConvertDType(before, dtype), 1)
 	valid := ReduceSum(isLabel, 1)
 	top := func(k int) *Node {

@@ -14,7 +14,7 @@ import (
 
 // Run trains. It calls observe after every batch, from this goroutine. When ctx is
 // cancelled it stops at the next batch, or after compiling, with ctx's error; a loss
-// that is not a number ends it with a *Diverged. With c.Checkpoints it goes on from the
+// or a state that is not finite ends it with a *Diverged. With c.Checkpoints it goes on from the
 // newest sound one and leaves others; see there.
 func Run(ctx context.Context, b compute.Backend, c Config, observe func(Progress)) (*Outcome, error) {
 	s := NewSession(b)

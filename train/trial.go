@@ -73,15 +73,21 @@ func (c Config) Check() error {
 	return nil
 }
 
-// Diverged reports a loss that is not a number; it ends a trial as failed.
+// Diverged reports a loss that is not a number, or weights, momenta or running statistics
+// that no trained network has; it ends a trial as failed.
 type Diverged struct {
 	Stage       string // "train" or the evaluation set's name
 	Epoch, Step int    // from 0
 	Loss        float64
+	State       string // what is wrong with the state after the step, "" when the loss is no number
 }
 
 func (d *Diverged) Error() string {
-	return fmt.Sprintf("the loss is %v at epoch %d, step %d (%s)", d.Loss, d.Epoch, d.Step, d.Stage)
+	what := d.State
+	if what == "" {
+		what = fmt.Sprintf("the loss is %v", d.Loss)
+	}
+	return fmt.Sprintf("%s at epoch %d, step %d (%s)", what, d.Epoch, d.Step, d.Stage)
 }
 
 // Progress is what a batch has measured, with its place in the trial.
@@ -227,7 +233,16 @@ func (t *trial) trained() (torchfile.StateDict, error) {
 			w.Int64[0] += t.initial[i].Int64[0]
 		}
 	}
-	return toFloat32(weights), nil
+	weights = toFloat32(weights) // which may be beyond float32
+	if faults := results.WeightFaults(t.Network, weights); len(faults) > 0 {
+		return nil, t.diverged(t.Recipe.Epochs-1, int(steps)/t.Recipe.Epochs-1, faults[0])
+	}
+	return weights, nil
+}
+
+// diverged is the error of a state that no trained network has, after a training step.
+func (t *trial) diverged(epoch, step int, state string) error {
+	return &Diverged{Stage: t.Data.Train.Name, Epoch: epoch, Step: step, State: state}
 }
 
 // drawn is what the streams give a stage.
@@ -294,7 +309,8 @@ type call struct {
 
 	ended    chan struct{}
 	measures *tensors.Tensor
-	state    *state // after it; nil of an evaluation
+	state    *state          // after it; nil of an evaluation
+	finite   *tensors.Tensor // whether each vector of the state is; nil of an evaluation
 	took     time.Duration
 	failure  error
 }
@@ -371,10 +387,11 @@ func (t *trial) start(ctx context.Context, c *call) error {
 		began := time.Now()
 		var out []*tensors.Tensor
 		if out, c.failure = c.run(inputs...); c.failure == nil {
-			c.measures = out[len(out)-1]
-			if len(out) > 1 {
-				c.state = &state{params: out[0], momenta: out[1], stats: out[2]}
+			if c.training {
+				c.state, out = &state{params: out[0], momenta: out[1], stats: out[2]}, out[3:]
+				c.finite = out[1]
 			}
+			c.measures = out[0]
 		}
 		c.took = time.Since(began)
 	}()
@@ -406,6 +423,9 @@ func (t *trial) read(c *call) error {
 		return nil
 	}
 	defer c.measures.MustFinalizeAll()
+	if c.finite != nil {
+		defer c.finite.MustFinalizeAll()
+	}
 	measured, err := readMeasures(c.measures, c.images, c.rows)
 	if err != nil {
 		return err
@@ -418,6 +438,23 @@ func (t *trial) read(c *call) error {
 		t.at.Meter.add(b)
 		t.measured(stage, t.at.Epoch, t.at.Batch, b)
 		t.at.Batch++
+	}
+	return t.checkFinite(c)
+}
+
+// checkFinite finds what is not finite of the state that a call has left.
+func (t *trial) checkFinite(c *call) error {
+	if c.finite == nil {
+		return nil
+	}
+	finite, err := tensors.CopyFlatData[bool](c.finite)
+	if err != nil {
+		return err
+	}
+	for i, what := range []string{"weights", "momenta", "running statistics"} {
+		if !finite[i] {
+			return t.diverged(t.at.Epoch, t.at.Batch-1, "the "+what+" are not finite")
+		}
 	}
 	return nil
 }

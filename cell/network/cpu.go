@@ -19,9 +19,6 @@ func (onCPU) convInputGrad(x, dy, w *Node, stride int) *Node {
 	return Convolve(dy, flipped).InputDilationPerAxis(stride, stride).PaddingPerDim([][2]int{{start, end}, {start, end}}).Done()
 }
 
-// A sign is YNNPACK's, a choice a kernel of XLA's own.
-func (onCPU) reluGrad(y, dy *Node) *Node { return Mul(dy, Sign(y)) }
-
 func (onCPU) boxSum(x *Node) *Node {
 	x = SumPool(x).WindowPerAxis(3, 1).Strides(1).PaddingPerDim([][2]int{{1, 1}, {0, 0}}).Done()
 	return SumPool(x).WindowPerAxis(1, 3).Strides(1).PaddingPerDim([][2]int{{0, 0}, {1, 1}}).Done()

@@ -19,7 +19,7 @@ func (onGPU) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back fun
 	toMean := 1 / float64(x.Shape().Size()/scale.Shape().Size())
 	sum, squares := channelSums(x, Square(x))
 	mean = MulScalar(sum, toMean)
-	variance = MaxScalar(Sub(MulScalar(squares, toMean), Square(mean)), 0)
+	variance = notNegative(Sub(MulScalar(squares, toMean), Square(mean)))
 	inverse := Reciprocal(Sqrt(AddScalar(variance, batchNormEpsilon)))
 	factor := Mul(scale, inverse)
 	y = Add(Mul(x, perChannel(factor, x)), perChannel(Sub(shift, Mul(mean, factor)), x))

@@ -15,10 +15,21 @@ type layers interface {
 	// batchNorm normalises over all axes but the last with the batch's mean and
 	// biased variance; back gives the gradients of x, scale and shift.
 	batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back func(dy *Node) (dx, dScale, dShift *Node))
-	// reluGrad is the gradient dy where y, which ReLU has made, is above 0.
-	reluGrad(y, dy *Node) *Node
 	// boxSum sums the 3x3 neighbourhood, zeros outside; it is its own adjoint.
 	boxSum(x *Node) *Node
 }
 
 func asMatrix(w *Node) *Node { return Reshape(w, w.Shape().Dim(2), w.Shape().Dim(3)) }
+
+// notNegative is x where that is above 0 or no number, else 0: ReLU, as PyTorch has it. (XLA's
+// maximum makes 0 of NaN on the CPU.)
+func notNegative(x *Node) *Node {
+	return Clamp(ScalarZero(x.Graph(), x.DType()), x, Infinity(x.Graph(), x.DType(), 1))
+}
+
+// reluGrad is the gradient of ReLU, which has made y: 0 where y is 0, and elsewhere, where y
+// is no number too, dy (threshold_backward in PyTorch, aten/src/ATen/native/cpu/Activation.cpp).
+func reluGrad(y, dy *Node) *Node {
+	zero := ScalarZero(y.Graph(), y.DType())
+	return Where(LessOrEqual(y, zero), zero, dy)
+}

@@ -15,6 +15,4 @@ func (plain) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back fun
 	}
 }
 
-func (plain) reluGrad(y, dy *Node) *Node { return reference{}.reluGrad(y, dy) }
-
 func (plain) boxSum(x *Node) *Node { return SumPool(x).Window(3).Strides(1).PadSame().Done() }

@@ -89,10 +89,6 @@ func (reference) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back
 	}
 }
 
-func (reference) reluGrad(y, dy *Node) *Node {
-	return Where(GreaterThan(y, ScalarZero(y.Graph(), y.DType())), dy, ZerosLike(dy))
-}
-
 func (reference) boxSum(x *Node) *Node {
 	for axis := 1; axis <= 2; axis++ {
 		size := x.Shape().Dim(axis)

@@ -138,13 +138,9 @@ func perChannel(v, x *Node) *Node {
 	return ExpandLeftToRank(v, x.Rank())
 }
 
-// relu has a gradient of 0 at 0, as PyTorch's.
 func (t *tape) relu(x *feature) *feature {
-	zero := ScalarZero(x.node.Graph(), x.node.DType())
-	y := &feature{node: Max(x.node, zero)}
-	return t.record(y, func() {
-		x.add(t.layers.reluGrad(y.node, y.grad))
-	})
+	y := &feature{node: notNegative(x.node)}
+	return t.record(y, func() { x.add(reluGrad(y.node, y.grad)) })
 }
 
 // sum adds terms in order; the sum of none is zeros like x.

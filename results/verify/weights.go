@@ -4,7 +4,6 @@ import (
 	"math"
 	"strings"
 
-	"nb201/cell"
 	"nb201/internal/torchfile"
 	"nb201/results"
 )
@@ -21,32 +20,10 @@ func (f *findings) weights(r *results.ResultsCount, weights torchfile.StateDict)
 		f.fault(Weights, r, "%v: weights of another architecture?", err)
 		return false
 	}
-	for i, tensor := range n.Tensors() {
-		f.tensor(r, weights[i], tensor.Role)
+	for _, fault := range results.WeightFaults(n, weights) {
+		f.fault(Weights, r, "%s", fault)
 	}
 	return len(f.faults) == faults
-}
-
-// tensor checks the values of a tensor.
-func (f *findings) tensor(r *results.ResultsCount, t torchfile.NamedTensor, role cell.Role) {
-	negative, infinite := 0, 0
-	for _, v := range t.Float32 {
-		if v < 0 {
-			negative++
-		}
-		if v != v || math.IsInf(float64(v), 0) {
-			infinite++
-		}
-	}
-	if infinite > 0 {
-		f.fault(Weights, r, "%d values of %s are not finite", infinite, t.Name)
-	}
-	if role == cell.BNVar && negative > 0 {
-		f.fault(Weights, r, "%d variances in %s are negative", negative, t.Name)
-	}
-	if role == cell.BNCount && t.Int64[0] < 0 {
-		f.fault(Weights, r, "%s is %d", t.Name, t.Int64[0])
-	}
 }
 
 // reevaluation compares what the weights give with what the last epoch of the trial

@@ -1,0 +1,151 @@
+package train
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"nb201/cell"
+	"nb201/internal/golden"
+	"nb201/internal/torchfile"
+	"nb201/results"
+)
+
+// TestNaNMeasures holds loss, gradient and the counts of logits that are infinite or not
+// numbers against PyTorch's.
+func TestNaNMeasures(t *testing.T) {
+	var vectors struct {
+		Types map[string]struct {
+			Measures []struct {
+				Logits     []string
+				Loss       []string
+				Gradient   [][]string
+				Top1, Top5 []int
+			}
+		}
+	}
+	golden.Load(t, "nan.json", &vectors)
+	parse := func(text string) float64 {
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for name, dtype := range map[string]dtypes.DType{"float32": dtypes.Float32, "float64": dtypes.Float64} {
+		g := NewGraph(openBackend(t), name)
+		defer g.Finalize()
+		const classes, rows = 7, 3 // the last two are padding
+		logits := Parameter(g, "logits", shapes.Make(dtypes.Float64, rows, classes))
+		labels := Parameter(g, "labels", shapes.Make(dtypes.Int32, rows))
+		measures, gradient := crossEntropy(ConvertDType(logits, dtype), labels)
+		if err := g.Compile(ConvertDType(measures, dtypes.Float64), ConvertDType(gradient, dtypes.Float64)); err != nil {
+			t.Fatal(err)
+		}
+		same := func(got float64, want string) bool {
+			w := parse(want)
+			return math.IsNaN(w) && math.IsNaN(got) || got == w || math.Abs(got-w) <= 1e-6*(1+math.Abs(w))
+		}
+		for _, m := range vectors.Types[name].Measures {
+			var row []float64
+			for _, text := range m.Logits {
+				row = append(row, parse(text))
+			}
+			given := slices.Repeat(row, rows)
+			for label := range classes {
+				out := g.Run(tensors.FromFlatDataAndDimensions(given, rows, classes), []int32{int32(label), -1, -1})
+				got, dLogits := tensors.MustCopyFlatData[float64](out[0]), tensors.MustCopyFlatData[float64](out[1])
+				if !same(got[0], m.Loss[label]) || int(got[1]) != m.Top1[label] || int(got[2]) != m.Top5[label] {
+					t.Errorf("%s: label %d of %v: measured %v, PyTorch has %s, %d, %d", name, label, m.Logits, got, m.Loss[label], m.Top1[label], m.Top5[label])
+				}
+				for i, want := range m.Gradient[label] {
+					if !same(dLogits[i], want) {
+						t.Errorf("%s: label %d of %v: gradient %v, PyTorch has %v", name, label, m.Logits, dLogits[:classes], m.Gradient[label])
+						break
+					}
+				}
+			}
+		}
+	}
+}
+
+// deadEnd has a convolution that reaches no output: what goes wrong there shows in no loss.
+const deadEnd = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|none~2|"
+
+// startingFrom is a small trial whose initial weights are changed.
+func startingFrom(t *testing.T, genotype string, precision Precision, change func(torchfile.StateDict)) Config {
+	t.Helper()
+	c := small(t)
+	var err error
+	if c.Network.Arch, err = cell.Parse(genotype); err != nil {
+		t.Fatal(err)
+	}
+	c.Trial.Arch, c.Precision = c.Network.Arch.Index(), precision
+	weights := c.trial(nil, nil).seed()
+	change(weights)
+	c.Initial = &Initial{File: results.StartWeights{File: results.File{Name: "W.pth"}}, Weights: weights}
+	return c
+}
+
+// set sets the first value of the tensors with a name that ends so.
+func set(t *testing.T, weights torchfile.StateDict, suffix string, value float32) {
+	t.Helper()
+	found := false
+	for _, w := range weights {
+		if strings.HasSuffix(w.Name, suffix) {
+			w.Float32[0], found = value, true
+		}
+	}
+	if !found {
+		t.Fatalf("no tensor is called %s", suffix)
+	}
+}
+
+// TestDivergedState ends trials whose state is none that a trained network has, whether it
+// shows in the loss or not.
+func TestDivergedState(t *testing.T) {
+	plain := small(t).Network.Arch.String()
+	for _, test := range []struct {
+		name, genotype string
+		precision      Precision
+		tensor         string
+		value          float32
+		want           string
+	}{
+		{"overflow before the last ReLU", plain, FP32, "stem.0.weight", 3e38, "the loss is NaN at epoch 0, step "},
+		{"overflow before the last ReLU", plain, BF16, "stem.0.weight", 3e38, "the loss is NaN at epoch 0, step "},
+		{"variance", plain, FP32, "cells.1.conv_a.op.2.running_var", -1e6, "the loss is NaN at epoch 0, step 0 (ori-test)"},
+		{"overflow in a dead end", deadEnd, FP32, "cells.0.layers.0.op.1.weight", 3e38, "the running statistics are not finite at epoch 0, step "},
+		{"variance in a dead end", deadEnd, FP32, "cells.0.layers.0.op.2.running_var", -1e6, "1 variances in cells.0.layers.0.op.2.running_var are negative at epoch 1, step 5 (train)"},
+		{"beyond float32 in a dead end", deadEnd, FP64, "cells.0.layers.0.op.1.weight", 3e38, "1 values of cells.0.layers.0.op.2.running_var are not finite at epoch 1, step 5 (train)"},
+	} {
+		c := startingFrom(t, test.genotype, test.precision, func(weights torchfile.StateDict) { set(t, weights, test.tensor, test.value) })
+		_, err := openSession(t).Run(t.Context(), c, func(Progress) {})
+		var diverged *Diverged
+		if !errors.As(err, &diverged) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s, %s: %v, want %q", test.name, test.precision, err, test.want)
+		}
+	}
+}
+
+// TestEvaluateNaN evaluates weights whose network makes no numbers.
+func TestEvaluateNaN(t *testing.T) {
+	for _, precision := range []Precision{FP32, BF16, FP64} {
+		c := startingFrom(t, small(t).Network.Arch.String(), precision, func(weights torchfile.StateDict) {
+			set(t, weights, "lastact.0.running_var", -1)
+		})
+		sets, err := Evaluate(t.Context(), openBackend(t), c, c.Initial.Weights, func(Progress) {})
+		var diverged *Diverged
+		if !errors.As(err, &diverged) || !math.IsNaN(diverged.Loss) {
+			t.Errorf("%s: %v, %v", precision, sets, err)
+		}
+	}
+}
