@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/cachedir"
 )
 
 // Limit is how many bytes of files a directory may hold. The three programs of a network
@@ -117,49 +118,12 @@ func (s store) save(k key, program []byte) error {
 // trim removes the programs that were not used for longest, when all of them exceed the
 // limit, until a tenth of it is free.
 func (s store) trim() error {
-	files, total, err := s.list()
-	if err != nil || total <= s.limit {
-		return err
-	}
-	slices.SortFunc(files, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
-	for _, f := range files {
-		if total <= s.limit-s.limit/10 {
-			break
-		}
-		if temporary(f) && time.Since(f.ModTime()) < time.Hour {
-			continue // a process may be writing it
-		}
-		// Another process may have removed it.
-		if err := os.Remove(filepath.Join(s.dir, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		total -= f.Size()
-	}
-	return nil
+	return cachedir.Trim(s.dir, ours, s.limit, func(f fs.FileInfo) bool {
+		return temporary(f) && time.Since(f.ModTime()) < time.Hour // a process may be writing it
+	})
 }
 
 // list returns the files and their bytes. A directory that is not there has none.
 func (s store) list() (files []fs.FileInfo, total int64, err error) {
-	entries, err := os.ReadDir(s.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, e := range entries {
-		if !ours.MatchString(e.Name()) {
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		files = append(files, info)
-		total += info.Size()
-	}
-	return files, total, nil
+	return cachedir.List(s.dir, ours)
 }
