@@ -40,7 +40,7 @@ type mergedIndex struct {
 	Print    [sha256.Size]byte // of the file's content, see fingerprint
 	Listed   int               // architectures in meta_archs
 	Pickle   *pickle.Index
-	Sums     blocksum.Sums // of the bytes that Pickle tells of: what lies in the file or was unpacked
+	Sums     blocksum.Sums // of the bytes that Pickle is of: what lies in the file or was unpacked
 }
 
 // mergedVersion is that of mergedIndex and of what it says of a pickle.
@@ -270,7 +270,7 @@ func (b *bounded) check(more int64) error {
 	return nil
 }
 
-// short tells whether so many more bytes would leave others too little of a disk. Some file
+// short reports whether so many more bytes would leave others too little of a disk. Some file
 // systems do not say how large they are.
 func short(free, all, more uint64) bool { return all > 0 && free < min(256<<20, all/20)+more }
 
@@ -280,11 +280,13 @@ func (b *bounded) tooLarge() error {
 
 // explain says what an error in the cache directory means.
 func (b *bounded) explain(err error) error {
-	switch {
-	case usage.Is(err):
+	for _, reason := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, reason) {
+			return b.noRoom(reason.Error())
+		}
+	}
+	if usage.Is(err) {
 		return err
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return b.noRoom(err.Error())
 	}
 	return usage.Errorf("cannot unpack %s into the cache: %w: name a directory where nb201 can write in XDG_CACHE_HOME", b.path, err)
 }

@@ -106,7 +106,7 @@ func TestNoRoom(t *testing.T) {
 	b := &bounded{w: full, path: "m.pickle.pbz2", dir: "/cache", limit: 1 << 20}
 	for range 2 {
 		_, err = b.Write(make([]byte, 10))
-		if want := "the cache directory /cache has no room for m.pickle.pbz2"; err == nil || !usage.Is(err) || !strings.HasPrefix(err.Error(), want) {
+		if want := "the cache directory /cache has no room for m.pickle.pbz2, 0 MB of which are unpacked (no space left on device): free some"; err == nil || !usage.Is(err) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
@@ -234,6 +234,9 @@ func TestIndexChecked(t *testing.T) {
 		"hash lacking":     func(i *mergedIndex) { i.Sums.Hashes = nil },
 		"longer than hash": func(i *mergedIndex) { i.Pickle.Length = i.Sums.Length + 1 },
 		"key":              func(i *mergedIndex) { i.Pickle.Entries[0].Key = int64(i.Listed) },
+		"preamble":         func(i *mergedIndex) { i.Pickle.Preamble.Length = i.Pickle.Length + 1 },
+		"objects":          func(i *mergedIndex) { i.Pickle.Entries[0].FirstID = i.Pickle.Entries[0].EndID + 1 },
+		"nothing hashed":   func(i *mergedIndex) { i.Sums, i.Pickle.Length = blocksum.Sums{Length: -1}, -1 },
 		"entry":            func(i *mergedIndex) { i.Pickle.Entries[0].Offset = 1<<63 - 1 },
 	} {
 		index, _ := indexOfOne(t)

@@ -26,7 +26,7 @@ type Sums struct {
 	Hashes []byte // the SHA-256 of each block, one behind the other
 }
 
-// Valid tells whether there is a hash for each block of the length.
+// Valid reports whether there is a hash for each block of the length.
 func (s Sums) Valid() bool {
 	return s.Length >= 0 && (s.Length+Block-1)/Block == int64(len(s.Hashes)/sha256.Size) && len(s.Hashes)%sha256.Size == 0
 }

@@ -23,7 +23,7 @@ type Entry struct {
 	Block
 }
 
-// Valid tells whether all blocks of ix lie within its pickle.
+// Valid reports whether all blocks of ix lie within its pickle.
 func (ix *Index) Valid() bool {
 	within := func(b Block) bool {
 		return b.Offset >= 0 && b.Length >= 0 && b.Length <= ix.Length && b.Offset <= ix.Length-b.Length && b.FirstID <= b.EndID
