@@ -1,6 +1,7 @@
 package results
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,11 +22,14 @@ import (
 //
 // A single file of a directory can be opened too. What is wrong with it is a usage
 // error that names it.
-func Open(path string) (*Benchmark, error) { return OpenReporting(path, nil) }
+func Open(path string) (*Benchmark, error) {
+	return OpenReporting(context.Background(), path, nil)
+}
 
-// OpenReporting is Open that tells progress, unless it is nil, how many bytes of a
-// merged file have been walked over: that happens once and may take a minute.
-func OpenReporting(path string, progress func(done, total int64)) (*Benchmark, error) {
+// OpenReporting is Open that reports to progress, unless it is nil, how many bytes of a
+// merged file have been walked over: that happens once and may take minutes. It ends early
+// when ctx does.
+func OpenReporting(ctx context.Context, path string, progress func(done, total int64)) (*Benchmark, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, usage.Errorf("cannot open benchmark: %w", err)
@@ -41,7 +45,7 @@ func OpenReporting(path string, progress func(done, total int64)) (*Benchmark, e
 	if err != nil {
 		return nil, err
 	}
-	b, err := l.open(path, progress)
+	b, err := l.open(ctx, path, progress)
 	if err != nil {
 		return nil, refused(path, l, err)
 	}
@@ -55,10 +59,10 @@ type layout struct {
 	files  []string // of an archive, runs or NATS
 }
 
-func (l layout) open(path string, progress func(done, total int64)) (*Benchmark, error) {
+func (l layout) open(ctx context.Context, path string, progress func(done, total int64)) (*Benchmark, error) {
 	switch {
 	case l.merged:
-		return openMerged(path, l.format, progress)
+		return openMerged(ctx, path, l.format, progress)
 	case l.format == CampaignFormat:
 		return openCampaign(path)
 	case l.format == Parquet:

@@ -1,23 +1,21 @@
 package results
 
 import (
-	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"compress/flate"
+	"context"
 	"crypto/sha256"
-	"encoding/gob"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
-	"nb201/internal/atomicfile"
+	"nb201/internal/blocksum"
 	"nb201/internal/infile"
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
@@ -35,54 +33,40 @@ type mergedSource struct {
 	path   string
 	format Format
 
-	mu      sync.Mutex
-	cached  bool // the index, or what it is of, was found in the cache
+	mu      sync.RWMutex // for writing while what is below changes
+	index   *mergedIndex
 	entries *pickle.Entries
 	file    io.Closer
 }
 
-// mergedIndex is what the cache keeps of a merged file.
-type mergedIndex struct {
-	Version  int
-	Size     int64 // of the file that was indexed
-	Modified time.Time
-	Print    [sha256.Size]byte // of the file's content, see fingerprint
-	Listed   int               // architectures in meta_archs
-	Pickle   *pickle.Index
-}
-
-// mergedVersion is that of mergedIndex and of what it says of a pickle.
-const mergedVersion = 2
-
 // openMerged opens a merged file of the format NASBench201 or NATS.
-func openMerged(path string, format Format, progress func(done, total int64)) (*Benchmark, error) {
+func openMerged(ctx context.Context, path string, format Format, progress func(done, total int64)) (*Benchmark, error) {
 	s := &mergedSource{path: path, format: format}
-	index, err := s.open(true, progress)
-	if err != nil {
+	if err := s.open(ctx, progress); err != nil {
 		return nil, err
 	}
-	b := &Benchmark{Path: path, Format: format, Listed: index.Listed, source: s}
-	for _, e := range index.Pickle.Entries {
+	b := &Benchmark{Path: path, Format: format, Listed: s.index.Listed, source: s}
+	for _, e := range s.index.Pickle.Entries {
 		b.evaluated = append(b.evaluated, int(e.Key))
 	}
 	slices.Sort(b.evaluated)
 	return b, nil
 }
 
-// open finds the index, in the cache where that is allowed, and opens what it is of.
-func (s *mergedSource) open(cached bool, progress func(done, total int64)) (*mergedIndex, error) {
+// open opens the file by its index: one in the cache, if that is not the index that s has,
+// or a new one.
+func (s *mergedSource) open(ctx context.Context, progress func(done, total int64)) error {
 	p, err := locatePickle(s.path, s.format)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	index, src, found, err := p.indexed(cached, progress)
+	index, src, err := p.indexed(ctx, s.index, progress)
 	if err != nil {
-		_ = p.file.Close()
-		return nil, err
+		return errors.Join(err, p.file.Close())
 	}
-	s.cached, s.file = found, src
-	s.entries = pickle.Reader{Class: torchfile.Class}.Entries(src, index.Pickle)
-	return index, nil
+	s.index, s.file = index, src
+	s.entries = pickle.Reader{Class: torchfile.Class}.Entries(blocksum.NewReader(src, index.Sums), index.Pickle)
+	return nil
 }
 
 func (s *mergedSource) close() error {
@@ -91,31 +75,35 @@ func (s *mergedSource) close() error {
 	return s.file.Close()
 }
 
-// decode reads an entry. Where that fails by what the cache holds, which somebody may have
-// damaged, it is made anew, once.
+// decode reads an entry. Where its bytes are not those that were indexed, because somebody
+// has damaged the cache or written to the file, the index is made anew, once.
 func (s *mergedSource) decode(index int) (any, error) {
-	s.mu.Lock()
-	entries := s.entries
-	s.mu.Unlock()
-	v, err := entries.Decode(int64(index))
-	if err == nil {
-		return v, nil
+	v, of, err := s.decodeBy(index)
+	if !errors.Is(err, blocksum.ErrDamaged) {
+		return v, err
 	}
 	s.mu.Lock()
-	if s.cached {
+	if s.index == of {
 		old := s.file
-		if _, err := s.open(false, nil); err != nil {
+		if err := s.open(context.Background(), nil); err != nil {
 			s.mu.Unlock()
 			return nil, err
 		}
 		_ = old.Close()
 	}
-	again := s.entries
 	s.mu.Unlock()
-	if again == entries {
-		return nil, err
+	if v, _, err = s.decodeBy(index); errors.Is(err, blocksum.ErrDamaged) {
+		return nil, fmt.Errorf("it, or its copy in the cache, changes while it is read (%w): try again when nobody writes to it", err)
 	}
-	return again.Decode(int64(index))
+	return v, err
+}
+
+// decodeBy is decode by the index that s has now, which it returns.
+func (s *mergedSource) decodeBy(index int) (any, *mergedIndex, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	v, err := s.entries.Decode(int64(index))
+	return v, s.index, err
 }
 
 func (s *mergedSource) architecture(index int) (*Architecture, error) {
@@ -181,47 +169,81 @@ func locatePickle(path string, format Format) (*mergedPickle, error) {
 	return p, nil
 }
 
-// indexed finds the index in the cache, where that is allowed, or makes it, and opens the
-// pickle that it is of. found tells which.
-func (p *mergedPickle) indexed(cached bool, progress func(done, total int64)) (index *mergedIndex, src pickleFile, found bool, err error) {
+// indexed returns the index and the pickle that it is of: from the cache, if what is there
+// is sound and not the index that is distrusted, or made anew. It closes p.file where that
+// is not the pickle's, unless it fails.
+func (p *mergedPickle) indexed(ctx context.Context, distrusted *mergedIndex, progress func(done, total int64)) (*mergedIndex, pickleFile, error) {
+	var err error
 	if p.print, err = fingerprint(p.path, p.info.Size()); err != nil {
-		return nil, nil, false, usage.Errorf("cannot open benchmark: %w", err)
+		return nil, nil, usage.Errorf("cannot open benchmark: %w", err)
 	}
-	cache, cacheErr := cachePath(p.path)
-	if cached {
-		index = p.readIndex(cache + ".index")
-		found = index != nil
+	packed := &progressReader{ctx: ctx, r: p.stored, total: p.stored.Size(), report: progress}
+	cache, err := cacheOf(p.path)
+	if err != nil {
+		if p.unpack != nil {
+			return nil, nil, usage.Errorf("cannot unpack %s: %w: name a directory where nb201 can write in XDG_CACHE_HOME", p.path, err)
+		}
+		index, err := p.indexInFile(packed) // the next Open takes as long
+		return index, p.inFile(), err
+	}
+	if index, src := p.cached(cache, distrusted); index != nil {
+		return index, src, nil
+	}
+	unlock, locked, err := cache.lock(ctx, packed.tell)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
+	if index, src := p.cached(cache, distrusted); index != nil { // another process has made it
+		return index, src, nil
+	}
+	if locked {
+		cache.sweep(mergedLimit)
+	}
+	if p.unpack != nil {
+		return p.unpackTo(cache, packed)
+	}
+	index, err := p.indexInFile(packed)
+	if err != nil {
+		return nil, nil, err
+	}
+	_ = cache.write(index) // without it the next Open takes as long
+	return index, p.inFile(), nil
+}
+
+// inFile is a pickle that is not compressed.
+func (p *mergedPickle) inFile() pickleFile {
+	return struct {
+		io.ReaderAt
+		io.Closer
+	}{p.stored, p.file}
+}
+
+// cached is what the cache holds of the file as it is now; nil where it holds nothing that
+// is sound.
+func (p *mergedPickle) cached(cache mergedCache, distrusted *mergedIndex) (*mergedIndex, pickleFile) {
+	index := cache.read()
+	if index == nil || index.Size != p.info.Size() || !index.Modified.Equal(p.info.ModTime()) || index.Print != p.print {
+		return nil, nil
+	}
+	if distrusted != nil && index.Made.Equal(distrusted.Made) {
+		return nil, nil
 	}
 	if p.unpack == nil {
-		src := struct {
-			io.ReaderAt
-			io.Closer
-		}{p.stored, p.file}
-		if found {
-			return index, src, true, nil
-		}
-		index, err := p.makeIndex(p.stored, progress)
-		if err == nil && cacheErr == nil {
-			_ = index.write(cache + ".index") // without it the next Open takes as long
-		}
-		return index, src, false, err
+		cache.used()
+		return index, p.inFile()
 	}
-	if cacheErr != nil {
-		return nil, nil, false, usage.Errorf("cannot unpack %s: %w", p.path, cacheErr)
-	}
-	if info, err := os.Stat(cache + ".pickle"); found && (err != nil || info.Size() != index.Pickle.Length) {
-		found = false // somebody cleared or cut a part of the cache
-	}
-	if !found {
-		if index, err = p.unpackTo(cache, progress); err != nil {
-			return nil, nil, false, err
-		}
-	}
-	f, err := infile.Open(cache + ".pickle")
+	f, err := infile.Open(cache.pickle())
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("unpack %s: %w", p.path, err)
+		return nil, nil
 	}
-	return index, f, found, p.file.Close()
+	if info, err := f.Stat(); err != nil || info.Size() != index.Sums.Length {
+		_ = f.Close()
+		return nil, nil
+	}
+	cache.used()
+	_ = p.file.Close() // it was only read
+	return index, f
 }
 
 // fingerprint is the hash of a file's size, its ends and blocks spread over it. The ends
@@ -250,32 +272,60 @@ func fingerprint(path string, size int64) (print [sha256.Size]byte, err error) {
 }
 
 // unpackTo puts the pickle and its index into the cache.
-func (p *mergedPickle) unpackTo(cache string, progress func(done, total int64)) (index *mergedIndex, err error) {
-	err = atomicfile.Replace(cache+".pickle", func(w io.Writer) error {
-		packed := &progressReader{r: p.stored, total: p.stored.Size(), report: progress}
-		index, err = p.makeIndexOf(io.TeeReader(p.unpack(packed), w))
-		return err
+func (p *mergedPickle) unpackTo(cache mergedCache, packed *progressReader) (index *mergedIndex, src pickleFile, err error) {
+	to := &bounded{path: p.path, dir: cache.dir, packed: p.stored.Size(), limit: max(maxUnpacked, maxRatio*p.stored.Size())}
+	err = cache.replace(cache.pickle(), func(w io.Writer) (err error) {
+		sums := blocksum.NewWriter()
+		to.w = io.MultiWriter(w, sums)
+		unpacked := p.unpack(packed)
+		if index, err = p.makeIndex(io.TeeReader(unpacked, to), sums); err == nil {
+			err = p.checkEnd(unpacked, to)
+		}
+		return cmp.Or(to.err, err)
 	})
 	if err == nil {
-		err = index.write(cache + ".index")
+		err = cache.write(index)
 	}
-	if err != nil && !usage.Is(err) {
-		err = fmt.Errorf("unpack %s into %s: %w", p.path, filepath.Dir(cache), err)
+	if err != nil {
+		return nil, nil, cmp.Or(packed.ctx.Err(), to.explain(err))
 	}
-	return index, err
+	f, err := infile.Open(cache.pickle())
+	if err != nil {
+		return nil, nil, to.explain(err)
+	}
+	_ = p.file.Close() // it was only read
+	return index, f, nil
 }
 
-func (p *mergedPickle) makeIndex(stored *io.SectionReader, progress func(done, total int64)) (*mergedIndex, error) {
-	return p.makeIndexOf(&progressReader{r: stored, total: stored.Size(), report: progress})
+// checkEnd reads what lies behind a pickle, nothing as a rule: only then has the last part
+// of a compressed file been held against its checksum.
+func (p *mergedPickle) checkEnd(unpacked io.Reader, to *bounded) error {
+	switch _, err := io.CopyN(io.Discard, unpacked, to.limit-to.done+1); {
+	case err == nil:
+		return to.tooLarge()
+	case err != io.EOF:
+		return p.wrong(err)
+	}
+	return nil
 }
 
-// makeIndexOf walks over a pickle once, to its end.
-func (p *mergedPickle) makeIndexOf(r io.Reader) (*mergedIndex, error) {
+func (p *mergedPickle) wrong(err error) error {
+	return usage.Errorf("%s is no merged benchmark file that can be read: %w: get it again, or name another file", p.path, err)
+}
+
+// indexInFile makes the index of a pickle that is not compressed.
+func (p *mergedPickle) indexInFile(packed io.Reader) (*mergedIndex, error) {
+	sums := blocksum.NewWriter()
+	return p.makeIndex(io.TeeReader(packed, sums), sums)
+}
+
+// makeIndex walks over a pickle once, to its end. sums has hashed what it reads.
+func (p *mergedPickle) makeIndex(r io.Reader, sums *blocksum.Writer) (*mergedIndex, error) {
 	value, entries, err := pickle.Reader{Class: torchfile.Class}.Index(r, "arch2infos")
 	if err != nil {
-		return nil, usage.Errorf("%s is no merged benchmark file that can be read: %w: get it again, or name another file", p.path, err)
+		return nil, p.wrong(err)
 	}
-	index := &mergedIndex{Version: mergedVersion, Size: p.info.Size(), Modified: p.info.ModTime(), Print: p.print, Pickle: entries}
+	index := &mergedIndex{Version: mergedVersion, Made: time.Now(), Size: p.info.Size(), Modified: p.info.ModTime(), Print: p.print, Pickle: entries, Sums: sums.Sums()}
 	if index.Listed, err = listedArchs(dict(*value)); err != nil {
 		return nil, usage.Errorf("%s: %w", p.path, err)
 	}
@@ -303,66 +353,26 @@ func (p *mergedPickle) makeIndexOf(r io.Reader) (*mergedIndex, error) {
 	return index, nil
 }
 
-// readIndex reads the index from the cache; nil when it is not there, damaged, or not of
-// this file as it is now.
-func (p *mergedPickle) readIndex(path string) *mergedIndex {
-	text, err := os.ReadFile(path)
-	if err != nil || len(text) < sha256.Size {
-		return nil
-	}
-	sum, text := text[:sha256.Size], text[sha256.Size:]
-	if now := sha256.Sum256(text); !bytes.Equal(sum, now[:]) {
-		return nil
-	}
-	index := new(mergedIndex)
-	err = gob.NewDecoder(bytes.NewReader(text)).Decode(index)
-	if err != nil || index.Version != mergedVersion || index.Size != p.info.Size() || !index.Modified.Equal(p.info.ModTime()) || index.Print != p.print {
-		return nil
-	}
-	return index
-}
-
-// write puts the index into the cache, behind its hash.
-func (i *mergedIndex) write(path string) error {
-	var text bytes.Buffer
-	if err := gob.NewEncoder(&text).Encode(i); err != nil {
-		return err
-	}
-	sum := sha256.Sum256(text.Bytes())
-	return atomicfile.Replace(path, func(w io.Writer) error {
-		_, err := w.Write(append(sum[:], text.Bytes()...))
-		return err
-	})
-}
-
-// cachePath is where the cache keeps what belongs to a file, less an extension. It
-// makes the directory.
-func cachePath(path string) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	cache = filepath.Join(cache, "nb201")
-	sum := sha256.Sum256([]byte(absolute))
-	return filepath.Join(cache, hex.EncodeToString(sum[:12])), os.MkdirAll(cache, 0o777)
-}
-
-// progressReader reports how much of a file was read.
+// progressReader reports how much of a file was read, and ends with its context.
 type progressReader struct {
+	ctx         context.Context
 	r           io.Reader
 	done, total int64
 	report      func(done, total int64)
 }
 
 func (r *progressReader) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
 	n, err := r.r.Read(b)
 	r.done += int64(n)
+	r.tell()
+	return n, err
+}
+
+func (r *progressReader) tell() {
 	if r.report != nil {
 		r.report(r.done, r.total)
 	}
-	return n, err
 }

@@ -12,7 +12,7 @@ import (
 func openBenchmark(c *cobra.Command, path string) (*results.Benchmark, error) {
 	var bar *progress.Bar
 	var shown int64
-	b, err := results.OpenReporting(path, func(done, total int64) {
+	b, err := results.OpenReporting(c.Context(), path, func(done, total int64) {
 		if bar == nil {
 			bar = progress.New(c.ErrOrStderr(), total, progress.Bytes, "indexing "+path)
 		}

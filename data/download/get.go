@@ -16,10 +16,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"nb201/internal/atomicfile"
 	"nb201/internal/fetch"
+	"nb201/internal/lockfile"
 	"nb201/internal/usage"
 )
 
@@ -146,7 +145,7 @@ func (j *job) get(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	// The lock file stays: removing it would let a third process lock another one.
-	lock := flock.New(filepath.Join(j.parent, "."+j.Name+".lock"), flock.SetPermissions(0o666), flock.SetFlag(os.O_CREATE|syscall.O_NONBLOCK))
+	lock := lockfile.New(filepath.Join(j.parent, "."+j.Name+".lock"))
 	defer lock.Close()
 	locked, err := lock.TryLock()
 	if err == nil && !locked {

@@ -23,6 +23,14 @@ type Entry struct {
 	Block
 }
 
+// Valid reports whether all blocks of ix lie within its pickle.
+func (ix *Index) Valid() bool {
+	within := func(b Block) bool {
+		return b.Offset >= 0 && b.Length >= 0 && b.Length <= ix.Length && b.Offset <= ix.Length-b.Length && b.FirstID <= b.EndID
+	}
+	return within(ix.Preamble) && !slices.ContainsFunc(ix.Entries, func(e Entry) bool { return !within(e.Block) })
+}
+
 // Block is a part of a pickle. It numbers the objects that it keeps in the memo from
 // FirstID to below EndID.
 type Block struct {

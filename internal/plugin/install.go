@@ -14,10 +14,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/gomlx/go-xla/installer"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/lockfile"
 	"nb201/internal/plugin/index"
 	"nb201/internal/usage"
 )
@@ -99,7 +99,7 @@ func install(ctx context.Context, client *index.Client, root, device string, pin
 		return Plugin{}, unwritable(root, err)
 	}
 	// The lock file stays: removing it would let a third process lock another one.
-	lock := flock.New(filepath.Join(root, ".lock"), flock.SetPermissions(0o666), flock.SetFlag(os.O_CREATE|syscall.O_NONBLOCK))
+	lock := lockfile.New(filepath.Join(root, ".lock"))
 	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
 		return Plugin{}, unwritable(root, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/cachedir"
 	"nb201/internal/infile"
 )
 
@@ -129,51 +130,21 @@ func (s store) save(k key, program []byte) error {
 // trim removes what killed processes left and, when the programs exceed the limit, those
 // that were not used for longest, until a tenth of it is free.
 func (s store) trim() error {
-	files, total, err := s.list()
+	files, _, err := s.list()
 	if err != nil {
 		return err
 	}
-	room := s.limit
-	if total > s.limit {
-		room -= s.limit / 10
-	}
-	slices.SortFunc(files, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
 	for _, f := range files {
-		left := temporary(f) && time.Since(f.ModTime()) > time.Hour
-		if !left && (temporary(f) || total <= room) { // a process may be writing a temporary one
-			continue
+		if temporary(f) && time.Since(f.ModTime()) > time.Hour { // no process writes it any more
+			if err := os.Remove(filepath.Join(s.dir, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 		}
-		// Another process may have removed it.
-		if err := os.Remove(filepath.Join(s.dir, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		total -= f.Size()
 	}
-	return nil
+	return cachedir.Trim(s.dir, ours, s.limit, temporary)
 }
 
 // list returns the files and their bytes. A directory that is not there has none.
 func (s store) list() (files []fs.FileInfo, total int64, err error) {
-	entries, err := os.ReadDir(s.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, e := range entries {
-		if !ours.MatchString(e.Name()) {
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		files = append(files, info)
-		total += info.Size()
-	}
-	return files, total, nil
+	return cachedir.List(s.dir, ours)
 }

@@ -22,11 +22,11 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 
 	"nb201/internal/atomicfile"
 	"nb201/internal/infile"
+	"nb201/internal/lockfile"
 	"nb201/internal/seal"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -141,7 +141,7 @@ func (e *exporter) run(ctx context.Context) (*Report, error) {
 	if err := atomicfile.MkdirAll(e.partial); err != nil {
 		return nil, e.explain(err)
 	}
-	lock := flock.New(filepath.Join(e.partial, ".lock"))
+	lock := lockfile.New(filepath.Join(e.partial, ".lock"))
 	if ok, err := lock.TryLock(); err == nil && !ok {
 		return nil, usage.Errorf("another process is making %s", e.options.To)
 	}
