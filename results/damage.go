@@ -40,9 +40,9 @@ func (m marked) Unwrap() error { return m.error }
 func damaged(err error) error { return marked{ErrDamaged, err} }
 
 // transient reports whether reading failed for a reason that lies outside the file, so that
-// it may be read another time.
+// it may be read another time, or by another user.
 func transient(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN, syscall.ESTALE, syscall.ETIMEDOUT} {
+	for _, errno := range []syscall.Errno{syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN, syscall.ESTALE, syscall.ETIMEDOUT} {
 		if errors.Is(err, errno) {
 			return true
 		}

@@ -103,6 +103,9 @@ func TestSharedWithoutRights(t *testing.T) {
 		"failures cannot be noted": {"002", func(dir string) error {
 			return errors.Join(os.Mkdir(filepath.Join(dir, "failed"), 0o755), os.Chmod(filepath.Join(dir, "failed"), 0o755))
 		}, "failed belongs to user 0"},
+		"a record that only the first may read": {"002", func(dir string) error {
+			return os.Chmod(results.Campaign{Dir: dir}.RecordPath(results.Trial{Arch: 1, Dataset: "digits", Epochs: 2, Seed: 777}), 0o600)
+		}, "0002-0777.json: permission denied"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -117,6 +120,11 @@ func TestSharedWithoutRights(t *testing.T) {
 			second, said := runAs(t, binary, dir, 2002, "002", "1ms")
 			if err := second.Wait(); err == nil || !strings.Contains(said.String(), c.says) {
 				t.Errorf("%v, want %q:\n%s", err, c.says, said)
+			}
+			for _, trial := range all[1:] {
+				if _, err := os.Stat(results.Campaign{Dir: dir}.RecordPath(trial)); err != nil {
+					t.Errorf("a finished trial is lost: %v", err)
+				}
 			}
 			if found, _ := filepath.Glob(filepath.Join(dir, "failed", "*", "*", "*")); len(found) > 0 {
 				t.Errorf("counted as failed: %q", found)
