@@ -164,13 +164,29 @@ func publishForever(dir string) {
 	}
 }
 
+func countRecords(t *testing.T, c Campaign) int {
+	found, err := filepath.Glob(filepath.Join(c.Dir, "trials", "*", "*", "*.json"))
+	if err != nil {
+		t.Error(err)
+	}
+	return len(found)
+}
+
 // Processes that publish the same trials at once and are killed at any moment leave
 // whole trials only: each record with its own run's weights.
 func TestKilledPublishers(t *testing.T) {
 	c := Campaign{t.TempDir()}
 	for round := range 6 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(150+37*round)*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
+		group.Go(func() { // kill them when they have published for a while, however busy the host is
+			defer cancel()
+			before := countRecords(t, c)
+			for deadline := time.Now().Add(time.Minute); countRecords(t, c) < before+3 && time.Now().Before(deadline); {
+				time.Sleep(5 * time.Millisecond)
+			}
+			time.Sleep(time.Duration(37*round) * time.Millisecond)
+		})
 		for range 3 {
 			group.Go(func() {
 				child := exec.CommandContext(ctx, os.Args[0]) // killed when ctx ends
