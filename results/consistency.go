@@ -61,7 +61,7 @@ func (r *Record) contradictSettings(found *contradictions) {
 	}
 	for _, text := range []string{r.Precision, r.Device, r.Parity.Profile, r.Parity.Timeline, r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin} {
 		if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
-			found.add("%q is no name of a device, version or setting", text)
+			found.add("%q is not the name of a device, version or setting", text)
 		}
 	}
 }

@@ -28,8 +28,8 @@ func TestContradictions(t *testing.T) {
 		"attempts":             {func(r *Record) { r.Attempts = 1e9 }, "attempts is 1000000000"},
 		"weights of elsewhere": {func(r *Record) { r.Weights = &File{"../../x.pth", strings.Repeat("0", 64)} }, `the weights are "../../x.pth"`},
 		"weights of another":   {func(r *Record) { r.Weights = &File{"0004-0008.pth", strings.Repeat("0", 64)} }, "those of this trial are 0004-0007.pth"},
-		"escape":               {func(r *Record) { r.Precision = "quantum\x1b[31m" }, `"quantum\x1b[31m" is no name`},
-		"line break":           {func(r *Record) { r.Versions.Plugin = "1\n2" }, `"1\n2" is no name`},
+		"escape":               {func(r *Record) { r.Precision = "quantum\x1b[31m" }, `"quantum\x1b[31m" is not the name`},
+		"line break":           {func(r *Record) { r.Versions.Plugin = "1\n2" }, `"1\n2" is not the name`},
 		"share":                {func(r *Record) { r.Train.Top1[2] += 1e-3 }, "no share of 601 images"},
 		"shares":               {func(r *Record) { r.Eval[0].Top1 = slices.Repeat([]float64{33.3333}, 4) }, "ori-test: top1_percent[0] is 33.3333, no share of 200 images, and there are 3 more such epochs"},
 		"one image":            {func(r *Record) { r.Eval[1].Images = 1 }, "x-valid: top1_percent[0] is"},
@@ -56,7 +56,7 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
-// What trials leave is no contradiction, however odd.
+// What trials leave does not contradict itself, however odd it is.
 func TestNoContradictions(t *testing.T) {
 	for name, change := range map[string]func(r *Record){
 		"nothing":          func(*Record) {},

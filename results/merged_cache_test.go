@@ -96,7 +96,7 @@ func TestShort(t *testing.T) {
 	}
 }
 
-// A full disk is no fault of the file's.
+// A full disk is not the fault of the file.
 func TestNoRoom(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

@@ -189,7 +189,7 @@ func (p *mergedPickle) indexed(ctx context.Context, distrusted *mergedIndex, pro
 	if index, src := p.cached(cache, distrusted); index != nil {
 		return index, src, nil
 	}
-	unlock, locked, err := cache.lock(ctx, packed.tell)
+	unlock, locked, err := cache.lock(ctx, packed.show)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -367,11 +367,11 @@ func (r *progressReader) Read(b []byte) (int, error) {
 	}
 	n, err := r.r.Read(b)
 	r.done += int64(n)
-	r.tell()
+	r.show()
 	return n, err
 }
 
-func (r *progressReader) tell() {
+func (r *progressReader) show() {
 	if r.report != nil {
 		r.report(r.done, r.total)
 	}

@@ -330,7 +330,7 @@ func TestSignals(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_ = cmd.Wait() // the status tells
+			_ = cmd.Wait() // see the status
 			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 			code := status.ExitStatus()
 			if status.Signaled() {
@@ -380,7 +380,7 @@ func TestHangup(t *testing.T) {
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			_ = cmd.Wait() // the status tells
+			_ = cmd.Wait() // see the status
 			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 			if end := status.Signal(); test.how == "twice" && end != syscall.SIGTERM || test.how == "once" && status.ExitStatus() != 143 || got.String() != test.stdout {
 				t.Errorf("ended with %v after %q", cmd.ProcessState, got.String())
@@ -400,7 +400,7 @@ func TestClosedPipe(t *testing.T) {
 	cmd.Env = append(os.Environ(), stubborn+"=pipe")
 	var errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = w, &errs
-	_ = cmd.Run() // the status tells
+	_ = cmd.Run() // see the status
 	w.Close()
 	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "broken pipe") {
 		t.Errorf("ended with %v, stderr %q", cmd.ProcessState, &errs)

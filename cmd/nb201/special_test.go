@@ -16,7 +16,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// special puts what is no regular file in place of a file.
+// special puts a special file in place of a regular one.
 var special = map[string]func(path string) error{
 	"a named pipe": func(path string) error { return syscall.Mkfifo(path, 0o666) },
 	"a device":     func(path string) error { return os.Symlink("/dev/zero", path) },

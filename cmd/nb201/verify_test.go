@@ -101,7 +101,7 @@ func TestVerifyContradictions(t *testing.T) {
 		"no share":            {set("top1_percent", list{33.3333, 33.3333}, "training"), "record: training: top1_percent[0] is 33.3333, no share of 1347 images"},
 		"learning rate":       {set("learning_rate", 1e9, "recipe"), "record: the learning rate is 1e+09"},
 		"batch":               {set("batch", 100000, "recipe"), "record: a batch of 100000 images"},
-		"precision":           {set("precision", "quantum\x1b[31m"), `record: "quantum\x1b[31m" is no name`},
+		"precision":           {set("precision", "quantum\x1b[31m"), `record: "quantum\x1b[31m" is not the name`},
 		"weights":             {set("weights", weights("../../x.pth")), `record: the weights are "../../x.pth"`},
 		"profile":             {set("profile", "xx", "parity"), `record: unknown parity profile "xx"`},
 		"channels":            {set("channels", 17, "recipe"), "files: "},
@@ -114,7 +114,7 @@ func TestVerifyContradictions(t *testing.T) {
 		"low loss":            {evaluated("loss", list{0.1, 0.1}), "record: ori-test: loss[0] is 0.1, less than"},
 		"momentum":            {set("momentum", 1.5, "recipe"), "record: the momentum is 1.5"},
 		"weights of another":  {set("weights", weights("0002-0778.pth")), "those of this trial are 0002-0777.pth"},
-		"a version's newline": {set("gomlx", "v0\nfine", "versions"), `record: "v0\nfine" is no name`},
+		"a version's newline": {set("gomlx", "v0\nfine", "versions"), `record: "v0\nfine" is not the name`},
 	} {
 		for _, version := range []int{1, 2} {
 			var r object

@@ -113,7 +113,7 @@ type failing struct{}
 
 func (failing) ReadAt([]byte, int64) (int, error) { return 0, errors.New("no such device") }
 
-// A disk that cannot be read is no damage.
+// A disk that cannot be read does not count as damage.
 func TestFailing(t *testing.T) {
 	_, err := NewReader(failing{}, hashed(t, random(10))).ReadAt(make([]byte, 1), 0)
 	if err == nil || errors.Is(err, ErrDamaged) {

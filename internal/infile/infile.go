@@ -16,7 +16,7 @@ import (
 // epochs and a plan of all trials of the benchmark are far smaller.
 const MaxText = 64 << 20
 
-// ErrNotRegular is what the error of Open wraps when there is no regular file at the path.
+// ErrNotRegular is what the error of Open wraps when the file at the path is not a regular one.
 var ErrNotRegular = errors.New("not a regular file")
 
 // ErrTooLarge is what the error of Read wraps when the file is larger than the limit.

@@ -100,7 +100,7 @@ func (o *Output) find(r Rules) error {
 	case o.kind.IsDir():
 		return errors.New("it is a directory")
 	case r.Regular && (o.kind != 0 || o.open != nil):
-		return errors.New("it is no regular file")
+		return errors.New("it is not a regular file")
 	case o.open != nil || o.kind == fs.ModeNamedPipe:
 		return nil
 	case o.kind == fs.ModeDevice|fs.ModeCharDevice:

@@ -89,7 +89,7 @@ func (w *Writer) Idle() bool { return w.pending.Load() == 0 }
 // Lost takes the number of lines that were lost, for a notice.
 func (w *Writer) Lost() int { return int(w.lost.Swap(0)) }
 
-// Notice says in a line that so many lines were lost; nothing when none was.
+// Notice reports in one line how many lines were lost; it is empty when none was.
 func Notice(lost int) string {
 	switch lost {
 	case 0:

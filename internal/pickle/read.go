@@ -125,7 +125,7 @@ func (m *machine) afford() error {
 		m.height = n
 	}
 	if read := m.in.offset() - m.start; m.made > base+perByte*read {
-		return fmt.Errorf("pickle takes more than %d MiB of memory for its first %d bytes: it is no file of results or weights", (base+perByte*read)>>20, read)
+		return fmt.Errorf("pickle takes more than %d MiB of memory for its first %d bytes: it is not a file of results or weights", (base+perByte*read)>>20, read)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func Verify(ctx context.Context, p Plugin) error {
 }
 
 // Fingerprint returns the SHA-256, in hex, of a plugin's file. Call it before the plugin is
-// loaded: a damaged one may end the process. It refuses a file that is no whole shared
+// loaded: a damaged one may end the process. It refuses a file that is not a whole shared
 // library and, where Install installed it, one that is not as it was then. Its errors are
 // usage errors.
 func Fingerprint(p Plugin) (string, error) {
@@ -187,7 +187,7 @@ func HashFile(path string) (sum string, n int64, err error) {
 	return hex.EncodeToString(hash.Sum(nil)), n, nil
 }
 
-// CheckLibrary reports a file that is no shared library or is cut off: loading the latter,
+// CheckLibrary reports a file that is not a shared library or is cut off: loading the latter,
 // or the first call into it, is a bus error.
 func CheckLibrary(path string) error {
 	if runtime.GOOS != "linux" { // they have other formats
@@ -208,10 +208,10 @@ func CheckLibrary(path string) error {
 		return cut
 	}
 	if err != nil {
-		return fmt.Errorf("it is no shared library: %w", err)
+		return fmt.Errorf("it is not a shared library: %w", err)
 	}
 	if library.Type != elf.ET_DYN {
-		return fmt.Errorf("it is no shared library: its ELF type is %v", library.Type)
+		return fmt.Errorf("it is not a shared library: its ELF type is %v", library.Type)
 	}
 	size := uint64(info.Size())
 	within := func(offset, length uint64) bool { return offset <= size && length <= size-offset }

@@ -81,7 +81,7 @@ func TestFingerprint(t *testing.T) {
 		want    string
 	}{
 		"whole": {whole, ""}, "stripped": {stripped, ""},
-		"empty": {nil, "cut off after 0 bytes"}, "text": {[]byte("not elf, but rather long for all that"), "no shared library"},
+		"empty": {nil, "cut off after 0 bytes"}, "text": {[]byte("not elf, but rather long for all that"), "not a shared library"},
 	}
 	for _, n := range []int{1, 10, 63, 64, 1000, len(whole) / 2, len(whole) - 1} {
 		cases[strings.Repeat("x", n%97)+"cut"] = struct {

@@ -46,7 +46,7 @@ func TestKeptNone(t *testing.T) {
 	}
 }
 
-// A file that is not what was saved is no program, and goes, whatever it would unpack to.
+// A file that is not what was saved is not a program, and is removed, whatever it would unpack to.
 func TestDamaged(t *testing.T) {
 	k, p := program(1, 1000)
 	sound, err := pack(k, p)
