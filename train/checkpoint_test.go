@@ -428,6 +428,11 @@ func TestDamaged(t *testing.T) {
 	}
 	for name, damaged := range damage {
 		for count := 1; count <= 2; count++ {
+			for _, file := range stored(t, c) { // the one of the end, too
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			}
 			for i, file := range files {
 				text := slices.Clone(sound[i])
 				if i >= 2-count {
@@ -454,6 +459,11 @@ func TestDamaged(t *testing.T) {
 	}
 
 	// What is damaged does not stay when sound ones are there.
+	for _, file := range stored(t, c) {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
 	write(t, files[1], damage["half"](slices.Clone(sound[1])))
 	write(t, files[0], sound[0])
 	interrupt(t, s, c, 2)
