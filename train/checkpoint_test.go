@@ -553,7 +553,7 @@ func TestUnwritable(t *testing.T) {
 	write(t, c.Checkpoints.Dir, nil)
 	o, _ := finish(t, s, c)
 	same(t, "unwritable", o, whole)
-	if len(*warnings) != 3 || !strings.Contains((*warnings)[1], "cannot write a checkpoint") { // looking, and two epochs' ends
+	if len(*warnings) != 4 || !strings.Contains((*warnings)[1], "cannot write a checkpoint") { // looking, two epochs' ends, and the end
 		t.Errorf("warned %q", *warnings)
 	}
 	*warnings = nil
