@@ -42,7 +42,7 @@ func damaged(err error) error { return marked{ErrDamaged, err} }
 // transient reports whether reading failed for a reason that lies outside the file, so that
 // it may be read another time, or by another user.
 func transient(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN, syscall.ESTALE, syscall.ETIMEDOUT} {
+	for _, errno := range []syscall.Errno{syscall.EACCES, syscall.EPERM, syscall.ENOTDIR, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN, syscall.ESTALE, syscall.ETIMEDOUT} {
 		if errors.Is(err, errno) {
 			return true
 		}
@@ -167,7 +167,7 @@ func (c Campaign) setAside(root atomicfile.Root, t Trial) (path string, reason, 
 		}
 		to := from + asideSuffix
 		for n := 2; ; n++ {
-			if _, err := root.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			if _, err := root.Lstat(to); err != nil { // Rename reports any but that there is none
 				break
 			}
 			to = fmt.Sprintf("%s-%d", from+asideSuffix, n)

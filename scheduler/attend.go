@@ -127,7 +127,7 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 				}
 			default:
 				switch r.Event {
-				case eventReady, eventFinished, eventDone, eventClaimed:
+				case eventReady, eventFinished, eventDone, eventClaimed, eventRefused:
 				default:
 					a.dismiss()
 				}
@@ -195,8 +195,11 @@ func (r *run) settle(i int, o order, begun bool, ending report) {
 			ending = report{Event: eventNoRoom, Reason: oneLine(err)}
 		}
 	}
-	if ending.Event == eventNoRoom {
+	switch ending.Event {
+	case eventNoRoom:
 		r.pause(ending.Reason)
+	case eventRefused:
+		r.leaveOut(o.Trial, ending.Reason)
 	}
 	now := time.Now() // with its monotonic reading: the clock may be set before a trial is due
 	r.mu.Lock()
@@ -209,7 +212,7 @@ func (r *run) settle(i int, o order, begun bool, ending report) {
 		r.totals.Done++
 	case ending.Event == eventDone:
 		r.totals.Done++
-	case setAside:
+	case setAside, ending.Event == eventRefused:
 		r.state.Failed++
 		r.totals.Failed++
 	case ending.Event == eventClaimed:

@@ -127,7 +127,8 @@ func sweep(campaign, host string) error {
 	remove := map[string]func(string, results.Trial) error{"running/*/*/*": tidy, "failed/*/*/*.json": ForgetFailure}
 	return in(campaign, func(root atomicfile.Root) error {
 		for glob, remove := range remove {
-			places, err := fs.Glob(root.FS(), glob)
+			// os.DirFS opens directories alone: it does not wait at a named pipe, as root.FS does.
+			places, err := fs.Glob(os.DirFS(campaign), glob)
 			if err != nil {
 				return err
 			}
@@ -145,13 +146,13 @@ func sweep(campaign, host string) error {
 				}
 			}
 		}
-		return sweepStates(root, host)
+		return sweepStates(root, campaign, host)
 	})
 }
 
 // sweepStates removes the states of this host's runs that are no more.
-func sweepStates(root atomicfile.Root, host string) error {
-	states, err := fs.Glob(root.FS(), "running/*.json*") // whole ones, and one that was being written
+func sweepStates(root atomicfile.Root, campaign, host string) error {
+	states, err := fs.Glob(os.DirFS(campaign), "running/*.json*") // whole ones, and one that was being written
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,14 @@
 package scheduler
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"nb201/internal/atomicfile"
 	"nb201/results"
@@ -116,8 +119,8 @@ func TestRunWritesNothingThroughLinks(t *testing.T) {
 			o := options(dir)
 			var lines strings.Builder
 			o.Log = &lines
-			_, err := Run(t.Context(), o)
-			if text := lines.String() + " " + errorText(err); err == nil || !strings.Contains(text, filepath.Join(dir, at)+" is a symbolic link") {
+			totals, err := Run(t.Context(), o)
+			if text := lines.String() + " " + errorText(err); err == nil && totals.Failed == 0 || !strings.Contains(text, filepath.Join(dir, at)+" is a symbolic link") {
 				t.Errorf("%v\n%s", err, lines.String())
 			}
 			_ = filepath.WalkDir(outside, func(path string, e os.DirEntry, err error) error {
@@ -141,6 +144,48 @@ func errorText(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// What lies in a campaign keeps no run waiting, and costs the trials of its folder alone.
+func TestRunPassesObstacles(t *testing.T) {
+	t.Parallel()
+	pipe := func(path string) error { return syscall.Mkfifo(path, 0o666) }
+	file := func(path string) error { return os.WriteFile(path, nil, 0o666) }
+	zeros := func(path string) error { return os.Symlink("/dev/zero", path) }
+	for _, c := range []struct {
+		at    string
+		plant func(path string) error
+		left  int // trials that are left out, of 4; -1: the run is refused
+	}{
+		{"trials/000001", pipe, 2}, {"trials/000001", file, 2}, {"trials/000001", zeros, 2},
+		{"trials/000000/digits", pipe, 2}, {"weights/000001", file, 2}, {"weights/000001/digits", pipe, 2},
+		{"running/000001", pipe, 2}, {"running/zz", pipe, 0}, {"running/X-1.lock", pipe, 0}, {"running/X-1.json", pipe, 0},
+		{"failed/000001", pipe, 2}, {"failed", pipe, -1}, {"weights", file, -1}, {"logs", pipe, -1}, {"running", file, -1}, {".lock", zeros, -1},
+	} {
+		t.Run(c.at, func(t *testing.T) {
+			t.Parallel()
+			dir, all := planned(t, 2, 777)
+			path := filepath.Join(dir, c.at)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), c.plant(path)); err != nil {
+				t.Fatal(err)
+			}
+			o := options(dir)
+			var lines strings.Builder
+			o.Log = &lines
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			totals, err := Run(ctx, o)
+			if c.left < 0 {
+				if err == nil || ctx.Err() != nil || totals.Done > 0 {
+					t.Errorf("%+v, %v", totals, err)
+				}
+				return
+			}
+			if err != nil || totals.Failed != c.left || totals.Done != len(all)-c.left || strings.Count(lines.String(), "is left out of this run: ") != c.left {
+				t.Errorf("%+v, %v, want %d left out\n%s", totals, err, c.left, lines.String())
+			}
+		})
+	}
 }
 
 // A claim is taken through no link, also where the link stays in the campaign.

@@ -42,6 +42,7 @@ const (
 	eventFailed   event = "failed"
 	eventNoRoom   event = "no room" // the campaign's disk does not take its files
 	eventUnable   event = "unable"  // the worker could not begin it, nor, it seems, any other
+	eventRefused  event = "refused" // the campaign does not take it, but perhaps others
 	eventStopped  event = "stopped" // the worker was told to leave
 
 	// eventNoProcess is no report of a worker's: the host could not start one for now.

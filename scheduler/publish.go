@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -51,10 +52,26 @@ func isRefused(err error) bool {
 	if errors.As(err, &link) {
 		return true
 	}
-	for _, cause := range []error{fs.ErrPermission, syscall.ENOTDIR, syscall.ELOOP, syscall.EFBIG} {
+	for _, cause := range []error{fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.EFBIG} {
 		if errors.Is(err, cause) {
 			return true
 		}
 	}
 	return false
+}
+
+// isOfTrial reports whether err is one of isRefused that lies in the folders of one
+// architecture: others may be trained.
+func isOfTrial(campaign string, err error) bool {
+	var link *atomicfile.LinkError
+	var ofPath *fs.PathError
+	path := ""
+	switch {
+	case errors.As(err, &link):
+		path = link.Path
+	case errors.As(err, &ofPath):
+		path = ofPath.Path
+	}
+	within, notWithin := filepath.Rel(campaign, path)
+	return isRefused(err) && notWithin == nil && filepath.IsLocal(within) && filepath.Dir(within) != "."
 }

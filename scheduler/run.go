@@ -138,6 +138,12 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 			return nil, usage.Errorf("campaign %s cannot be written: %w%s", o.Dir, err, atomicfile.Rights(err))
 		}
 	}
+	for _, folder := range []string{"failed", "weights"} {
+		err := in(o.Dir, func(root atomicfile.Root) error { return root.CheckCreate(filepath.Join(folder, "file")) })
+		if err != nil {
+			return nil, usage.Errorf("campaign %s cannot be written: %w%s", o.Dir, err, atomicfile.Rights(err))
+		}
+	}
 	began := time.Now()
 	r := &run{
 		Options: o, campaign: results.Campaign{Dir: o.Dir}, pace: newPace(began),
@@ -380,6 +386,14 @@ func (r *run) take(i int) (o *order, ended bool, err error) {
 			r.pause(oneLine(err))
 			return nil, false, nil
 		}
+		if isOfTrial(r.Dir, err) {
+			r.leaveOut(t, oneLine(err))
+			r.mu.Lock()
+			r.state.Failed++
+			r.totals.Failed++
+			r.mu.Unlock()
+			continue
+		}
 		if err != nil {
 			return nil, false, err
 		}
@@ -388,6 +402,11 @@ func (r *run) take(i int) (o *order, ended bool, err error) {
 			return o, false, nil
 		}
 	}
+}
+
+// leaveOut says why a run leaves a trial out. The next run tries it again.
+func (r *run) leaveOut(t results.Trial, reason string) {
+	r.say("%v is left out of this run: %s", t, reason)
 }
 
 // deal takes the next trial for worker i from the queue, unless the run is paused.

@@ -43,13 +43,17 @@ func TestMain(m *testing.M) {
 		os.Exit(fakeWorker(ctx, dir))
 	case "run":
 		o := options(dir)
+		o.Log = os.Stderr
 		if during, err := time.ParseDuration(os.Getenv(scarceVariable)); err == nil {
-			o.Log = os.Stderr
 			time.AfterFunc(300*time.Millisecond, func() { takeDescriptors(during) })
 		}
-		if _, err := Run(ctx, o); err != nil {
+		totals, err := Run(ctx, o)
+		switch {
+		case err != nil:
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
+		case totals.Failed > 0:
+			os.Exit(3)
 		}
 		os.Exit(0)
 	}

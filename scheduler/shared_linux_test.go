@@ -36,12 +36,13 @@ func shared(t *testing.T, seeds ...uint32) (binary, dir string, all []results.Tr
 		t.Skip("needs root, to become two users")
 	}
 	dir, all = planned(t, 2, seeds...)
-	image, err := os.ReadFile(os.Args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
 	tmp := t.TempDir()
 	binary = filepath.Join(tmp, "run")
+	// In a process of its own: a test that forks meanwhile would keep a file that is written
+	// here open, and it could not be executed.
+	if text, err := exec.Command("cp", os.Args[0], binary).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
 	for d := dir; d != filepath.Dir(d); d = filepath.Dir(d) {
 		if info, err := os.Stat(d); err == nil && info.Mode().Perm()&0o005 != 0o005 {
 			err = os.Chmod(d, info.Mode().Perm()|0o055)
@@ -50,7 +51,7 @@ func shared(t *testing.T, seeds ...uint32) (binary, dir string, all []results.Tr
 			}
 		}
 	}
-	err = errors.Join(os.WriteFile(binary, image, 0o755), os.Chmod(tmp, 0o755), os.Chmod(filepath.Dir(tmp), 0o755))
+	err := errors.Join(os.Chmod(binary, 0o755), os.Chmod(tmp, 0o755), os.Chmod(filepath.Dir(tmp), 0o755))
 	err = errors.Join(err, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		return errors.Join(err, os.Chown(path, 2001, 2000))
 	}), os.Chmod(dir, 0o775|os.ModeSetgid))

@@ -223,7 +223,9 @@ func (w *Worker) failure(ctx context.Context, t results.Trial, err error) report
 		r.Event, r.Kind = eventUnable, ""
 	case isNoRoom(err):
 		r.Event, r.Kind = eventNoRoom, ""
-	case isRefused(err): // what was trained is kept in its last checkpoint
+	case isOfTrial(w.Campaign.Dir, err): // what was trained is kept in its last checkpoint
+		r.Event, r.Kind = eventRefused, ""
+	case isRefused(err): // likewise
 		r.Event, r.Kind = eventUnable, ""
 	case errors.As(err, &fault):
 		r.Kind = fault.Kind

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Root is an open directory whose content may be somebody else's, such as an unpacked
@@ -26,6 +27,9 @@ func (e *LinkError) Error() string {
 
 // OpenRoot opens a directory, or where a link at dir leads.
 func OpenRoot(dir string) (Root, error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() { // OpenRoot would wait at a named pipe
+		return Root{}, &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	}
 	r, err := os.OpenRoot(dir)
 	return Root{r}, err
 }
@@ -122,11 +126,16 @@ func (r Root) located(err error) error {
 }
 
 func (r Root) sync(dir string) error {
-	d, err := r.Open(dir)
+	d, err := r.openDir(dir)
 	if err != nil {
 		return r.located(err)
 	}
 	return syncAndClose(d)
+}
+
+// openDir opens a directory; it does not wait at a named pipe in its place.
+func (r Root) openDir(name string) (*os.File, error) {
+	return r.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 }
 
 // MkdirAll makes the directory name and those above it, and has them on disk.
@@ -153,7 +162,7 @@ func (r Root) mkdirAll(name string) error {
 		if info, err := r.Stat(name); err == nil && info.IsDir() { // another process was faster
 			return nil
 		}
-		fallthrough
+		return &fs.PathError{Op: "mkdir", Path: r.path(name), Err: syscall.ENOTDIR}
 	default:
 		return r.located(err)
 	}
@@ -189,9 +198,13 @@ func (r Root) RemoveTemps(name string) error {
 		return err
 	}
 	dir, prefix := filepath.Dir(name), filepath.Base(tempPrefix(name))
-	entries, err := fs.ReadDir(r.FS(), filepath.ToSlash(dir))
+	d, err := r.openDir(dir)
 	if err != nil {
 		return r.located(err)
+	}
+	entries, err := d.ReadDir(-1)
+	if err := cmp.Or(err, d.Close()); err != nil {
+		return err
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), tempSuffix) {

@@ -43,15 +43,19 @@ type display interface {
 func New(w io.Writer, total int64, unit, description string) *Bar {
 	description = inert.Text(description)
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return newBar(newDrawn(w, total, unit, description))
+		return newBar(func() display { return newDrawn(w, total, unit, description) })
 	}
-	return newBar(&lines{w: w, total: total, unit: unit, description: description, last: time.Now()})
+	return newBar(func() display {
+		return &lines{w: w, total: total, unit: unit, description: description, last: time.Now()}
+	})
 }
 
-func newBar(show display) *Bar {
+// newBar makes the display where it shows things, since a bar draws itself when it is made.
+func newBar(open func() display) *Bar {
 	b := &Bar{wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	go func() {
 		defer close(b.gone)
+		show := open()
 		for range b.wake {
 			b.mu.Lock()
 			n, text := b.new, b.text

@@ -128,7 +128,7 @@ func TestStuck(t *testing.T) {
 			if terminal {
 				show = &lateDrawn{w: s}
 			}
-			bar := newBar(show)
+			bar := newBar(func() display { return show })
 			for range 100 {
 				time.Sleep(interval)
 				bar.Add(10)
