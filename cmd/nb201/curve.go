@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -115,7 +114,7 @@ func drawCurve(w io.Writer, epochs int, sets []results.SetMeasures) {
 	options := []asciigraph.Option{
 		asciigraph.Height(graphHeight), asciigraph.Width(60), asciigraph.Caption("top-1 accuracy, %, by epoch"),
 	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := w.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
 		options = append(options, asciigraph.SeriesColors(colors...), asciigraph.SeriesLegends(legends...))
 	} else { // without colours one curve is all that can be told from another
 		one := min(1, len(curves)-1) // that of an evaluation set

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +75,51 @@ Exit codes:
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, release := untilSignal(context.Background())
 	defer release()
+	if f, ok := stdout.(*os.File); ok {
+		stdout = &output{ctx: ctx, file: f}
+	}
 	return execute(ctx, newRootCommand(), args, stdout, stderr)
+}
+
+// output is the standard output, which may be a terminal that takes nothing (Ctrl-S, a
+// connection that hangs): a signal ends the wait for it.
+type output struct {
+	ctx    context.Context
+	file   *os.File
+	gaveUp bool
+}
+
+// Fd is the file's descriptor.
+func (o *output) Fd() uintptr { return o.file.Fd() }
+
+// Write writes text to the file. When a signal came, it waits for outlet.LastWords at most,
+// once; the error is then that of the context.
+func (o *output) Write(text []byte) (int, error) {
+	if o.gaveUp {
+		return 0, o.ctx.Err()
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	text = bytes.Clone(text) // the caller may use it again when this has given up
+	written := make(chan result, 1)
+	go func() {
+		n, err := o.file.Write(text)
+		written <- result{n, err}
+	}()
+	select {
+	case r := <-written:
+		return r.n, r.err
+	case <-o.ctx.Done():
+	}
+	select {
+	case r := <-written:
+		return r.n, r.err
+	case <-time.After(outlet.LastWords):
+		o.gaveUp = true
+		return 0, o.ctx.Err()
+	}
 }
 
 func execute(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {

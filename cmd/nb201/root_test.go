@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"nb201/internal/outlet"
 )
 
 // nb201 runs a command line and returns what a user of the shell sees.
@@ -404,5 +406,31 @@ func TestClosedPipe(t *testing.T) {
 	w.Close()
 	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "broken pipe") {
 		t.Errorf("ended with %v, stderr %q", cmd.ProcessState, &errs)
+	}
+}
+
+// A signal ends the wait for an output that takes nothing.
+func TestOutputThatTakesNothing(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	o := &output{ctx: ctx, file: w}
+	if n, err := o.Write([]byte("taken")); n != 5 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	time.AfterFunc(100*time.Millisecond, cancel)
+	began := time.Now()
+	large := make([]byte, 1<<20) // more than a pipe holds
+	for range 3 {
+		if _, err := o.Write(large); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if waited := time.Since(began); waited > 2*outlet.LastWords {
+		t.Errorf("waited %v", waited)
 	}
 }
