@@ -234,7 +234,7 @@ const lockPatience = 30 * time.Second
 // lock keeps other processes from publishing, so that a record and weights that
 // stand together are of the same run. A process that dies gives the lock back. On a
 // file system without locks two runs of one trial that end in the same moment may
-// mix; the hash in the record tells. An error of a lock that stays held is ErrLocked.
+// mix; the hash in the record shows it. When the lock stays held, the error is ErrLocked.
 func (c Campaign) lock() (unlock func(), err error) {
 	l := lockfile.New(filepath.Join(c.Dir, lockName))
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)

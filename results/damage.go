@@ -167,7 +167,7 @@ func (c Campaign) setAside(root atomicfile.Root, t Trial) (path string, reason, 
 		}
 		to := from + asideSuffix
 		for n := 2; ; n++ {
-			if _, err := root.Lstat(to); err != nil { // Rename reports any but that there is none
+			if _, err := root.Lstat(to); err != nil { // none there; Rename reports any other error
 				break
 			}
 			to = fmt.Sprintf("%s-%d", from+asideSuffix, n)

@@ -148,7 +148,7 @@ func (c mergedCache) lock(ctx context.Context, waiting func()) (unlock func(), o
 }
 
 // lockOf is the lock of a mergedCache. Its file stays, since removing it would let a third
-// process lock another one; so that there are not too many, some caches share one.
+// process lock another one; to keep their number small, some caches share one.
 func lockOf(dir, name string) *flock.Flock {
 	return lockfile.New(filepath.Join(dir, ".merged-"+name[:2]+".lock"))
 }

@@ -38,8 +38,8 @@ func shared(t *testing.T, seeds ...uint32) (binary, dir string, all []results.Tr
 	dir, all = planned(t, 2, seeds...)
 	tmp := t.TempDir()
 	binary = filepath.Join(tmp, "run")
-	// In a process of its own: a test that forks meanwhile would keep a file that is written
-	// here open, and it could not be executed.
+	// Another process copies it: a test that forks meanwhile would inherit a file that is open
+	// for writing here, which the system then refuses to execute.
 	if text, err := exec.Command("cp", os.Args[0], binary).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}

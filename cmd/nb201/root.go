@@ -174,7 +174,7 @@ type stopped syscall.Signal
 
 func (s stopped) Error() string { return fmt.Sprintf("stopped (%v)", syscall.Signal(s)) }
 
-// untilSignal returns a context that SIGINT, SIGTERM, SIGHUP (unless nohup has it ignored)
+// untilSignal returns a context that SIGINT, SIGTERM, SIGHUP (unless it is ignored, as under nohup)
 // or SIGUSR1, by which batch systems warn of the end of a job's time, cancels. A second
 // signal ends the process at once, as if none was ever caught; but a second SIGHUP does
 // not: a terminal that closes and its shell send one each.

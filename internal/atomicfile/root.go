@@ -138,7 +138,7 @@ func (r Root) openDir(name string) (*os.File, error) {
 	return r.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 }
 
-// MkdirAll makes the directory name and those above it, and has them on disk.
+// MkdirAll makes the directory name and those above it, and syncs them to disk.
 func (r Root) MkdirAll(name string) error {
 	if err := r.CheckLink(name); err != nil {
 		return err
