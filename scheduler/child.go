@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"nb201/internal/hostmem"
 )
 
 // child is a worker process, as its run sees it.
@@ -19,7 +21,7 @@ type child struct {
 	stdin   io.WriteCloser
 	reports chan report // closed when the process is dead, and err set
 	err     error       // of Wait
-	kills   uint64      // memoryKills when it started
+	kills   uint64      // hostmem.Kills when it started
 }
 
 // leaveWithin is how long a worker without a trial may take to end.
@@ -36,7 +38,7 @@ func startChild(cmd *exec.Cmd, log *os.File) (*child, error) {
 	cmd.Stdout, cmd.Stderr = toStdout, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = time.Second // for what it left on stdout
-	c := &child{cmd: cmd, stdin: stdin, reports: make(chan report), kills: memoryKills()}
+	c := &child{cmd: cmd, stdin: stdin, reports: make(chan report), kills: hostmem.Kills(os.DirFS("/"))}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ func (c *child) dump() {
 func (c *child) death() report {
 	status, _ := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
-	case status.Signaled() && status.Signal() == syscall.SIGKILL && memoryKills() > c.kills:
+	case status.Signaled() && status.Signal() == syscall.SIGKILL && hostmem.Kills(os.DirFS("/")) > c.kills:
 		return report{Event: eventFailed, Kind: OutOfMemory, Reason: "the kernel killed the worker for memory"}
 	case slices.Contains([]int{128 + int(syscall.SIGTERM), 128 + int(syscall.SIGINT), 128 + int(syscall.SIGUSR1), 128 + int(syscall.SIGHUP)}, status.ExitStatus()):
 		return report{Event: eventStopped}

@@ -1,12 +1,9 @@
 package scheduler
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 
 	"nb201/internal/hostmem"
@@ -77,29 +74,6 @@ func probe(dir string) error {
 	}
 	_, err = f.Write(make([]byte, 64<<10))
 	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
-}
-
-// memoryKills counts the processes that the kernel has killed since it started because
-// memory ran out, where it tells.
-func memoryKills() uint64 {
-	kills, _ := procValue("/proc/vmstat", "oom_kill")
-	return kills
-}
-
-// procValue reads the number behind a name in a file of /proc.
-func procValue(path, name string) (value uint64, ok bool) {
-	f, err := os.Open(filepath.Clean(path))
-	if err != nil {
-		return 0, false
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if rest, found := strings.CutPrefix(lines.Text(), name+" "); found {
-			_, err := fmt.Sscan(rest, &value)
-			return value, err == nil
-		}
-	}
-	return 0, false
 }
 
 // bytesText is a size for people.

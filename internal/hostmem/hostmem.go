@@ -52,6 +52,10 @@ func Read(root fs.FS) (Memory, bool) {
 	return m, true
 }
 
+// Kills returns how many processes the kernel has killed since it started because memory
+// ran out, on the machine whose file system is root; 0 where the system does not count them.
+func Kills(root fs.FS) uint64 { return values(root, "proc/vmstat")["oom_kill"] }
+
 // groups lists the directories of the control groups that limit this process's memory,
 // of either version: its own and those above it.
 func groups(root fs.FS) []string {

@@ -71,3 +71,13 @@ func TestReadThisMachine(t *testing.T) {
 		t.Errorf("%+v, %v", m, ok)
 	}
 }
+
+func TestKills(t *testing.T) {
+	fsys := files(map[string]string{"proc/vmstat": "nr_free_pages 77\noom_kill 6\noom_kill_other 9\n"})
+	if n := Kills(fsys); n != 6 {
+		t.Errorf("%d kills, want 6", n)
+	}
+	if n := Kills(fstest.MapFS{}); n != 0 {
+		t.Errorf("without /proc: %d kills", n)
+	}
+}
