@@ -360,7 +360,7 @@ func TestIdle(t *testing.T) {
 	for _, s := range sides {
 		t.Run(s.name, func(t *testing.T) {
 			o := flags(t)
-			o.batch, o.channels, o.steps = train.LatencyBatch, 16, 1 // so that train.Run goes on to measure the latency
+			o.batch, o.channels, o.steps = train.LatencyBatch, 16, 1 // so that the trial goes on to measure the latency
 			task := o.newTask(o.archs[0], o.datasets[1], o.steps, 1)
 			if err := task.writeFiles(t.TempDir()); err != nil {
 				t.Fatal(err)

@@ -222,7 +222,8 @@ tests() {
 		# train's tests compile 67 programs; the clients that e2e's others need are not here.
 		local only=. without=()
 		case $name in
-		train) only='GoldenTrajectory|Take|TopN|Rounding|Resumed$|BFloat16|StoredWeights' ;;
+		device) only='LookUp|TopN' ;;
+		train) only='GoldenTrajectory|Rounding|Resumed$|BFloat16|StoredWeights' ;;
 		e2e) only='^(TestSameCommandTwice|TestKeptPrograms)$' without=(-u NB201_PYTHON) ;;
 		esac
 		part 200 "test-$name" env -C "$root/$folder" "${without[@]}" NB201_TEST_DEVICE="$device" \

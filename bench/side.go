@@ -61,7 +61,7 @@ func openDevice(device, precision string) (*backend.Opened, error) {
 
 // takeTurns does a task. The report of a turn goes out after the evaluation that ends its
 // epoch, when nothing is under way on the device, and the trial waits there for the next
-// word. After the last turn that word lets train.Run measure the latency and read the
+// word. After the last turn that word lets the session measure the latency and read the
 // weights, which would disturb the turns of others. What was measured on batches may arrive
 // in bursts: only the last batch of a stage shows when the stage was over.
 func takeTurns(ctx context.Context, opened *backend.Opened, task Task, words *json.Decoder, reports *json.Encoder) error {
@@ -77,7 +77,9 @@ func takeTurns(ctx context.Context, opened *backend.Opened, task Task, words *js
 	defer cancel(nil)
 	clock := startClock()
 	var report Report
-	outcome, err := train.Run(ctx, opened.Backend, config, func(p train.Progress) {
+	session := train.NewSession(opened.Backend)
+	defer session.Close()
+	outcome, err := session.Run(ctx, config, func(p train.Progress) {
 		switch training := p.Stage == "train"; {
 		case training && p.Epoch == 0 && p.Batch == 0:
 			report.Loss = p.Loss

@@ -86,7 +86,9 @@ func alike(t *testing.T, what string, got, want *results.Record) {
 func trainInto(t *testing.T, c results.Campaign, config train.Config) *results.Record {
 	t.Helper()
 	b := devicetest.Open(t)
-	outcome, err := train.Run(t.Context(), b.Backend, config, func(train.Progress) {})
+	session := train.NewSession(b.Backend)
+	defer session.Close()
+	outcome, err := session.Run(t.Context(), config, func(train.Progress) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,13 @@
 package train
 
 import (
+	"context"
 	"testing"
 
 	"github.com/gomlx/compute"
 
-	"nb201/data"
 	"nb201/internal/backend/devicetest"
+	"nb201/train/device"
 )
 
 func openBackend(t testing.TB) compute.Backend {
@@ -25,13 +26,28 @@ func openSession(t *testing.T) *Session {
 	return session
 }
 
-// uploaded are the images of a dataset on the device until the test is over.
-func uploaded(t *testing.T, set *data.Dataset) *deviceImages {
+// runAlone trains a trial in a session that no other uses.
+func runAlone(ctx context.Context, t testing.TB, c Config, observe func(Progress)) (*Outcome, error) {
 	t.Helper()
-	images, err := upload(openBackend(t), set)
+	s := NewSession(openBackend(t))
+	defer s.Close()
+	return s.Run(ctx, c, observe)
+}
+
+// executables are those of a trial, to be compiled.
+func executables(t testing.TB, c Config) *device.Set {
+	t.Helper()
+	return NewSession(openBackend(t)).executables(c)
+}
+
+// trialOf is a trial whose executables are to be compiled, with its images on the device
+// until the test is over.
+func trialOf(t *testing.T, c Config) *trial {
+	t.Helper()
+	images, err := device.Upload(openBackend(t), c.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(images.finalize)
-	return images
+	t.Cleanup(images.Finalize)
+	return newTrial(c, &device.Runner{Set: executables(t, c), Images: images, BatchesPerCall: c.batchesPerCall}, func(Progress) {})
 }

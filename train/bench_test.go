@@ -35,7 +35,7 @@ func BenchmarkStep(b *testing.B) {
 			c.Network.Channels, c.Network.Cells, c.Recipe.Batch = 16, test.cells, batch
 			c.Trial.Epochs = c.Recipe.Epochs
 			began, measured := 0.0, 0.0
-			o, err := Run(b.Context(), openBackend(b), c, func(p Progress) {
+			o, err := runAlone(b.Context(), b, c, func(p Progress) {
 				switch now := cpuSeconds(b); {
 				case p.Stage != "train":
 					began = now

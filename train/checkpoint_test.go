@@ -25,6 +25,8 @@ import (
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/results/resultstest"
+	"nb201/train/checkpoint"
+	"nb201/train/device"
 )
 
 // interruptible is a trial of two epochs of 12 batches: of training and of three
@@ -52,7 +54,7 @@ func interruptible(t testing.TB, profile random.Profile, workers int, precision 
 	}
 	c.Recipe.Channels, c.Recipe.Cells, c.Recipe.Batch = 4, 1, 16
 	c.Trial.Epochs, c.Trial.Dataset = 2, c.Definition.Name
-	c.Profile, c.Workers, c.Precision, c.perCall = profile, workers, precision, 1
+	c.Profile, c.Workers, c.Precision, c.batchesPerCall = profile, workers, precision, 1
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +66,7 @@ const interruptibleBatches = 2 * 12
 // leaving has c leave checkpoints in a new directory, and tells what is warned of.
 func leaving(t *testing.T, c Config, every time.Duration) (Config, *[]string) {
 	warnings := new([]string)
-	c.Checkpoints = &Checkpoints{
+	c.Checkpoints = &checkpoint.Options{
 		Dir: filepath.Join(t.TempDir(), "running", "trial"), Every: every,
 		Warn: func(s string) { *warnings = append(*warnings, s) },
 	}
@@ -131,9 +133,9 @@ func (c *lateContext) Err() error {
 // A trial leaves a checkpoint whenever it is cancelled.
 func TestCancelledLate(t *testing.T) {
 	c := interruptible(t, random.Profiles()[0], 0, FP32)
-	c.perCall = 1
+	c.batchesPerCall = 1
 	for turn := range 12 { // waiting for a program that is there ends either way
-		c.Checkpoints = &Checkpoints{Dir: t.TempDir(), Every: time.Hour}
+		c.Checkpoints = &checkpoint.Options{Dir: t.TempDir(), Every: time.Hour}
 		ctx := &lateContext{Context: t.Context(), done: make(chan struct{})}
 		batches := 0
 		_, err := openSession(t).Run(ctx, c, func(Progress) {
@@ -297,9 +299,9 @@ func TestResumed(t *testing.T) {
 		t.Run(fmt.Sprintf("%s/%d workers/%s", test.profile.Name, test.workers, test.precision), func(t *testing.T) {
 			s := openSession(t)
 			c := interruptible(t, test.profile, test.workers, test.precision)
-			c.perCall = 0
+			c.batchesPerCall = 0
 			whole, batches := finish(t, s, c)
-			c.perCall = 1
+			c.batchesPerCall = 1
 			if len(batches) != interruptibleBatches {
 				t.Fatalf("%d batches", len(batches))
 			}
@@ -442,7 +444,7 @@ func TestDamaged(t *testing.T) {
 			}
 			*warnings = nil
 			again := c
-			again.Checkpoints = &Checkpoints{Dir: c.Checkpoints.Dir, Every: time.Hour, Warn: c.Checkpoints.Warn}
+			again.Checkpoints = &checkpoint.Options{Dir: c.Checkpoints.Dir, Every: time.Hour, Warn: c.Checkpoints.Warn}
 			o, rest := finish(t, s, again)
 			want := batches[12:]
 			if count == 2 {
@@ -496,18 +498,18 @@ func TestForeign(t *testing.T) {
 		"versions":        func(c *Config) { c.Checkpoints.Versions.Program = "2" },
 	} {
 		other := interruptible(t, random.Profiles()[0], 4, FP32)
-		other.Checkpoints = &Checkpoints{Dir: c.Checkpoints.Dir, Warn: c.Checkpoints.Warn}
+		other.Checkpoints = &checkpoint.Options{Dir: c.Checkpoints.Dir, Warn: c.Checkpoints.Warn}
 		change(&other)
-		tr := &trial{Config: other, programs: other.programs(openBackend(t))}
+		tr := newTrial(other, &device.Runner{Set: executables(t, other)}, nil)
 		var err error
-		if tr.record, err = tr.newRecord(time.Now()); err != nil {
+		if tr.record, err = other.newRecord(time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		*warnings = nil
 		if err := tr.resume(); err != nil {
 			t.Fatal(err)
 		}
-		if tr.at != (place{}) || len(*warnings) != 1 || !strings.Contains((*warnings)[0], "another trial") {
+		if tr.at != (checkpoint.Cursor{}) || len(*warnings) != 1 || !strings.Contains((*warnings)[0], "another trial") {
 			t.Errorf("another %s: at %+v, warned %q", name, tr.at, *warnings)
 		}
 	}
@@ -586,7 +588,7 @@ func TestKilled(t *testing.T) {
 	c := interruptible(t, random.Profiles()[0], 4, precision)
 	c.Recipe.Epochs, c.Trial.Epochs = 10*kills, 10*kills // more than the kills let pass
 	if dir := os.Getenv(killed); dir != "" {
-		c.Checkpoints = &Checkpoints{Dir: dir}
+		c.Checkpoints = &checkpoint.Options{Dir: dir}
 		_, err := s.Run(t.Context(), c, func(Progress) { fmt.Print(".") })
 		t.Fatal("the trial ended: ", err)
 	}
@@ -625,54 +627,34 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// FuzzCheckpoint reads checkpoints that end in the right hash: an error, or a place of
-// the trial that is written again as it was read.
-func FuzzCheckpoint(f *testing.F) {
-	c := interruptible(f, random.Profiles()[0], 0, FP32)
-	c.Checkpoints = &Checkpoints{}
-	tr := &trial{Config: c, programs: c.programs(openBackend(f))}
-	if err := errors.Join(tr.begin(), tr.identify()); err != nil {
-		f.Fatal(err)
-	}
-	seed := func(at place, curves ...int) {
-		tr.at = at
-		for stage, n := range curves {
-			values := make([]float64, n)
-			*tr.curve(stage) = results.Curve{Loss: values, Top1: values, Top5: values, Seconds: values}
-		}
-		var b bytes.Buffer
-		if err := tr.encodeCheckpoint(&b); err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b.Bytes())
-	}
-	seed(place{}, 0, 0, 0, 0)
-	seed(place{position: position{Epoch: 1, Stage: 2, Batch: 1}, Seconds: 0.5, Meter: meter{Images: 16, Loss: 30}}, 2, 2, 1, 1)
-	seed(place{position: position{Epoch: 2}}, 2, 2, 2, 2)
-	f.Add([]byte(checkpointMagic + "{}\n"))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		sum := sha256.Sum256(body)
-		body = append(body, sum[:]...)
-		read, err := tr.readCheckpoint(bytes.NewReader(body), int64(len(body)))
+// A checkpoint of a device that orders weights in another way is not taken up.
+func TestCheckpointOfAnotherOrder(t *testing.T) {
+	s := openSession(t)
+	plain := interruptible(t, random.Profiles()[0], 0, FP32)
+	whole, batches := finish(t, s, plain)
+	order := s.current.Whole.WeightOrder()
+	for _, other := range []string{order, "ohwi of no device"} {
+		c, warnings := leaving(t, plain, time.Hour)
+		seen := interrupt(t, s, c, 5)
+		path := stored(t, c)[0]
+		text, err := os.ReadFile(path)
 		if err != nil {
-			return
-		}
-		again := &trial{Config: c, programs: tr.programs, record: tr.record, state: read.state, streams: read.streams, at: read.Place}
-		again.identity = tr.identity
-		for i, curve := range read.Curves {
-			*again.curve(i) = curve
-		}
-		var b bytes.Buffer
-		if err := again.encodeCheckpoint(&b); err != nil {
 			t.Fatal(err)
 		}
-		b.Write(make([]byte, sha256.Size))
-		text := rehash(b.Bytes())
-		second, err := tr.readCheckpoint(bytes.NewReader(text), int64(len(text)))
-		if err != nil || second.Place != read.Place {
-			t.Errorf("read %+v, then %+v, %v", read.Place, second, err)
+		write(t, path, rehash(bytes.Replace(text, fmt.Appendf(nil, "%q", order), fmt.Appendf(nil, "%q", other), 1)))
+		o, rest := finish(t, s, c)
+		same(t, "after a checkpoint in the order "+other, o, whole)
+		if other == order {
+			if len(*warnings) > 0 || len(seen)+len(rest) != len(batches) {
+				t.Errorf("%d and %d batches, warned %q", len(seen), len(rest), *warnings)
+			}
+			continue
 		}
-	})
+		want := fmt.Sprintf("its weights are in the order %q, not %q", other, order)
+		if len(*warnings) != 1 || !strings.Contains((*warnings)[0], want) || len(rest) != len(batches) {
+			t.Errorf("%d batches, warned %q, want %s", len(rest), *warnings, want)
+		}
+	}
 }
 
 // A trial leaves a checkpoint of its end, for a campaign that does not take it at once.

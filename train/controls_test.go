@@ -34,12 +34,12 @@ func TestControls(t *testing.T) {
 	}{
 		{name: "none", steps: 4},
 		{
-			name: "no Nesterov", file: "train/programs.go", steps: 4,
-			old: "if p.Nesterov {", new: "if false {",
+			name: "no Nesterov", file: "train/device/graph.go", steps: 4,
+			old: "if e.Nesterov {", new: "if false {",
 		},
 		{
-			name: "weight decay off by 1e-5", file: "train/programs.go", steps: 4,
-			old: "MulScalar(params, p.WeightDecay)", new: "MulScalar(params, p.WeightDecay*(1+1e-5))",
+			name: "weight decay off by 1e-5", file: "train/device/graph.go", steps: 4,
+			old: "MulScalar(params, e.WeightDecay)", new: "MulScalar(params, e.WeightDecay*(1+1e-5))",
 		},
 		{
 			name: "padding counted in the average", file: "cell/network/tape.go", steps: 4,

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,7 +14,6 @@ import (
 	"testing"
 
 	"nb201/cell"
-	"nb201/cell/network"
 	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
@@ -22,6 +22,8 @@ import (
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
 	"nb201/results"
+	"nb201/train/checkpoint"
+	"nb201/train/device"
 )
 
 // archName is an architecture in a vector file: an index or a genotype string.
@@ -152,13 +154,9 @@ func checkNext(t *testing.T, net cell.Network, generator *random.Torch, want []u
 	}
 }
 
-func TestGoldenMeter(t *testing.T) {
+func TestGoldenLearningRate(t *testing.T) {
 	var vectors struct {
-		LR    map[string][]float64 `json:"lr"`
-		Meter struct {
-			Batches [][]float64
-			Avg     []float64
-		}
+		LR map[string][]float64 `json:"lr"`
 	}
 	golden.Load(t, "misc.json", &vectors)
 	for epochs, rates := range vectors.LR {
@@ -175,18 +173,6 @@ func TestGoldenMeter(t *testing.T) {
 				t.Errorf("epoch %d of %d: learning rate %v, want %v", epoch, n, got, want)
 			}
 		}
-	}
-	var m meter
-	for _, row := range vectors.Meter.Batches {
-		b := batchResult{images: int(row[0]), loss: row[1], top1: int(row[2]), top5: int(row[3])}
-		m.add(b)
-		if accuracy(b.top1, b.images) != row[4] || accuracy(b.top5, b.images) != row[5] {
-			t.Errorf("accuracies of %v differ", row)
-		}
-	}
-	loss, top1, top5 := m.averages()
-	if got := []float64{loss, top1, top5}; !slices.Equal(got, vectors.Meter.Avg) {
-		t.Errorf("averages %v, want %v", got, vectors.Meter.Avg)
 	}
 }
 
@@ -245,7 +231,7 @@ func (c trajectory) trial(t *testing.T) *trial {
 	if c.DType == "float64" {
 		config.Precision = FP64
 	}
-	return config.trial(config.programs(openBackend(t)), uploaded(t, set))
+	return trialOf(t, config)
 }
 
 // outcome is what following a case gives.
@@ -253,7 +239,7 @@ type outcome struct {
 	steps     [][4]float64
 	gradients map[string][2]float64 // sum and sum of magnitudes, of the first step
 	weights   torchfile.StateDict
-	eval      *meter
+	eval      *device.Meter
 }
 
 // follow takes a case's steps and evaluates the first images as the case does.
@@ -267,21 +253,22 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 			t.Fatal(err)
 		}
 	}
-	compileAll(tr.whole)
-	defer tr.whole.finalize()
-	defer func() { tr.state.finalize() }()
+	step := tr.runner.Set.Whole
+	device.Compile(step)
+	defer step.Finalize()
+	defer tr.close()
 	check(tr.begin())
-	initial, err := tr.state.weights(tr.whole.model.Layout, tr.Precision, 0)
+	initial, err := step.Weights(tr.runner.State, 0)
 	check(err)
-	tr.measured = func(_ string, epoch, _ int, b batchResult) {
-		o.steps = append(o.steps, [4]float64{b.loss, float64(b.top1), float64(b.top5), learningRate(tr.Recipe, epoch)})
-	}
 	pass := func(epoch int, order data.Epoch) {
-		tr.at = place{position: position{Epoch: epoch}}
-		check(tr.pass(ctx, &order))
+		tr.at.Position = checkpoint.Position{Epoch: epoch}
+		check(tr.runner.Run(ctx, tr.deviceStage(&order), func(b device.Batch) error {
+			o.steps = append(o.steps, [4]float64{b.Loss, float64(b.Top1), float64(b.Top5), learningRate(tr.config.Recipe, epoch)})
+			return nil
+		}))
 	}
 	for epoch := 0; len(o.steps) < len(c.Steps); epoch++ {
-		order := tr.Data.TrainEpoch(tr.streams, 0, c.Batch)
+		order := tr.config.Data.TrainEpoch(tr.streams, 0, c.Batch)
 		order.Order = order.Order[:min(len(order.Order), (len(c.Steps)-len(o.steps))*c.Batch)]
 		if epoch == 0 {
 			first := order
@@ -294,24 +281,26 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 			pass(epoch, order)
 		}
 	}
-	o.weights, err = tr.state.weights(tr.whole.model.Layout, tr.Precision, int64(len(c.Steps)))
+	o.weights, err = step.Weights(tr.runner.State, int64(len(c.Steps)))
 	check(err)
 
 	if c.Eval.N == 0 {
 		return o
 	}
-	tr.Recipe.Batch = c.Eval.Batch
-	tr.programs = tr.Config.programs(openBackend(t))
-	compileAll(tr.evaluate)
-	defer tr.evaluate.finalize()
-	tr.measured = func(string, int, int, batchResult) {}
+	tr.config.Recipe.Batch = c.Eval.Batch
+	tr.runner.Set = executables(t, tr.config)
+	device.Compile(tr.runner.Set.Evaluate)
+	defer tr.runner.Set.Evaluate.Finalize()
 	order := data.Epoch{Order: make([]int32, c.Eval.N)}
 	for i := range order.Order {
 		order.Order[i] = int32(i)
 	}
-	tr.at = place{position: position{Stage: 1}}
-	check(tr.pass(ctx, &order))
-	o.eval = &tr.at.Meter
+	tr.at.Position = checkpoint.Position{Stage: 1}
+	o.eval = &device.Meter{}
+	check(tr.runner.Run(ctx, tr.deviceStage(&order), func(b device.Batch) error {
+		o.eval.Add(b)
+		return nil
+	}))
 	return o
 }
 
@@ -319,23 +308,51 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 // are then gradient + weight decay * initial parameter.
 func (c trajectory) firstGradients(t *testing.T, tr *trial, initial torchfile.StateDict) map[string][2]float64 {
 	t.Helper()
-	momenta, err := (&state{params: tr.state.momenta, stats: tr.state.stats}).weights(tr.whole.model.Layout, tr.Precision, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	momenta := momentaOf(t, tr)
 	sums := map[string][2]float64{}
-	for i, slot := range tr.whole.model.Slots {
-		if slot.Vector != network.Parameters {
+	for i, tensor := range tr.config.Network.Tensors() {
+		if !tensor.Role.Trainable() {
 			continue
 		}
 		before := numbers(initial[i].Tensor)
 		gradient := numbers(momenta[i].Tensor)
 		for k := range gradient {
-			gradient[k] -= tr.Recipe.WeightDecay * before[k]
+			gradient[k] -= tr.config.Recipe.WeightDecay * before[k]
 		}
-		sums[slot.Name] = sumsOf(gradient)
+		sums[tensor.Name] = sumsOf(gradient)
 	}
 	return sums
+}
+
+// momentaOf fetches the momenta of the parameters, in their places in the state dict.
+func momentaOf(t *testing.T, tr *trial) torchfile.StateDict {
+	t.Helper()
+	var b bytes.Buffer
+	if err := tr.runner.State.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	bytesOf := 4
+	if tr.config.Precision == FP64 {
+		bytesOf = 8
+	}
+	params := 0
+	for _, tensor := range tr.config.Network.Tensors() {
+		if tensor.Role.Trainable() {
+			params += tensor.Len() * bytesOf
+		}
+	}
+	copy(b.Bytes(), b.Bytes()[params:2*params]) // where the parameters are
+	step := tr.runner.Set.Whole
+	state, err := step.ReadState(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer state.Finalize()
+	momenta, err := step.Weights(state, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return momenta
 }
 
 func numbers(t *torchfile.Tensor) []float64 {
@@ -460,7 +477,7 @@ func TestGoldenTrajectoryFloat64(t *testing.T) {
 			if o.eval == nil {
 				return
 			}
-			loss, top1, _ := o.eval.averages()
+			loss, top1, _ := o.eval.Averages()
 			correct := func(percent float64) int { return int(math.Round(percent / 100 * float64(c.Eval.N))) }
 			if !(relative(loss, c.Eval.Loss) <= allowed.eval) || correct(top1) != correct(c.Eval.Top1) {
 				t.Errorf("evaluation: loss %v, top-1 %v; want %v, %v", loss, top1, c.Eval.Loss, c.Eval.Top1)

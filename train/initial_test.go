@@ -56,7 +56,7 @@ func resolve(t *testing.T, o Options) Config {
 
 func runTrial(t *testing.T, c Config) *Outcome {
 	t.Helper()
-	o, err := Run(t.Context(), openBackend(t), c, func(Progress) {})
+	o, err := runAlone(t.Context(), t, c, func(Progress) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func evaluateAgain(t *testing.T, o *Outcome, dataRoot string) {
 		t.Fatal(err)
 	}
 	images := map[string]int{}
-	sets, err := Evaluate(t.Context(), openBackend(t), config, weights, func(p Progress) { images[p.Stage] += p.Images })
+	sets, err := openSession(t).Evaluate(t.Context(), config, weights, func(p Progress) { images[p.Stage] += p.Images })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,16 +184,16 @@ func TestInitialState(t *testing.T) {
 	scratch := onDigits50(t, 2, 777)
 	begun := func(o Options) (weights torchfile.StateDict, order data.Epoch) {
 		c := resolve(t, o)
-		tr := &trial{Config: c, programs: c.programs(openBackend(t))}
+		tr := trialOf(t, c)
 		if err := tr.begin(); err != nil {
 			t.Fatal(err)
 		}
-		defer tr.state.finalize()
-		weights, err := tr.state.weights(tr.whole.model.Layout, tr.Precision, 0)
+		defer tr.close()
+		weights, err := tr.runner.Set.Whole.Weights(tr.runner.State, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return weights, tr.Data.TrainEpoch(tr.streams, tr.Workers, tr.Recipe.Batch)
+		return weights, tr.draw(tr.streams, 0).order
 	}
 	network := resolve(t, scratch).Network
 	seven := network
@@ -285,7 +285,7 @@ func TestInitialRefused(t *testing.T) {
 		if !usage.Is(err) || !strings.HasPrefix(err.Error(), "W.pth ") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want a usage error with %q", c.name, err, c.want)
 		}
-		_, err = Evaluate(t.Context(), openBackend(t), resolve(t, scratch), c.weights, nil)
+		_, err = openSession(t).Evaluate(t.Context(), resolve(t, scratch), c.weights, nil)
 		if !usage.Is(err) {
 			t.Errorf("%s: evaluation ends with %v, want a usage error", c.name, err)
 		}

@@ -63,7 +63,7 @@ func TestLatency(t *testing.T) {
 // A trial of the published batch measures its latency, another does not.
 func TestLatencyOfTrial(t *testing.T) {
 	c := onClasses(t, 3, 8, false)
-	if seconds, err := (&trial{Config: c}).latency(); seconds != nil || err != nil {
+	if seconds, err := newTrial(c, nil, nil).latency(); seconds != nil || err != nil {
 		t.Errorf("in batches of %d: %v, %v", c.Recipe.Batch, seconds, err)
 	}
 	images := datatest.Synth(LatencyBatch, 8, 3, 1)

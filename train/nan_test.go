@@ -3,79 +3,13 @@ package train
 import (
 	"errors"
 	"math"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
-	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"nb201/cell"
-	"nb201/internal/golden"
 	"nb201/internal/torchfile"
 	"nb201/results"
 )
-
-// TestNaNMeasures holds loss, gradient and the counts of logits that are infinite or not
-// numbers against PyTorch's.
-func TestNaNMeasures(t *testing.T) {
-	var vectors struct {
-		Types map[string]struct {
-			Measures []struct {
-				Logits     []string
-				Loss       []string
-				Gradient   [][]string
-				Top1, Top5 []int
-			}
-		}
-	}
-	golden.Load(t, "nan.json", &vectors)
-	parse := func(text string) float64 {
-		v, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-	for name, dtype := range map[string]dtypes.DType{"float32": dtypes.Float32, "float64": dtypes.Float64} {
-		g := NewGraph(openBackend(t), name)
-		defer g.Finalize()
-		const classes, rows = 7, 3 // the last two are padding
-		logits := Parameter(g, "logits", shapes.Make(dtypes.Float64, rows, classes))
-		labels := Parameter(g, "labels", shapes.Make(dtypes.Int32, rows))
-		measures, gradient := crossEntropy(ConvertDType(logits, dtype), labels)
-		if err := g.Compile(ConvertDType(measures, dtypes.Float64), ConvertDType(gradient, dtypes.Float64)); err != nil {
-			t.Fatal(err)
-		}
-		same := func(got float64, want string) bool {
-			w := parse(want)
-			return math.IsNaN(w) && math.IsNaN(got) || got == w || math.Abs(got-w) <= 1e-6*(1+math.Abs(w))
-		}
-		for _, m := range vectors.Types[name].Measures {
-			var row []float64
-			for _, text := range m.Logits {
-				row = append(row, parse(text))
-			}
-			given := slices.Repeat(row, rows)
-			for label := range classes {
-				out := g.Run(tensors.FromFlatDataAndDimensions(given, rows, classes), []int32{int32(label), -1, -1})
-				got, dLogits := tensors.MustCopyFlatData[float64](out[0]), tensors.MustCopyFlatData[float64](out[1])
-				if !same(got[0], m.Loss[label]) || int(got[1]) != m.Top1[label] || int(got[2]) != m.Top5[label] {
-					t.Errorf("%s: label %d of %v: measured %v, PyTorch has %s, %d, %d", name, label, m.Logits, got, m.Loss[label], m.Top1[label], m.Top5[label])
-				}
-				for i, want := range m.Gradient[label] {
-					if !same(dLogits[i], want) {
-						t.Errorf("%s: label %d of %v: gradient %v, PyTorch has %v", name, label, m.Logits, dLogits[:classes], m.Gradient[label])
-						break
-					}
-				}
-			}
-		}
-	}
-}
 
 // deadEnd has a convolution that reaches no output: what goes wrong there shows in no loss.
 const deadEnd = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|none~2|"
@@ -89,7 +23,7 @@ func startingFrom(t *testing.T, genotype string, precision Precision, change fun
 		t.Fatal(err)
 	}
 	c.Trial.Arch, c.Precision = c.Network.Arch.Index(), precision
-	weights := c.trial(nil, nil).seed()
+	weights := newTrial(c, nil, nil).seed()
 	change(weights)
 	c.Initial = &Initial{File: results.StartWeights{File: results.File{Name: "W.pth"}}, Weights: weights}
 	return c
@@ -142,7 +76,7 @@ func TestEvaluateNaN(t *testing.T) {
 		c := startingFrom(t, small(t).Network.Arch.String(), precision, func(weights torchfile.StateDict) {
 			set(t, weights, "lastact.0.running_var", -1)
 		})
-		sets, err := Evaluate(t.Context(), openBackend(t), c, c.Initial.Weights, func(Progress) {})
+		sets, err := openSession(t).Evaluate(t.Context(), c, c.Initial.Weights, func(Progress) {})
 		var diverged *Diverged
 		if !errors.As(err, &diverged) || !math.IsNaN(diverged.Loss) {
 			t.Errorf("%s: %v, %v", precision, sets, err)

@@ -9,6 +9,7 @@ import (
 
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/golden"
+	"nb201/train/device"
 )
 
 // realCurve is a case of real_*.json: the original program on real photographs.
@@ -79,17 +80,17 @@ func (c realCurve) follow(t *testing.T, epochs int) {
 	if devicetest.OnGPU(t) {
 		first = 1e-4 // as for TestGoldenTrajectoryFloat32, in a network of 17 cells
 	}
-	passes := map[string][]meter{}
-	_, err = Run(ctx, openBackend(t), config, func(p Progress) {
+	passes := map[string][]device.Meter{}
+	_, err = runAlone(ctx, t, config, func(p Progress) {
 		if p.Epoch == epochs {
 			stop()
 			return
 		}
 		if p.Batch == 0 {
-			passes[p.Stage] = append(passes[p.Stage], meter{})
+			passes[p.Stage] = append(passes[p.Stage], device.Meter{})
 		}
 		m := &passes[p.Stage][p.Epoch]
-		m.add(batchResult{images: p.Images, loss: p.Loss, top1: int(math.Round(p.Top1 * float64(p.Images) / 100))})
+		m.Add(device.Batch{Images: p.Images, Loss: p.Loss, Top1: int(math.Round(p.Top1 * float64(p.Images) / 100))})
 		if p.Stage == "train" && p.Epoch == 0 && p.Batch == 0 {
 			d := relative(p.Loss, c.Steps[0])
 			t.Logf("first step: loss off by %.2g relative", d)
@@ -102,8 +103,8 @@ func (c realCurve) follow(t *testing.T, epochs int) {
 		t.Fatal(err)
 	}
 	for epoch, want := range c.Curve[:epochs] {
-		loss, top1, _ := passes["train"][epoch].averages()
-		testLoss, testTop1, _ := passes["ori-test"][epoch].averages()
+		loss, top1, _ := passes["train"][epoch].Averages()
+		testLoss, testTop1, _ := passes["ori-test"][epoch].Averages()
 		t.Logf("epoch %2d: training %.4f %.2f %% (original %.4f %.2f %%), ori-test %.4f %.2f %% (%.4f %.2f %%)",
 			epoch, loss, top1, want[1], want[2], testLoss, testTop1, want[4], want[5])
 		bound := 0.02

@@ -44,8 +44,8 @@ func followRounded(t *testing.T, precision Precision, losses, least, most float6
 			c.Steps = c.Steps[:min(3, len(c.Steps))]
 			c.Eval.N = 0
 			tr := c.trial(t)
-			tr.Precision = precision
-			tr.programs = tr.Config.programs(openBackend(t))
+			tr.config.Precision = precision
+			tr.runner.Set = executables(t, tr.config)
 			o := c.follow(t, tr)
 			for i, want := range c.Steps {
 				d := relative(o.steps[i][0], want[0])
@@ -80,7 +80,7 @@ func TestBFloat16Trial(t *testing.T) {
 		if o.Record.Precision != string(precision) {
 			t.Errorf("the record says %s", o.Record.Precision)
 		}
-		sets, err := Evaluate(t.Context(), openBackend(t), c, o.Weights, func(Progress) {})
+		sets, err := s.Evaluate(t.Context(), c, o.Weights, func(Progress) {})
 		if err != nil {
 			t.Fatal(err)
 		}

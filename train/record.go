@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"nb201/data"
-	"nb201/internal/torchfile"
 	"nb201/results"
 )
 
@@ -70,14 +69,4 @@ func FilesOf(set *data.Dataset) []results.File {
 		files = append(files, results.File(f))
 	}
 	return files
-}
-
-// toFloat32 is a state dict as it is published, rounded from a float64 trial's.
-func toFloat32(dict torchfile.StateDict) torchfile.StateDict {
-	for i, w := range dict {
-		if w.Float64 != nil {
-			dict[i].Tensor = &torchfile.Tensor{Shape: w.Shape, Float32: convert[float32](w.Float64)}
-		}
-	}
-	return dict
 }

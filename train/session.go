@@ -10,64 +10,93 @@ import (
 	"github.com/gomlx/compute"
 
 	"nb201/data"
+	"nb201/internal/backend"
+	"nb201/train/device"
 )
 
-// Run trains. It calls observe after every batch, from this goroutine. When ctx is
-// cancelled it stops at the next batch, or after compiling, with ctx's error; a loss
-// or a state that is not finite ends it with a *Diverged. With c.Checkpoints it goes on from the
-// newest sound one and leaves others; see there.
-func Run(ctx context.Context, b compute.Backend, c Config, observe func(Progress)) (*Outcome, error) {
-	s := NewSession(b)
-	defer s.Close()
-	return s.Run(ctx, c, observe)
-}
-
-// Session trains trials one after another on a backend, and keeps what the next trial
-// may need again: the compiled programs, which trials share whose seed, schedule or
+// Session trains and evaluates trials one after another on a backend, and keeps what the
+// next trial may need again: the executables, which trials share whose seed, schedule or
 // order of images alone differ, and the images, on the host and on the device. A trial's
 // record is the same as when it runs alone. Prepare and Config may be called while Run
 // runs, from other goroutines.
 type Session struct {
 	backend compute.Backend
-	work    sync.WaitGroup // on programs
+	work    sync.WaitGroup // on executables
 
 	mu             sync.Mutex
-	current, ahead *programs // of the trial that runs or has run last; of the prepared one
+	current, ahead *device.Set // of the trial that runs or has run last; of the prepared one
 
-	loading sync.Mutex
-	images  loaded
-
-	// Of the trial that runs or has run last.
-	uploaded   *deviceImages
-	uploadedOf *data.Dataset
+	loading  sync.Mutex
+	loaded   recent[loaded]   // guarded by loading
+	uploaded recent[uploaded] // of the goroutine that runs trials
 }
 
-// loaded are the images that were loaded last.
+// loaded are the images of a definition on the host.
 type loaded struct {
 	definition data.Definition
 	root       string
-	*data.Dataset
+	set        *data.Dataset
 }
 
-// NewSession is a session without programs and images. The caller closes it before it
-// finalizes b.
+// uploaded are the images of a dataset on the device.
+type uploaded struct {
+	set    *data.Dataset
+	images *device.Images
+}
+
+// recent is what was used last, the latest last.
+type recent[T any] struct {
+	limit int // 0: one
+	items []T
+}
+
+// find finds what is wanted, which it then was the last to be.
+func (r *recent[T]) find(wanted func(T) bool) (item T, ok bool) {
+	i := slices.IndexFunc(r.items, wanted)
+	if i < 0 {
+		return item, false
+	}
+	item = r.items[i]
+	r.items = append(slices.Delete(r.items, i, i+1), item)
+	return item, true
+}
+
+// room removes what was used longest ago where there is no room for one more.
+func (r *recent[T]) room() (removed []T) {
+	over := len(r.items) - max(r.limit, 1) + 1
+	if over <= 0 {
+		return nil
+	}
+	removed = slices.Clone(r.items[:over])
+	r.items = slices.Delete(r.items, 0, over)
+	return removed
+}
+
+// NewSession returns a session without executables and images. The caller closes it before
+// it finalizes b.
 func NewSession(b compute.Backend) *Session { return &Session{backend: b} }
 
-// Close frees the programs, after those that are being compiled, and the images:
-// compiling cannot be interrupted. A process that is about to end need not wait for it; then it must leave
-// the backend, too, to the process's end.
+// KeepImages has the session keep the images of n datasets instead of those of one, for
+// trials that alternate between datasets.
+func (s *Session) KeepImages(n int) { s.loaded.limit, s.uploaded.limit = n, n }
+
+// Close frees the executables, after those that are being compiled, and the images:
+// compiling cannot be interrupted. A process that is about to end need not wait for it; then
+// it must leave the backend, too, to the process's end.
 func (s *Session) Close() {
 	s.mu.Lock()
 	s.change(nil, nil)
 	s.mu.Unlock()
 	s.work.Wait()
-	s.uploaded.finalize()
-	s.uploaded, s.uploadedOf = nil, nil
+	for _, u := range s.uploaded.items {
+		u.images.Finalize()
+	}
+	s.uploaded.items = nil
 }
 
 // Config is Options.Config on the images of a definition instead of that of o.Dataset.
-// When the definition and o.DataRoot are those of the last call the images are too: the
-// files are not read again.
+// When the definition and o.DataRoot are those of a call before, as far back as the session
+// keeps images, the images are too: the files are not read again.
 func (s *Session) Config(o Options, definition data.Definition) (Config, error) {
 	return o.on(definition, s.load)
 }
@@ -75,64 +104,58 @@ func (s *Session) Config(o Options, definition data.Definition) (Config, error) 
 func (s *Session) load(d data.Definition, root string) (*data.Dataset, error) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
-	if s.images.Dataset == nil || s.images.root != root || !reflect.DeepEqual(s.images.definition, d) {
-		set, err := d.Load(root)
-		if err != nil {
-			return nil, err
-		}
-		s.images = loaded{d, root, set}
+	known, ok := s.loaded.find(func(l loaded) bool { return l.root == root && reflect.DeepEqual(l.definition, d) })
+	if ok {
+		return known.set, nil
 	}
-	return s.images.Dataset, nil
+	set, err := d.Load(root)
+	if err != nil {
+		return nil, err
+	}
+	s.loaded.room()
+	s.loaded.items = append(s.loaded.items, loaded{d, root, set})
+	return set, nil
 }
 
 // upload brings the images of a dataset to the device, unless they are there.
-func (s *Session) upload(set *data.Dataset) (*deviceImages, error) {
-	if s.uploadedOf == set {
-		return s.uploaded, nil
+func (s *Session) upload(set *data.Dataset) (*device.Images, error) {
+	if known, ok := s.uploaded.find(func(u uploaded) bool { return u.set == set }); ok {
+		return known.images, nil
 	}
-	s.uploaded.finalize()
-	s.uploaded, s.uploadedOf = nil, nil
-	images, err := upload(s.backend, set)
+	for _, old := range s.uploaded.room() {
+		old.images.Finalize()
+	}
+	images, err := device.Upload(s.backend, set)
 	if err == nil {
-		s.uploaded, s.uploadedOf = images, set
+		s.uploaded.items = append(s.uploaded.items, uploaded{set, images})
 	}
 	return images, err
 }
 
-// Prepare compiles the programs of a trial that is to run later, in the background and
+// Prepare compiles the executables of a trial that is to run later, in the background and
 // on whatever cores are idle. Those of a trial that was prepared before and has not run
-// are freed. Run tells what goes wrong.
+// are freed. Run reports what goes wrong.
 func (s *Session) Prepare(c Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.change(s.current, s.compile(c))
+	s.change(s.current, s.compile(s.executables(c)))
 }
 
-// Run trains as the function Run does, one trial at a time. Training begins as soon as
-// the step of whole batches is compiled, while the other programs are being compiled.
-// But when ctx is cancelled while a program is waited for it returns at once, and they go
-// on being compiled; see Close.
-func (s *Session) Run(ctx context.Context, c Config, observe func(Progress)) (*Outcome, error) {
+// Run trains a trial, and calls observe after every batch, from this goroutine. Training
+// begins as soon as the step of whole batches is compiled, while the other executables are
+// being compiled. When ctx is cancelled Run stops at the next batch with ctx's error, or at
+// once where it waits for an executable, which goes on being compiled; see Close. A loss or
+// a state that is not finite ends it with a *Diverged. With c.Checkpoints it goes on from
+// the newest sound one and leaves others; see package checkpoint.
+func (s *Session) Run(ctx context.Context, c Config, observe func(Progress)) (o *Outcome, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	o := &Outcome{}
-	p := s.programsOf(c)
+	set := s.use(s.executables(c))
 	images, err := s.upload(c.Data)
 	if err == nil {
-		err = c.with(p, images, observe, func(t *trial) (err error) {
-			defer func() { o.Compile, o.Host = t.compiling, t.host }()
-			if err := t.begin(); err != nil {
-				return err
-			}
-			if err := t.resume(); err != nil {
-				return err
-			}
-			if err := t.run(ctx); err != nil {
-				return err
-			}
-			o.Record = t.record
-			o.Weights, err = t.trained()
+		err = backend.Catch(func() (err error) {
+			o, err = newTrial(c, s.runner(c, set, images), observe).train(ctx)
 			return err
 		})
 	}
@@ -142,45 +165,55 @@ func (s *Session) Run(ctx context.Context, c Config, observe func(Progress)) (*O
 	return o, nil
 }
 
-// programsOf makes the programs of a trial the current ones.
-func (s *Session) programsOf(c Config) *programs {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, ahead := s.compile(c), s.ahead
-	if ahead != nil && slices.Equal(p.all(), ahead.all()) {
-		ahead = nil
-	}
-	s.change(p, ahead)
-	return p
+// runner runs a trial on the device.
+func (s *Session) runner(c Config, set *device.Set, images *device.Images) *device.Runner {
+	return &device.Runner{Set: set, Images: images, BatchesPerCall: c.batchesPerCall}
 }
 
-// compile has the programs of a trial compiled, but for those that are there already or
-// are being compiled.
-func (s *Session) compile(c Config) *programs {
-	p := c.programs(s.backend)
-	known := slices.Concat(s.current.all(), s.ahead.all())
-	var missing []*program
-	for _, needed := range []**program{&p.whole, &p.ragged, &p.evaluate} {
+// executables are those of a trial, to be compiled.
+func (s *Session) executables(c Config) *device.Set {
+	return device.NewSet(s.backend, c.spec(), c.Recipe.Batch, c.Data.Train.Len()%c.Recipe.Batch)
+}
+
+// use makes executables the current ones, and returns them.
+func (s *Session) use(set *device.Set) *device.Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set = s.compile(set)
+	ahead := s.ahead
+	if ahead != nil && slices.Equal(set.All(), ahead.All()) {
+		ahead = nil
+	}
+	s.change(set, ahead)
+	return set
+}
+
+// compile begins to compile executables, but for those that are there already or are being
+// compiled: these take the place of the ones in the set, which it returns.
+func (s *Session) compile(set *device.Set) *device.Set {
+	known := slices.Concat(s.current.All(), s.ahead.All())
+	var missing []*device.Executable
+	for _, needed := range []**device.Executable{&set.Whole, &set.Ragged, &set.Evaluate} {
 		if *needed == nil {
 			continue
 		}
-		i := slices.IndexFunc(known, func(k *program) bool { return k.is(*needed) && !k.failed() })
+		i := slices.IndexFunc(known, func(k *device.Executable) bool { return k.Same(*needed) && !k.Failed() })
 		if i >= 0 {
 			*needed = known[i]
 		} else {
 			missing = append(missing, *needed)
 		}
 	}
-	s.work.Go(func() { compileAll(missing...) })
-	return p
+	s.work.Go(func() { device.Compile(missing...) })
+	return set
 }
 
-// change changes the programs that are kept, and frees the others.
-func (s *Session) change(current, ahead *programs) {
-	old, kept := slices.Concat(s.current.all(), s.ahead.all()), slices.Concat(current.all(), ahead.all())
-	for i, p := range old {
-		if !slices.Contains(kept, p) && !slices.Contains(old[:i], p) {
-			s.work.Go(p.finalize)
+// change changes the executables that are kept, and frees the others.
+func (s *Session) change(current, ahead *device.Set) {
+	old, kept := slices.Concat(s.current.All(), s.ahead.All()), slices.Concat(current.All(), ahead.All())
+	for i, e := range old {
+		if !slices.Contains(kept, e) && !slices.Contains(old[:i], e) {
+			s.work.Go(e.Finalize)
 		}
 	}
 	s.current, s.ahead = current, ahead

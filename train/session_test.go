@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"nb201/data"
+	"nb201/data/datatest"
 	"nb201/internal/random"
+	"nb201/train/device"
 )
 
 // Trials of a session are those that run alone, whether their programs were compiled
@@ -31,7 +33,7 @@ func TestSession(t *testing.T) {
 	for _, name := range []string{"plain", "seeded", "longer", "more"} {
 		alone[name], _ = finish(t, openSession(t), trials[name])
 	}
-	if alone["wider"], err = Run(t.Context(), openBackend(t), wider, func(Progress) {}); err != nil {
+	if alone["wider"], err = runAlone(t.Context(), t, wider, func(Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -51,10 +53,10 @@ func TestSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, step.run, o, alone[step.run])
-		if before != nil && s.current.whole != before.whole && (ahead == nil || s.current.whole != ahead.whole) {
+		if before != nil && s.current.Whole != before.Whole && (ahead == nil || s.current.Whole != ahead.Whole) {
 			t.Errorf("%s: the programs are compiled again", step.run)
 		}
-		if step.run == "more" && (s.current.whole != before.whole || s.current.evaluate != before.evaluate || s.current.ragged == before.ragged) {
+		if step.run == "more" && (s.current.Whole != before.Whole || s.current.Evaluate != before.Evaluate || s.current.Ragged == before.Ragged) {
 			t.Error("the programs of whole batches are not shared, or that of the last one is")
 		}
 	}
@@ -73,13 +75,11 @@ func TestCancelledWhileCompiling(t *testing.T) {
 		t.Fatal(err)
 	}
 	compiling := s.current
-	select {
-	case <-compiling.whole.done:
+	if err := compiling.Whole.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Error("Run waited for the compiler")
-	default:
 	}
 	finish(t, s, c)
-	if s.current.whole != compiling.whole {
+	if s.current.Whole != compiling.Whole {
 		t.Error("the programs are compiled again")
 	}
 }
@@ -95,7 +95,7 @@ func TestCannotCompile(t *testing.T) {
 		if _, err := s.Run(t.Context(), c, func(Progress) {}); err == nil {
 			t.Fatal("an unknown operation is compiled")
 		}
-		if before != nil && s.current.whole == before.whole {
+		if before != nil && s.current.Whole == before.Whole {
 			t.Error("not tried again")
 		}
 	}
@@ -132,5 +132,28 @@ func TestSessionConfig(t *testing.T) {
 	}
 	if got := config(definition, 1); got.Eval[0].Name != first.Eval[0].Name {
 		t.Errorf("the images are of %s", got.Eval[0].Name)
+	}
+}
+
+// Trials on the published CIFAR-10 datasets share the step of whole batches and the
+// evaluation; their last batches differ.
+func TestSharedExecutables(t *testing.T) {
+	stored := map[string]*data.Images{"train": datatest.Synth(50, 16, 10, 1), "test": datatest.Synth(10, 16, 10, 2)}
+	on := func(key string) *device.Set {
+		d, err := data.Published(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := onClasses(t, 10, 16, false)
+		d.Size = [2]int{16, 16}
+		if c.Data, err = data.New(d, stored); err != nil {
+			t.Fatal(err)
+		}
+		c.Recipe.Batch = 7
+		return executables(t, c)
+	}
+	a, b := on("cifar10"), on("cifar10-valid")
+	if !a.Whole.Same(b.Whole) || !a.Evaluate.Same(b.Evaluate) || a.Ragged.Same(b.Ragged) || a.Whole.Same(a.Evaluate) {
+		t.Errorf("cifar10 has %+v, cifar10-valid %+v", a, b)
 	}
 }

@@ -26,7 +26,7 @@ func TestDiverged(t *testing.T) {
 	config := small(t)
 	config.Recipe.LearningRate = 1e30
 	steps := 0
-	_, err := Run(context.Background(), openBackend(t), config, func(Progress) { steps++ })
+	_, err := runAlone(context.Background(), t, config, func(Progress) { steps++ })
 	var diverged *Diverged
 	if !errors.As(err, &diverged) || diverged.Stage != "train" || diverged.Epoch != 0 || diverged.Step != steps || steps == 0 {
 		t.Errorf("after %d steps: %v", steps, err)
@@ -37,8 +37,8 @@ func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	steps, config := 0, small(t)
-	config.perCall = 1
-	outcome, err := Run(ctx, openBackend(t), config, func(Progress) {
+	config.batchesPerCall = 1
+	outcome, err := runAlone(ctx, t, config, func(Progress) {
 		if steps++; steps == 2 {
 			cancel()
 		}

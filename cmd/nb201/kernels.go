@@ -15,6 +15,7 @@ import (
 	"nb201/internal/plugin"
 	"nb201/internal/usage"
 	"nb201/train"
+	"nb201/train/device"
 )
 
 // kernelsFlags are the flags of nb201 kernels.
@@ -162,7 +163,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 		Channels: n.Channels, Cells: n.Cells, Batch: f.batch, Precision: f.precision,
 	}
 	for _, program := range []string{"training step", "evaluation"} {
-		e, err := train.Examine(ctx, d, n, precision, program == "training step", f.batch, storedImages)
+		e, err := device.Examine(ctx, d, n, precision, program == "training step", f.batch, storedImages)
 		if err != nil {
 			return nil, err
 		}

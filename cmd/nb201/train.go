@@ -21,6 +21,7 @@ import (
 	"nb201/scheduler"
 	"nb201/scheduler/trainer"
 	"nb201/train"
+	"nb201/train/checkpoint"
 )
 
 func newTrainCommand() *cobra.Command {
@@ -213,7 +214,7 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	versions := versionsOn(b)
 	warnings := outlet.New(progressTo) // training goes on when it takes none
 	defer warnings.Close(outlet.LastWords)
-	config.Checkpoints = &train.Checkpoints{
+	config.Checkpoints = &checkpoint.Options{
 		Dir: claim.Dir, Every: checkpointInterval, Versions: versions,
 		Warn: func(text string) { inert.Fprintf(warnings, "warning: %s\n", text) },
 	}
@@ -259,7 +260,9 @@ func evaluateInitial(ctx context.Context, config train.Config, device backend.De
 	defer b.Backend.Finalize()
 	bar := progress.New(progressTo, int64(evaluationImages(config)), "images", "compiling")
 	defer bar.Done()
-	sets, err := train.Evaluate(ctx, b.Backend, config, config.Initial.Weights, describeOn(bar, func(p train.Progress) string { return p.Stage }))
+	session := train.NewSession(b.Backend)
+	defer session.Close()
+	sets, err := session.Evaluate(ctx, config, config.Initial.Weights, describeOn(bar, func(p train.Progress) string { return p.Stage }))
 	return &evaluation{
 		config.Trial.Arch, config.Network.Arch.String(), config.Trial.Dataset,
 		config.Initial.File, config.Precision, b.Device, sets,

@@ -73,7 +73,9 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 					return err
 				}
 				defer opened.Backend.Finalize()
-				options.Reevaluate = reevaluateOn(opened, flags.data)
+				session := train.NewSession(opened.Backend)
+				defer session.Close()
+				options.Reevaluate = reevaluateIn(session, flags.data)
 			}
 			var done func()
 			options.Progress, done = countUp(c.ErrOrStderr(), "files and architectures", "verifying")
@@ -101,10 +103,10 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 	return c
 }
 
-// reevaluateOn evaluates the weights of trials again, but not those in a published file
+// reevaluateIn evaluates the weights of trials again, but not those in a published file
 // on a dataset that only its campaign defines. What a trial computed in TF32 is evaluated
 // in full float32.
-func reevaluateOn(b *backend.Opened, dataRoot string) func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]verify.Evaluated, error) {
+func reevaluateIn(session *train.Session, dataRoot string) func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]verify.Evaluated, error) {
 	return func(ctx context.Context, r *results.ResultsCount, weights torchfile.StateDict) ([]verify.Evaluated, error) {
 		var config train.Config
 		var err error
@@ -122,7 +124,7 @@ func reevaluateOn(b *backend.Opened, dataRoot string) func(context.Context, *res
 		if config.Precision == train.TF32 {
 			config.Precision = train.FP32
 		}
-		sets, err := train.Evaluate(ctx, b.Backend, config, weights, func(train.Progress) {})
+		sets, err := session.Evaluate(ctx, config, weights, func(train.Progress) {})
 		var diverged *train.Diverged
 		if errors.As(err, &diverged) {
 			return []verify.Evaluated{{Set: diverged.Stage, Images: 1, Loss: diverged.Loss, Top1: math.NaN(), Top5: math.NaN()}}, nil

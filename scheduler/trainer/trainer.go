@@ -17,6 +17,7 @@ import (
 	"nb201/scheduler"
 	"nb201/scheduler/plan"
 	"nb201/train"
+	"nb201/train/checkpoint"
 )
 
 // Options say how a worker trains.
@@ -79,7 +80,7 @@ func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, te
 	if err != nil { // of the plan or the images, which are the same for others
 		return nil, nil, &scheduler.Fault{Unable: true, Err: err}
 	}
-	config.Checkpoints = &train.Checkpoints{
+	config.Checkpoints = &checkpoint.Options{
 		Dir: dir, Every: t.CheckpointEvery, Versions: t.versions(),
 		Warn: func(text string) { t.Log.Printf("%v: %s", trial, text) },
 	}

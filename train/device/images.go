@@ -1,4 +1,4 @@
-package train
+package device
 
 import (
 	"errors"
@@ -14,13 +14,19 @@ import (
 	"nb201/data"
 )
 
-// deviceImages are the images of a dataset on the device: those of its stored splits, one
-// split after another.
-type deviceImages struct {
+// Images are the images of a dataset on the device: those of its stored splits, one split
+// after another.
+type Images struct {
 	pixels *tensors.Tensor        // uint8 [images, size, size, 3]
 	labels *tensors.Tensor        // int32 [images]
 	normal *tensors.Tensor        // float32 [256*3], what each byte is in each channel
-	first  map[*data.Images]int32 // the number of a split's first image
+	first  map[*data.Images]int32 // where a split begins among them
+}
+
+// CountStored counts the images that Upload brings to the device.
+func CountStored(set *data.Dataset) int {
+	_, images := storedSplits(set)
+	return images
 }
 
 // storedSplits lists the stored splits that a dataset takes images of, and counts these.
@@ -37,10 +43,10 @@ func storedSplits(set *data.Dataset) (splits []*data.Images, images int) {
 	return splits, images
 }
 
-// upload brings the images of a dataset to the device.
-func upload(b compute.Backend, set *data.Dataset) (*deviceImages, error) {
+// Upload brings the images of a dataset to the device. The caller finalizes them.
+func Upload(b compute.Backend, set *data.Dataset) (*Images, error) {
 	splits, images := storedSplits(set)
-	s := &deviceImages{first: map[*data.Images]int32{}}
+	s := &Images{first: map[*data.Images]int32{}}
 	var pixels [][]byte
 	var labels [][]int32
 	n := 0
@@ -55,7 +61,7 @@ func upload(b compute.Backend, set *data.Dataset) (*deviceImages, error) {
 	s.labels, err[1] = onDevice(b, concat(labels), images)
 	s.normal, err[2] = onDevice(b, concat([][]float32{normal}), len(normal))
 	if err := errors.Join(err[:]...); err != nil {
-		s.finalize()
+		s.Finalize()
 		return nil, fmt.Errorf("cannot bring the images of %s to the device: %w", set.Name, err)
 	}
 	return s, nil
@@ -83,7 +89,8 @@ func onDevice[T uint8 | int32 | float32](b compute.Backend, fill func(dst []T), 
 	return t, nil
 }
 
-func (s *deviceImages) finalize() {
+// Finalize frees the images; there may be none.
+func (s *Images) Finalize() {
 	if s == nil {
 		return
 	}
@@ -94,64 +101,64 @@ func (s *deviceImages) finalize() {
 	}
 }
 
-// inputs are what a program takes of the images, and batches of them: see programs.loop.
-func (s *deviceImages) inputs(places *tensors.Tensor, batches int) []any {
-	return []any{s.pixels, s.labels, s.normal, places, int32(batches)}
+// inputs are what an executable takes of the images, and the rows of batches of them: see
+// Executable.loop.
+func (s *Images) inputs(rows *tensors.Tensor, batches int) []any {
+	return []any{s.pixels, s.labels, s.normal, rows, int32(batches)}
 }
 
-// A place says where a row of a batch comes from: the number of an image on the device, or
-// padding; the row and column of the upper left corner, which may lie outside the image;
+// A row says what a row of a batch shows: the index of an image among those on the device,
+// or padding; where the image's upper left corner is cut, which may be outside the image;
 // and whether the image is mirrored, which comes first.
 const (
-	placeImage = iota
-	placeRow
-	placeColumn
-	placeMirrored
-	placeLen
+	rowIndex = iota
+	rowTop
+	rowLeft
+	rowMirrored
+	rowLen
 
-	padding = -1 // in the place of an image
+	padding = -1 // as an index
 )
 
-// fillPlaces fills dst with the places of the images from..to-1 of the order of the
-// trial's stage, and with padding.
-func (t *trial) fillPlaces(dst []int32, order *data.Epoch, from, to int) {
-	first := t.images.first[t.split(t.at.Stage).Images]
-	corner := int32(t.Data.Augment.CropPadding)
+// fillRows fills dst with rows of the images from..to-1 of a stage's order, and with padding.
+func (s *Images) fillRows(dst []int32, stage *Stage, from, to int) {
+	first := s.first[stage.Split.Images]
+	corner := int32(stage.CropPadding)
 	for k := from; k < to; k++ {
-		place := dst[:placeLen]
-		clear(place)
-		place[placeImage] = first + order.Order[k]
-		if order.Crops != nil {
-			crop := order.Crops[k]
-			place[placeRow], place[placeColumn] = int32(crop.Row)-corner, int32(crop.Column)-corner
+		row := dst[:rowLen]
+		clear(row)
+		row[rowIndex] = first + stage.Order.Order[k]
+		if stage.Order.Crops != nil {
+			crop := stage.Order.Crops[k]
+			row[rowTop], row[rowLeft] = int32(crop.Row)-corner, int32(crop.Column)-corner
 			if crop.Flip {
-				place[placeMirrored] = 1
+				row[rowMirrored] = 1
 			}
 		}
-		dst = dst[placeLen:]
+		dst = dst[rowLen:]
 	}
-	for i := 0; i < len(dst); i += placeLen {
-		dst[i+placeImage] = padding
+	for i := 0; i < len(dst); i += rowLen {
+		dst[i+rowIndex] = padding
 	}
 }
 
-// take is data.Dataset.Fill on the device: it maps deviceImages and places [rows, placeLen]
-// to images, float32 [rows, size, size, 3], and labels, int32 [rows]. The pixels are Fill's
-// to the bit, since they are looked up in a table of the host's: XLA rounds a division
-// otherwise. Images that are not cropped are neither mirrored. Padding shows any image,
-// and its label is -1.
-func take(pixels, labels, normal, places *Node, crop bool) (images, classes *Node) {
-	g := places.Graph()
-	of := func(field int) *Node { return Slice(places, AxisRange(), AxisElem(field)) } // [rows, 1]
+// lookUp crops and normalises images as datatest.Fill does on the host: it maps Images and
+// rows [rows of a batch, rowLen] to images, float32 [rows, size, size, 3], and labels, int32
+// [rows]. The pixels are Fill's to the bit, since they are looked up in a table of the
+// host's: XLA rounds a division otherwise. Images that are not cropped are not mirrored
+// either. Padding shows any image, and its label is -1.
+func lookUp(pixels, labels, normal, rows *Node, crop bool) (images, classes *Node) {
+	g := rows.Graph()
+	field := func(i int) *Node { return Slice(rows, AxisRange(), AxisElem(i)) } // [rows, 1]
 
-	number := of(placeImage) // Gather takes the nearest of what lies outside
-	isPadding := LessThan(number, ScalarZero(g, dtypes.Int32))
-	classes = Where(Squeeze(isPadding, 1), Scalar(g, dtypes.Int32, padding), Gather(labels, number))
+	index := field(rowIndex) // Gather takes the nearest of what lies outside
+	isPadding := LessThan(index, ScalarZero(g, dtypes.Int32))
+	classes = Where(Squeeze(isPadding, 1), Scalar(g, dtypes.Int32, padding), Gather(labels, index))
 	var values *Node
 	if crop {
-		values = cropped(pixels, number, of(placeRow), of(placeColumn), of(placeMirrored))
+		values = cropped(pixels, index, field(rowTop), field(rowLeft), field(rowMirrored))
 	} else {
-		values = Gather(pixels, number)
+		values = Gather(pixels, index)
 	}
 	values = ConvertDType(values, dtypes.Int32)
 	channel := Iota(g, values.Shape(), 3)
@@ -159,19 +166,19 @@ func take(pixels, labels, normal, places *Node, crop bool) (images, classes *Nod
 }
 
 // cropped cuts size x size pixels from images with black around them.
-func cropped(pixels, number, row, column, mirrored *Node) *Node {
+func cropped(pixels, index, top, left, mirrored *Node) *Node {
 	g := pixels.Graph()
-	rows, size := number.Shape().Dim(0), pixels.Shape().Dim(1)
+	rows, size := index.Shape().Dim(0), pixels.Shape().Dim(1)
 	zero, last := ScalarZero(g, dtypes.Int32), Scalar(g, dtypes.Int32, size-1)
 	step := Iota(g, shapes.Make(dtypes.Int32, rows, size), 1)
-	y, x := Add(step, row), Add(step, column) // [rows, size]
+	y, x := Add(step, top), Add(step, left) // [rows, size]
 	x = Where(Equal(BroadcastToShape(mirrored, x.Shape()), zero), x, Sub(last, x))
 	inside := func(v *Node) *Node { return LogicalAnd(GreaterOrEqual(v, zero), LessOrEqual(v, last)) }
 
-	index := func(v *Node, dimensions ...int) *Node {
+	coordinate := func(v *Node, dimensions ...int) *Node {
 		return BroadcastToDims(Reshape(v, dimensions...), rows, size, size, 1)
 	}
-	at := Concatenate([]*Node{index(number, rows, 1, 1, 1), index(y, rows, size, 1, 1), index(x, rows, 1, size, 1)}, 3)
+	at := Concatenate([]*Node{coordinate(index, rows, 1, 1, 1), coordinate(y, rows, size, 1, 1), coordinate(x, rows, 1, size, 1)}, 3)
 	shown := LogicalAnd(Reshape(inside(y), rows, size, 1, 1), Reshape(inside(x), rows, 1, size, 1))
 	colours := Gather(pixels, at) // [rows, size, size, 3]
 	return Where(BroadcastToShape(shown, colours.Shape()), colours, ZerosLike(colours))

@@ -1,4 +1,4 @@
-package train
+package device
 
 import (
 	"context"
@@ -11,15 +11,15 @@ import (
 	"nb201/internal/hlo"
 )
 
-// Examined is what a GPU would run for a program, as far as compiling shows it.
+// Examined is what a GPU would run for an executable, as far as compiling shows it.
 type Examined struct {
 	*hlo.Profile               // a step, or the evaluation of a batch
 	Launches     hlo.Launches  // by the host
-	Temporary    int64         // bytes that the program takes beside images and state, without cuDNN's workspace
+	Temporary    int64         // bytes that it takes beside images and state, without cuDNN's workspace
 	Duration     time.Duration // of compiling
 }
 
-// Faults lists what keeps the GPU from running the program as it should: as one CUDA graph
+// Faults lists what keeps the GPU from running the executable as it should: as one CUDA graph
 // with cuDNN's convolutions, without copies of feature maps, and in full precision but for
 // TF32.
 func (e *Examined) Faults(precision Precision) (faults []string) {
@@ -39,21 +39,21 @@ func (e *Examined) Faults(precision Precision) (faults []string) {
 	return faults
 }
 
-// Examine compiles a program of a network along the published recipe for a GPU that need
-// not be there: the training step over batches of so many rows, or their evaluation, of
-// images of which so many are stored on the device. When ctx is cancelled it returns at
-// once, and the process can only end: compiling cannot be interrupted.
+// Examine compiles an executable of a network along the published recipe for a GPU that
+// need not be there: the training step over batches of rows images, or their evaluation,
+// with stored images on the device. When ctx is cancelled it returns at once, and the
+// process can only end: compiling cannot be interrupted.
 func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precision Precision, training bool, rows, stored int) (*Examined, error) {
 	recipe, err := configs.RecipeFor(200)
 	if err != nil {
 		return nil, err
 	}
-	p := newProgram(d.Backend, plan{n, precision, stored, recipe.Momentum, recipe.Nesterov, recipe.WeightDecay}, training, rows)
-	go compileAll(p)
-	if err := p.wait(ctx); err != nil {
+	x := newExecutable(d.Backend, Spec{n, precision, stored, recipe.Momentum, recipe.Nesterov, recipe.WeightDecay}, training, rows)
+	go Compile(x) // Wait and Finalize wait for it, unless ctx ends and with it the process
+	if err := x.Wait(ctx); err != nil {
 		return nil, err
 	}
-	p.finalize()
+	x.Finalize()
 	c := d.Last()
 	e := &Examined{Temporary: c.Temporary, Duration: c.Duration}
 	if err = c.Err; err == nil {

@@ -1,4 +1,4 @@
-package train
+package device
 
 import (
 	"fmt"
@@ -12,7 +12,9 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"nb201/data"
+	"nb201/data/datatest"
 	"nb201/internal/backend"
+	"nb201/internal/backend/devicetest"
 )
 
 // everyByte are images in which every channel has every byte, if they have 256 pixels.
@@ -27,10 +29,10 @@ func everyByte(images, size int) *data.Images {
 	return im
 }
 
-// The device makes of places what Fill makes of an order, to the bit: every byte in every
+// The device makes of rows what datatest.Fill makes of an order, to the bit: every byte in every
 // channel, every crop of every image, mirrored and not, of either stored split, and none.
-func TestTake(t *testing.T) {
-	b := openBackend(t)
+func TestLookUp(t *testing.T) {
+	b := devicetest.Open(t).Backend
 	for _, test := range []struct {
 		size, padding int
 		flip          bool
@@ -60,29 +62,32 @@ func TestTake(t *testing.T) {
 					}
 				}
 			}
-			images := uploaded(t, set)
+			images, err := Upload(b, set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer images.Finalize()
+			splits := []*data.Split{&set.Train, &set.Eval[0], &set.Eval[1]}
 			for stage, order := range []data.Epoch{crops, {Order: []int32{2, 0, 1, 1}}, {Order: []int32{1, 0}}} {
-				tr := Config{Data: set}.trial(nil, images)
-				tr.at.Stage = stage
 				const padded = 3 // rows
 				n := len(order.Order)
 				rows, one := n+padded, 3*test.size*test.size
-				places := make([]int32, rows*placeLen)
-				tr.fillPlaces(places, &order, 0, n)
+				table := make([]int32, rows*rowLen)
+				images.fillRows(table, &Stage{Split: splits[stage], Order: &order, CropPadding: test.padding}, 0, n)
 				wantPixels, wantLabels := make([]float32, n*one), make([]int32, n)
-				set.Fill(wantPixels, wantLabels, tr.split(stage), &order, 0, n)
+				datatest.Fill(set, wantPixels, wantLabels, splits[stage], &order, 0, n)
 
-				g := NewGraph(b, "take")
+				g := NewGraph(b, "look up")
 				defer g.Finalize()
 				var out []*tensors.Tensor
 				if err := backend.Catch(func() error {
 					of := func(name string, like *tensors.Tensor) *Node { return Parameter(g, name, like.Shape()) }
-					x, classes := take(of("pixels", images.pixels), of("labels", images.labels), of("normal", images.normal),
-						Parameter(g, "places", shapes.Make(dtypes.Int32, rows, placeLen)), stage == 0)
+					x, classes := lookUp(of("pixels", images.pixels), of("labels", images.labels), of("normal", images.normal),
+						Parameter(g, "rows", shapes.Make(dtypes.Int32, rows, rowLen)), stage == 0)
 					if err := g.Compile(x, classes); err != nil {
 						return err
 					}
-					out = g.Run(images.pixels, images.labels, images.normal, tensors.FromFlatDataAndDimensions(places, rows, placeLen))
+					out = g.Run(images.pixels, images.labels, images.normal, tensors.FromFlatDataAndDimensions(table, rows, rowLen))
 					return nil
 				}); err != nil {
 					t.Fatal(err)
@@ -98,28 +103,5 @@ func TestTake(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// Trials on the published CIFAR-10 datasets share the step of whole batches and the
-// evaluation; their last batches differ.
-func TestSharedPrograms(t *testing.T) {
-	stored := map[string]*data.Images{"train": everyByte(50, 16), "test": everyByte(10, 16)}
-	on := func(key string) *programs {
-		d, err := data.Published(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := onClasses(t, 10, 16, false)
-		d.Size = [2]int{16, 16}
-		if c.Data, err = data.New(d, stored); err != nil {
-			t.Fatal(err)
-		}
-		c.Recipe.Batch = 7
-		return c.programs(openBackend(t))
-	}
-	a, b := on("cifar10"), on("cifar10-valid")
-	if !a.whole.is(b.whole) || !a.evaluate.is(b.evaluate) || a.ragged.is(b.ragged) || a.whole.is(a.evaluate) {
-		t.Errorf("cifar10 has %+v, cifar10-valid %+v", a, b)
 	}
 }

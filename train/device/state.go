@@ -1,4 +1,4 @@
-package train
+package device
 
 import (
 	"cmp"
@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -18,32 +17,34 @@ import (
 // float is the type of the parameters on the device.
 type float interface{ float32 | float64 }
 
-// state is what a step reads and replaces: three vectors on the device.
-type state struct{ params, momenta, stats *tensors.Tensor }
+// State is what a training step reads and replaces: three vectors on the device.
+type State struct{ params, momenta, stats *tensors.Tensor }
 
 // vectors lists the three, or none of a nil state.
-func (s *state) vectors() []*tensors.Tensor {
+func (s *State) vectors() []*tensors.Tensor {
 	if s == nil {
 		return nil
 	}
 	return []*tensors.Tensor{s.params, s.momenta, s.stats}
 }
 
-func (s *state) finalize() {
+// Finalize frees the vectors, of a nil state none.
+func (s *State) Finalize() {
 	for _, t := range s.vectors() {
 		t.MustFinalizeAll()
 	}
 }
 
-// newState packs a state dict into fresh vectors; the momenta are zero.
-func newState(layout *network.Layout, weights torchfile.StateDict, precision Precision) (*state, error) {
-	if precision == FP64 {
-		return packState[float64](layout, weights)
+// NewState packs a state dict, whose values are float32, into fresh vectors in the order of
+// the device; the momenta are zero. Weights that are not the network's are an error.
+func (e *Executable) NewState(weights torchfile.StateDict) (*State, error) {
+	if e.Precision == FP64 {
+		return packState[float64](e.model.Layout, weights)
 	}
-	return packState[float32](layout, weights)
+	return packState[float32](e.model.Layout, weights)
 }
 
-func packState[T float](layout *network.Layout, weights torchfile.StateDict) (*state, error) {
+func packState[T float](layout *network.Layout, weights torchfile.StateDict) (*State, error) {
 	if len(weights) != len(layout.Slots) {
 		return nil, fmt.Errorf("the weights hold %d tensors, the network has %d", len(weights), len(layout.Slots))
 	}
@@ -60,15 +61,15 @@ func packState[T float](layout *network.Layout, weights torchfile.StateDict) (*s
 			network.ToDevice(slot, stats, convert[T](w.Float32))
 		}
 	}
-	return &state{
+	return &State{
 		params:  tensors.FromFlatDataAndDimensions(params, len(params)),
 		momenta: tensors.FromFlatDataAndDimensions(make([]T, len(params)), len(params)),
 		stats:   tensors.FromFlatDataAndDimensions(stats, len(stats)),
 	}, nil
 }
 
-// write writes the vectors, one after another, little-endian as XLA's hosts are.
-func (s *state) write(w io.Writer) error {
+// Write writes the vectors, one after another, little-endian as XLA's hosts are.
+func (s *State) Write(w io.Writer) error {
 	for _, v := range s.vectors() {
 		var written error
 		err := v.ConstBytes(func(values []byte) { _, written = w.Write(values) })
@@ -79,29 +80,30 @@ func (s *state) write(w io.Writer) error {
 	return nil
 }
 
-// readState reads what write has written.
-func readState(r io.Reader, layout *network.Layout, dtype dtypes.DType) (*state, error) {
+// ReadState reads what Write has written of a state of the executable.
+func (e *Executable) ReadState(r io.Reader) (*State, error) {
 	var vectors [3]*tensors.Tensor
-	for i, n := range []int{layout.Parameters, layout.Parameters, layout.Statistics} {
-		vectors[i] = tensors.FromShape(shapes.Make(dtype, n))
+	for i, n := range []int{e.model.Parameters, e.model.Parameters, e.model.Statistics} {
+		vectors[i] = tensors.FromShape(shapes.Make(e.dtype, n))
 		var read error
 		err := vectors[i].MutableBytes(func(values []byte) { _, read = io.ReadFull(r, values) })
 		if err := cmp.Or(err, read); err != nil {
 			return nil, fmt.Errorf("its state ends early: %w", err)
 		}
 	}
-	return &state{params: vectors[0], momenta: vectors[1], stats: vectors[2]}, nil
+	return &State{params: vectors[0], momenta: vectors[1], stats: vectors[2]}, nil
 }
 
-// weights fetches the state dict from the device. batches is num_batches_tracked.
-func (s *state) weights(layout *network.Layout, precision Precision, batches int64) (torchfile.StateDict, error) {
-	if precision == FP64 {
-		return unpackState(layout, s, batches, func(v []float64) *torchfile.Tensor { return &torchfile.Tensor{Float64: v} })
+// Weights fetches the state dict of a state of the executable from the device, float64 of
+// FP64 and float32 of others. batches is num_batches_tracked.
+func (e *Executable) Weights(s *State, batches int64) (torchfile.StateDict, error) {
+	if e.Precision == FP64 {
+		return unpackState(e.model.Layout, s, batches, func(v []float64) *torchfile.Tensor { return &torchfile.Tensor{Float64: v} })
 	}
-	return unpackState(layout, s, batches, func(v []float32) *torchfile.Tensor { return &torchfile.Tensor{Float32: v} })
+	return unpackState(e.model.Layout, s, batches, func(v []float32) *torchfile.Tensor { return &torchfile.Tensor{Float32: v} })
 }
 
-func unpackState[T float](layout *network.Layout, s *state, batches int64, wrap func([]T) *torchfile.Tensor) (torchfile.StateDict, error) {
+func unpackState[T float](layout *network.Layout, s *State, batches int64, wrap func([]T) *torchfile.Tensor) (torchfile.StateDict, error) {
 	params, err := tensors.CopyFlatData[T](s.params)
 	if err != nil {
 		return nil, err

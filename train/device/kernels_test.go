@@ -1,4 +1,4 @@
-package train
+package device
 
 import (
 	"bytes"

@@ -1,0 +1,251 @@
+package device
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"nb201/data"
+)
+
+// Runner goes through the stages of one trial on the device. Its fields are set before the
+// first stage; Run replaces State.
+type Runner struct {
+	Set    *Set
+	Images *Images
+	State  *State // the runner's: Finalize frees it
+	// BatchesPerCall limits the batches of a call; 0: as many as take about callTime.
+	BatchesPerCall int
+
+	Compiling time.Duration // that Run waited for executables
+	Running   time.Duration // of calls
+
+	perBatch map[*Executable]time.Duration // as the last call took
+}
+
+// Stage is what Run goes through: the batches of one pass over a set of images.
+type Stage struct {
+	Split *data.Split
+	Order *data.Epoch // of Split's images
+	Batch int         // images of a whole batch
+	First int         // batch to begin with
+
+	Training    bool
+	Rate        float64 // learning rate, for training
+	CropPadding int     // that Order's crops are cut from
+}
+
+// NotFinite reports that training has left weights, momenta or running statistics that are
+// not finite, which What names.
+type NotFinite struct{ What string }
+
+func (n *NotFinite) Error() string { return "the " + n.What + " are not finite" }
+
+// callTime is about how long a call of an executable takes: that is how long it takes to
+// stop a trial, and how often its progress shows.
+const callTime = 500 * time.Millisecond
+
+// Finalize frees the state.
+func (r *Runner) Finalize() { r.State.Finalize() }
+
+// call is one call of an executable: some batches of a stage.
+type call struct {
+	*Executable
+	count, images, rows int             // batches, images of all, rows of each
+	table               *tensors.Tensor // int32 [Executable.batches, rows, rowLen]
+
+	ended    chan struct{}
+	measures *tensors.Tensor
+	state    *State          // after it; nil of an evaluation
+	finite   *tensors.Tensor // whether each vector of the state is; nil of an evaluation
+	took     time.Duration
+	failure  error
+}
+
+// Run goes through the batches of a stage, from the first one on, and calls observe with
+// what each has measured, in their order. The rows of a call are filled while the call
+// before it runs, whose measures are read when the next one runs. When ctx is cancelled it
+// begins no other call; an error of observe ends it, and so does a *NotFinite.
+func (r *Runner) Run(ctx context.Context, s Stage, observe func(Batch) error) error {
+	var running *call
+	defer func() { _ = r.end(running) }() // where observe panics or fails
+	for from := s.First * s.Batch; ; {
+		var next *call
+		var stopped error
+		if from < len(s.Order.Order) {
+			if stopped = ctx.Err(); stopped == nil {
+				next, stopped = r.prepare(&s, from)
+			}
+		}
+		ended := running
+		running = nil
+		if err := r.end(ended); err != nil {
+			return errors.Join(err, next.discard())
+		}
+		if next != nil {
+			if stopped = r.start(ctx, &s, next); stopped == nil {
+				running = next
+				from += next.images
+			}
+		}
+		if err := ended.read(observe); err != nil {
+			return err
+		}
+		if running == nil {
+			return stopped
+		}
+	}
+}
+
+// prepare makes a call of the batches of a stage from an image on.
+func (r *Runner) prepare(s *Stage, from int) (*call, error) {
+	left := len(s.Order.Order) - from
+	c := &call{Executable: r.Set.Whole, rows: s.Batch, ended: make(chan struct{})}
+	c.count = left / c.rows
+	switch {
+	case !s.Training:
+		c.Executable, c.count = r.Set.Evaluate, (left+c.rows-1)/c.rows
+	case c.count == 0:
+		c.Executable, c.rows, c.count = r.Set.Ragged, left, 1
+	}
+	limit := cmp.Or(r.BatchesPerCall, max(1, int(callTime/cmp.Or(r.perBatch[c.Executable], callTime))))
+	c.count = min(c.count, limit, c.batches)
+	c.images = min(left, c.count*c.rows)
+	var err error
+	c.table, err = onDevice(c.backend, func(dst []int32) {
+		r.Images.fillRows(dst[:c.count*c.rows*rowLen], s, from, from+c.images)
+	}, c.batches, c.rows, rowLen)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// discard frees a call, or nil, that was prepared and is not started.
+func (c *call) discard() error {
+	if c == nil {
+		return nil
+	}
+	return c.table.FinalizeAll()
+}
+
+// start begins a call when its executable is compiled.
+func (r *Runner) start(ctx context.Context, s *Stage, c *call) error {
+	began := time.Now()
+	err := c.Wait(ctx)
+	r.Compiling += time.Since(began)
+	if err != nil {
+		return errors.Join(err, c.discard())
+	}
+	inputs := []any{r.State.params, r.State.stats}
+	if s.Training {
+		inputs = []any{r.State.params, r.State.momenta, r.State.stats, c.scalar(s.Rate)}
+	}
+	inputs = append(inputs, r.Images.inputs(c.table, c.count)...)
+	go func() { // end waits for it
+		defer close(c.ended)
+		began := time.Now()
+		var out []*tensors.Tensor
+		if out, c.failure = c.run(inputs...); c.failure == nil {
+			if c.training {
+				c.state, out = &State{params: out[0], momenta: out[1], stats: out[2]}, out[3:]
+				c.finite = out[1]
+			}
+			c.measures = out[0]
+		}
+		c.took = time.Since(began)
+	}()
+	return nil
+}
+
+// scalar is a float for an executable.
+func (e *Executable) scalar(v float64) any {
+	if e.Precision == FP64 {
+		return v
+	}
+	return float32(v)
+}
+
+// end waits for the end of a call, or nil, and takes the state that it leaves.
+func (r *Runner) end(c *call) error {
+	if c == nil {
+		return nil
+	}
+	<-c.ended
+	c.table.MustFinalizeAll()
+	r.Running += c.took
+	if c.failure != nil {
+		return c.failure
+	}
+	if r.perBatch == nil {
+		r.perBatch = map[*Executable]time.Duration{}
+	}
+	r.perBatch[c.Executable] = c.took / time.Duration(c.count)
+	if c.state != nil {
+		r.State.Finalize()
+		r.State = c.state
+	}
+	return nil
+}
+
+// read calls observe with what a call that has ended, or nil, has measured.
+func (c *call) read(observe func(Batch) error) error {
+	if c == nil {
+		return nil
+	}
+	defer c.measures.MustFinalizeAll()
+	if c.finite != nil {
+		defer c.finite.MustFinalizeAll()
+	}
+	measured, err := readMeasures(c.measures, c.images, c.rows)
+	if err != nil {
+		return err
+	}
+	for _, b := range measured {
+		if err := observe(b); err != nil {
+			return err
+		}
+	}
+	return c.checkFinite()
+}
+
+// checkFinite finds what is not finite of the state that a call has left.
+func (c *call) checkFinite() error {
+	if c.finite == nil {
+		return nil
+	}
+	finite, err := tensors.CopyFlatData[bool](c.finite)
+	if err != nil {
+		return err
+	}
+	for i, what := range []string{"weights", "momenta", "running statistics"} {
+		if !finite[i] {
+			return &NotFinite{what}
+		}
+	}
+	return nil
+}
+
+// readMeasures fetches what an executable has measured: of images in batches of rows.
+func readMeasures(t *tensors.Tensor, images, rows int) ([]Batch, error) {
+	values := make([]float64, t.Size())
+	err := t.ConstFlatData(func(flat any) {
+		switch flat := flat.(type) {
+		case []float32:
+			for i, v := range flat {
+				values[i] = float64(v)
+			}
+		case []float64:
+			copy(values, flat)
+		}
+	})
+	var measured []Batch
+	for ; images > 0; images -= rows {
+		measured = append(measured, Batch{Images: min(images, rows), Loss: values[0], Top1: int(values[1]), Top5: int(values[2])})
+		values = values[3:]
+	}
+	return measured, err
+}
