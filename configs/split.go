@@ -19,9 +19,9 @@ func Splits() []string {
 	}
 }
 
-// Split is a list that Splits names, or nil: the places of its images among all test
+// Split is a list that Splits names, or nil: the indices of its images among all test
 // images, ascending; and the name and contents of its file.
-func Split(list string) (places []int32, name string, text []byte) {
+func Split(list string) (indices []int32, name string, text []byte) {
 	if !slices.Contains(Splits(), list) {
 		return nil, "", nil
 	}
@@ -31,10 +31,10 @@ func Split(list string) (places []int32, name string, text []byte) {
 	var lists map[string][2]jsontext.Value // each ["int", ["1", "3", ...]]
 	err := json.Unmarshal(text, &lists)
 	if err == nil {
-		err = json.Unmarshal(lists[key][1], &places, json.StringifyNumbers(true))
+		err = json.Unmarshal(lists[key][1], &indices, json.StringifyNumbers(true))
 	}
 	if err != nil {
 		panic(fmt.Sprintf("configs: %s: %v", name, err))
 	}
-	return places, name, text
+	return indices, name, text
 }

@@ -130,8 +130,8 @@ func (s *stored) augments(t *testing.T) {
 					t.Fatalf("the epoch goes through %v, not every image once", seen)
 				}
 			}
-			for from, to := range pass.epoch.Batches(batch) {
-				ds.Fill(pixels, labels, pass.split, &pass.epoch, from, to)
+			for from, to := range datatest.Batches(&pass.epoch, batch) {
+				datatest.Fill(ds, pixels, labels, pass.split, &pass.epoch, from, to)
 				for k, place := range pass.epoch.Order[from:to] {
 					crop, padding := data.Crop{}, 0
 					if pass.epoch.Crops != nil {

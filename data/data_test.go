@@ -609,8 +609,8 @@ func TestFillReference(t *testing.T) {
 		}
 		n := 3 * c.size * c.size
 		got, labels := make([]float32, len(e.Order)*n), make([]int32, len(e.Order))
-		for from, to := range e.Batches(7) {
-			ds.Fill(got[from*n:to*n], labels[from:to], &ds.Train, &e, from, to)
+		for from, to := range datatest.Batches(&e, 7) {
+			datatest.Fill(ds, got[from*n:to*n], labels[from:to], &ds.Train, &e, from, to)
 		}
 		for k, index := range e.Order {
 			image := datatest.Slice(ds.Train.Images, int(index), int(index)+1)
@@ -623,7 +623,7 @@ func TestFillReference(t *testing.T) {
 		}
 
 		e.Crops = nil
-		ds.Fill(got, labels, &ds.Eval[0], &e, 0, len(e.Order))
+		datatest.Fill(ds, got, labels, &ds.Eval[0], &e, 0, len(e.Order))
 		for k, index := range e.Order {
 			centre := data.Crop{Row: int16(c.padding), Column: int16(c.padding)}
 			want := reference(datatest.Slice(ds.Train.Images, int(index), int(index)+1), centre, c.padding)
@@ -741,7 +741,7 @@ func TestBatches(t *testing.T) {
 		split := data.Split{Images: unseen(c.n, 4)}
 		e := data.Epoch{Order: make([]int32, c.n)}
 		next, count, last := 0, 0, 0
-		for from, to := range e.Batches(c.batch) {
+		for from, to := range datatest.Batches(&e, c.batch) {
 			if from != next {
 				t.Fatalf("%d images: a batch starts at %d, want %d", c.n, from, next)
 			}
@@ -802,21 +802,6 @@ func TestPhotographs(t *testing.T) {
 		t.Error("the two versions differ")
 	}
 	t.Logf("%d and %d images", python.Train.Len(), python.Eval[0].Len())
-}
-
-func BenchmarkFill(b *testing.B) {
-	ds := newDataset(b, 1024, 32, data.Augment{Flip: true, CropPadding: 4})
-	train := ds.TrainEpoch(data.NewStreams(7, random.Profiles()[0]), 4, 256)
-	evaluation := ds.EvalEpoch(data.NewStreams(7, random.Profiles()[0]), 0)
-	pixels, labels := make([]float32, 256*3*32*32), make([]int32, 256)
-	for name, e := range map[string]*data.Epoch{"train": &train, "evaluation": &evaluation} {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(4 * len(pixels)))
-			for b.Loop() {
-				ds.Fill(pixels, labels, &ds.Train, e, 256, 512)
-			}
-		})
-	}
 }
 
 func BenchmarkTrainEpoch(b *testing.B) {

@@ -20,7 +20,7 @@ type Dataset struct {
 	Eval    []Split
 	Files   []File // that were read, in reading order
 
-	normal table
+	normal []float32
 }
 
 // File is a file that was read, for the record of a trial.
@@ -50,7 +50,7 @@ type Split struct {
 	Name    string // train, or the evaluation set's
 	Images  *Images
 	Order   Order
-	Indices []int32 // the images' places in Images; nil: all
+	Indices []int32 // of the images, in Images; nil: all
 }
 
 // Len is the number of images that an epoch delivers.
@@ -107,7 +107,7 @@ func New(d Definition, stored map[string]*Images) (*Dataset, error) {
 		Classes: d.Classes,
 		Size:    d.Size[0],
 		Augment: d.Augment,
-		normal:  newTable(d.Mean, d.Std),
+		normal:  normalise(d.Mean, d.Std),
 	}
 	var err error
 	if ds.Train, err = ds.split(d.dir, "train", d.Train, stored); err != nil {
@@ -150,8 +150,8 @@ func (ds *Dataset) split(dir, name string, p Part, stored map[string]*Images) (S
 			return Split{}, err
 		}
 	case p.Split != "":
-		places, file, text := configs.Split(p.Split)
-		s.Indices = places
+		indices, file, text := configs.Split(p.Split)
+		s.Indices = indices
 		if err := ds.list(p.Split, &s, p.From, describe(file, text)); err != nil {
 			return Split{}, err
 		}
@@ -175,7 +175,7 @@ func (ds *Dataset) list(name string, s *Split, from string, file File) error {
 	return nil
 }
 
-// halves divides the places 0..n-1 as the original's cifar-split.txt: shuffled by
+// halves divides the indices 0..n-1 as the original's cifar-split.txt: shuffled by
 // CPython's random from the seed, cut at n/2, each half sorted.
 func halves(n int, seed uint64) (first, second []int32) {
 	all := make([]int32, n)

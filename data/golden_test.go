@@ -247,7 +247,7 @@ func checkAug(t *testing.T, c augCase, key string, profile random.Profile) {
 	labels := make([]int32, c.Batch)
 	// planes of a batch in torch's layout: image, channel, row, column.
 	planes := func(split *data.Split, e *data.Epoch, from, to int) []float32 {
-		ds.Fill(pixels, labels, split, e, from, to)
+		datatest.Fill(ds, pixels, labels, split, e, from, to)
 		area := ds.Size * ds.Size
 		planes := make([]float32, (to-from)*3*area)
 		for i := range to - from {
@@ -265,7 +265,7 @@ func checkAug(t *testing.T, c augCase, key string, profile random.Profile) {
 			t.Fatalf("epoch %d: base seed %d, want %d", epoch, e.BaseSeed, want.BaseSeed)
 		}
 		k := 0
-		for from, to := range e.Batches(c.Batch) {
+		for from, to := range datatest.Batches(&e, c.Batch) {
 			if k == len(want.Batches) {
 				break
 			}

@@ -44,13 +44,13 @@ func (m *Measure) Std() (std [3]float64) {
 	return std
 }
 
-// Measure measures the images at places, nil meaning all.
-func (im *Images) Measure(places []int32) *Measure {
+// Measure measures the images with the indices, nil meaning all.
+func (im *Images) Measure(indices []int32) *Measure {
 	m := new(Measure)
-	if places == nil {
+	if indices == nil {
 		m.Add(im.Pixels)
 	}
-	for _, i := range places {
+	for _, i := range indices {
 		m.Add(im.at(i))
 	}
 	return m

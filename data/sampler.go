@@ -2,7 +2,6 @@ package data
 
 import (
 	"fmt"
-	"iter"
 
 	"nb201/internal/random"
 )
@@ -49,20 +48,8 @@ func RestoreStreams(state []byte, profile random.Profile) (*Streams, error) {
 // Epoch is what one pass over a split delivers.
 type Epoch struct {
 	BaseSeed int64   // of the loader's iterator; worker w is seeded with BaseSeed+w
-	Order    []int32 // places in Split.Images, in delivery order
+	Order    []int32 // indices in Split.Images, in delivery order
 	Crops    []Crop  // of each image of Order; nil where nothing varies them
-}
-
-// Batches yields the bounds, in Order, of an epoch's batches; the last is shorter
-// where the batch size does not divide the images (drop_last=False).
-func (e *Epoch) Batches(batch int) iter.Seq2[int, int] {
-	return func(yield func(from, to int) bool) {
-		for from := 0; from < len(e.Order); from += batch {
-			if !yield(from, min(from+batch, len(e.Order))) {
-				return
-			}
-		}
-	}
 }
 
 // Batches is the number of batches of an epoch.
@@ -118,8 +105,8 @@ func (s *Streams) pass(split *Split) Epoch {
 		}
 	}
 	if split.Indices != nil {
-		for i, place := range e.Order {
-			e.Order[i] = split.Indices[place]
+		for i, k := range e.Order {
+			e.Order[i] = split.Indices[k]
 		}
 	}
 	return e

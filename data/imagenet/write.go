@@ -19,23 +19,23 @@ const trainFiles = 10
 
 func trainFile(i int) string { return fmt.Sprintf("train_data_batch_%d", i) }
 
-// inOrder are the places 0..n-1.
+// inOrder are the indices 0..n-1.
 func inOrder(n int) []int32 {
-	places := make([]int32, n)
-	for i := range places {
-		places[i] = int32(i)
+	indices := make([]int32, n)
+	for i := range indices {
+		indices[i] = int32(i)
 	}
-	return places
+	return indices
 }
 
 // shuffleSeed is part of what an ImageNet folder gives; it must not change.
 const shuffleSeed = 0
 
-// shuffled are the places 0..n-1 in the order of the files made from an ImageNet folder.
+// shuffled are the indices 0..n-1 in the order of the files made from an ImageNet folder.
 func shuffled(n int) []int32 {
-	places := inOrder(n)
-	random.NewPython(shuffleSeed).Shuffle(n, func(i, j int) { places[i], places[j] = places[j], places[i] })
-	return places
+	indices := inOrder(n)
+	random.NewPython(shuffleSeed).Shuffle(n, func(i, j int) { indices[i], indices[j] = indices[j], indices[i] })
+	return indices
 }
 
 // write makes the files in a directory: the images to train, in an order, a tenth in each
@@ -45,28 +45,28 @@ func write(ctx context.Context, dir string, train *data.Images, order []int32, v
 	mean := meanImage(train)
 	each := len(order) / trainFiles
 	for i := range trainFiles {
-		places := order[i*each : (i+1)*each]
+		indices := order[i*each : (i+1)*each]
 		if i == trainFiles-1 {
-			places = order[i*each:]
+			indices = order[i*each:]
 		}
-		if err := writeFile(ctx, filepath.Join(dir, trainFile(i+1)), train, places, pickle.Pair{Key: "mean", Value: mean}); err != nil {
+		if err := writeFile(ctx, filepath.Join(dir, trainFile(i+1)), train, indices, pickle.Pair{Key: "mean", Value: mean}); err != nil {
 			return err
 		}
 	}
 	return writeFile(ctx, filepath.Join(dir, "val_data"), validation, inOrder(validation.Len()))
 }
 
-// writeFile makes a file of the images at some places.
-func writeFile(ctx context.Context, path string, images *data.Images, places []int32, more ...pickle.Pair) error {
+// writeFile makes a file of the images at some indices.
+func writeFile(ctx context.Context, path string, images *data.Images, indices []int32, more ...pickle.Pair) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	const area = size * size
-	pixels := make([]byte, 0, len(places)*3*area)
-	labels := make(pickle.List, len(places))
-	for i, place := range places {
-		labels[i] = int(images.Labels[place]) + 1
-		image := images.Pixels[int(place)*3*area:][:3*area]
+	pixels := make([]byte, 0, len(indices)*3*area)
+	labels := make(pickle.List, len(indices))
+	for i, index := range indices {
+		labels[i] = int(images.Labels[index]) + 1
+		image := images.Pixels[int(index)*3*area:][:3*area]
 		for channel := range 3 {
 			for k := range area {
 				pixels = append(pixels, image[3*k+channel])
@@ -74,7 +74,7 @@ func writeFile(ctx context.Context, path string, images *data.Images, places []i
 		}
 	}
 	batch := append(pickle.Dict{
-		{Key: "data", Value: pickle.NewArray("u1", pixels, len(places), 3*area)},
+		{Key: "data", Value: pickle.NewArray("u1", pixels, len(indices), 3*area)},
 		{Key: "labels", Value: labels},
 	}, more...)
 	return atomicfile.Create(path, func(w io.Writer) error { return pickle.NewEncoder(w).Encode(batch) })

@@ -79,24 +79,24 @@ func (o *Options) stage(ctx context.Context, src *source) (s *staged, unreadable
 	return s, unreadable, nil
 }
 
-// write writes the pixel store and measures the training images at places, sorted, nil
+// write writes the pixel store and measures the training images at indices, sorted, nil
 // meaning all.
-func (a *arranged) write(ctx context.Context, w io.Writer, images *staged, places []int32) (*data.Measure, error) {
+func (a *arranged) write(ctx context.Context, w io.Writer, images *staged, indices []int32) (*data.Measure, error) {
 	store, measure := npy.NewWriter(w), new(data.Measure)
 	pixels := make([]byte, 3*a.size*a.size)
 	for _, split := range []struct {
-		name   string
-		places []int
+		name    string
+		indices []int
 	}{{"train", a.train}, {"test", a.test}} {
-		x, err := store.Create("x_"+split.name, "|u1", len(split.places), a.size, a.size, 3)
+		x, err := store.Create("x_"+split.name, "|u1", len(split.indices), a.size, a.size, 3)
 		if err != nil {
 			return nil, err
 		}
-		for i, place := range split.places {
+		for i, index := range split.indices {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if _, err := images.file.ReadAt(pixels, int64(place)*int64(len(pixels))); err != nil {
+			if _, err := images.file.ReadAt(pixels, int64(index)*int64(len(pixels))); err != nil {
 				return nil, err
 			}
 			if _, err := x.Write(pixels); err != nil {
@@ -106,20 +106,20 @@ func (a *arranged) write(ctx context.Context, w io.Writer, images *staged, place
 				continue
 			}
 			switch {
-			case places == nil:
+			case indices == nil:
 				measure.Add(pixels)
-			case len(places) > 0 && int(places[0]) == i:
+			case len(indices) > 0 && int(indices[0]) == i:
 				measure.Add(pixels)
-				places = places[1:]
+				indices = indices[1:]
 			}
 		}
-		y, err := store.Create("y_"+split.name, "<i8", len(split.places))
+		y, err := store.Create("y_"+split.name, "<i8", len(split.indices))
 		if err != nil {
 			return nil, err
 		}
 		var labels []byte
-		for _, place := range split.places {
-			labels = binary.LittleEndian.AppendUint64(labels, uint64(a.labels[place]))
+		for _, index := range split.indices {
+			labels = binary.LittleEndian.AppendUint64(labels, uint64(a.labels[index]))
 		}
 		if _, err := y.Write(labels); err != nil {
 			return nil, err
