@@ -215,7 +215,7 @@ func (b *timedBuilder) Compile() (compute.Executable, error) {
 // rowsOf is the number of images in the batches of a program, by the shapes of its inputs.
 func rowsOf(program compute.Executable) int {
 	inputs, shapes := program.Inputs()
-	if i := slices.Index(inputs, "places"); i >= 0 { // [batches, images, ...]
+	if i := slices.Index(inputs, "rows"); i >= 0 { // [batches, images, ...]
 		return shapes[i].Dim(1)
 	}
 	return 0

@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/usage"
-	"nb201/train"
 )
 
 // common are the flags that the commands share.
@@ -43,11 +43,12 @@ type defaults struct{ archs, datasets, modes string }
 func (o *common) add(c *cobra.Command, d defaults) {
 	o.command = c.Name()
 	f := c.Flags()
-	f.IntVar(&o.channels, "channels", 16, "C, channels of the first stage")
-	f.IntVar(&o.cells, "cells", 5, "N, cells in a stage")
-	f.IntVar(&o.batch, "batch", 256, "images in a batch")
+	published := configs.Published()
+	f.IntVar(&o.channels, "channels", published.Channels, "C, channels of the first stage")
+	f.IntVar(&o.cells, "cells", published.Cells, "N, cells in a stage")
+	f.IntVar(&o.batch, "batch", published.Batch, "images in a batch")
 	f.StringVar(&o.device, "device", "cpu", "`DEVICE`: cpu, cuda or cuda:N")
-	f.StringVar(&o.precision, "precision", string(train.FP32), "`PRECISION`: "+strings.Join(precisions(), ", "))
+	f.StringVar(&o.precision, "precision", string(published.Precision), "`PRECISION`: "+strings.Join(precisions(), ", "))
 	f.StringVar(&o.save, "save", "", "also write the table, after every row, as Markdown and JSON to this `DIR`, and the stderr of every process")
 	f.BoolVar(&o.json, "json", false, "print JSON instead of the table")
 	if d.archs != "" {
@@ -69,8 +70,8 @@ func (o *common) add(c *cobra.Command, d defaults) {
 // precisions are those that a device is fast in.
 func precisions() []string {
 	var names []string
-	for _, p := range train.Precisions() {
-		if p != train.FP64 {
+	for _, p := range configs.Precisions() {
+		if p != configs.FP64 {
 			names = append(names, string(p))
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend"
-	"nb201/internal/random"
 	"nb201/results"
 	"nb201/train"
 )
@@ -56,7 +55,7 @@ func openDevice(device, precision string) (*backend.Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	return backend.OpenDevice(d, train.Precision(precision) == train.TF32)
+	return backend.OpenDevice(d, configs.Precision(precision) == configs.TF32)
 }
 
 // takeTurns does a task. The report of a turn goes out after the evaluation that ends its
@@ -132,8 +131,10 @@ func (t *Task) config(images *data.Images) (train.Config, error) {
 	}
 	few := t.EvalSteps * t.Batch
 	c := train.Config{
-		Network:   network,
-		Precision: train.Precision(t.Precision),
+		Network: network,
+		Settings: configs.Settings{
+			Parity: parity, Timeline: configs.Dec2019, Precision: configs.Precision(t.Precision), Channels: t.Channels, Cells: t.Cells, Batch: t.Batch,
+		},
 		Definition: data.Definition{
 			Name: "bench", Classes: t.Classes, Size: [2]int{t.Size, t.Size}, Mean: t.Mean, Std: t.Std,
 			Train: data.Part{From: "train", Order: data.Sequential},
@@ -146,12 +147,8 @@ func (t *Task) config(images *data.Images) (train.Config, error) {
 	}); err != nil {
 		return c, err
 	}
-	if c.Recipe, err = configs.RecipeFor(t.Turns); err != nil {
-		return c, err
-	}
-	c.Recipe.Batch, c.Recipe.Channels, c.Recipe.Cells = t.Batch, t.Channels, t.Cells
+	c.Recipe, err = c.Settings.Recipe(t.Turns)
 	c.Trial = results.Trial{Arch: network.Arch.Index(), Dataset: c.Definition.Name, Epochs: t.Turns, Seed: t.Seed}
-	c.Profile, err = random.ProfileByName(parity)
 	return c, err
 }
 

@@ -15,13 +15,17 @@ import (
 //go:embed datasets splits recipes digits/digits.csv.gz published.md5
 var files embed.FS
 
-// Datasets lists the dataset keys whose definitions are embedded.
+// digits is the dataset key that comes along with this program and not from the benchmark.
+const digits = "digits"
+
+// Datasets lists the dataset keys whose definitions are embedded: those of the benchmark in
+// its order, and digits.
 func Datasets() []string {
-	return []string{"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120", "digits"}
+	return []string{"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120", digits}
 }
 
-// Dataset is the definition file (JSON) of a key that Datasets lists, or nil.
-func Dataset(key string) []byte {
+// Definition is the definition file (JSON) of a key that Datasets lists, or nil.
+func Definition(key string) []byte {
 	if !slices.Contains(Datasets(), key) {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -20,11 +21,11 @@ func TestDatasets(t *testing.T) {
 	}
 	for _, key := range configs.Datasets() {
 		var d struct{ Name string }
-		if err := json.Unmarshal(configs.Dataset(key), &d); err != nil || d.Name != key {
+		if err := json.Unmarshal(configs.Definition(key), &d); err != nil || d.Name != key {
 			t.Errorf("the definition of %s names %q: %v", key, d.Name, err)
 		}
 	}
-	if configs.Dataset("../recipes/12") != nil {
+	if configs.Definition("../recipes/12") != nil {
 		t.Error("a key that is not listed has a definition")
 	}
 }
@@ -141,5 +142,55 @@ func TestDecode(t *testing.T) {
 	}
 	if d.Mean != [2]float64{1, 2} || !slices.EqualFunc(d.Parts, []uint32{1<<32 - 1}, func(p part, seed uint32) bool { return *p.Seed == seed }) {
 		t.Errorf("decoded %+v", d)
+	}
+}
+
+// The published settings, from the recipes and from what no recipe says.
+func TestPublished(t *testing.T) {
+	want := configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 16, Cells: 5, Batch: 256}
+	if got := configs.Published(); got != want {
+		t.Errorf("published settings %+v, want %+v", got, want)
+	}
+	for _, epochs := range []int{12, 200, 7} {
+		recipe, err := configs.Published().Recipe(epochs)
+		if plain, err2 := configs.RecipeFor(epochs); err != nil || err2 != nil || recipe != plain || configs.Published().Fits(recipe) != nil {
+			t.Errorf("%d epochs: %+v (%v), RecipeFor has %+v (%v)", epochs, recipe, err, plain, err2)
+		}
+	}
+}
+
+// Each setting is checked, and what is wrong is said.
+func TestValidate(t *testing.T) {
+	for want, change := range map[string]func(*configs.Settings){
+		"":                             func(*configs.Settings) {},
+		"-1 loader workers":            func(s *configs.Settings) { s.Workers = -1 },
+		"4097 loader workers":          func(s *configs.Settings) { s.Workers = 4097 },
+		"a batch of 0 images":          func(s *configs.Settings) { s.Batch = 0 },
+		"a batch of -3 images":         func(s *configs.Settings) { s.Batch = -3 },
+		"the precision is missing":     func(s *configs.Settings) { s.Precision = "" },
+		`unknown precision "fp16"`:     func(s *configs.Settings) { s.Precision = "fp16" },
+		`unknown timeline ""`:          func(s *configs.Settings) { s.Timeline = "" },
+		`unknown timeline "Dec2019"`:   func(s *configs.Settings) { s.Timeline = "Dec2019" },
+		`unknown parity profile "1.8"`: func(s *configs.Settings) { s.Parity = "1.8" },
+	} {
+		s := configs.Published()
+		change(&s)
+		err := s.Validate()
+		if want == "" && err != nil || want != "" && (!usage.Is(err) || !strings.HasPrefix(err.Error(), want)) {
+			t.Errorf("%+v: error %v, want %q", s, err, want)
+		}
+	}
+}
+
+// The benchmark's dataset keys, as the published files have them.
+func TestBenchmark(t *testing.T) {
+	want := []configs.Dataset{
+		{"cifar10-valid", 10, 32, 25000, []configs.EvaluationSet{{"x-valid", 25000}, {"ori-test", 10000}}},
+		{"cifar10", 10, 32, 50000, []configs.EvaluationSet{{"ori-test", 10000}}},
+		{"cifar100", 100, 32, 50000, []configs.EvaluationSet{{"ori-test", 10000}, {"x-valid", 5000}, {"x-test", 5000}}},
+		{"ImageNet16-120", 120, 16, 151700, []configs.EvaluationSet{{"ori-test", 6000}, {"x-valid", 3000}, {"x-test", 3000}}},
+	}
+	if got := configs.Benchmark(); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -2,7 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"slices"
 
 	"nb201/internal/usage"
 )
@@ -25,8 +24,8 @@ type Recipe struct {
 	Cells        int     `json:"cells"`        // N: cells in a stage
 }
 
-// schedules are the published ones, by their epochs.
-var schedules = []int{12, 200}
+// shortest and longest are the published schedules, by their epochs.
+const shortest, longest = 12, 200
 
 // MaxEpochs is the longest schedule: with a few evaluation sets its record is about half as
 // large as a file of text may be (infile.MaxText).
@@ -42,15 +41,19 @@ func RecipeFor(epochs int) (Recipe, error) {
 	if epochs > MaxEpochs {
 		return Recipe{}, usage.Errorf("a schedule of %d epochs: use at most %d", epochs, MaxEpochs)
 	}
-	published := 200
-	if slices.Contains(schedules, epochs) {
-		published = epochs
-	}
-	name := fmt.Sprintf("recipes/%d.json", published)
-	var r Recipe
-	if err := Decode(name, embedded(name), &r); err != nil {
-		return Recipe{}, err
+	r := publishedRecipe(longest)
+	if epochs == shortest {
+		r = publishedRecipe(shortest)
 	}
 	r.Epochs = epochs
 	return r, nil
+}
+
+// publishedRecipe is the embedded recipe of a published schedule.
+func publishedRecipe(epochs int) (r Recipe) {
+	name := fmt.Sprintf("recipes/%d.json", epochs)
+	if err := Decode(name, embedded(name), &r); err != nil {
+		panic(fmt.Sprintf("configs: %v", err))
+	}
+	return r
 }

@@ -496,19 +496,19 @@ func TestTimeline(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if all := d.At(data.Dec2019); !reflect.DeepEqual(all, d) {
+		if all := d.At(configs.Dec2019); !reflect.DeepEqual(all, d) {
 			t.Errorf("%s: dec2019 evaluates %v", key, all.Eval)
 		}
-		if one := d.At(data.Nov2019); len(one.Eval) != 1 || one.Eval[0].Name != want {
+		if one := d.At(configs.Nov2019); len(one.Eval) != 1 || one.Eval[0].Name != want {
 			t.Errorf("%s: nov2019 evaluates %v, want %s", key, one.Eval, want)
 		}
 	}
 	for _, name := range []string{"dec2019", "nov2019"} {
-		if timeline, err := data.ParseTimeline(name); err != nil || string(timeline) != name {
+		if timeline, err := configs.ParseTimeline(name); err != nil || string(timeline) != name {
 			t.Errorf("%s: %q, %v", name, timeline, err)
 		}
 	}
-	_, err := data.ParseTimeline("2019")
+	_, err := configs.ParseTimeline("2019")
 	refused(t, err, `"2019"`, "dec2019 or nov2019")
 }
 
@@ -754,14 +754,12 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-func TestCheckLoading(t *testing.T) {
+func TestCheckBatch(t *testing.T) {
 	ds := newDataset(t, 20, 4, data.Augment{})
-	if err := ds.CheckLoading(0, 20); err != nil {
+	if err := ds.CheckBatch(20); err != nil {
 		t.Error(err)
 	}
-	refused(t, ds.CheckLoading(-1, 4), "-1 loader workers")
-	refused(t, ds.CheckLoading(0, 0), "batch of 0")
-	refused(t, ds.CheckLoading(0, 21), "batch of 21 images is larger than the data", "random", "20 training images")
+	refused(t, ds.CheckBatch(21), "batch of 21 images is larger than the data", "random", "20 training images")
 }
 
 func TestUnreadable(t *testing.T) {

@@ -189,20 +189,9 @@ func halves(n int, seed uint64) (first, second []int32) {
 	return first, second
 }
 
-// MaxWorkers is far above the loader workers that a machine ever had.
-const MaxWorkers = 1 << 12
-
-// CheckLoading refuses, as usage errors, a number of loader workers and a batch
-// size that cannot train on the dataset.
-func (ds *Dataset) CheckLoading(workers, batch int) error {
-	switch n := ds.Train.Len(); {
-	case workers < 0:
-		return usage.Errorf("%d loader workers: use 0 or more", workers)
-	case workers > MaxWorkers:
-		return usage.Errorf("%d loader workers: use at most %d", workers, MaxWorkers)
-	case batch < 1:
-		return usage.Errorf("a batch of %d images: use at least 1", batch)
-	case batch > n:
+// CheckBatch refuses, as a usage error, a batch of more images than the dataset trains on.
+func (ds *Dataset) CheckBatch(batch int) error {
+	if n := ds.Train.Len(); batch > n {
 		return usage.Errorf("a batch of %d images is larger than the data: %s has %d training images", batch, ds.Name, n)
 	}
 	return nil

@@ -74,18 +74,10 @@ func (d Definition) Count(p Part) (n int, known bool) {
 	if d.Format == formatDigits {
 		stored = map[string]int{"train": digitsTrain, "test": digitsTest}
 	}
-	n = stored[p.From]
-	switch {
-	case p.Indices != "":
+	if p.Indices != "" {
 		return 0, false
-	case p.Split != "":
-		places, _, _ := configs.Split(p.Split)
-		n = len(places)
-	case p.Half == "first":
-		n /= 2
-	case p.Half == "second":
-		n -= n / 2
 	}
+	n = configs.CountPart(stored[p.From], p.Split, p.Half)
 	return n, n > 0
 }
 
@@ -100,7 +92,7 @@ func Find(keyOrFile string) (Definition, error) {
 
 // Published is the embedded definition of a dataset key.
 func Published(key string) (Definition, error) {
-	if text := configs.Dataset(key); text != nil {
+	if text := configs.Definition(key); text != nil {
 		return parse(key+".json", text)
 	}
 	return Definition{}, usage.Errorf("unknown dataset key %q: use one of %s, or a definition file (*.json)", key, strings.Join(configs.Datasets(), ", "))

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/internal/golden"
@@ -59,10 +60,10 @@ type orderCase struct {
 	Kind     string
 	Seed     uint32
 	Arch     int
-	Variant  data.Timeline // none: dec2019
-	Workers  *int          // none: as the original's launch script
-	Channels int           `json:"C"`
-	Cells    int           `json:"N"`
+	Variant  configs.Timeline // none: dec2019
+	Workers  *int             // none: as the original's launch script
+	Channels int              `json:"C"`
+	Cells    int              `json:"N"`
 	Epochs   []map[string]struct {
 		BaseSeed int64 `json:"base_seed"`
 		N        int
@@ -106,7 +107,7 @@ func checkOrders(t *testing.T, m meta, cases []orderCase) {
 func checkOrder(t *testing.T, c orderCase, stored map[string]*data.Images, profile random.Profile) {
 	sizes := publishedSplits[c.Kind]
 	if c.Variant == "" {
-		c.Variant = data.Dec2019
+		c.Variant = configs.Dec2019
 	}
 	workers := 4
 	if c.Workers != nil {

@@ -56,8 +56,8 @@ type Epoch struct {
 func (s *Split) Batches(batch int) int { return (s.Len() + batch - 1) / batch }
 
 // TrainEpoch draws the order and the crops of the next training epoch: what
-// iterating the original's train loader to its end draws, with so many loader
-// workers and batches of so many images (both accepted by CheckLoading).
+// iterating the original's train loader to its end draws, with a number of loader
+// workers and images in a batch that configs.Settings.Validate and CheckBatch accept.
 func (ds *Dataset) TrainEpoch(s *Streams, workers, batch int) Epoch {
 	e := s.pass(&ds.Train)
 	if ds.Augment == (Augment{}) {

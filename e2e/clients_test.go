@@ -23,7 +23,6 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend/devicetest"
-	"nb201/internal/random"
 	"nb201/results"
 	"nb201/results/export"
 	"nb201/results/resultstest"
@@ -193,18 +192,18 @@ func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 				{Arch: index, Dataset: key, Epochs: 2, Seed: 777},
 				{Arch: index, Dataset: key, Epochs: 2, Seed: 888},
 			} {
-				recipe, err := configs.RecipeFor(trial.Epochs)
+				settings := configs.Published()
+				if key != "cifar10" { // the network of full size on one key
+					settings.Cells = 1
+				}
+				recipe, err := settings.Recipe(trial.Epochs)
 				if err != nil {
 					t.Fatal(err)
-				}
-				if key != "cifar10" { // the network of full size on one key
-					recipe.Cells = 1
 				}
 				trainInto(t, c, train.Config{
 					Trial:   trial,
 					Network: cell.Network{Arch: arch, Channels: recipe.Channels, Cells: recipe.Cells, Classes: d.Classes, Size: d.Size[0]},
-					Recipe:  recipe, Definition: d, Data: loaded,
-					Profile: random.Profiles()[0], Timeline: data.Dec2019, Workers: 4, Precision: train.FP32,
+					Recipe:  recipe, Settings: settings, Definition: d, Data: loaded,
 				})
 			}
 		}
@@ -331,10 +330,20 @@ func TestClientsWhole(t *testing.T) {
 // digits is a trial of a small network on digits.
 func digits(t *testing.T, seed uint32, epochs int) train.Config {
 	t.Helper()
-	config, err := train.Options{
-		Arch: "0", Dataset: "digits", Epochs: epochs, Seed: seed, Parity: "2019", Timeline: "dec2019", Workers: 4,
-		Precision: "fp32", Channels: 16, Cells: 1, Batch: 256,
-	}.Config()
+	settings := configs.Published()
+	settings.Cells = 1
+	return resolve(t, "0", "digits", "", epochs, seed, settings)
+}
+
+// resolve is the config of a trial in the words of a command line.
+func resolve(t *testing.T, arch, dataset, dataRoot string, epochs int, seed uint32, s configs.Settings) train.Config {
+	t.Helper()
+	o, err := train.NewOptions(arch, dataset, epochs, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Seed, o.DataRoot = seed, dataRoot
+	config, err := o.Config()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,13 +403,9 @@ func TestWeightsInOriginal(t *testing.T) {
 	t.Run("photographs", func(t *testing.T) {
 		const definition = "../testdata/cifar10-small.json"
 		photographs := setting(t, "NB201_PHOTOS")
-		config, err := train.Options{
-			Arch: "0", Dataset: definition, DataRoot: photographs, Epochs: 1, Seed: 777, Parity: "modern", Timeline: "dec2019",
-			Precision: "fp32", Channels: 16, Cells: 5, Batch: 250, // all batches alike: one program less to compile
-		}.Config()
-		if err != nil {
-			t.Fatal(err)
-		}
-		check(t, config, definition, photographs)
+		settings := configs.Published()
+		settings.Parity, settings.Workers = "modern", 0
+		settings.Batch = 250 // all batches alike: one program less to compile
+		check(t, resolve(t, "0", definition, photographs, 1, 777, settings), definition, photographs)
 	})
 }

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"nb201/configs"
 	"nb201/data/datatest"
 	"nb201/results"
 	"nb201/results/verify"
-	"nb201/train"
 )
 
 // lightest is the architecture of skip_connect alone.
@@ -38,13 +38,7 @@ func TestFullSize(t *testing.T) {
 				}
 			}
 			began := time.Now()
-			config, err := train.Options{
-				Arch: lightest, Dataset: key, DataRoot: root, Epochs: 1, Seed: 777, Parity: "2019", Timeline: "dec2019",
-				Workers: 4, Precision: "fp32", Channels: 16, Cells: 5, Batch: 256,
-			}.Config()
-			if err != nil {
-				t.Fatal(err)
-			}
+			config := resolve(t, lightest, key, root, 1, 777, configs.Published())
 			loaded := time.Since(began)
 			c := results.Campaign{Dir: t.TempDir()}
 			r := trainInto(t, c, config)

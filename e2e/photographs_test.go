@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"nb201/configs"
 	"nb201/data"
 	"nb201/data/importer"
 	"nb201/results"
-	"nb201/train"
 )
 
 // TestClassDirectories imports JPEG photographs in class directories, and trains on them
@@ -49,13 +49,9 @@ func TestClassDirectories(t *testing.T) {
 	var losses [2][]float64
 	var pixels [2][]byte
 	for i, definition := range []string{made.Definition, batches} {
-		config, err := train.Options{
-			Arch: "0", Dataset: definition, Epochs: 1, Seed: 777, Parity: "modern", Timeline: "dec2019", Workers: 0,
-			Precision: "fp32", Channels: 16, Cells: 1, Batch: 256,
-		}.Config()
-		if err != nil {
-			t.Fatal(err)
-		}
+		settings := configs.Published()
+		settings.Parity, settings.Workers, settings.Cells = "modern", 0, 1
+		config := resolve(t, "0", definition, "", 1, 777, settings)
 		pixels[i] = config.Data.Train.Images.Pixels
 		r := trainInto(t, results.Campaign{Dir: t.TempDir()}, config)
 		losses[i] = []float64{r.Train.Loss[0], r.Eval[0].Loss[0]}

@@ -12,14 +12,14 @@ import (
 // LatencyTable holds latencies that were measured apart from any trial, all in the same
 // way and on the same device: what nb201 latency --json prints.
 type LatencyTable struct {
-	Batch     int       `json:"batch"`        // images evaluated at once
-	WarmUp    int       `json:"warm_up_runs"` // before those that count
-	Channels  int       `json:"channels"`
-	Cells     int       `json:"cells"`
-	Precision string    `json:"precision"`
-	Device    string    `json:"device"`
-	Versions  Versions  `json:"versions"`
-	Measured  []Latency `json:"latencies"`
+	Batch     int               `json:"batch"`        // images evaluated at once
+	WarmUp    int               `json:"warm_up_runs"` // before those that count
+	Channels  int               `json:"channels"`
+	Cells     int               `json:"cells"`
+	Precision configs.Precision `json:"precision"`
+	Device    string            `json:"device"`
+	Versions  Versions          `json:"versions"`
+	Measured  []Latency         `json:"latencies"`
 }
 
 // Latency is the latency of the network of an architecture for a dataset.

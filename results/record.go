@@ -50,9 +50,9 @@ type Record struct {
 	Definition jsontext.Value `json:"dataset_definition"`
 	Parity     Parity         `json:"parity"`
 
-	Precision string   `json:"precision"` // fp32, tf32, bf16, ...
-	Device    string   `json:"device"`    // cpu, or the GPU and its name
-	Versions  Versions `json:"versions"`
+	Precision configs.Precision `json:"precision"`
+	Device    string            `json:"device"` // cpu, or the GPU and its name
+	Versions  Versions          `json:"versions"`
 
 	DataFiles      []File        `json:"data_files"`                // that the images were read from
 	InitialWeights *StartWeights `json:"initial_weights,omitempty"` // nil: drawn from the seed
@@ -71,9 +71,17 @@ type Record struct {
 
 // Parity says whose random streams a trial drew from.
 type Parity struct {
-	Profile  string `json:"profile"`
-	Timeline string `json:"timeline"`
-	Workers  int    `json:"workers"` // of the data loader
+	Profile  configs.Parity   `json:"profile"`
+	Timeline configs.Timeline `json:"timeline"`
+	Workers  int              `json:"workers"` // of the data loader
+}
+
+// TrialSettings returns the settings that the trial was trained with.
+func (r *Record) TrialSettings() configs.Settings {
+	return configs.Settings{
+		Parity: r.Parity.Profile, Timeline: r.Parity.Timeline, Workers: r.Parity.Workers, Precision: r.Precision,
+		Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Batch: r.Recipe.Batch,
+	}
 }
 
 // Versions of what computed a trial.

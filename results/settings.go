@@ -230,10 +230,10 @@ func (r *Record) Settings() Settings {
 	s := Settings{Trial: r.Trial, files: r.DataFiles}
 	s.addObject(ofDataset, r.Definition, inDefinition)
 	s.addRecipe(r.Recipe)
-	s.add(ofSchedule, "parity", r.Parity.Profile)
-	s.add(ofSchedule, "timeline", r.Parity.Timeline)
+	s.add(ofSchedule, "parity", string(r.Parity.Profile))
+	s.add(ofSchedule, "timeline", string(r.Parity.Timeline))
 	s.add(ofSchedule, "workers", strconv.Itoa(r.Parity.Workers))
-	s.add(ofSchedule, "precision", r.Precision)
+	s.add(ofSchedule, "precision", string(r.Precision))
 	s.addEvaluation(r.Definition)
 	if r.InitialWeights == nil {
 		s.add(ofSchedule, "source of the start weights", "the seed")

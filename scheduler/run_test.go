@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/configs"
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -199,7 +200,7 @@ func planned(t testing.TB, archs int, seeds ...uint32) (dir string, all []result
 		t.Fatal(err)
 	}
 	p, err := plan.New(
-		plan.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 64},
+		plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 64}},
 		plan.Selection{Archs: &list, Datasets: []string{"digits"}, Epochs: []int{2, 4}, Seeds: seeds}, "")
 	if err == nil {
 		err = p.Write(dir)

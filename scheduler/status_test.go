@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -23,7 +24,7 @@ func newCampaign(t *testing.T, done ...results.Trial) (dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := plan.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 256}
+	settings := plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 256}}
 	p, err := plan.New(settings, plan.Selection{Archs: &archs, Datasets: []string{"digits"}, Epochs: []int{2, 3}, Seeds: []uint32{1, 2}}, "")
 	if err != nil {
 		t.Fatal(err)

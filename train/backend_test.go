@@ -6,6 +6,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"nb201/configs"
 	"nb201/internal/backend/devicetest"
 	"nb201/train/device"
 )
@@ -32,6 +33,24 @@ func runAlone(ctx context.Context, t testing.TB, c Config, observe func(Progress
 	s := NewSession(openBackend(t))
 	defer s.Close()
 	return s.Run(ctx, c, observe)
+}
+
+// settings are the published ones, for a small network.
+func settings(channels, cells, batch int) configs.Settings {
+	s := configs.Published()
+	s.Channels, s.Cells, s.Batch = channels, cells, batch
+	return s
+}
+
+// options are those of a trial in the words of a command line.
+func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s configs.Settings) Options {
+	t.Helper()
+	o, err := NewOptions(arch, dataset, epochs, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Seed = seed
+	return o
 }
 
 // executables are those of a trial, to be compiled.

@@ -21,7 +21,6 @@ import (
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/internal/backend/devicetest"
-	"nb201/internal/random"
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -31,7 +30,7 @@ import (
 
 // interruptible is a trial of two epochs of 12 batches: of training and of three
 // evaluation sets, all of which end in a short one. It compiles in a second.
-func interruptible(t testing.TB, profile random.Profile, workers int, precision Precision) Config {
+func interruptible(t testing.TB, parity configs.Parity, workers int, precision configs.Precision) Config {
 	t.Helper()
 	c := onClasses(t, 10, 16, false)
 	seed := uint64(0)
@@ -54,7 +53,7 @@ func interruptible(t testing.TB, profile random.Profile, workers int, precision 
 	}
 	c.Recipe.Channels, c.Recipe.Cells, c.Recipe.Batch = 4, 1, 16
 	c.Trial.Epochs, c.Trial.Dataset = 2, c.Definition.Name
-	c.Profile, c.Workers, c.Precision, c.batchesPerCall = profile, workers, precision, 1
+	c.Settings.Parity, c.Settings.Workers, c.Settings.Precision, c.batchesPerCall = parity, workers, precision, 1
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +131,7 @@ func (c *lateContext) Err() error {
 
 // A trial leaves a checkpoint whenever it is cancelled.
 func TestCancelledLate(t *testing.T) {
-	c := interruptible(t, random.Profiles()[0], 0, FP32)
+	c := interruptible(t, configs.Parities()[0], 0, configs.FP32)
 	c.batchesPerCall = 1
 	for turn := range 12 { // waiting for a program that is there ends either way
 		c.Checkpoints = &checkpoint.Options{Dir: t.TempDir(), Every: time.Hour}
@@ -161,11 +160,11 @@ type rounding struct{ losses, weights float64 }
 // onGPU is the rounding of a short trial in a precision. Training magnifies rounding: on the CPU
 // float32's weights are 1e-7 off float64's after two epochs, 2e-4 after four. A GPU's float32 may
 // have ten times the CPU's rounding. float64's, 2^-29 of float32's, stays far below its bound.
-func onGPU(p Precision) rounding {
+func onGPU(p configs.Precision) rounding {
 	switch p {
-	case FP64:
+	case configs.FP64:
 		return rounding{1e-6, 1e-6}
-	case BF16:
+	case configs.BF16:
 		return rounding{2e-2, 1e-1}
 	default:
 		return rounding{1e-3, 1e-2}
@@ -209,7 +208,7 @@ func distance(got, want torchfile.StateDict) float64 {
 func same(t *testing.T, what string, got, want *Outcome) {
 	t.Helper()
 	if devicetest.OnGPU(t) {
-		losses, weights, list := onGPU(Precision(want.Record.Precision)).differences(got, want)
+		losses, weights, list := onGPU(want.Record.Precision).differences(got, want)
 		t.Logf("%s: losses %.2g, weights %.2g relative apart", what, losses, weights)
 		for _, difference := range list {
 			t.Errorf("%s: %s", what, difference)
@@ -241,24 +240,24 @@ func sameBatches(t *testing.T, got, want []Progress) bool {
 // seed's trial is not.
 func TestRounding(t *testing.T) {
 	s := openSession(t)
-	c := interruptible(t, random.Profiles()[0], 0, FP64)
+	c := interruptible(t, configs.Parities()[0], 0, configs.FP64)
 	exact, _ := finish(t, s, c)
-	for _, precision := range []Precision{FP32, BF16} {
-		c.Precision = precision
+	for _, precision := range []configs.Precision{configs.FP32, configs.BF16} {
+		c.Settings.Precision = precision
 		o, _ := finish(t, s, c)
-		o.Record.Precision = string(FP64)
+		o.Record.Precision = configs.FP64
 		losses, weights, list := onGPU(precision).differences(o, exact)
 		t.Logf("%s: losses %.2g, weights %.2g off", precision, losses, weights)
 		if len(list) > 0 {
 			t.Errorf("%s: %q", precision, list)
 		}
-		if _, _, list := onGPU(FP64).differences(o, exact); precision == BF16 && len(list) != 2 {
+		if _, _, list := onGPU(configs.FP64).differences(o, exact); precision == configs.BF16 && len(list) != 2 {
 			t.Errorf("%s is within the rounding of fp64: %q", precision, list)
 		}
 		other := c
 		other.Trial.Seed++
 		o, _ = finish(t, s, other)
-		o.Record.Precision, o.Record.Seed = string(FP64), c.Trial.Seed
+		o.Record.Precision, o.Record.Seed = configs.FP64, c.Trial.Seed
 		if _, _, list := onGPU(precision).differences(o, exact); len(list) == 0 {
 			t.Errorf("%s: another seed's trial is within the rounding", precision)
 		}
@@ -287,18 +286,18 @@ func stored(t *testing.T, c Config) []string {
 // A trial that is cancelled after any batch and goes on is the trial uninterrupted: each
 // batch is done once and measures the same, on the CPU to the bit.
 func TestResumed(t *testing.T) {
-	profiles := random.Profiles()
+	parities := configs.Parities()
 	for _, test := range []struct {
-		profile   random.Profile
+		parity    configs.Parity
 		workers   int
-		precision Precision
+		precision configs.Precision
 	}{
-		{profiles[0], 0, FP64}, {profiles[0], 0, FP32}, {profiles[0], 4, FP32}, {profiles[1], 0, FP32},
-		{profiles[1], 4, FP32}, {profiles[2], 0, FP32}, {profiles[2], 4, FP32}, {profiles[0], 4, BF16},
+		{parities[0], 0, configs.FP64}, {parities[0], 0, configs.FP32}, {parities[0], 4, configs.FP32}, {parities[1], 0, configs.FP32},
+		{parities[1], 4, configs.FP32}, {parities[2], 0, configs.FP32}, {parities[2], 4, configs.FP32}, {parities[0], 4, configs.BF16},
 	} {
-		t.Run(fmt.Sprintf("%s/%d workers/%s", test.profile.Name, test.workers, test.precision), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s/%d workers/%s", test.parity, test.workers, test.precision), func(t *testing.T) {
 			s := openSession(t)
-			c := interruptible(t, test.profile, test.workers, test.precision)
+			c := interruptible(t, test.parity, test.workers, test.precision)
 			c.batchesPerCall = 0
 			whole, batches := finish(t, s, c)
 			c.batchesPerCall = 1
@@ -328,7 +327,7 @@ func TestResumed(t *testing.T) {
 // Interrupted again and again, with checkpoints at the epochs' ends in between.
 func TestResumedOften(t *testing.T) {
 	s := openSession(t)
-	c := interruptible(t, random.Profiles()[0], 2, FP32)
+	c := interruptible(t, configs.Parities()[0], 2, configs.FP32)
 	whole, batches := finish(t, s, c)
 	c, warnings := leaving(t, c, 0)
 	var seen []Progress
@@ -361,7 +360,7 @@ func TestResumedOften(t *testing.T) {
 // The seconds of a pass and the beginning of a trial go on over an interruption.
 func TestResumedTimes(t *testing.T) {
 	s := openSession(t)
-	c, _ := leaving(t, interruptible(t, random.Profiles()[0], 0, FP32), time.Hour)
+	c, _ := leaving(t, interruptible(t, configs.Parities()[0], 0, configs.FP32), time.Hour)
 	const pause = 300 * time.Millisecond
 	began := time.Now().Truncate(time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -413,7 +412,7 @@ func rehash(b []byte) []byte {
 // A damaged checkpoint falls back to the one before it, and that to the beginning.
 func TestDamaged(t *testing.T) {
 	s := openSession(t)
-	plain := interruptible(t, random.Profiles()[0], 0, FP32)
+	plain := interruptible(t, configs.Parities()[0], 0, configs.FP32)
 	whole, batches := finish(t, s, plain)
 	c, warnings := leaving(t, plain, 0)
 	interrupt(t, s, c, 18) // one checkpoint at the first epoch's end, one in the second
@@ -478,7 +477,7 @@ func TestDamaged(t *testing.T) {
 // A checkpoint of anything else that a result depends on is not used, and stays.
 func TestForeign(t *testing.T) {
 	s := openSession(t)
-	c, warnings := leaving(t, interruptible(t, random.Profiles()[0], 4, FP32), time.Hour)
+	c, warnings := leaving(t, interruptible(t, configs.Parities()[0], 4, configs.FP32), time.Hour)
 	interrupt(t, s, c, 5)
 	files := stored(t, c)
 	for name, change := range map[string]func(*Config){
@@ -490,14 +489,14 @@ func TestForeign(t *testing.T) {
 		"channels":        func(c *Config) { c.Network.Channels, c.Recipe.Channels = 8, 8 },
 		"definition":      func(c *Config) { c.Definition.Mean[0]++ },
 		"data file":       func(c *Config) { c.Data.Files = []data.File{{Name: "images", SHA256: strings.Repeat("1", 64)}} },
-		"parity":          func(c *Config) { c.Profile = random.Profiles()[1] },
-		"timeline":        func(c *Config) { c.Timeline = data.Nov2019 },
-		"workers":         func(c *Config) { c.Workers = 3 },
-		"precision":       func(c *Config) { c.Precision = FP64 },
+		"parity":          func(c *Config) { c.Settings.Parity = configs.Parities()[1] },
+		"timeline":        func(c *Config) { c.Settings.Timeline = configs.Nov2019 },
+		"workers":         func(c *Config) { c.Settings.Workers = 3 },
+		"precision":       func(c *Config) { c.Settings.Precision = configs.FP64 },
 		"initial weights": func(c *Config) { c.Initial = &Initial{File: results.StartWeights{File: results.File{Name: "W.pth"}}} },
 		"versions":        func(c *Config) { c.Checkpoints.Versions.Program = "2" },
 	} {
-		other := interruptible(t, random.Profiles()[0], 4, FP32)
+		other := interruptible(t, configs.Parities()[0], 4, configs.FP32)
 		other.Checkpoints = &checkpoint.Options{Dir: c.Checkpoints.Dir, Warn: c.Checkpoints.Warn}
 		change(&other)
 		tr := newTrial(other, &device.Runner{Set: executables(t, other)}, nil)
@@ -542,7 +541,7 @@ func TestForeign(t *testing.T) {
 // Where no checkpoint can be written a trial is trained all the same, and cancelled.
 func TestUnwritable(t *testing.T) {
 	s := openSession(t)
-	c := interruptible(t, random.Profiles()[0], 0, FP32)
+	c := interruptible(t, configs.Parities()[0], 0, configs.FP32)
 	whole, _ := finish(t, s, c)
 	c, warnings := leaving(t, c, 0)
 	interrupt(t, s, c, 3)
@@ -580,12 +579,12 @@ func TestKilled(t *testing.T) {
 	if os.Getenv("NB201_NIGHTLY") != "" {
 		kills = 40
 	}
-	precision := FP32
+	precision := configs.FP32
 	if devicetest.OnGPU(t) {
-		precision = FP64 // in float32 so many epochs make anything of a rounding
+		precision = configs.FP64 // in float32 so many epochs make anything of a rounding
 	}
 	s := openSession(t)
-	c := interruptible(t, random.Profiles()[0], 4, precision)
+	c := interruptible(t, configs.Parities()[0], 4, precision)
 	c.Recipe.Epochs, c.Trial.Epochs = 10*kills, 10*kills // more than the kills let pass
 	if dir := os.Getenv(killed); dir != "" {
 		c.Checkpoints = &checkpoint.Options{Dir: dir}
@@ -630,7 +629,7 @@ func TestKilled(t *testing.T) {
 // A checkpoint of a device that orders weights in another way is not taken up.
 func TestCheckpointOfAnotherOrder(t *testing.T) {
 	s := openSession(t)
-	plain := interruptible(t, random.Profiles()[0], 0, FP32)
+	plain := interruptible(t, configs.Parities()[0], 0, configs.FP32)
 	whole, batches := finish(t, s, plain)
 	order := s.current.Whole.WeightOrder()
 	for _, other := range []string{order, "ohwi of no device"} {
@@ -660,7 +659,7 @@ func TestCheckpointOfAnotherOrder(t *testing.T) {
 // A trial leaves a checkpoint of its end, for a campaign that does not take it at once.
 func TestCheckpointOfTheEnd(t *testing.T) {
 	s := openSession(t)
-	c, warnings := leaving(t, interruptible(t, random.Profiles()[0], 0, FP32), time.Hour)
+	c, warnings := leaving(t, interruptible(t, configs.Parities()[0], 0, configs.FP32), time.Hour)
 	first, _ := finish(t, s, c)
 	again, seen := finish(t, s, c)
 	if len(seen) > 0 {

@@ -8,11 +8,9 @@ import (
 	"testing"
 
 	"nb201/cell"
-	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/internal/backend/devicetest"
-	"nb201/internal/random"
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/train/traintest"
@@ -41,11 +39,12 @@ func onClasses(t testing.TB, classes, size int, grey bool) Config {
 		t.Fatal(err)
 	}
 	set.Files = []data.File{{Name: "made.npz", SHA256: strings.Repeat("0", 64)}} // a record names the files of its images
-	recipe, err := configs.RecipeFor(1)
+	s := settings(4, 1, 64)
+	s.Workers = 0
+	recipe, err := s.Recipe(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe.Channels, recipe.Cells, recipe.Batch = 4, 1, 64
 	arch, err := cell.Parse("|skip_connect~0|+|none~0|nor_conv_1x1~1|+|none~0|none~1|skip_connect~2|")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +52,7 @@ func onClasses(t testing.TB, classes, size int, grey bool) Config {
 	return Config{
 		Trial:   results.Trial{Arch: arch.Index(), Dataset: d.Name, Epochs: 1, Seed: 777},
 		Network: cell.Network{Arch: arch, Channels: 4, Cells: 1, Classes: classes, Size: size},
-		Recipe:  recipe, Definition: d, Data: set, Profile: random.Profiles()[0], Timeline: data.Dec2019, Precision: FP32,
+		Recipe:  recipe, Settings: s, Definition: d, Data: set,
 	}
 }
 

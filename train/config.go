@@ -4,7 +4,6 @@ import (
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/data"
-	"nb201/internal/random"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/train/checkpoint"
@@ -17,13 +16,10 @@ type Config struct {
 	Trial      results.Trial
 	Network    cell.Network
 	Recipe     configs.Recipe
-	Definition data.Definition
-	Data       *data.Dataset // loaded by Definition at Timeline
-	Profile    random.Profile
-	Timeline   data.Timeline
-	Workers    int // of the data loader whose streams are reproduced
-	Precision  Precision
-	Initial    *Initial // nil: drawn from the seed
+	Settings   configs.Settings
+	Definition data.Definition // at the timeline of Settings
+	Data       *data.Dataset   // loaded by Definition
+	Initial    *Initial        // nil: drawn from the seed
 
 	Checkpoints *checkpoint.Options // nil: none
 
@@ -35,7 +31,7 @@ func (c Config) Check() error {
 	if err := c.Network.Validate(); err != nil {
 		return err
 	}
-	if err := c.Data.CheckLoading(c.Workers, c.Recipe.Batch); err != nil {
+	if err := c.Data.CheckBatch(c.Recipe.Batch); err != nil {
 		return err
 	}
 	if c.Initial != nil {
@@ -65,7 +61,7 @@ func (c Config) stages() []*data.Split {
 // spec is what the executables of the trial depend on.
 func (c Config) spec() device.Spec {
 	return device.Spec{
-		Network: c.Network, Precision: c.Precision, Stored: device.CountStored(c.Data),
+		Network: c.Network, Precision: c.Settings.Precision, Stored: device.CountStored(c.Data),
 		Momentum: c.Recipe.Momentum, Nesterov: c.Recipe.Nesterov, WeightDecay: c.Recipe.WeightDecay,
 	}
 }

@@ -214,22 +214,19 @@ func (c trajectory) trial(t *testing.T) *trial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe, err := configs.RecipeFor(12)
-	if err != nil {
-		t.Fatal(err)
+	s := settings(c.C, c.N, c.Batch)
+	s.Parity, s.Workers = "modern", 0
+	if c.DType == "float64" {
+		s.Precision = configs.FP64
 	}
-	recipe.Batch = c.Batch
-	profile, err := random.ProfileByName("modern")
+	recipe, err := s.Recipe(12)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := Config{
 		Network: cell.Network{Arch: c.Arch.Arch, Channels: c.C, Cells: c.N, Classes: 10, Size: 32},
 		Trial:   results.Trial{Arch: c.Arch.Index(), Dataset: "cifar10", Epochs: 12, Seed: c.Seed},
-		Recipe:  recipe, Data: set, Profile: profile, Precision: FP32,
-	}
-	if c.DType == "float64" {
-		config.Precision = FP64
+		Recipe:  recipe, Settings: s, Data: set,
 	}
 	return trialOf(t, config)
 }
@@ -332,7 +329,7 @@ func momentaOf(t *testing.T, tr *trial) torchfile.StateDict {
 		t.Fatal(err)
 	}
 	bytesOf := 4
-	if tr.config.Precision == FP64 {
+	if tr.config.Settings.Precision == configs.FP64 {
 		bytesOf = 8
 	}
 	params := 0

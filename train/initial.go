@@ -99,36 +99,36 @@ func (i *Initial) over(drawn torchfile.StateDict) torchfile.StateDict {
 	return start
 }
 
-// initial reads the weights that the options name for the trial t of a network.
-func (o Options) initial(t results.Trial, network cell.Network) (*Initial, error) {
-	i := &Initial{NewClassifier: o.NewClassifier}
-	i.File.Name = filepath.Base(o.From)
-	info, err := os.Stat(o.From)
+// read reads the weights for the trial t of a network.
+func (s Start) read(t results.Trial, network cell.Network) (*Initial, error) {
+	i := &Initial{NewClassifier: s.NewClassifier}
+	i.File.Name = filepath.Base(s.File)
+	info, err := os.Stat(s.File)
 	if err != nil {
 		return nil, usage.Errorf("cannot read weights: %w", err)
 	}
 	if info.IsDir() {
-		return nil, refuseDir(o.From)
+		return nil, refuseDir(s.File)
 	}
-	kind, err := results.Recognise(o.From)
+	kind, err := results.Recognise(s.File)
 	if err != nil {
 		return nil, err
 	}
 	if kind.Format == "" {
-		if o.FromTrial != "" && kind.Weights {
-			return nil, usage.Errorf("%s holds one state dict and no trials: leave out --from-trial %s", o.From, o.FromTrial)
+		if s.Trial != "" && kind.Weights {
+			return nil, usage.Errorf("%s holds one state dict and no trials: leave out --from-trial %s", s.File, s.Trial)
 		}
-		err = i.readFile(o.From, kind, network)
+		err = i.readFile(s.File, kind, network)
 	} else {
-		err = i.readTrial(o.From, o.FromTrial, t, network)
+		err = i.readTrial(s.File, s.Trial, t, network)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if o.NewClassifier {
+	if s.NewClassifier {
 		i.File.SetNewClassifier()
 	}
-	if i.File.SHA256, err = hashFile(o.From); err != nil {
+	if i.File.SHA256, err = hashFile(s.File); err != nil {
 		return nil, usage.Errorf("cannot read weights: %w", err)
 	}
 	return i, nil

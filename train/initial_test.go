@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/random"
@@ -33,16 +34,17 @@ const digits50 = `{
 	]
 }`
 
+// lightest is an architecture that compiles fast.
+const lightest = "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|none~0|none~1|skip_connect~2|"
+
 // onDigits50 are the options of a trial that compiles in seconds.
 func onDigits50(t *testing.T, epochs int, seed uint32) Options {
 	t.Helper()
 	definition := filepath.Join(t.TempDir(), "digits50.json")
 	write(t, definition, []byte(digits50))
-	return Options{
-		Arch: "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|none~0|none~1|skip_connect~2|", Dataset: definition,
-		Epochs: epochs, Seed: seed, Parity: "2019", Timeline: "dec2019", Workers: 2, Precision: "fp32",
-		Channels: 4, Cells: 1, Batch: 50,
-	}
+	s := settings(4, 1, 50)
+	s.Workers = 2
+	return options(t, lightest, definition, epochs, seed, s)
 }
 
 func resolve(t *testing.T, o Options) Config {
@@ -83,14 +85,14 @@ func saved(t *testing.T, weights torchfile.StateDict) string {
 // measuredAgain reports whether what was measured of stored weights is what the trial's curve ends
 // with, to the bit on the CPU. On a GPU another program than the trial's may measure it, which
 // rounds otherwise, and so may rank two classes of an image otherwise that are nearly equal.
-func measuredAgain(t *testing.T, precision Precision, got Evaluated, want results.Evaluation) bool {
+func measuredAgain(t *testing.T, precision configs.Precision, got Evaluated, want results.Evaluation) bool {
 	t.Helper()
 	last := len(want.Loss) - 1
 	if !devicetest.OnGPU(t) {
 		return got.Loss == want.Loss[last] && got.Top1 == want.Top1[last] && got.Top5 == want.Top5[last]
 	}
 	losses := 1e-5
-	if precision == BF16 {
+	if precision == configs.BF16 {
 		losses = 5e-3
 	}
 	d, few := relative(got.Loss, want.Loss[last]), 2*100/float64(want.Images)
@@ -114,7 +116,7 @@ func evaluateAgain(t *testing.T, o *Outcome, dataRoot string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := ConfigFor(record, dataRoot)
+	config, err := openSession(t).ConfigFor(record, dataRoot)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +131,7 @@ func evaluateAgain(t *testing.T, o *Outcome, dataRoot string) {
 	for i, want := range record.Eval {
 		last, got := record.Epochs-1, sets[i]
 		if got.Set != want.Set || got.Images != want.Images || images[got.Set] != want.Images || got.Seconds <= 0 ||
-			!measuredAgain(t, config.Precision, got, want) {
+			!measuredAgain(t, config.Settings.Precision, got, want) {
 			t.Errorf("evaluated %+v, the record has loss %v, top-1 %v, top-5 %v on %s",
 				got, want.Loss[last], want.Top1[last], want.Top5[last], want.Set)
 		}
@@ -142,8 +144,8 @@ func TestStoredPhotographs(t *testing.T) {
 	if root == "" {
 		t.Skip("NB201_PHOTOS names no directory with cifar-10-batches-py")
 	}
-	o := onDigits50(t, 1, 777)
-	o.Dataset, o.DataRoot, o.Batch = "../testdata/cifar10-small.json", root, 250
+	o := options(t, lightest, "../testdata/cifar10-small.json", 1, 777, settings(4, 1, 250))
+	o.DataRoot = root
 	evaluateAgain(t, runTrial(t, resolve(t, o)), root)
 }
 
@@ -157,7 +159,7 @@ func TestStoredWeights(t *testing.T) {
 
 	t.Run("fine-tune", func(t *testing.T) {
 		options := onDigits50(t, 1, 888)
-		options.From = saved(t, trained.Weights)
+		options.Start.File = saved(t, trained.Weights)
 		tuned := runTrial(t, resolve(t, options))
 		if loss, scratch := tuned.Record.Train.Loss[0], record.Train.Loss[0]; !(loss < scratch/2) {
 			t.Errorf("the first epoch's training loss is %v, from scratch it was %v", loss, scratch)
@@ -168,7 +170,7 @@ func TestStoredWeights(t *testing.T) {
 				t.Errorf("%s is %d, in the file %d, after %d steps more", w.Name, w.Int64[0], trained.Weights[i].Int64[0], steps)
 			}
 		}
-		sum, err := hashFile(options.From)
+		sum, err := hashFile(options.Start.File)
 		if want := (results.File{Name: "W.pth", SHA256: sum}); err != nil || tuned.Record.InitialWeights.File != want {
 			t.Errorf("the record tells of the initial weights %+v, want %+v (%v)", tuned.Record.InitialWeights, want, err)
 		}
@@ -213,7 +215,7 @@ func TestInitialState(t *testing.T) {
 		{"of 7 classes, new classifier", InitialWeights(seven, random.NewTorch(1), profile), true, other},
 	} {
 		o := scratch
-		o.From, o.NewClassifier = saved(t, c.file), c.newClassifier
+		o.Start.File, o.Start.NewClassifier = saved(t, c.file), c.newClassifier
 		weights, itsOrder := begun(o)
 		for i, w := range weights {
 			want := c.want[i]
@@ -280,7 +282,7 @@ func TestInitialRefused(t *testing.T) {
 		{"fewer", draw(same)[:3], "it lacks 45 of the network's 57 tensors (stem.1.running_mean; "},
 	} {
 		o := scratch
-		o.From = saved(t, c.weights)
+		o.Start.File = saved(t, c.weights)
 		_, err := o.Config()
 		if !usage.Is(err) || !strings.HasPrefix(err.Error(), "W.pth ") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want a usage error with %q", c.name, err, c.want)
@@ -324,7 +326,7 @@ func TestConfigForRefused(t *testing.T) {
 		r := resultstest.Record(t, trial)
 		r.Definition, r.DataFiles = definition, nil
 		c.change(r)
-		_, err := ConfigFor(r, "")
+		_, err := openSession(t).ConfigFor(r, "")
 		if c.want == "" && err != nil || c.want != "" && (!usage.Is(err) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
@@ -352,13 +354,13 @@ func TestCheckRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Definition, err = json.Marshal(d.At(data.Nov2019)); err != nil {
+			if r.Definition, err = json.Marshal(d.At(configs.Nov2019)); err != nil {
 				t.Fatal(err)
 			}
-			r.Parity.Timeline, r.Eval = string(data.Nov2019), r.Eval[1:]
+			r.Parity.Timeline, r.Eval = configs.Nov2019, r.Eval[1:]
 		}, ""},
-		{"all sets in nov2019", "cifar100", func(r *results.Record) { r.Parity.Timeline = string(data.Nov2019) }, "not that of cifar100 in the timeline nov2019"},
-		{"two sets in nov2019", resultstest.Own, func(r *results.Record) { r.Parity.Timeline = string(data.Nov2019) }, "it has 2 evaluation sets, the record 2 in the timeline nov2019"},
+		{"all sets in nov2019", "cifar100", func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 }, "not that of cifar100 in the timeline nov2019"},
+		{"two sets in nov2019", resultstest.Own, func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 }, "it has 2 evaluation sets, the record 2 in the timeline nov2019"},
 		{"half", "cifar10-valid", func(r *results.Record) { r.Train.Images-- }, "it has 25000 images of training, the record 24999"},
 		{"split", "ImageNet16-120", func(r *results.Record) { r.Eval[2].Images = 6000 }, "it has 3000 images of x-test, the record 6000"},
 		{"published counts", "cifar10", defined("50000", "40000"), "not that of cifar10"},
@@ -382,16 +384,16 @@ func TestCheckRecord(t *testing.T) {
 func TestPublishedConfig(t *testing.T) {
 	trial := results.Trial{Arch: 11, Dataset: "digits", Epochs: 200, Seed: 888} // no CIFAR is here
 	r := resultstest.Record(t, trial)
-	c, err := PublishedConfig(&results.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1, Classes: 10}, "")
+	c, err := openSession(t).PublishedConfig(&results.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1, Classes: 10}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Trial != trial || c.Recipe.Batch != 256 || c.Recipe.Epochs != 200 || c.Network.Channels != 8 || c.Network.Cells != 1 || c.Workers != 4 || c.Profile.Name != "2019" {
+	if c.Trial != trial || c.Recipe.Batch != 256 || c.Recipe.Epochs != 200 || c.Network.Channels != 8 || c.Network.Cells != 1 || c.Settings.Workers != 4 || c.Settings.Parity != "2019" {
 		t.Errorf("config %+v", c)
 	}
 	for _, key := range []string{"cifar10", "MNIST", "../mine.json"} {
 		trial.Dataset = key
-		if _, err := PublishedConfig(&results.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1}, t.TempDir()); !usage.Is(err) {
+		if _, err := openSession(t).PublishedConfig(&results.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1}, t.TempDir()); !usage.Is(err) {
 			t.Errorf("%s: error %v, want a usage error", key, err)
 		}
 	}

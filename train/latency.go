@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/compute"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/random"
 	"nb201/train/device"
@@ -23,7 +24,7 @@ const (
 
 // Latency compiles the evaluation of a network's batches and measures it on noise, with
 // initial weights: see device.Executable.Latency.
-func Latency(ctx context.Context, b compute.Backend, n cell.Network, precision device.Precision, batch, runs int) (seconds []float64, err error) {
+func Latency(ctx context.Context, b compute.Backend, n cell.Network, precision configs.Precision, batch, runs int) (seconds []float64, err error) {
 	e := device.NewEvaluation(b, device.Spec{Network: n, Precision: precision, Stored: batch}, batch)
 	initial := InitialWeights(n, random.NewTorch(0), random.Profiles()[0])
 	err = backend.Catch(func() error {

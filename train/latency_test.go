@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/internal/backend/devicetest"
@@ -21,7 +22,7 @@ func TestLatency(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := cell.Network{Arch: arch, Channels: 2, Cells: 1, Classes: 10, Size: 8}
-	for _, precision := range []Precision{FP32, BF16} {
+	for _, precision := range []configs.Precision{configs.FP32, configs.BF16} {
 		began := time.Now()
 		seconds, err := Latency(t.Context(), openBackend(t), n, precision, 4, 5)
 		most := time.Since(began).Seconds()
@@ -38,24 +39,24 @@ func TestLatency(t *testing.T) {
 		}
 	}
 	// It grows with the work.
-	small, err1 := Latency(t.Context(), openBackend(t), n, FP32, 4, 5)
+	small, err1 := Latency(t.Context(), openBackend(t), n, configs.FP32, 4, 5)
 	n.Size = 32
 	images := 256
 	if devicetest.OnGPU(t) {
 		n.Channels, images = 16, 4096 // a smaller batch takes no longer than starting its kernels
 	}
-	large, err2 := Latency(t.Context(), openBackend(t), n, FP32, images, 5)
+	large, err2 := Latency(t.Context(), openBackend(t), n, configs.FP32, images, 5)
 	if err := errors.Join(err1, err2); err != nil || !(slices.Min(large) > 3*slices.Min(small)) {
 		t.Errorf("4 images of 8x8: %v; %d of 32x32: %v (%v)", small, images, large, err)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if seconds, err := Latency(ctx, openBackend(t), n, FP32, 4, 5); !errors.Is(err, context.Canceled) || seconds != nil {
+	if seconds, err := Latency(ctx, openBackend(t), n, configs.FP32, 4, 5); !errors.Is(err, context.Canceled) || seconds != nil {
 		t.Errorf("cancelled: %v, %v", seconds, err)
 	}
 	n.Size = 7
-	if _, err := Latency(t.Context(), openBackend(t), n, FP32, 4, 5); err == nil || !strings.Contains(err.Error(), "architecture 1462") {
+	if _, err := Latency(t.Context(), openBackend(t), n, configs.FP32, 4, 5); err == nil || !strings.Contains(err.Error(), "architecture 1462") {
 		t.Errorf("a network of no such images: %v", err)
 	}
 }

@@ -4,83 +4,80 @@ import (
 	"cmp"
 	"errors"
 	"reflect"
-	"strings"
 
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/data"
-	"nb201/internal/random"
 	"nb201/internal/usage"
 	"nb201/results"
 )
 
-// Precisions lists the precisions a trial can have, the default first.
-func Precisions() []Precision { return []Precision{FP32, TF32, BF16, FP64} }
-
-// Options are a trial in the words of the command line.
+// Options say what to train, and where the images and the weights to start from are.
 type Options struct {
-	Arch      string // index or genotype string
-	Dataset   string // dataset key or definition file
-	DataRoot  string // where the images are
-	Epochs    int    // the schedule
-	Seed      uint32
-	Parity    string
-	Timeline  string
-	Workers   int
-	Precision string
-	Channels  int // C
-	Cells     int // N
-	Batch     int
-
-	// From is a file with the initial weights; empty: they are drawn from the seed. It
-	// holds a state dict, of torch or safetensors, or trials in a published format. FromTrial, KEY:HP:SEED, says
-	// which trial (HP is the schedule's name in the file); when it is empty, it is the
-	// only trial of the architecture or the one on the same dataset, with the same seed
-	// and along the same schedule.
-	From, FromTrial string
-	NewClassifier   bool // see Initial
+	Arch       cell.Arch
+	Definition data.Definition // of the dataset, with the evaluation sets of every timeline
+	Recipe     configs.Recipe
+	Settings   configs.Settings // of the recipe's C, N and batch
+	Seed       uint32
+	DataRoot   string // where the images are
+	Start      Start
 }
+
+// Start says which weights a trial starts from.
+type Start struct {
+	// File holds the initial weights; empty: they are drawn from the seed. It holds a
+	// state dict, of torch or safetensors, or trials in a published format.
+	File string
+	// Trial, KEY:HP:SEED, says which of the file's trials (HP is the schedule's name in
+	// the file). When it is empty, it is the only trial of the architecture or the one on
+	// the same dataset, with the same seed and along the same schedule.
+	Trial         string
+	NewClassifier bool // see Initial
+}
+
+// NewOptions returns the options of a trial in the words of a command line: an index or
+// genotype string, a dataset key or definition file, and a schedule by its epochs. The
+// seed, the images' directory and the start weights are the caller's to add.
+func NewOptions(arch, dataset string, epochs int, s configs.Settings) (o Options, err error) {
+	o.Settings = s
+	if o.Definition, err = data.Find(dataset); err != nil {
+		return o, err
+	}
+	if o.Arch, err = cell.Resolve(arch); err != nil {
+		return o, err
+	}
+	o.Recipe, err = s.Recipe(epochs)
+	return o, err
+}
+
+// loader loads the images of a definition, which are in or below root.
+type loader func(d data.Definition, root string) (*data.Dataset, error)
 
 // Config resolves the options and loads the images. What is wrong with them is a
 // usage error.
-func (o Options) Config() (Config, error) {
-	definition, err := data.Find(o.Dataset)
-	if err != nil {
-		return Config{}, err
-	}
-	return o.on(definition, data.Definition.Load)
-}
+func (o Options) Config() (Config, error) { return o.config(data.Definition.Load) }
 
-// on is the config of the options, but for Dataset, on the images of a definition.
-func (o Options) on(definition data.Definition, load func(d data.Definition, root string) (*data.Dataset, error)) (Config, error) {
-	var c Config
-	var err error
-	if c.Network.Arch, err = cell.Resolve(o.Arch); err != nil {
+// config is the one way in which a Config is made.
+func (o Options) config(load loader) (Config, error) {
+	c := Config{
+		Trial:  results.Trial{Arch: o.Arch.Index(), Dataset: o.Definition.Name, Epochs: o.Recipe.Epochs, Seed: o.Seed},
+		Recipe: o.Recipe, Settings: o.Settings, Definition: o.Definition.At(o.Settings.Timeline),
+		Network: cell.Network{
+			Arch: o.Arch, Channels: o.Recipe.Channels, Cells: o.Recipe.Cells, Classes: o.Definition.Classes, Size: o.Definition.Size[0],
+		},
+	}
+	err := c.Settings.Validate()
+	if err == nil {
+		err = c.Settings.Fits(c.Recipe)
+	}
+	if err == nil {
+		err = c.Network.Validate()
+	}
+	if err != nil {
 		return c, err
 	}
-	if c.Profile, err = random.ProfileByName(o.Parity); err != nil {
-		return c, err
-	}
-	if c.Timeline, err = data.ParseTimeline(o.Timeline); err != nil {
-		return c, err
-	}
-	if c.Precision, err = ParsePrecision(o.Precision); err != nil {
-		return c, err
-	}
-	if c.Recipe, err = configs.RecipeFor(o.Epochs); err != nil {
-		return c, err
-	}
-	c.Recipe.Channels, c.Recipe.Cells, c.Recipe.Batch = o.Channels, o.Cells, o.Batch
-	c.Definition = definition.At(c.Timeline)
-	c.Trial = results.Trial{Arch: c.Network.Arch.Index(), Dataset: definition.Name, Epochs: o.Epochs, Seed: o.Seed}
-	c.Workers = o.Workers
-	c.Network.Channels, c.Network.Cells = c.Recipe.Channels, c.Recipe.Cells
-	c.Network.Classes, c.Network.Size = definition.Classes, definition.Size[0]
-	if err := c.Network.Validate(); err != nil {
-		return c, err
-	}
-	if o.From != "" {
-		if c.Initial, err = o.initial(c.Trial, c.Network); err != nil {
+	if o.Start.File != "" {
+		if c.Initial, err = o.Start.read(c.Trial, c.Network); err != nil {
 			return c, err
 		}
 	}
@@ -94,21 +91,17 @@ func (o Options) on(definition data.Definition, load func(d data.Definition, roo
 // if it is run: for Evaluate. The images are looked for in dataRoot, as are the files
 // that lay beside the definition of a user's own dataset. What cannot be had again is a
 // usage error; images that are not those of the record are results.ErrOtherImages.
-func ConfigFor(r *results.Record, dataRoot string) (Config, error) {
+func (s *Session) ConfigFor(r *results.Record, dataRoot string) (Config, error) {
 	definition, err := definitionIn(r, dataRoot)
 	if err != nil {
 		return Config{}, usage.Errorf("record of %v: %w", r.Trial, err)
 	}
-	c, err := Options{
-		Arch: r.Genotype, DataRoot: dataRoot, Epochs: r.Epochs, Seed: r.Seed,
-		Parity: r.Parity.Profile, Timeline: r.Parity.Timeline, Workers: r.Parity.Workers, Precision: r.Precision,
-		Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Batch: r.Recipe.Batch,
-	}.on(definition, func(d data.Definition, root string) (*data.Dataset, error) { return loadAsTrained(r, d, root) })
+	arch, err := cell.ByIndex(r.Arch)
 	if err != nil {
 		return Config{}, err
 	}
-	c.Recipe = r.Recipe
-	return c, nil
+	o := Options{Arch: arch, Definition: definition, Recipe: r.Recipe, Settings: r.TrialSettings(), Seed: r.Seed, DataRoot: dataRoot}
+	return o.config(func(d data.Definition, root string) (*data.Dataset, error) { return loadAsTrained(r, d, root, s.load) })
 }
 
 // definitionIn is the dataset definition in a record, as if it lay in dataRoot.
@@ -130,16 +123,10 @@ func CheckRecord(r *results.Record) error {
 	if err != nil {
 		return err
 	}
-	timeline, err := data.ParseTimeline(r.Parity.Timeline)
-	if err != nil {
+	if err := r.TrialSettings().Validate(); err != nil {
 		return err
 	}
-	if _, err := random.ProfileByName(r.Parity.Profile); err != nil {
-		return err
-	}
-	if _, err := ParsePrecision(r.Precision); err != nil {
-		return err
-	}
+	timeline := r.Parity.Timeline
 	recipe, err := configs.RecipeFor(r.Epochs)
 	if err != nil {
 		return err
@@ -168,8 +155,8 @@ func CheckRecord(r *results.Record) error {
 }
 
 // loadAsTrained loads the images that the trial of a record was trained on.
-func loadAsTrained(r *results.Record, d data.Definition, root string) (*data.Dataset, error) {
-	set, err := d.Load(root)
+func loadAsTrained(r *results.Record, d data.Definition, root string, load loader) (*data.Dataset, error) {
+	set, err := load(d, root)
 	switch {
 	case errors.Is(err, data.ErrNoData):
 		return nil, err
@@ -183,29 +170,22 @@ func loadAsTrained(r *results.Record, d data.Definition, root string) (*data.Dat
 }
 
 // PublishedConfig is how the original trained a trial of a published file, as far as
-// Evaluate has to know: the published definition of the dataset key, the default parity
-// profile, and the recipe of the schedule.
-func PublishedConfig(r *results.ResultsCount, dataRoot string) (Config, error) {
+// Evaluate has to know: the published definition of the dataset key and the published
+// settings, but for the trial's C and N, and the recipe of its schedule.
+func (s *Session) PublishedConfig(r *results.ResultsCount, dataRoot string) (Config, error) {
 	definition, err := data.Published(r.Dataset)
 	if err != nil {
 		return Config{}, err
 	}
-	const workers, batch = 4, 256 // exps/NAS-Bench-201/main.py and its configs
-	return Options{
-		Arch: r.Genotype, DataRoot: dataRoot, Epochs: r.Epochs, Seed: r.Seed,
-		Parity: random.Profiles()[0].Name, Timeline: string(data.Dec2019), Workers: workers, Precision: string(FP32),
-		Channels: r.Channels, Cells: r.Cells, Batch: batch,
-	}.on(definition, data.Definition.Load)
-}
-
-// ParsePrecision finds a precision by its name; another name is a usage error.
-func ParsePrecision(name string) (Precision, error) {
-	var names []string
-	for _, p := range Precisions() {
-		if string(p) == name {
-			return p, nil
-		}
-		names = append(names, string(p))
+	arch, err := cell.ByIndex(r.Arch)
+	if err != nil {
+		return Config{}, err
 	}
-	return "", usage.Errorf("unknown precision %q: use one of %s", name, strings.Join(names, ", "))
+	settings := configs.Published()
+	settings.Channels, settings.Cells = r.Channels, r.Cells
+	recipe, err := settings.Recipe(r.Epochs)
+	if err != nil {
+		return Config{}, err
+	}
+	return s.Config(Options{Arch: arch, Definition: definition, Recipe: recipe, Settings: settings, Seed: r.Seed, DataRoot: dataRoot})
 }

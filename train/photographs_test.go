@@ -66,11 +66,11 @@ func (c realCurve) name() string {
 
 // follow trains for so many epochs and compares every one with the original's.
 func (c realCurve) follow(t *testing.T, epochs int) {
-	config, err := Options{
-		Arch: c.Arch.String(), Dataset: "../testdata/cifar10-small.json", DataRoot: os.Getenv("NB201_PHOTOS"),
-		Epochs: c.Epochs, Seed: c.Seed, Parity: "modern", Timeline: "dec2019", Workers: 0,
-		Precision: "fp32", Channels: 16, Cells: 5, Batch: c.Batch,
-	}.Config()
+	s := settings(16, 5, c.Batch)
+	s.Parity, s.Workers = "modern", 0
+	o := options(t, c.Arch.String(), "../testdata/cifar10-small.json", c.Epochs, c.Seed, s)
+	o.DataRoot = os.Getenv("NB201_PHOTOS")
+	config, err := o.Config()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,28 +6,28 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/backend/devicetest"
-	"nb201/internal/random"
 )
 
 // In bfloat16 a training begins as in float32, up to 8 bits: the first steps' losses and
 // the first gradients are the golden ones within what rounding moves, and not exactly.
 func TestGoldenTrajectoryBFloat16(t *testing.T) {
-	followRounded(t, BF16, 5e-3, 1e-4, 0.03)
+	followRounded(t, configs.BF16, 5e-3, 1e-4, 0.03)
 }
 
-// TF32 has three bits more than bfloat16, and rounds operands alone: a quarter of the bounds.
+// configs.TF32 has three bits more than bfloat16, and rounds operands alone: a quarter of the bounds.
 // cuDNN need not take it.
 func TestGoldenTrajectoryTF32(t *testing.T) {
 	if devicetest.TF32(t) {
-		followRounded(t, TF32, 5e-3/4, -1, 0.03/4)
+		followRounded(t, configs.TF32, 5e-3/4, -1, 0.03/4)
 	}
 }
 
 // followRounded follows golden trajectories of float32 in a coarser precision. Its losses must be
 // within losses, relative, and the magnitudes of the first gradients off by more than least and
 // no more than most.
-func followRounded(t *testing.T, precision Precision, losses, least, most float64) {
+func followRounded(t *testing.T, precision configs.Precision, losses, least, most float64) {
 	t.Helper()
 	all, err := cell.Parse("|avg_pool_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2|")
 	if err != nil {
@@ -44,7 +44,7 @@ func followRounded(t *testing.T, precision Precision, losses, least, most float6
 			c.Steps = c.Steps[:min(3, len(c.Steps))]
 			c.Eval.N = 0
 			tr := c.trial(t)
-			tr.config.Precision = precision
+			tr.config.Settings.Precision = precision
 			tr.runner.Set = executables(t, tr.config)
 			o := c.follow(t, tr)
 			for i, want := range c.Steps {
@@ -72,12 +72,12 @@ func followRounded(t *testing.T, precision Precision, losses, least, most float6
 // these give its last measures again.
 func TestBFloat16Trial(t *testing.T) {
 	s := openSession(t)
-	losses := map[Precision][]float64{}
-	for _, precision := range []Precision{FP32, BF16} {
-		c := interruptible(t, random.Profiles()[0], 4, precision)
+	losses := map[configs.Precision][]float64{}
+	for _, precision := range []configs.Precision{configs.FP32, configs.BF16} {
+		c := interruptible(t, configs.Parities()[0], 4, precision)
 		o, _ := finish(t, s, c)
 		losses[precision] = o.Record.Train.Loss
-		if o.Record.Precision != string(precision) {
+		if o.Record.Precision != precision {
 			t.Errorf("the record says %s", o.Record.Precision)
 		}
 		sets, err := s.Evaluate(t.Context(), c, o.Weights, func(Progress) {})
@@ -91,9 +91,9 @@ func TestBFloat16Trial(t *testing.T) {
 			}
 		}
 	}
-	for i, want := range losses[FP32] {
-		if d := relative(losses[BF16][i], want); !(0 < d && d < 0.05) {
-			t.Errorf("epoch %d: the loss is %v, %v in float32", i+1, losses[BF16][i], want)
+	for i, want := range losses[configs.FP32] {
+		if d := relative(losses[configs.BF16][i], want); !(0 < d && d < 0.05) {
+			t.Errorf("epoch %d: the loss is %v, %v in float32", i+1, losses[configs.BF16][i], want)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"nb201/results"
 )
 
-// Settings are what the trial depends on, as its record will hold it.
-func (c Config) Settings() (results.Settings, error) {
+// Experiment is what the trial depends on, as its record will hold it.
+func (c Config) Experiment() (results.Settings, error) {
 	r, err := c.newRecord(time.Time{})
 	if err != nil {
 		return results.Settings{}, err
@@ -34,8 +34,8 @@ func (c Config) newRecord(now time.Time) (*results.Record, error) {
 		Params:        c.Network.Params(),
 		Recipe:        c.Recipe,
 		Definition:    definition,
-		Parity:        results.Parity{Profile: c.Profile.Name, Timeline: string(c.Timeline), Workers: c.Workers},
-		Precision:     string(c.Precision),
+		Parity:        results.Parity{Profile: c.Settings.Parity, Timeline: c.Settings.Timeline, Workers: c.Settings.Workers},
+		Precision:     c.Settings.Precision,
 		Started:       now.UTC().Truncate(time.Millisecond),
 		Train:         results.Pass{Images: c.Data.Train.Len()},
 	}

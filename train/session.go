@@ -94,12 +94,9 @@ func (s *Session) Close() {
 	s.uploaded.items = nil
 }
 
-// Config is Options.Config on the images of a definition instead of that of o.Dataset.
-// When the definition and o.DataRoot are those of a call before, as far back as the session
-// keeps images, the images are too: the files are not read again.
-func (s *Session) Config(o Options, definition data.Definition) (Config, error) {
-	return o.on(definition, s.load)
-}
+// Config is Options.Config. When the definition and o.DataRoot are those of a call before,
+// as far back as the session keeps images, the images are too: the files are not read again.
+func (s *Session) Config(o Options) (Config, error) { return o.config(s.load) }
 
 func (s *Session) load(d data.Definition, root string) (*data.Dataset, error) {
 	s.loading.Lock()

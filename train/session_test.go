@@ -6,17 +6,18 @@ import (
 	"slices"
 	"testing"
 
+	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
-	"nb201/internal/random"
+	"nb201/internal/torchfile"
+	"nb201/results"
 	"nb201/train/device"
 )
 
 // Trials of a session are those that run alone, whether their programs were compiled
 // before, ahead or anew, and those of the same programs share them.
 func TestSession(t *testing.T) {
-	profile := random.Profiles()[0]
-	plain := interruptible(t, profile, 4, FP32)
+	plain := interruptible(t, configs.Parities()[0], 4, configs.FP32)
 	seeded, longer, wider := plain, plain, plain
 	seeded.Trial.Seed++
 	longer.Trial.Epochs, longer.Recipe.Epochs = 3, 3
@@ -68,7 +69,7 @@ func TestSession(t *testing.T) {
 func TestCancelledWhileCompiling(t *testing.T) {
 	s := NewSession(openBackend(t))
 	defer s.Close()
-	c := interruptible(t, random.Profiles()[0], 0, FP32)
+	c := interruptible(t, configs.Parities()[0], 0, configs.FP32)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Run(ctx, c, func(Progress) {}); !errors.Is(err, context.Canceled) {
@@ -88,7 +89,7 @@ func TestCancelledWhileCompiling(t *testing.T) {
 func TestCannotCompile(t *testing.T) {
 	s := NewSession(openBackend(t))
 	defer s.Close()
-	c := interruptible(t, random.Profiles()[0], 0, FP32)
+	c := interruptible(t, configs.Parities()[0], 0, configs.FP32)
 	c.Network.Arch[0] = 77
 	for range 2 {
 		before := s.current
@@ -101,20 +102,57 @@ func TestCannotCompile(t *testing.T) {
 	}
 }
 
+// Trials that alternate between two datasets read and upload each once, where the session
+// keeps the images of both.
+func TestSessionEvaluates(t *testing.T) {
+	s := NewSession(openBackend(t))
+	defer s.Close()
+	s.KeepImages(2)
+	trained := map[string]*results.Record{}
+	weights := map[string]torchfile.StateDict{}
+	digits := options(t, lightest, "digits", 1, 777, settings(4, 1, 256))
+	for name, o := range map[string]Options{"digits": digits, "digits50": onDigits50(t, 1, 777)} {
+		outcome := runTrial(t, resolve(t, o))
+		trained[name], weights[name] = outcome.Record, outcome.Weights
+	}
+	loaded, uploaded := map[*data.Dataset]bool{}, map[*device.Images]bool{}
+	for range 5 {
+		for name, r := range trained {
+			c, err := s.ConfigFor(r, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			sets, err := s.Evaluate(t.Context(), c, weights[name], func(Progress) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, e := range r.Eval {
+				if !measuredAgain(t, r.Precision, sets[i], e) {
+					t.Errorf("%s: %s: evaluated %v", name, e.Set, sets[i])
+				}
+			}
+			loaded[c.Data] = true
+			for _, u := range s.uploaded.items {
+				uploaded[u.images] = true
+			}
+		}
+	}
+	if len(loaded) != 2 || len(uploaded) != 2 {
+		t.Errorf("images were loaded %d times and uploaded %d times, not twice", len(loaded), len(uploaded))
+	}
+}
+
 // The images of a definition are loaded once, until others are.
 func TestSessionConfig(t *testing.T) {
 	s := NewSession(openBackend(t))
 	defer s.Close()
 	options := onDigits50(t, 1, 777)
-	definition, err := data.Find(options.Dataset)
-	if err != nil {
-		t.Fatal(err)
-	}
+	definition := options.Definition
 	config := func(d data.Definition, seed uint32) *data.Dataset {
 		t.Helper()
 		o := options
-		o.Seed, o.Dataset = seed, "" // not looked at
-		c, err := s.Config(o, d)
+		o.Seed, o.Definition = seed, d
+		c, err := s.Config(o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -131,7 +131,7 @@ func (t *trial) drawAhead(streams *data.Streams, stage int) {
 func (t *trial) draw(streams *data.Streams, stage int) drawn {
 	d := drawn{streams: streams.Clone()}
 	if stage == 0 {
-		d.order = t.config.Data.TrainEpoch(d.streams, t.config.Workers, t.config.Recipe.Batch)
+		d.order = t.config.Data.TrainEpoch(d.streams, t.config.Settings.Workers, t.config.Recipe.Batch)
 	} else {
 		d.order = t.config.Data.EvalEpoch(d.streams, stage-1)
 	}

@@ -112,8 +112,9 @@ func (t *trial) begin() (err error) {
 // seed seeds the streams and draws what comes before the first epoch.
 func (t *trial) seed() torchfile.StateDict {
 	c := t.config
-	t.streams = data.NewStreams(c.Trial.Seed, c.Profile)
-	drawn := InitialWeights(c.Network, t.streams.Torch, c.Profile)
+	profile := c.Settings.Parity.Profile()
+	t.streams = data.NewStreams(c.Trial.Seed, profile)
+	drawn := InitialWeights(c.Network, t.streams.Torch, profile)
 	skipModelInfo(c.Network, t.streams.Torch)
 	return drawn
 }
@@ -147,7 +148,7 @@ func (t *trial) openCheckpoints() error {
 		return err
 	}
 	t.checkpoints = checkpoint.NewFolder(c.Checkpoints, checkpoint.Trial{
-		Identity: identity, Epochs: c.Recipe.Epochs, Batch: c.Recipe.Batch, Stages: t.stages, Profile: c.Profile, Step: t.runner.Set.Whole,
+		Identity: identity, Epochs: c.Recipe.Epochs, Batch: c.Recipe.Batch, Stages: t.stages, Profile: c.Settings.Parity.Profile(), Step: t.runner.Set.Whole,
 	})
 	return nil
 }

@@ -12,10 +12,7 @@ import (
 // small is a trial of two epochs that compiles in seconds.
 func small(t *testing.T) Config {
 	t.Helper()
-	config, err := Options{
-		Arch: "0", Dataset: "digits", Epochs: 2, Seed: 777, Parity: "2019", Timeline: "dec2019", Workers: 4,
-		Precision: "fp32", Channels: 4, Cells: 1, Batch: 256,
-	}.Config()
+	config, err := options(t, "0", "digits", 2, 777, settings(4, 1, 256)).Config()
 	if err != nil {
 		t.Fatal(err)
 	}

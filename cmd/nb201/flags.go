@@ -15,12 +15,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/inert"
 	"nb201/internal/outfile"
-	"nb201/internal/random"
 	"nb201/results"
-	"nb201/train"
 )
 
 // images are what a network must fit: those of a dataset key.
@@ -42,10 +41,50 @@ func findImages(keyOrFile string) (images, error) {
 // skeleton is the macro skeleton that flags ask for.
 type skeleton struct{ channels, cells int }
 
-func (s *skeleton) addFlags(flags *pflag.FlagSet) {
-	flags.IntVar(&s.channels, "channels", 16, "C: channels of the first stage")
-	flags.IntVar(&s.cells, "cells", 5, "N: cells in a stage")
+func (s *skeleton) addFlags(flags *pflag.FlagSet) { addSkeleton(flags, &s.channels, &s.cells) }
+
+// addSkeleton adds --channels and --cells.
+func addSkeleton(flags *pflag.FlagSet, channels, cells *int) {
+	flags.IntVar(channels, "channels", configs.Published().Channels, "C: channels of the first stage")
+	flags.IntVar(cells, "cells", configs.Published().Cells, "N: cells in a stage")
 }
+
+// addSettings adds the flags of a trial's settings. Their defaults are the published ones.
+func addSettings(flags *pflag.FlagSet, s *configs.Settings) {
+	published := configs.Published()
+	addParity(flags, &s.Parity)
+	flags.Var(newNamed(&s.Timeline, published.Timeline, configs.ParseTimeline), "timeline", "`TIMELINE`, the evaluation sets of an epoch: dec2019, nov2019")
+	flags.IntVar(&s.Workers, "workers", published.Workers, "the original's data loader workers, whose random streams are reproduced")
+	addPrecision(flags, &s.Precision)
+	addSkeleton(flags, &s.Channels, &s.Cells)
+	flags.IntVar(&s.Batch, "batch", published.Batch, "images in a batch")
+}
+
+// named is a flag whose value is one of some names.
+type named[T ~string] struct {
+	value *T
+	parse func(string) (T, error)
+}
+
+// newNamed returns a flag that sets value, which begins as initial.
+func newNamed[T ~string](value *T, initial T, parse func(string) (T, error)) *named[T] {
+	*value = initial
+	return &named[T]{value, parse}
+}
+
+func (n *named[T]) Set(text string) (err error) {
+	*n.value, err = n.parse(text)
+	return err
+}
+
+func (n *named[T]) String() string {
+	if n.value == nil { // of pflag's zero value
+		return ""
+	}
+	return string(*n.value)
+}
+
+func (n *named[T]) Type() string { return "string" }
 
 // network is the skeleton filled with an architecture, for some images.
 func (s *skeleton) network(a cell.Arch, im images) (cell.Network, error) {
@@ -70,17 +109,17 @@ func (s *seedFlag) String() string { return strconv.FormatUint(uint64(*s), 10) }
 func (s *seedFlag) Type() string { return "SEED" }
 
 // addParity adds --parity.
-func addParity(c *cobra.Command, parity *string) {
+func addParity(flags *pflag.FlagSet, parity *configs.Parity) {
 	var names []string
-	for _, p := range random.Profiles() {
-		names = append(names, p.Name)
+	for _, p := range configs.Parities() {
+		names = append(names, string(p))
 	}
-	c.Flags().StringVar(parity, "parity", names[0], "parity `PROFILE` of the random streams: "+strings.Join(names, ", "))
+	flags.Var(newNamed(parity, configs.Published().Parity, configs.ParseParity), "parity", "parity `PROFILE` of the random streams: "+strings.Join(names, ", "))
 }
 
 // addPrecision adds --precision.
-func addPrecision(c *cobra.Command, precision *string) {
-	c.Flags().StringVar(precision, "precision", string(train.Precisions()[0]),
+func addPrecision(flags *pflag.FlagSet, precision *configs.Precision) {
+	flags.Var(newNamed(precision, configs.Published().Precision, configs.ParsePrecision), "precision",
 		"fp32, tf32 (GPU only), bf16 (float32 parameters, bfloat16 convolutions and feature maps) or fp64 (slow, to check by)")
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/inert"
 	"nb201/internal/outfile"
 	"nb201/internal/random"
@@ -16,9 +17,10 @@ import (
 func newInitCommand() *cobra.Command {
 	var flags struct {
 		skeleton
-		to              outputFlags
-		seed            seedFlag
-		dataset, parity string
+		to      outputFlags
+		seed    seedFlag
+		dataset string
+		parity  configs.Parity
 	}
 	c := &cobra.Command{
 		Use:   "init ARCH --seed S --to FILE.pth",
@@ -34,10 +36,6 @@ It is drawn as in the parity profile's torch: 2019 (torch 1.2-1.5), 1.7, or mode
 			if err != nil {
 				return err
 			}
-			profile, err := random.ProfileByName(flags.parity)
-			if err != nil {
-				return err
-			}
 			im, err := findImages(flags.dataset)
 			if err != nil {
 				return err
@@ -50,12 +48,12 @@ It is drawn as in the parity profile's torch: 2019 (torch 1.2-1.5), 1.7, or mode
 			if err != nil {
 				return err
 			}
-			weights := train.InitialWeights(network, random.NewTorch(uint64(flags.seed)), profile)
+			weights := train.InitialWeights(network, random.NewTorch(uint64(flags.seed)), flags.parity.Profile())
 			if err := to.Write(c.Context(), func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
 				return err
 			}
 			_, err = inert.Fprintf(c.OutOrStdout(), "initial network of architecture %d for %s, seed %d, parity profile %s: %s\n",
-				a.Index(), im.key, flags.seed, profile.Name, flags.to.path)
+				a.Index(), im.key, flags.seed, flags.parity, flags.to.path)
 			return err
 		},
 	}
@@ -63,7 +61,7 @@ It is drawn as in the parity profile's torch: 2019 (torch 1.2-1.5), 1.7, or mode
 	c.Flags().Var(&flags.seed, "seed", "0..4294967295")
 	flags.to.add(c.Flags(), "to", "the checkpoint's `FILE`")
 	c.Flags().StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json) whose classes the network tells apart")
-	addParity(c, &flags.parity)
+	addParity(c.Flags(), &flags.parity)
 	require(c, "seed", "to")
 	return c
 }

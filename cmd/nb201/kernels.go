@@ -10,21 +10,22 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
 	"nb201/internal/plugin"
 	"nb201/internal/usage"
-	"nb201/train"
 	"nb201/train/device"
 )
 
 // kernelsFlags are the flags of nb201 kernels.
 type kernelsFlags struct {
 	skeleton
-	gpu, dataset, precision string
-	batch                   int
-	bandwidth, flop         float64 // of the GPU, a second; 0: not given
-	json                    bool
+	gpu, dataset    string
+	precision       configs.Precision
+	batch           int
+	bandwidth, flop float64 // of the GPU, a second; 0: not given
+	json            bool
 }
 
 func newKernelsCommand() *cobra.Command {
@@ -73,9 +74,9 @@ place), no copies of feature maps, full precision in fp32.`,
 	f := c.Flags()
 	f.StringVar(&flags.gpu, "gpu", "h100", "GPU `MODEL`: "+strings.Join(backend.GPUs(), ", "))
 	f.StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json): its classes and size of images")
-	addPrecision(c, &flags.precision)
+	addPrecision(c.Flags(), &flags.precision)
 	flags.addFlags(f)
-	f.IntVar(&flags.batch, "batch", 256, "images in a batch")
+	f.IntVar(&flags.batch, "batch", configs.Published().Batch, "images in a batch")
 	f.Float64Var(&flags.bandwidth, "bandwidth", 0, "`BYTES` that the GPU's memory moves in a second: 3e12")
 	f.Float64Var(&flags.flop, "flop", 0, "`FLOP` that the GPU does in a second, a multiply-add being 2: 60e12")
 	f.BoolVar(&flags.json, "json", false, "print one JSON document")
@@ -84,18 +85,18 @@ place), no copies of feature maps, full precision in fp32.`,
 
 // kernelsReport is what a GPU would run.
 type kernelsReport struct {
-	Arch      int         `json:"arch"`
-	Genotype  string      `json:"genotype"`
-	GPU       string      `json:"gpu"`
-	Plugin    string      `json:"plugin"`
-	Classes   int         `json:"classes"`
-	ImageSize int         `json:"image_size"`
-	Channels  int         `json:"channels"`
-	Cells     int         `json:"cells"`
-	Batch     int         `json:"batch"`
-	Precision string      `json:"precision"`
-	Programs  []kernelsOf `json:"programs"`
-	Faults    []string    `json:"faults,omitempty"`
+	Arch      int               `json:"arch"`
+	Genotype  string            `json:"genotype"`
+	GPU       string            `json:"gpu"`
+	Plugin    string            `json:"plugin"`
+	Classes   int               `json:"classes"`
+	ImageSize int               `json:"image_size"`
+	Channels  int               `json:"channels"`
+	Cells     int               `json:"cells"`
+	Batch     int               `json:"batch"`
+	Precision configs.Precision `json:"precision"`
+	Programs  []kernelsOf       `json:"programs"`
+	Faults    []string          `json:"faults,omitempty"`
 }
 
 // kernelsOf is what it would run for a program. Kernels, bytes and FLOP are those of a step
@@ -121,10 +122,6 @@ const storedImages = 60_000
 const maxBatch = 1 << 16
 
 func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport, error) {
-	precision, err := train.ParsePrecision(f.precision)
-	if err != nil {
-		return nil, err
-	}
 	if err := backend.CheckGPU(f.gpu); err != nil {
 		return nil, err
 	}
@@ -153,7 +150,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 	if err := checkXLAFlags(ctx, found.Path); err != nil {
 		return nil, err
 	}
-	d, err := backend.OpenDeviceless(found, f.gpu, precision == train.TF32)
+	d, err := backend.OpenDeviceless(found, f.gpu, f.precision == configs.TF32)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +160,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 		Channels: n.Channels, Cells: n.Cells, Batch: f.batch, Precision: f.precision,
 	}
 	for _, program := range []string{"training step", "evaluation"} {
-		e, err := device.Examine(ctx, d, n, precision, program == "training step", f.batch, storedImages)
+		e, err := device.Examine(ctx, d, n, f.precision, program == "training step", f.batch, storedImages)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +172,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 			p.Least = e.Roofline(f.bandwidth, f.flop)
 		}
 		r.Programs = append(r.Programs, p)
-		for _, fault := range e.Faults(precision) {
+		for _, fault := range e.Faults(f.precision) {
 			r.Faults = append(r.Faults, program+": "+fault)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
 	"nb201/internal/progress"
@@ -21,10 +22,11 @@ import (
 // latencyFlags are the flags of nb201 latency.
 type latencyFlags struct {
 	skeleton
-	archs, device, precision string
-	datasets                 []string
-	batch, runs              int
-	json                     bool
+	archs, device string
+	precision     configs.Precision
+	datasets      []string
+	batch, runs   int
+	json          bool
 }
 
 func newLatencyCommand() *cobra.Command {
@@ -77,7 +79,7 @@ and cifar10-valid, one is measured.`, train.LatencyWarmUp, train.LatencyRuns),
 	f.StringVar(&flags.archs, "archs", "", "architectures: `LIST` of indices, ranges, genotype strings, files, unique")
 	f.StringSliceVar(&flags.datasets, "dataset", []string{"cifar10"}, "dataset `KEYS` and definition files (*.json): their classes and size of images")
 	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to measure: cpu, cuda or cuda:N")
-	addPrecision(c, &flags.precision)
+	addPrecision(c.Flags(), &flags.precision)
 	flags.addFlags(f)
 	f.IntVar(&flags.batch, "batch", train.LatencyBatch, "images in a batch")
 	f.IntVar(&flags.runs, "repeat", train.LatencyRuns, "`RUNS` that count")
@@ -118,10 +120,6 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 	case f.batch > maxBatch || f.runs > mostRuns:
 		return nil, usage.Errorf("--batch %d, --repeat %d: use at most %d and %d", f.batch, f.runs, maxBatch, mostRuns)
 	}
-	precision, err := train.ParsePrecision(f.precision)
-	if err != nil {
-		return nil, err
-	}
 	device, err := backend.ParseDevice(f.device)
 	if err != nil {
 		return nil, err
@@ -137,7 +135,7 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 		}
 		sets = append(sets, im)
 	}
-	b, err := openDevice(ctx, device, precision == train.TF32)
+	b, err := openDevice(ctx, device, f.precision == configs.TF32)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +156,7 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 			}
 			bar.Describe(fmt.Sprintf("architecture %d for %s", arch.Index(), im.key))
 			if measured[n] == nil {
-				if measured[n], err = train.Latency(ctx, b.Backend, n, precision, f.batch, f.runs); err != nil {
+				if measured[n], err = train.Latency(ctx, b.Backend, n, f.precision, f.batch, f.runs); err != nil {
 					return nil, err
 				}
 			}

@@ -12,11 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/plan"
-	"nb201/train"
 )
 
 // planFlags are the flags of nb201 plan.
@@ -26,10 +26,9 @@ type planFlags struct {
 	seeds     seedsFlag
 
 	settings plan.Settings // those of the flags given, or the defaults
-	skeleton
-	weights string
-	root    string
-	replace bool
+	weights  string
+	root     string
+	replace  bool
 
 	like               string
 	rate               float64
@@ -88,12 +87,7 @@ Disk is the content of the files; a trial's record and its weights are a file ea
 	f.StringVar(&flags.selection.Preset, "preset", "", "`NAME` of a preset: "+strings.Join(plan.Presets(), ", "))
 	f.BoolVar(&flags.replace, "replace", false, "start the plan anew, where none of its trials is finished")
 
-	addParity(c, &flags.settings.Parity)
-	f.StringVar(&flags.settings.Timeline, "timeline", string(data.Dec2019), "`TIMELINE`, the evaluation sets of an epoch: dec2019, nov2019")
-	f.IntVar(&flags.settings.Workers, "workers", 4, "the original's data loader workers, whose random streams are reproduced")
-	addPrecision(c, &flags.settings.Precision)
-	flags.addFlags(f)
-	f.IntVar(&flags.settings.Batch, "batch", 256, "images in a batch")
+	addSettings(f, &flags.settings.Settings)
 	f.StringVar(&flags.weights, "weights", "keep", "keep or drop the weights")
 	f.StringVar(&flags.root, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images, which are counted where the definition does not")
 
@@ -195,9 +189,6 @@ func (f *planFlags) check(c *cobra.Command) error {
 	if _, err := parseKeep(f.weights); err != nil {
 		return err
 	}
-	if _, err := train.ParsePrecision(f.settings.Precision); err != nil {
-		return err
-	}
 	switch {
 	case f.devices < 1 || f.perDevice < 1:
 		return usage.Errorf("%d devices with %d trials at once: use at least 1 of each", f.devices, f.perDevice)
@@ -235,7 +226,7 @@ func (f *planFlags) plan(c *cobra.Command, old *plan.Plan, selected bool, done [
 // wanted are the settings that the flags ask for: those not given are the plan's.
 func (f *planFlags) wanted(c *cobra.Command, old *plan.Plan) plan.Settings {
 	given := f.settings
-	given.Channels, given.Cells, given.Weights = f.channels, f.cells, f.weights == "keep"
+	given.Weights = f.weights == "keep"
 	if old == nil {
 		return given
 	}
@@ -269,7 +260,7 @@ func (f *planFlags) findRate(ctx context.Context, p *plan.Plan, dir string, done
 }
 
 // rateOf measures the rate on the trials done in a campaign.
-func rateOf(ctx context.Context, campaign, precision string) (*plan.Rate, error) {
+func rateOf(ctx context.Context, campaign string, precision configs.Precision) (*plan.Rate, error) {
 	done, err := plan.Done(ctx, campaign)
 	if err != nil {
 		return nil, err

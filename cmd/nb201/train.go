@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
@@ -26,8 +27,10 @@ import (
 
 func newTrainCommand() *cobra.Command {
 	var flags struct {
-		train.Options
-		skeleton
+		settings             configs.Settings
+		from                 train.Start
+		dataset, data        string
+		epochs               int
 		seed                 seedFlag
 		out, device, weights string
 		evalOnly, json       bool
@@ -74,13 +77,11 @@ the results by rounding alone.`,
         --from 000011-FULL.pth --from-trial cifar10:200:777 --new-classifier`,
 		Args: one("ARCH", anArchitecture),
 		PreRunE: func(c *cobra.Command, _ []string) error {
-			return checkFrom(c, flags.From, flags.evalOnly)
+			return checkFrom(c, flags.from.File, flags.evalOnly)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			flags.Arch, flags.Seed = args[0], uint32(flags.seed)
-			flags.Channels, flags.Cells = flags.channels, flags.cells
 			if flags.evalOnly && !c.Flags().Changed("epochs") {
-				flags.Epochs = 1 // the weights need not be a trial's
+				flags.epochs = 1 // the weights need not be a trial's
 			}
 			keep, err := parseKeep(flags.weights)
 			if err != nil {
@@ -90,7 +91,12 @@ the results by rounding alone.`,
 			if err != nil {
 				return err
 			}
-			config, err := flags.Config()
+			options, err := train.NewOptions(args[0], flags.dataset, flags.epochs, flags.settings)
+			if err != nil {
+				return err
+			}
+			options.Seed, options.DataRoot, options.Start = uint32(flags.seed), flags.data, flags.from
+			config, err := options.Config()
 			if err != nil {
 				return err
 			}
@@ -123,22 +129,17 @@ the results by rounding alone.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&flags.Dataset, "dataset", "", "dataset `KEY` or definition file (*.json)")
-	f.IntVar(&flags.Epochs, "epochs", 0, "the schedule, named by its epochs: 12 or 200 as published, or any other")
+	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` or definition file (*.json)")
+	f.IntVar(&flags.epochs, "epochs", 0, "the schedule, named by its epochs: 12 or 200 as published, or any other")
 	f.Var(&flags.seed, "seed", "0..4294967295; published: 777, 888, 999 and 111")
 	f.StringVar(&flags.out, "out", "", "campaign `DIR` for the record and the weights")
-	f.StringVar(&flags.DataRoot, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
+	f.StringVar(&flags.data, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
 	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to train on: cpu, cuda or cuda:N")
-	addParity(c, &flags.Parity)
-	f.StringVar(&flags.Timeline, "timeline", string(data.Dec2019), "`TIMELINE`, the evaluation sets of an epoch: dec2019, nov2019")
-	f.IntVar(&flags.Workers, "workers", 4, "the original's data loader workers, whose random streams are reproduced")
-	addPrecision(c, &flags.Precision)
-	flags.addFlags(f)
-	f.IntVar(&flags.Batch, "batch", 256, "images in a batch")
+	addSettings(f, &flags.settings)
 	f.StringVar(&flags.weights, "weights", "keep", "keep or drop the weights")
-	f.StringVar(&flags.From, "from", "", "`FILE` of the weights to start from")
-	f.StringVar(&flags.FromTrial, "from-trial", "", "which trial of --from: `KEY:HP:SEED`, HP being its schedule's name in the file")
-	f.BoolVar(&flags.NewClassifier, "new-classifier", false, "draw the classifier from the seed instead of taking that of --from")
+	f.StringVar(&flags.from.File, "from", "", "`FILE` of the weights to start from")
+	f.StringVar(&flags.from.Trial, "from-trial", "", "which trial of --from: `KEY:HP:SEED`, HP being its schedule's name in the file")
+	f.BoolVar(&flags.from.NewClassifier, "new-classifier", false, "draw the classifier from the seed instead of taking that of --from")
 	f.BoolVar(&flags.evalOnly, "eval-only", false, "evaluate the weights of --from, without training")
 	f.BoolVar(&flags.json, "json", false, "print the record, or what --eval-only has measured, as JSON")
 	require(c, "dataset")
@@ -188,7 +189,7 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if err := c.Check(config.Trial); err != nil {
 		return nil, err
 	}
-	b, err := openDevice(ctx, device, config.Precision == train.TF32)
+	b, err := openDevice(ctx, device, config.Settings.Precision == configs.TF32)
 	if err != nil {
 		return nil, err
 	}
@@ -246,14 +247,14 @@ type evaluation struct {
 	Genotype  string               `json:"genotype"`
 	Dataset   string               `json:"dataset"`
 	Weights   results.StartWeights `json:"weights"`
-	Precision train.Precision      `json:"precision"`
+	Precision configs.Precision    `json:"precision"`
 	Device    string               `json:"device"`
 	Sets      []train.Evaluated    `json:"evaluation"`
 }
 
 // evaluateInitial evaluates the weights that the config starts from.
 func evaluateInitial(ctx context.Context, config train.Config, device backend.Device, progressTo io.Writer) (*evaluation, error) {
-	b, err := openDevice(ctx, device, config.Precision == train.TF32)
+	b, err := openDevice(ctx, device, config.Settings.Precision == configs.TF32)
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +266,7 @@ func evaluateInitial(ctx context.Context, config train.Config, device backend.De
 	sets, err := session.Evaluate(ctx, config, config.Initial.Weights, describeOn(bar, func(p train.Progress) string { return p.Stage }))
 	return &evaluation{
 		config.Trial.Arch, config.Network.Arch.String(), config.Trial.Dataset,
-		config.Initial.File, config.Precision, b.Device, sets,
+		config.Initial.File, config.Settings.Precision, b.Device, sets,
 	}, err
 }
 

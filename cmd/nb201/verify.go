@@ -112,17 +112,17 @@ func reevaluateIn(session *train.Session, dataRoot string) func(context.Context,
 		var err error
 		switch {
 		case r.Record != nil:
-			config, err = train.ConfigFor(r.Record, dataRoot)
+			config, err = session.ConfigFor(r.Record, dataRoot)
 		case slices.Contains(configs.Datasets(), r.Dataset):
-			config, err = train.PublishedConfig(r, dataRoot)
+			config, err = session.PublishedConfig(r, dataRoot)
 		default:
 			return nil, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		if config.Precision == train.TF32 {
-			config.Precision = train.FP32
+		if config.Settings.Precision == configs.TF32 {
+			config.Settings.Precision = configs.FP32
 		}
 		sets, err := session.Evaluate(ctx, config, weights, func(train.Progress) {})
 		var diverged *train.Diverged

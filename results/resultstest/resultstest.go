@@ -46,7 +46,7 @@ var benchmark = map[string]struct {
 func definition(t testing.TB, key string) jsontext.Value {
 	v := jsontext.Value(own)
 	if key != Own {
-		v = configs.Dataset(key)
+		v = configs.Definition(key)
 	}
 	if err := v.Compact(); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results"
 )
@@ -124,7 +125,7 @@ const mostMeasured = 400
 // which is the median. Of a campaign that more than one kind of device worked, the one
 // with most trials counts. Of many trials, some hundreds spread evenly are read; damaged
 // records are passed over. It is nil where none was done so.
-func MeasureRate(ctx context.Context, c results.Campaign, done []results.Trial, precision string) (*Rate, error) {
+func MeasureRate(ctx context.Context, c results.Campaign, done []results.Trial, precision configs.Precision) (*Rate, error) {
 	byDevice := map[string][]measured{}
 	n := min(len(done), mostMeasured)
 	for i := range n {

@@ -201,11 +201,7 @@ func TestEstimateRealRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{
-		Parity: r.Parity.Profile, Timeline: r.Parity.Timeline, Workers: r.Parity.Workers, Precision: r.Precision,
-		Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Batch: r.Recipe.Batch,
-	}
-	p := mustNew(t, s, Selection{
+	p := mustNew(t, Settings{Settings: r.TrialSettings()}, Selection{
 		Archs: new(archsOf(r.Arch)), Datasets: []string{r.Dataset}, Epochs: []int{r.Epochs}, Seeds: []uint32{r.Seed},
 	})
 	info, err := os.Stat(campaign.RecordPath(done[0]))

@@ -18,7 +18,6 @@ import (
 	"nb201/data"
 	"nb201/internal/atomicfile"
 	"nb201/internal/infile"
-	"nb201/internal/random"
 	"nb201/internal/usage"
 	"nb201/results"
 )
@@ -37,17 +36,10 @@ type Plan struct {
 	Parts         []Part     `json:"parts"`
 }
 
-// Settings are what all trials of a plan have in common, in the words of the command
-// line.
+// Settings are what all trials of a plan have in common.
 type Settings struct {
-	Parity    string `json:"parity"`    // profile of the random streams
-	Timeline  string `json:"timeline"`  // the evaluation sets of an epoch
-	Workers   int    `json:"workers"`   // of the original's data loader
-	Precision string `json:"precision"` // of the arithmetic, as train names it
-	Channels  int    `json:"channels"`  // C
-	Cells     int    `json:"cells"`     // N
-	Batch     int    `json:"batch"`     // images a step
-	Weights   bool   `json:"weights"`   // kept
+	configs.Settings
+	Weights bool `json:"weights"` // kept
 }
 
 // Dataset is a dataset as it is defined for all trials of a plan.
@@ -185,21 +177,8 @@ func compareKeys(a, b string) int {
 }
 
 func (s Settings) check() error {
-	_, err := random.ProfileByName(s.Parity)
-	if err == nil {
-		_, err = data.ParseTimeline(s.Timeline)
-	}
-	switch {
-	case err != nil:
+	if err := s.Validate(); err != nil {
 		return err
-	case s.Workers < 0:
-		return usage.Errorf("%d loader workers: use 0 or more", s.Workers)
-	case s.Workers > data.MaxWorkers:
-		return usage.Errorf("%d loader workers: use at most %d", s.Workers, data.MaxWorkers)
-	case s.Batch < 1:
-		return usage.Errorf("a batch of %d images: use at least 1", s.Batch)
-	case s.Precision == "":
-		return usage.Errorf("the precision is missing")
 	}
 	var dearest cell.Arch
 	for edge := range dearest {
@@ -221,11 +200,7 @@ func (d *Dataset) resolve(s Settings) error {
 	if err := d.Definition.Compact(); err != nil { // equal plans are equal values
 		return err
 	}
-	timeline, err := data.ParseTimeline(s.Timeline)
-	if err != nil {
-		return err
-	}
-	d.definition = definition.At(timeline)
+	d.definition = definition.At(s.Timeline)
 	switch {
 	case definition.Name != d.Key:
 		return fmt.Errorf("the definition of %q is that of %q", d.Key, definition.Name)
@@ -256,9 +231,8 @@ func (s Schedule) check(of Settings) error {
 		return fmt.Errorf("a schedule of %d epochs: use at least 1", r.Epochs)
 	case r.Epochs > configs.MaxEpochs:
 		return fmt.Errorf("a schedule of %d epochs: use at most %d", r.Epochs, configs.MaxEpochs)
-	case r.Channels != of.Channels || r.Cells != of.Cells || r.Batch != of.Batch:
-		return fmt.Errorf("the recipe has %d channels, %d cells and a batch of %d, the settings %d, %d and %d",
-			r.Channels, r.Cells, r.Batch, of.Channels, of.Cells, of.Batch)
+	case of.Fits(r) != nil:
+		return of.Fits(r)
 	case s != same:
 		return fmt.Errorf("the recipe was changed by hand: its SHA-256 is %s", same.SHA256)
 	}

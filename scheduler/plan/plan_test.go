@@ -13,14 +13,13 @@ import (
 	"time"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/resultstest"
 )
 
-var defaults = Settings{
-	Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 16, Cells: 5, Batch: 256, Weights: true,
-}
+var defaults = Settings{configs.Published(), true}
 
 // selection reads four lists, as a command line gives them.
 func selection(t testing.TB, archs string, datasets []string, epochs []int, seeds ...uint32) Selection {
@@ -290,7 +289,7 @@ func TestWrongSelection(t *testing.T) {
 
 // Images are those of the timeline.
 func TestImages(t *testing.T) {
-	for timeline, want := range map[string][]Images{
+	for timeline, want := range map[configs.Timeline][]Images{
 		"dec2019": {{25000, 35000}, {50000, 10000}, {50000, 20000}, {151700, 12000}, {1347, 450}},
 		"nov2019": {{25000, 25000}, {50000, 10000}, {50000, 10000}, {151700, 6000}, {1347, 450}},
 	} {

@@ -9,7 +9,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"nb201/cell"
-	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -177,11 +176,10 @@ func (p *Plan) addSchedule(epochs int) error {
 	if _, ok := p.Recipe(epochs); ok {
 		return nil
 	}
-	r, err := configs.RecipeFor(epochs)
+	r, err := p.Settings.Recipe(epochs)
 	if err != nil {
 		return err
 	}
-	r.Channels, r.Cells, r.Batch = p.Settings.Channels, p.Settings.Cells, p.Settings.Batch
 	s, err := newSchedule(r)
 	p.Schedules = append(p.Schedules, s)
 	return err
@@ -218,12 +216,9 @@ func (p *Plan) addDataset(keyOrFile, dataRoot string) (string, error) {
 // countImages counts the images of an epoch, from the definition's own counts or, where
 // it has none, from the files.
 func countImages(d data.Definition, s Settings, dataRoot string) (Images, error) {
-	timeline, err := data.ParseTimeline(s.Timeline)
-	if err != nil {
-		return Images{}, err
-	}
-	d = d.At(timeline)
+	d = d.At(s.Timeline)
 	var ds *data.Dataset
+	var err error
 	if d.Images.Train > 0 && d.Images.Test > 0 {
 		ds, err = data.New(d, map[string]*data.Images{
 			"train": {Labels: make([]int32, d.Images.Train), Size: d.Size[0]},
@@ -239,5 +234,5 @@ func countImages(d data.Definition, s Settings, dataRoot string) (Images, error)
 	for i := range ds.Eval {
 		images.Eval += ds.Eval[i].Len()
 	}
-	return images, ds.CheckLoading(s.Workers, s.Batch)
+	return images, ds.CheckBatch(s.Batch)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"nb201/configs"
 	"nb201/internal/slurmtest"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -319,7 +320,7 @@ func campaign(t *testing.T, done ...results.Trial) (dir string, p *plan.Plan) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := plan.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 256}
+	settings := plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 256}}
 	p, err = plan.New(settings, plan.Selection{Archs: &archs, Datasets: []string{"digits"}, Epochs: []int{1, 2}, Seeds: []uint32{1, 2, 3}}, "")
 	if err == nil {
 		err = p.Write(dir)
@@ -428,7 +429,7 @@ func TestCheckTime(t *testing.T) {
 // TestSpread has the chunks of the whole benchmark, in the number that a cluster with
 // default limits takes, cost about as much as one another.
 func TestSpread(t *testing.T) {
-	p, err := plan.New(plan.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 16, Cells: 5, Batch: 256, Weights: true},
+	p, err := plan.New(plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 16, Cells: 5, Batch: 256}, Weights: true},
 		plan.Selection{Preset: plan.Published}, "")
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"nb201/data"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/plan"
@@ -17,16 +16,12 @@ import (
 // are there, and that what the plan trains is of the same experiment as the trials of the
 // campaign that are finished. Errors are usage errors.
 func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot string) error {
-	timeline, err := data.ParseTimeline(p.Settings.Timeline)
-	if err != nil {
-		return err
-	}
 	for _, d := range p.Datasets {
 		definition, err := p.Definition(d.Key)
 		if err != nil {
 			return err
 		}
-		images, err := definition.At(timeline).Load(dataRoot) // the files that a trial reads
+		images, err := definition.At(p.Settings.Timeline).Load(dataRoot) // the files that a trial reads
 		if err != nil {
 			return err
 		}
@@ -69,7 +64,7 @@ func CheckTrial(c results.Campaign, config train.Config) error {
 	p, err := plan.Read(c.Dir)
 	if err == nil {
 		var settings results.Settings
-		if settings, err = config.Settings(); err == nil {
+		if settings, err = config.Experiment(); err == nil {
 			err = p.Check(settings)
 		}
 	}
@@ -81,7 +76,7 @@ func CheckTrial(c results.Campaign, config train.Config) error {
 
 // checkFinished is CheckTrial for a trial of the campaign's plan.
 func checkFinished(c results.Campaign, config train.Config) error {
-	settings, err := config.Settings()
+	settings, err := config.Experiment()
 	if err != nil {
 		return err
 	}

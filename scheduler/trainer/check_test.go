@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -30,8 +31,9 @@ func finished(t *testing.T, c results.Campaign, o train.Options) {
 	trial.Dataset = "digits" // that synthetic records know
 	r := resultstest.Record(t, trial)
 	r.Trial = config.Trial
-	r.Recipe, r.Precision = config.Recipe, o.Precision
-	r.Parity = results.Parity{Profile: o.Parity, Timeline: o.Timeline, Workers: o.Workers}
+	s := o.Settings
+	r.Recipe, r.Precision = config.Recipe, s.Precision
+	r.Parity = results.Parity{Profile: s.Parity, Timeline: s.Timeline, Workers: s.Workers}
 	r.DataFiles = nil
 	for _, f := range config.Data.Files {
 		r.DataFiles = append(r.DataFiles, results.File(f))
@@ -39,7 +41,7 @@ func finished(t *testing.T, c results.Campaign, o train.Options) {
 	if r.Definition, err = json.Marshal(config.Definition); err != nil {
 		t.Fatal(err)
 	}
-	resultstest.Resize(t, r, o.Channels, o.Cells)
+	resultstest.Resize(t, r, s.Channels, s.Cells)
 	if err := c.Publish(r, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +50,7 @@ func finished(t *testing.T, c results.Campaign, o train.Options) {
 // A plan goes on with the trials that its own settings give, whichever evaluation sets
 // its timeline has, and with no others.
 func TestCheckPlan(t *testing.T) {
-	for _, timeline := range []string{"dec2019", "nov2019"} {
+	for _, timeline := range []configs.Timeline{configs.Dec2019, configs.Nov2019} {
 		dir := t.TempDir()
 		definition, list := filepath.Join(dir, "numbers.json"), filepath.Join(dir, "list.json")
 		write := func(path, text string) {
@@ -63,7 +65,7 @@ func TestCheckPlan(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, err := plan.New(
-			plan.Settings{Parity: "2019", Timeline: timeline, Workers: 4, Precision: "fp32", Channels: 4, Cells: 1, Batch: 64},
+			plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: timeline, Workers: 4, Precision: "fp32", Channels: 4, Cells: 1, Batch: 64}},
 			plan.Selection{Archs: &archs, Datasets: []string{definition}, Epochs: []int{2, 3}, Seeds: []uint32{1, 2}}, "")
 		if err != nil {
 			t.Fatal(err)
@@ -73,10 +75,11 @@ func TestCheckPlan(t *testing.T) {
 		if err := check(); err != nil {
 			t.Errorf("%s, none finished: %v", timeline, err)
 		}
-		options := train.Options{
-			Arch: "1", Dataset: definition, Epochs: 2, Seed: 2, Parity: "2019", Timeline: timeline, Workers: 4,
-			Precision: "fp32", Channels: 4, Cells: 1, Batch: 64,
+		options, err := train.NewOptions("1", definition, 2, p.Settings.Settings)
+		if err != nil {
+			t.Fatal(err)
 		}
+		options.Seed = 2
 		finished(t, c, options)
 		if err := check(); err != nil {
 			t.Errorf("%s, one finished: %v", timeline, err)

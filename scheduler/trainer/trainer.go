@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"log"
 	"regexp"
-	"strconv"
 	"time"
 
+	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
@@ -40,7 +41,7 @@ type Trainer struct {
 
 // Open opens the device, for the rest of the process.
 func Open(o Options) (*Trainer, error) {
-	opened, err := backend.OpenDevice(o.Device, o.Plan.Settings.Precision == string(train.TF32))
+	opened, err := backend.OpenDevice(o.Device, o.Plan.Settings.Precision == configs.TF32)
 	if err != nil {
 		return nil, err
 	}
@@ -57,14 +58,13 @@ func (t *Trainer) config(trial results.Trial) (train.Config, error) {
 	if !ok {
 		return train.Config{}, usage.Errorf("a schedule of %d epochs is not in the plan", trial.Epochs)
 	}
-	s := t.Plan.Settings
-	c, err := t.session.Config(train.Options{
-		Arch: strconv.Itoa(trial.Arch), DataRoot: t.DataRoot, Epochs: trial.Epochs, Seed: trial.Seed,
-		Parity: s.Parity, Timeline: s.Timeline, Workers: s.Workers, Precision: s.Precision,
-		Channels: s.Channels, Cells: s.Cells, Batch: s.Batch,
-	}, definition)
-	c.Recipe = recipe // as it was when the plan was made
-	return c, err
+	arch, err := cell.ByIndex(trial.Arch)
+	if err != nil {
+		return train.Config{}, err
+	}
+	return t.session.Config(train.Options{
+		Arch: arch, Definition: definition, Recipe: recipe, Settings: t.Plan.Settings.Settings, Seed: trial.Seed, DataRoot: t.DataRoot,
+	})
 }
 
 func (t *Trainer) versions() results.Versions {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/internal/backend/devicetest"
@@ -27,7 +28,7 @@ func someTrial(t testing.TB) (*Trial, *device.State) {
 		t.Fatal(err)
 	}
 	n := cell.Network{Channels: 4, Cells: 1, Classes: 10, Size: 16}
-	step := device.NewStep(devicetest.Open(t).Backend, device.Spec{Network: n, Precision: device.FP32, Stored: 81}, 16)
+	step := device.NewStep(devicetest.Open(t).Backend, device.Spec{Network: n, Precision: configs.FP32, Stored: 81}, 16)
 	var weights torchfile.StateDict
 	for _, w := range n.Tensors() {
 		tensor := &torchfile.Tensor{Shape: w.Shape}

@@ -21,8 +21,8 @@ type Examined struct {
 
 // Faults lists what keeps the GPU from running the executable as it should: as one CUDA graph
 // with cuDNN's convolutions, without copies of feature maps, and in full precision but for
-// TF32.
-func (e *Examined) Faults(precision Precision) (faults []string) {
+// configs.TF32.
+func (e *Examined) Faults(precision configs.Precision) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if e.Launches != (hlo.Launches{Graphs: 1, Turn: 0, Whole: 1}) {
 		fault("not a single CUDA graph: %d graphs, and %d launches by the host per step", e.Launches.Graphs, max(0, e.Launches.Turn))
@@ -33,8 +33,8 @@ func (e *Examined) Faults(precision Precision) (faults []string) {
 	if len(e.Moved) > 0 {
 		fault("%d kernels transpose or copy feature maps", len(e.Moved))
 	}
-	if e.Rounded > 0 && precision != TF32 {
-		fault("%d convolutions and products of float32 may round to TF32", e.Rounded)
+	if e.Rounded > 0 && precision != configs.TF32 {
+		fault("%d convolutions and products of float32 may round to configs.TF32", e.Rounded)
 	}
 	return faults
 }
@@ -43,7 +43,7 @@ func (e *Examined) Faults(precision Precision) (faults []string) {
 // need not be there: the training step over batches of rows images, or their evaluation,
 // with stored images on the device. When ctx is cancelled it returns at once, and the
 // process can only end: compiling cannot be interrupted.
-func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precision Precision, training bool, rows, stored int) (*Examined, error) {
+func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precision configs.Precision, training bool, rows, stored int) (*Examined, error) {
 	recipe, err := configs.RecipeFor(200)
 	if err != nil {
 		return nil, err

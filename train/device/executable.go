@@ -16,13 +16,14 @@ import (
 
 	"nb201/cell"
 	"nb201/cell/network"
+	"nb201/configs"
 	"nb201/internal/backend"
 )
 
 // Spec is what the executables of a trial depend on, but for the size of batches.
 type Spec struct {
 	Network   cell.Network
-	Precision Precision
+	Precision configs.Precision
 	Stored    int // images on the device
 
 	// Of the training step.

@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/torchfile"
 )
@@ -36,7 +37,7 @@ func TestFallBack(t *testing.T) {
 		{"no other way", 1, false, false},
 		{"ran before", 2, true, false},
 	} {
-		p := NewEvaluation(b, Spec{Network: n, Precision: FP32, Stored: 3}, 3)
+		p := NewEvaluation(b, Spec{Network: n, Precision: configs.FP32, Stored: 3}, 3)
 		Compile(p)
 		if p.err != nil {
 			t.Fatal(p.err)

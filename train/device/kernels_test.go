@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/plugin"
 )
@@ -53,10 +54,10 @@ func TestKernels(t *testing.T) {
 	var group errgroup.Group
 	group.SetLimit(2)
 	lines := make(chan []byte)
-	gpus, archs, precisions := []string{"h100"}, []string{"14452"}, []Precision{FP32}
+	gpus, archs, precisions := []string{"h100"}, []string{"14452"}, []configs.Precision{configs.FP32}
 	all := os.Getenv("NB201_NIGHTLY") != "" || *update
 	if all {
-		gpus, archs, precisions = backend.GPUs(), []string{"0", "14452", "1462"}, []Precision{FP32, TF32, BF16}
+		gpus, archs, precisions = backend.GPUs(), []string{"0", "14452", "1462"}, []configs.Precision{configs.FP32, configs.TF32, configs.BF16}
 	}
 	var tasks []string
 	for _, gpu := range gpus {
@@ -146,12 +147,12 @@ func writeKernels(t *testing.T, path string, all map[string]kernels) {
 // and prints the rest.
 func printKernels(t *testing.T, task string) {
 	words := strings.Fields(task)
-	gpu, precision := words[0], Precision(words[2])
+	gpu, precision := words[0], configs.Precision(words[2])
 	found, err := plugin.Compiler()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := backend.OpenDeviceless(found, gpu, precision == TF32)
+	d, err := backend.OpenDeviceless(found, gpu, precision == configs.TF32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +173,8 @@ func printKernels(t *testing.T, task string) {
 			for _, fault := range e.Faults(precision) {
 				t.Errorf("%s: %s", name, fault)
 			}
-			if precision == TF32 && e.Rounded == 0 {
-				t.Errorf("%s: no convolution or product may round to TF32", name)
+			if precision == configs.TF32 && e.Rounded == 0 {
+				t.Errorf("%s: no convolution or product may round to configs.TF32", name)
 			}
 			all[name] = kernels{
 				len(e.Kernels), e.Chain, e.Convolutions.String(),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"nb201/configs"
 	"nb201/data"
 )
 
@@ -163,7 +164,7 @@ func (r *Runner) start(ctx context.Context, s *Stage, c *call) error {
 
 // scalar is a float for an executable.
 func (e *Executable) scalar(v float64) any {
-	if e.Precision == FP64 {
+	if e.Precision == configs.FP64 {
 		return v
 	}
 	return float32(v)

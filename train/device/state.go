@@ -11,6 +11,7 @@ import (
 
 	"nb201/cell"
 	"nb201/cell/network"
+	"nb201/configs"
 	"nb201/internal/torchfile"
 )
 
@@ -38,7 +39,7 @@ func (s *State) Finalize() {
 // NewState packs a state dict, whose values are float32, into fresh vectors in the order of
 // the device; the momenta are zero. Weights that are not the network's are an error.
 func (e *Executable) NewState(weights torchfile.StateDict) (*State, error) {
-	if e.Precision == FP64 {
+	if e.Precision == configs.FP64 {
 		return packState[float64](e.model.Layout, weights)
 	}
 	return packState[float32](e.model.Layout, weights)
@@ -95,9 +96,9 @@ func (e *Executable) ReadState(r io.Reader) (*State, error) {
 }
 
 // Weights fetches the state dict of a state of the executable from the device, float64 of
-// FP64 and float32 of others. batches is num_batches_tracked.
+// configs.FP64 and float32 of others. batches is num_batches_tracked.
 func (e *Executable) Weights(s *State, batches int64) (torchfile.StateDict, error) {
-	if e.Precision == FP64 {
+	if e.Precision == configs.FP64 {
 		return unpackState(e.model.Layout, s, batches, func(v []float64) *torchfile.Tensor { return &torchfile.Tensor{Float64: v} })
 	}
 	return unpackState(e.model.Layout, s, batches, func(v []float32) *torchfile.Tensor { return &torchfile.Tensor{Float32: v} })
