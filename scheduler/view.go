@@ -13,6 +13,7 @@ import (
 
 	"nb201/internal/inert"
 	"nb201/internal/outlet"
+	"nb201/internal/progress"
 )
 
 // View shows a run while it works: on a terminal a line a worker and one of totals,
@@ -92,7 +93,7 @@ func (v *View) draw(s RunState, t Totals) []string {
 	lines := strings.Split(strings.TrimSuffix(s.WorkerTable(), "\n"), "\n")
 	if room := max(height-4, 2); len(lines) > room {
 		rest := len(lines) - room
-		lines = append(lines[:room], fmt.Sprintf("... and %s more", count(rest, "worker")))
+		lines = append(lines[:room], fmt.Sprintf("... and %s more", progress.Quantity(rest, "worker")))
 	}
 	if s.Paused != "" {
 		lines = append(lines, "paused: "+s.Paused)
@@ -178,7 +179,7 @@ func (w WorkerState) speed() string {
 
 // summary is the totals in a line.
 func summary(s RunState, t Totals) string {
-	text := fmt.Sprintf("%d of %s done (%s)", t.Done, count(t.Planned, "trial"), Percent(t.Done, t.Planned))
+	text := fmt.Sprintf("%d of %s done (%s)", t.Done, progress.Quantity(t.Planned, "trial"), Percent(t.Done, t.Planned))
 	if t.Failed > 0 {
 		text += fmt.Sprintf(", %d set aside", t.Failed)
 	}
@@ -220,14 +221,6 @@ func Percent(part, whole int) string {
 	}
 	tenths := 1000 * part / whole
 	return fmt.Sprintf("%d.%d %%", tenths/10, tenths%10)
-}
-
-// count is "1 trial", "2 trials".
-func count(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }
 
 // Span is a time span in the two units that matter: 12s, 3m05s, 4h07m, 12d03h.

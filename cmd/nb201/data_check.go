@@ -12,6 +12,7 @@ import (
 
 	"nb201/data"
 	"nb201/internal/inert"
+	"nb201/internal/progress"
 )
 
 func newDataCheckCommand() *cobra.Command {
@@ -48,7 +49,7 @@ files that "nb201 data imagenet16" makes are not the published ones.`,
 				err = printChecked(c.OutOrStdout(), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
-				err = trialsFailed(fmt.Sprintf("%s is not what its definition says: %s", report.Key, count(n, "fault")))
+				err = trialsFailed(fmt.Sprintf("%s is not what its definition says: %s", report.Key, progress.Quantity(n, "fault")))
 			}
 			return err
 		},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"nb201/configs"
@@ -251,7 +252,7 @@ func (d diagnosis) print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{name}, values...)...)
 	}
 	row("nb201", "%s, %s, gomlx %s, go-xla %s", d.Versions.Program, d.Versions.Go, d.Versions.GoMLX, d.Versions.GoXLA)
-	row("machine", "%s, %d cores, %.1f GiB of memory", d.Machine.Platform, d.Machine.Cores, float64(d.Machine.Memory)/(1<<30))
+	row("machine", "%s, %d cores, %s of memory", d.Machine.Platform, d.Machine.Cores, humanize.IBytes(uint64(d.Machine.Memory)))
 	if d.Machine.Driver == "" {
 		row("NVIDIA", "no driver: the CPU it is")
 	} else {
@@ -290,7 +291,7 @@ func (d diagnosis) print(w io.Writer) error {
 	case p.Directory == "":
 		row("programs", "none are kept: NB201_PROGRAMS is %s", programs.Off)
 	default:
-		row("programs", "%s keeps %d compiled programs, %d MiB (at most %d)", p.Directory, p.Kept, p.Bytes>>20, p.Limit>>20)
+		row("programs", "%s keeps %d compiled programs, %s (at most %s)", p.Directory, p.Kept, humanize.IBytes(uint64(p.Bytes)), humanize.IBytes(uint64(p.Limit)))
 	}
 	return t.Flush()
 }

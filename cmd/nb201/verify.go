@@ -88,7 +88,7 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 				err = printVerification(c.OutOrStdout(), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
-				err = trialsFailed(fmt.Sprintf("%s is not sound: %s", args[0], count(n, "fault")))
+				err = trialsFailed(fmt.Sprintf("%s is not sound: %s", args[0], progress.Quantity(n, "fault")))
 			}
 			return err
 		},
@@ -166,7 +166,7 @@ func printVerification(w io.Writer, r *verify.Report) error {
 	printList(w, "faults", r.Faults)
 	verdict := "sound"
 	if n := len(r.Faults); n > 0 {
-		verdict = count(n, "fault")
+		verdict = progress.Quantity(n, "fault")
 	}
 	_, err := inert.Fprintf(w, "\n%s  %s\n", r.Path, verdict)
 	return err
@@ -180,12 +180,4 @@ func printList[T fmt.Stringer](w io.Writer, name string, list []T) {
 	for _, v := range list {
 		inert.Fprintf(w, "  %s\n", v)
 	}
-}
-
-// count is "1 fault", "2 faults".
-func count(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }

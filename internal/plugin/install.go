@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/gomlx/go-xla/installer"
 
 	"nb201/internal/atomicfile"
@@ -121,7 +122,7 @@ func install(ctx context.Context, client *index.Client, root, device string, pin
 	if err := replaceDir(dir, func(temp string) error { return fill(ctx, client, temp, pin, o) }); err != nil {
 		if errors.Is(err, syscall.ENOSPC) {
 			_, unpacked := pin.Size()
-			err = fmt.Errorf("%w: the plugin takes %.1f GB there", err, float64(unpacked)/1e9)
+			err = fmt.Errorf("%w: the plugin takes %s there", err, humanize.IBytes(uint64(unpacked)))
 		}
 		return Plugin{}, unwritable(root, fmt.Errorf("cannot install the %s plugin: %w", device, err))
 	}

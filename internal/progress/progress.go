@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
@@ -16,7 +18,7 @@ import (
 	"nb201/internal/outlet"
 )
 
-// Bytes is the unit that is shown in kB, MB and GB.
+// Bytes is the unit that is shown in KiB, MiB and GiB.
 const Bytes = "B"
 
 // Bar shows the progress of one piece of work. It is safe for concurrent use. The work
@@ -152,7 +154,7 @@ func newDrawn(w io.Writer, total int64, unit, description string) drawn {
 		progressbar.OptionSetRenderBlankState(true),
 	}
 	if unit == Bytes {
-		options = append(options, progressbar.OptionShowBytes(true))
+		options = append(options, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))
 	} else {
 		options = append(options, progressbar.OptionShowIts(), progressbar.OptionSetItsString(unit))
 	}
@@ -227,11 +229,11 @@ func amount(n float64, unit string) string {
 		}
 		return fmt.Sprintf("%.0f %s", n, unit)
 	}
-	for _, prefix := range []string{"", "k", "M"} {
-		if n < 999.5 {
-			return fmt.Sprintf("%.3g %sB", n, prefix)
-		}
-		n /= 1000
-	}
-	return fmt.Sprintf("%.3g GB", n)
+	return humanize.IBytes(uint64(n))
+}
+
+// Quantity is a number of things: "1 trial", "2 trials". (english.Plural groups digits, which
+// no other number here has.)
+func Quantity(n int, what string) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(n, what, ""))
 }

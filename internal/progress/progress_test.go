@@ -51,7 +51,7 @@ func TestReporter(t *testing.T) {
 	report("downloading", 4000, 4000)
 	report("unpacking", 2000, 4000)
 	end()
-	if got, want := out.String(), "unpacking: 2 kB of 4 kB (50 %)\n"; got != want {
+	if got, want := out.String(), "unpacking: 2.0 KiB of 3.9 KiB (50 %)\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -62,8 +62,8 @@ func TestAmount(t *testing.T) {
 		unit string
 		want string
 	}{
-		{0, Bytes, "0 B"}, {999, Bytes, "999 B"}, {999.6, Bytes, "1 kB"}, {62711338, Bytes, "62.7 MB"},
-		{2484.3e6, Bytes, "2.48 GB"}, {1234e9, Bytes, "1.23e+03 GB"},
+		{0, Bytes, "0 B"}, {999, Bytes, "999 B"}, {1023.6, Bytes, "1023 B"}, {62711338, Bytes, "60 MiB"},
+		{2484.3e6, Bytes, "2.3 GiB"}, {1234e9, Bytes, "1.1 TiB"},
 		{0, "images", "0 images"}, {0.51, "images", "0.51 images"}, {12.34, "images", "12.3 images"}, {99, "images", "99 images"},
 		{142.7, "images", "143 images"}, {50000, "images", "50000 images"},
 	} {
@@ -108,7 +108,7 @@ func TestConcurrent(t *testing.T) {
 	}
 	group.Wait()
 	bar.Done()
-	if want := "x: 1 kB of 1 kB (100 %)\n"; out.String() != want {
+	if want := "x: 1000 B of 1000 B (100 %)\n"; out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }

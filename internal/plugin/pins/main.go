@@ -30,6 +30,7 @@ import (
 	"strings"
 
 	version "github.com/aquasecurity/go-pep440-version"
+	"github.com/dustin/go-humanize"
 
 	"nb201/internal/plugin"
 	"nb201/internal/plugin/index"
@@ -85,7 +86,7 @@ func run(ctx context.Context, output string) error {
 		}
 		pin := plugin.Pin{Platform: "linux/amd64", Version: r.version, Plugin: r.plugin, Wheels: wheels}
 		download, unpacked := pin.Size()
-		fmt.Printf("%s: %d wheels, %.1f MB, %.1f MB unpacked\n", r.device, len(wheels), float64(download)/1e6, float64(unpacked)/1e6)
+		fmt.Printf("%s: %d wheels, %s, %s unpacked\n", r.device, len(wheels), humanize.IBytes(uint64(download)), humanize.IBytes(uint64(unpacked)))
 		pins[r.device] = pin
 	}
 	text, err := json.MarshalIndent(pins, "", "  ")
