@@ -17,7 +17,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,13 +28,11 @@ import (
 
 // Settings say how files are fetched.
 type Settings struct {
-	Proxy        func(*url.URL) (*url.URL, error) // which proxy leads to a URL; nil for none
-	CABundle     string                           // file or directory of trusted certificates; "": the system's
-	ClientCert   string                           // file of a certificate and its key; "": none
-	TrustedHosts []string                         // hosts, or hosts with ports, whose certificates are not checked
-	Timeout      time.Duration                    // for an answer, and between two pieces of one
-	Retries      int                              // how often a failed fetch is tried again
-	Netrc        string                           // file with passwords; it may be missing
+	Proxy    func(*url.URL) (*url.URL, error) // which proxy leads to a URL; nil for none
+	CABundle string                           // file or directory of trusted certificates; "": the system's
+	Timeout  time.Duration                    // for an answer, and between two pieces of one
+	Retries  int                              // how often a failed fetch is tried again
+	Netrc    string                           // file with passwords; it may be missing
 
 	passwords map[string]*url.Userinfo // by host, with its port; they come before those in Netrc
 }
@@ -72,17 +69,6 @@ func New(s Settings) (*Client, error) {
 		}
 		config.RootCAs = pool
 	}
-	if s.ClientCert != "" {
-		pem, err := infile.Read(s.ClientCert, infile.MaxText)
-		var pair tls.Certificate
-		if err == nil {
-			pair, err = tls.X509KeyPair(pem, pem)
-		}
-		if err != nil {
-			return nil, usage.Errorf("cannot read the client certificate %s: %w: set PIP_CLIENT_CERT to a PEM file with a certificate and its key", s.ClientCert, err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
 	netrc, err := readNetrc(s.Netrc)
 	if err != nil {
 		return nil, usage.Errorf("cannot read %s: %w", s.Netrc, err)
@@ -100,8 +86,6 @@ func New(s Settings) (*Client, error) {
 		transport.Proxy = func(r *http.Request) (*url.URL, error) { return s.Proxy(r.URL) }
 	}
 	transport.RegisterProtocol("file", http.NewFileTransport(files{}))
-	unchecked := transport.Clone()
-	unchecked.TLSClientConfig.InsecureSkipVerify = true
 	c.http.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Scheme == "file" { // FileTransport has but one answer to what cannot be opened
 			if f, err := (files{}).Open(r.URL.Path); err == nil {
@@ -118,9 +102,6 @@ func New(s Settings) (*Client, error) {
 			r = r.Clone(r.Context())
 			password, _ := user.Password()
 			r.SetBasicAuth(user.Username(), password)
-		}
-		if slices.Contains(s.TrustedHosts, r.URL.Host) || slices.Contains(s.TrustedHosts, r.URL.Hostname()) {
-			return unchecked.RoundTrip(r)
 		}
 		return transport.RoundTrip(r)
 	})

@@ -214,37 +214,40 @@ func fetchAndUnpack(ctx context.Context, client *index.Client, w Wheel, dir stri
 	return nil
 }
 
-// fetch downloads the wheel into file from the first place that has it.
+// fetch downloads the wheel into file, from the first of the index's offers that is good.
 func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, progress func(done int64)) error {
+	files, fault := client.Files(ctx, w.Project)
+	if errors.Is(fault, index.ErrNone) {
+		fault = nil
+	}
 	const most = 10 // offers: a page could list the file without end
-	var fault error
 	offers := 0
-	for offer, err := range client.Files(ctx, w.Project) {
-		if offer.Name != "" && offer.Name != w.File {
+	for _, offer := range files {
+		if offer.Name != w.File {
 			continue
 		}
-		if offer.Name != "" {
-			offers++
-		}
-		if offers > most {
+		if offers++; offers > most {
 			fault = fmt.Errorf("%w; and there are more than %d offers of it", fault, most)
 			break
 		}
+		err := offer.Refused
 		if err == nil {
 			err = fetchOffer(ctx, client, offer, w, file, progress)
 		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
-		case errors.Is(err, index.ErrNone): // the place was perhaps never meant to have it
 		case fault == nil:
 			fault = err
 		default:
 			fault = fmt.Errorf("%w; %w", fault, err)
 		}
 	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if fault == nil {
-		return fmt.Errorf("no package index has %s: set PIP_INDEX_URL to one that has, or PIP_FIND_LINKS to a directory with the file", w.File)
+		return fmt.Errorf("no package index has %s: set PIP_INDEX_URL to one that has", w.File)
 	}
 	return fmt.Errorf("cannot download %s: %w (pip's settings say from where, such as PIP_INDEX_URL, PIP_PROXY and PIP_CERT)", w.File, fault)
 }
@@ -252,7 +255,7 @@ func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, pr
 func fetchOffer(ctx context.Context, client *index.Client, offer index.File, w Wheel, file *os.File, progress func(done int64)) error {
 	sum := offer.SHA256
 	if sum == "" || sum == w.SHA256 {
-		// What another place sent is not the beginning of this file.
+		// What another offer sent is not the beginning of this file.
 		if err := file.Truncate(0); err != nil {
 			return err
 		}

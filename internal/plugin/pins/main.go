@@ -169,15 +169,13 @@ func choose(ctx context.Context, client *index.Client, project string, specifier
 	}
 	var best index.File
 	var newest version.Version
-	for f, err := range client.Files(ctx, project) {
-		if errors.Is(err, index.ErrNone) || err != nil && f.Name != "" {
-			continue
-		}
-		if err != nil {
-			return none(err)
-		}
+	files, err := client.Files(ctx, project)
+	if err != nil && !errors.Is(err, index.ErrNone) {
+		return none(err)
+	}
+	for _, f := range files {
 		parts := wheelName.FindStringSubmatch(f.Name)
-		if parts == nil || f.Yanked || !strings.Contains(parts[5], "manylinux") || !strings.HasSuffix(parts[5], "x86_64") {
+		if parts == nil || f.Yanked || f.Refused != nil || !strings.Contains(parts[5], "manylinux") || !strings.HasSuffix(parts[5], "x86_64") {
 			continue
 		}
 		v, err := version.Parse(parts[2])
