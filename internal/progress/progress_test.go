@@ -3,14 +3,19 @@ package progress
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"nb201/internal/outlet"
+	"nb201/internal/progress/progresstest"
 )
 
 func TestLines(t *testing.T) {
@@ -73,24 +78,53 @@ func TestAmount(t *testing.T) {
 	}
 }
 
+// drawn is a Bar on a terminal of 80 columns.
+func drawn(w io.Writer, unit string) *Bar {
+	b := newBar(200, unit, "training")
+	b.display = OpenTerminal(w, func() (int, int) { return 80, 24 }, b.draw)
+	return b
+}
+
 func TestDrawn(t *testing.T) {
-	for _, c := range []struct{ unit, want string }{{"images", "(200/200"}, {Bytes, "(200/200 B"}} {
-		var out bytes.Buffer
-		bar := newDrawn(&out, 200, c.unit, "training")
-		bar.add(100)
-		bar.add(-100)
-		bar.add(200)
-		bar.describe("evaluating")
-		for _, part := range []string{"training", "0%", "evaluating", "100%", c.want} {
-			if !strings.Contains(out.String(), part) {
-				t.Errorf("%s: no %q is drawn: %q", c.unit, part, out.String())
+	for _, c := range []struct{ unit, full, rate string }{
+		{"images", "200 of 200 images (100 %)", "150 of 200 images (75 %), 5 images/s, 10s left"},
+		{Bytes, "200 B of 200 B (100 %)", "150 B of 200 B (75 %), 5 B/s, 10s left"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var out progresstest.Output
+			bar := drawn(&out, c.unit)
+			check := func(parts ...string) {
+				t.Helper()
+				time.Sleep(2 * refresh)
+				synctest.Wait()
+				shown := progresstest.Screen(t, out.String())
+				for _, part := range parts {
+					if !strings.Contains(shown, part) {
+						t.Errorf("%s: no %q is drawn: %q", c.unit, part, shown)
+					}
+				}
+				if strings.Count(shown, "\n") != 1 || utf8.RuneCountInString(shown) > 80 {
+					t.Errorf("%s: %q is no line", c.unit, shown)
+				}
 			}
-		}
-		bar.done()
-		// Last of all, the line is overwritten with spaces.
-		if tail := out.String()[strings.LastIndex(strings.TrimRight(out.String(), "\r"), "\r")+1:]; strings.TrimSpace(tail) != "" {
-			t.Errorf("%s: %q is left on the terminal", c.unit, tail)
-		}
+			check("training [", "(0 %)")
+			bar.Add(100)
+			bar.Add(-100)
+			bar.Add(200)
+			bar.Describe("evaluating\x1b[2J")
+			check(`evaluating\x1b[2J [`, "====", c.full)
+			bar.Add(-100)
+			time.Sleep(drawnInterval)
+			check()
+			time.Sleep(7900 * time.Millisecond) // a step may take long
+			check()
+			bar.Add(50)
+			check(c.rate)
+			bar.Done()
+			if shown := progresstest.Screen(t, out.String()); shown != "" {
+				t.Errorf("%s: %q is left on the terminal", c.unit, shown)
+			}
+		})
 	}
 }
 
@@ -124,11 +158,12 @@ func TestStuck(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := make(stuck)
 			began := time.Now()
-			var show display = &lines{w: s, total: 1000, last: began}
+			var bar *Bar
 			if terminal {
-				show = &lateDrawn{w: s}
+				bar = drawn(s, "images")
+			} else {
+				bar = New(s, 200, "images", "training")
 			}
-			bar := newBar(func() display { return show })
 			for range 100 {
 				time.Sleep(interval)
 				bar.Add(10)
@@ -145,17 +180,36 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// lateDrawn is a bar that is drawn first when something is done.
-type lateDrawn struct {
-	w io.Writer
-	drawn
+// Lines stand above the block, which is empty at first, escaped and cut at the terminal's width.
+func TestDisplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out progresstest.Output
+		var block atomic.Value
+		block.Store([]string(nil))
+		d := OpenTerminal(&out, func() (int, int) { return 12, 24 }, func(width, height int) []string {
+			if width != 12 || height != 24 {
+				t.Errorf("the size is %d x %d", width, height)
+			}
+			return slices.Clone(block.Load().([]string))
+		})
+		check := func(want string) {
+			t.Helper()
+			time.Sleep(2 * refresh)
+			synctest.Wait()
+			if got := progresstest.Screen(t, out.String()); got != want {
+				t.Errorf("the terminal shows %q, want %q", got, want)
+			}
+		}
+		check("")
+		fmt.Fprintln(d, "first")
+		check("first\n")
+		block.Store([]string{"12 columns..", "画像画像画像", "a\nb\x1b[2J"})
+		check("first\n12 columns.\n画像画像画\na\\nb\\x1b[2J\n")
+		block.Store([]string{"one"})
+		fmt.Fprint(d, "second\nthird\n")
+		check("first\nsecond\nthird\none\n")
+		d.Close()
+		d.Close()
+		check("first\nsecond\nthird\n")
+	})
 }
-
-func (l *lateDrawn) add(n int64) {
-	if l.bar == nil {
-		l.drawn = newDrawn(l.w, 1000, "images", "training")
-	}
-	l.drawn.add(n)
-}
-
-func (l *lateDrawn) describe(string) {}
