@@ -36,7 +36,7 @@ Proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY, passwords those of
 and certificates (PIP_CERT) come first, also those of its configuration files.`,
 		Example: `  nb201 data get cifar10
   nb201 data get cifar100 --data /scratch/data --mirror https://mirror.example.org/cifar`,
-		Args: one("KEY", "a dataset key"),
+		Args: oneArgument("KEY", "a dataset key"),
 		RunE: func(c *cobra.Command, args []string) error {
 			archive, err := download.Find(args[0], version)
 			if errors.Is(err, download.ErrByHand) {

@@ -64,7 +64,7 @@ leaves them out.`,
   nb201 data import mnist.npz --name mnist --size 32 --flip=false --to sets
   nb201 data import fashion/ --name fashion --to sets --json
   nb201 train 0 --dataset sets/birds.json --epochs 12 --seed 777 --out birds`,
-		Args: one("SOURCE", "a directory or a file of images"),
+		Args: oneArgument("SOURCE", "a directory or a file of images"),
 		RunE: func(c *cobra.Command, args []string) error {
 			options.Source = args[0]
 			options.Seed = uint64(seed)

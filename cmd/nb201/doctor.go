@@ -36,7 +36,7 @@ found whole, and where compiled programs are kept; and for all that is missing, 
 mends it.
 
 It fails when training on the CPU cannot work.`,
-		Args: none,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if load != "" {
 				description, err := backend.Check(load)
@@ -79,7 +79,7 @@ It fails when training on the CPU cannot work.`,
 type diagnosis struct {
 	Ready    bool           `json:"ready"` // training on the CPU can work
 	Versions versions       `json:"versions"`
-	Machine  machine        `json:"machine"`
+	Machine  machineState   `json:"machine"`
 	Plugins  []pluginState  `json:"plugins"`
 	Datasets []datasetState `json:"datasets"`
 	Programs programsState  `json:"programs"`
@@ -92,7 +92,7 @@ type versions struct {
 	GoXLA   string `json:"go_xla"`
 }
 
-type machine struct {
+type machineState struct {
 	Platform string   `json:"platform"` // GOOS/GOARCH
 	Cores    int      `json:"cores"`
 	Memory   int64    `json:"memory"` // in bytes, which this process may use; 0 if unknown
@@ -127,7 +127,7 @@ type programsState struct {
 func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Context, path string) (string, error)) diagnosis {
 	d := diagnosis{
 		Versions: versions{version, runtime.Version(), moduleVersion("github.com/gomlx/gomlx"), moduleVersion("github.com/gomlx/go-xla")},
-		Machine:  machine{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.GOMAXPROCS(0)},
+		Machine:  machineState{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.GOMAXPROCS(0)},
 	}
 	if m, ok := hostmem.Read(os.DirFS("/")); ok {
 		d.Machine.Memory = int64(m.Total)
@@ -138,7 +138,7 @@ func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Contex
 	}
 	d.Ready = d.Plugins[0].Loaded != "" // the CPU's
 	for _, key := range configs.Datasets() {
-		d.Datasets = append(d.Datasets, look(key, dataRoot))
+		d.Datasets = append(d.Datasets, findDataset(key, dataRoot))
 	}
 	d.Programs = countPrograms()
 	return d
@@ -212,8 +212,8 @@ func loader(self string) func(ctx context.Context, path string) (string, error) 
 	}
 }
 
-// look reads a data set.
-func look(key, root string) datasetState {
+// findDataset reads a data set.
+func findDataset(key, root string) datasetState {
 	s := datasetState{Key: key}
 	definition, err := data.Published(key)
 	if err != nil {

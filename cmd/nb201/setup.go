@@ -27,7 +27,7 @@ The plugin goes to $NB201_HOME, by default ~/.local/share/nb201. A plugin that i
 there already stays if all its files match their SHA-256, and is installed anew if
 they do not. A plugin that GOMLX_BACKEND=xla:PATH names comes first.
 Nothing is left of an installation that fails or is stopped.`,
-		Args: none,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if compiler {
 				if device != plugin.CUDA13 {

@@ -64,7 +64,7 @@ against the published schema, and was not run on a cluster.`,
 			if n := c.ArgsLenAtDash(); n >= 0 {
 				args = args[:n]
 			}
-			return one("DIR", "a campaign directory, before --")(c, args)
+			return oneArgument("DIR", "a campaign directory, before --")(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			flags.Dir, flags.RunFlags, flags.Version = args[0], args[1:], version

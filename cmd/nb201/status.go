@@ -50,7 +50,7 @@ The exit code does not depend on what is told: it is 0 also when trials failed.`
 		Example: `  nb201 status campaign
   nb201 status campaign --failed
   nb201 status campaign --json`,
-		Args: one("DIR", "a campaign directory"),
+		Args: oneArgument("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := readStatus(c.Context(), args[0])
 			switch {

@@ -55,7 +55,7 @@ What published files may lack, such as evaluations of all epochs but the last, a
 that killed processes left are notes. A fault ends in exit code 3.`,
 		Example: `  nb201 verify demo --reevaluate
   nb201 verify NAS-Bench-201-v1_1-096897.pth --json`,
-		Args: one("PATH", "a campaign or a file or directory of a published format"),
+		Args: oneArgument("PATH", "a campaign or a file or directory of a published format"),
 		RunE: func(c *cobra.Command, args []string) error {
 			benchmark, err := openBenchmark(c, args[0])
 			if err != nil {
