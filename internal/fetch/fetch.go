@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jdx/go-netrc"
 
 	"nb201/internal/infile"
@@ -91,7 +92,7 @@ func New(s Settings) (*Client, error) {
 			if f, err := (files{}).Open(r.URL.Path); err == nil {
 				_ = f.Close() // it was only read
 			} else if errors.Is(err, infile.ErrNotRegular) {
-				return nil, permanent{err}
+				return nil, backoff.Permanent(err)
 			}
 		}
 		user := s.passwords[r.URL.Host]
@@ -124,10 +125,10 @@ func (files) Open(name string) (http.File, error) {
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	const most = 10
 	if len(via) > most {
-		return permanent{fmt.Errorf("it redirects more than %d times", most)}
+		return backoff.Permanent(fmt.Errorf("it redirects more than %d times", most))
 	}
 	if err := MayLead(via[len(via)-1].URL, r.URL); err != nil {
-		return permanent{fmt.Errorf("it redirects to %s: %w", r.URL.Redacted(), err)}
+		return backoff.Permanent(fmt.Errorf("it redirects to %s: %w", r.URL.Redacted(), err))
 	}
 	return nil
 }
@@ -205,7 +206,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header func(http.Header)) 
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		cancel(nil)
-		return nil, permanent{err}
+		return nil, backoff.Permanent(err)
 	}
 	header(request.Header)
 	response, err := c.http.Do(request)
@@ -213,7 +214,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header func(http.Header)) 
 		cancel(nil)
 		var untrusted *tls.CertificateVerificationError
 		if errors.As(err, &untrusted) {
-			return nil, permanent{fmt.Errorf("%w: set PIP_CERT or SSL_CERT_FILE to the file of your certificate authority", untrusted)}
+			return nil, backoff.Permanent(fmt.Errorf("%w: set PIP_CERT or SSL_CERT_FILE to the file of your certificate authority", untrusted))
 		}
 		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 			err = wrapped.Err // The caller names the URL.
@@ -256,11 +257,6 @@ func (b *watchedBody) Close() error {
 	return err
 }
 
-// permanent marks an error that trying again does not mend.
-type permanent struct{ error }
-
-func (p permanent) Unwrap() error { return p.error }
-
 // ErrNotFound says that a server does not have a file.
 var ErrNotFound = errors.New("404 Not Found")
 
@@ -271,44 +267,35 @@ func statusError(r *http.Response) error {
 	err := errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", r.StatusCode, http.StatusText(r.StatusCode))))
 	switch {
 	case r.StatusCode == http.StatusNotFound:
-		return permanent{ErrNotFound}
+		return backoff.Permanent(ErrNotFound)
 	case r.StatusCode == http.StatusUnauthorized, r.StatusCode == http.StatusForbidden:
-		return permanent{fmt.Errorf("%w: put user:password@ before the host in its address, or the host into ~/.netrc", err)}
+		return backoff.Permanent(fmt.Errorf("%w: put user:password@ before the host in its address, or the host into ~/.netrc", err))
 	case r.StatusCode == http.StatusProxyAuthRequired:
-		return permanent{fmt.Errorf("%w: put user:password@ before the host of the proxy, in HTTPS_PROXY or PIP_PROXY", err)}
+		return backoff.Permanent(fmt.Errorf("%w: put user:password@ before the host of the proxy, in HTTPS_PROXY or PIP_PROXY", err))
 	case r.StatusCode >= 500, r.StatusCode == http.StatusTooManyRequests, r.StatusCode == http.StatusRequestTimeout:
 		return err
 	}
-	return permanent{err}
+	return backoff.Permanent(err)
 }
 
-// retry runs try until it succeeds, fails for good, or failed once more than the
-// client's retries in a row without progress. It waits longer after each failure.
+// retry runs try until it succeeds, fails for good (backoff.Permanent), or failed once more
+// than the client's retries in a row without progress. It waits longer after each failure.
 func (c *Client) retry(ctx context.Context, try func() (further bool, err error)) error {
-	const first, longest = 250 * time.Millisecond, 8 * time.Second
-	wait := first
-	for failures := 0; ; {
+	wait := &backoff.ExponentialBackOff{InitialInterval: 250 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.2, MaxInterval: 8 * time.Second}
+	failures := 0
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		further, err := try()
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if final := (permanent{}); errors.As(err, &final) {
-			return err
-		}
 		if further {
-			failures, wait = 0, first
+			failures = 0
+			wait.Reset()
 		}
 		if failures++; failures > c.retries {
-			return err
+			err = backoff.Permanent(err)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, longest)
+		return struct{}{}, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
 	}
+	return err
 }
