@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/internal/progress"
 	"nb201/results"
 	"nb201/results/export"
 )
@@ -81,19 +80,11 @@ command goes on from there.`,
 				return err
 			}
 			defer benchmark.Close()
-			bar, done := (*progress.Bar)(nil), 0
 			options.Format, options.Times = results.Format(flags.format), export.Times(flags.times)
-			options.Progress = func(now, total int) {
-				if bar == nil {
-					bar = progress.New(c.ErrOrStderr(), int64(total), "architectures", "exporting")
-				}
-				bar.Add(int64(now - done))
-				done = now
-			}
+			var done func()
+			options.Progress, done = countUp(c.ErrOrStderr(), "architectures", "exporting")
 			report, err := export.Run(c.Context(), benchmark, options)
-			if bar != nil {
-				bar.Done()
-			}
+			done()
 			if err != nil {
 				var partial *export.Partial
 				if errors.As(err, &partial) {

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
 )
@@ -397,17 +396,10 @@ func orDash(v *float64, decimals int) string {
 
 // printBest finds the best architecture and prints it.
 func printBest(c *cobra.Command, b *results.Benchmark, s results.Search, json bool) error {
-	var bar *progress.Bar
-	s.Progress = func(_, total int) {
-		if bar == nil {
-			bar = progress.New(c.ErrOrStderr(), int64(total), "architectures", "comparing")
-		}
-		bar.Add(1)
-	}
+	var done func()
+	s.Progress, done = countUp(c.ErrOrStderr(), "architectures", "comparing")
 	best, err := b.FindBest(c.Context(), s)
-	if bar != nil {
-		bar.Done()
-	}
+	done()
 	if err != nil {
 		return err
 	}

@@ -138,18 +138,8 @@ func reevaluateOn(b *backend.Opened, dataRoot string) func(context.Context, *res
 // countUp shows the progress of work that tells how many of its units are done, until
 // done is called.
 func countUp(w io.Writer, unit, description string) (progressed func(done, total int), done func()) {
-	var bar *progress.Bar
-	progressed = func(_, total int) {
-		if bar == nil {
-			bar = progress.New(w, int64(total), unit, description)
-		}
-		bar.Add(1)
-	}
-	return progressed, func() {
-		if bar != nil {
-			bar.Done()
-		}
-	}
+	report, end := progress.Reporter(w, unit)
+	return func(done, total int) { report(description, int64(done), int64(total)) }, end
 }
 
 func printVerification(w io.Writer, r *verify.Report) error {
