@@ -69,28 +69,33 @@ func OpenTerminal(w io.Writer, size func() (width, height int), draw func(width,
 	return &Display{lines: outlet.New(bars), bars: bars, block: block}
 }
 
-// console counts the lines of the block, which to mpb is a bar of one line.
+// console counts the lines of the block, which to mpb is a bar of one line, and leaves the
+// cursor at the end of the last: what XLA, say, writes to a terminal itself goes on there, and
+// the next frame begins on a line below it instead of erasing it.
 type console struct {
 	*cupwriter.Writer
-	lines int
+	ends int // of lines within the block
 }
 
 // ReadFrom takes the block.
 func (c *console) ReadFrom(r io.Reader) (int64, error) {
 	block, err := io.ReadAll(r)
-	if err != nil || string(block) == "\n" { // nothing is drawn yet
+	if err != nil {
 		return 0, err
 	}
-	c.lines = bytes.Count(block, []byte("\n"))
+	block = bytes.TrimSuffix(block, []byte("\n"))
+	c.ends = bytes.Count(block, []byte("\n"))
 	n, err := c.Writer.Write(block)
 	return int64(n), err
 }
 
-// Flush writes what was taken, and has the cursor go back up before the next text.
+// Flush writes what was taken. The next text begins where the block did, and clears it.
 func (c *console) Flush(int) error {
-	lines := c.lines
-	c.lines = 0
-	return c.Writer.Flush(lines)
+	ends := c.ends
+	c.ends = 0
+	err := c.Writer.Flush(ends)
+	_, _ = c.Writer.WriteString("\r\x1b[J") // to memory
+	return err
 }
 
 // Terminal reports whether there is a block.

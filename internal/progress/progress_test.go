@@ -208,8 +208,10 @@ func TestDisplay(t *testing.T) {
 		block.Store([]string{"one"})
 		fmt.Fprint(d, "second\nthird\n")
 		check("first\nsecond\nthird\none\n")
+		fmt.Fprint(&out, " and what others write\n")
+		check("first\nsecond\nthird\none and what others write\none\n")
 		d.Close()
 		d.Close()
-		check("first\nsecond\nthird\n")
+		check("first\nsecond\nthird\none and what others write\n")
 	})
 }

@@ -3,7 +3,8 @@ package progresstest
 
 import (
 	"bytes"
-	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,21 +28,49 @@ func (o *Output) String() string {
 	return o.text.String()
 }
 
-// Screen is what a terminal shows after text, of which it knows the one sequence that a
-// Display uses: the cursor goes up some lines, and what is below vanishes.
+// control finds what a Display has a terminal do: go up some lines, go back to the beginning of
+// the line, clear what follows, begin a line.
+var control = regexp.MustCompile(`\x1b\[(\d+)A|\r|\x1b\[J|\n`)
+
+// Screen is what a terminal shows after text: its lines, each with a line break.
 func Screen(t testing.TB, text string) string {
 	t.Helper()
-	var lines []string
-	for line := range strings.SplitSeq(text, "\n") {
-		for strings.HasPrefix(line, "\x1b[") {
-			var up int
-			if _, err := fmt.Sscanf(line, "\x1b[%dA\x1b[J", &up); err != nil || up > len(lines) {
-				t.Fatalf("%d lines above %q: %v", len(lines), line, err)
-			}
-			_, line, _ = strings.Cut(line, "\x1b[J")
-			lines = lines[:len(lines)-up]
+	lines, row, column := []string{""}, 0, 0
+	for text != "" {
+		next := control.FindStringSubmatchIndex(text)
+		if next == nil {
+			next = []int{len(text), len(text), -1, -1}
 		}
-		lines = append(lines, line)
+		plain, code := text[:next[0]], text[next[0]:next[1]]
+		if plain != "" && column != len(lines[row]) || strings.Contains(plain, "\x1b") {
+			t.Fatalf("%q is written to column %d of %q", plain, column, lines[row])
+		}
+		lines[row] += plain
+		column += len(plain)
+		switch code {
+		case "": // the end
+		case "\r":
+			column = 0
+		case "\x1b[J":
+			lines[row] = lines[row][:column]
+			lines = lines[:row+1]
+		case "\n":
+			if row, column = row+1, 0; row == len(lines) {
+				lines = append(lines, "")
+			}
+		default:
+			up, err := strconv.Atoi(text[next[2]:next[3]])
+			if err != nil || up > row {
+				t.Fatalf("%d lines up from line %d: %v", up, row, err)
+			}
+			row -= up
+			column = min(column, len(lines[row]))
+		}
+		text = text[next[1]:]
 	}
-	return strings.Join(lines, "\n")
+	shown := strings.Join(lines, "\n")
+	if shown != "" && !strings.HasSuffix(shown, "\n") {
+		shown += "\n"
+	}
+	return shown
 }
