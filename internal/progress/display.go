@@ -62,11 +62,19 @@ func OpenTerminal(w io.Writer, size func() (width, height int), draw func(width,
 		_, err := io.WriteString(w, strings.Join(lines, "\n"))
 		return err
 	}
-	// Hidden in a struct w is no file to cupwriter, so that mpb leaves sizes to fill.
-	cursor := cupwriter.New(struct{ io.Writer }{w}, true)
-	bars := mpb.New(mpb.WithConsoleWriter(&console{Writer: cursor}), mpb.WithAutoRefresh(), mpb.WithRefreshRate(refresh))
+	c := &console{Writer: cupwriter.New(unfailing{w}, true)}
+	bars := mpb.New(mpb.WithConsoleWriter(c), mpb.WithAutoRefresh(), mpb.WithRefreshRate(refresh))
 	block, _ := bars.Add(0, mpb.BarFillerFunc(fill), mpb.BarFillerTrim()) // fails after Wait only
 	return &Display{lines: outlet.New(bars), bars: bars, block: block}
+}
+
+// unfailing hides the errors of a terminal from mpb, which would draw no more after the first:
+// a terminal may work again. It also hides a file from mpb, which leaves the size to fill.
+type unfailing struct{ w io.Writer }
+
+func (u unfailing) Write(text []byte) (int, error) {
+	_, _ = u.w.Write(text)
+	return len(text), nil
 }
 
 // console counts the lines of the block, which to mpb is a bar of one line, and leaves the

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -213,5 +214,35 @@ func TestDisplay(t *testing.T) {
 		d.Close()
 		d.Close()
 		check("first\nsecond\nthird\none and what others write\n")
+	})
+}
+
+// failing is an output that fails as long as it is told to.
+type failing struct {
+	progresstest.Output
+	now atomic.Bool
+}
+
+func (f *failing) Write(text []byte) (int, error) {
+	if f.now.Load() {
+		return 0, syscall.EAGAIN
+	}
+	return f.Output.Write(text)
+}
+
+// A terminal that fails for a while is drawn on when it works again.
+func TestFailingTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out failing
+		out.now.Store(true)
+		d := OpenTerminal(&out, func() (int, int) { return 80, 24 }, func(int, int) []string { return []string{"block"} })
+		time.Sleep(time.Second)
+		out.now.Store(false)
+		fmt.Fprintln(d, "text")
+		time.Sleep(time.Second)
+		if got, want := progresstest.Screen(t, out.String()), "text\nblock\n"; got != want {
+			t.Errorf("the terminal shows %q, want %q", got, want)
+		}
+		d.Close()
 	})
 }
