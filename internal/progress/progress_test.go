@@ -181,7 +181,8 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// Lines stand above the block, which is empty at first, escaped and cut at the terminal's width.
+// Text is shown above the block. The block may be empty; its lines are escaped, and cut at the
+// terminal's width.
 func TestDisplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out progresstest.Output
@@ -217,7 +218,7 @@ func TestDisplay(t *testing.T) {
 	})
 }
 
-// failing is an output that fails as long as it is told to.
+// failing is an output that fails while now is set.
 type failing struct {
 	progresstest.Output
 	now atomic.Bool

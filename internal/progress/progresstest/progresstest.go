@@ -28,7 +28,7 @@ func (o *Output) String() string {
 	return o.text.String()
 }
 
-// control finds what a Display has a terminal do: go up some lines, go back to the beginning of
+// control finds the codes that a Display sends: go up some lines, go back to the beginning of
 // the line, clear what follows, begin a line.
 var control = regexp.MustCompile(`\x1b\[(\d+)A|\r|\x1b\[J|\n`)
 
