@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/gofrs/flock"
 
 	"nb201/internal/atomicfile"
@@ -266,7 +267,7 @@ func (b *bounded) check(more int64) error {
 	}
 	free, all := disk.Bavail*uint64(disk.Bsize), disk.Blocks*uint64(disk.Bsize)
 	if short(free, all, uint64(more)) {
-		return b.noRoom(fmt.Sprintf("%d MB are left", free>>20))
+		return b.noRoom(fmt.Sprintf("%s are left", humanize.IBytes(free)))
 	}
 	return nil
 }
@@ -276,7 +277,7 @@ func (b *bounded) check(more int64) error {
 func short(free, all, more uint64) bool { return all > 0 && free < min(256<<20, all/20)+more }
 
 func (b *bounded) tooLarge() error {
-	return usage.Errorf("%s of %d bytes has more than %d MB unpacked, as no benchmark has: get it again, or name another file", b.path, b.packed, b.limit>>20)
+	return usage.Errorf("%s of %d bytes has more than %s unpacked, as no benchmark has: get it again, or name another file", b.path, b.packed, humanize.IBytes(uint64(b.limit)))
 }
 
 // explain says what an error in the cache directory means.
@@ -293,5 +294,5 @@ func (b *bounded) explain(err error) error {
 }
 
 func (b *bounded) noRoom(why string) error {
-	return usage.Errorf("the cache directory %s has no room for %s, %d MB of which are unpacked (%s): free some, or name a directory with more in XDG_CACHE_HOME", b.dir, b.path, b.done>>20, why)
+	return usage.Errorf("the cache directory %s has no room for %s, %s of which are unpacked (%s): free some, or name a directory with more in XDG_CACHE_HOME", b.dir, b.path, humanize.IBytes(uint64(b.done)), why)
 }

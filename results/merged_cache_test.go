@@ -106,7 +106,7 @@ func TestNoRoom(t *testing.T) {
 	b := &bounded{w: full, path: "m.pickle.pbz2", dir: "/cache", limit: 1 << 20}
 	for range 2 {
 		_, err = b.Write(make([]byte, 10))
-		if want := "the cache directory /cache has no room for m.pickle.pbz2, 0 MB of which are unpacked (no space left on device): free some"; err == nil || !usage.Is(err) || !strings.HasPrefix(err.Error(), want) {
+		if want := "the cache directory /cache has no room for m.pickle.pbz2, 0 B of which are unpacked (no space left on device): free some"; err == nil || !usage.Is(err) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}

@@ -304,7 +304,7 @@ func TestUnpackingBounded(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		want := fmt.Sprintf("%s of %d bytes has more than 64 MB unpacked", path, len(content))
+		want := fmt.Sprintf("%s of %d bytes has more than 64 MiB unpacked", path, len(content))
 		if _, err := Open(path); err == nil || !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", name, err, want)
 		}

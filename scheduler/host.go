@@ -6,7 +6,10 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/dustin/go-humanize"
+
 	"nb201/internal/hostmem"
+	"nb201/internal/progress"
 	"nb201/internal/usage"
 )
 
@@ -22,7 +25,7 @@ func checkHost(dir string, minFreeDisk uint64) string {
 	case err != nil:
 		return fmt.Sprintf("the campaign's disk cannot be reached: %v", &os.PathError{Op: "statfs", Path: dir, Err: err})
 	case disk.Bavail*uint64(disk.Bsize) < minFreeDisk:
-		return fmt.Sprintf("%s has %s free, less than %s", dir, bytesText(disk.Bavail*uint64(disk.Bsize)), bytesText(minFreeDisk))
+		return fmt.Sprintf("%s has %s free, less than %s", dir, humanize.IBytesN(disk.Bavail*uint64(disk.Bsize), 3), humanize.IBytesN(minFreeDisk, 3))
 	case disk.Files > 0 && disk.Ffree < minFreeFiles:
 		return fmt.Sprintf("%s can take %d more files only", dir, disk.Ffree)
 	}
@@ -40,7 +43,7 @@ func checkMemory(m hostmem.Memory) string {
 	}
 	// A small group would otherwise wait for ever; what fits into it can be trained.
 	if need := min(minFreeMemory, m.Total/4); m.Free < need {
-		return fmt.Sprintf("%s has %s of memory free, less than %s", who, bytesText(m.Free), bytesText(need))
+		return fmt.Sprintf("%s has %s of memory free, less than %s", who, humanize.IBytesN(m.Free, 3), humanize.IBytesN(need, 3))
 	}
 	return ""
 }
@@ -58,7 +61,7 @@ func checkDescriptors(workers int) error {
 	}
 	if need := uint64(4*workers + others); need > limit.Cur {
 		return usage.Errorf("a run of %s takes %d file descriptors, and its limit is %d: raise it (ulimit -n %d), or use fewer workers",
-			count(workers, "worker"), need, limit.Cur, need)
+			progress.Quantity(workers, "worker"), need, limit.Cur, need)
 	}
 	return nil
 }
@@ -74,14 +77,4 @@ func probe(dir string) error {
 	}
 	_, err = f.Write(make([]byte, 64<<10))
 	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
-}
-
-// bytesText is a size for people.
-func bytesText(n uint64) string {
-	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
-	v, i := float64(n), 0
-	for ; v >= 1024 && i < len(units)-1; i++ {
-		v /= 1024
-	}
-	return fmt.Sprintf("%.4g %s", v, units[i])
 }

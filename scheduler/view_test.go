@@ -3,13 +3,16 @@ package scheduler
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"nb201/internal/outlet"
+	"nb201/internal/progress"
+	"nb201/internal/progress/progresstest"
 	"nb201/results"
 )
 
@@ -27,60 +30,45 @@ func sampleRun() (RunState, Totals) {
 	return s, Totals{Planned: 120, Done: 45, Running: 1, Failed: 1, Left: 73, Work: 10 * time.Hour}
 }
 
-// screen is what a terminal shows after text, of which it knows what View uses.
-func screen(t *testing.T, text string) string {
-	t.Helper()
-	var lines []string
-	for line := range strings.SplitSeq(text, "\n") {
-		for strings.HasPrefix(line, "\x1b[") {
-			var up int
-			rest := line
-			if _, err := fmt.Sscanf(line, "\x1b[%dA", &up); err != nil || up > len(lines) {
-				t.Fatalf("%d lines above %q", len(lines), line)
-			}
-			_, rest, _ = strings.Cut(rest, "A")
-			var ok bool
-			if line, ok = strings.CutPrefix(rest, "\r\x1b[J"); !ok {
-				t.Fatalf("the block is not cleared: %q", rest)
-			}
-			lines = lines[:len(lines)-up]
-		}
-		lines = append(lines, line)
-	}
-	return strings.Join(lines, "\n")
+// viewOn is a View on a terminal.
+func viewOn(w io.Writer, size func() (width, height int)) *View {
+	v := new(View)
+	v.display = progress.OpenTerminal(w, size, v.draw)
+	return v
 }
 
 func TestViewOnTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		width, height := 120, 24
-		v := &View{out: outlet.New(&out), size: func() (int, int) { return width, height }}
+		var out progresstest.Output
+		var width, height atomic.Int32
+		width.Store(120)
+		height.Store(24)
+		v := viewOn(&out, func() (int, int) { return int(width.Load()), int(height.Load()) })
 		check := func(want string) {
 			t.Helper()
+			time.Sleep(300 * time.Millisecond) // for a frame
 			synctest.Wait()
-			if got := screen(t, out.String()); got != want {
+			if got := progresstest.Screen(t, out.String()); got != want {
 				t.Errorf("the terminal shows\n%s\nwant\n%s", got, want)
 			}
 		}
 		s, totals := sampleRun()
 		v.Show(s, totals)
-		time.Sleep(time.Second)
-		synctest.Wait()
+		time.Sleep(700 * time.Millisecond)
 		s.Workers[0].Stage = "x-valid"
 		v.Show(s, totals)
 		const block = `device  trial                           at                               images/s  for
 cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid, attempt 2  8123      12m35s
 cuda:1  -                               idle                             -         6s
-[===========                    ]  45 of 120 trials done (37.5 %), 1 set aside, 8123 images/s, 15 trials/h, 5h00m left
+[============                    ]  45 of 120 trials done (37.5 %), 1 set aside, 8123 images/s, 15 trials/h, 5h00m left
 `
 		check(block)
 		// Text goes above.
 		fmt.Fprintf(v, "a worker crashed\n")
 		check("a worker crashed\n" + block)
 
-		synctest.Wait()
 		s.Paused = "1 GiB free on the disk"
-		width = 60
+		width.Store(60)
 		v.Show(s, totals)
 		check(`a worker crashed
 device  trial                           at                 
@@ -89,7 +77,8 @@ cuda:1  -                               idle
 paused: 1 GiB free on the disk
 45 of 120 trials done (37.5 %), 1 set aside, 8123 images/s,
 `)
-		s.Paused, height = "", 7
+		s.Paused = ""
+		height.Store(7)
 		for range 8 {
 			s.Workers = append(s.Workers, s.Workers[1])
 		}
@@ -132,8 +121,8 @@ func TestViewAsText(t *testing.T) {
 }
 
 func TestViewConcurrent(t *testing.T) {
-	var out bytes.Buffer
-	v := &View{out: outlet.New(&out), size: func() (int, int) { return 100, 24 }}
+	var out progresstest.Output
+	v := viewOn(&out, func() (int, int) { return 100, 24 })
 	s, totals := sampleRun()
 	var group sync.WaitGroup
 	for range 4 {
@@ -146,7 +135,7 @@ func TestViewConcurrent(t *testing.T) {
 	}
 	group.Wait()
 	v.Done()
-	if got, want := screen(t, out.String()), strings.Repeat("text\n", 200); got != want {
+	if got, want := progresstest.Screen(t, out.String()), strings.Repeat("text\n", 200); got != want {
 		t.Errorf("the terminal shows\n%s", got)
 	}
 }

@@ -30,7 +30,7 @@ its network in millions, and the cell as a picture.
 Costs are those of the published dataset keys, or of --dataset alone.`,
 		Example: `  nb201 arch 0 --svg cell.svg
   nb201 arch '|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|' --json`,
-		Args: one("ARCH", anArchitecture),
+		Args: oneArgument("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
 			a, err := cell.Resolve(args[0])
 			if err != nil {

@@ -10,19 +10,7 @@ import (
 // openBenchmark opens a campaign or published file, and shows how far the first
 // opening of a large one is.
 func openBenchmark(c *cobra.Command, path string) (*results.Benchmark, error) {
-	var bar *progress.Bar
-	var shown int64
-	b, err := results.OpenReporting(c.Context(), path, func(done, total int64) {
-		if bar == nil {
-			bar = progress.New(c.ErrOrStderr(), total, progress.Bytes, "indexing "+path)
-		}
-		if more := done - shown; more > 1<<20 || done == total {
-			bar.Add(more)
-			shown = done
-		}
-	})
-	if bar != nil {
-		bar.Done()
-	}
-	return b, err
+	report, end := progress.Reporter(c.ErrOrStderr(), progress.Bytes)
+	defer end()
+	return results.OpenReporting(c.Context(), path, func(done, total int64) { report("indexing "+path, done, total) })
 }

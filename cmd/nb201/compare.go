@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/progress"
 	"nb201/results"
 	"nb201/results/compare"
 )
@@ -78,10 +79,10 @@ alone would make: 0 for equal benchmarks, about 1 for a repetition with other se
 
 func printComparison(w io.Writer, r *compare.Report) error {
 	inert.Fprintf(w, "A  %s (%s, %s)\nB  %s (%s, %s)\nin common: %s\n",
-		r.A.Path, r.A.Format, count(r.A.Architectures, "architecture"), r.B.Path, r.B.Format, count(r.B.Architectures, "architecture"),
-		count(r.Common, "architecture"))
+		r.A.Path, r.A.Format, progress.Quantity(r.A.Architectures, "architecture"), r.B.Path, r.B.Format, progress.Quantity(r.B.Architectures, "architecture"),
+		progress.Quantity(r.Common, "architecture"))
 	if r.Skipped > 0 {
-		inert.Fprintf(w, "left out: %s of trials without a finite loss and an accuracy of 0 to 100 %% after the last epoch\n", count(r.Skipped, "set"))
+		inert.Fprintf(w, "left out: %s of trials without a finite loss and an accuracy of 0 to 100 %% after the last epoch\n", progress.Quantity(r.Skipped, "set"))
 	}
 	fmt.Fprint(w, "\ntop-1 accuracy, %: differences B less A, and the spread between seeds\n\n")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

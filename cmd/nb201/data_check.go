@@ -12,6 +12,7 @@ import (
 
 	"nb201/data"
 	"nb201/internal/inert"
+	"nb201/internal/progress"
 )
 
 func newDataCheckCommand() *cobra.Command {
@@ -31,7 +32,7 @@ image to train on, and means or deviations that are off by more than 1 of 255, w
 files that "nb201 data imagenet16" makes are not the published ones.`,
 		Example: `  nb201 data check cifar10
   nb201 data check datasets/mine.json --json`,
-		Args: one("dataset", "a key or a definition file (*.json)"),
+		Args: oneArgument("dataset", "a key or a definition file (*.json)"),
 		RunE: func(c *cobra.Command, args []string) error {
 			d, err := data.Find(args[0])
 			if err != nil {
@@ -48,7 +49,7 @@ files that "nb201 data imagenet16" makes are not the published ones.`,
 				err = printChecked(c.OutOrStdout(), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
-				err = trialsFailed(fmt.Sprintf("%s is not what its definition says: %s", report.Key, count(n, "fault")))
+				err = trialsFailed(fmt.Sprintf("%s is not what its definition says: %s", report.Key, progress.Quantity(n, "fault")))
 			}
 			return err
 		},

@@ -32,12 +32,11 @@ command is run again.
 For ImageNet16-120 the command says what to fetch by hand.
 
 Proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY, passwords those of
-~/.netrc, certificates the system's or those of SSL_CERT_FILE or REQUESTS_CA_BUNDLE.
-What pip is told holds here too: PIP_PROXY, PIP_CERT, PIP_CLIENT_CERT,
-PIP_TRUSTED_HOST, PIP_DEFAULT_TIMEOUT and PIP_RETRIES, and its configuration files.`,
+~/.netrc, certificates the system's or those of SSL_CERT_FILE. pip's proxy (PIP_PROXY)
+and certificates (PIP_CERT) come first, also those of its configuration files.`,
 		Example: `  nb201 data get cifar10
   nb201 data get cifar100 --data /scratch/data --mirror https://mirror.example.org/cifar`,
-		Args: one("KEY", "a dataset key"),
+		Args: oneArgument("KEY", "a dataset key"),
 		RunE: func(c *cobra.Command, args []string) error {
 			archive, err := download.Find(args[0], version)
 			if errors.Is(err, download.ErrByHand) {

@@ -27,7 +27,7 @@ func TestDataGetByHand(t *testing.T) {
 // plainSettings has pip and proxies say nothing.
 func plainSettings(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"PIP_PROXY", "HTTP_PROXY", "http_proxy", "PIP_CERT", "PIP_RETRIES", "PIP_TIMEOUT"} {
+	for _, name := range []string{"PIP_PROXY", "HTTP_PROXY", "http_proxy", "PIP_CERT"} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("PIP_CONFIG_FILE", os.DevNull)
@@ -57,8 +57,8 @@ func TestDataGetFails(t *testing.T) {
 			t.Errorf("%s: files left: %q", test.args, left)
 		}
 	}
-	t.Setenv("PIP_TIMEOUT", "soon")
-	if _, stderr, code := nb201("data", "get", "cifar10", "--data", t.TempDir()); code != 2 || !strings.Contains(stderr, `"soon"`) {
+	t.Setenv("PIP_CERT", "soon")
+	if _, stderr, code := nb201("data", "get", "cifar10", "--data", t.TempDir()); code != 2 || !strings.Contains(stderr, "the certificates in soon") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 }

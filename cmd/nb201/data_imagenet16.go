@@ -43,7 +43,7 @@ are an error unless --skip-unreadable leaves them out. The files are made whole 
 not at all, in a directory that is not there yet.`,
 		Example: `  nb201 data imagenet16 --from /data/ImageNet --labels ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt
   nb201 data imagenet16 --from downloads/Imagenet16 --data /scratch/data`,
-		Args: none,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			options.To = cmp.Or(options.To, filepath.Join(root, "cifar.python", "ImageNet16"))
 			report, end := progress.Reporter(c.ErrOrStderr(), "pictures")

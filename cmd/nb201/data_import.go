@@ -64,7 +64,7 @@ leaves them out.`,
   nb201 data import mnist.npz --name mnist --size 32 --flip=false --to sets
   nb201 data import fashion/ --name fashion --to sets --json
   nb201 train 0 --dataset sets/birds.json --epochs 12 --seed 777 --out birds`,
-		Args: one("SOURCE", "a directory or a file of images"),
+		Args: oneArgument("SOURCE", "a directory or a file of images"),
 		RunE: func(c *cobra.Command, args []string) error {
 			options.Source = args[0]
 			options.Seed = uint64(seed)
@@ -137,7 +137,7 @@ func printImport(w io.Writer, r *importer.Report) error {
 		inert.Fprintf(t, "note\t%s\n", note)
 	}
 	if n := len(r.Unreadable); n > 0 {
-		inert.Fprintf(t, "unreadable\t%s, left out\n", count(n, "picture"))
+		inert.Fprintf(t, "unreadable\t%s, left out\n", progress.Quantity(n, "picture"))
 	}
 	const shown = 10
 	names := strings.Join(r.Classes[:min(len(r.Classes), shown)], ", ")
@@ -145,11 +145,11 @@ func printImport(w io.Writer, r *importer.Report) error {
 		names += ", ..."
 	}
 	inert.Fprintf(t, "classes\t%d: %s\n", len(r.Classes), names)
-	inert.Fprintf(t, "train\t%s of %s\n", count(r.Images.Train, "image"), r.Parts.Train)
+	inert.Fprintf(t, "train\t%s of %s\n", progress.Quantity(r.Images.Train, "image"), r.Parts.Train)
 	if r.Images.Valid > 0 {
-		inert.Fprintf(t, "x-valid\t%s of %s\n", count(r.Images.Valid, "image"), r.Parts.Train)
+		inert.Fprintf(t, "x-valid\t%s of %s\n", progress.Quantity(r.Images.Valid, "image"), r.Parts.Train)
 	}
-	inert.Fprintf(t, "ori-test\t%s of %s\n", count(r.Images.Test, "image"), r.Parts.Test)
+	inert.Fprintf(t, "ori-test\t%s of %s\n", progress.Quantity(r.Images.Test, "image"), r.Parts.Test)
 	inert.Fprintf(t, "size\t%dx%d pixels\n", r.Size, r.Size)
 	inert.Fprintf(t, "mean\t%.2f %.2f %.2f\n", r.Mean[0], r.Mean[1], r.Mean[2])
 	inert.Fprintf(t, "deviation\t%.2f %.2f %.2f\n", r.Std[0], r.Std[1], r.Std[2])

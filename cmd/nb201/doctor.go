@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"nb201/configs"
@@ -35,7 +36,7 @@ found whole, and where compiled programs are kept; and for all that is missing, 
 mends it.
 
 It fails when training on the CPU cannot work.`,
-		Args: none,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if load != "" {
 				description, err := backend.Check(load)
@@ -78,7 +79,7 @@ It fails when training on the CPU cannot work.`,
 type diagnosis struct {
 	Ready    bool           `json:"ready"` // training on the CPU can work
 	Versions versions       `json:"versions"`
-	Machine  machine        `json:"machine"`
+	Machine  machineState   `json:"machine"`
 	Plugins  []pluginState  `json:"plugins"`
 	Datasets []datasetState `json:"datasets"`
 	Programs programsState  `json:"programs"`
@@ -91,7 +92,7 @@ type versions struct {
 	GoXLA   string `json:"go_xla"`
 }
 
-type machine struct {
+type machineState struct {
 	Platform string   `json:"platform"` // GOOS/GOARCH
 	Cores    int      `json:"cores"`
 	Memory   int64    `json:"memory"` // in bytes, which this process may use; 0 if unknown
@@ -126,7 +127,7 @@ type programsState struct {
 func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Context, path string) (string, error)) diagnosis {
 	d := diagnosis{
 		Versions: versions{version, runtime.Version(), moduleVersion("github.com/gomlx/gomlx"), moduleVersion("github.com/gomlx/go-xla")},
-		Machine:  machine{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.GOMAXPROCS(0)},
+		Machine:  machineState{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.GOMAXPROCS(0)},
 	}
 	if m, ok := hostmem.Read(os.DirFS("/")); ok {
 		d.Machine.Memory = int64(m.Total)
@@ -137,7 +138,7 @@ func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Contex
 	}
 	d.Ready = d.Plugins[0].Loaded != "" // the CPU's
 	for _, key := range configs.Datasets() {
-		d.Datasets = append(d.Datasets, look(key, dataRoot))
+		d.Datasets = append(d.Datasets, findDataset(key, dataRoot))
 	}
 	d.Programs = countPrograms()
 	return d
@@ -211,8 +212,8 @@ func loader(self string) func(ctx context.Context, path string) (string, error) 
 	}
 }
 
-// look reads a data set.
-func look(key, root string) datasetState {
+// findDataset reads a data set.
+func findDataset(key, root string) datasetState {
 	s := datasetState{Key: key}
 	definition, err := data.Published(key)
 	if err != nil {
@@ -251,7 +252,7 @@ func (d diagnosis) print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{name}, values...)...)
 	}
 	row("nb201", "%s, %s, gomlx %s, go-xla %s", d.Versions.Program, d.Versions.Go, d.Versions.GoMLX, d.Versions.GoXLA)
-	row("machine", "%s, %d cores, %.1f GiB of memory", d.Machine.Platform, d.Machine.Cores, float64(d.Machine.Memory)/(1<<30))
+	row("machine", "%s, %d cores, %s of memory", d.Machine.Platform, d.Machine.Cores, humanize.IBytes(uint64(d.Machine.Memory)))
 	if d.Machine.Driver == "" {
 		row("NVIDIA", "no driver: the CPU it is")
 	} else {
@@ -290,7 +291,7 @@ func (d diagnosis) print(w io.Writer) error {
 	case p.Directory == "":
 		row("programs", "none are kept: NB201_PROGRAMS is %s", programs.Off)
 	default:
-		row("programs", "%s keeps %d compiled programs, %d MiB (at most %d)", p.Directory, p.Kept, p.Bytes>>20, p.Limit>>20)
+		row("programs", "%s keeps %d compiled programs, %s (at most %s)", p.Directory, p.Kept, humanize.IBytes(uint64(p.Bytes)), humanize.IBytes(uint64(p.Limit)))
 	}
 	return t.Flush()
 }

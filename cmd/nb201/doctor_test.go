@@ -75,7 +75,7 @@ func TestCountPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ variable, want string }{
-		{"", filepath.Join(home, ".cache", "nb201", "programs") + " keeps 0 compiled programs, 0 MiB (at most 4096)"},
+		{"", filepath.Join(home, ".cache", "nb201", "programs") + " keeps 0 compiled programs, 0 B (at most 4.0 GiB)"},
 		{"off", "none are kept: NB201_PROGRAMS is off"},
 		{file, file + ": not a directory: set NB201_PROGRAMS to another directory"},
 	} {

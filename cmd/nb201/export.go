@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/internal/progress"
 	"nb201/results"
 	"nb201/results/export"
 )
@@ -66,7 +65,7 @@ An export that was stopped or killed leaves what is done in PATH.partial; the sa
 command goes on from there.`,
 		Example: `  nb201 export demo --format nasbench201 --to NAS-Bench-201.pth
   nb201 export NATS-tss-v1_0-3ffb9-simple --format parquet --to tables`,
-		Args: one("PATH", "a campaign, or a file or directory of a published format"),
+		Args: oneArgument("PATH", "a campaign, or a file or directory of a published format"),
 		RunE: func(c *cobra.Command, args []string) error {
 			options := flags.Options
 			for _, path := range flags.latencies {
@@ -81,19 +80,11 @@ command goes on from there.`,
 				return err
 			}
 			defer benchmark.Close()
-			bar, done := (*progress.Bar)(nil), 0
 			options.Format, options.Times = results.Format(flags.format), export.Times(flags.times)
-			options.Progress = func(now, total int) {
-				if bar == nil {
-					bar = progress.New(c.ErrOrStderr(), int64(total), "architectures", "exporting")
-				}
-				bar.Add(int64(now - done))
-				done = now
-			}
+			var done func()
+			options.Progress, done = countUp(c.ErrOrStderr(), "architectures", "exporting")
 			report, err := export.Run(c.Context(), benchmark, options)
-			if bar != nil {
-				bar.Done()
-			}
+			done()
 			if err != nil {
 				var partial *export.Partial
 				if errors.As(err, &partial) {
@@ -110,11 +101,11 @@ command goes on from there.`,
 			return printExport(c.OutOrStdout(), report)
 		},
 	}
-	c.Flags().StringVar(&flags.format, "format", "", "`FORMAT`: "+list(export.Formats()))
+	c.Flags().StringVar(&flags.format, "format", "", "`FORMAT`: "+commaList(export.Formats()))
 	c.Flags().StringVar(&flags.To, "to", "", "`PATH` of the file or directory to make")
 	c.Flags().IntVar(&flags.Less, "less", 0, "`EPOCHS` of the schedule in the slot '12' (default 12)")
 	c.Flags().IntVar(&flags.Full, "full", 0, "`EPOCHS` of the schedule in the slot '200' (default 200)")
-	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "which `TIMES`: "+list(export.AllTimes()))
+	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "which `TIMES`: "+commaList(export.AllTimes()))
 	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "`FILES` of nb201 latency --json, whose latencies are to be written")
 	c.Flags().BoolVar(&flags.Merged, "merged", false, "nats: make one file in place of a directory")
 	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "export trials together that differ in their settings")
@@ -125,8 +116,8 @@ command goes on from there.`,
 	return c
 }
 
-// list names the values that a flag can have.
-func list[T ~string](values []T) string {
+// commaList names the values that a flag can have.
+func commaList[T ~string](values []T) string {
 	var names []string
 	for _, v := range values {
 		names = append(names, string(v))

@@ -132,8 +132,8 @@ func require(c *cobra.Command, flags ...string) {
 	}
 }
 
-// one makes a command take exactly one argument, called name and described by what.
-func one(name, what string) cobra.PositionalArgs {
+// oneArgument makes a command take exactly one argument, called name and described by what.
+func oneArgument(name, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return fmt.Errorf("%s takes one %s, %s, not %d", c.CommandPath(), name, what, len(args))

@@ -30,7 +30,7 @@ the original program starts training from, as a torch checkpoint of the state di
 It is drawn as in the parity profile's torch: 2019 (torch 1.2-1.5), 1.7, or modern
 (torch 1.9 and later).`,
 		Example: `  nb201 init 0 --seed 777 --to initial.pth`,
-		Args:    one("ARCH", anArchitecture),
+		Args:    oneArgument("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
 			a, err := cell.Resolve(args[0])
 			if err != nil {

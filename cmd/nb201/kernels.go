@@ -54,7 +54,7 @@ place), no copies of feature maps, full precision in fp32.`,
 		Example: `  nb201 kernels 14452
   nb201 kernels 0 --gpu a100 --precision bf16 --dataset ImageNet16-120
   nb201 kernels 0 --bandwidth 3e12 --flop 60e12`,
-		Args: one("ARCH", anArchitecture),
+		Args: oneArgument("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
 			r, err := flags.examine(c.Context(), args[0])
 			if err != nil {

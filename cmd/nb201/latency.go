@@ -171,7 +171,7 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 
 func printLatencies(w io.Writer, t *results.LatencyTable) error {
 	inert.Fprintf(w, "evaluation of a batch of %d, C=%d N=%d, %s on %s\n%s, %d before to warm up\n\n",
-		t.Batch, t.Channels, t.Cells, t.Precision, t.Device, count(len(t.Measured[0].Seconds), "run"), t.WarmUp)
+		t.Batch, t.Channels, t.Cells, t.Precision, t.Device, progress.Quantity(len(t.Measured[0].Seconds), "run"), t.WarmUp)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "architecture\tdataset\timage\tclasses\tmedian ms\tleast ms\tmost ms\tspread %\timages/s\t")
 	for _, l := range t.Measured {

@@ -67,7 +67,7 @@ Disk is the content of the files; a trial's record and its weights are a file ea
   nb201 plan sample --preset sample --datasets digits
   nb201 plan demo --archs 0-9,1462 --datasets cifar10-valid,mine.json --epochs 12 --seeds 777,888
   nb201 plan demo --devices 4 --per-device 2`,
-		Args: one("DIR", "a campaign directory"),
+		Args: oneArgument("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
 			view, err := flags.run(c, args[0])
 			if err != nil {

@@ -6,7 +6,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/dustin/go-humanize"
+
 	"nb201/internal/inert"
+	"nb201/internal/progress"
 	"nb201/results"
 	"nb201/scheduler/plan"
 )
@@ -96,7 +99,7 @@ func (v *planView) print(w io.Writer) error {
 		weights = "dropped"
 	}
 	inert.Fprintf(w, "%s  parity %s, timeline %s, %s, %s, C %d, N %d, batch %d, weights %s\n\n", v.Campaign,
-		s.Parity, s.Timeline, count(s.Workers, "worker"), s.Precision, s.Channels, s.Cells, s.Batch, weights)
+		s.Parity, s.Timeline, progress.Quantity(s.Workers, "worker"), s.Precision, s.Channels, s.Cells, s.Batch, weights)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "part\tarchitectures\tdatasets\tepochs\tseeds\ttrials\tdone")
 	for i, part := range v.Parts {
@@ -106,9 +109,9 @@ func (v *planView) print(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	inert.Fprintf(w, "\n%s: %d new, %d done, %d left\n", count(v.Trials, "trial"), v.New, v.Done, v.Left)
+	inert.Fprintf(w, "\n%s: %d new, %d done, %d left\n", progress.Quantity(v.Trials, "trial"), v.New, v.Done, v.Left)
 	if n := len(v.Foreign); n > 0 {
-		inert.Fprintf(w, "done but not in the plan: %s, the first: %v\n", count(n, "trial"), v.Foreign[0])
+		inert.Fprintf(w, "done but not in the plan: %s, the first: %v\n", progress.Quantity(n, "trial"), v.Foreign[0])
 	}
 	fmt.Fprintln(w)
 	if err := v.printEstimate(w); err != nil {
@@ -129,10 +132,10 @@ func (v *planView) printEstimate(w io.Writer) error {
 	line("million images to evaluate", func(c *costs) string { return rounded(c.EvalImages / 1e6) })
 	if v.Rate != nil {
 		line(v.hours(), func(c *costs) string { return rounded(c.DeviceHours) })
-		line("days on "+count(v.devices, "device"), func(c *costs) string { return rounded(c.Days) })
+		line("days on "+progress.Quantity(v.devices, "device"), func(c *costs) string { return rounded(c.Days) })
 	}
-	line("records", func(c *costs) string { return size(c.RecordBytes) })
-	line("weights", func(c *costs) string { return size(c.WeightBytes) })
+	line("records", func(c *costs) string { return humanize.IBytes(uint64(c.RecordBytes)) })
+	line("weights", func(c *costs) string { return humanize.IBytes(uint64(c.WeightBytes)) })
 	line("files", func(c *costs) string { return fmt.Sprint(c.Files) })
 	return table.Flush()
 }
@@ -156,17 +159,6 @@ func rounded(v float64) string {
 	return fmt.Sprintf("%.3g", v)
 }
 
-// size is a number of bytes in the unit that fits.
-func size(bytes float64) string {
-	for _, unit := range []string{"B", "kB", "MB"} {
-		if bytes < 999.5 {
-			return rounded(bytes) + " " + unit
-		}
-		bytes /= 1000
-	}
-	return rounded(bytes) + " GB"
-}
-
 // describeRate says where the hours come from, or how to get them.
 func (v *planView) describeRate() string {
 	r := v.Rate
@@ -182,7 +174,7 @@ sample makes one), or give a rate with --rate.`
 	perSecond := func(l plan.Line) string { return rounded(1 / (l.PerImage + l.PerMFLOP*r.MFLOPs)) }
 	text := fmt.Sprintf(`The rate, measured on %s of %s (%s): a device trains %s and
 evaluates %s images a second of %s MFLOPs, their mean, and takes %s s a trial besides; this
-fits their times of training and evaluation within %.0f %%.`, count(r.Trials, "trial"), count(r.Archs, "architecture"), inert.Text(r.Device),
+fits their times of training and evaluation within %.0f %%.`, progress.Quantity(r.Trials, "trial"), progress.Quantity(r.Archs, "architecture"), inert.Text(r.Device),
 		perSecond(r.Train), perSecond(r.Eval), rounded(r.MFLOPs), rounded(r.PerTrial), 100*r.Error)
 	if r.Archs < 3 {
 		text += "\nSo few architectures give a rough rate: those of --preset sample give a good one."

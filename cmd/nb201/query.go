@@ -12,14 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
 )
 
 func newQueryCommand() *cobra.Command {
 	var flags struct {
-		question
+		archQuestion
 		seed       seedFlag
 		best, json bool
 		maxFLOPs   float64
@@ -80,7 +79,7 @@ x-test.`,
 				}
 				return printBest(c, b, search, flags.json)
 			}
-			q := flags.question
+			q := flags.archQuestion
 			if given("seed") {
 				q.seed = (*uint32)(&flags.seed)
 			}
@@ -113,8 +112,8 @@ x-test.`,
 	return c
 }
 
-// question says what is asked of an architecture; what is empty asks for all.
-type question struct {
+// archQuestion says what is asked of an architecture; what is empty asks for all.
+type archQuestion struct {
 	dataset, hp, set string
 	seed             *uint32
 	epoch            int // from 0, or results.Last
@@ -162,7 +161,7 @@ type curveView struct {
 
 // ask finds the trials that q is about. Trials that lack the set or the epoch are left
 // out; it is a usage error when none is left.
-func (q *question) ask(b *results.Benchmark, arch string) (*answer, error) {
+func (q *archQuestion) ask(b *results.Benchmark, arch string) (*answer, error) {
 	index, err := b.QueryIndexByArch(arch)
 	if err != nil {
 		return nil, err
@@ -229,7 +228,7 @@ func (q *question) ask(b *results.Benchmark, arch string) (*answer, error) {
 func inFile(b *results.Benchmark, err error) error { return usage.Errorf("%s: %w", b.Path, err) }
 
 // trial tells what q asks for of a trial.
-func (q *question) trial(s *results.ArchResults, r *results.ResultsCount) (*trialView, error) {
+func (q *archQuestion) trial(s *results.ArchResults, r *results.ResultsCount) (*trialView, error) {
 	view := &trialView{
 		Schedule: s.HP, Dataset: r.Dataset, Seed: &r.Seed, Epochs: r.Epochs,
 		FLOPs: r.FLOPs, Params: r.Params, Latency: r.Latency(),
@@ -238,7 +237,7 @@ func (q *question) trial(s *results.ArchResults, r *results.ResultsCount) (*tria
 }
 
 // mean tells what q asks for of the trials on a dataset together.
-func (q *question) mean(s *results.ArchResults, dataset string) (*trialView, error) {
+func (q *archQuestion) mean(s *results.ArchResults, dataset string) (*trialView, error) {
 	costs, err1 := s.ComputeCosts(dataset)
 	epochs, err2 := s.TotalEpoch(dataset)
 	trials, err3 := s.Query(dataset)
@@ -257,7 +256,7 @@ func (q *question) mean(s *results.ArchResults, dataset string) (*trialView, err
 
 // measure adds the metrics of the set that q names, or of all that have any after the
 // epoch; the training's must be there.
-func (q *question) measure(view *trialView, sets []string, metrics func(set string) (results.Metrics, error)) error {
+func (q *archQuestion) measure(view *trialView, sets []string, metrics func(set string) (results.Metrics, error)) error {
 	sets = append([]string{results.TrainingSet}, sets...)
 	if q.set != "" {
 		sets = []string{q.set}
@@ -397,17 +396,10 @@ func orDash(v *float64, decimals int) string {
 
 // printBest finds the best architecture and prints it.
 func printBest(c *cobra.Command, b *results.Benchmark, s results.Search, json bool) error {
-	var bar *progress.Bar
-	s.Progress = func(_, total int) {
-		if bar == nil {
-			bar = progress.New(c.ErrOrStderr(), int64(total), "architectures", "comparing")
-		}
-		bar.Add(1)
-	}
+	var done func()
+	s.Progress, done = countUp(c.ErrOrStderr(), "architectures", "comparing")
 	best, err := b.FindBest(c.Context(), s)
-	if bar != nil {
-		bar.Done()
-	}
+	done()
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ terminal is closed the run stops as Ctrl-C does; under nohup it goes on.`,
   nb201 run campaign --devices cuda:0,1,2,3 --per-device 2
   nb201 run campaign --devices cuda:0 --chunk 3/16 --checkpoint-every 30m
   nb201 run campaign --retry-failed`,
-		Args: one("DIR", "a campaign directory"),
+		Args: oneArgument("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Dir = args[0]
 			var err error

@@ -19,16 +19,15 @@ func newSetupCommand() *cobra.Command {
 		Short: "Install the XLA plugin that training needs",
 		Long: `Install the XLA plugin that training on a device needs. What is installed is
 pinned: wheels of a Python package index, by name and SHA-256. Python is not
-needed, but pip's settings hold: its configuration files, and PIP_INDEX_URL,
-PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_PROXY, PIP_CERT, PIP_CLIENT_CERT,
-PIP_TRUSTED_HOST, PIP_DEFAULT_TIMEOUT, PIP_RETRIES and PIP_CONFIG_FILE, as well as
-HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, SSL_CERT_FILE and ~/.netrc.
+needed. Of pip's settings three hold: the index (PIP_INDEX_URL), the proxy (PIP_PROXY)
+and the certificates (PIP_CERT), from these variables or from pip's configuration
+files. HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and ~/.netrc hold, too.
 
 The plugin goes to $NB201_HOME, by default ~/.local/share/nb201. A plugin that is
 there already stays if all its files match their SHA-256, and is installed anew if
 they do not. A plugin that GOMLX_BACKEND=xla:PATH names comes first.
 Nothing is left of an installation that fails or is stopped.`,
-		Args: none,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if compiler {
 				if device != plugin.CUDA13 {

@@ -23,7 +23,6 @@ func TestSetup(t *testing.T) {
 	empty := httptest.NewServer(nil)
 	defer empty.Close()
 	t.Setenv("PIP_CONFIG_FILE", os.DevNull)
-	t.Setenv("PIP_FIND_LINKS", "")
 	t.Setenv("PIP_PROXY", "")
 	t.Setenv("PIP_INDEX_URL", empty.URL)
 	if err := os.WriteFile(filepath.Join(home, "file"), nil, 0o666); err != nil {

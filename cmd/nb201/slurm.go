@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/kubernetes"
@@ -63,7 +64,7 @@ against the published schema, and was not run on a cluster.`,
 			if n := c.ArgsLenAtDash(); n >= 0 {
 				args = args[:n]
 			}
-			return one("DIR", "a campaign directory, before --")(c, args)
+			return oneArgument("DIR", "a campaign directory, before --")(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			flags.Dir, flags.RunFlags, flags.Version = args[0], args[1:], version
@@ -189,7 +190,7 @@ func (f *slurmFlags) print(c *cobra.Command, a *slurm.Array) error {
 	case a.Job == 0:
 		_, err = io.WriteString(c.OutOrStdout(), a.Script)
 	default:
-		_, err = inert.Fprintf(c.OutOrStdout(), "array %d submitted: elements %s of %d chunks, with %s left\n", a.Job, a.Elements, a.Chunks, count(a.Trials, "trial"))
+		_, err = inert.Fprintf(c.OutOrStdout(), "array %d submitted: elements %s of %d chunks, with %s left\n", a.Job, a.Elements, a.Chunks, progress.Quantity(a.Trials, "trial"))
 	}
 	return err
 }

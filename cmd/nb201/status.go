@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/progress"
 	"nb201/scheduler"
 	"nb201/scheduler/slurm"
 )
@@ -49,7 +50,7 @@ The exit code does not depend on what is told: it is 0 also when trials failed.`
 		Example: `  nb201 status campaign
   nb201 status campaign --failed
   nb201 status campaign --json`,
-		Args: one("DIR", "a campaign directory"),
+		Args: oneArgument("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := readStatus(c.Context(), args[0])
 			switch {
@@ -136,15 +137,15 @@ func printSums(w io.Writer, s statusView) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	if s.HasPlan {
-		line("plan", "%d of %s done (%s)", s.Totals.Done, count(s.Totals.Planned, "trial"), scheduler.Percent(s.Totals.Done, s.Totals.Planned))
+		line("plan", "%d of %s done (%s)", s.Totals.Done, progress.Quantity(s.Totals.Planned, "trial"), scheduler.Percent(s.Totals.Done, s.Totals.Planned))
 	} else {
 		line("plan", "none")
 	}
 	if n := len(s.Damaged); n > 0 {
-		line("damaged", "%s that cannot be read: nb201 run keeps them under another name and trains again", count(n, "record"))
+		line("damaged", "%s that cannot be read: nb201 run keeps them under another name and trains again", progress.Quantity(n, "record"))
 	}
 	if s.NotPlanned > 0 {
-		line("besides", "%s done that the plan lacks", count(s.NotPlanned, "trial"))
+		line("besides", "%s done that the plan lacks", progress.Quantity(s.NotPlanned, "trial"))
 	}
 	if h := s.LastHour; h.Seconds > 0 {
 		line("rate", "%.4g trials and %.4g million images an hour, over the last %s",
@@ -152,7 +153,7 @@ func printSums(w io.Writer, s statusView) {
 	}
 	spent := hours(s.Hours.Done) + " in trials that are done"
 	if done := s.Totals.Done + s.NotPlanned; s.Hours.Records < done {
-		spent = fmt.Sprintf("about %s (by %d of %s)", spent, s.Hours.Records, count(done, "record"))
+		spent = fmt.Sprintf("about %s (by %d of %s)", spent, s.Hours.Records, progress.Quantity(done, "record"))
 	}
 	if s.Hours.Running > 0 {
 		spent += fmt.Sprintf(", %s in running ones", hours(s.Hours.Running))
@@ -194,7 +195,7 @@ func printRun(w io.Writer, r scheduler.RunStatus) {
 	if since <= 0 {
 		rate = "it began ahead of this host's clock: set the clocks of the hosts alike"
 	}
-	fmt.Fprintf(w, ", for %s: %s done (%s), %d set aside\n", scheduler.Span(since), count(r.Finished, "trial"), rate, r.Failed)
+	fmt.Fprintf(w, ", for %s: %s done (%s), %d set aside\n", scheduler.Span(since), progress.Quantity(r.Finished, "trial"), rate, r.Failed)
 	if r.Paused != "" {
 		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}
@@ -225,9 +226,9 @@ func printFailures(w io.Writer, failures []scheduler.Failure) error {
 // outcome is what became of a trial with failed attempts.
 func outcome(f scheduler.Failure) string {
 	if f.SetAside {
-		return "set aside after " + count(len(f.Attempts), "failed attempt")
+		return "set aside after " + progress.Quantity(len(f.Attempts), "failed attempt")
 	}
-	return count(len(f.Attempts), "failed attempt") + ", to be tried again"
+	return progress.Quantity(len(f.Attempts), "failed attempt") + ", to be tried again"
 }
 
 // mostFailures is how many failures are listed beside everything else.

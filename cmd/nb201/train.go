@@ -75,7 +75,7 @@ the results by rounding alone.`,
   nb201 train 11 --dataset cifar10 --from 000011-FULL.pth --seed 777 --eval-only
   nb201 train 11 --dataset mine.json --epochs 12 --seed 1 --out tuned \
         --from 000011-FULL.pth --from-trial cifar10:200:777 --new-classifier`,
-		Args: one("ARCH", anArchitecture),
+		Args: oneArgument("ARCH", anArchitecture),
 		PreRunE: func(c *cobra.Command, _ []string) error {
 			return checkFrom(c, flags.from.File, flags.evalOnly)
 		},

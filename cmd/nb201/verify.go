@@ -55,7 +55,7 @@ What published files may lack, such as evaluations of all epochs but the last, a
 that killed processes left are notes. A fault ends in exit code 3.`,
 		Example: `  nb201 verify demo --reevaluate
   nb201 verify NAS-Bench-201-v1_1-096897.pth --json`,
-		Args: one("PATH", "a campaign or a file or directory of a published format"),
+		Args: oneArgument("PATH", "a campaign or a file or directory of a published format"),
 		RunE: func(c *cobra.Command, args []string) error {
 			benchmark, err := openBenchmark(c, args[0])
 			if err != nil {
@@ -90,7 +90,7 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 				err = printVerification(c.OutOrStdout(), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
-				err = trialsFailed(fmt.Sprintf("%s is not sound: %s", args[0], count(n, "fault")))
+				err = trialsFailed(fmt.Sprintf("%s is not sound: %s", args[0], progress.Quantity(n, "fault")))
 			}
 			return err
 		},
@@ -140,18 +140,8 @@ func reevaluateIn(session *train.Session, dataRoot string) func(context.Context,
 // countUp shows the progress of work that tells how many of its units are done, until
 // done is called.
 func countUp(w io.Writer, unit, description string) (progressed func(done, total int), done func()) {
-	var bar *progress.Bar
-	progressed = func(_, total int) {
-		if bar == nil {
-			bar = progress.New(w, int64(total), unit, description)
-		}
-		bar.Add(1)
-	}
-	return progressed, func() {
-		if bar != nil {
-			bar.Done()
-		}
-	}
+	report, end := progress.Reporter(w, unit)
+	return func(done, total int) { report(description, int64(done), int64(total)) }, end
 }
 
 func printVerification(w io.Writer, r *verify.Report) error {
@@ -168,7 +158,7 @@ func printVerification(w io.Writer, r *verify.Report) error {
 	printList(w, "faults", r.Faults)
 	verdict := "sound"
 	if n := len(r.Faults); n > 0 {
-		verdict = count(n, "fault")
+		verdict = progress.Quantity(n, "fault")
 	}
 	_, err := inert.Fprintf(w, "\n%s  %s\n", r.Path, verdict)
 	return err
@@ -182,12 +172,4 @@ func printList[T fmt.Stringer](w io.Writer, name string, list []T) {
 	for _, v := range list {
 		inert.Fprintf(w, "  %s\n", v)
 	}
-}
-
-// count is "1 fault", "2 faults".
-func count(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }

@@ -24,7 +24,7 @@ func newWorkerCommand() *cobra.Command {
 		Use:    "worker DIR",
 		Short:  "Train the trials that nb201 run asks for on stdin",
 		Hidden: true,
-		Args:   one("DIR", "a campaign directory"),
+		Args:   oneArgument("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
 			outlivePipes() // of a run that was killed: the trial leaves a checkpoint first
 			logger := log.New(c.ErrOrStderr(), "", log.LstdFlags|log.LUTC)

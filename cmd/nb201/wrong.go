@@ -123,8 +123,8 @@ func exclude(c *cobra.Command, flags ...string) {
 	}
 }
 
-// none makes a command take no arguments.
-func none(c *cobra.Command, args []string) error {
+// noArguments makes a command take no arguments.
+func noArguments(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%s takes flags alone, not %q", c.CommandPath(), args[0])
 	}

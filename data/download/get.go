@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"nb201/internal/atomicfile"
 	"nb201/internal/fetch"
 	"nb201/internal/lockfile"
@@ -88,7 +90,7 @@ func (a Archive) Get(ctx context.Context, root string, o Options) (Result, error
 	}
 	result, err = j.get(ctx)
 	if atomicfile.Unwritable(err) {
-		err = usage.Errorf("cannot write to %s: %w: name another directory with --data, or make room for %d MB there", parent, err, (a.Size+maxUnpacked)>>20)
+		err = usage.Errorf("cannot write to %s: %w: name another directory with --data, or make room for %s there", parent, err, humanize.IBytes(uint64(a.Size+maxUnpacked)))
 	}
 	return result, err
 }

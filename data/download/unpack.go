@@ -12,6 +12,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/dustin/go-humanize"
 )
 
 // maxUnpacked bounds the bytes that an archive holds; CIFAR's hold some 190 MB.
@@ -70,7 +72,7 @@ func unpack(archive io.Reader, top, dir string, limit int64) error {
 		}
 		const header = 512
 		if left -= header + entry.Size; left < 0 {
-			return fmt.Errorf("it holds more than %d MB", limit>>20)
+			return fmt.Errorf("it holds more than %s", humanize.IBytes(uint64(limit)))
 		}
 		if err := unpackEntry(root, top, entry, entries); err != nil {
 			return err
@@ -80,7 +82,7 @@ func unpack(archive io.Reader, top, dir string, limit int64) error {
 	if n, err := io.Copy(io.Discard, io.LimitReader(text, left+1)); err != nil {
 		return err
 	} else if n > left {
-		return fmt.Errorf("it holds more than %d MB", limit>>20)
+		return fmt.Errorf("it holds more than %s", humanize.IBytes(uint64(limit)))
 	}
 	return nil
 }

@@ -17,10 +17,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jdx/go-netrc"
 
 	"nb201/internal/infile"
@@ -29,13 +29,11 @@ import (
 
 // Settings say how files are fetched.
 type Settings struct {
-	Proxy        func(*url.URL) (*url.URL, error) // which proxy leads to a URL; nil for none
-	CABundle     string                           // file or directory of trusted certificates; "": the system's
-	ClientCert   string                           // file of a certificate and its key; "": none
-	TrustedHosts []string                         // hosts, or hosts with ports, whose certificates are not checked
-	Timeout      time.Duration                    // for an answer, and between two pieces of one
-	Retries      int                              // how often a failed fetch is tried again
-	Netrc        string                           // file with passwords; it may be missing
+	Proxy    func(*url.URL) (*url.URL, error) // which proxy leads to a URL; nil for none
+	CABundle string                           // file or directory of trusted certificates; "": the system's
+	Timeout  time.Duration                    // for an answer, and between two pieces of one
+	Retries  int                              // how often a failed fetch is tried again
+	Netrc    string                           // file with passwords; it may be missing
 
 	passwords map[string]*url.Userinfo // by host, with its port; they come before those in Netrc
 }
@@ -72,17 +70,6 @@ func New(s Settings) (*Client, error) {
 		}
 		config.RootCAs = pool
 	}
-	if s.ClientCert != "" {
-		pem, err := infile.Read(s.ClientCert, infile.MaxText)
-		var pair tls.Certificate
-		if err == nil {
-			pair, err = tls.X509KeyPair(pem, pem)
-		}
-		if err != nil {
-			return nil, usage.Errorf("cannot read the client certificate %s: %w: set PIP_CLIENT_CERT to a PEM file with a certificate and its key", s.ClientCert, err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
 	netrc, err := readNetrc(s.Netrc)
 	if err != nil {
 		return nil, usage.Errorf("cannot read %s: %w", s.Netrc, err)
@@ -100,14 +87,12 @@ func New(s Settings) (*Client, error) {
 		transport.Proxy = func(r *http.Request) (*url.URL, error) { return s.Proxy(r.URL) }
 	}
 	transport.RegisterProtocol("file", http.NewFileTransport(files{}))
-	unchecked := transport.Clone()
-	unchecked.TLSClientConfig.InsecureSkipVerify = true
 	c.http.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Scheme == "file" { // FileTransport has but one answer to what cannot be opened
 			if f, err := (files{}).Open(r.URL.Path); err == nil {
 				_ = f.Close() // it was only read
 			} else if errors.Is(err, infile.ErrNotRegular) {
-				return nil, permanent{err}
+				return nil, backoff.Permanent(err)
 			}
 		}
 		user := s.passwords[r.URL.Host]
@@ -118,9 +103,6 @@ func New(s Settings) (*Client, error) {
 			r = r.Clone(r.Context())
 			password, _ := user.Password()
 			r.SetBasicAuth(user.Username(), password)
-		}
-		if slices.Contains(s.TrustedHosts, r.URL.Host) || slices.Contains(s.TrustedHosts, r.URL.Hostname()) {
-			return unchecked.RoundTrip(r)
 		}
 		return transport.RoundTrip(r)
 	})
@@ -143,10 +125,10 @@ func (files) Open(name string) (http.File, error) {
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	const most = 10
 	if len(via) > most {
-		return permanent{fmt.Errorf("it redirects more than %d times", most)}
+		return backoff.Permanent(fmt.Errorf("it redirects more than %d times", most))
 	}
 	if err := MayLead(via[len(via)-1].URL, r.URL); err != nil {
-		return permanent{fmt.Errorf("it redirects to %s: %w", r.URL.Redacted(), err)}
+		return backoff.Permanent(fmt.Errorf("it redirects to %s: %w", r.URL.Redacted(), err))
 	}
 	return nil
 }
@@ -224,7 +206,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header func(http.Header)) 
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		cancel(nil)
-		return nil, permanent{err}
+		return nil, backoff.Permanent(err)
 	}
 	header(request.Header)
 	response, err := c.http.Do(request)
@@ -232,7 +214,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header func(http.Header)) 
 		cancel(nil)
 		var untrusted *tls.CertificateVerificationError
 		if errors.As(err, &untrusted) {
-			return nil, permanent{fmt.Errorf("%w: set PIP_CERT or SSL_CERT_FILE to the file of your certificate authority", untrusted)}
+			return nil, backoff.Permanent(fmt.Errorf("%w: set PIP_CERT or SSL_CERT_FILE to the file of your certificate authority", untrusted))
 		}
 		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 			err = wrapped.Err // The caller names the URL.
@@ -275,11 +257,6 @@ func (b *watchedBody) Close() error {
 	return err
 }
 
-// permanent marks an error that trying again does not mend.
-type permanent struct{ error }
-
-func (p permanent) Unwrap() error { return p.error }
-
 // ErrNotFound says that a server does not have a file.
 var ErrNotFound = errors.New("404 Not Found")
 
@@ -290,44 +267,35 @@ func statusError(r *http.Response) error {
 	err := errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", r.StatusCode, http.StatusText(r.StatusCode))))
 	switch {
 	case r.StatusCode == http.StatusNotFound:
-		return permanent{ErrNotFound}
+		return backoff.Permanent(ErrNotFound)
 	case r.StatusCode == http.StatusUnauthorized, r.StatusCode == http.StatusForbidden:
-		return permanent{fmt.Errorf("%w: put user:password@ before the host in its address, or the host into ~/.netrc", err)}
+		return backoff.Permanent(fmt.Errorf("%w: put user:password@ before the host in its address, or the host into ~/.netrc", err))
 	case r.StatusCode == http.StatusProxyAuthRequired:
-		return permanent{fmt.Errorf("%w: put user:password@ before the host of the proxy, in HTTPS_PROXY or PIP_PROXY", err)}
+		return backoff.Permanent(fmt.Errorf("%w: put user:password@ before the host of the proxy, in HTTPS_PROXY or PIP_PROXY", err))
 	case r.StatusCode >= 500, r.StatusCode == http.StatusTooManyRequests, r.StatusCode == http.StatusRequestTimeout:
 		return err
 	}
-	return permanent{err}
+	return backoff.Permanent(err)
 }
 
-// retry runs try until it succeeds, fails for good, or failed once more than the
-// client's retries in a row without progress. It waits longer after each failure.
+// retry runs try until it succeeds, fails for good (backoff.Permanent), or failed once more
+// than the client's retries in a row without progress. It waits longer after each failure.
 func (c *Client) retry(ctx context.Context, try func() (further bool, err error)) error {
-	const first, longest = 250 * time.Millisecond, 8 * time.Second
-	wait := first
-	for failures := 0; ; {
+	wait := &backoff.ExponentialBackOff{InitialInterval: 250 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.2, MaxInterval: 8 * time.Second}
+	failures := 0
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		further, err := try()
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if final := (permanent{}); errors.As(err, &final) {
-			return err
-		}
 		if further {
-			failures, wait = 0, first
+			failures = 0
+			wait.Reset()
 		}
 		if failures++; failures > c.retries {
-			return err
+			err = backoff.Permanent(err)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, longest)
+		return struct{}{}, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
 	}
+	return err
 }

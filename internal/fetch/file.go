@@ -10,6 +10,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/cenkalti/backoff/v5"
 )
 
 // Sum takes the bytes of a file: a hash.Hash, or several.
@@ -53,11 +55,11 @@ func (c *Client) goOn(ctx context.Context, u *url.URL, d *download) (further boo
 	}
 	defer response.Body.Close()
 	if n := response.ContentLength; n >= 0 && from+n != d.size {
-		return false, permanent{fmt.Errorf("it has %d bytes instead of the %d it should have", from+n, d.size)}
+		return false, backoff.Permanent(fmt.Errorf("it has %d bytes instead of the %d it should have", from+n, d.size))
 	}
 	if from == 0 {
 		if err := d.anew(); err != nil {
-			return false, permanent{err}
+			return false, backoff.Permanent(err)
 		}
 	}
 	const worthwhile = 1 << 20
@@ -88,9 +90,9 @@ func (c *Client) getFrom(ctx context.Context, u *url.URL, from int64) (response 
 		if start, ok := rangeStart(contentRange); ok && start == from {
 			return response, from, nil
 		}
-		err = permanent{fmt.Errorf("%w: asked for the bytes from %d on it sent %q", errNoResume, from, contentRange)}
+		err = backoff.Permanent(fmt.Errorf("%w: asked for the bytes from %d on it sent %q", errNoResume, from, contentRange))
 	case http.StatusRequestedRangeNotSatisfiable:
-		err = permanent{fmt.Errorf("%w: asked for the bytes from %d on it says %d", errNoResume, from, response.StatusCode)}
+		err = backoff.Permanent(fmt.Errorf("%w: asked for the bytes from %d on it says %d", errNoResume, from, response.StatusCode))
 	default:
 		err = statusError(response)
 	}
@@ -158,13 +160,13 @@ func (d *download) take(body io.Reader) error {
 	for {
 		n, readErr := body.Read(buffer)
 		if d.done+int64(n) > d.size {
-			return permanent{fmt.Errorf("it is longer than the %d bytes it should have", d.size)}
+			return backoff.Permanent(fmt.Errorf("it is longer than the %d bytes it should have", d.size))
 		}
 		if _, err := d.file.Write(buffer[:n]); err != nil {
-			return permanent{err}
+			return backoff.Permanent(err)
 		}
 		if _, err := d.sum.Write(buffer[:n]); err != nil {
-			return permanent{err}
+			return backoff.Permanent(err)
 		}
 		d.advance(int64(n))
 		switch {
@@ -219,14 +221,14 @@ func (c *Client) ReadPage(ctx context.Context, u *url.URL, accept string, limit 
 			return false, statusError(response)
 		}
 		if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-			return false, permanent{fmt.Errorf("the page has the encoding %q, which was not asked for", encoding)}
+			return false, backoff.Permanent(fmt.Errorf("the page has the encoding %q, which was not asked for", encoding))
 		}
 		content, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 		if err != nil {
 			return false, err
 		}
 		if int64(len(content)) > limit {
-			return false, permanent{fmt.Errorf("the page is longer than %d MiB", limit>>20)}
+			return false, backoff.Permanent(fmt.Errorf("the page is longer than %d MiB", limit>>20))
 		}
 		page = Page{response.Request.URL, response.Header.Get("Content-Type"), content}
 		return true, nil

@@ -66,9 +66,6 @@ func (s *Set) add(file string) {
 // Names are the names of the arrays, without .npy.
 func (s *Set) Names() []string { return s.names }
 
-// Has tells whether there is an array of a name.
-func (s *Set) Has(name string) bool { return slices.Contains(s.names, name) }
-
 // Close closes the set; its arrays cannot be read any more.
 func (s *Set) Close() error { return s.close() }
 

@@ -14,10 +14,9 @@ import (
 
 // Writer writes to an output. It is safe for concurrent use.
 type Writer struct {
-	queue   chan chunk
-	pending atomic.Int64 // chunks that are queued or being written
-	lost    atomic.Int64 // lines
-	done    chan struct{}
+	queue chan chunk
+	lost  atomic.Int64 // lines
+	done  chan struct{}
 
 	mu     sync.Mutex
 	closed bool
@@ -51,7 +50,6 @@ func New(w io.Writer) *Writer {
 			} else {
 				cut = false
 			}
-			o.pending.Add(-1)
 		}
 	}()
 	return o
@@ -60,37 +58,28 @@ func New(w io.Writer) *Writer {
 // Write has text written, and before it, once the output works again, how many lines were
 // lost. It returns at once and without an error.
 func (w *Writer) Write(text []byte) (int, error) {
-	lost := w.Lost()
-	w.Offer(append([]byte(Notice(lost)), text...), lost+bytes.Count(text, []byte("\n")))
+	lost := int(w.lost.Swap(0))
+	w.offer(append([]byte(notice(lost)), text...), lost+bytes.Count(text, []byte("\n")))
 	return len(text), nil
 }
 
-// Offer has text written as a whole, unless too much waits already: then it reports false.
-// So many lines count as lost when the text is not written, now or later.
-func (w *Writer) Offer(text []byte, lines int) bool {
+// offer has text written as a whole, unless too much waits already. The lines count as lost
+// when the text is not written, now or later.
+func (w *Writer) offer(text []byte, lines int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closed {
-		w.pending.Add(1)
 		select {
 		case w.queue <- chunk{text, lines}:
-			return true
+			return
 		default:
-			w.pending.Add(-1)
 		}
 	}
 	w.lost.Add(int64(lines))
-	return false
 }
 
-// Idle reports whether all that was offered has been written or lost.
-func (w *Writer) Idle() bool { return w.pending.Load() == 0 }
-
-// Lost takes the number of lines that were lost, for a notice.
-func (w *Writer) Lost() int { return int(w.lost.Swap(0)) }
-
-// Notice reports in one line how many lines were lost; it is empty when none was.
-func Notice(lost int) string {
+// notice reports in one line how many lines were lost; it is empty when none was.
+func notice(lost int) string {
 	switch lost {
 	case 0:
 		return ""

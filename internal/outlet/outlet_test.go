@@ -39,7 +39,7 @@ func TestFullPipe(t *testing.T) {
 		text, _ := io.ReadAll(r)
 		read <- string(text)
 	}()
-	for !o.Idle() {
+	for len(o.queue) > 0 {
 		time.Sleep(time.Millisecond)
 	}
 	fmt.Fprint(o, "the last\n")
@@ -101,7 +101,7 @@ func TestFullDisk(t *testing.T) {
 			}
 			fmt.Fprintln(o, "too late")
 			o.Close(time.Second)
-			if o.Lost() != 1 {
+			if o.lost.Load() != 1 {
 				t.Error("a line after the end is not lost")
 			}
 		}
@@ -139,13 +139,13 @@ func TestConcurrent(t *testing.T) {
 		group.Go(func() {
 			for range 100 {
 				fmt.Fprintln(o, "line")
-				o.Offer([]byte("frame\n"), 0)
+				o.offer([]byte("frame\n"), 0)
 			}
 		})
 	}
 	group.Wait()
 	o.Close(time.Minute)
-	n := o.Lost()
+	n := int(o.lost.Load())
 	for got := range strings.Lines(out.String()) {
 		var lost int
 		if _, err := fmt.Sscanf(got, "(%d line", &lost); err == nil {

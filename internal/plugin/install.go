@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/gomlx/go-xla/installer"
 
 	"nb201/internal/atomicfile"
@@ -121,7 +122,7 @@ func install(ctx context.Context, client *index.Client, root, device string, pin
 	if err := replaceDir(dir, func(temp string) error { return fill(ctx, client, temp, pin, o) }); err != nil {
 		if errors.Is(err, syscall.ENOSPC) {
 			_, unpacked := pin.Size()
-			err = fmt.Errorf("%w: the plugin takes %.1f GB there", err, float64(unpacked)/1e9)
+			err = fmt.Errorf("%w: the plugin takes %s there", err, humanize.IBytes(uint64(unpacked)))
 		}
 		return Plugin{}, unwritable(root, fmt.Errorf("cannot install the %s plugin: %w", device, err))
 	}
@@ -213,37 +214,40 @@ func fetchAndUnpack(ctx context.Context, client *index.Client, w Wheel, dir stri
 	return nil
 }
 
-// fetch downloads the wheel into file from the first place that has it.
+// fetch downloads the wheel into file, from the first of the index's offers that is good.
 func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, progress func(done int64)) error {
+	files, fault := client.Files(ctx, w.Project)
+	if errors.Is(fault, index.ErrNone) {
+		fault = nil
+	}
 	const most = 10 // offers: a page could list the file without end
-	var fault error
 	offers := 0
-	for offer, err := range client.Files(ctx, w.Project) {
-		if offer.Name != "" && offer.Name != w.File {
+	for _, offer := range files {
+		if offer.Name != w.File {
 			continue
 		}
-		if offer.Name != "" {
-			offers++
-		}
-		if offers > most {
+		if offers++; offers > most {
 			fault = fmt.Errorf("%w; and there are more than %d offers of it", fault, most)
 			break
 		}
+		err := offer.Refused
 		if err == nil {
 			err = fetchOffer(ctx, client, offer, w, file, progress)
 		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
-		case errors.Is(err, index.ErrNone): // the place was perhaps never meant to have it
 		case fault == nil:
 			fault = err
 		default:
 			fault = fmt.Errorf("%w; %w", fault, err)
 		}
 	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if fault == nil {
-		return fmt.Errorf("no package index has %s: set PIP_INDEX_URL to one that has, or PIP_FIND_LINKS to a directory with the file", w.File)
+		return fmt.Errorf("no package index has %s: set PIP_INDEX_URL to one that has", w.File)
 	}
 	return fmt.Errorf("cannot download %s: %w (pip's settings say from where, such as PIP_INDEX_URL, PIP_PROXY and PIP_CERT)", w.File, fault)
 }
@@ -251,7 +255,7 @@ func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, pr
 func fetchOffer(ctx context.Context, client *index.Client, offer index.File, w Wheel, file *os.File, progress func(done int64)) error {
 	sum := offer.SHA256
 	if sum == "" || sum == w.SHA256 {
-		// What another place sent is not the beginning of this file.
+		// What another offer sent is not the beginning of this file.
 		if err := file.Truncate(0); err != nil {
 			return err
 		}

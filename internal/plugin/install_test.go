@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -110,6 +108,9 @@ type world struct {
 	noHashes bool
 	around   func(http.Handler) http.Handler
 	requests atomic.Int64 // for wheels
+	// Of the client, in place of the defaults:
+	timeout time.Duration
+	retries int
 }
 
 // newWorld has the CPU's plugin in one wheel of 3 MB.
@@ -187,6 +188,9 @@ func (w *world) install(ctx context.Context, o Options, variables ...string) (Pl
 	})
 	if err != nil {
 		return Plugin{}, err
+	}
+	if w.timeout > 0 {
+		settings.Timeout, settings.Retries = w.timeout, w.retries
 	}
 	client, err := index.New(settings)
 	if err != nil {
@@ -324,7 +328,7 @@ func TestInstallAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What is there stays, also without an index.
-	if p, err = w.install(t.Context(), Options{}, "PIP_NO_INDEX=1"); err != nil || w.requests.Load() != 1 {
+	if p, err = w.install(t.Context(), Options{}, "PIP_INDEX_URL=file:///nowhere"); err != nil || w.requests.Load() != 1 {
 		t.Errorf("the second time there were %d requests and the error %v", w.requests.Load(), err)
 	}
 	// Force mends it, in spite of what a killed process left.
@@ -508,8 +512,9 @@ func TestInstallRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			w.timeout, w.retries = 15*time.Second, 1
 			c.spoil(t, w)
-			_, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+w.serve(t), "PIP_RETRIES=1")
+			_, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+w.serve(t))
 			if err == nil || usage.Is(err) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("the error is %v, want one with %q", err, c.want)
 			}
@@ -537,7 +542,7 @@ func TestInstallResumes(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		handle  func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request)
-		retries string
+		retries int
 		want    []string // the ranges that are asked for
 		failure string
 	}{
@@ -547,14 +552,14 @@ func TestInstallResumes(t *testing.T) {
 				cut(next, out, r, part)
 			}
 			next.ServeHTTP(out, r)
-		}, "1", []string{"", "bytes=1048581-", "bytes=2097162-"}, ""},
+		}, 1, []string{"", "bytes=1048581-", "bytes=2097162-"}, ""},
 		{"server without ranges", func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request) {
 			r.Header.Del("Range")
 			if attempt == 0 {
 				cut(next, out, r, 1000)
 			}
 			next.ServeHTTP(out, r)
-		}, "1", []string{"", "bytes=1000-"}, ""},
+		}, 1, []string{"", "bytes=1000-"}, ""},
 		{"server in passing trouble", func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request) {
 			switch attempt {
 			case 0:
@@ -564,20 +569,21 @@ func TestInstallResumes(t *testing.T) {
 			default:
 				next.ServeHTTP(out, r)
 			}
-		}, "2", []string{"", "bytes=1000-", "bytes=1000-"}, ""},
+		}, 2, []string{"", "bytes=1000-", "bytes=1000-"}, ""},
 		{"never", func(_ int, next http.Handler, out http.ResponseWriter, r *http.Request) { cut(next, out, r, 10) },
-			"2", []string{"", "bytes=10-", "bytes=20-"}, "unexpected EOF"},
+			2, []string{"", "bytes=10-", "bytes=20-"}, "unexpected EOF"},
 		{"silence", func(_ int, _ http.Handler, out http.ResponseWriter, r *http.Request) {
 			_, _ = out.Write(make([]byte, 7))
 			_ = http.NewResponseController(out).Flush()
 			<-r.Context().Done()
-		}, "1", []string{"", "bytes=7-"}, "nothing came for 300ms"},
+		}, 1, []string{"", "bytes=7-"}, "nothing came for 300ms"},
 		{"no answer", func(_ int, _ http.Handler, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-			"0", []string{""}, "timeout awaiting response headers"},
+			0, []string{""}, "timeout awaiting response headers"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			w.timeout, w.retries = 300*time.Millisecond, c.retries
 			var mu sync.Mutex
 			var asked []string
 			w.around = onWheels(func(next http.Handler, out http.ResponseWriter, r *http.Request) {
@@ -587,7 +593,7 @@ func TestInstallResumes(t *testing.T) {
 				mu.Unlock()
 				c.handle(attempt, next, out, r)
 			})
-			p, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+w.serve(t), "PIP_RETRIES="+c.retries, "PIP_TIMEOUT=0.3")
+			p, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+w.serve(t))
 			mu.Lock()
 			defer mu.Unlock()
 			if !slices.Equal(asked, c.want) {
@@ -700,59 +706,43 @@ func TestInstallUnwritable(t *testing.T) {
 	})
 }
 
-// Places are asked in turn until one has the right file.
-func TestInstallFromOtherPlaces(t *testing.T) {
-	good := func(t *testing.T) (*world, string) {
-		w := newWorld(t)
-		return w, w.serve(t)
+// A good file is taken after another of its name.
+func TestInstallNextOffer(t *testing.T) {
+	w := newWorld(t)
+	file := w.pin.Wheels[0].File
+	w.around = func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/simple/pjrt-cpu/":
+				out.Header().Set("Content-Type", "text/html")
+				fmt.Fprintf(out, `<a href="/bad/%[1]s">x</a><a href="/files/pjrt-cpu/%[1]s">x</a>`, file)
+			case "/bad/" + file:
+				bad := bytes.Clone(w.wheels["pjrt-cpu"])
+				bad[100] ^= 1
+				_, _ = out.Write(bad)
+			default:
+				next.ServeHTTP(out, r)
+			}
+		})
 	}
-	t.Run("directory", func(t *testing.T) {
-		w := newWorld(t)
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, w.pin.Wheels[0].File), w.wheels["pjrt-cpu"], 0o666); err != nil {
-			t.Fatal(err)
-		}
-		p, err := w.install(t.Context(), Options{}, "PIP_NO_INDEX=true", "PIP_FIND_LINKS=/nowhere/at/all "+dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.checkInstalled(t, p)
-	})
-	t.Run("page of links", func(t *testing.T) {
-		w, index := good(t)
-		if _, err := w.install(t.Context(), Options{}, "PIP_NO_INDEX=true", "PIP_FIND_LINKS="+index+"/pjrt-cpu/"); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("extra index", func(t *testing.T) {
-		w, index := good(t)
-		empty := newWorld(t)
-		clear(empty.wheels)
-		if _, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+empty.serve(t), "PIP_EXTRA_INDEX_URL="+index); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("after an index with another file of that name", func(t *testing.T) {
-		w, index := good(t)
-		bad := newWorld(t)
-		bad.noHashes = true
-		bad.wheels["pjrt-cpu"][100] ^= 1
-		p, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+bad.serve(t), "PIP_EXTRA_INDEX_URL="+index)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.checkInstalled(t, p)
-	})
-	t.Run("index on the file system", func(t *testing.T) {
-		w := newWorld(t)
-		dir := filepath.Join(t.TempDir(), "pjrt-cpu")
-		if err := errors.Join(os.Mkdir(dir, 0o777), os.WriteFile(filepath.Join(dir, w.pin.Wheels[0].File), w.wheels["pjrt-cpu"], 0o666)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL=file://"+filepath.Dir(dir)); err != nil {
-			t.Error(err)
-		}
-	})
+	p, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+w.serve(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.checkInstalled(t, p)
+}
+
+func TestInstallFromDirectory(t *testing.T) {
+	w := newWorld(t)
+	dir := filepath.Join(t.TempDir(), "pjrt-cpu")
+	if err := errors.Join(os.Mkdir(dir, 0o777), os.WriteFile(filepath.Join(dir, w.pin.Wheels[0].File), w.wheels["pjrt-cpu"], 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL=file://"+filepath.Dir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.checkInstalled(t, p)
 }
 
 func TestInstallWithPassword(t *testing.T) {
@@ -910,7 +900,6 @@ func TestInstallOverTLS(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	file := certificate(t, server)
-	host := server.Listener.Addr().String()
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	if err := os.WriteFile(empty, nil, 0o666); err != nil {
 		t.Fatal(err)
@@ -923,13 +912,8 @@ func TestInstallOverTLS(t *testing.T) {
 		{"unknown authority", "", "set PIP_CERT", false},
 		{"pip's certificates", "PIP_CERT=" + file, "", false},
 		{"a directory of certificates", "PIP_CERT=" + filepath.Dir(file), "", false},
-		{"requests' certificates", "REQUESTS_CA_BUNDLE=" + file, "", false},
 		{"missing certificates", "PIP_CERT=/nowhere/ca.pem", "/nowhere/ca.pem", true},
 		{"no certificates", "PIP_CERT=" + empty, empty, true},
-		{"missing client certificate", "PIP_CLIENT_CERT=/nowhere/me.pem", "PIP_CLIENT_CERT", true},
-		{"trusted host", "PIP_TRUSTED_HOST=127.0.0.1", "", false},
-		{"trusted host and port", "PIP_TRUSTED_HOST=a.test " + host, "", false},
-		{"another trusted host", "PIP_TRUSTED_HOST=a.test", "set PIP_CERT", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w.root = filepath.Join(t.TempDir(), "pjrt")
@@ -946,33 +930,6 @@ func TestInstallOverTLS(t *testing.T) {
 			}
 			w.checkNothing(t)
 		})
-	}
-}
-
-func TestInstallWithClientCertificate(t *testing.T) {
-	w := newWorld(t)
-	server := httptest.NewUnstartedServer(w.handler())
-	server.Config.ErrorLog = quiet
-	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
-	server.StartTLS()
-	defer server.Close()
-	setting := []string{"PIP_INDEX_URL=" + server.URL + "/simple", "PIP_CERT=" + certificate(t, server), "PIP_RETRIES=0"}
-	if _, err := w.install(t.Context(), Options{}, setting...); err == nil {
-		t.Error("the server does not ask for the certificate")
-	}
-	// Any will do: the server's own.
-	own := server.TLS.Certificates[0]
-	key, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "me.pem")
-	text := slices.Concat(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate[0]}))
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.install(t.Context(), Options{}, append(setting, "PIP_CLIENT_CERT="+file)...); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -164,12 +165,13 @@ func TestInstallFromLyingIndex(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
+			w.timeout, w.retries = 5*time.Second, 5
 			c.spoil(t, w)
 			index := w.serve(t)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			start := time.Now()
-			_, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+index, "PIP_RETRIES=5", "PIP_DEFAULT_TIMEOUT=5")
+			_, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+index)
 			runtime.ReadMemStats(&after)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 3000 {
 				t.Errorf("the error is %.3000v, want one sentence with %q", err, c.want)
@@ -223,22 +225,23 @@ func TestInstallNeverLessSecure(t *testing.T) {
 func TestInstallFromPipe(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
-	for _, name := range []string{w.pin.Wheels[0].File, ".netrc", "cert.pem", "links.html"} {
+	if err := os.Mkdir(filepath.Join(dir, "pjrt-cpu"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"pjrt-cpu/" + w.pin.Wheels[0].File, ".netrc", "cert.pem"} {
 		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
 	sound := "PIP_INDEX_URL=" + w.serve(t)
 	for _, variables := range [][]string{
-		{"PIP_NO_INDEX=1", "PIP_FIND_LINKS=" + dir},
-		{"PIP_NO_INDEX=1", "PIP_FIND_LINKS=file://" + dir + "/links.html"},
+		{"PIP_INDEX_URL=file://" + dir},
 		{sound, "PIP_CERT=" + dir + "/cert.pem"},
-		{sound, "PIP_CLIENT_CERT=" + dir + "/cert.pem"},
 		{sound, "NETRC=" + dir + "/.netrc"},
 	} {
 		done := make(chan error, 1)
 		go func() {
-			_, err := w.install(t.Context(), Options{}, append(variables, "PIP_RETRIES=0")...)
+			_, err := w.install(t.Context(), Options{}, variables...)
 			done <- err
 		}()
 		select {

@@ -3,14 +3,20 @@ package progress
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"nb201/internal/outlet"
+	"nb201/internal/progress/progresstest"
 )
 
 func TestLines(t *testing.T) {
@@ -51,7 +57,7 @@ func TestReporter(t *testing.T) {
 	report("downloading", 4000, 4000)
 	report("unpacking", 2000, 4000)
 	end()
-	if got, want := out.String(), "unpacking: 2 kB of 4 kB (50 %)\n"; got != want {
+	if got, want := out.String(), "unpacking: 2.0 KiB of 3.9 KiB (50 %)\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -62,8 +68,8 @@ func TestAmount(t *testing.T) {
 		unit string
 		want string
 	}{
-		{0, Bytes, "0 B"}, {999, Bytes, "999 B"}, {999.6, Bytes, "1 kB"}, {62711338, Bytes, "62.7 MB"},
-		{2484.3e6, Bytes, "2.48 GB"}, {1234e9, Bytes, "1.23e+03 GB"},
+		{0, Bytes, "0 B"}, {999, Bytes, "999 B"}, {1023.6, Bytes, "1023 B"}, {62711338, Bytes, "60 MiB"},
+		{2484.3e6, Bytes, "2.3 GiB"}, {1234e9, Bytes, "1.1 TiB"},
 		{0, "images", "0 images"}, {0.51, "images", "0.51 images"}, {12.34, "images", "12.3 images"}, {99, "images", "99 images"},
 		{142.7, "images", "143 images"}, {50000, "images", "50000 images"},
 	} {
@@ -73,24 +79,53 @@ func TestAmount(t *testing.T) {
 	}
 }
 
+// drawn is a Bar on a terminal of 80 columns.
+func drawn(w io.Writer, unit string) *Bar {
+	b := newBar(200, unit, "training")
+	b.display = OpenTerminal(w, func() (int, int) { return 80, 24 }, b.draw)
+	return b
+}
+
 func TestDrawn(t *testing.T) {
-	for _, c := range []struct{ unit, want string }{{"images", "(200/200"}, {Bytes, "(200/200 B"}} {
-		var out bytes.Buffer
-		bar := newDrawn(&out, 200, c.unit, "training")
-		bar.add(100)
-		bar.add(-100)
-		bar.add(200)
-		bar.describe("evaluating")
-		for _, part := range []string{"training", "0%", "evaluating", "100%", c.want} {
-			if !strings.Contains(out.String(), part) {
-				t.Errorf("%s: no %q is drawn: %q", c.unit, part, out.String())
+	for _, c := range []struct{ unit, full, rate string }{
+		{"images", "200 of 200 images (100 %)", "150 of 200 images (75 %), 5 images/s, 10s left"},
+		{Bytes, "200 B of 200 B (100 %)", "150 B of 200 B (75 %), 5 B/s, 10s left"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var out progresstest.Output
+			bar := drawn(&out, c.unit)
+			check := func(parts ...string) {
+				t.Helper()
+				time.Sleep(2 * refresh)
+				synctest.Wait()
+				shown := progresstest.Screen(t, out.String())
+				for _, part := range parts {
+					if !strings.Contains(shown, part) {
+						t.Errorf("%s: no %q is drawn: %q", c.unit, part, shown)
+					}
+				}
+				if strings.Count(shown, "\n") != 1 || utf8.RuneCountInString(shown) > 80 {
+					t.Errorf("%s: %q is no line", c.unit, shown)
+				}
 			}
-		}
-		bar.done()
-		// Last of all, the line is overwritten with spaces.
-		if tail := out.String()[strings.LastIndex(strings.TrimRight(out.String(), "\r"), "\r")+1:]; strings.TrimSpace(tail) != "" {
-			t.Errorf("%s: %q is left on the terminal", c.unit, tail)
-		}
+			check("training [", "(0 %)")
+			bar.Add(100)
+			bar.Add(-100)
+			bar.Add(200)
+			bar.Describe("evaluating\x1b[2J")
+			check(`evaluating\x1b[2J [`, "====", c.full)
+			bar.Add(-100)
+			time.Sleep(drawnInterval)
+			check()
+			time.Sleep(7900 * time.Millisecond) // a step may take long
+			check()
+			bar.Add(50)
+			check(c.rate)
+			bar.Done()
+			if shown := progresstest.Screen(t, out.String()); shown != "" {
+				t.Errorf("%s: %q is left on the terminal", c.unit, shown)
+			}
+		})
 	}
 }
 
@@ -108,7 +143,7 @@ func TestConcurrent(t *testing.T) {
 	}
 	group.Wait()
 	bar.Done()
-	if want := "x: 1 kB of 1 kB (100 %)\n"; out.String() != want {
+	if want := "x: 1000 B of 1000 B (100 %)\n"; out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
@@ -124,11 +159,12 @@ func TestStuck(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := make(stuck)
 			began := time.Now()
-			var show display = &lines{w: s, total: 1000, last: began}
+			var bar *Bar
 			if terminal {
-				show = &lateDrawn{w: s}
+				bar = drawn(s, "images")
+			} else {
+				bar = New(s, 200, "images", "training")
 			}
-			bar := newBar(func() display { return show })
 			for range 100 {
 				time.Sleep(interval)
 				bar.Add(10)
@@ -145,17 +181,69 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// lateDrawn is a bar that is drawn first when something is done.
-type lateDrawn struct {
-	w io.Writer
-	drawn
+// Text is shown above the block. The block may be empty; its lines are escaped, and cut at the
+// terminal's width.
+func TestDisplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out progresstest.Output
+		var block atomic.Value
+		block.Store([]string(nil))
+		d := OpenTerminal(&out, func() (int, int) { return 12, 24 }, func(width, height int) []string {
+			if width != 12 || height != 24 {
+				t.Errorf("the size is %d x %d", width, height)
+			}
+			return slices.Clone(block.Load().([]string))
+		})
+		check := func(want string) {
+			t.Helper()
+			time.Sleep(2 * refresh)
+			synctest.Wait()
+			if got := progresstest.Screen(t, out.String()); got != want {
+				t.Errorf("the terminal shows %q, want %q", got, want)
+			}
+		}
+		check("")
+		fmt.Fprintln(d, "first")
+		check("first\n")
+		block.Store([]string{"12 columns..", "画像画像画像", "a\nb\x1b[2J"})
+		check("first\n12 columns.\n画像画像画\na\\nb\\x1b[2J\n")
+		block.Store([]string{"one"})
+		fmt.Fprint(d, "second\nthird\n")
+		check("first\nsecond\nthird\none\n")
+		fmt.Fprint(&out, " and what others write\n")
+		check("first\nsecond\nthird\none and what others write\none\n")
+		d.Close()
+		d.Close()
+		check("first\nsecond\nthird\none and what others write\n")
+	})
 }
 
-func (l *lateDrawn) add(n int64) {
-	if l.bar == nil {
-		l.drawn = newDrawn(l.w, 1000, "images", "training")
+// failing is an output that fails while now is set.
+type failing struct {
+	progresstest.Output
+	now atomic.Bool
+}
+
+func (f *failing) Write(text []byte) (int, error) {
+	if f.now.Load() {
+		return 0, syscall.EAGAIN
 	}
-	l.drawn.add(n)
+	return f.Output.Write(text)
 }
 
-func (l *lateDrawn) describe(string) {}
+// A terminal that fails for a while is drawn on when it works again.
+func TestFailingTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out failing
+		out.now.Store(true)
+		d := OpenTerminal(&out, func() (int, int) { return 80, 24 }, func(int, int) []string { return []string{"block"} })
+		time.Sleep(time.Second)
+		out.now.Store(false)
+		fmt.Fprintln(d, "text")
+		time.Sleep(time.Second)
+		if got, want := progresstest.Screen(t, out.String()), "text\nblock\n"; got != want {
+			t.Errorf("the terminal shows %q, want %q", got, want)
+		}
+		d.Close()
+	})
+}

@@ -1,9 +1,8 @@
 // Package index fetches files from Python package indexes, without Python.
 //
 // A simple index has one page a project, in HTML (PEP 503) or JSON (PEP 691), that
-// lists the project's files and their SHA-256. A find-links page, or a directory,
-// lists files of any project. Which of them are asked, and through what proxy, with
-// whose certificates and passwords, is for pip's settings to say (Settings).
+// lists the project's files and their SHA-256. pip's settings name the index, the proxy
+// that leads to it and the certificates to trust (Settings).
 package index
 
 import (
@@ -13,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"mime"
 	"net/url"
 	"path"
@@ -33,26 +31,21 @@ type File struct {
 	SHA256 string // in lower-case hex; "" where the index does not say
 	Size   int64  // in bytes; 0 where the index does not say
 	Yanked bool   // withdrawn by its author
+
+	Refused error // why the index must not lead to the URL (fetch.MayLead); nil: it may
 }
 
 // Client reads index pages and fetches files. It is safe for concurrent use.
 type Client struct {
 	*fetch.Client
-	pages, indexes []*url.URL
+	index *url.URL
 }
 
 // New makes a client that goes by the settings. Its errors are wrong settings.
 func New(s Settings) (*Client, error) {
-	c := &Client{}
-	for _, u := range s.Pages {
-		c.pages = append(c.pages, s.Strip(u))
-	}
-	for _, u := range s.Indexes {
-		c.indexes = append(c.indexes, s.Strip(u))
-	}
-	var err error
-	c.Client, err = fetch.New(s.Settings)
-	return c, err
+	index := s.Strip(s.Index)
+	client, err := fetch.New(s.Settings)
+	return &Client{client, index}, err
 }
 
 // maxPage and maxLinks bound an index page, in bytes and in links; the longest project pages
@@ -64,32 +57,16 @@ const (
 
 var errLinks = fmt.Errorf("the page has more than %d links", maxLinks)
 
-// Files yields what the find-links pages and then the indexes offer of a project,
-// in that order. A place that cannot be read yields an error without a file, and the next
-// place follows; that a place does not have the project is such an error too (ErrNone). A
-// file comes with an error where its place must not lead to it (fetch.MayLead).
-func (c *Client) Files(ctx context.Context, project string) iter.Seq2[File, error] {
-	return func(yield func(File, error) bool) {
-		places := append([]*url.URL(nil), c.pages...)
-		for _, index := range c.indexes {
-			places = append(places, index.JoinPath(normalize(project), "/"))
-		}
-		for _, place := range places {
-			page, files, err := c.page(ctx, place)
-			if err != nil && !yield(File{}, err) {
-				return
-			}
-			for _, f := range files {
-				err := fetch.MayLead(page, f.URL)
-				if err != nil {
-					err = fmt.Errorf("%s links to %s: %w", page.Redacted(), f.URL.Redacted(), err)
-				}
-				if !yield(f, err) {
-					return
-				}
-			}
+// Files lists what the index offers of a project. An index without the project is ErrNone.
+func (c *Client) Files(ctx context.Context, project string) ([]File, error) {
+	page, files, err := c.page(ctx, c.index.JoinPath(normalize(project), "/"))
+	for i := range files {
+		f := &files[i]
+		if err := fetch.MayLead(page, f.URL); err != nil {
+			f.Refused = fmt.Errorf("%s links to %s: %w", page.Redacted(), f.URL.Redacted(), err)
 		}
 	}
+	return files, err
 }
 
 // normalize is a project's name in a URL (PEP 503).
@@ -97,7 +74,7 @@ func normalize(project string) string {
 	return strings.ToLower(regexp.MustCompile(`[-_.]+`).ReplaceAllString(project, "-"))
 }
 
-// ErrNone says that a place has no page for a project.
+// ErrNone says that the index has no page for a project.
 var ErrNone = errors.New("not there")
 
 // pageTypes are the content types of pages, as an Accept header.
@@ -150,7 +127,7 @@ func parseJSON(page *url.URL, content []byte) ([]File, error) {
 			return nil, fmt.Errorf("the page links %q to %q, which is no URL", f.Filename, f.URL)
 		}
 		yanked := len(f.Yanked) > 0 && string(f.Yanked) != "false" && string(f.Yanked) != "null"
-		files = append(files, File{f.Filename, u, strings.ToLower(f.Hashes.SHA256), f.Size, yanked})
+		files = append(files, File{Name: f.Filename, URL: u, SHA256: strings.ToLower(f.Hashes.SHA256), Size: f.Size, Yanked: yanked})
 	}
 	return files, nil
 }
@@ -219,7 +196,7 @@ func parseHTML(page *url.URL, content []byte) ([]File, error) {
 		hashes, _ := url.ParseQuery(u.Fragment) // "" is no hash, as is anything else
 		u.Fragment = ""
 		_, yanked := attribute(token, "data-yanked")
-		files = append(files, File{path.Base(u.Path), u, strings.ToLower(hashes.Get("sha256")), 0, yanked})
+		files = append(files, File{Name: path.Base(u.Path), URL: u, SHA256: strings.ToLower(hashes.Get("sha256")), Yanked: yanked})
 	}
 }
 

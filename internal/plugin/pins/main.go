@@ -30,6 +30,7 @@ import (
 	"strings"
 
 	version "github.com/aquasecurity/go-pep440-version"
+	"github.com/dustin/go-humanize"
 
 	"nb201/internal/plugin"
 	"nb201/internal/plugin/index"
@@ -85,7 +86,7 @@ func run(ctx context.Context, output string) error {
 		}
 		pin := plugin.Pin{Platform: "linux/amd64", Version: r.version, Plugin: r.plugin, Wheels: wheels}
 		download, unpacked := pin.Size()
-		fmt.Printf("%s: %d wheels, %.1f MB, %.1f MB unpacked\n", r.device, len(wheels), float64(download)/1e6, float64(unpacked)/1e6)
+		fmt.Printf("%s: %d wheels, %s, %s unpacked\n", r.device, len(wheels), humanize.IBytes(uint64(download)), humanize.IBytes(uint64(unpacked)))
 		pins[r.device] = pin
 	}
 	text, err := json.MarshalIndent(pins, "", "  ")
@@ -168,15 +169,13 @@ func choose(ctx context.Context, client *index.Client, project string, specifier
 	}
 	var best index.File
 	var newest version.Version
-	for f, err := range client.Files(ctx, project) {
-		if errors.Is(err, index.ErrNone) || err != nil && f.Name != "" {
-			continue
-		}
-		if err != nil {
-			return none(err)
-		}
+	files, err := client.Files(ctx, project)
+	if err != nil && !errors.Is(err, index.ErrNone) {
+		return none(err)
+	}
+	for _, f := range files {
 		parts := wheelName.FindStringSubmatch(f.Name)
-		if parts == nil || f.Yanked || !strings.Contains(parts[5], "manylinux") || !strings.HasSuffix(parts[5], "x86_64") {
+		if parts == nil || f.Yanked || f.Refused != nil || !strings.Contains(parts[5], "manylinux") || !strings.HasSuffix(parts[5], "x86_64") {
 			continue
 		}
 		v, err := version.Parse(parts[2])
