@@ -494,6 +494,7 @@ func TestForeign(t *testing.T) {
 		"precision":       func(c *Config) { c.Precision = FP64 },
 		"initial weights": func(c *Config) { c.Initial = &Initial{File: results.StartWeights{File: results.File{Name: "W.pth"}}} },
 		"versions":        func(c *Config) { c.Checkpoints.Versions.Program = "2" },
+		"kernels":         func(c *Config) { c.Checkpoints.Versions.Kernels = "2 avx2" },
 	} {
 		other := interruptible(t, random.Profiles()[0], 4, FP32)
 		other.Checkpoints = &Checkpoints{Dir: c.Checkpoints.Dir, Warn: c.Checkpoints.Warn}
