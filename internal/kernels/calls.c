@@ -23,8 +23,8 @@ static void *no_memory(const struct ffi_frame *frame) {
 static bool is_call(struct ffi_frame *frame) {
 	struct ffi_metadata_extension *asked = frame->extension_start;
 	if (asked != NULL && asked->kind == FFI_EXTENSION_METADATA) {
-		asked->metadata->version.major = 0;
-		asked->metadata->version.minor = 4;
+		asked->metadata->version.major = FFI_MAJOR;
+		asked->metadata->version.minor = FFI_MINOR;
 		asked->metadata->traits = 0;
 		return false;
 	}

@@ -1,6 +1,8 @@
 // The part of XLA's foreign function interface that the kernels need: structs as in
-// xla/ffi/api/c_api.h of XLA (version 0.4) and in xla/pjrt/c/pjrt_c_api_ffi_extension.h.
-// Each tells its size, and they only ever grow at their ends.
+// xla/ffi/api/c_api.h of XLA and in xla/pjrt/c/pjrt_c_api_ffi_extension.h. Each holds its
+// size, and they only ever grow at their ends. TestHeader compares this with the originals,
+// but for the arguments of a registration, of which no package has the header: the plugin
+// refuses a registration of another size.
 
 #ifndef NB201_FFI_H_
 #define NB201_FFI_H_
@@ -8,6 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+// The version of the interface.
+enum { FFI_MAJOR = 0, FFI_MINOR = 4 };
 
 // XLA_FFI_Api_Version.
 struct ffi_version {
