@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"strings"
 	"testing"
 
 	"nb201/cell"
@@ -17,6 +18,9 @@ import (
 // factor of several.
 func TestCPUKernels(t *testing.T) {
 	compiled := devicetest.Kernels(t)
+	if named := devicetest.Open(t).Kernels; !strings.HasSuffix(named, " avx2") {
+		t.Errorf("the kernels are %q", named)
+	}
 	for _, genotype := range []string{
 		"0", "1462", "14452", // the benchmark's
 		"|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|none~2|", // no gradient reaches its convolutions

@@ -32,8 +32,8 @@ func newDoctorCommand() *cobra.Command {
 		Short: "Tell what training needs and what is missing",
 		Long: `Tell the versions of the program and of its backend, which XLA plugins are there,
 whether their files match their SHA-256 and load, which kernels training on the CPU uses,
-the NVIDIA driver and GPUs, cores and memory, which data sets are found whole, and where compiled programs are kept; and for all that is missing, what
-mends it.
+the NVIDIA driver and GPUs, cores and memory, which data sets are found whole, and where
+compiled programs are kept; and for all that is missing, what mends it.
 
 It fails when training on the CPU cannot work.`,
 		Args: none,

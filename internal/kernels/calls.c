@@ -19,7 +19,7 @@ static void *no_memory(const struct ffi_frame *frame) {
 	return ffi_failure(frame, FFI_RESOURCE_EXHAUSTED, "no memory for a kernel");
 }
 
-// is_call tells a call from a question what the function is, which it answers.
+// is_call reports whether a frame is a call. It answers one that asks what the function is.
 static bool is_call(struct ffi_frame *frame) {
 	struct ffi_metadata_extension *asked = frame->extension_start;
 	if (asked != NULL && asked->kind == FFI_EXTENSION_METADATA) {
@@ -68,7 +68,8 @@ static bool describe(struct conv *c, const struct ffi_buffer *x, const struct ff
 	c->rows = y->dims[1], c->cols = y->dims[2], c->out = y->dims[3];
 	c->out_step = c->rows < c->in_rows ? 2 : 1;
 	c->in_step = c->rows > c->in_rows ? 2 : 1;
-	return y->dims[0] == c->images && (c->taps == 3 || (c->taps == 1 && c->out_step * c->in_step == 1)) && w->dims[1] == c->taps && w->dims[2] == c->in && w->dims[3] == c->out &&
+	return y->dims[0] == c->images && (c->taps == 3 || (c->taps == 1 && c->out_step * c->in_step == 1)) &&
+		w->dims[1] == c->taps && w->dims[2] == c->in && w->dims[3] == c->out &&
 		c->rows * c->out_step == c->in_rows * c->in_step && c->cols * c->out_step == c->in_cols * c->in_step &&
 		c->out % CONV_BLOCK == 0 && c->images * c->rows * c->cols * c->in > 0;
 }
@@ -145,14 +146,16 @@ static bool norm_fits(const struct ffi_frame *frame, int64_t args) {
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
 	if (!has(frame, args, 3, FFI_F32))
 		return false;
-	const int64_t dy = args == 5 ? 4 : 0;
 	const struct ffi_buffer *x = in[0];
-	if (x->type != FFI_F32 || x->rank != 4 || x->dims[3] % NORM_BLOCK != 0 || x->dims[0] * x->dims[1] * x->dims[2] * x->dims[3] == 0)
+	if (x->type != FFI_F32 || x->rank != 4 || x->dims[3] % NORM_BLOCK != 0)
+		return false;
+	if (x->dims[0] * x->dims[1] * x->dims[2] * x->dims[3] == 0)
 		return false;
 	for (int64_t i = 1; i < args + 3; i++) {
 		const struct ffi_buffer *b = i < args ? in[i] : out[i - args];
-		bool is_map = i == args || i == dy;
-		if (b->type != FFI_F32 || b->rank != (is_map ? 4 : 1) || (is_map ? memcmp(b->dims, x->dims, 4 * sizeof *b->dims) != 0 : b->dims[0] != x->dims[3]))
+		bool is_map = i == args || (args == 5 && i == 4);
+		const int64_t *dims = is_map ? x->dims : &x->dims[3];
+		if (b->type != FFI_F32 || b->rank != (is_map ? 4 : 1) || memcmp(b->dims, dims, (size_t)b->rank * sizeof *dims) != 0)
 			return false;
 	}
 	return true;

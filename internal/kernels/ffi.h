@@ -171,9 +171,10 @@ struct pjrt_register_args {
 // ffi_failure makes an XLA_FFI_Error of one of the codes above.
 void *ffi_failure(const struct ffi_frame *frame, int code, const char *message);
 
-// ffi_do_all has threads do work for each item from 0 to items-1, in any order and several
-// at a time. Each thread has scratch floats of its own, zeros at first. It returns an
-// XLA_FFI_Error or NULL.
+// ffi_do_all calls work for each item from 0 to items-1, in any order and on several threads at
+// a time. Each thread gets its own scratch floats, zeros at first. The work is done by this
+// thread alone when XLA refuses others. It returns an XLA_FFI_Error, when nothing was done, or
+// NULL.
 void *ffi_do_all(const struct ffi_frame *frame, void (*work)(void *of, long item, float *scratch), void *of, long items, size_t scratch);
 
 // kernels_register gives the plugin whose extensions these are the kernels. It returns a

@@ -35,6 +35,7 @@ type attribute struct{ name, from, kind string }
 // one, is left to XLA, whatever it means. Which shapes a kernel takes the kernel says
 // (calls.c).
 var forms = []form{
+	// Taps, stride, and what the input is spread by.
 	convolution("nb201.conv", 3, 1, 1),
 	convolution("nb201.conv", 3, 2, 1),
 	convolution("nb201.conv", 3, 1, 2),

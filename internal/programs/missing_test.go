@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"nb201/internal/kernels"
 )
 
 const (
@@ -70,6 +72,15 @@ func TestWithoutKernels(t *testing.T) {
 		if lines := strings.Count(said, "\n"); (test.want != "") != (lines == 1) || lines > 1 || !strings.Contains(said, test.want) {
 			t.Errorf("%s: it says %q", test.name, said)
 		}
+	}
+}
+
+// The process's plugin has the kernels that this processor and the plugin give it.
+func TestCPUKernels(t *testing.T) {
+	withKernels(t)
+	k, ok := CPUKernels()
+	if want := (Kernels{Version: kernels.Version, Instructions: kernels.Instructions()}); !ok || k != want {
+		t.Errorf("%+v, %v, want %+v", k, ok, want)
 	}
 }
 
