@@ -57,9 +57,9 @@ type Program struct {
 	Kernels map[string]int // numbers of calls by the kernel's name
 }
 
-// Observe calls see with each program that the process's plugin for the CPU compiles, or loads
-// in place of it, until stop is called. It serves one caller at a time, from the goroutines
-// that compile.
+// Observe calls see with each program that the process's plugin for the CPU, which is open,
+// compiles or loads in place of it, until stop is called. It serves one caller at a time, from
+// the goroutines that compile.
 func Observe(see func(Program)) (stop func()) {
 	opening.Lock()
 	defer opening.Unlock()
