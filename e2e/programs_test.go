@@ -59,6 +59,9 @@ func TestKeptPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if kernels := devicetest.Open(t).Kernels; want.Versions.Kernels != kernels {
+		t.Errorf("the record names the kernels %q, which are %q", want.Versions.Kernels, kernels)
+	}
 	for _, campaign := range []string{"beside", "warm"} {
 		got, err := results.Campaign{Dir: filepath.Join(dir, campaign)}.Record(trial)
 		if err != nil {

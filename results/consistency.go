@@ -59,7 +59,7 @@ func (r *Record) contradictSettings(found *contradictions) {
 	if want := filepath.Base(r.Trial.Path()) + ".pth"; r.Weights != nil && r.Weights.Name != want {
 		found.add("the weights are %q, those of this trial are %s", r.Weights.Name, want)
 	}
-	for _, text := range []string{string(r.Precision), r.Device, string(r.Parity.Profile), string(r.Parity.Timeline), r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin} {
+	for _, text := range []string{string(r.Precision), r.Device, string(r.Parity.Profile), string(r.Parity.Timeline), r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Versions.Kernels} {
 		if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
 			found.add("%q is not the name of a device, version or setting", text)
 		}

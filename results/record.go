@@ -91,6 +91,11 @@ type Versions struct {
 	Plugin  string `json:"xla_plugin"`
 	// PluginSHA256 is that of the plugin's file, in hex; "" in records of older versions.
 	PluginSHA256 string `json:"xla_plugin_sha256,omitempty"`
+	// Kernels are the program's own kernels for the CPU that the process had: their version and
+	// instruction set ("1 avx2"), or none where the plugin or the processor takes none. Where
+	// they differ, results in float32 differ by rounding. "" on a GPU and in records of older
+	// versions.
+	Kernels string `json:"cpu_kernels,omitempty"`
 }
 
 // File is a file and the SHA-256 of its content in hex.

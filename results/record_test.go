@@ -54,6 +54,28 @@ func TestConvertedWeights(t *testing.T) {
 	}
 }
 
+// A record says which kernels there were for the CPU, and nothing on a GPU, as records did
+// before they said so.
+func TestKernelsInRecord(t *testing.T) {
+	r := resultstest.Record(t, trial)
+	if bytes.Contains(encode(t, r), []byte("cpu_kernels")) {
+		t.Error("a record without kernels names some")
+	}
+	r.Versions.Kernels = "1 avx2"
+	text := encode(t, r)
+	if !bytes.Contains(text, []byte(`"cpu_kernels": "1 avx2"`)) {
+		t.Errorf("the record lacks the kernels:\n%s", text)
+	}
+	back, err := DecodeRecord("r.json", text)
+	if err != nil || back.Versions != r.Versions {
+		t.Errorf("%+v, %v", back, err)
+	}
+	r.Versions.Kernels = "1\x1b[31m"
+	if _, err := r.Encode(); err == nil {
+		t.Error("a control character passes for the name of a version")
+	}
+}
+
 func TestRecordReadsBack(t *testing.T) {
 	r := resultstest.Record(t, trial)
 	r.Precision = "fp64"

@@ -495,6 +495,7 @@ func TestForeign(t *testing.T) {
 		"precision":       func(c *Config) { c.Settings.Precision = configs.FP64 },
 		"initial weights": func(c *Config) { c.Initial = &Initial{File: results.StartWeights{File: results.File{Name: "W.pth"}}} },
 		"versions":        func(c *Config) { c.Checkpoints.Versions.Program = "2" },
+		"kernels":         func(c *Config) { c.Checkpoints.Versions.Kernels = "2 avx2" },
 	} {
 		other := interruptible(t, configs.Parities()[0], 4, configs.FP32)
 		other.Checkpoints = &checkpoint.Options{Dir: c.Checkpoints.Dir, Warn: c.Checkpoints.Warn}

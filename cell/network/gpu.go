@@ -1,15 +1,54 @@
 package network
 
 import (
+	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 )
 
 // onGPU has the layers in the forms that take the fewest kernels on a GPU: XLA's own
 // operations, with weights in the order that cuDNN reads, and a batch normalisation whose
 // sums XLA does not take apart. Figures are in docs/performance.md.
-type onGPU struct{ plain }
+type onGPU struct{}
 
-func newOnGPU() onGPU { return onGPU{plain{convolutions(ohwi)}} }
+func (onGPU) weights() weightOrder { return ohwi }
+
+// byOHWI are the axes of a convolution of NHWC by OHWI.
+func byOHWI() compute.ConvolveAxesConfig {
+	return compute.ConvolveAxesConfig{
+		InputBatch: 0, InputSpatial: []int{1, 2}, InputChannels: 3,
+		KernelSpatial: []int{1, 2}, KernelInputChannels: 3, KernelOutputChannels: 0,
+		OutputBatch: 0, OutputSpatial: []int{1, 2}, OutputChannels: 3,
+	}
+}
+
+func (onGPU) conv(x, w *Node, stride int) *Node {
+	start := w.Shape().Dim(1) / 2
+	return Convolve(x, w).AxesConfig(byOHWI()).Strides(stride).PaddingPerDim([][2]int{{start, start}, {start, start}}).Done()
+}
+
+// convInputGrad has the form that cuDNN's backward convolution is recognised by
+// (xla/service/gpu/transforms/conv_rewriter.cc).
+func (onGPU) convInputGrad(_, dy, w *Node, stride int) *Node {
+	start := w.Shape().Dim(1) / 2
+	end := start + stride - 1 // what the last, incomplete stride cut off is padded again
+	axes := byOHWI()
+	axes.KernelInputChannels, axes.KernelOutputChannels = axes.KernelOutputChannels, axes.KernelInputChannels
+	return Convolve(dy, Reverse(w, 1, 2)).AxesConfig(axes).InputDilationPerAxis(stride, stride).
+		PaddingPerDim([][2]int{{start, end}, {start, end}}).Done()
+}
+
+// convWeightGrad is a convolution that takes the batch for the channels that are summed
+// over, and the input's channels for its batch. It is recognised as convInputGrad is.
+func (onGPU) convWeightGrad(x, dy, w *Node, stride int) *Node {
+	taps := w.Shape().Dim(1)
+	start := taps / 2
+	end := taps - start - stride
+	return Convolve(x, dy).AxesConfig(compute.ConvolveAxesConfig{
+		InputBatch: 3, InputSpatial: []int{1, 2}, InputChannels: 0,
+		KernelSpatial: []int{1, 2}, KernelInputChannels: 0, KernelOutputChannels: 3,
+		OutputBatch: 3, OutputSpatial: []int{1, 2}, OutputChannels: 0,
+	}).DilationPerAxis(stride, stride).PaddingPerDim([][2]int{{start, end}, {start, end}}).Done()
+}
 
 // batchNorm takes the variance as the mean of the squares less the square of the mean, as
 // XLA does for its own operation. Everything that is of a channel alone is worked out on
@@ -31,6 +70,8 @@ func (onGPU) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back fun
 		return Mul(dx, perChannel(factor, x)), dScale, dShift
 	}
 }
+
+func (onGPU) boxSum(x *Node) *Node { return SumPool(x).Window(3).Strides(1).PadSame().Done() }
 
 // channelSums sums two maps [batch, height, width, channels] over all but the channels. It
 // sums each image, or each half of a large one, and then these sums, those of both maps in

@@ -34,22 +34,22 @@ var (
 	// is some tens of direct sums' (2^-24 a term, many of which cancel out). A variance as
 	// E[x^2] - E[x]^2 has 50 times the rounding where the mean is 7 deviations. TF32, which rounds
 	// operands by up to 2^-11, exceeds the bounds.
-	fp32OnGPU = form{"fp32", newOnGPU(), dtypes.Float32, 1e-4, 1.0 / (1 << 19)}
+	fp32OnGPU = form{"fp32", onGPU{}, dtypes.Float32, 1e-4, 1.0 / (1 << 19)}
 	// tf32OnGPU rounds both operands: a product is off by up to 2^-10.
-	tf32OnGPU = form{"tf32", newOnGPU(), dtypes.Float32, 1e-4, 1.0 / (1 << 10)}
+	tf32OnGPU = form{"tf32", onGPU{}, dtypes.Float32, 1e-4, 1.0 / (1 << 10)}
 )
 
 // TestLayers holds the layers of the device against the reference.
 func TestLayers(t *testing.T) {
 	// A convolution in bfloat16 rounds a float32 sum by 2^-8, twice where it is made in parts. A
 	// sum of neighbours may be rounded after each of eight additions.
-	bf16 := form{"bf16", newOnGPU(), dtypes.BFloat16, 1.0 / (1 << 7), 1.0 / (1 << 6)}
+	bf16 := form{"bf16", onGPU{}, dtypes.BFloat16, 1.0 / (1 << 7), 1.0 / (1 << 6)}
 	forms := []form{bf16}
 	if devicetest.OnGPU(t) {
 		forms = append(forms, fp32OnGPU)
 	} else {
-		bf16.layers = plain{convolutions(hwio)}
-		forms = append(forms, bf16, form{"fp32", newOnCPU(), dtypes.Float32, 1e-5, 0}, form{"fp32", newOnGPU(), dtypes.Float32, 1e-5, 0})
+		bf16.layers = onCPUInBFloat16{}
+		forms = append(forms, bf16, form{"fp32", onCPU{}, dtypes.Float32, 1e-5, 0}, form{"fp32", onGPU{}, dtypes.Float32, 1e-5, 0})
 	}
 	for _, f := range forms {
 		t.Run(fmt.Sprintf("%s/%T", f.name, f.layers), f.test)
@@ -226,7 +226,7 @@ func (r rounded) convWeightGrad(x, dy, w *Node, stride int) *Node {
 func TestBounds(t *testing.T) {
 	devicetest.CPUOnly(t, "a GPU may round more")
 	fp32, tf32 := fp32OnGPU, tf32OnGPU
-	fp32.layers, tf32.layers = rounded{newOnCPU()}, rounded{newOnCPU()}
+	fp32.layers, tf32.layers = rounded{onCPU{}}, rounded{onCPU{}}
 	for name, share := range fp32.off(t) {
 		if found := strings.Contains(name, "stride") || name == "gradient of a batch"; (share > 1) != found {
 			t.Errorf("%s: off by %.2g of float32's bound", name, share)
@@ -243,8 +243,8 @@ func TestNew(t *testing.T) {
 		gpu      bool
 		want     layers
 	}{
-		{dtypes.Float32, false, newOnCPU()}, {dtypes.Float32, true, newOnGPU()},
-		{dtypes.BFloat16, false, plain{convolutions(hwio)}}, {dtypes.BFloat16, true, newOnGPU()},
+		{dtypes.Float32, false, onCPU{}}, {dtypes.Float32, true, onGPU{}},
+		{dtypes.BFloat16, false, onCPUInBFloat16{}}, {dtypes.BFloat16, true, onGPU{}},
 		{dtypes.Float64, false, reference{}}, {dtypes.Float64, true, reference{}},
 	} {
 		if got := New(testNetwork(t), test.features, test.gpu).layers; got != test.want {

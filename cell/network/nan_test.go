@@ -74,9 +74,9 @@ func TestNaN(t *testing.T) {
 		bits   int
 		layers layers
 	}
-	tests := []test{{dtypes.Float64, 40, reference{}}, {dtypes.Float32, 20, newOnGPU()}, {dtypes.BFloat16, 8, newOnGPU()}}
+	tests := []test{{dtypes.Float64, 40, reference{}}, {dtypes.Float32, 20, onGPU{}}, {dtypes.BFloat16, 8, onGPU{}}}
 	if !devicetest.OnGPU(t) {
-		tests = append(tests, test{dtypes.Float32, 20, newOnCPU()}, test{dtypes.BFloat16, 8, plain{convolutions(hwio)}})
+		tests = append(tests, test{dtypes.Float32, 20, onCPU{}}, test{dtypes.BFloat16, 8, onCPUInBFloat16{}})
 	}
 	names := map[dtypes.DType]string{dtypes.Float64: "float64", dtypes.Float32: "float32", dtypes.BFloat16: "bfloat16"}
 	for _, test := range tests {

@@ -41,14 +41,14 @@ type Model struct {
 // reference. Otherwise they take the forms that are fast on a GPU, or on the CPU in
 // Float32. (Of those, YNNPACK refuses some in BFloat16.)
 func New(net cell.Network, features dtypes.DType, gpu bool) *Model {
-	m := &Model{net: net, features: features, layers: newOnCPU()}
+	m := &Model{net: net, features: features, layers: onCPU{}}
 	switch {
 	case features == dtypes.Float64:
 		m.layers = reference{}
 	case gpu:
-		m.layers = newOnGPU()
+		m.layers = onGPU{}
 	case features == dtypes.BFloat16:
-		m.layers = plain{convolutions(hwio)}
+		m.layers = onCPUInBFloat16{}
 	}
 	m.Layout = newLayout(net, m.layers.weights())
 	return m

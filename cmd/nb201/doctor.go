@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"nb201/configs"
@@ -30,18 +31,18 @@ func newDoctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what training needs and what is missing",
-		Long: `Tell the versions of the program and of its backend, which XLA plugins are there
-whether their files match their SHA-256 and load, the NVIDIA driver and GPUs, cores and memory, which data sets are
-found whole, and where compiled programs are kept; and for all that is missing, what
-mends it.
+		Long: `Tell the versions of the program and of its backend, which XLA plugins are there,
+whether their files match their SHA-256 and load, which kernels training on the CPU uses,
+the NVIDIA driver and GPUs, cores and memory, which data sets are found whole, and where
+compiled programs are kept; and for all that is missing, what mends it.
 
 It fails when training on the CPU cannot work.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if load != "" {
-				description, err := backend.Check(load)
+				loaded, err := backend.Check(load)
 				if err == nil {
-					_, err = fmt.Fprintln(cmd.OutOrStdout(), description)
+					err = printLoaded(cmd.OutOrStdout(), loaded)
 				}
 				return err
 			}
@@ -77,12 +78,14 @@ It fails when training on the CPU cannot work.`,
 
 // diagnosis is what doctor found.
 type diagnosis struct {
-	Ready    bool           `json:"ready"` // training on the CPU can work
-	Versions versions       `json:"versions"`
-	Machine  machineState   `json:"machine"`
-	Plugins  []pluginState  `json:"plugins"`
-	Datasets []datasetState `json:"datasets"`
-	Programs programsState  `json:"programs"`
+	Ready    bool          `json:"ready"` // training on the CPU can work
+	Versions versions      `json:"versions"`
+	Machine  machineState  `json:"machine"`
+	Plugins  []pluginState `json:"plugins"`
+	// Kernels are those that training on the CPU uses, as far as its plugin loads.
+	Kernels  *programs.Kernels `json:"kernels,omitempty"`
+	Datasets []datasetState    `json:"datasets"`
+	Programs programsState     `json:"programs"`
 }
 
 type versions struct {
@@ -106,6 +109,8 @@ type pluginState struct {
 	Loaded  string          `json:"loaded,omitempty"`  // the plugin's description of itself, once loaded
 	Toolkit *plugin.Toolkit `json:"toolkit,omitempty"` // that a CUDA plugin compiles with
 	Problem string          `json:"problem,omitempty"` // and what mends it
+
+	kernels *programs.Kernels // that it takes, once loaded
 }
 
 type datasetState struct {
@@ -123,8 +128,8 @@ type programsState struct {
 	Problem   string `json:"problem,omitempty"` // and what mends it
 }
 
-// diagnose looks at everything. load loads a plugin and returns its description.
-func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Context, path string) (string, error)) diagnosis {
+// diagnose looks at everything. load loads a plugin.
+func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Context, path string) (backend.Loaded, error)) diagnosis {
 	d := diagnosis{
 		Versions: versions{version, runtime.Version(), moduleVersion("github.com/gomlx/gomlx"), moduleVersion("github.com/gomlx/go-xla")},
 		Machine:  machineState{Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.GOMAXPROCS(0)},
@@ -136,6 +141,7 @@ func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Contex
 	for _, device := range plugin.Devices() {
 		d.Plugins = append(d.Plugins, examine(ctx, device, d.Machine.Driver, load))
 	}
+	d.Kernels = d.Plugins[0].kernels
 	d.Ready = d.Plugins[0].Loaded != "" // the CPU's
 	for _, key := range configs.Datasets() {
 		d.Datasets = append(d.Datasets, findDataset(key, dataRoot))
@@ -146,7 +152,7 @@ func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Contex
 
 // examine finds and loads a device's plugin. A CUDA plugin loads only where there
 // is a driver, and is missed only where it is the best for the driver.
-func examine(ctx context.Context, device, driver string, load func(ctx context.Context, path string) (string, error)) pluginState {
+func examine(ctx context.Context, device, driver string, load func(ctx context.Context, path string) (backend.Loaded, error)) pluginState {
 	found, err := plugin.Find(device)
 	s := pluginState{Plugin: found}
 	s.Device = device
@@ -161,9 +167,9 @@ func examine(ctx context.Context, device, driver string, load func(ctx context.C
 	case damaged != nil:
 		s.Problem = fmt.Sprintf("%v: run `%s`", damaged, plugin.SetupCommand(device))
 	case err == nil && (device == plugin.CPU || driver != ""):
-		description, err := load(ctx, found.Path)
+		loaded, err := load(ctx, found.Path)
 		if err == nil {
-			s.Loaded = description
+			s.Loaded, s.kernels = loaded.Description, loaded.Kernels
 		} else {
 			mend := fmt.Sprintf("run `%s --force`", plugin.SetupCommand(device))
 			if found.Source == plugin.FromEnvironment {
@@ -190,26 +196,56 @@ func examine(ctx context.Context, device, driver string, load func(ctx context.C
 }
 
 // loader loads plugins in processes of the program self: a broken one ends its.
-func loader(self string) func(ctx context.Context, path string) (string, error) {
-	return func(ctx context.Context, path string) (string, error) {
-		description, stderr, err := loadIn(ctx, self, path)
+func loader(self string) func(ctx context.Context, path string) (backend.Loaded, error) {
+	return func(ctx context.Context, path string) (backend.Loaded, error) {
+		stdout, stderr, err := loadIn(ctx, self, path)
 		said := strings.Split(stderr, "\n")
 		if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
 			last := strings.TrimPrefix(said[len(said)-1], "nb201: ")
 			crashed := crash.Sentence(last)
 			switch {
 			case crashed != "" && len(said) > 1: // XLA said why
-				return "", fmt.Errorf("%s: %s", crashed, said[0])
+				return backend.Loaded{}, fmt.Errorf("%s: %s", crashed, said[0])
 			case crashed != "":
-				return "", errors.New(crashed)
+				return backend.Loaded{}, errors.New(crashed)
 			case ended.ExitCode() == 1:
-				return "", errors.New(last)
+				return backend.Loaded{}, errors.New(last)
 			}
 			// What comes first tells why, what follows where.
-			return "", fmt.Errorf("loading it ends the program (%w): %s", err, said[0])
+			return backend.Loaded{}, fmt.Errorf("loading it ends the program (%w): %s", err, said[0])
 		}
-		return description, err
+		if err != nil {
+			return backend.Loaded{}, err
+		}
+		return parseLoaded(stdout)
 	}
+}
+
+// kernelsPrefix begins the line of doctor --load that says which kernels the plugin takes, in
+// JSON.
+const kernelsPrefix = "kernels: "
+
+// printLoaded writes what doctor --load prints.
+func printLoaded(w io.Writer, loaded backend.Loaded) error {
+	if loaded.Kernels == nil {
+		_, err := fmt.Fprintln(w, loaded.Description)
+		return err
+	}
+	text, err := json.Marshal(loaded.Kernels)
+	if err == nil {
+		_, err = fmt.Fprintf(w, "%s\n%s%s\n", loaded.Description, kernelsPrefix, text)
+	}
+	return err
+}
+
+// parseLoaded reads what printLoaded wrote.
+func parseLoaded(text string) (backend.Loaded, error) {
+	description, kernels, found := strings.Cut(text, "\n"+kernelsPrefix)
+	loaded := backend.Loaded{Description: description}
+	if !found {
+		return loaded, nil
+	}
+	return loaded, json.Unmarshal([]byte(kernels), &loaded.Kernels)
 }
 
 // findDataset reads a data set.
@@ -277,6 +313,14 @@ func (d diagnosis) print(w io.Writer) error {
 		if p.Problem != "" {
 			row("", "%s", p.Problem)
 		}
+	}
+	switch k := d.Kernels; {
+	case k == nil:
+		row("kernels", "unknown: no plugin for the CPU loads")
+	case k.Missing != "":
+		row("kernels", "none, and training on the CPU is slower: %s", k.Missing)
+	default:
+		row("kernels", "version %d for the CPU, with %s", k.Version, k.Instructions)
 	}
 	for _, s := range d.Datasets {
 		if s.Problem != "" {

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/backend"
 	"nb201/internal/plugin"
+	"nb201/internal/programs"
 )
 
 // emptyHome takes away what this machine has of plugins.
@@ -46,11 +48,11 @@ func TestDiagnose(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("GOMLX_BACKEND", c.backend)
 			t.Setenv("XLA_FLAGS", c.flags)
-			d := diagnose(t.Context(), home, func(_ context.Context, path string) (string, error) {
+			d := diagnose(t.Context(), home, func(_ context.Context, path string) (backend.Loaded, error) {
 				if path != file {
 					t.Errorf("%s is loaded", path)
 				}
-				return "a plugin", c.err
+				return backend.Loaded{Description: "a plugin"}, c.err
 			})
 			if d.Ready != c.ready {
 				t.Errorf("ready is %v", d.Ready)
@@ -93,7 +95,9 @@ func TestCountPrograms(t *testing.T) {
 // A CUDA plugin matters where there is a driver that it is the best for.
 func TestExamineCUDA(t *testing.T) {
 	home := emptyHome(t)
-	load := func(context.Context, string) (string, error) { return "a plugin", nil }
+	load := func(context.Context, string) (backend.Loaded, error) {
+		return backend.Loaded{Description: "a plugin"}, nil
+	}
 	for _, c := range []struct {
 		device, driver string
 		missed         bool
@@ -134,7 +138,9 @@ func TestExamineCUDA(t *testing.T) {
 			t.Errorf("with driver %q %q is missing in\n%s", driver, want, &out)
 		}
 	}
-	hidden := func(context.Context, string) (string, error) { return "", errors.New("No visible GPU devices.") }
+	hidden := func(context.Context, string) (backend.Loaded, error) {
+		return backend.Loaded{}, errors.New("No visible GPU devices.")
+	}
 	if s := examine(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "see CUDA_VISIBLE_DEVICES") {
 		t.Errorf("with no GPU to see: %q", s.Problem)
 	}
@@ -155,9 +161,9 @@ func TestExamineDamaged(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(installed), 0o777), os.WriteFile(installed, []byte("not elf"), 0o777)); err != nil {
 		t.Fatal(err)
 	}
-	s := examine(t.Context(), plugin.CPU, "", func(context.Context, string) (string, error) {
+	s := examine(t.Context(), plugin.CPU, "", func(context.Context, string) (backend.Loaded, error) {
 		t.Error("the damaged plugin is loaded")
-		return "", nil
+		return backend.Loaded{}, nil
 	})
 	if !strings.HasPrefix(s.Problem, "damaged: ") || !strings.HasSuffix(s.Problem, ": run `nb201 setup`") || s.Loaded != "" {
 		t.Errorf("%+v", s)
@@ -178,16 +184,41 @@ func TestLoader(t *testing.T) {
 			if err := os.WriteFile(self, []byte("#!/bin/sh\nulimit -c 0\n"+c.script+"\n"), 0o777); err != nil {
 				t.Fatal(err)
 			}
-			description, err := loader(self)(t.Context(), "/plugin.so")
+			loaded, err := loader(self)(t.Context(), "/plugin.so")
 			if err == nil {
 				err = errors.New("")
 			}
-			if description != c.description || err.Error() != c.err {
-				t.Errorf("%q, %v", description, err)
+			if loaded.Description != c.description || err.Error() != c.err {
+				t.Errorf("%+v, %v", loaded, err)
 			}
 		})
 	}
 	if _, err := loader("/nowhere/nb201")(t.Context(), "/plugin.so"); err == nil {
 		t.Error("a missing program runs")
+	}
+}
+
+// doctor shows the kernels that the plugin has taken in the process that loaded it.
+func TestDoctorKernels(t *testing.T) {
+	for want, k := range map[string]*programs.Kernels{
+		"unknown: no plugin for the CPU loads":                                       nil,
+		"version 1 for the CPU, with avx2":                                           {Version: 1, Instructions: "avx2"},
+		"none, and training on the CPU is slower: the processor has no AVX2 and FMA": {Version: 1, Missing: "the processor has no AVX2 and FMA"},
+	} {
+		var printed strings.Builder
+		if err := printLoaded(&printed, backend.Loaded{Description: "a plugin", Kernels: k}); err != nil {
+			t.Fatal(err)
+		}
+		loaded, err := parseLoaded(strings.TrimSpace(printed.String()))
+		if err != nil || loaded.Description != "a plugin" || (k == nil) != (loaded.Kernels == nil) || k != nil && *loaded.Kernels != *k {
+			t.Errorf("%q is read as %+v, %v", printed.String(), loaded, err)
+		}
+		var out strings.Builder
+		if err := (diagnosis{Kernels: loaded.Kernels}).print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), want+"\n") {
+			t.Errorf("%q is missing in\n%s", want, &out)
+		}
 	}
 }

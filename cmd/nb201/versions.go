@@ -9,7 +9,7 @@ import (
 
 // versionsOn are the versions of what computes on b.
 func versionsOn(b *backend.Opened) results.Versions {
-	return results.Versions{Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Plugin: b.Plugin, PluginSHA256: b.SHA256}
+	return results.Versions{Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Plugin: b.Plugin, PluginSHA256: b.SHA256, Kernels: b.Kernels}
 }
 
 // moduleVersion is the version of a module that the program was built with.

@@ -30,7 +30,7 @@ const (
 var layers = map[string][]string{
 	"internal":          {},
 	"internal/plugin":   {"internal", goXLA},
-	"internal/kernels":  {},
+	"internal/kernels":  {"internal"},
 	"internal/programs": {"internal", "internal/kernels", "internal/plugin", gomlx},
 	"internal/backend":  {"internal", "internal/plugin", "internal/programs", gomlx},
 	"configs":           {"internal"},

@@ -51,18 +51,27 @@ func open(path string, intercept func(absolute string) error, options []string) 
 	return opened, nil
 }
 
-// Check loads the plugin at path and lets it go again; it returns the plugin's
-// own description of itself.
-func Check(path string) (string, error) {
+// Loaded is what a plugin that was loaded says of itself.
+type Loaded struct {
+	Description string
+	Kernels     *programs.Kernels // that it has taken; nil on a GPU
+}
+
+// Check loads the plugin at path and lets it go again.
+func Check(path string) (Loaded, error) {
 	if err := plugin.CheckLibrary(path); err != nil {
-		return "", err
+		return Loaded{}, err
 	}
 	opened, err := Open(path, programs.Options{})
 	if err != nil {
-		return "", err
+		return Loaded{}, err
 	}
 	defer opened.Finalize()
-	return opened.Description(), nil
+	loaded := Loaded{Description: opened.Description()}
+	if k, ok := programs.CPUKernels(); ok {
+		loaded.Kernels = &k
+	}
+	return loaded, nil
 }
 
 // Catch runs f and returns its error, or what it panicked with as an error: gomlx

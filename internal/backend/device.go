@@ -68,6 +68,7 @@ type Opened struct {
 	Device  string // cpu, or cuda:0 with the GPU's name
 	Plugin  string // the plugin's file and version
 	SHA256  string // of the plugin's file, in hex
+	Kernels string // the CPU's, by version and instruction set ("1 avx2"), or none; "" on a GPU
 }
 
 // OpenDevice finds and opens the XLA plugin for a device. Without tf32 a GPU
@@ -119,6 +120,9 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 		return nil, err
 	}
 	o := &Opened{Backend: b, Device: d.String(), Plugin: found.Name(), SHA256: sum}
+	if k, ok := programs.CPUKernels(); ok {
+		o.Kernels = k.String()
+	}
 	if d.kind == plugin.CUDA {
 		o.Device += " " + b.DeviceDescription(0)
 	}

@@ -18,7 +18,8 @@ struct conv {
 	long rows, cols, out, out_step;
 };
 
-// conv_can tells whether this processor has what the functions below are made of.
+// conv_can reports whether this processor has the instructions that the functions below use:
+// AVX2 and FMA.
 bool conv_can(void);
 
 // conv_scratch is how many floats of zeros a thread needs for itself: an image within its

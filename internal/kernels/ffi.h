@@ -1,12 +1,18 @@
 // The part of XLA's foreign function interface that the kernels need: structs as in
-// xla/ffi/api/c_api.h of XLA (version 0.4) and in xla/pjrt/c/pjrt_c_api_ffi_extension.h.
-// Each tells its size, and they only ever grow at their ends.
+// xla/ffi/api/c_api.h of XLA and in xla/pjrt/c/pjrt_c_api_ffi_extension.h. Each holds its
+// size, and they only ever grow at their ends. TestHeader compares this with the originals,
+// but for the arguments of a registration, of which no package has the header: the plugin
+// refuses a registration of another size.
 
 #ifndef NB201_FFI_H_
 #define NB201_FFI_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+// The version of the interface.
+enum { FFI_MAJOR = 0, FFI_MINOR = 4 };
 
 // XLA_FFI_Api_Version.
 struct ffi_version {
@@ -27,6 +33,7 @@ struct ffi_table {
 // Places in ffi_table.functions.
 enum {
 	FFI_ERROR_CREATE = 0,
+	FFI_ERROR_DESTROY = 2,
 	FFI_THREAD_POOL_SCHEDULE = 11,
 	FFI_THREAD_POOL_NUM_THREADS = 12,
 };
@@ -42,6 +49,9 @@ struct ffi_buffer {
 };
 
 enum { FFI_S64 = 5, FFI_F32 = 11 };
+
+// The most arrays that a call of ours has, arguments and results, and the most axes of one.
+enum { FFI_MOST_ARRAYS = 8, FFI_MOST_AXES = 4 };
 
 // XLA_FFI_Args, XLA_FFI_Rets. All of ours are buffers.
 struct ffi_buffers {
@@ -60,7 +70,17 @@ struct ffi_scalar {
 
 enum { FFI_ATTRIBUTE_SCALAR = 3 };
 
-// XLA_FFI_CallFrame. All attributes of ours are scalars.
+// XLA_FFI_Attrs. All of ours are scalars.
+struct ffi_attributes {
+	size_t struct_size;
+	void *extension_start;
+	int64_t size;
+	int *kinds;
+	void *names;
+	struct ffi_scalar **scalars;
+};
+
+// XLA_FFI_CallFrame.
 struct ffi_frame {
 	size_t struct_size;
 	struct ffi_metadata_extension *extension_start;
@@ -68,28 +88,24 @@ struct ffi_frame {
 	void *context;
 	int stage;
 	struct ffi_buffers args, results;
-	struct {
-		size_t struct_size;
-		void *extension_start;
-		int64_t size;
-		int *kinds;
-		void *names;
-		struct ffi_scalar **scalars;
-	} attributes;
+	struct ffi_attributes attributes;
 };
 
 enum { FFI_STAGE_EXECUTE = 3 };
+
+// XLA_FFI_Metadata.
+struct ffi_metadata {
+	size_t struct_size;
+	struct ffi_version version;
+	uint32_t traits;
+};
 
 // XLA_FFI_Metadata_Extension: a call that has it asks what the function is.
 struct ffi_metadata_extension {
 	size_t struct_size;
 	int kind;
 	void *next;
-	struct {
-		size_t struct_size;
-		struct ffi_version version;
-		uint32_t traits;
-	} *metadata;
+	struct ffi_metadata *metadata;
 };
 
 enum { FFI_EXTENSION_METADATA = 1 };
@@ -103,6 +119,13 @@ struct ffi_error_args {
 };
 
 enum { FFI_INVALID_ARGUMENT = 3, FFI_RESOURCE_EXHAUSTED = 8 };
+
+// XLA_FFI_Error_Destroy_Args.
+struct ffi_error_destroy_args {
+	size_t struct_size;
+	void *extension_start;
+	void *error;
+};
 
 // XLA_FFI_ThreadPool_Schedule_Args.
 struct ffi_schedule_args {
@@ -148,14 +171,26 @@ struct pjrt_register_args {
 // ffi_failure makes an XLA_FFI_Error of one of the codes above.
 void *ffi_failure(const struct ffi_frame *frame, int code, const char *message);
 
-// ffi_do_all has threads do work for each item from 0 to items-1, in any order and several
-// at a time. Each thread has scratch floats of its own, zeros at first. It returns an
-// XLA_FFI_Error or NULL.
+// ffi_do_all calls work for each item from 0 to items-1, in any order and on several threads at
+// a time. Each thread gets its own scratch floats, zeros at first. The work is done by this
+// thread alone when XLA refuses others. It returns an XLA_FFI_Error, when nothing was done, or
+// NULL.
 void *ffi_do_all(const struct ffi_frame *frame, void (*work)(void *of, long item, float *scratch), void *of, long items, size_t scratch);
 
 // kernels_register gives the plugin whose extensions these are the kernels. It returns a
-// PJRT_Error that the caller frees, or NULL; *registered tells whether there is the
+// PJRT_Error that the caller frees, or NULL; *registered is 0 when the plugin lacks the
 // interface for it.
 void *kernels_register(void *extensions, int *registered);
+
+// ffi_shape is the shape of a float32 array.
+struct ffi_shape {
+	int64_t rank;
+	int64_t dims[FFI_MOST_AXES];
+};
+
+// kernels_fit reports whether the kernel of a name takes a call with arguments and, after
+// them, results of these shapes, and a scalar attribute of a type, which is 0 for none. It
+// asks what the kernel itself asks when it is called.
+bool kernels_fit(const char *name, int args, int results, const struct ffi_shape *shapes, int type, const void *value);
 
 #endif

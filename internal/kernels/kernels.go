@@ -5,7 +5,8 @@
 // processor allows; oneDNN's, which it can call, ends in programs that cannot be kept on
 // disk; and it compiles a dozen small functions for each normalisation. Ours (conv.c,
 // norm.c) reaches what the processor and its memory can do, takes no time to compile, and
-// sums in an order that depends on no machine or number of threads.
+// sums in an order that depends on no machine or number of threads. Package plain defines
+// what each kernel computes.
 //
 // XLA calls it through its foreign function interface (ffi.h): Register gives the
 // functions (calls.c) to a plugin, and Replace puts calls of them in the place of operations
@@ -16,6 +17,7 @@ package kernels
 /*
 #cgo CFLAGS: -std=c11 -O3 -pthread
 #cgo LDFLAGS: -lm
+#include <stdlib.h>
 #include "conv.h"
 #include "ffi.h"
 #include "norm.h"
@@ -24,15 +26,28 @@ import "C"
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 	"unsafe"
 )
 
-// Register gives the kernels to the plugin for the CPU with a list of PJRT extensions.
-// It tells whether the plugin has taken them, which it has not where the processor or the
-// plugin lacks something; failed is a PJRT_Error, which the caller frees, or nil.
+// Version numbers what the kernels compute, for records and checkpoints. Raise it with every
+// change that may change a bit of a result: the order or grouping of a sum, the precision of
+// a step, which operations are replaced. TestBits in internal/programs fails when bits change
+// and Version does not.
+const Version = 1
+
+// Instructions is the instruction set that the kernels use on this processor, avx2, or ""
+// when the processor lacks it and there are no kernels.
+func Instructions() string {
+	if C.conv_can() {
+		return "avx2"
+	}
+	return ""
+}
+
+// Register gives the kernels to the plugin for the CPU with a list of PJRT extensions, on a
+// processor that has Instructions. It reports whether the plugin has the interface for it;
+// failed is a PJRT_Error, which the caller frees, or nil.
 func Register(extensions unsafe.Pointer) (registered bool, failed unsafe.Pointer) {
 	var taken C.int
 	failed = C.kernels_register(extensions, &taken)
@@ -40,152 +55,75 @@ func Register(extensions unsafe.Pointer) (registered bool, failed unsafe.Pointer
 }
 
 // Replace puts calls of kernels in the place of the operations of a program, StableHLO as
-// go-xla writes it, for which there are kernels, and leaves the others.
-func Replace(program []byte) []byte {
-	return replaceable.ReplaceAllFunc(program, func(text []byte) []byte {
-		o := parse(string(text))
-		name, config := o.kernel()
-		if name == "" {
-			return text
+// go-xla writes it, for which there are kernels, and leaves the others. counts are the numbers
+// of calls by the name of the kernel.
+func Replace(program []byte) (replaced []byte, counts map[string]int) {
+	text, done := string(program), 0
+	counts = map[string]int{}
+	for at := 0; ; at++ {
+		next := strings.Index(text[at:], `"stablehlo.`)
+		if next < 0 {
+			break
 		}
-		return fmt.Appendf(nil, `"stablehlo.custom_call"(%s) {
+		at += next
+		if line := text[strings.LastIndexByte(text[:at], '\n')+1 : at]; strings.Contains(line, "//") {
+			continue // a comment
+		}
+		o, length, ok := parse(text[at:])
+		if !ok {
+			continue
+		}
+		if kernel, config, ok := o.kernel(); ok {
+			replaced = append(append(replaced, text[done:at]...), o.call(kernel, config)...)
+			done = at + length
+			counts[kernel]++
+		}
+	}
+	return append(replaced, text[done:]...), counts
+}
+
+// call is the call of a kernel in the place of an operation.
+func (o *operation) call(kernel, config string) string {
+	return fmt.Sprintf(`"stablehlo.custom_call"(%s) {
   api_version = 4 : i32,
   backend_config = {%s},
   call_target_name = %q,
   has_side_effect = false,
   operand_layouts = [%s],
   result_layouts = [%s]
-} : (%s) -> %s`, o.arguments, config, name, layouts(o.in), layouts(o.out), o.inTypes, o.outTypes)
-	})
-}
-
-var (
-	replaceable = regexp.MustCompile(`"stablehlo\.(convolution|batch_norm_training|batch_norm_grad|slice|reverse|transpose)"\(([^)]*)\) \{([^}]*)\} : \(([^)]*)\) -> (\([^)]*\)|tensor<[^>]*>)`)
-	float32Type = regexp.MustCompile(`tensor<([0-9x]+)xf32>`)
-	anyType     = regexp.MustCompile(`tensor<[^>]*>`)
-)
-
-// operation is an operation of a program.
-type operation struct {
-	name, arguments   string
-	attributes        map[string]string
-	inTypes, outTypes string
-	in, out           [][]int // the shapes of what it takes and makes; nil unless all are of float32
-}
-
-// parse reads an operation that replaceable has found.
-func parse(text string) *operation {
-	m := replaceable.FindStringSubmatch(text)
-	o := &operation{name: m[1], arguments: m[2], attributes: map[string]string{}, inTypes: m[4], outTypes: m[5]}
-	for line := range strings.Lines(m[3]) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), " = "); ok {
-			o.attributes[name] = strings.TrimSuffix(value, ",")
-		}
-	}
-	o.in, o.out = shapesOf(o.inTypes), shapesOf(o.outTypes)
-	return o
-}
-
-func shapesOf(types string) (shapes [][]int) {
-	all := float32Type.FindAllStringSubmatch(types, -1)
-	if len(all) != len(anyType.FindAllString(types, -1)) {
-		return nil
-	}
-	for _, m := range all {
-		var shape []int
-		for dimension := range strings.SplitSeq(m[1], "x") {
-			n, _ := strconv.Atoi(dimension)
-			shape = append(shape, n)
-		}
-		shapes = append(shapes, shape)
-	}
-	return shapes
-}
-
-// kernel is the name of the kernel for an operation and its attributes; "" where there is
-// none.
-func (o *operation) kernel() (name, config string) {
-	if o.in == nil || o.out == nil {
-		return "", ""
-	}
-	switch o.name {
-	case "batch_norm_training", "batch_norm_grad":
-		x := o.in[0]
-		if x[len(x)-1]%C.NORM_BLOCK != 0 || o.attributes["feature_index"] != fmt.Sprintf("%d : i64", len(x)-1) {
-			return "", ""
-		}
-		name = "nb201.batch_norm"
-		if o.name == "batch_norm_grad" {
-			name += "_gradient"
-		}
-		return name, "epsilon = " + o.attributes["epsilon"]
-	case "convolution":
-		switch o.attributes["dimension_numbers"] {
-		case "#stablehlo.conv<[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]>":
-			if o.isConvolution(o.in[0], o.in[1], o.out[0], "window_strides", 1) {
-				return "nb201.conv", ""
-			}
-		case "#stablehlo.conv<[f, 0, 1, b]x[i, 0, 1, o]->[0, 1, b, f]>":
-			if o.isConvolution(o.in[0], o.out[0], o.in[1], "rhs_dilation", 0) {
-				return "nb201.conv_weights", ""
-			}
-		}
-	case "slice":
-		start, ok := strings.CutPrefix(o.attributes["start_indices"], "array<i64: ")
-		if len(o.in[0]) == 1 && ok && o.attributes["strides"] == "array<i64: 1>" {
-			return "nb201.slice", "start = " + strings.TrimSuffix(start, ">") + " : i64"
-		}
-	case "reverse":
-		if len(o.in[0]) == 4 && o.attributes["dimensions"] == "array<i64: 0, 1>" {
-			return "nb201.reverse", ""
-		}
-	case "transpose":
-		if len(o.in[0]) == 4 && o.attributes["permutation"] == "array<i64: 0, 1, 3, 2>" {
-			return "nb201.transpose", ""
-		}
-	}
-	return "", ""
-}
-
-// isConvolution tells whether a convolution is one that kernels are for, or the gradient of
-// its weights, in shape: of input x, weights w and output y, with 1x1 or 3x3 taps. stride
-// names the attribute that is a stride of 2, for which the padding at the end is endOf2.
-func (o *operation) isConvolution(x, w, y []int, stride string, endOf2 int) bool {
-	start := w[0] / 2 // of the padding
-	outStep, inStep, end := 1, 1, start
-	switch {
-	case y[1] < x[1]:
-		outStep, end = 2, endOf2
-	case y[1] > x[1]:
-		inStep, end = 2, 2
-	}
-	want := map[string]string{
-		"padding":             fmt.Sprintf("dense<[[%[1]d, %[2]d], [%[1]d, %[2]d]]> : tensor<2x2xi64>", start, end),
-		"lhs_dilation":        fmt.Sprintf("array<i64: %[1]d, %[1]d>", inStep),
-		"window_strides":      "array<i64: 1, 1>",
-		"rhs_dilation":        "array<i64: 1, 1>",
-		"window_reversal":     "array<i1: false, false>",
-		"feature_group_count": "1 : i64",
-		"batch_group_count":   "1 : i64",
-	}
-	want[stride] = fmt.Sprintf("array<i64: %[1]d, %[1]d>", outStep)
-	for name, value := range want {
-		if o.attributes[name] != value {
-			return false
-		}
-	}
-	return (w[0] == 3 || w[0] == 1 && outStep == 1 && inStep == 1) && w[1] == w[0] && y[3]%C.CONV_BLOCK == 0 && y[1]*outStep == x[1]*inStep && y[2]*outStep == x[2]*inStep
+} : (%s) -> %s`, o.operands, config, kernel, layouts(o.in), layouts(o.out), o.inTypes, o.outTypes)
 }
 
 // layouts says that arrays of these shapes lie in memory row by row.
-func layouts(shapes [][]int) string {
+func layouts(shapes [][]int64) string {
 	var all []string
 	for _, shape := range shapes {
 		var order []string
 		for axis := len(shape) - 1; axis >= 0; axis-- {
-			order = append(order, strconv.Itoa(axis))
+			order = append(order, fmt.Sprint(axis))
 		}
 		all = append(all, fmt.Sprintf("dense<[%s]> : tensor<%dxindex>", strings.Join(order, ", "), len(shape)))
 	}
 	return strings.Join(all, ", ")
+}
+
+// fits reports whether a kernel takes the operands and results of an operation, and an
+// attribute of a type (0: none) that lies at value. The kernel itself is asked (calls.c).
+func (o *operation) fits(kernel string, attribute C.int, value unsafe.Pointer) bool {
+	if len(o.in)+len(o.out) > C.FFI_MOST_ARRAYS {
+		return false
+	}
+	var shapes [C.FFI_MOST_ARRAYS]C.struct_ffi_shape
+	for i, shape := range append(o.in[:len(o.in):len(o.in)], o.out...) {
+		if len(shape) > C.FFI_MOST_AXES {
+			return false
+		}
+		shapes[i].rank = C.int64_t(len(shape))
+		for axis, n := range shape {
+			shapes[i].dims[axis] = C.int64_t(n)
+		}
+	}
+	name := C.CString(kernel)
+	defer C.free(unsafe.Pointer(name))
+	return bool(C.kernels_fit(name, C.int(len(o.in)), C.int(len(o.out)), &shapes[0], attribute, value))
 }

@@ -1,5 +1,9 @@
 #include "norm.h"
 
+// Products and sums are rounded apart unless an intrinsic says otherwise, so that the bits do
+// not depend on the compiler. (GCC does so with -std=c11.)
+#pragma STDC FP_CONTRACT OFF
+
 #ifdef __x86_64__
 
 #include <immintrin.h>

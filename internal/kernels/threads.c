@@ -9,6 +9,12 @@ void *ffi_failure(const struct ffi_frame *frame, int code, const char *message) 
 	return ((void *(*)(struct ffi_error_args *))frame->table->functions[FFI_ERROR_CREATE])(&args);
 }
 
+// dismiss frees an XLA_FFI_Error.
+static void dismiss(const struct ffi_frame *frame, void *error) {
+	struct ffi_error_destroy_args args = {sizeof args, NULL, error};
+	((void (*)(struct ffi_error_destroy_args *))frame->table->functions[FFI_ERROR_DESTROY])(&args);
+}
+
 // job is a number of items of work that threads take one after another. The thread that
 // calls takes part and waits for no thread that has not begun, so that it does not matter
 // how many others of XLA's pool come, nor when: the last one out frees the job.
@@ -70,9 +76,9 @@ void *ffi_do_all(const struct ffi_frame *frame, void (*work)(void *, long, float
 	for (int64_t i = 1; i < threads; i++) {
 		struct ffi_schedule_args args = {sizeof args, NULL, frame->context, help, j};
 		void *refused = ((void *(*)(struct ffi_schedule_args *))frame->table->functions[FFI_THREAD_POOL_SCHEDULE])(&args);
-		if (refused != NULL) {
+		if (refused != NULL) { // this thread does the work of one that does not come
+			dismiss(frame, refused);
 			leave(j);
-			failed = refused; // the work is done all the same
 		}
 	}
 	take_part(j);
@@ -81,5 +87,5 @@ void *ffi_do_all(const struct ffi_frame *frame, void (*work)(void *, long, float
 		pthread_cond_wait(&j->all_finished, &j->mutex);
 	pthread_mutex_unlock(&j->mutex);
 	leave(j);
-	return failed;
+	return NULL;
 }

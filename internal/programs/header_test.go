@@ -2,33 +2,19 @@ package programs
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nb201/internal/headertest"
 )
 
 // TestHeader compares pjrt.h with the header that go-xla has.
 func TestHeader(t *testing.T) {
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/gomlx/go-xla").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	original := filepath.Join(strings.TrimSpace(string(dir)), "pjrt", "pjrt_c_api.h")
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c strings.Builder
-	// Both have the guards and names of their own.
-	fmt.Fprintf(&c, "#include %q\n#include %q\n", original, filepath.Join(here, "pjrt.h"))
-	same := func(original, ours string) {
-		fmt.Fprintf(&c, "_Static_assert(%s == %s, %q);\n", original, ours, original)
-	}
-	same("PJRT_API_MAJOR", "0")
-	same("offsetof(PJRT_Api, struct_size)", "offsetof(struct pjrt_table, struct_size)")
-	same("offsetof(PJRT_Api, pjrt_api_version.major_version)", "offsetof(struct pjrt_table, version.major)")
+	c := headertest.Compare(t, filepath.Join(headertest.GoXLA(t), "pjrt", "pjrt_c_api.h"), "pjrt.h")
+	c.Same("PJRT_API_MAJOR", "0")
+	c.Same("offsetof(PJRT_Api, struct_size)", "offsetof(struct pjrt_table, struct_size)")
+	c.Same("offsetof(PJRT_Api, pjrt_api_version.major_version)", "offsetof(struct pjrt_table, version.major)")
 	for name, place := range map[string]string{
 		"PJRT_Error_Destroy": "PJRT_ERROR_DESTROY", "PJRT_Error_Message": "PJRT_ERROR_MESSAGE",
 		"PJRT_Client_PlatformName": "PJRT_CLIENT_PLATFORM_NAME", "PJRT_Client_PlatformVersion": "PJRT_CLIENT_PLATFORM_VERSION",
@@ -47,7 +33,7 @@ func TestHeader(t *testing.T) {
 		"PJRT_TopologyDescription_GetDeviceDescriptions": "PJRT_TOPOLOGY_DEVICES",
 		"PJRT_Executable_GetCompiledMemoryStats":         "PJRT_EXECUTABLE_MEMORY",
 	} {
-		same(fmt.Sprintf("offsetof(PJRT_Api, %s)", name), fmt.Sprintf("offsetof(struct pjrt_table, functions[%s])", place))
+		c.Same(fmt.Sprintf("offsetof(PJRT_Api, %s)", name), fmt.Sprintf("offsetof(struct pjrt_table, functions[%s])", place))
 	}
 	for original, ours := range map[string]string{
 		"PJRT_Error_Destroy_Args":                  "pjrt_destroy_args object=error",
@@ -86,21 +72,9 @@ func TestHeader(t *testing.T) {
 		name, fields, _ := strings.Cut(ours, " ")
 		name, partly := strings.CutPrefix(name, "~") // it ends early, or in padding
 		if !partly {
-			same(fmt.Sprintf("%s_STRUCT_SIZE", original), fmt.Sprintf("sizeof(struct %s)", name))
+			c.Same(fmt.Sprintf("%s_STRUCT_SIZE", original), fmt.Sprintf("sizeof(struct %s)", name))
 		}
-		for _, field := range append(strings.Fields(fields), "struct_size=struct_size", "extension_start=extension_start") {
-			our, its, _ := strings.Cut(field, "=")
-			same(fmt.Sprintf("offsetof(%s, %s)", original, its), fmt.Sprintf("offsetof(struct %s, %s)", name, our))
-			same(fmt.Sprintf("sizeof((%s){0}.%s)", original, its), fmt.Sprintf("sizeof((struct %s){0}.%s)", name, our))
-		}
+		c.Struct(original, name, append(strings.Fields(fields), "struct_size=struct_size", "extension_start=extension_start")...)
 	}
-	compiler, err := exec.Command("go", "env", "CC").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cc := exec.Command(strings.TrimSpace(string(compiler)), "-std=c11", "-fsyntax-only", "-x", "c", "-")
-	cc.Stdin = strings.NewReader(c.String())
-	if out, err := cc.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	c.Check(t)
 }

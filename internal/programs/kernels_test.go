@@ -1,8 +1,10 @@
 package programs
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -13,36 +15,21 @@ import (
 	"github.com/gomlx/go-xla/pjrt"
 
 	"nb201/internal/kernels"
+	"nb201/internal/kernels/plain"
+	"nb201/internal/programs/kernelstest"
 )
 
-// array is float32 values of a shape.
-type array struct {
-	shape  []int
-	values []float32
-}
-
-func random(r *rand.Rand, shape ...int) array {
+// random draws an array.
+func random(r *rand.Rand, shape ...int) plain.Array {
 	n := 1
 	for _, d := range shape {
 		n *= d
 	}
-	a := array{shape, make([]float32, n)}
-	for i := range a.values {
-		a.values[i] = float32(r.NormFloat64())
+	a := plain.Array{Shape: shape, Values: make([]float32, n)}
+	for i := range a.Values {
+		a.Values[i] = float32(r.NormFloat64())
 	}
 	return a
-}
-
-// at is an element; 0 outside.
-func (a array) at(index ...int) float64 {
-	i := 0
-	for axis, n := range index {
-		if n < 0 || n >= a.shape[axis] {
-			return 0
-		}
-		i = i*a.shape[axis] + n
-	}
-	return float64(a.values[i])
 }
 
 func tensorType(shape []int) string {
@@ -50,13 +37,13 @@ func tensorType(shape []int) string {
 }
 
 // apply runs one operation, which must be one that a kernel takes the place of.
-func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]int, in ...array) []array {
+func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]int, in ...plain.Array) []plain.Array {
 	t.Helper()
 	var parameters, names, inTypes, results, outTypes []string
 	for i, a := range in {
-		parameters = append(parameters, fmt.Sprintf("%%in%d: %s", i, tensorType(a.shape)))
+		parameters = append(parameters, fmt.Sprintf("%%in%d: %s", i, tensorType(a.Shape)))
 		names = append(names, fmt.Sprintf("%%in%d", i))
-		inTypes = append(inTypes, tensorType(a.shape))
+		inTypes = append(inTypes, tensorType(a.Shape))
 	}
 	for i, shape := range out {
 		results, outTypes = append(results, fmt.Sprintf("%%out%d", i)), append(outTypes, tensorType(shape))
@@ -69,7 +56,7 @@ func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]i
 	program := fmt.Sprintf("func.func @main(%s) -> (%s) {\n%s = \"stablehlo.%s\"(%s) {\n%s\n} : (%s) -> %s\nreturn %s : %s\n}\n",
 		strings.Join(parameters, ", "), made, strings.Join(results, ", "), operation, strings.Join(names, ", "), attributes,
 		strings.Join(inTypes, ", "), signature, strings.Join(results, ", "), made)
-	if !strings.Contains(string(kernels.Replace([]byte(program))), "call_target_name") {
+	if _, counts := kernels.Replace([]byte(program)); len(counts) != 1 {
 		t.Fatalf("there is no kernel for\n%s", program)
 	}
 	e, err := c.Compile().WithStableHLO([]byte(program)).Done()
@@ -80,37 +67,37 @@ func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]i
 	var buffers []*pjrt.Buffer
 	for _, a := range in {
 		var raw []byte
-		for _, v := range a.values {
+		for _, v := range a.Values {
 			raw = binary.NativeEndian.AppendUint32(raw, math.Float32bits(v))
 		}
-		b, err := c.BufferFromHost().FromRawData(raw, dtypes.Float32, a.shape).Done()
+		b, err := c.BufferFromHost().FromRawData(raw, dtypes.Float32, a.Shape).Done()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer b.Destroy()
 		buffers = append(buffers, b)
 	}
-	var first []array
+	var first []plain.Array
 	for range 2 { // the same to the bit, whichever threads did what
 		made, err := e.Execute(buffers...).Done()
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got []array
+		var got []plain.Array
 		for i, b := range made {
 			a := random(rand.New(rand.NewPCG(0, 0)), out[i]...)
-			raw := make([]byte, 4*len(a.values))
+			raw := make([]byte, 4*len(a.Values))
 			if err := b.ToHost(raw); err != nil {
 				t.Fatal(err)
 			}
 			b.Destroy()
-			for j := range a.values {
-				a.values[j] = math.Float32frombits(binary.NativeEndian.Uint32(raw[4*j:]))
+			for j := range a.Values {
+				a.Values[j] = math.Float32frombits(binary.NativeEndian.Uint32(raw[4*j:]))
 			}
 			got = append(got, a)
 		}
 		for i := range first {
-			if !slices.Equal(got[i].values, first[i].values) {
+			if !slices.Equal(got[i].Values, first[i].Values) {
 				t.Errorf("%s: output %d is not the same twice", operation, i)
 			}
 		}
@@ -120,13 +107,13 @@ func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]i
 }
 
 // near compares with what is right, whose elements are sums of so many products.
-func near(t *testing.T, what string, got array, terms int, want func(index []int) float64) {
+func near(t *testing.T, what string, got plain.Array, terms int, want func(index []int) float64) {
 	t.Helper()
-	index := make([]int, len(got.shape))
-	for i, v := range got.values {
+	index := make([]int, len(got.Shape))
+	for i, v := range got.Values {
 		rest := i
 		for axis := len(index) - 1; axis >= 0; axis-- {
-			index[axis], rest = rest%got.shape[axis], rest/got.shape[axis]
+			index[axis], rest = rest%got.Shape[axis], rest/got.Shape[axis]
 		}
 		if w := want(index); !(math.Abs(float64(v)-w) <= 1e-7*(10+float64(terms))*(1+math.Abs(w))) {
 			t.Errorf("%s: %v is %v, not %v", what, index, v, w)
@@ -139,11 +126,30 @@ func near(t *testing.T, what string, got array, terms int, want func(index []int
 func withKernels(t *testing.T) *pjrt.Client {
 	t.Helper()
 	c := client(t, "")
-	if !current.kernels {
-		t.Skip("this processor or plugin is none that there are kernels for")
-	}
+	kernelstest.Require(t, current.kernels.Missing)
 	return c
 }
+
+// The axes of a convolution, and of the gradient of its weights.
+const (
+	forward   = "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]"
+	ofWeights = "[f, 0, 1, b]x[i, 0, 1, o]->[0, 1, b, f]"
+)
+
+// convolutionAttributes are those of a convolution padded by start and end on both axes.
+func convolutionAttributes(axes string, start, end, strides, lhs, rhs int) string {
+	return fmt.Sprintf(`batch_group_count = 1 : i64,
+dimension_numbers = #stablehlo.conv<%s>,
+feature_group_count = 1 : i64,
+lhs_dilation = array<i64: %[2]d, %[2]d>,
+padding = dense<[[%[3]d, %[4]d], [%[3]d, %[4]d]]> : tensor<2x2xi64>,
+rhs_dilation = array<i64: %[5]d, %[5]d>,
+window_reversal = array<i1: false, false>,
+window_strides = array<i64: %[6]d, %[6]d>`, axes, lhs, start, end, rhs, strides)
+}
+
+// normAttributes are those of a batch normalisation.
+const normAttributes = "epsilon = 1.0e-05 : f32,\nfeature_index = 3 : i64"
 
 // TestConvolutions holds the kernels of convolutions against their definition.
 func TestConvolutions(t *testing.T) {
@@ -157,56 +163,21 @@ func TestConvolutions(t *testing.T) {
 		name := fmt.Sprintf("%+v", s)
 		start, made := s.taps/2, s.size/s.stride
 		x, w, dy := random(r, s.images, s.size, s.size, s.in), random(r, s.taps, s.taps, s.in, s.out), random(r, s.images, made, made, s.out)
-		attributes := func(axes string, end int, strides, lhs, rhs int) string {
-			return fmt.Sprintf(`batch_group_count = 1 : i64,
-dimension_numbers = #stablehlo.conv<%s>,
-feature_group_count = 1 : i64,
-lhs_dilation = array<i64: %[2]d, %[2]d>,
-padding = dense<[[%[3]d, %[4]d], [%[3]d, %[4]d]]> : tensor<2x2xi64>,
-rhs_dilation = array<i64: %[5]d, %[5]d>,
-window_reversal = array<i1: false, false>,
-window_strides = array<i64: %[6]d, %[6]d>`, axes, lhs, start, end, rhs, strides)
-		}
-		y := apply(t, c, "convolution", attributes("[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]", start, s.stride, 1, 1), [][]int{dy.shape}, x, w)
-		near(t, name+" output", y[0], s.taps*s.taps*s.in, func(at []int) (sum float64) {
-			for a := range s.taps {
-				for b := range s.taps {
-					for k := range s.in {
-						sum += x.at(at[0], at[1]*s.stride+a-start, at[2]*s.stride+b-start, k) * w.at(a, b, k, at[3])
-					}
-				}
-			}
-			return sum
+		y := apply(t, c, "convolution", convolutionAttributes(forward, start, start, s.stride, 1, 1), [][]int{dy.Shape}, x, w)
+		near(t, name+" output", y[0], s.taps*s.taps*s.in, func(at []int) float64 {
+			return plain.Conv(x, w, s.stride, 1, at[0], at[1], at[2], at[3])
 		})
-		dw := apply(t, c, "convolution", attributes("[f, 0, 1, b]x[i, 0, 1, o]->[0, 1, b, f]", start+1-s.stride, 1, 1, s.stride), [][]int{w.shape}, x, dy)
-		near(t, name+" gradient of weights", dw[0], s.images*made*made, func(at []int) (sum float64) {
-			for n := range s.images {
-				for i := range made {
-					for j := range made {
-						sum += x.at(n, i*s.stride+at[0]-start, j*s.stride+at[1]-start, at[2]) * dy.at(n, i, j, at[3])
-					}
-				}
-			}
-			return sum
+		dw := apply(t, c, "convolution", convolutionAttributes(ofWeights, start, s.taps-start-s.stride, 1, 1, s.stride), [][]int{w.Shape}, x, dy)
+		near(t, name+" gradient of weights", dw[0], s.images*made*made, func(at []int) float64 {
+			return plain.ConvWeights(x, dy, s.taps, s.stride, at[0], at[1], at[2], at[3])
 		})
 		if s.in%16 != 0 {
 			continue // there is no kernel for the gradient of such an input
 		}
 		flipped := random(r, s.taps, s.taps, s.out, s.in)
-		dx := apply(t, c, "convolution", attributes("[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]", start+s.stride-1, 1, s.stride, 1), [][]int{x.shape}, dy, flipped)
-		near(t, name+" gradient of input", dx[0], s.taps*s.taps*s.out, func(at []int) (sum float64) {
-			for a := range s.taps {
-				for b := range s.taps {
-					i, j := at[1]+a-start, at[2]+b-start
-					if i%s.stride != 0 || j%s.stride != 0 {
-						continue
-					}
-					for k := range s.out {
-						sum += dy.at(at[0], i/s.stride, j/s.stride, k) * flipped.at(a, b, k, at[3])
-					}
-				}
-			}
-			return sum
+		dx := apply(t, c, "convolution", convolutionAttributes(forward, start, start+s.stride-1, 1, s.stride, 1), [][]int{x.Shape}, dy, flipped)
+		near(t, name+" gradient of input", dx[0], s.taps*s.taps*s.out, func(at []int) float64 {
+			return plain.Conv(dy, flipped, 1, s.stride, at[0], at[1], at[2], at[3])
 		})
 	}
 }
@@ -217,7 +188,6 @@ func TestNormalisation(t *testing.T) {
 	c := withKernels(t)
 	r := rand.New(rand.NewPCG(3, 4))
 	const epsilon = 1e-5
-	attributes := "epsilon = 1.0e-05 : f32,\nfeature_index = 3 : i64"
 	for _, s := range []struct {
 		images, size, channels int
 		mean                   float64
@@ -225,43 +195,27 @@ func TestNormalisation(t *testing.T) {
 		name := fmt.Sprintf("%+v", s)
 		x, dy := random(r, s.images, s.size, s.size, s.channels), random(r, s.images, s.size, s.size, s.channels)
 		scale, shift := random(r, s.channels), random(r, s.channels)
-		for i := range x.values {
-			x.values[i] += float32(s.mean)
+		for i := range x.Values {
+			x.Values[i] += float32(s.mean)
 		}
 		pixels := s.images * s.size * s.size
-		mean, variance := make([]float64, s.channels), make([]float64, s.channels)
-		ofDy, products := make([]float64, s.channels), make([]float64, s.channels)
-		for i, v := range x.values {
-			mean[i%s.channels] += float64(v) / float64(pixels)
-		}
-		for i, v := range x.values {
-			ch := i % s.channels
-			variance[ch] += (float64(v) - mean[ch]) * (float64(v) - mean[ch]) / float64(pixels)
-			ofDy[ch] += float64(dy.values[i])
-			products[ch] += float64(dy.values[i]) * (float64(v) - mean[ch])
-		}
-		inverse := func(ch int) float64 { return 1 / math.Sqrt(variance[ch]+epsilon) }
-		got := apply(t, c, "batch_norm_training", attributes, [][]int{x.shape, scale.shape, scale.shape}, x, scale, shift)
+		want := plain.NewNorm(x, scale, epsilon)
+		ofScale, ofShift := want.Sums(dy)
+		got := apply(t, c, "batch_norm_training", normAttributes, [][]int{x.Shape, scale.Shape, scale.Shape}, x, scale, shift)
 		terms := int(math.Abs(s.mean)) // y is of numbers as large as the mean
 		if pixels == 1 {
 			terms = 1000 // no variance, so that rounding is magnified by 1/sqrt(epsilon)
 		}
-		near(t, name+" output", got[0], terms, func(at []int) float64 {
-			ch := at[3]
-			return (x.at(at...)-mean[ch])*inverse(ch)*scale.at(ch) + shift.at(ch)
-		})
-		near(t, name+" mean", got[1], 1, func(at []int) float64 { return mean[at[0]] })
-		near(t, name+" variance", got[2], 1, func(at []int) float64 { return variance[at[0]] })
+		near(t, name+" output", got[0], terms, func(at []int) float64 { return want.Output(shift, at...) })
+		near(t, name+" mean", got[1], 1, func(at []int) float64 { return want.Mean[at[0]] })
+		near(t, name+" variance", got[2], 1, func(at []int) float64 { return want.Variance[at[0]] })
 		if pixels == 1 {
 			continue
 		}
-		got = apply(t, c, "batch_norm_grad", attributes, [][]int{x.shape, scale.shape, scale.shape}, x, scale, got[1], got[2], dy)
-		near(t, name+" gradient", got[0], 16+16*terms, func(at []int) float64 {
-			ch, n := at[3], float64(pixels)
-			return scale.at(ch) * inverse(ch) * (dy.at(at...) - ofDy[ch]/n - (x.at(at...)-mean[ch])*inverse(ch)*inverse(ch)*products[ch]/n)
-		})
-		near(t, name+" gradient of scale", got[1], pixels*(1+terms), func(at []int) float64 { return products[at[0]] * inverse(at[0]) })
-		near(t, name+" gradient of shift", got[2], pixels, func(at []int) float64 { return ofDy[at[0]] })
+		got = apply(t, c, "batch_norm_grad", normAttributes, [][]int{x.Shape, scale.Shape, scale.Shape}, x, scale, got[1], got[2], dy)
+		near(t, name+" gradient", got[0], 16+16*terms, func(at []int) float64 { return want.Gradient(dy, ofScale, ofShift, at...) })
+		near(t, name+" gradient of scale", got[1], pixels*(1+terms), func(at []int) float64 { return ofScale[at[0]] })
+		near(t, name+" gradient of shift", got[2], pixels, func(at []int) float64 { return ofShift[at[0]] })
 	}
 }
 
@@ -271,10 +225,64 @@ func TestMoves(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	v := random(r, 100)
 	near(t, "slice", apply(t, c, "slice", "limit_indices = array<i64: 40>,\nstart_indices = array<i64: 7>,\nstrides = array<i64: 1>",
-		[][]int{{33}}, v)[0], 0, func(at []int) float64 { return v.at(7 + at[0]) })
+		[][]int{{33}}, v)[0], 0, func(at []int) float64 { return plain.Slice(v, 7, at[0]) })
 	w := random(r, 3, 3, 5, 16)
-	near(t, "reverse", apply(t, c, "reverse", "dimensions = array<i64: 0, 1>", [][]int{w.shape}, w)[0], 0,
-		func(at []int) float64 { return w.at(2-at[0], 2-at[1], at[2], at[3]) })
+	near(t, "reverse", apply(t, c, "reverse", "dimensions = array<i64: 0, 1>", [][]int{w.Shape}, w)[0], 0,
+		func(at []int) float64 { return plain.Reverse(w, at[0], at[1], at[2], at[3]) })
 	near(t, "transpose", apply(t, c, "transpose", "permutation = array<i64: 0, 1, 3, 2>", [][]int{{3, 3, 16, 5}}, w)[0], 0,
-		func(at []int) float64 { return w.at(at[0], at[1], at[3], at[2]) })
+		func(at []int) float64 { return plain.Transpose(w, at[0], at[1], at[2], at[3]) })
+}
+
+// bits are the SHA-256 of what the kernels of a version make of TestBits' inputs, the first
+// eight bytes. They are the same on all processors. A version's line never changes: raise
+// kernels.Version and add one.
+var bits = map[int]map[string]string{
+	1: {
+		"3x3": "b34db9087f4dfd24", "3x3 of stride 2": "f9bc0d9cfa608f1a", "3x3 of a spread input": "b70d2d2733399c17", "1x1": "889fb79aee1f63e7",
+		"weights of 3x3": "cfb49328a290e34f", "weights of 3x3 of stride 2": "a371db6427e0d93a", "weights of 1x1": "43b94bd696166ec3",
+		"normalisation": "9c15c2042a18dd65", "normalisation's gradients": "b329e30aecee5916",
+	},
+}
+
+// TestBits holds the kernels to the bits of their version, which records and checkpoints name.
+func TestBits(t *testing.T) {
+	c := withKernels(t)
+	drawn := func(seed uint64, shape ...int) plain.Array {
+		r := rand.New(rand.NewPCG(seed, 0))
+		a := random(r, shape...)
+		for i := range a.Values { // of integers alone: no function of math may change them
+			a.Values[i] = float32(int32(r.Uint32())) / (1 << 30)
+		}
+		return a
+	}
+	x, dy, channels := drawn(1, 19, 12, 12, 32), drawn(2, 19, 12, 12, 16), []int{32}
+	scale, shift := drawn(3, 32), drawn(4, 32)
+	moments := apply(t, c, "batch_norm_training", normAttributes, [][]int{x.Shape, channels, channels}, x, scale, shift)
+	got := map[string]string{}
+	for _, run := range []struct {
+		name, operation, attributes string
+		out                         [][]int
+		in                          []plain.Array
+	}{
+		{"3x3", "convolution", convolutionAttributes(forward, 1, 1, 1, 1, 1), [][]int{dy.Shape}, []plain.Array{x, drawn(5, 3, 3, 32, 16)}},
+		{"3x3 of stride 2", "convolution", convolutionAttributes(forward, 1, 1, 2, 1, 1), [][]int{{19, 6, 6, 16}}, []plain.Array{x, drawn(5, 3, 3, 32, 16)}},
+		{"3x3 of a spread input", "convolution", convolutionAttributes(forward, 1, 2, 1, 2, 1), [][]int{{19, 24, 24, 16}}, []plain.Array{x, drawn(5, 3, 3, 32, 16)}},
+		{"1x1", "convolution", convolutionAttributes(forward, 0, 0, 1, 1, 1), [][]int{dy.Shape}, []plain.Array{x, drawn(6, 1, 1, 32, 16)}},
+		{"weights of 3x3", "convolution", convolutionAttributes(ofWeights, 1, 1, 1, 1, 1), [][]int{{3, 3, 32, 16}}, []plain.Array{x, dy}},
+		{"weights of 3x3 of stride 2", "convolution", convolutionAttributes(ofWeights, 1, 0, 1, 1, 2), [][]int{{3, 3, 32, 16}}, []plain.Array{x, drawn(7, 19, 6, 6, 16)}},
+		{"weights of 1x1", "convolution", convolutionAttributes(ofWeights, 0, 0, 1, 1, 1), [][]int{{1, 1, 32, 16}}, []plain.Array{x, dy}},
+		{"normalisation", "batch_norm_training", normAttributes, [][]int{x.Shape, channels, channels}, []plain.Array{x, scale, shift}},
+		{"normalisation's gradients", "batch_norm_grad", normAttributes, [][]int{x.Shape, channels, channels}, []plain.Array{x, scale, moments[1], moments[2], drawn(8, x.Shape...)}},
+	} {
+		h := sha256.New()
+		for _, made := range apply(t, c, run.operation, run.attributes, run.out, run.in...) {
+			for _, v := range made.Values {
+				h.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
+			}
+		}
+		got[run.name] = fmt.Sprintf("%x", h.Sum(nil)[:8])
+	}
+	if want := bits[kernels.Version]; !maps.Equal(got, want) {
+		t.Errorf("kernels of version %d make other bits. If they are to, raise kernels.Version and add a line to bits.\ngot  %q\nwant %q", kernels.Version, got, want)
+	}
 }

@@ -26,7 +26,6 @@ import (
 
 	"nb201/internal/atomicfile"
 	"nb201/internal/crash"
-	"nb201/internal/kernels"
 	plugins "nb201/internal/plugin"
 )
 
@@ -38,10 +37,12 @@ type plugin struct {
 	options          atomic.Pointer[Options]
 	flags            atomic.Int32 // the set of options.Flags that works
 	anew             atomic.Bool  // no kept program is loaded: one did not run
-	kernels          bool         // it has taken those of internal/kernels
+	kernels          *Kernels     // nil on a GPU
+	observer         atomic.Pointer[func(Program)]
 	target           *target      // nil: it compiles for the devices of its client
 	alone            sync.Mutex   // held while a program is compiled, with options.Alone
 	warning          sync.Once    // of what keeps programs from being kept
+	slow             sync.Once    // warns of a program without kernels
 	loaded, compiled atomic.Int64 // numbers of programs
 }
 
@@ -195,8 +196,8 @@ func open(path, sum string) *plugin {
 	if onGPU {
 		return p
 	}
-	registered, failed := kernels.Register(table.extension_start)
-	p.kernels = p.error(failed) == nil && registered // a plugin that refuses them works without
+	k := p.registerKernels()
+	p.kernels = &k
 	return p
 }
 
@@ -228,8 +229,8 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 		*args.program = program
 	}()
 	text := view(program.code, program.code_size)
-	if p.kernels {
-		text = kernels.Replace(text)
+	if p.kernels != nil {
+		text = p.withKernels(text)
 	}
 	if o.FullPrecision {
 		text = inFull(text)

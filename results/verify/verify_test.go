@@ -641,6 +641,22 @@ func TestSoundCampaign(t *testing.T) {
 	}
 }
 
+// Records with and without the kernels for the CPU are sound, beside one another too.
+func TestKernelsOfRecords(t *testing.T) {
+	trials := resultstest.Grid(4)[:3]
+	c := resultstest.Fill(t, trials...)
+	for i, kernels := range []string{"1 avx2", "none"} {
+		edit(t, c.RecordPath(trials[i]), resealed(replace(`"xla_plugin": "0.115"`, `"xla_plugin": "0.115",
+    "cpu_kernels": "`+kernels+`"`)))
+		if r, err := c.Record(trials[i]); err != nil || r.Versions.Kernels != kernels {
+			t.Errorf("%v, %v", r.Versions, err)
+		}
+	}
+	if r := run(t, c.Dir, Options{}); len(r.Faults) > 0 || r.Trials != 3 {
+		t.Errorf("%d trials, found %v", r.Trials, r.Faults)
+	}
+}
+
 // TestLeftovers has files that are of no trial noted, and no more than that.
 func TestLeftovers(t *testing.T) {
 	trial := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 111}

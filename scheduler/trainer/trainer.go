@@ -68,7 +68,7 @@ func (t *Trainer) config(trial results.Trial) (train.Config, error) {
 }
 
 func (t *Trainer) versions() results.Versions {
-	return results.Versions{Program: t.Program, GoMLX: t.GoMLX, Plugin: t.opened.Plugin, PluginSHA256: t.opened.SHA256}
+	return results.Versions{Program: t.Program, GoMLX: t.GoMLX, Plugin: t.opened.Plugin, PluginSHA256: t.opened.SHA256, Kernels: t.opened.Kernels}
 }
 
 // Train implements scheduler.Trainer.

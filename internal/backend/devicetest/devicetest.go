@@ -6,12 +6,15 @@ import (
 	"cmp"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"nb201/internal/backend"
 	"nb201/internal/plugin"
+	"nb201/internal/programs"
+	"nb201/internal/programs/kernelstest"
 )
 
 const (
@@ -68,6 +71,32 @@ func CPUOnly(t testing.TB, reason string) {
 	t.Helper()
 	if OnGPU(t) {
 		t.Skipf("runs on the CPU only: %s", reason)
+	}
+}
+
+// Kernels skips a test where programs call no kernels for the CPU, and need not, and fails it
+// where they must: on a processor with AVX2 and the pinned plugin. It returns a function that
+// lists the programs that have been compiled since, until the test ends.
+func Kernels(t testing.TB) (compiled func() []programs.Program) {
+	t.Helper()
+	CPUOnly(t, "kernels are for the CPU")
+	Open(t)
+	k, ok := programs.CPUKernels()
+	if !ok {
+		t.Fatal("the CPU's plugin does not pass through package programs")
+	}
+	kernelstest.Require(t, k.Missing)
+	var mutex sync.Mutex
+	var all []programs.Program
+	t.Cleanup(programs.Observe(func(p programs.Program) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		all = append(all, p)
+	}))
+	return func() []programs.Program {
+		mutex.Lock()
+		defer mutex.Unlock()
+		return slices.Clone(all)
 	}
 }
 

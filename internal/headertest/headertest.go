@@ -1,0 +1,68 @@
+// Package headertest holds a C header of this program against the original that it is part
+// of, by assertions that a C compiler checks.
+package headertest
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Comparison collects what must be the same in two headers.
+type Comparison struct{ c strings.Builder }
+
+// Compare begins a comparison of headers, which may be of any number and have guards and
+// names of their own.
+func Compare(t testing.TB, headers ...string) *Comparison {
+	t.Helper()
+	var c Comparison
+	for _, header := range headers {
+		path, err := filepath.Abs(header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&c.c, "#include %q\n", path)
+	}
+	return &c
+}
+
+// Same demands that two constant expressions are equal.
+func (c *Comparison) Same(original, ours string) {
+	fmt.Fprintf(&c.c, "_Static_assert(%s == %s, %q);\n", original, ours, original)
+}
+
+// Struct demands that fields of two structs, each as "ours=original", have the same places and
+// sizes.
+func (c *Comparison) Struct(original, ours string, fields ...string) {
+	for _, field := range fields {
+		our, its, _ := strings.Cut(field, "=")
+		c.Same(fmt.Sprintf("offsetof(%s, %s)", original, its), fmt.Sprintf("offsetof(struct %s, %s)", ours, our))
+		c.Same(fmt.Sprintf("sizeof((%s){0}.%s)", original, its), fmt.Sprintf("sizeof((struct %s){0}.%s)", ours, our))
+	}
+}
+
+// Check compiles the comparison.
+func (c *Comparison) Check(t testing.TB) {
+	t.Helper()
+	compiler, err := exec.Command("go", "env", "CC").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cc := exec.Command(strings.TrimSpace(string(compiler)), "-std=c11", "-fsyntax-only", "-x", "c", "-")
+	cc.Stdin = strings.NewReader(c.c.String())
+	if out, err := cc.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// GoXLA is the folder of the module go-xla, which has the header of PJRT.
+func GoXLA(t testing.TB) string {
+	t.Helper()
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/gomlx/go-xla").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(dir))
+}

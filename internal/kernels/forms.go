@@ -1,0 +1,176 @@
+package kernels
+
+/*
+#include "ffi.h"
+*/
+import "C"
+
+import (
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"unsafe"
+)
+
+// form is a form of an operation that a kernel computes.
+type form struct {
+	kernel    string
+	operation string
+	// attributes are all that the operation has, with their values as go-xla writes them. *
+	// stands for a number.
+	attributes map[string]string
+	// given is the attribute that the kernel is given, the only one.
+	given attribute
+	// agrees reports whether attributes mean what the kernel reads from the shapes: strides,
+	// padding, limits. nil: always.
+	agrees func(o *operation, numbers map[string]string) bool
+}
+
+// attribute is a kernel's attribute of a type, f32 or i64: its name, and that of the
+// operation's attribute whose number it has.
+type attribute struct{ name, from, kind string }
+
+// forms are all that is replaced. An operation with another attribute, or another value of
+// one, is left to XLA, whatever it means. Which shapes a kernel takes the kernel says
+// (calls.c).
+var forms = []form{
+	// Taps, stride, and what the input is spread by.
+	convolution("nb201.conv", 3, 1, 1),
+	convolution("nb201.conv", 3, 2, 1),
+	convolution("nb201.conv", 3, 1, 2),
+	convolution("nb201.conv", 1, 1, 1),
+	convolution("nb201.conv_weights", 3, 1, 1),
+	convolution("nb201.conv_weights", 3, 2, 1),
+	convolution("nb201.conv_weights", 1, 1, 1),
+	{
+		kernel: "nb201.batch_norm", operation: "batch_norm_training",
+		attributes: map[string]string{"epsilon": "* : f32", "feature_index": "3 : i64"},
+		given:      attribute{"epsilon", "epsilon", "f32"},
+	},
+	{
+		kernel: "nb201.batch_norm_gradient", operation: "batch_norm_grad",
+		attributes: map[string]string{"epsilon": "* : f32", "feature_index": "3 : i64"},
+		given:      attribute{"epsilon", "epsilon", "f32"},
+	},
+	{
+		kernel: "nb201.slice", operation: "slice",
+		attributes: map[string]string{"start_indices": "array<i64: *>", "limit_indices": "array<i64: *>", "strides": "array<i64: 1>"},
+		given:      attribute{"start", "start_indices", "i64"},
+		agrees: func(o *operation, numbers map[string]string) bool {
+			start, err1 := strconv.ParseInt(numbers["start_indices"], 10, 64)
+			limit, err2 := strconv.ParseInt(numbers["limit_indices"], 10, 64)
+			return err1 == nil && err2 == nil && limit-start == o.out[0][0]
+		},
+	},
+	{kernel: "nb201.reverse", operation: "reverse", attributes: map[string]string{"dimensions": "array<i64: 0, 1>"}},
+	{kernel: "nb201.transpose", operation: "transpose", attributes: map[string]string{"permutation": "array<i64: 0, 1, 3, 2>"}},
+}
+
+// convolution is the form of a convolution with taps x taps weights, a stride, and an input
+// that is spread with spread-1 zeros between its pixels (as the gradient of a convolution of
+// that stride is), or of the gradient of the weights.
+func convolution(kernel string, taps, stride, spread int64) form {
+	pair := func(n int64) string { return "array<i64: " + decimal(n) + ", " + decimal(n) + ">" }
+	start := taps / 2
+	end := start + spread - 1 // what the last, incomplete stride cut off is padded again
+	attributes := map[string]string{
+		"dimension_numbers":   "#stablehlo.conv<[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]>",
+		"window_strides":      pair(stride),
+		"lhs_dilation":        pair(spread),
+		"rhs_dilation":        pair(1),
+		"window_reversal":     "array<i1: false, false>",
+		"feature_group_count": "1 : i64",
+		"batch_group_count":   "1 : i64",
+		"precision_config":    "[#stablehlo<precision DEFAULT>, #stablehlo<precision DEFAULT>]",
+	}
+	weights := kernel == "nb201.conv_weights"
+	if weights { // dy is the weights, and its pixels lie a stride apart
+		attributes["dimension_numbers"] = "#stablehlo.conv<[f, 0, 1, b]x[i, 0, 1, o]->[0, 1, b, f]>"
+		attributes["window_strides"], attributes["rhs_dilation"] = pair(1), pair(stride)
+		end = taps - start - stride
+	}
+	padding := "[" + decimal(start) + ", " + decimal(end) + "]"
+	attributes["padding"] = "dense<[" + padding + ", " + padding + "]> : tensor<2x2xi64>"
+	agrees := func(o *operation, _ map[string]string) bool {
+		x, w, y := o.in[0], o.in[1], o.out[0]
+		if weights {
+			w, y = y, w
+		}
+		return w[0] == taps && y[1]*stride == x[1]*spread
+	}
+	return form{kernel: kernel, operation: "convolution", attributes: attributes, agrees: agrees}
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+// kernel finds the kernel for an operation, and its attribute in a call. ok is false when
+// there is none.
+func (o *operation) kernel() (name, config string, ok bool) {
+	for _, f := range forms {
+		numbers, matches := f.match(o)
+		if !matches {
+			continue
+		}
+		var kind C.int
+		var value unsafe.Pointer
+		text := numbers[f.given.from]
+		switch f.given.kind {
+		case "f32":
+			n, err := strconv.ParseFloat(text, 32)
+			if err != nil || !(n > 0) || math.IsInf(n, 0) {
+				continue
+			}
+			single := C.float(n)
+			kind, value = C.FFI_F32, unsafe.Pointer(&single)
+		case "i64":
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				continue
+			}
+			integer := C.int64_t(n)
+			kind, value = C.FFI_S64, unsafe.Pointer(&integer)
+		}
+		if f.given.kind != "" {
+			config = f.given.name + " = " + text + " : " + f.given.kind
+		}
+		if o.fits(f.kernel, kind, value) && (f.agrees == nil || f.agrees(o, numbers)) {
+			return f.kernel, config, true
+		}
+	}
+	return "", "", false
+}
+
+// match reports whether an operation has the form's name and its attributes, all of them and
+// no other. numbers are those that stand in the place of * by the attribute's name.
+func (f *form) match(o *operation) (numbers map[string]string, ok bool) {
+	if o.name != f.operation {
+		return nil, false
+	}
+	numbers, found := map[string]string{}, 0
+	for name, want := range f.attributes {
+		value, has := o.attributes[name]
+		if !has {
+			if name == "precision_config" { // DEFAULT then
+				continue
+			}
+			return nil, false
+		}
+		found++
+		before, after, open := strings.Cut(strings.Join(strings.Fields(want), ""), "*")
+		number, begins := strings.CutPrefix(unsplat(value), before)
+		number, ends := strings.CutSuffix(number, after)
+		if !begins || !ends || !open && number != "" {
+			return nil, false
+		}
+		numbers[name] = number
+	}
+	return numbers, found == len(o.attributes)
+}
+
+var splat = regexp.MustCompile(`^dense<(-?[0-9]+)>:tensor<2x2xi64>$`)
+
+// unsplat writes out a padding of one number.
+func unsplat(value string) string {
+	return splat.ReplaceAllString(value, "dense<[[$1,$1],[$1,$1]]>:tensor<2x2xi64>")
+}

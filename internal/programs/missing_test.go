@@ -1,0 +1,97 @@
+package programs
+
+import (
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"nb201/internal/kernels"
+)
+
+const (
+	floatConvolution = `%2 = "stablehlo.convolution"(%0, %1) {
+  batch_group_count = 1 : i64,
+  dimension_numbers = #stablehlo.conv<[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]>,
+  feature_group_count = 1 : i64,
+  lhs_dilation = array<i64: 1, 1>,
+  padding = dense<[[1, 1], [1, 1]]> : tensor<2x2xi64>,
+  precision_config = [#stablehlo<precision DEFAULT>, #stablehlo<precision DEFAULT>],
+  rhs_dilation = array<i64: 1, 1>,
+  window_reversal = array<i1: false, false>,
+  window_strides = array<i64: 1, 1>
+} : (tensor<2x8x8x16xf32>, tensor<3x3x16x16xf32>) -> tensor<2x8x8x16xf32>
+`
+	oneSlice = `%3 = "stablehlo.slice"(%4) {
+  limit_indices = array<i64: 8>,
+  start_indices = array<i64: 3>,
+  strides = array<i64: 1>
+} : (tensor<10xf32>) -> tensor<5xf32>
+`
+)
+
+// stderrOf is what f writes to stderr.
+func stderrOf(t *testing.T, f func()) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = w
+	f()
+	os.Stderr = stderr
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A process whose networks get no kernels warns once, and one that gets some never.
+func TestWithoutKernels(t *testing.T) {
+	old := strings.ReplaceAll(floatConvolution, "f32>", "bf16>")
+	for _, test := range []struct{ name, missing, program, want string }{
+		{"kernels", "", floatConvolution + oneSlice, ""},
+		{"no AVX2", "the processor has no AVX2 and FMA", floatConvolution, "the processor has no AVX2 and FMA"},
+		{"no AVX2 in bfloat16", "the processor has no AVX2 and FMA", old + oneSlice, "the processor has no AVX2 and FMA"},
+		{"no network", "the processor has no AVX2 and FMA", oneSlice, ""},
+		{"a text that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides"), "none takes the convolutions"},
+		{"convolutions that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides") + oneSlice, "none takes the convolutions"},
+		{"bfloat16", "", old + oneSlice, ""},
+		{"bfloat16 that no kernel takes", "", old, "none takes the convolutions"},
+	} {
+		p := &plugin{kernels: &Kernels{Version: 1, Instructions: "avx2", Missing: test.missing}}
+		said := stderrOf(t, func() {
+			p.withKernels([]byte(test.program))
+			p.withKernels([]byte(test.program))
+		})
+		if lines := strings.Count(said, "\n"); (test.want != "") != (lines == 1) || lines > 1 || !strings.Contains(said, test.want) {
+			t.Errorf("%s: it says %q", test.name, said)
+		}
+	}
+}
+
+// The process's plugin has the kernels that this processor and the plugin give it.
+func TestCPUKernels(t *testing.T) {
+	withKernels(t)
+	k, ok := CPUKernels()
+	if want := (Kernels{Version: kernels.Version, Instructions: kernels.Instructions()}); !ok || k != want {
+		t.Errorf("%+v, %v, want %+v", k, ok, want)
+	}
+}
+
+// A record says which kernels there were, or that there were none.
+func TestKernelsName(t *testing.T) {
+	for want, k := range map[string]Kernels{
+		"3 avx2": {Version: 3, Instructions: "avx2"},
+		"none":   {Version: 3, Instructions: "avx2", Missing: "the plugin has no interface for them"},
+	} {
+		if k.String() != want {
+			t.Errorf("%+v is %q", k, k)
+		}
+	}
+}
