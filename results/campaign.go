@@ -416,6 +416,27 @@ func (c Campaign) list(folders []string) (l listing) {
 	return l
 }
 
+// Architectures lists the architectures that have a folder of records, in ascending order.
+// It is a usage error when the directory is no campaign.
+func (c Campaign) Architectures() (archs []int, err error) {
+	folders, err := names(c.Dir, "trials")
+	if err != nil {
+		return nil, usage.Errorf("%s is no campaign: it has no folder trials", c.Dir)
+	}
+	for _, folder := range folders {
+		if index, ok := parseArch(folder); ok {
+			archs = append(archs, index)
+		}
+	}
+	return archs, nil
+}
+
+// TrialsOf lists the trials of an architecture that have a record, in the order of
+// Trial.Compare.
+func (c Campaign) TrialsOf(arch int) ([]Trial, error) {
+	return c.trialsBelow(fmt.Sprintf("%06d", arch))
+}
+
 // trialsBelow lists the trials done whose records lie in a folder of trials/, that
 // of an architecture, in order. Only names that Publish gives are records: no copies,
 // no temporaries.

@@ -12,6 +12,7 @@ import (
 	"nb201/internal/random"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // Precisions lists the precisions a trial can have, the default first.
@@ -185,7 +186,7 @@ func loadAsTrained(r *results.Record, d data.Definition, root string) (*data.Dat
 // PublishedConfig is how the original trained a trial of a published file, as far as
 // Evaluate has to know: the published definition of the dataset key, the default parity
 // profile, and the recipe of the schedule.
-func PublishedConfig(r *results.ResultsCount, dataRoot string) (Config, error) {
+func PublishedConfig(r *benchmark.ResultsCount, dataRoot string) (Config, error) {
 	definition, err := data.Published(r.Dataset)
 	if err != nil {
 		return Config{}, err

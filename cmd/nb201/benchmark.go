@@ -4,15 +4,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/progress"
-	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 )
 
 // openBenchmark opens a campaign or published file, and shows how far the first
 // opening of a large one is.
-func openBenchmark(c *cobra.Command, path string) (*results.Benchmark, error) {
+func openBenchmark(c *cobra.Command, path string) (*benchmark.Benchmark, error) {
 	var bar *progress.Bar
 	var shown int64
-	b, err := results.OpenReporting(c.Context(), path, func(done, total int64) {
+	b, err := published.Open(c.Context(), path, published.WithProgress(func(done, total int64) {
 		if bar == nil {
 			bar = progress.New(c.ErrOrStderr(), total, progress.Bytes, "indexing "+path)
 		}
@@ -20,7 +21,7 @@ func openBenchmark(c *cobra.Command, path string) (*results.Benchmark, error) {
 			bar.Add(more)
 			shown = done
 		}
-	})
+	}))
 	if bar != nil {
 		bar.Done()
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/compare"
 )
 
@@ -45,7 +45,7 @@ alone would make: 0 for equal benchmarks, about 1 for a repetition with other se
 			if err != nil {
 				return err
 			}
-			var benchmarks [2]*results.Benchmark
+			var benchmarks [2]*benchmark.Benchmark
 			for i, path := range args {
 				b, err := openBenchmark(c, path)
 				if err != nil {
@@ -120,7 +120,7 @@ func printWorst(w io.Writer, r *compare.Report) error {
 	var all []difference
 	for i := range r.Comparisons {
 		c := &r.Comparisons[i]
-		if c.Set == results.TrainingSet {
+		if c.Set == benchmark.TrainingSet {
 			continue
 		}
 		for _, p := range c.Worst {

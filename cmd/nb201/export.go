@@ -12,6 +12,7 @@ import (
 	"nb201/internal/inert"
 	"nb201/internal/progress"
 	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/export"
 )
 
@@ -76,13 +77,13 @@ command goes on from there.`,
 				}
 				options.Latencies = append(options.Latencies, table)
 			}
-			benchmark, err := openBenchmark(c, args[0])
+			b, err := openBenchmark(c, args[0])
 			if err != nil {
 				return err
 			}
-			defer benchmark.Close()
+			defer b.Close()
 			bar, done := (*progress.Bar)(nil), 0
-			options.Format, options.Times = results.Format(flags.format), export.Times(flags.times)
+			options.Format, options.Times = benchmark.Format(flags.format), export.Times(flags.times)
 			options.Progress = func(now, total int) {
 				if bar == nil {
 					bar = progress.New(c.ErrOrStderr(), int64(total), "architectures", "exporting")
@@ -90,7 +91,7 @@ command goes on from there.`,
 				bar.Add(int64(now - done))
 				done = now
 			}
-			report, err := export.Run(c.Context(), benchmark, options)
+			report, err := export.Run(c.Context(), b, options)
 			if bar != nil {
 				bar.Done()
 			}

@@ -1,4 +1,4 @@
-package results
+package benchmark_test
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -16,25 +17,37 @@ import (
 
 	"nb201/cell"
 	"nb201/internal/usage"
+	"nb201/results"
+	. "nb201/results/benchmark"
+	"nb201/results/published"
 )
 
 // memory is a source of architectures made by a test.
 type memory map[int]*Architecture
 
-func (m memory) architecture(index int) (*Architecture, error) {
+func (m memory) Architecture(index int) (*Architecture, error) {
 	if m[index] == nil {
 		return nil, errors.New("the disk is on fire")
 	}
 	return m[index], nil
 }
 
-func (m memory) close() error { return nil }
+func (m memory) CheckFile(string) (string, []error) { return "", nil }
+
+func (m memory) Close() error { return nil }
 
 // newMemory is a benchmark of the trials, which get the names of their epochs.
 func newMemory(t *testing.T, trials ...*ResultsCount) *Benchmark {
 	t.Helper()
+	return memoryOf(trials...).benchmark()
+}
+
+func (m memory) benchmark() *Benchmark {
+	return New("memory", "", cell.Count, slices.Collect(maps.Keys(m)), m)
+}
+
+func memoryOf(trials ...*ResultsCount) memory {
 	m := memory{}
-	b := &Benchmark{Path: "memory", Listed: cell.Count, source: m}
 	slices.SortFunc(trials, func(a, b *ResultsCount) int {
 		return cmp.Or(a.Arch-b.Arch, a.Epochs-b.Epochs, a.Compare(b.Trial))
 	})
@@ -43,7 +56,6 @@ func newMemory(t *testing.T, trials ...*ResultsCount) *Benchmark {
 		if a == nil {
 			a = &Architecture{Index: r.Arch, Genotype: r.Genotype}
 			m[r.Arch] = a
-			b.evaluated = append(b.evaluated, r.Arch)
 		}
 		hp := fmt.Sprint(r.Epochs)
 		i := slices.IndexFunc(a.Schedules, func(s *ArchResults) bool { return s.HP == hp })
@@ -53,7 +65,7 @@ func newMemory(t *testing.T, trials ...*ResultsCount) *Benchmark {
 		}
 		a.Schedules[i].Results = append(a.Schedules[i].Results, r)
 	}
-	return b
+	return m
 }
 
 // newTrial makes a trial as the published files have them along the schedule of 200
@@ -67,15 +79,15 @@ func newTrial(t *testing.T, arch int, dataset string, epochs int, seed uint32, t
 	}
 	network := cell.Network{Arch: a, Channels: 16, Cells: 5, Classes: 10, Size: 32}
 	r := &ResultsCount{
-		Trial: Trial{arch, dataset, epochs, seed}, Genotype: a.String(), Channels: 16, Cells: 5, Classes: 10,
+		Trial: results.Trial{Arch: arch, Dataset: dataset, Epochs: epochs, Seed: seed}, Genotype: a.String(), Channels: 16, Cells: 5, Classes: 10,
 		FLOPs: network.FLOPs(), Params: network.Params(), Latencies: []float64{0.01, 0.02},
 	}
 	curve := func(last, seconds float64) Measures {
 		m := Measures{}
 		for e := range epochs {
-			m.Loss = append(m.Loss, Point{e, 1 / float64(e+1)})
-			m.Top1 = append(m.Top1, Point{e, last - float64(epochs-1-e)})
-			m.Seconds = append(m.Seconds, Point{e, seconds})
+			m.Loss = append(m.Loss, Point{Epoch: e, Value: 1 / float64(e+1)})
+			m.Top1 = append(m.Top1, Point{Epoch: e, Value: last - float64(epochs-1-e)})
+			m.Seconds = append(m.Seconds, Point{Epoch: e, Value: seconds})
 		}
 		return m
 	}
@@ -87,11 +99,11 @@ func newTrial(t *testing.T, arch int, dataset string, epochs int, seed uint32, t
 	valid, test, whole := curve(top1, 1), curve(top1+1, 1), curve(top1+0.5, 2)
 	switch dataset {
 	case "cifar10-valid":
-		r.Evaluation = []SetMeasures{{"x-valid", valid}, {"ori-test", onlyLast(whole)}}
+		r.Evaluation = []SetMeasures{{Set: "x-valid", Measures: valid}, {Set: "ori-test", Measures: onlyLast(whole)}}
 	case "cifar10":
-		r.Evaluation = []SetMeasures{{"ori-test", whole}}
+		r.Evaluation = []SetMeasures{{Set: "ori-test", Measures: whole}}
 	default:
-		r.Evaluation = []SetMeasures{{"x-valid", onlyLast(valid)}, {"x-test", onlyLast(test)}, {"ori-test", whole}}
+		r.Evaluation = []SetMeasures{{Set: "x-valid", Measures: onlyLast(valid)}, {Set: "x-test", Measures: onlyLast(test)}, {Set: "ori-test", Measures: whole}}
 	}
 	return r
 }
@@ -145,9 +157,9 @@ func TestHeld(t *testing.T) {
 			return b.FindBest(background, Search{Dataset: "cifar10", Set: "test", HP: "12", MaxFLOPs: 0.001})
 		}},
 		{`no architecture has what is asked for: architecture 4 has no trial on "svhn"`, func() (any, error) { return b.Statistics(background, "svhn", "12", nil) }},
-		{"no default path", func() (any, error) { return DefaultPath(os.Getenv, CSV) }},
-		{"testdata/campaign does not hold architecture 4: it holds 3 architectures from 1 to 123", func() (any, error) { return b.Reload("testdata/campaign", 4) }},
-		{"missing", func() (any, error) { return b.Reload("missing", 4) }},
+		{"no default path", func() (any, error) { return published.DefaultPath(os.Getenv, published.CSV) }},
+		{"testdata/campaign does not hold architecture 4: it holds 3 architectures from 1 to 123", func() (any, error) { return reload(t, b, "testdata/campaign", 4) }},
+		{"missing", func() (any, error) { return reload(t, b, "missing", 4) }},
 	} {
 		got, err := test.ask()
 		if err == nil || !usage.Is(err) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
@@ -174,7 +186,7 @@ func TestMoreInfoLacks(t *testing.T) {
 	if info.ValTest.Seconds == nil || *info.ValTest.Seconds != 2 || info.ValTest.TotalSeconds != nil || info.ValTest.SecondsPerEpoch != nil {
 		t.Errorf("times of ori-test: %+v", info.ValTest)
 	}
-	if times := r.Times(); len(times) != 2 || times[0] != (Times{"x-valid", 1, 200}) || times[1] != (Times{"x-test", 1, 200}) {
+	if times := r.Times(); len(times) != 2 || times[0] != (Times{Set: "x-valid", PerEpoch: 1, Total: 200}) || times[1] != (Times{Set: "x-test", PerEpoch: 1, Total: 200}) {
 		t.Errorf("times %v", times)
 	}
 	r.Latencies = nil
@@ -182,7 +194,7 @@ func TestMoreInfoLacks(t *testing.T) {
 	if err != nil || costs.Latency != nil || len(costs.Times) != 2 {
 		t.Errorf("costs %+v, %v", costs, err)
 	}
-	if _, err := newMemory(t, r).source.(memory)[4].Schedules[0].Latency("cifar100"); !usage.Is(err) {
+	if _, err := memoryOf(r)[4].Schedules[0].Latency("cifar100"); !usage.Is(err) {
 		t.Errorf("the mean latency: %v", err)
 	}
 	if text, err := json.Marshal(info.ValTest); err != nil || string(text) != `{"epoch":11,"loss":0.08333333333333333,"top1_percent":-137.5,"seconds":2}` {
@@ -278,7 +290,8 @@ func TestSearch(t *testing.T) {
 		}
 		trials = append(trials, newTrial(t, i, dataset, 3, 111, float64(i%50)))
 	}
-	b := newMemory(t, trials...)
+	m := memoryOf(trials...)
+	b := m.benchmark()
 	var said []int
 	progress := func(done, total int) {
 		if total != n {
@@ -322,10 +335,19 @@ func TestSearch(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	b.source.(memory)[77] = nil
+	m[77] = nil
 	if _, err := b.FindBest(t.Context(), search); err == nil || usage.Is(err) || err.Error() != "the disk is on fire" {
 		t.Errorf("a broken disk: %v", err)
 	}
+}
+
+// reload is Benchmark.Reload of the benchmark at path.
+func reload(t *testing.T, b *Benchmark, path string, indices ...int) (*Benchmark, error) {
+	archive, err := published.Open(t.Context(), path)
+	if err != nil {
+		return nil, err
+	}
+	return b.Reload(archive, indices...)
 }
 
 // TestReload has an architecture of another benchmark take the place of one.
@@ -338,7 +360,7 @@ func TestReload(t *testing.T) {
 		{[]int{1, 3}, []int{1, 3, 7}},
 		{nil, []int{1, 3, 7, 123}},
 	} {
-		c, err := b.Reload("testdata/campaign", test.indices...)
+		c, err := reload(t, b, "testdata/campaign", test.indices...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package results_test
+package benchmark_test
 
 import (
 	"bytes"
@@ -18,7 +18,9 @@ import (
 
 	"nb201/internal/torchfile"
 	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/export"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -48,17 +50,17 @@ func askClient(t *testing.T, client, path string, indices []int) map[string]any 
 	return answers
 }
 
-// answerer answers the questions of testdata/clients.py through package results.
+// answerer answers the questions of testdata/clients.py through package benchmark.
 type answerer struct {
 	t   *testing.T
-	b   *results.Benchmark
+	b   *benchmark.Benchmark
 	hps map[string]string // our names of the client's schedules
 
-	read map[string]*results.ArchResults // so that it is not read anew for every question
+	read map[string]*benchmark.ArchResults // so that it is not read anew for every question
 }
 
-func newAnswerer(t *testing.T, b *results.Benchmark, hps map[string]string) *answerer {
-	return &answerer{t, b, hps, map[string]*results.ArchResults{}}
+func newAnswerer(t *testing.T, b *benchmark.Benchmark, hps map[string]string) *answerer {
+	return &answerer{t, b, hps, map[string]*benchmark.ArchResults{}}
 }
 
 // compare has package results answer what the client was asked, and compares.
@@ -119,15 +121,15 @@ func (a *answerer) answer(q []string) (any, error) {
 	}
 	epoch := func(at int) int {
 		if q[at] == "last" {
-			return results.Last
+			return benchmark.Last
 		}
 		return number(at)
 	}
-	pick := func(at int) results.Pick {
+	pick := func(at int) benchmark.Pick {
 		if q[at] == "mean" {
-			return results.Mean()
+			return benchmark.Mean()
 		}
-		return results.Seed(uint32(number(at)))
+		return benchmark.Seed(uint32(number(at)))
 	}
 	b := a.b
 	switch q[0] {
@@ -152,7 +154,7 @@ func (a *answerer) answer(q []string) (any, error) {
 		if err1 != nil || err2 != nil {
 			a.t.Fatal(q, err1, err2)
 		}
-		best, err := b.FindBest(a.t.Context(), results.Search{
+		best, err := b.FindBest(a.t.Context(), benchmark.Search{
 			Dataset: q[1], Set: q[2], HP: a.hps[q[5]], MaxFLOPs: flops, MaxParams: params,
 		})
 		if err != nil {
@@ -226,7 +228,7 @@ func (a *answerer) answer(q []string) (any, error) {
 		m, err := r.Metrics(dataset, q[4], epoch(5), pick(6))
 		return metrics(m), err
 	case q[0] == "more" && q[4] == "last":
-		info, err := b.MoreInfo(index, dataset, results.Last, hp, pick(5))
+		info, err := b.MoreInfo(index, dataset, benchmark.Last, hp, pick(5))
 		return more(info), err
 	case q[0] == "more":
 		info, err := r.MoreInfo(dataset, epoch(4), pick(5))
@@ -267,7 +269,7 @@ func (a *answerer) answer(q []string) (any, error) {
 	return nil, nil
 }
 
-func (a *answerer) results(index int, hp string) (*results.ArchResults, error) {
+func (a *answerer) results(index int, hp string) (*benchmark.ArchResults, error) {
 	key := fmt.Sprint(index, hp)
 	if r := a.read[key]; r != nil {
 		return r, nil
@@ -294,11 +296,11 @@ func tensors(t *testing.T, weights torchfile.StateDict) [][]any {
 	return list
 }
 
-func metrics(m results.Metrics) []any {
+func metrics(m benchmark.Metrics) []any {
 	return []any{m.Epoch, m.Loss, m.Accuracy, m.Seconds, m.TotalSeconds}
 }
 
-func times(list []results.Times) map[string][]float64 {
+func times(list []benchmark.Times) map[string][]float64 {
 	m := map[string][]float64{}
 	for _, t := range list {
 		m[t.Set] = []float64{t.PerEpoch, t.Total}
@@ -306,16 +308,16 @@ func times(list []results.Times) map[string][]float64 {
 	return m
 }
 
-func config(c results.NetConfig) []any {
+func config(c benchmark.NetConfig) []any {
 	return []any{c.Name, c.Channels, c.Cells, c.Genotype, c.Classes}
 }
 
-func more(info *results.MoreInfo) map[string][]any {
+func more(info *benchmark.MoreInfo) map[string][]any {
 	if info == nil {
 		return nil
 	}
 	answer := map[string][]any{}
-	for kind, m := range map[string]*results.Metrics{"train": &info.Train, "valid": info.Valid, "test": info.Test, "valtest": info.ValTest} {
+	for kind, m := range map[string]*benchmark.Metrics{"train": &info.Train, "valid": info.Valid, "test": info.Test, "valtest": info.ValTest} {
 		if m != nil {
 			answer[kind] = []any{m.Loss, m.Accuracy, m.SecondsPerEpoch, m.TotalSeconds}
 		}
@@ -333,7 +335,7 @@ func TestPublishedFiles(t *testing.T) {
 	for _, client := range []string{"nats", "records"} {
 		t.Run(client, func(t *testing.T) {
 			want := askClient(t, client, dir, []int{0, 11})
-			b, err := results.Open(dir)
+			b, err := published.Open(t.Context(), dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -359,18 +361,18 @@ func TestExportedFiles(t *testing.T) {
 	full := resultstest.Fill(t, resultstest.Grid(archs[:2]...)...)
 	for _, test := range []struct {
 		client, name string
-		format       results.Format
+		format       benchmark.Format
 		campaign     results.Campaign
 		archs        []int
 	}{
-		{"nasbench201", "merged.pth", results.NASBench201, light, archs},
-		{"nats", "simple", results.NATS, light, archs},
-		{"nats", "merged.pickle.pbz2", results.NATS, light, archs},
-		{"archive", "archive", results.Archive, full, archs[:2]},
+		{"nasbench201", "merged.pth", published.NASBench201, light, archs},
+		{"nats", "simple", published.NATS, light, archs},
+		{"nats", "merged.pickle.pbz2", published.NATS, light, archs},
+		{"archive", "archive", published.Archive, full, archs[:2]},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			open := func(path string) *results.Benchmark {
-				b, err := results.Open(path)
+			open := func(path string) *benchmark.Benchmark {
+				b, err := published.Open(t.Context(), path)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -388,8 +390,8 @@ func TestExportedFiles(t *testing.T) {
 			exported := open(path)
 			defer exported.Close()
 			newAnswerer(t, exported, ours).compare(want)
-			if test.format == results.Archive {
-				reloaded, err := source.Reload(path)
+			if test.format == published.Archive {
+				reloaded, err := source.Reload(exported)
 				if err != nil {
 					t.Fatal(err)
 				}

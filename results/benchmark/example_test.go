@@ -1,4 +1,4 @@
-package results_test
+package benchmark_test
 
 import (
 	"bytes"
@@ -16,6 +16,8 @@ import (
 
 	"nb201/cell"
 	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -100,8 +102,8 @@ func files(t *testing.T, dir string) map[string][]byte {
 }
 
 // open opens the campaign of the examples.
-func open() *results.Benchmark {
-	b, err := results.Open(examples)
+func open() *benchmark.Benchmark {
+	b, err := published.Open(context.Background(), examples)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -114,36 +116,6 @@ func must[T any](v T, err error) T {
 		log.Fatal(err)
 	}
 	return v
-}
-
-// API(path), len(api), api[i].
-func ExampleOpen() {
-	b, err := results.Open("testdata/campaign") // or NAS-Bench-201-v1_1-096897.pth, a NATS directory, ...
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer b.Close()
-	genotype, err := b.Arch(1)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(b)
-	fmt.Println(b.Len(), b.Evaluated())
-	fmt.Println(genotype)
-	// Output:
-	// Benchmark(3/15625 architectures, file=campaign)
-	// 15625 [1 3 123]
-	// |nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|
-}
-
-// API(None).
-func ExampleDefaultPath() {
-	getenv := func(name string) string { return map[string]string{"TORCH_HOME": "/data/torch"}[name] } // or os.Getenv
-	fmt.Println(results.DefaultPath(getenv, results.NASBench201))
-	fmt.Println(results.DefaultPath(getenv, results.NATS))
-	// Output:
-	// /data/torch/NAS-Bench-201-v1_1-096897.pth <nil>
-	// /data/torch/NATS-tss-v1_0-3ffb9-simple <nil>
 }
 
 // for i, s in enumerate(api).
@@ -189,7 +161,7 @@ func ExampleBenchmark_QueryMetaInfoByIndex() {
 	b := open()
 	defer b.Close()
 	info := must(b.QueryMetaInfoByIndex(1, "12"))
-	metrics := must(info.Metrics("cifar10", results.TrainingSet, results.Last, results.Mean()))
+	metrics := must(info.Metrics("cifar10", benchmark.TrainingSet, benchmark.Last, benchmark.Mean()))
 	fmt.Printf("epoch %d: loss %.3f, accuracy %.2f %%, %.1f s\n", metrics.Epoch, metrics.Loss, metrics.Accuracy, *metrics.TotalSeconds)
 	costs := must(info.ComputeCosts("cifar100"))
 	fmt.Printf("%.6f MFLOPs, %.6f M parameters, %.2f ms\n", costs.FLOPs, costs.Params, *costs.Latency*1000)
@@ -212,8 +184,8 @@ func ExampleBenchmark_QueryByIndex() {
 	defer b.Close()
 	for _, trial := range must(b.QueryByIndex(1, "cifar100", "12")) {
 		fmt.Printf("seed %d: latency %.2f ms\n", trial.Seed, *trial.Latency()*1000)
-		fmt.Println(must(trial.Train(results.Last)).Accuracy, must(trial.Train(10)).Accuracy)
-		fmt.Println(must(trial.Eval("x-valid", results.Last)).Accuracy, must(trial.Eval("x-test", results.Last)).Accuracy)
+		fmt.Println(must(trial.Train(benchmark.Last)).Accuracy, must(trial.Train(10)).Accuracy)
+		fmt.Println(must(trial.Eval("x-valid", benchmark.Last)).Accuracy, must(trial.Eval("x-test", benchmark.Last)).Accuracy)
 	}
 	_, err := b.QueryByIndex(1, "svhn", "12")
 	fmt.Println(err)
@@ -280,11 +252,11 @@ func ExampleBenchmark_MoreInfo() {
 	b := open()
 	defer b.Close()
 	random := rand.New(rand.NewPCG(1, 2))
-	info := must(b.MoreInfo(123, "cifar10", results.Last, "12", results.Random(random)))
+	info := must(b.MoreInfo(123, "cifar10", benchmark.Last, "12", benchmark.Random(random)))
 	fmt.Println(*info.Seed, info.Train.Accuracy, info.Test.Accuracy, info.Valid == nil)
-	info = must(b.MoreInfo(123, "ImageNet16-120", results.Last, "12", results.Random(random)))
+	info = must(b.MoreInfo(123, "ImageNet16-120", benchmark.Last, "12", benchmark.Random(random)))
 	fmt.Println(info.Valid.Accuracy, info.Test.Accuracy, info.ValTest.Accuracy)
-	info = must(b.MoreInfo(123, "cifar10-valid", 5, "12", results.Mean()))
+	info = must(b.MoreInfo(123, "cifar10-valid", 5, "12", benchmark.Mean()))
 	fmt.Printf("epoch %d: %.3f %.3f\n", info.Valid.Epoch, info.Valid.Accuracy, info.Test.Accuracy)
 	// Output:
 	// 111 84.534 84.92 true
@@ -306,7 +278,7 @@ func ExampleBenchmark_CostInfo() {
 // api.reload(archive, 3).
 func ExampleBenchmark_Reload() {
 	b := open()
-	archive := "testdata/campaign" // or a directory of NNNNNN-FULL.pth
+	archive := must(published.Open(context.Background(), "testdata/campaign")) // or a directory of NNNNNN-FULL.pth
 	b, err := b.Reload(archive, 3)
 	if err != nil {
 		log.Fatal(err)
@@ -321,7 +293,7 @@ func ExampleBenchmark_Reload() {
 func ExampleBenchmark_FindBest() {
 	b := open()
 	defer b.Close()
-	best := must(b.FindBest(context.Background(), results.Search{Dataset: "cifar10", Set: "valid", HP: "12", MaxParams: 0.003}))
+	best := must(b.FindBest(context.Background(), benchmark.Search{Dataset: "cifar10", Set: "valid", HP: "12", MaxParams: 0.003}))
 	fmt.Printf("architecture %d: %.3f %% on %s of %s, %.6f M parameters; %d compared, %d beyond the limit\n",
 		best.Index, best.Accuracy, best.Set, best.Dataset, best.Params, best.Compared, best.Beyond)
 	// Output:
@@ -335,7 +307,7 @@ func ExampleBenchmark_SimulateTrainEval() {
 	random := rand.New(rand.NewPCG(1, 2))
 	var used float64 // seconds
 	for _, arch := range b.Evaluated() {
-		s := must(b.SimulateTrainEval(arch, "cifar10", results.Last, "12", results.Random(random)))
+		s := must(b.SimulateTrainEval(arch, "cifar10", benchmark.Last, "12", benchmark.Random(random)))
 		used += s.Seconds
 		fmt.Printf("architecture %d: %.2f %%, %.1f s, %.1f s so far\n", arch, s.Accuracy, s.Seconds, used)
 	}
@@ -371,8 +343,8 @@ func ExampleResultsCount() {
 	defer b.Close()
 	result := must(b.QueryByIndex(123, "cifar10-valid", "12"))[1]
 	fmt.Println(result)
-	fmt.Println(must(result.Train(results.Last)).Loss, must(result.Train(11)).Loss)
-	fmt.Println(must(result.Eval("x-valid", results.Last)).Accuracy, must(result.Eval("x-valid", 11)).Accuracy)
+	fmt.Println(must(result.Train(benchmark.Last)).Loss, must(result.Train(11)).Loss)
+	fmt.Println(must(result.Eval("x-valid", benchmark.Last)).Accuracy, must(result.Eval("x-valid", 11)).Accuracy)
 	fmt.Println(*result.Latency(), result.HasWeights())
 	fmt.Println(must(cell.Parse(result.Config().Genotype)).Lists())
 	_, err := result.Eval("x-test", 11)
@@ -396,10 +368,10 @@ func ExampleArchResults() {
 	fmt.Println(a.ArchIdxStr(), strings.Join(a.DatasetNames(), " "), must(a.DatasetSeeds("cifar10-valid")))
 	fmt.Printf("%.6f MFLOPs\n", must(a.ComputeCosts("cifar10-valid")).FLOPs)
 	random := rand.New(rand.NewPCG(1, 2))
-	for _, pick := range []results.Pick{results.Mean(), results.Random(random), results.Seed(111)} {
-		fmt.Printf("%.4f\n", must(a.Metrics("cifar10-valid", "x-valid", results.Last, pick)).Accuracy)
+	for _, pick := range []benchmark.Pick{benchmark.Mean(), benchmark.Random(random), benchmark.Seed(111)} {
+		fmt.Printf("%.4f\n", must(a.Metrics("cifar10-valid", "x-valid", benchmark.Last, pick)).Accuracy)
 	}
-	_, err := a.Metrics("cifar10-valid", "x-valid", results.Last, results.Seed(888))
+	_, err := a.Metrics("cifar10-valid", "x-valid", benchmark.Last, benchmark.Seed(888))
 	fmt.Println(err)
 	// Output:
 	// 000123 cifar10-valid cifar10 cifar100 ImageNet16-120 [111 777]

@@ -26,6 +26,7 @@ import (
 	"nb201/internal/atomicfile"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // Times says which times an export tells.
@@ -41,14 +42,9 @@ const (
 // AllTimes lists the kinds of times.
 func AllTimes() []Times { return []Times{Measured, Published} }
 
-// Formats lists the formats that Run writes.
-func Formats() []results.Format {
-	return []results.Format{results.Runs, results.Archive, results.NASBench201, results.NATS, results.Parquet, results.CSV}
-}
-
 // Options of an export.
 type Options struct {
-	Format results.Format
+	Format benchmark.Format
 	// To is the file or directory to make. What stands there already is never touched,
 	// but into a directory that stands there NASBench201 and NATS put their file, or
 	// directory, under the name of the published ones with the last digits of its own
@@ -80,61 +76,48 @@ type Options struct {
 	Progress func(done, total int)
 }
 
-// slot is a place for a schedule of a benchmark.
-type slot struct{ name, schedule string }
-
-// slots are those of the format, or nil when it takes every schedule.
-func (o *Options) slots() []slot {
-	less, full := strconv.Itoa(cmp.Or(o.Less, 12)), strconv.Itoa(cmp.Or(o.Full, 200))
+// check refuses options that cannot be, and finds the writer of the format.
+func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err error) {
+	w, known := all.find(o.Format)
+	_, isCampaign := b.Campaign()
+	is := func(choice Choice) func(Traits) bool { return func(t Traits) bool { return t.Weights == choice } }
 	switch {
-	case o.Format == results.Parquet || o.Format == results.CSV || o.Format == results.NATS && o.Less == 0 && o.Full == 0:
-		return nil
-	case o.Format == results.NATS:
-		return []slot{{"12", less}, {"200", full}}
-	default:
-		return []slot{{"less", less}, {"full", full}}
-	}
-}
-
-// merged tells whether the export is one file.
-func (o *Options) merged() bool {
-	return o.Format == results.NASBench201 || o.Format == results.NATS && (o.Merged || strings.HasSuffix(o.To, natsExtension))
-}
-
-// check refuses options that cannot be.
-func (o *Options) check(source results.Format) error {
-	switch {
-	case !slices.Contains(Formats(), o.Format):
-		return usage.Errorf("unknown format %q: use one of %v", o.Format, Formats())
+	case !known:
+		return w, usage.Errorf("unknown format %q: use one of %v", o.Format, all.formats(func(Traits) bool { return true }))
 	case !slices.Contains(AllTimes(), o.Times):
-		return usage.Errorf("unknown times %q: use one of %v", o.Times, AllTimes())
-	case o.Merged && o.Format != results.NATS:
-		return usage.Errorf("%s has no merged form: that is for %s", o.Format, results.NATS)
-	case o.Weights && o.Format != results.NATS:
-		return usage.Errorf("weights cannot be asked for in %s: %s and %s always hold them, of the others only %s can", o.Format, results.Runs, results.Archive, results.NATS)
-	case o.RawCells && o.Format != results.CSV:
-		return usage.Errorf("%s has no cells: raw ones are for %s", o.Format, results.CSV)
-	case len(o.Latencies) > 0 && o.Format == results.Runs:
-		return usage.Errorf("%s has no place for latencies", results.Runs)
-	case o.Format == results.Runs && source != results.CampaignFormat:
-		return usage.Errorf("%s can be made from a campaign alone: a file of format %s does not tell the recipe of a run", results.Runs, source)
+		return w, usage.Errorf("unknown times %q: use one of %v", o.Times, AllTimes())
+	case o.Merged && w.Merged != Asked:
+		return w, usage.Errorf("%s has no merged form: that is for %s", o.Format, and(all.formats(func(t Traits) bool { return t.Merged == Asked })))
+	case o.Weights && w.Weights != Asked:
+		return w, usage.Errorf("weights cannot be asked for in %s: %s always hold them, of the others only %s can", o.Format, and(all.formats(is(Always))), and(all.formats(is(Asked))))
+	case o.RawCells && !w.RawCells:
+		return w, usage.Errorf("%s has no cells: raw ones are for %s", o.Format, and(all.formats(func(t Traits) bool { return t.RawCells })))
+	case len(o.Latencies) > 0 && w.NoLatencies:
+		return w, usage.Errorf("%s has no place for latencies", o.Format)
+	case w.FromCampaign && !isCampaign:
+		return w, usage.Errorf("%s can be made from a campaign alone: a file of format %s does not tell the recipe of a run", o.Format, b.Format)
 	}
 	if less, full := cmp.Or(o.Less, 12), cmp.Or(o.Full, 200); less < 1 || full < 1 || less == full {
-		return usage.Errorf("schedules %d and %d cannot fill the two slots: name two different numbers of epochs", less, full)
+		return w, usage.Errorf("schedules %d and %d cannot fill the two slots: name two different numbers of epochs", less, full)
 	}
 	if o.To == "" {
-		return usage.Errorf("an export needs a place to be written to")
+		return w, usage.Errorf("an export needs a place to be written to")
 	}
-	return nil
+	return w, nil
 }
 
 // Run makes an export of a benchmark. It is made whole or not at all; when ctx ends, or
 // on an error once parts are done, the error is a *Partial and what is done is kept for
 // the next Run with the same options. What is wrong with the options or the source, and
 // a full disk, is a usage error.
-func Run(ctx context.Context, b *results.Benchmark, o Options) (*Report, error) {
+func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error) {
+	return allWriters().run(ctx, b, o)
+}
+
+func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error) {
 	o.Times = cmp.Or(o.Times, Measured)
-	if err := o.check(b.Format); err != nil {
+	w, err := all.check(&o, b)
+	if err != nil {
 		return nil, err
 	}
 	o.To = filepath.Clean(o.To)
@@ -142,8 +125,8 @@ func Run(ctx context.Context, b *results.Benchmark, o Options) (*Report, error) 
 	if err != nil {
 		return nil, err
 	}
-	e := &exporter{benchmark: b, options: o, latencies: given}
-	e.layout = e.newLayout()
+	e := &exporter{benchmark: b, options: o, writer: w, latencies: given}
+	e.layout = w.layout(&e.options)
 	if info, err := os.Stat(o.To); err == nil && info.IsDir() && e.layout.name != nil {
 		e.into = true
 		e.partial = filepath.Join(o.To, "."+string(o.Format)+".partial")
@@ -190,11 +173,11 @@ func (p *Partial) Note() string {
 
 // Report says what an export holds, and what it lacks.
 type Report struct {
-	Path          string         `json:"path"` // of the file or directory made
-	Format        results.Format `json:"format"`
-	Architectures int            `json:"architectures"`
-	Trials        int            `json:"trials"`
-	Slots         []Slot         `json:"slots"`
+	Path          string           `json:"path"` // of the file or directory made
+	Format        benchmark.Format `json:"format"`
+	Architectures int              `json:"architectures"`
+	Trials        int              `json:"trials"`
+	Slots         []Slot           `json:"slots"`
 	// OtherSchedules are those of trials that have no slot and were left out.
 	OtherSchedules []string `json:"other_schedules"`
 	// Listed counts the architectures of the benchmark that a NASBench201 or NATS file
@@ -231,13 +214,10 @@ type Coverage struct {
 	Architectures int    `json:"architectures"`
 }
 
-// forClients tells whether the Python clients, or the original's programs, read the format.
-func (r *Report) forClients() bool {
-	return r.Format != results.Parquet && r.Format != results.CSV
-}
-
 // Warnings lists in sentences what a user of the export will miss.
 func (r *Report) Warnings() []string {
+	format, known := allWriters().find(r.Format)
+	forClients := format.clients || !known
 	var w []string
 	warn := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
 	for _, s := range r.Slots {
@@ -250,7 +230,7 @@ func (r *Report) Warnings() []string {
 			warn("%s: no trial on %s", name, strings.Join(s.Absent, ", "))
 		}
 		for i, c := range s.Coverage {
-			if r.forClients() && !slices.Contains(results.PublishedDatasets(), c.Dataset) && (i == 0 || s.Coverage[i-1].Dataset != c.Dataset) {
+			if forClients && !slices.Contains(results.PublishedDatasets(), c.Dataset) && (i == 0 || s.Coverage[i-1].Dataset != c.Dataset) {
 				warn("%s: %s is no dataset of the benchmark; the client opens the file and answers for it, but api.show wants x-valid and x-test, and api.simulate_train_eval and api.statistics refuse it", name, c.Dataset)
 			}
 			if c.Architectures < r.Architectures {
@@ -267,7 +247,7 @@ func (r *Report) Warnings() []string {
 	if r.OwnLatency > 0 {
 		warn("%d trials are of networks whose latency was not given: their own was written, where they have one", r.OwnLatency)
 	}
-	if !r.forClients() {
+	if !forClients {
 		return w
 	}
 	if r.CorrectedCosts > 0 {
@@ -283,7 +263,7 @@ func (r *Report) Warnings() []string {
 	if r.WithoutWeights > 0 {
 		warn("%d trials have no weights: get_net_param answers None for them", r.WithoutWeights)
 	}
-	if r.WithoutLatency > 0 && r.Format != results.Runs { // which has no place for it
+	if r.WithoutLatency > 0 && !format.NoLatencies {
 		warn("%d trials have no latency: get_latency fails for them", r.WithoutLatency)
 	}
 	switch {
@@ -300,7 +280,7 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 	o := &e.options
 	slices.Sort(e.mixed)
 	r := &Report{Path: o.To, Format: o.Format, Times: o.Times, Mixed: e.mixed}
-	for _, s := range o.slots() {
+	for _, s := range e.slots() {
 		epochs, err := strconv.Atoi(s.schedule)
 		if err != nil {
 			return nil, err
@@ -327,7 +307,7 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 		}
 	}
 	slices.SortFunc(r.OtherSchedules, func(a, b string) int { return cmp.Or(len(a)-len(b), cmp.Compare(a, b)) }) // as numbers
-	if o.slots() == nil {
+	if e.slots() == nil {
 		slices.SortFunc(r.Slots, func(a, b Slot) int { return cmp.Or(a.Epochs-b.Epochs, cmp.Compare(a.Name, b.Name)) })
 	}
 	for i := range r.Slots {
@@ -336,7 +316,7 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 	if r.Architectures == 0 {
 		return nil, e.nothing(r.OtherSchedules)
 	}
-	if o.Format == results.NASBench201 || o.Format == results.NATS {
+	if e.writer.listed {
 		r.Listed = cell.Count
 		last := parts[len(parts)-1].Architectures
 		if last[len(last)-1] == r.Architectures-1 { // they are in order, each once
@@ -382,7 +362,7 @@ func (e *exporter) nothing(others []string) error {
 		has = fmt.Sprintf("it has trials of %s epochs", strings.Join(others, ", "))
 	}
 	var wanted []string
-	for _, s := range e.options.slots() {
+	for _, s := range e.slots() {
 		wanted = append(wanted, s.schedule)
 	}
 	of := ""

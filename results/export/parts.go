@@ -30,6 +30,7 @@ import (
 	"nb201/internal/seal"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // version of the parts: one that another version of this package made is not used.
@@ -40,25 +41,6 @@ const (
 	indicesInPart            = 32
 	indicesInPartWithWeights = 4
 )
-
-// layout is how a format is written. Exactly one of file and fill makes the export
-// of its parts.
-type layout struct {
-	// begin begins a part in the folder dir.
-	begin func(dir string) (partWriter, error)
-	file  func(w io.Writer, x *whole) error
-	fill  func(dir string, x *whole) error
-	// name is that of an export in a directory that was there, by its MD5; nil where
-	// there is no such name.
-	name func(md5 string) string
-}
-
-// partWriter writes a part.
-type partWriter interface {
-	// add writes an architecture, as chosen from the source.
-	add(a *results.Architecture) error
-	close() error
-}
 
 // whole is what an export is made of: its parts, in order.
 type whole struct {
@@ -113,8 +95,9 @@ const summaryName = "summary.json"
 
 // exporter makes one export.
 type exporter struct {
-	benchmark *results.Benchmark
+	benchmark *benchmark.Benchmark
 	options   Options
+	writer    writer
 	layout    layout
 	latencies latencies
 	into      bool   // To is a directory that is there
@@ -185,7 +168,7 @@ func (e *exporter) units() ([]unit, error) {
 		size = indicesInPartWithWeights
 	}
 	o := &e.options
-	options := fmt.Sprintln(version, o.Format, o.merged(), o.slots(), cmp.Or(o.Less, 12), o.Weights, o.Times, o.RawCells, e.latencies.digest())
+	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), cmp.Or(o.Less, 12), o.Weights, o.Times, o.RawCells, e.latencies.digest())
 	var units []unit
 	archs := e.benchmark.Evaluated()
 	for len(archs) > 0 {
@@ -203,10 +186,11 @@ func (e *exporter) units() ([]unit, error) {
 	return units, nil
 }
 
-// weights tells whether the export holds weights.
-func (e *exporter) weights() bool {
-	return e.options.Weights || e.options.Format == results.Runs || e.options.Format == results.Archive
-}
+// weights reports whether the export holds weights.
+func (e *exporter) weights() bool { return e.writer.weightsBy(&e.options) }
+
+// slots are those of the format, or nil when it takes every schedule.
+func (e *exporter) slots() []slot { return e.writer.slots(&e.options) }
 
 // work makes the parts that are not there yet, then the export.
 func (e *exporter) work(ctx context.Context, units []unit) (*Report, error) {
@@ -478,9 +462,10 @@ type fingerprints struct {
 	byArch map[int]string // of a campaign
 }
 
-func newFingerprints(b *results.Benchmark, weights bool) (*fingerprints, error) {
+func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error) {
 	f := &fingerprints{all: b.Path, byArch: map[int]string{}}
-	if b.Format != results.CampaignFormat {
+	c, isCampaign := b.Campaign()
+	if !isCampaign {
 		sum := sha256.New()
 		root, err := filepath.EvalSymlinks(b.Path)
 		if err != nil {
@@ -497,7 +482,6 @@ func newFingerprints(b *results.Benchmark, weights bool) (*fingerprints, error) 
 		f.all = hex.EncodeToString(sum.Sum(nil))
 		return f, err
 	}
-	c := results.Campaign{Dir: b.Path}
 	sums := map[int]hash.Hash{}
 	for t, err := range c.Trials() {
 		if err != nil {

@@ -1,4 +1,4 @@
-package results_test
+package published_test
 
 import (
 	"bytes"
@@ -19,7 +19,9 @@ import (
 	"nb201/cell"
 	"nb201/internal/usage"
 	. "nb201/results"
+	. "nb201/results/benchmark"
 	"nb201/results/export"
+	. "nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -32,7 +34,7 @@ func mergedFile(t *testing.T, format Format, arch int, loss float64) (content []
 	if err := c.Publish(r, nil); err != nil {
 		t.Fatal(err)
 	}
-	b, err := Open(c.Dir)
+	b, err := Open(t.Context(), c.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +54,7 @@ func mergedFile(t *testing.T, format Format, arch int, loss float64) (content []
 // third is what a merged file answers.
 func third(t *testing.T, path string) *Architecture {
 	t.Helper()
-	b, err := Open(path)
+	b, err := Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +126,7 @@ func TestMergedFileReplaced(t *testing.T) {
 				t.Fatalf("%d and %d bytes", len(before), len(other))
 			}
 			put(other)
-			b, err := Open(path)
+			b, err := Open(t.Context(), path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +254,7 @@ func TestMergedFileWrittenTo(t *testing.T) {
 	if err := os.WriteFile(path, mergedFile(t, NASBench201, 3, 1.25), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	b, err := Open(path)
+	b, err := Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +292,7 @@ func TestUnpackingBounded(t *testing.T) {
 	}
 	const open = "\x80\x02}(X\x0a\x00\x00\x00arch2infos}(K\x00"
 	nones := packed(strings.Repeat("N0", 1<<19))
-	one, err := os.ReadFile("testdata/merged/one.pickle.pbz2")
+	one, err := os.ReadFile("internal/merged/testdata/one.pickle.pbz2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +307,7 @@ func TestUnpackingBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := fmt.Sprintf("%s of %d bytes has more than 64 MB unpacked", path, len(content))
-		if _, err := Open(path); err == nil || !usage.Is(err) || !strings.Contains(err.Error(), want) {
+		if _, err := Open(t.Context(), path); err == nil || !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", name, err, want)
 		}
 		err := filepath.WalkDir(os.Getenv("XDG_CACHE_HOME"), func(path string, e os.DirEntry, err error) error {

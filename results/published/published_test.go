@@ -1,4 +1,4 @@
-package results_test
+package published_test
 
 import (
 	"encoding/json"
@@ -8,7 +8,8 @@ import (
 	"reflect"
 	"testing"
 
-	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 )
 
 // summary is a trial in testdata/published/NNNNNN.summary.json.
@@ -25,9 +26,9 @@ type summary struct {
 	EvalTimes map[string]float64 `json:"eval_time"`
 }
 
-func summarize(t *testing.T, r *results.ResultsCount) summary {
+func summarize(t *testing.T, r *benchmark.ResultsCount) summary {
 	t.Helper()
-	at := func(s results.Series, epoch int) float64 {
+	at := func(s benchmark.Series, epoch int) float64 {
 		v, ok := s.At(epoch)
 		if !ok {
 			t.Errorf("%v: no epoch %d", r.Trial, epoch)
@@ -59,7 +60,7 @@ func TestPublishedSummaries(t *testing.T) {
 	if dir == "" {
 		t.Skip("NB201_PUBLISHED is not set")
 	}
-	b, err := results.Open(dir)
+	b, err := published.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

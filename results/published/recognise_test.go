@@ -1,4 +1,4 @@
-package results_test
+package published_test
 
 import (
 	"bytes"
@@ -13,7 +13,9 @@ import (
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/export"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -51,11 +53,11 @@ func TestRecognise(t *testing.T) {
 	if err := os.CopyFS("campaign", os.DirFS(campaign.Dir)); err != nil {
 		t.Fatal(err)
 	}
-	for to, format := range map[string]results.Format{
-		"m.pth": results.NASBench201, "archive": results.Archive, "runs": results.Runs, "nats": results.NATS,
-		"n.pickle.pbz2": results.NATS, "parquet": results.Parquet, "csv": results.CSV,
+	for to, format := range map[string]benchmark.Format{
+		"m.pth": published.NASBench201, "archive": published.Archive, "runs": published.Runs, "nats": published.NATS,
+		"n.pickle.pbz2": published.NATS, "parquet": published.Parquet, "csv": published.CSV,
 	} {
-		b, err := results.Open("campaign")
+		b, err := published.Open(t.Context(), "campaign")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +145,7 @@ func TestRecognise(t *testing.T) {
 		"text.txt": "has no name of a published file",
 		"none":     "is neither a campaign nor a directory of a published format",
 	} {
-		b, err := results.Open(path)
+		b, err := published.Open(t.Context(), path)
 		if err == nil {
 			err = b.Close()
 		}
@@ -153,7 +155,7 @@ func TestRecognise(t *testing.T) {
 	}
 
 	// The files of a directory are read later.
-	b, err := results.Open("lfs")
+	b, err := published.Open(t.Context(), "lfs")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +167,7 @@ func TestRecognise(t *testing.T) {
 // TestRecogniseNothing has what cannot be read end in a usage error, and what is damaged
 // in whatever its reader says.
 func TestRecogniseNothing(t *testing.T) {
-	if _, err := results.Recognise(filepath.Join(t.TempDir(), "none")); !usage.Is(err) {
+	if _, err := published.Recognise(filepath.Join(t.TempDir(), "none")); !usage.Is(err) {
 		t.Errorf("no file: error %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "m.pth")
@@ -173,7 +175,7 @@ func TestRecogniseNothing(t *testing.T) {
 		if err := os.WriteFile(path, []byte(data), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := results.Open(path); !usage.Is(err) || !strings.HasPrefix(err.Error(), path+" is ") {
+		if _, err := published.Open(t.Context(), path); !usage.Is(err) || !strings.HasPrefix(err.Error(), path+" is ") {
 			t.Errorf("%q: error %v", data, err)
 		}
 	}
@@ -193,7 +195,7 @@ func FuzzRecognise(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := results.Recognise(path); err != nil {
+		if _, err := published.Recognise(path); err != nil {
 			t.Error(err)
 		}
 	})

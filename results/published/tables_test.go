@@ -1,4 +1,4 @@
-package results_test
+package published_test
 
 import (
 	"encoding/binary"
@@ -22,7 +22,10 @@ import (
 
 	"nb201/internal/usage"
 	. "nb201/results"
+	. "nb201/results/benchmark"
+	. "nb201/results/published"
 	"nb201/results/resultstest"
+	. "nb201/results/tables"
 )
 
 // gappy is an architecture whose series have all the holes that published files have.
@@ -34,7 +37,7 @@ func gappy(t testing.TB, index int) *Architecture {
 			t.Fatal(err)
 		}
 	}
-	b, err := Open(c.Dir)
+	b, err := Open(t.Context(), c.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +53,9 @@ func gappy(t testing.TB, index int) *Architecture {
 	a.Schedules[0].HP, a.Schedules[1].HP = "12", "200"
 	first, second := a.Schedules[0].Results[0], a.Schedules[1].Results[1]
 	first.Latencies, first.Training.Top5, first.Training.Seconds = nil, nil, nil
-	first.Evaluation[0].Measures = Measures{Seconds: Series{{0, 1.5}, {1, 1.5}}, Loss: Series{{1, 0.1 + 0.2}}}
+	first.Evaluation[0].Measures = Measures{Seconds: Series{{Epoch: 0, Value: 1.5}, {Epoch: 1, Value: 1.5}}, Loss: Series{{Epoch: 1, Value: 0.1 + 0.2}}}
 	first.Evaluation[1].Measures = Measures{}
-	second.Evaluation[0].Measures = Measures{Top1: Series{{0, 10}, {2, 100.0 / 3}}, Top5: Series{{1, 1e-300}}}
+	second.Evaluation[0].Measures = Measures{Top1: Series{{Epoch: 0, Value: 10}, {Epoch: 2, Value: 100.0 / 3}}, Top5: Series{{Epoch: 1, Value: 1e-300}}}
 	second.Evaluation = slices.Insert(second.Evaluation, 0, SetMeasures{Set: "my-set.1"})
 	return a
 }
@@ -67,7 +70,7 @@ func writeTables(t testing.TB, dir string, trials []TrialRow, epochs []EpochRow)
 		t.Fatal(err)
 	}
 	records := [2][][]string{{nil}, {nil}}
-	for i, columns := range [][]Column{TrialColumns(), EpochColumns()} {
+	for i, columns := range [][]Column{Columns[TrialRow](), Columns[EpochRow]()} {
 		for _, c := range columns {
 			records[i][0] = append(records[i][0], c.Name)
 		}
@@ -92,6 +95,7 @@ func writeTables(t testing.TB, dir string, trials []TrialRow, epochs []EpochRow)
 	}
 }
 
+// tableReaders open a directory that may hold the tables of the other format too.
 var tableReaders = map[Format]func(string) (*Benchmark, error){Parquet: OpenParquet, CSV: OpenCSV}
 
 // codec compresses pages with a function, under the name of a codec of the format.
@@ -128,7 +132,7 @@ func hadoopFrames(src []byte) (frames []byte) {
 // Tables read whatever their pages are compressed with, or the sentence says with what.
 func TestParquetCodecs(t *testing.T) {
 	want := gappy(t, 3)
-	trials, epochs := want.Rows()
+	trials, epochs := RowsOf(want)
 	same := func(src []byte) []byte { return src }
 	for _, x := range []struct {
 		codec compress.Codec
@@ -193,7 +197,7 @@ func TestTablesReadBack(t *testing.T) {
 	var trials []TrialRow
 	var epochs []EpochRow
 	for _, a := range want {
-		some, more := a.Rows()
+		some, more := RowsOf(a)
 		trials, epochs = append(trials, some...), append(epochs, more...)
 	}
 	dir := t.TempDir()
@@ -226,7 +230,7 @@ func TestTablesReadBack(t *testing.T) {
 func TestTablesMarked(t *testing.T) {
 	want := gappy(t, 3)
 	dir := t.TempDir()
-	trials, epochs := want.Rows()
+	trials, epochs := RowsOf(want)
 	writeTables(t, dir, trials, epochs)
 	for _, name := range []string{"trials.csv", "epochs.csv"} {
 		path := filepath.Join(dir, name)
@@ -255,7 +259,7 @@ func TestPythonReadsCSV(t *testing.T) {
 		t.Skip("NB201_PYTHON names no Python")
 	}
 	dir := t.TempDir()
-	trials, epochs := gappy(t, 3).Rows()
+	trials, epochs := RowsOf(gappy(t, 3))
 	writeTables(t, dir, trials, epochs)
 	script := `import csv, sys
 trials = list(csv.DictReader(open(sys.argv[1] + "/trials.csv", newline="")))
@@ -322,7 +326,7 @@ func TestTablesRefused(t *testing.T) {
 			return t, e
 		}, "stands there twice"},
 	} {
-		trials, epochs := gappy(t, 3).Rows()
+		trials, epochs := RowsOf(gappy(t, 3))
 		trials, epochs = x.change(trials, epochs)
 		dir := t.TempDir()
 		writeTables(t, dir, trials, epochs)
@@ -341,8 +345,8 @@ func TestTablesRefused(t *testing.T) {
 
 // Files that are no tables are refused with the place.
 func TestTableFilesRefused(t *testing.T) {
-	trials, epochs := gappy(t, 3).Rows()
-	more, others := gappy(t, 4).Rows()
+	trials, epochs := RowsOf(gappy(t, 3))
+	more, others := RowsOf(gappy(t, 4))
 	trials, epochs = append(trials, more...), append(epochs, others...)
 	header, row, _ := strings.Cut(string(csvOf(t, trials)), "\n")
 	line, _, _ := strings.Cut(row, "\n")
@@ -407,7 +411,7 @@ func csvOf(t testing.TB, trials []TrialRow) []byte {
 // written again.
 func fuzzTables(f *testing.F, name string, open func(dir string) (*Benchmark, error)) {
 	dir := f.TempDir()
-	trials, epochs := gappy(f, 3).Rows()
+	trials, epochs := RowsOf(gappy(f, 3))
 	writeTables(f, dir, trials, epochs)
 	path := filepath.Join(dir, name)
 	for _, seed := range []string{path, "testdata/lz4/trials.parquet", filepath.Join(dir, strings.Replace(name, "trials", "epochs", 1))} {
@@ -430,8 +434,8 @@ func fuzzTables(f *testing.F, name string, open func(dir string) (*Benchmark, er
 			if err != nil {
 				continue
 			}
-			trials, epochs := a.Rows()
-			if again, err := NewArchitecture(trials, epochs); err != nil || !reflect.DeepEqual(again, a) {
+			trials, epochs := RowsOf(a)
+			if again, err := ArchitectureOf(trials, epochs); err != nil || !reflect.DeepEqual(again, a) {
 				t.Errorf("%v becomes %v (%v)", a, again, err)
 			}
 		}

@@ -1,4 +1,4 @@
-package results
+package merged
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ import (
 )
 
 // one is a merged file of one architecture.
-const one = "testdata/merged/one.pickle.pbz2"
+const one = "testdata/one.pickle.pbz2"
 
 // cachedNames are the files of a directory but for locks.
 func cachedNames(t *testing.T, dir string) (found []string) {
@@ -65,7 +65,7 @@ func TestSweep(t *testing.T) {
 	}
 	defer lock.Unlock()
 
-	c := mergedCache{dir, own}
+	c := fileCache{dir, own}
 	kept := []string{"." + busy + ".index.ABC.tmp", "." + busy + ".pickle.ABC.tmp", "0123456789abcdef.program", own + ".index", own + ".pickle"}
 	c.sweep(1 << 20)
 	want := append(slices.Clone(kept), other+".index", other+".pickle", busy+".index", busy+".pickle", "thesis.tex")
@@ -132,7 +132,7 @@ func TestUnpackedOnce(t *testing.T) {
 	for range 6 {
 		group.Go(func() {
 			waits, unpacks := false, false
-			b, err := OpenReporting(t.Context(), one, func(done, _ int64) {
+			b, err := Open(t.Context(), one, BZ2, func(done, _ int64) {
 				if !waits && done == 0 {
 					waits = true
 					waiting.Add(1)
@@ -147,7 +147,7 @@ func TestUnpackedOnce(t *testing.T) {
 				return
 			}
 			defer b.Close()
-			if a, err := b.Architecture(0); err != nil || len(a.Schedules) == 0 {
+			if d, err := b.Decode(0); err != nil || len(d.(*pickle.OrderedDict).Items) == 0 {
 				t.Error(err)
 			}
 		})
@@ -156,7 +156,7 @@ func TestUnpackedOnce(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := OpenReporting(ctx, one, func(int64, int64) { cancel() }); !errors.Is(err, context.Canceled) {
+	if _, err := Open(ctx, one, BZ2, func(int64, int64) { cancel() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled while it waits: %v", err)
 	}
 	unlock()
@@ -177,7 +177,7 @@ func TestUnpackingCancelled(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := OpenReporting(ctx, one, nil); !errors.Is(err, context.Canceled) {
+	if _, err := Open(ctx, one, BZ2, nil); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if got := cachedNames(t, cache.dir); got != nil {
@@ -186,7 +186,7 @@ func TestUnpackingCancelled(t *testing.T) {
 }
 
 // indexOfOne is the index of the file one, and its pickle.
-func indexOfOne(t testing.TB) (*mergedIndex, []byte) {
+func indexOfOne(t testing.TB) (*fileIndex, []byte) {
 	t.Helper()
 	f, err := os.Open(one)
 	if err != nil {
@@ -201,7 +201,7 @@ func indexOfOne(t testing.TB) (*mergedIndex, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &mergedPickle{path: one, info: info}
+	p := &located{path: one, info: info}
 	index, err := p.indexInFile(bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
@@ -228,16 +228,16 @@ func TestIndexChecked(t *testing.T) {
 			t.Errorf("cut to %d bytes", n)
 		}
 	}
-	for name, change := range map[string]func(*mergedIndex){
-		"version":          func(i *mergedIndex) { i.Version++ },
-		"no pickle":        func(i *mergedIndex) { i.Pickle = nil },
-		"hash lacking":     func(i *mergedIndex) { i.Sums.Hashes = nil },
-		"longer than hash": func(i *mergedIndex) { i.Pickle.Length = i.Sums.Length + 1 },
-		"key":              func(i *mergedIndex) { i.Pickle.Entries[0].Key = int64(i.Listed) },
-		"preamble":         func(i *mergedIndex) { i.Pickle.Preamble.Length = i.Pickle.Length + 1 },
-		"objects":          func(i *mergedIndex) { i.Pickle.Entries[0].FirstID = i.Pickle.Entries[0].EndID + 1 },
-		"nothing hashed":   func(i *mergedIndex) { i.Sums, i.Pickle.Length = blocksum.Sums{Length: -1}, -1 },
-		"entry":            func(i *mergedIndex) { i.Pickle.Entries[0].Offset = 1<<63 - 1 },
+	for name, change := range map[string]func(*fileIndex){
+		"version":          func(i *fileIndex) { i.Version++ },
+		"no pickle":        func(i *fileIndex) { i.Pickle = nil },
+		"hash lacking":     func(i *fileIndex) { i.Sums.Hashes = nil },
+		"longer than hash": func(i *fileIndex) { i.Pickle.Length = i.Sums.Length + 1 },
+		"key":              func(i *fileIndex) { i.Pickle.Entries[0].Key = int64(i.Listed) },
+		"preamble":         func(i *fileIndex) { i.Pickle.Preamble.Length = i.Pickle.Length + 1 },
+		"objects":          func(i *fileIndex) { i.Pickle.Entries[0].FirstID = i.Pickle.Entries[0].EndID + 1 },
+		"nothing hashed":   func(i *fileIndex) { i.Sums, i.Pickle.Length = blocksum.Sums{Length: -1}, -1 },
+		"entry":            func(i *fileIndex) { i.Pickle.Entries[0].Offset = 1<<63 - 1 },
 	} {
 		index, _ := indexOfOne(t)
 		change(index)

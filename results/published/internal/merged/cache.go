@@ -1,4 +1,4 @@
-package results
+package merged
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ import (
 // only where a hash says that it is what was written.
 
 // mergedIndex is what the cache keeps of a merged file.
-type mergedIndex struct {
+type fileIndex struct {
 	Version  int
 	Made     time.Time
 	Size     int64 // of the file that was indexed
@@ -45,14 +45,14 @@ type mergedIndex struct {
 }
 
 // mergedVersion is that of mergedIndex and of what it says of a pickle.
-const mergedVersion = 3
+const indexVersion = 3
 
 // indexMagic is how the file of an index begins. The SHA-256 of what is behind it follows,
 // then that: a mergedIndex by encoding/gob.
 const indexMagic = "nb201 merged index 3\n"
 
 // encode makes the file of an index.
-func (i *mergedIndex) encode() ([]byte, error) {
+func (i *fileIndex) encode() ([]byte, error) {
 	var body bytes.Buffer
 	if err := gob.NewEncoder(&body).Encode(i); err != nil {
 		return nil, err
@@ -67,20 +67,20 @@ func sealIndex(body []byte) []byte {
 }
 
 // decodeIndex reads the file of an index; nil where it is not whole or contradicts itself.
-func decodeIndex(file []byte) *mergedIndex {
+func decodeIndex(file []byte) *fileIndex {
 	const head = len(indexMagic) + sha256.Size
 	if len(file) < head || !bytes.Equal(file[:head], sealIndex(file[head:])[:head]) {
 		return nil
 	}
-	body, index := bytes.NewReader(file[head:]), new(mergedIndex)
+	body, index := bytes.NewReader(file[head:]), new(fileIndex)
 	if err := gob.NewDecoder(body).Decode(index); err != nil || body.Len() > 0 || !index.valid() {
 		return nil
 	}
 	return index
 }
 
-func (i *mergedIndex) valid() bool {
-	if i.Version != mergedVersion || i.Pickle == nil || !i.Sums.Valid() || !i.Pickle.Valid() || i.Pickle.Length > i.Sums.Length {
+func (i *fileIndex) valid() bool {
+	if i.Version != indexVersion || i.Pickle == nil || !i.Sums.Valid() || !i.Pickle.Valid() || i.Pickle.Length > i.Sums.Length {
 		return false
 	}
 	for _, e := range i.Pickle.Entries {
@@ -93,42 +93,43 @@ func (i *mergedIndex) valid() bool {
 
 // mergedCache is what the cache directory keeps of one merged file: NAME.index, and
 // NAME.pickle where it had to be unpacked. A process that makes them holds a lock.
-type mergedCache struct {
+type fileCache struct {
 	dir, name string
 }
 
 // mergedLimit bounds the bytes that the cache keeps of all merged files. The largest
 // published one has some 5 GB unpacked.
-const mergedLimit = 32 << 30
+const cacheLimit = 32 << 30
 
 // mergedOurs are the names of what lies in the cache, and mergedTemp of what a process
 // writes or was killed at; the first group is the name of a mergedCache.
 var (
-	mergedOurs = regexp.MustCompile(`^\.?[0-9a-f]{24}\.(?:index|pickle)(?:\..*\.tmp)?$`)
-	mergedTemp = regexp.MustCompile(`^\.([0-9a-f]{24})\.(?:index|pickle)\..*\.tmp$`)
+	ourNames  = regexp.MustCompile(`^\.?[0-9a-f]{24}\.(?:index|pickle)(?:\..*\.tmp)?$`)
+	tempNames = regexp.MustCompile(`^\.([0-9a-f]{24})\.(?:index|pickle)\..*\.tmp$`)
 )
 
 // cacheOf is where the cache keeps what belongs to the file at path. It makes the
 // directory.
-func cacheOf(path string) (mergedCache, error) {
+func cacheOf(path string) (fileCache, error) {
 	dir, err := userdir.Cache()
 	if err != nil {
-		return mergedCache{}, err
+		return fileCache{}, err
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return mergedCache{}, err
+		return fileCache{}, err
 	}
 	sum := sha256.Sum256([]byte(absolute))
-	return mergedCache{dir, hex.EncodeToString(sum[:12])}, os.MkdirAll(dir, 0o777)
+	return fileCache{dir, hex.EncodeToString(sum[:12])}, os.MkdirAll(dir, 0o777)
 }
 
-func (c mergedCache) index() string  { return filepath.Join(c.dir, c.name+".index") }
-func (c mergedCache) pickle() string { return filepath.Join(c.dir, c.name+".pickle") }
+func (c fileCache) index() string { return filepath.Join(c.dir, c.name+".index") }
+
+func (c fileCache) pickle() string { return filepath.Join(c.dir, c.name+".pickle") }
 
 // lock waits until no other process makes what the cache keeps of the same file, and calls
 // waiting meanwhile. Where the directory allows no locks, ok is false.
-func (c mergedCache) lock(ctx context.Context, waiting func()) (unlock func(), ok bool, err error) {
+func (c fileCache) lock(ctx context.Context, waiting func()) (unlock func(), ok bool, err error) {
 	l := lockOf(c.dir, c.name)
 	for {
 		locked, err := l.TryLock()
@@ -155,13 +156,13 @@ func lockOf(dir, name string) *flock.Flock {
 
 // sweep removes what killed processes left, here and of other merged files, and what was
 // not used for longest when the cache holds more than limit bytes. The caller has the lock.
-func (c mergedCache) sweep(limit int64) {
-	files, _, err := cachedir.List(c.dir, mergedTemp)
+func (c fileCache) sweep(limit int64) {
+	files, _, err := cachedir.List(c.dir, tempNames)
 	if err != nil {
 		return // the next process tries again
 	}
 	for _, f := range files {
-		name := mergedTemp.FindStringSubmatch(f.Name())[1]
+		name := tempNames.FindStringSubmatch(f.Name())[1]
 		if name[:2] != c.name[:2] {
 			l := lockOf(c.dir, name)
 			if locked, err := l.TryLock(); err != nil || !locked {
@@ -171,13 +172,13 @@ func (c mergedCache) sweep(limit int64) {
 		}
 		_ = os.Remove(filepath.Join(c.dir, f.Name()))
 	}
-	_ = cachedir.Trim(c.dir, mergedOurs, limit, func(f fs.FileInfo) bool {
-		return mergedTemp.MatchString(f.Name()) || f.Name() == filepath.Base(c.index()) || f.Name() == filepath.Base(c.pickle())
+	_ = cachedir.Trim(c.dir, ourNames, limit, func(f fs.FileInfo) bool {
+		return tempNames.MatchString(f.Name()) || f.Name() == filepath.Base(c.index()) || f.Name() == filepath.Base(c.pickle())
 	})
 }
 
 // read returns the index in the cache; nil where there is none that can be read.
-func (c mergedCache) read() *mergedIndex {
+func (c fileCache) read() *fileIndex {
 	file, err := infile.Read(c.index(), infile.MaxText)
 	if err != nil {
 		return nil
@@ -186,7 +187,7 @@ func (c mergedCache) read() *mergedIndex {
 }
 
 // used notes that the cache was of use, for sweep.
-func (c mergedCache) used() {
+func (c fileCache) used() {
 	now := time.Now()
 	for _, path := range []string{c.index(), c.pickle()} {
 		_ = os.Chtimes(path, now, now) // where it fails, it is made again sooner
@@ -194,7 +195,7 @@ func (c mergedCache) used() {
 }
 
 // replace puts a file into the cache, whatever has its name there.
-func (c mergedCache) replace(path string, write func(io.Writer) error) error {
+func (c fileCache) replace(path string, write func(io.Writer) error) error {
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
 		if err := os.RemoveAll(path); err != nil {
 			return err
@@ -203,7 +204,7 @@ func (c mergedCache) replace(path string, write func(io.Writer) error) error {
 	return atomicfile.Replace(path, write)
 }
 
-func (c mergedCache) write(index *mergedIndex) error {
+func (c fileCache) write(index *fileIndex) error {
 	file, err := index.encode()
 	if err != nil {
 		return err

@@ -1,8 +1,9 @@
-package results
+package benchmark
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"runtime"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nb201/internal/usage"
+	"nb201/results"
 )
 
 // This file answers what needs all architectures of a benchmark. They are read on all
@@ -20,9 +22,9 @@ import (
 // be nil.
 type Progress func(done, total int)
 
-// scan reads all architectures that b holds, and has visit see them, one call at a
-// time, in any order.
-func (b *Benchmark) scan(ctx context.Context, progress Progress, visit func(*Architecture)) error {
+// scan reads all architectures that b holds and calls visit with each, one call at a
+// time, in any order. It ends with the first error of either.
+func (b *Benchmark) scan(ctx context.Context, progress Progress, visit func(*Architecture) error) error {
 	group, scanning := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	var mu sync.Mutex
@@ -32,13 +34,15 @@ func (b *Benchmark) scan(ctx context.Context, progress Progress, visit func(*Arc
 			if err := scanning.Err(); err != nil {
 				return err
 			}
-			a, err := b.source.architecture(index)
+			a, err := b.read(index)
 			if err != nil {
 				return err
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			visit(a)
+			if err := visit(a); err != nil {
+				return err
+			}
 			if done++; progress != nil {
 				progress(done, len(b.evaluated))
 			}
@@ -83,21 +87,21 @@ type Best struct {
 // FindBest finds the architecture with the highest accuracy after the last epoch, mean
 // over the seeds, among those within the limits: find_best. Of equals it is the one
 // with the smallest index. Architectures without what is asked for are passed over,
-// where the clients fail; when none is left it is a usage error.
+// where the clients fail; when none is left it is ErrNotHeld. One that cannot be read ends
+// the search.
 func (b *Benchmark) FindBest(ctx context.Context, s Search) (*Best, error) {
 	dataset, set := remap(s.Dataset, s.Set)
 	best := &Best{Index: -1, Dataset: dataset, Set: set, HP: s.HP}
 	var lacking lack
-	var experiments Experiments
-	err := b.scan(ctx, s.Progress, func(a *Architecture) {
+	var experiments results.Experiments
+	err := b.scan(ctx, s.Progress, func(a *Architecture) error {
 		costs, metrics, err := a.last(s.HP, dataset, set)
 		switch {
 		case err != nil:
-			lacking.add(a, err)
-			return
+			return lacking.add(a, err)
 		case s.MaxFLOPs > 0 && costs.FLOPs > s.MaxFLOPs || s.MaxParams > 0 && costs.Params > s.MaxParams:
 			best.Beyond++
-			return
+			return nil
 		}
 		best.Compared++
 		if schedule, err := a.Schedule(s.HP); err == nil {
@@ -111,6 +115,7 @@ func (b *Benchmark) FindBest(ctx context.Context, s Search) (*Best, error) {
 			best.Index, best.Genotype, best.Accuracy = a.Index, a.Genotype, metrics.Accuracy
 			best.FLOPs, best.Params = costs.FLOPs, costs.Params
 		}
+		return nil
 	})
 	best.Lacking = lacking.architectures
 	switch {
@@ -127,18 +132,6 @@ func (b *Benchmark) FindBest(ctx context.Context, s Search) (*Best, error) {
 	}
 }
 
-// last tells the costs, and the metrics after the last epoch as means over the seeds.
-func (a *Architecture) last(hp, dataset, set string) (costs Costs, m Metrics, err error) {
-	trials, err := a.Schedule(hp)
-	if err == nil {
-		costs, err = trials.ComputeCosts(dataset)
-	}
-	if err == nil {
-		m, err = trials.Metrics(dataset, set, Last, Mean())
-	}
-	return costs, m, err
-}
-
 // lack counts the architectures that lack what is asked for, and keeps what the first
 // of them lacks.
 type lack struct {
@@ -147,16 +140,21 @@ type lack struct {
 	err           error
 }
 
-func (l *lack) add(a *Architecture, err error) {
+// add counts an architecture that does not hold what is asked for; any other error is returned.
+func (l *lack) add(a *Architecture, err error) error {
+	if !errors.Is(err, ErrNotHeld) {
+		return err
+	}
 	if l.architectures++; l.err == nil || a.Index < l.first {
 		l.first, l.err = a.Index, err
 	}
+	return nil
 }
 
 // nothing is the error of a question that no architecture answers.
 func (b *Benchmark) nothing(l lack) error {
 	if l.err == nil {
-		return usage.Errorf("%s holds no architecture", b.Path)
+		return notHeld("%s holds no architecture", b.Path)
 	}
 	return usage.Errorf("%s: no architecture has what is asked for: %w", b.Path, l.err)
 }
@@ -164,20 +162,23 @@ func (b *Benchmark) nothing(l lack) error {
 // Statistics counts the architectures that have so many trials on a dataset along a
 // schedule, by the number of trials: statistics. As in nats_bench the architectures
 // held are counted, where nas_201_api fails unless it holds all. One without a trial
-// counts for 0, but that all are without is a usage error.
+// counts for 0, but that all are without is ErrNotHeld.
 func (b *Benchmark) Statistics(ctx context.Context, dataset, hp string, progress Progress) (map[int]int, error) {
 	counts := map[int]int{}
 	var lacking lack
-	err := b.scan(ctx, progress, func(a *Architecture) {
+	err := b.scan(ctx, progress, func(a *Architecture) error {
 		var trials []*ResultsCount
 		schedule, err := a.Schedule(hp)
 		if err == nil {
 			trials, err = schedule.Query(dataset)
 		}
 		if err != nil {
-			lacking.add(a, err)
+			if err := lacking.add(a, err); err != nil {
+				return err
+			}
 		}
 		counts[len(trials)]++
+		return nil
 	})
 	if err == nil && lacking.architectures == len(b.evaluated) {
 		err = b.nothing(lacking)
@@ -189,10 +190,11 @@ func (b *Benchmark) Statistics(ctx context.Context, dataset, hp string, progress
 // their epochs: avaliable_hps. (Those of one architecture are Architecture.HPs.)
 func (b *Benchmark) AvailableHPs(ctx context.Context, progress Progress) ([]string, error) {
 	epochs := map[string]int{}
-	err := b.scan(ctx, progress, func(a *Architecture) {
+	err := b.scan(ctx, progress, func(a *Architecture) error {
 		for _, s := range a.Schedules {
 			epochs[s.HP] = s.Results[0].Epochs
 		}
+		return nil
 	})
 	return slices.SortedFunc(maps.Keys(epochs), func(a, b string) int {
 		return cmp.Or(cmp.Compare(epochs[a], epochs[b]), cmp.Compare(a, b))

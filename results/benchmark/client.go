@@ -1,4 +1,4 @@
-package results
+package benchmark
 
 import (
 	"cmp"
@@ -19,30 +19,14 @@ import (
 // the clients do (nas_201_api/api_201.py and api_utils.py, nats_bench/api_topology.py
 // and api_utils.py), under the same names without get. hp names a schedule: there is
 // no default, where the clients' is "12". An epoch counts from 0 and may be Last.
-// What a benchmark does not hold is a usage error that says what it holds, where the
-// clients fail by an assertion, a KeyError or a ValueError, or answer -1 or None.
+// What a benchmark does not hold is ErrNotHeld, a usage error that says what it holds,
+// where the clients fail by an assertion, a KeyError or a ValueError, or answer -1 or None.
 //
 // An architecture is read anew for every question: for many of one architecture, keep
 // its Architecture. Nothing else is kept, weights neither, so that there is nothing for
 // clear_params to clear; nor is anything changed, as reset_latency and the like do.
 // str2lists, str2matrix and get_unique_str are Lists, Matrix and UniqueString of
 // cell.Arch; random is rand.IntN(b.Len()).
-
-// DefaultPath is where the clients look for the published benchmark when they are given
-// no path: below $TORCH_HOME or, as nats_bench alone has it, ~/.torch. The formats are
-// NASBench201, NATS (its directory, fast_mode) and Archive (of NASBench201API.reload).
-func DefaultPath(getenv func(string) string, f Format) (string, error) {
-	names := map[Format]string{
-		NASBench201: "NAS-Bench-201-v1_1-096897.pth",
-		Archive:     "NAS-Bench-201-v1_1-archive",
-		NATS:        "NATS-tss-v1_0-3ffb9-simple",
-	}
-	name, ok := names[f]
-	if !ok {
-		return "", usage.Errorf("there is no default path for a benchmark of the format %s", f)
-	}
-	return filepath.Join(cmp.Or(getenv("TORCH_HOME"), filepath.Join(getenv("HOME"), ".torch")), name), nil
-}
 
 // Len is the number of architectures that the benchmark is of, Listed: len(api). It may
 // hold fewer; see Evaluated.
@@ -59,7 +43,7 @@ func (b *Benchmark) Arch(index int) (string, error) {
 
 func (b *Benchmark) check(index int) error {
 	if index < 0 || index >= b.Listed {
-		return usage.Errorf("%s has no architecture %d: use 0..%d", b.Path, index, b.Listed-1)
+		return notHeld("%s has no architecture %d: use 0..%d", b.Path, index, b.Listed-1)
 	}
 	return nil
 }
@@ -166,25 +150,6 @@ func (b *Benchmark) Show(w io.Writer, indices ...int) error {
 	return nil
 }
 
-// info is what _show of the clients prints of an architecture.
-func (a *Architecture) info() (string, error) {
-	var lines []string
-	for _, schedule := range a.Schedules {
-		text, err := schedule.info("None")
-		if err != nil {
-			return "", err
-		}
-		epochs, err := schedule.TotalEpoch("")
-		if err != nil {
-			return "", err
-		}
-		rule := strings.Repeat(">", 40)
-		lines = append(lines, fmt.Sprintf("%s %03d epochs %s", rule, epochs, rule), text)
-	}
-	rule := strings.Repeat("<", 40)
-	return strings.Join(append(lines, rule+"------------"+rule), "\n"), nil
-}
-
 // MoreInfo is that of ArchResults: get_more_info.
 func (b *Benchmark) MoreInfo(index int, dataset string, epoch int, hp string, p Pick) (*MoreInfo, error) {
 	return ask(b, index, hp, func(a *ArchResults) (*MoreInfo, error) { return a.MoreInfo(dataset, epoch, p) })
@@ -206,7 +171,7 @@ func (b *Benchmark) Latency(index int, dataset, hp string) (*float64, error) {
 // get_net_config. It is that of the first trial along the first schedule that has one.
 func (b *Benchmark) NetConfig(index int, dataset string) (NetConfig, error) {
 	return askAll(b, index, func(a *Architecture) (NetConfig, error) {
-		err := usage.Errorf("architecture %d has no trial", index)
+		err := noTrial("architecture %d has no trial", index)
 		for _, schedule := range a.Schedules {
 			var trials []*ResultsCount
 			if trials, err = schedule.Query(dataset); err == nil {
@@ -291,27 +256,18 @@ func remap(dataset, set string) (string, string) {
 	return dataset, set
 }
 
-// Reload is the benchmark with what an archive directory (or any other benchmark) holds
-// of the architectures in the place of what b holds, all that it holds when none is
-// named: reload. With it NetParam finds weights that a merged file lacks. b stays as it
-// is; closing the new one closes both.
-func (b *Benchmark) Reload(root string, indices ...int) (*Benchmark, error) {
-	archive, err := Open(root)
-	if err != nil {
-		return nil, err
-	}
+// Reload is the benchmark with what an archive (or any other benchmark) holds of the
+// architectures in the place of what b holds, all that it holds when none is named:
+// reload. With it NetParam finds weights that a merged file lacks. b and archive stay as
+// they are; closing the new one closes both.
+func (b *Benchmark) Reload(archive *Benchmark, indices ...int) (*Benchmark, error) {
 	if len(indices) == 0 {
 		indices = archive.evaluated
 	}
 	reloaded := map[int]bool{}
 	for _, index := range indices {
-		if _, held := slices.BinarySearch(archive.evaluated, index); !held {
-			err = usage.Errorf("%s does not hold architecture %d: it holds %s", root, index, describeIndices(archive.evaluated))
-		} else {
-			err = b.check(index)
-		}
-		if err != nil {
-			return nil, errors.Join(err, archive.Close())
+		if err := cmp.Or(archive.checkHeld(index), b.check(index)); err != nil {
+			return nil, err
 		}
 		reloaded[index] = true
 	}
@@ -325,15 +281,17 @@ func (b *Benchmark) Reload(root string, indices ...int) (*Benchmark, error) {
 
 // overlay reads some architectures from another source.
 type overlay struct {
-	below, above source
+	below, above Source
 	reloaded     map[int]bool // read from above
 }
 
-func (o overlay) architecture(index int) (*Architecture, error) {
+func (o overlay) Architecture(index int) (*Architecture, error) {
 	if o.reloaded[index] {
-		return o.above.architecture(index)
+		return o.above.Architecture(index)
 	}
-	return o.below.architecture(index)
+	return o.below.Architecture(index)
 }
 
-func (o overlay) close() error { return errors.Join(o.above.close(), o.below.close()) }
+func (o overlay) Close() error { return errors.Join(o.above.Close(), o.below.Close()) }
+
+func (o overlay) CheckFile(path string) (note string, faults []error) { return o.below.CheckFile(path) }

@@ -1,20 +1,35 @@
-package results
+package benchmark
 
 import (
 	"fmt"
 	"strings"
 
-	"nb201/internal/usage"
+	"nb201/cell"
+	"nb201/configs"
+	"nb201/internal/torchfile"
+	"nb201/results"
 )
 
 // This file answers for one trial as the class ResultsCount of the clients does
 // (nas_201_api/api_utils.py, nats_bench/api_utils.py). Weights is its get_net_param.
 
-// Last asks for the last epoch of a schedule, as iepoch=None does in the clients.
-const Last = -1
+// ResultsCount is what a benchmark tells of one trial, whatever file it comes from:
+// nas_201_api's class of this name. A published file may lack evaluations, times,
+// latency, top-5 accuracies and the recipe; what it lacks is absent, never zero.
+type ResultsCount struct {
+	results.Trial
+	Genotype                 string
+	Channels, Cells, Classes int
+	FLOPs, Params            float64   // millions, as the file says
+	Latencies                []float64 // seconds per batch of 256; nil: not measured
+	Training                 Measures
+	Evaluation               []SetMeasures // in the file's order
+	Recipe                   *configs.Recipe
+	Record                   *results.Record // of a campaign's trial; nil in any other file
 
-// TrainingSet is the name under which the images trained on are asked for.
-const TrainingSet = "train"
+	// LoadWeights reads the trained state dict; nil where none was kept.
+	LoadWeights func() (torchfile.StateDict, error)
+}
 
 // Metrics are what was measured on a set of images after an epoch. What the file does
 // not tell is nil.
@@ -45,15 +60,56 @@ type NetConfig struct {
 	Classes  int    `json:"classes"`
 }
 
+// FromRecord is what a record tells of its trial, without the weights.
+func FromRecord(r *results.Record) *ResultsCount {
+	measures := func(first int, v results.Curve) Measures {
+		return Measures{
+			Loss: Consecutive(first, v.Loss), Top1: Consecutive(first, v.Top1),
+			Top5: Consecutive(first, v.Top5), Seconds: Consecutive(first, v.Seconds),
+		}
+	}
+	result := &ResultsCount{
+		Trial: r.Trial, Genotype: r.Genotype, Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Classes: r.Classes,
+		FLOPs: r.FLOPs, Params: r.Params, Latencies: r.Latency,
+		Training: measures(0, r.Train.Curve), Recipe: &r.Recipe, Record: r,
+	}
+	for _, e := range r.Eval {
+		result.Evaluation = append(result.Evaluation, SetMeasures{e.Set, measures(e.FirstEpoch, e.Curve)})
+	}
+	return result
+}
+
+// Set finds the measures of an evaluation set.
+func (r *ResultsCount) Set(name string) (*Measures, bool) {
+	for i := range r.Evaluation {
+		if r.Evaluation[i].Set == name {
+			return &r.Evaluation[i].Measures, true
+		}
+	}
+	return nil, false
+}
+
+// HasWeights tells whether the trained weights were kept.
+func (r *ResultsCount) HasWeights() bool { return r.LoadWeights != nil }
+
+// Weights reads the trained state dict, nil where none was kept: get_net_param. What is wrong with
+// the file is a usage error.
+func (r *ResultsCount) Weights() (torchfile.StateDict, error) {
+	if r.LoadWeights == nil {
+		return nil, nil
+	}
+	return r.LoadWeights()
+}
+
 // Train tells what the training measured in an epoch, counted from 0, or in the Last:
-// get_train. An epoch that the file lacks is a usage error.
+// get_train. An epoch that the file lacks is ErrNotHeld.
 func (r *ResultsCount) Train(epoch int) (Metrics, error) {
 	return r.metrics(TrainingSet, &r.Training, epoch)
 }
 
 // Eval tells what the evaluation on a set gave after an epoch, counted from 0, or
 // after the Last: get_eval. "valid" stands for x-valid, as in the clients. A set or an
-// epoch that the file lacks is a usage error.
+// epoch that the file lacks is ErrNotHeld.
 //
 // Where a file has times of other sets but none of this one the clients fail; here
 // the times are nil.
@@ -63,7 +119,7 @@ func (r *ResultsCount) Eval(set string, epoch int) (Metrics, error) {
 	}
 	m, ok := r.Set(set)
 	if !ok {
-		return Metrics{}, usage.Errorf("%v has no evaluation set %q: it has %s", r.Trial, set, strings.Join(r.EvalSet(), ", "))
+		return Metrics{}, notHeld("%v has no evaluation set %q: it has %s", r.Trial, set, strings.Join(r.EvalSet(), ", "))
 	}
 	return r.metrics(set, m, epoch)
 }
@@ -88,7 +144,7 @@ func (r *ResultsCount) metrics(set string, m *Measures, epoch int) (Metrics, err
 		Series
 	}{{"accuracy", &at.Accuracy, m.Top1}, {"loss", &at.Loss, m.Loss}} {
 		if *measure.value, told = measure.At(epoch); !told {
-			return Metrics{}, usage.Errorf("%v has no %s of %s after epoch %d, counted from 0: it has %s",
+			return Metrics{}, notHeld("%v has no %s of %s after epoch %d, counted from 0: it has %s",
 				r.Trial, measure.name, set, epoch, measure.describe())
 		}
 	}
@@ -151,26 +207,21 @@ func (r *ResultsCount) String() string {
 		r.Dataset, r.Genotype, r.FLOPs, r.Params, r.Seed, len(r.Evaluation), strings.Join(r.EvalSet(), ", "))
 }
 
-func (s Series) sum() float64 {
-	var sum float64
-	for _, p := range s {
-		sum += p.Value
-	}
-	return sum
+// paramsFit tells whether the parameters are those of the genotype; they do not depend
+// on the size of the images, which published files do not tell.
+func (r *ResultsCount) paramsFit() bool {
+	arch, err := cell.Parse(r.Genotype)
+	network := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}
+	return err == nil && network.Validate() == nil && results.SameCost(r.Params, network.Params())
 }
 
-// describe says which epochs s has.
-func (s Series) describe() string {
-	switch n := len(s); {
-	case n == 0:
-		return "none"
-	case n == 1:
-		return fmt.Sprintf("%d alone", s[0].Epoch)
-	case n == s[n-1].Epoch-s[0].Epoch+1:
-		return fmt.Sprintf("%d to %d", s[0].Epoch, s[n-1].Epoch)
-	default:
-		return fmt.Sprintf("%d epochs from %d to %d", n, s[0].Epoch, s[n-1].Epoch)
+// Settings are those that the file gives of the trial: all of a campaign's, the network
+// of other formats', and the recipe of runs.
+func (r *ResultsCount) Settings() results.Settings {
+	if r.Record != nil {
+		return r.Record.Settings()
 	}
+	return results.PublishedSettings(r.Trial, r.Recipe, r.Classes, r.Channels, r.Cells)
 }
 
 // mean is nil when there is no value.

@@ -1,9 +1,8 @@
-package results
+package merged
 
 import (
 	"cmp"
 	"compress/bzip2"
-	"compress/flate"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -11,120 +10,141 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
+	"nb201/cell"
 	"nb201/internal/blocksum"
 	"nb201/internal/infile"
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/published/internal/pickled"
 )
 
-// This file reads the files that hold all architectures in one pickle: NAS-Bench-201's
-// merged checkpoint and NATS-Bench's merged .pickle.pbz2. Such a pickle has gigabytes.
-// It is walked over once; where each architecture lies is kept in an index in the
-// user's cache directory, and from then on an architecture is read alone. A compressed
-// pickle is unpacked into the cache directory, since it cannot be read from the middle.
-
-// mergedSource reads single entries of arch2infos.
-type mergedSource struct {
+// File is a merged file that is open, of which single entries of arch2infos are read. It is
+// safe for concurrent use.
+type File struct {
 	path   string
-	format Format
+	locate Locate
 
 	mu      sync.RWMutex // for writing while what is below changes
-	index   *mergedIndex
+	index   *fileIndex
 	entries *pickle.Entries
 	file    io.Closer
 }
 
-// openMerged opens a merged file of the format NASBench201 or NATS.
-func openMerged(ctx context.Context, path string, format Format, progress func(done, total int64)) (*Benchmark, error) {
-	s := &mergedSource{path: path, format: format}
-	if err := s.open(ctx, progress); err != nil {
-		return nil, err
-	}
-	b := &Benchmark{Path: path, Format: format, Listed: s.index.Listed, source: s}
-	for _, e := range s.index.Pickle.Entries {
-		b.evaluated = append(b.evaluated, int(e.Key))
-	}
-	slices.Sort(b.evaluated)
-	return b, nil
+// Locate opens a file and says where its pickle lies.
+type Locate func(path string, size int64) (*Stored, error)
+
+// StoredPickle is where the pickle of a merged file lies.
+type Stored struct {
+	File   io.Closer
+	Bytes  *io.SectionReader
+	Unpack func(io.Reader) io.Reader // of Bytes; nil: they are not compressed
 }
 
-// open opens the file by its index: one in the cache, if that is not the index that s has,
+// BZ2 is a Locate of files that are one pickle, compressed with bzip2.
+func BZ2(path string, size int64) (*Stored, error) {
+	f, err := infile.Open(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	return &Stored{File: f, Bytes: io.NewSectionReader(f, 0, size), Unpack: bzip2.NewReader}, nil
+}
+
+// Open opens a merged file by its index: one in the cache, or a new one, which it reports
+// to progress, unless that is nil, how many bytes of all it has walked over. It ends early
+// when ctx does. A file that is damaged is results.ErrDamaged.
+func Open(ctx context.Context, path string, locate Locate, progress func(done, total int64)) (*File, error) {
+	f := &File{path: path, locate: locate}
+	if err := f.open(ctx, progress); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Listed counts the architectures in meta_archs.
+func (f *File) Listed() int { return f.index.Listed }
+
+// Architectures lists those that have an entry.
+func (f *File) Architectures() (archs []int) {
+	for _, e := range f.index.Pickle.Entries {
+		archs = append(archs, int(e.Key))
+	}
+	return archs
+}
+
+// open opens the file by its index: one in the cache, if that is not the index that f has,
 // or a new one.
-func (s *mergedSource) open(ctx context.Context, progress func(done, total int64)) error {
-	p, err := locatePickle(s.path, s.format)
+func (f *File) open(ctx context.Context, progress func(done, total int64)) error {
+	p, err := f.find()
 	if err != nil {
 		return err
 	}
-	index, src, err := p.indexed(ctx, s.index, progress)
+	index, src, err := p.indexed(ctx, f.index, progress)
 	if err != nil {
 		return errors.Join(err, p.file.Close())
 	}
-	s.index, s.file = index, src
-	s.entries = pickle.Reader{Class: torchfile.Class}.Entries(blocksum.NewReader(src, index.Sums), index.Pickle)
+	f.index, f.file = index, src
+	f.entries = pickle.Reader{Class: torchfile.Class}.Entries(blocksum.NewReader(src, index.Sums), index.Pickle)
 	return nil
 }
 
-func (s *mergedSource) close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.file.Close()
+// find finds the pickle.
+func (f *File) find() (*located, error) {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	at, err := f.locate(f.path, info.Size())
+	if err != nil {
+		return nil, err
+	}
+	return &located{path: f.path, info: info, file: at.File, stored: at.Bytes, unpack: at.Unpack}, nil
 }
 
-// decode reads an entry. Where its bytes are not those that were indexed, because somebody
+// Close closes the file.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.file.Close()
+}
+
+// Decode reads an entry. Where its bytes are not those that were indexed, because somebody
 // has damaged the cache or written to the file, the index is made anew, once.
-func (s *mergedSource) decode(index int) (any, error) {
-	v, of, err := s.decodeBy(index)
+func (f *File) Decode(index int) (any, error) {
+	v, by, err := f.decodeBy(index)
 	if !errors.Is(err, blocksum.ErrDamaged) {
-		return v, err
+		return v, results.AsDamaged(err)
 	}
-	s.mu.Lock()
-	if s.index == of {
-		old := s.file
-		if err := s.open(context.Background(), nil); err != nil {
-			s.mu.Unlock()
+	f.mu.Lock()
+	if f.index == by {
+		old := f.file
+		if err := f.open(context.Background(), nil); err != nil {
+			f.mu.Unlock()
 			return nil, err
 		}
 		_ = old.Close()
 	}
-	s.mu.Unlock()
-	if v, _, err = s.decodeBy(index); errors.Is(err, blocksum.ErrDamaged) {
+	f.mu.Unlock()
+	if v, _, err = f.decodeBy(index); errors.Is(err, blocksum.ErrDamaged) {
 		return nil, fmt.Errorf("it, or its copy in the cache, changes while it is read (%w): try again when nobody writes to it", err)
 	}
-	return v, err
+	return v, results.AsDamaged(err)
 }
 
-// decodeBy is decode by the index that s has now, which it returns.
-func (s *mergedSource) decodeBy(index int) (any, *mergedIndex, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	v, err := s.entries.Decode(int64(index))
-	return v, s.index, err
-}
-
-func (s *mergedSource) architecture(index int) (*Architecture, error) {
-	v, err := s.decode(index)
-	if err != nil {
-		return nil, usage.Errorf("%s, architecture %d: %w", s.path, index, err)
-	}
-	var a *Architecture
-	if s.format == NASBench201 {
-		a, err = readSlots(index, v, "")
-	} else {
-		a, err = readNATSRecord(index, v)
-	}
-	if err != nil {
-		return nil, usage.Errorf("%s, architecture %d: %w", s.path, index, err)
-	}
-	return a, nil
+// decodeBy is Decode by the index that f has now, which it returns.
+func (f *File) decodeBy(index int) (any, *fileIndex, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	v, err := f.entries.Decode(int64(index))
+	return v, f.index, err
 }
 
 // mergedPickle is where the pickle of a merged file lies.
-type mergedPickle struct {
+type located struct {
 	path   string
 	info   fs.FileInfo // of the file
 	print  [sha256.Size]byte
@@ -139,40 +159,10 @@ type pickleFile interface {
 	io.Closer
 }
 
-func locatePickle(path string, format Format) (*mergedPickle, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, usage.Errorf("cannot open benchmark: %w", err)
-	}
-	p := &mergedPickle{path: path, info: info}
-	if format == NATS {
-		f, err := infile.Open(path)
-		if err != nil {
-			return nil, usage.Errorf("cannot open benchmark: %w", err)
-		}
-		p.file, p.stored, p.unpack = f, io.NewSectionReader(f, 0, info.Size()), bzip2.NewReader
-		return p, nil
-	}
-	f, err := torchfile.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	p.file = f
-	stored, deflated, err := f.Pickle()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	p.stored = stored
-	if deflated {
-		p.unpack = func(r io.Reader) io.Reader { return flate.NewReader(r) }
-	}
-	return p, nil
-}
-
 // indexed returns the index and the pickle that it is of: from the cache, if what is there
 // is sound and not the index that is distrusted, or made anew. It closes p.file where that
 // is not the pickle's, unless it fails.
-func (p *mergedPickle) indexed(ctx context.Context, distrusted *mergedIndex, progress func(done, total int64)) (*mergedIndex, pickleFile, error) {
+func (p *located) indexed(ctx context.Context, distrusted *fileIndex, progress func(done, total int64)) (*fileIndex, pickleFile, error) {
 	var err error
 	if p.print, err = fingerprint(p.path, p.info.Size()); err != nil {
 		return nil, nil, usage.Errorf("cannot open benchmark: %w", err)
@@ -198,7 +188,7 @@ func (p *mergedPickle) indexed(ctx context.Context, distrusted *mergedIndex, pro
 		return index, src, nil
 	}
 	if locked {
-		cache.sweep(mergedLimit)
+		cache.sweep(cacheLimit)
 	}
 	if p.unpack != nil {
 		return p.unpackTo(cache, packed)
@@ -212,7 +202,7 @@ func (p *mergedPickle) indexed(ctx context.Context, distrusted *mergedIndex, pro
 }
 
 // inFile is a pickle that is not compressed.
-func (p *mergedPickle) inFile() pickleFile {
+func (p *located) inFile() pickleFile {
 	return struct {
 		io.ReaderAt
 		io.Closer
@@ -221,7 +211,7 @@ func (p *mergedPickle) inFile() pickleFile {
 
 // cached is what the cache holds of the file as it is now; nil where it holds nothing that
 // is sound.
-func (p *mergedPickle) cached(cache mergedCache, distrusted *mergedIndex) (*mergedIndex, pickleFile) {
+func (p *located) cached(cache fileCache, distrusted *fileIndex) (*fileIndex, pickleFile) {
 	index := cache.read()
 	if index == nil || index.Size != p.info.Size() || !index.Modified.Equal(p.info.ModTime()) || index.Print != p.print {
 		return nil, nil
@@ -272,7 +262,7 @@ func fingerprint(path string, size int64) (print [sha256.Size]byte, err error) {
 }
 
 // unpackTo puts the pickle and its index into the cache.
-func (p *mergedPickle) unpackTo(cache mergedCache, packed *progressReader) (index *mergedIndex, src pickleFile, err error) {
+func (p *located) unpackTo(cache fileCache, packed *progressReader) (index *fileIndex, src pickleFile, err error) {
 	to := &bounded{path: p.path, dir: cache.dir, packed: p.stored.Size(), limit: max(maxUnpacked, maxRatio*p.stored.Size())}
 	err = cache.replace(cache.pickle(), func(w io.Writer) (err error) {
 		sums := blocksum.NewWriter()
@@ -299,7 +289,7 @@ func (p *mergedPickle) unpackTo(cache mergedCache, packed *progressReader) (inde
 
 // checkEnd reads what lies behind a pickle, nothing as a rule: only then has the last part
 // of a compressed file been held against its checksum.
-func (p *mergedPickle) checkEnd(unpacked io.Reader, to *bounded) error {
+func (p *located) checkEnd(unpacked io.Reader, to *bounded) error {
 	switch _, err := io.CopyN(io.Discard, unpacked, to.limit-to.done+1); {
 	case err == nil:
 		return to.tooLarge()
@@ -309,48 +299,66 @@ func (p *mergedPickle) checkEnd(unpacked io.Reader, to *bounded) error {
 	return nil
 }
 
-func (p *mergedPickle) wrong(err error) error {
-	return usage.Errorf("%s is no merged benchmark file that can be read: %w: get it again, or name another file", p.path, err)
+func (p *located) wrong(err error) error {
+	return results.AsDamaged(usage.Errorf("%s is no merged benchmark file that can be read: %w: get it again, or name another file", p.path, err))
 }
 
 // indexInFile makes the index of a pickle that is not compressed.
-func (p *mergedPickle) indexInFile(packed io.Reader) (*mergedIndex, error) {
+func (p *located) indexInFile(packed io.Reader) (*fileIndex, error) {
 	sums := blocksum.NewWriter()
 	return p.makeIndex(io.TeeReader(packed, sums), sums)
 }
 
 // makeIndex walks over a pickle once, to its end. sums has hashed what it reads.
-func (p *mergedPickle) makeIndex(r io.Reader, sums *blocksum.Writer) (*mergedIndex, error) {
+func (p *located) makeIndex(r io.Reader, sums *blocksum.Writer) (*fileIndex, error) {
 	value, entries, err := pickle.Reader{Class: torchfile.Class}.Index(r, "arch2infos")
 	if err != nil {
 		return nil, p.wrong(err)
 	}
-	index := &mergedIndex{Version: mergedVersion, Made: time.Now(), Size: p.info.Size(), Modified: p.info.ModTime(), Print: p.print, Pickle: entries, Sums: sums.Sums()}
-	if index.Listed, err = listedArchs(dict(*value)); err != nil {
-		return nil, usage.Errorf("%s: %w", p.path, err)
+	index := &fileIndex{Version: indexVersion, Made: time.Now(), Size: p.info.Size(), Modified: p.info.ModTime(), Print: p.print, Pickle: entries, Sums: sums.Sums()}
+	if index.Listed, err = Listed(pickled.Dict(*value)); err != nil {
+		return nil, results.AsDamaged(usage.Errorf("%s: %w", p.path, err))
 	}
 	held := map[int]bool{}
 	for _, e := range entries.Entries {
 		if e.Key < 0 || e.Key >= int64(index.Listed) {
-			return nil, usage.Errorf("%s: arch2infos holds architecture %d, meta_archs lists %d", p.path, e.Key, index.Listed)
+			return nil, results.AsDamaged(usage.Errorf("%s: arch2infos holds architecture %d, meta_archs lists %d", p.path, e.Key, index.Listed))
 		}
 		held[int(e.Key)] = true
 	}
-	evaluated, err := field(dict(*value), "evaluated_indexes", listOf)
+	evaluated, err := pickled.Field(pickled.Dict(*value), "evaluated_indexes", pickled.AsList)
 	if err != nil {
-		return nil, usage.Errorf("%s: %w", p.path, err)
+		return nil, results.AsDamaged(usage.Errorf("%s: %w", p.path, err))
 	}
 	for _, v := range evaluated {
-		index, err := intOf(v)
+		index, err := pickled.AsInt(v)
 		if err != nil || !held[index] {
-			return nil, usage.Errorf("%s: evaluated_indexes lists %v, which arch2infos lacks or which stands there twice", p.path, v)
+			return nil, results.AsDamaged(usage.Errorf("%s: evaluated_indexes lists %v, which arch2infos lacks or which stands there twice", p.path, v))
 		}
 		delete(held, index)
 	}
 	if len(held) > 0 {
-		return nil, usage.Errorf("%s: arch2infos holds %d architectures that evaluated_indexes lacks", p.path, len(held))
+		return nil, results.AsDamaged(usage.Errorf("%s: arch2infos holds %d architectures that evaluated_indexes lacks", p.path, len(held)))
 	}
 	return index, nil
+}
+
+// Listed reads meta_archs of a file: how many of the first architectures of the official
+// order it lists, usually all.
+func Listed(d pickled.Dict) (int, error) {
+	archs, err := pickled.Field(d, "meta_archs", pickled.AsList)
+	if err != nil {
+		return 0, err
+	}
+	if len(archs) > cell.Count {
+		return 0, fmt.Errorf("meta_archs lists %d architectures, the search space has %d", len(archs), cell.Count)
+	}
+	for i, a := range cell.All() {
+		if i < len(archs) && archs[i] != a.String() {
+			return 0, fmt.Errorf("meta_archs has %v at place %d, where the official order has %s", archs[i], i, a)
+		}
+	}
+	return len(archs), nil
 }
 
 // progressReader reports how much of a file was read, and ends with its context.

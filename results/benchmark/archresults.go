@@ -1,19 +1,29 @@
-package results
+package benchmark
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
 
-	"nb201/cell"
 	"nb201/internal/torchfile"
-	"nb201/internal/usage"
+	"nb201/results"
 )
 
-// This file answers for the trials of one architecture as the class ArchResults of the
-// clients does (nas_201_api/api_utils.py, nats_bench/api_utils.py).
+// This file answers for the trials of one architecture along one schedule as the class
+// ArchResults of the clients does (nas_201_api/api_utils.py, nats_bench/api_utils.py).
+
+// ArchResults are the trials of one architecture along one schedule: nas_201_api's
+// class of this name.
+type ArchResults struct {
+	Index    int // of the architecture
+	Genotype string
+	HP       string          // the schedule's name in the file: "12" (less), "200" (full), ...
+	Results  []*ResultsCount // in the order of Trial.Compare
+}
 
 // Pick says which trials of an architecture on a dataset answer, when there are
 // several seeds: the clients' is_random. The zero value is Mean.
@@ -49,26 +59,6 @@ type MoreInfo struct {
 	ValTest *Metrics `json:"valtest,omitzero"` // ori-test, of which x-valid and x-test are the halves
 }
 
-// Schedule finds the trials along the schedule named hp, such as "12" or "200". A
-// schedule that there is not is a usage error.
-func (a *Architecture) Schedule(hp string) (*ArchResults, error) {
-	for _, s := range a.Schedules {
-		if s.HP == hp {
-			return s, nil
-		}
-	}
-	return nil, usage.Errorf("architecture %d has no schedule %q: it has %s", a.Index, hp, listed(a.HPs()))
-}
-
-// HPs lists the names of the schedules, in the file's order.
-func (a *Architecture) HPs() []string {
-	names := make([]string, len(a.Schedules))
-	for i, s := range a.Schedules {
-		names[i] = s.HP
-	}
-	return names
-}
-
 // DatasetNames lists the dataset keys that there are trials of, the published ones
 // first: get_dataset_names.
 func (a *ArchResults) DatasetNames() []string {
@@ -82,7 +72,7 @@ func (a *ArchResults) DatasetNames() []string {
 }
 
 // DatasetSeeds lists the seeds of the trials on a dataset, in ascending order:
-// get_dataset_seeds. A dataset without trials is a usage error.
+// get_dataset_seeds. A dataset without trials is ErrNoTrial.
 func (a *ArchResults) DatasetSeeds(dataset string) ([]uint32, error) {
 	trials, err := a.Query(dataset)
 	return seedsOf(trials), err
@@ -97,7 +87,7 @@ func seedsOf(trials []*ResultsCount) []uint32 {
 }
 
 // Query lists the trials on a dataset in order of their seeds; those with the given
-// seeds, or all when none is given: query. What is not there is a usage error.
+// seeds, or all when none is given: query. What is not there is ErrNoTrial.
 func (a *ArchResults) Query(dataset string, seeds ...uint32) ([]*ResultsCount, error) {
 	var trials []*ResultsCount
 	for _, r := range a.Results {
@@ -106,7 +96,7 @@ func (a *ArchResults) Query(dataset string, seeds ...uint32) ([]*ResultsCount, e
 		}
 	}
 	if len(trials) == 0 {
-		return nil, usage.Errorf("architecture %d has no trial on %q along schedule %s: it has trials on %s",
+		return nil, noTrial("architecture %d has no trial on %q along schedule %s: it has trials on %s",
 			a.Index, dataset, a.HP, listed(a.DatasetNames()))
 	}
 	if len(seeds) == 0 {
@@ -115,7 +105,7 @@ func (a *ArchResults) Query(dataset string, seeds ...uint32) ([]*ResultsCount, e
 	held := seedsOf(trials)
 	for _, seed := range seeds {
 		if !slices.Contains(held, seed) {
-			return nil, usage.Errorf("architecture %d has no trial on %s along schedule %s with seed %d: it has seeds %s",
+			return nil, noTrial("architecture %d has no trial on %s along schedule %s with seed %d: it has seeds %s",
 				a.Index, dataset, a.HP, seed, listed(held))
 		}
 	}
@@ -136,7 +126,7 @@ func (a *ArchResults) pick(dataset string, p Pick) ([]*ResultsCount, error) {
 }
 
 // Metrics tells what was measured on a set, TrainingSet or an evaluation set, after an
-// epoch, counted from 0, or the Last: get_metrics. What is not there is a usage error.
+// epoch, counted from 0, or the Last: get_metrics. What is not there is ErrNotHeld.
 //
 // The clients ask every seed before they pick one, and so fail when another seed
 // lacks the set or the epoch; here only the trials picked are asked.
@@ -157,14 +147,14 @@ func metricsOf(trials []*ResultsCount, set string, epoch int) (Metrics, error) {
 			return Metrics{}, err
 		}
 		if metrics[i].Epoch != metrics[0].Epoch {
-			return Metrics{}, usage.Errorf("%v has another last epoch than %v", r.Trial, trials[0].Trial)
+			return Metrics{}, notHeld("%v has another last epoch than %v", r.Trial, trials[0].Trial)
 		}
 	}
 	return averaged(metrics), nil
 }
 
 // ComputeCosts tells what the network costs on a dataset: get_compute_costs. A dataset
-// without trials is a usage error.
+// without trials is ErrNoTrial.
 //
 // Some published trials hold the costs of another network. They do not count where
 // another seed has those of the genotype: nas_201_api averages over all of them, and
@@ -200,14 +190,6 @@ func (a *ArchResults) ComputeCosts(dataset string) (Costs, error) {
 	return costs, nil
 }
 
-// paramsFit tells whether the parameters are those of the genotype; they do not depend
-// on the size of the images, which published files do not tell.
-func (r *ResultsCount) paramsFit() bool {
-	arch, err := cell.Parse(r.Genotype)
-	network := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}
-	return err == nil && network.Validate() == nil && SameCost(r.Params, network.Params())
-}
-
 // meanLatency is the mean over the trials whose latency was measured; nil if none was.
 func meanLatency(trials []*ResultsCount) *float64 {
 	var values []float64
@@ -237,7 +219,7 @@ func meanTimes(trials []*ResultsCount, set string) (Times, bool) {
 }
 
 // Latency is the mean time of an evaluation step of 256 images over the seeds, in
-// seconds: get_latency. When a trial's was not measured it is a usage error.
+// seconds: get_latency. When a trial's was not measured it is ErrNotHeld.
 func (a *ArchResults) Latency(dataset string) (float64, error) {
 	trials, err := a.Query(dataset)
 	if err != nil {
@@ -245,14 +227,14 @@ func (a *ArchResults) Latency(dataset string) (float64, error) {
 	}
 	for _, r := range trials {
 		if latency := r.Latency(); latency == nil || *latency <= 0 {
-			return 0, usage.Errorf("%v: the latency was not measured", r.Trial)
+			return 0, notHeld("%v: the latency was not measured", r.Trial)
 		}
 	}
 	return *meanLatency(trials), nil
 }
 
 // TotalEpoch is the number of epochs of the trials on a dataset, or on all for "":
-// get_total_epoch. Trials that differ in it are a usage error.
+// get_total_epoch. Of trials that differ in it there is none: ErrNotHeld.
 func (a *ArchResults) TotalEpoch(dataset string) (int, error) {
 	trials := a.Results
 	if dataset != "" {
@@ -263,7 +245,7 @@ func (a *ArchResults) TotalEpoch(dataset string) (int, error) {
 	}
 	for _, r := range trials {
 		if r.Epochs != trials[0].Epochs {
-			return 0, usage.Errorf("%v differs in its epochs from %v", r.Trial, trials[0].Trial)
+			return 0, notHeld("%v differs in its epochs from %v", r.Trial, trials[0].Trial)
 		}
 	}
 	return trials[0].Epochs, nil
@@ -309,8 +291,11 @@ func moreInfo(trials []*ResultsCount, epoch int) (*MoreInfo, error) {
 		return nil, err
 	}
 	held := func(set string) *Metrics {
-		m, err := metricsOf(trials, set, epoch)
-		if err != nil {
+		m, missing := metricsOf(trials, set, epoch)
+		if missing != nil {
+			if !errors.Is(missing, ErrNotHeld) {
+				err = cmp.Or(err, missing)
+			}
 			return nil
 		}
 		return &m
@@ -326,6 +311,9 @@ func moreInfo(trials []*ResultsCount, epoch int) (*MoreInfo, error) {
 		info.Test = held("ori-test")
 	default:
 		info.Valid, info.Test, info.ValTest = held("x-valid"), held("x-test"), held("ori-test")
+	}
+	if err != nil {
+		return nil, err
 	}
 	return info, nil
 }
@@ -367,7 +355,7 @@ func (a *ArchResults) info(extra string) (string, error) {
 		var measured []string
 		for _, set := range shown(trials[0]) {
 			m, err := metricsOf(trials, set[1], Last)
-			if err != nil && set[1] == TrainingSet {
+			if err != nil && (set[1] == TrainingSet || !errors.Is(err, ErrNotHeld)) {
 				return "", err
 			}
 			if err == nil {
@@ -400,6 +388,29 @@ func shown(r *ResultsCount) [][2]string {
 // weights were cleared.
 func (a *ArchResults) String() string {
 	return fmt.Sprintf("ArchResults(arch-index=%d, arch=%s, %d runs)", a.Index, a.Genotype, len(a.Results))
+}
+
+// Unequal lists in which settings trials differ from the first of them, and both values.
+func Unequal(trials []*ResultsCount) []string {
+	if len(trials) < 2 {
+		return nil
+	}
+	var differences results.Differences
+	seeds := map[results.Difference][]uint32{}
+	first := trials[0].Settings()
+	for _, r := range trials[1:] {
+		for _, d := range r.Settings().Differ(first) {
+			if seeds[d] == nil {
+				differences = append(differences, d)
+			}
+			seeds[d] = append(seeds[d], r.Seed)
+		}
+	}
+	var texts []string
+	for _, d := range differences {
+		texts = append(texts, fmt.Sprintf("%s is %s for seed %s, and %s for seed %d", d.Setting, d.Value, listed(seeds[d]), d.Other, first.Seed))
+	}
+	return texts
 }
 
 // listed names what there is.

@@ -1,92 +1,42 @@
-package results
+package published
 
 import (
-	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 
 	"nb201/cell"
-	"nb201/internal/bom"
 	"nb201/internal/infile"
 	"nb201/internal/lz4pages"
 	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/tables"
 )
 
-// This file reads the two tables of a benchmark, from Parquet and from CSV. Where the
-// rows of an architecture stand is found once; the rows are read when they are asked for.
+// Parquet is a directory of two tables: a row a trial, and a row an epoch and set of images.
+const Parquet benchmark.Format = "parquet"
 
-// tableSource reads the rows of an architecture from both tables.
-type tableSource struct {
-	dir    string
-	trials table[TrialRow]
-	epochs table[EpochRow]
-}
-
-// table finds the rows of an architecture.
-type table[Row any] interface {
-	rows(architecture int) ([]Row, error)
-	io.Closer
-}
-
-func (s *tableSource) close() error { return errors.Join(s.trials.Close(), s.epochs.Close()) }
-
-func (s *tableSource) architecture(index int) (*Architecture, error) {
-	trials, err := s.trials.rows(index)
-	if err != nil {
-		return nil, err
+func parquetReader() reader {
+	return reader{
+		name: Parquet, noun: "tables", inDir: findTable(".parquet"),
+		open: func(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
+			return openTables(o, Parquet, openParquetTable[tables.TrialRow], openParquetTable[tables.EpochRow])
+		},
+		recognise: func(c *content) (Kind, bool) {
+			return oneTable(c.path, ".parquet", "a Parquet file"), bytes.HasPrefix(c.head, []byte("PAR1"))
+		},
 	}
-	epochs, err := s.epochs.rows(index)
-	if err != nil {
-		return nil, err
-	}
-	a, err := NewArchitecture(trials, epochs)
-	if err != nil {
-		return nil, usage.Errorf("%s: %w", s.dir, err)
-	}
-	return a, nil
-}
-
-// openParquet opens a directory of trials.parquet and epochs.parquet.
-func openParquet(dir string) (*Benchmark, error) {
-	trials, err := openParquetTable[TrialRow](filepath.Join(dir, TrialsTable+".parquet"))
-	if err != nil {
-		return nil, err
-	}
-	epochs, err := openParquetTable[EpochRow](filepath.Join(dir, EpochsTable+".parquet"))
-	if err != nil {
-		return nil, errors.Join(err, trials.Close())
-	}
-	b := &Benchmark{Path: dir, Format: Parquet, Listed: cell.Count, source: &tableSource{dir, trials, epochs}}
-	if b.evaluated, err = trials.architectures(); err == nil {
-		err = checkIndices(trials.path, b.evaluated)
-	}
-	if err != nil {
-		return nil, errors.Join(err, b.Close())
-	}
-	return b, nil
-}
-
-// checkIndices refuses architectures that there are not, given in ascending order.
-func checkIndices(path string, indices []int) error {
-	for _, i := range indices {
-		if _, err := cell.ByIndex(i); err != nil {
-			return usage.Errorf("%s: %w", path, err)
-		}
-	}
-	return nil
 }
 
 // parquetTable is a table in Parquet.
@@ -122,7 +72,7 @@ func guard(path string, read func() error) (err error) {
 			err = fmt.Errorf("the file is damaged: %v", r)
 		}
 		if err != nil && !usage.Is(err) {
-			err = usage.Errorf("cannot read %s: %w: get the table again, or write it again", path, err)
+			err = results.AsDamaged(usage.Errorf("cannot read %s: %w: get the table again, or write it again", path, err))
 		}
 	}()
 	return read()
@@ -140,7 +90,7 @@ func (t *parquetTable[Row]) open() error {
 	if err != nil {
 		return err
 	}
-	for _, c := range columns(reflect.TypeFor[Row]()) {
+	for _, c := range tables.Columns[Row]() {
 		if !slices.ContainsFunc(file.Schema().Fields(), func(f parquet.Field) bool { return f.Name() == c.Name }) {
 			return fmt.Errorf("there is no column %s", c.Name)
 		}
@@ -311,121 +261,3 @@ func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, erro
 
 // architectureOf is the column architecture of a row.
 func architectureOf(row any) int { return int(reflect.ValueOf(row).Elem().Field(0).Int()) }
-
-// openCSV opens a directory of trials.csv and epochs.csv.
-func openCSV(dir string) (*Benchmark, error) {
-	trials, err := openCSVTable[TrialRow](filepath.Join(dir, TrialsTable+".csv"))
-	if err != nil {
-		return nil, err
-	}
-	epochs, err := openCSVTable[EpochRow](filepath.Join(dir, EpochsTable+".csv"))
-	if err != nil {
-		return nil, errors.Join(err, trials.Close())
-	}
-	b := &Benchmark{Path: dir, Format: CSV, Listed: cell.Count, source: &tableSource{dir, trials, epochs}}
-	b.evaluated = slices.Sorted(maps.Keys(trials.places))
-	if err := checkIndices(trials.path, b.evaluated); err != nil {
-		return nil, errors.Join(err, b.Close())
-	}
-	return b, nil
-}
-
-// csvTable is a table in CSV.
-type csvTable[Row any] struct {
-	path   string
-	file   *os.File
-	places map[int]place // by architecture
-}
-
-// place is where the rows of an architecture lie.
-type place struct {
-	offset, length int64
-	line           int // of the first row, from 1
-}
-
-func openCSVTable[Row any](path string) (*csvTable[Row], error) {
-	f, err := infile.Open(path)
-	if err != nil {
-		return nil, usage.Errorf("cannot open benchmark: %w", err)
-	}
-	t := &csvTable[Row]{path: path, file: f, places: map[int]place{}}
-	if err := t.index(f); err != nil {
-		return nil, usage.Errorf("cannot read %s: %w", path, errors.Join(err, f.Close()))
-	}
-	return t, nil
-}
-
-// index finds the rows of each architecture by the first field of each line: no field
-// of ours has a line break in it.
-func (t *csvTable[Row]) index(r io.Reader) error {
-	var header []string
-	for _, c := range columns(reflect.TypeFor[Row]()) {
-		header = append(header, c.Name)
-	}
-	lines := bufio.NewReaderSize(r, 1<<20)
-	var offset int64
-	current := -1
-	for number := 1; ; number++ {
-		line, err := lines.ReadSlice('\n')
-		if err == io.EOF && len(line) == 0 && number > 1 {
-			return nil
-		}
-		if err != nil && err != io.EOF {
-			return fmt.Errorf("line %d: %w", number, err)
-		}
-		if number == 1 {
-			plain, err := bom.Strip(line)
-			if err != nil {
-				return err
-			}
-			got, err := csv.NewReader(bytes.NewReader(plain)).Read()
-			if err != nil || !slices.Equal(got, header) {
-				return fmt.Errorf("line 1: the columns are not %v", header)
-			}
-		} else {
-			field, _, _ := bytes.Cut(line, []byte(","))
-			architecture, err := strconv.Atoi(string(field))
-			if err != nil {
-				return fmt.Errorf("line %d: %.40q is no index of an architecture", number, field)
-			}
-			p, known := t.places[architecture]
-			if !known {
-				p = place{offset: offset, line: number}
-			} else if architecture != current {
-				return fmt.Errorf("line %d: the rows of architecture %d are not together: sort the table", number, architecture)
-			}
-			p.length += int64(len(line))
-			t.places[architecture] = p
-			current = architecture
-		}
-		offset += int64(len(line))
-	}
-}
-
-func (t *csvTable[Row]) Close() error { return t.file.Close() }
-
-func (t *csvTable[Row]) rows(architecture int) ([]Row, error) {
-	p := t.places[architecture]
-	r := csv.NewReader(io.NewSectionReader(t.file, p.offset, p.length))
-	r.FieldsPerRecord = reflect.TypeFor[Row]().NumField()
-	r.ReuseRecord = true
-	var rows []Row
-	for {
-		record, err := r.Read()
-		if err == io.EOF {
-			return rows, nil
-		}
-		var row Row
-		if err == nil {
-			err = parseCSV(&row, record)
-		}
-		if err != nil {
-			var parse *csv.ParseError
-			if errors.As(err, &parse) {
-				err = parse.Err // its lines count from the architecture's first
-			}
-			return nil, usage.Errorf("cannot read %s: row %d of architecture %d, which begins at line %d: %w", t.path, len(rows)+1, architecture, p.line, err)
-		}
-		rows = append(rows, row)
-	}
-}

@@ -1,0 +1,148 @@
+package published
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/benchmark"
+)
+
+// Open opens a campaign directory, or a file or directory of a published format. It
+// goes by their names, which are those that the original gives:
+//
+//	DIR with trials/                           a campaign
+//	DIR with trials.csv or trials.parquet      CSV, Parquet
+//	DIR with NNNNNN-FULL.pth or -SIMPLE.pth    Archive
+//	DIR with NNNNNN.pickle.pbz2                NATS
+//	DIR with NNNNNN-NNNNNN-C16-N5[-LESS]/, or
+//	DIR with arch-NNNNNN-seed-SSSS.pth         Runs
+//	any other NAME.pth, NAME.pickle.pbz2       merged NASBench201, NATS
+//
+// A single file of a directory can be opened too. A file under a name of another format, or
+// under none of these, is not opened: the error says what the file is by its content, and
+// what name it needs, where Recognise knows it. A merged file may have any NAME, a file of
+// one architecture is of that in its name, whatever it holds: reading it then fails.
+//
+// What is wrong with path is a usage error that names it, and results.ErrDamaged where it
+// is a damaged file. Open ends early when ctx does; the first opening of a merged file
+// may take minutes.
+func Open(ctx context.Context, path string, options ...Option) (*benchmark.Benchmark, error) {
+	return allReaders().openPath(ctx, path, options...)
+}
+
+// Option changes how Open opens a file.
+type Option func(*opening)
+
+// WithProgress reports how many bytes of a merged file have been walked over, while its
+// index is made: that happens once.
+func WithProgress(progress func(done, total int64)) Option {
+	return func(o *opening) { o.progress = progress }
+}
+
+func (all readers) openPath(ctx context.Context, path string, options ...Option) (*benchmark.Benchmark, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	o := &opening{path: path}
+	var f *reader
+	if info.IsDir() {
+		f, o.files, err = all.ofDir(path)
+	} else if f = all.ofFile(path); f != nil {
+		o.files = []string{path}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, cmp.Or(all.instead(path, f), all.unnamed(path, info.IsDir()))
+	}
+	// The name of a file may promise something else than what is read later, or for long.
+	if !info.IsDir() {
+		if err := all.instead(path, f); err != nil {
+			return nil, err
+		}
+	}
+	for _, option := range options {
+		option(o)
+	}
+	o.refuse = func(file string, why error) error { return cmp.Or(all.instead(file, f), results.AsDamaged(why)) }
+	b, err := f.open(ctx, o)
+	if err != nil {
+		return nil, cmp.Or(all.instead(path, f), err)
+	}
+	return b, nil
+}
+
+// ofFile is the format that the name of a file promises; nil for none.
+func (all readers) ofFile(path string) *reader {
+	i := slices.IndexFunc(all, func(f reader) bool { return f.file != nil && f.file.MatchString(filepath.Base(path)) })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+// ofDir is the format that the names in a directory promise, with its files; nil for none.
+func (all readers) ofDir(dir string) (*reader, []string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	for i := range all {
+		if all[i].inDir == nil {
+			continue
+		}
+		files, err := all[i].inDir(dir, entries)
+		if err != nil || files != nil {
+			return &all[i], files, err
+		}
+	}
+	return nil, nil, nil
+}
+
+// unnamed is the error of what has no name of any format.
+func (all readers) unnamed(path string, isDir bool) error {
+	var examples, names []string
+	for _, f := range all {
+		if f.example != "" {
+			examples = append(examples, f.example)
+		}
+		if f.extension != "" {
+			names = append(names, "NAME"+f.extension)
+		}
+	}
+	if isDir {
+		return usage.Errorf("%s is neither a campaign nor a directory of a published format: it has no folder trials and no files such as %s", path, strings.Join(examples, " or "))
+	}
+	return usage.Errorf("%s has no name of a published file: use %s or a directory", path, strings.Join(names, ", "))
+}
+
+// Describe names the published readers in a few words, for help.
+func Describe() string {
+	var nouns []string
+	for _, f := range allReaders() {
+		if f.noun != "" && !slices.Contains(nouns, f.noun) {
+			nouns = append(nouns, f.noun)
+		}
+	}
+	return strings.Join(nouns, ", ")
+}
+
+// DefaultPath is where the clients look for the published benchmark when they are given
+// no path: below $TORCH_HOME or, as nats_bench alone has it, ~/.torch. The readers are
+// NASBench201, NATS (its directory, fast_mode) and Archive (of NASBench201API.reload).
+func DefaultPath(getenv func(string) string, name benchmark.Format) (string, error) {
+	for _, f := range allReaders() {
+		if f.name == name && f.clients != "" {
+			return filepath.Join(cmp.Or(getenv("TORCH_HOME"), filepath.Join(getenv("HOME"), ".torch")), f.clients), nil
+		}
+	}
+	return "", usage.Errorf("there is no default path for a benchmark of the format %s", name)
+}
