@@ -309,7 +309,7 @@ func (c Campaign) Record(t Trial) (*Record, error) {
 
 // Weights reads the weights of a trial, nil when they were dropped. It makes sure
 // that they are those of the record and fit its network; errors are usage errors
-// that name the file.
+// that name the file, and ErrDamaged where it is another than the record tells of.
 func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 	if r.Weights == nil {
 		return nil, nil
@@ -325,7 +325,7 @@ func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 		return nil, usage.Errorf("cannot read weights: %w", err)
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != r.Weights.SHA256 {
-		return nil, usage.Errorf("%s is not the file that the record tells of: its SHA-256 is %s, not %s", path, sum, r.Weights.SHA256)
+		return nil, damaged(usage.Errorf("%s is not the file that the record tells of: its SHA-256 is %s, not %s", path, sum, r.Weights.SHA256))
 	}
 	weights, err := torchfile.ReadStateDict(path)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
+	"nb201/results/published"
 )
 
 func newQueryCommand() *cobra.Command {
@@ -30,12 +32,12 @@ func newQueryCommand() *cobra.Command {
 		Short: "Look an architecture up in a benchmark, or find the best one",
 		Long: `Look an architecture up in a benchmark: its trials, their accuracies, costs and times.
 
-PATH is a campaign directory, or a file or directory of a published format: a merged
-.pth, an archive, runs, NATS-Bench's directory or file, tables. --dataset, --epochs,
---seed and --set choose among what it holds. Without --epoch values are those after the
-last epoch; epochs count from 0, as in the files and their Python clients. Of several
-seeds the mean is shown too, with the settings in which their trials differ, if they do.
-One trial alone is shown with its learning curve.
+PATH is a campaign directory, or a file or directory of a published format:
+` + published.Describe() + `.
+--dataset, --epochs, --seed and --set choose among what it holds. Without --epoch values
+are those after the last epoch; epochs count from 0, as in the files and their Python
+clients. Of several seeds the mean is shown too, with the settings in which their trials
+differ, if they do. One trial alone is shown with its learning curve.
 
 With --best it is the architecture with the highest accuracy on a set after the last
 epoch, mean over the seeds, among those within --max-flops and --max-params. There
@@ -194,16 +196,22 @@ func (q *question) ask(b *benchmark.Benchmark, arch string) (*answer, error) {
 				seeds = append(seeds, *q.seed)
 			}
 			trials, err := s.Query(dataset, seeds...)
-			if err != nil {
+			if errors.Is(err, benchmark.ErrNotHeld) {
 				lack(err)
 				continue
+			}
+			if err != nil {
+				return nil, inFile(b, err)
 			}
 			shown := 0
 			for _, r := range trials {
 				view, err := q.trial(s, r)
-				if err != nil {
+				if errors.Is(err, benchmark.ErrNotHeld) {
 					lack(err)
 					continue
+				}
+				if err != nil {
+					return nil, inFile(b, err)
 				}
 				answer.Trials = append(answer.Trials, *view)
 				only = r
@@ -211,8 +219,11 @@ func (q *question) ask(b *benchmark.Benchmark, arch string) (*answer, error) {
 			}
 			if shown > 1 {
 				mean, err := q.mean(s, dataset)
-				if err == nil {
+				switch {
+				case err == nil:
 					answer.Means = append(answer.Means, *mean)
+				case !errors.Is(err, benchmark.ErrNotHeld):
+					return nil, inFile(b, err)
 				}
 			}
 		}
@@ -264,7 +275,7 @@ func (q *question) measure(view *trialView, sets []string, metrics func(set stri
 	}
 	for i, set := range sets {
 		m, err := metrics(set)
-		if err != nil && i == 0 {
+		if err != nil && (i == 0 || !errors.Is(err, benchmark.ErrNotHeld)) {
 			return err
 		}
 		if err == nil {

@@ -168,6 +168,56 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// TestKinds tells what is not held from what is damaged by errors.Is alone.
+func TestKinds(t *testing.T) {
+	bad := newTrial(t, 9, "cifar10", 12, 111, 60)
+	bad.Evaluation[0].Set = "ori-test\x1b[2J" // as only a file made to do harm has
+	cut := newTrial(t, 7, "cifar10-valid", 12, 777, 70)
+	cut.Latencies = nil
+	m := memoryOf(newTrial(t, 4, "cifar10", 12, 111, 70), cut, bad)
+	b := m.benchmark()
+	ask := func(_ any, err error) error { return err }
+	short := newTrial(t, 4, "cifar10", 11, 112, 70)
+	uneven := &ArchResults{Index: 4, HP: "12", Results: []*ResultsCount{m[4].Schedules[0].Results[0], short}}
+	for _, test := range []struct {
+		name                     string
+		err                      error
+		notHeld, noTrial, damage bool
+	}{
+		{"architecture", ask(b.Architecture(5)), true, false, false},
+		{"index", ask(b.Architecture(cell.Count)), true, false, false},
+		{"beyond", ask(b.Arch(cell.Count)), true, false, false},
+		{"schedule", ask(b.QueryMetaInfoByIndex(4, "90")), true, false, false},
+		{"dataset", ask(b.QueryByIndex(4, "cifar100", "12")), true, true, false},
+		{"network", ask(b.NetConfig(4, "cifar100")), true, true, false},
+		{"seed", ask(b.NetParam(4, "cifar10", "12", 5)), true, true, false},
+		{"set", ask(m[4].Schedules[0].Metrics("cifar10", "x-test", Last, Mean())), true, false, false},
+		{"epoch", ask(m[4].Schedules[0].Metrics("cifar10", TrainingSet, 12, Mean())), true, false, false},
+		{"last epoch", ask(uneven.Metrics("cifar10", TrainingSet, Last, Mean())), true, false, false},
+		{"epochs", ask(uneven.TotalEpoch("cifar10")), true, false, false},
+		{"latency", ask(m[7].Schedules[0].Latency("cifar10-valid")), true, false, false},
+		{"reload", ask(b.Reload(b, 5)), true, false, false},
+		{"name", ask(b.QueryIndexByArch("conv")), false, false, false},
+		{"harm", ask(b.Architecture(9)), false, false, true},
+		{"harm in more", ask(b.MoreInfo(9, "cifar10", Last, "12", Mean())), false, false, true},
+		{"harm in best", ask(b.FindBest(t.Context(), Search{Dataset: "cifar10", Set: "test", HP: "12"})), false, false, true},
+		{"harm in counts", ask(b.Statistics(t.Context(), "cifar10", "12", nil)), false, false, true},
+	} {
+		notHeld, noTrial, damage := errors.Is(test.err, ErrNotHeld), errors.Is(test.err, ErrNoTrial), errors.Is(test.err, results.ErrDamaged)
+		if !usage.Is(test.err) || notHeld != test.notHeld || noTrial != test.noTrial || damage != test.damage {
+			t.Errorf("%s: %v is not held: %v, no trial: %v, damaged: %v", test.name, test.err, notHeld, noTrial, damage)
+		}
+	}
+	delete(m, 9)
+	b = m.benchmark()
+	if best, err := b.FindBest(t.Context(), Search{Dataset: "cifar10", Set: "test", HP: "12"}); err != nil || best.Compared != 1 || best.Lacking != 1 {
+		t.Errorf("best %+v, %v", best, err)
+	}
+	if _, err := b.FindBest(t.Context(), Search{Dataset: "svhn", Set: "test", HP: "12"}); !errors.Is(err, ErrNotHeld) {
+		t.Errorf("nothing to find: %v", err)
+	}
+}
+
 // TestMoreInfoLacks has what was not evaluated be nil, and times too.
 func TestMoreInfoLacks(t *testing.T) {
 	r := newTrial(t, 4, "cifar100", 200, 777, 50)

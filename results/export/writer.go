@@ -95,7 +95,7 @@ func AllTraits() []Traits {
 // Formats lists the formats that Run writes.
 func Formats() []benchmark.Format { return allWriters().formats(func(Traits) bool { return true }) }
 
-// formats lists those of which is holds.
+// formats lists those of which has holds.
 func (all writers) formats(has func(Traits) bool) (names []benchmark.Format) {
 	for _, w := range all {
 		if has(w.Traits) {
@@ -104,6 +104,9 @@ func (all writers) formats(has func(Traits) bool) (names []benchmark.Format) {
 	}
 	return names
 }
+
+// NamesWith names the formats that have a trait, for a sentence.
+func NamesWith(has func(Traits) bool) string { return and(allWriters().formats(has)) }
 
 // find finds the writer of a format.
 func (all writers) find(f benchmark.Format) (writer, bool) {
@@ -139,7 +142,7 @@ func (w *writer) mergedBy(o *Options) bool {
 // weightsBy reports whether the export holds weights.
 func (w *writer) weightsBy(o *Options) bool { return w.Weights == Always || o.Weights }
 
-// and joins the names of formats.
+// and joins the names of formats in a sentence.
 func and(names []benchmark.Format) string {
 	var text string
 	for i, name := range names {

@@ -18,7 +18,7 @@ import (
 	"nb201/results/published/internal/pickled"
 )
 
-// content is what a file holds. The readers ask it what they know themselves by; more than
+// content is what a file holds. A reader asks it what its format is known by; more than
 // the head is read when it is asked for, once.
 type content struct {
 	path string

@@ -13,7 +13,7 @@ import (
 )
 
 // reader is all that is known of how a published format, or one of its forms, is read. Its
-// value is in the file of the format; readers lists it.
+// value is in the file of the format; allReaders lists it.
 type reader struct {
 	name   benchmark.Format
 	merged bool   // it is the form with all architectures in one file
@@ -41,15 +41,15 @@ type opening struct {
 	files    []string                // of the format: those of the directory, or path
 	progress func(done, total int64) // may be nil
 	// refuse is the error of a file that cannot be read, given why: it says what else the
-	// file is, where that is known, else that it is damaged.
+	// file is, where that is known. It is results.ErrDamaged, unless the system refused.
 	refuse func(file string, why error) error
 }
 
-// readers are those that can be opened. What a file or directory may be of several of them
-// it is of the first.
+// readers are those of the formats that can be opened. A file or directory whose names suit
+// several is opened by the first.
 type readers []reader
 
-// allReaders lists the readers.
+// allReaders is the table of the formats.
 func allReaders() readers {
 	return readers{
 		campaignReader(), csvReader(), parquetReader(), archiveReader(), natsReader(), runsReader(),

@@ -3,6 +3,7 @@ package published
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,12 +73,25 @@ func (all readers) openPath(ctx context.Context, path string, options ...Option)
 	for _, option := range options {
 		option(o)
 	}
-	o.refuse = func(file string, why error) error { return cmp.Or(all.instead(file, f), results.AsDamaged(why)) }
+	o.refuse = func(file string, why error) error { return all.explain(file, f, results.AsDamaged(why)) }
 	b, err := f.open(ctx, o)
 	if err != nil {
-		return nil, cmp.Or(all.instead(path, f), err)
+		return nil, all.explain(path, f, err)
 	}
 	return b, nil
+}
+
+// explain is the error of a file that is not read as one of a format, given why: what the
+// file is instead, where that is known. It is ErrDamaged where why is.
+func (all readers) explain(path string, f *reader, why error) error {
+	instead := all.instead(path, f)
+	switch {
+	case instead == nil:
+		return why
+	case errors.Is(why, results.ErrDamaged):
+		return usage.Mark(results.ErrDamaged, instead)
+	}
+	return instead
 }
 
 // ofFile is the format that the name of a file promises; nil for none.
@@ -124,10 +138,12 @@ func (all readers) unnamed(path string, isDir bool) error {
 	return usage.Errorf("%s has no name of a published file: use %s or a directory", path, strings.Join(names, ", "))
 }
 
-// Describe names the published readers in a few words, for help.
-func Describe() string {
+// Describe names the published formats in a few words, for help.
+func Describe() string { return allReaders().describe() }
+
+func (all readers) describe() string {
 	var nouns []string
-	for _, f := range allReaders() {
+	for _, f := range all {
 		if f.noun != "" && !slices.Contains(nouns, f.noun) {
 			nouns = append(nouns, f.noun)
 		}
@@ -136,10 +152,14 @@ func Describe() string {
 }
 
 // DefaultPath is where the clients look for the published benchmark when they are given
-// no path: below $TORCH_HOME or, as nats_bench alone has it, ~/.torch. The readers are
+// no path: below $TORCH_HOME or, as nats_bench alone has it, ~/.torch. The formats are
 // NASBench201, NATS (its directory, fast_mode) and Archive (of NASBench201API.reload).
 func DefaultPath(getenv func(string) string, name benchmark.Format) (string, error) {
-	for _, f := range allReaders() {
+	return allReaders().defaultPath(getenv, name)
+}
+
+func (all readers) defaultPath(getenv func(string) string, name benchmark.Format) (string, error) {
+	for _, f := range all {
 		if f.name == name && f.clients != "" {
 			return filepath.Join(cmp.Or(getenv("TORCH_HOME"), filepath.Join(getenv("HOME"), ".torch")), f.clients), nil
 		}

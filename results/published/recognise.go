@@ -12,6 +12,7 @@ import (
 	"nb201/internal/safetensors"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
+	"nb201/results"
 	"nb201/results/benchmark"
 )
 
@@ -21,18 +22,23 @@ type Kind struct {
 	Weights     bool             // the weights of a network, as train --from takes them
 	Safetensors bool             // weights in that format rather than torch's
 
-	merged bool   // all architectures in one file
-	what   string // a noun phrase
-	todo   string // what to do with it
+	merged  bool   // all architectures in one file
+	damaged bool   // it cannot be read
+	what    string // a noun phrase
+	todo    string // what to do with it
 }
 
 // Refusal is the usage error of a reader that takes no file of this kind; nil where no
-// more is known than the reader says.
+// more is known than the reader says. Of a damaged file it is results.ErrDamaged.
 func (k Kind) Refusal(path string) error {
 	if k.what == "" {
 		return nil
 	}
-	return usage.Errorf("%s is %s: %s", path, k.what, k.todo)
+	err := usage.Errorf("%s is %s: %s", path, k.what, k.todo)
+	if k.damaged {
+		err = usage.Mark(results.ErrDamaged, err)
+	}
+	return err
 }
 
 // instead is the error of a file or directory that is not of the format, nil standing for
@@ -99,7 +105,7 @@ func (all readers) recogniseFile(c *content) Kind {
 	}
 	switch {
 	case c.size == 0:
-		return Kind{what: "an empty file", todo: "fetch or copy it again"}
+		return Kind{damaged: true, what: "an empty file", todo: "fetch or copy it again"}
 	case strings.HasPrefix(begins, "<!doctype html"), strings.HasPrefix(begins, "<html"):
 		return Kind{what: "an HTML page, as of a download that led to a page instead of the file", todo: "fetch the file itself"}
 	case strings.HasPrefix(begins, "<?xml"):
@@ -136,7 +142,7 @@ func isTar(b []byte) bool {
 func recogniseZip(c *content) Kind {
 	switch z, err := zip.NewReader(c.file, c.size); {
 	case err != nil:
-		return Kind{what: "the beginning of a zip file, as torch.save writes them, of which the end is missing or damaged", todo: "fetch or copy it again"}
+		return Kind{damaged: true, what: "the beginning of a zip file, as torch.save writes them, of which the end is missing or damaged", todo: "fetch or copy it again"}
 	case zipMember(z, "constants.pkl") != nil:
 		return Kind{what: "a TorchScript program", todo: "save its weights with torch.save(torch.jit.load(FILE).state_dict(), OTHER)"}
 	case zipMember(z, "data.pkl") == nil:
@@ -168,7 +174,7 @@ func recognisePickle(c *content) Kind {
 func recogniseBZ2(c *content) Kind {
 	switch head := c.unpacked(); {
 	case len(head) == 0:
-		return Kind{what: "a bzip2 file that is cut off or damaged", todo: "fetch or copy it again"}
+		return Kind{damaged: true, what: "a bzip2 file that is cut off or damaged", todo: "fetch or copy it again"}
 	case head[0] == 0x80:
 		return Kind{}
 	case isTar(head):
