@@ -1,7 +1,6 @@
 package benchmark
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -14,23 +13,6 @@ import (
 // Format is the name of a form in which a benchmark is kept: of a campaign or of one of the
 // published formats, which package published reads.
 type Format string
-
-var (
-	// ErrNotHeld reports that a benchmark does not hold what it was asked for: an
-	// architecture, a schedule, a trial, an evaluation set, an epoch, a measure. It is a
-	// usage error whose text says what there is instead.
-	ErrNotHeld = errors.New("the benchmark does not hold it")
-	// ErrNoTrial is ErrNotHeld of a trial: none has the dataset key or the seed.
-	ErrNoTrial = fmt.Errorf("no such trial: %w", ErrNotHeld)
-)
-
-func notHeld(format string, args ...any) error {
-	return usage.Mark(ErrNotHeld, usage.Errorf(format, args...))
-}
-
-func noTrial(format string, args ...any) error {
-	return usage.Mark(ErrNoTrial, usage.Errorf(format, args...))
-}
 
 // Benchmark answers for the trials of a campaign or of a published file, one
 // architecture at a time: no more of it is in memory. It is safe for concurrent use.

@@ -229,13 +229,15 @@ func (b *Benchmark) SimulateTrainEval(index int, dataset string, epoch int, hp s
 			accuracyOf, timeOf = info.ValTest, &last
 		}
 		if accuracyOf == nil || timeOf.SecondsPerEpoch == nil || info.Train.TotalSeconds == nil {
-			return nil, usage.Errorf("%v has no accuracy of x-valid or ori-test after epoch %d, counted from 0, or not the times of the training and of x-valid",
+			return nil, notHeld("%v has no accuracy of x-valid or ori-test after epoch %d, counted from 0, or not the times of the training and of x-valid",
 				trials[0].Trial, info.Train.Epoch)
 		}
 		simulation := &Simulation{Accuracy: accuracyOf.Accuracy, Seconds: *info.Train.TotalSeconds + *timeOf.SecondsPerEpoch}
-		if costs, err := a.ComputeCosts(dataset); err == nil {
-			simulation.Latency = costs.Latency
+		costs, err := a.ComputeCosts(dataset)
+		if err != nil && !errors.Is(err, ErrNotHeld) {
+			return nil, err
 		}
+		simulation.Latency = costs.Latency
 		return simulation, nil
 	})
 }

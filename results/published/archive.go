@@ -2,17 +2,13 @@ package published
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 
 	"nb201/cell"
-	"nb201/internal/torchfile"
 	"nb201/internal/usage"
-	"nb201/results"
 	"nb201/results/benchmark"
-	"nb201/results/published/internal/pickled"
 )
 
 // Archive is a directory with two torch checkpoints for each architecture:
@@ -66,28 +62,4 @@ func (s archiveSource) Architecture(index int) (*benchmark.Architecture, error) 
 		return nil, s.refuse(path, usage.Errorf("%s: %w", path, err))
 	}
 	return a, nil
-}
-
-// loadSlot reads the weights of a trial from an archive file.
-func loadSlot(path, slot string, t results.Trial) (torchfile.StateDict, error) {
-	return loadState(path, func(root pickled.Dict) (any, error) {
-		results, err := pickled.Field(root, slot, pickled.AsDict)
-		if err != nil {
-			return nil, err
-		}
-		all, err := pickled.Field(results, "all_results", pickled.AsDict)
-		if err != nil {
-			return nil, err
-		}
-		for _, item := range all {
-			if key, err := keyOf(item.Key); err == nil && key.Dataset == t.Dataset && key.Seed == t.Seed {
-				trial, err := pickled.AsDict(item.Value)
-				if err != nil {
-					return nil, err
-				}
-				return trial.Get("net_state_dict")
-			}
-		}
-		return nil, fmt.Errorf("it no longer holds %v", t)
-	})
 }

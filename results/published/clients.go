@@ -55,29 +55,6 @@ func readSlots(index int, v any, path string) (*benchmark.Architecture, error) {
 	return a, nil
 }
 
-// readNATSRecord reads the dict of schedules by name that stands for an architecture
-// in NATS-Bench's files.
-func readNATSRecord(index int, v any) (*benchmark.Architecture, error) {
-	d, err := pickled.AsDict(v)
-	if err != nil {
-		return nil, err
-	}
-	a, err := benchmark.NewArchitecture(index)
-	if err != nil {
-		return nil, err
-	}
-	for _, item := range d {
-		hp, ok := item.Key.(string)
-		if !ok {
-			return nil, fmt.Errorf("the schedule %v is not a string", item.Key)
-		}
-		if err := addSchedule(a, hp, item.Value, embedded); err != nil {
-			return nil, fmt.Errorf("'%s': %w", hp, err)
-		}
-	}
-	return a, nil
-}
-
 // addSchedule reads an ArchResults.state_dict, unless it holds no trial.
 func addSchedule(a *benchmark.Architecture, hp string, v any, load loader) error {
 	d, err := pickled.AsDict(v)
@@ -318,4 +295,28 @@ func epochsOf(v any) (benchmark.Series, error) {
 		s[i] = benchmark.Point{Epoch: epoch, Value: value}
 	}
 	return s, sortSeries(s)
+}
+
+// loadSlot reads the weights of a trial from an archive file.
+func loadSlot(path, slot string, t results.Trial) (torchfile.StateDict, error) {
+	return loadState(path, func(root pickled.Dict) (any, error) {
+		results, err := pickled.Field(root, slot, pickled.AsDict)
+		if err != nil {
+			return nil, err
+		}
+		all, err := pickled.Field(results, "all_results", pickled.AsDict)
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range all {
+			if key, err := keyOf(item.Key); err == nil && key.Dataset == t.Dataset && key.Seed == t.Seed {
+				trial, err := pickled.AsDict(item.Value)
+				if err != nil {
+					return nil, err
+				}
+				return trial.Get("net_state_dict")
+			}
+		}
+		return nil, fmt.Errorf("it no longer holds %v", t)
+	})
 }

@@ -15,8 +15,39 @@ import (
 
 	"nb201/internal/bom"
 	"nb201/internal/torchfile"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/published/internal/pickled"
 )
+
+// Kind is what a file or directory is, by its content. The zero Kind is not known.
+type Kind struct {
+	Format      benchmark.Format // of the benchmark that it is; "" none
+	Weights     bool             // the weights of a network, as train --from takes them
+	Safetensors bool             // weights in that format rather than torch's
+
+	merged  bool   // all architectures in one file
+	damaged bool   // it cannot be read
+	what    string // a noun phrase
+	todo    string // what to do with it
+}
+
+// Refusal is the usage error of a reader that takes no file of this kind; nil where no
+// more is known than the reader says. Of a damaged file it is results.ErrDamaged.
+func (k Kind) Refusal(path string) error {
+	if k.what == "" {
+		return nil
+	}
+	err := usage.Errorf("%s is %s: %s", path, k.what, k.todo)
+	if k.damaged {
+		err = usage.Mark(results.ErrDamaged, err)
+	}
+	return err
+}
+
+// takesResults is what to do with a Kind that is a benchmark.
+const takesResults = "nb201 query, verify, export and compare take it"
 
 // content is what a file holds. A reader asks it what its format is known by; more than
 // the head is read when it is asked for, once.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"nb201/cell"
@@ -49,14 +50,6 @@ type opening struct {
 // several is opened by the first.
 type readers []reader
 
-// allReaders is the table of the formats.
-func allReaders() readers {
-	return readers{
-		campaignReader(), csvReader(), parquetReader(), archiveReader(), natsReader(), runsReader(),
-		nasbench201Reader(), mergedNATSReader(),
-	}
-}
-
 // endsIn matches names that end so.
 func endsIn(extension string) *regexp.Regexp {
 	return regexp.MustCompile(regexp.QuoteMeta(extension) + "$")
@@ -97,4 +90,31 @@ func namedIndex(file, digits string) (int, error) {
 		return 0, usage.Errorf("%s is named after an architecture that there is not: indices go from 0 to %d", file, cell.Count-1)
 	}
 	return index, nil
+}
+
+// ofFile is the format that the name of a file promises; nil for none.
+func (all readers) ofFile(path string) *reader {
+	i := slices.IndexFunc(all, func(f reader) bool { return f.file != nil && f.file.MatchString(filepath.Base(path)) })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+// ofDir is the format that the names in a directory promise, with its files; nil for none.
+func (all readers) ofDir(dir string) (*reader, []string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	for i := range all {
+		if all[i].inDir == nil {
+			continue
+		}
+		files, err := all[i].inDir(dir, entries)
+		if err != nil || files != nil {
+			return &all[i], files, err
+		}
+	}
+	return nil, nil, nil
 }

@@ -3,6 +3,7 @@ package published
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -138,6 +139,29 @@ func readBZ2(path string) (any, error) {
 		return nil, usage.Errorf("%s: %w", path, err)
 	}
 	return v, nil
+}
+
+// readNATSRecord reads the dict of schedules by name that stands for an architecture
+// in NATS-Bench's files.
+func readNATSRecord(index int, v any) (*benchmark.Architecture, error) {
+	d, err := pickled.AsDict(v)
+	if err != nil {
+		return nil, err
+	}
+	a, err := benchmark.NewArchitecture(index)
+	if err != nil {
+		return nil, err
+	}
+	for _, item := range d {
+		hp, ok := item.Key.(string)
+		if !ok {
+			return nil, fmt.Errorf("the schedule %v is not a string", item.Key)
+		}
+		if err := addSchedule(a, hp, item.Value, embedded); err != nil {
+			return nil, fmt.Errorf("'%s': %w", hp, err)
+		}
+	}
+	return a, nil
 }
 
 // embedded reads a net_state_dict of a plain pickle, whose elements stand in it.

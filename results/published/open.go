@@ -94,33 +94,6 @@ func (all readers) explain(path string, f *reader, why error) error {
 	return instead
 }
 
-// ofFile is the format that the name of a file promises; nil for none.
-func (all readers) ofFile(path string) *reader {
-	i := slices.IndexFunc(all, func(f reader) bool { return f.file != nil && f.file.MatchString(filepath.Base(path)) })
-	if i < 0 {
-		return nil
-	}
-	return &all[i]
-}
-
-// ofDir is the format that the names in a directory promise, with its files; nil for none.
-func (all readers) ofDir(dir string) (*reader, []string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, nil, usage.Errorf("cannot open benchmark: %w", err)
-	}
-	for i := range all {
-		if all[i].inDir == nil {
-			continue
-		}
-		files, err := all[i].inDir(dir, entries)
-		if err != nil || files != nil {
-			return &all[i], files, err
-		}
-	}
-	return nil, nil, nil
-}
-
 // unnamed is the error of what has no name of any format.
 func (all readers) unnamed(path string, isDir bool) error {
 	var examples, names []string
@@ -137,6 +110,9 @@ func (all readers) unnamed(path string, isDir bool) error {
 	}
 	return usage.Errorf("%s has no name of a published file: use %s or a directory", path, strings.Join(names, ", "))
 }
+
+// Recognise finds out what path is. That it cannot be read at all is a usage error.
+func Recognise(path string) (Kind, error) { return allReaders().look(path) }
 
 // Describe names the published formats in a few words, for help.
 func Describe() string { return allReaders().describe() }
@@ -165,4 +141,12 @@ func (all readers) defaultPath(getenv func(string) string, name benchmark.Format
 		}
 	}
 	return "", usage.Errorf("there is no default path for a benchmark of the format %s", name)
+}
+
+// allReaders is the table of the formats.
+func allReaders() readers {
+	return readers{
+		campaignReader(), csvReader(), parquetReader(), archiveReader(), natsReader(), runsReader(),
+		nasbench201Reader(), mergedNATSReader(),
+	}
 }

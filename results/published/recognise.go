@@ -12,34 +12,7 @@ import (
 	"nb201/internal/safetensors"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
-	"nb201/results"
-	"nb201/results/benchmark"
 )
-
-// Kind is what a file or directory is, by its content. The zero Kind is not known.
-type Kind struct {
-	Format      benchmark.Format // of the benchmark that it is; "" none
-	Weights     bool             // the weights of a network, as train --from takes them
-	Safetensors bool             // weights in that format rather than torch's
-
-	merged  bool   // all architectures in one file
-	damaged bool   // it cannot be read
-	what    string // a noun phrase
-	todo    string // what to do with it
-}
-
-// Refusal is the usage error of a reader that takes no file of this kind; nil where no
-// more is known than the reader says. Of a damaged file it is results.ErrDamaged.
-func (k Kind) Refusal(path string) error {
-	if k.what == "" {
-		return nil
-	}
-	err := usage.Errorf("%s is %s: %s", path, k.what, k.todo)
-	if k.damaged {
-		err = usage.Mark(results.ErrDamaged, err)
-	}
-	return err
-}
 
 // instead is the error of a file or directory that is not of the format, nil standing for
 // none, which its name may promise; nil where no more is known of it.
@@ -51,9 +24,7 @@ func (all readers) instead(path string, f *reader) error {
 	return k.Refusal(path)
 }
 
-// Recognise finds out what path is. That it cannot be read at all is a usage error.
-func Recognise(path string) (Kind, error) { return allReaders().look(path) }
-
+// look finds out what path is: see Recognise.
 func (all readers) look(path string) (Kind, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -92,7 +63,6 @@ var signatures = []struct{ begins, what, todo string }{
 const (
 	unpack       = "unpack it and name what was in it"
 	takesWeights = "nb201 train --from takes it"
-	takesResults = "nb201 query, verify, export and compare take it"
 )
 
 // recogniseFile recognises a file by its head, and by more of it where that is needed.

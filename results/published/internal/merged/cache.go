@@ -32,7 +32,7 @@ import (
 // can be made again, and any of it may be damaged, cut, old or gone: what is there counts
 // only where a hash says that it is what was written.
 
-// mergedIndex is what the cache keeps of a merged file.
+// fileIndex is what the cache keeps of a merged file.
 type fileIndex struct {
 	Version  int
 	Made     time.Time
@@ -44,11 +44,11 @@ type fileIndex struct {
 	Sums     blocksum.Sums // of the bytes that Pickle is of: what lies in the file or was unpacked
 }
 
-// mergedVersion is that of mergedIndex and of what it says of a pickle.
+// indexVersion is that of fileIndex and of what it says of a pickle.
 const indexVersion = 3
 
 // indexMagic is how the file of an index begins. The SHA-256 of what is behind it follows,
-// then that: a mergedIndex by encoding/gob.
+// then that: a fileIndex by encoding/gob.
 const indexMagic = "nb201 merged index 3\n"
 
 // encode makes the file of an index.
@@ -91,18 +91,18 @@ func (i *fileIndex) valid() bool {
 	return true
 }
 
-// mergedCache is what the cache directory keeps of one merged file: NAME.index, and
+// fileCache is what the cache directory keeps of one merged file: NAME.index, and
 // NAME.pickle where it had to be unpacked. A process that makes them holds a lock.
 type fileCache struct {
 	dir, name string
 }
 
-// mergedLimit bounds the bytes that the cache keeps of all merged files. The largest
+// cacheLimit bounds the bytes that the cache keeps of all merged files. The largest
 // published one has some 5 GB unpacked.
 const cacheLimit = 32 << 30
 
-// mergedOurs are the names of what lies in the cache, and mergedTemp of what a process
-// writes or was killed at; the first group is the name of a mergedCache.
+// ourNames are the names of what lies in the cache, and tempNames of what a process
+// writes or was killed at; the first group is the name of a fileCache.
 var (
 	ourNames  = regexp.MustCompile(`^\.?[0-9a-f]{24}\.(?:index|pickle)(?:\..*\.tmp)?$`)
 	tempNames = regexp.MustCompile(`^\.([0-9a-f]{24})\.(?:index|pickle)\..*\.tmp$`)
@@ -148,7 +148,7 @@ func (c fileCache) lock(ctx context.Context, waiting func()) (unlock func(), ok 
 	}
 }
 
-// lockOf is the lock of a mergedCache. Its file stays, since removing it would let a third
+// lockOf is the lock of a fileCache. Its file stays, since removing it would let a third
 // process lock another one; to keep their number small, some caches share one.
 func lockOf(dir, name string) *flock.Flock {
 	return lockfile.New(filepath.Join(dir, ".merged-"+name[:2]+".lock"))

@@ -38,7 +38,7 @@ type File struct {
 // Locate opens a file and says where its pickle lies.
 type Locate func(path string, size int64) (*Stored, error)
 
-// StoredPickle is where the pickle of a merged file lies.
+// Stored is where the pickle of a merged file lies.
 type Stored struct {
 	File   io.Closer
 	Bytes  *io.SectionReader
@@ -54,8 +54,8 @@ func BZ2(path string, size int64) (*Stored, error) {
 	return &Stored{File: f, Bytes: io.NewSectionReader(f, 0, size), Unpack: bzip2.NewReader}, nil
 }
 
-// Open opens a merged file by its index: one in the cache, or a new one, which it reports
-// to progress, unless that is nil, how many bytes of all it has walked over. It ends early
+// Open opens a merged file by its index: one in the cache, or a new one. While it makes that
+// it calls progress, unless that is nil, with how many bytes it has walked over. It ends early
 // when ctx does. A file that is damaged is results.ErrDamaged.
 func Open(ctx context.Context, path string, locate Locate, progress func(done, total int64)) (*File, error) {
 	f := &File{path: path, locate: locate}
@@ -143,7 +143,7 @@ func (f *File) decodeBy(index int) (any, *fileIndex, error) {
 	return v, f.index, err
 }
 
-// mergedPickle is where the pickle of a merged file lies.
+// located is the pickle of a merged file, and where it lies.
 type located struct {
 	path   string
 	info   fs.FileInfo // of the file

@@ -8,9 +8,10 @@ import (
 	"nb201/internal/pickle"
 )
 
-// dict is a dict or an OrderedDict as it was read.
+// Dict is a dict or an OrderedDict as it was read.
 type Dict pickle.Dict
 
+// Get is the item of a name.
 func (d Dict) Get(name string) (any, error) {
 	for _, item := range d {
 		if item.Key == name {
@@ -20,7 +21,7 @@ func (d Dict) Get(name string) (any, error) {
 	return nil, fmt.Errorf("it has no %q", name)
 }
 
-// field reads an item of d.
+// Field reads an item of d.
 func Field[T any](d Dict, name string, as func(any) (T, error)) (T, error) {
 	v, err := d.Get(name)
 	if err != nil {
@@ -34,13 +35,13 @@ func Field[T any](d Dict, name string, as func(any) (T, error)) (T, error) {
 	return value, nil
 }
 
-// take is field into a variable.
+// Take is Field into a variable.
 func Take[T any](d Dict, name string, as func(any) (T, error), into *T) (err error) {
 	*into, err = Field(d, name, as)
 	return err
 }
 
-// optional takes None for nothing.
+// Optional takes None for nothing.
 func Optional[T any](as func(any) (T, error)) func(any) (T, error) {
 	return func(v any) (none T, err error) {
 		if v == nil {
@@ -50,6 +51,7 @@ func Optional[T any](as func(any) (T, error)) func(any) (T, error) {
 	}
 }
 
+// AsDict takes a dict of either kind.
 func AsDict(v any) (Dict, error) {
 	switch v := v.(type) {
 	case *pickle.Dict:
@@ -60,6 +62,7 @@ func AsDict(v any) (Dict, error) {
 	return nil, unexpected(v, "a dict")
 }
 
+// AsList takes a list, a tuple or a set.
 func AsList(v any) ([]any, error) {
 	switch v := v.(type) {
 	case *pickle.List:
@@ -72,6 +75,7 @@ func AsList(v any) ([]any, error) {
 	return nil, unexpected(v, "a list")
 }
 
+// AsString takes a string.
 func AsString(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
@@ -79,6 +83,7 @@ func AsString(v any) (string, error) {
 	return "", unexpected(v, "a string")
 }
 
+// AsInt takes a whole number.
 func AsInt(v any) (int, error) {
 	if n, ok := v.(int64); ok {
 		return int(n), nil
@@ -86,6 +91,7 @@ func AsInt(v any) (int, error) {
 	return 0, unexpected(v, "a whole number")
 }
 
+// AsBool takes a truth value.
 func AsBool(v any) (bool, error) {
 	if b, ok := v.(bool); ok {
 		return b, nil
@@ -93,6 +99,7 @@ func AsBool(v any) (bool, error) {
 	return false, unexpected(v, "a truth value")
 }
 
+// AsFloat takes a number.
 func AsFloat(v any) (float64, error) {
 	switch v := v.(type) {
 	case float64:
@@ -103,6 +110,7 @@ func AsFloat(v any) (float64, error) {
 	return 0, unexpected(v, "a number")
 }
 
+// AsFloats takes a list of numbers.
 func AsFloats(v any) ([]float64, error) {
 	list, err := AsList(v)
 	if err != nil {
