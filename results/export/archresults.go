@@ -160,3 +160,19 @@ func (c encoding) slots(a *benchmark.Architecture) (pickle.Dict, error) {
 	full, err := c.archResults(a.Index, a.Genotype, a.Schedules[1])
 	return pickle.Dict{{Key: "full", Value: full}, {Key: "less", Value: less}}, err
 }
+
+// byDataset yields the trials of each dataset, of all its seeds: they stand together.
+func byDataset(s *benchmark.ArchResults) func(yield func([]*benchmark.ResultsCount) bool) {
+	return func(yield func([]*benchmark.ResultsCount) bool) {
+		for from := 0; from < len(s.Results); {
+			to := from
+			for to < len(s.Results) && s.Results[to].Dataset == s.Results[from].Dataset {
+				to++
+			}
+			if !yield(s.Results[from:to]) {
+				return
+			}
+			from = to
+		}
+	}
+}

@@ -94,49 +94,6 @@ func copyOf(s *benchmark.ArchResults, name string) *benchmark.ArchResults {
 	return c
 }
 
-// byDataset yields the trials of each dataset, of all its seeds: they stand together.
-func byDataset(s *benchmark.ArchResults) func(yield func([]*benchmark.ResultsCount) bool) {
-	return func(yield func([]*benchmark.ResultsCount) bool) {
-		for from := 0; from < len(s.Results); {
-			to := from
-			for to < len(s.Results) && s.Results[to].Dataset == s.Results[from].Dataset {
-				to++
-			}
-			if !yield(s.Results[from:to]) {
-				return
-			}
-			from = to
-		}
-	}
-}
-
-// add sums up an architecture.
-func (p *part) add(a *benchmark.Architecture, weights bool) {
-	p.Architectures = append(p.Architectures, a.Index)
-	for _, s := range a.Schedules {
-		for _, r := range s.Results {
-			p.Trials++
-			if weights && !r.HasWeights() {
-				p.WithoutWeights++
-			}
-			if r.Latencies == nil {
-				p.WithoutLatency++
-			}
-			if !trainTimed(r) || !evalTimed(r) {
-				p.WithoutTimes++
-			}
-			i := slices.IndexFunc(p.Coverage, func(c slotCoverage) bool {
-				return c.Slot == s.HP && c.Dataset == r.Dataset && c.Seed == r.Seed
-			})
-			if i < 0 {
-				i = len(p.Coverage)
-				p.Coverage = append(p.Coverage, slotCoverage{s.HP, r.Epochs, Coverage{Dataset: r.Dataset, Seed: r.Seed}})
-			}
-			p.Coverage[i].Architectures++
-		}
-	}
-}
-
 // correctCosts gives the trials of all seeds of a dataset the FLOPs and parameters of
 // their network, since the clients take one cost for all seeds and some published
 // trials hold another network's. It counts those that had others. Trials of different
@@ -200,10 +157,4 @@ func completeTimes(trials []*benchmark.ResultsCount) {
 			}
 		}
 	}
-}
-
-func trainTimed(r *benchmark.ResultsCount) bool { return r.Training.Seconds.Complete(r.Epochs) }
-
-func evalTimed(r *benchmark.ResultsCount) bool {
-	return len(r.Evaluation) > 0 && !slices.ContainsFunc(r.Evaluation, func(s benchmark.SetMeasures) bool { return !s.Seconds.Complete(r.Epochs) })
 }

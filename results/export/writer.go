@@ -3,7 +3,6 @@ package export
 import (
 	"cmp"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -75,48 +74,6 @@ type partWriter interface {
 	close() error
 }
 
-// writers are the formats that can be written.
-type writers []writer
-
-// allWriters lists the writers.
-func allWriters() writers {
-	return writers{runsWriter(), archiveWriter(), nasbench201Writer(), natsWriter(), parquetWriter(), csvWriter()}
-}
-
-// AllTraits lists what there is to know of the formats that Run writes.
-func AllTraits() []Traits {
-	var traits []Traits
-	for _, w := range allWriters() {
-		traits = append(traits, w.Traits)
-	}
-	return traits
-}
-
-// Formats lists the formats that Run writes.
-func Formats() []benchmark.Format { return allWriters().formats(func(Traits) bool { return true }) }
-
-// formats lists those of which has holds.
-func (all writers) formats(has func(Traits) bool) (names []benchmark.Format) {
-	for _, w := range all {
-		if has(w.Traits) {
-			names = append(names, w.Format)
-		}
-	}
-	return names
-}
-
-// NamesWith names the formats that have a trait, for a sentence.
-func NamesWith(has func(Traits) bool) string { return and(allWriters().formats(has)) }
-
-// find finds the writer of a format.
-func (all writers) find(f benchmark.Format) (writer, bool) {
-	i := slices.IndexFunc(all, func(w writer) bool { return w.Format == f })
-	if i < 0 {
-		return writer{}, false
-	}
-	return all[i], true
-}
-
 // slot is a place for a schedule of a benchmark.
 type slot struct{ name, schedule string }
 
@@ -141,18 +98,3 @@ func (w *writer) mergedBy(o *Options) bool {
 
 // weightsBy reports whether the export holds weights.
 func (w *writer) weightsBy(o *Options) bool { return w.Weights == Always || o.Weights }
-
-// and joins the names of formats in a sentence.
-func and(names []benchmark.Format) string {
-	var text string
-	for i, name := range names {
-		switch {
-		case i > 0 && i == len(names)-1:
-			text += " and "
-		case i > 0:
-			text += ", "
-		}
-		text += string(name)
-	}
-	return text
-}

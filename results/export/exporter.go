@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"crypto/md5"
@@ -12,11 +11,12 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -24,12 +24,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
+	"nb201/cell"
 	"nb201/internal/atomicfile"
-	"nb201/internal/infile"
 	"nb201/internal/lockfile"
 	"nb201/internal/seal"
 	"nb201/internal/usage"
-	"nb201/results"
 	"nb201/results/benchmark"
 )
 
@@ -41,57 +40,6 @@ const (
 	indicesInPart            = 32
 	indicesInPartWithWeights = 4
 )
-
-// whole is what an export is made of: its parts, in order.
-type whole struct {
-	parts  []*part
-	listed int
-}
-
-// archs lists the architectures in ascending order.
-func (x *whole) archs() (archs []any) {
-	for _, p := range x.parts {
-		for _, index := range p.Architectures {
-			archs = append(archs, index)
-		}
-	}
-	return archs
-}
-
-// part is what is known of a part; it stands beside the part's files in summary.json, which
-// is sealed (package seal).
-type part struct {
-	dir string
-
-	Architectures  []int             `json:"architectures"` // that have a trial in it
-	Trials         int               `json:"trials"`
-	Coverage       []slotCoverage    `json:"coverage"`
-	Settings       []slotSettings    `json:"settings"`
-	Left           []string          `json:"left"` // schedules without a slot
-	WithoutWeights int               `json:"without_weights"`
-	WithoutLatency int               `json:"without_latency"`
-	WithoutTimes   int               `json:"without_times"`
-	OwnLatency     int               `json:"own_latency"`
-	CorrectedCosts int               `json:"corrected_costs"`
-	Files          map[string]string `json:"files"` // SHA-256 in hex
-}
-
-// slotCoverage is a Coverage in a slot.
-type slotCoverage struct {
-	Slot     string `json:"slot"`
-	Epochs   int    `json:"epochs"`
-	Coverage `json:",inline"`
-}
-
-// slotSettings are the settings of a trial in a slot, of which the part may hold others
-// with the same.
-type slotSettings struct {
-	Slot   string        `json:"slot"`
-	Trial  results.Trial `json:"trial"`
-	Digest string        `json:"digest"`
-}
-
-const summaryName = "summary.json"
 
 // exporter makes one export.
 type exporter struct {
@@ -269,23 +217,6 @@ func (e *exporter) clean(units []unit) error {
 	return nil
 }
 
-// readPart finds a part that is there as it was made; nil when there is none.
-func readPart(dir string) *part {
-	text, err := infile.Read(filepath.Join(dir, summaryName), infile.MaxText)
-	if err != nil {
-		return nil
-	}
-	p := &part{dir: dir}
-	object, sealed, err := seal.Open(text)
-	if !sealed || err != nil || json.Unmarshal(object, p) != nil {
-		return nil
-	}
-	if files, err := hashes(dir); err != nil || !maps.Equal(files, p.Files) {
-		return nil
-	}
-	return p
-}
-
 // part makes the part of a unit in the new folder dir.
 func (e *exporter) part(ctx context.Context, u unit, dir string) (*part, error) {
 	p := &part{dir: dir}
@@ -332,25 +263,6 @@ func (e *exporter) fillPart(ctx context.Context, u unit, p *part, w partWriter) 
 	return nil
 }
 
-// hashes are the SHA-256 in hex of the files below a folder but its summary, by their paths
-// in it.
-func hashes(dir string) (map[string]string, error) {
-	found := map[string]string{}
-	return found, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil || name == summaryName {
-			return err
-		}
-		sum := sha256.New()
-		err = copyFile(sum, path)
-		found[name] = hex.EncodeToString(sum.Sum(nil))
-		return err
-	})
-}
-
 // assemble makes the export of its parts and returns its path.
 func (e *exporter) assemble(x *whole) (path string, err error) {
 	temp := filepath.Join(e.partial, "whole")
@@ -389,69 +301,6 @@ func hashFiles(sum hash.Hash, dir string) error {
 			return err
 		}
 		return copyFile(sum, path)
-	})
-}
-
-func copyFile(w io.Writer, path string) error {
-	f, err := infile.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = io.Copy(w, f)
-	return err
-}
-
-// writeFile makes a new file, and has it on disk.
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := createFile(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f), f.Close())
-}
-
-// file is a new file with a buffer.
-type file struct {
-	*bufio.Writer
-	file *os.File
-}
-
-func createFile(path string) (*file, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	return &file{bufio.NewWriterSize(f, 1<<16), f}, nil
-}
-
-// Close has the file on disk.
-func (f *file) Close() error {
-	return errors.Join(f.Flush(), f.file.Sync(), f.file.Close())
-}
-
-// moveParts puts the files of the parts into a folder. They stay in the parts too,
-// where the file system has hard links, until the export is whole.
-func moveParts(dir string, x *whole) error {
-	for _, p := range x.parts {
-		for name := range p.Files {
-			to := filepath.Join(dir, name)
-			if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
-				return err
-			}
-			from := filepath.Join(p.dir, name)
-			if err := os.Link(from, to); err != nil {
-				if err := os.Rename(from, to); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			err = atomicfile.Sync(path)
-		}
-		return err
 	})
 }
 
@@ -519,4 +368,98 @@ func fileprint(path string) (string, error) {
 func (f *fingerprints) write(w io.Writer, index int) {
 	io.WriteString(w, f.all)
 	io.WriteString(w, f.byArch[index])
+}
+
+// report sums up the parts.
+func (e *exporter) report(parts []*part) (*Report, error) {
+	o := &e.options
+	slices.Sort(e.mixed)
+	r := &Report{Path: o.To, Format: o.Format, Times: o.Times, Mixed: e.mixed}
+	for _, s := range e.slots() {
+		epochs, err := strconv.Atoi(s.schedule)
+		if err != nil {
+			return nil, err
+		}
+		r.Slots = append(r.Slots, Slot{Name: s.name, Epochs: epochs})
+	}
+	for _, p := range parts {
+		r.Architectures += len(p.Architectures)
+		r.Trials += p.Trials
+		r.WithoutWeights += p.WithoutWeights
+		r.WithoutLatency += p.WithoutLatency
+		r.WithoutTimes += p.WithoutTimes
+		r.OwnLatency += p.OwnLatency
+		r.CorrectedCosts += p.CorrectedCosts
+		for _, c := range p.Coverage {
+			s := findSlot(r, c.Slot)
+			s.Epochs = c.Epochs
+			s.add(c.Coverage)
+		}
+		for _, schedule := range p.Left {
+			if !slices.Contains(r.OtherSchedules, schedule) {
+				r.OtherSchedules = append(r.OtherSchedules, schedule)
+			}
+		}
+	}
+	slices.SortFunc(r.OtherSchedules, func(a, b string) int { return cmp.Or(len(a)-len(b), cmp.Compare(a, b)) }) // as numbers
+	if e.slots() == nil {
+		slices.SortFunc(r.Slots, func(a, b Slot) int { return cmp.Or(a.Epochs-b.Epochs, cmp.Compare(a.Name, b.Name)) })
+	}
+	for i := range r.Slots {
+		r.Slots[i].finish()
+	}
+	if r.Architectures == 0 {
+		return nil, e.nothing(r.OtherSchedules)
+	}
+	if e.writer.listed {
+		r.Listed = cell.Count
+		last := parts[len(parts)-1].Architectures
+		if last[len(last)-1] == r.Architectures-1 { // they are in order, each once
+			r.Listed = r.Architectures
+		}
+	}
+	return r, nil
+}
+
+// nothing is the error of an export without a trial.
+func (e *exporter) nothing(others []string) error {
+	has := "it has none at all"
+	if len(others) > 0 {
+		has = fmt.Sprintf("it has trials of %s epochs", strings.Join(others, ", "))
+	}
+	var wanted []string
+	for _, s := range e.slots() {
+		wanted = append(wanted, s.schedule)
+	}
+	of := ""
+	if wanted != nil {
+		of = " of " + strings.Join(wanted, " or ") + " epochs"
+	}
+	return usage.Errorf("%s has no trial%s to export: %s", e.benchmark.Path, of, has)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func isThere(path string) error {
+	return usage.Errorf("%s is there already: remove it or choose another place", path)
+}
+
+// Partial is the error of an export that ended before it was whole: Dir holds what is
+// done of it.
+type Partial struct {
+	Dir         string
+	Done, Total int // architectures
+	Err         error
+}
+
+func (p *Partial) Error() string { return p.Err.Error() }
+
+func (p *Partial) Unwrap() error { return p.Err }
+
+// Note says in a sentence how to go on.
+func (p *Partial) Note() string {
+	return fmt.Sprintf("%d of %d architectures are done and kept in %s: the same command goes on from there", p.Done, p.Total, p.Dir)
 }
