@@ -25,6 +25,7 @@ import (
 	"nb201/internal/backend/devicetest"
 	"nb201/results"
 	"nb201/results/export"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 	"nb201/train"
 )
@@ -105,7 +106,7 @@ func trainInto(t *testing.T, c results.Campaign, config train.Config) *results.R
 
 func exportAs(t *testing.T, c results.Campaign, o export.Options) {
 	t.Helper()
-	b, err := results.Open(c.Dir)
+	b, err := published.Open(t.Context(), c.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func exportAs(t *testing.T, c results.Campaign, o export.Options) {
 	}
 }
 
-func published(t *testing.T, key string) data.Definition {
+func publishedSet(t *testing.T, key string) data.Definition {
 	t.Helper()
 	d, err := data.Published(key)
 	if err != nil {
@@ -128,9 +129,9 @@ func published(t *testing.T, key string) data.Definition {
 // CIFAR-100 and of ImageNet16-120 divides the test images anew.
 func definition(t *testing.T, key string) data.Definition {
 	if key == "cifar10-valid" || key == "cifar10" {
-		return published(t, key)
+		return publishedSet(t, key)
 	}
-	d := published(t, "cifar10")
+	d := publishedSet(t, "cifar10")
 	d.Name, d.Classes = key, 100
 	if key == "ImageNet16-120" {
 		d.Classes, d.Size, d.Augment.CropPadding = 120, [2]int{16, 16}, 2
@@ -164,7 +165,7 @@ func some(digits *data.Images, n int, d data.Definition) *data.Images {
 // published skeleton on cifar10; elsewhere a stage has one cell, to compile faster.
 func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 	t.Helper()
-	digits, err := published(t, "digits").Load("")
+	digits, err := publishedSet(t, "digits").Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,12 +238,12 @@ func torchHome(t *testing.T, c results.Campaign) string {
 	t.Helper()
 	home := t.TempDir()
 	for name, o := range map[string]export.Options{
-		"NAS-Bench-201-v1_1-096897.pth": {Format: results.NASBench201},
-		"NAS-Bench-201-v1_1-archive":    {Format: results.Archive},
-		"runs":                          {Format: results.Runs},
-		"NATS-tss-simple":               {Format: results.NATS},
-		"NATS-tss-full":                 {Format: results.NATS, Weights: true},
-		"NATS-tss.pickle.pbz2":          {Format: results.NATS},
+		"NAS-Bench-201-v1_1-096897.pth": {Format: published.NASBench201},
+		"NAS-Bench-201-v1_1-archive":    {Format: published.Archive},
+		"runs":                          {Format: published.Runs},
+		"NATS-tss-simple":               {Format: published.NATS},
+		"NATS-tss-full":                 {Format: published.NATS, Weights: true},
+		"NATS-tss.pickle.pbz2":          {Format: published.NATS},
 	} {
 		o.To, o.Less, o.Full = filepath.Join(home, name), 1, 2
 		exportAs(t, c, o)
@@ -389,7 +390,7 @@ func TestWeightsInOriginal(t *testing.T) {
 			t.Errorf("top-1 %v %%: nothing was learnt that could be compared", top1)
 		}
 		archive := filepath.Join(t.TempDir(), "archive")
-		exportAs(t, c, export.Options{Format: results.Archive, To: archive, Less: r.Epochs})
+		exportAs(t, c, export.Options{Format: published.Archive, To: archive, Less: r.Epochs})
 		out, err := exec.Command(interpreter, "../tools/check_weights.py", filepath.Join(archive, "000000-FULL.pth"), "--dataset", r.Dataset,
 			"--seed", strconv.Itoa(int(r.Seed)), "--definition", definition, "--data", dataRoot).CombinedOutput()
 		if err != nil {

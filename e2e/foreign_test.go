@@ -10,6 +10,7 @@ import (
 
 	"nb201/results"
 	"nb201/results/export"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -80,8 +81,8 @@ func TestClientsOnForeignKey(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			for name, o := range map[string]export.Options{
-				"merged.pth": {Format: results.NASBench201}, "archive": {Format: results.Archive},
-				"simple": {Format: results.NATS}, "merged.pickle.pbz2": {Format: results.NATS}, "full": {Format: results.NATS, Weights: true},
+				"merged.pth": {Format: published.NASBench201}, "archive": {Format: published.Archive},
+				"simple": {Format: published.NATS}, "merged.pickle.pbz2": {Format: published.NATS}, "full": {Format: published.NATS, Weights: true},
 			} {
 				o.To, o.Less, o.Full = filepath.Join(dir, name), 2, 3
 				exportAs(t, test.own, o)

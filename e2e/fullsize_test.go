@@ -10,6 +10,7 @@ import (
 	"nb201/configs"
 	"nb201/data/datatest"
 	"nb201/results"
+	"nb201/results/published"
 	"nb201/results/verify"
 )
 
@@ -25,7 +26,7 @@ func TestFullSize(t *testing.T) {
 	for _, key := range []string{"cifar100", "ImageNet16-120"} {
 		t.Run(key, func(t *testing.T) {
 			root := t.TempDir()
-			d := published(t, key)
+			d := publishedSet(t, key)
 			dir := filepath.Join(root, "cifar.python", d.Path)
 			if err := os.MkdirAll(dir, 0o777); err != nil {
 				t.Fatal(err)
@@ -51,7 +52,7 @@ func TestFullSize(t *testing.T) {
 					t.Errorf("%s: loss %.4f, a guess has %.4f", e.Set, loss, guess)
 				}
 			}
-			b, err := results.Open(c.Dir)
+			b, err := published.Open(t.Context(), c.Dir)
 			if err != nil {
 				t.Fatal(err)
 			}

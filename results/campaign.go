@@ -309,7 +309,7 @@ func (c Campaign) Record(t Trial) (*Record, error) {
 
 // Weights reads the weights of a trial, nil when they were dropped. It makes sure
 // that they are those of the record and fit its network; errors are usage errors
-// that name the file.
+// that name the file, and ErrDamaged where it is another than the record tells of.
 func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 	if r.Weights == nil {
 		return nil, nil
@@ -325,7 +325,7 @@ func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 		return nil, usage.Errorf("cannot read weights: %w", err)
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != r.Weights.SHA256 {
-		return nil, usage.Errorf("%s is not the file that the record tells of: its SHA-256 is %s, not %s", path, sum, r.Weights.SHA256)
+		return nil, damaged(usage.Errorf("%s is not the file that the record tells of: its SHA-256 is %s, not %s", path, sum, r.Weights.SHA256))
 	}
 	weights, err := torchfile.ReadStateDict(path)
 	if err != nil {
@@ -414,6 +414,27 @@ func (c Campaign) list(folders []string) (l listing) {
 		l.trials = append(l.trials, trials...)
 	}
 	return l
+}
+
+// Architectures lists the architectures that have a folder of records, in ascending order.
+// It is a usage error when the directory is no campaign.
+func (c Campaign) Architectures() (archs []int, err error) {
+	folders, err := names(c.Dir, "trials")
+	if err != nil {
+		return nil, usage.Errorf("%s is no campaign: it has no folder trials", c.Dir)
+	}
+	for _, folder := range folders {
+		if index, ok := parseArch(folder); ok {
+			archs = append(archs, index)
+		}
+	}
+	return archs, nil
+}
+
+// TrialsOf lists the trials of an architecture that have a record, in the order of
+// Trial.Compare.
+func (c Campaign) TrialsOf(arch int) ([]Trial, error) {
+	return c.trialsBelow(fmt.Sprintf("%06d", arch))
 }
 
 // trialsBelow lists the trials done whose records lie in a folder of trials/, that

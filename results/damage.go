@@ -22,22 +22,21 @@ import (
 	"nb201/internal/usage"
 )
 
-// ErrDamaged reports a record that is there and cannot be read: it is empty, cut,
-// overwritten, or the record of another trial. Its trial is not done.
-var ErrDamaged = errors.New("the record is damaged")
-
-// marked is an error with a text of its own that is also a sentinel, mark.
-type marked struct {
-	mark error
-	error
-}
-
-func (m marked) Is(target error) bool { return target == m.mark }
-
-func (m marked) Unwrap() error { return m.error }
+// ErrDamaged reports a file that is there and cannot be read: it is empty, cut, overwritten,
+// or of something else than its name says. A trial whose record is damaged is not done.
+var ErrDamaged = errors.New("the file is damaged")
 
 // damaged marks an error as ErrDamaged.
-func damaged(err error) error { return marked{ErrDamaged, err} }
+func damaged(err error) error { return usage.Mark(ErrDamaged, err) }
+
+// AsDamaged marks the error of reading a file as ErrDamaged, unless the reason lies outside
+// the file: it is not there, or the system does not read it now, or for this user.
+func AsDamaged(err error) error {
+	if err == nil || transient(err) || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return damaged(err)
+}
 
 // transient reports whether reading failed for a reason that lies outside the file, so that
 // it may be read another time, or by another user.
@@ -122,11 +121,7 @@ func (c Campaign) glance(t Trial) error {
 
 // recordError is the error of a record that the system does not read.
 func recordError(err error) error {
-	text := usage.Errorf("cannot read record: %w", err)
-	if transient(err) || errors.Is(err, fs.ErrNotExist) {
-		return text
-	}
-	return damaged(text)
+	return AsDamaged(usage.Errorf("cannot read record: %w", err))
 }
 
 // asideSuffix is what the names of damaged files end in, and a number where there are several.

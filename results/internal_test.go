@@ -1,8 +1,4 @@
 package results
 
-// What only tests of this package may call.
-var (
-	DecodeRecord = decodeRecord
-	OpenParquet  = openParquet
-	OpenCSV      = openCSV
-)
+// DecodeRecord is what only tests of this package may call.
+var DecodeRecord = decodeRecord

@@ -249,6 +249,20 @@ func (r *Record) Settings() Settings {
 	return s
 }
 
+// PublishedSettings are those that a published file tells of a trial: the network, or where
+// recipe is not nil all of that.
+func PublishedSettings(t Trial, recipe *configs.Recipe, classes, channels, cells int) Settings {
+	s := Settings{Trial: t}
+	s.add(ofDataset, "classes", strconv.Itoa(classes))
+	if recipe != nil {
+		s.addRecipe(*recipe)
+		return s
+	}
+	s.add(ofSchedule, inRecipe["channels"], strconv.Itoa(channels))
+	s.add(ofSchedule, inRecipe["cells"], strconv.Itoa(cells))
+	return s
+}
+
 func (s *Settings) addRecipe(r configs.Recipe) {
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -277,46 +291,6 @@ func (s *Settings) addEvaluation(definition []byte) {
 	}
 }
 
-// Settings are those that the file gives of the trial: all of a campaign's, the network
-// of other formats', and the recipe of runs.
-func (r *ResultsCount) Settings() Settings {
-	if r.Record != nil {
-		return r.Record.Settings()
-	}
-	s := Settings{Trial: r.Trial}
-	s.add(ofDataset, "classes", strconv.Itoa(r.Classes))
-	if r.Recipe != nil {
-		s.addRecipe(*r.Recipe)
-		return s
-	}
-	s.add(ofSchedule, inRecipe["channels"], strconv.Itoa(r.Channels))
-	s.add(ofSchedule, inRecipe["cells"], strconv.Itoa(r.Cells))
-	return s
-}
-
-// Unequal lists in which settings trials differ from the first of them, and both values.
-func Unequal(trials []*ResultsCount) []string {
-	if len(trials) < 2 {
-		return nil
-	}
-	var differences Differences
-	seeds := map[Difference][]uint32{}
-	first := trials[0].Settings()
-	for _, r := range trials[1:] {
-		for _, d := range r.Settings().Differ(first) {
-			if seeds[d] == nil {
-				differences = append(differences, d)
-			}
-			seeds[d] = append(seeds[d], r.Seed)
-		}
-	}
-	var texts []string
-	for _, d := range differences {
-		texts = append(texts, fmt.Sprintf("%s is %s for seed %s, and %s for seed %d", d.Setting, d.Value, listed(seeds[d]), d.Other, first.Seed))
-	}
-	return texts
-}
-
 // ErrOtherExperiment reports a trial that does not belong to its campaign.
 var ErrOtherExperiment = errors.New("the trial is of another experiment")
 
@@ -324,8 +298,8 @@ var ErrOtherExperiment = errors.New("the trial is of another experiment")
 // finds something in.
 func (c Campaign) CheckSettings(s Settings) error {
 	if differences, with := c.Conflict(s); differences != nil {
-		return marked{ErrOtherExperiment, usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
-			s.Trial, c.Dir, differences, with)}
+		return usage.Mark(ErrOtherExperiment, usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
+			s.Trial, c.Dir, differences, with))
 	}
 	return nil
 }

@@ -212,22 +212,3 @@ func TestDamagedRecordFixesNothing(t *testing.T) {
 		t.Errorf("kept %q, %v", kept, err)
 	}
 }
-
-func TestUnequal(t *testing.T) {
-	var trials []*ResultsCount
-	for i, batch := range []int{256, 128, 256, 128} {
-		r := record(t, Trial{3, "cifar10", 2, uint32(i)})
-		r.Recipe.Batch = batch
-		trials = append(trials, r.ResultsCount())
-	}
-	if got := Unequal(trials); !slices.Equal(got, []string{"batch is 128 for seed 1, 3, and 256 for seed 0"}) {
-		t.Errorf("%q", got)
-	}
-	if got := Unequal(trials[:1]); got != nil {
-		t.Errorf("of one: %q", got)
-	}
-	trials[1].Record, trials[1].Recipe = nil, nil // of another format, which gives the network alone
-	if got := Unequal(trials[:2]); got != nil {
-		t.Errorf("not known: %q", got)
-	}
-}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 )
 
 // Initial are initial weights that come from a file instead of the seed. Nothing else
@@ -110,7 +113,7 @@ func (s Start) read(t results.Trial, network cell.Network) (*Initial, error) {
 	if info.IsDir() {
 		return nil, refuseDir(s.File)
 	}
-	kind, err := results.Recognise(s.File)
+	kind, err := published.Recognise(s.File)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +148,7 @@ func refuseDir(dir string) error {
 
 // readFile reads weights from a file that holds a state dict, in the forms in which
 // programs for torch leave one.
-func (i *Initial) readFile(path string, kind results.Kind, network cell.Network) error {
+func (i *Initial) readFile(path string, kind published.Kind, network cell.Network) error {
 	if err := kind.Refusal(path); err != nil && !kind.Weights {
 		return err
 	}
@@ -172,7 +175,7 @@ func (i *Initial) readFile(path string, kind results.Kind, network cell.Network)
 // readTrial reads the weights of t's architecture from a file of a published format;
 // pickTrial says of which trial. To the file's name is added the trial's.
 func (i *Initial) readTrial(path, pick string, t results.Trial, network cell.Network) error {
-	b, err := results.Open(path)
+	b, err := published.Open(context.Background(), path)
 	if err != nil {
 		return err
 	}
@@ -195,14 +198,14 @@ func (i *Initial) readTrial(path, pick string, t results.Trial, network cell.Net
 
 // namedTrial is a trial and what --from-trial calls it.
 type namedTrial struct {
-	*results.ResultsCount
+	*benchmark.ResultsCount
 	name, hp string
 }
 
 // pickTrial finds the trial called pick among those of a whose weights were kept. When
 // pick is empty it is the only one or, as far as needed to tell it from the others, the
 // one on t's dataset, with t's seed and along t's schedule.
-func pickTrial(path string, a *results.Architecture, pick string, t results.Trial) (namedTrial, error) {
+func pickTrial(path string, a *benchmark.Architecture, pick string, t results.Trial) (namedTrial, error) {
 	var kept []namedTrial
 	for _, schedule := range a.Schedules {
 		for _, r := range schedule.Results {

@@ -19,6 +19,8 @@ import (
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -384,7 +386,7 @@ func TestCheckRecord(t *testing.T) {
 func TestPublishedConfig(t *testing.T) {
 	trial := results.Trial{Arch: 11, Dataset: "digits", Epochs: 200, Seed: 888} // no CIFAR is here
 	r := resultstest.Record(t, trial)
-	c, err := openSession(t).PublishedConfig(&results.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1, Classes: 10}, "")
+	c, err := openSession(t).PublishedConfig(&benchmark.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1, Classes: 10}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,7 +395,7 @@ func TestPublishedConfig(t *testing.T) {
 	}
 	for _, key := range []string{"cifar10", "MNIST", "../mine.json"} {
 		trial.Dataset = key
-		if _, err := openSession(t).PublishedConfig(&results.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1}, t.TempDir()); !usage.Is(err) {
+		if _, err := openSession(t).PublishedConfig(&benchmark.ResultsCount{Trial: trial, Genotype: r.Genotype, Channels: 8, Cells: 1}, t.TempDir()); !usage.Is(err) {
 			t.Errorf("%s: error %v, want a usage error", key, err)
 		}
 	}
@@ -406,7 +408,7 @@ func TestPickTrial(t *testing.T) {
 		return results.Trial{Arch: 0, Dataset: dataset, Epochs: epochs, Seed: seed}
 	}
 	several := []results.Trial{on("digits", 2, 111), on("digits", 3, 111), on("digits", 3, 777), on("cifar10", 2, 111)}
-	open := func(trials []results.Trial, keep bool) *results.Architecture {
+	open := func(trials []results.Trial, keep bool) *benchmark.Architecture {
 		c := results.Campaign{Dir: t.TempDir()}
 		for _, trial := range trials {
 			r := resultstest.Record(t, trial)
@@ -418,7 +420,7 @@ func TestPickTrial(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b, err := results.Open(c.Dir)
+		b, err := published.Open(t.Context(), c.Dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -431,7 +433,7 @@ func TestPickTrial(t *testing.T) {
 	all, one, none := open(several, true), open(several[:1], true), open(several, false)
 	const list = "f.pth holds the weights of cifar10:2:111, digits:2:111, digits:3:111, digits:3:777: name one of them with --from-trial"
 	for _, c := range []struct {
-		a    *results.Architecture
+		a    *benchmark.Architecture
 		pick string
 		t    results.Trial
 		want string // the trial or the error

@@ -10,6 +10,7 @@ import (
 	"nb201/data"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // Options say what to train, and where the images and the weights to start from are.
@@ -172,7 +173,7 @@ func loadAsTrained(r *results.Record, d data.Definition, root string, load loade
 // PublishedConfig is how the original trained a trial of a published file, as far as
 // Evaluate has to know: the published definition of the dataset key and the published
 // settings, but for the trial's C and N, and the recipe of its schedule.
-func (s *Session) PublishedConfig(r *results.ResultsCount, dataRoot string) (Config, error) {
+func (s *Session) PublishedConfig(r *benchmark.ResultsCount, dataRoot string) (Config, error) {
 	definition, err := data.Published(r.Dataset)
 	if err != nil {
 		return Config{}, err

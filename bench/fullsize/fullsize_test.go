@@ -29,6 +29,7 @@ import (
 
 	"nb201/cell"
 	"nb201/results"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -196,7 +197,7 @@ func TestFullSize(t *testing.T) {
 func read(t *testing.T, path string, archs int, w *tabwriter.Writer) {
 	t.Helper()
 	began := time.Now()
-	b, err := results.Open(path)
+	b, err := published.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,13 +4,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/progress"
-	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 )
 
 // openBenchmark opens a campaign or published file, and shows how far the first
 // opening of a large one is.
-func openBenchmark(c *cobra.Command, path string) (*results.Benchmark, error) {
+func openBenchmark(c *cobra.Command, path string) (*benchmark.Benchmark, error) {
 	report, end := progress.Reporter(c.ErrOrStderr(), progress.Bytes)
 	defer end()
-	return results.OpenReporting(c.Context(), path, func(done, total int64) { report("indexing "+path, done, total) })
+	return published.Open(c.Context(), path, published.WithProgress(func(done, total int64) { report("indexing "+path, done, total) }))
 }

@@ -13,7 +13,7 @@ import (
 
 	"nb201/internal/inert"
 	"nb201/internal/progress"
-	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/compare"
 )
 
@@ -46,7 +46,7 @@ alone would make: 0 for equal benchmarks, about 1 for a repetition with other se
 			if err != nil {
 				return err
 			}
-			var benchmarks [2]*results.Benchmark
+			var benchmarks [2]*benchmark.Benchmark
 			for i, path := range args {
 				b, err := openBenchmark(c, path)
 				if err != nil {
@@ -121,7 +121,7 @@ func printWorst(w io.Writer, r *compare.Report) error {
 	var all []difference
 	for i := range r.Comparisons {
 		c := &r.Comparisons[i]
-		if c.Set == results.TrainingSet {
+		if c.Set == benchmark.TrainingSet {
 			continue
 		}
 		for _, p := range c.Worst {

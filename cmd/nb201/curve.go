@@ -13,6 +13,7 @@ import (
 
 	"nb201/internal/inert"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // printTrial shows a finished trial: its learning curve as a table and a drawing,
@@ -24,7 +25,7 @@ func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 		inert.Fprintf(w, "from %s%s\n", r.InitialWeights.Name, conversion(*r.InitialWeights))
 	}
 	fmt.Fprintln(w)
-	sets := r.ResultsCount().Sets()
+	sets := benchmark.FromRecord(r).Sets()
 	printCurve(w, r.Epochs, 1, sets)
 	drawCurve(w, r.Epochs, sets)
 	inert.Fprintf(w, "\nrecord   %s\n", c.RecordPath(r.Trial))
@@ -36,10 +37,10 @@ func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 
 // printCurve prints the measures of the epochs, of a long schedule about 20 of them.
 // The first epoch is called first.
-func printCurve(w io.Writer, epochs, first int, sets []results.SetMeasures) {
+func printCurve(w io.Writer, epochs, first int, sets []benchmark.SetMeasures) {
 	type column struct {
 		decimals int
-		results.Series
+		benchmark.Series
 	}
 	var columns []column
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -86,13 +87,13 @@ func fixed(v float64, decimals int) string {
 }
 
 // drawCurve draws the top-1 accuracies over the epochs, of sets that have several.
-func drawCurve(w io.Writer, epochs int, sets []results.SetMeasures) {
+func drawCurve(w io.Writer, epochs int, sets []benchmark.SetMeasures) {
 	var curves [][]float64
 	var legends []string
 	var colors []asciigraph.AnsiColor
 	palette := []asciigraph.AnsiColor{asciigraph.Default, asciigraph.Blue, asciigraph.Green, asciigraph.Red}
 	for _, s := range sets {
-		drawable := slices.DeleteFunc(slices.Clone(s.Top1), func(p results.Point) bool { return !results.IsAccuracy(p.Value) })
+		drawable := slices.DeleteFunc(slices.Clone(s.Top1), func(p benchmark.Point) bool { return !benchmark.IsAccuracy(p.Value) })
 		if len(drawable) < 2 {
 			continue
 		}

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // labels are those of the axis of a drawn curve.
 func labels(t *testing.T, values []float64) []string {
 	t.Helper()
 	var text strings.Builder
-	drawCurve(&text, len(values), []results.SetMeasures{{Set: "x", Measures: results.Measures{Top1: results.Consecutive(0, values)}}})
+	drawCurve(&text, len(values), []benchmark.SetMeasures{{Set: "x", Measures: benchmark.Measures{Top1: benchmark.Consecutive(0, values)}}})
 	var labels []string
 	for line := range strings.Lines(text.String()) {
 		if at := strings.IndexAny(line, "┤┼"); at > 0 {

@@ -11,6 +11,7 @@ import (
 
 	"nb201/internal/inert"
 	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/export"
 )
 
@@ -27,34 +28,14 @@ func newExportCommand() *cobra.Command {
 		Long: `Make a file of a published format from a benchmark: from the trials of a campaign that
 are done, or from a file or directory of another format.
 
-  runs         a directory of arch-NNNNNN-seed-SSSS.pth, with weights, as the original
-               program leaves them; from a campaign alone
-  archive      a directory of NNNNNN-FULL.pth (with weights) and NNNNNN-SIMPLE.pth
-               for each architecture, which NASBench201API.reload reads
-  nasbench201  one .pth of all architectures, without weights, which NASBench201API opens
-  nats         a directory of meta.pickle.pbz2 and NNNNNN.pickle.pbz2, which nats_bench
-               opens with fast_mode=True; with --merged, or where --to ends in
-               .pickle.pbz2, the one file that it opens with fast_mode=False;
-               --weights keeps the weights in it
-  parquet      a directory of two tables, trials.parquet (a row for each trial) and
-               epochs.parquet (a row for each epoch and set of images of a trial)
-  csv          the same as trials.csv and epochs.csv, with descriptions beside them; text
-               that a spreadsheet would take for a formula (it begins with = + - @, a tab
-               or a carriage return) has an apostrophe in front, unless --raw-cells leaves
-               it as it is
-
-runs, archive and nasbench201 have two slots for schedules, which the clients call '12'
-and '200'; --less and --full say which schedules fill them. nats takes every schedule
-under its own name; with --less or --full those two alone, as '12' and '200'. parquet
-and csv take every schedule.
-
+` + exportFormats() + `
 --times published writes times by the rule of the published files: those of the trial
 with seed 777 on cifar10-valid of the schedule --less, scaled by numbers of images.
 
 --latency writes the latencies that nb201 latency --json has measured, in place of those
 that the trials measured at their end, perhaps beside others on a busy device.
 
-Where --to is a directory that is there, nasbench201 and nats go into it under the
+Where --to is a directory that is there, ` + export.NamesWith(func(t export.Traits) bool { return t.Named }) + ` go into it under the
 published names, with the last digits of their MD5. Nothing that is there is replaced.
 
 Trials on one dataset key and along one schedule that differ in their settings (data,
@@ -75,15 +56,15 @@ command goes on from there.`,
 				}
 				options.Latencies = append(options.Latencies, table)
 			}
-			benchmark, err := openBenchmark(c, args[0])
+			b, err := openBenchmark(c, args[0])
 			if err != nil {
 				return err
 			}
-			defer benchmark.Close()
-			options.Format, options.Times = results.Format(flags.format), export.Times(flags.times)
+			defer b.Close()
+			options.Format, options.Times = benchmark.Format(flags.format), export.Times(flags.times)
 			var done func()
 			options.Progress, done = countUp(c.ErrOrStderr(), "architectures", "exporting")
-			report, err := export.Run(c.Context(), benchmark, options)
+			report, err := export.Run(c.Context(), b, options)
 			done()
 			if err != nil {
 				var partial *export.Partial
@@ -107,13 +88,32 @@ command goes on from there.`,
 	c.Flags().IntVar(&flags.Full, "full", 0, "`EPOCHS` of the schedule in the slot '200' (default 200)")
 	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "which `TIMES`: "+commaList(export.AllTimes()))
 	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "`FILES` of nb201 latency --json, whose latencies are to be written")
-	c.Flags().BoolVar(&flags.Merged, "merged", false, "nats: make one file in place of a directory")
+	c.Flags().BoolVar(&flags.Merged, "merged", false, export.NamesWith(func(t export.Traits) bool { return t.Merged == export.Asked })+": make one file in place of a directory")
 	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "export trials together that differ in their settings")
-	c.Flags().BoolVar(&flags.RawCells, "raw-cells", false, "csv: leave text that looks like a formula as it is")
-	c.Flags().BoolVar(&flags.Weights, "weights", false, "nats: keep the trained weights")
+	c.Flags().BoolVar(&flags.RawCells, "raw-cells", false, export.NamesWith(func(t export.Traits) bool { return t.RawCells })+": leave text that looks like a formula as it is")
+	c.Flags().BoolVar(&flags.Weights, "weights", false, export.NamesWith(func(t export.Traits) bool { return t.Weights == export.Asked })+": keep the trained weights")
 	c.Flags().BoolVar(&flags.json, "json", false, "print what was exported as one JSON document")
 	require(c, "format", "to")
 	return c
+}
+
+// exportFormats describes the formats.
+func exportFormats() string {
+	const indent = "               "
+	var b strings.Builder
+	for _, t := range export.AllTraits() {
+		fmt.Fprintf(&b, "  %-11s  %s\n", t.Format, strings.ReplaceAll(t.About, "\n", "\n"+indent))
+	}
+	slots := func(s export.Slotting) string {
+		return export.NamesWith(func(t export.Traits) bool { return t.Slots == s })
+	}
+	fmt.Fprintf(&b, `
+%s have two slots for schedules, which the clients call '12'
+and '200'; --less and --full say which schedules fill them. %s takes every schedule
+under its own name; with --less or --full those two alone, as '12' and '200'.
+%s take every schedule.
+`, slots(export.FixedSlots), slots(export.AskedSlots), slots(export.NoSlots))
+	return b.String()
 }
 
 // commaList names the values that a flag can have.

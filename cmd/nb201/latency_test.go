@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"nb201/results"
+	"nb201/results/published"
 )
 
 // TestLatency measures architectures and has an export take what was measured.
@@ -56,7 +57,7 @@ func TestLatency(t *testing.T) {
 	if _, stderr, code := nb201("export", campaign, "--format", "nasbench201", "--to", merged, "--less", "2", "--latency", measured); code != 0 || strings.Contains(stderr, "latency") {
 		t.Fatalf("code %d, stderr %s", code, stderr)
 	}
-	b, err := results.Open(merged)
+	b, err := published.Open(t.Context(), merged)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,7 +14,8 @@ import (
 
 	"nb201/internal/inert"
 	"nb201/internal/usage"
-	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 )
 
 func newQueryCommand() *cobra.Command {
@@ -29,12 +31,12 @@ func newQueryCommand() *cobra.Command {
 		Short: "Look an architecture up in a benchmark, or find the best one",
 		Long: `Look an architecture up in a benchmark: its trials, their accuracies, costs and times.
 
-PATH is a campaign directory, or a file or directory of a published format: a merged
-.pth, an archive, runs, NATS-Bench's directory or file, tables. --dataset, --epochs,
---seed and --set choose among what it holds. Without --epoch values are those after the
-last epoch; epochs count from 0, as in the files and their Python clients. Of several
-seeds the mean is shown too, with the settings in which their trials differ, if they do.
-One trial alone is shown with its learning curve.
+PATH is a campaign directory, or a file or directory of a published format:
+` + published.Describe() + `.
+--dataset, --epochs, --seed and --set choose among what it holds. Without --epoch values
+are those after the last epoch; epochs count from 0, as in the files and their Python
+clients. Of several seeds the mean is shown too, with the settings in which their trials
+differ, if they do. One trial alone is shown with its learning curve.
 
 With --best it is the architecture with the highest accuracy on a set after the last
 epoch, mean over the seeds, among those within --max-flops and --max-params. There
@@ -73,7 +75,7 @@ x-test.`,
 			}
 			defer b.Close()
 			if flags.best {
-				search := results.Search{
+				search := benchmark.Search{
 					Dataset: flags.dataset, Set: flags.set, HP: cmp.Or(flags.hp, "12"),
 					MaxFLOPs: flags.maxFLOPs, MaxParams: flags.maxParams,
 				}
@@ -84,7 +86,7 @@ x-test.`,
 				q.seed = (*uint32)(&flags.seed)
 			}
 			if !given("epoch") {
-				q.epoch = results.Last
+				q.epoch = benchmark.Last
 			}
 			if q.set == "valid" { // as in the clients
 				q.set = "x-valid"
@@ -116,20 +118,20 @@ x-test.`,
 type archQuestion struct {
 	dataset, hp, set string
 	seed             *uint32
-	epoch            int // from 0, or results.Last
+	epoch            int // from 0, or benchmark.Last
 }
 
 // answer is what a benchmark holds of an architecture, as nb201 query --json prints it.
 type answer struct {
-	Path     string         `json:"path"`
-	Format   results.Format `json:"format"`
-	Index    int            `json:"architecture"`
-	Genotype string         `json:"genotype"`
-	Trials   []trialView    `json:"trials"`
-	Means    []trialView    `json:"means,omitempty"` // over the seeds, where there are several
+	Path     string           `json:"path"`
+	Format   benchmark.Format `json:"format"`
+	Index    int              `json:"architecture"`
+	Genotype string           `json:"genotype"`
+	Trials   []trialView      `json:"trials"`
+	Means    []trialView      `json:"means,omitempty"` // over the seeds, where there are several
 
-	set   string                // that was asked for
-	curve []results.SetMeasures // of the only trial, unless an epoch was asked for
+	set   string                  // that was asked for
+	curve []benchmark.SetMeasures // of the only trial, unless an epoch was asked for
 }
 
 // trialView is a trial, or the mean over those on a dataset along a schedule.
@@ -151,17 +153,17 @@ type trialView struct {
 // measuredView are the metrics of a set of images after an epoch.
 type measuredView struct {
 	Set string `json:"set"`
-	results.Metrics
+	benchmark.Metrics
 }
 
 type curveView struct {
-	Set    string            `json:"set"`
-	Epochs []results.Metrics `json:"epochs"`
+	Set    string              `json:"set"`
+	Epochs []benchmark.Metrics `json:"epochs"`
 }
 
 // ask finds the trials that q is about. Trials that lack the set or the epoch are left
 // out; it is a usage error when none is left.
-func (q *archQuestion) ask(b *results.Benchmark, arch string) (*answer, error) {
+func (q *archQuestion) ask(b *benchmark.Benchmark, arch string) (*answer, error) {
 	index, err := b.QueryIndexByArch(arch)
 	if err != nil {
 		return nil, err
@@ -176,10 +178,10 @@ func (q *archQuestion) ask(b *results.Benchmark, arch string) (*answer, error) {
 		if err != nil {
 			return nil, inFile(b, err)
 		}
-		schedules = []*results.ArchResults{s}
+		schedules = []*benchmark.ArchResults{s}
 	}
 	answer := &answer{Path: b.Path, Format: b.Format, Index: a.Index, Genotype: a.Genotype, Trials: []trialView{}, set: q.set}
-	var only *results.ResultsCount
+	var only *benchmark.ResultsCount
 	var lacking error
 	lack := func(err error) { lacking = cmp.Or(lacking, err) }
 	for _, s := range schedules {
@@ -193,16 +195,22 @@ func (q *archQuestion) ask(b *results.Benchmark, arch string) (*answer, error) {
 				seeds = append(seeds, *q.seed)
 			}
 			trials, err := s.Query(dataset, seeds...)
-			if err != nil {
+			if errors.Is(err, benchmark.ErrNotHeld) {
 				lack(err)
 				continue
+			}
+			if err != nil {
+				return nil, inFile(b, err)
 			}
 			shown := 0
 			for _, r := range trials {
 				view, err := q.trial(s, r)
-				if err != nil {
+				if errors.Is(err, benchmark.ErrNotHeld) {
 					lack(err)
 					continue
+				}
+				if err != nil {
+					return nil, inFile(b, err)
 				}
 				answer.Trials = append(answer.Trials, *view)
 				only = r
@@ -210,8 +218,11 @@ func (q *archQuestion) ask(b *results.Benchmark, arch string) (*answer, error) {
 			}
 			if shown > 1 {
 				mean, err := q.mean(s, dataset)
-				if err == nil {
+				switch {
+				case err == nil:
 					answer.Means = append(answer.Means, *mean)
+				case !errors.Is(err, benchmark.ErrNotHeld):
+					return nil, inFile(b, err)
 				}
 			}
 		}
@@ -219,25 +230,25 @@ func (q *archQuestion) ask(b *results.Benchmark, arch string) (*answer, error) {
 	switch {
 	case len(answer.Trials) == 0:
 		return nil, inFile(b, cmp.Or(lacking, usage.Errorf("architecture %d has no trial", index)))
-	case len(answer.Trials) == 1 && q.epoch == results.Last:
+	case len(answer.Trials) == 1 && q.epoch == benchmark.Last:
 		answer.addCurve(only)
 	}
 	return answer, nil
 }
 
-func inFile(b *results.Benchmark, err error) error { return usage.Errorf("%s: %w", b.Path, err) }
+func inFile(b *benchmark.Benchmark, err error) error { return usage.Errorf("%s: %w", b.Path, err) }
 
 // trial tells what q asks for of a trial.
-func (q *archQuestion) trial(s *results.ArchResults, r *results.ResultsCount) (*trialView, error) {
+func (q *archQuestion) trial(s *benchmark.ArchResults, r *benchmark.ResultsCount) (*trialView, error) {
 	view := &trialView{
 		Schedule: s.HP, Dataset: r.Dataset, Seed: &r.Seed, Epochs: r.Epochs,
 		FLOPs: r.FLOPs, Params: r.Params, Latency: r.Latency(),
 	}
-	return view, q.measure(view, r.EvalSet(), func(set string) (results.Metrics, error) { return r.Metrics(set, q.epoch) })
+	return view, q.measure(view, r.EvalSet(), func(set string) (benchmark.Metrics, error) { return r.Metrics(set, q.epoch) })
 }
 
 // mean tells what q asks for of the trials on a dataset together.
-func (q *archQuestion) mean(s *results.ArchResults, dataset string) (*trialView, error) {
+func (q *archQuestion) mean(s *benchmark.ArchResults, dataset string) (*trialView, error) {
 	costs, err1 := s.ComputeCosts(dataset)
 	epochs, err2 := s.TotalEpoch(dataset)
 	trials, err3 := s.Query(dataset)
@@ -247,23 +258,23 @@ func (q *archQuestion) mean(s *results.ArchResults, dataset string) (*trialView,
 	view := &trialView{
 		Schedule: s.HP, Dataset: dataset, Epochs: epochs,
 		FLOPs: costs.FLOPs, Params: costs.Params, Latency: costs.Latency,
-		Unequal: results.Unequal(trials),
+		Unequal: benchmark.Unequal(trials),
 	}
-	return view, q.measure(view, trials[0].EvalSet(), func(set string) (results.Metrics, error) {
-		return s.Metrics(dataset, set, q.epoch, results.Mean())
+	return view, q.measure(view, trials[0].EvalSet(), func(set string) (benchmark.Metrics, error) {
+		return s.Metrics(dataset, set, q.epoch, benchmark.Mean())
 	})
 }
 
 // measure adds the metrics of the set that q names, or of all that have any after the
 // epoch; the training's must be there.
-func (q *archQuestion) measure(view *trialView, sets []string, metrics func(set string) (results.Metrics, error)) error {
-	sets = append([]string{results.TrainingSet}, sets...)
+func (q *archQuestion) measure(view *trialView, sets []string, metrics func(set string) (benchmark.Metrics, error)) error {
+	sets = append([]string{benchmark.TrainingSet}, sets...)
 	if q.set != "" {
 		sets = []string{q.set}
 	}
 	for i, set := range sets {
 		m, err := metrics(set)
-		if err != nil && i == 0 {
+		if err != nil && (i == 0 || !errors.Is(err, benchmark.ErrNotHeld)) {
 			return err
 		}
 		if err == nil {
@@ -274,7 +285,7 @@ func (q *archQuestion) measure(view *trialView, sets []string, metrics func(set 
 }
 
 // addCurve adds the learning curve of the only trial.
-func (a *answer) addCurve(r *results.ResultsCount) {
+func (a *answer) addCurve(r *benchmark.ResultsCount) {
 	for _, s := range r.Sets() {
 		if a.set != "" && s.Set != a.set {
 			continue
@@ -395,7 +406,7 @@ func orDash(v *float64, decimals int) string {
 }
 
 // printBest finds the best architecture and prints it.
-func printBest(c *cobra.Command, b *results.Benchmark, s results.Search, json bool) error {
+func printBest(c *cobra.Command, b *benchmark.Benchmark, s benchmark.Search, json bool) error {
 	var done func()
 	s.Progress, done = countUp(c.ErrOrStderr(), "architectures", "comparing")
 	best, err := b.FindBest(c.Context(), s)

@@ -10,7 +10,7 @@ import (
 )
 
 // asked is the campaign of the examples of package results: architectures 1, 3 and 123.
-const asked = "../../results/testdata/campaign"
+const asked = "../../results/benchmark/testdata/campaign"
 
 func TestQuery(t *testing.T) {
 	head := `architecture 1  |nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|

@@ -18,7 +18,7 @@ import (
 	"nb201/internal/inert"
 	"nb201/internal/progress"
 	"nb201/internal/torchfile"
-	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/verify"
 	"nb201/train"
 )
@@ -57,11 +57,11 @@ that killed processes left are notes. A fault ends in exit code 3.`,
   nb201 verify NAS-Bench-201-v1_1-096897.pth --json`,
 		Args: oneArgument("PATH", "a campaign or a file or directory of a published format"),
 		RunE: func(c *cobra.Command, args []string) error {
-			benchmark, err := openBenchmark(c, args[0])
+			b, err := openBenchmark(c, args[0])
 			if err != nil {
 				return err
 			}
-			defer benchmark.Close()
+			defer b.Close()
 			options := verify.Options{Record: train.CheckRecord}
 			if flags.reevaluate {
 				device, err := backend.ParseDevice(flags.device)
@@ -79,7 +79,7 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 			}
 			var done func()
 			options.Progress, done = countUp(c.ErrOrStderr(), "files and architectures", "verifying")
-			report, err := verify.Run(c.Context(), benchmark, options)
+			report, err := verify.Run(c.Context(), b, options)
 			done()
 			if err != nil {
 				return err
@@ -106,8 +106,8 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 // reevaluateIn evaluates the weights of trials again, but not those in a published file
 // on a dataset that only its campaign defines. What a trial computed in TF32 is evaluated
 // in full float32.
-func reevaluateIn(session *train.Session, dataRoot string) func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]verify.Evaluated, error) {
-	return func(ctx context.Context, r *results.ResultsCount, weights torchfile.StateDict) ([]verify.Evaluated, error) {
+func reevaluateIn(session *train.Session, dataRoot string) func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]verify.Evaluated, error) {
+	return func(ctx context.Context, r *benchmark.ResultsCount, weights torchfile.StateDict) ([]verify.Evaluated, error) {
 		var config train.Config
 		var err error
 		switch {

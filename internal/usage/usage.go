@@ -25,3 +25,14 @@ func Is(err error) bool {
 	var e *Error
 	return errors.As(err, &e)
 }
+
+// Mark gives an error a kind, a sentinel: the result has the text of err, and
+// errors.Is finds both.
+func Mark(kind, err error) error { return &marked{err, kind} }
+
+type marked struct {
+	error
+	kind error
+}
+
+func (m *marked) Unwrap() []error { return []error{m.error, m.kind} }

@@ -22,6 +22,7 @@ import (
 
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // Report is a comparison of two benchmarks.
@@ -37,16 +38,16 @@ type Report struct {
 
 // Side is one of the two benchmarks.
 type Side struct {
-	Path          string         `json:"path"`
-	Format        results.Format `json:"format"`
-	Architectures int            `json:"architectures"`
+	Path          string           `json:"path"`
+	Format        benchmark.Format `json:"format"`
+	Architectures int              `json:"architectures"`
 }
 
 // Comparison is that on one set of images of a dataset, along one schedule.
 type Comparison struct {
 	Dataset string `json:"dataset"`
 	Epochs  int    `json:"epochs"` // the schedule
-	Set     string `json:"set"`    // results.TrainingSet or an evaluation set
+	Set     string `json:"set"`    // benchmark.TrainingSet or an evaluation set
 	// Trials and Architectures are those in common. Without trials in common it is
 	// the architectures' means over the seeds whose differences are given.
 	Trials        int      `json:"trials_in_common"`
@@ -95,7 +96,7 @@ type Options struct {
 // Run compares two benchmarks. A few numbers of each trial are in memory, and as many
 // architectures as there are cores. Benchmarks with nothing in common are a usage
 // error that says what each holds.
-func Run(ctx context.Context, a, b *results.Benchmark, o Options) (*Report, error) {
+func Run(ctx context.Context, a, b *benchmark.Benchmark, o Options) (*Report, error) {
 	var common []int
 	for _, index := range a.Evaluated() {
 		if _, ok := slices.BinarySearch(b.Evaluated(), index); ok {
@@ -109,11 +110,11 @@ func Run(ctx context.Context, a, b *results.Benchmark, o Options) (*Report, erro
 		workers.Go(func() error {
 			var values [2]map[key][]value
 			var skipped int
-			for side, benchmark := range []*results.Benchmark{a, b} {
+			for side, from := range []*benchmark.Benchmark{a, b} {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				arch, err := benchmark.Architecture(index)
+				arch, err := from.Architecture(index)
 				if err != nil {
 					return err
 				}
@@ -166,7 +167,7 @@ type key struct {
 func (k key) compare(other key) int {
 	return cmp.Or(
 		results.Trial{Dataset: k.dataset, Epochs: k.epochs}.Compare(results.Trial{Dataset: other.dataset, Epochs: other.epochs}),
-		cmp.Compare(bit(k.set != results.TrainingSet), bit(other.set != results.TrainingSet)),
+		cmp.Compare(bit(k.set != benchmark.TrainingSet), bit(other.set != benchmark.TrainingSet)),
 		cmp.Compare(k.set, other.set),
 	)
 }
@@ -187,12 +188,12 @@ type value struct {
 
 // last lists what the trials of an architecture measured last, in order of seeds, and
 // how often a trial measured no possible value on a set.
-func last(a *results.Architecture) (values map[key][]value, skipped int) {
+func last(a *benchmark.Architecture) (values map[key][]value, skipped int) {
 	values = map[key][]value{}
-	add := func(r *results.ResultsCount, set string, m *results.Measures, images int) {
+	add := func(r *benchmark.ResultsCount, set string, m *benchmark.Measures, images int) {
 		top1, ok1 := m.Top1.At(r.Epochs - 1)
 		loss, ok2 := m.Loss.At(r.Epochs - 1)
-		if !ok1 || !ok2 || !results.IsAccuracy(top1) || !isFinite(loss) {
+		if !ok1 || !ok2 || !benchmark.IsAccuracy(top1) || !isFinite(loss) {
 			skipped++
 			return
 		}
@@ -206,7 +207,7 @@ func last(a *results.Architecture) (values map[key][]value, skipped int) {
 			if r.Record != nil {
 				images = r.Record.Train.Images
 			}
-			add(r, results.TrainingSet, &r.Training, images)
+			add(r, benchmark.TrainingSet, &r.Training, images)
 			for i := range r.Evaluation {
 				set := r.Evaluation[i].Set
 				images := d.Images(set)

@@ -15,13 +15,15 @@ import (
 
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/export"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
-func open(t testing.TB, c results.Campaign) *results.Benchmark {
+func open(t testing.TB, c results.Campaign) *benchmark.Benchmark {
 	t.Helper()
-	b, err := results.Open(c.Dir)
+	b, err := published.Open(t.Context(), c.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +91,7 @@ func TestKnown(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	c := r.Comparisons[1]
-	if c.Dataset != "cifar10" || c.Epochs != 2 || c.Set != "ori-test" || c.Trials != 4 || c.Architectures != 4 || r.Comparisons[0].Set != results.TrainingSet {
+	if c.Dataset != "cifar10" || c.Epochs != 2 || c.Set != "ori-test" || c.Trials != 4 || c.Architectures != 4 || r.Comparisons[0].Set != benchmark.TrainingSet {
 		t.Fatalf("%+v", c)
 	}
 	// Differences of the trials in common: 1, 0, 4, -8.
@@ -183,7 +185,7 @@ func TestSame(t *testing.T) {
 func TestFormats(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(0, 4)...)
 	to := filepath.Join(t.TempDir(), "archive")
-	if _, err := export.Run(t.Context(), open(t, c), export.Options{Format: results.Archive, To: to, Less: 2, Full: 3}); err != nil {
+	if _, err := export.Run(t.Context(), open(t, c), export.Options{Format: published.Archive, To: to, Less: 2, Full: 3}); err != nil {
 		t.Fatal(err)
 	}
 	r := run(t, c, results.Campaign{Dir: to})
@@ -291,12 +293,12 @@ func TestRankCorrelations(t *testing.T) {
 }
 
 func TestNotFinite(t *testing.T) {
-	a := &results.Architecture{Schedules: []*results.ArchResults{{Results: []*results.ResultsCount{{
+	a := &benchmark.Architecture{Schedules: []*benchmark.ArchResults{{Results: []*benchmark.ResultsCount{{
 		Trial:    at(0, 1),
-		Training: results.Measures{Loss: results.Consecutive(0, []float64{1, math.NaN()}), Top1: results.Consecutive(0, []float64{1, 2})},
-		Evaluation: []results.SetMeasures{
-			{Set: "ori-test", Measures: results.Measures{Loss: results.Consecutive(1, []float64{1}), Top1: results.Consecutive(1, []float64{2})}},
-			{Set: "x-valid", Measures: results.Measures{Loss: results.Consecutive(0, []float64{1}), Top1: results.Consecutive(0, []float64{2})}},
+		Training: benchmark.Measures{Loss: benchmark.Consecutive(0, []float64{1, math.NaN()}), Top1: benchmark.Consecutive(0, []float64{1, 2})},
+		Evaluation: []benchmark.SetMeasures{
+			{Set: "ori-test", Measures: benchmark.Measures{Loss: benchmark.Consecutive(1, []float64{1}), Top1: benchmark.Consecutive(1, []float64{2})}},
+			{Set: "x-valid", Measures: benchmark.Measures{Loss: benchmark.Consecutive(0, []float64{1}), Top1: benchmark.Consecutive(0, []float64{2})}},
 		},
 	}}}}}
 	values, skipped := last(a)
@@ -313,7 +315,7 @@ func TestHTML(t *testing.T) {
 	r := run(t, a, b)
 	r.Comparisons = append(r.Comparisons, run(t, a, a).Comparisons...)
 	r.A.Path = `<script>alert("A & B")</script>`
-	many := Comparison{Dataset: "all", Set: results.TrainingSet, Top1: &Measure{MaxAbs: 30}, Loss: &Measure{}, Trials: 1}
+	many := Comparison{Dataset: "all", Set: benchmark.TrainingSet, Top1: &Measure{MaxAbs: 30}, Loss: &Measure{}, Trials: 1}
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 50000 {
 		v := 60 + 40*random.Float64()

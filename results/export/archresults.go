@@ -6,7 +6,7 @@ import (
 	"nb201/cell"
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
-	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // encoding is how the objects of the Python clients are pickled.
@@ -22,7 +22,7 @@ type encoding struct {
 func torchWeights(s torchfile.StateDict) (any, error) { return s, nil }
 
 // archResults is an ArchResults.state_dict (nas_201_api/api_utils.py).
-func (c encoding) archResults(index int, genotype string, s *results.ArchResults) (pickle.Dict, error) {
+func (c encoding) archResults(index int, genotype string, s *benchmark.ArchResults) (pickle.Dict, error) {
 	var all, seeds pickle.Dict
 	for trials := range byDataset(s) {
 		var list pickle.List
@@ -46,7 +46,7 @@ func (c encoding) archResults(index int, genotype string, s *results.ArchResults
 }
 
 // state is the trained state dict of a trial as it is pickled; nil without one.
-func (c encoding) state(r *results.ResultsCount) (any, error) {
+func (c encoding) state(r *benchmark.ResultsCount) (any, error) {
 	if c.weights == nil || !r.HasWeights() {
 		return nil, nil
 	}
@@ -58,7 +58,7 @@ func (c encoding) state(r *results.ResultsCount) (any, error) {
 }
 
 // resultsCount is a ResultsCount.state_dict (nas_201_api/api_utils.py).
-func (c encoding) resultsCount(r *results.ResultsCount, weights any) pickle.Dict {
+func (c encoding) resultsCount(r *benchmark.ResultsCount, weights any) pickle.Dict {
 	names := make(pickle.List, len(r.Evaluation))
 	var top1, losses, seconds pickle.Dict
 	for i := range r.Evaluation {
@@ -93,7 +93,7 @@ func (c encoding) resultsCount(r *results.ResultsCount, weights any) pickle.Dict
 	}
 }
 
-func latency(r *results.ResultsCount) any {
+func latency(r *benchmark.ResultsCount) any {
 	if r.Latencies == nil {
 		return nil
 	}
@@ -105,7 +105,7 @@ func latency(r *results.ResultsCount) any {
 }
 
 // perEpoch is a dict of the values of a series.
-func perEpoch(s results.Series, key func(epoch int) any, value func(float64) any) pickle.Dict {
+func perEpoch(s benchmark.Series, key func(epoch int) any, value func(float64) any) pickle.Dict {
 	d := make(pickle.Dict, len(s))
 	for i, p := range s {
 		d[i] = pickle.Pair{Key: key(p.Epoch), Value: value(p.Value)}
@@ -147,4 +147,32 @@ func metaArchs(n int) pickle.List {
 		archs = append(archs, a.String())
 	}
 	return archs
+}
+
+// slots is the value of an architecture in Archive and NASBench201 files: an
+// ArchResults.state_dict for each slot. The client cannot load a file in which one is
+// missing, so a slot without trials is an ArchResults without results.
+func (c encoding) slots(a *benchmark.Architecture) (pickle.Dict, error) {
+	less, err := c.archResults(a.Index, a.Genotype, a.Schedules[0])
+	if err != nil {
+		return nil, err
+	}
+	full, err := c.archResults(a.Index, a.Genotype, a.Schedules[1])
+	return pickle.Dict{{Key: "full", Value: full}, {Key: "less", Value: less}}, err
+}
+
+// byDataset yields the trials of each dataset, of all its seeds: they stand together.
+func byDataset(s *benchmark.ArchResults) func(yield func([]*benchmark.ResultsCount) bool) {
+	return func(yield func([]*benchmark.ResultsCount) bool) {
+		for from := 0; from < len(s.Results); {
+			to := from
+			for to < len(s.Results) && s.Results[to].Dataset == s.Results[from].Dataset {
+				to++
+			}
+			if !yield(s.Results[from:to]) {
+				return
+			}
+			from = to
+		}
+	}
 }

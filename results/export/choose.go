@@ -9,16 +9,16 @@ import (
 	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // choose is what the export tells of an architecture of the source, summed up in p:
 // its schedules under the names of their slots, each trial with the times and costs
-// that are to be written. A slot that has no trial is there all the same, but not in
-// NATS. It is nil when there is no trial at all.
-func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architecture, error) {
+// that are to be written. A fixed slot that has no trial is there all the same. It is nil when there is no trial at all.
+func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Architecture, error) {
 	o := &e.options
-	chosen := &results.Architecture{Index: a.Index, Genotype: a.Genotype}
-	slots := o.slots()
+	chosen := &benchmark.Architecture{Index: a.Index, Genotype: a.Genotype}
+	slots := e.slots()
 	for _, s := range a.Schedules {
 		hasSlot := slices.ContainsFunc(slots, func(slot slot) bool { return slot.schedule == s.HP })
 		switch {
@@ -30,15 +30,15 @@ func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architectu
 		}
 	}
 	for _, slot := range slots {
-		s := &results.ArchResults{Index: a.Index, Genotype: a.Genotype}
-		if i := slices.IndexFunc(a.Schedules, func(s *results.ArchResults) bool { return s.HP == slot.schedule }); i >= 0 {
+		s := &benchmark.ArchResults{Index: a.Index, Genotype: a.Genotype}
+		if i := slices.IndexFunc(a.Schedules, func(s *benchmark.ArchResults) bool { return s.HP == slot.schedule }); i >= 0 {
 			s = a.Schedules[i]
 		}
-		if o.Format != results.NATS || len(s.Results) > 0 {
+		if e.writer.Slots == FixedSlots || len(s.Results) > 0 {
 			chosen.Schedules = append(chosen.Schedules, copyOf(s, slot.name))
 		}
 	}
-	if !slices.ContainsFunc(chosen.Schedules, func(s *results.ArchResults) bool { return len(s.Results) > 0 }) {
+	if !slices.ContainsFunc(chosen.Schedules, func(s *benchmark.ArchResults) bool { return len(s.Results) > 0 }) {
 		return nil, nil
 	}
 	if o.Times == Published {
@@ -51,15 +51,15 @@ func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architectu
 			}
 		}
 		for trials := range byDataset(s) {
-			if o.Format == results.Parquet || o.Format == results.CSV {
-				continue // they take a trial as it is
+			if !e.writer.clients {
+				continue // it takes a trial as it is
 			}
 			corrected, err := correctCosts(e.benchmark.Path, trials)
 			if err != nil {
 				return nil, err
 			}
 			p.CorrectedCosts += corrected
-			if o.Format != results.Runs {
+			if e.writer.completeTimes {
 				completeTimes(trials)
 			}
 		}
@@ -75,7 +75,7 @@ func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architectu
 				}
 				p.addSettings(slotSettings{s.HP, r.Trial, settings.Digest()})
 				if !o.Mixed && settings.Differ(first) != nil { // in its start weights too
-					return nil, e.refuseMixed(r.Trial, s.HP, strings.Join(results.Unequal(trials), "; "))
+					return nil, e.refuseMixed(r.Trial, s.HP, strings.Join(benchmark.Unequal(trials), "; "))
 				}
 			}
 		}
@@ -84,8 +84,8 @@ func (e *exporter) choose(a *results.Architecture, p *part) (*results.Architectu
 }
 
 // copyOf is s under another name, with trials that may be changed.
-func copyOf(s *results.ArchResults, name string) *results.ArchResults {
-	c := &results.ArchResults{Index: s.Index, Genotype: s.Genotype, HP: name}
+func copyOf(s *benchmark.ArchResults, name string) *benchmark.ArchResults {
+	c := &benchmark.ArchResults{Index: s.Index, Genotype: s.Genotype, HP: name}
 	for _, r := range s.Results {
 		trial := *r
 		trial.Evaluation = slices.Clone(r.Evaluation)
@@ -94,54 +94,11 @@ func copyOf(s *results.ArchResults, name string) *results.ArchResults {
 	return c
 }
 
-// byDataset yields the trials of each dataset, of all its seeds: they stand together.
-func byDataset(s *results.ArchResults) func(yield func([]*results.ResultsCount) bool) {
-	return func(yield func([]*results.ResultsCount) bool) {
-		for from := 0; from < len(s.Results); {
-			to := from
-			for to < len(s.Results) && s.Results[to].Dataset == s.Results[from].Dataset {
-				to++
-			}
-			if !yield(s.Results[from:to]) {
-				return
-			}
-			from = to
-		}
-	}
-}
-
-// add sums up an architecture.
-func (p *part) add(a *results.Architecture, weights bool) {
-	p.Architectures = append(p.Architectures, a.Index)
-	for _, s := range a.Schedules {
-		for _, r := range s.Results {
-			p.Trials++
-			if weights && !r.HasWeights() {
-				p.WithoutWeights++
-			}
-			if r.Latencies == nil {
-				p.WithoutLatency++
-			}
-			if !trainTimed(r) || !evalTimed(r) {
-				p.WithoutTimes++
-			}
-			i := slices.IndexFunc(p.Coverage, func(c slotCoverage) bool {
-				return c.Slot == s.HP && c.Dataset == r.Dataset && c.Seed == r.Seed
-			})
-			if i < 0 {
-				i = len(p.Coverage)
-				p.Coverage = append(p.Coverage, slotCoverage{s.HP, r.Epochs, Coverage{Dataset: r.Dataset, Seed: r.Seed}})
-			}
-			p.Coverage[i].Architectures++
-		}
-	}
-}
-
 // correctCosts gives the trials of all seeds of a dataset the FLOPs and parameters of
 // their network, since the clients take one cost for all seeds and some published
 // trials hold another network's. It counts those that had others. Trials of different
 // networks are a usage error that names path.
-func correctCosts(path string, trials []*results.ResultsCount) (corrected int, err error) {
+func correctCosts(path string, trials []*benchmark.ResultsCount) (corrected int, err error) {
 	first := trials[0]
 	for _, r := range trials {
 		network, known, err := networkOf(r)
@@ -167,7 +124,7 @@ func correctCosts(path string, trials []*results.ResultsCount) (corrected int, e
 }
 
 // networkOf is the network of a trial, and whether the size of its images is known.
-func networkOf(r *results.ResultsCount) (network cell.Network, known bool, err error) {
+func networkOf(r *benchmark.ResultsCount) (network cell.Network, known bool, err error) {
 	arch, err := cell.ByIndex(r.Arch)
 	network = cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: imageSize(r)}
 	if err == nil && network.Size > 0 {
@@ -177,7 +134,7 @@ func networkOf(r *results.ResultsCount) (network cell.Network, known bool, err e
 }
 
 // imageSize is the side in pixels of the images of a trial; 0 when it is not known.
-func imageSize(r *results.ResultsCount) int {
+func imageSize(r *benchmark.ResultsCount) int {
 	if r.Record != nil {
 		return r.Record.ImageSize
 	}
@@ -187,9 +144,9 @@ func imageSize(r *results.ResultsCount) int {
 
 // completeTimes drops the times that the clients cannot use: they look up those of
 // every seed and epoch, or of none.
-func completeTimes(trials []*results.ResultsCount) {
-	train := !slices.ContainsFunc(trials, func(r *results.ResultsCount) bool { return !trainTimed(r) })
-	eval := !slices.ContainsFunc(trials, func(r *results.ResultsCount) bool { return !evalTimed(r) })
+func completeTimes(trials []*benchmark.ResultsCount) {
+	train := !slices.ContainsFunc(trials, func(r *benchmark.ResultsCount) bool { return !trainTimed(r) })
+	eval := !slices.ContainsFunc(trials, func(r *benchmark.ResultsCount) bool { return !evalTimed(r) })
 	for _, r := range trials {
 		if !train {
 			r.Training.Seconds = nil
@@ -200,10 +157,4 @@ func completeTimes(trials []*results.ResultsCount) {
 			}
 		}
 	}
-}
-
-func trainTimed(r *results.ResultsCount) bool { return r.Training.Seconds.Complete(r.Epochs) }
-
-func evalTimed(r *results.ResultsCount) bool {
-	return len(r.Evaluation) > 0 && !slices.ContainsFunc(r.Evaluation, func(s results.SetMeasures) bool { return !s.Seconds.Complete(r.Epochs) })
 }

@@ -23,13 +23,15 @@ import (
 	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
 // open opens a benchmark.
-func open(t testing.TB, path string) *results.Benchmark {
+func open(t testing.TB, path string) *benchmark.Benchmark {
 	t.Helper()
-	b, err := results.Open(path)
+	b, err := published.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +40,7 @@ func open(t testing.TB, path string) *results.Benchmark {
 }
 
 // export makes an export of the schedules of 2 and 3 epochs.
-func export(t testing.TB, c results.Campaign, format results.Format, to string) *Report {
+func export(t testing.TB, c results.Campaign, format benchmark.Format, to string) *Report {
 	t.Helper()
 	return exportWith(t, c, Options{Format: format, To: to, Less: 2, Full: 3})
 }
@@ -119,8 +121,8 @@ func TestClientAnswersTheRecords(t *testing.T) {
 	publish(t, c, incomplete, without)
 	dir := t.TempDir()
 	merged, archive := filepath.Join(dir, "merged.pth"), filepath.Join(dir, "archive")
-	export(t, c, results.NASBench201, merged)
-	export(t, c, results.Archive, archive)
+	export(t, c, published.NASBench201, merged)
+	export(t, c, published.Archive, archive)
 	if out, err := exec.Command(interpreter, "testdata/ask.py", merged, archive).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -211,12 +213,12 @@ func pointers(values []float64) []*float64 {
 // clientKinds are the kinds of files that the clients read, by the names that the
 // checker knows them by.
 var clientKinds = map[string]Options{
-	"runs":                 {Format: results.Runs},
-	"archive":              {Format: results.Archive},
-	"merged.pth":           {Format: results.NASBench201},
-	"nats-simple":          {Format: results.NATS},
-	"nats-full":            {Format: results.NATS, Weights: true},
-	"nats" + natsExtension: {Format: results.NATS},
+	"runs":                 {Format: published.Runs},
+	"archive":              {Format: published.Archive},
+	"merged.pth":           {Format: published.NASBench201},
+	"nats-simple":          {Format: published.NATS},
+	"nats-full":            {Format: published.NATS, Weights: true},
+	"nats" + natsExtension: {Format: published.NATS},
 }
 
 // TestCheckClients runs the checker that NB201_CHECK_CLIENTS names, if any, over
@@ -289,7 +291,7 @@ func TestCheckWeights(t *testing.T) {
 			t.Fatal(err)
 		}
 		archive := filepath.Join(t.TempDir(), "archive")
-		export(t, c, results.Archive, archive)
+		export(t, c, published.Archive, archive)
 		command := exec.Command(interpreter, "../../tools/check_weights.py", filepath.Join(archive, "000001-FULL.pth"), "--dataset", "digits",
 			"--seed", "5", "--definition", "../../configs/datasets/digits.json", "--data", "../../configs/digits")
 		out, _ := command.CombinedOutput()
@@ -326,12 +328,12 @@ func TestReport(t *testing.T) {
 	five := []Coverage{{"cifar10", 777, 2}}
 	others := []string{"cifar10-valid", "cifar100", "ImageNet16-120"}
 	for _, x := range []struct {
-		format   results.Format
+		format   benchmark.Format
 		want     Report
 		steps    int
 		warnings []string
 	}{
-		{results.Archive, Report{
+		{published.Archive, Report{
 			Architectures: 3, Trials: 7,
 			Slots:          []Slot{slot("less", 12, less, "cifar100", "ImageNet16-120"), slot("full", 200, full, "cifar10-valid", "ImageNet16-120")},
 			OtherSchedules: []string{"5"}, WithoutWeights: 2, WithoutLatency: 2, WithoutTimes: 1,
@@ -340,11 +342,11 @@ func TestReport(t *testing.T) {
 			"digits is no dataset of the benchmark", "other schedules were left out: 5 epochs", "2 trials have no weights", "2 trials have no latency",
 			"1 trials have no times",
 		}},
-		{results.NATS, Report{
+		{published.NATS, Report{
 			Architectures: 4, Trials: 9, Listed: cell.Count, WithoutLatency: 2, WithoutTimes: 1,
 			Slots: []Slot{slot("5", 5, five, others...), slot("12", 12, less, "cifar100", "ImageNet16-120"), slot("200", 200, full, "cifar10-valid", "ImageNet16-120")},
 		}, 4, []string{"5 epochs ('5'): cifar10 with seed 777 has 2 of 4 architectures"}},
-		{results.CSV, Report{
+		{published.CSV, Report{
 			Architectures: 4, Trials: 9, WithoutLatency: 2, WithoutTimes: 1,
 			Slots: []Slot{slot("5", 5, five, others...), slot("12", 12, less, "cifar100", "ImageNet16-120"), slot("200", 200, full, "cifar10-valid", "ImageNet16-120")},
 		}, 4, nil},
@@ -365,7 +367,7 @@ func TestReport(t *testing.T) {
 				t.Errorf("%s: no %q in\n%s", x.format, w, warnings)
 			}
 		}
-		if strings.Contains(warnings, "client") && x.format == results.CSV {
+		if strings.Contains(warnings, "client") && x.format == published.CSV {
 			t.Errorf("%s: %s", x.format, warnings)
 		}
 	}
@@ -386,15 +388,15 @@ func names(t testing.TB, dir string) (names []string) {
 
 func TestFiles(t *testing.T) {
 	c := resultstest.Fill(t, append(resultstest.Grid(7), trial(40, "digits", 2, 3))...)
-	for format, want := range map[results.Format][]string{
-		results.Runs: {
+	for format, want := range map[benchmark.Format][]string{
+		published.Runs: {
 			"000000-015624-C8-N1-LESS/", "000000-015624-C8-N1-LESS/arch-000007-seed-0111.pth", "000000-015624-C8-N1-LESS/arch-000040-seed-0003.pth",
 			"000000-015624-C8-N1/", "000000-015624-C8-N1/arch-000007-seed-0777.pth", "000000-015624-C8-N1/arch-000007-seed-0888.pth", "meta-node-4.pth",
 		},
-		results.Archive: {"000007-FULL.pth", "000007-SIMPLE.pth", "000040-FULL.pth", "000040-SIMPLE.pth"},
-		results.NATS:    {"000007.pickle.pbz2", "000040.pickle.pbz2", "meta.pickle.pbz2"},
-		results.Parquet: {"epochs.parquet", "trials.parquet"},
-		results.CSV:     {"epochs.csv", "epochs.csv-metadata.json", "trials.csv", "trials.csv-metadata.json"},
+		published.Archive: {"000007-FULL.pth", "000007-SIMPLE.pth", "000040-FULL.pth", "000040-SIMPLE.pth"},
+		published.NATS:    {"000007.pickle.pbz2", "000040.pickle.pbz2", "meta.pickle.pbz2"},
+		published.Parquet: {"epochs.parquet", "trials.parquet"},
+		published.CSV:     {"epochs.csv", "epochs.csv-metadata.json", "trials.csv", "trials.csv-metadata.json"},
 	} {
 		to := filepath.Join(t.TempDir(), "new")
 		export(t, c, format, to)
@@ -421,11 +423,11 @@ func TestListed(t *testing.T) {
 		{[]int{1}, cell.Count, "1 of the 15625 architectures listed"},
 	} {
 		c := resultstest.Fill(t, resultstest.Grid(x.archs...)...)
-		report := export(t, c, results.NASBench201, filepath.Join(t.TempDir(), "merged.pth"))
+		report := export(t, c, published.NASBench201, filepath.Join(t.TempDir(), "merged.pth"))
 		if w := strings.Join(report.Warnings(), "\n"); report.Listed != x.listed || !strings.HasPrefix(w, x.warning) || strings.Contains(w, "\n") {
 			t.Errorf("%v: %d listed, warnings %s", x.archs, report.Listed, w)
 		}
-		archive := export(t, c, results.Archive, filepath.Join(t.TempDir(), "archive"))
+		archive := export(t, c, published.Archive, filepath.Join(t.TempDir(), "archive"))
 		if archive.Listed != 0 || archive.Warnings() != nil {
 			t.Errorf("%v: archive: %d listed, warnings %q", x.archs, archive.Listed, archive.Warnings())
 		}
@@ -443,10 +445,10 @@ func TestNameWithMD5(t *testing.T) {
 		options Options
 		name    func(md5 string) string
 	}{
-		{Options{Format: results.NASBench201}, func(md5 string) string { return "NAS-Bench-201-" + md5[26:] + ".pth" }},
-		{Options{Format: results.NATS, Merged: true}, func(md5 string) string { return "NATS-tss-v1_0-" + md5[27:] + ".pickle.pbz2" }},
-		{Options{Format: results.NATS}, func(md5 string) string { return "NATS-tss-v1_0-" + md5[27:] + "-simple" }},
-		{Options{Format: results.NATS, Weights: true}, func(md5 string) string { return "NATS-tss-v1_0-" + md5[27:] + "-full" }},
+		{Options{Format: published.NASBench201}, func(md5 string) string { return "NAS-Bench-201-" + md5[26:] + ".pth" }},
+		{Options{Format: published.NATS, Merged: true}, func(md5 string) string { return "NATS-tss-v1_0-" + md5[27:] + ".pickle.pbz2" }},
+		{Options{Format: published.NATS}, func(md5 string) string { return "NATS-tss-v1_0-" + md5[27:] + "-simple" }},
+		{Options{Format: published.NATS, Weights: true}, func(md5 string) string { return "NATS-tss-v1_0-" + md5[27:] + "-full" }},
 	} {
 		o := x.options
 		o.To, o.Less, o.Full = t.TempDir(), 2, 3
@@ -502,10 +504,10 @@ func TestRunRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := resultstest.Record(t, trial(0, "digits", 2, 1))
-	named.Eval[0].Set = results.TrainingSet
+	named.Eval[0].Set = benchmark.TrainingSet
 	training := results.Campaign{Dir: t.TempDir()}
 	publish(t, training, named)
-	slots := func(format results.Format, to string) Options {
+	slots := func(format benchmark.Format, to string) Options {
 		return Options{Format: format, To: to, Less: 2, Full: 3}
 	}
 	for name, x := range map[string]struct {
@@ -514,23 +516,23 @@ func TestRunRefuses(t *testing.T) {
 		want     string
 	}{
 		"format":        {c, slots("zip", "new"), "unknown format"},
-		"campaign":      {c, slots(results.CampaignFormat, "new"), "unknown format"},
-		"times":         {c, Options{Format: results.NATS, To: "new", Times: "guessed"}, "unknown times"},
-		"nowhere":       {c, slots(results.Archive, ""), "needs a place"},
-		"one schedule":  {c, Options{Format: results.Archive, To: "new", Less: 3, Full: 3}, "two different"},
-		"negative":      {c, Options{Format: results.Archive, To: "new", Less: -1}, "two different"},
-		"merged":        {c, Options{Format: results.Archive, To: "new", Merged: true}, "no merged form"},
-		"weights":       {c, Options{Format: results.CSV, To: "new", Weights: true}, "weights cannot"},
-		"no trial":      {c, Options{Format: results.Archive, To: "new"}, "no trial of 12 or 200 epochs to export: it has trials of 2, 3 epochs"},
-		"taken":         {c, slots(results.Archive, "taken"), "is there already"},
-		"taken file":    {c, slots(results.NASBench201, "taken"), "is there already"},
-		"taken folder":  {c, slots(results.CSV, "."), "is there already"},
-		"no parent":     {c, slots(results.NASBench201, "none/new"), "there is no directory"},
-		"networks":      {mixed, slots(results.Archive, "new"), "different networks"},
-		"image sizes":   {sizes, slots(results.Archive, "new"), "different networks"},
-		"damaged":       {damaged, slots(results.NASBench201, "new"), "byte 300"},
-		"damaged trial": {damaged, slots(results.Archive, "new"), filepath.Base(damaged.RecordPath(last))},
-		"train":         {training, slots(results.CSV, "new"), "evaluation set train"},
+		"campaign":      {c, slots(published.CampaignFormat, "new"), "unknown format"},
+		"times":         {c, Options{Format: published.NATS, To: "new", Times: "guessed"}, "unknown times"},
+		"nowhere":       {c, slots(published.Archive, ""), "needs a place"},
+		"one schedule":  {c, Options{Format: published.Archive, To: "new", Less: 3, Full: 3}, "two different"},
+		"negative":      {c, Options{Format: published.Archive, To: "new", Less: -1}, "two different"},
+		"merged":        {c, Options{Format: published.Archive, To: "new", Merged: true}, "no merged form"},
+		"weights":       {c, Options{Format: published.CSV, To: "new", Weights: true}, "weights cannot"},
+		"no trial":      {c, Options{Format: published.Archive, To: "new"}, "no trial of 12 or 200 epochs to export: it has trials of 2, 3 epochs"},
+		"taken":         {c, slots(published.Archive, "taken"), "is there already"},
+		"taken file":    {c, slots(published.NASBench201, "taken"), "is there already"},
+		"taken folder":  {c, slots(published.CSV, "."), "is there already"},
+		"no parent":     {c, slots(published.NASBench201, "none/new"), "there is no directory"},
+		"networks":      {mixed, slots(published.Archive, "new"), "different networks"},
+		"image sizes":   {sizes, slots(published.Archive, "new"), "different networks"},
+		"damaged":       {damaged, slots(published.NASBench201, "new"), "byte 300"},
+		"damaged trial": {damaged, slots(published.Archive, "new"), filepath.Base(damaged.RecordPath(last))},
+		"train":         {training, slots(published.CSV, "new"), "evaluation set train"},
 	} {
 		if x.options.To != "" {
 			x.options.To = filepath.Join(dir, x.options.To)
@@ -550,7 +552,7 @@ func TestRunRefuses(t *testing.T) {
 
 // kinds are all kinds of exports.
 func kinds() map[string]Options {
-	kinds := map[string]Options{"merged nats": {Format: results.NATS, Merged: true}, "nats with weights": {Format: results.NATS, Weights: true}}
+	kinds := map[string]Options{"merged nats": {Format: published.NATS, Merged: true}, "nats with weights": {Format: published.NATS, Weights: true}}
 	for _, format := range Formats() {
 		kinds[string(format)] = Options{Format: format}
 	}
@@ -679,9 +681,9 @@ func TestDamagedParts(t *testing.T) {
 			}
 		},
 	} {
-		for _, format := range []results.Format{results.Archive, results.CSV} {
+		for _, format := range []benchmark.Format{published.Archive, published.CSV} {
 			o := Options{Format: format, Less: 2, Full: 3, To: filepath.Join(t.TempDir(), "new")}
-			if format == results.CSV {
+			if format == published.CSV {
 				o.Less, o.Full = 0, 0
 			}
 			exportWith(t, c, o)
@@ -721,7 +723,7 @@ func TestStaleParts(t *testing.T) {
 	stop := func(o Options) (kept []string) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
-		o.Format, o.To = results.CSV, to
+		o.Format, o.To = published.CSV, to
 		o.Progress = func(done, _ int) {
 			if done >= 6 {
 				cancel()
@@ -754,10 +756,10 @@ func TestStaleParts(t *testing.T) {
 // A full disk ends the export with one sentence; what was done before is kept.
 func TestFullDisk(t *testing.T) {
 	c := wide(t)
-	o := Options{Format: results.CSV, To: filepath.Join(t.TempDir(), "new"), Times: Measured}
+	o := Options{Format: published.CSV, To: filepath.Join(t.TempDir(), "new"), Times: Measured}
 	b := open(t, c.Dir)
-	e := &exporter{benchmark: b, options: o, partial: o.To + ".partial"}
-	e.layout = e.newLayout()
+	e := &exporter{benchmark: b, options: o, writer: csvWriter(), partial: o.To + ".partial"}
+	e.layout = e.writer.layout(&o)
 	begin := e.layout.begin
 	begun := 0
 	e.layout.begin = func(dir string) (partWriter, error) {
@@ -784,24 +786,24 @@ func TestConvert(t *testing.T) {
 	incomplete := old(t, trial(0, "cifar100", 3, 999))
 	publish(t, c, incomplete)
 	dir := t.TempDir()
-	want := export(t, c, results.NASBench201, filepath.Join(dir, "merged.pth"))
+	want := export(t, c, published.NASBench201, filepath.Join(dir, "merged.pth"))
 	text, err := os.ReadFile(want.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, o := range kinds() {
-		if o.Format != results.Parquet && o.Format != results.CSV {
+		if o.Format != published.Parquet && o.Format != published.CSV {
 			o.Less, o.Full = 2, 3
 		}
 		o.To = filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
-		if o.Format == results.NASBench201 {
+		if o.Format == published.NASBench201 {
 			o.To += ".pth"
 		} else if o.Merged {
 			o.To += natsExtension
 		}
 		exportWith(t, c, o)
-		again := Options{Format: results.NASBench201, To: o.To + "-again.pth"}
-		if o.Less == 0 || o.Format == results.Runs { // what keeps the schedules' names
+		again := Options{Format: published.NASBench201, To: o.To + "-again.pth"}
+		if o.Less == 0 || o.Format == published.Runs { // what keeps the schedules' names
 			again.Less, again.Full = 2, 3
 		}
 		report, err := Run(t.Context(), open(t, o.To), again)
@@ -812,7 +814,7 @@ func TestConvert(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o.Format == results.Runs { // which tells no latencies
+		if o.Format == published.Runs { // which tells no latencies
 			if report.WithoutLatency != want.Trials || report.Trials != want.Trials {
 				t.Errorf("by way of runs: %+v, not %+v", report, want)
 			}
@@ -832,7 +834,7 @@ func TestReadsBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o.Less, o.Full, o.To = 2, 3, filepath.Join(t.TempDir(), "new")
 			switch {
-			case o.Format == results.NASBench201:
+			case o.Format == published.NASBench201:
 				o.To += ".pth"
 			case o.Merged:
 				o.To += natsExtension
@@ -869,7 +871,7 @@ func TestReadsBack(t *testing.T) {
 }
 
 // readsBack compares a trial in an export with that in the campaign.
-func readsBack(t *testing.T, o Options, got, want *results.ResultsCount) {
+func readsBack(t *testing.T, o Options, got, want *benchmark.ResultsCount) {
 	t.Helper()
 	weights, err := got.Weights()
 	if err != nil {
@@ -879,30 +881,30 @@ func readsBack(t *testing.T, o Options, got, want *results.ResultsCount) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Weights || o.Format == results.Runs || o.Format == results.Archive {
+	if o.Weights || o.Format == published.Runs || o.Format == published.Archive {
 		if !reflect.DeepEqual(weights, trained) || len(weights) == 0 {
 			t.Errorf("%v: the weights differ", want.Trial)
 		}
 	} else if weights != nil {
 		t.Errorf("%v has weights", want.Trial)
 	}
-	tables := o.Format == results.Parquet || o.Format == results.CSV
+	tables := o.Format == published.Parquet || o.Format == published.CSV
 	type values struct { // without what reads the weights, and the record
 		Trial                    results.Trial
 		Genotype                 string
 		Channels, Cells, Classes int
 		FLOPs, Params            float64
 		Latencies                []float64
-		Sets                     []results.SetMeasures
+		Sets                     []benchmark.SetMeasures
 	}
-	of := func(r *results.ResultsCount) values {
+	of := func(r *benchmark.ResultsCount) values {
 		v := values{r.Trial, r.Genotype, r.Channels, r.Cells, r.Classes, r.FLOPs, r.Params, r.Latencies, r.Sets()}
-		if o.Format == results.Runs { // measured no latency; named its sets in no order
+		if o.Format == published.Runs { // measured no latency; named its sets in no order
 			v.Latencies = nil
-			slices.SortFunc(v.Sets, func(a, b results.SetMeasures) int { return strings.Compare(a.Set, b.Set) })
+			slices.SortFunc(v.Sets, func(a, b benchmark.SetMeasures) int { return strings.Compare(a.Set, b.Set) })
 		}
 		for i := range v.Sets {
-			if !tables && o.Format != results.Runs && v.Sets[i].Set != results.TrainingSet {
+			if !tables && o.Format != published.Runs && v.Sets[i].Set != benchmark.TrainingSet {
 				v.Sets[i].Top5 = nil // which the clients do not know
 			}
 		}
@@ -916,7 +918,7 @@ func readsBack(t *testing.T, o Options, got, want *results.ResultsCount) {
 // Two processes do not make the same export.
 func TestLocked(t *testing.T) {
 	c := wide(t)
-	o := Options{Format: results.CSV, To: filepath.Join(t.TempDir(), "new")}
+	o := Options{Format: published.CSV, To: filepath.Join(t.TempDir(), "new")}
 	tried := false
 	o.Progress = func(int, int) {
 		if !tried {
@@ -940,7 +942,7 @@ func TestStreams(t *testing.T) {
 	for arch := range 128 {
 		publish(t, c, resultstest.Record(t, trial(arch, "cifar100", 200, 777)))
 	}
-	for _, o := range []Options{{Format: results.NASBench201}, {Format: results.NATS, Merged: true}, {Format: results.CSV}} {
+	for _, o := range []Options{{Format: published.NASBench201}, {Format: published.NATS, Merged: true}, {Format: published.CSV}} {
 		o.To = filepath.Join(t.TempDir(), "merged")
 		var early, late uint64
 		o.Progress = func(done, _ int) {

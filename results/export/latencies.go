@@ -6,6 +6,7 @@ import (
 
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // latencies are those of Options.Latencies by the networks that they are of.
@@ -40,7 +41,7 @@ func newLatencies(tables []*results.LatencyTable) (latencies, error) {
 
 // give gives a trial the latency of its network, as reset_latency (nas_201_api/
 // api_utils.py) does, and tells whether there is one.
-func (l latencies) give(r *results.ResultsCount) bool {
+func (l latencies) give(r *benchmark.ResultsCount) bool {
 	seconds := l[latencyOf{r.Dataset, r.Classes, r.Channels, r.Cells, r.Arch}]
 	if seconds == nil {
 		return false

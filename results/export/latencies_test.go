@@ -8,6 +8,8 @@ import (
 
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -24,9 +26,9 @@ func TestGivenLatencies(t *testing.T) {
 	small := given("cifar100", 0, 3)
 	small.Channels++ // another network
 	tables := []*results.LatencyTable{given("cifar10", 0, 0.5, 0.25), given("cifar100", 1, 0.125), small}
-	for _, format := range []results.Format{results.Archive, results.NASBench201, results.NATS, results.Parquet, results.CSV} {
+	for _, format := range []benchmark.Format{published.Archive, published.NASBench201, published.NATS, published.Parquet, published.CSV} {
 		to := filepath.Join(t.TempDir(), "out")
-		if format == results.NASBench201 {
+		if format == published.NASBench201 {
 			to += ".pth"
 		}
 		report := exportWith(t, c, Options{Format: format, To: to, Less: 2, Full: 3, Latencies: tables})
@@ -63,10 +65,10 @@ func TestGivenLatencies(t *testing.T) {
 	for want, o := range map[string]Options{
 		"a batch of 128 images":                                   {Latencies: []*results.LatencyTable{other}},
 		"architecture 0 on cifar10 (C=8, N=1) was measured twice": {Latencies: []*results.LatencyTable{tables[0], given("cifar10", 0, 1)}},
-		"runs has no place for latencies":                         {Format: results.Runs, Latencies: tables},
+		"runs has no place for latencies":                         {Format: published.Runs, Latencies: tables},
 	} {
 		if o.Format == "" {
-			o.Format = results.CSV
+			o.Format = published.CSV
 		}
 		o.To, o.Less, o.Full = filepath.Join(t.TempDir(), "out"), 2, 3
 		if _, err := Run(t.Context(), open(t, c.Dir), o); !usage.Is(err) || !strings.Contains(err.Error(), want) {
@@ -81,7 +83,7 @@ func TestGivenLatencies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := &exporter{benchmark: open(t, c.Dir), options: Options{Format: results.CSV}, latencies: joined}
+		e := &exporter{benchmark: open(t, c.Dir), options: Options{Format: published.CSV}, latencies: joined}
 		units, err := e.units()
 		if err != nil {
 			t.Fatal(err)

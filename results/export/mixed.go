@@ -12,20 +12,6 @@ import (
 // errMixed reports trials of different experiments in one slot.
 var errMixed = errors.New("trials that differ cannot share a slot")
 
-// addSettings keeps the settings of a trial, unless one of its slot and dataset key has
-// the same.
-func (p *part) addSettings(s slotSettings) {
-	same := func(o slotSettings) bool { return o.shares(s) && o.Digest == s.Digest }
-	if !slices.ContainsFunc(p.Settings, same) {
-		p.Settings = append(p.Settings, s)
-	}
-}
-
-// shares reports whether two trials share a slot and a dataset key.
-func (s slotSettings) shares(o slotSettings) bool {
-	return s.Slot == o.Slot && s.Trial.Dataset == o.Trial.Dataset
-}
-
 // compare compares the settings of a part with those that came before. It refuses what
 // differs, or notes it with Options.Mixed.
 func (e *exporter) compare(p *part) error {

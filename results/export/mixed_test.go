@@ -9,6 +9,7 @@ import (
 
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -35,7 +36,7 @@ func TestMixed(t *testing.T) {
 		resultstest.Mix(t, c, odd)
 		for kind, o := range kinds() {
 			o.To = filepath.Join(t.TempDir(), "new")
-			if o.slots() != nil {
+			if w, _ := allWriters().find(o.Format); w.slots(&o) != nil {
 				o.Less, o.Full = 2, 3
 			}
 			_, err := Run(t.Context(), open(t, c.Dir), o)
@@ -63,7 +64,7 @@ func TestNotMixed(t *testing.T) {
 	longer.Recipe.Batch = 128
 	other.Precision, other.DataFiles[0].SHA256 = "bf16", strings.Repeat("1b", 32)
 	publish(t, c, longer, other)
-	report := export(t, c, results.NASBench201, filepath.Join(t.TempDir(), "new"))
+	report := export(t, c, published.NASBench201, filepath.Join(t.TempDir(), "new"))
 	if report.Trials != 3 || report.Mixed != nil {
 		t.Errorf("%+v", report)
 	}

@@ -11,21 +11,36 @@ import (
 
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
-	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 )
 
 const natsExtension = ".pickle.pbz2"
 
-// natsLayout is that of NATS-Bench's topology search space (exps/NATS-Bench/
-// tss-collect.py, simplify).
-func (o *Options) natsLayout() layout {
+// natsWriter writes NATS-Bench's topology search space.
+func natsWriter() writer {
+	return writer{
+		Traits: Traits{
+			Format: published.NATS, Slots: AskedSlots, Weights: Asked, Merged: Asked, Named: true, clients: true,
+			About: `a directory of meta.pickle.pbz2 and NNNNNN.pickle.pbz2, which nats_bench
+opens with fast_mode=True; with --merged, or where --to ends in
+.pickle.pbz2, the one file that it opens with fast_mode=False;
+--weights keeps the weights in it`,
+		},
+		mergedExtension: natsExtension, completeTimes: true, listed: true,
+		layout: natsLayout,
+	}
+}
+
+// natsLayout is that of the original (exps/NATS-Bench/tss-collect.py, simplify).
+func natsLayout(o *Options) layout {
 	c := encoding{constant: o.Times == Published}
 	kind := "simple"
 	if o.Weights {
 		c.weights, kind = embed, "full"
 	}
 	base := func(md5 string) string { return "NATS-tss-v1_0-" + lastDigits(md5, 5) }
-	if o.merged() {
+	if w := natsWriter(); w.mergedBy(o) {
 		return layout{
 			begin: func(dir string) (partWriter, error) { return newItems(dir, c.writeItem) },
 			file:  writeNATS,
@@ -54,7 +69,7 @@ func embed(s torchfile.StateDict) (any, error) {
 
 // record is the value of an architecture in NATS-Bench's files: an ArchResults for
 // each schedule.
-func (c encoding) record(a *results.Architecture) (any, error) {
+func (c encoding) record(a *benchmark.Architecture) (any, error) {
 	var record pickle.OrderedDict
 	for _, s := range a.Schedules {
 		value, err := c.archResults(a.Index, a.Genotype, s)
@@ -81,7 +96,7 @@ type natsRecords struct {
 	encoding
 }
 
-func (w natsRecords) add(a *results.Architecture) error {
+func (w natsRecords) add(a *benchmark.Architecture) error {
 	record, err := w.record(a)
 	if err != nil {
 		return err
@@ -114,7 +129,7 @@ func fillNATS(dir string, x *whole) error {
 
 // writeItem writes an architecture of the merged file, as a bz2 stream: a file of many
 // is one to every reader of bz2, and they can be compressed side by side.
-func (c encoding) writeItem(w io.Writer, a *results.Architecture) error {
+func (c encoding) writeItem(w io.Writer, a *benchmark.Architecture) error {
 	record, err := c.record(a)
 	if err != nil {
 		return err

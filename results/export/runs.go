@@ -12,7 +12,28 @@ import (
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
 	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 )
+
+// runsWriter writes a torch checkpoint for each architecture and seed.
+func runsWriter() writer {
+	return writer{
+		Traits: Traits{
+			Format: published.Runs, Slots: FixedSlots, Weights: Always, NoLatencies: true, FromCampaign: true, clients: true,
+			About: `a directory of arch-NNNNNN-seed-SSSS.pth, with weights, as the original
+program leaves them; from a campaign alone`,
+		},
+		layout: func(o *Options) layout {
+			return layout{
+				begin: func(dir string) (partWriter, error) {
+					return runs{dir, encoding{torchWeights, o.Times == Published}}, nil
+				},
+				fill: fillRuns,
+			}
+		},
+	}
+}
 
 // runs is a part of what exps/NAS-Bench-201/main.py leaves: a file for each schedule
 // and seed of an architecture.
@@ -21,7 +42,7 @@ type runs struct {
 	encoding
 }
 
-func (w runs) add(a *results.Architecture) error {
+func (w runs) add(a *benchmark.Architecture) error {
 	for _, s := range a.Schedules {
 		var files []run
 		for _, r := range s.Results {
@@ -30,7 +51,7 @@ func (w runs) add(a *results.Architecture) error {
 			}
 		}
 		for _, file := range files {
-			others := func(r *results.ResultsCount) bool { return runOf(r) != file }
+			others := func(r *benchmark.ResultsCount) bool { return runOf(r) != file }
 			if err := w.write(s.HP, slices.DeleteFunc(slices.Clone(s.Results), others)); err != nil {
 				return err
 			}
@@ -47,10 +68,10 @@ type run struct {
 	seed            uint32
 }
 
-func runOf(r *results.ResultsCount) run { return run{r.Channels, r.Cells, r.Seed} }
+func runOf(r *benchmark.ResultsCount) run { return run{r.Channels, r.Cells, r.Seed} }
 
 // write makes the file of the trials of one seed.
-func (w runs) write(slot string, trials []*results.ResultsCount) error {
+func (w runs) write(slot string, trials []*benchmark.ResultsCount) error {
 	first := trials[0]
 	folder := fmt.Sprintf("%06d-%06d-C%d-N%d", 0, cell.Count-1, first.Channels, first.Cells)
 	if slot == "less" {
@@ -81,7 +102,7 @@ func machine(r *results.Record) string {
 }
 
 // value is what evaluate_for_seed (exps/NAS-Bench-201/functions.py) returns.
-func (w runs) value(r *results.ResultsCount) (pickle.Dict, error) {
+func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 	weights, err := w.state(r)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package export
 
 import (
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // rule is that of the times in the published files (exps/NATS-Bench/tss-collect.py,
@@ -14,7 +15,7 @@ type rule struct {
 }
 
 // newRule finds the trial among those of an architecture; less names its schedule.
-func newRule(a *results.Architecture, less string) rule {
+func newRule(a *benchmark.Architecture, less string) rule {
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
 			if s.HP == less && r.Dataset == "cifar10-valid" && r.Seed == 777 {
@@ -25,7 +26,7 @@ func newRule(a *results.Architecture, less string) rule {
 	return rule{}
 }
 
-func ruleOf(r *results.ResultsCount) (u rule) {
+func ruleOf(r *benchmark.ResultsCount) (u rule) {
 	if images := trainImages(r); images > 0 && len(r.Training.Seconds) > 0 {
 		u.train = mean(r.Training.Seconds) / float64(images)
 	}
@@ -38,7 +39,7 @@ func ruleOf(r *results.ResultsCount) (u rule) {
 	return u
 }
 
-func mean(s results.Series) float64 {
+func mean(s benchmark.Series) float64 {
 	sum := 0.0
 	for _, p := range s {
 		sum += p.Value
@@ -48,7 +49,7 @@ func mean(s results.Series) float64 {
 
 // apply sets the times of an architecture's trials. Where the rule or the number of
 // images is not known there are none.
-func (u rule) apply(a *results.Architecture) {
+func (u rule) apply(a *benchmark.Architecture) {
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
 			r.Training.Seconds = constant(r.Epochs, u.train*float64(trainImages(r)))
@@ -61,20 +62,20 @@ func (u rule) apply(a *results.Architecture) {
 }
 
 // constant is a series of the same value in each epoch; nil for 0.
-func constant(epochs int, value float64) results.Series {
+func constant(epochs int, value float64) benchmark.Series {
 	if value == 0 {
 		return nil
 	}
-	s := make(results.Series, epochs)
+	s := make(benchmark.Series, epochs)
 	for i := range s {
-		s[i] = results.Point{Epoch: i, Value: value}
+		s[i] = benchmark.Point{Epoch: i, Value: value}
 	}
 	return s
 }
 
 // trainImages counts the images that a trial was trained on: as its record tells, else
 // those of the benchmark; 0 when it is not known.
-func trainImages(r *results.ResultsCount) int {
+func trainImages(r *benchmark.ResultsCount) int {
 	if r.Record != nil {
 		return r.Record.Train.Images
 	}
@@ -83,7 +84,7 @@ func trainImages(r *results.ResultsCount) int {
 }
 
 // evalImages counts the images of an evaluation set in the same way.
-func evalImages(r *results.ResultsCount, set string) int {
+func evalImages(r *benchmark.ResultsCount, set string) int {
 	if r.Record != nil {
 		for _, e := range r.Record.Eval {
 			if e.Set == set {

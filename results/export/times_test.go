@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/resultstest"
 )
 
@@ -48,7 +49,7 @@ func TestPublishedTimes(t *testing.T) {
 		for _, s := range a.Schedules {
 			for _, r := range s.Results {
 				want := publishedTimes[r.Dataset]
-				check := func(what string, s results.Series, want float64) {
+				check := func(what string, s benchmark.Series, want float64) {
 					t.Helper()
 					for _, p := range s {
 						if math.Abs(p.Value-want) > 1e-12*want {
@@ -71,11 +72,11 @@ func TestPublishedTimes(t *testing.T) {
 
 // Without that trial, or its times, there are none.
 func TestNoPublishedTimes(t *testing.T) {
-	for name, change := range map[string]func(r *results.ResultsCount){
-		"seed":       func(r *results.ResultsCount) { r.Seed = 778 },
-		"dataset":    func(r *results.ResultsCount) { r.Dataset = "cifar10" },
-		"times":      func(r *results.ResultsCount) { r.Training.Seconds = nil },
-		"evaluation": func(r *results.ResultsCount) { r.Evaluation = r.Evaluation[:1] },
+	for name, change := range map[string]func(r *benchmark.ResultsCount){
+		"seed":       func(r *benchmark.ResultsCount) { r.Seed = 778 },
+		"dataset":    func(r *benchmark.ResultsCount) { r.Dataset = "cifar10" },
+		"times":      func(r *benchmark.ResultsCount) { r.Training.Seconds = nil },
+		"evaluation": func(r *benchmark.ResultsCount) { r.Evaluation = r.Evaluation[:1] },
 	} {
 		a, err := open(t, resultstest.Fill(t, trial(0, "cifar10-valid", 2, 777), trial(0, "cifar100", 3, 888)).Dir).Architecture(0)
 		if err != nil {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/dsnet/compress/bzip2"
 
-	"nb201/results"
 	"nb201/results/export"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -25,9 +25,9 @@ func exports(t *testing.T) (dir string) {
 	b := open(t, c.Dir)
 	dir = t.TempDir()
 	for name, o := range map[string]export.Options{
-		"runs": {Format: results.Runs}, "archive": {Format: results.Archive}, "merged.pth": {Format: results.NASBench201},
-		"nats": {Format: results.NATS}, "weights": {Format: results.NATS, Weights: true}, "merged.pickle.pbz2": {Format: results.NATS},
-		"parquet": {Format: results.Parquet}, "csv": {Format: results.CSV},
+		"runs": {Format: published.Runs}, "archive": {Format: published.Archive}, "merged.pth": {Format: published.NASBench201},
+		"nats": {Format: published.NATS}, "weights": {Format: published.NATS, Weights: true}, "merged.pickle.pbz2": {Format: published.NATS},
+		"parquet": {Format: published.Parquet}, "csv": {Format: published.CSV},
 	} {
 		o.To, o.Less, o.Full = filepath.Join(dir, name), 2, 3
 		if _, err := export.Run(t.Context(), b, o); err != nil {

@@ -11,7 +11,9 @@ import (
 
 	"nb201/internal/torchfile"
 	"nb201/results"
+	"nb201/results/benchmark"
 	"nb201/results/export"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
@@ -100,10 +102,10 @@ func TestSettingsOfExports(t *testing.T) {
 			odd := results.Trial{Arch: 700, Dataset: "cifar10", Epochs: 2, Seed: 0}
 			c := mixed(t, odd, change)
 			o := export.Options{Format: format, To: filepath.Join(t.TempDir(), "new"), Less: 2, Full: 3, Mixed: true}
-			if format == results.Parquet || format == results.CSV {
+			if format == published.Parquet || format == published.CSV {
 				o.Less, o.Full = 0, 0
 			}
-			if format == results.NASBench201 {
+			if format == published.NASBench201 {
 				o.To += ".pth"
 			}
 			if _, err := export.Run(t.Context(), open(t, c.Dir), o); err != nil {
@@ -114,7 +116,7 @@ func TestSettingsOfExports(t *testing.T) {
 				found = append(found, f.String())
 			}
 			var want []string
-			if format == results.Runs || !strings.HasPrefix(what, "batch") {
+			if format == published.Runs || !strings.HasPrefix(what, "batch") {
 				want = []string{odd.String() + ": settings: " + what + ", as of architecture 0 on cifar10, 2 epochs, seed 0"}
 			}
 			if !reflect.DeepEqual(found, want) {
@@ -127,7 +129,7 @@ func TestSettingsOfExports(t *testing.T) {
 // Images that have changed are a fault of each trial on them; the others are evaluated.
 func TestReevaluationOfOtherImages(t *testing.T) {
 	c := resultstest.Fill(t, results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 2, Seed: 1}, results.Trial{Arch: 0, Dataset: "cifar100", Epochs: 2, Seed: 1})
-	r := run(t, c.Dir, Options{Reevaluate: func(_ context.Context, r *results.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
+	r := run(t, c.Dir, Options{Reevaluate: func(_ context.Context, r *benchmark.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
 		if r.Dataset == "cifar10" {
 			return nil, fmt.Errorf("%w: SHA-256 of x is a, not b", results.ErrOtherImages)
 		}

@@ -10,13 +10,14 @@ import (
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // training is what findings call the training set.
 const training = "training"
 
 // architecture checks what can be told of an architecture without reading weights.
-func (f *findings) architecture(a *results.Architecture) {
+func (f *findings) architecture(a *benchmark.Architecture) {
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
 			f.identity(a, s, r)
@@ -29,7 +30,7 @@ func (f *findings) architecture(a *results.Architecture) {
 	}
 }
 
-func (f *findings) identity(a *results.Architecture, s *results.ArchResults, r *results.ResultsCount) {
+func (f *findings) identity(a *benchmark.Architecture, s *benchmark.ArchResults, r *benchmark.ResultsCount) {
 	f.count(Identity)
 	fault := func(format string, args ...any) { f.fault(Identity, r, format, args...) }
 	arch, err := cell.ByIndex(a.Index)
@@ -49,7 +50,7 @@ func (f *findings) identity(a *results.Architecture, s *results.ArchResults, r *
 	if d, ok := results.FindDataset(r.Dataset); ok && r.Classes != d.Classes {
 		fault("it has %d classes, %s has %d", r.Classes, r.Dataset, d.Classes)
 	}
-	same := func(other *results.ResultsCount) bool { return other.Dataset == r.Dataset && other.Seed == r.Seed }
+	same := func(other *benchmark.ResultsCount) bool { return other.Dataset == r.Dataset && other.Seed == r.Seed }
 	if first := slices.IndexFunc(s.Results, same); s.Results[first] != r {
 		fault("the schedule '%s' has this dataset and seed twice", s.HP)
 	}
@@ -57,7 +58,7 @@ func (f *findings) identity(a *results.Architecture, s *results.ArchResults, r *
 
 // network is the network that r says it trained, for images as large as its dataset's;
 // those of a user's dataset are known to a campaign only and else found by the FLOPs.
-func network(r *results.ResultsCount) (cell.Network, error) {
+func network(r *benchmark.ResultsCount) (cell.Network, error) {
 	arch, err := cell.Parse(r.Genotype)
 	if err != nil {
 		return cell.Network{}, err
@@ -80,7 +81,7 @@ func network(r *results.ResultsCount) (cell.Network, error) {
 	return n, n.Validate()
 }
 
-func (f *findings) costs(r *results.ResultsCount) {
+func (f *findings) costs(r *benchmark.ResultsCount) {
 	f.count(Costs)
 	n, err := network(r)
 	if err != nil {
@@ -102,7 +103,7 @@ func (f *findings) costs(r *results.ResultsCount) {
 // curves checks that the epochs are there. In published files of the schedule 200 some
 // evaluation sets have the last epoch alone, and there is no top-5 accuracy of
 // training: notes.
-func (f *findings) curves(r *results.ResultsCount) {
+func (f *findings) curves(r *benchmark.ResultsCount) {
 	f.count(Curves)
 	fault := func(format string, args ...any) { f.fault(Curves, r, format, args...) }
 	if r.Epochs < 1 {
@@ -140,7 +141,7 @@ func (f *findings) curves(r *results.ResultsCount) {
 
 // evaluationSets checks that the published sets are there: all, or as the timeline
 // nov2019 has it one.
-func (f *findings) evaluationSets(r *results.ResultsCount) {
+func (f *findings) evaluationSets(r *benchmark.ResultsCount) {
 	if len(r.Evaluation) == 0 {
 		f.fault(Curves, r, "it has no evaluation set")
 		return
@@ -164,17 +165,17 @@ func (f *findings) evaluationSets(r *results.ResultsCount) {
 	}
 }
 
-func (f *findings) evaluationCurves(r *results.ResultsCount, e *results.SetMeasures) {
+func (f *findings) evaluationCurves(r *benchmark.ResultsCount, e *benchmark.SetMeasures) {
 	last := r.Epochs - 1
 	lastOnly := r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
 	if d, ok := results.FindDataset(r.Dataset); ok && e.Set == d.Sets[0].Name {
 		lastOnly = false
 	}
-	complete := func(s results.Series) bool { return s.Complete(r.Epochs) }
+	complete := func(s benchmark.Series) bool { return s.Complete(r.Epochs) }
 	measured := complete
 	if lastOnly {
 		f.note(Curves, r, "%s: the last epoch alone", e.Set)
-		measured = func(s results.Series) bool { return len(s) == 1 && s[0].Epoch == last }
+		measured = func(s benchmark.Series) bool { return len(s) == 1 && s[0].Epoch == last }
 	}
 	for name, s := range series(&e.Measures) {
 		ok := measured(*s)
@@ -191,7 +192,7 @@ func (f *findings) evaluationCurves(r *results.ResultsCount, e *results.SetMeasu
 }
 
 // incomplete describes a series that lacks an epoch or has one too many.
-func incomplete(name string, s results.Series, epochs int) string {
+func incomplete(name string, s benchmark.Series, epochs int) string {
 	for epoch := range epochs {
 		if _, ok := s.At(epoch); !ok {
 			return fmt.Sprintf("%s lacks epoch %d and holds %d of %d epochs", name, epoch, len(s), epochs)
@@ -202,7 +203,7 @@ func incomplete(name string, s results.Series, epochs int) string {
 
 // sets yields the training set and the evaluation sets of a trial, each with its
 // number of images, 0 where that is not known.
-func sets(r *results.ResultsCount) iter.Seq2[results.EvaluationSet, *results.Measures] {
+func sets(r *benchmark.ResultsCount) iter.Seq2[results.EvaluationSet, *benchmark.Measures] {
 	d, _ := results.FindDataset(r.Dataset)
 	images := func(i int) int {
 		if r.Record != nil {
@@ -210,7 +211,7 @@ func sets(r *results.ResultsCount) iter.Seq2[results.EvaluationSet, *results.Mea
 		}
 		return d.Images(r.Evaluation[i].Set)
 	}
-	return func(yield func(results.EvaluationSet, *results.Measures) bool) {
+	return func(yield func(results.EvaluationSet, *benchmark.Measures) bool) {
 		train := d.Train
 		if r.Record != nil {
 			train = r.Record.Train.Images
@@ -227,13 +228,13 @@ func sets(r *results.ResultsCount) iter.Seq2[results.EvaluationSet, *results.Mea
 }
 
 // series yields the series of measures by name.
-func series(m *results.Measures) iter.Seq2[string, *results.Series] {
-	return func(yield func(string, *results.Series) bool) {
+func series(m *benchmark.Measures) iter.Seq2[string, *benchmark.Series] {
+	return func(yield func(string, *benchmark.Series) bool) {
 		_ = yield("loss", &m.Loss) && yield("top-1 accuracy", &m.Top1) && yield("top-5 accuracy", &m.Top5) && yield("time", &m.Seconds)
 	}
 }
 
-func (f *findings) values(r *results.ResultsCount) {
+func (f *findings) values(r *benchmark.ResultsCount) {
 	f.count(Values)
 	for i, s := range r.Latencies {
 		if !positive(s) {
@@ -249,7 +250,7 @@ func (f *findings) values(r *results.ResultsCount) {
 			case &m.Seconds:
 				valid = positive
 			}
-			f.each(r, set.Name, *s, func(p results.Point) string {
+			f.each(r, set.Name, *s, func(p benchmark.Point) string {
 				if valid(p.Value) {
 					return ""
 				}
@@ -259,7 +260,7 @@ func (f *findings) values(r *results.ResultsCount) {
 		if r.Record != nil {
 			continue // of what follows Record.Contradictions knows more
 		}
-		f.each(r, set.Name, m.Top5, func(p results.Point) string {
+		f.each(r, set.Name, m.Top5, func(p benchmark.Point) string {
 			top1, ok := m.Top1.At(p.Epoch)
 			if !ok || !(top1 > p.Value+1e-6) {
 				return ""
@@ -278,7 +279,7 @@ func positive(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
 func percent(v float64) bool { return v >= 0 && v <= 100+1e-5 }
 
 // each reports the first epoch of a series that wrong has something to say of.
-func (f *findings) each(r *results.ResultsCount, set string, s results.Series, wrong func(results.Point) string) {
+func (f *findings) each(r *benchmark.ResultsCount, set string, s benchmark.Series, wrong func(benchmark.Point) string) {
 	var first string
 	n := 0
 	for _, p := range s {
@@ -302,7 +303,7 @@ func (f *findings) each(r *results.ResultsCount, set string, s results.Series, w
 // a whole number of images, and of 50,000 images a fraction is that once in a hundred
 // times. Where the number of images is not known, all epochs must tell, and the
 // classes must be few enough.
-func (f *findings) fractions(r *results.ResultsCount, set results.EvaluationSet, m *results.Measures) {
+func (f *findings) fractions(r *benchmark.ResultsCount, set results.EvaluationSet, m *benchmark.Measures) {
 	for name, s := range series(m) {
 		if s != &m.Top1 && s != &m.Top5 {
 			continue
@@ -326,7 +327,7 @@ func (f *findings) fractions(r *results.ResultsCount, set results.EvaluationSet,
 }
 
 // record checks that the record of a trial agrees with itself, and reports whether it does.
-func (f *findings) record(r *results.ResultsCount, check func(*results.Record) error) (sound bool) {
+func (f *findings) record(r *benchmark.ResultsCount, check func(*results.Record) error) (sound bool) {
 	f.count(Record)
 	if !r.Record.Sealed() {
 		f.unsealed++
@@ -349,7 +350,7 @@ func (f *findings) record(r *results.ResultsCount, check func(*results.Record) e
 
 // halves checks that ori-test is what its halves x-valid and x-test make together, in
 // the epochs that have all three.
-func (f *findings) halves(r *results.ResultsCount) {
+func (f *findings) halves(r *benchmark.ResultsCount) {
 	if r.Dataset != "cifar100" && r.Dataset != "ImageNet16-120" {
 		return
 	}
@@ -367,7 +368,7 @@ func (f *findings) halves(r *results.ResultsCount) {
 	a, b := images["x-valid"], images["x-test"]
 	for _, measure := range []struct {
 		name               string
-		whole, valid, test results.Series
+		whole, valid, test benchmark.Series
 	}{
 		{"loss", whole.Loss, valid.Loss, test.Loss},
 		{"top-1 accuracy", whole.Top1, valid.Top1, test.Top1},
@@ -391,8 +392,8 @@ func (f *findings) halves(r *results.ResultsCount) {
 // seeds checks that the trials of a schedule agree where the clients take the value
 // of one for that of all: epochs, and the network of a dataset. Trials whose costs are
 // not their network's are left out: that is said of them already.
-func (f *findings) seeds(s *results.ArchResults) {
-	first := map[string]*results.ResultsCount{} // of a dataset
+func (f *findings) seeds(s *benchmark.ArchResults) {
+	first := map[string]*benchmark.ResultsCount{} // of a dataset
 	for _, r := range s.Results {
 		f.count(Seeds)
 		if of := s.Results[0]; r.Epochs != of.Epochs {
@@ -415,7 +416,7 @@ func (f *findings) seeds(s *results.ArchResults) {
 
 // settings adds the trials of a schedule to the experiments of the benchmark, and checks
 // what only they share: that the seeds of a dataset start from the same file.
-func (f *findings) settings(s *results.ArchResults, experiments *results.Experiments) {
+func (f *findings) settings(s *benchmark.ArchResults, experiments *results.Experiments) {
 	first := map[string]results.Settings{} // of a dataset
 	for _, r := range s.Results {
 		f.count(Settings)

@@ -20,6 +20,7 @@ import (
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // Check names what is looked at.
@@ -90,15 +91,15 @@ func (n Note) String() string {
 
 // Report is what a verification found.
 type Report struct {
-	Path          string         `json:"path"`
-	Format        results.Format `json:"format"`
-	Architectures int            `json:"architectures"`
-	Trials        int            `json:"trials"` // that could be read
-	Weights       int            `json:"trials_with_weights"`
-	Unsealed      int            `json:"records_without_sha256"` // those of the trials that carry none over themselves
-	Checks        []Count        `json:"checks"`
-	Faults        []Fault        `json:"faults"` // of files, then in order of trials
-	Notes         []Note         `json:"notes"`
+	Path          string           `json:"path"`
+	Format        benchmark.Format `json:"format"`
+	Architectures int              `json:"architectures"`
+	Trials        int              `json:"trials"` // that could be read
+	Weights       int              `json:"trials_with_weights"`
+	Unsealed      int              `json:"records_without_sha256"` // those of the trials that carry none over themselves
+	Checks        []Count          `json:"checks"`
+	Faults        []Fault          `json:"faults"` // of files, then in order of trials
+	Notes         []Note           `json:"notes"`
 }
 
 // Count says how much a check looked at, files or trials, and how many faults it found.
@@ -121,7 +122,7 @@ type Options struct {
 	// called for one trial at a time. Its error results.ErrOtherImages is a fault of the
 	// trial, any other ends the verification; no evaluation at all means that the images of
 	// the trial's dataset are not known.
-	Reevaluate func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error)
+	Reevaluate func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]Evaluated, error)
 	// Record, if any, says what makes the record of a trial none that this program leaves,
 	// as far as the package results does not know: the meaning of its dataset definition.
 	Record func(*results.Record) error
@@ -133,7 +134,7 @@ type Options struct {
 // Run verifies a benchmark. What is wrong with it is in the report, damaged files too;
 // an error means that it could not be verified to the end, or holds nothing. As many
 // architectures as there are cores are in memory.
-func Run(ctx context.Context, b *results.Benchmark, o Options) (*Report, error) {
+func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error) {
 	files, err := listFiles(b)
 	if err != nil {
 		return nil, err
@@ -168,7 +169,7 @@ func Run(ctx context.Context, b *results.Benchmark, o Options) (*Report, error) 
 }
 
 // report sums up what was found.
-func (v *verifier) report(b *results.Benchmark, findings []findings) *Report {
+func (v *verifier) report(b *benchmark.Benchmark, findings []findings) *Report {
 	r := &Report{
 		Path: b.Path, Format: b.Format, Architectures: len(b.Evaluated()),
 		Trials: v.checked[Identity], Weights: v.checked[Weights], Unsealed: v.unsealed, Faults: []Fault{}, Notes: v.sortedNotes(),
@@ -245,7 +246,7 @@ func (v *verifier) add(f *findings) {
 	}
 }
 
-func (v *verifier) architecture(ctx context.Context, b *results.Benchmark, index int, f *findings) error {
+func (v *verifier) architecture(ctx context.Context, b *benchmark.Benchmark, index int, f *findings) error {
 	a, errs := b.Salvage(index)
 	for _, err := range errs {
 		f.fault(Files, nil, "%v", err)
@@ -270,7 +271,7 @@ func (v *verifier) architecture(ctx context.Context, b *results.Benchmark, index
 
 // weights checks the weights of a trial, if it has any. Only where the record is sound are
 // they evaluated as it says.
-func (v *verifier) weights(ctx context.Context, r *results.ResultsCount, soundRecord bool, f *findings) error {
+func (v *verifier) weights(ctx context.Context, r *benchmark.ResultsCount, soundRecord bool, f *findings) error {
 	if err := ctx.Err(); err != nil || !r.HasWeights() {
 		return err
 	}
@@ -335,7 +336,7 @@ func (f *findings) count(check Check) {
 }
 
 // fault adds a fault of a trial or, when it is nil, of what the text names.
-func (f *findings) fault(check Check, r *results.ResultsCount, format string, args ...any) {
+func (f *findings) fault(check Check, r *benchmark.ResultsCount, format string, args ...any) {
 	fault := Fault{Check: check, What: fmt.Sprintf(format, args...)}
 	if r != nil {
 		trial := r.Trial
@@ -345,7 +346,7 @@ func (f *findings) fault(check Check, r *results.ResultsCount, format string, ar
 }
 
 // note adds a note about a trial.
-func (f *findings) note(check Check, r *results.ResultsCount, format string, args ...any) {
+func (f *findings) note(check Check, r *benchmark.ResultsCount, format string, args ...any) {
 	f.notes = append(f.notes, Note{check, r.Dataset, r.Epochs, fmt.Sprintf(format, args...), 1})
 }
 

@@ -19,12 +19,14 @@ import (
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
 	"nb201/results/resultstest"
 )
 
-func open(t testing.TB, path string) *results.Benchmark {
+func open(t testing.TB, path string) *benchmark.Benchmark {
 	t.Helper()
-	b, err := results.Open(path)
+	b, err := published.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +45,7 @@ func run(t testing.TB, path string, o Options) *Report {
 
 // published11 is the architecture 11 of a campaign as published files have it: without
 // records.
-func published11(t testing.TB, c results.Campaign) *results.Architecture {
+func published11(t testing.TB, c results.Campaign) *benchmark.Architecture {
 	t.Helper()
 	a, err := open(t, c.Dir).Architecture(11)
 	if err != nil {
@@ -58,7 +60,7 @@ func published11(t testing.TB, c results.Campaign) *results.Architecture {
 }
 
 // find is the trial of an architecture on a dataset with a seed.
-func find(a *results.Architecture, dataset string, seed uint32) *results.ResultsCount {
+func find(a *benchmark.Architecture, dataset string, seed uint32) *benchmark.ResultsCount {
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
 			if r.Dataset == dataset && r.Seed == seed {
@@ -69,7 +71,7 @@ func find(a *results.Architecture, dataset string, seed uint32) *results.Results
 	panic("no such trial")
 }
 
-func scale(s results.Series, by float64) {
+func scale(s benchmark.Series, by float64) {
 	for i := range s {
 		s[i].Value *= by
 	}
@@ -77,8 +79,8 @@ func scale(s results.Series, by float64) {
 
 // lastOnly leaves of the measures of an evaluation set what the published files of
 // schedule 200 have of some: the last epoch, but all times.
-func lastOnly(m *results.Measures) {
-	for _, s := range []*results.Series{&m.Loss, &m.Top1, &m.Top5} {
+func lastOnly(m *benchmark.Measures) {
+	for _, s := range []*benchmark.Series{&m.Loss, &m.Top1, &m.Top5} {
 		*s = (*s)[len(*s)-1:]
 	}
 }
@@ -87,60 +89,60 @@ func lastOnly(m *results.Measures) {
 // seed 888, and has it found there and nowhere else.
 func TestPlantedInTrials(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(11)...)
-	valid := func(r *results.ResultsCount) *results.Measures { m, _ := r.Set("x-valid"); return m }
+	valid := func(r *benchmark.ResultsCount) *benchmark.Measures { m, _ := r.Set("x-valid"); return m }
 	tests := []struct {
 		name  string
-		plant func(a *results.Architecture, r *results.ResultsCount)
+		plant func(a *benchmark.Architecture, r *benchmark.ResultsCount)
 		check Check
 		what  string
 	}{
-		{"parameters of another network", func(a *results.Architecture, r *results.ResultsCount) {
+		{"parameters of another network", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			arch, _ := cell.ByIndex(12)
 			n := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}
 			r.Params = n.Params()
 		}, Costs, "million parameters, its network has"},
-		{"FLOPs of another network", func(a *results.Architecture, r *results.ResultsCount) { r.FLOPs *= 1.000001 }, Costs, "million FLOPs, its network has"},
-		{"FLOPs not a number", func(a *results.Architecture, r *results.ResultsCount) { r.FLOPs = math.NaN() }, Costs, "NaN million FLOPs"},
-		{"no cells", func(a *results.Architecture, r *results.ResultsCount) { r.Cells = 0 }, Costs, "it has no network: a network of 0 cells"},
-		{"last bit of the FLOPs", func(a *results.Architecture, r *results.ResultsCount) { r.FLOPs = math.Nextafter(r.FLOPs, 0) }, Seeds, "seed 777 has"},
-		{"another macro skeleton", func(a *results.Architecture, r *results.ResultsCount) {
+		{"FLOPs of another network", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs *= 1.000001 }, Costs, "million FLOPs, its network has"},
+		{"FLOPs not a number", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.NaN() }, Costs, "NaN million FLOPs"},
+		{"no cells", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Cells = 0 }, Costs, "it has no network: a network of 0 cells"},
+		{"last bit of the FLOPs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.Nextafter(r.FLOPs, 0) }, Seeds, "seed 777 has"},
+		{"another macro skeleton", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Channels = 16
 			n, _ := network(r)
 			r.FLOPs, r.Params = n.FLOPs(), n.Params()
 		}, Seeds, "seed 777 has"},
-		{"wrong genotype", func(a *results.Architecture, r *results.ResultsCount) {
+		{"wrong genotype", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			arch, _ := cell.ByIndex(11)
 			arch[0], arch[5] = arch[5], arch[0] // of the same costs
 			r.Genotype = arch.String()
 		}, Identity, "that of architecture 11 is"},
-		{"trial of another architecture", func(a *results.Architecture, r *results.ResultsCount) { r.Arch = 12 }, Identity, "it is kept as a trial of architecture 11"},
-		{"seed twice", func(a *results.Architecture, r *results.ResultsCount) { r.Seed = 777 }, Identity, "this dataset and seed twice"},
-		{"missing epoch of training", func(a *results.Architecture, r *results.ResultsCount) {
+		{"trial of another architecture", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Arch = 12 }, Identity, "it is kept as a trial of architecture 11"},
+		{"seed twice", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Seed = 777 }, Identity, "this dataset and seed twice"},
+		{"missing epoch of training", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Training.Loss = slices.Delete(slices.Clone(r.Training.Loss), 1, 2)
 		}, Curves, "training: loss lacks epoch 1 and holds 2 of 3 epochs"},
-		{"missing first epoch of evaluation", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Top5 = valid(r).Top5[1:] }, Curves, "x-valid: top-5 accuracy lacks epoch 0"},
-		{"curve too long", func(a *results.Architecture, r *results.ResultsCount) {
-			r.Training.Top1 = append(slices.Clone(r.Training.Top1), results.Point{Epoch: 3, Value: 50})
+		{"missing first epoch of evaluation", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Top5 = valid(r).Top5[1:] }, Curves, "x-valid: top-5 accuracy lacks epoch 0"},
+		{"curve too long", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
+			r.Training.Top1 = append(slices.Clone(r.Training.Top1), benchmark.Point{Epoch: 3, Value: 50})
 		}, Curves, "training: top-1 accuracy goes on to epoch 3 of 3 epochs"},
-		{"missing evaluation set", func(a *results.Architecture, r *results.ResultsCount) { r.Evaluation = r.Evaluation[:2] }, Curves, "the evaluation sets [x-test] are missing"},
-		{"no evaluation set", func(a *results.Architecture, r *results.ResultsCount) { r.Evaluation = nil }, Curves, "it has no evaluation set"},
-		{"only the last epoch of the main set", func(a *results.Architecture, r *results.ResultsCount) {
+		{"missing evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = r.Evaluation[:2] }, Curves, "the evaluation sets [x-test] are missing"},
+		{"no evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = nil }, Curves, "it has no evaluation set"},
+		{"only the last epoch of the main set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			m, _ := r.Set("ori-test")
 			m.Loss = m.Loss[2:]
 		}, Curves, "ori-test: loss lacks epoch 0"},
-		{"times of some epochs", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Seconds = valid(r).Seconds[:2] }, Curves, "x-valid: time lacks epoch 2"},
-		{"times of some sets", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Seconds = nil }, Curves, "2 of its 3 evaluation sets have times"},
-		{"no epochs", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Loss = results.Series{} }, Curves, "x-valid: loss lacks epoch 0 and holds 0 of 3 epochs"},
-		{"NaN", func(a *results.Architecture, r *results.ResultsCount) { r.Training.Loss[2].Value = math.NaN() }, Values, "training: loss is NaN at epoch 2"},
-		{"infinite losses", func(a *results.Architecture, r *results.ResultsCount) { scale(r.Training.Loss, math.Inf(1)) }, Values, "training: loss is +Inf at epoch 0, and there are 2 more such epochs"},
-		{"negative loss", func(a *results.Architecture, r *results.ResultsCount) { r.Training.Loss[0].Value = -1 }, Values, "training: loss is -1 at epoch 0"},
-		{"accuracy above 100", func(a *results.Architecture, r *results.ResultsCount) { r.Training.Top5[0].Value = 100.5 }, Values, "training: top-5 accuracy is 100.5 at epoch 0"},
-		{"top-5 below top-1", func(a *results.Architecture, r *results.ResultsCount) { r.Training.Top5[0].Value = 2 }, Values, "top-5 accuracy is 2 %, less than the top-1 accuracy"},
-		{"negative time", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Seconds[1].Value = -1 }, Values, "x-valid: time is -1 at epoch 1"},
-		{"zero latency", func(a *results.Architecture, r *results.ResultsCount) { r.Latencies = []float64{0.01, 0} }, Values, "latency 1 is 0 s"},
-		{"training accuracies as fractions", func(a *results.Architecture, r *results.ResultsCount) { scale(r.Training.Top1, 0.01) }, Values, "training: top-1 accuracy of 1 % or less that is no share of 50000 images (3 epochs)"},
-		{"wrong mean of x-valid and x-test", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Top1[1].Value++ }, Halves, "top-1 accuracy of ori-test"},
-		{"wrong mean of the losses", func(a *results.Architecture, r *results.ResultsCount) { valid(r).Loss[1].Value++ }, Halves, "loss of ori-test"},
+		{"times of some epochs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds = valid(r).Seconds[:2] }, Curves, "x-valid: time lacks epoch 2"},
+		{"times of some sets", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds = nil }, Curves, "2 of its 3 evaluation sets have times"},
+		{"no epochs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss = benchmark.Series{} }, Curves, "x-valid: loss lacks epoch 0 and holds 0 of 3 epochs"},
+		{"NaN", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Loss[2].Value = math.NaN() }, Values, "training: loss is NaN at epoch 2"},
+		{"infinite losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Loss, math.Inf(1)) }, Values, "training: loss is +Inf at epoch 0, and there are 2 more such epochs"},
+		{"negative loss", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Loss[0].Value = -1 }, Values, "training: loss is -1 at epoch 0"},
+		{"accuracy above 100", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Top5[0].Value = 100.5 }, Values, "training: top-5 accuracy is 100.5 at epoch 0"},
+		{"top-5 below top-1", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Top5[0].Value = 2 }, Values, "top-5 accuracy is 2 %, less than the top-1 accuracy"},
+		{"negative time", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds[1].Value = -1 }, Values, "x-valid: time is -1 at epoch 1"},
+		{"zero latency", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Latencies = []float64{0.01, 0} }, Values, "latency 1 is 0 s"},
+		{"training accuracies as fractions", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Top1, 0.01) }, Values, "training: top-1 accuracy of 1 % or less that is no share of 50000 images (3 epochs)"},
+		{"wrong mean of x-valid and x-test", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Top1[1].Value++ }, Halves, "top-1 accuracy of ori-test"},
+		{"wrong mean of the losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss[1].Value++ }, Halves, "loss of ori-test"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -161,27 +163,27 @@ func TestPlantedInSchedules(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(11)...)
 	tests := []struct {
 		name  string
-		plant func(a *results.Architecture)
+		plant func(a *benchmark.Architecture)
 		want  []string // prefixes, in order
 	}{
-		{"wrong classes", func(a *results.Architecture) { find(a, "cifar10", 777).Classes = 100 },
+		{"wrong classes", func(a *benchmark.Architecture) { find(a, "cifar10", 777).Classes = 100 },
 			[]string{"identity: it has 100 classes, cifar10 has 10", "costs: ", "costs: "}},
-		{"fractions everywhere", func(a *results.Architecture) {
+		{"fractions everywhere", func(a *benchmark.Architecture) {
 			r := find(a, "cifar10", 111)
-			for _, m := range []*results.Measures{&r.Training, &r.Evaluation[0].Measures} {
+			for _, m := range []*benchmark.Measures{&r.Training, &r.Evaluation[0].Measures} {
 				scale(m.Top1, 0.01)
 				scale(m.Top5, 0.01)
 			}
 		}, slices.Repeat([]string{"values: "}, 4)},
-		{"other epochs", func(a *results.Architecture) {
+		{"other epochs", func(a *benchmark.Architecture) {
 			s := a.Schedules[1]
 			r := s.Results[len(s.Results)-1]
 			other := a.Schedules[0].Results[len(a.Schedules[0].Results)-1]
 			r.Epochs, r.Training, r.Evaluation = other.Epochs, other.Training, other.Evaluation
 		}, []string{"seeds: the schedule '3' is of 2 epochs for this trial, of 3 for that on cifar10-valid with seed 777"}},
-		{"the schedule's own genotype", func(a *results.Architecture) { a.Schedules[0].Genotype = "|none~0|" },
+		{"the schedule's own genotype", func(a *benchmark.Architecture) { a.Schedules[0].Genotype = "|none~0|" },
 			slices.Repeat([]string{"identity: it is kept as a trial of |none~0|"}, 4)},
-		{"a key that is no name", func(a *results.Architecture) { find(a, "cifar10", 111).Dataset = "../cifar10" },
+		{"a key that is no name", func(a *benchmark.Architecture) { find(a, "cifar10", 111).Dataset = "../cifar10" },
 			[]string{`identity: dataset key "../cifar10"`}},
 	}
 	for _, test := range tests {
@@ -206,11 +208,11 @@ func TestSound(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(11)...)
 	tests := []struct {
 		name   string
-		change func(a *results.Architecture)
+		change func(a *benchmark.Architecture)
 		notes  []string
 	}{
-		{"as it is", func(*results.Architecture) {}, nil},
-		{"as schedule 200 is published", func(a *results.Architecture) {
+		{"as it is", func(*benchmark.Architecture) {}, nil},
+		{"as schedule 200 is published", func(a *benchmark.Architecture) {
 			for _, r := range a.Schedules[1].Results {
 				r.Training.Top5 = nil
 				for i := range r.Evaluation {
@@ -230,7 +232,7 @@ func TestSound(t *testing.T) {
 			"ImageNet16-120, 3 epochs: x-test: the last epoch alone (2 trials)",
 			"ImageNet16-120, 3 epochs: x-valid: the last epoch alone (2 trials)",
 		}},
-		{"no times, latency and evaluated top-5", func(a *results.Architecture) {
+		{"no times, latency and evaluated top-5", func(a *benchmark.Architecture) {
 			r := find(a, "cifar100", 777)
 			r.Latencies, r.Training.Seconds = nil, nil
 			for i := range r.Evaluation {
@@ -240,13 +242,13 @@ func TestSound(t *testing.T) {
 			"cifar100, 3 epochs: no times of evaluation (1 trials)",
 			"cifar100, 3 epochs: no times of training (1 trials)",
 		}},
-		{"the timeline nov2019", func(a *results.Architecture) {
+		{"the timeline nov2019", func(a *benchmark.Architecture) {
 			r := find(a, "cifar10-valid", 777)
-			r.Evaluation = slices.DeleteFunc(r.Evaluation, func(e results.SetMeasures) bool { return e.Set == "ori-test" })
+			r.Evaluation = slices.DeleteFunc(r.Evaluation, func(e benchmark.SetMeasures) bool { return e.Set == "ori-test" })
 		}, []string{"cifar10-valid, 3 epochs: only x-valid was evaluated, as in the timeline nov2019 (1 trials)"}},
-		{"guessing among many classes", func(a *results.Architecture) {
+		{"guessing among many classes", func(a *benchmark.Architecture) {
 			r := find(a, "ImageNet16-120", 777)
-			for _, m := range []*results.Measures{&r.Training, &r.Evaluation[0].Measures, &r.Evaluation[1].Measures, &r.Evaluation[2].Measures} {
+			for _, m := range []*benchmark.Measures{&r.Training, &r.Evaluation[0].Measures, &r.Evaluation[1].Measures, &r.Evaluation[2].Measures} {
 				for i := range m.Top1 {
 					m.Top1[i].Value = 100.0 / 120
 					if m == &r.Training {
@@ -255,7 +257,7 @@ func TestSound(t *testing.T) {
 				}
 			}
 		}, nil},
-		{"a user's dataset", func(a *results.Architecture) {
+		{"a user's dataset", func(a *benchmark.Architecture) {
 			for _, s := range a.Schedules {
 				for _, r := range s.Results {
 					if r.Dataset != "cifar10" {
@@ -350,7 +352,7 @@ func TestPlantedInWeights(t *testing.T) {
 			return w
 		}, ""},
 	}
-	r := &results.ResultsCount{
+	r := &benchmark.ResultsCount{
 		Trial: record.Trial, Genotype: record.Genotype, Classes: 10, FLOPs: record.FLOPs, Params: record.Params,
 		Channels: record.Recipe.Channels, Cells: record.Recipe.Cells,
 	}
@@ -375,7 +377,7 @@ func TestReevaluationOfBF16(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ loss, top1, faults float64 }{{1, 0, 0}, {1.01, -0.9, 0}, {1.03, 0, 1}, {1, 1.1, 1}, {math.NaN(), 0, 1}} {
-		report := run(t, c.Dir, Options{Reevaluate: func(_ context.Context, trial *results.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
+		report := run(t, c.Dir, Options{Reevaluate: func(_ context.Context, trial *benchmark.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
 			e := trial.Record.Eval[0]
 			last := r.Epochs - 1
 			return []Evaluated{{e.Set, 10000, e.Loss[last] * test.loss, e.Top1[last] + test.top1, e.Top5[last]}}, nil
@@ -388,7 +390,7 @@ func TestReevaluationOfBF16(t *testing.T) {
 
 func TestReevaluation(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(4)...)
-	says := func(r *results.ResultsCount) (evaluated []Evaluated) {
+	says := func(r *benchmark.ResultsCount) (evaluated []Evaluated) {
 		for _, e := range r.Evaluation {
 			last := len(e.Top1) - 1
 			evaluated = append(evaluated, Evaluated{e.Set, 10000, e.Loss[last].Value, e.Top1[last].Value, e.Top5[last].Value})
@@ -410,7 +412,7 @@ func TestReevaluation(t *testing.T) {
 	for _, test := range tests {
 		at := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 888}
 		calls, running := 0, 0
-		o := Options{Reevaluate: func(_ context.Context, r *results.ResultsCount, w torchfile.StateDict) ([]Evaluated, error) {
+		o := Options{Reevaluate: func(_ context.Context, r *benchmark.ResultsCount, w torchfile.StateDict) ([]Evaluated, error) {
 			running++
 			defer func() { running-- }()
 			calls++
@@ -435,7 +437,7 @@ func TestReevaluation(t *testing.T) {
 			t.Errorf("%s: found %v", test.name, r.Faults)
 		}
 	}
-	r := run(t, c.Dir, Options{Reevaluate: func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
+	r := run(t, c.Dir, Options{Reevaluate: func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
 		return nil, nil
 	}})
 	if last := r.Checks[len(r.Checks)-1]; len(r.Faults) > 0 || last != (Count{Check: Reevaluation}) || !slices.ContainsFunc(r.Notes, func(n Note) bool {
@@ -444,7 +446,7 @@ func TestReevaluation(t *testing.T) {
 		t.Errorf("without images: faults %v, notes %v, %+v", r.Faults, r.Notes, last)
 	}
 	broken := errors.New("no images")
-	_, err := Run(t.Context(), open(t, c.Dir), Options{Reevaluate: func(context.Context, *results.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
+	_, err := Run(t.Context(), open(t, c.Dir), Options{Reevaluate: func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
 		return nil, broken
 	}})
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "architecture 4 on") {
@@ -601,7 +603,7 @@ func TestRecords(t *testing.T) {
 			}
 			return nil
 		},
-		Reevaluate: func(_ context.Context, r *results.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
+		Reevaluate: func(_ context.Context, r *benchmark.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
 			evaluated = append(evaluated, r.Trial)
 			return nil, nil
 		},
@@ -627,7 +629,7 @@ func TestSoundCampaign(t *testing.T) {
 	calls := 0
 	r := run(t, c.Dir, Options{Progress: func(done, total int) { last = [2]int{done, total}; calls++ }})
 	want := &Report{
-		Path: c.Dir, Format: results.CampaignFormat, Architectures: 3, Trials: 37, Weights: 37,
+		Path: c.Dir, Format: published.CampaignFormat, Architectures: 3, Trials: 37, Weights: 37,
 		Checks: []Count{
 			{Files, 75, 0}, {Identity, 37, 0}, {Costs, 37, 0}, {Curves, 37, 0}, {Values, 37, 0}, {Record, 37, 0}, {Halves, 18, 0}, {Seeds, 37, 0}, {Settings, 37, 0}, {Weights, 37, 0},
 		},
@@ -718,58 +720,6 @@ func TestEmpty(t *testing.T) {
 	}
 	if _, err := Run(t.Context(), open(t, dir), Options{}); !usage.Is(err) || !strings.Contains(err.Error(), "holds no trial") {
 		t.Errorf("an empty campaign: %v", err)
-	}
-}
-
-// TestFiles plants faults in files of torch.
-func TestFiles(t *testing.T) {
-	var whole bytes.Buffer
-	w := resultstest.Weights(t, resultstest.Record(t, results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 777}))
-	if err := torchfile.Write(&whole, w); err != nil {
-		t.Fatal(err)
-	}
-	flipped := slices.Clone(whole.Bytes())
-	flipped[len(flipped)/2] ^= 1
-	sum := func(b []byte) string {
-		path := filepath.Join(t.TempDir(), "f")
-		if err := os.WriteFile(path, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		sum, err := md5Of(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return sum
-	}
-	right := sum(whole.Bytes())
-	for _, test := range []struct {
-		name    string
-		content []byte
-		fault   string
-	}{
-		{"000004-FULL.pth", whole.Bytes(), ""},
-		{"000004-FULL.pth", flipped, "000004-FULL.pth"},
-		{"000004-FULL.pth", truncate(whole.Bytes()), "000004-FULL.pth"},
-		{"000004-FULL.pth", nil, "000004-FULL.pth"},
-		{"NAS-Bench-201-" + right[26:] + ".pth", whole.Bytes(), ""},
-		{"NAS-Bench-201-v1_1-" + right[:6] + ".pth", whole.Bytes(), ""},
-		{"NAS-Bench-201-v1_1-096897.pth", whole.Bytes(), "MD5 begins or ends with 096897, but it is " + right},
-		{"NATS-tss-v1_0-096897.pickle.pbz2", whole.Bytes(), "MD5 begins or ends with 096897"},
-		{"arch-000004-seed-0777.pth", whole.Bytes(), ""},
-		{"mine-202611.pth", whole.Bytes(), ""},
-	} {
-		path := filepath.Join(t.TempDir(), test.name)
-		if err := os.WriteFile(path, test.content, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		var f findings
-		f.file(&results.Benchmark{Path: path, Format: results.NASBench201}, path)
-		switch {
-		case test.fault == "" && len(f.faults) > 0:
-			t.Errorf("%s: found %v", test.name, f.faults)
-		case test.fault != "" && (len(f.faults) != 1 || f.faults[0].Check != Files || !strings.Contains(f.faults[0].What, test.fault)):
-			t.Errorf("%s: found %v, want %q", test.name, f.faults, test.fault)
-		}
 	}
 }
 

@@ -6,11 +6,12 @@ import (
 
 	"nb201/internal/torchfile"
 	"nb201/results"
+	"nb201/results/benchmark"
 )
 
 // weights checks a state dict against the trial's network and tells whether it is
 // sound.
-func (f *findings) weights(r *results.ResultsCount, weights torchfile.StateDict) bool {
+func (f *findings) weights(r *benchmark.ResultsCount, weights torchfile.StateDict) bool {
 	faults := len(f.faults)
 	n, err := network(r)
 	if err != nil {
@@ -30,7 +31,7 @@ func (f *findings) weights(r *results.ResultsCount, weights torchfile.StateDict)
 // says. Another device rounds otherwise, which moves images that lie between two
 // classes: a few of them may have moved, and the loss by a thousandth. In bfloat16,
 // which rounds to 8 bits, one in a hundred may have, and the loss by two in a hundred.
-func (f *findings) reevaluation(r *results.ResultsCount, evaluated []Evaluated) {
+func (f *findings) reevaluation(r *benchmark.ResultsCount, evaluated []Evaluated) {
 	if len(evaluated) == 0 {
 		f.note(Reevaluation, r, "the weights were not evaluated again: only a campaign holds the definition of a user's own dataset")
 		return
@@ -54,7 +55,7 @@ func (f *findings) reevaluation(r *results.ResultsCount, evaluated []Evaluated) 
 		few := 2 + moving*float64(e.Images)
 		for _, a := range []struct {
 			name  string
-			says  results.Series
+			says  benchmark.Series
 			gives float64
 		}{{"top-1 accuracy", m.Top1, e.Top1}, {"top-5 accuracy", m.Top5, e.Top5}} {
 			says, ok := a.says.At(last)

@@ -1,0 +1,51 @@
+package export
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"nb201/internal/torchfile"
+	"nb201/results/benchmark"
+	"nb201/results/published"
+)
+
+// archiveWriter writes two torch checkpoints for each architecture.
+func archiveWriter() writer {
+	return writer{
+		Traits: Traits{
+			Format: published.Archive, Slots: FixedSlots, Weights: Always, clients: true,
+			About: `a directory of NNNNNN-FULL.pth (with weights) and NNNNNN-SIMPLE.pth
+for each architecture, which NASBench201API.reload reads`,
+		},
+		completeTimes: true,
+		layout: func(o *Options) layout {
+			return layout{begin: func(dir string) (partWriter, error) { return archive{dir, o.Times == Published}, nil }, fill: moveParts}
+		},
+	}
+}
+
+// archive writes the files of exps/NAS-Bench-201/statistics.py (simplify).
+type archive struct {
+	dir      string
+	constant bool
+}
+
+func (w archive) add(a *benchmark.Architecture) error {
+	for _, kind := range []struct {
+		name string
+		encoding
+	}{{"FULL", encoding{torchWeights, w.constant}}, {"SIMPLE", encoding{constant: w.constant}}} {
+		value, err := kind.slots(a)
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(w.dir, fmt.Sprintf("%06d-%s.pth", a.Index, kind.name))
+		if err := writeFile(path, func(w io.Writer) error { return torchfile.Write(w, value) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (archive) close() error { return nil }

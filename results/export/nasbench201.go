@@ -1,0 +1,46 @@
+package export
+
+import (
+	"io"
+
+	"nb201/internal/pickle"
+	"nb201/internal/torchfile"
+	"nb201/results/benchmark"
+	"nb201/results/published"
+)
+
+// nasbench201Writer writes one torch checkpoint of all architectures.
+func nasbench201Writer() writer {
+	return writer{
+		Traits: Traits{
+			Format: published.NASBench201, Slots: FixedSlots, Merged: Always, Named: true, clients: true,
+			About: "one .pth of all architectures, without weights, which NASBench201API opens",
+		},
+		completeTimes: true, listed: true,
+		layout: func(o *Options) layout {
+			return layout{
+				begin: func(dir string) (partWriter, error) {
+					return newItems(dir, func(w io.Writer, a *benchmark.Architecture) error {
+						value, err := encoding{constant: o.Times == Published}.slots(a)
+						if err != nil {
+							return err
+						}
+						return pickle.NewEncoder(w).EncodeItem(a.Index, value)
+					})
+				},
+				file: writeNASBench201,
+				name: func(md5 string) string { return "NAS-Bench-201-" + lastDigits(md5, 6) + ".pth" },
+			}
+		},
+	}
+}
+
+// writeNASBench201 writes what NASBench201API reads (nas_201_api/api_201.py, __init__).
+func writeNASBench201(w io.Writer, x *whole) error {
+	return torchfile.Write(w, pickle.Dict{
+		{Key: "meta_archs", Value: metaArchs(x.listed)},
+		{Key: "total_archs", Value: x.listed},
+		{Key: "arch2infos", Value: pickle.RawDict(func(w io.Writer) error { return copyItems(w, x) })},
+		{Key: "evaluated_indexes", Value: pickle.List(x.archs())},
+	})
+}

@@ -1,0 +1,65 @@
+package published
+
+import (
+	"context"
+	"maps"
+	"regexp"
+	"slices"
+
+	"nb201/cell"
+	"nb201/internal/usage"
+	"nb201/results/benchmark"
+)
+
+// Archive is a directory with two torch checkpoints for each architecture:
+// NNNNNN-FULL.pth with weights, NNNNNN-SIMPLE.pth without. It is what
+// NASBench201API.reload reads.
+const Archive benchmark.Format = "archive"
+
+var archiveName = regexp.MustCompile(`^(\d{6})-(FULL|SIMPLE)\.pth$`)
+
+func archiveReader() reader {
+	return reader{
+		name: Archive, noun: "an archive", example: "000000-FULL.pth",
+		clients: "NAS-Bench-201-v1_1-archive", // of NASBench201API.reload
+		file:    archiveName, inDir: filesNamed(archiveName), open: openArchive,
+		recognise: func(c *content) (Kind, bool) {
+			if !c.torchHas("full", "less") {
+				return Kind{}, false
+			}
+			return Kind{Format: Archive, what: "the results of one architecture, a file of a NAS-Bench-201 archive", todo: "give it its published name, such as 000123-FULL.pth"}, true
+		},
+	}
+}
+
+// archiveSource reads NNNNNN-FULL.pth or, where there is none, NNNNNN-SIMPLE.pth.
+type archiveSource struct {
+	paths map[int]string // by architecture
+	*opening
+}
+
+// openArchive opens an archive directory, or one file of it.
+func openArchive(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
+	paths, err := pathsByArchitecture(o.files, archiveName) // FULL comes before SIMPLE
+	if err != nil {
+		return nil, err
+	}
+	return benchmark.New(o.path, Archive, cell.Count, slices.Collect(maps.Keys(paths)), archiveSource{paths, o}), nil
+}
+
+func (archiveSource) Close() error { return nil }
+
+func (archiveSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
+
+func (s archiveSource) Architecture(index int) (*benchmark.Architecture, error) {
+	path := s.paths[index]
+	v, err := torchValue(path)
+	if err != nil {
+		return nil, s.refuse(path, err)
+	}
+	a, err := readSlots(index, v, path)
+	if err != nil {
+		return nil, s.refuse(path, usage.Errorf("%s: %w", path, err))
+	}
+	return a, nil
+}

@@ -1,0 +1,173 @@
+package published
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nb201/cell"
+	"nb201/internal/torchfile"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/benchmark"
+)
+
+// CampaignFormat is a campaign directory; see results.Campaign.
+const CampaignFormat benchmark.Format = "campaign"
+
+func campaignReader() reader {
+	return reader{
+		name: CampaignFormat,
+		inDir: func(dir string, entries []os.DirEntry) ([]string, error) {
+			for _, e := range entries {
+				if e.Name() == "trials" && e.IsDir() {
+					return []string{filepath.Join(dir, e.Name())}, nil
+				}
+			}
+			return nil, nil
+		},
+		open: func(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
+			c := results.Campaign{Dir: o.path}
+			archs, err := c.Architectures()
+			if err != nil {
+				return nil, err
+			}
+			return benchmark.New(o.path, CampaignFormat, cell.Count, archs, campaignSource{c}), nil
+		},
+		recognise: recogniseRecord,
+	}
+}
+
+// recogniseRecord recognises the record of a trial and the plan of a campaign.
+func recogniseRecord(c *content) (Kind, bool) {
+	switch campaign := campaignOf(c.path); {
+	case c.jsonHas("trial", "genotype") && campaign != "":
+		return Kind{what: "the record of a trial", todo: "name its campaign, " + campaign}, true
+	case c.jsonHas("trial", "genotype"):
+		return Kind{what: "the record of a trial", todo: "name a campaign, the directory in whose folder trials records lie"}, true
+	case c.jsonHas("settings", "parts"):
+		return Kind{what: "the plan of a campaign", todo: "name its directory, " + filepath.Dir(c.path)}, true
+	}
+	return Kind{}, false
+}
+
+// campaignOf is the campaign directory in whose folder trials or weights path lies; "" when
+// it lies in none.
+func campaignOf(path string) string {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return ""
+	}
+	for up := "."; ; up = filepath.Join(up, "..") {
+		dir := filepath.Join(absolute, up)
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		if name := filepath.Base(dir); name == "trials" || name == "weights" {
+			if _, err := os.Stat(filepath.Join(parent, "trials")); err == nil {
+				return filepath.Clean(filepath.Join(path, up, ".."))
+			}
+		}
+	}
+}
+
+// campaignSource reads the records of a campaign. The trials are those that are done
+// when it is asked.
+type campaignSource struct{ campaign results.Campaign }
+
+// Campaign is the campaign that is read.
+func (s campaignSource) Campaign() results.Campaign { return s.campaign }
+
+func (campaignSource) Close() error { return nil }
+
+func (s campaignSource) Architecture(index int) (*benchmark.Architecture, error) {
+	a, errs := s.Salvage(index)
+	if len(errs) > 0 && errors.Is(errs[0], results.ErrDamaged) {
+		return nil, usage.Errorf("%w: nb201 run %s keeps it under another name, and trains the trial again if the plan has it", errs[0], s.campaign.Dir)
+	}
+	if len(errs) > 0 {
+		return nil, errs[0]
+	}
+	return a, nil
+}
+
+// Salvage reads what can be read of an architecture: a damaged record costs its trial alone.
+func (s campaignSource) Salvage(index int) (*benchmark.Architecture, []error) {
+	a, err := benchmark.NewArchitecture(index)
+	if err != nil {
+		return nil, []error{err}
+	}
+	trials, err := s.campaign.TrialsOf(index)
+	if err != nil {
+		return nil, []error{fmt.Errorf("list campaign: %w", err)}
+	}
+	var errs []error
+	for _, t := range trials {
+		r, err := s.campaign.Record(t)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		result := benchmark.FromRecord(r)
+		if r.Weights != nil {
+			result.LoadWeights = func() (torchfile.StateDict, error) { return s.campaign.Weights(r) }
+		}
+		a.Add(strconv.Itoa(t.Epochs), result)
+	}
+	slices.SortFunc(a.Schedules, func(a, b *benchmark.ArchResults) int { return a.Results[0].Epochs - b.Results[0].Epochs })
+	return a, errs
+}
+
+// CheckFile notes what is odd about a file below trials/ or weights/ that is of no trial.
+// The records and weights of trials are checked with the trials.
+func (s campaignSource) CheckFile(path string) (note string, faults []error) {
+	if note := leftover(path); note != "" {
+		return note, nil
+	}
+	if what := s.stray(path); what != "" {
+		return path + " " + what, nil
+	}
+	if err := checkName(path); err != nil {
+		return "", []error{err}
+	}
+	return "", nil
+}
+
+// trialFile is the name of a trial's file in a campaign.
+var trialFile = regexp.MustCompile(`^(trials|weights)/(\d{6})/([^/]+)/(\d{4,9})-(\d{4,10})\.(?:json|pth)$`)
+
+// stray tells what is odd about a file below trials/ or weights/ of a campaign that
+// is of no trial.
+func (s campaignSource) stray(path string) string {
+	c := s.campaign
+	name, err := filepath.Rel(c.Dir, path)
+	name = filepath.ToSlash(name)
+	if err != nil || !strings.HasPrefix(name, "trials/") && !strings.HasPrefix(name, "weights/") {
+		return ""
+	}
+	if results.WasSetAside(name) {
+		return "was damaged and set aside: it is not read"
+	}
+	match := trialFile.FindStringSubmatch(name)
+	if match == nil {
+		return "has not the name of a trial's file: it is not read"
+	}
+	arch, err1 := strconv.Atoi(match[2])
+	epochs, err2 := strconv.Atoi(match[4])
+	seed, err3 := strconv.ParseUint(match[5], 10, 32)
+	t := results.Trial{Arch: arch, Dataset: match[3], Epochs: epochs, Seed: uint32(seed)}
+	if errors.Join(err1, err2, err3, t.Check()) != nil || c.RecordPath(t) != path && c.WeightsPath(t) != path {
+		return "has not the name of a trial's file: it is not read"
+	}
+	if done, err := c.Done(t); err == nil && !done {
+		return "has no record beside it: a trial that did not finish left it"
+	}
+	return ""
+}

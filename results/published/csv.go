@@ -1,0 +1,152 @@
+package published
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nb201/internal/bom"
+	"nb201/internal/infile"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/tables"
+)
+
+// CSV is a directory of two tables, those of Parquet.
+const CSV benchmark.Format = "csv"
+
+func csvReader() reader {
+	return reader{
+		name: CSV, noun: "tables", inDir: findTable(".csv"),
+		open: func(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
+			return openTables(o, CSV, openCSVTable[tables.TrialRow], openCSVTable[tables.EpochRow])
+		},
+		recognise: func(c *content) (Kind, bool) {
+			return oneTable(c.path, ".csv", ""), isTable[tables.TrialRow](c.text) || isTable[tables.EpochRow](c.text)
+		},
+	}
+}
+
+// isTable reports whether a CSV file begins as one of our tables does.
+func isTable[Row any](text []byte) bool {
+	var names []string
+	for _, c := range tables.Columns[Row]() {
+		names = append(names, c.Name)
+	}
+	return bytes.HasPrefix(text, []byte(strings.Join(names, ",")))
+}
+
+// csvTable is a table in CSV.
+type csvTable[Row any] struct {
+	path   string
+	file   *os.File
+	places map[int]place // by architecture
+}
+
+// place is where the rows of an architecture lie.
+type place struct {
+	offset, length int64
+	line           int // of the first row, from 1
+}
+
+func openCSVTable[Row any](path string) (*csvTable[Row], error) {
+	f, err := infile.Open(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	t := &csvTable[Row]{path: path, file: f, places: map[int]place{}}
+	if err := t.index(f); err != nil {
+		return nil, results.AsDamaged(usage.Errorf("cannot read %s: %w", path, errors.Join(err, f.Close())))
+	}
+	return t, nil
+}
+
+// index finds the rows of each architecture by the first field of each line: no field
+// of ours has a line break in it.
+func (t *csvTable[Row]) index(r io.Reader) error {
+	var header []string
+	for _, c := range tables.Columns[Row]() {
+		header = append(header, c.Name)
+	}
+	lines := bufio.NewReaderSize(r, 1<<20)
+	var offset int64
+	current := -1
+	for number := 1; ; number++ {
+		line, err := lines.ReadSlice('\n')
+		if err == io.EOF && len(line) == 0 && number > 1 {
+			return nil
+		}
+		if err != nil && err != io.EOF {
+			return fmt.Errorf("line %d: %w", number, err)
+		}
+		if number == 1 {
+			plain, err := bom.Strip(line)
+			if err != nil {
+				return err
+			}
+			got, err := csv.NewReader(bytes.NewReader(plain)).Read()
+			if err != nil || !slices.Equal(got, header) {
+				return fmt.Errorf("line 1: the columns are not %v", header)
+			}
+		} else {
+			field, _, _ := bytes.Cut(line, []byte(","))
+			architecture, err := strconv.Atoi(string(field))
+			if err != nil {
+				return fmt.Errorf("line %d: %.40q is no index of an architecture", number, field)
+			}
+			p, known := t.places[architecture]
+			if !known {
+				p = place{offset: offset, line: number}
+			} else if architecture != current {
+				return fmt.Errorf("line %d: the rows of architecture %d are not together: sort the table", number, architecture)
+			}
+			p.length += int64(len(line))
+			t.places[architecture] = p
+			current = architecture
+		}
+		offset += int64(len(line))
+	}
+}
+
+func (t *csvTable[Row]) Close() error { return t.file.Close() }
+
+func (t *csvTable[Row]) architectures() ([]int, error) {
+	return slices.Sorted(maps.Keys(t.places)), nil
+}
+
+func (t *csvTable[Row]) rows(architecture int) ([]Row, error) {
+	p := t.places[architecture]
+	r := csv.NewReader(io.NewSectionReader(t.file, p.offset, p.length))
+	r.FieldsPerRecord = reflect.TypeFor[Row]().NumField()
+	r.ReuseRecord = true
+	var rows []Row
+	for {
+		record, err := r.Read()
+		if err == io.EOF {
+			return rows, nil
+		}
+		var row Row
+		if err == nil {
+			err = tables.ParseCSV(&row, record)
+		}
+		if err != nil {
+			var parse *csv.ParseError
+			if errors.As(err, &parse) {
+				err = parse.Err // its lines count from the architecture's first
+			}
+			return nil, results.AsDamaged(usage.Errorf("cannot read %s: row %d of architecture %d, which begins at line %d: %w", t.path, len(rows)+1, architecture, p.line, err))
+		}
+		rows = append(rows, row)
+	}
+}

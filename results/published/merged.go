@@ -1,0 +1,43 @@
+package published
+
+import (
+	"context"
+
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published/internal/merged"
+)
+
+// metaArchs is the key of the first entry of a merged file.
+const metaArchs = "meta_archs"
+
+// mergedSource reads single entries of a merged file.
+type mergedSource struct {
+	*merged.File
+	path string
+	read func(index int, v any) (*benchmark.Architecture, error)
+}
+
+// openMerged opens a merged file, of which read reads an entry.
+func openMerged(ctx context.Context, o *opening, f benchmark.Format, locate merged.Locate, read func(index int, v any) (*benchmark.Architecture, error)) (*benchmark.Benchmark, error) {
+	file, err := merged.Open(ctx, o.path, locate, o.progress)
+	if err != nil {
+		return nil, err
+	}
+	return benchmark.New(o.path, f, file.Listed(), file.Architectures(), mergedSource{file, o.path, read}), nil
+}
+
+func (s mergedSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
+
+func (s mergedSource) Architecture(index int) (*benchmark.Architecture, error) {
+	v, err := s.Decode(index)
+	if err != nil {
+		return nil, usage.Errorf("%s, architecture %d: %w", s.path, index, err)
+	}
+	a, err := s.read(index, v)
+	if err != nil {
+		return nil, results.AsDamaged(usage.Errorf("%s, architecture %d: %w", s.path, index, err))
+	}
+	return a, nil
+}

@@ -1,0 +1,51 @@
+package published
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"errors"
+	"io"
+
+	"nb201/internal/torchfile"
+	"nb201/results/benchmark"
+	"nb201/results/published/internal/merged"
+)
+
+// NASBench201 is one torch checkpoint of all architectures, without weights: what
+// NASBench201API opens.
+const NASBench201 benchmark.Format = "nasbench201"
+
+func nasbench201Reader() reader {
+	return reader{
+		name: NASBench201, merged: true, noun: "a merged .pth", extension: ".pth",
+		clients: "NAS-Bench-201-v1_1-096897.pth",
+		file:    endsIn(".pth"),
+		open: func(ctx context.Context, o *opening) (*benchmark.Benchmark, error) {
+			return openMerged(ctx, o, NASBench201, locateTorch, func(index int, v any) (*benchmark.Architecture, error) { return readSlots(index, v, "") })
+		},
+		recognise: func(c *content) (Kind, bool) {
+			if !bytes.Contains(c.torchHead(), []byte(metaArchs)) {
+				return Kind{}, false
+			}
+			return Kind{Format: NASBench201, merged: true, what: "a merged NAS-Bench-201 file", todo: takesResults + " when its name ends in .pth"}, true
+		},
+	}
+}
+
+// locateTorch is where the pickle of a torch checkpoint lies.
+func locateTorch(path string, _ int64) (*merged.Stored, error) {
+	f, err := torchfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	stored, deflated, err := f.Pickle()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	at := &merged.Stored{File: f, Bytes: stored}
+	if deflated {
+		at.Unpack = func(r io.Reader) io.Reader { return flate.NewReader(r) }
+	}
+	return at, nil
+}

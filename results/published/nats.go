@@ -1,0 +1,170 @@
+package published
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"nb201/cell"
+	"nb201/internal/pickle"
+	"nb201/internal/torchfile"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published/internal/merged"
+	"nb201/results/published/internal/pickled"
+)
+
+// NATS is NATS-Bench's topology search space: a directory of meta.pickle.pbz2 and
+// NNNNNN.pickle.pbz2, or all of them in one NAME.pickle.pbz2.
+const NATS benchmark.Format = "nats"
+
+const natsExtension = ".pickle.pbz2"
+
+const (
+	natsMeta = "meta.pickle.pbz2"
+	// maxNATSRecord bounds the pickle of one architecture; with weights the largest has
+	// some 110 MB.
+	maxNATSRecord = 256 << 20
+)
+
+var natsName = regexp.MustCompile(`^(\d{6})\.pickle\.pbz2$`)
+
+// natsReader is a directory of one compressed pickle for each architecture.
+func natsReader() reader {
+	return reader{
+		name: NATS, noun: "NATS-Bench's directory or file", example: "000000" + natsExtension,
+		clients: "NATS-tss-v1_0-3ffb9-simple", // in fast_mode
+		file:    natsName, inDir: filesNamed(natsName), open: openNATS,
+		recognise: func(c *content) (Kind, bool) {
+			switch head := c.unpacked(); {
+			case len(head) == 0:
+			case filepath.Base(c.path) == natsMeta:
+				return Kind{what: "the list of the architectures of a NATS-Bench directory", todo: "name the directory, " + filepath.Dir(c.path)}, true
+			case head[0] == 0x80 && !bytes.Contains(head, []byte(metaArchs)) && bytes.Contains(head, []byte("all_results")):
+				return Kind{Format: NATS, what: "the results of one architecture in NATS-Bench", todo: "give it its published name, such as 000123" + natsExtension}, true
+			}
+			return Kind{}, false
+		},
+	}
+}
+
+// mergedNATSReader is the file of all architectures. It cannot be read from the middle:
+// package merged unpacks it into the cache.
+func mergedNATSReader() reader {
+	return reader{
+		name: NATS, merged: true, extension: natsExtension,
+		file: endsIn(natsExtension),
+		open: func(ctx context.Context, o *opening) (*benchmark.Benchmark, error) {
+			return openMerged(ctx, o, NATS, merged.BZ2, readNATSRecord)
+		},
+		recognise: func(c *content) (Kind, bool) {
+			head := c.unpacked()
+			if len(head) == 0 || head[0] != 0x80 || !bytes.Contains(head, []byte(metaArchs)) {
+				return Kind{}, false
+			}
+			return Kind{Format: NATS, merged: true, what: "a merged NATS-Bench file", todo: takesResults + " when its name ends in " + natsExtension}, true
+		},
+	}
+}
+
+// natsSource reads NNNNNN.pickle.pbz2.
+type natsSource struct {
+	paths map[int]string // by architecture
+	*opening
+}
+
+// openNATS opens a directory of records, or one record.
+func openNATS(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
+	paths, err := pathsByArchitecture(o.files, natsName)
+	if err != nil {
+		return nil, err
+	}
+	listed := cell.Count
+	meta := filepath.Join(o.path, natsMeta)
+	if _, err := os.Stat(meta); err == nil { // the client needs it, we do not
+		if listed, err = readMeta(meta); err != nil {
+			return nil, err
+		}
+	}
+	return benchmark.New(o.path, NATS, listed, slices.Collect(maps.Keys(paths)), natsSource{paths, o}), nil
+}
+
+// readMeta counts the architectures that meta.pickle.pbz2 lists.
+func readMeta(path string) (listed int, err error) {
+	v, err := readBZ2(path)
+	if err != nil {
+		return 0, results.AsDamaged(err)
+	}
+	d, err := pickled.AsDict(v)
+	if err == nil {
+		listed, err = merged.Listed(d)
+	}
+	if err != nil {
+		return 0, results.AsDamaged(usage.Errorf("%s: %w", path, err))
+	}
+	return listed, nil
+}
+
+func (natsSource) Close() error { return nil }
+
+func (natsSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
+
+func (s natsSource) Architecture(index int) (*benchmark.Architecture, error) {
+	path := s.paths[index]
+	v, err := readBZ2(path)
+	if err != nil {
+		return nil, s.refuse(path, err)
+	}
+	a, err := readNATSRecord(index, v)
+	if err != nil {
+		return nil, s.refuse(path, usage.Errorf("%s: %w", path, err))
+	}
+	return a, nil
+}
+
+// readBZ2 reads a compressed plain pickle.
+func readBZ2(path string) (any, error) {
+	text, err := pickle.ReadBZ2(path, maxNATSRecord)
+	if err != nil {
+		return nil, err
+	}
+	v, err := pickle.Reader{Class: torchfile.Class}.Decode(text)
+	if err != nil {
+		return nil, usage.Errorf("%s: %w", path, err)
+	}
+	return v, nil
+}
+
+// readNATSRecord reads the dict of schedules by name that stands for an architecture
+// in NATS-Bench's files.
+func readNATSRecord(index int, v any) (*benchmark.Architecture, error) {
+	d, err := pickled.AsDict(v)
+	if err != nil {
+		return nil, err
+	}
+	a, err := benchmark.NewArchitecture(index)
+	if err != nil {
+		return nil, err
+	}
+	for _, item := range d {
+		hp, ok := item.Key.(string)
+		if !ok {
+			return nil, fmt.Errorf("the schedule %v is not a string", item.Key)
+		}
+		if err := addSchedule(a, hp, item.Value, embedded); err != nil {
+			return nil, fmt.Errorf("'%s': %w", hp, err)
+		}
+	}
+	return a, nil
+}
+
+// embedded reads a net_state_dict of a plain pickle, whose elements stand in it.
+func embedded(state any, _ results.Trial) (torchfile.StateDict, error) {
+	return torchfile.LoadStateDict(state)
+}

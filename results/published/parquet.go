@@ -1,0 +1,263 @@
+package published
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+
+	"nb201/cell"
+	"nb201/internal/infile"
+	"nb201/internal/lz4pages"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/tables"
+)
+
+// Parquet is a directory of two tables: a row a trial, and a row an epoch and set of images.
+const Parquet benchmark.Format = "parquet"
+
+func parquetReader() reader {
+	return reader{
+		name: Parquet, noun: "tables", inDir: findTable(".parquet"),
+		open: func(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
+			return openTables(o, Parquet, openParquetTable[tables.TrialRow], openParquetTable[tables.EpochRow])
+		},
+		recognise: func(c *content) (Kind, bool) {
+			return oneTable(c.path, ".parquet", "a Parquet file"), bytes.HasPrefix(c.head, []byte("PAR1"))
+		},
+	}
+}
+
+// parquetTable is a table in Parquet.
+type parquetTable[Row any] struct {
+	path   string
+	file   *os.File
+	groups []rowGroup
+}
+
+// rowGroup is a group of rows, and the architectures that its statistics tell of.
+type rowGroup struct {
+	parquet.RowGroup
+	column      parquet.ColumnChunk // architecture
+	first, last int64
+}
+
+func openParquetTable[Row any](path string) (t *parquetTable[Row], err error) {
+	f, err := infile.Open(path)
+	if err != nil {
+		return nil, usage.Errorf("cannot open benchmark: %w", err)
+	}
+	t = &parquetTable[Row]{path: path, file: f}
+	if err := guard(path, t.open); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return t, nil
+}
+
+// guard makes what is wrong with a file a usage error; the library panics on some.
+func guard(path string, read func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the file is damaged: %v", r)
+		}
+		if err != nil && !usage.Is(err) {
+			err = results.AsDamaged(usage.Errorf("cannot read %s: %w: get the table again, or write it again", path, err))
+		}
+	}()
+	return read()
+}
+
+func (t *parquetTable[Row]) open() error {
+	info, err := t.file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := checkFooter(t.file, info.Size()); err != nil {
+		return err
+	}
+	file, err := openPages(t.file, info.Size())
+	if err != nil {
+		return err
+	}
+	for _, c := range tables.Columns[Row]() {
+		if !slices.ContainsFunc(file.Schema().Fields(), func(f parquet.Field) bool { return f.Name() == c.Name }) {
+			return fmt.Errorf("there is no column %s", c.Name)
+		}
+	}
+	key, _ := file.Schema().Lookup("architecture")
+	for _, g := range file.RowGroups() {
+		column := g.ColumnChunks()[key.ColumnIndex]
+		group := rowGroup{RowGroup: g, column: column, last: int64(cell.Count)}
+		if chunk, ok := column.(*parquet.FileColumnChunk); ok {
+			if low, high, ok := chunk.Bounds(); ok {
+				group.first, group.last = low.Int64(), high.Int64()
+			}
+		}
+		t.groups = append(t.groups, group)
+	}
+	return nil
+}
+
+// openPages opens a file whose pages can be unpacked.
+func openPages(f io.ReaderAt, size int64) (*parquet.File, error) {
+	file, err := parquet.OpenFile(f, size, parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, err
+	}
+	isLZ4 := false
+	for _, g := range file.Metadata().RowGroups {
+		for _, c := range g.Columns {
+			codec := c.MetaData.Codec
+			switch {
+			case lz4pages.Has(codec):
+				isLZ4 = true
+			case !slices.Contains(codecs, codec):
+				return nil, fmt.Errorf("its columns are compressed with %v, not with one of %v, LZ4 or LZ4_RAW", codec, codecs)
+			}
+		}
+	}
+	if !isLZ4 {
+		return file, nil
+	}
+	unpacked, err := lz4pages.Open(f, size, file.Metadata())
+	if err != nil {
+		return nil, err
+	}
+	return parquet.OpenFile(unpacked, unpacked.Size(), parquet.SkipBloomFilters(true))
+}
+
+// codecs are those that the library reads.
+var codecs = []format.CompressionCodec{format.Uncompressed, format.Snappy, format.Gzip, format.Brotli, format.Zstd}
+
+// checkFooter makes sure that the file is long enough for the footer that its end tells
+// of: the library believes it.
+func checkFooter(f io.ReaderAt, size int64) error {
+	end := make([]byte, 8)
+	if size < int64(len(end)) {
+		return io.ErrUnexpectedEOF
+	}
+	if _, err := f.ReadAt(end, size-int64(len(end))); err != nil {
+		return err
+	}
+	if length := binary.LittleEndian.Uint32(end); string(end[4:]) != "PAR1" || int64(length) > size-int64(len(end)) {
+		return errors.New("it does not end as a Parquet file does")
+	}
+	return nil
+}
+
+func (t *parquetTable[Row]) Close() error { return t.file.Close() }
+
+// architectures lists those that have a row, in ascending order.
+func (t *parquetTable[Row]) architectures() ([]int, error) {
+	found := map[int]bool{}
+	err := guard(t.path, func() error {
+		for _, g := range t.groups {
+			pages := g.column.Pages()
+			err := eachValue(pages, func(v parquet.Value) { found[int(v.Int64())] = true })
+			if err := errors.Join(err, pages.Close()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return slices.Sorted(maps.Keys(found)), err
+}
+
+func eachValue(pages parquet.Pages, visit func(parquet.Value)) error {
+	values := make([]parquet.Value, 1024)
+	for {
+		page, err := pages.ReadPage()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for reader := page.Values(); err == nil; {
+			var n int
+			n, err = reader.ReadValues(values)
+			if n == 0 && err == nil {
+				err = io.ErrNoProgress // in a damaged page
+			}
+			for _, v := range values[:n] {
+				visit(v)
+			}
+		}
+		parquet.Release(page)
+		if err != io.EOF {
+			return err
+		}
+	}
+}
+
+func (t *parquetTable[Row]) rows(architecture int) (rows []Row, err error) {
+	err = guard(t.path, func() error {
+		for _, g := range t.groups {
+			if int64(architecture) < g.first || int64(architecture) > g.last {
+				continue
+			}
+			if rows, err = appendGroup(rows, g, architecture); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// appendGroup appends the rows of an architecture in a group: the pages of its column
+// tell between which rows they lie.
+func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, error) {
+	first, last := int64(-1), int64(0) // last is the one after
+	at := int64(0)
+	pages := g.column.Pages()
+	err := eachValue(pages, func(v parquet.Value) {
+		if v.Int64() == int64(architecture) {
+			if first < 0 {
+				first = at
+			}
+			last = at + 1
+		}
+		at++
+	})
+	if err := errors.Join(err, pages.Close()); err != nil || first < 0 {
+		return rows, err
+	}
+	r := parquet.NewGenericRowGroupReader[Row](g.RowGroup)
+	defer r.Close()
+	if err := r.SeekToRow(first); err != nil {
+		return rows, err
+	}
+	buffer := make([]Row, 1024)
+	for first < last {
+		n, err := r.Read(buffer[:min(last-first, int64(len(buffer)))])
+		for _, row := range buffer[:n] {
+			if architectureOf(&row) == architecture {
+				rows = append(rows, row)
+			}
+		}
+		first += int64(n)
+		if n == 0 && err == nil {
+			err = io.ErrNoProgress
+		}
+		if err != nil && (err != io.EOF || first < last) {
+			return rows, err
+		}
+		clear(buffer) // its lists belong to rows now
+	}
+	return rows, nil
+}
+
+// architectureOf is the column architecture of a row.
+func architectureOf(row any) int { return int(reflect.ValueOf(row).Elem().Field(0).Int()) }

@@ -1,0 +1,108 @@
+package published
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"nb201/cell"
+	"nb201/internal/usage"
+	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/tables"
+)
+
+// tableSource reads the rows of an architecture from both tables. Where they stand is found
+// once; the rows are read when they are asked for.
+type tableSource struct {
+	dir    string
+	trials table[tables.TrialRow]
+	epochs table[tables.EpochRow]
+}
+
+// table finds the rows of an architecture.
+type table[Row any] interface {
+	// architectures lists those that have a row, in ascending order.
+	architectures() ([]int, error)
+	rows(architecture int) ([]Row, error)
+	io.Closer
+}
+
+// openTables opens the directory of two tables.
+func openTables[T table[tables.TrialRow], E table[tables.EpochRow]](o *opening, f benchmark.Format, trials func(path string) (T, error), epochs func(path string) (E, error)) (*benchmark.Benchmark, error) {
+	extension := "." + string(f)
+	t, err := trials(filepath.Join(o.path, tables.TrialsTable+extension))
+	if err != nil {
+		return nil, err
+	}
+	e, err := epochs(filepath.Join(o.path, tables.EpochsTable+extension))
+	if err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	s := &tableSource{o.path, t, e}
+	evaluated, err := t.architectures()
+	if err == nil {
+		err = checkIndices(filepath.Join(o.path, tables.TrialsTable+extension), evaluated)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return benchmark.New(o.path, f, cell.Count, evaluated, s), nil
+}
+
+func (s *tableSource) Close() error { return errors.Join(s.trials.Close(), s.epochs.Close()) }
+
+func (*tableSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
+
+func (s *tableSource) Architecture(index int) (*benchmark.Architecture, error) {
+	trials, err := s.trials.rows(index)
+	if err != nil {
+		return nil, err
+	}
+	epochs, err := s.epochs.rows(index)
+	if err != nil {
+		return nil, err
+	}
+	a, err := tables.ArchitectureOf(trials, epochs)
+	if err != nil {
+		return nil, results.AsDamaged(usage.Errorf("%s: %w", s.dir, err))
+	}
+	return a, nil
+}
+
+// checkIndices refuses architectures that there are not, given in ascending order.
+func checkIndices(path string, indices []int) error {
+	for _, i := range indices {
+		if _, err := cell.ByIndex(i); err != nil {
+			return results.AsDamaged(usage.Errorf("%s: %w", path, err))
+		}
+	}
+	return nil
+}
+
+// findTable finds the table of trials with a file extension in a directory.
+func findTable(extension string) func(dir string, entries []os.DirEntry) ([]string, error) {
+	return func(dir string, entries []os.DirEntry) ([]string, error) {
+		for _, e := range entries {
+			if e.Name() == tables.TrialsTable+extension {
+				return []string{filepath.Join(dir, e.Name())}, nil
+			}
+		}
+		return nil, nil
+	}
+}
+
+// oneTable describes one of the two tables of a benchmark, by its name where
+// nothing else is known of it.
+func oneTable(path, extension, otherwise string) Kind {
+	dir := filepath.Dir(path)
+	if name := filepath.Base(path); otherwise == "" || name == tables.TrialsTable+extension || name == tables.EpochsTable+extension {
+		return Kind{
+			what: "one table of a benchmark that consists of two",
+			todo: fmt.Sprintf("name the directory with %s%s and %s%s, %s", tables.TrialsTable, extension, tables.EpochsTable, extension, dir),
+		}
+	}
+	return Kind{what: otherwise, todo: fmt.Sprintf("a benchmark in it is a directory with %s%s and %s%s", tables.TrialsTable, extension, tables.EpochsTable, extension)}
+}

@@ -1,0 +1,172 @@
+package tables
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"nb201/configs"
+	"nb201/results"
+	"nb201/results/benchmark"
+)
+
+// RowsOf are the rows of an architecture in both tables.
+// They share memory with a.
+func RowsOf(a *benchmark.Architecture) ([]TrialRow, []EpochRow) {
+	var trials []TrialRow
+	var epochs []EpochRow
+	for _, schedule := range a.Schedules {
+		for _, r := range schedule.Results {
+			row := TrialRow{
+				Architecture: r.Arch, Genotype: r.Genotype, Dataset: r.Dataset, Schedule: schedule.HP, Epochs: r.Epochs, Seed: r.Seed,
+				Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, FLOPs: r.FLOPs, Params: r.Params, Latencies: r.Latencies,
+			}
+			epochs = appendRows(epochs, &r.Training, row, benchmark.TrainingSet)
+			for _, e := range r.Evaluation {
+				row.EvaluationSets = append(row.EvaluationSets, e.Set)
+				epochs = appendRows(epochs, &e.Measures, row, e.Set)
+			}
+			trials = append(trials, row)
+		}
+	}
+	return trials, epochs
+}
+
+// appendRows appends a row for each epoch in which anything was measured.
+func appendRows(rows []EpochRow, m *benchmark.Measures, trial TrialRow, set string) []EpochRow {
+	first := len(rows)
+	for _, s := range []struct {
+		series benchmark.Series
+		field  func(*EpochRow) **float64
+	}{{m.Loss, (*EpochRow).loss}, {m.Top1, (*EpochRow).top1}, {m.Top5, (*EpochRow).top5}, {m.Seconds, (*EpochRow).seconds}} {
+		at := first // series and rows both ascend
+		for i := range s.series {
+			p := &s.series[i]
+			for at < len(rows) && rows[at].Epoch < p.Epoch {
+				at++
+			}
+			if at == len(rows) || rows[at].Epoch > p.Epoch {
+				rows = slices.Insert(rows, at, EpochRow{
+					Architecture: trial.Architecture, Dataset: trial.Dataset, Schedule: trial.Schedule, Seed: trial.Seed, Set: set, Epoch: p.Epoch,
+				})
+			}
+			*s.field(&rows[at]) = &p.Value
+		}
+	}
+	return rows
+}
+
+func (r *EpochRow) loss() **float64 { return &r.Loss }
+
+func (r *EpochRow) top1() **float64 { return &r.Top1 }
+
+func (r *EpochRow) top5() **float64 { return &r.Top5 }
+
+func (r *EpochRow) seconds() **float64 { return &r.Seconds }
+
+// rowKey names a trial in the tables of an architecture.
+type rowKey struct {
+	dataset, schedule string
+	seed              uint32
+}
+
+// ArchitectureOf is the inverse of RowsOf, for the rows of one architecture in any
+// order. An error says which rows do not fit together.
+func ArchitectureOf(trials []TrialRow, epochs []EpochRow) (*benchmark.Architecture, error) {
+	if len(trials) == 0 {
+		return nil, fmt.Errorf("no trial")
+	}
+	index := trials[0].Architecture
+	a, err := benchmark.NewArchitecture(index)
+	if err != nil {
+		return nil, err
+	}
+	found := map[rowKey]*benchmark.ResultsCount{}
+	for i := range trials {
+		row := &trials[i]
+		key := rowKey{row.Dataset, row.Schedule, row.Seed}
+		r, err := row.resultsCount(a)
+		if err != nil {
+			return nil, err
+		}
+		if found[key] != nil {
+			return nil, fmt.Errorf("%v, schedule %q: a second row of the trial", r.Trial, row.Schedule)
+		}
+		found[key] = r
+		a.Add(row.Schedule, r)
+	}
+	for _, s := range a.Schedules {
+		slices.SortFunc(s.Results, func(a, b *benchmark.ResultsCount) int { return a.Compare(b.Trial) })
+	}
+	slices.SortFunc(a.Schedules, func(a, b *benchmark.ArchResults) int {
+		return cmp.Or(a.Results[0].Epochs-b.Results[0].Epochs, cmp.Compare(a.HP, b.HP))
+	})
+	epochs = slices.Clone(epochs)
+	slices.SortStableFunc(epochs, func(a, b EpochRow) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	for i := range epochs {
+		row := &epochs[i]
+		if err := row.addTo(found[rowKey{row.Dataset, row.Schedule, row.Seed}]); err != nil {
+			return nil, fmt.Errorf("epoch %d of set %q of dataset %q, schedule %q, seed %d: %w", row.Epoch, row.Set, row.Dataset, row.Schedule, row.Seed, err)
+		}
+	}
+	return a, nil
+}
+
+// resultsCount is the trial of a row without what was measured.
+func (row *TrialRow) resultsCount(a *benchmark.Architecture) (*benchmark.ResultsCount, error) {
+	r := &benchmark.ResultsCount{
+		Trial:    results.Trial{Arch: row.Architecture, Dataset: row.Dataset, Epochs: row.Epochs, Seed: row.Seed},
+		Genotype: row.Genotype, Channels: row.Channels, Cells: row.Cells, Classes: row.Classes,
+		FLOPs: row.FLOPs, Params: row.Params, Latencies: row.Latencies,
+	}
+	if len(r.Latencies) == 0 {
+		r.Latencies = nil
+	}
+	if err := r.Trial.Check(); err != nil {
+		return nil, err
+	}
+	if row.Architecture != a.Index || row.Genotype != a.Genotype {
+		return nil, fmt.Errorf("%v: genotype %.80q is not that of architecture %d, %s", r.Trial, row.Genotype, a.Index, a.Genotype)
+	}
+	for _, set := range row.EvaluationSets {
+		if err := configs.CheckName(set); err != nil {
+			return nil, fmt.Errorf("%v: evaluation set %w", r.Trial, err)
+		}
+		if _, twice := r.Set(set); twice || set == benchmark.TrainingSet {
+			return nil, fmt.Errorf("%v: evaluation set %s stands there twice", r.Trial, set)
+		}
+		r.Evaluation = append(r.Evaluation, benchmark.SetMeasures{Set: set})
+	}
+	return r, nil
+}
+
+// addTo adds what the row tells to its trial, nil when there is none. Rows come in
+// order of their epochs.
+func (row *EpochRow) addTo(r *benchmark.ResultsCount) error {
+	if r == nil {
+		return fmt.Errorf("the table %s has no such trial", TrialsTable)
+	}
+	if row.Epoch < 0 || row.Epoch >= r.Epochs {
+		return fmt.Errorf("the trial has %d epochs", r.Epochs)
+	}
+	m := &r.Training
+	if row.Set != benchmark.TrainingSet {
+		var ok bool
+		if m, ok = r.Set(row.Set); !ok {
+			return fmt.Errorf("the trial has no such evaluation set")
+		}
+	}
+	for _, v := range []struct {
+		series *benchmark.Series
+		value  *float64
+	}{{&m.Loss, row.Loss}, {&m.Top1, row.Top1}, {&m.Top5, row.Top5}, {&m.Seconds, row.Seconds}} {
+		if v.value == nil {
+			continue
+		}
+		if n := len(*v.series); n > 0 && (*v.series)[n-1].Epoch == row.Epoch {
+			return fmt.Errorf("a second value")
+		}
+		*v.series = append(*v.series, benchmark.Point{Epoch: row.Epoch, Value: *v.value})
+	}
+	return nil
+}
