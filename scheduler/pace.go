@@ -3,27 +3,9 @@ package scheduler
 import (
 	"slices"
 	"time"
+
+	"nb201/scheduler/state"
 )
-
-// Throughput is what a run did in its last hour, or since it began.
-type Throughput struct {
-	Seconds float64 `json:"seconds"` // that this is about, up to 3600
-	Trials  int     `json:"trials"`  // finished
-	Images  float64 `json:"images"`  // trained on and evaluated
-}
-
-// TrialsPerHour is the rate at which trials were finished.
-func (t Throughput) TrialsPerHour() float64 { return t.perHour(float64(t.Trials)) }
-
-// ImagesPerHour is the rate at which images were gone through.
-func (t Throughput) ImagesPerHour() float64 { return t.perHour(t.Images) }
-
-func (t Throughput) perHour(n float64) float64 {
-	if t.Seconds <= 0 {
-		return 0
-	}
-	return n / t.Seconds * 3600
-}
 
 // pace follows a run by its states, and knows what it did in the last hour.
 type pace struct {
@@ -49,8 +31,8 @@ func newPace(began time.Time) pace {
 }
 
 // follow takes the state of a run at a time, later than the last.
-func (p *pace) follow(now time.Time, s RunState) Throughput {
-	p.images += s.imagesPerSecond() * now.Sub(p.last).Seconds()
+func (p *pace) follow(now time.Time, s state.Run) state.Throughput {
+	p.images += s.ImagesPerSecond() * now.Sub(p.last).Seconds()
 	p.last = now
 	for len(p.marks) > 1 && now.Sub(p.marks[1].at) >= time.Hour {
 		p.marks = slices.Delete(p.marks, 0, 1)
@@ -59,14 +41,5 @@ func (p *pace) follow(now time.Time, s RunState) Throughput {
 		p.marks = append(p.marks, mark{now, s.Finished, p.images})
 	}
 	first := p.marks[0]
-	return Throughput{now.Sub(first.at).Seconds(), s.Finished - first.finished, p.images - first.images}
-}
-
-// imagesPerSecond is the speed of all workers.
-func (s RunState) imagesPerSecond() float64 {
-	sum := 0.0
-	for _, w := range s.Workers {
-		sum += w.ImagesPerSecond
-	}
-	return sum
+	return state.Throughput{Seconds: now.Sub(first.at).Seconds(), Trials: s.Finished - first.finished, Images: p.images - first.images}
 }

@@ -13,8 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/scheduler"
+	"nb201/scheduler/attempt"
 	"nb201/scheduler/slurm"
+	"nb201/scheduler/state"
+	"nb201/scheduler/status"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -70,14 +72,14 @@ The exit code does not depend on what is told: it is 0 also when trials failed.`
 
 // statusView is the status of a campaign, with its arrays in Slurm's queue.
 type statusView struct {
-	*scheduler.Status
+	*status.Status
 	Arrays []slurm.Queued `json:"arrays,omitempty"`
 }
 
 // readStatus also asks Slurm, where there is one. What it cannot tell is a problem like a
 // file that cannot be read.
 func readStatus(ctx context.Context, dir string) (statusView, error) {
-	s, err := scheduler.ReadStatus(ctx, dir)
+	s, err := status.Read(ctx, dir)
 	if err != nil {
 		return statusView{}, err
 	}
@@ -98,7 +100,7 @@ func printStatus(w io.Writer, s statusView) error {
 		return fmt.Sprintf(format+"\t", v)
 	}
 	fmt.Fprintf(t, "dataset\tepochs\ttrials\tdone\t%srunning\tfailed\tleft\thours\t\n", column("%s", "damaged"))
-	printTotals := func(dataset, epochs string, n scheduler.Totals, hours float64) {
+	printTotals := func(dataset, epochs string, n state.Totals, hours float64) {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s%d\t%d\t%d\t%.2f\t\n",
 			dataset, epochs, n.Planned, n.Done, column("%d", n.Damaged), n.Running, n.Failed, n.Left, hours)
 	}
@@ -136,7 +138,7 @@ func printSums(w io.Writer, s statusView) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	if s.HasPlan {
-		line("plan", "%d of %s done (%s)", s.Totals.Done, count(s.Totals.Planned, "trial"), scheduler.Percent(s.Totals.Done, s.Totals.Planned))
+		line("plan", "%d of %s done (%s)", s.Totals.Done, count(s.Totals.Planned, "trial"), state.Percent(s.Totals.Done, s.Totals.Planned))
 	} else {
 		line("plan", "none")
 	}
@@ -148,7 +150,7 @@ func printSums(w io.Writer, s statusView) {
 	}
 	if h := s.LastHour; h.Seconds > 0 {
 		line("rate", "%.4g trials and %.4g million images an hour, over the last %s",
-			h.TrialsPerHour(), h.ImagesPerHour()/1e6, scheduler.Span(span(h.Seconds/3600)))
+			h.TrialsPerHour(), h.ImagesPerHour()/1e6, state.Span(span(h.Seconds/3600)))
 	}
 	spent := hours(s.Hours.Done) + " in trials that are done"
 	if done := s.Totals.Done + s.NotPlanned; s.Hours.Records < done {
@@ -162,7 +164,7 @@ func printSums(w io.Writer, s statusView) {
 		line("to do", "about %s of one worker", hours(s.Hours.Work))
 	}
 	if s.Hours.Left > 0 {
-		line("time left", "about %s", scheduler.Span(span(s.Hours.Left)))
+		line("time left", "about %s", state.Span(span(s.Hours.Left)))
 	}
 	for _, a := range s.Arrays {
 		line("Slurm", "%v", a)
@@ -172,7 +174,7 @@ func printSums(w io.Writer, s statusView) {
 // hours is a number of hours, as such or, below one, in minutes and seconds.
 func hours(h float64) string {
 	if h < 1 {
-		return scheduler.Span(span(h))
+		return state.Span(span(h))
 	}
 	return fmt.Sprintf("%.1f hours", h)
 }
@@ -180,7 +182,7 @@ func hours(h float64) string {
 func span(hours float64) time.Duration { return time.Duration(hours * float64(time.Hour)) }
 
 // printRun prints what a run tells of itself.
-func printRun(w io.Writer, r scheduler.RunStatus) {
+func printRun(w io.Writer, r status.Run) {
 	inert.Fprintf(w, "\nrun on %s, process %d", r.Host, r.PID)
 	if r.Chunk != "" {
 		inert.Fprintf(w, ", chunk %s", r.Chunk)
@@ -194,7 +196,7 @@ func printRun(w io.Writer, r scheduler.RunStatus) {
 	if since <= 0 {
 		rate = "it began ahead of this host's clock: set the clocks of the hosts alike"
 	}
-	fmt.Fprintf(w, ", for %s: %s done (%s), %d set aside\n", scheduler.Span(since), count(r.Finished, "trial"), rate, r.Failed)
+	fmt.Fprintf(w, ", for %s: %s done (%s), %d set aside\n", state.Span(since), count(r.Finished, "trial"), rate, r.Failed)
 	if r.Paused != "" {
 		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}
@@ -204,7 +206,7 @@ func printRun(w io.Writer, r scheduler.RunStatus) {
 }
 
 // printFailures prints every failed attempt.
-func printFailures(w io.Writer, failures []scheduler.Failure) error {
+func printFailures(w io.Writer, failures []attempt.Failure) error {
 	for i, f := range failures {
 		if i > 0 {
 			fmt.Fprintln(w)
@@ -223,7 +225,7 @@ func printFailures(w io.Writer, failures []scheduler.Failure) error {
 }
 
 // outcome is what became of a trial with failed attempts.
-func outcome(f scheduler.Failure) string {
+func outcome(f attempt.Failure) string {
 	if f.SetAside {
 		return "set aside after " + count(len(f.Attempts), "failed attempt")
 	}
@@ -235,11 +237,11 @@ const mostFailures = 10
 
 // printLastFailures prints the last attempt of the first failures, the trials set aside
 // before the others.
-func printLastFailures(w io.Writer, dir string, failures []scheduler.Failure) {
+func printLastFailures(w io.Writer, dir string, failures []attempt.Failure) {
 	if len(failures) == 0 {
 		return
 	}
-	var setAside, others []scheduler.Failure
+	var setAside, others []attempt.Failure
 	for _, f := range failures {
 		if f.SetAside {
 			setAside = append(setAside, f)

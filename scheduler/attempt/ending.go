@@ -1,4 +1,4 @@
-package scheduler
+package attempt
 
 import (
 	"context"
@@ -6,37 +6,56 @@ import (
 	"io/fs"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"nb201/internal/atomicfile"
-	"nb201/internal/torchfile"
 	"nb201/results"
 )
 
-// Publish puts what a trial left into the campaign: see Campaign.PublishOrKeep. Hours of
-// training are not thrown away for a full disk: as long as the campaign has no room, or is
-// locked by a process that does not go on, Publish calls waiting with the reason and tries
-// again every so often, until ctx is cancelled.
-func Publish(ctx context.Context, c results.Campaign, r *results.Record, weights torchfile.StateDict, every time.Duration, waiting func(error) error) error {
-	for {
-		err := c.PublishOrKeep(r, weights)
-		if !isNoRoom(err) {
-			return err
-		}
-		if err := waiting(err); err != nil {
-			return err
-		}
-		sleep(ctx, every)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+// Ending is how an attempt at a trial ended.
+type Ending string
+
+const (
+	Finished Ending = "finished" // its record is published
+	Done     Ending = "done"     // it was done already, or another process was faster
+	Claimed  Ending = "claimed"  // another process has it
+	Failed   Ending = "failed"   // the attempt counts as failed
+	NoRoom   Ending = "no room"  // the campaign's disk does not take its files
+	Unable   Ending = "unable"   // it could not be begun, nor, it seems, could any other
+	Refused  Ending = "refused"  // the campaign does not take it, but perhaps others
+	Stopped  Ending = "stopped"  // ctx was cancelled
+)
+
+// Classify says how TrainInto ended that returned err, and of what kind a Failed one is.
+func Classify(ctx context.Context, campaign string, err error) (Ending, Kind) {
+	var fault *Fault
+	isFault := errors.As(err, &fault)
+	switch {
+	case err == nil:
+		return Finished, ""
+	case errors.Is(err, results.ErrDone):
+		return Done, ""
+	case errors.Is(err, ErrClaimed):
+		return Claimed, ""
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return Stopped, ""
+	case isFault && fault.Unable: // perhaps of the disk with the images
+		return Unable, ""
+	case IsNoRoom(err):
+		return NoRoom, ""
+	case IsOfTrial(campaign, err): // what was trained is kept in its last checkpoint
+		return Refused, ""
+	case isRefused(err): // likewise
+		return Unable, ""
+	case isFault:
+		return Failed, fault.Kind
 	}
+	return Failed, Other
 }
 
-// isNoRoom reports whether err is that of a disk that is full, broken or gone, of a host that
+// IsNoRoom reports whether err is that of a disk that is full, broken or gone, of a host that
 // is short of memory or of file descriptors, or of a campaign that is locked: no fault of a
 // trial, and it may pass.
-func isNoRoom(err error) bool {
+func IsNoRoom(err error) bool {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, results.ErrLocked} {
 		if errors.Is(err, cause) {
 			return true
@@ -60,9 +79,9 @@ func isRefused(err error) bool {
 	return false
 }
 
-// isOfTrial reports whether err is one of isRefused that lies in the folders of one
+// IsOfTrial reports whether err is one of isRefused that lies in the folders of one
 // architecture: others may be trained.
-func isOfTrial(campaign string, err error) bool {
+func IsOfTrial(campaign string, err error) bool {
 	var link *atomicfile.LinkError
 	var ofPath *fs.PathError
 	path := ""

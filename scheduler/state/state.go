@@ -1,13 +1,13 @@
-package scheduler
+// Package state holds what a run of a campaign says of itself while it works: the file
+// DIR/running/HOST-PID.json, which any process that shares the campaign may read, and the
+// totals of its trials.
+package state
 
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -20,29 +20,24 @@ import (
 	"nb201/results"
 )
 
-// The files of RunState and Failure are read by other versions of the program, which may
-// work the same campaign. They carry a version from 2 on: the first version of the program
-// refuses keys that it does not know. Whoever reads a file passes over the keys that it does
-// not know; whoever changes one keeps them.
-const stateVersion = 1
-
-// RunState is what a run tells of itself while it lives, in
-// DIR/running/HOST-PID.json.
-type RunState struct {
-	Version  int           `json:"version,omitzero"` // see stateVersion
-	Host     string        `json:"host"`
-	PID      int           `json:"pid"`
-	Started  time.Time     `json:"started"`
-	Chunk    string        `json:"chunk,omitempty"` // I/N; empty: the whole plan
-	Workers  []WorkerState `json:"workers"`
-	Finished int           `json:"finished"`         // trials, since Started
-	Failed   int           `json:"failed"`           // trials set aside, since Started
-	Paused   string        `json:"paused,omitempty"` // why no trial begins
-	LastHour Throughput    `json:"last_hour"`
+// Run is what a run tells of itself while it lives. Its file is read by other versions of
+// the program, which may work the same campaign: whoever reads it passes over the keys that
+// it does not know.
+type Run struct {
+	Version  int        `json:"version,omitzero"` // from 2 on: the first version of the program refuses unknown keys
+	Host     string     `json:"host"`
+	PID      int        `json:"pid"`
+	Started  time.Time  `json:"started"`
+	Chunk    string     `json:"chunk,omitempty"` // I/N; empty: the whole plan
+	Workers  []Worker   `json:"workers"`
+	Finished int        `json:"finished"`         // trials, since Started
+	Failed   int        `json:"failed"`           // trials set aside, since Started
+	Paused   string     `json:"paused,omitempty"` // why no trial begins
+	LastHour Throughput `json:"last_hour"`
 }
 
-// WorkerState is what a worker is at.
-type WorkerState struct {
+// Worker is what a worker is at.
+type Worker struct {
 	Device  string         `json:"device"`
 	Index   int            `json:"index"` // of the device's workers, from 0
 	Trial   *results.Trial `json:"trial,omitempty"`
@@ -65,58 +60,26 @@ const (
 	StageWaiting    = "waiting"    // for room on the disk, to publish
 )
 
-// Failure is what is known of a trial whose attempts failed, in
-// DIR/failed/000123/cifar10/0012-0777.json. It is removed when an attempt succeeds.
-type Failure struct {
-	Version  int            `json:"version,omitzero"` // see stateVersion
-	Trial    results.Trial  `json:"trial"`
-	Attempts []Attempt      `json:"attempts"`  // those that failed, the oldest first
-	SetAside bool           `json:"set_aside"` // it is not tried again
-	Unknown  jsontext.Value `json:",embed"`    // keys of a newer version
+// RunPath is where a run on this host tells its state.
+func RunPath(dir, host string, pid int) string {
+	return filepath.Join(dir, runName(host, pid))
 }
 
-// Attempt is an attempt at a trial that failed.
-type Attempt struct {
-	When   time.Time `json:"when"`
-	Host   string    `json:"host"`
-	Device string    `json:"device"`
-	Kind   Kind      `json:"kind"`
-	Reason string    `json:"reason"` // one line
-	Log    string    `json:"log"`    // file
-
-	Unknown jsontext.Value `json:",embed"` // keys of a newer version
-}
-
-// Kind says how an attempt at a trial failed.
-type Kind string
-
-const (
-	Crashed     Kind = "crashed"       // the worker died
-	Hung        Kind = "hung"          // the worker made no progress
-	OutOfMemory Kind = "out of memory" // of the device or the host
-	Diverged    Kind = "diverged"      // the loss or the state is not finite: no other attempt would end better
-	Failed      Kind = "error"         // the worker reported any other error
-)
-
-// RunStatePath is where a run on this host tells its state.
-func RunStatePath(dir, host string, pid int) string {
-	return filepath.Join(dir, runStateName(host, pid))
-}
-
-func runStateName(host string, pid int) string {
+func runName(host string, pid int) string {
 	return filepath.Join("running", fmt.Sprintf("%s-%d.json", host, pid))
 }
 
-// FailurePath is where the failed attempts at t are told.
-func FailurePath(dir string, t results.Trial) string {
-	return filepath.Join(dir, failureName(t))
+// ReadRun reads a file of RunPath. An error of a file that is not there is fs.ErrNotExist.
+func ReadRun(path string) (Run, error) {
+	text, err := infile.Read(path, infile.MaxText)
+	if err != nil {
+		return Run{}, err
+	}
+	return DecodeRun(path, text)
 }
 
-// ReadRunState reads a file of RunStatePath. An error of a file that is not there is
-// fs.ErrNotExist.
-func ReadRunState(path string) (RunState, error) { return readState(path, decodeRunState) }
-
-func decodeRunState(path string, text []byte) (s RunState, err error) {
+// DecodeRun reads the text of a file of RunPath.
+func DecodeRun(path string, text []byte) (s Run, err error) {
 	if err = configs.DecodeKnown(path, text, &s); err == nil {
 		err = s.check(path)
 	}
@@ -124,8 +87,8 @@ func decodeRunState(path string, text []byte) (s RunState, err error) {
 }
 
 // check refuses the state of another run, and one that no run has.
-func (s RunState) check(path string) error {
-	if name := filepath.Base(RunStatePath("", s.Host, s.PID)); name != filepath.Base(path) || s.PID < 1 {
+func (s Run) check(path string) error {
+	if name := filepath.Base(RunPath("", s.Host, s.PID)); name != filepath.Base(path) || s.PID < 1 {
 		return usage.Errorf("%s is not the state of the run that its name says, but of process %d on %q", path, s.PID, s.Host)
 	}
 	const mostImages = 1e15 // in an hour
@@ -143,76 +106,15 @@ func (s RunState) check(path string) error {
 	return nil
 }
 
-// ReadFailure reads a file of FailurePath. An error of a file that is not there is
-// fs.ErrNotExist.
-func ReadFailure(path string) (Failure, error) { return readState(path, decodeFailure) }
-
-func decodeFailure(path string, text []byte) (f Failure, err error) {
-	if err := configs.DecodeKnown(path, text, &f); err != nil {
-		return f, err
-	}
-	if err := f.Trial.Check(); err != nil {
-		return f, usage.Errorf("%s: %w", path, err)
-	}
-	if own := filepath.Join("/", path); !strings.HasSuffix(own, FailurePath("/", f.Trial)) {
-		return f, usage.Errorf("%s is about another trial: %v", path, f.Trial)
-	}
-	return f, nil
-}
-
-// SetAside lists the trials of a campaign that were set aside. A file that cannot be read
-// sets none aside.
-func SetAside(dir string) ([]results.Trial, error) {
-	paths, err := fs.Glob(os.DirFS(dir), "failed/*/*/*.json")
-	if err != nil {
-		return nil, err
-	}
-	var trials []results.Trial
-	for _, path := range paths {
-		f, err := ReadFailure(filepath.Join(dir, path))
-		switch {
-		case isNoRoom(err):
-			return nil, err
-		case err == nil && f.SetAside:
-			trials = append(trials, f.Trial)
-		}
-	}
-	return trials, nil
-}
-
-func readState[T any](path string, decode func(path string, text []byte) (T, error)) (T, error) {
-	text, err := infile.Read(path, infile.MaxText)
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return decode(path, text)
-}
-
-// write makes the file of the failure, on disk.
-func (f Failure) write(dir string) error {
-	text, err := json.Marshal(f, jsontext.WithIndent("  "))
-	if err != nil {
-		return err
-	}
-	return in(dir, func(root atomicfile.Root) error {
-		name := failureName(f.Trial)
-		if err := root.MkdirAll(filepath.Dir(name)); err != nil {
-			return err
-		}
-		return root.Replace(name, func(w io.Writer) error { _, err := w.Write(text); return err })
-	})
-}
-
-// write makes the file of the state. It need not survive a power loss: it is not
+// Write makes the file of the state. It need not survive a power loss: it is not
 // synced. Where there is no room for it the last state stays, dated anew: the run lives.
-func (s RunState) write(dir string) error {
+func (s Run) Write(dir string) error {
 	text, err := json.Marshal(s, jsontext.WithIndent("  "))
 	if err != nil {
 		return err
 	}
-	return in(dir, func(root atomicfile.Root) error {
-		name := runStateName(s.Host, s.PID)
+	return results.Campaign{Dir: dir}.Within(func(root atomicfile.Root) error {
+		name := runName(s.Host, s.PID)
 		temp := name + ".tmp"
 		if err := errors.Join(root.CheckLink(temp), root.CheckLink(name)); err != nil {
 			return err
@@ -226,24 +128,10 @@ func (s RunState) write(dir string) error {
 	})
 }
 
-// remove removes the file of the state, which its run does when it ends.
-func (s RunState) remove(dir string) {
-	_ = in(dir, func(root atomicfile.Root) error { return root.Remove(runStateName(s.Host, s.PID)) }) // a later run will
+// Remove removes the file of the state, which its run does when it ends.
+func (s Run) Remove(dir string) {
+	_ = results.Campaign{Dir: dir}.Within(func(root atomicfile.Root) error { return root.Remove(runName(s.Host, s.PID)) }) // a later run will
 }
 
-// appendTo opens a file in a campaign, which is made if it is not there, to write at its
-// end.
-func appendTo(dir, path string) (f *os.File, err error) {
-	name, err := filepath.Rel(dir, path)
-	if err != nil {
-		return nil, err
-	}
-	err = in(dir, func(root atomicfile.Root) error {
-		if err := root.CheckLink(name); err != nil {
-			return err
-		}
-		f, err = root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
-		return err
-	})
-	return f, err
-}
+// Alive reports whether a process of this host lives.
+func Alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }

@@ -1,4 +1,4 @@
-package scheduler
+package worker
 
 import (
 	"io"
@@ -6,52 +6,51 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"nb201/results"
+	"nb201/scheduler/attempt"
 )
 
 // A run and its workers talk in lines of JSON: orders on a worker's stdin, reports on
 // its stdout. A worker whose stdin ends leaves.
 
-// order asks a worker for a trial. It reports how that ends before it is given another.
-type order struct {
+// Order asks a worker for a trial. It reports how that ends before it is given another.
+type Order struct {
 	Trial   results.Trial  `json:"trial"`
 	Attempt int            `json:"attempt"`        // from 1
 	Next    *results.Trial `json:"next,omitempty"` // to prepare for, when there is time
 }
 
-// report is what a worker has to tell.
-type report struct {
-	Event           event   `json:"event"`
-	Stage           string  `json:"stage,omitempty"` // of progress, as are the next three
-	Epoch           int     `json:"epoch,omitzero"`
-	Epochs          int     `json:"epochs,omitzero"`
-	ImagesPerSecond float64 `json:"images_per_second,omitzero"`
-	Kind            Kind    `json:"kind,omitempty"`   // of failed
-	Reason          string  `json:"reason,omitempty"` // of failed, unable, no room and waiting progress
+// Report is what a worker has to tell.
+type Report struct {
+	Event           Event        `json:"event"`
+	Stage           string       `json:"stage,omitempty"` // of Progress, as are the next three
+	Epoch           int          `json:"epoch,omitzero"`
+	Epochs          int          `json:"epochs,omitzero"`
+	ImagesPerSecond float64      `json:"images_per_second,omitzero"`
+	Kind            attempt.Kind `json:"kind,omitempty"`   // of Failed
+	Reason          string       `json:"reason,omitempty"` // of what ended badly, and of waiting progress
 }
 
-type event string
+// Event is what a Report is about.
+type Event string
 
 const (
-	eventReady    event = "ready"    // the worker can take an order
-	eventProgress event = "progress" // of the trial
+	Ready    Event = "ready"    // the worker can take an order
+	Progress Event = "progress" // of the trial
 
-	// How a trial can end.
-	eventFinished event = "finished" // its record stands
-	eventDone     event = "done"     // its record stood already, or another was faster
-	eventClaimed  event = "claimed"  // another process has it
-	eventFailed   event = "failed"
-	eventNoRoom   event = "no room" // the campaign's disk does not take its files
-	eventUnable   event = "unable"  // the worker could not begin it, nor, it seems, any other
-	eventRefused  event = "refused" // the campaign does not take it, but perhaps others
-	eventStopped  event = "stopped" // the worker was told to leave
-
-	// eventNoProcess is no report of a worker's: the host could not start one for now.
-	eventNoProcess event = "no process"
+	// How a trial ended: see attempt.Ending. Unable may also come in place of Ready.
+	Finished = Event(attempt.Finished)
+	Done     = Event(attempt.Done)
+	Claimed  = Event(attempt.Claimed)
+	Failed   = Event(attempt.Failed)
+	NoRoom   = Event(attempt.NoRoom)
+	Unable   = Event(attempt.Unable)
+	Refused  = Event(attempt.Refused)
+	Stopped  = Event(attempt.Stopped)
 )
 
-// send writes v as a line.
-func send(w io.Writer, v any) error {
-	line, err := json.Marshal(v)
+// Send writes an order or a report as a line.
+func Send(w io.Writer, message any) error {
+	line, err := json.Marshal(message)
 	if err != nil {
 		return err
 	}
