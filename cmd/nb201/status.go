@@ -213,8 +213,9 @@ func printFailures(w io.Writer, failures []attempt.Failure) error {
 		}
 		fmt.Fprintf(w, "%v: %s\n", f.Trial, outcome(f))
 		for k, a := range f.Attempts {
-			inert.Fprintf(w, "  attempt %d, %s, on %s (%s): %s\n    %s\n    %s\n",
-				k+1, a.When.Format(time.DateTime), a.Host, a.Device, a.Kind, a.Reason, a.Log)
+			inert.Fprintf(w, "  attempt %d, %s, on %s (%s): %s\n    %s\n",
+				k+1, a.When.Format(time.DateTime), a.Host, a.Device, a.Kind, a.Reason)
+			printLog(w, a)
 		}
 	}
 	if len(failures) == 0 {
@@ -230,6 +231,13 @@ func outcome(f attempt.Failure) string {
 		return "set aside after " + count(len(f.Attempts), "failed attempt")
 	}
 	return count(len(f.Attempts), "failed attempt") + ", to be tried again"
+}
+
+// printLog prints where the log of a failed attempt is, if it has one: nb201 train keeps none.
+func printLog(w io.Writer, a attempt.FailedAttempt) {
+	if a.Log != "" {
+		inert.Fprintf(w, "    %s\n", a.Log)
+	}
 }
 
 // mostFailures is how many failures are listed beside everything else.
@@ -255,7 +263,8 @@ func printLastFailures(w io.Writer, dir string, failures []attempt.Failure) {
 		fmt.Fprintf(w, "  %v: %s\n", f.Trial, outcome(f))
 		if n := len(f.Attempts); n > 0 {
 			last := f.Attempts[n-1]
-			inert.Fprintf(w, "    %.94s\n    %s\n", fmt.Sprintf("%s: %s", last.Kind, last.Reason), last.Log)
+			inert.Fprintf(w, "    %.94s\n", fmt.Sprintf("%s: %s", last.Kind, last.Reason))
+			printLog(w, last)
 		}
 	}
 	if more := len(failures) - mostFailures; more > 0 {

@@ -188,20 +188,12 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if err := attempt.Check(c, config.Trial); err != nil { // before a device is opened
 		return nil, err
 	}
-	earlier, doubt, err := attempt.Earlier(c.Dir, config.Trial)
-	if err != nil {
-		return nil, err
-	}
 	if err := checkXLAFlagsFor(ctx, device); err != nil {
 		return nil, err
 	}
 	warnings := outlet.New(w) // training goes on when it takes none
 	defer warnings.Close(outlet.LastWords)
 	v := &trainingView{config: config, w: w, warnings: warnings}
-	defer v.end()
-	if doubt != nil {
-		v.Warn(doubt.Error())
-	}
 	t, err := trainer.Open(trainer.Options{
 		Campaign: c, Device: device, TF32: config.Precision == train.TF32, Configure: trainer.Only(config), Weights: keep,
 		CheckpointEvery: checkpointInterval, Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"),
@@ -210,22 +202,40 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if err != nil {
 		return nil, err
 	}
-	r, err := attempt.TrainInto(ctx, c, config.Trial, attempt.Options{Number: earlier.Next(), Trainer: t, Observer: v})
+	r, err := trainWith(ctx, t, device, c, v)
+	if err != nil {
+		return nil, err // the process ends, and with it a compilation that goes on
+	}
+	t.Close()
+	return r, nil
+}
+
+// trainWith is trainOne with a trainer of an open device. An attempt that fails is noted in
+// the campaign, as a run notes it.
+func trainWith(ctx context.Context, t attempt.Trainer, device backend.Device, c results.Campaign, v *trainingView) (*results.Record, error) {
+	trial := v.config.Trial
+	failure, doubt, err := attempt.Earlier(c.Dir, trial)
+	if err != nil {
+		return nil, err
+	}
+	if doubt != nil {
+		v.Warn(doubt.Error())
+	}
+	defer v.end()
+	r, err := attempt.TrainInto(ctx, c, trial, attempt.Options{Number: failure.Next(), Trainer: t, Observer: v})
 	switch ending, kind := attempt.Classify(ctx, c.Dir, err); {
-	case ending == attempt.Finished:
-		t.Close()
 	case ending == attempt.Claimed:
-		err = usage.Errorf("%v: another process is training it for campaign %s: wait for it, or use another --out", config.Trial, c.Dir)
+		return nil, usage.Errorf("%w for campaign %s: wait for it, or use another --out", err, c.Dir)
 	case ending == attempt.Failed && v.bar != nil && !usage.Is(err):
 		host, _ := os.Hostname() // a note without it is a note too
-		earlier.Add(attempt.FailedAttempt{
+		failure.Add(attempt.FailedAttempt{
 			When: time.Now().UTC().Truncate(time.Second), Host: host, Device: device.String(), Kind: kind, Reason: attempt.OneLine(err),
 		}, math.MaxInt)
-		if unnoted := earlier.Write(c.Dir); unnoted != nil {
-			v.Warn(fmt.Sprintf("cannot note that %v failed: %v", config.Trial, unnoted))
+		if unnoted := failure.Write(c.Dir); unnoted != nil {
+			v.Warn(fmt.Sprintf("cannot note that %v failed: %v", trial, unnoted))
 		}
 	}
-	return r, err // after an error the process ends, and with it a compilation that goes on
+	return r, err
 }
 
 // evaluation is what evaluating stored weights gives.

@@ -43,7 +43,7 @@ type FailedAttempt struct {
 	Device string    `json:"device"`
 	Kind   Kind      `json:"kind"`
 	Reason string    `json:"reason"` // one line
-	Log    string    `json:"log"`    // file
+	Log    string    `json:"log"`    // file; empty: nb201 train, which keeps none
 
 	Unknown jsontext.Value `json:",embed"` // keys of a newer version
 }
