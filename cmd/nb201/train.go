@@ -44,7 +44,8 @@ before:
   DIR/weights/000123/cifar10-valid/0012-0777.pth    the weights
 A trial that is finished there already is not trained again. Under way, a trial leaves
 a checkpoint every ten minutes, and when it is stopped, in DIR/running; the same command
-goes on from it.
+goes on from it. An attempt that fails is noted in DIR/failed, and the record counts it; one
+that is stopped is not counted.
 
 --from FILE starts from the weights in FILE instead: a torch checkpoint with the state
 dict, from a campaign or from another program (alone, or under the key state_dict,
