@@ -127,7 +127,7 @@ func (a *attendant) do(ctx context.Context, o worker.Order) (begun bool, ending 
 }
 
 // await follows the worker up to the report that ends its trial, or that it is ready.
-// seen tells of any other worker.Report before. The process is dismissed when it did not end
+// seen tells of any other report before. The process is dismissed when it did not end
 // well.
 func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool, last worker.Report) {
 	quiet := time.NewTimer(within)
