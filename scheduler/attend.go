@@ -35,7 +35,7 @@ func (r *run) work(ctx context.Context, i int) {
 		if o == nil {
 			return
 		}
-		begun, ending := a.do(ctx, *o)
+		begun, ending := a.assign(ctx, *o)
 		switch {
 		case begun:
 			starts, waits = 0, false
@@ -102,9 +102,9 @@ type attendant struct {
 // noProcess is no report of a worker's: the host could not start one for now.
 const noProcess worker.Event = "no process"
 
-// do has the worker do a trial, and tells how that ended and whether the trial was
+// assign has the worker do a trial, and tells how that ended and whether the trial was
 // begun. Of a trial that was not, ending tells the reason.
-func (a *attendant) do(ctx context.Context, o worker.Order) (begun bool, ending worker.Report) {
+func (a *attendant) assign(ctx context.Context, o worker.Order) (begun bool, ending worker.Report) {
 	if a.child == nil {
 		c, err := startChild(a.Command(a.device), a.log)
 		if isNoProcess(err) {
