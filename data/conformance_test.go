@@ -85,6 +85,7 @@ func TestConformance(t *testing.T) {
 			t.Run(name+"/augments", s.augments)
 			t.Run(name+"/counts", s.counts)
 			t.Run(name+"/memory", s.memory)
+			t.Run(name+"/finds", s.finds)
 		}
 		s := store(t, format, 8, 4)
 		t.Run(format+"/labels", s.labels)
@@ -178,6 +179,60 @@ func allocated(f func()) uint64 {
 	f()
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
+}
+
+// finds: FindFiles describes the files that Load reads, lists of images included, and misses
+// none that is not there.
+func (s *stored) finds(t *testing.T) {
+	d := s.definition
+	for name, text := range map[string]string{"some.json": "[0, 1, 2]", "others.json": "[1, 2]"} {
+		write(t, filepath.Join(filepath.Dir(s.dir), name), []byte(text))
+		for _, from := range []string{"train", "test"} {
+			d.Eval = append(d.Eval, data.Part{Name: from + "-" + name, From: from, Indices: name, Order: data.Subset})
+		}
+	}
+	wantFound(t, d, "")
+	for name, text := range s.files {
+		path := filepath.Join(s.dir, name)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if s.format != "image-folder" { // where it is one picture less
+			_, err := d.FindFiles("")
+			refused(t, err)
+		}
+		write(t, path, text)
+	}
+	if err := os.Remove(filepath.Join(filepath.Dir(s.dir), "some.json")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := d.FindFiles("")
+	refused(t, err, "some.json")
+}
+
+// wantFound makes sure that FindFiles and Load describe the same files.
+func wantFound(t *testing.T, d data.Definition, root string) {
+	t.Helper()
+	ds, err := d.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := d.FindFiles(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := found.Describe(t.Context()); err != nil || !slices.Equal(got, ds.Files) {
+		t.Errorf("found %v, %v; Load reads %v", got, err, ds.Files)
+	}
+}
+
+// The digits are files of no directory, and published lists of images are none either.
+func TestFindEmbedded(t *testing.T) {
+	digits, err := data.Published("digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFound(t, digits, "")
 }
 
 // labels: those of more classes than the definition has are refused, but for ImageNet's,
@@ -305,6 +360,11 @@ func fullSize(t *testing.T, key string) map[string]*data.Images {
 	}
 	if most := 8 * uint64(len(train.Pixels)+len(test.Pixels)); used > most {
 		t.Errorf("%s: allocated %d bytes, more than %d", key, used, most)
+	}
+	if found, err := d.FindFiles(root); err != nil {
+		t.Error(err)
+	} else if files, err := found.Describe(t.Context()); err != nil || !slices.Equal(files, ds.Files) {
+		t.Errorf("found %v, %v; Load reads %v", files, err, ds.Files)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)

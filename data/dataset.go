@@ -2,7 +2,6 @@ package data
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"nb201/configs"
@@ -73,7 +72,7 @@ func (d Definition) Load(root string) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	stored, files, err := formats[format](&d, dir)
+	stored, files, err := formats[format].read(&d, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -135,10 +134,7 @@ func (ds *Dataset) split(dir, name string, p Part, stored map[string]*Images) (S
 			s.Indices = second
 		}
 	case p.Indices != "":
-		file := p.Indices
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(dir, file)
-		}
+		file := p.indicesPath(dir)
 		text, record, err := readFile(file)
 		if err != nil {
 			return Split{}, err

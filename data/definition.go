@@ -150,7 +150,7 @@ func (d *Definition) check() (key, problem string) {
 	}
 	padding := d.Augment.CropPadding
 	switch {
-	case formats[d.Format] == nil:
+	case formats[d.Format].read == nil:
 		return "format", fmt.Sprintf("is the unknown format %q: use one of %s", d.Format, strings.Join(Formats(), ", "))
 	case (d.Path == "") != (d.Format == formatDigits):
 		return "path", "must name the directory of the files (of npz the file), and be absent for digits"

@@ -15,6 +15,7 @@ import (
 // equal channels; the first digitsTrain images train, the others test.
 const (
 	formatDigits  = "digits"
+	digitsFile    = "digits.csv.gz"
 	digitsSide    = 8
 	digitsMax     = 16
 	digitsClasses = 10
@@ -31,18 +32,18 @@ func readDigits(d *Definition, _ string) (map[string]*Images, []File, error) {
 	archive := configs.Digits()
 	text, err := gzip.NewReader(bytes.NewReader(archive))
 	if err != nil {
-		return nil, nil, fmt.Errorf("digits.csv.gz: %w", err)
+		return nil, nil, fmt.Errorf(digitsFile+": %w", err)
 	}
 	lines, err := csv.NewReader(text).ReadAll()
 	if err != nil {
-		return nil, nil, fmt.Errorf("digits.csv.gz: %w", err)
+		return nil, nil, fmt.Errorf(digitsFile+": %w", err)
 	}
 	train, test := &Images{Size: d.Size[0]}, &Images{Size: d.Size[0]}
 	for i, line := range lines {
 		values := make([]int, len(line))
 		for k, field := range line {
 			if values[k], err = strconv.Atoi(field); err != nil {
-				return nil, nil, fmt.Errorf("digits.csv.gz: line %d: %w", i+1, err)
+				return nil, nil, fmt.Errorf(digitsFile+": line %d: %w", i+1, err)
 			}
 		}
 		images := train
@@ -51,10 +52,15 @@ func readDigits(d *Definition, _ string) (map[string]*Images, []File, error) {
 		}
 		pixels, label := values[:digitsSide*digitsSide], values[digitsSide*digitsSide]
 		if err := images.add(i, enlarge(pixels), label, d.Classes); err != nil {
-			return nil, nil, fmt.Errorf("digits.csv.gz: %w", err)
+			return nil, nil, fmt.Errorf(digitsFile+": %w", err)
 		}
 	}
-	return map[string]*Images{"train": train, "test": test}, []File{describe("digits.csv.gz", archive)}, nil
+	return map[string]*Images{"train": train, "test": test}, []File{describe(digitsFile, archive)}, nil
+}
+
+// findDigits finds the one file of readDigits.
+func findDigits(*Definition, string) (FoundFiles, error) {
+	return FoundFiles{embedded(digitsFile, configs.Digits())}, nil
 }
 
 // enlarge turns the grey pixels of a digit into three planes of bytes.

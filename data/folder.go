@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,68 +112,112 @@ func isPicture(name string) bool {
 	return slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(filepath.Ext(name)))
 }
 
-// readImageFolder is the format image-folder: dir/train and dir/test, each with the class
-// directories of ListClasses. The classes are those of train, labelled in their order. A
-// record has one file for each of the two.
-func readImageFolder(d *Definition, dir string) (map[string]*Images, []File, error) {
-	stored := map[string]*Images{}
-	var files []File
+// pictures are those of a stored split of the format image-folder.
+type pictures struct {
+	dir    string
+	paths  []string
+	labels []int32
+}
+
+// listImageFolder lists what the format image-folder reads: dir/train and dir/test, each
+// with the class directories of ListClasses. The classes are those of train, labelled in
+// their order.
+func listImageFolder(d *Definition, dir string) (train, test *pictures, err error) {
 	var names []string // of the classes
-	for _, split := range []string{"train", "test"} {
-		path := filepath.Join(dir, split)
-		classes, err := ListClasses(path)
+	list := func(split string) (*pictures, error) {
+		p := &pictures{dir: filepath.Join(dir, split)}
+		classes, err := ListClasses(p.dir)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if split == "train" {
 			for _, c := range classes {
 				names = append(names, c.Name)
 			}
 			if len(names) != d.Classes {
-				return nil, nil, usage.Errorf("%s: has %d class directories, not one for each of the definition's %d classes", path, len(names), d.Classes)
+				return nil, usage.Errorf("%s: has %d class directories, not one for each of the definition's %d classes", p.dir, len(names), d.Classes)
 			}
 		}
-		images, file, err := readClasses(path, classes, names, d.Size[0])
-		if err != nil {
-			return nil, nil, usage.Errorf("%s: %w", path, err)
+		for _, c := range classes {
+			label := slices.Index(names, c.Name)
+			if label < 0 {
+				return nil, usage.Errorf("%s: has the class %q, which the images to train lack", p.dir, c.Name)
+			}
+			p.paths = append(p.paths, c.Files...)
+			p.labels = append(p.labels, slices.Repeat([]int32{int32(label)}, len(c.Files))...)
 		}
-		stored[split] = images
-		files = append(files, file)
+		if len(p.paths) == 0 {
+			return nil, usage.Errorf("%s: holds no pictures (*.png, *.jpg, *.jpeg) in class directories", p.dir)
+		}
+		return p, nil
 	}
-	return stored, files, nil
+	if train, err = list("train"); err == nil {
+		test, err = list("test")
+	}
+	return train, test, err
 }
 
-// readClasses reads the pictures in the class directories of dir, labelled by the places
-// of their classes among names. Its File has the SHA-256 of what sha256sum prints for
-// all of them: a line with the sum of each and its path within dir.
-func readClasses(dir string, classes []ClassDirectory, names []string, size int) (*Images, File, error) {
-	images := &Images{Size: size}
-	var paths []string
-	for _, c := range classes {
-		label := slices.Index(names, c.Name)
-		if label < 0 {
-			return nil, File{}, fmt.Errorf("has the class %q, which the images to train lack", c.Name)
-		}
-		paths = append(paths, c.Files...)
-		images.Labels = append(images.Labels, slices.Repeat([]int32{int32(label)}, len(c.Files))...)
+// readImageFolder is the format image-folder. A record has one file for each of its two
+// stored splits.
+func readImageFolder(d *Definition, dir string) (map[string]*Images, []File, error) {
+	train, test, err := listImageFolder(d, dir)
+	if err != nil {
+		return nil, nil, err
 	}
-	if len(paths) == 0 {
-		return nil, File{}, errors.New("holds no pictures (*.png, *.jpg, *.jpeg) in class directories")
+	toTrain, file, err := train.read(d.Size[0])
+	if err != nil {
+		return nil, nil, err
 	}
-	images.Pixels = make([]byte, 0, 3*size*size*len(paths))
+	files := []File{file}
+	toTest, file, err := test.read(d.Size[0])
+	return map[string]*Images{"train": toTrain, "test": toTest}, append(files, file), err
+}
+
+// findImageFolder finds the files of readImageFolder.
+func findImageFolder(d *Definition, dir string) (FoundFiles, error) {
+	train, test, err := listImageFolder(d, dir)
+	if err != nil {
+		return nil, err
+	}
+	return FoundFiles{{recordName(train.dir), train.hash}, {recordName(test.dir), test.hash}}, nil
+}
+
+// read decodes the pictures, and hashes them on the way.
+func (p *pictures) read(size int) (*Images, File, error) {
+	images := &Images{Size: size, Labels: p.labels, Pixels: make([]byte, 0, 3*size*size*len(p.paths))}
 	sums := sha256.New()
-	err := picture.Read(context.Background(), paths, size, func(i int, im picture.Squeezed, err error) error {
+	err := picture.Read(context.Background(), p.paths, size, func(i int, im picture.Squeezed, err error) error {
 		if err != nil {
 			return err
 		}
 		images.Pixels = append(images.Pixels, im.Pixels...)
-		text, err := infile.Read(paths[i], maxFile)
-		if err != nil {
-			return err
-		}
-		within, err := filepath.Rel(dir, paths[i])
-		fmt.Fprintf(sums, "%x  %s\n", sha256.Sum256(text), filepath.ToSlash(within))
-		return err
+		return p.hashOne(sums, i)
 	})
-	return images, File{Name: recordName(dir), SHA256: hex.EncodeToString(sums.Sum(nil))}, err
+	if err != nil {
+		return nil, File{}, usage.Errorf("%s: %w", p.dir, err)
+	}
+	return images, File{Name: recordName(p.dir), SHA256: hex.EncodeToString(sums.Sum(nil))}, nil
+}
+
+// hash is the SHA-256 of what sha256sum prints for all pictures: see hashOne.
+func (p *pictures) hash() (string, error) {
+	sums := sha256.New()
+	for i := range p.paths {
+		if err := p.hashOne(sums, i); err != nil {
+			return "", usage.Errorf("%s: %w", p.dir, err)
+		}
+	}
+	return hex.EncodeToString(sums.Sum(nil)), nil
+}
+
+// hashOne writes what sha256sum prints for picture i: a line with its SHA-256 and its
+// path within the directory.
+func (p *pictures) hashOne(sums io.Writer, i int) error {
+	text, err := infile.Read(p.paths[i], maxFile)
+	if err != nil {
+		return err
+	}
+	within, err := filepath.Rel(p.dir, p.paths[i])
+	fmt.Fprintf(sums, "%x  %s\n", sha256.Sum256(text), filepath.ToSlash(within))
+	return err
 }

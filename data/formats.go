@@ -24,9 +24,14 @@ const (
 	formatImageFolder    = "image-folder"
 )
 
-// A format reads the stored splits of a definition from the files in dir; that of npz
-// from the file dir.
-type format func(d *Definition, dir string) (stored map[string]*Images, files []File, err error)
+// A format is how the files in dir hold the stored splits of a definition; of npz dir is
+// the file.
+type format struct {
+	// read decodes the stored splits and describes the files.
+	read func(d *Definition, dir string) (stored map[string]*Images, files []File, err error)
+	// find finds the same files in the same order, without reading them.
+	find func(d *Definition, dir string) (FoundFiles, error)
+}
 
 // formats are the readers by the names that definitions give.
 var formats = map[string]format{
@@ -35,10 +40,10 @@ var formats = map[string]format{
 	formatCIFAR100Python: batches([]string{"train"}, "test", decodePython("fine_labels")),
 	formatCIFAR100Binary: batches([]string{"train.bin"}, "test.bin", decodeBinary(2)),
 	formatImageNet16:     batches(numbered("train_data_batch_", 10, ""), "val_data", decodeImageNet16),
-	formatNpy:            readNpy,
-	formatNpz:            readNpz,
-	formatImageFolder:    readImageFolder,
-	formatDigits:         readDigits,
+	formatNpy:            arrays(npyPaths),
+	formatNpz:            arrays(npzPaths),
+	formatImageFolder:    {readImageFolder, findImageFolder},
+	formatDigits:         {readDigits, findDigits},
 }
 
 // A decoder appends the images in a file's text to those of a stored split.
@@ -49,7 +54,7 @@ type decoder func(text []byte, images *Images, classes int) error
 // memory at a time.
 func batches(train []string, test string, decode decoder) format {
 	names := map[string][]string{"train": train, "test": {test}}
-	return func(d *Definition, dir string) (map[string]*Images, []File, error) {
+	read := func(d *Definition, dir string) (map[string]*Images, []File, error) {
 		stored := map[string]*Images{}
 		var files []File
 		for _, split := range []string{"train", "test"} {
@@ -74,6 +79,14 @@ func batches(train []string, test string, decode decoder) format {
 		}
 		return stored, files, nil
 	}
+	find := func(_ *Definition, dir string) (FoundFiles, error) {
+		var paths []string
+		for _, name := range append(slices.Clone(train), test) {
+			paths = append(paths, filepath.Join(dir, name))
+		}
+		return findFiles(paths)
+	}
+	return format{read, find}
 }
 
 // numbered are n file names that count from 1.

@@ -11,18 +11,26 @@ import (
 	"nb201/internal/usage"
 )
 
-// readNpz is the format npz: one file with the arrays of readArrays.
-func readNpz(d *Definition, path string) (map[string]*Images, []File, error) {
-	return readArrays(d, path, []string{path})
+// arrays is a format of the arrays of readArrays, which lie in the files at paths(dir).
+func arrays(paths func(dir string) []string) format {
+	return format{
+		read: func(d *Definition, dir string) (map[string]*Images, []File, error) {
+			return readArrays(d, dir, paths(dir))
+		},
+		find: func(_ *Definition, dir string) (FoundFiles, error) { return findFiles(paths(dir)) },
+	}
 }
 
-// readNpy is the format npy: a directory with the arrays of readArrays, each a file.
-func readNpy(d *Definition, dir string) (map[string]*Images, []File, error) {
+// npzPaths is the one file of the format npz.
+func npzPaths(path string) []string { return []string{path} }
+
+// npyPaths are the files of the format npy, one for each array.
+func npyPaths(dir string) []string {
 	var paths []string
 	for _, name := range []string{"x_train", "y_train", "x_test", "y_test"} {
 		paths = append(paths, filepath.Join(dir, name+".npy"))
 	}
-	return readArrays(d, dir, paths)
+	return paths
 }
 
 // readArrays reads the images x_train and x_test, uint8 of shape (N, size, size, 3), or

@@ -1,7 +1,6 @@
 package results
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -58,6 +57,23 @@ func (c Campaign) Open() (atomicfile.Root, error) {
 		return root, fmt.Errorf("campaign %s: %w", c.Dir, err)
 	}
 	return root, nil
+}
+
+// Within calls do with the open directory of the campaign.
+func (c Campaign) Within(do func(root atomicfile.Root) error) error {
+	root, err := c.Open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(root), root.Close())
+}
+
+// MakeDir makes a directory in the campaign, and the campaign.
+func (c Campaign) MakeDir(name string) error {
+	if err := atomicfile.MkdirAll(c.Dir); err != nil {
+		return err
+	}
+	return c.Within(func(root atomicfile.Root) error { return root.MkdirAll(name) })
 }
 
 // recordName and weightsName are the paths of what t leaves, in the campaign.
@@ -189,7 +205,7 @@ func (c Campaign) PublishOrKeep(r *Record, weights torchfile.StateDict) error {
 		return err
 	}
 	name := filepath.Join("refused", strings.ReplaceAll(r.Trial.Path(), string(filepath.Separator), "-"))
-	if again := c.makeDir(name); again != nil {
+	if again := c.MakeDir(name); again != nil {
 		return errors.Join(err, again)
 	}
 	kept := Campaign{Dir: filepath.Join(c.Dir, name)}
@@ -197,15 +213,6 @@ func (c Campaign) PublishOrKeep(r *Record, weights torchfile.StateDict) error {
 		return errors.Join(err, again)
 	}
 	return usage.Errorf("%w: what it left is kept in %s", err, kept.Dir)
-}
-
-// makeDir makes a directory in the campaign.
-func (c Campaign) makeDir(name string) error {
-	root, err := c.Open()
-	if err != nil {
-		return err
-	}
-	return cmp.Or(root.MkdirAll(name), root.Close())
 }
 
 // writeWeights makes the file of the weights and tells its hash, or removes it when

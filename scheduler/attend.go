@@ -4,9 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
+	"nb201/internal/atomicfile"
 	"nb201/results"
+	"nb201/scheduler/attempt"
+	"nb201/scheduler/state"
+	"nb201/scheduler/worker"
 )
 
 // maxStarts is how often in a row a worker process may end without having begun a
@@ -22,7 +27,7 @@ func (r *run) work(ctx context.Context, i int) {
 		return
 	}
 	defer log.Close()
-	a := &attendant{run: r, i: i, device: r.state.Workers[i].Device, log: log}
+	a := &attendant{run: r, i: i, device: r.worker(i).Device, log: log}
 	defer a.dismiss()
 	waits := false // for a process
 	for starts := 0; ; {
@@ -30,13 +35,13 @@ func (r *run) work(ctx context.Context, i int) {
 		if o == nil {
 			return
 		}
-		begun, ending := a.do(ctx, *o)
+		begun, ending := a.assign(ctx, *o)
 		switch {
 		case begun:
 			starts, waits = 0, false
-		case ending.Event == eventNoProcess:
+		case ending.Event == noProcess:
 			if !waits {
-				r.say("worker %d of %s waits, and goes on by itself: the host starts no process for it: %s", r.state.Workers[i].Index, a.device, ending.Reason)
+				r.say("worker %d of %s waits, and goes on by itself: the host starts no process for it: %s", r.worker(i).Index, a.device, ending.Reason)
 			}
 			waits = true
 		case ctx.Err() == nil:
@@ -48,8 +53,8 @@ func (r *run) work(ctx context.Context, i int) {
 			sleep(ctx, time.Duration(starts)*r.second)
 		}
 		r.settle(i, *o, begun, ending)
-		if ending.Event == eventNoProcess {
-			r.update(i, func(w *WorkerState) { w.Stage = StageWaiting })
+		if ending.Event == noProcess {
+			r.update(i, func(w *state.Worker) { w.Stage = state.StageWaiting })
 			sleep(ctx, 10*r.second) // others take the trial meanwhile
 		}
 	}
@@ -59,13 +64,30 @@ func (r *run) work(ctx context.Context, i int) {
 // paused.
 func (r *run) openLog(ctx context.Context, i int) (*os.File, error) {
 	for {
-		log, err := appendTo(r.Dir, r.state.Workers[i].Log)
-		if !isNoRoom(err) || ctx.Err() != nil {
+		log, err := appendTo(r.campaign, r.worker(i).Log)
+		if !attempt.IsNoRoom(err) || ctx.Err() != nil {
 			return log, err
 		}
-		r.pause(oneLine(err))
+		r.pause(attempt.OneLine(err))
 		sleep(ctx, r.second)
 	}
+}
+
+// appendTo opens a file in a campaign, which is made if it is not there, to write at its
+// end.
+func appendTo(c results.Campaign, path string) (f *os.File, err error) {
+	name, err := filepath.Rel(c.Dir, path)
+	if err != nil {
+		return nil, err
+	}
+	err = c.Within(func(root atomicfile.Root) error {
+		if err := root.CheckLink(name); err != nil {
+			return err
+		}
+		f, err = root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+		return err
+	})
+	return f, err
 }
 
 // attendant keeps a worker process for worker i.
@@ -77,34 +99,37 @@ type attendant struct {
 	child  *child // nil: none
 }
 
-// do has the worker do a trial, and tells how that ended and whether the trial was
+// noProcess is no report of a worker's: the host could not start one for now.
+const noProcess worker.Event = "no process"
+
+// assign has the worker do a trial, and tells how that ended and whether the trial was
 // begun. Of a trial that was not, ending tells the reason.
-func (a *attendant) do(ctx context.Context, o order) (begun bool, ending report) {
+func (a *attendant) assign(ctx context.Context, o worker.Order) (begun bool, ending worker.Report) {
 	if a.child == nil {
 		c, err := startChild(a.Command(a.device), a.log)
 		if isNoProcess(err) {
-			return false, report{Event: eventNoProcess, Reason: oneLine(err)}
+			return false, worker.Report{Event: noProcess, Reason: attempt.OneLine(err)}
 		}
 		if err != nil {
-			return false, report{Event: eventUnable, Reason: oneLine(err)}
+			return false, worker.Report{Event: worker.Unable, Reason: attempt.OneLine(err)}
 		}
 		a.child = c
 		fmt.Fprintf(a.log, "%s worker %d started\n", time.Now().UTC().Format(time.RFC3339), c.cmd.Process.Pid)
-		if _, first := a.await(ctx, a.PrepareWithin); first.Event != eventReady {
+		if _, first := a.await(ctx, a.PrepareWithin); first.Event != worker.Ready {
 			return false, first
 		}
 	}
 	// To a dead worker an order is lost, which its reports will tell.
-	_ = send(a.child.stdin, o)
-	a.update(a.i, func(w *WorkerState) { w.Stage = StagePreparing })
+	_ = worker.Send(a.child.stdin, o)
+	a.update(a.i, func(w *state.Worker) { w.Stage = state.StagePreparing })
 	begun, ending = a.await(ctx, a.PrepareWithin)
-	return begun && ending.Event != eventUnable, ending
+	return begun && ending.Event != worker.Unable, ending
 }
 
 // await follows the worker up to the report that ends its trial, or that it is ready.
 // seen tells of any other report before. The process is dismissed when it did not end
 // well.
-func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool, last report) {
+func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool, last worker.Report) {
 	quiet := time.NewTimer(within)
 	defer quiet.Stop()
 	stop := ctx.Done()
@@ -115,11 +140,11 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 			case !ok:
 				r = a.child.death()
 				if stop == nil {
-					r = report{Event: eventStopped}
+					r = worker.Report{Event: worker.Stopped}
 				}
 				a.dismiss()
 				return seen, r
-			case r.Event == eventProgress:
+			case r.Event == worker.Progress:
 				seen = true
 				within = a.progress(r)
 				if stop != nil {
@@ -127,7 +152,7 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 				}
 			default:
 				switch r.Event {
-				case eventReady, eventFinished, eventDone, eventClaimed, eventRefused:
+				case worker.Ready, worker.Finished, worker.Done, worker.Claimed, worker.Refused:
 				default:
 					a.dismiss()
 				}
@@ -141,24 +166,24 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 			if stop == nil {
 				a.child.kill()
 				a.dismiss()
-				return seen, report{Event: eventStopped}
+				return seen, worker.Report{Event: worker.Stopped}
 			}
 			a.child.dump()
 			a.dismiss()
-			return seen, report{Event: eventFailed, Kind: Hung, Reason: fmt.Sprintf("no progress for %v, at %s", within, a.state.Workers[a.i].Stage)}
+			return seen, worker.Report{Event: worker.Failed, Kind: attempt.Hung, Reason: fmt.Sprintf("no progress for %v, at %s", within, a.worker(a.i).Stage)}
 		}
 	}
 }
 
 // progress notes what the worker is at and returns how long that may take.
-func (a *attendant) progress(r report) time.Duration {
-	a.update(a.i, func(w *WorkerState) {
+func (a *attendant) progress(r worker.Report) time.Duration {
+	a.update(a.i, func(w *state.Worker) {
 		w.Stage, w.Epoch, w.Epochs, w.ImagesPerSecond = r.Stage, r.Epoch, r.Epochs, r.ImagesPerSecond
 	})
 	switch r.Stage {
-	case StageWaiting:
+	case state.StageWaiting:
 		a.pause(r.Reason)
-	case StagePreparing:
+	case state.StagePreparing:
 		return a.PrepareWithin
 	}
 	return a.HangAfter
@@ -178,7 +203,7 @@ func (a *attendant) dismiss() {
 func (r *run) giveUp(i int, t results.Trial, reason string) {
 	r.mu.Lock()
 	w := &r.state.Workers[i]
-	w.Trial, w.Stage, w.Since = nil, StageIdle, time.Now().UTC()
+	w.Trial, w.Stage, w.Since = nil, state.StageIdle, time.Now().UTC()
 	r.queue.putBack(i, t)
 	r.broken = fmt.Errorf("%s: %s (%s)", w.Device, reason, w.Log)
 	broken := r.broken
@@ -187,37 +212,37 @@ func (r *run) giveUp(i int, t results.Trial, reason string) {
 }
 
 // settle notes how a trial ended that worker i had.
-func (r *run) settle(i int, o order, begun bool, ending report) {
+func (r *run) settle(i int, o worker.Order, begun bool, ending worker.Report) {
 	setAside := false
-	if ending.Event == eventFailed && begun {
+	if ending.Event == worker.Failed && begun {
 		var err error
 		if setAside, err = r.failed(i, o, ending); err != nil {
-			ending = report{Event: eventNoRoom, Reason: oneLine(err)}
+			ending = worker.Report{Event: worker.NoRoom, Reason: attempt.OneLine(err)}
 		}
 	}
 	switch ending.Event {
-	case eventNoRoom:
+	case worker.NoRoom:
 		r.pause(ending.Reason)
-	case eventRefused:
+	case worker.Refused:
 		r.leaveOut(o.Trial, ending.Reason)
 	}
 	now := time.Now() // with its monotonic reading: the clock may be set before a trial is due
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := &r.state.Workers[i]
-	*w = WorkerState{Device: w.Device, Index: w.Index, Stage: StageIdle, Since: now.UTC(), Log: w.Log}
+	*w = state.Worker{Device: w.Device, Index: w.Index, Stage: state.StageIdle, Since: now.UTC(), Log: w.Log}
 	switch {
-	case ending.Event == eventFinished:
+	case ending.Event == worker.Finished:
 		r.state.Finished++
 		r.totals.Done++
-	case ending.Event == eventDone:
+	case ending.Event == worker.Done:
 		r.totals.Done++
-	case setAside, ending.Event == eventRefused:
+	case setAside, ending.Event == worker.Refused:
 		r.state.Failed++
 		r.totals.Failed++
-	case ending.Event == eventClaimed:
+	case ending.Event == worker.Claimed:
 		r.queue.leave(i, o.Trial, now.Add(10*r.second))
-	case ending.Event == eventFailed && begun:
+	case ending.Event == worker.Failed && begun:
 		r.queue.retry(o.Trial, now.Add(time.Duration(5*o.Attempt)*r.second))
 	default:
 		r.queue.putBack(i, o.Trial)
@@ -227,18 +252,17 @@ func (r *run) settle(i int, o order, begun bool, ending report) {
 // failed notes a failed attempt and reports whether the trial is set aside. An error is one
 // of isNoRoom: the attempt does not count. A note that nothing else keeps from being
 // written is kept in mind.
-func (r *run) failed(i int, o order, ending report) (setAside bool, err error) {
+func (r *run) failed(i int, o worker.Order, ending worker.Report) (setAside bool, err error) {
 	f, err := r.failure(o.Trial)
 	if err != nil {
 		return false, err
 	}
-	w := r.state.Workers[i]
-	f.Attempts = append(f.Attempts, Attempt{
+	w := r.worker(i)
+	f.Add(attempt.FailedAttempt{
 		When: time.Now().UTC().Truncate(time.Second), Host: r.state.Host, Device: w.Device,
 		Kind: ending.Kind, Reason: ending.Reason, Log: w.Log,
-	})
-	f.SetAside = len(f.Attempts) >= r.MaxAttempts || ending.Kind == Diverged
-	if err := f.write(r.Dir); isNoRoom(err) {
+	}, r.MaxAttempts)
+	if err := f.Write(r.Dir); attempt.IsNoRoom(err) {
 		return false, fmt.Errorf("note that %v failed: %w", o.Trial, err)
 	} else if err != nil {
 		r.say("warning: cannot note that %v failed, this run alone knows: %v", o.Trial, err)
@@ -250,7 +274,7 @@ func (r *run) failed(i int, o order, ending report) (setAside bool, err error) {
 	if f.SetAside {
 		then = "is set aside"
 		// Its checkpoints are not for another attempt.
-		if err := tidy(r.Dir, o.Trial); err != nil {
+		if err := attempt.Tidy(r.Dir, o.Trial); err != nil {
 			r.say("warning: cannot remove the checkpoints of %v: %v", o.Trial, err)
 		}
 	}

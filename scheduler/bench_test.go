@@ -8,6 +8,8 @@ import (
 
 	"nb201/cell"
 	"nb201/results"
+	"nb201/scheduler/state"
+	"nb201/scheduler/status"
 )
 
 // BenchmarkCampaign runs a campaign of 3,000 trials with 64 workers whose trials take no
@@ -30,7 +32,7 @@ func BenchmarkCampaign(b *testing.B) {
 		o := options(dir)
 		o.PerDevice, o.second = 64, time.Second
 		files := 0
-		o.Show = func(RunState, Totals) {
+		o.Show = func(state.Run, state.Totals) {
 			fds, _ := os.ReadDir("/proc/self/fd")
 			files = max(files, len(fds))
 		}
@@ -57,7 +59,7 @@ func BenchmarkCampaign(b *testing.B) {
 		}
 		b.ReportMetric(time.Since(began).Seconds(), "s/list")
 		began = time.Now()
-		if _, err := ReadStatus(b.Context(), dir); err != nil {
+		if _, err := status.Read(b.Context(), dir); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(time.Since(began).Seconds(), "s/status")

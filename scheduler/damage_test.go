@@ -11,6 +11,7 @@ import (
 	"nb201/internal/seal"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/scheduler/status"
 )
 
 // damages are ways in which a record can be there and not be one.
@@ -81,7 +82,7 @@ func TestDamagedRecords(t *testing.T) {
 		paths = append(paths, path)
 	}
 
-	s, err := ReadStatus(t.Context(), dir)
+	s, err := status.Read(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func TestDamagedRecords(t *testing.T) {
 			t.Errorf("not a word of %s:\n%s", path, &log)
 		}
 	}
-	if s, err := ReadStatus(t.Context(), dir); err != nil || s.Totals.Damaged != 0 || s.Totals.Done != whole {
+	if s, err := status.Read(t.Context(), dir); err != nil || s.Totals.Damaged != 0 || s.Totals.Done != whole {
 		t.Errorf("afterwards: %+v, %v", s.Totals, err)
 	}
 }
@@ -131,7 +132,7 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 		if err := os.WriteFile(path, text, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := ReadStatus(t.Context(), dir); err != nil || len(s.Problems) == 0 || !strings.Contains(s.Problems[0], "another version") || s.Totals.Damaged != 0 {
+		if s, err := status.Read(t.Context(), dir); err != nil || len(s.Problems) == 0 || !strings.Contains(s.Problems[0], "another version") || s.Totals.Damaged != 0 {
 			t.Errorf("%v: status: %v, problems %q", change, err, s.Problems)
 		}
 		_, err = Run(t.Context(), options(dir))

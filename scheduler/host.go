@@ -11,6 +11,7 @@ import (
 	"nb201/internal/hostmem"
 	"nb201/internal/progress"
 	"nb201/internal/usage"
+	"nb201/scheduler/attempt"
 )
 
 // minFreeMemory is the memory in bytes that must be free for a trial to begin: a
@@ -67,7 +68,7 @@ func checkDescriptors(workers int) error {
 }
 
 // isNoProcess reports that the host can start no process for now.
-func isNoProcess(err error) bool { return isNoRoom(err) || errors.Is(err, syscall.EAGAIN) }
+func isNoProcess(err error) bool { return attempt.IsNoRoom(err) || errors.Is(err, syscall.EAGAIN) }
 
 // probe tells whether a file can be made in dir, written and synced.
 func probe(dir string) error {

@@ -12,6 +12,7 @@ import (
 
 	"nb201/internal/atomicfile"
 	"nb201/results"
+	"nb201/scheduler/attempt"
 )
 
 // victim makes a directory outside the campaign with a file in it, as a link in the
@@ -193,7 +194,7 @@ func TestClaimThroughLink(t *testing.T) {
 	dir, all := planned(t, 1, 777)
 	link(t, "../trials", dir, "running", "000000")
 	var link *atomicfile.LinkError
-	if _, err := TakeClaim(dir, all[0]); !errors.As(err, &link) {
+	if _, err := attempt.TakeClaim(dir, all[0]); !errors.As(err, &link) {
 		t.Errorf("%v", err)
 	}
 	// The campaign itself may be one.
@@ -201,7 +202,7 @@ func TestClaimThroughLink(t *testing.T) {
 	if err := errors.Join(os.Remove(filepath.Join(dir, "running", "000000")), os.Symlink(dir, linked)); err != nil {
 		t.Fatal(err)
 	}
-	c, err := TakeClaim(linked, all[0])
+	c, err := attempt.TakeClaim(linked, all[0])
 	if err != nil || c == nil {
 		t.Fatal(c, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"nb201/internal/usage"
+	"nb201/scheduler/state"
 )
 
 // Metrics serves the state of a run to Prometheus, at /metrics. It is safe for
@@ -29,8 +30,8 @@ type Metrics struct {
 	done     chan struct{} // closed when the server has ended
 
 	mu     sync.Mutex
-	state  RunState
-	totals Totals
+	state  state.Run
+	totals state.Totals
 }
 
 // ServeMetrics listens at an address HOST:PORT; a port alone, 9100 or :9100, is one of
@@ -97,7 +98,7 @@ func metricsAddress(address string) (string, error) {
 func (m *Metrics) URL() string { return fmt.Sprintf("http://%s/metrics", m.listener.Addr()) }
 
 // Show has the metrics be those of a state.
-func (m *Metrics) Show(s RunState, t Totals) {
+func (m *Metrics) Show(s state.Run, t state.Totals) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.Workers = slices.Clone(s.Workers)

@@ -18,10 +18,12 @@ import (
 	"time"
 
 	"github.com/creack/pty"
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"nb201/results"
+	"nb201/scheduler/attempt"
+	"nb201/scheduler/attempt/attempttest"
+	"nb201/scheduler/state"
+	"nb201/scheduler/worker"
 )
 
 // terminal opens a pseudo-terminal. What is written to its own end is typed.
@@ -125,15 +127,15 @@ func TestOutputTakesNothing(t *testing.T) {
 			o.Log = view
 			var shown atomic.Int64
 			stamps := map[time.Time]bool{} // of the state file
-			o.Show = func(s RunState, totals Totals) {
+			o.Show = func(s state.Run, totals state.Totals) {
 				shown.Add(1)
-				if info, err := os.Stat(RunStatePath(dir, s.Host, s.PID)); err == nil {
+				if info, err := os.Stat(state.RunPath(dir, s.Host, s.PID)); err == nil {
 					stamps[info.ModTime()] = true
 				}
 				view.Show(s, totals)
 			}
 			type end struct {
-				Totals
+				state.Totals
 				error
 			}
 			ended := make(chan end, 1)
@@ -143,7 +145,7 @@ func TestOutputTakesNothing(t *testing.T) {
 			}()
 			select {
 			case e := <-ended:
-				if want := (Totals{Planned: len(all), Done: len(all) / 2, Failed: len(all) / 2}); e.error != nil || e.Totals != want {
+				if want := (state.Totals{Planned: len(all), Done: len(all) / 2, Failed: len(all) / 2}); e.error != nil || e.Totals != want {
 					t.Errorf("%+v, %v, want %+v", e.Totals, e.error, want)
 				}
 			case <-time.After(time.Minute):
@@ -207,73 +209,35 @@ func BenchmarkTerminal(b *testing.B) {
 	}
 }
 
-// notes are files of failed attempts at a trial: of an attempt each, as far as they can be
-// read.
-var notes = map[string]struct {
-	text    string // with the trial at %s
-	counted int
-	warning string
-}{
-	"garbage":           {"{garbage", 0, "not JSON at byte 1"},
-	"empty":             {"", 0, "it ends too soon"},
-	"zeros":             {"\x00\x00\x00\x00", 0, "not JSON at byte 0"},
-	"no object":         {"[]", 0, "must be an object"},
-	"other kinds":       {`{"trial": %s, "attempts": "many", "set_aside": false}`, 0, `key "attempts" must be`},
-	"another trial's":   {`{"trial": {"architecture": 9, "dataset": "digits", "epochs": 2, "seed": 1}, "attempts": [], "set_aside": true}`, 0, "is about another trial"},
-	"a place elsewhere": {`{"trial": {"architecture": 0, "dataset": "../../x", "epochs": 2, "seed": 1}, "attempts": [], "set_aside": true}`, 0, "dataset key"},
-	"unknown keys":      {`{"trial": %s, "mood": {"x": 1}, "attempts": [{"when": "2026-01-02T03:04:05Z", "host": "h", "device": "cpu", "kind": "bored", "reason": "r", "log": "l", "moon": 3}], "set_aside": false}`, 1, ""},
-	"a newer version":   {`{"version": 2, "trial": %s, "attempts": [{"kind": "error"}], "set_aside": false}`, 1, "is from a newer version of nb201"},
-	"a directory":       {"", 0, "it is a directory"},
-	"a named pipe":      {"", 0, "it is a named pipe"},
-}
-
-// putNote makes such a file.
-func putNote(name, text, path string, trial results.Trial) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return err
-	}
-	switch name {
-	case "a directory":
-		return os.MkdirAll(filepath.Join(path, "full"), 0o777)
-	case "a named pipe":
-		return syscall.Mkfifo(path, 0o666)
-	}
-	of, err := json.Marshal(trial)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, []byte(strings.ReplaceAll(text, "%s", string(of))), 0o666)
-}
-
 // A file of failed attempts that cannot be read costs a warning, never the run; of one from
 // another version counts what is known, and the rest is kept.
 func TestStrangeNotes(t *testing.T) {
 	t.Parallel()
-	for name, note := range notes {
+	for name, note := range attempttest.Notes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, all := planned(t, 2, 777, reportsError)
 			bad := all[slices.IndexFunc(all, func(of results.Trial) bool { return of.Seed == reportsError })]
-			path := FailurePath(dir, bad)
+			path := attempt.FailurePath(dir, bad)
 			good := all[slices.IndexFunc(all, func(of results.Trial) bool { return of.Seed == 777 })]
-			if err := errors.Join(putNote(name, note.text, path, bad), putNote(name, note.text, FailurePath(dir, good), good)); err != nil {
+			if err := errors.Join(attempttest.PutNote(name, note.Text, path, bad), attempttest.PutNote(name, note.Text, attempt.FailurePath(dir, good), good)); err != nil {
 				t.Fatal(err)
 			}
 			o := options(dir)
 			var lines strings.Builder
 			o.Log = &lines
 			totals, err := Run(t.Context(), o)
-			if want := (Totals{Planned: len(all), Done: len(all) / 2, Failed: len(all) / 2}); err != nil || totals != want {
+			if want := (state.Totals{Planned: len(all), Done: len(all) / 2, Failed: len(all) / 2}); err != nil || totals != want {
 				t.Fatalf("%+v, %v, want %+v\n%s", totals, err, want, &lines)
 			}
 			for _, trial := range []results.Trial{good, bad} {
 				want := 0
-				if note.warning != "" {
+				if note.Warning != "" {
 					want = 1
 				}
 				n := 0
 				for line := range strings.Lines(lines.String()) {
-					if strings.HasPrefix(line, "warning: ") && strings.Contains(line, FailurePath(dir, trial)) && strings.Contains(line, note.warning) {
+					if strings.HasPrefix(line, "warning: ") && strings.Contains(line, attempt.FailurePath(dir, trial)) && strings.Contains(line, note.Warning) {
 						n++
 					}
 				}
@@ -281,13 +245,13 @@ func TestStrangeNotes(t *testing.T) {
 					t.Errorf("%d warnings about %v\n%s", n, trial, &lines)
 				}
 			}
-			if n := strings.Count(lines.String(), fmt.Sprintf("%v: attempt", bad)); n != o.MaxAttempts-note.counted {
+			if n := strings.Count(lines.String(), fmt.Sprintf("%v: attempt", bad)); n != o.MaxAttempts-note.Counted {
 				t.Errorf("%d attempts failed\n%s", n, &lines)
 			}
 			if name == "a directory" {
 				return
 			}
-			f, err := ReadFailure(path)
+			f, err := attempt.ReadFailure(path)
 			if err != nil || len(f.Attempts) != o.MaxAttempts || !f.SetAside {
 				t.Errorf("%+v, %v", f, err)
 			}
@@ -297,50 +261,6 @@ func TestStrangeNotes(t *testing.T) {
 				t.Errorf("%v in\n%s", err, text)
 			}
 		})
-	}
-}
-
-// The first version of the program refuses keys that it does not know. It reads our files.
-func TestFirstVersionReadsOurs(t *testing.T) {
-	dir := newCampaign(t)
-	trial := digits(1, 2, 1)
-	putFailure(t, dir, trial, true)
-	state := putRun(t, dir, func(s *RunState) {
-		s.Workers = []WorkerState{{Device: "cpu", Trial: &trial, Attempt: 1, Stage: "train"}}
-	})
-	first := map[string]any{
-		FailurePath(dir, trial): &struct {
-			Trial    results.Trial `json:"trial"`
-			Attempts []struct {
-				When   time.Time `json:"when"`
-				Host   string    `json:"host"`
-				Device string    `json:"device"`
-				Kind   string    `json:"kind"`
-				Reason string    `json:"reason"`
-				Log    string    `json:"log"`
-			} `json:"attempts"`
-			SetAside bool `json:"set_aside"`
-		}{},
-		state: &struct {
-			Host     string           `json:"host"`
-			PID      int              `json:"pid"`
-			Started  time.Time        `json:"started"`
-			Chunk    string           `json:"chunk"`
-			Workers  []jsontext.Value `json:"workers"`
-			Finished int              `json:"finished"`
-			Failed   int              `json:"failed"`
-			Paused   string           `json:"paused"`
-			LastHour Throughput       `json:"last_hour"`
-		}{},
-	}
-	for path, v := range first {
-		text, err := os.ReadFile(path)
-		if err == nil {
-			err = json.Unmarshal(text, v, json.RejectUnknownMembers(true))
-		}
-		if err != nil {
-			t.Errorf("%v in\n%s", err, text)
-		}
 	}
 }
 
@@ -464,33 +384,6 @@ func TestMetricsNeighbours(t *testing.T) {
 	}
 }
 
-// A state that is dated ahead is not that of a live run, and nothing is computed from it.
-func TestStateFromTheFuture(t *testing.T) {
-	running := digits(1, 2, 1)
-	for _, host := range []string{"elsewhere", ""} {
-		for ahead, live := range map[time.Duration]bool{5 * 365 * 24 * time.Hour: false, 90 * time.Second: false, 30 * time.Second: true} {
-			dir := newCampaign(t)
-			path := putRun(t, dir, func(s *RunState) {
-				s.Workers = []WorkerState{{Device: "cpu", Trial: &running}}
-				if host != "" {
-					s.Host = host
-				}
-			})
-			then := time.Now().Add(ahead)
-			if err := os.Chtimes(path, then, then); err != nil {
-				t.Fatal(err)
-			}
-			s := readStatus(t, dir)
-			if stale := s.Runs[0].Stale; (stale == "") != live || !live && !strings.Contains(stale, "ahead of this host's clock: set the clocks") {
-				t.Errorf("%v ahead: stale %q", ahead, stale)
-			}
-			if !live && (s.LastHour != Throughput{} || s.Hours.Left != 0 || s.Totals.Running != 0) {
-				t.Errorf("%v ahead: last hour %+v, %v hours left, %d running", ahead, s.LastHour, s.Hours.Left, s.Totals.Running)
-			}
-		}
-	}
-}
-
 // The clock may be set while a run works: what it waits for it waits for by a clock that
 // nobody sets.
 func TestMonotonic(t *testing.T) {
@@ -499,8 +392,8 @@ func TestMonotonic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.settle(0, order{Trial: all[0], Attempt: 1}, true, report{Event: eventFailed, Kind: Failed})
-	r.settle(0, order{Trial: all[1]}, true, report{Event: eventClaimed})
+	r.settle(0, worker.Order{Trial: all[0], Attempt: 1}, true, worker.Report{Event: worker.Failed, Kind: attempt.Other})
+	r.settle(0, worker.Order{Trial: all[1]}, true, worker.Report{Event: worker.Claimed})
 	for _, at := range []time.Time{r.pace.last, r.pace.marks[0].at, r.queue.retries[0].due, r.queue.claimed[0].due} {
 		if !strings.Contains(at.String(), "m=") {
 			t.Errorf("%v is of the wall's clock alone", at)
@@ -530,85 +423,4 @@ func TestSuspended(t *testing.T) {
 			t.Errorf("%v: %d attempts (%v)", r.Trial, r.Attempts, err)
 		}
 	}
-}
-
-// A disk without room for the state keeps the run alive for others.
-func TestStateWithoutRoom(t *testing.T) {
-	dir := newCampaign(t)
-	path := putRun(t, dir, func(*RunState) {})
-	old := time.Now().Add(-time.Hour)
-	if err := errors.Join(os.Chtimes(path, old, old), os.Mkdir(path+".tmp", 0o777)); err != nil { // which WriteFile fails at, too
-		t.Fatal(err)
-	}
-	s, err := ReadRunState(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.write(dir); err == nil {
-		t.Fatal("written")
-	}
-	if got := readStatus(t, dir).Runs[0]; got.Stale != "" {
-		t.Errorf("stale: %s", got.Stale)
-	}
-}
-
-func FuzzReadFailure(f *testing.F) {
-	for _, note := range notes {
-		f.Add([]byte(strings.ReplaceAll(note.text, "%s", `{"architecture": 1, "dataset": "digits", "epochs": 2, "seed": 1}`)))
-	}
-	trial := digits(1, 2, 1)
-	path := FailurePath("campaign", trial)
-	f.Fuzz(func(t *testing.T, text []byte) {
-		failure, err := decodeFailure(path, text)
-		if err != nil {
-			if !strings.Contains(err.Error(), path) {
-				t.Errorf("the error does not name the file: %v", err)
-			}
-			return
-		}
-		if failure.Trial != trial {
-			t.Fatalf("about %v", failure.Trial)
-		}
-		failure.Attempts = append(failure.Attempts, Attempt{Kind: Failed})
-		text, err = json.Marshal(failure)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again, err := decodeFailure(path, text); err != nil || len(again.Attempts) != len(failure.Attempts) || again.SetAside != failure.SetAside || again.Version != failure.Version {
-			t.Errorf("%+v is read as %+v (%v)", failure, again, err)
-		}
-	})
-}
-
-func FuzzReadRunState(f *testing.F) {
-	trial := digits(1, 2, 1)
-	for _, s := range []RunState{
-		{},
-		{Host: "h", PID: 7, Started: time.Unix(1e9, 0), Workers: []WorkerState{{Device: "cpu", Trial: &trial, Stage: "train"}}},
-		{Host: "h", PID: 7, LastHour: Throughput{1e-300, 1, 1e300}},
-	} {
-		text, err := json.Marshal(s)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
-	}
-	f.Add([]byte(`{"version": 9, "host": "h", "pid": 7, "mood": {}, "workers": [{"device": "tpu", "trial": null}], "last_hour": {"seconds": 1e300}}`))
-	path := RunStatePath("campaign", "h", 7)
-	f.Fuzz(func(t *testing.T, text []byte) {
-		state, err := decodeRunState(path, text)
-		if err != nil {
-			if !strings.Contains(err.Error(), path) {
-				t.Errorf("the error does not name the file: %v", err)
-			}
-			return
-		}
-		_ = state.WorkerTable()
-		s := Status{HasPlan: true, Runs: []RunStatus{{RunState: state}, {RunState: state}}}
-		running, _ := s.unfinished()
-		s.forecast(running, time.Now())
-		if _, err := json.Marshal(s); err != nil {
-			t.Error(err)
-		}
-	})
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -20,7 +19,10 @@ import (
 	"nb201/internal/inert"
 	"nb201/internal/usage"
 	"nb201/results"
+	"nb201/scheduler/attempt"
 	"nb201/scheduler/plan"
+	"nb201/scheduler/state"
+	"nb201/scheduler/worker"
 )
 
 // Options say how a run works a plan.
@@ -45,7 +47,7 @@ type Options struct {
 	Command func(device string) *exec.Cmd
 	// Show is called about every second, if it is not nil, and at the end. It must not
 	// wait for anything, as View.Show does not: the run looks at its host between calls.
-	Show func(RunState, Totals)
+	Show func(state.Run, state.Totals)
 	// Log takes lines about what goes wrong and what is done about it. It must not wait
 	// for anything either: a worker gets its next trial after the line.
 	Log io.Writer
@@ -56,13 +58,13 @@ type Options struct {
 // Run works a plan until every trial of it is done or set aside, by this run or
 // another, and returns how many are. When ctx is cancelled the workers leave
 // checkpoints and the error is ctx's. Errors of what the user can mend are usage errors.
-func Run(ctx context.Context, o Options) (Totals, error) {
+func Run(ctx context.Context, o Options) (state.Totals, error) {
 	o.second = cmp.Or(o.second, time.Second)
 	r, err := newRun(ctx, o)
 	if err != nil {
-		return Totals{}, err
+		return state.Totals{}, err
 	}
-	defer r.state.remove(o.Dir)
+	defer r.state.Remove(o.Dir)
 	r.beat() // no trial begins before the host was looked at
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -99,8 +101,10 @@ func Run(ctx context.Context, o Options) (Totals, error) {
 }
 
 // run is a run at work. Its worker goroutines do their own work, each with a process;
-// what they share is here, under mu. Nothing is read or written under mu: a disk that
-// hangs would hold up everything.
+// what they share is here, under mu, but for the parts of state that newRun fixes: Host, PID,
+// Started, Chunk and the number of workers. Entry i of state.Workers only the goroutine of
+// worker i writes; it too reads it under mu (see worker). No file is read or written under
+// mu: a disk that hangs would hold up everything.
 type run struct {
 	Options
 	campaign results.Campaign
@@ -111,13 +115,13 @@ type run struct {
 
 	mu     sync.Mutex
 	queue  *queue
-	state  RunState
-	totals Totals
+	state  state.Run
+	totals state.Totals
 	full   string    // what the disk answered that took no file; empty: it takes them
 	asked  time.Time // when it answered
 	broken error     // why a worker gave up
 	// unwritten holds the failed attempts at trials whose file cannot be written.
-	unwritten map[results.Trial]Failure
+	unwritten map[results.Trial]attempt.Failure
 	warned    map[results.Trial]bool // of its file of failed attempts
 }
 
@@ -134,12 +138,12 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		return nil, err
 	}
 	for _, folder := range []string{"running", "logs", "trials"} {
-		if err := makeDir(o.Dir, folder); err != nil {
+		if err := (results.Campaign{Dir: o.Dir}).MakeDir(folder); err != nil {
 			return nil, usage.Errorf("campaign %s cannot be written: %w%s", o.Dir, err, atomicfile.Rights(err))
 		}
 	}
 	for _, folder := range []string{"failed", "weights"} {
-		err := in(o.Dir, func(root atomicfile.Root) error { return root.CheckCreate(filepath.Join(folder, "file")) })
+		err := results.Campaign{Dir: o.Dir}.Within(func(root atomicfile.Root) error { return root.CheckCreate(filepath.Join(folder, "file")) })
 		if err != nil {
 			return nil, usage.Errorf("campaign %s cannot be written: %w%s", o.Dir, err, atomicfile.Rights(err))
 		}
@@ -147,10 +151,10 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	began := time.Now()
 	r := &run{
 		Options: o, campaign: results.Campaign{Dir: o.Dir}, pace: newPace(began),
-		unwritten: map[results.Trial]Failure{}, warned: map[results.Trial]bool{},
+		unwritten: map[results.Trial]attempt.Failure{}, warned: map[results.Trial]bool{},
 	}
 	now := began.UTC()
-	r.state = RunState{Host: host, PID: os.Getpid(), Started: now}
+	r.state = state.Run{Host: host, PID: os.Getpid(), Started: now}
 	trials := p.Trials()
 	if o.Chunks > 0 {
 		trials = p.Chunk(o.Chunk, o.Chunks)
@@ -174,8 +178,8 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	for k := range o.PerDevice {
 		for _, device := range o.Devices {
 			log := fmt.Sprintf("%s-%d-%s-%d.log", host, r.state.PID, strings.ReplaceAll(device, ":", ""), k)
-			r.state.Workers = append(r.state.Workers, WorkerState{
-				Device: device, Index: k, Stage: StageIdle, Since: now, Log: filepath.Join(o.Dir, "logs", log),
+			r.state.Workers = append(r.state.Workers, state.Worker{
+				Device: device, Index: k, Stage: state.StageIdle, Since: now, Log: filepath.Join(o.Dir, "logs", log),
 			})
 		}
 	}
@@ -228,7 +232,7 @@ func (r *run) setAside(t results.Trial, planned bool) error {
 
 // forgetFailures has trials that were set aside begin anew.
 func (r *run) forgetFailures(order []results.Trial) error {
-	setAside, err := SetAside(r.Dir)
+	setAside, err := attempt.ListSetAside(r.Dir)
 	if err != nil {
 		return err
 	}
@@ -236,29 +240,22 @@ func (r *run) forgetFailures(order []results.Trial) error {
 		if !slices.Contains(order, t) {
 			continue
 		}
-		if err := ForgetFailure(r.Dir, t); err != nil {
+		if err := attempt.Forget(r.Dir, t); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// failure is what is known of earlier attempts at t, nothing when there were none or their
-// file cannot be read: a note costs no more than some attempts. An error is one of
-// isNoRoom.
-func (r *run) failure(t results.Trial) (Failure, error) {
-	path := FailurePath(r.Dir, t)
-	f, err := ReadFailure(path)
-	switch {
-	case isNoRoom(err):
+// failure is what is known of earlier attempts at t, also of those that could not be
+// written: see attempt.Earlier.
+func (r *run) failure(t results.Trial) (attempt.Failure, error) {
+	f, doubt, err := attempt.Earlier(r.Dir, t)
+	if err != nil {
 		return f, err
-	case errors.Is(err, fs.ErrNotExist):
-		f = Failure{Trial: t}
-	case err != nil || f.Trial != t:
-		r.warn(t, "%v; it counts as no failed attempt", cmp.Or(err, fmt.Errorf("%s is about another trial: %v", path, f.Trial)))
-		f = Failure{Trial: t}
-	case f.Version > stateVersion:
-		r.warn(t, "%s is from a newer version of nb201: what this version knows of it counts", path)
+	}
+	if doubt != nil {
+		r.warn(t, "%v", doubt)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -310,13 +307,13 @@ func (r *run) beat() {
 func (r *run) show() {
 	s, t := r.snapshot()
 	s.LastHour = r.pace.follow(time.Now(), s)
-	_ = s.write(r.Dir) // a full disk is told of elsewhere
+	_ = s.Write(r.Dir) // a full disk is told of elsewhere
 	if r.Show != nil {
 		r.Show(s, t)
 	}
 }
 
-func (r *run) snapshot() (RunState, Totals) {
+func (r *run) snapshot() (state.Run, state.Totals) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, t := r.state, r.totals
@@ -351,14 +348,21 @@ func (r *run) pause(reason string) {
 }
 
 // update changes what worker i is at.
-func (r *run) update(i int, change func(*WorkerState)) {
+func (r *run) update(i int, change func(*state.Worker)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change(&r.state.Workers[i])
 }
 
+// worker is what worker i is at.
+func (r *run) worker(i int) state.Worker {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Workers[i]
+}
+
 // next waits for a trial for worker i; nil when there is none any more.
-func (r *run) next(ctx context.Context, i int) *order {
+func (r *run) next(ctx context.Context, i int) *worker.Order {
 	for ctx.Err() == nil {
 		o, ended, err := r.take(i)
 		if err != nil {
@@ -374,20 +378,20 @@ func (r *run) next(ctx context.Context, i int) *order {
 
 // take takes the next trial for worker i that is neither done nor set aside. ended
 // tells that there is none any more, nil without it that there is none now.
-func (r *run) take(i int) (o *order, ended bool, err error) {
+func (r *run) take(i int) (o *worker.Order, ended bool, err error) {
 	for {
 		t, next, ok, ended := r.deal(i)
 		if !ok {
 			return nil, ended, nil
 		}
 		done, f, err := r.lookUp(t)
-		if isNoRoom(err) {
+		if attempt.IsNoRoom(err) {
 			r.putBack(i, t)
-			r.pause(oneLine(err))
+			r.pause(attempt.OneLine(err))
 			return nil, false, nil
 		}
-		if isOfTrial(r.Dir, err) {
-			r.leaveOut(t, oneLine(err))
+		if attempt.IsOfTrial(r.Dir, err) {
+			r.leaveOut(t, attempt.OneLine(err))
 			r.mu.Lock()
 			r.state.Failed++
 			r.totals.Failed++
@@ -426,7 +430,7 @@ func (r *run) putBack(i int, t results.Trial) {
 }
 
 // lookUp finds out whether a trial is done, and what is known of failed attempts at it.
-func (r *run) lookUp(t results.Trial) (done bool, f Failure, err error) {
+func (r *run) lookUp(t results.Trial) (done bool, f attempt.Failure, err error) {
 	done, err = r.campaign.Done(t)
 	if errors.Is(err, results.ErrDamaged) {
 		err = r.setAside(t, true)
@@ -439,7 +443,7 @@ func (r *run) lookUp(t results.Trial) (done bool, f Failure, err error) {
 }
 
 // begin gives a trial to worker i, unless it is done or set aside: then it counts it.
-func (r *run) begin(i int, t results.Trial, done bool, f Failure) *order {
+func (r *run) begin(i int, t results.Trial, done bool, f attempt.Failure) *worker.Order {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -449,8 +453,8 @@ func (r *run) begin(i int, t results.Trial, done bool, f Failure) *order {
 		r.totals.Failed++
 	default:
 		w := &r.state.Workers[i]
-		w.Trial, w.Attempt, w.Stage, w.Since = &t, len(f.Attempts)+1, StageStarting, time.Now().UTC()
-		return &order{Trial: t, Attempt: w.Attempt}
+		w.Trial, w.Attempt, w.Stage, w.Since = &t, f.Next(), state.StageStarting, time.Now().UTC()
+		return &worker.Order{Trial: t, Attempt: w.Attempt}
 	}
 	return nil
 }

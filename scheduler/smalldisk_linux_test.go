@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"nb201/results"
+	"nb201/scheduler/state"
 )
 
 // TestSmallDisk has a campaign on a disk that is full at first, and again whenever a
@@ -37,11 +38,11 @@ func TestSmallDisk(t *testing.T) {
 	var lines strings.Builder
 	o.Log = &lines
 	waited := 0
-	o.Show = func(s RunState, _ Totals) {
+	o.Show = func(s state.Run, _ state.Totals) {
 		if s.Paused == "" {
 			return
 		}
-		if s.Workers[0].Stage == StageWaiting {
+		if s.Workers[0].Stage == state.StageWaiting {
 			waited++
 		}
 		_ = os.Remove(ballast)

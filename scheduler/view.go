@@ -6,11 +6,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
-	"nb201/internal/inert"
 	"nb201/internal/progress"
+	"nb201/scheduler/state"
 )
 
 // View shows a run while it works: on a terminal a line a worker and one of totals,
@@ -21,8 +20,8 @@ type View struct {
 	display *progress.Display
 
 	mu     sync.Mutex
-	state  RunState
-	totals Totals
+	state  state.Run
+	totals state.Totals
 	begun  bool      // Show was called
 	last   time.Time // of the last line of totals, where there is no terminal
 	shown  string    // totals that no line has shown yet
@@ -39,7 +38,7 @@ func NewView(w io.Writer) *View {
 const plainInterval = 30 * time.Second
 
 // Show shows how far the run is. It is called every second or so.
-func (v *View) Show(s RunState, t Totals) {
+func (v *View) Show(s state.Run, t state.Totals) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s.Workers = slices.Clone(s.Workers) // drawn later
@@ -89,94 +88,21 @@ func (v *View) draw(width, height int) []string {
 	return append(lines, gauge+text)
 }
 
-// WorkerTable is a table of what the workers are at, a line each and a head.
-func (s RunState) WorkerTable() string {
-	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "device\ttrial\tat\timages/s\tfor")
-	for _, w := range s.Workers {
-		name, trial := w.Device, "-"
-		if several(s, w.Device) {
-			name = fmt.Sprintf("%s #%d", w.Device, w.Index)
-		}
-		if w.Trial != nil {
-			trial = w.Trial.Path()
-		}
-		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.place(), w.speed(), Span(time.Since(w.Since)))
-	}
-	_ = table.Flush() // to memory
-	return text.String()
-}
-
-// several tells whether a device has more than one worker.
-func several(s RunState, device string) bool {
-	n := 0
-	for _, w := range s.Workers {
-		if w.Device == device {
-			n++
-		}
-	}
-	return n > 1
-}
-
-// place is where a worker is in its trial.
-func (w WorkerState) place() string {
-	text := w.Stage
-	if w.Epochs > 0 {
-		text = fmt.Sprintf("epoch %d/%d %s", w.Epoch+1, w.Epochs, w.Stage)
-	}
-	if w.Attempt > 1 {
-		text += fmt.Sprintf(", attempt %d", w.Attempt)
-	}
-	return text
-}
-
-func (w WorkerState) speed() string {
-	if w.ImagesPerSecond <= 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.0f", w.ImagesPerSecond)
-}
-
 // summary is the totals in a line.
-func summary(s RunState, t Totals) string {
-	text := fmt.Sprintf("%d of %s done (%s)", t.Done, progress.Quantity(t.Planned, "trial"), Percent(t.Done, t.Planned))
+func summary(s state.Run, t state.Totals) string {
+	text := fmt.Sprintf("%d of %s done (%s)", t.Done, progress.Quantity(t.Planned, "trial"), state.Percent(t.Done, t.Planned))
 	if t.Failed > 0 {
 		text += fmt.Sprintf(", %d set aside", t.Failed)
 	}
-	if images := s.imagesPerSecond(); images > 0 {
+	if images := s.ImagesPerSecond(); images > 0 {
 		text += fmt.Sprintf(", %.0f images/s", images)
 	}
 	rate := s.LastHour.TrialsPerHour()
 	if rate > 0 {
 		text += fmt.Sprintf(", %.3g trials/h", rate)
 	}
-	if left := t.timeLeft(len(s.Workers), rate); left > 0 {
-		text += fmt.Sprintf(", %s left", Span(left))
+	if left := t.TimeLeft(len(s.Workers), rate); left > 0 {
+		text += fmt.Sprintf(", %s left", state.Span(left))
 	}
 	return text
-}
-
-// Percent is "37.5 %", and 100 % only of all.
-func Percent(part, whole int) string {
-	if whole == 0 {
-		return "0 %"
-	}
-	tenths := 1000 * part / whole
-	return fmt.Sprintf("%d.%d %%", tenths/10, tenths%10)
-}
-
-// Span is a time span in the two units that matter: 12s, 3m05s, 4h07m, 12d03h.
-func Span(d time.Duration) string {
-	d = max(d, 0).Round(time.Second)
-	s := int64(d / time.Second)
-	switch {
-	case s < 60:
-		return fmt.Sprintf("%ds", s)
-	case s < 60*60:
-		return fmt.Sprintf("%dm%02ds", s/60, s%60)
-	case s < 24*60*60:
-		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
-	}
-	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
 }

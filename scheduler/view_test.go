@@ -14,20 +14,21 @@ import (
 	"nb201/internal/progress"
 	"nb201/internal/progress/progresstest"
 	"nb201/results"
+	"nb201/scheduler/state"
 )
 
 // sampleRun is a run of two workers, one of them idle, and where its plan is.
-func sampleRun() (RunState, Totals) {
+func sampleRun() (state.Run, state.Totals) {
 	trial := results.Trial{Arch: 4711, Dataset: "cifar10-valid", Epochs: 200, Seed: 777}
 	now := time.Now()
-	s := RunState{Host: "node1", PID: 7, Started: now.Add(-2 * time.Hour), Finished: 30, Failed: 1,
-		Workers: []WorkerState{
+	s := state.Run{Host: "node1", PID: 7, Started: now.Add(-2 * time.Hour), Finished: 30, Failed: 1,
+		Workers: []state.Worker{
 			{Device: "cuda:0", Trial: &trial, Attempt: 2, Stage: "train", Epoch: 36, Epochs: 200, Since: now.Add(-754 * time.Second), ImagesPerSecond: 8123.4},
-			{Device: "cuda:1", Stage: StageIdle, Since: now.Add(-5 * time.Second)},
+			{Device: "cuda:1", Stage: state.StageIdle, Since: now.Add(-5 * time.Second)},
 		},
-		LastHour: Throughput{Seconds: 3600, Trials: 15, Images: 3e7},
+		LastHour: state.Throughput{Seconds: 3600, Trials: 15, Images: 3e7},
 	}
-	return s, Totals{Planned: 120, Done: 45, Running: 1, Failed: 1, Left: 73, Work: 10 * time.Hour}
+	return s, state.Totals{Planned: 120, Done: 45, Running: 1, Failed: 1, Left: 73, Work: 10 * time.Hour}
 }
 
 // viewOn is a View on a terminal.
@@ -137,42 +138,5 @@ func TestViewConcurrent(t *testing.T) {
 	v.Done()
 	if got, want := progresstest.Screen(t, out.String()), strings.Repeat("text\n", 200); got != want {
 		t.Errorf("the terminal shows\n%s", got)
-	}
-}
-
-func TestTimeLeft(t *testing.T) {
-	for _, c := range []struct {
-		totals  Totals
-		workers int
-		rate    float64
-		want    time.Duration
-	}{
-		{Totals{Left: 10, Running: 2, Work: 12 * time.Hour}, 4, 100, 3 * time.Hour},
-		{Totals{Left: 10, Running: 2}, 4, 6, 2 * time.Hour},
-		{Totals{Left: 10, Work: time.Hour}, 0, 0, 0},
-		{Totals{Left: 10}, 4, 0, 0},
-	} {
-		if got := c.totals.timeLeft(c.workers, c.rate); got != c.want {
-			t.Errorf("%+v, %d workers, %v an hour: %v, not %v", c.totals, c.workers, c.rate, got, c.want)
-		}
-	}
-}
-
-func TestSpanAndPercent(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		-time.Second: "0s", 1400 * time.Millisecond: "1s", 59 * time.Second: "59s", 59600 * time.Millisecond: "1m00s",
-		185 * time.Second: "3m05s", 247 * time.Minute: "4h07m", 291 * time.Hour: "12d03h",
-	} {
-		if got := Span(d); got != want {
-			t.Errorf("%v is %q, not %q", d, got, want)
-		}
-	}
-	for _, c := range []struct {
-		part, whole int
-		want        string
-	}{{0, 0, "0 %"}, {0, 3, "0.0 %"}, {2, 3, "66.6 %"}, {299999, 300000, "99.9 %"}, {3, 3, "100.0 %"}} {
-		if got := Percent(c.part, c.whole); got != c.want {
-			t.Errorf("%d of %d is %q, not %q", c.part, c.whole, got, c.want)
-		}
 	}
 }

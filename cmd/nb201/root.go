@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -104,6 +105,8 @@ func (o *output) Write(text []byte) (int, error) {
 	}
 	text = bytes.Clone(text) // the caller may use it again when this has given up
 	written := make(chan result, 1)
+	// Nothing can interrupt a Write to a terminal that takes nothing. When this gives up, the
+	// goroutine is left to it: one at most, and the process ends soon.
 	go func() {
 		n, err := o.file.Write(text)
 		written <- result{n, err}
@@ -186,7 +189,8 @@ func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 		signals = append(signals, syscall.SIGHUP)
 	}
 	signal.Notify(received, signals...)
-	go func() {
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
 		select {
 		case s := <-received:
 			if s == syscall.SIGHUP {
@@ -196,10 +200,11 @@ func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 			cancel(stopped(s.(syscall.Signal)))
 		case <-ctx.Done():
 		}
-	}()
+	})
 	return ctx, func() {
 		signal.Stop(received)
 		cancel(nil)
+		waiting.Wait()
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"nb201/scheduler"
 	"nb201/scheduler/plan"
 	"nb201/scheduler/slurm"
+	"nb201/scheduler/state"
 	"nb201/scheduler/trainer"
 )
 
@@ -122,7 +123,7 @@ terminal is closed the run stops as Ctrl-C does; under nohup it goes on.`,
 				}
 				defer m.Close()
 				fmt.Fprintf(view, "metrics: %s\n", m.URL())
-				o.Show = func(s scheduler.RunState, t scheduler.Totals) {
+				o.Show = func(s state.Run, t state.Totals) {
 					m.Show(s, t)
 					view.Show(s, t)
 				}

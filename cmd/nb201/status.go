@@ -14,8 +14,10 @@ import (
 
 	"nb201/internal/inert"
 	"nb201/internal/progress"
-	"nb201/scheduler"
+	"nb201/scheduler/attempt"
 	"nb201/scheduler/slurm"
+	"nb201/scheduler/state"
+	"nb201/scheduler/status"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -71,14 +73,14 @@ The exit code does not depend on what is told: it is 0 also when trials failed.`
 
 // statusView is the status of a campaign, with its arrays in Slurm's queue.
 type statusView struct {
-	*scheduler.Status
+	*status.Status
 	Arrays []slurm.Queued `json:"arrays,omitempty"`
 }
 
 // readStatus also asks Slurm, where there is one. What it cannot tell is a problem like a
 // file that cannot be read.
 func readStatus(ctx context.Context, dir string) (statusView, error) {
-	s, err := scheduler.ReadStatus(ctx, dir)
+	s, err := status.Read(ctx, dir)
 	if err != nil {
 		return statusView{}, err
 	}
@@ -99,7 +101,7 @@ func printStatus(w io.Writer, s statusView) error {
 		return fmt.Sprintf(format+"\t", v)
 	}
 	fmt.Fprintf(t, "dataset\tepochs\ttrials\tdone\t%srunning\tfailed\tleft\thours\t\n", column("%s", "damaged"))
-	printTotals := func(dataset, epochs string, n scheduler.Totals, hours float64) {
+	printTotals := func(dataset, epochs string, n state.Totals, hours float64) {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s%d\t%d\t%d\t%.2f\t\n",
 			dataset, epochs, n.Planned, n.Done, column("%d", n.Damaged), n.Running, n.Failed, n.Left, hours)
 	}
@@ -137,7 +139,7 @@ func printSums(w io.Writer, s statusView) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	if s.HasPlan {
-		line("plan", "%d of %s done (%s)", s.Totals.Done, progress.Quantity(s.Totals.Planned, "trial"), scheduler.Percent(s.Totals.Done, s.Totals.Planned))
+		line("plan", "%d of %s done (%s)", s.Totals.Done, progress.Quantity(s.Totals.Planned, "trial"), state.Percent(s.Totals.Done, s.Totals.Planned))
 	} else {
 		line("plan", "none")
 	}
@@ -149,7 +151,7 @@ func printSums(w io.Writer, s statusView) {
 	}
 	if h := s.LastHour; h.Seconds > 0 {
 		line("rate", "%.4g trials and %.4g million images an hour, over the last %s",
-			h.TrialsPerHour(), h.ImagesPerHour()/1e6, scheduler.Span(span(h.Seconds/3600)))
+			h.TrialsPerHour(), h.ImagesPerHour()/1e6, state.Span(span(h.Seconds/3600)))
 	}
 	spent := hours(s.Hours.Done) + " in trials that are done"
 	if done := s.Totals.Done + s.NotPlanned; s.Hours.Records < done {
@@ -163,7 +165,7 @@ func printSums(w io.Writer, s statusView) {
 		line("to do", "about %s of one worker", hours(s.Hours.Work))
 	}
 	if s.Hours.Left > 0 {
-		line("time left", "about %s", scheduler.Span(span(s.Hours.Left)))
+		line("time left", "about %s", state.Span(span(s.Hours.Left)))
 	}
 	for _, a := range s.Arrays {
 		line("Slurm", "%v", a)
@@ -173,7 +175,7 @@ func printSums(w io.Writer, s statusView) {
 // hours is a number of hours, as such or, below one, in minutes and seconds.
 func hours(h float64) string {
 	if h < 1 {
-		return scheduler.Span(span(h))
+		return state.Span(span(h))
 	}
 	return fmt.Sprintf("%.1f hours", h)
 }
@@ -181,7 +183,7 @@ func hours(h float64) string {
 func span(hours float64) time.Duration { return time.Duration(hours * float64(time.Hour)) }
 
 // printRun prints what a run tells of itself.
-func printRun(w io.Writer, r scheduler.RunStatus) {
+func printRun(w io.Writer, r status.Run) {
 	inert.Fprintf(w, "\nrun on %s, process %d", r.Host, r.PID)
 	if r.Chunk != "" {
 		inert.Fprintf(w, ", chunk %s", r.Chunk)
@@ -195,7 +197,7 @@ func printRun(w io.Writer, r scheduler.RunStatus) {
 	if since <= 0 {
 		rate = "it began ahead of this host's clock: set the clocks of the hosts alike"
 	}
-	fmt.Fprintf(w, ", for %s: %s done (%s), %d set aside\n", scheduler.Span(since), progress.Quantity(r.Finished, "trial"), rate, r.Failed)
+	fmt.Fprintf(w, ", for %s: %s done (%s), %d set aside\n", state.Span(since), progress.Quantity(r.Finished, "trial"), rate, r.Failed)
 	if r.Paused != "" {
 		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}
@@ -205,15 +207,16 @@ func printRun(w io.Writer, r scheduler.RunStatus) {
 }
 
 // printFailures prints every failed attempt.
-func printFailures(w io.Writer, failures []scheduler.Failure) error {
+func printFailures(w io.Writer, failures []attempt.Failure) error {
 	for i, f := range failures {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "%v: %s\n", f.Trial, outcome(f))
 		for k, a := range f.Attempts {
-			inert.Fprintf(w, "  attempt %d, %s, on %s (%s): %s\n    %s\n    %s\n",
-				k+1, a.When.Format(time.DateTime), a.Host, a.Device, a.Kind, a.Reason, a.Log)
+			inert.Fprintf(w, "  attempt %d, %s, on %s (%s): %s\n    %s\n",
+				k+1, a.When.Format(time.DateTime), a.Host, a.Device, a.Kind, a.Reason)
+			printLog(w, a)
 		}
 	}
 	if len(failures) == 0 {
@@ -224,11 +227,18 @@ func printFailures(w io.Writer, failures []scheduler.Failure) error {
 }
 
 // outcome is what became of a trial with failed attempts.
-func outcome(f scheduler.Failure) string {
+func outcome(f attempt.Failure) string {
 	if f.SetAside {
 		return "set aside after " + progress.Quantity(len(f.Attempts), "failed attempt")
 	}
 	return progress.Quantity(len(f.Attempts), "failed attempt") + ", to be tried again"
+}
+
+// printLog prints where the log of a failed attempt is, if it has one: nb201 train keeps none.
+func printLog(w io.Writer, a attempt.FailedAttempt) {
+	if a.Log != "" {
+		inert.Fprintf(w, "    %s\n", a.Log)
+	}
 }
 
 // mostFailures is how many failures are listed beside everything else.
@@ -236,11 +246,11 @@ const mostFailures = 10
 
 // printLastFailures prints the last attempt of the first failures, the trials set aside
 // before the others.
-func printLastFailures(w io.Writer, dir string, failures []scheduler.Failure) {
+func printLastFailures(w io.Writer, dir string, failures []attempt.Failure) {
 	if len(failures) == 0 {
 		return
 	}
-	var setAside, others []scheduler.Failure
+	var setAside, others []attempt.Failure
 	for _, f := range failures {
 		if f.SetAside {
 			setAside = append(setAside, f)
@@ -254,7 +264,8 @@ func printLastFailures(w io.Writer, dir string, failures []scheduler.Failure) {
 		fmt.Fprintf(w, "  %v: %s\n", f.Trial, outcome(f))
 		if n := len(f.Attempts); n > 0 {
 			last := f.Attempts[n-1]
-			inert.Fprintf(w, "    %.94s\n    %s\n", fmt.Sprintf("%s: %s", last.Kind, last.Reason), last.Log)
+			inert.Fprintf(w, "    %.94s\n", fmt.Sprintf("%s: %s", last.Kind, last.Reason))
+			printLog(w, last)
 		}
 	}
 	if more := len(failures) - mostFailures; more > 0 {

@@ -9,11 +9,12 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"nb201/configs"
 	"nb201/results"
 	"nb201/results/resultstest"
-	"nb201/scheduler"
-	"nb201/scheduler/plan"
+	"nb201/scheduler/attempt"
+	"nb201/scheduler/plan/plantest"
+	"nb201/scheduler/state"
+	"nb201/scheduler/status"
 )
 
 // statusCampaign is a campaign with a plan of 12 trials on digits: 5 are done, one is
@@ -24,58 +25,38 @@ func statusCampaign(t *testing.T) (dir string) {
 		return results.Trial{Arch: arch, Dataset: "digits", Epochs: epochs, Seed: seed}
 	}
 	dir = resultstest.Fill(t, digits(0, 2, 1), digits(0, 2, 2), digits(1, 2, 1), digits(1, 2, 2), digits(0, 3, 1), digits(7, 2, 1)).Dir
-	archs, err := plan.ParseArchs("0-2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	settings := plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 256}}
-	p, err := plan.New(settings, plan.Selection{Archs: &archs, Datasets: []string{"digits"}, Epochs: []int{2, 3}, Seeds: []uint32{1, 2}}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Write(dir); err != nil {
-		t.Fatal(err)
-	}
+	plantest.Digits(t, dir, 3, []int{2, 3}, 1, 2)
 	now := time.Now().UTC()
 	trial := digits(0, 3, 2)
-	run := scheduler.RunState{
+	run := state.Run{
 		Host: "node1", PID: 4711, Started: now.Add(-2 * time.Hour), Chunk: "1/2", Finished: 30, Failed: 1, Paused: "1 GiB free on the disk",
-		Workers: []scheduler.WorkerState{
+		Workers: []state.Worker{
 			{Device: "cuda:0", Trial: &trial, Attempt: 2, Stage: "train", Epoch: 1, Epochs: 3, Since: now.Add(-90 * time.Second), ImagesPerSecond: 8123, Log: "logs/a.log"},
-			{Device: "cuda:1", Stage: scheduler.StageIdle, Since: now.Add(-20 * time.Minute)},
+			{Device: "cuda:1", Stage: state.StageIdle, Since: now.Add(-20 * time.Minute)},
 		},
-		LastHour: scheduler.Throughput{Seconds: 3600, Trials: 15, Images: 29.3e6},
+		LastHour: state.Throughput{Seconds: 3600, Trials: 15, Images: 29.3e6},
 	}
-	write := func(path string, v any) {
+	write := func(err error) {
 		t.Helper()
-		text, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, text, 0o666); err != nil {
-			t.Fatal(err)
-		}
 	}
-	write(scheduler.RunStatePath(dir, "node1", 4711), run)
+	write(os.Mkdir(filepath.Join(dir, "running"), 0o777))
+	write(run.Write(dir))
 	stale := run
 	stale.Host, stale.Started = "node2", now.Add(-3*time.Hour)
-	path := scheduler.RunStatePath(dir, "node2", 4711)
-	write(path, stale)
-	if err := os.Chtimes(path, now.Add(-time.Hour), now.Add(-time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	attempt := scheduler.Attempt{
-		When: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Host: "node1", Device: "cuda:0", Kind: scheduler.OutOfMemory,
+	write(stale.Write(dir))
+	write(os.Chtimes(state.RunPath(dir, "node2", 4711), now.Add(-time.Hour), now.Add(-time.Hour)))
+	failed := attempt.FailedAttempt{
+		When: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Host: "node1", Device: "cuda:0", Kind: attempt.OutOfMemory,
 		Reason: "RESOURCE_EXHAUSTED: " + strings.Repeat("words ", 20), Log: "logs/node1-4711-cuda0-0.log",
 	}
-	for _, f := range []scheduler.Failure{
-		{Trial: digits(2, 2, 1), Attempts: []scheduler.Attempt{attempt}},
-		{Trial: digits(2, 2, 2), Attempts: []scheduler.Attempt{attempt, attempt}, SetAside: true},
+	for _, f := range []attempt.Failure{
+		{Trial: digits(2, 2, 1), Attempts: []attempt.FailedAttempt{failed}},
+		{Trial: digits(2, 2, 2), Attempts: []attempt.FailedAttempt{failed, failed}, SetAside: true},
 	} {
-		write(scheduler.FailurePath(dir, f.Trial), f)
+		write(f.Write(dir))
 	}
 	return dir
 }
@@ -142,11 +123,11 @@ func TestStatusFailed(t *testing.T) {
 func TestStatusJSON(t *testing.T) {
 	dir := statusCampaign(t)
 	stdout, _, code := nb201("status", dir, "--json")
-	var got scheduler.Status
+	var got status.Status
 	if err := json.Unmarshal([]byte(stdout), &got, json.RejectUnknownMembers(true)); err != nil || code != 0 {
 		t.Fatalf("code %d, %v in\n%s", code, err, stdout)
 	}
-	want := scheduler.Totals{Planned: 12, Done: 5, Running: 1, Failed: 1, Left: 5}
+	want := state.Totals{Planned: 12, Done: 5, Running: 1, Failed: 1, Left: 5}
 	if got.Totals != want || len(got.Trials) != 2 || len(got.Runs) != 2 || len(got.Failures) != 2 ||
 		got.Runs[0].Stale == "" || got.Runs[1].Workers[0].Trial == nil || got.LastHour.Trials != 15 {
 		t.Errorf("got\n%s", stdout)
@@ -190,7 +171,7 @@ cannot be read:
 // A run that began ahead of this host's clock has no rate.
 func TestStatusClock(t *testing.T) {
 	var out strings.Builder
-	printRun(&out, scheduler.RunStatus{RunState: scheduler.RunState{Host: "node1", PID: 7, Started: time.Now().Add(time.Hour), Finished: 3}})
+	printRun(&out, status.Run{Run: state.Run{Host: "node1", PID: 7, Started: time.Now().Add(time.Hour), Finished: 3}})
 	want := "\nrun on node1, process 7, for 0s: 3 trials done (it began ahead of this host's clock: set the clocks of the hosts alike), 0 set aside\n"
 	if got, _, _ := strings.Cut(out.String(), "  device"); got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"log"
+	"math"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -19,10 +20,9 @@ import (
 	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
-	"nb201/scheduler"
+	"nb201/scheduler/attempt"
 	"nb201/scheduler/trainer"
 	"nb201/train"
-	"nb201/train/checkpoint"
 )
 
 func newTrainCommand() *cobra.Command {
@@ -47,7 +47,8 @@ before:
   DIR/weights/000123/cifar10-valid/0012-0777.pth    the weights
 A trial that is finished there already is not trained again. Under way, a trial leaves
 a checkpoint every ten minutes, and when it is stopped, in DIR/running; the same command
-goes on from it.
+goes on from it. An attempt that fails is noted in DIR/failed, and the record counts it; one
+that is stopped is not counted.
 
 --from FILE starts from the weights in FILE instead: a torch checkpoint with the state
 dict, from a campaign or from another program (alone, or under the key state_dict,
@@ -182,63 +183,61 @@ func parseKeep(weights string) (bool, error) {
 
 // trainOne trains a trial, from its checkpoint if it was stopped before, and publishes
 // what it leaves.
-func trainOne(ctx context.Context, config train.Config, device backend.Device, c results.Campaign, keep bool, progressTo io.Writer) (r *results.Record, err error) {
+func trainOne(ctx context.Context, config train.Config, device backend.Device, c results.Campaign, keep bool, w io.Writer) (*results.Record, error) {
 	if err := trainer.CheckTrial(c, config); err != nil {
 		return nil, err
 	}
-	if err := c.Check(config.Trial); err != nil {
+	if err := attempt.Check(c, config.Trial); err != nil { // before a device is opened
 		return nil, err
 	}
-	b, err := openDevice(ctx, device, config.Settings.Precision == configs.TF32)
-	if err != nil {
+	if err := checkXLAFlagsFor(ctx, device); err != nil {
 		return nil, err
 	}
-	claim, err := scheduler.TakeClaim(c.Dir, config.Trial)
-	if err != nil {
-		return nil, usage.Errorf("campaign %s cannot take the trial: %w", c.Dir, err)
-	}
-	if claim == nil {
-		return nil, usage.Errorf("%v: another process is training it for campaign %s: wait for it, or use another --out", config.Trial, c.Dir)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, claim.Release())
-		} else {
-			err = claim.Finish()
-		}
-	}()
-	if path, reason, err := c.SetAside(config.Trial); err != nil {
-		return nil, err
-	} else if path != "" {
-		inert.Fprintf(progressTo, "warning: %v: it is kept as %s, and the trial is trained again\n", reason, path)
-	}
-	versions := versionsOn(b)
-	warnings := outlet.New(progressTo) // training goes on when it takes none
+	warnings := outlet.New(w) // training goes on when it takes none
 	defer warnings.Close(outlet.LastWords)
-	config.Checkpoints = &checkpoint.Options{
-		Dir: claim.Dir, Every: checkpointInterval, Versions: versions,
-		Warn: func(text string) { inert.Fprintf(warnings, "warning: %s\n", text) },
+	v := &trainingView{config: config, w: w, warnings: warnings}
+	t, err := trainer.Open(trainer.Options{
+		Campaign: c, Device: device, TF32: config.Settings.Precision == configs.TF32, Configure: trainer.Only(config), Weights: keep,
+		CheckpointEvery: checkpointInterval, Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"),
+		Warn: func(_ results.Trial, text string) { v.Warn(text) }, Log: log.New(io.Discard, "", 0),
+	})
+	if err != nil {
+		return nil, err
 	}
-	session := train.NewSession(b.Backend)
-	outcome, err := runWithBar(ctx, session, config, progressTo)
+	r, err := trainWith(ctx, t, device, c, v)
 	if err != nil {
 		return nil, err // the process ends, and with it a compilation that goes on
 	}
-	session.Close()
-	b.Backend.Finalize()
-	r = outcome.Record
-	r.Device, r.Attempts, r.Versions = b.Device, 1, versions
-	if !keep {
-		outcome.Weights = nil
+	t.Close()
+	return r, nil
+}
+
+// trainWith is trainOne with a trainer of an open device. An attempt that fails is noted in
+// the campaign, as a run notes it.
+func trainWith(ctx context.Context, t attempt.Trainer, device backend.Device, c results.Campaign, v *trainingView) (*results.Record, error) {
+	trial := v.config.Trial
+	failure, doubt, err := attempt.Earlier(c.Dir, trial)
+	if err != nil {
+		return nil, err
 	}
-	waits := false
-	return r, scheduler.Publish(ctx, c, r, outcome.Weights, 5*time.Second, func(reason error) error {
-		if !waits {
-			fmt.Fprintf(progressTo, "the trial is trained, and is published when this passes: %v\n", reason)
-			waits = true
+	if doubt != nil {
+		v.Warn(doubt.Error())
+	}
+	defer v.end()
+	r, err := attempt.TrainInto(ctx, c, trial, attempt.Options{Number: failure.Next(), Trainer: t, Observer: v})
+	switch ending, kind := attempt.Classify(ctx, c.Dir, err); {
+	case ending == attempt.Claimed:
+		return nil, usage.Errorf("%w for campaign %s: wait for it, or use another --out", err, c.Dir)
+	case ending == attempt.Failed && v.bar != nil && !usage.Is(err):
+		host, _ := os.Hostname() // a note without it is a note too
+		failure.Add(attempt.FailedAttempt{
+			When: time.Now().UTC().Truncate(time.Second), Host: host, Device: device.String(), Kind: kind, Reason: attempt.OneLine(err),
+		}, math.MaxInt)
+		if unnoted := failure.Write(c.Dir); unnoted != nil {
+			v.Warn(fmt.Sprintf("cannot note that %v failed: %v", trial, unnoted))
 		}
-		return nil
-	})
+	}
+	return r, err
 }
 
 // evaluation is what evaluating stored weights gives.
@@ -288,22 +287,57 @@ func conversion(weights results.StartWeights) string {
 	return fmt.Sprintf(" (converted from %s to float32)", weights.ConvertedFrom)
 }
 
-// runWithBar trains and shows how far the trial is.
-func runWithBar(ctx context.Context, session *train.Session, config train.Config, w io.Writer) (*train.Outcome, error) {
-	perEpoch := config.Data.Train.Len() + evaluationImages(config)
-	bar := progress.New(w, int64(perEpoch)*int64(config.Recipe.Epochs), "images", "compiling")
-	defer bar.Done()
-	describe := describeOn(bar, func(p train.Progress) string {
-		return fmt.Sprintf("epoch %d/%d %s", p.Epoch+1, config.Recipe.Epochs, p.Stage)
+// trainingView is the attempt.Observer that shows a trial to the user: a bar while it trains,
+// and lines.
+type trainingView struct {
+	config   train.Config
+	w        io.Writer
+	warnings io.Writer
+	bar      *progress.Bar // nil until training begins
+	describe func(train.Progress)
+	stepped  bool // a batch is done
+	waits    bool // the wait for the campaign was shown
+}
+
+// Warn implements attempt.Observer.
+func (v *trainingView) Warn(text string) { inert.Fprintf(v.warnings, "warning: %s\n", text) }
+
+// perEpoch is the number of images that an epoch goes through.
+func (v *trainingView) perEpoch() int { return v.config.Data.Train.Len() + evaluationImages(v.config) }
+
+// Begin implements attempt.Observer.
+func (v *trainingView) Begin() {
+	v.bar = progress.New(v.w, int64(v.perEpoch())*int64(v.config.Recipe.Epochs), "images", "compiling")
+	v.describe = describeOn(v.bar, func(p train.Progress) string {
+		return fmt.Sprintf("epoch %d/%d %s", p.Epoch+1, v.config.Recipe.Epochs, p.Stage)
 	})
-	begun := false
-	return session.Run(ctx, config, func(p train.Progress) {
-		if !begun { // perhaps at a checkpoint's place
-			bar.Add(int64(p.Epoch*perEpoch + imagesBefore(config, p.Stage) + p.Batch*config.Recipe.Batch))
-			begun = true
-		}
-		describe(p)
-	})
+}
+
+// Step implements attempt.Observer.
+func (v *trainingView) Step(s attempt.Step) {
+	if !v.stepped { // perhaps at a checkpoint's place
+		v.bar.Add(int64(s.Epoch*v.perEpoch() + imagesBefore(v.config, s.Stage) + s.Batch*v.config.Recipe.Batch))
+		v.stepped = true
+	}
+	v.describe(train.Progress{Stage: s.Stage, Epoch: s.Epoch, Batch: s.Batch, Images: s.Images, Loss: s.Loss, Top1: s.Top1})
+}
+
+// Publish implements attempt.Observer.
+func (v *trainingView) Publish() { v.end() }
+
+// Wait implements attempt.Observer.
+func (v *trainingView) Wait(reason error) {
+	if !v.waits {
+		fmt.Fprintf(v.w, "the trial is trained, and is published when this passes: %v\n", reason)
+		v.waits = true
+	}
+}
+
+// end ends the bar, if training began.
+func (v *trainingView) end() {
+	if v.bar != nil {
+		v.bar.Done()
+	}
 }
 
 // imagesBefore is the number of images that an epoch goes through before a stage.

@@ -17,8 +17,9 @@ import (
 	"nb201/internal/plugin"
 	"nb201/internal/usage"
 	"nb201/results"
-	"nb201/scheduler"
+	"nb201/scheduler/attempt"
 	"nb201/scheduler/plan"
+	"nb201/scheduler/state"
 )
 
 // Options say which array a campaign is to be sent in.
@@ -143,7 +144,7 @@ func (o *Options) checkTime(p *plan.Plan) error {
 	epoch := time.Duration(most * float64(time.Second))
 	if o.Time-o.Warn < epoch {
 		return usage.Errorf("--time %v is too short: less the %v of the warning it leaves no time for an epoch of %v, which takes about %s with what comes before it: use at least %v",
-			o.Time, o.Warn, dearest, scheduler.Span(epoch), (o.Warn+epoch).Round(time.Minute)+time.Minute)
+			o.Time, o.Warn, dearest, state.Span(epoch), (o.Warn+epoch).Round(time.Minute)+time.Minute)
 	}
 	return nil
 }
@@ -160,7 +161,7 @@ func (a *Array) left(ctx context.Context, p *plan.Plan, o Options) ([]int, error
 	for _, t := range done {
 		away[t] = true
 	}
-	setAside, err := scheduler.SetAside(a.Campaign)
+	setAside, err := attempt.ListSetAside(a.Campaign)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +208,7 @@ func (a *Array) Submit(ctx context.Context) error {
 		return nil
 	}
 	for _, t := range a.failures {
-		if err := scheduler.ForgetFailure(a.Campaign, t); err != nil {
+		if err := attempt.Forget(a.Campaign, t); err != nil {
 			return fmt.Errorf("have %v begin anew: %w", t, err)
 		}
 	}

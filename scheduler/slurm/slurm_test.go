@@ -18,7 +18,7 @@ import (
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/resultstest"
-	"nb201/scheduler"
+	"nb201/scheduler/attempt"
 	"nb201/scheduler/plan"
 )
 
@@ -338,8 +338,8 @@ func digits(arch, epochs int, seed uint32) results.Trial {
 // setAside notes that a trial was set aside.
 func setAside(t *testing.T, dir string, trial results.Trial) {
 	t.Helper()
-	path := scheduler.FailurePath(dir, trial)
-	text, err := json.Marshal(scheduler.Failure{Trial: trial, SetAside: true, Attempts: []scheduler.Attempt{}})
+	path := attempt.FailurePath(dir, trial)
+	text, err := json.Marshal(attempt.Failure{Trial: trial, SetAside: true, Attempts: []attempt.FailedAttempt{}})
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o777)
 	}

@@ -6,22 +6,32 @@ import (
 	"io/fs"
 	"slices"
 
+	"nb201/data"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/plan"
 	"nb201/train"
 )
 
-// CheckPlan makes sure, before workers fail for it, that the images of the plan's datasets
+// CheckPlan makes sure, before workers fail for it, that the files of the plan's datasets
 // are there, and that what the plan trains is of the same experiment as the trials of the
-// campaign that are finished. Errors are usage errors.
+// campaign that are finished. It decodes no image: a damaged file is found by the worker
+// that loads it. Errors are usage errors.
 func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot string) error {
+	finished := anyFinished(c)
 	for _, d := range p.Datasets {
 		definition, err := p.Definition(d.Key)
 		if err != nil {
 			return err
 		}
-		images, err := definition.At(p.Settings.Timeline).Load(dataRoot) // the files that a trial reads
+		found, err := definition.At(p.Settings.Timeline).FindFiles(dataRoot) // the files that a trial reads
+		if err != nil {
+			return err
+		}
+		if !finished {
+			continue // nothing to compare them with
+		}
+		files, err := describe(ctx, found)
 		if err != nil {
 			return err
 		}
@@ -29,7 +39,7 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			settings, err := p.TrialSettings(t, train.FilesOf(images))
+			settings, err := p.TrialSettings(t, files)
 			if err != nil {
 				return err
 			}
@@ -40,6 +50,24 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 		}
 	}
 	return nil
+}
+
+// anyFinished reports whether a campaign has the record of any trial.
+func anyFinished(c results.Campaign) bool {
+	for _, err := range c.Trials() {
+		return err == nil
+	}
+	return false
+}
+
+// describe describes files as records do.
+func describe(ctx context.Context, found data.FoundFiles) ([]results.File, error) {
+	described, err := found.Describe(ctx)
+	var files []results.File
+	for _, f := range described {
+		files = append(files, results.File(f))
+	}
+	return files, err
 }
 
 // firstTrials yields the first trial of the plan on a dataset along each schedule.

@@ -2,12 +2,14 @@ package trainer
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"nb201/configs"
+	"nb201/data/datatest"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -95,5 +97,48 @@ func TestCheckPlan(t *testing.T) {
 		if err := check(); (timeline == "dec2019") != (err != nil) || err != nil && (!usage.Is(err) || !strings.Contains(err.Error(), "SHA-256 of list.json is")) {
 			t.Errorf("%s, another list: %v", timeline, err)
 		}
+	}
+}
+
+// The check before a run finds the files, and decodes none of them.
+func TestCheckPlanDecodesNothing(t *testing.T) {
+	dir := t.TempDir()
+	definition := filepath.Join(dir, "own.json")
+	text := strings.Replace(numbers, `"format": "digits"`, `"format": "npy", "path": "."`, 1)
+	write := func(name string, text []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("own.json", []byte(text))
+	write("list.json", []byte("[0]"))
+	arrays := maps.Collect(datatest.Files("npy", datatest.Synth(70, 16, 10, 1), datatest.Synth(5, 16, 10, 2)))
+	for name, text := range arrays {
+		write(name, text)
+	}
+	archs, err := plan.ParseArchs("0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.New(
+		plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 4, Cells: 1, Batch: 64}},
+		plan.Selection{Archs: &archs, Datasets: []string{definition}, Epochs: []int{2}, Seeds: []uint32{1}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range arrays { // since the plan was made
+		write(name, []byte("not an array"))
+	}
+	for _, c := range []results.Campaign{{Dir: filepath.Join(dir, "none")}, resultstest.Fill(t, results.Trial{Arch: 1, Dataset: "digits", Epochs: 2, Seed: 1})} {
+		if err := CheckPlan(t.Context(), c, p, ""); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "y_test.npy")); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckPlan(t.Context(), results.Campaign{Dir: dir}, p, ""); !usage.Is(err) || !strings.Contains(err.Error(), "y_test.npy") {
+		t.Errorf("a file is missing: %v", err)
 	}
 }

@@ -1,91 +1,116 @@
-// Package trainer trains the trials of a plan for a worker of a run.
+// Package trainer trains trials through train.Session: one that a user asks for, or those of
+// a plan, for a worker of a run.
 package trainer
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log"
 	"regexp"
+	"sync"
 	"time"
 
 	"nb201/cell"
-	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
-	"nb201/scheduler"
+	"nb201/scheduler/attempt"
 	"nb201/scheduler/plan"
 	"nb201/train"
 	"nb201/train/checkpoint"
 )
 
-// Options say how a worker trains.
+// Options say how a Trainer trains.
 type Options struct {
 	Campaign        results.Campaign
-	Plan            *plan.Plan
 	Device          backend.Device
-	DataRoot        string        // of the images
+	TF32            bool // the device multiplies in TF32
+	Configure       Configure
+	Weights         bool          // keep them
 	CheckpointEvery time.Duration // at least
 	Program, GoMLX  string        // versions, for the records
+	Warn            func(t results.Trial, text string)
 	Log             *log.Logger
 }
 
-// Trainer is the scheduler.Trainer that trains.
+// Configure is how a trial is trained. What the session has loaded, it need not load again.
+type Configure func(session *train.Session, trial results.Trial) (train.Config, error)
+
+// Only is the Configure of the one trial of a config.
+func Only(config train.Config) Configure {
+	return func(*train.Session, results.Trial) (train.Config, error) { return config, nil }
+}
+
+// FromPlan is the Configure of the trials of a plan, on images in dataRoot.
+func FromPlan(p *plan.Plan, dataRoot string) Configure {
+	return func(session *train.Session, trial results.Trial) (train.Config, error) {
+		definition, err := p.Definition(trial.Dataset)
+		if err != nil {
+			return train.Config{}, err
+		}
+		recipe, ok := p.Recipe(trial.Epochs)
+		if !ok {
+			return train.Config{}, usage.Errorf("a schedule of %d epochs is not in the plan", trial.Epochs)
+		}
+		arch, err := cell.ByIndex(trial.Arch)
+		if err != nil {
+			return train.Config{}, err
+		}
+		return session.Config(train.Options{
+			Arch: arch, Definition: definition, Recipe: recipe, Settings: p.Settings.Settings, Seed: trial.Seed, DataRoot: dataRoot,
+		})
+	}
+}
+
+// Trainer is the worker.Trainer that trains.
 type Trainer struct {
 	Options
 	opened  *backend.Opened
 	session *train.Session
+	ahead   sync.WaitGroup // of Prepare
 }
 
-// Open opens the device, for the rest of the process.
+// Open opens the device.
 func Open(o Options) (*Trainer, error) {
-	opened, err := backend.OpenDevice(o.Device, o.Plan.Settings.Precision == configs.TF32)
+	opened, err := backend.OpenDevice(o.Device, o.TF32)
 	if err != nil {
 		return nil, err
 	}
-	return &Trainer{o, opened, train.NewSession(opened.Backend)}, nil
+	return &Trainer{Options: o, opened: opened, session: train.NewSession(opened.Backend)}, nil
 }
 
-// config is how the plan has a trial be trained.
-func (t *Trainer) config(trial results.Trial) (train.Config, error) {
-	definition, err := t.Plan.Definition(trial.Dataset)
-	if err != nil {
-		return train.Config{}, err
-	}
-	recipe, ok := t.Plan.Recipe(trial.Epochs)
-	if !ok {
-		return train.Config{}, usage.Errorf("a schedule of %d epochs is not in the plan", trial.Epochs)
-	}
-	arch, err := cell.ByIndex(trial.Arch)
-	if err != nil {
-		return train.Config{}, err
-	}
-	return t.session.Config(train.Options{
-		Arch: arch, Definition: definition, Recipe: recipe, Settings: t.Plan.Settings.Settings, Seed: trial.Seed, DataRoot: t.DataRoot,
-	})
+// Close waits for what Prepare began and for programs that are being compiled, which
+// nothing can interrupt, and frees the device. A process that is about to end need not wait
+// for them, and a worker that is told to leave cannot: it does not call Close, and they end
+// with the process.
+func (t *Trainer) Close() {
+	t.ahead.Wait()
+	t.session.Close()
+	t.opened.Backend.Finalize()
 }
 
 func (t *Trainer) versions() results.Versions {
 	return results.Versions{Program: t.Program, GoMLX: t.GoMLX, Plugin: t.opened.Plugin, PluginSHA256: t.opened.SHA256, Kernels: t.opened.Kernels}
 }
 
-// Train implements scheduler.Trainer.
-func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, tell func(scheduler.Step)) (*results.Record, torchfile.StateDict, error) {
-	config, err := t.config(trial)
+// Train implements attempt.Trainer.
+func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, step func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
+	config, err := t.Configure(t.session, trial)
 	if err == nil {
 		err = checkFinished(t.Campaign, config) // the images may have been replaced since the run began
 	}
-	if err != nil { // of the plan or the images, which are the same for others
-		return nil, nil, &scheduler.Fault{Unable: true, Err: err}
+	if err != nil { // of the settings or the images, which are the same for others
+		return nil, nil, &attempt.Fault{Unable: true, Err: err}
 	}
 	config.Checkpoints = &checkpoint.Options{
 		Dir: dir, Every: t.CheckpointEvery, Versions: t.versions(),
-		Warn: func(text string) { t.Log.Printf("%v: %s", trial, text) },
+		Warn: func(text string) { t.Warn(trial, text) },
 	}
 	outcome, err := t.session.Run(ctx, config, func(p train.Progress) {
-		tell(scheduler.Step{Stage: p.Stage, Epoch: p.Epoch, Epochs: trial.Epochs, Images: p.Images})
+		step(attempt.Step{
+			Stage: p.Stage, Epoch: p.Epoch, Epochs: trial.Epochs, Batch: p.Batch, Images: p.Images, Loss: p.Loss, Top1: p.Top1,
+		})
 	})
 	if err != nil {
 		return nil, nil, fault(err)
@@ -93,19 +118,20 @@ func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, te
 	r := outcome.Record
 	r.Device, r.Versions = t.opened.Device, t.versions()
 	t.Log.Printf("%v: waited %.1f s for its programs", trial, outcome.Compile.Seconds())
-	if !t.Plan.Settings.Weights {
+	if !t.Weights {
 		return r, nil, nil
 	}
 	return r, outcome.Weights, nil
 }
 
-// Prepare implements scheduler.Trainer.
+// Prepare implements worker.Trainer: it reads the images and compiles in the background,
+// which Close waits for.
 func (t *Trainer) Prepare(trial results.Trial) {
-	go func() {
-		if config, err := t.config(trial); err == nil { // else Train will tell
+	t.ahead.Go(func() {
+		if config, err := t.Configure(t.session, trial); err == nil { // else Train will tell
 			t.session.Prepare(config)
 		}
-	}()
+	})
 }
 
 // outOfMemory is in what XLA and CUDA say when memory runs out.
@@ -116,9 +142,9 @@ func fault(err error) error {
 	var diverged *train.Diverged
 	switch {
 	case errors.As(err, &diverged):
-		return &scheduler.Fault{Kind: scheduler.Diverged, Err: err}
+		return &attempt.Fault{Kind: attempt.Diverged, Err: err}
 	case outOfMemory.MatchString(err.Error()):
-		return &scheduler.Fault{Kind: scheduler.OutOfMemory, Err: err}
+		return &attempt.Fault{Kind: attempt.OutOfMemory, Err: err}
 	}
-	return fmt.Errorf("training: %w", err)
+	return err
 }

@@ -1,6 +1,7 @@
-package scheduler
+package status
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -8,11 +9,16 @@ import (
 	"testing"
 	"time"
 
-	"nb201/configs"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/resultstest"
+	"nb201/scheduler/attempt"
 	"nb201/scheduler/plan"
+	"nb201/scheduler/plan/plantest"
+	"nb201/scheduler/state"
 )
 
 // newCampaign makes a plan of 3 architectures on digits, along schedules of 2 and 3
@@ -20,18 +26,7 @@ import (
 func newCampaign(t *testing.T, done ...results.Trial) (dir string) {
 	t.Helper()
 	dir = resultstest.Fill(t, done...).Dir
-	archs, err := plan.ParseArchs("0-2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	settings := plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 8, Cells: 1, Batch: 256}}
-	p, err := plan.New(settings, plan.Selection{Archs: &archs, Datasets: []string{"digits"}, Epochs: []int{2, 3}, Seeds: []uint32{1, 2}}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Write(dir); err != nil {
-		t.Fatal(err)
-	}
+	plantest.Digits(t, dir, 3, []int{2, 3}, 1, 2)
 	return dir
 }
 
@@ -41,7 +36,7 @@ func digits(arch, epochs int, seed uint32) results.Trial {
 
 func readStatus(t *testing.T, dir string) *Status {
 	t.Helper()
-	s, err := ReadStatus(t.Context(), dir)
+	s, err := Read(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,31 +44,31 @@ func readStatus(t *testing.T, dir string) *Status {
 }
 
 // putRun has a run of this process tell its state.
-func putRun(t *testing.T, dir string, change func(*RunState)) string {
+func putRun(t *testing.T, dir string, change func(*state.Run)) string {
 	t.Helper()
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := RunState{Host: host, PID: os.Getpid(), Started: time.Now().Add(-2 * time.Hour), Finished: 3,
-		LastHour: Throughput{Seconds: 3600, Trials: 2, Images: 5e6}}
+	s := state.Run{Host: host, PID: os.Getpid(), Started: time.Now().Add(-2 * time.Hour), Finished: 3,
+		LastHour: state.Throughput{Seconds: 3600, Trials: 2, Images: 5e6}}
 	change(&s)
 	if err := os.MkdirAll(filepath.Join(dir, "running"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.write(dir); err != nil {
+	if err := s.Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	return RunStatePath(dir, s.Host, s.PID)
+	return state.RunPath(dir, s.Host, s.PID)
 }
 
 func putFailure(t *testing.T, dir string, trial results.Trial, setAside bool) {
 	t.Helper()
-	f := Failure{Trial: trial, SetAside: setAside, Attempts: []Attempt{{
-		When: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Host: "node1", Device: "cuda:0", Kind: OutOfMemory,
+	f := attempt.Failure{Trial: trial, SetAside: setAside, Attempts: []attempt.FailedAttempt{{
+		When: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Host: "node1", Device: "cuda:0", Kind: attempt.OutOfMemory,
 		Reason: "RESOURCE_EXHAUSTED: 3 GiB", Log: "logs/node1-7-cuda0-0.log",
 	}}}
-	if err := f.write(dir); err != nil {
+	if err := f.Write(dir); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -85,12 +80,12 @@ func TestStatusCounts(t *testing.T) {
 	putFailure(t, dir, digits(0, 2, 1), true)  // done since
 	running, ended, other := digits(1, 2, 1), digits(0, 2, 2), digits(7, 2, 2)
 	hourAgo := time.Now().Add(-time.Hour)
-	putRun(t, dir, func(s *RunState) {
-		s.Workers = []WorkerState{
+	putRun(t, dir, func(s *state.Run) {
+		s.Workers = []state.Worker{
 			{Device: "cpu", Trial: &running, Since: hourAgo},
 			{Device: "cpu", Index: 1, Trial: &ended, Since: hourAgo}, // whose record stands meanwhile
 			{Device: "cpu", Index: 2, Trial: &other, Since: hourAgo}, // of an earlier plan
-			{Device: "cpu", Index: 3, Stage: StageIdle},
+			{Device: "cpu", Index: 3, Stage: state.StageIdle},
 		}
 	})
 	s := readStatus(t, dir)
@@ -108,14 +103,14 @@ func TestStatusCounts(t *testing.T) {
 		s.Trials[i].Hours = 0
 	}
 	want := []Group{
-		{Dataset: "digits", Epochs: 2, Totals: Totals{Planned: 6, Done: 2, Running: 1, Failed: 1, Left: 2}},
-		{Dataset: "digits", Epochs: 3, Totals: Totals{Planned: 6, Done: 1, Left: 5}},
+		{Dataset: "digits", Epochs: 2, Totals: state.Totals{Planned: 6, Done: 2, Running: 1, Failed: 1, Left: 2}},
+		{Dataset: "digits", Epochs: 3, Totals: state.Totals{Planned: 6, Done: 1, Left: 5}},
 	}
 	if !reflect.DeepEqual(s.Trials, want) {
 		t.Errorf("groups %+v, not %+v", s.Trials, want)
 	}
 	s.Totals.Work = 0
-	if want := (Totals{Planned: 12, Done: 3, Running: 1, Failed: 1, Left: 7}); s.Totals != want {
+	if want := (state.Totals{Planned: 12, Done: 3, Running: 1, Failed: 1, Left: 7}); s.Totals != want {
 		t.Errorf("totals %+v, not %+v", s.Totals, want)
 	}
 	if s.NotPlanned != 2 || len(s.Problems) != 0 || s.Hours.Records != 5 {
@@ -127,7 +122,7 @@ func TestStatusCounts(t *testing.T) {
 	if s.Hours.Running < 1.99 || s.Hours.Running > 2.01 {
 		t.Errorf("%v hours in running trials, not 2", s.Hours.Running)
 	}
-	if want := (Throughput{3600, 2, 5e6}); s.LastHour != want {
+	if want := (state.Throughput{Seconds: 3600, Trials: 2, Images: 5e6}); s.LastHour != want {
 		t.Errorf("last hour %+v, not %+v", s.LastHour, want)
 	}
 }
@@ -158,12 +153,12 @@ func TestStatusForecast(t *testing.T) {
 	if work.Work < want*0.999 || work.Work > want*1.001 || work.Left != 0 {
 		t.Errorf("%v hours of work, %v left without a run; want %v and 0", work.Work, work.Left, want)
 	}
-	putRun(t, dir, func(s *RunState) { s.Workers = make([]WorkerState, 4) })
+	putRun(t, dir, func(s *state.Run) { s.Workers = make([]state.Worker, 4) })
 	if left := readStatus(t, dir).Hours.Left; left < want/4*0.999 || left > want/4*1.001 {
 		t.Errorf("%v hours left with four workers, want %v", left, want/4)
 	}
 	// Nothing was done yet: nothing is known but how many there are.
-	if s := readStatus(t, newCampaign(t)); s.Hours != (Hours{}) || s.Totals != (Totals{Planned: 12, Left: 12}) {
+	if s := readStatus(t, newCampaign(t)); s.Hours != (Hours{}) || s.Totals != (state.Totals{Planned: 12, Left: 12}) {
 		t.Errorf("hours %+v, totals %+v", s.Hours, s.Totals)
 	}
 }
@@ -186,11 +181,11 @@ func TestStatusWithoutPlan(t *testing.T) {
 	dir := resultstest.Fill(t, digits(0, 2, 1), digits(4, 3, 1)).Dir
 	putFailure(t, dir, digits(2, 2, 1), true)
 	s := readStatus(t, dir)
-	if want := (Totals{Planned: 3, Done: 2, Failed: 1}); s.HasPlan || s.Totals != want || s.NotPlanned != 0 || len(s.Trials) != 2 {
+	if want := (state.Totals{Planned: 3, Done: 2, Failed: 1}); s.HasPlan || s.Totals != want || s.NotPlanned != 0 || len(s.Trials) != 2 {
 		t.Errorf("plan %v, totals %+v, %d not planned, groups %+v", s.HasPlan, s.Totals, s.NotPlanned, s.Trials)
 	}
 	for _, dir := range []string{t.TempDir(), filepath.Join(dir, "none")} {
-		if _, err := ReadStatus(t.Context(), dir); !usage.Is(err) || !strings.Contains(err.Error(), "is no campaign") {
+		if _, err := Read(t.Context(), dir); !usage.Is(err) || !strings.Contains(err.Error(), "is no campaign") {
 			t.Errorf("%s: error %v", dir, err)
 		}
 	}
@@ -199,11 +194,11 @@ func TestStatusWithoutPlan(t *testing.T) {
 func TestStatusRuns(t *testing.T) {
 	dir := newCampaign(t)
 	running := digits(1, 2, 1)
-	busy := []WorkerState{{Device: "cpu", Trial: &running}}
-	live := putRun(t, dir, func(s *RunState) { s.Workers = busy })
+	busy := []state.Worker{{Device: "cpu", Trial: &running}}
+	live := putRun(t, dir, func(s *state.Run) { s.Workers = busy })
 	// The numbers of processes end far below.
-	putRun(t, dir, func(s *RunState) { s.PID, s.Workers, s.Started = 1<<30, busy, s.Started.Add(-time.Hour) })
-	silent := putRun(t, dir, func(s *RunState) { s.Host, s.Workers, s.Started = "elsewhere", busy, s.Started.Add(time.Hour) })
+	putRun(t, dir, func(s *state.Run) { s.PID, s.Workers, s.Started = 1<<30, busy, s.Started.Add(-time.Hour) })
+	silent := putRun(t, dir, func(s *state.Run) { s.Host, s.Workers, s.Started = "elsewhere", busy, s.Started.Add(time.Hour) })
 	old := time.Now().Add(-10 * time.Minute)
 	if err := os.Chtimes(silent, old, old); err != nil {
 		t.Fatal(err)
@@ -230,19 +225,19 @@ func TestStatusRuns(t *testing.T) {
 // TestStatusProblems has damaged files be told of, and nothing else be lost.
 func TestStatusProblems(t *testing.T) {
 	dir := newCampaign(t, digits(0, 2, 1), digits(0, 2, 2))
-	putRun(t, dir, func(*RunState) {})
+	putRun(t, dir, func(*state.Run) {})
 	putFailure(t, dir, digits(2, 2, 1), true)
 	putFailure(t, dir, digits(2, 2, 2), true)
 	c := results.Campaign{Dir: dir}
-	moved := FailurePath(dir, digits(2, 3, 2))
-	if err := os.Rename(FailurePath(dir, digits(2, 2, 2)), moved); err != nil {
+	moved := attempt.FailurePath(dir, digits(2, 3, 2))
+	if err := os.Rename(attempt.FailurePath(dir, digits(2, 2, 2)), moved); err != nil {
 		t.Fatal(err)
 	}
 	files := map[string]string{
 		filepath.Join(dir, "running", "host-1.json"):     `{"host": "host`,
 		filepath.Join(dir, "running", "host-2.json"):     `{"hots": "host"}`,
 		filepath.Join(dir, "running", "host-3.json"):     "",
-		FailurePath(dir, digits(1, 2, 1)):                "[]",
+		attempt.FailurePath(dir, digits(1, 2, 1)):        "[]",
 		c.RecordPath(digits(0, 2, 2)):                    "{",
 		filepath.Join(dir, "running", "host-4.json.tmp"): "",
 		filepath.Join(dir, "failed", "README"):           "",
@@ -263,7 +258,7 @@ func TestStatusProblems(t *testing.T) {
 	s := readStatus(t, dir)
 	problems := strings.Join(s.Problems, "\n")
 	for _, want := range []string{"host-1.json", "host-2.json is not the state of the run that its name says", "host-3.json", "host-5.json",
-		FailurePath(dir, digits(1, 2, 1)), moved + " is about another trial"} {
+		attempt.FailurePath(dir, digits(1, 2, 1)), moved + " is about another trial"} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("no problem tells %q:\n%s", want, problems)
 		}
@@ -274,7 +269,7 @@ func TestStatusProblems(t *testing.T) {
 	if len(s.Damaged) != 1 || !strings.Contains(s.Damaged[0], c.RecordPath(digits(0, 2, 2))) {
 		t.Errorf("damaged records: %q", s.Damaged)
 	}
-	if want := (Totals{Planned: 12, Done: 1, Damaged: 1, Failed: 1, Left: 9, Work: s.Totals.Work}); s.Totals != want || len(s.Runs) != 1 || s.Hours.Records != 1 {
+	if want := (state.Totals{Planned: 12, Done: 1, Damaged: 1, Failed: 1, Left: 9, Work: s.Totals.Work}); s.Totals != want || len(s.Runs) != 1 || s.Hours.Records != 1 {
 		t.Errorf("totals %+v, %d runs, %d records", s.Totals, len(s.Runs), s.Hours.Records)
 	}
 
@@ -282,7 +277,131 @@ func TestStatusProblems(t *testing.T) {
 	if err := os.WriteFile(plan.Path(dir), []byte("{"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadStatus(t.Context(), dir); !usage.Is(err) || !strings.Contains(err.Error(), "plan.json") {
+	if _, err := Read(t.Context(), dir); !usage.Is(err) || !strings.Contains(err.Error(), "plan.json") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// The first version of the program refuses keys that it does not know. It reads our files.
+func TestFirstVersionReadsOurs(t *testing.T) {
+	dir := newCampaign(t)
+	trial := digits(1, 2, 1)
+	putFailure(t, dir, trial, true)
+	path := putRun(t, dir, func(s *state.Run) {
+		s.Workers = []state.Worker{{Device: "cpu", Trial: &trial, Attempt: 1, Stage: "train"}}
+	})
+	first := map[string]any{
+		attempt.FailurePath(dir, trial): &struct {
+			Trial    results.Trial `json:"trial"`
+			Attempts []struct {
+				When   time.Time `json:"when"`
+				Host   string    `json:"host"`
+				Device string    `json:"device"`
+				Kind   string    `json:"kind"`
+				Reason string    `json:"reason"`
+				Log    string    `json:"log"`
+			} `json:"attempts"`
+			SetAside bool `json:"set_aside"`
+		}{},
+		path: &struct {
+			Host     string           `json:"host"`
+			PID      int              `json:"pid"`
+			Started  time.Time        `json:"started"`
+			Chunk    string           `json:"chunk"`
+			Workers  []jsontext.Value `json:"workers"`
+			Finished int              `json:"finished"`
+			Failed   int              `json:"failed"`
+			Paused   string           `json:"paused"`
+			LastHour state.Throughput `json:"last_hour"`
+		}{},
+	}
+	for path, v := range first {
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(text, v, json.RejectUnknownMembers(true))
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, text)
+		}
+	}
+}
+
+// A state that is dated ahead is not that of a live run, and nothing is computed from it.
+func TestStateFromTheFuture(t *testing.T) {
+	running := digits(1, 2, 1)
+	for _, host := range []string{"elsewhere", ""} {
+		for ahead, live := range map[time.Duration]bool{5 * 365 * 24 * time.Hour: false, 90 * time.Second: false, 30 * time.Second: true} {
+			dir := newCampaign(t)
+			path := putRun(t, dir, func(s *state.Run) {
+				s.Workers = []state.Worker{{Device: "cpu", Trial: &running}}
+				if host != "" {
+					s.Host = host
+				}
+			})
+			then := time.Now().Add(ahead)
+			if err := os.Chtimes(path, then, then); err != nil {
+				t.Fatal(err)
+			}
+			s := readStatus(t, dir)
+			if stale := s.Runs[0].Stale; (stale == "") != live || !live && !strings.Contains(stale, "ahead of this host's clock: set the clocks") {
+				t.Errorf("%v ahead: stale %q", ahead, stale)
+			}
+			if !live && (s.LastHour != state.Throughput{} || s.Hours.Left != 0 || s.Totals.Running != 0) {
+				t.Errorf("%v ahead: last hour %+v, %v hours left, %d running", ahead, s.LastHour, s.Hours.Left, s.Totals.Running)
+			}
+		}
+	}
+}
+
+// A disk without room for the state keeps the run state.Alive for others.
+func TestStateWithoutRoom(t *testing.T) {
+	dir := newCampaign(t)
+	path := putRun(t, dir, func(*state.Run) {})
+	old := time.Now().Add(-time.Hour)
+	if err := errors.Join(os.Chtimes(path, old, old), os.Mkdir(path+".tmp", 0o777)); err != nil { // which WriteFile fails at, too
+		t.Fatal(err)
+	}
+	s, err := state.ReadRun(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write(dir); err == nil {
+		t.Fatal("written")
+	}
+	if got := readStatus(t, dir).Runs[0]; got.Stale != "" {
+		t.Errorf("stale: %s", got.Stale)
+	}
+}
+
+func FuzzReadRun(f *testing.F) {
+	trial := digits(1, 2, 1)
+	for _, s := range []state.Run{
+		{},
+		{Host: "h", PID: 7, Started: time.Unix(1e9, 0), Workers: []state.Worker{{Device: "cpu", Trial: &trial, Stage: "train"}}},
+		{Host: "h", PID: 7, LastHour: state.Throughput{Seconds: 1e-300, Trials: 1, Images: 1e300}},
+	} {
+		text, err := json.Marshal(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(`{"version": 9, "host": "h", "pid": 7, "mood": {}, "workers": [{"device": "tpu", "trial": null}], "last_hour": {"seconds": 1e300}}`))
+	path := state.RunPath("campaign", "h", 7)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		told, err := state.DecodeRun(path, text)
+		if err != nil {
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("the error does not name the file: %v", err)
+			}
+			return
+		}
+		_ = told.WorkerTable()
+		s := Status{HasPlan: true, Runs: []Run{{Run: told}, {Run: told}}}
+		running, _ := s.unfinished()
+		s.forecast(running, time.Now())
+		if _, err := json.Marshal(s); err != nil {
+			t.Error(err)
+		}
+	})
 }

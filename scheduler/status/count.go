@@ -1,4 +1,4 @@
-package scheduler
+package status
 
 import (
 	"context"
@@ -56,7 +56,7 @@ func newCensus(p *plan.Plan) *census {
 		return c
 	}
 	for t := range p.Trials() {
-		g := c.of(t)
+		g := c.groupOf(t)
 		g.Planned++
 		mflops := g.work.MFLOPs
 		g.work = p.Work(t)
@@ -65,7 +65,7 @@ func newCensus(p *plan.Plan) *census {
 	return c
 }
 
-func (c *census) of(t results.Trial) *group {
+func (c *census) groupOf(t results.Trial) *group {
 	if c.last.Dataset == t.Dataset && c.last.Epochs == t.Epochs {
 		return c.last
 	}
@@ -83,14 +83,14 @@ func (c *census) of(t results.Trial) *group {
 // plan it is, by being so.
 func (c *census) planned(t results.Trial) bool {
 	if c.plan == nil {
-		c.of(t).Planned++
+		c.groupOf(t).Planned++
 		return true
 	}
 	return c.plan.Has(t)
 }
 
 func (c *census) addDone(t results.Trial) {
-	g := c.of(t)
+	g := c.groupOf(t)
 	if c.planned(t) {
 		g.Done++
 		g.settle(c.plan, t)
@@ -107,20 +107,20 @@ func (c *census) addDone(t results.Trial) {
 }
 
 func (c *census) addDamaged(t results.Trial) {
-	if g := c.of(t); c.planned(t) {
+	if g := c.groupOf(t); c.planned(t) {
 		g.Damaged++
 	}
 }
 
 func (c *census) addFailed(t results.Trial) {
-	if g := c.of(t); c.planned(t) {
+	if g := c.groupOf(t); c.planned(t) {
 		g.Failed++
 		g.settle(c.plan, t)
 	}
 }
 
 func (c *census) addRunning(t results.Trial) {
-	if g := c.of(t); c.planned(t) {
+	if g := c.groupOf(t); c.planned(t) {
 		g.Running++
 	}
 }

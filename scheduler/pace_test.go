@@ -3,14 +3,16 @@ package scheduler
 import (
 	"testing"
 	"time"
+
+	"nb201/scheduler/state"
 )
 
 // TestPace follows a run for three hours: an idle one, one at work, one at double speed.
 func TestPace(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	p := newPace(began)
-	s := RunState{Started: began, Workers: make([]WorkerState, 2)}
-	var got Throughput
+	s := state.Run{Started: began, Workers: make([]state.Worker, 2)}
+	var got state.Throughput
 	check := func(seconds, trials, images float64) {
 		t.Helper()
 		near := func(a, b float64) bool { return a >= 0.99*b && a <= 1.01*b }
@@ -41,10 +43,10 @@ func TestPace(t *testing.T) {
 	if len(p.marks) > 362 {
 		t.Errorf("%d marks are kept", len(p.marks))
 	}
-	if got := (Throughput{Seconds: 1800, Trials: 15, Images: 30}); got.TrialsPerHour() != 30 || got.ImagesPerHour() != 60 {
+	if got := (state.Throughput{Seconds: 1800, Trials: 15, Images: 30}); got.TrialsPerHour() != 30 || got.ImagesPerHour() != 60 {
 		t.Errorf("%v trials, %v images an hour", got.TrialsPerHour(), got.ImagesPerHour())
 	}
-	if got := (Throughput{}).TrialsPerHour(); got != 0 {
+	if got := (state.Throughput{}).TrialsPerHour(); got != 0 {
 		t.Errorf("%v trials an hour of nothing", got)
 	}
 }

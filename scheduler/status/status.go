@@ -1,4 +1,5 @@
-package scheduler
+// Package status finds out how far a campaign is, from its files alone.
+package status
 
 import (
 	"cmp"
@@ -16,55 +17,27 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nb201/results"
+	"nb201/scheduler/attempt"
 	"nb201/scheduler/plan"
+	"nb201/scheduler/state"
 )
-
-// Totals counts trials of a plan: all, those of a chunk, or of a dataset along a
-// schedule. Every trial is one of done, damaged, running, failed and left.
-type Totals struct {
-	Planned int `json:"planned"`
-	Done    int `json:"done"`
-	Damaged int `json:"damaged"` // their record cannot be read: a run trains them again
-	Running int `json:"running"`
-	Failed  int `json:"failed"` // set aside
-	Left    int `json:"left"`   // not begun, interrupted, or to be tried again
-
-	// Work is how long one worker would take for the trials that are running and left;
-	// zero: it is not known.
-	Work time.Duration `json:"-"`
-}
-
-// timeLeft is when so many workers, who finish so many trials an hour, will be done;
-// zero when that is not known. Work is the better measure: trials differ by a factor of
-// hundreds.
-func (t Totals) timeLeft(workers int, trialsPerHour float64) time.Duration {
-	switch {
-	case workers == 0:
-		return 0
-	case t.Work > 0:
-		return t.Work / time.Duration(workers)
-	case trialsPerHour > 0:
-		return time.Duration(float64(t.Running+t.Left) / trialsPerHour * float64(time.Hour))
-	}
-	return 0
-}
 
 // Status is how far a campaign is, as its files tell.
 type Status struct {
-	Campaign string  `json:"campaign"`
-	HasPlan  bool    `json:"has_plan"`
-	Trials   []Group `json:"trials"` // by dataset and schedule
-	Totals   Totals  `json:"totals"`
+	Campaign string       `json:"campaign"`
+	HasPlan  bool         `json:"has_plan"`
+	Trials   []Group      `json:"trials"` // by dataset and schedule
+	Totals   state.Totals `json:"totals"`
 	// NotPlanned counts the trials that are done but not in the plan. Without a plan
 	// every trial that is done, running or failed is counted as planned.
-	NotPlanned int         `json:"done_but_not_in_the_plan"`
-	Runs       []RunStatus `json:"runs"`      // the oldest first
-	LastHour   Throughput  `json:"last_hour"` // of the runs at work
-	Hours      Hours       `json:"hours"`
+	NotPlanned int              `json:"done_but_not_in_the_plan"`
+	Runs       []Run            `json:"runs"`      // the oldest first
+	LastHour   state.Throughput `json:"last_hour"` // of the runs at work
+	Hours      Hours            `json:"hours"`
 	// Failures are those of trials that are not done, in the order of Trial.Compare;
 	// SetAside tells those that are failed from those that will be tried again.
-	Failures []Failure `json:"failures"`
-	Problems []string  `json:"problems"` // files that could not be read, but for records
+	Failures []attempt.Failure `json:"failures"`
+	Problems []string          `json:"problems"` // files that could not be read, but for records
 	// Damaged says of the damaged records what is wrong with them, in the order of
 	// Trial.Compare. Of a campaign of more than some thousands only those count that were
 	// emptied or cut; a run, and verify, read all.
@@ -75,13 +48,13 @@ type Status struct {
 type Group struct {
 	Dataset string `json:"dataset"`
 	Epochs  int    `json:"epochs"`
-	Totals
+	state.Totals
 	Hours float64 `json:"hours"` // of the trials done, see Hours
 }
 
-// RunStatus is a run that works on the campaign, or one that ended without a word.
-type RunStatus struct {
-	RunState
+// Run is a run that works on the campaign, or one that ended without a word.
+type Run struct {
+	state.Run
 	Seen  time.Time `json:"seen"`            // when it last told its state
 	Stale string    `json:"stale,omitempty"` // why it does not count as at work
 }
@@ -102,11 +75,11 @@ type Hours struct {
 // every few seconds. A state from as far ahead is not from now either.
 const staleAfter = time.Minute
 
-// ReadStatus finds out how far a campaign is. It changes nothing, and runs may go on
+// Read finds out how far a campaign is. It changes nothing, and runs may go on
 // meanwhile. It lists the records' names, looks for damaged ones, and adds up the times of
 // a sample. Errors are usage errors when dir is no campaign or its
 // plan cannot be read; other files that cannot be read are told of in Problems.
-func ReadStatus(ctx context.Context, dir string) (*Status, error) {
+func Read(ctx context.Context, dir string) (*Status, error) {
 	now := time.Now()
 	p, err := plan.Read(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -145,7 +118,7 @@ func ReadStatus(ctx context.Context, dir string) (*Status, error) {
 		delete(running, t)
 		delete(failed, t)
 	}
-	s.Failures = slices.DeleteFunc(s.Failures, func(f Failure) bool { return !failed[f.Trial] })
+	s.Failures = slices.DeleteFunc(s.Failures, func(f attempt.Failure) bool { return !failed[f.Trial] })
 	for _, f := range s.Failures {
 		if f.SetAside {
 			delete(running, f.Trial)
@@ -202,23 +175,23 @@ func (s *Status) readRuns(now time.Time) {
 		if err != nil {
 			return err
 		}
-		state, err := ReadRunState(path)
+		told, err := state.ReadRun(path)
 		if err != nil {
 			return err
 		}
-		run := RunStatus{RunState: state, Seen: info.ModTime()}
+		run := Run{Run: told, Seen: info.ModTime()}
 		switch silent := now.Sub(run.Seen); {
-		case state.Host == host && !alive(state.PID):
+		case run.Host == host && !state.Alive(run.PID):
 			run.Stale = "its process is gone"
 		case silent > staleAfter:
-			run.Stale = "silent for " + Span(silent)
+			run.Stale = "silent for " + state.Span(silent)
 		case silent < -staleAfter:
-			run.Stale = fmt.Sprintf("its file is dated %s ahead of this host's clock: set the clocks of the hosts alike", Span(-silent))
+			run.Stale = fmt.Sprintf("its file is dated %s ahead of this host's clock: set the clocks of the hosts alike", state.Span(-silent))
 		}
 		s.Runs = append(s.Runs, run)
 		return nil
 	})
-	slices.SortFunc(s.Runs, func(a, b RunStatus) int {
+	slices.SortFunc(s.Runs, func(a, b Run) int {
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.Host, b.Host), cmp.Compare(a.PID, b.PID))
 	})
 }
@@ -226,13 +199,13 @@ func (s *Status) readRuns(now time.Time) {
 // readFailures reads what is known of failed attempts.
 func (s *Status) readFailures() {
 	s.each("failed/*/*/*.json", func(path string) error {
-		f, err := ReadFailure(path)
+		f, err := attempt.ReadFailure(path)
 		if err == nil {
 			s.Failures = append(s.Failures, f)
 		}
 		return err
 	})
-	slices.SortFunc(s.Failures, func(a, b Failure) int { return a.Trial.Compare(b.Trial) })
+	slices.SortFunc(s.Failures, func(a, b attempt.Failure) int { return a.Trial.Compare(b.Trial) })
 }
 
 // unfinished tells which trials are running, as runs at work tell, with the times at
@@ -251,8 +224,8 @@ func (s *Status) unfinished() (running map[results.Trial]time.Time, failed map[r
 }
 
 // workers are those of the runs at work.
-func (s *Status) workers() []WorkerState {
-	var workers []WorkerState
+func (s *Status) workers() []state.Worker {
+	var workers []state.Worker
 	for _, r := range s.Runs {
 		if r.Stale == "" {
 			workers = append(workers, r.Workers...)
@@ -268,7 +241,7 @@ func (s *Status) sum(c *census, rate *plan.Rate) {
 		g.Left = g.Planned - g.Done - g.Damaged - g.Running - g.Failed
 		g.Work = g.unfinished(rate)
 		g.Hours = g.spent()
-		s.Totals.add(g.Totals)
+		s.Totals.Add(g.Totals)
 		s.Hours.Done += g.Hours
 		s.Hours.Records += len(g.beside)
 		if g.Planned > 0 {
@@ -298,16 +271,6 @@ func (s *Status) forecast(running map[results.Trial]time.Time, now time.Time) {
 		}
 	}
 	if s.HasPlan {
-		s.Hours.Left = s.Totals.timeLeft(len(s.workers()), perHour).Hours()
+		s.Hours.Left = s.Totals.TimeLeft(len(s.workers()), perHour).Hours()
 	}
-}
-
-func (t *Totals) add(other Totals) {
-	t.Planned += other.Planned
-	t.Done += other.Done
-	t.Damaged += other.Damaged
-	t.Running += other.Running
-	t.Failed += other.Failed
-	t.Left += other.Left
-	t.Work += other.Work
 }

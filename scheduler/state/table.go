@@ -1,0 +1,83 @@
+package state
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"nb201/internal/inert"
+)
+
+// WorkerTable is a table of what the workers are at, a line each and a head.
+func (s Run) WorkerTable() string {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "device\ttrial\tat\timages/s\tfor")
+	for _, w := range s.Workers {
+		name, trial := w.Device, "-"
+		if several(s, w.Device) {
+			name = fmt.Sprintf("%s #%d", w.Device, w.Index)
+		}
+		if w.Trial != nil {
+			trial = w.Trial.Path()
+		}
+		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.place(), w.speed(), Span(time.Since(w.Since)))
+	}
+	_ = table.Flush() // to memory
+	return text.String()
+}
+
+// several tells whether a device has more than one worker.
+func several(s Run, device string) bool {
+	n := 0
+	for _, w := range s.Workers {
+		if w.Device == device {
+			n++
+		}
+	}
+	return n > 1
+}
+
+// place is where a worker is in its trial.
+func (w Worker) place() string {
+	text := w.Stage
+	if w.Epochs > 0 {
+		text = fmt.Sprintf("epoch %d/%d %s", w.Epoch+1, w.Epochs, w.Stage)
+	}
+	if w.Attempt > 1 {
+		text += fmt.Sprintf(", attempt %d", w.Attempt)
+	}
+	return text
+}
+
+func (w Worker) speed() string {
+	if w.ImagesPerSecond <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", w.ImagesPerSecond)
+}
+
+// Percent is "37.5 %", and 100 % only of all.
+func Percent(part, whole int) string {
+	if whole == 0 {
+		return "0 %"
+	}
+	tenths := 1000 * part / whole
+	return fmt.Sprintf("%d.%d %%", tenths/10, tenths%10)
+}
+
+// Span is a time span in the two units that matter: 12s, 3m05s, 4h07m, 12d03h.
+func Span(d time.Duration) string {
+	d = max(d, 0).Round(time.Second)
+	s := int64(d / time.Second)
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%ds", s)
+	case s < 60*60:
+		return fmt.Sprintf("%dm%02ds", s/60, s%60)
+	case s < 24*60*60:
+		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
+	}
+	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
+}
