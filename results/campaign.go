@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -485,28 +484,6 @@ func (c Campaign) recorded(arch int, dataset string) ([]Trial, error) {
 	return trials, err
 }
 
-// parseArch reads the name of an architecture's folder, 000123.
-func parseArch(folder string) (index int, ok bool) {
-	n, ok := parseNumber(folder, 6)
-	return int(n), ok && n < cell.Count
-}
-
-// parseRecordName takes 0012-0777.json apart, as Trial.Path puts it together.
-func parseRecordName(file string) (epochs int, seed uint32, ok bool) {
-	name, isJSON := strings.CutSuffix(file, ".json")
-	first, second, _ := strings.Cut(name, "-")
-	e, ok1 := parseNumber(first, 4)
-	s, ok2 := parseNumber(second, 4)
-	return int(e), uint32(s), isJSON && ok1 && ok2 && e > 0
-}
-
-// parseNumber reads a number below 2^32 that is written with at least so many digits,
-// and with zeros before it only to have them.
-func parseNumber(text string, digits int) (n uint64, ok bool) {
-	n, err := strconv.ParseUint(text, 10, 32)
-	return n, err == nil && (len(text) == digits || len(text) > digits && text[0] != '0')
-}
-
 // names lists what a folder holds, in order; nothing when it is no folder.
 func names(folder ...string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(folder...))
@@ -534,4 +511,61 @@ func (c Campaign) Records() iter.Seq2[*Record, error] {
 			}
 		}
 	}
+}
+
+// ErrOtherExperiment reports a trial that does not belong to its campaign.
+var ErrOtherExperiment = errors.New("the trial is of another experiment")
+
+// CheckSettings refuses, as a usage error that is ErrOtherExperiment, a trial that Conflict
+// finds something in.
+func (c Campaign) CheckSettings(s Settings) error {
+	if differences, with := c.Conflict(s); differences != nil {
+		return usage.Mark(ErrOtherExperiment, usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
+			s.Trial, c.Dir, differences, with))
+	}
+	return nil
+}
+
+// Conflict says in which settings a trial differs from those that are finished, and from
+// which of them: see references. Records that cannot be read do not count.
+func (c Campaign) Conflict(s Settings) (Differences, Trial) {
+	for _, finished := range c.references(s.Trial) {
+		if differences := s.Differ(finished.Settings()); differences != nil {
+			return differences, finished.Trial
+		}
+	}
+	return nil, Trial{}
+}
+
+// references are the finished trials to compare t with: one of its architecture along its
+// schedule, which was compared with the others when it was published; else the first along
+// its schedule; and the first on its dataset key, where that comes before. What cannot be
+// read is passed over.
+func (c Campaign) references(t Trial) (found []*Record) {
+	take := func(arch int, fits func(Trial) bool) bool {
+		trials, _ := c.recorded(arch, t.Dataset)
+		for _, other := range trials {
+			if !fits(other) {
+				continue
+			}
+			if r, err := c.Record(other); err == nil {
+				found = append(found, r)
+				return true
+			}
+		}
+		return false
+	}
+	sameSchedule := func(other Trial) bool { return other.Epochs == t.Epochs }
+	if take(t.Arch, sameSchedule) {
+		return found
+	}
+	for arch := range cell.Count {
+		if take(arch, sameSchedule) {
+			break
+		}
+		if found == nil {
+			take(arch, func(Trial) bool { return true })
+		}
+	}
+	return found
 }

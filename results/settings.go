@@ -16,9 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"nb201/cell"
 	"nb201/configs"
-	"nb201/internal/usage"
 )
 
 // Settings are what a trial depended on, beside its architecture and its seed, as far as
@@ -289,61 +287,4 @@ func (s *Settings) addEvaluation(definition []byte) {
 		}
 		s.add(ofSchedule, "list of evaluation sets", strings.Join(names, ", "))
 	}
-}
-
-// ErrOtherExperiment reports a trial that does not belong to its campaign.
-var ErrOtherExperiment = errors.New("the trial is of another experiment")
-
-// CheckSettings refuses, as a usage error that is ErrOtherExperiment, a trial that Conflict
-// finds something in.
-func (c Campaign) CheckSettings(s Settings) error {
-	if differences, with := c.Conflict(s); differences != nil {
-		return usage.Mark(ErrOtherExperiment, usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
-			s.Trial, c.Dir, differences, with))
-	}
-	return nil
-}
-
-// Conflict says in which settings a trial differs from those that are finished, and from
-// which of them: see references. Records that cannot be read do not count.
-func (c Campaign) Conflict(s Settings) (Differences, Trial) {
-	for _, finished := range c.references(s.Trial) {
-		if differences := s.Differ(finished.Settings()); differences != nil {
-			return differences, finished.Trial
-		}
-	}
-	return nil, Trial{}
-}
-
-// references are the finished trials to compare t with: one of its architecture along its
-// schedule, which was compared with the others when it was published; else the first along
-// its schedule; and the first on its dataset key, where that comes before. What cannot be
-// read is passed over.
-func (c Campaign) references(t Trial) (found []*Record) {
-	take := func(arch int, fits func(Trial) bool) bool {
-		trials, _ := c.recorded(arch, t.Dataset)
-		for _, other := range trials {
-			if !fits(other) {
-				continue
-			}
-			if r, err := c.Record(other); err == nil {
-				found = append(found, r)
-				return true
-			}
-		}
-		return false
-	}
-	sameSchedule := func(other Trial) bool { return other.Epochs == t.Epochs }
-	if take(t.Arch, sameSchedule) {
-		return found
-	}
-	for arch := range cell.Count {
-		if take(arch, sameSchedule) {
-			break
-		}
-		if found == nil {
-			take(arch, func(Trial) bool { return true })
-		}
-	}
-	return found
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"nb201/cell"
@@ -68,4 +69,26 @@ func ParsePath(path string) (t Trial, ok bool) {
 
 func compareDatasets(a, b string) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+}
+
+// parseArch reads the name of an architecture's folder, 000123.
+func parseArch(folder string) (index int, ok bool) {
+	n, ok := parseNumber(folder, 6)
+	return int(n), ok && n < cell.Count
+}
+
+// parseRecordName takes 0012-0777.json apart, as Trial.Path puts it together.
+func parseRecordName(file string) (epochs int, seed uint32, ok bool) {
+	name, isJSON := strings.CutSuffix(file, ".json")
+	first, second, _ := strings.Cut(name, "-")
+	e, ok1 := parseNumber(first, 4)
+	s, ok2 := parseNumber(second, 4)
+	return int(e), uint32(s), isJSON && ok1 && ok2 && e > 0
+}
+
+// parseNumber reads a number below 2^32 that is written with at least so many digits,
+// and with zeros before it only to have them.
+func parseNumber(text string, digits int) (n uint64, ok bool) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	return n, err == nil && (len(text) == digits || len(text) > digits && text[0] != '0')
 }

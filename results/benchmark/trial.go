@@ -27,8 +27,8 @@ type ResultsCount struct {
 	Recipe                   *configs.Recipe
 	Record                   *results.Record // of a campaign's trial; nil in any other file
 
-	// LoadWeights reads the trained state dict; nil where none was kept.
-	LoadWeights func() (torchfile.StateDict, error)
+	// load reads the trained state dict; nil where none was kept.
+	load func() (torchfile.StateDict, error)
 }
 
 // Metrics are what was measured on a set of images after an epoch. What the file does
@@ -89,16 +89,19 @@ func (r *ResultsCount) Set(name string) (*Measures, bool) {
 	return nil, false
 }
 
+// KeepWeights says how the trained state dict is read, which was kept.
+func (r *ResultsCount) KeepWeights(load func() (torchfile.StateDict, error)) { r.load = load }
+
 // HasWeights tells whether the trained weights were kept.
-func (r *ResultsCount) HasWeights() bool { return r.LoadWeights != nil }
+func (r *ResultsCount) HasWeights() bool { return r.load != nil }
 
 // Weights reads the trained state dict, nil where none was kept: get_net_param. What is wrong with
 // the file is a usage error.
 func (r *ResultsCount) Weights() (torchfile.StateDict, error) {
-	if r.LoadWeights == nil {
+	if r.load == nil {
 		return nil, nil
 	}
-	return r.LoadWeights()
+	return r.load()
 }
 
 // Train tells what the training measured in an epoch, counted from 0, or in the Last:

@@ -46,7 +46,7 @@ func TestDamagedIsNotLacking(t *testing.T) {
 		{published.NASBench201, "", cut, true},
 	} {
 		t.Setenv("XDG_CACHE_HOME", t.TempDir())
-		dir := c.Dir
+		var dir string
 		hp := "2"
 		if test.format != published.CampaignFormat {
 			source, err := published.Open(t.Context(), c.Dir)
