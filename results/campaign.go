@@ -315,7 +315,7 @@ func (c Campaign) Record(t Trial) (*Record, error) {
 
 // Weights reads the weights of a trial, nil when they were dropped. It makes sure
 // that they are those of the record and fit its network; errors are usage errors
-// that name the file, and ErrDamaged where it is another than the record tells of.
+// that name the file, and ErrDamaged where it is not the one in the record.
 func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 	if r.Weights == nil {
 		return nil, nil

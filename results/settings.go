@@ -247,8 +247,8 @@ func (r *Record) Settings() Settings {
 	return s
 }
 
-// PublishedSettings are those that a published file tells of a trial: the network, or where
-// recipe is not nil all of that.
+// PublishedSettings are those that a published file gives of a trial: the network, or all
+// of the recipe where that is not nil.
 func PublishedSettings(t Trial, recipe *configs.Recipe, classes, channels, cells int) Settings {
 	s := Settings{Trial: t}
 	s.add(ofDataset, "classes", strconv.Itoa(classes))

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// asked is the campaign of the examples of package results: architectures 1, 3 and 123.
+// asked is the campaign of the examples of package benchmark: architectures 1, 3 and 123.
 const asked = "../../results/benchmark/testdata/campaign"
 
 func TestQuery(t *testing.T) {

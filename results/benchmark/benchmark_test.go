@@ -168,7 +168,7 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// TestKinds tells what is not held from what is damaged by errors.Is alone.
+// TestKinds distinguishes what is not held from what is damaged by errors.Is alone.
 func TestKinds(t *testing.T) {
 	bad := newTrial(t, 9, "cifar10", 12, 111, 60)
 	bad.Evaluation[0].Set = "ori-test\x1b[2J" // as only a file made to do harm has

@@ -63,7 +63,7 @@ func newAnswerer(t *testing.T, b *benchmark.Benchmark, hps map[string]string) *a
 	return &answerer{t, b, hps, map[string]*benchmark.ArchResults{}}
 }
 
-// compare has package results answer what the client was asked, and compares.
+// compare asks package benchmark what the client was asked, and compares the answers.
 func (a *answerer) compare(want map[string]any) {
 	a.t.Helper()
 	if len(want) < 1000 {

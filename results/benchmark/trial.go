@@ -60,7 +60,7 @@ type NetConfig struct {
 	Classes  int    `json:"classes"`
 }
 
-// FromRecord is what a record tells of its trial, without the weights.
+// FromRecord makes the ResultsCount of a record, without the weights.
 func FromRecord(r *results.Record) *ResultsCount {
 	measures := func(first int, v results.Curve) Measures {
 		return Measures{

@@ -14,7 +14,8 @@ import (
 
 // choose is what the export tells of an architecture of the source, summed up in p:
 // its schedules under the names of their slots, each trial with the times and costs
-// that are to be written. A fixed slot that has no trial is there all the same. It is nil when there is no trial at all.
+// that are to be written. A fixed slot is kept without a trial too. The result is nil when
+// there is no trial at all.
 func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Architecture, error) {
 	o := &e.options
 	chosen := &benchmark.Architecture{Index: a.Index, Genotype: a.Genotype}

@@ -51,7 +51,7 @@ type writer struct {
 	Traits
 	mergedExtension string // of Options.To, that asks for the merged form; "" for none
 	completeTimes   bool   // its client needs the times of every epoch, or of none
-	listed          bool   // its client is told which architectures the benchmark is of
+	listed          bool   // its files list the architectures that the benchmark is of
 	layout          func(o *Options) layout
 }
 

@@ -14,7 +14,8 @@ import (
 )
 
 // reader is all that is known of how a published format, or one of its forms, is read. Its
-// value is in the file of the format; allReaders lists it.
+// value is in the file of the format; allReaders lists it. The benchmark.Source that open
+// makes says how the files are checked.
 type reader struct {
 	name   benchmark.Format
 	merged bool   // it is the form with all architectures in one file
