@@ -19,10 +19,10 @@ import (
 	"time"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/npy"
 	"nb201/internal/usage"
-	"nb201/results"
 	"nb201/train"
 )
 
@@ -766,8 +766,8 @@ func TestExtrapolate(t *testing.T) {
 	}
 	e := o.extrapolate(rows)[0]
 	images := 0
-	for _, key := range results.PublishedDatasets() {
-		d, _ := results.FindDataset(key)
+	for _, key := range configs.BenchmarkKeys() {
+		d, _ := configs.FindDataset(key)
 		images += d.Train
 	}
 	want := 200 * float64(images) / 8 / 3600 * cell.Count

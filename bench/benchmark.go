@@ -1,11 +1,11 @@
 package main
 
-import "nb201/results"
+import "nb201/configs"
 
 // epochHours are the hours, by dataset key, of an epoch of every architecture.
 type epochHours map[string]float64
 
-func publishedKeys() []string { return results.PublishedDatasets() }
+func publishedKeys() []string { return configs.BenchmarkKeys() }
 
 // perSeed is the hours of a schedule from one seed on the four dataset keys.
 func (h epochHours) perSeed(epochs int) float64 {
@@ -26,7 +26,7 @@ func (h epochHours) published() float64 {
 // epochSeconds is an epoch of a trial: a training step for each batch, and the evaluation
 // of every evaluation set. The last batch, which may be smaller, counts for its images.
 func (o *common) epochSeconds(key string, step, evaluation float64) float64 {
-	d, ok := results.FindDataset(key)
+	d, ok := configs.FindDataset(key)
 	if !ok {
 		panic("no dataset key " + key)
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/usage"
-	"nb201/results"
 	"nb201/train"
 )
 
@@ -66,7 +66,7 @@ func (o *common) compile(ctx context.Context) (t *table[compileRow], err error) 
 	defer func() { t.Partial = err != nil }()
 	t.Title = "Compiling the programs of a trial one after another, and loading them in another process."
 	for _, d := range o.datasets {
-		published, ok := results.FindDataset(d.Name)
+		published, ok := configs.FindDataset(d.Name)
 		if !ok {
 			return t, usage.Errorf("--datasets %s: use dataset keys of the benchmark", d.Name)
 		}

@@ -6,7 +6,7 @@ import (
 	"math"
 
 	"nb201/cell"
-	"nb201/results"
+	"nb201/configs"
 )
 
 // Estimate is a sum over all architectures, estimated from some of them.
@@ -122,7 +122,7 @@ func groupBy[K comparable, E any](all []E, key func(E) K) iter.Seq2[K, []E] {
 // of classes hardly matters.
 func rowLike(rows []sampleRow, key string) sampleRow {
 	size := func(key string) int {
-		d, _ := results.FindDataset(key)
+		d, _ := configs.FindDataset(key)
 		return d.Size
 	}
 	var like sampleRow

@@ -185,10 +185,10 @@ func TestValidate(t *testing.T) {
 // The benchmark's dataset keys, as the published files have them.
 func TestBenchmark(t *testing.T) {
 	want := []configs.Dataset{
-		{"cifar10-valid", 10, 32, 25000, []configs.EvaluationSet{{"x-valid", 25000}, {"ori-test", 10000}}},
-		{"cifar10", 10, 32, 50000, []configs.EvaluationSet{{"ori-test", 10000}}},
-		{"cifar100", 100, 32, 50000, []configs.EvaluationSet{{"ori-test", 10000}, {"x-valid", 5000}, {"x-test", 5000}}},
-		{"ImageNet16-120", 120, 16, 151700, []configs.EvaluationSet{{"ori-test", 6000}, {"x-valid", 3000}, {"x-test", 3000}}},
+		{"cifar10-valid", 10, 32, 25000, []configs.EvaluationSet{{"ori-test", 10000}, {"x-valid", 25000}}, "x-valid"},
+		{"cifar10", 10, 32, 50000, []configs.EvaluationSet{{"ori-test", 10000}}, "ori-test"},
+		{"cifar100", 100, 32, 50000, []configs.EvaluationSet{{"ori-test", 10000}, {"x-valid", 5000}, {"x-test", 5000}}, "ori-test"},
+		{"ImageNet16-120", 120, 16, 151700, []configs.EvaluationSet{{"ori-test", 6000}, {"x-valid", 3000}, {"x-test", 3000}}, "ori-test"},
 	}
 	if got := configs.Benchmark(); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -12,12 +13,12 @@ import (
 type Dataset struct {
 	Key     string
 	Classes int
-	Size    int // side of the square images in pixels
-	Train   int // images trained on
-	// Sets are the evaluation sets. The first is the one that the original evaluated
-	// after every epoch of the schedule 200 (see Nov2019); the others it evaluated at its
-	// end.
-	Sets []EvaluationSet
+	Size    int             // side of the square images in pixels
+	Train   int             // images trained on
+	Sets    []EvaluationSet // in the order in which an epoch evaluates them
+	// First is the set that the original evaluated after every epoch of the schedule 200
+	// (see Nov2019); the others it evaluated at its end.
+	First string
 }
 
 // EvaluationSet is the name of an evaluation set, and its number of images.
@@ -51,6 +52,32 @@ var benchmark = sync.OnceValue(func() []Dataset {
 	return all
 })
 
+// BenchmarkKeys lists the dataset keys of Benchmark.
+func BenchmarkKeys() []string {
+	var keys []string
+	for _, d := range Benchmark() {
+		keys = append(keys, d.Key)
+	}
+	return keys
+}
+
+// FindDataset finds a dataset key of the benchmark.
+func FindDataset(key string) (d Dataset, ok bool) {
+	i := slices.Index(BenchmarkKeys(), key)
+	if i < 0 {
+		return d, false
+	}
+	return Benchmark()[i], true
+}
+
+// CompareKeys orders dataset keys: those of the benchmark first, in its order, then those of
+// users by their names.
+func CompareKeys(a, b string) int {
+	keys := BenchmarkKeys()
+	rank := func(key string) int { return (slices.Index(keys, key) + 1 + len(keys)) % (len(keys) + 1) }
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+}
+
 // part is a training or evaluation set of a definition.
 type part struct {
 	Name  string `json:"name"`
@@ -76,10 +103,7 @@ func readDataset(key string) Dataset {
 		set.Sets = append(set.Sets, EvaluationSet{p.Name, CountPart(d.Images[p.From], p.Split, p.Half)})
 	}
 	heldOut := slices.IndexFunc(d.Eval, func(p part) bool { return p.From == d.Train.From })
-	if i := max(heldOut, 0); i > 0 {
-		first := set.Sets[i]
-		set.Sets = slices.Insert(slices.Delete(set.Sets, i, i+1), 0, first)
-	}
+	set.First = d.Eval[max(heldOut, 0)].Name
 	return set
 }
 

@@ -170,7 +170,7 @@ func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 		t.Fatal(err)
 	}
 	c := results.Campaign{Dir: filepath.Join(t.TempDir(), "campaign")}
-	for _, key := range results.PublishedDatasets() {
+	for _, key := range configs.BenchmarkKeys() {
 		d := definition(t, key)
 		n := 256 // one batch
 		if key == "cifar10-valid" {

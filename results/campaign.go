@@ -455,7 +455,7 @@ func (c Campaign) trialsBelow(folder string) ([]Trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(datasets, compareDatasets)
+	slices.SortFunc(datasets, configs.CompareKeys)
 	var trials []Trial
 	for _, dataset := range datasets {
 		if configs.CheckName(dataset) != nil {

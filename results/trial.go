@@ -43,7 +43,7 @@ func (t Trial) Check() error {
 func (t Trial) Compare(other Trial) int {
 	return cmp.Or(
 		cmp.Compare(t.Arch, other.Arch),
-		compareDatasets(t.Dataset, other.Dataset),
+		configs.CompareKeys(t.Dataset, other.Dataset),
 		cmp.Compare(t.Epochs, other.Epochs),
 		cmp.Compare(t.Seed, other.Seed),
 	)
@@ -65,10 +65,6 @@ func ParsePath(path string) (t Trial, ok bool) {
 	epochs, seed, ok2 := parseRecordName(parts[2] + ".json")
 	t = Trial{arch, parts[1], epochs, seed}
 	return t, ok1 && ok2 && configs.CheckName(t.Dataset) == nil
-}
-
-func compareDatasets(a, b string) int {
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
 }
 
 // parseArch reads the name of an architecture's folder, 000123.

@@ -3,10 +3,13 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
+	"nb201/results/benchmark"
 	"nb201/train/checkpoint"
 	"nb201/train/device"
 )
@@ -47,6 +50,29 @@ func (s *Session) Evaluate(ctx context.Context, c Config, weights torchfile.Stat
 		return nil, fmt.Errorf("evaluate architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
 	}
 	return sets, nil
+}
+
+// Reevaluate is Evaluate for a trial of a benchmark, as ConfigFor or PublishedConfig has it.
+// It returns nothing for a trial in a published file on a dataset that only its campaign
+// defines. What a trial computed in TF32 is evaluated in full float32.
+func (s *Session) Reevaluate(ctx context.Context, r *benchmark.ResultsCount, weights torchfile.StateDict, dataRoot string) ([]Evaluated, error) {
+	var c Config
+	var err error
+	switch {
+	case r.Record != nil:
+		c, err = s.ConfigFor(r.Record, dataRoot)
+	case slices.Contains(configs.Datasets(), r.Dataset):
+		c, err = s.PublishedConfig(r, dataRoot)
+	default:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.Settings.Precision == configs.TF32 {
+		c.Settings.Precision = configs.FP32
+	}
+	return s.Evaluate(ctx, c, weights, func(Progress) {})
 }
 
 // evaluate moves a trial that has not begun on to its last epoch's evaluation sets, and

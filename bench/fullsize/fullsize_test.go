@@ -28,6 +28,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/results"
 	"nb201/results/published"
 	"nb201/results/resultstest"
@@ -36,7 +37,7 @@ import (
 // trials are those of the published benchmark for an architecture: 17.
 func trials(arch int) []results.Trial {
 	all := []results.Trial{{Arch: arch, Dataset: "cifar10-valid", Epochs: 12, Seed: 777}}
-	for _, key := range results.PublishedDatasets() {
+	for _, key := range configs.BenchmarkKeys() {
 		all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 12, Seed: 111})
 		for _, seed := range []uint32{777, 888, 999} {
 			all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 200, Seed: seed})

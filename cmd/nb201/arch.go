@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/inert"
-	"nb201/results"
 )
 
 func newArchCommand() *cobra.Command {
@@ -36,7 +36,7 @@ Costs are those of the published dataset keys, or of --dataset alone.`,
 			if err != nil {
 				return err
 			}
-			keys := results.PublishedDatasets()
+			keys := configs.BenchmarkKeys()
 			if flags.dataset != "" {
 				keys = []string{flags.dataset}
 			}

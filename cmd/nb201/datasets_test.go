@@ -3,14 +3,14 @@ package main
 import (
 	"testing"
 
+	"nb201/configs"
 	"nb201/data"
-	"nb201/results"
 )
 
 // The definitions of the published keys load what results says of the keys.
 func TestPublishedDatasets(t *testing.T) {
-	for _, key := range results.PublishedDatasets() {
-		want, _ := results.FindDataset(key)
+	for _, key := range configs.BenchmarkKeys() {
+		want, _ := configs.FindDataset(key)
 		d, err := data.Published(key)
 		if err != nil {
 			t.Fatal(err)

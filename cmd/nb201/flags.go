@@ -19,7 +19,6 @@ import (
 	"nb201/data"
 	"nb201/internal/inert"
 	"nb201/internal/outfile"
-	"nb201/results"
 )
 
 // images are what a network must fit: those of a dataset key.
@@ -31,9 +30,6 @@ type images struct {
 
 // findImages finds what a network must fit by a dataset key or a definition file.
 func findImages(keyOrFile string) (images, error) {
-	if d, ok := results.FindDataset(keyOrFile); ok {
-		return images{d.Key, d.Classes, d.Size}, nil
-	}
 	d, err := data.Find(keyOrFile)
 	return images{d.Name, d.Classes, d.Size[0]}, err
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -75,6 +74,7 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 				defer opened.Backend.Finalize()
 				session := train.NewSession(opened.Backend)
 				defer session.Close()
+				session.KeepImages(len(configs.Datasets())) // an architecture has trials on several
 				options.Reevaluate = reevaluateIn(session, flags.data)
 			}
 			var done func()
@@ -103,28 +103,10 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 	return c
 }
 
-// reevaluateIn evaluates the weights of trials again, but not those in a published file
-// on a dataset that only its campaign defines. What a trial computed in TF32 is evaluated
-// in full float32.
+// reevaluateIn evaluates the weights of trials again: see train.Session.Reevaluate.
 func reevaluateIn(session *train.Session, dataRoot string) func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]verify.Evaluated, error) {
 	return func(ctx context.Context, r *benchmark.ResultsCount, weights torchfile.StateDict) ([]verify.Evaluated, error) {
-		var config train.Config
-		var err error
-		switch {
-		case r.Record != nil:
-			config, err = session.ConfigFor(r.Record, dataRoot)
-		case slices.Contains(configs.Datasets(), r.Dataset):
-			config, err = session.PublishedConfig(r, dataRoot)
-		default:
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if config.Settings.Precision == configs.TF32 {
-			config.Settings.Precision = configs.FP32
-		}
-		sets, err := session.Evaluate(ctx, config, weights, func(train.Progress) {})
+		sets, err := session.Reevaluate(ctx, r, weights, dataRoot)
 		var diverged *train.Diverged
 		if errors.As(err, &diverged) {
 			return []verify.Evaluated{{Set: diverged.Stage, Images: 1, Loss: diverged.Loss, Top1: math.NaN(), Top5: math.NaN()}}, nil

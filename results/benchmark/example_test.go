@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/results"
 	"nb201/results/benchmark"
 	"nb201/results/published"
@@ -32,7 +33,7 @@ var update = flag.Bool("update", false, "make "+examples+" anew")
 func TestExampleCampaign(t *testing.T) {
 	made := results.Campaign{Dir: filepath.Join(t.TempDir(), "campaign")}
 	for _, arch := range []int{1, 3, 123} {
-		for _, dataset := range results.PublishedDatasets() {
+		for _, dataset := range configs.BenchmarkKeys() {
 			seeds := []uint32{111}
 			if dataset == "cifar10-valid" {
 				seeds = append(seeds, 777)

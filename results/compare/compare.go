@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -202,7 +203,7 @@ func last(a *benchmark.Architecture) (values map[key][]value, skipped int) {
 	}
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
-			d, _ := results.FindDataset(r.Dataset)
+			d, _ := configs.FindDataset(r.Dataset)
 			images := d.Train
 			if r.Record != nil {
 				images = r.Record.Train.Images

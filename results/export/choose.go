@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -139,7 +140,7 @@ func imageSize(r *benchmark.ResultsCount) int {
 	if r.Record != nil {
 		return r.Record.ImageSize
 	}
-	d, _ := results.FindDataset(r.Dataset)
+	d, _ := configs.FindDataset(r.Dataset)
 	return d.Size
 }
 

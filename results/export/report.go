@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/results"
 	"nb201/results/benchmark"
 )
@@ -62,7 +63,7 @@ func (r *Report) Warnings() []string {
 			warn("%s: no trial on %s", name, strings.Join(s.Absent, ", "))
 		}
 		for i, c := range s.Coverage {
-			if forClients && !slices.Contains(results.PublishedDatasets(), c.Dataset) && (i == 0 || s.Coverage[i-1].Dataset != c.Dataset) {
+			if forClients && !slices.Contains(configs.BenchmarkKeys(), c.Dataset) && (i == 0 || s.Coverage[i-1].Dataset != c.Dataset) {
 				warn("%s: %s is no dataset of the benchmark; the client opens the file and answers for it, but api.show wants x-valid and x-test, and api.simulate_train_eval and api.statistics refuse it", name, c.Dataset)
 			}
 			if c.Architectures < r.Architectures {
@@ -130,7 +131,7 @@ func (s *Slot) add(c Coverage) {
 func (s *Slot) finish() {
 	trial := func(c Coverage) results.Trial { return results.Trial{Dataset: c.Dataset, Seed: c.Seed} }
 	slices.SortFunc(s.Coverage, func(a, b Coverage) int { return trial(a).Compare(trial(b)) })
-	s.Absent = results.PublishedDatasets()
+	s.Absent = configs.BenchmarkKeys()
 	for _, c := range s.Coverage {
 		s.Absent = slices.DeleteFunc(s.Absent, func(key string) bool { return key == c.Dataset })
 	}

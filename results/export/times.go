@@ -1,7 +1,7 @@
 package export
 
 import (
-	"nb201/results"
+	"nb201/configs"
 	"nb201/results/benchmark"
 )
 
@@ -79,7 +79,7 @@ func trainImages(r *benchmark.ResultsCount) int {
 	if r.Record != nil {
 		return r.Record.Train.Images
 	}
-	d, _ := results.FindDataset(r.Dataset)
+	d, _ := configs.FindDataset(r.Dataset)
 	return d.Train
 }
 
@@ -92,6 +92,6 @@ func evalImages(r *benchmark.ResultsCount, set string) int {
 			}
 		}
 	}
-	d, _ := results.FindDataset(r.Dataset)
+	d, _ := configs.FindDataset(r.Dataset)
 	return d.Images(set)
 }

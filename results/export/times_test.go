@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"nb201/configs"
 	"nb201/results"
 	"nb201/results/benchmark"
 	"nb201/results/resultstest"
@@ -27,7 +28,7 @@ func TestPublishedTimes(t *testing.T) {
 	for _, trial := range append(resultstest.Grid(0), trial(0, "cifar10-valid", 2, 777)) {
 		r := resultstest.Record(t, trial)
 		for i := range r.Eval {
-			d, _ := results.FindDataset(trial.Dataset)
+			d, _ := configs.FindDataset(trial.Dataset)
 			r.Eval[i].Images = d.Images(r.Eval[i].Set)
 		}
 		if trial.Seed == 777 && trial.Epochs == 2 { // others have other times

@@ -29,17 +29,23 @@ const own = `{"name":"` + Own + `","format":"image-folder","path":"images","clas
 	`"train":{"from":"train","order":"shuffle"},` +
 	`"eval":[{"name":"ori-test","from":"test","order":"sequential"},{"name":"x-valid","from":"test","order":"sequential"}]}`
 
-// benchmark lists what the dataset keys are trained and evaluated on.
-var benchmark = map[string]struct {
-	classes, size, images int
-	sets                  []results.EvaluationSet // as an epoch evaluates them
-}{
-	"cifar10-valid":  {10, 32, 25000, []results.EvaluationSet{{Name: "ori-test", Images: 10000}, {Name: "x-valid", Images: 25000}}},
-	"cifar10":        {10, 32, 50000, []results.EvaluationSet{{Name: "ori-test", Images: 10000}}},
-	"cifar100":       {100, 32, 50000, []results.EvaluationSet{{Name: "ori-test", Images: 10000}, {Name: "x-valid", Images: 5000}, {Name: "x-test", Images: 5000}}},
-	"ImageNet16-120": {120, 16, 151700, []results.EvaluationSet{{Name: "ori-test", Images: 6000}, {Name: "x-valid", Images: 3000}, {Name: "x-test", Images: 3000}}},
-	"digits":         {10, 16, 1347, []results.EvaluationSet{{Name: "ori-test", Images: 450}}},
-	Own:              {3, 20, 601, []results.EvaluationSet{{Name: "ori-test", Images: 200}, {Name: "x-valid", Images: 200}}},
+// dataset is what a dataset key is trained and evaluated on.
+func dataset(t testing.TB, key string) configs.Dataset {
+	t.Helper()
+	set := func(name string, images int) configs.EvaluationSet {
+		return configs.EvaluationSet{Name: name, Images: images}
+	}
+	switch key {
+	case "digits":
+		return configs.Dataset{Key: key, Classes: 10, Size: 16, Train: 1347, Sets: []configs.EvaluationSet{set("ori-test", 450)}}
+	case Own:
+		return configs.Dataset{Key: key, Classes: 3, Size: 20, Train: 601, Sets: []configs.EvaluationSet{set("ori-test", 200), set("x-valid", 200)}}
+	}
+	d, ok := configs.FindDataset(key)
+	if !ok {
+		t.Fatalf("no dataset %s", key)
+	}
+	return d
 }
 
 // definition is that of a dataset key.
@@ -59,10 +65,7 @@ func definition(t testing.TB, key string) jsontext.Value {
 // x-test where there are both, as in the benchmark.
 func Record(t testing.TB, trial results.Trial) *results.Record {
 	t.Helper()
-	d, ok := benchmark[trial.Dataset]
-	if !ok {
-		t.Fatalf("no dataset %s", trial.Dataset)
-	}
+	d := dataset(t, trial.Dataset)
 	arch, err := cell.ByIndex(trial.Arch)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +80,7 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 			top1 := 90 - 70/float64(epoch+1) + random.Float64()
 			p.Top1 = append(p.Top1, share(top1))
 			top5 := 100.0
-			if d.classes > 5 {
+			if d.Classes > 5 {
 				top5 = min(top1+5, 100)
 			}
 			p.Top5 = append(p.Top5, share(top5))
@@ -87,9 +90,9 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 		}
 		return p
 	}
-	train := pass(d.images)
+	train := pass(d.Train)
 	var eval []results.Evaluation
-	for _, set := range d.sets {
+	for _, set := range d.Sets {
 		eval = append(eval, results.Evaluation{Set: set.Name, Pass: pass(set.Images)})
 	}
 	started := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
@@ -97,8 +100,8 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 		FormatVersion: results.FormatVersion,
 		Trial:         trial,
 		Genotype:      arch.String(),
-		Classes:       d.classes,
-		ImageSize:     d.size,
+		Classes:       d.Classes,
+		ImageSize:     d.Size,
 		Recipe: configs.Recipe{
 			Epochs: trial.Epochs, Batch: 256, Optimizer: "SGD", LearningRate: 0.1, Momentum: 0.9, Nesterov: true,
 			WeightDecay: 5e-4, Scheduler: "cosine",
@@ -200,7 +203,7 @@ func Mix(t testing.TB, c results.Campaign, r *results.Record) {
 func Grid(archs ...int) []results.Trial {
 	var trials []results.Trial
 	for _, arch := range archs {
-		for _, key := range results.PublishedDatasets() {
+		for _, key := range configs.BenchmarkKeys() {
 			trials = append(trials, trial(arch, key, 2, 111), trial(arch, key, 3, 777), trial(arch, key, 3, 888))
 		}
 	}

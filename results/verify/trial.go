@@ -47,7 +47,7 @@ func (f *findings) identity(a *benchmark.Architecture, s *benchmark.ArchResults,
 	if err := configs.CheckName(r.Dataset); err != nil {
 		fault("dataset key %v", err)
 	}
-	if d, ok := results.FindDataset(r.Dataset); ok && r.Classes != d.Classes {
+	if d, ok := configs.FindDataset(r.Dataset); ok && r.Classes != d.Classes {
 		fault("it has %d classes, %s has %d", r.Classes, r.Dataset, d.Classes)
 	}
 	same := func(other *benchmark.ResultsCount) bool { return other.Dataset == r.Dataset && other.Seed == r.Seed }
@@ -64,7 +64,7 @@ func network(r *benchmark.ResultsCount) (cell.Network, error) {
 		return cell.Network{}, err
 	}
 	n := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes}
-	if d, ok := results.FindDataset(r.Dataset); ok {
+	if d, ok := configs.FindDataset(r.Dataset); ok {
 		n.Size = d.Size
 	} else if r.Record != nil {
 		n.Size = r.Record.ImageSize
@@ -89,7 +89,7 @@ func (f *findings) costs(r *benchmark.ResultsCount) {
 		return
 	}
 	if want := n.FLOPs(); !results.SameCost(r.FLOPs, want) {
-		if _, ok := results.FindDataset(r.Dataset); ok || r.Record != nil {
+		if _, ok := configs.FindDataset(r.Dataset); ok || r.Record != nil {
 			f.fault(Costs, r, "%v million FLOPs, its network has %v", r.FLOPs, want)
 		} else {
 			f.fault(Costs, r, "%v million FLOPs, which its network has for no size of images", r.FLOPs)
@@ -146,7 +146,7 @@ func (f *findings) evaluationSets(r *benchmark.ResultsCount) {
 		f.fault(Curves, r, "it has no evaluation set")
 		return
 	}
-	d, ok := results.FindDataset(r.Dataset)
+	d, ok := configs.FindDataset(r.Dataset)
 	if !ok {
 		return
 	}
@@ -158,8 +158,8 @@ func (f *findings) evaluationSets(r *benchmark.ResultsCount) {
 	}
 	switch {
 	case len(missing) == 0:
-	case len(missing) == len(d.Sets)-1 && !slices.Contains(missing, d.Sets[0].Name):
-		f.note(Curves, r, "only %s was evaluated, as in the timeline nov2019", d.Sets[0].Name)
+	case len(missing) == len(d.Sets)-1 && !slices.Contains(missing, d.First):
+		f.note(Curves, r, "only %s was evaluated, as in the timeline nov2019", d.First)
 	default:
 		f.fault(Curves, r, "the evaluation sets %v are missing", missing)
 	}
@@ -168,7 +168,7 @@ func (f *findings) evaluationSets(r *benchmark.ResultsCount) {
 func (f *findings) evaluationCurves(r *benchmark.ResultsCount, e *benchmark.SetMeasures) {
 	last := r.Epochs - 1
 	lastOnly := r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
-	if d, ok := results.FindDataset(r.Dataset); ok && e.Set == d.Sets[0].Name {
+	if d, ok := configs.FindDataset(r.Dataset); ok && e.Set == d.First {
 		lastOnly = false
 	}
 	complete := func(s benchmark.Series) bool { return s.Complete(r.Epochs) }
@@ -203,24 +203,24 @@ func incomplete(name string, s benchmark.Series, epochs int) string {
 
 // sets yields the training set and the evaluation sets of a trial, each with its
 // number of images, 0 where that is not known.
-func sets(r *benchmark.ResultsCount) iter.Seq2[results.EvaluationSet, *benchmark.Measures] {
-	d, _ := results.FindDataset(r.Dataset)
+func sets(r *benchmark.ResultsCount) iter.Seq2[configs.EvaluationSet, *benchmark.Measures] {
+	d, _ := configs.FindDataset(r.Dataset)
 	images := func(i int) int {
 		if r.Record != nil {
 			return r.Record.Eval[i].Images // in the same order
 		}
 		return d.Images(r.Evaluation[i].Set)
 	}
-	return func(yield func(results.EvaluationSet, *benchmark.Measures) bool) {
+	return func(yield func(configs.EvaluationSet, *benchmark.Measures) bool) {
 		train := d.Train
 		if r.Record != nil {
 			train = r.Record.Train.Images
 		}
-		if !yield(results.EvaluationSet{Name: training, Images: train}, &r.Training) {
+		if !yield(configs.EvaluationSet{Name: training, Images: train}, &r.Training) {
 			return
 		}
 		for i := range r.Evaluation {
-			if !yield(results.EvaluationSet{Name: r.Evaluation[i].Set, Images: images(i)}, &r.Evaluation[i].Measures) {
+			if !yield(configs.EvaluationSet{Name: r.Evaluation[i].Set, Images: images(i)}, &r.Evaluation[i].Measures) {
 				return
 			}
 		}
@@ -303,7 +303,7 @@ func (f *findings) each(r *benchmark.ResultsCount, set string, s benchmark.Serie
 // a whole number of images, and of 50,000 images a fraction is that once in a hundred
 // times. Where the number of images is not known, all epochs must tell, and the
 // classes must be few enough.
-func (f *findings) fractions(r *benchmark.ResultsCount, set results.EvaluationSet, m *benchmark.Measures) {
+func (f *findings) fractions(r *benchmark.ResultsCount, set configs.EvaluationSet, m *benchmark.Measures) {
 	for name, s := range series(m) {
 		if s != &m.Top1 && s != &m.Top5 {
 			continue

@@ -151,7 +151,7 @@ func (p *Plan) resolve() error {
 			return fmt.Errorf("key \"schedules.%d\": %w", i, err)
 		}
 	}
-	slices.SortFunc(p.Datasets, func(a, b Dataset) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(p.Datasets, func(a, b Dataset) int { return configs.CompareKeys(a.Key, b.Key) })
 	slices.SortFunc(p.Schedules, func(a, b Schedule) int { return a.Recipe.Epochs - b.Recipe.Epochs })
 	for i := range len(p.Datasets) - 1 {
 		if key := p.Datasets[i].Key; key == p.Datasets[i+1].Key {
@@ -169,11 +169,6 @@ func (p *Plan) resolve() error {
 		}
 	}
 	return nil
-}
-
-// compareKeys orders dataset keys: the published ones first, in the original's order.
-func compareKeys(a, b string) int {
-	return results.Trial{Dataset: a}.Compare(results.Trial{Dataset: b})
 }
 
 func (s Settings) check() error {
@@ -272,7 +267,7 @@ func (part *Part) resolve(p *Plan) error {
 // newPart puts the lists in order, each value once.
 func newPart(archs Archs, datasets []string, epochs []int, seeds []uint32) Part {
 	datasets, epochs, seeds = slices.Clone(datasets), slices.Clone(epochs), slices.Clone(seeds)
-	slices.SortFunc(datasets, compareKeys)
+	slices.SortFunc(datasets, configs.CompareKeys)
 	slices.Sort(epochs)
 	slices.Sort(seeds)
 	return Part{archs.String(), slices.Compact(datasets), slices.Compact(epochs), slices.Compact(seeds), archs}

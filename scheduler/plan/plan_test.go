@@ -163,7 +163,7 @@ func TestPublished(t *testing.T) {
 		count[fmt.Sprintf("%s %d %d", trial.Dataset, trial.Epochs, trial.Seed)]++
 	}
 	want := map[string]int{"cifar10-valid 12 777": cell.Count}
-	for _, key := range results.PublishedDatasets() {
+	for _, key := range configs.BenchmarkKeys() {
 		want[key+" 12 111"] = cell.Count
 		for _, seed := range []int{777, 888, 999} {
 			want[fmt.Sprint(key, " 200 ", seed)] = cell.Count
@@ -295,7 +295,7 @@ func TestImages(t *testing.T) {
 	} {
 		s := defaults
 		s.Timeline = timeline
-		p := mustNew(t, s, selection(t, "0", append(results.PublishedDatasets(), "digits"), []int{12}, 1))
+		p := mustNew(t, s, selection(t, "0", append(configs.BenchmarkKeys(), "digits"), []int{12}, 1))
 		for i, d := range p.Datasets {
 			if d.Images != want[i] {
 				t.Errorf("%s, %s: %+v, want %+v", timeline, d.Key, d.Images, want[i])
@@ -430,7 +430,7 @@ func TestAdopt(t *testing.T) {
 
 // randomPlan has up to five parts of random lists.
 func randomPlan(t testing.TB, r *rand.Rand) *Plan {
-	keys := append(results.PublishedDatasets(), "digits")
+	keys := append(configs.BenchmarkKeys(), "digits")
 	some := func(n int) []int { return r.Perm(n)[:1+r.IntN(n)] }
 	var p *Plan
 	for range 1 + r.IntN(5) {
@@ -562,7 +562,7 @@ func TestRandomPlans(t *testing.T) {
 // and chunked.
 func TestWholeBenchmark(t *testing.T) {
 	p := mustNew(t, defaults, Selection{Preset: Published})
-	p, err := p.Extend(mustNew(t, defaults, selection(t, "0-15624", results.PublishedDatasets(), []int{200}, 1)), nil)
+	p, err := p.Extend(mustNew(t, defaults, selection(t, "0-15624", configs.BenchmarkKeys(), []int{200}, 1)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/usage"
-	"nb201/results"
 )
 
 // Selection is what a user asks for: a preset, all the lists, or a preset and lists
@@ -49,14 +49,14 @@ type lists struct {
 func presetParts(name string) ([]lists, error) {
 	switch name {
 	case Published:
-		all, keys := AllArchs(), results.PublishedDatasets()
+		all, keys := AllArchs(), configs.BenchmarkKeys()
 		return []lists{
 			{all, keys, []int{12}, []uint32{111}},
 			{all, keys[:1], []int{12}, []uint32{777}}, // cifar10-valid
 			{all, keys, []int{200}, []uint32{777, 888, 999}},
 		}, nil
 	case Sample:
-		return []lists{{sampleArchs(), results.PublishedDatasets()[:1], []int{12}, []uint32{777}}}, nil
+		return []lists{{sampleArchs(), configs.BenchmarkKeys()[:1], []int{12}, []uint32{777}}}, nil
 	}
 	return nil, usage.Errorf("unknown preset %q: use one of %s", name, strings.Join(Presets(), ", "))
 }
@@ -122,8 +122,8 @@ func (s *Selection) parts() ([]lists, error) {
 		if len(s.Datasets) > 0 {
 			given := s.Datasets
 			if s.Preset == Published {
-				if i := slices.IndexFunc(given, func(key string) bool { return !slices.Contains(results.PublishedDatasets(), key) }); i >= 0 {
-					return nil, usage.Errorf("the preset %s has no dataset %q: it has %s", s.Preset, given[i], strings.Join(results.PublishedDatasets(), ", "))
+				if i := slices.IndexFunc(given, func(key string) bool { return !slices.Contains(configs.BenchmarkKeys(), key) }); i >= 0 {
+					return nil, usage.Errorf("the preset %s has no dataset %q: it has %s", s.Preset, given[i], strings.Join(configs.BenchmarkKeys(), ", "))
 				}
 				given = slices.DeleteFunc(slices.Clone(given), func(key string) bool { return !slices.Contains(l.datasets, key) })
 			}
