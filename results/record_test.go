@@ -359,3 +359,24 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 	})
 }
+
+// Records that earlier programs left are encoded to the bytes that they are decoded from.
+func TestGoldenRecords(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join("benchmark", "testdata", "campaign", "trials", "*", "*", "*.json"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%d records, %v", len(paths), err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := ReadRecord(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := r.Encode(); err != nil || !bytes.Equal(again, text) {
+			t.Errorf("%s is encoded as %s, %v", path, again, err)
+		}
+	}
+}

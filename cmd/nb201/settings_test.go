@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/configs"
+	"nb201/scheduler/plan"
 )
 
 // The defaults of flags are the published settings.
@@ -57,5 +59,20 @@ func TestWrongSettings(t *testing.T) {
 				t.Errorf("%s %s: exit code %d, %q, want %q", args[0], flag, code, stderr, want)
 			}
 		}
+	}
+}
+
+// A plan of the published preset, made without settings, has the published ones.
+func TestPlanOfPublished(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "p")
+	if _, stderr, code := nb201("plan", dir, "--preset", plan.Published, "--datasets", "cifar10", "--archs", "0"); code != 0 {
+		t.Fatal(stderr)
+	}
+	p, err := plan.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (plan.Settings{Settings: configs.Published(), Weights: true}); p.Settings != want {
+		t.Errorf("the settings are %+v, want %+v", p.Settings, want)
 	}
 }
