@@ -137,8 +137,8 @@ func (t *Task) config(images *data.Images) (train.Config, error) {
 		},
 		Definition: data.Definition{
 			Name: "bench", Classes: t.Classes, Size: [2]int{t.Size, t.Size}, Mean: t.Mean, Std: t.Std,
-			Train: data.Part{From: "train", Order: data.Sequential},
-			Eval:  []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}},
+			Train: data.SplitDefinition{From: "train", Order: data.Sequential},
+			Eval:  []data.SplitDefinition{{Name: "ori-test", From: "test", Order: data.Sequential}},
 		},
 	}
 	if c.Data, err = data.New(c.Definition, map[string]*data.Images{

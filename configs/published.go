@@ -63,8 +63,8 @@ func BenchmarkKeys() []string {
 
 // FindDataset finds a dataset key of the benchmark.
 func FindDataset(key string) (d Dataset, ok bool) {
-	i := slices.Index(BenchmarkKeys(), key)
-	if i < 0 {
+	i := rank(key)
+	if i == len(Benchmark()) {
 		return d, false
 	}
 	return Benchmark()[i], true
@@ -72,14 +72,20 @@ func FindDataset(key string) (d Dataset, ok bool) {
 
 // CompareKeys orders dataset keys: those of the benchmark first, in its order, then those of
 // users by their names.
-func CompareKeys(a, b string) int {
-	keys := BenchmarkKeys()
-	rank := func(key string) int { return (slices.Index(keys, key) + 1 + len(keys)) % (len(keys) + 1) }
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+func CompareKeys(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) }
+
+// rank is the index of a dataset key in the benchmark; those of users come behind.
+func rank(key string) int {
+	for i, d := range Benchmark() {
+		if d.Key == key {
+			return i
+		}
+	}
+	return len(Benchmark())
 }
 
-// part is a training or evaluation set of a definition.
-type part struct {
+// split is a training or evaluation set of a definition.
+type split struct {
 	Name  string `json:"name"`
 	From  string `json:"from"`
 	Split string `json:"split"`
@@ -92,25 +98,25 @@ func readDataset(key string) Dataset {
 		Classes int            `json:"classes"`
 		Size    [2]int         `json:"size"`
 		Images  map[string]int `json:"images"` // in the stored splits
-		Train   part           `json:"train"`
-		Eval    []part         `json:"eval"`
+		Train   split          `json:"train"`
+		Eval    []split        `json:"eval"`
 	}
 	if err := json.Unmarshal(Definition(key), &d); err != nil {
 		panic(fmt.Sprintf("configs: %s: %v", key, err))
 	}
-	set := Dataset{Key: key, Classes: d.Classes, Size: d.Size[0], Train: CountPart(d.Images[d.Train.From], d.Train.Split, d.Train.Half)}
+	set := Dataset{Key: key, Classes: d.Classes, Size: d.Size[0], Train: CountSplit(d.Images[d.Train.From], d.Train.Split, d.Train.Half)}
 	for _, p := range d.Eval {
-		set.Sets = append(set.Sets, EvaluationSet{p.Name, CountPart(d.Images[p.From], p.Split, p.Half)})
+		set.Sets = append(set.Sets, EvaluationSet{p.Name, CountSplit(d.Images[p.From], p.Split, p.Half)})
 	}
-	heldOut := slices.IndexFunc(d.Eval, func(p part) bool { return p.From == d.Train.From })
+	heldOut := slices.IndexFunc(d.Eval, func(s split) bool { return s.From == d.Train.From })
 	set.First = d.Eval[max(heldOut, 0)].Name
 	return set
 }
 
-// CountPart counts the images that a part of a definition reads from a stored split of
+// CountSplit counts the images that a split of a definition reads from a stored split of
 // stored images: a published list of them (one of Splits), the first or second half of
 // them, or all where both are "".
-func CountPart(stored int, split, half string) int {
+func CountSplit(stored int, split, half string) int {
 	switch {
 	case split != "":
 		indices, _, _ := Split(split)

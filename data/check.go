@@ -102,7 +102,7 @@ func (d Definition) Check(root string) (*Report, error) {
 			r.fault("class %d has no image to train on", empty)
 		}
 	}
-	m := ds.Train.Images.Measure(ds.Train.Indices)
+	m := ds.Train.Images.Stats(ds.Train.Indices)
 	r.Measured = Normalization{m.Mean(), m.Std()}
 	r.compare("mean", r.Measured.Mean, d.Mean)
 	r.compare("deviation", r.Measured.Std, d.Std)

@@ -94,7 +94,7 @@ func TestMeasure(t *testing.T) {
 				of = append(of, int32(i))
 			}
 		}
-		m := images.Measure(places)
+		m := images.Stats(places)
 		for c := range 3 {
 			var values []float64
 			sum := 0.0
@@ -115,7 +115,7 @@ func TestMeasure(t *testing.T) {
 			}
 		}
 	}
-	flat := new(data.Measure)
+	flat := new(data.PixelStats)
 	if flat.Mean() != [3]float64{} || flat.Std() != [3]float64{} {
 		t.Error("no pixels have a mean")
 	}

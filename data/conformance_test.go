@@ -188,7 +188,7 @@ func (s *stored) finds(t *testing.T) {
 	for name, text := range map[string]string{"some.json": "[0, 1, 2]", "others.json": "[1, 2]"} {
 		write(t, filepath.Join(filepath.Dir(s.dir), name), []byte(text))
 		for _, from := range []string{"train", "test"} {
-			d.Eval = append(d.Eval, data.Part{Name: from + "-" + name, From: from, Indices: name, Order: data.Subset})
+			d.Eval = append(d.Eval, data.SplitDefinition{Name: from + "-" + name, From: from, Indices: name, Order: data.Subset})
 		}
 	}
 	wantFound(t, d, "")

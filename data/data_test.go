@@ -585,8 +585,8 @@ func newDataset(t testing.TB, n, size int, augment data.Augment) *data.Dataset {
 	ds, err := data.New(data.Definition{
 		Name: "random", Classes: 10, Size: [2]int{size, size}, Augment: augment,
 		Mean: [3]float64{125.3, 123.0, 113.9}, Std: [3]float64{63.0, 62.1, 66.7},
-		Train: data.Part{From: "train", Order: data.Shuffle},
-		Eval:  []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}},
+		Train: data.SplitDefinition{From: "train", Order: data.Shuffle},
+		Eval:  []data.SplitDefinition{{Name: "ori-test", From: "test", Order: data.Sequential}},
 	}, map[string]*data.Images{"train": images, "test": images})
 	if err != nil {
 		t.Fatal(err)

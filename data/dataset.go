@@ -124,7 +124,7 @@ func New(d Definition, stored map[string]*Images) (*Dataset, error) {
 
 // split picks a part's images; an indices file lies in dir. That and a published split
 // are added to Files.
-func (ds *Dataset) split(dir, name string, p Part, stored map[string]*Images) (Split, error) {
+func (ds *Dataset) split(dir, name string, p SplitDefinition, stored map[string]*Images) (Split, error) {
 	s := Split{Name: name, Images: stored[p.From], Order: p.Order}
 	switch {
 	case p.Half != "":

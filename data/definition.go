@@ -15,17 +15,17 @@ import (
 // Definition is a dataset definition: a JSON file, embedded for the published
 // dataset keys, written by hand for a user's own.
 type Definition struct {
-	Name    string     `json:"name"`           // the dataset key
-	Format  string     `json:"format"`         // of the files: one of Formats
-	Path    string     `json:"path,omitempty"` // directory of the files; of npz the file
-	Classes int        `json:"classes"`
-	Images  Counts     `json:"images,omitzero"` // in the stored splits
-	Size    [2]int     `json:"size"`            // height and width in pixels, equal, a multiple of 4
-	Mean    [3]float64 `json:"mean"`            // of red, green, blue, on the scale 0..255
-	Std     [3]float64 `json:"std"`             // likewise
-	Augment Augment    `json:"augment"`
-	Train   Part       `json:"train"`
-	Eval    []Part     `json:"eval"` // in the order in which an epoch evaluates them
+	Name    string            `json:"name"`           // the dataset key
+	Format  string            `json:"format"`         // of the files: one of Formats
+	Path    string            `json:"path,omitempty"` // directory of the files; of npz the file
+	Classes int               `json:"classes"`
+	Images  Counts            `json:"images,omitzero"` // in the stored splits
+	Size    [2]int            `json:"size"`            // height and width in pixels, equal, a multiple of 4
+	Mean    [3]float64        `json:"mean"`            // of red, green, blue, on the scale 0..255
+	Std     [3]float64        `json:"std"`             // likewise
+	Augment Augment           `json:"augment"`
+	Train   SplitDefinition   `json:"train"`
+	Eval    []SplitDefinition `json:"eval"` // in the order in which an epoch evaluates them
 
 	dir string // where the definition file lies; empty when embedded
 }
@@ -43,16 +43,16 @@ type Augment struct {
 	CropPadding int  `json:"crop_padding"` // pixels of zeros around the image before a random crop of its size; 0: no crop
 }
 
-// Part says which images of a stored split a loader reads, and in which order.
-type Part struct {
+// SplitDefinition says which images of a stored split a loader reads, and in which order.
+type SplitDefinition struct {
 	Name string `json:"name,omitempty"` // of an evaluation set; the training set has none
 	From string `json:"from"`           // stored split: train or test
-	// Indices names a JSON file that lists images by their place in the stored split.
+	// Indices names a JSON file that lists the images' indices in the stored split.
 	Indices string `json:"indices,omitempty"`
-	// Split names a published list of such places, one of configs.Splits.
+	// Split names a published list of such indices, one of configs.Splits.
 	Split string `json:"split,omitempty"`
 	// Half and HalfSeed divide the stored split as cifar-split.txt was made: CPython's
-	// random, seeded with HalfSeed, shuffles all places; the first or second half of
+	// random, seeded with HalfSeed, shuffles all indices; the first or second half of
 	// them, sorted, is read.
 	Half     string  `json:"half,omitempty"` // first or second
 	HalfSeed *uint64 `json:"half_seed,omitempty"`
@@ -65,11 +65,11 @@ type Order string
 const (
 	Sequential Order = "sequential" // SequentialSampler
 	Shuffle    Order = "shuffle"    // RandomSampler, DataLoader(shuffle=True)
-	Subset     Order = "subset"     // SubsetRandomSampler over the part's indices
+	Subset     Order = "subset"     // SubsetRandomSampler over the split's indices
 )
 
-// Count counts the images of a part, as far as the definition alone says.
-func (d Definition) Count(p Part) (n int, known bool) {
+// Count counts the images of a split, as far as the definition alone says.
+func (d Definition) Count(p SplitDefinition) (n int, known bool) {
 	stored := map[string]int{"train": d.Images.Train, "test": d.Images.Test}
 	if d.Format == formatDigits {
 		stored = map[string]int{"train": digitsTrain, "test": digitsTest}
@@ -77,7 +77,7 @@ func (d Definition) Count(p Part) (n int, known bool) {
 	if p.Indices != "" {
 		return 0, false
 	}
-	n = configs.CountPart(stored[p.From], p.Split, p.Half)
+	n = configs.CountSplit(stored[p.From], p.Split, p.Half)
 	return n, n > 0
 }
 
@@ -139,7 +139,7 @@ func parse(file string, text []byte) (Definition, error) {
 const (
 	maxSize    = 1024
 	maxClasses = 1 << 16
-	maxImages  = 100_000_000 // of a part
+	maxImages  = 100_000_000 // of a split
 )
 
 // check returns the first key whose value is wrong, and why; two empty strings
@@ -196,7 +196,7 @@ func (d *Definition) check() (key, problem string) {
 	return "", ""
 }
 
-func (p *Part) check() (key, problem string) {
+func (p *SplitDefinition) check() (key, problem string) {
 	switch {
 	case p.From != "train" && p.From != "test":
 		return "from", fmt.Sprintf("must be train or test, not %q", p.From)

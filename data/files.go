@@ -32,7 +32,7 @@ func (d Definition) FindFiles(root string) (FoundFiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range append([]Part{d.Train}, d.Eval...) {
+	for _, p := range append([]SplitDefinition{d.Train}, d.Eval...) {
 		switch {
 		case p.Indices != "":
 			list, err := findFiles([]string{p.indicesPath(d.dir)})
@@ -89,7 +89,7 @@ func embedded(name string, text []byte) source {
 }
 
 // indicesPath is where the list of a part's images is; dir is that of its definition.
-func (p *Part) indicesPath(dir string) string {
+func (p *SplitDefinition) indicesPath(dir string) string {
 	if filepath.IsAbs(p.Indices) {
 		return p.Indices
 	}

@@ -235,7 +235,7 @@ func checkAug(t *testing.T, c augCase, key string, profile random.Profile) {
 	// The published definition and files, but for the number of images and that all of
 	// them train and are evaluated in order.
 	d.Images = data.Counts{}
-	d.Train = data.Part{From: "train", Order: data.Shuffle}
+	d.Train = data.SplitDefinition{From: "train", Order: data.Shuffle}
 	d.Eval = d.Eval[:1]
 	images := datatest.Synth(c.N, d.Size[0], 10, c.DataSeed)
 	root := t.TempDir()

@@ -17,6 +17,6 @@ func (d Definition) At(t configs.Timeline) Definition {
 			break
 		}
 	}
-	d.Eval = []Part{kept}
+	d.Eval = []SplitDefinition{kept}
 	return d
 }

@@ -138,8 +138,8 @@ func definition(t *testing.T, key string) data.Definition {
 	}
 	seed := uint64(0)
 	d.Eval = append(d.Eval,
-		data.Part{Name: "x-valid", From: "test", Half: "first", HalfSeed: &seed, Order: data.Subset},
-		data.Part{Name: "x-test", From: "test", Half: "second", HalfSeed: &seed, Order: data.Subset})
+		data.SplitDefinition{Name: "x-valid", From: "test", Half: "first", HalfSeed: &seed, Order: data.Subset},
+		data.SplitDefinition{Name: "x-test", From: "test", Half: "second", HalfSeed: &seed, Order: data.Subset})
 	return d
 }
 

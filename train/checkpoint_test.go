@@ -35,8 +35,8 @@ func interruptible(t testing.TB, parity configs.Parity, workers int, precision c
 	c := onClasses(t, 10, 16, false)
 	seed := uint64(0)
 	c.Definition.Name = "interruptible"
-	c.Definition.Train = data.Part{From: "train", Half: "first", HalfSeed: &seed, Order: data.Shuffle}
-	c.Definition.Eval = []data.Part{
+	c.Definition.Train = data.SplitDefinition{From: "train", Half: "first", HalfSeed: &seed, Order: data.Shuffle}
+	c.Definition.Eval = []data.SplitDefinition{
 		{Name: "x-valid", From: "train", Half: "second", HalfSeed: &seed, Order: data.Subset},
 		{Name: "ori-test", From: "test", Order: data.Sequential},
 		{Name: "shuffled", From: "test", Order: data.Shuffle},

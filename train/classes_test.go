@@ -23,8 +23,8 @@ func onClasses(t testing.TB, classes, size int, grey bool) Config {
 	d := data.Definition{
 		Name: fmt.Sprintf("classes-%d", classes), Format: "cifar10-python", Path: "nowhere", Classes: classes, Size: [2]int{size, size},
 		Mean: [3]float64{127, 128, 129}, Std: [3]float64{73, 74, 75}, Augment: data.Augment{Flip: true, CropPadding: 2},
-		Train: data.Part{From: "train", Order: data.Shuffle},
-		Eval:  []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}},
+		Train: data.SplitDefinition{From: "train", Order: data.Shuffle},
+		Eval:  []data.SplitDefinition{{Name: "ori-test", From: "test", Order: data.Sequential}},
 	}
 	stored := map[string]*data.Images{"train": datatest.Synth(64, size, classes, 1), "test": datatest.Synth(45, size, classes, 2)}
 	if grey {

@@ -143,7 +143,7 @@ func CheckRecord(r *results.Record) error {
 		return usage.Errorf("dataset definition: it has %d evaluation sets, the record %d in the timeline %s", len(d.Eval), len(r.Eval), timeline)
 	}
 	passes := append([]results.Evaluation{{Pass: r.Train}}, r.Eval...)
-	for i, part := range append([]data.Part{d.Train}, d.Eval...) {
+	for i, part := range append([]data.SplitDefinition{d.Train}, d.Eval...) {
 		pass := passes[i]
 		if part.Name != pass.Set {
 			return usage.Errorf("dataset definition: an evaluation set is %s, that of the record %s", part.Name, pass.Set)

@@ -194,7 +194,7 @@ func readBatches(dir string) (train, validation *data.Images, err error) {
 	}
 	// Any number of images, and none but all of the stored splits.
 	d.Images = data.Counts{}
-	d.Eval = []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}}
+	d.Eval = []data.SplitDefinition{{Name: "ori-test", From: "test", Order: data.Sequential}}
 	ds, err := d.Load("")
 	if err != nil {
 		return nil, nil, err

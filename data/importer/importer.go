@@ -227,12 +227,12 @@ func (o *Options) definition() data.Definition {
 		Name: o.Name, Format: "npz", Path: o.Name + pixelFile,
 		Size:    [2]int{o.Size, o.Size},
 		Augment: data.Augment{Flip: o.Flip, CropPadding: padding},
-		Train:   data.Part{From: "train", Order: data.Shuffle},
-		Eval:    []data.Part{{Name: "ori-test", From: "test", Order: data.Sequential}},
+		Train:   data.SplitDefinition{From: "train", Order: data.Shuffle},
+		Eval:    []data.SplitDefinition{{Name: "ori-test", From: "test", Order: data.Sequential}},
 	}
 	if o.ValidSeed != nil {
-		d.Train = data.Part{From: "train", Half: "first", HalfSeed: o.ValidSeed, Order: data.Subset}
-		d.Eval = append(d.Eval, data.Part{Name: "x-valid", From: "train", Half: "second", HalfSeed: o.ValidSeed, Order: data.Subset})
+		d.Train = data.SplitDefinition{From: "train", Half: "first", HalfSeed: o.ValidSeed, Order: data.Subset}
+		d.Eval = append(d.Eval, data.SplitDefinition{Name: "x-valid", From: "train", Half: "second", HalfSeed: o.ValidSeed, Order: data.Subset})
 	}
 	return d
 }

@@ -81,8 +81,8 @@ func (o *Options) stage(ctx context.Context, src *source) (s *staged, unreadable
 
 // write writes the pixel store and measures the training images at indices, sorted, nil
 // meaning all.
-func (a *arranged) write(ctx context.Context, w io.Writer, images *staged, indices []int32) (*data.Measure, error) {
-	store, measure := npy.NewWriter(w), new(data.Measure)
+func (a *arranged) write(ctx context.Context, w io.Writer, images *staged, indices []int32) (*data.PixelStats, error) {
+	store, measure := npy.NewWriter(w), new(data.PixelStats)
 	pixels := make([]byte, 3*a.size*a.size)
 	for _, split := range []struct {
 		name    string

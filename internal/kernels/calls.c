@@ -43,17 +43,17 @@ static bool has(const struct ffi_frame *frame, int64_t args, int64_t results, in
 // attribute is the value of the only attribute of a call.
 static const void *attribute(const struct ffi_frame *frame) { return frame->attributes.scalars[0]->value; }
 
-// Sums over a batch are those of its parts: always the same parts, however many threads
+// Sums over a batch are those of its shares: always the same shares, however many threads
 // there are.
-enum { PARTS = 16 };
+enum { SHARES = 16 };
 
-static long first_of(long part, long all) { return part * all / PARTS; }
+static long first_of(long share, long all) { return share * all / SHARES; }
 
 // conv_task is what a call for a convolution is about.
 struct conv_task {
 	struct conv shape;
 	const float *x, *other; // the weights, or dy
-	float *result; // with PARTS, one after another
+	float *result; // with SHARES, one after another
 };
 
 // describe fills in the shape of a convolution with the input x and the output (or its
@@ -97,10 +97,10 @@ static void *forward(struct ffi_frame *frame) {
 
 static long weights_of(const struct conv *c) { return c->taps * c->taps * c->in * c->out; }
 
-static void weights_part(void *of, long part, float *scratch) {
+static void weights_share(void *of, long share, float *scratch) {
 	const struct conv_task *t = of;
-	for (long i = first_of(part, t->shape.images); i < first_of(part + 1, t->shape.images); i++)
-		conv_weights(&t->shape, t->x, t->other, t->result + part * weights_of(&t->shape), i, scratch);
+	for (long i = first_of(share, t->shape.images); i < first_of(share + 1, t->shape.images); i++)
+		conv_weights(&t->shape, t->x, t->other, t->result + share * weights_of(&t->shape), i, scratch);
 }
 
 static bool weights_fit(const struct ffi_frame *frame, struct conv *c) {
@@ -116,13 +116,13 @@ static void *weights(struct ffi_frame *frame) {
 	if (!weights_fit(frame, &t.shape))
 		return misshapen(frame);
 	long n = weights_of(&t.shape);
-	t.x = in[0]->data, t.other = in[1]->data, t.result = calloc((size_t)(PARTS * n), sizeof(float));
+	t.x = in[0]->data, t.other = in[1]->data, t.result = calloc((size_t)(SHARES * n), sizeof(float));
 	if (t.result == NULL)
 		return no_memory(frame);
-	void *failed = ffi_do_all(frame, weights_part, &t, PARTS, conv_scratch(&t.shape));
+	void *failed = ffi_do_all(frame, weights_share, &t, SHARES, conv_scratch(&t.shape));
 	float *sum = out[0]->data;
 	memcpy(sum, t.result, (size_t)n * sizeof(float));
-	for (long p = 1; p < PARTS; p++)
+	for (long p = 1; p < SHARES; p++)
 		for (long i = 0; i < n; i++)
 			sum[i] += t.result[p * n + i];
 	free(t.result);
@@ -136,7 +136,7 @@ struct norm_task {
 	const float *x, *dy, *mean;
 	float *result;
 	float *factor, *slope, *term; // per channel
-	double *first, *second; // [PARTS, channels]: means and squares, or the sums of dy and of products
+	double *first, *second; // [SHARES, channels]: means and squares, or the sums of dy and of products
 };
 
 // norm_fits reports whether a call is of feature maps [images, rows, columns, channels], its
@@ -170,33 +170,33 @@ static void *begin_norm(const struct ffi_frame *frame, struct norm_task *t) {
 		.x = x->data, .result = frame->results.buffers[0]->data,
 		.epsilon = *(const float *)attribute(frame),
 	};
-	t->first = calloc((size_t)t->channels, PARTS * 2 * sizeof(double) + 3 * sizeof(float));
+	t->first = calloc((size_t)t->channels, SHARES * 2 * sizeof(double) + 3 * sizeof(float));
 	if (t->first == NULL)
 		return no_memory(frame);
-	t->second = t->first + PARTS * t->channels;
-	t->factor = (float *)(t->second + PARTS * t->channels), t->slope = t->factor + t->channels, t->term = t->slope + t->channels;
+	t->second = t->first + SHARES * t->channels;
+	t->factor = (float *)(t->second + SHARES * t->channels), t->slope = t->factor + t->channels, t->term = t->slope + t->channels;
 	return NULL;
 }
 
 static void end_norm(struct norm_task *t) { free(t->first); }
 
-static struct norm_moments moments_of(const struct norm_task *t, long part) {
-	return (struct norm_moments){0, t->first + part * t->channels, t->second + part * t->channels};
+static struct norm_moments moments_of(const struct norm_task *t, long share) {
+	return (struct norm_moments){0, t->first + share * t->channels, t->second + share * t->channels};
 }
 
-static void measure_part(void *of, long part, float *scratch) {
+static void measure_share(void *of, long share, float *scratch) {
 	(void)scratch;
 	const struct norm_task *t = of;
-	long from = first_of(part, t->pixels);
-	struct norm_moments m = moments_of(t, part);
-	norm_measure(t->x + from * t->channels, first_of(part + 1, t->pixels) - from, t->channels, &m);
+	long from = first_of(share, t->pixels);
+	struct norm_moments m = moments_of(t, share);
+	norm_measure(t->x + from * t->channels, first_of(share + 1, t->pixels) - from, t->channels, &m);
 }
 
-static void scale_part(void *of, long part, float *scratch) {
+static void scale_share(void *of, long share, float *scratch) {
 	(void)scratch;
 	const struct norm_task *t = of;
-	long from = first_of(part, t->pixels), at = from * t->channels;
-	norm_scale(t->x + at, t->factor, t->term, t->result + at, first_of(part + 1, t->pixels) - from, t->channels);
+	long from = first_of(share, t->pixels), at = from * t->channels;
+	norm_scale(t->x + at, t->factor, t->term, t->result + at, first_of(share + 1, t->pixels) - from, t->channels);
 }
 
 // normalise is batch_norm_training: of x, scale and shift it makes y, the batch's mean and
@@ -210,10 +210,10 @@ static void *normalise(struct ffi_frame *frame) {
 	void *failed = begin_norm(frame, &t);
 	if (failed != NULL)
 		return failed;
-	failed = ffi_do_all(frame, measure_part, &t, PARTS, 0);
+	failed = ffi_do_all(frame, measure_share, &t, SHARES, 0);
 	struct norm_moments all = moments_of(&t, 0);
 	all.pixels = first_of(1, t.pixels);
-	for (long p = 1; p < PARTS; p++) {
+	for (long p = 1; p < SHARES; p++) {
 		struct norm_moments m = moments_of(&t, p);
 		m.pixels = first_of(p + 1, t.pixels) - first_of(p, t.pixels);
 		if (m.pixels > 0)
@@ -229,24 +229,24 @@ static void *normalise(struct ffi_frame *frame) {
 		t.term[c] = (float)(shift[c] - all.mean[c] * factor);
 	}
 	if (failed == NULL)
-		failed = ffi_do_all(frame, scale_part, &t, PARTS, 0);
+		failed = ffi_do_all(frame, scale_share, &t, SHARES, 0);
 	end_norm(&t);
 	return failed;
 }
 
-static void sums_part(void *of, long part, float *scratch) {
+static void sums_share(void *of, long share, float *scratch) {
 	(void)scratch;
 	const struct norm_task *t = of;
-	long from = first_of(part, t->pixels), at = from * t->channels;
-	norm_sums(t->x + at, t->mean, t->dy + at, t->first + part * t->channels, t->second + part * t->channels,
-		first_of(part + 1, t->pixels) - from, t->channels);
+	long from = first_of(share, t->pixels), at = from * t->channels;
+	norm_sums(t->x + at, t->mean, t->dy + at, t->first + share * t->channels, t->second + share * t->channels,
+		first_of(share + 1, t->pixels) - from, t->channels);
 }
 
-static void gradient_part(void *of, long part, float *scratch) {
+static void gradient_share(void *of, long share, float *scratch) {
 	(void)scratch;
 	const struct norm_task *t = of;
-	long from = first_of(part, t->pixels), at = from * t->channels;
-	norm_gradient(t->x + at, t->dy + at, t->factor, t->slope, t->term, t->result + at, first_of(part + 1, t->pixels) - from, t->channels);
+	long from = first_of(share, t->pixels), at = from * t->channels;
+	norm_gradient(t->x + at, t->dy + at, t->factor, t->slope, t->term, t->result + at, first_of(share + 1, t->pixels) - from, t->channels);
 }
 
 // normalise_gradient is batch_norm_grad: of x, scale, mean, variance and dy it makes the
@@ -262,11 +262,11 @@ static void *normalise_gradient(struct ffi_frame *frame) {
 		return failed;
 	const float *scale = frame->args.buffers[1]->data, *variance = frame->args.buffers[3]->data;
 	t.mean = frame->args.buffers[2]->data, t.dy = frame->args.buffers[4]->data;
-	failed = ffi_do_all(frame, sums_part, &t, PARTS, 0);
+	failed = ffi_do_all(frame, sums_share, &t, SHARES, 0);
 	float *of_scale = frame->results.buffers[1]->data, *of_shift = frame->results.buffers[2]->data;
 	for (long c = 0; c < t.channels; c++) {
 		double dy = 0, products = 0, inverse = 1 / sqrt((double)variance[c] + t.epsilon), factor = scale[c] * inverse;
-		for (long p = 0; p < PARTS; p++)
+		for (long p = 0; p < SHARES; p++)
 			dy += t.first[p * t.channels + c], products += t.second[p * t.channels + c];
 		// dx = factor * (dy - sum of dy / pixels - (x-mean) * inverse^2 * sum of products / pixels)
 		double slope = -factor * inverse * inverse * products / (double)t.pixels;
@@ -277,7 +277,7 @@ static void *normalise_gradient(struct ffi_frame *frame) {
 		t.term[c] = (float)(-factor * dy / (double)t.pixels - t.mean[c] * slope);
 	}
 	if (failed == NULL)
-		failed = ffi_do_all(frame, gradient_part, &t, PARTS, 0);
+		failed = ffi_do_all(frame, gradient_share, &t, SHARES, 0);
 	end_norm(&t);
 	return failed;
 }

@@ -21,8 +21,8 @@ import (
 func someTrial(t testing.TB) (*Trial, *device.State) {
 	t.Helper()
 	set, err := data.New(data.Definition{
-		Size: [2]int{16, 16}, Mean: [3]float64{127, 127, 127}, Std: [3]float64{64, 64, 64}, Train: data.Part{From: "train"},
-		Eval: []data.Part{{Name: "x-valid", From: "train"}, {Name: "ori-test", From: "test"}, {Name: "other", From: "test"}},
+		Size: [2]int{16, 16}, Mean: [3]float64{127, 127, 127}, Std: [3]float64{64, 64, 64}, Train: data.SplitDefinition{From: "train"},
+		Eval: []data.SplitDefinition{{Name: "x-valid", From: "train"}, {Name: "ori-test", From: "test"}, {Name: "other", From: "test"}},
 	}, map[string]*data.Images{"train": datatest.Synth(44, 16, 10, 1), "test": datatest.Synth(37, 16, 10, 2)})
 	if err != nil {
 		t.Fatal(err)

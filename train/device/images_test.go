@@ -45,8 +45,8 @@ func TestLookUp(t *testing.T) {
 			set, err := data.New(data.Definition{
 				Name: "images", Classes: 3, Size: [2]int{test.size, test.size}, Mean: published.Mean, Std: published.Std,
 				Augment: data.Augment{Flip: test.flip, CropPadding: test.padding},
-				Train:   data.Part{From: "train"},
-				Eval:    []data.Part{{Name: "x-valid", From: "train"}, {Name: "ori-test", From: "test"}},
+				Train:   data.SplitDefinition{From: "train"},
+				Eval:    []data.SplitDefinition{{Name: "x-valid", From: "train"}, {Name: "ori-test", From: "test"}},
 			}, map[string]*data.Images{"train": everyByte(3, test.size), "test": everyByte(2, test.size)})
 			if err != nil {
 				t.Fatal(err)

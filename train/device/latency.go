@@ -64,7 +64,7 @@ func Noise(b compute.Backend, size, images int) (*Images, error) {
 	source := rand.NewChaCha8([32]byte{})
 	source.Read(stored.Pixels)
 	set, err := data.New(data.Definition{
-		Size: [2]int{size, size}, Mean: [3]float64{127, 127, 127}, Std: [3]float64{64, 64, 64}, Train: data.Part{From: "train"},
+		Size: [2]int{size, size}, Mean: [3]float64{127, 127, 127}, Std: [3]float64{64, 64, 64}, Train: data.SplitDefinition{From: "train"},
 	}, map[string]*data.Images{"train": stored})
 	if err != nil {
 		return nil, err

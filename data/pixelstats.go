@@ -2,15 +2,15 @@ package data
 
 import "math"
 
-// Measure measures the mean and the deviation of each channel over the pixels it is
-// shown. The sums are whole numbers, so that the order of the images does not matter.
-type Measure struct {
+// PixelStats are the mean and the deviation of each channel over pixels. The
+// sums are whole numbers, so that the order of the images does not matter.
+type PixelStats struct {
 	pixels      uint64
 	sum, square [3]uint64
 }
 
-// Add shows it images: rows, columns, channels.
-func (m *Measure) Add(pixels []byte) {
+// Add adds images: rows, columns, channels.
+func (m *PixelStats) Add(pixels []byte) {
 	var counts [3][256]uint64
 	for i := 0; i+2 < len(pixels); i += 3 {
 		counts[0][pixels[i]]++
@@ -27,7 +27,7 @@ func (m *Measure) Add(pixels []byte) {
 }
 
 // Mean is of red, green and blue, on the scale 0..255; 0 of no pixels.
-func (m *Measure) Mean() (mean [3]float64) {
+func (m *PixelStats) Mean() (mean [3]float64) {
 	for c := range mean {
 		mean[c] = float64(m.sum[c]) / float64(max(m.pixels, 1))
 	}
@@ -36,7 +36,7 @@ func (m *Measure) Mean() (mean [3]float64) {
 
 // Std is the standard deviation (of the population, as numpy's std) of red, green and
 // blue, on the scale 0..255.
-func (m *Measure) Std() (std [3]float64) {
+func (m *PixelStats) Std() (std [3]float64) {
 	mean := m.Mean()
 	for c := range std {
 		std[c] = math.Sqrt(max(0, float64(m.square[c])/float64(max(m.pixels, 1))-mean[c]*mean[c]))
@@ -44,9 +44,9 @@ func (m *Measure) Std() (std [3]float64) {
 	return std
 }
 
-// Measure measures the images with the indices, nil meaning all.
-func (im *Images) Measure(indices []int32) *Measure {
-	m := new(Measure)
+// Stats are those of the images with the indices, nil meaning all.
+func (im *Images) Stats(indices []int32) *PixelStats {
+	m := new(PixelStats)
 	if indices == nil {
 		m.Add(im.Pixels)
 	}
