@@ -8,7 +8,6 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
-	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"nb201/data"
@@ -105,81 +104,4 @@ func (s *Images) Finalize() {
 // Executable.loop.
 func (s *Images) inputs(rows *tensors.Tensor, batches int) []any {
 	return []any{s.pixels, s.labels, s.normal, rows, int32(batches)}
-}
-
-// A row says what a row of a batch shows: the index of an image among those on the device,
-// or padding; where the image's upper left corner is cut, which may be outside the image;
-// and whether the image is mirrored, which comes first.
-const (
-	rowIndex = iota
-	rowTop
-	rowLeft
-	rowMirrored
-	rowLen
-
-	padding = -1 // as an index
-)
-
-// fillRows fills dst with rows of the images from..to-1 of a stage's order, and with padding.
-func (s *Images) fillRows(dst []int32, stage *Stage, from, to int) {
-	first := s.first[stage.Split.Images]
-	corner := int32(stage.CropPadding)
-	for k := from; k < to; k++ {
-		row := dst[:rowLen]
-		clear(row)
-		row[rowIndex] = first + stage.Order.Order[k]
-		if stage.Order.Crops != nil {
-			crop := stage.Order.Crops[k]
-			row[rowTop], row[rowLeft] = int32(crop.Row)-corner, int32(crop.Column)-corner
-			if crop.Flip {
-				row[rowMirrored] = 1
-			}
-		}
-		dst = dst[rowLen:]
-	}
-	for i := 0; i < len(dst); i += rowLen {
-		dst[i+rowIndex] = padding
-	}
-}
-
-// lookUp crops and normalises images as datatest.Fill does on the host: it maps Images and
-// rows [rows of a batch, rowLen] to images, float32 [rows, size, size, 3], and labels, int32
-// [rows]. The pixels are Fill's to the bit, since they are looked up in a table of the
-// host's: XLA rounds a division otherwise. Images that are not cropped are not mirrored
-// either. Padding shows any image, and its label is -1.
-func lookUp(pixels, labels, normal, rows *Node, crop bool) (images, classes *Node) {
-	g := rows.Graph()
-	field := func(i int) *Node { return Slice(rows, AxisRange(), AxisElem(i)) } // [rows, 1]
-
-	index := field(rowIndex) // Gather takes the nearest of what lies outside
-	isPadding := LessThan(index, ScalarZero(g, dtypes.Int32))
-	classes = Where(Squeeze(isPadding, 1), Scalar(g, dtypes.Int32, padding), Gather(labels, index))
-	var values *Node
-	if crop {
-		values = cropped(pixels, index, field(rowTop), field(rowLeft), field(rowMirrored))
-	} else {
-		values = Gather(pixels, index)
-	}
-	values = ConvertDType(values, dtypes.Int32)
-	channel := Iota(g, values.Shape(), 3)
-	return Gather(normal, ExpandAxes(Add(MulScalar(values, 3), channel), -1)), classes
-}
-
-// cropped cuts size x size pixels from images with black around them.
-func cropped(pixels, index, top, left, mirrored *Node) *Node {
-	g := pixels.Graph()
-	rows, size := index.Shape().Dim(0), pixels.Shape().Dim(1)
-	zero, last := ScalarZero(g, dtypes.Int32), Scalar(g, dtypes.Int32, size-1)
-	step := Iota(g, shapes.Make(dtypes.Int32, rows, size), 1)
-	y, x := Add(step, top), Add(step, left) // [rows, size]
-	x = Where(Equal(BroadcastToShape(mirrored, x.Shape()), zero), x, Sub(last, x))
-	inside := func(v *Node) *Node { return LogicalAnd(GreaterOrEqual(v, zero), LessOrEqual(v, last)) }
-
-	coordinate := func(v *Node, dimensions ...int) *Node {
-		return BroadcastToDims(Reshape(v, dimensions...), rows, size, size, 1)
-	}
-	at := Concatenate([]*Node{coordinate(index, rows, 1, 1, 1), coordinate(y, rows, size, 1, 1), coordinate(x, rows, 1, size, 1)}, 3)
-	shown := LogicalAnd(Reshape(inside(y), rows, size, 1, 1), Reshape(inside(x), rows, 1, size, 1))
-	colours := Gather(pixels, at) // [rows, size, size, 3]
-	return Where(BroadcastToShape(shown, colours.Shape()), colours, ZerosLike(colours))
 }
