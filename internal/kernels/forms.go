@@ -1,6 +1,7 @@
 package kernels
 
 /*
+#include <stdlib.h>
 #include "ffi.h"
 */
 import "C"
@@ -166,6 +167,27 @@ func (f *form) match(o *operation) (numbers map[string]string, ok bool) {
 		numbers[name] = number
 	}
 	return numbers, found == len(o.attributes)
+}
+
+// fits reports whether a kernel takes the operands and results of an operation, and an
+// attribute of a type (0: none) that lies at value. The kernel itself is asked (calls.c).
+func (o *operation) fits(kernel string, attribute C.int, value unsafe.Pointer) bool {
+	if len(o.in)+len(o.out) > C.FFI_MOST_ARRAYS {
+		return false
+	}
+	var shapes [C.FFI_MOST_ARRAYS]C.struct_ffi_shape
+	for i, shape := range append(o.in[:len(o.in):len(o.in)], o.out...) {
+		if len(shape) > C.FFI_MOST_AXES {
+			return false
+		}
+		shapes[i].rank = C.int64_t(len(shape))
+		for axis, n := range shape {
+			shapes[i].dims[axis] = C.int64_t(n)
+		}
+	}
+	name := C.CString(kernel)
+	defer C.free(unsafe.Pointer(name))
+	return bool(C.kernels_fit(name, C.int(len(o.in)), C.int(len(o.out)), &shapes[0], attribute, value))
 }
 
 var splat = regexp.MustCompile(`^dense<(-?[0-9]+)>:tensor<2x2xi64>$`)

@@ -10,17 +10,16 @@
 //
 // XLA calls it through its foreign function interface (ffi.h): Register gives the
 // functions (calls.c) to a plugin, and Replace puts calls of them in the place of operations
-// in a program before it is compiled, since gomlx has no operation for such calls. Compiled
-// programs on disk name kernels: one that takes other arguments needs another name.
+// in a program before it is compiled, since gomlx has no operation for such calls. Which
+// operations these are is a closed list (forms.go). Compiled programs on disk name kernels:
+// one that takes other arguments needs another name.
 package kernels
 
 /*
 #cgo CFLAGS: -std=c11 -O3 -pthread
 #cgo LDFLAGS: -lm
-#include <stdlib.h>
 #include "conv.h"
 #include "ffi.h"
-#include "norm.h"
 */
 import "C"
 
@@ -105,25 +104,4 @@ func layouts(shapes [][]int64) string {
 		all = append(all, fmt.Sprintf("dense<[%s]> : tensor<%dxindex>", strings.Join(order, ", "), len(shape)))
 	}
 	return strings.Join(all, ", ")
-}
-
-// fits reports whether a kernel takes the operands and results of an operation, and an
-// attribute of a type (0: none) that lies at value. The kernel itself is asked (calls.c).
-func (o *operation) fits(kernel string, attribute C.int, value unsafe.Pointer) bool {
-	if len(o.in)+len(o.out) > C.FFI_MOST_ARRAYS {
-		return false
-	}
-	var shapes [C.FFI_MOST_ARRAYS]C.struct_ffi_shape
-	for i, shape := range append(o.in[:len(o.in):len(o.in)], o.out...) {
-		if len(shape) > C.FFI_MOST_AXES {
-			return false
-		}
-		shapes[i].rank = C.int64_t(len(shape))
-		for axis, n := range shape {
-			shapes[i].dims[axis] = C.int64_t(n)
-		}
-	}
-	name := C.CString(kernel)
-	defer C.free(unsafe.Pointer(name))
-	return bool(C.kernels_fit(name, C.int(len(o.in)), C.int(len(o.out)), &shapes[0], attribute, value))
 }

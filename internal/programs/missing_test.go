@@ -1,8 +1,6 @@
 package programs
 
 import (
-	"io"
-	"os"
 	"strings"
 	"testing"
 
@@ -30,27 +28,6 @@ const (
 `
 )
 
-// stderrOf is what f writes to stderr.
-func stderrOf(t *testing.T, f func()) string {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stderr := os.Stderr
-	os.Stderr = w
-	f()
-	os.Stderr = stderr
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // A process whose networks get no kernels warns once, and one that gets some never.
 func TestWithoutKernels(t *testing.T) {
 	old := strings.ReplaceAll(floatConvolution, "f32>", "bf16>")
@@ -65,7 +42,7 @@ func TestWithoutKernels(t *testing.T) {
 		{"bfloat16 that no kernel takes", "", old, "none takes the convolutions"},
 	} {
 		p := &plugin{kernels: &Kernels{Version: 1, Instructions: "avx2", Missing: test.missing}}
-		said := stderrOf(t, func() {
+		said := captured(t, func() {
 			p.withKernels([]byte(test.program))
 			p.withKernels([]byte(test.program))
 		})
