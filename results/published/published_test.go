@@ -66,7 +66,7 @@ func TestPublishedSummaries(t *testing.T) {
 	}
 	defer b.Close()
 	for _, index := range []int{0, 11} {
-		text, err := os.ReadFile(filepath.Join("..", "testdata", "published", fmt.Sprintf("%06d.summary.json", index)))
+		text, err := os.ReadFile(filepath.Join("..", "..", "testdata", "published", fmt.Sprintf("%06d.summary.json", index)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -115,14 +115,14 @@ func (t *Trial) read(file io.ReaderAt, size int64) (*Checkpoint, error) {
 	if end < 0 {
 		return nil, errors.New("it is cut short")
 	}
-	hash, told := sha256.New(), make([]byte, sha256.Size)
+	hash, stored := sha256.New(), make([]byte, sha256.Size)
 	if _, err := io.Copy(hash, io.NewSectionReader(file, 0, end)); err != nil {
 		return nil, err
 	}
-	if _, err := io.ReadFull(io.NewSectionReader(file, end, sha256.Size), told); err != nil {
+	if _, err := io.ReadFull(io.NewSectionReader(file, end, sha256.Size), stored); err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(hash.Sum(nil), told) {
+	if !bytes.Equal(hash.Sum(nil), stored) {
 		return nil, errors.New("it is damaged: its SHA-256 is not the one at its end")
 	}
 
