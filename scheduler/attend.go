@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/attempt"
 	"nb201/scheduler/state"
@@ -47,7 +48,7 @@ func (r *run) work(ctx context.Context, i int) {
 		case ctx.Err() == nil:
 			starts++
 			if starts == maxStarts {
-				r.giveUp(i, o.Trial, ending.Reason)
+				r.giveUp(i, o.Trial, ending)
 				return
 			}
 			sleep(ctx, time.Duration(starts)*r.second)
@@ -200,12 +201,15 @@ func (a *attendant) dismiss() {
 }
 
 // giveUp leaves the trial of worker i to the others, as no process for it will start.
-func (r *run) giveUp(i int, t results.Trial, reason string) {
+func (r *run) giveUp(i int, t results.Trial, ending worker.Report) {
 	r.mu.Lock()
 	w := &r.state.Workers[i]
 	w.Trial, w.Stage, w.Since = nil, state.StageIdle, time.Now().UTC()
 	r.queue.putBack(i, t)
-	r.broken = fmt.Errorf("%s: %s (%s)", w.Device, reason, w.Log)
+	r.broken = fmt.Errorf("%s: %s (%s)", w.Device, ending.Reason, w.Log)
+	if ending.Input {
+		r.broken = usage.Errorf("%w", r.broken)
+	}
 	broken := r.broken
 	r.mu.Unlock()
 	r.say("a worker cannot begin a trial, gives up: %v", broken)

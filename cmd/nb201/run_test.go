@@ -2,9 +2,12 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"nb201/data/datatest"
 )
 
 func TestParseDevices(t *testing.T) {
@@ -70,6 +73,33 @@ func TestRunReports(t *testing.T) {
 	}
 	stdout, stderr, code := nb201("run", dir)
 	if code != 0 || stdout != "1 of 1 trials done, 0 set aside\n" {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+// Images that no worker can read are wrong input, found by the workers: exit 2.
+func TestRunWithDamagedImages(t *testing.T) {
+	dir := t.TempDir()
+	definition := filepath.Join(dir, "own.json")
+	for name, text := range datatest.Files("npy", datatest.Synth(70, 16, 10, 1), datatest.Synth(5, 16, 10, 2)) {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(definition, []byte(`{"name": "own", "format": "npy", "path": "`+dir+`", "classes": 10, "size": [16, 16], "mean": [78, 78, 78], "std": [96, 96, 96],
+		"augment": {"flip": false, "crop_padding": 0}, "train": {"from": "train", "order": "shuffle"},
+		"eval": [{"name": "ori-test", "from": "test", "order": "sequential"}]}`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	campaign := filepath.Join(dir, "campaign")
+	if _, stderr, code := nb201("plan", campaign, "--archs", "4", "--datasets", definition, "--epochs", "1", "--seeds", "1", "--channels", "2", "--cells", "1", "--batch", "35"); code != 0 {
+		t.Fatal(stderr)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "x_train.npy"), []byte("not an array"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := nb201("run", campaign)
+	if code != 2 || !strings.Contains(stderr, "x_train is no numpy file") || !strings.Contains(stderr, "no worker can begin a trial") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"nb201/internal/usage"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -30,6 +32,8 @@ func flagError(c *cobra.Command, err error) error {
 		return fmt.Errorf("there is no flag %s%s", typed, nearestFlag(c, name))
 	case errors.As(err, &missing):
 		return fmt.Errorf("--%s needs a value: --%s %s", missing.GetFlag().Name, missing.GetFlag().Name, valueName(missing.GetFlag()))
+	case errors.As(err, &invalid) && usage.Is(err): // it names the value
+		return invalid.Unwrap()
 	case errors.As(err, &invalid):
 		return fmt.Errorf("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), whatToUse(invalid.GetFlag(), invalid.Unwrap()))
 	case errors.As(err, &syntax):

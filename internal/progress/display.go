@@ -37,7 +37,7 @@ const refresh = 250 * time.Millisecond
 // not print in them is escaped, and what is beyond the width cut off.
 func Open(w io.Writer, draw func(width, height int) []string) *Display {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" { // which moves no cursor
 		return &Display{lines: outlet.New(w)}
 	}
 	return OpenTerminal(w, func() (int, int) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
+	"github.com/mattn/go-runewidth"
 
 	"nb201/internal/inert"
 )
@@ -99,20 +100,33 @@ func (b *Bar) draw(width, _ int) []string {
 	if b.count != b.lastCount { // a step may take longer than an interval
 		b.measure(drawnInterval)
 	}
-	status := b.status()
-	gauge := Gauge(b.count, b.total, width-2-len(b.description)-len(status))
-	return []string{b.description + " " + gauge + status}
+	room := width - 2 // beside the description, a space
+	status, description := b.status(), b.description
+	if runewidth.StringWidth(description)+len(status) > room {
+		// The rate and the time left are shown also where the line is short.
+		status = b.shortStatus()
+		description = runewidth.Truncate(description, max(room-len(status), 0), "…")
+	}
+	gauge := Gauge(b.count, b.total, room-runewidth.StringWidth(description)-len(status))
+	return []string{description + " " + gauge + status}
 }
 
 // status is "3 of 12 images (25 %), 2 images/s, 5s left".
-func (b *Bar) status() string {
-	text := b.amounts()
-	if b.rate > 0 {
-		left := time.Duration(float64(b.total-b.count) / b.rate * float64(time.Second))
-		text += fmt.Sprintf(", %s/s, %v left", amount(b.rate, b.unit), left.Round(time.Second))
+func (b *Bar) status() string { return b.amounts() + b.pace() }
+
+// shortStatus is "25 %, 2 images/s, 5s left".
+func (b *Bar) shortStatus() string { return b.percent() + b.pace() }
+
+// pace is ", 2 images/s, 5s left"; "" while no rate is known.
+func (b *Bar) pace() string {
+	if b.rate <= 0 {
+		return ""
 	}
-	return text
+	left := time.Duration(float64(b.total-b.count) / b.rate * float64(time.Second))
+	return fmt.Sprintf(", %s/s, %v left", amount(b.rate, b.unit), left.Round(time.Second))
 }
+
+func (b *Bar) percent() string { return fmt.Sprintf("%d %%", 100*b.count/b.total) }
 
 // amounts is "3 of 12 images (25 %)".
 func (b *Bar) amounts() string {
@@ -120,7 +134,7 @@ func (b *Bar) amounts() string {
 	if b.unit == Bytes {
 		count = amount(float64(b.count), Bytes)
 	}
-	return fmt.Sprintf("%s of %s (%d %%)", count, total, 100*b.count/b.total)
+	return fmt.Sprintf("%s of %s (%s)", count, total, b.percent())
 }
 
 // amount is a number with its unit, to three digits or to a whole number.

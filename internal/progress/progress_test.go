@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/mattn/go-runewidth"
+
 	"nb201/internal/outlet"
 	"nb201/internal/progress/progresstest"
 )
@@ -126,6 +128,24 @@ func TestDrawn(t *testing.T) {
 				t.Errorf("%s: %q is left on the terminal", c.unit, shown)
 			}
 		})
+	}
+}
+
+// The rate and the time left are shown at every width that has room for them, however long
+// the description is.
+func TestNarrow(t *testing.T) {
+	const description = "epoch 3/12 ori-test loss 0.1234 top-1 96.75 %"
+	for width := 1; width <= 200; width++ {
+		b := newBar(20000, "images", description)
+		b.count, b.lastCount, b.rate = 5391, 5391, 2308
+		line := b.draw(width, 24)[0]
+		shown := runewidth.Truncate(line, width-1, "")
+		if width >= 40 && !strings.Contains(shown, "26 %") || width >= 40 && !strings.HasSuffix(shown, ", 2308 images/s, 6s left") {
+			t.Errorf("%d characters: %q", width, shown)
+		}
+		if long := strings.Contains(shown, "5391 of 20000 images (26 %)"); long != (width >= 98) || long && !strings.HasPrefix(shown, description) {
+			t.Errorf("%d characters: %q", width, shown)
+		}
 	}
 }
 

@@ -147,7 +147,8 @@ func Read(ctx context.Context, dir string) (*Status, error) {
 
 // recorded is results.Campaign.Trials; where there is a plan, none need have been published.
 func (s *Status) recorded() iter.Seq2[results.Trial, error] {
-	if _, err := os.Stat(filepath.Join(s.Campaign, "trials")); s.HasPlan && errors.Is(err, fs.ErrNotExist) {
+	begun := s.HasPlan || len(s.Failures)+len(s.Runs) > 0
+	if _, err := os.Stat(filepath.Join(s.Campaign, "trials")); begun && errors.Is(err, fs.ErrNotExist) {
 		return func(func(results.Trial, error) bool) {}
 	}
 	return results.Campaign{Dir: s.Campaign}.Trials()

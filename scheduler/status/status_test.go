@@ -191,6 +191,20 @@ func TestStatusWithoutPlan(t *testing.T) {
 	}
 }
 
+// A campaign of which only failed attempts are known is one: what failed is shown.
+func TestStatusOfFailures(t *testing.T) {
+	dir := t.TempDir()
+	f := attempt.Failure{Trial: results.Trial{Arch: 1, Dataset: "digits", Epochs: 2, Seed: 1}}
+	f.Add(attempt.FailedAttempt{When: time.Now(), Kind: attempt.Diverged, Reason: "the loss is NaN"}, 3)
+	if err := f.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Read(t.Context(), dir)
+	if err != nil || len(s.Failures) != 1 || s.Totals.Done != 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestStatusRuns(t *testing.T) {
 	dir := newCampaign(t)
 	running := digits(1, 2, 1)

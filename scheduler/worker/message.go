@@ -28,6 +28,7 @@ type Report struct {
 	ImagesPerSecond float64      `json:"images_per_second,omitzero"`
 	Kind            attempt.Kind `json:"kind,omitempty"`   // of Failed
 	Reason          string       `json:"reason,omitempty"` // of what ended badly, and of waiting progress
+	Input           bool         `json:"input,omitzero"`   // the reason lies in what the run was given: a usage error
 }
 
 // Event is what a Report is about.

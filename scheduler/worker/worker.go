@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"nb201/internal/inert"
+	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/attempt"
 	"nb201/scheduler/state"
@@ -118,7 +119,7 @@ func (w *Worker) attempt(ctx context.Context, trainer Trainer, o Order) Report {
 	case attempt.Finished, attempt.Done, attempt.Stopped:
 		w.Log.Printf("%s %v", ending, o.Trial)
 	default:
-		r.Reason = attempt.OneLine(err)
+		r.Reason, r.Input = attempt.OneLine(err), usage.Is(err)
 		w.Log.Printf("%s %v %s", ending, o.Trial, inert.Text(r.Reason))
 	}
 	return r
