@@ -122,7 +122,7 @@ func TestForms(t *testing.T) {
 		}
 		begins(t, path, c.want, c.converted)
 	}
-	for _, c := range []struct{ name, dtype, converted string }{{"all", "F32", ""}, {"short", "configs.BF16", "bfloat16"}} {
+	for _, c := range []struct{ name, dtype, converted string }{{"all", "F32", ""}, {"short", "BF16", "bfloat16"}} {
 		path := filepath.Join(t.TempDir(), c.name+".safetensors")
 		if err := writeTo(path, func(w io.Writer) error { return writeSafetensors(w, reversed, c.dtype) }); err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func writeTo(path string, write func(io.Writer) error) error {
 	return write(f)
 }
 
-// writeSafetensors writes weights with their floats as F32, or as configs.BF16 that hold them.
+// writeSafetensors writes weights with their floats as F32, or as BF16 that hold them.
 func writeSafetensors(w io.Writer, weights torchfile.StateDict, dtype string) error {
 	var header, data []byte
 	for _, t := range weights {
@@ -150,7 +150,7 @@ func writeSafetensors(w io.Writer, weights torchfile.StateDict, dtype string) er
 			if err != nil {
 				return err
 			}
-			if dtype == "configs.BF16" {
+			if dtype == "BF16" {
 				b = b[2:]
 			}
 			data = append(data, b...)

@@ -16,7 +16,7 @@ func TestGoldenTrajectoryBFloat16(t *testing.T) {
 	followRounded(t, configs.BF16, 5e-3, 1e-4, 0.03)
 }
 
-// configs.TF32 has three bits more than bfloat16, and rounds operands alone: a quarter of the bounds.
+// TF32 has three bits more than bfloat16, and rounds operands alone: a quarter of the bounds.
 // cuDNN need not take it.
 func TestGoldenTrajectoryTF32(t *testing.T) {
 	if devicetest.TF32(t) {
