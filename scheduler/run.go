@@ -420,8 +420,13 @@ func (r *run) deal(i int) (t results.Trial, next *results.Trial, ok, ended bool)
 	if r.state.Paused == "" {
 		t, next, ok = r.queue.take(i, time.Now())
 	}
-	return t, next, ok, !ok && r.queue.empty()
+	return t, next, ok, !ok && r.queue.empty() && !slices.ContainsFunc(r.state.Workers, mayPutBack)
 }
+
+// mayPutBack reports whether a worker has a trial that it may put back into the queue: its
+// process has not begun it. Others wait for what becomes of it, as that worker may never
+// get a process.
+func mayPutBack(w state.Worker) bool { return w.Trial != nil && w.Stage == state.StageStarting }
 
 func (r *run) putBack(i int, t results.Trial) {
 	r.mu.Lock()

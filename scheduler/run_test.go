@@ -677,3 +677,27 @@ func TestQueue(t *testing.T) {
 		t.Error("something is left")
 	}
 }
+
+// A worker that finds no trial stays as long as another may put one back.
+func TestDealWaits(t *testing.T) {
+	trial := results.Trial{Dataset: "digits", Epochs: 1}
+	r := &run{queue: newQueue([]results.Trial{trial}, 2)}
+	r.state.Workers = make([]state.Worker, 2)
+	if _, _, ok, _ := r.deal(1); !ok {
+		t.Fatal("the trial is not dealt")
+	}
+	for stage, want := range map[string]bool{state.StageStarting: false, state.StagePreparing: true, "train": true} {
+		r.state.Workers[1] = state.Worker{Trial: &trial, Stage: stage}
+		if _, _, ok, ended := r.deal(0); ok || ended != want {
+			t.Errorf("%s: dealt %t, ended %t", stage, ok, ended)
+		}
+	}
+	r.state.Workers[1] = state.Worker{Stage: state.StageIdle}
+	if _, _, _, ended := r.deal(0); !ended {
+		t.Error("a worker stays though nobody has a trial")
+	}
+	r.putBack(1, trial)
+	if _, _, ok, _ := r.deal(0); !ok {
+		t.Error("what was put back is not dealt")
+	}
+}
