@@ -100,10 +100,10 @@ type attendant struct {
 	child  *child // nil: none
 }
 
-// noProcess is no report of a worker's: the host could not start one for now.
+// noProcess is not reported by a worker: the host could not start one for now.
 const noProcess worker.Event = "no process"
 
-// assign has the worker do a trial, and tells how that ended and whether the trial was
+// assign has the worker do a trial, and returns how that ended and whether the trial was
 // begun. Of a trial that was not, ending tells the reason.
 func (a *attendant) assign(ctx context.Context, o worker.Order) (begun bool, ending worker.Report) {
 	if a.child == nil {

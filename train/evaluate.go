@@ -35,7 +35,7 @@ func (s *Session) Evaluate(ctx context.Context, c Config, weights torchfile.Stat
 	if err := checkWeights(c.Network, weights); err != nil {
 		return nil, usage.Errorf("weights of architecture %d for %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
 	}
-	set := s.use(&device.Set{Evaluate: s.executables(c).Evaluate})
+	set := s.use(&device.Set{Evaluate: device.NewEvaluation(s.backend, c.spec(), c.Recipe.Batch)})
 	images, err := s.upload(c.Data)
 	var sets []Evaluated
 	if err == nil {

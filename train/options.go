@@ -164,7 +164,7 @@ func loadAsTrained(r *results.Record, d data.Definition, root string, load loade
 	case err != nil:
 		return nil, usage.Errorf("%w: %w", results.ErrOtherImages, err)
 	}
-	if differences := results.DifferentFiles(FilesOf(set), r.DataFiles); differences != nil {
+	if differences := results.DifferentFiles(FilesOf(set.Files), r.DataFiles); differences != nil {
 		return nil, usage.Errorf("%w: %v", results.ErrOtherImages, differences)
 	}
 	return set, nil

@@ -42,7 +42,7 @@ func (c Config) newRecord(now time.Time) (*results.Record, error) {
 	if c.Initial != nil {
 		r.InitialWeights = &c.Initial.File
 	}
-	r.DataFiles = FilesOf(c.Data)
+	r.DataFiles = FilesOf(c.Data.Files)
 	for i := range c.Data.Eval {
 		split := &c.Data.Eval[i]
 		r.Eval = append(r.Eval, results.Evaluation{Set: split.Name, Pass: results.Pass{Images: split.Len()}})
@@ -62,10 +62,10 @@ func setFinished(r *results.Record, began time.Time) {
 	r.Finished = finished
 }
 
-// FilesOf are the files that the images were read from.
-func FilesOf(set *data.Dataset) []results.File {
+// FilesOf returns the files that images were read from, as a record has them.
+func FilesOf(read []data.File) []results.File {
 	var files []results.File
-	for _, f := range set.Files {
+	for _, f := range read {
 		files = append(files, results.File(f))
 	}
 	return files

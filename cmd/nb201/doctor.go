@@ -31,7 +31,7 @@ func newDoctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what training needs and what is missing",
-		Long: `Tell the versions of the program and of its backend, which XLA plugins are there,
+		Long: `Show the versions of the program and of its backend, which XLA plugins are there,
 whether their files match their SHA-256 and load, which kernels training on the CPU uses,
 the NVIDIA driver and GPUs, cores and memory, which data sets are found whole, and where
 compiled programs are kept; and for all that is missing, what mends it.

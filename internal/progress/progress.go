@@ -148,7 +148,7 @@ func amount(n float64, unit string) string {
 	return fmt.Sprintf("%.0f %s", n, unit)
 }
 
-// Reporter shows on w the progress of work that tells how far it is rather than how
+// Reporter shows on w the progress of work that reports how far it is rather than how
 // much more is done. A bar appears with the first report; the amount done may fall.
 // end is Done, if there is a bar.
 func Reporter(w io.Writer, unit string) (report func(doing string, done, total int64), end func()) {

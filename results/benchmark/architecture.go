@@ -82,7 +82,7 @@ func (a *Architecture) HPs() []string {
 	return names
 }
 
-// last tells the costs, and the metrics after the last epoch as means over the seeds.
+// last returns the costs, and the metrics after the last epoch as means over the seeds.
 func (a *Architecture) last(hp, dataset, set string) (costs Costs, m Metrics, err error) {
 	trials, err := a.Schedule(hp)
 	if err == nil {

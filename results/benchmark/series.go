@@ -54,7 +54,7 @@ func (s Series) At(epoch int) (float64, bool) {
 	return s[i].Value, true
 }
 
-// Complete tells whether s has each of the epochs 0 to epochs-1 and no other.
+// Complete reports whether s has each of the epochs 0 to epochs-1 and no other.
 func (s Series) Complete(epochs int) bool {
 	return len(s) == epochs && (epochs == 0 || s[0].Epoch == 0 && s[epochs-1].Epoch == epochs-1)
 }

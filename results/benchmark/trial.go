@@ -13,7 +13,7 @@ import (
 // This file answers for one trial as the class ResultsCount of the clients does
 // (nas_201_api/api_utils.py, nats_bench/api_utils.py). Weights is its get_net_param.
 
-// ResultsCount is what a benchmark tells of one trial, whatever file it comes from:
+// ResultsCount is what a benchmark holds of one trial, whatever file it comes from:
 // nas_201_api's class of this name. A published file may lack evaluations, times,
 // latency, top-5 accuracies and the recipe; what it lacks is absent, never zero.
 type ResultsCount struct {
@@ -92,7 +92,7 @@ func (r *ResultsCount) Set(name string) (*Measures, bool) {
 // KeepWeights says how the trained state dict is read, which was kept.
 func (r *ResultsCount) KeepWeights(load func() (torchfile.StateDict, error)) { r.load = load }
 
-// HasWeights tells whether the trained weights were kept.
+// HasWeights reports whether the trained weights were kept.
 func (r *ResultsCount) HasWeights() bool { return r.load != nil }
 
 // Weights reads the trained state dict, nil where none was kept: get_net_param. What is wrong with
@@ -210,8 +210,8 @@ func (r *ResultsCount) String() string {
 		r.Dataset, r.Genotype, r.FLOPs, r.Params, r.Seed, len(r.Evaluation), strings.Join(r.EvalSet(), ", "))
 }
 
-// paramsFit tells whether the parameters are those of the genotype; they do not depend
-// on the size of the images, which published files do not tell.
+// paramsFit reports whether the parameters are those of the genotype; they do not depend
+// on the size of the images, which published files do not give.
 func (r *ResultsCount) paramsFit() bool {
 	arch, err := cell.Parse(r.Genotype)
 	network := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}

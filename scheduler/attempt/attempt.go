@@ -5,7 +5,7 @@
 // A claim (Claim) is a lock that the kernel frees when its process dies: it keeps other
 // processes on the same campaign from training the trial too. An attempt that fails is
 // noted (Failure); one that is interrupted leaves a checkpoint and does not count, nor
-// does one that finds the disk full or the campaign locked. Classify tells them apart.
+// does one that finds the disk full or the campaign locked. Classify distinguishes them.
 //
 //	DIR/running/000123/cifar10/0012-0777/        the claim and the checkpoints of a trial under way
 //	DIR/failed/000123/cifar10/0012-0777.json     the failed attempts at a trial
@@ -80,7 +80,7 @@ var ErrClaimed = errors.New("another process is training it")
 // sure that the campaign takes the trial (Check), claims the trial, sets a damaged record
 // of it aside, trains, publishes when the campaign has room, forgets earlier failures and
 // releases the claim. A trial that is done, or that another process publishes first, is
-// results.ErrDone, and one that another process has is ErrClaimed; Classify tells what
+// results.ErrDone, and one that another process has is ErrClaimed; Classify reports what
 // other errors are. After an error the trial's checkpoints stay.
 func TrainInto(ctx context.Context, c results.Campaign, t results.Trial, o Options) (*results.Record, error) {
 	if err := Check(c, t); err != nil && !errors.Is(err, results.ErrDone) {

@@ -62,7 +62,7 @@ const (
 // failureName is what a campaign has of a trial that failed, relative to its directory.
 func failureName(t results.Trial) string { return filepath.Join("failed", t.Path()+".json") }
 
-// FailurePath is where the failed attempts at t are told.
+// FailurePath is the file of the failed attempts at t.
 func FailurePath(dir string, t results.Trial) string {
 	return filepath.Join(dir, failureName(t))
 }

@@ -20,7 +20,7 @@ import (
 	"nb201/results"
 )
 
-// Run is what a run tells of itself while it lives. Its file is read by other versions of
+// Run is what a run reports of itself while it lives. Its file is read by other versions of
 // the program, which may work the same campaign: whoever reads it passes over the keys that
 // it does not know.
 type Run struct {
@@ -60,7 +60,7 @@ const (
 	StageWaiting    = "waiting"    // for room on the disk, to publish
 )
 
-// RunPath is where a run on this host tells its state.
+// RunPath is where a run on this host writes its state.
 func RunPath(dir, host string, pid int) string {
 	return filepath.Join(dir, runName(host, pid))
 }

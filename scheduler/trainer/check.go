@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"nb201/data"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/plan"
@@ -31,7 +30,7 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 		if !finished {
 			continue // nothing to compare them with
 		}
-		files, err := describe(ctx, found)
+		files, err := found.Describe(ctx)
 		if err != nil {
 			return err
 		}
@@ -39,7 +38,7 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			settings, err := p.TrialSettings(t, files)
+			settings, err := p.TrialSettings(t, train.FilesOf(files))
 			if err != nil {
 				return err
 			}
@@ -58,16 +57,6 @@ func anyFinished(c results.Campaign) bool {
 		return err == nil
 	}
 	return false
-}
-
-// describe describes files as records do.
-func describe(ctx context.Context, found data.FoundFiles) ([]results.File, error) {
-	described, err := found.Describe(ctx)
-	var files []results.File
-	for _, f := range described {
-		files = append(files, results.File(f))
-	}
-	return files, err
 }
 
 // firstTrials yields the first trial of the plan on a dataset along each schedule.

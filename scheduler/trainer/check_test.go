@@ -36,10 +36,7 @@ func finished(t *testing.T, c results.Campaign, o train.Options) {
 	s := o.Settings
 	r.Recipe, r.Precision = config.Recipe, s.Precision
 	r.Parity = results.Parity{Profile: s.Parity, Timeline: s.Timeline, Workers: s.Workers}
-	r.DataFiles = nil
-	for _, f := range config.Data.Files {
-		r.DataFiles = append(r.DataFiles, results.File(f))
-	}
+	r.DataFiles = train.FilesOf(config.Data.Files)
 	if r.Definition, err = json.Marshal(config.Definition); err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, st
 // which Close waits for.
 func (t *Trainer) Prepare(trial results.Trial) {
 	t.ahead.Go(func() {
-		if config, err := t.Configure(t.session, trial); err == nil { // else Train will tell
+		if config, err := t.Configure(t.session, trial); err == nil { // else Train reports it
 			t.session.Prepare(config)
 		}
 	})

@@ -19,7 +19,7 @@ type Order struct {
 	Next    *results.Trial `json:"next,omitempty"` // to prepare for, when there is time
 }
 
-// Report is what a worker has to tell.
+// Report is what a worker reports.
 type Report struct {
 	Event           Event        `json:"event"`
 	Stage           string       `json:"stage,omitempty"` // of Progress, as are the next three

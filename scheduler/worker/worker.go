@@ -106,7 +106,7 @@ func (w *Worker) read(ctx context.Context, orders chan<- Order) error {
 	return lines.Err()
 }
 
-// attempt makes an attempt at a trial and tells how it ended.
+// attempt makes an attempt at a trial and reports how it ended.
 func (w *Worker) attempt(ctx context.Context, trainer Trainer, o Order) Report {
 	_, err := attempt.TrainInto(ctx, w.Campaign, o.Trial, attempt.Options{
 		Number: o.Attempt, Trainer: trainer, PublishEvery: w.PublishEvery,
