@@ -42,7 +42,7 @@ func settings(channels, cells, batch int) configs.Settings {
 	return s
 }
 
-// options are those of a trial in the words of a command line.
+// options resolves a trial from command-line arguments.
 func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s configs.Settings) Options {
 	t.Helper()
 	o, err := NewOptions(arch, dataset, epochs, s)
@@ -53,10 +53,10 @@ func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s conf
 	return o
 }
 
-// executables are those of a trial, to be compiled.
+// executables returns those of a trial, not compiled yet.
 func executables(t testing.TB, c Config) *device.Set {
 	t.Helper()
-	return NewSession(openBackend(t)).executables(c)
+	return NewSession(openBackend(t)).newSet(c)
 }
 
 // trialOf is a trial whose executables are to be compiled, with its images on the device

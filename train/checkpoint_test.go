@@ -62,7 +62,7 @@ func interruptible(t testing.TB, parity configs.Parity, workers int, precision c
 
 const interruptibleBatches = 2 * 12
 
-// leaving has c leave checkpoints in a new directory, and tells what is warned of.
+// leaving makes c write checkpoints to a new directory, and returns the warnings about them.
 func leaving(t *testing.T, c Config, every time.Duration) (Config, *[]string) {
 	warnings := new([]string)
 	c.Checkpoints = &checkpoint.Options{
@@ -83,7 +83,7 @@ func finish(t *testing.T, s *Session, c Config) (*Outcome, []Progress) {
 	return o, seen
 }
 
-// interrupt runs a trial and cancels it after so many batches.
+// interrupt runs a trial and cancels it after a number of batches.
 func interrupt(t *testing.T, s *Session, c Config, batches int) []Progress {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -133,7 +133,7 @@ func (c *lateContext) Err() error {
 func TestCancelledLate(t *testing.T) {
 	c := interruptible(t, configs.Parities()[0], 0, configs.FP32)
 	c.batchesPerCall = 1
-	for turn := range 12 { // waiting for a program that is there ends either way
+	for turn := range 12 { // waiting for a program that is compiled already may end either way
 		c.Checkpoints = &checkpoint.Options{Dir: t.TempDir(), Every: time.Hour}
 		ctx := &lateContext{Context: t.Context(), done: make(chan struct{})}
 		batches := 0
@@ -283,8 +283,8 @@ func stored(t *testing.T, c Config) []string {
 	return paths
 }
 
-// A trial that is cancelled after any batch and goes on is the trial uninterrupted: each
-// batch is done once and measures the same, on the CPU to the bit.
+// A trial that is cancelled after any batch and resumed equals an uninterrupted trial: each batch
+// runs once, with the same results, on the CPU to the bit.
 func TestResumed(t *testing.T) {
 	parities := configs.Parities()
 	for _, test := range []struct {
@@ -304,7 +304,7 @@ func TestResumed(t *testing.T) {
 			if len(batches) != interruptibleBatches {
 				t.Fatalf("%d batches", len(batches))
 			}
-			// After the last batch but one is read the last one is under way.
+			// When the results of the last batch but one are read, the last one is running.
 			for after := range interruptibleBatches - 1 {
 				c, warnings := leaving(t, c, time.Hour)
 				seen := interrupt(t, s, c, after)
@@ -357,7 +357,7 @@ func TestResumedOften(t *testing.T) {
 	}
 }
 
-// The seconds of a pass and the beginning of a trial go on over an interruption.
+// Interrupting a trial keeps its start time, and the seconds of a pass add up.
 func TestResumedTimes(t *testing.T) {
 	s := openSession(t)
 	c, _ := leaving(t, interruptible(t, configs.Parities()[0], 0, configs.FP32), time.Hour)
@@ -377,7 +377,7 @@ func TestResumedTimes(t *testing.T) {
 		t.Errorf("the epochs took %v and %v seconds", first, second)
 	}
 	if at := o.Record.Started; at.Before(began) || at.After(interrupted) || o.Record.Finished.Before(interrupted) {
-		t.Errorf("the trial was under way from %v to %v, not from %v on", at, o.Record.Finished, began)
+		t.Errorf("the trial ran from %v to %v, but started at %v", at, o.Record.Finished, began)
 	}
 }
 
@@ -450,7 +450,7 @@ func TestDamaged(t *testing.T) {
 				want = batches
 			}
 			if !sameBatches(t, rest, want) {
-				t.Errorf("%s, %d times: went on at %+v", name, count, rest[0])
+				t.Errorf("%s, %d times: resumed at %+v", name, count, rest[0])
 			}
 			same(t, name, o, whole)
 			if len(*warnings) != count || !strings.Contains((*warnings)[0], filepath.Base(files[1])) {
@@ -459,7 +459,7 @@ func TestDamaged(t *testing.T) {
 		}
 	}
 
-	// What is damaged does not stay when sound ones are there.
+	// A damaged checkpoint is removed once there are undamaged ones.
 	for _, file := range stored(t, c) {
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
@@ -509,8 +509,8 @@ func TestForeign(t *testing.T) {
 		if err := tr.resume(); err != nil {
 			t.Fatal(err)
 		}
-		if tr.at != (checkpoint.Cursor{}) || len(*warnings) != 1 || !strings.Contains((*warnings)[0], "another trial") {
-			t.Errorf("another %s: at %+v, warned %q", name, tr.at, *warnings)
+		if tr.cursor != (checkpoint.Cursor{}) || len(*warnings) != 1 || !strings.Contains((*warnings)[0], "another trial") {
+			t.Errorf("another %s: at %+v, warned %q", name, tr.cursor, *warnings)
 		}
 	}
 	// Nor under the other's name.
@@ -571,10 +571,10 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// killed names the directory of the trial that TestKilled has a process of its own train.
+// killed is the variable that names the trial's directory to the process that TestKilled starts.
 const killed = "NB201_TEST_KILLED"
 
-// A trial whose process is killed at any moment goes on in the next one.
+// A trial whose process is killed at any moment resumes in the next one.
 func TestKilled(t *testing.T) {
 	kills := 3
 	if os.Getenv("NB201_NIGHTLY") != "" {
@@ -582,7 +582,7 @@ func TestKilled(t *testing.T) {
 	}
 	precision := configs.FP32
 	if devicetest.OnGPU(t) {
-		precision = configs.FP64 // in float32 so many epochs make anything of a rounding
+		precision = configs.FP64 // over this many epochs a rounding in float32 can grow to anything
 	}
 	s := openSession(t)
 	c := interruptible(t, configs.Parities()[0], 4, precision)
@@ -616,7 +616,7 @@ func TestKilled(t *testing.T) {
 	o, rest := finish(t, s, c)
 	t.Logf("%d of %d batches were left", len(rest), len(batches))
 	if len(rest) > len(batches)-12*kills {
-		t.Error("the trial began anew")
+		t.Error("the trial started from the beginning")
 	}
 	same(t, "killed", o, whole)
 	if len(*warnings) > 0 {

@@ -16,8 +16,8 @@ import (
 	"nb201/train/traintest"
 )
 
-// onClasses is a trial of one step on random images of so many classes. 45 images are
-// evaluated: all of them right are more than 100 % in float32.
+// onClasses configures a trial of one step on random images of a number of classes. It evaluates
+// 45 images: if all of them are right, that is more than 100 % in float32.
 func onClasses(t testing.TB, classes, size int, grey bool) Config {
 	t.Helper()
 	d := data.Definition{

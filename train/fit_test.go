@@ -33,8 +33,8 @@ func roundable(t *testing.T) torchfile.StateDict {
 	return weights
 }
 
-// begins reads a file as weights to start from, and holds them against those wanted and
-// the types that they are said to be converted from.
+// begins reads a file as weights to start from, and compares them with those wanted, and the
+// types that they were converted from with converted.
 func begins(t *testing.T, path string, want torchfile.StateDict, converted string) {
 	t.Helper()
 	o := onDigits50(t, 1, 777)

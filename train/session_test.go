@@ -14,8 +14,8 @@ import (
 	"nb201/train/device"
 )
 
-// Trials of a session are those that run alone, whether their programs were compiled
-// before, ahead or anew, and those of the same programs share them.
+// Trials of a session equal those that run alone, whether their programs were compiled for an
+// earlier trial, ahead of time or just now, and trials with the same programs share them.
 func TestSession(t *testing.T) {
 	plain := interruptible(t, configs.Parities()[0], 4, configs.FP32)
 	seeded, longer, wider := plain, plain, plain

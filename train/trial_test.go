@@ -40,7 +40,7 @@ func TestCancelled(t *testing.T) {
 			cancel()
 		}
 	})
-	// The step under way is finished; no other is begun.
+	// The running step finishes, and no other is started.
 	if !errors.Is(err, context.Canceled) || outcome != nil || steps > 3 {
 		t.Errorf("after %d steps: %v", steps, err)
 	}

@@ -24,8 +24,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/kernels.json with what is found")
 
-// kernels are what a GPU runs for a program, by XLA's plugin 0.11.2. bytes and temporary
-// are GB.
+// kernels counts what a GPU runs for a program compiled by XLA's plugin 0.11.2. Bytes and
+// temporary memory are in GB.
 type kernels struct {
 	Kernels      int     `json:"kernels"`
 	Chain        int     `json:"chain"`
@@ -174,7 +174,7 @@ func printKernels(t *testing.T, task string) {
 				t.Errorf("%s: %s", name, fault)
 			}
 			if precision == configs.TF32 && e.Rounded == 0 {
-				t.Errorf("%s: no convolution or product may round to configs.TF32", name)
+				t.Errorf("%s: no convolution or product may round to TF32", name)
 			}
 			all[name] = kernels{
 				len(e.Kernels), e.Chain, e.Convolutions.String(),

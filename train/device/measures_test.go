@@ -34,7 +34,7 @@ func ranked(rows, classes int) (logits []float32, labels []int32) {
 	return logits, labels
 }
 
-// measureByHand is what crossEntropy measures, in float64 and by sorting.
+// measureByHand computes the measures of crossEntropy in float64 and by sorting.
 func measureByHand(logits []float32, labels []int32, classes int) Batch {
 	var b Batch
 	for i, label := range labels {
