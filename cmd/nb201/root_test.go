@@ -72,7 +72,7 @@ func TestWrongUsage(t *testing.T) {
 
 		{"kernels", "takes one ARCH, an index 0..15624 or a genotype string, not 0 (see nb201 kernels --help)"},
 		{"kernels 15625", "15625 is out of range"},
-		{"kernels 0 --gpu b200", `unknown GPU model "b200": use one of a100, h100`},
+		{"kernels 0 --gpu b200", `unknown GPU model "b200"; use one of a100, h100`},
 		{"kernels 0 --batch 0", "--batch 0: use 1 to 65536"},
 		{"kernels 0 --batch 99999999999", "use 1 to 65536"},
 		{"kernels 0 --channels 0", "0 channels"},

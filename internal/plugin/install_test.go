@@ -232,7 +232,7 @@ func (w *world) checkNothing(t testing.TB) {
 	}
 }
 
-// checkInstalled checks that the wheels are unpacked, and nothing else is there.
+// checkInstalled checks that the directory has the files of the wheels and nothing else.
 func (w *world) checkInstalled(t testing.TB, p Plugin) {
 	t.Helper()
 	want := map[string]string{".lock": ""}
@@ -290,7 +290,7 @@ func TestInstall(t *testing.T) {
 				t.Errorf("the progress ends with %d of %d bytes checked", checked, total)
 			}
 			if want := []string{"downloading pjrt-cpu", "unpacking pjrt-cpu", "checking the files"}; !slices.Equal(slices.Compact(doing), want) {
-				t.Errorf("the progress tells of %q, want %q", doing, want)
+				t.Errorf("progress reports %q, want %q", doing, want)
 			}
 		}
 	}
@@ -327,11 +327,11 @@ func TestInstallAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What is there stays, also without an index.
+	// An installed plugin stays, even without an index.
 	if p, err = w.install(t.Context(), Options{}, "PIP_INDEX_URL=file:///nowhere"); err != nil || w.requests.Load() != 1 {
 		t.Errorf("the second time there were %d requests and the error %v", w.requests.Load(), err)
 	}
-	// Force mends it, in spite of what a killed process left.
+	// Force repairs it, in spite of what a killed process left.
 	if err := os.WriteFile(p.Path, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +352,7 @@ func TestInstallAgain(t *testing.T) {
 	w.checkInstalled(t, p)
 }
 
-// What is there and is not what was installed is installed anew.
+// A plugin whose files differ from those installed is installed again.
 func TestInstallMends(t *testing.T) {
 	const record = "pjrt_cpu-1.0.dist-info/RECORD"
 	edit := func(do func([]byte) []byte) func(string) error {
@@ -377,7 +377,7 @@ func TestInstallMends(t *testing.T) {
 		{"a pipe", "pjrt_cpu/plugin.so", func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o666)) }, "a named pipe"},
 		{"another file", "pjrt_cpu-1.0.dist-info/METADATA", flipped, "damaged: pjrt_cpu-1.0.dist-info/METADATA does not match"},
 		{"RECORD removed", record, os.Remove, "damaged: open "},
-		{"RECORD that fits what is there", record, func(path string) error {
+		{"RECORD that fits the damaged file", record, func(path string) error {
 			plugin := filepath.Join(filepath.Dir(path), "../pjrt_cpu/plugin.so")
 			if err := flipped(plugin); err != nil {
 				return err
@@ -810,7 +810,7 @@ func TestInstallWithPassword(t *testing.T) {
 			t.Error(err)
 		}
 		if told.Load() {
-			t.Error("another host is told the password")
+			t.Error("another host gets the password")
 		}
 	})
 }

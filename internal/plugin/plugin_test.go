@@ -54,7 +54,7 @@ func TestPins(t *testing.T) {
 			projects = append(projects, strings.TrimSuffix(strings.TrimPrefix(w.Project, "nvidia-"), "-cu"+strings.TrimPrefix(device, "cuda")))
 		}
 		if slices.Sort(projects); len(slices.Compact(slices.Clone(projects))) != len(projects) {
-			t.Errorf("%s: a project is there twice: %q", device, projects)
+			t.Errorf("%s: a project is listed twice: %q", device, projects)
 		}
 		if device == CUDA13 && !slices.Contains(projects, "nvvm") { // CUDA 12 has libdevice in cuda-nvcc
 			t.Errorf("%s: libdevice is missing", device)

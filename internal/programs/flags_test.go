@@ -30,7 +30,7 @@ func TestAppendFlags(t *testing.T) {
 	}
 }
 
-// captured is what do writes to stderr.
+// captured returns what do writes to stderr.
 func captured(t *testing.T, do func()) string {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -98,7 +98,7 @@ func TestRefusedFlags(t *testing.T) {
 	}
 }
 
-// FallBack goes on once for all programs that were compiled with the same flags.
+// FallBack changes the flags once for all programs that were compiled with the same ones.
 func TestFallBack(t *testing.T) {
 	c := client(t, "")
 	t.Cleanup(func() { client(t, "") })
@@ -133,7 +133,7 @@ func TestInFull(t *testing.T) {
 `
 	given := conv("f32", "DEFAULT") + other + conv("bf16", "DEFAULT") + conv("f32", "HIGH") + conv("f32", "DEFAULT")
 	want := conv("f32", "HIGHEST") + other + conv("bf16", "DEFAULT") + conv("f32", "HIGH") + conv("f32", "HIGHEST")
-	if got := string(inFull([]byte(given))); got != want {
+	if got := string(requestFullPrecision([]byte(given))); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

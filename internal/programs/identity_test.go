@@ -61,7 +61,7 @@ func TestProcessor(t *testing.T) {
 	}
 }
 
-// Libraries count wherever they lie, and by what changes when they are installed anew.
+// Libraries count wherever they are, and by what changes when they are installed again.
 func TestLibraries(t *testing.T) {
 	site, elsewhere := t.TempDir(), t.TempDir()
 	path := filepath.Join(site, "jax_plugins", "xla_cuda13", "plugin.so")

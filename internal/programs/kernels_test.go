@@ -106,7 +106,7 @@ func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]i
 	return first
 }
 
-// near compares with what is right, whose elements are sums of so many products.
+// near compares with the right values, whose elements are sums of this many products.
 func near(t *testing.T, what string, got plain.Array, terms int, want func(index []int) float64) {
 	t.Helper()
 	index := make([]int, len(got.Shape))
@@ -136,7 +136,8 @@ const (
 	ofWeights = "[f, 0, 1, b]x[i, 0, 1, o]->[0, 1, b, f]"
 )
 
-// convolutionAttributes are those of a convolution padded by start and end on both axes.
+// convolutionAttributes returns the attributes of a convolution padded by start and end on both
+// axes.
 func convolutionAttributes(axes string, start, end, strides, lhs, rhs int) string {
 	return fmt.Sprintf(`batch_group_count = 1 : i64,
 dimension_numbers = #stablehlo.conv<%s>,
@@ -148,10 +149,10 @@ window_reversal = array<i1: false, false>,
 window_strides = array<i64: %[6]d, %[6]d>`, axes, lhs, start, end, rhs, strides)
 }
 
-// normAttributes are those of a batch normalisation.
+// normAttributes has the attributes of a batch normalisation.
 const normAttributes = "epsilon = 1.0e-05 : f32,\nfeature_index = 3 : i64"
 
-// TestConvolutions holds the kernels of convolutions against their definition.
+// TestConvolutions compares the kernels of convolutions with their definition.
 func TestConvolutions(t *testing.T) {
 	c := withKernels(t)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -182,8 +183,8 @@ func TestConvolutions(t *testing.T) {
 	}
 }
 
-// TestNormalisation holds the kernels of batch normalisation against their definition, of
-// values far from 0 too, where squares of them would leave nothing of a variance.
+// TestNormalisation compares the kernels of batch normalisation with their definition, also for
+// values far from 0, where a variance computed from squares would lose all its digits.
 func TestNormalisation(t *testing.T) {
 	c := withKernels(t)
 	r := rand.New(rand.NewPCG(3, 4))
@@ -219,7 +220,7 @@ func TestNormalisation(t *testing.T) {
 	}
 }
 
-// TestMoves holds the kernels that move weights against their definition.
+// TestMoves compares the kernels that move weights with their definition.
 func TestMoves(t *testing.T) {
 	c := withKernels(t)
 	r := rand.New(rand.NewPCG(5, 6))

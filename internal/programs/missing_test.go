@@ -36,10 +36,10 @@ func TestWithoutKernels(t *testing.T) {
 		{"no AVX2", "the processor has no AVX2 and FMA", floatConvolution, "the processor has no AVX2 and FMA"},
 		{"no AVX2 in bfloat16", "the processor has no AVX2 and FMA", old + oneSlice, "the processor has no AVX2 and FMA"},
 		{"no network", "the processor has no AVX2 and FMA", oneSlice, ""},
-		{"a text that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides"), "none takes the convolutions"},
-		{"convolutions that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides") + oneSlice, "none takes the convolutions"},
+		{"a text that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides"), "no kernel fits the convolutions"},
+		{"convolutions that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides") + oneSlice, "no kernel fits the convolutions"},
 		{"bfloat16", "", old + oneSlice, ""},
-		{"bfloat16 that no kernel takes", "", old, "none takes the convolutions"},
+		{"bfloat16 that no kernel takes", "", old, "no kernel fits the convolutions"},
 	} {
 		p := &plugin{kernels: &Kernels{Version: 1, Instructions: "avx2", Missing: test.missing}}
 		said := captured(t, func() {
@@ -61,7 +61,7 @@ func TestCPUKernels(t *testing.T) {
 	}
 }
 
-// A record says which kernels there were, or that there were none.
+// A record names the kernels that were used, or says that there were none.
 func TestKernelsName(t *testing.T) {
 	for want, k := range map[string]Kernels{
 		"3 avx2": {Version: 3, Instructions: "avx2"},

@@ -150,7 +150,7 @@ func TestKeep(t *testing.T) {
 	expect("back", 1, 0)
 }
 
-// A kept program that loads and does not run is compiled anew, in this process and for the next.
+// A kept program that loads but does not run is compiled again, for this process and the next.
 func TestKeptDoesNotRun(t *testing.T) {
 	const sum = "func.func @main(%x: tensor<1000xf32>, %y: tensor<1000xf32>) -> tensor<1000xf32> {\n" +
 		"%0 = stablehlo.add %x, %y : tensor<1000xf32>\nreturn %0 : tensor<1000xf32>\n}\n"
@@ -319,7 +319,7 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-// What is no plugin is left to go-xla.
+// A file that is not a plugin is left to go-xla.
 func TestNoPlugin(t *testing.T) {
 	before := current
 	current = nil

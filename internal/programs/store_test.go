@@ -192,7 +192,7 @@ func TestManyAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	var group sync.WaitGroup
 	for worker := range 8 {
-		s := store{dir, 2000} // of 20 programs; but another stands for a process of its own
+		s := store{dir, 2000} // 20 programs; each worker's store stands for a separate process
 		group.Go(func() {
 			for round := range 40 {
 				k, p := program((worker*7+round*3)%40, 10_000)

@@ -107,7 +107,7 @@ func TestDrawn(t *testing.T) {
 					}
 				}
 				if strings.Count(shown, "\n") != 1 || utf8.RuneCountInString(shown) > 80 {
-					t.Errorf("%s: %q is no line", c.unit, shown)
+					t.Errorf("%s: %q is not one line", c.unit, shown)
 				}
 			}
 			check("training [", "(0 %)")

@@ -116,7 +116,7 @@ func TestConfigurationFiles(t *testing.T) {
 	}
 	check("user.test", "three.test:3", "b")
 
-	// A file of one's own replaces the user's, and variables override them all.
+	// PIP_CONFIG_FILE replaces the user's file, and other variables override all files.
 	variables["PIP_CONFIG_FILE"] = own
 	variables["PIP_PROXY"] = "four.test:4"
 	check("own.test", "four.test:4", "b")
