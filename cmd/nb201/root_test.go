@@ -175,7 +175,7 @@ func TestWrongUsage(t *testing.T) {
 		{"run CAMPAIGN --min-free-disk lots", `--min-free-disk "lots": use a size such as 500MB or 2GiB`},
 		{"run CAMPAIGN --max-attempts 0", "--max-attempts, --hang-after and --prepare-within must be more than 0"},
 
-		{"run CAMPAIGN --devices visible", "CUDA_VISIBLE_DEVICES= gives no GPU: ask the batch system for one"},
+		{"run CAMPAIGN --devices visible", "CUDA_VISIBLE_DEVICES= gives this process no GPU; request one from the batch system"},
 
 		{"slurm", "takes one DIR, a campaign directory, before --, not 0 (see nb201 slurm --help)"},
 		{"slurm a b", "not 2"},

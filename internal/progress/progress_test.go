@@ -75,8 +75,8 @@ func TestAmount(t *testing.T) {
 		{0, "images", "0 images"}, {0.51, "images", "0.51 images"}, {12.34, "images", "12.3 images"}, {99, "images", "99 images"},
 		{142.7, "images", "143 images"}, {50000, "images", "50000 images"},
 	} {
-		if got := amount(c.n, c.unit); got != c.want {
-			t.Errorf("amount(%v, %q) is %q, want %q", c.n, c.unit, got, c.want)
+		if got := formatAmount(c.n, c.unit); got != c.want {
+			t.Errorf("formatAmount(%v, %q) is %q, want %q", c.n, c.unit, got, c.want)
 		}
 	}
 }
