@@ -466,16 +466,16 @@ func TestInstallRefuses(t *testing.T) {
 		spoil func(*testing.T, *world)
 		want  string
 	}{
-		{"another hash on the index", func(_ *testing.T, w *world) { w.pin.Wheels[0].SHA256 = strings.Repeat("0", 64) }, "damaged or not the real one"},
+		{"another hash on the index", func(_ *testing.T, w *world) { w.pin.Wheels[0].SHA256 = strings.Repeat("0", 64) }, "damaged, or not the pinned file"},
 		{"another hash in fact", func(_ *testing.T, w *world) {
 			w.noHashes = true
 			w.wheels["pjrt-cpu"][100] ^= 1
-		}, "damaged or not the real one"},
+		}, "damaged, or not the pinned file"},
 		{"another hash than the index says", func(_ *testing.T, w *world) {
 			w.around = onWheels(func(_ http.Handler, out http.ResponseWriter, _ *http.Request) {
 				_, _ = out.Write(make([]byte, w.pin.Wheels[0].Size))
 			})
-		}, "damaged or not the real one"},
+		}, "damaged, or not the pinned file"},
 		{"too long", func(_ *testing.T, w *world) { w.pin.Wheels[0].Size-- }, "bytes instead of the"},
 		{"truncated", func(_ *testing.T, w *world) {
 			w.noHashes = true
@@ -505,7 +505,7 @@ func TestInstallRefuses(t *testing.T) {
 		{"file above the directory, later", only(entry{"a/../../evil", "x", 0o644}), "leads out"},
 		{"directory above", only(entry{"../evil/", "", fs.ModeDir | 0o755}), "leads out"},
 		{"link", only(entry{"a", "/etc", fs.ModeSymlink | 0o777}, entry{"a/evil", "x", 0o644}), `"a" is neither`},
-		{"more than pinned", func(_ *testing.T, w *world) { w.pin.Wheels[0].Unpacked-- }, "larger than it should be"},
+		{"more than pinned", func(_ *testing.T, w *world) { w.pin.Wheels[0].Unpacked-- }, "unpacks to more bytes than are pinned"},
 		{"no plugin", only(entry{"other.so", "x", 0o644}), "hold no pjrt_cpu/plugin.so"},
 		{"directory for a plugin", only(entry{"pjrt_cpu/plugin.so/x", "x", 0o644}), "hold no pjrt_cpu/plugin.so"},
 	} {

@@ -124,7 +124,7 @@ func TestInstallFromLyingIndex(t *testing.T) {
 			for n := range 100_000 {
 				fmt.Fprintf(out, `<a href="../../simple/no/%d/%s">x</a>`, n, w.pin.Wheels[0].File)
 			}
-		}), "more than 10 offers of it"},
+		}), "lists the file more than 10 times"},
 		{"link to a file", page(pageHTML, func(w *world, out io.Writer) {
 			fmt.Fprintf(out, `<a href="file:///etc/%s">x</a>`, w.pin.Wheels[0].File)
 		}), "links to file:///etc/pjrt_cpu-1.0-py3-none-manylinux_2_27_x86_64.whl: http must not lead to file"},
@@ -157,7 +157,7 @@ func TestInstallFromLyingIndex(t *testing.T) {
 		}, "418 I'm a teapot"},
 		{"zip bomb", func(t *testing.T, w *world) {
 			zipped(t, zip.FileHeader{Name: "pjrt_cpu/plugin.so", Method: zip.Deflate, UncompressedSize64: 1 << 26}, deflated(t, 1<<26))(w)
-		}, "the wheel is larger than it should be"},
+		}, "the wheel unpacks to more bytes than are pinned"},
 		{"zip bomb that looks small", func(t *testing.T, w *world) {
 			content := deflated(t, 1<<26)
 			zipped(t, zip.FileHeader{Name: "pjrt_cpu/plugin.so", Method: zip.Deflate, UncompressedSize64: 10, CompressedSize64: uint64(len(content))}, content)(w)

@@ -51,8 +51,8 @@ func TestDriverVersion(t *testing.T) {
 		return string(output)
 	}
 	for version, want := range map[string]string{
-		"580.159.04": "version 580.159.04, plugin \"\", error no XLA plugin for device cuda: run `nb201 setup --device cuda13`\n",
-		"535.183.01": "version 535.183.01, plugin \"\", error no XLA plugin for device cuda: run `nb201 setup --device cuda12`\n",
+		"580.159.04": "version 580.159.04, plugin \"\", error no XLA plugin for device cuda; run `nb201 setup --device cuda13`\n",
+		"535.183.01": "version 535.183.01, plugin \"\", error no XLA plugin for device cuda; run `nb201 setup --device cuda12`\n",
 	} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "libcuda.so."+version)
@@ -67,7 +67,7 @@ func TestDriverVersion(t *testing.T) {
 	if DriverVersion() != "" {
 		t.Skip("this machine has a driver")
 	}
-	if got := run(t.TempDir()); !strings.HasPrefix(got, "version , plugin \"\", error there is no NVIDIA driver here") {
+	if got := run(t.TempDir()); !strings.HasPrefix(got, "version , plugin \"\", error no NVIDIA driver found") {
 		t.Errorf("without a driver: %q", got)
 	}
 	dir := t.TempDir()

@@ -110,7 +110,7 @@ func find(t *testing.T, device string, want Plugin) {
 }
 
 func TestFind(t *testing.T) {
-	if !Pins()[CPU].fits() {
+	if !Pins()[CPU].fitsPlatform() {
 		t.Skipf("nothing is pinned for %s/%s", runtime.GOOS, runtime.GOARCH)
 	}
 	home := alone(t)
@@ -119,7 +119,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("Find(%s) has the error %v, want one with %q", device, err, want)
 		}
 	}
-	if _, err := first(CUDA, CUDAByDriver(UnknownDriver)); !usage.Is(err) || !strings.Contains(err.Error(), "device cuda: run `nb201 setup --device cuda13`") {
+	if _, err := findFirst(CUDA, CUDAByDriver(UnknownDriver)); !usage.Is(err) || !strings.Contains(err.Error(), "device cuda: run `nb201 setup --device cuda13`") {
 		t.Errorf("without a plugin for CUDA the error is %v", err)
 	}
 	if _, err := Compiler(); !usage.Is(err) || !strings.Contains(err.Error(), "run `nb201 setup --device cuda13 --compiler`") {
@@ -169,7 +169,7 @@ func TestFind(t *testing.T) {
 	}
 	for _, want := range []string{CUDA12, CUDA13} {
 		driver := map[string]string{CUDA12: "535.183.01", CUDA13: "580.65.06"}[want]
-		if p, err := first(CUDA, CUDAByDriver(driver)); err != nil || p.Source != FromSetup || p.Device != want {
+		if p, err := findFirst(CUDA, CUDAByDriver(driver)); err != nil || p.Source != FromSetup || p.Device != want {
 			t.Errorf("for driver %s: %+v, %v", driver, p, err)
 		}
 	}
@@ -199,7 +199,7 @@ func TestFind(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	t.Setenv("GOMLX_BACKEND", "xla:./plugin.so")
-	if _, err := Find(CPU); !usage.Is(err) || !strings.Contains(err.Error(), "./plugin.so by a relative path") {
+	if _, err := Find(CPU); !usage.Is(err) || !strings.Contains(err.Error(), "by the relative path ./plugin.so") {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := Find("tpu"); !usage.Is(err) || !strings.Contains(err.Error(), "cpu, cuda12, cuda13") {

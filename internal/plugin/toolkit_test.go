@@ -112,21 +112,21 @@ func TestFindToolkit(t *testing.T) {
 	check(Toolkit{beside, "13.5.37", "beside the plugin"})
 }
 
-// What XLA could not use is passed over, and named where nothing else is found.
+// A toolkit that XLA cannot use is skipped, and named if no other is found.
 func TestFindToolkitRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name, want string
 		spoil      func(t *testing.T, dir string) error
 	}{
-		{"no libdevice", "libdevice.10.bc is not there", func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, libdevicePath)) }},
-		{"no ptxas", "bin/ptxas is not there", func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, ptxasPath)) }},
+		{"no libdevice", "libdevice.10.bc does not exist", func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, libdevicePath)) }},
+		{"no ptxas", "bin/ptxas does not exist", func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, ptxasPath)) }},
 		{"not executable", "bin/ptxas does not run", func(_ *testing.T, dir string) error { return os.Chmod(filepath.Join(dir, ptxasPath), 0o644) }},
 		{"fails", "bin/ptxas does not run", func(t *testing.T, dir string) error { script(t, filepath.Join(dir, ptxasPath), "exit 3"); return nil }},
-		{"another program", "does not give its version", func(t *testing.T, dir string) error {
+		{"another program", "--version shows no version", func(t *testing.T, dir string) error {
 			script(t, filepath.Join(dir, ptxasPath), "echo hello")
 			return nil
 		}},
-		{"too old", "is version 11.5.119, but XLA needs 11.8 or later", func(t *testing.T, dir string) error { ptxas(t, filepath.Join(dir, ptxasPath), "11.5.119"); return nil }},
+		{"too old", "has the version 11.5.119, but XLA needs 11.8 or later", func(t *testing.T, dir string) error { ptxas(t, filepath.Join(dir, ptxasPath), "11.5.119"); return nil }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, path := site(t)

@@ -28,7 +28,7 @@ func TestDevices(t *testing.T) {
 		{"gpu", "", `NB201_TEST_DEVICE: unknown device "gpu"; use cpu, cuda or cuda:N`},
 		{"cpu:0", "", `unknown device "cpu:0"`},
 		{"cuda", "", "cannot open cuda:0, the device of the tests: "},
-		{"cuda:1", "xla:/nowhere/cuda.so", "/nowhere/cuda.so, which is not there"},
+		{"cuda:1", "xla:/nowhere/cuda.so", "/nowhere/cuda.so, which does not exist"},
 	} {
 		t.Run("device "+test.device, func(t *testing.T) {
 			command := exec.CommandContext(t.Context(), self, "-test.run=^TestDevices$", "-test.v")
