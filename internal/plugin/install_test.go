@@ -500,14 +500,14 @@ func TestInstallRefuses(t *testing.T) {
 			w.wheels["pjrt-cpu"] = []byte("not a zip file")
 			w.pin.Wheels[0] = pinned("pjrt-cpu", w.wheels["pjrt-cpu"])
 		}, "not a valid zip file"},
-		{"file above the directory", only(entry{"../../evil", "x", 0o644}, entry{"pjrt_cpu/plugin.so", "x", 0o644}), `"../../evil" leads out`},
-		{"file at the root", only(entry{"/evil", "x", 0o644}), `"/evil" leads out`},
-		{"file above the directory, later", only(entry{"a/../../evil", "x", 0o644}), "leads out"},
-		{"directory above", only(entry{"../evil/", "", fs.ModeDir | 0o755}), "leads out"},
+		{"file above the directory", only(entry{"../../evil", "x", 0o644}, entry{"pjrt_cpu/plugin.so", "x", 0o644}), `"../../evil" is outside`},
+		{"file at the root", only(entry{"/evil", "x", 0o644}), `"/evil" is outside`},
+		{"file above the directory, later", only(entry{"a/../../evil", "x", 0o644}), "is outside the directory"},
+		{"directory above", only(entry{"../evil/", "", fs.ModeDir | 0o755}), "is outside the directory"},
 		{"link", only(entry{"a", "/etc", fs.ModeSymlink | 0o777}, entry{"a/evil", "x", 0o644}), `"a" is neither`},
 		{"more than pinned", func(_ *testing.T, w *world) { w.pin.Wheels[0].Unpacked-- }, "unpacks to more bytes than are pinned"},
-		{"no plugin", only(entry{"other.so", "x", 0o644}), "hold no pjrt_cpu/plugin.so"},
-		{"directory for a plugin", only(entry{"pjrt_cpu/plugin.so/x", "x", 0o644}), "hold no pjrt_cpu/plugin.so"},
+		{"no plugin", only(entry{"other.so", "x", 0o644}), "do not contain pjrt_cpu/plugin.so"},
+		{"directory for a plugin", only(entry{"pjrt_cpu/plugin.so/x", "x", 0o644}), "do not contain pjrt_cpu/plugin.so"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

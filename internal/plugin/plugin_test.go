@@ -119,7 +119,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("Find(%s) has the error %v, want one with %q", device, err, want)
 		}
 	}
-	if _, err := findFirst(CUDA, CUDAByDriver(UnknownDriver)); !usage.Is(err) || !strings.Contains(err.Error(), "device cuda: run `nb201 setup --device cuda13`") {
+	if _, err := findFirst(CUDA, CUDAByDriver(UnknownDriver)); !usage.Is(err) || !strings.Contains(err.Error(), "device cuda; run `nb201 setup --device cuda13`") {
 		t.Errorf("without a plugin for CUDA the error is %v", err)
 	}
 	if _, err := Compiler(); !usage.Is(err) || !strings.Contains(err.Error(), "run `nb201 setup --device cuda13 --compiler`") {

@@ -50,7 +50,7 @@ func TestFindToolkit(t *testing.T) {
 	dir, path := site(t)
 	system := []string{filepath.Join(dir, "usr", "cuda"), filepath.Join(dir, "usr", "cuda-13.1")}
 	if _, err := findToolkit(path, system); !usage.Is(err) ||
-		!strings.Contains(err.Error(), "no CUDA toolkit is installed): run `nb201 setup --device cuda13 --force`, with --compiler where") {
+		!strings.Contains(err.Error(), "no CUDA toolkit is installed); run `nb201 setup --device cuda13 --force` (with --compiler if") {
 		t.Errorf("without any toolkit the error is %v", err)
 	}
 	check := func(want Toolkit) {
