@@ -45,8 +45,8 @@ func (c Config) Check() error {
 		last = c.Recipe.Batch
 	}
 	if side := c.Network.Size / 4; last*side*side == 1 {
-		return usage.Errorf("batch size %d leaves one image for the last batch of an epoch, and BatchNorm over a single %dx%d map has no variance; choose another batch size",
-			c.Recipe.Batch, side, side)
+		return usage.Errorf("batch size %d leaves one image for the last batch of an epoch, and BatchNorm over a single %dx%d map has no variance; "+
+			"choose another batch size", c.Recipe.Batch, side, side)
 	}
 	return nil
 }

@@ -271,15 +271,22 @@ func TestInitialRefused(t *testing.T) {
 		{"architecture", draw(func(n *cell.Network) { n.Arch[0] = cell.NorConv3x3 }), "the network"},
 		{"classes", seven, "has a classifier of 7 classes (classifier.weight, classifier.bias), but the dataset has 10; use --new-classifier"},
 		{"NaN", with("stem.1.running_var", float32s(math.NaN())), "stem.1.running_var has NaN at element 3"},
-		{"infinite", with("lastact.0.bias", &torchfile.Tensor{Shape: []int{16}, Float32: slices.Repeat([]float32{float32(math.Inf(-1))}, 16)}), "lastact.0.bias has -Inf at element 0"},
+		{"infinite", with("lastact.0.bias", &torchfile.Tensor{Shape: []int{16}, Float32: slices.Repeat([]float32{float32(math.Inf(-1))}, 16)}),
+			"lastact.0.bias has -Inf at element 0"},
 		{"shape", with("stem.1.bias", &torchfile.Tensor{Shape: []int{2}, Float32: []float32{1, 2}}), "it has 1 of another shape (stem.1.bias[2] instead of [4])"},
 		{"dtype", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Int64: []int64{1, 2, 3, 4}}), "stem.1.bias has the type int64, not a floating-point type"},
-		{"beyond float32", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Float64: []float64{1, 2, 3, -1e39}}), "stem.1.bias has -1e+39 at element 3, which is beyond float32"},
-		{"half a batch", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float32: []float32{1.5}}), "stem.1.num_batches_tracked is 1.5, not a whole number of batches"},
-		{"count too high for a float16", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float16: []uint16{0x7c00}}), "stem.1.num_batches_tracked is +Inf, not a whole number of batches"},
-		{"one count lacking", slices.DeleteFunc(draw(same), func(w torchfile.NamedTensor) bool { return w.Name == "stem.1.num_batches_tracked" }), "lacks 1 of the network's 57 tensors (stem.1.num_batches_tracked)"},
-		{"one more", append(draw(same), torchfile.NamedTensor{Name: "n_averaged", Tensor: &torchfile.Tensor{Int64: []int64{1}}}), `it has 1 that the network does not have ("n_averaged")`},
-		{"some with a prefix", prefixed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network does not have (\"module.classifier.bias\")"},
+		{"beyond float32", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Float64: []float64{1, 2, 3, -1e39}}),
+			"stem.1.bias has -1e+39 at element 3, which is beyond float32"},
+		{"half a batch", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float32: []float32{1.5}}),
+			"stem.1.num_batches_tracked is 1.5, not a whole number of batches"},
+		{"count too high for a float16", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float16: []uint16{0x7c00}}),
+			"stem.1.num_batches_tracked is +Inf, not a whole number of batches"},
+		{"one count lacking", slices.DeleteFunc(draw(same), func(w torchfile.NamedTensor) bool { return w.Name == "stem.1.num_batches_tracked" }),
+			"lacks 1 of the network's 57 tensors (stem.1.num_batches_tracked)"},
+		{"one more", append(draw(same), torchfile.NamedTensor{Name: "n_averaged", Tensor: &torchfile.Tensor{Int64: []int64{1}}}),
+			`it has 1 that the network does not have ("n_averaged")`},
+		{"some with a prefix", prefixed,
+			"it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network does not have (\"module.classifier.bias\")"},
 		{"name", renamed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network does not have (\"classifier.offset\")"},
 		{"fewer", draw(same)[:3], "it lacks 45 of the network's 57 tensors (stem.1.running_mean; "},
 	} {
@@ -315,9 +322,11 @@ func TestConfigForRefused(t *testing.T) {
 		want   string // empty: no error
 	}{
 		{"as trained", func(*results.Record) {}, ""},
-		{"key", func(r *results.Record) { replace(r, `"classes"`, `"klasses"`) }, `architecture 0 on digits, 2 epochs, seed 777: dataset definition: unknown key "klasses"`},
+		{"key", func(r *results.Record) { replace(r, `"classes"`, `"klasses"`) },
+			`architecture 0 on digits, 2 epochs, seed 777: dataset definition: unknown key "klasses"`},
 		{"format", func(r *results.Record) { replace(r, `"format":"digits"`, `"format":"gif"`) }, `unknown format "gif"`},
-		{"dataset", func(r *results.Record) { replace(r, `"name":"digits"`, `"name":"letters"`) }, "defines letters, 10 classes and 16 pixels, but the record has digits"},
+		{"dataset", func(r *results.Record) { replace(r, `"name":"digits"`, `"name":"letters"`) },
+			"defines letters, 10 classes and 16 pixels, but the record has digits"},
 		{"profile", func(r *results.Record) { r.Parity.Profile = "2030" }, `unknown parity profile "2030"`},
 		{"precision", func(r *results.Record) { r.Precision = "fp16" }, `unknown precision "fp16"`},
 		{"batch", func(r *results.Record) { r.Recipe.Batch = 5000 }, "larger than the data"},
@@ -361,16 +370,19 @@ func TestCheckRecord(t *testing.T) {
 			}
 			r.Parity.Timeline, r.Eval = configs.Nov2019, r.Eval[1:]
 		}, ""},
-		{"all sets in nov2019", "cifar100", func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 }, "it differs from that of cifar100 in the timeline nov2019"},
-		{"two sets in nov2019", resultstest.Own, func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 }, "it has 2 evaluation sets, but the record has 2 in the timeline nov2019"},
+		{"all sets in nov2019", "cifar100", func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 },
+			"it differs from that of cifar100 in the timeline nov2019"},
+		{"two sets in nov2019", resultstest.Own, func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 },
+			"it has 2 evaluation sets and the record 2, but the timeline nov2019 uses 1"},
 		{"half", "cifar10-valid", func(r *results.Record) { r.Train.Images-- }, "it has 25000 images of training, but the record has 24999"},
 		{"split", "ImageNet16-120", func(r *results.Record) { r.Eval[2].Images = 6000 }, "it has 3000 images of x-test, but the record has 6000"},
 		{"published counts", "cifar10", defined("50000", "40000"), "it differs from that of cifar10"},
 		{"no counts", resultstest.Own, func(r *results.Record) { r.Train.Images, r.Eval[0].Images = 512, 7 }, ""},
 		{"own counts", resultstest.Own, defined(`"size"`, `"images":{"train":601,"test":201},"size"`), "it has 201 images of ori-test, but the record has 200"},
 		{"own pixels", resultstest.Own, defined("125.3", "125.4"), ""},
-		{"a set less", resultstest.Own, func(r *results.Record) { r.Eval = r.Eval[:1] }, "it has 2 evaluation sets, but the record has 1"},
-		{"order of the sets", resultstest.Own, func(r *results.Record) { r.Eval[0], r.Eval[1] = r.Eval[1], r.Eval[0] }, "it has the evaluation set ori-test where the record has x-valid"},
+		{"a set less", resultstest.Own, func(r *results.Record) { r.Eval = r.Eval[:1] }, "it has 2 evaluation sets and the record 1, but the timeline"},
+		{"order of the sets", resultstest.Own, func(r *results.Record) { r.Eval[0], r.Eval[1] = r.Eval[1], r.Eval[0] },
+			"it has the evaluation set ori-test where the record has x-valid"},
 		{"no definition", resultstest.Own, func(r *results.Record) { r.Definition = []byte(`{}`) }, `dataset definition: key "name"`},
 		{"scheduler", "digits", func(r *results.Record) { r.Recipe.Scheduler = "step" }, `the scheduler "step"`},
 	} {
@@ -390,7 +402,8 @@ func TestPublishedConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Trial != trial || c.Recipe.Batch != 256 || c.Recipe.Epochs != 200 || c.Network.Channels != 8 || c.Network.Cells != 1 || c.Settings.Workers != 4 || c.Settings.Parity != "2019" {
+	if c.Trial != trial || c.Recipe.Batch != 256 || c.Recipe.Epochs != 200 || c.Network.Channels != 8 || c.Network.Cells != 1 || c.Settings.Workers != 4 ||
+		c.Settings.Parity != "2019" {
 		t.Errorf("config %+v", c)
 	}
 	for _, key := range []string{"cifar10", "MNIST", "../mine.json"} {

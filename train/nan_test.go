@@ -59,8 +59,10 @@ func TestDivergedState(t *testing.T) {
 		{"overflow before the last ReLU", plain, configs.BF16, "stem.0.weight", 3e38, "the loss is NaN at epoch 0, step "},
 		{"variance", plain, configs.FP32, "cells.1.conv_a.op.2.running_var", -1e6, "the loss is NaN at epoch 0, step 0 (ori-test)"},
 		{"overflow in a dead end", deadEnd, configs.FP32, "cells.0.layers.0.op.1.weight", 3e38, "the running statistics are not finite at epoch 0, step "},
-		{"variance in a dead end", deadEnd, configs.FP32, "cells.0.layers.0.op.2.running_var", -1e6, "1 variances in cells.0.layers.0.op.2.running_var are negative at epoch 1, step 5 (train)"},
-		{"beyond float32 in a dead end", deadEnd, configs.FP64, "cells.0.layers.0.op.1.weight", 3e38, "1 values of cells.0.layers.0.op.2.running_var are not finite at epoch 1, step 5 (train)"},
+		{"variance in a dead end", deadEnd, configs.FP32, "cells.0.layers.0.op.2.running_var", -1e6,
+			"1 variances in cells.0.layers.0.op.2.running_var are negative at epoch 1, step 5 (train)"},
+		{"beyond float32 in a dead end", deadEnd, configs.FP64, "cells.0.layers.0.op.1.weight", 3e38,
+			"1 values of cells.0.layers.0.op.2.running_var are not finite at epoch 1, step 5 (train)"},
 	} {
 		c := startingFrom(t, test.genotype, test.precision, func(weights torchfile.StateDict) { set(t, weights, test.tensor, test.value) })
 		_, err := openSession(t).Run(t.Context(), c, func(Progress) {})

@@ -139,8 +139,9 @@ func CheckRecord(r *results.Record) error {
 	if known, err := data.Published(r.Dataset); err == nil && !reflect.DeepEqual(d, known.At(timeline)) {
 		return usage.Errorf("dataset definition: it differs from that of %s in the timeline %s", r.Dataset, timeline)
 	}
-	if len(d.At(timeline).Eval) != len(d.Eval) || len(r.Eval) != len(d.Eval) {
-		return usage.Errorf("dataset definition: it has %d evaluation sets, but the record has %d in the timeline %s", len(d.Eval), len(r.Eval), timeline)
+	if used := len(d.At(timeline).Eval); used != len(d.Eval) || len(r.Eval) != len(d.Eval) {
+		return usage.Errorf("dataset definition: it has %d evaluation sets and the record %d, but the timeline %s uses %d",
+			len(d.Eval), len(r.Eval), timeline, used)
 	}
 	passes := append([]results.Evaluation{{Pass: r.Train}}, r.Eval...)
 	for i, part := range append([]data.SplitDefinition{d.Train}, d.Eval...) {

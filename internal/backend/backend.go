@@ -34,7 +34,8 @@ func open(path string, intercept func(absolute string) error, options []string) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot locate the XLA plugin %s: %w", path, err)
 	}
-	crash.Watch("the XLA plugin "+absolute, "run the command again (the compiled programs that it had loaded are removed first); `nb201 doctor` checks the plugin for damage")
+	crash.Watch("the XLA plugin "+absolute,
+		"run the command again (the compiled programs that it had loaded are removed first); `nb201 doctor` checks the plugin for damage")
 	xla.EnableAutoInstall(false)
 	config := strings.Join(append([]string{absolute}, options...), ",")
 	var opened compute.Backend

@@ -107,7 +107,8 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	compiling.Plugin = sum
 	b, err := Open(found.Path, compiling, options...)
 	if err != nil && strings.Contains(err.Error(), NoGPU) {
-		return nil, usage.Errorf("the XLA plugin %s reports %q; make a GPU visible to this process (CUDA_VISIBLE_DEVICES, the container or the batch system may hide it), or use --device cpu", found.Path, NoGPU)
+		return nil, usage.Errorf("the XLA plugin %s reports %q; make a GPU visible to this process "+
+			"(CUDA_VISIBLE_DEVICES, the container or the batch system may hide it), or use --device cpu", found.Path, NoGPU)
 	}
 	if err != nil && strings.Contains(err.Error(), notLoaded) {
 		remedy := fmt.Sprintf("run `%s --force`", plugin.SetupCommand(found.Device))

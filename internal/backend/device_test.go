@@ -45,7 +45,8 @@ func TestOpenNoPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenDevice(d, false); !usage.Is(err) || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), "; correct or unset GOMLX_BACKEND") {
+	if _, err := OpenDevice(d, false); !usage.Is(err) || !strings.Contains(err.Error(), path) ||
+		!strings.HasSuffix(err.Error(), "; correct or unset GOMLX_BACKEND") {
 		t.Errorf("error %v", err)
 	}
 }

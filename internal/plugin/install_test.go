@@ -152,7 +152,8 @@ func (w *world) handler() http.Handler {
 			return
 		}
 		out.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(out, `<a href="other">other-1.0.whl</a><a href="../../files/%s/%s#sha256=%s">%s</a>`, project, file.File, file.SHA256, html.EscapeString(file.File))
+		fmt.Fprintf(out, `<a href="other">other-1.0.whl</a><a href="../../files/%s/%s#sha256=%s">%s</a>`, project, file.File, file.SHA256,
+			html.EscapeString(file.File))
 	})
 	wheel := func(out http.ResponseWriter, r *http.Request) {
 		w.requests.Add(1)
@@ -301,7 +302,8 @@ func TestInstallCUDA(t *testing.T) {
 	w := &world{root: filepath.Join(t.TempDir(), "pjrt"), device: CUDA13, wheels: map[string][]byte{}}
 	w.pin = Pin{Version: "1.0", Plugin: "jax_plugins/xla_cuda13/xla_cuda_plugin.so"}
 	w.add(t, "jax-cuda13-pjrt", entry{"jax_plugins/xla_cuda13/xla_cuda_plugin.so", "plugin", 0o755})
-	w.add(t, "nvidia-cublas", entry{"nvidia/", "", fs.ModeDir | 0o755}, entry{"nvidia/__init__.py", "", 0o644}, entry{"nvidia/cu13/lib/libcublas.so.13", "blas", 0o644})
+	w.add(t, "nvidia-cublas", entry{"nvidia/", "", fs.ModeDir | 0o755}, entry{"nvidia/__init__.py", "", 0o644},
+		entry{"nvidia/cu13/lib/libcublas.so.13", "blas", 0o644})
 	w.add(t, "nvidia-cuda-nvcc", entry{"nvidia/__init__.py", "", 0o644}, entry{"nvidia/cu13/bin/ptxas", "ptxas", 0o750})
 	p, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+w.serve(t))
 	if err != nil {

@@ -137,7 +137,8 @@ func TestInstallFromLyingIndex(t *testing.T) {
 		{"base of files", page(pageHTML, func(w *world, out io.Writer) {
 			fmt.Fprintf(out, `<base href="file:///etc/"><a href="%s">x</a>`, w.pin.Wheels[0].File)
 		}), "http must not lead to file"},
-		{"redirection to a file", redirect(func(*http.Request) string { return "file:///etc/passwd" }), "it redirects to file:///etc/passwd: http must not lead to file"},
+		{"redirection to a file", redirect(func(*http.Request) string { return "file:///etc/passwd" }),
+			"it redirects to file:///etc/passwd: http must not lead to file"},
 		{"redirection to a device", redirect(func(*http.Request) string { return "file:///dev/zero" }), "http must not lead to file"},
 		{"redirection to itself", redirect(func(r *http.Request) string { return r.URL.Path }), "it redirects more than 10 times"},
 		{"redirection without end", redirect(func(r *http.Request) string { return r.URL.Path + "x" }), "it redirects more than 10 times"},

@@ -16,7 +16,8 @@ func TestDriver(t *testing.T) {
 		cuda          []string
 	}{
 		{"NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024\nGCC version:  gcc version 12.3.0 (Ubuntu 12.3.0-1ubuntu1~22.04)\n", "535.183.01", []string{CUDA12}},
-		{"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder@U22-I3-AM11)  Sun Jul 27 06:54:38 UTC 2025\n", "580.65.06", []string{CUDA13, CUDA12}},
+		{"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder@U22-I3-AM11)  Sun Jul 27 06:54:38 UTC 2025\n",
+			"580.65.06", []string{CUDA13, CUDA12}},
 		{"libcuda.so.580.159.04", "580.159.04", []string{CUDA13, CUDA12}},
 		{"libcuda.so.1.1", "", []string{CUDA13, CUDA12}}, // WSL
 		{"", "", []string{CUDA13, CUDA12}},

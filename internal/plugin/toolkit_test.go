@@ -65,7 +65,8 @@ func TestFindToolkit(t *testing.T) {
 	ptxas(t, filepath.Join(triton, "bin", "ptxas"), "12.8.93")
 	libdevice := touch(t, triton, "lib", "libdevice.10.bc")
 	linked, err := findToolkit(path, system)
-	if err != nil || linked.Version != "12.8.93" || linked.Source != "Triton" || !strings.HasPrefix(linked.Directory, filepath.Join(dir, "cache", "nb201", "toolkits")) {
+	if err != nil || linked.Version != "12.8.93" || linked.Source != "Triton" ||
+		!strings.HasPrefix(linked.Directory, filepath.Join(dir, "cache", "nb201", "toolkits")) {
 		t.Errorf("%+v, %v", linked, err)
 	}
 	for name, want := range map[string]string{ptxasPath: filepath.Join(triton, "bin", "ptxas"), libdevicePath: libdevice} {
@@ -90,7 +91,8 @@ func TestFindToolkit(t *testing.T) {
 	real := filepath.Join(dir, "opt", "cuda-12.6")
 	makeToolkit(t, real, "12.6.77")
 	script(t, filepath.Join(real, "bin", "nvcc"), "exit 1")
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o777), os.Symlink(filepath.Join(real, "bin", "nvcc"), filepath.Join(dir, "bin", "nvcc"))); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o777),
+		os.Symlink(filepath.Join(real, "bin", "nvcc"), filepath.Join(dir, "bin", "nvcc"))); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", filepath.Join(dir, "bin"))
@@ -126,7 +128,8 @@ func TestFindToolkitRefuses(t *testing.T) {
 			script(t, filepath.Join(dir, ptxasPath), "echo hello")
 			return nil
 		}},
-		{"too old", "has the version 11.5.119, but XLA needs 11.8 or later", func(t *testing.T, dir string) error { ptxas(t, filepath.Join(dir, ptxasPath), "11.5.119"); return nil }},
+		{"too old", "has the version 11.5.119, but XLA needs 11.8 or later",
+			func(t *testing.T, dir string) error { ptxas(t, filepath.Join(dir, ptxasPath), "11.5.119"); return nil }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, path := site(t)

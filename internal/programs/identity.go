@@ -57,7 +57,8 @@ func processor(w io.Writer) error {
 
 // modelLines matches the lines of /proc/cpuinfo that are the same for all CPUs of a model, with
 // the names used on x86 and ARM.
-var modelLines = regexp.MustCompile(`(?m)^(?:vendor_id|cpu family|model|model name|stepping|flags|CPU (?:implementer|architecture|variant|part|revision)|Features)\s*:.*$`)
+var modelLines = regexp.MustCompile(`(?m)^(?:vendor_id|cpu family|model|model name|stepping|flags|` +
+	`CPU (?:implementer|architecture|variant|part|revision)|Features)\s*:.*$`)
 
 // nvidia writes the versions of the driver and of NVIDIA's libraries that the plugin at path
 // uses.

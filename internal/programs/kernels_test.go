@@ -270,10 +270,12 @@ func TestBits(t *testing.T) {
 		{"3x3 of a spread input", "convolution", convolutionAttributes(forward, 1, 2, 1, 2, 1), [][]int{{19, 24, 24, 16}}, []plain.Array{x, drawn(5, 3, 3, 32, 16)}},
 		{"1x1", "convolution", convolutionAttributes(forward, 0, 0, 1, 1, 1), [][]int{dy.Shape}, []plain.Array{x, drawn(6, 1, 1, 32, 16)}},
 		{"weights of 3x3", "convolution", convolutionAttributes(ofWeights, 1, 1, 1, 1, 1), [][]int{{3, 3, 32, 16}}, []plain.Array{x, dy}},
-		{"weights of 3x3 of stride 2", "convolution", convolutionAttributes(ofWeights, 1, 0, 1, 1, 2), [][]int{{3, 3, 32, 16}}, []plain.Array{x, drawn(7, 19, 6, 6, 16)}},
+		{"weights of 3x3 of stride 2", "convolution", convolutionAttributes(ofWeights, 1, 0, 1, 1, 2), [][]int{{3, 3, 32, 16}},
+			[]plain.Array{x, drawn(7, 19, 6, 6, 16)}},
 		{"weights of 1x1", "convolution", convolutionAttributes(ofWeights, 0, 0, 1, 1, 1), [][]int{{1, 1, 32, 16}}, []plain.Array{x, dy}},
 		{"normalisation", "batch_norm_training", normAttributes, [][]int{x.Shape, channels, channels}, []plain.Array{x, scale, shift}},
-		{"normalisation's gradients", "batch_norm_grad", normAttributes, [][]int{x.Shape, channels, channels}, []plain.Array{x, scale, moments[1], moments[2], drawn(8, x.Shape...)}},
+		{"normalisation's gradients", "batch_norm_grad", normAttributes, [][]int{x.Shape, channels, channels},
+			[]plain.Array{x, scale, moments[1], moments[2], drawn(8, x.Shape...)}},
 	} {
 		h := sha256.New()
 		for _, made := range apply(t, c, run.operation, run.attributes, run.out, run.in...) {
