@@ -28,8 +28,8 @@ import (
 	"nb201/train/device"
 )
 
-// interruptible is a trial of two epochs of 12 batches: of training and of three
-// evaluation sets, all of which end in a short one. It compiles in a second.
+// interruptible configures a trial of two epochs of 12 batches. The training set and the three
+// evaluation sets all end with a short batch. It compiles in a second.
 func interruptible(t testing.TB, parity configs.Parity, workers int, precision configs.Precision) Config {
 	t.Helper()
 	c := onClasses(t, 10, 16, false)
@@ -72,7 +72,7 @@ func leaving(t *testing.T, c Config, every time.Duration) (Config, *[]string) {
 	return c, warnings
 }
 
-// finish runs a trial to its end. It returns what observe saw.
+// finish runs a trial to its end. It returns the progress that was reported.
 func finish(t *testing.T, s *Session, c Config) (*Outcome, []Progress) {
 	t.Helper()
 	var seen []Progress
@@ -103,8 +103,8 @@ func interrupt(t *testing.T, s *Session, c Config, batches int) []Progress {
 	return seen
 }
 
-// lateContext is cancelled between a trial's look at it and the wait for the next call's
-// program, as when a signal comes while a call runs.
+// lateContext is cancelled after a trial has checked it and before the trial waits for the next
+// call's program, as if a signal came while a call runs.
 type lateContext struct {
 	context.Context
 	armed, seen bool
@@ -151,15 +151,15 @@ func TestCancelledLate(t *testing.T) {
 	}
 }
 
-// rounding is how far the losses and the weights (see distance) of a trial may be off on a GPU,
-// relative. Two runs of a program may differ there, since the order of some sums is left to
-// chance, and so may two programs that were compiled from the same text, since XLA takes what is
-// fastest at the moment.
+// rounding is the allowed relative error of the losses and the weights (see distance) of a trial on a
+// GPU. Two runs of a program may differ there, since the order of some sums is not fixed, and so may
+// two programs compiled from the same text, since XLA selects what is fastest at the moment.
 type rounding struct{ losses, weights float64 }
 
-// onGPU is the rounding of a short trial in a precision. Training magnifies rounding: on the CPU
-// float32's weights are 1e-7 off float64's after two epochs, 2e-4 after four. A GPU's float32 may
-// have ten times the CPU's rounding. float64's, 2^-29 of float32's, stays far below its bound.
+// onGPU returns the rounding of a short trial in a precision. Training magnifies rounding: on the CPU,
+// weights in float32 differ from those in float64 by 1e-7 after two epochs and by 2e-4 after four. A
+// GPU's float32 may round ten times as much as the CPU's. Rounding in float64, 2^-29 of float32's,
+// stays far below its bound.
 func onGPU(p configs.Precision) rounding {
 	switch p {
 	case configs.FP64:
@@ -171,7 +171,7 @@ func onGPU(p configs.Precision) rounding {
 	}
 }
 
-// differences lists in what two outcomes differ by more than rounding.
+// differences lists what differs in two outcomes by more than rounding.
 func (r rounding) differences(got, want *Outcome) (losses, weights float64, list []string) {
 	losses, list = resultstest.Apart(got.Record, want.Record)
 	if !(losses <= r.losses) {
@@ -183,8 +183,8 @@ func (r rounding) differences(got, want *Outcome) (losses, weights float64, list
 	return losses, weights, list
 }
 
-// distance is that of two state dicts as vectors, by the length of want; infinite where they hold
-// other tensors or counts.
+// distance returns the distance between two state dicts as vectors, relative to the length of want.
+// It is infinite if they have different tensors or counts.
 func distance(got, want torchfile.StateDict) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
@@ -204,7 +204,7 @@ func distance(got, want torchfile.StateDict) float64 {
 	return math.Sqrt(square / all)
 }
 
-// same holds an outcome to be that of the same trial: to the bit on the CPU.
+// same checks that two outcomes are those of the same trial, on the CPU to the bit.
 func same(t *testing.T, what string, got, want *Outcome) {
 	t.Helper()
 	if devicetest.OnGPU(t) {
@@ -223,8 +223,8 @@ func same(t *testing.T, what string, got, want *Outcome) {
 	}
 }
 
-// sameBatches reports whether the same batches were trained on and evaluated, with the same measures
-// on the CPU.
+// sameBatches reports whether the same batches were trained on and evaluated, and on the CPU whether
+// the results are the same.
 func sameBatches(t *testing.T, got, want []Progress) bool {
 	t.Helper()
 	onGPU := devicetest.OnGPU(t)
@@ -236,8 +236,8 @@ func sameBatches(t *testing.T, got, want []Progress) bool {
 	})
 }
 
-// A trial in lower precision is within a GPU's rounding of the same trial in float64, and another
-// seed's trial is not.
+// A trial in lower precision differs from the same trial in float64 by no more than a GPU's rounding,
+// and a trial with another seed differs by more.
 func TestRounding(t *testing.T) {
 	s := openSession(t)
 	c := interruptible(t, configs.Parities()[0], 0, configs.FP64)
@@ -273,7 +273,7 @@ func encoded(t *testing.T, weights torchfile.StateDict) []byte {
 	return b.Bytes()
 }
 
-// stored lists the checkpoints of a trial.
+// stored lists the checkpoint files of a trial.
 func stored(t *testing.T, c Config) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(c.Checkpoints.Dir, "*.ckpt"))
@@ -324,7 +324,7 @@ func TestResumed(t *testing.T) {
 	}
 }
 
-// Interrupted again and again, with checkpoints at the epochs' ends in between.
+// A trial may be interrupted many times, with checkpoints at the ends of epochs in between.
 func TestResumedOften(t *testing.T) {
 	s := openSession(t)
 	c := interruptible(t, configs.Parities()[0], 2, configs.FP32)
@@ -381,7 +381,7 @@ func TestResumedTimes(t *testing.T) {
 	}
 }
 
-// damage are ways to damage a file.
+// damage lists ways to damage a file.
 var damage = map[string]func([]byte) []byte{
 	"empty":           func([]byte) []byte { return nil },
 	"cut short":       func(b []byte) []byte { return b[:len(b)-1] },
@@ -402,14 +402,15 @@ var damage = map[string]func([]byte) []byte{
 	"long state":  func(b []byte) []byte { return rehash(append(b, 1, 2, 3, 4)) },
 }
 
-// rehash ends a checkpoint in the right hash.
+// rehash makes the hash at the end of a checkpoint right.
 func rehash(b []byte) []byte {
 	body := b[:len(b)-sha256.Size]
 	sum := sha256.Sum256(body)
 	return append(slices.Clone(body), sum[:]...)
 }
 
-// A damaged checkpoint falls back to the one before it, and that to the beginning.
+// If a checkpoint is damaged, the trial resumes from the one before it, and if that is damaged too,
+// starts from the beginning.
 func TestDamaged(t *testing.T) {
 	s := openSession(t)
 	plain := interruptible(t, configs.Parities()[0], 0, configs.FP32)
@@ -474,7 +475,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// A checkpoint of anything else that a result depends on is not used, and stays.
+// A checkpoint that differs in anything that a result depends on is neither used nor removed.
 func TestForeign(t *testing.T) {
 	s := openSession(t)
 	c, warnings := leaving(t, interruptible(t, configs.Parities()[0], 4, configs.FP32), time.Hour)
@@ -513,7 +514,7 @@ func TestForeign(t *testing.T) {
 			t.Errorf("another %s: at %+v, warned %q", name, tr.cursor, *warnings)
 		}
 	}
-	// Nor under the other's name.
+	// It is not used under the right name either.
 	other := c
 	other.Trial.Seed++
 	plain := other
@@ -539,7 +540,7 @@ func TestForeign(t *testing.T) {
 	same(t, "beside another's checkpoint", o, whole)
 }
 
-// Where no checkpoint can be written a trial is trained all the same, and cancelled.
+// A trial runs, and can be cancelled, even if no checkpoint can be written.
 func TestUnwritable(t *testing.T) {
 	s := openSession(t)
 	c := interruptible(t, configs.Parities()[0], 0, configs.FP32)
@@ -547,7 +548,7 @@ func TestUnwritable(t *testing.T) {
 	c, warnings := leaving(t, c, 0)
 	interrupt(t, s, c, 3)
 	sound := stored(t, c)
-	// A name that another file needs for a directory.
+	// A file has the name of the checkpoints' directory.
 	kept := c.Checkpoints.Dir + "-kept"
 	if err := os.Rename(c.Checkpoints.Dir, kept); err != nil {
 		t.Fatal(err)
@@ -627,7 +628,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// A checkpoint of a device that orders weights in another way is not taken up.
+// A checkpoint of a device that orders weights differently is not used.
 func TestCheckpointOfAnotherOrder(t *testing.T) {
 	s := openSession(t)
 	plain := interruptible(t, configs.Parities()[0], 0, configs.FP32)
@@ -657,7 +658,7 @@ func TestCheckpointOfAnotherOrder(t *testing.T) {
 	}
 }
 
-// A trial leaves a checkpoint of its end, for a campaign that does not take it at once.
+// A trial leaves a checkpoint at its end, in case its campaign cannot publish it at once.
 func TestCheckpointOfTheEnd(t *testing.T) {
 	s := openSession(t)
 	c, warnings := leaving(t, interruptible(t, configs.Parities()[0], 0, configs.FP32), time.Hour)

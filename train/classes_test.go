@@ -56,8 +56,8 @@ func onClasses(t testing.TB, classes, size int, grey bool) Config {
 	}
 }
 
-// A trial trains on any number of classes and any size of images, and torch with the
-// original's network measures the same of its first batch and of its evaluation.
+// A trial works with any number of classes and any size of images, and torch with the original's
+// network computes the same results for its first batch and its evaluation.
 func TestClassesAndSizes(t *testing.T) {
 	bound := 1e-5
 	if devicetest.OnGPU(t) {

@@ -239,7 +239,7 @@ type outcome struct {
 	eval      *device.Meter
 }
 
-// follow takes a case's steps and evaluates the first images as the case does.
+// follow runs a case's steps and evaluates the first images as the case does.
 func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 	t.Helper()
 	ctx := context.Background()
@@ -378,7 +378,7 @@ func loadTrajectories(t *testing.T) []trajectory {
 	return vectors.Cases
 }
 
-// relative is the difference of got from want as a share of want.
+// relative returns the relative error of got.
 func relative(got, want float64) float64 { return math.Abs(got-want) / math.Abs(want) }
 
 // bound returns the allowed relative error of a float64 value: 1e-12, or more where training
@@ -390,7 +390,7 @@ func bound(drift float64) float64 {
 	return max(1e-12, margin*drift/(1<<29))
 }
 
-// bounds of what a case knows: the loss of each step, and at the end the tensors,
+// bounds holds the bounds for a case: for the loss of each step, and at the end for the tensors,
 // BatchNorm's statistics and the loss of the evaluation.
 type bounds struct {
 	steps                     []float64
@@ -484,7 +484,7 @@ func TestGoldenTrajectoryFloat64(t *testing.T) {
 	}
 }
 
-// checkTensor compares a trained tensor with what the case says of it.
+// checkTensor compares a trained tensor with the sums in the case.
 func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed bounds) {
 	t.Helper()
 	values := numbers(w.Tensor)
@@ -510,7 +510,7 @@ func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed b
 	}
 	want := map[string][]float64{"running_mean": bn.Mean, "running_var": bn.Var}[leaf]
 	for i, v := range want {
-		// A mean is as exact as the values it was taken of are large.
+		// The error of a mean grows with the size of the values that it averages.
 		scale := max(1, math.Abs(v), math.Sqrt(bn.Var[i]))
 		if d := math.Abs(values[i] - v); !(d <= allowed.statistics*scale) {
 			t.Errorf("%s[%d] off by %.2g", w.Name, i, d)

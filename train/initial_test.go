@@ -39,7 +39,7 @@ const digits50 = `{
 // lightest is an architecture that compiles fast.
 const lightest = "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|none~0|none~1|skip_connect~2|"
 
-// onDigits50 are the options of a trial that compiles in seconds.
+// onDigits50 returns the options of a trial that compiles in seconds.
 func onDigits50(t *testing.T, epochs int, seed uint32) Options {
 	t.Helper()
 	definition := filepath.Join(t.TempDir(), "digits50.json")
@@ -69,7 +69,7 @@ func runTrial(t *testing.T, c Config) *Outcome {
 	return o
 }
 
-// saved is the file of some weights.
+// saved writes weights to a file and returns its path.
 func saved(t *testing.T, weights torchfile.StateDict) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "W.pth")
@@ -84,9 +84,9 @@ func saved(t *testing.T, weights torchfile.StateDict) string {
 	return path
 }
 
-// measuredAgain reports whether what was measured of stored weights is what the trial's curve ends
-// with, to the bit on the CPU. On a GPU another program than the trial's may measure it, which
-// rounds otherwise, and so may rank two classes of an image otherwise that are nearly equal.
+// measuredAgain reports whether the results of stored weights are the last values of the trial's curve,
+// on the CPU to the bit. On a GPU another program than the trial's may compute them. It rounds
+// differently, and may therefore swap two classes of an image whose logits are nearly equal.
 func measuredAgain(t *testing.T, precision configs.Precision, got Evaluated, want results.Evaluation) bool {
 	t.Helper()
 	last := len(want.Loss) - 1
@@ -102,8 +102,8 @@ func measuredAgain(t *testing.T, precision configs.Precision, got Evaluated, wan
 	return d <= losses && math.Abs(got.Top1-want.Top1[last]) <= few && math.Abs(got.Top5-want.Top5[last]) <= few
 }
 
-// evaluateAgain publishes a trial and has the evaluation of what is stored of it give
-// the last values of its curves, on the CPU to the bit.
+// evaluateAgain publishes a trial, evaluates the stored weights and checks that this reproduces the
+// last values of its curves, on the CPU to the bit.
 func evaluateAgain(t *testing.T, o *Outcome, dataRoot string) {
 	t.Helper()
 	campaign := results.Campaign{Dir: t.TempDir()}
@@ -140,7 +140,7 @@ func evaluateAgain(t *testing.T, o *Outcome, dataRoot string) {
 	}
 }
 
-// TestStoredPhotographs evaluates again what was trained on real photographs.
+// TestStoredPhotographs evaluates weights that were trained on real photographs.
 func TestStoredPhotographs(t *testing.T) {
 	root := os.Getenv("NB201_PHOTOS")
 	if root == "" {
@@ -151,7 +151,7 @@ func TestStoredPhotographs(t *testing.T) {
 	evaluateAgain(t, runTrial(t, resolve(t, o)), root)
 }
 
-// TestStoredWeights trains a trial, evaluates its weights again and trains on from them.
+// TestStoredWeights trains a trial, evaluates its weights, and trains another from them.
 func TestStoredWeights(t *testing.T) {
 	const epochs = 8
 	trained := runTrial(t, resolve(t, onDigits50(t, epochs, 777)))
@@ -182,8 +182,8 @@ func TestStoredWeights(t *testing.T) {
 	})
 }
 
-// TestInitialState has a trial that starts from a file differ from the seed's own in
-// the weights alone: from a file with the weights that the seed draws it is the same.
+// TestInitialState checks that starting from a file changes only the weights: with a file of the
+// weights that the seed draws, the trial is the same.
 func TestInitialState(t *testing.T) {
 	scratch := onDigits50(t, 2, 777)
 	begun := func(o Options) (weights torchfile.StateDict, order data.Epoch) {
@@ -234,7 +234,7 @@ func TestInitialState(t *testing.T) {
 	}
 }
 
-// TestInitialRefused has every file that a trial cannot start from end in a usage error.
+// TestInitialRefused checks that every file that a trial cannot start from is a usage error.
 func TestInitialRefused(t *testing.T) {
 	scratch := onDigits50(t, 2, 777)
 	network := resolve(t, scratch).Network

@@ -12,10 +12,10 @@ import (
 	"nb201/results"
 )
 
-// deadEnd has a convolution that reaches no output: what goes wrong there shows in no loss.
+// deadEnd has a convolution that does not reach the output, so that its faults do not show in the loss.
 const deadEnd = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|none~2|"
 
-// startingFrom is a small trial whose initial weights are changed.
+// startingFrom configures a small trial with changed initial weights.
 func startingFrom(t *testing.T, genotype string, precision configs.Precision, change func(torchfile.StateDict)) Config {
 	t.Helper()
 	c := small(t)
@@ -44,8 +44,7 @@ func set(t *testing.T, weights torchfile.StateDict, suffix string, value float32
 	}
 }
 
-// TestDivergedState ends trials whose state is none that a trained network has, whether it
-// shows in the loss or not.
+// A trial fails if its state is not that of a trained network, whether or not this shows in the loss.
 func TestDivergedState(t *testing.T) {
 	plain := small(t).Network.Arch.String()
 	for _, test := range []struct {
@@ -73,7 +72,7 @@ func TestDivergedState(t *testing.T) {
 	}
 }
 
-// TestEvaluateNaN evaluates weights whose network makes no numbers.
+// TestEvaluateNaN evaluates weights with which the network computes NaN.
 func TestEvaluateNaN(t *testing.T) {
 	for _, precision := range []configs.Precision{configs.FP32, configs.BF16, configs.FP64} {
 		c := startingFrom(t, small(t).Network.Arch.String(), precision, func(weights torchfile.StateDict) {

@@ -29,8 +29,8 @@ func TestReadFlags(t *testing.T) {
 	}
 }
 
-// What the user sets goes before what this package sets, and NB201_CUDA_FLAGS before
-// XLA_FLAGS, which may name a file.
+// The user's flags take precedence over this package's, and NB201_CUDA_FLAGS over XLA_FLAGS, which
+// may name a file.
 func TestMerge(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "flags")
 	if err := os.WriteFile(file, []byte("--b=7\n--d=1\n"), 0o666); err != nil {

@@ -34,7 +34,7 @@ func TestVisible(t *testing.T) {
 	}
 }
 
-// A file that is no plugin is refused with what to do.
+// A file that is not a plugin is refused, and the error says what to do.
 func TestOpenNoPlugin(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pjrt_c_api_cpu_plugin.so")
 	if err := os.WriteFile(path, []byte("not a library"), 0o666); err != nil {
@@ -51,7 +51,7 @@ func TestOpenNoPlugin(t *testing.T) {
 	}
 }
 
-// An installed plugin that is not what it was is refused before it is loaded.
+// An installed plugin that has changed is refused before it is loaded.
 func TestOpenDamaged(t *testing.T) {
 	pin := plugin.Pins()[plugin.CPU]
 	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {

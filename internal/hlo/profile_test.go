@@ -46,7 +46,7 @@ func tuple(parts ...message) message {
 	return m
 }
 
-// op is an instruction; its id is its name's.
+// op describes an instruction; its id is derived from its name.
 type op struct {
 	name, opcode, target string
 	shape                message
@@ -56,7 +56,7 @@ type op struct {
 	more                 message
 }
 
-// conv is a call of cuDNN with 3x3 taps, of which axis 3 of the input has the channels.
+// conv returns a call of cuDNN with 3x3 taps; axis 3 of its input has the channels.
 func conv(name, kind string, shape message, highest bool, operands ...string) op {
 	size := message(nil).number(1, 3)
 	more := message(nil).bytes(15, message(nil).bytes(1, size).bytes(1, size)).bytes(16, message(nil).number(8, 3))
@@ -70,7 +70,7 @@ func parameter(name string, number int64, shape message) op {
 	return op{name: name, opcode: "parameter", shape: shape, number: number}
 }
 
-// computation is a computation with a number; its last instruction is the root.
+// computationOf makes a computation with a number; its last instruction is the root.
 func computationOf(id int64, ops ...op) message {
 	ids := map[string]int64{}
 	c := message(nil).number(5, id)
@@ -95,7 +95,7 @@ func computationOf(id int64, ops ...op) message {
 	return c.number(6, ids[ops[len(ops)-1].name])
 }
 
-// moduleOf is a module whose last computation is the entry, number 9.
+// moduleOf makes a module whose last computation is the entry, number 9.
 func moduleOf(computations ...message) []byte {
 	m := message(nil).number(6, 9).text(1, "step")
 	for _, c := range computations {

@@ -118,7 +118,7 @@ INLINED void weights(int n, const float *x, long step, long row, const float *dy
 	}
 
 // at_once returns how many of the left pixels or weights to process next: as many as the registers
-// hold, but never so many that only one or two would remain.
+// hold, but fewer if only one or two would remain after that.
 static int at_once(long left) {
 	if (left == AT_ONCE + 1 || left == AT_ONCE + 2)
 		return 4;

@@ -41,7 +41,8 @@ type entry struct {
 	mode          fs.FileMode
 }
 
-// makeWheel zips the entries; the content is stored, so that the wheel has its size.
+// makeWheel makes a zip archive of the entries without compression, so that the wheel is as large as
+// its content.
 func makeWheel(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -63,7 +64,7 @@ func makeWheel(t testing.TB, entries ...entry) []byte {
 	return out.Bytes()
 }
 
-// pinned is the Wheel for a wheel's bytes.
+// pinned returns the Wheel for a wheel's bytes.
 func pinned(project string, wheel []byte) Wheel {
 	sum := sha256.Sum256(wheel)
 	w := Wheel{
@@ -83,7 +84,7 @@ func pinned(project string, wheel []byte) Wheel {
 	return w
 }
 
-// recordOf is the RECORD of a project's wheel with these entries.
+// recordOf returns the RECORD of a project's wheel with these entries.
 func recordOf(project string, entries []entry) entry {
 	name := pinned(project, nil).recordPath()
 	var text strings.Builder
@@ -96,8 +97,7 @@ func recordOf(project string, entries []entry) entry {
 	return entry{name, text.String() + name + ",,\n", 0o644}
 }
 
-// world is a package index on the loopback with some wheels, and a place to
-// install in.
+// world is a package index on the loopback interface with some wheels, and a directory to install in.
 type world struct {
 	root   string
 	pin    Pin
@@ -113,7 +113,7 @@ type world struct {
 	retries int
 }
 
-// newWorld has the CPU's plugin in one wheel of 3 MB.
+// newWorld makes a world with the CPU's plugin in one wheel of 3 MB.
 func newWorld(t testing.TB) *world {
 	w := &world{root: filepath.Join(t.TempDir(), "pjrt"), device: CPU, wheels: map[string][]byte{}}
 	w.pin = Pin{Version: "1.0", Plugin: "pjrt_cpu/plugin.so"}
@@ -174,7 +174,7 @@ func (w *world) serve(t testing.TB) string {
 	return server.URL + "/simple"
 }
 
-// install installs with these of pip's variables, NAME=VALUE.
+// install installs with these of pip's environment variables, NAME=VALUE.
 func (w *world) install(ctx context.Context, o Options, variables ...string) (Plugin, error) {
 	settings, err := index.ReadSettings(func(name string) string {
 		if name == "PIP_CONFIG_FILE" {
@@ -200,7 +200,7 @@ func (w *world) install(ctx context.Context, o Options, variables ...string) (Pl
 	return install(ctx, client, w.root, w.device, w.pin, o)
 }
 
-// tree lists the files below dir, with their content.
+// tree returns the files below dir with their content.
 func tree(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -219,7 +219,7 @@ func tree(t testing.TB, dir string) map[string]string {
 	return files
 }
 
-// checkNothing checks that nothing is installed, and no part of it left.
+// checkNothing checks that nothing is installed and nothing is left over.
 func (w *world) checkNothing(t testing.TB) {
 	t.Helper()
 	entries, err := os.ReadDir(w.root)
@@ -435,10 +435,10 @@ func TestInstallAtTheSameTime(t *testing.T) {
 	w.checkInstalled(t, w.pin.plugin(w.root, CPU))
 }
 
-// quiet is for servers whose clients break off on purpose.
+// quiet is the log of servers whose clients break off on purpose.
 var quiet = log.New(io.Discard, "", 0)
 
-// onWheels has handle answer the requests for wheels.
+// onWheels makes handle answer the requests for wheels.
 func onWheels(handle func(next http.Handler, out http.ResponseWriter, r *http.Request)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
@@ -528,7 +528,7 @@ func TestInstallRefuses(t *testing.T) {
 	}
 }
 
-// cut answers with n bytes of what next would answer, and breaks the connection.
+// cut answers with the first n bytes of next's answer and closes the connection.
 func cut(next http.Handler, out http.ResponseWriter, r *http.Request, n int) {
 	recorder := httptest.NewRecorder()
 	next.ServeHTTP(recorder, r)
@@ -548,7 +548,7 @@ func TestInstallResumes(t *testing.T) {
 		want    []string // the ranges that are asked for
 		failure string
 	}{
-		// Every attempt brings more than 1 MiB: the one retry suffices for both.
+		// Every attempt transfers more than 1 MiB, which resets the number of retries.
 		{"in pieces", func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request) {
 			if attempt < 2 {
 				cut(next, out, r, part)
@@ -708,7 +708,7 @@ func TestInstallUnwritable(t *testing.T) {
 	})
 }
 
-// A good file is taken after another of its name.
+// If the first file of a name is wrong, the next one is tried.
 func TestInstallNextOffer(t *testing.T) {
 	w := newWorld(t)
 	file := w.pin.Wheels[0].File
@@ -818,7 +818,7 @@ func TestInstallWithPassword(t *testing.T) {
 }
 
 func TestInstallThroughProxy(t *testing.T) {
-	// Names that no resolver knows: only the proxy finds the index.
+	// No resolver knows these names; only the proxy finds the index.
 	for _, c := range []struct{ name, variable string }{
 		{"pip's", "PIP_PROXY=%s"},
 		{"pip's, without a scheme", "PIP_PROXY=me:secret@127.0.0.1:%[2]s"},
@@ -935,8 +935,8 @@ func TestInstallOverTLS(t *testing.T) {
 	}
 }
 
-// Whatever the bytes of a wheel, unpack writes below the directory and no more
-// than it may.
+// Whatever the bytes of a wheel are, unpack writes only below the directory, and not more than
+// allowed.
 func FuzzUnpack(f *testing.F) {
 	f.Add(makeWheel(f, entry{"a/b", "content", 0o644}, entry{"c/", "", fs.ModeDir | 0o755}))
 	f.Add(makeWheel(f, entry{"../evil", "x", 0o644}))

@@ -18,14 +18,14 @@ import (
 	"time"
 )
 
-// Whatever an index answers, an installation ends in one sentence, within bounded time and
-// memory, and leaves nothing.
+// Whatever an index answers, an installation ends with an error of one sentence, in bounded time and
+// memory, and leaves nothing behind.
 func TestInstallFromLyingIndex(t *testing.T) {
 	const (
 		pageJSON = "application/vnd.pypi.simple.v1+json"
 		pageHTML = "text/html"
 	)
-	// page answers with a page, and with wheels as they are.
+	// page answers with a page, and with unchanged wheels.
 	page := func(contentType string, write func(w *world, out io.Writer)) func(*testing.T, *world) {
 		return func(_ *testing.T, w *world) {
 			w.around = func(next http.Handler) http.Handler {
@@ -177,7 +177,7 @@ func TestInstallFromLyingIndex(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 3000 {
 				t.Errorf("the error is %.3000v, want one sentence with %q", err, c.want)
 			}
-			// All that was ever allocated; the server's part is small.
+			// The total of all allocations; the server's share is small.
 			if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 700 {
 				t.Errorf("it takes %d MiB", grown)
 			}
@@ -189,7 +189,7 @@ func TestInstallFromLyingIndex(t *testing.T) {
 	}
 }
 
-// An index that is reached by https leads to no address without it.
+// An index that was read by https does not lead to an address without it.
 func TestInstallNeverLessSecure(t *testing.T) {
 	for name, spoil := range map[string]func(w *world, plain string) func(http.Handler) http.Handler{
 		"link": func(w *world, plain string) func(http.Handler) http.Handler {
@@ -222,7 +222,7 @@ func TestInstallNeverLessSecure(t *testing.T) {
 	}
 }
 
-// A pipe in place of a file is refused, wherever the user's settings lead.
+// A pipe is refused wherever the user's settings name a file.
 func TestInstallFromPipe(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()

@@ -31,7 +31,7 @@ func TestDriver(t *testing.T) {
 	}
 }
 
-// The driver's library gives the version where the kernel does not.
+// The version comes from the driver's library if the kernel does not give it.
 func TestDriverVersion(t *testing.T) {
 	const child = "NB201_TEST_DRIVER"
 	if os.Getenv(child) != "" {

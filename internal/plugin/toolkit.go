@@ -153,7 +153,7 @@ func linkToolkit(ptxas, libdevice string) (string, error) {
 			return dir, nil
 		}
 	}
-	// There may be no cache directory, or it may not be writable.
+	// The cache directory may not exist, or may not be writable.
 	base, err := userdir.Temp()
 	if err != nil {
 		return "", err

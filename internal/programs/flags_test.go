@@ -49,7 +49,7 @@ func captured(t *testing.T, do func()) string {
 	return string(text)
 }
 
-// Where XLA refuses flags it compiles with the next ones, says so once, and stays with them.
+// If XLA refuses a set of flags, the process warns once and uses the next set from then on.
 func TestRefusedFlags(t *testing.T) {
 	c := client(t, "")
 	path := current.path
@@ -138,8 +138,7 @@ func TestInFull(t *testing.T) {
 	}
 }
 
-// What XLA found fastest is kept beside the programs, whose keys do not depend on where
-// that is.
+// The autotuning cache is kept beside the programs, whose keys do not depend on its directory.
 func TestAutotuneCache(t *testing.T) {
 	c := client(t, "")
 	t.Cleanup(func() { client(t, "") })
@@ -165,7 +164,7 @@ func TestAutotuneCache(t *testing.T) {
 	if loaded, _ := compile(moved, "tf32"); loaded != 0 {
 		t.Error("the program of another name is loaded")
 	}
-	compile("", "fp32")      // nowhere to keep it
+	compile("", "fp32")      // programs are not kept, so nor is the cache
 	compile("", t.TempDir()) // of the user's
 	for _, name := range []string{"fp32", "tf32"} {
 		if found, err := filepath.Glob(filepath.Join(moved, "autotune", name+"-*")); len(found) != 1 || err != nil {

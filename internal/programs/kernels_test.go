@@ -19,7 +19,7 @@ import (
 	"nb201/internal/programs/kernelstest"
 )
 
-// random draws an array.
+// random returns a random array.
 func random(r *rand.Rand, shape ...int) plain.Array {
 	n := 1
 	for _, d := range shape {
@@ -36,7 +36,7 @@ func tensorType(shape []int) string {
 	return "tensor<" + strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", "x"), "[]") + "xf32>"
 }
 
-// apply runs one operation, which must be one that a kernel takes the place of.
+// apply runs one operation, which a kernel must replace.
 func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]int, in ...plain.Array) []plain.Array {
 	t.Helper()
 	var parameters, names, inTypes, results, outTypes []string
@@ -78,7 +78,7 @@ func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]i
 		buffers = append(buffers, b)
 	}
 	var first []plain.Array
-	for range 2 { // the same to the bit, whichever threads did what
+	for range 2 { // the bits must not depend on which thread does what
 		made, err := e.Execute(buffers...).Done()
 		if err != nil {
 			t.Fatal(err)
@@ -122,7 +122,7 @@ func near(t *testing.T, what string, got plain.Array, terms int, want func(index
 	}
 }
 
-// withKernels is a client of a plugin that has them.
+// withKernels returns a client of a plugin with the kernels.
 func withKernels(t *testing.T) *pjrt.Client {
 	t.Helper()
 	c := client(t, "")
@@ -203,9 +203,9 @@ func TestNormalisation(t *testing.T) {
 		want := plain.NewNorm(x, scale, epsilon)
 		ofScale, ofShift := want.Sums(dy)
 		got := apply(t, c, "batch_norm_training", normAttributes, [][]int{x.Shape, scale.Shape, scale.Shape}, x, scale, shift)
-		terms := int(math.Abs(s.mean)) // y is of numbers as large as the mean
+		terms := int(math.Abs(s.mean)) // y is computed from numbers as large as the mean
 		if pixels == 1 {
-			terms = 1000 // no variance, so that rounding is magnified by 1/sqrt(epsilon)
+			terms = 1000 // without variance, rounding is magnified by 1/sqrt(epsilon)
 		}
 		near(t, name+" output", got[0], terms, func(at []int) float64 { return want.Output(shift, at...) })
 		near(t, name+" mean", got[1], 1, func(at []int) float64 { return want.Mean[at[0]] })
@@ -234,9 +234,9 @@ func TestMoves(t *testing.T) {
 		func(at []int) float64 { return plain.Transpose(w, at[0], at[1], at[2], at[3]) })
 }
 
-// bits are the SHA-256 of what the kernels of a version make of TestBits' inputs, the first
-// eight bytes. They are the same on all processors. A version's line never changes: raise
-// kernels.Version and add one.
+// bits maps a version to the first eight bytes of the SHA-256 of what its kernels compute from
+// TestBits' inputs. They are the same on all processors. Never change a version's line: raise
+// kernels.Version and add a line.
 var bits = map[int]map[string]string{
 	1: {
 		"3x3": "b34db9087f4dfd24", "3x3 of stride 2": "f9bc0d9cfa608f1a", "3x3 of a spread input": "b70d2d2733399c17", "1x1": "889fb79aee1f63e7",
@@ -245,13 +245,14 @@ var bits = map[int]map[string]string{
 	},
 }
 
-// TestBits holds the kernels to the bits of their version, which records and checkpoints name.
+// TestBits checks that the kernels compute the bits of their version, which records and checkpoints
+// name.
 func TestBits(t *testing.T) {
 	c := withKernels(t)
 	drawn := func(seed uint64, shape ...int) plain.Array {
 		r := rand.New(rand.NewPCG(seed, 0))
 		a := random(r, shape...)
-		for i := range a.Values { // of integers alone: no function of math may change them
+		for i := range a.Values { // only integer arithmetic, so that the inputs never change
 			a.Values[i] = float32(int32(r.Uint32())) / (1 << 30)
 		}
 		return a

@@ -28,7 +28,7 @@ const (
 `
 )
 
-// A process whose networks get no kernels warns once, and one that gets some never.
+// A process whose networks get no kernels warns once; one whose networks get some never does.
 func TestWithoutKernels(t *testing.T) {
 	old := strings.ReplaceAll(floatConvolution, "f32>", "bf16>")
 	for _, test := range []struct{ name, missing, program, want string }{
@@ -52,7 +52,7 @@ func TestWithoutKernels(t *testing.T) {
 	}
 }
 
-// The process's plugin has the kernels that this processor and the plugin give it.
+// The process's plugin has the kernels, if this processor and the plugin allow.
 func TestCPUKernels(t *testing.T) {
 	withKernels(t)
 	k, ok := CPUKernels()
@@ -61,7 +61,7 @@ func TestCPUKernels(t *testing.T) {
 	}
 }
 
-// A record names the kernels that were used, or says that there were none.
+// A record names the kernels that were used, or "none".
 func TestKernelsName(t *testing.T) {
 	for want, k := range map[string]Kernels{
 		"3 avx2": {Version: 3, Instructions: "avx2"},

@@ -14,7 +14,7 @@ import (
 	"nb201/internal/torchfile"
 )
 
-// failing is a graph that compiles and does not run.
+// failing is a graph that compiles but does not run.
 type failing struct{ finalized *int }
 
 func (failing) Run(...any) []*tensors.Tensor {
@@ -86,7 +86,7 @@ func TestFallBack(t *testing.T) {
 	}
 }
 
-// someWeights are weights of a network, no two of a tensor equal.
+// someWeights returns weights of a network; no two values of a tensor are equal.
 func someWeights(n cell.Network) torchfile.StateDict {
 	var dict torchfile.StateDict
 	for _, t := range n.Tensors() {

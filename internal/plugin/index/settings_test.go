@@ -10,7 +10,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// environment is a getenv of the given variables, by default without pip's files.
+// environment returns a getenv for the given variables, by default without pip's files.
 func environment(variables map[string]string) func(string) string {
 	return func(name string) string {
 		if value, ok := variables[name]; ok || name != "PIP_CONFIG_FILE" {
