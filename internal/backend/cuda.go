@@ -56,11 +56,11 @@ func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Op
 		precision = "tf32"
 	}
 	tuned := programs.Flags{programs.AutotuneCache: precision}
-	o = programs.Options{FullPrecision: !tf32, Alone: true, Flags: []programs.Flags{merge(nil, tools)}}
+	o = programs.Options{FullPrecision: !tf32, Alone: true, Flags: []programs.Flags{mergeFlags(nil, tools)}}
 	if own != nil {
 		o.Flags = []programs.Flags{
-			merge(own, tools, tuned, graphs, repeatable), merge(own, tools, tuned, repeatable),
-			merge(own, tools, tuned, graphs), merge(own, tools),
+			mergeFlags(own, tools, tuned, graphs, repeatable), mergeFlags(own, tools, tuned, repeatable),
+			mergeFlags(own, tools, tuned, graphs), mergeFlags(own, tools),
 		}
 	}
 	return client, o, nil
@@ -107,9 +107,9 @@ func readFlags(text string) (programs.Flags, error) {
 	return flags, nil
 }
 
-// merge merges sets of flags; later sets override earlier ones. It leaves out flags that the user
+// mergeFlags merges sets of flags; later sets override earlier ones. It leaves out flags that the user
 // has set in XLA_FLAGS, and own, which are the user's flags in FlagsVariable, override everything.
-func merge(own programs.Flags, sets ...programs.Flags) programs.Flags {
+func mergeFlags(own programs.Flags, sets ...programs.Flags) programs.Flags {
 	all := programs.Flags{}
 	for _, set := range sets {
 		maps.Copy(all, set)
@@ -171,9 +171,9 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	if _, err := plugin.Fingerprint(found); err != nil {
 		return nil, err
 	}
-	flags := merge(nil, tools, untuned)
+	flags := mergeFlags(nil, tools, untuned)
 	if own != nil {
-		flags = merge(own, tools, graphs, untuned)
+		flags = mergeFlags(own, tools, graphs, untuned)
 	}
 	dump, err := os.MkdirTemp("", "nb201-dump-")
 	if err != nil {

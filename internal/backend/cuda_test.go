@@ -48,7 +48,7 @@ func TestMerge(t *testing.T) {
 		{"--b=5", programs.Flags{"b": "9", "e": ""}, programs.Flags{"a": "2", "b": "9", "c": "2", "bc": "2", "e": ""}},
 	} {
 		t.Setenv("XLA_FLAGS", test.set)
-		if got := merge(test.own, ours...); !maps.Equal(got, test.want) {
+		if got := mergeFlags(test.own, ours...); !maps.Equal(got, test.want) {
 			t.Errorf("XLA_FLAGS=%s, %v: %v, want %v", test.set, test.own, got, test.want)
 		}
 	}

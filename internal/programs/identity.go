@@ -16,9 +16,9 @@ import (
 	plugins "nb201/internal/plugin"
 )
 
-// environment writes the environment variables that influence how XLA, or a library that it
+// writeEnvironment writes the environment variables that influence how XLA, or a library that it
 // calls, compiles or runs a program.
-func environment(w io.Writer, variables []string) error {
+func writeEnvironment(w io.Writer, variables []string) error {
 	for _, variable := range slices.Sorted(slices.Values(variables)) {
 		name, value, _ := strings.Cut(variable, "=")
 		if !changesCode.MatchString(name) || strings.HasPrefix(name, "TF_CPP_") { // TF_CPP_ variables are about logging
@@ -38,9 +38,9 @@ func environment(w io.Writer, variables []string) error {
 
 var changesCode = regexp.MustCompile(`^(?:XLA_.*|TF_.*|CUBLAS.*|CUDNN.*|NVIDIA_TF32_OVERRIDE|NPROC|LD_LIBRARY_PATH)$`)
 
-// processor writes the CPU's model and features, for which XLA generates code, and the number of
+// writeProcessor writes the CPU's model and features, for which XLA generates code, and the number of
 // cores, among which it divides the work.
-func processor(w io.Writer) error {
+func writeProcessor(w io.Writer) error {
 	fmt.Fprintln(w, runtime.GOARCH, runtime.NumCPU())
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if errors.Is(err, fs.ErrNotExist) { // not Linux: the programs are for this host only
@@ -60,23 +60,23 @@ func processor(w io.Writer) error {
 var modelLines = regexp.MustCompile(`(?m)^(?:vendor_id|cpu family|model|model name|stepping|flags|` +
 	`CPU (?:implementer|architecture|variant|part|revision)|Features)\s*:.*$`)
 
-// nvidia writes the versions of the driver and of NVIDIA's libraries that the plugin at path
+// writeNVIDIA writes the versions of the driver and of NVIDIA's libraries that the plugin at path
 // uses.
-func nvidia(w io.Writer, path string) error {
+func writeNVIDIA(w io.Writer, path string) error {
 	driver := plugins.DriverVersion()
 	if driver == "" {
 		return errors.New("there is no NVIDIA driver")
 	}
 	fmt.Fprintln(w, driver)
 	elsewhere := filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))
-	return libraries(w, path, append(elsewhere, "/usr/local/cuda/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib64"))
+	return writeLibraries(w, path, append(elsewhere, "/usr/local/cuda/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib64"))
 }
 
-// libraries writes the names, sizes and times of NVIDIA's libraries: those beside the plugin at
+// writeLibraries writes the names, sizes and times of NVIDIA's libraries: those beside the plugin at
 // path, as pip lays them out, and cuDNN and cuBLAS in the directories elsewhere. A program depends
 // on them because XLA calls the kernels of theirs that were fastest when it compiled the program.
 // The files are too large to hash.
-func libraries(w io.Writer, path string, elsewhere []string) error {
+func writeLibraries(w io.Writer, path string, elsewhere []string) error {
 	var found []string
 	for _, root := range []string{"../nvidia", "../../nvidia"} {
 		err := filepath.WalkDir(filepath.Join(filepath.Dir(path), root), func(path string, entry fs.DirEntry, err error) error {

@@ -182,16 +182,16 @@ func open(path, sum string) *plugin {
 	onGPU := pjrt.IsCUDAName(path)
 	p.identity = sync.OnceValues(func() ([]byte, error) {
 		var b bytes.Buffer
-		machine := processor
+		machine := writeProcessor
 		if onGPU {
-			machine = func(w io.Writer) error { return nvidia(w, path) }
+			machine = func(w io.Writer) error { return writeNVIDIA(w, path) }
 		}
 		var err error
 		if sum == "" {
 			sum, _, err = plugins.HashFile(path)
 		}
 		fmt.Fprintln(&b, sum)
-		return b.Bytes(), errors.Join(err, environment(&b, variables), machine(&b))
+		return b.Bytes(), errors.Join(err, writeEnvironment(&b, variables), machine(&b))
 	})
 	if onGPU {
 		return p
