@@ -46,7 +46,7 @@ func (s *Session) Evaluate(ctx context.Context, c Config, weights torchfile.Stat
 		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("evaluate architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
+		return nil, fmt.Errorf("cannot evaluate architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
 	}
 	return sets, nil
 }

@@ -110,7 +110,7 @@ func (s Start) read(t results.Trial, network cell.Network) (*Initial, error) {
 	i.File.Name = filepath.Base(s.File)
 	info, err := os.Stat(s.File)
 	if err != nil {
-		return nil, usage.Errorf("cannot read weights: %w", err)
+		return nil, usage.Errorf("cannot read weights: %w; name a readable file with --from", err)
 	}
 	if info.IsDir() {
 		return nil, refuseDir(s.File)
@@ -134,7 +134,7 @@ func (s Start) read(t results.Trial, network cell.Network) (*Initial, error) {
 		i.File.SetNewClassifier()
 	}
 	if i.File.SHA256, err = hashFile(s.File); err != nil {
-		return nil, usage.Errorf("cannot read weights: %w", err)
+		return nil, usage.Errorf("cannot read weights: %w; name a readable file with --from", err)
 	}
 	return i, nil
 }

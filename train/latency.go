@@ -45,7 +45,7 @@ func Latency(ctx context.Context, b compute.Backend, n cell.Network, precision c
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("measure the latency of architecture %d: %w", n.Arch.Index(), err)
+		return nil, fmt.Errorf("cannot measure the latency of architecture %d: %w", n.Arch.Index(), err)
 	}
 	return seconds, nil
 }

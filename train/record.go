@@ -22,7 +22,7 @@ func (c Config) Experiment() (results.Settings, error) {
 func (c Config) newRecord(now time.Time) (*results.Record, error) {
 	definition, err := json.Marshal(c.Definition)
 	if err != nil {
-		return nil, fmt.Errorf("encode the dataset definition: %w", err)
+		return nil, fmt.Errorf("cannot encode the dataset definition: %w", err)
 	}
 	r := &results.Record{
 		FormatVersion: results.FormatVersion,

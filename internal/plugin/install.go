@@ -77,7 +77,7 @@ func installByGoXLA(device string, pin Pin) (Plugin, error) {
 		return Plugin{}, err
 	}
 	if err := installer.CPUAutoInstall(home, true, installer.Quiet); err != nil {
-		return Plugin{}, fmt.Errorf("go-xla's installer: %w", err)
+		return Plugin{}, fmt.Errorf("go-xla's installer failed: %w", err)
 	}
 	return fromGoXLA(device)
 }
@@ -248,7 +248,7 @@ func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, pr
 	if fault == nil {
 		return fmt.Errorf("no package index has %s; set PIP_INDEX_URL to one that does", w.File)
 	}
-	return fmt.Errorf("cannot download %s: %w; nb201 uses pip's settings, such as PIP_INDEX_URL, PIP_PROXY and PIP_CERT", w.File, fault)
+	return fmt.Errorf("cannot download %s: %w; check pip's settings, which nb201 uses (PIP_INDEX_URL, PIP_PROXY, PIP_CERT)", w.File, fault)
 }
 
 func fetchOffer(ctx context.Context, client *index.Client, offer index.File, w Wheel, file *os.File, progress func(done int64)) error {
