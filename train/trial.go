@@ -14,8 +14,7 @@ import (
 )
 
 // Diverged is the error of a trial whose loss is not finite, or whose weights, momenta or
-// running statistics are not those of a trained network. The trial has failed: it would diverge
-// again.
+// running statistics are not those of a trained network. The trial ends as failed.
 type Diverged struct {
 	Stage       string  // "train" or the name of the evaluation set
 	Epoch, Step int     // from 0
