@@ -41,7 +41,7 @@ func TestDiagnose(t *testing.T) {
 	}{
 		{"no plugin", "", "", nil, false, "run `nb201 setup`"},
 		{"plugin", "xla:" + file, "", nil, true, "it loads"},
-		{"missing plugin", "xla:/nowhere/plugin.so", "", nil, false, "/nowhere/plugin.so, which is not there"},
+		{"missing plugin", "xla:/nowhere/plugin.so", "", nil, false, "/nowhere/plugin.so, which does not exist"},
 		{"broken plugin", "xla:" + file, "", errors.New("no such symbol"), false, "no such symbol: correct or unset GOMLX_BACKEND"},
 		{"flags", "xla:" + file, "--nonsense", errors.New("unknown flag"), false, "unknown flag: correct or unset XLA_FLAGS"},
 	} {

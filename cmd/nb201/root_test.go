@@ -72,7 +72,7 @@ func TestWrongUsage(t *testing.T) {
 
 		{"kernels", "takes one ARCH, an index 0..15624 or a genotype string, not 0 (see nb201 kernels --help)"},
 		{"kernels 15625", "15625 is out of range"},
-		{"kernels 0 --gpu b200", `unknown GPU model "b200": use one of a100, h100`},
+		{"kernels 0 --gpu b200", `unknown GPU model "b200"; use one of a100, h100`},
 		{"kernels 0 --batch 0", "--batch 0: use 1 to 65536"},
 		{"kernels 0 --batch 99999999999", "use 1 to 65536"},
 		{"kernels 0 --channels 0", "0 channels"},
@@ -175,7 +175,7 @@ func TestWrongUsage(t *testing.T) {
 		{"run CAMPAIGN --min-free-disk lots", `--min-free-disk "lots": use a size such as 500MB or 2GiB`},
 		{"run CAMPAIGN --max-attempts 0", "--max-attempts, --hang-after and --prepare-within must be more than 0"},
 
-		{"run CAMPAIGN --devices visible", "CUDA_VISIBLE_DEVICES= gives no GPU: ask the batch system for one"},
+		{"run CAMPAIGN --devices visible", "CUDA_VISIBLE_DEVICES= gives this process no GPU; request one from the batch system"},
 
 		{"slurm", "takes one DIR, a campaign directory, before --, not 0 (see nb201 slurm --help)"},
 		{"slurm a b", "not 2"},

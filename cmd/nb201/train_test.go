@@ -27,9 +27,9 @@ func TestTrainWrongUsage(t *testing.T) {
 	for _, batch := range []string{"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"} {
 		write("damaged/cifar-10-batches-py/"+batch, "\x80\x02}q")
 	}
-	onGPU := "no XLA plugin for device cuda: run `nb201 setup --device cuda1"
+	onGPU := "no XLA plugin for device cuda; run `nb201 setup --device cuda1"
 	if plugin.DriverVersion() == "" {
-		onGPU = "there is no NVIDIA driver here (libcuda.so.1 is not found): use --device cpu, or install the driver"
+		onGPU = "no NVIDIA driver found (libcuda.so.1 is missing); use --device cpu, or install the driver"
 	}
 	refuse(t, []wrongUse{
 		{"train" + rest, "takes one ARCH"},
@@ -59,7 +59,7 @@ func TestTrainWrongUsage(t *testing.T) {
 		{"train 0" + rest + " --out file/out", "file"},
 		{"train 0" + rest + " --out /proc/out", "/proc/out"},
 		{"train 0" + rest + " --device cuda", onGPU},
-		{"train 0" + rest, "no XLA plugin for device cpu: run `nb201 setup`"},
+		{"train 0" + rest, "no XLA plugin for device cpu; run `nb201 setup`"},
 	})
 }
 

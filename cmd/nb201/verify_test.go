@@ -81,14 +81,14 @@ func TestVerifyContradictions(t *testing.T) {
 		want   string // "" for none
 	}{
 		"unchanged":   {func(object) {}, ""},
-		"classes":     {set("classes", 12, "dataset_definition"), "record: dataset definition: it is of digits, 12 classes"},
-		"name":        {set("name", "cifar100", "dataset_definition"), "record: dataset definition: it is of cifar100"},
-		"size":        {set("size", list{32, 32}, "dataset_definition"), "record: dataset definition: it is of digits, 10 classes and 32 pixels"},
-		"set renamed": {func(r object) { part(r, "dataset_definition")["eval"].(list)[0].(object)["name"] = "x-test" }, "record: dataset definition: it is not that of digits"},
+		"classes":     {set("classes", 12, "dataset_definition"), "record: dataset definition: it defines digits, 12 classes"},
+		"name":        {set("name", "cifar100", "dataset_definition"), "record: dataset definition: it defines cifar100"},
+		"size":        {set("size", list{32, 32}, "dataset_definition"), "record: dataset definition: it defines digits, 10 classes and 32 pixels"},
+		"set renamed": {func(r object) { part(r, "dataset_definition")["eval"].(list)[0].(object)["name"] = "x-test" }, "record: dataset definition: it differs from that of digits"},
 		"a set more": {func(r object) {
 			d := part(r, "dataset_definition")
 			d["eval"] = append(d["eval"].(list), object{"name": "x-valid", "from": "test", "order": "sequential"})
-		}, "record: dataset definition: it is not that of digits"},
+		}, "record: dataset definition: it differs from that of digits"},
 		"unknown key":         {set("zzz", 1, "dataset_definition"), `record: dataset definition: unknown key "zzz"`},
 		"9 images":            {set("images", 9, "training"), "record: a batch of 256 images is more than the 9"},
 		"1 image":             {evaluated("images", 1), "record: ori-test: top1_percent[0] is"},
@@ -108,9 +108,9 @@ func TestVerifyContradictions(t *testing.T) {
 		"another precision":   {set("precision", "fp16"), `record: unknown precision "fp16"`},
 		"timeline":            {set("timeline", "may2020", "parity"), `record: unknown timeline "may2020"`},
 		"optimizer":           {set("optimizer", "Adam", "recipe"), `record: the recipe has the optimizer "Adam"`},
-		"images of the test":  {evaluated("images", 900), "record: dataset definition: it has 450 images of ori-test, the record 900"},
-		"set of the record":   {evaluated("set", "x-test"), "record: dataset definition: an evaluation set is ori-test, that of the record x-test"},
-		"pixels":              {set("mean", list{1, 2, 3}, "dataset_definition"), "record: dataset definition: it is not that of digits"},
+		"images of the test":  {evaluated("images", 900), "record: dataset definition: it has 450 images of ori-test, but the record has 900"},
+		"set of the record":   {evaluated("set", "x-test"), "record: dataset definition: it has the evaluation set ori-test where the record has x-test"},
+		"pixels":              {set("mean", list{1, 2, 3}, "dataset_definition"), "record: dataset definition: it differs from that of digits"},
 		"low loss":            {evaluated("loss", list{0.1, 0.1}), "record: ori-test: loss[0] is 0.1, less than"},
 		"momentum":            {set("momentum", 1.5, "recipe"), "record: the momentum is 1.5"},
 		"weights of another":  {set("weights", weights("0002-0778.pth")), "those of this trial are 0002-0777.pth"},

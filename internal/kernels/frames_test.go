@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestFrames calls the kernels from a C program that stands in for XLA: testdata/frames.c.
+// TestFrames calls the kernels from a C program in the place of XLA: testdata/frames.c.
 func TestFrames(t *testing.T) {
 	if Instructions() == "" {
 		t.Skip("there are no kernels for this processor")
