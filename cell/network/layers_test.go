@@ -187,7 +187,7 @@ func (l inHWIO) from(w *Node) *Node { return transposed(w, hwio, l.weights()) }
 func transposed(w *Node, from, to weightOrder) *Node {
 	var axes []int
 	for _, axis := range to {
-		axes = append(axes, from.of(axis))
+		axes = append(axes, from.position(axis))
 	}
 	return TransposeAllAxes(w, axes...)
 }

@@ -44,7 +44,7 @@ func TestWrongUsage(t *testing.T) {
 
 		{"arch", "takes one ARCH, an index 0..15624 or a genotype string, not 0 (see nb201 arch --help)"},
 		{"arch 0 1", "takes one ARCH, an index 0..15624 or a genotype string, not 2"},
-		{"arch 15625", "15625 is out of range: use 0..15624"},
+		{"arch 15625", "15625 is out of range; use 0 to 15624"},
 		{"arch 99999999999999999999", "out of range"},
 		{"arch -1", "there is no flag -1 (see nb201 arch --help)"},
 		{"arch zero", `unknown architecture "zero"`},
