@@ -117,7 +117,7 @@ func checkOrder(t *testing.T, c orderCase, stored map[string]*data.Images, profi
 	if err != nil {
 		t.Fatal(err)
 	}
-	ds, err := data.New(d.At(c.Variant), stored)
+	ds, err := data.New(d.ForTimeline(c.Variant), stored)
 	if err != nil {
 		t.Fatal(err)
 	}

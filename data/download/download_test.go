@@ -230,9 +230,9 @@ func TestGet(t *testing.T) {
 				})
 				w.got(t, r, err)
 				if want := []string{"downloading " + w.archive.Name, "unpacking " + w.archive.Name}; !slices.Equal(doing, want) || last != w.archive.Size {
-					t.Errorf("the progress tells of %q and ends with %d", doing, last)
+					t.Errorf("the progress shows %q and ends with %d", doing, last)
 				}
-				// What is there stays.
+				// Get keeps existing files.
 				again, err := w.get(t.Context(), mirror, nil)
 				if r.Downloaded = false; again != r || err != nil {
 					t.Errorf("the second time: %+v, %v", again, err)
@@ -280,7 +280,7 @@ func TestGetDamaged(t *testing.T) {
 			}
 			before := w.tree(t)
 			_, err := w.get(t.Context(), w.serve(t), nil)
-			if dir := filepath.Join(w.root, "cifar.python", w.archive.Directory); !usage.Is(err) || !strings.HasPrefix(err.Error(), dir+" is there, but is not cifar10") {
+			if dir := filepath.Join(w.root, "cifar.python", w.archive.Directory); !usage.Is(err) || !strings.HasPrefix(err.Error(), dir+" exists, but is not cifar10") {
 				t.Errorf("the error is %v", err)
 			}
 			if !maps.Equal(w.tree(t), before) {
@@ -473,8 +473,7 @@ func TestGetAtTheSameTime(t *testing.T) {
 // the mirror that it names, into the directory that it names after a space.
 const killed = "NB201_TEST_GET"
 
-// A process that is killed while it downloads or unpacks leaves what the next one goes
-// on with.
+// If a process is killed while it downloads or unpacks, the next one resumes.
 func TestGetKilled(t *testing.T) {
 	w := newWorld(t, "cifar10", Python)
 	if mirror, root, ok := strings.Cut(os.Getenv(killed), " "); ok {
@@ -528,8 +527,8 @@ func TestGetRefuses(t *testing.T) {
 			w.around = func(_ int, _ http.Handler, out http.ResponseWriter, _ *http.Request) { out.WriteHeader(code) }
 		}
 	}
-	// with publishes the archive with another entry.
-	with := func(e entry) func(*testing.T, *world) {
+	// withEntry publishes the archive with another entry.
+	withEntry := func(e entry) func(*testing.T, *world) {
 		return func(t *testing.T, w *world) { w.publish(pack(t, append(slices.Clone(w.entries), e)...)) }
 	}
 	for _, c := range []struct {
@@ -547,21 +546,21 @@ func TestGetRefuses(t *testing.T) {
 		{"longer", func(_ *testing.T, w *world) { w.content = append(slices.Clone(w.content), 0) }, "bytes instead of", false},
 		{"always breaking off", func(_ *testing.T, w *world) {
 			w.around = func(_ int, next http.Handler, out http.ResponseWriter, r *http.Request) { cut(next, out, r, 10) }
-		}, "run it again to go on", true},
-		{"not there", status(404), "404 Not Found (run it again", false},
+		}, "run the command again to resume", true},
+		{"not there", status(404), "404 Not Found; run the command again", false},
 		{"in trouble", status(503), "503 Service Unavailable", false},
-		{"file above", with(entry{name: "../evil", content: "x"}), `"../evil" lies outside of the directory cifar-10-batches-py`, true},
-		{"file above, later", with(entry{name: "cifar-10-batches-py/../../evil", content: "x"}), "lies outside", true},
-		{"file beside", with(entry{name: "cifar-10-batches-py/../cifar-100-python/evil", content: "x"}), "lies outside", true},
-		{"file at the root", with(entry{name: "/evil", content: "x"}), `"/evil" lies outside`, true},
-		{"file without a directory", with(entry{name: "evil", content: "x"}), `"evil" lies outside`, true},
-		{"symbolic link", with(entry{"cifar-10-batches-py/a", "/etc", tar.TypeSymlink}), "is neither a file nor a directory", true},
-		{"hard link", with(entry{"cifar-10-batches-py/a", "cifar-10-batches-py/test_batch", tar.TypeLink}), "is neither a file nor a directory", true},
-		{"device", with(entry{name: "cifar-10-batches-py/a", kind: tar.TypeChar}), "is neither a file nor a directory", true},
-		{"pipe", with(entry{name: "cifar-10-batches-py/a", kind: tar.TypeFifo}), "is neither a file nor a directory", true},
-		{"file twice", with(entry{name: "cifar-10-batches-py/test_batch", content: "x"}), "exists", true},
-		{"file for a directory", with(entry{name: "cifar-10-batches-py/test_batch/x", content: "x"}), "exists", true},
-		{"file for the directory", with(entry{name: "cifar-10-batches-py", content: "x"}), "exists", true},
+		{"file above", withEntry(entry{name: "../evil", content: "x"}), `"../evil" is outside the directory cifar-10-batches-py`, true},
+		{"file above, later", withEntry(entry{name: "cifar-10-batches-py/../../evil", content: "x"}), "is outside the", true},
+		{"file beside", withEntry(entry{name: "cifar-10-batches-py/../cifar-100-python/evil", content: "x"}), "is outside the", true},
+		{"file at the root", withEntry(entry{name: "/evil", content: "x"}), `"/evil" is outside the`, true},
+		{"file without a directory", withEntry(entry{name: "evil", content: "x"}), `"evil" is outside the`, true},
+		{"symbolic link", withEntry(entry{"cifar-10-batches-py/a", "/etc", tar.TypeSymlink}), "is neither a file nor a directory", true},
+		{"hard link", withEntry(entry{"cifar-10-batches-py/a", "cifar-10-batches-py/test_batch", tar.TypeLink}), "is neither a file nor a directory", true},
+		{"device", withEntry(entry{name: "cifar-10-batches-py/a", kind: tar.TypeChar}), "is neither a file nor a directory", true},
+		{"pipe", withEntry(entry{name: "cifar-10-batches-py/a", kind: tar.TypeFifo}), "is neither a file nor a directory", true},
+		{"file twice", withEntry(entry{name: "cifar-10-batches-py/test_batch", content: "x"}), "exists", true},
+		{"file for a directory", withEntry(entry{name: "cifar-10-batches-py/test_batch/x", content: "x"}), "exists", true},
+		{"file for the directory", withEntry(entry{name: "cifar-10-batches-py", content: "x"}), "exists", true},
 		{"no gzip", func(_ *testing.T, w *world) { w.publish([]byte("not a gzipped file")) }, "gzip: invalid header", true},
 		{"truncated", func(_ *testing.T, w *world) { w.publish(w.content[:len(w.content)/2]) }, "unexpected EOF", true},
 		{"without the end", func(_ *testing.T, w *world) { w.publish(w.content[:len(w.content)-4]) }, "unexpected EOF", true},
@@ -736,7 +735,7 @@ func TestFind(t *testing.T) {
 	for format, a := range archives {
 		for _, value := range []string{a.Name, a.MD5, a.SHA256, a.Directory} {
 			if seen[value] {
-				t.Errorf("%s: %s stands there twice", format, value)
+				t.Errorf("%s: %s occurs twice", format, value)
 			}
 			seen[value] = true
 		}
@@ -748,12 +747,12 @@ func TestFindRefuses(t *testing.T) {
 		key, version, want string
 		is                 error
 	}{
-		{"ImageNet16-120", Python, "ImageNet16-120 has no plain download", ErrByHand},
+		{"ImageNet16-120", Python, "ImageNet16-120 has no download; get its files by hand", ErrByHand},
 		{"digits", Python, "digits is part of this program", ErrEmbedded},
-		{"mine.json", Python, "nothing is known of where to get the data of mine.json", nil},
+		{"mine.json", Python, "mine.json: no download is known for a dataset of your own", nil},
 		{"MNIST", Python, `unknown dataset key "MNIST"`, nil},
-		{"cifar10", "matlab", `unknown --format "matlab" of cifar10: use python or binary`, nil},
-		{"cifar100", "", `unknown --format "" of cifar100`, nil},
+		{"cifar10", "matlab", `unknown --format "matlab" for cifar10; use python or binary`, nil},
+		{"cifar100", "", `unknown --format "" for cifar100`, nil},
 	} {
 		_, err := Find(c.key, c.version)
 		if !usage.Is(err) || !strings.Contains(err.Error(), c.want) || c.is != nil && !errors.Is(err, c.is) {

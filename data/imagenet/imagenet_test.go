@@ -50,7 +50,7 @@ func TestShuffled(t *testing.T) {
 	}
 }
 
-// painted is a picture of its own for each number.
+// painted returns a different picture for each n.
 func painted(n int) image.Image {
 	im := image.NewNRGBA(image.Rect(0, 0, 9+n%31, 8+n%23))
 	for y := range im.Rect.Dy() {
@@ -159,7 +159,7 @@ func TestFolder(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	if last != 480 || total != 480 {
-		t.Errorf("told of %d of %d pictures", last, total)
+		t.Errorf("the progress ends with %d of %d pictures", last, total)
 	}
 	train, validation := stored(t, to)
 
@@ -353,17 +353,17 @@ func TestWrongInput(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{"no directory", Options{From: "nowhere"}, "nowhere is not a directory: name an ImageNet folder"},
-		{"neither", Options{From: t.TempDir()}, "holds neither the directory train of an ImageNet folder nor the file train_data_batch_1"},
-		{"there", Options{From: whole, To: t.TempDir()}, "is there already"},
+		{"no directory", Options{From: "nowhere"}, "nowhere is not a directory; name an ImageNet folder"},
+		{"neither", Options{From: t.TempDir()}, "contains neither train, a directory of an ImageNet folder, nor train_data_batch_1, a file of downsampled ImageNet"},
+		{"there", Options{From: whole, To: t.TempDir()}, "already exists; name another directory"},
 		{"in a file", Options{From: whole, To: filepath.Join(file(""), "a", "b")}, "cannot write"},
 		{"classes", Options{From: lacking, AnyCount: true}, "train has no pictures of 4 of the 120 classes: n02096294 (Australian_terrier), n02102040 (English_springer), n02066245 (grey_whale) and 1 more"},
 		{"classes of validation", Options{From: validation, AnyCount: true}, "val has no pictures of 1 of the 120 classes: n02100735 (English_setter)"},
-		{"no validation", Options{From: trainOnly, AnyCount: true}, "holds no directory val"},
-		{"counts", Options{From: whole}, "has 240 images of the 120 classes to train and 240 of validation, not the 151700 and 6000 of ImageNet16-120: complete it, or take what is there with --any-count"},
-		{"no labels", Options{From: flat, AnyCount: true}, "no ILSVRC2012_validation_ground_truth.txt is in"},
+		{"no validation", Options{From: trainOnly, AnyCount: true}, "has no directory val"},
+		{"counts", Options{From: whole}, "has 240 training images and 240 validation images of the 120 classes, but ImageNet16-120 has 151700 and 6000; add the missing ones, or accept these numbers with --any-count"},
+		{"no labels", Options{From: flat, AnyCount: true}, "does not contain ILSVRC2012_validation_ground_truth.txt"},
 		{"missing labels", Options{From: flat, AnyCount: true, Labels: "nowhere"}, "cannot read the labels"},
-		{"few labels", Options{From: flat, AnyCount: true, Labels: file("1 2 3")}, "its name does not end in a number 1..3, of a label in"},
+		{"few labels", Options{From: flat, AnyCount: true, Labels: file("1 2 3")}, "its name must end in a number from 1 to 3, that of its label in"},
 		{"large label", Options{From: flat, AnyCount: true, Labels: file(strings.Replace(labels, "1", "1001", 1))}, `label 1 is "1001`},
 		{"label of letters", Options{From: flat, AnyCount: true, Labels: file("n02100735" + labels)}, `label 1 is "n02100735`},
 		{"damaged batch", Options{From: damaged, AnyCount: true}, "train_data_batch_4: "},
@@ -417,7 +417,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	train, validation := stored(t, o.To)
 	if skipped.Train != 239 || train.Len() != 239 || skipped.Validation != 240 || validation.Len() != 240 {
-		t.Errorf("%d and %d images, told of %d and %d", train.Len(), validation.Len(), skipped.Train, skipped.Validation)
+		t.Errorf("%d and %d images, reported as %d and %d", train.Len(), validation.Len(), skipped.Train, skipped.Validation)
 	}
 }
 
@@ -436,7 +436,7 @@ func TestStopped(t *testing.T) {
 	}
 	order := inOrder(20)
 	images := datatest.Synth(20, 16, 120, 1)
-	if err := write(ctx, t.TempDir(), images, order, images); err != context.Canceled {
+	if err := writeFiles(ctx, t.TempDir(), images, order, images); err != context.Canceled {
 		t.Error(err)
 	}
 }
