@@ -81,7 +81,7 @@ func IsSVG(head []byte) bool {
 
 // SVG draws the cell as a self-contained SVG document of 900x430 pixels. The nodes form a
 // row; each edge is an arrow in its operation's colour, labelled with the operation's
-// name. None is dashed and grey.
+// name. The arrows of [None] are dashed and grey.
 func (a Arch) SVG() []byte {
 	var b bytes.Buffer
 	title := fmt.Sprintf("Architecture %d", a.Index())

@@ -45,7 +45,7 @@ func (im *Images) image(i int32) []byte {
 	return im.Pixels[int(i)*n:][:n]
 }
 
-// Split is what a loader reads: all or some images of a stored split, in an order.
+// Split selects the images that a loader reads: all or some of a stored split, in an order.
 type Split struct {
 	Name    string // "train", or the name of the evaluation set
 	Images  *Images

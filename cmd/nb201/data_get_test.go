@@ -46,7 +46,7 @@ func TestDataGetFails(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"cifar10 --mirror " + server.URL, "nb201: cannot download cifar-10-python.tar.gz: " + server.URL + "/cifar-10-python.tar.gz: 404 Not Found ("},
 		{"cifar10-valid --format binary --mirror " + server.URL, "nb201: cannot download cifar-10-binary.tar.gz: "},
-		{"cifar100 --mirror " + server.URL + "/small/", "/small/cifar-100-python.tar.gz: it has 15 bytes instead of the 169001437 it should have ("},
+		{"cifar100 --mirror " + server.URL + "/small/", "/small/cifar-100-python.tar.gz: it has 15 bytes, but should have 169001437; "},
 	} {
 		root := t.TempDir()
 		stdout, stderr, code := nb201(append([]string{"data", "get", "--data", root}, strings.Fields(test.args)...)...)

@@ -542,8 +542,8 @@ func TestGetRefuses(t *testing.T) {
 			w.content[1000] ^= 1
 		}, "the SHA-256 is ", false},
 		{"another MD5", func(_ *testing.T, w *world) { w.archive.MD5 = strings.Repeat("0", 32) }, "instead of 00000000000000000000000000000000", false},
-		{"shorter", func(_ *testing.T, w *world) { w.content = w.content[:1000] }, "it has 1000 bytes instead of", false},
-		{"longer", func(_ *testing.T, w *world) { w.content = append(slices.Clone(w.content), 0) }, "bytes instead of", false},
+		{"shorter", func(_ *testing.T, w *world) { w.content = w.content[:1000] }, "it has 1000 bytes, but should have", false},
+		{"longer", func(_ *testing.T, w *world) { w.content = append(slices.Clone(w.content), 0) }, "bytes, but should have", false},
 		{"always breaking off", func(_ *testing.T, w *world) {
 			w.around = func(_ int, next http.Handler, out http.ResponseWriter, r *http.Request) { cut(next, out, r, 10) }
 		}, "run the command again to resume", true},
@@ -665,7 +665,7 @@ func TestGetMirror(t *testing.T) {
 	t.Run("with a wrong password", func(t *testing.T) {
 		w, mirror := guarded(t)
 		_, err := w.get(t.Context(), strings.Replace(mirror, "//", "//me:guess@", 1), nil)
-		if err == nil || !strings.Contains(err.Error(), "401 Unauthorized: put user:password@ before the host") || strings.Contains(err.Error(), "guess") {
+		if err == nil || !strings.Contains(err.Error(), "401 Unauthorized; put user:password@ before the host") || strings.Contains(err.Error(), "guess") {
 			t.Errorf("the error is %v", err)
 		}
 	})

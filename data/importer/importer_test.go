@@ -165,7 +165,7 @@ func array(dtype string, shape []int, values []byte, convert func(raw []byte, v 
 	return datatest.Npy(datatest.Array{DType: dtype, Shape: shape, Bytes: raw})
 }
 
-// Every source, of images of their own size, gives these images and no others.
+// Every kind of source yields exactly these images, at their original size.
 func TestSources(t *testing.T) {
 	const size, classes = 8, 3
 	train, test := datatest.Synth(40, size, classes, 1), datatest.Synth(15, size, classes, 2)
