@@ -55,7 +55,7 @@ func (a Arch) rank() int {
 	return rank
 }
 
-// All yields the index and the architecture of every cell, in the official order.
+// All yields every architecture with its index, in the official order.
 func All() iter.Seq2[int, Arch] { return slices.All(official().archs[:]) }
 
 // ByIndex returns the architecture with index i, 0 to 15624, in the official order. Any

@@ -41,6 +41,7 @@ type CheckedFile struct {
 // Publication is the result of comparing a file with the published file of the same name.
 type Publication string
 
+// The results of comparing a file with the published one.
 const (
 	AsPublished Publication = "as published" // the MD5 sums are equal
 	Differs     Publication = "differs"
@@ -65,9 +66,9 @@ type Normalization struct {
 // cifar10-valid uses those of all of CIFAR-10.
 const tolerance = 1
 
-// Check reads a dataset as [Definition.Load] does and compares it with its definition: the
-// files with the published files of the same names, the classes of the training set, which
-// must all have images, and the means and deviations. If Load fails, Check returns its
+// Check reads a dataset as [Definition.Load] does and checks it against its definition. It
+// compares the files with the published files of the same names, makes sure that every class
+// has training images, and compares means and deviations. If Load fails, Check returns its
 // error; anything else that is wrong is a fault in the report.
 func (d Definition) Check(root string) (*Report, error) {
 	format, where, err := d.locate(root)

@@ -192,7 +192,7 @@ func halves(n int, seed uint64) (first, second []int32) {
 // CheckBatch returns a usage error if batch, a number of images, exceeds the training set.
 func (ds *Dataset) CheckBatch(batch int) error {
 	if n := ds.Train.Len(); batch > n {
-		return usage.Errorf("a batch of %d images is larger than the data: %s has %d training images", batch, ds.Name, n)
+		return usage.Errorf("a batch of %d images is larger than the data: %s has %d training images; use a smaller batch", batch, ds.Name, n)
 	}
 	return nil
 }

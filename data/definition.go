@@ -64,6 +64,7 @@ type SplitDefinition struct {
 // Order is the order in which a loader visits its images, named after torch's samplers.
 type Order string
 
+// The orders, with their samplers.
 const (
 	Sequential Order = "sequential" // SequentialSampler
 	Shuffle    Order = "shuffle"    // RandomSampler, DataLoader(shuffle=True)
@@ -114,7 +115,8 @@ func ReadDefinition(file string) (Definition, error) {
 		return Definition{}, err
 	}
 	if slices.Contains(configs.Datasets(), d.Name) {
-		return Definition{}, usage.Errorf("%s: key \"name\": %q is a published dataset key; choose another name, or use --dataset %s with --data", file, d.Name, d.Name)
+		return Definition{}, usage.Errorf("%s: key \"name\": %q is a published dataset key; choose another name, or use --dataset %s with --data",
+			file, d.Name, d.Name)
 	}
 	return d, nil
 }
@@ -225,7 +227,8 @@ func (d *Definition) Warning() string {
 	if slices.Max(slices.Concat(d.Mean[:], d.Std[:])) > 1 {
 		return ""
 	}
-	return fmt.Sprintf("dataset %s: all means and deviations are at most 1, but their scale is 0 to 255; multiply them by 255 if they were computed on pixels from 0 to 1", d.Name)
+	return fmt.Sprintf("dataset %s: all means and deviations are at most 1, but their scale is 0 to 255; "+
+		"multiply them by 255 if they were computed on pixels from 0 to 1", d.Name)
 }
 
 // Formats lists the file formats that [Definition.Load] reads, in alphabetical order.

@@ -27,7 +27,8 @@ const (
 // readDigits reads the format digits, which is embedded and needs no file.
 func readDigits(d *Definition, _ string) (map[string]*Images, []File, error) {
 	if d.Size[0] != 2*digitsSide || d.Classes != digitsClasses {
-		return nil, nil, usage.Errorf("dataset %s: the digits have \"size\" [%[2]d, %[2]d] and \"classes\" %[3]d, not [%[4]d, %[4]d] and %[5]d; correct the definition",
+		return nil, nil, usage.Errorf("dataset %s: the digits have \"size\" [%[2]d, %[2]d] and \"classes\" %[3]d, not [%[4]d, %[4]d] and %[5]d; "+
+			"correct the definition",
 			d.Name, 2*digitsSide, digitsClasses, d.Size[0], d.Classes)
 	}
 	archive := configs.Digits()

@@ -103,7 +103,8 @@ func decodeBinary(labels int) decoder {
 	return func(text []byte, images *Images, classes int) error {
 		record := labels + 3*images.Size*images.Size
 		if len(text)%record != 0 {
-			return fmt.Errorf("%d bytes is not a multiple of %d, the length of an image with its labels: the file is damaged, or its images have another size", len(text), record)
+			return fmt.Errorf("%d bytes is not a multiple of %d, the length of an image with its labels: the file is damaged, or its images have another size",
+				len(text), record)
 		}
 		images.grow(len(text) / record)
 		for i := range len(text) / record {

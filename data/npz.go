@@ -82,7 +82,8 @@ func readArray(set *npy.Set, split string, size, classes int) (*Images, error) {
 	case n != 3 && (n != 4 || x.Shape[3] != 1 && x.Shape[3] != 3):
 		return nil, fmt.Errorf("%s has the shape %v, not [images, rows, columns] and 1 or 3 channels", name, x.Shape)
 	case x.Shape[1] != size || x.Shape[2] != size:
-		return nil, fmt.Errorf("%s has images of %dx%d pixels, but the definition's \"size\" is %dx%[4]d; resize them with nb201 data import", name, x.Shape[1], x.Shape[2], size)
+		return nil, fmt.Errorf("%s has images of %dx%d pixels, but the definition's \"size\" is %dx%[4]d; resize them with nb201 data import",
+			name, x.Shape[1], x.Shape[2], size)
 	case x.Shape[0] != len(labels):
 		return nil, fmt.Errorf("%s has %d images, but y_%s has %d labels", name, x.Shape[0], split, len(labels))
 	}

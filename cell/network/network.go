@@ -43,8 +43,8 @@ type Model struct {
 //
 // In Float64 the layers consist of elementary operations: slow, exact, and the reference
 // for the others. In other types they take the forms that are fast on a GPU if gpu is set,
-// and otherwise those that are fast on the CPU. In BFloat16 the CPU has forms of its type,
-// since YNNPACK refuses some of those for Float32.
+// and otherwise those that are fast on the CPU. The CPU has separate forms for BFloat16,
+// because YNNPACK refuses some of the Float32 forms.
 func New(net cell.Network, features dtypes.DType, gpu bool) *Model {
 	m := &Model{net: net, features: features, layers: onCPU{}}
 	switch {

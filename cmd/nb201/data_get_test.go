@@ -44,7 +44,7 @@ func TestDataGetFails(t *testing.T) {
 	}))
 	defer server.Close()
 	for _, test := range []struct{ args, want string }{
-		{"cifar10 --mirror " + server.URL, "nb201: cannot download cifar-10-python.tar.gz: " + server.URL + "/cifar-10-python.tar.gz: 404 Not Found ("},
+		{"cifar10 --mirror " + server.URL, "nb201: cannot download cifar-10-python.tar.gz: " + server.URL + "/cifar-10-python.tar.gz: 404 Not Found; run the command again"},
 		{"cifar10-valid --format binary --mirror " + server.URL, "nb201: cannot download cifar-10-binary.tar.gz: "},
 		{"cifar100 --mirror " + server.URL + "/small/", "/small/cifar-100-python.tar.gz: it has 15 bytes, but should have 169001437; "},
 	} {

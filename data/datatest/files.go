@@ -58,7 +58,7 @@ func numbered(format string, n int) []string {
 	return names
 }
 
-// Slice returns the images from to to-1.
+// Slice returns images[from:to], which shares the pixels and labels of images.
 func Slice(images *data.Images, from, to int) *data.Images {
 	n := 3 * images.Size * images.Size
 	return &data.Images{Pixels: images.Pixels[from*n : to*n], Labels: images.Labels[from:to], Size: images.Size}

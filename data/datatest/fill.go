@@ -7,8 +7,8 @@ import (
 )
 
 // Fill does on the CPU, as simply as possible, what train/device does on the device. It
-// writes images from to to-1 of an epoch over split into dst, normalised, as float32
-// [to-from, Size, Size, 3], and their labels into labels. If the epoch has crops, it mirrors
+// writes images from (inclusive) to to (exclusive) of an epoch over split into dst,
+// normalised, as float32 [to-from, Size, Size, 3], and their labels into labels. If the epoch has crops, it mirrors
 // an image first, then pads it with black pixels and cuts it. The padding is black before
 // Normalize, not after (torchvision's transforms.py: RandomHorizontalFlip, RandomCrop,
 // ToTensor, Normalize). Fill may be called concurrently.

@@ -92,7 +92,8 @@ func (a Archive) Get(ctx context.Context, root string, o Options) (Result, error
 	}
 	result, err = j.get(ctx)
 	if atomicfile.Unwritable(err) {
-		err = usage.Errorf("cannot write to %s: %w; name another directory with --data, or make %s available there", parent, err, humanize.IBytes(uint64(a.Size+maxUnpacked)))
+		err = usage.Errorf("cannot write to %s: %w; name another directory with --data, or make %s available there",
+			parent, err, humanize.IBytes(uint64(a.Size+maxUnpacked)))
 	}
 	return result, err
 }
@@ -226,7 +227,8 @@ func (j *job) download(ctx context.Context, file *os.File) error {
 		// If the file had a beginning from an earlier download, that may be at fault: try
 		// once more without it.
 		if before.Size() == 0 {
-			return fmt.Errorf("%s: %w: the archive is damaged or not the published one, and was deleted; try again, or name another server with --mirror", j.from.Redacted(), wrong)
+			return fmt.Errorf("%s: %w: the archive is damaged or not the published one, and was deleted; try again, or name another server with --mirror",
+				j.from.Redacted(), wrong)
 		}
 	}
 }

@@ -112,7 +112,8 @@ func labelled(pictures []string, dir, file string) ([]photo, error) {
 			return err == nil
 		})
 		if i < 0 {
-			return nil, usage.Errorf("%s has pictures but no class directories, and %s does not contain %s; name that file of the development kit with --labels", filepath.Join(dir, "val"), dir, groundTruth)
+			return nil, usage.Errorf("%s has pictures but no class directories, and %s does not contain %s; name that file of the development kit with --labels",
+				filepath.Join(dir, "val"), dir, groundTruth)
 		}
 		file = filepath.Join(dir, places[i], groundTruth)
 	}
@@ -170,7 +171,8 @@ func (f *folder) read(ctx context.Context, skip bool, progress func(string, int6
 		return nil
 	})
 	if err == nil && len(unreadable) > 0 && !skip {
-		err = usage.Errorf("%d of the %d pictures in %s cannot be read: %s; get them again, or leave them out with --skip-unreadable", len(unreadable), len(all), f.dir, firstFew(unreadable))
+		err = usage.Errorf("%d of the %d pictures in %s cannot be read: %s; get them again, or leave them out with --skip-unreadable",
+			len(unreadable), len(all), f.dir, firstFew(unreadable))
 	}
 	return train, validation, unreadable, err
 }

@@ -74,6 +74,7 @@ type Options struct {
 // Source is the kind of files in [Options].From.
 type Source string
 
+// The kinds of files that Make reads.
 const (
 	Folder  Source = "imagenet-folder" // class directories of pictures
 	Batches Source = "imagenet16"      // files of downsampled ImageNet
@@ -145,7 +146,8 @@ func Make(ctx context.Context, o Options) (Result, error) {
 	}
 	r.Train, r.Validation = train.Len(), validation.Len()
 	if r.Train < trainFiles || r.Validation == 0 {
-		return r, usage.Errorf("%s: %d training images and %d validation images are too few; use at least %d and 1, one for each file", o.From, r.Train, r.Validation, trainFiles)
+		return r, usage.Errorf("%s: %d training images and %d validation images are too few; use at least %d and 1, one for each file",
+			o.From, r.Train, r.Validation, trainFiles)
 	}
 	r.Loads = published() == data.Counts{Train: r.Train, Test: r.Validation}
 	if err := atomicfile.MkdirAll(filepath.Dir(o.To)); err != nil {
@@ -169,7 +171,8 @@ func recognise(dir string) (Source, error) {
 	if _, err := os.Stat(filepath.Join(dir, trainFile(1))); err == nil {
 		return Batches, nil
 	}
-	return "", usage.Errorf("%s contains neither train, a directory of an ImageNet folder, nor %s, a file of downsampled ImageNet; name one that does", dir, trainFile(1))
+	return "", usage.Errorf("%s contains neither train, a directory of an ImageNet folder, nor %s, a file of downsampled ImageNet; "+
+		"name a directory that does", dir, trainFile(1))
 }
 
 // published returns the numbers of images of the dataset key.
@@ -187,7 +190,8 @@ func (o *Options) check(train, validation int) error {
 	if o.AnyCount || want == (data.Counts{Train: train, Test: validation}) {
 		return nil
 	}
-	return usage.Errorf("%s has %d training images and %d validation images of the %d classes, but %s has %d and %d; add the missing ones, or accept these numbers with --any-count",
+	return usage.Errorf("%s has %d training images and %d validation images of the %d classes, but %s has %d and %d; "+
+		"add the missing ones, or accept these numbers with --any-count",
 		o.From, train, validation, len(classes()), Key, want.Train, want.Test)
 }
 

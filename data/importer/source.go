@@ -105,7 +105,8 @@ func (o *Options) checkTest(src *source) error {
 func (o *Options) ownSize(ctx context.Context, src *source) (int, error) {
 	height, width, err := src.dims(ctx)
 	if err == nil && (height != width || width%4 != 0) {
-		err = usage.Errorf("%s has images of %dx%d pixels, but only squares whose side is a multiple of 4 can be trained on; resize them with --size", o.Source, height, width)
+		err = usage.Errorf("%s has images of %dx%d pixels, but only squares whose side is a multiple of 4 can be trained on; resize them with --size",
+			o.Source, height, width)
 	}
 	return width, err
 }

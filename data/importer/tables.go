@@ -192,9 +192,11 @@ func (o *Options) labelLast(tables []*table) (last bool, err error) {
 			}
 			continue
 		case t.place != 0 && t.place != end:
-			return false, usage.Errorf("%s: the header names column %d of %d %q, but the labels must be in the first or the last; move that column", t.path, t.place+1, t.columns, t.label)
+			return false, usage.Errorf("%s: the header names column %d of %d %q, but the labels must be in the first or the last; move that column",
+				t.path, t.place+1, t.columns, t.label)
 		case said != "" && last != (t.place == end):
-			return false, usage.Errorf("%s: the header names the %s column %q, but %s says that the %s has the labels; correct the one that is wrong", t.path, ends[t.place == end], t.label, said, ends[last])
+			return false, usage.Errorf("%s: the header names the %s column %q, but %s says that the %s has the labels; correct the one that is wrong",
+				t.path, ends[t.place == end], t.label, said, ends[last])
 		}
 		last, said = t.place == end, t.path
 	}
@@ -212,7 +214,8 @@ func (o *Options) describe(tables []*table, last bool) string {
 	headers := map[bool]string{true: "skipped", false: "none"}
 	text := "header: " + headers[tables[0].header]
 	if len(tables) > 1 && tables[1].header != tables[0].header {
-		text = fmt.Sprintf("header: %s in %s, %s in %s", headers[tables[0].header], filepath.Base(tables[0].path), headers[tables[1].header], filepath.Base(tables[1].path))
+		text = fmt.Sprintf("header: %s in %s, %s in %s",
+			headers[tables[0].header], filepath.Base(tables[0].path), headers[tables[1].header], filepath.Base(tables[1].path))
 	}
 	text += fmt.Sprintf("; labels: the %s of %d columns", ends[last], tables[0].columns)
 	for _, t := range tables {
@@ -297,7 +300,8 @@ func (t *table) readFirstLine(text io.Reader) error {
 		without = " after the index that pandas writes (to_csv(index=False) omits it)"
 	}
 	if side, _ := layout(t.columns); side == 0 {
-		return usage.Errorf("%s: the first line has %d values%s, but must have a label and the N*N grey or 3*N*N colour values of a square image", t.path, t.columns, without)
+		return usage.Errorf("%s: the first line has %d values%s, but must have a label and the N*N grey or 3*N*N colour values of a square image",
+			t.path, t.columns, without)
 	}
 	return nil
 }

@@ -57,7 +57,9 @@ func (t *tree) openSets(root data.Directory, named map[role][]string) error {
 	// Test images without labels are often all in one directory, with a wrapper of that name.
 	flat := func(name string) bool {
 		d, err := data.ListDirectory(filepath.Join(root.Path, name))
-		return err == nil && len(d.Directories) == 1 && !hasDirectory(d.Path, func(below data.Directory, r role) bool { return r == unnamed || len(below.Directories) > 0 })
+		return err == nil && len(d.Directories) == 1 && !hasDirectory(d.Path, func(below data.Directory, r role) bool {
+			return r == unnamed || len(below.Directories) > 0
+		})
 	}
 	train, tests, left := named[forTraining], slices.DeleteFunc(named[forTest], flat), named[forValidation]
 	if len(tests) == 0 {
@@ -161,10 +163,12 @@ func (t *tree) checkClasses(d data.Directory, sets map[role][]string) error {
 		return usage.Errorf("%s: the classes (%s) contain training or test sets (%s); put the classes into the sets, as in %s",
 			d.Path, joinFirst(hollow), joinFirst(inner), filepath.Join(inner[0], hollow[0]))
 	case len(flat) > 0 && len(others) > 0, len(flat) == 1 && len(d.Directories) == 1, alikeButRole(flat):
-		return usage.Errorf("%s: the training or test set (%s) contains pictures but no class directories; put the pictures of each class into a directory of its name",
+		return usage.Errorf("%s: the training or test set (%s) contains pictures but no class directories; "+
+			"put the pictures of each class into a directory of its name",
 			d.Path, joinFirst(flat))
 	case len(others) > 0:
-		return usage.Errorf("%s: found a test or validation set (%s), but no training set (train, training, ...); %s", d.Path, joinFirst(others), betterSource(d.Path))
+		return usage.Errorf("%s: found a test or validation set (%s), but no training set (train, training, ...); %s",
+			d.Path, joinFirst(others), betterSource(d.Path))
 	case len(hollow) > 0:
 		return usage.Errorf("%s: the classes (%s) contain only directories (%s); %s", d.Path, joinFirst(hollow), joinFirst(inner), betterSource(d.Path))
 	case len(flat) > 0:

@@ -16,7 +16,7 @@ func (im Image) Square(size int) []byte {
 	return im.Pixels
 }
 
-// box defines a new pixel as the average of the old pixels from to to-1 of its line.
+// box defines a new pixel as the average of the old pixels [from:to] of its line.
 type box struct {
 	from, to int
 	weight   int32 // of an old pixel, with precision fractional bits
