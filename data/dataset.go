@@ -167,7 +167,7 @@ func (ds *Dataset) split(dir, name string, p SplitDefinition, stored map[string]
 func (ds *Dataset) addIndices(name string, s *Split, from string, file File) error {
 	n := int32(s.Images.Len())
 	if i := slices.IndexFunc(s.Indices, func(v int32) bool { return v < 0 || v >= n }); i >= 0 {
-		return usage.Errorf("%s: entry %d is %d, but the indices of %q are 0 to %d", name, i, s.Indices[i], from, n-1)
+		return usage.Errorf("%s: entry %d is %d, but the indices of %q are 0 to %d; correct it", name, i, s.Indices[i], from, n-1)
 	}
 	if !slices.Contains(ds.Files, file) {
 		ds.Files = append(ds.Files, file)

@@ -134,7 +134,8 @@ func listImageFolder(d *Definition, dir string) (train, test *pictures, err erro
 				names = append(names, c.Name)
 			}
 			if len(names) != d.Classes {
-				return nil, usage.Errorf("%s: has %d class directories, but the definition has %d classes", p.dir, len(names), d.Classes)
+				return nil, usage.Errorf("%s: has %d class directories, but the definition has %d classes; correct \"classes\" or the directories",
+					p.dir, len(names), d.Classes)
 			}
 		}
 		for _, c := range classes {

@@ -205,7 +205,7 @@ func readFile(path string) ([]byte, File, error) {
 		return nil, File{}, usage.Errorf("cannot read the data: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, File{}, usage.Errorf("%s: is not a regular file of at most %d bytes", path, maxFile)
+		return nil, File{}, usage.Errorf("%s is not a regular file of at most %d bytes; get the file again", path, maxFile)
 	}
 	text := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, text); err != nil {

@@ -80,17 +80,17 @@ func readArray(set *npy.Set, split string, size, classes int) (*Images, error) {
 	case x.Type.String() != "uint8" || x.Fortran:
 		return nil, fmt.Errorf("%s is not an array of uint8 in C order; convert it with nb201 data import", name)
 	case n != 3 && (n != 4 || x.Shape[3] != 1 && x.Shape[3] != 3):
-		return nil, fmt.Errorf("%s has the shape %v, not [images, rows, columns] and 1 or 3 channels", name, x.Shape)
+		return nil, fmt.Errorf("%s has the shape %v; use [N, H, W] or [N, H, W, C], where C is 1 or 3", name, x.Shape)
 	case x.Shape[1] != size || x.Shape[2] != size:
 		return nil, fmt.Errorf("%s has images of %dx%d pixels, but the definition's \"size\" is %dx%[4]d; resize them with nb201 data import",
 			name, x.Shape[1], x.Shape[2], size)
 	case x.Shape[0] != len(labels):
-		return nil, fmt.Errorf("%s has %d images, but y_%s has %d labels", name, x.Shape[0], split, len(labels))
+		return nil, fmt.Errorf("%s has %d images, but y_%s has %d labels; store one label for each image", name, x.Shape[0], split, len(labels))
 	}
 	images := &Images{Labels: make([]int32, len(labels)), Size: size}
 	for i, label := range labels {
 		if !(label >= 0 && label < float64(classes)) {
-			return nil, fmt.Errorf("y_%s: label %d is %.0f, but must be from 0 to %d", split, i, label, classes-1)
+			return nil, fmt.Errorf("y_%s: label %d is %.0f, but must be from 0 to %d; correct it, or \"classes\" in the definition", split, i, label, classes-1)
 		}
 		images.Labels[i] = int32(label)
 	}

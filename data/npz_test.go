@@ -103,8 +103,8 @@ func TestArrayErrors(t *testing.T) {
 	}{
 		{"x_train", array("f4", 4, 30, 4, 4, 3), "x_train is not an array of uint8"},
 		{"x_train", array("i1", 1, 30, 4, 4, 3), "x_train is not an array of uint8"},
-		{"x_train", array("u1", 1, 30, 48), "x_train has the shape [30 48], not [images"},
-		{"x_train", array("u1", 1, 30, 3, 4, 4), "x_train has the shape [30 3 4 4], not [images"},
+		{"x_train", array("u1", 1, 30, 48), "x_train has the shape [30 48]; use [N, H, W]"},
+		{"x_train", array("u1", 1, 30, 3, 4, 4), "x_train has the shape [30 3 4 4]; use [N, H, W]"},
 		{"x_train", array("u1", 1, 30, 8, 8, 3), `x_train has images of 8x8 pixels, but the definition's "size" is 4x4`},
 		{"x_train", array("u1", 1, 29, 4, 4, 3), "x_train has 29 images, but y_train has 30 labels"},
 		{"x_test", array("u1", 1, 0, 4, 4, 3), "x_test has 0 images, but y_test has 30 labels"},

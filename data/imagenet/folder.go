@@ -132,11 +132,11 @@ func labelled(pictures []string, dir, file string) ([]photo, error) {
 		digits := name[len(strings.TrimRight(name, "0123456789")):]
 		number, err := strconv.Atoi(digits)
 		if err != nil || number < 1 || number > len(lines) {
-			return nil, usage.Errorf("%s: its name must end in a number from 1 to %d, that of its label in %s", path, len(lines), file)
+			return nil, usage.Errorf("%s: its name must end in a number from 1 to %d, that of its label in %s; rename it", path, len(lines), file)
 		}
 		label, err := strconv.Atoi(string(lines[number-1]))
 		if err != nil || label < 1 || label > 1000 {
-			return nil, usage.Errorf("%s: label %d is %.20q, but must be a number from 1 to 1000", file, number, lines[number-1])
+			return nil, usage.Errorf("%s: label %d is %.20q, but must be a number from 1 to 1000; get the file again", file, number, lines[number-1])
 		}
 		if label <= len(classes()) {
 			photos = append(photos, photo{path, int32(label - 1)})

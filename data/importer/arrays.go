@@ -198,7 +198,7 @@ func (a *arrays) open(labels string) (err error) {
 		return fmt.Errorf("%s has the shape %v; use [N, H, W], [N, H, W, C] or [N, C, H, W], where C is 1 or 3", a.name, s)
 	}
 	if x.Shape[0] != len(a.labels) {
-		return fmt.Errorf("%s has %d images, but %s has %d labels", a.name, x.Shape[0], labels, len(a.labels))
+		return fmt.Errorf("%s has %d images, but %s has %d labels; store one label for each image", a.name, x.Shape[0], labels, len(a.labels))
 	}
 	if a.height < 1 || a.width < 1 || a.height > maxImage/a.width/a.channels/a.kind.Size {
 		return fmt.Errorf("%s has images of %dx%d pixels; use at least 1 pixel and at most %d bytes per image", a.name, a.height, a.width, maxImage)
@@ -269,7 +269,7 @@ func (a *arrays) read(ctx context.Context, white float64, each func(im picture.I
 			a.kind.Float64s(values, raw)
 			for k, v := range values {
 				if !(v >= 0 && v <= white) {
-					return usage.Errorf("%s: image %d of %s has the value %v, but must be from 0 to %v", a.source, i, a.name, v, white)
+					return usage.Errorf("%s: image %d of %s has the value %v, but must be from 0 to %v; correct or rescale it", a.source, i, a.name, v, white)
 				}
 				plain[k] = byte(math.RoundToEven(v / white * 255))
 			}

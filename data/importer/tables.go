@@ -357,17 +357,17 @@ func (t *table) read(ctx context.Context, each func(im picture.Image, label floa
 			fields = fields[1:]
 		}
 		if len(fields) != t.columns {
-			return usage.Errorf("%s: line %d has %d values, but the first has %d", t.path, line, len(fields), t.columns)
+			return usage.Errorf("%s: line %d has %d values, but the first has %d; correct the line", t.path, line, len(fields), t.columns)
 		}
 		text, values := t.splitLabel(fields)
 		label, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil {
-			return usage.Errorf("%s: line %d has the label %.40q, which is not a whole number", t.path, line, text)
+			return usage.Errorf("%s: line %d has the label %.40q, which is not a whole number; number the classes", t.path, line, text)
 		}
 		for i, v := range values {
 			n, err := strconv.Atoi(strings.TrimSpace(v))
 			if err != nil || n < 0 || n > t.white {
-				return usage.Errorf("%s: line %d has the pixel %.40q, which is not a whole number from 0 to %d", t.path, line, v, t.white)
+				return usage.Errorf("%s: line %d has the pixel %.40q, which is not a whole number from 0 to %d; correct it", t.path, line, v, t.white)
 			}
 			pixels[i] = byte(n * 255 / t.white)
 		}

@@ -21,14 +21,14 @@ func home(current func() (*user.User, error)) (string, error) {
 	}
 	u, err := current()
 	if err != nil {
-		return "", fmt.Errorf("HOME is not set, and %w", err)
+		return "", fmt.Errorf("HOME is not set, and %w; set it to your home directory", err)
 	}
 	info, err := os.Stat(u.HomeDir)
 	if err == nil {
 		err = checkOwner(u.HomeDir, info)
 	}
 	if err != nil {
-		return "", fmt.Errorf("HOME is not set, and the user database has no home directory: %w", err)
+		return "", fmt.Errorf("HOME is not set, and the home directory in the user database cannot be used: %w; set HOME", err)
 	}
 	return u.HomeDir, nil
 }
@@ -60,7 +60,7 @@ func Temp() (string, error) {
 		err = checkOwner(dir, info)
 	}
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w; move it away, or set HOME or XDG_CACHE_HOME", err)
 	}
 	return dir, nil
 }
