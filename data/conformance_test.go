@@ -31,7 +31,7 @@ type stored struct {
 	definition  data.Definition
 }
 
-// formatsOfFiles are the formats that conform.
+// formatsOfFiles lists the formats to test.
 func formatsOfFiles() []string {
 	return slices.DeleteFunc(data.Formats(), func(f string) bool { return f == "digits" })
 }
@@ -95,7 +95,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// reads: the images and labels of the files, in their order.
+// reads: the images and labels are those of the files, in order.
 func (s *stored) reads(t *testing.T) {
 	ds := s.load(t)
 	if !reflect.DeepEqual(ds.Train.Images, s.train) || !reflect.DeepEqual(ds.Eval[0].Images, s.test) {
@@ -148,7 +148,7 @@ func (s *stored) augments(t *testing.T) {
 	}
 }
 
-// counts: another number of images than the definition says is refused.
+// counts: numbers of images that differ from the definition's are refused.
 func (s *stored) counts(t *testing.T) {
 	d := s.definition
 	d.Images.Train++
@@ -197,7 +197,7 @@ func (s *stored) finds(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		if s.format != "image-folder" { // where it is one picture less
+		if s.format != "image-folder" { // which then has one picture less
 			_, err := d.FindFiles("")
 			refused(t, err)
 		}
@@ -337,8 +337,8 @@ func TestConformanceFullSize(t *testing.T) {
 }
 
 // fullSize writes files of full size for a published key, in the format of its
-// definition, and returns the stored splits that its definition reads from them. In
-// short tests there are no files and no pixels, since orders do not look at them.
+// definition, and returns the stored splits that its definition reads from them. Short
+// tests make neither files nor pixels, which orders do not need.
 func fullSize(t *testing.T, key string) map[string]*data.Images {
 	t.Helper()
 	sizes := publishedSplits[key]

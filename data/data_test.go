@@ -132,8 +132,8 @@ func TestLoadFiles(t *testing.T) {
 	}
 }
 
-// Of the files of ImageNet's 1,000 classes the first ones are kept, in their order,
-// whichever Python wrote them.
+// From files of ImageNet's 1,000 classes, the first classes are kept in file order,
+// whichever Python wrote the files.
 func TestImageNetClasses(t *testing.T) {
 	const classes = 120
 	whole := datatest.Synth(500, 4, 1000, 1)
@@ -163,7 +163,7 @@ func TestImageNetClasses(t *testing.T) {
 	}
 }
 
-// Labels may be an array, as which numpy stores them.
+// Labels may be a numpy array instead of a list.
 func TestLabelArray(t *testing.T) {
 	images := datatest.Synth(60, 4, 10, 1)
 	var labels []byte
@@ -219,9 +219,8 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// Pickles that Python 3 wrote: pickle.dumps of a dict of str (bytes in
-// numpy2-protocol5-readonly) keys with the first three images of synth, under
-// numpy 1.26 and 2.
+// Load reads pickles that Python 3 wrote with numpy 1.26 and 2: pickle.dumps of a dict with
+// str keys (bytes in numpy2-protocol5-readonly) and the first three images of synth.
 func TestPython3Pickles(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "pickles", "*"))
 	if err != nil || len(files) == 0 {
@@ -253,7 +252,7 @@ func TestDamagedFiles(t *testing.T) {
 	images := datatest.Synth(5, 4, 10, 1)
 	labels := slices.Clone(images.Labels)
 	pixels := datatest.Array{DType: "u1", Shape: []int{5, 48}, Bytes: datatest.Planes(images)}
-	// pickled is a batch with another array of pixels, or other labels.
+	// pickled returns a batch with the given pixels and labels.
 	pickled := func(data datatest.Array, key string, labels any) []byte {
 		return datatest.Pickle(datatest.Python2, datatest.Item{Key: "data", Value: data}, datatest.Item{Key: key, Value: labels})
 	}
@@ -578,7 +577,7 @@ func TestDigits(t *testing.T) {
 	refused(t, err, "small", `"size" [16, 16]`)
 }
 
-// newDataset is a dataset of n random images that trains and evaluates on them.
+// newDataset returns a dataset that trains and evaluates on n random images.
 func newDataset(t testing.TB, n, size int, augment data.Augment) *data.Dataset {
 	t.Helper()
 	images := datatest.Synth(n, size, 10, 3)
@@ -594,7 +593,7 @@ func newDataset(t testing.TB, n, size int, augment data.Augment) *data.Dataset {
 	return ds
 }
 
-// Every crop, against the transforms one after another, pixel by pixel.
+// Every crop equals the result of the transforms one after another, pixel by pixel.
 func TestFillReference(t *testing.T) {
 	for _, c := range []struct{ size, padding int }{{32, 4}, {16, 2}, {8, 0}, {4, 4}} {
 		ds := newDataset(t, 3, c.size, data.Augment{Flip: true, CropPadding: c.padding})
@@ -676,7 +675,7 @@ func profile(t testing.TB, name string) random.Profile {
 	return p
 }
 
-// A transform that is left out draws nothing.
+// A transform that is absent draws nothing.
 func TestAugmentDraws(t *testing.T) {
 	const n = 10
 	for _, c := range []struct {

@@ -18,7 +18,7 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// checkDecoded checks what a decoder promises of whatever it could read.
+// checkDecoded checks what must hold for any images that a decoder returns.
 func checkDecoded(t *testing.T, images *Images) {
 	if len(images.Pixels) != images.Len()*3*images.Size*images.Size {
 		t.Fatalf("%d images of %d bytes", images.Len(), len(images.Pixels))

@@ -38,7 +38,7 @@ type entry struct {
 	kind          byte
 }
 
-// pack makes a gzipped tar file.
+// pack returns a gzipped tar file.
 func pack(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -66,20 +66,20 @@ func pack(t testing.TB, entries ...entry) []byte {
 	return out.Bytes()
 }
 
-// world is a server on the loopback with an archive, and a data directory.
+// world is a local server with an archive, and a data directory.
 type world struct {
 	root    string
 	archive Archive
-	content []byte // that the server has
+	content []byte // of the archive on the server
 	entries []entry
 
-	// around answers the requests, the first of which is 0, before or in place of next.
+	// around answers request number attempt, from 0, before next or instead of it.
 	around func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request)
 	mu     sync.Mutex
-	ranges []string // that were asked for
+	ranges []string // requested so far
 }
 
-// newWorld has a small CIFAR in the version of key.
+// newWorld makes a world with a small CIFAR of a key and version.
 func newWorld(t testing.TB, key, version string) *world {
 	t.Helper()
 	archive, err := Find(key, version)
@@ -90,7 +90,7 @@ func newWorld(t testing.TB, key, version string) *world {
 	train, test := datatest.Synth(90, 32, archive.Dataset.Classes, 1), datatest.Synth(20, 32, archive.Dataset.Classes, 2)
 	w.archive.Dataset.Images = data.Counts{Train: train.Len(), Test: test.Len()}
 	for i := range w.archive.Dataset.Eval {
-		w.archive.Dataset.Eval[i].Split = "" // whose places are of the whole set
+		w.archive.Dataset.Eval[i].Split = "" // its indices need all images
 		w.archive.Dataset.Eval[i].Order = data.Sequential
 	}
 	w.entries = []entry{{name: archive.Directory + "/", kind: tar.TypeDir}}
@@ -102,7 +102,7 @@ func newWorld(t testing.TB, key, version string) *world {
 	return w
 }
 
-// publish makes content the published archive.
+// publish makes content the archive on the server.
 func (w *world) publish(content []byte) {
 	w.content = content
 	w.archive.Size = int64(len(content))
@@ -143,7 +143,7 @@ func (w *world) get(ctx context.Context, mirror string, progress func(doing stri
 	return w.archive.Get(ctx, w.root, Options{Settings: settings, Mirror: mirror, Progress: progress})
 }
 
-// got checks the result and the data directory of a Get that succeeded.
+// got checks the result and the data directory after a successful Get.
 func (w *world) got(t testing.TB, r Result, err error) {
 	t.Helper()
 	if err != nil {
@@ -167,7 +167,7 @@ func (w *world) got(t testing.TB, r Result, err error) {
 func (w *world) lock() string    { return "cifar.python/." + w.archive.Name + ".lock" }
 func (w *world) partial() string { return "cifar.python/" + w.archive.Name + ".partial" }
 
-// asked checks the ranges that were asked for.
+// asked checks the ranges that were requested.
 func (w *world) asked(t testing.TB, want ...string) {
 	t.Helper()
 	w.mu.Lock()
@@ -177,7 +177,7 @@ func (w *world) asked(t testing.TB, want ...string) {
 	}
 }
 
-// tree lists the files below the data directory, with their content.
+// tree returns the files below the data directory with their contents.
 func (w *world) tree(t testing.TB) map[string]string {
 	t.Helper()
 	return tree(t, w.root)
@@ -243,7 +243,7 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// A directory that the user unpacked elsewhere in the data directory is found.
+// Get finds a directory that the user unpacked elsewhere in the data directory.
 func TestGetElsewhere(t *testing.T) {
 	w := newWorld(t, "cifar10", Python)
 	for _, e := range w.entries {
@@ -261,7 +261,7 @@ func TestGetElsewhere(t *testing.T) {
 	}
 }
 
-// Data in place that does not load is not touched.
+// Get does not touch existing data that does not load.
 func TestGetDamaged(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -291,7 +291,7 @@ func TestGetDamaged(t *testing.T) {
 	}
 }
 
-// cut answers with n bytes of what next would answer, and breaks the connection.
+// cut sends the first n bytes of next's response, and breaks the connection.
 func cut(next http.Handler, out http.ResponseWriter, r *http.Request, n int) {
 	recorder := httptest.NewRecorder()
 	next.ServeHTTP(recorder, r)
@@ -310,9 +310,9 @@ func TestGetResumes(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
-		partial func(content []byte) []byte // from before; nil: none
+		partial func(content []byte) []byte // contents of the partial file; nil means none
 		around  func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request)
-		want    []string // the ranges that are asked for
+		want    []string // the ranges that should be requested
 	}{
 		{"a break", nil, func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request) {
 			if attempt == 0 {
@@ -360,7 +360,7 @@ func TestGetResumes(t *testing.T) {
 	}
 }
 
-// stall answers the first request with n bytes and then with nothing more.
+// stall answers the first request with n bytes, and then sends nothing more.
 func stall(n int) func(int, http.Handler, http.ResponseWriter, *http.Request) {
 	return func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request) {
 		if attempt > 0 {
@@ -469,8 +469,8 @@ func TestGetAtTheSameTime(t *testing.T) {
 	w.got(t, results[max(i, 0)], nil)
 }
 
-// killed is the environment variable that makes the test binary get the archive from
-// the mirror that it names, into the directory that it names after a space.
+// killed is the environment variable that makes the test binary call Get. Its value is the
+// URL of the mirror, a space, and the data directory.
 const killed = "NB201_TEST_GET"
 
 // If a process is killed while it downloads or unpacks, the next one resumes.
@@ -501,14 +501,14 @@ func TestGetKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = process.Wait() // killed
-	// As if another had been killed while it unpacked.
+	// As if another process had been killed while it unpacked.
 	w.put(t, "cifar.python/."+w.archive.Directory+".KILLED.tmp/data_batch_1", []byte("part"))
 	r, err := w.get(t.Context(), mirror, nil)
 	w.got(t, r, err)
 	w.asked(t, "", "bytes=5000-")
 }
 
-// One that is killed after the directory had its name leaves the archive.
+// A process that is killed right after the directory got its name leaves the archive.
 func TestGetKilledAtTheEnd(t *testing.T) {
 	w := newWorld(t, "cifar10", Python)
 	mirror := w.serve(t)
@@ -535,7 +535,7 @@ func TestGetRefuses(t *testing.T) {
 		name  string
 		spoil func(*testing.T, *world)
 		want  string
-		left  bool // of the download, for the next time
+		left  bool // the download stays for the next Get
 	}{
 		{"another content", func(_ *testing.T, w *world) {
 			w.content = slices.Clone(w.content)

@@ -56,8 +56,8 @@ func TestUnpackTooLarge(t *testing.T) {
 	}
 }
 
-// Whatever the bytes of a tar file, unpack writes below the directory and no more than
-// it may.
+// Whatever the bytes of a tar file, unpack writes only below the directory, and no more than
+// the limit.
 func FuzzUnpack(f *testing.F) {
 	add := func(entries ...entry) {
 		zipped, err := gzip.NewReader(bytes.NewReader(pack(f, entries...)))

@@ -61,7 +61,7 @@ func painted(n int) image.Image {
 	return im
 }
 
-// writePicture writes the picture of a number, in a format that depends on it.
+// writePicture writes the picture painted(n), in a format that depends on n.
 func writePicture(t *testing.T, path string, n int) {
 	t.Helper()
 	var text bytes.Buffer
@@ -87,8 +87,8 @@ func writePicture(t *testing.T, path string, n int) {
 	}
 }
 
-// writeFolder makes an ImageNet folder of one to three pictures a class to train and two
-// of validation, and a directory that is none of the classes.
+// writeFolder makes an ImageNet folder with one to three training pictures and two
+// validation pictures per class, and a directory of another class.
 func writeFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -115,7 +115,7 @@ func writeFolder(t *testing.T) string {
 	return dir
 }
 
-// stored reads what was made as the dataset key's own reader does.
+// stored reads the files as the dataset key's reader does.
 func stored(t *testing.T, dir string) (train, validation *data.Images) {
 	t.Helper()
 	train, validation, err := readBatches(dir)
@@ -125,7 +125,7 @@ func stored(t *testing.T, dir string) (train, validation *data.Images) {
 	return train, validation
 }
 
-// made makes files in a new directory.
+// made calls Make with a new directory.
 func made(t *testing.T, o Options) (Result, string) {
 	t.Helper()
 	o.To = filepath.Join(t.TempDir(), "cifar.python", "ImageNet16")
@@ -137,7 +137,7 @@ func made(t *testing.T, o Options) (Result, string) {
 	return r, o.To
 }
 
-// squeezed is a picture as the files hold it.
+// squeezed returns the pixels of a picture as the files should store them.
 func squeezed(t *testing.T, path string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -193,8 +193,8 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// flatten moves the pictures of validation into one directory, with pictures of other
-// classes, and returns the text of the labels.
+// flatten moves the validation pictures into one directory, adds pictures of other classes,
+// and returns the text of the labels.
 func flatten(t *testing.T, dir string) string {
 	t.Helper()
 	labels := make([]int, 1000)
@@ -225,7 +225,7 @@ func flatten(t *testing.T, dir string) string {
 	return strings.Trim(fmt.Sprint(labels), "[]")
 }
 
-// Pictures of validation in one directory, with labels, give the same files as in class
+// Validation pictures in one directory, with labels, yield the same files as in class
 // directories.
 func TestFlatValidation(t *testing.T) {
 	dir := writeFolder(t)
@@ -256,7 +256,7 @@ func TestFlatValidation(t *testing.T) {
 	}
 }
 
-// writeBatches makes files of downsampled ImageNet.
+// writeBatches writes files of downsampled ImageNet to a new directory.
 func writeBatches(t *testing.T, train, validation *data.Images) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -268,8 +268,8 @@ func writeBatches(t *testing.T, train, validation *data.Images) string {
 	return dir
 }
 
-// of are the images of the first 120 classes.
-func of(images *data.Images) *data.Images {
+// firstClasses returns the images of the first 120 classes.
+func firstClasses(images *data.Images) *data.Images {
 	kept := &data.Images{Size: images.Size}
 	for i, label := range images.Labels {
 		if label < 120 {
@@ -283,7 +283,7 @@ func of(images *data.Images) *data.Images {
 func TestBatches(t *testing.T) {
 	train, validation := datatest.Synth(20000, 16, 1000, 1), datatest.Synth(900, 16, 1000, 2)
 	r, to := made(t, Options{From: writeBatches(t, train, validation)})
-	wantTrain, wantValidation := of(train), of(validation)
+	wantTrain, wantValidation := firstClasses(train), firstClasses(validation)
 	if r.Source != Batches || r.Train != wantTrain.Len() || r.Validation != wantValidation.Len() || r.Loads {
 		t.Errorf("%+v", r)
 	}
@@ -295,7 +295,7 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// With the published numbers of images the dataset key loads what was made.
+// With the published numbers of images, the dataset key loads the files.
 func TestPublishedCounts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("157,700 images")
@@ -441,8 +441,8 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// The original's reader reads the files, and the pixels of pictures without loss are those
-// of Pillow's box filter.
+// The original's reader reads the files, and the pixels of lossless pictures are those of
+// Pillow's box filter.
 func TestPython(t *testing.T) {
 	python := os.Getenv("NB201_PYTHON")
 	if python == "" {

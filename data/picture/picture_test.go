@@ -44,7 +44,7 @@ func vectors(t *testing.T) map[string]vector {
 	return v
 }
 
-// largest is the largest difference between two pictures, and how many of their bytes
+// largest returns the largest difference between two pictures, and the number of bytes that
 // differ.
 func largest(a, b []byte) (difference, bytes int) {
 	for i := range a {
@@ -77,8 +77,8 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// tolerance is how far bytes may be off: those of JPEG pictures by the rounding of the
-// cosine transform.
+// tolerance returns the largest difference allowed in a byte: for JPEG pictures, that of the
+// rounding of the cosine transform.
 func tolerance(name string) int {
 	if filepath.Ext(name) == ".jpg" {
 		return 3
@@ -104,7 +104,7 @@ func TestSquareOfThatSizeIsThePicture(t *testing.T) {
 	}
 }
 
-// python runs a script of the Python that NB201_PYTHON names, which has Pillow.
+// python runs a script with the Python that NB201_PYTHON names, which must have Pillow.
 func python(t *testing.T, script string, input []byte, args ...string) []byte {
 	t.Helper()
 	interpreter := os.Getenv("NB201_PYTHON")
@@ -121,7 +121,7 @@ func python(t *testing.T, script string, input []byte, args ...string) []byte {
 	return out
 }
 
-// Pictures of random sizes, squeezed to random sizes, are byte for byte those of Pillow.
+// Pictures of random sizes, resized to random sizes, are byte for byte those of Pillow.
 func TestSquareAgainstPillow(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
