@@ -365,7 +365,7 @@ func TestCheckRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Definition, err = json.Marshal(d.At(configs.Nov2019)); err != nil {
+			if r.Definition, err = json.Marshal(d.ForTimeline(configs.Nov2019)); err != nil {
 				t.Fatal(err)
 			}
 			r.Parity.Timeline, r.Eval = configs.Nov2019, r.Eval[1:]

@@ -62,7 +62,7 @@ func (o Options) Config() (Config, error) { return o.config(data.Definition.Load
 func (o Options) config(load loader) (Config, error) {
 	c := Config{
 		Trial:  results.Trial{Arch: o.Arch.Index(), Dataset: o.Definition.Name, Epochs: o.Recipe.Epochs, Seed: o.Seed},
-		Recipe: o.Recipe, Settings: o.Settings, Definition: o.Definition.At(o.Settings.Timeline),
+		Recipe: o.Recipe, Settings: o.Settings, Definition: o.Definition.ForTimeline(o.Settings.Timeline),
 		Network: cell.Network{
 			Arch: o.Arch, Channels: o.Recipe.Channels, Cells: o.Recipe.Cells, Classes: o.Definition.Classes, Size: o.Definition.Size[0],
 		},
@@ -136,10 +136,10 @@ func CheckRecord(r *results.Record) error {
 		return usage.Errorf("the recipe has the optimizer %q and the scheduler %q; only %s and %s exist",
 			r.Recipe.Optimizer, r.Recipe.Scheduler, recipe.Optimizer, recipe.Scheduler)
 	}
-	if known, err := data.Published(r.Dataset); err == nil && !reflect.DeepEqual(d, known.At(timeline)) {
+	if known, err := data.Published(r.Dataset); err == nil && !reflect.DeepEqual(d, known.ForTimeline(timeline)) {
 		return usage.Errorf("dataset definition: it differs from that of %s in the timeline %s", r.Dataset, timeline)
 	}
-	if used := len(d.At(timeline).Eval); used != len(d.Eval) || len(r.Eval) != len(d.Eval) {
+	if used := len(d.ForTimeline(timeline).Eval); used != len(d.Eval) || len(r.Eval) != len(d.Eval) {
 		return usage.Errorf("dataset definition: it has %d evaluation sets and the record %d, but the timeline %s uses %d",
 			len(d.Eval), len(r.Eval), timeline, used)
 	}
@@ -149,7 +149,7 @@ func CheckRecord(r *results.Record) error {
 		if part.Name != pass.Set {
 			return usage.Errorf("dataset definition: it has the evaluation set %s where the record has %s", part.Name, pass.Set)
 		}
-		if n, known := d.Count(part); known && n != pass.Images {
+		if n, known := d.CountImages(part); known && n != pass.Images {
 			return usage.Errorf("dataset definition: it has %d images of %s, but the record has %d", n, cmp.Or(part.Name, "training"), pass.Images)
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkRead reads the photographs of the class directories in NB201_PICTURES, once a
-// round, and squeezes them to 32 x 32 pixels.
+// BenchmarkRead reads the photographs of the class directories in NB201_PICTURES, once per
+// iteration, and resizes them to 32 x 32 pixels.
 func BenchmarkRead(b *testing.B) {
 	dir := os.Getenv("NB201_PICTURES")
 	if dir == "" {

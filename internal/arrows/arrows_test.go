@@ -1,5 +1,6 @@
-// Package arrows holds the packages of this module to their order: who may import
-// whom, and who may import gomlx and go-xla, whose API still moves.
+// Package arrows tests the layers of this module: which packages may import which, and which
+// may import gomlx and go-xla, whose APIs still change. It also checks that docs/walks.md
+// names existing files and functions.
 package arrows
 
 import (
@@ -23,11 +24,11 @@ const (
 	goXLA  = "github.com/gomlx/go-xla/"
 )
 
-// layers gives for each folder what its packages may import besides one another,
-// the standard library and libraries that no prefix here names: folders of this
-// module, and prefixes of import paths. A folder's rule holds for the folders
-// below it that have no rule of their own, and for tests too unless the folder or one
-// above it has a rule for tests.
+// layers lists, for each directory, what its packages may import: directories of this module
+// and prefixes of import paths. They may also import each other, the standard library, and
+// libraries without a prefix here. The rule of a directory applies to the directories below
+// it that do not have a rule, and to its tests unless it or a directory above it has a rule
+// for tests.
 var layers = map[string][]string{
 	"internal":          {},
 	"internal/plugin":   {"internal", goXLA},
@@ -45,7 +46,7 @@ var layers = map[string][]string{
 	"results/export":    {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published"},
 	"results/verify":    {"internal", "configs", "cell", "results", "results/benchmark"},
 	"results/compare":   {"internal", "configs", "cell", "results", "results/benchmark"},
-	// Their tests ask what was written and read again.
+	// Their tests query what was written and read again.
 	"results" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published", "results/export", "results/verify"},
 	"train":             {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", "results/benchmark", "results/published", "train/device", "train/checkpoint", "train/traintest", gomlx},
 	"train/traintest":   {},
@@ -66,11 +67,11 @@ var layers = map[string][]string{
 	"e2e":   {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "results/export", "results/verify", "train"},
 }
 
-// ofTests follows the name of a folder, for the tests in it.
+// ofTests is the suffix that turns the name of a directory into that of its tests.
 const ofTests = " tests"
 
-// layer is the folder whose rule holds for a folder of this module, or for the tests in
-// one; "" when none does.
+// layer returns the directory whose rule applies to a directory of this module, or to its
+// tests, or "" if there is no rule.
 func layer(dir string) string {
 	folder, isTests := strings.CutSuffix(dir, ofTests)
 	suffixes := []string{""}
@@ -87,13 +88,13 @@ func layer(dir string) string {
 	return ""
 }
 
-// violations lists the imports that layers forbids, given what each folder imports.
+// violations lists the imports that layers forbids, given the imports of each directory.
 func violations(imports map[string][]string) []string {
 	var found []string
 	for _, dir := range slices.Sorted(maps.Keys(imports)) {
 		from := layer(dir)
 		if from == "" {
-			found = append(found, dir+" has no place among the layers")
+			found = append(found, dir+" has no rule in layers; add one")
 			continue
 		}
 		for _, imported := range imports[dir] {
@@ -109,15 +110,15 @@ func violations(imports map[string][]string) []string {
 				allowed = true
 			}
 			if !allowed {
-				found = append(found, fmt.Sprintf("%s imports %s", dir, imported))
+				found = append(found, fmt.Sprintf("%s must not import %s", dir, imported))
 			}
 		}
 	}
 	return found
 }
 
-// moduleImports reads what each folder of the module at root imports, on any
-// system and in tests.
+// moduleImports returns the imports of each directory of the module at root, for all
+// operating systems, and of their tests.
 func moduleImports(root string) (map[string][]string, error) {
 	imports := map[string][]string{}
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
@@ -156,7 +157,7 @@ func TestArrows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// That the files were found at all.
+	// Make sure that the files were found at all.
 	if !slices.Contains(imports["cmd/nb201"], "nb201/cell") {
 		t.Fatal("cmd/nb201 does not import nb201/cell")
 	}

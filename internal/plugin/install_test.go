@@ -478,18 +478,18 @@ func TestInstallRefuses(t *testing.T) {
 				_, _ = out.Write(make([]byte, w.pin.Wheels[0].Size))
 			})
 		}, "damaged, or not the pinned file"},
-		{"too long", func(_ *testing.T, w *world) { w.pin.Wheels[0].Size-- }, "bytes instead of the"},
+		{"too long", func(_ *testing.T, w *world) { w.pin.Wheels[0].Size-- }, "bytes, but should have"},
 		{"truncated", func(_ *testing.T, w *world) {
 			w.noHashes = true
 			w.wheels["pjrt-cpu"] = w.wheels["pjrt-cpu"][:1000]
-		}, "it has 1000 bytes instead of"},
+		}, "it has 1000 bytes, but should have"},
 		{"wheel not there", func(_ *testing.T, w *world) {
 			w.around = onWheels(func(_ http.Handler, out http.ResponseWriter, r *http.Request) { http.NotFound(out, r) })
 		}, "404 Not Found"},
 		{"project not there", func(_ *testing.T, w *world) { delete(w.wheels, "pjrt-cpu") }, "no package index has pjrt_cpu-1.0-py3"},
 		{"other version only", func(_ *testing.T, w *world) { w.pin.Wheels[0].File = "pjrt_cpu-2.0.whl" }, "no package index has pjrt_cpu-2.0.whl"},
 		{"index in trouble", func(_ *testing.T, w *world) { w.around = answer(503) }, "503 Service Unavailable"},
-		{"index with a password", func(_ *testing.T, w *world) { w.around = answer(401) }, "401 Unauthorized: put user:password@"},
+		{"index with a password", func(_ *testing.T, w *world) { w.around = answer(401) }, "401 Unauthorized; put user:password@"},
 		{"index refuses", func(_ *testing.T, w *world) { w.around = answer(418) }, "418 I'm a teapot"},
 		{"no index page", func(_ *testing.T, w *world) {
 			w.around = func(http.Handler) http.Handler {
@@ -578,7 +578,7 @@ func TestInstallResumes(t *testing.T) {
 			_, _ = out.Write(make([]byte, 7))
 			_ = http.NewResponseController(out).Flush()
 			<-r.Context().Done()
-		}, 1, []string{"", "bytes=7-"}, "nothing came for 300ms"},
+		}, 1, []string{"", "bytes=7-"}, "no data arrived for 300ms"},
 		{"no answer", func(_ int, _ http.Handler, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 			0, []string{""}, "timeout awaiting response headers"},
 	} {

@@ -103,7 +103,7 @@ func TestPlantedInTrials(t *testing.T) {
 		}, Costs, "million parameters, its network has"},
 		{"FLOPs of another network", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs *= 1.000001 }, Costs, "million FLOPs, its network has"},
 		{"FLOPs not a number", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.NaN() }, Costs, "NaN million FLOPs"},
-		{"no cells", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Cells = 0 }, Costs, "it has no network: a network of 0 cells"},
+		{"no cells", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Cells = 0 }, Costs, "it has no network: a network cannot have 0 cells"},
 		{"last bit of the FLOPs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.Nextafter(r.FLOPs, 0) }, Seeds, "seed 777 has"},
 		{"another macro skeleton", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Channels = 16
