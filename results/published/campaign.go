@@ -117,7 +117,7 @@ func (s campaignSource) Salvage(index int) (*benchmark.Architecture, []error) {
 		}
 		result := benchmark.FromRecord(r)
 		if r.Weights != nil {
-			result.KeepWeights(func() (torchfile.StateDict, error) { return s.campaign.Weights(r) })
+			result.SetWeights(func() (torchfile.StateDict, error) { return s.campaign.Weights(r) })
 		}
 		a.Add(strconv.Itoa(t.Epochs), result)
 	}

@@ -204,7 +204,7 @@ func readResultsCount(t results.Trial, v any, load loader) (*benchmark.ResultsCo
 		return nil, err
 	}
 	if state != nil && load != nil {
-		r.KeepWeights(func() (torchfile.StateDict, error) { return load(state, r.Trial) })
+		r.SetWeights(func() (torchfile.StateDict, error) { return load(state, r.Trial) })
 	}
 	return r, nil
 }

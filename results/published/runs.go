@@ -148,7 +148,7 @@ func addRun(a *benchmark.Architecture, of run, v any) error {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		r.Arch, r.Genotype, r.Dataset, r.Seed = a.Index, a.Genotype, key, of.seed
-		r.KeepWeights(func() (torchfile.StateDict, error) {
+		r.SetWeights(func() (torchfile.StateDict, error) {
 			return loadState(of.path, func(root pickled.Dict) (any, error) {
 				values, err := pickled.Field(root, key, pickled.AsDict)
 				if err != nil {
