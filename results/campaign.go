@@ -535,10 +535,11 @@ func (c Campaign) CheckSettings(s Settings) error {
 	return nil
 }
 
-// Conflict returns the settings in which a trial differs from a finished trial of the
-// campaign, and that finished trial. It compares with one or two of them, to which all others
-// were compared: see references in the source. It skips records that cannot be read. Nil
-// means that no conflict was found.
+// Conflict returns the settings in which a trial differs from a finished trial of the campaign,
+// and that finished trial; nil if it finds no conflict. It compares with a trial of the same
+// architecture and schedule, or else with the first trial of the schedule and the first of the
+// dataset key; the others were compared with these when they were published. Records that
+// cannot be read are skipped.
 func (c Campaign) Conflict(s Settings) (Differences, Trial) {
 	for _, finished := range c.references(s.Trial) {
 		if differences := s.Differ(finished.Settings()); differences != nil {

@@ -24,9 +24,9 @@ type LatencyTable struct {
 
 // Latency is the measured latency of an architecture's network for a dataset.
 type Latency struct {
-	Arch      int       `json:"architecture"`
-	Genotype  string    `json:"genotype"`
-	Dataset   string    `json:"dataset"` // dataset key
+	Arch      int       `json:"architecture"` // index of the architecture
+	Genotype  string    `json:"genotype"`     // genotype string of the architecture
+	Dataset   string    `json:"dataset"`      // dataset key
 	Classes   int       `json:"classes"`
 	ImageSize int       `json:"image_size_pixels"`         // side of the square images
 	Seconds   []float64 `json:"latency_seconds_per_batch"` // one value per run, in order

@@ -24,7 +24,7 @@ import (
 )
 
 // FormatVersion is the version of the record's JSON that this program writes. It also reads
-// the previous one, unsealedVersion.
+// version 1, whose records do not contain a SHA-256 over themselves.
 const FormatVersion = 2
 
 // unsealedVersion is the version of records without a SHA-256 over the file; the rest of
@@ -79,7 +79,8 @@ type Parity struct {
 	Workers  int              `json:"workers"` // data loader workers of the original
 }
 
-// TrialSettings returns the settings that the trial was trained with.
+// TrialSettings returns the parity profile, timeline, workers, precision, channels, cells and
+// batch size that the trial was trained with. To compare trials, use [Record.Settings].
 func (r *Record) TrialSettings() configs.Settings {
 	return configs.Settings{
 		Parity: r.Parity.Profile, Timeline: r.Parity.Timeline, Workers: r.Parity.Workers, Precision: r.Precision,

@@ -66,6 +66,7 @@ type Difference struct {
 	Other   string `json:"other_value"` // in the trial it is compared with
 }
 
+// String describes d, as in "batch is 128, not 256".
 func (d Difference) String() string {
 	return fmt.Sprintf("%s is %s, not %s", d.Setting, d.Value, d.Other)
 }
@@ -73,6 +74,7 @@ func (d Difference) String() string {
 // Differences is a list of differences that prints as one line.
 type Differences []Difference
 
+// String joins the differences with semicolons.
 func (d Differences) String() string {
 	texts := make([]string, len(d))
 	for i := range d {

@@ -20,6 +20,7 @@ type Trial struct {
 	Seed    uint32 `json:"seed"`
 }
 
+// String describes t in words, for errors and logs.
 func (t Trial) String() string {
 	return fmt.Sprintf("architecture %d on %s, %d epochs, seed %d", t.Arch, t.Dataset, t.Epochs, t.Seed)
 }

@@ -18,7 +18,7 @@ type Format string
 // at a time and keeps none in memory. It is safe for concurrent use.
 type Benchmark struct {
 	Path   string // file or directory that was opened
-	Format Format
+	Format Format // format of its files
 	// Listed is the number of architectures that the benchmark covers, 0 to Listed-1 (the
 	// clients' meta_archs). It may hold results for fewer; see [Benchmark.Evaluated].
 	Listed int

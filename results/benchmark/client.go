@@ -68,7 +68,8 @@ func (b *Benchmark) String() string {
 }
 
 // QueryIndexByArch returns the index of an architecture given as an index or a genotype string
-// (query_index_by_arch, which returns -1 if it does not exist).
+// (query_index_by_arch, which returns -1 if it does not exist). Any other text is a usage error;
+// if the benchmark does not cover the architecture, the error is [ErrNotHeld].
 func (b *Benchmark) QueryIndexByArch(arch string) (int, error) {
 	a, err := cell.Resolve(arch)
 	if err != nil {

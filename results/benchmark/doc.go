@@ -11,7 +11,7 @@
 // for one architecture and [Benchmark.FindBest] for a search. Use [Pick] to choose among
 // seeds.
 //
-// Asking for something that a benchmark does not hold returns [ErrNotHeld]; of a trial,
-// [ErrNoTrial]. A file that cannot be read is [results.ErrDamaged]. Losses are mean cross
-// entropies, accuracies percent, times seconds, FLOPs and parameters millions.
+// The error for something that a benchmark does not hold is [ErrNotHeld]; if that is a trial, it
+// is [ErrNoTrial] as well. The error for a damaged file is [results.ErrDamaged]. Losses are mean
+// cross entropies, accuracies percent, times seconds, FLOPs and parameters millions.
 package benchmark

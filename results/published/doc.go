@@ -6,8 +6,8 @@
 // export writes the published ones. NASBench201 and one form of NATS are merged files, which
 // hold all architectures in one pickle of gigabytes.
 //
-// A file that cannot be read, or is not what its name promises, is [results.ErrDamaged]; errors
-// are usage errors that say what the file is instead, where that is known.
+// The error for a damaged file is [results.ErrDamaged]. For a file of another kind, or one with
+// the wrong name, the error says what the file is and what to do with it.
 //
 // Each format has one source file here: the names of its files, how they are opened, read and
 // checked, and how they are recognised under another name. To read a new format, add such a
