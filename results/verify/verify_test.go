@@ -328,7 +328,7 @@ func TestPlantedInWeights(t *testing.T) {
 		}, "weights of another architecture?"},
 		{"another dataset", func(torchfile.StateDict) torchfile.StateDict {
 			return resultstest.Weights(t, resultstest.Record(t, results.Trial{Arch: 11, Dataset: "cifar100", Epochs: 2, Seed: 777}))
-		}, "classifier.weight[100 32] of float32, the network has classifier.weight[10 32]"},
+		}, "classifier.weight[100 32] of float32, but the network has classifier.weight[10 32]"},
 		{"a tensor less", func(w torchfile.StateDict) torchfile.StateDict { return w[1:] }, "tensors, but the network has"},
 		{"another name", func(w torchfile.StateDict) torchfile.StateDict { w[0].Name = "module.stem.0.weight"; return w }, "module.stem.0.weight"},
 		{"NaN", func(w torchfile.StateDict) torchfile.StateDict {
@@ -521,7 +521,7 @@ func TestPlantedInCampaigns(t *testing.T) {
 		}), Files, "changed since it was written: its SHA-256 is"},
 		{"unknown key", sealed(replace(`"genotype"`, `"genotyp"`)), Files, "genotyp"},
 		{"wrong genotype", sealed(replace(`"\|[^"]*"`, `"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"`)), Files, "does not match architecture 4"},
-		{"parameters of another network", sealed(replace(`"params_millions": [0-9.]+`, `"params_millions": 0.6404`)), Files, "params_millions is 0.6404, the network has"},
+		{"parameters of another network", sealed(replace(`"params_millions": [0-9.]+`, `"params_millions": 0.6404`)), Files, "params_millions is 0.6404, but the network has"},
 		{"missing epoch", sealed(replace(`"loss": \[[0-9.]+, `, `"loss": [`)), Files, "training: loss has 2 values for 3 epochs"},
 		{"negative time", sealed(replace(`"seconds": \[`, `"seconds": [-`)), Files, "seconds[0] is -1"},
 		{"zero latency", sealed(replace(`per_batch_of_256": \[[0-9.]+`, `per_batch_of_256": [0`)), Files, "is 0"},
@@ -608,7 +608,7 @@ func TestRecords(t *testing.T) {
 			return nil, nil
 		},
 	})
-	want := []Fault{{Record, &wrong, "the momentum is 9"}, {Record, &unknown, "nobody knows it"}}
+	want := []Fault{{Record, &wrong, "the momentum is 9, not from 0 to below 1"}, {Record, &unknown, "nobody knows it"}}
 	if !reflect.DeepEqual(r.Faults, want) {
 		t.Errorf("found %v, want %v", r.Faults, want)
 	}
