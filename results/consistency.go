@@ -85,7 +85,7 @@ func (r *Record) contradictMeasures(found *contradictions, set string, p *Pass) 
 		case more == 0:
 			found.add("%s", first)
 		case more > 0:
-			found.add("%s; so are %d more epochs", first, more)
+			found.add("%s (and %d more epochs like this)", first, more)
 		}
 	}
 	share := func(_ int, v float64) string {

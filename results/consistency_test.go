@@ -32,7 +32,7 @@ func TestContradictions(t *testing.T) {
 		"line break":           {func(r *Record) { r.Versions.Plugin = "1\n2" }, `"1\n2" contains characters that do not print`},
 		"share":                {func(r *Record) { r.Train.Top1[2] += 1e-3 }, "not a whole number of the 601 images"},
 		"shares": {func(r *Record) { r.Eval[0].Top1 = slices.Repeat([]float64{33.3333}, 4) },
-			"ori-test: top1_percent[0] is 33.3333, not a whole number of the 200 images; so are 3 more epochs"},
+			"ori-test: top1_percent[0] is 33.3333, not a whole number of the 200 images (and 3 more epochs like this)"},
 		"one image":          {func(r *Record) { r.Eval[1].Images = 1 }, "x-valid: top1_percent[0] is"},
 		"top-5":              {func(r *Record) { r.Train.Top5[0] = 1 }, "training: top5_percent[0] is 1, less than the top-1 accuracy"},
 		"top-5 of 3 classes": {func(r *Record) { r.Eval[0].Top5[3] = 99.5 }, "ori-test: top5_percent[3] is 99.5, not 100 although there are only 3 classes"},
