@@ -127,7 +127,7 @@ func TestWrongUsage(t *testing.T) {
 		{"compare CAMPAIGN CAMPAIGN --report missing/a/r.html", "cannot write missing/a/r.html"},
 
 		{"export . --format archive --to a", ". is neither a campaign nor a benchmark in a published format"},
-		{"export file --format archive --to a", "file is an empty file: fetch or copy it again"},
+		{"export file --format archive --to a", "file is an empty file; download or copy it again"},
 		{"export CAMPAIGN --format archive", "give --to"},
 		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"`},
 		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "two different numbers of epochs"},
