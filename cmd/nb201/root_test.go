@@ -112,7 +112,7 @@ func TestWrongUsage(t *testing.T) {
 		{"data check cifar10 --data none", "no data for cifar10: cifar-10-batches-py not found in none"},
 
 		{"status", "takes one DIR, a campaign directory, not 0 (see nb201 status --help)"},
-		{"status none", "none is no campaign: it has no folder trials"},
+		{"status none", "none is not a campaign"},
 		{"status file", "file"},
 
 		{"verify", "takes one PATH, a campaign or a file or directory of a published format, not 0"},
@@ -126,8 +126,8 @@ func TestWrongUsage(t *testing.T) {
 		{"compare file CAMPAIGN", "file"},
 		{"compare CAMPAIGN CAMPAIGN --report missing/a/r.html", "cannot write missing/a/r.html"},
 
-		{"export . --format archive --to a", ". is neither a campaign nor a directory of a published format"},
-		{"export file --format archive --to a", "file is an empty file: fetch or copy it again"},
+		{"export . --format archive --to a", ". is neither a campaign nor a benchmark in a published format"},
+		{"export file --format archive --to a", "file is an empty file; download or copy it again"},
 		{"export CAMPAIGN --format archive", "give --to"},
 		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"`},
 		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "two different numbers of epochs"},
@@ -189,9 +189,9 @@ func TestWrongUsage(t *testing.T) {
 		{"query missing 4", "missing"},
 		{"query file 4", "file"},
 		{"query CAMPAIGN 15625", "out of range"},
-		{"query CAMPAIGN 5", "does not hold architecture 5: it holds architecture 4 alone"},
+		{"query CAMPAIGN 5", "does not hold architecture 5; it holds architecture 4 alone"},
 		{"query CAMPAIGN 4 --seed -1", "use a whole number 0..4294967295"},
-		{"query CAMPAIGN 4 --epoch 2", "has no accuracy of train after epoch 2, counted from 0: it has 0 to 1"},
+		{"query CAMPAIGN 4 --epoch 2", "has no accuracy of train after epoch 2 (counted from 0); it has epochs: 0 to 1"},
 
 		{"data import", "takes one SOURCE, a directory or a file of images, not 0"},
 		{"data import . --name mine", "give --to"},
