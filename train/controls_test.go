@@ -2,6 +2,7 @@ package train
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"nb201/cell"
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/golden"
+	"nb201/internal/needs"
 )
 
 // A check that cannot fail proves nothing: each control changes one line of the
@@ -19,13 +21,9 @@ import (
 // must then fail (section 11 of the vectors' specification). The first changes
 // nothing, and it must pass.
 func TestControls(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the tests once a control")
-	}
+	needs.Long(t, "builds the tests for each control")
 	devicetest.CPUOnly(t, "the controls would find the same on a GPU")
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("builds the tests: ", err)
-	}
+	needs.Program(t, "go")
 	controls := []struct {
 		name     string
 		file     string // from the module's root
@@ -120,7 +118,7 @@ func shortTrajectory(t *testing.T, steps int) string {
 		return c["dtype"] == "float64" && c["N"] == 1.0 && c["arch_str"] == first.String()
 	})
 	if i < 0 {
-		t.Skip("no float64 trajectory of architecture 0 with N=1")
+		needs.Golden(t, errors.New("no float64 trajectory of architecture 0 with N=1"))
 	}
 	c := vectors.Cases[i]
 	if steps > 0 {

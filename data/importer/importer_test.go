@@ -25,6 +25,7 @@ import (
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/data/picture"
+	"nb201/internal/needs"
 	"nb201/internal/random"
 	"nb201/internal/usage"
 )
@@ -771,10 +772,7 @@ func TestStopped(t *testing.T) {
 
 // numpy opens the pixel store.
 func TestNumpy(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python with numpy")
-	}
+	python := needs.Python(t)
 	train, test := datatest.Synth(300, 8, 257, 1), datatest.Synth(15, 8, 3, 2)
 	for i := range train.Labels {
 		train.Labels[i] = int32(i % 257)

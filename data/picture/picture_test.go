@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
+
 	"github.com/go-json-experiment/json"
 )
 
@@ -107,10 +109,7 @@ func TestSquareOfThatSizeIsThePicture(t *testing.T) {
 // python runs a script of the Python that NB201_PYTHON names, which has Pillow.
 func python(t *testing.T, script string, input []byte, args ...string) []byte {
 	t.Helper()
-	interpreter := os.Getenv("NB201_PYTHON")
-	if interpreter == "" {
-		t.Skip("NB201_PYTHON names no Python")
-	}
+	interpreter := needs.Python(t)
 	c := exec.Command(interpreter, append([]string{"-c", script}, args...)...)
 	var stderr bytes.Buffer
 	c.Stdin, c.Stderr = bytes.NewReader(input), &stderr

@@ -48,7 +48,7 @@ var layers = map[string][]string{
 	// Their tests ask what was written and read again.
 	"results" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published", "results/export", "results/verify"},
 	"train":             {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", "results/benchmark", "results/published", "train/device", "train/checkpoint", "train/traintest", gomlx},
-	"train/traintest":   {},
+	"train/traintest":   {"internal"},
 	"train/device":      {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "train/traintest", gomlx},
 	"train/checkpoint":  {"internal", "internal/backend", "configs", "cell", "data", "results", "train/device", gomlx},
 	"scheduler/attempt": {"internal", "configs", "results"},
@@ -87,7 +87,13 @@ func layer(dir string) string {
 	return ""
 }
 
-// violations lists the imports that layers forbids, given what each folder imports.
+// forTests reports whether a folder, or the tests in one, is for tests alone: it imports testing.
+func forTests(imports map[string][]string, dir string) bool {
+	return strings.HasSuffix(dir, ofTests) || slices.Contains(imports[dir], "testing")
+}
+
+// violations lists the imports that layers forbids, given what each folder imports, and those of
+// what is for tests by what is not.
 func violations(imports map[string][]string) []string {
 	var found []string
 	for _, dir := range slices.Sorted(maps.Keys(imports)) {
@@ -110,6 +116,9 @@ func violations(imports map[string][]string) []string {
 			}
 			if !allowed {
 				found = append(found, fmt.Sprintf("%s imports %s", dir, imported))
+			}
+			if ours && forTests(imports, inModule) && !forTests(imports, dir) {
+				found = append(found, fmt.Sprintf("%s imports %s, which is for tests", dir, imported))
 			}
 		}
 	}
@@ -165,6 +174,21 @@ func TestArrows(t *testing.T) {
 	}
 }
 
+// What imports testing is for tests, and the program imports none of it.
+func TestForTests(t *testing.T) {
+	imports := map[string][]string{
+		"internal/needs":         {"testing"},
+		"internal/golden":        {"testing", "nb201/internal/needs"},
+		"internal/pickle":        {"nb201/internal/needs"},
+		"internal/npy":           {"nb201/internal/usage"},
+		"internal/npy" + ofTests: {"testing", "nb201/internal/needs"},
+	}
+	want := []string{"internal/pickle imports nb201/internal/needs, which is for tests"}
+	if got := violations(imports); !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+}
+
 func TestViolations(t *testing.T) {
 	for _, test := range []struct {
 		dir, imported string
@@ -188,6 +212,8 @@ func TestViolations(t *testing.T) {
 		{"train", "github.com/gomlx/gomlx/core/graph", true},
 		{"train", "nb201/scheduler", false},
 		{"train" + ofTests, "nb201/scheduler", false},
+		{"train/traintest", "nb201/internal/needs", true},
+		{"train/traintest", "nb201/internal/backend", false},
 		{"results", "nb201/internal/torchfile", true},
 		{"results", "nb201/results/resultstest", true},
 		{"results", "nb201/results/benchmark", false},

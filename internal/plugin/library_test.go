@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // library compiles a shared library from C.
@@ -99,10 +101,7 @@ func TestPreload(t *testing.T) {
 // NVRTC compiles once its builtins are loaded; 13.0's does not without. NB201_CUDA_WHEELS
 // names the site-packages directory of JAX's plugin for CUDA and NVIDIA's wheels.
 func TestPreloadWheels(t *testing.T) {
-	site := os.Getenv("NB201_CUDA_WHEELS")
-	if site == "" {
-		t.Skip("NB201_CUDA_WHEELS is not set")
-	}
+	site := needs.CUDAWheels(t)
 	plugins, _ := filepath.Glob(filepath.Join(site, "jax_plugins", "xla_cuda1[23]", "xla_cuda_plugin.so"))
 	compilers, _ := filepath.Glob(filepath.Join(site, "nvidia", "c*", "lib", "libnvrtc.so.1[23]"))
 	if len(plugins) != 1 || len(compilers) != 1 {

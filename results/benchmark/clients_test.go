@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -28,10 +29,7 @@ import (
 // testdata/clients.py.
 func askClient(t *testing.T, client, path string, indices []int) map[string]any {
 	t.Helper()
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON is not set")
-	}
+	python := needs.Python(t)
 	out := filepath.Join(t.TempDir(), "answers.json")
 	list := strings.ReplaceAll(strings.Trim(fmt.Sprint(indices), "[]"), " ", ",")
 	c := exec.CommandContext(t.Context(), python, "testdata/clients.py", client, path, list, out)
@@ -328,10 +326,7 @@ func more(info *benchmark.MoreInfo) map[string][]any {
 // TestPublishedFiles asks both clients and this package for the published records of
 // the directory NB201_PUBLISHED: meta.pickle.pbz2 and those of architectures 0 and 11.
 func TestPublishedFiles(t *testing.T) {
-	dir := os.Getenv("NB201_PUBLISHED")
-	if dir == "" {
-		t.Skip("NB201_PUBLISHED is not set")
-	}
+	dir := needs.Published(t)
 	for _, client := range []string{"nats", "records"} {
 		t.Run(client, func(t *testing.T) {
 			want := askClient(t, client, dir, []int{0, 11})
