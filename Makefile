@@ -1,5 +1,5 @@
 # `make demo` and `make test` need Go, make and a C compiler, and bring the rest
-# themselves.
+# themselves. docs/developing.md describes the targets.
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 NB201 := bin/nb201
@@ -7,7 +7,8 @@ NB201 := bin/nb201
 TESTFLAGS :=
 SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
-.PHONY: build setup demo test nightly check bench carry
+.PHONY: build setup packages python compiler demo test nightly photographs clients \
+	slurm-failures full-size gpu-kernels check lint bench carry carried
 
 build:
 	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(NB201) ./cmd/nb201
@@ -16,6 +17,12 @@ build:
 setup: build
 	$(NB201) setup
 
+# What some checks and tests need besides; see the script.
+packages python:
+	tools/provide.sh $@
+compiler: build
+	tools/provide.sh $@
+
 demo: setup
 	rm -rf demo
 	$(NB201) train 0 --dataset digits --epochs 12 --seed 777 --out demo
@@ -23,24 +30,58 @@ demo: setup
 test: setup
 	go test -timeout 30m $(TESTFLAGS) ./...
 
-# With what takes long: networks of full size in float64, data sets of full size, a campaign
+# With what takes long: networks of full size in float64, datasets of full size, a campaign
 # that is killed 50 times, a Slurm cluster that is killed piece by piece; and the scheduler
 # before the race detector.
 nightly: setup
 	go test -race $(TESTFLAGS) ./scheduler/...
 	NB201_NIGHTLY=all go test -timeout 5h $(TESTFLAGS) ./...
 
-check:
-	@echo 'gofmt, go vet, staticcheck, go mod tidy, import arrows'
+# Some of the long tests, one by one. Each fails without what it NEEDS, by the names that
+# NB201_REQUIRE takes.
+LONG = NB201_NIGHTLY=$${NB201_NIGHTLY:-1} NB201_REQUIRE='$(NB201_REQUIRE),nightly,plugin,$(NEEDS)' \
+	go test -timeout 30m -count=1 -v $(TESTFLAGS)
+
+# The original's curves on photographs, to the last epoch.
+photographs: NEEDS = photos
+photographs: setup
+	$(LONG) -run TestGoldenPhotographsWhole ./train
+
+# The Python clients on three architectures.
+clients: NEEDS = python,clients
+clients: setup
+	$(LONG) -run TestClientsWhole ./e2e
+
+# A Slurm cluster, killed piece by piece.
+slurm-failures: NEEDS = slurm
+slurm-failures: setup
+	$(LONG) -run TestSlurmFailures ./e2e
+
+# Datasets with as many images as the published ones.
+full-size: setup
+	$(LONG) -run TestFullSize ./e2e
+
+# What a GPU would run.
+gpu-kernels: NEEDS = compiler
+gpu-kernels: setup compiler
+	$(LONG) -run TestKernels ./train/device
+
+check: lint
+	@echo 'go mod tidy, import arrows, skips'
+	@for module in . $(dir $(wildcard tools/*/go.mod)); do go -C $$module mod tidy -diff || exit 1; done
+	@go test ./internal/arrows ./internal/needs
+	@if git rev-parse --git-dir >/dev/null 2>&1; then echo 'no secrets'; \
+		! git grep --untracked -nIE -e '-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}'; fi
+
+# actionlint is pinned in a go.mod file beside the project's.
+lint:
+	@echo 'gofmt, go vet, staticcheck'
 	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
 		test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	@go vet ./...
 	@go tool staticcheck ./...
-	@go mod tidy -diff
-	@go test ./internal/arrows
+	@echo actionlint; go tool -modfile=tools/actionlint/go.mod actionlint .github/workflows/*.yml
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck $(SCRIPTS); fi
-	@if git rev-parse --git-dir >/dev/null 2>&1; then echo 'no secrets'; \
-		! git grep --untracked -nIE -e '-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}'; fi
 
 # A training step beside the PyTorch original's.
 bench: setup
@@ -49,3 +90,7 @@ bench: setup
 # Programs and tests for a GPU machine without Go, and what Python needs there: see the script.
 carry:
 	VERSION='$(VERSION)' tools/carry.sh pack
+
+# The tests of the archive that carry makes, without Go.
+carried: setup
+	tools/carry.sh check

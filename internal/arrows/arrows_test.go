@@ -1,5 +1,6 @@
-// Package arrows holds the packages of this module to their order: who may import
-// whom, and who may import gomlx and go-xla, whose API still moves.
+// Package arrows checks that the repository is in order: which package may import which, and
+// which may import gomlx and go-xla, whose API still changes; that the walks in docs/walks.md name
+// functions that exist; and that .ci/run and the GitHub workflow make the same targets.
 package arrows
 
 import (
@@ -23,11 +24,10 @@ const (
 	goXLA  = "github.com/gomlx/go-xla/"
 )
 
-// layers gives for each folder what its packages may import besides one another,
-// the standard library and libraries that no prefix here names: folders of this
-// module, and prefixes of import paths. A folder's rule holds for the folders
-// below it that have no rule of their own, and for tests too unless the folder or one
-// above it has a rule for tests.
+// layers lists for each folder what its packages may import: folders of this module, and
+// prefixes of import paths. They may also import each other, the standard library, and libraries
+// that no prefix here names. A folder's rule applies to the folders below it that have none, and
+// to tests too, unless the folder or one above it has a rule for tests.
 var layers = map[string][]string{
 	"internal":          {},
 	"internal/plugin":   {"internal", goXLA},
@@ -45,7 +45,7 @@ var layers = map[string][]string{
 	"results/export":    {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published"},
 	"results/verify":    {"internal", "configs", "cell", "results", "results/benchmark"},
 	"results/compare":   {"internal", "configs", "cell", "results", "results/benchmark"},
-	// Their tests ask what was written and read again.
+	// Their tests write and read again.
 	"results" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published", "results/export", "results/verify"},
 	"train":             {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", "results/benchmark", "results/published", "train/device", "train/checkpoint", "train/traintest", gomlx},
 	"train/traintest":   {"internal"},
@@ -69,8 +69,8 @@ var layers = map[string][]string{
 // ofTests follows the name of a folder, for the tests in it.
 const ofTests = " tests"
 
-// layer is the folder whose rule holds for a folder of this module, or for the tests in
-// one; "" when none does.
+// layer returns the folder whose rule applies to a folder of this module, or to the tests in
+// one, or "" if there is none.
 func layer(dir string) string {
 	folder, isTests := strings.CutSuffix(dir, ofTests)
 	suffixes := []string{""}
@@ -165,7 +165,7 @@ func TestArrows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// That the files were found at all.
+	// The files were found at all.
 	if !slices.Contains(imports["cmd/nb201"], "nb201/cell") {
 		t.Fatal("cmd/nb201 does not import nb201/cell")
 	}
