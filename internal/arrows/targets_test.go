@@ -22,7 +22,7 @@ var (
 	pinned   = regexp.MustCompile(`^[a-z/-]+@[0-9a-f]{40}$`)
 )
 
-// workflow is what the test asks of a GitHub Actions workflow.
+// workflow is a GitHub Actions workflow, as far as the test reads it.
 type workflow struct {
 	Permissions map[string]string
 	Concurrency struct{ Group string }
