@@ -73,13 +73,14 @@ check: lint
 	@if git rev-parse --git-dir >/dev/null 2>&1; then echo 'no secrets'; \
 		! git grep --untracked -nIE -e '-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}'; fi
 
-# actionlint is pinned in a go.mod file beside the project's.
+# golangci-lint and actionlint are pinned in go.mod files beside the project's.
 lint:
-	@echo 'gofmt, go vet, staticcheck'
+	@echo 'gofmt, go vet, staticcheck, golangci-lint'
 	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
 		test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	@go vet ./...
 	@go tool staticcheck ./...
+	@go tool -modfile=tools/golangci-lint/go.mod golangci-lint run ./...
 	@echo actionlint; go tool -modfile=tools/actionlint/go.mod actionlint .github/workflows/*.yml
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck $(SCRIPTS); fi
 

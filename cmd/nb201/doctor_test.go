@@ -141,7 +141,7 @@ func TestExamineCUDA(t *testing.T) {
 		}
 	}
 	hidden := func(context.Context, string) (backend.Loaded, error) {
-		return backend.Loaded{}, errors.New("No visible GPU devices.")
+		return backend.Loaded{}, errors.New(backend.NoGPU)
 	}
 	if s := examine(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "see CUDA_VISIBLE_DEVICES") {
 		t.Errorf("with no GPU to see: %q", s.Problem)

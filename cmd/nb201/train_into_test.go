@@ -206,7 +206,7 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 			w.f.train = func(string) error {
 				ballast := filepath.Join(w.c.Dir, "ballast")
 				if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o666); !errors.Is(err, syscall.ENOSPC) {
-					return fmt.Errorf("the disk is not full: %v", err)
+					return fmt.Errorf("the disk is not full: %w", err)
 				}
 				w.others.Go(func() {
 					if err := errors.Join(until(w.out, "no space left on device"), os.Remove(ballast)); err != nil {

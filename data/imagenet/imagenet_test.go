@@ -3,6 +3,7 @@ package imagenet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -427,7 +428,7 @@ func TestStopped(t *testing.T) {
 			cancel()
 		}
 	}}
-	if _, err := Make(ctx, o); err != context.Canceled {
+	if _, err := Make(ctx, o); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(filepath.Dir(o.To)); err != nil || len(left) != 0 {
@@ -435,7 +436,7 @@ func TestStopped(t *testing.T) {
 	}
 	order := inOrder(20)
 	images := datatest.Synth(20, 16, 120, 1)
-	if err := write(ctx, t.TempDir(), images, order, images); err != context.Canceled {
+	if err := write(ctx, t.TempDir(), images, order, images); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

@@ -183,10 +183,10 @@ func TestSources(t *testing.T) {
 	with := func(x func(images *data.Images) []byte) map[string][]byte {
 		return map[string][]byte{"x_train.npy": x(train), "y_train.npy": npys["y_train.npy"], "x_test.npy": x(test), "y_test.npy": npys["y_test.npy"]}
 	}
-	scaled := func(max float64) func(images *data.Images) []byte {
+	scaled := func(most float64) func(images *data.Images) []byte {
 		return func(images *data.Images) []byte {
 			return array("f4", []int{images.Len(), size, size, 3}, images.Pixels, func(raw []byte, v byte) []byte {
-				return binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(float64(v)*max/255)))
+				return binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(float64(v)*most/255)))
 			})
 		}
 	}

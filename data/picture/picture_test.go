@@ -326,7 +326,7 @@ func TestReadEnds(t *testing.T) {
 		}
 		return nil
 	})
-	if err != stop || count != 34 {
+	if !errors.Is(err, stop) || count != 34 {
 		t.Errorf("after %d files: %v", count, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

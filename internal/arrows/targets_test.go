@@ -15,7 +15,7 @@ import (
 
 var (
 	rule     = regexp.MustCompile(`(?m)^([a-z][a-z -]*):(?:[^=\n]*)$`)
-	fromRun  = regexp.MustCompile(`(?m)^\s*target ([a-z-]+)`)
+	fromRun  = regexp.MustCompile(`(?m)^\s*(?:target|phase .* tools/provide\.sh) ([a-z-]+)`)
 	provided = regexp.MustCompile(`(?m)^\s*provide ([a-z -]+)$`)
 	needed   = regexp.MustCompile(`(?m): NEEDS = ([a-z,-]+)$`)
 	fromStep = regexp.MustCompile(`^make ([a-z-]+)( |$)`)

@@ -156,7 +156,10 @@ func FallBack(from int) bool {
 
 // fallTo makes a set of flags that of what is compiled from now on, unless a later one is.
 func (p *plugin) fallTo(set int32) {
-	for now := p.flags.Load(); now < set && !p.flags.CompareAndSwap(now, set); now = p.flags.Load() {
+	for {
+		if now := p.flags.Load(); now >= set || p.flags.CompareAndSwap(now, set) {
+			return
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -301,7 +302,7 @@ func TestTorch(t *testing.T) {
 	again := path + ".torch"
 	out, err := exec.Command(python, "testdata/load.py", path, nested, again).Output()
 	if err != nil {
-		if e, ok := err.(*exec.ExitError); ok {
+		if e := new(exec.ExitError); errors.As(err, &e) {
 			t.Fatalf("%v\n%s", err, e.Stderr)
 		}
 		t.Fatal(err)

@@ -178,7 +178,7 @@ func eachValue(pages parquet.Pages, visit func(parquet.Value)) error {
 	values := make([]parquet.Value, 1024)
 	for {
 		page, err := pages.ReadPage()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a wrapped one is of a damaged page
 			return nil
 		}
 		if err != nil {
@@ -195,7 +195,7 @@ func eachValue(pages parquet.Pages, visit func(parquet.Value)) error {
 			}
 		}
 		parquet.Release(page)
-		if err != io.EOF {
+		if err != io.EOF { //nolint:errorlint // a wrapped one is of a damaged page
 			return err
 		}
 	}
@@ -251,7 +251,7 @@ func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, erro
 		if n == 0 && err == nil {
 			err = io.ErrNoProgress
 		}
-		if err != nil && (err != io.EOF || first < last) {
+		if err != nil && (err != io.EOF || first < last) { //nolint:errorlint // a wrapped one is of a damaged page
 			return rows, err
 		}
 		clear(buffer) // its lists belong to rows now

@@ -239,18 +239,18 @@ func (p *located) cached(cache fileCache, distrusted *fileIndex) (*fileIndex, pi
 // fingerprint is the hash of a file's size, its ends and blocks spread over it. The ends
 // alone tell contents apart: a zip file has the CRC of each of its files at its end, and
 // a bzip2 file that of all that it holds.
-func fingerprint(path string, size int64) (print [sha256.Size]byte, err error) {
+func fingerprint(path string, size int64) (sum [sha256.Size]byte, err error) {
 	const end, block, blocks = 64 << 10, 4 << 10, 64
 	f, err := infile.Open(path)
 	if err != nil {
-		return print, err
+		return sum, err
 	}
 	defer f.Close()
-	sum := sha256.New()
-	fmt.Fprintln(sum, size)
+	h := sha256.New()
+	fmt.Fprintln(h, size)
 	read := func(from, n int64) {
 		if err == nil {
-			_, err = io.Copy(sum, io.NewSectionReader(f, from, n))
+			_, err = io.Copy(h, io.NewSectionReader(f, from, n))
 		}
 	}
 	read(0, end)
@@ -258,7 +258,7 @@ func fingerprint(path string, size int64) (print [sha256.Size]byte, err error) {
 		read(size/blocks*i, block)
 	}
 	read(max(size-end, 0), end)
-	return [sha256.Size]byte(sum.Sum(nil)), err
+	return [sha256.Size]byte(h.Sum(nil)), err
 }
 
 // unpackTo puts the pickle and its index into the cache.
@@ -293,7 +293,7 @@ func (p *located) checkEnd(unpacked io.Reader, to *bounded) error {
 	switch _, err := io.CopyN(io.Discard, unpacked, to.limit-to.done+1); {
 	case err == nil:
 		return to.tooLarge()
-	case err != io.EOF:
+	case err != io.EOF: //nolint:errorlint // a wrapped one is of a damaged file
 		return p.wrong(err)
 	}
 	return nil
