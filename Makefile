@@ -1,9 +1,9 @@
-# `make demo` and `make test` need Go, make and a C compiler, and bring the rest
+# `make demo` and `make test` need Go, make and a C compiler, and install everything else
 # themselves. docs/developing.md describes the targets.
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 NB201 := bin/nb201
-# More flags for go test, e.g. TESTFLAGS='-run Golden -v'.
+# More flags for go test, such as TESTFLAGS='-run Golden -v'.
 TESTFLAGS :=
 SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
@@ -13,11 +13,11 @@ SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 build:
 	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(NB201) ./cmd/nb201
 
-# The XLA plugin, which training needs.
+# Installs the XLA plugin, which training needs.
 setup: build
 	$(NB201) setup
 
-# What some checks and tests need besides; see the script.
+# Install what some checks and tests need; see the script.
 packages python:
 	tools/provide.sh $@
 compiler: build
@@ -30,38 +30,38 @@ demo: setup
 test: setup
 	go test -timeout 30m $(TESTFLAGS) ./...
 
-# With what takes long: networks of full size in float64, datasets of full size, a campaign
-# that is killed 50 times, a Slurm cluster that is killed piece by piece; and the scheduler
-# before the race detector.
+# Runs the scheduler's tests with the race detector, and then all tests including the slow
+# ones: networks of full size in float64, datasets of full size, a campaign that is killed 50
+# times, a Slurm cluster whose daemons are killed one by one.
 nightly: setup
 	go test -race $(TESTFLAGS) ./scheduler/...
 	NB201_NIGHTLY=all go test -timeout 5h $(TESTFLAGS) ./...
 
-# Some of the long tests, one by one. Each fails without what it NEEDS, by the names that
-# NB201_REQUIRE takes.
+# The slow tests that CI runs, one target each. A target fails without what it NEEDS, which are
+# names for NB201_REQUIRE.
 LONG = NB201_NIGHTLY=$${NB201_NIGHTLY:-1} NB201_REQUIRE='$(NB201_REQUIRE),nightly,plugin,$(NEEDS)' \
 	go test -timeout 30m -count=1 -v $(TESTFLAGS)
 
-# The original's curves on photographs, to the last epoch.
+# Compares a whole learning curve on photographs with the original's.
 photographs: NEEDS = photos
 photographs: setup
 	$(LONG) -run TestGoldenPhotographsWhole ./train
 
-# The Python clients on three architectures.
+# Asks the Python clients about three trained architectures.
 clients: NEEDS = python,clients
 clients: setup
 	$(LONG) -run TestClientsWhole ./e2e
 
-# A Slurm cluster, killed piece by piece.
+# Kills the daemons of a Slurm cluster one by one.
 slurm-failures: NEEDS = slurm
 slurm-failures: setup
 	$(LONG) -run TestSlurmFailures ./e2e
 
-# Datasets with as many images as the published ones.
+# Trains an epoch on datasets with as many images as the published ones.
 full-size: setup
 	$(LONG) -run TestFullSize ./e2e
 
-# What a GPU would run.
+# Checks what a GPU would run, without one.
 gpu-kernels: NEEDS = compiler
 gpu-kernels: setup compiler
 	$(LONG) -run TestKernels ./train/device
@@ -73,7 +73,7 @@ check: lint
 	@if git rev-parse --git-dir >/dev/null 2>&1; then echo 'no secrets'; \
 		! git grep --untracked -nIE -e '-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}'; fi
 
-# golangci-lint and actionlint are pinned in go.mod files beside the project's.
+# golangci-lint and actionlint are pinned in separate go.mod files.
 lint:
 	@echo 'gofmt, go vet, staticcheck, golangci-lint'
 	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \

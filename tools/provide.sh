@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what checks and tests need besides Go, where it is missing:
+# Installs what checks and tests need besides Go, unless it is installed:
 #
 #   tools/provide.sh packages   a C compiler, make, shellcheck, xz, Python and Slurm, with
 #                               apt-get, as root or with sudo
 #   tools/provide.sh python     a virtual environment in .venv with tools/requirements.txt and
 #                               Pillow, for NB201_PYTHON
-#   tools/provide.sh compiler   what `nb201 kernels` compiles with: 175 MB, no GPU needed
+#   tools/provide.sh compiler   the compiler for `nb201 kernels`: 175 MB, needs no GPU
 #
 # The make targets of these names call it; `compiler` needs bin/nb201.
 set -euo pipefail
@@ -16,7 +16,7 @@ usage() {
 	exit 2
 }
 
-# retry COMMAND... runs a command that the network may fail.
+# retry COMMAND... runs a command that may fail because of the network, up to five times.
 retry() {
 	local attempt
 	for attempt in 1 2 3 4; do
@@ -45,7 +45,7 @@ packages() {
 	echo "installing ${missing[*]}"
 	retry "${admin[@]}" apt-get -qq update
 	local policy=/usr/sbin/policy-rc.d made=
-	if [ ! -e $policy ]; then # Slurm's services must not start themselves
+	if [ ! -e $policy ]; then # keep Slurm's services from starting
 		made=yes
 		printf '#!/bin/sh\nexit 101\n' | "${admin[@]}" tee $policy >/dev/null
 		"${admin[@]}" chmod +x $policy

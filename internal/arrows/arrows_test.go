@@ -1,6 +1,7 @@
-// Package arrows checks that the repository is in order: which package may import which, and
-// which may import gomlx and go-xla, whose API still changes; that the walks in docs/walks.md name
-// functions that exist; and that .ci/run and the GitHub workflow make the same targets.
+// Package arrows tests the layers of this module: which packages may import which, and which
+// may import gomlx and go-xla, whose APIs still change. It also checks that docs/walks.md
+// names existing files and functions, that CONTRIBUTING.md and docs/developing.md describe what
+// exists, and that .ci/run and the GitHub workflow make the same targets.
 package arrows
 
 import (
@@ -24,10 +25,11 @@ const (
 	goXLA  = "github.com/gomlx/go-xla/"
 )
 
-// layers lists for each folder what its packages may import: folders of this module, and
-// prefixes of import paths. They may also import each other, the standard library, and libraries
-// that no prefix here names. A folder's rule applies to the folders below it that have none, and
-// to tests too, unless the folder or one above it has a rule for tests.
+// layers lists, for each directory, what its packages may import: directories of this module
+// and prefixes of import paths. They may also import each other, the standard library, and
+// libraries without a prefix here. The rule of a directory applies to the directories below
+// it that do not have a rule, and to its tests unless it or a directory above it has a rule
+// for tests.
 var layers = map[string][]string{
 	"internal":          {},
 	"internal/plugin":   {"internal", goXLA},
@@ -45,7 +47,7 @@ var layers = map[string][]string{
 	"results/export":    {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published"},
 	"results/verify":    {"internal", "configs", "cell", "results", "results/benchmark"},
 	"results/compare":   {"internal", "configs", "cell", "results", "results/benchmark"},
-	// Their tests write and read again.
+	// Their tests query what was written and read again.
 	"results" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published", "results/export", "results/verify"},
 	"train":             {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", "results/benchmark", "results/published", "train/device", "train/checkpoint", "train/traintest", gomlx},
 	"train/traintest":   {"internal"},
@@ -66,11 +68,11 @@ var layers = map[string][]string{
 	"e2e":   {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "results/export", "results/verify", "train"},
 }
 
-// ofTests follows the name of a folder, for the tests in it.
+// ofTests is the suffix that turns the name of a directory into that of its tests.
 const ofTests = " tests"
 
-// layer returns the folder whose rule applies to a folder of this module, or to the tests in
-// one, or "" if there is none.
+// layer returns the directory whose rule applies to a directory of this module, or to its
+// tests, or "" if there is no rule.
 func layer(dir string) string {
 	folder, isTests := strings.CutSuffix(dir, ofTests)
 	suffixes := []string{""}
@@ -87,19 +89,19 @@ func layer(dir string) string {
 	return ""
 }
 
-// forTests reports whether a folder, or the tests in one, is for tests alone: it imports testing.
+// forTests reports whether only tests may import a directory: it imports testing, or is tests.
 func forTests(imports map[string][]string, dir string) bool {
 	return strings.HasSuffix(dir, ofTests) || slices.Contains(imports[dir], "testing")
 }
 
-// violations lists the imports that layers forbids, given what each folder imports, and those of
-// what is for tests by what is not.
+// violations lists the imports that layers forbids, given the imports of each directory, and
+// the imports of test packages by others.
 func violations(imports map[string][]string) []string {
 	var found []string
 	for _, dir := range slices.Sorted(maps.Keys(imports)) {
 		from := layer(dir)
 		if from == "" {
-			found = append(found, dir+" has no place among the layers")
+			found = append(found, dir+" has no rule in layers; add one")
 			continue
 		}
 		for _, imported := range imports[dir] {
@@ -115,18 +117,18 @@ func violations(imports map[string][]string) []string {
 				allowed = true
 			}
 			if !allowed {
-				found = append(found, fmt.Sprintf("%s imports %s", dir, imported))
+				found = append(found, fmt.Sprintf("%s must not import %s", dir, imported))
 			}
 			if ours && forTests(imports, inModule) && !forTests(imports, dir) {
-				found = append(found, fmt.Sprintf("%s imports %s, which is for tests", dir, imported))
+				found = append(found, fmt.Sprintf("%s must not import %s, which is for tests", dir, imported))
 			}
 		}
 	}
 	return found
 }
 
-// moduleImports reads what each folder of the module at root imports, on any
-// system and in tests.
+// moduleImports returns the imports of each directory of the module at root, for all
+// operating systems, and of their tests.
 func moduleImports(root string) (map[string][]string, error) {
 	imports := map[string][]string{}
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
@@ -165,7 +167,7 @@ func TestArrows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The files were found at all.
+	// Make sure that the files were found at all.
 	if !slices.Contains(imports["cmd/nb201"], "nb201/cell") {
 		t.Fatal("cmd/nb201 does not import nb201/cell")
 	}
@@ -174,7 +176,7 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// What imports testing is for tests, and the program imports none of it.
+// A package that imports testing is for tests; the program must not import it.
 func TestForTests(t *testing.T) {
 	imports := map[string][]string{
 		"internal/needs":         {"testing"},
@@ -183,7 +185,7 @@ func TestForTests(t *testing.T) {
 		"internal/npy":           {"nb201/internal/usage"},
 		"internal/npy" + ofTests: {"testing", "nb201/internal/needs"},
 	}
-	want := []string{"internal/pickle imports nb201/internal/needs, which is for tests"}
+	want := []string{"internal/pickle must not import nb201/internal/needs, which is for tests"}
 	if got := violations(imports); !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}
