@@ -1,20 +1,27 @@
-# `make demo` and `make test` need Go, make and a C compiler, and bring the rest
-# themselves.
+# `make demo` and `make test` need Go, make and a C compiler, and install everything else
+# themselves. docs/developing.md describes the targets.
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 NB201 := bin/nb201
-# More flags for go test, e.g. TESTFLAGS='-run Golden -v'.
+# More flags for go test, such as TESTFLAGS='-run Golden -v'.
 TESTFLAGS :=
 SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
-.PHONY: build setup demo test nightly check bench carry
+.PHONY: build setup packages python compiler demo test nightly photographs clients \
+	slurm-failures full-size gpu-kernels check lint bench carry carried
 
 build:
 	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(NB201) ./cmd/nb201
 
-# The XLA plugin, which training needs.
+# Installs the XLA plugin, which training needs.
 setup: build
 	$(NB201) setup
+
+# Install what some checks and tests need; see the script.
+packages python:
+	tools/provide.sh $@
+compiler: build
+	tools/provide.sh $@
 
 demo: setup
 	rm -rf demo
@@ -23,24 +30,59 @@ demo: setup
 test: setup
 	go test -timeout 30m $(TESTFLAGS) ./...
 
-# With what takes long: networks of full size in float64, data sets of full size, a campaign
-# that is killed 50 times, a Slurm cluster that is killed piece by piece; and the scheduler
-# before the race detector.
+# Runs the scheduler's tests with the race detector, and then all tests including the slow
+# ones: networks of full size in float64, datasets of full size, a campaign that is killed 50
+# times, a Slurm cluster whose daemons are killed one by one.
 nightly: setup
 	go test -race $(TESTFLAGS) ./scheduler/...
 	NB201_NIGHTLY=all go test -timeout 5h $(TESTFLAGS) ./...
 
-check:
-	@echo 'gofmt, go vet, staticcheck, go mod tidy, import arrows'
+# The slow tests that CI runs, one target each. A target fails without what it NEEDS, which are
+# names for NB201_REQUIRE.
+LONG = NB201_NIGHTLY=$${NB201_NIGHTLY:-1} NB201_REQUIRE='$(NB201_REQUIRE),nightly,plugin,$(NEEDS)' \
+	go test -timeout 30m -count=1 -v $(TESTFLAGS)
+
+# Compares a whole learning curve on photographs with the original's.
+photographs: NEEDS = photos
+photographs: setup
+	$(LONG) -run TestGoldenPhotographsWhole ./train
+
+# Asks the Python clients about three trained architectures.
+clients: NEEDS = python,clients
+clients: setup
+	$(LONG) -run TestClientsWhole ./e2e
+
+# Kills the daemons of a Slurm cluster one by one.
+slurm-failures: NEEDS = slurm
+slurm-failures: setup
+	$(LONG) -run TestSlurmFailures ./e2e
+
+# Trains an epoch on datasets with as many images as the published ones.
+full-size: setup
+	$(LONG) -run TestFullSize ./e2e
+
+# Checks what a GPU would run, without one.
+gpu-kernels: NEEDS = compiler
+gpu-kernels: setup compiler
+	$(LONG) -run TestKernels ./train/device
+
+check: lint
+	@echo 'go mod tidy, import arrows, skips'
+	@for module in . $(dir $(wildcard tools/*/go.mod)); do go -C $$module mod tidy -diff || exit 1; done
+	@go test ./internal/arrows ./internal/needs
+	@if git rev-parse --git-dir >/dev/null 2>&1; then echo 'no secrets'; \
+		! git grep --untracked -nIE -e '-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}'; fi
+
+# golangci-lint and actionlint are pinned in separate go.mod files.
+lint:
+	@echo 'gofmt, go vet, staticcheck, golangci-lint'
 	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
 		test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	@go vet ./...
 	@go tool staticcheck ./...
-	@go mod tidy -diff
-	@go test ./internal/arrows
+	@go tool -modfile=tools/golangci-lint/go.mod golangci-lint run ./...
+	@echo actionlint; go tool -modfile=tools/actionlint/go.mod actionlint .github/workflows/*.yml
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck $(SCRIPTS); fi
-	@if git rev-parse --git-dir >/dev/null 2>&1; then echo 'no secrets'; \
-		! git grep --untracked -nIE -e '-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}'; fi
 
 # A training step beside the PyTorch original's.
 bench: setup
@@ -49,3 +91,7 @@ bench: setup
 # Programs and tests for a GPU machine without Go, and what Python needs there: see the script.
 carry:
 	VERSION='$(VERSION)' tools/carry.sh pack
+
+# The tests of the archive that carry makes, without Go.
+carried: setup
+	tools/carry.sh check

@@ -21,6 +21,7 @@ import (
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/data"
+	"nb201/internal/needs"
 	"nb201/internal/npy"
 	"nb201/internal/usage"
 	"nb201/train"
@@ -351,7 +352,7 @@ func TestIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 	sides := []side{{name: "nb201", command: []string{"env", fakeSide + "=real", self}}}
-	if python := os.Getenv("NB201_PYTHON"); python != "" {
+	if python := needs.PythonIfSet(t); python != "" {
 		sides = append(sides, side{name: "PyTorch", command: []string{python, "-c", torchSide}, mode: "channels_last"})
 	}
 	if python := os.Getenv("NB201_JAX_PYTHON"); python != "" {
@@ -387,9 +388,7 @@ func TestIdle(t *testing.T) {
 func cpuTicks(t *testing.T, pid int) (ticks int) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Skip("no /proc: ", err)
-	}
+	needs.System(t, err)
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')'):])) // the name before it may hold spaces
 	for _, f := range fields[12:14] {
 		n, err := strconv.Atoi(f)

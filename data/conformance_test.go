@@ -15,6 +15,7 @@ import (
 
 	"nb201/data"
 	"nb201/data/datatest"
+	"nb201/internal/needs"
 )
 
 // The suite that the reader of every format passes. The files are written by datatest,
@@ -379,10 +380,7 @@ func fullSize(t *testing.T, key string) map[string]*data.Images {
 // Python reads the same pixels with numpy, pickle and Pillow, as the original program and
 // torchvision do.
 func TestConformancePython(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python with numpy and Pillow")
-	}
+	python := needs.Python(t)
 	type question struct {
 		Format  string `json:"format"`
 		Dir     string `json:"dir"`

@@ -17,6 +17,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
+	"nb201/internal/needs"
 	"nb201/internal/random"
 	"nb201/internal/usage"
 )
@@ -770,9 +771,7 @@ func TestUnreadable(t *testing.T) {
 	if err := os.Chmod(file, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.ReadFile(file); err == nil {
-		t.Skip("this user reads any file")
-	}
+	needs.User(t)
 	_, err := define(t, root, small()).Load(root)
 	refused(t, err, file, fs.ErrPermission.Error())
 }
@@ -780,10 +779,7 @@ func TestUnreadable(t *testing.T) {
 // Real photographs: NB201_PHOTOS names a directory that holds CIFAR-10, or part of
 // it, in both versions.
 func TestPhotographs(t *testing.T) {
-	root := os.Getenv("NB201_PHOTOS")
-	if root == "" {
-		t.Skip("NB201_PHOTOS names no directory with cifar-10-batches-py and -bin")
-	}
+	root := needs.Photos(t)
 	d := definitionOfCIFAR10(t)
 	d.Images = data.Counts{}
 	python, err := d.Load(root)

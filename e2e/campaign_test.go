@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/needs"
 	"nb201/results"
 )
 
@@ -19,7 +20,7 @@ import (
 // worker of it, killed at 50 random moments. The records are the same, weights
 // included, but for times and attempts. NB201_NIGHTLY asks for it.
 func TestKilledCampaign(t *testing.T) {
-	setting(t, "NB201_NIGHTLY")
+	needs.Nightly(t)
 	devicetest.CPUOnly(t, "there alone trials are the same to the bit")
 	dir := t.TempDir()
 	nb201 := program(t, dir)

@@ -2,10 +2,7 @@
 // published into a campaign and exported; then the unmodified Python clients are
 // asked for them, and the original's network computes with their weights.
 //
-// The tests need the XLA plugin. NB201_PYTHON names a Python with
-// what tools/requirements.txt lists, NB201_CHECK_CLIENTS the checker of the clients,
-// NB201_PHOTOS a directory with photographs as CIFAR-10 keeps them; tests that need
-// one of them skip where it is not set.
+// The tests need the XLA plugin; what some of them need besides, package needs finds.
 package e2e
 
 import (
@@ -23,22 +20,13 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/export"
 	"nb201/results/published"
 	"nb201/results/resultstest"
 	"nb201/train"
 )
-
-// setting is the value of an environment variable without which a test skips.
-func setting(t *testing.T, name string) string {
-	t.Helper()
-	value := os.Getenv(name)
-	if value == "" {
-		t.Skip(name + " is not set")
-	}
-	return value
-}
 
 // program is nb201: the one in the folder above that of a test binary that was carried to a
 // machine without Go (tools/carry.sh), else one that is built into dir.
@@ -262,7 +250,7 @@ func checkClients(t *testing.T, home string, architectures, checks int, environm
 		t.Fatal(err)
 	}
 	// With --autodl the weights are loaded strictly into the original's network.
-	out := python(t, environment, setting(t, "NB201_CHECK_CLIENTS"), "--hp-less", "1", "--hp-full", "2",
+	out := python(t, environment, needs.Clients(t), "--hp-less", "1", "--hp-full", "2",
 		"--expect-archs", strconv.Itoa(architectures), "--autodl", home, "--archive", reloaded, home)
 	match := summary.FindSubmatch(out)
 	if match == nil || string(match[2]) != "0" {
@@ -277,7 +265,7 @@ func checkClients(t *testing.T, home string, architectures, checks int, environm
 // python runs a script with the Python that has the clients, and returns what it prints.
 func python(t *testing.T, environment []string, args ...string) []byte {
 	t.Helper()
-	command := exec.Command(setting(t, "NB201_PYTHON"), args...)
+	command := exec.Command(needs.Python(t), args...)
 	command.Env = append(os.Environ(), environment...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
@@ -290,17 +278,17 @@ func python(t *testing.T, environment []string, args ...string) []byte {
 
 // The clients must answer every call that they have on files of trained trials.
 func TestClients(t *testing.T) {
-	setting(t, "NB201_PYTHON")
-	setting(t, "NB201_CHECK_CLIENTS")
+	needs.Python(t)
+	needs.Clients(t)
 	checkClients(t, torchHome(t, smallBenchmark(t, 1)), 1, 5000)
 }
 
 // The same for three architectures, with and without the protection of torch.load, and
 // every call that the READMEs show. It trains 36 trials; NB201_NIGHTLY asks for it.
 func TestClientsWhole(t *testing.T) {
-	setting(t, "NB201_NIGHTLY")
-	setting(t, "NB201_PYTHON")
-	setting(t, "NB201_CHECK_CLIENTS")
+	needs.Nightly(t)
+	needs.Python(t)
+	needs.Clients(t)
 	home := torchHome(t, smallBenchmark(t, 3))
 	for name, environment := range map[string][]string{
 		"torch's default": nil,
@@ -380,7 +368,7 @@ func TestSameCommandTwice(t *testing.T) {
 
 // The original's network must get the recorded accuracy from the weights.
 func TestWeightsInOriginal(t *testing.T) {
-	interpreter := setting(t, "NB201_PYTHON")
+	interpreter := needs.Python(t)
 	check := func(t *testing.T, config train.Config, definition, dataRoot string) {
 		t.Helper()
 		c := results.Campaign{Dir: t.TempDir()}
@@ -403,7 +391,7 @@ func TestWeightsInOriginal(t *testing.T) {
 	})
 	t.Run("photographs", func(t *testing.T) {
 		const definition = "../testdata/cifar10-small.json"
-		photographs := setting(t, "NB201_PHOTOS")
+		photographs := needs.Photos(t)
 		settings := configs.Published()
 		settings.Parity, settings.Workers = "modern", 0
 		settings.Batch = 250 // all batches alike: one program less to compile

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/export"
 	"nb201/results/published"
@@ -61,7 +62,7 @@ func foreign(t *testing.T, xTest bool, others ...results.Trial) results.Campaign
 // The unmodified clients open files with a dataset key that they do not know, and answer
 // but for the calls that name the benchmark's keys.
 func TestClientsOnForeignKey(t *testing.T) {
-	setting(t, "NB201_PYTHON")
+	needs.Python(t)
 	files := []struct{ client, path, archive string }{
 		{"nas_201_api", "merged.pth", "archive"},
 		{"nats_bench", "simple", "full"},

@@ -9,6 +9,7 @@ import (
 
 	"nb201/configs"
 	"nb201/data/datatest"
+	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/published"
 	"nb201/results/verify"
@@ -22,7 +23,7 @@ const lightest = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect
 // their formats. The labels being random, nothing can be learnt: the loss is that of a
 // guess among the classes. NB201_NIGHTLY asks for it.
 func TestFullSize(t *testing.T) {
-	setting(t, "NB201_NIGHTLY")
+	needs.Nightly(t)
 	for _, key := range []string{"cifar100", "ImageNet16-120"} {
 		t.Run(key, func(t *testing.T) {
 			root := t.TempDir()

@@ -10,6 +10,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/data/importer"
+	"nb201/internal/needs"
 	"nb201/results"
 )
 
@@ -20,8 +21,8 @@ import (
 //
 // NB201_JPEGS names a directory with train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels.
 func TestClassDirectories(t *testing.T) {
-	jpegs := setting(t, "NB201_JPEGS")
-	setting(t, "NB201_PYTHON")
+	jpegs := needs.JPEGs(t)
+	needs.Python(t)
 	dir := t.TempDir()
 	few := filepath.Join(dir, "few")
 	link(t, filepath.Join(jpegs, "train"), filepath.Join(few, "train"), 500)

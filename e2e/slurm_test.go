@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/needs"
 	"nb201/internal/slurmtest"
 	"nb201/results"
 )
@@ -234,7 +235,7 @@ func TestSlurm(t *testing.T) {
 // killed that a cluster is made of. The records are those of a single machine. NB201_NIGHTLY
 // asks for it.
 func TestSlurmFailures(t *testing.T) {
-	setting(t, "NB201_NIGHTLY")
+	needs.Nightly(t)
 	s := newSlurm(t, "186,3043,3398,4189", "1", "1,2,3,4,5,6,7,8,9,10")
 	signal := func(pids []int, sig syscall.Signal) {
 		for _, pid := range pids {

@@ -94,7 +94,8 @@ func TestMetrics(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := http.Get(url); err == nil {
+	if answer, err := http.Get(url); err == nil {
+		answer.Body.Close()
 		t.Error("it serves after Close")
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/scheduler/attempt"
 	"nb201/scheduler/attempt/attempttest"
@@ -32,9 +33,7 @@ import (
 func terminal(t testing.TB) (own, tty *os.File) {
 	t.Helper()
 	own, tty, err := pty.Open()
-	if err != nil {
-		t.Skip("no pseudo-terminal: ", err)
-	}
+	needs.System(t, err)
 	t.Cleanup(func() { own.Close(); tty.Close() })
 	if err := pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: 100}); err != nil {
 		t.Fatal(err)
@@ -96,9 +95,7 @@ func outputs(t *testing.T) map[string]func() (w *os.File, after func() string) {
 		},
 		"full disk": func() (*os.File, func() string) {
 			f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-			if err != nil {
-				t.Skip(err)
-			}
+			needs.System(t, err)
 			t.Cleanup(func() { f.Close() })
 			return f, nil
 		},

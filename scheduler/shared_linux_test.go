@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/results"
 )
 
@@ -32,9 +33,7 @@ func runAs(t *testing.T, binary, dir string, user uint32, umask, work string) (*
 // run.
 func shared(t *testing.T, seeds ...uint32) (binary, dir string, all []results.Trial) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to become two users")
-	}
+	needs.AsRoot(t)
 	dir, all = planned(t, 2, seeds...)
 	tmp := t.TempDir()
 	binary = filepath.Join(tmp, "run")

@@ -79,7 +79,8 @@ check() {
 	mkdir "$work/tree" "$work/carried"
 	tree | tar --null -T - -c | tar -C "$work/tree" -x
 	tar -C "$work/carried" -xJf bin/carry.tar.xz
-	for variable in HOME NB201_HOME GOMLX_BACKEND XDG_DATA_HOME XDG_CACHE_HOME; do # which say where the plugin is
+	# These determine where the plugin is, and what no test may lack.
+	for variable in HOME NB201_HOME GOMLX_BACKEND XDG_DATA_HOME XDG_CACHE_HOME NB201_REQUIRE; do
 		if [ -n "${!variable:-}" ]; then
 			environment+=("$variable=${!variable}")
 		fi

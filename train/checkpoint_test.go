@@ -21,6 +21,7 @@ import (
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/needs"
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -578,7 +579,7 @@ const killed = "NB201_TEST_KILLED"
 // A trial whose process is killed at any moment resumes in the next one.
 func TestKilled(t *testing.T) {
 	kills := 3
-	if os.Getenv("NB201_NIGHTLY") != "" {
+	if needs.IsNightly() {
 		kills = 40
 	}
 	precision := configs.FP32

@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 	"math"
-	"os"
 	"strings"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/needs"
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/train/traintest"
@@ -71,7 +71,7 @@ func TestClassesAndSizes(t *testing.T) {
 		{3, 20, true, false}, {1000, 64, false, false},
 		{2, 16, false, true}, {4, 4, false, true}, {5, 64, true, true}, {120, 32, false, true}, {1000, 16, false, true},
 	} {
-		if test.nightly && os.Getenv("NB201_NIGHTLY") == "" {
+		if test.nightly && !needs.IsNightly() {
 			continue
 		}
 		name := fmt.Sprintf("%d classes, %d pixels", test.classes, test.size)

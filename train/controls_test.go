@@ -2,6 +2,7 @@ package train
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,19 +13,16 @@ import (
 	"nb201/cell"
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/golden"
+	"nb201/internal/needs"
 )
 
 // A check that cannot fail proves nothing. Each control changes one line of the program in a way
 // in which an implementation easily goes wrong, and TestGoldenTrajectoryFloat64 must then fail
 // (section 11 of the vectors' specification). The first control changes nothing and must pass.
 func TestControls(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the tests once for each control")
-	}
+	needs.Long(t, "builds the tests for each control")
 	devicetest.CPUOnly(t, "the controls would find the same on a GPU")
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("builds the tests: ", err)
-	}
+	needs.Program(t, "go")
 	controls := []struct {
 		name     string
 		file     string // from the module's root
@@ -119,7 +117,7 @@ func shortTrajectory(t *testing.T, steps int) string {
 		return c["dtype"] == "float64" && c["N"] == 1.0 && c["arch_str"] == first.String()
 	})
 	if i < 0 {
-		t.Skip("no float64 trajectory of architecture 0 with N=1")
+		needs.Golden(t, errors.New("no float64 trajectory of architecture 0 with N=1"))
 	}
 	c := vectors.Cases[i]
 	if steps > 0 {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/pickle"
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
@@ -172,10 +173,7 @@ func writeSafetensors(w io.Writer, weights torchfile.StateDict, dtype string) er
 
 // TestTorchForms starts from what torch itself writes.
 func TestTorchForms(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python with torch")
-	}
+	python := needs.Python(t)
 	want, dir := roundable(t), t.TempDir()
 	out, err := exec.Command(python, "testdata/weights.py", saved(t, want), dir).Output()
 	if err != nil {

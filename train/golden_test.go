@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"nb201/data/datatest"
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/golden"
+	"nb201/internal/needs"
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
 	"nb201/results"
@@ -440,7 +440,7 @@ func (c trajectory) twin(cases []trajectory) *trajectory {
 func TestGoldenTrajectoryFloat64(t *testing.T) {
 	cases := loadTrajectories(t)
 	for _, c := range cases {
-		if c.DType != "float64" || (c.N > 1 && os.Getenv("NB201_NIGHTLY") == "") {
+		if c.DType != "float64" || (c.N > 1 && !needs.IsNightly()) {
 			continue
 		}
 		t.Run(c.name(), func(t *testing.T) {
@@ -530,7 +530,7 @@ func TestGoldenTrajectoryFloat32(t *testing.T) {
 		first, early = 1e-5, 1e-2
 	}
 	for _, c := range loadTrajectories(t) {
-		if c.DType != "float32" || (c.N > 1 && os.Getenv("NB201_NIGHTLY") == "") {
+		if c.DType != "float32" || (c.N > 1 && !needs.IsNightly()) {
 			continue
 		}
 		t.Run(c.name(), func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/needs"
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
@@ -142,10 +143,7 @@ func evaluateAgain(t *testing.T, o *Outcome, dataRoot string) {
 
 // TestStoredPhotographs evaluates weights that were trained on real photographs.
 func TestStoredPhotographs(t *testing.T) {
-	root := os.Getenv("NB201_PHOTOS")
-	if root == "" {
-		t.Skip("NB201_PHOTOS names no directory with cifar-10-batches-py")
-	}
+	root := needs.Photos(t)
 	o := options(t, lightest, "../testdata/cifar10-small.json", 1, 777, settings(4, 1, 250))
 	o.DataRoot = root
 	evaluateAgain(t, runTrial(t, resolve(t, o)), root)

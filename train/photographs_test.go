@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"math"
-	"os"
 	"testing"
 
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/golden"
+	"nb201/internal/needs"
 	"nb201/train/device"
 )
 
@@ -36,21 +36,17 @@ func TestGoldenPhotographs(t *testing.T) {
 // TestGoldenPhotographsWhole follows the first case to the end of its schedule, the
 // others too when NB201_NIGHTLY is "all".
 func TestGoldenPhotographsWhole(t *testing.T) {
-	if os.Getenv("NB201_NIGHTLY") == "" {
-		t.Skip("takes minutes: set NB201_NIGHTLY")
-	}
+	needs.Nightly(t)
 	for _, c := range loadRealCurves(t) {
 		t.Run(c.name(), func(t *testing.T) { c.follow(t, c.Epochs) })
-		if os.Getenv("NB201_NIGHTLY") != "all" {
+		if !needs.IsNightlyAll() {
 			break
 		}
 	}
 }
 
 func loadRealCurves(t *testing.T) []realCurve {
-	if os.Getenv("NB201_PHOTOS") == "" {
-		t.Skip("NB201_PHOTOS names no directory with cifar-10-batches-py")
-	}
+	needs.Photos(t)
 	var cases []realCurve
 	for _, name := range golden.Glob(t, "real_*.json") {
 		var vectors struct{ Cases []realCurve }
@@ -69,7 +65,7 @@ func (c realCurve) follow(t *testing.T, epochs int) {
 	s := settings(16, 5, c.Batch)
 	s.Parity, s.Workers = "modern", 0
 	o := options(t, c.Arch.String(), "../testdata/cifar10-small.json", c.Epochs, c.Seed, s)
-	o.DataRoot = os.Getenv("NB201_PHOTOS")
+	o.DataRoot = needs.Photos(t)
 	config, err := o.Config()
 	if err != nil {
 		t.Fatal(err)

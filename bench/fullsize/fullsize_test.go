@@ -29,6 +29,7 @@ import (
 
 	"nb201/cell"
 	"nb201/configs"
+	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/published"
 	"nb201/results/resultstest"
@@ -120,10 +121,7 @@ func sizeOf(t *testing.T, path string) (bytes int64) {
 }
 
 func TestFullSize(t *testing.T) {
-	dir := os.Getenv("NB201_FULLSIZE")
-	if dir == "" {
-		t.Skip("NB201_FULLSIZE is not set")
-	}
+	dir := needs.FullSize(t)
 	archs := cell.Count
 	if n := os.Getenv("NB201_FULLSIZE_ARCHS"); n != "" {
 		var err error
@@ -171,7 +169,7 @@ func TestFullSize(t *testing.T) {
 		}
 		read(t, to, archs, w)
 	}
-	if python := os.Getenv("NB201_PYTHON"); python != "" {
+	if python := needs.PythonIfSet(t); python != "" {
 		few := min(archs, 400)
 		small := campaign(t, filepath.Join(t.TempDir(), "campaign"), few)
 		to := filepath.Join(t.TempDir(), "merged.pth")

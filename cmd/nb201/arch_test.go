@@ -82,7 +82,8 @@ func TestArchJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for d := xml.NewDecoder(f); err == nil; _, err = d.Token() {
+	for d := xml.NewDecoder(f); err == nil; {
+		_, err = d.Token()
 	}
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("the picture is no XML: %v", err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"nb201/internal/backend"
+	"nb201/internal/needs"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
 )
@@ -139,7 +141,7 @@ func TestExamineCUDA(t *testing.T) {
 		}
 	}
 	hidden := func(context.Context, string) (backend.Loaded, error) {
-		return backend.Loaded{}, errors.New("No visible GPU devices.")
+		return backend.Loaded{}, errors.New(backend.NoGPU)
 	}
 	if s := examine(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "see CUDA_VISIBLE_DEVICES") {
 		t.Errorf("with no GPU to see: %q", s.Problem)
@@ -155,7 +157,7 @@ func TestExamineDamaged(t *testing.T) {
 	}
 	pin := plugin.Pins()[plugin.CPU]
 	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
-		t.Skip("no pinned plugin for this platform")
+		needs.Plugin(t, fmt.Errorf("none is pinned for %s/%s", runtime.GOOS, runtime.GOARCH))
 	}
 	installed := filepath.Join(root, pin.Directory(plugin.CPU), pin.Plugin)
 	if err := errors.Join(os.MkdirAll(filepath.Dir(installed), 0o777), os.WriteFile(installed, []byte("not elf"), 0o777)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/internal/needs"
 	"nb201/internal/plugin"
 )
 
@@ -56,9 +57,8 @@ func TestKernels(t *testing.T) {
 	if _, stderr, code := kernels("", "NB201_CUDA_FLAGS=xla_gpu_graph_min_graph_size"); code != 2 || !strings.Contains(stderr, "NAME=VALUE") {
 		t.Errorf("wrong flags: code %d, %s", code, stderr)
 	}
-	if _, err := plugin.Compiler(); err != nil {
-		t.Skip(err)
-	}
+	_, err := plugin.Compiler()
+	needs.Compiler(t, err)
 	stdout, stderr, code := kernels("")
 	lines := strings.Split(stdout, "\n")
 	if code != 0 || len(lines) != 7 || !strings.HasPrefix(lines[1], "compiled for h100 by xla_cuda_plugin.so") ||

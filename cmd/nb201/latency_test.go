@@ -8,15 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/published"
 )
 
 // TestLatency measures architectures and has an export take what was measured.
 func TestLatency(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it compiles networks")
-	}
+	needs.Long(t, "compiles networks")
 	skeleton := []string{"--channels", "2", "--cells", "1", "--repeat", "3"}
 	stdout, stderr, code := nb201(append([]string{"latency", "0", "--batch", "8", "--dataset", "digits,ImageNet16-120", "--precision", "bf16"}, skeleton...)...)
 	lines := strings.Split(stdout, "\n")

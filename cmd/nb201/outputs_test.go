@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/resultstest"
 )
@@ -81,12 +82,8 @@ func TestOutputsKeepWhatIsThere(t *testing.T) {
 func TestOutputsWriteThroughDevices(t *testing.T) {
 	dir := t.TempDir()
 	null, full := filepath.Join(dir, "null"), filepath.Join(dir, "full")
-	if err := errors.Join(syscall.Mknod(null, syscall.S_IFCHR|0o666, 1<<8|3), syscall.Mknod(full, syscall.S_IFCHR|0o666, 1<<8|7)); err != nil {
-		t.Skipf("cannot make devices: %v", err)
-	}
-	if err := os.WriteFile(null, nil, 0o666); err != nil {
-		t.Skipf("cannot open devices: %v", err)
-	}
+	needs.Root(t, errors.Join(syscall.Mknod(null, syscall.S_IFCHR|0o666, 1<<8|3), syscall.Mknod(full, syscall.S_IFCHR|0o666, 1<<8|7)))
+	needs.Root(t, os.WriteFile(null, nil, 0o666))
 	c := resultstest.Fill(t, results.Trial{Arch: 4, Dataset: "digits", Epochs: 1, Seed: 1})
 	for name, args := range userOutputs(c.Dir) {
 		if _, stderr, code := nb201(append(args, null)...); code != 0 {
@@ -109,9 +106,7 @@ func TestOutputsKeepInputs(t *testing.T) {
 	dir := t.TempDir()
 	definition := ownDataset(t)
 	hard, record := filepath.Join(dir, "hard.json"), c.RecordPath(results.Trial{Arch: 4, Dataset: "digits", Epochs: 1, Seed: 1})
-	if err := os.Link(definition, hard); err != nil {
-		t.Skip(err)
-	}
+	needs.System(t, os.Link(definition, hard))
 	for _, args := range [][]string{
 		{"compare", c.Dir, c.Dir, "--report", record},
 		{"compare", c.Dir, c.Dir, "--report", filepath.Join(c.Dir, "new.html")},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/plugin"
 )
 
@@ -16,7 +18,7 @@ import (
 func TestSetup(t *testing.T) {
 	pin := plugin.Pins()[plugin.CPU]
 	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
-		t.Skip("nothing is pinned for this platform")
+		needs.Plugin(t, fmt.Errorf("none is pinned for %s/%s", runtime.GOOS, runtime.GOARCH))
 	}
 	found, _ := plugin.Find(plugin.CPU)
 	home := emptyHome(t)
@@ -68,7 +70,7 @@ func TestSetup(t *testing.T) {
 		t.Errorf("damaged: exit code %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 	if found.Source != plugin.FromSetup {
-		t.Skip("the pinned plugin is not installed")
+		needs.Plugin(t, fmt.Errorf("the pinned one is not installed (found %q)", found.Path))
 	}
 	if err := errors.Join(os.RemoveAll(directory), os.Symlink(strings.TrimSuffix(found.Path, "/"+pin.Plugin), directory)); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	"sigs.k8s.io/yaml"
 
+	"nb201/internal/needs"
 	"nb201/scheduler/slurm"
 )
 
@@ -165,9 +166,7 @@ func TestSlurmProblems(t *testing.T) {
 	onlyPrograms(t, aCluster())
 	// A campaign in the memory of this host; elements run on others.
 	own, err := os.MkdirTemp("/dev/shm", "nb201-test-")
-	if err != nil {
-		t.Skip(err)
-	}
+	needs.System(t, err)
 	defer os.RemoveAll(own)
 	if err := os.CopyFS(own, os.DirFS(dir)); err != nil {
 		t.Fatal(err)

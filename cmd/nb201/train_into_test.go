@@ -21,6 +21,7 @@ import (
 
 	"nb201/configs"
 	"nb201/internal/backend"
+	"nb201/internal/needs"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -200,14 +201,12 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 			}
 		}, attempt.Failed, "RESOURCE_EXHAUSTED", 1, 0},
 		"the disk is full at the end": {func(t *testing.T, w *way) {
-			if err := syscall.Mount("tmpfs", w.c.Dir, "tmpfs", 0, "size=1m"); err != nil {
-				t.Skip("a small disk cannot be mounted: ", err)
-			}
+			needs.Root(t, syscall.Mount("tmpfs", w.c.Dir, "tmpfs", 0, "size=1m"))
 			t.Cleanup(func() { _ = syscall.Unmount(w.c.Dir, 0) })
 			w.f.train = func(string) error {
 				ballast := filepath.Join(w.c.Dir, "ballast")
 				if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o666); !errors.Is(err, syscall.ENOSPC) {
-					return fmt.Errorf("the disk is not full: %v", err)
+					return fmt.Errorf("the disk is not full: %w", err)
 				}
 				w.others.Go(func() {
 					if err := errors.Join(until(w.out, "no space left on device"), os.Remove(ballast)); err != nil {

@@ -29,6 +29,7 @@ import (
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/internal/fetch"
+	"nb201/internal/needs"
 	"nb201/internal/usage"
 )
 
@@ -692,9 +693,7 @@ func TestGetUnwritable(t *testing.T) {
 		w.asked(t)
 	})
 	t.Run("read-only", func(t *testing.T) {
-		if os.Geteuid() == 0 {
-			t.Skip("root writes everywhere")
-		}
+		needs.User(t)
 		w := newWorld(t, "cifar10", Python)
 		if err := os.Mkdir(w.root, 0o555); err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package imagenet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -19,6 +20,7 @@ import (
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/data/picture"
+	"nb201/internal/needs"
 	"nb201/internal/usage"
 )
 
@@ -297,9 +299,7 @@ func TestBatches(t *testing.T) {
 
 // With the published numbers of images, the dataset key loads the files.
 func TestPublishedCounts(t *testing.T) {
-	if testing.Short() {
-		t.Skip("157,700 images")
-	}
+	needs.Long(t, "makes 157,700 images")
 	from := writeBatches(t, datatest.Synth(151700, 16, 120, 1), datatest.Synth(6000, 16, 120, 2))
 	root := t.TempDir()
 	r, err := Make(t.Context(), Options{From: from, To: filepath.Join(root, "cifar.python", "ImageNet16")})
@@ -428,7 +428,7 @@ func TestStopped(t *testing.T) {
 			cancel()
 		}
 	}}
-	if _, err := Make(ctx, o); err != context.Canceled {
+	if _, err := Make(ctx, o); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(filepath.Dir(o.To)); err != nil || len(left) != 0 {
@@ -436,7 +436,7 @@ func TestStopped(t *testing.T) {
 	}
 	order := inOrder(20)
 	images := datatest.Synth(20, 16, 120, 1)
-	if err := writeFiles(ctx, t.TempDir(), images, order, images); err != context.Canceled {
+	if err := writeFiles(ctx, t.TempDir(), images, order, images); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -444,10 +444,7 @@ func TestStopped(t *testing.T) {
 // The original's reader reads the files, and the pixels of lossless pictures are those of
 // Pillow's box filter.
 func TestPython(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python with xautodl and Pillow")
-	}
+	python := needs.Python(t)
 	dir := writeFolder(t)
 	_, to := made(t, Options{From: dir})
 	script := filepath.Join(t.TempDir(), "check.py")

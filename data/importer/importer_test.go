@@ -25,6 +25,7 @@ import (
 	"nb201/data"
 	"nb201/data/datatest"
 	"nb201/data/picture"
+	"nb201/internal/needs"
 	"nb201/internal/random"
 	"nb201/internal/usage"
 )
@@ -182,10 +183,10 @@ func TestSources(t *testing.T) {
 	with := func(x func(images *data.Images) []byte) map[string][]byte {
 		return map[string][]byte{"x_train.npy": x(train), "y_train.npy": npys["y_train.npy"], "x_test.npy": x(test), "y_test.npy": npys["y_test.npy"]}
 	}
-	scaled := func(max float64) func(images *data.Images) []byte {
+	scaled := func(most float64) func(images *data.Images) []byte {
 		return func(images *data.Images) []byte {
 			return array("f4", []int{images.Len(), size, size, 3}, images.Pixels, func(raw []byte, v byte) []byte {
-				return binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(float64(v)*max/255)))
+				return binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(float64(v)*most/255)))
 			})
 		}
 	}
@@ -771,10 +772,7 @@ func TestStopped(t *testing.T) {
 
 // numpy opens the pixel store.
 func TestNumpy(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python with numpy")
-	}
+	python := needs.Python(t)
 	train, test := datatest.Synth(300, 8, 257, 1), datatest.Synth(15, 8, 3, 2)
 	for i := range train.Labels {
 		train.Labels[i] = int32(i % 257)

@@ -32,12 +32,12 @@ func plant(t *testing.T, paths string) string {
 func TestTrees(t *testing.T) {
 	const b = "cat, dog"
 	for _, c := range []struct {
-		name, paths  string
-		test         float64
-		classes      string
-		train, test_ string // parts
-		images       Images
-		notes        []string
+		name, paths         string
+		test                float64
+		classes             string
+		trainPart, testPart string
+		images              Images
+		notes               []string
 	}{
 		{"Training, Testing", "Training/cat/1.png Training/dog/1.png Testing/cat/1.png Testing/dog/1.png", 0, b, "Training", "Testing", Images{Train: 2, Test: 2}, nil},
 		{"test part and --test", "Training/cat/1.png Training/dog/1.png Testing/cat/1.png Testing/dog/1.png", 0.25, b, "Training", "Testing", Images{Train: 2, Test: 2},
@@ -71,7 +71,7 @@ func TestTrees(t *testing.T) {
 			o.Test = c.test
 			report, _ := imported(t, o)
 			named := func(part string) string { return strings.TrimPrefix(part, filepath.Dir(o.Source)+"/") }
-			if got := strings.Join(report.Classes, ", "); got != c.classes || named(report.Parts.Train) != c.train || named(report.Parts.Test) != c.test_ || report.Images != c.images {
+			if got := strings.Join(report.Classes, ", "); got != c.classes || named(report.Parts.Train) != c.trainPart || named(report.Parts.Test) != c.testPart || report.Images != c.images {
 				t.Errorf("classes %s, parts %+v, images %+v", got, report.Parts, report.Images)
 			}
 			if len(report.Notes) != len(c.notes) {

@@ -1,18 +1,16 @@
 package picture
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // BenchmarkRead reads the photographs of the class directories in NB201_PICTURES, once per
 // iteration, and resizes them to 32 x 32 pixels.
 func BenchmarkRead(b *testing.B) {
-	dir := os.Getenv("NB201_PICTURES")
-	if dir == "" {
-		b.Skip("NB201_PICTURES names no directory of pictures")
-	}
+	dir := needs.Pictures(b)
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*", "*.jpg"))
 	if err != nil || len(files) == 0 {
 		b.Fatal(len(files), err)

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
+
 	"github.com/go-json-experiment/json"
 )
 
@@ -107,10 +109,7 @@ func TestSquareOfThatSizeIsThePicture(t *testing.T) {
 // python runs a script with the Python that NB201_PYTHON names, which must have Pillow.
 func python(t *testing.T, script string, input []byte, args ...string) []byte {
 	t.Helper()
-	interpreter := os.Getenv("NB201_PYTHON")
-	if interpreter == "" {
-		t.Skip("NB201_PYTHON names no Python")
-	}
+	interpreter := needs.Python(t)
 	c := exec.Command(interpreter, append([]string{"-c", script}, args...)...)
 	var stderr bytes.Buffer
 	c.Stdin, c.Stderr = bytes.NewReader(input), &stderr
@@ -327,7 +326,7 @@ func TestReadEnds(t *testing.T) {
 		}
 		return nil
 	})
-	if err != stop || count != 34 {
+	if !errors.Is(err, stop) || count != 34 {
 		t.Errorf("after %d files: %v", count, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,6 +1,7 @@
 // Package arrows tests the layers of this module: which packages may import which, and which
 // may import gomlx and go-xla, whose APIs still change. It also checks that docs/walks.md
-// names existing files and functions.
+// names existing files and functions, that CONTRIBUTING.md and docs/developing.md describe what
+// exists, and that .ci/run and the GitHub workflow make the same targets.
 package arrows
 
 import (
@@ -49,7 +50,7 @@ var layers = map[string][]string{
 	// Their tests query what was written and read again.
 	"results" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published", "results/export", "results/verify"},
 	"train":             {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", "results/benchmark", "results/published", "train/device", "train/checkpoint", "train/traintest", gomlx},
-	"train/traintest":   {},
+	"train/traintest":   {"internal"},
 	"train/device":      {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "train/traintest", gomlx},
 	"train/checkpoint":  {"internal", "internal/backend", "configs", "cell", "data", "results", "train/device", gomlx},
 	"scheduler/attempt": {"internal", "configs", "results"},
@@ -88,7 +89,13 @@ func layer(dir string) string {
 	return ""
 }
 
-// violations lists the imports that layers forbids, given the imports of each directory.
+// forTests reports whether only tests may import a directory: it imports testing, or is tests.
+func forTests(imports map[string][]string, dir string) bool {
+	return strings.HasSuffix(dir, ofTests) || slices.Contains(imports[dir], "testing")
+}
+
+// violations lists the imports that layers forbids, given the imports of each directory, and
+// the imports of test packages by others.
 func violations(imports map[string][]string) []string {
 	var found []string
 	for _, dir := range slices.Sorted(maps.Keys(imports)) {
@@ -111,6 +118,9 @@ func violations(imports map[string][]string) []string {
 			}
 			if !allowed {
 				found = append(found, fmt.Sprintf("%s must not import %s", dir, imported))
+			}
+			if ours && forTests(imports, inModule) && !forTests(imports, dir) {
+				found = append(found, fmt.Sprintf("%s must not import %s, which is for tests", dir, imported))
 			}
 		}
 	}
@@ -166,6 +176,21 @@ func TestArrows(t *testing.T) {
 	}
 }
 
+// A package that imports testing is for tests; the program must not import it.
+func TestForTests(t *testing.T) {
+	imports := map[string][]string{
+		"internal/needs":         {"testing"},
+		"internal/golden":        {"testing", "nb201/internal/needs"},
+		"internal/pickle":        {"nb201/internal/needs"},
+		"internal/npy":           {"nb201/internal/usage"},
+		"internal/npy" + ofTests: {"testing", "nb201/internal/needs"},
+	}
+	want := []string{"internal/pickle must not import nb201/internal/needs, which is for tests"}
+	if got := violations(imports); !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+}
+
 func TestViolations(t *testing.T) {
 	for _, test := range []struct {
 		dir, imported string
@@ -189,6 +214,8 @@ func TestViolations(t *testing.T) {
 		{"train", "github.com/gomlx/gomlx/core/graph", true},
 		{"train", "nb201/scheduler", false},
 		{"train" + ofTests, "nb201/scheduler", false},
+		{"train/traintest", "nb201/internal/needs", true},
+		{"train/traintest", "nb201/internal/backend", false},
 		{"results", "nb201/internal/torchfile", true},
 		{"results", "nb201/results/resultstest", true},
 		{"results", "nb201/results/benchmark", false},

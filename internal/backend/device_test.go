@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/plugin"
 	"nb201/internal/usage"
 )
@@ -55,7 +56,7 @@ func TestOpenNoPlugin(t *testing.T) {
 func TestOpenDamaged(t *testing.T) {
 	pin := plugin.Pins()[plugin.CPU]
 	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
-		t.Skip("nothing is pinned for this platform")
+		needs.Plugin(t, fmt.Errorf("none is pinned for %s/%s", runtime.GOOS, runtime.GOARCH))
 	}
 	t.Setenv("GOMLX_BACKEND", "")
 	t.Setenv("NB201_HOME", t.TempDir())

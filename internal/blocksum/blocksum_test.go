@@ -50,13 +50,13 @@ func TestWhole(t *testing.T) {
 			got := make([]byte, 10)
 			n, err := r.ReadAt(got, int64(at))
 			if at < 0 {
-				if err == nil || err == io.EOF {
+				if err == nil || errors.Is(err, io.EOF) {
 					t.Errorf("at %d: %v", at, err)
 				}
 				continue
 			}
 			want := content[min(at, size):min(at+10, size)]
-			if !bytes.Equal(got[:n], want) || (err == io.EOF) != (len(want) < 10) || err != nil && err != io.EOF {
+			if !bytes.Equal(got[:n], want) || errors.Is(err, io.EOF) != (len(want) < 10) || err != nil && !errors.Is(err, io.EOF) {
 				t.Errorf("%d bytes at %d: %d, %v", size, at, n, err)
 			}
 		}

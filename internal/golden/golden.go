@@ -5,10 +5,13 @@ package golden
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // Dir is the directory the vectors are read from.
@@ -32,7 +35,7 @@ func Load(t testing.TB, name string, v any) {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(Dir(), name))
 	if errors.Is(err, fs.ErrNotExist) && os.Getenv("NB201_GOLDEN") != "" {
-		t.Skipf("no %s in NB201_GOLDEN", name)
+		needs.Golden(t, fmt.Errorf("no %s in %s", name, Dir()))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +54,7 @@ func Glob(t testing.TB, pattern string) []string {
 		t.Fatal(err)
 	}
 	if len(paths) == 0 {
-		t.Skipf("no %s in %s", pattern, Dir())
+		needs.Golden(t, fmt.Errorf("no %s in %s", pattern, Dir()))
 	}
 	names := make([]string, len(paths))
 	for i, p := range paths {

@@ -27,7 +27,7 @@ func CountLaunches(list string) (Launches, error) {
 	l := Launches{Turn: -1}
 	var graphs []int // columns of the command buffers around the current line
 	loop := -1       // column of the loop around the current line
-	inBody, any := false, false
+	inBody, found := false, false
 	for line := range strings.Lines(list) {
 		if loop >= 0 && strings.TrimSpace(line) == "body:" {
 			inBody = true
@@ -37,7 +37,7 @@ func CountLaunches(list string) (Launches, error) {
 		if m == nil {
 			continue
 		}
-		any = true
+		found = true
 		column, kind := len(m[1]), m[2]
 		for len(graphs) > 0 && column <= graphs[len(graphs)-1] {
 			graphs = graphs[:len(graphs)-1]
@@ -64,7 +64,7 @@ func CountLaunches(list string) (Launches, error) {
 			l.Whole++
 		}
 	}
-	if !any {
+	if !found {
 		return l, errors.New("XLA's list of thunks is empty")
 	}
 	return l, nil

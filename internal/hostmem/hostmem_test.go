@@ -4,6 +4,8 @@ import (
 	"os"
 	"testing"
 	"testing/fstest"
+
+	"nb201/internal/needs"
 )
 
 func files(texts map[string]string) fstest.MapFS {
@@ -63,9 +65,8 @@ func TestRead(t *testing.T) {
 }
 
 func TestReadThisMachine(t *testing.T) {
-	if _, err := os.Stat("/proc/meminfo"); err != nil {
-		t.Skip("no /proc here")
-	}
+	_, err := os.Stat("/proc/meminfo")
+	needs.System(t, err)
 	m, ok := Read(os.DirFS("/"))
 	if !ok || m.Total == 0 || m.Free == 0 || m.Free > m.Total {
 		t.Errorf("%+v, %v", m, ok)

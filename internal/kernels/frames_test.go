@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // TestFrames calls the kernels from a C program in the place of XLA: testdata/frames.c.
 func TestFrames(t *testing.T) {
 	if Instructions() == "" {
-		t.Skip("there are no kernels for this processor")
+		needs.Kernels(t, "there are no kernels for this processor")
 	}
 	compiler, err := exec.Command("go", "env", "CC").Output()
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 func TestParseHeader(t *testing.T) {
@@ -322,10 +324,7 @@ func TestBomb(t *testing.T) {
 
 // numpy reads what Writer writes, and Set what numpy writes.
 func TestNumpy(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python with numpy")
-	}
+	python := needs.Python(t)
 	path := save(t, "a.npz", sample(t))
 	made := filepath.Join(t.TempDir(), "b.npz")
 	c := exec.Command(python, "-c", `

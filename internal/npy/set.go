@@ -186,7 +186,7 @@ func (a *Array) Read(p []byte) (int, error) {
 	if err == nil {
 		_, err = io.ReadFull(a.file, make([]byte, 1))
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, ended(err)
 	}
 	return n, nil

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/internal/needs"
 	"nb201/internal/usage"
 )
 
@@ -260,17 +261,13 @@ func TestDescriptors(t *testing.T) {
 func node(t *testing.T, name string, mode uint32, major, minor int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := syscall.Mknod(path, mode|0o666, major<<8|minor); err != nil {
-		t.Skipf("only root makes devices: %v", err)
-	}
+	needs.Root(t, syscall.Mknod(path, mode|0o666, major<<8|minor))
 	return path
 }
 
 func TestDevices(t *testing.T) {
 	null, full, disk := node(t, "null", syscall.S_IFCHR, 1, 3), node(t, "full", syscall.S_IFCHR, 1, 7), node(t, "disk", syscall.S_IFBLK, 7, 250)
-	if err := put(null, "text", Rules{}); err != nil {
-		t.Skipf("devices do not open here: %v", err)
-	}
+	needs.Root(t, put(null, "text", Rules{}))
 	if err := put(full, "text", Rules{}); !usage.Is(err) || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("a full device: %v", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // fragments is a pickle with a dict of items that were encoded before, each with a memo
@@ -37,10 +39,7 @@ const fragmentsInPython = `{'before': ['shared', 'own 1'],
 
 // Items that were encoded apart read back in their dict, whatever stands around them.
 func TestFragments(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python")
-	}
+	python := needs.Python(t)
 	path := filepath.Join(t.TempDir(), "fragments")
 	if err := os.WriteFile(path, fragments(t), 0o666); err != nil {
 		t.Fatal(err)
@@ -97,10 +96,7 @@ func TestArrays(t *testing.T) {
 		t.Errorf("read %+v", first)
 	}
 
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python")
-	}
+	python := needs.Python(t)
 	path := filepath.Join(t.TempDir(), "arrays")
 	if err := os.WriteFile(path, text, 0o666); err != nil {
 		t.Fatal(err)

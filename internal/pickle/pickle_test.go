@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // random returns a value to pickle, and the Python expression of the same value.
@@ -166,10 +168,7 @@ func TestWrittenValuesReadBack(t *testing.T) {
 // TestPython has Python unpickle the values and compare them, with their types,
 // with their expressions.
 func TestPython(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python")
-	}
+	python := needs.Python(t)
 	dir := t.TempDir()
 	var expressions []string
 	for seed := range uint64(500) {

@@ -31,6 +31,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/internal/needs"
 	"nb201/internal/plugin/index"
 	"nb201/internal/usage"
 )
@@ -684,9 +685,7 @@ func TestInstallUnwritable(t *testing.T) {
 		}
 	})
 	t.Run("read-only", func(t *testing.T) {
-		if os.Geteuid() == 0 {
-			t.Skip("root writes everywhere")
-		}
+		needs.User(t)
 		w := newWorld(t)
 		if err := os.Mkdir(w.root, 0o555); err != nil {
 			t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // library compiles a shared library from C.
@@ -100,10 +102,7 @@ func TestPreload(t *testing.T) {
 // NVRTC compiles if its builtins are loaded; that of CUDA 13.0 does not otherwise. NB201_CUDA_WHEELS
 // names the site-packages directory with JAX's CUDA plugin and NVIDIA's wheels.
 func TestPreloadWheels(t *testing.T) {
-	site := os.Getenv("NB201_CUDA_WHEELS")
-	if site == "" {
-		t.Skip("NB201_CUDA_WHEELS is not set")
-	}
+	site := needs.CUDAWheels(t)
 	plugins, _ := filepath.Glob(filepath.Join(site, "jax_plugins", "xla_cuda1[23]", "xla_cuda_plugin.so"))
 	compilers, _ := filepath.Glob(filepath.Join(site, "nvidia", "c*", "lib", "libnvrtc.so.1[23]"))
 	if len(plugins) != 1 || len(compilers) != 1 {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 func TestDriver(t *testing.T) {
@@ -65,9 +67,7 @@ func TestDriverVersion(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", version, got, want)
 		}
 	}
-	if DriverVersion() != "" {
-		t.Skip("this machine has a driver")
-	}
+	needs.Undriven(t, DriverVersion())
 	if got := run(t.TempDir()); !strings.HasPrefix(got, "version , plugin \"\", error no NVIDIA driver found") {
 		t.Errorf("without a driver: %q", got)
 	}

@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/usage"
 )
 
@@ -111,7 +113,7 @@ func find(t *testing.T, device string, want Plugin) {
 
 func TestFind(t *testing.T) {
 	if !Pins()[CPU].fitsPlatform() {
-		t.Skipf("nothing is pinned for %s/%s", runtime.GOOS, runtime.GOARCH)
+		needs.Plugin(t, fmt.Errorf("none is pinned for %s/%s", runtime.GOOS, runtime.GOARCH))
 	}
 	home := alone(t)
 	for device, want := range map[string]string{CPU: "run `nb201 setup`", CUDA12: "run `nb201 setup --device cuda12`"} {

@@ -88,15 +88,14 @@ func TestFindToolkit(t *testing.T) {
 	}
 
 	// nvcc on PATH is a link.
-	real := filepath.Join(dir, "opt", "cuda-12.6")
-	makeToolkit(t, real, "12.6.77")
-	script(t, filepath.Join(real, "bin", "nvcc"), "exit 1")
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o777),
-		os.Symlink(filepath.Join(real, "bin", "nvcc"), filepath.Join(dir, "bin", "nvcc"))); err != nil {
+	cuda := filepath.Join(dir, "opt", "cuda-12.6")
+	makeToolkit(t, cuda, "12.6.77")
+	script(t, filepath.Join(cuda, "bin", "nvcc"), "exit 1")
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o777), os.Symlink(filepath.Join(cuda, "bin", "nvcc"), filepath.Join(dir, "bin", "nvcc"))); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", filepath.Join(dir, "bin"))
-	check(Toolkit{real, "12.6.77", "nvcc on PATH"})
+	check(Toolkit{cuda, "12.6.77", "nvcc on PATH"})
 
 	beside := filepath.Join(dir, "site", "nvidia", "cuda_nvcc")
 	makeToolkit(t, beside, "12.9.86")

@@ -139,7 +139,7 @@ func parseRecord(text []byte) (map[string]string, error) {
 	files := map[string]string{}
 	for {
 		row, err := rows.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files, nil
 		}
 		if err != nil {

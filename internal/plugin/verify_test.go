@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/usage"
 )
 
@@ -58,6 +59,7 @@ func FuzzParseRecord(f *testing.F) {
 
 // A library that is cut short anywhere is refused before it is loaded.
 func TestFingerprint(t *testing.T) {
+	compiler := needs.Program(t, "cc")
 	dir := t.TempDir()
 	source, library := filepath.Join(dir, "e.c"), filepath.Join(dir, "my_cpu.so")
 	if err := os.WriteFile(source, []byte("char large[100000] = {1}; void *GetPjrtApi(void) { return large; }\n"), 0o666); err != nil {
@@ -65,8 +67,8 @@ func TestFingerprint(t *testing.T) {
 	}
 	build := func(flags ...string) []byte {
 		t.Helper()
-		if out, err := exec.Command("cc", append(flags, "-o", library, source)...).CombinedOutput(); err != nil {
-			t.Skipf("no C compiler: %v %s", err, out)
+		if out, err := exec.Command(compiler, append(flags, "-o", library, source)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v %s", err, out)
 		}
 		text, err := os.ReadFile(library)
 		if err != nil {

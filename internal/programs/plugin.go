@@ -157,7 +157,10 @@ func FallBack(from int) bool {
 
 // fallTo sets the set of flags for programs compiled from now on, unless a later set is in use.
 func (p *plugin) fallTo(set int32) {
-	for now := p.flags.Load(); now < set && !p.flags.CompareAndSwap(now, set); now = p.flags.Load() {
+	for {
+		if now := p.flags.Load(); now >= set || p.flags.CompareAndSwap(now, set) {
+			return
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/go-xla/pjrt"
 
+	"nb201/internal/needs"
 	xla "nb201/internal/plugin"
 )
 
@@ -22,9 +23,7 @@ import (
 func client(t *testing.T, dir string) *pjrt.Client {
 	t.Helper()
 	found, err := xla.Find(xla.CPU)
-	if err != nil {
-		t.Skip(err)
-	}
+	needs.Plugin(t, err)
 	if err := Intercept(found.Path, Options{Directory: dir}); err != nil {
 		t.Fatal(err)
 	}

@@ -157,7 +157,7 @@ func decode(text []byte) (entries []entry, names []string, err error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, nil, headerError(err)
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, nil, errors.New("something follows the JSON of its header")
 	}
 	if len(names) == 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 )
@@ -33,7 +34,7 @@ func tensors(path string) (map[string]*torchfile.Tensor, error) {
 // Python with it, as that writes it.
 func TestFiles(t *testing.T) {
 	dirs := []string{"testdata"}
-	if python := os.Getenv("NB201_PYTHON"); python != "" && exec.Command(python, "-c", "import safetensors").Run() == nil {
+	if python := needs.PythonIfSet(t); python != "" && exec.Command(python, "-c", "import safetensors").Run() == nil {
 		dirs = append(dirs, t.TempDir())
 		if out, err := exec.Command(python, "testdata/save.py", dirs[1]).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)

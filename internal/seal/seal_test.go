@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 const object = "{\n  \"a\": 1,\n  \"b\": [2, 3]\n}"
@@ -32,10 +34,7 @@ func TestOpen(t *testing.T) {
 
 // TestPython checks a seal as the package's documentation says.
 func TestPython(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3")
-	}
+	python := needs.Program(t, "python3")
 	path := filepath.Join(t.TempDir(), "sealed.json")
 	text := Seal([]byte(object))
 	for _, want := range []string{"True\n", "False\n"} {

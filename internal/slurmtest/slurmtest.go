@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nb201/internal/needs"
 )
 
 // Cluster is a cluster on this host, with the nodes node0, node1 and so on.
@@ -26,12 +28,7 @@ type Cluster struct {
 // this cluster. Without Slurm the test skips.
 func Start(t *testing.T, env ...string) *Cluster {
 	t.Helper()
-	for _, program := range []string{"munged", "slurmctld", "slurmd", "sbatch"} {
-		_, err := exec.LookPath(program)
-		if _, err2 := exec.LookPath("/usr/sbin/" + program); err != nil && err2 != nil {
-			t.Skipf("there is no %s", program)
-		}
-	}
+	needs.Slurm(t)
 	module, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
 		t.Fatal(err)

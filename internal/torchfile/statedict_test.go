@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/pickle"
 	"nb201/internal/usage"
 )
@@ -65,7 +66,7 @@ var refusals = map[string]string{
 // and, where there is a Python with torch, as that writes them.
 func TestVariants(t *testing.T) {
 	dirs := []string{"testdata/variants"}
-	if python := os.Getenv("NB201_PYTHON"); python != "" {
+	if python := needs.PythonIfSet(t); python != "" {
 		dirs = append(dirs, t.TempDir())
 		if out, err := exec.Command(python, "-W", "ignore", "testdata/variants.py", dirs[1]).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/pickle"
 	"nb201/internal/usage"
 )
@@ -291,10 +293,7 @@ func TestSharedBytesAreRefused(t *testing.T) {
 // TestTorch has torch load the files with its default, weights-only unpickler and
 // tell what it finds, and has the reader read what torch.save wrote.
 func TestTorch(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python with torch")
-	}
+	python := needs.Python(t)
 	want := net()
 	path := save(t, write(t, want))
 	nested := save(t, write(t, pickle.Dict{{Key: "full", Value: pickle.Dict{
@@ -303,7 +302,7 @@ func TestTorch(t *testing.T) {
 	again := path + ".torch"
 	out, err := exec.Command(python, "testdata/load.py", path, nested, again).Output()
 	if err != nil {
-		if e, ok := err.(*exec.ExitError); ok {
+		if e := new(exec.ExitError); errors.As(err, &e) {
 			t.Fatalf("%v\n%s", err, e.Stderr)
 		}
 		t.Fatal(err)

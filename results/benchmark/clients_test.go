@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -27,10 +28,7 @@ import (
 // askClient makes an unmodified Python client answer all questions in testdata/clients.py.
 func askClient(t *testing.T, client, path string, indices []int) map[string]any {
 	t.Helper()
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON is not set")
-	}
+	python := needs.Python(t)
 	out := filepath.Join(t.TempDir(), "answers.json")
 	list := strings.ReplaceAll(strings.Trim(fmt.Sprint(indices), "[]"), " ", ",")
 	c := exec.CommandContext(t.Context(), python, "testdata/clients.py", client, path, list, out)
@@ -327,10 +325,7 @@ func more(info *benchmark.MoreInfo) map[string][]any {
 // TestPublishedFiles compares the answers of both clients and of this package on the published
 // files in the directory NB201_PUBLISHED: meta.pickle.pbz2 and architectures 0 and 11.
 func TestPublishedFiles(t *testing.T) {
-	dir := os.Getenv("NB201_PUBLISHED")
-	if dir == "" {
-		t.Skip("NB201_PUBLISHED is not set")
-	}
+	dir := needs.Published(t)
 	for _, client := range []string{"nats", "records"} {
 		t.Run(client, func(t *testing.T) {
 			want := askClient(t, client, dir, []int{0, 11})

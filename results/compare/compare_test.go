@@ -63,7 +63,7 @@ func at(arch int, seed uint32) results.Trial {
 	return results.Trial{Arch: arch, Dataset: "cifar10", Epochs: 2, Seed: seed}
 }
 
-func close(got *float64, want float64) bool {
+func near(got *float64, want float64) bool {
 	if got == nil {
 		return math.IsNaN(want)
 	}
@@ -116,7 +116,7 @@ func TestKnown(t *testing.T) {
 		{"loss", &c.Loss.Mean, 0.075},
 		{"tau of the loss", c.Loss.Kendall, 4.0 / 6},
 	} {
-		if !close(test.got, test.want) {
+		if !near(test.got, test.want) {
 			t.Errorf("%s is %v, want %v", test.name, number(test.got), test.want)
 		}
 	}
@@ -137,8 +137,8 @@ func TestOtherSeeds(t *testing.T) {
 	// Means in A 12, 20; the spread is that of A alone, sqrt(8).
 	// A value of A has half or the whole of its variance, one of B the whole.
 	relative := math.Sqrt((1.0+16)/2) / math.Sqrt(0.75*8+8)
-	if c.Trials != 0 || c.Architectures != 2 || !close(&c.Top1.Mean, -1.5) || !close(c.Top1.SpreadA, math.Sqrt(8)) || c.Top1.SpreadB != nil ||
-		!close(c.Top1.Relative, relative) || len(c.Worst) != 2 || c.Worst[0] != (Pair{1, nil, 20, 16}) {
+	if c.Trials != 0 || c.Architectures != 2 || !near(&c.Top1.Mean, -1.5) || !near(c.Top1.SpreadA, math.Sqrt(8)) || c.Top1.SpreadB != nil ||
+		!near(c.Top1.Relative, relative) || len(c.Worst) != 2 || c.Worst[0] != (Pair{1, nil, 20, 16}) {
 		t.Errorf("%+v %+v", c, c.Top1)
 	}
 }
@@ -166,7 +166,7 @@ func TestSame(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		for _, m := range []*Measure{c.Top1, c.Loss} {
-			if m.Mean != 0 || *m.SD != 0 || m.MeanAbs != 0 || m.MaxAbs != 0 || !close(m.Kendall, 1) || !close(m.Spearman, 1) {
+			if m.Mean != 0 || *m.SD != 0 || m.MeanAbs != 0 || m.MaxAbs != 0 || !near(m.Kendall, 1) || !near(m.Spearman, 1) {
 				t.Errorf("%+v %+v", c, m)
 			}
 			if seeds := c.Epochs == 3; (m.SpreadA != nil) != seeds || (m.Relative != nil) != seeds || seeds && *m.Relative != 0 {
@@ -255,10 +255,10 @@ func TestRankCorrelations(t *testing.T) {
 		{[]float64{1, 1, 1}, []float64{1, 2, 3}, math.NaN(), math.NaN()},
 		{[]float64{1}, []float64{2}, math.NaN(), math.NaN()},
 	} {
-		if tau := kendall(test.x, test.y); !close(finite(tau), test.tau) {
+		if tau := kendall(test.x, test.y); !near(finite(tau), test.tau) {
 			t.Errorf("tau of %v and %v is %v, want %v", test.x, test.y, tau, test.tau)
 		}
-		if rho := spearman(test.x, test.y); !close(finite(rho), test.rho) {
+		if rho := spearman(test.x, test.y); !near(finite(rho), test.rho) {
 			t.Errorf("rho of %v and %v is %v, want %v", test.x, test.y, rho, test.rho)
 		}
 	}
@@ -275,10 +275,10 @@ func TestRankCorrelations(t *testing.T) {
 		if !slices.Equal(slices.Concat(x, y), before) {
 			t.Fatal("the values were changed")
 		}
-		if want := naive(x, y); !close(finite(tau), want) {
+		if want := naive(x, y); !near(finite(tau), want) {
 			t.Errorf("tau of %v and %v is %v, want %v", x, y, tau, want)
 		}
-		if !close(finite(kendall(y, x)), tau) || !close(finite(spearman(y, x)), rho) {
+		if !near(finite(kendall(y, x)), tau) || !near(finite(spearman(y, x)), rho) {
 			t.Errorf("%v and %v: not symmetric", x, y)
 		}
 		// The ranks alone count.
@@ -286,7 +286,7 @@ func TestRankCorrelations(t *testing.T) {
 		for i, v := range x {
 			power[i] = -math.Exp(v)
 		}
-		if !close(finite(kendall(power, y)), -tau) || !close(finite(spearman(power, y)), -rho) {
+		if !near(finite(kendall(power, y)), -tau) || !near(finite(spearman(power, y)), -rho) {
 			t.Errorf("%v and %v: an order turned round does not turn the sign", x, y)
 		}
 	}

@@ -74,7 +74,7 @@ func TestScipy(t *testing.T) {
 			name, want string
 			got        *float64
 		}{{"tau", want[0], m.Kendall}, {"rho", want[1], m.Spearman}} {
-			if want, err := strconv.ParseFloat(test.want, 64); err != nil || !close(test.got, want) {
+			if want, err := strconv.ParseFloat(test.want, 64); err != nil || !near(test.got, want) {
 				t.Errorf("table %d: %s is %s, want %s", i, test.name, number(test.got), test.want)
 			}
 		}
@@ -164,7 +164,7 @@ func TestTies(t *testing.T) {
 		t.Fatalf("%d comparisons", len(r.Comparisons))
 	}
 	for _, c := range r.Comparisons {
-		if !close(c.Top1.Kendall, 1) || !close(c.Top1.Spearman, 1) {
+		if !near(c.Top1.Kendall, 1) || !near(c.Top1.Spearman, 1) {
 			t.Errorf("%s: tau %v, rho %v, want 1 and 1", c.Set, number(c.Top1.Kendall), number(c.Top1.Spearman))
 		}
 	}
@@ -177,7 +177,7 @@ func TestTies(t *testing.T) {
 		}
 	}
 	for _, c := range run(t, publish(t, a), publish(t, b)).Comparisons {
-		if !close(c.Top1.Kendall, 1) || !close(c.Top1.Spearman, 1) {
+		if !near(c.Top1.Kendall, 1) || !near(c.Top1.Spearman, 1) {
 			t.Errorf("%s: tau %v, rho %v, want 1 and 1", c.Set, number(c.Top1.Kendall), number(c.Top1.Spearman))
 		}
 	}

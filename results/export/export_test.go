@@ -21,6 +21,7 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/internal/needs"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -89,11 +90,8 @@ func files(t testing.TB, dir string) map[string]string {
 
 // python is the Python with the clients.
 func python(t *testing.T) string {
-	p := os.Getenv("NB201_PYTHON")
-	if p == "" {
-		t.Skip("NB201_PYTHON names no Python with torch and nas-bench-201")
-	}
-	return p
+	t.Helper()
+	return needs.Python(t)
 }
 
 // old is a trial of the nov2019 timeline: x-valid and x-test at the last epoch only.
@@ -225,10 +223,7 @@ var clientKinds = map[string]Options{
 // exports of campaigns.
 func TestCheckClients(t *testing.T) {
 	interpreter := python(t)
-	checker := os.Getenv("NB201_CHECK_CLIENTS")
-	if checker == "" {
-		t.Skip("NB201_CHECK_CLIENTS names no checker")
-	}
+	checker := needs.Clients(t)
 	for name, x := range map[string]struct {
 		archs  []int
 		listed string
@@ -935,9 +930,7 @@ func TestLocked(t *testing.T) {
 
 // An export of many architectures needs no more memory than one of few.
 func TestStreams(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes 128 records")
-	}
+	needs.Long(t, "makes 128 records")
 	c := results.Campaign{Dir: t.TempDir()}
 	for arch := range 128 {
 		publish(t, c, resultstest.Record(t, trial(arch, "cifar100", 200, 777)))

@@ -324,8 +324,8 @@ func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error
 			if err != nil || entry.IsDir() {
 				return err
 			}
-			print, err := fileprint(path)
-			io.WriteString(sum, print)
+			text, err := fileprint(path)
+			io.WriteString(sum, text)
 			return err
 		})
 		f.all = hex.EncodeToString(sum.Sum(nil))
@@ -344,11 +344,11 @@ func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error
 			paths = append(paths, c.WeightsPath(t))
 		}
 		for _, path := range paths {
-			print, err := fileprint(path)
+			text, err := fileprint(path)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) { // weights may have been dropped
 				return nil, err
 			}
-			io.WriteString(sums[t.Arch], print)
+			io.WriteString(sums[t.Arch], text)
 		}
 	}
 	for index, sum := range sums {

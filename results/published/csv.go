@@ -133,7 +133,7 @@ func (t *csvTable[Row]) rows(architecture int) ([]Row, error) {
 	var rows []Row
 	for {
 		record, err := r.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return rows, nil
 		}
 		var row Row

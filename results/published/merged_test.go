@@ -17,6 +17,7 @@ import (
 	"github.com/dsnet/compress/bzip2"
 
 	"nb201/cell"
+	"nb201/internal/needs"
 	"nb201/internal/usage"
 	. "nb201/results"
 	. "nb201/results/benchmark"
@@ -164,9 +165,7 @@ func TestMergedFileReplaced(t *testing.T) {
 
 // Whatever replaces the files in the cache, the merged file's own values are read.
 func TestMergedCacheDamaged(t *testing.T) {
-	if testing.Short() {
-		t.Skip("writes some hundred files")
-	}
+	needs.Long(t, "writes some hundred files")
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := filepath.Join(os.Getenv("XDG_CACHE_HOME"), "nb201")
 	paths := map[string]*Architecture{}

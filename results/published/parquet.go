@@ -182,7 +182,7 @@ func visitValues(pages parquet.Pages, visit func(parquet.Value)) error {
 	values := make([]parquet.Value, 1024)
 	for {
 		page, err := pages.ReadPage()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a wrapped one is of a damaged page
 			return nil
 		}
 		if err != nil {
@@ -199,7 +199,7 @@ func visitValues(pages parquet.Pages, visit func(parquet.Value)) error {
 			}
 		}
 		parquet.Release(page)
-		if err != io.EOF {
+		if err != io.EOF { //nolint:errorlint // a wrapped one is of a damaged page
 			return err
 		}
 	}
@@ -255,7 +255,7 @@ func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, erro
 		if n == 0 && err == nil {
 			err = io.ErrNoProgress
 		}
-		if err != nil && (err != io.EOF || first < end) {
+		if err != nil && (err != io.EOF || first < end) { //nolint:errorlint // a wrapped one is from a damaged page
 			return rows, err
 		}
 		clear(buffer) // rows now owns the slices in it

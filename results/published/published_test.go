@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"testing"
 
+	"nb201/internal/needs"
 	"nb201/results/benchmark"
 	"nb201/results/published"
 )
@@ -56,10 +57,7 @@ func summarize(t *testing.T, r *benchmark.ResultsCount) summary {
 // The published records of architectures 0 and 11, in the directory NB201_PUBLISHED,
 // must read as Python read them.
 func TestPublishedSummaries(t *testing.T) {
-	dir := os.Getenv("NB201_PUBLISHED")
-	if dir == "" {
-		t.Skip("NB201_PUBLISHED is not set")
-	}
+	dir := needs.Published(t)
 	b, err := published.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)

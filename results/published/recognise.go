@@ -3,6 +3,7 @@ package published
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -40,7 +41,7 @@ func (all readers) recognisePath(path string) (Kind, error) {
 	defer f.Close()
 	head := make([]byte, 1<<10)
 	n, err := io.ReadFull(f, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return Kind{}, unreadable(err)
 	}
 	return all.recogniseFile(newContent(path, f, info.Size(), head[:n])), nil

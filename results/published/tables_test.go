@@ -20,6 +20,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 	"github.com/pierrec/lz4/v4"
 
+	"nb201/internal/needs"
 	"nb201/internal/usage"
 	. "nb201/results"
 	. "nb201/results/benchmark"
@@ -256,10 +257,7 @@ func TestTablesMarked(t *testing.T) {
 
 // Python's csv reads the numbers to the bit.
 func TestPythonReadsCSV(t *testing.T) {
-	python := os.Getenv("NB201_PYTHON")
-	if python == "" {
-		t.Skip("NB201_PYTHON names no Python")
-	}
+	python := needs.Python(t)
 	dir := t.TempDir()
 	trials, epochs := RowsOf(gappy(t, 3))
 	writeTables(t, dir, trials, epochs)

@@ -139,33 +139,33 @@ func (row *TrialRow) resultsCount(a *benchmark.Architecture) (*benchmark.Results
 	return r, nil
 }
 
-// addTo adds the values of the row to its trial; r is nil if that does not exist. Rows must be
+// addTo adds the values of the row to its trial; trial is nil if that does not exist. Rows must be
 // added in order of their epochs.
-func (row *EpochRow) addTo(r *benchmark.ResultsCount) error {
-	if r == nil {
+func (r *EpochRow) addTo(trial *benchmark.ResultsCount) error {
+	if trial == nil {
 		return fmt.Errorf("the trial is missing in the table %s", TrialsTable)
 	}
-	if row.Epoch < 0 || row.Epoch >= r.Epochs {
-		return fmt.Errorf("the trial has epochs 0 to %d only", r.Epochs-1)
+	if r.Epoch < 0 || r.Epoch >= trial.Epochs {
+		return fmt.Errorf("the trial has epochs 0 to %d only", trial.Epochs-1)
 	}
-	m := &r.Training
-	if row.Set != benchmark.TrainingSet {
+	m := &trial.Training
+	if r.Set != benchmark.TrainingSet {
 		var ok bool
-		if m, ok = r.Set(row.Set); !ok {
+		if m, ok = trial.Set(r.Set); !ok {
 			return fmt.Errorf("the trial does not list this evaluation set")
 		}
 	}
 	for _, v := range []struct {
 		series *benchmark.Series
 		value  *float64
-	}{{&m.Loss, row.Loss}, {&m.Top1, row.Top1}, {&m.Top5, row.Top5}, {&m.Seconds, row.Seconds}} {
+	}{{&m.Loss, r.Loss}, {&m.Top1, r.Top1}, {&m.Top5, r.Top5}, {&m.Seconds, r.Seconds}} {
 		if v.value == nil {
 			continue
 		}
-		if n := len(*v.series); n > 0 && (*v.series)[n-1].Epoch == row.Epoch {
+		if n := len(*v.series); n > 0 && (*v.series)[n-1].Epoch == r.Epoch {
 			return fmt.Errorf("two rows give the same value")
 		}
-		*v.series = append(*v.series, benchmark.Point{Epoch: row.Epoch, Value: *v.value})
+		*v.series = append(*v.series, benchmark.Point{Epoch: r.Epoch, Value: *v.value})
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dsnet/compress/bzip2"
 
+	"nb201/internal/needs"
 	"nb201/results/export"
 	"nb201/results/published"
 	"nb201/results/resultstest"
@@ -175,10 +176,7 @@ func TestExports(t *testing.T) {
 // TestPublished has the published records in the directory NB201_PUBLISHED sound, with
 // what is known of them noted.
 func TestPublished(t *testing.T) {
-	dir := os.Getenv("NB201_PUBLISHED")
-	if dir == "" {
-		t.Skip("NB201_PUBLISHED is not set")
-	}
+	dir := needs.Published(t)
 	r := run(t, dir, Options{})
 	if len(r.Faults) > 0 || r.Trials == 0 || len(r.Notes) != 9 {
 		t.Errorf("%d trials, found %v, notes %v", r.Trials, r.Faults, r.Notes)

@@ -407,7 +407,7 @@ func TestReevaluation(t *testing.T) {
 		{"another loss", func(e *Evaluated) { e.Loss *= 1.01 }, "ori-test: the weights give a loss of"},
 		{"no loss", func(e *Evaluated) { e.Loss = math.NaN() }, "ori-test: the weights give a loss of NaN"},
 		{"another accuracy", func(e *Evaluated) { e.Top1 -= 0.1 }, "ori-test: the weights give a top-1 accuracy of"},
-		{"another top-5 accuracy", func(e *Evaluated) { e.Top5 -= 1 }, "100 of 10000 images more or less"},
+		{"another top-5 accuracy", func(e *Evaluated) { e.Top5-- }, "100 of 10000 images more or less"},
 	}
 	for _, test := range tests {
 		at := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 888}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"nb201/configs"
+	"nb201/internal/needs"
 	"nb201/internal/slurmtest"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -271,11 +272,9 @@ exec '/opt/my tools/nb201' run "$campaign" --chunk "$SLURM_ARRAY_TASK_ID/20" --d
 	if strings.Count(text, "#SBATCH") != 8 || !strings.HasSuffix(text, "--devices cpu\n") {
 		t.Error(text)
 	}
-	if _, err := exec.LookPath("shellcheck"); err != nil {
-		t.Skip(err)
-	}
+	shellcheck := needs.Program(t, "shellcheck")
 	for _, script := range []string{got, text} {
-		c := exec.Command("shellcheck", "-")
+		c := exec.Command(shellcheck, "-")
 		c.Stdin = strings.NewReader(script)
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)

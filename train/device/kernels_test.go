@@ -19,6 +19,7 @@ import (
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/backend"
+	"nb201/internal/needs"
 	"nb201/internal/plugin"
 )
 
@@ -44,18 +45,16 @@ func TestKernels(t *testing.T) {
 		return
 	}
 	found, err := plugin.Compiler()
-	if err != nil {
-		t.Skip(err)
-	}
+	needs.Compiler(t, err)
 	if found.Source != plugin.FromSetup {
-		t.Skipf("%s is not the pinned plugin", found.Path)
+		needs.Compiler(t, fmt.Errorf("%s is not the pinned plugin", found.Path))
 	}
 	got := map[string]kernels{}
 	var group errgroup.Group
 	group.SetLimit(2)
 	lines := make(chan []byte)
 	gpus, archs, precisions := []string{"h100"}, []string{"14452"}, []configs.Precision{configs.FP32}
-	all := os.Getenv("NB201_NIGHTLY") != "" || *update
+	all := needs.IsNightly() || *update
 	if all {
 		gpus, archs, precisions = backend.GPUs(), []string{"0", "14452", "1462"}, []configs.Precision{configs.FP32, configs.TF32, configs.BF16}
 	}

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 //go:embed measure.py
@@ -40,10 +42,7 @@ type Case struct {
 // error bound. It skips the test unless NB201_PYTHON names a Python with torch and xautodl.
 func Judge(t *testing.T, bound float64, cases []Case) {
 	t.Helper()
-	interpreter := os.Getenv("NB201_PYTHON")
-	if interpreter == "" {
-		t.Skip("NB201_PYTHON is not set to a Python with torch and xautodl; results are not compared with theirs")
-	}
+	interpreter := needs.Python(t)
 	text, err := json.Marshal(cases)
 	if err != nil {
 		t.Fatal(err)

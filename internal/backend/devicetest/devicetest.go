@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"nb201/internal/backend"
+	"nb201/internal/needs"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
 	"nb201/internal/programs/kernelstest"
@@ -69,9 +70,7 @@ func Open(t testing.TB) *backend.Opened {
 // CPUOnly skips the test on a GPU, for the given reason.
 func CPUOnly(t testing.TB, reason string) {
 	t.Helper()
-	if OnGPU(t) {
-		t.Skipf("runs on the CPU only: %s", reason)
-	}
+	needs.CPU(t, OnGPU(t), reason)
 }
 
 // Kernels requires the kernels for the CPU. If programs call none, it fails the test on a processor
@@ -106,9 +105,7 @@ func Kernels(t testing.TB) (compiled func() []programs.Program) {
 // there. On the CPU TF32 skips the test.
 func TF32(t *testing.T) bool {
 	t.Helper()
-	if !OnGPU(t) {
-		t.Skip("only a GPU has TF32")
-	}
+	needs.GPU(t, OnGPU(t), "the CPU does not have TF32")
 	if os.Getenv(tf32) != "" {
 		return true
 	}

@@ -169,7 +169,7 @@ func parseHTML(page *url.URL, content []byte) ([]File, error) {
 	var files []File
 	for tokens := html.NewTokenizer(bytes.NewReader(content)); ; {
 		kind := tokens.Next()
-		if kind == html.ErrorToken && tokens.Err() == io.EOF {
+		if kind == html.ErrorToken && errors.Is(tokens.Err(), io.EOF) {
 			return files, nil
 		}
 		if kind == html.ErrorToken {

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/cpu"
 
+	"nb201/internal/needs"
 	"nb201/internal/plugin"
 )
 
@@ -18,11 +19,11 @@ func Require(t testing.TB, missing string) {
 		return
 	}
 	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
-		t.Skipf("programs call no kernels: %s", missing)
+		needs.Kernels(t, missing)
 	}
 	found, err := plugin.Find(plugin.CPU)
 	if err != nil || found.Source != plugin.FromSetup {
-		t.Skipf("programs call no kernels (%s), and the plugin is not the pinned one", missing)
+		needs.Kernels(t, missing+", and the plugin is not the pinned one")
 	}
 	t.Fatalf("kernels exist for this processor and plugin, but programs call none: %s", missing)
 }

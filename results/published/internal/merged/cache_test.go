@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nb201/internal/blocksum"
+	"nb201/internal/needs"
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
@@ -99,9 +100,7 @@ func TestTooFull(t *testing.T) {
 // A full disk is not the fault of the file.
 func TestNoRoom(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Skip(err)
-	}
+	needs.System(t, err)
 	defer full.Close()
 	b := &boundedWriter{w: full, path: "m.pickle.pbz2", dir: "/cache", limit: 1 << 20}
 	for range 2 {

@@ -240,18 +240,18 @@ func (p *located) readCached(cache fileCache, distrusted *fileIndex) (*fileIndex
 // fingerprint returns a hash of a file's size, its ends and blocks spread over it. The ends alone
 // distinguish contents: a zip file ends with the CRC of each of its members, and a bzip2 file with
 // a CRC of all its contents.
-func fingerprint(path string, size int64) (print [sha256.Size]byte, err error) {
+func fingerprint(path string, size int64) (sum [sha256.Size]byte, err error) {
 	const end, block, blocks = 64 << 10, 4 << 10, 64
 	f, err := infile.Open(path)
 	if err != nil {
-		return print, err
+		return sum, err
 	}
 	defer f.Close()
-	sum := sha256.New()
-	fmt.Fprintln(sum, size)
+	h := sha256.New()
+	fmt.Fprintln(h, size)
 	read := func(from, n int64) {
 		if err == nil {
-			_, err = io.Copy(sum, io.NewSectionReader(f, from, n))
+			_, err = io.Copy(h, io.NewSectionReader(f, from, n))
 		}
 	}
 	read(0, end)
@@ -259,7 +259,7 @@ func fingerprint(path string, size int64) (print [sha256.Size]byte, err error) {
 		read(size/blocks*i, block)
 	}
 	read(max(size-end, 0), end)
-	return [sha256.Size]byte(sum.Sum(nil)), err
+	return [sha256.Size]byte(h.Sum(nil)), err
 }
 
 // unpackTo writes the unpacked pickle and its index into the cache, and returns both.
@@ -294,7 +294,7 @@ func (p *located) checkEnd(unpacked io.Reader, to *boundedWriter) error {
 	switch _, err := io.CopyN(io.Discard, unpacked, to.limit-to.done+1); {
 	case err == nil:
 		return to.tooLarge()
-	case err != io.EOF:
+	case err != io.EOF: //nolint:errorlint // a wrapped one is of a damaged file
 		return p.unreadable(err)
 	}
 	return nil

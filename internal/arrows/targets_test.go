@@ -1,0 +1,114 @@
+package arrows
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"nb201/internal/needs"
+)
+
+var (
+	rule     = regexp.MustCompile(`(?m)^([a-z][a-z -]*):(?:[^=\n]*)$`)
+	fromRun  = regexp.MustCompile(`(?m)^\s*(?:target|phase .* tools/provide\.sh) ([a-z-]+)`)
+	provided = regexp.MustCompile(`(?m)^\s*provide ([a-z -]+)$`)
+	needed   = regexp.MustCompile(`(?m): NEEDS = ([a-z,-]+)$`)
+	fromStep = regexp.MustCompile(`^make ([a-z-]+)( |$)`)
+	pinned   = regexp.MustCompile(`^[a-z/-]+@[0-9a-f]{40}$`)
+)
+
+// workflow is a GitHub Actions workflow, as far as the test reads it.
+type workflow struct {
+	Permissions map[string]string
+	Concurrency struct{ Group string }
+	Jobs        map[string]struct {
+		Timeout int `json:"timeout-minutes"`
+		Env     map[string]string
+		Steps   []struct {
+			Uses, Run string
+			Env       map[string]string
+		}
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// captured returns what the first group of an expression matches, sorted, once each, and split
+// at any of the separators.
+func captured(expression *regexp.Regexp, text, separators string) []string {
+	found := map[string]bool{}
+	for _, m := range expression.FindAllStringSubmatch(text, -1) {
+		for _, word := range strings.FieldsFunc(m[1], func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+			found[word] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// TestTargets: .ci/run and the workflow make the same targets, which exist, and require needs
+// that exist.
+func TestTargets(t *testing.T) {
+	makefile := read(t, "Makefile")
+	targets := captured(rule, makefile, " ")
+	run := read(t, ".ci/run")
+	made := captured(fromRun, run, " ")
+
+	var w workflow
+	if err := yaml.Unmarshal([]byte(read(t, ".github/workflows/ci.yml")), &w); err != nil {
+		t.Fatal(err)
+	}
+	steps := map[string]bool{}
+	var required []string
+	require := func(env map[string]string) {
+		required = append(required, strings.Split(env[needs.RequireVariable], ",")...)
+	}
+	for name, job := range w.Jobs {
+		if job.Timeout == 0 {
+			t.Errorf("the workflow's job %s has no time limit", name)
+		}
+		require(job.Env)
+		for _, step := range job.Steps {
+			require(step.Env)
+			if m := fromStep.FindStringSubmatch(step.Run); m != nil {
+				steps[m[1]] = true
+			} else if !pinned.MatchString(step.Uses) {
+				t.Errorf("the workflow's job %s has a step that neither makes a target nor uses an action by its commit: %+v", name, step)
+			}
+		}
+	}
+	if len(w.Jobs) < 3 || len(w.Permissions) != 1 || w.Permissions["contents"] != "read" || w.Concurrency.Group == "" {
+		t.Errorf("the workflow has %d jobs, permissions %v, concurrency %+v", len(w.Jobs), w.Permissions, w.Concurrency)
+	}
+
+	// What .ci/run makes only where ../shared has the data for it.
+	want := slices.DeleteFunc(slices.Clone(made), func(name string) bool { return name == "photographs" || name == "clients" })
+	if got := slices.Sorted(maps.Keys(steps)); !slices.Equal(got, want) || len(want) < 10 {
+		t.Errorf("the workflow makes %q, .ci/run %q", got, want)
+	}
+	for _, name := range append(slices.Collect(maps.Keys(steps)), made...) {
+		if !slices.Contains(targets, name) {
+			t.Errorf("the Makefile has no target %s", name)
+		}
+	}
+	required = slices.Concat(required, captured(provided, run, " "), captured(needed, makefile, ","))
+	for _, name := range required {
+		if name != "" && !slices.Contains(needs.Names(), name) {
+			t.Errorf("nothing is needed by the name %q", name)
+		}
+	}
+	if len(required) < 10 {
+		t.Errorf("only %q are required", required)
+	}
+}

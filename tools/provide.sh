@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Installs what checks and tests need besides Go, unless it is installed:
+#
+#   tools/provide.sh packages   a C compiler, make, shellcheck, xz, Python and Slurm, with
+#                               apt-get, as root or with sudo
+#   tools/provide.sh python     a virtual environment in .venv with tools/requirements.txt and
+#                               Pillow, for NB201_PYTHON
+#   tools/provide.sh compiler   the compiler for `nb201 kernels`: 175 MB, needs no GPU
+#
+# The make targets of these names call it; `compiler` needs bin/nb201.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+	sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2
+	exit 2
+}
+
+# retry COMMAND... runs a command that may fail because of the network, up to five times.
+retry() {
+	local attempt
+	for attempt in 1 2 3 4; do
+		if "$@"; then
+			return
+		fi
+		sleep $((attempt * 10))
+	done
+	"$@"
+}
+
+packages() {
+	local missing=() admin=()
+	command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+	command -v make >/dev/null || missing+=(make)
+	command -v shellcheck >/dev/null || missing+=(shellcheck)
+	command -v xz >/dev/null || missing+=(xz-utils)
+	python3 -c 'import ensurepip, lzma, venv' 2>/dev/null || missing+=(python3 python3-venv)
+	(PATH=$PATH:/usr/sbin && type sbatch slurmctld slurmd munged) >/dev/null 2>&1 ||
+		missing+=(slurm-client slurmctld slurmd munge)
+	if [ ${#missing[@]} -eq 0 ]; then
+		echo 'nothing missing'
+		return
+	fi
+	[ "$(id -u)" -eq 0 ] || admin=(sudo -n)
+	echo "installing ${missing[*]}"
+	retry "${admin[@]}" apt-get -qq update
+	local policy=/usr/sbin/policy-rc.d made=
+	if [ ! -e $policy ]; then # keep Slurm's services from starting
+		made=yes
+		printf '#!/bin/sh\nexit 101\n' | "${admin[@]}" tee $policy >/dev/null
+		"${admin[@]}" chmod +x $policy
+	fi
+	retry "${admin[@]}" env DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null
+	[ -z "$made" ] || "${admin[@]}" rm $policy
+}
+
+python() {
+	[ -x .venv/bin/pip ] || python3 -m venv --clear .venv
+	retry .venv/bin/pip --quiet --disable-pip-version-check install --no-deps --only-binary=:all: \
+		-r tools/requirements.txt pillow==13.0.0
+}
+
+compiler() { retry bin/nb201 setup --device cuda13 --compiler; }
+
+[ $# -eq 1 ] || usage
+case $1 in
+packages | python | compiler) "$1" ;;
+*) usage ;;
+esac
