@@ -29,7 +29,8 @@ const (
 // below it that have no rule of their own, and for tests too unless the folder or one
 // above it has a rule for tests.
 var layers = map[string][]string{
-	"internal":          {},
+	"docs":              {},
+	"internal":          {"docs"},
 	"internal/plugin":   {"internal", goXLA},
 	"internal/kernels":  {"internal"},
 	"internal/programs": {"internal", "internal/kernels", "internal/plugin", gomlx},
