@@ -30,6 +30,7 @@ const (
 // above it has a rule for tests.
 var layers = map[string][]string{
 	"docs":              {},
+	"docs" + ofTests:    {"internal", "docs", "configs", "data", "results", "scheduler/attempt", "scheduler/state", "scheduler/plan"},
 	"internal":          {"docs"},
 	"internal/plugin":   {"internal", goXLA},
 	"internal/kernels":  {"internal"},
