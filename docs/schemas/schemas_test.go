@@ -292,6 +292,46 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// TestPage finds every property of the schemas on the page of the formats.
+func TestPage(t *testing.T) {
+	page := string(fileAt("../formats.md")(t))
+	for kind := range files {
+		var doc any
+		if err := json.Unmarshal(fileAt(kind+".schema.json")(t), &doc); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(page, "(schemas/"+kind+".schema.json)") {
+			t.Errorf("the page does not link to the schema of a %s", kind)
+		}
+		for key := range propertiesIn(doc) {
+			if !strings.Contains(page, "`"+key+"`") {
+				t.Errorf("the page lacks the key %q of a %s", key, kind)
+			}
+		}
+	}
+}
+
+// propertiesIn returns the names of all properties in a part of a schema.
+func propertiesIn(part any) map[string]bool {
+	names := map[string]bool{}
+	switch part := part.(type) {
+	case []any:
+		for _, item := range part {
+			maps.Copy(names, propertiesIn(item))
+		}
+	case map[string]any:
+		for key, value := range part {
+			if properties, ok := value.(map[string]any); ok && key == "properties" {
+				for name := range properties {
+					names[name] = true
+				}
+			}
+			maps.Copy(names, propertiesIn(value))
+		}
+	}
+	return names
+}
+
 // node is a schema or a part of one.
 type node map[string]any
 

@@ -2,7 +2,7 @@ package atomicfile
 
 import "sync/atomic"
 
-// observer is what Observe was given; nil except in tests.
+// observer points to what Observe was given; it is nil except in tests.
 var observer atomic.Pointer[func(path string, read func() ([]byte, error))]
 
 // Observe calls see, for tests, with the path of each file that a Root is about to give its name,
