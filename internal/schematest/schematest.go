@@ -2,20 +2,23 @@
 // Schemas (package schemas).
 //
 // A test package whose tests make the program write files calls Watch in its TestMain: every file is
-// then checked at the moment when it gets its name, those of child processes and those that are soon
-// removed too. Files that a test writes by hand, to show what the program does with damage, do not
+// then copied at the moment when it gets its name, and the copies are validated at the end. So files
+// of child processes are checked, and those that are soon replaced or removed. Files that a test writes by hand, to show what the program does with damage, do not
 // pass there. CheckDir checks what a separate program has left in a directory.
 package schematest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -126,23 +129,22 @@ func CheckDir(t testing.TB, dir string) {
 	}
 }
 
-// faultsVariable names, for child processes, the file to which Watch adds faults.
-const faultsVariable = "NB201_TEST_SCHEMA_FAULTS"
+// keptVariable names, for child processes, the directory in which Watch keeps copies of files.
+const keptVariable = "NB201_TEST_WRITTEN"
 
-// Watch checks from now on every file with a schema that this process, or a child that calls Watch
-// too, writes through package atomicfile. exit, called with the exit status of a package's tests,
-// returns the one to exit with: it prints the faults, and is 1 if there were any.
+// Watch keeps from now on a copy of every file with a schema that this process, or a child that calls
+// Watch too, writes through package atomicfile. exit, called with the exit status of a package's tests,
+// validates them and returns the status to exit with: it prints the faults, and is 1 if there were any.
 func Watch() (exit func(code int) int) {
-	faults, inherited := os.LookupEnv(faultsVariable)
+	dir, inherited := os.LookupEnv(keptVariable)
 	if !inherited {
-		f, err := os.CreateTemp("", "schema-faults-*.txt")
-		if err == nil {
-			err = errors.Join(f.Close(), os.Setenv(faultsVariable, f.Name()))
+		var err error
+		if dir, err = os.MkdirTemp("", "schematest-*"); err == nil {
+			err = errors.Join(os.Chmod(dir, 0o777), os.Setenv(keptVariable, dir)) // children may be other users
 		}
 		if err != nil {
 			panic(err)
 		}
-		faults = f.Name()
 	}
 	stop := atomicfile.Observe(func(path string, read func() ([]byte, error)) {
 		kind, ok := kindOf(path)
@@ -150,14 +152,12 @@ func Watch() (exit func(code int) int) {
 			return
 		}
 		text, err := read()
-		if errors.Is(err, fs.ErrNotExist) {
-			return // a rename that fails
-		}
 		if err == nil {
-			err = Validate(kind, text)
+			err = keep(dir, kind, path, text)
 		}
-		if err != nil {
-			report(faults, fmt.Sprintf("%s is not valid: %v\n", path, err))
+		// A rename that fails, or a test in which there are no descriptors.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EMFILE) {
+			panic(err)
 		}
 	})
 	return func(code int) int {
@@ -165,23 +165,46 @@ func Watch() (exit func(code int) int) {
 		if inherited {
 			return code
 		}
-		found, err := os.ReadFile(faults)
-		if err = errors.Join(err, os.Remove(faults), os.Unsetenv(faultsVariable)); err != nil || len(found) > 0 {
-			fmt.Fprintf(os.Stderr, "files that the program wrote and their schemas: %v\n%s", err, found)
+		found, err := validateKept(dir)
+		if err = errors.Join(err, os.RemoveAll(dir), os.Unsetenv(keptVariable)); err != nil || len(found) > 0 {
+			fmt.Fprintf(os.Stderr, "files that the program wrote and their schemas: %v\n%s", err, strings.Join(found, ""))
 			return 1
 		}
 		return code
 	}
 }
 
-// report adds a fault to a file that several processes write.
-func report(faults, text string) {
-	f, err := os.OpenFile(faults, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err == nil {
-		_, err = f.WriteString(text)
-		err = errors.Join(err, f.Close())
+// keep puts a copy of a file into dir, as KIND-HASH, behind a line with its path. Equal texts are kept
+// once, and what a killed process leaves has a name that begins with a dot.
+func keep(dir, kind, path string, text []byte) error {
+	to := filepath.Join(dir, fmt.Sprintf("%s-%x", kind, sha256.Sum256(text)))
+	if _, err := os.Stat(to); err == nil {
+		return nil
 	}
+	f, err := os.CreateTemp(dir, ".copy-*")
 	if err != nil {
-		panic(fmt.Sprintf("%v\n%s", err, text))
+		return err
 	}
+	_, err = fmt.Fprintf(f, "%s\n%s", path, text)
+	return errors.Join(err, f.Chmod(0o666), f.Close(), os.Rename(f.Name(), to))
+}
+
+// validateKept validates the files that keep has put into dir, and describes the faults.
+func validateKept(dir string) (faults []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		kind, _, _ := strings.Cut(e.Name(), "-")
+		if kind == ".copy" {
+			continue
+		}
+		copied, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		path, text, _ := bytes.Cut(copied, []byte("\n"))
+		if err := Validate(kind, text); err != nil {
+			faults = append(faults, fmt.Sprintf("%s is not valid: %v\n", path, err))
+		}
+	}
+	return faults, err
 }
