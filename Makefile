@@ -1,7 +1,8 @@
 # `make demo` and `make test` need Go, make and a C compiler, and install everything else
 # themselves. docs/developing.md describes the targets.
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The commit, which follows the release number (cmd/nb201/versions.go) in the version.
+COMMIT := $(shell git describe --always --exclude='*' --abbrev=7 --dirty=.dirty 2>/dev/null)
 NB201 := bin/nb201
 # More flags for go test, such as TESTFLAGS='-run Golden -v'.
 TESTFLAGS :=
@@ -11,7 +12,7 @@ SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 	slurm-failures full-size gpu-kernels check lint bench carry carried
 
 build:
-	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(NB201) ./cmd/nb201
+	go build -buildvcs=false -ldflags '-X main.commit=$(COMMIT)' -o $(NB201) ./cmd/nb201
 
 # Installs the XLA plugin, which training needs.
 setup: build
@@ -90,7 +91,7 @@ bench: setup
 
 # Programs and tests for a GPU machine without Go, and what Python needs there: see the script.
 carry:
-	VERSION='$(VERSION)' tools/carry.sh pack
+	COMMIT='$(COMMIT)' tools/carry.sh pack
 
 # The tests of the archive that carry makes, without Go.
 carried: setup

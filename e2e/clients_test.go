@@ -21,6 +21,7 @@ import (
 	"nb201/data"
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/needs"
+	"nb201/internal/schematest"
 	"nb201/results"
 	"nb201/results/export"
 	"nb201/results/published"
@@ -29,9 +30,15 @@ import (
 )
 
 // program is nb201: the one in the folder above that of a test binary that was carried to a
-// machine without Go (tools/carry.sh), else one that is built into dir.
+// machine without Go (tools/carry.sh), else one that is built into dir. What it leaves in dir is
+// checked against its schemas at the end of the test.
 func program(t *testing.T, dir string) string {
 	t.Helper()
+	t.Cleanup(func() {
+		if !t.Failed() {
+			schematest.CheckDir(t, dir)
+		}
+	})
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

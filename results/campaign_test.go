@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/internal/schematest"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	. "nb201/results"
@@ -23,10 +24,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	checked := schematest.Watch()
 	if dir := os.Getenv("NB201_TEST_PUBLISH"); dir != "" {
 		publishForever(dir)
 	}
-	os.Exit(m.Run())
+	os.Exit(checked(m.Run()))
 }
 
 // filesIn lists all files below dir, including hidden ones but not the lock.

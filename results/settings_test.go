@@ -43,7 +43,7 @@ var settings = []struct {
 	{"workers is 0, not 4", func(r *Record) { r.Parity.Workers = 0 }, ofSchedule},
 	{"precision is bf16, not fp32", func(r *Record) { r.Precision = "bf16" }, ofSchedule},
 	{"list of evaluation sets is x-valid, not ori-test", definition(`"name":"ori-test"`, `"name":"x-valid"`), ofSchedule},
-	{`evaluation set ori-test is {"from":"train","name":"ori-test"}, not {"from":"test","name":"ori-test"}`,
+	{`evaluation set ori-test is {"from":"train","name":"ori-test","order":"sequential"}, not {"from":"test","name":"ori-test","order":"sequential"}`,
 		definition(`"from":"test"`, `"from":"train"`), ofSchedule},
 	{"source of the start weights is a file, not the seed", startFrom("3d"), ofSchedule},
 }
@@ -66,8 +66,9 @@ func startFrom(digits string) func(*Record) {
 // record makes a record of a trial with a complete dataset definition.
 func record(t *testing.T, trial Trial) *Record {
 	r := resultstest.Record(t, trial)
-	r.Definition = []byte(`{"name":"cifar10","path":"cifar","mean":[125.3,123,113.9],"augment":{"flip":true,"crop_padding":4},` +
-		`"eval":[{"name":"ori-test","from":"test"}]}`)
+	r.Definition = []byte(`{"name":"cifar10","format":"cifar10-python","path":"cifar","classes":10,"size":[32,32],` +
+		`"mean":[125.3,123,113.9],"std":[63,62.1,66.7],"augment":{"flip":true,"crop_padding":4},` +
+		`"train":{"from":"train","order":"shuffle"},"eval":[{"name":"ori-test","from":"test","order":"sequential"}]}`)
 	return r
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"nb201/internal/schematest"
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -38,11 +39,13 @@ const (
 	startVariable = "NB201_TEST_START" // what a worker does instead of starting: die or fail
 	// scarceVariable is how long a run has no file descriptors left
 	scarceVariable = "NB201_TEST_SCARCE"
+	chunkVariable  = "NB201_TEST_CHUNK" // the chunk that a run works on, I/N
 )
 
 func TestMain(m *testing.M) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	checked := schematest.Watch()
 	switch dir := os.Getenv(dirVariable); os.Getenv(roleVariable) {
 	case "worker":
 		os.Exit(fakeWorker(ctx, dir))
@@ -52,7 +55,11 @@ func TestMain(m *testing.M) {
 		if during, err := time.ParseDuration(os.Getenv(scarceVariable)); err == nil {
 			time.AfterFunc(300*time.Millisecond, func() { takeDescriptors(during) })
 		}
+		_, whole := fmt.Sscanf(os.Getenv(chunkVariable), "%d/%d", &o.Chunk, &o.Chunks)
 		totals, err := Run(ctx, o)
+		if whole == nil {
+			fmt.Println(totals.Planned, totals.Done)
+		}
 		switch {
 		case err != nil:
 			fmt.Fprintln(os.Stderr, err)
@@ -62,7 +69,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(checked(m.Run()))
 }
 
 // options are those of a run with two fake workers, whose delays are short.
@@ -526,10 +533,11 @@ func TestChunks(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 3 {
 		group.Go(func() {
-			o := options(dir)
-			o.Chunk, o.Chunks = i+1, 3
-			if totals, err := Run(t.Context(), o); err != nil || totals.Planned != len(all)/3 || totals.Done != len(all)/3 {
-				t.Errorf("chunk %d: %+v (%v)", i+1, totals, err)
+			c := exec.CommandContext(t.Context(), os.Args[0]) // a run's state is named by its process
+			c.Env = append(os.Environ(), roleVariable+"=run", dirVariable+"="+dir, fmt.Sprintf("%s=%d/3", chunkVariable, i+1))
+			totals, err := c.Output()
+			if want := fmt.Sprintln(len(all)/3, len(all)/3); err != nil || string(totals) != want {
+				t.Errorf("chunk %d: planned and done %s, want %s (%v)", i+1, totals, want, err)
 			}
 		})
 	}

@@ -17,7 +17,7 @@
 # or of python3, fetches it unless it is in bin already. Archive, wheel and tree must be
 # smaller than 64 MiB together.
 #
-# pack needs Go, a C compiler, git and xz (Debian: xz-utils). VERSION is nb201's version.
+# pack needs Go, a C compiler, git and xz (Debian: xz-utils). COMMIT follows the release number in nb201's version.
 set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -45,7 +45,7 @@ pack() {
 		exit 1
 	fi
 	mkdir -p bin "$work/tests"
-	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION:-unknown}" -o "$work/" ./cmd/nb201 ./bench
+	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=${COMMIT:-}" -o "$work/" ./cmd/nb201 ./bench
 	for package in "${packages[@]}"; do
 		name=${package##*/}
 		go test -c -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/tests/$name.test" "./$package"

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"nb201/internal/needs"
+	"nb201/internal/schematest"
 	"nb201/results"
 	"nb201/results/published"
 )
@@ -29,6 +30,9 @@ func TestLatency(t *testing.T) {
 	var table results.LatencyTable
 	if err := json.Unmarshal([]byte(stdout), &table); code != 0 || err != nil {
 		t.Fatalf("code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+	if err := schematest.Validate("latency", []byte(stdout)); err != nil {
+		t.Error(err)
 	}
 	var names []string
 	for _, m := range table.Measured {

@@ -201,4 +201,7 @@ func TestOwnDataset(t *testing.T) {
 	if _, err := data.DecodeDefinition("record", record.Definition, dir); err != nil || record.Classes != 3 || record.Train.Top5[0] != 100 {
 		t.Errorf("the record has %d classes, top-5 %v (%v)", record.Classes, record.Train.Top5, err)
 	}
+	if record.Versions.Program != version {
+		t.Errorf("the record names version %q of the program, which is %s", record.Versions.Program, version)
+	}
 }

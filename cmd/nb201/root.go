@@ -20,9 +20,6 @@ import (
 	"nb201/internal/usage"
 )
 
-// version of the program; the Makefile sets it with -ldflags.
-var version = "development"
-
 // newRootCommand is nb201 with all its commands.
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/outlet"
+	"nb201/internal/schematest"
 )
 
 // nb201 runs a command line and returns what a user of the shell sees.
@@ -268,12 +269,13 @@ func rootWith(c *cobra.Command) *cobra.Command {
 const stubborn = "NB201_TEST_STUBBORN"
 
 func TestMain(m *testing.M) {
+	checked := schematest.Watch()
 	how := os.Getenv(stubborn)
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") { // a child that a command starts
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	if how == "" {
-		os.Exit(m.Run())
+		os.Exit(checked(m.Run()))
 	}
 	ctx, release := untilSignal(context.Background())
 	root := rootWith(&cobra.Command{Use: "wait", RunE: func(c *cobra.Command, _ []string) error {

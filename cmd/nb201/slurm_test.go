@@ -53,7 +53,7 @@ func TestSlurmScript(t *testing.T) {
 	dir := smallPlan(t)
 	onlyPrograms(t, aCluster())
 	stdout, stderr, code := nb201("slurm", dir, "--shared", "--partition", "gpu", "--max-running", "2", "--", "--per-device", "2")
-	if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "#!/bin/bash\n# Made by nb201 slurm (development): 6 trials of "+dir+", in 3 of its 3 chunks.\n") ||
+	if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "#!/bin/bash\n# Made by nb201 slurm ("+version+"): 6 trials of "+dir+", in 3 of its 3 chunks.\n") ||
 		!strings.Contains(stdout, "#SBATCH --array=1-3%2\n") || !strings.Contains(stdout, "#SBATCH --gres=gpu:1\n") ||
 		!strings.HasSuffix(stdout, `run "$campaign" --chunk "$SLURM_ARRAY_TASK_ID/3" --devices visible --per-device 2`+"\n") {
 		t.Errorf("code %d, stderr %q, stdout\n%s", code, stderr, stdout)
@@ -202,7 +202,7 @@ func TestKubernetes(t *testing.T) {
 		t.Fatal(err, stdout)
 	}
 	pod := job.Spec.Template.Spec
-	if !strings.HasPrefix(job.Annotations["kubernetes.io/description"], "Made by nb201 slurm --kubernetes (development): 6 trials of tour, in 3 chunks.") ||
+	if !strings.HasPrefix(job.Annotations["kubernetes.io/description"], "Made by nb201 slurm --kubernetes ("+version+"): 6 trials of tour, in 3 chunks.") ||
 		*job.Spec.Completions != 3 || *job.Spec.Parallelism != 3 || pod.Volumes[0].PersistentVolumeClaim.ClaimName != "volume" ||
 		pod.Containers[0].Args[0] != `exec nb201 run /nb201/tour --chunk "$((JOB_COMPLETION_INDEX + 1))/3" --devices cuda:0,1 --data /nb201/data` {
 		t.Errorf("%s", stdout)

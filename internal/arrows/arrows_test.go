@@ -31,7 +31,9 @@ const (
 // it that do not have a rule, and to its tests unless it or a directory above it has a rule
 // for tests.
 var layers = map[string][]string{
-	"internal":          {},
+	"docs":              {},
+	"docs" + ofTests:    {"internal", "docs", "configs", "data", "results", "scheduler/attempt", "scheduler/state", "scheduler/plan"},
+	"internal":          {"docs"},
 	"internal/plugin":   {"internal", goXLA},
 	"internal/kernels":  {"internal"},
 	"internal/programs": {"internal", "internal/kernels", "internal/plugin", gomlx},

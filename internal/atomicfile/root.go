@@ -101,6 +101,7 @@ func (r Root) publish(name string, place func(temp, name string) error, write fu
 
 // place gives temp its name, unless there is a file of that name.
 func (r Root) place(temp, name string) error {
+	r.observe(temp, name)
 	err := r.Link(temp, name)
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
@@ -109,7 +110,7 @@ func (r Root) place(temp, name string) error {
 	if _, err := r.Lstat(name); err == nil {
 		return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
-	return r.Rename(temp, name)
+	return r.Root.Rename(temp, name)
 }
 
 // located makes the paths of an error of the system those below the working directory.
