@@ -13,10 +13,10 @@ import (
 	"nb201/results"
 )
 
-// TestClassDirectories imports JPEG photographs in class directories, and trains on them
-// and on the same photographs in CIFAR-10's binary version, as Pillow decodes them, in the
-// same order. The two decoders round their cosine transforms differently: some bytes
-// differ a little, and with them the losses.
+// TestClassDirectories imports JPEG photographs from class directories and trains on them, and on
+// the same photographs decoded by Pillow, in CIFAR-10's binary format and the same order. The two
+// decoders round their cosine transforms differently, so some bytes, and the losses, differ a
+// little.
 //
 // NB201_JPEGS names a directory with train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels.
 func TestClassDirectories(t *testing.T) {
@@ -74,7 +74,7 @@ func TestClassDirectories(t *testing.T) {
 	}
 }
 
-// link makes class directories with links to the first n files of each class.
+// link creates class directories with links to the first n files of each class.
 func link(t *testing.T, from, to string, n int) {
 	t.Helper()
 	classes, err := os.ReadDir(from)
