@@ -186,7 +186,7 @@ func TestSlurmProblems(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(own, "logs"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, stderr, code := nb201("slurm", own, "--shared"); code != 2 || !strings.Contains(stderr, "campaign "+own+" cannot be written: mkdir "+own+"/logs: not a directory") {
+	if _, stderr, code := nb201("slurm", own, "--shared"); code != 2 || !strings.Contains(stderr, "cannot write to campaign "+own+": mkdir "+own+"/logs: not a directory") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 }
