@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Packs what has to go with this tree to a machine that has a GPU, but neither Go nor a
-# network, and checks that it works without Go.
+# Packs programs and tests for a GPU machine that has neither Go nor a network, and checks that
+# they work without Go.
 #
-#   tools/carry.sh pack              makes bin/carry.tar.xz, fetches bin/xautodl-1.0.0-*.whl
-#   tools/carry.sh check [NAME...]   runs tests of the archive (by default network) on the
-#                                    CPU, in a copy of the tree and without Go
+#   tools/carry.sh pack              make bin/carry.tar.xz, fetch bin/xautodl-1.0.0-*.whl
+#   tools/carry.sh check [NAME...]   run tests of the archive (default: network) on the CPU, in
+#                                    a copy of the tree and without Go
 #
-# The archive has nb201, bench, tests/NAME.test for each package whose tests run on a GPU, and
-# tests/packages.txt with lines "NAME FOLDER". A test binary finds its data when it runs in
-# its folder of the tree:
+# The archive contains nb201, bench, tests/NAME.test for each package whose tests run on a GPU,
+# and tests/packages.txt with lines "NAME FOLDER". A test binary must run in its folder of the
+# tree to find its data:
 #
 #   tar -C /tmp/carried -xJf bin/carry.tar.xz
 #   cd cell/network && NB201_TEST_DEVICE=cuda /tmp/carried/tests/network.test -test.v
 #
-# The wheel is the original's network, which Python imports from it. The pip of NB201_PYTHON,
-# or of python3, fetches it unless it is in bin already. Archive, wheel and tree must be
-# smaller than 64 MiB together.
+# The wheel contains the original's network; Python imports from the wheel itself. The pip of
+# $NB201_PYTHON, or of python3, fetches it unless it is already in bin. Archive, wheel and tree
+# together must be smaller than 64 MiB.
 #
-# pack needs Go, a C compiler, git and xz (Debian: xz-utils). VERSION is nb201's version.
+# pack needs Go, a C compiler, git and xz (Debian: xz-utils). $VERSION is the version of nb201.
 set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -28,7 +28,7 @@ usage() {
 	exit 2
 }
 
-# tree lists the files that git tracks or does not ignore, each with a NUL behind it.
+# tree lists the files that git tracks or does not ignore, each terminated by a NUL.
 tree() {
 	local file
 	git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
@@ -41,7 +41,7 @@ tree() {
 pack() {
 	local package name wheels
 	if ! command -v xz >/dev/null; then
-		echo 'carry.sh: there is no xz: install it (Debian: xz-utils)' >&2
+		echo 'carry.sh: xz is missing; install it (Debian: xz-utils)' >&2
 		exit 1
 	fi
 	mkdir -p bin "$work/tests"
@@ -51,12 +51,12 @@ pack() {
 		go test -c -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/tests/$name.test" "./$package"
 		echo "$name $package" >>"$work/tests/packages.txt"
 	done
-	# The programs share most of their code, which only a window as large as -9's finds.
+	# The programs share most of their code; only the large window of -9 covers all of them.
 	XZ_OPT=-9 tar -C "$work" -cJf bin/carry.tar.xz nb201 bench tests
 	wheels=(bin/xautodl-1.0.0-*.whl)
 	if [ ${#wheels[@]} -eq 0 ]; then
 		"${NB201_PYTHON:-python3}" -m pip --disable-pip-version-check download --quiet --no-deps -d bin xautodl==1.0.0 ||
-			echo 'carry.sh: could not fetch xautodl: tables will have no PyTorch beside nb201, unless you put its wheel into bin' >&2
+			echo 'carry.sh: cannot fetch xautodl; put its wheel into bin, or tables will have no PyTorch side' >&2
 		wheels=(bin/xautodl-1.0.0-*.whl)
 	fi
 	{
@@ -67,19 +67,19 @@ pack() {
 		END {
 			printf "%6.2f MiB  together\n", bytes / 2^20
 			if (bytes >= 64 * 2^20) {
-				print "carry.sh: no more than 64 MiB can be carried" > "/dev/stderr"
+				print "carry.sh: the total is over the limit of 64 MiB; remove files from the tree" > "/dev/stderr"
 				exit 1
 			}
 		}'
 }
 
-# check NAME... runs the tests without Go: nothing is on the PATH.
+# check NAME... runs the tests without Go, with an empty PATH.
 check() {
 	local name folder variable environment=()
 	mkdir "$work/tree" "$work/carried"
 	tree | tar --null -T - -c | tar -C "$work/tree" -x
 	tar -C "$work/carried" -xJf bin/carry.tar.xz
-	for variable in HOME NB201_HOME GOMLX_BACKEND XDG_DATA_HOME XDG_CACHE_HOME; do # which say where the plugin is
+	for variable in HOME NB201_HOME GOMLX_BACKEND XDG_DATA_HOME XDG_CACHE_HOME; do # these determine where the plugin is
 		if [ -n "${!variable:-}" ]; then
 			environment+=("$variable=${!variable}")
 		fi
@@ -87,7 +87,7 @@ check() {
 	for name in "$@"; do
 		folder=$(awk -v name="$name" '$1 == name { print $2 }' "$work/carried/tests/packages.txt")
 		if [ -z "$folder" ]; then
-			echo "carry.sh: the archive has no tests $name, but those of $(cut -d' ' -f1 "$work/carried/tests/packages.txt" | xargs)" >&2
+			echo "carry.sh: the archive has no tests named $name; use one of $(cut -d' ' -f1 "$work/carried/tests/packages.txt" | xargs)" >&2
 			exit 2
 		fi
 		echo "$name.test in $folder"
