@@ -406,7 +406,7 @@ func TestRowsAsTheyCome(t *testing.T) {
 	o := flags(t)
 	o.archs, o.datasets = append(o.archs, cell.Arch{}), o.datasets[:1]
 	o.save, o.peaksFile = filepath.Join(t.TempDir(), "tables"), filepath.Join(t.TempDir(), "peaks.json")
-	described := machine(o.device)
+	described := describeMachine(o.device)
 	kept, err := json.Marshal([]keptPeaks{{o.device + ", " + described[len(described)-1], o.precision, Peaks{1, 1}}})
 	if err != nil {
 		t.Fatal(err)
@@ -543,7 +543,7 @@ func TestPeaksFile(t *testing.T) {
 	if _, err := o.peaks(t.Context()); err == nil {
 		t.Fatal("peaks without a measurement")
 	}
-	described := machine(o.device)
+	described := describeMachine(o.device)
 	here := o.device + ", " + described[len(described)-1]
 	kept, err := json.Marshal([]keptPeaks{{here, "bf16", Peaks{1, 2}}, {"cuda, another", "fp32", Peaks{3, 4}}, {here, "fp32", Peaks{5, 6}}})
 	if err != nil {

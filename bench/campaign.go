@@ -113,7 +113,7 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 	if _, _, _, err := o.runToEnd(ctx, job{name: "nb201 plan", command: plan, device: "cpu"}); err != nil {
 		return t, err
 	}
-	note("training %d trials", len(archs)*len(strings.Split(o.seeds, ",")))
+	logf("training %d trials", len(archs)*len(strings.Split(o.seeds, ",")))
 	var s campaignSummary
 	ended := make(chan error)
 	go func() {

@@ -72,7 +72,7 @@ func (o *common) compile(ctx context.Context) (t *table[compileRow], err error) 
 			return t, usage.Errorf("--datasets: %q is not a dataset key of the benchmark; use some of %s", d.Name, strings.Join(publishedKeys(), ", "))
 		}
 		for _, a := range o.archs {
-			note("architecture %d on %s", a.Index(), d.Name)
+			logf("architecture %d on %s", a.Index(), d.Name)
 			rows, err := o.compileArch(ctx, a, d, published.Train, &t.Setting)
 			if err != nil {
 				return t, fmt.Errorf("architecture %d, %s: %w", a.Index(), d.Name, err)

@@ -41,7 +41,7 @@ over the kernels.`,
 	addGiven(c, &o.given)
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
-		for gpu := range list(o.gpus) {
+		for gpu := range splitList(o.gpus) {
 			if err := backend.CheckGPU(gpu); err != nil {
 				return err
 			}
@@ -101,10 +101,10 @@ func (o *kernelsOptions) measure(ctx context.Context) (t *table[kernelsRow], err
 		about += fmt.Sprintf(" Least: kernel by kernel, at %v.", o.given)
 	}
 	t.Notes = append(t.Notes, about)
-	for gpu := range list(o.gpus) {
+	for gpu := range splitList(o.gpus) {
 		for _, d := range o.datasets {
 			for _, a := range o.archs {
-				note("architecture %d, images of %s, %s", a.Index(), d.Name, gpu)
+				logf("architecture %d, images of %s, %s", a.Index(), d.Name, gpu)
 				if err := o.examine(ctx, t, gpu, d.Name, a.Index()); err != nil {
 					return t, fmt.Errorf("architecture %d, %s, %s: %w", a.Index(), d.Name, gpu, err)
 				}

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// machine describes this machine: processor, cores, memory and, if device is a GPU, its GPUs.
-func machine(device string) []string {
+// describeMachine describes this machine: processor, cores, memory and, if device is a GPU, its GPUs.
+func describeMachine(device string) []string {
 	described := []string{fmt.Sprintf("%s, %d cores", processor(), runtime.NumCPU())}
-	if kib, err := strconv.ParseFloat(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
+	if kib, err := strconv.ParseFloat(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
 		described[0] += fmt.Sprintf(", %.0f GiB", kib/(1<<20))
 	}
 	if strings.HasPrefix(device, "cuda") {
@@ -30,7 +30,7 @@ func machine(device string) []string {
 
 // processor returns the model of the CPU.
 func processor() string {
-	if name := field("/proc/cpuinfo", "model name"); name != "" {
+	if name := procField("/proc/cpuinfo", "model name"); name != "" {
 		return name
 	}
 	if out, err := exec.Command("sysctl", "-n", "machdep.cpu.brand_string").Output(); err == nil {
@@ -39,8 +39,8 @@ func processor() string {
 	return runtime.GOARCH
 }
 
-// load returns the load average of the last minute, or "" if unknown.
-func load() string {
+// loadAverage returns the load average of the last minute, or "" if unknown.
+func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return ""
@@ -49,8 +49,8 @@ func load() string {
 	return average
 }
 
-// field returns the first value of a name in a /proc file, or "".
-func field(file, name string) string {
+// procField returns the first value of a name in a /proc file, or "".
+func procField(file, name string) string {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return ""

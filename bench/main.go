@@ -82,5 +82,5 @@ func newRootCommand() *cobra.Command {
 	return root
 }
 
-// note prints a line about the progress of the measurement to stderr.
-func note(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+// logf prints a line about the progress of the measurement to stderr.
+func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -17,7 +17,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// common holds the flags shared by the commands, and what they stand for.
+// common holds the flags shared by the commands, and the values parsed from them.
 type common struct {
 	channels, cells, batch int
 	device, precision      string
@@ -92,21 +92,21 @@ func (o *common) check() error {
 	if o.sideLimit < 0 {
 		return usage.Errorf("--side-limit %v: use a positive time, or 0 for no limit", o.sideLimit)
 	}
-	for name := range list(o.archNames) {
-		a, err := resolve(name)
+	for name := range splitList(o.archNames) {
+		a, err := resolveArch(name)
 		if err != nil {
 			return err
 		}
 		o.archs = append(o.archs, a)
 	}
-	for key := range list(o.datasetKeys) {
+	for key := range splitList(o.datasetKeys) {
 		d, err := data.Published(key)
 		if err != nil {
 			return err
 		}
 		o.datasets = append(o.datasets, d)
 	}
-	for mode := range list(o.modeNames) {
+	for mode := range splitList(o.modeNames) {
 		s := side{mode: mode}
 		switch mode {
 		case "none":
@@ -123,16 +123,16 @@ func (o *common) check() error {
 	return nil
 }
 
-// list yields the items of a comma-separated list; an empty text has none.
-func list(text string) func(yield func(string) bool) {
+// splitList yields the items of a comma-separated list; an empty text has none.
+func splitList(text string) func(yield func(string) bool) {
 	if text == "" {
 		return func(func(string) bool) {}
 	}
 	return strings.SplitSeq(text, ",")
 }
 
-// resolve returns the architecture for an index, a genotype string or "median".
-func resolve(name string) (cell.Arch, error) {
+// resolveArch returns the architecture for an index, a genotype string or "median".
+func resolveArch(name string) (cell.Arch, error) {
 	if name == "median" {
 		return medianArch(), nil
 	}

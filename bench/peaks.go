@@ -114,7 +114,7 @@ type keptPeaks struct {
 // peaks returns the peaks of the device: from the file of --peaks, or measured in a separate process
 // and added to the file.
 func (o *common) peaks(ctx context.Context) (Peaks, error) {
-	described := machine(o.device)
+	described := describeMachine(o.device)
 	k := keptPeaks{Device: o.device + ", " + described[len(described)-1], Precision: o.precision}
 	all, err := o.readPeaks()
 	if err != nil {
@@ -132,7 +132,7 @@ func (o *common) peaks(ctx context.Context) (Peaks, error) {
 			return k.Peaks, err
 		}
 	}
-	note("measuring the device's memory bandwidth and arithmetic")
+	logf("measuring the device's memory bandwidth and arithmetic")
 	if _, err := o.runInner(ctx, "peaks", peaksTask{o.device, o.precision, o.elementBytes()}, &k.Peaks); err != nil || kept == nil {
 		return k.Peaks, err
 	}

@@ -148,7 +148,7 @@ func (p *program) start(ctx context.Context) (err error) {
 // begin gives the program a task, after starting it if necessary, and waits for the end of its first
 // turn.
 func (p *program) begin(ctx context.Context, task Task) error {
-	note("%s: first turn", p.name)
+	logf("%s: first turn", p.name)
 	task.Mode = p.mode
 	watch, began := watchMemory(task.Device), time.Now()
 	defer func() { p.coldStart, p.device = time.Since(began).Seconds(), watch() }()

@@ -142,7 +142,7 @@ func (o *sampleOptions) measure(ctx context.Context) (t *table[sampleRow], err e
 			if o.within > 0 && i >= fewestToEstimate && time.Since(began) > o.within {
 				break
 			}
-			note("architecture %d of %d: %d (%v)", i+1, o.archsWanted, a.Index(), a)
+			logf("architecture %d of %d: %d (%v)", i+1, o.archsWanted, a.Index(), a)
 			if rows, err = o.measureArch(ctx, sides, a, peaks, &t.Setting); err != nil {
 				return t, fmt.Errorf("architecture %d: %w", a.Index(), err)
 			}

@@ -42,7 +42,7 @@ running.`,
 	c.Flags().StringVar(&o.counts, "processes", "1,2,3", "`LIST` of numbers of processes")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
-		for count := range list(o.counts) {
+		for count := range splitList(o.counts) {
 			n, err := strconv.Atoi(count)
 			if err != nil || n < 1 {
 				return usage.Errorf("--processes %s: %q is not a positive number; use a list such as 1,2,3", o.counts, count)
@@ -94,7 +94,7 @@ func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err
 				var first severalRow
 				for _, n := range o.processes {
 					what := fmt.Sprintf("architecture %d, images of %s, %d processes of %s", a.Index(), d.Name, n, s.name)
-					note("%s", what)
+					logf("%s", what)
 					row, err := o.measureTogether(ctx, s, n, a, d, &t.Setting)
 					if ctx.Err() != nil {
 						return t, ctx.Err()
@@ -150,7 +150,7 @@ func (o *severalOptions) measureTogether(ctx context.Context, s side, n int, a c
 			return row, err
 		}
 		seconds := time.Since(began).Seconds()
-		note("turn %d of %d took %.3f s", round+1, o.rounds, seconds)
+		logf("turn %d of %d took %.3f s", round+1, o.rounds, seconds)
 		row.Turns = append(row.Turns, float64(n*o.steps*o.batch)/seconds)
 	}
 	for _, p := range programs { // one after another, as in contest

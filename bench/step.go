@@ -122,7 +122,7 @@ func (o *stepOptions) measure(ctx context.Context) (t *table[stepRow], err error
 	}
 	for _, d := range o.datasets {
 		for _, arch := range o.archs {
-			note("architecture %d (%v), images like those of %s", arch.Index(), arch, d.Name)
+			logf("architecture %d (%v), images like those of %s", arch.Index(), arch, d.Name)
 			before := t.Rows
 			programs := o.programsOf(sides...)
 			rows, err := o.contest(ctx, programs, arch, d, peaks, &t.Setting, func(rows []stepRow) error {
@@ -204,7 +204,7 @@ func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cel
 			}
 			if p.failure == nil {
 				r := p.turns[round]
-				note("%s: turn %d of %d took %.3f s, evaluation %.3f s", p.name, round+1, o.rounds, r.Train.Seconds, r.Eval.Seconds)
+				logf("%s: turn %d of %d took %.3f s, evaluation %.3f s", p.name, round+1, o.rounds, r.Train.Seconds, r.Eval.Seconds)
 			}
 		}
 		if err := show(rows()); err != nil {

@@ -53,7 +53,7 @@ func newTable[R any](name string, o *common, columns []column[R]) *table[R] {
 	return &table[R]{
 		Name: name, columns: columns,
 		Setting: Setting{
-			Date: time.Now(), Machine: machine(o.device), LoadBefore: load(), Device: o.device, Precision: o.precision,
+			Date: time.Now(), Machine: describeMachine(o.device), LoadBefore: loadAverage(), Device: o.device, Precision: o.precision,
 			Channels: o.channels, Cells: o.cells, Batch: o.batch,
 		},
 	}
@@ -71,7 +71,7 @@ func (s *Setting) addVersions(versions []string) {
 // skip records, and prints, that something is not measured, and why.
 func (s *Setting) skip(what string, why error) {
 	s.Skipped = append(s.Skipped, fmt.Sprintf("%s: %v", what, why))
-	note("skipped: %s: %v", what, why)
+	logf("skipped: %s: %v", what, why)
 }
 
 // Markdown returns the table, with its setting and notes, as Markdown.
@@ -113,7 +113,7 @@ func (t *table[R]) Markdown() string {
 
 // publish prints the table, unless it has no rows, and saves it if --save was given.
 func (t *table[R]) publish(o *common) error {
-	t.LoadAfter = load()
+	t.LoadAfter = loadAverage()
 	var err error
 	switch {
 	case len(t.Rows) == 0: // skip has printed why
@@ -130,7 +130,7 @@ func (t *table[R]) publish(o *common) error {
 
 // show sets the rows so far and saves the table, marked as partial, if --save was given.
 func (t *table[R]) show(o *common, rows []R) error {
-	t.Rows, t.Partial, t.LoadAfter = rows, true, load()
+	t.Rows, t.Partial, t.LoadAfter = rows, true, loadAverage()
 	return t.save(o)
 }
 

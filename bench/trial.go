@@ -112,7 +112,7 @@ type trialSide struct {
 func (o *trialOptions) measure(ctx context.Context) (t *table[trialRow], err error) {
 	t = newTable("trial", &o.common, trialColumns)
 	defer func() { t.Partial = err != nil }()
-	arch, err := resolve(o.arch)
+	arch, err := resolveArch(o.arch)
 	if err != nil {
 		return t, err
 	}
@@ -163,7 +163,7 @@ func (o *trialOptions) rotate(ctx context.Context, sides []*trialSide, t *table[
 				}
 				continue
 			}
-			note("%s: trial %d of %d took %.1f s, %.1f s of them training", s.name, round+1, o.rounds, run.Seconds, run.Train)
+			logf("%s: trial %d of %d took %.1f s, %.1f s of them training", s.name, round+1, o.rounds, run.Seconds, run.Train)
 			s.runs = append(s.runs, run)
 			t.addVersions(run.versions)
 			if err := t.show(&o.common, trialRows(sides)); err != nil {

@@ -62,11 +62,11 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// alike checks that two records of the same trial are equal except for times. On the CPU they must
+// checkAlike checks that two records of the same trial are equal except for times. On the CPU they must
 // agree to the bit. On a GPU two runs may round differently (see the tests of package train): on
 // the CPU float32 and float64 are 2e-4 apart after two epochs of digits, and a GPU may have ten times
 // that rounding.
-func alike(t *testing.T, what string, got, want *results.Record) {
+func checkAlike(t *testing.T, what string, got, want *results.Record) {
 	t.Helper()
 	differences := want.Diff(got)
 	if devicetest.OnGPU(t) {
@@ -146,9 +146,9 @@ func definition(t *testing.T, key string) data.Definition {
 	return d
 }
 
-// some returns n images for a definition, made from the first n digits: it repeats their pixels to
+// digitImages returns n images for a definition, made from the first n digits: it repeats their pixels to
 // the definition's size and divides their ten classes evenly.
-func some(digits *data.Images, n int, d data.Definition) *data.Images {
+func digitImages(digits *data.Images, n int, d data.Definition) *data.Images {
 	images := &data.Images{Size: d.Size[0]}
 	scale, parts := images.Size/digits.Size, d.Classes/10
 	for i, label := range digits.Labels[:n] {
@@ -180,7 +180,7 @@ func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 			n = 512 // half of them are trained on
 		}
 		loaded, err := data.New(d, map[string]*data.Images{
-			"train": some(digits.Train.Images, n, d), "test": some(digits.Eval[0].Images, 128, d),
+			"train": digitImages(digits.Train.Images, n, d), "test": digitImages(digits.Eval[0].Images, 128, d),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -336,11 +336,11 @@ func digits(t *testing.T, seed uint32, epochs int) train.Config {
 	t.Helper()
 	settings := configs.Published()
 	settings.Cells = 1
-	return resolve(t, "0", "digits", "", epochs, seed, settings)
+	return trialConfig(t, "0", "digits", "", epochs, seed, settings)
 }
 
-// resolve returns the configuration of a trial described as on a command line.
-func resolve(t *testing.T, arch, dataset, dataRoot string, epochs int, seed uint32, s configs.Settings) train.Config {
+// trialConfig returns the configuration of a trial described as on a command line.
+func trialConfig(t *testing.T, arch, dataset, dataRoot string, epochs int, seed uint32, s configs.Settings) train.Config {
 	t.Helper()
 	o, err := train.NewOptions(arch, dataset, epochs, s)
 	if err != nil {
@@ -368,7 +368,7 @@ func TestSameCommandTwice(t *testing.T) {
 	}
 	first, weights := run(777)
 	again, sameWeights := run(777)
-	alike(t, "again", again, first)
+	checkAlike(t, "again", again, first)
 	switch equal := bytes.Equal(weights, sameWeights); {
 	case devicetest.OnGPU(t):
 		t.Logf("the same weights to the bit: %t", equal)
@@ -410,6 +410,6 @@ func TestWeightsInOriginal(t *testing.T) {
 		settings := configs.Published()
 		settings.Parity, settings.Workers = "modern", 0
 		settings.Batch = 250 // divides the training images: one program less to compile
-		check(t, resolve(t, "0", definition, photographs, 1, 777, settings), definition, photographs)
+		check(t, trialConfig(t, "0", definition, photographs, 1, 777, settings), definition, photographs)
 	})
 }

@@ -38,7 +38,7 @@ func TestFullSize(t *testing.T) {
 				}
 			}
 			began := time.Now()
-			config := resolve(t, lightest, key, root, 1, 777, configs.Published())
+			config := trialConfig(t, lightest, key, root, 1, 777, configs.Published())
 			loaded := time.Since(began)
 			c := results.Campaign{Dir: t.TempDir()}
 			r := trainInto(t, c, config)

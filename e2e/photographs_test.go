@@ -51,7 +51,7 @@ func TestClassDirectories(t *testing.T) {
 	for i, definition := range []string{made.Definition, batches} {
 		settings := configs.Published()
 		settings.Parity, settings.Workers, settings.Cells = "modern", 0, 1
-		config := resolve(t, "0", definition, "", 1, 777, settings)
+		config := trialConfig(t, "0", definition, "", 1, 777, settings)
 		pixels[i] = config.Data.Train.Images.Pixels
 		r := trainInto(t, results.Campaign{Dir: t.TempDir()}, config)
 		losses[i] = []float64{r.Train.Loss[0], r.Eval[0].Loss[0]}

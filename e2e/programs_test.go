@@ -66,7 +66,7 @@ func TestKeptPrograms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		alike(t, campaign, got, want)
+		checkAlike(t, campaign, got, want)
 	}
 	if !devicetest.OnGPU(t) && seconds["warm"] > seconds["first"]/2 { // starting CUDA takes long, too
 		t.Errorf("CPU seconds: %v", seconds)

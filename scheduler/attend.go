@@ -148,7 +148,7 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 				return seen, r
 			case r.Event == worker.Progress:
 				seen = true
-				within = a.progress(r)
+				within = a.recordProgress(r)
 				if stop != nil {
 					quiet.Reset(within)
 				}
@@ -178,8 +178,8 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 	}
 }
 
-// progress records the worker's progress and returns how long the worker may now be silent.
-func (a *attendant) progress(r worker.Report) time.Duration {
+// recordProgress records the worker's progress and returns how long the worker may now be silent.
+func (a *attendant) recordProgress(r worker.Report) time.Duration {
 	a.update(a.i, func(w *state.Worker) {
 		w.Stage, w.Epoch, w.Epochs, w.ImagesPerSecond = r.Stage, r.Epoch, r.Epochs, r.ImagesPerSecond
 	})

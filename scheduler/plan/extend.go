@@ -116,14 +116,14 @@ func firstDifference(a, b any) string {
 	for _, key := range keys {
 		x, y := trees[0][key], trees[1][key]
 		if !bytes.Equal(x, y) {
-			return fmt.Sprintf("%s is %s, not %s", key, orNone(x), orNone(y))
+			return fmt.Sprintf("%s is %s, not %s", key, valueOrUnset(x), valueOrUnset(y))
 		}
 	}
 	return ""
 }
 
-// orNone returns the text of a value, or "not set" for nil.
-func orNone(v jsontext.Value) string {
+// valueOrUnset returns the text of a value, or "not set" for nil.
+func valueOrUnset(v jsontext.Value) string {
 	if v == nil {
 		return "not set"
 	}

@@ -106,7 +106,7 @@ func Prepare(ctx context.Context, o Options) (*Array, error) {
 	if err != nil || len(elements) == 0 {
 		return a, err
 	}
-	a.Elements = ranges(elements)
+	a.Elements = formatRanges(elements)
 	about := fmt.Sprintf("Made by nb201 slurm (%s): %d trials of %s, in %d of its %d chunks.", o.Version, a.Trials, dir, len(elements), chunks)
 	a.Script = o.script(o.Program, dir, name, about, elements, chunks)
 	return a, nil

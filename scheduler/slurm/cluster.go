@@ -31,7 +31,7 @@ func readLimits(ctx context.Context) (limits, error) {
 func parseLimits(text string) (limits, error) {
 	var l limits
 	for name, value := range map[string]*int{"MaxArraySize": &l.arraySize, "MaxJobCount": &l.jobs} {
-		n, err := strconv.Atoi(setting(text, name))
+		n, err := strconv.Atoi(configValue(text, name))
 		if err != nil {
 			return limits{}, usage.Errorf("scontrol show config does not report %s; check that scontrol is Slurm's", name)
 		}
@@ -40,8 +40,8 @@ func parseLimits(text string) (limits, error) {
 	return l, nil
 }
 
-// setting returns the value of a setting in the output of "scontrol show config", or "".
-func setting(text, name string) string {
+// configValue returns the value of a setting in the output of "scontrol show config", or "".
+func configValue(text, name string) string {
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		if key, value, ok := strings.Cut(lines.Text(), "="); ok && strings.TrimSpace(key) == name {
 			return strings.TrimSpace(value)

@@ -148,7 +148,7 @@ func (r *Request) script(program, dir, name, about string, elements []int, chunk
 	var b strings.Builder
 	option := func(format string, args ...any) { fmt.Fprintf(&b, "#SBATCH --"+format+"\n", args...) }
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	array := ranges(elements)
+	array := formatRanges(elements)
 	if r.MaxRunning > 0 {
 		array += fmt.Sprintf("%%%d", r.MaxRunning)
 	}
@@ -210,8 +210,8 @@ func (r *Request) script(program, dir, name, about string, elements []int, chunk
 	return b.String()
 }
 
-// ranges formats ascending numbers in Slurm's notation: 1-3,5,8-9.
-func ranges(numbers []int) string {
+// formatRanges formats ascending numbers in Slurm's notation: 1-3,5,8-9.
+func formatRanges(numbers []int) string {
 	var parts []string
 	for len(numbers) > 0 {
 		n := 1

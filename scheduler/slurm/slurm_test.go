@@ -190,7 +190,7 @@ func TestParseGPUs(t *testing.T) {
 
 func TestRanges(t *testing.T) {
 	for want, numbers := range map[string][]int{"": nil, "4": {4}, "1-3": {1, 2, 3}, "1,3-4,9": {1, 3, 4, 9}} {
-		if got := ranges(numbers); got != want {
+		if got := formatRanges(numbers); got != want {
 			t.Errorf("%v: %s", numbers, got)
 		}
 	}

@@ -144,7 +144,7 @@ func (r *reporter) Warn(text string) { r.Log.Print(inert.Text(text)) }
 // Begin implements attempt.Observer.
 func (r *reporter) Begin() {
 	r.Log.Printf("%v: attempt %d begins", r.order.Trial, r.order.Attempt)
-	r.progress(Report{Stage: state.StagePreparing})
+	r.sendProgress(Report{Stage: state.StagePreparing})
 }
 
 // reportEvery is the least time between two reports of steps.
@@ -165,22 +165,22 @@ func (r *reporter) Step(s attempt.Step) {
 		report.ImagesPerSecond = float64(r.images) / now.Sub(r.last).Seconds()
 	}
 	if now.Sub(r.last) >= reportEvery {
-		r.progress(report)
+		r.sendProgress(report)
 		r.last, r.images = now, 0
 	}
 }
 
 // Publish implements attempt.Observer.
-func (r *reporter) Publish() { r.progress(Report{Stage: state.StagePublishing}) }
+func (r *reporter) Publish() { r.sendProgress(Report{Stage: state.StagePublishing}) }
 
 // Wait implements attempt.Observer.
 func (r *reporter) Wait(reason error) {
 	r.Log.Printf("%v: cannot be published yet, will retry: %s", r.order.Trial, inert.Text(reason.Error()))
-	r.progress(Report{Stage: state.StageWaiting, Reason: attempt.OneLine(reason)})
+	r.sendProgress(Report{Stage: state.StageWaiting, Reason: attempt.OneLine(reason)})
 }
 
-// progress sends a report of type Progress.
-func (r *reporter) progress(report Report) {
+// sendProgress sends a report with the event Progress.
+func (r *reporter) sendProgress(report Report) {
 	report.Event = Progress
 	_ = Send(r.Out, report)
 }
