@@ -127,7 +127,6 @@ type run struct {
 
 // newRun reads the plan, checks that the host and the campaign can be worked with, and finds
 // the trials that are left.
-
 func newRun(ctx context.Context, o Options) (*run, error) {
 	p, err := plan.Read(o.Dir)
 	if err != nil {
@@ -236,11 +235,11 @@ func (r *run) renameDamaged(t results.Trial, planned bool) error {
 
 // forgetFailures removes the failures of failed trials, so that they start from attempt 1.
 func (r *run) forgetFailures(order []results.Trial) error {
-	setAside, err := attempt.ListFailed(r.Dir)
+	failed, err := attempt.ListFailed(r.Dir)
 	if err != nil {
 		return err
 	}
-	for _, t := range setAside {
+	for _, t := range failed {
 		if !slices.Contains(order, t) {
 			continue
 		}

@@ -99,7 +99,7 @@ func (r *Rate) passSeconds(w Work) float64 {
 	return r.Train.seconds(w.Train, w.MFLOPs) + r.Eval.seconds(w.Eval, w.MFLOPs)
 }
 
-// measured is how long a finished trial took.
+// measured holds the work and the times of a finished trial.
 type measured struct {
 	arch             int
 	work             Work

@@ -31,8 +31,8 @@ type Options struct {
 	// Chunks is the number of chunks of the plan. Zero means as many as the cluster accepts, but
 	// not more than the plan has units.
 	Chunks int
-	// Beside excludes trials of the campaign's elements in the queue.
-	Beside bool
+	// SkipQueued excludes trials of the campaign's elements in the queue.
+	SkipQueued bool
 	// RetryFailed includes failed trials, whose failures are forgotten on submission.
 	RetryFailed bool
 	// Shared says that all nodes see the directory, whatever its file system.
@@ -51,8 +51,8 @@ type Array struct {
 	Job      int      `json:"job,omitzero"`
 	Script   string   `json:"script"`
 
-	beside bool            // Options.Beside
-	retry  []results.Trial // failed trials whose failures Submit forgets
+	skipQueued bool            // Options.SkipQueued
+	retry      []results.Trial // failed trials whose failures Submit forgets
 }
 
 // Prepare asks the cluster for its limits and its queue, determines which chunks of the campaign
@@ -101,7 +101,7 @@ func Prepare(ctx context.Context, o Options) (*Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Array{Campaign: dir, Chunks: chunks, Queued: queued, beside: o.Beside}
+	a := &Array{Campaign: dir, Chunks: chunks, Queued: queued, skipQueued: o.SkipQueued}
 	elements, err := a.chunksLeft(ctx, p, o)
 	if err != nil || len(elements) == 0 {
 		return a, err
@@ -151,7 +151,7 @@ func (o *Options) checkTime(p *plan.Plan) error {
 }
 
 // chunksLeft counts the trials left in a.Trials and returns the numbers of the chunks that have
-// any. It excludes trials that are done, failed ones unless o.RetryFailed, and, with o.Beside, those
+// any. It excludes trials that are done, failed ones unless o.RetryFailed, and, with o.SkipQueued, those
 // of elements in the queue.
 func (a *Array) chunksLeft(ctx context.Context, p *plan.Plan, o Options) ([]int, error) {
 	done, err := plan.Done(ctx, a.Campaign)
@@ -173,7 +173,7 @@ func (a *Array) chunksLeft(ctx context.Context, p *plan.Plan, o Options) ([]int,
 			excluded[t] = true
 		}
 	}
-	if o.Beside {
+	if o.SkipQueued {
 		for _, q := range a.Queued {
 			queued := map[int]bool{}
 			for _, e := range q.Elements {
@@ -201,11 +201,11 @@ func (a *Array) chunksLeft(ctx context.Context, p *plan.Plan, o Options) ([]int,
 var submitted = regexp.MustCompile(`^(\d+)(;.*)?$`)
 
 // Submit submits the array to Slurm and sets a.Job. It does nothing if no trial is left. It returns
-// a usage error if the campaign already has arrays in the queue, unless Options.Beside is set, or
+// a usage error if the campaign already has arrays in the queue, unless Options.SkipQueued is set, or
 // if Slurm rejects the array.
 func (a *Array) Submit(ctx context.Context) error {
 	switch {
-	case len(a.Queued) > 0 && !a.beside:
+	case len(a.Queued) > 0 && !a.skipQueued:
 		return usage.Errorf("the campaign is already in the queue, in %v; use --resubmit to submit the rest", a.Queued[0])
 	case a.Elements == "":
 		return nil

@@ -391,9 +391,9 @@ func TestChunksLeft(t *testing.T) {
 		{"finished and failed trials are excluded", Options{}, nil, all(digits(0, 1, 1), digits(3, 2, 1)), 24 - 4 - 4},
 		{"failed trials are retried", Options{RetryFailed: true}, nil, all(digits(0, 1, 1)), 24 - 4},
 		{"the queue is ignored", Options{}, half, all(digits(0, 1, 1), digits(3, 2, 1)), 24 - 4 - 4},
-		{"without the queue's trials", Options{Beside: true}, []Queued{{Job: 5, Chunks: 8, Elements: []Element{{Chunk: chunk[digits(1, 1, 1)]}}}},
+		{"without the queue's trials", Options{SkipQueued: true}, []Queued{{Job: 5, Chunks: 8, Elements: []Element{{Chunk: chunk[digits(1, 1, 1)]}}}},
 			all(digits(0, 1, 1), digits(3, 2, 1), digits(1, 1, 1)), 24 - 4 - 4 - 3},
-		{"without the trials of an array with other chunks", Options{Beside: true}, half, nil, 24 - 4 - 4 - inHalf},
+		{"without the trials of an array with other chunks", Options{SkipQueued: true}, half, nil, 24 - 4 - 4 - inHalf},
 	} {
 		a := &Array{Campaign: dir, Chunks: 8, Queued: test.queued}
 		got, err := a.chunksLeft(t.Context(), p, test.o)
