@@ -1,9 +1,9 @@
-# `make demo` and `make test` need Go, make and a C compiler, and bring the rest
+# `make demo` and `make test` need Go, make and a C compiler, and install everything else
 # themselves.
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 NB201 := bin/nb201
-# More flags for go test, e.g. TESTFLAGS='-run Golden -v'.
+# More flags for go test, such as TESTFLAGS='-run Golden -v'.
 TESTFLAGS :=
 SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
@@ -12,7 +12,7 @@ SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 build:
 	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(NB201) ./cmd/nb201
 
-# The XLA plugin, which training needs.
+# Installs the XLA plugin, which training needs.
 setup: build
 	$(NB201) setup
 
@@ -23,9 +23,9 @@ demo: setup
 test: setup
 	go test -timeout 30m $(TESTFLAGS) ./...
 
-# With what takes long: networks of full size in float64, data sets of full size, a campaign
-# that is killed 50 times, a Slurm cluster that is killed piece by piece; and the scheduler
-# before the race detector.
+# Runs the scheduler's tests with the race detector, and then all tests including the slow
+# ones: networks of full size in float64, datasets of full size, a campaign that is killed 50
+# times, a Slurm cluster whose daemons are killed one by one.
 nightly: setup
 	go test -race $(TESTFLAGS) ./scheduler/...
 	NB201_NIGHTLY=all go test -timeout 5h $(TESTFLAGS) ./...
@@ -42,10 +42,11 @@ check:
 	@if git rev-parse --git-dir >/dev/null 2>&1; then echo 'no secrets'; \
 		! git grep --untracked -nIE -e '-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}'; fi
 
-# A training step beside the PyTorch original's.
+# Measures a training step, compared with the PyTorch original.
 bench: setup
 	bench/run
 
-# Programs and tests for a GPU machine without Go, and what Python needs there: see the script.
+# Packs programs and tests for a GPU machine without Go, and a wheel for its Python: see the
+# script.
 carry:
 	VERSION='$(VERSION)' tools/carry.sh pack
