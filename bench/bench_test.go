@@ -27,8 +27,7 @@ import (
 	"nb201/train"
 )
 
-// TestMain makes the test binary a program that takes turns, where fakeSide says
-// how it behaves.
+// TestMain makes the test binary a side, whose behaviour fakeSide determines.
 func TestMain(m *testing.M) {
 	if behaviour := os.Getenv(fakeSide); behaviour != "" {
 		do := func() error { return fake(behaviour, os.Stdin, os.Stdout) }
@@ -46,12 +45,12 @@ func TestMain(m *testing.M) {
 
 const (
 	fakeSide = "NB201_BENCH_FAKE_SIDE"
-	// workFile names the file to which fakes add a line for everything they do.
+	// workFile names the file to which fakes append a line for everything they do.
 	workFile = "NB201_BENCH_FAKE_WORK"
 )
 
-// fake does tasks in turns of as many seconds as it has taken turns, times two if slow, and
-// evaluates in half the time. After the last turn it works on, once it is let.
+// fake is a side that reports made-up times: turn n takes n seconds, or twice that if slow, and its
+// evaluation half of that.
 func fake(behaviour string, in io.Reader, out io.Writer) error {
 	words, reports := json.NewDecoder(in), json.NewEncoder(out)
 	factor, loss := 1.0, 2.5
@@ -76,7 +75,7 @@ func fake(behaviour string, in io.Reader, out io.Writer) error {
 		for turn := range task.Turns {
 			if behaviour == "hangs" || behaviour == "stalls" && turn == 3 {
 				child := exec.Command("sleep", "60")
-				child.Stdout = os.Stdout // keeps the pipe open when its parent is gone
+				child.Stdout = os.Stdout // keeps the pipe open after its parent has ended
 				return child.Run()
 			}
 			if err := work("turn"); err != nil {
@@ -110,7 +109,7 @@ func fake(behaviour string, in io.Reader, out io.Writer) error {
 	}
 }
 
-// work takes a while, and leaves a line in the file of workFile, if that is set.
+// work takes 20 ms and appends a line to the file of workFile, if that is set.
 func work(what string) error {
 	path := os.Getenv(workFile)
 	if path == "" {
@@ -127,13 +126,13 @@ func work(what string) error {
 	return err
 }
 
-// interval is when a fake worked.
+// interval is a piece of work of a fake, with its times in nanoseconds.
 type interval struct {
 	what       string
 	began, end int64
 }
 
-// workOf is what the fakes did, in the order of its beginnings.
+// workOf returns the work of the fakes, sorted by the time at which it began.
 func workOf(t *testing.T, path string) []interval {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -152,6 +151,7 @@ func workOf(t *testing.T, path string) []interval {
 	return all
 }
 
+// fakes returns a side for each behaviour.
 func fakes(t *testing.T, behaviours ...string) []side {
 	t.Helper()
 	self, err := os.Executable()
@@ -165,7 +165,7 @@ func fakes(t *testing.T, behaviours ...string) []side {
 	return sides
 }
 
-// compete has fakes take turns on the first architecture and size of images of o.
+// compete lets fakes take turns on the first architecture and dataset of o.
 func compete(t *testing.T, o *stepOptions, s *Setting, behaviours ...string) ([]stepRow, error) {
 	t.Helper()
 	programs := o.programsOf(fakes(t, behaviours...)...)
@@ -173,7 +173,7 @@ func compete(t *testing.T, o *stepOptions, s *Setting, behaviours ...string) ([]
 	return o.contest(t.Context(), programs, o.archs[0], o.datasets[0], Peaks{1, 1}, s, func([]stepRow) error { return nil })
 }
 
-// flags are the options of a command line of step.
+// flags returns the options of step for a small network.
 func flags(t *testing.T) *stepOptions {
 	t.Helper()
 	o := &stepOptions{common: common{channels: 4, cells: 1, batch: 8, device: "cpu", precision: "fp32", archs: []cell.Arch{medianArch()}}, steps: 2, rounds: 5}
@@ -243,8 +243,7 @@ func TestContest(t *testing.T) {
 	}
 }
 
-// A side that fails is left out from then on, and the table says why. Its turns so far
-// count, if there are any.
+// A side that fails is skipped from then on, and the table says why. Its completed turns count.
 func TestContestFails(t *testing.T) {
 	for behaviour, want := range map[string]struct {
 		rows    int
@@ -276,7 +275,7 @@ func TestContestFails(t *testing.T) {
 	}
 }
 
-// When nb201's side fails the others go on, and the command fails.
+// When nb201's side fails, the others continue, and the command fails at the end.
 func TestContestWithoutUs(t *testing.T) {
 	var s Setting
 	rows, err := compete(t, flags(t), &s, "dies", "slow")
@@ -289,7 +288,7 @@ func TestContestWithoutUs(t *testing.T) {
 	}
 }
 
-// On a GPU first losses may differ by more, and the table says by how much.
+// On a GPU, first losses may differ by more, and the table states the deviation.
 func TestDeviations(t *testing.T) {
 	o := flags(t)
 	o.device = "cuda"
@@ -300,11 +299,11 @@ func TestDeviations(t *testing.T) {
 	}
 	var s Setting
 	if rows, err := compete(t, o, &s, "quick", "other"); err != nil || len(rows) != 1 || len(s.Skipped) != 1 {
-		t.Errorf("a loss that is another: %d rows, skipped %q, %v", len(rows), s.Skipped, err)
+		t.Errorf("a loss that differs too much: %d rows, skipped %q, %v", len(rows), s.Skipped, err)
 	}
 }
 
-// While a side takes its turn no other does anything, also after the last turn of a side.
+// While a side takes its turn, the others idle, even those that have finished their last turn.
 func TestNobodyDisturbs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "work")
 	t.Setenv(workFile, path)
@@ -322,12 +321,12 @@ func TestNobodyDisturbs(t *testing.T) {
 	}
 }
 
-// Processes that take their turns together close one after another, after all turns.
+// Processes that take their turns at the same time close one after another, after all turns.
 func TestNobodyDisturbsTogether(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "work")
 	t.Setenv(workFile, path)
 	o := &severalOptions{stepOptions: *flags(t)}
-	if _, err := o.together(t.Context(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], &Setting{}); err != nil {
+	if _, err := o.measureTogether(t.Context(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], &Setting{}); err != nil {
 		t.Fatal(err)
 	}
 	all := workOf(t, path)
@@ -344,8 +343,8 @@ func TestNobodyDisturbsTogether(t *testing.T) {
 	}
 }
 
-// After its last report nb201's side does nothing until it gets a word; nor do the others
-// whose Python the environment names.
+// After the report of a turn, nb201's side idles until it gets a word. So do the other sides, if the
+// environment names a Python for them.
 func TestIdle(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -361,7 +360,7 @@ func TestIdle(t *testing.T) {
 	for _, s := range sides {
 		t.Run(s.name, func(t *testing.T) {
 			o := flags(t)
-			o.batch, o.channels, o.steps = train.LatencyBatch, 16, 1 // so that the trial goes on to measure the latency
+			o.batch, o.channels, o.steps = train.LatencyBatch, 16, 1 // so that the trial measures the latency at the end
 			task := o.newTask(o.archs[0], o.datasets[1], o.steps, 1)
 			if err := task.writeFiles(t.TempDir()); err != nil {
 				t.Fatal(err)
@@ -371,11 +370,11 @@ func TestIdle(t *testing.T) {
 			if err := errors.Join(p.begin(t.Context(), task), p.turn()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(50 * time.Millisecond) // threads of the turn go to sleep
+			time.Sleep(50 * time.Millisecond) // until the threads of the turn sleep
 			before := cpuTicks(t, p.cmd.Process.Pid)
 			time.Sleep(500 * time.Millisecond)
 			if used := cpuTicks(t, p.cmd.Process.Pid) - before; used > 2 {
-				t.Errorf("it used %d ticks of 10 ms in half a second", used)
+				t.Errorf("the idle side used %d CPU ticks of 10 ms in half a second", used)
 			}
 			if err := p.finish(); err != nil || len(p.closing.Versions) == 0 {
 				t.Errorf("%+v, %v", p.closing, err)
@@ -384,7 +383,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// cpuTicks is the CPU time of a process, user and system, in the kernel's ticks.
+// cpuTicks returns the CPU time of a process, user and system, in kernel ticks.
 func cpuTicks(t *testing.T, pid int) (ticks int) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -400,13 +399,13 @@ func cpuTicks(t *testing.T, pid int) (ticks int) {
 	return ticks
 }
 
-// A table is saved with the rows that it has, and is whole at any moment.
+// A table is saved after each row, and the file is whole at any moment.
 func TestRowsAsTheyCome(t *testing.T) {
 	t.Setenv(fakeSide, "quick") // nb201's side
 	o := flags(t)
 	o.archs, o.datasets = append(o.archs, cell.Arch{}), o.datasets[:1]
 	o.save, o.peaksFile = filepath.Join(t.TempDir(), "tables"), filepath.Join(t.TempDir(), "peaks.json")
-	described := machine(o.device)
+	described := describeMachine(o.device)
 	kept, err := json.Marshal([]keptPeaks{{o.device + ", " + described[len(described)-1], o.precision, Peaks{1, 1}}})
 	if err != nil {
 		t.Fatal(err)
@@ -414,9 +413,9 @@ func TestRowsAsTheyCome(t *testing.T) {
 	if err := os.WriteFile(o.peaksFile, kept, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	o.sides = fakes(t, "hangs") // for ever, as there is no limit
+	o.sides = fakes(t, "hangs") // forever, as there is no limit
 	o.sides[0].command = append([]string{filepath.Join(t.TempDir(), "python")}, o.sides[0].command...)
-	// A Python that can import anything.
+	// A fake Python that can import anything.
 	if err := os.WriteFile(o.sides[0].command[0], []byte("#!/bin/sh\n[ \"$1\" = -c ] || exec \"$@\"\n"), 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -432,7 +431,7 @@ func TestRowsAsTheyCome(t *testing.T) {
 	}
 	for deadline := time.Now().Add(20 * time.Second); len(saved.Rows) == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("no row was saved while the second side did its first turn")
+			t.Fatal("no row was saved during the first turn of the second side")
 		}
 		files, _ := filepath.Glob(filepath.Join(o.save, "*-step-fp32.json"))
 		for _, f := range files {
@@ -450,11 +449,11 @@ func TestRowsAsTheyCome(t *testing.T) {
 	}
 	cancel()
 	if err := <-ended; err == nil {
-		t.Error("a measurement that was stopped has no error")
+		t.Error("a measurement that was stopped returned no error")
 	}
 }
 
-// What a side writes to stderr stays in a file, which the table names.
+// The stderr of a side is kept in a file that the table names.
 func TestStderr(t *testing.T) {
 	o := flags(t)
 	o.command, o.save = "step", filepath.Join(t.TempDir(), "tables")
@@ -468,16 +467,16 @@ func TestStderr(t *testing.T) {
 			t.Errorf("skipped %q, want %s named", s.Skipped[n], want)
 		}
 		if text, err := os.ReadFile(want); err != nil || string(text) != "a warning\nRuntimeError: out of memory\na hint\n" {
-			t.Errorf("%s holds %q, %v", want, text, err)
+			t.Errorf("%s contains %q, %v", want, text, err)
 		}
 	}
 	if files, err := os.ReadDir(o.save); err != nil || len(files) != 2 {
-		t.Errorf("files %v, %v: want those of the side that wrote something", files, err)
+		t.Errorf("files %v, %v, want those of the side that wrote something", files, err)
 	}
 }
 
-// Real ends of what XLA, JAX, PyTorch and our programs write to stderr.
-func TestComplaint(t *testing.T) {
+// The cases are real ends of the stderr of XLA, JAX, PyTorch and our programs.
+func TestErrorLineOf(t *testing.T) {
 	for _, c := range []struct{ stderr, want string }{
 		{"", ""},
 		{"only words\n\n", "only words"},
@@ -529,21 +528,21 @@ Perhaps you meant to specify these on the TF_XLA_FLAGS envvar?
 `, "F1128 03:35:23.218849   12500 parse_flags_from_env.cc:234] Unknown flag in XLA_FLAGS: --xla_gpu_nonsense"},
 		{"bench: " + strings.Repeat("x", 600), strings.Repeat("x", 500) + "..."},
 	} {
-		if got := complaint(c.stderr); got != c.want {
+		if got := errorLineOf(c.stderr); got != c.want {
 			t.Errorf("of\n%s\nchose %q, want %q", c.stderr, got, c.want)
 		}
 	}
 }
 
-// Peaks are measured once for a device and precision.
+// Peaks are measured once per device and precision.
 func TestPeaksFile(t *testing.T) {
 	o := flags(t)
 	o.peaksFile = filepath.Join(t.TempDir(), "peaks.json")
-	t.Setenv(fakeSide, "unable") // in place of a measurement
+	t.Setenv(fakeSide, "unable") // so that a measurement fails
 	if _, err := o.peaks(t.Context()); err == nil {
 		t.Fatal("peaks without a measurement")
 	}
-	described := machine(o.device)
+	described := describeMachine(o.device)
 	here := o.device + ", " + described[len(described)-1]
 	kept, err := json.Marshal([]keptPeaks{{here, "bf16", Peaks{1, 2}}, {"cuda, another", "fp32", Peaks{3, 4}}, {here, "fp32", Peaks{5, 6}}})
 	if err != nil {
@@ -567,7 +566,7 @@ func TestPeaksFile(t *testing.T) {
 	}
 }
 
-// A Python is started once to see what it can import, however many sides it has.
+// The imports of a side are tried once per Python, however many sides use it.
 func TestOneImport(t *testing.T) {
 	dir := t.TempDir()
 	python, starts := filepath.Join(dir, "python"), filepath.Join(dir, "starts")
@@ -579,7 +578,7 @@ func TestOneImport(t *testing.T) {
 		o.sides = append(o.sides, side{name: mode, mode: mode, command: []string{python}})
 	}
 	var s Setting
-	able := o.others(t.Context(), &s)
+	able := o.usablePythonSides(t.Context(), &s)
 	if text, err := os.ReadFile(starts); err != nil || string(text) != "import torch, xautodl\nimport jax, numpy\n" {
 		t.Errorf("started for %q, %v", text, err)
 	}
@@ -590,13 +589,13 @@ func TestOneImport(t *testing.T) {
 
 func TestTogether(t *testing.T) {
 	o := &severalOptions{stepOptions: *flags(t)}
-	row, err := o.together(context.Background(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], &Setting{})
+	row, err := o.measureTogether(context.Background(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], &Setting{})
 	if err != nil || row.Processes != 3 || len(row.Turns) != 5 || row.RSS != 9<<30 || row.ImagesPerSecond.Min <= 0 {
 		t.Errorf("%+v, %v", row, err)
 	}
 }
 
-// In several a side that fails is left out; where it is nb201's, the command fails.
+// several skips a side that fails; if it is nb201's, the command fails.
 func TestSeveralFails(t *testing.T) {
 	for ours, c := range map[string]struct {
 		rows  int
@@ -605,7 +604,7 @@ func TestSeveralFails(t *testing.T) {
 		t.Setenv(fakeSide, ours)
 		o := &severalOptions{stepOptions: *flags(t), processes: []int{1, 2}}
 		o.datasets = o.datasets[:1]
-		o.sides = []side{{name: "PyTorch", command: []string{"true"}}} // which reports nothing
+		o.sides = []side{{name: "PyTorch", command: []string{"true"}}} // reports nothing
 		table, err := o.measure(t.Context())
 		if (err != nil) != c.fails || len(table.Rows) != c.rows || !strings.Contains(strings.Join(table.Skipped, "\n"), "1 processes of PyTorch: PyTorch: it ended without an answer") {
 			t.Errorf("%s: %d rows, skipped %q, %v", ours, len(table.Rows), table.Skipped, err)
@@ -617,12 +616,12 @@ func TestNoPyTorch(t *testing.T) {
 	o := flags(t)
 	o.sides = []side{{name: "PyTorch", command: []string{filepath.Join(t.TempDir(), "python3")}}}
 	var s Setting
-	if able := o.others(t.Context(), &s); len(able) != 0 || len(s.Skipped) != 1 {
-		t.Errorf("a Python that is not there has PyTorch: %q", s.Skipped)
+	if able := o.usablePythonSides(t.Context(), &s); len(able) != 0 || len(s.Skipped) != 1 {
+		t.Errorf("a missing Python has PyTorch: %q", s.Skipped)
 	}
 }
 
-// Wrong flags are told as such, with exit code 2.
+// Invalid flags give exit code 2.
 func TestWrongUsage(t *testing.T) {
 	for _, wrong := range []string{
 		"several --processes 1,0", "step --side-limit -1s", "step --archs 15625", "step --batch 0", "step --rounds 0", "step --steps -1", "step --modes fast", "step --precision fp64",
@@ -637,7 +636,7 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-// The least time is the sum over the passes, not the longer of two sums.
+// The limit is the sum of the least times of the passes, not the longer of two sums.
 func TestLimit(t *testing.T) {
 	got := Peaks{Bandwidth: 2, FLOP: 10}.limit(cell.Passes{{Maps: 4, FLOP: 10}, {Maps: 1, Parameters: 1, FLOP: 50}, {Maps: 2}, {FLOP: 20}})
 	if want := (Limit{Bytes: 8, GFLOP: 80 / 1e9, Seconds: 2 + 5 + 1, Arithmetic: 5}); math.Abs(got.GFLOP-want.GFLOP) > 1e-18 || got.Bytes != want.Bytes || got.Seconds != want.Seconds || got.Arithmetic != want.Arithmetic {
@@ -645,11 +644,11 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// With the peaks given no device is asked.
+// When the peaks are given, no device is opened.
 func TestLimitsOfPeaksGiven(t *testing.T) {
 	o := &limitsOptions{common: flags(t).common, given: Peaks{Bandwidth: 3e12, FLOP: 60e12}}
 	o.device = "cuda"
-	o.archs = append(o.archs, cell.Arch{}) // whose evaluation has nothing to do
+	o.archs = append(o.archs, cell.Arch{}) // its evaluation computes nothing
 	table, err := o.measure(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -672,11 +671,11 @@ func TestLimitsOfPeaksGiven(t *testing.T) {
 
 func TestMedian(t *testing.T) {
 	if a := medianArch(); a.Index() != 14452 {
-		t.Errorf("architecture %d, where help and README say 14452", a.Index())
+		t.Errorf("architecture %d, but help and README say 14452", a.Index())
 	}
 }
 
-// Records that are written are those that are read, and a split's are in its own order.
+// Records that are written can be read back, and those of a split are in its order.
 func TestRecords(t *testing.T) {
 	const size = 4
 	images := imagesOf(noise(3, size, 120), size)
@@ -687,11 +686,11 @@ func TestRecords(t *testing.T) {
 	got := imagesOf(written.Bytes(), size)
 	if n := 3 * size * size; !slices.Equal(got.Labels, []int32{images.Labels[2], images.Labels[0]}) ||
 		!slices.Equal(got.Pixels, slices.Concat(images.Pixels[2*n:], images.Pixels[:n])) {
-		t.Errorf("%v come back as %v", images, got)
+		t.Errorf("%v are read back as %v", images, got)
 	}
 }
 
-// The JAX side reads the initial weights by the names of the state dict.
+// The JAX side gets the initial weights by their names in the state dict.
 func TestWeights(t *testing.T) {
 	o := flags(t)
 	task := o.newTask(o.archs[0], o.datasets[0], 1, 1)
@@ -722,8 +721,8 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// A quantity that is linear in FLOPs is estimated without an error, and of all
-// architectures so is any.
+// A quantity that is linear in FLOPs is estimated without error, and so is any quantity measured on
+// all architectures.
 func TestEstimate(t *testing.T) {
 	o := flags(t)
 	flops := func(a cell.Arch) float64 {
@@ -738,7 +737,7 @@ func TestEstimate(t *testing.T) {
 		all, squares = append(all, a), append(squares, flops(a)*flops(a))
 		wantSquares += flops(a) * flops(a)
 	}
-	some := drawn(20)
+	some := drawArchs(20)
 	var y []float64
 	for _, a := range some {
 		y = append(y, 3+2*flops(a))
@@ -754,11 +753,11 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// The whole benchmark from rows of 1 second a step and none of evaluation.
+// The whole benchmark, from rows of one second per step and no time for evaluation.
 func TestExtrapolate(t *testing.T) {
 	o := &sampleOptions{stepOptions: *flags(t)}
 	var rows []sampleRow
-	for _, a := range drawn(3) {
+	for _, a := range drawArchs(3) {
 		for _, key := range []string{"cifar10", "ImageNet16-120"} {
 			rows = append(rows, sampleRow{Arch: a.Index(), Dataset: key, Side: "nb201", Train: 1, Compile: 3600})
 		}
@@ -777,7 +776,7 @@ func TestExtrapolate(t *testing.T) {
 	if math.Abs(e.Published.Total/published-1) > 1e-9 {
 		t.Errorf("published: %v, want %v", e.Published, published)
 	}
-	more := sampleRow{Arch: drawn(4)[3].Index(), Dataset: "cifar10", Side: "nb201", Train: 100}
+	more := sampleRow{Arch: drawArchs(4)[3].Index(), Dataset: "cifar10", Side: "nb201", Train: 100}
 	if with := o.extrapolate(append(rows, more))[0]; with != e {
 		t.Errorf("with an architecture that failed at one size: %+v, want %+v", with, e)
 	}
@@ -786,7 +785,7 @@ func TestExtrapolate(t *testing.T) {
 	}
 }
 
-// A sample goes on from what was kept, and only of the same setting.
+// A sample resumes from the lines of its state file that have the same setting.
 func TestState(t *testing.T) {
 	o := &sampleOptions{stepOptions: *flags(t), state: filepath.Join(t.TempDir(), "a", "state.jsonl")}
 	kept := sampleState{o.setting(), Peaks{1, 2}, []sampleRow{{Arch: 14452, Train: 3}}}
@@ -800,7 +799,7 @@ func TestState(t *testing.T) {
 		t.Fatalf("%v, %v", states, err)
 	}
 	if rows, found := findRows(states, medianArch()); !found || rows[0] != kept.Rows[0] {
-		t.Errorf("%v comes back as %v", kept.Rows, rows)
+		t.Errorf("%v is read back as %v", kept.Rows, rows)
 	}
 	o.batch++
 	if states, err := o.readState(); err != nil || len(states) != 0 {
@@ -808,7 +807,7 @@ func TestState(t *testing.T) {
 	}
 }
 
-// TestSide does two tasks with the real side of nb201.
+// TestSide carries out two tasks with the real side of nb201.
 func TestSide(t *testing.T) {
 	t.Setenv(keptPrograms, t.TempDir()) // for the second task
 	const turns = 2
@@ -852,7 +851,7 @@ func TestSide(t *testing.T) {
 	}
 }
 
-// TestCompileOne compiles the programs of a trial, and tells them apart.
+// TestCompileOne compiles the programs of a trial, which have different names.
 func TestCompileOne(t *testing.T) {
 	t.Setenv(keptPrograms, "off")
 	o := flags(t)
@@ -883,7 +882,7 @@ func TestCompileOne(t *testing.T) {
 	}
 }
 
-// A process that runs to its end has a limit, too, and so has what it started.
+// runToEnd enforces its limit, also on processes that the command has started.
 func TestRunToEnd(t *testing.T) {
 	o := flags(t)
 	began := time.Now()
@@ -901,7 +900,7 @@ func TestRunToEnd(t *testing.T) {
 	}
 }
 
-// A side that fails in a trial is left out, and the rows of the others stay.
+// A side that fails in a trial is skipped, and the rows of the others stay.
 func TestTrialFails(t *testing.T) {
 	o := &trialOptions{common: flags(t).common, rounds: 2}
 	run := func(err error) func(context.Context, int) (trialRun, error) {
@@ -934,7 +933,7 @@ func TestTrialFails(t *testing.T) {
 	}
 }
 
-// The trials of a campaign that is under way are those with a record.
+// Of a campaign in progress, only trials with a record have rows.
 func TestReadCampaign(t *testing.T) {
 	dir := t.TempDir()
 	log := "w: architecture 6111 on digits, 2 epochs, seed 777: waited 3.6 s for its programs\n"

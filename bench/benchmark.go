@@ -2,12 +2,13 @@ package main
 
 import "nb201/configs"
 
-// epochHours are the hours, by dataset key, of an epoch of every architecture.
+// epochHours maps dataset keys to the hours of one epoch of all architectures.
 type epochHours map[string]float64
 
+// publishedKeys returns the four dataset keys of the benchmark.
 func publishedKeys() []string { return configs.BenchmarkKeys() }
 
-// perSeed is the hours of a schedule from one seed on the four dataset keys.
+// perSeed returns the hours of a schedule with one seed on the four dataset keys.
 func (h epochHours) perSeed(epochs int) float64 {
 	sum := 0.0
 	for _, key := range publishedKeys() {
@@ -16,19 +17,19 @@ func (h epochHours) perSeed(epochs int) float64 {
 	return sum * float64(epochs)
 }
 
-// published is the hours of the trials that were published: of every architecture, 12
-// epochs from seed 111 on the four keys and from 777 on cifar10-valid, and 200 epochs from
-// 777, 888 and 999 on the four. (Some were lost on the way to the file.)
+// published returns the hours of the published trials. For all architectures: schedule 12 with seed
+// 111 on the four keys and with seed 777 on cifar10-valid, and schedule 200 with seeds 777, 888 and
+// 999 on the four. (A few of them are missing in the published file.)
 func (h epochHours) published() float64 {
 	return h.perSeed(12) + 12*h["cifar10-valid"] + 3*h.perSeed(200)
 }
 
-// epochSeconds is an epoch of a trial: a training step for each batch, and the evaluation
-// of every evaluation set. The last batch, which may be smaller, counts for its images.
+// epochSeconds returns the seconds of an epoch of a trial: a training step for each batch, and the
+// evaluation of every evaluation set. A smaller last batch counts in proportion to its images.
 func (o *common) epochSeconds(key string, step, evaluation float64) float64 {
 	d, ok := configs.FindDataset(key)
 	if !ok {
-		panic("no dataset key " + key)
+		panic("unknown dataset key " + key)
 	}
 	images := 0
 	for _, s := range d.Sets {

@@ -18,7 +18,7 @@ import (
 	"nb201/results"
 )
 
-// campaignOptions are the flags of campaign.
+// campaignOptions holds the flags of campaign.
 type campaignOptions struct {
 	common
 	archsWanted, epochs, perDevice int
@@ -29,10 +29,10 @@ func newCampaignCommand() *cobra.Command {
 	var o campaignOptions
 	c := &cobra.Command{
 		Use:   "campaign",
-		Short: "The waiting for programs that is left in a campaign",
-		Long: `A small campaign of architectures drawn at random, worked by nb201 run with no compiled
-program to begin with: how long each trial waits for its programs, which nb201 run compiles
-while the trial before runs.`,
+		Short: "Measure how long the trials of a campaign wait for their programs",
+		Long: `campaign trains a small campaign of random architectures with nb201 run, starting without any
+compiled program. It measures how long each trial waits for its programs, which nb201 run compiles
+while the previous trial is running.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
 			return errors.Join(err, t.publish(&o.common))
@@ -42,27 +42,27 @@ while the trial before runs.`,
 	f := c.Flags()
 	f.IntVar(&o.archsWanted, "archs", 4, "`NUMBER` of architectures")
 	f.StringVar(&o.dataset, "dataset", "digits", "dataset `KEY`")
-	f.StringVar(&o.data, "data", "", "`DIR` of the images; without it those of cifar10 and cifar10-valid are noise in files of full size")
-	f.IntVar(&o.epochs, "epochs", 12, "the schedule")
-	f.StringVar(&o.seeds, "seeds", "777", "seeds, a `LIST`")
-	f.IntVar(&o.perDevice, "per-device", 1, "`NUMBER` of workers of the device")
+	f.StringVar(&o.data, "data", "", "`DIR` with the images (default for cifar10 and cifar10-valid: noise in files of full size)")
+	f.IntVar(&o.epochs, "epochs", 12, "`EPOCHS` of the schedule")
+	f.StringVar(&o.seeds, "seeds", "777", "`LIST` of seeds")
+	f.IntVar(&o.perDevice, "per-device", 1, "`NUMBER` of workers on the device")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		if o.archsWanted < 1 || o.archsWanted > 1000 || o.epochs < 1 || o.perDevice < 1 {
-			return usage.Errorf("--archs (at most 1000), --epochs and --per-device must be at least 1")
+			return usage.Errorf("--archs %d, --epochs %d, --per-device %d: must be at least 1, and --archs at most 1000", o.archsWanted, o.epochs, o.perDevice)
 		}
 		return check(c, args)
 	}
 	return c
 }
 
-// campaignRow is a trial.
+// campaignRow is a row of the table: a trial.
 type campaignRow struct {
 	Trial   results.Trial `json:"trial"`
 	Waited  float64       `json:"waited_seconds"` // for its programs
 	Train   float64       `json:"training_seconds"`
 	Eval    float64       `json:"evaluation_seconds"`
-	Seconds float64       `json:"seconds"` // from the trial's start to its end
+	Seconds float64       `json:"seconds"` // of the whole trial
 }
 
 var campaignColumns = []column[campaignRow]{
@@ -73,14 +73,14 @@ var campaignColumns = []column[campaignRow]{
 	{"whole, s", func(r campaignRow) string { return figure("%.1f", r.Seconds) }},
 }
 
-// campaignSummary is of the whole campaign.
+// campaignSummary is the cost of the whole campaign.
 type campaignSummary struct {
 	Cost
 	Waited float64 `json:"waited_seconds"`
 	Memory `json:"memory"`
 }
 
-// measure makes the table. With an error it has the trials that ended before.
+// measure makes the table. With an error it returns the trials that have ended so far.
 func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], err error) {
 	t = newTable("campaign", &o.common, campaignColumns)
 	defer func() { t.Partial = err != nil }()
@@ -102,10 +102,10 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 		}
 	}
 	var archs []string
-	for _, a := range drawn(o.archsWanted) {
+	for _, a := range drawArchs(o.archsWanted) {
 		archs = append(archs, strconv.Itoa(a.Index()))
 	}
-	t.Title = fmt.Sprintf("A campaign of %d architectures drawn at random on %s, %d epochs, seeds %s, %d workers of the device, beginning without a compiled program.",
+	t.Title = fmt.Sprintf("A campaign of %d random architectures on %s, %d epochs, seeds %s, %d workers on the device, starting without compiled programs.",
 		len(archs), o.dataset, o.epochs, o.seeds, o.perDevice)
 	plan := []string{program, "plan", campaign, "--archs", strings.Join(archs, ","), "--datasets", o.dataset,
 		"--epochs", strconv.Itoa(o.epochs), "--seeds", o.seeds, "--data", images, "--precision", o.precision,
@@ -113,7 +113,7 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 	if _, _, _, err := o.runToEnd(ctx, job{name: "nb201 plan", command: plan, device: "cpu"}); err != nil {
 		return t, err
 	}
-	note("working %d trials", len(archs)*len(strings.Split(o.seeds, ",")))
+	logf("training %d trials", len(archs)*len(strings.Split(o.seeds, ",")))
 	var s campaignSummary
 	ended := make(chan error)
 	go func() {
@@ -129,7 +129,7 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 		select {
 		case failed = <-ended:
 			working = false
-		case <-time.After(5 * time.Second): // see which trials have ended
+		case <-time.After(5 * time.Second): // then look which trials have ended
 		}
 		rows, err := readCampaign(campaign, &t.Setting)
 		if err == nil {
@@ -143,7 +143,7 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 		return t, failed
 	}
 	if len(t.Rows) == 0 {
-		return t, errors.New("no trial in the logs of the campaign waited for its programs")
+		return t, errors.New("the campaign's logs contain no line about waiting for programs; see what nb201 run printed")
 	}
 	for _, r := range t.Rows {
 		s.Waited += r.Waited
@@ -154,10 +154,11 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 	return t, nil
 }
 
-// waited is what a worker says in its log, where trainer.Trainer.Train has it say so.
+// waited matches the line that trainer.Trainer.Train writes to the log of a worker.
 var waited = regexp.MustCompile(`architecture (\d+) on (\S+), (\d+) epochs, seed (\d+): waited ([0-9.]+) s for its programs`)
 
-// readCampaign reads what the workers logged, in that order, and the records.
+// readCampaign returns a row for each finished trial, from the workers' logs, in their order, and the
+// records.
 func readCampaign(dir string, s *Setting) ([]campaignRow, error) {
 	logs, err := filepath.Glob(filepath.Join(dir, "logs", "*"))
 	if err != nil {
@@ -176,7 +177,7 @@ func readCampaign(dir string, s *Setting) ([]campaignRow, error) {
 			}
 			record, err := results.ReadRecord(results.Campaign{Dir: dir}.RecordPath(r.Trial))
 			if errors.Is(err, fs.ErrNotExist) {
-				continue // the trial has not ended
+				continue // the trial has not finished
 			}
 			if err != nil {
 				return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,9 +27,9 @@ func newCompileCommand() *cobra.Command {
 	var o common
 	c := &cobra.Command{
 		Use:   "compile",
-		Short: "Compiling, program by program, and loading what was compiled before",
-		Long: `Compiling each program of a trial, one after another: cold, and in a second process that
-loads what the first one kept.`,
+		Short: "Measure compiling each program, and loading programs compiled before",
+		Long: `compile measures the programs of a trial one after another: compiling them, and loading them in
+a second process from where the first one kept them.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.compile(c.Context())
 			return errors.Join(err, t.publish(&o))
@@ -38,14 +39,14 @@ loads what the first one kept.`,
 	return c
 }
 
-// compileRow is a program.
+// compileRow is a row of the table: a program.
 type compileRow struct {
 	Arch    int             `json:"arch"`
 	Dataset string          `json:"dataset"`
 	Program string          `json:"program"`
 	Cold    Cost            `json:"cold"`
-	Kept    Cost            `json:"kept"` // when another process has compiled it before; 0: it cannot be kept
-	Memory  `json:"memory"` // of the process that compiled all of the architecture
+	Kept    Cost            `json:"kept"` // of loading it when it was compiled before; 0 if it cannot be kept
+	Memory  `json:"memory"` // of the process that compiled all programs of the architecture
 }
 
 var compileColumns = []column[compileRow]{
@@ -60,7 +61,7 @@ var compileColumns = []column[compileRow]{
 	{"GPU memory, GiB", func(r compileRow) string { return gib(r.Device) }},
 }
 
-// compile makes the table. With an error it has what was found before.
+// compile makes the table. With an error it returns the rows so far.
 func (o *common) compile(ctx context.Context) (t *table[compileRow], err error) {
 	t = newTable("compile", o, compileColumns)
 	defer func() { t.Partial = err != nil }()
@@ -68,10 +69,10 @@ func (o *common) compile(ctx context.Context) (t *table[compileRow], err error) 
 	for _, d := range o.datasets {
 		published, ok := configs.FindDataset(d.Name)
 		if !ok {
-			return t, usage.Errorf("--datasets %s: use dataset keys of the benchmark", d.Name)
+			return t, usage.Errorf("--datasets: %q is not a dataset key of the benchmark; use some of %s", d.Name, strings.Join(publishedKeys(), ", "))
 		}
 		for _, a := range o.archs {
-			note("architecture %d on %s", a.Index(), d.Name)
+			logf("architecture %d on %s", a.Index(), d.Name)
 			rows, err := o.compileArch(ctx, a, d, published.Train, &t.Setting)
 			if err != nil {
 				return t, fmt.Errorf("architecture %d, %s: %w", a.Index(), d.Name, err)
@@ -84,7 +85,7 @@ func (o *common) compile(ctx context.Context) (t *table[compileRow], err error) 
 	return t, nil
 }
 
-// compileArch compiles the programs of an architecture twice, in a process each.
+// compileArch compiles the programs of an architecture twice, in separate processes.
 func (o *common) compileArch(ctx context.Context, a cell.Arch, d data.Definition, images int, s *Setting) ([]compileRow, error) {
 	kept, err := os.MkdirTemp("", "nb201-bench-")
 	if err != nil {
@@ -93,12 +94,12 @@ func (o *common) compileArch(ctx context.Context, a cell.Arch, d data.Definition
 	defer os.RemoveAll(kept)
 	task := compileTask{o.newTask(a, d, 1, 0), images}
 	var cold, warm compiled
-	memory, err := o.askInner(ctx, "compile-one", task, &cold, keptPrograms+"="+kept)
+	memory, err := o.runInner(ctx, "compile-one", task, &cold, keptPrograms+"="+kept)
 	if err != nil {
 		return nil, err
 	}
-	if files, _ := os.ReadDir(kept); len(files) > 0 { // the CPU's programs cannot be kept
-		if _, err = o.askInner(ctx, "compile-one", task, &warm, keptPrograms+"="+kept); ctx.Err() != nil {
+	if files, _ := os.ReadDir(kept); len(files) > 0 { // some programs for the CPU cannot be kept
+		if _, err = o.runInner(ctx, "compile-one", task, &warm, keptPrograms+"="+kept); ctx.Err() != nil {
 			return nil, ctx.Err()
 		} else if err != nil {
 			s.skip(fmt.Sprintf("loading the programs of architecture %d on %s", a.Index(), d.Name), err)
@@ -120,15 +121,16 @@ func (o *common) compileArch(ctx context.Context, a cell.Arch, d data.Definition
 	return append(rows, all), nil
 }
 
+// plus returns the sum of two costs.
 func (c Cost) plus(d Cost) Cost { return Cost{c.Seconds + d.Seconds, c.CPU + d.CPU} }
 
-// compileTask is the task of compileOne: a trial on so many images.
+// compileTask is the task of compileOne: a trial with a number of training images.
 type compileTask struct {
 	Task
 	TrainImages int `json:"train_images"`
 }
 
-// compiled is its answer.
+// compiled is the answer of compileOne.
 type compiled struct {
 	Programs []compiledProgram `json:"programs"`
 	Versions []string          `json:"versions"`
@@ -157,7 +159,7 @@ func compileOne(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	timed := &timedBackend{Backend: opened.Backend, compiled: make(chan compiledProgram)}
 	session := train.NewSession(timed)
-	session.Prepare(config) // and no Run: nothing shall run beside compiling
+	session.Prepare(config) // without Run, so that nothing runs while programs compile
 	answer := compiled{Versions: append(goVersions(), opened.Plugin)}
 	expected := 2 // the training step and the evaluation
 	if task.TrainImages%task.Batch > 0 {
@@ -173,17 +175,17 @@ func compileOne(ctx context.Context, in io.Reader, out io.Writer) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(longestCompile):
-			return fmt.Errorf("no program was compiled within %v: see whether bench step works", longestCompile)
+			return fmt.Errorf("no program was compiled within %v; check whether bench step works", longestCompile)
 		}
 	}
 	session.Close()
 	return json.NewEncoder(out).Encode(answer)
 }
 
-// longestCompile is longer than any program takes to compile.
+// longestCompile is more than any program takes to compile.
 const longestCompile = 20 * time.Minute
 
-// timedBackend is a backend that compiles one program at a time and says what it took.
+// timedBackend is a backend that compiles one program at a time and sends the cost to a channel.
 type timedBackend struct {
 	compute.Backend
 	compiling sync.Mutex
@@ -212,7 +214,7 @@ func (b *timedBuilder) Compile() (compute.Executable, error) {
 	return program, err
 }
 
-// rowsOf is the number of images in the batches of a program, by the shapes of its inputs.
+// rowsOf returns the batch size of a program according to the shapes of its inputs, or 0.
 func rowsOf(program compute.Executable) int {
 	inputs, shapes := program.Inputs()
 	if i := slices.Index(inputs, "rows"); i >= 0 { // [batches, images, ...]

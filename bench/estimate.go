@@ -13,7 +13,7 @@ import (
 type Estimate struct {
 	Total    float64 `json:"total"`
 	StdError float64 `json:"standard_error"`
-	By       string  `json:"regression_on,omitempty"` // what is known of all architectures; "": the mean of the sample
+	By       string  `json:"regression_on,omitempty"` // regressor known for all architectures; empty for the sample's mean
 }
 
 func (e Estimate) String() string {
@@ -28,13 +28,13 @@ func (e Estimate) String() string {
 	return fmt.Sprintf(format, e.Total, e.StdError, by)
 }
 
-// fewestToRegress is how many architectures a regression is made on, at least: of fewer its
-// error would be told too small.
+// fewestToRegress is the least number of architectures for a regression. With fewer, its error would
+// be underestimated.
 const fewestToRegress = 10
 
-// estimateTotal estimates the sum over all architectures of what was measured on some:
-// from the mean, or by regression on FLOPs or on bytes moved, whose means over all are
-// known, whichever has the smallest standard error.
+// estimateTotal estimates the sum over all architectures of a quantity y measured on some of them.
+// It uses the mean, or a regression on FLOPs or on bytes moved, whose means over all architectures
+// are known, whichever has the smallest standard error.
 func estimateTotal(o *common, archs []cell.Arch, y []float64) Estimate {
 	best := regress(make([]float64, len(y)), y, 0)
 	if len(archs) < fewestToRegress {
@@ -68,10 +68,10 @@ func estimateTotal(o *common, archs []cell.Arch, y []float64) Estimate {
 	return best
 }
 
-// regress estimates the sum of y over all architectures from a sample, given x, whose mean
-// over all is known: N times the value at that mean of the line fitted by least squares.
-// Where x is constant in the sample it is N times the mean of y. The standard error is that
-// of sampling without replacement.
+// regress estimates the sum of y over all architectures from a sample, given x, whose mean over all
+// is xOfAll. The estimate is cell.Count times the value at xOfAll of the line fitted by least
+// squares, or cell.Count times the mean of y if x is constant in the sample. The standard error is
+// that of sampling without replacement.
 func regress(x, y []float64, xOfAll float64) Estimate {
 	n := float64(len(y))
 	mx, my := mean(x), mean(y)
@@ -84,7 +84,7 @@ func regress(x, y []float64, xOfAll float64) Estimate {
 	if xx > 0 {
 		slope, fitted = xy/xx, 2
 	}
-	rest := max(yy-slope*xy, 0) // rounding
+	rest := max(yy-slope*xy, 0) // rounding may make it negative
 	variance := rest / (n - fitted) / n * (1 - n/cell.Count)
 	return Estimate{Total: cell.Count * (my + slope*(xOfAll-mx)), StdError: cell.Count * math.Sqrt(variance)}
 }
@@ -97,8 +97,7 @@ func mean(v []float64) float64 {
 	return sum / float64(len(v))
 }
 
-// groupBy yields the elements by what key says of them, in the order in which they first
-// come.
+// groupBy yields the elements grouped by key, in the order in which the keys first occur.
 func groupBy[K comparable, E any](all []E, key func(E) K) iter.Seq2[K, []E] {
 	var order []K
 	groups := map[K][]E{}
@@ -118,8 +117,8 @@ func groupBy[K comparable, E any](all []E, key func(E) K) iter.Seq2[K, []E] {
 	}
 }
 
-// rowLike is the row of a dataset key, or of one with images of the same size: the number
-// of classes hardly matters.
+// rowLike returns the row of a dataset key, or of one with images of the same size, because the
+// number of classes hardly matters. It returns a zero row if there is none.
 func rowLike(rows []sampleRow, key string) sampleRow {
 	size := func(key string) int {
 		d, _ := configs.FindDataset(key)

@@ -1,42 +1,40 @@
 #!/usr/bin/env bash
-# Tests nb201 on a machine that has a GPU, its driver and a Python with torch and jax's CUDA
-# plugin, and neither Go, git nor a network: in two calls of at most ten minutes.
+# Tests nb201 on a machine that has a GPU, its driver, and a Python with torch and jax's CUDA
+# plugin, but neither Go, git nor a network, in two calls of at most ten minutes each.
 #
 #     OUT=DIR bench/gpu.sh [DEVICE] [first|second|PART...]
 #
-# DEVICE: cuda (default), cuda:N, or cpu, which takes small networks, to test the script.
-# `first` (default) shows whether nb201 trains at all, which of XLA's flags are fastest, and
+# DEVICE: cuda (default), cuda:N, or cpu, which uses small networks to test this script.
+# `first` (default) finds out whether nb201 trains at all and which XLA flags are fastest, and
 # then compares it with PyTorch and JAX:
 #
-#     smoke         architecture 0 on digits; if it fails, without autotuning and without
-#                   command buffers, and a convolution in JAX alone, to tell a faulty machine
-#                   from a fault in nb201
-#     plain, loop   images/s of the median architecture with XLA's usual command buffers and
-#                   with the whole loop of steps as one CUDA graph; the parts after them take
-#                   the faster
+#     smoke         architecture 0 on digits; if that fails, without autotuning and without
+#                   command buffers, and a convolution in JAX alone, to distinguish a faulty
+#                   machine from a fault in nb201
+#     plain, loop   images/s of the median architecture with XLA's usual command buffers, and
+#                   with the whole loop of steps as one CUDA graph; later parts use the faster
 #     tf32, nchw    the same in TF32, and in the layout NCHW
 #     bf16          16x16 images in bfloat16
-#     step          a step beside PyTorch eager in both layouts
-#     step-jax, step-compile   beside JAX, and beside torch.compile
+#     step          a step, compared with eager PyTorch in both layouts
+#     step-jax, step-compile   compared with JAX, and with torch.compile
 #
-# `second` takes the flags that NB201_CUDA_FLAGS names (log.txt of the first call ends with
-# the faster ones):
+# `second` uses the flags in NB201_CUDA_FLAGS (log.txt of the first call ends with the faster
+# ones):
 #
-#     tests         the tests that came along, on the device
-#     median, 1462  images/s of the median and of the costliest architecture
+#     tests         the carried tests, on the device
+#     median, 1462  images/s of the median and of the most expensive architecture
 #     several       one and two processes on the device
-#     compile       the programs of a trial, with an empty autotuning cache and a full one
-#     trial         12 epochs on cifar10-valid, noise in files of full size
-#     sample        architectures drawn at random, in the time that is left
+#     compile       the programs of a trial, with an empty and with a full autotuning cache
+#     trial         12 epochs on cifar10-valid, with noise in files of full size
+#     sample        random architectures, in the time that is left
 #
-# A call ends within LIMIT seconds (default 570), and every part has a limit too. Results
-# are packed into OUT/gpu.tgz after each part, so that a kill loses at most one; a call with
-# the same OUT adds to it. OUT/log.txt is what the call printed. In the archive
-# parts/ has the whole output of every part, and tables/ the tables and the stderr of every
-# process.
+# A call ends within LIMIT seconds (default 570), and every part has a limit, too. After each
+# part, the results are packed into OUT/gpu.tgz, so that at most one part is lost; a call with
+# the same OUT adds to it. OUT/log.txt has what the call printed. In the archive, parts/ has the
+# whole output of every part, and tables/ the tables and the stderr of every process.
 #
-# The programs come as bin/carry.tar.xz, which holds nb201, bench and tests/, or as files in
-# bin/; xautodl as bin/xautodl-1.0.0-*.whl if Python has none. tools/carry.sh packs them.
+# The programs come in bin/carry.tar.xz (nb201, bench and tests/) or as files in bin/, and
+# xautodl as bin/xautodl-1.0.0-*.whl unless Python has it. tools/carry.sh packs them.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -52,14 +50,14 @@ for name in "${@:-first}"; do
 		parts+=("$name")
 		;;
 	*)
-		echo "gpu.sh: $name is neither a device nor a part: see the head of ${BASH_SOURCE[0]}" >&2
+		echo "gpu.sh: $name is neither a device nor a part; see the comment at the top of ${BASH_SOURCE[0]}" >&2
 		exit 2
 		;;
 	esac
 done
 limit=${LIMIT:-570}
-[[ $limit =~ ^[0-9]+$ ]] || { echo "gpu.sh: LIMIT=$limit: give a number of seconds" >&2; exit 2; }
-python=${NB201_PYTHON:-$(command -v python3)} || { echo 'gpu.sh: there is no python3: name a Python in NB201_PYTHON' >&2; exit 2; }
+[[ $limit =~ ^[0-9]+$ ]] || { echo "gpu.sh: LIMIT=$limit: not a number of seconds" >&2; exit 2; }
+python=${NB201_PYTHON:-$(command -v python3)} || { echo 'gpu.sh: python3 is missing; name a Python in NB201_PYTHON' >&2; exit 2; }
 work=$(mktemp -d /tmp/nb201-gpu.XXXXXX) || exit
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/tmp" "$work/pack/parts" "$work/pack/tables"
@@ -69,18 +67,18 @@ export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-1} # nb201 silences XLA othe
 for wheel in "$root"/bin/xautodl-*.whl; do
 	[ -e "$wheel" ] && export PYTHONPATH=$wheel${PYTHONPATH:+:$PYTHONPATH} # Python imports from a zip file
 done
-given=${NB201_CUDA_FLAGS:-} # XLA's options for every part, which name=value pairs are added to
-mended='' faster=''         # what smoke and the comparison of flags found
-reserve=0                   # seconds that a part leaves for those after it
+given=${NB201_CUDA_FLAGS:-} # XLA flags for every part, as name=value pairs; parts add to them
+working='' faster=''        # flags found by smoke, and by the comparison of flags
+reserve=0                   # seconds that a part leaves for later ones
 
-# pack brings the archive up to date; a kill leaves the old one or the new one, whole.
+# pack updates the archive. If it is killed, the old or the new archive is left, whole.
 pack() {
 	cp "$out/log.txt" "$work/pack/log.txt"
 	tar -C "$work/pack" -czf "$out/.gpu.tgz.new" . && mv "$out/.gpu.tgz.new" "$out/gpu.tgz"
 }
 
-# part SECONDS NAME COMMAND... runs a command as long as it and the limit allow, and shows the
-# end of its output. It gets TERM before it is killed, so that it can write what it has found.
+# part SECONDS NAME COMMAND... runs a command for at most SECONDS within the limit of the call, and
+# shows the end of its output. The command gets SIGTERM before it is killed, to write its results.
 part() {
 	local left=$((limit - SECONDS - 12 - reserve)) most=$1 name=$2 began=$SECONDS code=0
 	local file=$work/pack/parts/$name.txt
@@ -102,7 +100,7 @@ part() {
 	return $code
 }
 
-# site prints the directory of Python's packages that has jax's plugins.
+# site prints the directory of Python packages that contains jax's plugins.
 site() {
 	"$python" - <<'PYTHON'
 import importlib.util, os
@@ -111,8 +109,8 @@ print(os.path.dirname(os.path.abspath(list(spec.submodule_search_locations)[0]))
 PYTHON
 }
 
-# toolchain prints a directory with ptxas and libdevice, for JAX: XLA looks in /usr/local/cuda
-# and beside its plugin, and a Python may have those of Triton only. nb201 finds them itself.
+# toolchain prints a directory with ptxas and libdevice for JAX: XLA looks in /usr/local/cuda and
+# next to its plugin, but Python may have only those of Triton. nb201 finds them by itself.
 toolchain() {
 	local nvcc dir triton=$1/triton/backends/nvidia
 	nvcc=$(command -v nvcc) && nvcc=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
@@ -150,16 +148,17 @@ print(*(f"{n} {importlib.metadata.version(n)}" for n in names if re.match("jax|n
 PYTHON
 }
 
-# flags FLAGS prints the given ones of XLA's options and those. After "off" none can follow.
+# flags FLAGS prints the flags given by the user, those found by smoke, and FLAGS. Nothing can follow
+# "off".
 flags() {
 	if [ "$given" = off ]; then
 		echo off
 	else
-		xargs <<<"$given $mended $1"
+		xargs <<<"$given $working $1"
 	fi
 }
 
-# with_flags FLAGS COMMAND... runs a command with them.
+# with_flags FLAGS COMMAND... runs a command with these flags in NB201_CUDA_FLAGS.
 with_flags() {
 	local all
 	all=$(flags "$1")
@@ -171,14 +170,14 @@ with_flags() {
 	fi
 }
 
-# rate NAME FLAGS ARCH DATASET PRECISION [PROCESSES] is the images a second that nb201 trains
-# on; it needs neither peaks nor PyTorch.
+# rate NAME FLAGS ARCH DATASET PRECISION [PROCESSES] measures the images per second on which nb201
+# trains. It needs neither peaks nor PyTorch.
 rate() {
 	with_flags "$2" part 110 "$1" "$bin/bench" several --device "$device" --processes "${6:-1}" --modes none --side-limit 90s \
 		--archs "$3" --datasets "$4" --precision "$5" --save "tables/$1" "${size[@]}" "${turns[@]}"
 }
 
-# images NAME prints the images a second that a part has found, or 0.
+# images NAME prints the images per second that a part measured, or 0.
 images() {
 	"$python" - "tables/$1" <<'PYTHON'
 import glob, json, sys
@@ -187,7 +186,7 @@ print(int(rows[0]["images_per_second"]["median"]) if rows else 0)
 PYTHON
 }
 
-# step NAME SECONDS SIDE-SECONDS MODES is a step beside other sides.
+# step NAME SECONDS SIDE-SECONDS MODES measures a step, compared with other sides.
 step() {
 	with_flags "$faster" part "$2" "$1" "$bin/bench" step --device "$device" --archs median --datasets cifar10 --modes "$4" --side-limit "$3s" \
 		--peaks tables/peaks.json --save "tables/$1" "${size[@]}" "${turns[@]}"
@@ -199,8 +198,8 @@ smoke() {
 	local try
 	for try in xla_gpu_autotune_level=0 xla_gpu_enable_command_buffer= off; do
 		if NB201_CUDA_FLAGS=$try NB201_PROGRAMS=off part 45 "smoke-${try%%=*}" "${train[@]}" "$work/smoke-${try%%=*}"; then
-			if [ "$try" = off ]; then given=off; else mended=$try; fi
-			echo "== the other parts take $try"
+			if [ "$try" = off ]; then given=off; else working=$try; fi
+			echo "== the other parts use $try"
 			break
 		fi
 	done
@@ -208,18 +207,18 @@ smoke() {
 import jax, jax.numpy as n
 print(jax.devices())
 print(jax.lax.conv_general_dilated(n.ones((8, 32, 32, 16)), n.ones((3, 3, 16, 16)), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")).sum())' ||
-		echo '== JAX alone fails as well, or is not installed (see above): look at the machine before nb201'
+		echo '== JAX alone fails as well, or is not installed (see above): check the machine first'
 	return 1
 }
 
 tests() {
 	local list=$bin/tests/packages.txt name folder failed=0
 	if [ ! -e "$list" ]; then
-		printf '\n== tests: none came along (%s)\n' "$list"
+		printf '\n== tests: %s does not exist; pack the tests with tools/carry.sh\n' "$list"
 		return
 	fi
 	while read -r name folder; do
-		# train's tests compile 67 programs; the clients that e2e's others need are not here.
+		# train's tests compile 67 programs; the other tests of e2e need the clients, which are missing.
 		local only=. without=()
 		case $name in
 		device) only='LookUp|TopN' ;;
@@ -266,7 +265,7 @@ run_part() {
 	step) step step 200 100 channels_last,contiguous ;;
 	step-jax) step step-jax 160 100 jax ;;
 	step-compile)
-		left=$((limit - SECONDS - 110)) # what nb201's first turn and the later turns take
+		left=$((limit - SECONDS - 110)) # 110 s for nb201's first turn and the later turns
 		step step-compile 600 $((left > 20 ? left : 20)) compile
 		;;
 	tests) tests ;;
@@ -296,7 +295,7 @@ run_part() {
 }
 
 main() {
-	local failed=0 name site cuda='' size=() turns=(--steps 100 --rounds 3) # a step is too short to time alone
+	local failed=0 name site cuda='' size=() turns=(--steps 100 --rounds 3) # a single step is too short to time
 	bin=$root/bin
 	if [ -e "$bin/carry.tar.xz" ]; then
 		mkdir "$work/bin"
@@ -304,7 +303,7 @@ main() {
 		bin=$work/bin
 	fi
 	if [ ! -x "$bin/bench" ] || [ ! -x "$bin/nb201" ]; then
-		echo "gpu.sh: there are no programs nb201 and bench in $bin: make bin/carry.tar.xz with tools/carry.sh pack, where Go is"
+		echo "gpu.sh: nb201 and bench are missing in $bin; make bin/carry.tar.xz with tools/carry.sh pack on a machine with Go"
 		return 2
 	fi
 	site=$(site)
@@ -317,7 +316,7 @@ main() {
 			[ ! -e "$name" ] || export GOMLX_BACKEND=${GOMLX_BACKEND:-xla:$name}
 		done
 		cuda=$(toolchain "$site")
-		if [ -n "$cuda" ]; then # in JAX's environment only
+		if [ -n "$cuda" ]; then # for JAX only
 			NB201_JAX_PYTHON=$work/jax-python
 			# shellcheck disable=SC2016 # the variable is the script's
 			printf '#!/bin/sh\nXLA_FLAGS="--xla_gpu_cuda_data_dir=%s $XLA_FLAGS" exec "%s" "$@"\n' "$cuda" "$python" >"$NB201_JAX_PYTHON"
@@ -325,10 +324,10 @@ main() {
 		fi
 	fi
 	export NB201_JAX_PYTHON
-	cd "$work/pack" || return # so that the tables name files as the archive does
+	cd "$work/pack" || return # so that the tables name files by their paths in the archive
 	facts 2>&1 | tee parts/facts.txt
 	echo "plugin: ${GOMLX_BACKEND:-installed}; python: $python; programs: $bin"
-	part 30 doctor "$bin/nb201" doctor # its exit code says whether something is missing
+	part 30 doctor "$bin/nb201" doctor # fails if something is missing
 	for name in "${parts[@]}"; do
 		run_part "$name" || failed=1
 	done

@@ -1,6 +1,7 @@
-"""The JAX side of bench: the network of a cell in NHWC, a jitted step that donates its
-state. It does the tasks that arrive on standard input, a line each, then a line for every
-further turn and one for the closing (Task in task.go)."""
+"""The JAX side of bench: the network in NHWC, with a jitted step that donates its state.
+
+It carries out tasks from standard input: a line with the task, a line for each further turn, and
+one for the closing (Task in task.go)."""
 import functools
 import json
 import platform
@@ -15,7 +16,9 @@ from jax import lax
 
 
 def network(task, params, stats, images, training):
-    """Logits [n, classes] and the new running statistics. Names are those of PyTorch's state dict."""
+    """Return logits [n, classes] and the new running statistics.
+
+    params and stats have the names of PyTorch's state dict."""
     new = dict(stats)
     low = jnp.bfloat16 if task["precision"] == "bf16" else jnp.float32
     exact = lax.Precision.HIGHEST if task["precision"] == "fp32" else lax.Precision.DEFAULT
@@ -81,7 +84,7 @@ def network(task, params, stats, images, training):
 
 
 def measures(logits, labels):
-    """Mean loss, top-1 and top-5 counts."""
+    """Return the mean loss and the top-1 and top-5 counts."""
     mine = jnp.take_along_axis(logits, labels[:, None], 1)
     loss = (jax.nn.logsumexp(logits, 1) - mine[:, 0]).mean()
     rank = (logits > mine).sum(1)
@@ -110,7 +113,7 @@ def programs(task):
 
 
 def load(task):
-    """The normalised images [n, size, size, 3] and the labels of the task's file, on the device."""
+    """Read the task's file. Return normalised images [n, size, size, 3] and labels [n] on the device."""
     size = task["size"]
     raw = np.fromfile(task["images"], np.uint8).reshape(-1, 1 + 3 * size * size)
     pixels = raw[:, 1:].reshape(-1, 3, size, size).transpose(0, 2, 3, 1).astype(np.float32) / 255
@@ -119,7 +122,7 @@ def load(task):
 
 
 def initial(task):
-    """Parameters, momenta and statistics from the state dict in the task's file."""
+    """Return parameters, momenta and statistics from the state dict in the task's file."""
     params, stats = {}, {}
     with np.load(task["weights"]) as file:
         for name in file.files:
@@ -130,7 +133,7 @@ def initial(task):
 
 
 class Clock:
-    """Measures laps."""
+    """Measures the wall and CPU time of laps."""
 
     def __init__(self):
         self.wall, self.cpu = time.perf_counter(), time.process_time()

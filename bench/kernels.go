@@ -13,7 +13,7 @@ import (
 	"nb201/internal/backend"
 )
 
-// kernelsOptions are the flags of kernels.
+// kernelsOptions holds the flags of kernels.
 type kernelsOptions struct {
 	common
 	gpus  string
@@ -24,24 +24,24 @@ func newKernelsCommand() *cobra.Command {
 	var o kernelsOptions
 	c := &cobra.Command{
 		Use:   "kernels",
-		Short: "What a GPU would run for a step, on a machine without one",
-		Long: `What a GPU would run for a training step and for the evaluation of a batch, by nb201
-kernels: kernels, convolutions that go to cuDNN, bytes that the kernels move, memory, and
-what the host launches. NB201_CUDA_FLAGS=off shows XLA's own flags.
+		Short: "Show what a GPU would run for a step, on a machine without one",
+		Long: `kernels shows what a GPU would run for a training step and for the evaluation of a batch, as
+reported by nb201 kernels: kernels, convolutions done by cuDNN, bytes that the kernels move, memory,
+and launches by the host. NB201_CUDA_FLAGS=off shows the result of XLA's default flags.
 
-With --bandwidth and --flop, the GPU's, the least time that they allow is shown too, kernel
-by kernel.`,
+With --bandwidth and --flop of the GPU, the table also has the least time that they allow, summed
+over the kernels.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
 			return errors.Join(err, t.publish(&o.common))
 		},
 	}
 	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,ImageNet16-120"})
-	c.Flags().StringVar(&o.gpus, "gpus", "h100", "GPU models, a `LIST` of "+strings.Join(backend.GPUs(), ", "))
+	c.Flags().StringVar(&o.gpus, "gpus", "h100", "`LIST` of GPU models: "+strings.Join(backend.GPUs(), ", "))
 	addGiven(c, &o.given)
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
-		for gpu := range list(o.gpus) {
+		for gpu := range splitList(o.gpus) {
 			if err := backend.CheckGPU(gpu); err != nil {
 				return err
 			}
@@ -51,7 +51,7 @@ by kernel.`,
 	return c
 }
 
-// kernelsRow is a program on a GPU model, as nb201 kernels --json reports it.
+// kernelsRow is a row of the table: a program on a GPU model, as nb201 kernels --json reports it.
 type kernelsRow struct {
 	GPU          string          `json:"gpu"`
 	Arch         int             `json:"arch"`
@@ -88,23 +88,23 @@ var kernelsColumns = []column[kernelsRow]{
 	{"peak RSS, GiB", func(r kernelsRow) string { return gib(r.RSS) }},
 }
 
-// measure makes the table. With an error it has what was found before.
+// measure makes the table. With an error it returns the rows so far.
 func (o *kernelsOptions) measure(ctx context.Context) (t *table[kernelsRow], err error) {
 	t = newTable("kernels", &o.common, kernelsColumns)
 	defer func() { t.Partial = err != nil }()
 	t.Title = "What a GPU would run for a training step, and for the evaluation of a batch."
 	t.Device = "compiled on the CPU"
 	t.addVersions(goVersions())
-	about := "Kernels in a row each need the one before. Memory is without images, state and cuDNN's workspace."
+	about := "Each of the kernels in a row needs the result of the one before. Memory does not include images, state and cuDNN's workspace."
 	if o.given != (Peaks{}) {
 		t.Summary = o.given
 		about += fmt.Sprintf(" Least: kernel by kernel, at %v.", o.given)
 	}
 	t.Notes = append(t.Notes, about)
-	for gpu := range list(o.gpus) {
+	for gpu := range splitList(o.gpus) {
 		for _, d := range o.datasets {
 			for _, a := range o.archs {
-				note("architecture %d, images of %s, %s", a.Index(), d.Name, gpu)
+				logf("architecture %d, images of %s, %s", a.Index(), d.Name, gpu)
 				if err := o.examine(ctx, t, gpu, d.Name, a.Index()); err != nil {
 					return t, fmt.Errorf("architecture %d, %s, %s: %w", a.Index(), d.Name, gpu, err)
 				}
@@ -114,7 +114,7 @@ func (o *kernelsOptions) measure(ctx context.Context) (t *table[kernelsRow], err
 	return t, nil
 }
 
-// examine adds the rows of an architecture.
+// examine adds the rows of an architecture to the table.
 func (o *kernelsOptions) examine(ctx context.Context, t *table[kernelsRow], gpu, dataset string, arch int) error {
 	program, err := nb201()
 	if err != nil {
@@ -132,7 +132,7 @@ func (o *kernelsOptions) examine(ctx context.Context, t *table[kernelsRow], gpu,
 	}
 	if bad := json.Unmarshal(out, &report); bad != nil {
 		return cmp.Or(err, bad)
-	} // else it fails only for the faults that it reports
+	} // nb201 kernels also exits with an error when it reports faults
 	t.addVersions([]string{report.Plugin})
 	for _, fault := range report.Faults {
 		t.Notes = append(t.Notes, fmt.Sprintf("Architecture %d, images of %s, %s: %s.", arch, dataset, gpu, fault))

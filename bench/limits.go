@@ -11,25 +11,25 @@ import (
 	"nb201/data"
 )
 
-// limitsOptions are the flags of limits.
+// limitsOptions holds the flags of limits.
 type limitsOptions struct {
 	common
-	given Peaks // instead of measured ones, unless zero
+	given Peaks // used instead of measured ones, unless zero
 }
 
 func newLimitsCommand() *cobra.Command {
 	var o limitsOptions
 	c := &cobra.Command{
 		Use:   "limits",
-		Short: "The least time that the device's memory and arithmetic allow",
-		Long: `The least time that the device's memory and arithmetic allow a training step and the
-evaluation of a batch. It is a sum over the passes that each layer takes over its feature
-maps: the bytes that a pass has to move by the memory's bandwidth, or its FLOP by the
-arithmetic's rate, whichever takes longer. bench step says what share of it is reached. The
-sum over all architectures is the least time of the benchmark.
+		Short: "Compute the least time that the device's memory and arithmetic allow",
+		Long: `limits computes the least time that the device's memory and arithmetic allow for a training
+step and for the evaluation of a batch. It is a sum over the passes that each layer makes over its
+feature maps: a pass takes the time to move its bytes at the memory's bandwidth, or to compute its
+FLOP at the peak rate, whichever is longer. bench step reports what share of this limit is reached.
+The sum over all architectures is the least time of the benchmark.
 
-Bandwidth and rate are measured on the device. With --bandwidth and --flop, which give
-another device's figures, nothing is measured.`,
+bench measures bandwidth and rate on the device, unless --bandwidth and --flop give those of
+another device.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
 			return errors.Join(err, t.publish(&o.common))
@@ -40,7 +40,7 @@ another device's figures, nothing is measured.`,
 	return c
 }
 
-// limitRow is the limit of an architecture.
+// limitRow is a row of the table: the limit of an architecture.
 type limitRow struct {
 	Arch      int          `json:"arch"`
 	Dataset   string       `json:"dataset"`
@@ -64,6 +64,7 @@ var limitColumns = []column[limitRow]{
 	{"by arithmetic", func(r limitRow) string { return figure("%.2f", r.Eval.byArithmetic()) }},
 }
 
+// measure makes the table.
 func (o *limitsOptions) measure(ctx context.Context) (*table[limitRow], error) {
 	t := newTable("limits", &o.common, limitColumns)
 	t.Title = "The least that a training step moves and computes, and the least time of it."
@@ -95,12 +96,12 @@ func (o *limitsOptions) measure(ctx context.Context) (*table[limitRow], error) {
 	if err != nil {
 		return t, err
 	}
-	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures, training and evaluation at this limit: %.4g device-hours a seed of the schedule 12, %.4g of 200, %.4g for what was published.",
+	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures, training and evaluation at this limit: %.4g device-hours for a seed of schedule 12, %.4g for one of schedule 200, %.4g for the published trials.",
 		cell.Count, hours.perSeed(12), hours.perSeed(200), hours.published()))
 	return t, nil
 }
 
-// leastHours are those of an epoch of all architectures at the limit.
+// leastHours returns the hours of an epoch of all architectures at the limit.
 func (o *common) leastHours(peaks Peaks) (epochHours, error) {
 	hours := epochHours{}
 	for _, key := range publishedKeys() {

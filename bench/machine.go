@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// machine says what the figures were taken on: processor, cores, memory, and the
-// GPUs where the device is one.
-func machine(device string) []string {
+// describeMachine describes this machine: processor, cores, memory and, if device is a GPU, its GPUs.
+func describeMachine(device string) []string {
 	described := []string{fmt.Sprintf("%s, %d cores", processor(), runtime.NumCPU())}
-	if kib, err := strconv.ParseFloat(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
+	if kib, err := strconv.ParseFloat(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
 		described[0] += fmt.Sprintf(", %.0f GiB", kib/(1<<20))
 	}
 	if strings.HasPrefix(device, "cuda") {
@@ -29,8 +28,9 @@ func machine(device string) []string {
 	return described
 }
 
+// processor returns the model of the CPU.
 func processor() string {
-	if name := field("/proc/cpuinfo", "model name"); name != "" {
+	if name := procField("/proc/cpuinfo", "model name"); name != "" {
 		return name
 	}
 	if out, err := exec.Command("sysctl", "-n", "machdep.cpu.brand_string").Output(); err == nil {
@@ -39,8 +39,8 @@ func processor() string {
 	return runtime.GOARCH
 }
 
-// load is the load average of the last minute; empty where it is not known.
-func load() string {
+// loadAverage returns the load average of the last minute, or "" if unknown.
+func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return ""
@@ -49,8 +49,8 @@ func load() string {
 	return average
 }
 
-// field is the first value of a name in a /proc file; empty where there is none.
-func field(file, name string) string {
+// procField returns the first value of a name in a /proc file, or "".
+func procField(file, name string) string {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return ""
@@ -63,15 +63,15 @@ func field(file, name string) string {
 	return ""
 }
 
-// Memory is the most that a program has taken, in bytes; 0 where it is not known.
+// Memory is the peak memory of a program, in bytes; 0 if unknown.
 type Memory struct {
 	RSS    int64 `json:"peak_rss"`
-	Device int64 `json:"peak_device,omitempty"` // of a GPU
+	Device int64 `json:"peak_device,omitempty"` // GPU memory
 }
 
-// watchMemory watches how much more of a GPU's memory is in use than now. The function it
-// returns ends that and gives the most that it saw: what a program took that began
-// meanwhile, its CUDA context included. That is 0 on a CPU.
+// watchMemory starts watching a GPU's used memory. The returned function stops that and returns the
+// peak increase: the memory of a program that was started meanwhile, with its CUDA context. On a CPU
+// it returns 0.
 func watchMemory(device string) (end func() int64) {
 	before := usedMemory(device)
 	if before < 0 {
@@ -97,8 +97,8 @@ func watchMemory(device string) (end func() int64) {
 	}
 }
 
-// usedMemory is how many bytes of a GPU's memory are in use by all processes, or -1. (What
-// a process uses is not to be had everywhere: in a container nvidia-smi does not know it.)
+// usedMemory returns the bytes of a GPU's memory in use by all processes, or -1 if unknown.
+// (nvidia-smi does not report the use of single processes in a container.)
 func usedMemory(device string) int64 {
 	kind, index, _ := strings.Cut(device, ":")
 	if kind != "cuda" {
@@ -115,26 +115,27 @@ func usedMemory(device string) int64 {
 	return mib << 20
 }
 
-// cpuSeconds is what this process has used of all cores.
+// cpuSeconds returns the CPU time that this process has used on all cores.
 func cpuSeconds() float64 {
 	u := resources()
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
+// resources returns the resource usage of this process.
 func resources() (u syscall.Rusage) {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err) // only for arguments out of range
+		panic(err) // fails only for invalid arguments
 	}
 	return u
 }
 
-// peakRSS is the most memory that this process held, in bytes.
+// peakRSS returns the peak resident memory of this process, in bytes.
 func peakRSS() int64 {
 	u := resources()
 	return maxRSS(&u)
 }
 
-// maxRSS is the most memory that a process held, in bytes.
+// maxRSS returns the peak resident memory from a process's *syscall.Rusage, in bytes.
 func maxRSS(usage any) int64 {
 	peak := usage.(*syscall.Rusage).Maxrss
 	if runtime.GOOS == "darwin" {

@@ -1,21 +1,20 @@
-// Command bench measures what regenerating the benchmark costs, and how far that is from
-// PyTorch and from the limit of the machine. Each of its commands makes one table:
+// Command bench measures the cost of regenerating the benchmark, and compares it with PyTorch and
+// with the limits of the machine. Each command prints one table:
 //
-//	step      a training step and the evaluation of a batch, beside the original's network
+//	step      a training step and the evaluation of a batch, compared with the original's network
 //	trial     a whole trial, from the start of the process to the record
-//	compile   compiling, program by program, and loading what was compiled before
-//	campaign  the waiting for programs that is left in a campaign
-//	sample    architectures drawn at random, and from them the whole benchmark
+//	compile   compiling each program, and loading programs compiled before
+//	campaign  how long the trials of a campaign wait for their programs
+//	sample    random architectures, and an estimate for the whole benchmark
 //	limits    the least time that the device's memory and arithmetic allow
 //	kernels   what a GPU would run, compiled without one
 //	several   several processes on one device
 //
-// A side is a program under comparison: nb201 (this program, through package train), the
-// original's own network in PyTorch, or the same network in JAX. Sides start from the same
-// initial weights, train on the same images, and take turns: they all run during the whole
-// measurement, and the others wait while one works, so that what slows the machine down
-// for a while slows all. A ratio is that of neighbouring turns. The first turn of a side is
-// cold (it compiles) and counts for nothing but the cold start.
+// A side is a program under comparison: nb201 (this program, through package train), the original's
+// network in PyTorch, or the same network in JAX. All sides start from the same initial weights,
+// train on the same images, and run for the whole measurement. They take turns: while one works, the
+// others wait, so that a slow phase of the machine affects all of them. Ratios compare neighbouring
+// turns. The first turn of a side, which compiles, only counts for its cold start.
 package main
 
 import (
@@ -37,7 +36,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:]))
 }
 
-// run executes a command line and returns the exit code. Without a command it is step.
+// run executes a command line and returns the exit code. The default command is step.
 func run(ctx context.Context, args []string) int {
 	if len(args) == 0 {
 		args = []string{"step"}
@@ -65,7 +64,7 @@ func run(ctx context.Context, args []string) int {
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "bench",
-		Short:         "Measure what regenerating NAS-Bench-201 costs",
+		Short:         "Measure the cost of regenerating NAS-Bench-201",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -83,5 +82,5 @@ func newRootCommand() *cobra.Command {
 	return root
 }
 
-// note tells how far the measurement has come.
-func note(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+// logf prints a line about the progress of the measurement to stderr.
+func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -17,7 +17,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// common are the flags that the commands share.
+// common holds the flags shared by the commands, and the values parsed from them.
 type common struct {
 	channels, cells, batch int
 	device, precision      string
@@ -25,7 +25,7 @@ type common struct {
 	json                   bool
 	command                string // the command's name
 
-	// Of the commands that ask for them; see add.
+	// Only for commands that ask for them; see add.
 	archNames, datasetKeys, modeNames string
 	python, jaxPython                 string
 	sideLimit                         time.Duration
@@ -33,41 +33,41 @@ type common struct {
 
 	archs    []cell.Arch
 	datasets []data.Definition
-	sides    []side // nb201's is not among them
+	sides    []side // without nb201's
 }
 
-// defaults are a command's own; where one is empty there is no such flag.
+// defaults holds a command's default values; it does not get the flags that are empty here.
 type defaults struct{ archs, datasets, modes string }
 
-// add adds the flags to c, and has them checked before it runs.
+// add adds the flags to c, which checks them before it runs.
 func (o *common) add(c *cobra.Command, d defaults) {
 	o.command = c.Name()
 	f := c.Flags()
 	published := configs.Published()
-	f.IntVar(&o.channels, "channels", published.Channels, "C, channels of the first stage")
-	f.IntVar(&o.cells, "cells", published.Cells, "N, cells in a stage")
-	f.IntVar(&o.batch, "batch", published.Batch, "images in a batch")
+	f.IntVar(&o.channels, "channels", published.Channels, "`C`, channels of the first stage")
+	f.IntVar(&o.cells, "cells", published.Cells, "`N`, cells per stage")
+	f.IntVar(&o.batch, "batch", published.Batch, "`IMAGES` per batch")
 	f.StringVar(&o.device, "device", "cpu", "`DEVICE`: cpu, cuda or cuda:N")
 	f.StringVar(&o.precision, "precision", string(published.Precision), "`PRECISION`: "+strings.Join(precisions(), ", "))
-	f.StringVar(&o.save, "save", "", "also write the table, after every row, as Markdown and JSON to this `DIR`, and the stderr of every process")
+	f.StringVar(&o.save, "save", "", "also write the table to `DIR` as Markdown and JSON, after every row, and the stderr of every process")
 	f.BoolVar(&o.json, "json", false, "print JSON instead of the table")
 	if d.archs != "" {
-		f.StringVar(&o.archNames, "archs", d.archs, "architectures, a `LIST` of indices, genotype strings and median, which is the one in the middle by FLOPs")
+		f.StringVar(&o.archNames, "archs", d.archs, "`LIST` of architectures: indices, genotype strings, or median, the one in the middle by FLOPs")
 	}
 	if d.datasets != "" {
-		f.StringVar(&o.datasetKeys, "datasets", d.datasets, "dataset keys, a `LIST`, for the size of the images and the number of classes")
+		f.StringVar(&o.datasetKeys, "datasets", d.datasets, "`LIST` of dataset keys, which determine the size of the images and the number of classes")
 	}
 	if d.modes != "" {
-		f.StringVar(&o.modeNames, "modes", d.modes, "what to compare with, a `LIST` of channels_last, contiguous and compile, which are forms of the PyTorch side, and jax; or none")
+		f.StringVar(&o.modeNames, "modes", d.modes, "`LIST` of sides to compare with: channels_last, contiguous and compile (PyTorch), and jax; or none")
 		f.StringVar(&o.python, "python", cmp.Or(os.Getenv("NB201_PYTHON"), "python3"), "`PYTHON` with torch and xautodl (default: $NB201_PYTHON, then python3)")
-		f.StringVar(&o.jaxPython, "jax-python", os.Getenv("NB201_JAX_PYTHON"), "`PYTHON` with jax (default: $NB201_JAX_PYTHON, then that of --python)")
-		f.DurationVar(&o.sideLimit, "side-limit", 0, "leave out a side that has not answered after this `TIME`, at its first turn or a later one (0: no limit)")
+		f.StringVar(&o.jaxPython, "jax-python", os.Getenv("NB201_JAX_PYTHON"), "`PYTHON` with jax (default: $NB201_JAX_PYTHON, then the one of --python)")
+		f.DurationVar(&o.sideLimit, "side-limit", 0, "skip a side that does not answer a turn within this `TIME`; 0 for no limit")
 	}
 	c.Args = cobra.NoArgs
 	c.PreRunE = func(*cobra.Command, []string) error { return o.check() }
 }
 
-// precisions are those that a device is fast in.
+// precisions returns the names of the precisions for which speed matters: all but fp64.
 func precisions() []string {
 	var names []string
 	for _, p := range configs.Precisions() {
@@ -78,12 +78,13 @@ func precisions() []string {
 	return names
 }
 
+// check validates the flags and resolves architectures, datasets and sides.
 func (o *common) check() error {
 	if o.batch < 1 {
 		return usage.Errorf("--batch %d: use at least 1", o.batch)
 	}
 	if !slices.Contains(precisions(), o.precision) {
-		return usage.Errorf("--precision %q: use one of %s", o.precision, strings.Join(precisions(), ", "))
+		return usage.Errorf("--precision %q: unknown; use one of %s", o.precision, strings.Join(precisions(), ", "))
 	}
 	if _, err := backend.ParseDevice(o.device); err != nil {
 		return err
@@ -91,21 +92,21 @@ func (o *common) check() error {
 	if o.sideLimit < 0 {
 		return usage.Errorf("--side-limit %v: use a positive time, or 0 for no limit", o.sideLimit)
 	}
-	for name := range list(o.archNames) {
-		a, err := resolve(name)
+	for name := range splitList(o.archNames) {
+		a, err := resolveArch(name)
 		if err != nil {
 			return err
 		}
 		o.archs = append(o.archs, a)
 	}
-	for key := range list(o.datasetKeys) {
+	for key := range splitList(o.datasetKeys) {
 		d, err := data.Published(key)
 		if err != nil {
 			return err
 		}
 		o.datasets = append(o.datasets, d)
 	}
-	for mode := range list(o.modeNames) {
+	for mode := range splitList(o.modeNames) {
 		s := side{mode: mode}
 		switch mode {
 		case "none":
@@ -115,31 +116,31 @@ func (o *common) check() error {
 		case "jax":
 			s.name, s.command = "JAX", []string{cmp.Or(o.jaxPython, o.python), "-c", jaxSide}
 		default:
-			return usage.Errorf("--modes: unknown %q: use channels_last, contiguous, compile, jax or none", mode)
+			return usage.Errorf("--modes: unknown mode %q; use channels_last, contiguous, compile, jax or none", mode)
 		}
 		o.sides = append(o.sides, s)
 	}
 	return nil
 }
 
-// list yields the parts of a list with commas; none of an empty one.
-func list(text string) func(yield func(string) bool) {
+// splitList yields the items of a comma-separated list; an empty text has none.
+func splitList(text string) func(yield func(string) bool) {
 	if text == "" {
 		return func(func(string) bool) {}
 	}
 	return strings.SplitSeq(text, ",")
 }
 
-// resolve finds an architecture that a user names.
-func resolve(name string) (cell.Arch, error) {
+// resolveArch returns the architecture for an index, a genotype string or "median".
+func resolveArch(name string) (cell.Arch, error) {
 	if name == "median" {
 		return medianArch(), nil
 	}
 	return cell.Resolve(name)
 }
 
-// medianArch is the architecture in the middle of all 15,625 in the order of their FLOPs
-// and, where these are equal, of their indices: 14452.
+// medianArch returns the architecture in the middle of all 15,625, ordered by FLOPs and then by
+// index: 14452.
 func medianArch() cell.Arch {
 	var all []cell.Arch
 	for _, a := range cell.All() {
@@ -152,13 +153,13 @@ func medianArch() cell.Arch {
 	return all[cell.Count/2]
 }
 
-// network is the skeleton of the flags, filled with an architecture, for the images of a
-// dataset.
+// network returns the network of an architecture for the images of a dataset, in the size given by
+// the flags.
 func (o *common) network(a cell.Arch, d data.Definition) cell.Network {
 	return cell.Network{Arch: a, Channels: o.channels, Cells: o.cells, Classes: d.Classes, Size: d.Size[0]}
 }
 
-// elementBytes is the size of an element of a feature map.
+// elementBytes returns the size in bytes of an element of a feature map.
 func (o *common) elementBytes() int {
 	if o.precision == "bf16" {
 		return 2
@@ -166,7 +167,7 @@ func (o *common) elementBytes() int {
 	return 4
 }
 
-// nb201 is the program beside this one.
+// nb201 returns the path of the program nb201 in the directory of this one.
 func nb201() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -174,7 +175,7 @@ func nb201() (string, error) {
 	}
 	program := filepath.Join(filepath.Dir(self), "nb201")
 	if _, err := os.Stat(program); err != nil {
-		return "", usage.Errorf("%s is not there: build it with `go build -o %s ./cmd/nb201`, or use bench/run", program, filepath.Dir(program))
+		return "", usage.Errorf("%s does not exist; build it with `go build -o %s ./cmd/nb201`, or use bench/run", program, filepath.Dir(program))
 	}
 	return program, nil
 }

@@ -25,35 +25,35 @@ import (
 	"nb201/internal/usage"
 )
 
-// Peaks are the most that a device was seen to do.
+// Peaks holds the measured peak rates of a device.
 type Peaks struct {
-	Bandwidth float64 `json:"bytes_per_second"` // of memory, read and written, in a[i] = b[i] + s c[i]
-	FLOP      float64 `json:"flop_per_second"`  // of a large matrix product; a multiply-add is 2
+	Bandwidth float64 `json:"bytes_per_second"` // memory bytes read and written in a[i] = b[i] + s c[i]
+	FLOP      float64 `json:"flop_per_second"`  // in a large matrix product; a multiply-add counts 2
 }
 
 func (p Peaks) String() string {
 	return fmt.Sprintf("memory %.4g GB/s, arithmetic %.3g TFLOP/s", p.Bandwidth/1e9, p.FLOP/1e12)
 }
 
-// Limit is the least time of a step, pass by pass, that the device's memory and arithmetic
-// allow.
+// Limit is the least time of a step that the device's memory and arithmetic allow, summed over the
+// passes of its layers.
 type Limit struct {
-	Bytes      float64 `json:"bytes"` // moved by a step: cell.Passes
+	Bytes      float64 `json:"bytes"` // moved by a step: see [cell.Passes]
 	GFLOP      float64 `json:"gflop"` // of a step
 	Seconds    float64 `json:"seconds"`
-	Arithmetic float64 `json:"arithmetic_seconds"` // of them, in the passes that arithmetic bounds
+	Arithmetic float64 `json:"arithmetic_seconds"` // the part of Seconds in passes bound by arithmetic
 }
 
-// byArithmetic is the share of the time in passes that arithmetic bounds.
+// byArithmetic returns the share of the time in passes bound by arithmetic.
 func (l Limit) byArithmetic() float64 {
-	if l.Seconds == 0 { // nothing is moved
+	if l.Seconds == 0 { // no pass moves anything
 		return 0
 	}
 	return l.Arithmetic / l.Seconds
 }
 
-// limit is that of a step of these passes, each of which takes the longer of the times for
-// its bytes and its FLOP. A pass that moves nothing can be left out.
+// limit returns the limit of a step with the given passes. A pass takes the longer of the times for
+// its bytes and for its FLOP. A pass that moves nothing can be omitted by a compiler and takes none.
 func (p Peaks) limit(passes cell.Passes) Limit {
 	var l Limit
 	for _, pass := range passes {
@@ -71,32 +71,32 @@ func (p Peaks) limit(passes cell.Passes) Limit {
 	return l
 }
 
-// training is the limit of a training step.
+// training returns the limit of a training step.
 func (p Peaks) training(n cell.Network, o *common) Limit {
 	return p.limit(n.TrainingPasses(o.batch, o.elementBytes()))
 }
 
-// evaluation is the limit of the evaluation of a batch.
+// evaluation returns the limit of the evaluation of a batch.
 func (p Peaks) evaluation(n cell.Network, o *common) Limit {
 	return p.limit(n.EvaluationPasses(o.batch, o.elementBytes()))
 }
 
-// addPeaks adds the flag of commands that need the Peaks of the device.
+// addPeaks adds the flag --peaks for commands that need the Peaks of the device.
 func (o *common) addPeaks(c *cobra.Command) {
-	c.Flags().StringVar(&o.peaksFile, "peaks", "", "`FILE` that keeps the device's measured bandwidth and arithmetic from one table to the next")
+	c.Flags().StringVar(&o.peaksFile, "peaks", "", "`FILE` in which to keep the device's measured bandwidth and arithmetic for other tables")
 }
 
-// addGiven adds the flags of Peaks that are given, both or neither.
+// addGiven adds the flags that give Peaks: both or neither.
 func addGiven(c *cobra.Command, given *Peaks) {
 	f := c.Flags()
-	f.Float64Var(&given.Bandwidth, "bandwidth", 0, "`BYTES` that the memory moves in a second: 3e12")
-	f.Float64Var(&given.FLOP, "flop", 0, "`FLOP` that the arithmetic does in a second, a multiply-add being 2: 60e12")
+	f.Float64Var(&given.Bandwidth, "bandwidth", 0, "`BYTES` per second that the memory moves, such as 3e12")
+	f.Float64Var(&given.FLOP, "flop", 0, "`FLOP` per second that the device computes, such as 60e12; a multiply-add counts 2")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		if c.Flags().Changed("bandwidth") || c.Flags().Changed("flop") {
 			for _, rate := range []float64{given.Bandwidth, given.FLOP} {
 				if !(rate > 0) || math.IsInf(rate, 0) {
-					return usage.Errorf("--bandwidth %v, --flop %v: give both, above 0, or neither", given.Bandwidth, given.FLOP)
+					return usage.Errorf("--bandwidth %v, --flop %v: use both, with values above 0, or neither", given.Bandwidth, given.FLOP)
 				}
 			}
 		}
@@ -104,17 +104,17 @@ func addGiven(c *cobra.Command, given *Peaks) {
 	}
 }
 
-// keptPeaks are the peaks of a device in the file of --peaks, an array of these.
+// keptPeaks is an element of the array in the file of --peaks.
 type keptPeaks struct {
-	Device    string `json:"device"` // as the flag names it, and what it is
+	Device    string `json:"device"` // the value of --device, and the model
 	Precision string `json:"precision"`
 	Peaks     Peaks  `json:"peaks"`
 }
 
-// peaks are those of the device of the flags: from the file of --peaks, or measured, in a
-// separate process, and added to the file.
+// peaks returns the peaks of the device: from the file of --peaks, or measured in a separate process
+// and added to the file.
 func (o *common) peaks(ctx context.Context) (Peaks, error) {
-	described := machine(o.device)
+	described := describeMachine(o.device)
 	k := keptPeaks{Device: o.device + ", " + described[len(described)-1], Precision: o.precision}
 	all, err := o.readPeaks()
 	if err != nil {
@@ -127,13 +127,13 @@ func (o *common) peaks(ctx context.Context) (Peaks, error) {
 	}
 	var kept *outfile.Output
 	if o.peaksFile != "" {
-		// readPeaks has found an earlier output there, or nothing.
+		// readPeaks found an earlier output there, or no file.
 		if kept, err = outfile.Check(o.peaksFile, outfile.Rules{Force: true, Regular: true}); err != nil {
 			return k.Peaks, err
 		}
 	}
-	note("measuring the device's memory bandwidth and arithmetic")
-	if _, err := o.askInner(ctx, "peaks", peaksTask{o.device, o.precision, o.elementBytes()}, &k.Peaks); err != nil || kept == nil {
+	logf("measuring the device's memory bandwidth and arithmetic")
+	if _, err := o.runInner(ctx, "peaks", peaksTask{o.device, o.precision, o.elementBytes()}, &k.Peaks); err != nil || kept == nil {
 		return k.Peaks, err
 	}
 	return k.Peaks, kept.Write(ctx, func(w io.Writer) error {
@@ -141,7 +141,7 @@ func (o *common) peaks(ctx context.Context) (Peaks, error) {
 	})
 }
 
-// readPeaks reads the file of --peaks, if there is one.
+// readPeaks reads the file of --peaks, if given; the file need not exist.
 func (o *common) readPeaks() (all []keptPeaks, err error) {
 	if o.peaksFile == "" {
 		return nil, nil
@@ -154,13 +154,13 @@ func (o *common) readPeaks() (all []keptPeaks, err error) {
 		return nil, usage.Errorf("--peaks: %w", err)
 	}
 	if err := json.Unmarshal(text, &all); err != nil {
-		return nil, usage.Errorf("--peaks: %s: %w: remove the file", o.peaksFile, err)
+		return nil, usage.Errorf("--peaks: %s: %w; remove the file", o.peaksFile, err)
 	}
 	return all, nil
 }
 
-// askInner runs a hidden command of this program.
-func (o *common) askInner(ctx context.Context, command string, task, answer any, env ...string) (Memory, error) {
+// runInner runs a hidden command of this program in a separate process, and decodes its answer.
+func (o *common) runInner(ctx context.Context, command string, task, answer any, env ...string) (Memory, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return Memory{}, err
@@ -178,15 +178,15 @@ func (o *common) askInner(ctx context.Context, command string, task, answer any,
 	return memory, json.Unmarshal(out, answer)
 }
 
-// peaksTask says what measurePeaks is to measure.
+// peaksTask is the task of measurePeaks.
 type peaksTask struct {
 	Device       string `json:"device"`
 	Precision    string `json:"precision"`
 	ElementBytes int    `json:"element_bytes"`
 }
 
-// measurePeaks is the hidden command that measures the Peaks of a device: the best of some
-// tries, since what disturbs only slows down.
+// measurePeaks is the hidden command that measures the Peaks of a device. It takes the best of several
+// tries, because disturbances can only slow them down.
 func measurePeaks(_ context.Context, in io.Reader, out io.Writer) error {
 	var task peaksTask
 	if err := json.NewDecoder(in).Decode(&task); err != nil {
@@ -197,7 +197,7 @@ func measurePeaks(_ context.Context, in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer opened.Backend.Finalize()
-	side, elements := 2<<10, 64<<20 // of a CPU
+	side, elements := 2<<10, 64<<20 // for a CPU
 	if task.Device != "cpu" {
 		side, elements = 8<<10, 256<<20
 	}
@@ -216,27 +216,27 @@ func measurePeaks(_ context.Context, in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(p)
 }
 
-// bestProduct is the FLOP a second of products of square matrices with n elements a side.
+// bestProduct returns the FLOP per second of products of n x n matrices.
 func bestProduct(b compute.Backend, dtype dtypes.DType, n int) float64 {
 	const products = 4
 	matrix := shapes.Make(dtype, n, n)
-	seconds := best(b, matrix, matrix, products, func(x, y *Node) *Node { return Einsum("ij,jk->ik", x, y) })
+	seconds := leastSeconds(b, matrix, matrix, products, func(x, y *Node) *Node { return Einsum("ij,jk->ik", x, y) })
 	return products * 2 * float64(n) * float64(n) * float64(n) / seconds
 }
 
-// bestTriad is the bytes a second of a[i] = b[i] + s c[i] over arrays of n float32, and
-// their sum at the end.
+// bestTriad returns the bytes per second of a[i] = b[i] + s c[i] over arrays of n float32, including a
+// sum at the end.
 func bestTriad(b compute.Backend, n int) float64 {
 	const passes = 8
 	array := shapes.Make(dtypes.Float32, n)
-	seconds := best(b, array, array, passes, func(x, y *Node) *Node { return Add(x, MulScalar(y, 0.5)) })
+	seconds := leastSeconds(b, array, array, passes, func(x, y *Node) *Node { return Add(x, MulScalar(y, 0.5)) })
 	return (3*passes + 1) * float64(array.ByteSize()) / seconds
 }
 
-// best is the least time, of some tries, of computing x = f(x, y) so often, each time in a
-// program that has its operands in memory and leaves its result there, and then the sum of
-// x, which is fetched.
-func best(b compute.Backend, x, y shapes.Shape, times int, f func(x, y *Node) *Node) float64 {
+// leastSeconds returns the least time, over several tries, of computing x = f(x, y) the given number
+// of times and fetching the sum of x. Each computation is a program that reads its operands from
+// memory and writes its result there.
+func leastSeconds(b compute.Backend, x, y shapes.Shape, times int, f func(x, y *Node) *Node) float64 {
 	compiled := func(name string, build func(g *Graph) *Node) *Graph {
 		g := NewGraph(b, name)
 		if err := g.Compile(build(g)); err != nil {
@@ -261,7 +261,7 @@ func best(b compute.Backend, x, y shapes.Shape, times int, f func(x, y *Node) *N
 
 	const tries = 5
 	least := math.Inf(1)
-	for range 1 + tries { // the first warms up and is hardly the best
+	for range 1 + tries { // the first one is for warming up
 		began := time.Now()
 		at := first
 		for range times {

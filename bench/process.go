@@ -18,8 +18,8 @@ import (
 	"nb201/internal/atomicfile"
 )
 
-// inGroup starts a command in its own process group, which is killed as a whole: the
-// workers that a Python starts would otherwise keep its pipes open.
+// inGroup makes a command run in a separate process group, which is killed as a whole. Otherwise the
+// worker processes of a Python program would keep its pipes open.
 func inGroup(c *exec.Cmd) *exec.Cmd {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
@@ -27,22 +27,22 @@ func inGroup(c *exec.Cmd) *exec.Cmd {
 	return c
 }
 
-// tooLate is the failure of a side that took longer than its limit.
+// tooLate returns the error for a side that took longer than its limit.
 func tooLate(limit time.Duration) error {
 	return fmt.Errorf("no answer within %v, the limit of a side (--side-limit)", limit)
 }
 
-// job is a process that runs to its end.
+// job describes a process that runs to its end.
 type job struct {
-	name    string // in the name of the file of its stderr
+	name    string // used in the name of the file for its stderr
 	command []string
-	env     []string // nil: that of this process
+	env     []string // nil for the environment of this process
 	stdin   []byte
 	device  string        // whose memory is watched
-	limit   time.Duration // after which it is killed; 0: none
+	limit   time.Duration // the process is killed after this time; 0 for no limit
 }
 
-// runToEnd runs a job, for what it prints and what it took.
+// runToEnd runs a job and returns its stdout, its cost and its peak memory.
 func (o *common) runToEnd(ctx context.Context, j job) (out []byte, cost Cost, memory Memory, err error) {
 	if j.limit > 0 {
 		var cancel context.CancelFunc
@@ -72,14 +72,14 @@ func (o *common) runToEnd(ctx context.Context, j job) (out []byte, cost Cost, me
 	return stdout.Bytes(), cost, memory, err
 }
 
-// stderrFile is a file for what a process writes to stderr. Under --save it stays where it
-// is, unless it is empty.
+// stderrFile is the file to which a process writes its stderr. With --save it is kept, unless it is
+// empty.
 type stderrFile struct {
 	*os.File
 	saved bool
 }
 
-// newStderrFile makes the file of a process. The caller closes it.
+// newStderrFile creates the file for a process. The caller must close it.
 func (o *common) newStderrFile(process string) (*stderrFile, error) {
 	if o.save == "" {
 		f, err := os.CreateTemp("", "nb201-bench-*.txt")
@@ -101,27 +101,28 @@ func (o *common) newStderrFile(process string) (*stderrFile, error) {
 	}
 }
 
+// close closes the file, and removes it unless it is to be kept.
 func (f *stderrFile) close() {
 	info, err := f.Stat()
 	if !f.saved || err == nil && info.Size() == 0 {
-		_ = os.Remove(f.Name()) // at worst a file too many
+		_ = os.Remove(f.Name()) // a file left behind does no harm
 	}
 	f.Close()
 }
 
-// explain adds to the failure of a process what it complained of, and where all that it
-// wrote is.
+// explain adds to the failure of a process the most telling line of its stderr, and the file that
+// has all of it.
 func (f *stderrFile) explain(failure error) error {
 	text, err := os.ReadFile(f.Name())
-	said := complaint(string(text))
-	if err != nil || said == "" {
+	line := errorLineOf(string(text))
+	if err != nil || line == "" {
 		return failure
 	}
 	var exit *exec.ExitError
 	if errors.As(failure, &exit) && exit.Exited() {
-		failure = errors.New(said)
+		failure = errors.New(line)
 	} else {
-		failure = fmt.Errorf("%w; it wrote last: %s", failure, said)
+		failure = fmt.Errorf("%w; it wrote last: %s", failure, line)
 	}
 	if f.saved {
 		failure = fmt.Errorf("%w (all of it in %s)", failure, f.Name())
@@ -130,25 +131,25 @@ func (f *stderrFile) explain(failure error) error {
 }
 
 var (
-	// unfit is what a file's name should not have.
+	// unfit matches characters that do not belong in a file name.
 	unfit = regexp.MustCompile(`[^A-Za-z0-9]+`)
-	// errorLine begins an error of our programs, of Python, of glog and of Go.
-	errorLine = regexp.MustCompile(`^(bench: |nb201: |\w+\.py: |([A-Za-z_]\w*\.)*\w*(Error|Exception|Interrupt)(:|$)|F\d{4} |panic: |fatal error: )`)
-	// location is a line of the trace of places in the source that ends XLA's errors.
+	// errorStart matches the start of an error line of nb201 and bench, Python, glog and Go.
+	errorStart = regexp.MustCompile(`^(bench: |nb201: |\w+\.py: |([A-Za-z_]\w*\.)*\w*(Error|Exception|Interrupt)(:|$)|F\d{4} |panic: |fatal error: )`)
+	// location matches a line of the source location trace at the end of XLA's errors.
 	location = regexp.MustCompile(`^(=== Source Location Trace: ===|\S+\.(cc|cpp|cu|h):\d+)$`)
 )
 
-// complaint is the line of a process's stderr that says best why it failed: the last that
-// begins an error, with the next one if it ends in a colon, or else the last that is no
-// place in XLA's source.
-func complaint(stderr string) string {
+// errorLineOf returns the line of a process's stderr that best explains its failure: the last one that
+// starts an error, joined with the next if it ends in a colon; or else the last line that is not a
+// location in XLA's source.
+func errorLineOf(stderr string) string {
 	last, joined := "", ""
 	best := &last
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimRight(line, " \r\n")
 		switch {
 		case line == "" || location.MatchString(line):
-		case errorLine.MatchString(line):
+		case errorStart.MatchString(line):
 			joined, best = line, &joined
 		case strings.HasSuffix(joined, ":") && best == &joined:
 			joined += " " + line
@@ -157,9 +158,9 @@ func complaint(stderr string) string {
 		}
 	}
 	const most = 500
-	said := strings.TrimPrefix(*best, "bench: ")
-	if runes := []rune(said); len(runes) > most {
+	text := strings.TrimPrefix(*best, "bench: ")
+	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most]) + "..."
 	}
-	return said
+	return text
 }

@@ -20,18 +20,18 @@ var torchSide string
 //go:embed jax_side.py
 var jaxSide string
 
-// side is a program to be compared.
+// side is a program under comparison.
 type side struct {
 	name    string
 	command []string
 	mode    string
 }
 
-// program is a side that runs, or will with its first task.
+// program is the process of a side. It starts with its first task.
 type program struct {
 	side
 	options *common
-	cmd     *exec.Cmd // nil before the first task, and after a failure
+	cmd     *exec.Cmd // nil before the first task and after a failure
 	ctx     context.Context
 	cancel  context.CancelCauseFunc // kills the process
 	words   io.WriteCloser
@@ -41,34 +41,35 @@ type program struct {
 	measured
 }
 
-// measured is what a program has reported on a task.
+// measured holds what a program has reported on a task.
 type measured struct {
-	coldStart float64 // seconds from the start of the process, or of the task where it is not the first
+	coldStart float64 // seconds from the start of the process, or of a later task, to the end of the first turn
 	cold      Report  // of the first turn
 	turns     []Report
 	closing   Closing
-	device    int64 // bytes of the device's memory in use after the first turn
-	failure   error // which ended the task early
+	device    int64 // peak bytes of the device's memory up to the end of the first turn
+	failure   error // error that ended the task early
 }
 
-// ours is the side of nb201: this program, started as its own hidden command.
-func ours() (side, error) {
+// ourSide returns the side of nb201: the hidden command side of this program.
+func ourSide() (side, error) {
 	self, err := os.Executable()
 	return side{name: "nb201", command: []string{self, "side"}}, err
 }
 
-// runnable is nb201's side and those of the flags that can run; the table names the others.
-func (o *common) runnable(ctx context.Context, s *Setting) ([]side, error) {
-	first, err := ours()
+// usableSides returns nb201's side, followed by the sides of the flags that can run. It records the
+// others as skipped.
+func (o *common) usableSides(ctx context.Context, s *Setting) ([]side, error) {
+	first, err := ourSide()
 	if err != nil {
 		return nil, err
 	}
-	return append([]side{first}, o.others(ctx, s)...), nil
+	return append([]side{first}, o.usablePythonSides(ctx, s)...), nil
 }
 
-// others are the sides of the flags that can run; the table names those that cannot. Each
-// Python is asked once for what its sides import.
-func (o *common) others(ctx context.Context, s *Setting) []side {
+// usablePythonSides returns the sides of the flags that can run, and records the others as skipped. It
+// tries the imports of a side once per Python.
+func (o *common) usablePythonSides(ctx context.Context, s *Setting) []side {
 	var able []side
 	imports := map[[2]string]error{}
 	for _, other := range o.sides {
@@ -93,19 +94,19 @@ func (o *common) others(ctx context.Context, s *Setting) []side {
 	return able
 }
 
-// environment is that of a side: PyTorch's threads sleep while they wait, as otherwise
-// they would slow the others down; JAX takes memory of a GPU as it needs it; nb201 loads
-// no program that was compiled before, unless more says so.
+// environment returns the environment of a side. PyTorch's threads sleep while they wait, so that they
+// do not slow other sides down; JAX allocates GPU memory on demand; nb201 does not load programs
+// compiled before, unless more says otherwise.
 func environment(more ...string) []string {
 	env := append(os.Environ(), "OMP_WAIT_POLICY=passive", "XLA_PYTHON_CLIENT_PREALLOCATE=false", keptPrograms+"=off")
 	return append(env, more...)
 }
 
-// keptPrograms is the variable that names the directory of compiled programs; see
+// keptPrograms is the environment variable that names the directory of compiled programs: see package
 // internal/programs.
 const keptPrograms = "NB201_PROGRAMS"
 
-// programsOf are programs of sides. The caller stops them.
+// programsOf returns a program for each side. The caller must stop them.
 func (o *common) programsOf(sides ...side) []*program {
 	var programs []*program
 	for _, s := range sides {
@@ -120,7 +121,7 @@ func stopAll(programs []*program) {
 	}
 }
 
-// start starts the program.
+// start starts the process.
 func (p *program) start(ctx context.Context) (err error) {
 	if p.stderr, err = p.options.newStderrFile(p.name); err != nil {
 		return err
@@ -144,10 +145,10 @@ func (p *program) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// begin gives the program a task, starting it if need be, and waits until its first turn
-// is over.
+// begin gives the program a task, after starting it if necessary, and waits for the end of its first
+// turn.
 func (p *program) begin(ctx context.Context, task Task) error {
-	note("%s: first turn", p.name)
+	logf("%s: first turn", p.name)
 	task.Mode = p.mode
 	watch, began := watchMemory(task.Device), time.Now()
 	defer func() { p.coldStart, p.device = time.Since(began).Seconds(), watch() }()
@@ -156,25 +157,25 @@ func (p *program) begin(ctx context.Context, task Task) error {
 			return err
 		}
 	}
-	return p.ask(task, &p.cold)
+	return p.exchange(task, &p.cold)
 }
 
 // turn lets the program take its next turn.
 func (p *program) turn() error {
 	var r Report
-	err := p.ask("go", &r)
+	err := p.exchange("go", &r)
 	if err == nil {
 		p.turns = append(p.turns, r)
 	}
 	return err
 }
 
-// finish lets the program end its task, after the last turn.
-func (p *program) finish() error { return p.ask("finish", &p.closing) }
+// finish lets the program end its task after the last turn.
+func (p *program) finish() error { return p.exchange("finish", &p.closing) }
 
-// ask sends a word and reads the answer, which has to come within the limit of a side. A
-// program that fails is stopped; its next task starts it anew.
-func (p *program) ask(word, answer any) error {
+// exchange sends a word and reads the answer, which must come within the limit of a side. It stops a
+// program that fails; the next task starts it again.
+func (p *program) exchange(word, answer any) error {
 	if limit := p.options.sideLimit; limit > 0 {
 		timer := time.AfterFunc(limit, func() { p.cancel(tooLate(limit)) })
 		defer timer.Stop()
@@ -187,7 +188,7 @@ func (p *program) ask(word, answer any) error {
 		return nil
 	}
 	cause := context.Cause(p.ctx)
-	ended := p.end()
+	ended := p.kill()
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) {
 		err = cmp.Or(ended, errors.New("it ended without an answer"))
 	}
@@ -195,41 +196,41 @@ func (p *program) ask(word, answer any) error {
 	return fmt.Errorf("%s: %w", p.name, p.stderr.explain(cmp.Or(cause, err)))
 }
 
-// stop ends the program, if it runs.
+// stop ends the program if it is running.
 func (p *program) stop() {
 	if p.cmd != nil {
-		_ = p.end() // most likely that it was killed
+		_ = p.kill() // the error is most likely that it was killed
 		p.stderr.close()
 	}
 }
 
-// end kills the program and returns how it ended.
-func (p *program) end() error {
+// kill kills the program and returns how it ended.
+func (p *program) kill() error {
 	p.words.Close()
-	_ = p.cmd.Cancel() // it may have ended by itself
+	_ = p.cmd.Cancel() // fails if it has already ended
 	err := p.cmd.Wait()
 	p.cancel(nil)
 	p.cmd = nil
 	return err
 }
 
-// sameWork makes sure that the first step of p had the same loss as that of another
-// program: the same network, initial weights and images. On a GPU the algorithms of
-// convolutions differ in more than the order of sums.
-func (p *program) sameWork(as *program, device, precision string) error {
+// checkSameLoss returns an error unless the first step of p had the same loss as that of another
+// program, which shows that both train the same network, with the same initial weights, on the same
+// images. On a GPU, convolution algorithms differ in more than the order of sums.
+func (p *program) checkSameLoss(as *program, device, precision string) error {
 	tolerance, known := map[string]float64{
 		"fp32": 1e-5,
-		"tf32": 1e-2, // of 10 bits and a dozen layers
-		"bf16": 5e-2, // of 7 bits
+		"tf32": 1e-2, // 10 bits, a dozen layers
+		"bf16": 5e-2, // 7 bits
 	}[precision]
 	if !known {
-		return errors.New("no tolerance is known for precision " + precision)
+		return errors.New("no tolerance is defined for precision " + precision)
 	}
 	if precision == "fp32" && device != "cpu" {
 		tolerance = 1e-3
 	}
 	if d := p.cold.Loss/as.cold.Loss - 1; !(max(d, -d) <= tolerance) {
-		return fmt.Errorf("the first loss of %s is %v, of %s %v: they do not train the same network on the same images",
+		return fmt.Errorf("the first loss of %s is %v, that of %s %v: they do not train the same network on the same images",
 			as.name, as.cold.Loss, p.name, p.cold.Loss)
 	}
 	return nil

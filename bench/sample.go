@@ -21,7 +21,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// sampleOptions are the flags of sample.
+// sampleOptions holds the flags of sample.
 type sampleOptions struct {
 	stepOptions
 	archsWanted int
@@ -33,13 +33,13 @@ func newSampleCommand() *cobra.Command {
 	var o sampleOptions
 	c := &cobra.Command{
 		Use:   "sample",
-		Short: "Architectures drawn at random, and from them the whole benchmark",
-		Long: `Architectures drawn at random, always in the same order: a training step, the evaluation
-of a batch and compiling, at each size of images; and from them the device-hours of the
-whole benchmark, with their standard error.
+		Short: "Measure random architectures, and estimate the whole benchmark from them",
+		Long: `sample measures random architectures, always in the same order: a training step, the
+evaluation of a batch and compiling, at each image size. From them it estimates the device-hours of
+the whole benchmark, with their standard error.
 
-With --state what was measured is kept in a file, a line each; the same command goes on
-from there. --within ends it in time, with the architectures measured by then.`,
+With --state, the measurements are kept in a file, one line per architecture, and the same command
+resumes from there. --within limits the time: the estimate uses the architectures measured by then.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
 			return errors.Join(err, t.publish(&o.common))
@@ -50,38 +50,38 @@ from there. --within ends it in time, with the architectures measured by then.`,
 	o.addPeaks(c)
 	f := c.Flags()
 	f.IntVar(&o.archsWanted, "archs", 50, "`NUMBER` of architectures")
-	f.DurationVar(&o.within, "within", 0, "begin no other architecture after this `TIME` (0: no limit)")
-	f.StringVar(&o.state, "state", "", "`FILE` to keep what was measured, and to go on from")
+	f.DurationVar(&o.within, "within", 0, "start no further architecture after this `TIME`; 0 for no limit")
+	f.StringVar(&o.state, "state", "", "`FILE` in which to keep measurements, and from which to resume")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		keys := strings.Split(o.datasetKeys, ",")
 		if !slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, "cifar") }) || !slices.Contains(keys, "ImageNet16-120") {
-			return usage.Errorf("--datasets %s: the benchmark has images of 32x32 and of 16x16 pixels: name cifar10 or cifar100, and ImageNet16-120", o.datasetKeys)
+			return usage.Errorf("--datasets %s: both image sizes of the benchmark are needed; name cifar10 or cifar100, and ImageNet16-120", o.datasetKeys)
 		}
 		if o.archsWanted < fewestToEstimate || o.archsWanted > cell.Count {
-			return usage.Errorf("--archs %d: use %d to %d, as an error has to be estimated", o.archsWanted, fewestToEstimate, cell.Count)
+			return usage.Errorf("--archs %d: too few to estimate an error, or too many; use %d to %d", o.archsWanted, fewestToEstimate, cell.Count)
 		}
 		return check(c, args)
 	}
 	return c
 }
 
-// sampleRow is one side on one architecture and size of images.
+// sampleRow is a row of the table: one side on one architecture and image size.
 type sampleRow struct {
 	Arch    int     `json:"arch"`
 	Dataset string  `json:"dataset"`
 	Side    string  `json:"side"`
-	Train   float64 `json:"train_seconds"` // a step, median of the turns
-	Eval    float64 `json:"eval_seconds"`  // a batch, likewise
-	// Compile is the wall time of the first turn above that of the others, and CompileCPU
-	// its CPU seconds.
+	Train   float64 `json:"train_seconds"` // per step, median of the turns
+	Eval    float64 `json:"eval_seconds"`  // per batch, median of the turns
+	// Compile and CompileCPU are the excess of the first turn over the median turn, in wall and
+	// CPU seconds.
 	Compile    float64 `json:"compile_seconds"`
 	CompileCPU float64 `json:"compile_cpu_seconds"`
 	Share      float64 `json:"share_of_limit"` // of training
 	Memory     `json:"memory"`
 }
 
-// sampleState is a line of the file of --state: rows measured in a setting.
+// sampleState is a line of the file of --state: the rows of an architecture in a setting.
 type sampleState struct {
 	Setting string      `json:"setting"`
 	Peaks   Peaks       `json:"peaks"`
@@ -101,24 +101,24 @@ var sampleColumns = []column[sampleRow]{
 	{"GPU memory, GiB", func(r sampleRow) string { return gib(r.Device) }},
 }
 
-// drawn are the first n architectures of a random order that is always the same.
-func drawn(n int) []cell.Arch {
+// drawArchs returns the first n architectures of a fixed random order.
+func drawArchs(n int) []cell.Arch {
 	var archs []cell.Arch
 	for _, i := range rand.New(rand.NewPCG(201, 0)).Perm(cell.Count)[:n] {
 		a, err := cell.ByIndex(i)
 		if err != nil {
-			panic(err) // i is an index
+			panic(err) // cannot happen: i is an index
 		}
 		archs = append(archs, a)
 	}
 	return archs
 }
 
-// measure makes the table. With an error it has what was found before.
+// measure makes the table. With an error it returns the rows so far.
 func (o *sampleOptions) measure(ctx context.Context) (t *table[sampleRow], err error) {
 	t = newTable("sample", &o.common, sampleColumns)
 	defer func() { t.Partial = err != nil }()
-	sides, err := o.runnable(ctx, &t.Setting)
+	sides, err := o.usableSides(ctx, &t.Setting)
 	if err != nil {
 		return t, err
 	}
@@ -136,13 +136,13 @@ func (o *sampleOptions) measure(ctx context.Context) (t *table[sampleRow], err e
 			return t, err
 		}
 	}
-	for i, a := range drawn(o.archsWanted) {
+	for i, a := range drawArchs(o.archsWanted) {
 		rows, done := findRows(kept, a)
 		if !done {
 			if o.within > 0 && i >= fewestToEstimate && time.Since(began) > o.within {
 				break
 			}
-			note("architecture %d of %d: %d (%v)", i+1, o.archsWanted, a.Index(), a)
+			logf("architecture %d of %d: %d (%v)", i+1, o.archsWanted, a.Index(), a)
 			if rows, err = o.measureArch(ctx, sides, a, peaks, &t.Setting); err != nil {
 				return t, fmt.Errorf("architecture %d: %w", a.Index(), err)
 			}
@@ -159,7 +159,7 @@ func (o *sampleOptions) measure(ctx context.Context) (t *table[sampleRow], err e
 	return t, nil
 }
 
-// describe says what follows from the rows of so many architectures.
+// describe sets the title, the summary and the notes from the rows of a number of architectures.
 func (o *sampleOptions) describe(t *table[sampleRow], archs int, rows []sampleRow, peaks Peaks) {
 	t.Title = fmt.Sprintf("%d architectures drawn at random: medians of %d turns of %d steps.", archs, o.rounds, o.steps)
 	t.Notes = []string{fmt.Sprintf("Limit of the device: %v.", peaks)}
@@ -170,7 +170,7 @@ func (o *sampleOptions) describe(t *table[sampleRow], archs int, rows []sampleRo
 	}
 }
 
-// measureArch measures an architecture at every size of images, in one process a side.
+// measureArch measures an architecture at every image size, with one process per side.
 func (o *sampleOptions) measureArch(ctx context.Context, sides []side, a cell.Arch, peaks Peaks, s *Setting) ([]sampleRow, error) {
 	programs := o.programsOf(sides...)
 	defer stopAll(programs)
@@ -190,13 +190,13 @@ func (o *sampleOptions) measureArch(ctx context.Context, sides []side, a cell.Ar
 	return rows, nil
 }
 
-// setting is all that rows of a state depend on.
+// setting describes everything on which the rows of a state depend.
 func (o *sampleOptions) setting() string {
 	return fmt.Sprintf("C=%d N=%d batch %d %s %s steps %d rounds %d datasets %s modes %s",
 		o.channels, o.cells, o.batch, o.device, o.precision, o.steps, o.rounds, o.datasetKeys, o.modeNames)
 }
 
-// readState reads the lines of the file of --state that are of this setting.
+// readState reads the lines of the file of --state that have this setting.
 func (o *sampleOptions) readState() ([]sampleState, error) {
 	if o.state == "" {
 		return nil, nil
@@ -215,7 +215,7 @@ func (o *sampleOptions) readState() ([]sampleState, error) {
 	for n := 1; lines.Scan(); n++ {
 		var s sampleState
 		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-			return nil, usage.Errorf("--state: %s, line %d: %w: remove the line", o.state, n, err)
+			return nil, usage.Errorf("--state: %s, line %d: %w; remove the line", o.state, n, err)
 		}
 		if s.Setting == o.setting() {
 			kept = append(kept, s)
@@ -224,6 +224,7 @@ func (o *sampleOptions) readState() ([]sampleState, error) {
 	return kept, lines.Err()
 }
 
+// findRows returns the rows of an architecture, and whether it was measured.
 func findRows(kept []sampleState, a cell.Arch) ([]sampleRow, bool) {
 	i := slices.IndexFunc(kept, func(s sampleState) bool { return s.Rows[0].Arch == a.Index() })
 	if i < 0 {
@@ -232,6 +233,7 @@ func findRows(kept []sampleState, a cell.Arch) ([]sampleRow, bool) {
 	return kept[i].Rows, true
 }
 
+// appendState appends a line to the file of --state, if given.
 func (o *sampleOptions) appendState(s sampleState) error {
 	if o.state == "" {
 		return nil
@@ -251,26 +253,28 @@ func (o *sampleOptions) appendState(s sampleState) error {
 	return errors.Join(err, f.Close())
 }
 
-// sampleEstimate is what a side takes for the whole benchmark, in device-hours.
+// sampleEstimate is the estimated cost of the whole benchmark with a side, in device-hours.
 type sampleEstimate struct {
 	Side      string   `json:"side"`
 	Archs     int      `json:"architectures"`
-	Seed12    Estimate `json:"a_seed_of_12_epochs"` // the four dataset keys, training and evaluation
+	Seed12    Estimate `json:"a_seed_of_12_epochs"` // training and evaluation on the four dataset keys
 	Seed200   Estimate `json:"a_seed_of_200_epochs"`
 	Published Estimate `json:"published"`
-	// Compile are the hours of compiling for each architecture at each dataset key once,
-	// when nothing hides it, and CompileCPU its CPU-hours.
+	// Compile is the hours of compiling each architecture once per dataset key, if it does not
+	// overlap with training, and CompileCPU the CPU-hours.
 	Compile    Estimate `json:"compile"`
 	CompileCPU Estimate `json:"compile_cpu"`
 }
 
 func (e sampleEstimate) String() string {
-	return fmt.Sprintf("%s, all %d architectures on the four dataset keys, from %d of them: %v device-hours a seed of 12 epochs, %v a seed of 200, %v for the %d trials published, training and evaluation; compiling each once %v hours (%v CPU-hours) more, as far as nothing hides it.",
+	return fmt.Sprintf("%s, all %d architectures on the four dataset keys, estimated from %d of them: "+
+		"%v device-hours for a seed of schedule 12, %v for one of schedule 200, %v for the %d published trials (training and evaluation); "+
+		"compiling each once takes %v hours more (%v CPU-hours), unless it overlaps with training.",
 		e.Side, cell.Count, e.Archs, e.Seed12, e.Seed200, e.Published, 17*cell.Count, e.Compile, e.CompileCPU)
 }
 
-// extrapolate estimates the benchmark from the rows of a sample, for each side that has
-// done enough architectures for an error to be estimated.
+// extrapolate estimates the benchmark from the rows of a sample, for each side with enough
+// architectures to estimate an error.
 func (o *sampleOptions) extrapolate(rows []sampleRow) []sampleEstimate {
 	var estimates []sampleEstimate
 	for side, of := range groupBy(rows, func(r sampleRow) string { return r.Side }) {
@@ -281,9 +285,10 @@ func (o *sampleOptions) extrapolate(rows []sampleRow) []sampleEstimate {
 	return estimates
 }
 
-// fewestToEstimate is how many architectures an estimate with an error needs.
+// fewestToEstimate is the least number of architectures for an estimate with an error.
 const fewestToEstimate = 3
 
+// extrapolateSide estimates the benchmark from the rows of one side.
 func (o *sampleOptions) extrapolateSide(side string, rows []sampleRow) sampleEstimate {
 	e := sampleEstimate{Side: side}
 	var archs []cell.Arch
@@ -291,10 +296,10 @@ func (o *sampleOptions) extrapolateSide(side string, rows []sampleRow) sampleEst
 	for _, of := range groupBy(rows, func(r sampleRow) int { return r.Arch }) {
 		a, err := cell.ByIndex(of[0].Arch)
 		if err != nil {
-			continue // no architecture that we measured
+			continue // not an index: the row is not ours
 		}
 		if slices.ContainsFunc(publishedKeys(), func(key string) bool { return rowLike(of, key).Side == "" }) {
-			continue // the side failed at a size of images
+			continue // the side failed at an image size
 		}
 		archs = append(archs, a)
 		hours := epochHours{}

@@ -17,20 +17,21 @@ import (
 	"nb201/internal/usage"
 )
 
-// severalOptions are the flags of several.
+// severalOptions holds the flags of several.
 type severalOptions struct {
 	stepOptions
 	counts    string
-	processes []int // of counts
+	processes []int // parsed counts
 }
 
 func newSeveralCommand() *cobra.Command {
 	var o severalOptions
 	c := &cobra.Command{
 		Use:   "several",
-		Short: "Several processes on one device",
-		Long: `Several processes at once on one device: the images that they train on, in a second and
-together. On a GPU the processes take turns, unless NVIDIA's MPS runs.`,
+		Short: "Measure several processes on one device",
+		Long: `several runs several processes on one device at the same time, and measures the images per
+second that they train on together. On a GPU the processes take turns, unless NVIDIA's MPS is
+running.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
 			return errors.Join(err, t.publish(&o.common))
@@ -38,13 +39,13 @@ together. On a GPU the processes take turns, unless NVIDIA's MPS runs.`,
 	}
 	o.add(c, defaults{archs: "0,median", datasets: "cifar10", modes: "none"})
 	o.addTurns(c, 5, 5)
-	c.Flags().StringVar(&o.counts, "processes", "1,2,3", "numbers of processes, a `LIST`")
+	c.Flags().StringVar(&o.counts, "processes", "1,2,3", "`LIST` of numbers of processes")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
-		for count := range list(o.counts) {
+		for count := range splitList(o.counts) {
 			n, err := strconv.Atoi(count)
 			if err != nil || n < 1 {
-				return usage.Errorf("--processes %s: %q is not a number of processes: use numbers from 1 on, such as 1,2,3", o.counts, count)
+				return usage.Errorf("--processes %s: %q is not a positive number; use a list such as 1,2,3", o.counts, count)
 			}
 			o.processes = append(o.processes, n)
 		}
@@ -53,15 +54,15 @@ together. On a GPU the processes take turns, unless NVIDIA's MPS runs.`,
 	return c
 }
 
-// severalRow is so many processes of a side on one architecture.
+// severalRow is a row of the table: a number of processes of a side on one architecture.
 type severalRow struct {
 	Arch            int       `json:"arch"`
 	Dataset         string    `json:"dataset"`
 	Side            string    `json:"side"`
 	Processes       int       `json:"processes"`
-	ImagesPerSecond Spread    `json:"images_per_second"` // of all together
-	Gain            float64   `json:"gain"`              // to the first number of processes
-	Turns           []float64 `json:"turns"`             // images a second
+	ImagesPerSecond Spread    `json:"images_per_second"` // of all processes together
+	Gain            float64   `json:"gain"`              // over the first number of processes
+	Turns           []float64 `json:"turns"`             // images per second
 	Memory          `json:"memory"`
 }
 
@@ -76,13 +77,13 @@ var severalColumns = []column[severalRow]{
 	{"GPU memory together, GiB", func(r severalRow) string { return gib(r.Device) }},
 }
 
-// measure makes the table. With an error it has what was found before. A side that fails is
-// left out on the architecture from then on; where it is nb201's, that is an error.
+// measure makes the table. With an error it returns the rows so far. A side that fails is skipped on
+// that architecture; if it is nb201's, measure returns its error at the end.
 func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err error) {
 	t = newTable("several", &o.common, severalColumns)
 	defer func() { t.Partial = err != nil }()
 	t.Title = fmt.Sprintf("Training in several processes at once on one device (no MPS): medians (extremes) of %d turns of %d steps and the evaluation of a batch.", o.rounds, o.steps)
-	sides, err := o.runnable(ctx, &t.Setting)
+	sides, err := o.usableSides(ctx, &t.Setting)
 	if err != nil {
 		return t, err
 	}
@@ -93,8 +94,8 @@ func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err
 				var first severalRow
 				for _, n := range o.processes {
 					what := fmt.Sprintf("architecture %d, images of %s, %d processes of %s", a.Index(), d.Name, n, s.name)
-					note("%s", what)
-					row, err := o.together(ctx, s, n, a, d, &t.Setting)
+					logf("%s", what)
+					row, err := o.measureTogether(ctx, s, n, a, d, &t.Setting)
 					if ctx.Err() != nil {
 						return t, ctx.Err()
 					}
@@ -119,8 +120,8 @@ func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err
 	return t, failed
 }
 
-// together has n processes take their turns at the same time.
-func (o *severalOptions) together(ctx context.Context, s side, n int, a cell.Arch, d data.Definition, setting *Setting) (severalRow, error) {
+// measureTogether lets n processes of a side take their turns at the same time.
+func (o *severalOptions) measureTogether(ctx context.Context, s side, n int, a cell.Arch, d data.Definition, setting *Setting) (severalRow, error) {
 	row := severalRow{Arch: a.Index(), Dataset: d.Name, Side: s.name, Processes: n}
 	task := o.newTask(a, d, o.steps, o.rounds)
 	task.EvalSteps = 1
@@ -149,7 +150,7 @@ func (o *severalOptions) together(ctx context.Context, s side, n int, a cell.Arc
 			return row, err
 		}
 		seconds := time.Since(began).Seconds()
-		note("turn %d of %d took %.3f s", round+1, o.rounds, seconds)
+		logf("turn %d of %d took %.3f s", round+1, o.rounds, seconds)
 		row.Turns = append(row.Turns, float64(n*o.steps*o.batch)/seconds)
 	}
 	for _, p := range programs { // one after another, as in contest

@@ -17,15 +17,15 @@ import (
 	"nb201/train"
 )
 
-// inner are the hidden commands, which this program starts itself as, in a process of its
-// own each. They read their tasks as JSON and answer likewise.
+// inner holds the hidden commands, by name. bench runs itself with one of them in a separate
+// process. They read their tasks and write their answers as JSON.
 var inner = map[string]func(ctx context.Context, in io.Reader, out io.Writer) error{
 	"side":        nb201Side,
 	"peaks":       measurePeaks,
 	"compile-one": compileOne,
 }
 
-// nb201Side is the side of nb201: a trial whose epochs are the turns.
+// nb201Side is the hidden command for nb201's side. A task is a trial whose epochs are the turns.
 func nb201Side(ctx context.Context, in io.Reader, out io.Writer) error {
 	words, reports := json.NewDecoder(in), json.NewEncoder(out)
 	var opened *backend.Opened
@@ -50,6 +50,7 @@ func nb201Side(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 }
 
+// openDevice opens a device for a precision.
 func openDevice(device, precision string) (*backend.Opened, error) {
 	d, err := backend.ParseDevice(device)
 	if err != nil {
@@ -58,11 +59,11 @@ func openDevice(device, precision string) (*backend.Opened, error) {
 	return backend.OpenDevice(d, configs.Precision(precision) == configs.TF32)
 }
 
-// takeTurns does a task. The report of a turn goes out after the evaluation that ends its
-// epoch, when nothing is under way on the device, and the trial waits there for the next
-// word. After the last turn that word lets the session measure the latency and read the
-// weights, which would disturb the turns of others. What was measured on batches may arrive
-// in bursts: only the last batch of a stage shows when the stage was over.
+// takeTurns carries out a task. It sends the report of a turn after the evaluation at the end of the
+// epoch, when the device is idle, and there the trial waits for the next word. After the last turn,
+// that word lets the session measure the latency and read the weights, which would disturb the turns
+// of other sides. Progress on batches may arrive in bursts; only that on the last batch of a stage
+// shows when the stage was over.
 func takeTurns(ctx context.Context, opened *backend.Opened, task Task, words *json.Decoder, reports *json.Encoder) error {
 	images, err := readRecords(task.Images, task.Size)
 	if err != nil {
@@ -106,7 +107,7 @@ func takeTurns(ctx context.Context, opened *backend.Opened, task Task, words *js
 	})
 }
 
-// clock measures laps.
+// clock measures the cost of laps.
 type clock struct {
 	wall time.Time
 	cpu  float64
@@ -114,7 +115,7 @@ type clock struct {
 
 func startClock() *clock { return &clock{time.Now(), cpuSeconds()} }
 
-// lap is what was used since the start or the last lap.
+// lap returns the cost since the start or the last lap.
 func (c *clock) lap() Cost {
 	now := *startClock()
 	cost := Cost{now.wall.Sub(c.wall).Seconds(), now.cpu - c.cpu}
@@ -122,8 +123,8 @@ func (c *clock) lap() Cost {
 	return cost
 }
 
-// config is the trial that does a task: the images in their order, not augmented, and the
-// first batches of them for evaluation.
+// config returns the trial for a task: it trains on the images in order, without augmentation, and
+// evaluates the first batches of them.
 func (t *Task) config(images *data.Images) (train.Config, error) {
 	network, err := t.network()
 	if err != nil {
@@ -152,7 +153,7 @@ func (t *Task) config(images *data.Images) (train.Config, error) {
 	return c, err
 }
 
-// goVersions are those of Go and of the modules that make the step.
+// goVersions returns the versions of Go and of the modules that determine the speed of a step.
 func goVersions() []string {
 	versions := []string{runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {

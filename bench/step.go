@@ -16,7 +16,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// stepOptions are the flags of step.
+// stepOptions holds the flags of step.
 type stepOptions struct {
 	common
 	steps, rounds int
@@ -26,10 +26,10 @@ func newStepCommand() *cobra.Command {
 	var o stepOptions
 	c := &cobra.Command{
 		Use:   "step",
-		Short: "A training step and the evaluation of a batch, beside the original's network",
+		Short: "Measure a training step and the evaluation of a batch, compared with the original's network",
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
-			return errors.Join(err, t.publish(&o.common)) // also when a later architecture failed
+			return errors.Join(err, t.publish(&o.common)) // even if a later architecture failed
 		},
 	}
 	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,ImageNet16-120", modes: "channels_last,contiguous"})
@@ -38,20 +38,20 @@ func newStepCommand() *cobra.Command {
 	return c
 }
 
-// addTurns adds the flags of turns.
+// addTurns adds the flags for turns.
 func (o *stepOptions) addTurns(c *cobra.Command, steps, rounds int) {
-	c.Flags().IntVar(&o.steps, "steps", steps, "training steps, and batches evaluated, in a turn")
-	c.Flags().IntVar(&o.rounds, "rounds", rounds, "turns of each side that count")
+	c.Flags().IntVar(&o.steps, "steps", steps, "training `STEPS`, and batches evaluated, per turn")
+	c.Flags().IntVar(&o.rounds, "rounds", rounds, "`TURNS` of each side, besides the first, cold one")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		if o.steps < 1 || o.rounds < 1 {
-			return usage.Errorf("--steps and --rounds must be at least 1")
+			return usage.Errorf("--steps %d, --rounds %d: must be at least 1", o.steps, o.rounds)
 		}
 		return check(c, args)
 	}
 }
 
-// stepRow is one side on one architecture and size of images.
+// stepRow is a row of the table: one side on one architecture and image size.
 type stepRow struct {
 	Arch      int     `json:"arch"`
 	Genotype  string  `json:"genotype"`
@@ -60,22 +60,22 @@ type stepRow struct {
 	Train     Phase   `json:"train"`
 	Eval      Phase   `json:"eval"`
 	Cold      float64 `json:"cold_seconds"`              // from the start of the process to the end of the first turn
-	FirstTurn Cost    `json:"first_turn"`                // what the first turn took more than the others
-	Compile   float64 `json:"compile_seconds,omitempty"` // of it waiting for programs
+	FirstTurn Cost    `json:"first_turn"`                // excess of the first turn over the median turn
+	Compile   float64 `json:"compile_seconds,omitempty"` // of it spent waiting for programs
 	FirstLoss float64 `json:"first_loss"`
 	Memory    `json:"memory"`
 }
 
-// Phase is the training steps, or the batches evaluated, of the turns. Turns are seconds a
-// step, in order.
+// Phase summarises the training steps, or the evaluated batches, of all turns. Turns and CPUTurns are
+// seconds per step, in order.
 type Phase struct {
-	Seconds         Spread    `json:"seconds"`     // a step, wall
-	CPU             Spread    `json:"cpu_seconds"` // a step, all threads
-	Ratio           Spread    `json:"ratio"`       // nb201's time by this side's, turn by turn
+	Seconds         Spread    `json:"seconds"`     // wall time per step
+	CPU             Spread    `json:"cpu_seconds"` // of all threads, per step
+	Ratio           Spread    `json:"ratio"`       // nb201's time divided by this side's, turn by turn
 	ImagesPerSecond float64   `json:"images_per_second"`
 	GFLOPPerSecond  float64   `json:"gflop_per_second"`
 	Limit           Limit     `json:"limit"`
-	Share           float64   `json:"share_of_limit"` // the limit's time by this one
+	Share           float64   `json:"share_of_limit"` // the limit's time divided by this one
 	Turns           []float64 `json:"turns"`
 	CPUTurns        []float64 `json:"cpu_turns"`
 	Ratios          []float64 `json:"ratios"`
@@ -101,7 +101,7 @@ var stepColumns = []column[stepRow]{
 	{"GPU memory, GiB", func(r stepRow) string { return gib(r.Device) }},
 }
 
-// measure makes the table. With an error it has what was found before.
+// measure makes the table. With an error it returns the rows so far.
 func (o *stepOptions) measure(ctx context.Context) (t *table[stepRow], err error) {
 	t = newTable("step", &o.common, stepColumns)
 	defer func() { t.Partial = err != nil }()
@@ -116,13 +116,13 @@ func (o *stepOptions) measure(ctx context.Context) (t *table[stepRow], err error
 	default:
 		t.skip("the limit of the device", err)
 	}
-	sides, err := o.runnable(ctx, &t.Setting)
+	sides, err := o.usableSides(ctx, &t.Setting)
 	if err != nil {
 		return t, err
 	}
 	for _, d := range o.datasets {
 		for _, arch := range o.archs {
-			note("architecture %d (%v), images as of %s", arch.Index(), arch, d.Name)
+			logf("architecture %d (%v), images like those of %s", arch.Index(), arch, d.Name)
 			before := t.Rows
 			programs := o.programsOf(sides...)
 			rows, err := o.contest(ctx, programs, arch, d, peaks, &t.Setting, func(rows []stepRow) error {
@@ -142,10 +142,10 @@ func (o *stepOptions) measure(ctx context.Context) (t *table[stepRow], err error
 	return t, nil
 }
 
-// contest lets the programs take their turns on an architecture, and show gets their rows
-// after every first turn and every round. The first program is nb201's. One that fails is
-// left out from then on, and the setting says why; where it is nb201's, that is the error,
-// once the others are done.
+// contest lets the programs take their turns on an architecture, and passes their rows to show after
+// every first turn and every round. The first program is nb201's. A program that fails is skipped from
+// then on, and the setting says why. If that is nb201's, contest returns its error once the others are
+// done.
 func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cell.Arch, d data.Definition, peaks Peaks, s *Setting, show func([]stepRow) error) ([]stepRow, error) {
 	task := o.newTask(arch, d, o.steps, o.rounds)
 	dir, err := os.MkdirTemp("", "nb201-bench-")
@@ -156,15 +156,15 @@ func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cel
 	if err := task.writeFiles(dir); err != nil {
 		return nil, err
 	}
-	var in []*program // has begun, and took a turn that counts unless it has not failed
+	var in []*program // those with rows: they are running, or completed a turn before they failed
 	rows := func() []stepRow {
 		var rows []stepRow
 		for _, p := range in {
-			rows = append(rows, o.row(arch, d, p, programs[0], peaks))
+			rows = append(rows, o.makeRow(arch, d, p, programs[0], peaks))
 		}
 		return rows
 	}
-	// try has a program do something, and leaves it out if it fails.
+	// try runs do on a program, and skips the program from then on if it fails.
 	try := func(p *program, do func() error) error {
 		if p.failure != nil {
 			return nil
@@ -187,7 +187,7 @@ func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cel
 				return err
 			}
 			in = append(in, p)
-			return p.sameWork(in[0], task.Device, task.Precision)
+			return p.checkSameLoss(in[0], task.Device, task.Precision)
 		})
 		if err := errors.Join(err, show(rows())); err != nil {
 			return rows(), err
@@ -195,7 +195,7 @@ func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cel
 	}
 	for round := range o.rounds {
 		order := slices.Clone(in)
-		if round%2 == 1 { // a drift within a round favours none
+		if round%2 == 1 { // so that drift within a round favours no side
 			slices.Reverse(order)
 		}
 		for _, p := range order {
@@ -204,14 +204,14 @@ func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cel
 			}
 			if p.failure == nil {
 				r := p.turns[round]
-				note("%s: turn %d of %d took %.3f s, evaluation %.3f s", p.name, round+1, o.rounds, r.Train.Seconds, r.Eval.Seconds)
+				logf("%s: turn %d of %d took %.3f s, evaluation %.3f s", p.name, round+1, o.rounds, r.Train.Seconds, r.Eval.Seconds)
 			}
 		}
 		if err := show(rows()); err != nil {
 			return rows(), err
 		}
 	}
-	for _, p := range slices.Clone(in) { // one after another, when no turn is left to disturb
+	for _, p := range slices.Clone(in) { // after all turns, as it would disturb them
 		if err := try(p, p.finish); err != nil {
 			return rows(), err
 		}
@@ -220,8 +220,8 @@ func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cel
 	return rows(), programs[0].failure
 }
 
-// row is what a program has reported, beside nb201's.
-func (o *stepOptions) row(arch cell.Arch, d data.Definition, p, first *program, peaks Peaks) stepRow {
+// makeRow makes the row of a program, compared with the first one, nb201's.
+func (o *stepOptions) makeRow(arch cell.Arch, d data.Definition, p, first *program, peaks Peaks) stepRow {
 	network := o.network(arch, d)
 	phase := func(of func(Report) Cost, limit func(cell.Network, *common) Limit) Phase {
 		var ph Phase
@@ -230,7 +230,7 @@ func (o *stepOptions) row(arch cell.Arch, d data.Definition, p, first *program, 
 			cost := of(turn)
 			ph.Turns = append(ph.Turns, cost.Seconds/steps)
 			ph.CPUTurns = append(ph.CPUTurns, cost.CPU/steps)
-			if i < len(first.turns) { // it may have failed
+			if i < len(first.turns) { // the first may have failed
 				ph.Ratios = append(ph.Ratios, of(first.turns[i]).Seconds/cost.Seconds)
 			}
 		}
@@ -260,7 +260,7 @@ func (o *stepOptions) row(arch cell.Arch, d data.Definition, p, first *program, 
 	}
 }
 
-// verdict compares nb201, on one architecture, with the side that has the lowest median.
+// verdict compares nb201 on one architecture with the fastest other side by median.
 func verdict(rows []stepRow) []string {
 	others := slices.DeleteFunc(slices.Clone(rows), func(r stepRow) bool { return len(r.Train.Ratios) == 0 || r.Side == rows[0].Side })
 	if len(others) == 0 {
@@ -271,7 +271,7 @@ func verdict(rows []stepRow) []string {
 		best.Arch, best.Dataset, best.Train.Ratio.Median, best.Side, best.Train.Ratio.Min, best.Train.Ratio.Max)}
 }
 
-// deviations says how far the first losses of the sides are from that of the first row.
+// deviations states how far the first losses of the sides are from that of the first row.
 func deviations(rows []stepRow) []string {
 	var parts []string
 	for _, r := range rows {

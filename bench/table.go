@@ -14,24 +14,24 @@ import (
 	"nb201/internal/atomicfile"
 )
 
-// table is what a command found: a row a line, and what follows from the rows.
+// table is the result of a command.
 type table[R any] struct {
-	Name    string `json:"table"` // the command's
-	Title   string `json:"title"` // what a row is, and how it was measured
+	Name    string `json:"table"` // name of the command
+	Title   string `json:"title"` // what the rows are, and how they were measured
 	Setting `json:"setting"`
-	Partial bool     `json:"partial,omitempty"` // other rows were to follow
+	Partial bool     `json:"partial,omitempty"` // more rows were to follow
 	Rows    []R      `json:"rows"`
 	Summary any      `json:"summary,omitempty"`
-	Notes   []string `json:"notes,omitempty"` // in words
+	Notes   []string `json:"notes,omitempty"` // sentences
 
 	columns []column[R]
 }
 
-// Setting is what the figures depend on.
+// Setting records the circumstances of a measurement.
 type Setting struct {
 	Date       time.Time `json:"date"`
 	Machine    []string  `json:"machine"`
-	LoadBefore string    `json:"load_before"` // average of the last minute
+	LoadBefore string    `json:"load_before"` // load average of the last minute
 	LoadAfter  string    `json:"load_after"`
 	Versions   []string  `json:"versions"`
 	Device     string    `json:"device"`
@@ -39,7 +39,7 @@ type Setting struct {
 	Channels   int       `json:"channels"`
 	Cells      int       `json:"cells"`
 	Batch      int       `json:"batch"`
-	Skipped    []string  `json:"skipped,omitempty"` // what was to be measured and could not be, and why
+	Skipped    []string  `json:"skipped,omitempty"` // what could not be measured, and why
 }
 
 // column is a column of the printed table.
@@ -48,18 +48,18 @@ type column[R any] struct {
 	cell func(R) string
 }
 
-// newTable begins a table of a command.
+// newTable starts the table of a command.
 func newTable[R any](name string, o *common, columns []column[R]) *table[R] {
 	return &table[R]{
 		Name: name, columns: columns,
 		Setting: Setting{
-			Date: time.Now(), Machine: machine(o.device), LoadBefore: load(), Device: o.device, Precision: o.precision,
+			Date: time.Now(), Machine: describeMachine(o.device), LoadBefore: loadAverage(), Device: o.device, Precision: o.precision,
 			Channels: o.channels, Cells: o.cells, Batch: o.batch,
 		},
 	}
 }
 
-// addVersions adds those that are not there yet.
+// addVersions adds the versions that are not yet listed.
 func (s *Setting) addVersions(versions []string) {
 	for _, v := range versions {
 		if !slices.Contains(s.Versions, v) {
@@ -68,20 +68,20 @@ func (s *Setting) addVersions(versions []string) {
 	}
 }
 
-// skip says that something is not measured, and why.
+// skip records, and prints, that something is not measured, and why.
 func (s *Setting) skip(what string, why error) {
 	s.Skipped = append(s.Skipped, fmt.Sprintf("%s: %v", what, why))
-	note("%s is skipped: %v", what, why)
+	logf("skipped: %s: %v", what, why)
 }
 
-// Markdown is the table with all that it depends on.
+// Markdown returns the table, with its setting and notes, as Markdown.
 func (t *table[R]) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s C=%d, N=%d, batch %d, %s, %s.\n\n", t.Title, t.Channels, t.Cells, t.Batch, t.Precision, t.Device)
 	fmt.Fprintf(&b, "- date: %s\n- machine: %s; load average %s before, %s after\n- versions: %s\n",
 		t.Date.Format("2006-01-02 15:04 MST"), strings.Join(t.Machine, "; "), t.LoadBefore, t.LoadAfter, strings.Join(t.Versions, ", "))
 	if t.Partial {
-		b.WriteString("- partial: the rows that were measured when this was written\n")
+		b.WriteString("- partial: only the rows measured so far\n")
 	}
 	for _, s := range t.Skipped {
 		fmt.Fprintf(&b, "- skipped: %s\n", s)
@@ -93,7 +93,7 @@ func (t *table[R]) Markdown() string {
 	b.WriteString("|\n")
 	for i := range t.columns {
 		if i == 0 {
-			b.WriteString("|---") // says what the row is
+			b.WriteString("|---") // the first column names the row
 		} else {
 			b.WriteString("|---:")
 		}
@@ -111,12 +111,12 @@ func (t *table[R]) Markdown() string {
 	return b.String()
 }
 
-// publish prints the table, unless it has no rows, and saves it where the flags say so.
+// publish prints the table, unless it has no rows, and saves it if --save was given.
 func (t *table[R]) publish(o *common) error {
-	t.LoadAfter = load()
+	t.LoadAfter = loadAverage()
 	var err error
 	switch {
-	case len(t.Rows) == 0: // what was skipped has been noted
+	case len(t.Rows) == 0: // skip has printed why
 	case o.json:
 		var text []byte
 		if text, err = t.indented(); err == nil {
@@ -128,19 +128,19 @@ func (t *table[R]) publish(o *common) error {
 	return errors.Join(err, t.save(o))
 }
 
-// show saves the table, where the flags say so, with the rows that it has so far.
+// show sets the rows so far and saves the table, marked as partial, if --save was given.
 func (t *table[R]) show(o *common, rows []R) error {
-	t.Rows, t.Partial, t.LoadAfter = rows, true, load()
+	t.Rows, t.Partial, t.LoadAfter = rows, true, loadAverage()
 	return t.save(o)
 }
 
+// indented returns the table as indented JSON.
 func (t *table[R]) indented() ([]byte, error) {
 	text, err := json.MarshalIndent(t, "", "  ")
 	return append(text, '\n'), err
 }
 
-// save writes the table to the directory of the flags, if they name one and it says
-// anything.
+// save writes the table to the directory of --save, if given, unless it is empty.
 func (t *table[R]) save(o *common) error {
 	if o.save == "" || len(t.Rows) == 0 && len(t.Skipped) == 0 {
 		return nil
@@ -164,19 +164,21 @@ func (t *table[R]) save(o *common) error {
 	return nil
 }
 
-// fileName is DATE-PROCESSOR-TABLE-PRECISION; of a GPU its name stands for the processor.
+// fileName returns DATE-PROCESSOR-TABLE-PRECISION, with the name of the GPU as PROCESSOR if the device
+// is one.
 func (t *table[R]) fileName() string {
 	where, _, _ := strings.Cut(t.Machine[len(t.Machine)-1], ",")
 	return strings.Join([]string{t.Date.Format("2006-01-02"), strings.Trim(unfit.ReplaceAllString(where, "-"), "-"), t.Name, t.Precision}, "-")
 }
 
-// Spread is the median of some figures and their extremes.
+// Spread is the median and the extremes of some figures.
 type Spread struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 }
 
+// spreadOf returns the spread of some figures, zero if there are none.
 func spreadOf(figures []float64) Spread {
 	sorted := slices.Sorted(slices.Values(figures))
 	n := len(sorted)
@@ -193,7 +195,7 @@ func (s Spread) String() string {
 	return fmt.Sprintf("%.3g (%.3g-%.3g)", s.Median, s.Min, s.Max)
 }
 
-// figure prints a figure, and what is not known as "-".
+// figure formats a figure, or returns "-" for 0, which means unknown.
 func figure(format string, v float64) string {
 	if v == 0 {
 		return "-"
@@ -201,5 +203,5 @@ func figure(format string, v float64) string {
 	return fmt.Sprintf(format, v)
 }
 
-// gib prints bytes in GiB.
+// gib formats bytes in GiB.
 func gib(bytes int64) string { return figure("%.2f", float64(bytes)/(1<<30)) }

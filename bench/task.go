@@ -15,52 +15,52 @@ import (
 	"nb201/train"
 )
 
-// Task is what the sides do in turns: a line of JSON that a side reads. Every turn is so
-// many training steps on the first images of the file, not augmented, and the evaluation
-// of so many batches of the first of them. The side answers every turn with a Report and
-// then does nothing until it reads another line: the word "go" asks for the next turn, and
-// after the last one the word "finish" asks for the Closing. Then it reads the next task.
+// Task describes the turns of a side: a line of JSON that the side reads. In each turn the side does
+// Steps training steps on the images of the file in order, without augmentation, and evaluates the
+// first EvalSteps batches of them. After each turn it writes a [Report] and then idles until it reads
+// the next line. The word "go" asks for the next turn; after the last one, the word "finish" asks for
+// the [Closing]. Then the side reads the next task.
 type Task struct {
 	Arch      string     `json:"arch"` // genotype string
 	Channels  int        `json:"channels"`
 	Cells     int        `json:"cells"`
 	Classes   int        `json:"classes"`
-	Size      int        `json:"size"` // side of the images, in pixels
+	Size      int        `json:"size"` // width and height of the images, in pixels
 	Batch     int        `json:"batch"`
-	Steps     int        `json:"steps"`      // training steps a turn
-	EvalSteps int        `json:"eval_steps"` // batches evaluated a turn, at most Steps
-	Turns     int        `json:"turns"`      // the first, cold one included
+	Steps     int        `json:"steps"`      // training steps per turn
+	EvalSteps int        `json:"eval_steps"` // batches evaluated per turn, at most Steps
+	Turns     int        `json:"turns"`      // including the first, cold one
 	Seed      uint32     `json:"seed"`       // of the initial weights
 	Mean      [3]float64 `json:"mean"`
 	Std       [3]float64 `json:"std"`
-	Images    string     `json:"images"`    // file of Steps*Batch records
-	Weights   string     `json:"weights"`   // .npz file of the initial state dict, which only the JAX side cannot draw itself
+	Images    string     `json:"images"`    // file with Steps*Batch records
+	Weights   string     `json:"weights"`   // .npz file with the initial state dict, for the JAX side, which cannot draw it
 	Device    string     `json:"device"`    // cpu, cuda or cuda:N
 	Precision string     `json:"precision"` // fp32, tf32 or bf16
-	Mode      string     `json:"mode"`      // form of the side
+	Mode      string     `json:"mode"`      // of the side: see --modes
 }
 
-// Cost is what something took.
+// Cost is the time that something took.
 type Cost struct {
 	Seconds float64 `json:"seconds"` // wall time
 	CPU     float64 `json:"cpu"`     // CPU seconds of all threads
 }
 
-// Report is what a turn took.
+// Report is the cost of a turn.
 type Report struct {
 	Train Cost    `json:"train"`
 	Eval  Cost    `json:"eval"`
-	Loss  float64 `json:"loss,omitempty"` // of the very first step, in the first report
+	Loss  float64 `json:"loss,omitempty"` // of the very first step; in the first report only
 }
 
-// Closing ends a task.
+// Closing is a side's last message about a task.
 type Closing struct {
 	PeakRSS  int64    `json:"peak_rss"`          // bytes, of the process so far
-	Compile  float64  `json:"compile,omitempty"` // seconds of waiting for programs; nb201 alone knows
+	Compile  float64  `json:"compile,omitempty"` // seconds spent waiting for programs; only nb201 reports it
 	Versions []string `json:"versions"`
 }
 
-// newTask is the task of an architecture on images of a dataset's kind.
+// newTask returns the task of an architecture on images like those of a dataset.
 func (o *common) newTask(a cell.Arch, d data.Definition, steps, rounds int) Task {
 	return Task{
 		Arch: a.String(), Channels: o.channels, Cells: o.cells, Classes: d.Classes, Size: d.Size[0],
@@ -69,6 +69,7 @@ func (o *common) newTask(a cell.Arch, d data.Definition, steps, rounds int) Task
 	}
 }
 
+// network returns the network of the task.
 func (t *Task) network() (cell.Network, error) {
 	arch, err := cell.Parse(t.Arch)
 	return cell.Network{Arch: arch, Channels: t.Channels, Cells: t.Cells, Classes: t.Classes, Size: t.Size}, err
@@ -91,9 +92,10 @@ func (t *Task) writeFiles(dir string) error {
 	return writeWeights(t.Weights, train.InitialWeights(network, random.NewTorch(uint64(t.Seed)), profile))
 }
 
-// parity is the profile of the torch that runs beside nb201.
+// parity is the profile of the torch that nb201 is compared with.
 const parity = "modern"
 
+// writeWeights writes a state dict to a .npz file.
 func writeWeights(path string, weights torchfile.StateDict) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -102,7 +104,7 @@ func writeWeights(path string, weights torchfile.StateDict) error {
 	defer f.Close()
 	z := npy.NewWriter(f)
 	for _, w := range weights {
-		if w.Int64 != nil { // how many batches BatchNorm has seen
+		if w.Int64 != nil { // the number of batches that BatchNorm has seen
 			continue
 		}
 		array, err := z.Create(w.Name, "<f4", w.Shape...)
@@ -119,11 +121,11 @@ func writeWeights(path string, weights torchfile.StateDict) error {
 	return f.Close()
 }
 
-// recordLen is the length of an image of so many pixels a side in the binary form of
-// CIFAR-10: the label, then the planes red, green, blue, row by row.
+// recordLen returns the length in bytes of an image of size x size pixels in CIFAR-10's binary
+// format: the label, then the planes red, green and blue, row by row.
 func recordLen(size int) int { return 1 + 3*size*size }
 
-// noise is n records of random pixels and labels, always the same.
+// noise returns n records of random pixels and labels, always the same ones.
 func noise(n, size, classes int) []byte {
 	raw := make([]byte, n*recordLen(size))
 	_, _ = rand.NewChaCha8([32]byte{}).Read(raw) // never fails
@@ -133,13 +135,13 @@ func noise(n, size, classes int) []byte {
 	return raw
 }
 
-// readRecords reads a file of records.
+// readRecords reads the images of a file of records.
 func readRecords(file string, size int) (*data.Images, error) {
 	raw, err := os.ReadFile(file)
 	return imagesOf(raw, size), err
 }
 
-// imagesOf are the images of records.
+// imagesOf decodes records to images.
 func imagesOf(raw []byte, size int) *data.Images {
 	images := &data.Images{Size: size, Pixels: make([]byte, 0, len(raw))}
 	area := size * size
@@ -153,7 +155,7 @@ func imagesOf(raw []byte, size int) *data.Images {
 	return images
 }
 
-// writeRecords writes the images of a split, in their stored order.
+// writeRecords writes the images of a split as records, in the split's order.
 func writeRecords(w io.Writer, s *data.Split) error {
 	area := s.Images.Size * s.Images.Size
 	record := make([]byte, recordLen(s.Images.Size))

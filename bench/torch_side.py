@@ -1,8 +1,8 @@
 """The PyTorch side of bench: the original's network and optimizer.
 
-Without an argument it does the tasks that arrive on standard input, a line each, then a line
-for every further turn and one for the closing (Task in task.go). With `trial` it trains the one trial that
-arrives there, from images on the device (TorchTrial in trial.go)."""
+Without an argument it carries out tasks from standard input: a line with the task, a line for each
+further turn, and one for the closing (Task in task.go). With the argument `trial` it trains the one
+trial that it reads there, with the images on the device (torchTrial in trial.go)."""
 import importlib.metadata
 import json
 import math
@@ -22,7 +22,7 @@ from xautodl.models.cell_searchs.genotypes import Structure
 
 
 class Side:
-    """The network of a task with what its steps need."""
+    """The network of a task, with its optimizer and loss."""
 
     def __init__(self, task):
         self.device = torch.device(task["device"])
@@ -44,7 +44,7 @@ class Side:
         )
 
     def normalised(self, pixels):
-        """float32 images of uint8 ones"""
+        """Normalised float32 images from uint8 ones."""
         return pixels.float().div(255).sub(self.mean).div(self.std).contiguous(memory_format=self.layout)
 
     def measure(self, x, y):
@@ -53,7 +53,9 @@ class Side:
             return logits, self.criterion(logits, y)
 
     def train(self, x, y):
-        """A step: procedure (xautodl/procedures/funcs_nasbench.py). Mean loss, top-1 and top-5 counts."""
+        """Do a training step, as procedure in xautodl/procedures/funcs_nasbench.py.
+
+        Return the mean loss and the top-1 and top-5 counts."""
         self.optimizer.zero_grad()
         logits, loss = self.measure(x, y)
         loss.backward()
@@ -61,7 +63,7 @@ class Side:
         return [loss.item(), *correct(logits.detach(), y)]
 
     def evaluate(self, x, y):
-        """The same of a batch in evaluation mode."""
+        """Evaluate a batch. Return the mean loss and the top-1 and top-5 counts."""
         with torch.no_grad():
             logits, loss = self.measure(x, y)
             return [loss.item(), *correct(logits, y)]
@@ -72,14 +74,14 @@ class Side:
 
 
 def load(file, size):
-    """The uint8 images [n, 3, size, size] and the labels of a file of records."""
+    """Read a file of records. Return uint8 images [n, 3, size, size] and labels [n]."""
     with open(file, "rb") as f:
         raw = torch.frombuffer(bytearray(f.read()), dtype=torch.uint8).reshape(-1, 1 + 3 * size * size)
     return raw[:, 1:].reshape(-1, 3, size, size), raw[:, 0].long()
 
 
 def correct(logits, labels):
-    """The top-1 and top-5 counts, as obtain_accuracy takes them."""
+    """Return the top-1 and top-5 counts, computed as in the original's obtain_accuracy."""
     k = min(5, logits.shape[1])
     _, best = logits.topk(k, 1)
     hits = best.t().eq(labels.view(1, -1).expand(k, -1))
@@ -95,12 +97,12 @@ def peak_rss():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def say(what):
-    print(json.dumps(what), flush=True)
+def send(message):
+    print(json.dumps(message), flush=True)
 
 
 class Clock:
-    """Measures laps."""
+    """Measures the wall and CPU time of laps."""
 
     def __init__(self):
         self.wall, self.cpu = time.perf_counter(), time.process_time()
@@ -113,7 +115,7 @@ class Clock:
 
 
 def turns(task):
-    """A task in turns. The images are ready on the device, normalised."""
+    """Carry out a task in turns, with the normalised images on the device."""
     clock = Clock()
     side = Side(task)
     pixels, labels = (t.to(side.device) for t in load(task["images"], task["size"]))
@@ -135,15 +137,15 @@ def turns(task):
         report["eval"] = clock.lap()
         if turn == 0:
             report["loss"] = losses[0]
-        say(report)
+        send(report)
         if not sys.stdin.readline():
             sys.exit("torch_side.py: standard input ended before the task")
         clock.lap()
-    say({"peak_rss": peak_rss(), "versions": versions()})
+    send({"peak_rss": peak_rss(), "versions": versions()})
 
 
 def trial(task):
-    """A whole trial: the original's loop, images and augmentation on the device."""
+    """Train a whole trial with the original's loop, with images and augmentation on the device."""
     side = Side(task)
     size, padding = task["size"], task["crop_padding"]
     sets = {name: [t.to(side.device) for t in load(file, size)] for name, file in task["files"].items()}
@@ -152,7 +154,7 @@ def trial(task):
     ready = time.perf_counter() - STARTED
 
     def augmented(x):
-        """RandomHorizontalFlip and RandomCrop of a batch, drawn for each image"""
+        """RandomHorizontalFlip and RandomCrop of a batch, drawn for each image."""
         n = len(x)
         if task["flip"]:
             flip = torch.rand(n, 1, 1, 1, device=side.device) < 0.5
@@ -187,7 +189,7 @@ def trial(task):
             seconds, _, _ = epoch(side.evaluate, x, y, torch.arange(len(y), device=side.device), lambda x: x)
             eval_seconds += seconds
     torch.save(side.net.state_dict(), task["to"])
-    say({
+    send({
         "ready": ready, "train": train_seconds, "eval": eval_seconds, "loss": loss, "top1": top1,
         "versions": versions(),
     })

@@ -19,7 +19,7 @@ import (
 	"nb201/results"
 )
 
-// trialOptions are the flags of trial.
+// trialOptions holds the flags of trial.
 type trialOptions struct {
 	common
 	arch, dataset, data string
@@ -30,11 +30,11 @@ func newTrialCommand() *cobra.Command {
 	var o trialOptions
 	c := &cobra.Command{
 		Use:   "trial",
-		Short: "A whole trial, from the start of the process to the record",
-		Long: `A whole trial, from the start of the process to the record: nb201 train without any
-compiled program (cold) and with those of the previous run (warm), and a PyTorch program
-that trains the original's network along the same schedule on the same images, with
-images and augmentation on the device.`,
+		Short: "Measure a whole trial, from the start of the process to the record",
+		Long: `trial measures a whole trial, from the start of the process to the record: nb201 train without
+compiled programs (cold) and with those of the previous run (warm), and a PyTorch program that trains
+the original's network with the same schedule on the same images, with images and augmentation on the
+device.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
 			return errors.Join(err, t.publish(&o.common))
@@ -44,36 +44,36 @@ images and augmentation on the device.`,
 	f := c.Flags()
 	f.StringVar(&o.arch, "arch", "median", "`ARCH`: index, genotype string or median")
 	f.StringVar(&o.dataset, "dataset", "digits", "dataset `KEY`")
-	f.StringVar(&o.data, "data", "", "`DIR` of the images; without it those of cifar10 and cifar10-valid are noise in files of full size")
-	f.IntVar(&o.epochs, "epochs", 12, "epochs of the trial")
-	f.IntVar(&o.rounds, "rounds", 3, "trials of each side")
+	f.StringVar(&o.data, "data", "", "`DIR` with the images (default for cifar10 and cifar10-valid: noise in files of full size)")
+	f.IntVar(&o.epochs, "epochs", 12, "`EPOCHS` of the trial")
+	f.IntVar(&o.rounds, "rounds", 3, "`TRIALS` of each side")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		switch {
 		case o.epochs < 1 || o.rounds < 1:
-			return usage.Errorf("--epochs and --rounds must be at least 1")
+			return usage.Errorf("--epochs %d, --rounds %d: must be at least 1", o.epochs, o.rounds)
 		case strings.Contains(o.modeNames, "jax"):
-			return usage.Errorf("--modes jax: the JAX side trains no whole trial")
+			return usage.Errorf("--modes jax: the JAX side cannot train a whole trial; use PyTorch modes, or none")
 		}
 		return check(c, args)
 	}
 	return c
 }
 
-// trialRow is a side.
+// trialRow is a row of the table: a side.
 type trialRow struct {
 	Side   string  `json:"side"`
 	Whole  Spread  `json:"seconds"`     // of the process
 	CPU    Spread  `json:"cpu_seconds"` // of the process
 	Train  Spread  `json:"training_seconds"`
 	Eval   Spread  `json:"evaluation_seconds"`
-	Ratio  Spread  `json:"whole_by_pytorch_training"` // to the training alone of the first PyTorch side, round by round
+	Ratio  Spread  `json:"whole_by_pytorch_training"` // Whole divided by the training time of the first PyTorch side, round by round
 	Top1   float64 `json:"training_top1_percent"`     // of the last epoch
 	Memory `json:"memory"`
 	Runs   []trialRun `json:"runs"`
 }
 
-// trialRun is one trial.
+// trialRun is the measurement of one trial.
 type trialRun struct {
 	Cost
 	Train  float64 `json:"training_seconds"`
@@ -102,17 +102,17 @@ var trialColumns = []column[trialRow]{
 // trialSide is a way to train the trial.
 type trialSide struct {
 	name   string
-	ours   bool // nb201's
+	ours   bool // whether this is nb201
 	run    func(ctx context.Context, round int) (trialRun, error)
 	runs   []trialRun
 	failed bool
 }
 
-// measure makes the table. With an error it has what was found before.
+// measure makes the table. With an error it returns the rows so far.
 func (o *trialOptions) measure(ctx context.Context) (t *table[trialRow], err error) {
 	t = newTable("trial", &o.common, trialColumns)
 	defer func() { t.Partial = err != nil }()
-	arch, err := resolve(o.arch)
+	arch, err := resolveArch(o.arch)
 	if err != nil {
 		return t, err
 	}
@@ -142,9 +142,8 @@ func (o *trialOptions) measure(ctx context.Context) (t *table[trialRow], err err
 	return t, o.rotate(ctx, sides, t)
 }
 
-// rotate lets every side train in every round, and shows the rows after each trial. A side
-// that fails is left out from then on; where it is nb201's, that is the error, once the
-// others are done.
+// rotate lets every side train in every round, and saves the rows after each trial. A side that fails
+// is skipped from then on; if it is nb201's, rotate returns its error once the others are done.
 func (o *trialOptions) rotate(ctx context.Context, sides []*trialSide, t *table[trialRow]) error {
 	var failed error
 	for round := range o.rounds {
@@ -164,7 +163,7 @@ func (o *trialOptions) rotate(ctx context.Context, sides []*trialSide, t *table[
 				}
 				continue
 			}
-			note("%s: trial %d of %d took %.1f s, %.1f s of them training", s.name, round+1, o.rounds, run.Seconds, run.Train)
+			logf("%s: trial %d of %d took %.1f s, %.1f s of them training", s.name, round+1, o.rounds, run.Seconds, run.Train)
 			s.runs = append(s.runs, run)
 			t.addVersions(run.versions)
 			if err := t.show(&o.common, trialRows(sides)); err != nil {
@@ -175,22 +174,23 @@ func (o *trialOptions) rotate(ctx context.Context, sides []*trialSide, t *table[
 	return failed
 }
 
-// trialRows are the rows of the sides that have trained.
+// trialRows returns the rows of the sides that have trained.
 func trialRows(sides []*trialSide) []trialRow {
-	var beside []trialRun // of the first form of PyTorch
+	var reference []trialRun // of the first PyTorch side
 	if i := slices.IndexFunc(sides, func(s *trialSide) bool { return !s.ours }); i >= 0 {
-		beside = sides[i].runs
+		reference = sides[i].runs
 	}
 	var rows []trialRow
 	for _, s := range sides {
 		if len(s.runs) > 0 {
-			rows = append(rows, rowOf(s, beside))
+			rows = append(rows, rowOf(s, reference))
 		}
 	}
 	return rows
 }
 
-func rowOf(s *trialSide, beside []trialRun) trialRow {
+// rowOf returns the row of a side, compared with the runs of the first PyTorch side.
+func rowOf(s *trialSide, reference []trialRun) trialRow {
 	r := trialRow{Side: s.name, Runs: s.runs}
 	figures := func(of func(trialRun) float64) Spread {
 		var all []float64
@@ -205,8 +205,8 @@ func rowOf(s *trialSide, beside []trialRun) trialRow {
 	r.Eval = figures(func(run trialRun) float64 { return run.Eval })
 	r.Top1 = figures(func(run trialRun) float64 { return run.Top1 }).Median
 	var ratios []float64
-	for i := range min(len(beside), len(s.runs)) {
-		ratios = append(ratios, s.runs[i].Seconds/beside[i].Train)
+	for i := range min(len(reference), len(s.runs)) {
+		ratios = append(ratios, s.runs[i].Seconds/reference[i].Train)
 	}
 	r.Ratio = spreadOf(ratios)
 	for _, run := range s.runs {
@@ -215,7 +215,7 @@ func rowOf(s *trialSide, beside []trialRun) trialRow {
 	return r
 }
 
-// trialSides are nb201 cold, nb201 warm and the forms of PyTorch that can run.
+// trialSides returns nb201 cold, nb201 warm, and the PyTorch sides that can run.
 func (o *trialOptions) trialSides(ctx context.Context, dir, images string, arch cell.Arch, d data.Definition, s *Setting) ([]*trialSide, error) {
 	program, err := nb201()
 	if err != nil {
@@ -228,12 +228,12 @@ func (o *trialOptions) trialSides(ctx context.Context, dir, images string, arch 
 			return o.trainOurs(ctx, program, arch, images, out, kept(round))
 		}}
 	}
-	// Each cold trial fills a directory, with which the warm one after it begins.
+	// The warm trial of a round uses the directory of programs that the cold one filled.
 	kept := func(round int) string { return filepath.Join(dir, fmt.Sprintf("programs-%d", round)) }
 	sides := []*trialSide{ours("cold", kept), ours("warm", kept)}
 
 	var task *torchTrial
-	for _, other := range o.others(ctx, s) {
+	for _, other := range o.usablePythonSides(ctx, s) {
 		if task == nil {
 			if task, err = o.torchTrial(dir, images, arch, d); err != nil {
 				return nil, err
@@ -248,7 +248,7 @@ func (o *trialOptions) trialSides(ctx context.Context, dir, images string, arch 
 	return sides, nil
 }
 
-// trainOurs runs nb201 train.
+// trainOurs trains the trial with nb201 train; kept is the directory of compiled programs.
 func (o *trialOptions) trainOurs(ctx context.Context, program string, arch cell.Arch, images, out, kept string) (trialRun, error) {
 	trial := results.Trial{Arch: arch.Index(), Dataset: o.dataset, Epochs: o.epochs, Seed: 777}
 	command := []string{program, "train", fmt.Sprint(trial.Arch), "--dataset", trial.Dataset,
@@ -271,7 +271,7 @@ func (o *trialOptions) trainOurs(ctx context.Context, program string, arch cell.
 	return run, nil
 }
 
-// secondsOf sums up the passes of a trial.
+// secondsOf returns the seconds of training and of evaluation of a trial.
 func secondsOf(r *results.Record) (training, evaluation float64) {
 	for _, s := range r.Train.Seconds {
 		training += s
@@ -284,7 +284,7 @@ func secondsOf(r *results.Record) (training, evaluation float64) {
 	return training, evaluation
 }
 
-// torchTrial is what the PyTorch side trains in one go: trial in torch_side.py.
+// torchTrial is the task of trial in torch_side.py: a whole trial.
 type torchTrial struct {
 	Arch        string            `json:"arch"`
 	Channels    int               `json:"channels"`
@@ -298,14 +298,14 @@ type torchTrial struct {
 	Std         [3]float64        `json:"std"`
 	Flip        bool              `json:"flip"`
 	CropPadding int               `json:"crop_padding"`
-	Files       map[string]string `json:"files"` // of records, by split: train, and the evaluation sets
-	To          string            `json:"to"`    // where the weights go
+	Files       map[string]string `json:"files"` // files of records, by "train" and evaluation set
+	To          string            `json:"to"`    // file for the weights
 	Device      string            `json:"device"`
 	Precision   string            `json:"precision"`
 	Mode        string            `json:"mode"`
 }
 
-// torchTrial writes the images for the PyTorch side.
+// torchTrial writes the images for the PyTorch side and returns its task.
 func (o *trialOptions) torchTrial(dir, images string, arch cell.Arch, d data.Definition) (*torchTrial, error) {
 	set, err := d.Load(images)
 	if err != nil {
@@ -331,7 +331,7 @@ func (o *trialOptions) torchTrial(dir, images string, arch cell.Arch, d data.Def
 	return task, nil
 }
 
-// trainTheirs trains a trial with a form of PyTorch.
+// trainTheirs trains the trial with a PyTorch side.
 func (o *trialOptions) trainTheirs(ctx context.Context, t torchTrial, s side) (trialRun, error) {
 	text, err := json.Marshal(t)
 	if err != nil {
@@ -353,13 +353,13 @@ func (o *trialOptions) trainTheirs(ctx context.Context, t torchTrial, s side) (t
 	return run, err
 }
 
-// writeNoise writes files of full size for a dataset key of CIFAR-10, full of noise, and
-// nothing for others.
+// writeNoise writes files of full size with noise for cifar10 or cifar10-valid, and nothing for other
+// dataset keys.
 func writeNoise(dir, key string) error {
 	if key != "cifar10" && key != "cifar10-valid" {
 		return nil
 	}
-	const images, size, classes = 10000, 32, 10 // of each file
+	const images, size, classes = 10000, 32, 10 // in each file
 	dir = filepath.Join(dir, "cifar-10-batches-bin")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err

@@ -16,23 +16,23 @@ import (
 	"nb201/results"
 )
 
-// TestKilledCampaign works a campaign twice: once in peace and once with its run, or a
-// worker of it, killed at 50 random moments. The records are the same, weights
-// included, but for times and attempts. NB201_NIGHTLY asks for it.
+// TestKilledCampaign trains a campaign twice: once undisturbed, and once with its run or one of its
+// workers killed at 50 random moments. The records and the weights are equal except for times and
+// attempts. It needs NB201_NIGHTLY.
 func TestKilledCampaign(t *testing.T) {
 	needs.Nightly(t)
-	devicetest.CPUOnly(t, "there alone trials are the same to the bit")
+	devicetest.CPUOnly(t, "only there are trials reproducible to the bit")
 	dir := t.TempDir()
 	nb201 := program(t, dir)
 	command := func(args ...string) *exec.Cmd { return exec.Command(nb201, args...) }
-	peace, war := filepath.Join(dir, "peace"), filepath.Join(dir, "war")
+	undisturbed, disturbed := filepath.Join(dir, "undisturbed"), filepath.Join(dir, "disturbed")
 	finish := func(c *exec.Cmd) {
 		t.Helper()
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", c.Args, err, out)
 		}
 	}
-	for _, campaign := range []string{peace, war} {
+	for _, campaign := range []string{undisturbed, disturbed} {
 		finish(command("plan", campaign, "--archs", "0-11", "--datasets", "digits", "--epochs", "3,6", "--seeds", "777,888",
 			"--channels", "4", "--cells", "1"))
 	}
@@ -40,14 +40,14 @@ func TestKilledCampaign(t *testing.T) {
 		return command("run", campaign, "--per-device", "2", "--max-attempts", "1000", "--checkpoint-every", "1ms")
 	}
 	began := time.Now()
-	finish(run(peace))
+	finish(run(undisturbed))
 	whole := time.Since(began)
 
 	moment := func() time.Duration { return rand.N(whole / 12) }
 	const wanted = 50
 	kills := map[string]int{}
 	for n, complete := 0, false; !complete; {
-		c := run(war)
+		c := run(disturbed)
 		var out bytes.Buffer
 		c.Stdout, c.Stderr = &out, &out
 		if err := c.Start(); err != nil {
@@ -68,7 +68,7 @@ func TestKilledCampaign(t *testing.T) {
 				running, complete = false, true
 			case <-next:
 				n++
-				switch workers := workersOf(t, war, c.Process.Pid); {
+				switch workers := workersOf(t, disturbed, c.Process.Pid); {
 				case len(workers) > 0 && rand.N(3) > 0:
 					kills["worker"]++
 					_ = syscall.Kill(workers[rand.N(len(workers))], syscall.SIGKILL)
@@ -86,13 +86,13 @@ func TestKilledCampaign(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("in peace %.0f s; killed: %v", whole.Seconds(), kills)
+	t.Logf("undisturbed %.0f s; killed: %v", whole.Seconds(), kills)
 	n, attempts := 0, 0
-	for want, err := range (results.Campaign{Dir: peace}).Records() {
+	for want, err := range (results.Campaign{Dir: undisturbed}).Records() {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := results.Campaign{Dir: war}.Record(want.Trial)
+		got, err := results.Campaign{Dir: disturbed}.Record(want.Trial)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,12 +103,12 @@ func TestKilledCampaign(t *testing.T) {
 		attempts += got.Attempts
 	}
 	if n != 12*2*2 {
-		t.Errorf("%d trials are done", n)
+		t.Errorf("%d trials are done, want %d", n, 12*2*2)
 	}
 	t.Logf("%d trials in %d attempts", n, attempts)
 }
 
-// workersOf lists the processes of a run's workers that live, from their logs.
+// workersOf returns the IDs of the live worker processes of a run, according to their logs.
 func workersOf(t *testing.T, campaign string, run int) []int {
 	t.Helper()
 	logs, err := filepath.Glob(filepath.Join(campaign, "logs", fmt.Sprintf("*-%d-*.log", run)))

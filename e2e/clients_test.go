@@ -1,8 +1,8 @@
-// Package e2e tests the main job from end to end: trials are trained for real,
-// published into a campaign and exported; then the unmodified Python clients are
-// asked for them, and the original's network computes with their weights.
+// Package e2e tests nb201 end to end: it trains real trials, publishes them in a campaign and
+// exports them; then the unmodified Python clients query the exports, and the original's network
+// computes with the weights.
 //
-// The tests need the XLA plugin; what some of them need besides, package needs finds.
+// The tests need the XLA plugin. Some need more: package needs finds it, or skips them.
 package e2e
 
 import (
@@ -29,9 +29,9 @@ import (
 	"nb201/train"
 )
 
-// program is nb201: the one in the folder above that of a test binary that was carried to a
-// machine without Go (tools/carry.sh), else one that is built into dir. What it leaves in dir is
-// checked against its schemas at the end of the test.
+// program returns the path of nb201. On a machine without Go (see tools/carry.sh) that is the file
+// ../nb201 relative to the test binary's directory; otherwise program builds nb201 in dir. At the
+// end of the test it checks the files in dir against their schemas.
 func program(t *testing.T, dir string) string {
 	t.Helper()
 	t.Cleanup(func() {
@@ -58,10 +58,11 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// alike holds records of the same trial to be the same but for times: to the bit on the CPU. On a
-// GPU two runs may round differently (see train's tests): on the CPU float32 and float64 are
-// 2e-4 apart after two epochs of digits, and a GPU may have ten times that rounding.
-func alike(t *testing.T, what string, got, want *results.Record) {
+// checkAlike checks that two records of the same trial are equal except for times. On the CPU they must
+// agree to the bit. On a GPU two runs may round differently (see the tests of package train): on
+// the CPU float32 and float64 are 2e-4 apart after two epochs of digits, and a GPU may have ten times
+// that rounding.
+func checkAlike(t *testing.T, what string, got, want *results.Record) {
 	t.Helper()
 	differences := want.Diff(got)
 	if devicetest.OnGPU(t) {
@@ -99,6 +100,7 @@ func trainInto(t *testing.T, c results.Campaign, config train.Config) *results.R
 	return r
 }
 
+// exportAs exports a campaign with the given options.
 func exportAs(t *testing.T, c results.Campaign, o export.Options) {
 	t.Helper()
 	b, err := published.Open(t.Context(), c.Dir)
@@ -111,6 +113,7 @@ func exportAs(t *testing.T, c results.Campaign, o export.Options) {
 	}
 }
 
+// publishedSet returns the definition of a published dataset key.
 func publishedSet(t *testing.T, key string) data.Definition {
 	t.Helper()
 	d, err := data.Published(key)
@@ -120,8 +123,9 @@ func publishedSet(t *testing.T, key string) data.Definition {
 	return d
 }
 
-// definition is one of the benchmark's dataset keys for a few images: that of
-// CIFAR-100 and of ImageNet16-120 divides the test images anew.
+// definition returns a definition with one of the benchmark's dataset keys for a small number of
+// images. Those of CIFAR-100 and ImageNet16-120 split the test images by a seed instead of the
+// published lists.
 func definition(t *testing.T, key string) data.Definition {
 	if key == "cifar10-valid" || key == "cifar10" {
 		return publishedSet(t, key)
@@ -138,9 +142,9 @@ func definition(t *testing.T, key string) data.Definition {
 	return d
 }
 
-// some makes n images for a definition from the first digits: its pixels repeated to
-// the size, its ten classes divided evenly.
-func some(digits *data.Images, n int, d data.Definition) *data.Images {
+// digitImages returns n images for a definition, made from the first n digits: it repeats their pixels to
+// the definition's size and divides their ten classes evenly.
+func digitImages(digits *data.Images, n int, d data.Definition) *data.Images {
 	images := &data.Images{Size: d.Size[0]}
 	scale, parts := images.Size/digits.Size, d.Classes/10
 	for i, label := range digits.Labels[:n] {
@@ -155,9 +159,9 @@ func some(digits *data.Images, n int, d data.Definition) *data.Images {
 	return images
 }
 
-// smallBenchmark trains the first architectures on all dataset keys of the benchmark,
-// along schedules of one epoch (a seed) and of two (two seeds). Architecture 0 has the
-// published skeleton on cifar10; elsewhere a stage has one cell, to compile faster.
+// smallBenchmark trains the first architectures on all dataset keys of the benchmark, with schedules
+// 1 (one seed) and 2 (two seeds). On cifar10 the networks have the published size; elsewhere they
+// have one cell per stage, to compile faster.
 func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 	t.Helper()
 	digits, err := publishedSet(t, "digits").Load("")
@@ -169,10 +173,10 @@ func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 		d := definition(t, key)
 		n := 256 // one batch
 		if key == "cifar10-valid" {
-			n = 512 // half of them train
+			n = 512 // half of them are trained on
 		}
 		loaded, err := data.New(d, map[string]*data.Images{
-			"train": some(digits.Train.Images, n, d), "test": some(digits.Eval[0].Images, 128, d),
+			"train": digitImages(digits.Train.Images, n, d), "test": digitImages(digits.Eval[0].Images, 128, d),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -189,7 +193,7 @@ func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 				{Arch: index, Dataset: key, Epochs: 2, Seed: 888},
 			} {
 				settings := configs.Published()
-				if key != "cifar10" { // the network of full size on one key
+				if key != "cifar10" { // full-size networks on one key
 					settings.Cells = 1
 				}
 				recipe, err := settings.Recipe(trial.Epochs)
@@ -207,8 +211,8 @@ func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 	return c
 }
 
-// readmeCalls are the calls that NAS-Bench-201's README shows, and those that
-// NATS-Bench adds, by the names of testdata/readme_calls.py.
+// readmeCalls lists the calls shown in NAS-Bench-201's README, and those that NATS-Bench adds, by
+// their names in testdata/readme_calls.py.
 var readmeCalls = []string{
 	"API(path)", "API(path, verbose=False)", "API(None)", "len(api)", "api[i]", "enumerate(api)",
 	"api.show(1)", "api.show(2)",
@@ -227,8 +231,8 @@ var readmeCalls = []string{
 
 var summary = regexp.MustCompile(`(?m)^(\d+) passed, (\d+) failed$`)
 
-// torchHome exports a campaign in every format that the clients open, into a directory
-// where the README's API(None) looks: $TORCH_HOME.
+// torchHome exports a campaign in every format that the clients open. It returns the directory,
+// which serves as $TORCH_HOME, where the README's API(None) looks.
 func torchHome(t *testing.T, c results.Campaign) string {
 	t.Helper()
 	home := t.TempDir()
@@ -246,17 +250,17 @@ func torchHome(t *testing.T, c results.Campaign) string {
 	return home
 }
 
-// checkClients has the checker ask the clients for all files below home, and wants so
-// many checks.
+// checkClients runs the checker of the clients on all files below home, and expects it to pass at
+// least the given number of checks.
 func checkClients(t *testing.T, home string, architectures, checks int, environment ...string) {
 	t.Helper()
-	// What is reloaded must have the published skeleton: architecture 0.
+	// Only the weights of a network of the published size can be reloaded.
 	reloaded := t.TempDir()
 	const full = "000000-FULL.pth"
 	if err := os.Link(filepath.Join(home, "NAS-Bench-201-v1_1-archive", full), filepath.Join(reloaded, full)); err != nil {
 		t.Fatal(err)
 	}
-	// With --autodl the weights are loaded strictly into the original's network.
+	// With --autodl the checker loads the weights strictly into the original's network.
 	out := python(t, environment, needs.Clients(t), "--hp-less", "1", "--hp-full", "2",
 		"--expect-archs", strconv.Itoa(architectures), "--autodl", home, "--archive", reloaded, home)
 	match := summary.FindSubmatch(out)
@@ -269,7 +273,7 @@ func checkClients(t *testing.T, home string, architectures, checks int, environm
 	}
 }
 
-// python runs a script with the Python that has the clients, and returns what it prints.
+// python runs a script with NB201_PYTHON and returns its output.
 func python(t *testing.T, environment []string, args ...string) []byte {
 	t.Helper()
 	command := exec.Command(needs.Python(t), args...)
@@ -283,15 +287,15 @@ func python(t *testing.T, environment []string, args ...string) []byte {
 	return out
 }
 
-// The clients must answer every call that they have on files of trained trials.
+// The clients must answer each of their calls on files of trained trials.
 func TestClients(t *testing.T) {
 	needs.Python(t)
 	needs.Clients(t)
 	checkClients(t, torchHome(t, smallBenchmark(t, 1)), 1, 5000)
 }
 
-// The same for three architectures, with and without the protection of torch.load, and
-// every call that the READMEs show. It trains 36 trials; NB201_NIGHTLY asks for it.
+// The same for three architectures, with and without the protection of torch.load, and for every
+// call shown in the READMEs. It trains 36 trials and needs NB201_NIGHTLY.
 func TestClientsWhole(t *testing.T) {
 	needs.Nightly(t)
 	needs.Python(t)
@@ -323,16 +327,16 @@ func TestClientsWhole(t *testing.T) {
 	}
 }
 
-// digits is a trial of a small network on digits.
+// digits returns the configuration of a trial of a small network on digits.
 func digits(t *testing.T, seed uint32, epochs int) train.Config {
 	t.Helper()
 	settings := configs.Published()
 	settings.Cells = 1
-	return resolve(t, "0", "digits", "", epochs, seed, settings)
+	return trialConfig(t, "0", "digits", "", epochs, seed, settings)
 }
 
-// resolve is the config of a trial in the words of a command line.
-func resolve(t *testing.T, arch, dataset, dataRoot string, epochs int, seed uint32, s configs.Settings) train.Config {
+// trialConfig returns the configuration of a trial described as on a command line.
+func trialConfig(t *testing.T, arch, dataset, dataRoot string, epochs int, seed uint32, s configs.Settings) train.Config {
 	t.Helper()
 	o, err := train.NewOptions(arch, dataset, epochs, s)
 	if err != nil {
@@ -346,8 +350,8 @@ func resolve(t *testing.T, arch, dataset, dataRoot string, epochs int, seed uint
 	return config
 }
 
-// The same command twice leaves the same record, but for times, and on the CPU the same weights;
-// another seed leaves others.
+// The same command leaves the same record twice, except for times, and on the CPU the same weights.
+// Another seed leaves different ones.
 func TestSameCommandTwice(t *testing.T) {
 	run := func(seed uint32) (*results.Record, []byte) {
 		c := results.Campaign{Dir: t.TempDir()}
@@ -360,7 +364,7 @@ func TestSameCommandTwice(t *testing.T) {
 	}
 	first, weights := run(777)
 	again, sameWeights := run(777)
-	alike(t, "again", again, first)
+	checkAlike(t, "again", again, first)
 	switch equal := bytes.Equal(weights, sameWeights); {
 	case devicetest.OnGPU(t):
 		t.Logf("the same weights to the bit: %t", equal)
@@ -373,16 +377,16 @@ func TestSameCommandTwice(t *testing.T) {
 	}
 }
 
-// The original's network must get the recorded accuracy from the weights.
+// The original's network must reach the recorded accuracy with the weights.
 func TestWeightsInOriginal(t *testing.T) {
 	interpreter := needs.Python(t)
 	check := func(t *testing.T, config train.Config, definition, dataRoot string) {
 		t.Helper()
 		c := results.Campaign{Dir: t.TempDir()}
 		r := trainInto(t, c, config)
-		// What has learnt nothing answers one class of the ten.
+		// A network that learnt nothing reaches 10 %.
 		if top1 := r.Eval[0].Top1[r.Epochs-1]; top1 < 15 {
-			t.Errorf("top-1 %v %%: nothing was learnt that could be compared", top1)
+			t.Errorf("top-1 %v %%: the network learnt too little for the comparison to mean anything", top1)
 		}
 		archive := filepath.Join(t.TempDir(), "archive")
 		exportAs(t, c, export.Options{Format: published.Archive, To: archive, Less: r.Epochs})
@@ -401,7 +405,7 @@ func TestWeightsInOriginal(t *testing.T) {
 		photographs := needs.Photos(t)
 		settings := configs.Published()
 		settings.Parity, settings.Workers = "modern", 0
-		settings.Batch = 250 // all batches alike: one program less to compile
-		check(t, resolve(t, "0", definition, photographs, 1, 777, settings), definition, photographs)
+		settings.Batch = 250 // divides the training images: one program less to compile
+		check(t, trialConfig(t, "0", definition, photographs, 1, 777, settings), definition, photographs)
 	})
 }

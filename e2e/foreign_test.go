@@ -15,30 +15,29 @@ import (
 	"nb201/results/resultstest"
 )
 
-// refused are the calls that fail for a dataset key which is not the benchmark's, with a
-// part of what they say: docs/datasets.md explains them. Every other call of
-// testdata/foreign_calls.py must answer.
+// refused maps the calls that fail for a dataset key that is not the benchmark's to a part of their
+// error; docs/datasets.md explains them. Every other call of testdata/foreign_calls.py must answer.
 var refused = map[string]string{
 	"simulate_train_eval":             "Invalid dataset name : " + resultstest.Own,
 	"statistics":                      resultstest.Own + " not in ['cifar10-valid', ",
-	"ArchResults.get_metrics('test')": "test@2", "find_best('test')": "test@1", // only x-valid has another name
+	"ArchResults.get_metrics('test')": "test@2", "find_best('test')": "test@1", // only x-valid can be asked for by another name
 }
 
-// withoutXTest fail where the key has no evaluation set x-test.
+// withoutXTest maps the calls that fail when the key has no evaluation set x-test to their errors.
 var withoutXTest = map[string]string{
 	"show": "x-test@1", "query_info_str_by_arch": "x-test@1", "query_by_arch": "x-test@1", "get_more_info(...)['test-accuracy']": "'test-accuracy'",
 }
 
-// inPlaces fail where an architecture in the file has no trial on the key that is asked
-// for.
+// inPlaces maps the calls that fail when an architecture in the file has no trial on the key to
+// their errors.
 var inPlaces = map[string]string{
 	"find_best('train')": "KeyError: '" + resultstest.Own, "find_best('x-valid')": "KeyError: '" + resultstest.Own, "find_best('ori-test')": "KeyError: '" + resultstest.Own,
 	"find_best('valid')": "KeyError: '" + resultstest.Own, "find_best, limits": "KeyError: '" + resultstest.Own,
 	"find_best('cifar10', 'test')": "KeyError: 'cifar10'",
 }
 
-// foreign is a campaign with a user's own dataset key on architectures 0 and 1, and with
-// other trials.
+// foreign creates a campaign with a user's own dataset key on architectures 0 and 1, and with
+// others.
 func foreign(t *testing.T, xTest bool, others ...results.Trial) results.Campaign {
 	t.Helper()
 	c := resultstest.Fill(t, others...)
@@ -59,8 +58,8 @@ func foreign(t *testing.T, xTest bool, others ...results.Trial) results.Campaign
 	return c
 }
 
-// The unmodified clients open files with a dataset key that they do not know, and answer
-// but for the calls that name the benchmark's keys.
+// The unmodified clients open files with a dataset key that they do not know, and answer every call
+// except those that depend on the benchmark's keys.
 func TestClientsOnForeignKey(t *testing.T) {
 	needs.Python(t)
 	files := []struct{ client, path, archive string }{
@@ -110,7 +109,7 @@ func TestClientsOnForeignKey(t *testing.T) {
 					failure, message := outcome[call], want[call]
 					switch {
 					case failure == nil && message != "":
-						t.Errorf("%s, %s: %s answers", file.client, file.path, call)
+						t.Errorf("%s, %s: %s answers, but should fail", file.client, file.path, call)
 					case failure != nil && (message == "" || !strings.Contains(*failure, message)):
 						t.Errorf("%s, %s: %s: %s", file.client, file.path, call, *failure)
 					}

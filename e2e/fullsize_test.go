@@ -15,13 +15,12 @@ import (
 	"nb201/results/verify"
 )
 
-// lightest is the architecture of skip_connect alone.
+// lightest is the architecture with only skip_connect.
 const lightest = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"
 
-// TestFullSize trains the lightest architecture for an epoch of CIFAR-100 and of
-// ImageNet16-120, on synthetic images in as many as the published files have, laid out in
-// their formats. The labels being random, nothing can be learnt: the loss is that of a
-// guess among the classes. NB201_NIGHTLY asks for it.
+// TestFullSize trains the lightest architecture for an epoch of CIFAR-100 and of ImageNet16-120,
+// with as many synthetic images as the published files have, in their formats. Because the labels
+// are random, the loss must be that of guessing. It needs NB201_NIGHTLY.
 func TestFullSize(t *testing.T) {
 	needs.Nightly(t)
 	for _, key := range []string{"cifar100", "ImageNet16-120"} {
@@ -40,17 +39,17 @@ func TestFullSize(t *testing.T) {
 				}
 			}
 			began := time.Now()
-			config := resolve(t, lightest, key, root, 1, 777, configs.Published())
+			config := trialConfig(t, lightest, key, root, 1, 777, configs.Published())
 			loaded := time.Since(began)
 			c := results.Campaign{Dir: t.TempDir()}
 			r := trainInto(t, c, config)
 			guess := math.Log(float64(d.Classes))
 			if loss := r.Train.Loss[0]; math.Abs(loss-guess) > 0.1*guess {
-				t.Errorf("training loss %.4f, a guess has %.4f", loss, guess)
+				t.Errorf("training loss %.4f, guessing has %.4f", loss, guess)
 			}
 			for _, e := range r.Eval {
 				if loss := e.Loss[0]; math.Abs(loss-guess) > 0.1*guess {
-					t.Errorf("%s: loss %.4f, a guess has %.4f", e.Set, loss, guess)
+					t.Errorf("%s: loss %.4f, guessing has %.4f", e.Set, loss, guess)
 				}
 			}
 			b, err := published.Open(t.Context(), c.Dir)

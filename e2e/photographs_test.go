@@ -14,10 +14,10 @@ import (
 	"nb201/results"
 )
 
-// TestClassDirectories imports JPEG photographs in class directories, and trains on them
-// and on the same photographs in CIFAR-10's binary version, as Pillow decodes them, in the
-// same order. The two decoders round their cosine transforms differently: some bytes
-// differ a little, and with them the losses.
+// TestClassDirectories imports JPEG photographs from class directories and trains on them, and on
+// the same photographs decoded by Pillow, in CIFAR-10's binary format and the same order. The two
+// decoders round their cosine transforms differently, so some bytes, and the losses, differ a
+// little.
 //
 // NB201_JPEGS names a directory with train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels.
 func TestClassDirectories(t *testing.T) {
@@ -52,7 +52,7 @@ func TestClassDirectories(t *testing.T) {
 	for i, definition := range []string{made.Definition, batches} {
 		settings := configs.Published()
 		settings.Parity, settings.Workers, settings.Cells = "modern", 0, 1
-		config := resolve(t, "0", definition, "", 1, 777, settings)
+		config := trialConfig(t, "0", definition, "", 1, 777, settings)
 		pixels[i] = config.Data.Train.Images.Pixels
 		r := trainInto(t, results.Campaign{Dir: t.TempDir()}, config)
 		losses[i] = []float64{r.Train.Loss[0], r.Eval[0].Loss[0]}
@@ -75,7 +75,7 @@ func TestClassDirectories(t *testing.T) {
 	}
 }
 
-// link makes class directories with links to the first n files of each class.
+// link creates class directories with links to the first n files of each class.
 func link(t *testing.T, from, to string, n int) {
 	t.Helper()
 	classes, err := os.ReadDir(from)

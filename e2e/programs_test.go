@@ -15,19 +15,18 @@ import (
 	"nb201/results"
 )
 
-// TestKeptPrograms trains a trial in two processes at once that have no compiled
-// programs, and again with the programs that they left. The records are the same,
-// weights included, but for times.
+// TestKeptPrograms trains a trial in two concurrent processes that find no compiled programs, and
+// again with the programs that they stored. The records and the weights are equal except for times.
 func TestKeptPrograms(t *testing.T) {
 	dir := t.TempDir()
 	nb201 := program(t, dir)
-	// A cell that needs all kinds of kernels and little time.
+	// A cheap cell that uses all kinds of kernels.
 	arch, err := cell.Parse("|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|none~0|nor_conv_3x3~1|none~2|")
 	if err != nil {
 		t.Fatal(err)
 	}
 	kept := filepath.Join(dir, "programs")
-	seconds := map[string]float64{} // of the CPU
+	seconds := map[string]float64{} // CPU time
 	var mu sync.Mutex
 	train := func(campaign string) {
 		c := exec.Command(nb201, "train", strconv.Itoa(arch.Index()), "--dataset", "digits", "--epochs", "1", "--seed", "777",
@@ -60,14 +59,14 @@ func TestKeptPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	if kernels := devicetest.Open(t).Kernels; want.Versions.Kernels != kernels {
-		t.Errorf("the record names the kernels %q, which are %q", want.Versions.Kernels, kernels)
+		t.Errorf("the record names kernels %q, want %q", want.Versions.Kernels, kernels)
 	}
 	for _, campaign := range []string{"beside", "warm"} {
 		got, err := results.Campaign{Dir: filepath.Join(dir, campaign)}.Record(trial)
 		if err != nil {
 			t.Fatal(err)
 		}
-		alike(t, campaign, got, want)
+		checkAlike(t, campaign, got, want)
 	}
 	if !devicetest.OnGPU(t) && seconds["warm"] > seconds["first"]/2 { // starting CUDA takes long, too
 		t.Errorf("CPU seconds: %v", seconds)
@@ -75,7 +74,7 @@ func TestKeptPrograms(t *testing.T) {
 	t.Logf("CPU seconds: %v", seconds)
 }
 
-// names lists a directory.
+// names returns the file names of a directory, one per line.
 func names(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -18,19 +18,20 @@ import (
 	"nb201/results"
 )
 
-// slurm is a cluster of two nodes that train, with a plan that a single machine works too.
+// slurm is a cluster of two nodes, and a campaign of the same plan trained by a single run for
+// comparison.
 type slurm struct {
 	*slurmtest.Cluster
 	t          *testing.T
 	dir, nb201 string
-	alone      results.Campaign // the plan, worked by one run
+	alone      results.Campaign // trained by a single run
 }
 
-// newSlurm starts a cluster, plans small networks of the architectures, which should be ones
-// that take little time, and works the plan on this machine. Programs are compiled once.
+// newSlurm starts a cluster, plans small networks of the architectures, which should be cheap
+// ones, and trains the plan on this machine. Its compiled programs are kept for the cluster.
 func newSlurm(t *testing.T, archs, epochs, seeds string) *slurm {
 	t.Helper()
-	devicetest.CPUOnly(t, "the cluster's GPUs are names alone")
+	devicetest.CPUOnly(t, "the cluster's GPUs are only names")
 	s := &slurm{t: t, dir: t.TempDir()}
 	s.Cluster = slurmtest.Start(t, "CPUS=1", "GPUS=1")
 	t.Setenv("NB201_PROGRAMS", filepath.Join(s.dir, "programs"))
@@ -60,8 +61,8 @@ func (s *slurm) run(args ...string) string {
 	return s.do(exec.Command(s.nb201, args...))
 }
 
-// submit sends a campaign of the plan to the cluster, and returns its directory and the
-// array's number.
+// submit submits a campaign with the plan to the cluster, and returns its directory and the
+// number of the array.
 func (s *slurm) submit(name string, flags ...string) (campaign, array string) {
 	s.t.Helper()
 	campaign = filepath.Join(s.dir, name)
@@ -84,7 +85,7 @@ func (s *slurm) submit(name string, flags ...string) (campaign, array string) {
 	return campaign, m[1]
 }
 
-// until waits for something, which takes minutes at most.
+// until waits until happened returns true, five minutes at most.
 func (s *slurm) until(what string, happened func() bool) {
 	s.t.Helper()
 	for began := time.Now(); !happened(); time.Sleep(200 * time.Millisecond) {
@@ -95,12 +96,13 @@ func (s *slurm) until(what string, happened func() bool) {
 	}
 }
 
-// begun waits until every running element of a campaign is in the middle of its work.
+// begun waits for the first two records of a campaign.
 func (s *slurm) begun(campaign string) {
 	s.t.Helper()
 	s.until("the first records", func() bool { return s.done(campaign) >= 2 })
 }
 
+// done returns the number of records of a campaign.
 func (s *slurm) done(campaign string) int {
 	records, err := filepath.Glob(filepath.Join(campaign, "trials", "*", "*", "*.json"))
 	if err != nil {
@@ -109,11 +111,11 @@ func (s *slurm) done(campaign string) int {
 	return len(records)
 }
 
-// finish waits until the queue is empty, and holds the campaign's records against those of
-// the single machine. It returns the logs of the elements.
+// finish waits until the queue is empty and compares the campaign's records with those of the
+// single machine. It returns the logs of the elements.
 func (s *slurm) finish(campaign string) (logs string) {
 	s.t.Helper()
-	// While its controller is away squeue fails.
+	// squeue fails while its controller is down.
 	s.until("the queue to empty", func() bool {
 		out, err := exec.Command("squeue", "--noheader").CombinedOutput()
 		return err == nil && len(out) == 0
@@ -134,12 +136,12 @@ func (s *slurm) finish(campaign string) (logs string) {
 		attempts += got.Attempts
 	}
 	if done := s.done(campaign); done != n || attempts != n {
-		s.t.Errorf("%d trials in %d attempts, %d are planned", done, attempts, n)
+		s.t.Errorf("%d trials done in %d attempts, want %d in as many", done, attempts, n)
 	}
 	return s.read(campaign, "slurm-*.log")
 }
 
-// read reads logs of a campaign.
+// read returns the text of the logs of a campaign that match pattern.
 func (s *slurm) read(campaign, pattern string) (logs string) {
 	s.t.Helper()
 	paths, err := filepath.Glob(filepath.Join(campaign, "logs", pattern))
@@ -156,15 +158,15 @@ func (s *slurm) read(campaign, pattern string) (logs string) {
 	return logs
 }
 
-// requeued waits until an element is begun a second time.
+// requeued waits until an element is restarted.
 func (s *slurm) requeued(campaign string) {
 	s.t.Helper()
-	again := regexp.MustCompile("begun [1-9] times before")
-	s.until("a second beginning", func() bool { return again.MatchString(s.read(campaign, "slurm-*.log")) })
+	again := regexp.MustCompile("restart count [1-9]")
+	s.until("a restart of an element", func() bool { return again.MatchString(s.read(campaign, "slurm-*.log")) })
 }
 
-// nextLook waits until Slurm is to look at time limits some seconds from now. It does that every
-// 30 seconds, when it looked a job tells that it warns at the first opportunity.
+// nextLook waits until a few seconds before Slurm checks time limits, which it does every 30
+// seconds. A job that asks for a warning at the first check shows when that was.
 func (s *slurm) nextLook() {
 	s.t.Helper()
 	warned := filepath.Join(s.dir, "warned")
@@ -177,9 +179,8 @@ func (s *slurm) nextLook() {
 	time.Sleep(24 * time.Second)
 }
 
-// TestSlurm has a cluster work a small campaign; an element is put back into the queue on
-// the way, and another after its end. A larger plan is accepted with a cluster's default
-// limits.
+// TestSlurm trains a small campaign on a cluster. One element is requeued while it runs, and one is
+// submitted again after its end. A plan of the whole benchmark fits a cluster's default limits.
 func TestSlurm(t *testing.T) {
 	s := newSlurm(t, "186", "1,2", "1,2,3,4,5,6,7,8")
 	campaign, array := s.submit("campaign")
@@ -188,11 +189,11 @@ func TestSlurm(t *testing.T) {
 	s.begun(campaign)
 	s.do(exec.Command("scontrol", "requeue", array+"_1"))
 	logs := s.finish(campaign)
-	// Slurm tells the workers too to end. That must not keep them from leaving checkpoints.
+	// Slurm also sends SIGTERM to the workers, which must not keep them from writing checkpoints.
 	if workers := s.read(campaign, "*-cpu-0.log"); strings.Contains(workers, "ended: signal") {
-		t.Errorf("a worker was not stopped in peace:\n%s", workers)
+		t.Errorf("a worker was killed before it wrote its checkpoint:\n%s", workers)
 	}
-	for _, want := range []string{"chunk 1/2 on node0, begun 0 times", "chunk 2/2 on node1, begun 0 times", "begun 1 times before"} {
+	for _, want := range []string{"chunk 1/2 on node0, restart count 0", "chunk 2/2 on node1, restart count 0", "restart count 1"} {
 		if !strings.Contains(logs, want) {
 			t.Errorf("no %q in the logs\n%s", want, logs)
 		}
@@ -200,7 +201,7 @@ func TestSlurm(t *testing.T) {
 	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to send") {
 		t.Error(out)
 	}
-	// What is left goes into an array of its own: a chunk of two.
+	// The rest goes into another array: one chunk of two.
 	trial := results.Trial{Arch: 186, Dataset: "digits", Epochs: 1, Seed: 2}
 	if err := os.Remove((results.Campaign{Dir: campaign}).RecordPath(trial)); err != nil {
 		t.Fatal(err)
@@ -210,7 +211,7 @@ func TestSlurm(t *testing.T) {
 		t.Error(out)
 	}
 	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to send") {
-		t.Errorf("what is in the queue is sent again: %s", out)
+		t.Errorf("an element that is in the queue was submitted again: %s", out)
 	}
 	s.finish(campaign)
 
@@ -231,18 +232,17 @@ func TestSlurm(t *testing.T) {
 	s.do(exec.Command("scancel", "--user", fmt.Sprint(os.Getuid())))
 }
 
-// TestSlurmFailures has a cluster work 40 trials to the end, in peace and with everything
-// killed that a cluster is made of. The records are those of a single machine. NB201_NIGHTLY
-// asks for it.
+// TestSlurmFailures trains 40 trials on a cluster, undisturbed and with each of Slurm's daemons
+// killed. The records must equal those of a single machine. It needs NB201_NIGHTLY.
 func TestSlurmFailures(t *testing.T) {
 	needs.Nightly(t)
 	s := newSlurm(t, "186,3043,3398,4189", "1", "1,2,3,4,5,6,7,8,9,10")
 	signal := func(pids []int, sig syscall.Signal) {
 		for _, pid := range pids {
-			_ = syscall.Kill(pid, sig) // one may have ended
+			_ = syscall.Kill(pid, sig) // the process may have ended
 		}
 	}
-	// onNode0 waits for a job on node0, and tells what it is made of.
+	// onNode0 waits for a job on node0 and returns its slurmstepd and its processes.
 	onNode0 := func() (steps, jobs []int) {
 		s.until("a job on node0", func() bool {
 			steps, jobs = s.Steps("node0"), s.Jobs("node0")
@@ -253,32 +253,32 @@ func TestSlurmFailures(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		flags  []string
-		harm   func(campaign, array string) // when there are records
+		harm   func(campaign, array string) // called after the first records
 		traces []string                     // in the logs
 	}{
-		{"in peace", nil, func(string, string) {}, []string{"on node0, begun 0", "on node1, begun 0"}},
+		{"undisturbed", nil, func(string, string) {}, []string{"on node0, restart count 0", "on node1, restart count 0"}},
 		{"slurmd killed", []string{"--elements", "2"}, func(campaign, _ string) {
 			_, jobs := onNode0()
 			s.Kill("slurmd.node0")
-			signal(jobs, syscall.SIGSTOP) // else they may end before Slurm counts the node as lost
+			signal(jobs, syscall.SIGSTOP) // or they may end before Slurm considers the node lost
 			s.requeued(campaign)
-			signal(jobs, syscall.SIGCONT) // the element is at work twice from now on
-		}, []string{"begun 1 times before"}},
+			signal(jobs, syscall.SIGCONT) // from now on the element runs twice
+		}, []string{"restart count 1"}},
 		{"node lost", []string{"--elements", "4"}, func(campaign, _ string) {
 			steps, jobs := onNode0()
 			s.Kill("slurmd.node0")
 			signal(append(steps, jobs...), syscall.SIGKILL)
 			s.requeued(campaign)
-		}, []string{"begun 1 times before"}},
+		}, []string{"restart count 1"}},
 		{"slurmstepd killed", []string{"--elements", "2"}, func(campaign, _ string) {
 			steps, jobs := onNode0()
 			signal(steps, syscall.SIGKILL)
 			signal(jobs, syscall.SIGSTOP)
 			s.requeued(campaign)
-			signal(jobs, syscall.SIGCONT) // nobody ends the old one
-		}, []string{"begun 1 times before"}},
+			signal(jobs, syscall.SIGCONT) // nothing ends the old process
+		}, []string{"restart count 1"}},
 		{"slurmctld killed and restarted", nil, func(string, string) {
-			s.Saved() // else it forgets the array, and gives its number to another
+			s.Saved() // or it would forget the array and reuse its number
 			s.Kill("slurmctld")
 			time.Sleep(3 * time.Second)
 			s.Up()
@@ -287,16 +287,16 @@ func TestSlurmFailures(t *testing.T) {
 			s.do(exec.Command("scontrol", "requeue", array+"_1"))
 			s.requeued(campaign)
 			s.do(exec.Command("scontrol", "requeue", array+"_1,"+array+"_2"))
-		}, []string{"begun 1 times before"}},
+		}, []string{"restart count 1"}},
 		{"time limit", []string{"--elements", "1", "--time", "1", "--warn", "45s"}, func(campaign, _ string) {
 			s.requeued(campaign)
-		}, []string{"goes back into Slurm's queue", "begun 1 times before"}},
+		}, []string{"goes back into Slurm's queue", "restart count 1"}},
 	} {
 		ok := t.Run(test.name, func(t *testing.T) {
 			began := time.Now()
 			s.t = t
 			if slices.Contains(test.flags, "--time") {
-				s.nextLook() // some trials into the elements' work
+				s.nextLook() // so that the warning comes a few trials after the start
 			}
 			campaign, array := s.submit(strings.ReplaceAll(test.name, " ", "-"), test.flags...)
 			s.begun(campaign)
@@ -311,7 +311,7 @@ func TestSlurmFailures(t *testing.T) {
 			t.Logf("%.0f s", time.Since(began).Seconds())
 		})
 		if !ok {
-			break // what is left in the queue would disturb the next
+			break // jobs left in the queue would disturb the next case
 		}
 	}
 }

@@ -15,24 +15,23 @@ import (
 	"nb201/scheduler/worker"
 )
 
-// maxStarts is how often in a row a worker process may end without having begun a
-// trial.
+// maxStarts is how many times in a row a worker process may end without having begun a trial
+// before its worker gives up.
 const maxStarts = 3
 
-// work has worker i do trials until there are none left for it, in as many processes
-// as that takes.
-func (r *run) work(ctx context.Context, i int) {
+// runWorker assigns trials to worker i until none are left, and restarts its process as needed.
+func (r *run) runWorker(ctx context.Context, i int) {
 	log, err := r.openLog(ctx, i)
 	if err != nil {
-		r.fail(fmt.Errorf("log of a worker: %w", err))
+		r.fail(fmt.Errorf("open the log of a worker: %w", err))
 		return
 	}
 	defer log.Close()
-	a := &attendant{run: r, i: i, device: r.worker(i).Device, log: log}
-	defer a.dismiss()
-	waits := false // for a process
+	a := &attendant{run: r, i: i, device: r.workerState(i).Device, log: log}
+	defer a.stopChild()
+	waits := false // the host cannot start a process
 	for starts := 0; ; {
-		o := r.next(ctx, i)
+		o := r.waitForOrder(ctx, i)
 		if o == nil {
 			return
 		}
@@ -42,7 +41,8 @@ func (r *run) work(ctx context.Context, i int) {
 			starts, waits = 0, false
 		case ending.Event == noProcess:
 			if !waits {
-				r.say("worker %d of %s waits, and goes on by itself: the host starts no process for it: %s", r.worker(i).Index, a.device, ending.Reason)
+				r.logf("worker %d of %s waits: the host cannot start a process for it: %s; it resumes by itself",
+					r.workerState(i).Index, a.device, ending.Reason)
 			}
 			waits = true
 		case ctx.Err() == nil:
@@ -53,19 +53,19 @@ func (r *run) work(ctx context.Context, i int) {
 			}
 			sleep(ctx, time.Duration(starts)*r.second)
 		}
-		r.settle(i, *o, begun, ending)
+		r.recordEnding(i, *o, begun, ending)
 		if ending.Event == noProcess {
 			r.update(i, func(w *state.Worker) { w.Stage = state.StageWaiting })
-			sleep(ctx, 10*r.second) // others take the trial meanwhile
+			sleep(ctx, 10*r.second) // other workers may take the trial meanwhile
 		}
 	}
 }
 
-// openLog opens the log of worker i. While the host does not take the file the run is
-// paused.
+// openLog opens the log of worker i. While the disk does not accept the file, it pauses the run
+// and tries again.
 func (r *run) openLog(ctx context.Context, i int) (*os.File, error) {
 	for {
-		log, err := appendTo(r.campaign, r.worker(i).Log)
+		log, err := openForAppend(r.campaign, r.workerState(i).Log)
 		if !attempt.IsNoRoom(err) || ctx.Err() != nil {
 			return log, err
 		}
@@ -74,9 +74,9 @@ func (r *run) openLog(ctx context.Context, i int) (*os.File, error) {
 	}
 }
 
-// appendTo opens a file in a campaign, which is made if it is not there, to write at its
-// end.
-func appendTo(c results.Campaign, path string) (f *os.File, err error) {
+// openForAppend opens a file in a campaign for appending, and creates it if necessary. It
+// refuses to follow a symbolic link.
+func openForAppend(c results.Campaign, path string) (f *os.File, err error) {
 	name, err := filepath.Rel(c.Dir, path)
 	if err != nil {
 		return nil, err
@@ -91,20 +91,21 @@ func appendTo(c results.Campaign, path string) (f *os.File, err error) {
 	return f, err
 }
 
-// attendant keeps a worker process for worker i.
+// attendant supervises the process of worker i.
 type attendant struct {
 	*run
 	i      int
 	device string
 	log    *os.File
-	child  *child // nil: none
+	child  *child // nil when no process is running
 }
 
-// noProcess is not reported by a worker: the host could not start one for now.
+// noProcess means that the host cannot start a worker process for now. The run sets it; no
+// worker reports it.
 const noProcess worker.Event = "no process"
 
-// assign has the worker do a trial, and returns how that ended and whether the trial was
-// begun. Of a trial that was not, ending tells the reason.
+// assign sends the worker an order and waits for it to end. It returns how it ended and whether
+// the trial was begun; if not, ending.Reason says why.
 func (a *attendant) assign(ctx context.Context, o worker.Order) (begun bool, ending worker.Report) {
 	if a.child == nil {
 		c, err := startChild(a.Command(a.device), a.log)
@@ -120,16 +121,16 @@ func (a *attendant) assign(ctx context.Context, o worker.Order) (begun bool, end
 			return false, first
 		}
 	}
-	// To a dead worker an order is lost, which its reports will tell.
+	// If the worker is dead the order is lost, and await reports that.
 	_ = worker.Send(a.child.stdin, o)
 	a.update(a.i, func(w *state.Worker) { w.Stage = state.StagePreparing })
 	begun, ending = a.await(ctx, a.PrepareWithin)
 	return begun && ending.Event != worker.Unable, ending
 }
 
-// await follows the worker up to the report that ends its trial, or that it is ready.
-// seen tells of any other report before. The process is dismissed when it did not end
-// well.
+// await reads the worker's reports until one says how its trial ended, or that it is ready. seen
+// reports whether any report came. If the worker is silent for too long, await kills it; it also
+// stops the process after an ending that leaves its state in doubt.
 func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool, last worker.Report) {
 	quiet := time.NewTimer(within)
 	defer quiet.Stop()
@@ -139,15 +140,15 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 		case r, ok := <-a.child.reports:
 			switch {
 			case !ok:
-				r = a.child.death()
+				r = a.child.exitReport()
 				if stop == nil {
 					r = worker.Report{Event: worker.Stopped}
 				}
-				a.dismiss()
+				a.stopChild()
 				return seen, r
 			case r.Event == worker.Progress:
 				seen = true
-				within = a.progress(r)
+				within = a.recordProgress(r)
 				if stop != nil {
 					quiet.Reset(within)
 				}
@@ -155,29 +156,30 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 				switch r.Event {
 				case worker.Ready, worker.Finished, worker.Done, worker.Claimed, worker.Refused:
 				default:
-					a.dismiss()
+					a.stopChild()
 				}
 				return true, r
 			}
 		case <-stop:
 			stop = nil
 			quiet.Reset(a.Grace)
-			a.child.tell()
+			a.child.requestStop()
 		case <-quiet.C:
 			if stop == nil {
 				a.child.kill()
-				a.dismiss()
+				a.stopChild()
 				return seen, worker.Report{Event: worker.Stopped}
 			}
-			a.child.dump()
-			a.dismiss()
-			return seen, worker.Report{Event: worker.Failed, Kind: attempt.Hung, Reason: fmt.Sprintf("no progress for %v, at %s", within, a.worker(a.i).Stage)}
+			a.child.dumpAndKill()
+			a.stopChild()
+			reason := fmt.Sprintf("no progress for %v in stage %q", within, a.workerState(a.i).Stage)
+			return seen, worker.Report{Event: worker.Failed, Kind: attempt.Hung, Reason: reason}
 		}
 	}
 }
 
-// progress notes what the worker is at and returns how long that may take.
-func (a *attendant) progress(r worker.Report) time.Duration {
+// recordProgress records the worker's progress and returns how long the worker may now be silent.
+func (a *attendant) recordProgress(r worker.Report) time.Duration {
 	a.update(a.i, func(w *state.Worker) {
 		w.Stage, w.Epoch, w.Epochs, w.ImagesPerSecond = r.Stage, r.Epoch, r.Epochs, r.ImagesPerSecond
 	})
@@ -190,17 +192,18 @@ func (a *attendant) progress(r worker.Report) time.Duration {
 	return a.HangAfter
 }
 
-// dismiss ends the worker process, if there is one.
-func (a *attendant) dismiss() {
+// stopChild ends the worker process, if one is running.
+func (a *attendant) stopChild() {
 	if a.child == nil {
 		return
 	}
-	a.child.leave()
+	a.child.stop()
 	fmt.Fprintf(a.log, "%s worker %d ended: %v\n", time.Now().UTC().Format(time.RFC3339), a.child.cmd.Process.Pid, a.child.cmd.ProcessState)
 	a.child = nil
 }
 
-// giveUp leaves the trial of worker i to the others, as no process for it will start.
+// giveUp returns the trial of worker i to the queue for other workers, because its process cannot
+// begin any trial.
 func (r *run) giveUp(i int, t results.Trial, ending worker.Report) {
 	r.mu.Lock()
 	w := &r.state.Workers[i]
@@ -212,15 +215,16 @@ func (r *run) giveUp(i int, t results.Trial, ending worker.Report) {
 	}
 	broken := r.broken
 	r.mu.Unlock()
-	r.say("a worker cannot begin a trial, gives up: %v", broken)
+	r.logf("worker gives up after %d starts without beginning a trial: %v", maxStarts, broken)
 }
 
-// settle notes how a trial ended that worker i had.
-func (r *run) settle(i int, o worker.Order, begun bool, ending worker.Report) {
-	setAside := false
+// recordEnding records how the trial of worker i ended, in the queue, the totals and, for a
+// failed attempt, the campaign.
+func (r *run) recordEnding(i int, o worker.Order, begun bool, ending worker.Report) {
+	final := false
 	if ending.Event == worker.Failed && begun {
 		var err error
-		if setAside, err = r.failed(i, o, ending); err != nil {
+		if final, err = r.noteFailure(i, o, ending); err != nil {
 			ending = worker.Report{Event: worker.NoRoom, Reason: attempt.OneLine(err)}
 		}
 	}
@@ -228,9 +232,9 @@ func (r *run) settle(i int, o worker.Order, begun bool, ending worker.Report) {
 	case worker.NoRoom:
 		r.pause(ending.Reason)
 	case worker.Refused:
-		r.leaveOut(o.Trial, ending.Reason)
+		r.logSkipped(o.Trial, ending.Reason)
 	}
-	now := time.Now() // with its monotonic reading: the clock may be set before a trial is due
+	now := time.Now() // with its monotonic reading, as the clock may be set before a trial is due
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := &r.state.Workers[i]
@@ -241,11 +245,11 @@ func (r *run) settle(i int, o worker.Order, begun bool, ending worker.Report) {
 		r.totals.Done++
 	case ending.Event == worker.Done:
 		r.totals.Done++
-	case setAside, ending.Event == worker.Refused:
+	case final, ending.Event == worker.Refused:
 		r.state.Failed++
 		r.totals.Failed++
 	case ending.Event == worker.Claimed:
-		r.queue.leave(i, o.Trial, now.Add(10*r.second))
+		r.queue.deferUnit(i, o.Trial, now.Add(10*r.second))
 	case ending.Event == worker.Failed && begun:
 		r.queue.retry(o.Trial, now.Add(time.Duration(5*o.Attempt)*r.second))
 	default:
@@ -253,35 +257,35 @@ func (r *run) settle(i int, o worker.Order, begun bool, ending worker.Report) {
 	}
 }
 
-// failed notes a failed attempt and reports whether the trial is set aside. An error is one
-// of isNoRoom: the attempt does not count. A note that nothing else keeps from being
-// written is kept in mind.
-func (r *run) failed(i int, o worker.Order, ending worker.Report) (setAside bool, err error) {
-	f, err := r.failure(o.Trial)
+// noteFailure adds a failed attempt to the trial's failure file and reports whether the trial has
+// now failed for good. It returns an error only if [attempt.IsNoRoom]: then the attempt does not
+// count. When the file cannot be written for another reason, the run remembers the failure.
+func (r *run) noteFailure(i int, o worker.Order, ending worker.Report) (final bool, err error) {
+	f, err := r.failureOf(o.Trial)
 	if err != nil {
 		return false, err
 	}
-	w := r.worker(i)
+	w := r.workerState(i)
 	f.Add(attempt.FailedAttempt{
 		When: time.Now().UTC().Truncate(time.Second), Host: r.state.Host, Device: w.Device,
 		Kind: ending.Kind, Reason: ending.Reason, Log: w.Log,
 	}, r.MaxAttempts)
 	if err := f.Write(r.Dir); attempt.IsNoRoom(err) {
-		return false, fmt.Errorf("note that %v failed: %w", o.Trial, err)
+		return false, fmt.Errorf("%v: record the failed attempt: %w", o.Trial, err)
 	} else if err != nil {
-		r.say("warning: cannot note that %v failed, this run alone knows: %v", o.Trial, err)
+		r.logf("warning: %v: cannot record the failed attempt, so other runs do not count it: %v", o.Trial, err)
 		r.mu.Lock()
 		r.unwritten[o.Trial] = f
 		r.mu.Unlock()
 	}
-	then := "will be tried again"
+	then := "run retries the trial"
 	if f.SetAside {
-		then = "is set aside"
-		// Its checkpoints are not for another attempt.
+		then = "the trial has failed, run with --retry-failed to retry it"
+		// A later attempt must start from the beginning.
 		if err := attempt.Tidy(r.Dir, o.Trial); err != nil {
-			r.say("warning: cannot remove the checkpoints of %v: %v", o.Trial, err)
+			r.logf("warning: %v: cannot remove its checkpoints: %v", o.Trial, err)
 		}
 	}
-	r.say("%v: attempt %d failed, %s: %s; it %s", o.Trial, o.Attempt, ending.Kind, ending.Reason, then)
+	r.logf("%v: attempt %d failed (%s): %s; %s", o.Trial, o.Attempt, ending.Kind, ending.Reason, then)
 	return f.SetAside, nil
 }

@@ -12,9 +12,8 @@ import (
 	"nb201/scheduler/status"
 )
 
-// BenchmarkCampaign runs a campaign of 3,000 trials with 64 workers whose trials take no
-// time: what is measured is the run's and the publishing's own cost. NB201_BENCH=whole
-// makes them 312,500.
+// BenchmarkCampaign runs a campaign of 3,000 trials that take no time, with 64 workers, to measure
+// the cost of scheduling and publishing. NB201_BENCH=whole runs 312,500 trials.
 func BenchmarkCampaign(b *testing.B) {
 	archs, seeds := 500, 3
 	if os.Getenv("NB201_BENCH") == "whole" {

@@ -14,7 +14,7 @@ import (
 	"nb201/scheduler/status"
 )
 
-// damages are ways in which a record can be there and not be one.
+// damages maps names to ways of damaging a record.
 var damages = map[string]func(path string, text []byte) error{
 	"empty":     func(path string, _ []byte) error { return os.WriteFile(path, nil, 0o666) },
 	"cut":       func(path string, text []byte) error { return os.WriteFile(path, text[:len(text)/2], 0o666) },
@@ -55,8 +55,8 @@ var damages = map[string]func(path string, text []byte) error{
 	},
 }
 
-// A damaged record is not done: status counts it apart, and a run keeps it under another
-// name, says so, and trains the trial again.
+// A trial with a damaged record is not done: status counts it separately, and a run renames the
+// record, logs that, and trains the trial again.
 func TestDamagedRecords(t *testing.T) {
 	t.Parallel()
 	var seeds []uint32
@@ -102,8 +102,8 @@ func TestDamagedRecords(t *testing.T) {
 		if _, err := os.Lstat(path + ".damaged"); err != nil {
 			t.Error(err)
 		}
-		if !strings.Contains(log.String(), "kept as "+path+".damaged") {
-			t.Errorf("not a word of %s:\n%s", path, &log)
+		if !strings.Contains(log.String(), "renamed to "+path+".damaged, and the trial is trained again\n") {
+			t.Errorf("%s is not mentioned in\n%s", path, &log)
 		}
 	}
 	if s, err := status.Read(t.Context(), dir); err != nil || s.Totals.Damaged != 0 || s.Totals.Done != whole {
@@ -111,7 +111,7 @@ func TestDamagedRecords(t *testing.T) {
 	}
 }
 
-// What another version wrote is not damaged: nothing is trained in its place.
+// A record written by another version is not damaged: it is kept, and nothing is trained.
 func TestRecordsOfAnotherVersion(t *testing.T) {
 	t.Parallel()
 	for _, change := range [][2]string{
@@ -140,7 +140,7 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 			t.Errorf("%v: error %v", change, err)
 		}
 		if left, _ := filepath.Glob(path + "?*"); len(left) > 0 {
-			t.Errorf("made %q", left)
+			t.Errorf("created %q", left)
 		}
 		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, text) {
 			t.Errorf("the record was changed: %v", err)
@@ -148,8 +148,7 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// A damaged record of a trial that is not in the plan is kept under another name too, by
-// the run of a whole plan.
+// The run of a whole plan also renames damaged records of trials that are not in the plan.
 func TestDamagedOutsideThePlan(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 1, 777)
@@ -166,7 +165,7 @@ func TestDamagedOutsideThePlan(t *testing.T) {
 	if totals, err := Run(t.Context(), o); err != nil || totals.Done != len(all) || totals.Planned != len(all) {
 		t.Fatalf("%+v, %v", totals, err)
 	}
-	if !strings.Contains(log.String(), "kept as "+outside+".damaged, and the plan does not have the trial\n") {
+	if !strings.Contains(log.String(), "renamed to "+outside+".damaged, and the trial is not trained again, because the plan does not name it\n") {
 		t.Errorf("log %s", &log)
 	}
 	if _, err := os.Lstat(outside + ".damaged"); err != nil {

@@ -1,29 +1,18 @@
-// Package scheduler works the plan of a campaign.
+// Package scheduler trains the plan of a campaign. Start reading at [Run].
 //
-// A run (Run) is a process that works a plan, or a chunk of it, on a host. It feeds
-// trials to its workers: processes of their own, one or more a device, each of which
-// trains one trial at a time and publishes it. What is done is what has a record in the
-// campaign (results.Campaign); no other state decides anything, so that a run can be
-// killed at any moment and begun again.
+// A run is one process that supervises the plan, or a chunk of it, on one host. It hands trials
+// to worker processes, one or more per device, each of which trains and publishes one trial at a
+// time. A trial is done when its record exists ([results.Campaign]). Nothing else decides that,
+// so a run can be killed at any moment and started again.
 //
-// A worker claims a trial while it is at it, which keeps other runs on the same campaign
-// from training it too. A unit is all seeds of an architecture on a dataset along a
-// schedule; its trials go to one worker one after another, as they share compiled programs.
+// A worker claims the trial that it trains, so that other runs on the campaign leave it alone.
+// The trials of a unit (architecture, dataset and schedule, with all seeds) go to one worker in
+// sequence, because they share compiled programs. An attempt fails when its worker crashes,
+// hangs, runs out of memory or reports an error; after [Options.MaxAttempts] failed attempts the
+// trial has failed. Neither a worker that is stopped, which leaves a checkpoint, nor a full
+// disk, which pauses the run, counts as a failed attempt.
 //
-// An attempt at a trial fails when its worker crashes, hangs, runs out of memory or
-// reports an error. After so many failed attempts the trial is set aside. A worker that
-// is told to leave has its trial leave a checkpoint; that is no failed attempt, nor is a
-// full disk, which pauses the run.
-//
-// This package is the supervisor, which starts no trial itself. The packages below it:
-//
-//   - attempt trains a trial into a campaign: claim, publication, failures
-//   - worker is the process that trains, and its messages
-//   - trainer trains through train.Session
-//   - state is what a run says of itself in DIR/running/HOST-PID.json
-//   - status finds out how far a campaign is
-//   - plan is what a campaign trains
-//   - slurm and kubernetes have a cluster run a campaign's chunks
-//
-// DIR/logs/HOST-PID-DEVICE-INDEX.log is the log of a worker.
+// Packages below: attempt trains a trial into a campaign; worker is the worker process and its
+// messages; trainer connects it to package train; state is a run's published state, status the
+// state of a whole campaign, plan what it trains; slurm and kubernetes run chunks on a cluster.
 package scheduler

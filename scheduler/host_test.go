@@ -11,7 +11,7 @@ func TestCheckMemory(t *testing.T) {
 	const mib = 1 << 20
 	for _, c := range []struct {
 		memory hostmem.Memory
-		says   string // "" when a trial may begin
+		says   string // "" when a trial may start
 	}{
 		{hostmem.Memory{Total: 16384 * mib, Free: 512 * mib}, ""},
 		{hostmem.Memory{Total: 16384 * mib, Free: 511 * mib}, "the host has 511"},

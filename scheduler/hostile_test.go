@@ -15,8 +15,8 @@ import (
 	"nb201/scheduler/attempt"
 )
 
-// victim makes a directory outside the campaign with a file in it, as a link in the
-// campaign would reach it, and returns the file.
+// victim creates a directory outside the campaign and a file in it that a link in the campaign
+// would reach. It returns both.
 func victim(t *testing.T, below ...string) (dir, file string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -35,15 +35,15 @@ func link(t *testing.T, to string, path ...string) {
 	}
 }
 
-// A campaign may come out of somebody else's archive: a run of it removes nothing that
-// links in it reach, whatever is called done there, and nothing whose name is no trial's.
+// A campaign may come from somebody else's archive. Running it removes nothing behind symbolic
+// links, even if the trials look done, and nothing whose name is not a trial's.
 func TestRunRemovesNothingThroughLinks(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 2, 777)
 	if _, err := Run(t.Context(), options(dir)); err != nil {
 		t.Fatal(err)
 	}
-	trial := all[0] // is done
+	trial := all[0] // done
 	inOther := trial
 	inOther.Arch = 1
 	records, _ := filepath.Glob(filepath.Join(dir, "trials", "*", "*", "*.json"))
@@ -108,7 +108,7 @@ func TestRunRemovesNothingThroughLinks(t *testing.T) {
 	}
 }
 
-// Nothing is written through a link either, and that is found out before the training.
+// A run does not write through symbolic links either, and reports them before it trains.
 func TestRunWritesNothingThroughLinks(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"trials", "weights", "failed", "running", "logs", "trials/000000", "weights/000000/digits", "failed/000000/digits", "running/000000"} {
@@ -126,14 +126,14 @@ func TestRunWritesNothingThroughLinks(t *testing.T) {
 			}
 			_ = filepath.WalkDir(outside, func(path string, e os.DirEntry, err error) error {
 				if err != nil || path != outside {
-					t.Errorf("made outside: %s (%v)", path, err)
+					t.Errorf("created outside the campaign: %s (%v)", path, err)
 				}
 				return nil
 			})
 			logs, _ := filepath.Glob(filepath.Join(dir, "logs", "*"))
 			for _, log := range logs {
-				if text, err := os.ReadFile(log); err != nil || strings.Contains(string(text), "begins ") {
-					t.Errorf("trained first (%v):\n%s", err, text)
+				if text, err := os.ReadFile(log); err != nil || strings.Contains(string(text), "begins") {
+					t.Errorf("training began (%v):\n%s", err, text)
 				}
 			}
 		})
@@ -147,7 +147,7 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// What lies in a campaign keeps no run waiting, and costs the trials of its folder alone.
+// Odd files in a campaign do not block a run, and affect only the trials of their folder.
 func TestRunPassesObstacles(t *testing.T) {
 	t.Parallel()
 	pipe := func(path string) error { return syscall.Mkfifo(path, 0o666) }
@@ -156,7 +156,7 @@ func TestRunPassesObstacles(t *testing.T) {
 	for _, c := range []struct {
 		at    string
 		plant func(path string) error
-		left  int // trials that are left out, of 4; -1: the run is refused
+		left  int // trials that are skipped, of 4; -1: the run refuses to start
 	}{
 		{"trials/000001", pipe, 2}, {"trials/000001", file, 2}, {"trials/000001", zeros, 2},
 		{"trials/000000/digits", pipe, 2}, {"weights/000001", file, 2}, {"weights/000001/digits", pipe, 2},
@@ -182,14 +182,14 @@ func TestRunPassesObstacles(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || totals.Failed != c.left || totals.Done != len(all)-c.left || strings.Count(lines.String(), "is left out of this run: ") != c.left {
-				t.Errorf("%+v, %v, want %d left out\n%s", totals, err, c.left, lines.String())
+			if err != nil || totals.Failed != c.left || totals.Done != len(all)-c.left || strings.Count(lines.String(), ": skipped in this run, ") != c.left {
+				t.Errorf("%+v, %v, want %d skipped\n%s", totals, err, c.left, lines.String())
 			}
 		})
 	}
 }
 
-// A claim is taken through no link, also where the link stays in the campaign.
+// TakeClaim follows no symbolic link, not even one that stays inside the campaign.
 func TestClaimThroughLink(t *testing.T) {
 	dir, all := planned(t, 1, 777)
 	link(t, "../trials", dir, "running", "000000")
@@ -197,7 +197,7 @@ func TestClaimThroughLink(t *testing.T) {
 	if _, err := attempt.TakeClaim(dir, all[0]); !errors.As(err, &link) {
 		t.Errorf("%v", err)
 	}
-	// The campaign itself may be one.
+	// The campaign's directory itself may be a link.
 	linked := filepath.Join(t.TempDir(), "campaign")
 	if err := errors.Join(os.Remove(filepath.Join(dir, "running", "000000")), os.Symlink(dir, linked)); err != nil {
 		t.Fatal(err)

@@ -22,20 +22,20 @@ import (
 	"nb201/scheduler/state"
 )
 
-// Metrics serves the state of a run to Prometheus, at /metrics. It is safe for
-// concurrent use.
+// Metrics serves the state of a run to Prometheus at /metrics. It is safe for concurrent use.
 type Metrics struct {
 	server   *http.Server
 	listener net.Listener
-	done     chan struct{} // closed when the server has ended
+	done     chan struct{} // closed when the server has stopped
 
 	mu     sync.Mutex
 	state  state.Run
 	totals state.Totals
 }
 
-// ServeMetrics listens at an address HOST:PORT; a port alone, 9100 or :9100, is one of
-// this host that others do not reach. version is the program's. Errors are usage errors.
+// ServeMetrics starts serving metrics at address, which is HOST:PORT. A bare port, 9100 or
+// :9100, listens on the loopback interface only. version is the program's version, reported as
+// nb201_build_info. Its errors are usage errors.
 func ServeMetrics(address, version string) (*Metrics, error) {
 	address, err := metricsAddress(address)
 	if err != nil {
@@ -43,7 +43,7 @@ func ServeMetrics(address, version string) (*Metrics, error) {
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, usage.Errorf("cannot serve metrics: %w", err)
+		return nil, usage.Errorf("cannot serve metrics: %w; choose another address with --metrics", err)
 	}
 	m := &Metrics{listener: listener, done: make(chan struct{})}
 	registry := prometheus.NewRegistry()
@@ -55,26 +55,26 @@ func ServeMetrics(address, version string) (*Metrics, error) {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	// Whoever reaches the port holds few of the run's file descriptors, and none for long:
-	// a connection is closed after its answer.
+	// Clients share the run's file descriptors with its workers: limit the number of connections,
+	// and close each one after its answer.
 	const patience = 5 * time.Second
 	m.server = &http.Server{
 		Handler: mux, MaxHeaderBytes: 16 << 10,
-		ErrorLog:          log.New(io.Discard, "", 0), // it would write to a terminal that may take nothing
+		ErrorLog:          log.New(io.Discard, "", 0), // the default is stderr, which may block
 		ReadHeaderTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
 	}
 	m.server.SetKeepAlivesEnabled(false)
 	go func() {
 		defer close(m.done)
-		_ = m.server.Serve(netutil.LimitListener(listener, mostScrapes)) // ends with Close; a scrape that fails is seen by its client
+		_ = m.server.Serve(netutil.LimitListener(listener, maxConnections)) // returns when Close is called
 	}()
 	return m, nil
 }
 
-// mostScrapes is how many connections are served at a time; others wait.
-const mostScrapes = 32
+// maxConnections is the number of connections served at a time; further ones wait.
+const maxConnections = 32
 
-// metricsAddress puts the loopback address before a port that stands alone.
+// metricsAddress validates an address and completes a bare port to 127.0.0.1:PORT.
 func metricsAddress(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil && !strings.Contains(address, ":") {
@@ -82,11 +82,11 @@ func metricsAddress(address string) (string, error) {
 	}
 	if err == nil {
 		if n, e := strconv.ParseUint(port, 10, 16); e != nil || n == 0 && port != "0" {
-			err = errors.New("the port is not a number 0..65535")
+			err = errors.New("the port is not a number from 0 to 65535")
 		}
 	}
 	if err != nil {
-		return "", usage.Errorf("metrics address %q: use HOST:PORT, or :PORT for this host alone: %w", address, err)
+		return "", usage.Errorf("metrics address %q: %w; use HOST:PORT, or :PORT to serve this host only", address, err)
 	}
 	if host == "" {
 		host = "127.0.0.1"
@@ -94,10 +94,10 @@ func metricsAddress(address string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// URL is where the metrics are.
+// URL returns the URL of the metrics.
 func (m *Metrics) URL() string { return fmt.Sprintf("http://%s/metrics", m.listener.Addr()) }
 
-// Show has the metrics be those of a state.
+// Show replaces the state and the totals from which the metrics are computed.
 func (m *Metrics) Show(s state.Run, t state.Totals) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -105,28 +105,30 @@ func (m *Metrics) Show(s state.Run, t state.Totals) {
 	m.state, m.totals = s, t
 }
 
-// Close stops serving.
+// Close stops the server and waits for it.
 func (m *Metrics) Close() error {
 	err := m.server.Close()
 	<-m.done
 	return err
 }
 
-// metric describes a metric of this program's.
+// metric returns the description of the metric nb201_NAME.
 func metric(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("nb201_"+name, help, labels, nil)
 }
 
-// Describe tells nothing: the metrics are those of the state at hand.
+// Describe implements [prometheus.Collector]. It sends nothing, which makes this an unchecked
+// collector: which metrics exist depends on the state.
 func (m *Metrics) Describe(chan<- *prometheus.Desc) {}
 
-// Collect sends the metrics of the last state that was shown.
+// Collect implements [prometheus.Collector]. It sends the metrics of the state last passed to
+// [Metrics.Show].
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	m.mu.Lock()
 	s, t := m.state, m.totals
 	m.mu.Unlock()
 	if s.Started.IsZero() {
-		return // nothing was shown yet
+		return // Show has not been called yet
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
@@ -135,25 +137,25 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
 
-	trials := metric("trials", "Trials of the plan, or of its chunk, by what became of them; left ones are neither done, running nor failed.", "state")
+	trials := metric("trials", "Trials of the plan, or of the run's chunk, by state; \"left\" are those neither done, running nor failed.", "state")
 	gauge(trials, float64(t.Done), "done")
 	gauge(trials, float64(t.Running), "running")
 	gauge(trials, float64(t.Failed), "failed")
 	gauge(trials, float64(t.Left), "left")
-	counter(metric("run_trials_finished_total", "Trials that this run finished."), float64(s.Finished))
-	counter(metric("run_trials_failed_total", "Trials that this run set aside."), float64(s.Failed))
-	gauge(metric("run_start_time_seconds", "When this run began, in seconds since 1970."), unixSeconds(s.Started))
-	gauge(metric("run_paused", "1 while no trial begins, for want of disk or memory."), oneIf(s.Paused != ""))
+	counter(metric("run_trials_finished_total", "Trials that this run has finished."), float64(s.Finished))
+	counter(metric("run_trials_failed_total", "Trials that failed in this run: their attempts are used up."), float64(s.Failed))
+	gauge(metric("run_start_time_seconds", "Start time of this run, in seconds since the Unix epoch."), unixSeconds(s.Started))
+	gauge(metric("run_paused", "1 while the run starts no trials because disk space or memory is short."), oneIf(s.Paused != ""))
 	if t.Work > 0 {
-		gauge(metric("work_left_seconds", "How long one worker would take for the trials that are left and running, by the plan's estimate."), t.Work.Seconds())
+		gauge(metric("work_left_seconds", "Estimated seconds that a single worker would need for the running and left trials."), t.Work.Seconds())
 	}
 
-	running := metric("worker_running", "1 while the worker has a trial.", "device", "worker")
-	images := metric("worker_images_per_second", "Images that the worker trains on or evaluates in a second.", "device", "worker")
-	attempt := metric("worker_attempt", "Which attempt at its trial the worker is at; 0: it has none.", "device", "worker")
-	epoch := metric("worker_epochs_done", "Epochs of its trial that the worker has behind it.", "device", "worker")
-	epochs := metric("worker_epochs", "Epochs of the worker's trial.", "device", "worker")
-	began := metric("worker_trial_start_time_seconds", "When the worker was given its trial, in seconds since 1970.", "device", "worker")
+	running := metric("worker_running", "1 while the worker has a trial, else 0.", "device", "worker")
+	images := metric("worker_images_per_second", "Images that the worker trains on or evaluates per second.", "device", "worker")
+	attempt := metric("worker_attempt", "Number of the attempt at the worker's trial, from 1; 0 when it has no trial.", "device", "worker")
+	epoch := metric("worker_epochs_done", "Epochs of its trial that the worker has completed.", "device", "worker")
+	epochs := metric("worker_epochs", "Total epochs of the worker's trial.", "device", "worker")
+	began := metric("worker_trial_start_time_seconds", "When the worker got its trial, in seconds since the Unix epoch.", "device", "worker")
 	for _, w := range s.Workers {
 		labels := []string{w.Device, strconv.Itoa(w.Index)}
 		gauge(running, oneIf(w.Trial != nil), labels...)

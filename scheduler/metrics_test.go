@@ -12,7 +12,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// scrape gets the metrics as Prometheus does.
+// scrape fetches the metrics as Prometheus does.
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, m.URL(), nil)
@@ -46,7 +46,7 @@ func serveMetrics(t *testing.T) *Metrics {
 
 func TestMetrics(t *testing.T) {
 	m := serveMetrics(t)
-	// Before the run begins there is the program alone.
+	// Before the first Show there are only metrics of the program.
 	if text := scrape(t, m); strings.Contains(text, "nb201_trials") || !strings.Contains(text, `nb201_build_info{version="v1 \"quoted\""} 1`) {
 		t.Errorf("metrics:\n%s", text)
 	}
@@ -55,7 +55,7 @@ func TestMetrics(t *testing.T) {
 	s.Workers[0].Since = time.Unix(1.75e9+100, 0)
 	s.Workers[0].ImagesPerSecond = 8123.5
 	m.Show(s, totals)
-	s.Workers[0].ImagesPerSecond = 1 // the caller's own
+	s.Workers[0].ImagesPerSecond = 1 // must not change what is served
 	text := scrape(t, m)
 	for _, want := range []string{
 		`nb201_trials{state="done"} 45`,

@@ -29,7 +29,7 @@ import (
 	"nb201/scheduler/worker"
 )
 
-// terminal opens a pseudo-terminal. What is written to its own end is typed.
+// terminal opens a pseudo-terminal. Bytes written to own arrive at tty like keystrokes.
 func terminal(t testing.TB) (own, tty *os.File) {
 	t.Helper()
 	own, tty, err := pty.Open()
@@ -49,8 +49,8 @@ func stop(t testing.TB, own *os.File) {
 	}
 }
 
-// outputs are those that take nothing, or no more. after, if any, has the output work again
-// and returns what it takes.
+// outputs returns outputs that accept no data, by name. after, if not nil, makes the output work
+// again and returns what it then receives.
 func outputs(t *testing.T) map[string]func() (w *os.File, after func() string) {
 	pipe := func() (r, w *os.File) {
 		r, w, err := os.Pipe()
@@ -111,8 +111,8 @@ func dup(t *testing.T, f *os.File) uintptr {
 	return uintptr(fd)
 }
 
-// An output that takes nothing holds up neither training nor the notes about failed
-// attempts, nor the state file, nor the metrics, nor the end.
+// An output that accepts no data delays neither training, nor failure files, the state file, the
+// metrics or the end of the run.
 func TestOutputTakesNothing(t *testing.T) {
 	t.Parallel()
 	for name, open := range outputs(t) {
@@ -151,7 +151,7 @@ func TestOutputTakesNothing(t *testing.T) {
 				t.Fatal("the run does not end")
 			}
 			if shown.Load() < 10 || len(stamps) < 10 {
-				t.Errorf("shown %d times, the state is of %d times", shown.Load(), len(stamps))
+				t.Errorf("shown %d times, the state file was written %d times", shown.Load(), len(stamps))
 			}
 			texts := make(chan string, 1)
 			if after != nil {
@@ -160,26 +160,26 @@ func TestOutputTakesNothing(t *testing.T) {
 			began := time.Now()
 			view.Done()
 			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("the end took %v", took)
+				t.Errorf("Done took %v", took)
 			}
 			if after != nil {
 				text := <-texts
-				said := strings.Count(text, "failed, error: something else; it ")
+				printed := strings.Count(text, "failed (error): something else; ")
 				lost := 0
 				if m := regexp.MustCompile(`\((\d+) lines? (?:was|were) lost here`).FindStringSubmatch(text); m != nil {
 					lost, _ = strconv.Atoi(m[1])
 				}
-				if want := 3 * len(all) / 2; said+lost != want || said == 0 {
-					t.Errorf("%d lines said and %d lost, want %d\n%.2000q", said, lost, want, text)
+				if want := 3 * len(all) / 2; printed+lost != want || printed == 0 {
+					t.Errorf("%d lines printed and %d lost, want %d\n%.2000q", printed, lost, want, text)
 				}
 			}
 		})
 	}
 }
 
-// BenchmarkTerminal runs two campaigns of 1,200 trials of no time with 64 workers each, side
-// by side as other load on the host would blur the difference: one on a terminal that shows
-// everything and one on a terminal that is stopped.
+// BenchmarkTerminal runs two campaigns of 1,200 trials that take no time, with 64 workers each:
+// one on a terminal that shows everything and one on a stopped terminal. They run at the same
+// time, so that other load on the host affects both.
 func BenchmarkTerminal(b *testing.B) {
 	run := func(b *testing.B, stopped bool) float64 {
 		dir, all := planned(b, 200, 777, 778, 779)
@@ -208,8 +208,8 @@ func BenchmarkTerminal(b *testing.B) {
 	}
 }
 
-// A file of failed attempts that cannot be read costs a warning, never the run; of one from
-// another version counts what is known, and the rest is kept.
+// A failure file that cannot be read causes a warning and does not end the run. In one from
+// another version, the attempts that can be read count, and unknown keys are kept.
 func TestStrangeNotes(t *testing.T) {
 	t.Parallel()
 	for name, note := range attempttest.Notes {
@@ -240,7 +240,7 @@ func TestStrangeNotes(t *testing.T) {
 						n++
 					}
 				}
-				if n != want && name != "a directory" { // which is also a note that cannot be written
+				if n != want && name != "a directory" { // a directory also causes a warning that the file cannot be written
 					t.Errorf("%d warnings about %v\n%s", n, trial, &lines)
 				}
 			}
@@ -263,15 +263,15 @@ func TestStrangeNotes(t *testing.T) {
 	}
 }
 
-// While the run has no file descriptor left no trial begins, and none fails for it.
+// While the run is out of file descriptors, no trial starts and none fails.
 func TestNoDescriptors(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 20, 777, 888)
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), roleVariable+"=run", dirVariable+"="+dir, workVariable+"=5ms", scarceVariable+"=500ms")
 	text, err := c.CombinedOutput()
-	if err != nil || !strings.Contains(string(text), "no trial begins: ") || !strings.Contains(string(text), "too many open files; goes on by itself when there is room\n") ||
-		!strings.Contains(string(text), "there is room again: goes on\n") {
+	if err != nil || !strings.Contains(string(text), "run paused, no trial starts: ") || !strings.Contains(string(text), "too many open files; it resumes by itself when there is room\n") ||
+		!strings.Contains(string(text), "run resumed: the host has room again\n") {
 		t.Errorf("%v\n%s", err, text)
 	}
 	if failures, _ := filepath.Glob(filepath.Join(dir, "failed", "*")); len(failures) > 0 {
@@ -280,7 +280,7 @@ func TestNoDescriptors(t *testing.T) {
 	wantDone(t, dir, all)
 }
 
-// takeDescriptors opens files until there are none left for this process, for some time.
+// takeDescriptors uses up this process's file descriptors for the given time.
 func takeDescriptors(during time.Duration) {
 	low := syscall.Rlimit{Cur: 64, Max: 64}
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
@@ -300,8 +300,8 @@ func takeDescriptors(during time.Duration) {
 	}
 }
 
-// A worker that the host starts no process for waits; the other does the work, or it does
-// when there are processes again.
+// When the host cannot start a process for a worker, the worker waits. Meanwhile another does
+// the work, or the worker itself once the host can start processes again.
 func TestNoProcess(t *testing.T) {
 	t.Parallel()
 	for errno, times := range map[syscall.Errno]int64{syscall.EAGAIN: 8, syscall.ENOMEM: 1 << 40, syscall.EMFILE: 8, syscall.ENFILE: 1 << 40} {
@@ -326,18 +326,18 @@ func TestNoProcess(t *testing.T) {
 		if err != nil || totals.Done != len(all) {
 			t.Errorf("%v: %+v, %v", errno, totals, err)
 		}
-		line := fmt.Sprintf("worker 0 of cuda:0 waits, and goes on by itself: the host starts no process for it: fork/exec nb201: %v\n", errno)
+		line := fmt.Sprintf("worker 0 of cuda:0 waits: the host cannot start a process for it: fork/exec nb201: %v; it resumes by itself\n", errno)
 		if strings.Count(lines.String(), line) != 1 {
-			t.Errorf("not once: %s in\n%s", line, &lines)
+			t.Errorf("not logged exactly once: %s in\n%s", line, &lines)
 		}
 		wantDone(t, dir, all)
 	}
 }
 
-// A run that would starve of file descriptors does not begin.
+// A run does not begin when the limit on file descriptors is too low for its workers.
 func TestCheckDescriptors(t *testing.T) {
 	err := checkDescriptors(1 << 40)
-	if err == nil || !strings.Contains(err.Error(), "1099511627776 workers takes 4398046511120 file descriptors") {
+	if err == nil || !strings.Contains(err.Error(), "1099511627776 workers needs 4398046511120 file descriptors") {
 		t.Error(err)
 	}
 	if err := checkDescriptors(2); err != nil {
@@ -345,10 +345,10 @@ func TestCheckDescriptors(t *testing.T) {
 	}
 }
 
-// Connections that are kept open, or that never end their request, hold up no scrape.
+// Connections that are kept open, or whose request never ends, do not block a scrape.
 func TestMetricsNeighbours(t *testing.T) {
 	t.Parallel()
-	for request, n := range map[string]int{"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n": 200, "GET /met": mostScrapes + 8, "": mostScrapes + 8} {
+	for request, n := range map[string]int{"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n": 200, "GET /met": maxConnections + 8, "": maxConnections + 8} {
 		t.Run(fmt.Sprintf("%d %.8q", n, request), func(t *testing.T) {
 			t.Parallel()
 			m := serveMetrics(t)
@@ -370,38 +370,37 @@ func TestMetricsNeighbours(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Body.Close()
-			// None of them is kept.
+			// The server closes all of them.
 			for _, c := range neighbours {
 				if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
-					t.Fatalf("a connection is open still: %v", err)
+					t.Fatalf("a connection is still open: %v", err)
 				}
 			}
 		})
 	}
 }
 
-// The clock may be set while a run works: what it waits for it waits for by a clock that
-// nobody sets.
+// The wall clock may be set while a run works, so the run's delays use the monotonic clock.
 func TestMonotonic(t *testing.T) {
 	dir, all := planned(t, 1, reportsError)
 	r, err := newRun(t.Context(), options(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.settle(0, worker.Order{Trial: all[0], Attempt: 1}, true, worker.Report{Event: worker.Failed, Kind: attempt.Other})
-	r.settle(0, worker.Order{Trial: all[1]}, true, worker.Report{Event: worker.Claimed})
+	r.recordEnding(0, worker.Order{Trial: all[0], Attempt: 1}, true, worker.Report{Event: worker.Failed, Kind: attempt.Other})
+	r.recordEnding(0, worker.Order{Trial: all[1]}, true, worker.Report{Event: worker.Claimed})
 	for _, at := range []time.Time{r.pace.last, r.pace.marks[0].at, r.queue.retries[0].due, r.queue.claimed[0].due} {
 		if !strings.Contains(at.String(), "m=") {
-			t.Errorf("%v is of the wall's clock alone", at)
+			t.Errorf("%v has no monotonic reading", at)
 		}
 	}
 }
 
-// A run that was stopped with Ctrl-Z for longer than its workers may be silent does not
-// take them for hung.
+// A run that was suspended with Ctrl-Z for longer than its workers may be silent does not
+// consider them hung.
 func TestSuspended(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 2, 777)

@@ -7,30 +7,30 @@ import (
 	"nb201/scheduler/state"
 )
 
-// pace follows a run by its states, and knows what it did in the last hour.
+// pace measures the throughput of a run over its last hour.
 type pace struct {
-	images float64 // so far: the workers' speeds, summed up over time
-	last   time.Time
-	marks  []mark // the oldest is an hour old, at least if the run is
+	images float64   // so far: the workers' speeds integrated over time
+	last   time.Time // of the last update
+	marks  []mark    // the first is about an hour old, or as old as the run
 }
 
-// mark is how far a run was.
+// mark is the progress of a run at a moment.
 type mark struct {
 	at       time.Time
 	finished int
 	images   float64
 }
 
-// betweenMarks keeps the marks of an hour few.
+// betweenMarks is the least time between marks: an hour has at most 360.
 const betweenMarks = 10 * time.Second
 
-// newPace follows a run that began at a time, which holds a monotonic reading of the clock,
-// as the times for follow do: the clock may be set meanwhile.
+// newPace returns the pace of a run that began at the given time. That time, and those given to
+// follow, must have a monotonic clock reading, because the wall clock may be set meanwhile.
 func newPace(began time.Time) pace {
 	return pace{last: began, marks: []mark{{at: began}}}
 }
 
-// follow takes the state of a run at a time, later than the last.
+// follow records the state of a run at time now and returns the throughput of the last hour.
 func (p *pace) follow(now time.Time, s state.Run) state.Throughput {
 	p.images += s.ImagesPerSecond() * now.Sub(p.last).Seconds()
 	p.last = now

@@ -7,7 +7,7 @@ import (
 	"nb201/scheduler/state"
 )
 
-// TestPace follows a run for three hours: an idle one, one at work, one at double speed.
+// TestPace follows a run for three hours: idle, training, and training at double speed.
 func TestPace(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	p := newPace(began)

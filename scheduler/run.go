@@ -25,39 +25,39 @@ import (
 	"nb201/scheduler/worker"
 )
 
-// Options say how a run works a plan.
+// Options configure a run.
 type Options struct {
-	Dir     string   // the campaign
-	Devices []string // as the workers' command takes them
-	// PerDevice is the number of workers of a device.
+	Dir     string   // campaign directory
+	Devices []string // device names, passed to Command
+	// PerDevice is the number of workers per device.
 	PerDevice int
-	// Chunk and Chunks have the run work one chunk of the plan, 1 <= Chunk <= Chunks;
-	// zeros: all of it.
+	// Chunk and Chunks restrict the run to one chunk of the plan, 1 <= Chunk <= Chunks. Both are
+	// zero for the whole plan.
 	Chunk, Chunks int
-	MaxAttempts   int  // at a trial, before it is set aside
-	RetryFailed   bool // begin anew with trials that were set aside
-	// HangAfter is how long a worker may go without progress; it may take
-	// PrepareWithin to start, and again to read images and compile for a trial.
+	MaxAttempts   int  // failed attempts after which a trial has failed
+	RetryFailed   bool // forget earlier failures and retry failed trials
+	// HangAfter is how long a worker may go without progress before it is killed. Starting up,
+	// and reading images and compiling for a trial, may take PrepareWithin instead.
 	HangAfter, PrepareWithin time.Duration
-	// MinFreeDisk is the room on the campaign's disk, in bytes, below which no trial begins.
+	// MinFreeDisk is the free space, in bytes, that the campaign's disk needs for a trial to start.
 	MinFreeDisk uint64
-	// Grace is how long workers may take to leave a checkpoint when the run is stopped.
+	// Grace is how long workers may take to write a checkpoint when the run is stopped.
 	Grace time.Duration
-	// Command is the command of a worker of a device, see Worker.
+	// Command returns the command that starts a worker for a device: see [worker.Worker].
 	Command func(device string) *exec.Cmd
-	// Show is called about every second, if it is not nil, and at the end. It must not
-	// wait for anything, as View.Show does not: the run looks at its host between calls.
+	// Show, if not nil, is called about once a second and at the end. It must not block, because
+	// the run checks its host between calls; [View.Show] does not.
 	Show func(state.Run, state.Totals)
-	// Log takes lines about what goes wrong and what is done about it. It must not wait
-	// for anything either: a worker gets its next trial after the line.
+	// Log receives lines about problems and what the run does about them. It must not block,
+	// because a worker gets its next trial only after the line is written.
 	Log io.Writer
 
-	second time.Duration // the unit of the run's own delays; zero: a second
+	second time.Duration // unit of the run's own delays, shortened by tests; zero means a second
 }
 
-// Run works a plan until every trial of it is done or set aside, by this run or
-// another, and returns how many are. When ctx is cancelled the workers leave
-// checkpoints and the error is ctx's. Errors of what the user can mend are usage errors.
+// Run trains a plan until every trial is done or has failed, in this run or another, and returns
+// the totals. When ctx is cancelled, the workers write checkpoints and Run returns ctx's error.
+// Errors that the user can fix are usage errors.
 func Run(ctx context.Context, o Options) (state.Totals, error) {
 	o.second = cmp.Or(o.second, time.Second)
 	r, err := newRun(ctx, o)
@@ -65,7 +65,7 @@ func Run(ctx context.Context, o Options) (state.Totals, error) {
 		return state.Totals{}, err
 	}
 	defer r.state.Remove(o.Dir)
-	r.beat() // no trial begins before the host was looked at
+	r.beat() // check the host before the first trial starts
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.fail = cancel
@@ -82,7 +82,7 @@ func Run(ctx context.Context, o Options) (state.Totals, error) {
 		}
 	})
 	for i := range r.state.Workers {
-		workers.Go(func() { r.work(working, i) })
+		workers.Go(func() { r.runWorker(working, i) })
 	}
 	workers.Wait()
 	close(worked)
@@ -95,36 +95,38 @@ func Run(ctx context.Context, o Options) (state.Totals, error) {
 	case working.Err() != nil:
 		err = context.Cause(working)
 	case !r.queue.empty():
-		err = fmt.Errorf("no worker can begin a trial: %w", r.broken)
+		err = fmt.Errorf("no worker can start a trial: %w", r.broken)
 	}
 	return totals, err
 }
 
-// run is a run at work. Its worker goroutines do their own work, each with a process;
-// what they share is here, under mu, but for the parts of state that newRun fixes: Host, PID,
-// Started, Chunk and the number of workers. Entry i of state.Workers only the goroutine of
-// worker i writes; it too reads it under mu (see worker). No file is read or written under
-// mu: a disk that hangs would hold up everything.
+// run is a run in progress. One goroutine per worker supervises that worker's process. What the
+// goroutines share is guarded by mu, except the parts of state that newRun fixes: Host, PID,
+// Started, Chunk and the number of workers. Only the goroutine of worker i writes entry i of
+// state.Workers, and it too reads it under mu (see workerState). No file may be read or written
+// while mu is held, because a disk that hangs would block the whole run.
 type run struct {
 	Options
 	campaign results.Campaign
 	fail     context.CancelCauseFunc
-	pace     pace // of show alone
+	pace     pace // used by show only
 
-	saying sync.Mutex // a line at a time
+	logging sync.Mutex // held while a line is written to Log
 
 	mu     sync.Mutex
 	queue  *queue
 	state  state.Run
 	totals state.Totals
-	full   string    // what the disk answered that took no file; empty: it takes them
-	asked  time.Time // when it answered
+	full   string    // error of a disk that did not accept files; empty when it does
+	asked  time.Time // when the disk last returned that error
 	broken error     // why a worker gave up
-	// unwritten holds the failed attempts at trials whose file cannot be written.
+	// unwritten holds the failures of trials whose failure file cannot be written.
 	unwritten map[results.Trial]attempt.Failure
-	warned    map[results.Trial]bool // of its file of failed attempts
+	warned    map[results.Trial]bool // whether the user was warned about the trial's failure file
 }
 
+// newRun reads the plan, checks that the host and the campaign can be worked with, and finds
+// the trials that are left.
 func newRun(ctx context.Context, o Options) (*run, error) {
 	p, err := plan.Read(o.Dir)
 	if err != nil {
@@ -161,11 +163,11 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		r.state.Chunk = fmt.Sprintf("%d/%d", o.Chunk, o.Chunks)
 	}
 	planned := slices.Collect(trials)
-	done, err := r.done(ctx, planned)
+	done, err := r.findDone(ctx, planned)
 	if err != nil {
 		return nil, err
 	}
-	if err := sweep(o.Dir, host); err != nil { // no checkpoint of a trial whose record was set aside
+	if err := sweep(o.Dir, host); err != nil { // after findDone, so that a trial with a damaged record keeps its checkpoints
 		return nil, fmt.Errorf("tidy up campaign %s: %w", o.Dir, err)
 	}
 	order := slices.DeleteFunc(slices.Clone(planned), func(t results.Trial) bool { return done[t] })
@@ -187,8 +189,8 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	return r, nil
 }
 
-// done finds the trials of the run that are done. Damaged records are set aside.
-func (r *run) done(ctx context.Context, planned []results.Trial) (map[results.Trial]bool, error) {
+// findDone returns the planned trials that have a record, and renames damaged records.
+func (r *run) findDone(ctx context.Context, planned []results.Trial) (map[results.Trial]bool, error) {
 	recorded := map[results.Trial]bool{}
 	for t, err := range r.campaign.Trials() {
 		if err != nil {
@@ -196,47 +198,48 @@ func (r *run) done(ctx context.Context, planned []results.Trial) (map[results.Tr
 		}
 		recorded[t] = true
 	}
-	look := slices.Collect(maps.Keys(recorded)) // also those that the plan does not have
+	suspects := slices.Collect(maps.Keys(recorded)) // also those not in the plan
 	if r.Chunks > 0 {
-		look = slices.DeleteFunc(slices.Clone(planned), func(t results.Trial) bool { return !recorded[t] })
+		suspects = slices.DeleteFunc(slices.Clone(planned), func(t results.Trial) bool { return !recorded[t] })
 	}
-	const many = 20000 // that take more than a few seconds
-	if len(look) > many {
-		r.say("reads the records of the %d trials that are done", len(look))
+	const many = 20000 // reading more than this takes several seconds
+	if len(suspects) > many {
+		r.logf("reading the records of %d finished trials", len(suspects))
 	}
-	damaged, err := r.campaign.Damaged(ctx, look, true)
+	damaged, err := r.campaign.Damaged(ctx, suspects, true)
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range slices.SortedFunc(maps.Keys(damaged), results.Trial.Compare) {
 		delete(recorded, t)
-		if err := r.setAside(t, slices.Contains(planned, t)); err != nil {
+		if err := r.renameDamaged(t, slices.Contains(planned, t)); err != nil {
 			return nil, err
 		}
 	}
 	return recorded, nil
 }
 
-// setAside sets the damaged record of a trial aside, and says so.
-func (r *run) setAside(t results.Trial, planned bool) error {
+// renameDamaged renames the damaged record of a trial, so that the trial counts as left, and
+// logs it.
+func (r *run) renameDamaged(t results.Trial, planned bool) error {
 	path, reason, err := r.campaign.SetAside(t)
 	if err == nil && path != "" {
 		then := "the trial is trained again"
 		if !planned {
-			then = "the plan does not have the trial"
+			then = "the trial is not trained again, because the plan does not name it"
 		}
-		r.say("%v: it is kept as %s, and %s", reason, path, then)
+		r.logf("%v; renamed to %s, and %s", reason, path, then)
 	}
 	return err
 }
 
-// forgetFailures has trials that were set aside begin anew.
+// forgetFailures removes the failures of failed trials, so that they start from attempt 1.
 func (r *run) forgetFailures(order []results.Trial) error {
-	setAside, err := attempt.ListSetAside(r.Dir)
+	failed, err := attempt.ListFailed(r.Dir)
 	if err != nil {
 		return err
 	}
-	for _, t := range setAside {
+	for _, t := range failed {
 		if !slices.Contains(order, t) {
 			continue
 		}
@@ -247,15 +250,15 @@ func (r *run) forgetFailures(order []results.Trial) error {
 	return nil
 }
 
-// failure is what is known of earlier attempts at t, also of those that could not be
-// written: see attempt.Earlier.
-func (r *run) failure(t results.Trial) (attempt.Failure, error) {
+// failureOf returns the failed attempts at t so far, including those that this run could not
+// write to the campaign: see [attempt.Earlier].
+func (r *run) failureOf(t results.Trial) (attempt.Failure, error) {
 	f, doubt, err := attempt.Earlier(r.Dir, t)
 	if err != nil {
 		return f, err
 	}
 	if doubt != nil {
-		r.warn(t, "%v", doubt)
+		r.warnOnce(t, "%v", doubt)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -265,24 +268,24 @@ func (r *run) failure(t results.Trial) (attempt.Failure, error) {
 	return f, nil
 }
 
-// warn says something about the failed attempts at a trial, once.
-func (r *run) warn(t results.Trial, format string, args ...any) {
+// warnOnce logs a warning about the failure file of t, at most once per trial.
+func (r *run) warnOnce(t results.Trial, format string, args ...any) {
 	r.mu.Lock()
-	said := r.warned[t]
+	warned := r.warned[t]
 	r.warned[t] = true
 	r.mu.Unlock()
-	if !said {
-		r.say("warning: "+format, args...)
+	if !warned {
+		r.logf("warning: "+format, args...)
 	}
 }
 
-// beat looks at the host and tells the state of the run.
+// beat checks the host, pauses or resumes the run accordingly, and publishes its state.
 func (r *run) beat() {
 	r.mu.Lock()
 	ask := r.full != "" && time.Since(r.asked) > 10*r.second
 	r.mu.Unlock()
 	room := ask && probe(filepath.Join(r.Dir, "running")) == nil
-	little := checkHost(r.Dir, r.MinFreeDisk)
+	shortage := checkHost(r.Dir, r.MinFreeDisk)
 
 	r.mu.Lock()
 	if ask {
@@ -291,28 +294,32 @@ func (r *run) beat() {
 	if room {
 		r.full = ""
 	}
-	was, paused := r.state.Paused, cmp.Or(little, r.full)
+	was, paused := r.state.Paused, cmp.Or(shortage, r.full)
 	r.state.Paused = paused
 	r.mu.Unlock()
 	switch {
 	case paused != "" && was == "":
-		r.say("no trial begins: %s; goes on by itself when there is room", paused)
+		r.logf(pausedFormat, paused)
 	case paused == "" && was != "":
-		r.say("there is room again: goes on")
+		r.logf("run resumed: the host has room again")
 	}
 	r.show()
 }
 
-// show tells the state of the run to others and to the user.
+// pausedFormat is logged, with the reason, when the run pauses.
+const pausedFormat = "run paused, no trial starts: %s; it resumes by itself when there is room"
+
+// show writes the state of the run to the campaign, for status, and shows it to the user.
 func (r *run) show() {
 	s, t := r.snapshot()
 	s.LastHour = r.pace.follow(time.Now(), s)
-	_ = s.Write(r.Dir) // a full disk is told of elsewhere
+	_ = s.Write(r.Dir) // checkHost reports a full disk
 	if r.Show != nil {
 		r.Show(s, t)
 	}
 }
 
+// snapshot returns copies of the run's state and totals.
 func (r *run) snapshot() (state.Run, state.Totals) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -327,13 +334,14 @@ func (r *run) snapshot() (state.Run, state.Totals) {
 	return s, t
 }
 
-func (r *run) say(format string, args ...any) {
-	r.saying.Lock()
-	defer r.saying.Unlock()
+// logf writes one line to Log.
+func (r *run) logf(format string, args ...any) {
+	r.logging.Lock()
+	defer r.logging.Unlock()
 	inert.Fprintf(r.Log, format+"\n", args...)
 }
 
-// pause keeps trials from beginning until the disk takes files again.
+// pause keeps trials from starting until beat finds that the disk accepts files again.
 func (r *run) pause(reason string) {
 	r.mu.Lock()
 	was := r.state.Paused
@@ -343,28 +351,29 @@ func (r *run) pause(reason string) {
 	r.full, r.state.Paused = reason, reason
 	r.mu.Unlock()
 	if was == "" {
-		r.say("no trial begins: %s; goes on by itself when there is room", reason)
+		r.logf(pausedFormat, reason)
 	}
 }
 
-// update changes what worker i is at.
+// update changes the state of worker i.
 func (r *run) update(i int, change func(*state.Worker)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change(&r.state.Workers[i])
 }
 
-// worker is what worker i is at.
-func (r *run) worker(i int) state.Worker {
+// workerState returns a copy of the state of worker i.
+func (r *run) workerState(i int) state.Worker {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state.Workers[i]
 }
 
-// next waits for a trial for worker i; nil when there is none any more.
-func (r *run) next(ctx context.Context, i int) *worker.Order {
+// waitForOrder waits for a trial for worker i. It returns nil when no trial is left, or when
+// ctx is cancelled.
+func (r *run) waitForOrder(ctx context.Context, i int) *worker.Order {
 	for ctx.Err() == nil {
-		o, ended, err := r.take(i)
+		o, ended, err := r.takeOrder(i)
 		if err != nil {
 			r.fail(err)
 		}
@@ -376,11 +385,11 @@ func (r *run) next(ctx context.Context, i int) *worker.Order {
 	return nil
 }
 
-// take takes the next trial for worker i that is neither done nor set aside. ended
-// tells that there is none any more, nil without it that there is none now.
-func (r *run) take(i int) (o *worker.Order, ended bool, err error) {
+// takeOrder takes the next trial for worker i that is neither done nor failed. If o is nil,
+// there is none for now or, if ended is true, none at all.
+func (r *run) takeOrder(i int) (o *worker.Order, ended bool, err error) {
 	for {
-		t, next, ok, ended := r.deal(i)
+		t, next, ok, ended := r.takeTrial(i)
 		if !ok {
 			return nil, ended, nil
 		}
@@ -390,8 +399,8 @@ func (r *run) take(i int) (o *worker.Order, ended bool, err error) {
 			r.pause(attempt.OneLine(err))
 			return nil, false, nil
 		}
-		if attempt.IsOfTrial(r.Dir, err) {
-			r.leaveOut(t, attempt.OneLine(err))
+		if attempt.AffectsOneArch(r.Dir, err) {
+			r.logSkipped(t, attempt.OneLine(err))
 			r.mu.Lock()
 			r.state.Failed++
 			r.totals.Failed++
@@ -401,20 +410,21 @@ func (r *run) take(i int) (o *worker.Order, ended bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
-		if o := r.begin(i, t, done, f); o != nil {
+		if o := r.assignOrCount(i, t, done, f); o != nil {
 			o.Next = next
 			return o, false, nil
 		}
 	}
 }
 
-// leaveOut says why a run leaves a trial out. The next run tries it again.
-func (r *run) leaveOut(t results.Trial, reason string) {
-	r.say("%v is left out of this run: %s", t, reason)
+// logSkipped logs that this run skips t, and why. The next run tries the trial again.
+func (r *run) logSkipped(t results.Trial, reason string) {
+	r.logf("%v: skipped in this run, and tried again by the next: %s", t, reason)
 }
 
-// deal takes the next trial for worker i from the queue, unless the run is paused.
-func (r *run) deal(i int) (t results.Trial, next *results.Trial, ok, ended bool) {
+// takeTrial takes the next trial for worker i from the queue, unless the run is paused. ok and
+// ended are false when there is none for now.
+func (r *run) takeTrial(i int) (t results.Trial, next *results.Trial, ok, ended bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state.Paused == "" {
@@ -423,32 +433,34 @@ func (r *run) deal(i int) (t results.Trial, next *results.Trial, ok, ended bool)
 	return t, next, ok, !ok && r.queue.empty() && !slices.ContainsFunc(r.state.Workers, mayPutBack)
 }
 
-// mayPutBack reports whether a worker has a trial that it may put back into the queue: its
-// process has not begun it. Others wait for what becomes of it, as that worker may never
-// get a process.
+// mayPutBack reports whether a worker has a trial that its process has not begun, so that it may
+// still be put back into the queue. Other workers wait for the outcome, because that worker may
+// never get a process.
 func mayPutBack(w state.Worker) bool { return w.Trial != nil && w.Stage == state.StageStarting }
 
+// putBack returns a trial that worker i did not begin to the queue.
 func (r *run) putBack(i int, t results.Trial) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queue.putBack(i, t)
 }
 
-// lookUp finds out whether a trial is done, and what is known of failed attempts at it.
+// lookUp reports whether a trial is done, and returns the failed attempts at it.
 func (r *run) lookUp(t results.Trial) (done bool, f attempt.Failure, err error) {
 	done, err = r.campaign.Done(t)
 	if errors.Is(err, results.ErrDamaged) {
-		err = r.setAside(t, true)
+		err = r.renameDamaged(t, true)
 	}
 	if done || err != nil {
 		return done, f, err
 	}
-	f, err = r.failure(t)
+	f, err = r.failureOf(t)
 	return false, f, err
 }
 
-// begin gives a trial to worker i, unless it is done or set aside: then it counts it.
-func (r *run) begin(i int, t results.Trial, done bool, f attempt.Failure) *worker.Order {
+// assignOrCount assigns a trial to worker i. If the trial is done or failed, it counts it in the
+// totals instead and returns nil.
+func (r *run) assignOrCount(i int, t results.Trial, done bool, f attempt.Failure) *worker.Order {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -464,7 +476,7 @@ func (r *run) begin(i int, t results.Trial, done bool, f attempt.Failure) *worke
 	return nil
 }
 
-// sleep waits, or until ctx is cancelled.
+// sleep waits for d, or until ctx is cancelled.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():

@@ -35,9 +35,9 @@ import (
 const (
 	roleVariable  = "NB201_TEST_ROLE"  // worker or run
 	dirVariable   = "NB201_TEST_DIR"   // the campaign
-	workVariable  = "NB201_TEST_WORK"  // the time of a trial
+	workVariable  = "NB201_TEST_WORK"  // the duration of a trial
 	startVariable = "NB201_TEST_START" // what a worker does instead of starting: die or fail
-	// scarceVariable is how long a run has no file descriptors left
+	// scarceVariable is how long a run is kept out of file descriptors.
 	scarceVariable = "NB201_TEST_SCARCE"
 	chunkVariable  = "NB201_TEST_CHUNK" // the chunk that a run works on, I/N
 )
@@ -72,7 +72,7 @@ func TestMain(m *testing.M) {
 	os.Exit(checked(m.Run()))
 }
 
-// options are those of a run with two fake workers, whose delays are short.
+// options returns the options of a run with two fake workers and short delays.
 func options(dir string) Options {
 	return Options{
 		Dir: dir, Devices: []string{"cpu"}, PerDevice: 2, MaxAttempts: 3,
@@ -89,7 +89,7 @@ func fakeCommand(dir string, env ...string) func(string) *exec.Cmd {
 	}
 }
 
-// fake is a worker.Trainer whose trials end as their seeds say.
+// fake is a worker.Trainer whose trials end according to their seeds.
 type fake struct {
 	campaign results.Campaign
 	work     time.Duration
@@ -135,8 +135,8 @@ func fakeWorker(ctx context.Context, dir string) int {
 
 func (f *fake) Prepare(results.Trial) {}
 
-func (f *fake) Train(ctx context.Context, t results.Trial, dir string, tell func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
-	tell(attempt.Step{Stage: "train", Epochs: t.Epochs, Images: 1})
+func (f *fake) Train(ctx context.Context, t results.Trial, dir string, step func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
+	step(attempt.Step{Stage: "train", Epochs: t.Epochs, Images: 1})
 	tries, _ := os.ReadFile(filepath.Join(dir, "tries.ckpt"))
 	if err := os.WriteFile(filepath.Join(dir, "tries.ckpt"), append(tries, 'x'), 0o666); err != nil {
 		return nil, nil, err
@@ -175,7 +175,7 @@ func (f *fake) Train(ctx context.Context, t results.Trial, dir string, tell func
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
-		tell(attempt.Step{Stage: "train", Epochs: t.Epochs, Images: 1})
+		step(attempt.Step{Stage: "train", Epochs: t.Epochs, Images: 1})
 	}
 	return resultstest.Record(noTB{}, t), nil, nil
 }
@@ -194,23 +194,22 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// noTB is the testing.TB of a process that is no test.
+// noTB is a testing.TB for a process that does not run a test.
 type noTB struct{ testing.TB }
 
 func (noTB) Helper()                           {}
 func (noTB) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
 func (noTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// planned makes a campaign of trials on digits: architectures 0 to archs-1, two
-// schedules.
+// planned creates a campaign of trials on digits: architectures 0 to archs-1, two schedules.
 func planned(t testing.TB, archs int, seeds ...uint32) (dir string, all []results.Trial) {
 	t.Helper()
 	dir = t.TempDir()
 	return dir, plantest.Digits(t, dir, archs, []int{2, 4}, seeds...)
 }
 
-// wantDone makes sure that exactly these trials are done, with whole records, and that
-// nothing is left of work under way.
+// wantDone checks that exactly these trials are done, with whole records, and that nothing is
+// left in running/.
 func wantDone(t *testing.T, dir string, want []results.Trial) {
 	t.Helper()
 	c := results.Campaign{Dir: dir}
@@ -228,11 +227,11 @@ func wantDone(t *testing.T, dir string, want []results.Trial) {
 		t.Errorf("%d trials are done, want %d", n, len(want))
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "running", "*")); len(left) > 0 {
-		t.Errorf("left of work under way: %q", left)
+		t.Errorf("left in running/: %q", left)
 	}
 }
 
-// TestEndings has trials end in every way; none keeps the others from being done.
+// TestEndings lets trials end in every way. None keeps the others from being done.
 func TestEndings(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 2, crashes, crashesTwice, isKilled, hangs, outOfDeviceMemory, diverges, reportsError, writesGarbage, fullDiskOnce, 777)
@@ -251,9 +250,9 @@ func TestEndings(t *testing.T) {
 		attempts int
 		reason   string
 	}{
-		crashes:           {attempt.Crashed, 3, "the worker ended: exit status 9"},
-		isKilled:          {attempt.Crashed, 3, "the worker ended: signal: killed"},
-		hangs:             {attempt.Hung, 3, "no progress for 2s, at train"},
+		crashes:           {attempt.Crashed, 3, "the worker process ended: exit status 9"},
+		isKilled:          {attempt.Crashed, 3, "the worker process ended: signal: killed"},
+		hangs:             {attempt.Hung, 3, `no progress for 2s in stage "train"`},
 		outOfDeviceMemory: {attempt.OutOfMemory, 3, "RESOURCE_EXHAUSTED: no memory"},
 		diverges:          {attempt.Diverged, 1, "the loss is NaN"},
 		reportsError:      {attempt.Other, 3, "something else"},
@@ -281,13 +280,14 @@ func TestEndings(t *testing.T) {
 		}
 		for i, a := range f.Attempts {
 			text, err := os.ReadFile(a.Log)
-			if a.Kind != ending.kind || a.Reason != ending.reason || a.Device != "cpu" || err != nil || !strings.Contains(string(text), fmt.Sprintf("begins %v, attempt %d\n", trial, i+1)) {
+			if a.Kind != ending.kind || a.Reason != ending.reason || a.Device != "cpu" || err != nil || !strings.Contains(string(text), fmt.Sprintf("%v: attempt %d begins\n", trial, i+1)) {
 				t.Errorf("%v: %+v (%v)", trial, a, err)
 			}
 		}
-		line := fmt.Sprintf("%v: attempt %d failed, %s: %s; it is set aside\n", trial, ending.attempts, ending.kind, ending.reason)
+		line := fmt.Sprintf("%v: attempt %d failed (%s): %s; the trial has failed, run with --retry-failed to retry it\n",
+			trial, ending.attempts, ending.kind, ending.reason)
 		if strings.Count(lines.String(), line) != 1 {
-			t.Errorf("not told once: %s", line)
+			t.Errorf("not logged exactly once: %s", line)
 		}
 	}
 	wantDone(t, dir, succeed)
@@ -300,16 +300,16 @@ func TestEndings(t *testing.T) {
 			t.Errorf("seed %d: %v attempts (%v), want %d", seed, r.Attempts, err, attempts)
 		}
 	}
-	for _, line := range []string{"no trial begins: write: no space left on device", "there is room again: goes on"} {
+	for _, line := range []string{"run paused, no trial starts: write: no space left on device", "run resumed: the host has room again"} {
 		if !strings.Contains(lines.String(), line) {
-			t.Errorf("not told: %s", line)
+			t.Errorf("not logged: %s", line)
 		}
 	}
 	if t.Failed() {
 		t.Log(lines.String())
 	}
 
-	// What was set aside stays aside, until it is asked for.
+	// Failed trials are not retried unless asked for.
 	o.Log = io.Discard
 	if totals, err := Run(t.Context(), o); err != nil || totals != want {
 		t.Errorf("again: %+v (%v)", totals, err)
@@ -324,8 +324,8 @@ func TestEndings(t *testing.T) {
 	}
 }
 
-// A run leaves no goroutine, however its trials and its workers end: this one trains, has
-// workers that crash and hang, and is stopped. The test is not parallel: others have theirs.
+// A run leaves no goroutine behind, whether its workers crash or hang or it is stopped. The test
+// is not parallel, because parallel tests have goroutines too.
 func TestRunLeavesNoGoroutine(t *testing.T) {
 	ignored := goleak.IgnoreCurrent()
 	dir, _ := planned(t, 2, crashes, hangs, 777, reportsError)
@@ -355,7 +355,7 @@ func TestRunLeavesNoGoroutine(t *testing.T) {
 	goleak.VerifyNone(t, ignored)
 }
 
-// TestNoWorker has a run whose workers cannot begin any trial end, with the reason.
+// A run whose workers cannot begin any trial ends with the reason.
 func TestNoWorker(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -370,11 +370,11 @@ func TestNoWorker(t *testing.T) {
 		o := options(dir)
 		o.Command = fakeCommand(dir, startVariable+"="+test.start)
 		totals, err := Run(t.Context(), o)
-		if err == nil || !strings.Contains(err.Error(), "no worker can begin a trial: cpu: ") || !strings.Contains(err.Error(), test.reason) || totals.Left != totals.Planned {
+		if err == nil || !strings.Contains(err.Error(), "no worker can start a trial: cpu: ") || !strings.Contains(err.Error(), test.reason) || totals.Left != totals.Planned {
 			t.Errorf("%s: %+v, %v", test.reason, totals, err)
 		}
 		if failures, _ := filepath.Glob(filepath.Join(dir, "failed", "*")); len(failures) > 0 {
-			t.Errorf("%s: counted as attempts", test.reason)
+			t.Errorf("%s: counted as failed attempts", test.reason)
 		}
 	}
 	dir, _ := planned(t, 1, 777)
@@ -385,7 +385,7 @@ func TestNoWorker(t *testing.T) {
 	}
 }
 
-// TestOneBadDevice has the workers of the other device do all the work.
+// When the workers of one device cannot start, those of the other device do all the work.
 func TestOneBadDevice(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 10, 777, 888, 999)
@@ -404,7 +404,7 @@ func TestOneBadDevice(t *testing.T) {
 	wantDone(t, dir, all)
 }
 
-// start starts a run in a process of its own.
+// start starts a run in a separate process.
 func start(t *testing.T, dir string, env ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command(os.Args[0])
@@ -428,13 +428,12 @@ func waitTraining(t *testing.T, dir string, pid int) {
 	}
 	for deadline := time.Now().Add(10 * time.Second); !training(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("workers do not train")
+			t.Fatal("the workers do not train after 10 s")
 		}
 	}
 }
 
-// TestKilled has runs killed at random moments, and their workers, until the campaign is
-// complete.
+// TestKilled kills runs at random moments until the campaign is complete.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
@@ -451,7 +450,7 @@ func TestKilled(t *testing.T) {
 				if kills < 3 {
 					t.Errorf("complete after %d kills", kills)
 				}
-			case <-time.After(time.Duration(rand.IntN(400+100*kills)) * time.Millisecond): // slow machines come to an end too
+			case <-time.After(time.Duration(rand.IntN(400+100*kills)) * time.Millisecond): // longer each time, so that slow machines finish too
 				if err := c.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 					t.Fatal(err)
 				}
@@ -464,7 +463,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestWorkerOutlivesNoRun has workers leave when their run is killed.
+// Workers exit when their run is killed, and leave checkpoints.
 func TestWorkerOutlivesNoRun(t *testing.T) {
 	t.Parallel()
 	dir, _ := planned(t, 1, 777, 888)
@@ -484,13 +483,13 @@ func TestWorkerOutlivesNoRun(t *testing.T) {
 			}
 		}
 	}
-	waitTraining(t, dir, c.Process.Pid) // and are not still on the way from the log's line to it
+	waitTraining(t, dir, c.Process.Pid) // the line in the log comes a little earlier
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(pids, state.Alive); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("workers live on")
+			t.Fatal("the workers are still alive after 10 s")
 		}
 	}
 	if ckpts, _ := filepath.Glob(filepath.Join(dir, "running", "*", "*", "*", "*.ckpt")); len(ckpts) != 2 {
@@ -498,7 +497,7 @@ func TestWorkerOutlivesNoRun(t *testing.T) {
 	}
 }
 
-// TestTwoRuns has two runs share a campaign: no trial is trained twice.
+// When two runs share a campaign, no trial is trained twice.
 func TestTwoRuns(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 20, 777, 888, 999)
@@ -545,7 +544,7 @@ func TestChunks(t *testing.T) {
 	wantDone(t, dir, all)
 }
 
-// TestStopped has a stopped run leave in time, also when workers do not listen.
+// A run that is stopped ends in time, even when its workers do not react.
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	for _, seed := range []uint32{777, hangs} {
@@ -565,7 +564,7 @@ func TestStopped(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || totals.Left != 4 {
 			t.Errorf("%+v, %v", totals, err)
 		}
-		// A worker that does not listen would go on for an hour.
+		// A worker that does not react would continue for an hour.
 		if took := time.Since(stopped); took > time.Minute {
 			t.Errorf("left after %v", took)
 		}
@@ -575,7 +574,7 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// TestClaims holds a trial that another process has; the run does the rest meanwhile.
+// While another process has the claim on a trial, the run trains the others.
 func TestClaims(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 2, 777, 888, 999)
@@ -601,7 +600,7 @@ func TestClaims(t *testing.T) {
 	wantDone(t, dir, all)
 }
 
-// TestSweep has a run remove what killed processes left of trials that are done.
+// A run removes what killed processes left of finished trials.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 1, 777)
@@ -626,7 +625,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestHostWatch has no trial begin while there is too little room, and goes on by itself.
+// No trial starts while the disk has too little free space.
 func TestHostWatch(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 1, 777)
@@ -668,12 +667,12 @@ func TestQueue(t *testing.T) {
 	take(0, trial(0, 1), nil)
 	q.putBack(0, trial(0, 1))
 	take(0, trial(0, 1), nil)
-	q.leave(1, trial(2, 0), now.Add(time.Second)) // another run has the unit
-	take(1, trial(1, 2), nil)                     // from worker 2, which has most ahead
+	q.deferUnit(1, trial(2, 0), now.Add(time.Second)) // another run has the unit
+	take(1, trial(1, 2), nil)                         // from worker 2, which has most ahead
 	take(2, trial(1, 1), nil)
 	take(0, trial(0, 2), nil)
 	if _, _, ok := q.take(0, now); ok || q.empty() {
-		t.Error("a trial that another run has is taken too soon")
+		t.Error("a trial that another run has was taken before it was due")
 	}
 	q.retry(trial(0, 0), now.Add(time.Second))
 	now = now.Add(time.Minute)
@@ -682,30 +681,30 @@ func TestQueue(t *testing.T) {
 	take(1, trial(2, 1), nil)
 	take(2, trial(2, 2), nil)
 	if !q.empty() {
-		t.Error("something is left")
+		t.Error("the queue is not empty")
 	}
 }
 
 // A worker that finds no trial stays as long as another may put one back.
-func TestDealWaits(t *testing.T) {
+func TestTakeTrialWaits(t *testing.T) {
 	trial := results.Trial{Dataset: "digits", Epochs: 1}
 	r := &run{queue: newQueue([]results.Trial{trial}, 2)}
 	r.state.Workers = make([]state.Worker, 2)
-	if _, _, ok, _ := r.deal(1); !ok {
-		t.Fatal("the trial is not dealt")
+	if _, _, ok, _ := r.takeTrial(1); !ok {
+		t.Fatal("the trial was not taken")
 	}
 	for stage, want := range map[string]bool{state.StageStarting: false, state.StagePreparing: true, "train": true} {
 		r.state.Workers[1] = state.Worker{Trial: &trial, Stage: stage}
-		if _, _, ok, ended := r.deal(0); ok || ended != want {
-			t.Errorf("%s: dealt %t, ended %t", stage, ok, ended)
+		if _, _, ok, ended := r.takeTrial(0); ok || ended != want {
+			t.Errorf("%s: taken %t, ended %t", stage, ok, ended)
 		}
 	}
 	r.state.Workers[1] = state.Worker{Stage: state.StageIdle}
-	if _, _, _, ended := r.deal(0); !ended {
-		t.Error("a worker stays though nobody has a trial")
+	if _, _, _, ended := r.takeTrial(0); !ended {
+		t.Error("a worker waits although no worker has a trial")
 	}
 	r.putBack(1, trial)
-	if _, _, ok, _ := r.deal(0); !ok {
-		t.Error("what was put back is not dealt")
+	if _, _, ok, _ := r.takeTrial(0); !ok {
+		t.Error("a trial that was put back was not taken")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"nb201/results"
 )
 
-// runAs starts a run of fake workers of another user, in group 2000.
+// runAs starts a run with fake workers as another user, in group 2000.
 func runAs(t *testing.T, binary, dir string, user uint32, umask, work string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	c := exec.Command("sh", "-c", "umask "+umask+`; exec "$0"`, binary)
@@ -29,16 +29,16 @@ func runAs(t *testing.T, binary, dir string, user uint32, umask, work string) (*
 	return c, text
 }
 
-// shared makes a campaign of user 2001 and group 2000, and a copy of this binary that all may
-// run.
+// shared creates a campaign of user 2001 and group 2000, and a copy of this binary that every
+// user may run.
 func shared(t *testing.T, seeds ...uint32) (binary, dir string, all []results.Trial) {
 	t.Helper()
 	needs.AsRoot(t)
 	dir, all = planned(t, 2, seeds...)
 	tmp := t.TempDir()
 	binary = filepath.Join(tmp, "run")
-	// Another process copies it: a test that forks meanwhile would inherit a file that is open
-	// for writing here, which the system then refuses to execute.
+	// Let another process copy the binary. A test that forks while this process has it open for
+	// writing would inherit the descriptor, and the kernel would then refuse to execute it.
 	if text, err := exec.Command("cp", os.Args[0], binary).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
@@ -60,7 +60,7 @@ func shared(t *testing.T, seeds ...uint32) (binary, dir string, all []results.Tr
 	return binary, dir, all
 }
 
-// Two users of a group work on one campaign, whose files have the rights that the umask gives.
+// Two users of a group run the same campaign. Its files have the permissions that the umask gives.
 func TestSharedByUsers(t *testing.T) {
 	t.Parallel()
 	binary, dir, all := shared(t, 777, 888, 999, 1000, 1001, 1002)
@@ -89,8 +89,7 @@ func TestSharedByUsers(t *testing.T) {
 	}
 }
 
-// Where the rights are not given, that is said before the hours are spent, and no trial
-// counts as failed.
+// Missing permissions are reported before hours of training, and no trial counts as failed.
 func TestSharedWithoutRights(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -131,8 +130,8 @@ func TestSharedWithoutRights(t *testing.T) {
 			}
 			logs, _ := filepath.Glob(filepath.Join(dir, "logs", "*"))
 			for _, log := range logs {
-				if text, err := os.ReadFile(log); err != nil || strings.Contains(string(text), "begins ") {
-					t.Errorf("trained first (%v):\n%s", err, text)
+				if text, err := os.ReadFile(log); err != nil || strings.Contains(string(text), "begins") {
+					t.Errorf("training began (%v):\n%s", err, text)
 				}
 			}
 		})

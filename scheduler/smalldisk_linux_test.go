@@ -13,9 +13,8 @@ import (
 	"nb201/scheduler/state"
 )
 
-// TestSmallDisk has a campaign on a disk that is full at first, and again whenever a
-// trial is to be published. Each time the run goes on when room is made, and nothing
-// trained is lost.
+// TestSmallDisk runs a campaign on a disk that is full at first, and again whenever a trial is to
+// be published. Each time the run resumes when there is room, and no training is lost.
 func TestSmallDisk(t *testing.T) {
 	t.Parallel()
 	dir, all := planned(t, 2, 777, fillsDisk)

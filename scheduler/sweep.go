@@ -13,22 +13,22 @@ import (
 	"nb201/scheduler/state"
 )
 
-// sweep removes what killed processes left of trials that are done, and the states of
-// runs on this host that are no more. Whatever else lies there stays: a name that no
-// trial has, and what is behind a link.
+// sweep removes what killed processes left behind: checkpoints and failure notes of finished
+// trials, and the state files of dead runs on this host. It leaves everything else alone, such
+// as files whose name is not a trial's and files behind a symbolic link.
 func sweep(campaign, host string) error {
 	remove := map[string]func(string, results.Trial) error{"running/*/*/*": attempt.Tidy, "failed/*/*/*.json": attempt.Forget}
 	return results.Campaign{Dir: campaign}.Within(func(root atomicfile.Root) error {
 		for glob, remove := range remove {
-			// os.DirFS opens directories alone: it does not wait at a named pipe, as root.FS does.
-			places, err := fs.Glob(os.DirFS(campaign), glob)
+			// Unlike root.FS, os.DirFS opens only directories, so that a named pipe cannot block it.
+			paths, err := fs.Glob(os.DirFS(campaign), glob)
 			if err != nil {
 				return err
 			}
-			for _, place := range places {
-				_, name, _ := strings.Cut(strings.TrimSuffix(place, ".json"), "/")
+			for _, path := range paths {
+				_, name, _ := strings.Cut(strings.TrimSuffix(path, ".json"), "/")
 				t, ok := results.ParsePath(name)
-				if !ok || root.CheckLinks(place) != nil {
+				if !ok || root.CheckLinks(path) != nil {
 					continue
 				}
 				if done, _ := (results.Campaign{Dir: campaign}).Done(t); !done {
@@ -43,16 +43,16 @@ func sweep(campaign, host string) error {
 	})
 }
 
-// sweepStates removes the states of this host's runs that are no more.
+// sweepStates removes the state files of this host's runs whose process is gone.
 func sweepStates(root atomicfile.Root, campaign, host string) error {
-	states, err := fs.Glob(os.DirFS(campaign), "running/*.json*") // whole ones, and one that was being written
+	states, err := fs.Glob(os.DirFS(campaign), "running/*.json*") // also NAME.json.tmp, a write that was interrupted
 	if err != nil {
 		return err
 	}
 	for _, name := range states {
-		of, ours := strings.CutPrefix(name, "running/"+host+"-")
+		rest, ours := strings.CutPrefix(name, "running/"+host+"-")
 		var pid int
-		if _, err := fmt.Sscanf(of, "%d.json", &pid); !ours || err != nil || root.CheckLinks(name) != nil || state.Alive(pid) {
+		if _, err := fmt.Sscanf(rest, "%d.json", &pid); !ours || err != nil || root.CheckLinks(name) != nil || state.Alive(pid) {
 			continue
 		}
 		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {

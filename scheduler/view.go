@@ -12,63 +12,63 @@ import (
 	"nb201/scheduler/state"
 )
 
-// View shows a run while it works: on a terminal a line a worker and one of totals,
-// redrawn in place; elsewhere, such as in a batch job's log, a line of totals now and
-// then. It is safe for concurrent use, and never waits for an output that takes nothing
-// (progress.Display).
+// View displays the progress of a run. On a terminal it redraws one line per worker and a line
+// of totals in place; elsewhere, such as in a batch job's log, it prints a line of totals every
+// 30 seconds. It is safe for concurrent use and never blocks on an output that does not accept
+// data: see [progress.Display].
 type View struct {
 	display *progress.Display
 
 	mu     sync.Mutex
 	state  state.Run
 	totals state.Totals
-	begun  bool      // Show was called
-	last   time.Time // of the last line of totals, where there is no terminal
-	shown  string    // totals that no line has shown yet
+	begun  bool      // Show has been called
+	last   time.Time // when the last line of totals was printed; unused on a terminal
+	unseen string    // a line of totals not printed yet
 }
 
-// NewView shows on w, which is a terminal or is not, until Done.
+// NewView returns a View that writes to w, a terminal or not, until [View.Done] is called.
 func NewView(w io.Writer) *View {
 	v := new(View)
 	v.display = progress.Open(w, v.draw)
 	return v
 }
 
-// plainInterval is the time between two lines of totals where there is no terminal.
+// plainInterval is the time between lines of totals when the output is not a terminal.
 const plainInterval = 30 * time.Second
 
-// Show shows how far the run is. It is called every second or so.
+// Show updates what is displayed. The run calls it about once a second.
 func (v *View) Show(s state.Run, t state.Totals) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s.Workers = slices.Clone(s.Workers) // drawn later
+	s.Workers = slices.Clone(s.Workers) // draw reads them later
 	v.state, v.totals, v.begun = s, t, true
 	if v.display.Terminal() {
-		return // the next frame shows it
+		return // the next frame draws it
 	}
-	v.shown = summary(s, t)
+	v.unseen = summary(s, t)
 	if now := time.Now(); now.Sub(v.last) >= plainInterval {
-		fmt.Fprintln(v.display, v.shown)
-		v.last, v.shown = now, ""
+		fmt.Fprintln(v.display, v.unseen)
+		v.last, v.unseen = now, ""
 	}
 }
 
-// Write prints lines of text, whole ones, above what is shown.
+// Write prints whole lines of text above the display.
 func (v *View) Write(text []byte) (int, error) { return v.display.Write(text) }
 
-// Done ends the showing: the block on the terminal vanishes; elsewhere the last totals are
-// printed. It waits as long as progress.Display.Close.
+// Done ends the display: it clears the block on a terminal, and elsewhere prints the last
+// totals. It may block for as long as [progress.Display.Close] does.
 func (v *View) Done() {
 	v.mu.Lock()
-	if v.shown != "" {
-		fmt.Fprintln(v.display, v.shown)
-		v.shown = ""
+	if v.unseen != "" {
+		fmt.Fprintln(v.display, v.unseen)
+		v.unseen = ""
 	}
 	v.mu.Unlock()
 	v.display.Close()
 }
 
-// draw makes the block of the workers and the totals.
+// draw returns the lines of the block: the workers, the totals and a gauge.
 func (v *View) draw(width, height int) []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -78,7 +78,7 @@ func (v *View) draw(width, height int) []string {
 	lines := strings.Split(strings.TrimSuffix(v.state.WorkerTable(), "\n"), "\n")
 	if room := max(height-4, 2); len(lines) > room {
 		rest := len(lines) - room
-		lines = append(lines[:room], fmt.Sprintf("... and %s more", progress.Quantity(rest, "worker")))
+		lines = append(lines[:room], "... and "+progress.Quantity(rest, "more worker"))
 	}
 	if v.state.Paused != "" {
 		lines = append(lines, "paused: "+v.state.Paused)
@@ -88,11 +88,11 @@ func (v *View) draw(width, height int) []string {
 	return append(lines, gauge+text)
 }
 
-// summary is the totals in a line.
+// summary formats the totals as one line.
 func summary(s state.Run, t state.Totals) string {
 	text := fmt.Sprintf("%d of %s done (%s)", t.Done, progress.Quantity(t.Planned, "trial"), state.Percent(t.Done, t.Planned))
 	if t.Failed > 0 {
-		text += fmt.Sprintf(", %d set aside", t.Failed)
+		text += fmt.Sprintf(", %d failed", t.Failed)
 	}
 	if images := s.ImagesPerSecond(); images > 0 {
 		text += fmt.Sprintf(", %.0f images/s", images)

@@ -17,7 +17,7 @@ import (
 	"nb201/scheduler/state"
 )
 
-// sampleRun is a run of two workers, one of them idle, and where its plan is.
+// sampleRun returns the state of a run with two workers, one of them idle, and its totals.
 func sampleRun() (state.Run, state.Totals) {
 	trial := results.Trial{Arch: 4711, Dataset: "cifar10-valid", Epochs: 200, Seed: 777}
 	now := time.Now()
@@ -31,7 +31,7 @@ func sampleRun() (state.Run, state.Totals) {
 	return s, state.Totals{Planned: 120, Done: 45, Running: 1, Failed: 1, Left: 73, Work: 10 * time.Hour}
 }
 
-// viewOn is a View on a terminal.
+// viewOn returns a View on a terminal.
 func viewOn(w io.Writer, size func() (width, height int)) *View {
 	v := new(View)
 	v.display = progress.OpenTerminal(w, size, v.draw)
@@ -47,7 +47,7 @@ func TestViewOnTerminal(t *testing.T) {
 		v := viewOn(&out, func() (int, int) { return int(width.Load()), int(height.Load()) })
 		check := func(want string) {
 			t.Helper()
-			time.Sleep(300 * time.Millisecond) // for a frame
+			time.Sleep(300 * time.Millisecond) // until the next frame
 			synctest.Wait()
 			if got := progresstest.Screen(t, out.String()); got != want {
 				t.Errorf("the terminal shows\n%s\nwant\n%s", got, want)
@@ -61,10 +61,10 @@ func TestViewOnTerminal(t *testing.T) {
 		const block = `device  trial                           at                               images/s  for
 cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid, attempt 2  8123      12m35s
 cuda:1  -                               idle                             -         6s
-[============                    ]  45 of 120 trials done (37.5 %), 1 set aside, 8123 images/s, 15 trials/h, 5h00m left
+[=============                      ]  45 of 120 trials done (37.5 %), 1 failed, 8123 images/s, 15 trials/h, 5h00m left
 `
 		check(block)
-		// Text goes above.
+		// Text is printed above the block.
 		fmt.Fprintf(v, "a worker crashed\n")
 		check("a worker crashed\n" + block)
 
@@ -76,7 +76,7 @@ device  trial                           at
 cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-vali
 cuda:1  -                               idle               
 paused: 1 GiB free on the disk
-45 of 120 trials done (37.5 %), 1 set aside, 8123 images/s,
+45 of 120 trials done (37.5 %), 1 failed, 8123 images/s, 15
 `)
 		s.Paused = ""
 		height.Store(7)
@@ -88,8 +88,8 @@ paused: 1 GiB free on the disk
 device     trial                           at              
 cuda:0     004711/cifar10-valid/0200-0777  epoch 37/200 x-v
 cuda:1 #0  -                               idle            
-... and 8 workers more
-45 of 120 trials done (37.5 %), 1 set aside, 8123 images/s,
+... and 8 more workers
+45 of 120 trials done (37.5 %), 1 failed, 8123 images/s, 15
 `)
 		v.Done()
 		check("a worker crashed\n")
@@ -112,7 +112,7 @@ func TestViewAsText(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		v.Done()
-		const rest = ", 1 set aside, 8123 images/s, 15 trials/h, 5h00m left\n"
+		const rest = ", 1 failed, 8123 images/s, 15 trials/h, 5h00m left\n"
 		want := "45 of 120 trials done (37.5 %)" + rest + "75 of 120 trials done (62.5 %)" + rest + "a worker crashed\n" +
 			"105 of 120 trials done (87.5 %)" + rest + "114 of 120 trials done (95.0 %)" + rest
 		if out.String() != want {

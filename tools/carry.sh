@@ -13,9 +13,9 @@
 #   tar -C /tmp/carried -xJf bin/carry.tar.xz
 #   cd cell/network && NB201_TEST_DEVICE=cuda /tmp/carried/tests/network.test -test.v
 #
-# The wheel is the original's network, which Python imports from it. The pip of NB201_PYTHON,
-# or of python3, fetches it unless it is in bin already. Archive, wheel and tree must be
-# smaller than 64 MiB together.
+# The wheel contains the original's network; Python imports from the wheel itself. The pip of
+# $NB201_PYTHON, or of python3, fetches it unless it is already in bin. Archive, wheel and tree
+# together must be smaller than 64 MiB.
 #
 # pack needs Go, a C compiler, git and xz (Debian: xz-utils). COMMIT follows the release number in nb201's version.
 set -euo pipefail

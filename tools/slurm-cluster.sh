@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# A Slurm cluster on this host, to try nb201 slurm on and to test it: nodes that are
-# daemons, with Slurm's default limits on jobs and arrays. It needs neither systemd nor
-# root, its daemons listen on 127.0.0.1 alone, and it writes nothing outside DIR.
+# Runs a Slurm cluster on this host, to try and to test nb201 slurm. Its nodes are daemons, and
+# it has Slurm's default limits on jobs and arrays. It needs neither systemd nor root, its
+# daemons listen on 127.0.0.1 only, and it writes only to DIR.
 #
-#   tools/slurm-cluster.sh up DIR       start it, or what of it does not run
-#   . DIR/env                           sbatch, squeue, scancel, ... speak to it from now on
-#   tools/slurm-cluster.sh status DIR   its nodes
+#   tools/slurm-cluster.sh up DIR       start it, or those of its daemons that are not running
+#   . DIR/env                           make sbatch, squeue, scancel, ... use it
+#   tools/slurm-cluster.sh status DIR   show its nodes
 #   tools/slurm-cluster.sh down DIR     end its jobs and its daemons; DIR stays
 #
-# When DIR is made, NODES is the number of nodes (2, at most 19), CPUS of the CPUs of a node
-# (4) and GPUS of its GPUs (0), which are names without a device. OWNER is a process (a
-# number): when it has ended, the cluster goes down.
+# Environment variables for a new DIR: NODES is the number of nodes (default 2, at most 19), CPUS
+# the number of CPUs per node (4), GPUS the number of GPUs per node (0), which are only names.
+# OWNER is a process ID; the cluster goes down when that process ends.
 #
-# It needs Debian's packages slurmctld, slurmd, slurm-client and munge, or the same of
-# others, with a slurmd that is built to run several times on a host.
+# It needs slurmctld, slurmd, slurm-client and munge, as packaged by Debian: slurmd must be built
+# to run several times on a host.
 set -euo pipefail
 
 usage() {
@@ -25,15 +25,15 @@ usage() {
 verb=$1 dir=$(realpath -m "$2")
 export SLURM_CONF=$dir/slurm.conf PATH=$PATH:/usr/sbin:/sbin
 
-# running NAME prints the process of a daemon. Its file may be stale, and the number
-# another's by now: it must be one that knows the directory. A zombie has no command line.
+# running NAME prints the process ID of a daemon if it is running. The PID file may be stale and
+# the ID reused, so the command line must contain the directory. A zombie has no command line.
 running() {
 	local pid
 	pid=$(cat "$dir/run/$1.pid" 2>/dev/null) && [ -n "$pid" ] &&
 		tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$dir" && echo "$pid"
 }
 
-# stop NAME ends a daemon, and kills it when it does not end within ten seconds.
+# stop NAME ends a daemon, and kills it if it has not ended after ten seconds.
 stop() {
 	local pid attempt
 	pid=$(running "$1") || return 0
@@ -47,8 +47,8 @@ stop() {
 
 nodes() { sed -n 's/^NodeName=\([^ ]*\) .*/\1/p' "$SLURM_CONF"; }
 
-# free_ports N prints the first of N ports in a row on which nobody listens. Where it looks
-# is drawn, so that clusters that start at the same time find different ones.
+# free_ports N prints the first of N consecutive free ports. It starts at a random port, so that
+# clusters that start at the same time find different ones.
 free_ports() {
 	local attempt first port
 	for ((attempt = 0; attempt < 100; attempt++)); do
@@ -59,12 +59,12 @@ free_ports() {
 		echo "$first"
 		return
 	done
-	echo 'no free ports' >&2
+	echo 'slurm-cluster.sh: no free ports between 16800 and 28800' >&2
 	return 1
 }
 
-# configure describes the cluster. A controller forgets a dead node, and a node a lost
-# job, within half a minute, which takes minutes by default.
+# configure writes the configuration of the cluster. With its timeouts, the controller notices a
+# dead node, and a node a lost job, within half a minute; by default that takes minutes.
 configure() {
 	local host port node
 	host=$(hostname -s)
@@ -113,7 +113,7 @@ configure() {
 	mv "$SLURM_CONF.new" "$SLURM_CONF"
 }
 
-# watch takes the cluster down when the process OWNER has ended.
+# watch shuts the cluster down when the process OWNER ends.
 watch() {
 	while kill -0 "$OWNER" 2>/dev/null; do
 		sleep 1
@@ -125,7 +125,7 @@ up() {
 	local program node attempt
 	for program in munged slurmctld slurmd sbatch; do
 		if ! command -v "$program" >/dev/null; then
-			echo "no $program here: install Slurm (in Debian: slurmctld slurmd slurm-client munge)" >&2
+			echo "slurm-cluster.sh: $program is missing; install Slurm (Debian: slurmctld slurmd slurm-client munge)" >&2
 			exit 1
 		fi
 	done
@@ -146,14 +146,14 @@ up() {
 		fi
 		sleep 0.2
 	done
-	echo 'not all nodes came up:' >&2
+	echo 'slurm-cluster.sh: some nodes did not start:' >&2
 	sinfo -N -l >&2
 	tail -n 5 "$dir"/log/*.log >&2
 	exit 1
 }
 
-# down has the controller end the jobs before the daemons end; what a killed slurmd or
-# slurmstepd left of a job is killed.
+# down lets the controller end the jobs, ends the daemons, and kills job processes that a killed
+# slurmd or slurmstepd left behind.
 down() {
 	local node attempt environment pid
 	[ -e "$SLURM_CONF" ] || return 0

@@ -1,12 +1,12 @@
-// Package fullsize measures what a benchmark of all 15,625 architectures costs to
-// export, open and query.
+// Package fullsize measures the cost of exporting, opening and querying a benchmark of all 15,625
+// architectures.
 //
 //	NB201_FULLSIZE=DIR go test ./bench/fullsize -run FullSize -v -timeout 3h
 //
-// makes a campaign of synthetic records in DIR (some 10 GB, kept for the next time),
-// exports it to merged files with bin/nb201, opens and queries them, and prints the
-// table; NB201_FULLSIZE_ARCHS=N makes a smaller one. With NB201_PYTHON the published
-// clients open a file of the first architectures, for comparison.
+// creates a campaign of synthetic records in DIR (about 10 GB, kept for the next time), exports it to
+// merged files with bin/nb201, opens and queries them, and prints a table. NB201_FULLSIZE_ARCHS=N makes
+// the campaign smaller. With NB201_PYTHON the published client also opens a file of the first
+// architectures, for comparison.
 package fullsize
 
 import (
@@ -35,7 +35,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// trials are those of the published benchmark for an architecture: 17.
+// trials returns the 17 published trials of an architecture.
 func trials(arch int) []results.Trial {
 	all := []results.Trial{{Arch: arch, Dataset: "cifar10-valid", Epochs: 12, Seed: 777}}
 	for _, key := range configs.BenchmarkKeys() {
@@ -47,7 +47,7 @@ func trials(arch int) []results.Trial {
 	return all
 }
 
-// campaign makes the records of the first architectures that are not there yet.
+// campaign creates the missing records of the first architectures.
 func campaign(t *testing.T, dir string, archs int) results.Campaign {
 	c := results.Campaign{Dir: dir}
 	var group errgroup.Group
@@ -81,13 +81,13 @@ func campaign(t *testing.T, dir string, archs int) results.Campaign {
 	return c
 }
 
-// cost is what a process took.
+// cost is the cost of a process.
 type cost struct {
 	wall, cpu time.Duration
-	peak      int64 // bytes of memory
+	peak      int64 // memory, in bytes
 }
 
-// measure runs a command to its end.
+// measure runs a command to its end and returns its cost and its stdout.
 func measure(t *testing.T, env []string, name string, args ...string) (cost, string) {
 	t.Helper()
 	command := exec.Command(name, args...)
@@ -104,6 +104,7 @@ func measure(t *testing.T, env []string, name string, args ...string) (cost, str
 	return cost{wall, state.UserTime() + state.SystemTime(), state.SysUsage().(*syscall.Rusage).Maxrss << 10}, stdout.String()
 }
 
+// sizeOf returns the size of a file, or of the files in a directory, in bytes.
 func sizeOf(t *testing.T, path string) (bytes int64) {
 	t.Helper()
 	err := filepath.WalkDir(path, func(_ string, e os.DirEntry, err error) error {
@@ -148,7 +149,7 @@ func TestFullSize(t *testing.T) {
 			size = fmt.Sprintf("%.2f", float64(sizeOf(t, path))/1e9)
 		}
 		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.0f\t%s\t\n", what, c.wall.Seconds(), c.cpu.Seconds(), float64(c.peak)/1e6, size)
-		t.Logf("%s: %.2f s", what, c.wall.Seconds()) // the table comes at the end
+		t.Logf("%s: %.2f s", what, c.wall.Seconds()) // progress; the table is printed at the end
 	}
 	for _, format := range []struct{ name, to string }{
 		{"nasbench201", "merged.pth"}, {"nats", "nats-simple"}, {"nats", "nats.pickle.pbz2"}, {"parquet", "parquet"},
@@ -165,7 +166,7 @@ func TestFullSize(t *testing.T) {
 		again, same := measure(t, cache, nb201, "query", to, asked, "--json")
 		row("  query", again, "")
 		if answer != same || !strings.Contains(answer, "777") {
-			t.Errorf("%s: two queries answer differently, or nothing", format.to)
+			t.Errorf("%s: two queries give different answers, or empty ones", format.to)
 		}
 		read(t, to, archs, w)
 	}
@@ -192,7 +193,7 @@ func TestFullSize(t *testing.T) {
 	t.Logf("%d cores\n%s", runtime.NumCPU(), table)
 }
 
-// read asks an open benchmark for architectures at random.
+// read opens a benchmark again and reads random architectures.
 func read(t *testing.T, path string, archs int, w *tabwriter.Writer) {
 	t.Helper()
 	began := time.Now()

@@ -85,8 +85,8 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 	} {
 		edit(t, record, change[0], change[1])
 		refuse(t, []wrongUse{
-			{"run c", "campaign c cannot go on with other settings than those of its finished trials: on digits, 2 epochs, " + change[2] +
-				", as of architecture 4 on digits, 2 epochs, seed 777: a campaign is one experiment"},
+			{"run c", "campaign c: settings differ from those of finished trials: dataset digits, schedule 2: " + change[2] +
+				" (compared with architecture 4 on digits, 2 epochs, seed 777)"},
 			{"run c", "plan another directory"},
 			{same, finished + change[2] + "; a campaign is one experiment"},
 		})
@@ -98,7 +98,7 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 	}
 	refuse(t, []wrongUse{
 		{same, "no XLA plugin"},
-		{same + " --batch 128", "differs from the plan: batch is 128, not 256"},
+		{same + " --batch 128", "settings differ from the plan: batch is 128, not 256"},
 	})
 }
 
@@ -122,7 +122,7 @@ func TestDamagedRecord(t *testing.T) {
 	}
 	train := strings.Fields("train 4 --dataset digits --epochs 2 --seed 777 --channels 2 --cells 1 --workers 0 --out " + dir)
 	_, stderr, code = nb201(train...)
-	if code != 0 || !strings.Contains(stderr, "it is kept as "+record+".damaged, and the trial is trained again\n") {
+	if code != 0 || !strings.Contains(stderr, "renamed to "+record+".damaged, and the trial is trained again\n") {
 		t.Fatalf("code %d, %s", code, stderr)
 	}
 	if kept, err := os.ReadFile(record + ".damaged"); err != nil || string(kept) != string(text[:len(text)/3]) {

@@ -61,7 +61,7 @@ func TestPlan(t *testing.T) {
 	if v := planned(t, append(lists, "--precision", "fp64", "--channels", "2")...); v.Trials != 10 || v.New != 10 || v.Left != 10 || v.Rate != nil {
 		t.Errorf("made: %+v", v)
 	}
-	refusedPlan(t, `precision is "fp64", not "fp32"; none of its trials is finished: --replace starts anew`, append(lists, "--precision", "fp32")...)
+	refusedPlan(t, `precision is "fp64", not "fp32"; none of its trials has finished, so use --replace to replace it`, append(lists, "--precision", "fp32")...)
 	refusedPlan(t, `--replace starts the plan anew: say what it is to hold`, dir, "--replace")
 	if v := planned(t, append(lists, "--replace", "--channels", "2", "--cells", "1")...); v.Settings.Precision != "fp32" || v.New != 10 {
 		t.Errorf("replaced: %+v", v)
@@ -92,7 +92,7 @@ func TestPlan(t *testing.T) {
 		!closeTo(all.DeviceHours, all.Seconds/3600/2) || !closeTo(all.Days, all.DeviceHours/24/4) || left.Files != 48 {
 		t.Errorf("estimate: %+v of %+v", all, v.Rate)
 	}
-	refusedPlan(t, "channels is 2, not 16; 1 of its 1 finished trials were trained with that: plan another directory", append(lists, "--channels", "16")...)
+	refusedPlan(t, "channels is 2, not 16; 1 of its 1 finished trials were trained with it, so plan another directory", append(lists, "--channels", "16")...)
 	refusedPlan(t, "--replace is for a plan without finished trials, and architecture 3 on digits, 2 epochs, seed 777 is finished", append(lists, "--replace")...)
 
 	// A trial outside the plan is told of; only one that fits is taken in.
@@ -109,7 +109,7 @@ func TestPlan(t *testing.T) {
 	r.Definition = bytes.Replace(r.Definition, []byte("[77.97,77.97,77.97]"), []byte("[125.3,123,113.9]"), 1)
 	resultstest.Mix(t, results.Campaign{Dir: dir}, r)
 	lists[2] = "101"
-	refusedPlan(t, "architecture 101 on digits, 2 epochs, seed 777 is finished already and differs from the plan: mean of the pixels is [125.3,123,113.9], not [77.97,77.97,77.97]; channels (C) is 8, not 2", lists...)
+	refusedPlan(t, "architecture 101 on digits, 2 epochs, seed 777 has already finished with settings that differ from the plan: mean of the pixels is [125.3,123,113.9], not [77.97,77.97,77.97]; channels (C) is 8, not 2", lists...)
 }
 
 func closeTo(a, b float64) bool { return a-b < 1e-9*b && b-a < 1e-9*b }

@@ -161,7 +161,7 @@ func (f *slurmFlags) prepare(ctx context.Context) (*slurm.Array, error) {
 	if f.Rate, err = f.findRate(ctx); err != nil {
 		return nil, err
 	}
-	f.Beside = f.resubmit
+	f.SkipQueued = f.resubmit
 	return slurm.Prepare(ctx, f.Options)
 }
 

@@ -93,7 +93,7 @@ func TestSlurmQueue(t *testing.T) {
 		t.Errorf("%v in\n%s", err, stdout)
 	}
 	if _, stderr, code = nb201("slurm", dir, "--shared", "--submit"); code != 2 ||
-		!strings.Contains(stderr, "in array 17 of 3 chunks: 1 running, 1 pending (Resources): --resubmit sends what is left besides") {
+		!strings.Contains(stderr, "in array 17 of 3 chunks: 1 running, 1 pending (Resources); use --resubmit to submit the rest") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 	stdout, _, code = nb201("slurm", dir, "--shared", "--resubmit")
@@ -132,19 +132,19 @@ func TestSlurmProblems(t *testing.T) {
 		code     int
 		want     string
 	}{
-		{nil, "", 2, "no Slurm here (scontrol is missing): use a login node of the cluster"},
-		{answer("scontrol", `echo "scontrol: fatal: Could not establish a configuration source" >&2; exit 1`), "", 2, "no Slurm here (scontrol knows of no cluster): set SLURM_CONF"},
+		{nil, "", 2, "no Slurm here (scontrol is missing); use a login node of the cluster"},
+		{answer("scontrol", `echo "scontrol: fatal: Could not establish a configuration source" >&2; exit 1`), "", 2, "no Slurm here (scontrol does not find a cluster); set SLURM_CONF"},
 		{answer("scontrol", `echo "slurm_load_ctl_conf error: Unable to contact slurm controller" >&2; exit 1`), "", 1, "scontrol: slurm_load_ctl_conf error: Unable to contact slurm controller"},
-		{answer("scontrol", "echo nothing"), "", 2, "tells no Max"},
+		{answer("scontrol", "echo nothing"), "", 2, "does not report Max"},
 		{answer("squeue", "exit 1"), "--shared", 1, "squeue: exit status 1"},
 		{answer("sbatch", `echo "sbatch: error: Batch job submission failed: Invalid qos specification" >&2; exit 1`), "--shared --submit", 2,
-			"the array was not taken: sbatch: Batch job submission failed: Invalid qos specification"},
-		{answer("sbatch", "echo hello"), "--shared --submit", 1, `sbatch answered "hello", not the number of a job`},
-		{aCluster(), "--shared --elements 1001", 2, "--elements 1001: use at most 1000 here"},
-		{aCluster(), "--time 1:00 --warn 2m", 2, "--time 1m0s is no longer than --warn 2m0s"},
-		{aCluster(), "--time soon", 2, `time "soon": use a time as Slurm takes it`},
-		{aCluster(), "--warn 5s", 2, "--warn 5s: use at least 30s"},
-		{aCluster(), "--gpus many", 2, `"many" GPUs: use a number`},
+			"Slurm rejected the array: sbatch: Batch job submission failed: Invalid qos specification"},
+		{answer("sbatch", "echo hello"), "--shared --submit", 1, `sbatch printed "hello" instead of a job number`},
+		{aCluster(), "--shared --elements 1001", 2, "--elements 1001: use at most 1000 on this cluster"},
+		{aCluster(), "--time 1:00 --warn 2m", 2, "--time 1m0s: no element would train, because the warning comes 2m0s before the end"},
+		{aCluster(), "--time soon", 2, `time "soon": not a positive time`},
+		{aCluster(), "--warn 5s", 2, "--warn 5s: too short; use at least 30s"},
+		{aCluster(), "--gpus many", 2, `GPUs "many": not a number`},
 		{aCluster(), "--submit --resubmit", 2, "--resubmit and --submit exclude each other"},
 		{aCluster(), "-- --colour", 2, "after --: there is no flag --colour (see nb201 run --help)"},
 		{aCluster(), "-- --chunk 1/2", 2, "after --: leave out --chunk and use --elements"},
@@ -154,7 +154,7 @@ func TestSlurmProblems(t *testing.T) {
 		{aCluster(), "--like " + dir, 2, "no rate can be measured on " + dir},
 		{aCluster(), "--image i", 2, "--image, --claim and --path are for --kubernetes"},
 		{aCluster(), "--kubernetes --partition gpu", 2, "--kubernetes and --partition exclude each other"},
-		{aCluster(), "--kubernetes --claim c", 2, `image "": name the container image`},
+		{aCluster(), "--kubernetes --claim c", 2, `image "": not a container image`},
 		{aCluster(), "--kubernetes --claim c --image i --gpus a100:1", 2, "for Kubernetes use a number"},
 	} {
 		onlyPrograms(t, test.programs)
@@ -172,7 +172,7 @@ func TestSlurmProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stderr, code := nb201("slurm", own)
-	if code != 2 || !strings.Contains(stderr, "is on tmpfs, a disk of this host, and elements run on others (node1 to node2): move it") {
+	if code != 2 || !strings.Contains(stderr, "is on a local file system of this host (tmpfs), but elements run on others (node1 to node2); move it") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 	if _, stderr, code := nb201("slurm", own, "--shared"); code != 0 {
@@ -185,7 +185,7 @@ func TestSlurmProblems(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(own, "logs"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, stderr, code := nb201("slurm", own, "--shared"); code != 2 || !strings.Contains(stderr, "campaign "+own+" cannot be written: mkdir "+own+"/logs: not a directory") {
+	if _, stderr, code := nb201("slurm", own, "--shared"); code != 2 || !strings.Contains(stderr, "cannot write to campaign "+own+": mkdir "+own+"/logs: not a directory") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 }

@@ -168,7 +168,7 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, nil, 0o666)); err != nil {
 				t.Fatal(err)
 			}
-		}, attempt.Finished, "it is kept as DIR/trials/000004/digits/0002-0777.json.damaged, and the trial is trained again", 1, 1},
+		}, attempt.Finished, "renamed to DIR/trials/000004/digits/0002-0777.json.damaged, and the trial is trained again", 1, 1},
 		"it is done": {func(t *testing.T, w *way) {
 			r := resultstest.Record(t, trial)
 			r.Attempts = 7

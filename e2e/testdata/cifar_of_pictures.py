@@ -1,6 +1,6 @@
-"""Writes class directories of pictures as CIFAR-10's binary version, in the order of the
-directories, decoded by Pillow: cifar_of_pictures.py DIR OUT, with DIR/train/CLASS/* and
-DIR/test/CLASS/*. The pictures to train are spread over the five files."""
+"""cifar_of_pictures.py DIR OUT: convert class directories of pictures to CIFAR-10's binary
+format. Reads DIR/train/CLASS/* and DIR/test/CLASS/* with Pillow, in the order of the
+directories, and spreads the training pictures over the five files."""
 
 import os
 import sys

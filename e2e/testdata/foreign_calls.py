@@ -1,10 +1,10 @@
-"""foreign_calls.py KEY CLIENT PATH ARCHIVE [CLIENT PATH ARCHIVE...]: ask the clients for a
-dataset key that is not the benchmark's.
+"""foreign_calls.py KEY CLIENT PATH ARCHIVE [CLIENT PATH ARCHIVE...]: query the clients for a
+dataset key that is not one of the benchmark's.
 
 CLIENT is nas_201_api (PATH is a merged file) or nats_bench (PATH is a directory or a
-file). ARCHIVE is what reload reads. Architectures 0 and 1 have trials on KEY, along both
-schedules, with seeds 777 and 888 along '200'. Prints a JSON document with an object for
-each PATH: what failed, by call; null where it answered.
+file). ARCHIVE is the archive that reload reads. Architectures 0 and 1 have trials on KEY with
+both schedules; schedule '200' has seeds 777 and 888. Prints a JSON list with an object per PATH,
+which maps each call to its error, or to null if it answered.
 """
 import contextlib
 import io
@@ -25,7 +25,7 @@ def create(client, path):
     return nats_bench.create(path, "tss", fast_mode=os.path.isdir(path), verbose=False)
 
 
-shown = lambda answer: answer is None  # what prints
+shown = lambda answer: answer is None  # calls that print
 percent = lambda v: 0 <= v <= 100
 metrics = lambda m: percent(m["accuracy"]) and m["loss"] >= 0 and m["all_time"] > 0
 best = lambda b: b[0] in (0, 1, 2) and percent(b[1])
@@ -77,13 +77,13 @@ def ask(key, client, path, archive):
     call("show", lambda: api.show(0), shown)
     call("query_info_str_by_arch", lambda: api.query_info_str_by_arch(0, "12"), len)
     call("query_by_arch", lambda: api.query_by_arch(genotype, "12"), len)
-    api.query_meta_info_by_index(1, "12")  # nats_bench knows of a directory what was asked for
+    api.query_meta_info_by_index(1, "12")  # from a directory, nats_bench loads only the architectures asked for
     for name in ("train", "x-valid", "ori-test", "valid", "test"):
         call("find_best('%s')" % name, lambda: api.find_best(key, name, hp="12"), best)
     call("find_best, limits", lambda: api.find_best(key, "x-valid", math.inf, math.inf, "12"), best)
     call("simulate_train_eval", lambda: api.simulate_train_eval(0, key, hp="12"), lambda a: percent(a[0]))
     call("statistics", lambda: api.statistics(key, "12"), len)
-    if "cifar10" in info.get_dataset_names():  # the benchmark's keys beside it
+    if "cifar10" in info.get_dataset_names():  # the file also has the benchmark's keys
         call("get_more_info('cifar10')", lambda: api.get_more_info(0, "cifar10", hp="12"), lambda m: percent(m["test-accuracy"]))
         call("simulate_train_eval('cifar10')", lambda: api.simulate_train_eval(0, "cifar10", hp="12"), lambda a: percent(a[0]))
         call("statistics('cifar10')", lambda: api.statistics("cifar10", "12"), lambda n: sum(n.values()) in (2, 3))

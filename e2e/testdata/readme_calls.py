@@ -1,9 +1,9 @@
-"""readme_calls.py TORCH_HOME NATS...: make every call that NAS-Bench-201's README shows,
-under the name that it has there, on files where its API looks for them, and those that
-NATS-Bench adds. Prints a JSON document: what failed, by call; None where it answered.
+"""readme_calls.py TORCH_HOME NATS...: make every call shown in NAS-Bench-201's README, under its
+name there, on files in the places where its API looks for them, and the calls that NATS-Bench
+adds. Prints a JSON object that maps each call to its error, or to null if it answered.
 
-The README's indices are replaced by those of the files (0, 1, 2), and epoch 11 by the
-last one of the short schedule.
+The README's indices are replaced by those of the files (0, 1, 2), and epoch 11 by the last epoch
+of the short schedule.
 """
 import contextlib
 import io
@@ -36,7 +36,7 @@ def call(name, make, holds=lambda answer: answer is not None):
         outcome[name] = "%s: %s" % (type(e).__name__, e)
 
 
-shown = lambda answer: answer is None  # what prints
+shown = lambda answer: answer is None  # calls that print
 metrics = lambda m: 0 <= m["accuracy"] <= 100 and m["loss"] >= 0
 seeds = lambda answer: sorted(answer) == [777, 888]
 
@@ -87,7 +87,7 @@ for slot in ("less", "full"):
 for path in sys.argv[2:]:
     api = call("nats_bench.create", lambda: nats_bench.create(path, "tss", fast_mode=os.path.isdir(path), verbose=False))
     for index in range(3):
-        api.get_more_info(index, "cifar10", hp="12")  # what was never asked for takes no part in find_best
+        api.get_more_info(index, "cifar10", hp="12")  # find_best only considers architectures that were loaded
     call("api.find_best", lambda: api.find_best("cifar10", "valid", hp="12"), lambda best: best[0] in range(3) and 0 <= best[1] <= 100)
     call("api.simulate_train_eval", lambda: api.simulate_train_eval(1, "cifar10", hp="12"), lambda a: 0 <= a[0] <= 100 and a[2] > 0)
     call("api.get_cost_info", lambda: api.get_cost_info(1, "cifar10", "12"), lambda c: c["flops"] > 0)

@@ -16,16 +16,16 @@ import (
 	"nb201/internal/needs"
 )
 
-// Cluster is a cluster on this host, with the nodes node0, node1 and so on.
+// Cluster is a Slurm cluster on this host, with nodes node0, node1 and so on.
 type Cluster struct {
 	t      *testing.T
 	script string
 	dir    string
 }
 
-// Start starts a cluster, which goes down with the test, or when the test's process ends in
-// any other way. env says how it is made, as in GPUS=2. All that the test starts speaks to
-// this cluster. Without Slurm the test skips.
+// Start starts a cluster and sets SLURM_CONF, so that every program the test starts uses it. The
+// cluster is shut down at the end of the test, or when the test's process dies. env configures it,
+// such as GPUS=2: see tools/slurm-cluster.sh. On a host without Slurm, Start skips the test.
 func Start(t *testing.T, env ...string) *Cluster {
 	t.Helper()
 	needs.Slurm(t)
@@ -33,7 +33,7 @@ func Start(t *testing.T, env ...string) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The paths of sockets have a limit, and so t.TempDir is too long.
+	// The length of socket paths is limited; t.TempDir would be too long.
 	dir, err := os.MkdirTemp("", "slurm")
 	if err != nil {
 		t.Fatal(err)
@@ -55,12 +55,13 @@ func Start(t *testing.T, env ...string) *Cluster {
 	return c
 }
 
-// Up starts what of the cluster does not run.
+// Up starts the daemons of the cluster that are not running.
 func (c *Cluster) Up(env ...string) {
 	c.t.Helper()
 	c.command("up", env...)
 }
 
+// command runs tools/slurm-cluster.sh.
 func (c *Cluster) command(verb string, env ...string) {
 	c.t.Helper()
 	command := exec.Command(c.script, verb, c.dir)
@@ -86,7 +87,7 @@ func (c *Cluster) Kill(daemon string) {
 	}
 }
 
-// Saved waits until the controller has saved its state, which it does every few seconds.
+// Saved waits until the controller has saved its state once more, which takes a few seconds.
 func (c *Cluster) Saved() {
 	c.t.Helper()
 	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(100 * time.Millisecond) {
@@ -94,10 +95,10 @@ func (c *Cluster) Saved() {
 			return
 		}
 	}
-	c.t.Fatal("the controller has not saved its state for a minute")
+	c.t.Fatal("the controller did not save its state within a minute")
 }
 
-// Jobs lists the processes of the jobs on a node.
+// Jobs returns the IDs of the processes of the jobs on a node.
 func (c *Cluster) Jobs(node string) []int {
 	c.t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/environ")
@@ -106,7 +107,7 @@ func (c *Cluster) Jobs(node string) []int {
 	}
 	var jobs []int
 	for _, path := range paths {
-		text, _ := os.ReadFile(path) // a process may be gone, or another user's
+		text, _ := os.ReadFile(path) // the process may have ended, or be another user's
 		environment := strings.Split(string(text), "\x00")
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		if err == nil && slices.Contains(environment, "SLURM_CONF="+filepath.Join(c.dir, "slurm.conf")) && slices.Contains(environment, "SLURMD_NODENAME="+node) {
@@ -116,8 +117,8 @@ func (c *Cluster) Jobs(node string) []int {
 	return jobs
 }
 
-// Steps lists the slurmstepd of the jobs on a node, which are the parents of their first
-// processes.
+// Steps returns the process IDs of slurmstepd for the jobs on a node: the parents of the jobs'
+// first processes.
 func (c *Cluster) Steps(node string) []int {
 	c.t.Helper()
 	var steps []int
@@ -126,7 +127,7 @@ func (c *Cluster) Steps(node string) []int {
 		_, after, _ := strings.Cut(string(text), "\nPPid:")
 		var parent int
 		if _, err := fmt.Sscan(after, &parent); err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent)); string(name) == "slurmstepd\n" {
 			steps = append(steps, parent)

@@ -1,14 +1,14 @@
-// Package attempt is how a trial is trained into a campaign, whether a user asks for the
-// one trial or a run has it among many: TrainInto claims the trial, trains it, publishes
-// what it leaves and gives the claim back.
+// Package attempt trains a trial into a campaign, for nb201 train as well as for the workers of
+// a run. Start reading at [TrainInto], which claims a trial, trains it, publishes its record and
+// weights, and releases the claim.
 //
-// A claim (Claim) is a lock that the kernel frees when its process dies: it keeps other
-// processes on the same campaign from training the trial too. An attempt that fails is
-// noted (Failure); one that is interrupted leaves a checkpoint and does not count, nor
-// does one that finds the disk full or the campaign locked. Classify distinguishes them.
+// A [Claim] is a lock that keeps other processes from training the same trial; the kernel frees
+// it when its process dies. A failed attempt is recorded in a [Failure]. An attempt that is
+// interrupted leaves a checkpoint and does not count, nor does one that finds the disk full or
+// the campaign locked. [Classify] distinguishes these endings.
 //
-//	DIR/running/000123/cifar10/0012-0777/        the claim and the checkpoints of a trial under way
-//	DIR/failed/000123/cifar10/0012-0777.json     the failed attempts at a trial
+//	DIR/running/000123/cifar10/0012-0777/        claim and checkpoints of a trial in progress
+//	DIR/failed/000123/cifar10/0012-0777.json     failed attempts at a trial
 package attempt
 
 import (
@@ -26,27 +26,27 @@ import (
 
 // Trainer trains trials on one device, one at a time.
 type Trainer interface {
-	// Train trains t, from the newest checkpoint in dir if there is one, and leaves
-	// checkpoints there. It calls step after every batch. When ctx is cancelled it
-	// leaves a checkpoint and returns ctx's error. Weights are nil when they are not to be
-	// kept. An error of kind Diverged or OutOfMemory, or one that no other trial would
-	// escape, is a *Fault.
+	// Train trains t and writes checkpoints to dir. It resumes from the newest checkpoint there,
+	// if any, and calls step after every batch. When ctx is cancelled, it writes a checkpoint and
+	// returns ctx's error. The weights are nil when they are not kept. The error is a *Fault when
+	// its kind is Diverged or OutOfMemory, or when every other trial would fail the same way.
 	Train(ctx context.Context, t results.Trial, dir string, step func(Step)) (*results.Record, torchfile.StateDict, error)
 }
 
-// Step is how far a trial has come with a batch.
+// Step is the progress of a trial after a batch.
 type Step struct {
 	Stage         string // "train" or an evaluation set's name
 	Epoch, Epochs int    // Epoch from 0
 	Batch         int    // of the stage, from 0
 	Images        int    // in the batch
-	Loss, Top1    float64
+	Loss          float64
+	Top1          float64 // accuracy, percent
 }
 
-// Fault is an error of a Trainer that is more than a failed attempt.
+// Fault is an error of a Trainer with its kind.
 type Fault struct {
 	Kind   Kind // Diverged, OutOfMemory or Other
-	Unable bool // the trial was not begun, and no other could be
+	Unable bool // the trial was not begun, and no other trial could be
 	Err    error
 }
 
@@ -54,41 +54,43 @@ func (f *Fault) Error() string { return f.Err.Error() }
 
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Observer sees an attempt pass. Its methods are called from TrainInto's goroutine, and the
-// attempt waits for them.
+// Observer is notified of the progress of an attempt. Its methods are called from TrainInto's
+// goroutine, and the attempt waits for them.
 type Observer interface {
-	Warn(text string)  // of what does not end the attempt
-	Begin()            // the trial is claimed and is not done
-	Step(Step)         // a batch of it is done
-	Publish()          // it is trained
-	Wait(reason error) // the campaign cannot take it now; called before every new try
+	Warn(text string)  // a problem that does not end the attempt
+	Begin()            // the trial is claimed and not done yet: training begins
+	Step(Step)         // a batch is done
+	Publish()          // training is done: publication begins
+	Wait(reason error) // the campaign cannot accept the trial now; called before every retry
 }
 
-// Options say how TrainInto makes an attempt.
+// Options configure an attempt made by TrainInto.
 type Options struct {
-	Number   int // of the attempt, from 1, for the record: see Next
+	Number   int // number of the attempt, from 1, for the record: see [Failure.Next]
 	Trainer  Trainer
 	Observer Observer
-	// PublishEvery is the time between two tries to publish; zero: five seconds.
+	// PublishEvery is the time between attempts to publish; zero means five seconds.
 	PublishEvery time.Duration
 }
 
 // ErrClaimed reports that another process is training the trial.
 var ErrClaimed = errors.New("another process is training it")
 
-// TrainInto trains a trial and publishes it. It is the one way into a campaign: it makes
-// sure that the campaign takes the trial (Check), claims the trial, sets a damaged record
-// of it aside, trains, publishes when the campaign has room, forgets earlier failures and
-// releases the claim. A trial that is done, or that another process publishes first, is
-// results.ErrDone, and one that another process has is ErrClaimed; Classify reports what
-// other errors are. After an error the trial's checkpoints stay.
+// TrainInto trains a trial and publishes it. Every trial enters a campaign this way. TrainInto
+// checks that the campaign accepts the trial ([Check]), claims it, renames a damaged record of
+// it, trains, publishes once the campaign has room, removes the note of earlier failures and
+// releases the claim.
+//
+// The error is [results.ErrDone] when the trial is done already or another process publishes it
+// first, and [ErrClaimed] when another process is training it; [Classify] explains other errors.
+// After any other error than ErrDone, the trial's checkpoints stay.
 func TrainInto(ctx context.Context, c results.Campaign, t results.Trial, o Options) (*results.Record, error) {
 	if err := Check(c, t); err != nil && !errors.Is(err, results.ErrDone) {
 		return nil, err
 	}
 	claim, err := TakeClaim(c.Dir, t)
 	if err != nil {
-		return nil, usage.Errorf("campaign %s cannot take the trial: %w", c.Dir, err)
+		return nil, usage.Errorf("cannot write to campaign %s: %w", c.Dir, err)
 	}
 	if claim == nil {
 		return nil, fmt.Errorf("%v: %w", t, ErrClaimed)
@@ -98,13 +100,14 @@ func TrainInto(ctx context.Context, c results.Campaign, t results.Trial, o Optio
 		return nil, errors.Join(err, claim.Release())
 	}
 	if untidy := errors.Join(Forget(c.Dir, t), claim.Finish()); untidy != nil {
-		o.Observer.Warn(fmt.Sprintf("cannot tidy up after %v: %v", t, untidy)) // a later run will
+		o.Observer.Warn(fmt.Sprintf("%v: cannot remove its checkpoints or failure notes: %v; the next run removes them", t, untidy))
 	}
 	return r, err
 }
 
-// Check finds out, before hours of training, whether the campaign takes the trial, and a
-// note if it fails: see results.Campaign.Check.
+// Check reports, before hours of training, why the campaign would not accept the trial's record
+// or its failure file: see [results.Campaign.Check]. The error of a finished trial is
+// [results.ErrDone].
 func Check(c results.Campaign, t results.Trial) error {
 	err := c.Within(func(root atomicfile.Root) error { return root.CheckCreate(failureName(t)) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -113,15 +116,15 @@ func Check(c results.Campaign, t results.Trial) error {
 	return c.Check(t)
 }
 
-// train trains and publishes a trial whose claim is held.
+// train trains and publishes a trial that this process has claimed; dir is for its checkpoints.
 func (o Options) train(ctx context.Context, c results.Campaign, t results.Trial, dir string) (*results.Record, error) {
-	done, err := c.Done(t) // its record may have come while the claim was another's
+	done, err := c.Done(t) // the process that had the claim before may have published it
 	if errors.Is(err, results.ErrDamaged) {
 		var path string
 		var reason error
 		path, reason, err = c.SetAside(t)
 		if path != "" {
-			o.Observer.Warn(fmt.Sprintf("%v: it is kept as %s, and the trial is trained again", reason, path))
+			o.Observer.Warn(fmt.Sprintf("%v; renamed to %s, and the trial is trained again", reason, path))
 		}
 	}
 	if err != nil {
@@ -143,10 +146,10 @@ func (o Options) train(ctx context.Context, c results.Campaign, t results.Trial,
 	return r, nil
 }
 
-// publish puts what a trial left into the campaign: see Campaign.PublishOrKeep. Hours of
-// training are not thrown away for a full disk: as long as the campaign has no room, or is
-// locked by a process that does not go on, publish tries again every so often, until ctx
-// is cancelled.
+// publish adds the record and the weights to the campaign: see [results.Campaign.PublishOrKeep].
+// A full disk must not waste hours of training, so publish retries every PublishEvery until it
+// succeeds or ctx is cancelled, while the disk is full or a stuck process has the campaign
+// locked.
 func (o Options) publish(ctx context.Context, c results.Campaign, r *results.Record, weights torchfile.StateDict) error {
 	every := o.PublishEvery
 	if every == 0 {

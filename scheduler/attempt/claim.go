@@ -14,20 +14,19 @@ import (
 	"nb201/results"
 )
 
-// Claim is the right to train a trial, held by a process as long as it lives: a lock
-// on DIR/running/000123/cifar10/0012-0777/claim. That directory also holds the trial's
-// checkpoints.
+// Claim is the exclusive right to train a trial: a lock on
+// DIR/running/000123/cifar10/0012-0777/claim, which the kernel releases when its process dies.
 type Claim struct {
-	Dir      string
+	Dir      string // the directory of the claim file, and of the trial's checkpoints
 	campaign string
 	trial    results.Trial
 	lock     *flock.Flock
 }
 
-// TakeClaim takes the claim on t; nil when another process has it. Where the file
-// system has no locks every process has it: of two that train the same trial, the
-// first to publish it wins. An error that names a file or a link is one that no other
-// attempt mends.
+// TakeClaim takes the claim on t. It returns nil without an error when another process has it.
+// On a file system without locks every process gets the claim: of two that train the same
+// trial, the first to publish it wins. Retrying does not help against an error that names a
+// file or a link.
 func TakeClaim(campaign string, t results.Trial) (*Claim, error) {
 	dir := filepath.Join(campaign, runningName(t))
 	for {
@@ -43,28 +42,28 @@ func TakeClaim(campaign string, t results.Trial) (*Claim, error) {
 				return nil, lock.Close()
 			}
 		}
-		if !errors.Is(err, fs.ErrNotExist) { // another process tidied up between two steps
+		if !errors.Is(err, fs.ErrNotExist) { // else another process removed the directory meanwhile
 			return nil, fmt.Errorf("claim %v: %w%s", t, err, atomicfile.Rights(err))
 		}
 	}
 }
 
-// runningName is what a campaign has of a trial under way, relative to its directory.
+// runningName returns the directory of a trial in progress, relative to the campaign's.
 func runningName(t results.Trial) string { return filepath.Join("running", t.Path()) }
 
-// Release lets other processes have the trial, and keeps its checkpoints, if any.
+// Release gives up the claim and keeps the trial's checkpoints, if any.
 func (c *Claim) Release() error {
 	entries, err := os.ReadDir(c.Dir)
-	if err == nil && len(entries) <= 1 { // the claim alone
+	if err == nil && len(entries) <= 1 { // only the claim file
 		err = Tidy(c.campaign, c.trial)
 	}
 	return errors.Join(err, c.lock.Close())
 }
 
-// Finish releases the claim on a trial that needs no checkpoint any more.
+// Finish gives up the claim on a finished trial and removes its checkpoints.
 func (c *Claim) Finish() error { return errors.Join(Tidy(c.campaign, c.trial), c.lock.Close()) }
 
-// Tidy removes what is kept of a trial under way.
+// Tidy removes the claim file and the checkpoints of a trial. Their absence is not an error.
 func Tidy(campaign string, t results.Trial) error {
 	return results.Campaign{Dir: campaign}.Within(func(root atomicfile.Root) error {
 		name := runningName(t)
@@ -74,7 +73,7 @@ func Tidy(campaign string, t results.Trial) error {
 		if err := root.RemoveAll(name); err != nil {
 			return err
 		}
-		// The folders above it go with the last trial in them.
+		// Remove the two folders above it, too, if they are empty.
 		for range 2 {
 			name = filepath.Dir(name)
 			if root.Remove(name) != nil {

@@ -11,21 +11,22 @@ import (
 	"nb201/results"
 )
 
-// Ending is how an attempt at a trial ended.
+// Ending says how an attempt at a trial ended.
 type Ending string
 
 const (
-	Finished Ending = "finished" // its record is published
-	Done     Ending = "done"     // it was done already, or another process was faster
-	Claimed  Ending = "claimed"  // another process has it
-	Failed   Ending = "failed"   // the attempt counts as failed
-	NoRoom   Ending = "no room"  // the campaign's disk does not take its files
-	Unable   Ending = "unable"   // it could not be begun, nor, it seems, could any other
-	Refused  Ending = "refused"  // the campaign does not take it, but perhaps others
+	Finished Ending = "finished" // the record is published
+	Done     Ending = "done"     // the trial was done already, or another process published it first
+	Claimed  Ending = "claimed"  // another process is training the trial
+	Failed   Ending = "failed"   // the attempt counts as a failed one
+	NoRoom   Ending = "no room"  // the host or the campaign's disk is short of room, or the campaign is locked
+	Unable   Ending = "unable"   // the trial could not begin, and probably no other can
+	Refused  Ending = "refused"  // the campaign does not accept this trial's files; others may work
 	Stopped  Ending = "stopped"  // ctx was cancelled
 )
 
-// Classify says how TrainInto ended that returned err, and of what kind a Failed one is.
+// Classify returns how a call of TrainInto that returned err ended and, if it [Failed], the kind
+// of failure.
 func Classify(ctx context.Context, campaign string, err error) (Ending, Kind) {
 	var fault *Fault
 	isFault := errors.As(err, &fault)
@@ -38,11 +39,11 @@ func Classify(ctx context.Context, campaign string, err error) (Ending, Kind) {
 		return Claimed, ""
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return Stopped, ""
-	case isFault && fault.Unable: // perhaps of the disk with the images
+	case isFault && fault.Unable: // before IsNoRoom, as it may be an error of the disk with the images
 		return Unable, ""
 	case IsNoRoom(err):
 		return NoRoom, ""
-	case IsOfTrial(campaign, err): // what was trained is kept in its last checkpoint
+	case AffectsOneArch(campaign, err): // the last checkpoint keeps what was trained
 		return Refused, ""
 	case isRefused(err): // likewise
 		return Unable, ""
@@ -52,9 +53,9 @@ func Classify(ctx context.Context, campaign string, err error) (Ending, Kind) {
 	return Failed, Other
 }
 
-// IsNoRoom reports whether err is that of a disk that is full, broken or gone, of a host that
-// is short of memory or of file descriptors, or of a campaign that is locked: no fault of a
-// trial, and it may pass.
+// IsNoRoom reports whether err comes from a disk that is full, faulty or gone, a host short of
+// memory or file descriptors, or a locked campaign ([results.ErrLocked]). The trial is not at
+// fault, and the condition may pass.
 func IsNoRoom(err error) bool {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, results.ErrLocked} {
 		if errors.Is(err, cause) {
@@ -64,8 +65,8 @@ func IsNoRoom(err error) bool {
 	return false
 }
 
-// isRefused reports whether err is of a campaign that takes nothing from this user, or
-// nothing of this size: no attempt at any trial mends that.
+// isRefused reports whether err comes from a campaign that this user cannot write to, or that
+// does not accept a file of this size. Retrying does not help.
 func isRefused(err error) bool {
 	var link *atomicfile.LinkError
 	if errors.As(err, &link) {
@@ -79,9 +80,9 @@ func isRefused(err error) bool {
 	return false
 }
 
-// IsOfTrial reports whether err is one of isRefused that lies in the folders of one
-// architecture: others may be trained.
-func IsOfTrial(campaign string, err error) bool {
+// AffectsOneArch reports whether err comes from a file that cannot be written (see isRefused) in
+// the folders of a single architecture, so that others may still be trained.
+func AffectsOneArch(campaign string, err error) bool {
 	var link *atomicfile.LinkError
 	var ofPath *fs.PathError
 	path := ""

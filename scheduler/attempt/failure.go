@@ -20,55 +20,55 @@ import (
 	"nb201/results"
 )
 
-// The file of a Failure is read by other versions of the program, which may work the same
-// campaign. It carries a version from 2 on: the first version of the program refuses keys
-// that it does not know. Whoever reads the file passes over the keys that it does not know;
-// whoever changes it keeps them.
+// failureVersion is the version of the failure files that this program writes. Files of version
+// 1 have no version key, because the first release refuses keys that it does not know. Different
+// versions of the program may share a campaign, so readers must skip keys that they do not know,
+// and writers must keep them.
 const failureVersion = 1
 
-// Failure is what is known of a trial whose attempts failed, in
-// DIR/failed/000123/cifar10/0012-0777.json. It is removed when an attempt succeeds.
+// Failure records the failed attempts at a trial, in the file
+// DIR/failed/000123/cifar10/0012-0777.json. The file is removed when an attempt succeeds.
 type Failure struct {
 	Version  int             `json:"version,omitzero"` // see failureVersion
 	Trial    results.Trial   `json:"trial"`
-	Attempts []FailedAttempt `json:"attempts"`  // those that failed, the oldest first
-	SetAside bool            `json:"set_aside"` // it is not tried again
+	Attempts []FailedAttempt `json:"attempts"`  // oldest first
+	SetAside bool            `json:"set_aside"` // the trial has failed: runs do not retry it
 	Unknown  jsontext.Value  `json:",embed"`    // keys of a newer version
 }
 
-// FailedAttempt is an attempt at a trial that failed.
+// FailedAttempt describes one failed attempt at a trial.
 type FailedAttempt struct {
 	When   time.Time `json:"when"`
 	Host   string    `json:"host"`
 	Device string    `json:"device"`
 	Kind   Kind      `json:"kind"`
 	Reason string    `json:"reason"` // one line
-	Log    string    `json:"log"`    // file; empty: nb201 train, which keeps none
+	Log    string    `json:"log"`    // path of the worker's log; empty for nb201 train, which has none
 
 	Unknown jsontext.Value `json:",embed"` // keys of a newer version
 }
 
-// Kind says how an attempt at a trial failed.
+// Kind says why an attempt at a trial failed.
 type Kind string
 
 const (
 	Crashed     Kind = "crashed"       // the worker died
 	Hung        Kind = "hung"          // the worker made no progress
-	OutOfMemory Kind = "out of memory" // of the device or the host
-	Diverged    Kind = "diverged"      // the loss or the state is not finite: no other attempt would end better
-	Other       Kind = "error"         // the worker reported any other error
+	OutOfMemory Kind = "out of memory" // on the device or the host
+	Diverged    Kind = "diverged"      // the loss or the state is not finite; retrying would give the same
+	Other       Kind = "error"         // the worker reported another error
 )
 
-// failureName is what a campaign has of a trial that failed, relative to its directory.
+// failureName returns the path of a trial's failure file, relative to the campaign's directory.
 func failureName(t results.Trial) string { return filepath.Join("failed", t.Path()+".json") }
 
-// FailurePath is the file of the failed attempts at t.
+// FailurePath returns the path of the failure file of t in the campaign at dir.
 func FailurePath(dir string, t results.Trial) string {
 	return filepath.Join(dir, failureName(t))
 }
 
-// ReadFailure reads a file of FailurePath. An error of a file that is not there is
-// fs.ErrNotExist.
+// ReadFailure reads a failure file. The error of a file that does not exist is
+// [fs.ErrNotExist].
 func ReadFailure(path string) (Failure, error) {
 	text, err := infile.Read(path, infile.MaxText)
 	if err != nil {
@@ -77,6 +77,7 @@ func ReadFailure(path string) (Failure, error) {
 	return decodeFailure(path, text)
 }
 
+// decodeFailure decodes and checks the text of the failure file at path.
 func decodeFailure(path string, text []byte) (f Failure, err error) {
 	if err := configs.DecodeKnown(path, text, &f); err != nil {
 		return f, err
@@ -85,14 +86,14 @@ func decodeFailure(path string, text []byte) (f Failure, err error) {
 		return f, usage.Errorf("%s: %w", path, err)
 	}
 	if own := filepath.Join("/", path); !strings.HasSuffix(own, FailurePath("/", f.Trial)) {
-		return f, usage.Errorf("%s is about another trial: %v", path, f.Trial)
+		return f, usage.Errorf("%s: \"trial\" is %v, which does not match the file's path", path, f.Trial)
 	}
 	return f, nil
 }
 
-// Earlier is what is known of earlier attempts at a trial: nothing when there were none or
-// their file cannot be read, as a note costs no more than some attempts. doubt is then, and
-// of the file of a newer version, what to warn of. An error is one of IsNoRoom.
+// Earlier returns the failed attempts at a trial so far. A failure file that cannot be read
+// counts as none, because all that is lost is a few attempts; doubt then says what is wrong with
+// it. doubt is also set for a file of a newer version. err is set only if [IsNoRoom].
 func Earlier(dir string, t results.Trial) (f Failure, doubt, err error) {
 	path := FailurePath(dir, t)
 	f, err = ReadFailure(path)
@@ -102,26 +103,26 @@ func Earlier(dir string, t results.Trial) (f Failure, doubt, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Failure{Trial: t}, nil, nil
 	case err != nil:
-		return Failure{Trial: t}, fmt.Errorf("%w; it counts as no failed attempt", err), nil
+		return Failure{Trial: t}, fmt.Errorf("%w; counted as no failed attempts", err), nil
 	case f.Version > failureVersion:
-		doubt = fmt.Errorf("%s is from a newer version of nb201: what this version knows of it counts", path)
+		doubt = fmt.Errorf("%s is from a newer version of nb201; keys that this version does not know are ignored", path)
 	}
 	return f, doubt, nil
 }
 
-// Next is the number of the attempt that follows.
+// Next returns the number of the next attempt, from 1.
 func (f Failure) Next() int { return len(f.Attempts) + 1 }
 
-// Add adds a failed attempt. After as many as most, and when it diverged, the trial is set
-// aside.
+// Add adds a failed attempt. The trial has failed once it has most failed attempts, or when the
+// attempt diverged.
 func (f *Failure) Add(a FailedAttempt, most int) {
 	f.Attempts = append(f.Attempts, a)
 	f.SetAside = len(f.Attempts) >= most || a.Kind == Diverged
 }
 
-// ListSetAside lists the trials of a campaign that were set aside. A file that cannot be read
-// sets none aside.
-func ListSetAside(dir string) ([]results.Trial, error) {
+// ListFailed returns the failed trials of a campaign: those whose attempts are used up. It skips
+// failure files that cannot be read, unless [IsNoRoom].
+func ListFailed(dir string) ([]results.Trial, error) {
 	paths, err := fs.Glob(os.DirFS(dir), "failed/*/*/*.json")
 	if err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func ListSetAside(dir string) ([]results.Trial, error) {
 	return trials, nil
 }
 
-// Write makes the file of the failure, on disk.
+// Write writes the failure to its file in the campaign at dir and syncs it to disk.
 func (f Failure) Write(dir string) error {
 	text, err := json.Marshal(f, jsontext.WithIndent("  "))
 	if err != nil {
@@ -154,7 +155,7 @@ func (f Failure) Write(dir string) error {
 	})
 }
 
-// Forget removes what is noted of the failed attempts at a trial, if anything.
+// Forget removes the failure file of a trial, if it exists.
 func Forget(campaign string, t results.Trial) error {
 	return results.Campaign{Dir: campaign}.Within(func(root atomicfile.Root) error {
 		name := failureName(t)
@@ -168,7 +169,8 @@ func Forget(campaign string, t results.Trial) error {
 	})
 }
 
-// OneLine is err in one line of bounded length, as the reason of a FailedAttempt.
+// OneLine returns the text of err as one line of about 500 bytes at most, for
+// [FailedAttempt.Reason].
 func OneLine(err error) string {
 	const limit = 500
 	text := strings.Join(strings.Fields(err.Error()), " ")

@@ -1,9 +1,9 @@
-// Package kubernetes writes the manifest of a Kubernetes Job that works a campaign: an
-// Indexed Job, whose pod of index I works chunk I+1 of N of the plan. The campaign lies on
-// a volume that all pods mount.
+// Package kubernetes writes the manifest of a Kubernetes Job that trains a campaign ([Job]): an
+// Indexed Job, whose pod with index I trains chunk I+1 of N of the plan. The campaign is on a
+// volume that all pods mount.
 //
-// Like Slurm, Kubernetes runs an index at least once, and a pod and its replacement may
-// overlap. What makes that harmless is told in package slurm.
+// Like Slurm, Kubernetes runs an index at least once, and a pod and its replacement may overlap.
+// Package slurm explains why that is harmless.
 package kubernetes
 
 import (
@@ -22,23 +22,23 @@ import (
 	"nb201/internal/usage"
 )
 
-// Job is an Indexed Job. The zero value of CPUs, Memory and Parallelism leaves it to the
-// cluster.
+// Job describes an Indexed Job. The cluster's defaults apply when CPUs, Memory or Parallelism has
+// the zero value.
 type Job struct {
 	Version     string // of nb201
-	Campaign    string // its name
+	Campaign    string // name of the campaign
 	Trials      int
-	Image       string // of the container; holds nb201 and its XLA plugin
-	Claim       string // the PersistentVolumeClaim of the volume
-	Path        string // of the campaign in the volume
-	Chunks      int    // N
-	Parallelism int    // pods at a time
-	GPUs, CPUs  int    // of a pod
-	Memory      string // of a pod, as Kubernetes reads it: 16Gi
-	RunFlags    []string
+	Image       string   // container image with nb201 and its XLA plugin
+	Claim       string   // PersistentVolumeClaim of the volume
+	Path        string   // of the campaign, relative to the volume
+	Chunks      int      // into which the plan is divided; one pod each
+	Parallelism int      // pods that may run at the same time
+	GPUs, CPUs  int      // per pod
+	Memory      string   // per pod, in Kubernetes' syntax: 16Gi
+	RunFlags    []string // more flags for nb201 run
 }
 
-// mount is where the volume is in a container.
+// mount is the mount point of the volume in a container.
 const mount = "/nb201"
 
 var (
@@ -47,27 +47,28 @@ var (
 	label    = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
 )
 
-// Manifest is the job in YAML. Errors are usage errors.
+// Manifest returns the job as YAML. Its errors are usage errors.
 func (j Job) Manifest() (string, error) {
 	switch {
 	case j.Image == "" || strings.ContainsAny(j.Image, " \t\n"):
-		return "", usage.Errorf("image %q: name the container image that holds nb201", j.Image)
+		return "", usage.Errorf("image %q: not a container image; name the image that contains nb201", j.Image)
 	case !label.MatchString(j.Claim):
-		return "", usage.Errorf("claim %q: name the PersistentVolumeClaim of the campaign's volume", j.Claim)
+		return "", usage.Errorf("claim %q: not a valid name; name the PersistentVolumeClaim of the campaign's volume", j.Claim)
 	case path.IsAbs(j.Path) || strings.HasPrefix(path.Clean(j.Path), ".."):
-		return "", usage.Errorf("path %q of the campaign is not one in the volume", j.Path)
+		return "", usage.Errorf("path %q: not inside the volume; use the campaign's path relative to the volume", j.Path)
 	case j.Memory != "" && !quantity.MatchString(j.Memory):
-		return "", usage.Errorf("memory %q: use a quantity as Kubernetes takes it, such as 16Gi", j.Memory)
+		return "", usage.Errorf("memory %q: not a quantity; use Kubernetes' notation, such as 16Gi", j.Memory)
 	case j.GPUs < 0 || j.CPUs < 0 || j.Parallelism < 0 || j.Chunks < 1:
-		return "", usage.Errorf("%d chunks, %d at a time, with %d GPUs and %d CPUs: use none below 0, and a chunk", j.Chunks, j.Parallelism, j.GPUs, j.CPUs)
+		return "", usage.Errorf("%d chunks, %d at a time, with %d GPUs and %d CPUs: counts must not be negative, and chunks at least 1",
+			j.Chunks, j.Parallelism, j.GPUs, j.CPUs)
 	}
-	const most = 1 << 20 // of each; pods are counted in 32 bits
+	const most = 1 << 20 // pods are counted in 32 bits
 	if max(j.GPUs, j.CPUs, j.Parallelism, j.Chunks) > most {
 		return "", usage.Errorf("%d chunks, %d at a time, with %d GPUs and %d CPUs: use at most %d of each", j.Chunks, j.Parallelism, j.GPUs, j.CPUs, most)
 	}
 	for _, text := range append([]string{j.Version, j.Campaign, j.Path, j.Image}, j.RunFlags...) {
 		if !utf8.ValidString(text) {
-			return "", usage.Errorf("%q is not UTF-8, which a manifest is", text)
+			return "", usage.Errorf("%q: not UTF-8, as a manifest must be; use another name", text)
 		}
 	}
 	want, err := json.Marshal(j.manifest())
@@ -78,17 +79,17 @@ func (j Job) Manifest() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// The library folds lines at the control character NEL.
+	// The library folds lines at the control character NEL, so compare what reads back.
 	if got, err := yaml.YAMLToJSON(text); err != nil || !bytes.Equal(got, want) {
-		return "", usage.Errorf("campaign %q, path %q: a manifest cannot hold all of these characters: use another name", j.Campaign, j.Path)
+		return "", usage.Errorf("campaign %q, path %q: a manifest cannot contain all of these characters; use another name", j.Campaign, j.Path)
 	}
 	return string(text), nil
 }
 
-// object is one of the API's.
+// object is an object of the Kubernetes API.
 type object = map[string]any
 
-// manifest is the job as batch/v1 of Kubernetes 1.33 has it.
+// manifest returns the job as an object of batch/v1, as of Kubernetes 1.33.
 func (j Job) manifest() object {
 	const container, volume = "nb201", "campaigns"
 	limits := object{"nvidia.com/gpu": j.GPUs}
@@ -101,20 +102,20 @@ func (j Job) manifest() object {
 	spec := object{
 		"completionMode": "Indexed",
 		"completions":    j.Chunks,
-		// A pod that failed is tried again, three times; one index does not end the others.
+		// Retry a failed pod three times. A failed index does not end the others.
 		"backoffLimitPerIndex": 3,
 		"maxFailedIndexes":     j.Chunks,
-		// No second pod of an index while the first one is still leaving its checkpoints.
+		// Start no second pod of an index while the first one is still writing its checkpoints.
 		"podReplacementPolicy": "Failed",
 		"podFailurePolicy": object{"rules": []object{
-			// A drained or preempted node is no failure.
+			// A drained or preempted node does not count as a failure.
 			{"action": "Ignore", "onPodConditions": []object{{"type": "DisruptionTarget", "status": "True"}}},
-			// Wrong usage or input (2), and trials that are set aside (3), are the same in another pod.
+			// Wrong usage or input (2) and failed trials (3) would be the same in another pod.
 			{"action": "FailIndex", "onExitCodes": object{"containerName": container, "operator": "In", "values": []int{2, 3}}},
 		}},
 		"template": object{"spec": object{
 			"restartPolicy":                 "Never",
-			"terminationGracePeriodSeconds": 60, // a stopped run leaves within 20
+			"terminationGracePeriodSeconds": 60, // a run that is stopped exits within 20
 			"containers": []object{{
 				"name":         container,
 				"image":        j.Image,
@@ -130,8 +131,8 @@ func (j Job) manifest() object {
 		spec["parallelism"] = j.Parallelism
 	}
 	about := fmt.Sprintf("Made by nb201 slurm --kubernetes (%s): %d trials of %s, in %d chunks. "+
-		"This was NOT run on a Kubernetes cluster: it was checked against the published schema of batch/v1 alone. "+
-		"It is for Kubernetes 1.33 or later.", j.Version, j.Trials, j.Campaign, j.Chunks)
+		"For Kubernetes 1.33 or later. This manifest was NOT run on a Kubernetes cluster; "+
+		"it was only checked against the published schema of batch/v1.", j.Version, j.Trials, j.Campaign, j.Chunks)
 	return object{
 		"apiVersion": "batch/v1",
 		"kind":       "Job",
@@ -140,14 +141,14 @@ func (j Job) manifest() object {
 	}
 }
 
-// Name is the job's name.
+// Name returns the name of the job.
 func (j Job) Name() string {
 	base := strings.Trim(notName.ReplaceAllString(strings.ToLower(j.Campaign), "-"), "-")
 	return strings.TrimRight(fmt.Sprintf("nb201-%.40s", base), "-")
 }
 
-// Command is what the shell of a container does. Each GPU of a pod is one of its
-// container, numbered from 0.
+// Command returns the shell command that a container runs. The GPUs of a pod are numbered from 0 in
+// its container.
 func (j Job) Command() string {
 	devices := "cpu"
 	if j.GPUs > 0 {

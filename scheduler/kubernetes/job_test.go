@@ -21,8 +21,8 @@ func example() Job {
 	}
 }
 
-// TestManifest reads the manifest as the API server does, strictly: a field that the
-// published schema lacks, or one of another type, is an error.
+// TestManifest decodes the manifest as strictly as the API server: a field that the published
+// schema lacks, or one of another type, is an error.
 func TestManifest(t *testing.T) {
 	text, err := example().Manifest()
 	if err != nil {
@@ -52,7 +52,7 @@ func TestManifest(t *testing.T) {
 		!slices.Equal(rules[1].OnExitCodes.Values, []int32{2, 3}) || *rules[1].OnExitCodes.ContainerName != pod.Containers[0].Name {
 		t.Errorf("rules %+v", rules)
 	}
-	// What Kubernetes demands of a job with a podFailurePolicy.
+	// Kubernetes requires this of a job with a podFailurePolicy.
 	if pod.RestartPolicy != corev1.RestartPolicyNever || *pod.TerminationGracePeriodSeconds < 20 {
 		t.Errorf("pod %+v", pod)
 	}
@@ -66,7 +66,7 @@ func TestManifest(t *testing.T) {
 	if claim.ClaimName != "campaigns" || pod.Volumes[0].Name != c.VolumeMounts[0].Name || c.VolumeMounts[0].MountPath != "/nb201" {
 		t.Errorf("volumes %+v, mounts %+v", pod.Volumes, c.VolumeMounts)
 	}
-	// The shell of the container, with a program that tells how it was called.
+	// Run the container's command with a program that prints its arguments.
 	script := "nb201() { printf '<%s>' \"$@\"; }; " + strings.Replace(c.Args[0], "exec ", "", 1)
 	shell := exec.Command(c.Command[0], append(c.Command[1:], script)...)
 	shell.Env = []string{"JOB_COMPLETION_INDEX=19"}
@@ -97,12 +97,12 @@ func TestLeast(t *testing.T) {
 
 func TestWrongJob(t *testing.T) {
 	for want, change := range map[string]func(*Job){
-		"name the container image":           func(j *Job) { j.Image = "a b" },
+		"not a container image":              func(j *Job) { j.Image = "a b" },
 		"name the PersistentVolumeClaim":     func(j *Job) { j.Claim = "A claim" },
-		"is not one in the volume":           func(j *Job) { j.Path = "/campaign" },
-		`"../c" of the campaign is not one`:  func(j *Job) { j.Path = "../c" },
-		"use a quantity as Kubernetes takes": func(j *Job) { j.Memory = "16 G" },
-		"use none below 0":                   func(j *Job) { j.CPUs = -1 },
+		`"/campaign": not inside the volume`: func(j *Job) { j.Path = "/campaign" },
+		`"../c": not inside the volume`:      func(j *Job) { j.Path = "../c" },
+		"not a quantity":                     func(j *Job) { j.Memory = "16 G" },
+		"must not be negative":               func(j *Job) { j.CPUs = -1 },
 		"use at most 1048576 of each":        func(j *Job) { j.GPUs = math.MaxInt },
 		"0 chunks":                           func(j *Job) { j.Chunks = 0 },
 	} {
@@ -114,7 +114,7 @@ func TestWrongJob(t *testing.T) {
 	}
 }
 
-// TestHostileNames has no name add a line of its meaning to the manifest.
+// A name with special characters cannot add keys to the manifest.
 func TestHostileNames(t *testing.T) {
 	for _, name := range []string{
 		"k\napiVersion: v1\nkind: Pod", "nl\nid: x", "a: b # c", `"'{{.Image}}'"`, "- &x *x !!str ~ | >", "%YAML 1.1\n---\n...", "\u2028\x1b\t\r", "yes", "0x1f", "画像",
@@ -152,7 +152,7 @@ func TestHostileNames(t *testing.T) {
 			t.Errorf("%v, %q\nwant %q", err, out, want)
 		}
 	}
-	for path, says := range map[string]string{"not \xff UTF-8": "is not UTF-8", "next\u0085line": "cannot hold all of these characters"} {
+	for path, says := range map[string]string{"not \xff UTF-8": "not UTF-8, as a manifest must be", "next\u0085line": "cannot contain all of these characters"} {
 		j := example()
 		j.Path = path
 		if _, err := j.Manifest(); !usage.Is(err) || !strings.Contains(err.Error(), says) {

@@ -13,22 +13,22 @@ import (
 	"nb201/internal/usage"
 )
 
-// Archs is a set of architectures. Its zero value is empty; sets are compared with ==.
+// Archs is a set of architectures. The zero value is empty. Sets can be compared with ==.
 type Archs struct {
-	words [(cell.Count + 63) / 64]uint64 // bit i%64 of word i/64: architecture i
+	words [(cell.Count + 63) / 64]uint64 // architecture i is bit i%64 of word i/64
 }
 
-// add puts the architectures from first to last, official indices, into the set.
+// add adds the architectures with indices first to last.
 func (a *Archs) add(first, last int) {
 	for i := first; i <= last; i++ {
 		a.words[i/64] |= 1 << (i % 64)
 	}
 }
 
-// Has tells whether the set holds the architecture of an official index.
+// Has reports whether the set contains the architecture with index i.
 func (a *Archs) Has(i int) bool { return a.words[i/64]&(1<<(i%64)) != 0 }
 
-// Len is the number of architectures.
+// Len returns the number of architectures.
 func (a *Archs) Len() int {
 	n := 0
 	for _, w := range a.words {
@@ -37,7 +37,7 @@ func (a *Archs) Len() int {
 	return n
 }
 
-// All yields the official indices in order.
+// All yields the indices in ascending order.
 func (a *Archs) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for k, w := range a.words {
@@ -50,7 +50,7 @@ func (a *Archs) All() iter.Seq[int] {
 	}
 }
 
-// union is the set of the architectures in a or b.
+// union returns the set of the architectures in a or b.
 func (a Archs) union(b *Archs) Archs {
 	for k := range a.words {
 		a.words[k] |= b.words[k]
@@ -58,7 +58,7 @@ func (a Archs) union(b *Archs) Archs {
 	return a
 }
 
-// intersection is the set of the architectures in both a and b.
+// intersection returns the set of the architectures in both a and b.
 func (a Archs) intersection(b *Archs) Archs {
 	for k := range a.words {
 		a.words[k] &= b.words[k]
@@ -66,7 +66,7 @@ func (a Archs) intersection(b *Archs) Archs {
 	return a
 }
 
-// String lists indices and ranges, "0-4,7", as ParseArchs reads them.
+// String returns indices and ranges, such as "0-4,7", as [ParseArchs] reads them.
 func (a Archs) String() string {
 	var list []string
 	for i := 0; i < cell.Count; i++ {
@@ -86,14 +86,14 @@ func (a Archs) String() string {
 	return strings.Join(list, ",")
 }
 
-// AllArchs is the set of all architectures.
+// AllArchs returns the set of all architectures.
 func AllArchs() Archs {
 	var a Archs
 	a.add(0, cell.Count-1)
 	return a
 }
 
-// uniqueArchs holds the first architecture of each isomorphism class.
+// uniqueArchs returns the set of the first architecture of each isomorphism class.
 func uniqueArchs() Archs {
 	var a Archs
 	for i, arch := range cell.All() {
@@ -104,15 +104,16 @@ func uniqueArchs() Archs {
 	return a
 }
 
-// ParseArchs reads a list as a command line gives it: indices, ranges FIRST-LAST,
-// genotype strings, files (FILE or @FILE) and the word unique, which stands for the
-// first architecture of each isomorphism class, joined by commas. A file holds an
-// index, a range or a string a line; what follows a # is a comment. What is named twice
-// counts once. Errors are usage errors that name the item, or the file and the line.
+// ParseArchs parses the list of architectures of a command line. Its items, separated by commas,
+// are indices, ranges FIRST-LAST, genotype strings, files (FILE or @FILE) and "unique", which
+// stands for the first architecture of each isomorphism class. A file has one index, range or
+// genotype string per line, and comments after #. Duplicates count once. Its errors are usage
+// errors that name the item, or the file and the line.
 func ParseArchs(list string) (Archs, error) {
 	return parseArchs(list, func(path string) ([]byte, error) { return infile.Read(path, infile.MaxText) })
 }
 
+// parseArchs is ParseArchs with the function that reads a file.
 func parseArchs(list string, readFile func(string) ([]byte, error)) (Archs, error) {
 	var archs Archs
 	for item := range strings.SplitSeq(list, ",") {
@@ -120,7 +121,7 @@ func parseArchs(list string, readFile func(string) ([]byte, error)) (Archs, erro
 		file, marked := strings.CutPrefix(item, "@")
 		switch {
 		case item == "":
-			return Archs{}, usage.Errorf("architectures %.120q: an item of the list is empty", list)
+			return Archs{}, usage.Errorf("architectures %.120q: an item of the list is empty; separate items by single commas", list)
 		case item == "unique":
 			unique := uniqueArchs()
 			archs = archs.union(&unique)
@@ -131,7 +132,8 @@ func parseArchs(list string, readFile func(string) ([]byte, error)) (Archs, erro
 		default:
 			text, err := readFile(file)
 			if err != nil && !marked {
-				return Archs{}, usage.Errorf("architectures %.120q: neither an index 0..%d, a range FIRST-LAST, a genotype string nor unique, and as a file: %w", item, cell.Count-1, err)
+				return Archs{}, usage.Errorf("architectures %.120q: not an index from 0 to %d, a range FIRST-LAST, a genotype string, \"unique\" or a readable file: %w",
+					item, cell.Count-1, err)
 			} else if err != nil {
 				return Archs{}, usage.Errorf("cannot read the architectures: %w", err)
 			}
@@ -146,18 +148,19 @@ func parseArchs(list string, readFile func(string) ([]byte, error)) (Archs, erro
 	return archs, nil
 }
 
-// looksLikeArchs tells an index, a range or a genotype string from a file's name.
+// looksLikeArchs reports whether an item is an index, a range or a genotype string rather than
+// the name of a file.
 func looksLikeArchs(item string) bool {
 	return strings.Trim(item, "0123456789-") == "" || strings.HasPrefix(item, "|")
 }
 
-// addItem adds what an index, a range or a genotype string names.
+// addItem adds the architectures of an index, a range or a genotype string.
 func (a *Archs) addItem(item string) error {
 	from, to, isRange := strings.Cut(item, "-")
 	if strings.HasPrefix(item, "|") || !isRange {
 		from, to = item, item
 	} else if from == "" || to == "" || strings.Contains(to, "-") {
-		return usage.Errorf("architectures %.120q: a range is FIRST-LAST, as in 0-99", item)
+		return usage.Errorf("architectures %.120q: not a range; write FIRST-LAST, as in 0-99", item)
 	}
 	var ends [2]int
 	for i, end := range []string{from, to} {
@@ -168,12 +171,13 @@ func (a *Archs) addItem(item string) error {
 		ends[i] = arch.Index()
 	}
 	if ends[0] > ends[1] {
-		return usage.Errorf("architectures %s: the range ends before it begins", item)
+		return usage.Errorf("architectures %s: the range ends before it begins; write FIRST-LAST", item)
 	}
 	a.add(ends[0], ends[1])
 	return nil
 }
 
+// addFile adds the architectures listed in the text of a file.
 func (a *Archs) addFile(name, text string) error {
 	empty, number := true, 0
 	for line := range strings.Lines(text) {
@@ -188,13 +192,13 @@ func (a *Archs) addFile(name, text string) error {
 		empty = false
 	}
 	if empty {
-		return usage.Errorf("%s names no architecture", name)
+		return usage.Errorf("%s: the file names no architecture; write one index, range or genotype string per line", name)
 	}
 	return nil
 }
 
-// abbreviate shortens a list of ranges to about the given number of characters, with
-// the number of architectures behind it.
+// abbreviate returns the list of ranges, cut to about width characters, followed by the number of
+// architectures.
 func (a Archs) abbreviate(width int) string {
 	text, n := a.String(), a.Len()
 	if len(text) > width {

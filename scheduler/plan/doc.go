@@ -1,15 +1,14 @@
-// Package plan says what a campaign is to train, and in which order.
+// Package plan defines what a campaign trains, in which order, and what that costs. Start reading
+// at [Plan], [Read] and [New].
 //
-// A plan (Plan) stands in the campaign directory as plan.json. It has parts: each is
-// some architectures, on some datasets, along some schedules, from some seeds, and
-// stands for every trial that these make; a trial that two parts name is one trial. The
-// settings are what all trials have in common. The datasets' definitions and the
-// schedules' recipes stand in the plan as they were when it was made, so that no trial
-// depends on a file, or on a version of this program, that may change.
+// A plan is the file plan.json of a campaign. Each of its parts names architectures, datasets,
+// schedules and seeds, and stands for all trials that combine them; a trial that two parts name
+// is one trial. All trials share the plan's settings. The plan contains copies of the datasets'
+// definitions and the schedules' recipes, so that no trial depends on a file, or a version of
+// nb201, that may change.
 //
-// A plan can be extended, and keeps what is done: a trial is done when its record
-// stands (results.Campaign). What finished trials were trained with cannot be changed.
-//
-// A chunk is one of N shares of a plan, for a machine of several that work it. An
-// estimate says what trials cost: images, hours and disk.
+// A plan can be extended ([Plan.Extend]) as long as the settings of finished trials stay the
+// same; a trial is finished when its record exists ([results.Campaign]). Several machines can
+// share a plan by chunks ([Plan.Chunk]). [Plan.Estimate] returns the cost of trials: images,
+// hours and disk space.
 package plan

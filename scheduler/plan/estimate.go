@@ -12,14 +12,14 @@ import (
 	"nb201/results"
 )
 
-// Work is what there is to compute for a trial.
+// Work is the amount of computation of a trial.
 type Work struct {
-	Train  float64 // images to train on, of all epochs
-	Eval   float64 // images to evaluate, of all epochs
-	MFLOPs float64 // multiply-adds of one image
+	Train  float64 // images to train on, in all epochs
+	Eval   float64 // images to evaluate, in all epochs
+	MFLOPs float64 // millions of multiply-adds per image, forward
 }
 
-// Work is what there is to compute for a trial of the plan.
+// Work returns the amount of computation of a trial; zero when its dataset is not in the plan.
 func (p *Plan) Work(t results.Trial) Work {
 	d := p.dataset(t.Dataset)
 	if d == nil {
@@ -28,6 +28,7 @@ func (p *Plan) Work(t results.Trial) Work {
 	return p.work(t.Arch, d, t.Epochs)
 }
 
+// work returns the amount of computation of an architecture on a dataset for a number of epochs.
 func (p *Plan) work(arch int, d *Dataset, epochs int) Work {
 	return Work{
 		Train:  float64(epochs) * float64(d.Images.Train),
@@ -36,71 +37,76 @@ func (p *Plan) work(arch int, d *Dataset, epochs int) Work {
 	}
 }
 
+// network returns the network of an architecture on a dataset.
 func (p *Plan) network(arch int, d *Dataset) cell.Network {
 	a, err := cell.ByIndex(arch)
 	if err != nil {
-		panic(err) // Archs holds indices of architectures only
+		panic(err) // Archs contains only valid indices
 	}
 	return p.Settings.network(a, d.definition.Classes, d.definition.Size[0])
 }
 
-// trainingCost is how often an image could be evaluated in the time of training on it: a
-// backward pass is about two forward ones.
+// trainingCost is the cost of training on an image divided by that of evaluating it: a backward
+// pass costs about as much as two forward passes.
 const trainingCost = 3
 
-// Rate says how fast a device works a trial, beside the others that it has.
+// Rate is the speed of one worker of a device, while the device's other workers run too.
 type Rate struct {
-	// Device and Trials and Archs tell what it was measured on; none: given by hand.
+	// Device, Trials and Archs say what the rate was measured on. They are empty for a rate given
+	// by the user.
 	Device string `json:"device,omitempty"`
 	Trials int    `json:"trials,omitzero"`
 	Archs  int    `json:"architectures,omitzero"`
-	// MFLOPs is the mean of the trials'.
+	// MFLOPs is the mean over these trials.
 	MFLOPs float64 `json:"mean_mflops,omitzero"`
-	// Error is the root mean square of the relative errors that the rate makes of these
-	// trials' own times of training and evaluation.
+	// Error is the root mean square of the relative errors that the rate makes when it predicts
+	// the training and evaluation times of these trials.
 	Error float64 `json:"relative_error,omitzero"`
 
 	Train    Line    `json:"training"`
 	Eval     Line    `json:"evaluation"`
-	PerTrial float64 `json:"seconds_per_trial"` // beside both: compiling, reading data
+	PerTrial float64 `json:"seconds_per_trial"` // compiling and reading data
 }
 
-// Line gives the seconds of an image by its FLOPs.
+// Line is the time per image as a linear function of its MFLOPs, in seconds.
 type Line struct {
 	PerImage float64 `json:"seconds_per_image"`
 	PerMFLOP float64 `json:"seconds_per_mflop"`
 }
 
+// seconds returns the time for a number of images of the given MFLOPs each.
 func (l Line) seconds(images, mflops float64) float64 {
 	return images * (l.PerImage + mflops*l.PerMFLOP)
 }
 
-// FixedRate is a rate of so many images a second to train on, whatever the
-// architecture; evaluating is three times as fast.
+// FixedRate returns a rate that trains on the given number of images per second, whatever the
+// architecture, and evaluates three times as many.
 func FixedRate(imagesPerSecond float64) *Rate {
 	return &Rate{Train: Line{PerImage: 1 / imagesPerSecond}, Eval: Line{PerImage: 1 / imagesPerSecond / trainingCost}}
 }
 
-// Seconds is how long a device takes for a trial's work.
-func (r *Rate) Seconds(w Work) float64 { return r.passes(w) + r.PerTrial }
+// Seconds returns how long a worker needs for a trial.
+func (r *Rate) Seconds(w Work) float64 { return r.passSeconds(w) + r.PerTrial }
 
-// EpochSeconds is how long a device takes for one of so many epochs of a trial's work, and
-// for what comes before the first.
+// EpochSeconds returns how long a worker needs for the first of the given number of epochs of a
+// trial, including compiling and reading data.
 func (r *Rate) EpochSeconds(w Work, epochs int) float64 {
-	return r.passes(w)/float64(epochs) + r.PerTrial
+	return r.passSeconds(w)/float64(epochs) + r.PerTrial
 }
 
-func (r *Rate) passes(w Work) float64 {
+// passSeconds returns the time of training and evaluation.
+func (r *Rate) passSeconds(w Work) float64 {
 	return r.Train.seconds(w.Train, w.MFLOPs) + r.Eval.seconds(w.Eval, w.MFLOPs)
 }
 
-// measured is how long a finished trial took.
+// measured holds the work and the times of a finished trial.
 type measured struct {
 	arch             int
 	work             Work
 	train, eval, all float64 // seconds
 }
 
+// measure reads the work and the times of a trial from its record.
 func measure(r *results.Record) measured {
 	m := measured{arch: r.Arch, work: Work{MFLOPs: r.FLOPs}, all: r.Finished.Sub(r.Started).Seconds()}
 	add := func(p *results.Pass, images, seconds *float64) {
@@ -116,18 +122,18 @@ func measure(r *results.Record) measured {
 	return m
 }
 
-// mostMeasured bounds the records that a rate is measured from.
-const mostMeasured = 400
+// maxMeasured is the number of records that MeasureRate reads at most.
+const maxMeasured = 400
 
-// MeasureRate finds how fast a device was at the trials done in a campaign, in a
-// precision: seconds of an image are a + b MFLOPs, for training and for evaluating, with
-// a and b of 0 or more fitted by least squares, plus what a trial took beside these,
-// which is the median. Of a campaign that more than one kind of device worked, the one
-// with most trials counts. Of many trials, some hundreds spread evenly are read; damaged
-// records are passed over. It is nil where none was done so.
+// MeasureRate measures the rate of a campaign from the finished trials in done that have the
+// given precision, or returns nil if there are none. It models the seconds per image as
+// a + b*MFLOPs, separately for training and evaluation, with a, b >= 0 fitted by least squares;
+// PerTrial is the median of the remaining time. If the trials ran on different kinds of device, it
+// uses the kind with most trials. It reads up to 400 records, evenly spaced, and skips damaged
+// ones.
 func MeasureRate(ctx context.Context, c results.Campaign, done []results.Trial, precision configs.Precision) (*Rate, error) {
 	byDevice := map[string][]measured{}
-	n := min(len(done), mostMeasured)
+	n := min(len(done), maxMeasured)
 	for i := range n {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -154,6 +160,7 @@ func MeasureRate(ctx context.Context, c results.Campaign, done []results.Trial, 
 	return rate, nil
 }
 
+// fit sets the rate from measured trials of its device.
 func (r *Rate) fit(trials []measured) {
 	var train, eval []point
 	var rest []float64
@@ -171,17 +178,17 @@ func (r *Rate) fit(trials []measured) {
 	r.PerTrial = rest[len(rest)/2]
 	sum := 0.0
 	for _, m := range trials {
-		relative := r.passes(m.work)/(m.train+m.eval) - 1
+		relative := r.passSeconds(m.work)/(m.train+m.eval) - 1
 		sum += relative * relative
 	}
 	r.Error = math.Sqrt(sum / float64(len(trials)))
 }
 
-// point is how many seconds an image of so many MFLOPs took.
+// point is the measured time of one image.
 type point struct{ mflops, seconds float64 }
 
-// fitLine fits a line whose two coefficients are 0 or more by least squares. Where all
-// points are of the same FLOPs, time is taken to grow with them.
+// fitLine fits a line with two non-negative coefficients by least squares. If all points have the
+// same FLOPs, it takes the time to be proportional to them.
 func fitLine(points []point) Line {
 	var n, x, y, xx, xy float64
 	for _, p := range points {
@@ -193,15 +200,16 @@ func fitLine(points []point) Line {
 			return l
 		}
 	}
-	// The best is on an edge: one of the two is 0.
+	// The optimum is on the boundary: one of the two is 0.
 	flat, steep := Line{PerImage: y / n}, Line{PerMFLOP: xy / xx}
-	if squares(flat, points) < squares(steep, points)*(1-1e-9) {
+	if squaredError(flat, points) < squaredError(steep, points)*(1-1e-9) {
 		return flat
 	}
 	return steep
 }
 
-func squares(l Line, points []point) float64 {
+// squaredError returns the sum of the squared errors of a line.
+func squaredError(l Line, points []point) float64 {
 	sum := 0.0
 	for _, p := range points {
 		e := l.seconds(1, p.mflops) - p.seconds
@@ -210,17 +218,17 @@ func squares(l Line, points []point) float64 {
 	return sum
 }
 
-// Cost is what trials cost together.
+// Cost is the total cost of some trials.
 type Cost struct {
 	Trials      int     `json:"trials"`
-	TrainImages float64 `json:"training_images"`   // to train on, of all epochs
-	EvalImages  float64 `json:"evaluation_images"` // to evaluate, of all epochs
+	TrainImages float64 `json:"training_images"`   // to train on, in all epochs
+	EvalImages  float64 `json:"evaluation_images"` // to evaluate, in all epochs
 	Seconds     float64 `json:"trial_seconds,omitzero"`
 	RecordBytes float64 `json:"record_bytes"`
 	WeightBytes float64 `json:"weight_bytes"`
 }
 
-// Estimate is what trials of the plan cost; the seconds are 0 when the rate is nil.
+// Estimate returns the cost of trials of the plan. Seconds is 0 when rate is nil.
 func (p *Plan) Estimate(trials iter.Seq[results.Trial], rate *Rate) Cost {
 	type shape struct {
 		dataset string
@@ -256,19 +264,17 @@ func (p *Plan) Estimate(trials iter.Seq[results.Trial], rate *Rate) Cost {
 	return c
 }
 
-// Sizes in bytes, as measured on files: of the parts of a record, and of what a
-// checkpoint holds for a tensor beside its elements (name, shape, zip entry), which fill
-// up whole blocks.
+// Sizes in bytes, measured on files.
 const (
 	recordFixed    = 1280
-	recordEpoch    = 71  // a set: loss and accuracies in 17 digits, seconds in 10
-	recordSet      = 130 // the names of its measures
-	recordFile     = 125 // name and SHA-256 of a data file
-	weightsTensor  = 234
-	weightsAligned = 64
+	recordEpoch    = 71  // per epoch and set: loss and accuracies with 17 digits, seconds with 10
+	recordSet      = 130 // per set: the names of its measures
+	recordFile     = 125 // per data file: name and SHA-256
+	weightsTensor  = 234 // per tensor, besides its elements: name, shape, zip entry
+	weightsAligned = 64  // the elements of a tensor are padded to a multiple of this
 )
 
-// recordBytes is the size of a record: its fixed part, and what an epoch adds.
+// recordBytes estimates the size of a record: a base, and what each epoch adds.
 func (d *Dataset) recordBytes() (base, perEpoch float64) {
 	files := 2
 	switch d.definition.Format {
@@ -280,12 +286,12 @@ func (d *Dataset) recordBytes() (base, perEpoch float64) {
 		files = 11
 	}
 	sets := 1 + len(d.definition.Eval)
-	// In the record the definition is indented, which adds about half to it.
+	// The record contains the definition with indentation, which makes it about half as long again.
 	base = recordFixed + 1.5*float64(len(d.Definition)) + float64(recordSet*sets+recordFile*files)
 	return base, float64(recordEpoch * sets)
 }
 
-// weightBytes is the size of a checkpoint.
+// weightBytes returns the size of the weights of a network as a torch checkpoint.
 func weightBytes(n cell.Network) float64 {
 	size := 0
 	for _, t := range n.Tensors() {

@@ -64,7 +64,7 @@ func timed(t *testing.T, trials []results.Trial, truth Rate, spread float64, oth
 	return c
 }
 
-// The rate that made the times of records is found in them.
+// MeasureRate finds the rate with which the times of the records were computed.
 func TestMeasureRate(t *testing.T) {
 	truth := Rate{Device: "GPU", Train: Line{3e-5, 2e-6}, Eval: Line{1e-5, 5e-7}, PerTrial: 20}
 	var trials []results.Trial
@@ -83,14 +83,14 @@ func TestMeasureRate(t *testing.T) {
 		if rate.Device != "GPU" || rate.Trials != 28 || rate.Archs != 12 || rate.Error > spread+1e-9 || spread > 0 && rate.Error < 0.05 {
 			t.Errorf("spread %g: %+v", spread, rate)
 		}
-		w := Work{Train: 12 * 50000, Eval: 12 * 10000, MFLOPs: 5} // amid those measured
+		w := Work{Train: 12 * 50000, Eval: 12 * 10000, MFLOPs: 5} // among those measured
 		if got, want := rate.Seconds(w), truth.Seconds(w); !near(got, want, 1e-6+spread/2) {
 			t.Errorf("spread %g: %g s, want %g", spread, got, want)
 		}
 		if spread == 0 && (!near(rate.Train.PerImage, 3e-5, 1e-6) || !near(rate.Eval.PerMFLOP, 5e-7, 1e-6) || !near(rate.PerTrial, 20, 1e-3)) {
 			t.Errorf("%+v", rate)
 		}
-		// Another precision has no rate; damaged records are passed over.
+		// Another precision has no rate. Damaged records are skipped.
 		if rate, err := MeasureRate(t.Context(), c, trials, "tf32"); rate != nil || err != nil {
 			t.Errorf("in tf32: %+v, %v", rate, err)
 		}
@@ -116,8 +116,7 @@ func TestEstimateImages(t *testing.T) {
 	}
 }
 
-// The disk that a campaign takes is told within 10 % of its files' size, for each kind
-// of trial.
+// The estimated disk space is within 10 % of the files' size, for each kind of trial.
 func TestEstimateDisk(t *testing.T) {
 	s := defaults
 	for _, c := range []struct {
@@ -145,7 +144,7 @@ func TestEstimateDisk(t *testing.T) {
 			for len(r.DataFiles) < c.files {
 				r.DataFiles = append(r.DataFiles, r.DataFiles[0])
 			}
-			// A clock gives nanoseconds, and accuracies are means of rounded ones.
+			// Real times have nanoseconds, and real accuracies are means of rounded ones.
 			measured := func(p *results.Pass) {
 				for i, s := range p.Seconds {
 					p.Seconds[i] = time.Duration(s * 1e9).Seconds()
@@ -190,7 +189,7 @@ func TestEstimateDisk(t *testing.T) {
 	}
 }
 
-// The record of a real trial, as the program left it.
+// The estimate also fits the record of a real trial.
 func TestEstimateRealRecord(t *testing.T) {
 	campaign := results.Campaign{Dir: filepath.Join("..", "..", "cmd", "nb201", "testdata", "campaign")}
 	done, err := Done(t.Context(), campaign.Dir)
@@ -212,7 +211,7 @@ func TestEstimateRealRecord(t *testing.T) {
 		t.Errorf("a record of %d bytes, estimated %.0f", info.Size(), got)
 	}
 	if err := p.Adopt(t.Context(), campaign, done); err != nil {
-		t.Errorf("the plan does not take the trial: %v", err)
+		t.Errorf("the plan does not adopt the trial: %v", err)
 	}
 	if n, err := r.Network(); err != nil || n.FLOPs() != p.Work(done[0]).MFLOPs {
 		t.Errorf("%g MFLOPs, the record has %g (%v)", p.Work(done[0]).MFLOPs, n.FLOPs(), err)

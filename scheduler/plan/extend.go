@@ -16,10 +16,9 @@ import (
 	"nb201/results"
 )
 
-// Extend is p with the parts of more that name a trial p has not, or p itself when
-// there is none. A dataset or a schedule that both have, and the settings, must be the
-// same: anything else is a usage error that says what differs, and how many of the
-// trials done were trained with it.
+// Extend returns p with the parts of more added, or p itself when more names no new trial. The
+// settings, and the datasets and schedules that both have, must be equal. If not, Extend returns a
+// usage error that says what differs and how many of the finished trials in done it affects.
 func (p *Plan) Extend(more *Plan, done []results.Trial) (*Plan, error) {
 	if difference, concerns := p.conflict(more); difference != "" {
 		finished, all := 0, 0
@@ -32,9 +31,10 @@ func (p *Plan) Extend(more *Plan, done []results.Trial) (*Plan, error) {
 			}
 		}
 		if all == 0 {
-			return nil, usage.Errorf("the plan differs: %s; none of its trials is finished: --replace starts anew", difference)
+			return nil, usage.Errorf("the existing plan differs: %s; none of its trials has finished, so use --replace to replace it", difference)
 		}
-		return nil, usage.Errorf("the plan differs: %s; %d of its %d finished trials were trained with that: plan another directory", difference, finished, all)
+		return nil, usage.Errorf("the existing plan differs: %s; %d of its %d finished trials were trained with it, so plan another directory",
+			difference, finished, all)
 	}
 	extended := *p
 	extended.Datasets, extended.Schedules, extended.Parts = slices.Clone(p.Datasets), slices.Clone(p.Schedules), slices.Clone(p.Parts)
@@ -60,10 +60,10 @@ func (p *Plan) Extend(more *Plan, done []results.Trial) (*Plan, error) {
 	return &extended, nil
 }
 
-// conflict says in what more cannot extend p, "" when it can, and which trials that
-// concerns.
+// conflict returns the difference that keeps more from extending p, or "", and a function that
+// reports whether it affects a trial.
 func (p *Plan) conflict(more *Plan) (difference string, concerns func(results.Trial) bool) {
-	if d := differ(p.Settings, more.Settings); d != "" {
+	if d := firstDifference(p.Settings, more.Settings); d != "" {
 		return d, func(results.Trial) bool { return true }
 	}
 	for _, d := range more.Datasets {
@@ -75,7 +75,7 @@ func (p *Plan) conflict(more *Plan) (difference string, concerns func(results.Tr
 	}
 	for _, s := range more.Schedules {
 		if known, ok := p.Recipe(s.Recipe.Epochs); ok {
-			if c := differ(known, s.Recipe); c != "" {
+			if c := firstDifference(known, s.Recipe); c != "" {
 				return fmt.Sprintf("recipe of %d epochs: %s", known.Epochs, c),
 					func(t results.Trial) bool { return t.Epochs == known.Epochs }
 			}
@@ -84,13 +84,13 @@ func (p *Plan) conflict(more *Plan) (difference string, concerns func(results.Tr
 	return "", nil
 }
 
-// conflict says in what another definition of the same key differs, "" when it does not.
+// conflict returns how another dataset of the same key differs, or "".
 func (d *Dataset) conflict(other Dataset) string {
-	if c := differ(d.Definition, other.Definition); c != "" {
+	if c := firstDifference(d.Definition, other.Definition); c != "" {
 		return c
 	}
 	if d.Images != other.Images {
-		return differ(d.Images, other.Images)
+		return firstDifference(d.Images, other.Images)
 	}
 	if d.Directory != other.Directory {
 		return fmt.Sprintf("directory is %q, not %q", d.Directory, other.Directory)
@@ -98,9 +98,9 @@ func (d *Dataset) conflict(other Dataset) string {
 	return ""
 }
 
-// differ says which is the first key that two JSON objects differ in, and both values;
-// "" when they are the same.
-func differ(a, b any) string {
+// firstDifference returns the first key, in alphabetical order, in which two values differ as
+// JSON objects, and both its values; or "" when they are equal.
+func firstDifference(a, b any) string {
 	var trees [2]map[string]jsontext.Value
 	for i, v := range []any{a, b} {
 		text, err := json.Marshal(v, jsontext.CanonicalizeRawInts(true), jsontext.CanonicalizeRawFloats(true))
@@ -108,7 +108,7 @@ func differ(a, b any) string {
 			err = json.Unmarshal(text, &trees[i])
 		}
 		if err != nil {
-			return err.Error() // never of what a plan holds
+			return err.Error() // cannot happen with parts of a plan
 		}
 	}
 	keys := slices.Concat(slices.Collect(maps.Keys(trees[0])), slices.Collect(maps.Keys(trees[1])))
@@ -116,24 +116,26 @@ func differ(a, b any) string {
 	for _, key := range keys {
 		x, y := trees[0][key], trees[1][key]
 		if !bytes.Equal(x, y) {
-			return fmt.Sprintf("%s is %s, not %s", key, orNone(x), orNone(y))
+			return fmt.Sprintf("%s is %s, not %s", key, valueOrUnset(x), valueOrUnset(y))
 		}
 	}
 	return ""
 }
 
-func orNone(v jsontext.Value) string {
+// valueOrUnset returns the text of a value, or "not set" for nil.
+func valueOrUnset(v jsontext.Value) string {
 	if v == nil {
 		return "not set"
 	}
 	return string(v)
 }
 
-// addPart adds a part to the list, or to a part that it differs from in one list only.
+// addPart adds a part to the plan. It merges it with an existing part from which it differs in at
+// most one list.
 func (p *Plan) addPart(part Part) {
 	for i := range p.Parts {
 		if whole, ok := p.Parts[i].join(part); ok {
-			// The part has grown, and may now join another.
+			// The merged part may be mergeable with another one.
 			p.Parts = slices.Delete(p.Parts, i, i+1)
 			p.addPart(whole)
 			return
@@ -142,8 +144,8 @@ func (p *Plan) addPart(part Part) {
 	p.Parts = append(p.Parts, part)
 }
 
-// join is the part that names the trials of both and no others, where there is one:
-// when all lists but one are the same.
+// join returns the part that names exactly the trials of both. It exists, and ok is true, when the
+// parts differ in at most one list.
 func (part Part) join(other Part) (Part, bool) {
 	differing := 0
 	for _, same := range []bool{
@@ -167,8 +169,8 @@ func (part Part) join(other Part) (Part, bool) {
 	), true
 }
 
-// Done lists the trials that are done in a campaign directory, which need not be there.
-// Those whose records are found damaged are not.
+// Done returns the finished trials of a campaign, without those whose record is found to be
+// damaged. The directory need not exist.
 func Done(ctx context.Context, dir string) ([]results.Trial, error) {
 	if _, err := os.Stat(filepath.Join(dir, "trials")); os.IsNotExist(err) {
 		return nil, nil
@@ -185,8 +187,8 @@ func Done(ctx context.Context, dir string) ([]results.Trial, error) {
 	return slices.DeleteFunc(done, func(t results.Trial) bool { return damaged[t] != nil }), err
 }
 
-// Adopt makes sure that finished trials, which were not trained by this plan, are what
-// it would have trained. One that is not is a usage error.
+// Adopt checks that finished trials, which were not trained by this plan, have the settings that
+// the plan would have given them. It returns a usage error otherwise.
 func (p *Plan) Adopt(ctx context.Context, c results.Campaign, trials []results.Trial) error {
 	for _, t := range trials {
 		if err := ctx.Err(); err != nil {
@@ -197,13 +199,13 @@ func (p *Plan) Adopt(ctx context.Context, c results.Campaign, trials []results.T
 			return err
 		}
 		if difference := p.recordDiffers(r); difference != "" {
-			return usage.Errorf("%v is finished already and differs from the plan: %s: plan another directory", t, difference)
+			return usage.Errorf("%v has already finished with settings that differ from the plan: %s; plan another directory", t, difference)
 		}
 	}
 	return nil
 }
 
-// recordDiffers says in what a record differs from the plan, "" when it does not.
+// recordDiffers returns how the settings of a record differ from the plan's, or "".
 func (p *Plan) recordDiffers(r *results.Record) string {
 	planned, err := p.TrialSettings(r.Trial, nil)
 	if err != nil {
@@ -212,14 +214,14 @@ func (p *Plan) recordDiffers(r *results.Record) string {
 	return r.Settings().Differ(planned).String()
 }
 
-// TrialSettings are the settings that the plan gives a trial of one of its datasets and
-// schedules; files are those that its images are read from, if they are known. A dataset or
-// a schedule that is not in the plan is a usage error.
+// TrialSettings returns the settings that the plan gives a trial. files are the files with the
+// trial's images, or nil if unknown. A dataset or schedule that is not in the plan is a usage
+// error.
 func (p *Plan) TrialSettings(t results.Trial, files []results.File) (results.Settings, error) {
 	d := p.dataset(t.Dataset)
 	recipe, ok := p.Recipe(t.Epochs)
 	if d == nil || !ok {
-		return results.Settings{}, usage.Errorf("%v is on a dataset or along a schedule that is not in the plan", t)
+		return results.Settings{}, usage.Errorf("%v: its dataset or schedule is not in the plan; add it with nb201 plan", t)
 	}
 	definition, err := json.Marshal(d.definition)
 	if err != nil {
@@ -232,15 +234,15 @@ func (p *Plan) TrialSettings(t results.Trial, files []results.File) (results.Set
 	return r.Settings(), nil
 }
 
-// Check refuses, as a usage error, a trial whose settings are not those of the plan. A
-// trial on a dataset or along a schedule that the plan does not have passes.
+// Check returns a usage error when a trial's settings differ from the plan's. It accepts trials
+// whose dataset or schedule is not in the plan.
 func (p *Plan) Check(s results.Settings) error {
 	planned, err := p.TrialSettings(s.Trial, nil)
 	if err != nil {
 		return nil
 	}
 	if d := s.Differ(planned); d != nil {
-		return usage.Errorf("%v differs from the plan: %v: use another directory or the settings of the plan", s.Trial, d)
+		return usage.Errorf("%v: settings differ from the plan: %v; use the plan's settings, or another directory", s.Trial, d)
 	}
 	return nil
 }

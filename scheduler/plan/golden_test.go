@@ -10,7 +10,7 @@ import (
 	"nb201/data"
 )
 
-// TestGoldenPlans decodes plans that the program left while their settings were plain
+// TestGoldenPlans decodes plans written by earlier versions, in which the settings were plain
 // strings, and encodes them to the same bytes.
 func TestGoldenPlans(t *testing.T) {
 	for name, want := range map[string]Settings{
@@ -37,7 +37,7 @@ func TestGoldenPlans(t *testing.T) {
 	}
 }
 
-// The preset of what was published, with the published settings, is the golden plan.
+// The preset Published with the published settings gives the golden plan.
 func TestPublishedPreset(t *testing.T) {
 	want, err := os.ReadFile(Path(filepath.Join("testdata", "golden-published")))
 	if err != nil {
@@ -49,8 +49,8 @@ func TestPublishedPreset(t *testing.T) {
 	}
 }
 
-// TestPlanImages holds the images of the benchmark's definitions, as configs counts them,
-// against those that a plan counts by loading.
+// TestPlanImages compares the numbers of images stated in package configs with those that a plan
+// counts by loading.
 func TestPlanImages(t *testing.T) {
 	for _, timeline := range []configs.Timeline{configs.Dec2019, configs.Nov2019} {
 		s := configs.Published()

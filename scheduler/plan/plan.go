@@ -22,31 +22,31 @@ import (
 	"nb201/results"
 )
 
-// FormatVersion is the version of plan.json that this program writes and the only one
-// it reads.
+// FormatVersion is the version of plan.json that this program writes, and the only one that it
+// reads.
 const FormatVersion = 1
 
-// Plan is what a campaign is to train. Read and New make plans; they are not changed
-// afterwards and may be used by several goroutines.
+// Plan lists the trials of a campaign and their settings. [Read] and [New] return plans; after
+// that they do not change and are safe for concurrent use.
 type Plan struct {
 	FormatVersion int        `json:"format_version"`
 	Settings      Settings   `json:"settings"`
-	Datasets      []Dataset  `json:"datasets"`  // the published ones first, in their order
-	Schedules     []Schedule `json:"schedules"` // the shortest first
+	Datasets      []Dataset  `json:"datasets"`  // published ones first, in their published order
+	Schedules     []Schedule `json:"schedules"` // shortest first
 	Parts         []Part     `json:"parts"`
 }
 
-// Settings are what all trials of a plan have in common.
+// Settings are the settings shared by all trials of a plan.
 type Settings struct {
 	configs.Settings
-	Weights bool `json:"weights"` // kept
+	Weights bool `json:"weights"` // whether to keep the weights
 }
 
-// Dataset is a dataset as it is defined for all trials of a plan.
+// Dataset is a dataset of a plan, with a copy of its definition.
 type Dataset struct {
 	Key string `json:"key"`
-	// Directory is where relative paths of a user's definition are looked for first; a
-	// published one has none.
+	// Directory is searched first for the relative paths of a user's definition. It is empty for
+	// a published dataset.
 	Directory  string         `json:"directory,omitempty"`
 	Images     Images         `json:"images"`
 	Definition jsontext.Value `json:"definition"`
@@ -54,41 +54,42 @@ type Dataset struct {
 	definition data.Definition // decoded, at the timeline
 }
 
-// Warning says what of the definition is probably wrong; it is empty where nothing is.
+// Warning returns what is probably wrong with the definition, or "".
 func (d *Dataset) Warning() string { return d.definition.Warning() }
 
-// Images counts the images that an epoch goes through.
+// Images counts the images that one epoch processes.
 type Images struct {
 	Train int `json:"training"`
-	Eval  int `json:"evaluation"` // of all evaluation sets of the timeline
+	Eval  int `json:"evaluation"` // in all evaluation sets of the timeline
 }
 
-// Schedule is a schedule's resolved recipe.
+// Schedule is a schedule with its resolved recipe.
 type Schedule struct {
 	Recipe configs.Recipe `json:"recipe"`
 	SHA256 string         `json:"sha256"` // of the recipe as compact JSON, in hex
 }
 
-// Part stands for the trials that its lists make with one another.
+// Part names all trials that combine an item of each of its lists.
 type Part struct {
-	Archs    string   `json:"architectures"` // official indices and ranges of them
-	Datasets []string `json:"datasets"`      // keys
-	Epochs   []int    `json:"epochs"`        // the schedules
+	Archs    string   `json:"architectures"` // indices and ranges of indices
+	Datasets []string `json:"datasets"`      // dataset keys
+	Epochs   []int    `json:"epochs"`        // schedules
 	Seeds    []uint32 `json:"seeds"`
 
 	archs Archs
 }
 
-// Path is where the plan of a campaign stands.
+// Path returns the path of a campaign's plan.
 func Path(dir string) string { return filepath.Join(dir, "plan.json") }
 
-// Read reads the plan of a campaign, strictly. Errors are usage errors that name the
-// file and the place in it; one of a directory without a plan wraps fs.ErrNotExist.
+// Read reads and checks the plan of the campaign at dir. It refuses unknown keys. Its errors are
+// usage errors that name the file and the key; that of a directory without a plan wraps
+// [fs.ErrNotExist].
 func Read(dir string) (*Plan, error) {
 	path := Path(dir)
 	text, err := infile.Read(path, infile.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage.Errorf("%s has no plan (%w): make one with nb201 plan", dir, err)
+		return nil, usage.Errorf("campaign %s has no plan (%w); create one with nb201 plan", dir, err)
 	}
 	if err != nil {
 		return nil, usage.Errorf("cannot read the plan: %w", err)
@@ -96,6 +97,7 @@ func Read(dir string) (*Plan, error) {
 	return decode(path, text)
 }
 
+// decode decodes and checks the text of the plan at path.
 func decode(path string, text []byte) (*Plan, error) {
 	p := new(Plan)
 	if err := configs.Decode(path, text, p); err != nil {
@@ -107,14 +109,15 @@ func decode(path string, text []byte) (*Plan, error) {
 	return p, nil
 }
 
-// Write puts the plan into a campaign directory, whole, in place of any that is there.
+// Write writes the plan to plan.json in dir, which it creates if necessary. It replaces an
+// existing plan atomically.
 func (p *Plan) Write(dir string) error {
 	text, err := p.encode()
 	if err != nil {
 		return err
 	}
 	if err := atomicfile.MkdirAll(dir); err != nil {
-		return usage.Errorf("cannot make campaign %s: %w", dir, err)
+		return usage.Errorf("cannot create campaign %s: %w", dir, err)
 	}
 	err = atomicfile.Replace(Path(dir), func(w io.Writer) error { _, err := w.Write(text); return err })
 	if atomicfile.Unwritable(err) {
@@ -123,7 +126,7 @@ func (p *Plan) Write(dir string) error {
 	return err
 }
 
-// encode is p as JSON, for people too. Equal plans give equal bytes.
+// encode returns p as indented JSON. Equal plans give equal bytes.
 func (p *Plan) encode() ([]byte, error) {
 	text, err := json.Marshal(p, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
@@ -132,11 +135,10 @@ func (p *Plan) encode() ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// resolve reads what the texts of p say, and tells what makes it no plan, as an error
-// that begins with the key.
+// resolve validates p, sorts its lists and parses its texts. Its errors begin with the key.
 func (p *Plan) resolve() error {
 	if p.FormatVersion != FormatVersion {
-		return fmt.Errorf("format version %d is not %d, the one this program knows", p.FormatVersion, FormatVersion)
+		return fmt.Errorf("key \"format_version\": version %d is not supported; this version of nb201 reads version %d", p.FormatVersion, FormatVersion)
 	}
 	if err := p.Settings.check(); err != nil {
 		return fmt.Errorf("key \"settings\": %w", err)
@@ -155,12 +157,12 @@ func (p *Plan) resolve() error {
 	slices.SortFunc(p.Schedules, func(a, b Schedule) int { return a.Recipe.Epochs - b.Recipe.Epochs })
 	for i := range len(p.Datasets) - 1 {
 		if key := p.Datasets[i].Key; key == p.Datasets[i+1].Key {
-			return fmt.Errorf("key \"datasets\": %s stands there twice", key)
+			return fmt.Errorf("key \"datasets\": duplicate dataset %q", key)
 		}
 	}
 	for i := range len(p.Schedules) - 1 {
 		if epochs := p.Schedules[i].Recipe.Epochs; epochs == p.Schedules[i+1].Recipe.Epochs {
-			return fmt.Errorf("key \"schedules\": %d epochs stand there twice", epochs)
+			return fmt.Errorf("key \"schedules\": duplicate schedule %d", epochs)
 		}
 	}
 	for i := range p.Parts {
@@ -171,42 +173,45 @@ func (p *Plan) resolve() error {
 	return nil
 }
 
+// check validates the settings, including the size of the most expensive network.
 func (s Settings) check() error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	var dearest cell.Arch
-	for edge := range dearest {
-		dearest[edge] = cell.NorConv3x3
+	var costliest cell.Arch
+	for edge := range costliest {
+		costliest[edge] = cell.NorConv3x3
 	}
-	return s.network(dearest, 2, 4).Validate()
+	return s.network(costliest, 2, 4).Validate()
 }
 
-// network is the skeleton filled with an architecture.
+// network returns the network of an architecture for images of size x size pixels.
 func (s Settings) network(a cell.Arch, classes, size int) cell.Network {
 	return cell.Network{Arch: a, Channels: s.Channels, Cells: s.Cells, Classes: classes, Size: size}
 }
 
+// resolve decodes the definition and checks it against the settings.
 func (d *Dataset) resolve(s Settings) error {
 	definition, err := data.DecodeDefinition("definition of "+d.Key, d.Definition, d.Directory)
 	if err != nil {
 		return err
 	}
-	if err := d.Definition.Compact(); err != nil { // equal plans are equal values
+	if err := d.Definition.Compact(); err != nil { // so that equal plans have equal values
 		return err
 	}
 	d.definition = definition.ForTimeline(s.Timeline)
 	switch {
 	case definition.Name != d.Key:
-		return fmt.Errorf("the definition of %q is that of %q", d.Key, definition.Name)
+		return fmt.Errorf("the definition of dataset %q has the name %q", d.Key, definition.Name)
 	case d.Images.Train < s.Batch:
-		return fmt.Errorf("a batch of %d images is larger than the data: %s has %d training images", s.Batch, d.Key, d.Images.Train)
+		return fmt.Errorf("dataset %s has %d training images, fewer than the batch size of %d; use a smaller batch", d.Key, d.Images.Train, s.Batch)
 	case d.Images.Eval < 1:
-		return fmt.Errorf("%s has %d images to evaluate", d.Key, d.Images.Eval)
+		return fmt.Errorf("dataset %s has %d images to evaluate; at least 1 is needed", d.Key, d.Images.Eval)
 	}
 	return s.network(cell.Arch{}, definition.Classes, definition.Size[0]).Validate()
 }
 
+// newSchedule returns the schedule of a recipe, with its hash.
 func newSchedule(r configs.Recipe) (Schedule, error) {
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -216,55 +221,55 @@ func newSchedule(r configs.Recipe) (Schedule, error) {
 	return Schedule{r, hex.EncodeToString(sum[:])}, nil
 }
 
-func (s Schedule) check(of Settings) error {
+// check validates the recipe, its agreement with the settings, and its hash.
+func (s Schedule) check(settings Settings) error {
 	r := s.Recipe
-	same, err := newSchedule(r)
+	want, err := newSchedule(r)
 	switch {
 	case err != nil:
 		return err
 	case r.Epochs < 1:
-		return fmt.Errorf("a schedule of %d epochs: use at least 1", r.Epochs)
+		return fmt.Errorf("a schedule of %d epochs; use at least 1", r.Epochs)
 	case r.Epochs > configs.MaxEpochs:
-		return fmt.Errorf("a schedule of %d epochs: use at most %d", r.Epochs, configs.MaxEpochs)
-	case of.Fits(r) != nil:
-		return of.Fits(r)
-	case s != same:
-		return fmt.Errorf("the recipe was changed by hand: its SHA-256 is %s", same.SHA256)
+		return fmt.Errorf("a schedule of %d epochs; use at most %d", r.Epochs, configs.MaxEpochs)
+	case settings.Fits(r) != nil:
+		return settings.Fits(r)
+	case s != want:
+		return fmt.Errorf("\"sha256\" is %q, but the recipe's is %s: the recipe was edited by hand; restore it, or make the plan again with nb201 plan",
+			s.SHA256, want.SHA256)
 	}
 	return nil
 }
 
-// resolve also puts the lists in order, each value once.
+// resolve checks that the plan has the part's datasets and schedules, and sorts its lists.
 func (part *Part) resolve(p *Plan) error {
 	part.archs = Archs{}
 	if part.Archs == "" {
-		return fmt.Errorf("it has no architectures")
+		return fmt.Errorf("\"architectures\" is empty; name at least one")
 	}
-	noFile := func(name string) ([]byte, error) {
-		return nil, fmt.Errorf("a plan names no files, and %.40q is none of its lists", name)
-	}
+	noFile := func(string) ([]byte, error) { return nil, errors.New("a plan cannot name files") }
 	archs, err := parseArchs(part.Archs, noFile)
 	if err != nil {
 		return err
 	}
 	if len(part.Datasets) == 0 || len(part.Epochs) == 0 || len(part.Seeds) == 0 {
-		return fmt.Errorf("it has no datasets, epochs or seeds")
+		return fmt.Errorf("\"datasets\", \"epochs\" or \"seeds\" is empty; name at least one of each")
 	}
 	for _, key := range part.Datasets {
 		if p.dataset(key) == nil {
-			return fmt.Errorf("dataset %q is not among \"datasets\"", key)
+			return fmt.Errorf("dataset %q is not in the plan's \"datasets\"", key)
 		}
 	}
 	for _, epochs := range part.Epochs {
 		if _, ok := p.Recipe(epochs); !ok {
-			return fmt.Errorf("the schedule of %d epochs is not among \"schedules\"", epochs)
+			return fmt.Errorf("schedule %d is not in the plan's \"schedules\"", epochs)
 		}
 	}
 	*part = newPart(archs, part.Datasets, part.Epochs, part.Seeds)
 	return nil
 }
 
-// newPart puts the lists in order, each value once.
+// newPart returns a part with sorted lists, without duplicates.
 func newPart(archs Archs, datasets []string, epochs []int, seeds []uint32) Part {
 	datasets, epochs, seeds = slices.Clone(datasets), slices.Clone(epochs), slices.Clone(seeds)
 	slices.SortFunc(datasets, configs.CompareKeys)
@@ -273,26 +278,26 @@ func newPart(archs Archs, datasets []string, epochs []int, seeds []uint32) Part 
 	return Part{archs.String(), slices.Compact(datasets), slices.Compact(epochs), slices.Compact(seeds), archs}
 }
 
-// Len is the number of trials of the part.
+// Len returns the number of trials of the part.
 func (part *Part) Len() int {
 	return part.archs.Len() * len(part.Datasets) * len(part.Epochs) * len(part.Seeds)
 }
 
-// Has tells whether the part names a trial.
+// Has reports whether the part names a trial.
 func (part *Part) Has(t results.Trial) bool {
 	return part.archs.Has(t.Arch) && slices.Contains(part.Datasets, t.Dataset) &&
 		slices.Contains(part.Epochs, t.Epochs) && slices.Contains(part.Seeds, t.Seed)
 }
 
-// Describe lists the part's architectures in about the given number of characters, with
-// their number.
+// Describe lists the part's architectures in about width characters, followed by their number.
 func (part *Part) Describe(width int) string { return part.archs.abbreviate(width) }
 
-// Has tells whether the plan names a trial.
+// Has reports whether the plan names a trial.
 func (p *Plan) Has(t results.Trial) bool {
 	return slices.ContainsFunc(p.Parts, func(part Part) bool { return part.Has(t) })
 }
 
+// dataset returns the dataset of a key, or nil.
 func (p *Plan) dataset(key string) *Dataset {
 	if i := slices.IndexFunc(p.Datasets, func(d Dataset) bool { return d.Key == key }); i >= 0 {
 		return &p.Datasets[i]
@@ -300,17 +305,18 @@ func (p *Plan) dataset(key string) *Dataset {
 	return nil
 }
 
-// Definition is the definition of a dataset key of the plan, with all its evaluation
-// sets: data.Definition.At narrows it to the timeline.
+// Definition returns the definition of a dataset of the plan, with all evaluation sets; use
+// [data.Definition.At] to restrict it to the timeline's. A key that is not in the plan is a usage
+// error.
 func (p *Plan) Definition(key string) (data.Definition, error) {
 	d := p.dataset(key)
 	if d == nil {
-		return data.Definition{}, usage.Errorf("dataset %q is not in the plan", key)
+		return data.Definition{}, usage.Errorf("dataset %q is not in the plan; add it with nb201 plan", key)
 	}
 	return data.DecodeDefinition("definition of "+key, d.Definition, d.Directory)
 }
 
-// Recipe is the recipe of a schedule of the plan.
+// Recipe returns the recipe of a schedule, and whether the plan has it.
 func (p *Plan) Recipe(epochs int) (configs.Recipe, bool) {
 	for _, s := range p.Schedules {
 		if s.Recipe.Epochs == epochs {

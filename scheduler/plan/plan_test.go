@@ -21,7 +21,7 @@ import (
 
 var defaults = Settings{configs.Published(), true}
 
-// selection reads four lists, as a command line gives them.
+// selection returns a selection of four lists; archs is parsed like that of a command line.
 func selection(t testing.TB, archs string, datasets []string, epochs []int, seeds ...uint32) Selection {
 	t.Helper()
 	a, err := ParseArchs(archs)
@@ -45,7 +45,7 @@ func digits(t testing.TB, archs string, epochs []int, seeds ...uint32) *Plan {
 	return mustNew(t, defaults, selection(t, archs, []string{"digits"}, epochs, seeds...))
 }
 
-// reread is the plan after a way through a file.
+// reread returns the plan after writing it to a file and reading it back.
 func reread(t testing.TB, p *Plan) *Plan {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "campaign")
@@ -99,13 +99,13 @@ func TestParseArchs(t *testing.T) {
 		{"0-15625", "", "15625 is out of range"},
 		{"99999999999999999999", "", "out of range"},
 		{"5-3", "", "5-3: the range ends before it begins"},
-		{"-1", "", "a range is FIRST-LAST"},
-		{"1-", "", "a range is FIRST-LAST"},
-		{"1-2-3", "", "a range is FIRST-LAST"},
+		{"-1", "", "not a range; write FIRST-LAST"},
+		{"1-", "", "not a range; write FIRST-LAST"},
+		{"1-2-3", "", "not a range; write FIRST-LAST"},
 		{"|none~0|", "", "genotype string"},
-		{"none", "", `"none": neither an index 0..15624, a range FIRST-LAST, a genotype string nor unique, and as a file: open none`},
+		{"none", "", `"none": not an index from 0 to 15624, a range FIRST-LAST, a genotype string, "unique" or a readable file: open none`},
 		{"@none", "", "cannot read the architectures: open none"},
-		{"@empty", "", "empty names no architecture"},
+		{"@empty", "", "empty: the file names no architecture"},
 		{"bad", "", "bad, line 2: "},
 		{"unique2", "", "unique2, line 1: "},
 		{"wide", "", "wide: the text is in UTF-16 or UTF-32, as its first bytes say: save it as UTF-8"},
@@ -135,7 +135,7 @@ func TestParseArchs(t *testing.T) {
 	}
 }
 
-// A set's list reads back as the set.
+// The text of a set parses to the same set.
 func FuzzParseArchs(f *testing.F) {
 	for _, list := range []string{"0-15624", "1,2,5-9", "unique", "@list,3", "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "0-", ",", "15625"} {
 		f.Add(list, "1 # one\n5-9\n")
@@ -144,7 +144,7 @@ func FuzzParseArchs(f *testing.F) {
 		archs, err := parseArchs(list, func(string) ([]byte, error) { return []byte(file), nil })
 		if err != nil {
 			if !usage.Is(err) {
-				t.Errorf("%q: %v is no usage error", list, err)
+				t.Errorf("%q: %v is not a usage error", list, err)
 			}
 			return
 		}
@@ -188,7 +188,7 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-// The sample has every cost that there is once, the least and the most among them.
+// The sample contains each cost exactly once, including the smallest and the largest.
 func TestSample(t *testing.T) {
 	p := mustNew(t, defaults, Selection{Preset: Sample})
 	costs := map[float64]bool{}
@@ -250,30 +250,30 @@ func TestWrongSelection(t *testing.T) {
 		settings Settings
 		Selection
 	}{
-		"give --archs":                                {defaults, Selection{}},
-		"give --datasets":                             {defaults, selection(t, "0", nil, []int{12}, 1)},
-		"give --epochs":                               {defaults, selection(t, "0", keys, nil, 1)},
-		"give --seeds":                                {defaults, selection(t, "0", keys, []int{12})},
-		`unknown preset "all"`:                        {defaults, Selection{Preset: "all"}},
-		"has its own epochs and seeds":                {defaults, Selection{Preset: Sample, Epochs: []int{12}}},
-		"leave out --epochs and --seeds":              {defaults, Selection{Preset: Published, Seeds: []uint32{1}}},
-		`has no dataset "digits"`:                     {defaults, Selection{Preset: Published, Datasets: keys}},
-		"none of the architectures":                   {defaults, Selection{Preset: Published, Archs: &none}},
-		`unknown dataset key "MNIST"`:                 {defaults, selection(t, "0", []string{"MNIST"}, []int{12}, 1)},
-		"a schedule of 0 epochs":                      {defaults, selection(t, "0", keys, []int{0}, 1)},
-		"two definitions have the key own, images is": {defaults, selection(t, "0", []string{own, other}, []int{12}, 1)},
-		"own has 300 training images":                 {with(func(s *Settings) { s.Batch = 301 }), selection(t, "0", []string{own}, []int{12}, 1)},
-		`unknown parity profile "x"`:                  {with(func(s *Settings) { s.Parity = "x" }), full()},
-		`unknown timeline "x"`:                        {with(func(s *Settings) { s.Timeline = "x" }), full()},
-		"-1 loader workers":                           {with(func(s *Settings) { s.Workers = -1 }), full()},
-		"a batch of 0 images":                         {with(func(s *Settings) { s.Batch = 0 }), full()},
-		"a network cannot have 0 channels":            {with(func(s *Settings) { s.Channels = 0 }), full()},
+		"add --archs or --preset":                    {defaults, Selection{}},
+		"add --datasets or --preset":                 {defaults, selection(t, "0", nil, []int{12}, 1)},
+		"add --epochs or --preset":                   {defaults, selection(t, "0", keys, nil, 1)},
+		"add --seeds or --preset":                    {defaults, selection(t, "0", keys, []int{12})},
+		`unknown preset "all"`:                       {defaults, Selection{Preset: "all"}},
+		"already fixes epochs and seeds":             {defaults, Selection{Preset: Sample, Epochs: []int{12}}},
+		"omit --epochs and --seeds":                  {defaults, Selection{Preset: Published, Seeds: []uint32{1}}},
+		`has no dataset "digits"`:                    {defaults, Selection{Preset: Published, Datasets: keys}},
+		"none of the architectures":                  {defaults, Selection{Preset: Published, Archs: &none}},
+		`unknown dataset key "MNIST"`:                {defaults, selection(t, "0", []string{"MNIST"}, []int{12}, 1)},
+		"a schedule of 0 epochs":                     {defaults, selection(t, "0", keys, []int{0}, 1)},
+		`definitions have the name "own": images is`: {defaults, selection(t, "0", []string{own, other}, []int{12}, 1)},
+		"own has 300 training images":                {with(func(s *Settings) { s.Batch = 301 }), selection(t, "0", []string{own}, []int{12}, 1)},
+		`unknown parity profile "x"`:                 {with(func(s *Settings) { s.Parity = "x" }), full()},
+		`unknown timeline "x"`:                       {with(func(s *Settings) { s.Timeline = "x" }), full()},
+		"-1 loader workers":                          {with(func(s *Settings) { s.Workers = -1 }), full()},
+		"a batch of 0 images":                        {with(func(s *Settings) { s.Batch = 0 }), full()},
+		"a network cannot have 0 channels":           {with(func(s *Settings) { s.Channels = 0 }), full()},
 	} {
 		if _, err := New(c.settings, c.Selection, ""); !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want a usage error with %q", err, want)
 		}
 	}
-	// A user's own definition stands whole in the plan, with its place.
+	// The plan contains a whole copy of a user's definition, and the directory of its file.
 	p := reread(t, mustNew(t, defaults, selection(t, "0", []string{own, "cifar10"}, []int{12}, 1)))
 	if err := os.Remove(own); err != nil {
 		t.Fatal(err)
@@ -283,11 +283,11 @@ func TestWrongSelection(t *testing.T) {
 		t.Errorf("definition %+v, dataset %+v (%v)", d, p.Datasets[1], err)
 	}
 	if p.Datasets[0].Directory != "" {
-		t.Errorf("cifar10 lies in %q", p.Datasets[0].Directory)
+		t.Errorf("cifar10 has the directory %q", p.Datasets[0].Directory)
 	}
 }
 
-// Images are those of the timeline.
+// A plan counts the images of its timeline.
 func TestImages(t *testing.T) {
 	for timeline, want := range map[configs.Timeline][]Images{
 		"dec2019": {{25000, 35000}, {50000, 10000}, {50000, 20000}, {151700, 12000}, {1347, 450}},
@@ -327,7 +327,7 @@ func TestExtend(t *testing.T) {
 			continue
 		}
 		if (got == p) != (c.trials == 10) {
-			t.Errorf("%v: the plan is another one: %v", c.more.Parts, got != p)
+			t.Errorf("%v: returned a new plan: %v", c.more.Parts, got != p)
 		}
 		want := map[results.Trial]bool{}
 		for _, plan := range []*Plan{p, c.more} {
@@ -337,7 +337,7 @@ func TestExtend(t *testing.T) {
 		}
 		for trial := range reread(t, got).Trials() {
 			if !want[trial] || !got.Has(trial) {
-				t.Errorf("%v: trial %v comes from nowhere, or twice", c.more.Parts, trial)
+				t.Errorf("%v: trial %v is unexpected, or a duplicate", c.more.Parts, trial)
 			}
 			delete(want, trial)
 		}
@@ -374,18 +374,18 @@ func TestExtendRefuses(t *testing.T) {
 		{change(func(p *Plan) { p.Datasets[0].Directory = "/b" }), `definition of digits: directory is "", not "/b"`, 2},
 	} {
 		_, err := p.Extend(c.more, done)
-		want := fmt.Sprintf("the plan differs: %s; %d of its 2 finished trials were trained with that", c.want, c.done)
+		want := fmt.Sprintf("the existing plan differs: %s; %d of its 2 finished trials were trained with it, so plan another directory", c.want, c.done)
 		if !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 		_, err = p.Extend(c.more, done[2:])
-		if !usage.Is(err) || !strings.Contains(err.Error(), c.want+"; none of its trials is finished: --replace starts anew") {
+		if !usage.Is(err) || !strings.Contains(err.Error(), c.want+"; none of its trials has finished, so use --replace to replace it") {
 			t.Errorf("with none finished: error %v", err)
 		}
 	}
 }
 
-// The plan takes finished trials that it would have trained the same, and no others.
+// A plan adopts only finished trials that have the settings it would have given them.
 func TestAdopt(t *testing.T) {
 	p := digits(t, "0-9", []int{12}, 777)
 	trial := results.Trial{Arch: 3, Dataset: "digits", Epochs: 12, Seed: 777}
@@ -424,11 +424,11 @@ func TestAdopt(t *testing.T) {
 		}
 	}
 	if done, err := Done(t.Context(), filepath.Join(t.TempDir(), "none")); err != nil || done != nil {
-		t.Errorf("of no campaign: %v, %v", done, err)
+		t.Errorf("without a campaign: %v, %v", done, err)
 	}
 }
 
-// randomPlan has up to five parts of random lists.
+// randomPlan returns a plan with up to five parts of random lists.
 func randomPlan(t testing.TB, r *rand.Rand) *Plan {
 	keys := append(configs.BenchmarkKeys(), "digits")
 	some := func(n int) []int { return r.Perm(n)[:1+r.IntN(n)] }
@@ -462,14 +462,14 @@ func randomPlan(t testing.TB, r *rand.Rand) *Plan {
 	return p
 }
 
-// checkTrials has each trial once, in order, and as many as Len.
+// checkTrials checks that Trials yields each trial once, in order, and Len of them.
 func checkTrials(t *testing.T, p *Plan) map[results.Trial]int {
 	t.Helper()
 	place := map[results.Trial]int{}
 	var last results.Trial
 	for trial := range p.Trials() {
 		if _, twice := place[trial]; twice || !p.Has(trial) {
-			t.Fatalf("%v stands there twice, or is in no part", trial)
+			t.Fatalf("%v is yielded twice, or is in no part", trial)
 		}
 		if len(place) > 0 && (trial.Epochs < last.Epochs || trial.Epochs == last.Epochs && trial.Compare(last) <= 0) {
 			t.Fatalf("%v comes after %v", trial, last)
@@ -483,8 +483,8 @@ func checkTrials(t *testing.T, p *Plan) map[results.Trial]int {
 	return place
 }
 
-// checkChunks has every trial in exactly one of n chunks, in running order, units whole,
-// and the chunks balanced in each schedule.
+// checkChunks checks that every trial is in exactly one of n chunks, in running order, that units
+// are whole, and that the chunks are balanced in each schedule.
 func checkChunks(t *testing.T, p *Plan, place map[results.Trial]int, n int) {
 	t.Helper()
 	type share struct {
@@ -610,30 +610,30 @@ func BenchmarkWhole(b *testing.B) {
 
 func TestRead(t *testing.T) {
 	if _, err := Read(t.TempDir()); !usage.Is(err) || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("of no plan: %v", err)
+		t.Errorf("without a plan: %v", err)
 	}
 	text, err := digits(t, "0-9", []int{12}, 777).encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, new, want string }{
-		{`"format_version": 1`, `"format_version": 2`, "format version 2 is not 1"},
+		{`"format_version": 1`, `"format_version": 2`, `key "format_version": version 2 is not supported`},
 		{`"parity": "2019"`, `"parity": "2020"`, `key "settings": unknown parity profile "2020"`},
 		{`"workers": 4`, `"workers": 4, "colour": 1`, `unknown key "settings.colour"`},
-		{`"key": "digits"`, `"key": "cifar10"`, `key "datasets.0": the definition of "cifar10" is that of "digits"`},
-		{`"training": 1347`, `"training": 13`, `key "datasets.0": a batch of 256 images is larger than the data`},
-		{`"evaluation": 450`, `"evaluation": 0`, `key "datasets.0": digits has 0 images to evaluate`},
-		{`"classes": 10`, `"classes": 1`, `key "datasets.0": definition of digits: key "classes" must be 2`},
+		{`"key": "digits"`, `"key": "cifar10"`, `key "datasets.0": the definition of dataset "cifar10" has the name "digits"`},
+		{`"training": 1347`, `"training": 13`, `key "datasets.0": dataset digits has 13 training images, fewer than the batch size of 256`},
+		{`"evaluation": 450`, `"evaluation": 0`, `key "datasets.0": dataset digits has 0 images to evaluate`},
+		{`"classes": 10`, `"classes": 1`, `key "datasets.0": definition of digits: key "classes" must be from 2`},
 		{`"workers": 4`, `"workers": 5000`, `key "settings": 5000 loader workers: use at most 4096`},
-		{`"epochs": 12,`, `"epochs": 9223372036854775807,`, `key "schedules.0": a schedule of 9223372036854775807 epochs: use at most 100000`},
-		{`"learning_rate": 0.1`, `"learning_rate": 0.2`, `key "schedules.0": the recipe was changed by hand`},
+		{`"epochs": 12,`, `"epochs": 9223372036854775807,`, `key "schedules.0": a schedule of 9223372036854775807 epochs; use at most 100000`},
+		{`"learning_rate": 0.1`, `"learning_rate": 0.2`, `key "schedules.0": "sha256" is "`},
 		{`"batch": 256,` + "\n        ", `"batch": 128,` + "\n        ", `key "schedules.0": the recipe has 16 channels, 5 cells and a batch of 128`},
 		{`"0-9"`, `"0-99999"`, `key "parts.0": architecture index 99999 is out of range`},
-		{`"0-9"`, `""`, `key "parts.0": it has no architectures`},
-		{`"0-9"`, `"/etc/hosts"`, `a plan names no files`},
-		{"777\n", "\n", `key "parts.0": it has no datasets, epochs or seeds`},
-		{"12\n", "13\n", `key "parts.0": the schedule of 13 epochs is not among`},
-		{`"digits"` + "\n", `"cifar10"` + "\n", `key "parts.0": dataset "cifar10" is not among`},
+		{`"0-9"`, `""`, `key "parts.0": "architectures" is empty`},
+		{`"0-9"`, `"/etc/hosts"`, `a plan cannot name files`},
+		{"777\n", "\n", `key "parts.0": "datasets", "epochs" or "seeds" is empty`},
+		{"12\n", "13\n", `key "parts.0": schedule 13 is not in`},
+		{`"digits"` + "\n", `"cifar10"` + "\n", `key "parts.0": dataset "cifar10" is not in`},
 	} {
 		changed := strings.Replace(string(text), c.old, c.new, 1)
 		if changed == string(text) {
@@ -646,7 +646,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// What is read is a plan that can be listed and written, and reads back as the same.
+// A plan that can be read can be listed and written, and then reads back the same.
 func FuzzRead(f *testing.F) {
 	for _, p := range []*Plan{
 		digits(f, "0-9", []int{12}, 777),
@@ -662,7 +662,7 @@ func FuzzRead(f *testing.F) {
 		p, err := decode("plan.json", text)
 		if err != nil {
 			if !usage.Is(err) {
-				t.Errorf("%v is no usage error", err)
+				t.Errorf("%v is not a usage error", err)
 			}
 			return
 		}

@@ -14,31 +14,31 @@ import (
 	"nb201/internal/usage"
 )
 
-// Selection is what a user asks for: a preset, all the lists, or a preset and lists
-// that narrow it.
+// Selection describes the trials that a user wants to plan: a preset, all the lists, or a preset
+// and lists that restrict it.
 type Selection struct {
 	Preset   string
-	Archs    *Archs   // nil: none given
-	Datasets []string // keys and definition files (*.json)
+	Archs    *Archs   // nil if not given
+	Datasets []string // dataset keys and definition files (*.json)
 	Epochs   []int
 	Seeds    []uint32
 }
 
-// Presets.
+// Names of presets.
 const (
-	// Published is what NAS-Bench-201 v1.1 published: of all architectures, schedule 12
-	// from seed 111 on the four dataset keys and from 777 on cifar10-valid, and schedule
-	// 200 from 777, 888 and 999 on the four.
+	// Published names the trials of NAS-Bench-201 v1.1. For all architectures: schedule 12 with
+	// seed 111 on the four dataset keys and with seed 777 on cifar10-valid, and schedule 200 with
+	// seeds 777, 888 and 999 on the four.
 	Published = "nas-bench-201-v1_1"
-	// Sample is quick: an architecture of each cost, schedule 12, seed 777, which was
-	// published for cifar10-valid.
+	// Sample names a quick selection: one architecture of each cost on cifar10-valid, with
+	// schedule 12 and seed 777, for which published results exist.
 	Sample = "sample"
 )
 
-// Presets lists the presets' names.
+// Presets returns the names of the presets.
 func Presets() []string { return []string{Published, Sample} }
 
-// lists are a part in the making.
+// lists is a part whose datasets may still be definition files.
 type lists struct {
 	archs    Archs
 	datasets []string // keys, or definition files
@@ -46,6 +46,7 @@ type lists struct {
 	seeds    []uint32
 }
 
+// presetParts returns the parts of a preset.
 func presetParts(name string) ([]lists, error) {
 	switch name {
 	case Published:
@@ -58,12 +59,11 @@ func presetParts(name string) ([]lists, error) {
 	case Sample:
 		return []lists{{sampleArchs(), configs.BenchmarkKeys()[:1], []int{12}, []uint32{777}}}, nil
 	}
-	return nil, usage.Errorf("unknown preset %q: use one of %s", name, strings.Join(Presets(), ", "))
+	return nil, usage.Errorf("unknown preset %q; use one of %s", name, strings.Join(Presets(), ", "))
 }
 
-// sampleArchs holds the first architecture of each cost there is. Cost depends on how
-// many edges carry a 3x3 and how many a 1x1 convolution, so that there are 28, from no
-// convolution to six of 3x3.
+// sampleArchs returns the first architecture of each cost. The cost depends on how many edges
+// carry a 3x3 and how many a 1x1 convolution, so there are 28, from none to six 3x3 convolutions.
 func sampleArchs() Archs {
 	var a Archs
 	seen := map[convolutions]bool{}
@@ -76,10 +76,11 @@ func sampleArchs() Archs {
 	return a
 }
 
-// convolutions counts the edges of an architecture that carry one, which fixes its
+// convolutions counts the convolutions on an architecture's edges by size. They determine its
 // FLOPs, its parameters and the shapes of its tensors.
 type convolutions struct{ of1x1, of3x3 int }
 
+// convolutionsOf counts the convolutions of an architecture.
 func convolutionsOf(a cell.Arch) (c convolutions) {
 	for _, op := range a {
 		switch op {
@@ -92,7 +93,7 @@ func convolutionsOf(a cell.Arch) (c convolutions) {
 	return c
 }
 
-// parts are the lists that the selection asks for.
+// parts returns the lists of the selection's parts, with presets expanded and restricted.
 func (s *Selection) parts() ([]lists, error) {
 	if s.Preset == "" {
 		for _, l := range []struct {
@@ -102,7 +103,7 @@ func (s *Selection) parts() ([]lists, error) {
 			{"archs", s.Archs != nil}, {"datasets", len(s.Datasets) > 0}, {"epochs", len(s.Epochs) > 0}, {"seeds", len(s.Seeds) > 0},
 		} {
 			if !l.given {
-				return nil, usage.Errorf("a plan needs architectures, datasets, epochs and seeds, or a preset: give --%s", l.flag)
+				return nil, usage.Errorf("a plan needs architectures, datasets, epochs and seeds, or a preset; add --%s or --preset", l.flag)
 			}
 		}
 		return []lists{{*s.Archs, s.Datasets, s.Epochs, s.Seeds}}, nil
@@ -112,7 +113,7 @@ func (s *Selection) parts() ([]lists, error) {
 		return nil, err
 	}
 	if len(s.Epochs) > 0 || len(s.Seeds) > 0 {
-		return nil, usage.Errorf("the preset %s has its own epochs and seeds: leave out --epochs and --seeds, or the preset", s.Preset)
+		return nil, usage.Errorf("preset %s already fixes epochs and seeds; omit --epochs and --seeds, or --preset", s.Preset)
 	}
 	var narrowed []lists
 	for _, l := range parts {
@@ -123,7 +124,7 @@ func (s *Selection) parts() ([]lists, error) {
 			given := s.Datasets
 			if s.Preset == Published {
 				if i := slices.IndexFunc(given, func(key string) bool { return !slices.Contains(configs.BenchmarkKeys(), key) }); i >= 0 {
-					return nil, usage.Errorf("the preset %s has no dataset %q: it has %s", s.Preset, given[i], strings.Join(configs.BenchmarkKeys(), ", "))
+					return nil, usage.Errorf("preset %s has no dataset %q; use some of %s", s.Preset, given[i], strings.Join(configs.BenchmarkKeys(), ", "))
 				}
 				given = slices.DeleteFunc(slices.Clone(given), func(key string) bool { return !slices.Contains(l.datasets, key) })
 			}
@@ -134,14 +135,14 @@ func (s *Selection) parts() ([]lists, error) {
 		}
 	}
 	if len(narrowed) == 0 {
-		return nil, usage.Errorf("nothing is left of the preset %s: it has none of the architectures of --archs", s.Preset)
+		return nil, usage.Errorf("preset %s contains none of the architectures of --archs; choose others, or omit --archs", s.Preset)
 	}
 	return narrowed, nil
 }
 
-// New is the plan of what a selection asks for. The images of a dataset whose
-// definition does not count them are looked for in dataRoot and read. What is wrong with
-// the selection or the settings is a usage error.
+// New returns a plan for a selection. For a dataset whose definition does not state the number of
+// images, it reads the images, relative to dataRoot. Invalid selections and settings are usage
+// errors.
 func New(s Settings, selection Selection, dataRoot string) (*Plan, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -172,6 +173,7 @@ func New(s Settings, selection Selection, dataRoot string) (*Plan, error) {
 	return p, p.resolve()
 }
 
+// addSchedule adds a schedule unless the plan has it.
 func (p *Plan) addSchedule(epochs int) error {
 	if _, ok := p.Recipe(epochs); ok {
 		return nil
@@ -185,7 +187,7 @@ func (p *Plan) addSchedule(epochs int) error {
 	return err
 }
 
-// addDataset returns the key.
+// addDataset adds a dataset unless the plan has it, and returns its key.
 func (p *Plan) addDataset(keyOrFile, dataRoot string) (string, error) {
 	definition, err := data.Find(keyOrFile)
 	if err != nil {
@@ -205,7 +207,7 @@ func (p *Plan) addDataset(keyOrFile, dataRoot string) (string, error) {
 	}
 	if known := p.dataset(d.Key); known != nil {
 		if c := known.conflict(d); c != "" {
-			return "", usage.Errorf("two definitions have the key %s, %s: give one another name", d.Key, c)
+			return "", usage.Errorf("two different definitions have the name %q: %s; rename one of them", d.Key, c)
 		}
 		return d.Key, nil
 	}
@@ -213,8 +215,8 @@ func (p *Plan) addDataset(keyOrFile, dataRoot string) (string, error) {
 	return d.Key, nil
 }
 
-// countImages counts the images of an epoch, from the definition's own counts or, where
-// it has none, from the files.
+// countImages returns the number of images of an epoch, as stated by the definition or, if it
+// does not, as counted in the files.
 func countImages(d data.Definition, s Settings, dataRoot string) (Images, error) {
 	d = d.ForTimeline(s.Timeline)
 	var ds *data.Dataset

@@ -10,8 +10,8 @@ import (
 	"nb201/results"
 )
 
-// unit is what is done in one go: all seeds of an architecture on a dataset along a
-// schedule.
+// unit is the trials of one architecture, dataset and schedule, with all seeds. One worker trains
+// them in sequence.
 type unit struct {
 	arch    int
 	dataset *Dataset
@@ -24,7 +24,7 @@ type unit struct {
 func (p *Plan) units() iter.Seq[unit] {
 	return func(yield func(unit) bool) {
 		for _, s := range p.Schedules {
-			parts := make([][]*Part, len(p.Datasets)) // of each dataset along s
+			parts := make([][]*Part, len(p.Datasets)) // by dataset: the parts that name it and s
 			for i := range p.Parts {
 				part := &p.Parts[i]
 				for k, d := range p.Datasets {
@@ -45,10 +45,10 @@ func (p *Plan) units() iter.Seq[unit] {
 	}
 }
 
-// seedsOf unites the seeds of the parts that have an architecture.
+// seedsOf returns the union of the seeds of the parts that name an architecture, in order.
 func seedsOf(parts []*Part, arch int) []uint32 {
 	var seeds []uint32
-	one := true
+	single := true // only one of the parts names it
 	for _, part := range parts {
 		if !part.archs.Has(arch) {
 			continue
@@ -56,16 +56,17 @@ func seedsOf(parts []*Part, arch int) []uint32 {
 		if seeds == nil {
 			seeds = part.Seeds
 		} else {
-			seeds, one = slices.Concat(seeds, part.Seeds), false
+			seeds, single = slices.Concat(seeds, part.Seeds), false
 		}
 	}
-	if !one {
+	if !single {
 		slices.Sort(seeds)
 		seeds = slices.Compact(seeds)
 	}
 	return seeds
 }
 
+// trials yields the trials of the unit and reports whether to continue.
 func (u *unit) trials(yield func(results.Trial) bool) bool {
 	for _, seed := range u.seeds {
 		if !yield(results.Trial{Arch: u.arch, Dataset: u.dataset.Key, Epochs: u.epochs, Seed: seed}) {
@@ -75,8 +76,8 @@ func (u *unit) trials(yield func(results.Trial) bool) bool {
 	return true
 }
 
-// Trials yields every trial once, in running order: short schedules first; within a
-// schedule by architecture, then by dataset, and all seeds of these together.
+// Trials yields every trial once, in running order: by schedule, the shortest first, then by
+// architecture, dataset and seed.
 func (p *Plan) Trials() iter.Seq[results.Trial] {
 	return func(yield func(results.Trial) bool) {
 		for u := range p.units() {
@@ -87,7 +88,7 @@ func (p *Plan) Trials() iter.Seq[results.Trial] {
 	}
 }
 
-// Len is the number of trials.
+// Len returns the number of trials.
 func (p *Plan) Len() int {
 	n := 0
 	for u := range p.units() {
@@ -96,8 +97,8 @@ func (p *Plan) Len() int {
 	return n
 }
 
-// Units is the number of units, which no chunks divide: all seeds of an architecture on a
-// dataset along a schedule.
+// Units returns the number of units. A unit is the trials of one architecture, dataset and
+// schedule, with all seeds; chunks do not divide it.
 func (p *Plan) Units() int {
 	n := 0
 	for range p.units() {
@@ -106,7 +107,7 @@ func (p *Plan) Units() int {
 	return n
 }
 
-// Chunk yields the trials of the i-th of n chunks, 1 <= i <= n, in running order.
+// Chunk yields the trials of chunk i of n in running order. It panics unless 1 <= i <= n.
 func (p *Plan) Chunk(i, n int) iter.Seq[results.Trial] {
 	if i < 1 || i > n {
 		panic(fmt.Sprintf("plan: chunk %d of %d", i, n))
@@ -120,13 +121,13 @@ func (p *Plan) Chunk(i, n int) iter.Seq[results.Trial] {
 	}
 }
 
-// Chunks yields every trial once, in running order, with the number of its chunk of n, from
-// 1. Units stay whole, and of every schedule each chunk has about as many trials that cost
-// about as much. Chunks depend on the plan alone.
+// Chunks yields every trial once, in running order, with the number of its chunk, from 1 to n.
+// Chunks do not divide units, and have about the same number of trials and cost of each schedule.
+// They depend only on the plan.
 func (p *Plan) Chunks(n int) iter.Seq2[int, results.Trial] {
 	return func(yield func(int, results.Trial) bool) {
 		units := slices.Collect(p.units())
-		chunks := p.deal(units, n)
+		chunks := p.assignChunks(units, n)
 		for k := range units {
 			if !units[k].trials(func(t results.Trial) bool { return yield(chunks[k]+1, t) }) {
 				return
@@ -135,10 +136,10 @@ func (p *Plan) Chunks(n int) iter.Seq2[int, results.Trial] {
 	}
 }
 
-// deal gives each unit one of the chunks 0..n-1. The units of a schedule are dealt like
-// cards, those of most seeds first and of these the dearest, from the first chunk to the
-// last and back: what a chunk has more than another is a unit or two.
-func (p *Plan) deal(units []unit, n int) []int {
+// assignChunks returns the chunk of each unit, from 0 to n-1. It deals the units of a schedule
+// like cards, ordered by number of seeds and then by cost, the largest first, from the first
+// chunk to the last and back. Chunks therefore differ by a unit or two at most.
+func (p *Plan) assignChunks(units []unit, n int) []int {
 	type card struct {
 		unit int
 		cost float64

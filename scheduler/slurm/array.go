@@ -22,42 +22,42 @@ import (
 	"nb201/scheduler/state"
 )
 
-// Options say which array a campaign is to be sent in.
+// Options describe the array to prepare for a campaign.
 type Options struct {
 	Request
-	Dir     string // the campaign
+	Dir     string // campaign directory
 	Program string // path of nb201 on the nodes
 	Version string // of nb201
-	// Chunks is into how many chunks the plan is to be divided; zero: as many as the cluster
-	// takes, but no more than the plan has units.
+	// Chunks is the number of chunks of the plan. Zero means as many as the cluster accepts, but
+	// not more than the plan has units.
 	Chunks int
-	// Beside leaves out what the campaign's elements in the queue have.
-	Beside bool
-	// RetryFailed has trials that were set aside begin anew, when the array is submitted.
+	// SkipQueued excludes trials of the campaign's elements in the queue.
+	SkipQueued bool
+	// RetryFailed includes failed trials, whose failures are forgotten on submission.
 	RetryFailed bool
-	// Shared says that all nodes see the directory, on whatever file system it is.
+	// Shared says that all nodes see the directory, whatever its file system.
 	Shared bool
-	// Rate is how fast a device works, to hold the time against; nil: not known.
+	// Rate is the speed of a device, with which Time is checked; nil if unknown.
 	Rate *plan.Rate
 }
 
-// Array is an array ready to be sent. It has the elements for which something is left.
+// Array is a job array ready for submission. Its elements are the chunks with trials left.
 type Array struct {
 	Campaign string   `json:"campaign"` // absolute path
-	Chunks   int      `json:"chunks"`   // that the plan is divided into
-	Elements string   `json:"elements"` // numbers of the chunks, as in 1-3,5; empty: nothing is left
-	Trials   int      `json:"trials"`   // left in them
-	Queued   []Queued `json:"queued"`   // arrays of the campaign in the queue
+	Chunks   int      `json:"chunks"`   // into which the plan is divided
+	Elements string   `json:"elements"` // numbers of the chunks, such as 1-3,5; empty if nothing is left
+	Trials   int      `json:"trials"`   // left in these chunks
+	Queued   []Queued `json:"queued"`   // arrays of the campaign already in the queue
 	Job      int      `json:"job,omitzero"`
 	Script   string   `json:"script"`
 
-	beside   bool            // Options.Beside
-	failures []results.Trial // set aside, to begin anew
+	skipQueued bool            // Options.SkipQueued
+	retry      []results.Trial // failed trials whose failures Submit forgets
 }
 
-// Prepare asks the cluster for its limits and queue, finds what is left of the campaign, and
-// writes the script of an array that does it. It also makes the folder of the logs, without
-// which Slurm runs no element. Errors of what the user can mend are usage errors.
+// Prepare asks the cluster for its limits and its queue, determines which chunks of the campaign
+// have trials left, and writes the script of an array for them. It also creates the folder of the
+// logs, without which Slurm does not run an element. Errors that the user can fix are usage errors.
 func Prepare(ctx context.Context, o Options) (*Array, error) {
 	p, err := plan.Read(o.Dir)
 	if err != nil {
@@ -97,22 +97,22 @@ func Prepare(ctx context.Context, o Options) (*Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	chunks, err := l.chunks(p.Units(), o.Chunks, jobs)
+	chunks, err := l.chunkCount(p.Units(), o.Chunks, jobs)
 	if err != nil {
 		return nil, err
 	}
-	a := &Array{Campaign: dir, Chunks: chunks, Queued: queued, beside: o.Beside}
-	elements, err := a.left(ctx, p, o)
+	a := &Array{Campaign: dir, Chunks: chunks, Queued: queued, skipQueued: o.SkipQueued}
+	elements, err := a.chunksLeft(ctx, p, o)
 	if err != nil || len(elements) == 0 {
 		return a, err
 	}
-	a.Elements = ranges(elements)
+	a.Elements = formatRanges(elements)
 	about := fmt.Sprintf("Made by nb201 slurm (%s): %d trials of %s, in %d of its %d chunks.", o.Version, a.Trials, dir, len(elements), chunks)
 	a.Script = o.script(o.Program, dir, name, about, elements, chunks)
 	return a, nil
 }
 
-// makeLogs makes the folder of the logs and makes sure that files can be made there.
+// makeLogs creates the folder of the logs and checks that files can be created there.
 func makeLogs(dir string) error {
 	logs := filepath.Join(dir, "logs")
 	err := os.MkdirAll(logs, 0o777)
@@ -123,56 +123,57 @@ func makeLogs(dir string) error {
 		}
 	}
 	if err != nil {
-		return usage.Errorf("campaign %s cannot be written: %w", dir, err)
+		return usage.Errorf("cannot write to campaign %s: %w", dir, err)
 	}
 	return nil
 }
 
-// checkTime refuses a time limit in which an element cannot train an epoch of the plan's
-// dearest trial, where the rate of such devices is known.
+// checkTime returns a usage error when an element cannot train an epoch of the plan's most
+// expensive trial within its time limit, if the rate of such devices is known.
 func (o *Options) checkTime(p *plan.Plan) error {
 	if o.Time == 0 || o.Rate == nil || o.Rate.Device != "" && (o.Rate.Device == plugin.CPU) != (o.GPUs.Count == 0) {
 		return nil
 	}
-	var dearest results.Trial
+	var costliest results.Trial
 	most := 0.0
 	for t := range p.Trials() {
 		if s := o.Rate.EpochSeconds(p.Work(t), t.Epochs); s > most {
-			dearest, most = t, s
+			costliest, most = t, s
 		}
 	}
 	epoch := time.Duration(most * float64(time.Second))
 	if o.Time-o.Warn < epoch {
-		return usage.Errorf("--time %v is too short: less the %v of the warning it leaves no time for an epoch of %v, which takes about %s with what comes before it: use at least %v",
-			o.Time, o.Warn, dearest, state.Span(epoch), (o.Warn+epoch).Round(time.Minute)+time.Minute)
+		return usage.Errorf("--time %v: too short, as preparing and training one epoch of %v takes about %s, "+
+			"and the warning comes %v before the end (--warn); use at least %v",
+			o.Time, costliest, state.Span(epoch), o.Warn, (o.Warn+epoch).Round(time.Minute)+time.Minute)
 	}
 	return nil
 }
 
-// left counts the trials for which a is to be sent, and returns the numbers of the chunks
-// that have one: the trials that are not done, nor set aside, nor, with o.Beside, those of
-// elements in the queue.
-func (a *Array) left(ctx context.Context, p *plan.Plan, o Options) ([]int, error) {
+// chunksLeft counts the trials left in a.Trials and returns the numbers of the chunks that have
+// any. It excludes trials that are done, failed ones unless o.RetryFailed, and, with o.SkipQueued, those
+// of elements in the queue.
+func (a *Array) chunksLeft(ctx context.Context, p *plan.Plan, o Options) ([]int, error) {
 	done, err := plan.Done(ctx, a.Campaign)
 	if err != nil {
 		return nil, err
 	}
-	away := map[results.Trial]bool{}
+	excluded := map[results.Trial]bool{}
 	for _, t := range done {
-		away[t] = true
+		excluded[t] = true
 	}
-	setAside, err := attempt.ListSetAside(a.Campaign)
+	failed, err := attempt.ListFailed(a.Campaign)
 	if err != nil {
 		return nil, err
 	}
 	if o.RetryFailed {
-		a.failures = setAside
+		a.retry = failed
 	} else {
-		for _, t := range setAside {
-			away[t] = true
+		for _, t := range failed {
+			excluded[t] = true
 		}
 	}
-	if o.Beside {
+	if o.SkipQueued {
 		for _, q := range a.Queued {
 			queued := map[int]bool{}
 			for _, e := range q.Elements {
@@ -180,14 +181,14 @@ func (a *Array) left(ctx context.Context, p *plan.Plan, o Options) ([]int, error
 			}
 			for chunk, t := range p.Chunks(q.Chunks) {
 				if queued[chunk] {
-					away[t] = true
+					excluded[t] = true
 				}
 			}
 		}
 	}
 	chunks := map[int]bool{}
 	for chunk, t := range p.Chunks(a.Chunks) {
-		if !away[t] {
+		if !excluded[t] {
 			chunks[chunk] = true
 			a.Trials++
 		}
@@ -195,30 +196,32 @@ func (a *Array) left(ctx context.Context, p *plan.Plan, o Options) ([]int, error
 	return slices.Sorted(maps.Keys(chunks)), nil
 }
 
+// submitted matches the output of sbatch --parsable: the job number, and a cluster if there are
+// several.
 var submitted = regexp.MustCompile(`^(\d+)(;.*)?$`)
 
-// Submit gives the array to Slurm, if something is left. A campaign that is in the queue
-// already is refused, unless the array is of what is left besides, and so is what Slurm does
-// not take: these are usage errors.
+// Submit submits the array to Slurm and sets a.Job. It does nothing if no trial is left. It returns
+// a usage error if the campaign already has arrays in the queue, unless Options.SkipQueued is set, or
+// if Slurm rejects the array.
 func (a *Array) Submit(ctx context.Context) error {
 	switch {
-	case len(a.Queued) > 0 && !a.beside:
-		return usage.Errorf("the campaign is in the queue already, in %v: --resubmit sends what is left besides", a.Queued[0])
+	case len(a.Queued) > 0 && !a.skipQueued:
+		return usage.Errorf("the campaign is already in the queue, in %v; use --resubmit to submit the rest", a.Queued[0])
 	case a.Elements == "":
 		return nil
 	}
-	for _, t := range a.failures {
+	for _, t := range a.retry {
 		if err := attempt.Forget(a.Campaign, t); err != nil {
-			return fmt.Errorf("have %v begin anew: %w", t, err)
+			return fmt.Errorf("%v: forget its failed attempts: %w", t, err)
 		}
 	}
-	text, err := call(ctx, a.Script, "sbatch", "--parsable")
+	text, err := runProgram(ctx, a.Script, "sbatch", "--parsable")
 	if err != nil {
-		return usage.Errorf("the array was not taken: %w", err)
+		return usage.Errorf("Slurm rejected the array: %w", err)
 	}
 	m := submitted.FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
-		return fmt.Errorf("sbatch answered %q, not the number of a job", cmp.Or(strings.TrimSpace(text), "nothing"))
+		return fmt.Errorf("sbatch printed %q instead of a job number; check the queue with squeue", cmp.Or(strings.TrimSpace(text), "nothing"))
 	}
 	a.Job, err = strconv.Atoi(m[1])
 	return err

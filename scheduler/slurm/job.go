@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Job is the name by which Slurm knows the batch job, or the element of an array, that an
-// environment is of; "" for none.
+// Job returns Slurm's name for the batch job, or the array element (JOB_ELEMENT), to which an
+// environment belongs; "" outside of Slurm.
 func Job(getenv func(string) string) string {
 	array, element := getenv("SLURM_ARRAY_JOB_ID"), getenv("SLURM_ARRAY_TASK_ID")
 	if array != "" && element != "" {
@@ -15,11 +15,11 @@ func Job(getenv func(string) string) string {
 	return getenv("SLURM_JOB_ID")
 }
 
-// Requeue has Slurm end a job, or an element, and put it back into its queue. Of the job
-// that this process is in Slurm ends this process too.
+// Requeue makes Slurm end a job or an array element and put it back into the queue. If this process
+// belongs to the job, Slurm ends it, too.
 func Requeue(ctx context.Context, job string) error {
-	if _, err := call(ctx, "", "scontrol", "requeue", job); err != nil {
-		return fmt.Errorf("cannot put job %s back into the queue: %w", job, err)
+	if _, err := runProgram(ctx, "", "scontrol", "requeue", job); err != nil {
+		return fmt.Errorf("cannot requeue job %s: %w; \"scontrol requeue %s\" does it by hand", job, err, job)
 	}
 	return nil
 }

@@ -17,20 +17,20 @@ import (
 // Queued is an array of a campaign in Slurm's queue.
 type Queued struct {
 	Job      int       `json:"job"`
-	Chunks   int       `json:"chunks"` // that the plan is divided into
+	Chunks   int       `json:"chunks"` // into which the plan is divided
 	Elements []Element `json:"elements"`
 }
 
-// Element is an element of an array that waits, runs or ends.
+// Element is an element of an array in the queue.
 type Element struct {
 	Chunk  int    `json:"chunk"` // from 1
-	State  string `json:"state"` // as Slurm calls it: PENDING, RUNNING, COMPLETING, ...
+	State  string `json:"state"` // Slurm's name: PENDING, RUNNING, COMPLETING, ...
 	Node   string `json:"node,omitempty"`
 	Reason string `json:"reason,omitempty"` // why it waits, in Slurm's words
 }
 
-// ReadQueue asks Slurm for the arrays of a campaign, the oldest first. Where there is no
-// Slurm the error wraps ErrAbsent.
+// ReadQueue asks Slurm for the arrays of a campaign in the queue, oldest first. On a host without
+// Slurm the error wraps [ErrAbsent].
 func ReadQueue(ctx context.Context, campaign string) ([]Queued, error) {
 	name, err := jobName(campaign)
 	if err != nil {
@@ -40,9 +40,10 @@ func ReadQueue(ctx context.Context, campaign string) ([]Queued, error) {
 	return arrays, err
 }
 
-// readQueue also counts the jobs of all users.
+// readQueue returns the arrays whose job name begins with name, and the number of jobs of all
+// users.
 func readQueue(ctx context.Context, name string) (arrays []Queued, jobs int, err error) {
-	text, err := call(ctx, "", "squeue", "--noheader", "--array", "--format=%F|%K|%T|%N|%r|%j")
+	text, err := runProgram(ctx, "", "squeue", "--noheader", "--array", "--format=%F|%K|%T|%N|%r|%j")
 	if err != nil {
 		return nil, 0, err
 	}
@@ -50,7 +51,7 @@ func readQueue(ctx context.Context, name string) (arrays []Queued, jobs int, err
 	return arrays, jobs, nil
 }
 
-// parseQueue reads lines of squeue: job, element, state, node, reason and name.
+// parseQueue parses lines of squeue with job, element, state, node, reason and name.
 func parseQueue(text, name string) (arrays []Queued, jobs int) {
 	for line := range strings.Lines(text) {
 		jobs++
@@ -83,11 +84,11 @@ func parseQueue(text, name string) (arrays []Queued, jobs int) {
 	return arrays, jobs
 }
 
-// String is "array 17 of 20 chunks: 2 running, 16 pending (Resources)".
+// String formats the array as "array 17 of 20 chunks: 2 running, 16 pending (Resources)".
 func (q Queued) String() string {
 	counts := map[string]int{}
 	reasons := map[string]string{}
-	var states []string // in the order of the elements
+	var states []string // in the order of elements
 	for _, e := range q.Elements {
 		state := strings.ToLower(e.State)
 		if counts[state] == 0 {
@@ -109,9 +110,9 @@ func (q Queued) String() string {
 
 var unusual = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
 
-// jobName is what the names of a campaign's arrays begin with; the number of chunks
-// follows. By it the campaign's elements are found, whoever sent them and however the
-// directory was called.
+// jobName returns the prefix of the job names of a campaign's arrays; the number of chunks follows.
+// It depends on the resolved path of the directory, so that the campaign's arrays are found whoever
+// submitted them and by whatever path.
 func jobName(campaign string) (string, error) {
 	path, err := filepath.Abs(campaign)
 	if err == nil {

@@ -12,39 +12,39 @@ import (
 	"nb201/internal/usage"
 )
 
-// Request is what an array asks of Slurm, for each of its elements, and what it runs. The
-// zero value of a field leaves it to the cluster.
+// Request describes the resources of each element of an array, and the commands that it runs. The
+// cluster's defaults apply to fields with the zero value.
 type Request struct {
 	Partition, Account string
-	Time               time.Duration // limit
-	Warn               time.Duration // before the limit that an element is warned
+	Time               time.Duration // time limit
+	Warn               time.Duration // how long before the limit Slurm warns an element
 	GPUs               GPUs
 	CPUs               int
-	Memory             string   // as Slurm reads it: 16G
-	MaxRunning         int      // elements at a time
-	Sbatch             []string // more options of sbatch, as "--qos=long"
-	Modules            []string // to load
-	Lines              []string // of shell, before the run
-	RunFlags           []string // of nb201 run, besides --chunk and --devices
+	Memory             string   // in Slurm's syntax: 16G
+	MaxRunning         int      // elements that may run at the same time
+	Sbatch             []string // more options for sbatch, such as "--qos=long"
+	Modules            []string // environment modules to load
+	Lines              []string // shell commands to run before nb201
+	RunFlags           []string // flags for nb201 run, besides --chunk and --devices
 }
 
-// minWarn is the least Request.Warn. A stopped run leaves within 20 seconds.
+// minWarn is the smallest Request.Warn. A run that is stopped exits within 20 seconds.
 const minWarn = 30 * time.Second
 
-// GPUs are the GPUs of an element.
+// GPUs describes the GPUs of an element.
 type GPUs struct {
 	Count int
-	Type  string // as the cluster calls it; empty: any
+	Type  string // the cluster's name for the type; empty for any
 }
 
 var gpusPattern = regexp.MustCompile(`^(?:(?:gres[:/=])?gpu:)?(?:([A-Za-z][\w.-]*):)?(\d{1,3})$`)
 
-// ParseGPUs reads a number of GPUs, with or without their type: 2, a100:2; also as Slurm
-// writes such a resource: gpu:2, gpu:a100:2, gres:gpu:a100:2.
+// ParseGPUs parses a number of GPUs with or without a type, 2 or a100:2, also in Slurm's notation
+// for resources: gpu:2, gpu:a100:2, gres:gpu:a100:2.
 func ParseGPUs(text string) (GPUs, error) {
 	m := gpusPattern.FindStringSubmatch(text)
 	if m == nil {
-		return GPUs{}, usage.Errorf("%q GPUs: use a number, or a type and a number, as in 2 or a100:2", text)
+		return GPUs{}, usage.Errorf("GPUs %q: not a number, or a type and a number; write 2 or a100:2, for example", text)
 	}
 	count, err := strconv.Atoi(m[2])
 	return GPUs{count, m[1]}, err
@@ -57,21 +57,22 @@ func (g GPUs) String() string {
 	return fmt.Sprintf("%s:%d", g.Type, g.Count)
 }
 
-// ParseTime reads a time as Slurm writes it (MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS,
-// DAYS-HOURS, DAYS-HOURS:MINUTES, DAYS-HOURS:MINUTES:SECONDS) or as other flags take it
-// (8h, 90m); zero when it is empty.
+// ParseTime parses a time limit in Slurm's notation (MINUTES, MINUTES:SECONDS,
+// HOURS:MINUTES:SECONDS, DAYS-HOURS, DAYS-HOURS:MINUTES, DAYS-HOURS:MINUTES:SECONDS) or in Go's
+// (8h, 90m). It returns zero for an empty text.
 func ParseTime(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
 	}
-	wrong := usage.Errorf("time %q: use a time as Slurm takes it, such as 90 (minutes), 8:00:00 or 2-00:00:00, or as in 8h or 90m", text)
+	wrong := usage.Errorf("time %q: not a positive time; use Slurm's notation, such as 90 (minutes), 8:00:00 or 2-00:00:00, or a duration such as 8h or 90m",
+		text)
 	if d, err := time.ParseDuration(text); err == nil && text != "0" {
 		if d <= 0 {
 			return 0, wrong
 		}
 		return d, nil
 	}
-	units := []time.Duration{time.Minute, time.Second} // of what colons divide
+	units := []time.Duration{time.Minute, time.Second} // of the parts between colons
 	days, rest, hasDays := strings.Cut(text, "-")
 	parts := strings.Split(text, ":")
 	var sum time.Duration
@@ -101,52 +102,53 @@ func ParseTime(text string) (time.Duration, error) {
 	return sum, nil
 }
 
-// formatTime is a time as Slurm reads it, in whole seconds.
+// formatTime formats a time in Slurm's notation, rounded up to seconds.
 func formatTime(d time.Duration) string {
 	s := int64((d + time.Second - 1) / time.Second)
 	return fmt.Sprintf("%d-%02d:%02d:%02d", s/86400, s/3600%24, s/60%60, s%60)
 }
 
-// check refuses what would make another script than was meant, and times that cannot be.
+// check returns a usage error for values that could change the meaning of the script, and for
+// impossible times.
 func (r *Request) check(dir string) error {
 	for flag, value := range map[string]string{"partition": r.Partition, "account": r.Account, "mem": r.Memory} {
 		if value != "" && !shell.Plain(value) {
-			return usage.Errorf("--%s %q is no name that Slurm takes", flag, value)
+			return usage.Errorf("--%s %q: not a valid value for Slurm; use only letters, digits and the characters .,:@%%+/=_-", flag, value)
 		}
 	}
 	for _, module := range r.Modules {
 		if !shell.Plain(module) {
-			return usage.Errorf("--module %q is no name of a module", module)
+			return usage.Errorf("--module %q: not the name of a module; use only letters, digits and the characters .,:@%%+/=_-", module)
 		}
 	}
 	for _, option := range r.Sbatch {
 		if !strings.HasPrefix(option, "-") || strings.ContainsAny(option, "\n\r") {
-			return usage.Errorf("--sbatch %q: give an option of sbatch, as in --sbatch=--qos=long", option)
+			return usage.Errorf("--sbatch %q: not an option of sbatch; write --sbatch=--qos=long, for example", option)
 		}
 	}
 	for _, c := range dir {
 		if c < ' ' || c == '"' || c == '\\' {
-			return usage.Errorf("campaign %q: Slurm cannot take a path with the character %q: rename it", dir, c)
+			return usage.Errorf("campaign %q: Slurm does not accept a path with the character %q; rename the directory", dir, c)
 		}
 	}
 	switch {
 	case r.CPUs < 0 || r.MaxRunning < 0:
-		return usage.Errorf("--cpus and --max-running must not be negative")
+		return usage.Errorf("--cpus %d, --max-running %d: must not be negative", r.CPUs, r.MaxRunning)
 	case r.Warn < minWarn:
-		return usage.Errorf("--warn %v: use at least %v, which a run needs to leave checkpoints and Slurm to put it back into the queue", r.Warn, minWarn)
+		return usage.Errorf("--warn %v: too short; use at least %v, the time to write checkpoints and requeue the element", r.Warn, minWarn)
 	case r.Time > 0 && r.Time <= r.Warn:
-		return usage.Errorf("--time %v is no longer than --warn %v, the warning before its end: no element would come to train", r.Time, r.Warn)
+		return usage.Errorf("--time %v: no element would train, because the warning comes %v before the end (--warn); use a longer time", r.Time, r.Warn)
 	}
 	return nil
 }
 
-// script writes the batch script of an array: of elements, which are chunks of so many of
-// the campaign at dir. program is nb201, about is what a comment tells of both.
+// script returns the batch script of an array. elements are the numbers of the chunks to run, out
+// of chunks; dir is the campaign, program the path of nb201, and about the text of a comment.
 func (r *Request) script(program, dir, name, about string, elements []int, chunks int) string {
 	var b strings.Builder
 	option := func(format string, args ...any) { fmt.Fprintf(&b, "#SBATCH --"+format+"\n", args...) }
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	array := ranges(elements)
+	array := formatRanges(elements)
 	if r.MaxRunning > 0 {
 		array += fmt.Sprintf("%%%d", r.MaxRunning)
 	}
@@ -183,7 +185,7 @@ func (r *Request) script(program, dir, name, about string, elements []int, chunk
 	}
 	line("")
 	line("campaign=%s", shell.Quote(dir))
-	line(`echo "chunk $SLURM_ARRAY_TASK_ID/%d on $SLURMD_NODENAME, begun ${SLURM_RESTART_COUNT:-0} times before"`, chunks)
+	line(`echo "chunk $SLURM_ARRAY_TASK_ID/%d on $SLURMD_NODENAME, restart count ${SLURM_RESTART_COUNT:-0}"`, chunks)
 	for _, module := range r.Modules {
 		line("module load %s || exit", module)
 	}
@@ -191,11 +193,11 @@ func (r *Request) script(program, dir, name, about string, elements []int, chunk
 		line("%s", more)
 	}
 	line(`if [ ! -e "$campaign/plan.json" ]; then`)
-	line(`	echo "$SLURMD_NODENAME sees no campaign $campaign: it must be on a file system that all nodes share" >&2`)
+	line(`	echo "node $SLURMD_NODENAME: $campaign/plan.json not found; the campaign must be on a file system that all nodes share" >&2`)
 	line("	exit 2")
 	line("fi")
-	line("# When Slurm warns it of the end of its time (USR1), it leaves checkpoints and puts this")
-	line("# element back into the queue.")
+	line("# When Slurm warns that the time is ending (USR1), nb201 writes checkpoints and requeues this")
+	line("# element.")
 	devices := "cpu"
 	if r.GPUs.Count > 0 {
 		devices = "visible"
@@ -208,8 +210,8 @@ func (r *Request) script(program, dir, name, about string, elements []int, chunk
 	return b.String()
 }
 
-// ranges lists numbers, ascending, as Slurm does: 1-3,5,8-9.
-func ranges(numbers []int) string {
+// formatRanges formats ascending numbers in Slurm's notation: 1-3,5,8-9.
+func formatRanges(numbers []int) string {
 	var parts []string
 	for len(numbers) > 0 {
 		n := 1

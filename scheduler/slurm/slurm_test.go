@@ -57,13 +57,13 @@ func TestChunks(t *testing.T) {
 		{ordinary, 20, 0, 0, 20, ""},
 		{ordinary, 20, 64, 0, 20, ""},
 		{limits{4000001, 2000000}, 265625, 0, 0, 265625, ""},
-		{ordinary, 100000, 1001, 0, 0, "--elements 1001: use at most 1000 here, for MaxArraySize is 1001"},
-		{ordinary, 100000, 800, 8500, 0, "use at most 750 here"},
+		{ordinary, 100000, 1001, 0, 0, "--elements 1001: use at most 1000 on this cluster (MaxArraySize is 1001"},
+		{ordinary, 100000, 800, 8500, 0, "use at most 750 on this cluster"},
 		{ordinary, 100000, -1, 0, 0, "--elements -1"},
-		{ordinary, 100000, 0, 9999, 0, "has 9999 jobs in its queue and takes 10000"},
-		{limits{0, 10000}, 100000, 0, 0, 0, "takes no arrays"},
+		{ordinary, 100000, 0, 9999, 0, "has 9999 jobs in its queue and accepts 10000"},
+		{limits{0, 10000}, 100000, 0, 0, 0, "does not accept job arrays"},
 	} {
-		got, err := test.chunks(test.units, test.asked, test.queued)
+		got, err := test.chunkCount(test.units, test.asked, test.queued)
 		if got != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 			t.Errorf("%+v: %d, %v", test, got, err)
 		}
@@ -191,14 +191,14 @@ func TestParseGPUs(t *testing.T) {
 
 func TestRanges(t *testing.T) {
 	for want, numbers := range map[string][]int{"": nil, "4": {4}, "1-3": {1, 2, 3}, "1,3-4,9": {1, 3, 4, 9}} {
-		if got := ranges(numbers); got != want {
+		if got := formatRanges(numbers); got != want {
 			t.Errorf("%v: %s", numbers, got)
 		}
 	}
 }
 
 func TestHosts(t *testing.T) {
-	if got := besides("login.site", "n2\nlogin\nn1.site\nn2\n"); !slices.Equal(got, []string{"n1.site", "n2"}) {
+	if got := namesExcept("login.site", "n2\nlogin\nn1.site\nn2\n"); !slices.Equal(got, []string{"n1.site", "n2"}) {
 		t.Error(got)
 	}
 	dir := t.TempDir()
@@ -208,20 +208,20 @@ func TestHosts(t *testing.T) {
 	if err := checkShared(filepath.Join(dir, "missing"), nil); !usage.Is(err) {
 		t.Error(err)
 	}
-	// Memory that only this host sees.
+	// A file system in the memory of this host.
 	err := checkShared("/dev/shm", []string{"n1", "n2"})
-	if !usage.Is(err) || !strings.Contains(err.Error(), "campaign /dev/shm is on tmpfs, a disk of this host, and elements run on others (n1 to n2)") {
+	if !usage.Is(err) || !strings.Contains(err.Error(), "campaign /dev/shm is on a local file system of this host (tmpfs), but elements run on others (n1 to n2)") {
 		t.Error(err)
 	}
 	// NFS, Lustre, GPFS, BeeGFS, CephFS, FUSE.
 	for _, kind := range []int64{0x6969, 0x0BD00BD0, 0x47504653, 0x19830326, 0x00C36400, 0x65735546} {
-		if name := ownDisk(kind); name != "" {
+		if name := localFileSystem(kind); name != "" {
 			t.Errorf("%x: %s", kind, name)
 		}
 	}
 }
 
-// full asks for everything.
+// full returns a request with every field set.
 func full() Request {
 	return Request{
 		Partition: "gpu,long", Account: "proj-1", Time: 8 * time.Hour, Warn: 3 * time.Minute, GPUs: GPUs{2, "a100"}, CPUs: 8, Memory: "32G",
@@ -253,15 +253,15 @@ func TestScript(t *testing.T) {
 #SBATCH --constraint=a100&ib
 
 campaign='/home/a b/100%'
-echo "chunk $SLURM_ARRAY_TASK_ID/20 on $SLURMD_NODENAME, begun ${SLURM_RESTART_COUNT:-0} times before"
+echo "chunk $SLURM_ARRAY_TASK_ID/20 on $SLURMD_NODENAME, restart count ${SLURM_RESTART_COUNT:-0}"
 module load cuda/13.0 || exit
 export NB201_DATA=/scratch/data
 if [ ! -e "$campaign/plan.json" ]; then
-	echo "$SLURMD_NODENAME sees no campaign $campaign: it must be on a file system that all nodes share" >&2
+	echo "node $SLURMD_NODENAME: $campaign/plan.json not found; the campaign must be on a file system that all nodes share" >&2
 	exit 2
 fi
-# When Slurm warns it of the end of its time (USR1), it leaves checkpoints and puts this
-# element back into the queue.
+# When Slurm warns that the time is ending (USR1), nb201 writes checkpoints and requeues this
+# element.
 exec '/opt/my tools/nb201' run "$campaign" --chunk "$SLURM_ARRAY_TASK_ID/20" --devices visible --per-device 2 --data '/with space/it'\''s'
 `
 	if got != want {
@@ -298,9 +298,9 @@ func TestRequestCheck(t *testing.T) {
 		{func(r *Request) { r.CPUs = -1 }, "/c", "negative"},
 		{func(r *Request) { r.MaxRunning = -1 }, "/c", "negative"},
 		{func(r *Request) { r.Warn = time.Second }, "/c", "use at least 30s"},
-		{func(r *Request) { r.Time = r.Warn }, "/c", "no element would come to train"},
+		{func(r *Request) { r.Time = r.Warn }, "/c", "no element would train"},
 		{func(*Request) {}, "/a\"b", "with the character '\"'"},
-		{func(*Request) {}, "/a\nb", "rename it"},
+		{func(*Request) {}, "/a\nb", "rename the directory"},
 	} {
 		r := full()
 		test.change(&r)
@@ -310,8 +310,8 @@ func TestRequestCheck(t *testing.T) {
 	}
 }
 
-// campaign makes a plan of 4 architectures on digits, along schedules of 1 and 2 epochs,
-// from 3 seeds, with records of some of its trials.
+// campaign creates a campaign with a plan of 4 architectures on digits, schedules 1 and 2, and 3
+// seeds, and with records of some of its trials.
 func campaign(t *testing.T, done ...results.Trial) (dir string, p *plan.Plan) {
 	t.Helper()
 	dir = resultstest.Fill(t, done...).Dir
@@ -334,8 +334,8 @@ func digits(arch, epochs int, seed uint32) results.Trial {
 	return results.Trial{Arch: arch, Dataset: "digits", Epochs: epochs, Seed: seed}
 }
 
-// setAside notes that a trial was set aside.
-func setAside(t *testing.T, dir string, trial results.Trial) {
+// putFailed records that a trial has failed.
+func putFailed(t *testing.T, dir string, trial results.Trial) {
 	t.Helper()
 	path := attempt.FailurePath(dir, trial)
 	text, err := json.Marshal(attempt.Failure{Trial: trial, SetAside: true, Attempts: []attempt.FailedAttempt{}})
@@ -350,13 +350,13 @@ func setAside(t *testing.T, dir string, trial results.Trial) {
 	}
 }
 
-func TestLeft(t *testing.T) {
+func TestChunksLeft(t *testing.T) {
 	dir, p := campaign(t, digits(0, 1, 1), digits(0, 1, 2), digits(0, 1, 3), digits(1, 2, 2))
-	setAside(t, dir, digits(2, 1, 1))
+	putFailed(t, dir, digits(2, 1, 1))
 	for _, trial := range []results.Trial{digits(3, 2, 1), digits(3, 2, 2), digits(3, 2, 3)} {
-		setAside(t, dir, trial)
+		putFailed(t, dir, trial)
 	}
-	// Of 8 chunks each is a unit.
+	// Each of 8 chunks is one unit.
 	chunk := map[results.Trial]int{}
 	for i, trial := range p.Chunks(8) {
 		chunk[trial] = i
@@ -370,7 +370,7 @@ func TestLeft(t *testing.T) {
 		}
 		return chunks
 	}
-	// Half of the plan in another division, whose units may be any.
+	// One of two chunks, whichever units it has.
 	half := []Queued{{Job: 5, Chunks: 2, Elements: []Element{{Chunk: 1}}}}
 	inHalf := 0
 	for i, trial := range p.Chunks(2) {
@@ -384,18 +384,18 @@ func TestLeft(t *testing.T) {
 		name   string
 		o      Options
 		queued []Queued
-		want   []int // nil: not told
+		want   []int // nil: not checked
 		trials int
 	}{
-		{"what is done or set aside is left out", Options{}, nil, all(digits(0, 1, 1), digits(3, 2, 1)), 24 - 4 - 4},
-		{"set aside is tried again", Options{RetryFailed: true}, nil, all(digits(0, 1, 1)), 24 - 4},
-		{"the queue is not asked", Options{}, half, all(digits(0, 1, 1), digits(3, 2, 1)), 24 - 4 - 4},
-		{"beside the queue", Options{Beside: true}, []Queued{{Job: 5, Chunks: 8, Elements: []Element{{Chunk: chunk[digits(1, 1, 1)]}}}},
+		{"finished and failed trials are excluded", Options{}, nil, all(digits(0, 1, 1), digits(3, 2, 1)), 24 - 4 - 4},
+		{"failed trials are retried", Options{RetryFailed: true}, nil, all(digits(0, 1, 1)), 24 - 4},
+		{"the queue is ignored", Options{}, half, all(digits(0, 1, 1), digits(3, 2, 1)), 24 - 4 - 4},
+		{"without the queue's trials", Options{SkipQueued: true}, []Queued{{Job: 5, Chunks: 8, Elements: []Element{{Chunk: chunk[digits(1, 1, 1)]}}}},
 			all(digits(0, 1, 1), digits(3, 2, 1), digits(1, 1, 1)), 24 - 4 - 4 - 3},
-		{"beside another division", Options{Beside: true}, half, nil, 24 - 4 - 4 - inHalf},
+		{"without the trials of an array with other chunks", Options{SkipQueued: true}, half, nil, 24 - 4 - 4 - inHalf},
 	} {
 		a := &Array{Campaign: dir, Chunks: 8, Queued: test.queued}
-		got, err := a.left(t.Context(), p, test.o)
+		got, err := a.chunksLeft(t.Context(), p, test.o)
 		if err != nil || test.want != nil && !slices.Equal(got, test.want) || a.Trials != test.trials {
 			t.Errorf("%s: chunks %v with %d trials, %v; want %v with %d", test.name, got, a.Trials, err, test.want, test.trials)
 		}
@@ -413,10 +413,10 @@ func TestCheckTime(t *testing.T) {
 		want string
 	}{
 		{0, rate, ""},
-		{4 * time.Minute, &onCPU, ""}, // which tells nothing of a GPU
+		{4 * time.Minute, &onCPU, ""}, // says nothing about a GPU
 		{5 * time.Minute, nil, ""},
 		{5 * time.Minute, rate, ""},
-		{4 * time.Minute, rate, "--time 4m0s is too short: less the 2m0s of the warning it leaves no time for an epoch of architecture 0 on digits, 1 epochs, seed 1, which takes about 2m30s"},
+		{4 * time.Minute, rate, "--time 4m0s: too short, as preparing and training one epoch of architecture 0 on digits, 1 epochs, seed 1 takes about 2m30s, and the warning comes 2m0s before the end"},
 	} {
 		o := Options{Request: Request{Time: test.time, Warn: 2 * time.Minute, GPUs: GPUs{Count: 1}}, Rate: test.rate}
 		if err := o.checkTime(p); (err == nil) != (test.want == "") || err != nil && (!usage.Is(err) || !strings.Contains(err.Error(), test.want)) {
@@ -425,15 +425,15 @@ func TestCheckTime(t *testing.T) {
 	}
 }
 
-// TestSpread has the chunks of the whole benchmark, in the number that a cluster with
-// default limits takes, cost about as much as one another.
+// The chunks of the whole benchmark, as many as a cluster with default limits accepts, have about
+// the same cost.
 func TestSpread(t *testing.T) {
 	p, err := plan.New(plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 16, Cells: 5, Batch: 256}, Weights: true},
 		plan.Selection{Preset: plan.Published}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	chunks, err := limits{1001, 10000}.chunks(p.Units(), 0, 0)
+	chunks, err := limits{1001, 10000}.chunkCount(p.Units(), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -450,12 +450,12 @@ func TestSpread(t *testing.T) {
 	t.Logf("%d chunks: %.4f to %.4f of the mean cost, %d to %d trials", chunks,
 		slices.Min(cost)/mean, slices.Max(cost)/mean, slices.Min(trials), slices.Max(trials))
 	if slices.Max(cost) > 1.05*mean || slices.Min(cost) < 0.95*mean || slices.Max(trials)-slices.Min(trials) > 10 {
-		t.Error("they are uneven")
+		t.Error("the chunks are uneven")
 	}
 }
 
-// TestDevices has a cluster give each element its GPU, and run the script with paths that
-// need quotes. Nothing trains: nb201 is a script that tells how it was called.
+// A cluster assigns each element its GPU, and runs the script with paths that need quotes. Nothing
+// trains: nb201 is a script that prints its arguments.
 func TestDevices(t *testing.T) {
 	made, _ := campaign(t)
 	dir := filepath.Join(t.TempDir(), "it's 100%")
@@ -509,12 +509,12 @@ func TestDevices(t *testing.T) {
 		t.Errorf("the elements had the GPUs %q", gpus)
 	}
 	o.Partition = "missing"
-	o.Shared = true // the partition's hosts are not asked for
+	o.Shared = true // so that Prepare does not ask for the partition's hosts
 	a, err = Prepare(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Submit(t.Context()); !usage.Is(err) || !strings.Contains(err.Error(), "the array was not taken: sbatch: invalid partition specified: missing") {
+	if err := a.Submit(t.Context()); !usage.Is(err) || !strings.Contains(err.Error(), "Slurm rejected the array: sbatch: invalid partition specified: missing") {
 		t.Error(err)
 	}
 }

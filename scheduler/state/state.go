@@ -1,6 +1,6 @@
-// Package state holds what a run of a campaign says of itself while it works: the file
-// DIR/running/HOST-PID.json, which any process that shares the campaign may read, and the
-// totals of its trials.
+// Package state defines the published state of a run ([Run]) and the counts of its trials
+// ([Totals]). A run writes its state to DIR/running/HOST-PID.json about once a second, where
+// status, and any process that shares the campaign, can read it.
 package state
 
 import (
@@ -20,56 +20,56 @@ import (
 	"nb201/results"
 )
 
-// Run is what a run reports of itself while it lives. Its file is read by other versions of
-// the program, which may work the same campaign: whoever reads it passes over the keys that
-// it does not know.
+// Run is the published state of a run. Different versions of the program may share a campaign,
+// so readers must skip keys that they do not know.
 type Run struct {
-	Version  int        `json:"version,omitzero"` // from 2 on: the first version of the program refuses unknown keys
+	Version  int        `json:"version,omitzero"` // written from 2 on, because the first release refuses unknown keys
 	Host     string     `json:"host"`
 	PID      int        `json:"pid"`
 	Started  time.Time  `json:"started"`
-	Chunk    string     `json:"chunk,omitempty"` // I/N; empty: the whole plan
+	Chunk    string     `json:"chunk,omitempty"` // I/N; empty for the whole plan
 	Workers  []Worker   `json:"workers"`
-	Finished int        `json:"finished"`         // trials, since Started
-	Failed   int        `json:"failed"`           // trials set aside, since Started
-	Paused   string     `json:"paused,omitempty"` // why no trial begins
+	Finished int        `json:"finished"`         // trials finished since Started
+	Failed   int        `json:"failed"`           // trials that failed since Started
+	Paused   string     `json:"paused,omitempty"` // why no trial starts; empty when the run is not paused
 	LastHour Throughput `json:"last_hour"`
 }
 
-// Worker is what a worker is at.
+// Worker is the state of a worker.
 type Worker struct {
 	Device  string         `json:"device"`
-	Index   int            `json:"index"` // of the device's workers, from 0
-	Trial   *results.Trial `json:"trial,omitempty"`
+	Index   int            `json:"index"`            // among the device's workers, from 0
+	Trial   *results.Trial `json:"trial,omitempty"`  // nil when the worker is idle
 	Attempt int            `json:"attempt,omitzero"` // from 1
 	Stage   string         `json:"stage"`            // a Stage constant, "train" or an evaluation set's name
 	Epoch   int            `json:"epoch,omitzero"`   // from 0
 	Epochs  int            `json:"epochs,omitzero"`
-	Since   time.Time      `json:"since"` // when the trial was given to the worker, or the worker was idle
+	Since   time.Time      `json:"since"` // when the worker got its trial, or became idle
 
 	ImagesPerSecond float64 `json:"images_per_second,omitzero"`
-	Log             string  `json:"log"` // file
+	Log             string  `json:"log"` // path of the log file
 }
 
-// What a worker is at when it is not in an epoch.
+// Stages of a worker outside of epochs.
 const (
 	StageIdle       = "idle"       // has no trial
-	StageStarting   = "starting"   // the process opens its device
+	StageStarting   = "starting"   // the process starts and opens its device
 	StagePreparing  = "preparing"  // reads the images and compiles
-	StagePublishing = "publishing" // the record and the weights
-	StageWaiting    = "waiting"    // for room on the disk, to publish
+	StagePublishing = "publishing" // publishes the record and the weights
+	StageWaiting    = "waiting"    // waits for disk space to publish, or for a process to start
 )
 
-// RunPath is where a run on this host writes its state.
+// RunPath returns the path of the state file of a run.
 func RunPath(dir, host string, pid int) string {
 	return filepath.Join(dir, runName(host, pid))
 }
 
+// runName returns the path of a state file relative to the campaign's directory.
 func runName(host string, pid int) string {
 	return filepath.Join("running", fmt.Sprintf("%s-%d.json", host, pid))
 }
 
-// ReadRun reads a file of RunPath. An error of a file that is not there is fs.ErrNotExist.
+// ReadRun reads a state file. The error of a file that does not exist is [fs.ErrNotExist].
 func ReadRun(path string) (Run, error) {
 	text, err := infile.Read(path, infile.MaxText)
 	if err != nil {
@@ -78,7 +78,7 @@ func ReadRun(path string) (Run, error) {
 	return DecodeRun(path, text)
 }
 
-// DecodeRun reads the text of a file of RunPath.
+// DecodeRun decodes and checks the text of the state file at path. Its errors are usage errors.
 func DecodeRun(path string, text []byte) (s Run, err error) {
 	if err = configs.DecodeKnown(path, text, &s); err == nil {
 		err = s.check(path)
@@ -86,28 +86,30 @@ func DecodeRun(path string, text []byte) (s Run, err error) {
 	return s, err
 }
 
-// check refuses the state of another run, and one that no run has.
+// check returns an error if s is the state of another run than path names, or has impossible
+// values.
 func (s Run) check(path string) error {
 	if name := filepath.Base(RunPath("", s.Host, s.PID)); name != filepath.Base(path) || s.PID < 1 {
-		return usage.Errorf("%s is not the state of the run that its name says, but of process %d on %q", path, s.PID, s.Host)
+		return usage.Errorf("%s: the file is the state of process %d on host %q, which does not match its name", path, s.PID, s.Host)
 	}
-	const mostImages = 1e15 // in an hour
-	if h := s.LastHour; h.Seconds < 0 || h.Trials < 0 || h.Images < 0 || h.Images > mostImages {
-		return usage.Errorf("%s: no run does %d trials and %g images in %g seconds", path, h.Trials, h.Images, h.Seconds)
+	const maxImages = 1e15 // per hour
+	if h := s.LastHour; h.Seconds < 0 || h.Trials < 0 || h.Images < 0 || h.Images > maxImages {
+		return usage.Errorf("%s: \"last_hour\" is %d trials and %g images in %g seconds, which is impossible", path, h.Trials, h.Images, h.Seconds)
 	}
 	for _, w := range s.Workers {
 		if w.Trial == nil {
 			continue
 		}
 		if err := w.Trial.Check(); err != nil {
-			return usage.Errorf("%s: the trial of a worker: %w", path, err)
+			return usage.Errorf("%s: trial of a worker: %w", path, err)
 		}
 	}
 	return nil
 }
 
-// Write makes the file of the state. It need not survive a power loss: it is not
-// synced. Where there is no room for it the last state stays, dated anew: the run lives.
+// Write writes the state file. It does not sync it, as the file need not survive a power loss.
+// When the disk is full, it keeps the previous file and updates its time, which shows that the
+// run is alive.
 func (s Run) Write(dir string) error {
 	text, err := json.Marshal(s, jsontext.WithIndent("  "))
 	if err != nil {
@@ -128,10 +130,11 @@ func (s Run) Write(dir string) error {
 	})
 }
 
-// Remove removes the file of the state, which its run does when it ends.
+// Remove removes the state file when the run ends. It ignores errors: a later run on this host
+// removes what is left.
 func (s Run) Remove(dir string) {
-	_ = results.Campaign{Dir: dir}.Within(func(root atomicfile.Root) error { return root.Remove(runName(s.Host, s.PID)) }) // a later run will
+	_ = results.Campaign{Dir: dir}.Within(func(root atomicfile.Root) error { return root.Remove(runName(s.Host, s.PID)) })
 }
 
-// Alive reports whether a process of this host lives.
+// Alive reports whether this host has a process with the given ID.
 func Alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }

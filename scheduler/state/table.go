@@ -9,27 +9,27 @@ import (
 	"nb201/internal/inert"
 )
 
-// WorkerTable is a table of what the workers are at, a line each and a head.
+// WorkerTable formats the workers as a table with a header.
 func (s Run) WorkerTable() string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "device\ttrial\tat\timages/s\tfor")
 	for _, w := range s.Workers {
 		name, trial := w.Device, "-"
-		if several(s, w.Device) {
+		if s.sharesDevice(w.Device) {
 			name = fmt.Sprintf("%s #%d", w.Device, w.Index)
 		}
 		if w.Trial != nil {
 			trial = w.Trial.Path()
 		}
-		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.place(), w.speed(), Span(time.Since(w.Since)))
+		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.progress(), w.speed(), Span(time.Since(w.Since)))
 	}
 	_ = table.Flush() // to memory
 	return text.String()
 }
 
-// several tells whether a device has more than one worker.
-func several(s Run, device string) bool {
+// sharesDevice reports whether a device has more than one worker.
+func (s Run) sharesDevice(device string) bool {
 	n := 0
 	for _, w := range s.Workers {
 		if w.Device == device {
@@ -39,8 +39,8 @@ func several(s Run, device string) bool {
 	return n > 1
 }
 
-// place is where a worker is in its trial.
-func (w Worker) place() string {
+// progress formats the stage of a worker, with its epoch and attempt: "epoch 3/12 train".
+func (w Worker) progress() string {
 	text := w.Stage
 	if w.Epochs > 0 {
 		text = fmt.Sprintf("epoch %d/%d %s", w.Epoch+1, w.Epochs, w.Stage)
@@ -51,6 +51,7 @@ func (w Worker) place() string {
 	return text
 }
 
+// speed formats the images per second of a worker, or "-".
 func (w Worker) speed() string {
 	if w.ImagesPerSecond <= 0 {
 		return "-"
@@ -58,7 +59,7 @@ func (w Worker) speed() string {
 	return fmt.Sprintf("%.0f", w.ImagesPerSecond)
 }
 
-// Percent is "37.5 %", and 100 % only of all.
+// Percent formats a share as "37.5 %". It rounds down, so that only the whole is 100 %.
 func Percent(part, whole int) string {
 	if whole == 0 {
 		return "0 %"
@@ -67,7 +68,7 @@ func Percent(part, whole int) string {
 	return fmt.Sprintf("%d.%d %%", tenths/10, tenths%10)
 }
 
-// Span is a time span in the two units that matter: 12s, 3m05s, 4h07m, 12d03h.
+// Span formats a duration in its two largest units: 12s, 3m05s, 4h07m, 12d03h.
 func Span(d time.Duration) string {
 	d = max(d, 0).Round(time.Second)
 	s := int64(d / time.Second)

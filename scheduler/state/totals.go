@@ -2,24 +2,24 @@ package state
 
 import "time"
 
-// Totals counts trials of a plan: all, those of a chunk, or of a dataset along a
-// schedule. Every trial is one of done, damaged, running, failed and left.
+// Totals counts the trials of a plan, of a chunk, or of one dataset and schedule. Each planned
+// trial is exactly one of done, damaged, running, failed and left.
 type Totals struct {
 	Planned int `json:"planned"`
 	Done    int `json:"done"`
-	Damaged int `json:"damaged"` // their record cannot be read: a run trains them again
+	Damaged int `json:"damaged"` // record cannot be read: a run trains the trial again
 	Running int `json:"running"`
-	Failed  int `json:"failed"` // set aside
-	Left    int `json:"left"`   // not begun, interrupted, or to be tried again
+	Failed  int `json:"failed"` // attempts used up
+	Left    int `json:"left"`   // not begun, interrupted, or to be retried
 
-	// Work is how long one worker would take for the trials that are running and left;
-	// zero: it is not known.
+	// Work is how long a single worker would need for the running and left trials; zero when
+	// that is unknown.
 	Work time.Duration `json:"-"`
 }
 
-// TimeLeft is when so many workers, who finish so many trials an hour, will be done;
-// zero when that is not known. Work is the better measure: trials differ by a factor of
-// hundreds.
+// TimeLeft estimates how long the given number of workers will need for the rest, or returns zero
+// when that is unknown. It uses Work if known, and else the rate, which says less because the
+// costs of trials differ by a factor of hundreds.
 func (t Totals) TimeLeft(workers int, trialsPerHour float64) time.Duration {
 	switch {
 	case workers == 0:
@@ -32,7 +32,7 @@ func (t Totals) TimeLeft(workers int, trialsPerHour float64) time.Duration {
 	return 0
 }
 
-// Add adds the trials of another group.
+// Add adds the counts of other to t.
 func (t *Totals) Add(other Totals) {
 	t.Planned += other.Planned
 	t.Done += other.Done
@@ -43,17 +43,17 @@ func (t *Totals) Add(other Totals) {
 	t.Work += other.Work
 }
 
-// Throughput is what a run did in its last hour, or since it began.
+// Throughput counts the work of a run in its last hour, or since it began if that is less.
 type Throughput struct {
-	Seconds float64 `json:"seconds"` // that this is about, up to 3600
+	Seconds float64 `json:"seconds"` // length of the period, about 3600 at most
 	Trials  int     `json:"trials"`  // finished
-	Images  float64 `json:"images"`  // trained on and evaluated
+	Images  float64 `json:"images"`  // trained on or evaluated
 }
 
-// TrialsPerHour is the rate at which trials were finished.
+// TrialsPerHour returns the number of trials finished per hour.
 func (t Throughput) TrialsPerHour() float64 { return t.perHour(float64(t.Trials)) }
 
-// ImagesPerHour is the rate at which images were gone through.
+// ImagesPerHour returns the number of images processed per hour.
 func (t Throughput) ImagesPerHour() float64 { return t.perHour(t.Images) }
 
 func (t Throughput) perHour(n float64) float64 {
@@ -63,7 +63,7 @@ func (t Throughput) perHour(n float64) float64 {
 	return n / t.Seconds * 3600
 }
 
-// ImagesPerSecond is the speed of all workers.
+// ImagesPerSecond returns the sum of the workers' speeds.
 func (s Run) ImagesPerSecond() float64 {
 	sum := 0.0
 	for _, w := range s.Workers {

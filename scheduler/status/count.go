@@ -14,12 +14,11 @@ import (
 	"nb201/scheduler/plan"
 )
 
-// census counts the trials of a campaign by dataset and schedule, and draws a sample of
-// those that are done.
+// census counts the trials of a campaign by dataset and schedule, and samples the finished ones.
 type census struct {
-	plan       *plan.Plan // nil: none
+	plan       *plan.Plan // nil without a plan
 	groups     map[groupKey]*group
-	last       *group // that was asked for: trials come in order
+	last       *group // cache of groupOf: trials come in order
 	notPlanned int
 	random     *rand.Rand
 }
@@ -33,23 +32,23 @@ func (k groupKey) trial() results.Trial { return results.Trial{Dataset: k.datase
 
 func (k groupKey) compare(other groupKey) int { return k.trial().Compare(other.trial()) }
 
-// group is what is counted of the trials on a dataset along a schedule.
+// group counts the trials of one dataset and schedule.
 type group struct {
 	Group
-	work   plan.Work       // of a planned trial; its MFLOPs are the sum over those that are not done or failed
-	done   int             // planned or not
-	sample []results.Trial // of these, each as likely as the others
+	work   plan.Work       // images of one planned trial; its MFLOPs are summed over the planned trials neither done nor failed
+	done   int             // finished trials, planned or not
+	sample []results.Trial // uniform sample of the finished trials
 
-	// What the records of the sample tell.
-	took   float64   // seconds to train and to evaluate, of all of them together
-	beside []float64 // seconds that each took besides: reading images, compiling
+	// From the records of the sample, in seconds.
+	passes   float64   // training and evaluation, summed over the sample
+	overhead []float64 // the rest of each trial: reading images, compiling
 }
 
-// sampleSize is how many records of a group are read. Reading all of a whole benchmark
-// would take minutes; from 32, the sum of the hours is known to some percent.
+// sampleSize is the number of records read per group. Reading all records of a whole benchmark
+// would take minutes; 32 are enough to estimate the hours to within a few percent.
 const sampleSize = 32
 
-// newCensus counts what is planned.
+// newCensus returns a census with the planned trials counted. p may be nil.
 func newCensus(p *plan.Plan) *census {
 	c := &census{plan: p, groups: map[groupKey]*group{}, last: new(group), random: rand.New(rand.NewPCG(1, 1))}
 	if p == nil {
@@ -65,6 +64,7 @@ func newCensus(p *plan.Plan) *census {
 	return c
 }
 
+// groupOf returns the group of a trial, creating it if necessary.
 func (c *census) groupOf(t results.Trial) *group {
 	if c.last.Dataset == t.Dataset && c.last.Epochs == t.Epochs {
 		return c.last
@@ -79,9 +79,9 @@ func (c *census) groupOf(t results.Trial) *group {
 	return g
 }
 
-// planned tells whether a trial that is done, running or failed is planned. Without a
-// plan it is, by being so.
-func (c *census) planned(t results.Trial) bool {
+// countPlanned reports whether a trial that is done, running, damaged or failed is in the plan.
+// Without a plan it counts the trial as planned and returns true.
+func (c *census) countPlanned(t results.Trial) bool {
 	if c.plan == nil {
 		c.groupOf(t).Planned++
 		return true
@@ -91,9 +91,9 @@ func (c *census) planned(t results.Trial) bool {
 
 func (c *census) addDone(t results.Trial) {
 	g := c.groupOf(t)
-	if c.planned(t) {
+	if c.countPlanned(t) {
 		g.Done++
-		g.settle(c.plan, t)
+		g.subtractWork(c.plan, t)
 	} else {
 		c.notPlanned++
 	}
@@ -107,33 +107,33 @@ func (c *census) addDone(t results.Trial) {
 }
 
 func (c *census) addDamaged(t results.Trial) {
-	if g := c.groupOf(t); c.planned(t) {
+	if g := c.groupOf(t); c.countPlanned(t) {
 		g.Damaged++
 	}
 }
 
 func (c *census) addFailed(t results.Trial) {
-	if g := c.groupOf(t); c.planned(t) {
+	if g := c.groupOf(t); c.countPlanned(t) {
 		g.Failed++
-		g.settle(c.plan, t)
+		g.subtractWork(c.plan, t)
 	}
 }
 
 func (c *census) addRunning(t results.Trial) {
-	if g := c.groupOf(t); c.planned(t) {
+	if g := c.groupOf(t); c.countPlanned(t) {
 		g.Running++
 	}
 }
 
-// settle takes a planned trial out of the work that is left.
-func (g *group) settle(p *plan.Plan, t results.Trial) {
+// subtractWork removes a planned trial that is done or failed from the work that is left.
+func (g *group) subtractWork(p *plan.Plan, t results.Trial) {
 	if p != nil {
 		g.work.MFLOPs -= p.Work(t).MFLOPs
 	}
 }
 
-// read reads the records of the samples; those that cannot be read are problems of s.
-func (c *census) read(ctx context.Context, s *Status) error {
+// readSample reads the records of the samples, and adds errors to s.Problems.
+func (c *census) readSample(ctx context.Context, s *Status) error {
 	campaign := results.Campaign{Dir: s.Campaign}
 	var mu sync.Mutex
 	var readers errgroup.Group
@@ -151,9 +151,9 @@ func (c *census) read(ctx context.Context, s *Status) error {
 					s.Problems = append(s.Problems, err.Error())
 					return nil
 				}
-				took := r.Seconds()
-				g.took += took
-				g.beside = append(g.beside, max(r.Finished.Sub(r.Started).Seconds()-took, 0))
+				passes := r.Seconds()
+				g.passes += passes
+				g.overhead = append(g.overhead, max(r.Finished.Sub(r.Started).Seconds()-passes, 0))
 				return nil
 			})
 		}
@@ -161,37 +161,38 @@ func (c *census) read(ctx context.Context, s *Status) error {
 	return readers.Wait()
 }
 
-// spent is how many hours the trials done took, by those whose records were read: the
-// mean of their training and evaluation and the median of the rest, which in a trial that
-// was interrupted is as long as the interruption.
-func (g *group) spent() float64 {
-	n := len(g.beside)
+// hoursSpent estimates, from the sample, how many hours the finished trials took: the mean time
+// of training and evaluation plus the median overhead, times their number. The median is used
+// because the overhead of an interrupted trial includes the interruption.
+func (g *group) hoursSpent() float64 {
+	n := len(g.overhead)
 	if n == 0 {
 		return 0
 	}
-	slices.Sort(g.beside)
-	return (g.took/float64(n) + g.beside[n/2]) * float64(g.done) / 3600
+	slices.Sort(g.overhead)
+	return (g.passes/float64(n) + g.overhead[n/2]) * float64(g.done) / 3600
 }
 
-// unfinished is how long one worker would take at a rate for the planned trials that are
-// running, damaged or left.
-func (g *group) unfinished(rate *plan.Rate) time.Duration {
+// timeNeeded returns how long a single worker would need, at a rate, for the planned trials that
+// are running, damaged or left; zero when rate is nil.
+func (g *group) timeNeeded(rate *plan.Rate) time.Duration {
 	n := float64(g.Running + g.Damaged + g.Left)
 	if n == 0 || rate == nil {
 		return 0
 	}
-	// Time is linear in the FLOPs: the mean trial takes the mean time.
+	// Time is linear in the FLOPs, so a trial of mean FLOPs takes the mean time.
 	mean := g.work
 	mean.MFLOPs /= n
 	return time.Duration(n * rate.Seconds(mean) * float64(time.Second))
 }
 
-// rate is how fast trials of the plan were done, nil when none was.
-func (c *census) rate(ctx context.Context, campaign results.Campaign) (*plan.Rate, error) {
+// measureRate measures the rate of finished trials: see [plan.MeasureRate]. It returns nil when
+// there are none.
+func (c *census) measureRate(ctx context.Context, campaign results.Campaign) (*plan.Rate, error) {
 	var sample []results.Trial
 	for _, g := range c.groups {
 		for i, t := range g.sample {
-			if i%2 == 0 || len(g.sample) < sampleSize { // half of a full sample will do
+			if i%2 == 0 || len(g.sample) < sampleSize { // half of a full sample is enough
 				sample = append(sample, t)
 			}
 		}

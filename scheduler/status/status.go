@@ -1,4 +1,5 @@
-// Package status finds out how far a campaign is, from its files alone.
+// Package status computes the progress of a campaign from its files alone: the plan, the records,
+// the failure files and the state files of runs. Start reading at [Read].
 package status
 
 import (
@@ -22,63 +23,62 @@ import (
 	"nb201/scheduler/state"
 )
 
-// Status is how far a campaign is, as its files tell.
+// Status is the progress of a campaign.
 type Status struct {
 	Campaign string       `json:"campaign"`
 	HasPlan  bool         `json:"has_plan"`
 	Trials   []Group      `json:"trials"` // by dataset and schedule
 	Totals   state.Totals `json:"totals"`
-	// NotPlanned counts the trials that are done but not in the plan. Without a plan
-	// every trial that is done, running or failed is counted as planned.
+	// NotPlanned counts finished trials that the plan does not name. Without a plan, every
+	// trial that is done, running or failed counts as planned.
 	NotPlanned int              `json:"done_but_not_in_the_plan"`
-	Runs       []Run            `json:"runs"`      // the oldest first
-	LastHour   state.Throughput `json:"last_hour"` // of the runs at work
+	Runs       []Run            `json:"runs"`      // oldest first
+	LastHour   state.Throughput `json:"last_hour"` // of active runs
 	Hours      Hours            `json:"hours"`
-	// Failures are those of trials that are not done, in the order of Trial.Compare;
-	// SetAside tells those that are failed from those that will be tried again.
+	// Failures lists failed attempts at trials that are not done, in the order of Trial.Compare.
+	// SetAside distinguishes failed trials from trials that will be retried.
 	Failures []attempt.Failure `json:"failures"`
-	Problems []string          `json:"problems"` // files that could not be read, but for records
-	// Damaged says of the damaged records what is wrong with them, in the order of
-	// Trial.Compare. Of a campaign of more than some thousands only those count that were
-	// emptied or cut; a run, and verify, read all.
+	Problems []string          `json:"problems"` // files other than records that cannot be read
+	// Damaged says what is wrong with each damaged record, in the order of Trial.Compare. In a
+	// campaign of more than some thousand records, only empty and truncated ones are found; run
+	// and verify read all of them.
 	Damaged []string `json:"damaged_records"`
 }
 
-// Group is the trials on a dataset along a schedule.
+// Group counts the trials of one dataset and schedule.
 type Group struct {
 	Dataset string `json:"dataset"`
 	Epochs  int    `json:"epochs"`
 	state.Totals
-	Hours float64 `json:"hours"` // of the trials done, see Hours
+	Hours float64 `json:"hours"` // of finished trials: see Hours.Done
 }
 
-// Run is a run that works on the campaign, or one that ended without a word.
+// Run is a run that is active, or one that ended without removing its state file.
 type Run struct {
 	state.Run
-	Seen  time.Time `json:"seen"`            // when it last told its state
-	Stale string    `json:"stale,omitempty"` // why it does not count as at work
+	Seen  time.Time `json:"seen"`            // when it last wrote its state
+	Stale string    `json:"stale,omitempty"` // why it does not count as active; empty when it does
 }
 
-// Hours are times that trials take, summed over trials, whether or not they share a
-// device.
+// Hours sums the hours of trials, whether or not they share a device.
 type Hours struct {
-	// Done is what the trials done took, without interruptions, by their records: when
-	// Records is less than the number of trials done, an estimate from that many.
+	// Done is the time that finished trials took, without interruptions. When Records is less
+	// than their number, it is an estimate from that many records.
 	Done    float64 `json:"done"`
 	Records int     `json:"records_read"`
-	Running float64 `json:"running"` // so far, since their attempts began
-	Work    float64 `json:"work"`    // of one worker for what is running and left; zero: not known
-	Left    float64 `json:"left"`    // until the runs at work are done; zero: not known, or none is at work
+	Running float64 `json:"running"` // so far, since the current attempts began
+	Work    float64 `json:"work"`    // that a single worker needs for running and left trials; zero if unknown
+	Left    float64 `json:"left"`    // until the active runs are done; zero if unknown or no run is active
 }
 
-// staleAfter is how long after it last told its state a run counts as dead: it tells it
-// every few seconds. A state from as far ahead is not from now either.
+// staleAfter is how old the state of a run may be before the run counts as dead. A run writes its
+// state about once a second. A state from further than this in the future does not count either.
 const staleAfter = time.Minute
 
-// Read finds out how far a campaign is. It changes nothing, and runs may go on
-// meanwhile. It lists the records' names, looks for damaged ones, and adds up the times of
-// a sample. Errors are usage errors when dir is no campaign or its
-// plan cannot be read; other files that cannot be read are told of in Problems.
+// Read computes the progress of a campaign. It changes nothing, and runs may continue meanwhile.
+// It lists all records, looks for damaged ones, and estimates times from a sample. It returns a
+// usage error when dir is not a campaign or its plan cannot be read, and reports other files that
+// cannot be read in [Status.Problems].
 func Read(ctx context.Context, dir string) (*Status, error) {
 	now := time.Now()
 	p, err := plan.Read(dir)
@@ -90,7 +90,7 @@ func Read(ctx context.Context, dir string) (*Status, error) {
 	s.readFailures()
 	running, failed := s.unfinished()
 	c := newCensus(p)
-	// What has ended since is found among the records, and counted once.
+	// List the records last: a trial that finishes meanwhile is then counted once, as done.
 	var recorded []results.Trial
 	for t, err := range s.recorded() {
 		if err = cmp.Or(err, ctx.Err()); err != nil {
@@ -130,22 +130,22 @@ func Read(ctx context.Context, dir string) (*Status, error) {
 	}
 	var rate *plan.Rate
 	var readers errgroup.Group
-	readers.Go(func() error { return c.read(ctx, s) })
+	readers.Go(func() error { return c.readSample(ctx, s) })
 	if p != nil {
 		readers.Go(func() (err error) {
-			rate, err = c.rate(ctx, results.Campaign{Dir: dir})
+			rate, err = c.measureRate(ctx, results.Campaign{Dir: dir})
 			return err
 		})
 	}
 	if err := readers.Wait(); err != nil {
 		return nil, err
 	}
-	s.sum(c, rate)
+	s.addGroups(c, rate)
 	s.forecast(running, now)
 	return s, nil
 }
 
-// recorded is results.Campaign.Trials; where there is a plan, none need have been published.
+// recorded yields the trials that have a record. In a campaign that has begun there may be none.
 func (s *Status) recorded() iter.Seq2[results.Trial, error] {
 	begun := s.HasPlan || len(s.Failures)+len(s.Runs) > 0
 	if _, err := os.Stat(filepath.Join(s.Campaign, "trials")); begun && errors.Is(err, fs.ErrNotExist) {
@@ -154,9 +154,9 @@ func (s *Status) recorded() iter.Seq2[results.Trial, error] {
 	return results.Campaign{Dir: s.Campaign}.Trials()
 }
 
-// each calls read with the files of the campaign that match a pattern. Those that cannot
-// be read are problems; those that went meanwhile are none.
-func (s *Status) each(pattern string, read func(path string) error) {
+// eachFile calls read with the path of each file of the campaign that matches pattern. It adds
+// errors to Problems, except those of files that have been removed meanwhile.
+func (s *Status) eachFile(pattern string, read func(path string) error) {
 	matches, err := fs.Glob(os.DirFS(s.Campaign), pattern)
 	if err != nil {
 		panic(err) // the pattern is malformed
@@ -168,26 +168,26 @@ func (s *Status) each(pattern string, read func(path string) error) {
 	}
 }
 
-// readRuns reads what runs tell of themselves.
+// readRuns reads the state files of runs.
 func (s *Status) readRuns(now time.Time) {
-	host, _ := os.Hostname() // unknown: no run is known to be of this host
-	s.each("running/*.json", func(path string) error {
+	host, _ := os.Hostname() // if unknown, no run is taken to be on this host
+	s.eachFile("running/*.json", func(path string) error {
 		info, err := os.Stat(path)
 		if err != nil {
 			return err
 		}
-		told, err := state.ReadRun(path)
+		published, err := state.ReadRun(path)
 		if err != nil {
 			return err
 		}
-		run := Run{Run: told, Seen: info.ModTime()}
+		run := Run{Run: published, Seen: info.ModTime()}
 		switch silent := now.Sub(run.Seen); {
 		case run.Host == host && !state.Alive(run.PID):
 			run.Stale = "its process is gone"
 		case silent > staleAfter:
 			run.Stale = "silent for " + state.Span(silent)
 		case silent < -staleAfter:
-			run.Stale = fmt.Sprintf("its file is dated %s ahead of this host's clock: set the clocks of the hosts alike", state.Span(-silent))
+			run.Stale = fmt.Sprintf("its state file is dated %s ahead of this host's clock; synchronize the hosts' clocks", state.Span(-silent))
 		}
 		s.Runs = append(s.Runs, run)
 		return nil
@@ -197,9 +197,9 @@ func (s *Status) readRuns(now time.Time) {
 	})
 }
 
-// readFailures reads what is known of failed attempts.
+// readFailures reads the failure files.
 func (s *Status) readFailures() {
-	s.each("failed/*/*/*.json", func(path string) error {
+	s.eachFile("failed/*/*/*.json", func(path string) error {
 		f, err := attempt.ReadFailure(path)
 		if err == nil {
 			s.Failures = append(s.Failures, f)
@@ -209,8 +209,8 @@ func (s *Status) readFailures() {
 	slices.SortFunc(s.Failures, func(a, b attempt.Failure) int { return a.Trial.Compare(b.Trial) })
 }
 
-// unfinished tells which trials are running, as runs at work tell, with the times at
-// which their attempts began, and which have failed.
+// unfinished returns the trials that active runs are training, with the times at which their
+// attempts began, and the trials with failed attempts.
 func (s *Status) unfinished() (running map[results.Trial]time.Time, failed map[results.Trial]bool) {
 	running, failed = map[results.Trial]time.Time{}, map[results.Trial]bool{}
 	for _, w := range s.workers() {
@@ -224,7 +224,7 @@ func (s *Status) unfinished() (running map[results.Trial]time.Time, failed map[r
 	return running, failed
 }
 
-// workers are those of the runs at work.
+// workers returns the workers of the active runs.
 func (s *Status) workers() []state.Worker {
 	var workers []state.Worker
 	for _, r := range s.Runs {
@@ -235,16 +235,16 @@ func (s *Status) workers() []state.Worker {
 	return workers
 }
 
-// sum makes the rest of s from what was counted.
-func (s *Status) sum(c *census, rate *plan.Rate) {
+// addGroups fills in the groups and the totals from the census.
+func (s *Status) addGroups(c *census, rate *plan.Rate) {
 	for _, key := range slices.SortedFunc(maps.Keys(c.groups), groupKey.compare) {
 		g := c.groups[key]
 		g.Left = g.Planned - g.Done - g.Damaged - g.Running - g.Failed
-		g.Work = g.unfinished(rate)
-		g.Hours = g.spent()
+		g.Work = g.timeNeeded(rate)
+		g.Hours = g.hoursSpent()
 		s.Totals.Add(g.Totals)
 		s.Hours.Done += g.Hours
-		s.Hours.Records += len(g.beside)
+		s.Hours.Records += len(g.overhead)
 		if g.Planned > 0 {
 			s.Trials = append(s.Trials, g.Group)
 		}
@@ -252,7 +252,8 @@ func (s *Status) sum(c *census, rate *plan.Rate) {
 	s.NotPlanned = c.notPlanned
 }
 
-// forecast tells from the work that is left, or from the rate, when it will be done.
+// forecast estimates the remaining time from the work that is left or, if that is unknown, from
+// the rate of the active runs.
 func (s *Status) forecast(running map[results.Trial]time.Time, now time.Time) {
 	for _, began := range running {
 		s.Hours.Running += max(now.Sub(began), 0).Hours()

@@ -43,7 +43,7 @@ func readStatus(t *testing.T, dir string) *Status {
 	return s
 }
 
-// putRun has a run of this process tell its state.
+// putRun writes the state of a run of this process.
 func putRun(t *testing.T, dir string, change func(*state.Run)) string {
 	t.Helper()
 	host, err := os.Hostname()
@@ -76,14 +76,14 @@ func putFailure(t *testing.T, dir string, trial results.Trial, setAside bool) {
 func TestStatusCounts(t *testing.T) {
 	dir := newCampaign(t, digits(0, 2, 1), digits(0, 2, 2), digits(1, 3, 1), digits(9, 2, 1), digits(0, 4, 1))
 	putFailure(t, dir, digits(2, 2, 1), true)
-	putFailure(t, dir, digits(2, 2, 2), false) // will be tried again
+	putFailure(t, dir, digits(2, 2, 2), false) // will be retried
 	putFailure(t, dir, digits(0, 2, 1), true)  // done since
 	running, ended, other := digits(1, 2, 1), digits(0, 2, 2), digits(7, 2, 2)
 	hourAgo := time.Now().Add(-time.Hour)
 	putRun(t, dir, func(s *state.Run) {
 		s.Workers = []state.Worker{
 			{Device: "cpu", Trial: &running, Since: hourAgo},
-			{Device: "cpu", Index: 1, Trial: &ended, Since: hourAgo}, // whose record stands meanwhile
+			{Device: "cpu", Index: 1, Trial: &ended, Since: hourAgo}, // its record exists by now
 			{Device: "cpu", Index: 2, Trial: &other, Since: hourAgo}, // of an earlier plan
 			{Device: "cpu", Index: 3, Stage: state.StageIdle},
 		}
@@ -127,8 +127,7 @@ func TestStatusCounts(t *testing.T) {
 	}
 }
 
-// TestStatusForecast has the time that is left be that of the trials that are left, by
-// their cost, shared among the workers.
+// The time left is the cost of the trials left, shared among the workers.
 func TestStatusForecast(t *testing.T) {
 	dir := newCampaign(t, digits(0, 2, 1), digits(1, 2, 1), digits(2, 2, 1))
 	work := readStatus(t, dir).Hours
@@ -157,13 +156,13 @@ func TestStatusForecast(t *testing.T) {
 	if left := readStatus(t, dir).Hours.Left; left < want/4*0.999 || left > want/4*1.001 {
 		t.Errorf("%v hours left with four workers, want %v", left, want/4)
 	}
-	// Nothing was done yet: nothing is known but how many there are.
+	// Without finished trials, only the number of trials is known.
 	if s := readStatus(t, newCampaign(t)); s.Hours != (Hours{}) || s.Totals != (state.Totals{Planned: 12, Left: 12}) {
 		t.Errorf("hours %+v, totals %+v", s.Hours, s.Totals)
 	}
 }
 
-// TestStatusSample has hours of many trials be estimated from some records.
+// The hours of many trials are estimated from a sample of their records.
 func TestStatusSample(t *testing.T) {
 	var done []results.Trial
 	for seed := range uint32(3 * sampleSize) {
@@ -191,7 +190,7 @@ func TestStatusWithoutPlan(t *testing.T) {
 	}
 }
 
-// A campaign of which only failed attempts are known is one: what failed is shown.
+// A directory with nothing but failed attempts is a campaign, whose failures are shown.
 func TestStatusOfFailures(t *testing.T) {
 	dir := t.TempDir()
 	f := attempt.Failure{Trial: results.Trial{Arch: 1, Dataset: "digits", Epochs: 2, Seed: 1}}
@@ -210,7 +209,7 @@ func TestStatusRuns(t *testing.T) {
 	running := digits(1, 2, 1)
 	busy := []state.Worker{{Device: "cpu", Trial: &running}}
 	live := putRun(t, dir, func(s *state.Run) { s.Workers = busy })
-	// The numbers of processes end far below.
+	// Process IDs are far smaller than this.
 	putRun(t, dir, func(s *state.Run) { s.PID, s.Workers, s.Started = 1<<30, busy, s.Started.Add(-time.Hour) })
 	silent := putRun(t, dir, func(s *state.Run) { s.Host, s.Workers, s.Started = "elsewhere", busy, s.Started.Add(time.Hour) })
 	old := time.Now().Add(-10 * time.Minute)
@@ -226,7 +225,7 @@ func TestStatusRuns(t *testing.T) {
 		t.Errorf("stale %q, not %q", stale, want)
 	}
 	if s.Totals.Running != 1 || s.LastHour.Trials != 2 {
-		t.Errorf("%d running, %d in the last hour: one run is at work", s.Totals.Running, s.LastHour.Trials)
+		t.Errorf("%d running, %d in the last hour, want those of the one active run", s.Totals.Running, s.LastHour.Trials)
 	}
 	if err := os.Remove(live); err != nil {
 		t.Fatal(err)
@@ -236,7 +235,7 @@ func TestStatusRuns(t *testing.T) {
 	}
 }
 
-// TestStatusProblems has damaged files be told of, and nothing else be lost.
+// Damaged files are reported and hide nothing else.
 func TestStatusProblems(t *testing.T) {
 	dir := newCampaign(t, digits(0, 2, 1), digits(0, 2, 2))
 	putRun(t, dir, func(*state.Run) {})
@@ -271,10 +270,10 @@ func TestStatusProblems(t *testing.T) {
 	}
 	s := readStatus(t, dir)
 	problems := strings.Join(s.Problems, "\n")
-	for _, want := range []string{"host-1.json", "host-2.json is not the state of the run that its name says", "host-3.json", "host-5.json",
-		attempt.FailurePath(dir, digits(1, 2, 1)), moved + " is about another trial"} {
+	for _, want := range []string{"host-1.json", "host-2.json: the file is the state of process 0 on host \"\", which does not match its name", "host-3.json", "host-5.json",
+		attempt.FailurePath(dir, digits(1, 2, 1)), moved + `: "trial" is`} {
 		if !strings.Contains(problems, want) {
-			t.Errorf("no problem tells %q:\n%s", want, problems)
+			t.Errorf("no problem contains %q:\n%s", want, problems)
 		}
 	}
 	if len(s.Problems) != 6 {
@@ -287,7 +286,7 @@ func TestStatusProblems(t *testing.T) {
 		t.Errorf("totals %+v, %d runs, %d records", s.Totals, len(s.Runs), s.Hours.Records)
 	}
 
-	// A plan that cannot be read is no plan to count by.
+	// A plan that cannot be read is an error.
 	if err := os.WriteFile(plan.Path(dir), []byte("{"), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +295,7 @@ func TestStatusProblems(t *testing.T) {
 	}
 }
 
-// The first version of the program refuses keys that it does not know. It reads our files.
+// The first release, which refuses keys that it does not know, can read today's files.
 func TestFirstVersionReadsOurs(t *testing.T) {
 	dir := newCampaign(t)
 	trial := digits(1, 2, 1)
@@ -340,7 +339,7 @@ func TestFirstVersionReadsOurs(t *testing.T) {
 	}
 }
 
-// A state that is dated ahead is not that of a live run, and nothing is computed from it.
+// A run whose state file is dated in the future does not count as active.
 func TestStateFromTheFuture(t *testing.T) {
 	running := digits(1, 2, 1)
 	for _, host := range []string{"elsewhere", ""} {
@@ -357,7 +356,7 @@ func TestStateFromTheFuture(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := readStatus(t, dir)
-			if stale := s.Runs[0].Stale; (stale == "") != live || !live && !strings.Contains(stale, "ahead of this host's clock: set the clocks") {
+			if stale := s.Runs[0].Stale; (stale == "") != live || !live && !strings.Contains(stale, "ahead of this host's clock; synchronize the hosts' clocks") {
 				t.Errorf("%v ahead: stale %q", ahead, stale)
 			}
 			if !live && (s.LastHour != state.Throughput{} || s.Hours.Left != 0 || s.Totals.Running != 0) {
@@ -367,7 +366,7 @@ func TestStateFromTheFuture(t *testing.T) {
 	}
 }
 
-// A disk without room for the state keeps the run state.Alive for others.
+// A run that cannot write its state, because the disk is full, still counts as alive.
 func TestStateWithoutRoom(t *testing.T) {
 	dir := newCampaign(t)
 	path := putRun(t, dir, func(*state.Run) {})

@@ -12,10 +12,10 @@ import (
 	"nb201/train"
 )
 
-// CheckPlan makes sure, before workers fail for it, that the files of the plan's datasets
-// are there, and that what the plan trains is of the same experiment as the trials of the
-// campaign that are finished. It decodes no image: a damaged file is found by the worker
-// that loads it. Errors are usage errors.
+// CheckPlan checks, before any worker starts, that the image files of the plan's datasets exist,
+// and that the plan's settings and files are those with which the campaign's finished trials were
+// trained. It does not decode images: the worker that loads a damaged file reports it. Its errors
+// are usage errors.
 func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot string) error {
 	finished := anyFinished(c)
 	for _, d := range p.Datasets {
@@ -43,7 +43,8 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 				return err
 			}
 			if differences, with := c.Conflict(settings); differences != nil {
-				return usage.Errorf("campaign %s cannot go on with other settings than those of its finished trials: on %s, %d epochs, %v, as of %v: a campaign is one experiment, so bring back what they were trained with, or plan another directory (nb201 plan DIR)",
+				return usage.Errorf("campaign %s: settings differ from those of finished trials: dataset %s, schedule %d: %v (compared with %v); "+
+					"restore the settings or files they were trained with, or plan another directory with nb201 plan",
 					c.Dir, t.Dataset, t.Epochs, differences, with)
 			}
 		}
@@ -51,7 +52,7 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 	return nil
 }
 
-// anyFinished reports whether a campaign has the record of any trial.
+// anyFinished reports whether a campaign has at least one record.
 func anyFinished(c results.Campaign) bool {
 	for _, err := range c.Trials() {
 		return err == nil
@@ -59,7 +60,7 @@ func anyFinished(c results.Campaign) bool {
 	return false
 }
 
-// firstTrials yields the first trial of the plan on a dataset along each schedule.
+// firstTrials yields the plan's first trial of each schedule on a dataset.
 func firstTrials(p *plan.Plan, dataset string) func(yield func(results.Trial) bool) {
 	return func(yield func(results.Trial) bool) {
 		var seen []int
@@ -75,8 +76,8 @@ func firstTrials(p *plan.Plan, dataset string) func(yield func(results.Trial) bo
 	}
 }
 
-// CheckTrial makes sure that a trial is of the same experiment as the campaign's plan, if
-// it has one, and the trials that are finished. Anything else is a usage error.
+// CheckTrial returns a usage error when a trial's settings differ from those of the campaign's
+// plan, if it has one, or of its finished trials.
 func CheckTrial(c results.Campaign, config train.Config) error {
 	p, err := plan.Read(c.Dir)
 	if err == nil {
@@ -91,7 +92,8 @@ func CheckTrial(c results.Campaign, config train.Config) error {
 	return checkFinished(c, config)
 }
 
-// checkFinished is CheckTrial for a trial of the campaign's plan.
+// checkFinished returns a usage error when a trial's settings differ from those of the campaign's
+// finished trials.
 func checkFinished(c results.Campaign, config train.Config) error {
 	settings, err := config.Experiment()
 	if err != nil {

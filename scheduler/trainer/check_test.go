@@ -17,12 +17,12 @@ import (
 	"nb201/train"
 )
 
-// numbers are the digits, with an evaluation set whose images a file of its own lists.
+// numbers defines the digits with an evaluation set whose images are listed in a separate file.
 const numbers = `{"name": "numbers", "format": "digits", "classes": 10, "size": [16, 16], "mean": [78, 78, 78], "std": [96, 96, 96],
 	"augment": {"flip": false, "crop_padding": 1}, "train": {"from": "train", "order": "shuffle"},
 	"eval": [{"name": "ori-test", "from": "test", "order": "sequential"}, {"name": "x-test", "from": "test", "indices": "list.json", "order": "subset"}]}`
 
-// finished publishes a trial as it is trained with the options.
+// finished publishes the record of a trial with the given options.
 func finished(t *testing.T, c results.Campaign, o train.Options) {
 	t.Helper()
 	config, err := o.Config()
@@ -46,8 +46,8 @@ func finished(t *testing.T, c results.Campaign, o train.Options) {
 	}
 }
 
-// A plan goes on with the trials that its own settings give, whichever evaluation sets
-// its timeline has, and with no others.
+// A campaign can be continued if its finished trials have the plan's settings, whichever evaluation
+// sets the timeline has, and not otherwise.
 func TestCheckPlan(t *testing.T) {
 	for _, timeline := range []configs.Timeline{configs.Dec2019, configs.Nov2019} {
 		dir := t.TempDir()
@@ -97,7 +97,7 @@ func TestCheckPlan(t *testing.T) {
 	}
 }
 
-// The check before a run finds the files, and decodes none of them.
+// The check before a run finds the files, but decodes none of them.
 func TestCheckPlanDecodesNothing(t *testing.T) {
 	dir := t.TempDir()
 	definition := filepath.Join(dir, "own.json")

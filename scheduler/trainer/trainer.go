@@ -1,5 +1,6 @@
-// Package trainer trains trials through train.Session: one that a user asks for, or those of
-// a plan, for a worker of a run.
+// Package trainer connects the scheduler to package train. A [Trainer] trains trials on one
+// device: the single trial of nb201 train ([Only]), or trials of a plan for a worker of a run
+// ([FromPlan]). [CheckPlan] and [CheckTrial] make sure beforehand that they fit the campaign.
 package trainer
 
 import (
@@ -21,28 +22,29 @@ import (
 	"nb201/train/checkpoint"
 )
 
-// Options say how a Trainer trains.
+// Options configure a Trainer.
 type Options struct {
 	Campaign        results.Campaign
 	Device          backend.Device
-	TF32            bool // the device multiplies in TF32
+	TF32            bool // let the device multiply in TF32
 	Configure       Configure
-	Weights         bool          // keep them
-	CheckpointEvery time.Duration // at least
-	Program, GoMLX  string        // versions, for the records
+	Weights         bool          // keep the weights
+	CheckpointEvery time.Duration // least time between checkpoints
+	Program, GoMLX  string        // versions of nb201 and GoMLX, for the records
 	Warn            func(t results.Trial, text string)
 	Log             *log.Logger
 }
 
-// Configure is how a trial is trained. What the session has loaded, it need not load again.
+// Configure returns the configuration with which to train a trial. It reuses what the session has
+// already loaded.
 type Configure func(session *train.Session, trial results.Trial) (train.Config, error)
 
-// Only is the Configure of the one trial of a config.
+// Only returns a Configure for the single trial of config.
 func Only(config train.Config) Configure {
 	return func(*train.Session, results.Trial) (train.Config, error) { return config, nil }
 }
 
-// FromPlan is the Configure of the trials of a plan, on images in dataRoot.
+// FromPlan returns a Configure for the trials of a plan, with images in dataRoot.
 func FromPlan(p *plan.Plan, dataRoot string) Configure {
 	return func(session *train.Session, trial results.Trial) (train.Config, error) {
 		definition, err := p.Definition(trial.Dataset)
@@ -51,7 +53,7 @@ func FromPlan(p *plan.Plan, dataRoot string) Configure {
 		}
 		recipe, ok := p.Recipe(trial.Epochs)
 		if !ok {
-			return train.Config{}, usage.Errorf("a schedule of %d epochs is not in the plan", trial.Epochs)
+			return train.Config{}, usage.Errorf("schedule %d is not in the plan; add it with nb201 plan", trial.Epochs)
 		}
 		arch, err := cell.ByIndex(trial.Arch)
 		if err != nil {
@@ -63,15 +65,15 @@ func FromPlan(p *plan.Plan, dataRoot string) Configure {
 	}
 }
 
-// Trainer is the worker.Trainer that trains.
+// Trainer trains trials with a [train.Session]. It implements worker.Trainer.
 type Trainer struct {
 	Options
-	opened  *backend.Opened
-	session *train.Session
-	ahead   sync.WaitGroup // of Prepare
+	opened    *backend.Opened
+	session   *train.Session
+	preparing sync.WaitGroup // goroutines started by Prepare
 }
 
-// Open opens the device.
+// Open opens the device and returns a Trainer for it. Close it after use.
 func Open(o Options) (*Trainer, error) {
 	opened, err := backend.OpenDevice(o.Device, o.TF32)
 	if err != nil {
@@ -80,12 +82,11 @@ func Open(o Options) (*Trainer, error) {
 	return &Trainer{Options: o, opened: opened, session: train.NewSession(opened.Backend)}, nil
 }
 
-// Close waits for what Prepare began and for programs that are being compiled, which
-// nothing can interrupt, and frees the device. A process that is about to end need not wait
-// for them, and a worker that is told to leave cannot: it does not call Close, and they end
-// with the process.
+// Close waits for Prepare's goroutines and for compilations, which cannot be interrupted, and
+// frees the device. A worker that must exit quickly does not call Close; they end with its
+// process.
 func (t *Trainer) Close() {
-	t.ahead.Wait()
+	t.preparing.Wait()
 	t.session.Close()
 	t.opened.Backend.Finalize()
 }
@@ -100,7 +101,7 @@ func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, st
 	if err == nil {
 		err = checkFinished(t.Campaign, config) // the images may have been replaced since the run began
 	}
-	if err != nil { // of the settings or the images, which are the same for others
+	if err != nil { // the settings or the images are wrong, for other trials as well
 		return nil, nil, &attempt.Fault{Unable: true, Err: err}
 	}
 	config.Checkpoints = &checkpoint.Options{
@@ -113,7 +114,7 @@ func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, st
 		})
 	})
 	if err != nil {
-		return nil, nil, fault(err)
+		return nil, nil, asFault(err)
 	}
 	r := outcome.Record
 	r.Device, r.Versions = t.opened.Device, t.versions()
@@ -124,21 +125,21 @@ func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, st
 	return r, outcome.Weights, nil
 }
 
-// Prepare implements worker.Trainer: it reads the images and compiles in the background,
-// which Close waits for.
+// Prepare implements worker.Trainer. It reads the images and compiles in a goroutine, for which
+// Close waits.
 func (t *Trainer) Prepare(trial results.Trial) {
-	t.ahead.Go(func() {
+	t.preparing.Go(func() {
 		if config, err := t.Configure(t.session, trial); err == nil { // else Train reports it
 			t.session.Prepare(config)
 		}
 	})
 }
 
-// outOfMemory is in what XLA and CUDA say when memory runs out.
+// outOfMemory matches the errors of XLA and CUDA when memory runs out.
 var outOfMemory = regexp.MustCompile(`RESOURCE_EXHAUSTED|(?i)out of memory|CUDA_ERROR_OUT_OF_MEMORY`)
 
-// fault tells what kind of error ended a trial.
-func fault(err error) error {
+// asFault wraps the error of a trial that diverged or ran out of memory in an [attempt.Fault].
+func asFault(err error) error {
 	var diverged *train.Diverged
 	switch {
 	case errors.As(err, &diverged):

@@ -9,36 +9,37 @@ import (
 	"nb201/scheduler/attempt"
 )
 
-// A run and its workers talk in lines of JSON: orders on a worker's stdin, reports on
-// its stdout. A worker whose stdin ends leaves.
+// A run and its workers exchange lines of JSON: the run writes orders to a worker's stdin, and
+// the worker writes reports to its stdout. A worker exits when its stdin ends.
 
-// Order asks a worker for a trial. It reports how that ends before it is given another.
+// Order asks a worker to train a trial. The run sends the next order only after the report of
+// how this trial ended.
 type Order struct {
 	Trial   results.Trial  `json:"trial"`
 	Attempt int            `json:"attempt"`        // from 1
-	Next    *results.Trial `json:"next,omitempty"` // to prepare for, when there is time
+	Next    *results.Trial `json:"next,omitempty"` // to prepare for meanwhile
 }
 
-// Report is what a worker reports.
+// Report is a message from a worker.
 type Report struct {
 	Event           Event        `json:"event"`
-	Stage           string       `json:"stage,omitempty"` // of Progress, as are the next three
+	Stage           string       `json:"stage,omitempty"` // this and the next three are set for Progress
 	Epoch           int          `json:"epoch,omitzero"`
 	Epochs          int          `json:"epochs,omitzero"`
 	ImagesPerSecond float64      `json:"images_per_second,omitzero"`
-	Kind            attempt.Kind `json:"kind,omitempty"`   // of Failed
-	Reason          string       `json:"reason,omitempty"` // of what ended badly, and of waiting progress
-	Input           bool         `json:"input,omitzero"`   // the reason lies in what the run was given: a usage error
+	Kind            attempt.Kind `json:"kind,omitempty"`   // for Failed
+	Reason          string       `json:"reason,omitempty"` // error of a bad ending, or why a trial waits
+	Input           bool         `json:"input,omitzero"`   // whether Reason is a usage error
 }
 
-// Event is what a Report is about.
+// Event is the type of a Report.
 type Event string
 
 const (
-	Ready    Event = "ready"    // the worker can take an order
-	Progress Event = "progress" // of the trial
+	Ready    Event = "ready"    // the worker is ready for an order
+	Progress Event = "progress" // the trial is in progress
 
-	// How a trial ended: see attempt.Ending. Unable may also come in place of Ready.
+	// How a trial ended: see [attempt.Ending]. Unable may also come instead of Ready.
 	Finished = Event(attempt.Finished)
 	Done     = Event(attempt.Done)
 	Claimed  = Event(attempt.Claimed)
@@ -49,7 +50,7 @@ const (
 	Stopped  = Event(attempt.Stopped)
 )
 
-// Send writes an order or a report as a line.
+// Send writes an order or a report to w as one line of JSON.
 func Send(w io.Writer, message any) error {
 	line, err := json.Marshal(message)
 	if err != nil {

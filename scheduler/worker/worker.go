@@ -1,5 +1,6 @@
-// Package worker is the worker's side of a run: a process of its own, which trains the
-// trials that it is given on stdin, one at a time, and reports on stdout.
+// Package worker implements the worker process of a run. It reads an [Order] for a trial from
+// stdin, trains the trial, sends a [Report] to stdout, and waits for the next order. Start
+// reading at [Worker.Work]; the messages are in message.go.
 package worker
 
 import (
@@ -23,27 +24,28 @@ import (
 // Trainer trains the trials of a worker.
 type Trainer interface {
 	attempt.Trainer
-	// Prepare gets ready to train t after the trial under way. It does not wait.
+	// Prepare starts reading and compiling, in the background, what training t will need. It is
+	// called while another trial is in progress, and returns at once.
 	Prepare(t results.Trial)
 }
 
-// Worker serves a run.
+// Worker carries out the orders of a run.
 type Worker struct {
 	Campaign results.Campaign
-	In       io.ReadCloser // a Close must end a Read that waits
-	Out      io.Writer
+	In       io.ReadCloser // orders; Close must unblock a pending Read
+	Out      io.Writer     // reports
 	Log      *log.Logger
-	// Grace is how long a trial may take to stop when In ends; then Exit is called.
+	// Grace is how long a trial may take to stop after In ends. After that Exit is called.
 	Grace time.Duration
 	Exit  func(code int)
-	// PublishEvery is as in attempt.Options.
+	// PublishEvery is as in [attempt.Options].
 	PublishEvery time.Duration
 
-	prepared results.Trial // that Prepare was called for last
+	prepared results.Trial // last passed to Prepare
 }
 
-// Work serves until In ends or ctx is cancelled: then it has the trial under way leave
-// a checkpoint, closes In and returns. open opens the device.
+// Work carries out orders until In ends or ctx is cancelled. Then the trial in progress writes a
+// checkpoint, and Work closes In and returns. open opens the device.
 func (w *Worker) Work(ctx context.Context, open func() (Trainer, error)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	orders := make(chan Order)
@@ -56,7 +58,7 @@ func (w *Worker) Work(ctx context.Context, open func() (Trainer, error)) error {
 		select {
 		case <-returned:
 		case <-time.After(w.Grace):
-			w.Exit(1) // the trial hangs, and who would have killed this process is dead
+			w.Exit(1) // the trial hangs, and the run that would have killed this process is gone
 		}
 	}()
 	defer func() {
@@ -89,13 +91,13 @@ func (w *Worker) Work(ctx context.Context, open func() (Trainer, error)) error {
 	}
 }
 
-// read hands on the orders until In ends.
+// read sends the orders from In to the channel until In ends.
 func (w *Worker) read(ctx context.Context, orders chan<- Order) error {
 	lines := bufio.NewScanner(w.In)
 	for lines.Scan() {
 		var o Order
 		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
-			return fmt.Errorf("order %q: %w", lines.Text(), err)
+			return fmt.Errorf("cannot decode order %q: %w", lines.Text(), err)
 		}
 		select {
 		case orders <- o:
@@ -106,7 +108,7 @@ func (w *Worker) read(ctx context.Context, orders chan<- Order) error {
 	return lines.Err()
 }
 
-// attempt makes an attempt at a trial and reports how it ended.
+// attempt makes one attempt at a trial and returns how it ended.
 func (w *Worker) attempt(ctx context.Context, trainer Trainer, o Order) Report {
 	_, err := attempt.TrainInto(ctx, w.Campaign, o.Trial, attempt.Options{
 		Number: o.Attempt, Trainer: trainer, PublishEvery: w.PublishEvery,
@@ -117,23 +119,23 @@ func (w *Worker) attempt(ctx context.Context, trainer Trainer, o Order) Report {
 	switch ending {
 	case attempt.Claimed:
 	case attempt.Finished, attempt.Done, attempt.Stopped:
-		w.Log.Printf("%s %v", ending, o.Trial)
+		w.Log.Printf("%v: %s", o.Trial, ending)
 	default:
 		r.Reason, r.Input = attempt.OneLine(err), usage.Is(err)
-		w.Log.Printf("%s %v %s", ending, o.Trial, inert.Text(r.Reason))
+		w.Log.Printf("%v: %s: %s", o.Trial, ending, inert.Text(r.Reason))
 	}
 	return r
 }
 
-// reporter reports an attempt to the run. What it cannot send is lost: when the run is gone
-// In has ended too.
+// reporter reports the progress of an attempt to the run. It ignores errors of sending: if the
+// run is gone, In ends too, which stops the worker.
 type reporter struct {
 	*Worker
 	trainer Trainer
 	order   Order
 
-	last   time.Time // when a step was reported
-	images int       // since then
+	last   time.Time // when the last step was reported
+	images int       // images since then
 }
 
 // Warn implements attempt.Observer.
@@ -141,14 +143,15 @@ func (r *reporter) Warn(text string) { r.Log.Print(inert.Text(text)) }
 
 // Begin implements attempt.Observer.
 func (r *reporter) Begin() {
-	r.Log.Printf("begins %v, attempt %d", r.order.Trial, r.order.Attempt)
-	r.progress(Report{Stage: state.StagePreparing})
+	r.Log.Printf("%v: attempt %d begins", r.order.Trial, r.order.Attempt)
+	r.sendProgress(Report{Stage: state.StagePreparing})
 }
 
-const reportEvery = 250 * time.Millisecond // steps
+// reportEvery is the least time between two reports of steps.
+const reportEvery = 250 * time.Millisecond
 
-// Step implements attempt.Observer. It reports not too often. After the first batch of a
-// trial the cores are idle, and it prepares for the next one.
+// Step implements attempt.Observer. After the first batch of a trial, when compilation is over and
+// the cores are free, it also prepares for the next trial.
 func (r *reporter) Step(s attempt.Step) {
 	now := time.Now()
 	report := Report{Stage: s.Stage, Epoch: s.Epoch, Epochs: s.Epochs}
@@ -162,21 +165,22 @@ func (r *reporter) Step(s attempt.Step) {
 		report.ImagesPerSecond = float64(r.images) / now.Sub(r.last).Seconds()
 	}
 	if now.Sub(r.last) >= reportEvery {
-		r.progress(report)
+		r.sendProgress(report)
 		r.last, r.images = now, 0
 	}
 }
 
 // Publish implements attempt.Observer.
-func (r *reporter) Publish() { r.progress(Report{Stage: state.StagePublishing}) }
+func (r *reporter) Publish() { r.sendProgress(Report{Stage: state.StagePublishing}) }
 
 // Wait implements attempt.Observer.
 func (r *reporter) Wait(reason error) {
-	r.Log.Printf("%s, tries again", inert.Text(reason.Error()))
-	r.progress(Report{Stage: state.StageWaiting, Reason: attempt.OneLine(reason)})
+	r.Log.Printf("%v: cannot be published yet, will retry: %s", r.order.Trial, inert.Text(reason.Error()))
+	r.sendProgress(Report{Stage: state.StageWaiting, Reason: attempt.OneLine(reason)})
 }
 
-func (r *reporter) progress(report Report) {
+// sendProgress sends a report with the event Progress.
+func (r *reporter) sendProgress(report Report) {
 	report.Event = Progress
 	_ = Send(r.Out, report)
 }

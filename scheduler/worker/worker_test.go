@@ -15,7 +15,7 @@ import (
 	"nb201/scheduler/attempt"
 )
 
-// slow is a Trainer whose trials take so long, and stop as soon as they are told to, or not.
+// slow is a Trainer whose trials take the given time, and either stop when asked or do not.
 type slow struct {
 	takes    time.Duration
 	listens  bool
@@ -38,9 +38,9 @@ func (s *slow) Train(ctx context.Context, t results.Trial, _ string, step func(a
 	}
 }
 
-// Work leaves with the trial under way when In ends or its context is cancelled, also while
-// nobody closes In, and leaves no goroutine: synctest waits for all of them. When the trial
-// does not end in time Exit is called.
+// Work stops the trial in progress and returns when In ends or its context is cancelled, even if
+// nobody closes In. It leaves no goroutine behind: synctest waits for all of them. When the trial
+// does not stop in time, Work calls Exit.
 func TestWorkEnds(t *testing.T) {
 	trial := results.Trial{Arch: 1, Dataset: "digits", Epochs: 2, Seed: 1}
 	for name, test := range map[string]struct {
@@ -88,7 +88,7 @@ func TestWorkEnds(t *testing.T) {
 	}
 }
 
-// A worker without a device says so, and leaves.
+// A worker that cannot open its device reports that and returns.
 func TestWorkWithoutDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, orders := io.Pipe()

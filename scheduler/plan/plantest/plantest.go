@@ -1,4 +1,4 @@
-// Package plantest makes campaigns with plans for tests.
+// Package plantest creates campaigns with plans for tests.
 package plantest
 
 import (
@@ -11,9 +11,9 @@ import (
 	"nb201/scheduler/plan"
 )
 
-// Digits writes into dir the plan of architectures 0 to archs-1 on digits, along schedules of
-// the epochs and from the seeds, and returns its trials. They are as resultstest's
-// records are: of eight channels and one cell.
+// Digits writes a plan to dir for architectures 0 to archs-1 on digits, with the given schedules
+// and seeds, and returns its trials. Their networks have C = 8 and N = 1, like those of the records
+// of package resultstest.
 func Digits(t testing.TB, dir string, archs int, epochs []int, seeds ...uint32) []results.Trial {
 	t.Helper()
 	list, err := plan.ParseArchs("0-" + strconv.Itoa(archs-1))
