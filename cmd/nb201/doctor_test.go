@@ -106,7 +106,7 @@ func TestExamineCUDA(t *testing.T) {
 		{plugin.CUDA12, "535.183.01", true}, {plugin.CUDA13, "535.183.01", false},
 		{plugin.CUDA12, "580.65.06", false}, {plugin.CUDA13, "580.65.06", true},
 	} {
-		s := examine(t.Context(), c.device, c.driver, load)
+		s := examinePlugin(t.Context(), c.device, c.driver, load)
 		if missed := strings.Contains(s.Problem, "nb201 setup --device "+c.device); missed != c.missed {
 			t.Errorf("%s with driver %q: %+v", c.device, c.driver, s)
 		}
@@ -126,7 +126,7 @@ func TestExamineCUDA(t *testing.T) {
 	t.Setenv("PATH", home) // no nvcc
 	t.Setenv("CUDA_HOME", toolkit)
 	for driver, loaded := range map[string]string{"": "", "580.65.06": "a plugin"} {
-		s := examine(t.Context(), plugin.CUDA13, driver, load)
+		s := examinePlugin(t.Context(), plugin.CUDA13, driver, load)
 		if s.Path != file || s.Loaded != loaded || s.Problem != "" {
 			t.Errorf("with driver %q: %+v", driver, s)
 		}
@@ -141,7 +141,7 @@ func TestExamineCUDA(t *testing.T) {
 	hidden := func(context.Context, string) (backend.Loaded, error) {
 		return backend.Loaded{}, errors.New("No visible GPU devices.")
 	}
-	if s := examine(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "see CUDA_VISIBLE_DEVICES") {
+	if s := examinePlugin(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "see CUDA_VISIBLE_DEVICES") {
 		t.Errorf("with no GPU to see: %q", s.Problem)
 	}
 }
@@ -161,7 +161,7 @@ func TestExamineDamaged(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(installed), 0o777), os.WriteFile(installed, []byte("not elf"), 0o777)); err != nil {
 		t.Fatal(err)
 	}
-	s := examine(t.Context(), plugin.CPU, "", func(context.Context, string) (backend.Loaded, error) {
+	s := examinePlugin(t.Context(), plugin.CPU, "", func(context.Context, string) (backend.Loaded, error) {
 		t.Error("the damaged plugin is loaded")
 		return backend.Loaded{}, nil
 	})
@@ -184,7 +184,7 @@ func TestLoader(t *testing.T) {
 			if err := os.WriteFile(self, []byte("#!/bin/sh\nulimit -c 0\n"+c.script+"\n"), 0o777); err != nil {
 				t.Fatal(err)
 			}
-			loaded, err := loader(self)(t.Context(), "/plugin.so")
+			loaded, err := newLoader(self)(t.Context(), "/plugin.so")
 			if err == nil {
 				err = errors.New("")
 			}
@@ -193,7 +193,7 @@ func TestLoader(t *testing.T) {
 			}
 		})
 	}
-	if _, err := loader("/nowhere/nb201")(t.Context(), "/plugin.so"); err == nil {
+	if _, err := newLoader("/nowhere/nb201")(t.Context(), "/plugin.so"); err == nil {
 		t.Error("a missing program runs")
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // convolutions is the number of all.
-func convolutions(p kernelsOf) (sum int) {
+func convolutions(p programKernels) (sum int) {
 	for kind := range strings.SplitSeq(p.Convolutions, "/") {
 		n, _ := strconv.Atoi(kind)
 		sum += n

@@ -129,7 +129,7 @@ func TestWrongUsage(t *testing.T) {
 		{"export . --format archive --to a", ". is neither a campaign nor a directory of a published format"},
 		{"export file --format archive --to a", "file is an empty file: fetch or copy it again"},
 		{"export CAMPAIGN --format archive", "give --to"},
-		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"`},
+		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip": use one of runs, archive, nasbench201, nats, parquet, csv`},
 		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "two different numbers of epochs"},
 		{"export CAMPAIGN --format archive --to missing/a --less 2", "missing"},
 		{"export CAMPAIGN --format nasbench201 --to file --less 2", "file is there already"},
