@@ -196,7 +196,7 @@ func TestSlurm(t *testing.T) {
 			t.Errorf("no %q in the logs\n%s", want, logs)
 		}
 	}
-	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to send") {
+	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to submit") {
 		t.Error(out)
 	}
 	// What is left goes into an array of its own: a chunk of two.
@@ -208,7 +208,7 @@ func TestSlurm(t *testing.T) {
 	if ok, _ := regexp.MatchString(`array \d+ submitted: elements [12] of 2 chunks, with 1 trial left`, out); !ok {
 		t.Error(out)
 	}
-	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to send") {
+	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to submit") {
 		t.Errorf("what is in the queue is sent again: %s", out)
 	}
 	s.finish(campaign)

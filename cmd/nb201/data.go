@@ -7,8 +7,8 @@ func newDataCommand() *cobra.Command {
 		Use:   "data",
 		Short: "Download, make, list and check datasets",
 		Long: `A dataset is named by a built-in dataset key (see nb201 data list) or by a definition file
-(*.json), which nb201 data import makes from your own images. The original images of the built-in keys are
-looked for in the data directory (--data): $NB201_DATA, $TORCH_HOME or ~/.torch by default.`,
+(*.json), which nb201 data import makes from your own images. Images of the
+built-in keys are in the data directory: --data, or else $NB201_DATA, $TORCH_HOME or ~/.torch.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}

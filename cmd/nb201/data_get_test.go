@@ -81,7 +81,7 @@ func TestDataGetThereAlready(t *testing.T) {
 		}
 	}
 	for _, test := range []struct{ flags, want string }{
-		{"", "cifar100: there already: " + dir + " (50000 images to train, 10000 to test)\n"},
+		{"", "cifar100: already downloaded: " + dir + " (50000 images to train, 10000 to test)\n"},
 		{"--json", fmt.Sprintf(`{
   "key": "cifar100",
   "path": %q,

@@ -80,7 +80,7 @@ func TestDataCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr, code = nb201("data", "check", mine)
-	if code != 3 || !strings.Contains(stdout, "faults:\n  the mean of red is 12") || !strings.Contains(stderr, "mine is not what its definition says: 1 fault") {
+	if code != 3 || !strings.Contains(stdout, "faults:\n  the mean of red is 12") || !strings.Contains(stderr, "mine does not match its definition: 1 fault") {
 		t.Errorf("code %d, stderr %q:\n%s", code, stderr, stdout)
 	}
 	stdout, _, code = nb201("data", "check", mine, "--json")

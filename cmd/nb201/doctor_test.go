@@ -42,8 +42,8 @@ func TestDiagnose(t *testing.T) {
 		{"no plugin", "", "", nil, false, "run `nb201 setup`"},
 		{"plugin", "xla:" + file, "", nil, true, "it loads"},
 		{"missing plugin", "xla:/nowhere/plugin.so", "", nil, false, "/nowhere/plugin.so, which is not there"},
-		{"broken plugin", "xla:" + file, "", errors.New("no such symbol"), false, "no such symbol: correct or unset GOMLX_BACKEND"},
-		{"flags", "xla:" + file, "--nonsense", errors.New("unknown flag"), false, "unknown flag: correct or unset XLA_FLAGS"},
+		{"broken plugin", "xla:" + file, "", errors.New("no such symbol"), false, "no such symbol; correct or unset GOMLX_BACKEND"},
+		{"flags", "xla:" + file, "--nonsense", errors.New("unknown flag"), false, "unknown flag; correct or unset XLA_FLAGS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("GOMLX_BACKEND", c.backend)
@@ -77,9 +77,9 @@ func TestCountPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ variable, want string }{
-		{"", filepath.Join(home, ".cache", "nb201", "programs") + " keeps 0 compiled programs, 0 B (at most 4.0 GiB)"},
-		{"off", "none are kept: NB201_PROGRAMS is off"},
-		{file, file + ": not a directory: set NB201_PROGRAMS to another directory"},
+		{"", filepath.Join(home, ".cache", "nb201", "programs") + " has 0 compiled programs, 0 B (at most 4.0 GiB)"},
+		{"off", "not kept, because NB201_PROGRAMS is off"},
+		{file, file + ": not a directory; set NB201_PROGRAMS to another directory"},
 	} {
 		t.Setenv("NB201_PROGRAMS", c.variable)
 		var out strings.Builder
@@ -134,14 +134,14 @@ func TestExamineCUDA(t *testing.T) {
 		if err := (diagnosis{Plugins: []pluginState{s}}).print(&out); err != nil {
 			t.Fatal(err)
 		}
-		if want := "it compiles with ptxas 13.0.88 in " + toolkit + " (CUDA_HOME)"; !strings.Contains(out.String(), want) {
+		if want := "it compiles with ptxas 13.0.88 from " + toolkit + " (CUDA_HOME)"; !strings.Contains(out.String(), want) {
 			t.Errorf("with driver %q %q is missing in\n%s", driver, want, &out)
 		}
 	}
 	hidden := func(context.Context, string) (backend.Loaded, error) {
 		return backend.Loaded{}, errors.New("No visible GPU devices.")
 	}
-	if s := examinePlugin(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "see CUDA_VISIBLE_DEVICES") {
+	if s := examinePlugin(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "check CUDA_VISIBLE_DEVICES") {
 		t.Errorf("with no GPU to see: %q", s.Problem)
 	}
 }
@@ -165,7 +165,7 @@ func TestExamineDamaged(t *testing.T) {
 		t.Error("the damaged plugin is loaded")
 		return backend.Loaded{}, nil
 	})
-	if !strings.HasPrefix(s.Problem, "damaged: ") || !strings.HasSuffix(s.Problem, ": run `nb201 setup`") || s.Loaded != "" {
+	if !strings.HasPrefix(s.Problem, "damaged: ") || !strings.HasSuffix(s.Problem, "; run `nb201 setup`") || s.Loaded != "" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -174,7 +174,7 @@ func TestLoader(t *testing.T) {
 	for _, c := range []struct{ name, script, description, err string }{
 		{"loads", `echo "$1 $2 $3"`, "doctor --load /plugin.so", ""},
 		{"fails", `echo noise >&2; echo "nb201: cannot load it" >&2; exit 1`, "", "cannot load it"},
-		{"aborts", `echo "unknown flag" >&2; echo "rax 0x0" >&2; kill -ABRT $$`, "", "loading it ends the program (signal: aborted): unknown flag"},
+		{"aborts", `echo "unknown flag" >&2; echo "rax 0x0" >&2; kill -ABRT $$`, "", "loading it ends the process (signal: aborted): unknown flag"},
 		{"crashes", `echo "nb201: the plugin crashed (SIGBUS): ask; GOTRACEBACK=all shows where" >&2; exit 1`, "", "the plugin crashed (SIGBUS)"},
 		{"crashes with a word", `echo "unknown flag" >&2; echo "nb201: the plugin crashed (SIGABRT): ask; GOTRACEBACK=all shows where" >&2; exit 1`,
 			"", "the plugin crashed (SIGABRT): unknown flag"},
@@ -201,9 +201,9 @@ func TestLoader(t *testing.T) {
 // doctor shows the kernels that the plugin has taken in the process that loaded it.
 func TestDoctorKernels(t *testing.T) {
 	for want, k := range map[string]*programs.Kernels{
-		"unknown: no plugin for the CPU loads":                                       nil,
-		"version 1 for the CPU, with avx2":                                           {Version: 1, Instructions: "avx2"},
-		"none, and training on the CPU is slower: the processor has no AVX2 and FMA": {Version: 1, Missing: "the processor has no AVX2 and FMA"},
+		"unknown, because no CPU plugin loads":                                      nil,
+		"version 1 for the CPU, using avx2":                                         {Version: 1, Instructions: "avx2"},
+		"none, so training on the CPU is slower: the processor has no AVX2 and FMA": {Version: 1, Missing: "the processor has no AVX2 and FMA"},
 	} {
 		var printed strings.Builder
 		if err := printLoaded(&printed, backend.Loaded{Description: "a plugin", Kernels: k}); err != nil {

@@ -115,7 +115,7 @@ func TestDamagedRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr, code := nb201("status", dir)
-	for _, want := range []string{"damaged", "1 record that cannot be read", record} {
+	for _, want := range []string{"damaged", "1 record cannot be read", record} {
 		if code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("status: code %d, %q lacks %q", code, stdout+stderr, want)
 		}
@@ -178,7 +178,7 @@ func TestUnequalTrials(t *testing.T) {
 	}
 	sums := fmt.Sprintf("SHA-256 of data_batch_1 is %s for seed 8, and %s for seed 0", strings.Repeat("1b", 32), strings.Repeat("0a", 32))
 	for i, want := range [][]string{
-		{"The mean on cifar10, schedule 12, is over trials that differ: batch is 128 for seed 7, 9, and 256 for seed 0; " + sums},
+		{"The mean on cifar10, schedule 12, covers trials that differ: batch is 128 for seed 7, 9, and 256 for seed 0; " + sums},
 		{`"unequal_trials"`, `"batch is 128 for seed 7, 9, and 256 for seed 0"`, sums},
 		{"The trials compared differ: batch is 128, not 256 (2 trials, such as architecture 3 on cifar10, 12 epochs, seed 7)"},
 	} {

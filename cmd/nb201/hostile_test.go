@@ -145,7 +145,7 @@ func TestFormulaCells(t *testing.T) {
 					t.Errorf("%s, raw %v, %s: %v\n%s", name, raw, table, err, text)
 				}
 			}
-			stdout, stderr, code := nb201("query", to, "4", "--epochs", name)
+			stdout, stderr, code := nb201("query", to, "4", "--schedule", name)
 			if code != 0 || !strings.Contains(stdout, "  "+name+"  ") {
 				t.Errorf("%s, raw %v: code %d, stderr %q\n%s", name, raw, code, stderr, stdout)
 			}

@@ -44,7 +44,7 @@ func TestGoldenInit(t *testing.T) {
 				t.Fatal(err)
 			}
 			pth := filepath.Join(dir, "initial.pth")
-			args := fmt.Sprintf("init %s --seed %d --parity %s --channels %d --cells %d --dataset %s --to %s",
+			args := fmt.Sprintf("init-weights %s --seed %d --parity %s --channels %d --cells %d --dataset %s --to %s",
 				c.Arch, c.Seed, parity, c.C, c.N, definition, pth)
 			stdout, stderr, code := nb201(strings.Fields(args)...)
 			if code != 0 || stderr != "" || !strings.HasSuffix(stdout, ": "+pth+"\n") {
@@ -53,6 +53,29 @@ func TestGoldenInit(t *testing.T) {
 			if got := hashOf(t, pth); got != c.SHA256 {
 				t.Errorf("%s: nb201 %s: SHA-256 %s, want %s", file, args, got, c.SHA256)
 			}
+		}
+	}
+}
+
+// The old name of the command, init, writes the same file, and no help shows it.
+func TestInitOldName(t *testing.T) {
+	var hashes []string
+	for _, name := range []string{"init-weights", "init"} {
+		pth := filepath.Join(t.TempDir(), "initial.pth")
+		if _, stderr, code := nb201(name, "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to", pth); code != 0 {
+			t.Fatalf("nb201 %s: code %d, %s", name, code, stderr)
+		}
+		hashes = append(hashes, hashOf(t, pth))
+	}
+	if hashes[0] != hashes[1] {
+		t.Errorf("hashes %q", hashes)
+	}
+	if _, stderr, code := nb201("init", "0", "--to", "a.pth"); code != 2 || stderr != "nb201: missing --seed (see nb201 init --help)\n" {
+		t.Errorf("code %d, %s", code, stderr)
+	}
+	for _, args := range [][]string{{"--help"}, {"init-weights", "--help"}} {
+		if help, _, _ := nb201(args...); !strings.Contains(help, "init-weights ") || strings.Contains(help, "init ") {
+			t.Errorf("%q:\n%s", args, help)
 		}
 	}
 }

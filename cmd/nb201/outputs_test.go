@@ -17,7 +17,7 @@ import (
 // userOutputs are the command lines that write a file that the user names, less its name.
 func userOutputs(campaign string) map[string][]string {
 	return map[string][]string{
-		"init":    {"init", "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to"},
+		"init":    {"init-weights", "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to"},
 		"arch":    {"arch", "0", "--svg"},
 		"compare": {"compare", campaign, campaign, "--report"},
 	}
@@ -117,7 +117,7 @@ func TestOutputsKeepInputs(t *testing.T) {
 		{"compare", c.Dir, c.Dir, "--report", filepath.Join(c.Dir, "new.html")},
 		{"arch", "0", "--dataset", definition, "--svg", definition},
 		{"arch", "0", "--dataset", definition, "--svg", hard},
-		{"init", "0", "--seed", "1", "--dataset", hard, "--to", definition},
+		{"init-weights", "0", "--seed", "1", "--dataset", hard, "--to", definition},
 		{"data", "import", definition, "--name", "mine", "--to", filepath.Dir(definition)},
 	} {
 		before, err := os.ReadFile(definition)

@@ -40,7 +40,7 @@ func TestOwnKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := func(path, hp string) string {
-				return ownAnswer(t, path, "40", "--dataset", resultstest.Own, "--epochs", hp)
+				return ownAnswer(t, path, "40", "--dataset", resultstest.Own, "--schedule", hp)
 			}
 			want := asked(c.Dir, "3")
 			askOwnKey(t, c.Dir, "3", name == "beside")
@@ -134,17 +134,17 @@ func askOwnKey(t *testing.T, path, hp string, beside bool) {
 		}
 	}
 	for _, set := range []string{"x-valid", "ori-test", "train"} {
-		stdout, stderr, code = nb201("query", path, "--best", "--dataset", resultstest.Own, "--set", set, "--epochs", hp)
-		lack := "0 lack such a trial"
+		stdout, stderr, code = nb201("query", path, "--best", "--dataset", resultstest.Own, "--set", set, "--schedule", hp)
+		lack := "without such a trial: 0"
 		if beside {
-			lack = "1 lack such a trial"
+			lack = "without such a trial: 1"
 		}
-		if code != 0 || !strings.Contains(stdout, "2 architectures; 0 are beyond the limits, "+lack) {
+		if code != 0 || !strings.Contains(stdout, "2 architectures; beyond the limits: 0; "+lack) {
 			t.Errorf("nb201 query %s --best --set %s: code %d, %s%s", path, set, code, stderr, stdout)
 		}
 	}
 	stdout, stderr, code = nb201("verify", path)
-	if code != 0 || !strings.Contains(stdout, "  sound\n") {
+	if code != 0 || !strings.Contains(stdout, "  no faults\n") {
 		t.Errorf("nb201 verify %s: code %d, %s%s", path, code, stderr, stdout)
 	}
 }

@@ -62,7 +62,7 @@ func TestPlan(t *testing.T) {
 		t.Errorf("made: %+v", v)
 	}
 	refusedPlan(t, `precision is "fp64", not "fp32"; none of its trials is finished: --replace starts anew`, append(lists, "--precision", "fp32")...)
-	refusedPlan(t, `--replace starts the plan anew: say what it is to hold`, dir, "--replace")
+	refusedPlan(t, `--replace starts a new plan; give its trials`, dir, "--replace")
 	if v := planned(t, append(lists, "--replace", "--channels", "2", "--cells", "1")...); v.Settings.Precision != "fp32" || v.New != 10 {
 		t.Errorf("replaced: %+v", v)
 	}
@@ -93,7 +93,7 @@ func TestPlan(t *testing.T) {
 		t.Errorf("estimate: %+v of %+v", all, v.Rate)
 	}
 	refusedPlan(t, "channels is 2, not 16; 1 of its 1 finished trials were trained with that: plan another directory", append(lists, "--channels", "16")...)
-	refusedPlan(t, "--replace is for a plan without finished trials, and architecture 3 on digits, 2 epochs, seed 777 is finished", append(lists, "--replace")...)
+	refusedPlan(t, "--replace needs a plan without finished trials, but architecture 3 on digits, 2 epochs, seed 777 is finished", append(lists, "--replace")...)
 
 	// A trial outside the plan is told of; only one that fits is taken in.
 	publish(t, dir, results.Trial{Arch: 100, Dataset: "digits", Epochs: 2, Seed: 777})
@@ -144,14 +144,14 @@ func TestPlanPrinted(t *testing.T) {
 		"device-hours 80507 80507",
 		"days on 8 devices 419 419",
 		"files 531250 531250",
-		"The rate, as given: a device trains 10000 and evaluates 30000 images a second.")
-	has(text("whole"), "265625 trials: 0 new", "No rate is known")
+		"Rate, as given: a device trains 10000 and evaluates 30000 images per second.")
+	has(text("whole"), "265625 trials: 0 new", "No training rate is known")
 	sample := text("sample", "--preset", "sample", "--datasets", "digits", "--weights", "drop")
 	has(sample, "(28) digits 12 777 28 0", "weights dropped", "weights 0 B 0 B", "files 28 28")
 	publish(t, "sample", results.Trial{Arch: 0, Dataset: "digits", Epochs: 12, Seed: 777})
 	has(text("other", "--preset", "sample", "--like", "sample"),
-		"CPU-hours", "The rate, measured on 1 trial of 1 architecture (cpu)", "So few architectures give a rough rate")
-	refusedPlan(t, "no rate can be measured on sample: it has no finished trial in fp64", "fp64", "--preset", "sample", "--precision", "fp64", "--like", "sample")
+		"CPU-hours", "Rate, measured on 1 trial of 1 architecture (cpu)", "This few architectures give only a rough rate")
+	refusedPlan(t, "cannot measure a rate on sample, which has no finished trial in fp64", "fp64", "--preset", "sample", "--precision", "fp64", "--like", "sample")
 	if _, err := os.Stat("fp64"); err == nil {
 		t.Error("a refused plan was written")
 	}

@@ -72,7 +72,7 @@ func TestRunReports(t *testing.T) {
 		t.Fatal(code, stderr)
 	}
 	stdout, stderr, code := nb201("run", dir)
-	if code != 0 || stdout != "1 of 1 trials done, 0 set aside\n" {
+	if code != 0 || stdout != "1 of 1 trial done, 0 failed\n" {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }

@@ -64,7 +64,7 @@ func TestSetup(t *testing.T) {
 	}
 	var stdout, stderr strings.Builder
 	if code := run([]string{"setup"}, &stdout, &stderr); code != 1 || stdout.Len() > 0 ||
-		!strings.HasPrefix(stderr.String(), "the plugin that is there is installed anew: damaged: ") || !strings.Contains(stderr.String(), "no package index has") {
+		!strings.HasPrefix(stderr.String(), "installing the plugin again, because the installed one is damaged: damaged: ") || !strings.Contains(stderr.String(), "no package index has") {
 		t.Errorf("damaged: exit code %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 	if found.Source != plugin.FromSetup {
@@ -80,7 +80,7 @@ func TestSetup(t *testing.T) {
 	for _, c := range []struct{ arguments, backend, out, err string }{
 		{"setup", "", "XLA plugin for cpu, version " + pin.Version + ": " + installed + "\n", ""},
 		{"setup --json", "", `"path": "` + installed + `"`, ""},
-		{"setup", "xla:" + other, installed, "GOMLX_BACKEND names another plugin, which comes first: " + other + "\n"},
+		{"setup", "xla:" + other, installed, "note: training will use another plugin, which GOMLX_BACKEND names: " + other + "\n"},
 	} {
 		t.Setenv("GOMLX_BACKEND", c.backend)
 		var stdout, stderr strings.Builder

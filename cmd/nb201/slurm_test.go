@@ -101,7 +101,7 @@ func TestSlurmQueue(t *testing.T) {
 	}
 	cluster["squeue"] = `for i in 1 2 3; do echo "17|$i|RUNNING|node1|None|` + name + `"; done`
 	onlyPrograms(t, cluster)
-	if stdout, stderr, code = nb201("slurm", dir, "--shared", "--resubmit"); code != 0 || stdout != "" || !strings.HasPrefix(stderr, "nothing is left to send") {
+	if stdout, stderr, code = nb201("slurm", dir, "--shared", "--resubmit"); code != 0 || stdout != "" || !strings.HasPrefix(stderr, "nothing is left to submit") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	cluster["squeue"] = `echo "squeue: error: slurm_load_jobs: Unable to contact slurm controller (connect failure)" >&2; exit 1`
@@ -145,16 +145,16 @@ func TestSlurmProblems(t *testing.T) {
 		{aCluster(), "--warn 5s", 2, "--warn 5s: use at least 30s"},
 		{aCluster(), "--gpus many", 2, `"many" GPUs: use a number`},
 		{aCluster(), "--submit --resubmit", 2, "--resubmit and --submit exclude each other"},
-		{aCluster(), "-- --colour", 2, "after --: there is no flag --colour (see nb201 run --help)"},
-		{aCluster(), "-- --chunk 1/2", 2, "after --: leave out --chunk and use --elements"},
-		{aCluster(), "-- --devices cpu", 2, "after --: leave out --devices and use --gpus"},
-		{aCluster(), "-- --retry-failed", 2, "after --: leave out --retry-failed and use --retry-failed before --"},
-		{aCluster(), "-- more", 2, "after --: more is no flag of nb201 run"},
-		{aCluster(), "--like " + dir, 2, "no rate can be measured on " + dir},
-		{aCluster(), "--image i", 2, "--image, --claim and --path are for --kubernetes"},
+		{aCluster(), "-- --colour", 2, "after --: unknown flag --colour (see nb201 run --help)"},
+		{aCluster(), "-- --chunk 1/2", 2, "after --: leave out --chunk; use --elements instead"},
+		{aCluster(), "-- --devices cpu", 2, "after --: leave out --devices; use --gpus instead"},
+		{aCluster(), "-- --retry-failed", 2, "after --: leave out --retry-failed; use --retry-failed before -- instead"},
+		{aCluster(), "-- more", 2, "after --: more is not a flag of nb201 run"},
+		{aCluster(), "--like " + dir, 2, "cannot measure a rate on " + dir},
+		{aCluster(), "--image i", 2, "--image, --claim and --path need --kubernetes"},
 		{aCluster(), "--kubernetes --partition gpu", 2, "--kubernetes and --partition exclude each other"},
 		{aCluster(), "--kubernetes --claim c", 2, `image "": name the container image`},
-		{aCluster(), "--kubernetes --claim c --image i --gpus a100:1", 2, "for Kubernetes use a number"},
+		{aCluster(), "--kubernetes --claim c --image i --gpus a100:1", 2, "with --kubernetes, use only a number"},
 	} {
 		onlyPrograms(t, test.programs)
 		stdout, stderr, code := nb201(append([]string{"slurm", dir}, strings.Fields(test.args)...)...)

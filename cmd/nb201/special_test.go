@@ -141,7 +141,7 @@ func specialPlaces(t *testing.T) []place {
 		{"a run's state", c.Dir, filepath.Join(c.Dir, "running", "host-1.json"), map[string]int{"status DIR": 0}},
 		{"failed attempts", c.Dir, filepath.Join(c.Dir, "failed", "000006", "digits", "0002-0001.json"), map[string]int{"status DIR": 0}},
 		{"latencies", c.Dir, in("latency.json"), map[string]int{"export DIR --format csv --to OUT --latency FILE": 2}},
-		{"a definition", mine, definition, map[string]int{"data check FILE": 2, "data list FILE": 2, "arch 0 --dataset FILE": 2, "init 0 --seed 1 --to OUT --dataset FILE": 2, train + "FILE": 2, "plan OUT --archs 0 --epochs 1 --seeds 1 --datasets FILE": 2, "latency 0 --dataset FILE": 2}},
+		{"a definition", mine, definition, map[string]int{"data check FILE": 2, "data list FILE": 2, "arch 0 --dataset FILE": 2, "init-weights 0 --seed 1 --to OUT --dataset FILE": 2, train + "FILE": 2, "plan OUT --archs 0 --epochs 1 --seeds 1 --datasets FILE": 2, "latency 0 --dataset FILE": 2}},
 		{"images", mine, filepath.Join(mine, "data_batch_2.bin"), map[string]int{"data check DIR/mine.json": 2, train + "DIR/mine.json": 2, "plan OUT --archs 0 --epochs 1 --seeds 1 --batch 16 --datasets DIR/mine.json": 2}},
 		{"a picture", in("pictures"), in("pictures", "a", "1.png"), map[string]int{"data import DIR --name own --test 0.5 --to OUT": 2}},
 		{"arrays", dir, in("arrays.npz"), map[string]int{"data import FILE --name own --test 0.5 --to OUT": 2}},

@@ -143,7 +143,7 @@ func printSums(w io.Writer, s statusView) {
 		line("plan", "none")
 	}
 	if n := len(s.Damaged); n > 0 {
-		line("damaged", "%s cannot be read: nb201 run keeps them under another name and trains the trials again", progress.Quantity(n, "record"))
+		line("damaged", "%s cannot be read: nb201 run keeps such records under another name and trains their trials again", progress.Quantity(n, "record"))
 	}
 	if s.NotPlanned > 0 {
 		line("besides", "%s done, not in the plan", progress.Quantity(s.NotPlanned, "trial"))

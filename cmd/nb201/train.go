@@ -146,8 +146,8 @@ Evaluating weights (--from FILE --eval-only):
 	return c
 }
 
-// checkFrom refuses flags that contradict --from or --eval-only, and marks the flags that are
-// required without --eval-only. It runs before checkFlags looks for required flags.
+// checkFrom refuses flags that contradict --from or --eval-only, and without --eval-only a command
+// line that lacks a flag that only training needs.
 func checkFrom(c *cobra.Command, from string, evalOnly bool) error {
 	given := c.Flags().Changed
 	if from == "" {
@@ -159,7 +159,7 @@ func checkFrom(c *cobra.Command, from string, evalOnly bool) error {
 	}
 	if !evalOnly {
 		markRequired(c, "epochs", "seed", "out")
-		return nil
+		return checkFlags(c, nil)
 	}
 	for _, name := range []string{"out", "weights", "new-classifier"} {
 		if given(name) {

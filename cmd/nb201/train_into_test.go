@@ -243,7 +243,7 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 				}
 				ending, reason := open(ctx, w.c, config, w.f, w.out)
 				w.others.Wait()
-				if door == "nb201 train" && test.ending == attempt.Claimed && strings.HasSuffix(reason, "another process is training it for campaign "+w.c.Dir+": wait for it, or use another --out") {
+				if door == "nb201 train" && test.ending == attempt.Claimed && strings.HasSuffix(reason, "another process is training it for campaign "+w.c.Dir+"; wait for it, or use another --out") {
 					ending = attempt.Claimed
 				}
 				if says := strings.ReplaceAll(test.says, "DIR", w.c.Dir); ending != test.ending || w.f.began != test.began || !strings.Contains(w.out.String()+reason, says) {
@@ -307,7 +307,7 @@ func TestTrainCountsAttempts(t *testing.T) {
 		}
 	}
 	stdout, _, code := nb201("status", c.Dir, "--failed")
-	if code != 0 || !strings.Contains(stdout, "set aside after 3 failed attempts") {
+	if code != 0 || !strings.Contains(stdout, "failed after 3 attempts") {
 		t.Errorf("status: code %d, %s", code, stdout)
 	}
 	r, err := trainWith(t.Context(), &fakeTrainer{t: t}, backend.Device{}, c, &trainingView{config: config, w: io.Discard, warnings: io.Discard})

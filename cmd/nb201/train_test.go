@@ -33,7 +33,7 @@ func TestTrainWrongUsage(t *testing.T) {
 	}
 	refuse(t, []wrongUse{
 		{"train" + rest, "takes one ARCH"},
-		{"train 0 --epochs 12 --seed 1 --out out", "give --dataset"},
+		{"train 0 --epochs 12 --seed 1 --out out", "missing --dataset"},
 		{"train 15625" + rest, "15625 is out of range: use 0..15624"},
 		{"train |skip~0|" + rest, "|skip~0|"},
 		{"train 0" + rest + " --dataset cifar11", `unknown dataset key "cifar11"`},

@@ -18,7 +18,7 @@ func TestVerify(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(4)...)
 	stdout, _, code := nb201("verify", c.Dir)
 	lines := strings.Split(stdout, "\n")
-	if code != 0 || !strings.Contains(stdout, "trials         12, 12 with weights\n") || !slices.Contains(lines, c.Dir+"  sound") {
+	if code != 0 || !strings.Contains(stdout, "trials         12, 12 with weights\n") || !slices.Contains(lines, c.Dir+"  no faults") {
 		t.Errorf("code %d:\n%s", code, stdout)
 	}
 	gone := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 888}
@@ -38,7 +38,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
 	}
-	if code != 3 || !strings.HasSuffix(stderr, "nb201: "+c.Dir+" is not sound: 1 fault\n") {
+	if code != 3 || !strings.HasSuffix(stderr, "nb201: "+c.Dir+" has 1 fault\n") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 	stdout, _, code = nb201("verify", c.Dir, "--json")
