@@ -11,8 +11,8 @@ import (
 	"nb201/data/datatest"
 )
 
-// ownDataset writes a data set of 4x4 pixels in CIFAR-10's binary version, and its
-// definition, which has mean and deviation right.
+// ownDataset writes a dataset of 4x4 pixels in CIFAR-10's binary version, and its definition with the
+// correct mean and deviation.
 func ownDataset(t *testing.T) (file string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -90,7 +90,7 @@ func TestDataCheck(t *testing.T) {
 	}
 }
 
-// A definition whose means and deviations count 0..1 is warned of wherever it is taken.
+// Every command that uses a definition warns if its means and deviations are on a scale of 0 to 1.
 func TestUnits(t *testing.T) {
 	definition := filepath.Join("testdata", "units", "unit.json")
 	dir := t.TempDir()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// An XLA_FLAGS at which XLA would end the process is refused in a sentence, by every
-// command that opens a device; one that XLA takes is passed on.
+// Every command that opens a device refuses, in one sentence, a value of XLA_FLAGS at which XLA would
+// end the process. A value that XLA accepts is passed on.
 func TestXLAFlags(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(filepath.Join(dir, "c"), os.DirFS(campaign)); err != nil {

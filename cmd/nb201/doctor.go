@@ -111,7 +111,7 @@ type machineState struct {
 	GPUs     []string `json:"gpus,omitempty"`
 }
 
-// pluginState describes the plugin of a device. Path is "" if none is installed.
+// pluginState describes the plugin of a device. Path is "" if there is none.
 type pluginState struct {
 	plugin.Plugin
 	Loaded  string          `json:"loaded,omitempty"`  // the plugin's description of itself, once loaded

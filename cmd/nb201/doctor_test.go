@@ -14,7 +14,7 @@ import (
 	"nb201/internal/programs"
 )
 
-// emptyHome takes away what this machine has of plugins.
+// emptyHome hides the plugins that are installed on this machine.
 func emptyHome(t *testing.T) string {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
@@ -92,7 +92,7 @@ func TestCountPrograms(t *testing.T) {
 	}
 }
 
-// A CUDA plugin matters where there is a driver that it is the best for.
+// A CUDA plugin matters only if there is a driver that it is the best one for.
 func TestExamineCUDA(t *testing.T) {
 	home := emptyHome(t)
 	load := func(context.Context, string) (backend.Loaded, error) {
@@ -146,7 +146,7 @@ func TestExamineCUDA(t *testing.T) {
 	}
 }
 
-// A plugin that was installed and is no longer what it was is not loaded.
+// An installed plugin whose files were changed is not loaded.
 func TestExamineDamaged(t *testing.T) {
 	emptyHome(t)
 	root, err := plugin.Root()
@@ -176,7 +176,7 @@ func TestLoader(t *testing.T) {
 		{"fails", `echo noise >&2; echo "nb201: cannot load it" >&2; exit 1`, "", "cannot load it"},
 		{"aborts", `echo "unknown flag" >&2; echo "rax 0x0" >&2; kill -ABRT $$`, "", "loading it ends the process (signal: aborted): unknown flag"},
 		{"crashes", `echo "nb201: the plugin crashed (SIGBUS): ask; GOTRACEBACK=all shows where" >&2; exit 1`, "", "the plugin crashed (SIGBUS)"},
-		{"crashes with a word", `echo "unknown flag" >&2; echo "nb201: the plugin crashed (SIGABRT): ask; GOTRACEBACK=all shows where" >&2; exit 1`,
+		{"crashes with a reason", `echo "unknown flag" >&2; echo "nb201: the plugin crashed (SIGABRT): ask; GOTRACEBACK=all shows where" >&2; exit 1`,
 			"", "the plugin crashed (SIGABRT): unknown flag"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestLoader(t *testing.T) {
 	}
 }
 
-// doctor shows the kernels that the plugin has taken in the process that loaded it.
+// doctor shows the kernels that the plugin accepted in the process that loaded it.
 func TestDoctorKernels(t *testing.T) {
 	for want, k := range map[string]*programs.Kernels{
 		"unknown, because no CPU plugin loads":                                      nil,

@@ -14,8 +14,8 @@ import (
 	"nb201/internal/torchfile"
 )
 
-// TestGoldenInit has the command write the networks that the original started
-// from, one case of each size of network and each random stream.
+// TestGoldenInit checks that the command writes the weights from which the original started, in one
+// case for each network size and random stream.
 func TestGoldenInit(t *testing.T) {
 	type initial struct {
 		Arch    string `json:"arch_str"`
@@ -80,7 +80,7 @@ func TestInitOldName(t *testing.T) {
 	}
 }
 
-// hashOf is the hash of the hashes of a checkpoint's float tensors.
+// hashOf returns the hash over the hashes of a checkpoint's float tensors.
 func hashOf(t *testing.T, pth string) string {
 	weights, err := torchfile.ReadStateDict(pth)
 	if err != nil {

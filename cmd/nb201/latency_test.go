@@ -12,7 +12,7 @@ import (
 	"nb201/results/published"
 )
 
-// TestLatency measures architectures and has an export take what was measured.
+// TestLatency measures architectures, and exports what it measured.
 func TestLatency(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it compiles networks")
@@ -71,7 +71,7 @@ func TestLatency(t *testing.T) {
 	}
 }
 
-// TestLatencyFile has export refuse what is no table of latencies.
+// TestLatencyFile checks that export refuses files that are not tables of latencies.
 func TestLatencyFile(t *testing.T) {
 	done, err := filepath.Abs(campaign)
 	if err != nil {

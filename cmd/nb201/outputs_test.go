@@ -14,7 +14,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// userOutputs are the command lines that write a file that the user names, less its name.
+// userOutputs returns the command lines that write a file named by the user, without that name.
 func userOutputs(campaign string) map[string][]string {
 	return map[string][]string{
 		"init":    {"init-weights", "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to"},
@@ -23,9 +23,8 @@ func userOutputs(campaign string) map[string][]string {
 	}
 }
 
-// TestOutputsKeepWhatIsThere has no output replace a file of somebody else's, a pipe, a
-// device or a link.
-func TestOutputsKeepWhatIsThere(t *testing.T) {
+// TestOutputsKeepFiles checks that no output replaces somebody else's file, a pipe, a device or a link.
+func TestOutputsKeepFiles(t *testing.T) {
 	c := resultstest.Fill(t, results.Trial{Arch: 4, Dataset: "digits", Epochs: 1, Seed: 1})
 	dir := t.TempDir()
 	for name, args := range userOutputs(c.Dir) {
@@ -51,7 +50,7 @@ func TestOutputsKeepWhatIsThere(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", name, len(forced), err)
 		}
 
-		again := 0 // a drawing and a report are known for what they are; weights could be anybody's
+		again := 0 // drawings and reports are recognised as nb201's; weights could be anybody's
 		if name == "init" {
 			again = 2
 		}
@@ -77,7 +76,7 @@ func TestOutputsKeepWhatIsThere(t *testing.T) {
 	}
 }
 
-// Only root makes devices, in a folder of the test's.
+// Only root can make devices.
 func TestOutputsWriteThroughDevices(t *testing.T) {
 	dir := t.TempDir()
 	null, full := filepath.Join(dir, "null"), filepath.Join(dir, "full")
@@ -103,7 +102,7 @@ func TestOutputsWriteThroughDevices(t *testing.T) {
 	}
 }
 
-// TestOutputsKeepInputs has no output replace what the command reads, with --force too.
+// TestOutputsKeepInputs checks that no output replaces a file that the command reads, even with --force.
 func TestOutputsKeepInputs(t *testing.T) {
 	c := resultstest.Fill(t, results.Trial{Arch: 4, Dataset: "digits", Epochs: 1, Seed: 1})
 	dir := t.TempDir()

@@ -256,7 +256,7 @@ func (f *planFlags) mergeSettings(c *cobra.Command, old *plan.Plan) plan.Setting
 	return s
 }
 
-// findRate returns the rate to estimate with, or nil if none is known.
+// findRate returns the rate to estimate with, or nil if it is unknown.
 func (f *planFlags) findRate(ctx context.Context, p *plan.Plan, dir string, done []results.Trial) (*plan.Rate, error) {
 	switch {
 	case f.rate > 0:

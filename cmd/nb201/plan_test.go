@@ -13,7 +13,7 @@ import (
 	"nb201/scheduler/plan"
 )
 
-// planned is nb201 plan --json.
+// planned returns what nb201 plan --json prints.
 func planned(t *testing.T, args ...string) planView {
 	t.Helper()
 	stdout, stderr, code := nb201(append([]string{"plan", "--json"}, args...)...)
@@ -32,7 +32,7 @@ func refusedPlan(t *testing.T, want string, args ...string) {
 	}
 }
 
-// publish puts a trial into the campaign as its plan has it trained.
+// publish adds a trial to the campaign, with the settings of its plan.
 func publish(t *testing.T, dir string, trial results.Trial) {
 	t.Helper()
 	p, err := plan.Read(dir)
@@ -54,7 +54,7 @@ func publish(t *testing.T, dir string, trial results.Trial) {
 	}
 }
 
-// A plan is made, shown, extended and, as long as nothing is finished, replaced.
+// A plan is made, shown, extended and, while none of its trials are finished, replaced.
 func TestPlan(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "campaign")
 	lists := []string{dir, "--archs", "0-9", "--datasets", "digits", "--epochs", "2", "--seeds", "777"}
@@ -71,7 +71,7 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// What is asked for again changes nothing; settings that are not given are the plan's.
+	// Planning the same trials again changes nothing; settings that are not given are the plan's.
 	for _, args := range [][]string{{dir}, lists, {dir, "--channels", "2"}} {
 		if v := planned(t, args...); v.Trials != 10 || v.New != 0 || v.Settings.Channels != 2 {
 			t.Errorf("%q: %+v", args, v)
@@ -95,7 +95,7 @@ func TestPlan(t *testing.T) {
 	refusedPlan(t, "channels is 2, not 16; 1 of its 1 finished trials were trained with that: plan another directory", append(lists, "--channels", "16")...)
 	refusedPlan(t, "--replace needs a plan without finished trials, but architecture 3 on digits, 2 epochs, seed 777 is finished", append(lists, "--replace")...)
 
-	// A trial outside the plan is told of; only one that fits is taken in.
+	// A trial outside the plan is reported. It can be added only if it fits the plan.
 	publish(t, dir, results.Trial{Arch: 100, Dataset: "digits", Epochs: 2, Seed: 777})
 	v = planned(t, dir)
 	if len(v.Foreign) != 1 || v.Foreign[0].Arch != 100 || v.Done != 1 {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// asked is the campaign of the examples of package benchmark: architectures 1, 3 and 123.
+// asked is the campaign in the examples of package benchmark, with architectures 1, 3 and 123.
 const asked = "../../results/benchmark/testdata/campaign"
 
 func TestQuery(t *testing.T) {
@@ -66,7 +66,7 @@ func TestQueryOldFlag(t *testing.T) {
 	}
 }
 
-// TestQueryCurve has the only trial be shown with its curve, of the set asked for.
+// TestQueryCurve checks that a single trial is shown with its curve, on the set asked for.
 func TestQueryCurve(t *testing.T) {
 	stdout, stderr, code := nb201("query", asked, "1", "--dataset", "cifar10-valid", "--seed", "777", "--set", "x-valid")
 	for _, want := range []string{
@@ -92,7 +92,7 @@ func TestQueryJSON(t *testing.T) {
 		t.Errorf("code %d, stderr %q, got\n%s\nwant\n%s", code, stderr, got, want)
 	}
 
-	// One trial comes with its curve; what was not measured is left out.
+	// A single trial has its curve. What was not measured is left out.
 	stdout, _, code = nb201("query", campaign, "4", "--json")
 	var answer struct {
 		Trials []struct {
@@ -135,8 +135,8 @@ compared      2 architectures; beyond the limits: 1; without such a trial: 0
 	}
 }
 
-// TestNotHeld has what the benchmark does not hold end in code 2 and one sentence that
-// says what it holds.
+// TestNotHeld checks that asking for what the benchmark does not contain ends in code 2 and one
+// sentence that says what it contains.
 func TestNotHeld(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"2", "does not hold architecture 2: it holds 3 architectures from 1 to 123"},
@@ -162,7 +162,7 @@ func TestNotHeld(t *testing.T) {
 	}
 }
 
-// TestNonFinite prints numbers that JSON lacks.
+// TestNonFinite prints numbers that JSON cannot express.
 func TestNonFinite(t *testing.T) {
 	c := &cobra.Command{}
 	var text strings.Builder

@@ -20,15 +20,15 @@ import (
 	"nb201/internal/outlet"
 )
 
-// nb201 runs a command line and returns what a user of the shell sees.
+// nb201 runs a command line and returns its output and exit code.
 func nb201(args ...string) (stdout, stderr string, code int) {
 	var out, errs bytes.Buffer
 	code = run(args, &out, &errs)
 	return out.String(), errs.String(), code
 }
 
-// TestWrongUsage has every wrong use end in code 2 with one sentence on stderr that
-// names the fault, and nothing on stdout or on disk.
+// TestWrongUsage checks that every wrong use ends in code 2, with one sentence on stderr that names the
+// mistake, and leaves nothing on stdout or on disk.
 func TestWrongUsage(t *testing.T) {
 	done, err := filepath.Abs(campaign)
 	if err != nil {
@@ -268,14 +268,14 @@ func rootWith(c *cobra.Command) *cobra.Command {
 	return root
 }
 
-// stubborn is the environment variable that makes the test binary a command that
-// SIGINT and SIGTERM stop; with the value "twice" only the second signal does, and with
-// "pipe" it writes to stdout and ends.
+// stubborn is an environment variable that turns the test binary into a command that waits for a
+// signal. With the value "twice" only the second signal stops it; with "pipe" it writes to stdout and
+// ends.
 const stubborn = "NB201_TEST_STUBBORN"
 
 func TestMain(m *testing.M) {
 	how := os.Getenv(stubborn)
-	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") { // a child that a command starts
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") { // a process that a command starts
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	if how == "" {
@@ -305,7 +305,7 @@ func TestSignals(t *testing.T) {
 	for _, test := range []struct {
 		signal syscall.Signal
 		how    string
-		code   int // as a shell sees it
+		code   int // as in a shell's $?
 		stderr string
 	}{
 		{syscall.SIGINT, "once", 130, "nb201: stopped (interrupt)\n"},
@@ -328,7 +328,7 @@ func TestSignals(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			// Every line it prints asks for a signal.
+			// Send a signal for each line that it prints.
 			line := make([]byte, 64)
 			for {
 				if n, err := stdout.Read(line); n == 0 || err != nil {
@@ -351,8 +351,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// A terminal that closes sends SIGHUP, and its shell another: together they stop a command
-// once. Under nohup they do not.
+// A closing terminal sends SIGHUP, and so does its shell: the two stop a command only once, and under
+// nohup not at all.
 func TestHangup(t *testing.T) {
 	for _, test := range []struct {
 		before string // shell
@@ -397,7 +397,7 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// A pipe that nobody reads ends no command that does not want it.
+// A command that called outlivePipes outlives a pipe that nobody reads.
 func TestClosedPipe(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -415,7 +415,7 @@ func TestClosedPipe(t *testing.T) {
 	}
 }
 
-// A signal ends the wait for an output that takes nothing.
+// A signal ends the wait for an output that accepts nothing.
 func TestOutputThatTakesNothing(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -430,7 +430,7 @@ func TestOutputThatTakesNothing(t *testing.T) {
 	}
 	time.AfterFunc(100*time.Millisecond, cancel)
 	began := time.Now()
-	large := make([]byte, 1<<20) // more than a pipe holds
+	large := make([]byte, 1<<20) // more than fits into a pipe
 	for range 3 {
 		if _, err := o.Write(large); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)

@@ -62,7 +62,7 @@ func TestParseChunk(t *testing.T) {
 	}
 }
 
-// TestRunReports has run end as trials do: a campaign that is done is exit 0.
+// TestRunReports runs a finished campaign: run prints the totals and exits with code 0.
 func TestRunReports(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(campaign)); err != nil {
@@ -77,7 +77,7 @@ func TestRunReports(t *testing.T) {
 	}
 }
 
-// Images that no worker can read are wrong input, found by the workers: exit 2.
+// Images that no worker can read are wrong input, which the workers report: exit code 2.
 func TestRunWithDamagedImages(t *testing.T) {
 	dir := t.TempDir()
 	definition := filepath.Join(dir, "own.json")

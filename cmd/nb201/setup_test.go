@@ -12,7 +12,7 @@ import (
 	"nb201/internal/plugin"
 )
 
-// A plugin that is there stays, if it is well, and is told about; internal/plugin tests the rest.
+// setup keeps and reports an undamaged plugin; internal/plugin tests the rest.
 func TestSetup(t *testing.T) {
 	pin := plugin.Pins()[plugin.CPU]
 	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
@@ -48,7 +48,7 @@ func TestSetup(t *testing.T) {
 		}
 	}
 
-	// The directory's name holds the hash of the pin: leave it to the program.
+	// The directory's name contains the hash of the pin: let the program choose it.
 	t.Setenv("NB201_HOME", filepath.Join(home, "own"))
 	root, err := plugin.Root()
 	if err != nil {

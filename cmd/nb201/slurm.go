@@ -169,7 +169,7 @@ func (f *slurmFlags) prepare(ctx context.Context) (*slurm.Array, error) {
 	return slurm.Prepare(ctx, f.Options)
 }
 
-// findRate returns the rate to check the time limit with, or nil if none is known.
+// findRate returns the rate to check the time limit with, or nil if it is unknown.
 func (f *slurmFlags) findRate(ctx context.Context) (*plan.Rate, error) {
 	p, err := plan.Read(f.Dir)
 	if err != nil {

@@ -25,8 +25,8 @@ func smallPlan(t *testing.T) (dir string) {
 	return dir
 }
 
-// onlyPrograms makes the only programs that are found those given: by their names, scripts of
-// a shell. It takes the place of a cluster, where what one answers is what matters.
+// onlyPrograms makes the given shell scripts, by name, the only programs in PATH. They replace a cluster
+// in tests that depend only on its answers.
 func onlyPrograms(t *testing.T, scripts map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -38,7 +38,7 @@ func onlyPrograms(t *testing.T, scripts map[string]string) {
 	t.Setenv("PATH", dir)
 }
 
-// aCluster answers for a cluster of two other hosts.
+// aCluster returns programs that answer for a cluster of two other hosts.
 func aCluster() map[string]string {
 	return map[string]string{
 		"scontrol": `echo "MaxArraySize = 1001"; echo "MaxJobCount = 10000"`,
@@ -72,7 +72,7 @@ func TestSlurmScript(t *testing.T) {
 	}
 }
 
-// TestSlurmQueue has status tell of the campaign's array, which is not sent twice.
+// TestSlurmQueue checks that status shows the campaign's array, and that it is not submitted twice.
 func TestSlurmQueue(t *testing.T) {
 	dir := smallPlan(t)
 	cluster := aCluster()
@@ -117,7 +117,7 @@ func TestSlurmQueue(t *testing.T) {
 	}
 }
 
-// TestSlurmProblems has each of them told in a sentence.
+// TestSlurmProblems checks that each problem is reported in one sentence.
 func TestSlurmProblems(t *testing.T) {
 	dir := smallPlan(t)
 	answer := func(program, script string) map[string]string {
@@ -163,7 +163,7 @@ func TestSlurmProblems(t *testing.T) {
 		}
 	}
 	onlyPrograms(t, aCluster())
-	// A campaign in the memory of this host; elements run on others.
+	// The campaign is in the memory of this host, but elements run on others.
 	own, err := os.MkdirTemp("/dev/shm", "nb201-test-")
 	if err != nil {
 		t.Skip(err)
@@ -179,7 +179,7 @@ func TestSlurmProblems(t *testing.T) {
 	if _, stderr, code := nb201("slurm", own, "--shared"); code != 0 {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
-	// What stands in the way of the logs is as good as a directory that cannot be written.
+	// A file in place of the logs' directory is like a directory that cannot be written.
 	if err := os.RemoveAll(filepath.Join(own, "logs")); err != nil {
 		t.Fatal(err)
 	}

@@ -16,21 +16,21 @@ import (
 	"nb201/results/resultstest"
 )
 
-// special puts a special file in place of a regular one.
+// special replaces a regular file by a special one.
 var special = map[string]func(path string) error{
 	"a named pipe": func(path string) error { return syscall.Mkfifo(path, 0o666) },
 	"a device":     func(path string) error { return os.Symlink("/dev/zero", path) },
 	"a directory":  func(path string) error { return os.Mkdir(path, 0o777) },
 }
 
-// place is a file that commands read, and what they end with where it is none.
+// place is a file that commands read, with their exit codes if a special file replaces it.
 type place struct {
 	name, dir, file string
 	commands        map[string]int // exit codes; DIR, FILE and OUT stand for places
 }
 
-// TestSpecialFiles has every command that reads a file end within seconds, with one sentence,
-// where there is a pipe, a device or a directory in its place.
+// TestSpecialFiles checks that every command that reads a file ends within seconds, with one sentence,
+// if a pipe, a device or a directory replaces it.
 func TestSpecialFiles(t *testing.T) {
 	for _, p := range specialPlaces(t) {
 		for kind, put := range special {
@@ -68,7 +68,7 @@ func TestSpecialFiles(t *testing.T) {
 	}
 }
 
-// A netrc file, which every download reads, is the user's home's.
+// Every download reads .netrc in the home directory.
 func TestSpecialNetrc(t *testing.T) {
 	for kind, put := range special {
 		plainSettings(t)

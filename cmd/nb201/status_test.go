@@ -17,8 +17,8 @@ import (
 	"nb201/scheduler/status"
 )
 
-// statusCampaign is a campaign with a plan of 12 trials on digits: 5 are done, one is
-// running and one failed.
+// statusCampaign makes a campaign with a plan of 12 trials on digits: 5 are done, one is running and
+// one failed.
 func statusCampaign(t *testing.T) (dir string) {
 	t.Helper()
 	digits := func(arch, epochs int, seed uint32) results.Trial {

@@ -20,7 +20,7 @@ import (
 	"nb201/train"
 )
 
-// TestFromWrongUsage has every wrong use of weights from a file end in code 2 with one
+// TestFromWrongUsage checks that every wrong use of weights from a file ends in code 2, with one
 // sentence, before anything is trained or written.
 func TestFromWrongUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
@@ -76,8 +76,8 @@ func TestFromWrongUsage(t *testing.T) {
 	})
 }
 
-// TestEvalOnly evaluates a trial's weights out of a campaign and, the same again, out of
-// a published file made from it, which holds several trials.
+// TestEvalOnly evaluates a trial's weights from a campaign, and again from a published file that was
+// made from the campaign and contains several trials.
 func TestEvalOnly(t *testing.T) {
 	trial := results.Trial{Arch: 0, Dataset: "digits", Epochs: 2, Seed: 777}
 	other := trial

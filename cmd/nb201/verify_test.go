@@ -48,8 +48,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestVerifyContradictions has each contradiction in the record of a real trial found, in one
-// of this version, with a SHA-256 that fits, and in one of before.
+// TestVerifyContradictions checks that verify finds each contradiction in the record of a real trial:
+// in a record of this version, with a SHA-256 that matches, and in one of an earlier version.
 func TestVerifyContradictions(t *testing.T) {
 	const kept = "testdata/campaign/trials/000004/digits/0002-0777.json"
 	c := results.Campaign{Dir: t.TempDir()}
@@ -149,8 +149,8 @@ func TestVerifyContradictions(t *testing.T) {
 	}
 }
 
-// TestReevaluate trains a trial and has its weights give what its record says, and an
-// altered record found out.
+// TestReevaluate trains a trial. Its weights must give the accuracies in its record, and verify must
+// notice that a record was altered.
 func TestReevaluate(t *testing.T) {
 	dir := t.TempDir()
 	_, stderr, code := nb201("train", "4", "--dataset", "digits", "--epochs", "2", "--seed", "777", "--channels", "2", "--cells", "1", "--out", dir)

@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// foreign are words of libraries, which mean nothing to people.
+// foreign matches words of libraries, which mean nothing to users.
 var foreign = regexp.MustCompile(`strconv|shorthand|pflag|cobra|arg\(s\)|flag\(s\)|invalid (syntax|argument)|required flag|parse error|bare "`)
 
-// everyCommand lists the words of all command lines of the tree.
+// everyCommand lists the words that name each command of the tree.
 func everyCommand(c *cobra.Command, words []string) [][]string {
 	all := [][]string{words}
 	for _, below := range c.Commands() {
@@ -22,8 +22,8 @@ func everyCommand(c *cobra.Command, words []string) [][]string {
 	return all
 }
 
-// TestEveryCommandRefuses has every command refuse wrong flags, values and arguments in one
-// line of our words.
+// TestEveryCommandRefuses checks that every command refuses wrong flags, values and arguments in one
+// line, in this program's words.
 func TestEveryCommandRefuses(t *testing.T) {
 	t.Chdir(t.TempDir())
 	refuse := func(args ...string) string {
