@@ -44,7 +44,7 @@ The second table lists the largest differences.`,
   nb201 compare campaign NAS-Bench-201-v1_1-096897.pth --report compare.html`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return fmt.Errorf("%s takes two benchmarks, A and B, got %d", c.CommandPath(), len(args))
+				return fmt.Errorf("%s takes two benchmarks, A and B, got %d", commandName(c), len(args))
 			}
 			return nil
 		},

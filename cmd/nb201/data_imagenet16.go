@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -56,12 +57,14 @@ whole or not at all.`,
 				return err
 			}
 			if !result.Loads {
-				inert.Fprintf(c.ErrOrStderr(), "warning: the dataset key %s does not load this number of images; use these files through a definition file without \"images\"\n", imagenet.Key)
+				warn(c, fmt.Sprintf("the dataset key %s does not load this number of images; use these files through a definition file without %q",
+					imagenet.Key, "images"))
 			}
 			if asJSON {
 				return printJSON(c, result)
 			}
-			_, err = inert.Fprintf(c.OutOrStdout(), "%s: %d images to train, %d of validation, %d unreadable: %s\n", imagenet.Key, result.Train, result.Validation, len(result.Unreadable), result.Path)
+			_, err = inert.Fprintf(c.OutOrStdout(), "%s: %d images to train, %d of validation, %d unreadable: %s\n",
+				imagenet.Key, result.Train, result.Validation, len(result.Unreadable), result.Path)
 			return err
 		},
 	}

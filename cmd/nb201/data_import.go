@@ -101,7 +101,8 @@ Images:
 	c.Flags().Var(&seed, "seed", "`SEED` that draws the images of --test")
 	c.Flags().Var(&validSeed, "valid-seed", "train on half of the training images and evaluate the other half as x-valid; `SEED` draws the halves")
 	c.Flags().BoolVar(&options.Flip, "flip", true, "mirror training images at random, each with probability 1/2")
-	c.Flags().IntVar(&options.CropPadding, "crop-padding", -1, "pad training images with this many black `PIXELS` before a random crop; 0: no crop (default: an eighth of the size)")
+	c.Flags().IntVar(&options.CropPadding, "crop-padding", -1,
+		"pad training images with this many black `PIXELS` before a random crop; 0: no crop (default: an eighth of the size)")
 	c.Flags().Var(&label, "label", "CSV: the label is the `first|last` value of a line (default: the one that the header names, or the first)")
 	c.Flags().BoolVar(&options.Planes, "planes", false, "CSV: pixel values are in the order channel, row, column")
 	c.Flags().BoolVar(&options.SkipUnreadable, "skip-unreadable", false, "leave out pictures that cannot be read")

@@ -90,6 +90,24 @@ func TestDataCheck(t *testing.T) {
 	}
 }
 
+// An error lists each place in which images were looked for once: here the definition's directory is the
+// data directory, too.
+func TestDataPlaces(t *testing.T) {
+	mine := ownDataset(t)
+	text, err := os.ReadFile(mine)
+	if err == nil {
+		err = os.WriteFile(mine, []byte(strings.Replace(string(text), `"path": "."`, `"path": "moved"`, 1)), 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(mine)
+	_, stderr, code := nb201("data", "check", mine, "--data", dir)
+	if want := dir + ", " + filepath.Join(dir, "cifar.python"); code != 2 || strings.Count(stderr, dir) != 2 || !strings.Contains(stderr, want) {
+		t.Errorf("code %d, stderr %q lacks %q", code, stderr, want)
+	}
+}
+
 // Every command that uses a definition warns if its means and deviations are on a scale of 0 to 1.
 func TestUnits(t *testing.T) {
 	definition := filepath.Join("testdata", "units", "unit.json")

@@ -64,7 +64,8 @@ var wrongFlags = []struct {
 	what    string
 }{
 	{regexp.MustCompile(`Unknown flags? in XLA_FLAGS: (.*)`), "contains a flag that the XLA plugin does not know:"},
-	{regexp.MustCompile(`Could not open file "([^"]*)" to read flags`), "does not begin with -- and is therefore taken as a file name; the file cannot be opened:"},
+	{regexp.MustCompile(`Could not open file "([^"]*)" to read flags`),
+		"does not begin with -- and is therefore taken as a file name; the file cannot be opened:"},
 	{regexp.MustCompile(`Flag parsing failed`), "contains a value that XLA does not accept:"},
 }
 

@@ -23,6 +23,7 @@ import (
 	"nb201/internal/hostmem"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
+	"nb201/internal/progress"
 )
 
 func newDoctorCommand() *cobra.Command {
@@ -298,11 +299,11 @@ func (d diagnosis) print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{name}, values...)...)
 	}
 	row("nb201", "%s, %s, gomlx %s, go-xla %s", d.Versions.Program, d.Versions.Go, d.Versions.GoMLX, d.Versions.GoXLA)
-	row("machine", "%s, %d cores, %s of memory", d.Machine.Platform, d.Machine.Cores, humanize.IBytes(uint64(d.Machine.Memory)))
+	row("machine", "%s, %s, %s of memory", d.Machine.Platform, progress.Quantity(d.Machine.Cores, "core"), humanize.IBytes(uint64(d.Machine.Memory)))
 	if d.Machine.Driver == "" {
 		row("NVIDIA", "no driver; training will use the CPU")
 	} else {
-		row("NVIDIA", "driver %s, %d GPUs: %s", d.Machine.Driver, len(d.Machine.GPUs), strings.Join(d.Machine.GPUs, ", "))
+		row("NVIDIA", "driver %s, %s: %s", d.Machine.Driver, progress.Quantity(len(d.Machine.GPUs), "GPU"), strings.Join(d.Machine.GPUs, ", "))
 	}
 	for _, p := range d.Plugins {
 		name := "plugin " + p.Device
@@ -337,7 +338,7 @@ func (d diagnosis) print(w io.Writer) error {
 			row("data "+s.Key, "%s", s.Problem)
 			continue
 		}
-		row("data "+s.Key, "%d training images", s.Images["train"])
+		row("data "+s.Key, "%s", progress.Quantity(s.Images["train"], "training image"))
 	}
 	switch p := d.Programs; {
 	case p.Problem != "":
@@ -345,7 +346,8 @@ func (d diagnosis) print(w io.Writer) error {
 	case p.Directory == "":
 		row("programs", "not kept, because NB201_PROGRAMS is %s", programs.Off)
 	default:
-		row("programs", "%s has %d compiled programs, %s (at most %s)", p.Directory, p.Kept, humanize.IBytes(uint64(p.Bytes)), humanize.IBytes(uint64(p.Limit)))
+		row("programs", "%s has %s, %s (at most %s)", p.Directory,
+			progress.Quantity(p.Kept, "compiled program"), humanize.IBytes(uint64(p.Bytes)), humanize.IBytes(uint64(p.Limit)))
 	}
 	return t.Flush()
 }

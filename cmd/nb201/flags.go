@@ -36,13 +36,11 @@ func findImages(keyOrFile string) (images, error) {
 
 // The texts of flags that several commands have.
 const (
-	jsonUsage   = "print the result as JSON"
-	dataUsage   = "look for images in `DIR`"
-	archsUsage  = "a `LIST` of indices, ranges, genotype strings, files, or unique"
-	epochsUsage = "the schedule, named by its number of `EPOCHS`: 12 or 200 as published, or any other"
-	seedUsage   = "random `SEED`, 0 to 4294967295; published: 777, 888, 999 and 111"
-	retryUsage  = "try failed trials again, with as many attempts as new ones"
-	keepUsage   = "`keep|drop` the trained weights"
+	jsonUsage  = "print the result as JSON"
+	dataUsage  = "look for images in `DIR`"
+	archsUsage = "a `LIST` of indices, ranges, genotype strings, files, or unique"
+	retryUsage = "try failed trials again, with as many attempts as new ones"
+	keepUsage  = "`keep|drop` the trained weights"
 )
 
 // skeleton holds the flags of the macro skeleton: C channels in the first stage, N cells per stage.
@@ -60,7 +58,8 @@ func addSkeleton(flags *pflag.FlagSet, channels, cells *int) {
 func addSettings(flags *pflag.FlagSet, s *configs.Settings) {
 	published := configs.Published()
 	addParity(flags, &s.Parity)
-	flags.Var(newNamed(&s.Timeline, published.Timeline, configs.ParseTimeline), "timeline", "`TIMELINE` of an epoch: dec2019 (it evaluates all evaluation sets) or nov2019 (only one)")
+	flags.Var(newNamed(&s.Timeline, published.Timeline, configs.ParseTimeline), "timeline",
+		"`TIMELINE` of an epoch: dec2019 (it evaluates all evaluation sets) or nov2019 (only one)")
 	flags.IntVar(&s.Workers, "workers", published.Workers, "reproduce the random streams of `NUMBER` data loader workers of the original")
 	addPrecision(flags, &s.Precision)
 	addSkeleton(flags, &s.Channels, &s.Cells)
@@ -127,7 +126,8 @@ func addParity(flags *pflag.FlagSet, parity *configs.Parity) {
 	for _, p := range configs.Parities() {
 		names = append(names, string(p))
 	}
-	flags.Var(newNamed(parity, configs.Published().Parity, configs.ParseParity), "parity", "reproduce the random streams of the parity `PROFILE`: "+strings.Join(names, ", "))
+	flags.Var(newNamed(parity, configs.Published().Parity, configs.ParseParity), "parity",
+		"reproduce the random streams of the parity `PROFILE`: "+strings.Join(names, ", "))
 }
 
 // addPrecision adds --precision.
@@ -150,7 +150,7 @@ func markRequired(c *cobra.Command, flags ...string) {
 func oneArgument(name, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return fmt.Errorf("%s takes one %s (%s), got %d", c.CommandPath(), name, what, len(args))
+			return fmt.Errorf("%s takes one %s (%s), got %d", commandName(c), name, what, len(args))
 		}
 		return nil
 	}

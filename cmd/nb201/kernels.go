@@ -51,7 +51,7 @@ The table has a row for one training step and one for the evaluation of one batc
 The programs are compiled as nb201 train compiles them, except for two things that need the
 GPU: choosing between kernels by timing them, and avoiding nondeterministic ones.
 
-kernels fails (exit code 1) if a program does not compile, or lacks what nb201 relies on:
+kernels fails (exit code 1) if a program does not compile, or not as nb201 requires: with
 one CUDA graph, convolutions by cuDNN (in fp64, matrix products), no copies of feature maps,
 and full precision in fp32.`,
 		Example: `  nb201 kernels 14452
@@ -69,7 +69,7 @@ and full precision in fp32.`,
 				err = r.print(c.OutOrStdout())
 			}
 			if err == nil && len(r.Faults) > 0 {
-				err = fmt.Errorf("the compiled programs lack what nb201 relies on: %s", strings.Join(r.Faults, "; "))
+				err = fmt.Errorf("the compiled programs are not as nb201 requires: %s", strings.Join(r.Faults, "; "))
 			}
 			return err
 		},

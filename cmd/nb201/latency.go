@@ -57,7 +57,7 @@ class. Datasets with the same network, such as cifar10 and cifar10-valid, are me
   nb201 latency --archs 0-99 --dataset cifar10,cifar100,ImageNet16-120 --device cuda --json > latency.json`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return fmt.Errorf("%s takes one ARCH (%s), got %d; list several with --archs", c.CommandPath(), anArchitecture, len(args))
+				return fmt.Errorf("%s takes one ARCH (%s), got %d; list several with --archs", commandName(c), anArchitecture, len(args))
 			}
 			return nil
 		},
@@ -78,7 +78,8 @@ class. Datasets with the same network, such as cifar10 and cifar10-valid, are me
 	}
 	f := c.Flags()
 	f.StringVar(&flags.archs, "archs", "", "architectures: "+archsUsage)
-	f.StringSliceVar(&flags.datasets, "dataset", []string{"cifar10"}, "dataset `KEYS` and definition files (*.json) that set the number of classes and the image size")
+	f.StringSliceVar(&flags.datasets, "dataset", []string{"cifar10"},
+		"dataset `KEYS` and definition files (*.json) that set the number of classes and the image size")
 	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to measure on: cpu, cuda or cuda:N")
 	addPrecision(c.Flags(), &flags.precision)
 	flags.addFlags(f)

@@ -96,7 +96,8 @@ Estimate:
 	f.StringVar(&flags.root, "data", data.DefaultRoot(os.Getenv), dataUsage+", to count them if their definition does not")
 
 	f.StringVar(&flags.like, "like", "", "measure the rate on the trials of the campaign `DIR`")
-	f.Float64Var(&flags.rate, "rate", 0, "training rate of a device in `IMAGES` per second, as the mean over architectures; evaluation counts as three times as fast")
+	f.Float64Var(&flags.rate, "rate", 0,
+		"training rate of a device in `IMAGES` per second, as the mean over architectures; evaluation counts as three times as fast")
 	f.IntVar(&flags.devices, "devices", 1, "estimate the days on this `NUMBER` of devices")
 	f.IntVar(&flags.perDevice, "per-device", 1, "`NUMBER` of trials that a device trains at once")
 	f.BoolVar(&flags.json, "json", false, jsonUsage)

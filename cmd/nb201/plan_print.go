@@ -179,7 +179,8 @@ with nb201 plan DIR --preset sample), or give a rate with --rate.`
 	perSecond := func(l plan.Line) string { return formatRounded(1 / (l.PerImage + l.PerMFLOP*r.MFLOPs)) }
 	text := fmt.Sprintf(`Rate, measured on %s of %s (%s): for their mean of %s MFLOPs,
 a device trains %s and evaluates %s images per second, and each trial takes another %s s.
-This fits the measured times of training and evaluation within %.0f %%.`, progress.Quantity(r.Trials, "trial"), progress.Quantity(r.Archs, "architecture"), inert.Text(r.Device),
+This fits the measured times of training and evaluation within %.0f %%.`,
+		progress.Quantity(r.Trials, "trial"), progress.Quantity(r.Archs, "architecture"), inert.Text(r.Device),
 		formatRounded(r.MFLOPs), perSecond(r.Train), perSecond(r.Eval), formatRounded(r.PerTrial), 100*r.Error)
 	if r.Archs < 3 {
 		text += "\nThis few architectures give only a rough rate; those of --preset sample give a good one."

@@ -56,9 +56,9 @@ Finding the best one (--best):
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case flags.best && len(args) != 1:
-				return fmt.Errorf("%s --best takes one PATH, got %d", c.CommandPath(), len(args))
+				return fmt.Errorf("%s --best takes one PATH, got %d", commandName(c), len(args))
 			case !flags.best && len(args) != 2:
-				return fmt.Errorf("%s takes a PATH and an ARCH (%s), got %d arguments", c.CommandPath(), anArchitecture, len(args))
+				return fmt.Errorf("%s takes a PATH and an ARCH (%s), got %d arguments", commandName(c), anArchitecture, len(args))
 			}
 			return nil
 		},
@@ -435,7 +435,8 @@ func printBest(c *cobra.Command, b *benchmark.Benchmark, s benchmark.Search, jso
 	inert.Fprintf(w, "architecture  %d  %s\n", best.Index, best.Genotype)
 	inert.Fprintf(w, "accuracy      %.4f %% on %s after training on %s along schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
 	inert.Fprintf(w, "costs         %.5f MFLOPs, %.6f Mparams\n", best.FLOPs, best.Params)
-	_, err = inert.Fprintf(w, "compared      %s; beyond the limits: %d; without such a trial: %d\n", progress.Quantity(best.Compared, "architecture"), best.Beyond, best.Lacking)
+	_, err = inert.Fprintf(w, "compared      %s; beyond the limits: %d; without such a trial: %d\n",
+		progress.Quantity(best.Compared, "architecture"), best.Beyond, best.Lacking)
 	if best.Unequal != nil {
 		_, err = inert.Fprintf(w, "\nThe trials compared differ: %s\n", strings.Join(best.Unequal, "; "))
 	}

@@ -30,7 +30,7 @@ import (
 	"nb201/scheduler/trainer"
 )
 
-// graceOfWorkers is how long a stopped run waits for its workers. It then ends within 20 seconds.
+// graceOfWorkers is how long a stopped run waits for its workers, so that it ends within 20 seconds.
 const graceOfWorkers = 15 * time.Second
 
 func newRunCommand() *cobra.Command {
@@ -145,7 +145,8 @@ When resources are short:
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&devices, "devices", "cpu", "`DEVICES` to train on: cpu, GPUs such as cuda:0,1,3, or visible for those in CUDA_VISIBLE_DEVICES, which batch systems set")
+	f.StringVar(&devices, "devices", "cpu",
+		"`DEVICES` to train on: cpu, GPUs such as cuda:0,1,3, or visible for those in CUDA_VISIBLE_DEVICES, which batch systems set")
 	f.IntVar(&o.PerDevice, "per-device", 1, "`NUMBER` of workers per device")
 	f.StringVar(&chunk, "chunk", "", "train only chunk `I/N` of the plan, I from 1 to N")
 	f.IntVar(&o.MaxAttempts, "max-attempts", 3, "`NUMBER` of attempts after which a trial has failed")

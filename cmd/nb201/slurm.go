@@ -194,7 +194,8 @@ func (f *slurmFlags) print(c *cobra.Command, a *slurm.Array) error {
 	case a.Job == 0:
 		_, err = io.WriteString(c.OutOrStdout(), a.Script)
 	default:
-		_, err = inert.Fprintf(c.OutOrStdout(), "array %d submitted: elements %s of %d chunks, with %s left\n", a.Job, a.Elements, a.Chunks, progress.Quantity(a.Trials, "trial"))
+		_, err = inert.Fprintf(c.OutOrStdout(), "array %d submitted: elements %s of %d chunks, with %s left\n",
+			a.Job, a.Elements, a.Chunks, progress.Quantity(a.Trials, "trial"))
 	}
 	return err
 }

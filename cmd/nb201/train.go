@@ -130,8 +130,8 @@ Evaluating weights (--from FILE --eval-only):
 	}
 	f := c.Flags()
 	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` or definition file (*.json)")
-	f.IntVar(&flags.epochs, "epochs", 0, epochsUsage)
-	f.Var(&flags.seed, "seed", seedUsage)
+	f.IntVar(&flags.epochs, "epochs", 0, "the schedule, named by its number of `EPOCHS`: 12 or 200 as published, or any other")
+	f.Var(&flags.seed, "seed", "random `SEED`, 0 to 4294967295; published: 777, 888, 999 and 111")
 	f.StringVar(&flags.out, "out", "", "write the record and the weights into the campaign `DIR`")
 	f.StringVar(&flags.data, "data", data.DefaultRoot(os.Getenv), dataUsage)
 	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to train on: cpu, cuda or cuda:N")

@@ -130,10 +130,16 @@ func markExclusive(c *cobra.Command, flags ...string) {
 	}
 }
 
+// commandName returns the name of c with those of the commands above it, but not nb201: execute puts
+// that before every error.
+func commandName(c *cobra.Command) string {
+	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
+}
+
 // noArguments is a [cobra.PositionalArgs] that refuses all arguments.
 func noArguments(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%s takes only flags, not the argument %q", c.CommandPath(), args[0])
+		return fmt.Errorf("%s takes only flags, not the argument %q", commandName(c), args[0])
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func TestFlagErrors(t *testing.T) {
 		"train 0 --epochs 1" + strings.Repeat("0", 20): `use a smaller whole number`,
 		"query a 0 --json=maybe":                       `--json "maybe": use true or false`,
 		"latency --dataset \"a":                        `use names separated by commas, without quotes`,
-		"doctor now":                                   `nb201 doctor takes only flags, not the argument "now" (see nb201 doctor --help)`,
+		"doctor now":                                   `nb201: doctor takes only flags, not the argument "now" (see nb201 doctor --help)`,
 		"slurm p --submit --resubmit":                  "--resubmit and --submit exclude each other; give only one of them",
 		"train 0 --seed 1":                             "missing --dataset",
 	} {
