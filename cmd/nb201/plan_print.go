@@ -183,7 +183,7 @@ This fits the measured times of training and evaluation within %.0f %%.`,
 		progress.Quantity(r.Trials, "trial"), progress.Quantity(r.Archs, "architecture"), inert.Text(r.Device),
 		formatRounded(r.MFLOPs), perSecond(r.Train), perSecond(r.Eval), formatRounded(r.PerTrial), 100*r.Error)
 	if r.Archs < 3 {
-		text += "\nThis few architectures give only a rough rate; those of --preset sample give a good one."
+		text += "\nThis rate is rough, because few architectures were trained; those of --preset sample give a good one."
 	}
 	return text
 }

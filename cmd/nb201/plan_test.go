@@ -150,7 +150,7 @@ func TestPlanPrinted(t *testing.T) {
 	has(sample, "(28) digits 12 777 28 0", "weights dropped", "weights 0 B 0 B", "files 28 28")
 	publish(t, "sample", results.Trial{Arch: 0, Dataset: "digits", Epochs: 12, Seed: 777})
 	has(text("other", "--preset", "sample", "--like", "sample"),
-		"CPU-hours", "Rate, measured on 1 trial of 1 architecture (cpu)", "This few architectures give only a rough rate")
+		"CPU-hours", "Rate, measured on 1 trial of 1 architecture (cpu)", "This rate is rough")
 	refusedPlan(t, "cannot measure a rate on sample, which has no finished trial in fp64", "fp64", "--preset", "sample", "--precision", "fp64", "--like", "sample")
 	if _, err := os.Stat("fp64"); err == nil {
 		t.Error("a refused plan was written")

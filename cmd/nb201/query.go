@@ -58,7 +58,7 @@ Finding the best one (--best):
 			case flags.best && len(args) != 1:
 				return fmt.Errorf("%s --best takes one PATH, got %d", commandName(c), len(args))
 			case !flags.best && len(args) != 2:
-				return fmt.Errorf("%s takes a PATH and an ARCH (%s), got %d arguments", commandName(c), anArchitecture, len(args))
+				return fmt.Errorf("%s takes a PATH and an ARCH (%s), got %s", commandName(c), anArchitecture, progress.Quantity(len(args), "argument"))
 			}
 			return nil
 		},

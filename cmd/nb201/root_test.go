@@ -185,7 +185,7 @@ func TestWrongUsage(t *testing.T) {
 		{"train 0 --dataset digits --epochs 9223372036854775807 --seed 1 --out a", "use at most 100000"},
 		{"train 0 --dataset digits --epochs 1 --seed 1 --workers 4097 --out a", "4097 loader workers: use at most 4096"},
 
-		{"query CAMPAIGN", "takes a PATH and an ARCH (an index 0..15624 or a genotype string), got 1 arguments (see nb201 query --help)"},
+		{"query CAMPAIGN", "takes a PATH and an ARCH (an index 0..15624 or a genotype string), got 1 argument (see nb201 query --help)"},
 		{"query CAMPAIGN 4 5", "got 3 arguments"},
 		{"query missing 4", "missing"},
 		{"query file 4", "file"},
