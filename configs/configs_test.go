@@ -13,7 +13,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// Every embedded definition is listed under the name it bears.
+// Every embedded definition is listed under its own name.
 func TestDatasets(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("datasets", "*.json"))
 	if err != nil || len(files) != len(configs.Datasets()) {
@@ -30,7 +30,7 @@ func TestDatasets(t *testing.T) {
 	}
 }
 
-// Each file's two lists hold all its places once.
+// The two lists of each file contain every index once.
 func TestPublishedMD5(t *testing.T) {
 	for name, want := range map[string]string{
 		"cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
@@ -112,7 +112,7 @@ func TestDecode(t *testing.T) {
 		{`{"colour": 1}`, `unknown key "colour"`},
 		{`{"Count": 1}`, `unknown key "Count"`},
 		{`{"parts": [{}, {"ordr": 1}]}`, `unknown key "parts.1.ordr"`},
-		{`{"count": 1, "count": 1}`, `key "count" stands there twice`},
+		{`{"count": 1, "count": 1}`, `duplicate key "count"`},
 		{`{"count": "1"}`, `key "count" must be a whole number`},
 		{`{"count": 1.5}`, `key "count" must be a whole number`},
 		{`{"flip": 1}`, `key "flip" must be true or false`},
@@ -121,7 +121,7 @@ func TestDecode(t *testing.T) {
 		{`{"mean": [1, 1e999]}`, `key "mean.1" must be a number`},
 		{`{"parts": {}}`, `key "parts" must be a list`},
 		{`{"parts": [1]}`, `key "parts.0" must be an object`},
-		{`{"parts": [{"seed": -1}]}`, `key "parts.0.seed" must be a whole number of 0 to 2^32-1`},
+		{`{"parts": [{"seed": -1}]}`, `key "parts.0.seed" must be a whole number from 0 to 2^32-1`},
 		{`{"parts": [{"order": 1}]}`, `key "parts.0.order" must be a string`},
 		{`[]`, "the file must be an object"},
 		{``, "not JSON at byte 0"},
@@ -145,7 +145,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// The published settings, from the recipes and from what no recipe says.
+// The published settings come from the recipes and, where those have none, from the original's code.
 func TestPublished(t *testing.T) {
 	want := configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 16, Cells: 5, Batch: 256}
 	if got := configs.Published(); got != want {
@@ -159,7 +159,7 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-// Each setting is checked, and what is wrong is said.
+// Each setting is checked, and the error names what is wrong.
 func TestValidate(t *testing.T) {
 	for want, change := range map[string]func(*configs.Settings){
 		"":                             func(*configs.Settings) {},
@@ -182,7 +182,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// The benchmark's dataset keys, as the published files have them.
+// The benchmark's dataset keys are those of the published files.
 func TestBenchmark(t *testing.T) {
 	want := []configs.Dataset{
 		{"cifar10-valid", 10, 32, 25000, []configs.EvaluationSet{{"ori-test", 10000}, {"x-valid", 25000}}, "x-valid"},

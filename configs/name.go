@@ -5,11 +5,11 @@ import (
 	"regexp"
 )
 
+// namePattern matches the names that CheckName accepts.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// CheckName refuses a name of a dataset key or an evaluation set that can be no
-// part of a file name or of a client's key SET@EPOCH. The error begins with the
-// name.
+// CheckName refuses a name of a dataset key or an evaluation set that cannot be part of a file name or
+// of a Python client's key SET@EPOCH. The error begins with the name.
 func CheckName(name string) error {
 	if !namePattern.MatchString(name) {
 		return fmt.Errorf("%.80q: use up to 64 letters, digits, '.', '_' and '-', the first a letter or a digit", name)

@@ -9,25 +9,25 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Dataset is what the benchmark says of one of its dataset keys.
+// Dataset describes a dataset key of the benchmark.
 type Dataset struct {
 	Key     string
 	Classes int
 	Size    int             // side of the square images in pixels
-	Train   int             // images trained on
+	Train   int             // number of training images
 	Sets    []EvaluationSet // in the order in which an epoch evaluates them
-	// First is the set that the original evaluated after every epoch of the schedule 200
-	// (see Nov2019); the others it evaluated at its end.
+	// First is the set that the original evaluated after every epoch of the schedule 200 (see
+	// [Nov2019]). It evaluated the other sets only at the end.
 	First string
 }
 
-// EvaluationSet is the name of an evaluation set, and its number of images.
+// EvaluationSet has the name of an evaluation set, and its number of images.
 type EvaluationSet struct {
 	Name   string
 	Images int
 }
 
-// Images counts the images of an evaluation set, 0 when there is no such set.
+// Images returns the number of images in an evaluation set, or 0 if there is no such set.
 func (d Dataset) Images(set string) int {
 	for _, s := range d.Sets {
 		if s.Name == set {
@@ -37,9 +37,8 @@ func (d Dataset) Images(set string) int {
 	return 0
 }
 
-// Benchmark lists the dataset keys of the benchmark in the order of
-// exps/NAS-Bench-201/main.py (main): those of Datasets but digits, as their definitions
-// have them. Do not change it.
+// Benchmark returns the benchmark's datasets as their definitions describe them, in the order of
+// exps/NAS-Bench-201/main.py (main). Callers must not change the slice.
 func Benchmark() []Dataset { return benchmark() }
 
 var benchmark = sync.OnceValue(func() []Dataset {
@@ -52,7 +51,7 @@ var benchmark = sync.OnceValue(func() []Dataset {
 	return all
 })
 
-// BenchmarkKeys lists the dataset keys of Benchmark.
+// BenchmarkKeys returns the dataset keys of [Benchmark].
 func BenchmarkKeys() []string {
 	var keys []string
 	for _, d := range Benchmark() {
@@ -61,7 +60,7 @@ func BenchmarkKeys() []string {
 	return keys
 }
 
-// FindDataset finds a dataset key of the benchmark.
+// FindDataset returns the dataset of the benchmark with this key; ok is false if there is none.
 func FindDataset(key string) (d Dataset, ok bool) {
 	i := rank(key)
 	if i == len(Benchmark()) {
@@ -70,11 +69,11 @@ func FindDataset(key string) (d Dataset, ok bool) {
 	return Benchmark()[i], true
 }
 
-// CompareKeys orders dataset keys: those of the benchmark first, in its order, then those of
-// users by their names.
+// CompareKeys compares dataset keys for sorting: keys of the benchmark come first, in its order, then
+// all others by name.
 func CompareKeys(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) }
 
-// rank is the index of a dataset key in the benchmark; those of users come behind.
+// rank returns the index of a dataset key in the benchmark, or the number of its keys for any other.
 func rank(key string) int {
 	for i, d := range Benchmark() {
 		if d.Key == key {
@@ -84,7 +83,7 @@ func rank(key string) int {
 	return len(Benchmark())
 }
 
-// split is a training or evaluation set of a definition.
+// split is a training or evaluation set in a definition file.
 type split struct {
 	Name  string `json:"name"`
 	From  string `json:"from"`
@@ -92,12 +91,12 @@ type split struct {
 	Half  string `json:"half"`
 }
 
-// readDataset reads what the definition of a published key says of it.
+// readDataset reads the embedded definition of a key of the benchmark.
 func readDataset(key string) Dataset {
 	var d struct {
 		Classes int            `json:"classes"`
 		Size    [2]int         `json:"size"`
-		Images  map[string]int `json:"images"` // in the stored splits
+		Images  map[string]int `json:"images"` // counts, by stored split
 		Train   split          `json:"train"`
 		Eval    []split        `json:"eval"`
 	}
@@ -113,9 +112,9 @@ func readDataset(key string) Dataset {
 	return set
 }
 
-// CountSplit counts the images that a split of a definition reads from a stored split of
-// stored images: a published list of them (one of Splits), the first or second half of
-// them, or all where both are "".
+// CountSplit returns how many images a split of a definition takes from a stored split with this
+// many images: those in a published list (one of [Splits]), the "first" or "second" half, or all if
+// both names are "".
 func CountSplit(stored int, split, half string) int {
 	switch {
 	case split != "":

@@ -8,22 +8,21 @@ import (
 	"nb201/internal/usage"
 )
 
-// Settings are what the trials of an experiment have in common, besides what they are
-// trained on and for how long. Those of command lines, plans and records are checked once,
-// where they are read: see Validate.
+// Settings holds what all trials of an experiment have in common, apart from dataset and schedule.
+// Code that reads settings from a command line, plan or record calls [Settings.Validate] once.
 type Settings struct {
 	Parity    Parity    `json:"parity"`   // profile of the random streams
-	Timeline  Timeline  `json:"timeline"` // the evaluation sets of an epoch
-	Workers   int       `json:"workers"`  // of the original's data loader, whose streams are reproduced
+	Timeline  Timeline  `json:"timeline"` // which evaluation sets an epoch evaluates
+	Workers   int       `json:"workers"`  // data loader workers of the original, whose random streams are reproduced
 	Precision Precision `json:"precision"`
-	Channels  int       `json:"channels"` // C: of the first stage
-	Cells     int       `json:"cells"`    // N: cells in a stage
-	Batch     int       `json:"batch"`    // images a step
+	Channels  int       `json:"channels"` // C: channels in the first stage
+	Cells     int       `json:"cells"`    // N: cells per stage
+	Batch     int       `json:"batch"`    // images per step
 }
 
-// Published returns the settings of the published benchmark. C, N and the batch are those
-// of its recipes (see Recipe), the loader workers those of exps/NAS-Bench-201/main.py, and
-// the random streams those of the torch that trained it.
+// Published returns the settings of the published benchmark. C, N and the batch size are those of its
+// recipes (see [Recipe]), the workers those of exps/NAS-Bench-201/main.py, and the random streams
+// those of the torch that trained it.
 func Published() Settings {
 	recipe := publishedRecipe(longest)
 	return Settings{
@@ -32,11 +31,11 @@ func Published() Settings {
 	}
 }
 
-// MaxWorkers is far above the loader workers that a machine ever had.
+// MaxWorkers is far above the number of data loader workers that anybody used.
 const MaxWorkers = 1 << 12
 
-// Validate refuses, as a usage error, settings that no trial can have. Whether they fit an
-// architecture and a data set is another matter.
+// Validate refuses, as a usage error, settings that no trial can have. It does not check whether they
+// fit an architecture and a dataset.
 func (s Settings) Validate() error {
 	if _, err := ParseParity(string(s.Parity)); err != nil {
 		return err
@@ -52,33 +51,33 @@ func (s Settings) Validate() error {
 	case s.Batch < 1:
 		return usage.Errorf("a batch of %d images: use at least 1", s.Batch)
 	case s.Precision == "":
-		return usage.Errorf("the precision is missing")
+		return usage.Errorf("the precision is missing; use one of %s", precisionNames())
 	}
 	_, err := ParsePrecision(string(s.Precision))
 	return err
 }
 
-// Recipe returns the recipe of a schedule (see RecipeFor) with the C, N and batch of the
-// settings.
+// Recipe returns the recipe of the schedule with this number of epochs (see [RecipeFor]), with the C,
+// N and batch size of the settings.
 func (s Settings) Recipe(epochs int) (Recipe, error) {
 	r, err := RecipeFor(epochs)
 	r.Channels, r.Cells, r.Batch = s.Channels, s.Cells, s.Batch
 	return r, err
 }
 
-// Fits refuses, as a usage error, a recipe with another C, N or batch than the settings.
+// Fits refuses, as a usage error, a recipe whose C, N or batch size differs from the settings.
 func (s Settings) Fits(r Recipe) error {
 	if r.Channels != s.Channels || r.Cells != s.Cells || r.Batch != s.Batch {
-		return usage.Errorf("the recipe has %d channels, %d cells and a batch of %d, the settings %d, %d and %d",
+		return usage.Errorf("the recipe has %d channels, %d cells and a batch of %d, but the settings have %d, %d and %d; make them equal",
 			r.Channels, r.Cells, r.Batch, s.Channels, s.Cells, s.Batch)
 	}
 	return nil
 }
 
-// Parity names a parity profile: whose random streams are reproduced.
+// Parity is the name of a parity profile, which says whose random streams are reproduced.
 type Parity string
 
-// Parities lists the parity profiles, the default first.
+// Parities returns the names of the parity profiles, the default first.
 func Parities() []Parity {
 	var all []Parity
 	for _, p := range random.Profiles() {
@@ -87,13 +86,13 @@ func Parities() []Parity {
 	return all
 }
 
-// ParseParity finds a parity profile by its name; another name is a usage error.
+// ParseParity returns the parity with this name; an unknown name is a usage error.
 func ParseParity(name string) (Parity, error) {
 	p, err := random.ProfileByName(name)
 	return Parity(p.Name), err
 }
 
-// Profile returns the profile of a parity that ParseParity has accepted.
+// Profile returns the profile of a parity that [ParseParity] accepts; it panics for any other.
 func (p Parity) Profile() random.Profile {
 	profile, err := random.ProfileByName(string(p))
 	if err != nil {
@@ -102,19 +101,19 @@ func (p Parity) Profile() random.Profile {
 	return profile
 }
 
-// Timeline says which evaluation sets an epoch goes through. Every loader draws
-// when it starts, so the timelines part at the second epoch of training.
+// Timeline says which evaluation sets an epoch evaluates. Every data loader draws a random number when
+// it starts, so trials of different timelines differ from their second epoch on.
 type Timeline string
 
 const (
-	// Dec2019 evaluates every evaluation set (69ca086 of the original and later).
+	// Dec2019 evaluates all evaluation sets (commit 69ca086 of the original and later).
 	Dec2019 Timeline = "dec2019"
-	// Nov2019 evaluates one set only (975fe4c); the published records of that time
-	// have the others at the last epoch alone, from a later script.
+	// Nov2019 evaluates only one (commit 975fe4c). Published records of that time have the other
+	// sets only for the last epoch, from a later script.
 	Nov2019 Timeline = "nov2019"
 )
 
-// ParseTimeline finds a timeline by its name; another name is a usage error.
+// ParseTimeline returns the timeline with this name; an unknown name is a usage error.
 func ParseTimeline(name string) (Timeline, error) {
 	switch t := Timeline(name); t {
 	case Dec2019, Nov2019:
@@ -123,34 +122,39 @@ func ParseTimeline(name string) (Timeline, error) {
 	return "", usage.Errorf("unknown timeline %q: use %s or %s", name, Dec2019, Nov2019)
 }
 
-// Precision is the arithmetic of a trial.
+// Precision names the arithmetic of a trial.
 type Precision string
 
 const (
-	// FP32 is float32 throughout, the original's.
+	// FP32 is float32 throughout, as in the original.
 	FP32 Precision = "fp32"
-	// TF32 is float32 whose convolutions and matrix products may round their
-	// operands to 10 bits, on GPUs that can.
+	// TF32 is float32 in which convolutions and matrix products may round their operands to 10 bits,
+	// on GPUs that can.
 	TF32 Precision = "tf32"
-	// BF16 has bfloat16 convolutions and feature maps, and float32 elsewhere: the
-	// parameters, their gradients and momenta, BatchNorm, the classifier and the loss.
+	// BF16 is bfloat16 for convolutions and feature maps, and float32 for everything else: parameters,
+	// their gradients and momenta, BatchNorm, the classifier and the loss.
 	BF16 Precision = "bf16"
-	// FP64 is float64 after float32 initial weights and images: slow, to check by.
+	// FP64 is float64, from float32 initial weights and images. It is slow, for checking.
 	FP64 Precision = "fp64"
 )
 
-// Precisions lists the precisions that a trial can have, the default first.
+// Precisions returns the precisions that a trial can have, the default first.
 func Precisions() []Precision { return []Precision{FP32, TF32, BF16, FP64} }
 
-// ParsePrecision finds a precision by its name; another name is a usage error.
+// ParsePrecision returns the precision with this name; an unknown name is a usage error.
 func ParsePrecision(name string) (Precision, error) {
 	p := Precision(name)
 	if slices.Contains(Precisions(), p) {
 		return p, nil
 	}
+	return "", usage.Errorf("unknown precision %q: use one of %s", name, precisionNames())
+}
+
+// precisionNames lists the precisions for an error.
+func precisionNames() string {
 	var names []string
 	for _, p := range Precisions() {
 		names = append(names, string(p))
 	}
-	return "", usage.Errorf("unknown precision %q: use one of %s", name, strings.Join(names, ", "))
+	return strings.Join(names, ", ")
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Splits lists the published lists of test images, as FILE/LIST of the original's split
-// files (configs/nas-benchmark/FILE.txt). The halves of CIFAR-10's training images are
-// not among them, since they are computed.
+// Splits returns the names of the published lists of test images, as FILE/LIST in the original's
+// split files (configs/nas-benchmark/FILE.txt). The halves of CIFAR-10's training images are not among
+// them, because they are computed.
 func Splits() []string {
 	return []string{
 		"cifar100-test-split/xvalid", "cifar100-test-split/xtest",
@@ -19,8 +19,8 @@ func Splits() []string {
 	}
 }
 
-// Split is a list that Splits names, or nil: the indices of its images among all test
-// images, ascending; and the name and contents of its file.
+// Split returns a list that [Splits] names: the indices of its images among all test images, in
+// ascending order, and the name and contents of its file. For other names indices is nil.
 func Split(list string) (indices []int32, name string, text []byte) {
 	if !slices.Contains(Splits(), list) {
 		return nil, "", nil

@@ -401,7 +401,7 @@ func TestDefinitionErrors(t *testing.T) {
 		{[]string{`"classes"`, `"clases"`}, []string{`unknown key "clases"`}},
 		{[]string{`"classes"`, `"Classes"`}, []string{`unknown key "Classes"`}},
 		{[]string{`"flip"`, `"cutout": 1, "flip"`}, []string{`unknown key "augment.cutout"`}},
-		{[]string{`"classes": 10,`, `"classes": 10, "classes": 10,`}, []string{`"classes" stands there twice`}},
+		{[]string{`"classes": 10,`, `"classes": 10, "classes": 10,`}, []string{`duplicate key "classes"`}},
 		{[]string{`10, `, `10 `}, []string{"not JSON at byte"}},
 		{[]string{`"small"`, `"a/b"`}, []string{`"name"`, `"a/b"`}},
 		{[]string{`"small"`, `""`}, []string{`"name"`}},

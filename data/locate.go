@@ -63,5 +63,5 @@ func (d *Definition) locate(root string) (format, dir string, err error) {
 	if slices.Contains(configs.Datasets(), d.Name) {
 		remedy += ", or run `nb201 data get " + d.Name + "`"
 	}
-	return "", "", usage.Errorf("%w for %s: %s not found in %s; %s", ErrNoData, d.Name, d.Path, strings.Join(roots, ", "), remedy)
+	return "", "", usage.Errorf("%w for %s: %s not found in %s; %s", ErrNoData, d.Name, d.Path, strings.Join(slices.Compact(roots), ", "), remedy)
 }

@@ -198,7 +198,7 @@ func TestSlurm(t *testing.T) {
 			t.Errorf("no %q in the logs\n%s", want, logs)
 		}
 	}
-	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to send") {
+	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to submit") {
 		t.Error(out)
 	}
 	// The rest goes into another array: one chunk of two.
@@ -210,7 +210,7 @@ func TestSlurm(t *testing.T) {
 	if ok, _ := regexp.MatchString(`array \d+ submitted: elements [12] of 2 chunks, with 1 trial left`, out); !ok {
 		t.Error(out)
 	}
-	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to send") {
+	if out := s.run("slurm", campaign, "--resubmit"); !strings.Contains(out, "nothing is left to submit") {
 		t.Errorf("an element that is in the queue was submitted again: %s", out)
 	}
 	s.finish(campaign)

@@ -132,7 +132,7 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 		if err := os.WriteFile(path, text, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := status.Read(t.Context(), dir); err != nil || len(s.Problems) == 0 || !strings.Contains(s.Problems[0], "another version") || s.Totals.Damaged != 0 {
+		if s, err := status.Read(t.Context(), dir); err != nil || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "another version") || s.Totals.Damaged != 0 {
 			t.Errorf("%v: status: %v, problems %q", change, err, s.Problems)
 		}
 		_, err = Run(t.Context(), options(dir))

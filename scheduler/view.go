@@ -99,7 +99,7 @@ func summary(s state.Run, t state.Totals) string {
 	}
 	rate := s.LastHour.TrialsPerHour()
 	if rate > 0 {
-		text += fmt.Sprintf(", %.3g trials/h", rate)
+		text += fmt.Sprintf(", %s trials/h", state.Rate(rate))
 	}
 	if left := t.TimeLeft(len(s.Workers), rate); left > 0 {
 		text += fmt.Sprintf(", %s left", state.Span(left))

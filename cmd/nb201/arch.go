@@ -22,12 +22,13 @@ func newArchCommand() *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use:   "arch ARCH",
-		Short: "Show an architecture: index, genotype string, costs and its cell",
-		Long: `Show an architecture: its index in the official order, its genotype string, its
-isomorphism class (named by the smallest index in it), the FLOPs and parameters of
-its network in millions, and the cell as a picture.
+		Short: "Show an architecture's index, genotype string, costs and cell",
+		Long: `arch shows an architecture: its index in the official order, its genotype string, its
+isomorphism class (named after the smallest index in the class), the costs of its network
+and a drawing of the cell.
 
-Costs are those of the published dataset keys, or of --dataset alone.`,
+Costs are FLOPs and parameters, in millions. They depend on the number of classes and the
+image size, so arch shows them for each published dataset key, or only for --dataset.`,
 		Example: `  nb201 arch 0 --svg cell.svg
   nb201 arch '|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|' --json`,
 		Args: oneArgument("ARCH", anArchitecture),
@@ -60,27 +61,29 @@ Costs are those of the published dataset keys, or of --dataset alone.`,
 		},
 	}
 	flags.addFlags(c.Flags())
-	c.Flags().StringVar(&flags.dataset, "dataset", "", "costs for this dataset key or definition `FILE.json` only")
-	flags.svg.add(c.Flags(), "svg", "draw the cell into `FILE`, in place of an earlier drawing")
-	c.Flags().BoolVar(&flags.json, "json", false, "print one JSON document")
+	c.Flags().StringVar(&flags.dataset, "dataset", "", "show only the costs for dataset `KEY` or a definition file (*.json)")
+	flags.svg.add(c.Flags(), "svg", "draw the cell into `FILE`; an earlier drawing is replaced")
+	c.Flags().BoolVar(&flags.json, "json", false, jsonUsage)
 	return c
 }
 
-// archView is an architecture as nb201 arch --json prints it.
+// archView describes an architecture, as nb201 arch --json prints it.
 type archView struct {
 	Index    int           `json:"index"`
 	Genotype string        `json:"genotype"`
-	Class    int           `json:"isomorphism_class"` // its smallest index
+	Class    int           `json:"isomorphism_class"` // the smallest index in it
 	Lists    [][]inputView `json:"lists"`             // the client's str2lists: the inputs of nodes 1, 2, 3
 	Matrix   [4][4]int     `json:"matrix"`            // the client's str2matrix: operation numbers
 	Costs    []costView    `json:"costs"`
 }
 
+// inputView is an edge of the cell, in the list of the node that it leads to.
 type inputView struct {
 	Op   string `json:"operation"`
-	Node int    `json:"node"`
+	Node int    `json:"node"` // that it comes from
 }
 
+// costView holds the costs of an architecture's network on a dataset.
 type costView struct {
 	Dataset  string  `json:"dataset"`
 	Classes  int     `json:"classes"`
@@ -91,6 +94,7 @@ type costView struct {
 	Params   float64 `json:"params_millions"`
 }
 
+// viewArch describes a, with its costs on each of some dataset keys or definition files.
 func viewArch(a cell.Arch, s skeleton, keys []string) (*archView, error) {
 	view := &archView{Index: a.Index(), Genotype: a.String(), Class: a.Class(), Matrix: a.Matrix()}
 	for _, inputs := range a.Lists() {
@@ -114,6 +118,7 @@ func viewArch(a cell.Arch, s skeleton, keys []string) (*archView, error) {
 	return view, nil
 }
 
+// print prints v, the view of a, as text.
 func (v *archView) print(w io.Writer, a cell.Arch) error {
 	inert.Fprintf(w, "architecture       %d\ngenotype           %s\nisomorphism class  %d\n\n", v.Index, v.Genotype, v.Class)
 	for _, line := range drawCell(a) {
@@ -128,17 +133,17 @@ func (v *archView) print(w io.Writer, a cell.Arch) error {
 	return table.Flush()
 }
 
-// drawCell draws the cell for a terminal in 64 columns: the nodes in a row, the
-// edges over node 1 above it, the edge over node 2 below. Edges of none are dotted.
+// drawCell draws the cell in 64 columns of text: the nodes in a row, the edges that skip node 1
+// above it, the edge that only skips node 2 below. Edges with the operation none are dotted.
 func drawCell(a cell.Arch) []string {
-	const step, row = 21, 3 // columns from node to node; line of the nodes
+	const step, row = 21, 3 // columns from node to node; the line of the nodes
 	var canvas [6][3*step + 1]rune
 	for y := range canvas {
 		for x := range canvas[y] {
 			canvas[y][x] = ' '
 		}
 	}
-	// across draws from one column to another, with the operation's name in the middle.
+	// across draws an edge from one column to another, with its operation's name in the middle.
 	across := func(y, from, to int, op cell.Op) {
 		line := '─'
 		if op == cell.None {

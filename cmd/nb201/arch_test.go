@@ -39,7 +39,7 @@ isomorphism class  3
 	}
 }
 
-// TestDrawing has every picture name its six operations, in 64 columns.
+// TestDrawing checks that every picture names its six operations, in 64 columns.
 func TestDrawing(t *testing.T) {
 	for i, a := range cell.All() {
 		want := map[string]int{}
@@ -62,7 +62,7 @@ func TestDrawing(t *testing.T) {
 
 func TestArchJSON(t *testing.T) {
 	svg := filepath.Join(t.TempDir(), "cell.svg")
-	for range 2 { // the second picture takes the place of the first
+	for range 2 { // the second picture replaces the first
 		stdout, stderr, code := nb201("arch", "5", "--json", "--dataset", "digits", "--channels", "4", "--cells", "1", "--svg", svg)
 		if code != 0 || stderr != "" {
 			t.Fatalf("code %d, stderr %q", code, stderr)
@@ -86,12 +86,12 @@ func TestArchJSON(t *testing.T) {
 		_, err = d.Token()
 	}
 	if !errors.Is(err, io.EOF) {
-		t.Errorf("the picture is no XML: %v", err)
+		t.Errorf("the picture is not XML: %v", err)
 	}
 }
 
-// compact rewrites a JSON document without white space; it fails when there is
-// anything but one document.
+// compact rewrites a JSON document without white space; it fails if text is anything but one
+// document.
 func compact(t *testing.T, text string) string {
 	t.Helper()
 	var document json.RawMessage

@@ -8,8 +8,8 @@ import (
 	"nb201/results/published"
 )
 
-// openBenchmark opens a campaign or published file, and shows how far the first
-// opening of a large one is.
+// openBenchmark opens a campaign or published file. It shows progress on stderr while a large file
+// is indexed, which happens when the file is first opened.
 func openBenchmark(c *cobra.Command, path string) (*benchmark.Benchmark, error) {
 	report, end := progress.Reporter(c.ErrOrStderr(), progress.Bytes)
 	defer end()

@@ -25,19 +25,26 @@ func newCompareCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Compare two benchmarks trial by trial",
-		Long: `Compare two benchmarks, each a campaign or a file or directory of a published format,
-by what their trials measured after the last epoch: for each dataset, schedule and set of
-images the differences (B less A) of the trials in common, the spread between the seeds of
-an architecture in each, and how alike the architectures are ordered (Kendall's tau-b,
-Spearman's rho). Trials in common are of the same architecture, dataset, schedule and
-seed; where there are none, architectures are compared by the means over their seeds.
+		Long: `compare compares two benchmarks by the accuracies of their trials after the last epoch. A
+and B are each a campaign, or a file or directory of a published format.
 
-The relative difference is the root mean square difference over the one that other seeds
-alone would make: 0 for equal benchmarks, about 1 for a repetition with other seeds.`,
-		Example: `  nb201 compare campaign NAS-Bench-201-v1_1-096897.pth --report compare.html`,
+The first table has a row for each dataset, schedule and set of images:
+  mean, sd, mean abs, largest   differences B - A over the trials that both have: the same
+                                architecture, dataset, schedule and seed
+  seeds A, seeds B              the spread between the seeds of an architecture
+  relative                      the root mean square difference, divided by the one that a
+                                change of seeds alone would cause: 0 for equal benchmarks,
+                                about 1 for a repetition with other seeds
+  tau, rho                      how similarly A and B rank the architectures: Kendall's
+                                tau-b and Spearman's rho
+
+If A and B have no trial in common, compare uses each architecture's mean over its seeds.
+The second table lists the largest differences.`,
+		Example: `  nb201 compare campaign NAS-Bench-201-v1_1-096897.pth
+  nb201 compare campaign NAS-Bench-201-v1_1-096897.pth --report compare.html`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return fmt.Errorf("%s takes two benchmarks, A and B, not %d", c.CommandPath(), len(args))
+				return fmt.Errorf("%s takes two benchmarks, A and B, got %d", commandName(c), len(args))
 			}
 			return nil
 		},
@@ -72,19 +79,20 @@ alone would make: 0 for equal benchmarks, about 1 for a repetition with other se
 			return printComparison(c.OutOrStdout(), report)
 		},
 	}
-	flags.report.add(c.Flags(), "report", "write a page with plots into `FILE.html`, in place of an earlier report")
-	c.Flags().BoolVar(&flags.json, "json", false, "print one JSON document")
+	flags.report.add(c.Flags(), "report", "write a page with plots into `FILE.html`; an earlier report is replaced")
+	c.Flags().BoolVar(&flags.json, "json", false, jsonUsage)
 	return c
 }
 
+// printComparison prints the tables of a report.
 func printComparison(w io.Writer, r *compare.Report) error {
 	inert.Fprintf(w, "A  %s (%s, %s)\nB  %s (%s, %s)\nin common: %s\n",
 		r.A.Path, r.A.Format, progress.Quantity(r.A.Architectures, "architecture"), r.B.Path, r.B.Format, progress.Quantity(r.B.Architectures, "architecture"),
 		progress.Quantity(r.Common, "architecture"))
 	if r.Skipped > 0 {
-		inert.Fprintf(w, "left out: %s of trials without a finite loss and an accuracy of 0 to 100 %% after the last epoch\n", progress.Quantity(r.Skipped, "set"))
+		inert.Fprintf(w, "left out: %s of trials, without a finite loss and an accuracy of 0 to 100 %% after the last epoch\n", progress.Quantity(r.Skipped, "set"))
 	}
-	fmt.Fprint(w, "\ntop-1 accuracy, %: differences B less A, and the spread between seeds\n\n")
+	fmt.Fprint(w, "\ntop-1 accuracy, %: differences B - A, and the spread between seeds\n\n")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "dataset\tepochs\tset\ttrials\tarchitectures\tmean\tsd\tmean abs\tlargest\tseeds A\tseeds B\trelative\ttau\trho\t")
 	var byMeans bool
@@ -99,12 +107,12 @@ func printComparison(w io.Writer, r *compare.Report) error {
 		return err
 	}
 	if byMeans {
-		fmt.Fprint(w, "\nwhere no trial is in common, the differences are of the architectures' means over their seeds\n")
+		fmt.Fprint(w, "\nrows without trials compare the architectures' means over their seeds: A and B have no such trial in common\n")
 	}
 	return printWorst(w, r)
 }
 
-// ifAny is a value, or a dash where there is none.
+// ifAny formats a value with three decimals, or returns a dash for nil.
 func ifAny(v *float64) string {
 	if v == nil {
 		return "-"

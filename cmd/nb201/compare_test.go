@@ -25,7 +25,7 @@ func TestCompare(t *testing.T) {
 	for _, want := range []string{
 		"in common: 2 architectures",
 		"cifar100 3 ori-test 1 1 0.000 - 0.000 0.000 0.410 - 0.000 - -",
-		"where no trial is in common",
+		"A and B have no such trial in common",
 		"seed A B difference cifar10 2 ori-test 11 mean ",
 	} {
 		if !strings.Contains(stdout, want) {

@@ -16,8 +16,8 @@ import (
 	"nb201/results/benchmark"
 )
 
-// printTrial shows a finished trial: its learning curve as a table and a drawing,
-// and where its record lies.
+// printTrial prints a finished trial: its learning curve as a table and a drawing, and the paths of
+// its record and weights.
 func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 	inert.Fprintf(w, "architecture %d  %s\n%s, %d epochs, seed %d, parity %s, %s on %s\n",
 		r.Arch, r.Genotype, r.Dataset, r.Epochs, r.Seed, r.Parity.Profile, r.Precision, r.Device)
@@ -35,8 +35,8 @@ func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 	return nil
 }
 
-// printCurve prints the measures of the epochs, of a long schedule about 20 of them.
-// The first epoch is called first.
+// printCurve prints a table with a row for each epoch, or for about 20 epochs of a long schedule. The
+// epochs are numbered from first.
 func printCurve(w io.Writer, epochs, first int, sets []benchmark.SetMeasures) {
 	type column struct {
 		decimals int
@@ -68,7 +68,7 @@ func printCurve(w io.Writer, epochs, first int, sets []benchmark.SetMeasures) {
 		inert.Fprintf(t, "%d\t", first+epoch)
 		for _, c := range columns {
 			if v, ok := c.At(epoch); ok {
-				fmt.Fprint(t, fixed(v, c.decimals))
+				fmt.Fprint(t, formatFixed(v, c.decimals))
 			}
 			fmt.Fprint(t, "\t")
 		}
@@ -77,16 +77,17 @@ func printCurve(w io.Writer, epochs, first int, sets []benchmark.SetMeasures) {
 	_ = t.Flush()
 }
 
-// fixed is a number with so many decimals; a huge one, which only a damaged file has, is
-// short.
-func fixed(v float64, decimals int) string {
+// formatFixed formats a number with this many decimals. A huge number, which only a damaged file
+// contains, gets four digits instead.
+func formatFixed(v float64, decimals int) string {
 	if math.Abs(v) > 1e9 {
 		return strconv.FormatFloat(v, 'g', 4, 64)
 	}
 	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
-// drawCurve draws the top-1 accuracies over the epochs, of sets that have several.
+// drawCurve draws the top-1 accuracies over the epochs, for the sets that have at least two. On
+// anything but a colour terminal it draws only one set: an evaluation set, if there is one.
 func drawCurve(w io.Writer, epochs int, sets []benchmark.SetMeasures) {
 	var curves [][]float64
 	var legends []string
@@ -97,7 +98,7 @@ func drawCurve(w io.Writer, epochs int, sets []benchmark.SetMeasures) {
 		if len(drawable) < 2 {
 			continue
 		}
-		// asciigraph aligns curves on the left.
+		// asciigraph has no x values: fill the epochs without a value with the one before.
 		curve := make([]float64, epochs)
 		at := drawable[0].Value
 		for epoch := range curve {
@@ -117,8 +118,8 @@ func drawCurve(w io.Writer, epochs int, sets []benchmark.SetMeasures) {
 	}
 	if f, ok := w.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
 		options = append(options, asciigraph.SeriesColors(colors...), asciigraph.SeriesLegends(legends...))
-	} else { // without colours one curve is all that can be told from another
-		one := min(1, len(curves)-1) // that of an evaluation set
+	} else { // without colours, several curves look alike
+		one := min(1, len(curves)-1) // the first curve is the training set's
 		curves = curves[one : one+1]
 		options = append(options, asciigraph.Caption(legends[one]+": top-1 accuracy, %, by epoch"))
 	}
@@ -126,11 +127,11 @@ func drawCurve(w io.Writer, epochs int, sets []benchmark.SetMeasures) {
 	fmt.Fprintf(w, "\n%s\n", asciigraph.PlotMany(curves, options...))
 }
 
-// graphHeight is the height of a graph in lines, less one or two.
+// graphHeight is the height of a graph in lines, not counting the one or two that asciigraph adds.
 const graphHeight = 10
 
-// graphPrecision is the number of decimals at which no two labels of a graph's axis are equal.
-// Curves whose values lie too close for that are made level.
+// graphPrecision returns the number of decimals that keeps the labels of a graph's axis distinct. If
+// the values of curves lie too close together for that, it makes the curves level.
 func graphPrecision(curves [][]float64) uint {
 	const most = 6 // decimals: one image of a million
 	all := slices.Concat(curves...)

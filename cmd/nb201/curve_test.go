@@ -10,7 +10,7 @@ import (
 	"nb201/results/benchmark"
 )
 
-// labels are those of the axis of a drawn curve.
+// labels returns the labels on the axis of a drawn curve.
 func labels(t *testing.T, values []float64) []string {
 	t.Helper()
 	var text strings.Builder
@@ -27,7 +27,7 @@ func labels(t *testing.T, values []float64) []string {
 	return labels
 }
 
-// No two lines of a drawn curve have the same label, whatever the range of its values.
+// No two lines of a drawn curve have the same label, for any range of values.
 func TestLabelsOfCurves(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	curves := [][]float64{

@@ -5,9 +5,12 @@ import "github.com/spf13/cobra"
 func newDataCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "data",
-		Short: "Get, make, list and check data sets",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Short: "Download, make, list and check datasets",
+		Long: `A dataset is named by a built-in dataset key (see nb201 data list) or by a definition file
+(*.json), which nb201 data import makes from your own images. Images of the
+built-in keys are in the data directory: --data, or else $NB201_DATA, $TORCH_HOME or ~/.torch.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
 		newDataCheckCommand(),

@@ -20,16 +20,16 @@ func newDataCheckCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "check KEY|FILE.json",
-		Short: "Hold the files of a dataset against its definition",
-		Long: `Read the images of a dataset key or of a dataset definition file and tell what is there:
-the files with their hashes, and whether they are the published ones; the images of each
-set and the balance of the classes; mean and deviation of the images trained on, beside
-those that the definition normalises with.
+		Short: "Check a dataset's files against its definition",
+		Long: `check reads all images of a dataset key or a definition file, and shows
+  - the files, their SHA-256, and whether they are the published ones
+  - the images of each set, and its largest and smallest class
+  - mean and deviation of the training images, next to those in the definition
 
-Files that are missing or damaged, and another number of images than the definition says,
-end it with exit code 2; files that differ from the published ones, classes without an
-image to train on, and means or deviations that are off by more than 1 of 255, with 3. The
-files that "nb201 data imagenet16" makes are not the published ones.`,
+It exits with code 2 if files are missing or damaged, or hold another number of images than
+the definition says. It exits with code 3 if files differ from the published ones (as those
+made by nb201 data imagenet16 do), a class has no training image, or a mean or deviation is
+off by more than 1 of 255.`,
 		Example: `  nb201 data check cifar10
   nb201 data check datasets/mine.json --json`,
 		Args: oneArgument("dataset", "a key or a definition file (*.json)"),
@@ -49,16 +49,17 @@ files that "nb201 data imagenet16" makes are not the published ones.`,
 				err = printChecked(c.OutOrStdout(), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
-				err = trialsFailed(fmt.Sprintf("%s is not what its definition says: %s", report.Key, progress.Quantity(n, "fault")))
+				err = trialsFailed(fmt.Sprintf("%s does not match its definition: %s", report.Key, progress.Quantity(n, "fault")))
 			}
 			return err
 		},
 	}
-	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	return c
 }
 
+// printChecked prints a report as tables.
 func printChecked(w io.Writer, r *data.Report) error {
 	inert.Fprintf(w, "%s  %d classes, %dx%d, %s\n%s\n\n", r.Key, r.Classes, r.Size, r.Size, r.Format, cmp.Or(r.Path, "part of this program"))
 

@@ -22,25 +22,24 @@ func newDataGetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "get KEY",
 		Short: "Download CIFAR-10 or CIFAR-100 from its authors",
-		Long: `Download the images of a dataset key from the address where their authors publish
-them, ` + download.Address + `: cifar10, cifar10-valid (the same archive)
-or cifar100. The archive is checked by its size, MD5 and SHA-256 and unpacked into
-cifar.python in the data directory, where training finds it. Data that is there
-already stays. A download that fails or is stopped goes on where it was when the
-command is run again.
+		Long: `get downloads a dataset from its authors, ` + download.Address + `:
+cifar10, cifar10-valid (the same archive) or cifar100. It checks the archive's size, MD5 and
+SHA-256, and unpacks it into cifar.python in the data directory, where training finds it.
+Data that exists is kept. To resume a download that failed or was stopped, run the same
+command again.
 
-For ImageNet16-120 the command says what to fetch by hand.
+ImageNet16-120 has no public download: for it, get prints what to download by hand.
 
-Proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY, passwords those of
-~/.netrc, certificates the system's or those of SSL_CERT_FILE. pip's proxy (PIP_PROXY)
-and certificates (PIP_CERT) come first, also those of its configuration files.`,
+Network settings: proxies come from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, passwords from
+~/.netrc, certificates from the system or SSL_CERT_FILE. A proxy (PIP_PROXY) or certificates
+(PIP_CERT) for pip, also from pip's configuration files, take precedence.`,
 		Example: `  nb201 data get cifar10
   nb201 data get cifar100 --data /scratch/data --mirror https://mirror.example.org/cifar`,
 		Args: oneArgument("KEY", "a dataset key"),
 		RunE: func(c *cobra.Command, args []string) error {
 			archive, err := download.Find(args[0], version)
 			if errors.Is(err, download.ErrByHand) {
-				fmt.Fprint(c.ErrOrStderr(), byHand(root))
+				fmt.Fprint(c.ErrOrStderr(), explainImageNet16(root))
 			}
 			if err != nil {
 				return err
@@ -58,7 +57,7 @@ and certificates (PIP_CERT) come first, also those of its configuration files.`,
 			if asJSON {
 				return printJSON(c, result)
 			}
-			how := "there already"
+			how := "already downloaded"
 			if result.Downloaded {
 				how = "downloaded"
 			}
@@ -66,22 +65,22 @@ and certificates (PIP_CERT) come first, also those of its configuration files.`,
 			return err
 		},
 	}
-	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
-	c.Flags().StringVar(&version, "format", download.Python, "`FORMAT` of the files, one of CIFAR's versions: "+strings.Join(download.Versions(), ", "))
-	c.Flags().StringVar(&mirror, "mirror", "", "download from `URL` (http, https or file), a directory with the archive")
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), "unpack the images into the data directory `DIR`")
+	c.Flags().StringVar(&version, "format", download.Python, "CIFAR's file `FORMAT`: "+strings.Join(download.Versions(), ", "))
+	c.Flags().StringVar(&mirror, "mirror", "", "download from a copy: the `URL` (http, https or file) of a directory with the archive")
+	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	return c
 }
 
-// byHand says where downsampled ImageNet comes from.
-func byHand(root string) string {
-	return fmt.Sprintf(`ImageNet16-120 is the first 120 classes of ImageNet downsampled to 16x16, which
-only those who registered may download:
+// explainImageNet16 returns how to get downsampled ImageNet by hand.
+func explainImageNet16(root string) string {
+	return fmt.Sprintf(`ImageNet16-120 is the first 120 classes of ImageNet, downsampled to 16x16 pixels. Only
+registered users may download it:
   1. register and sign in at https://image-net.org/download-images
-  2. fetch the downsampled ImageNet of 16x16 pixels, to train and to validate
-  3. put the eleven files train_data_batch_1 to train_data_batch_10 and val_data into
+  2. download the 16x16 version of downsampled ImageNet, for training and for validation
+  3. put its eleven files, train_data_batch_1 to train_data_batch_10 and val_data, into
      %s
-or make them from an ImageNet that you have: nb201 data imagenet16 --from DIR
-Then nb201 data check ImageNet16-120 tells whether all is there.
+If you have ImageNet itself, make the files with: nb201 data imagenet16 --from DIR
+Then check them with: nb201 data check ImageNet16-120
 `, filepath.Join(root, "cifar.python", "ImageNet16"))
 }

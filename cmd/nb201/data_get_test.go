@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The package download is tested with small archives; the published ones are not at hand.
+// Package download tests the downloads themselves, with small archives.
 
 func TestDataGetByHand(t *testing.T) {
 	stdout, stderr, code := nb201("data", "get", "ImageNet16-120", "--data", "/some/where")
@@ -24,7 +24,7 @@ func TestDataGetByHand(t *testing.T) {
 	}
 }
 
-// plainSettings has pip and proxies say nothing.
+// plainSettings removes the settings of pip and of proxies.
 func plainSettings(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"PIP_PROXY", "HTTP_PROXY", "http_proxy", "PIP_CERT"} {
@@ -81,7 +81,7 @@ func TestDataGetThereAlready(t *testing.T) {
 		}
 	}
 	for _, test := range []struct{ flags, want string }{
-		{"", "cifar100: there already: " + dir + " (50000 images to train, 10000 to test)\n"},
+		{"", "cifar100: already downloaded: " + dir + " (50000 images to train, 10000 to test)\n"},
 		{"--json", fmt.Sprintf(`{
   "key": "cifar100",
   "path": %q,

@@ -11,7 +11,7 @@ import (
 	"nb201/data/datatest"
 )
 
-// The package imagenet is tested with ImageNet folders of all kinds.
+// Package imagenet tests all kinds of ImageNet folders; this tests the command.
 func TestDataImageNet16(t *testing.T) {
 	from, root := t.TempDir(), t.TempDir()
 	for name, text := range datatest.Files("imagenet16", datatest.Synth(2000, 16, 240, 1), datatest.Synth(100, 16, 240, 2)) {

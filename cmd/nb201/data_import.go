@@ -20,45 +20,45 @@ func newDataImportCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "import SOURCE --name KEY --to DIR",
-		Short: "Make a data set of your own from pictures, arrays or CSV",
-		Long: `Make a data set of your own: DIR/KEY.json, a dataset definition that nb201 train and
-nb201 data check take in place of a dataset key, and DIR/KEY.npz, its images (arrays
-that numpy.load opens). Either both are made whole or none is.
+		Short: "Make a dataset of your own from pictures, arrays or CSV",
+		Long: `import makes a dataset of your own. It writes DIR/KEY.json, a definition file that other
+commands accept as --dataset, and DIR/KEY.npz, the images (numpy.load opens it). Both are
+written whole or not at all.
 
 SOURCE is one of
-
   class directories  SOURCE/train/CLASS/* and SOURCE/test/CLASS/*, or SOURCE/CLASS/* with
-                     --test: files *.png, *.jpg and *.jpeg, classes and files in the
-                     order of torchvision's ImageFolder
-  numpy arrays       a file *.npz, or a directory of *.npy, with x_train, y_train, x_test
-                     and y_test, or train_images, train_labels, test_images and
-                     test_labels, or x and y, or images and labels, with --test: images
-                     of shape (N, H, W), (N, H, W, channels) or (N, channels, H, W), of 1
-                     or 3 channels, integers 0..255 or floating-point numbers 0..255, or
-                     either 0..1 where none is above 1
-  CSV of pixels      a directory with train.csv and test.csv, or a file *.csv with --test,
-                     also compressed (*.csv.gz): a line for each image, its label and then
-                     N*N grey or 3*N*N coloured values 0..255 (row, column, channel), or
-                     the label after them, as a header that names a column label, class,
-                     target or y says, or --label
+                     --test. Pictures are *.png, *.jpg or *.jpeg files. Classes and files
+                     have the order of torchvision's ImageFolder.
+  numpy arrays       a *.npz file, or a directory of *.npy files, with the arrays x_train,
+                     y_train, x_test and y_test (or train_images, train_labels, test_images
+                     and test_labels), or with --test x and y (or images and labels). Images
+                     have shape (N, H, W), (N, H, W, channels) or (N, channels, H, W), 1 or
+                     3 channels, and values 0 to 255, or 0 to 1 if no value is above 1.
+  CSV of pixels      a directory with train.csv and test.csv, or a *.csv file with --test;
+                     *.csv.gz works, too. A line has an image's label and its N*N grey or
+                     3*N*N colour values, 0 to 255 (row, column, channel). The label is first
+                     or last: where the header names a column label, class, target or y, or
+                     where --label says.
 
-Parts are also called training and tr, testing, or val, valid, validation, dev and eval,
-which test where no test part is, in any case and with other words around (seg_train,
-images_test, Train_Set). A directory that holds one other and no pictures stands for that
-one. The report lists what is left out; any other layout is refused.
+Names of the training and test parts:
+  Training and tr also name the training part. Testing names the test part, and so do val,
+  valid, validation, dev and eval if there is no other. Case does not matter, nor do other
+  words in the name (seg_train, images_test, Train_Set). A directory that contains one
+  directory and no pictures is replaced by that one. The report lists what was left out; any
+  other layout is refused.
 
-Images of other sizes than --size are squeezed to it with a box filter; grey ones get
-three equal channels. Mean and deviation are measured over the images that train.
-Labels of arrays and CSV are whole numbers; the classes are those that there are, in
-their order.
+Splits:
+  --test FRACTION takes that share of each class as the test set, drawn by --seed. If SOURCE
+  has a test part, --test is ignored, and a note says so. --valid-seed S trains on one half
+  of the training images and evaluates the other as x-valid; the halves are drawn as those
+  published for cifar10-valid.
 
---test FRACTION takes that share of the images of each class to test, drawn by --seed;
-where SOURCE has a test part it is not used, and a note says so.
---valid-seed S has one half of the training images train and the other be evaluated as
-x-valid, drawn as the published halves of cifar10-valid.
-
-Pictures that cannot be read are named, and nothing is made unless --skip-unreadable
-leaves them out.`,
+Images:
+  Images of another size are squeezed to --size with a box filter, and grey images get three
+  equal channels. Mean and deviation are computed over the training images. Labels in arrays
+  and CSV are whole numbers; the classes are the labels that occur, in ascending order.
+  Pictures that cannot be read are listed, and nothing is written, unless --skip-unreadable
+  leaves them out.`,
 		Example: `  nb201 data import photographs --name birds --size 32 --to sets
   nb201 data import photographs/all --name birds --size 32 --test 0.1 --valid-seed 1 --to sets
   nb201 data import mnist.npz --name mnist --size 32 --flip=false --to sets
@@ -94,27 +94,29 @@ leaves them out.`,
 			return printImport(c.OutOrStdout(), report)
 		},
 	}
-	c.Flags().StringVar(&options.Name, "name", "", "dataset `KEY` of the data set: up to 64 letters, digits, '.', '_' and '-'")
-	c.Flags().StringVar(&options.To, "to", "", "`DIR` of the files to make")
-	c.Flags().IntVar(&options.Size, "size", 0, "side of the images in `PIXELS`, a multiple of 4 (default that which all have)")
-	c.Flags().Float64Var(&options.Test, "test", 0, "`FRACTION` of each class's images that test, where SOURCE has no test part")
-	c.Flags().Var(&seed, "seed", "draws the images of --test")
-	c.Flags().Var(&validSeed, "valid-seed", "train on one half of the training images and evaluate x-valid on the other, drawn by this seed")
-	c.Flags().BoolVar(&options.Flip, "flip", true, "mirror every second training image, at random")
-	c.Flags().IntVar(&options.CropPadding, "crop-padding", -1, "`PIXELS` of black around a training image before a random crop of its size; 0 for no crop (default an eighth of the size)")
-	c.Flags().Var(&label, "label", "CSV: the label is the `first|last` value of a line (default what the header names, or the first)")
-	c.Flags().BoolVar(&options.Planes, "planes", false, "CSV: colours are in the order channel, row, column")
+	c.Flags().StringVar(&options.Name, "name", "", "dataset `KEY` of the new dataset: up to 64 letters, digits, '.', '_' and '-'")
+	c.Flags().StringVar(&options.To, "to", "", "write the files into `DIR`")
+	c.Flags().IntVar(&options.Size, "size", 0, "side of the images in `PIXELS`, a multiple of 4 (default: the images' common size)")
+	c.Flags().Float64Var(&options.Test, "test", 0, "take this `FRACTION` of each class as the test set, if SOURCE has no test part")
+	c.Flags().Var(&seed, "seed", "`SEED` that draws the images of --test")
+	c.Flags().Var(&validSeed, "valid-seed", "train on half of the training images and evaluate the other half as x-valid; `SEED` draws the halves")
+	c.Flags().BoolVar(&options.Flip, "flip", true, "mirror training images at random, each with probability 1/2")
+	c.Flags().IntVar(&options.CropPadding, "crop-padding", -1,
+		"pad training images with this many black `PIXELS` before a random crop; 0: no crop (default: an eighth of the size)")
+	c.Flags().Var(&label, "label", "CSV: the label is the `first|last` value of a line (default: the one that the header names, or the first)")
+	c.Flags().BoolVar(&options.Planes, "planes", false, "CSV: pixel values are in the order channel, row, column")
 	c.Flags().BoolVar(&options.SkipUnreadable, "skip-unreadable", false, "leave out pictures that cannot be read")
-	c.Flags().BoolVar(&options.Force, "force", false, "write over files of the name that are there")
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
-	c.Flags().Lookup("crop-padding").DefValue = "0" // it is told in words
-	require(c, "name", "to")
+	c.Flags().BoolVar(&options.Force, "force", false, "overwrite existing files of that name")
+	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
+	c.Flags().Lookup("crop-padding").DefValue = "0" // the usage text has the default
+	markRequired(c, "name", "to")
 	return c
 }
 
-// labelPlace is where in a line the label stands.
+// labelPlace is a flag with the place of the label in a line of CSV: first or last.
 type labelPlace string
 
+// Set implements [pflag.Value].
 func (p *labelPlace) Set(text string) error {
 	if text != "first" && text != "last" {
 		return errors.New("use first or last")
@@ -123,10 +125,13 @@ func (p *labelPlace) Set(text string) error {
 	return nil
 }
 
+// String implements [pflag.Value].
 func (p *labelPlace) String() string { return string(*p) }
 
+// Type implements [pflag.Value].
 func (p *labelPlace) Type() string { return "PLACE" }
 
+// printImport prints a report, and how to train on the new dataset.
 func printImport(w io.Writer, r *importer.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	inert.Fprintf(t, "source\t%s\n", r.Source)

@@ -13,7 +13,7 @@ import (
 	"nb201/data/importer"
 )
 
-// What an import prints, as a table and as JSON, and that the definition it names loads.
+// An import prints a table or JSON, and writes a definition that loads.
 func TestDataImport(t *testing.T) {
 	t.Chdir(t.TempDir())
 	train, test := datatest.ByClass(datatest.Synth(30, 16, 3, 1)), datatest.ByClass(datatest.Synth(9, 16, 3, 2))
@@ -76,8 +76,8 @@ func TestDataImport(t *testing.T) {
 	}
 }
 
-// Of a table an import says what it took for the header and the labels, and --label must
-// not contradict the header.
+// For a CSV table, an import reports which header and labels it found, and --label must not contradict
+// the header.
 func TestDataImportTable(t *testing.T) {
 	t.Chdir(t.TempDir())
 	text := "a,b,c,d,label\n" + strings.Repeat("1,2,3,4,0\n9,8,7,6,1\n", 4)

@@ -19,9 +19,9 @@ func newDataListCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "list [FILE.json...]",
-		Short: "List the dataset keys, and where their images are",
-		Long: `List the dataset keys that are built in, and those of dataset definition files, with
-where the images of each are. Nothing is read: see "nb201 data check".`,
+		Short: "List datasets and where their images are",
+		Long: `list shows the built-in dataset keys, and the datasets of any definition files given, with
+the paths of their images. It does not read the images; nb201 data check does.`,
 		Example: `  nb201 data list
   nb201 data list datasets/*.json --json`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -39,23 +39,24 @@ where the images of each are. Nothing is read: see "nb201 data check".`,
 			return printDatasets(c.OutOrStdout(), list)
 		},
 	}
-	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	return c
 }
 
-// listedDataset is a line of the list.
+// listedDataset is a row of the list.
 type listedDataset struct {
 	Key      string      `json:"key"`
 	Classes  int         `json:"classes"`
 	Size     int         `json:"size"`
-	Images   data.Counts `json:"images,omitzero"` // that the files must hold
+	Images   data.Counts `json:"images,omitzero"` // that the files must contain
 	Format   string      `json:"format"`
-	Path     string      `json:"path,omitempty"`    // where the images are; none of embedded ones
-	Problem  string      `json:"problem,omitempty"` // and what mends it
+	Path     string      `json:"path,omitempty"`    // of the images; "" if they are embedded or missing
+	Problem  string      `json:"problem,omitempty"` // why the images cannot be found, and what to do
 	Embedded bool        `json:"embedded,omitzero"`
 }
 
+// listDataset looks for the images of d in the data directory root.
 func listDataset(d data.Definition, root string) listedDataset {
 	l := listedDataset{Key: d.Name, Classes: d.Classes, Size: d.Size[0], Images: d.Images, Format: d.Format, Embedded: d.Path == ""}
 	path, format, err := d.Where(root)
@@ -67,6 +68,7 @@ func listDataset(d data.Definition, root string) listedDataset {
 	return l
 }
 
+// printDatasets prints the list as a table.
 func printDatasets(w io.Writer, list []listedDataset) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "dataset\tclasses\timage\ttrain\ttest\tformat\timages")
@@ -88,6 +90,6 @@ func printDatasets(w io.Writer, list []listedDataset) error {
 	if err := t.Flush(); err != nil || !missing {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "\nnb201 data get KEY gets those that can be downloaded; --data DIR names where they are.")
+	_, err := fmt.Fprintln(w, "\nDownload missing images with nb201 data get KEY, or name their directory with --data DIR.")
 	return err
 }

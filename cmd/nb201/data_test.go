@@ -11,8 +11,8 @@ import (
 	"nb201/data/datatest"
 )
 
-// ownDataset writes a data set of 4x4 pixels in CIFAR-10's binary version, and its
-// definition, which has mean and deviation right.
+// ownDataset writes a dataset of 4x4 pixels in CIFAR-10's binary version, and its definition with the
+// correct mean and deviation.
 func ownDataset(t *testing.T) (file string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -80,7 +80,7 @@ func TestDataCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr, code = nb201("data", "check", mine)
-	if code != 3 || !strings.Contains(stdout, "faults:\n  the mean of red is 12") || !strings.Contains(stderr, "mine is not what its definition says: 1 fault") {
+	if code != 3 || !strings.Contains(stdout, "faults:\n  the mean of red is 12") || !strings.Contains(stderr, "mine does not match its definition: 1 fault") {
 		t.Errorf("code %d, stderr %q:\n%s", code, stderr, stdout)
 	}
 	stdout, _, code = nb201("data", "check", mine, "--json")
@@ -90,7 +90,25 @@ func TestDataCheck(t *testing.T) {
 	}
 }
 
-// A definition whose means and deviations count 0..1 is warned of wherever it is taken.
+// An error lists each place in which images were looked for once: here the definition's directory is the
+// data directory, too.
+func TestDataPlaces(t *testing.T) {
+	mine := ownDataset(t)
+	text, err := os.ReadFile(mine)
+	if err == nil {
+		err = os.WriteFile(mine, []byte(strings.Replace(string(text), `"path": "."`, `"path": "moved"`, 1)), 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(mine)
+	_, stderr, code := nb201("data", "check", mine, "--data", dir)
+	if want := dir + ", " + filepath.Join(dir, "cifar.python"); code != 2 || strings.Count(stderr, dir) != 2 || !strings.Contains(stderr, want) {
+		t.Errorf("code %d, stderr %q lacks %q", code, stderr, want)
+	}
+}
+
+// Every command that uses a definition warns if its means and deviations are on a scale of 0 to 1.
 func TestUnits(t *testing.T) {
 	definition := filepath.Join("testdata", "units", "unit.json")
 	dir := t.TempDir()

@@ -7,7 +7,7 @@ import (
 	"nb201/data"
 )
 
-// The definitions of the published keys load what results says of the keys.
+// The definitions of the published keys agree with what configs reports about the keys.
 func TestPublishedDatasets(t *testing.T) {
 	for _, key := range configs.BenchmarkKeys() {
 		want, _ := configs.FindDataset(key)

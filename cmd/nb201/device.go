@@ -13,7 +13,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// openDevice opens a device after checkXLAFlags.
+// openDevice opens a device, after checkXLAFlagsFor accepted XLA_FLAGS. With tf32 it allows TF32 products.
 func openDevice(ctx context.Context, d backend.Device, tf32 bool) (*backend.Opened, error) {
 	if err := checkXLAFlagsFor(ctx, d); err != nil {
 		return nil, err
@@ -21,17 +21,17 @@ func openDevice(ctx context.Context, d backend.Device, tf32 bool) (*backend.Open
 	return backend.OpenDevice(d, tf32)
 }
 
-// checkXLAFlagsFor is checkXLAFlags for the plugin of a device, if there is one.
+// checkXLAFlagsFor calls checkXLAFlags for the plugin of a device, if one is installed.
 func checkXLAFlagsFor(ctx context.Context, d backend.Device) error {
 	found, err := plugin.Find(d.Kind())
 	if err != nil {
-		return nil // opening the device says what is missing
+		return nil // opening the device reports what is missing
 	}
 	return checkXLAFlags(ctx, found.Path)
 }
 
-// checkXLAFlags refuses an XLA_FLAGS at which the XLA plugin would end the process as it is
-// loaded: it loads the plugin in another process first.
+// checkXLAFlags refuses, as a usage error, a value of XLA_FLAGS that the XLA plugin at path does not
+// accept. The plugin would end this process while it is loaded, so another process loads it first.
 func checkXLAFlags(ctx context.Context, path string) error {
 	flags := strings.TrimSpace(os.Getenv("XLA_FLAGS"))
 	if flags == "" {
@@ -41,7 +41,7 @@ func checkXLAFlags(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	_, stderr, err := loadIn(ctx, self, path)
+	_, stderr, err := loadInProcess(ctx, self, path)
 	if err == nil {
 		return nil
 	}
@@ -51,25 +51,27 @@ func checkXLAFlags(ctx context.Context, path string) error {
 			if len(m) == 1 {
 				what = flags
 			}
-			return usage.Errorf("XLA_FLAGS %s %s: correct it, or unset it", wrong.what, what)
+			return usage.Errorf("XLA_FLAGS %s %s; correct or unset it", wrong.what, what)
 		}
 	}
-	return nil // it is not the flags: opening the device says what it is
+	return nil // the flags are not the reason: opening the device reports it
 }
 
-// wrongFlags are what XLA says at its end (tsl/xla parse_flags_from_env.cc), and what that
-// means.
+// wrongFlags lists what XLA prints before it ends the process (tsl/xla parse_flags_from_env.cc), and
+// what each message means.
 var wrongFlags = []struct {
 	pattern *regexp.Regexp
 	what    string
 }{
-	{regexp.MustCompile(`Unknown flags? in XLA_FLAGS: (.*)`), "has what the XLA plugin does not know:"},
-	{regexp.MustCompile(`Could not open file "([^"]*)" to read flags`), "does not begin with -- and is read as the name of a file, which cannot be opened:"},
-	{regexp.MustCompile(`Flag parsing failed`), "has a value that XLA does not take:"},
+	{regexp.MustCompile(`Unknown flags? in XLA_FLAGS: (.*)`), "contains a flag that the XLA plugin does not know:"},
+	{regexp.MustCompile(`Could not open file "([^"]*)" to read flags`),
+		"does not begin with -- and is therefore taken as a file name; the file cannot be opened:"},
+	{regexp.MustCompile(`Flag parsing failed`), "contains a value that XLA does not accept:"},
 }
 
-// loadIn loads a plugin in a process of the program self: a broken one ends its process.
-func loadIn(ctx context.Context, self, path string) (stdout, stderr string, err error) {
+// loadInProcess loads the plugin at path in a new process of the program self, because a damaged
+// plugin may end the process that loads it. It returns what the process printed.
+func loadInProcess(ctx context.Context, self, path string) (stdout, stderr string, err error) {
 	var out, errs bytes.Buffer
 	child := exec.CommandContext(ctx, self, "doctor", "--load", path)
 	child.Stdout, child.Stderr = &out, &errs

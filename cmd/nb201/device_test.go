@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// An XLA_FLAGS at which XLA would end the process is refused in a sentence, by every
-// command that opens a device; one that XLA takes is passed on.
+// Every command that opens a device refuses, in one sentence, a value of XLA_FLAGS at which XLA would
+// end the process. A value that XLA accepts is passed on.
 func TestXLAFlags(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(filepath.Join(dir, "c"), os.DirFS(campaign)); err != nil {
@@ -24,10 +24,10 @@ func TestXLAFlags(t *testing.T) {
 	train := "train 0 --dataset digits --epochs 1 --seed 1 --channels 2 --cells 1 --out new"
 	commands := []string{train, "run c", "latency 0 --dataset digits --channels 2 --cells 1", "verify c --reevaluate"}
 	for flags, want := range map[string]string{
-		"--no_such_flag": "XLA_FLAGS has what the XLA plugin does not know: --no_such_flag: correct it, or unset it",
-		"--xla_cpu_enable_fast_math=false --one=1  --two": "does not know: --one=1 --two: correct it",
-		"--xla_cpu_enable_fast_math=perhaps":              "XLA_FLAGS has a value that XLA does not take: --xla_cpu_enable_fast_math=perhaps: correct it",
-		"xla_cpu_enable_fast_math=false":                  "does not begin with -- and is read as the name of a file, which cannot be opened: xla_cpu_enable_fast_math=false",
+		"--no_such_flag": "XLA_FLAGS contains a flag that the XLA plugin does not know: --no_such_flag; correct or unset it",
+		"--xla_cpu_enable_fast_math=false --one=1  --two": "does not know: --one=1 --two; correct or unset it",
+		"--xla_cpu_enable_fast_math=perhaps":              "XLA_FLAGS contains a value that XLA does not accept: --xla_cpu_enable_fast_math=perhaps; correct or unset it",
+		"xla_cpu_enable_fast_math=false":                  "does not begin with -- and is therefore taken as a file name; the file cannot be opened: xla_cpu_enable_fast_math=false",
 		"flags":                                           "does not know: --xla_of_a_file",
 	} {
 		t.Setenv("XLA_FLAGS", flags)

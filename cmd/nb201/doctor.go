@@ -23,6 +23,7 @@ import (
 	"nb201/internal/hostmem"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
+	"nb201/internal/progress"
 )
 
 func newDoctorCommand() *cobra.Command {
@@ -30,13 +31,19 @@ func newDoctorCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Tell what training needs and what is missing",
-		Long: `Show the versions of the program and of its backend, which XLA plugins are there,
-whether their files match their SHA-256 and load, which kernels training on the CPU uses,
-the NVIDIA driver and GPUs, cores and memory, which data sets are found whole, and where
-compiled programs are kept; and for all that is missing, what mends it.
+		Short: "Check what training needs on this machine",
+		Long: `doctor checks this machine and prints a line for each thing that training uses. For what is
+missing or damaged, the line says what to do.
 
-It fails when training on the CPU cannot work.`,
+  nb201     the versions of the program and its libraries
+  machine   cores and memory
+  NVIDIA    the driver and the GPUs
+  plugin    XLA plugins: whether their files match their SHA-256, and whether they load
+  kernels   the kernels that training on the CPU uses
+  data      the datasets whose images can be read
+  programs  the directory of compiled programs, and its size
+
+doctor fails (exit code 1) if training on the CPU cannot work.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if load != "" {
@@ -50,7 +57,7 @@ It fails when training on the CPU cannot work.`,
 			if err != nil {
 				return err
 			}
-			d := diagnose(cmd.Context(), root, loader(self))
+			d := diagnose(cmd.Context(), root, newLoader(self))
 			if err := cmd.Context().Err(); err != nil {
 				return err
 			}
@@ -62,32 +69,33 @@ It fails when training on the CPU cannot work.`,
 				return err
 			}
 			if !d.Ready {
-				return errors.New("training on the CPU cannot work yet: see above what mends it")
+				return errors.New("training on the CPU cannot work yet; follow the advice above")
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
-	cmd.Flags().StringVar(&load, "load", "", "load the plugin `PATH`, and nothing else")
+	cmd.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	cmd.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
+	cmd.Flags().StringVar(&load, "load", "", "load the plugin `PATH` and do nothing else")
 	if err := cmd.Flags().MarkHidden("load"); err != nil {
 		panic(err) // the flag does not exist
 	}
 	return cmd
 }
 
-// diagnosis is what doctor found.
+// diagnosis holds the findings of doctor, as nb201 doctor --json prints them.
 type diagnosis struct {
 	Ready    bool          `json:"ready"` // training on the CPU can work
 	Versions versions      `json:"versions"`
 	Machine  machineState  `json:"machine"`
 	Plugins  []pluginState `json:"plugins"`
-	// Kernels are those that training on the CPU uses, as far as its plugin loads.
+	// Kernels describes the kernels that training on the CPU uses; nil if its plugin does not load.
 	Kernels  *programs.Kernels `json:"kernels,omitempty"`
 	Datasets []datasetState    `json:"datasets"`
 	Programs programsState     `json:"programs"`
 }
 
+// versions holds the versions of the program and its main libraries.
 type versions struct {
 	Program string `json:"program"`
 	Go      string `json:"go"`
@@ -95,40 +103,42 @@ type versions struct {
 	GoXLA   string `json:"go_xla"`
 }
 
+// machineState describes the machine.
 type machineState struct {
 	Platform string   `json:"platform"` // GOOS/GOARCH
 	Cores    int      `json:"cores"`
-	Memory   int64    `json:"memory"` // in bytes, which this process may use; 0 if unknown
+	Memory   int64    `json:"memory"` // bytes that this process may use; 0 if unknown
 	Driver   string   `json:"nvidia_driver,omitempty"`
 	GPUs     []string `json:"gpus,omitempty"`
 }
 
-// pluginState is what there is of a device's plugin. Without Path there is none.
+// pluginState describes the plugin of a device. Path is "" if there is none.
 type pluginState struct {
 	plugin.Plugin
 	Loaded  string          `json:"loaded,omitempty"`  // the plugin's description of itself, once loaded
-	Toolkit *plugin.Toolkit `json:"toolkit,omitempty"` // that a CUDA plugin compiles with
-	Problem string          `json:"problem,omitempty"` // and what mends it
+	Toolkit *plugin.Toolkit `json:"toolkit,omitempty"` // with which a CUDA plugin compiles
+	Problem string          `json:"problem,omitempty"` // and what to do about it
 
-	kernels *programs.Kernels // that it takes, once loaded
+	kernels *programs.Kernels // that it accepts, once loaded
 }
 
+// datasetState describes the images of a dataset key.
 type datasetState struct {
 	Key     string         `json:"key"`
-	Images  map[string]int `json:"images,omitempty"`  // by train and the evaluation sets; none if it cannot be read
-	Problem string         `json:"problem,omitempty"` // and what mends it
+	Images  map[string]int `json:"images,omitempty"`  // counts, by train and the evaluation sets; nil if they cannot be read
+	Problem string         `json:"problem,omitempty"` // and what to do about it
 }
 
-// programsState is what there is of compiled programs. Without Directory none are kept.
+// programsState describes the store of compiled programs. Directory is "" if none are kept.
 type programsState struct {
 	Directory string `json:"directory,omitempty"`
 	Kept      int    `json:"kept"`
 	Bytes     int64  `json:"bytes"`
 	Limit     int64  `json:"limit"`             // of Bytes
-	Problem   string `json:"problem,omitempty"` // and what mends it
+	Problem   string `json:"problem,omitempty"` // and what to do about it
 }
 
-// diagnose looks at everything. load loads a plugin.
+// diagnose examines the machine. It calls load to load a plugin.
 func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Context, path string) (backend.Loaded, error)) diagnosis {
 	d := diagnosis{
 		Versions: versions{version, runtime.Version(), moduleVersion("github.com/gomlx/gomlx"), moduleVersion("github.com/gomlx/go-xla")},
@@ -139,7 +149,7 @@ func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Contex
 	}
 	d.Machine.Driver, d.Machine.GPUs = plugin.Driver(ctx)
 	for _, device := range plugin.Devices() {
-		d.Plugins = append(d.Plugins, examine(ctx, device, d.Machine.Driver, load))
+		d.Plugins = append(d.Plugins, examinePlugin(ctx, device, d.Machine.Driver, load))
 	}
 	d.Kernels = d.Plugins[0].kernels
 	d.Ready = d.Plugins[0].Loaded != "" // the CPU's
@@ -150,9 +160,9 @@ func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Contex
 	return d
 }
 
-// examine finds and loads a device's plugin. A CUDA plugin loads only where there
-// is a driver, and is missed only where it is the best for the driver.
-func examine(ctx context.Context, device, driver string, load func(ctx context.Context, path string) (backend.Loaded, error)) pluginState {
+// examinePlugin finds, verifies and loads the plugin of a device. A CUDA plugin can load only if
+// there is a driver, and its absence is a problem only if it is the best one for that driver.
+func examinePlugin(ctx context.Context, device, driver string, load func(ctx context.Context, path string) (backend.Loaded, error)) pluginState {
 	found, err := plugin.Find(device)
 	s := pluginState{Plugin: found}
 	s.Device = device
@@ -165,23 +175,23 @@ func examine(ctx context.Context, device, driver string, load func(ctx context.C
 	case err != nil && wanted:
 		s.Problem = err.Error()
 	case damaged != nil:
-		s.Problem = fmt.Sprintf("%v: run `%s`", damaged, plugin.SetupCommand(device))
+		s.Problem = fmt.Sprintf("%v; run `%s`", damaged, plugin.SetupCommand(device))
 	case err == nil && (device == plugin.CPU || driver != ""):
 		loaded, err := load(ctx, found.Path)
 		if err == nil {
 			s.Loaded, s.kernels = loaded.Description, loaded.Kernels
 		} else {
-			mend := fmt.Sprintf("run `%s --force`", plugin.SetupCommand(device))
+			remedy := fmt.Sprintf("run `%s --force`", plugin.SetupCommand(device))
 			if found.Source == plugin.FromEnvironment {
-				mend = "correct or unset GOMLX_BACKEND"
+				remedy = "correct or unset GOMLX_BACKEND"
 			}
-			if os.Getenv("XLA_FLAGS") != "" { // an unknown flag ends the program
-				mend = "correct or unset XLA_FLAGS, or else " + mend
+			if os.Getenv("XLA_FLAGS") != "" { // an unknown flag ends the process
+				remedy = "correct or unset XLA_FLAGS, or else " + remedy
 			}
-			if strings.Contains(err.Error(), backend.NoGPU) { // the plugin is well
-				mend = "give this process a GPU: see CUDA_VISIBLE_DEVICES, and which GPUs the container or the batch system gives"
+			if strings.Contains(err.Error(), backend.NoGPU) { // the plugin itself works
+				remedy = "give this process a GPU: check CUDA_VISIBLE_DEVICES and the GPUs that the container or batch system provides"
 			}
-			s.Problem = fmt.Sprintf("%v: %s", err, mend)
+			s.Problem = fmt.Sprintf("%v; %s", err, remedy)
 		}
 	}
 	if err == nil && device != plugin.CPU {
@@ -195,24 +205,25 @@ func examine(ctx context.Context, device, driver string, load func(ctx context.C
 	return s
 }
 
-// loader loads plugins in processes of the program self: a broken one ends its.
-func loader(self string) func(ctx context.Context, path string) (backend.Loaded, error) {
+// newLoader returns a function that loads a plugin in a new process of the program self, because a
+// damaged plugin may end the process that loads it.
+func newLoader(self string) func(ctx context.Context, path string) (backend.Loaded, error) {
 	return func(ctx context.Context, path string) (backend.Loaded, error) {
-		stdout, stderr, err := loadIn(ctx, self, path)
+		stdout, stderr, err := loadInProcess(ctx, self, path)
 		said := strings.Split(stderr, "\n")
 		if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
 			last := strings.TrimPrefix(said[len(said)-1], "nb201: ")
 			crashed := crash.Sentence(last)
 			switch {
-			case crashed != "" && len(said) > 1: // XLA said why
+			case crashed != "" && len(said) > 1: // XLA gave a reason
 				return backend.Loaded{}, fmt.Errorf("%s: %s", crashed, said[0])
 			case crashed != "":
 				return backend.Loaded{}, errors.New(crashed)
 			case ended.ExitCode() == 1:
 				return backend.Loaded{}, errors.New(last)
 			}
-			// What comes first tells why, what follows where.
-			return backend.Loaded{}, fmt.Errorf("loading it ends the program (%w): %s", err, said[0])
+			// The first line says why, the others where.
+			return backend.Loaded{}, fmt.Errorf("loading it ends the process (%w): %s", err, said[0])
 		}
 		if err != nil {
 			return backend.Loaded{}, err
@@ -221,11 +232,11 @@ func loader(self string) func(ctx context.Context, path string) (backend.Loaded,
 	}
 }
 
-// kernelsPrefix begins the line of doctor --load that says which kernels the plugin takes, in
-// JSON.
+// kernelsPrefix begins the line of doctor --load that describes, in JSON, the kernels that the plugin
+// accepts.
 const kernelsPrefix = "kernels: "
 
-// printLoaded writes what doctor --load prints.
+// printLoaded writes the output of doctor --load.
 func printLoaded(w io.Writer, loaded backend.Loaded) error {
 	if loaded.Kernels == nil {
 		_, err := fmt.Fprintln(w, loaded.Description)
@@ -238,7 +249,7 @@ func printLoaded(w io.Writer, loaded backend.Loaded) error {
 	return err
 }
 
-// parseLoaded reads what printLoaded wrote.
+// parseLoaded parses the output of printLoaded.
 func parseLoaded(text string) (backend.Loaded, error) {
 	description, kernels, found := strings.Cut(text, "\n"+kernelsPrefix)
 	loaded := backend.Loaded{Description: description}
@@ -248,7 +259,7 @@ func parseLoaded(text string) (backend.Loaded, error) {
 	return loaded, json.Unmarshal([]byte(kernels), &loaded.Kernels)
 }
 
-// findDataset reads a data set.
+// findDataset reads the images of a dataset key and counts them.
 func findDataset(key, root string) datasetState {
 	s := datasetState{Key: key}
 	definition, err := data.Published(key)
@@ -266,13 +277,13 @@ func findDataset(key, root string) datasetState {
 	return s
 }
 
-// countPrograms looks at the compiled programs.
+// countPrograms counts the compiled programs in their directory.
 func countPrograms() programsState {
 	s := programsState{Limit: programs.Limit}
 	var err error
 	if s.Directory, err = programs.Directory(); err == nil && s.Directory != "" {
 		if s.Kept, s.Bytes, err = programs.Kept(s.Directory); err != nil {
-			err = fmt.Errorf("%w: set NB201_PROGRAMS to another directory", err)
+			err = fmt.Errorf("%w; set NB201_PROGRAMS to another directory", err)
 		}
 	}
 	if err != nil {
@@ -288,11 +299,11 @@ func (d diagnosis) print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{name}, values...)...)
 	}
 	row("nb201", "%s, %s, gomlx %s, go-xla %s", d.Versions.Program, d.Versions.Go, d.Versions.GoMLX, d.Versions.GoXLA)
-	row("machine", "%s, %d cores, %s of memory", d.Machine.Platform, d.Machine.Cores, humanize.IBytes(uint64(d.Machine.Memory)))
+	row("machine", "%s, %s, %s of memory", d.Machine.Platform, progress.Quantity(d.Machine.Cores, "core"), humanize.IBytes(uint64(d.Machine.Memory)))
 	if d.Machine.Driver == "" {
-		row("NVIDIA", "no driver: the CPU it is")
+		row("NVIDIA", "no driver; training will use the CPU")
 	} else {
-		row("NVIDIA", "driver %s, %d GPUs: %s", d.Machine.Driver, len(d.Machine.GPUs), strings.Join(d.Machine.GPUs, ", "))
+		row("NVIDIA", "driver %s, %s: %s", d.Machine.Driver, progress.Quantity(len(d.Machine.GPUs), "GPU"), strings.Join(d.Machine.GPUs, ", "))
 	}
 	for _, p := range d.Plugins {
 		name := "plugin " + p.Device
@@ -300,7 +311,7 @@ func (d diagnosis) print(w io.Writer) error {
 		case p.Path != "":
 			row(name, "%s (version %s, from %s)", p.Path, cmp.Or(p.Version, "unknown"), p.Source)
 		case p.Problem == "":
-			row(name, "none, and none needed here")
+			row(name, "none; not needed on this machine")
 		default:
 			row(name, "none")
 		}
@@ -308,7 +319,7 @@ func (d diagnosis) print(w io.Writer) error {
 			row("", "it loads")
 		}
 		if k := p.Toolkit; k != nil {
-			row("", "it compiles with ptxas %s in %s (%s)", k.Version, k.Directory, k.Source)
+			row("", "it compiles with ptxas %s from %s (%s)", k.Version, k.Directory, k.Source)
 		}
 		if p.Problem != "" {
 			row("", "%s", p.Problem)
@@ -316,26 +327,27 @@ func (d diagnosis) print(w io.Writer) error {
 	}
 	switch k := d.Kernels; {
 	case k == nil:
-		row("kernels", "unknown: no plugin for the CPU loads")
+		row("kernels", "unknown, because no CPU plugin loads")
 	case k.Missing != "":
-		row("kernels", "none, and training on the CPU is slower: %s", k.Missing)
+		row("kernels", "none, so training on the CPU is slower: %s", k.Missing)
 	default:
-		row("kernels", "version %d for the CPU, with %s", k.Version, k.Instructions)
+		row("kernels", "version %d for the CPU, using %s", k.Version, k.Instructions)
 	}
 	for _, s := range d.Datasets {
 		if s.Problem != "" {
 			row("data "+s.Key, "%s", s.Problem)
 			continue
 		}
-		row("data "+s.Key, "%d training images", s.Images["train"])
+		row("data "+s.Key, "%s", progress.Quantity(s.Images["train"], "training image"))
 	}
 	switch p := d.Programs; {
 	case p.Problem != "":
 		row("programs", "%s", p.Problem)
 	case p.Directory == "":
-		row("programs", "none are kept: NB201_PROGRAMS is %s", programs.Off)
+		row("programs", "not kept, because NB201_PROGRAMS is %s", programs.Off)
 	default:
-		row("programs", "%s keeps %d compiled programs, %s (at most %s)", p.Directory, p.Kept, humanize.IBytes(uint64(p.Bytes)), humanize.IBytes(uint64(p.Limit)))
+		row("programs", "%s has %s, %s (at most %s)", p.Directory,
+			progress.Quantity(p.Kept, "compiled program"), humanize.IBytes(uint64(p.Bytes)), humanize.IBytes(uint64(p.Limit)))
 	}
 	return t.Flush()
 }

@@ -16,7 +16,7 @@ import (
 	"nb201/internal/programs"
 )
 
-// emptyHome takes away what this machine has of plugins.
+// emptyHome hides the plugins that are installed on this machine.
 func emptyHome(t *testing.T) string {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
@@ -44,8 +44,8 @@ func TestDiagnose(t *testing.T) {
 		{"no plugin", "", "", nil, false, "run `nb201 setup`"},
 		{"plugin", "xla:" + file, "", nil, true, "it loads"},
 		{"missing plugin", "xla:/nowhere/plugin.so", "", nil, false, "/nowhere/plugin.so, which does not exist"},
-		{"broken plugin", "xla:" + file, "", errors.New("no such symbol"), false, "no such symbol: correct or unset GOMLX_BACKEND"},
-		{"flags", "xla:" + file, "--nonsense", errors.New("unknown flag"), false, "unknown flag: correct or unset XLA_FLAGS"},
+		{"broken plugin", "xla:" + file, "", errors.New("no such symbol"), false, "no such symbol; correct or unset GOMLX_BACKEND"},
+		{"flags", "xla:" + file, "--nonsense", errors.New("unknown flag"), false, "unknown flag; correct or unset XLA_FLAGS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("GOMLX_BACKEND", c.backend)
@@ -79,9 +79,9 @@ func TestCountPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ variable, want string }{
-		{"", filepath.Join(home, ".cache", "nb201", "programs") + " keeps 0 compiled programs, 0 B (at most 4.0 GiB)"},
-		{"off", "none are kept: NB201_PROGRAMS is off"},
-		{file, file + ": not a directory: set NB201_PROGRAMS to another directory"},
+		{"", filepath.Join(home, ".cache", "nb201", "programs") + " has 0 compiled programs, 0 B (at most 4.0 GiB)"},
+		{"off", "not kept, because NB201_PROGRAMS is off"},
+		{file, file + ": not a directory; set NB201_PROGRAMS to another directory"},
 	} {
 		t.Setenv("NB201_PROGRAMS", c.variable)
 		var out strings.Builder
@@ -94,7 +94,7 @@ func TestCountPrograms(t *testing.T) {
 	}
 }
 
-// A CUDA plugin matters where there is a driver that it is the best for.
+// A CUDA plugin matters only if there is a driver that it is the best one for.
 func TestExamineCUDA(t *testing.T) {
 	home := emptyHome(t)
 	load := func(context.Context, string) (backend.Loaded, error) {
@@ -108,7 +108,7 @@ func TestExamineCUDA(t *testing.T) {
 		{plugin.CUDA12, "535.183.01", true}, {plugin.CUDA13, "535.183.01", false},
 		{plugin.CUDA12, "580.65.06", false}, {plugin.CUDA13, "580.65.06", true},
 	} {
-		s := examine(t.Context(), c.device, c.driver, load)
+		s := examinePlugin(t.Context(), c.device, c.driver, load)
 		if missed := strings.Contains(s.Problem, "nb201 setup --device "+c.device); missed != c.missed {
 			t.Errorf("%s with driver %q: %+v", c.device, c.driver, s)
 		}
@@ -128,7 +128,7 @@ func TestExamineCUDA(t *testing.T) {
 	t.Setenv("PATH", home) // no nvcc
 	t.Setenv("CUDA_HOME", toolkit)
 	for driver, loaded := range map[string]string{"": "", "580.65.06": "a plugin"} {
-		s := examine(t.Context(), plugin.CUDA13, driver, load)
+		s := examinePlugin(t.Context(), plugin.CUDA13, driver, load)
 		if s.Path != file || s.Loaded != loaded || s.Problem != "" {
 			t.Errorf("with driver %q: %+v", driver, s)
 		}
@@ -136,19 +136,19 @@ func TestExamineCUDA(t *testing.T) {
 		if err := (diagnosis{Plugins: []pluginState{s}}).print(&out); err != nil {
 			t.Fatal(err)
 		}
-		if want := "it compiles with ptxas 13.0.88 in " + toolkit + " (CUDA_HOME)"; !strings.Contains(out.String(), want) {
+		if want := "it compiles with ptxas 13.0.88 from " + toolkit + " (CUDA_HOME)"; !strings.Contains(out.String(), want) {
 			t.Errorf("with driver %q %q is missing in\n%s", driver, want, &out)
 		}
 	}
 	hidden := func(context.Context, string) (backend.Loaded, error) {
 		return backend.Loaded{}, errors.New(backend.NoGPU)
 	}
-	if s := examine(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "see CUDA_VISIBLE_DEVICES") {
+	if s := examinePlugin(t.Context(), plugin.CUDA13, "580.65.06", hidden); !strings.Contains(s.Problem, "check CUDA_VISIBLE_DEVICES") {
 		t.Errorf("with no GPU to see: %q", s.Problem)
 	}
 }
 
-// A plugin that was installed and is no longer what it was is not loaded.
+// An installed plugin whose files were changed is not loaded.
 func TestExamineDamaged(t *testing.T) {
 	emptyHome(t)
 	root, err := plugin.Root()
@@ -163,11 +163,11 @@ func TestExamineDamaged(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(installed), 0o777), os.WriteFile(installed, []byte("not elf"), 0o777)); err != nil {
 		t.Fatal(err)
 	}
-	s := examine(t.Context(), plugin.CPU, "", func(context.Context, string) (backend.Loaded, error) {
+	s := examinePlugin(t.Context(), plugin.CPU, "", func(context.Context, string) (backend.Loaded, error) {
 		t.Error("the damaged plugin is loaded")
 		return backend.Loaded{}, nil
 	})
-	if !strings.HasPrefix(s.Problem, "damaged: ") || !strings.HasSuffix(s.Problem, ": run `nb201 setup`") || s.Loaded != "" {
+	if !strings.HasPrefix(s.Problem, "damaged: ") || !strings.HasSuffix(s.Problem, "; run `nb201 setup`") || s.Loaded != "" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -176,9 +176,9 @@ func TestLoader(t *testing.T) {
 	for _, c := range []struct{ name, script, description, err string }{
 		{"loads", `echo "$1 $2 $3"`, "doctor --load /plugin.so", ""},
 		{"fails", `echo noise >&2; echo "nb201: cannot load it" >&2; exit 1`, "", "cannot load it"},
-		{"aborts", `echo "unknown flag" >&2; echo "rax 0x0" >&2; kill -ABRT $$`, "", "loading it ends the program (signal: aborted): unknown flag"},
+		{"aborts", `echo "unknown flag" >&2; echo "rax 0x0" >&2; kill -ABRT $$`, "", "loading it ends the process (signal: aborted): unknown flag"},
 		{"crashes", `echo "nb201: the plugin crashed (SIGBUS): ask; GOTRACEBACK=all shows where" >&2; exit 1`, "", "the plugin crashed (SIGBUS)"},
-		{"crashes with a word", `echo "unknown flag" >&2; echo "nb201: the plugin crashed (SIGABRT): ask; GOTRACEBACK=all shows where" >&2; exit 1`,
+		{"crashes with a reason", `echo "unknown flag" >&2; echo "nb201: the plugin crashed (SIGABRT): ask; GOTRACEBACK=all shows where" >&2; exit 1`,
 			"", "the plugin crashed (SIGABRT): unknown flag"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestLoader(t *testing.T) {
 			if err := os.WriteFile(self, []byte("#!/bin/sh\nulimit -c 0\n"+c.script+"\n"), 0o777); err != nil {
 				t.Fatal(err)
 			}
-			loaded, err := loader(self)(t.Context(), "/plugin.so")
+			loaded, err := newLoader(self)(t.Context(), "/plugin.so")
 			if err == nil {
 				err = errors.New("")
 			}
@@ -195,17 +195,17 @@ func TestLoader(t *testing.T) {
 			}
 		})
 	}
-	if _, err := loader("/nowhere/nb201")(t.Context(), "/plugin.so"); err == nil {
+	if _, err := newLoader("/nowhere/nb201")(t.Context(), "/plugin.so"); err == nil {
 		t.Error("a missing program runs")
 	}
 }
 
-// doctor shows the kernels that the plugin has taken in the process that loaded it.
+// doctor shows the kernels that the plugin accepted in the process that loaded it.
 func TestDoctorKernels(t *testing.T) {
 	for want, k := range map[string]*programs.Kernels{
-		"unknown: no plugin for the CPU loads":                                       nil,
-		"version 1 for the CPU, with avx2":                                           {Version: 1, Instructions: "avx2"},
-		"none, and training on the CPU is slower: the processor has no AVX2 and FMA": {Version: 1, Missing: "the processor has no AVX2 and FMA"},
+		"unknown, because no CPU plugin loads":                                      nil,
+		"version 1 for the CPU, using avx2":                                         {Version: 1, Instructions: "avx2"},
+		"none, so training on the CPU is slower: the processor has no AVX2 and FMA": {Version: 1, Missing: "the processor has no AVX2 and FMA"},
 	} {
 		var printed strings.Builder
 		if err := printLoaded(&printed, backend.Loaded{Description: "a plugin", Kernels: k}); err != nil {

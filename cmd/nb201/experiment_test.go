@@ -11,7 +11,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// edit changes a file.
+// edit replaces text in a file.
 func edit(t *testing.T, path, old, new string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -27,8 +27,8 @@ func edit(t *testing.T, path, old, new string) {
 	}
 }
 
-// copied is a copy of the campaign of one finished trial, and its record's path, below
-// the working directory.
+// copied copies the campaign of one finished trial below the working directory, and returns the path
+// of its record.
 func copied(t *testing.T, dir string) (record string) {
 	t.Helper()
 	if err := os.CopyFS(dir, os.DirFS(campaign)); err != nil {
@@ -37,8 +37,8 @@ func copied(t *testing.T, dir string) (record string) {
 	return filepath.Join(dir, "trials", "000004", "digits", "0002-0777.json")
 }
 
-// Before anything is trained, train refuses a trial with other settings than those of a
-// finished one, and run a plan with others: each setting by itself.
+// Before anything is trained, train refuses a trial whose settings differ from those of a finished
+// one, and run refuses such a plan: for each setting.
 func TestAnotherExperimentIsRefused(t *testing.T) {
 	source, err := filepath.Abs(campaign)
 	if err != nil {
@@ -51,7 +51,7 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 	const same = "train 5 --dataset digits --epochs 2 --seed 1 --channels 2 --cells 1 --workers 0 --out c"
 	const finished = " differs from the finished trial architecture 4 on digits, 2 epochs, seed 777: "
 	refuse(t, []wrongUse{
-		{same, "no XLA plugin"}, // it is of the experiment
+		{same, "no XLA plugin"}, // it belongs to the experiment
 		{same + " --batch 128", finished + "batch is 128, not 256"},
 		{same + " --channels 4", finished + "channels (C) is 4, not 2"},
 		{same + " --cells 2", finished + "cells (N) is 2, not 1"},
@@ -92,7 +92,7 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 		})
 		edit(t, record, change[1], change[0])
 	}
-	// A plan without any finished trial fixes the settings too.
+	// A plan fixes the settings even if none of its trials are finished.
 	if err := os.RemoveAll(filepath.Join("c", "trials")); err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +102,8 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 	})
 }
 
-// train trains a trial again whose record is damaged, keeps that under another name, and
-// says so; status counts it apart.
+// If a trial's record is damaged, train keeps it under another name, reports that, and trains the
+// trial again. status counts it separately.
 func TestDamagedRecord(t *testing.T) {
 	dir := t.TempDir()
 	record := copied(t, dir)
@@ -115,7 +115,7 @@ func TestDamagedRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr, code := nb201("status", dir)
-	for _, want := range []string{"damaged", "1 record that cannot be read", record} {
+	for _, want := range []string{"damaged", "1 record cannot be read", record} {
 		if code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("status: code %d, %q lacks %q", code, stdout+stderr, want)
 		}
@@ -144,8 +144,8 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
-// query says in what the trials of a mean differ, in its table and in its JSON, and
-// --best in what those that it compares do.
+// query shows in which settings the trials of a mean differ, in its table and in its JSON. --best does
+// so for the trials that it compares.
 func TestUnequalTrials(t *testing.T) {
 	var trials []results.Trial
 	for seed := range 2 {
@@ -178,7 +178,7 @@ func TestUnequalTrials(t *testing.T) {
 	}
 	sums := fmt.Sprintf("SHA-256 of data_batch_1 is %s for seed 8, and %s for seed 0", strings.Repeat("1b", 32), strings.Repeat("0a", 32))
 	for i, want := range [][]string{
-		{"The mean on cifar10, schedule 12, is over trials that differ: batch is 128 for seed 7, 9, and 256 for seed 0; " + sums},
+		{"The mean on cifar10, schedule 12, covers trials that differ: batch is 128 for seed 7, 9, and 256 for seed 0; " + sums},
 		{`"unequal_trials"`, `"batch is 128 for seed 7, 9, and 256 for seed 0"`, sums},
 		{"The trials compared differ: batch is 128, not 256 (2 trials, such as architecture 3 on cifar10, 12 epochs, seed 7)"},
 	} {

@@ -24,29 +24,29 @@ func newExportCommand() *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use:   "export PATH --format FORMAT --to PATH",
-		Short: "Make a file of a published format from a campaign or from another file",
-		Long: `Make a file of a published format from a benchmark: from the trials of a campaign that
-are done, or from a file or directory of another format.
+		Short: "Write a campaign in a published format, or convert published files",
+		Long: `export writes a benchmark in a published format. PATH is a campaign, whose finished trials
+it exports, or a file or directory of another published format. FORMAT is one of
 
 ` + exportFormats() + `
---times published writes times by the rule of the published files: those of the trial
-with seed 777 on cifar10-valid of the schedule --less, scaled by numbers of images.
+Times and latencies:
+  --times published computes times as the published files do: from the trial with seed 777
+  on cifar10-valid along the schedule --less, scaled by the number of images. --latency
+  takes latencies from the output of nb201 latency --json. Without it, the export has those
+  that each trial measured at its end, perhaps on a device that other trials kept busy.
 
---latency writes the latencies that nb201 latency --json has measured, in place of those
-that the trials measured at their end, perhaps beside others on a busy device.
+Output:
+  If --to is an existing directory, ` + export.NamesWith(func(t export.Traits) bool { return t.Named }) + ` are written into it under the
+  published file names, with the last digits of their MD5. Existing files are never replaced.
+  An export that was stopped leaves its work in PATH.partial; the same command resumes it.
 
-Where --to is a directory that is there, ` + export.NamesWith(func(t export.Traits) bool { return t.Named }) + ` go into it under the
-published names, with the last digits of their MD5. Nothing that is there is replaced.
-
-Trials on one dataset key and along one schedule that differ in their settings (data,
-recipe, parity, precision, start weights) are refused; --allow-mixed exports them, and
-says what differs.
-
-An export that was stopped or killed leaves what is done in PATH.partial; the same
-command goes on from there.`,
+Mixed settings:
+  export refuses trials on one dataset and schedule that differ in their settings (data,
+  recipe, parity, precision, start weights). With --allow-mixed it exports them and reports
+  what differs.`,
 		Example: `  nb201 export demo --format nasbench201 --to NAS-Bench-201.pth
   nb201 export NATS-tss-v1_0-3ffb9-simple --format parquet --to tables`,
-		Args: oneArgument("PATH", "a campaign, or a file or directory of a published format"),
+		Args: oneArgument("PATH", aBenchmark),
 		RunE: func(c *cobra.Command, args []string) error {
 			options := flags.Options
 			for _, path := range flags.latencies {
@@ -82,22 +82,25 @@ command goes on from there.`,
 			return printExport(c.OutOrStdout(), report)
 		},
 	}
-	c.Flags().StringVar(&flags.format, "format", "", "`FORMAT`: "+commaList(export.Formats()))
-	c.Flags().StringVar(&flags.To, "to", "", "`PATH` of the file or directory to make")
-	c.Flags().IntVar(&flags.Less, "less", 0, "`EPOCHS` of the schedule in the slot '12' (default 12)")
-	c.Flags().IntVar(&flags.Full, "full", 0, "`EPOCHS` of the schedule in the slot '200' (default 200)")
-	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "which `TIMES`: "+commaList(export.AllTimes()))
-	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "`FILES` of nb201 latency --json, whose latencies are to be written")
-	c.Flags().BoolVar(&flags.Merged, "merged", false, export.NamesWith(func(t export.Traits) bool { return t.Merged == export.Asked })+": make one file in place of a directory")
-	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "export trials together that differ in their settings")
-	c.Flags().BoolVar(&flags.RawCells, "raw-cells", false, export.NamesWith(func(t export.Traits) bool { return t.RawCells })+": leave text that looks like a formula as it is")
-	c.Flags().BoolVar(&flags.Weights, "weights", false, export.NamesWith(func(t export.Traits) bool { return t.Weights == export.Asked })+": keep the trained weights")
-	c.Flags().BoolVar(&flags.json, "json", false, "print what was exported as one JSON document")
-	require(c, "format", "to")
+	c.Flags().StringVar(&flags.format, "format", "", "published `FORMAT`: "+export.CommaList(export.Formats()))
+	c.Flags().StringVar(&flags.To, "to", "", "write the file or directory `PATH`")
+	c.Flags().IntVar(&flags.Less, "less", 0, "fill the slot '12' with the schedule of this many `EPOCHS` (default 12)")
+	c.Flags().IntVar(&flags.Full, "full", 0, "fill the slot '200' with the schedule of this many `EPOCHS` (default 200)")
+	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "`TIMES` to write: "+export.CommaList(export.AllTimes()))
+	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "write the latencies in `FILES`, made with nb201 latency --json")
+	c.Flags().BoolVar(&flags.Merged, "merged", false,
+		export.NamesWith(func(t export.Traits) bool { return t.Merged == export.Asked })+": make one file instead of a directory")
+	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "also export trials whose settings differ")
+	c.Flags().BoolVar(&flags.RawCells, "raw-cells", false,
+		export.NamesWith(func(t export.Traits) bool { return t.RawCells })+": do not mark text that looks like a formula")
+	c.Flags().BoolVar(&flags.Weights, "weights", false,
+		export.NamesWith(func(t export.Traits) bool { return t.Weights == export.Asked })+": keep the trained weights")
+	c.Flags().BoolVar(&flags.json, "json", false, jsonUsage)
+	markRequired(c, "format", "to")
 	return c
 }
 
-// exportFormats describes the formats.
+// exportFormats describes the formats, and which schedules each contains.
 func exportFormats() string {
 	const indent = "               "
 	var b strings.Builder
@@ -108,23 +111,16 @@ func exportFormats() string {
 		return export.NamesWith(func(t export.Traits) bool { return t.Slots == s })
 	}
 	fmt.Fprintf(&b, `
-%s have two slots for schedules, which the clients call '12'
-and '200'; --less and --full say which schedules fill them. %s takes every schedule
-under its own name; with --less or --full those two alone, as '12' and '200'.
-%s take every schedule.
+Schedules:
+  %s have two slots for schedules, which the clients call '12'
+  and '200'; --less and --full choose the schedules that fill them. %s has every schedule
+  under its own name, or with --less or --full only those two, as '12' and '200'.
+  %s have every schedule.
 `, slots(export.FixedSlots), slots(export.AskedSlots), slots(export.NoSlots))
 	return b.String()
 }
 
-// commaList names the values that a flag can have.
-func commaList[T ~string](values []T) string {
-	var names []string
-	for _, v := range values {
-		names = append(names, string(v))
-	}
-	return strings.Join(names, ", ")
-}
-
+// printExport prints what was exported.
 func printExport(w io.Writer, r *export.Report) error {
 	inert.Fprintf(w, "architectures  %d\ntrials         %d\n\n", r.Architectures, r.Trials)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The campaign in testdata holds one trial, made by
+// campaign is a campaign with one trial, made by
 //
 //	nb201 train 4 --dataset digits --epochs 2 --channels 2 --cells 1 --seed 777 \
 //		--workers 0 --weights drop --out testdata/campaign
@@ -42,7 +42,7 @@ export  ` + archive + "\n"
 		t.Error(err)
 	}
 
-	// A file of another format is a source too.
+	// A file of another format can be exported, too.
 	tables := filepath.Join(dir, "tables")
 	if _, stderr, code := nb201("export", campaign, "--format", "csv", "--to", tables); code != 0 {
 		t.Fatal(stderr)
@@ -56,7 +56,7 @@ export  ` + archive + "\n"
 	if err1 != nil || err2 != nil || string(got) != string(want1) {
 		t.Errorf("from tables the merged file is another one (%v, %v)", err1, err2)
 	}
-	// That it has nothing to export shows once the source was read.
+	// Only after reading the source can export see that it is empty.
 	_, stderr, code = nb201("export", campaign, "--format", "archive", "--to", filepath.Join(dir, "none"))
 	if code != 2 || !strings.HasSuffix(stderr, campaign+" has no trial of 12 or 200 epochs to export: it has trials of 2 epochs\n") {
 		t.Errorf("code %d, stderr %s", code, stderr)

@@ -21,76 +21,90 @@ import (
 	"nb201/internal/outfile"
 )
 
-// images are what a network must fit: those of a dataset key.
+// images describes the images of a dataset, as far as a network depends on them.
 type images struct {
 	key     string
 	classes int
-	size    int // side in pixels
+	size    int // side of the square images, in pixels
 }
 
-// findImages finds what a network must fit by a dataset key or a definition file.
+// findImages returns the images of a dataset key or a definition file.
 func findImages(keyOrFile string) (images, error) {
 	d, err := data.Find(keyOrFile)
 	return images{d.Name, d.Classes, d.Size[0]}, err
 }
 
-// skeleton is the macro skeleton that flags ask for.
+// The texts of flags that several commands have.
+const (
+	jsonUsage  = "print the result as JSON"
+	dataUsage  = "look for images in `DIR`"
+	archsUsage = "a `LIST` of indices, ranges, genotype strings, files, or unique"
+	retryUsage = "try failed trials again, with as many attempts as new ones"
+	keepUsage  = "`keep|drop` the trained weights"
+)
+
+// skeleton holds the flags of the macro skeleton: C channels in the first stage, N cells per stage.
 type skeleton struct{ channels, cells int }
 
 func (s *skeleton) addFlags(flags *pflag.FlagSet) { addSkeleton(flags, &s.channels, &s.cells) }
 
 // addSkeleton adds --channels and --cells.
 func addSkeleton(flags *pflag.FlagSet, channels, cells *int) {
-	flags.IntVar(channels, "channels", configs.Published().Channels, "C: channels of the first stage")
-	flags.IntVar(cells, "cells", configs.Published().Cells, "N: cells in a stage")
+	flags.IntVar(channels, "channels", configs.Published().Channels, "`C`: channels in the first stage")
+	flags.IntVar(cells, "cells", configs.Published().Cells, "`N`: cells per stage")
 }
 
-// addSettings adds the flags of a trial's settings. Their defaults are the published ones.
+// addSettings adds the flags of a trial's settings, whose defaults are the published ones.
 func addSettings(flags *pflag.FlagSet, s *configs.Settings) {
 	published := configs.Published()
 	addParity(flags, &s.Parity)
-	flags.Var(newNamed(&s.Timeline, published.Timeline, configs.ParseTimeline), "timeline", "`TIMELINE`, the evaluation sets of an epoch: dec2019, nov2019")
-	flags.IntVar(&s.Workers, "workers", published.Workers, "the original's data loader workers, whose random streams are reproduced")
+	flags.Var(newNamed(&s.Timeline, published.Timeline, configs.ParseTimeline), "timeline",
+		"`TIMELINE` of an epoch: dec2019 (it evaluates all evaluation sets) or nov2019 (only one)")
+	flags.IntVar(&s.Workers, "workers", published.Workers, "reproduce the random streams of `NUMBER` data loader workers of the original")
 	addPrecision(flags, &s.Precision)
 	addSkeleton(flags, &s.Channels, &s.Cells)
-	flags.IntVar(&s.Batch, "batch", published.Batch, "images in a batch")
+	flags.IntVar(&s.Batch, "batch", published.Batch, "`IMAGES` per batch")
 }
 
-// named is a flag whose value is one of some names.
+// named is a flag whose value is one of several names.
 type named[T ~string] struct {
 	value *T
 	parse func(string) (T, error)
 }
 
-// newNamed returns a flag that sets value, which begins as initial.
+// newNamed returns a flag that sets value with parse; it sets it to initial at once.
 func newNamed[T ~string](value *T, initial T, parse func(string) (T, error)) *named[T] {
 	*value = initial
 	return &named[T]{value, parse}
 }
 
+// Set implements [pflag.Value].
 func (n *named[T]) Set(text string) (err error) {
 	*n.value, err = n.parse(text)
 	return err
 }
 
+// String implements [pflag.Value].
 func (n *named[T]) String() string {
-	if n.value == nil { // of pflag's zero value
+	if n.value == nil { // pflag calls it on a zero value
 		return ""
 	}
 	return string(*n.value)
 }
 
+// Type implements [pflag.Value].
 func (n *named[T]) Type() string { return "string" }
 
-// network is the skeleton filled with an architecture, for some images.
+// network returns the network of an architecture for images; it is an error if it is impossible.
 func (s *skeleton) network(a cell.Arch, im images) (cell.Network, error) {
 	n := cell.Network{Arch: a, Channels: s.channels, Cells: s.cells, Classes: im.classes, Size: im.size}
 	return n, n.Validate()
 }
 
-// seedFlag is a --seed: 0..2^32-1, the range of the generators' seeds.
+// seedFlag is a flag with a seed: 0 to 2^32-1, the range of the generators.
 type seedFlag uint32
 
+// Set implements [pflag.Value].
 func (s *seedFlag) Set(text string) error {
 	v, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
@@ -100,8 +114,10 @@ func (s *seedFlag) Set(text string) error {
 	return nil
 }
 
+// String implements [pflag.Value].
 func (s *seedFlag) String() string { return strconv.FormatUint(uint64(*s), 10) }
 
+// Type implements [pflag.Value].
 func (s *seedFlag) Type() string { return "SEED" }
 
 // addParity adds --parity.
@@ -110,17 +126,18 @@ func addParity(flags *pflag.FlagSet, parity *configs.Parity) {
 	for _, p := range configs.Parities() {
 		names = append(names, string(p))
 	}
-	flags.Var(newNamed(parity, configs.Published().Parity, configs.ParseParity), "parity", "parity `PROFILE` of the random streams: "+strings.Join(names, ", "))
+	flags.Var(newNamed(parity, configs.Published().Parity, configs.ParseParity), "parity",
+		"reproduce the random streams of the parity `PROFILE`: "+strings.Join(names, ", "))
 }
 
 // addPrecision adds --precision.
 func addPrecision(flags *pflag.FlagSet, precision *configs.Precision) {
 	flags.Var(newNamed(precision, configs.Published().Precision, configs.ParsePrecision), "precision",
-		"fp32, tf32 (GPU only), bf16 (float32 parameters, bfloat16 convolutions and feature maps) or fp64 (slow, to check by)")
+		"arithmetic `PRECISION`: fp32, tf32 (GPU only), bf16 (bfloat16 convolutions and feature maps, float32 parameters) or fp64 (slow, for checking)")
 }
 
-// require marks flags that must be given.
-func require(c *cobra.Command, flags ...string) {
+// markRequired makes checkFlags refuse a command line without the flags.
+func markRequired(c *cobra.Command, flags ...string) {
 	for _, name := range flags {
 		if err := c.MarkFlagRequired(name); err != nil {
 			panic(err) // the flag does not exist
@@ -128,27 +145,32 @@ func require(c *cobra.Command, flags ...string) {
 	}
 }
 
-// oneArgument makes a command take exactly one argument, called name and described by what.
+// oneArgument returns a [cobra.PositionalArgs] that accepts exactly one argument. Its error calls the
+// argument name and describes it by what.
 func oneArgument(name, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return fmt.Errorf("%s takes one %s, %s, not %d", c.CommandPath(), name, what, len(args))
+			return fmt.Errorf("%s takes one %s (%s), got %d", commandName(c), name, what, len(args))
 		}
 		return nil
 	}
 }
 
+// anArchitecture describes the argument ARCH.
 const anArchitecture = "an index 0..15624 or a genotype string"
 
-// warn prints a warning, if there is one.
+// aBenchmark describes the argument PATH.
+const aBenchmark = "a campaign, or a file or directory of a published format"
+
+// warn prints a warning to stderr, unless it is empty.
 func warn(c *cobra.Command, warning string) {
 	if warning != "" {
 		inert.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
 	}
 }
 
-// nonFinite has NaN and infinities, which JSON lacks and a published file may hold, be
-// the strings "NaN", "+Inf" and "-Inf".
+// nonFinite encodes NaN and infinities, which JSON lacks and a published file may contain, as the
+// strings "NaN", "+Inf" and "-Inf".
 var nonFinite = json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder, v float64) error {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return e.WriteToken(jsontext.String(strconv.FormatFloat(v, 'g', -1, 64)))
@@ -156,7 +178,7 @@ var nonFinite = json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder,
 	return errors.ErrUnsupported
 }))
 
-// printJSON prints the result of a command with --json: one document.
+// printJSON prints the result of a command with --json, as one document.
 func printJSON(c *cobra.Command, result any) error {
 	text, err := json.Marshal(result, jsontext.WithIndent("  "), nonFinite)
 	if err == nil {
@@ -165,26 +187,26 @@ func printJSON(c *cobra.Command, result any) error {
 	return err
 }
 
-// definitionFiles are those of dataset keys and definition files that are files.
+// definitionFiles returns the definition files among dataset keys and definition files.
 func definitionFiles(keysOrFiles ...string) []string {
 	return slices.DeleteFunc(keysOrFiles, func(name string) bool { return filepath.Ext(name) != ".json" })
 }
 
-// outputFlags are a flag that names a file to write, and --force.
+// outputFlags holds a flag that names a file to write, and --force.
 type outputFlags struct {
 	path  string
 	force bool
 }
 
-// add adds the flag and --force.
+// add adds the flag, called name and described by about, and --force.
 func (o *outputFlags) add(flags *pflag.FlagSet, name, about string) {
 	flags.StringVar(&o.path, name, "", about)
-	flags.BoolVar(&o.force, "force", false, "replace a file that is there already, whatever it is, with that of --"+name)
+	flags.BoolVar(&o.force, "force", false, "let --"+name+" replace any existing file")
 }
 
-// check refuses, before the work, a file that cannot or must not be written: one of the
-// inputs, or what own does not recognise as an earlier output. It is nil where the flag
-// names none.
+// check refuses, before the work begins, a file that cannot or must not be written: one of the
+// inputs, or an existing file that own does not recognise as an earlier output. It returns nil if
+// the flag is not set.
 func (o *outputFlags) check(inputs []string, own func(head []byte) bool) (*outfile.Output, error) {
 	if o.path == "" {
 		return nil, nil

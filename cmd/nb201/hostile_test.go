@@ -16,11 +16,11 @@ import (
 	"nb201/results/resultstest"
 )
 
-// hostile is a folder of small published files that were made to do harm: dataset names that
-// are escape sequences or a formula, accuracies beyond all range.
+// hostile is a folder of small published files made to do harm: dataset names that are escape
+// sequences or formulas, and accuracies far out of range.
 const hostile = "testdata/hostile/"
 
-// csvTables makes the two tables of a benchmark of one trial, with a replacement in each.
+// csvTables writes the two tables of a benchmark of one trial, with a replacement in each.
 func csvTables(t *testing.T, old, new string) (dir string) {
 	t.Helper()
 	c := resultstest.Fill(t, results.Trial{Arch: 4, Dataset: "digits", Epochs: 2, Seed: 1})
@@ -41,14 +41,14 @@ func csvTables(t *testing.T, old, new string) (dir string) {
 	return dir
 }
 
-// TestNamesAreNeverObeyed has no command print a control character of a name in a file.
+// TestNamesAreNeverObeyed checks that no command prints a control character of a name in a file.
 func TestNamesAreNeverObeyed(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{
 		hostile + "ansi.pth",
 		csvTables(t, "digits", "dig\u202estig"),
 		csvTables(t, "ori-test", "ori\x1b[2Jtest"),
-		csvTables(t, ",2,", ",2\u009b31m,"), // the schedule, and no number
+		csvTables(t, ",2,", ",2\u009b31m,"), // the schedule, which is not a number
 	} {
 		for _, args := range [][]string{
 			{"query", path, "0"}, {"query", path, "4"}, {"compare", path, path}, {"verify", path},
@@ -98,7 +98,7 @@ func TestNamesAreNeverObeyed(t *testing.T) {
 	}
 }
 
-// Failed attempts and runs of a campaign are other people's text.
+// The files of failed attempts and runs contain text from other hosts.
 func TestStatusIsNeverObeyed(t *testing.T) {
 	c := resultstest.Fill(t, results.Trial{Arch: 4, Dataset: "digits", Epochs: 2, Seed: 1})
 	failed := filepath.Join(c.Dir, "failed", "000005", "digits", "0002-0001.json")
@@ -115,7 +115,8 @@ func TestStatusIsNeverObeyed(t *testing.T) {
 	}
 }
 
-// TestFormulaCells has spreadsheets calculate nothing of a table, and the table read back as it was.
+// TestFormulaCells checks that a spreadsheet computes nothing in an exported table, and that reading the
+// table gives the original text.
 func TestFormulaCells(t *testing.T) {
 	dir := t.TempDir()
 	for i, name := range []string{"=1+2", "@SUM(1+9)*cmd|' /C calc'!A0", "''-2+3", "-1", "+1", "'", "'plain", "12"} {
@@ -145,7 +146,7 @@ func TestFormulaCells(t *testing.T) {
 					t.Errorf("%s, raw %v, %s: %v\n%s", name, raw, table, err, text)
 				}
 			}
-			stdout, stderr, code := nb201("query", to, "4", "--epochs", name)
+			stdout, stderr, code := nb201("query", to, "4", "--schedule", name)
 			if code != 0 || !strings.Contains(stdout, "  "+name+"  ") {
 				t.Errorf("%s, raw %v: code %d, stderr %q\n%s", name, raw, code, stderr, stdout)
 			}
@@ -162,7 +163,7 @@ func TestFormulaCells(t *testing.T) {
 	}
 }
 
-// TestImpossibleAccuracies has drawings end, whatever numbers a file holds.
+// TestImpossibleAccuracies checks that drawing a curve ends for any numbers in a file.
 func TestImpossibleAccuracies(t *testing.T) {
 	dir := t.TempDir()
 	sound := csvTables(t, "", "")

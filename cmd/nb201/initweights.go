@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,15 @@ import (
 	"nb201/train"
 )
 
+// newInitCommand returns init-weights under its old name, init, hidden.
 func newInitCommand() *cobra.Command {
+	c := newInitWeightsCommand()
+	c.Use = strings.Replace(c.Use, "init-weights", "init", 1)
+	c.Hidden = true
+	return c
+}
+
+func newInitWeightsCommand() *cobra.Command {
 	var flags struct {
 		skeleton
 		to      outputFlags
@@ -23,14 +32,17 @@ func newInitCommand() *cobra.Command {
 		parity  configs.Parity
 	}
 	c := &cobra.Command{
-		Use:   "init ARCH --seed S --to FILE.pth",
-		Short: "Write the exact initial network of a seed as a torch checkpoint",
-		Long: `Write the initial network of an architecture and a seed, bit for bit the one that
-the original program starts training from, as a torch checkpoint of the state dict.
-It is drawn as in the parity profile's torch: 2019 (torch 1.2-1.5), 1.7, or modern
-(torch 1.9 and later).`,
-		Example: `  nb201 init 0 --seed 777 --to initial.pth`,
-		Args:    oneArgument("ARCH", anArchitecture),
+		Use:   "init-weights ARCH --seed S --to FILE.pth",
+		Short: "Write the initial weights of a seed as a torch checkpoint",
+		Long: `init-weights writes the initial weights of an architecture's network as a torch checkpoint
+that contains the state dict. For the same seed they equal, bit for bit, those from which the
+original program starts training.
+
+Generations of torch draw different weights; --parity chooses one: 2019 (torch 1.2 to 1.5),
+1.7, or modern (torch 1.9 and later).`,
+		Example: `  nb201 init-weights 0 --seed 777 --to initial.pth
+  nb201 init-weights 1462 --seed 1 --dataset cifar100 --parity modern --to initial.pth`,
+		Args: oneArgument("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
 			a, err := cell.Resolve(args[0])
 			if err != nil {
@@ -52,16 +64,16 @@ It is drawn as in the parity profile's torch: 2019 (torch 1.2-1.5), 1.7, or mode
 			if err := to.Write(c.Context(), func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
 				return err
 			}
-			_, err = inert.Fprintf(c.OutOrStdout(), "initial network of architecture %d for %s, seed %d, parity profile %s: %s\n",
+			_, err = inert.Fprintf(c.OutOrStdout(), "initial weights of architecture %d for %s, seed %d, parity profile %s: %s\n",
 				a.Index(), im.key, flags.seed, flags.parity, flags.to.path)
 			return err
 		},
 	}
 	flags.addFlags(c.Flags())
-	c.Flags().Var(&flags.seed, "seed", "0..4294967295")
-	flags.to.add(c.Flags(), "to", "the checkpoint's `FILE`")
-	c.Flags().StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json) whose classes the network tells apart")
+	c.Flags().Var(&flags.seed, "seed", "random `SEED`, 0 to 4294967295")
+	flags.to.add(c.Flags(), "to", "write the checkpoint into `FILE`")
+	c.Flags().StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json) that sets the number of classes")
 	addParity(c.Flags(), &flags.parity)
-	require(c, "seed", "to")
+	markRequired(c, "seed", "to")
 	return c
 }

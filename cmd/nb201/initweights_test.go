@@ -14,8 +14,8 @@ import (
 	"nb201/internal/torchfile"
 )
 
-// TestGoldenInit has the command write the networks that the original started
-// from, one case of each size of network and each random stream.
+// TestGoldenInit checks that the command writes the weights from which the original started, in one
+// case for each network size and random stream.
 func TestGoldenInit(t *testing.T) {
 	type initial struct {
 		Arch    string `json:"arch_str"`
@@ -44,7 +44,7 @@ func TestGoldenInit(t *testing.T) {
 				t.Fatal(err)
 			}
 			pth := filepath.Join(dir, "initial.pth")
-			args := fmt.Sprintf("init %s --seed %d --parity %s --channels %d --cells %d --dataset %s --to %s",
+			args := fmt.Sprintf("init-weights %s --seed %d --parity %s --channels %d --cells %d --dataset %s --to %s",
 				c.Arch, c.Seed, parity, c.C, c.N, definition, pth)
 			stdout, stderr, code := nb201(strings.Fields(args)...)
 			if code != 0 || stderr != "" || !strings.HasSuffix(stdout, ": "+pth+"\n") {
@@ -57,7 +57,30 @@ func TestGoldenInit(t *testing.T) {
 	}
 }
 
-// hashOf is the hash of the hashes of a checkpoint's float tensors.
+// The old name of the command, init, writes the same file, and no help shows it.
+func TestInitOldName(t *testing.T) {
+	var hashes []string
+	for _, name := range []string{"init-weights", "init"} {
+		pth := filepath.Join(t.TempDir(), "initial.pth")
+		if _, stderr, code := nb201(name, "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to", pth); code != 0 {
+			t.Fatalf("nb201 %s: code %d, %s", name, code, stderr)
+		}
+		hashes = append(hashes, hashOf(t, pth))
+	}
+	if hashes[0] != hashes[1] {
+		t.Errorf("hashes %q", hashes)
+	}
+	if _, stderr, code := nb201("init", "0", "--to", "a.pth"); code != 2 || stderr != "nb201: missing --seed (see nb201 init --help)\n" {
+		t.Errorf("code %d, %s", code, stderr)
+	}
+	for _, args := range [][]string{{"--help"}, {"init-weights", "--help"}} {
+		if help, _, _ := nb201(args...); !strings.Contains(help, "init-weights ") || strings.Contains(help, "init ") {
+			t.Errorf("%q:\n%s", args, help)
+		}
+	}
+}
+
+// hashOf returns the hash over the hashes of a checkpoint's float tensors.
 func hashOf(t *testing.T, pth string) string {
 	weights, err := torchfile.ReadStateDict(pth)
 	if err != nil {

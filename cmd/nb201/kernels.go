@@ -18,13 +18,13 @@ import (
 	"nb201/train/device"
 )
 
-// kernelsFlags are the flags of nb201 kernels.
+// kernelsFlags holds the flags of nb201 kernels.
 type kernelsFlags struct {
 	skeleton
 	gpu, dataset    string
 	precision       configs.Precision
 	batch           int
-	bandwidth, flop float64 // of the GPU, a second; 0: not given
+	bandwidth, flop float64 // bytes and FLOP per second of the GPU; 0: not given
 	json            bool
 }
 
@@ -32,25 +32,28 @@ func newKernelsCommand() *cobra.Command {
 	var flags kernelsFlags
 	c := &cobra.Command{
 		Use:   "kernels ARCH",
-		Short: "Show what a GPU would run for an architecture, on a machine without one",
-		Long: `Compile the training step and the evaluation of an architecture for a GPU model, and show
-what the GPU would run for each. Neither a GPU nor NVIDIA's driver is needed, only the
-compiler: nb201 setup --device cuda13 --compiler.
+		Short: "Show the kernels that a GPU would run for an architecture, without a GPU",
+		Long: `kernels compiles the training step and the evaluation of an architecture for a GPU model,
+and shows what the GPU would run. It needs no GPU and no driver, only the compiler, which
+nb201 setup --device cuda13 --compiler installs. Nothing is timed.
 
-The table has, for a step or a batch: kernels; how many of them are in a row, each needing
-the one before; cuDNN's convolutions (forward, gradients of filters, gradients of inputs,
-forward with an activation) and their GFLOP; the bytes that the kernels move; the memory
-that a program takes beside images, state and cuDNN's workspace; CUDA graphs; and what the
-host launches per step, 0 where one launch runs the whole loop. With the GPU's --bandwidth
-and --flop it also has the least time that they allow, kernel by kernel.
+The table has a row for one training step and one for the evaluation of one batch:
+  kernels, in a row    the number of kernels, and the longest chain in which each kernel
+                       needs the one before
+  cuDNN                convolutions: forward, filter gradients, input gradients, and forward
+                       fused with an activation
+  GB moved, GFLOP      bytes that the kernels move, and FLOP of the convolutions
+  least ms             the least time that --bandwidth and --flop allow, kernel by kernel
+  memory GB            memory of the program, without images, state and cuDNN's workspace
+  CUDA graphs          the number of graphs that the program is captured into
+  launches a step      launches by the host; 0 if one launch runs the whole loop
 
-The programs are compiled as nb201 train compiles them on such a GPU, without what needs
-the GPU itself: choosing among kernels by timing them, and leaving out nondeterministic
-ones. Time is not measured.
+The programs are compiled as nb201 train compiles them, except for two things that need the
+GPU: choosing between kernels by timing them, and avoiding nondeterministic ones.
 
-The command fails (exit code 1) when a program does not compile, or is not compiled as
-nb201 requires: one CUDA graph, convolutions by cuDNN (fp64 has matrix products in their
-place), no copies of feature maps, full precision in fp32.`,
+kernels fails (exit code 1) if a program does not compile, or not as nb201 requires: with
+one CUDA graph, convolutions by cuDNN (in fp64, matrix products), no copies of feature maps,
+and full precision in fp32.`,
 		Example: `  nb201 kernels 14452
   nb201 kernels 0 --gpu a100 --precision bf16 --dataset ImageNet16-120
   nb201 kernels 0 --bandwidth 3e12 --flop 60e12`,
@@ -66,24 +69,24 @@ place), no copies of feature maps, full precision in fp32.`,
 				err = r.print(c.OutOrStdout())
 			}
 			if err == nil && len(r.Faults) > 0 {
-				err = fmt.Errorf("the compiled programs are not what nb201 relies on: %s", strings.Join(r.Faults, "; "))
+				err = fmt.Errorf("the compiled programs are not as nb201 requires: %s", strings.Join(r.Faults, "; "))
 			}
 			return err
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&flags.gpu, "gpu", "h100", "GPU `MODEL`: "+strings.Join(backend.GPUs(), ", "))
-	f.StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json): its classes and size of images")
+	f.StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json) that sets the number of classes and the image size")
 	addPrecision(c.Flags(), &flags.precision)
 	flags.addFlags(f)
-	f.IntVar(&flags.batch, "batch", configs.Published().Batch, "images in a batch")
-	f.Float64Var(&flags.bandwidth, "bandwidth", 0, "`BYTES` that the GPU's memory moves in a second: 3e12")
-	f.Float64Var(&flags.flop, "flop", 0, "`FLOP` that the GPU does in a second, a multiply-add being 2: 60e12")
-	f.BoolVar(&flags.json, "json", false, "print one JSON document")
+	f.IntVar(&flags.batch, "batch", configs.Published().Batch, "`IMAGES` per batch")
+	f.Float64Var(&flags.bandwidth, "bandwidth", 0, "memory bandwidth of the GPU in `BYTES` per second, such as 3e12")
+	f.Float64Var(&flags.flop, "flop", 0, "speed of the GPU in `FLOP` per second, such as 60e12; a multiply-add counts as 2")
+	f.BoolVar(&flags.json, "json", false, jsonUsage)
 	return c
 }
 
-// kernelsReport is what a GPU would run.
+// kernelsReport describes what a GPU would run for an architecture, as nb201 kernels --json prints it.
 type kernelsReport struct {
 	Arch      int               `json:"arch"`
 	Genotype  string            `json:"genotype"`
@@ -95,32 +98,33 @@ type kernelsReport struct {
 	Cells     int               `json:"cells"`
 	Batch     int               `json:"batch"`
 	Precision configs.Precision `json:"precision"`
-	Programs  []kernelsOf       `json:"programs"`
+	Programs  []programKernels  `json:"programs"`
 	Faults    []string          `json:"faults,omitempty"`
 }
 
-// kernelsOf is what it would run for a program. Kernels, bytes and FLOP are those of a step
-// or of the evaluation of a batch.
-type kernelsOf struct {
+// programKernels describes what a GPU would run for a program: its kernels, bytes and FLOP for one
+// training step, or for the evaluation of one batch.
+type programKernels struct {
 	Program      string  `json:"program"`
 	Kernels      int     `json:"kernels"`
-	Chain        int     `json:"longest_chain"`      // kernels, each of which needs the one before
+	Chain        int     `json:"longest_chain"`      // of kernels that each need the one before
 	Convolutions string  `json:"cudnn_convolutions"` // forward/filter gradients/input gradients/fused
 	Bytes        int64   `json:"bytes"`
 	FLOP         int64   `json:"convolution_flop"`
-	Memory       int64   `json:"memory_bytes"` // beside images, state and cuDNN's workspace
+	Memory       int64   `json:"memory_bytes"` // without images, state and cuDNN's workspace
 	Graphs       int     `json:"cuda_graphs"`
-	Launches     int     `json:"launches_a_step"` // by the host; 0 where one launch is the whole loop
+	Launches     int     `json:"launches_a_step"` // by the host; 0 if one launch runs the whole loop
 	Least        float64 `json:"least_seconds,omitempty"`
 	Seconds      float64 `json:"compile_seconds"`
 }
 
-// storedImages is how many images lie on the GPU, as many as CIFAR-10 has.
+// storedImages is the number of images that the program assumes on the GPU: CIFAR-10's.
 const storedImages = 60_000
 
-// maxBatch is more than any GPU has memory for.
+// maxBatch is a larger batch than any GPU has memory for.
 const maxBatch = 1 << 16
 
+// examine compiles the programs of an architecture, and describes what the GPU would run.
 func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport, error) {
 	if err := backend.CheckGPU(f.gpu); err != nil {
 		return nil, err
@@ -129,7 +133,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 		return nil, usage.Errorf("--batch %d: use 1 to %d", f.batch, maxBatch)
 	}
 	if given := f.bandwidth != 0 || f.flop != 0; given && !(f.bandwidth > 0 && f.flop > 0) {
-		return nil, usage.Errorf("--bandwidth %v, --flop %v: give both, above 0, or neither", f.bandwidth, f.flop)
+		return nil, usage.Errorf("--bandwidth %v, --flop %v: give both or neither, each above 0", f.bandwidth, f.flop)
 	}
 	arch, err := cell.Resolve(name)
 	if err != nil {
@@ -164,7 +168,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 		if err != nil {
 			return nil, err
 		}
-		p := kernelsOf{
+		p := programKernels{
 			Program: program, Kernels: len(e.Kernels), Chain: e.Chain, Convolutions: e.Convolutions.String(), Bytes: e.Bytes(),
 			FLOP: e.FLOP(), Memory: e.Temporary, Graphs: e.Launches.Graphs, Launches: max(0, e.Launches.Turn), Seconds: e.Duration.Seconds(),
 		}
@@ -179,6 +183,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 	return r, nil
 }
 
+// print prints the report as text.
 func (r *kernelsReport) print(w io.Writer) error {
 	inert.Fprintf(w, "architecture %d  %s\ncompiled for %s by %s, %dx%d images, %d classes, C=%d N=%d, batch %d, %s\n\n",
 		r.Arch, r.Genotype, r.GPU, r.Plugin, r.ImageSize, r.ImageSize, r.Classes, r.Channels, r.Cells, r.Batch, r.Precision)

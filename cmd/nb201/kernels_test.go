@@ -15,8 +15,8 @@ import (
 	"nb201/internal/plugin"
 )
 
-// convolutions is the number of all.
-func convolutions(p kernelsOf) (sum int) {
+// convolutions returns the total number of convolutions.
+func convolutions(p programKernels) (sum int) {
 	for kind := range strings.SplitSeq(p.Convolutions, "/") {
 		n, _ := strconv.Atoi(kind)
 		sum += n
@@ -24,7 +24,7 @@ func convolutions(p kernelsOf) (sum int) {
 	return sum
 }
 
-// inDirectory lists what nb201 has put into a directory.
+// inDirectory lists the files that nb201 has put into a directory.
 func inDirectory(t *testing.T, dir string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, "nb201-dump-*"))
@@ -34,7 +34,8 @@ func inDirectory(t *testing.T, dir string) []string {
 	return found
 }
 
-// TestKernels compiles for a GPU, in processes of their own, as each opens one plugin.
+// TestKernels compiles for a GPU, each time in a separate process, because a process can open only one
+// plugin.
 func TestKernels(t *testing.T) {
 	const child = "NB201_TEST_KERNELS"
 	if args := os.Getenv(child); args != "" {
@@ -65,7 +66,7 @@ func TestKernels(t *testing.T) {
 		!strings.HasSuffix(lines[1], "32x32 images, 10 classes, C=16 N=1, batch 32, fp32") || !strings.HasPrefix(lines[4], "  training step  ") || !strings.HasPrefix(lines[5], "     evaluation ") {
 		t.Errorf("code %d, stderr %s, stdout\n%s", code, stderr, stdout)
 	}
-	// Stopped, it ends at once and leaves nothing.
+	// When it is stopped, it ends at once and leaves no files.
 	temporary := t.TempDir()
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernels$")
 	c.Env = append(os.Environ(), "TMPDIR="+temporary, child+"=kernels 1462")
@@ -79,7 +80,7 @@ func TestKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	_ = c.Wait() // the exit code says it
+	_ = c.Wait() // see the exit code
 	if code, left := c.ProcessState.ExitCode(), inDirectory(t, temporary); code != 130 || len(left) > 0 || time.Since(began) > 5*time.Second {
 		t.Errorf("stopped: code %d after %v, left %q", code, time.Since(began), left)
 	}

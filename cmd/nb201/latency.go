@@ -19,7 +19,7 @@ import (
 	"nb201/train"
 )
 
-// latencyFlags are the flags of nb201 latency.
+// latencyFlags holds the flags of nb201 latency.
 type latencyFlags struct {
 	skeleton
 	archs, device string
@@ -33,35 +33,36 @@ func newLatencyCommand() *cobra.Command {
 	var flags latencyFlags
 	c := &cobra.Command{
 		Use:   "latency ARCH | --archs LIST",
-		Short: "Measure the latency of architectures: seconds per batch in evaluation",
-		Long: fmt.Sprintf(`Measure the latency of an architecture, or of many: the seconds in which the device
-evaluates a batch of 256 images.
+		Short: "Measure how long a device takes to evaluate a batch",
+		Long: fmt.Sprintf(`latency measures how many seconds a device takes to evaluate a batch of 256 images, for one
+architecture or for all of --archs.
 
-What is timed is what the original times: the forward pass in evaluation mode and the
-loss of a batch that lies on the device already. Ours ends when the loss has come back
-to the host, and so has the device finished; the original does not wait for the GPU.
-Every batch is the same, of noise, and the weights are initial ones: time depends on
-neither, so no images are needed. %d runs before those that count warm up. Compiling
-does not count.
+What is timed:
+  As in the original, the forward pass in evaluation mode and the loss, for a batch that is
+  already on the device. nb201 stops the clock when the loss is back on the host, so the
+  device has finished by then; the original does not wait for the GPU. The batch is noise
+  and the weights are initial ones, since neither changes the time: no images are needed.
+  %d warm-up runs and compilation do not count.
 
-The table gives the median, the extremes and the spread, (most - least) / median. On a
-busy device times are longer and the spread tells. The --json output, with the seconds of
-every run, is what nb201 export --latency takes. A trial measures the same at its end, in
-%d runs, for its record, where its batch is 256 images.
+Output:
+  The table shows the median, the least and the most, and the spread: (most - least) /
+  median. A large spread means that the device was busy and the times are too long. The
+  --json output has the seconds of every run; nb201 export --latency reads it. Each trial
+  with 256 images per batch also measures its latency, in %d runs at its end.
 
---archs takes a list as nb201 plan does: indices, ranges (0-99), genotype strings, files
-with one of these a line, and unique. Of dataset keys with the same network, as cifar10
-and cifar10-valid, one is measured.`, train.LatencyWarmUp, train.LatencyRuns),
+--archs takes the same list as nb201 plan: indices, ranges (0-99), genotype strings, files
+with one of these on each line, and unique, the first architecture of each isomorphism
+class. Datasets with the same network, such as cifar10 and cifar10-valid, are measured once.`, train.LatencyWarmUp, train.LatencyRuns),
 		Example: `  nb201 latency 1462
   nb201 latency --archs 0-99 --dataset cifar10,cifar100,ImageNet16-120 --device cuda --json > latency.json`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return fmt.Errorf("%s takes one ARCH, %s, not %d: list several with --archs", c.CommandPath(), anArchitecture, len(args))
+				return fmt.Errorf("%s takes one ARCH (%s), got %d; list several with --archs", commandName(c), anArchitecture, len(args))
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			archs, err := flags.chosen(args)
+			archs, err := flags.chosenArchs(args)
 			if err != nil {
 				return err
 			}
@@ -76,21 +77,22 @@ and cifar10-valid, one is measured.`, train.LatencyWarmUp, train.LatencyRuns),
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&flags.archs, "archs", "", "architectures: `LIST` of indices, ranges, genotype strings, files, unique")
-	f.StringSliceVar(&flags.datasets, "dataset", []string{"cifar10"}, "dataset `KEYS` and definition files (*.json): their classes and size of images")
-	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to measure: cpu, cuda or cuda:N")
+	f.StringVar(&flags.archs, "archs", "", "architectures: "+archsUsage)
+	f.StringSliceVar(&flags.datasets, "dataset", []string{"cifar10"},
+		"dataset `KEYS` and definition files (*.json) that set the number of classes and the image size")
+	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to measure on: cpu, cuda or cuda:N")
 	addPrecision(c.Flags(), &flags.precision)
 	flags.addFlags(f)
-	f.IntVar(&flags.batch, "batch", train.LatencyBatch, "images in a batch")
-	f.IntVar(&flags.runs, "repeat", train.LatencyRuns, "`RUNS` that count")
-	f.BoolVar(&flags.json, "json", false, "print one JSON document")
+	f.IntVar(&flags.batch, "batch", train.LatencyBatch, "`IMAGES` per batch")
+	f.IntVar(&flags.runs, "repeat", train.LatencyRuns, "timed `RUNS`")
+	f.BoolVar(&flags.json, "json", false, jsonUsage)
 	return c
 }
 
-// chosen are the architectures of the argument or of --archs.
-func (f *latencyFlags) chosen(args []string) ([]cell.Arch, error) {
+// chosenArchs returns the architectures of the argument or of --archs.
+func (f *latencyFlags) chosenArchs(args []string) ([]cell.Arch, error) {
 	if (len(args) == 1) == (f.archs != "") {
-		return nil, usage.Errorf("latency is of one ARCH, %s, or of those of --archs: give one of the two", anArchitecture)
+		return nil, usage.Errorf("latency takes either one ARCH (%s) or --archs; give one of the two", anArchitecture)
 	}
 	if len(args) == 1 {
 		arch, err := cell.Resolve(args[0])
@@ -111,7 +113,7 @@ func (f *latencyFlags) chosen(args []string) ([]cell.Arch, error) {
 	return archs, nil
 }
 
-// measure measures every architecture for every dataset.
+// measure measures every architecture on every dataset, and shows progress on progressTo.
 func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressTo io.Writer) (*results.LatencyTable, error) {
 	const mostRuns = 1_000_000
 	switch {
@@ -169,8 +171,9 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 	return table, nil
 }
 
+// printLatencies prints the table.
 func printLatencies(w io.Writer, t *results.LatencyTable) error {
-	inert.Fprintf(w, "evaluation of a batch of %d, C=%d N=%d, %s on %s\n%s, %d before to warm up\n\n",
+	inert.Fprintf(w, "evaluation of a batch of %d, C=%d N=%d, %s on %s\n%s, after %d to warm up\n\n",
 		t.Batch, t.Channels, t.Cells, t.Precision, t.Device, progress.Quantity(len(t.Measured[0].Seconds), "run"), t.WarmUp)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "architecture\tdataset\timage\tclasses\tmedian ms\tleast ms\tmost ms\tspread %\timages/s\t")

@@ -1,8 +1,9 @@
-// Command nb201 regenerates the NAS-Bench-201 benchmark: it trains architectures
-// of its search space as the original program did and writes what the published
-// Python clients open.
+// Command nb201 regenerates the NAS-Bench-201 benchmark: it trains architectures of its search
+// space as the original program did, and writes files that the published Python clients open.
 //
-// This package holds flags, signals, exit codes and printing; one file a command.
+// This package parses flags, handles signals, prints results and sets exit codes; the work is done
+// in the packages that it calls. Each command has its own file, named after it. Start reading at
+// newRootCommand in root.go.
 package main
 
 import "os"

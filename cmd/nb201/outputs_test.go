@@ -15,18 +15,17 @@ import (
 	"nb201/results/resultstest"
 )
 
-// userOutputs are the command lines that write a file that the user names, less its name.
+// userOutputs returns the command lines that write a file named by the user, without that name.
 func userOutputs(campaign string) map[string][]string {
 	return map[string][]string{
-		"init":    {"init", "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to"},
+		"init":    {"init-weights", "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to"},
 		"arch":    {"arch", "0", "--svg"},
 		"compare": {"compare", campaign, campaign, "--report"},
 	}
 }
 
-// TestOutputsKeepWhatIsThere has no output replace a file of somebody else's, a pipe, a
-// device or a link.
-func TestOutputsKeepWhatIsThere(t *testing.T) {
+// TestOutputsKeepFiles checks that no output replaces somebody else's file, a pipe, a device or a link.
+func TestOutputsKeepFiles(t *testing.T) {
 	c := resultstest.Fill(t, results.Trial{Arch: 4, Dataset: "digits", Epochs: 1, Seed: 1})
 	dir := t.TempDir()
 	for name, args := range userOutputs(c.Dir) {
@@ -52,7 +51,7 @@ func TestOutputsKeepWhatIsThere(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", name, len(forced), err)
 		}
 
-		again := 0 // a drawing and a report are known for what they are; weights could be anybody's
+		again := 0 // drawings and reports are recognised as nb201's; weights could be anybody's
 		if name == "init" {
 			again = 2
 		}
@@ -78,7 +77,7 @@ func TestOutputsKeepWhatIsThere(t *testing.T) {
 	}
 }
 
-// Only root makes devices, in a folder of the test's.
+// Only root can make devices.
 func TestOutputsWriteThroughDevices(t *testing.T) {
 	dir := t.TempDir()
 	null, full := filepath.Join(dir, "null"), filepath.Join(dir, "full")
@@ -100,7 +99,7 @@ func TestOutputsWriteThroughDevices(t *testing.T) {
 	}
 }
 
-// TestOutputsKeepInputs has no output replace what the command reads, with --force too.
+// TestOutputsKeepInputs checks that no output replaces a file that the command reads, even with --force.
 func TestOutputsKeepInputs(t *testing.T) {
 	c := resultstest.Fill(t, results.Trial{Arch: 4, Dataset: "digits", Epochs: 1, Seed: 1})
 	dir := t.TempDir()
@@ -112,7 +111,7 @@ func TestOutputsKeepInputs(t *testing.T) {
 		{"compare", c.Dir, c.Dir, "--report", filepath.Join(c.Dir, "new.html")},
 		{"arch", "0", "--dataset", definition, "--svg", definition},
 		{"arch", "0", "--dataset", definition, "--svg", hard},
-		{"init", "0", "--seed", "1", "--dataset", hard, "--to", definition},
+		{"init-weights", "0", "--seed", "1", "--dataset", hard, "--to", definition},
 		{"data", "import", definition, "--name", "mine", "--to", filepath.Dir(definition)},
 	} {
 		before, err := os.ReadFile(definition)

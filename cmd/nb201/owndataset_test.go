@@ -18,7 +18,7 @@ import (
 	"nb201/results/verify"
 )
 
-// ownTrials are the trials of architectures on a user's own dataset key.
+// ownTrials returns trials of architectures on a user's own dataset key.
 func ownTrials(archs ...int) []results.Trial {
 	var trials []results.Trial
 	for _, arch := range archs {
@@ -30,9 +30,8 @@ func ownTrials(archs ...int) []results.Trial {
 	return trials
 }
 
-// A user's own dataset key goes through exports of every format, and each of them is
-// queried, verified and compared like the campaign, the key being alone or beside those
-// of the benchmark.
+// A user's own dataset key, alone or next to those of the benchmark, can be exported in every format.
+// Each export can be queried, verified and compared like the campaign.
 func TestOwnKey(t *testing.T) {
 	for name, c := range map[string]results.Campaign{
 		"alone":  resultstest.Fill(t, ownTrials(0, 40)...),
@@ -40,7 +39,7 @@ func TestOwnKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := func(path, hp string) string {
-				return ownAnswer(t, path, "40", "--dataset", resultstest.Own, "--epochs", hp)
+				return ownAnswer(t, path, "40", "--dataset", resultstest.Own, "--schedule", hp)
 			}
 			want := asked(c.Dir, "3")
 			askOwnKey(t, c.Dir, "3", name == "beside")
@@ -86,7 +85,7 @@ func TestOwnKey(t *testing.T) {
 	}
 }
 
-// ownAnswer is what nb201 query --json tells of accuracies and losses.
+// ownAnswer returns the accuracies and losses that nb201 query --json prints.
 func ownAnswer(t *testing.T, args ...string) string {
 	t.Helper()
 	stdout, stderr, code := nb201(append([]string{"query", "--json"}, args...)...)
@@ -116,15 +115,15 @@ func ownAnswer(t *testing.T, args ...string) string {
 		t.Errorf("nb201 query %s answers\n%s", args, stdout)
 	}
 	for _, views := range [][]view{answer.Trials, answer.Means} {
-		for _, v := range views { // Runs names them in no order
+		for _, v := range views { // the format runs has no order
 			slices.SortFunc(v.Measured, func(a, b measure) int { return strings.Compare(a.Set, b.Set) })
 		}
 	}
 	return fmt.Sprint(answer)
 }
 
-// askOwnKey queries and verifies a file with a user's own key on two architectures, one
-// of them without another key.
+// askOwnKey queries and verifies a file that has two architectures on a user's own key, one of them
+// only on that key.
 func askOwnKey(t *testing.T, path, hp string, beside bool) {
 	t.Helper()
 	stdout, stderr, code := nb201("query", path, "40")
@@ -134,23 +133,23 @@ func askOwnKey(t *testing.T, path, hp string, beside bool) {
 		}
 	}
 	for _, set := range []string{"x-valid", "ori-test", "train"} {
-		stdout, stderr, code = nb201("query", path, "--best", "--dataset", resultstest.Own, "--set", set, "--epochs", hp)
-		lack := "0 lack such a trial"
+		stdout, stderr, code = nb201("query", path, "--best", "--dataset", resultstest.Own, "--set", set, "--schedule", hp)
+		lack := "without such a trial: 0"
 		if beside {
-			lack = "1 lack such a trial"
+			lack = "without such a trial: 1"
 		}
-		if code != 0 || !strings.Contains(stdout, "2 architectures; 0 are beyond the limits, "+lack) {
+		if code != 0 || !strings.Contains(stdout, "2 architectures; beyond the limits: 0; "+lack) {
 			t.Errorf("nb201 query %s --best --set %s: code %d, %s%s", path, set, code, stderr, stdout)
 		}
 	}
 	stdout, stderr, code = nb201("verify", path)
-	if code != 0 || !strings.Contains(stdout, "  sound\n") {
+	if code != 0 || !strings.Contains(stdout, "  no faults\n") {
 		t.Errorf("nb201 verify %s: code %d, %s%s", path, code, stderr, stdout)
 	}
 }
 
-// A trial on a user's own dataset, of 3 classes and 20x20 pixels, is trained, and its
-// weights are evaluated again from the campaign; an export does not define the dataset.
+// A trial on a user's own dataset, of 3 classes and 20x20 pixels, is trained, and its weights are
+// evaluated again from the campaign. An export of it does not contain the dataset's definition.
 func TestOwnDataset(t *testing.T) {
 	dir := t.TempDir()
 	write := func(path string, text []byte) {

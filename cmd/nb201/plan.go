@@ -19,13 +19,13 @@ import (
 	"nb201/scheduler/plan"
 )
 
-// planFlags are the flags of nb201 plan.
+// planFlags holds the flags of nb201 plan.
 type planFlags struct {
 	archs     string
 	selection plan.Selection
 	seeds     seedsFlag
 
-	settings plan.Settings // those of the flags given, or the defaults
+	settings plan.Settings // of the flags, or their defaults
 	weights  string
 	root     string
 	replace  bool
@@ -40,36 +40,40 @@ func newPlanCommand() *cobra.Command {
 	var flags planFlags
 	c := &cobra.Command{
 		Use:   "plan DIR [--archs LIST --datasets K,K --epochs 12,200 --seeds S,S | --preset NAME]",
-		Short: "Plan a campaign: say what to train, and what it costs",
-		Long: `Plan the trials of a campaign: every architecture of --archs, on every dataset of
---datasets, along every schedule of --epochs, from every seed of --seeds. DIR/plan.json
-holds the plan; nb201 run trains what it says. With DIR alone, show the plan.
+		Short: "Plan what a campaign trains, and estimate its cost",
+		Long: `plan writes DIR/plan.json, which lists the trials that nb201 run trains: every architecture
+of --archs, on every dataset of --datasets, along every schedule of --epochs, with every
+seed of --seeds. It then estimates time and disk space. With DIR alone, it shows the plan.
 
---archs takes a list of indices, ranges (0-99), genotype strings, files with one of
-these a line (what follows a # is a comment), and unique, which is the first architecture
-of each isomorphism class. A preset stands for all four lists; --archs and --datasets
-narrow it:
-  nas-bench-201-v1_1  what was published: of all architectures, 12 epochs from seed 111 on
-                      the four dataset keys and 777 on cifar10-valid, and 200 epochs from
-                      777, 888 and 999 on the four
-  sample              28 architectures, one of each cost from the cheapest to the dearest,
-                      12 epochs, seed 777, on cifar10-valid or those of --datasets
+Architectures (--archs):
+  A list, separated by commas, of indices, ranges (0-99), genotype strings, files with one
+  of these on each line (# begins a comment), and unique, the first architecture of each
+  isomorphism class.
 
-A plan that is there is extended: what it has is kept, with its settings, and so is what
-is done. Settings, a recipe or a dataset definition that differ from those that finished
-trials were trained with are refused; where none is finished, --replace starts anew.
+Presets (--preset), instead of the four lists; --archs and --datasets narrow them:
+  nas-bench-201-v1_1  the published benchmark: all architectures; 12 epochs with seed 111 on
+                      the four dataset keys and 777 on cifar10-valid; 200 epochs with seeds
+                      777, 888 and 999 on all four
+  sample              28 architectures, one for each possible cost; 12 epochs, seed 777, on
+                      cifar10-valid or --datasets
 
-The estimate is of the trials left. Its rate is measured on the trials done in DIR, or in
-the campaign --like on devices of the same kind, or given with --rate. It holds for as
-many trials at once on a device as there were then: name their number with --per-device.
-Disk is the content of the files; a trial's record and its weights are a file each.`,
+Changing a plan:
+  plan adds to an existing plan, which keeps its trials and settings; finished trials stay
+  finished. It refuses settings, recipes and dataset definitions other than those that
+  finished trials were trained with. If no trial is finished, --replace starts over.
+
+Estimate:
+  The rate is measured on the trials finished in DIR, or in the campaign --like on the same
+  kind of device, or given by --rate. It applies if a device trains as many trials at once
+  as it did then; name that number with --per-device. Disk space is the size of all files: a
+  record for each trial and, unless --weights is drop, its weights.`,
 		Example: `  nb201 plan campaign --preset nas-bench-201-v1_1 --devices 8 --like sample
   nb201 plan sample --preset sample --datasets digits
   nb201 plan demo --archs 0-9,1462 --datasets cifar10-valid,mine.json --epochs 12 --seeds 777,888
   nb201 plan demo --devices 4 --per-device 2`,
 		Args: oneArgument("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
-			view, err := flags.run(c, args[0])
+			view, err := flags.updatePlan(c, args[0])
 			if err != nil {
 				return err
 			}
@@ -80,29 +84,31 @@ Disk is the content of the files; a trial's record and its weights are a file ea
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&flags.archs, "archs", "", "architectures: `LIST` of indices, ranges, genotype strings, files, unique")
+	f.StringVar(&flags.archs, "archs", "", "architectures: "+archsUsage)
 	f.StringSliceVar(&flags.selection.Datasets, "datasets", nil, "dataset `KEYS` and definition files (*.json)")
-	f.IntSliceVar(&flags.selection.Epochs, "epochs", nil, "the schedules, named by their `EPOCHS`: 12 or 200 as published, or any other")
-	f.Var(&flags.seeds, "seeds", "each 0..4294967295; published: 777, 888, 999 and 111")
+	f.IntSliceVar(&flags.selection.Epochs, "epochs", nil, "schedules, named by their numbers of `EPOCHS`: 12 or 200 as published, or any other")
+	f.Var(&flags.seeds, "seeds", "random `SEEDS`, each 0 to 4294967295; published: 777, 888, 999 and 111")
 	f.StringVar(&flags.selection.Preset, "preset", "", "`NAME` of a preset: "+strings.Join(plan.Presets(), ", "))
-	f.BoolVar(&flags.replace, "replace", false, "start the plan anew, where none of its trials is finished")
+	f.BoolVar(&flags.replace, "replace", false, "replace the plan; only if none of its trials are finished")
 
 	addSettings(f, &flags.settings.Settings)
-	f.StringVar(&flags.weights, "weights", "keep", "keep or drop the weights")
-	f.StringVar(&flags.root, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images, which are counted where the definition does not")
+	f.StringVar(&flags.weights, "weights", "keep", keepUsage)
+	f.StringVar(&flags.root, "data", data.DefaultRoot(os.Getenv), dataUsage+", to count them if their definition does not")
 
 	f.StringVar(&flags.like, "like", "", "measure the rate on the trials of the campaign `DIR`")
-	f.Float64Var(&flags.rate, "rate", 0, "rate of a device in `IMAGES` a second to train on, the mean over architectures; evaluating is taken to be three times as fast")
-	f.IntVar(&flags.devices, "devices", 1, "`NUMBER` of devices to estimate the days for")
-	f.IntVar(&flags.perDevice, "per-device", 1, "`NUMBER` of trials at once on a device")
-	f.BoolVar(&flags.json, "json", false, "print one JSON document")
-	exclude(c, "like", "rate")
+	f.Float64Var(&flags.rate, "rate", 0,
+		"training rate of a device in `IMAGES` per second, as the mean over architectures; evaluation counts as three times as fast")
+	f.IntVar(&flags.devices, "devices", 1, "estimate the days on this `NUMBER` of devices")
+	f.IntVar(&flags.perDevice, "per-device", 1, "`NUMBER` of trials that a device trains at once")
+	f.BoolVar(&flags.json, "json", false, jsonUsage)
+	markExclusive(c, "like", "rate")
 	return c
 }
 
-// seedsFlag is a --seeds: seeds joined by commas.
+// seedsFlag is a flag with a list of seeds, separated by commas.
 type seedsFlag []uint32
 
+// Set implements [pflag.Value].
 func (s *seedsFlag) Set(text string) error {
 	for item := range strings.SplitSeq(text, ",") {
 		var seed seedFlag
@@ -114,12 +120,14 @@ func (s *seedsFlag) Set(text string) error {
 	return nil
 }
 
-func (s *seedsFlag) String() string { return joined(*s) }
+// String implements [pflag.Value].
+func (s *seedsFlag) String() string { return joinCommas(*s) }
 
+// Type implements [pflag.Value].
 func (s *seedsFlag) Type() string { return "SEEDS" }
 
-// joined lists values with commas.
-func joined[T any](values []T) string {
+// joinCommas joins values with commas.
+func joinCommas[T any](values []T) string {
 	var texts []string
 	for _, v := range values {
 		texts = append(texts, fmt.Sprint(v))
@@ -127,9 +135,10 @@ func joined[T any](values []T) string {
 	return strings.Join(texts, ",")
 }
 
-// run makes, extends or finds the plan of dir, and says what it costs.
-func (f *planFlags) run(c *cobra.Command, dir string) (*planView, error) {
-	if err := f.check(c); err != nil {
+// updatePlan creates, extends or only reads the plan of dir, as the flags ask, and estimates its
+// costs.
+func (f *planFlags) updatePlan(c *cobra.Command, dir string) (*planView, error) {
+	if err := f.validate(c); err != nil {
 		return nil, err
 	}
 	old, err := plan.Read(dir)
@@ -141,7 +150,7 @@ func (f *planFlags) run(c *cobra.Command, dir string) (*planView, error) {
 	case old == nil && !selected:
 		return nil, err
 	case f.replace && !selected:
-		return nil, usage.Errorf("--replace starts the plan anew: say what it is to hold, with --preset or with --archs, --datasets, --epochs and --seeds")
+		return nil, usage.Errorf("--replace starts a new plan; give its trials with --preset, or with --archs, --datasets, --epochs and --seeds")
 	}
 	done, err := plan.Done(c.Context(), dir)
 	if err != nil {
@@ -149,11 +158,11 @@ func (f *planFlags) run(c *cobra.Command, dir string) (*planView, error) {
 	}
 	if f.replace && old != nil {
 		if i := slices.IndexFunc(done, old.Has); i >= 0 {
-			return nil, usage.Errorf("--replace is for a plan without finished trials, and %v is finished: plan another directory", done[i])
+			return nil, usage.Errorf("--replace needs a plan without finished trials, but %v is finished; plan another directory", done[i])
 		}
 		old = nil
 	}
-	p, err := f.plan(c, old, selected, done)
+	p, err := f.extendPlan(c, old, selected, done)
 	if err != nil {
 		return nil, err
 	}
@@ -181,28 +190,28 @@ func (f *planFlags) run(c *cobra.Command, dir string) (*planView, error) {
 	return f.view(dir, old, p, done, rate), nil
 }
 
-// mostDevices is more than any cluster has, and a device takes trials at once.
+// mostDevices is more devices than any cluster has, and more trials than a device trains at once.
 const mostDevices = 1_000_000
 
-// check refuses flags that are wrong whatever the plan.
-func (f *planFlags) check(c *cobra.Command) error {
+// validate refuses flags that are wrong for any plan.
+func (f *planFlags) validate(c *cobra.Command) error {
 	if _, err := parseKeep(f.weights); err != nil {
 		return err
 	}
 	switch {
 	case f.devices < 1 || f.perDevice < 1:
-		return usage.Errorf("%d devices with %d trials at once: use at least 1 of each", f.devices, f.perDevice)
+		return usage.Errorf("--devices %d, --per-device %d: use at least 1", f.devices, f.perDevice)
 	case f.devices > mostDevices || f.perDevice > mostDevices:
-		return usage.Errorf("%d devices with %d trials at once: use at most %d of each", f.devices, f.perDevice, mostDevices)
+		return usage.Errorf("--devices %d, --per-device %d: use at most %d", f.devices, f.perDevice, mostDevices)
 	case c.Flags().Changed("rate") && !(f.rate > 0 && !math.IsInf(f.rate, 1)):
-		return usage.Errorf("--rate %v: use a number of images a second above 0", f.rate)
+		return usage.Errorf("--rate %v: use a number of images per second above 0", f.rate)
 	}
 	return nil
 }
 
-// plan is old, extended by what the flags select, or a new plan.
-func (f *planFlags) plan(c *cobra.Command, old *plan.Plan, selected bool, done []results.Trial) (*plan.Plan, error) {
-	more := &plan.Plan{Settings: f.wanted(c, old)}
+// extendPlan returns old, extended by the trials that the flags select, or a new plan if old is nil.
+func (f *planFlags) extendPlan(c *cobra.Command, old *plan.Plan, selected bool, done []results.Trial) (*plan.Plan, error) {
+	more := &plan.Plan{Settings: f.mergeSettings(c, old)}
 	if selected {
 		if f.archs != "" {
 			archs, err := plan.ParseArchs(f.archs)
@@ -223,8 +232,8 @@ func (f *planFlags) plan(c *cobra.Command, old *plan.Plan, selected bool, done [
 	return old.Extend(more, done)
 }
 
-// wanted are the settings that the flags ask for: those not given are the plan's.
-func (f *planFlags) wanted(c *cobra.Command, old *plan.Plan) plan.Settings {
+// mergeSettings returns the settings of the flags that were given, and for the others those of old.
+func (f *planFlags) mergeSettings(c *cobra.Command, old *plan.Plan) plan.Settings {
 	given := f.settings
 	given.Weights = f.weights == "keep"
 	if old == nil {
@@ -248,7 +257,7 @@ func (f *planFlags) wanted(c *cobra.Command, old *plan.Plan) plan.Settings {
 	return s
 }
 
-// findRate is the rate to estimate by, nil when there is none.
+// findRate returns the rate to estimate with, or nil if it is unknown.
 func (f *planFlags) findRate(ctx context.Context, p *plan.Plan, dir string, done []results.Trial) (*plan.Rate, error) {
 	switch {
 	case f.rate > 0:
@@ -256,18 +265,19 @@ func (f *planFlags) findRate(ctx context.Context, p *plan.Plan, dir string, done
 	case f.like == "":
 		return plan.MeasureRate(ctx, results.Campaign{Dir: dir}, done, p.Settings.Precision)
 	}
-	return rateOf(ctx, f.like, p.Settings.Precision)
+	return measureRate(ctx, f.like, p.Settings.Precision)
 }
 
-// rateOf measures the rate on the trials done in a campaign.
-func rateOf(ctx context.Context, campaign string, precision configs.Precision) (*plan.Rate, error) {
+// measureRate measures the rate on the finished trials of another campaign; it is a usage error if
+// none has the precision.
+func measureRate(ctx context.Context, campaign string, precision configs.Precision) (*plan.Rate, error) {
 	done, err := plan.Done(ctx, campaign)
 	if err != nil {
 		return nil, err
 	}
 	rate, err := plan.MeasureRate(ctx, results.Campaign{Dir: campaign}, done, precision)
 	if err == nil && rate == nil {
-		err = usage.Errorf("no rate can be measured on %s: it has no finished trial in %s", campaign, precision)
+		err = usage.Errorf("cannot measure a rate on %s, which has no finished trial in %s; name another campaign with --like, or give --rate", campaign, precision)
 	}
 	return rate, err
 }

@@ -14,30 +14,30 @@ import (
 	"nb201/scheduler/plan"
 )
 
-// planView is a plan as nb201 plan --json prints it.
+// planView describes a plan and its costs, as nb201 plan --json prints it.
 type planView struct {
 	Campaign string            `json:"campaign"`
 	Settings plan.Settings     `json:"settings"`
 	Parts    []partView        `json:"parts"`
 	Trials   int               `json:"trials"`
-	New      int               `json:"new"` // since the command began
+	New      int               `json:"new"` // added by this command
 	Done     int               `json:"done"`
 	Left     int               `json:"left"`
 	Foreign  []results.Trial   `json:"done_but_not_planned"`
-	Estimate map[string]*costs `json:"estimate"` // of all trials, and of those left
-	Rate     *plan.Rate        `json:"rate"`     // null: none is known
+	Estimate map[string]*costs `json:"estimate"` // by "all" trials and those "left"
+	Rate     *plan.Rate        `json:"rate"`     // null if unknown
 
 	devices, perDevice int
 }
 
-// partView is a line of the plan's table.
+// partView is a row of the plan's table.
 type partView struct {
 	plan.Part
 	Trials int `json:"trials"`
 	Done   int `json:"done"`
 }
 
-// costs are what trials cost on some devices.
+// costs holds what trials cost on the devices that the flags name.
 type costs struct {
 	plan.Cost
 	DeviceHours float64 `json:"device_hours,omitzero"`
@@ -45,6 +45,8 @@ type costs struct {
 	Files       int     `json:"files"`
 }
 
+// view describes the plan p of dir, which was old before this command; done are the finished trials
+// of dir.
 func (f *planFlags) view(dir string, old, p *plan.Plan, done []results.Trial, rate *plan.Rate) *planView {
 	v := &planView{
 		Campaign: dir, Settings: p.Settings, Rate: rate, Foreign: []results.Trial{},
@@ -66,8 +68,8 @@ func (f *planFlags) view(dir string, old, p *plan.Plan, done []results.Trial, ra
 			}
 		}
 	}
-	all := f.costs(p.Estimate(p.Trials(), rate), p)
-	left := f.costs(p.Estimate(func(yield func(results.Trial) bool) {
+	all := f.newCosts(p.Estimate(p.Trials(), rate), p)
+	left := f.newCosts(p.Estimate(func(yield func(results.Trial) bool) {
 		for t := range p.Trials() {
 			if !isDone[t] && !yield(t) {
 				return
@@ -83,7 +85,8 @@ func (f *planFlags) view(dir string, old, p *plan.Plan, done []results.Trial, ra
 	return v
 }
 
-func (f *planFlags) costs(c plan.Cost, p *plan.Plan) *costs {
+// newCosts spreads a cost over the devices.
+func (f *planFlags) newCosts(c plan.Cost, p *plan.Plan) *costs {
 	hours := c.Seconds / 3600 / float64(f.perDevice)
 	files := c.Trials
 	if p.Settings.Weights {
@@ -92,6 +95,7 @@ func (f *planFlags) costs(c plan.Cost, p *plan.Plan) *costs {
 	return &costs{c, hours, hours / 24 / float64(f.devices), files}
 }
 
+// print prints the plan and its estimate as text.
 func (v *planView) print(w io.Writer) error {
 	s := v.Settings
 	weights := "kept"
@@ -104,14 +108,14 @@ func (v *planView) print(w io.Writer) error {
 	fmt.Fprintln(table, "part\tarchitectures\tdatasets\tepochs\tseeds\ttrials\tdone")
 	for i, part := range v.Parts {
 		inert.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%d\n", i+1, part.Describe(40), strings.Join(part.Datasets, ","),
-			joined(part.Epochs), joined(part.Seeds), part.Trials, part.Done)
+			joinCommas(part.Epochs), joinCommas(part.Seeds), part.Trials, part.Done)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	inert.Fprintf(w, "\n%s: %d new, %d done, %d left\n", progress.Quantity(v.Trials, "trial"), v.New, v.Done, v.Left)
 	if n := len(v.Foreign); n > 0 {
-		inert.Fprintf(w, "done but not in the plan: %s, the first: %v\n", progress.Quantity(n, "trial"), v.Foreign[0])
+		inert.Fprintf(w, "done but not in the plan: %s, first %v\n", progress.Quantity(n, "trial"), v.Foreign[0])
 	}
 	fmt.Fprintln(w)
 	if err := v.printEstimate(w); err != nil {
@@ -121,6 +125,7 @@ func (v *planView) print(w io.Writer) error {
 	return err
 }
 
+// printEstimate prints the table of costs.
 func (v *planView) printEstimate(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "estimate\tall\tleft\t")
@@ -128,11 +133,11 @@ func (v *planView) printEstimate(w io.Writer) error {
 		inert.Fprintf(table, "%s\t%s\t%s\t\n", name, value(v.Estimate["all"]), value(v.Estimate["left"]))
 	}
 	line("trials", func(c *costs) string { return fmt.Sprint(c.Trials) })
-	line("million images to train on", func(c *costs) string { return rounded(c.TrainImages / 1e6) })
-	line("million images to evaluate", func(c *costs) string { return rounded(c.EvalImages / 1e6) })
+	line("million images to train on", func(c *costs) string { return formatRounded(c.TrainImages / 1e6) })
+	line("million images to evaluate", func(c *costs) string { return formatRounded(c.EvalImages / 1e6) })
 	if v.Rate != nil {
-		line(v.hours(), func(c *costs) string { return rounded(c.DeviceHours) })
-		line("days on "+progress.Quantity(v.devices, "device"), func(c *costs) string { return rounded(c.Days) })
+		line(v.hoursUnit(), func(c *costs) string { return formatRounded(c.DeviceHours) })
+		line("days on "+progress.Quantity(v.devices, "device"), func(c *costs) string { return formatRounded(c.Days) })
 	}
 	line("records", func(c *costs) string { return humanize.IBytes(uint64(c.RecordBytes)) })
 	line("weights", func(c *costs) string { return humanize.IBytes(uint64(c.WeightBytes)) })
@@ -140,8 +145,8 @@ func (v *planView) printEstimate(w io.Writer) error {
 	return table.Flush()
 }
 
-// hours names the unit of the devices' time.
-func (v *planView) hours() string {
+// hoursUnit returns the unit of the devices' time.
+func (v *planView) hoursUnit() string {
 	switch v.Rate.Device {
 	case "":
 		return "device-hours"
@@ -151,33 +156,34 @@ func (v *planView) hours() string {
 	return "GPU-hours"
 }
 
-// rounded is a number to a whole, or to three digits where it is small.
-func rounded(v float64) string {
+// formatRounded formats a number without decimals, or with three digits if it is below 100.
+func formatRounded(v float64) string {
 	if v >= 100 || v == 0 {
 		return fmt.Sprintf("%.0f", v)
 	}
 	return fmt.Sprintf("%.3g", v)
 }
 
-// describeRate says where the hours come from, or how to get them.
+// describeRate explains where the rate comes from, or how to get one.
 func (v *planView) describeRate() string {
 	r := v.Rate
 	if r == nil {
-		return `No rate is known, so that hours and days are not told. Train a few trials here with nb201
-run, or name with --like a campaign on devices of the same kind (nb201 plan DIR --preset
-sample makes one), or give a rate with --rate.`
+		return `No training rate is known, so hours and days are not shown. To get them, train a few trials
+here with nb201 run, or name with --like a campaign on the same kind of device (plan one
+with nb201 plan DIR --preset sample), or give a rate with --rate.`
 	}
 	if r.Trials == 0 {
-		return fmt.Sprintf("The rate, as given: a device trains %s and evaluates %s images a second.",
-			rounded(1/r.Train.PerImage), rounded(1/r.Eval.PerImage))
+		return fmt.Sprintf("Rate, as given: a device trains %s and evaluates %s images per second.",
+			formatRounded(1/r.Train.PerImage), formatRounded(1/r.Eval.PerImage))
 	}
-	perSecond := func(l plan.Line) string { return rounded(1 / (l.PerImage + l.PerMFLOP*r.MFLOPs)) }
-	text := fmt.Sprintf(`The rate, measured on %s of %s (%s): a device trains %s and
-evaluates %s images a second of %s MFLOPs, their mean, and takes %s s a trial besides; this
-fits their times of training and evaluation within %.0f %%.`, progress.Quantity(r.Trials, "trial"), progress.Quantity(r.Archs, "architecture"), inert.Text(r.Device),
-		perSecond(r.Train), perSecond(r.Eval), rounded(r.MFLOPs), rounded(r.PerTrial), 100*r.Error)
+	perSecond := func(l plan.Line) string { return formatRounded(1 / (l.PerImage + l.PerMFLOP*r.MFLOPs)) }
+	text := fmt.Sprintf(`Rate, measured on %s of %s (%s): for their mean of %s MFLOPs,
+a device trains %s and evaluates %s images per second, and each trial takes another %s s.
+This fits the measured times of training and evaluation within %.0f %%.`,
+		progress.Quantity(r.Trials, "trial"), progress.Quantity(r.Archs, "architecture"), inert.Text(r.Device),
+		formatRounded(r.MFLOPs), perSecond(r.Train), perSecond(r.Eval), formatRounded(r.PerTrial), 100*r.Error)
 	if r.Archs < 3 {
-		text += "\nSo few architectures give a rough rate: those of --preset sample give a good one."
+		text += "\nThis rate is rough, because few architectures were trained; those of --preset sample give a good one."
 	}
 	return text
 }

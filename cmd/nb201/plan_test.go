@@ -13,7 +13,7 @@ import (
 	"nb201/scheduler/plan"
 )
 
-// planned is nb201 plan --json.
+// planned returns what nb201 plan --json prints.
 func planned(t *testing.T, args ...string) planView {
 	t.Helper()
 	stdout, stderr, code := nb201(append([]string{"plan", "--json"}, args...)...)
@@ -32,7 +32,7 @@ func refusedPlan(t *testing.T, want string, args ...string) {
 	}
 }
 
-// publish puts a trial into the campaign as its plan has it trained.
+// publish adds a trial to the campaign, with the settings of its plan.
 func publish(t *testing.T, dir string, trial results.Trial) {
 	t.Helper()
 	p, err := plan.Read(dir)
@@ -54,7 +54,7 @@ func publish(t *testing.T, dir string, trial results.Trial) {
 	}
 }
 
-// A plan is made, shown, extended and, as long as nothing is finished, replaced.
+// A plan is made, shown, extended and, while none of its trials are finished, replaced.
 func TestPlan(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "campaign")
 	lists := []string{dir, "--archs", "0-9", "--datasets", "digits", "--epochs", "2", "--seeds", "777"}
@@ -62,7 +62,7 @@ func TestPlan(t *testing.T) {
 		t.Errorf("made: %+v", v)
 	}
 	refusedPlan(t, `precision is "fp64", not "fp32"; none of its trials has finished, so use --replace to replace it`, append(lists, "--precision", "fp32")...)
-	refusedPlan(t, `--replace starts the plan anew: say what it is to hold`, dir, "--replace")
+	refusedPlan(t, `--replace starts a new plan; give its trials`, dir, "--replace")
 	if v := planned(t, append(lists, "--replace", "--channels", "2", "--cells", "1")...); v.Settings.Precision != "fp32" || v.New != 10 {
 		t.Errorf("replaced: %+v", v)
 	}
@@ -71,7 +71,7 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// What is asked for again changes nothing; settings that are not given are the plan's.
+	// Planning the same trials again changes nothing; settings that are not given are the plan's.
 	for _, args := range [][]string{{dir}, lists, {dir, "--channels", "2"}} {
 		if v := planned(t, args...); v.Trials != 10 || v.New != 0 || v.Settings.Channels != 2 {
 			t.Errorf("%q: %+v", args, v)
@@ -93,9 +93,9 @@ func TestPlan(t *testing.T) {
 		t.Errorf("estimate: %+v of %+v", all, v.Rate)
 	}
 	refusedPlan(t, "channels is 2, not 16; 1 of its 1 finished trials were trained with it, so plan another directory", append(lists, "--channels", "16")...)
-	refusedPlan(t, "--replace is for a plan without finished trials, and architecture 3 on digits, 2 epochs, seed 777 is finished", append(lists, "--replace")...)
+	refusedPlan(t, "--replace needs a plan without finished trials, but architecture 3 on digits, 2 epochs, seed 777 is finished", append(lists, "--replace")...)
 
-	// A trial outside the plan is told of; only one that fits is taken in.
+	// A trial outside the plan is reported. It can be added only if it fits the plan.
 	publish(t, dir, results.Trial{Arch: 100, Dataset: "digits", Epochs: 2, Seed: 777})
 	v = planned(t, dir)
 	if len(v.Foreign) != 1 || v.Foreign[0].Arch != 100 || v.Done != 1 {
@@ -144,14 +144,14 @@ func TestPlanPrinted(t *testing.T) {
 		"device-hours 80507 80507",
 		"days on 8 devices 419 419",
 		"files 531250 531250",
-		"The rate, as given: a device trains 10000 and evaluates 30000 images a second.")
-	has(text("whole"), "265625 trials: 0 new", "No rate is known")
+		"Rate, as given: a device trains 10000 and evaluates 30000 images per second.")
+	has(text("whole"), "265625 trials: 0 new", "No training rate is known")
 	sample := text("sample", "--preset", "sample", "--datasets", "digits", "--weights", "drop")
 	has(sample, "(28) digits 12 777 28 0", "weights dropped", "weights 0 B 0 B", "files 28 28")
 	publish(t, "sample", results.Trial{Arch: 0, Dataset: "digits", Epochs: 12, Seed: 777})
 	has(text("other", "--preset", "sample", "--like", "sample"),
-		"CPU-hours", "The rate, measured on 1 trial of 1 architecture (cpu)", "So few architectures give a rough rate")
-	refusedPlan(t, "no rate can be measured on sample: it has no finished trial in fp64", "fp64", "--preset", "sample", "--precision", "fp64", "--like", "sample")
+		"CPU-hours", "Rate, measured on 1 trial of 1 architecture (cpu)", "This rate is rough")
+	refusedPlan(t, "cannot measure a rate on sample, which has no finished trial in fp64", "fp64", "--preset", "sample", "--precision", "fp64", "--like", "sample")
 	if _, err := os.Stat("fp64"); err == nil {
 		t.Error("a refused plan was written")
 	}

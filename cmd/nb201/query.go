@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
 	"nb201/results/published"
@@ -21,6 +22,7 @@ import (
 func newQueryCommand() *cobra.Command {
 	var flags struct {
 		archQuestion
+		epochs     string // the old name of --schedule
 		seed       seedFlag
 		best, json bool
 		maxFLOPs   float64
@@ -28,32 +30,35 @@ func newQueryCommand() *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use:   "query PATH ARCH|--best",
-		Short: "Look an architecture up in a benchmark, or find the best one",
-		Long: `Look an architecture up in a benchmark: its trials, their accuracies, costs and times.
+		Short: "Look up an architecture in a benchmark, or find the best one",
+		Long: `query looks up the trials of an architecture in a benchmark: their accuracies, costs and
+times. With --best it finds the architecture with the highest accuracy.
 
 PATH is a campaign directory, or a file or directory of a published format:
 ` + published.Describe() + `.
---dataset, --epochs, --seed and --set choose among what it holds. Without --epoch values
-are those after the last epoch; epochs count from 0, as in the files and their Python
-clients. Of several seeds the mean is shown too, with the settings in which their trials
-differ, if they do. One trial alone is shown with its learning curve.
 
-With --best it is the architecture with the highest accuracy on a set after the last
-epoch, mean over the seeds, among those within --max-flops and --max-params. There
---set may be valid or test, as in the clients' find_best: for cifar10 x-valid after
-training on cifar10-valid and ori-test, for cifar100 and ImageNet16-120 x-valid and
-x-test.`,
+Looking up an architecture:
+  --dataset, --schedule, --seed and --set choose among its results. They are those after the
+  last epoch, or after --epoch; epochs count from 0, as in the Python clients. If there are
+  several seeds, query also shows their mean, and any settings in which their trials differ.
+  If there is only one trial, query also shows its learning curve.
+
+Finding the best one (--best):
+  query compares the mean over the seeds of the accuracy on --set after the last epoch,
+  among the architectures within --max-flops and --max-params. As in the clients' find_best,
+  --set may also be valid or test. These are x-valid and x-test for cifar100 and
+  ImageNet16-120; for cifar10, x-valid after training on cifar10-valid, and ori-test.`,
 		Example: `  nb201 query NAS-Bench-201-v1_1-096897.pth 1462
-  nb201 query demo 0 --dataset cifar10-valid --epochs 12 --seed 777
-  nb201 query NATS-tss-v1_0-3ffb9-simple 0 --dataset cifar100 --epochs 200 --set x-test --json
-  nb201 query demo 0 --dataset cifar10-valid --epochs 12 --seed 777 --set x-valid --epoch 5
-  nb201 query demo --best --dataset cifar10 --set valid --epochs 12 --max-params 0.5`,
+  nb201 query demo 0 --dataset cifar10-valid --schedule 12 --seed 777
+  nb201 query NATS-tss-v1_0-3ffb9-simple 0 --dataset cifar100 --schedule 200 --set x-test --json
+  nb201 query demo 0 --dataset cifar10-valid --schedule 12 --seed 777 --set x-valid --epoch 5
+  nb201 query demo --best --dataset cifar10 --set valid --schedule 12 --max-params 0.5`,
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case flags.best && len(args) != 1:
-				return fmt.Errorf("%s --best takes one PATH, not %d", c.CommandPath(), len(args))
+				return fmt.Errorf("%s --best takes one PATH, got %d", commandName(c), len(args))
 			case !flags.best && len(args) != 2:
-				return fmt.Errorf("%s takes a PATH and an ARCH, %s, not %d arguments", c.CommandPath(), anArchitecture, len(args))
+				return fmt.Errorf("%s takes a PATH and an ARCH (%s), got %s", commandName(c), anArchitecture, progress.Quantity(len(args), "argument"))
 			}
 			return nil
 		},
@@ -61,14 +66,17 @@ x-test.`,
 			given := c.Flags().Changed
 			switch {
 			case !flags.best && (given("max-flops") || given("max-params")):
-				return usage.Errorf("--max-flops and --max-params go with --best")
+				return usage.Errorf("--max-flops and --max-params need --best")
 			case flags.best && (flags.dataset == "" || flags.set == ""):
 				return usage.Errorf("--best needs --dataset and --set")
 			case flags.best && (given("seed") || given("epoch")):
-				return usage.Errorf("--best goes by the mean over the seeds after the last epoch: leave out --seed and --epoch")
+				return usage.Errorf("--best compares means over the seeds after the last epoch; leave out --seed and --epoch")
 			case flags.epoch < 0:
 				return usage.Errorf("--epoch %d: epochs count from 0", flags.epoch)
+			case given("epochs") && given("schedule") && flags.epochs != flags.hp:
+				return usage.Errorf("--schedule %s and --epochs %s, its old name, differ; give only --schedule", flags.hp, flags.epochs)
 			}
+			flags.hp = cmp.Or(flags.hp, flags.epochs)
 			b, err := openBenchmark(c, args[0])
 			if err != nil {
 				return err
@@ -88,10 +96,10 @@ x-test.`,
 			if !given("epoch") {
 				q.epoch = benchmark.Last
 			}
-			if q.set == "valid" { // as in the clients
+			if q.set == "valid" { // the Python clients' name for it
 				q.set = "x-valid"
 			}
-			answer, err := q.ask(b, args[1])
+			answer, err := q.lookUp(b, args[1])
 			if err != nil {
 				return err
 			}
@@ -102,39 +110,43 @@ x-test.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` that was trained on")
-	f.StringVar(&flags.hp, "epochs", "", "schedule, by its name `HP` in the benchmark, such as 12 or 200 (--best: 12)")
-	f.Var(&flags.seed, "seed", "seed of the trials")
-	f.StringVar(&flags.set, "set", "", "`SET` of images: train, x-valid, x-test, ori-test, ...")
-	f.IntVar(&flags.epoch, "epoch", 0, "values after the epoch `E`, counted from 0; without it, the last")
+	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` that the trials were trained on")
+	f.StringVar(&flags.hp, "schedule", "", "schedule `HP` of the trials, by its name in the benchmark, such as 12 or 200 (default with --best: 12)")
+	f.StringVar(&flags.epochs, "epochs", "", "the old name of --schedule `HP`")
+	f.Var(&flags.seed, "seed", "`SEED` of the trials")
+	f.StringVar(&flags.set, "set", "", "`SET` of images: train, x-valid, x-test, ori-test or another evaluation set")
+	f.IntVar(&flags.epoch, "epoch", 0, "show the results after epoch `E`, counted from 0 (default: the last)")
 	f.BoolVar(&flags.best, "best", false, "find the architecture with the highest accuracy")
-	f.Float64Var(&flags.maxFLOPs, "max-flops", 0, "with --best: at most `M` million FLOPs")
-	f.Float64Var(&flags.maxParams, "max-params", 0, "with --best: at most `M` million parameters")
-	f.BoolVar(&flags.json, "json", false, "print one JSON document")
+	f.Float64Var(&flags.maxFLOPs, "max-flops", 0, "with --best: only architectures of at most `M` million FLOPs")
+	f.Float64Var(&flags.maxParams, "max-params", 0, "with --best: only architectures of at most `M` million parameters")
+	f.BoolVar(&flags.json, "json", false, jsonUsage)
+	if err := f.MarkHidden("epochs"); err != nil {
+		panic(err) // the flag does not exist
+	}
 	return c
 }
 
-// archQuestion says what is asked of an architecture; what is empty asks for all.
+// archQuestion selects results of an architecture; an empty field selects all.
 type archQuestion struct {
 	dataset, hp, set string
 	seed             *uint32
 	epoch            int // from 0, or benchmark.Last
 }
 
-// answer is what a benchmark holds of an architecture, as nb201 query --json prints it.
+// answer contains the results of an architecture, as nb201 query --json prints them.
 type answer struct {
 	Path     string           `json:"path"`
 	Format   benchmark.Format `json:"format"`
 	Index    int              `json:"architecture"`
 	Genotype string           `json:"genotype"`
 	Trials   []trialView      `json:"trials"`
-	Means    []trialView      `json:"means,omitempty"` // over the seeds, where there are several
+	Means    []trialView      `json:"means,omitempty"` // over the seeds, if there are several
 
-	set   string                  // that was asked for
-	curve []benchmark.SetMeasures // of the only trial, unless an epoch was asked for
+	set   string                  // that was selected
+	curve []benchmark.SetMeasures // of the only trial, unless an epoch was selected
 }
 
-// trialView is a trial, or the mean over those on a dataset along a schedule.
+// trialView describes a trial, or the mean over the trials on a dataset along a schedule.
 type trialView struct {
 	Schedule string         `json:"schedule"`
 	Dataset  string         `json:"dataset"`
@@ -144,26 +156,27 @@ type trialView struct {
 	Params   float64        `json:"params_millions"`
 	Latency  *float64       `json:"latency_seconds_per_batch_of_256,omitzero"`
 	Measured []measuredView `json:"measured"`
-	// Unequal says in which settings the trials of a mean differ.
+	// Unequal lists the settings in which the trials of a mean differ.
 	Unequal []string `json:"unequal_trials,omitempty"`
-	// Curve holds all epochs of the only trial that was asked for.
+	// Curve has all epochs of the only trial that was selected.
 	Curve []curveView `json:"curve,omitempty"`
 }
 
-// measuredView are the metrics of a set of images after an epoch.
+// measuredView holds the metrics of a set of images after an epoch.
 type measuredView struct {
 	Set string `json:"set"`
 	benchmark.Metrics
 }
 
+// curveView is the learning curve of a set of images.
 type curveView struct {
 	Set    string              `json:"set"`
 	Epochs []benchmark.Metrics `json:"epochs"`
 }
 
-// ask finds the trials that q is about. Trials that lack the set or the epoch are left
-// out; it is a usage error when none is left.
-func (q *archQuestion) ask(b *benchmark.Benchmark, arch string) (*answer, error) {
+// lookUp finds the results of an architecture that q selects. It leaves out trials without the set
+// or the epoch; it is a usage error if none remain.
+func (q *archQuestion) lookUp(b *benchmark.Benchmark, arch string) (*answer, error) {
 	index, err := b.QueryIndexByArch(arch)
 	if err != nil {
 		return nil, err
@@ -204,7 +217,7 @@ func (q *archQuestion) ask(b *benchmark.Benchmark, arch string) (*answer, error)
 			}
 			shown := 0
 			for _, r := range trials {
-				view, err := q.trial(s, r)
+				view, err := q.viewTrial(s, r)
 				if errors.Is(err, benchmark.ErrNotHeld) {
 					lack(err)
 					continue
@@ -217,7 +230,7 @@ func (q *archQuestion) ask(b *benchmark.Benchmark, arch string) (*answer, error)
 				shown++
 			}
 			if shown > 1 {
-				mean, err := q.mean(s, dataset)
+				mean, err := q.viewMean(s, dataset)
 				switch {
 				case err == nil:
 					answer.Means = append(answer.Means, *mean)
@@ -236,19 +249,20 @@ func (q *archQuestion) ask(b *benchmark.Benchmark, arch string) (*answer, error)
 	return answer, nil
 }
 
+// inFile adds the benchmark's path to a usage error.
 func inFile(b *benchmark.Benchmark, err error) error { return usage.Errorf("%s: %w", b.Path, err) }
 
-// trial tells what q asks for of a trial.
-func (q *archQuestion) trial(s *benchmark.ArchResults, r *benchmark.ResultsCount) (*trialView, error) {
+// viewTrial describes a trial, with the metrics that q selects.
+func (q *archQuestion) viewTrial(s *benchmark.ArchResults, r *benchmark.ResultsCount) (*trialView, error) {
 	view := &trialView{
 		Schedule: s.HP, Dataset: r.Dataset, Seed: &r.Seed, Epochs: r.Epochs,
 		FLOPs: r.FLOPs, Params: r.Params, Latency: r.Latency(),
 	}
-	return view, q.measure(view, r.EvalSet(), func(set string) (benchmark.Metrics, error) { return r.Metrics(set, q.epoch) })
+	return view, q.addMetrics(view, r.EvalSet(), func(set string) (benchmark.Metrics, error) { return r.Metrics(set, q.epoch) })
 }
 
-// mean tells what q asks for of the trials on a dataset together.
-func (q *archQuestion) mean(s *benchmark.ArchResults, dataset string) (*trialView, error) {
+// viewMean describes the mean over the trials on a dataset, with the metrics that q selects.
+func (q *archQuestion) viewMean(s *benchmark.ArchResults, dataset string) (*trialView, error) {
 	costs, err1 := s.ComputeCosts(dataset)
 	epochs, err2 := s.TotalEpoch(dataset)
 	trials, err3 := s.Query(dataset)
@@ -260,14 +274,14 @@ func (q *archQuestion) mean(s *benchmark.ArchResults, dataset string) (*trialVie
 		FLOPs: costs.FLOPs, Params: costs.Params, Latency: costs.Latency,
 		Unequal: benchmark.Unequal(trials),
 	}
-	return view, q.measure(view, trials[0].EvalSet(), func(set string) (benchmark.Metrics, error) {
+	return view, q.addMetrics(view, trials[0].EvalSet(), func(set string) (benchmark.Metrics, error) {
 		return s.Metrics(dataset, set, q.epoch, benchmark.Mean())
 	})
 }
 
-// measure adds the metrics of the set that q names, or of all that have any after the
-// epoch; the training's must be there.
-func (q *archQuestion) measure(view *trialView, sets []string, metrics func(set string) (benchmark.Metrics, error)) error {
+// addMetrics adds the metrics of the set that q selects. If q selects none, it adds those of the
+// training set, which must exist, and of every evaluation set that has any after the epoch.
+func (q *archQuestion) addMetrics(view *trialView, sets []string, metrics func(set string) (benchmark.Metrics, error)) error {
 	sets = append([]string{benchmark.TrainingSet}, sets...)
 	if q.set != "" {
 		sets = []string{q.set}
@@ -301,7 +315,7 @@ func (a *answer) addCurve(r *benchmark.ResultsCount) {
 	}
 }
 
-// print shows the answer as a table, and the curve of the only trial.
+// print prints the answer as a table, and the curve of the only trial.
 func (a *answer) print(w io.Writer) error {
 	inert.Fprintf(w, "architecture %d  %s\n%s (%s)\n\n", a.Index, a.Genotype, a.Path, a.Format)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -315,7 +329,7 @@ func (a *answer) print(w io.Writer) error {
 	}
 	for _, mean := range a.Means {
 		if mean.Unequal != nil {
-			inert.Fprintf(w, "\nThe mean on %s, schedule %s, is over trials that differ: %s\n", mean.Dataset, mean.Schedule, strings.Join(mean.Unequal, "; "))
+			inert.Fprintf(w, "\nThe mean on %s, schedule %s, covers trials that differ: %s\n", mean.Dataset, mean.Schedule, strings.Join(mean.Unequal, "; "))
 		}
 	}
 	if a.curve != nil {
@@ -327,7 +341,7 @@ func (a *answer) print(w io.Writer) error {
 	return nil
 }
 
-// rows yields the trials in order, and the means after the trials that they are of.
+// rows yields the trials in order, each mean after the trials that it is taken over.
 func (a *answer) rows(yield func(trialView) bool) {
 	means := a.Means
 	for i, r := range a.Trials {
@@ -344,8 +358,8 @@ func (a *answer) rows(yield func(trialView) bool) {
 	}
 }
 
-// name is how a row begins: schedule, dataset and seed.
-func (v *trialView) name() string {
+// rowStart returns the first cells of a row: schedule, dataset and seed.
+func (v *trialView) rowStart() string {
 	seed := "mean"
 	if v.Seed != nil {
 		seed = strconv.FormatUint(uint64(*v.Seed), 10)
@@ -353,17 +367,17 @@ func (v *trialView) name() string {
 	return fmt.Sprintf("%s\t%s\t%s\t", inert.Text(v.Schedule), inert.Text(v.Dataset), seed)
 }
 
-// printSet prints all that was measured on one set.
+// printSet prints everything measured on one set.
 func (a *answer) printSet(w io.Writer) {
 	inert.Fprintf(w, "schedule\tdataset\tseed\tepoch\t%s loss\ttop-1 %%\ttop-5 %%\ts\ts so far\t\n", a.set)
 	for r := range a.rows {
 		m := r.Measured[0]
-		fmt.Fprintf(w, "%s%d\t%s\t%s\t%s\t%s\t%s\t\n", r.name(), m.Epoch, fixed(m.Loss, 4), fixed(m.Accuracy, 2),
+		fmt.Fprintf(w, "%s%d\t%s\t%s\t%s\t%s\t%s\t\n", r.rowStart(), m.Epoch, formatFixed(m.Loss, 4), formatFixed(m.Accuracy, 2),
 			orDash(m.Top5, 2), orDash(m.Seconds, 1), orDash(m.TotalSeconds, 1))
 	}
 }
 
-// printAll prints the accuracies on all sets, and costs.
+// printAll prints the accuracies on all sets, and the costs.
 func (a *answer) printAll(w io.Writer) {
 	var sets []string
 	for _, r := range a.Trials {
@@ -379,13 +393,13 @@ func (a *answer) printAll(w io.Writer) {
 	}
 	fmt.Fprintln(w, "training s\tMFLOPs\tMparams\tlatency ms\t")
 	for r := range a.rows {
-		fmt.Fprintf(w, "%s%d\t", r.name(), r.Measured[0].Epoch)
+		fmt.Fprintf(w, "%s%d\t", r.rowStart(), r.Measured[0].Epoch)
 		for _, set := range sets {
 			i := slices.IndexFunc(r.Measured, func(m measuredView) bool { return m.Set == set })
 			if i < 0 {
 				fmt.Fprint(w, "-\t")
 			} else {
-				fmt.Fprintf(w, "%s\t", fixed(r.Measured[i].Accuracy, 2))
+				fmt.Fprintf(w, "%s\t", formatFixed(r.Measured[i].Accuracy, 2))
 			}
 		}
 		latency := r.Latency
@@ -393,16 +407,16 @@ func (a *answer) printAll(w io.Writer) {
 			ms := *latency * 1000
 			latency = &ms
 		}
-		inert.Fprintf(w, "%s\t%s\t%s\t%s\t\n", orDash(r.Measured[0].TotalSeconds, 1), fixed(r.FLOPs, 5), fixed(r.Params, 6), orDash(latency, 2))
+		inert.Fprintf(w, "%s\t%s\t%s\t%s\t\n", orDash(r.Measured[0].TotalSeconds, 1), formatFixed(r.FLOPs, 5), formatFixed(r.Params, 6), orDash(latency, 2))
 	}
 }
 
-// orDash is fixed of a value that may be missing.
+// orDash formats a value like formatFixed, or returns a dash for nil.
 func orDash(v *float64, decimals int) string {
 	if v == nil {
 		return "-"
 	}
-	return fixed(*v, decimals)
+	return formatFixed(*v, decimals)
 }
 
 // printBest finds the best architecture and prints it.
@@ -421,7 +435,8 @@ func printBest(c *cobra.Command, b *benchmark.Benchmark, s benchmark.Search, jso
 	inert.Fprintf(w, "architecture  %d  %s\n", best.Index, best.Genotype)
 	inert.Fprintf(w, "accuracy      %.4f %% on %s after training on %s along schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
 	inert.Fprintf(w, "costs         %.5f MFLOPs, %.6f Mparams\n", best.FLOPs, best.Params)
-	_, err = inert.Fprintf(w, "compared      %d architectures; %d are beyond the limits, %d lack such a trial\n", best.Compared, best.Beyond, best.Lacking)
+	_, err = inert.Fprintf(w, "compared      %s; beyond the limits: %d; without such a trial: %d\n",
+		progress.Quantity(best.Compared, "architecture"), best.Beyond, best.Lacking)
 	if best.Unequal != nil {
 		_, err = inert.Fprintf(w, "\nThe trials compared differ: %s\n", strings.Join(best.Unequal, "; "))
 	}

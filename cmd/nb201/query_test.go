@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// asked is the campaign of the examples of package benchmark: architectures 1, 3 and 123.
+// asked is the campaign in the examples of package benchmark, with architectures 1, 3 and 123.
 const asked = "../../results/benchmark/testdata/campaign"
 
 func TestQuery(t *testing.T) {
@@ -26,7 +26,7 @@ func TestQuery(t *testing.T) {
         12        cifar100   111     11    84.63       84.49      84.56     84.42       126.2  0.50266  0.004494       12.75
         12  ImageNet16-120   111     11    84.63       84.50      84.57     84.43       126.2  0.12652  0.004674       12.75
 `},
-		{"1 --epochs 12 --set valid --epoch 5", head + `  schedule         dataset  seed  epoch  x-valid loss  top-1 %  top-5 %     s  s so far
+		{"1 --schedule 12 --set valid --epoch 5", head + `  schedule         dataset  seed  epoch  x-valid loss  top-1 %  top-5 %     s  s so far
         12   cifar10-valid   111      5        0.4510    78.40    83.40  10.3      61.7
         12   cifar10-valid   777      5        0.4280    78.99    83.99  10.9      63.6
         12   cifar10-valid  mean      5        0.4395    78.69    83.69  10.6      62.7
@@ -44,7 +44,29 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// TestQueryCurve has the only trial be shown with its curve, of the set asked for.
+// The schedule's old flag, --epochs, still selects it. Two different schedules are refused.
+func TestQueryOldFlag(t *testing.T) {
+	want, _, _ := nb201("query", asked, "1", "--schedule", "12")
+	for args, code := range map[string]int{"--epochs 12": 0, "--epochs 12 --schedule 12": 0, "--epochs 200": 2, "--epochs 200 --schedule 12": 2} {
+		stdout, stderr, got := nb201(append([]string{"query", asked, "1"}, strings.Fields(args)...)...)
+		if got != code || code == 0 && stdout != want {
+			t.Errorf("nb201 query %s: code %d, stdout %q, stderr %q", args, got, stdout, stderr)
+		}
+	}
+	_, stderr, _ := nb201("query", asked, "--best", "--dataset", "cifar10", "--set", "test", "--epochs", "200")
+	if !strings.Contains(stderr, `has no schedule "200"`) {
+		t.Errorf("--best: %s", stderr)
+	}
+	_, stderr, _ = nb201("query", asked, "1", "--epochs", "200", "--schedule", "12")
+	if stderr != "nb201: --schedule 12 and --epochs 200, its old name, differ; give only --schedule\n" {
+		t.Errorf("stderr %q", stderr)
+	}
+	if help, _, _ := nb201("query", "--help"); strings.Contains(help, "--epochs") {
+		t.Errorf("the help shows --epochs:\n%s", help)
+	}
+}
+
+// TestQueryCurve checks that a single trial is shown with its curve, on the set asked for.
 func TestQueryCurve(t *testing.T) {
 	stdout, stderr, code := nb201("query", asked, "1", "--dataset", "cifar10-valid", "--seed", "777", "--set", "x-valid")
 	for _, want := range []string{
@@ -70,7 +92,7 @@ func TestQueryJSON(t *testing.T) {
 		t.Errorf("code %d, stderr %q, got\n%s\nwant\n%s", code, stderr, got, want)
 	}
 
-	// One trial comes with its curve; what was not measured is left out.
+	// A single trial has its curve. What was not measured is left out.
 	stdout, _, code = nb201("query", campaign, "4", "--json")
 	var answer struct {
 		Trials []struct {
@@ -101,7 +123,7 @@ func TestQueryBest(t *testing.T) {
 	want := `architecture  3  |avg_pool_3x3~0|+|skip_connect~0|none~1|+|none~0|none~1|skip_connect~2|
 accuracy      84.8860 % on x-valid after training on cifar10-valid along schedule 12
 costs         0.17007 MFLOPs, 0.001332 Mparams
-compared      2 architectures; 1 are beyond the limits, 0 lack such a trial
+compared      2 architectures; beyond the limits: 1; without such a trial: 0
 `
 	if code != 0 || stdout != want {
 		t.Errorf("code %d, stdout\n%s\nwant\n%s", code, stdout, want)
@@ -113,24 +135,24 @@ compared      2 architectures; 1 are beyond the limits, 0 lack such a trial
 	}
 }
 
-// TestNotHeld has what the benchmark does not hold end in code 2 and one sentence that
-// says what it holds.
+// TestNotHeld checks that asking for what the benchmark does not contain ends in code 2 and one
+// sentence that says what it contains.
 func TestNotHeld(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"2", "does not hold architecture 2; it holds 3 architectures from 1 to 123"},
-		{"1 --epochs 200", `architecture 1 has no schedule "200"; it has 12`},
+		{"1 --schedule 200", `architecture 1 has no schedule "200"; it has 12`},
 		{"1 --dataset svhn", "it has trials on cifar10-valid, cifar10, cifar100, ImageNet16-120"},
 		{"1 --dataset cifar10-valid --seed 999", "it has seeds 111, 777"},
 		{"1 --seed 999", "it has seeds 111, 777"},
 		{"1 --dataset cifar10 --set x-test", `no evaluation set "x-test"; it has ori-test`},
 		{"1 --epoch 12", "after epoch 12 (counted from 0); it has epochs: 0 to 11"},
 		{"1 --epoch -1", "--epoch -1: epochs count from 0"},
-		{"1 --max-flops 3", "go with --best"},
+		{"1 --max-flops 3", "need --best"},
 		{"--best", "--best needs --dataset and --set"},
 		{"--best --dataset cifar10 --set test --epoch 3", "leave out --seed and --epoch"},
-		{"--best --dataset cifar10 --set test --epochs 200", `has no schedule "200"; it has 12`},
+		{"--best --dataset cifar10 --set test --schedule 200", `has no schedule "200"; it has 12`},
 		{"--best --dataset cifar10 --set test --max-flops 0.01", "is within the limits; raise the limits"},
-		{"1 --best --dataset cifar10 --set test", "takes one PATH, not 2"},
+		{"1 --best --dataset cifar10 --set test", "takes one PATH, got 2"},
 	} {
 		stdout, stderr, code := nb201(append([]string{"query", asked}, strings.Fields(test.args)...)...)
 		errors := stderr[strings.LastIndex(strings.TrimSuffix(stderr, "\n"), "\n")+1:] // after the progress
@@ -140,7 +162,7 @@ func TestNotHeld(t *testing.T) {
 	}
 }
 
-// TestNonFinite prints numbers that JSON lacks.
+// TestNonFinite prints numbers that JSON cannot express.
 func TestNonFinite(t *testing.T) {
 	c := &cobra.Command{}
 	var text strings.Builder

@@ -20,56 +20,62 @@ import (
 	"nb201/internal/usage"
 )
 
-// newRootCommand is nb201 with all its commands.
+// newRootCommand returns nb201 with all its subcommands.
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nb201",
 		Short: "Regenerate the NAS-Bench-201 benchmark",
-		Long: `nb201 regenerates NAS-Bench-201: it trains architectures of the search space as the
-original program did, and writes what the published Python clients open.
+		Long: `nb201 regenerates NAS-Bench-201, the benchmark of 15,625 cell architectures trained on
+CIFAR-10, CIFAR-100 and ImageNet16-120. It trains an architecture as the original PyTorch
+program did, on a CPU or a GPU, and writes files that the published Python clients
+(nas-bench-201 and nats-bench) open. It also answers questions about published files.
 
-An ARCH is an index 0..15624 of the official order or a genotype string such as
-'|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|'.`,
+Words used in the help of all commands:
+  ARCH          an architecture: its index in the official order, 0 to 15624, or its
+                genotype string: '|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|'
+  dataset key   the name of a dataset: cifar10-valid, cifar10, cifar100, ImageNet16-120,
+                digits, or one that you make with nb201 data import
+  schedule      a training recipe, named by its number of epochs: 12 or 200 as published
+  trial         one training run: an architecture, a dataset, a schedule and a seed
+  campaign      a directory with a plan of trials and the files of the finished ones`,
+		Example: `  nb201 setup      # installs the XLA plugin, which training needs
+  nb201 doctor     # checks this machine
+  nb201 train 0 --dataset digits --epochs 12 --seed 777 --out demo
+  nb201 query demo 0`,
 		Version: version,
-		// run prints errors, in one line; they do not call for the whole help.
+		// execute prints errors, in one line without the whole help.
 		SilenceErrors:      true,
 		SilenceUsage:       true,
 		DisableSuggestions: true,
 		PersistentPreRunE:  checkFlags,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(
-		newArchCommand(),
-		newCompareCommand(),
-		newDataCommand(),
-		newDoctorCommand(),
-		newExportCommand(),
-		newInitCommand(),
-		newKernelsCommand(),
-		newLatencyCommand(),
-		newPlanCommand(),
-		newQueryCommand(),
-		newRunCommand(),
-		newSetupCommand(),
-		newSlurmCommand(),
-		newStatusCommand(),
-		newTrainCommand(),
-		newVerifyCommand(),
-		newWorkerCommand(),
-	)
-	root.SetUsageTemplate(root.UsageTemplate() + `
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Prepare a machine:", []*cobra.Command{newSetupCommand(), newDoctorCommand(), newDataCommand()}},
+		{"Train:", []*cobra.Command{newTrainCommand(), newPlanCommand(), newRunCommand(), newStatusCommand(), newSlurmCommand()}},
+		{"Use a benchmark:", []*cobra.Command{newQueryCommand(), newCompareCommand(), newVerifyCommand(), newExportCommand()}},
+		{"Examine architectures:", []*cobra.Command{newArchCommand(), newInitWeightsCommand(), newLatencyCommand(), newKernelsCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, c := range group.commands {
+			c.GroupID = group.title
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(newInitCommand(), newWorkerCommand()) // hidden
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 98") + `
 Exit codes:
-  0              done
-  1              failed
-  2              wrong usage or input
-  3              finished, but some trials failed, or verify found faults
-  129, 130       stopped by SIGHUP (the terminal was closed), by SIGINT (Ctrl-C)
-  138, 143       stopped by SIGUSR1, by SIGTERM
+  0 success   1 failure   2 wrong usage or input   3 finished, but with failed trials or faults
+  128+N stopped by signal N: 130 Ctrl-C, 143 SIGTERM, 129 terminal closed, 138 SIGUSR1
 `)
 	return root
 }
 
-// run executes a command line and returns the exit code.
+// run executes the command line args until it ends or a signal stops it, and returns the exit
+// code.
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, release := untilSignal(context.Background())
 	defer release()
@@ -79,19 +85,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return execute(ctx, newRootCommand(), args, stdout, stderr)
 }
 
-// output is the standard output, which may be a terminal that takes nothing (Ctrl-S, a
-// connection that hangs): a signal ends the wait for it.
+// output is standard output. It may be a terminal that accepts no output (Ctrl-S, a connection
+// that hangs): a signal ends the wait for it.
 type output struct {
 	ctx    context.Context
 	file   *os.File
 	gaveUp bool
 }
 
-// Fd is the file's descriptor.
+// Fd returns the file's descriptor, by which others ask whether it is a terminal.
 func (o *output) Fd() uintptr { return o.file.Fd() }
 
-// Write writes text to the file. When a signal came, it waits for outlet.LastWords at most,
-// once; the error is then that of the context.
+// Write writes text to the file. After a signal it waits for at most [outlet.LastWords], and later
+// writes return at once; the error is then that of the context.
 func (o *output) Write(text []byte) (int, error) {
 	if o.gaveUp {
 		return 0, o.ctx.Err()
@@ -100,10 +106,10 @@ func (o *output) Write(text []byte) (int, error) {
 		n   int
 		err error
 	}
-	text = bytes.Clone(text) // the caller may use it again when this has given up
+	text = bytes.Clone(text) // the caller may reuse it after Write has given up
 	written := make(chan result, 1)
-	// Nothing can interrupt a Write to a terminal that takes nothing. When this gives up, the
-	// goroutine is left to it: one at most, and the process ends soon.
+	// A write to a terminal that accepts nothing cannot be interrupted. After giving up, this leaves
+	// the goroutine behind: there is one at most, and the process ends soon.
 	go func() {
 		n, err := o.file.Write(text)
 		written <- result{n, err}
@@ -122,6 +128,8 @@ func (o *output) Write(text []byte) (int, error) {
 	}
 }
 
+// execute runs the command of root that args name, prints its error, and returns the exit code that
+// the usage template documents.
 func execute(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -150,13 +158,14 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	return code
 }
 
-// trialsFailed is the error of a command that did all it was asked to and tells of
-// trials that are not as they should be.
+// trialsFailed is the error of a command that did what it was asked to and found failed trials or
+// faults: exit code 3.
 type trialsFailed string
 
 func (f trialsFailed) Error() string { return string(f) }
 
-// onRun has hook called when the code of c or of a command below it begins.
+// onRun calls hook when c, or a command below it, begins to run: after its flags and arguments were
+// accepted.
 func onRun(c *cobra.Command, hook func()) {
 	if begin := c.RunE; begin != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
@@ -174,10 +183,10 @@ type stopped syscall.Signal
 
 func (s stopped) Error() string { return fmt.Sprintf("stopped (%v)", syscall.Signal(s)) }
 
-// untilSignal returns a context that SIGINT, SIGTERM, SIGHUP (unless it is ignored, as under nohup)
-// or SIGUSR1, by which batch systems warn of the end of a job's time, cancels. A second
-// signal ends the process at once, as if none was ever caught; but a second SIGHUP does
-// not: a terminal that closes and its shell send one each.
+// untilSignal returns a context that a signal cancels, with [stopped] as its cause: SIGINT, SIGTERM,
+// SIGHUP (unless it is ignored, as under nohup) or SIGUSR1, by which batch systems warn that a job's
+// time is ending. A second signal has its default effect and kills the process, except for a second
+// SIGHUP: a closing terminal and its shell send one each.
 func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	received := make(chan os.Signal, 1)
@@ -205,6 +214,6 @@ func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 	}
 }
 
-// outlivePipes has writes to a stdout or stderr that nobody reads any more fail, rather than
-// end the process.
+// outlivePipes makes a write to a stdout or stderr that nobody reads any more return an error
+// instead of killing the process.
 func outlivePipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -20,15 +21,15 @@ import (
 	"nb201/internal/schematest"
 )
 
-// nb201 runs a command line and returns what a user of the shell sees.
+// nb201 runs a command line and returns its output and exit code.
 func nb201(args ...string) (stdout, stderr string, code int) {
 	var out, errs bytes.Buffer
 	code = run(args, &out, &errs)
 	return out.String(), errs.String(), code
 }
 
-// TestWrongUsage has every wrong use end in code 2 with one sentence on stderr that
-// names the fault, and nothing on stdout or on disk.
+// TestWrongUsage checks that every wrong use ends in code 2, with one sentence on stderr that names the
+// mistake, and leaves nothing on stdout or on disk.
 func TestWrongUsage(t *testing.T) {
 	done, err := filepath.Abs(campaign)
 	if err != nil {
@@ -41,13 +42,13 @@ func TestWrongUsage(t *testing.T) {
 	}
 	tests := []struct{ args, want string }{
 		{"trian 0", `unknown command "trian" for "nb201" (see nb201 --help)`},
-		{"--colour", "there is no flag --colour (see nb201 --help)"},
+		{"--colour", "unknown flag --colour (see nb201 --help)"},
 
-		{"arch", "takes one ARCH, an index 0..15624 or a genotype string, not 0 (see nb201 arch --help)"},
-		{"arch 0 1", "takes one ARCH, an index 0..15624 or a genotype string, not 2"},
+		{"arch", "takes one ARCH (an index 0..15624 or a genotype string), got 0 (see nb201 arch --help)"},
+		{"arch 0 1", "takes one ARCH (an index 0..15624 or a genotype string), got 2"},
 		{"arch 15625", "15625 is out of range; use 0 to 15624"},
 		{"arch 99999999999999999999", "out of range"},
-		{"arch -1", "there is no flag -1 (see nb201 arch --help)"},
+		{"arch -1", "unknown flag -1 (see nb201 arch --help)"},
 		{"arch zero", `unknown architecture "zero"`},
 		{"arch |none~0|+|none~0|none~1|+|none~0|none~1|conv~2|", `unknown operation "conv"`},
 		{"arch 0 --cells x", `--cells "x": use a whole number (see nb201 arch --help)`},
@@ -59,31 +60,31 @@ func TestWrongUsage(t *testing.T) {
 		{"arch 0 --svg file/a.svg", "cannot write file/a.svg: not a directory"},
 		{"arch 0 --svg .", "cannot write .: "},
 
-		{"init 0 --to a.pth", "give --seed (see nb201 init --help)"},
-		{"init 0 --seed 1", "give --to"},
-		{"init 0 --seed -1 --to a.pth", `--seed "-1": use a whole number 0..4294967295`},
-		{"init 0 --seed 4294967296 --to a.pth", "use a whole number 0..4294967295"},
-		{"init 0 --seed 1.5 --to a.pth", "use a whole number 0..4294967295"},
-		{"init 15625 --seed 1 --to a.pth", "out of range"},
-		{"init 0 --seed 1 --parity 2020 --to a.pth", `unknown parity profile "2020"; use one of 2019, 1.7, modern`},
-		{"init 0 --seed 1 --dataset MNIST --to a.pth", `unknown dataset key "MNIST"`},
-		{"init 0 --seed 1 --channels 0 --to a.pth", "0 channels"},
-		{"init 0 --seed 1 --channels 4096 --cells 4096 --to a.pth", "million parameters; use fewer channels or cells"},
-		{"init 0 --seed 1 --to missing/a.pth", "cannot write missing/a.pth: no such file or directory"},
+		{"init-weights 0 --to a.pth", "missing --seed (see nb201 init-weights --help)"},
+		{"init-weights 0 --seed 1", "missing --to"},
+		{"init-weights 0 --seed -1 --to a.pth", `--seed "-1": use a whole number 0..4294967295`},
+		{"init-weights 0 --seed 4294967296 --to a.pth", "use a whole number 0..4294967295"},
+		{"init-weights 0 --seed 1.5 --to a.pth", "use a whole number 0..4294967295"},
+		{"init-weights 15625 --seed 1 --to a.pth", "out of range"},
+		{"init-weights 0 --seed 1 --parity 2020 --to a.pth", `unknown parity profile "2020"; use one of 2019, 1.7, modern`},
+		{"init-weights 0 --seed 1 --dataset MNIST --to a.pth", `unknown dataset key "MNIST"`},
+		{"init-weights 0 --seed 1 --channels 0 --to a.pth", "0 channels"},
+		{"init-weights 0 --seed 1 --channels 4096 --cells 4096 --to a.pth", "million parameters; use fewer"},
+		{"init-weights 0 --seed 1 --to missing/a.pth", "cannot write missing/a.pth: no such file or directory"},
 
-		{"kernels", "takes one ARCH, an index 0..15624 or a genotype string, not 0 (see nb201 kernels --help)"},
+		{"kernels", "takes one ARCH (an index 0..15624 or a genotype string), got 0 (see nb201 kernels --help)"},
 		{"kernels 15625", "15625 is out of range"},
 		{"kernels 0 --gpu b200", `unknown GPU model "b200"; use one of a100, h100`},
 		{"kernels 0 --batch 0", "--batch 0: use 1 to 65536"},
 		{"kernels 0 --batch 99999999999", "use 1 to 65536"},
 		{"kernels 0 --channels 0", "0 channels"},
-		{"kernels 0 --flop 60e12", "give both, above 0, or neither"},
+		{"kernels 0 --flop 60e12", "give both or neither, each above 0"},
 		{"kernels 0 --precision fp8", `unknown precision "fp8"`},
 		{"kernels 0 --dataset MNIST", `unknown dataset key "MNIST"`},
 
 		{"latency", "give one of the two"},
 		{"latency 0 --archs 1", "give one of the two"},
-		{"latency 0 1", "takes one ARCH, an index 0..15624 or a genotype string, not 2: list several with --archs (see nb201 latency --help)"},
+		{"latency 0 1", "takes one ARCH (an index 0..15624 or a genotype string), got 2; list several with --archs (see nb201 latency --help)"},
 		{"latency 15625", "15625 is out of range"},
 		{"latency --archs 5-4", "the range ends before it begins"},
 		{"latency 0 --dataset MNIST", `unknown dataset key "MNIST"`},
@@ -98,51 +99,51 @@ func TestWrongUsage(t *testing.T) {
 		{"data none", `unknown command "none" for "nb201 data"`},
 		{"data list none.json", "cannot read the dataset definition: open none.json"},
 		{"data list none", `unknown dataset key "none"`},
-		{"data get", "takes one KEY, a dataset key, not 0 (see nb201 data get --help)"},
+		{"data get", "takes one KEY (a dataset key), got 0 (see nb201 data get --help)"},
 		{"data get MNIST", `unknown dataset key "MNIST"`},
 		{"data get digits", "digits is part of this program; there is nothing to download"},
 		{"data get file.json", "file.json: no download is known for a dataset of your own"},
 		{"data get cifar10 --format matlab", `unknown --format "matlab" for cifar10; use python or binary`},
 		{"data get cifar100 --mirror host/path", "the mirror is not an http, https or file URL"},
-		{"data imagenet16", "give --from (see nb201 data imagenet16 --help)"},
+		{"data imagenet16", "missing --from (see nb201 data imagenet16 --help)"},
 		{"data imagenet16 --from missing --to made", "missing is not a directory"},
 		{"data imagenet16 --from . --to made", ". contains neither train, a directory of an ImageNet folder, nor train_data_batch_1"},
 		{"data imagenet16 --from . --to file/made", "cannot write file/made"},
-		{"data check", "takes one dataset, a key or a definition file (*.json), not 0"},
+		{"data check", "takes one dataset (a key or a definition file (*.json)), got 0"},
 		{"data check none", `unknown dataset key "none"`},
 		{"data check cifar10 --data none", "no data for cifar10: cifar-10-batches-py not found in none"},
 
-		{"status", "takes one DIR, a campaign directory, not 0 (see nb201 status --help)"},
+		{"status", "takes one DIR (a campaign directory), got 0 (see nb201 status --help)"},
 		{"status none", "none is not a campaign"},
 		{"status file", "file"},
 
-		{"verify", "takes one PATH, a campaign or a file or directory of a published format, not 0"},
+		{"verify", "takes one PATH (a campaign, or a file or directory of a published format), got 0"},
 		{"verify none", "none"},
 		{"verify file", "file"},
 		{"verify CAMPAIGN --reevaluate --device tpu", `unknown device "tpu"`},
 		{"verify CAMPAIGN --reevaluate --device cpu:1", `unknown device "cpu:1"`},
 
-		{"compare CAMPAIGN", "takes two benchmarks, A and B, not 1"},
+		{"compare CAMPAIGN", "takes two benchmarks, A and B, got 1"},
 		{"compare CAMPAIGN none", "none"},
 		{"compare file CAMPAIGN", "file"},
 		{"compare CAMPAIGN CAMPAIGN --report missing/a/r.html", "cannot write missing/a/r.html"},
 
 		{"export . --format archive --to a", ". is neither a campaign nor a benchmark in a published format"},
 		{"export file --format archive --to a", "file is an empty file; download or copy it again"},
-		{"export CAMPAIGN --format archive", "give --to"},
-		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"`},
+		{"export CAMPAIGN --format archive", "missing --to"},
+		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"; use one of runs, archive, nasbench201, nats, parquet, csv`},
 		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "two different numbers of epochs"},
 		{"export CAMPAIGN --format archive --to missing/a --less 2", "missing"},
 		{"export CAMPAIGN --format nasbench201 --to file --less 2", "file is there already"},
 
-		{"plan", "takes one DIR, a campaign directory, not 0"},
+		{"plan", "takes one DIR (a campaign directory), got 0"},
 		{"plan none", "campaign none has no plan (open none/plan.json: no such file or directory); create one with nb201 plan"},
 		{"plan file --preset sample", "not a directory"},
 		{"plan new --archs 0", "add --datasets or --preset"},
 		{"plan new --archs 15625 --datasets digits --epochs 12 --seeds 1", "15625 is out of range"},
 		{"plan new --archs none --datasets digits --epochs 12 --seeds 1", `not an index from 0 to 15624, a range FIRST-LAST, a genotype string, "unique" or a readable file`},
 		{"plan new --archs 0 --datasets MNIST --epochs 12 --seeds 1", `unknown dataset key "MNIST"`},
-		{"plan new --archs 0 --datasets digits --epochs x --seeds 1", `--epochs "x": use whole numbers, with commas between them`},
+		{"plan new --archs 0 --datasets digits --epochs x --seeds 1", `--epochs "x": use whole numbers, separated by commas`},
 		{"plan new --archs 0 --datasets digits --epochs 0 --seeds 1", "a schedule of 0 epochs"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 4294967296", "use a whole number 0..4294967295"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1,", "use a whole number 0..4294967295"},
@@ -152,11 +153,11 @@ func TestWrongUsage(t *testing.T) {
 		{"plan new --preset nas-bench-201-v1_1 --datasets digits", `has no dataset "digits"`},
 		{"plan new --preset sample --precision fp16", `unknown precision "fp16": use one of fp32, tf32, bf16, fp64`},
 		{"plan new --preset sample --weights burn", `--weights "burn": use keep or drop`},
-		{"plan new --preset sample --rate -1", "--rate -1: use a number of images a second above 0"},
+		{"plan new --preset sample --rate -1", "--rate -1: use a number of images per second above 0"},
 		{"plan new --preset sample --rate NaN", "above 0"},
-		{"plan new --preset sample --rate 1 --like CAMPAIGN", "--like and --rate exclude each other"},
-		{"plan new --preset sample --devices 0", "0 devices"},
-		{"plan new --preset sample --like none", "no rate can be measured on none"},
+		{"plan new --preset sample --rate 1 --like CAMPAIGN", "--like and --rate exclude each other; give only one of them"},
+		{"plan new --preset sample --devices 0", "--devices 0, --per-device 1: use at least 1"},
+		{"plan new --preset sample --like none", "cannot measure a rate on none"},
 		{"plan new --replace", `new has no plan`},
 		{"plan new --archs 0 --datasets digits --epochs 9223372036854775807 --seeds 1", "a schedule of 9223372036854775807 epochs: use at most 100000"},
 		{"plan new --archs 0 --datasets digits --epochs 12,100001 --seeds 1", "a schedule of 100001 epochs: use at most 100000"},
@@ -165,28 +166,28 @@ func TestWrongUsage(t *testing.T) {
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --channels 9223372036854775807", "use at most 4096 of each"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --cells 4097", "use at most 4096 of each"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --channels 4096 --cells 4096", "million parameters; use fewer channels or cells, for at most 5000 million"},
-		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --devices 9223372036854775807", "9223372036854775807 devices with 1 trials at once: use at most 1000000 of each"},
+		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --devices 9223372036854775807", "--devices 9223372036854775807, --per-device 1: use at most 1000000"},
 
-		{"run", "takes one DIR, a campaign directory, not 0 (see nb201 run --help)"},
+		{"run", "takes one DIR (a campaign directory), got 0 (see nb201 run --help)"},
 		{"run none", "none has no plan"},
 		{"run CAMPAIGN --devices tpu", `--devices tpu: unknown device "tpu"`},
-		{"run CAMPAIGN --devices cuda:0,1,1", "--devices cuda:0,1,1: cuda:1 stands there twice"},
+		{"run CAMPAIGN --devices cuda:0,1,1", "--devices cuda:0,1,1: cuda:1 is listed twice"},
 		{"run CAMPAIGN --chunk 0/4", `--chunk "0/4": use I/N with I from 1 to N`},
 		{"run CAMPAIGN --chunk 5/4", `--chunk "5/4": use I/N`},
 		{"run CAMPAIGN --min-free-disk lots", `--min-free-disk "lots": use a size such as 500MB or 2GiB`},
-		{"run CAMPAIGN --max-attempts 0", "--max-attempts, --hang-after and --prepare-within must be more than 0"},
+		{"run CAMPAIGN --max-attempts 0", "--max-attempts, --hang-after and --prepare-within must be above 0"},
 
 		{"run CAMPAIGN --devices visible", "CUDA_VISIBLE_DEVICES= gives this process no GPU; request one from the batch system"},
 
-		{"slurm", "takes one DIR, a campaign directory, before --, not 0 (see nb201 slurm --help)"},
-		{"slurm a b", "not 2"},
-		{"slurm -- --per-device 2", "not 0"},
+		{"slurm", "takes one DIR (a campaign directory, before --), got 0 (see nb201 slurm --help)"},
+		{"slurm a b", "got 2"},
+		{"slurm -- --per-device 2", "got 0"},
 		{"slurm none", "none has no plan"},
 		{"train 0 --dataset digits --epochs 9223372036854775807 --seed 1 --out a", "use at most 100000"},
 		{"train 0 --dataset digits --epochs 1 --seed 1 --workers 4097 --out a", "4097 loader workers: use at most 4096"},
 
-		{"query CAMPAIGN", "takes a PATH and an ARCH, an index 0..15624 or a genotype string, not 1 arguments (see nb201 query --help)"},
-		{"query CAMPAIGN 4 5", "not 3 arguments"},
+		{"query CAMPAIGN", "takes a PATH and an ARCH (an index 0..15624 or a genotype string), got 1 argument (see nb201 query --help)"},
+		{"query CAMPAIGN 4 5", "got 3 arguments"},
 		{"query missing 4", "missing"},
 		{"query file 4", "file"},
 		{"query CAMPAIGN 15625", "out of range"},
@@ -194,9 +195,9 @@ func TestWrongUsage(t *testing.T) {
 		{"query CAMPAIGN 4 --seed -1", "use a whole number 0..4294967295"},
 		{"query CAMPAIGN 4 --epoch 2", "has no accuracy of train after epoch 2 (counted from 0); it has epochs: 0 to 1"},
 
-		{"data import", "takes one SOURCE, a directory or a file of images, not 0"},
-		{"data import . --name mine", "give --to"},
-		{"data import . --to sets", "give --name"},
+		{"data import", "takes one SOURCE (a directory or a file of images), got 0"},
+		{"data import . --name mine", "missing --to"},
+		{"data import . --to sets", "missing --name"},
 		{"data import none --name mine --to sets", "cannot read the images: stat none: no such file or directory"},
 		{"data import . --name cifar10 --to sets", "cifar10 is a published dataset key; choose another name"},
 		{"data import . --name mine --to sets --test 0.1", "contains no class directories"},
@@ -219,7 +220,7 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-// TestHelp has every command tell its exit codes.
+// TestHelp prints the help of every command: it names the exit codes, and no line is wider than a page.
 func TestHelp(t *testing.T) {
 	lines := [][]string{{"--help"}, {}, {"data"}}
 	for _, c := range newRootCommand().Commands() {
@@ -232,6 +233,11 @@ func TestHelp(t *testing.T) {
 		stdout, stderr, code := nb201(args...)
 		if code != 0 || stderr != "" || !strings.Contains(stdout, "Exit codes:") {
 			t.Errorf("nb201 %s: code %d, stderr %q, stdout:\n%s", args, code, stderr, stdout)
+		}
+		for line := range strings.Lines(stdout) {
+			if !strings.HasPrefix(line, "  nb201 ") && utf8.RuneCountInString(line) > 101 { // examples may be longer
+				t.Errorf("nb201 %s: %d characters: %s", args, utf8.RuneCountInString(line), line)
+			}
 		}
 	}
 }
@@ -263,15 +269,15 @@ func rootWith(c *cobra.Command) *cobra.Command {
 	return root
 }
 
-// stubborn is the environment variable that makes the test binary a command that
-// SIGINT and SIGTERM stop; with the value "twice" only the second signal does, and with
-// "pipe" it writes to stdout and ends.
+// stubborn is an environment variable that turns the test binary into a command that waits for a
+// signal. With the value "twice" only the second signal stops it; with "pipe" it writes to stdout and
+// ends.
 const stubborn = "NB201_TEST_STUBBORN"
 
 func TestMain(m *testing.M) {
 	checked := schematest.Watch()
 	how := os.Getenv(stubborn)
-	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") { // a child that a command starts
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") { // a process that a command starts
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	if how == "" {
@@ -301,7 +307,7 @@ func TestSignals(t *testing.T) {
 	for _, test := range []struct {
 		signal syscall.Signal
 		how    string
-		code   int // as a shell sees it
+		code   int // as in a shell's $?
 		stderr string
 	}{
 		{syscall.SIGINT, "once", 130, "nb201: stopped (interrupt)\n"},
@@ -324,7 +330,7 @@ func TestSignals(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			// Every line it prints asks for a signal.
+			// Send a signal for each line that it prints.
 			line := make([]byte, 64)
 			for {
 				if n, err := stdout.Read(line); n == 0 || err != nil {
@@ -347,8 +353,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// A terminal that closes sends SIGHUP, and its shell another: together they stop a command
-// once. Under nohup they do not.
+// A closing terminal sends SIGHUP, and so does its shell: the two stop a command only once, and under
+// nohup not at all.
 func TestHangup(t *testing.T) {
 	for _, test := range []struct {
 		before string // shell
@@ -393,7 +399,7 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// A pipe that nobody reads ends no command that does not want it.
+// A command that called outlivePipes outlives a pipe that nobody reads.
 func TestClosedPipe(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -411,7 +417,7 @@ func TestClosedPipe(t *testing.T) {
 	}
 }
 
-// A signal ends the wait for an output that takes nothing.
+// A signal ends the wait for an output that accepts nothing.
 func TestOutputThatTakesNothing(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -426,7 +432,7 @@ func TestOutputThatTakesNothing(t *testing.T) {
 	}
 	time.AfterFunc(100*time.Millisecond, cancel)
 	began := time.Now()
-	large := make([]byte, 1<<20) // more than a pipe holds
+	large := make([]byte, 1<<20) // more than fits into a pipe
 	for range 3 {
 		if _, err := o.Write(large); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)

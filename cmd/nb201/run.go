@@ -20,6 +20,7 @@ import (
 	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/outlet"
+	"nb201/internal/progress"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler"
@@ -29,8 +30,7 @@ import (
 	"nb201/scheduler/trainer"
 )
 
-// graceOfWorkers is how long a stopped run gives its workers, which has it leave
-// within 20 seconds.
+// graceOfWorkers is how long a stopped run waits for its workers, so that it ends within 20 seconds.
 const graceOfWorkers = 15 * time.Second
 
 func newRunCommand() *cobra.Command {
@@ -39,39 +39,40 @@ func newRunCommand() *cobra.Command {
 	var checkpointEvery time.Duration
 	c := &cobra.Command{
 		Use:   "run DIR",
-		Short: "Work a campaign's plan on this machine",
-		Long: `Train the trials of DIR/plan.json that are not done, with a worker process for each
-device, or several (--per-device).
+		Short: "Train the trials of a campaign's plan on this machine",
+		Long: `run trains the unfinished trials of DIR/plan.json, with one worker process per device, or
+several (--per-device). You can stop it at any time: the same command resumes.
 
-Short schedules come first, and all seeds of an architecture on a dataset one after
-another, as they share compiled programs; the next are compiled meanwhile. What a trial
-leaves is published when it is finished and not before. Trials under way leave
-checkpoints (--checkpoint-every): Ctrl-C, kill -9 and a power failure cost no more than
-what was done since the last one. The same command goes on.
+Order and checkpoints:
+  Short schedules come first. All seeds of an architecture on a dataset follow each other,
+  because they share compiled programs; the next programs are compiled meanwhile. The files
+  of a trial appear when it is finished, not before. Trials in progress write checkpoints
+  (--checkpoint-every): Ctrl-C, kill -9 and power failures lose only work since the last one.
 
-A worker that crashes, runs out of memory or makes no progress for --hang-after is
-replaced, and its trial tried again from its checkpoint, in --max-attempts attempts in
-all; then it is set aside, with the reasons in DIR/failed. --retry-failed has those that
-were set aside begin anew. A trial that diverges is set aside at once. DIR/logs has a log
-of each worker.
+Failures:
+  run replaces a worker that crashes, runs out of memory or makes no progress for
+  --hang-after, and retries its trial from the checkpoint. After --max-attempts attempts in
+  all, the trial has failed; a trial that diverges fails at once. DIR/failed has the reasons,
+  which nb201 status DIR --failed prints, and DIR/logs a log of each worker. --retry-failed
+  gives failed trials --max-attempts new attempts.
+  A record that is empty, cut short or damaged does not count as finished: run keeps it as
+  NAME.json.damaged and trains the trial again. A plan whose images or settings differ from
+  those of the finished trials is refused.
 
-A plan whose images or settings differ from those of the finished trials is refused. A
-record that is empty, cut or damaged is not done: it is kept as NAME.json.damaged, and the
-trial is trained again.
+Several runs:
+  Several runs can work on a campaign at the same time, on this host or on others that share
+  DIR; a trial is trained by only one of them. --chunk I/N trains only the I-th of N shares
+  of the plan, for hosts that share no directory, or a file system without locks. If they
+  share DIR, a run without --chunk also trains what another run left. For a Slurm cluster,
+  see nb201 slurm. SIGUSR1, by which Slurm warns that a job's time is ending, stops the run
+  like Ctrl-C; the job then puts itself back into the queue.
 
-Several runs may work one campaign at a time, on this host or on others that share DIR:
-each leaves the other's trials alone. --chunk I/N works the I-th of N parts of the plan,
-where the hosts share no directory or the file system no locks; with a shared DIR a
-second run without --chunk finishes what a first one left. nb201 slurm has a cluster
-work the chunks. SIGUSR1, by which Slurm warns of the end of a job's time, stops the run
-as Ctrl-C does; then the job puts itself back into the queue.
-
-While the disk of DIR has less free than --min-free-disk, or the host is short of memory
-or of file descriptors, no trial begins; the run goes on by itself when there is room.
-
-A terminal, a pipe or a log that takes no output (Ctrl-S, a connection that hangs, a full
-disk) holds nothing up: frames and lines are lost, and the run says how many. When its
-terminal is closed the run stops as Ctrl-C does; under nohup it goes on.`,
+When resources are short:
+  While DIR's disk has less free space than --min-free-disk, or the host is short of memory
+  or file descriptors, no trial is started; the run continues by itself when there is room.
+  A terminal, pipe or log that accepts no output (Ctrl-S, a full disk) does not delay
+  training: lines are lost, and run reports how many. Closing the terminal stops the run
+  like Ctrl-C, unless it was started under nohup.`,
 		Example: `  nb201 run campaign
   nb201 run campaign --devices cuda:0,1,2,3 --per-device 2
   nb201 run campaign --devices cuda:0 --chunk 3/16 --checkpoint-every 30m
@@ -90,7 +91,7 @@ terminal is closed the run stops as Ctrl-C does; under nohup it goes on.`,
 				return err
 			}
 			if o.PerDevice < 1 || o.MaxAttempts < 1 || o.HangAfter <= 0 || o.PrepareWithin <= 0 {
-				return usage.Errorf("--per-device, --max-attempts, --hang-after and --prepare-within must be more than 0")
+				return usage.Errorf("--per-device, --max-attempts, --hang-after and --prepare-within must be above 0")
 			}
 			if err := checkPlan(c.Context(), o.Dir, root); err != nil {
 				return err
@@ -136,45 +137,46 @@ terminal is closed the run stops as Ctrl-C does; under nohup it goes on.`,
 				return err
 			}
 			view.Done()
-			outlet.Last(c.OutOrStdout(), fmt.Sprintf("%d of %d trials done, %d set aside\n", totals.Done, totals.Planned, totals.Failed))
+			outlet.Last(c.OutOrStdout(), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, progress.Quantity(totals.Planned, "trial"), totals.Failed))
 			if totals.Failed > 0 {
-				return trialsFailed(fmt.Sprintf("%d of %d trials are set aside: nb201 status %s --failed tells why", totals.Failed, totals.Planned, o.Dir))
+				return trialsFailed(fmt.Sprintf("%d of %s failed; nb201 status %s --failed shows why", totals.Failed, progress.Quantity(totals.Planned, "trial"), o.Dir))
 			}
 			return nil
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&devices, "devices", "cpu", "`DEVICES` to train on: cpu, GPUs as in cuda:0,1,3, or visible: those of CUDA_VISIBLE_DEVICES, which a batch system sets")
-	f.IntVar(&o.PerDevice, "per-device", 1, "`NUMBER` of workers of a device")
-	f.StringVar(&chunk, "chunk", "", "work chunk `I/N` of the plan, I from 1 to N")
-	f.IntVar(&o.MaxAttempts, "max-attempts", 3, "`NUMBER` of attempts at a trial before it is set aside")
-	f.BoolVar(&o.RetryFailed, "retry-failed", false, "begin anew with trials that were set aside")
-	f.DurationVar(&o.HangAfter, "hang-after", 10*time.Minute, "replace a worker without progress for this `TIME`")
-	f.DurationVar(&o.PrepareWithin, "prepare-within", time.Hour, "the same while it starts, reads images and compiles: `TIME`")
-	f.DurationVar(&checkpointEvery, "checkpoint-every", checkpointInterval, "`TIME` between checkpoints of a trial, at least")
-	f.StringVar(&root, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
-	f.StringVar(&minFree, "min-free-disk", "1GiB", "begin no trial when DIR's disk has less free: `SIZE`")
-	f.StringVar(&metrics, "metrics", "", "serve Prometheus metrics at `ADDRESS`, HOST:PORT or a port of this host alone")
+	f.StringVar(&devices, "devices", "cpu",
+		"`DEVICES` to train on: cpu, GPUs such as cuda:0,1,3, or visible for those in CUDA_VISIBLE_DEVICES, which batch systems set")
+	f.IntVar(&o.PerDevice, "per-device", 1, "`NUMBER` of workers per device")
+	f.StringVar(&chunk, "chunk", "", "train only chunk `I/N` of the plan, I from 1 to N")
+	f.IntVar(&o.MaxAttempts, "max-attempts", 3, "`NUMBER` of attempts after which a trial has failed")
+	f.BoolVar(&o.RetryFailed, "retry-failed", false, retryUsage)
+	f.DurationVar(&o.HangAfter, "hang-after", 10*time.Minute, "replace a worker that makes no progress for this `TIME`")
+	f.DurationVar(&o.PrepareWithin, "prepare-within", time.Hour, "like --hang-after, while a worker starts, reads images and compiles: `TIME`")
+	f.DurationVar(&checkpointEvery, "checkpoint-every", checkpointInterval, "minimum `TIME` between the checkpoints of a trial")
+	f.StringVar(&root, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	f.StringVar(&minFree, "min-free-disk", "1GiB", "start no trial while DIR's disk has less free space than `SIZE`")
+	f.StringVar(&metrics, "metrics", "", "serve Prometheus metrics at `ADDRESS`: HOST:PORT, or PORT for this host only")
 	return c
 }
 
-// requeue puts the batch job that this is back into its queue, after a warning of the end
-// of its time, and says so.
+// requeue puts the Slurm job that this process runs in back into its queue, if the run was stopped by
+// the signal that warns of the end of the job's time. It reports that on w.
 func requeue(ctx context.Context, w io.Writer) {
 	var stop stopped
 	job := slurm.Job(os.Getenv)
 	if !errors.As(context.Cause(ctx), &stop) || syscall.Signal(stop) != syscall.SIGUSR1 || job == "" {
 		return
 	}
-	// It has Slurm end this process, perhaps before it returns.
+	// Slurm then kills this process, perhaps before Requeue returns.
 	fmt.Fprintf(w, "%v: job %s goes back into Slurm's queue\n", stop, job)
 	if err := slurm.Requeue(context.WithoutCancel(ctx), job); err != nil {
 		fmt.Fprintln(w, err)
 	}
 }
 
-// parseDevices reads cpu, cuda, cuda:N or a list of such; a number alone is of the kind
-// before it; or visible, the GPUs that the environment gives.
+// parseDevices parses --devices: a list of cpu, cuda and cuda:N, in which a number alone has the kind
+// before it, or visible, the GPUs in CUDA_VISIBLE_DEVICES.
 func parseDevices(list string, getenv func(string) string) ([]string, error) {
 	var devices []string
 	if list == "visible" {
@@ -194,7 +196,7 @@ func parseDevices(list string, getenv func(string) string) ([]string, error) {
 			return nil, usage.Errorf("--devices %s: %w", list, err)
 		}
 		if slices.Contains(devices, device.String()) {
-			return nil, usage.Errorf("--devices %s: %v stands there twice; --per-device gives it more workers", list, device)
+			return nil, usage.Errorf("--devices %s: %v is listed twice; to give it several workers, use --per-device", list, device)
 		}
 		devices = append(devices, device.String())
 		kind, _, _ = strings.Cut(name, ":")
@@ -202,7 +204,7 @@ func parseDevices(list string, getenv func(string) string) ([]string, error) {
 	return devices, nil
 }
 
-// parseChunk reads I/N; zeros when it is empty.
+// parseChunk parses --chunk, I/N; it returns zeros for "".
 func parseChunk(text string) (i, n int, err error) {
 	if text == "" {
 		return 0, 0, nil
@@ -216,9 +218,10 @@ func parseChunk(text string) (i, n int, err error) {
 	return i, n, nil
 }
 
+// sizePattern matches the sizes that parseSize accepts: number, prefix, and i for powers of 1024.
 var sizePattern = regexp.MustCompile(`^(\d{1,9}(?:\.\d{1,9})?)\s*([KMGT]?)(i?)B?$`)
 
-// parseSize reads a number of bytes: 500MB, 1.5GiB, 2T.
+// parseSize parses --min-free-disk, a size such as 500MB, 1.5GiB or 2T, and returns bytes.
 func parseSize(text string) (uint64, error) {
 	m := sizePattern.FindStringSubmatch(text)
 	if m == nil || m[2] == "" && m[3] != "" {
@@ -232,8 +235,8 @@ func parseSize(text string) (uint64, error) {
 	return uint64(v * math.Pow(step, float64(strings.Index("KMGT", m[2])+min(len(m[2]), 1)))), err
 }
 
-// checkPlan refuses a campaign whose images are missing or whose plan is not of the same
-// experiment as its finished trials.
+// checkPlan refuses a campaign whose images are missing in the data directory root, or whose plan
+// differs from the experiment of its finished trials.
 func checkPlan(ctx context.Context, dir, root string) error {
 	p, err := plan.Read(dir)
 	if err != nil {

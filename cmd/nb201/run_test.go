@@ -62,7 +62,7 @@ func TestParseChunk(t *testing.T) {
 	}
 }
 
-// TestRunReports has run end as trials do: a campaign that is done is exit 0.
+// TestRunReports runs a finished campaign: run prints the totals and exits with code 0.
 func TestRunReports(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(campaign)); err != nil {
@@ -72,12 +72,12 @@ func TestRunReports(t *testing.T) {
 		t.Fatal(code, stderr)
 	}
 	stdout, stderr, code := nb201("run", dir)
-	if code != 0 || stdout != "1 of 1 trials done, 0 set aside\n" {
+	if code != 0 || stdout != "1 of 1 trial done, 0 failed\n" {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
 
-// Images that no worker can read are wrong input, found by the workers: exit 2.
+// Images that no worker can read are wrong input, which the workers report: exit code 2.
 func TestRunWithDamagedImages(t *testing.T) {
 	dir := t.TempDir()
 	definition := filepath.Join(dir, "own.json")

@@ -42,7 +42,7 @@ func TestPublishedDefaults(t *testing.T) {
 	}
 }
 
-// A value that a setting cannot have is refused, as wrong usage, with those that it can have.
+// A value that a setting cannot have is wrong usage. The error lists the possible values.
 func TestWrongSettings(t *testing.T) {
 	train := []string{"train", "0", "--dataset", "digits", "--epochs", "1", "--seed", "1", "--out", t.TempDir()}
 	plan := []string{"plan", t.TempDir(), "--archs", "0", "--datasets", "digits", "--epochs", "1", "--seeds", "1"}

@@ -17,16 +17,20 @@ func newSetupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "setup",
 		Short: "Install the XLA plugin that training needs",
-		Long: `Install the XLA plugin that training on a device needs. What is installed is
-pinned: wheels of a Python package index, by name and SHA-256. Python is not
-needed. Of pip's settings three hold: the index (PIP_INDEX_URL), the proxy (PIP_PROXY)
-and the certificates (PIP_CERT), from these variables or from pip's configuration
-files. HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and ~/.netrc hold, too.
+		Long: `setup installs the XLA plugin that training on a device needs. It downloads fixed versions
+of Python wheels, checked by their SHA-256, from a package index. Python is not needed.
 
-The plugin goes to $NB201_HOME, by default ~/.local/share/nb201. A plugin that is
-there already stays if all its files match their SHA-256, and is installed anew if
-they do not. A plugin that GOMLX_BACKEND=xla:PATH names comes first.
-Nothing is left of an installation that fails or is stopped.`,
+The plugin goes into $NB201_HOME, by default ~/.local/share/nb201. An installed plugin is
+kept if all its files match their SHA-256, and installed again if they do not. If
+GOMLX_BACKEND=xla:PATH names another plugin, training uses that one. An installation that
+fails or is stopped leaves nothing behind.
+
+Network settings: setup follows pip's index (PIP_INDEX_URL), proxy (PIP_PROXY) and
+certificates (PIP_CERT), from these variables or from pip's configuration files, and
+HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and ~/.netrc.`,
+		Example: `  nb201 setup
+  nb201 setup --device cuda12
+  nb201 setup --device cuda13 --compiler`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if compiler {
@@ -38,14 +42,14 @@ Nothing is left of an installation that fails or is stopped.`,
 			report, end := progress.Reporter(cmd.ErrOrStderr(), progress.Bytes)
 			p, err := plugin.Install(cmd.Context(), device, plugin.Options{Force: force, Progress: report, Damaged: func(why error) {
 				end()
-				fmt.Fprintf(cmd.ErrOrStderr(), "the plugin that is there is installed anew: %v\n", why)
+				fmt.Fprintf(cmd.ErrOrStderr(), "installing the plugin again, because the installed one is damaged: %v\n", why)
 			}})
 			end()
 			if err != nil {
 				return err
 			}
 			if used, err := plugin.Find(device); err == nil && used.Path != p.Path {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s names another plugin, which comes first: %s\n", used.Source, used.Path)
+				fmt.Fprintf(cmd.ErrOrStderr(), "note: training will use another plugin, which %s names: %s\n", used.Source, used.Path)
 			}
 			if asJSON {
 				return printJSON(cmd, p)
@@ -55,8 +59,8 @@ Nothing is left of an installation that fails or is stopped.`,
 		},
 	}
 	cmd.Flags().StringVar(&device, "device", plugin.CPU, "install the plugin for `DEVICE`: "+strings.Join(plugin.Devices(), ", "))
-	cmd.Flags().BoolVar(&compiler, "compiler", false, "with --device cuda13: install only the compiler, which nb201 kernels uses and which needs no GPU")
-	cmd.Flags().BoolVar(&force, "force", false, "install again what is there and is well")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	cmd.Flags().BoolVar(&compiler, "compiler", false, "with --device cuda13: install only the compiler, for nb201 kernels; it needs no GPU")
+	cmd.Flags().BoolVar(&force, "force", false, "install again even if the installed plugin is undamaged")
+	cmd.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	return cmd
 }

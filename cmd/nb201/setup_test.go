@@ -14,7 +14,7 @@ import (
 	"nb201/internal/plugin"
 )
 
-// A plugin that is there stays, if it is well, and is told about; internal/plugin tests the rest.
+// setup keeps and reports an undamaged plugin; internal/plugin tests the rest.
 func TestSetup(t *testing.T) {
 	pin := plugin.Pins()[plugin.CPU]
 	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
@@ -50,7 +50,7 @@ func TestSetup(t *testing.T) {
 		}
 	}
 
-	// The directory's name holds the hash of the pin: leave it to the program.
+	// The directory's name contains the hash of the pin: let the program choose it.
 	t.Setenv("NB201_HOME", filepath.Join(home, "own"))
 	root, err := plugin.Root()
 	if err != nil {
@@ -66,7 +66,7 @@ func TestSetup(t *testing.T) {
 	}
 	var stdout, stderr strings.Builder
 	if code := run([]string{"setup"}, &stdout, &stderr); code != 1 || stdout.Len() > 0 ||
-		!strings.HasPrefix(stderr.String(), "the plugin that is there is installed anew: damaged: ") || !strings.Contains(stderr.String(), "no package index has") {
+		!strings.HasPrefix(stderr.String(), "installing the plugin again, because the installed one is damaged: damaged: ") || !strings.Contains(stderr.String(), "no package index has") {
 		t.Errorf("damaged: exit code %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 	if found.Source != plugin.FromSetup {
@@ -82,7 +82,7 @@ func TestSetup(t *testing.T) {
 	for _, c := range []struct{ arguments, backend, out, err string }{
 		{"setup", "", "XLA plugin for cpu, version " + pin.Version + ": " + installed + "\n", ""},
 		{"setup --json", "", `"path": "` + installed + `"`, ""},
-		{"setup", "xla:" + other, installed, "GOMLX_BACKEND names another plugin, which comes first: " + other + "\n"},
+		{"setup", "xla:" + other, installed, "note: training will use another plugin, which GOMLX_BACKEND names: " + other + "\n"},
 	} {
 		t.Setenv("GOMLX_BACKEND", c.backend)
 		var stdout, stderr strings.Builder

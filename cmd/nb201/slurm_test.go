@@ -26,8 +26,8 @@ func smallPlan(t *testing.T) (dir string) {
 	return dir
 }
 
-// onlyPrograms makes the only programs that are found those given: by their names, scripts of
-// a shell. It takes the place of a cluster, where what one answers is what matters.
+// onlyPrograms makes the given shell scripts, by name, the only programs in PATH. They replace a cluster
+// in tests that depend only on its answers.
 func onlyPrograms(t *testing.T, scripts map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -39,7 +39,7 @@ func onlyPrograms(t *testing.T, scripts map[string]string) {
 	t.Setenv("PATH", dir)
 }
 
-// aCluster answers for a cluster of two other hosts.
+// aCluster returns programs that answer for a cluster of two other hosts.
 func aCluster() map[string]string {
 	return map[string]string{
 		"scontrol": `echo "MaxArraySize = 1001"; echo "MaxJobCount = 10000"`,
@@ -73,7 +73,7 @@ func TestSlurmScript(t *testing.T) {
 	}
 }
 
-// TestSlurmQueue has status tell of the campaign's array, which is not sent twice.
+// TestSlurmQueue checks that status shows the campaign's array, and that it is not submitted twice.
 func TestSlurmQueue(t *testing.T) {
 	dir := smallPlan(t)
 	cluster := aCluster()
@@ -102,7 +102,7 @@ func TestSlurmQueue(t *testing.T) {
 	}
 	cluster["squeue"] = `for i in 1 2 3; do echo "17|$i|RUNNING|node1|None|` + name + `"; done`
 	onlyPrograms(t, cluster)
-	if stdout, stderr, code = nb201("slurm", dir, "--shared", "--resubmit"); code != 0 || stdout != "" || !strings.HasPrefix(stderr, "nothing is left to send") {
+	if stdout, stderr, code = nb201("slurm", dir, "--shared", "--resubmit"); code != 0 || stdout != "" || !strings.HasPrefix(stderr, "nothing is left to submit") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	cluster["squeue"] = `echo "squeue: error: slurm_load_jobs: Unable to contact slurm controller (connect failure)" >&2; exit 1`
@@ -118,7 +118,7 @@ func TestSlurmQueue(t *testing.T) {
 	}
 }
 
-// TestSlurmProblems has each of them told in a sentence.
+// TestSlurmProblems checks that each problem is reported in one sentence.
 func TestSlurmProblems(t *testing.T) {
 	dir := smallPlan(t)
 	answer := func(program, script string) map[string]string {
@@ -146,13 +146,13 @@ func TestSlurmProblems(t *testing.T) {
 		{aCluster(), "--warn 5s", 2, "--warn 5s: too short; use at least 30s"},
 		{aCluster(), "--gpus many", 2, `GPUs "many": not a number`},
 		{aCluster(), "--submit --resubmit", 2, "--resubmit and --submit exclude each other"},
-		{aCluster(), "-- --colour", 2, "after --: there is no flag --colour (see nb201 run --help)"},
-		{aCluster(), "-- --chunk 1/2", 2, "after --: leave out --chunk and use --elements"},
-		{aCluster(), "-- --devices cpu", 2, "after --: leave out --devices and use --gpus"},
-		{aCluster(), "-- --retry-failed", 2, "after --: leave out --retry-failed and use --retry-failed before --"},
-		{aCluster(), "-- more", 2, "after --: more is no flag of nb201 run"},
-		{aCluster(), "--like " + dir, 2, "no rate can be measured on " + dir},
-		{aCluster(), "--image i", 2, "--image, --claim and --path are for --kubernetes"},
+		{aCluster(), "-- --colour", 2, "after --: unknown flag --colour (see nb201 run --help)"},
+		{aCluster(), "-- --chunk 1/2", 2, "after --: leave out --chunk; use --elements instead"},
+		{aCluster(), "-- --devices cpu", 2, "after --: leave out --devices; use --gpus instead"},
+		{aCluster(), "-- --retry-failed", 2, "after --: leave out --retry-failed; use --retry-failed before -- instead"},
+		{aCluster(), "-- more", 2, "after --: more is not a flag of nb201 run"},
+		{aCluster(), "--like " + dir, 2, "cannot measure a rate on " + dir},
+		{aCluster(), "--image i", 2, "--image, --claim and --path need --kubernetes"},
 		{aCluster(), "--kubernetes --partition gpu", 2, "--kubernetes and --partition exclude each other"},
 		{aCluster(), "--kubernetes --claim c", 2, `image "": not a container image`},
 		{aCluster(), "--kubernetes --claim c --image i --gpus a100:1", 2, "for Kubernetes use a number"},
@@ -164,7 +164,7 @@ func TestSlurmProblems(t *testing.T) {
 		}
 	}
 	onlyPrograms(t, aCluster())
-	// A campaign in the memory of this host; elements run on others.
+	// The campaign is in the memory of this host, but elements run on others.
 	own, err := os.MkdirTemp("/dev/shm", "nb201-test-")
 	needs.System(t, err)
 	defer os.RemoveAll(own)
@@ -178,7 +178,7 @@ func TestSlurmProblems(t *testing.T) {
 	if _, stderr, code := nb201("slurm", own, "--shared"); code != 0 {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
-	// What stands in the way of the logs is as good as a directory that cannot be written.
+	// A file in place of the logs' directory is like a directory that cannot be written.
 	if err := os.RemoveAll(filepath.Join(own, "logs")); err != nil {
 		t.Fatal(err)
 	}

@@ -16,21 +16,21 @@ import (
 	"nb201/results/resultstest"
 )
 
-// special puts a special file in place of a regular one.
+// special replaces a regular file by a special one.
 var special = map[string]func(path string) error{
 	"a named pipe": func(path string) error { return syscall.Mkfifo(path, 0o666) },
 	"a device":     func(path string) error { return os.Symlink("/dev/zero", path) },
 	"a directory":  func(path string) error { return os.Mkdir(path, 0o777) },
 }
 
-// place is a file that commands read, and what they end with where it is none.
+// place is a file that commands read, with their exit codes if a special file replaces it.
 type place struct {
 	name, dir, file string
 	commands        map[string]int // exit codes; DIR, FILE and OUT stand for places
 }
 
-// TestSpecialFiles has every command that reads a file end within seconds, with one sentence,
-// where there is a pipe, a device or a directory in its place.
+// TestSpecialFiles checks that every command that reads a file ends within seconds, with one sentence,
+// if a pipe, a device or a directory replaces it.
 func TestSpecialFiles(t *testing.T) {
 	for _, p := range specialPlaces(t) {
 		for kind, put := range special {
@@ -68,7 +68,7 @@ func TestSpecialFiles(t *testing.T) {
 	}
 }
 
-// A netrc file, which every download reads, is the user's home's.
+// Every download reads .netrc in the home directory.
 func TestSpecialNetrc(t *testing.T) {
 	for kind, put := range special {
 		plainSettings(t)
@@ -141,7 +141,7 @@ func specialPlaces(t *testing.T) []place {
 		{"a run's state", c.Dir, filepath.Join(c.Dir, "running", "host-1.json"), map[string]int{"status DIR": 0}},
 		{"failed attempts", c.Dir, filepath.Join(c.Dir, "failed", "000006", "digits", "0002-0001.json"), map[string]int{"status DIR": 0}},
 		{"latencies", c.Dir, in("latency.json"), map[string]int{"export DIR --format csv --to OUT --latency FILE": 2}},
-		{"a definition", mine, definition, map[string]int{"data check FILE": 2, "data list FILE": 2, "arch 0 --dataset FILE": 2, "init 0 --seed 1 --to OUT --dataset FILE": 2, train + "FILE": 2, "plan OUT --archs 0 --epochs 1 --seeds 1 --datasets FILE": 2, "latency 0 --dataset FILE": 2}},
+		{"a definition", mine, definition, map[string]int{"data check FILE": 2, "data list FILE": 2, "arch 0 --dataset FILE": 2, "init-weights 0 --seed 1 --to OUT --dataset FILE": 2, train + "FILE": 2, "plan OUT --archs 0 --epochs 1 --seeds 1 --datasets FILE": 2, "latency 0 --dataset FILE": 2}},
 		{"images", mine, filepath.Join(mine, "data_batch_2.bin"), map[string]int{"data check DIR/mine.json": 2, train + "DIR/mine.json": 2, "plan OUT --archs 0 --epochs 1 --seeds 1 --batch 16 --datasets DIR/mine.json": 2}},
 		{"a picture", in("pictures"), in("pictures", "a", "1.png"), map[string]int{"data import DIR --name own --test 0.5 --to OUT": 2}},
 		{"arrays", dir, in("arrays.npz"), map[string]int{"data import FILE --name own --test 0.5 --to OUT": 2}},

@@ -24,31 +24,28 @@ func newStatusCommand() *cobra.Command {
 	var failed, asJSON bool
 	c := &cobra.Command{
 		Use:   "status DIR",
-		Short: "Tell how far a campaign is, what runs and what failed",
-		Long: `Tell how far the campaign DIR is. Nothing is changed, and runs may go on meanwhile.
+		Short: "Show a campaign's progress, running trials and failures",
+		Long: `status shows the progress of the campaign DIR. It changes nothing, and can be used while
+runs are working. Its exit code is 0 even if trials failed.
 
-Every trial of the plan is one of
-  done     its record is there and can be read
-  damaged  its record is there and cannot be read: nb201 run keeps it under another name
-           and trains the trial again; of a campaign of more than 8192 records only
-           those that are empty or cut show here
-  running  a run that is at work on this host or another has given it to a worker
-  failed   set aside after so many failed attempts as "nb201 run" allows
-  left     not begun yet, interrupted, or to be tried again
-Finished trials that the plan lacks are counted apart. Of a campaign without a plan what
-is done is told.
+Each trial of the plan is counted as one of
+  done     it is finished: its record exists and can be read
+  damaged  its record exists but cannot be read: nb201 run keeps it under another name and
+           trains the trial again. With more than 8192 records, only those that are empty
+           or cut short are counted here
+  running  a worker of a run, on this host or another, has it
+  failed   its attempts are used up: see nb201 run --max-attempts
+  left     none of these: not started, interrupted, or waiting for another attempt
+Finished trials that are not in the plan are counted separately. Without a plan, only
+trials that are done, running or failed are counted.
 
-Hours are those of the trials, from the times in their records: two trials that share a
-device for an hour are two hours. Of a dataset and schedule with more than 32 finished
-trials the hours are estimated from 32 records. The rate counts the records of the last
-hour. A run that has been silent for a minute, whose process is gone, or whose file is
-dated ahead by more than a minute, is stale: what it was at is left, and the next run goes
-on with it.
+Hours come from the trials' records: two trials that share a device for an hour count as two
+hours. For a dataset and schedule with more than 32 finished trials, they are estimated from
+32 records. The rate is that of the last hour.
 
-Where there is Slurm, its queue tells of the campaign's arrays: how many elements wait
-and run.
-
-The exit code does not depend on what is told: it is 0 also when trials failed.`,
+A run is stale if it was silent for a minute, its process is gone, or its file is dated more
+than a minute ahead. Its trials count as left, and the next run resumes them. On a Slurm
+cluster, status also shows how many elements of the campaign's arrays wait and run.`,
 		Example: `  nb201 status campaign
   nb201 status campaign --failed
   nb201 status campaign --json`,
@@ -66,19 +63,20 @@ The exit code does not depend on what is told: it is 0 also when trials failed.`
 			return printStatus(c.OutOrStdout(), s)
 		},
 	}
-	c.Flags().BoolVar(&failed, "failed", false, "print the trials with failed attempts alone, with every attempt")
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document, which holds every attempt")
+	c.Flags().BoolVar(&failed, "failed", false, "show only trials with failed attempts, and every attempt")
+	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage+", with every attempt")
 	return c
 }
 
-// statusView is the status of a campaign, with its arrays in Slurm's queue.
+// statusView is the status of a campaign and of its arrays in Slurm's queue, as nb201 status --json
+// prints it.
 type statusView struct {
 	*status.Status
 	Arrays []slurm.Queued `json:"arrays,omitempty"`
 }
 
-// readStatus also asks Slurm, where there is one. What it cannot tell is a problem like a
-// file that cannot be read.
+// readStatus reads the status of the campaign dir and, if Slurm is installed, its queue. An error of
+// Slurm is listed among the problems, like a file that cannot be read.
 func readStatus(ctx context.Context, dir string) (statusView, error) {
 	s, err := status.Read(ctx, dir)
 	if err != nil {
@@ -91,9 +89,10 @@ func readStatus(ctx context.Context, dir string) (statusView, error) {
 	return statusView{s, arrays}, nil
 }
 
+// printStatus prints the status as text.
 func printStatus(w io.Writer, s statusView) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	// The column of damaged records is there when there are any.
+	// There is a column of damaged records only if there are any.
 	column := func(format string, v any) string {
 		if s.Totals.Damaged == 0 {
 			return ""
@@ -133,7 +132,7 @@ func printStatus(w io.Writer, s statusView) error {
 	return nil
 }
 
-// printSums prints what was counted over all trials.
+// printSums prints the sums over all trials.
 func printSums(w io.Writer, s statusView) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
@@ -144,45 +143,45 @@ func printSums(w io.Writer, s statusView) {
 		line("plan", "none")
 	}
 	if n := len(s.Damaged); n > 0 {
-		line("damaged", "%s that cannot be read: nb201 run keeps them under another name and trains again", progress.Quantity(n, "record"))
+		line("damaged", "%s cannot be read: nb201 run keeps such records under another name and trains their trials again", progress.Quantity(n, "record"))
 	}
 	if s.NotPlanned > 0 {
-		line("besides", "%s done that the plan lacks", progress.Quantity(s.NotPlanned, "trial"))
+		line("besides", "%s done, not in the plan", progress.Quantity(s.NotPlanned, "trial"))
 	}
 	if h := s.LastHour; h.Seconds > 0 {
-		line("rate", "%.4g trials and %.4g million images an hour, over the last %s",
-			h.TrialsPerHour(), h.ImagesPerHour()/1e6, state.Span(span(h.Seconds/3600)))
+		line("rate", "%s trials and %s million images an hour, over the last %s",
+			state.Rate(h.TrialsPerHour()), state.Rate(h.ImagesPerHour()/1e6), state.Span(hoursToDuration(h.Seconds/3600)))
 	}
-	spent := hours(s.Hours.Done) + " in trials that are done"
+	spent := formatHours(s.Hours.Done) + " in trials that are done"
 	if done := s.Totals.Done + s.NotPlanned; s.Hours.Records < done {
-		spent = fmt.Sprintf("about %s (by %d of %s)", spent, s.Hours.Records, progress.Quantity(done, "record"))
+		spent = fmt.Sprintf("about %s (estimated from %d of %s)", spent, s.Hours.Records, progress.Quantity(done, "record"))
 	}
 	if s.Hours.Running > 0 {
-		spent += fmt.Sprintf(", %s in running ones", hours(s.Hours.Running))
+		spent += fmt.Sprintf(", %s in running ones", formatHours(s.Hours.Running))
 	}
 	line("spent", "%s", spent)
 	if s.Hours.Work > 0 {
-		line("to do", "about %s of one worker", hours(s.Hours.Work))
+		line("to do", "about %s of one worker", formatHours(s.Hours.Work))
 	}
 	if s.Hours.Left > 0 {
-		line("time left", "about %s", state.Span(span(s.Hours.Left)))
+		line("time left", "about %s", state.Span(hoursToDuration(s.Hours.Left)))
 	}
 	for _, a := range s.Arrays {
 		line("Slurm", "%v", a)
 	}
 }
 
-// hours is a number of hours, as such or, below one, in minutes and seconds.
-func hours(h float64) string {
+// formatHours formats a number of hours, below one in minutes and seconds.
+func formatHours(h float64) string {
 	if h < 1 {
-		return state.Span(span(h))
+		return state.Span(hoursToDuration(h))
 	}
 	return fmt.Sprintf("%.1f hours", h)
 }
 
-func span(hours float64) time.Duration { return time.Duration(hours * float64(time.Hour)) }
+func hoursToDuration(hours float64) time.Duration { return time.Duration(hours * float64(time.Hour)) }
 
-// printRun prints what a run tells of itself.
+// printRun prints the state of a run: its workers, and what it has done.
 func printRun(w io.Writer, r status.Run) {
 	inert.Fprintf(w, "\nrun on %s, process %d", r.Host, r.PID)
 	if r.Chunk != "" {
@@ -193,11 +192,11 @@ func printRun(w io.Writer, r status.Run) {
 		return
 	}
 	since := time.Since(r.Started)
-	rate := fmt.Sprintf("%.3g an hour", float64(r.Finished)/since.Hours())
+	rate := state.Rate(float64(r.Finished)/since.Hours()) + " an hour"
 	if since <= 0 {
-		rate = "it began ahead of this host's clock: set the clocks of the hosts alike"
+		rate = "it started ahead of this host's clock: synchronize the clocks of the hosts"
 	}
-	fmt.Fprintf(w, ", for %s: %s done (%s), %d set aside\n", state.Span(since), progress.Quantity(r.Finished, "trial"), rate, r.Failed)
+	fmt.Fprintf(w, ", for %s: %s done (%s), %d failed\n", state.Span(since), progress.Quantity(r.Finished, "trial"), rate, r.Failed)
 	if r.Paused != "" {
 		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}
@@ -212,7 +211,7 @@ func printFailures(w io.Writer, failures []attempt.Failure) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%v: %s\n", f.Trial, outcome(f))
+		fmt.Fprintf(w, "%v: %s\n", f.Trial, describeOutcome(f))
 		for k, a := range f.Attempts {
 			inert.Fprintf(w, "  attempt %d, %s, on %s (%s): %s\n    %s\n",
 				k+1, a.When.Format(time.DateTime), a.Host, a.Device, a.Kind, a.Reason)
@@ -226,42 +225,42 @@ func printFailures(w io.Writer, failures []attempt.Failure) error {
 	return nil
 }
 
-// outcome is what became of a trial with failed attempts.
-func outcome(f attempt.Failure) string {
+// describeOutcome describes a trial with failed attempts.
+func describeOutcome(f attempt.Failure) string {
 	if f.SetAside {
-		return "set aside after " + progress.Quantity(len(f.Attempts), "failed attempt")
+		return "failed after " + progress.Quantity(len(f.Attempts), "attempt")
 	}
-	return progress.Quantity(len(f.Attempts), "failed attempt") + ", to be tried again"
+	return progress.Quantity(len(f.Attempts), "failed attempt") + ", to be retried"
 }
 
-// printLog prints where the log of a failed attempt is, if it has one: nb201 train keeps none.
+// printLog prints the path of a failed attempt's log. Attempts of nb201 train have none.
 func printLog(w io.Writer, a attempt.FailedAttempt) {
 	if a.Log != "" {
 		inert.Fprintf(w, "    %s\n", a.Log)
 	}
 }
 
-// mostFailures is how many failures are listed beside everything else.
+// mostFailures is the number of failures, and of unreadable files, that printStatus lists.
 const mostFailures = 10
 
-// printLastFailures prints the last attempt of the first failures, the trials set aside
-// before the others.
+// printLastFailures prints the last attempt of the first failures: trials that have failed first, then
+// those to be retried.
 func printLastFailures(w io.Writer, dir string, failures []attempt.Failure) {
 	if len(failures) == 0 {
 		return
 	}
-	var setAside, others []attempt.Failure
+	var failed, others []attempt.Failure
 	for _, f := range failures {
 		if f.SetAside {
-			setAside = append(setAside, f)
+			failed = append(failed, f)
 		} else {
 			others = append(others, f)
 		}
 	}
-	failures = append(setAside, others...)
+	failures = append(failed, others...)
 	fmt.Fprintln(w, "\nfailures:")
 	for _, f := range failures[:min(len(failures), mostFailures)] {
-		fmt.Fprintf(w, "  %v: %s\n", f.Trial, outcome(f))
+		fmt.Fprintf(w, "  %v: %s\n", f.Trial, describeOutcome(f))
 		if n := len(f.Attempts); n > 0 {
 			last := f.Attempts[n-1]
 			inert.Fprintf(w, "    %.94s\n", fmt.Sprintf("%s: %s", last.Kind, last.Reason))

@@ -17,8 +17,8 @@ import (
 	"nb201/scheduler/status"
 )
 
-// statusCampaign is a campaign with a plan of 12 trials on digits: 5 are done, one is
-// running and one set aside.
+// statusCampaign makes a campaign with a plan of 12 trials on digits: 5 are done, one is running and
+// one failed.
 func statusCampaign(t *testing.T) (dir string) {
 	t.Helper()
 	digits := func(arch, epochs int, seed uint32) results.Trial {
@@ -70,7 +70,7 @@ func TestStatus(t *testing.T) {
     total              12     5        1       1     5   6.00
 
 plan       5 of 12 trials done (41.6 %)
-besides    1 trial done that the plan lacks
+besides    1 trial done, not in the plan
 rate       15 trials and 29.3 million images an hour, over the last 1h00m
 spent      6.0 hours in trials that are done, 1m30s in running ones
 to do      about 6.0 hours of one worker
@@ -78,17 +78,17 @@ time left  about 3h00m
 
 run on node2, process 4711, chunk 1/2: stale, silent for 1h00m
 
-run on node1, process 4711, chunk 1/2, for 2h00m: 30 trials done (15 an hour), 1 set aside
+run on node1, process 4711, chunk 1/2, for 2h00m: 30 trials done (15 an hour), 1 failed
   paused: 1 GiB free on the disk
   device  trial                    at                          images/s  for
   cuda:0  000000/digits/0003-0002  epoch 2/3 train, attempt 2  8123      1m30s
   cuda:1  -                        idle                        -         20m00s
 
 failures:
-  architecture 2 on digits, 2 epochs, seed 2: set aside after 2 failed attempts
+  architecture 2 on digits, 2 epochs, seed 2: failed after 2 attempts
     out of memory: RESOURCE_EXHAUSTED: words words words words words words words words words words
     logs/node1-4711-cuda0-0.log
-  architecture 2 on digits, 2 epochs, seed 1: 1 failed attempt, to be tried again
+  architecture 2 on digits, 2 epochs, seed 1: 1 failed attempt, to be retried
     out of memory: RESOURCE_EXHAUSTED: words words words words words words words words words words
     logs/node1-4711-cuda0-0.log
 `
@@ -107,8 +107,8 @@ func TestStatusFailed(t *testing.T) {
 	stdout, _, code := nb201("status", dir, "--failed")
 	attempt := ", 2026-01-02 03:04:05, on node1 (cuda:0): out of memory\n    RESOURCE_EXHAUSTED: " +
 		strings.Repeat("words ", 20) + "\n    logs/node1-4711-cuda0-0.log\n"
-	want := "architecture 2 on digits, 2 epochs, seed 1: 1 failed attempt, to be tried again\n  attempt 1" + attempt +
-		"\narchitecture 2 on digits, 2 epochs, seed 2: set aside after 2 failed attempts\n  attempt 1" + attempt + "  attempt 2" + attempt
+	want := "architecture 2 on digits, 2 epochs, seed 1: 1 failed attempt, to be retried\n  attempt 1" + attempt +
+		"\narchitecture 2 on digits, 2 epochs, seed 2: failed after 2 attempts\n  attempt 1" + attempt + "  attempt 2" + attempt
 	if code != 0 || stdout != want {
 		t.Errorf("code %d, stdout\n%s\nwant\n%s", code, stdout, want)
 	}
@@ -162,9 +162,18 @@ plan       none
 spent      6.0 hours in trials that are done
 
 cannot be read:
-  ` + filepath.Join(dir, "running", "host-1.json") + ": not JSON at byte 0: it ends too soon\n"
+  ` + filepath.Join(dir, "running", "host-1.json") + ": not JSON at byte 0: unexpected end of the file\n"
 	if code != 0 || stderr != "" || stdout != want {
 		t.Errorf("code %d, stderr %q, stdout\n%s\nwant\n%s", code, stderr, stdout, want)
+	}
+}
+
+// A fast run's rate has no exponent.
+func TestStatusRate(t *testing.T) {
+	var out strings.Builder
+	printRun(&out, status.Run{Run: state.Run{Host: "node1", PID: 7, Started: time.Now().Add(-10 * time.Hour), Finished: 12_600}})
+	if got, _, _ := strings.Cut(out.String(), "  device"); got != "\nrun on node1, process 7, for 10h00m: 12600 trials done (1,260 an hour), 0 failed\n" {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -172,7 +181,7 @@ cannot be read:
 func TestStatusClock(t *testing.T) {
 	var out strings.Builder
 	printRun(&out, status.Run{Run: state.Run{Host: "node1", PID: 7, Started: time.Now().Add(time.Hour), Finished: 3}})
-	want := "\nrun on node1, process 7, for 0s: 3 trials done (it began ahead of this host's clock: set the clocks of the hosts alike), 0 set aside\n"
+	want := "\nrun on node1, process 7, for 0s: 3 trials done (it started ahead of this host's clock: synchronize the clocks of the hosts), 0 failed\n"
 	if got, _, _ := strings.Cut(out.String(), "  device"); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -37,39 +37,38 @@ func newTrainCommand() *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use:   "train ARCH --dataset KEY|FILE.json --epochs 12|200|N --seed S --out DIR",
-		Short: "Train one architecture into a record and weights, or evaluate weights",
-		Long: `Train one trial: an architecture on a dataset, along a schedule, from the initial
-weights, in the order and with the crops that the seed gives.
+		Short: "Train one architecture, or evaluate stored weights",
+		Long: `train trains one trial: an architecture on a dataset, along a schedule. The seed sets the
+initial weights, the order of the images, their flips and their crops. With --eval-only,
+train only evaluates stored weights.
 
-What it leaves goes into DIR, a campaign directory, when the trial is finished and not
-before:
-  DIR/trials/000123/cifar10-valid/0012-0777.json    the record
-  DIR/weights/000123/cifar10-valid/0012-0777.pth    the weights
-A trial that is finished there already is not trained again. Under way, a trial leaves
-a checkpoint every ten minutes, and when it is stopped, in DIR/running; the same command
-goes on from it. An attempt that fails is noted in DIR/failed, and the record counts it; one
-that is stopped is not counted.
+Output (--out DIR):
+  When the trial is finished, and not before, the campaign directory DIR contains
+    DIR/trials/000123/cifar10-valid/0012-0777.json    the record
+    DIR/weights/000123/cifar10-valid/0012-0777.pth    the weights
+  A trial that is already finished there is not trained again. While it trains, train writes
+  a checkpoint into DIR/running every ten minutes, and when it is stopped; the same command
+  resumes from it. Failed attempts are noted in DIR/failed and counted in the record; stopped
+  ones are not. A damaged record is kept under another name, and its trial trained again.
 
---from FILE starts from the weights in FILE instead: a torch checkpoint with the state
-dict, from a campaign or from another program (alone, or under the key state_dict,
-model_state_dict, model or net), a safetensors file, or a published file with weights
-(NNNNNN-FULL.pth, arch-NNNNNN-seed-SSSS.pth). Tensors are matched by their names, without
-a prefix module. or _orig_mod. that all of them have; float16, bfloat16 and float64 become
-float32, which the record says. The seed gives order and crops all the same, BatchNorm's
-statistics are the file's, and the momenta start at zero; the record names the file. Of a
-file with several trials, --dataset, --seed and --epochs choose one, as far as they are
-needed, or --from-trial names it. --new-classifier draws the classifier from the seed, for
-a dataset with other classes.
+  DIR contains one experiment. A trial is refused if its images, recipe, parity, timeline,
+  workers, precision or start weights differ from those of the finished trials on its dataset
+  and schedule, or if it differs from DIR's plan. Use another DIR for it.
 
-DIR holds one experiment: a trial whose images, recipe, parity, timeline, workers,
-precision or start weights differ from those of the finished trials on its dataset and
-schedule is refused, as is one that differs from DIR's plan. Use another DIR for it. A
-record that is damaged is kept under another name, and its trial trained again.
+Starting from weights (--from FILE):
+  FILE is a torch checkpoint with a state dict (alone, or under the key state_dict,
+  model_state_dict, model or net), a safetensors file, or a published file with weights
+  (NNNNNN-FULL.pth, arch-NNNNNN-seed-SSSS.pth). If it contains several trials, --dataset,
+  --seed and --epochs select one, or --from-trial names it. Tensors are matched by name,
+  without a prefix module. or _orig_mod. that all of them share. float16, bfloat16 and
+  float64 become float32. BatchNorm's statistics come from FILE, momenta start at zero, and
+  the seed still sets order and crops. The record names FILE and any conversion.
+  --new-classifier draws the classifier from the seed, for a dataset with other classes.
 
---from FILE --eval-only trains nothing and publishes nothing: it evaluates the weights
-on the evaluation sets of the dataset. --out is not needed then, and --seed and --epochs
-only where they choose the trial; they also give the order of the images, which moves
-the results by rounding alone.`,
+Evaluating weights (--from FILE --eval-only):
+  train evaluates the weights on the dataset's evaluation sets, and writes no files. It needs
+  no --out, and --seed and --epochs only to select a trial in FILE. They also set the order of
+  the images, which changes the results only by rounding.`,
 		Example: `  nb201 train 0 --dataset digits --epochs 12 --seed 777 --out demo
   nb201 train 1462 --dataset cifar10-valid --epochs 12 --seed 777 --out campaign --device cuda
   nb201 train 0 --dataset digits --from demo/weights/000000/digits/0012-0777.pth --eval-only
@@ -82,7 +81,7 @@ the results by rounding alone.`,
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if flags.evalOnly && !c.Flags().Changed("epochs") {
-				flags.epochs = 1 // the weights need not be a trial's
+				flags.epochs = 1 // the weights need not belong to a trial
 			}
 			keep, err := parseKeep(flags.weights)
 			if err != nil {
@@ -131,48 +130,49 @@ the results by rounding alone.`,
 	}
 	f := c.Flags()
 	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` or definition file (*.json)")
-	f.IntVar(&flags.epochs, "epochs", 0, "the schedule, named by its epochs: 12 or 200 as published, or any other")
-	f.Var(&flags.seed, "seed", "0..4294967295; published: 777, 888, 999 and 111")
-	f.StringVar(&flags.out, "out", "", "campaign `DIR` for the record and the weights")
-	f.StringVar(&flags.data, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images")
+	f.IntVar(&flags.epochs, "epochs", 0, "the schedule, named by its number of `EPOCHS`: 12 or 200 as published, or any other")
+	f.Var(&flags.seed, "seed", "random `SEED`, 0 to 4294967295; published: 777, 888, 999 and 111")
+	f.StringVar(&flags.out, "out", "", "write the record and the weights into the campaign `DIR`")
+	f.StringVar(&flags.data, "data", data.DefaultRoot(os.Getenv), dataUsage)
 	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to train on: cpu, cuda or cuda:N")
 	addSettings(f, &flags.settings)
-	f.StringVar(&flags.weights, "weights", "keep", "keep or drop the weights")
-	f.StringVar(&flags.from.File, "from", "", "`FILE` of the weights to start from")
-	f.StringVar(&flags.from.Trial, "from-trial", "", "which trial of --from: `KEY:HP:SEED`, HP being its schedule's name in the file")
+	f.StringVar(&flags.weights, "weights", "keep", keepUsage)
+	f.StringVar(&flags.from.File, "from", "", "start from the weights in `FILE`")
+	f.StringVar(&flags.from.Trial, "from-trial", "", "select the trial `KEY:HP:SEED` in --from: dataset key, schedule as the file names it, and seed")
 	f.BoolVar(&flags.from.NewClassifier, "new-classifier", false, "draw the classifier from the seed instead of taking that of --from")
 	f.BoolVar(&flags.evalOnly, "eval-only", false, "evaluate the weights of --from, without training")
-	f.BoolVar(&flags.json, "json", false, "print the record, or what --eval-only has measured, as JSON")
-	require(c, "dataset")
+	f.BoolVar(&flags.json, "json", false, "print the record, or the results of --eval-only, as JSON")
+	markRequired(c, "dataset")
 	return c
 }
 
-// checkFrom refuses flags that contradict each other, before the required ones are
-// looked for, which it chooses.
+// checkFrom refuses flags that contradict --from or --eval-only, and without --eval-only a command
+// line that lacks a flag that only training needs.
 func checkFrom(c *cobra.Command, from string, evalOnly bool) error {
 	given := c.Flags().Changed
 	if from == "" {
 		for _, name := range []string{"eval-only", "from-trial", "new-classifier"} {
 			if given(name) {
-				return fmt.Errorf("--%s says what to do with weights from a file: name it with --from", name)
+				return fmt.Errorf("--%s needs weights; name their file with --from", name)
 			}
 		}
 	}
 	if !evalOnly {
-		require(c, "epochs", "seed", "out")
-		return nil
+		markRequired(c, "epochs", "seed", "out")
+		return checkFlags(c, nil)
 	}
 	for _, name := range []string{"out", "weights", "new-classifier"} {
 		if given(name) {
-			return fmt.Errorf("--eval-only trains nothing: leave out --%s", name)
+			return fmt.Errorf("--eval-only trains nothing; leave out --%s", name)
 		}
 	}
 	return nil
 }
 
-// checkpointInterval is the time between the checkpoints of a trial, at least.
+// checkpointInterval is the default minimum time between the checkpoints of a trial.
 const checkpointInterval = 10 * time.Minute
 
+// parseKeep parses --weights.
 func parseKeep(weights string) (bool, error) {
 	switch weights {
 	case "keep", "drop":
@@ -181,8 +181,8 @@ func parseKeep(weights string) (bool, error) {
 	return false, usage.Errorf("--weights %q: use keep or drop", weights)
 }
 
-// trainOne trains a trial, from its checkpoint if it was stopped before, and publishes
-// what it leaves.
+// trainOne trains the trial of config on device, from its checkpoint if it was stopped before, and
+// publishes its record and, with keep, its weights in c. It shows progress and warnings on w.
 func trainOne(ctx context.Context, config train.Config, device backend.Device, c results.Campaign, keep bool, w io.Writer) (*results.Record, error) {
 	if err := trainer.CheckTrial(c, config); err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	if err := checkXLAFlagsFor(ctx, device); err != nil {
 		return nil, err
 	}
-	warnings := outlet.New(w) // training goes on when it takes none
+	warnings := outlet.New(w) // training continues while w accepts no output
 	defer warnings.Close(outlet.LastWords)
 	v := &trainingView{config: config, w: w, warnings: warnings}
 	t, err := trainer.Open(trainer.Options{
@@ -206,14 +206,14 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	}
 	r, err := trainWith(ctx, t, device, c, v)
 	if err != nil {
-		return nil, err // the process ends, and with it a compilation that goes on
+		return nil, err // the process ends now, and with it any compilation in the background
 	}
 	t.Close()
 	return r, nil
 }
 
-// trainWith is trainOne with a trainer of an open device. An attempt that fails is noted in
-// the campaign, as a run notes it.
+// trainWith trains the trial with a trainer on an open device. It notes a failed attempt in the
+// campaign, as a run does.
 func trainWith(ctx context.Context, t attempt.Trainer, device backend.Device, c results.Campaign, v *trainingView) (*results.Record, error) {
 	trial := v.config.Trial
 	failure, doubt, err := attempt.Earlier(c.Dir, trial)
@@ -223,24 +223,24 @@ func trainWith(ctx context.Context, t attempt.Trainer, device backend.Device, c 
 	if doubt != nil {
 		v.Warn(doubt.Error())
 	}
-	defer v.end()
+	defer v.endBar()
 	r, err := attempt.TrainInto(ctx, c, trial, attempt.Options{Number: failure.Next(), Trainer: t, Observer: v})
 	switch ending, kind := attempt.Classify(ctx, c.Dir, err); {
 	case ending == attempt.Claimed:
-		return nil, usage.Errorf("%w for campaign %s: wait for it, or use another --out", err, c.Dir)
+		return nil, usage.Errorf("%w for campaign %s; wait for it, or use another --out", err, c.Dir)
 	case ending == attempt.Failed && v.bar != nil && !usage.Is(err):
-		host, _ := os.Hostname() // a note without it is a note too
+		host, _ := os.Hostname() // a note without it is still useful
 		failure.Add(attempt.FailedAttempt{
 			When: time.Now().UTC().Truncate(time.Second), Host: host, Device: device.String(), Kind: kind, Reason: attempt.OneLine(err),
 		}, math.MaxInt)
 		if unnoted := failure.Write(c.Dir); unnoted != nil {
-			v.Warn(fmt.Sprintf("cannot note that %v failed: %v", trial, unnoted))
+			v.Warn(fmt.Sprintf("cannot note the failed attempt at %v: %v", trial, unnoted))
 		}
 	}
 	return r, err
 }
 
-// evaluation is what evaluating stored weights gives.
+// evaluation holds the results of evaluating stored weights, as --eval-only --json prints them.
 type evaluation struct {
 	Arch      int                  `json:"architecture"`
 	Genotype  string               `json:"genotype"`
@@ -251,7 +251,7 @@ type evaluation struct {
 	Sets      []train.Evaluated    `json:"evaluation"`
 }
 
-// evaluateInitial evaluates the weights that the config starts from.
+// evaluateInitial evaluates the weights that config starts from, and shows progress on progressTo.
 func evaluateInitial(ctx context.Context, config train.Config, device backend.Device, progressTo io.Writer) (*evaluation, error) {
 	b, err := openDevice(ctx, device, config.Settings.Precision == configs.TF32)
 	if err != nil {
@@ -269,6 +269,7 @@ func evaluateInitial(ctx context.Context, config train.Config, device backend.De
 	}, err
 }
 
+// printEvaluation prints the results as a table.
 func printEvaluation(w io.Writer, e *evaluation) error {
 	inert.Fprintf(w, "architecture %d  %s\n%s%s on %s, %s on %s\n\n", e.Arch, e.Genotype, e.Weights.Name, conversion(e.Weights), e.Dataset, e.Precision, e.Device)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -279,7 +280,7 @@ func printEvaluation(w io.Writer, e *evaluation) error {
 	return t.Flush()
 }
 
-// conversion says from what types weights were converted, if they were.
+// conversion describes the conversion of weights to float32, or returns "" if there was none.
 func conversion(weights results.StartWeights) string {
 	if weights.ConvertedFrom == "" {
 		return ""
@@ -287,60 +288,62 @@ func conversion(weights results.StartWeights) string {
 	return fmt.Sprintf(" (converted from %s to float32)", weights.ConvertedFrom)
 }
 
-// trainingView is the attempt.Observer that shows a trial to the user: a bar while it trains,
-// and lines.
+// trainingView is an [attempt.Observer] that shows a trial to the user: a progress bar while it
+// trains, and lines for warnings.
 type trainingView struct {
 	config   train.Config
 	w        io.Writer
 	warnings io.Writer
 	bar      *progress.Bar // nil until training begins
 	describe func(train.Progress)
-	stepped  bool // a batch is done
-	waits    bool // the wait for the campaign was shown
+	stepped  bool // a batch is finished
+	waits    bool // Wait has printed its line
 }
 
-// Warn implements attempt.Observer.
+// Warn implements [attempt.Observer].
 func (v *trainingView) Warn(text string) { inert.Fprintf(v.warnings, "warning: %s\n", text) }
 
-// perEpoch is the number of images that an epoch goes through.
-func (v *trainingView) perEpoch() int { return v.config.Data.Train.Len() + evaluationImages(v.config) }
+// imagesPerEpoch returns the number of images that an epoch trains on and evaluates.
+func (v *trainingView) imagesPerEpoch() int {
+	return v.config.Data.Train.Len() + evaluationImages(v.config)
+}
 
-// Begin implements attempt.Observer.
+// Begin implements [attempt.Observer].
 func (v *trainingView) Begin() {
-	v.bar = progress.New(v.w, int64(v.perEpoch())*int64(v.config.Recipe.Epochs), "images", "compiling")
+	v.bar = progress.New(v.w, int64(v.imagesPerEpoch())*int64(v.config.Recipe.Epochs), "images", "compiling")
 	v.describe = describeOn(v.bar, func(p train.Progress) string {
 		return fmt.Sprintf("epoch %d/%d %s", p.Epoch+1, v.config.Recipe.Epochs, p.Stage)
 	})
 }
 
-// Step implements attempt.Observer.
+// Step implements [attempt.Observer].
 func (v *trainingView) Step(s attempt.Step) {
-	if !v.stepped { // perhaps at a checkpoint's place
-		v.bar.Add(int64(s.Epoch*v.perEpoch() + imagesBefore(v.config, s.Stage) + s.Batch*v.config.Recipe.Batch))
+	if !v.stepped { // a trial that resumes from a checkpoint begins in the middle
+		v.bar.Add(int64(s.Epoch*v.imagesPerEpoch() + imagesBefore(v.config, s.Stage) + s.Batch*v.config.Recipe.Batch))
 		v.stepped = true
 	}
 	v.describe(train.Progress{Stage: s.Stage, Epoch: s.Epoch, Batch: s.Batch, Images: s.Images, Loss: s.Loss, Top1: s.Top1})
 }
 
-// Publish implements attempt.Observer.
-func (v *trainingView) Publish() { v.end() }
+// Publish implements [attempt.Observer].
+func (v *trainingView) Publish() { v.endBar() }
 
-// Wait implements attempt.Observer.
+// Wait implements [attempt.Observer].
 func (v *trainingView) Wait(reason error) {
 	if !v.waits {
-		fmt.Fprintf(v.w, "the trial is trained, and is published when this passes: %v\n", reason)
+		fmt.Fprintf(v.w, "the trial is trained, but cannot be published yet; trying again until it can: %v\n", reason)
 		v.waits = true
 	}
 }
 
-// end ends the bar, if training began.
-func (v *trainingView) end() {
+// endBar ends the progress bar, if training began.
+func (v *trainingView) endBar() {
 	if v.bar != nil {
 		v.bar.Done()
 	}
 }
 
-// imagesBefore is the number of images that an epoch goes through before a stage.
+// imagesBefore returns the number of images that an epoch processes before a stage.
 func imagesBefore(config train.Config, stage string) int {
 	if stage == config.Data.Train.Name {
 		return 0
@@ -355,7 +358,7 @@ func imagesBefore(config train.Config, stage string) int {
 	return n
 }
 
-// evaluationImages is the number of images in the evaluation sets together.
+// evaluationImages returns the number of images in all evaluation sets together.
 func evaluationImages(config train.Config) int {
 	n := 0
 	for i := range config.Data.Eval {
@@ -364,18 +367,19 @@ func evaluationImages(config train.Config) int {
 	return n
 }
 
-// describeOn shows on bar each batch's place, in words, and the means of its pass so far.
-func describeOn(bar *progress.Bar, place func(train.Progress) string) func(train.Progress) {
-	var at train.Progress
+// describeOn returns a function that shows a batch on bar: its position, as position words it, and the
+// mean loss and accuracy of its pass so far.
+func describeOn(bar *progress.Bar, position func(train.Progress) string) func(train.Progress) {
+	var last train.Progress
 	var loss, top1, images float64 // sums of the pass
 	return func(p train.Progress) {
-		if p.Epoch != at.Epoch || p.Stage != at.Stage {
+		if p.Epoch != last.Epoch || p.Stage != last.Stage {
 			loss, top1, images = 0, 0, 0
 		}
-		at = p
+		last = p
 		n := float64(p.Images)
 		loss, top1, images = loss+p.Loss*n, top1+p.Top1*n, images+n
-		bar.Describe(fmt.Sprintf("%s loss %.4f top-1 %.2f %%", place(p), loss/images, top1/images))
+		bar.Describe(fmt.Sprintf("%s loss %.4f top-1 %.2f %%", position(p), loss/images, top1/images))
 		bar.Add(int64(p.Images))
 	}
 }

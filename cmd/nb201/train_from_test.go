@@ -20,7 +20,7 @@ import (
 	"nb201/train"
 )
 
-// TestFromWrongUsage has every wrong use of weights from a file end in code 2 with one
+// TestFromWrongUsage checks that every wrong use of weights from a file ends in code 2, with one
 // sentence, before anything is trained or written.
 func TestFromWrongUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
@@ -48,15 +48,15 @@ func TestFromWrongUsage(t *testing.T) {
 		noPlugin = "no XLA plugin for device cpu"
 	)
 	refuse(t, []wrongUse{
-		{evaluate, "--eval-only says what to do with weights from a file: name it with --from (see nb201 train --help)"},
-		{evaluate + " --from=", "--eval-only says what to do"},
-		{tune + " --new-classifier", "--new-classifier says what to do"},
-		{tune + " --from-trial digits:12:777", "--from-trial says what to do"},
-		{evaluate + " --from W.pth --out out", "--eval-only trains nothing: leave out --out (see nb201 train --help)"},
+		{evaluate, "--eval-only needs weights; name their file with --from (see nb201 train --help)"},
+		{evaluate + " --from=", "--eval-only needs weights"},
+		{tune + " --new-classifier", "--new-classifier needs weights"},
+		{tune + " --from-trial digits:12:777", "--from-trial needs weights"},
+		{evaluate + " --from W.pth --out out", "--eval-only trains nothing; leave out --out (see nb201 train --help)"},
 		{evaluate + " --from W.pth --weights drop", "leave out --weights"},
 		{evaluate + " --from 7.pth --new-classifier", "leave out --new-classifier"},
-		{"train 0 --from W.pth --eval-only", "give --dataset"},
-		{"train 0 --dataset digits --from W.pth", `"epochs", "out", "seed" not set`},
+		{"train 0 --from W.pth --eval-only", "missing --dataset"},
+		{"train 0 --dataset digits --from W.pth", "missing --epochs, --out, --seed (see nb201 train --help)"},
 		{"train --dataset digits --from W.pth --eval-only", "takes one ARCH"},
 		{evaluate + " --from W.pth --epochs 0", "0 epochs"},
 		{evaluate + " --from W.pth --seed -1", "use a whole number 0..4294967295"},
@@ -76,8 +76,8 @@ func TestFromWrongUsage(t *testing.T) {
 	})
 }
 
-// TestEvalOnly evaluates a trial's weights out of a campaign and, the same again, out of
-// a published file made from it, which holds several trials.
+// TestEvalOnly evaluates a trial's weights from a campaign, and again from a published file that was
+// made from the campaign and contains several trials.
 func TestEvalOnly(t *testing.T) {
 	trial := results.Trial{Arch: 0, Dataset: "digits", Epochs: 2, Seed: 777}
 	other := trial

@@ -31,7 +31,7 @@ import (
 	"nb201/train"
 )
 
-// fakeTrainer leaves the record of a trial, or an error.
+// fakeTrainer is a trainer that returns a record, or an error.
 type fakeTrainer struct {
 	t     *testing.T
 	train func(dir string) error // nil: nothing is done
@@ -51,7 +51,7 @@ func (f *fakeTrainer) Train(ctx context.Context, trial results.Trial, dir string
 	return resultstest.Record(f.t, trial), nil, ctx.Err()
 }
 
-// screen is what a door has written.
+// screen collects the output of a door.
 type screen struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -69,8 +69,8 @@ func (s *screen) String() string {
 	return s.text.String()
 }
 
-// doors are the two ways in which a trial comes to be trained into a campaign. They write to
-// the screen, and return how the attempt ended and why.
+// doors lists the two ways to train a trial into a campaign. They write to the screen, and return how
+// the attempt ended and why.
 var doors = map[string]func(ctx context.Context, c results.Campaign, config train.Config, f *fakeTrainer, out *screen) (attempt.Ending, string){
 	"nb201 train": func(ctx context.Context, c results.Campaign, config train.Config, f *fakeTrainer, out *screen) (attempt.Ending, string) {
 		_, err := trainWith(ctx, f, backend.Device{}, c, &trainingView{config: config, w: out, warnings: out})
@@ -115,8 +115,8 @@ var doors = map[string]func(ctx context.Context, c results.Campaign, config trai
 	},
 }
 
-// What can lie in a trial's way ends in the same way whether nb201 train or a worker of a run
-// trains it: both go through attempt.TrainInto.
+// Obstacles to a trial have the same result whether nb201 train or a worker of a run trains it: both
+// call attempt.TrainInto.
 func TestTrainIntoByBothDoors(t *testing.T) {
 	config := digitsConfig(t)
 	trial := config.Trial
@@ -137,7 +137,7 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 		others *sync.WaitGroup
 	}
 	for name, test := range map[string]struct {
-		prepare  func(t *testing.T, w *way) // nil: nothing is in the way
+		prepare  func(t *testing.T, w *way) // nil: no obstacle
 		ending   attempt.Ending
 		says     string // on the screen, or as the reason
 		began    int    // how often training began
@@ -242,7 +242,7 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 				}
 				ending, reason := open(ctx, w.c, config, w.f, w.out)
 				w.others.Wait()
-				if door == "nb201 train" && test.ending == attempt.Claimed && strings.HasSuffix(reason, "another process is training it for campaign "+w.c.Dir+": wait for it, or use another --out") {
+				if door == "nb201 train" && test.ending == attempt.Claimed && strings.HasSuffix(reason, "another process is training it for campaign "+w.c.Dir+"; wait for it, or use another --out") {
 					ending = attempt.Claimed
 				}
 				if says := strings.ReplaceAll(test.says, "DIR", w.c.Dir); ending != test.ending || w.f.began != test.began || !strings.Contains(w.out.String()+reason, says) {
@@ -272,7 +272,7 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 	}
 }
 
-// nb201 train counts the attempts that failed, its own too, and none that was interrupted.
+// nb201 train counts failed attempts, including its own, but no interrupted ones.
 func TestTrainCountsAttempts(t *testing.T) {
 	config := digitsConfig(t)
 	c := results.Campaign{Dir: t.TempDir()}
@@ -306,7 +306,7 @@ func TestTrainCountsAttempts(t *testing.T) {
 		}
 	}
 	stdout, _, code := nb201("status", c.Dir, "--failed")
-	if code != 0 || !strings.Contains(stdout, "set aside after 3 failed attempts") {
+	if code != 0 || !strings.Contains(stdout, "failed after 3 attempts") {
 		t.Errorf("status: code %d, %s", code, stdout)
 	}
 	r, err := trainWith(t.Context(), &fakeTrainer{t: t}, backend.Device{}, c, &trainingView{config: config, w: io.Discard, warnings: io.Discard})
@@ -314,11 +314,11 @@ func TestTrainCountsAttempts(t *testing.T) {
 		t.Errorf("%+v, %v; want the fourth attempt", r, err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the note is there still: %v", err)
+		t.Errorf("the note still exists: %v", err)
 	}
 }
 
-// digitsConfig is a trial of a small network.
+// digitsConfig returns the configuration of a trial with a small network.
 func digitsConfig(t *testing.T) train.Config {
 	t.Helper()
 	settings := configs.Published()

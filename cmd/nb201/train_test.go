@@ -10,8 +10,8 @@ import (
 	"nb201/internal/plugin"
 )
 
-// TestTrainWrongUsage has every wrong use of train end in code 2 with one sentence,
-// before anything is trained or written.
+// TestTrainWrongUsage checks that every wrong use of train ends in code 2, with one sentence, before
+// anything is trained or written.
 func TestTrainWrongUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const rest = " --dataset digits --epochs 12 --seed 777 --out out"
@@ -33,7 +33,7 @@ func TestTrainWrongUsage(t *testing.T) {
 	}
 	refuse(t, []wrongUse{
 		{"train" + rest, "takes one ARCH"},
-		{"train 0 --epochs 12 --seed 1 --out out", "give --dataset"},
+		{"train 0 --epochs 12 --seed 1 --out out", "missing --dataset"},
 		{"train 15625" + rest, "15625 is out of range; use 0 to 15624"},
 		{"train |skip~0|" + rest, "|skip~0|"},
 		{"train 0" + rest + " --dataset cifar11", `unknown dataset key "cifar11"`},
@@ -63,11 +63,11 @@ func TestTrainWrongUsage(t *testing.T) {
 	})
 }
 
-// wrongUse is a command line and what the one sentence on stderr holds.
+// wrongUse is a command line, and a part of the sentence that it prints on stderr.
 type wrongUse struct{ args, want string }
 
-// refuse has each of the command lines end in code 2 with one sentence and leave nothing
-// in the working directory. No plugin is to be found: right usage gets as far as that.
+// refuse checks that each of the command lines ends in code 2, with one sentence, and leaves nothing in
+// the working directory. No plugin can be found, so correct usage fails there.
 func refuse(t *testing.T, uses []wrongUse) {
 	t.Helper()
 	t.Setenv("GOMLX_BACKEND", "")

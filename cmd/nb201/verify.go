@@ -30,31 +30,34 @@ func newVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify PATH",
 		Short: "Check a campaign or a published file, trial by trial",
-		Long: `Check the campaign or the file or directory of a published format PATH: derive again
-what can be derived of every trial, and list what disagrees. Nothing is changed.
+		Long: `verify recomputes what can be derived about each trial of PATH, and reports everything that
+disagrees with its files. PATH is a campaign, or a file or directory of a published format.
+verify changes nothing.
 
-  files         can be read; the SHA-256 that a record carries over itself; CRCs of torch
-                checkpoints; digits of the MD5 in a name
-  identity      genotype against index, classes against the dataset key
-  costs         FLOPs and parameters against the genotype's network
-  curves        every epoch of the training and of each evaluation set
-  values        finite and in range; percent; top-5 not below top-1
-  record        of a campaign's trial, against itself: classes, sizes, sets and numbers of
-                images are those of its dataset definition, accuracies are shares of its
-                images, times lie between start and end, settings are known
-  halves        ori-test against x-valid and x-test, its halves
-  seeds         the same network and epochs for all seeds
-  settings      one experiment: on a dataset key the same data, along a schedule the same
-                recipe, parity, timeline, workers, precision and source of start weights,
-                as far as the format says
-  weights       SHA-256; names, shapes and types against the network; finite
-  reevaluation  with --reevaluate: the weights, evaluated again, against the last epoch
+Checks:
+  files         files can be read; their checksums match: the SHA-256 in a record, the CRCs of
+                torch checkpoints, the digits of the MD5 in a published file name
+  identity      the genotype matches the index, and the classes match the dataset key
+  costs         FLOPs and parameters are those of the genotype's network
+  curves        no epoch is missing, in training and in each evaluation set
+  values        values are finite and in range; top-5 is not below top-1
+  record        a campaign's record agrees with itself: classes, image size, sets and counts
+                are those of its dataset definition, accuracies are possible for its number
+                of images, times lie between start and end, settings are known
+  halves        ori-test agrees with x-valid and x-test, its halves
+  seeds         all seeds of an architecture have the same network and epochs
+  settings      all trials belong to one experiment: the same data for a dataset key; for a
+                schedule the same recipe, parity, timeline, workers, precision and source of
+                start weights, as far as the format contains them
+  weights       the SHA-256 matches; names, shapes and types fit the network; all are finite
+  reevaluation  with --reevaluate: the weights give the accuracies of the last epoch again
 
-What published files may lack, such as evaluations of all epochs but the last, and files
-that killed processes left are notes. A fault ends in exit code 3.`,
+If there is a fault, verify exits with code 3. It also lists notes, which are not faults:
+what published files may lack, such as evaluations before the last epoch, and files left by
+killed processes.`,
 		Example: `  nb201 verify demo --reevaluate
   nb201 verify NAS-Bench-201-v1_1-096897.pth --json`,
-		Args: oneArgument("PATH", "a campaign or a file or directory of a published format"),
+		Args: oneArgument("PATH", aBenchmark),
 		RunE: func(c *cobra.Command, args []string) error {
 			b, err := openBenchmark(c, args[0])
 			if err != nil {
@@ -90,20 +93,21 @@ that killed processes left are notes. A fault ends in exit code 3.`,
 				err = printVerification(c.OutOrStdout(), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
-				err = trialsFailed(fmt.Sprintf("%s is not sound: %s", args[0], progress.Quantity(n, "fault")))
+				err = trialsFailed(fmt.Sprintf("%s has %s", args[0], progress.Quantity(n, "fault")))
 			}
 			return err
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&flags.reevaluate, "reevaluate", false, "evaluate the weights that were kept again, and compare")
-	f.StringVar(&flags.data, "data", data.DefaultRoot(os.Getenv), "`DIR` of the images, for --reevaluate")
+	f.BoolVar(&flags.reevaluate, "reevaluate", false, "evaluate the stored weights again, and compare with the last epoch")
+	f.StringVar(&flags.data, "data", data.DefaultRoot(os.Getenv), dataUsage+", for --reevaluate")
 	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` for --reevaluate: cpu, cuda or cuda:N")
-	f.BoolVar(&flags.json, "json", false, "print one JSON document")
+	f.BoolVar(&flags.json, "json", false, jsonUsage)
 	return c
 }
 
-// reevaluateIn evaluates the weights of trials again: see train.Session.Reevaluate.
+// reevaluateIn returns a function that evaluates a trial's weights again, on images in the data
+// directory dataRoot: see [train.Session.Reevaluate].
 func reevaluateIn(session *train.Session, dataRoot string) func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]verify.Evaluated, error) {
 	return func(ctx context.Context, r *benchmark.ResultsCount, weights torchfile.StateDict) ([]verify.Evaluated, error) {
 		sets, err := session.Reevaluate(ctx, r, weights, dataRoot)
@@ -119,13 +123,14 @@ func reevaluateIn(session *train.Session, dataRoot string) func(context.Context,
 	}
 }
 
-// countUp shows the progress of work that tells how many of its units are done, until
-// done is called.
+// countUp returns progressed, which shows on w how many units of some work are done, and done, which
+// ends the display.
 func countUp(w io.Writer, unit, description string) (progressed func(done, total int), done func()) {
 	report, end := progress.Reporter(w, unit)
 	return func(done, total int) { report(description, int64(done), int64(total)) }, end
 }
 
+// printVerification prints a report as text.
 func printVerification(w io.Writer, r *verify.Report) error {
 	fmt.Fprintf(w, "format         %s\narchitectures  %d\ntrials         %d, %d with weights\n\n", r.Format, r.Architectures, r.Trials, r.Weights)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -138,7 +143,7 @@ func printVerification(w io.Writer, r *verify.Report) error {
 	}
 	printList(w, "notes", r.Notes)
 	printList(w, "faults", r.Faults)
-	verdict := "sound"
+	verdict := "no faults"
 	if n := len(r.Faults); n > 0 {
 		verdict = progress.Quantity(n, "fault")
 	}
@@ -146,7 +151,7 @@ func printVerification(w io.Writer, r *verify.Report) error {
 	return err
 }
 
-// printList prints a list under its name, unless it is empty.
+// printList prints a list under its heading, unless it is empty.
 func printList[T fmt.Stringer](w io.Writer, name string, list []T) {
 	if len(list) > 0 {
 		fmt.Fprintf(w, "\n%s:\n", name)

@@ -18,7 +18,7 @@ func TestVerify(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(4)...)
 	stdout, _, code := nb201("verify", c.Dir)
 	lines := strings.Split(stdout, "\n")
-	if code != 0 || !strings.Contains(stdout, "trials         12, 12 with weights\n") || !slices.Contains(lines, c.Dir+"  sound") {
+	if code != 0 || !strings.Contains(stdout, "trials         12, 12 with weights\n") || !slices.Contains(lines, c.Dir+"  no faults") {
 		t.Errorf("code %d:\n%s", code, stdout)
 	}
 	gone := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 888}
@@ -38,7 +38,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
 	}
-	if code != 3 || !strings.HasSuffix(stderr, "nb201: "+c.Dir+" is not sound: 1 fault\n") {
+	if code != 3 || !strings.HasSuffix(stderr, "nb201: "+c.Dir+" has 1 fault\n") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 	stdout, _, code = nb201("verify", c.Dir, "--json")
@@ -48,8 +48,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestVerifyContradictions has each contradiction in the record of a real trial found, in one
-// of this version, with a SHA-256 that fits, and in one of before.
+// TestVerifyContradictions checks that verify finds each contradiction in the record of a real trial:
+// in a record of this version, with a SHA-256 that matches, and in one of an earlier version.
 func TestVerifyContradictions(t *testing.T) {
 	const kept = "testdata/campaign/trials/000004/digits/0002-0777.json"
 	c := results.Campaign{Dir: t.TempDir()}
@@ -149,8 +149,8 @@ func TestVerifyContradictions(t *testing.T) {
 	}
 }
 
-// TestReevaluate trains a trial and has its weights give what its record says, and an
-// altered record found out.
+// TestReevaluate trains a trial. Its weights must give the accuracies in its record, and verify must
+// notice that a record was altered.
 func TestReevaluate(t *testing.T) {
 	dir := t.TempDir()
 	_, stderr, code := nb201("train", "4", "--dataset", "digits", "--epochs", "2", "--seed", "777", "--channels", "2", "--cells", "1", "--out", dir)

@@ -52,12 +52,12 @@ func commitOf(stamps []debug.BuildSetting) string {
 	return revision + dirty
 }
 
-// versionsOn are the versions of what computes on b.
+// versionsOn returns the versions of all software that determines a result computed on b.
 func versionsOn(b *backend.Opened) results.Versions {
 	return results.Versions{Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Plugin: b.Plugin, PluginSHA256: b.SHA256, Kernels: b.Kernels}
 }
 
-// moduleVersion is the version of a module that the program was built with.
+// moduleVersion returns the version of a module that this program was built with, or "unknown".
 func moduleVersion(path string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {

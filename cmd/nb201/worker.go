@@ -19,7 +19,7 @@ import (
 	"nb201/scheduler/worker"
 )
 
-// newWorkerCommand is what nb201 run starts: it is no use by itself.
+// newWorkerCommand returns the command that nb201 run starts as its workers. It is of no use to people.
 func newWorkerCommand() *cobra.Command {
 	var device, root string
 	var checkpointEvery time.Duration
@@ -29,7 +29,7 @@ func newWorkerCommand() *cobra.Command {
 		Hidden: true,
 		Args:   oneArgument("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
-			outlivePipes() // of a run that was killed: the trial leaves a checkpoint first
+			outlivePipes() // if the run was killed, write a checkpoint before leaving
 			logger := log.New(c.ErrOrStderr(), "", log.LstdFlags|log.LUTC)
 			campaign := results.Campaign{Dir: args[0]}
 			w := &worker.Worker{
@@ -53,26 +53,26 @@ func newWorkerCommand() *cobra.Command {
 				})
 			})
 			if errors.Is(err, context.Canceled) {
-				logger.Print("told to leave")
+				logger.Print("leaving, as asked by the run")
 			}
 			return err
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&device, "device", "cpu", "`DEVICE` to train on")
-	f.StringVar(&root, "data", "", "`DIR` of the images")
-	f.DurationVar(&checkpointEvery, "checkpoint-every", checkpointInterval, "`TIME` between checkpoints of a trial, at least")
+	f.StringVar(&root, "data", "", dataUsage)
+	f.DurationVar(&checkpointEvery, "checkpoint-every", checkpointInterval, "minimum `TIME` between the checkpoints of a trial")
 	return c
 }
 
-// interruptible makes a file of the same descriptor, whose Close ends a Read that waits: what
-// is read waits in Go's poller then. Any other reader it leaves as it is.
+// interruptible returns a file with the descriptor of in whose Close ends a blocked Read, because
+// reads wait in Go's poller. It wraps any other reader without a Close.
 func interruptible(in io.Reader) io.ReadCloser {
 	f, ok := in.(*os.File)
 	if !ok {
 		return io.NopCloser(in)
 	}
 	descriptor := f.Fd()
-	_ = syscall.SetNonblock(int(descriptor), true) // NewFile looks at that
+	_ = syscall.SetNonblock(int(descriptor), true) // NewFile uses the poller for nonblocking descriptors
 	return os.NewFile(descriptor, f.Name())
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// This file puts what is wrong with a command line into words of ours: cobra and pflag
-// speak to programmers.
+// This file words the errors of a command line. Those of cobra and pflag are written for
+// programmers.
 
-// flagError says what is wrong with a flag.
+// flagError returns err, an error of pflag, in the words of this program.
 func flagError(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var missing *pflag.ValueRequiredError
@@ -29,40 +29,42 @@ func flagError(c *cobra.Command, err error) error {
 			name, _, _ = strings.Cut(short, "=")
 			typed = "-" + name
 		}
-		return fmt.Errorf("there is no flag %s%s", typed, nearestFlag(c, name))
+		return fmt.Errorf("unknown flag %s%s", typed, suggestFlag(c, name))
 	case errors.As(err, &missing):
 		return fmt.Errorf("--%s needs a value: --%s %s", missing.GetFlag().Name, missing.GetFlag().Name, valueName(missing.GetFlag()))
-	case errors.As(err, &invalid) && usage.Is(err): // it names the value
+	case errors.As(err, &invalid) && usage.Is(err): // it already names the value
 		return invalid.Unwrap()
 	case errors.As(err, &invalid):
 		return fmt.Errorf("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), whatToUse(invalid.GetFlag(), invalid.Unwrap()))
 	case errors.As(err, &syntax):
-		return fmt.Errorf("%s is not a flag: write --NAME or --NAME=VALUE", syntax.GetSpecifiedFlag())
+		return fmt.Errorf("%s is not a flag; write --NAME or --NAME=VALUE", syntax.GetSpecifiedFlag())
 	}
 	return err
 }
 
+// valueName returns the name of a flag's value in its help, in capitals.
 func valueName(f *pflag.Flag) string {
 	name, _ := pflag.UnquoteUsage(f)
 	return strings.ToUpper(name)
 }
 
-// whatToUse says which values a flag takes; an error of a type of ours says it itself.
+// whatToUse returns advice on the values that a flag takes. err is why Set refused one; for flags
+// whose type is defined here, it is the advice.
 func whatToUse(f *pflag.Flag, err error) string {
 	large := errors.Is(err, strconv.ErrRange)
 	switch f.Value.Type() {
 	case "int", "intSlice":
 		text := "use a whole number"
 		if f.Value.Type() == "intSlice" {
-			text = "use whole numbers, with commas between them"
+			text = "use whole numbers, separated by commas"
 		}
 		if large {
-			text += " that is not as large"
+			text = strings.Replace(text, "whole", "smaller whole", 1)
 		}
 		return text
 	case "float64":
 		if large {
-			return "use a number that is not as large"
+			return "use a smaller number"
 		}
 		return "use a number"
 	case "bool":
@@ -70,13 +72,14 @@ func whatToUse(f *pflag.Flag, err error) string {
 	case "duration":
 		return "use a time such as 90s, 5m or 2h"
 	case "stringSlice":
-		return "use names with commas between them, without quotes"
+		return "use names separated by commas, without quotes"
 	}
 	return err.Error()
 }
 
-// nearestFlag asks whether a flag was meant that a wrong name resembles.
-func nearestFlag(c *cobra.Command, name string) string {
+// suggestFlag asks whether one of the flags of c that resemble an unknown name was meant. It returns
+// "" if none or too many do.
+func suggestFlag(c *cobra.Command, name string) string {
 	names := &cobra.Command{SuggestionsMinimumDistance: 2}
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden {
@@ -87,11 +90,11 @@ func nearestFlag(c *cobra.Command, name string) string {
 	if len(near) == 0 || len(near) > 3 || name == "" {
 		return ""
 	}
-	return ": did you mean --" + strings.Join(near, " or --") + "?"
+	return "; did you mean --" + strings.Join(near, " or --") + "?"
 }
 
-// checkFlags refuses a command line that lacks flags it needs, or has flags that exclude
-// each other.
+// checkFlags refuses a command line that lacks a required flag, or has flags that exclude each
+// other.
 func checkFlags(c *cobra.Command, _ []string) error {
 	var missing []string
 	var exclusive error
@@ -102,22 +105,22 @@ func checkFlags(c *cobra.Command, _ []string) error {
 		for _, group := range f.Annotations[exclusiveFlags] {
 			for _, other := range strings.Fields(group) {
 				if f.Changed && other > f.Name && c.Flags().Changed(other) && exclusive == nil {
-					exclusive = fmt.Errorf("--%s and --%s exclude each other: give one of them", f.Name, other)
+					exclusive = fmt.Errorf("--%s and --%s exclude each other; give only one of them", f.Name, other)
 				}
 			}
 		}
 	})
 	if len(missing) > 0 {
-		return fmt.Errorf("give %s", strings.Join(missing, ", "))
+		return fmt.Errorf("missing %s", strings.Join(missing, ", "))
 	}
 	return exclusive
 }
 
-// exclusiveFlags is the annotation of flags that exclude one another; exclude sets it.
+// exclusiveFlags is the annotation of flags that exclude each other; markExclusive sets it.
 const exclusiveFlags = "nb201_exclusive"
 
-// exclude has any two of some flags refused together.
-func exclude(c *cobra.Command, flags ...string) {
+// markExclusive makes checkFlags refuse any two of the flags together.
+func markExclusive(c *cobra.Command, flags ...string) {
 	for _, name := range flags {
 		f := c.Flags().Lookup(name)
 		groups := append(slices.Clone(f.Annotations[exclusiveFlags]), strings.Join(flags, " "))
@@ -127,10 +130,16 @@ func exclude(c *cobra.Command, flags ...string) {
 	}
 }
 
-// noArguments makes a command take no arguments.
+// commandName returns the name of c with those of the commands above it, but not nb201: execute puts
+// that before every error.
+func commandName(c *cobra.Command) string {
+	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
+}
+
+// noArguments is a [cobra.PositionalArgs] that refuses all arguments.
 func noArguments(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%s takes flags alone, not %q", c.CommandPath(), args[0])
+		return fmt.Errorf("%s takes only flags, not the argument %q", commandName(c), args[0])
 	}
 	return nil
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// foreign are words of libraries, which mean nothing to people.
+// foreign matches words of libraries, which mean nothing to users.
 var foreign = regexp.MustCompile(`strconv|shorthand|pflag|cobra|arg\(s\)|flag\(s\)|invalid (syntax|argument)|required flag|parse error|bare "`)
 
-// everyCommand lists the words of all command lines of the tree.
+// everyCommand lists the words that name each command of the tree.
 func everyCommand(c *cobra.Command, words []string) [][]string {
 	all := [][]string{words}
 	for _, below := range c.Commands() {
@@ -22,8 +22,8 @@ func everyCommand(c *cobra.Command, words []string) [][]string {
 	return all
 }
 
-// TestEveryCommandRefuses has every command refuse wrong flags, values and arguments in one
-// line of our words.
+// TestEveryCommandRefuses checks that every command refuses wrong flags, values and arguments in one
+// line, in this program's words.
 func TestEveryCommandRefuses(t *testing.T) {
 	t.Chdir(t.TempDir())
 	refuse := func(args ...string) string {
@@ -40,7 +40,7 @@ func TestEveryCommandRefuses(t *testing.T) {
 	}
 	for _, words := range everyCommand(newRootCommand(), nil) {
 		with := func(args ...string) []string { return append(slices.Clone(words), args...) }
-		if text := refuse(with("--no-such-flag")...); !strings.Contains(text, "there is no flag --no-such-flag") {
+		if text := refuse(with("--no-such-flag")...); !strings.Contains(text, "unknown flag --no-such-flag") {
 			t.Errorf("%q: %s", words, text)
 		}
 		refuse(with("-q")...)
@@ -67,7 +67,7 @@ func TestEveryCommandRefuses(t *testing.T) {
 					t.Errorf("%q --%s=%s: %s", words, f.Name, value, text)
 				}
 			}
-			if len(f.Name) > 4 {
+			if len(f.Name) > 4 && !f.Hidden {
 				near := f.Name[:len(f.Name)-1] + "q"
 				if text := refuse(with("--" + near)...); !strings.Contains(text, "did you mean --") || !strings.Contains(text, "--"+f.Name) {
 					t.Errorf("%q --%s: %s", words, near, text)
@@ -83,20 +83,20 @@ func TestEveryCommandRefuses(t *testing.T) {
 
 func TestFlagErrors(t *testing.T) {
 	for args, want := range map[string]string{
-		"train 0 --epoch 3":                            "there is no flag --epoch: did you mean --epochs? (see nb201 train --help)",
-		"train 0 -seed 3":                              "there is no flag -seed: did you mean --seed? (see nb201 train --help)",
-		"train 0 --dataest x":                          "there is no flag --dataest: did you mean --dataset?",
+		"train 0 --epoch 3":                            "unknown flag --epoch; did you mean --epochs? (see nb201 train --help)",
+		"train 0 -seed 3":                              "unknown flag -seed; did you mean --seed? (see nb201 train --help)",
+		"train 0 --dataest x":                          "unknown flag --dataest; did you mean --dataset?",
 		"train 0 --seed":                               "--seed needs a value: --seed SEED (see nb201 train --help)",
 		"train 0 --epochs 1e3":                         `--epochs "1e3": use a whole number (see nb201 train --help)`,
-		"plan p --epochs 12,":                          `--epochs "12,": use whole numbers, with commas between them`,
+		"plan p --epochs 12,":                          `--epochs "12,": use whole numbers, separated by commas`,
 		"run p --hang-after 5":                         `--hang-after "5": use a time such as 90s, 5m or 2h`,
-		"plan p --rate 1e999":                          `--rate "1e999": use a number that is not as large`,
-		"train 0 --epochs 1" + strings.Repeat("0", 20): `use a whole number that is not as large`,
+		"plan p --rate 1e999":                          `--rate "1e999": use a smaller number`,
+		"train 0 --epochs 1" + strings.Repeat("0", 20): `use a smaller whole number`,
 		"query a 0 --json=maybe":                       `--json "maybe": use true or false`,
-		"latency --dataset \"a":                        `use names with commas between them, without quotes`,
-		"doctor now":                                   `nb201 doctor takes flags alone, not "now" (see nb201 doctor --help)`,
-		"slurm p --submit --resubmit":                  "--resubmit and --submit exclude each other: give one of them",
-		"train 0 --seed 1":                             "give --dataset",
+		"latency --dataset \"a":                        `use names separated by commas, without quotes`,
+		"doctor now":                                   `nb201: doctor takes only flags, not the argument "now" (see nb201 doctor --help)`,
+		"slurm p --submit --resubmit":                  "--resubmit and --submit exclude each other; give only one of them",
+		"train 0 --seed 1":                             "missing --dataset",
 	} {
 		stdout, stderr, code := nb201(strings.Fields(args)...)
 		if code != 2 || stdout != "" || !strings.Contains(stderr, want) {

@@ -510,9 +510,9 @@ func TestRunRefuses(t *testing.T) {
 		options  Options
 		want     string
 	}{
-		"format":        {c, slots("zip", "new"), "unknown format"},
+		"format":        {c, slots("zip", "new"), `unknown format "zip": use one of runs, archive, nasbench201, nats, parquet, csv`},
 		"campaign":      {c, slots(published.CampaignFormat, "new"), "unknown format"},
-		"times":         {c, Options{Format: published.NATS, To: "new", Times: "guessed"}, "unknown times"},
+		"times":         {c, Options{Format: published.NATS, To: "new", Times: "guessed"}, `unknown times "guessed": use one of measured, published`},
 		"nowhere":       {c, slots(published.Archive, ""), "needs a place"},
 		"one schedule":  {c, Options{Format: published.Archive, To: "new", Less: 3, Full: 3}, "two different"},
 		"negative":      {c, Options{Format: published.Archive, To: "new", Less: -1}, "two different"},

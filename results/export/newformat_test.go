@@ -48,7 +48,7 @@ func TestNewFormat(t *testing.T) {
 	if _, err := Run(t.Context(), b, Options{Format: "toy", To: to}); !usage.Is(err) || !strings.Contains(err.Error(), `unknown format "toy"`) {
 		t.Fatalf("without its writer: %v", err)
 	}
-	if _, err := all.run(t.Context(), b, Options{Format: "toys", To: to}); err == nil || !strings.Contains(err.Error(), "parquet csv toy]") {
+	if _, err := all.run(t.Context(), b, Options{Format: "toys", To: to}); err == nil || !strings.Contains(err.Error(), "parquet, csv, toy") {
 		t.Errorf("listed: %v", err)
 	}
 	if _, err := all.run(t.Context(), b, Options{Format: "csv", Weights: true, To: to}); err == nil || !strings.Contains(err.Error(), "only nats and toy can") {

@@ -3,6 +3,7 @@ package export
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
@@ -65,6 +66,15 @@ func and(names []benchmark.Format) string {
 	return text
 }
 
+// CommaList joins the values that an option can have.
+func CommaList[T ~string](values []T) string {
+	names := make([]string, len(values))
+	for i, v := range values {
+		names[i] = string(v)
+	}
+	return strings.Join(names, ", ")
+}
+
 // check refuses options that cannot be, and finds the writer of the format.
 func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err error) {
 	w, known := all.find(o.Format)
@@ -72,9 +82,9 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	is := func(choice Choice) func(Traits) bool { return func(t Traits) bool { return t.Weights == choice } }
 	switch {
 	case !known:
-		return w, usage.Errorf("unknown format %q: use one of %v", o.Format, all.formats(func(Traits) bool { return true }))
+		return w, usage.Errorf("unknown format %q: use one of %s", o.Format, CommaList(all.formats(func(Traits) bool { return true })))
 	case !slices.Contains(AllTimes(), o.Times):
-		return w, usage.Errorf("unknown times %q: use one of %v", o.Times, AllTimes())
+		return w, usage.Errorf("unknown times %q: use one of %s", o.Times, CommaList(AllTimes()))
 	case o.Merged && w.Merged != Asked:
 		return w, usage.Errorf("%s has no merged form: that is for %s", o.Format, and(all.formats(func(t Traits) bool { return t.Merged == Asked })))
 	case o.Weights && w.Weights != Asked:

@@ -140,6 +140,9 @@ func Read(ctx context.Context, dir string) (*Status, error) {
 	if err := readers.Wait(); err != nil {
 		return nil, err
 	}
+	// Several readers may have met the same file, in any order.
+	slices.Sort(s.Problems)
+	s.Problems = slices.Compact(s.Problems)
 	s.addGroups(c, rate)
 	s.forecast(running, now)
 	return s, nil

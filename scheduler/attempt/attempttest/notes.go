@@ -18,7 +18,7 @@ var Notes = map[string]struct {
 	Warning string // part of the warning about it; empty when there is none
 }{
 	"garbage":           {"{garbage", 0, "not JSON at byte 1"},
-	"empty":             {"", 0, "it ends too soon"},
+	"empty":             {"", 0, "unexpected end of the file"},
 	"zeros":             {"\x00\x00\x00\x00", 0, "not JSON at byte 0"},
 	"no object":         {"[]", 0, "must be an object"},
 	"other kinds":       {`{"trial": %s, "attempts": "many", "set_aside": false}`, 0, `key "attempts" must be`},
