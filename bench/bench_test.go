@@ -22,6 +22,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/npy"
+	"nb201/internal/schematest"
 	"nb201/internal/usage"
 	"nb201/train"
 )
@@ -29,6 +30,7 @@ import (
 // TestMain makes the test binary a program that takes turns, where fakeSide says
 // how it behaves.
 func TestMain(m *testing.M) {
+	checked := schematest.Watch()
 	if behaviour := os.Getenv(fakeSide); behaviour != "" {
 		do := func() error { return fake(behaviour, os.Stdin, os.Stdout) }
 		if behaviour == "real" {
@@ -40,7 +42,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(checked(m.Run()))
 }
 
 const (
