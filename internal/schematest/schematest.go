@@ -89,7 +89,7 @@ var places = []struct {
 	{regexp.MustCompile(`(^|/)running/[^/]+-\d+\.json$`), "run"},
 	{regexp.MustCompile(`(^|/)plan\.json$`), "plan"},
 	{regexp.MustCompile(`(^|/)\d{4}-\d\d-\d\d-[^/]+\.json$`), ""}, // a table of bench
-	{regexp.MustCompile(`\.json$`), "definition"},                  // KEY.json of data import, in any directory
+	{regexp.MustCompile(`\.json$`), "definition"},                 // KEY.json of data import, in any directory
 }
 
 // kindOf returns the kind of the file at path; ok is false of one that has no schema.
