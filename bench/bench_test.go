@@ -23,12 +23,14 @@ import (
 	"nb201/data"
 	"nb201/internal/needs"
 	"nb201/internal/npy"
+	"nb201/internal/schematest"
 	"nb201/internal/usage"
 	"nb201/train"
 )
 
 // TestMain makes the test binary a side, whose behaviour fakeSide determines.
 func TestMain(m *testing.M) {
+	checked := schematest.Watch()
 	if behaviour := os.Getenv(fakeSide); behaviour != "" {
 		do := func() error { return fake(behaviour, os.Stdin, os.Stdout) }
 		if behaviour == "real" {
@@ -40,7 +42,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(checked(m.Run()))
 }
 
 const (

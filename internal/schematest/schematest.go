@@ -79,7 +79,7 @@ func Validate(kind string, text []byte) error {
 	return schema.Validate(value)
 }
 
-// places gives the kinds of files by their paths, as far as these say.
+// places gives the kinds of files by their paths, "" for one that has no schema.
 var places = []struct {
 	path *regexp.Regexp
 	kind string
@@ -88,14 +88,15 @@ var places = []struct {
 	{regexp.MustCompile(`(^|/)failed/\d{6}/[^/]+/\d{4,}-\d{4,}\.json$`), "failure"},
 	{regexp.MustCompile(`(^|/)running/[^/]+-\d+\.json$`), "run"},
 	{regexp.MustCompile(`(^|/)plan\.json$`), "plan"},
-	{regexp.MustCompile(`\.json$`), "definition"}, // KEY.json of data import, in any directory
+	{regexp.MustCompile(`(^|/)\d{4}-\d\d-\d\d-[^/]+\.json$`), ""}, // a table of bench
+	{regexp.MustCompile(`\.json$`), "definition"},                 // KEY.json of data import, in any directory
 }
 
 // kindOf returns the kind of the file at path; ok is false of one that has no schema.
 func kindOf(path string) (kind string, ok bool) {
 	for _, p := range places {
 		if p.path.MatchString(filepath.ToSlash(path)) {
-			return p.kind, true
+			return p.kind, p.kind != ""
 		}
 	}
 	return "", false
