@@ -66,7 +66,7 @@ func TestDriverVersion(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", version, got, want)
 		}
 	}
-	needs.Undriven(t, DriverVersion())
+	needs.NoDriver(t, DriverVersion())
 	if got := run(t.TempDir()); !strings.HasPrefix(got, "version , plugin \"\", error there is no NVIDIA driver here") {
 		t.Errorf("without a driver: %q", got)
 	}
