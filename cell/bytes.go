@@ -5,74 +5,76 @@ import (
 	"math/bits"
 )
 
-// Pass is one pass over the feature maps: what it has to move between the memory and the
-// processor at least, and what it computes. A pass takes at least the longer of the two
+// Pass is one pass over the feature maps of a batch: the least that it must move between
+// memory and processor, and what it computes. A pass takes at least the longer of these two
 // times, and a step at least the sum over its passes.
 //
-// The model: no map survives in a cache from one pass to the next, a convolution reads one
-// map and writes one, and all that can be done to a map while it is read or written is done
-// then. A pass reads or writes each element of a map once.
+// The model assumes that no map survives in a cache from one pass to the next, that a
+// convolution reads one map and writes one, and that whatever can be done to a map while it
+// is read or written is done then. A pass reads or writes each element of a map once.
 //
-//   - A convolution reads its input and writes its output. While it reads, it applies the
-//     normalisation and the ReLU before it; while it writes, it makes the sums over the
-//     batch that its batch normalisation needs.
-//   - A node that sums several maps reads them, normalising and pooling them, and writes the
-//     sum. No sum of one unpooled map is written (its readers read that map), and none that
-//     only skip_connect and avg_pool_3x3 read (they read its terms).
-//   - Where nothing waits for a sum over the batch, which is in evaluation and for the
-//     gradient of a convolution's input, the convolutions add the terms while they write:
-//     each but the first reads the sum so far, the last reads the terms that no convolution
-//     makes. The larger kernels come last, as their reading may cost no time. A reduction's
-//     shortcut, which has no normalisation, does so in training too.
-//   - Backward, a convolution with batch normalisation takes two passes, six maps: the
-//     gradient of the normalisation needs two sums over the whole batch, for which the first
-//     pass reads the output's gradient and the output. The second reads both again and the
-//     input, which the ReLU and the weights need, computes the gradients of weights and
-//     input, and writes the latter. The stem has no gradient of its input.
-//   - The shortcut of a reduction takes one: it reads the gradient and the large input, and
-//     writes the gradient of what it pooled, which conv_a's second pass spreads and adds.
-//   - The last normalisation and the mean read the last map and make, for each image and
-//     channel, the sums that its gradient needs, so that the backward pass reads it once
-//     more and writes its gradient.
-//   - Forward reads the parameters; backward reads them and writes their gradients; the
-//     update reads the gradients, and reads and writes parameters and momenta.
-//   - What does not depend on the images moves nothing, nor does, backward and in
-//     evaluation, what does not lead to the output. In a cell whose output does not depend
-//     on its input that is almost the whole network.
+//   - A convolution reads its input and writes its output. While reading, it applies the
+//     preceding normalisation and ReLU; while writing, it computes the sums over the batch
+//     that its batch normalisation needs.
+//   - A node that sums several maps reads them, normalises and pools them, and writes the
+//     sum. A sum of a single unpooled map is not written (its readers read that map), nor is
+//     a sum that only skip_connect and avg_pool_3x3 read (they read its terms).
+//   - Where nothing waits for a sum over the batch, in evaluation and for the gradient of a
+//     convolution's input, the convolutions add the terms while they write. Each but the
+//     first reads the sum so far, and the last also reads the terms that no convolution
+//     computes. The larger kernels come last, because their reads may cost no time. The
+//     shortcut of a residual block, which has no normalisation, works this way in training
+//     too.
+//   - Backward, a convolution with batch normalisation takes two passes and moves six maps.
+//     The gradient of the normalisation needs two sums over the whole batch, for which the
+//     first pass reads the output and its gradient. The second reads both again, and the
+//     input, which the ReLU and the weights need; it computes the gradients of the weights
+//     and the input, and writes the latter. The stem has no gradient of its input.
+//   - The shortcut of a residual block takes one pass: it reads the gradient and the large
+//     input, and writes the gradient of its pooled input, which conv_a's second pass spreads
+//     and adds.
+//   - The last normalisation and the global mean read the last map and compute, per image
+//     and channel, the sums that its gradient needs. The backward pass therefore reads the
+//     map only once more, and writes its gradient.
+//   - The forward passes read the parameters. The backward passes read them and write their
+//     gradients. The update reads the gradients, and reads and writes parameters and momenta.
+//   - Whatever does not depend on the images moves nothing. In backward passes and in
+//     evaluation, neither does what does not lead to the output. If a cell's output does not
+//     depend on its input, that is almost the whole network.
 //
-// A step can still take less than this says: a GPU's cache of 50 MB holds whole maps, passes
-// over the same map can share a reading, the sums of a batch normalisation's gradient can be
-// made while the output's gradient is written, and passes can run side by side.
+// A step can still be faster than this. A GPU's cache of 50 MB holds whole maps, passes over
+// the same map can share a read, the sums of a batch normalisation's gradient can be computed
+// while the output's gradient is written, and passes can run in parallel.
 //
-// The FLOP of all passes are those that Network.FLOPs counts, the backward ones twice as many
-// as the forward ones. Some of that work nobody needs: that of edges which lead nowhere, and
+// The FLOP of all forward passes are those that [Network.FLOPs] counts; the backward passes
+// have twice as many. Some of that work is unnecessary: that of edges that lead nowhere, and
 // the gradient of the images. A pass that moves nothing is such work and need not take time.
 type Pass struct {
 	Layer      string // stem, head, update, conv_a, conv_b, shortcut, sum, or the name of an operation
 	Backward   bool
 	Maps       float64 // bytes of images, feature maps and their gradients
 	Parameters float64 // bytes of parameters, their gradients and momenta
-	FLOP       float64 // a multiply-add is 2
+	FLOP       float64 // a multiply-add counts as 2
 }
 
-// Bytes is all that the pass moves.
+// Bytes returns the number of bytes that the pass moves.
 func (p Pass) Bytes() float64 { return p.Maps + p.Parameters }
 
-// Passes are those of a step over a batch, layer by layer: a layer's backward passes follow
-// its forward one.
+// Passes lists the passes of a step over a batch, layer by layer. A layer's backward passes
+// follow its forward pass.
 type Passes []Pass
 
-// Traffic is how many bytes the passes move at least.
+// Traffic is the least number of bytes that passes move.
 type Traffic struct {
 	Forward    float64 // of images and feature maps
 	Backward   float64 // of images, feature maps and their gradients
-	Parameters float64 // of the parameters, their gradients and momenta
+	Parameters float64 // of parameters, their gradients and momenta
 }
 
-// Total is all of it.
+// Total returns the sum of all traffic in bytes.
 func (t Traffic) Total() float64 { return t.Forward + t.Backward + t.Parameters }
 
-// Traffic sums what the passes move.
+// Traffic sums the bytes that the passes move.
 func (p Passes) Traffic() Traffic {
 	var t Traffic
 	for _, pass := range p {
@@ -86,25 +88,25 @@ func (p Passes) Traffic() Traffic {
 	return t
 }
 
-// TrainingPasses lists the passes of a training step over batch images. elementBytes is the
-// size of an element of images and feature maps, 4 in float32 and 2 in bfloat16; parameters
-// have 4 bytes.
+// TrainingPasses lists the passes of a training step over a batch of that many images.
+// elementBytes is the size of an element of images and feature maps: 4 in float32, 2 in
+// bfloat16. Parameters always take 4 bytes.
 func (n Network) TrainingPasses(batch, elementBytes int) Passes {
 	return n.passes(batch, elementBytes, true)
 }
 
-// EvaluationPasses are those of a batch in evaluation mode, which is forward only.
+// EvaluationPasses lists the passes, all of them forward, over a batch in evaluation mode.
+// Its parameters are those of [Network.TrainingPasses].
 func (n Network) EvaluationPasses(batch, elementBytes int) Passes {
 	return n.passes(batch, elementBytes, false)
 }
 
 func (n Network) passes(batch, elementBytes int, training bool) Passes {
 	cell, connected := n.Arch.passes(training)
-	all := make(Passes, 0, stages*n.Cells*len(cell)+21) // 21 passes are of no cell
+	all := make(Passes, 0, stages*n.Cells*len(cell)+21) // 21 passes are outside the cells
 	const parameterBytes = 4
-	depends := true // what comes next, on the images
-	// add adds a pass over so many elements of an image's maps and of the parameters, with so
-	// many multiply-adds an image.
+	depends := true // whether the layers that follow depend on the images
+	// add appends a pass. elements and multiplyAdds are per image, parameters per batch.
 	add := func(layer string, backward bool, elements, parameters, multiplyAdds int) {
 		if backward && !training {
 			return
@@ -165,22 +167,22 @@ type cellPass struct {
 	layer    string
 	backward bool
 	maps     int // read and written
-	kernel   int // side of the convolution's
-	forwards int // how many forward passes of the convolution it computes as much as
+	kernel   int // side of the convolution's kernel
+	forwards int // its work, in forward passes of the convolution
 }
 
-// passes lists those of one cell, with the backward ones (see Pass), and says whether the
-// cell's output depends on its input.
+// passes lists the forward and backward passes of a cell (see [Pass]), and reports whether
+// the cell's output depends on its input.
 func (a Arch) passes(training bool) (passes []cellPass, connected bool) {
 	all := a.graph()
-	var moving graph // what depends on the cell's input
+	var moving graph // the edges that depend on the cell's input
 	fromInput := [nodes]bool{0: true}
 	for i, e := range all {
 		if e.op != None && fromInput[e.from] {
 			moving[i], fromInput[e.to] = e, true
 		}
 	}
-	var live graph // of that, what leads to the output
+	var live graph // those of them that lead to the output
 	toOutput := [nodes]bool{nodes - 1: true}
 	for i := edges - 1; i >= 0; i-- {
 		if e := moving[i]; e.op != None && toOutput[e.to] {
@@ -218,7 +220,8 @@ func (a Arch) passes(training bool) (passes []cellPass, connected bool) {
 	return passes, fromInput[nodes-1]
 }
 
-// graph is a cell's edges in the order of Arch. An edge that moves nothing is None.
+// graph lists a cell's edges in the order of [Arch]. The operation of an edge that moves
+// nothing is None.
 type graph [edges]struct {
 	op       Op
 	from, to int
@@ -236,7 +239,8 @@ func (a Arch) graph() graph {
 	return g
 }
 
-// reversed is the way of the gradients: its node 0 is the output, its last the input.
+// reversed returns the graph that gradients flow through: its node 0 is the output, its
+// last node the input.
 func (g graph) reversed() graph {
 	for i, e := range g {
 		g[i].from, g[i].to = nodes-1-e.to, nodes-1-e.from
@@ -244,19 +248,20 @@ func (g graph) reversed() graph {
 	return g
 }
 
-// sums says how the nodes' sums are made: how many maps each pass reads and writes that only
-// adds, and how many each edge's convolution reads to add them while it writes, if adding
-// says that convolutions can.
+// sums plans how the nodes' sums are computed. passes counts, for each pass that only adds,
+// the maps that it reads and writes; read counts, for each edge, the maps that its
+// convolution reads in order to add them while it writes. adding says whether convolutions
+// can do that.
 //
-// What a node sums are maps that the cell's input and convolutions have made, found through
-// skip_connect and avg_pool_3x3. That no sum is read from memory here loses nothing: only
-// node 1 can have both a convolution and another operation behind it, and it sums one map.
+// A node sums the cell's input and the outputs of convolutions, which it finds through
+// skip_connect and avg_pool_3x3. That a sum is never read from memory here costs nothing:
+// only node 1 can feed both a convolution and another operation, and it sums one map.
 func (g graph) sums(adding bool) (passes []int, read [edges]int) {
 	var maps, pooled [nodes]uint // a bit for each: 0 is the cell's input, 1+i made by edge i
 	maps[0] = 1
 	kept := uint(1) // maps that are read as they are
 	for node := 1; node < nodes; node++ {
-		wanted := node == nodes-1 // as a map
+		wanted := node == nodes-1 // whether the sum must be in memory as a map
 		for i, e := range g {
 			convolution := e.op.kernel() > 0
 			wanted = wanted || convolution && e.from == node
@@ -273,7 +278,7 @@ func (g graph) sums(adding bool) (passes []int, read [edges]int) {
 			}
 		}
 		terms := bits.OnesCount(maps[node])
-		direct := maps[node] &^ pooled[node] &^ kept // by convolutions that can write the sum
+		direct := maps[node] &^ pooled[node] &^ kept // from convolutions that can write the sum
 		switch {
 		case !wanted || terms == 0:
 		case terms == 1 && pooled[node] == 0:

@@ -24,7 +24,7 @@ func TestPassesOfCells(t *testing.T) {
 		{"a convolution to the output", Arch{3: NorConv3x3},
 			[]cellPass{{conv3, forward, 2, 3, 1}, {conv3, backward, 2, 3, 0}, {conv3, backward, 4, 3, 2}},
 			[]cellPass{{conv3, forward, 2, 3, 1}}},
-		// Node 1 is the input, and the gradients of both are one map.
+		// Node 1 is the input, and both share one gradient map.
 		{"skip_connect and then a convolution", Arch{0: SkipConnect, 4: NorConv3x3},
 			[]cellPass{{conv3, forward, 2, 3, 1}, {conv3, backward, 2, 3, 0}, {conv3, backward, 4, 3, 2}},
 			[]cellPass{{conv3, forward, 2, 3, 1}}},
@@ -35,9 +35,9 @@ func TestPassesOfCells(t *testing.T) {
 		{"a convolution of zeros", Arch{4: NorConv1x1},
 			[]cellPass{{conv1, forward, 0, 1, 1}, {conv1, backward, 0, 1, 0}, {conv1, backward, 0, 1, 2}},
 			[]cellPass{{conv1, forward, 0, 1, 1}}},
-		// Forward the output's sum reads two maps and writes one. Backward the first
-		// convolution adds the output's gradient to that of the input, as in evaluation the
-		// second adds the input to the output.
+		// Forward, the output's sum reads two maps and writes one. Backward, the first
+		// convolution adds the output's gradient to that of the input, just as in evaluation
+		// the second convolution adds the input to the output.
 		{"two ways to the output", Arch{0: NorConv1x1, 3: SkipConnect, 4: NorConv1x1},
 			[]cellPass{
 				{conv1, forward, 2, 1, 1}, {conv1, backward, 2, 1, 0}, {conv1, backward, 5, 1, 2},
@@ -45,11 +45,11 @@ func TestPassesOfCells(t *testing.T) {
 				{"sum", forward, 3, 0, 0},
 			},
 			[]cellPass{{conv1, forward, 2, 1, 1}, {conv1, forward, 3, 1, 1}}},
-		// Architecture 0: nodes 1 and 2 are never written, as no convolution reads them. The
-		// output sums three maps: the input, pooled and doubled, and the two convolutions'.
-		// The gradient of node 2 is the output's. That of the input sums three maps: the
-		// output's, pooled and doubled, and the two that the convolutions write; the second
-		// reads the first's and the output's.
+		// Architecture 0: nodes 1 and 2 are never written, because no convolution reads them.
+		// The output sums three maps: the input, pooled and doubled, and those of the two
+		// convolutions. The gradient of node 2 is the output's. The gradient of the input sums
+		// three maps: the output's, pooled and doubled, and the two that the convolutions
+		// write; the second convolution reads the first one's and the output's.
 		{"pooling, skip_connect and two convolutions", Arch{AvgPool3x3, NorConv1x1, SkipConnect, NorConv1x1, SkipConnect, SkipConnect},
 			[]cellPass{
 				{conv1, forward, 2, 1, 1}, {conv1, backward, 2, 1, 0}, {conv1, backward, 4, 1, 2},
@@ -57,9 +57,9 @@ func TestPassesOfCells(t *testing.T) {
 				{"sum", forward, 4, 0, 0},
 			},
 			[]cellPass{{conv1, forward, 2, 1, 1}, {conv1, forward, 2 + 1 + 1, 1, 1}}},
-		// A convolution reads one map, so that the pooled input is written for the smaller
-		// kernel. Where the larger one can add, it does: in evaluation the smaller one's
-		// output, backward what the pooling passes on.
+		// A convolution reads one map, so the pooled input is written for the smaller kernel.
+		// Where the larger kernel can add, it does: the smaller one's output in evaluation,
+		// and the gradient of the pooling backward.
 		{"a pooling before the smaller kernel", Arch{0: AvgPool3x3, 1: NorConv3x3, 2: NorConv1x1, 5: NorConv3x3},
 			[]cellPass{
 				{conv3, forward, 2, 3, 1}, {conv3, backward, 2, 3, 0}, {conv3, backward, 4 + 1, 3, 2},
@@ -71,7 +71,7 @@ func TestPassesOfCells(t *testing.T) {
 				{conv3, forward, 2 + 1, 3, 1}, {conv1, forward, 2, 1, 1}, {conv3, forward, 2, 3, 1},
 				{"sum", forward, 2, 0, 0},
 			}},
-		// What is pooled behind a convolution cannot be added while that is written.
+		// A convolution cannot add its pooled output while it writes that output.
 		{"a pooling behind a convolution", Arch{0: NorConv1x1, 4: AvgPool3x3},
 			[]cellPass{
 				{conv1, forward, 2, 1, 1}, {conv1, backward, 2, 1, 0}, {conv1, backward, 4, 1, 2},
@@ -98,10 +98,10 @@ func TestPassesOfNetworks(t *testing.T) {
 		return Pass{layer, backward, 2 * 4 * elements, 4 * parameters, 2 * 2 * multiplyAdds}
 	}
 	for _, test := range []struct {
-		name string
-		arch Arch
-		of   func(n Network, batch, elementBytes int) Passes
-		want Passes
+		name   string
+		arch   Arch
+		passes func(n Network, batch, elementBytes int) Passes
+		want   Passes
 	}{
 		{
 			"training", Arch{3: NorConv3x3}, Network.TrainingPasses, Passes{
@@ -149,7 +149,7 @@ func TestPassesOfNetworks(t *testing.T) {
 		},
 	} {
 		n := Network{Arch: test.arch, Channels: 2, Cells: 1, Classes: 3, Size: 4}
-		got, want := test.of(n, 2, 4), test.want
+		got, want := test.passes(n, 2, 4), test.want
 		for i := range max(len(got), len(want)) {
 			if i >= len(got) || i >= len(want) || got[i] != want[i] {
 				t.Errorf("%s, pass %d: have\n%+v, want\n%+v", test.name, i, got[min(i, len(got)):], want[min(i, len(want)):])
@@ -159,27 +159,26 @@ func TestPassesOfNetworks(t *testing.T) {
 	}
 }
 
-// The passes of every architecture have the FLOP of the network, three times over where it
-// is trained, and each parameter eight times (in evaluation once) unless some pass moves
-// nothing; and their bytes lie between those of no operation and of 3x3 convolutions on all
-// edges.
+// The passes of every architecture have the FLOP of the network, three times in training.
+// They move each parameter eight times, or once in evaluation, unless some pass moves
+// nothing. Their bytes are between those of no operation and of 3x3 convolutions on all edges.
 func TestPassesOfAll(t *testing.T) {
 	network := Network{Channels: 16, Cells: 5, Classes: 10, Size: 32}
 	for _, phase := range []struct {
 		name            string
-		of              func(n Network, batch, elementBytes int) Passes
+		passes          func(n Network, batch, elementBytes int) Passes
 		flop, parameter float64
 	}{
 		{"training", Network.TrainingPasses, 3 * 2, 8 * 4},
 		{"evaluation", Network.EvaluationPasses, 2, 4},
 	} {
 		network.Arch = Arch{}
-		least := phase.of(network, 256, 4).Traffic()
+		least := phase.passes(network, 256, 4).Traffic()
 		network.Arch = Arch{NorConv3x3, NorConv3x3, NorConv3x3, NorConv3x3, NorConv3x3, NorConv3x3}
-		most := phase.of(network, 256, 4).Traffic()
+		most := phase.passes(network, 256, 4).Traffic()
 		for i, a := range All() {
 			network.Arch = a
-			passes := phase.of(network, 256, 4)
+			passes := phase.passes(network, 256, 4)
 			flop, idle := 0.0, false
 			for _, p := range passes {
 				flop += p.FLOP
@@ -195,7 +194,7 @@ func TestPassesOfAll(t *testing.T) {
 			if traffic.Forward < least.Forward || traffic.Forward > most.Forward || traffic.Backward < least.Backward || traffic.Backward > most.Backward {
 				t.Fatalf("architecture %d, %s: %+v, want from %+v to %+v", i, phase.name, traffic, least, most)
 			}
-			half := phase.of(network, 256, 2).Traffic()
+			half := phase.passes(network, 256, 2).Traffic()
 			if 2*half.Forward != traffic.Forward || 2*half.Backward != traffic.Backward || half.Parameters != traffic.Parameters {
 				t.Fatalf("architecture %d, %s: %+v with elements of 2 bytes, %+v with 4", i, phase.name, half, traffic)
 			}
@@ -203,15 +202,15 @@ func TestPassesOfAll(t *testing.T) {
 	}
 }
 
-// No step moves more by its passes than XLA's program of it does: the operands and results
-// of every kernel in the optimised HLO that XLA 0.11.2's CUDA plugin makes for an H100, but
-// for the stored images.
+// The passes of a step never move more than XLA's program for it. XLA's bytes are the
+// operands and results of every kernel in the optimised HLO that XLA 0.11.2's CUDA plugin
+// makes for an H100, without the stored images.
 func TestXLAMovesMore(t *testing.T) {
 	training, evaluation := Network.TrainingPasses, Network.EvaluationPasses
 	for _, test := range []struct {
 		arch                              string
 		cells, classes, size, elementSize int
-		of                                func(n Network, batch, elementBytes int) Passes
+		passes                            func(n Network, batch, elementBytes int) Passes
 		gigabytes                         float64
 	}{
 		{"0", 5, 10, 32, 4, training, 5.62},
@@ -232,7 +231,7 @@ func TestXLAMovesMore(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := Network{Arch: arch, Channels: 16, Cells: test.cells, Classes: test.classes, Size: test.size}
-		if got := test.of(n, 256, test.elementSize).Traffic(); got.Total() > test.gigabytes*1e9 {
+		if got := test.passes(n, 256, test.elementSize).Traffic(); got.Total() > test.gigabytes*1e9 {
 			t.Errorf("%+v, elements of %d bytes: %+v, more than the %v GB of XLA", n, test.elementSize, got, test.gigabytes)
 		}
 	}

@@ -1,21 +1,20 @@
-// Package cell is the search space of NAS-Bench-201.
+// Package cell defines the search space of NAS-Bench-201.
 //
-// A cell is a directed acyclic graph of 4 nodes and 6 edges. Node 0 is the
-// cell's input, node 3 its output; every node is joined to all nodes before it,
-// and a node's value is the sum of what its edges bring. Each edge carries one
-// of 5 operations (Op).
+// A cell is a directed acyclic graph of 4 nodes and 6 edges. Node 0 is the input and
+// node 3 the output. An edge leads to each node from every earlier one and applies one of
+// 5 operations ([Op]); a node's value is the sum over its incoming edges.
 //
-// An architecture (Arch) is one choice of the 6 operations. There are 15,625
-// (Count), known by their index in the official order and by their genotype
-// string |op~0|+|op~0|op~1|+|op~0|op~1|op~2|: one group a node, in it one
-// operation~input for each edge. Architectures that compute the same function
-// by the original's rule form one isomorphism class; there are 6,466.
+// An architecture ([Arch]) is a choice of the 6 operations. There are 15,625 of them
+// ([Count]). Each has an index in the official order and a genotype string,
+// |op~0|+|op~0|op~1|+|op~0|op~1|op~2|: a group for each of nodes 1 to 3, and in it
+// operation~input for each incoming edge. Architectures that the original considers
+// equal form an isomorphism class; there are 6,466 classes.
 //
-// The macro skeleton (Network) repeats the cell: a stem, three stages of N cells
-// with a residual reduction between two stages, and a classifier.
+// A [Network] is what gets trained: a stem, three stages of N cells with a residual block
+// between stages, and a classifier. It knows its costs and its PyTorch state dict.
 //
-// File and function names in the comments are those of AutoDL-Projects, the
-// original program.
+// Start with [Resolve], which finds an architecture by its index or genotype string.
+// File and function names in comments refer to AutoDL-Projects, the original program.
 package cell
 
 import (
@@ -27,13 +26,13 @@ import (
 	"nb201/internal/usage"
 )
 
-// Op is the operation of one edge.
+// Op is the operation on an edge.
 type Op uint8
 
 // The operations in the original's order: NAS_BENCH_201 in
 // xautodl/models/cell_operations.py.
 const (
-	None        Op = iota // zero: the edge brings nothing
+	None        Op = iota // zero: the edge contributes nothing
 	SkipConnect           // identity
 	NorConv1x1            // ReLU, 1x1 convolution, batch normalisation
 	NorConv3x3            // ReLU, 3x3 convolution, batch normalisation
@@ -42,7 +41,7 @@ const (
 
 var opNames = [...]string{"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"}
 
-// String is the operation's name in a genotype string.
+// String returns the operation's name in genotype strings, such as "nor_conv_3x3".
 func (o Op) String() string {
 	if int(o) >= len(opNames) {
 		return fmt.Sprintf("Op(%d)", uint8(o))
@@ -50,7 +49,7 @@ func (o Op) String() string {
 	return opNames[o]
 }
 
-// kernel is the side of the operation's convolution kernel, 0 where there is none.
+// kernel returns the side of the operation's convolution kernel, or 0 if it has none.
 func (o Op) kernel() int {
 	switch o {
 	case NorConv1x1:
@@ -66,11 +65,11 @@ const (
 	edges = len(Arch{})
 )
 
-// Arch is an architecture: the operations on the edges 1<-0, 2<-0, 2<-1, 3<-0,
-// 3<-1, 3<-2, the order of the genotype string and of the state dict.
+// Arch is an architecture: the operations on the edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1 and
+// 3<-2, in the order of the genotype string and of the state dict.
 type Arch [6]Op
 
-// String is the genotype string: Structure.tostr in
+// String returns the genotype string, as Structure.tostr does in
 // xautodl/models/cell_searchs/genotypes.py.
 func (a Arch) String() string {
 	var b strings.Builder
@@ -86,15 +85,14 @@ func (a Arch) String() string {
 	return b.String()
 }
 
-// Input is one edge as the node it leads to sees it: the operation, and the node
-// that it is applied to.
+// Input is an edge as seen from the node that it leads to.
 type Input struct {
 	Op   Op
-	Node int
+	Node int // the node that Op is applied to
 }
 
-// Lists gives the inputs of nodes 1, 2 and 3, as str2lists of the published
-// client does (nas_201_api/api_201.py).
+// Lists returns the inputs of nodes 1, 2 and 3, as the published client's str2lists does
+// (nas_201_api/api_201.py).
 func (a Arch) Lists() [][]Input {
 	lists := make([][]Input, nodes-1)
 	edge := 0
@@ -107,9 +105,9 @@ func (a Arch) Lists() [][]Input {
 	return lists
 }
 
-// Matrix gives in row i, column j the number of the operation on the edge i<-j,
-// as str2matrix of the published client does (nas_201_api/api_201.py). Only the
-// part below the diagonal says something: 0 there is None, elsewhere no edge.
+// Matrix returns the adjacency matrix: row i, column j holds the operation on the edge
+// i<-j as a number, as in the published client's str2matrix (nas_201_api/api_201.py).
+// Below the diagonal, 0 means None; elsewhere it means that no edge exists.
 func (a Arch) Matrix() [4][4]int {
 	var m [4][4]int
 	for i, inputs := range a.Lists() {
@@ -120,16 +118,16 @@ func (a Arch) Matrix() [4][4]int {
 	return m
 }
 
-// Parse reads a genotype string. Only the published spelling is accepted, with
-// every edge present and in order; anything else is a usage error that names the
-// byte offset and, where there is one, the edge.
+// Parse reads a genotype string. It accepts only the published spelling, with every edge
+// present and in order. For anything else it returns a usage error that names the byte
+// offset and, if the fault is in an edge, the edge.
 func Parse(s string) (Arch, error) {
 	fail := func(offset int, format string, args ...any) (Arch, error) {
 		return Arch{}, usage.Errorf("genotype string %.120q, byte %d: %s", s, offset, fmt.Sprintf(format, args...))
 	}
 	groups := strings.Split(s, "+")
 	if len(groups) != nodes-1 {
-		// The place is the '+' too many, or the end where one is missing.
+		// The offset is that of the first superfluous '+', or the end if one is missing.
 		end := len(strings.Join(groups[:min(len(groups), nodes-1)], "+"))
 		return fail(end, "want %d nodes joined by '+' as in |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, have %d", nodes-1, len(groups))
 	}
@@ -155,7 +153,7 @@ func Parse(s string) (Arch, error) {
 			}
 			op := slices.Index(opNames[:], name)
 			if op < 0 {
-				return fail(offset, "edge %d<-%d has unknown operation %.40q: use one of %s", node, from, name, strings.Join(opNames[:], ", "))
+				return fail(offset, "edge %d<-%d has unknown operation %.40q; use one of %s", node, from, name, strings.Join(opNames[:], ", "))
 			}
 			if number != strconv.Itoa(from) {
 				return fail(offset+len(name)+1, "edge %d<-%d has input node %.40q, want %d", node, from, number, from)

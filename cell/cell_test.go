@@ -227,7 +227,7 @@ func TestParseNamesThePlace(t *testing.T) {
 		{"|none~0|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "byte 0: want 1 edges into node 1, have 2"},
 		{"||+|none~0|none~1|+|none~0|none~1|none~2|", `byte 1: edge 1<-0 is "", want operation~0`},
 		{"|none~0|+|none~0|none|+|none~0|none~1|none~2|", `byte 17: edge 2<-1 is "none", want operation~1`},
-		{"|none~0|+|none~0|none~1|+|none~0|none~1|max_pool_3x3~2|", `byte 40: edge 3<-2 has unknown operation "max_pool_3x3": use one of none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3`},
+		{"|none~0|+|none~0|none~1|+|none~0|none~1|max_pool_3x3~2|", `byte 40: edge 3<-2 has unknown operation "max_pool_3x3"; use one of none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3`},
 		{"|none ~0|+|none~0|none~1|+|none~0|none~1|none~2|", `byte 1: edge 1<-0 has unknown operation "none "`},
 		{"|none~0|+|none~1|none~0|+|none~0|none~1|none~2|", `byte 15: edge 2<-0 has input node "1", want 0`},
 		{"|none~00|+|none~0|none~1|+|none~0|none~1|none~2|", `byte 6: edge 1<-0 has input node "00", want 0`},
@@ -244,17 +244,17 @@ func TestParseNamesThePlace(t *testing.T) {
 			t.Errorf("Parse(%q):\n got %v\nwant %s", tt.in, err, want)
 		}
 		if !usage.Is(err) {
-			t.Errorf("Parse(%q) is no usage error", tt.in)
+			t.Errorf("Parse(%q) returns %v, which is not a usage error", tt.in, err)
 		}
 	}
 }
 
 func TestResolveRefuses(t *testing.T) {
 	tests := []struct{ in, want string }{
-		{"15625", "architecture index 15625 is out of range: use 0..15624"},
-		{"-1", "architecture index -1 is out of range: use 0..15624"},
-		{"99999999999999999999", "architecture index 99999999999999999999 is out of range: use 0..15624"},
-		{"", `unknown architecture "": give an index 0..15624 or a genotype string`},
+		{"15625", "architecture index 15625 is out of range; use 0 to 15624"},
+		{"-1", "architecture index -1 is out of range; use 0 to 15624"},
+		{"99999999999999999999", "architecture index 99999999999999999999 is out of range; use 0 to 15624"},
+		{"", `unknown architecture ""; use an index from 0 to 15624 or a genotype string`},
 		{"1e3", `unknown architecture "1e3"`},
 		{"resnet", `unknown architecture "resnet"`},
 		{"|none~0|", `genotype string "|none~0|", byte 8: want 3 nodes`},

@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// UniqueString is equal for two architectures exactly when they are of one
-// isomorphism class: Structure.to_unique_str(consider_zero=True) in
-// xautodl/models/cell_searchs/genotypes.py, get_unique_str of the NATS-Bench
-// client. A skip_connect passes its input's string on, none gives the zero "#",
-// and a node is the sorted sum of its edges.
+// UniqueString returns a string that two architectures share exactly when they are in the
+// same isomorphism class. It is Structure.to_unique_str(consider_zero=True) in
+// xautodl/models/cell_searchs/genotypes.py, and get_unique_str in the NATS-Bench client:
+// skip_connect passes its input's string on, none yields the zero "#", and a node is the
+// sorted sum of its edges.
 //
-// The rule is the published one, to the letter, and narrower than equality of
-// functions: zeros stay terms of a sum, so that a node of two none edges, "#+#",
-// does not count as zero; and a sum that a skip_connect passes on stays one term.
+// The published rule is stricter than equality of functions, and is kept to the letter.
+// Zeros remain terms of a sum, so a node with two none edges, "#+#", does not count as
+// zero; and a sum that passes through a skip_connect remains a single term.
 func (a Arch) UniqueString() string {
 	values := [nodes]string{"0"}
 	for i, inputs := range a.Lists() {
@@ -35,20 +35,20 @@ func (a Arch) UniqueString() string {
 	return values[nodes-1]
 }
 
-// classes gives for each index the smallest index of its isomorphism class.
+// classes returns, for each index, the smallest index in its isomorphism class.
 var classes = sync.OnceValue(func() *[Count]uint16 {
 	smallest := make(map[string]uint16)
-	of := new([Count]uint16)
+	class := new([Count]uint16)
 	for i, a := range All() {
 		unique := a.UniqueString()
 		if _, seen := smallest[unique]; !seen {
 			smallest[unique] = uint16(i)
 		}
-		of[i] = smallest[unique]
+		class[i] = smallest[unique]
 	}
-	return of
+	return class
 })
 
-// Class names the architecture's isomorphism class by its canonical
-// representative: the smallest official index in it.
+// Class returns the architecture's isomorphism class, identified by the smallest index in
+// it.
 func (a Arch) Class() int { return int(classes()[a.Index()]) }

@@ -6,46 +6,50 @@ import (
 	"nb201/internal/usage"
 )
 
-// stages of cells in the macro skeleton; between two of them a residual block
-// doubles the channels and halves the image side.
+// stages is the number of stages in a network. Between two stages, a residual block
+// doubles the channels and halves the side of the feature maps.
 const stages = 3
 
-// Network is the macro skeleton filled with an architecture: TinyNetwork in
-// xautodl/models/cell_infers/tiny_network.py.
+// Network describes the network that is trained for an architecture: TinyNetwork in
+// xautodl/models/cell_infers/tiny_network.py. It takes images [batch, Size, Size, 3] and
+// returns logits [batch, Classes]; package cell/network builds it.
 type Network struct {
 	Arch     Arch
-	Channels int // C: of the stem and the first stage; 16 in the benchmark
-	Cells    int // N: cells in a stage; 5 in the benchmark
-	Classes  int // that the images fall into
-	Size     int // side of the square image in pixels; 32 or 16 in the benchmark
+	Channels int // C: channels of the stem and the first stage; 16 in the benchmark
+	Cells    int // N: cells per stage; 5 in the benchmark
+	Classes  int // number of classes; 10, 100 or 120 in the benchmark
+	Size     int // side of the square images in pixels; 32 or 16 in the benchmark
 }
 
-// Validate refuses, as usage errors, dimensions that make no network.
+// Validate returns a usage error if the dimensions of n are too small, too large, or, for
+// Size, not a multiple of 4.
 func (n Network) Validate() error {
-	const reduction = 1 << (stages - 1) // the last stage's image side is Size/reduction
-	const most = 1 << 12                // of each
+	const reduction = 1 << (stages - 1) // the last stage's maps have sides of Size/reduction
+	const most = 1 << 12                // of channels, cells, classes and pixels
 	const mostParams = 5000             // millions: 20 GB of weights, and several times that to train
 	switch {
 	case max(n.Channels, n.Cells, n.Classes, n.Size) > most:
-		return usage.Errorf("a network of %d channels and %d cells per stage for %d classes and %dx%d pixels: use at most %d of each", n.Channels, n.Cells, n.Classes, n.Size, n.Size, most)
+		return usage.Errorf("a network of %d channels and %d cells per stage for %d classes and %dx%d pixels is too large; use at most %d of each",
+			n.Channels, n.Cells, n.Classes, n.Size, n.Size, most)
 	case n.Channels < 1:
-		return usage.Errorf("a network of %d channels: use at least 1", n.Channels)
+		return usage.Errorf("a network cannot have %d channels; use at least 1", n.Channels)
 	case n.Cells < 1:
-		return usage.Errorf("a network of %d cells per stage: use at least 1", n.Cells)
+		return usage.Errorf("a network cannot have %d cells per stage; use at least 1", n.Cells)
 	case n.Classes < 2:
-		return usage.Errorf("a network for %d classes: use at least 2", n.Classes)
+		return usage.Errorf("a network cannot have %d classes; use at least 2", n.Classes)
 	case n.Size < reduction || n.Size%reduction != 0:
-		return usage.Errorf("a network for images of %dx%d pixels: use a multiple of %d", n.Size, n.Size, reduction)
+		return usage.Errorf("a network cannot take images of %dx%d pixels; use a multiple of %d", n.Size, n.Size, reduction)
 	case n.Params() > mostParams:
-		return usage.Errorf("a network of %d channels and %d cells per stage has %.0f million parameters: use fewer, for at most %d million", n.Channels, n.Cells, n.Params(), mostParams)
+		return usage.Errorf("a network of %d channels and %d cells per stage has %.0f million parameters; use fewer channels or cells, for at most %d million",
+			n.Channels, n.Cells, n.Params(), mostParams)
 	}
 	return nil
 }
 
-// FLOPs is the cost of one image in millions of multiply-adds, as get_model_infos
-// in xautodl/utils/flop_benchmark.py counts it: convolutions and the classifier
-// with its bias, dead edges included; batch normalisation, ReLU, pooling and sums
-// count nothing.
+// FLOPs returns the cost of a forward pass over one image in MFLOPs, millions of
+// multiply-adds, as get_model_infos in xautodl/utils/flop_benchmark.py counts it: all
+// convolutions, even on edges that do not lead to the output, and the classifier with its
+// bias. Batch normalisation, ReLU, pooling and sums count as zero.
 func (n Network) FLOPs() float64 {
 	c, side := n.Channels, n.Size
 	flops := 3 * 9 * c * side * side // stem
@@ -61,9 +65,9 @@ func (n Network) FLOPs() float64 {
 	return float64(flops) / 1e6
 }
 
-// Params is the number of trained parameters in millions, as
-// count_parameters_in_MB in xautodl/utils/flop_benchmark.py counts it: what
-// Tensors lists, less the running statistics.
+// Params returns the number of trainable parameters in millions, as
+// count_parameters_in_MB in xautodl/utils/flop_benchmark.py counts them: the elements of
+// all [Network.Tensors] but the running statistics.
 func (n Network) Params() float64 {
 	c := n.Channels
 	convs := 0
@@ -72,7 +76,7 @@ func (n Network) Params() float64 {
 			convs++
 		}
 	}
-	params := 3*9*c + 2*c // stem; batch normalisation has a weight and a bias a channel
+	params := 3*9*c + 2*c // stem; batch normalisation has a weight and a bias per channel
 	for stage := range stages {
 		if stage > 0 {
 			params += n.reductionWeights(c) + 2*2*(2*c)
@@ -84,7 +88,7 @@ func (n Network) Params() float64 {
 	return float64(params) / 1e6
 }
 
-// cellWeights counts the convolution weights of a cell of c channels.
+// cellWeights returns the number of convolution weights in a cell with c channels.
 func (n Network) cellWeights(c int) int {
 	area := 0
 	for _, op := range n.Arch {
@@ -93,17 +97,17 @@ func (n Network) cellWeights(c int) int {
 	return area * c * c
 }
 
-// reductionWeights counts the convolution weights of the residual block that
-// leads from c to 2c channels: conv_a, conv_b and the 1x1 downsample.
+// reductionWeights returns the number of convolution weights in the residual block from c
+// to 2c channels: conv_a, conv_b and the 1x1 downsample.
 func (n Network) reductionWeights(c int) int {
 	return 9*c*(2*c) + 9*(2*c)*(2*c) + c*(2*c)
 }
 
-// Role says what a tensor of the state dict is for.
+// Role is the purpose of a tensor in the state dict.
 type Role uint8
 
-// ConvWeight is shaped (out, in, k, k), LinearWeight (out, in), BNCount () and
-// every other role (channels).
+// The roles. A ConvWeight has shape [out, in, k, k], a LinearWeight [out, in], a
+// LinearBias [out], a BNCount [] (a scalar) and the others [channels].
 const (
 	ConvWeight Role = iota
 	LinearWeight
@@ -112,20 +116,21 @@ const (
 	BNBias
 	BNMean  // running mean
 	BNVar   // running variance, unbiased
-	BNCount // number of batches tracked: int64, all other roles are float32
+	BNCount // number of batches tracked: int64, where all other roles are float32
 )
 
-// Trainable tells parameters, which the optimizer moves, from running statistics.
+// Trainable reports whether tensors of this role are parameters, which the optimizer
+// updates, rather than running statistics.
 func (r Role) Trainable() bool { return r < BNMean }
 
-// Tensor is an entry of the state dict.
+// Tensor describes an entry of the state dict.
 type Tensor struct {
-	Name  string // PyTorch's, e.g. cells.0.layers.1.op.1.weight
-	Shape []int  // empty for a scalar
+	Name  string // PyTorch's, such as cells.0.layers.1.op.1.weight
+	Shape []int  // in PyTorch's axis order; empty for a scalar
 	Role  Role
 }
 
-// Len is the number of elements.
+// Len returns the number of elements.
 func (t Tensor) Len() int {
 	n := 1
 	for _, d := range t.Shape {
@@ -134,9 +139,9 @@ func (t Tensor) Len() int {
 	return n
 }
 
-// Tensors lists the whole PyTorch state dict in module order: the order of
-// TinyNetwork.state_dict() and, for the tensors that are drawn, of the
-// initialisation's draws. Only nor_conv edges have tensors.
+// Tensors lists the entries of the PyTorch state dict in module order. That is the order
+// of TinyNetwork.state_dict(), and the order in which random initial weights are drawn.
+// Of a cell's edges, only nor_conv_1x1 and nor_conv_3x3 have tensors.
 func (n Network) Tensors() []Tensor {
 	var s stateDict
 	c := n.Channels
@@ -177,7 +182,7 @@ func (s *stateDict) add(name string, role Role, shape ...int) {
 	*s = append(*s, Tensor{name, shape, role})
 }
 
-// conv adds a convolution of kernel k*k without bias.
+// conv adds a convolution with a k*k kernel and without a bias.
 func (s *stateDict) conv(path string, out, in, k int) {
 	s.add(path+".weight", ConvWeight, out, in, k, k)
 }

@@ -216,12 +216,12 @@ func TestValidate(t *testing.T) {
 		{Network{Channels: -16, Cells: 5, Classes: 10, Size: 32}, "-16 channels"},
 		{Network{Channels: 4096, Cells: 5, Classes: 10, Size: 32}, ""},
 		{Network{Channels: 4097, Cells: 5, Classes: 10, Size: 32}, "use at most 4096 of each"},
-		{Network{Arch: Arch{NorConv1x1}, Channels: 4096, Cells: 4096, Classes: 10, Size: 1024}, "million parameters: use fewer"}, // its FLOPs overflow
+		{Network{Arch: Arch{NorConv1x1}, Channels: 4096, Cells: 4096, Classes: 10, Size: 1024}, "million parameters; use fewer"}, // its FLOPs overflow
 		{Network{Channels: 16, Cells: 0, Classes: 10, Size: 32}, "0 cells"},
 		{Network{Channels: 16, Cells: 5, Classes: 1, Size: 32}, "1 classes"},
 		{Network{Channels: 16, Cells: 5, Classes: 10, Size: 0}, "0x0 pixels"},
 		{Network{Channels: 16, Cells: 5, Classes: 10, Size: -4}, "-4x-4 pixels"},
-		{Network{Channels: 16, Cells: 5, Classes: 10, Size: 30}, "30x30 pixels: use a multiple of 4"},
+		{Network{Channels: 16, Cells: 5, Classes: 10, Size: 30}, "30x30 pixels; use a multiple of 4"},
 	}
 	for _, tt := range tests {
 		err := tt.network.Validate()

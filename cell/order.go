@@ -12,20 +12,20 @@ import (
 	"nb201/internal/usage"
 )
 
-// Count is the number of architectures.
+// Count is the number of architectures in the search space.
 const Count = 15625
 
-// orderSeed shuffles the official order: generate_meta_info in
-// exps/NAS-Bench-201/main.py.
+// orderSeed is the seed of the shuffle that makes the official order: generate_meta_info
+// in exps/NAS-Bench-201/main.py.
 const orderSeed = 88
 
 type order struct {
 	archs [Count]Arch
-	index [Count]uint16 // of the architecture with this rank
+	index [Count]uint16 // by rank
 }
 
-// official is itertools.product over the operations, last edge fastest, then
-// CPython's shuffle.
+// official returns the official order: itertools.product over the operations, the last
+// edge varying fastest, then shuffled as CPython does.
 var official = sync.OnceValue(func() *order {
 	o := new(order)
 	for rank := range o.archs {
@@ -43,7 +43,7 @@ var official = sync.OnceValue(func() *order {
 	return o
 })
 
-// rank is the architecture's place in the unshuffled product.
+// rank returns the architecture's position in the unshuffled product.
 func (a Arch) rank() int {
 	rank := 0
 	for _, op := range a {
@@ -55,11 +55,11 @@ func (a Arch) rank() int {
 	return rank
 }
 
-// All yields every index with its architecture, in the official order.
+// All yields every architecture with its index, in the official order.
 func All() iter.Seq2[int, Arch] { return slices.All(official().archs[:]) }
 
-// ByIndex is the architecture at i, 0..15624, of the official order; another i
-// is a usage error.
+// ByIndex returns the architecture with index i, 0 to 15624, in the official order. Any
+// other i is a usage error.
 func ByIndex(i int) (Arch, error) {
 	if i < 0 || i >= Count {
 		return Arch{}, outOfRange(strconv.Itoa(i))
@@ -67,11 +67,11 @@ func ByIndex(i int) (Arch, error) {
 	return official().archs[i], nil
 }
 
-// Index is the architecture's place in the official order, 0..15624.
+// Index returns the architecture's index in the official order, 0 to 15624.
 func (a Arch) Index() int { return int(official().index[a.rank()]) }
 
-// Resolve finds the architecture that a user names by its index or by its
-// genotype string; anything else is a usage error.
+// Resolve returns the architecture that a user names by its index or its genotype string.
+// Anything else is a usage error.
 func Resolve(s string) (Arch, error) {
 	i, err := strconv.Atoi(s)
 	switch {
@@ -82,9 +82,9 @@ func Resolve(s string) (Arch, error) {
 	case strings.ContainsAny(s, "|~+"):
 		return Parse(s)
 	}
-	return Arch{}, usage.Errorf("unknown architecture %.120q: give an index 0..%d or a genotype string |op~0|+|op~0|op~1|+|op~0|op~1|op~2|", s, Count-1)
+	return Arch{}, usage.Errorf("unknown architecture %.120q; use an index from 0 to %d or a genotype string |op~0|+|op~0|op~1|+|op~0|op~1|op~2|", s, Count-1)
 }
 
 func outOfRange(index string) error {
-	return usage.Errorf("architecture index %.40s is out of range: use 0..%d", index, Count-1)
+	return usage.Errorf("architecture index %.40s is out of range; use 0 to %d", index, Count-1)
 }

@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// style is how the picture shows an operation.
+// style is the appearance of an operation in the drawing.
 type style struct {
 	line string // colour of the arrow and of its label's border
 	box  string // colour of the label's background
@@ -29,8 +29,8 @@ func (o Op) style() style {
 	return style{line: "#9ca3af", box: "#ffffff", text: "#6b7280", dash: ` stroke-dasharray="6 5"`}
 }
 
-// Measures of the picture in pixels. The labels are monospaced, so that the
-// width of a text is known without measuring it.
+// Dimensions of the drawing in pixels. Labels are monospaced, so that the width of a text
+// follows from its length.
 const (
 	pictureWidth  = 900.0
 	pictureHeight = 430.0
@@ -48,10 +48,10 @@ const (
 	mono = `font-family="Menlo, Consolas, 'DejaVu Sans Mono', monospace"`
 )
 
-// arc is the way of an edge: straight where slope is 0, otherwise leaving and
-// meeting the nodes at slope (radians, positive above the row of nodes), its
-// label at height over the row. Edges over node 1 run above and the edge over
-// node 2 below, so that none cross.
+// arc is the path of an edge. With slope 0 it is straight; otherwise it leaves and meets
+// the nodes at that slope (in radians, positive above the row of nodes), with its label at
+// height above the row. The edges that bypass node 1 run above the row and the one that
+// bypasses node 2 alone runs below it, so that they never cross.
 type arc struct {
 	from, to      int
 	slope, height float64
@@ -70,23 +70,23 @@ type point struct{ x, y float64 }
 
 func nodeAt(i int) point { return point{firstNodeX + float64(i)*nodeDistance, nodeY} }
 
-// svgBegins is how a drawing begins.
-const svgBegins = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]g" height="%[2]g" viewBox="0 0 %[1]g %[2]g" role="img">
+// svgHead is the start of every drawing.
+const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]g" height="%[2]g" viewBox="0 0 %[1]g %[2]g" role="img">
 <title>Architecture `
 
-// IsSVG recognises, by how it begins, a document that SVG has drawn.
+// IsSVG reports whether head is the start of a document that [Arch.SVG] drew.
 func IsSVG(head []byte) bool {
-	return bytes.HasPrefix(head, fmt.Appendf(nil, svgBegins, pictureWidth, pictureHeight))
+	return bytes.HasPrefix(head, fmt.Appendf(nil, svgHead, pictureWidth, pictureHeight))
 }
 
-// SVG draws the cell as a self-contained SVG document of 900x430 pixels: nodes in
-// a row, an arrow in the operation's colour with the operation's name on every
-// edge, none dashed and grey.
+// SVG draws the cell as a self-contained SVG document of 900x430 pixels. The nodes form a
+// row; each edge is an arrow in its operation's colour, labelled with the operation's
+// name. The arrows of [None] are dashed and grey.
 func (a Arch) SVG() []byte {
 	var b bytes.Buffer
 	title := fmt.Sprintf("Architecture %d", a.Index())
 	genotype := html.EscapeString(a.String())
-	fmt.Fprintf(&b, svgBegins+`%[8]d</title>
+	fmt.Fprintf(&b, svgHead+`%[8]d</title>
 <desc>%[4]s</desc>
 <rect width="100%%" height="100%%" rx="12" fill="#ffffff"/>
 <g %[7]s fill="#1f2937">
@@ -110,8 +110,8 @@ func (a Arch) SVG() []byte {
 func (e arc) draw(b *bytes.Buffer, op Op) {
 	st := op.style()
 	sin, cos := math.Sincos(e.slope)
-	// away is the point at distance d from a node's centre along the edge's slope;
-	// direction is 1 where the edge leaves and -1 where it arrives.
+	// away returns the point at distance d from a node's centre along the edge's slope.
+	// direction is 1 if the edge leaves the node, and -1 if it arrives there.
 	away := func(node int, direction, d float64) point {
 		c := nodeAt(node)
 		return point{c.x + direction*cos*d, c.y - sin*d}
@@ -125,8 +125,8 @@ func (e arc) draw(b *bytes.Buffer, op Op) {
 	if e.slope == 0 {
 		fmt.Fprintf(b, `H%.1f`, end.x)
 	} else {
-		// A cubic curve whose ends rise to y0 and whose handles rise to y1 has its
-		// middle at (y0+3*y1)/4: handles this far away bring it to the height wanted.
+		// The middle of a cubic curve with its ends at height y0 and its handles at y1 is
+		// at (y0+3*y1)/4. Handles at this distance put it at the height of the label.
 		handle := (4*e.height - sin*(nodeRadius+gap)) / (3 * sin)
 		c1, c2 := away(e.from, 1, handle), away(e.to, -1, handle)
 		fmt.Fprintf(b, `C%.1f %.1f %.1f %.1f %.1f %.1f`, c1.x, c1.y, c2.x, c2.y, end.x, end.y)

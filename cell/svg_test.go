@@ -49,7 +49,7 @@ func (e element) find(name string) []element {
 
 type box struct{ left, top, right, bottom float64 }
 
-// near tells boxes that overlap or have less than 10 pixels between them.
+// near reports whether two boxes overlap or are less than 10 pixels apart.
 func (b box) near(o box) bool {
 	const d = 10
 	return b.left < o.right+d && o.left < b.right+d && b.top < o.bottom+d && o.top < b.bottom+d

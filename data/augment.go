@@ -1,18 +1,20 @@
 package data
 
-// Crop is how a training image is varied: mirrored first, then padded with
-// Augment.CropPadding zeros on each side and cut from Row and Column on.
+// Crop is the augmentation of one training image. The image is mirrored if Flip is set,
+// then padded with [Augment].CropPadding zeros on each side, and cut to its original size
+// from Row and Column on.
 type Crop struct {
 	Flip        bool
-	Row, Column int16 // of the padded image, 0..2*CropPadding
+	Row, Column int16 // in the padded image, 0 to 2*CropPadding
 }
 
-// Normal returns what ToTensor and Normalize make of each byte in each channel: float32
-// [256, 3], row by row. Do not change it.
+// Normal returns the value of each byte in each channel after ToTensor and Normalize:
+// float32 [256, 3] in row-major order. Callers must not modify it.
 func (ds *Dataset) Normal() []float32 { return ds.normal }
 
-// normalise computes Normal as torch does: byte and 255 in float32, mean and standard
-// deviation divided by 255 in float64 first, every result rounded to float32.
+// normalise computes the table of [Dataset.Normal] as torch does: bytes and 255 are float32,
+// mean and standard deviation are divided by 255 in float64, and every result is rounded to
+// float32.
 func normalise(mean, std [3]float64) []float32 {
 	var normal []float32
 	for v := range 256 {

@@ -16,57 +16,60 @@ import (
 	"nb201/internal/usage"
 )
 
-// Report is what Check found of a data set.
+// Report is the result of [Definition.Check].
 type Report struct {
 	Key     string        `json:"key"`
-	Format  string        `json:"format"` // that was read
-	Path    string        `json:"path,omitempty"`
+	Format  string        `json:"format"`         // of the files read
+	Path    string        `json:"path,omitempty"` // their directory, or the npz file; empty if embedded
 	Classes int           `json:"classes"`
-	Size    int           `json:"size"`
+	Size    int           `json:"size"` // side of the images in pixels
 	Files   []CheckedFile `json:"files"`
-	Sets    []CheckedSet  `json:"sets"` // train, then the evaluation sets
-	// Measured are the mean and the deviation of the images trained on, on the scale
-	// 0..255; Definition those that the definition normalises with.
+	Sets    []CheckedSet  `json:"sets"` // the training set, then the evaluation sets
+	// Measured is computed over the training set; Definition is what the definition
+	// normalises with.
 	Measured   Normalization `json:"measured"`
 	Definition Normalization `json:"definition"`
-	Faults     []string      `json:"faults"` // none: the data set is what its definition says
+	Faults     []string      `json:"faults"` // empty if the dataset agrees with its definition
 }
 
 // CheckedFile is a file that was read.
 type CheckedFile struct {
 	File
-	Published Publication `json:"published,omitempty"`
+	Published Publication `json:"published,omitempty"` // empty if no published file has its name
 }
 
-// Publication says how a file compares with the published one of its name.
+// Publication is the result of comparing a file with the published file of the same name.
 type Publication string
 
+// The results of comparing a file with the published one.
 const (
-	AsPublished Publication = "as published" // the MD5 is the same
+	AsPublished Publication = "as published" // the MD5 sums are equal
 	Differs     Publication = "differs"
 )
 
-// CheckedSet is what a loader reads.
+// CheckedSet counts the images of a training or evaluation set.
 type CheckedSet struct {
 	Name   string `json:"name"`
 	Images int    `json:"images"`
-	Class  []int  `json:"class"` // images of each class
+	Class  []int  `json:"class"` // number of images by class
 }
 
-// Normalization are means and deviations of red, green and blue.
+// Normalization holds the means and standard deviations of red, green and blue, on the
+// scale 0 to 255.
 type Normalization struct {
 	Mean [3]float64 `json:"mean"`
 	Std  [3]float64 `json:"std"`
 }
 
-// tolerance is how far, on the scale 0..255, a definition's mean and deviation may be from
-// the measured ones: the published ones are rounded, and cifar10-valid has those of all of
-// CIFAR-10.
+// tolerance is the largest accepted difference, on the scale 0 to 255, between a mean or
+// deviation of a definition and the measured one. The published ones are rounded, and
+// cifar10-valid uses those of all of CIFAR-10.
 const tolerance = 1
 
-// Check reads a data set as Load does and holds it against its definition: the files
-// against the published ones of their names, the balance of the classes, means and
-// deviations. What Load refuses is an error; what else is wrong is a fault in the report.
+// Check reads a dataset as [Definition.Load] does and checks it against its definition. It
+// compares the files with the published files of the same names, makes sure that every class
+// has training images, and compares means and deviations. If Load fails, Check returns its
+// error; anything else that is wrong is a fault in the report.
 func (d Definition) Check(root string) (*Report, error) {
 	format, where, err := d.locate(root)
 	if err != nil {
@@ -90,7 +93,7 @@ func (d Definition) Check(root string) (*Report, error) {
 			checked.Published = AsPublished
 			if sum != want {
 				checked.Published = Differs
-				r.fault("%s has the MD5 %s, the published file %s", f.Name, sum, want)
+				r.fault("%s has the MD5 %s; the published file has %s", f.Name, sum, want)
 			}
 		}
 		r.Files = append(r.Files, checked)
@@ -99,7 +102,7 @@ func (d Definition) Check(root string) (*Report, error) {
 		set := CheckedSet{split.Name, split.Len(), split.classes(d.Classes)}
 		r.Sets = append(r.Sets, set)
 		if empty := slices.Index(set.Class, 0); empty >= 0 && split.Name == ds.Train.Name {
-			r.fault("class %d has no image to train on", empty)
+			r.fault("class %d has no training images", empty)
 		}
 	}
 	m := ds.Train.Images.Stats(ds.Train.Indices)
@@ -121,7 +124,7 @@ func (r *Report) compare(what string, measured, defined [3]float64) {
 	}
 }
 
-// classes counts the images of each class.
+// classes returns the number of images in each of n classes.
 func (s *Split) classes(n int) []int {
 	counts := make([]int, n)
 	if s.Indices == nil {
@@ -135,7 +138,7 @@ func (s *Split) classes(n int) []int {
 	return counts
 }
 
-// hashFile is the hash, in hex, of a file of any length.
+// hashFile returns the hash of a file of any length, in hex.
 func hashFile(file string, sum hash.Hash) (string, error) {
 	f, err := infile.Open(file)
 	if err != nil {
@@ -148,8 +151,8 @@ func hashFile(file string, sum hash.Hash) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// Where is the directory or the file that Load reads with the same root, empty where the
-// images are embedded, and the format it reads.
+// Where returns the directory, or the npz file, that [Definition.Load] would read with the
+// same root, and its format. path is empty if the images are embedded in the program.
 func (d Definition) Where(root string) (path, format string, err error) {
 	format, path, err = d.locate(root)
 	return path, format, err

@@ -41,7 +41,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	for i, fault := range []string{
-		"class 9 has no image to train on", "mean of red", "mean of green", "mean of blue",
+		"class 9 has no training images", "mean of red", "mean of green", "mean of blue",
 		"deviation of red", "deviation of green", "deviation of blue",
 	} {
 		if i >= len(r.Faults) || !strings.Contains(r.Faults[i], fault) {
@@ -84,7 +84,7 @@ func TestCheckDigits(t *testing.T) {
 	}
 }
 
-// Measure against sums pixel by pixel, whole and of some places.
+// Stats agrees with sums pixel by pixel, over all images and over some.
 func TestMeasure(t *testing.T) {
 	images := datatest.Synth(50, 4, 10, 1)
 	for _, places := range [][]int32{nil, {3}, {0, 7, 49, 7}} {

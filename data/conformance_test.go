@@ -20,24 +20,24 @@ import (
 
 // The suite that the reader of every format passes. The files are written by datatest,
 // the pixels that training sees are computed by reference: neither shares code with
-// the readers. The digits, which are no files, have TestDigits.
+// the readers. TestDigits tests the digits, which are embedded.
 
-// stored is a data set in the files of a format.
+// stored is a dataset in the files of a format.
 type stored struct {
 	format      string
 	classes     int
-	train, test *data.Images // as a reader must give them
+	train, test *data.Images // as a reader must return them
 	files       map[string][]byte
 	dir         string // of the files
 	definition  data.Definition
 }
 
-// formatsOfFiles are the formats that conform.
+// formatsOfFiles lists the formats to test.
 func formatsOfFiles() []string {
 	return slices.DeleteFunc(data.Formats(), func(f string) bool { return f == "digits" })
 }
 
-// store writes a data set, of which every class has an image.
+// store writes a dataset with at least one image of every class.
 func store(t testing.TB, format string, size, classes int) *stored {
 	t.Helper()
 	s := &stored{
@@ -96,7 +96,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// reads: the images and labels of the files, in their order.
+// reads: the images and labels are those of the files, in order.
 func (s *stored) reads(t *testing.T) {
 	ds := s.load(t)
 	if !reflect.DeepEqual(ds.Train.Images, s.train) || !reflect.DeepEqual(ds.Eval[0].Images, s.test) {
@@ -110,7 +110,7 @@ func (s *stored) reads(t *testing.T) {
 	}
 }
 
-// augments: two epochs of batches, pixel by pixel.
+// augments: two epochs of batches are right, pixel by pixel.
 func (s *stored) augments(t *testing.T) {
 	const batch = 5
 	ds := s.load(t)
@@ -141,7 +141,7 @@ func (s *stored) augments(t *testing.T) {
 					}
 					image := datatest.Slice(pass.images, int(place), int(place)+1)
 					if labels[k] != image.Labels[0] || !slices.Equal(pixels[k*n:][:n], reference(image, crop, padding)) {
-						t.Fatalf("image %d of %s is not what its transforms make of it", place, pass.split.Name)
+						t.Fatalf("image %d of %s differs from the result of its transforms", place, pass.split.Name)
 					}
 				}
 			}
@@ -149,7 +149,7 @@ func (s *stored) augments(t *testing.T) {
 	}
 }
 
-// counts: another number of images than the definition says is refused.
+// counts: numbers of images that differ from the definition's are refused.
 func (s *stored) counts(t *testing.T) {
 	d := s.definition
 	d.Images.Train++
@@ -166,14 +166,14 @@ func (s *stored) memory(t *testing.T) {
 	for _, text := range s.files {
 		size += uint64(len(text))
 	}
-	// A decoder of pictures has tables of its own, 50 kB a picture.
+	// A decoder of pictures also allocates tables, 50 kB a picture.
 	most := 4<<20 + 8*size + 50<<10*uint64(len(s.files))
 	if used := allocated(func() { s.load(t) }); used > most {
 		t.Errorf("allocated %d bytes for %d, more than %d", used, size, most)
 	}
 }
 
-// allocated is how many bytes f allocates, in all.
+// allocated returns the number of bytes that f allocates in total.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -182,8 +182,8 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// finds: FindFiles describes the files that Load reads, lists of images included, and misses
-// none that is not there.
+// finds: FindFiles describes the files that Load reads, including lists of indices, and
+// reports missing files.
 func (s *stored) finds(t *testing.T) {
 	d := s.definition
 	for name, text := range map[string]string{"some.json": "[0, 1, 2]", "others.json": "[1, 2]"} {
@@ -198,7 +198,7 @@ func (s *stored) finds(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		if s.format != "image-folder" { // where it is one picture less
+		if s.format != "image-folder" { // which then has one picture less
 			_, err := d.FindFiles("")
 			refused(t, err)
 		}
@@ -227,7 +227,7 @@ func wantFound(t *testing.T, d data.Definition, root string) {
 	}
 }
 
-// The digits are files of no directory, and published lists of images are none either.
+// FindFiles also describes the digits and published splits, which are embedded.
 func TestFindEmbedded(t *testing.T) {
 	digits, err := data.Published("digits")
 	if err != nil {
@@ -236,8 +236,8 @@ func TestFindEmbedded(t *testing.T) {
 	wantFound(t, digits, "")
 }
 
-// labels: those of more classes than the definition has are refused, but for ImageNet's,
-// of which the first classes are read.
+// labels: classes beyond the definition's are refused, except in ImageNet's files, of which
+// only the first classes are read.
 func (s *stored) labels(t *testing.T) {
 	d := s.definition
 	d.Classes--
@@ -246,7 +246,7 @@ func (s *stored) labels(t *testing.T) {
 		refused(t, err, s.dir)
 		return
 	}
-	refused(t, err, "conforming", "images to train") // the count differs
+	refused(t, err, "conforming", "training images") // the count differs
 	d.Images = data.Counts{}
 	ds, err := d.Load("")
 	if err != nil {
@@ -257,7 +257,7 @@ func (s *stored) labels(t *testing.T) {
 	}
 }
 
-// missing: without a file, or with a directory in its place, the data set is refused.
+// missing: the dataset is refused if a file is missing or is a directory.
 func (s *stored) missing(t *testing.T) {
 	for name, text := range s.files {
 		path := filepath.Join(s.dir, name)
@@ -279,7 +279,7 @@ func (s *stored) missing(t *testing.T) {
 	s.load(t)
 }
 
-// truncated: a file that is cut anywhere is refused, by name.
+// truncated: a file that is cut short anywhere is refused by name.
 func (s *stored) truncated(t *testing.T) {
 	for name, text := range s.files {
 		path := filepath.Join(s.dir, name)
@@ -301,8 +301,8 @@ func (s *stored) truncated(t *testing.T) {
 	s.load(t)
 }
 
-// bytes: whatever byte is another, the data set is refused in a sentence, or read with
-// its number of images and labels within the classes.
+// bytes: if any byte changes, the dataset is refused in one sentence, or read with all its
+// images and with labels within the classes.
 func (s *stored) bytes(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for name, text := range s.files {
@@ -338,8 +338,8 @@ func TestConformanceFullSize(t *testing.T) {
 }
 
 // fullSize writes files of full size for a published key, in the format of its
-// definition, and returns the stored splits that its definition reads from them. In
-// short tests there are no files and no pixels, since orders do not look at them.
+// definition, and returns the stored splits that its definition reads from them. Short
+// tests make neither files nor pixels, which orders do not need.
 func fullSize(t *testing.T, key string) map[string]*data.Images {
 	t.Helper()
 	sizes := publishedSplits[key]
@@ -377,8 +377,8 @@ func fullSize(t *testing.T, key string) map[string]*data.Images {
 	return stored
 }
 
-// Python's own way to the same pixels: numpy, pickle and Pillow, as the original program
-// and torchvision read these files.
+// Python reads the same pixels with numpy, pickle and Pillow, as the original program and
+// torchvision do.
 func TestConformancePython(t *testing.T) {
 	python := needs.Python(t)
 	type question struct {

@@ -22,7 +22,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// write puts a file where it is asked for, with its folders.
+// write writes a file, and makes its directory.
 func write(t testing.TB, path string, text []byte) {
 	t.Helper()
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
@@ -42,7 +42,7 @@ func writeFiles(t testing.TB, dir, format string, train, test *data.Images) {
 	}
 }
 
-// small is a definition file of images of 4x4 pixels; replace changes parts of it.
+// small returns a definition file for images of 4x4 pixels; replace changes parts of it.
 func small(replace ...string) []byte {
 	text := `{ "name": "small", "format": "cifar10-python", "path": "cifar-10-batches-py",
   "classes": 10, "size": [4, 4],
@@ -71,7 +71,7 @@ func define(t testing.TB, dir string, text []byte) data.Definition {
 	return d
 }
 
-// refused checks that err is a usage error of one line that holds every part.
+// refused checks that err is a usage error of one line that contains every part.
 func refused(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if !usage.Is(err) {
@@ -133,8 +133,8 @@ func TestLoadFiles(t *testing.T) {
 	}
 }
 
-// Of the files of ImageNet's 1,000 classes the first ones are kept, in their order,
-// whichever Python wrote them.
+// From files of ImageNet's 1,000 classes, the first classes are kept in file order,
+// whichever Python wrote the files.
 func TestImageNetClasses(t *testing.T) {
 	const classes = 120
 	whole := datatest.Synth(500, 4, 1000, 1)
@@ -164,7 +164,7 @@ func TestImageNetClasses(t *testing.T) {
 	}
 }
 
-// Labels may be an array, as which numpy stores them.
+// Labels may be a numpy array instead of a list.
 func TestLabelArray(t *testing.T) {
 	images := datatest.Synth(60, 4, 10, 1)
 	var labels []byte
@@ -187,8 +187,8 @@ func TestLabelArray(t *testing.T) {
 	}
 }
 
-// The definitions of the published keys take the published number of images and no
-// other; a user's own takes any, unless it says a number.
+// The definitions of published keys accept only the published number of images. A user's
+// definition accepts any, unless it states a number.
 func TestCounts(t *testing.T) {
 	root := t.TempDir()
 	train, test := datatest.Synth(51, 32, 10, 1), datatest.Synth(3, 32, 10, 2)
@@ -199,10 +199,10 @@ func TestCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = d.Load(root)
-	refused(t, err, dir, "cifar10-valid has 50000 images to train, not the 51 of these files")
+	refused(t, err, dir, "cifar10-valid has 50000 training images, but these files hold 51")
 	d.Images.Train = 51
 	_, err = d.Load(root)
-	refused(t, err, dir, "cifar10-valid has 10000 images to test, not the 3 of these files")
+	refused(t, err, dir, "cifar10-valid has 10000 test images, but these files hold 3")
 	d.Images.Test = 0
 	ds, err := d.Load(root)
 	if err != nil {
@@ -220,9 +220,8 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// Pickles that Python 3 wrote: pickle.dumps of a dict of str (bytes in
-// numpy2-protocol5-readonly) keys with the first three images of synth, under
-// numpy 1.26 and 2.
+// Load reads pickles that Python 3 wrote with numpy 1.26 and 2: pickle.dumps of a dict with
+// str keys (bytes in numpy2-protocol5-readonly) and the first three images of synth.
 func TestPython3Pickles(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "pickles", "*"))
 	if err != nil || len(files) == 0 {
@@ -254,7 +253,7 @@ func TestDamagedFiles(t *testing.T) {
 	images := datatest.Synth(5, 4, 10, 1)
 	labels := slices.Clone(images.Labels)
 	pixels := datatest.Array{DType: "u1", Shape: []int{5, 48}, Bytes: datatest.Planes(images)}
-	// pickled is a batch with another array of pixels, or other labels.
+	// pickled returns a batch with the given pixels and labels.
 	pickled := func(data datatest.Array, key string, labels any) []byte {
 		return datatest.Pickle(datatest.Python2, datatest.Item{Key: "data", Value: data}, datatest.Item{Key: key, Value: labels})
 	}
@@ -267,12 +266,12 @@ func TestDamagedFiles(t *testing.T) {
 		tooLow, tooHigh   int32
 		outside           string
 	}{
-		{"cifar10-python", "data_batch_3", "labels", -1, 10, "outside 0..9"},
-		{"cifar100-python", "train", "fine_labels", -1, 10, "outside 0..9"},
-		{"imagenet16", "train_data_batch_3", "labels", 0, 1001, "outside 1..1000"},
+		{"cifar10-python", "data_batch_3", "labels", -1, 10, "but must be from 0 to 9"},
+		{"cifar100-python", "train", "fine_labels", -1, 10, "but must be from 0 to 9"},
+		{"imagenet16", "train_data_batch_3", "labels", 0, 1001, "but must be from 1 to 1000"},
 	} {
 		sound := pickled(pixels, python.key, []int32{1, 2, 3, 4, 5})
-		image := python.file + ": image 0" // of the file, whatever lies in those before
+		label := python.file + ": the label of image 0" // counted in each file
 		for _, c := range []struct {
 			name string
 			text []byte // of the file; nil: missing
@@ -283,23 +282,23 @@ func TestDamagedFiles(t *testing.T) {
 			{"truncated", sound[:len(sound)-1], "truncated"},
 			{"cut in the pixels", sound[:200], "truncated"},
 			{"oversized", append(slices.Clone(sound), 0, 0), fmt.Sprintf("ends after %d of %d bytes", len(sound), len(sound)+2)},
-			{"no images", pickled(datatest.Array{DType: "u1", Shape: []int{0, 48}}, python.key, []int32{}), "holds no images"},
+			{"no images", pickled(datatest.Array{DType: "u1", Shape: []int{0, 48}}, python.key, []int32{}), "contains no images"},
 			{"text", []byte("not a pickle"), "opcode"},
 			{"not a dict", []byte("\x80\x02]."), "not of a dict"},
-			{"no arrays", []byte("\x80\x02}."), `it has no "data"`},
-			{"no labels", pickled(pixels, "label", labels), fmt.Sprintf(`it has no "%s"`, python.key)},
+			{"no arrays", []byte("\x80\x02}."), `it has no key "data"`},
+			{"no labels", pickled(pixels, "label", labels), fmt.Sprintf(`it has no key "%s"`, python.key)},
 			{"labels of another kind", pickled(pixels, python.key, "1, 2, 3, 4, 5"), fmt.Sprintf(`"%s" is the string "1, 2, 3, 4, 5", not a list`, python.key)},
-			{"labels of text", pickled(pixels, python.key, []string{"a"}), fmt.Sprintf(`"%s" has something else than a whole number at place 0`, python.key)},
+			{"labels of text", pickled(pixels, python.key, []string{"a"}), fmt.Sprintf(`"%s" is not a whole number at index 0`, python.key)},
 			{"labels of another type", pickled(pixels, python.key, datatest.Array{DType: "f8", Shape: []int{5}, Bytes: make([]byte, 40)}), fmt.Sprintf(`"%s" is neither a list nor an array of int64`, python.key)},
 			{"binary", make([]byte, 98), "opcode"},
-			{"label too low", pickled(pixels, python.key, labelled(python.tooLow)), fmt.Sprintf("%s is labelled %d, %s", image, python.tooLow, python.outside)},
-			{"label too high", pickled(pixels, python.key, labelled(python.tooHigh)), fmt.Sprintf("%s is labelled %d, %s", image, python.tooHigh, python.outside)},
+			{"label too low", pickled(pixels, python.key, labelled(python.tooLow)), fmt.Sprintf("%s is %d, %s", label, python.tooLow, python.outside)},
+			{"label too high", pickled(pixels, python.key, labelled(python.tooHigh)), fmt.Sprintf("%s is %d, %s", label, python.tooHigh, python.outside)},
 			{"too few labels", pickled(pixels, python.key, labels[:3]), "5 images but 3 labels"},
 			{"too many labels", pickled(pixels, python.key, append(labels, 1)), "5 images but 6 labels"},
 			{"signed pixels", pickled(array("i1", 5, 48), python.key, labels), `"data" is of numpy type "i1", not uint8`},
 			{"images of another size", pickled(array("u1", 1, 240), python.key, labels), "rows of 48 bytes"},
 			{"another shape", pickled(array("u1", 5, 3, 16), python.key, labels), "rows of 48 bytes"},
-			{"too few pixels", pickled(array("u1", 6, 48), python.key, labels), "240 bytes, which is not what its shape says"},
+			{"too few pixels", pickled(array("u1", 6, 48), python.key, labels), "240 bytes, which does not match its shape"},
 			{"other code", bytes.Replace(sound, []byte("numpy\ndtype"), []byte("os\nsystem__"), 1), `"os.system__"`},
 		} {
 			t.Run(python.format+"/"+c.name, func(t *testing.T) { damaged(t, python.format, python.file, c.text, c.want) })
@@ -320,16 +319,16 @@ func TestDamagedFiles(t *testing.T) {
 			want string
 		}{
 			{"missing", nil, "no such file"},
-			{"empty", []byte{}, "holds no images"},
-			{"truncated", mislabelled[1:], fmt.Sprintf("%d bytes are not whole records of %d bytes", 2*plain.record-1, plain.record)},
-			{"mislabelled", mislabelled, plain.file + ": image 1 is labelled 10, outside 0..9"},
+			{"empty", []byte{}, "contains no images"},
+			{"truncated", mislabelled[1:], fmt.Sprintf("%d bytes is not a multiple of %d", 2*plain.record-1, plain.record)},
+			{"mislabelled", mislabelled, plain.file + ": the label of image 1 is 10, but must be from 0 to 9"},
 		} {
 			t.Run(plain.format+"/"+c.name, func(t *testing.T) { damaged(t, plain.format, plain.file, c.text, c.want) })
 		}
 	}
 }
 
-// damaged checks that one file in place of a sound one is refused.
+// damaged checks that a dataset is refused with text as the contents of one of its files.
 func damaged(t *testing.T, format, file string, text []byte, want string) {
 	root := t.TempDir()
 	for name, sound := range datatest.Files(format, datatest.Synth(60, 4, 10, 1), datatest.Synth(5, 4, 10, 2)) {
@@ -353,7 +352,7 @@ func TestNoData(t *testing.T) {
 	_, err = d.Load(root)
 	refused(t, err, "cifar-10-batches-py", root, "--data")
 
-	// A folder in a file's place.
+	// A directory instead of a file.
 	if err := os.MkdirAll(filepath.Join(root, "cifar-10-batches-py", "data_batch_1"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -369,8 +368,8 @@ func TestIndices(t *testing.T) {
 	d := define(t, root, text)
 	list := filepath.Join(root, "lists", "odd.json")
 	for _, c := range []struct{ text, want string }{
-		{`[3, 5]`, `index 1 is 5, outside the 5 images of "test"`},
-		{`[-1]`, "index 0 is -1"},
+		{`[3, 5]`, `entry 1 is 5, but the indices of "test" are 0 to 4`},
+		{`[-1]`, "entry 0 is -1"},
 		{`[]`, "no images"},
 		{`[1, "2"]`, `"1" must be a whole number`},
 		{`{"a": 1}`, "must be a list"},
@@ -423,7 +422,7 @@ func TestDefinitionErrors(t *testing.T) {
 		{[]string{`, 113.9]`, `]`}, []string{`"mean"`, "list of 3"}},
 		{[]string{`66.7]`, `0]`}, []string{`"std"`}},
 		{[]string{`"crop_padding": 1`, `"crop_padding": -1`}, []string{`"augment.crop_padding"`, "-1"}},
-		{[]string{`"crop_padding": 1`, `"crop_padding": 5`}, []string{`"augment.crop_padding"`, "0..4"}},
+		{[]string{`"crop_padding": 1`, `"crop_padding": 5`}, []string{`"augment.crop_padding"`, "from 0 to 4"}},
 		{[]string{`"from": "train"`, `"from": "all"`}, []string{`"train.from"`, `"all"`}},
 		{[]string{`"from": "train"`, `"name": "x", "from": "train"`}, []string{`"train.name"`}},
 		{[]string{`"shuffle"`, `"random"`}, []string{`"train.order"`, `"random"`}},
@@ -436,7 +435,7 @@ func TestDefinitionErrors(t *testing.T) {
 		{[]string{`"shuffle"`, `"subset", "split": "cifar100-test-split"`}, []string{`"train.split"`, "cifar100-test-split/xvalid, cifar100-test-split/xtest, imagenet"}},
 		{[]string{`"shuffle"`, `"subset", "split": "cifar100-test-split/xtest", "indices": "a.json"`}, []string{`"train.split"`, "half or indices"}},
 		{[]string{`"size"`, `"images": {"train": -1}, "size"`}, []string{`"images.train"`, "not -1"}},
-		{[]string{`"size"`, `"images": {"train": 9223372036854775807}, "size"`}, []string{`"images.train"`, "must be 0..100000000, not 9223372036854775807"}},
+		{[]string{`"size"`, `"images": {"train": 9223372036854775807}, "size"`}, []string{`"images.train"`, "must be from 0 to 100000000, not 9223372036854775807"}},
 		{[]string{`"size"`, `"images": {"test": -2}, "size"`}, []string{`"images.test"`, "not -2"}},
 		{[]string{`"size"`, `"images": {"valid": 2}, "size"`}, []string{`unknown key "images.valid"`}},
 		{[]string{`"ori-test"`, `"train"`}, []string{`"eval.0.name"`, "taken"}},
@@ -455,7 +454,7 @@ func TestDefinitionErrors(t *testing.T) {
 	refused(t, err, "none.json")
 }
 
-// Means and deviations on a scale of 0..1 are warned of, and no others.
+// Means and deviations on a scale of 0 to 1 cause a warning, and no others do.
 func TestDefinitionWarning(t *testing.T) {
 	for _, c := range []struct {
 		mean, std [3]float64
@@ -497,10 +496,10 @@ func TestTimeline(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if all := d.At(configs.Dec2019); !reflect.DeepEqual(all, d) {
+		if all := d.ForTimeline(configs.Dec2019); !reflect.DeepEqual(all, d) {
 			t.Errorf("%s: dec2019 evaluates %v", key, all.Eval)
 		}
-		if one := d.At(configs.Nov2019); len(one.Eval) != 1 || one.Eval[0].Name != want {
+		if one := d.ForTimeline(configs.Nov2019); len(one.Eval) != 1 || one.Eval[0].Name != want {
 			t.Errorf("%s: nov2019 evaluates %v, want %s", key, one.Eval, want)
 		}
 	}
@@ -576,10 +575,10 @@ func TestDigits(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = mine.Load("nowhere")
-	refused(t, err, "small", "16 pixels")
+	refused(t, err, "small", `"size" [16, 16]`)
 }
 
-// newDataset is a dataset of n random images that trains and evaluates on them.
+// newDataset returns a dataset that trains and evaluates on n random images.
 func newDataset(t testing.TB, n, size int, augment data.Augment) *data.Dataset {
 	t.Helper()
 	images := datatest.Synth(n, size, 10, 3)
@@ -595,7 +594,7 @@ func newDataset(t testing.TB, n, size int, augment data.Augment) *data.Dataset {
 	return ds
 }
 
-// Every crop, against the transforms one after another, pixel by pixel.
+// Every crop equals the result of the transforms one after another, pixel by pixel.
 func TestFillReference(t *testing.T) {
 	for _, c := range []struct{ size, padding int }{{32, 4}, {16, 2}, {8, 0}, {4, 4}} {
 		ds := newDataset(t, 3, c.size, data.Augment{Flip: true, CropPadding: c.padding})
@@ -677,7 +676,7 @@ func profile(t testing.TB, name string) random.Profile {
 	return p
 }
 
-// A transform that is left out draws nothing.
+// A transform that is absent draws nothing.
 func TestAugmentDraws(t *testing.T) {
 	const n = 10
 	for _, c := range []struct {
@@ -698,7 +697,7 @@ func TestAugmentDraws(t *testing.T) {
 		main := random.NewTorch(7)
 		main.Skip(2 + 2 + n*c.draws) // base seed, shuffle's seed
 		if got, want := s.Torch.Uint32(), main.Uint32(); got != want {
-			t.Errorf("%+v: the main stream stands elsewhere after the epoch", c.augment)
+			t.Errorf("%+v: the main stream has another state after the epoch", c.augment)
 		}
 		for _, crop := range e.Crops {
 			if !c.augment.Flip && crop.Flip || c.augment.CropPadding == 0 && (crop.Row != 0 || crop.Column != 0) {

@@ -9,50 +9,51 @@ import (
 	"nb201/internal/usage"
 )
 
-// Dataset is what a trial trains on and evaluates.
+// Dataset holds the images that a trial trains on and evaluates. [Definition.Load] reads
+// one from files, and [New] makes one from images in memory.
 type Dataset struct {
-	Name    string
+	Name    string // the dataset key
 	Classes int
-	Size    int // side of the square images, in pixels
+	Size    int // side of the square images in pixels
 	Augment Augment
-	Train   Split
-	Eval    []Split
-	Files   []File // that were read, in reading order
+	Train   Split   // the training set
+	Eval    []Split // the evaluation sets, in the order of evaluation
+	Files   []File  // the files that were read, in that order
 
 	normal []float32
 }
 
-// File is a file that was read, for the record of a trial.
+// File identifies a file that was read, as a trial's record lists it.
 type File struct {
-	Name   string `json:"name"`   // its directory's name and its own, with a slash
+	Name   string `json:"name"`   // of its directory and the file, joined by a slash
 	SHA256 string `json:"sha256"` // in hex
 }
 
-// Images are the images of a stored split.
+// Images holds the images of a stored split.
 type Images struct {
-	Pixels []byte  // image, row, column, channel (red, green, blue), each 0..255
-	Labels []int32 // of each image, 0..classes-1
-	Size   int     // side of the square images, in pixels
+	Pixels []byte  // [N, Size, Size, 3] in row-major order: red, green and blue, 0 to 255
+	Labels []int32 // [N]: the class of each image, from 0
+	Size   int     // side of the square images in pixels
 }
 
-// Len is the number of images.
+// Len returns the number of images.
 func (im *Images) Len() int { return len(im.Labels) }
 
-// at is one image: row, column, channel.
-func (im *Images) at(i int32) []byte {
+// image returns the pixels of image i, [Size, Size, 3].
+func (im *Images) image(i int32) []byte {
 	n := 3 * im.Size * im.Size
 	return im.Pixels[int(i)*n:][:n]
 }
 
-// Split is what a loader reads: images of a stored split, in an order.
+// Split selects the images that a loader reads: all or some of a stored split, in an order.
 type Split struct {
-	Name    string // train, or the evaluation set's
+	Name    string // "train", or the name of the evaluation set
 	Images  *Images
 	Order   Order
-	Indices []int32 // of the images, in Images; nil: all
+	Indices []int32 // the images, as indices into Images; nil means all
 }
 
-// Len is the number of images that an epoch delivers.
+// Len returns the number of images that an epoch delivers.
 func (s *Split) Len() int {
 	if s.Indices != nil {
 		return len(s.Indices)
@@ -60,13 +61,15 @@ func (s *Split) Len() int {
 	return s.Images.Len()
 }
 
-// Load reads the images of a definition. root is the data directory (--data); a
-// relative path of the definition is looked for beside the definition file, then
-// in root, then in root/cifar.python. Where a cifar10-python definition finds no
-// cifar-10-batches-py, it reads the same images from a cifar-10-batches-bin; likewise
-// a cifar100-python definition without cifar-100-python from a cifar-100-binary.
-// Missing or damaged files, and another number of images than the definition says,
-// are usage errors that name the file or the directory.
+// Load reads the images of a definition. root is the data directory (--data). A relative
+// Path in the definition is looked up in the directory of the definition file, then in
+// root, then in root/cifar.python. If a cifar10-python definition finds no
+// cifar-10-batches-py, Load reads the same images from cifar-10-batches-bin; likewise, a
+// cifar100-python definition falls back from cifar-100-python to cifar-100-binary.
+//
+// If the files are not found, the error wraps [ErrNoData]. Missing or damaged files, and
+// numbers of images that differ from the definition's, are usage errors that name the file
+// or the directory.
 func (d Definition) Load(root string) (*Dataset, error) {
 	format, dir, err := d.locate(root)
 	if err != nil {
@@ -77,7 +80,7 @@ func (d Definition) Load(root string) (*Dataset, error) {
 		return nil, err
 	}
 	if err := d.Images.check(stored); err != nil {
-		return nil, usage.Errorf("%s: dataset %s %w: get its files anew, or read these by a definition file without \"images\"", dir, d.Name, err)
+		return nil, usage.Errorf("%s: dataset %s %w; get its files again, or read these with a definition file without \"images\"", dir, d.Name, err)
 	}
 	ds, err := New(d, stored)
 	if err != nil {
@@ -87,19 +90,20 @@ func (d Definition) Load(root string) (*Dataset, error) {
 	return ds, nil
 }
 
-// check compares the stored splits with what they must hold.
+// check compares the numbers of images in the stored splits with c.
 func (c Counts) check(stored map[string]*Images) error {
 	switch train, test := stored["train"].Len(), stored["test"].Len(); {
 	case c.Train != 0 && train != c.Train:
-		return fmt.Errorf("has %d images to train, not the %d of these files", c.Train, train)
+		return fmt.Errorf("has %d training images, but these files hold %d", c.Train, train)
 	case c.Test != 0 && test != c.Test:
-		return fmt.Errorf("has %d images to test, not the %d of these files", c.Test, test)
+		return fmt.Errorf("has %d test images, but these files hold %d", c.Test, test)
 	}
 	return nil
 }
 
-// New makes a dataset of a valid definition from the stored splits, train and
-// test, in memory.
+// New makes the dataset of a valid definition from images in memory. stored holds the
+// stored splits, "train" and "test". Files that list indices are still read, and missing or
+// damaged ones are usage errors.
 func New(d Definition, stored map[string]*Images) (*Dataset, error) {
 	ds := &Dataset{
 		Name:    d.Name,
@@ -122,8 +126,8 @@ func New(d Definition, stored map[string]*Images) (*Dataset, error) {
 	return ds, nil
 }
 
-// split picks a part's images; an indices file lies in dir. That and a published split
-// are added to Files.
+// split selects the images of p. A relative path of an indices file starts in dir. The
+// indices file or published split is added to Files.
 func (ds *Dataset) split(dir, name string, p SplitDefinition, stored map[string]*Images) (Split, error) {
 	s := Split{Name: name, Images: stored[p.From], Order: p.Order}
 	switch {
@@ -142,28 +146,28 @@ func (ds *Dataset) split(dir, name string, p SplitDefinition, stored map[string]
 		if err := configs.Decode(file, text, &s.Indices); err != nil {
 			return Split{}, err
 		}
-		if err := ds.list(file, &s, p.From, record); err != nil {
+		if err := ds.addIndices(file, &s, p.From, record); err != nil {
 			return Split{}, err
 		}
 	case p.Split != "":
 		indices, file, text := configs.Split(p.Split)
 		s.Indices = indices
-		if err := ds.list(p.Split, &s, p.From, describe(file, text)); err != nil {
+		if err := ds.addIndices(p.Split, &s, p.From, describe(file, text)); err != nil {
 			return Split{}, err
 		}
 	}
 	if s.Len() == 0 {
-		return Split{}, usage.Errorf("dataset %s: %s has no images", ds.Name, name)
+		return Split{}, usage.Errorf("dataset %s: %q has no images; correct its definition or its files", ds.Name, name)
 	}
 	return s, nil
 }
 
-// list checks the indices of a split, which come from the named list, and adds its file
-// to Files.
-func (ds *Dataset) list(name string, s *Split, from string, file File) error {
+// addIndices checks the indices of s, which come from the list called name and point into
+// the stored split from, and adds the list's file to Files.
+func (ds *Dataset) addIndices(name string, s *Split, from string, file File) error {
 	n := int32(s.Images.Len())
 	if i := slices.IndexFunc(s.Indices, func(v int32) bool { return v < 0 || v >= n }); i >= 0 {
-		return usage.Errorf("%s: index %d is %d, outside the %d images of %q", name, i, s.Indices[i], n, from)
+		return usage.Errorf("%s: entry %d is %d, but the indices of %q are 0 to %d; correct it", name, i, s.Indices[i], from, n-1)
 	}
 	if !slices.Contains(ds.Files, file) {
 		ds.Files = append(ds.Files, file)
@@ -171,8 +175,8 @@ func (ds *Dataset) list(name string, s *Split, from string, file File) error {
 	return nil
 }
 
-// halves divides the indices 0..n-1 as the original's cifar-split.txt: shuffled by
-// CPython's random from the seed, cut at n/2, each half sorted.
+// halves divides the indices 0 to n-1 as the original's cifar-split.txt does: shuffled by
+// CPython's random with the given seed, cut at n/2, and each half sorted.
 func halves(n int, seed uint64) (first, second []int32) {
 	all := make([]int32, n)
 	for i := range all {
@@ -185,10 +189,10 @@ func halves(n int, seed uint64) (first, second []int32) {
 	return first, second
 }
 
-// CheckBatch refuses, as a usage error, a batch of more images than the dataset trains on.
+// CheckBatch returns a usage error if batch, a number of images, exceeds the training set.
 func (ds *Dataset) CheckBatch(batch int) error {
 	if n := ds.Train.Len(); batch > n {
-		return usage.Errorf("a batch of %d images is larger than the data: %s has %d training images", batch, ds.Name, n)
+		return usage.Errorf("a batch of %d images is larger than the data: %s has %d training images; use a smaller batch", batch, ds.Name, n)
 	}
 	return nil
 }

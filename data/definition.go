@@ -12,64 +12,68 @@ import (
 	"nb201/internal/usage"
 )
 
-// Definition is a dataset definition: a JSON file, embedded for the published
-// dataset keys, written by hand for a user's own.
+// Definition describes a dataset in JSON. Definitions of the published dataset keys are
+// embedded in the program; users write their own in files.
 type Definition struct {
 	Name    string            `json:"name"`           // the dataset key
 	Format  string            `json:"format"`         // of the files: one of Formats
-	Path    string            `json:"path,omitempty"` // directory of the files; of npz the file
+	Path    string            `json:"path,omitempty"` // directory of the files; for npz, the file
 	Classes int               `json:"classes"`
 	Images  Counts            `json:"images,omitzero"` // in the stored splits
-	Size    [2]int            `json:"size"`            // height and width in pixels, equal, a multiple of 4
-	Mean    [3]float64        `json:"mean"`            // of red, green, blue, on the scale 0..255
+	Size    [2]int            `json:"size"`            // height and width in pixels: equal, a multiple of 4
+	Mean    [3]float64        `json:"mean"`            // of red, green, blue, on the scale 0 to 255
 	Std     [3]float64        `json:"std"`             // likewise
 	Augment Augment           `json:"augment"`
 	Train   SplitDefinition   `json:"train"`
-	Eval    []SplitDefinition `json:"eval"` // in the order in which an epoch evaluates them
+	Eval    []SplitDefinition `json:"eval"` // in the order of evaluation
 
-	dir string // where the definition file lies; empty when embedded
+	dir string // directory of the definition file; empty if embedded
 }
 
-// Counts are the images that the stored splits must hold; 0: any number.
+// Counts holds the numbers of images that the stored splits must have. 0 accepts any
+// number.
 type Counts struct {
 	Train int `json:"train,omitzero"`
 	Test  int `json:"test,omitzero"`
 }
 
-// Augment says how training images are varied. A transform that is left out draws
+// Augment says how training images are varied at random. A transform that is absent draws
 // nothing from the random streams.
 type Augment struct {
-	Flip        bool `json:"flip"`         // mirror every second image, at random
-	CropPadding int  `json:"crop_padding"` // pixels of zeros around the image before a random crop of its size; 0: no crop
+	Flip        bool `json:"flip"`         // mirror an image with probability 1/2
+	CropPadding int  `json:"crop_padding"` // pixels of zeros on each side before a random crop to the image's size; 0 means no crop
 }
 
 // SplitDefinition says which images of a stored split a loader reads, and in which order.
+// At most one of Indices, Split and Half selects images; without them, it reads all.
 type SplitDefinition struct {
-	Name string `json:"name,omitempty"` // of an evaluation set; the training set has none
-	From string `json:"from"`           // stored split: train or test
-	// Indices names a JSON file that lists the images' indices in the stored split.
+	Name string `json:"name,omitempty"` // of an evaluation set; empty for the training set
+	From string `json:"from"`           // the stored split: train or test
+	// Indices names a JSON file that lists indices of images in the stored split.
 	Indices string `json:"indices,omitempty"`
 	// Split names a published list of such indices, one of configs.Splits.
 	Split string `json:"split,omitempty"`
 	// Half and HalfSeed divide the stored split as cifar-split.txt was made: CPython's
-	// random, seeded with HalfSeed, shuffles all indices; the first or second half of
-	// them, sorted, is read.
+	// random, seeded with HalfSeed, shuffles all indices, and the loader reads the first
+	// or the second half of them, sorted.
 	Half     string  `json:"half,omitempty"` // first or second
 	HalfSeed *uint64 `json:"half_seed,omitempty"`
 	Order    Order   `json:"order"`
 }
 
-// Order says how a loader goes through its images.
+// Order is the order in which a loader visits its images, named after torch's samplers.
 type Order string
 
+// The orders, with their samplers.
 const (
 	Sequential Order = "sequential" // SequentialSampler
 	Shuffle    Order = "shuffle"    // RandomSampler, DataLoader(shuffle=True)
 	Subset     Order = "subset"     // SubsetRandomSampler over the split's indices
 )
 
-// Count counts the images of a split, as far as the definition alone says.
-func (d Definition) Count(p SplitDefinition) (n int, known bool) {
+// CountImages returns the number of images in a split, and whether the definition alone
+// determines it.
+func (d Definition) CountImages(p SplitDefinition) (n int, known bool) {
 	stored := map[string]int{"train": d.Images.Train, "test": d.Images.Test}
 	if d.Format == formatDigits {
 		stored = map[string]int{"train": digitsTrain, "test": digitsTest}
@@ -81,8 +85,8 @@ func (d Definition) Count(p SplitDefinition) (n int, known bool) {
 	return n, n > 0
 }
 
-// Find is the definition that a command line names: a dataset key or a definition
-// file, which ends in .json.
+// Find returns the definition that a command line names, by a dataset key or by the path of
+// a definition file, which must end in .json.
 func Find(keyOrFile string) (Definition, error) {
 	if filepath.Ext(keyOrFile) == ".json" {
 		return ReadDefinition(keyOrFile)
@@ -90,16 +94,17 @@ func Find(keyOrFile string) (Definition, error) {
 	return Published(keyOrFile)
 }
 
-// Published is the embedded definition of a dataset key.
+// Published returns the embedded definition of a published dataset key. Any other key is a
+// usage error.
 func Published(key string) (Definition, error) {
 	if text := configs.Definition(key); text != nil {
 		return parse(key+".json", text)
 	}
-	return Definition{}, usage.Errorf("unknown dataset key %q: use one of %s, or a definition file (*.json)", key, strings.Join(configs.Datasets(), ", "))
+	return Definition{}, usage.Errorf("unknown dataset key %q; use one of %s, or a definition file (*.json)", key, strings.Join(configs.Datasets(), ", "))
 }
 
-// ReadDefinition reads a user's definition file. Its name may not be a published
-// dataset key, so that their records cannot be taken for one another.
+// ReadDefinition reads and checks a user's definition file. The name in it must not be a
+// published dataset key, so that records of the two cannot be confused.
 func ReadDefinition(file string) (Definition, error) {
 	text, err := infile.Read(file, infile.MaxText)
 	if err != nil {
@@ -110,14 +115,14 @@ func ReadDefinition(file string) (Definition, error) {
 		return Definition{}, err
 	}
 	if slices.Contains(configs.Datasets(), d.Name) {
-		return Definition{}, usage.Errorf("%s: key \"name\": %q is a published dataset key: choose another name, or use --dataset %s with --data", file, d.Name, d.Name)
+		return Definition{}, usage.Errorf("%s: key \"name\": %q is a published dataset key; choose another name, or use --dataset %s with --data",
+			file, d.Name, d.Name)
 	}
 	return d, nil
 }
 
-// DecodeDefinition reads a definition that is kept elsewhere than in a file of its
-// own, such as a record; origin names it in errors. Relative paths in it are looked
-// for in dir, as if it lay there.
+// DecodeDefinition reads and checks a definition that is part of another file, such as a
+// record. origin names it in errors. Relative paths in it start in dir.
 func DecodeDefinition(origin string, text []byte, dir string) (Definition, error) {
 	d, err := parse(origin, text)
 	d.dir = dir
@@ -135,15 +140,14 @@ func parse(file string, text []byte) (Definition, error) {
 	return d, nil
 }
 
-// Limits of a definition, far beyond what trains here.
+// Limits of a definition, far beyond what can be trained.
 const (
 	maxSize    = 1024
 	maxClasses = 1 << 16
 	maxImages  = 100_000_000 // of a split
 )
 
-// check returns the first key whose value is wrong, and why; two empty strings
-// when all is well.
+// check returns the first key whose value is wrong, and why. Both are empty if d is valid.
 func (d *Definition) check() (key, problem string) {
 	if err := configs.CheckName(d.Name); err != nil {
 		return "name", fmt.Sprintf("is %v", err)
@@ -151,25 +155,25 @@ func (d *Definition) check() (key, problem string) {
 	padding := d.Augment.CropPadding
 	switch {
 	case formats[d.Format].read == nil:
-		return "format", fmt.Sprintf("is the unknown format %q: use one of %s", d.Format, strings.Join(Formats(), ", "))
+		return "format", fmt.Sprintf("is the unknown format %q; use one of %s", d.Format, strings.Join(Formats(), ", "))
 	case (d.Path == "") != (d.Format == formatDigits):
-		return "path", "must name the directory of the files (of npz the file), and be absent for digits"
+		return "path", "must name the directory of the files (for npz, the file), and must be absent for digits"
 	case d.Classes < 2 || d.Classes > maxClasses:
-		return "classes", fmt.Sprintf("must be 2..%d, not %d", maxClasses, d.Classes)
+		return "classes", fmt.Sprintf("must be from 2 to %d, not %d", maxClasses, d.Classes)
 	case d.Images.Train < 0 || d.Images.Train > maxImages:
-		return "images.train", fmt.Sprintf("must be 0..%d, not %d", maxImages, d.Images.Train)
+		return "images.train", fmt.Sprintf("must be from 0 to %d, not %d", maxImages, d.Images.Train)
 	case d.Images.Test < 0 || d.Images.Test > maxImages:
-		return "images.test", fmt.Sprintf("must be 0..%d, not %d", maxImages, d.Images.Test)
+		return "images.test", fmt.Sprintf("must be from 0 to %d, not %d", maxImages, d.Images.Test)
 	case d.Size[0] != d.Size[1]:
 		return "size", fmt.Sprintf("must be square, not %dx%d", d.Size[0], d.Size[1])
 	case d.Size[0] < 4 || d.Size[0] > maxSize || d.Size[0]%4 != 0:
-		return "size", fmt.Sprintf("must be a multiple of 4 in 4..%d, not %d", maxSize, d.Size[0])
+		return "size", fmt.Sprintf("must be a multiple of 4 from 4 to %d, not %d", maxSize, d.Size[0])
 	case slices.ContainsFunc(d.Mean[:], func(m float64) bool { return m < 0 || m > 255 }):
-		return "mean", fmt.Sprintf("must be 0..255, not %v", d.Mean)
+		return "mean", fmt.Sprintf("must be from 0 to 255, not %v", d.Mean)
 	case slices.ContainsFunc(d.Std[:], func(s float64) bool { return s <= 0 || s > 255 }):
 		return "std", fmt.Sprintf("must be above 0 and at most 255, not %v", d.Std)
 	case padding < 0 || padding > d.Size[0]:
-		return "augment.crop_padding", fmt.Sprintf("must be 0..%d, not %d", d.Size[0], padding)
+		return "augment.crop_padding", fmt.Sprintf("must be from 0 to %d, not %d", d.Size[0], padding)
 	case d.Train.Name != "":
 		return "train.name", "is only for evaluation sets"
 	case len(d.Eval) == 0:
@@ -178,7 +182,7 @@ func (d *Definition) check() (key, problem string) {
 	if key, problem := d.Train.check(); problem != "" {
 		return "train." + key, problem
 	}
-	seen := map[string]bool{"train": true, "valid": true} // to the Python clients the training set, and x-valid
+	seen := map[string]bool{"train": true, "valid": true} // the Python clients' names of the training set and x-valid
 	for i, p := range d.Eval {
 		key, problem := p.check()
 		switch err := configs.CheckName(p.Name); {
@@ -186,7 +190,7 @@ func (d *Definition) check() (key, problem string) {
 		case err != nil:
 			key, problem = "name", fmt.Sprintf("is %v", err)
 		case seen[p.Name]:
-			key, problem = "name", fmt.Sprintf("is %q, which is taken", p.Name)
+			key, problem = "name", fmt.Sprintf("is %q, which is taken; choose another", p.Name)
 		}
 		if problem != "" {
 			return fmt.Sprintf("eval.%d.%s", i, key), problem
@@ -205,11 +209,11 @@ func (p *SplitDefinition) check() (key, problem string) {
 	case !slices.Contains([]string{"", "first", "second"}, p.Half):
 		return "half", fmt.Sprintf("must be first or second, not %q", p.Half)
 	case (p.Half == "") != (p.HalfSeed == nil):
-		return "half_seed", "goes together with half"
+		return "half_seed", "must be given together with half, and only then"
 	case p.Half != "" && p.Indices != "":
-		return "indices", "cannot go together with half"
+		return "indices", "cannot be combined with half"
 	case p.Split != "" && (p.Half != "" || p.Indices != ""):
-		return "split", "cannot go together with half or indices"
+		return "split", "cannot be combined with half or indices"
 	case p.Split != "" && !slices.Contains(configs.Splits(), p.Split):
 		return "split", fmt.Sprintf("must be one of %s, not %q", strings.Join(configs.Splits(), ", "), p.Split)
 	case p.Order == Subset && p.Half == "" && p.Indices == "" && p.Split == "":
@@ -218,13 +222,14 @@ func (p *SplitDefinition) check() (key, problem string) {
 	return "", ""
 }
 
-// Warning says what of a valid definition is probably wrong; it is empty where nothing is.
+// Warning returns a warning if a valid definition is probably wrong, and "" otherwise.
 func (d *Definition) Warning() string {
 	if slices.Max(slices.Concat(d.Mean[:], d.Std[:])) > 1 {
 		return ""
 	}
-	return fmt.Sprintf("dataset %s: all means and deviations are at most 1, but count on a scale of 0..255: multiply them by 255 if they are of pixels 0..1", d.Name)
+	return fmt.Sprintf("dataset %s: all means and deviations are at most 1, but their scale is 0 to 255; "+
+		"multiply them by 255 if they were computed on pixels from 0 to 1", d.Name)
 }
 
-// Formats lists the file formats that can be read.
+// Formats lists the file formats that [Definition.Load] reads, in alphabetical order.
 func Formats() []string { return slices.Sorted(maps.Keys(formats)) }

@@ -11,8 +11,9 @@ import (
 	"nb201/internal/usage"
 )
 
-// The embedded digits: 8x8 grey pixels of 0..16, each enlarged to 2x2 of three
-// equal channels; the first digitsTrain images train, the others test.
+// The embedded digits: images of 8x8 grey pixels with values from 0 to 16. Each pixel
+// becomes 2x2 pixels with three equal channels. The first digitsTrain images are "train",
+// the others "test".
 const (
 	formatDigits  = "digits"
 	digitsFile    = "digits.csv.gz"
@@ -23,10 +24,11 @@ const (
 	digitsTest    = 450
 )
 
-// readDigits is the format digits: it reads no file.
+// readDigits reads the format digits, which is embedded and needs no file.
 func readDigits(d *Definition, _ string) (map[string]*Images, []File, error) {
 	if d.Size[0] != 2*digitsSide || d.Classes != digitsClasses {
-		return nil, nil, usage.Errorf("dataset %s: digits are images of %d pixels a side in %d classes, not %d in %d",
+		return nil, nil, usage.Errorf("dataset %s: the digits have \"size\" [%[2]d, %[2]d] and \"classes\" %[3]d, not [%[4]d, %[4]d] and %[5]d; "+
+			"correct the definition",
 			d.Name, 2*digitsSide, digitsClasses, d.Size[0], d.Classes)
 	}
 	archive := configs.Digits()
@@ -58,12 +60,12 @@ func readDigits(d *Definition, _ string) (map[string]*Images, []File, error) {
 	return map[string]*Images{"train": train, "test": test}, []File{describe(digitsFile, archive)}, nil
 }
 
-// findDigits finds the one file of readDigits.
+// findDigits finds the embedded file that readDigits reads.
 func findDigits(*Definition, string) (FoundFiles, error) {
 	return FoundFiles{embedded(digitsFile, configs.Digits())}, nil
 }
 
-// enlarge turns the grey pixels of a digit into three planes of bytes.
+// enlarge turns the grey pixels of a digit into planes of red, green and blue.
 func enlarge(grey []int) []byte {
 	side := 2 * digitsSide
 	plane := make([]byte, side*side)

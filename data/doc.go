@@ -1,16 +1,15 @@
-// Package data turns image files into the batches that the original's loaders
-// deliver: the same images, in the same order, with the same flips and crops.
+// Package data turns image files into the batches that the original's loaders deliver:
+// the same images, in the same order, with the same flips and crops.
 //
-// A dataset definition (Definition) says where the images of a dataset key are,
-// in which format, and how training and evaluation read them. A stored split,
-// "train" or "test", is what the files hold; a split (Split) is what a loader
-// reads: a stored split or some of its images, in an order. The
-// training set is one split, every evaluation set (ori-test, x-valid, x-test) is
-// another.
+// A [Definition] describes a dataset: where its files are, in which format, and how
+// training and evaluation read them. The files hold two stored splits, "train" and "test".
+// A [Split] is what a loader reads: all or some images of a stored split, in an order. The
+// training set is one split, and each evaluation set (ori-test, x-valid, x-test) another.
 //
-// One image's way: Definition.Load finds the files and decodes them into Images,
-// uint8 in rows, columns, channels, which package train/device brings to the device;
-// Dataset.TrainEpoch draws the order of an epoch and the Crop of every sample from the
-// trial's Streams; the device cuts the crops of one batch and looks up what Dataset.Normal
-// makes of each byte. Package datatest does the last step plainly, for tests.
+// [Definition.Load] reads a dataset; [Find] and [Published] return definitions. To follow
+// an image: Load decodes the files into [Images], uint8 [N, H, W, C] with 3 channels, which
+// package train/device uploads. [Dataset.TrainEpoch] draws the order of an epoch and a
+// [Crop] for every sample from the trial's random [Streams]. The device then cuts the crops
+// of a batch and replaces each byte by its value in [Dataset.Normal]. datatest.Fill does
+// that last step on the CPU, as the reference for tests.
 package data

@@ -11,18 +11,18 @@ import (
 	"nb201/internal/usage"
 )
 
-// FoundFiles are the files of a dataset, which were found but not read.
+// FoundFiles lists files of a dataset that were found but not yet read.
 type FoundFiles []source
 
-// source is what a File describes.
+// source is a file, or a directory of pictures, that a [File] describes.
 type source struct {
-	name string                 // of the File
-	hash func() (string, error) // reads it and returns its SHA-256 in hex
+	name string                 // the Name of the File
+	hash func() (string, error) // reads the contents and returns their SHA-256 in hex
 }
 
-// FindFiles finds the files that Load reads with the same root. It opens them, but neither reads
-// nor decodes them; of an image-folder it lists the pictures. A file that is not there is a
-// usage error, as it is of Load; what only the content shows Load alone reports.
+// FindFiles finds the files that [Definition.Load] would read with the same root. It opens
+// them, but neither reads nor decodes them; for an image-folder it lists the pictures. As
+// with Load, a missing file is a usage error. Damaged contents are not noticed.
 func (d Definition) FindFiles(root string) (FoundFiles, error) {
 	format, dir, err := d.locate(root)
 	if err != nil {
@@ -48,8 +48,8 @@ func (d Definition) FindFiles(root string) (FoundFiles, error) {
 	return found, nil
 }
 
-// Describe reads the files, in pieces, and describes them exactly as Load does in
-// Dataset.Files.
+// Describe reads the files and returns what [Definition.Load] puts in Dataset.Files. It
+// does not keep whole files in memory, and stops between two files when ctx is done.
 func (f FoundFiles) Describe(ctx context.Context) ([]File, error) {
 	var files []File
 	for _, s := range f {
@@ -60,14 +60,14 @@ func (f FoundFiles) Describe(ctx context.Context) ([]File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if file := (File{s.name, sum}); !slices.Contains(files, file) { // two parts may share a list
+		if file := (File{s.name, sum}); !slices.Contains(files, file) { // two splits may share a list of indices
 			files = append(files, file)
 		}
 	}
 	return files, nil
 }
 
-// findFiles finds files that are described one by one.
+// findFiles finds files that each have a [File] to describe them.
 func findFiles(paths []string) (FoundFiles, error) {
 	var found FoundFiles
 	for _, path := range paths {
@@ -83,12 +83,12 @@ func findFiles(paths []string) (FoundFiles, error) {
 	return found, nil
 }
 
-// embedded is a file that the program holds.
+// embedded returns a file that is embedded in the program.
 func embedded(name string, text []byte) source {
 	return source{name, func() (string, error) { return describe(name, text).SHA256, nil }}
 }
 
-// indicesPath is where the list of a part's images is; dir is that of its definition.
+// indicesPath returns the path of the indices file of p, whose definition is in dir.
 func (p *SplitDefinition) indicesPath(dir string) string {
 	if filepath.IsAbs(p.Indices) {
 		return p.Indices

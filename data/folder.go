@@ -16,17 +16,17 @@ import (
 	"nb201/internal/usage"
 )
 
-// Directory is what lies in a directory, by name and in the order of the names.
+// Directory lists the contents of a directory, sorted by name.
 type Directory struct {
 	Path        string
-	Directories []string
-	Pictures    []string // files that end in .png, .jpg or .jpeg, whatever the case
-	Other       int      // files that do not
-	Hidden      int      // what ListDirectory passes over
+	Directories []string // names
+	Pictures    []string // names of files that end in .png, .jpg or .jpeg, in any case
+	Other       int      // number of other files
+	Hidden      int      // number of entries that ListDirectory skips
 }
 
-// ListDirectory lists a directory. It passes over what is hidden: what begins with a dot,
-// and __MACOSX, in which archives from a Mac keep such files.
+// ListDirectory lists a directory. It skips hidden entries: names that begin with a dot, and
+// __MACOSX, the directory where archives from a Mac keep such files.
 func ListDirectory(path string) (Directory, error) {
 	d := Directory{Path: path}
 	entries, err := os.ReadDir(path)
@@ -37,7 +37,7 @@ func ListDirectory(path string) (Directory, error) {
 		name, isDir := e.Name(), e.IsDir()
 		if e.Type()&os.ModeSymlink != 0 {
 			info, err := os.Stat(filepath.Join(path, name))
-			isDir = err == nil && info.IsDir() // what a broken link names will be missed when it is read
+			isDir = err == nil && info.IsDir() // reading the target of a broken link fails later
 		}
 		switch {
 		case strings.HasPrefix(name, ".") || name == "__MACOSX":
@@ -53,17 +53,17 @@ func ListDirectory(path string) (Directory, error) {
 	return d, nil
 }
 
-// ClassDirectory is the pictures of a class: a directory of its name.
+// ClassDirectory lists the pictures of a class, which are in a directory of its name.
 type ClassDirectory struct {
 	Name          string
 	Files         []string // paths of the pictures, in order
-	Other, Hidden int      // of all its directories, as in Directory
+	Other, Hidden int      // as in Directory, summed over all nested directories
 }
 
 // ListClasses lists the class directories in dir as torchvision's ImageFolder does
 // (find_classes and make_dataset of torchvision/datasets/folder.py): classes sorted by
-// name, the files of a class sorted by name within each of its directories, which may be
-// nested. Unlike ImageFolder it passes over what is hidden.
+// name, and the files of a class sorted by name within each of its directories, which may
+// be nested. Unlike ImageFolder, it skips hidden entries.
 func ListClasses(dir string) ([]ClassDirectory, error) {
 	listed, err := ListDirectory(dir)
 	if err != nil {
@@ -72,7 +72,7 @@ func ListClasses(dir string) ([]ClassDirectory, error) {
 	var classes []ClassDirectory
 	for _, name := range listed.Directories {
 		c := ClassDirectory{Name: name}
-		if err := c.list(filepath.Join(dir, name), nil); err != nil {
+		if err := c.addPictures(filepath.Join(dir, name), nil); err != nil {
 			return nil, err
 		}
 		slices.SortStableFunc(c.Files, func(a, b string) int { return strings.Compare(filepath.Dir(a), filepath.Dir(b)) })
@@ -81,15 +81,15 @@ func ListClasses(dir string) ([]ClassDirectory, error) {
 	return classes, nil
 }
 
-// list adds the pictures in dir, then those in the directories in it; above are those
-// that it is in.
-func (c *ClassDirectory) list(dir string, above []os.FileInfo) error {
+// addPictures adds the pictures in dir, then those in its subdirectories. above lists the
+// directories that contain dir.
+func (c *ClassDirectory) addPictures(dir string, above []os.FileInfo) error {
 	self, err := os.Stat(dir)
 	if err != nil {
 		return usage.Errorf("cannot read the pictures: %w", err)
 	}
 	if slices.ContainsFunc(above, func(info os.FileInfo) bool { return os.SameFile(info, self) }) {
-		return usage.Errorf("cannot read the pictures: %s is a link to a directory that it is in", dir)
+		return usage.Errorf("cannot read the pictures: %s is a link to a directory that contains it; remove the link", dir)
 	}
 	d, err := ListDirectory(dir)
 	if err != nil {
@@ -101,7 +101,7 @@ func (c *ClassDirectory) list(dir string, above []os.FileInfo) error {
 	c.Other += d.Other
 	c.Hidden += d.Hidden
 	for _, name := range d.Directories {
-		if err := c.list(filepath.Join(dir, name), append(above, self)); err != nil {
+		if err := c.addPictures(filepath.Join(dir, name), append(above, self)); err != nil {
 			return err
 		}
 	}
@@ -112,16 +112,15 @@ func isPicture(name string) bool {
 	return slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(filepath.Ext(name)))
 }
 
-// pictures are those of a stored split of the format image-folder.
+// pictures lists the pictures of a stored split in the format image-folder.
 type pictures struct {
 	dir    string
 	paths  []string
 	labels []int32
 }
 
-// listImageFolder lists what the format image-folder reads: dir/train and dir/test, each
-// with the class directories of ListClasses. The classes are those of train, labelled in
-// their order.
+// listImageFolder lists the pictures in dir/train and dir/test, each of which has the class
+// directories of [ListClasses]. The classes are those of train, labelled in their order.
 func listImageFolder(d *Definition, dir string) (train, test *pictures, err error) {
 	var names []string // of the classes
 	list := func(split string) (*pictures, error) {
@@ -135,19 +134,20 @@ func listImageFolder(d *Definition, dir string) (train, test *pictures, err erro
 				names = append(names, c.Name)
 			}
 			if len(names) != d.Classes {
-				return nil, usage.Errorf("%s: has %d class directories, not one for each of the definition's %d classes", p.dir, len(names), d.Classes)
+				return nil, usage.Errorf("%s: has %d class directories, but the definition has %d classes; correct \"classes\" or the directories",
+					p.dir, len(names), d.Classes)
 			}
 		}
 		for _, c := range classes {
 			label := slices.Index(names, c.Name)
 			if label < 0 {
-				return nil, usage.Errorf("%s: has the class %q, which the images to train lack", p.dir, c.Name)
+				return nil, usage.Errorf("%s: has the class %q, which the training images lack; remove it or add it to them", p.dir, c.Name)
 			}
 			p.paths = append(p.paths, c.Files...)
 			p.labels = append(p.labels, slices.Repeat([]int32{int32(label)}, len(c.Files))...)
 		}
 		if len(p.paths) == 0 {
-			return nil, usage.Errorf("%s: holds no pictures (*.png, *.jpg, *.jpeg) in class directories", p.dir)
+			return nil, usage.Errorf("%s: contains no pictures in class directories; add *.png, *.jpg or *.jpeg files", p.dir)
 		}
 		return p, nil
 	}
@@ -157,8 +157,8 @@ func listImageFolder(d *Definition, dir string) (train, test *pictures, err erro
 	return train, test, err
 }
 
-// readImageFolder is the format image-folder. A record has one file for each of its two
-// stored splits.
+// readImageFolder reads the format image-folder. It describes each of the two stored splits
+// by a single File.
 func readImageFolder(d *Definition, dir string) (map[string]*Images, []File, error) {
 	train, test, err := listImageFolder(d, dir)
 	if err != nil {
@@ -173,7 +173,7 @@ func readImageFolder(d *Definition, dir string) (map[string]*Images, []File, err
 	return map[string]*Images{"train": toTrain, "test": toTest}, append(files, file), err
 }
 
-// findImageFolder finds the files of readImageFolder.
+// findImageFolder finds the two Files of readImageFolder.
 func findImageFolder(d *Definition, dir string) (FoundFiles, error) {
 	train, test, err := listImageFolder(d, dir)
 	if err != nil {
@@ -182,7 +182,7 @@ func findImageFolder(d *Definition, dir string) (FoundFiles, error) {
 	return FoundFiles{{recordName(train.dir), train.hash}, {recordName(test.dir), test.hash}}, nil
 }
 
-// read decodes the pictures, and hashes them on the way.
+// read decodes the pictures, and hashes them at the same time.
 func (p *pictures) read(size int) (*Images, File, error) {
 	images := &Images{Size: size, Labels: p.labels, Pixels: make([]byte, 0, 3*size*size*len(p.paths))}
 	sums := sha256.New()
@@ -199,7 +199,7 @@ func (p *pictures) read(size int) (*Images, File, error) {
 	return images, File{Name: recordName(p.dir), SHA256: hex.EncodeToString(sums.Sum(nil))}, nil
 }
 
-// hash is the SHA-256 of what sha256sum prints for all pictures: see hashOne.
+// hash returns the SHA-256 of sha256sum's output for all pictures. See hashOne.
 func (p *pictures) hash() (string, error) {
 	sums := sha256.New()
 	for i := range p.paths {
@@ -210,8 +210,8 @@ func (p *pictures) hash() (string, error) {
 	return hex.EncodeToString(sums.Sum(nil)), nil
 }
 
-// hashOne writes what sha256sum prints for picture i: a line with its SHA-256 and its
-// path within the directory.
+// hashOne writes sha256sum's output for picture i: a line with its SHA-256 and its path
+// relative to the directory.
 func (p *pictures) hashOne(sums io.Writer, i int) error {
 	text, err := infile.Read(p.paths[i], maxFile)
 	if err != nil {

@@ -24,16 +24,15 @@ const (
 	formatImageFolder    = "image-folder"
 )
 
-// A format is how the files in dir hold the stored splits of a definition; of npz dir is
-// the file.
+// format reads a file format. dir is the directory of the files; for npz, the file.
 type format struct {
-	// read decodes the stored splits and describes the files.
+	// read decodes the stored splits, "train" and "test", and describes the files.
 	read func(d *Definition, dir string) (stored map[string]*Images, files []File, err error)
 	// find finds the same files in the same order, without reading them.
 	find func(d *Definition, dir string) (FoundFiles, error)
 }
 
-// formats are the readers by the names that definitions give.
+// formats maps the name of a format in a definition to its reader.
 var formats = map[string]format{
 	formatCIFAR10Python:  batches(numbered("data_batch_", 5, ""), "test_batch", decodePython("labels")),
 	formatCIFAR10Binary:  batches(numbered("data_batch_", 5, ".bin"), "test_batch.bin", decodeBinary(1)),
@@ -46,12 +45,12 @@ var formats = map[string]format{
 	formatDigits:         {readDigits, findDigits},
 }
 
-// A decoder appends the images in a file's text to those of a stored split.
+// decoder appends the images in a file to those of a stored split.
 type decoder func(text []byte, images *Images, classes int) error
 
-// batches is a format that keeps the images to train in some files and those to test
-// in one, in CHW planes, each file with as many images as it holds. One file is in
-// memory at a time.
+// batches returns a format with several files of training images and one of test images.
+// The images are stored as CHW planes; a file may have any number of them. Only one file is
+// in memory at a time.
 func batches(train []string, test string, decode decoder) format {
 	names := map[string][]string{"train": train, "test": {test}}
 	read := func(d *Definition, dir string) (map[string]*Images, []File, error) {
@@ -67,13 +66,13 @@ func batches(train []string, test string, decode decoder) format {
 				}
 				before := images.Len()
 				if err := decode(text, images, d.Classes); err != nil {
-					return nil, nil, usage.Errorf("%s: %w: get the file again, or name the format that it has", path, err)
+					return nil, nil, usage.Errorf("%s: %w; get the file again, or correct \"format\" or \"size\" in the definition", path, err)
 				}
 				if images.Len() == before {
-					return nil, nil, usage.Errorf("%s: holds no images of the %d classes", path, d.Classes)
+					return nil, nil, usage.Errorf("%s: contains no images of the %d classes; get the file again", path, d.Classes)
 				}
 				files = append(files, file)
-				runtime.GC() // or else the files read before double the memory
+				runtime.GC() // otherwise the files read so far double the memory
 			}
 			stored[split] = images
 		}
@@ -89,7 +88,7 @@ func batches(train []string, test string, decode decoder) format {
 	return format{read, find}
 }
 
-// numbered are n file names that count from 1.
+// numbered returns n file names, numbered from 1.
 func numbered(prefix string, n int, suffix string) []string {
 	names := make([]string, n)
 	for i := range names {
@@ -98,14 +97,14 @@ func numbered(prefix string, n int, suffix string) []string {
 	return names
 }
 
-// decodeBinary decodes CIFAR's binary versions: for each image some bytes of labels,
-// of which the last is the (fine) label, and its planes of red, green and blue, row by
-// row.
+// decodeBinary decodes CIFAR's binary versions. Each image has that many bytes of labels,
+// of which the last is the (fine) label, then its planes of red, green and blue, row by row.
 func decodeBinary(labels int) decoder {
 	return func(text []byte, images *Images, classes int) error {
 		record := labels + 3*images.Size*images.Size
 		if len(text)%record != 0 {
-			return fmt.Errorf("%d bytes are not whole records of %d bytes: the file is damaged or holds images of another size", len(text), record)
+			return fmt.Errorf("%d bytes is not a multiple of %d, the length of an image with its labels: the file is damaged, or its images have another size",
+				len(text), record)
 		}
 		images.grow(len(text) / record)
 		for i := range len(text) / record {
@@ -118,7 +117,7 @@ func decodeBinary(labels int) decoder {
 	}
 }
 
-// decodePython decodes CIFAR's Python versions, whose labels have the given key.
+// decodePython decodes CIFAR's Python versions, which store the labels under the given key.
 func decodePython(labels string) decoder {
 	return func(text []byte, images *Images, classes int) error {
 		rows, labels, err := unpickleBatch(text, labels, images.Size)
@@ -135,12 +134,12 @@ func decodePython(labels string) decoder {
 	}
 }
 
-// imageNetClasses is how many classes a file of downsampled ImageNet may have.
+// imageNetClasses is the number of classes in a file of downsampled ImageNet.
 const imageNetClasses = 1000
 
-// decodeImageNet16 decodes a file of downsampled ImageNet. Its labels count from 1; the
-// images of the first classes are kept, in file order, and labelled from 0 on
-// (ImageNet16 of xautodl/datasets/DownsampledImageNet.py).
+// decodeImageNet16 decodes a file of downsampled ImageNet, whose labels start at 1. It keeps
+// the images of the first classes, in file order, and labels them from 0
+// (ImageNet16 in xautodl/datasets/DownsampledImageNet.py).
 func decodeImageNet16(text []byte, images *Images, classes int) error {
 	rows, labels, err := unpickleBatch(text, "labels", images.Size)
 	if err != nil {
@@ -149,7 +148,7 @@ func decodeImageNet16(text []byte, images *Images, classes int) error {
 	kept := 0
 	for i, label := range labels {
 		if label < 1 || label > imageNetClasses {
-			return fmt.Errorf("image %d is labelled %d, outside 1..%d", i, label, imageNetClasses)
+			return fmt.Errorf("the label of image %d is %d, but must be from 1 to %d", i, label, imageNetClasses)
 		}
 		if label <= classes {
 			kept++
@@ -173,11 +172,10 @@ func (im *Images) grow(n int) {
 	im.Labels = slices.Grow(im.Labels, n)
 }
 
-// add appends an image that is given as planes of red, green and blue; i is its place in
-// its file.
+// add appends an image, given as planes of red, green and blue. i is its index in the file.
 func (im *Images) add(i int, planes []byte, label, classes int) error {
 	if label < 0 || label >= classes {
-		return fmt.Errorf("image %d is labelled %d, outside 0..%d", i, label, classes-1)
+		return fmt.Errorf("the label of image %d is %d, but must be from 0 to %d", i, label, classes-1)
 	}
 	im.Labels = append(im.Labels, int32(label))
 	n := im.Size * im.Size
@@ -192,11 +190,10 @@ func (im *Images) add(i int, planes []byte, label, classes int) error {
 	return nil
 }
 
-// maxFile is the size in bytes beyond which a file is not what it should be; the
-// largest published one has 0.2 GB.
+// maxFile is the largest file in bytes that is read. The largest published one has 0.2 GB.
 const maxFile = 4 << 30
 
-// readFile reads a data file whole; what is wrong with it is a usage error.
+// readFile reads a whole data file and describes it. Its errors are usage errors.
 func readFile(path string) ([]byte, File, error) {
 	f, err := infile.Open(path)
 	if err != nil {
@@ -208,7 +205,7 @@ func readFile(path string) ([]byte, File, error) {
 		return nil, File{}, usage.Errorf("cannot read the data: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, File{}, usage.Errorf("%s: is not a regular file of at most %d bytes", path, maxFile)
+		return nil, File{}, usage.Errorf("%s is not a regular file of at most %d bytes; get the file again", path, maxFile)
 	}
 	text := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, text); err != nil {
@@ -217,12 +214,12 @@ func readFile(path string) ([]byte, File, error) {
 	return text, describe(recordName(path), text), nil
 }
 
-// recordName is what a record calls a file: its directory's name and its own.
+// recordName returns the name of a file in a record: that of its directory and its own.
 func recordName(path string) string {
 	return filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(path)
 }
 
-// describe names a file's contents for the record.
+// describe returns the [File] of a file's contents.
 func describe(name string, text []byte) File {
 	sum := sha256.Sum256(text)
 	return File{Name: name, SHA256: hex.EncodeToString(sum[:])}

@@ -20,12 +20,12 @@ import (
 	"nb201/internal/random"
 )
 
-// meta says which torch made a vector file.
+// meta identifies the torch version that made a vector file.
 type meta struct {
 	Torch string `json:"torch"`
 }
 
-// profile is the parity profile of that torch.
+// profile returns the parity profile of that version.
 func (m meta) profile(t *testing.T) random.Profile {
 	t.Helper()
 	var major, minor int
@@ -45,7 +45,7 @@ func (m meta) profile(t *testing.T) random.Profile {
 	return p
 }
 
-// sha is the SHA-256 of values in little-endian bytes.
+// sha returns the SHA-256 of values as little-endian bytes.
 func sha(values any) string {
 	var b bytes.Buffer
 	if err := binary.Write(&b, binary.LittleEndian, values); err != nil {
@@ -60,8 +60,8 @@ type orderCase struct {
 	Kind     string
 	Seed     uint32
 	Arch     int
-	Variant  configs.Timeline // none: dec2019
-	Workers  *int             // none: as the original's launch script
+	Variant  configs.Timeline // empty means dec2019
+	Workers  *int             // nil means those of the original's launch script
 	Channels int              `json:"C"`
 	Cells    int              `json:"N"`
 	Epochs   []map[string]struct {
@@ -75,7 +75,7 @@ type orderCase struct {
 	}
 }
 
-// publishedSplits are the images of the published keys that orders are drawn of.
+// publishedSplits returns the stored splits of a published key, for drawing orders.
 var publishedSplits = map[string]struct{ classes, size, train, test int }{
 	"cifar10-valid":  {10, 32, 50000, 10000},
 	"cifar10":        {10, 32, 50000, 10000},
@@ -83,7 +83,7 @@ var publishedSplits = map[string]struct{ classes, size, train, test int }{
 	"ImageNet16-120": {120, 16, 151700, 6000},
 }
 
-// unseen are images that only count: orders do not look at them.
+// unseen returns images without pixels, which orders do not need.
 func unseen(n, size int) *data.Images { return &data.Images{Labels: make([]int32, n), Size: size} }
 
 func checkOrders(t *testing.T, m meta, cases []orderCase) {
@@ -103,7 +103,7 @@ func checkOrders(t *testing.T, m meta, cases []orderCase) {
 	}
 }
 
-// checkOrder checks the orders drawn of the stored splits of a published key.
+// checkOrder checks the orders that are drawn for the stored splits of a published key.
 func checkOrder(t *testing.T, c orderCase, stored map[string]*data.Images, profile random.Profile) {
 	sizes := publishedSplits[c.Kind]
 	if c.Variant == "" {
@@ -117,13 +117,13 @@ func checkOrder(t *testing.T, c orderCase, stored map[string]*data.Images, profi
 	if err != nil {
 		t.Fatal(err)
 	}
-	ds, err := data.New(d.At(c.Variant), stored)
+	ds, err := data.New(d.ForTimeline(c.Variant), stored)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	// What the trial draws before its first loader: the initial network, and the
-	// random image of get_model_infos.
+	// The trial draws the initial network and the random image of get_model_infos before
+	// its first loader.
 	arch, err := cell.ByIndex(c.Arch)
 	if err != nil {
 		t.Fatal(err)
@@ -232,8 +232,8 @@ func checkAug(t *testing.T, c augCase, key string, profile random.Profile) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The published definition and files, but for the number of images and that all of
-	// them train and are evaluated in order.
+	// The published definition and files, except for the number of images, all of which are
+	// trained on and evaluated in order.
 	d.Images = data.Counts{}
 	d.Train = data.SplitDefinition{From: "train", Order: data.Shuffle}
 	d.Eval = d.Eval[:1]

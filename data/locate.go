@@ -11,8 +11,8 @@ import (
 	"nb201/internal/usage"
 )
 
-// DefaultRoot is the data directory of a command without --data: $NB201_DATA,
-// then $TORCH_HOME, then ~/.torch, where the original kept its data.
+// DefaultRoot returns the data directory of a command without --data: $NB201_DATA if set,
+// else $TORCH_HOME, else ~/.torch, where the original kept its data.
 func DefaultRoot(getenv func(string) string) string {
 	for _, name := range []string{"NB201_DATA", "TORCH_HOME"} {
 		if root := getenv(name); root != "" {
@@ -22,18 +22,18 @@ func DefaultRoot(getenv func(string) string) string {
 	return filepath.Join(getenv("HOME"), ".torch")
 }
 
-// binaryVersions are the binary versions of CIFAR's Python versions, by their format.
-// The same images are read from them in the other's place.
+// binaryVersions maps the formats of CIFAR's Python versions to the binary versions, which
+// contain the same images and are read if the Python version is absent.
 var binaryVersions = map[string]struct{ directory, format, binary string }{
 	formatCIFAR10Python:  {"cifar-10-batches-py", formatCIFAR10Binary, "cifar-10-batches-bin"},
 	formatCIFAR100Python: {"cifar-100-python", formatCIFAR100Binary, "cifar-100-binary"},
 }
 
-// ErrNoData reports that the files of a dataset are nowhere to be found.
+// ErrNoData reports that the files of a dataset were not found.
 var ErrNoData = errors.New("no data")
 
-// locate finds the directory of the files, or the one file of an npz, and the format to
-// read them with.
+// locate finds the directory of the files, or the npz file, and the format to read. If they
+// are not found, the error wraps [ErrNoData].
 func (d *Definition) locate(root string) (format, dir string, err error) {
 	if d.Path == "" {
 		return d.Format, "", nil
@@ -59,9 +59,9 @@ func (d *Definition) locate(root string) (format, dir string, err error) {
 			}
 		}
 	}
-	mend := "name the directory that holds it with --data"
+	remedy := "name the directory that contains it with --data"
 	if slices.Contains(configs.Datasets(), d.Name) {
-		mend += ", or run `nb201 data get " + d.Name + "`"
+		remedy += ", or run `nb201 data get " + d.Name + "`"
 	}
-	return "", "", usage.Errorf("%w for %s: %s is not there (looked for in %s): %s", ErrNoData, d.Name, d.Path, strings.Join(roots, ", "), mend)
+	return "", "", usage.Errorf("%w for %s: %s not found in %s; %s", ErrNoData, d.Name, d.Path, strings.Join(roots, ", "), remedy)
 }

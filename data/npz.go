@@ -11,7 +11,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// arrays is a format of the arrays of readArrays, which lie in the files at paths(dir).
+// arrays returns a format of the arrays that readArrays reads, in the files paths(dir).
 func arrays(paths func(dir string) []string) format {
 	return format{
 		read: func(d *Definition, dir string) (map[string]*Images, []File, error) {
@@ -21,10 +21,10 @@ func arrays(paths func(dir string) []string) format {
 	}
 }
 
-// npzPaths is the one file of the format npz.
+// npzPaths returns the one file of the format npz.
 func npzPaths(path string) []string { return []string{path} }
 
-// npyPaths are the files of the format npy, one for each array.
+// npyPaths returns the files of the format npy, one for each array.
 func npyPaths(dir string) []string {
 	var paths []string
 	for _, name := range []string{"x_train", "y_train", "x_test", "y_test"} {
@@ -33,10 +33,9 @@ func npyPaths(dir string) []string {
 	return paths
 }
 
-// readArrays reads the images x_train and x_test, uint8 of shape (N, size, size, 3), or
-// grey of shape (N, size, size, 1) or (N, size, size), and their labels y_train and
-// y_test, whole numbers of shape (N) or (N, 1), which is how Keras calls and shapes them.
-// The files at paths are described while they are read.
+// readArrays reads the arrays that Keras calls x_train, y_train, x_test and y_test. The
+// images x are uint8 [N, size, size, 3], or grey as [N, size, size, 1] or [N, size, size];
+// the labels y are whole numbers [N] or [N, 1]. Meanwhile, it hashes the files at paths.
 func readArrays(d *Definition, path string, paths []string) (map[string]*Images, []File, error) {
 	set, err := npy.OpenSet(path)
 	if err != nil {
@@ -45,8 +44,8 @@ func readArrays(d *Definition, path string, paths []string) (map[string]*Images,
 	defer set.Close()
 	files := make([]File, len(paths))
 	var unread error
-	var describing sync.WaitGroup
-	describing.Go(func() {
+	var hashing sync.WaitGroup
+	hashing.Go(func() {
 		for i, path := range paths {
 			files[i].Name = recordName(path)
 			if files[i].SHA256, unread = hashFile(path, sha256.New()); unread != nil {
@@ -54,14 +53,14 @@ func readArrays(d *Definition, path string, paths []string) (map[string]*Images,
 			}
 		}
 	})
-	defer describing.Wait()
+	defer hashing.Wait()
 	stored := map[string]*Images{}
 	for _, split := range []string{"train", "test"} {
 		if stored[split], err = readArray(set, split, d.Size[0], d.Classes); err != nil {
 			return nil, nil, usage.Errorf("%s: %w", path, err)
 		}
 	}
-	describing.Wait()
+	hashing.Wait()
 	return stored, files, unread
 }
 
@@ -79,18 +78,19 @@ func readArray(set *npy.Set, split string, size, classes int) (*Images, error) {
 	defer x.Close()
 	switch n := len(x.Shape); {
 	case x.Type.String() != "uint8" || x.Fortran:
-		return nil, fmt.Errorf("%s is not an array of uint8 in C order: make one with nb201 data import", name)
+		return nil, fmt.Errorf("%s is not an array of uint8 in C order; convert it with nb201 data import", name)
 	case n != 3 && (n != 4 || x.Shape[3] != 1 && x.Shape[3] != 3):
-		return nil, fmt.Errorf("%s has the shape %v, not images, rows, columns and 1 or 3 channels", name, x.Shape)
+		return nil, fmt.Errorf("%s has the shape %v; use [N, H, W] or [N, H, W, C], where C is 1 or 3", name, x.Shape)
 	case x.Shape[1] != size || x.Shape[2] != size:
-		return nil, fmt.Errorf("%s has images of %dx%d pixels, not of the definition's %dx%[4]d: squeeze them with nb201 data import", name, x.Shape[1], x.Shape[2], size)
+		return nil, fmt.Errorf("%s has images of %dx%d pixels, but the definition's \"size\" is %dx%[4]d; resize them with nb201 data import",
+			name, x.Shape[1], x.Shape[2], size)
 	case x.Shape[0] != len(labels):
-		return nil, fmt.Errorf("%s has %d images but y_%s %d labels", name, x.Shape[0], split, len(labels))
+		return nil, fmt.Errorf("%s has %d images, but y_%s has %d labels; store one label for each image", name, x.Shape[0], split, len(labels))
 	}
 	images := &Images{Labels: make([]int32, len(labels)), Size: size}
 	for i, label := range labels {
 		if !(label >= 0 && label < float64(classes)) {
-			return nil, fmt.Errorf("image %d of y_%s is labelled %.0f, outside 0..%d", i, split, label, classes-1)
+			return nil, fmt.Errorf("y_%s: label %d is %.0f, but must be from 0 to %d; correct it, or \"classes\" in the definition", split, i, label, classes-1)
 		}
 		images.Labels[i] = int32(label)
 	}
@@ -106,14 +106,14 @@ func readArray(set *npy.Set, split string, size, classes int) (*Images, error) {
 	return images, nil
 }
 
-// readGrey reads images of one channel as ones of three.
+// readGrey reads images of one channel, and repeats it three times.
 func readGrey(r io.Reader, images *Images) error {
 	grey := make([]byte, images.Size*images.Size)
 	for i := range images.Labels {
 		if _, err := io.ReadFull(r, grey); err != nil {
 			return err
 		}
-		out := images.at(int32(i))
+		out := images.image(int32(i))
 		for k, v := range grey {
 			out[3*k], out[3*k+1], out[3*k+2] = v, v, v
 		}

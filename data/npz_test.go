@@ -13,7 +13,7 @@ import (
 	"nb201/data/datatest"
 )
 
-// npyFiles are the arrays of images, with some in place of others.
+// npyFiles returns the arrays of images, with some of them replaced.
 func npyFiles(images *data.Images, changes map[string]datatest.Array) map[string][]byte {
 	files := map[string][]byte{}
 	for name, text := range datatest.Files("npy", images, images) {
@@ -25,7 +25,7 @@ func npyFiles(images *data.Images, changes map[string]datatest.Array) map[string
 	return files
 }
 
-// deflated is an .npz file as numpy.savez_compressed writes it.
+// deflated returns an .npz file as numpy.savez_compressed writes it.
 func deflated(t testing.TB, files map[string][]byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -58,7 +58,7 @@ func loadArrays(t testing.TB, files map[string][]byte) (ofNpy, ofNpz *data.Datas
 	return ofNpy, ofNpz, errNpy, errNpz
 }
 
-// Grey images have three equal channels; labels may stand in a column.
+// Grey images get three equal channels; labels may form a column.
 func TestArrays(t *testing.T) {
 	images := datatest.Synth(30, 4, 10, 1)
 	var grey, labels []byte
@@ -103,16 +103,16 @@ func TestArrayErrors(t *testing.T) {
 	}{
 		{"x_train", array("f4", 4, 30, 4, 4, 3), "x_train is not an array of uint8"},
 		{"x_train", array("i1", 1, 30, 4, 4, 3), "x_train is not an array of uint8"},
-		{"x_train", array("u1", 1, 30, 48), "x_train has the shape [30 48], not images"},
-		{"x_train", array("u1", 1, 30, 3, 4, 4), "x_train has the shape [30 3 4 4], not images"},
-		{"x_train", array("u1", 1, 30, 8, 8, 3), "x_train has images of 8x8 pixels, not of the definition's 4x4"},
-		{"x_train", array("u1", 1, 29, 4, 4, 3), "x_train has 29 images but y_train 30 labels"},
-		{"x_test", array("u1", 1, 0, 4, 4, 3), "x_test has 0 images but y_test 30 labels"},
+		{"x_train", array("u1", 1, 30, 48), "x_train has the shape [30 48]; use [N, H, W]"},
+		{"x_train", array("u1", 1, 30, 3, 4, 4), "x_train has the shape [30 3 4 4]; use [N, H, W]"},
+		{"x_train", array("u1", 1, 30, 8, 8, 3), `x_train has images of 8x8 pixels, but the definition's "size" is 4x4`},
+		{"x_train", array("u1", 1, 29, 4, 4, 3), "x_train has 29 images, but y_train has 30 labels"},
+		{"x_test", array("u1", 1, 0, 4, 4, 3), "x_test has 0 images, but y_test has 30 labels"},
 		{"y_train", array("f4", 4, 30), "y_train is an array of float32 of shape [30], not a list of whole numbers"},
 		{"y_train", array("u1", 1, 30, 2), "y_train is an array of uint8 of shape [30 2]"},
 		{"y_train", array("u1", 1), "y_train is an array of uint8 of shape []"},
-		{"y_test", datatest.Array{DType: "u1", Shape: []int{30}, Bytes: append(make([]byte, 29), 10)}, "image 29 of y_test is labelled 10, outside 0..9"},
-		{"y_test", datatest.Array{DType: "i1", Shape: []int{30}, Bytes: bytes.Repeat([]byte{255}, 30)}, "image 0 of y_test is labelled -1, outside 0..9"},
+		{"y_test", datatest.Array{DType: "u1", Shape: []int{30}, Bytes: append(make([]byte, 29), 10)}, "y_test: label 29 is 10, but must be from 0 to 9"},
+		{"y_test", datatest.Array{DType: "i1", Shape: []int{30}, Bytes: bytes.Repeat([]byte{255}, 30)}, "y_test: label 0 is -1, but must be from 0 to 9"},
 	} {
 		_, _, err1, err2 := loadArrays(t, npyFiles(images, map[string]datatest.Array{c.name: c.a}))
 		refused(t, err1, "arrays: "+c.want)
@@ -137,8 +137,8 @@ func folder(t *testing.T, files map[string][]byte) data.Definition {
 	return define(t, dir, small(`"cifar10-python"`, `"image-folder"`, `"cifar-10-batches-py"`, `"pictures"`, `"classes": 10`, `"classes": 2`))
 }
 
-// Class directories are listed as ImageFolder does, and a record has one sum for each
-// part, over what sha256sum prints.
+// Class directories are listed as ImageFolder does, and a record has one hash for each
+// stored split, that of sha256sum's output.
 func TestImageFolder(t *testing.T) {
 	images := datatest.Synth(6, 4, 2, 1)
 	picture := func(i int) []byte { return datatest.PNG(datatest.Slice(images, i, i+1)) }
@@ -155,7 +155,7 @@ func TestImageFolder(t *testing.T) {
 		want.Pixels = append(want.Pixels, datatest.Slice(images, i, i+1).Pixels...)
 	}
 	if !reflect.DeepEqual(ds.Train.Images, want) {
-		t.Errorf("the images to train are not in ImageFolder's order, labels %v", ds.Train.Images.Labels)
+		t.Errorf("the training images are not in ImageFolder's order: labels %v", ds.Train.Images.Labels)
 	}
 	if ds.Eval[0].Images.Labels[0] != 1 {
 		t.Error("the class b of test has the label of a")
@@ -174,9 +174,9 @@ func TestImageFolderErrors(t *testing.T) {
 		text        []byte
 		want        string
 	}{
-		{add: "train/c/1.png", text: image, want: "pictures/train: has 3 class directories, not one for each of the definition's 2 classes"},
-		{add: "test/c/1.png", text: image, want: `pictures/test: has the class "c", which the images to train lack`},
-		{remove: "test/a/1.png", add: "test/a/1.gif", text: image, want: "pictures/test: holds no pictures"},
+		{add: "train/c/1.png", text: image, want: "pictures/train: has 3 class directories, but the definition has 2 classes"},
+		{add: "test/c/1.png", text: image, want: `pictures/test: has the class "c", which the training images lack`},
+		{remove: "test/a/1.png", add: "test/a/1.gif", text: image, want: "pictures/test: contains no pictures"},
 		{remove: "test/a/1.png", want: "pictures/test: no such file or directory"},
 		{add: "train/a/2.jpg", text: []byte("no picture"), want: "train/a/2.jpg"},
 	} {
@@ -194,7 +194,7 @@ func TestImageFolderErrors(t *testing.T) {
 	}
 	d := folder(t, good)
 	for _, link := range []struct{ name, to, want string }{
-		{"loop", ".", "is a link to a directory that it is in"},
+		{"loop", ".", "is a link to a directory that contains it"},
 		{"gone.png", "nowhere", "gone.png: no such file or directory"},
 	} {
 		where, _, err := d.Where("")

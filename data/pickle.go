@@ -9,8 +9,8 @@ import (
 	"nb201/internal/pickle"
 )
 
-// unpickle reads a pickled dict of str or bytes keys whose values are plain or numpy
-// arrays. It runs nothing.
+// unpickle reads a pickled dict whose keys are str or bytes and whose values are plain or
+// numpy arrays. It does not run any code of the pickle.
 func unpickle(text []byte) (map[string]any, error) {
 	value, err := pickle.Reader{}.Decode(text)
 	if err != nil {
@@ -32,8 +32,8 @@ func unpickle(text []byte) (map[string]any, error) {
 	return dict, nil
 }
 
-// unpickleBatch reads a pickled dict with "data", a uint8 matrix of one image's planes
-// a row, and the images' labels, whole numbers, under a key of their own.
+// unpickleBatch reads a pickled dict with the images under "data", a uint8 matrix with the
+// planes of an image in each row, and their labels, whole numbers, under the given key.
 func unpickleBatch(text []byte, key string, size int) (images [][]byte, labels []int, err error) {
 	dict, err := unpickle(text)
 	if err != nil {
@@ -41,7 +41,7 @@ func unpickleBatch(text []byte, key string, size int) (images [][]byte, labels [
 	}
 	for _, name := range []string{"data", key} {
 		if _, ok := dict[name]; !ok {
-			return nil, nil, fmt.Errorf("it has no %q", name)
+			return nil, nil, fmt.Errorf("it has no key %q", name)
 		}
 	}
 	if images, err = rows(dict["data"], 3*size*size); err != nil {
@@ -51,12 +51,12 @@ func unpickleBatch(text []byte, key string, size int) (images [][]byte, labels [
 		return nil, nil, fmt.Errorf("its %q %w", key, err)
 	}
 	if len(labels) != len(images) {
-		return nil, nil, fmt.Errorf("it holds %d images but %d labels", len(images), len(labels))
+		return nil, nil, fmt.Errorf("it has %d images but %d labels", len(images), len(labels))
 	}
 	return images, labels, nil
 }
 
-// rows are the rows, of the given length, of v, a uint8 matrix.
+// rows returns the rows of v, which must be a uint8 matrix with rows of the given length.
 func rows(v any, length int) ([][]byte, error) {
 	a, ok := v.(*pickle.Array)
 	switch {
@@ -67,7 +67,7 @@ func rows(v any, length int) ([][]byte, error) {
 	case a.DType.Name != "u1":
 		return nil, fmt.Errorf("is of numpy type %.20q, not uint8", a.DType.Name)
 	case a.Fortran:
-		return nil, errors.New("is stored in Fortran order: save it with numpy.ascontiguousarray")
+		return nil, errors.New("is stored in Fortran order: save it after numpy.ascontiguousarray")
 	case len(a.Shape) != 2 || a.Shape[1] != int64(length):
 		return nil, fmt.Errorf("is not a matrix with rows of %d bytes: the images have another size", length)
 	}
@@ -76,13 +76,13 @@ func rows(v any, length int) ([][]byte, error) {
 		return nil, errors.New("is an array without bytes")
 	}
 	if len(data)%length != 0 || a.Shape[0] != int64(len(data)/length) {
-		return nil, fmt.Errorf("has %d bytes, which is not what its shape says", len(data))
+		return nil, fmt.Errorf("has %d bytes, which does not match its shape", len(data))
 	}
 	return slices.Collect(slices.Chunk(data, length)), nil
 }
 
-// integers is the contents of a list of whole numbers, or of an array of int64, which
-// is what numpy makes of it.
+// integers returns the contents of a list of whole numbers, or of the array of int64 that
+// numpy makes of such a list.
 func integers(v any) ([]int, error) {
 	if a, ok := v.(*pickle.Array); ok {
 		return integerArray(a)
@@ -95,7 +95,7 @@ func integers(v any) ([]int, error) {
 	for i, item := range *list {
 		n, ok := item.(int64)
 		if !ok {
-			return nil, fmt.Errorf("has something else than a whole number at place %d", i)
+			return nil, fmt.Errorf("is not a whole number at index %d", i)
 		}
 		numbers[i] = int(n)
 	}

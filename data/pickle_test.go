@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// allocated is how many bytes f allocates.
+// allocated returns the number of bytes that f allocates.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -18,7 +18,7 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// checkDecoded checks what a decoder promises of whatever it could read.
+// checkDecoded checks what must hold for any images that a decoder returns.
 func checkDecoded(t *testing.T, images *Images) {
 	if len(images.Pixels) != images.Len()*3*images.Size*images.Size {
 		t.Fatalf("%d images of %d bytes", images.Len(), len(images.Pixels))
@@ -30,7 +30,7 @@ func checkDecoded(t *testing.T, images *Images) {
 	}
 }
 
-// pickles are the decoders of pickled files whose labels are called so in the seeds.
+// pickles lists the decoders of pickled files, and the keys of their labels in the seeds.
 var pickles = map[string]decoder{"cifar10-python": decodePython("labels"), "imagenet16": decodeImageNet16}
 
 func FuzzDecodePickles(f *testing.F) {
@@ -81,7 +81,7 @@ func FuzzDecodeBinary(f *testing.F) {
 				t.Fatalf("%d images in %d bytes", images.Len(), len(text))
 			}
 			for i, l := range images.Labels {
-				record, image := text[size*i:][labels-1:], images.at(int32(i))
+				record, image := text[size*i:][labels-1:], images.image(int32(i))
 				if byte(l) != record[0] || image[0] != record[1] || image[1] != record[17] || image[47] != record[48] {
 					t.Fatalf("image %d is not record %d", i, i)
 				}

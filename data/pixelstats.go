@@ -2,14 +2,15 @@ package data
 
 import "math"
 
-// PixelStats are the mean and the deviation of each channel over pixels. The
-// sums are whole numbers, so that the order of the images does not matter.
+// PixelStats computes the mean and the standard deviation of each channel over pixels. Its
+// sums are whole numbers, so that the order of the images does not matter. The zero value
+// is ready to use.
 type PixelStats struct {
 	pixels      uint64
 	sum, square [3]uint64
 }
 
-// Add adds images: rows, columns, channels.
+// Add adds the pixels of images, which end in an axis of 3 channels: [..., 3].
 func (m *PixelStats) Add(pixels []byte) {
 	var counts [3][256]uint64
 	for i := 0; i+2 < len(pixels); i += 3 {
@@ -26,7 +27,8 @@ func (m *PixelStats) Add(pixels []byte) {
 	}
 }
 
-// Mean is of red, green and blue, on the scale 0..255; 0 of no pixels.
+// Mean returns the means of red, green and blue, on the scale 0 to 255. Without pixels they
+// are 0.
 func (m *PixelStats) Mean() (mean [3]float64) {
 	for c := range mean {
 		mean[c] = float64(m.sum[c]) / float64(max(m.pixels, 1))
@@ -34,8 +36,8 @@ func (m *PixelStats) Mean() (mean [3]float64) {
 	return mean
 }
 
-// Std is the standard deviation (of the population, as numpy's std) of red, green and
-// blue, on the scale 0..255.
+// Std returns the standard deviations of red, green and blue, on the scale 0 to 255. They
+// are those of a population, as in numpy's std.
 func (m *PixelStats) Std() (std [3]float64) {
 	mean := m.Mean()
 	for c := range std {
@@ -44,14 +46,14 @@ func (m *PixelStats) Std() (std [3]float64) {
 	return std
 }
 
-// Stats are those of the images with the indices, nil meaning all.
+// Stats returns the statistics of the images with the given indices. nil means all.
 func (im *Images) Stats(indices []int32) *PixelStats {
 	m := new(PixelStats)
 	if indices == nil {
 		m.Add(im.Pixels)
 	}
 	for _, i := range indices {
-		m.Add(im.at(i))
+		m.Add(im.image(i))
 	}
 	return m
 }

@@ -7,7 +7,7 @@ import (
 	"nb201/internal/random"
 )
 
-// Streams go on from their state, and their clones, as they would have themselves.
+// Streams restored from a state, and clones, draw what the streams themselves would have.
 func TestStreamsState(t *testing.T) {
 	definition, err := Published("digits")
 	if err != nil {

@@ -2,11 +2,11 @@ package data
 
 import "nb201/configs"
 
-// At narrows the definition to the evaluation sets of a timeline. Nov2019 keeps
-// one: the first that is held out from the stored split that trains (x-valid of
-// cifar10-valid), or else the first of all (ori-test of the other keys), for a
-// user's dataset too.
-func (d Definition) At(t configs.Timeline) Definition {
+// ForTimeline returns the definition with the evaluation sets that a timeline uses. Nov2019
+// uses one: the first that is held out from the stored split of the training set (x-valid
+// of cifar10-valid), or else the first of all (ori-test of the other published keys). This
+// holds for users' datasets too. Other timelines use all.
+func (d Definition) ForTimeline(t configs.Timeline) Definition {
 	if t != configs.Nov2019 {
 		return d
 	}

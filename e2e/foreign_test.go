@@ -16,7 +16,7 @@ import (
 )
 
 // refused are the calls that fail for a dataset key which is not the benchmark's, with a
-// part of what they say: docs/own-datasets.md explains them. Every other call of
+// part of what they say: docs/datasets.md explains them. Every other call of
 // testdata/foreign_calls.py must answer.
 var refused = map[string]string{
 	"simulate_train_eval":             "Invalid dataset name : " + resultstest.Own,

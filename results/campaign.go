@@ -25,31 +25,32 @@ import (
 	"nb201/internal/usage"
 )
 
-// ErrDone reports that a trial is done already in its campaign.
-var ErrDone = errors.New("the trial is done already")
+// ErrDone reports that a campaign already holds the finished trial.
+var ErrDone = errors.New("the trial is already finished")
 
-// Campaign is the directory Dir of the trials done so far:
+// Campaign is the directory Dir with the trials that have finished so far:
 //
 //	Dir/trials/000123/cifar10-valid/0012-0777.json    the record of a trial
 //	Dir/weights/000123/cifar10-valid/0012-0777.pth    its weights, unless dropped
 //
-// A trial is done exactly when its record is there and can be read. Any number of
-// processes may publish into a campaign, the same trial too. The trials of a campaign
-// are of one experiment: see CheckSettings.
+// A trial is finished if, and only if, its record exists and can be read. Any number of
+// processes may publish into a campaign at the same time, even the same trial. The trials of
+// a campaign belong to one experiment: see [Campaign.CheckSettings].
 type Campaign struct{ Dir string }
 
-// RecordPath is where the record of t stands once it is done.
+// RecordPath returns the path of the record of t, whether or not it exists.
 func (c Campaign) RecordPath(t Trial) string {
 	return filepath.Join(c.Dir, recordName(t))
 }
 
-// WeightsPath is where the weights of t stand, if they were kept.
+// WeightsPath returns the path of the weights of t, whether or not they exist.
 func (c Campaign) WeightsPath(t Trial) string {
 	return filepath.Join(c.Dir, weightsName(t))
 }
 
-// Open opens the directory of the campaign. What is written and removed below it goes
-// through the result, since the campaign may be somebody else's, from an archive.
+// Open opens the campaign's directory. Files below it are written and removed through the
+// returned root only, so that links in a campaign from a stranger's archive cannot lead
+// outside of it.
 func (c Campaign) Open() (atomicfile.Root, error) {
 	root, err := atomicfile.OpenRoot(c.Dir)
 	if err != nil {
@@ -58,7 +59,7 @@ func (c Campaign) Open() (atomicfile.Root, error) {
 	return root, nil
 }
 
-// Within calls do with the open directory of the campaign.
+// Within opens the campaign's directory, calls do with it and closes it.
 func (c Campaign) Within(do func(root atomicfile.Root) error) error {
 	root, err := c.Open()
 	if err != nil {
@@ -67,7 +68,7 @@ func (c Campaign) Within(do func(root atomicfile.Root) error) error {
 	return errors.Join(do(root), root.Close())
 }
 
-// MakeDir makes a directory in the campaign, and the campaign.
+// MakeDir creates the directory name in the campaign, and the campaign's directory if needed.
 func (c Campaign) MakeDir(name string) error {
 	if err := atomicfile.MkdirAll(c.Dir); err != nil {
 		return err
@@ -75,29 +76,29 @@ func (c Campaign) MakeDir(name string) error {
 	return c.Within(func(root atomicfile.Root) error { return root.MkdirAll(name) })
 }
 
-// recordName and weightsName are the paths of what t leaves, in the campaign.
+// recordName and weightsName return the paths of the files of t, relative to the campaign.
 func recordName(t Trial) string  { return filepath.Join("trials", t.Path()+".json") }
 func weightsName(t Trial) string { return filepath.Join("weights", t.Path()+".pth") }
 
 const lockName = ".lock"
 
-// Check finds out, before hours of training, whether t can be published: its name
-// fits, its files can be made, the campaign can be locked, and it is not done. It leaves
-// nothing behind, and a damaged record where it is: see SetAside. Errors are usage errors;
-// one of a trial that is done wraps ErrDone.
+// Check reports, before hours of training, why t could not be published: it is not a valid
+// trial, its files cannot be created, the campaign cannot be locked, or the trial is already
+// finished. It creates nothing and does not move a damaged record: see [Campaign.SetAside].
+// Errors are usage errors; for a finished trial the error wraps [ErrDone].
 func (c Campaign) Check(t Trial) error {
 	if err := t.Check(); err != nil {
 		return err
 	}
 	if err := c.checkRights(t); err != nil {
-		return usage.Errorf("campaign %s cannot take the trial: %w%s", c.Dir, err, atomicfile.Rights(err))
+		return usage.Errorf("campaign %s: cannot write files of the trial: %w%s", c.Dir, err, atomicfile.Rights(err))
 	}
 	done, err := c.Done(t)
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return usage.Errorf("campaign %s: %w", c.Dir, err)
 	}
 	if done {
-		return usage.Errorf("%v: %w: %s", t, ErrDone, c.RecordPath(t))
+		return usage.Errorf("%v: %w: its record is %s", t, ErrDone, c.RecordPath(t))
 	}
 	return nil
 }
@@ -125,11 +126,12 @@ func (c Campaign) checkRights(t Trial) error {
 	return l.Close()
 }
 
-// Publish puts the weights, then the record of a trial into the campaign, whole and
-// on disk, and fills r.Weights; weights may be nil, to drop them. When t is done
-// already nothing is changed and the error wraps ErrDone. A trial that CheckSettings
-// refuses is not published, nor are weights with WeightFaults. What a killed process left of the same trial is removed, and
-// a damaged record is set aside.
+// Publish writes the weights and then the record of a trial into the campaign, each atomically
+// and synced to disk, and sets r.Weights. Nil weights are not kept. If the trial is already
+// finished, Publish changes nothing and its error wraps [ErrDone]. It refuses a trial that
+// [Campaign.CheckSettings] refuses, and weights with [WeightFaults]. It removes files that a
+// killed process left behind for the same trial, and moves a damaged record out of the way as
+// [Campaign.SetAside] does.
 func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	record, pth := recordName(r.Trial), weightsName(r.Trial)
 	r.Weights = nil
@@ -172,7 +174,7 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	if done {
 		return fmt.Errorf("%v: %w", r.Trial, ErrDone)
 	}
-	// Temporaries are made only by the process that holds the lock.
+	// Only the process that holds the lock creates temporary files, so these are leftovers.
 	for _, name := range []string{record, pth} {
 		if err := root.RemoveTemps(name); err != nil {
 			return fmt.Errorf("publish %v: %w", r.Trial, err)
@@ -195,9 +197,10 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	return nil
 }
 
-// PublishOrKeep is Publish, but keeps what the trial left where that refuses it as of
-// another experiment: of two that begin at the same time in an empty campaign one is found
-// out only at its end. The error then names the directory, a campaign below this one.
+// PublishOrKeep publishes like [Campaign.Publish]. If that fails with [ErrOtherExperiment], it
+// saves the record and weights in a campaign below this one, which the error names. That
+// happens when trials of two experiments start at the same time in an empty campaign: the
+// conflict then shows only when the second one ends.
 func (c Campaign) PublishOrKeep(r *Record, weights torchfile.StateDict) error {
 	err := c.Publish(r, weights)
 	if !errors.Is(err, ErrOtherExperiment) {
@@ -211,11 +214,11 @@ func (c Campaign) PublishOrKeep(r *Record, weights torchfile.StateDict) error {
 	if again := kept.Publish(r, weights); again != nil {
 		return errors.Join(err, again)
 	}
-	return usage.Errorf("%w: what it left is kept in %s", err, kept.Dir)
+	return usage.Errorf("%w; its record and weights are kept in %s", err, kept.Dir)
 }
 
-// writeWeights makes the file of the weights and tells its hash, or removes it when
-// there are none. Weights that stand there belong to no record.
+// writeWeights writes the weights file and returns its name and hash. With nil weights it
+// removes the file. An existing file does not belong to any record, so it may be replaced.
 func writeWeights(root atomicfile.Root, name string, weights torchfile.StateDict) (*File, error) {
 	if weights == nil {
 		if err := root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
@@ -230,17 +233,17 @@ func writeWeights(root atomicfile.Root, name string, weights torchfile.StateDict
 	return &File{Name: filepath.Base(name), SHA256: hex.EncodeToString(hash.Sum(nil))}, err
 }
 
-// ErrLocked reports that another process has held a campaign's lock for longer than
-// publishing takes: it is stopped, or its disk does not answer.
-var ErrLocked = errors.New("another process has been publishing into it for half a minute: it may be stopped")
+// ErrLocked reports that another process has held a campaign's lock for much longer than
+// publishing takes: it is suspended, or its disk does not respond.
+var ErrLocked = errors.New("another process has held the lock for 30 seconds; check whether it is suspended or its disk does not respond")
 
-// lockPatience is how long lock waits. Publishing takes less than a second.
+// lockPatience limits how long lock waits. Publishing takes less than a second.
 const lockPatience = 30 * time.Second
 
-// lock keeps other processes from publishing, so that a record and weights that
-// stand together are of the same run. A process that dies gives the lock back. On a
-// file system without locks two runs of one trial that end in the same moment may
-// mix; the hash in the record shows it. When the lock stays held, the error is ErrLocked.
+// lock keeps other processes from publishing, so that the record and the weights of a trial
+// come from the same run. The system releases the lock of a process that dies. On a file
+// system without locks, two runs of one trial that end at the same moment may mix their
+// files; the hash in the record reveals it. If the lock stays held, the error is ErrLocked.
 func (c Campaign) lock() (unlock func(), err error) {
 	l := lockfile.New(filepath.Join(c.Dir, lockName))
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
@@ -255,12 +258,12 @@ func (c Campaign) lock() (unlock func(), err error) {
 	return func() { _ = l.Close() }, nil
 }
 
-// CheckWeights tells what makes weights no state dict of a network: names, order,
-// shapes or element types that differ from cell.Network.Tensors.
+// CheckWeights reports why weights are not a state dict of network: names, order, shapes or
+// element types differ from [cell.Network.Tensors].
 func CheckWeights(network cell.Network, weights torchfile.StateDict) error {
 	tensors := network.Tensors()
 	if len(weights) != len(tensors) {
-		return fmt.Errorf("%d tensors, the network has %d", len(weights), len(tensors))
+		return fmt.Errorf("%d tensors, but the network has %d", len(weights), len(tensors))
 	}
 	for i, want := range tensors {
 		dtype := torchfile.Float32
@@ -269,14 +272,14 @@ func CheckWeights(network cell.Network, weights torchfile.StateDict) error {
 		}
 		got := weights[i]
 		if got.Name != want.Name || !slices.Equal(got.Shape, want.Shape) || got.DType() != dtype {
-			return fmt.Errorf("tensor %d is %s%v of %v, the network has %s%v of %v",
+			return fmt.Errorf("tensor %d is %s%v of %v, but the network has %s%v of %v",
 				i, got.Name, got.Shape, got.DType(), want.Name, want.Shape, dtype)
 		}
 	}
 	return nil
 }
 
-// checkWeights makes sure that the state dict is one of the record's network.
+// checkWeights checks that weights are a state dict of the record's network.
 func checkWeights(r *Record, weights torchfile.StateDict) error {
 	network, err := r.Network()
 	if err == nil {
@@ -288,19 +291,20 @@ func checkWeights(r *Record, weights torchfile.StateDict) error {
 	return nil
 }
 
-// checkPublished makes sure that verify will find the weights sound.
+// checkPublished checks weights as verify does.
 func checkPublished(r *Record, weights torchfile.StateDict) error {
 	if err := checkWeights(r, weights); err != nil {
 		return err
 	}
 	network, err := r.Network()
 	if faults := WeightFaults(network, weights); err == nil && len(faults) > 0 {
-		err = fmt.Errorf("weights of %v are not published, for %d faults such as this: %s", r.Trial, len(faults), faults[0])
+		err = fmt.Errorf("weights of %v are not published: they have %d faults, first: %s", r.Trial, len(faults), faults[0])
 	}
 	return err
 }
 
-// Record reads the record of t. Errors are usage errors that name the file.
+// Record reads the record of t. Errors are usage errors that name the file: [fs.ErrNotExist]
+// if the trial is not finished, [ErrDamaged] if the record is damaged or of another trial.
 func (c Campaign) Record(t Trial) (*Record, error) {
 	path := c.RecordPath(t)
 	r, err := ReadRecord(path)
@@ -308,14 +312,14 @@ func (c Campaign) Record(t Trial) (*Record, error) {
 		return nil, err
 	}
 	if r.Trial != t {
-		return nil, damaged(usage.Errorf("%s is the record of another trial: %v", path, r.Trial))
+		return nil, damaged(usage.Errorf("%s contains the record of another trial: %v", path, r.Trial))
 	}
 	return r, nil
 }
 
-// Weights reads the weights of a trial, nil when they were dropped. It makes sure
-// that they are those of the record and fit its network; errors are usage errors
-// that name the file, and ErrDamaged where it is not the one in the record.
+// Weights reads the weights of a trial, nil if they were not kept. It checks that they have
+// the record's SHA-256 and are a state dict of its network. Errors are usage errors that name
+// the file, and [ErrDamaged] if the SHA-256 differs.
 func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 	if r.Weights == nil {
 		return nil, nil
@@ -331,7 +335,7 @@ func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 		return nil, usage.Errorf("cannot read weights: %w", err)
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != r.Weights.SHA256 {
-		return nil, damaged(usage.Errorf("%s is not the file that the record tells of: its SHA-256 is %s, not %s", path, sum, r.Weights.SHA256))
+		return nil, damaged(usage.Errorf("%s is not the file named in the record: its SHA-256 is %s, not %s", path, sum, r.Weights.SHA256))
 	}
 	weights, err := torchfile.ReadStateDict(path)
 	if err != nil {
@@ -343,17 +347,17 @@ func (c Campaign) Weights(r *Record) (torchfile.StateDict, error) {
 	return weights, nil
 }
 
-// Trials yields the trials that have a record, in the order of Trial.Compare, from the
-// names of the records alone: Damaged finds those that are not done. It ends with an error, which is a usage error when the
-// directory is no campaign.
+// Trials yields the trials that have a record, in the order of [Trial.Compare]. It reads only
+// the names of the files: [Campaign.Damaged] finds records that cannot be read. It ends with
+// the first error, which is a usage error if the directory is not a campaign.
 func (c Campaign) Trials() iter.Seq2[Trial, error] {
 	return func(yield func(Trial, error) bool) {
 		if info, err := os.Stat(filepath.Join(c.Dir, "trials")); err != nil || !info.IsDir() {
-			yield(Trial{}, usage.Errorf("%s is no campaign: it has no folder trials", c.Dir))
+			yield(Trial{}, c.notCampaign())
 			return
 		}
-		folders, err := names(c.Dir, "trials")
-		for l := range ahead(slices.Chunk(folders, 32), c.list) {
+		folders, err := entryNames(c.Dir, "trials")
+		for l := range mapAhead(slices.Chunk(folders, 32), c.listFolders) {
 			for _, t := range l.trials {
 				if !yield(t, nil) {
 					return
@@ -369,14 +373,19 @@ func (c Campaign) Trials() iter.Seq2[Trial, error] {
 	}
 }
 
-// ahead yields what f makes of each value, in order, while it is called for the next
-// few: listing is waiting for the system, or over a network for another host, which a
-// whole benchmark does 78,000 times. No call is under way when it ends.
-func ahead[T, R any](values iter.Seq[T], f func(T) R) iter.Seq[R] {
+// notCampaign returns the usage error for a directory that is not a campaign.
+func (c Campaign) notCampaign() error {
+	return usage.Errorf("%s is not a campaign: it has no directory \"trials\"; name a directory that nb201 has trained into", c.Dir)
+}
+
+// mapAhead yields f of each value, in order, and meanwhile calls f for the next few values:
+// listing a whole benchmark waits 78,000 times for the system, or for another host. When it
+// returns, all calls of f have returned.
+func mapAhead[T, R any](values iter.Seq[T], f func(T) R) iter.Seq[R] {
 	return func(yield func(R) bool) {
 		next, stop := iter.Pull(values)
 		defer stop()
-		var pending []chan R // in order; each gives one answer
+		var pending []chan R // in order; each delivers one result
 		defer func() {
 			for _, answer := range pending {
 				<-answer
@@ -404,13 +413,13 @@ func ahead[T, R any](values iter.Seq[T], f func(T) R) iter.Seq[R] {
 	}
 }
 
-// listing is what is done below some folders, up to the first error.
+// listing holds the recorded trials of some folders, up to the first error.
 type listing struct {
 	trials []Trial
 	err    error
 }
 
-func (c Campaign) list(folders []string) (l listing) {
+func (c Campaign) listFolders(folders []string) (l listing) {
 	for _, folder := range folders {
 		trials, err := c.trialsBelow(folder)
 		if err != nil {
@@ -422,12 +431,12 @@ func (c Campaign) list(folders []string) (l listing) {
 	return l
 }
 
-// Architectures lists the architectures that have a folder of records, in ascending order.
-// It is a usage error when the directory is no campaign.
+// Architectures lists the indices of the architectures that have a folder of records, in
+// ascending order. It returns a usage error if the directory is not a campaign.
 func (c Campaign) Architectures() (archs []int, err error) {
-	folders, err := names(c.Dir, "trials")
+	folders, err := entryNames(c.Dir, "trials")
 	if err != nil {
-		return nil, usage.Errorf("%s is no campaign: it has no folder trials", c.Dir)
+		return nil, c.notCampaign()
 	}
 	for _, folder := range folders {
 		if index, ok := parseArch(folder); ok {
@@ -438,20 +447,19 @@ func (c Campaign) Architectures() (archs []int, err error) {
 }
 
 // TrialsOf lists the trials of an architecture that have a record, in the order of
-// Trial.Compare.
+// [Trial.Compare].
 func (c Campaign) TrialsOf(arch int) ([]Trial, error) {
 	return c.trialsBelow(fmt.Sprintf("%06d", arch))
 }
 
-// trialsBelow lists the trials done whose records lie in a folder of trials/, that
-// of an architecture, in order. Only names that Publish gives are records: no copies,
-// no temporaries.
+// trialsBelow lists the trials with a record in an architecture's folder of trials/, in order.
+// It accepts only names that Publish gives, so copies and temporary files do not count.
 func (c Campaign) trialsBelow(folder string) ([]Trial, error) {
 	arch, ok := parseArch(folder)
 	if !ok {
 		return nil, nil
 	}
-	datasets, err := names(c.Dir, "trials", folder)
+	datasets, err := entryNames(c.Dir, "trials", folder)
 	if err != nil {
 		return nil, err
 	}
@@ -461,19 +469,19 @@ func (c Campaign) trialsBelow(folder string) ([]Trial, error) {
 		if configs.CheckName(dataset) != nil {
 			continue
 		}
-		on, err := c.recorded(arch, dataset)
+		recorded, err := c.recordedTrials(arch, dataset)
 		if err != nil {
 			return nil, err
 		}
-		trials = append(trials, on...)
+		trials = append(trials, recorded...)
 	}
 	return trials, nil
 }
 
-// recorded lists the trials of an architecture on a dataset key that have a record, in
+// recordedTrials lists the trials of an architecture and a dataset key that have a record, in
 // order.
-func (c Campaign) recorded(arch int, dataset string) ([]Trial, error) {
-	files, err := names(filepath.Dir(c.RecordPath(Trial{Arch: arch, Dataset: dataset})))
+func (c Campaign) recordedTrials(arch int, dataset string) ([]Trial, error) {
+	files, err := entryNames(filepath.Dir(c.RecordPath(Trial{Arch: arch, Dataset: dataset})))
 	var trials []Trial
 	for _, file := range files {
 		if epochs, seed, ok := parseRecordName(file); ok {
@@ -484,8 +492,8 @@ func (c Campaign) recorded(arch int, dataset string) ([]Trial, error) {
 	return trials, err
 }
 
-// names lists what a folder holds, in order; nothing when it is no folder.
-func names(folder ...string) ([]string, error) {
+// entryNames lists the names in a folder, sorted; none if it is not a folder.
+func entryNames(folder ...string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(folder...))
 	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
@@ -497,8 +505,8 @@ func names(folder ...string) ([]string, error) {
 	return names, err
 }
 
-// Records yields the records of the trials that are done, in the order of
-// Trial.Compare. It ends with the first error.
+// Records yields the records of the finished trials, in the order of [Trial.Compare]. It ends
+// with the first error.
 func (c Campaign) Records() iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		for t, err := range c.Trials() {
@@ -513,21 +521,25 @@ func (c Campaign) Records() iter.Seq2[*Record, error] {
 	}
 }
 
-// ErrOtherExperiment reports a trial that does not belong to its campaign.
-var ErrOtherExperiment = errors.New("the trial is of another experiment")
+// ErrOtherExperiment reports a trial whose settings conflict with those of its campaign.
+var ErrOtherExperiment = errors.New("the trial belongs to another experiment")
 
-// CheckSettings refuses, as a usage error that is ErrOtherExperiment, a trial that Conflict
-// finds something in.
+// CheckSettings refuses a trial for which [Campaign.Conflict] finds differences. The error is
+// a usage error and [ErrOtherExperiment].
 func (c Campaign) CheckSettings(s Settings) error {
-	if differences, with := c.Conflict(s); differences != nil {
-		return usage.Mark(ErrOtherExperiment, usage.Errorf("%v differs from what campaign %s holds: %v, as of %v, which is finished: a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
-			s.Trial, c.Dir, differences, with))
+	if differences, finished := c.Conflict(s); differences != nil {
+		return usage.Mark(ErrOtherExperiment, usage.Errorf("campaign %s: %v differs from the finished trial %v: %v; "+
+			"a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
+			c.Dir, s.Trial, finished, differences))
 	}
 	return nil
 }
 
-// Conflict says in which settings a trial differs from those that are finished, and from
-// which of them: see references. Records that cannot be read do not count.
+// Conflict returns the settings in which a trial differs from a finished trial of the campaign,
+// and that finished trial; nil if it finds no conflict. It compares with a trial of the same
+// architecture and schedule, or else with the first trial of the schedule and the first of the
+// dataset key; the others were compared with these when they were published. Records that
+// cannot be read are skipped.
 func (c Campaign) Conflict(s Settings) (Differences, Trial) {
 	for _, finished := range c.references(s.Trial) {
 		if differences := s.Differ(finished.Settings()); differences != nil {
@@ -537,15 +549,15 @@ func (c Campaign) Conflict(s Settings) (Differences, Trial) {
 	return nil, Trial{}
 }
 
-// references are the finished trials to compare t with: one of its architecture along its
-// schedule, which was compared with the others when it was published; else the first along
-// its schedule; and the first on its dataset key, where that comes before. What cannot be
-// read is passed over.
+// references returns the finished trials to compare t with. If there is one with the same
+// architecture, dataset key and schedule, that is enough, since publishing compared it with
+// the others. Otherwise they are the first with the same dataset key and schedule, and the
+// first with the same dataset key if that comes earlier. Unreadable records are skipped.
 func (c Campaign) references(t Trial) (found []*Record) {
-	take := func(arch int, fits func(Trial) bool) bool {
-		trials, _ := c.recorded(arch, t.Dataset)
+	addFirst := func(arch int, matches func(Trial) bool) bool {
+		trials, _ := c.recordedTrials(arch, t.Dataset)
 		for _, other := range trials {
-			if !fits(other) {
+			if !matches(other) {
 				continue
 			}
 			if r, err := c.Record(other); err == nil {
@@ -556,15 +568,15 @@ func (c Campaign) references(t Trial) (found []*Record) {
 		return false
 	}
 	sameSchedule := func(other Trial) bool { return other.Epochs == t.Epochs }
-	if take(t.Arch, sameSchedule) {
+	if addFirst(t.Arch, sameSchedule) {
 		return found
 	}
 	for arch := range cell.Count {
-		if take(arch, sameSchedule) {
+		if addFirst(arch, sameSchedule) {
 			break
 		}
 		if found == nil {
-			take(arch, func(Trial) bool { return true })
+			addFirst(arch, func(Trial) bool { return true })
 		}
 	}
 	return found

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// filesIn lists all files below dir, hidden ones too, but for the lock.
+// filesIn lists all files below dir, including hidden ones but not the lock.
 func filesIn(t testing.TB, dir string) []string {
 	t.Helper()
 	var files []string
@@ -104,8 +104,8 @@ func TestPublishWithoutWeights(t *testing.T) {
 	}
 }
 
-// What a process killed between the weights and the record left must not pass for
-// the next run's.
+// Files left by a process that was killed between the weights and the record must not be taken
+// for those of the next run.
 func TestPublishAfterKill(t *testing.T) {
 	for _, keep := range []bool{true, false} {
 		c := Campaign{t.TempDir()}
@@ -147,8 +147,8 @@ func TestPublishAfterKill(t *testing.T) {
 	}
 }
 
-// publishForever publishes, as one of several processes, the same trials with
-// results of its own, until it is killed.
+// publishForever publishes the same trials as other processes do, each process with its own
+// results, until it is killed.
 func publishForever(dir string) {
 	t := &testing.T{}
 	c := Campaign{dir}
@@ -172,8 +172,8 @@ func countRecords(t *testing.T, c Campaign) int {
 	return len(found)
 }
 
-// Processes that publish the same trials at once and are killed at any moment leave
-// whole trials only: each record with its own run's weights.
+// Processes that publish the same trials at the same time and are killed at any moment leave only
+// complete trials: each record with the weights of the same run.
 func TestKilledPublishers(t *testing.T) {
 	c := Campaign{t.TempDir()}
 	for round := range 6 {
@@ -220,7 +220,7 @@ func TestKilledPublishers(t *testing.T) {
 	}
 	t.Logf("%d trials by %d processes", done, len(winners))
 	if done < 10 || len(winners) < 2 {
-		t.Errorf("%d trials by %d processes: too few to tell", done, len(winners))
+		t.Errorf("%d trials by %d processes: too few to judge", done, len(winners))
 	}
 }
 
@@ -233,7 +233,7 @@ func TestPublishRefuses(t *testing.T) {
 		want    string
 	}{
 		"NaN":             {func(c Campaign, r *Record) error { r.Train.Loss[0] = math.NaN(); return c.Publish(r, nil) }, "loss[0] is NaN"},
-		"few":             {wrong(func(s torchfile.StateDict) torchfile.StateDict { return s[1:] }), "tensors, the network has"},
+		"few":             {wrong(func(s torchfile.StateDict) torchfile.StateDict { return s[1:] }), "tensors, but the network has"},
 		"name":            {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[2].Name = "x"; return s }), "tensor 2 is x[8]"},
 		"shape":           {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[0].Shape = []int{3, 8, 3, 3}; return s }), "tensor 0 is stem.0.weight[3 8 3 3]"},
 		"type":            {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[5] = s[6]; return s }), "tensor 5"},
@@ -266,9 +266,9 @@ func TestCheckRefuses(t *testing.T) {
 		trial Trial
 		want  string
 	}{
-		"a file":         {file, trial, "cannot take the trial"},
-		"below a file":   {filepath.Join(file, "a"), trial, "cannot take the trial"},
-		"weights folder": {dir, trial, "cannot take the trial"},
+		"a file":         {file, trial, "cannot write files of the trial"},
+		"below a file":   {filepath.Join(file, "a"), trial, "cannot write files of the trial"},
+		"weights folder": {dir, trial, "cannot write files of the trial"},
 		"architecture":   {t.TempDir(), Trial{-1, "cifar10", 12, 0}, "-1 is out of range"},
 		"epochs":         {t.TempDir(), Trial{0, "cifar10", 0, 0}, "0 epochs"},
 		"dataset":        {t.TempDir(), Trial{0, "../../etc", 12, 0}, "dataset key"},
@@ -284,7 +284,7 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-// Whatever cannot be written, no record may stand without its weights.
+// Whatever cannot be written, a record must never exist without its weights.
 func TestFilesThatCannotBeMade(t *testing.T) {
 	for name, block := range map[string]func(c Campaign) error{
 		"a directory in the weights' place": func(c Campaign) error {
@@ -434,8 +434,8 @@ func read(t testing.TB, c Campaign) []Trial {
 	return trials
 }
 
-// TestTrialsOfManyFolders has folders that are listed at a time be yielded in order, and
-// a caller stop anywhere.
+// TestTrialsOfManyFolders checks that trials are yielded in order though folders are listed in
+// parallel, and that a caller may stop anywhere.
 func TestTrialsOfManyFolders(t *testing.T) {
 	c := Campaign{t.TempDir()}
 	var want []Trial

@@ -11,32 +11,33 @@ import (
 	"nb201/results/resultstest"
 )
 
-// What no trial leaves is found, and not published.
+// Values that no trial can produce are found, and not published.
 func TestContradictions(t *testing.T) {
 	own := Trial{Arch: 3, Dataset: resultstest.Own, Epochs: 4, Seed: 7}
 	for name, c := range map[string]struct {
 		spoil func(r *Record)
 		want  string
 	}{
-		"batch":                {func(r *Record) { r.Recipe.Batch = 100000 }, "a batch of 100000 images is more than the 601 of training"},
+		"batch":                {func(r *Record) { r.Recipe.Batch = 100000 }, "the batch size, 100000, is larger than the training set of 601 images"},
 		"learning rate":        {func(r *Record) { r.Recipe.LearningRate = 1e9 }, "the learning rate is 1e+09"},
 		"negative rate":        {func(r *Record) { r.Recipe.LearningRate = -0.1 }, "the learning rate is -0.1"},
-		"last rate":            {func(r *Record) { r.Recipe.EtaMin = 0.2 }, "the learning rate ends at 0.2"},
+		"last rate":            {func(r *Record) { r.Recipe.EtaMin = 0.2 }, "the last learning rate is 0.2, outside 0 to the first one, 0.1"},
 		"momentum":             {func(r *Record) { r.Recipe.Momentum = 1 }, "the momentum is 1"},
 		"weight decay":         {func(r *Record) { r.Recipe.WeightDecay = -5e-4 }, "the weight decay is -0.0005"},
-		"warmup":               {func(r *Record) { r.Recipe.Warmup = 5 }, "the warmup is 5 of 4 epochs"},
+		"warmup":               {func(r *Record) { r.Recipe.Warmup = 5 }, "the warm-up is 5 epochs, outside 0 to 4"},
 		"attempts":             {func(r *Record) { r.Attempts = 1e9 }, "attempts is 1000000000"},
-		"weights of elsewhere": {func(r *Record) { r.Weights = &File{"../../x.pth", strings.Repeat("0", 64)} }, `the weights are "../../x.pth"`},
-		"weights of another":   {func(r *Record) { r.Weights = &File{"0004-0008.pth", strings.Repeat("0", 64)} }, "those of this trial are 0004-0007.pth"},
-		"escape":               {func(r *Record) { r.Precision = "quantum\x1b[31m" }, `"quantum\x1b[31m" is not the name`},
-		"line break":           {func(r *Record) { r.Versions.Plugin = "1\n2" }, `"1\n2" is not the name`},
-		"share":                {func(r *Record) { r.Train.Top1[2] += 1e-3 }, "no share of 601 images"},
-		"shares":               {func(r *Record) { r.Eval[0].Top1 = slices.Repeat([]float64{33.3333}, 4) }, "ori-test: top1_percent[0] is 33.3333, no share of 200 images, and there are 3 more such epochs"},
-		"one image":            {func(r *Record) { r.Eval[1].Images = 1 }, "x-valid: top1_percent[0] is"},
-		"top-5":                {func(r *Record) { r.Train.Top5[0] = 1 }, "training: top5_percent[0] is 1, less than the top-1 accuracy"},
-		"top-5 of 3 classes":   {func(r *Record) { r.Eval[0].Top5[3] = 99.5 }, "ori-test: top5_percent[3] is 99.5, not 100 with 3 classes"},
-		"loss":                 {func(r *Record) { r.Train.Loss[1] = 1e300 }, "training: loss[1] is 1e+300, more than a float32 holds"},
-		"loss too low":         {func(r *Record) { r.Eval[1].Loss[0] = 0.5 }, "x-valid: loss[0] is 0.5, less than the 0.5"},
+		"weights of elsewhere": {func(r *Record) { r.Weights = &File{"../../x.pth", strings.Repeat("0", 64)} }, `the weights file is named "../../x.pth"`},
+		"weights of another":   {func(r *Record) { r.Weights = &File{"0004-0008.pth", strings.Repeat("0", 64)} }, "this trial's is 0004-0007.pth"},
+		"escape":               {func(r *Record) { r.Precision = "quantum\x1b[31m" }, `"quantum\x1b[31m" contains characters that do not print`},
+		"line break":           {func(r *Record) { r.Versions.Plugin = "1\n2" }, `"1\n2" contains characters that do not print`},
+		"share":                {func(r *Record) { r.Train.Top1[2] += 1e-3 }, "not a whole number of the 601 images"},
+		"shares": {func(r *Record) { r.Eval[0].Top1 = slices.Repeat([]float64{33.3333}, 4) },
+			"ori-test: top1_percent[0] is 33.3333, not a whole number of the 200 images (and 3 more epochs like this)"},
+		"one image":          {func(r *Record) { r.Eval[1].Images = 1 }, "x-valid: top1_percent[0] is"},
+		"top-5":              {func(r *Record) { r.Train.Top5[0] = 1 }, "training: top5_percent[0] is 1, less than the top-1 accuracy"},
+		"top-5 of 3 classes": {func(r *Record) { r.Eval[0].Top5[3] = 99.5 }, "ori-test: top5_percent[3] is 99.5, not 100 although there are only 3 classes"},
+		"loss":               {func(r *Record) { r.Train.Loss[1] = 1e300 }, "training: loss[1] is 1e+300, more than the largest float32"},
+		"loss too low":       {func(r *Record) { r.Eval[1].Loss[0] = 0.5 }, "x-valid: loss[0] is 0.5, less than 0.5"},
 	} {
 		r := resultstest.Record(t, own)
 		if found := r.Contradictions(); found != nil {
@@ -47,7 +48,7 @@ func TestContradictions(t *testing.T) {
 			t.Errorf("%s: found %q, want %q", name, found, c.want)
 		}
 		if name == "weights of elsewhere" || name == "weights of another" {
-			continue // Publish names them itself
+			continue // Publish sets the name itself
 		}
 		campaign := Campaign{Dir: t.TempDir()}
 		if err := campaign.Publish(r, nil); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -56,7 +57,7 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
-// What trials leave does not contradict itself, however odd it is.
+// Records of real trials do not contradict themselves, however odd they are.
 func TestNoContradictions(t *testing.T) {
 	for name, change := range map[string]func(r *Record){
 		"nothing":          func(*Record) {},
@@ -76,8 +77,8 @@ func TestNoContradictions(t *testing.T) {
 	}
 }
 
-// A clock that is off by up to a day raises doubts, any other is a fault; neither keeps a
-// trial from being published.
+// A clock that is off by up to a day raises doubts; by more, it is a fault. Neither keeps a trial
+// from being published.
 func TestClocks(t *testing.T) {
 	for name, c := range map[string]struct {
 		change        func(r *Record)
@@ -89,7 +90,7 @@ func TestClocks(t *testing.T) {
 		"finished before":      {func(r *Record) { r.Finished = r.Started.AddDate(-6, 0, 0) }, "before it started", ""},
 		"set back an hour":     {func(r *Record) { r.Finished = r.Started.Add(-time.Hour) }, "", "finished before it started"},
 		"set back a while":     {func(r *Record) { r.Finished = r.Started.Add(time.Minute) }, "", "its passes took longer"},
-		"year 9999":            {func(r *Record) { r.Started, r.Finished = r.Started.AddDate(7973, 0, 0), r.Finished.AddDate(7973, 0, 0) }, "yet to come", ""},
+		"year 9999":            {func(r *Record) { r.Started, r.Finished = r.Started.AddDate(7973, 0, 0), r.Finished.AddDate(7973, 0, 0) }, "in the future", ""},
 		"long passes":          {func(r *Record) { r.Train.Seconds = slices.Repeat([]float64{1e6}, 12) }, "its passes took 12", ""},
 		"endless passes":       {func(r *Record) { r.Eval[1].Seconds[0] = 1e300 }, "its passes took 1", ""},
 	} {

@@ -22,15 +22,16 @@ import (
 	"nb201/internal/usage"
 )
 
-// ErrDamaged reports a file that is there and cannot be read: it is empty, cut, overwritten,
-// or of something else than its name says. A trial whose record is damaged is not done.
+// ErrDamaged reports a file that exists but cannot be read: it is empty, cut short,
+// overwritten, or contains something other than its name promises. A trial whose record is
+// damaged is not finished.
 var ErrDamaged = errors.New("the file is damaged")
 
-// damaged marks an error as ErrDamaged.
+// damaged marks err as ErrDamaged.
 func damaged(err error) error { return usage.Mark(ErrDamaged, err) }
 
-// AsDamaged marks the error of reading a file as ErrDamaged, unless the reason lies outside
-// the file: it is not there, or the system does not read it now, or for this user.
+// AsDamaged marks the error of reading a file as [ErrDamaged], unless the cause lies outside
+// the file: it does not exist, or the system cannot read it now or for this user.
 func AsDamaged(err error) error {
 	if err == nil || transient(err) || errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -38,10 +39,13 @@ func AsDamaged(err error) error {
 	return damaged(err)
 }
 
-// transient reports whether reading failed for a reason that lies outside the file, so that
-// it may be read another time, or by another user.
+// transient reports whether reading failed for a reason outside the file, so that it may
+// succeed at another time or for another user.
 func transient(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.EACCES, syscall.EPERM, syscall.ENOTDIR, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN, syscall.ESTALE, syscall.ETIMEDOUT} {
+	for _, errno := range []syscall.Errno{
+		syscall.EACCES, syscall.EPERM, syscall.ENOTDIR, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
+		syscall.EINTR, syscall.EAGAIN, syscall.ESTALE, syscall.ETIMEDOUT,
+	} {
 		if errors.Is(err, errno) {
 			return true
 		}
@@ -49,31 +53,32 @@ func transient(err error) bool {
 	return false
 }
 
-// Done reports whether t is done: its record is there and can be read. An error of a
-// record that cannot be read is ErrDamaged.
+// Done reports whether t is finished: its record exists and can be read. If the record is
+// damaged, the error is [ErrDamaged].
 func (c Campaign) Done(t Trial) (bool, error) {
 	_, err := c.Record(t)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(c.RecordPath(t)); errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}
-		err = damaged(err) // a link to nowhere
+		err = damaged(err) // a dangling link
 	}
 	return err == nil, err
 }
 
-// inspectAll is how many records Damaged decodes in any case, which takes a second.
+// inspectAll is the number of records up to which Damaged always decodes them; that takes
+// about a second.
 const inspectAll = 8192
 
-// Damaged finds the records of trials that cannot be read, with the reasons: errors that
-// are ErrDamaged. Of many trials it holds each record only against its SHA-256, and one of
-// before that has none against how records begin and end, unless thorough makes it decode
-// all of them. The error is the first of another kind, such as of a record that another
-// version wrote; the records after it are looked at all the same.
+// Damaged finds the trials whose records are damaged, with the reasons, which are
+// [ErrDamaged]. It decodes each record if thorough is set or there are at most 8192 trials.
+// Otherwise it only verifies each record's SHA-256, or, where an old record has none, that it
+// begins and ends like a record. The returned error is the first of any other kind, such as
+// for a record written by another version; the remaining records are checked all the same.
 func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (map[Trial]error, error) {
-	look := c.glance
+	checkRecord := c.checkSeal
 	if thorough || len(trials) <= inspectAll {
-		look = func(t Trial) error {
+		checkRecord = func(t Trial) error {
 			_, err := c.Done(t)
 			return err
 		}
@@ -87,7 +92,7 @@ func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (m
 			break
 		}
 		readers.Go(func() error {
-			err := look(t)
+			err := checkRecord(t)
 			if !errors.Is(err, ErrDamaged) {
 				return err
 			}
@@ -101,12 +106,12 @@ func (c Campaign) Damaged(ctx context.Context, trials []Trial, thorough bool) (m
 	return found, cmp.Or(context.Cause(ctx), err)
 }
 
-// glance looks at a record without decoding it: its SHA-256 fits, or it has none and is an
-// object of JSON, and a line.
-func (c Campaign) glance(t Trial) error {
+// checkSeal checks a record without decoding it: its SHA-256 matches, or it has none and
+// starts with { and ends with } and a newline.
+func (c Campaign) checkSeal(t Trial) error {
 	text, err := infile.Read(c.RecordPath(t), infile.MaxText)
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // it went meanwhile, or it is a link to nowhere
+	case errors.Is(err, fs.ErrNotExist): // removed in the meantime, or a dangling link
 	case err != nil:
 		return recordError(err)
 	default:
@@ -115,26 +120,28 @@ func (c Campaign) glance(t Trial) error {
 			return nil
 		}
 	}
-	_, err = c.Done(t) // which says why
+	_, err = c.Done(t) // gives the reason
 	return err
 }
 
-// recordError is the error of a record that the system does not read.
+// recordError returns the error for a record that could not be read from disk.
 func recordError(err error) error {
 	return AsDamaged(usage.Errorf("cannot read record: %w", err))
 }
 
-// asideSuffix is what the names of damaged files end in, and a number where there are several.
+// asideSuffix ends the names that SetAside gives to damaged files; from the second file on, a
+// number follows it.
 const asideSuffix = ".damaged"
 
 var asideName = regexp.MustCompile(regexp.QuoteMeta(asideSuffix) + `(-\d+)?$`)
 
-// WasSetAside reports whether a file has a name that SetAside gives.
+// WasSetAside reports whether a file has a name that [Campaign.SetAside] gives.
 func WasSetAside(name string) bool { return asideName.MatchString(name) }
 
-// SetAside renames the record of t, and its weights, if the record is damaged, so that the
-// trial can be trained again and nothing is lost. It returns the record's new path and
-// what is wrong with it; without a damaged record it changes nothing and returns "".
+// SetAside renames the record and the weights of t to NAME.damaged if the record is damaged,
+// so that the trial can be trained again and nothing is lost. It returns the record's new
+// path and the reason why it is damaged. If the record is not damaged, SetAside changes
+// nothing and returns "".
 func (c Campaign) SetAside(t Trial) (path string, reason, err error) {
 	unlock, err := c.lock()
 	if err != nil {
@@ -149,26 +156,26 @@ func (c Campaign) SetAside(t Trial) (path string, reason, err error) {
 	return c.setAside(root, t)
 }
 
-// setAside is SetAside of a process that holds the lock.
+// setAside is SetAside for a caller that holds the campaign's lock.
 func (c Campaign) setAside(root atomicfile.Root, t Trial) (path string, reason, err error) {
 	_, reason = c.Done(t)
 	if !errors.Is(reason, ErrDamaged) {
 		return "", nil, reason
 	}
 	record := recordName(t)
-	for _, from := range []string{weightsName(t), record} { // the record last: until then it is damaged
+	for _, from := range []string{weightsName(t), record} { // the record last: if this fails, the trial still counts as damaged
 		if err := root.CheckLinks(from); err != nil {
-			return "", reason, fmt.Errorf("set the damaged record of %v aside: %w", t, err)
+			return "", reason, fmt.Errorf("rename the damaged record of %v: %w", t, err)
 		}
 		to := from + asideSuffix
 		for n := 2; ; n++ {
-			if _, err := root.Lstat(to); err != nil { // none there; Rename reports any other error
+			if _, err := root.Lstat(to); err != nil { // the name is free; Rename reports any other error
 				break
 			}
 			to = fmt.Sprintf("%s-%d", from+asideSuffix, n)
 		}
 		if err := root.Rename(from, to); err != nil && (from == record || !errors.Is(err, fs.ErrNotExist)) {
-			return "", reason, fmt.Errorf("set the damaged record of %v aside: %w", t, err)
+			return "", reason, fmt.Errorf("rename the damaged record of %v: %w", t, err)
 		}
 		path = filepath.Join(c.Dir, to)
 	}

@@ -6,22 +6,22 @@ import (
 	"sync"
 )
 
-// Experiments sorts trials by what they agree in. The zero value has none. It is safe for
-// concurrent use.
+// Experiments groups trials whose settings agree, to find those that do not belong with the
+// rest. The zero value is empty and ready to use. It is safe for concurrent use.
 type Experiments struct {
 	mu         sync.Mutex
-	bySchedule map[Trial][]*experiment // of a dataset key and a schedule
-	byDataset  map[Trial][]*experiment // of a dataset key
+	bySchedule map[Trial][]*experiment // the key has a dataset key and a schedule only
+	byDataset  map[Trial][]*experiment // the key has a dataset key only
 }
 
-// experiment is trials that agree, with the settings of the first of them.
+// experiment is a group of trials that agree, with the settings of the first in order.
 type experiment struct {
 	digest string
 	first  Settings
 	trials []Trial
 }
 
-// Add adds a trial.
+// Add adds the trial of s.
 func (e *Experiments) Add(s Settings) {
 	schedule, dataset := s.digest(ofSchedule), s.digest(ofDataset)
 	e.mu.Lock()
@@ -29,11 +29,11 @@ func (e *Experiments) Add(s Settings) {
 	if e.bySchedule == nil {
 		e.bySchedule, e.byDataset = map[Trial][]*experiment{}, map[Trial][]*experiment{}
 	}
-	put(e.bySchedule, Trial{Dataset: s.Dataset, Epochs: s.Epochs}, schedule, s)
-	put(e.byDataset, Trial{Dataset: s.Dataset}, dataset, s)
+	addToGroup(e.bySchedule, Trial{Dataset: s.Dataset, Epochs: s.Epochs}, schedule, s)
+	addToGroup(e.byDataset, Trial{Dataset: s.Dataset}, dataset, s)
 }
 
-func put(groups map[Trial][]*experiment, key Trial, digest string, s Settings) {
+func addToGroup(groups map[Trial][]*experiment, key Trial, digest string, s Settings) {
 	i := slices.IndexFunc(groups[key], func(x *experiment) bool { return x.digest == digest })
 	if i < 0 {
 		i = len(groups[key])
@@ -46,15 +46,16 @@ func put(groups map[Trial][]*experiment, key Trial, digest string, s Settings) {
 	x.trials = append(x.trials, s.Trial)
 }
 
-// Odd is a trial that differs from most others on its dataset key, or along its schedule.
+// Odd is a trial whose settings differ from those of most trials with its dataset key, or
+// with its dataset key and schedule.
 type Odd struct {
 	Trial
-	Differences
-	Usual Trial // one of those that it differs from
+	Differences       // from Usual
+	Usual       Trial // one of the majority
 }
 
-// Odd lists the trials that differ from most, in the order of Trial.Compare. Of as many
-// that differ from each other the first are the usual ones.
+// Odd lists the trials that differ from the majority, in the order of [Trial.Compare]. When
+// two groups are equally large, the one with the first trial in that order is the majority.
 func (e *Experiments) Odd() []Odd {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -78,7 +79,7 @@ func (e *Experiments) Odd() []Odd {
 				}
 				differences := x.first.differ(usual.first, within)
 				if differences == nil {
-					continue // one file says more than the other
+					continue // the digests differ only because one file gives more settings
 				}
 				for _, t := range x.trials {
 					if !known[t] {
@@ -93,8 +94,8 @@ func (e *Experiments) Odd() []Odd {
 	return odd
 }
 
-// Unequal says in words what odd trials differ in, each difference once with how many
-// trials have it.
+// Unequal describes the differences of the odd trials in words: each difference once, with
+// the number of trials that have it and an example.
 func (e *Experiments) Unequal() []string {
 	var texts []string
 	count, first := map[string]int{}, map[string]Odd{}

@@ -1,4 +1,4 @@
 package results
 
-// DecodeRecord is what only tests of this package may call.
+// DecodeRecord exports decodeRecord to the tests of this package.
 var DecodeRecord = decodeRecord

@@ -9,38 +9,38 @@ import (
 	"nb201/internal/usage"
 )
 
-// LatencyTable holds latencies that were measured apart from any trial, all in the same
-// way and on the same device: what nb201 latency --json prints.
+// LatencyTable holds latencies that were measured outside any trial, all in the same way and
+// on the same device. nb201 latency --json prints one.
 type LatencyTable struct {
-	Batch     int               `json:"batch"`        // images evaluated at once
-	WarmUp    int               `json:"warm_up_runs"` // before those that count
-	Channels  int               `json:"channels"`
-	Cells     int               `json:"cells"`
+	Batch     int               `json:"batch"`        // images per evaluation
+	WarmUp    int               `json:"warm_up_runs"` // runs before the measured ones
+	Channels  int               `json:"channels"`     // C, of the first stage
+	Cells     int               `json:"cells"`        // N, per stage
 	Precision configs.Precision `json:"precision"`
-	Device    string            `json:"device"`
+	Device    string            `json:"device"` // "cpu", or the GPU and its name
 	Versions  Versions          `json:"versions"`
 	Measured  []Latency         `json:"latencies"`
 }
 
-// Latency is the latency of the network of an architecture for a dataset.
+// Latency is the measured latency of an architecture's network for a dataset.
 type Latency struct {
-	Arch      int       `json:"architecture"`
-	Genotype  string    `json:"genotype"`
-	Dataset   string    `json:"dataset"`
+	Arch      int       `json:"architecture"` // index of the architecture
+	Genotype  string    `json:"genotype"`     // genotype string of the architecture
+	Dataset   string    `json:"dataset"`      // dataset key
 	Classes   int       `json:"classes"`
 	ImageSize int       `json:"image_size_pixels"`         // side of the square images
-	Seconds   []float64 `json:"latency_seconds_per_batch"` // of each run, in their order
+	Seconds   []float64 `json:"latency_seconds_per_batch"` // one value per run, in order
 }
 
-// Summary is the median, the least and the most of the seconds, which are not none.
+// Summary returns the median, minimum and maximum of l.Seconds, which must not be empty.
 func (l *Latency) Summary() (median, least, most float64) {
 	s := slices.Sorted(slices.Values(l.Seconds))
 	n := len(s)
 	return (s[(n-1)/2] + s[n/2]) / 2, s[0], s[n-1]
 }
 
-// ReadLatencyTable reads a LatencyTable strictly. Errors are usage errors that name the
-// file.
+// ReadLatencyTable reads a [LatencyTable] from a JSON file. It refuses unknown keys and
+// implausible values; its errors are usage errors that name the file.
 func ReadLatencyTable(path string) (*LatencyTable, error) {
 	text, err := infile.Read(path, infile.MaxText)
 	if err != nil {
@@ -51,7 +51,7 @@ func ReadLatencyTable(path string) (*LatencyTable, error) {
 		return nil, err
 	}
 	if t.Batch < 1 || t.Channels < 1 || t.Cells < 1 || len(t.Measured) == 0 {
-		return nil, usage.Errorf("%s: no latencies, or no batch, channels or cells that they are of", path)
+		return nil, usage.Errorf("%s: batch, channels and cells must be at least 1 and latencies not empty; write the file with nb201 latency --json", path)
 	}
 	for i, l := range t.Measured {
 		arch, err := cell.ByIndex(l.Arch)
@@ -59,10 +59,11 @@ func ReadLatencyTable(path string) (*LatencyTable, error) {
 			return nil, usage.Errorf("%s: latencies[%d]: %w", path, i, err)
 		}
 		if l.Genotype != arch.String() {
-			return nil, usage.Errorf("%s: latencies[%d]: genotype %q is not that of architecture %d, %s", path, i, l.Genotype, l.Arch, arch)
+			return nil, usage.Errorf("%s: latencies[%d]: genotype %q does not match architecture %d, which is %s", path, i, l.Genotype, l.Arch, arch)
 		}
 		if len(l.Seconds) == 0 || slices.ContainsFunc(l.Seconds, func(s float64) bool { return !positive(s) }) {
-			return nil, usage.Errorf("%s: latencies[%d]: the seconds of architecture %d on %s are %v", path, i, l.Arch, l.Dataset, l.Seconds)
+			return nil, usage.Errorf("%s: latencies[%d]: architecture %d on %s has latencies %v; one or more positive numbers are required",
+				path, i, l.Arch, l.Dataset, l.Seconds)
 		}
 	}
 	return t, nil

@@ -23,60 +23,64 @@ import (
 	"nb201/internal/usage"
 )
 
-// FormatVersion is the version of the record's JSON that this program writes. It reads
-// that of before too, unsealedVersion.
+// FormatVersion is the version of the record's JSON that this program writes. It also reads
+// version 1, whose records do not contain a SHA-256 over themselves.
 const FormatVersion = 2
 
-// unsealedVersion of the record's JSON is the same without a SHA-256 over the file.
+// unsealedVersion is the version of records without a SHA-256 over the file; the rest of
+// their JSON is the same.
 const unsealedVersion = 1
 
-// Record is what a trial leaves.
+// Record describes a finished trial: what was trained, how, on which machine, and what was
+// measured. [ReadRecord] and [Campaign.Record] read one; [Campaign.Publish] writes one.
 //
-// Its file carries, as the last key, a SHA-256 over itself: package seal says how it is
-// made, and how to check it with two lines of Python. A record of the format version 1 has
-// none (Sealed).
+// The last key of its file is a SHA-256 over the file itself. Package seal describes how it
+// is computed and how to verify it with two lines of Python. A record of format version 1
+// has no such key; see [Record.Sealed].
 type Record struct {
-	FormatVersion int `json:"format_version"`
+	FormatVersion int `json:"format_version"` // FormatVersion, or 1 for an old record
 	Trial         `json:"trial"`
 
-	Genotype  string  `json:"genotype"` // of the architecture
+	Genotype  string  `json:"genotype"` // genotype string of the architecture
 	Classes   int     `json:"classes"`
 	ImageSize int     `json:"image_size_pixels"` // side of the square images
-	FLOPs     float64 `json:"flops_millions"`    // multiply-adds of one image
-	Params    float64 `json:"params_millions"`
+	FLOPs     float64 `json:"flops_millions"`    // multiply-adds for one image, in millions
+	Params    float64 `json:"params_millions"`   // parameters, in millions
 
 	Recipe configs.Recipe `json:"recipe"`
-	// Definition is the whole dataset definition that was trained on.
+	// Definition is the complete definition of the dataset, a JSON object.
 	Definition jsontext.Value `json:"dataset_definition"`
 	Parity     Parity         `json:"parity"`
 
 	Precision configs.Precision `json:"precision"`
-	Device    string            `json:"device"` // cpu, or the GPU and its name
+	Device    string            `json:"device"` // "cpu", or the GPU and its name
 	Versions  Versions          `json:"versions"`
 
-	DataFiles      []File        `json:"data_files"`                // that the images were read from
+	DataFiles      []File        `json:"data_files"`                // files that the images were read from, in reading order
 	InitialWeights *StartWeights `json:"initial_weights,omitempty"` // nil: drawn from the seed
-	Weights        *File         `json:"weights"`                   // in the campaign; nil: dropped
+	Weights        *File         `json:"weights"`                   // weights file in the campaign; nil: not kept
 
-	Attempts int       `json:"attempts"` // this one included
+	Attempts int       `json:"attempts"` // including the one that finished
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
 
 	Train Pass         `json:"training"`
-	Eval  []Evaluation `json:"evaluation"` // in the order in which an epoch evaluates them
-	// Latency holds the times of evaluations of a batch of 256 images at the end of the
-	// trial, each in full; nil: not measured, as of a trial of another batch.
+	Eval  []Evaluation `json:"evaluation"` // in the order in which an epoch evaluates the sets
+	// Latency holds the seconds that each evaluation of a batch of 256 images took at the end
+	// of the trial. It is nil if latency was not measured, as in a trial with another batch
+	// size.
 	Latency []float64 `json:"latency_seconds_per_batch_of_256,omitempty"`
 }
 
-// Parity says whose random streams a trial drew from.
+// Parity describes whose random streams a trial used.
 type Parity struct {
 	Profile  configs.Parity   `json:"profile"`
 	Timeline configs.Timeline `json:"timeline"`
-	Workers  int              `json:"workers"` // of the data loader
+	Workers  int              `json:"workers"` // data loader workers of the original
 }
 
-// TrialSettings returns the settings that the trial was trained with.
+// TrialSettings returns the parity profile, timeline, workers, precision, channels, cells and
+// batch size that the trial was trained with. To compare trials, use [Record.Settings].
 func (r *Record) TrialSettings() configs.Settings {
 	return configs.Settings{
 		Parity: r.Parity.Profile, Timeline: r.Parity.Timeline, Workers: r.Parity.Workers, Precision: r.Precision,
@@ -84,68 +88,70 @@ func (r *Record) TrialSettings() configs.Settings {
 	}
 }
 
-// Versions of what computed a trial.
+// Versions lists the versions of the software that computed a trial.
 type Versions struct {
 	Program string `json:"nb201"`
 	GoMLX   string `json:"gomlx"`
 	Plugin  string `json:"xla_plugin"`
-	// PluginSHA256 is that of the plugin's file, in hex; "" in records of older versions.
-	PluginSHA256 string `json:"xla_plugin_sha256,omitempty"`
-	// Kernels are the program's own kernels for the CPU that the process had: their version and
-	// instruction set ("1 avx2"), or none where the plugin or the processor takes none. Where
-	// they differ, results in float32 differ by rounding. "" on a GPU and in records of older
+	// PluginSHA256 is the SHA-256 of the plugin's file in hexadecimal; "" in records of older
 	// versions.
+	PluginSHA256 string `json:"xla_plugin_sha256,omitempty"`
+	// Kernels names the CPU kernels of nb201 that the process used: version and instruction
+	// set ("1 avx2"), or "none" where the plugin or the processor does not support them.
+	// Results in float32 from different kernels differ by rounding. "" on a GPU and in records
+	// of older versions.
 	Kernels string `json:"cpu_kernels,omitempty"`
 }
 
-// File is a file and the SHA-256 of its content in hex.
+// File is a file's name and the SHA-256 of its contents.
 type File struct {
 	Name   string `json:"name"`
-	SHA256 string `json:"sha256"`
+	SHA256 string `json:"sha256"` // 64 lower-case hexadecimal digits
 }
 
-// StartWeights are weights that a trial started from in place of those that the seed draws.
+// StartWeights describes stored weights that a trial started from instead of weights drawn
+// from its seed.
 type StartWeights struct {
-	// File is the file; to its name are added the trial, where it holds several, and a new
-	// classifier.
+	// File is the file of the weights. Its name is followed by the trial, if the file holds
+	// several, and by ", new classifier" if NewClassifier is true.
 	File
-	// ConvertedFrom are the element types that were taken as float32, such as float16; ""
-	// when they were float32.
+	// ConvertedFrom lists the element types that were converted to float32, such as float16;
+	// "" if all were float32.
 	ConvertedFrom string `json:"converted_from,omitempty"`
 }
 
 const newClassifier = ", new classifier"
 
-// SetNewClassifier says that the classifier was drawn from the seed all the same.
+// SetNewClassifier records that the classifier was drawn from the seed, not read from the file.
 func (w *StartWeights) SetNewClassifier() { w.Name += newClassifier }
 
-// NewClassifier reports whether the classifier was drawn from the seed all the same.
+// NewClassifier reports whether the classifier was drawn from the seed, not read from the file.
 func (w *StartWeights) NewClassifier() bool { return strings.HasSuffix(w.Name, newClassifier) }
 
-// Curve holds a value per epoch of each measure.
+// Curve holds one value per epoch for each measure.
 type Curve struct {
 	Loss    []float64 `json:"loss"`         // mean cross entropy
-	Top1    []float64 `json:"top1_percent"` // accuracy, 0..100
-	Top5    []float64 `json:"top5_percent"` // with fewer than five classes 100
+	Top1    []float64 `json:"top1_percent"` // top-1 accuracy, 0 to 100
+	Top5    []float64 `json:"top5_percent"` // top-5 accuracy, 0 to 100; 100 with fewer than five classes
 	Seconds []float64 `json:"seconds"`      // wall time of the whole pass
 }
 
-// Pass is what was measured on a set of images. A training pass measures before each
-// update, in training mode.
+// Pass holds the measures of passes over a set of images. A training pass measures in
+// training mode, each batch before its update.
 type Pass struct {
-	Images int `json:"images"`
+	Images int `json:"images"` // images per pass
 	Curve
 }
 
-// Evaluation is what was measured on an evaluation set, epoch by epoch from
-// FirstEpoch to the last.
+// Evaluation holds the measures of an evaluation set, one per epoch from FirstEpoch to the
+// last.
 type Evaluation struct {
-	Set        string `json:"set"`
-	FirstEpoch int    `json:"first_epoch"`
+	Set        string `json:"set"`         // name of the evaluation set, such as "ori-test"
+	FirstEpoch int    `json:"first_epoch"` // counted from 0
 	Pass
 }
 
-// Network is the network that was trained.
+// Network returns the network that was trained. It fails if the architecture does not exist.
 func (r *Record) Network() (cell.Network, error) {
 	arch, err := cell.ByIndex(r.Arch)
 	return cell.Network{
@@ -154,16 +160,16 @@ func (r *Record) Network() (cell.Network, error) {
 	}, err
 }
 
-// Sealed reports whether the file of the record carries a SHA-256 over itself.
+// Sealed reports whether the record's file contains a SHA-256 over itself.
 func (r *Record) Sealed() bool { return r.FormatVersion != unsealedVersion }
 
 var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// Validate tells what makes r no record of a finished trial: anything left out, a
-// value that is not finite or out of its range, costs that are not the network's.
+// Validate reports why r is not the record of a finished trial: something is missing, a value
+// is out of range or not finite, or the costs do not match the network.
 func (r *Record) Validate() error {
 	if r.FormatVersion != FormatVersion && r.FormatVersion != unsealedVersion {
-		return fmt.Errorf("format version %d is not %d or %d, those this program knows", r.FormatVersion, unsealedVersion, FormatVersion)
+		return fmt.Errorf("format_version is %d; this program reads %d and %d", r.FormatVersion, unsealedVersion, FormatVersion)
 	}
 	if err := r.Trial.Check(); err != nil {
 		return err
@@ -178,19 +184,19 @@ func (r *Record) Validate() error {
 	flops, params := network.FLOPs(), network.Params()
 	switch {
 	case r.Genotype != network.Arch.String():
-		return fmt.Errorf("genotype %q is not that of architecture %d, %s", r.Genotype, r.Arch, network.Arch)
+		return fmt.Errorf("genotype %q does not match architecture %d, which is %s", r.Genotype, r.Arch, network.Arch)
 	case !SameCost(r.FLOPs, flops):
-		return fmt.Errorf("flops_millions is %v, the network has %v", r.FLOPs, flops)
+		return fmt.Errorf("flops_millions is %v, but the network has %v", r.FLOPs, flops)
 	case !SameCost(r.Params, params):
-		return fmt.Errorf("params_millions is %v, the network has %v", r.Params, params)
+		return fmt.Errorf("params_millions is %v, but the network has %v", r.Params, params)
 	case r.Recipe.Epochs != r.Epochs:
-		return fmt.Errorf("the recipe has %d epochs, the trial %d", r.Recipe.Epochs, r.Epochs)
+		return fmt.Errorf("the recipe has %d epochs, but the trial has %d", r.Recipe.Epochs, r.Epochs)
 	case r.Recipe.Batch < 1 || r.Recipe.Optimizer == "" || r.Recipe.Scheduler == "":
-		return errors.New("the recipe lacks its batch, optimizer or scheduler")
+		return errors.New("recipe: batch, optimizer or scheduler is missing")
 	case r.Definition.Kind() != '{':
-		return errors.New("dataset_definition is not an object")
+		return errors.New("dataset_definition is not a JSON object")
 	case r.Parity.Profile == "" || r.Parity.Timeline == "" || r.Parity.Workers < 0:
-		return errors.New("parity lacks its profile, timeline or workers")
+		return errors.New("parity: profile or timeline is missing, or workers is negative")
 	case r.Precision == "" || r.Device == "" || r.Versions.Program == "" || r.Versions.GoMLX == "" || r.Versions.Plugin == "":
 		return errors.New("precision, device or a version is missing")
 	case r.Attempts < 1 || r.Started.IsZero() || r.Finished.IsZero():
@@ -208,7 +214,7 @@ func (r *Record) Validate() error {
 	}
 	for _, f := range files {
 		if f.Name == "" || !sha256Pattern.MatchString(f.SHA256) {
-			return fmt.Errorf("the SHA-256 of file %q is %q", f.Name, f.SHA256)
+			return fmt.Errorf("file %q with SHA-256 %q: a name and 64 lower-case hexadecimal digits are required", f.Name, f.SHA256)
 		}
 	}
 	return r.validateMeasures()
@@ -224,48 +230,49 @@ func (r *Record) validateMeasures() error {
 			return fmt.Errorf("evaluation set %w", err)
 		}
 		if seen[e.Set] {
-			return fmt.Errorf("evaluation set %s stands there twice", e.Set)
+			return fmt.Errorf("evaluation set %s is listed twice", e.Set)
 		}
 		seen[e.Set] = true
 		if e.FirstEpoch < 0 || e.FirstEpoch >= r.Epochs {
-			return fmt.Errorf("%s: first_epoch is %d of %d epochs", e.Set, e.FirstEpoch, r.Epochs)
+			return fmt.Errorf("%s: first_epoch is %d; with %d epochs it must be 0 to %d", e.Set, e.FirstEpoch, r.Epochs, r.Epochs-1)
 		}
 		if err := e.validate(e.Set, r.Epochs-e.FirstEpoch); err != nil {
 			return err
 		}
 	}
 	if len(r.Eval) == 0 {
-		return errors.New("no evaluation set")
+		return errors.New("evaluation is empty")
 	}
 	for i, s := range r.Latency {
 		if !positive(s) {
-			return fmt.Errorf("latency_seconds_per_batch_of_256[%d] is %v", i, s)
+			return fmt.Errorf("latency_seconds_per_batch_of_256[%d] is %v; it must be positive and finite", i, s)
 		}
 	}
 	return nil
 }
 
-// validate tells what is wrong with what was measured on a set in so many epochs.
+// validate reports what is wrong with the measures of a set over the given number of epochs.
 func (p *Pass) validate(set string, epochs int) error {
 	if p.Images < 1 {
-		return fmt.Errorf("%s has %d images", set, p.Images)
+		return fmt.Errorf("%s: images is %d; it must be at least 1", set, p.Images)
 	}
 	percent := func(v float64) bool { return v >= 0 && v <= 100 }
 	for _, m := range []struct {
 		name   string
 		values []float64
 		valid  func(float64) bool
+		rule   string
 	}{
-		{"loss", p.Loss, func(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }},
-		{"top1_percent", p.Top1, percent},
-		{"top5_percent", p.Top5, percent},
-		{"seconds", p.Seconds, positive},
+		{"loss", p.Loss, func(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }, "finite and not negative"},
+		{"top1_percent", p.Top1, percent, "0 to 100"},
+		{"top5_percent", p.Top5, percent, "0 to 100"},
+		{"seconds", p.Seconds, positive, "positive and finite"},
 	} {
 		if len(m.values) != epochs {
-			return fmt.Errorf("%s has %d values of %s for %d epochs", set, len(m.values), m.name, epochs)
+			return fmt.Errorf("%s: %s has %d values for %d epochs", set, m.name, len(m.values), epochs)
 		}
 		if i := slices.IndexFunc(m.values, func(v float64) bool { return !m.valid(v) }); i >= 0 {
-			return fmt.Errorf("%s: %s[%d] is %v", set, m.name, i, m.values[i])
+			return fmt.Errorf("%s: %s[%d] is %v; it must be %s", set, m.name, i, m.values[i], m.rule)
 		}
 	}
 	return nil
@@ -273,16 +280,19 @@ func (p *Pass) validate(set string, epochs int) error {
 
 func positive(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
 
-// SameCost tells whether FLOPs or parameters are those that a network has, up to the
-// rounding of files that were written elsewhere.
-func SameCost(told, has float64) bool { return math.Abs(told-has) <= 1e-9*math.Abs(has) }
+// SameCost reports whether stored FLOPs or parameters equal a network's, up to the rounding
+// of files written by other programs.
+func SameCost(stored, computed float64) bool {
+	return math.Abs(stored-computed) <= 1e-9*math.Abs(computed)
+}
 
-// numbers is a list of numbers in indented JSON; no string holds a line break.
+// numbers matches a list of numbers in indented JSON. It cannot match inside a string, which
+// contains no line break.
 var numbers = regexp.MustCompile(`\[\n[-+.0-9eE,\s]*\]`)
 
-// Encode is r as JSON, for people too: indented, a curve on one line. Equal records
-// give equal bytes, and every float reads back exactly. r must be valid and without
-// Contradictions.
+// Encode returns r as JSON that people can read too: indented, with each curve on one line.
+// Equal records give equal bytes, and every float64 reads back exactly. Encode fails if r is
+// not valid or has [Record.Contradictions].
 func (r *Record) Encode() ([]byte, error) {
 	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("record of %v: %w", r.Trial, err)
@@ -303,8 +313,9 @@ func (r *Record) Encode() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// ReadRecord reads a record strictly. Errors are usage errors that name the file
-// and the place in it; one of a record that is damaged is ErrDamaged.
+// ReadRecord reads and validates a record. Unknown keys, wrong types and anything that
+// [Record.Validate] refuses are errors. Errors are usage errors that name the file and the
+// place in it; if the record is damaged, the error is [ErrDamaged].
 func ReadRecord(path string) (*Record, error) {
 	text, err := infile.Read(path, infile.MaxText)
 	if err != nil {
@@ -314,7 +325,7 @@ func ReadRecord(path string) (*Record, error) {
 }
 
 func decodeRecord(path string, text []byte) (*Record, error) {
-	if len(bytes.TrimLeft(text, "\x00")) == 0 { // as a file is that a power failure emptied
+	if len(bytes.TrimLeft(text, "\x00")) == 0 { // a power failure may leave such a file
 		return nil, damaged(usage.Errorf("%s: the record is empty (%d bytes)", path, len(text)))
 	}
 	object, sealed, err := seal.Open(text)
@@ -333,19 +344,20 @@ func decodeRecord(path string, text []byte) (*Record, error) {
 	}
 	version, sound := otherVersion(text)
 	switch {
-	case version == FormatVersion && !sealed, version == unsealedVersion && sealed: // whatever else is wrong
+	case version == FormatVersion && !sealed, version == unsealedVersion && sealed: // this matters more than err
 		return nil, damaged(usage.Errorf("%s was changed since it was written: %w", path, errNotSealed))
 	case sound:
-		return nil, usage.Errorf("%s was written by another version of this program, with format version %d: use that version, or another directory (%w)", path, version, err)
+		return nil, usage.Errorf("%s was written by another version of nb201, with format version %d; use that version, or another directory (%w)",
+			path, version, err)
 	}
 	return nil, damaged(err)
 }
 
-var errNotSealed = fmt.Errorf("a record ends in its SHA-256 exactly where its format version is %d", FormatVersion)
+var errNotSealed = fmt.Errorf("a record of format version %d must end with its SHA-256, and no other may", FormatVersion)
 
-// otherVersion is the format version of a text that is no record of this version, 0 when it
-// has none. It is sound all the same, as one of another version is, when that is later or
-// only keys are not known here.
+// otherVersion returns the format version of a text that is not a valid record of this
+// version, 0 if it has none. It is sound, that is, a record of another version and not
+// damaged, if its version is later or if only unknown keys make it invalid here.
 func otherVersion(text []byte) (version int, sound bool) {
 	var r Record
 	if json.Unmarshal(text, &r) != nil {
@@ -360,7 +372,7 @@ func otherVersion(text []byte) (version int, sound bool) {
 	return r.FormatVersion, r.FormatVersion > FormatVersion || r.Validate() == nil
 }
 
-// Seconds returns the wall time of all passes of training and evaluation, in seconds.
+// Seconds returns the total wall time of all training and evaluation passes, in seconds.
 func (r *Record) Seconds() float64 {
 	sum := 0.0
 	for _, s := range r.Train.Seconds {
@@ -374,19 +386,19 @@ func (r *Record) Seconds() float64 {
 	return sum
 }
 
-// Diff lists where r and other differ, each as "key: value, other's value", but for
-// what two runs of the same command may differ in: times, latency, attempts and the
-// format version. None means the same result.
+// Diff lists the differences between r and other, each as "key: value, other's value". It
+// ignores what may differ between two runs of the same command: times, latency, attempts and
+// the format version. No differences mean that the two results are equal.
 func (r *Record) Diff(other *Record) []string {
 	var differences []string
-	diff("", timeless(r), timeless(other), &differences)
+	diffTrees("", comparableTree(r), comparableTree(other), &differences)
 	return differences
 }
 
-// timeless is the JSON of r, as a tree, less what Diff leaves out.
-func timeless(r *Record) any {
+// comparableTree returns the JSON of r as a tree, without what Diff ignores.
+func comparableTree(r *Record) any {
 	c := *r
-	c.FormatVersion = 0 // each says the same
+	c.FormatVersion = 0 // both versions give the same facts
 	c.Attempts, c.Started, c.Finished, c.Latency = 0, time.Time{}, time.Time{}, nil
 	c.Train.Seconds = nil
 	c.Eval = slices.Clone(r.Eval)
@@ -399,12 +411,14 @@ func timeless(r *Record) any {
 		err = json.Unmarshal(text, &tree)
 	}
 	if err != nil {
-		return fmt.Sprint("no record: ", err) // never that of a valid record
+		return fmt.Sprint("not a record: ", err) // does not happen with a valid record
 	}
 	return tree
 }
 
-func diff(at string, a, b any, differences *[]string) {
+// diffTrees appends the differences between two JSON trees at a path such as
+// "evaluation[0].loss".
+func diffTrees(path string, a, b any, differences *[]string) {
 	switch x := a.(type) {
 	case map[string]any:
 		if y, ok := b.(map[string]any); ok {
@@ -415,19 +429,19 @@ func diff(at string, a, b any, differences *[]string) {
 				}
 			}
 			for _, k := range slices.Sorted(maps.Keys(keys)) {
-				diff(strings.TrimPrefix(at+"."+k, "."), x[k], y[k], differences)
+				diffTrees(strings.TrimPrefix(path+"."+k, "."), x[k], y[k], differences)
 			}
 			return
 		}
 	case []any:
 		if y, ok := b.([]any); ok && len(x) == len(y) {
 			for i := range x {
-				diff(fmt.Sprintf("%s[%d]", at, i), x[i], y[i], differences)
+				diffTrees(fmt.Sprintf("%s[%d]", path, i), x[i], y[i], differences)
 			}
 			return
 		}
 	}
 	if !reflect.DeepEqual(a, b) {
-		*differences = append(*differences, fmt.Sprintf("%s: %v, %v", at, a, b))
+		*differences = append(*differences, fmt.Sprintf("%s: %v, %v", path, a, b))
 	}
 }

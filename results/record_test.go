@@ -29,8 +29,8 @@ func encode(t testing.TB, r *Record) []byte {
 	return text
 }
 
-// A record says of what types the weights were that it took, and nothing where they were
-// float32, as records did before they could be others.
+// A record names the element types of start weights that were converted to float32. For float32
+// weights it omits the key, as records did before other types were supported.
 func TestConvertedWeights(t *testing.T) {
 	r := resultstest.Record(t, trial)
 	r.InitialWeights = &StartWeights{File: File{Name: "half.pth", SHA256: strings.Repeat("f", 64)}}
@@ -54,8 +54,8 @@ func TestConvertedWeights(t *testing.T) {
 	}
 }
 
-// A record says which kernels there were for the CPU, and nothing on a GPU, as records did
-// before they said so.
+// A record names the CPU kernels that were used. On a GPU it omits the key, as records of earlier
+// versions did.
 func TestKernelsInRecord(t *testing.T) {
 	r := resultstest.Record(t, trial)
 	if bytes.Contains(encode(t, r), []byte("cpu_kernels")) {
@@ -107,7 +107,7 @@ func TestRecordReadsBack(t *testing.T) {
 	}
 }
 
-// Anyone's JSON reader must find the record's parts, and a person its curves.
+// Any JSON reader must find the parts of a record, and a person must find its curves.
 func TestRecordIsReadable(t *testing.T) {
 	record := resultstest.Record(t, trial)
 	record.Definition = bytes.Replace(record.Definition, []byte(`"cifar-100-python"`), []byte(`"a [1,2] folder"`), 1)
@@ -135,7 +135,7 @@ func TestValidate(t *testing.T) {
 		spoil func(r *Record)
 		want  string
 	}{
-		"version":       {func(r *Record) { r.FormatVersion = 3 }, "format version 3"},
+		"version":       {func(r *Record) { r.FormatVersion = 3 }, "format_version is 3"},
 		"architecture":  {func(r *Record) { r.Arch = 15625 }, "15625 is out of range"},
 		"epochs":        {func(r *Record) { r.Trial.Epochs = 0 }, "0 epochs"},
 		"dataset":       {func(r *Record) { r.Dataset = "../x" }, "dataset key"},
@@ -144,7 +144,7 @@ func TestValidate(t *testing.T) {
 		"flops":         {func(r *Record) { r.FLOPs *= 1.001 }, "flops_millions"},
 		"params":        {func(r *Record) { r.Params = math.NaN() }, "params_millions"},
 		"recipe":        {func(r *Record) { r.Recipe.Epochs = 200 }, "recipe has 200 epochs"},
-		"batch":         {func(r *Record) { r.Recipe.Batch = 0 }, "recipe lacks"},
+		"batch":         {func(r *Record) { r.Recipe.Batch = 0 }, "recipe: batch, optimizer or scheduler is missing"},
 		"definition":    {func(r *Record) { r.Definition = nil }, "dataset_definition"},
 		"parity":        {func(r *Record) { r.Parity.Timeline = "" }, "parity"},
 		"device":        {func(r *Record) { r.Device = "" }, "device"},
@@ -152,19 +152,19 @@ func TestValidate(t *testing.T) {
 		"started":       {func(r *Record) { r.Started = time.Time{} }, "started"},
 		"hash":          {func(r *Record) { r.DataFiles[0].SHA256 = "12" }, "SHA-256"},
 		"weights hash":  {func(r *Record) { r.Weights = &File{Name: "x"} }, "SHA-256"},
-		"images":        {func(r *Record) { r.Eval[1].Images = 0 }, "x-valid has 0 images"},
-		"short":         {func(r *Record) { r.Train.Top5 = r.Train.Top5[1:] }, "training has 11 values of top5_percent for 12 epochs"},
+		"images":        {func(r *Record) { r.Eval[1].Images = 0 }, "x-valid: images is 0"},
+		"short":         {func(r *Record) { r.Train.Top5 = r.Train.Top5[1:] }, "training: top5_percent has 11 values for 12 epochs"},
 		"NaN loss":      {func(r *Record) { r.Train.Loss[7] = math.NaN() }, "training: loss[7] is NaN"},
 		"infinite loss": {func(r *Record) { r.Eval[0].Loss[11] = math.Inf(1) }, "ori-test: loss[11] is +Inf"},
 		"negative loss": {func(r *Record) { r.Eval[0].Loss[1] = -1 }, "ori-test: loss[1] is -1"},
-		"fraction":      {func(r *Record) { r.Eval[2].Top1[0] = 100.5 }, "x-test: top1_percent[0] is 100.5"},
+		"fraction":      {func(r *Record) { r.Eval[2].Top1[0] = 100.5 }, "x-test: top1_percent[0] is 100.5; it must be 0 to 100"},
 		"NaN accuracy":  {func(r *Record) { r.Eval[2].Top5[0] = math.NaN() }, "x-test: top5_percent[0] is NaN"},
 		"no time":       {func(r *Record) { r.Train.Seconds[0] = 0 }, "training: seconds[0] is 0"},
-		"no set":        {func(r *Record) { r.Eval = nil }, "no evaluation set"},
-		"set twice":     {func(r *Record) { r.Eval[1].Set = "ori-test" }, "ori-test stands there twice"},
+		"no set":        {func(r *Record) { r.Eval = nil }, "evaluation is empty"},
+		"set twice":     {func(r *Record) { r.Eval[1].Set = "ori-test" }, "ori-test is listed twice"},
 		"set name":      {func(r *Record) { r.Eval[1].Set = "a@1" }, "evaluation set"},
-		"first epoch":   {func(r *Record) { r.Eval[1].FirstEpoch = 12 }, "first_epoch is 12 of 12"},
-		"few epochs":    {func(r *Record) { r.Eval[1].FirstEpoch = 1 }, "12 values of loss for 11 epochs"},
+		"first epoch":   {func(r *Record) { r.Eval[1].FirstEpoch = 12 }, "first_epoch is 12; with 12 epochs it must be 0 to 11"},
+		"few epochs":    {func(r *Record) { r.Eval[1].FirstEpoch = 1 }, "loss has 12 values for 11 epochs"},
 		"latency":       {func(r *Record) { r.Latency[1] = -1 }, "latency_seconds_per_batch_of_256[1] is -1"},
 	} {
 		r := resultstest.Record(t, trial)
@@ -233,7 +233,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// resealed replaces text in a record and seals what comes of it.
+// resealed replaces text in a record and seals the result.
 func resealed(t testing.TB, record, old, new string) string {
 	t.Helper()
 	object, sealed, err := seal.Open([]byte(record))
@@ -243,7 +243,7 @@ func resealed(t testing.TB, record, old, new string) string {
 	return string(seal.Seal(bytes.Replace(object, []byte(old), []byte(new), 1)))
 }
 
-// Each single bit that flips in a record makes it damaged.
+// A record with any single bit flipped is damaged.
 func TestFlippedBits(t *testing.T) {
 	text := encode(t, resultstest.Record(t, Trial{Arch: 3, Dataset: "digits", Epochs: 2, Seed: 1}))
 	for i := range text {
@@ -260,7 +260,7 @@ func TestFlippedBits(t *testing.T) {
 	}
 }
 
-// A flipped bit is found among so many records that they are not all decoded.
+// A flipped bit is found even among more records than Damaged decodes.
 func TestFlippedBitOfMany(t *testing.T) {
 	sound, bad, older := Trial{3, "digits", 2, 1}, Trial{3, "digits", 2, 2}, Trial{3, "digits", 2, 3}
 	c := resultstest.Fill(t, sound, bad, older)
@@ -280,8 +280,8 @@ func TestFlippedBitOfMany(t *testing.T) {
 	}
 }
 
-// Records of before are read without a SHA-256, those of later versions are not called
-// damaged, and none of this version is read without one.
+// Old records are read without a SHA-256, records of this version are not, and records of later
+// versions are not called damaged.
 func TestSealed(t *testing.T) {
 	text := string(encode(t, resultstest.Record(t, trial)))
 	older := resultstest.Record(t, trial)
@@ -310,12 +310,12 @@ func TestSealed(t *testing.T) {
 		"a line break more":             {text + "\n", true, "changed since it was written"},
 		"of another system":             {strings.ReplaceAll(text, "\n", "\r\n"), true, "changed since it was written"},
 		"reformatted":                   {string(reformatted), true, "changed since it was written"},
-		"of before, with a hash":        {resealed(t, text, version, `"format_version": 1`), true, "exactly where its format version is 2"},
-		"of before, of another program": {strings.Replace(before, `"precision"`, `"colour": 1, "precision"`, 1), false, "with format version 1: use that version"},
-		"of another program":            {resealed(t, text, `"precision"`, `"colour": 1, "precision"`), false, "with format version 2: use that version"},
+		"of before, with a hash":        {resealed(t, text, version, `"format_version": 1`), true, "a record of format version 2 must end with its SHA-256"},
+		"of before, of another program": {strings.Replace(before, `"precision"`, `"colour": 1, "precision"`, 1), false, "with format version 1; use that version"},
+		"of another program":            {resealed(t, text, `"precision"`, `"colour": 1, "precision"`), false, "with format version 2; use that version"},
 		"of another, flipped":           {strings.Replace(resealed(t, text, `"precision"`, `"colour": 1, "precision"`), "cpu", "gpu", 1), true, "its SHA-256 is"},
-		"later":                         {resealed(t, text, version, `"format_version": 3`), false, "with format version 3: use that version"},
-		"later, without a hash":         {strings.Replace(unsealed, version, `"format_version": 3`, 1), false, "with format version 3: use that version"},
+		"later":                         {resealed(t, text, version, `"format_version": 3`), false, "with format version 3; use that version"},
+		"later, without a hash":         {strings.Replace(unsealed, version, `"format_version": 3`, 1), false, "with format version 3; use that version"},
 		"later, flipped":                {strings.Replace(text, version, `"format_version": 3`, 1), true, "its SHA-256 is"},
 		"no genotype":                   {resealed(t, text, `"genotype": "|`, `"genotype": "|x`), true, "genotype"},
 	} {
@@ -341,7 +341,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(encode(f, older))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := DecodeRecord("fuzz", text)
-		if err != nil { // as nearly always: the hash does not fit
+		if err != nil { // nearly always, since the hash does not match
 			if object, sealed, _ := seal.Open(text); sealed {
 				r, err = DecodeRecord("fuzz", seal.Seal(object))
 			}
@@ -360,7 +360,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	})
 }
 
-// Records that earlier programs left are encoded to the bytes that they are decoded from.
+// Records written by earlier versions are encoded to the bytes that they were decoded from.
 func TestGoldenRecords(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join("benchmark", "testdata", "campaign", "trials", "*", "*", "*.json"))
 	if err != nil || len(paths) == 0 {

@@ -19,22 +19,24 @@ import (
 	"nb201/configs"
 )
 
-// Settings are what a trial depended on, beside its architecture and its seed, as far as
-// its file says: the trials of one experiment agree in them.
+// Settings describe what a trial depended on besides its architecture and seed, as far as its
+// file gives it: recipe, parity profile, precision, data files and so on. The trials of one
+// experiment agree in them.
 type Settings struct {
 	Trial
-	files []File // that the images were read from, in reading order; nil: not known
+	files []File // files that the images were read from, in reading order; nil: not known
 	list  []setting
 }
 
-// setting is one of the Settings, in words.
+// setting is one of the Settings as text.
 type setting struct {
 	name, value string
 	scope       scope
 }
 
-// scope says which trials agree in a setting: those on the same dataset key, of these
-// those along the same schedule, of these those of the same architecture.
+// scope says which trials of an experiment must agree in a setting: those with the same
+// dataset key; those that also have the same schedule; those that also have the same
+// architecture.
 type scope int
 
 const (
@@ -43,8 +45,9 @@ const (
 	ofArchitecture
 )
 
-// shared is the narrowest scope that holds two trials, and whether there is any.
-func shared(a, b Trial) (scope, bool) {
+// narrowestScope returns the narrowest scope that contains both trials; ok is false when
+// their dataset keys differ.
+func narrowestScope(a, b Trial) (s scope, ok bool) {
 	switch {
 	case a.Dataset != b.Dataset:
 		return 0, false
@@ -58,18 +61,20 @@ func shared(a, b Trial) (scope, bool) {
 
 // Difference is a setting in which two trials differ.
 type Difference struct {
-	Setting string `json:"setting"`
-	Value   string `json:"value"`
-	Other   string `json:"other_value"`
+	Setting string `json:"setting"`     // its name, such as "batch" or "precision"
+	Value   string `json:"value"`       // in the trial asked about
+	Other   string `json:"other_value"` // in the trial it is compared with
 }
 
+// String describes d, as in "batch is 128, not 256".
 func (d Difference) String() string {
 	return fmt.Sprintf("%s is %s, not %s", d.Setting, d.Value, d.Other)
 }
 
-// Differences is a list of them as one text.
+// Differences is a list of differences that prints as one line.
 type Differences []Difference
 
+// String joins the differences with semicolons.
 func (d Differences) String() string {
 	texts := make([]string, len(d))
 	for i := range d {
@@ -78,11 +83,11 @@ func (d Differences) String() string {
 	return strings.Join(texts, "; ")
 }
 
-// Differ lists in which settings s differs from other, among those that both know and
-// that trials of their dataset keys, schedules and architectures share. Trials on two
-// dataset keys share none.
+// Differ lists the settings in which s differs from other. It compares the settings that both
+// files give and that the two trials must share, as their dataset keys, schedules and
+// architectures require. Trials with different dataset keys need not share any.
 func (s Settings) Differ(other Settings) Differences {
-	within, ok := shared(s.Trial, other.Trial)
+	within, ok := narrowestScope(s.Trial, other.Trial)
 	if !ok {
 		return nil
 	}
@@ -100,12 +105,12 @@ func (s Settings) differ(other Settings, within scope) Differences {
 	return differences
 }
 
-// ErrOtherImages reports images that are not those that a trial was trained on.
-var ErrOtherImages = errors.New("the images are not those that the trial was trained on")
+// ErrOtherImages reports that images are not the ones a trial was trained on.
+var ErrOtherImages = errors.New("the images are not the ones that the trial was trained on")
 
-// DifferentFiles lists in which of the files that a trial read its images from it differs
-// from another. Files that are equal under other names do not differ; those of a trial
-// without any are not known, and do not either.
+// DifferentFiles lists the differences between the data files of two trials. Files with equal
+// contents are equal whatever their names. An empty list means that the files are not known;
+// it does not differ from any.
 func DifferentFiles(files, others []File) Differences {
 	sums := func(files []File) (sums []string) {
 		for _, f := range files {
@@ -116,7 +121,7 @@ func DifferentFiles(files, others []File) Differences {
 	if len(files) == 0 || len(others) == 0 || slices.Equal(sums(files), sums(others)) {
 		return nil
 	}
-	// The names tell the directory too, which may be another one.
+	// The directory does not matter: it may differ from machine to machine.
 	names := func(files []File) string {
 		var names []string
 		for _, f := range files {
@@ -136,13 +141,14 @@ func DifferentFiles(files, others []File) Differences {
 	return differences
 }
 
-// Digest is equal for trials on one dataset key and along one schedule that know the
-// same settings and agree in them, of whichever architectures they are.
+// Digest returns a hash of the settings that all architectures share. For trials with the
+// same dataset key and schedule, equal digests mean that their files give the same settings
+// with the same values.
 func (s Settings) Digest() string { return s.digest(ofSchedule) }
 
 func (s Settings) digest(within scope) string {
 	sum := sha256.New()
-	write := func(text string) { // texts hold no zeros
+	write := func(text string) { // no text contains a zero byte, so it can separate them
 		io.WriteString(sum, text)
 		sum.Write([]byte{0})
 	}
@@ -162,7 +168,8 @@ func (s *Settings) add(scope scope, name, value string) {
 	s.list = append(s.list, setting{name, value, scope})
 }
 
-// addObject adds the members of a JSON object, but for those that say where files lie.
+// addObject adds the members of a JSON object as settings. names renames members; a member
+// renamed to "" is left out.
 func (s *Settings) addObject(scope scope, object []byte, names map[string]string) {
 	for name, value := range members(object) {
 		to, renamed := names[name]
@@ -176,7 +183,7 @@ func (s *Settings) addObject(scope scope, object []byte, names map[string]string
 	}
 }
 
-// plain is a JSON value as text, a string without its quotes.
+// plain returns a JSON value as text; a string loses its quotes.
 func plain(value jsontext.Value) string {
 	if text, err := jsontext.AppendUnquote(nil, value); err == nil {
 		return string(text)
@@ -184,8 +191,8 @@ func plain(value jsontext.Value) string {
 	return string(value)
 }
 
-// members yields the members of a JSON object in their order, their values in canonical form (RFC 8785).
-// A value of another kind has none.
+// members yields the members of a JSON object in order, with the values in canonical form
+// (RFC 8785). It yields nothing for any other JSON value.
 func members(object []byte) iter.Seq2[string, jsontext.Value] {
 	return func(yield func(string, jsontext.Value) bool) {
 		d := jsontext.NewDecoder(bytes.NewReader(object))
@@ -210,20 +217,21 @@ func members(object []byte) iter.Seq2[string, jsontext.Value] {
 	}
 }
 
-// inDefinition are the members of a dataset definition that are not settings by
-// themselves: the key is the trial's, the path is a place, and images only restricts.
+// inDefinition renames members of a dataset definition. Those that are not settings become
+// "": name is the trial's dataset key, path is a location, images only restricts what is
+// accepted, and addEvaluation handles eval.
 var inDefinition = map[string]string{
 	"name": "", "path": "", "images": "", "eval": "",
 	"mean": "mean of the pixels", "std": "deviation of the pixels", "size": "size of the images",
 	"augment": "augmentation", "train": "training set",
 }
 
-// inRecipe are the members of a recipe that are not called by their own name.
+// inRecipe renames members of a recipe; epochs is the trial's schedule and is left out.
 var inRecipe = map[string]string{
 	"epochs": "", "batch": "batch", "channels": "channels (C)", "cells": "cells (N)", "eta_min": "last learning rate",
 }
 
-// Settings are those of the trial: all are known.
+// Settings returns the settings of the trial, all of which are known.
 func (r *Record) Settings() Settings {
 	s := Settings{Trial: r.Trial, files: r.DataFiles}
 	s.addObject(ofDataset, r.Definition, inDefinition)
@@ -247,8 +255,8 @@ func (r *Record) Settings() Settings {
 	return s
 }
 
-// PublishedSettings are those that a published file gives of a trial: the network, or all
-// of the recipe where that is not nil.
+// PublishedSettings returns the settings that a published file gives for a trial: the number
+// of classes, and the whole recipe, or only channels (C) and cells (N) if recipe is nil.
 func PublishedSettings(t Trial, recipe *configs.Recipe, classes, channels, cells int) Settings {
 	s := Settings{Trial: t}
 	s.add(ofDataset, "classes", strconv.Itoa(classes))
@@ -264,7 +272,7 @@ func PublishedSettings(t Trial, recipe *configs.Recipe, classes, channels, cells
 func (s *Settings) addRecipe(r configs.Recipe) {
 	text, err := json.Marshal(r)
 	if err != nil {
-		panic(err) // of no recipe: its fields are plain
+		panic(err) // cannot happen: every recipe can be marshalled
 	}
 	s.addObject(ofSchedule, text, inRecipe)
 }

@@ -13,8 +13,8 @@ import (
 	"nb201/results/resultstest"
 )
 
-// settings are changes of a record, by what the difference is called, and how far the
-// trials that agree in it reach.
+// settings lists changes of a record, with the name of the difference and its scope: which trials
+// must agree in it.
 var settings = []struct {
 	want   string
 	change func(*Record)
@@ -63,7 +63,7 @@ func startFrom(digits string) func(*Record) {
 	}
 }
 
-// record is one of a trial with a whole dataset definition.
+// record makes a record of a trial with a complete dataset definition.
 func record(t *testing.T, trial Trial) *Record {
 	r := resultstest.Record(t, trial)
 	r.Definition = []byte(`{"name":"cifar10","path":"cifar","mean":[125.3,123,113.9],"augment":{"flip":true,"crop_padding":4},` +
@@ -71,7 +71,7 @@ func record(t *testing.T, trial Trial) *Record {
 	return r
 }
 
-// Trials differ in every setting by itself, as far as it reaches.
+// A change of any single setting is a difference, within its scope.
 func TestDiffer(t *testing.T) {
 	first := record(t, Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 1}).Settings()
 	for _, trial := range []Trial{
@@ -140,8 +140,8 @@ func TestDifferentFiles(t *testing.T) {
 	}
 }
 
-// A campaign takes no trial that differs from the finished ones, whichever of them are
-// there to compare with, and publishing is the last to see to it.
+// A campaign refuses a trial that differs from the finished ones, whichever of them exist, and
+// publishing checks it again.
 func TestCampaignIsOneExperiment(t *testing.T) {
 	finished := record(t, Trial{3, "cifar10", 2, 1})
 	c := Campaign{Dir: t.TempDir()}
@@ -154,7 +154,7 @@ func TestCampaignIsOneExperiment(t *testing.T) {
 			r := record(t, trial)
 			s.change(r)
 			for _, err := range []error{c.CheckSettings(r.Settings()), c.Publish(r, resultstest.Weights(t, r))} {
-				if !usage.Is(err) || !strings.Contains(err.Error(), s.want+", as of "+finished.Trial.String()) || !strings.Contains(err.Error(), "--out") {
+				if !usage.Is(err) || !strings.Contains(err.Error(), finished.Trial.String()+": "+s.want+";") || !strings.Contains(err.Error(), "--out") {
 					t.Errorf("%v: error %v, want %q", trial, err, s.want)
 				}
 			}
@@ -163,12 +163,12 @@ func TestCampaignIsOneExperiment(t *testing.T) {
 	if after := filesIn(t, c.Dir); !slices.Equal(before, after) {
 		t.Errorf("left %q", after)
 	}
-	// What a trial left that is refused at its end is kept.
+	// The results of a trial that is refused at its end are kept.
 	late := record(t, Trial{3, "cifar10", 2, 9})
 	late.Recipe.Batch = 128
 	kept := Campaign{Dir: filepath.Join(c.Dir, "refused", "000003-cifar10-0002-0009")}
 	err := c.PublishOrKeep(late, resultstest.Weights(t, late))
-	if !usage.Is(err) || !errors.Is(err, ErrOtherExperiment) || !strings.HasSuffix(err.Error(), ": what it left is kept in "+kept.Dir) {
+	if !usage.Is(err) || !errors.Is(err, ErrOtherExperiment) || !strings.HasSuffix(err.Error(), "; its record and weights are kept in "+kept.Dir) {
 		t.Errorf("error %v", err)
 	}
 	if r, err := kept.Record(late.Trial); err != nil || r.Recipe.Batch != 128 {
@@ -185,7 +185,7 @@ func TestCampaignIsOneExperiment(t *testing.T) {
 	}
 }
 
-// A damaged record fixes no settings.
+// A damaged record does not restrict the settings.
 func TestDamagedRecordFixesNothing(t *testing.T) {
 	c := Campaign{Dir: t.TempDir()}
 	r := record(t, Trial{3, "cifar10", 2, 1})

@@ -12,25 +12,27 @@ import (
 	"nb201/internal/usage"
 )
 
-// Trial names one training run.
+// Trial identifies one training run.
 type Trial struct {
-	Arch    int    `json:"architecture"` // official index, 0..15624
-	Dataset string `json:"dataset"`      // dataset key
-	Epochs  int    `json:"epochs"`       // the schedule
+	Arch    int    `json:"architecture"` // index of the architecture, 0 to 15624
+	Dataset string `json:"dataset"`      // dataset key, such as "cifar10-valid"
+	Epochs  int    `json:"epochs"`       // schedule, named by its number of epochs
 	Seed    uint32 `json:"seed"`
 }
 
+// String describes t in words, for errors and logs.
 func (t Trial) String() string {
 	return fmt.Sprintf("architecture %d on %s, %d epochs, seed %d", t.Arch, t.Dataset, t.Epochs, t.Seed)
 }
 
-// Check refuses, as a usage error, a trial that no campaign can hold.
+// Check returns a usage error if no campaign can hold t: its architecture does not exist, its
+// schedule has no epochs, or its dataset key is not a valid name.
 func (t Trial) Check() error {
 	if _, err := cell.ByIndex(t.Arch); err != nil {
 		return err
 	}
 	if t.Epochs < 1 {
-		return usage.Errorf("a schedule of %d epochs: use at least 1", t.Epochs)
+		return usage.Errorf("the schedule has %d epochs; use at least 1", t.Epochs)
 	}
 	if err := configs.CheckName(t.Dataset); err != nil {
 		return usage.Errorf("dataset key %w", err)
@@ -38,8 +40,9 @@ func (t Trial) Check() error {
 	return nil
 }
 
-// Compare orders trials by architecture, dataset key (the published ones first, in
-// the original's order), schedule and seed.
+// Compare orders trials by architecture, dataset key (the published keys first, in the
+// original's order), schedule and seed. It returns a negative number, zero or a positive one,
+// like [cmp.Compare].
 func (t Trial) Compare(other Trial) int {
 	return cmp.Or(
 		cmp.Compare(t.Arch, other.Arch),
@@ -49,13 +52,13 @@ func (t Trial) Compare(other Trial) int {
 	)
 }
 
-// Path is where the files of t lie below a folder of a campaign, without extension:
-// 000123/cifar10/0012-0777.
+// Path returns the path of the files of t inside the trials and weights folders of a
+// campaign, without extension: 000123/cifar10/0012-0777.
 func (t Trial) Path() string {
 	return filepath.Join(fmt.Sprintf("%06d", t.Arch), t.Dataset, fmt.Sprintf("%04d-%04d", t.Epochs, t.Seed))
 }
 
-// ParsePath is the inverse of Path; ok is false for a path that no trial has.
+// ParsePath is the inverse of [Trial.Path]; ok is false for a path that no trial has.
 func ParsePath(path string) (t Trial, ok bool) {
 	parts := strings.Split(filepath.ToSlash(path), "/")
 	if len(parts) != 3 {
@@ -67,13 +70,13 @@ func ParsePath(path string) (t Trial, ok bool) {
 	return t, ok1 && ok2 && configs.CheckName(t.Dataset) == nil
 }
 
-// parseArch reads the name of an architecture's folder, 000123.
+// parseArch parses the name of an architecture's folder, such as 000123.
 func parseArch(folder string) (index int, ok bool) {
 	n, ok := parseNumber(folder, 6)
 	return int(n), ok && n < cell.Count
 }
 
-// parseRecordName takes 0012-0777.json apart, as Trial.Path puts it together.
+// parseRecordName parses a file name such as 0012-0777.json, as Trial.Path formats it.
 func parseRecordName(file string) (epochs int, seed uint32, ok bool) {
 	name, isJSON := strings.CutSuffix(file, ".json")
 	first, second, _ := strings.Cut(name, "-")
@@ -82,8 +85,8 @@ func parseRecordName(file string) (epochs int, seed uint32, ok bool) {
 	return int(e), uint32(s), isJSON && ok1 && ok2 && e > 0
 }
 
-// parseNumber reads a number below 2^32 that is written with at least so many digits,
-// and with zeros before it only to have them.
+// parseNumber parses a number below 2^32 that is written with at least the given number of
+// digits; leading zeros are accepted only as padding to that number.
 func parseNumber(text string, digits int) (n uint64, ok bool) {
 	n, err := strconv.ParseUint(text, 10, 32)
 	return n, err == nil && (len(text) == digits || len(text) > digits && text[0] != '0')

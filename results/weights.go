@@ -8,9 +8,9 @@ import (
 	"nb201/internal/torchfile"
 )
 
-// WeightFaults lists what no trained network has in weights that CheckWeights accepts:
-// values that are not finite, negative variances and counts. Weights with such are neither
-// published nor sound.
+// WeightFaults lists values that no trained network can have: infinities and NaNs, negative
+// BatchNorm variances, negative batch counts. The weights must have passed [CheckWeights].
+// [Campaign.Publish] refuses weights with such faults, and verify reports them.
 func WeightFaults(network cell.Network, weights torchfile.StateDict) (faults []string) {
 	for i, tensor := range network.Tensors() {
 		w := weights[i]

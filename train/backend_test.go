@@ -16,7 +16,7 @@ func openBackend(t testing.TB) compute.Backend {
 	return devicetest.Open(t).Backend
 }
 
-// session is one of all tests, so that they compile what they share once.
+// session is shared by all tests, so that they compile what they share once.
 var session *Session
 
 func openSession(t *testing.T) *Session {
@@ -27,7 +27,7 @@ func openSession(t *testing.T) *Session {
 	return session
 }
 
-// runAlone trains a trial in a session that no other uses.
+// runAlone trains a trial in its own session.
 func runAlone(ctx context.Context, t testing.TB, c Config, observe func(Progress)) (*Outcome, error) {
 	t.Helper()
 	s := NewSession(openBackend(t))
@@ -35,14 +35,14 @@ func runAlone(ctx context.Context, t testing.TB, c Config, observe func(Progress
 	return s.Run(ctx, c, observe)
 }
 
-// settings are the published ones, for a small network.
+// settings returns the published settings, for a small network.
 func settings(channels, cells, batch int) configs.Settings {
 	s := configs.Published()
 	s.Channels, s.Cells, s.Batch = channels, cells, batch
 	return s
 }
 
-// options are those of a trial in the words of a command line.
+// options resolves a trial from command-line arguments.
 func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s configs.Settings) Options {
 	t.Helper()
 	o, err := NewOptions(arch, dataset, epochs, s)
@@ -53,14 +53,14 @@ func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s conf
 	return o
 }
 
-// executables are those of a trial, to be compiled.
+// executables returns those of a trial, not compiled yet.
 func executables(t testing.TB, c Config) *device.Set {
 	t.Helper()
-	return NewSession(openBackend(t)).executables(c)
+	return NewSession(openBackend(t)).newSet(c)
 }
 
-// trialOf is a trial whose executables are to be compiled, with its images on the device
-// until the test is over.
+// trialOf returns a trial whose executables are not compiled yet, with its images on the device
+// until the end of the test.
 func trialOf(t *testing.T, c Config) *trial {
 	t.Helper()
 	images, err := device.Upload(openBackend(t), c.Data)

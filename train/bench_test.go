@@ -12,9 +12,9 @@ import (
 	"nb201/data/datatest"
 )
 
-// BenchmarkStep takes training steps of batches of 256 and reports the CPU seconds of
-// each, of which it took the host to feed the device ("host-ms/step"), and the most
-// memory that the process has held. Compiling is left out of all but the last.
+// BenchmarkStep runs training steps over batches of 256. It reports the CPU seconds of a step, the
+// time that the host takes to feed the device ("host-ms/step"), and the peak memory of the process.
+// Only the peak memory includes compiling.
 func BenchmarkStep(b *testing.B) {
 	for _, test := range []struct{ arch, cells, size int }{{0, 1, 32}, {1462, 1, 32}, {0, 5, 32}, {0, 5, 64}} {
 		b.Run(fmt.Sprintf("arch=%d/N=%d/%dx%d", test.arch, test.cells, test.size, test.size), func(b *testing.B) {

@@ -29,8 +29,8 @@ import (
 	"nb201/train/device"
 )
 
-// interruptible is a trial of two epochs of 12 batches: of training and of three
-// evaluation sets, all of which end in a short one. It compiles in a second.
+// interruptible configures a trial of two epochs of 12 batches. The training set and the three
+// evaluation sets all end with a short batch. It compiles in a second.
 func interruptible(t testing.TB, parity configs.Parity, workers int, precision configs.Precision) Config {
 	t.Helper()
 	c := onClasses(t, 10, 16, false)
@@ -63,7 +63,7 @@ func interruptible(t testing.TB, parity configs.Parity, workers int, precision c
 
 const interruptibleBatches = 2 * 12
 
-// leaving has c leave checkpoints in a new directory, and tells what is warned of.
+// leaving makes c write checkpoints to a new directory, and returns the warnings about them.
 func leaving(t *testing.T, c Config, every time.Duration) (Config, *[]string) {
 	warnings := new([]string)
 	c.Checkpoints = &checkpoint.Options{
@@ -73,7 +73,7 @@ func leaving(t *testing.T, c Config, every time.Duration) (Config, *[]string) {
 	return c, warnings
 }
 
-// finish runs a trial to its end. It returns what observe saw.
+// finish runs a trial to its end. It returns the progress that was reported.
 func finish(t *testing.T, s *Session, c Config) (*Outcome, []Progress) {
 	t.Helper()
 	var seen []Progress
@@ -84,7 +84,7 @@ func finish(t *testing.T, s *Session, c Config) (*Outcome, []Progress) {
 	return o, seen
 }
 
-// interrupt runs a trial and cancels it after so many batches.
+// interrupt runs a trial and cancels it after a number of batches.
 func interrupt(t *testing.T, s *Session, c Config, batches int) []Progress {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -104,8 +104,8 @@ func interrupt(t *testing.T, s *Session, c Config, batches int) []Progress {
 	return seen
 }
 
-// lateContext is cancelled between a trial's look at it and the wait for the next call's
-// program, as when a signal comes while a call runs.
+// lateContext is cancelled after a trial has checked it and before the trial waits for the next
+// call's program, as if a signal came while a call runs.
 type lateContext struct {
 	context.Context
 	armed, seen bool
@@ -134,7 +134,7 @@ func (c *lateContext) Err() error {
 func TestCancelledLate(t *testing.T) {
 	c := interruptible(t, configs.Parities()[0], 0, configs.FP32)
 	c.batchesPerCall = 1
-	for turn := range 12 { // waiting for a program that is there ends either way
+	for turn := range 12 { // waiting for a program that is compiled already may end either way
 		c.Checkpoints = &checkpoint.Options{Dir: t.TempDir(), Every: time.Hour}
 		ctx := &lateContext{Context: t.Context(), done: make(chan struct{})}
 		batches := 0
@@ -152,15 +152,15 @@ func TestCancelledLate(t *testing.T) {
 	}
 }
 
-// rounding is how far the losses and the weights (see distance) of a trial may be off on a GPU,
-// relative. Two runs of a program may differ there, since the order of some sums is left to
-// chance, and so may two programs that were compiled from the same text, since XLA takes what is
-// fastest at the moment.
+// rounding is the allowed relative error of the losses and the weights (see distance) of a trial on a
+// GPU. Two runs of a program may differ there, since the order of some sums is not fixed, and so may
+// two programs compiled from the same text, since XLA selects what is fastest at the moment.
 type rounding struct{ losses, weights float64 }
 
-// onGPU is the rounding of a short trial in a precision. Training magnifies rounding: on the CPU
-// float32's weights are 1e-7 off float64's after two epochs, 2e-4 after four. A GPU's float32 may
-// have ten times the CPU's rounding. float64's, 2^-29 of float32's, stays far below its bound.
+// onGPU returns the rounding of a short trial in a precision. Training magnifies rounding: on the CPU,
+// weights in float32 differ from those in float64 by 1e-7 after two epochs and by 2e-4 after four. A
+// GPU's float32 may round ten times as much as the CPU's. Rounding in float64, 2^-29 of float32's,
+// stays far below its bound.
 func onGPU(p configs.Precision) rounding {
 	switch p {
 	case configs.FP64:
@@ -172,7 +172,7 @@ func onGPU(p configs.Precision) rounding {
 	}
 }
 
-// differences lists in what two outcomes differ by more than rounding.
+// differences lists what differs in two outcomes by more than rounding.
 func (r rounding) differences(got, want *Outcome) (losses, weights float64, list []string) {
 	losses, list = resultstest.Apart(got.Record, want.Record)
 	if !(losses <= r.losses) {
@@ -184,8 +184,8 @@ func (r rounding) differences(got, want *Outcome) (losses, weights float64, list
 	return losses, weights, list
 }
 
-// distance is that of two state dicts as vectors, by the length of want; infinite where they hold
-// other tensors or counts.
+// distance returns the distance between two state dicts as vectors, relative to the length of want.
+// It is infinite if they have different tensors or counts.
 func distance(got, want torchfile.StateDict) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
@@ -205,7 +205,7 @@ func distance(got, want torchfile.StateDict) float64 {
 	return math.Sqrt(square / all)
 }
 
-// same holds an outcome to be that of the same trial: to the bit on the CPU.
+// same checks that two outcomes are those of the same trial, on the CPU to the bit.
 func same(t *testing.T, what string, got, want *Outcome) {
 	t.Helper()
 	if devicetest.OnGPU(t) {
@@ -224,8 +224,8 @@ func same(t *testing.T, what string, got, want *Outcome) {
 	}
 }
 
-// sameBatches reports whether the same batches were trained on and evaluated, with the same measures
-// on the CPU.
+// sameBatches reports whether the same batches were trained on and evaluated, and on the CPU whether
+// the results are the same.
 func sameBatches(t *testing.T, got, want []Progress) bool {
 	t.Helper()
 	onGPU := devicetest.OnGPU(t)
@@ -237,8 +237,8 @@ func sameBatches(t *testing.T, got, want []Progress) bool {
 	})
 }
 
-// A trial in lower precision is within a GPU's rounding of the same trial in float64, and another
-// seed's trial is not.
+// A trial in lower precision differs from the same trial in float64 by no more than a GPU's rounding,
+// and a trial with another seed differs by more.
 func TestRounding(t *testing.T) {
 	s := openSession(t)
 	c := interruptible(t, configs.Parities()[0], 0, configs.FP64)
@@ -274,7 +274,7 @@ func encoded(t *testing.T, weights torchfile.StateDict) []byte {
 	return b.Bytes()
 }
 
-// stored lists the checkpoints of a trial.
+// stored lists the checkpoint files of a trial.
 func stored(t *testing.T, c Config) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(c.Checkpoints.Dir, "*.ckpt"))
@@ -284,8 +284,8 @@ func stored(t *testing.T, c Config) []string {
 	return paths
 }
 
-// A trial that is cancelled after any batch and goes on is the trial uninterrupted: each
-// batch is done once and measures the same, on the CPU to the bit.
+// A trial that is cancelled after any batch and resumed equals an uninterrupted trial: each batch
+// runs once, with the same results, on the CPU to the bit.
 func TestResumed(t *testing.T) {
 	parities := configs.Parities()
 	for _, test := range []struct {
@@ -305,7 +305,7 @@ func TestResumed(t *testing.T) {
 			if len(batches) != interruptibleBatches {
 				t.Fatalf("%d batches", len(batches))
 			}
-			// After the last batch but one is read the last one is under way.
+			// When the results of the last batch but one are read, the last one is running.
 			for after := range interruptibleBatches - 1 {
 				c, warnings := leaving(t, c, time.Hour)
 				seen := interrupt(t, s, c, after)
@@ -325,7 +325,7 @@ func TestResumed(t *testing.T) {
 	}
 }
 
-// Interrupted again and again, with checkpoints at the epochs' ends in between.
+// A trial may be interrupted many times, with checkpoints at the ends of epochs in between.
 func TestResumedOften(t *testing.T) {
 	s := openSession(t)
 	c := interruptible(t, configs.Parities()[0], 2, configs.FP32)
@@ -358,7 +358,7 @@ func TestResumedOften(t *testing.T) {
 	}
 }
 
-// The seconds of a pass and the beginning of a trial go on over an interruption.
+// Interrupting a trial keeps its start time, and the seconds of a pass add up.
 func TestResumedTimes(t *testing.T) {
 	s := openSession(t)
 	c, _ := leaving(t, interruptible(t, configs.Parities()[0], 0, configs.FP32), time.Hour)
@@ -378,11 +378,11 @@ func TestResumedTimes(t *testing.T) {
 		t.Errorf("the epochs took %v and %v seconds", first, second)
 	}
 	if at := o.Record.Started; at.Before(began) || at.After(interrupted) || o.Record.Finished.Before(interrupted) {
-		t.Errorf("the trial was under way from %v to %v, not from %v on", at, o.Record.Finished, began)
+		t.Errorf("the trial ran from %v to %v, but started at %v", at, o.Record.Finished, began)
 	}
 }
 
-// damage are ways to damage a file.
+// damage lists ways to damage a file.
 var damage = map[string]func([]byte) []byte{
 	"empty":           func([]byte) []byte { return nil },
 	"cut short":       func(b []byte) []byte { return b[:len(b)-1] },
@@ -403,14 +403,15 @@ var damage = map[string]func([]byte) []byte{
 	"long state":  func(b []byte) []byte { return rehash(append(b, 1, 2, 3, 4)) },
 }
 
-// rehash ends a checkpoint in the right hash.
+// rehash makes the hash at the end of a checkpoint right.
 func rehash(b []byte) []byte {
 	body := b[:len(b)-sha256.Size]
 	sum := sha256.Sum256(body)
 	return append(slices.Clone(body), sum[:]...)
 }
 
-// A damaged checkpoint falls back to the one before it, and that to the beginning.
+// If a checkpoint is damaged, the trial resumes from the one before it, and if that is damaged too,
+// starts from the beginning.
 func TestDamaged(t *testing.T) {
 	s := openSession(t)
 	plain := interruptible(t, configs.Parities()[0], 0, configs.FP32)
@@ -451,7 +452,7 @@ func TestDamaged(t *testing.T) {
 				want = batches
 			}
 			if !sameBatches(t, rest, want) {
-				t.Errorf("%s, %d times: went on at %+v", name, count, rest[0])
+				t.Errorf("%s, %d times: resumed at %+v", name, count, rest[0])
 			}
 			same(t, name, o, whole)
 			if len(*warnings) != count || !strings.Contains((*warnings)[0], filepath.Base(files[1])) {
@@ -460,7 +461,7 @@ func TestDamaged(t *testing.T) {
 		}
 	}
 
-	// What is damaged does not stay when sound ones are there.
+	// A damaged checkpoint is removed once there are undamaged ones.
 	for _, file := range stored(t, c) {
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
@@ -475,7 +476,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// A checkpoint of anything else that a result depends on is not used, and stays.
+// A checkpoint that differs in anything that a result depends on is neither used nor removed.
 func TestForeign(t *testing.T) {
 	s := openSession(t)
 	c, warnings := leaving(t, interruptible(t, configs.Parities()[0], 4, configs.FP32), time.Hour)
@@ -510,11 +511,11 @@ func TestForeign(t *testing.T) {
 		if err := tr.resume(); err != nil {
 			t.Fatal(err)
 		}
-		if tr.at != (checkpoint.Cursor{}) || len(*warnings) != 1 || !strings.Contains((*warnings)[0], "another trial") {
-			t.Errorf("another %s: at %+v, warned %q", name, tr.at, *warnings)
+		if tr.cursor != (checkpoint.Cursor{}) || len(*warnings) != 1 || !strings.Contains((*warnings)[0], "another trial") {
+			t.Errorf("another %s: at %+v, warned %q", name, tr.cursor, *warnings)
 		}
 	}
-	// Nor under the other's name.
+	// It is not used under the right name either.
 	other := c
 	other.Trial.Seed++
 	plain := other
@@ -540,7 +541,7 @@ func TestForeign(t *testing.T) {
 	same(t, "beside another's checkpoint", o, whole)
 }
 
-// Where no checkpoint can be written a trial is trained all the same, and cancelled.
+// A trial runs, and can be cancelled, even if no checkpoint can be written.
 func TestUnwritable(t *testing.T) {
 	s := openSession(t)
 	c := interruptible(t, configs.Parities()[0], 0, configs.FP32)
@@ -548,7 +549,7 @@ func TestUnwritable(t *testing.T) {
 	c, warnings := leaving(t, c, 0)
 	interrupt(t, s, c, 3)
 	sound := stored(t, c)
-	// A name that another file needs for a directory.
+	// A file has the name of the checkpoints' directory.
 	kept := c.Checkpoints.Dir + "-kept"
 	if err := os.Rename(c.Checkpoints.Dir, kept); err != nil {
 		t.Fatal(err)
@@ -572,10 +573,10 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// killed names the directory of the trial that TestKilled has a process of its own train.
+// killed is the variable that names the trial's directory to the process that TestKilled starts.
 const killed = "NB201_TEST_KILLED"
 
-// A trial whose process is killed at any moment goes on in the next one.
+// A trial whose process is killed at any moment resumes in the next one.
 func TestKilled(t *testing.T) {
 	kills := 3
 	if needs.IsNightly() {
@@ -583,7 +584,7 @@ func TestKilled(t *testing.T) {
 	}
 	precision := configs.FP32
 	if devicetest.OnGPU(t) {
-		precision = configs.FP64 // in float32 so many epochs make anything of a rounding
+		precision = configs.FP64 // over this many epochs a rounding in float32 can grow to anything
 	}
 	s := openSession(t)
 	c := interruptible(t, configs.Parities()[0], 4, precision)
@@ -617,7 +618,7 @@ func TestKilled(t *testing.T) {
 	o, rest := finish(t, s, c)
 	t.Logf("%d of %d batches were left", len(rest), len(batches))
 	if len(rest) > len(batches)-12*kills {
-		t.Error("the trial began anew")
+		t.Error("the trial started from the beginning")
 	}
 	same(t, "killed", o, whole)
 	if len(*warnings) > 0 {
@@ -628,7 +629,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// A checkpoint of a device that orders weights in another way is not taken up.
+// A checkpoint of a device that orders weights differently is not used.
 func TestCheckpointOfAnotherOrder(t *testing.T) {
 	s := openSession(t)
 	plain := interruptible(t, configs.Parities()[0], 0, configs.FP32)
@@ -658,7 +659,7 @@ func TestCheckpointOfAnotherOrder(t *testing.T) {
 	}
 }
 
-// A trial leaves a checkpoint of its end, for a campaign that does not take it at once.
+// A trial leaves a checkpoint at its end, in case its campaign cannot publish it at once.
 func TestCheckpointOfTheEnd(t *testing.T) {
 	s := openSession(t)
 	c, warnings := leaving(t, interruptible(t, configs.Parities()[0], 0, configs.FP32), time.Hour)

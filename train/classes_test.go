@@ -16,8 +16,8 @@ import (
 	"nb201/train/traintest"
 )
 
-// onClasses is a trial of one step on random images of so many classes. 45 images are
-// evaluated: all of them right are more than 100 % in float32.
+// onClasses configures a trial of one step on random images of a number of classes. It evaluates
+// 45 images: if all of them are right, that is more than 100 % in float32.
 func onClasses(t testing.TB, classes, size int, grey bool) Config {
 	t.Helper()
 	d := data.Definition{
@@ -56,8 +56,8 @@ func onClasses(t testing.TB, classes, size int, grey bool) Config {
 	}
 }
 
-// A trial trains on any number of classes and any size of images, and torch with the
-// original's network measures the same of its first batch and of its evaluation.
+// A trial works with any number of classes and any size of images, and torch with the original's
+// network computes the same results for its first batch and its evaluation.
 func TestClassesAndSizes(t *testing.T) {
 	bound := 1e-5
 	if devicetest.OnGPU(t) {

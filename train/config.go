@@ -10,23 +10,24 @@ import (
 	"nb201/train/device"
 )
 
-// Config says what to train and how. Its parts agree with each other: see
-// Options.Config.
+// Config describes one trial: what to train, and how. [Options.Config] and [Session.Config]
+// make one whose fields agree with each other.
 type Config struct {
 	Trial      results.Trial
 	Network    cell.Network
 	Recipe     configs.Recipe
 	Settings   configs.Settings
 	Definition data.Definition // at the timeline of Settings
-	Data       *data.Dataset   // loaded by Definition
-	Initial    *Initial        // nil: drawn from the seed
+	Data       *data.Dataset   // the images of Definition
+	Initial    *Initial        // nil: the seed draws the initial weights
 
-	Checkpoints *checkpoint.Options // nil: none
+	Checkpoints *checkpoint.Options // nil: no checkpoints
 
 	batchesPerCall int // see device.Runner
 }
 
-// Check refuses, as usage errors, what cannot be trained.
+// Check returns a usage error if the trial cannot be trained: an invalid network, a batch size
+// that the dataset does not allow, initial weights that do not fit.
 func (c Config) Check() error {
 	if err := c.Network.Validate(); err != nil {
 		return err
@@ -44,12 +45,13 @@ func (c Config) Check() error {
 		last = c.Recipe.Batch
 	}
 	if side := c.Network.Size / 4; last*side*side == 1 {
-		return usage.Errorf("the last batch of an epoch holds one image, and BatchNorm at its %dx%d maps has no variance: choose another batch size than %d", side, side, c.Recipe.Batch)
+		return usage.Errorf("batch size %d leaves one image for the last batch of an epoch, and BatchNorm over a single %dx%d map has no variance; "+
+			"choose another batch size", c.Recipe.Batch, side, side)
 	}
 	return nil
 }
 
-// stages lists what an epoch goes through: the training set, then each evaluation set.
+// stages lists the stages of an epoch: the training set, then each evaluation set.
 func (c Config) stages() []*data.Split {
 	stages := []*data.Split{&c.Data.Train}
 	for i := range c.Data.Eval {
@@ -58,7 +60,7 @@ func (c Config) stages() []*data.Split {
 	return stages
 }
 
-// spec is what the executables of the trial depend on.
+// spec returns everything that the trial's executables depend on, except the batch size.
 func (c Config) spec() device.Spec {
 	return device.Spec{
 		Network: c.Network, Precision: c.Settings.Precision, Stored: device.CountStored(c.Data),

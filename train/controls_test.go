@@ -16,10 +16,9 @@ import (
 	"nb201/internal/needs"
 )
 
-// A check that cannot fail proves nothing: each control changes one line of the
-// program the way an implementation easily goes wrong, and TestGoldenTrajectoryFloat64
-// must then fail (section 11 of the vectors' specification). The first changes
-// nothing, and it must pass.
+// A check that cannot fail proves nothing. Each control changes one line of the program in a way
+// in which an implementation easily goes wrong, and TestGoldenTrajectoryFloat64 must then fail
+// (section 11 of the vectors' specification). The first control changes nothing and must pass.
 func TestControls(t *testing.T) {
 	needs.Long(t, "builds the tests for each control")
 	devicetest.CPUOnly(t, "the controls would find the same on a GPU")
@@ -75,8 +74,8 @@ func TestControls(t *testing.T) {
 	}
 }
 
-// overlay makes the file for go build -overlay that replaces old, which must stand
-// once in file, by new.
+// overlay writes the file for go build -overlay that replaces old, which must occur exactly once
+// in file, by new.
 func overlay(t *testing.T, root, file, old, replacement string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -88,7 +87,7 @@ func overlay(t *testing.T, root, file, old, replacement string) string {
 			t.Fatal(err)
 		}
 		if n := strings.Count(string(text), old); n != 1 {
-			t.Fatalf("%q stands %d times in %s", old, n, file)
+			t.Fatalf("%q occurs %d times in %s, not once", old, n, file)
 		}
 		replaced[path] = filepath.Join(dir, "replacement.go")
 		write(t, replaced[path], []byte(strings.Replace(string(text), old, replacement, 1)))
@@ -102,8 +101,8 @@ func overlay(t *testing.T, root, file, old, replacement string) string {
 	return path
 }
 
-// shortTrajectory makes a directory of vectors with the first steps of architecture
-// 0's float64 trajectory, without what is known only after the last one.
+// shortTrajectory writes a directory of vectors with the first steps of architecture 0's float64
+// trajectory, without the values that are known only after the last step.
 func shortTrajectory(t *testing.T, steps int) string {
 	t.Helper()
 	var vectors struct {

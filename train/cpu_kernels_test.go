@@ -14,9 +14,9 @@ import (
 	"nb201/train/device"
 )
 
-// TestCPUKernels compiles the programs of trials of the published size, C=16 and N=5, and
-// demands the kernels that the architecture has: a convolution that is left to XLA costs a
-// factor of several.
+// TestCPUKernels compiles the programs of trials of the published size, C=16 and N=5, and checks that
+// they call all the kernels that the architecture needs: a convolution that is left to XLA is several
+// times slower.
 func TestCPUKernels(t *testing.T) {
 	compiled := devicetest.Kernels(t)
 	if named := devicetest.Open(t).Kernels; !strings.HasSuffix(named, " avx2") {
@@ -72,8 +72,8 @@ func TestCPUKernels(t *testing.T) {
 	}
 }
 
-// expectedKernels are the numbers of kernels that the step and the evaluation of a network
-// call, counted from its cell.
+// expectedKernels returns the numbers of kernel calls in the step and the evaluation of a network,
+// counted from its cell.
 func expectedKernels(n cell.Network) (step, evaluation map[string]int) {
 	edges, reached := 0, 0 // with a convolution in a cell, and those of them that a gradient reaches
 	live := [4]bool{3: true}
@@ -88,8 +88,8 @@ func expectedKernels(n cell.Network) (step, evaluation map[string]int) {
 			}
 		}
 	}
-	// Beside the cells there are the stem, and two reductions of three convolutions, of which
-	// the shortcut's is not normalised; the last normalisation is that of the head.
+	// Besides the cells there are the stem and two reductions with three convolutions each, of
+	// which the shortcut's is not normalised. The last normalisation belongs to the head.
 	cells, reductions := 3*n.Cells, 2
 	convolutions := 1 + cells*edges + 3*reductions
 	normalisations := 1 + cells*edges + 2*reductions + 1
@@ -111,8 +111,8 @@ var (
 	values    = regexp.MustCompile(`%\w+`)
 )
 
-// operationsLeft lists the convolutions and normalisations of a program, but for those whose
-// result nothing uses, which XLA leaves out: the gradient of the images.
+// operationsLeft lists the convolutions and normalisations that are left in a program, except those
+// whose result is not used (the gradient of the images), which XLA removes.
 func operationsLeft(program []byte) (left []string) {
 	uses := map[string]int{}
 	for _, value := range values.FindAll(program, -1) {

@@ -14,28 +14,27 @@ import (
 	"nb201/train/device"
 )
 
-// Evaluated is what was measured on an evaluation set.
+// Evaluated holds the results of one evaluation set.
 type Evaluated struct {
 	Set    string `json:"set"`
 	Images int    `json:"images"`
 	Averages
 }
 
-// Evaluate evaluates trained weights on every evaluation set of c.Data, as after the
-// last epoch of c.Trial: in the same order and the same batches. On the same device the
-// weights of a float32 trial thus give the last values of its record again, to the bit;
-// another order or batch size moves them by rounding alone. Weights that are not the
-// network's, or not finite, are a usage error. ctx, observe and *Diverged are as for Run;
-// c.Initial and c.Checkpoints do not matter.
+// Evaluate evaluates weights on every evaluation set of c.Data, in the order and batches of the
+// last epoch of c.Trial. On the same device the weights of a float32 trial therefore reproduce
+// the last values of its record to the bit; another order or batch size changes them by rounding
+// only. Weights that are not the network's, or are not finite, are a usage error. ctx, observe
+// and *Diverged are as for [Session.Run]; c.Initial and c.Checkpoints are ignored.
 func (s *Session) Evaluate(ctx context.Context, c Config, weights torchfile.StateDict, observe func(Progress)) ([]Evaluated, error) {
 	c.Initial = nil
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	if err := checkWeights(c.Network, weights); err != nil {
-		return nil, usage.Errorf("weights of architecture %d for %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
+		return nil, usage.Errorf("weights of architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
 	}
-	set := s.use(&device.Set{Evaluate: device.NewEvaluation(s.backend, c.spec(), c.Recipe.Batch)})
+	set := s.setCurrent(&device.Set{Evaluate: device.NewEvaluation(s.backend, c.spec(), c.Recipe.Batch)})
 	images, err := s.upload(c.Data)
 	var sets []Evaluated
 	if err == nil {
@@ -47,14 +46,15 @@ func (s *Session) Evaluate(ctx context.Context, c Config, weights torchfile.Stat
 		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("evaluate architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
+		return nil, fmt.Errorf("cannot evaluate architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
 	}
 	return sets, nil
 }
 
-// Reevaluate is Evaluate for a trial of a benchmark, as ConfigFor or PublishedConfig has it.
-// It returns nothing for a trial in a published file on a dataset that only its campaign
-// defines. What a trial computed in TF32 is evaluated in full float32.
+// Reevaluate evaluates the weights of a benchmark's trial, configured by [Session.ConfigFor] if
+// the trial has a record and by [Session.PublishedConfig] if not. It returns nil and no error for
+// a trial in a published file whose dataset only its campaign defines. A tf32 trial is evaluated
+// in full float32.
 func (s *Session) Reevaluate(ctx context.Context, r *benchmark.ResultsCount, weights torchfile.StateDict, dataRoot string) ([]Evaluated, error) {
 	var c Config
 	var err error
@@ -75,8 +75,8 @@ func (s *Session) Reevaluate(ctx context.Context, r *benchmark.ResultsCount, wei
 	return s.Evaluate(ctx, c, weights, func(Progress) {})
 }
 
-// evaluate moves a trial that has not begun on to its last epoch's evaluation sets, and
-// evaluates weights on each.
+// evaluate advances a new trial to the evaluation sets of its last epoch, and evaluates weights
+// on each.
 func (t *trial) evaluate(ctx context.Context, weights torchfile.StateDict) (sets []Evaluated, err error) {
 	if t.runner.State, err = t.runner.Set.Evaluate.NewState(weights); err != nil {
 		return nil, err
@@ -92,7 +92,8 @@ func (t *trial) evaluate(ctx context.Context, weights torchfile.StateDict) (sets
 	return sets, nil
 }
 
-// toLastEvaluation draws all that comes before the evaluation of the last epoch.
+// toLastEvaluation makes all random draws before the evaluation of the last epoch, and moves
+// the cursor there.
 func (t *trial) toLastEvaluation() {
 	t.seed()
 	last := t.config.Recipe.Epochs - 1
@@ -103,5 +104,5 @@ func (t *trial) toLastEvaluation() {
 			}
 		}
 	}
-	t.at.Position = checkpoint.Position{Epoch: last, Stage: 1}
+	t.cursor.Position = checkpoint.Position{Epoch: last, Stage: 1}
 }

@@ -10,9 +10,9 @@ import (
 	"nb201/internal/torchfile"
 )
 
-// bare is a file's tensors without the prefixes that DataParallel and torch.compile put
-// before every name of the module that they wrap.
-func bare(stored []torchfile.Stored) []torchfile.Stored {
+// stripWrappers removes the prefixes that DataParallel ("module.") and torch.compile
+// ("_orig_mod.") add to the names of all tensors of a module that they wrap.
+func stripWrappers(stored []torchfile.Stored) []torchfile.Stored {
 	stored = slices.Clone(stored)
 	for len(stored) > 0 {
 		prefix := "module."
@@ -29,11 +29,11 @@ func bare(stored []torchfile.Stored) []torchfile.Stored {
 	return stored
 }
 
-// fit takes a network's tensors out of those of a file by their names. Floats of other
-// types become float32; converted lists these types, "" none. A count of batches may be
-// stored as a float; where the file has no counts at all they are 0, as torch's
-// load_state_dict sets them.
-func fit(network cell.Network, stored []torchfile.Stored) (weights torchfile.StateDict, converted string, err error) {
+// fitWeights matches the tensors of a file with a network's, by name, and loads them. Other
+// floating-point types are converted to float32; converted lists them ("" if there were
+// none). A batch count may be stored as a float. If the file has no batch counts at all they
+// are 0, as torch's load_state_dict sets them.
+func fitWeights(network cell.Network, stored []torchfile.Stored) (weights torchfile.StateDict, converted string, err error) {
 	byName := map[string]torchfile.Stored{}
 	for _, s := range stored {
 		byName[s.Name] = s
@@ -53,7 +53,7 @@ func fit(network cell.Network, stored []torchfile.Stored) (weights torchfile.Sta
 			}
 		}
 	}
-	if err := compare(tensors, byName, stored); err != nil {
+	if err := checkTensors(tensors, byName, stored); err != nil {
 		return nil, "", err
 	}
 	types := map[torchfile.DType]bool{}
@@ -64,10 +64,10 @@ func fit(network cell.Network, stored []torchfile.Stored) (weights torchfile.Sta
 		}
 		stored := t.DType()
 		if want.Role == cell.BNCount {
-			t, err = count(t)
+			t, err = toBatchCount(t)
 		} else if stored != torchfile.Float32 {
 			types[stored] = true
-			t, err = singles(t)
+			t, err = toFloat32(t)
 		}
 		if err != nil {
 			return nil, "", fmt.Errorf("%s %w", want.Name, err)
@@ -83,8 +83,9 @@ func fit(network cell.Network, stored []torchfile.Stored) (weights torchfile.Sta
 	return weights, strings.Join(names, ", "), nil
 }
 
-// compare says how the names and shapes of a file differ from a network's.
-func compare(tensors []cell.Tensor, byName map[string]torchfile.Stored, stored []torchfile.Stored) error {
+// checkTensors returns an error that lists how the names and shapes of a file's tensors differ
+// from the network's, or nil.
+func checkTensors(tensors []cell.Tensor, byName map[string]torchfile.Stored, stored []torchfile.Stored) error {
 	var lacking, reshaped, foreign []string
 	known := map[string]bool{}
 	for _, want := range tensors {
@@ -93,7 +94,7 @@ func compare(tensors []cell.Tensor, byName map[string]torchfile.Stored, stored [
 		if !ok {
 			lacking = append(lacking, want.Name)
 		} else if !slices.Equal(s.Shape, want.Shape) {
-			reshaped = append(reshaped, fmt.Sprintf("%s%v, the network has %v", want.Name, s.Shape, want.Shape))
+			reshaped = append(reshaped, fmt.Sprintf("%s%v instead of %v", want.Name, s.Shape, want.Shape))
 		}
 	}
 	for _, s := range stored {
@@ -107,7 +108,7 @@ func compare(tensors []cell.Tensor, byName map[string]torchfile.Stored, stored [
 		names []string
 	}{
 		{fmt.Sprintf("lacks %%d of the network's %d tensors", len(tensors)), lacking},
-		{"has %d that the network has not", foreign},
+		{"has %d that the network does not have", foreign},
 		{"has %d of another shape", reshaped},
 	} {
 		if len(f.names) > 0 {
@@ -128,21 +129,21 @@ func firstFew(names []string) string {
 	return strings.Join(names, "; ")
 }
 
-// singles converts a tensor to float32.
-func singles(t *torchfile.Tensor) (*torchfile.Tensor, error) {
+// toFloat32 converts a tensor to float32. It refuses integers and values beyond float32.
+func toFloat32(t *torchfile.Tensor) (*torchfile.Tensor, error) {
 	if t.DType() == torchfile.Int64 {
-		return nil, fmt.Errorf("is of %v, not of floats", t.DType())
+		return nil, fmt.Errorf("has the type %v, not a floating-point type", t.DType())
 	}
 	for i, v := range t.Float64 {
 		if math.Abs(v) > math.MaxFloat32 && !math.IsInf(v, 0) {
-			return nil, fmt.Errorf("holds %v as element %d, beyond float32", v, i)
+			return nil, fmt.Errorf("has %v at element %d, which is beyond float32", v, i)
 		}
 	}
 	return t.ToFloat32(), nil
 }
 
-// count makes a number of batches of one that may be a float.
-func count(t *torchfile.Tensor) (*torchfile.Tensor, error) {
+// toBatchCount converts num_batches_tracked, which may be stored as a float, to int64.
+func toBatchCount(t *torchfile.Tensor) (*torchfile.Tensor, error) {
 	if t.Int64 != nil {
 		return t, nil
 	}
@@ -151,7 +152,7 @@ func count(t *torchfile.Tensor) (*torchfile.Tensor, error) {
 		v = t.Float64[0]
 	}
 	if v != math.Trunc(v) || v < 0 || v > 1<<53 { // NaN is not equal to itself
-		return nil, fmt.Errorf("is %v, not a count", v)
+		return nil, fmt.Errorf("is %v, not a whole number of batches", v)
 	}
 	return &torchfile.Tensor{Shape: t.Shape, Int64: []int64{int64(v)}}, nil
 }

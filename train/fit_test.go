@@ -19,7 +19,7 @@ import (
 	"nb201/internal/torchfile"
 )
 
-// roundable is a network of onDigits50 whose weights a float16 and a bfloat16 hold exactly.
+// roundable returns weights for onDigits50's network that are exact in float16 and bfloat16.
 func roundable(t *testing.T) torchfile.StateDict {
 	t.Helper()
 	weights := InitialWeights(resolve(t, onDigits50(t, 1, 777)).Network, random.NewTorch(1), random.Profiles()[0])
@@ -34,8 +34,8 @@ func roundable(t *testing.T) torchfile.StateDict {
 	return weights
 }
 
-// begins reads a file as weights to start from, and holds them against those wanted and
-// the types that they are said to be converted from.
+// begins reads a file as weights to start from, and compares them with those wanted, and the
+// types that they were converted from with converted.
 func begins(t *testing.T, path string, want torchfile.StateDict, converted string) {
 	t.Helper()
 	o := onDigits50(t, 1, 777)
@@ -59,7 +59,7 @@ func begins(t *testing.T, path string, want torchfile.StateDict, converted strin
 	}
 }
 
-// uncounted are weights as they are taken from a file without counts.
+// uncounted returns weights as they are read from a file without batch counts.
 func uncounted(weights torchfile.StateDict) torchfile.StateDict {
 	weights = slices.Clone(weights)
 	for i, w := range weights {

@@ -231,7 +231,7 @@ func (c trajectory) trial(t *testing.T) *trial {
 	return trialOf(t, config)
 }
 
-// outcome is what following a case gives.
+// outcome holds the results of following a case.
 type outcome struct {
 	steps     [][4]float64
 	gradients map[string][2]float64 // sum and sum of magnitudes, of the first step
@@ -239,7 +239,7 @@ type outcome struct {
 	eval      *device.Meter
 }
 
-// follow takes a case's steps and evaluates the first images as the case does.
+// follow runs a case's steps and evaluates the first images as the case does.
 func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 	t.Helper()
 	ctx := context.Background()
@@ -254,11 +254,11 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 	device.Compile(step)
 	defer step.Finalize()
 	defer tr.close()
-	check(tr.begin())
+	check(tr.initialise())
 	initial, err := step.Weights(tr.runner.State, 0)
 	check(err)
 	pass := func(epoch int, order data.Epoch) {
-		tr.at.Position = checkpoint.Position{Epoch: epoch}
+		tr.cursor.Position = checkpoint.Position{Epoch: epoch}
 		check(tr.runner.Run(ctx, tr.deviceStage(&order), func(b device.Batch) error {
 			o.steps = append(o.steps, [4]float64{b.Loss, float64(b.Top1), float64(b.Top5), learningRate(tr.config.Recipe, epoch)})
 			return nil
@@ -292,7 +292,7 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 	for i := range order.Order {
 		order.Order[i] = int32(i)
 	}
-	tr.at.Position = checkpoint.Position{Stage: 1}
+	tr.cursor.Position = checkpoint.Position{Stage: 1}
 	o.eval = &device.Meter{}
 	check(tr.runner.Run(ctx, tr.deviceStage(&order), func(b device.Batch) error {
 		o.eval.Add(b)
@@ -378,19 +378,19 @@ func loadTrajectories(t *testing.T) []trajectory {
 	return vectors.Cases
 }
 
-// relative is the difference of got from want as a share of want.
+// relative returns the relative error of got.
 func relative(got, want float64) float64 { return math.Abs(got-want) / math.Abs(want) }
 
-// bound is how far a float64 value may be off, relative: 1e-12, or more where
-// training magnifies rounding. How much it does the original tells: its own float32
-// run of the same case drifts from float64 by what float32's coarser rounding, 2^29
-// times float64's, has become.
+// bound returns the allowed relative error of a float64 value: 1e-12, or more where training
+// magnifies rounding. How much it does so follows from the original: its own float32 run of the
+// same case has drifted from float64 by what float32's rounding, 2^29 times as coarse as
+// float64's, has become.
 func bound(drift float64) float64 {
 	const margin = 8
 	return max(1e-12, margin*drift/(1<<29))
 }
 
-// bounds of what a case knows: the loss of each step, and at the end the tensors,
+// bounds holds the bounds for a case: for the loss of each step, and at the end for the tensors,
 // BatchNorm's statistics and the loss of the evaluation.
 type bounds struct {
 	steps                     []float64
@@ -434,8 +434,9 @@ func (c trajectory) twin(cases []trajectory) *trajectory {
 	return &cases[i]
 }
 
-// float64 tells whether the algorithm is right: everything within 1e-12, but for
-// magnified rounding (see bound). That holds on a GPU, too: its float64 is no coarser.
+// The float64 trajectory shows whether the algorithm is right: everything agrees within 1e-12,
+// except for magnified rounding (see bound). The same bound is used on a GPU, whose float64 is as
+// exact.
 func TestGoldenTrajectoryFloat64(t *testing.T) {
 	cases := loadTrajectories(t)
 	for _, c := range cases {
@@ -483,7 +484,7 @@ func TestGoldenTrajectoryFloat64(t *testing.T) {
 	}
 }
 
-// checkTensor compares a trained tensor with what the case says of it.
+// checkTensor compares a trained tensor with the sums in the case.
 func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed bounds) {
 	t.Helper()
 	values := numbers(w.Tensor)
@@ -509,7 +510,7 @@ func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed b
 	}
 	want := map[string][]float64{"running_mean": bn.Mean, "running_var": bn.Var}[leaf]
 	for i, v := range want {
-		// A mean is as exact as the values it was taken of are large.
+		// The error of a mean grows with the size of the values that it averages.
 		scale := max(1, math.Abs(v), math.Sqrt(bn.Var[i]))
 		if d := math.Abs(values[i] - v); !(d <= allowed.statistics*scale) {
 			t.Errorf("%s[%d] off by %.2g", w.Name, i, d)
@@ -520,9 +521,9 @@ func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed b
 	}
 }
 
-// float32 tells whether the fast path is right: the first step; later steps drift
-// apart as two builds of torch do. A GPU may have ten times the CPU's rounding: cuDNN may
-// take Winograd's algorithm, and variances are E[x^2] - E[x]^2.
+// The float32 trajectory shows whether the fast path is right, in its first step; later steps
+// drift apart as those of two builds of torch do. A GPU is allowed ten times the CPU's rounding:
+// cuDNN may use Winograd's algorithm, and variances are computed as E[x^2] - E[x]^2.
 func TestGoldenTrajectoryFloat32(t *testing.T) {
 	first, early := 1e-6, 1e-3
 	if devicetest.OnGPU(t) {

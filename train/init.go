@@ -8,11 +8,11 @@ import (
 	"nb201/internal/torchfile"
 )
 
-// InitialWeights draws the initial network from torch's generator, in the order
-// in which the original constructs its layers: kaiming_uniform_(a=sqrt(5)) for
-// convolutions and the classifier, U(-1/sqrt(fan in), 1/sqrt(fan in)) for its bias
-// (torch's reset_parameters; nothing in the original draws again). BatchNorm
-// starts with weight 1, bias 0, mean 0 and variance 1 and draws nothing.
+// InitialWeights draws a network's initial weights from torch's generator, in the order in which
+// the original constructs its layers: kaiming_uniform_(a=sqrt(5)) for convolutions and the
+// classifier's weight, U(-1/sqrt(fan in), 1/sqrt(fan in)) for the classifier's bias. This is
+// torch's reset_parameters; the original does not initialise them a second time. BatchNorm
+// starts with weight 1, bias 0, mean 0 and variance 1, and draws nothing.
 func InitialWeights(net cell.Network, generator *random.Torch, profile random.Profile) torchfile.StateDict {
 	var dict torchfile.StateDict
 	fanIn := 0
@@ -26,7 +26,7 @@ func InitialWeights(net cell.Network, generator *random.Torch, profile random.Pr
 		switch t.Role {
 		case cell.ConvWeight, cell.LinearWeight:
 			fanIn = t.Len() / t.Shape[0]
-			// In float64 and in this order, as torch evaluates it.
+			// torch computes this in float64 and in this order.
 			slope := math.Sqrt(5)
 			gain := math.Sqrt(2.0 / (1 + slope*slope))
 			bound := math.Sqrt(3.0) * (gain / math.Sqrt(float64(fanIn)))
@@ -44,8 +44,8 @@ func InitialWeights(net cell.Network, generator *random.Torch, profile random.Pr
 	return dict
 }
 
-// skipModelInfo draws what get_model_infos (xautodl/utils/flop_benchmark.py) draws
-// to count FLOPs on a random image: one word a pixel.
+// skipModelInfo skips the draws of get_model_infos (xautodl/utils/flop_benchmark.py), which
+// counts FLOPs on a random image: one 32-bit word for each value of its 3 channels.
 func skipModelInfo(net cell.Network, generator *random.Torch) {
 	generator.Skip(3 * net.Size * net.Size)
 }

@@ -23,32 +23,33 @@ import (
 	"nb201/results/published"
 )
 
-// Initial are initial weights that come from a file instead of the seed. Nothing else
-// changes: the generator draws initial weights all the same, so that order, flips and
-// crops are those of the seed's run from scratch. BatchNorm's statistics and batch
-// counts are the file's; the momenta start at zero.
+// Initial holds initial weights that are read from a file instead of drawn from the seed.
+// Nothing else changes: the generator still draws initial weights, so order, flips and crops are
+// those of a trial from scratch with the same seed. BatchNorm's statistics and batch counts come
+// from the file; the momenta start at zero.
 type Initial struct {
-	// File is the file's base name and hash, for the record. To the name are added the
-	// trial, where the file holds several, and a new classifier.
+	// File identifies the file in the record: its base name, with the trial's name if the file
+	// holds several and a note if the classifier is new, and its hash.
 	File    results.StartWeights
 	Weights torchfile.StateDict
-	// NewClassifier has classifier.weight and classifier.bias drawn from the seed, for
-	// whatever number of classes; those of Weights are not used.
+	// NewClassifier draws classifier.weight and classifier.bias from the seed instead of taking
+	// them from Weights, so the file's number of classes does not matter.
 	NewClassifier bool
 }
 
-// classifier are the tensors that depend on the number of classes.
+// classifier lists the tensors that depend on the number of classes.
 var classifier = []string{"classifier.weight", "classifier.bias"}
 
-// take takes the network's tensors, but for the number of classes, out of those of a file.
-func (i *Initial) take(stored []torchfile.Stored, network cell.Network) (err error) {
-	stored = bare(stored)
+// load fills i with the network's tensors from those of a file. The file's number of classes
+// may differ from the network's; see [Initial.check].
+func (i *Initial) load(stored []torchfile.Stored, network cell.Network) (err error) {
+	stored = stripWrappers(stored)
 	for _, s := range stored {
 		if s.Name == classifier[0] && len(s.Shape) > 0 && s.Shape[0] > 0 {
 			network.Classes = s.Shape[0]
 		}
 	}
-	i.Weights, i.File.ConvertedFrom, err = fit(network, stored)
+	i.Weights, i.File.ConvertedFrom, err = fitWeights(network, stored)
 	if err != nil && !usage.Is(err) {
 		err = i.misfit(network, err)
 	}
@@ -60,7 +61,7 @@ func (i *Initial) misfit(network cell.Network, err error) error {
 		i.File.Name, network.Arch.Index(), network.Channels, network.Cells, err)
 }
 
-// check refuses, as a usage error, weights that are not the network's or not finite.
+// check returns a usage error if the weights are not the network's or not finite.
 func (i *Initial) check(network cell.Network) error {
 	stored := network
 	if at := len(i.Weights) - len(classifier); at >= 0 && i.Weights[at].Name == classifier[0] && len(i.Weights[at].Shape) > 0 {
@@ -70,13 +71,13 @@ func (i *Initial) check(network cell.Network) error {
 		return i.misfit(network, err)
 	}
 	if stored.Classes != network.Classes && !i.NewClassifier {
-		return usage.Errorf("%s tells %d classes apart (%s), the dataset has %d: --new-classifier trains it with a classifier drawn from the seed",
+		return usage.Errorf("%s has a classifier of %d classes (%s), but the dataset has %d; use --new-classifier to draw a new one from the seed",
 			i.File.Name, stored.Classes, strings.Join(classifier, ", "), network.Classes)
 	}
 	return nil
 }
 
-// checkWeights makes sure that a state dict is the network's and finite.
+// checkWeights returns an error if a state dict is not the network's, or not finite.
 func checkWeights(network cell.Network, weights torchfile.StateDict) error {
 	if err := results.CheckWeights(network, weights); err != nil {
 		return err
@@ -84,15 +85,16 @@ func checkWeights(network cell.Network, weights torchfile.StateDict) error {
 	for _, w := range weights {
 		for i, v := range w.Float32 {
 			if v := float64(v); math.IsNaN(v) || math.IsInf(v, 0) {
-				return fmt.Errorf("%s holds %v as element %d", w.Name, v, i)
+				return fmt.Errorf("%s has %v at element %d", w.Name, v, i)
 			}
 		}
 	}
 	return nil
 }
 
-// over is the state dict to start from, given the one that was drawn.
-func (i *Initial) over(drawn torchfile.StateDict) torchfile.StateDict {
+// replace returns the state dict to start from: i's weights, with the classifier of drawn if it
+// is to be new.
+func (i *Initial) replace(drawn torchfile.StateDict) torchfile.StateDict {
 	start := slices.Clone(i.Weights)
 	for k, w := range drawn {
 		if i.NewClassifier && slices.Contains(classifier, w.Name) {
@@ -102,13 +104,13 @@ func (i *Initial) over(drawn torchfile.StateDict) torchfile.StateDict {
 	return start
 }
 
-// read reads the weights for the trial t of a network.
+// read reads the weights that s names, for the trial t of a network.
 func (s Start) read(t results.Trial, network cell.Network) (*Initial, error) {
 	i := &Initial{NewClassifier: s.NewClassifier}
 	i.File.Name = filepath.Base(s.File)
 	info, err := os.Stat(s.File)
 	if err != nil {
-		return nil, usage.Errorf("cannot read weights: %w", err)
+		return nil, usage.Errorf("cannot read weights: %w; name a readable file with --from", err)
 	}
 	if info.IsDir() {
 		return nil, refuseDir(s.File)
@@ -119,7 +121,7 @@ func (s Start) read(t results.Trial, network cell.Network) (*Initial, error) {
 	}
 	if kind.Format == "" {
 		if s.Trial != "" && kind.Weights {
-			return nil, usage.Errorf("%s holds one state dict and no trials: leave out --from-trial %s", s.File, s.Trial)
+			return nil, usage.Errorf("%s holds a single state dict, not trials; leave out --from-trial %s", s.File, s.Trial)
 		}
 		err = i.readFile(s.File, kind, network)
 	} else {
@@ -132,22 +134,23 @@ func (s Start) read(t results.Trial, network cell.Network) (*Initial, error) {
 		i.File.SetNewClassifier()
 	}
 	if i.File.SHA256, err = hashFile(s.File); err != nil {
-		return nil, usage.Errorf("cannot read weights: %w", err)
+		return nil, usage.Errorf("cannot read weights: %w; name a readable file with --from", err)
 	}
 	return i, nil
 }
 
-// refuseDir asks for a file of a directory, and names one where it is a campaign.
+// refuseDir returns the error for a directory where a file is needed. If the directory is a
+// campaign, the error names one of its files.
 func refuseDir(dir string) error {
 	example := ""
 	if found, err := filepath.Glob(filepath.Join(dir, "weights", "*", "*", "*.pth")); err == nil && len(found) > 0 {
 		example = ", such as " + found[0]
 	}
-	return usage.Errorf("--from %s is a directory: name the file with the weights%s", dir, example)
+	return usage.Errorf("--from %s is a directory; name a file with weights%s", dir, example)
 }
 
-// readFile reads weights from a file that holds a state dict, in the forms in which
-// programs for torch leave one.
+// readFile reads weights from a file that holds one state dict: a torch checkpoint or a
+// safetensors file.
 func (i *Initial) readFile(path string, kind published.Kind, network cell.Network) error {
 	if err := kind.Refusal(path); err != nil && !kind.Weights {
 		return err
@@ -158,7 +161,7 @@ func (i *Initial) readFile(path string, kind published.Kind, network cell.Networ
 			return err
 		}
 		defer f.Close()
-		return i.take(f.Weights(), network)
+		return i.load(f.Weights(), network)
 	}
 	f, err := torchfile.Open(path)
 	if err != nil {
@@ -169,11 +172,11 @@ func (i *Initial) readFile(path string, kind published.Kind, network cell.Networ
 	if err != nil {
 		return err
 	}
-	return i.take(stored, network)
+	return i.load(stored, network)
 }
 
-// readTrial reads the weights of t's architecture from a file of a published format;
-// pickTrial says of which trial. To the file's name is added the trial's.
+// readTrial reads the weights of t's architecture from a file in a published format, of the
+// trial that pickTrial selects, whose name it appends to i.File.Name.
 func (i *Initial) readTrial(path, pick string, t results.Trial, network cell.Network) error {
 	b, err := published.Open(context.Background(), path)
 	if err != nil {
@@ -193,18 +196,18 @@ func (i *Initial) readTrial(path, pick string, t results.Trial, network cell.Net
 	if err != nil {
 		return err
 	}
-	return i.take(weights.Stored(), network)
+	return i.load(weights.Stored(), network)
 }
 
-// namedTrial is a trial and what --from-trial calls it.
+// namedTrial is a trial with its name for --from-trial, KEY:HP:SEED.
 type namedTrial struct {
 	*benchmark.ResultsCount
 	name, hp string
 }
 
-// pickTrial finds the trial called pick among those of a whose weights were kept. When
-// pick is empty it is the only one or, as far as needed to tell it from the others, the
-// one on t's dataset, with t's seed and along t's schedule.
+// pickTrial selects the trial named pick among the trials of a that have weights. If pick is
+// empty and there are several, it narrows them down by t's dataset, then t's seed, then t's
+// schedule, until one is left.
 func pickTrial(path string, a *benchmark.Architecture, pick string, t results.Trial) (namedTrial, error) {
 	var kept []namedTrial
 	for _, schedule := range a.Schedules {
@@ -215,7 +218,7 @@ func pickTrial(path string, a *benchmark.Architecture, pick string, t results.Tr
 		}
 	}
 	if len(kept) == 0 {
-		return namedTrial{}, usage.Errorf("%s holds no weights of architecture %d", path, a.Index)
+		return namedTrial{}, usage.Errorf("%s has no weights of architecture %d; name another file with --from", path, a.Index)
 	}
 	var left []namedTrial
 	for _, r := range kept {
@@ -237,12 +240,12 @@ func pickTrial(path string, a *benchmark.Architecture, pick string, t results.Tr
 		for _, r := range kept {
 			names = append(names, r.name)
 		}
-		return namedTrial{}, usage.Errorf("%s holds the weights of %s: name one of them with --from-trial", path, strings.Join(names, ", "))
+		return namedTrial{}, usage.Errorf("%s has weights of %s; name one of them with --from-trial", path, strings.Join(names, ", "))
 	}
 	return left[0], nil
 }
 
-// hashFile is the SHA-256 of a file in hex.
+// hashFile returns the SHA-256 of a file in hex.
 func hashFile(path string) (string, error) {
 	f, err := infile.Open(path)
 	if err != nil {

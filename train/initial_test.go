@@ -25,8 +25,8 @@ import (
 	"nb201/results/resultstest"
 )
 
-// digits50 is a dataset of digits that trains on whole batches of 50 and has an
-// evaluation set of each order: sequential, and drawn anew in every epoch.
+// digits50 is a dataset of digits that trains on whole batches of 50 and has an evaluation set of
+// each order: sequential, and drawn again in every epoch.
 const digits50 = `{
 	"name": "digits50", "format": "digits", "classes": 10, "size": [16, 16],
 	"mean": [77.97, 77.97, 77.97], "std": [95.73, 95.73, 95.73], "augment": {"flip": true, "crop_padding": 1},
@@ -40,7 +40,7 @@ const digits50 = `{
 // lightest is an architecture that compiles fast.
 const lightest = "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|none~0|none~1|skip_connect~2|"
 
-// onDigits50 are the options of a trial that compiles in seconds.
+// onDigits50 returns the options of a trial that compiles in seconds.
 func onDigits50(t *testing.T, epochs int, seed uint32) Options {
 	t.Helper()
 	definition := filepath.Join(t.TempDir(), "digits50.json")
@@ -70,7 +70,7 @@ func runTrial(t *testing.T, c Config) *Outcome {
 	return o
 }
 
-// saved is the file of some weights.
+// saved writes weights to a file and returns its path.
 func saved(t *testing.T, weights torchfile.StateDict) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "W.pth")
@@ -85,9 +85,9 @@ func saved(t *testing.T, weights torchfile.StateDict) string {
 	return path
 }
 
-// measuredAgain reports whether what was measured of stored weights is what the trial's curve ends
-// with, to the bit on the CPU. On a GPU another program than the trial's may measure it, which
-// rounds otherwise, and so may rank two classes of an image otherwise that are nearly equal.
+// measuredAgain reports whether the results of stored weights are the last values of the trial's curve,
+// on the CPU to the bit. On a GPU another program than the trial's may compute them. It rounds
+// differently, and may therefore swap two classes of an image whose logits are nearly equal.
 func measuredAgain(t *testing.T, precision configs.Precision, got Evaluated, want results.Evaluation) bool {
 	t.Helper()
 	last := len(want.Loss) - 1
@@ -103,8 +103,8 @@ func measuredAgain(t *testing.T, precision configs.Precision, got Evaluated, wan
 	return d <= losses && math.Abs(got.Top1-want.Top1[last]) <= few && math.Abs(got.Top5-want.Top5[last]) <= few
 }
 
-// evaluateAgain publishes a trial and has the evaluation of what is stored of it give
-// the last values of its curves, on the CPU to the bit.
+// evaluateAgain publishes a trial, evaluates the stored weights and checks that this reproduces the
+// last values of its curves, on the CPU to the bit.
 func evaluateAgain(t *testing.T, o *Outcome, dataRoot string) {
 	t.Helper()
 	campaign := results.Campaign{Dir: t.TempDir()}
@@ -141,7 +141,7 @@ func evaluateAgain(t *testing.T, o *Outcome, dataRoot string) {
 	}
 }
 
-// TestStoredPhotographs evaluates again what was trained on real photographs.
+// TestStoredPhotographs evaluates weights that were trained on real photographs.
 func TestStoredPhotographs(t *testing.T) {
 	root := needs.Photos(t)
 	o := options(t, lightest, "../testdata/cifar10-small.json", 1, 777, settings(4, 1, 250))
@@ -149,7 +149,7 @@ func TestStoredPhotographs(t *testing.T) {
 	evaluateAgain(t, runTrial(t, resolve(t, o)), root)
 }
 
-// TestStoredWeights trains a trial, evaluates its weights again and trains on from them.
+// TestStoredWeights trains a trial, evaluates its weights, and trains another from them.
 func TestStoredWeights(t *testing.T) {
 	const epochs = 8
 	trained := runTrial(t, resolve(t, onDigits50(t, epochs, 777)))
@@ -172,7 +172,7 @@ func TestStoredWeights(t *testing.T) {
 		}
 		sum, err := hashFile(options.Start.File)
 		if want := (results.File{Name: "W.pth", SHA256: sum}); err != nil || tuned.Record.InitialWeights.File != want {
-			t.Errorf("the record tells of the initial weights %+v, want %+v (%v)", tuned.Record.InitialWeights, want, err)
+			t.Errorf("the record has the initial weights %+v, want %+v (%v)", tuned.Record.InitialWeights, want, err)
 		}
 		if err := tuned.Record.Validate(); err != nil {
 			t.Error(err)
@@ -180,14 +180,14 @@ func TestStoredWeights(t *testing.T) {
 	})
 }
 
-// TestInitialState has a trial that starts from a file differ from the seed's own in
-// the weights alone: from a file with the weights that the seed draws it is the same.
+// TestInitialState checks that starting from a file changes only the weights: with a file of the
+// weights that the seed draws, the trial is the same.
 func TestInitialState(t *testing.T) {
 	scratch := onDigits50(t, 2, 777)
 	begun := func(o Options) (weights torchfile.StateDict, order data.Epoch) {
 		c := resolve(t, o)
 		tr := trialOf(t, c)
-		if err := tr.begin(); err != nil {
+		if err := tr.initialise(); err != nil {
 			t.Fatal(err)
 		}
 		defer tr.close()
@@ -232,7 +232,7 @@ func TestInitialState(t *testing.T) {
 	}
 }
 
-// TestInitialRefused has every file that a trial cannot start from end in a usage error.
+// TestInitialRefused checks that every file that a trial cannot start from is a usage error.
 func TestInitialRefused(t *testing.T) {
 	scratch := onDigits50(t, 2, 777)
 	network := resolve(t, scratch).Network
@@ -265,20 +265,27 @@ func TestInitialRefused(t *testing.T) {
 		weights torchfile.StateDict
 		want    string
 	}{
-		{"channels", draw(func(n *cell.Network) { n.Channels = 8 }), "it has 47 of another shape (stem.0.weight[8 3 3 3], the network has [4 3 3 3]; "},
-		{"architecture", draw(func(n *cell.Network) { n.Arch[0] = cell.NorConv3x3 }), "the network has"},
-		{"classes", seven, "tells 7 classes apart (classifier.weight, classifier.bias), the dataset has 10: --new-classifier"},
-		{"NaN", with("stem.1.running_var", float32s(math.NaN())), "stem.1.running_var holds NaN as element 3"},
-		{"infinite", with("lastact.0.bias", &torchfile.Tensor{Shape: []int{16}, Float32: slices.Repeat([]float32{float32(math.Inf(-1))}, 16)}), "lastact.0.bias holds -Inf as element 0"},
-		{"shape", with("stem.1.bias", &torchfile.Tensor{Shape: []int{2}, Float32: []float32{1, 2}}), "it has 1 of another shape (stem.1.bias[2], the network has [4])"},
-		{"dtype", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Int64: []int64{1, 2, 3, 4}}), "stem.1.bias is of int64, not of floats"},
-		{"beyond float32", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Float64: []float64{1, 2, 3, -1e39}}), "stem.1.bias holds -1e+39 as element 3, beyond float32"},
-		{"half a batch", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float32: []float32{1.5}}), "stem.1.num_batches_tracked is 1.5, not a count"},
-		{"count too high for a float16", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float16: []uint16{0x7c00}}), "stem.1.num_batches_tracked is +Inf, not a count"},
-		{"one count lacking", slices.DeleteFunc(draw(same), func(w torchfile.NamedTensor) bool { return w.Name == "stem.1.num_batches_tracked" }), "lacks 1 of the network's 57 tensors (stem.1.num_batches_tracked)"},
-		{"one more", append(draw(same), torchfile.NamedTensor{Name: "n_averaged", Tensor: &torchfile.Tensor{Int64: []int64{1}}}), `it has 1 that the network has not ("n_averaged")`},
-		{"some with a prefix", prefixed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network has not (\"module.classifier.bias\")"},
-		{"name", renamed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network has not (\"classifier.offset\")"},
+		{"channels", draw(func(n *cell.Network) { n.Channels = 8 }), "it has 47 of another shape (stem.0.weight[8 3 3 3] instead of [4 3 3 3]; "},
+		{"architecture", draw(func(n *cell.Network) { n.Arch[0] = cell.NorConv3x3 }), "the network"},
+		{"classes", seven, "has a classifier of 7 classes (classifier.weight, classifier.bias), but the dataset has 10; use --new-classifier"},
+		{"NaN", with("stem.1.running_var", float32s(math.NaN())), "stem.1.running_var has NaN at element 3"},
+		{"infinite", with("lastact.0.bias", &torchfile.Tensor{Shape: []int{16}, Float32: slices.Repeat([]float32{float32(math.Inf(-1))}, 16)}),
+			"lastact.0.bias has -Inf at element 0"},
+		{"shape", with("stem.1.bias", &torchfile.Tensor{Shape: []int{2}, Float32: []float32{1, 2}}), "it has 1 of another shape (stem.1.bias[2] instead of [4])"},
+		{"dtype", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Int64: []int64{1, 2, 3, 4}}), "stem.1.bias has the type int64, not a floating-point type"},
+		{"beyond float32", with("stem.1.bias", &torchfile.Tensor{Shape: []int{4}, Float64: []float64{1, 2, 3, -1e39}}),
+			"stem.1.bias has -1e+39 at element 3, which is beyond float32"},
+		{"half a batch", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float32: []float32{1.5}}),
+			"stem.1.num_batches_tracked is 1.5, not a whole number of batches"},
+		{"count too high for a float16", with("stem.1.num_batches_tracked", &torchfile.Tensor{Float16: []uint16{0x7c00}}),
+			"stem.1.num_batches_tracked is +Inf, not a whole number of batches"},
+		{"one count lacking", slices.DeleteFunc(draw(same), func(w torchfile.NamedTensor) bool { return w.Name == "stem.1.num_batches_tracked" }),
+			"lacks 1 of the network's 57 tensors (stem.1.num_batches_tracked)"},
+		{"one more", append(draw(same), torchfile.NamedTensor{Name: "n_averaged", Tensor: &torchfile.Tensor{Int64: []int64{1}}}),
+			`it has 1 that the network does not have ("n_averaged")`},
+		{"some with a prefix", prefixed,
+			"it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network does not have (\"module.classifier.bias\")"},
+		{"name", renamed, "it lacks 1 of the network's 57 tensors (classifier.bias), and has 1 that the network does not have (\"classifier.offset\")"},
 		{"fewer", draw(same)[:3], "it lacks 45 of the network's 57 tensors (stem.1.running_mean; "},
 	} {
 		o := scratch
@@ -313,9 +320,11 @@ func TestConfigForRefused(t *testing.T) {
 		want   string // empty: no error
 	}{
 		{"as trained", func(*results.Record) {}, ""},
-		{"key", func(r *results.Record) { replace(r, `"classes"`, `"klasses"`) }, `architecture 0 on digits, 2 epochs, seed 777: dataset definition: unknown key "klasses"`},
+		{"key", func(r *results.Record) { replace(r, `"classes"`, `"klasses"`) },
+			`architecture 0 on digits, 2 epochs, seed 777: dataset definition: unknown key "klasses"`},
 		{"format", func(r *results.Record) { replace(r, `"format":"digits"`, `"format":"gif"`) }, `unknown format "gif"`},
-		{"dataset", func(r *results.Record) { replace(r, `"name":"digits"`, `"name":"letters"`) }, "of letters, 10 classes and 16 pixels, the record of digits"},
+		{"dataset", func(r *results.Record) { replace(r, `"name":"digits"`, `"name":"letters"`) },
+			"defines letters, 10 classes and 16 pixels, but the record has digits"},
 		{"profile", func(r *results.Record) { r.Parity.Profile = "2030" }, `unknown parity profile "2030"`},
 		{"precision", func(r *results.Record) { r.Precision = "fp16" }, `unknown precision "fp16"`},
 		{"batch", func(r *results.Record) { r.Recipe.Batch = 5000 }, "larger than the data"},
@@ -354,21 +363,24 @@ func TestCheckRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Definition, err = json.Marshal(d.At(configs.Nov2019)); err != nil {
+			if r.Definition, err = json.Marshal(d.ForTimeline(configs.Nov2019)); err != nil {
 				t.Fatal(err)
 			}
 			r.Parity.Timeline, r.Eval = configs.Nov2019, r.Eval[1:]
 		}, ""},
-		{"all sets in nov2019", "cifar100", func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 }, "not that of cifar100 in the timeline nov2019"},
-		{"two sets in nov2019", resultstest.Own, func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 }, "it has 2 evaluation sets, the record 2 in the timeline nov2019"},
-		{"half", "cifar10-valid", func(r *results.Record) { r.Train.Images-- }, "it has 25000 images of training, the record 24999"},
-		{"split", "ImageNet16-120", func(r *results.Record) { r.Eval[2].Images = 6000 }, "it has 3000 images of x-test, the record 6000"},
-		{"published counts", "cifar10", defined("50000", "40000"), "not that of cifar10"},
+		{"all sets in nov2019", "cifar100", func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 },
+			"it differs from that of cifar100 in the timeline nov2019"},
+		{"two sets in nov2019", resultstest.Own, func(r *results.Record) { r.Parity.Timeline = configs.Nov2019 },
+			"it has 2 evaluation sets and the record 2, but the timeline nov2019 uses 1"},
+		{"half", "cifar10-valid", func(r *results.Record) { r.Train.Images-- }, "it has 25000 images of training, but the record has 24999"},
+		{"split", "ImageNet16-120", func(r *results.Record) { r.Eval[2].Images = 6000 }, "it has 3000 images of x-test, but the record has 6000"},
+		{"published counts", "cifar10", defined("50000", "40000"), "it differs from that of cifar10"},
 		{"no counts", resultstest.Own, func(r *results.Record) { r.Train.Images, r.Eval[0].Images = 512, 7 }, ""},
-		{"own counts", resultstest.Own, defined(`"size"`, `"images":{"train":601,"test":201},"size"`), "it has 201 images of ori-test, the record 200"},
+		{"own counts", resultstest.Own, defined(`"size"`, `"images":{"train":601,"test":201},"size"`), "it has 201 images of ori-test, but the record has 200"},
 		{"own pixels", resultstest.Own, defined("125.3", "125.4"), ""},
-		{"a set less", resultstest.Own, func(r *results.Record) { r.Eval = r.Eval[:1] }, "it has 2 evaluation sets, the record 1"},
-		{"order of the sets", resultstest.Own, func(r *results.Record) { r.Eval[0], r.Eval[1] = r.Eval[1], r.Eval[0] }, "an evaluation set is ori-test, that of the record x-valid"},
+		{"a set less", resultstest.Own, func(r *results.Record) { r.Eval = r.Eval[:1] }, "it has 2 evaluation sets and the record 1, but the timeline"},
+		{"order of the sets", resultstest.Own, func(r *results.Record) { r.Eval[0], r.Eval[1] = r.Eval[1], r.Eval[0] },
+			"it has the evaluation set ori-test where the record has x-valid"},
 		{"no definition", resultstest.Own, func(r *results.Record) { r.Definition = []byte(`{}`) }, `dataset definition: key "name"`},
 		{"scheduler", "digits", func(r *results.Record) { r.Recipe.Scheduler = "step" }, `the scheduler "step"`},
 	} {
@@ -388,7 +400,8 @@ func TestPublishedConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Trial != trial || c.Recipe.Batch != 256 || c.Recipe.Epochs != 200 || c.Network.Channels != 8 || c.Network.Cells != 1 || c.Settings.Workers != 4 || c.Settings.Parity != "2019" {
+	if c.Trial != trial || c.Recipe.Batch != 256 || c.Recipe.Epochs != 200 || c.Network.Channels != 8 || c.Network.Cells != 1 || c.Settings.Workers != 4 ||
+		c.Settings.Parity != "2019" {
 		t.Errorf("config %+v", c)
 	}
 	for _, key := range []string{"cifar10", "MNIST", "../mine.json"} {
@@ -399,8 +412,8 @@ func TestPublishedConfig(t *testing.T) {
 	}
 }
 
-// TestPickTrial has --from-trial and what stands in for it find a trial or say which
-// there are.
+// TestPickTrial checks that --from-trial, or the trial's own dataset, seed and schedule, select a
+// trial, and that the error lists the trials otherwise.
 func TestPickTrial(t *testing.T) {
 	on := func(dataset string, epochs int, seed uint32) results.Trial {
 		return results.Trial{Arch: 0, Dataset: dataset, Epochs: epochs, Seed: seed}
@@ -429,7 +442,7 @@ func TestPickTrial(t *testing.T) {
 		return a
 	}
 	all, one, none := open(several, true), open(several[:1], true), open(several, false)
-	const list = "f.pth holds the weights of cifar10:2:111, digits:2:111, digits:3:111, digits:3:777: name one of them with --from-trial"
+	const list = "f.pth has weights of cifar10:2:111, digits:2:111, digits:3:111, digits:3:777; name one of them with --from-trial"
 	for _, c := range []struct {
 		a    *benchmark.Architecture
 		pick string
@@ -446,8 +459,8 @@ func TestPickTrial(t *testing.T) {
 		{all, "digits:3:888", on("digits", 3, 777), list},
 		{all, "digits", on("digits", 3, 777), list},
 		{one, "", on("mine", 200, 5), "digits:2:111"},
-		{one, "digits:3:111", on("digits", 2, 111), "f.pth holds the weights of digits:2:111: name"},
-		{none, "", on("digits", 3, 777), "f.pth holds no weights of architecture 0"},
+		{one, "digits:3:111", on("digits", 2, 111), "f.pth has weights of digits:2:111; name"},
+		{none, "", on("digits", 3, 777), "f.pth has no weights of architecture 0"},
 	} {
 		found, err := pickTrial("f.pth", c.a, c.pick, c.t)
 		if err != nil {

@@ -14,16 +14,17 @@ import (
 )
 
 const (
-	// LatencyBatch is the batch that the published latency is of, in images.
+	// LatencyBatch is the batch size of the published latency, in images.
 	LatencyBatch = 256
-	// LatencyRuns is how many times a record holds.
+	// LatencyRuns is the number of timed evaluations in a record.
 	LatencyRuns = 10
-	// LatencyWarmUp is how many evaluations come before those that count.
+	// LatencyWarmUp is the number of evaluations before the timed ones.
 	LatencyWarmUp = 3
 )
 
-// Latency compiles the evaluation of a network's batches and measures it on noise, with
-// initial weights: see device.Executable.Latency.
+// Latency compiles the evaluation of a network and measures it on images of noise, with initial
+// weights. It returns the seconds of each of runs evaluations of one batch; see
+// [device.Executable.Latency].
 func Latency(ctx context.Context, b compute.Backend, n cell.Network, precision configs.Precision, batch, runs int) (seconds []float64, err error) {
 	e := device.NewEvaluation(b, device.Spec{Network: n, Precision: precision, Stored: batch}, batch)
 	initial := InitialWeights(n, random.NewTorch(0), random.Profiles()[0])
@@ -44,7 +45,7 @@ func Latency(ctx context.Context, b compute.Backend, n cell.Network, precision c
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("measure the latency of architecture %d: %w", n.Arch.Index(), err)
+		return nil, fmt.Errorf("cannot measure the latency of architecture %d: %w", n.Arch.Index(), err)
 	}
 	return seconds, nil
 }

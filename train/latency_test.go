@@ -15,7 +15,7 @@ import (
 	"nb201/internal/backend/devicetest"
 )
 
-// The runs that count are told, within the time that all take together.
+// Latency returns the seconds of the timed runs, whose sum is less than the time of all runs.
 func TestLatency(t *testing.T) {
 	arch, err := cell.ByIndex(1462)
 	if err != nil {
@@ -38,7 +38,7 @@ func TestLatency(t *testing.T) {
 			t.Errorf("%s: %v take longer than all", precision, seconds)
 		}
 	}
-	// It grows with the work.
+	// The latency grows with the amount of work.
 	small, err1 := Latency(t.Context(), openBackend(t), n, configs.FP32, 4, 5)
 	n.Size = 32
 	images := 256
@@ -61,10 +61,10 @@ func TestLatency(t *testing.T) {
 	}
 }
 
-// A trial of the published batch measures its latency, another does not.
+// A trial with the published batch size measures its latency; others do not.
 func TestLatencyOfTrial(t *testing.T) {
 	c := onClasses(t, 3, 8, false)
-	if seconds, err := newTrial(c, nil, nil).latency(); seconds != nil || err != nil {
+	if seconds, err := newTrial(c, nil, nil).measureLatency(); seconds != nil || err != nil {
 		t.Errorf("in batches of %d: %v, %v", c.Recipe.Batch, seconds, err)
 	}
 	images := datatest.Synth(LatencyBatch, 8, 3, 1)

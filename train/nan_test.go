@@ -12,10 +12,10 @@ import (
 	"nb201/results"
 )
 
-// deadEnd has a convolution that reaches no output: what goes wrong there shows in no loss.
+// deadEnd has a convolution that does not reach the output, so that its faults do not show in the loss.
 const deadEnd = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|none~2|"
 
-// startingFrom is a small trial whose initial weights are changed.
+// startingFrom configures a small trial with changed initial weights.
 func startingFrom(t *testing.T, genotype string, precision configs.Precision, change func(torchfile.StateDict)) Config {
 	t.Helper()
 	c := small(t)
@@ -44,8 +44,7 @@ func set(t *testing.T, weights torchfile.StateDict, suffix string, value float32
 	}
 }
 
-// TestDivergedState ends trials whose state is none that a trained network has, whether it
-// shows in the loss or not.
+// A trial fails if its state is not that of a trained network, whether or not this shows in the loss.
 func TestDivergedState(t *testing.T) {
 	plain := small(t).Network.Arch.String()
 	for _, test := range []struct {
@@ -59,8 +58,10 @@ func TestDivergedState(t *testing.T) {
 		{"overflow before the last ReLU", plain, configs.BF16, "stem.0.weight", 3e38, "the loss is NaN at epoch 0, step "},
 		{"variance", plain, configs.FP32, "cells.1.conv_a.op.2.running_var", -1e6, "the loss is NaN at epoch 0, step 0 (ori-test)"},
 		{"overflow in a dead end", deadEnd, configs.FP32, "cells.0.layers.0.op.1.weight", 3e38, "the running statistics are not finite at epoch 0, step "},
-		{"variance in a dead end", deadEnd, configs.FP32, "cells.0.layers.0.op.2.running_var", -1e6, "1 variances in cells.0.layers.0.op.2.running_var are negative at epoch 1, step 5 (train)"},
-		{"beyond float32 in a dead end", deadEnd, configs.FP64, "cells.0.layers.0.op.1.weight", 3e38, "1 values of cells.0.layers.0.op.2.running_var are not finite at epoch 1, step 5 (train)"},
+		{"variance in a dead end", deadEnd, configs.FP32, "cells.0.layers.0.op.2.running_var", -1e6,
+			"1 variances in cells.0.layers.0.op.2.running_var are negative at epoch 1, step 5 (train)"},
+		{"beyond float32 in a dead end", deadEnd, configs.FP64, "cells.0.layers.0.op.1.weight", 3e38,
+			"1 values of cells.0.layers.0.op.2.running_var are not finite at epoch 1, step 5 (train)"},
 	} {
 		c := startingFrom(t, test.genotype, test.precision, func(weights torchfile.StateDict) { set(t, weights, test.tensor, test.value) })
 		_, err := openSession(t).Run(t.Context(), c, func(Progress) {})
@@ -71,7 +72,7 @@ func TestDivergedState(t *testing.T) {
 	}
 }
 
-// TestEvaluateNaN evaluates weights whose network makes no numbers.
+// TestEvaluateNaN evaluates weights with which the network computes NaN.
 func TestEvaluateNaN(t *testing.T) {
 	for _, precision := range []configs.Precision{configs.FP32, configs.BF16, configs.FP64} {
 		c := startingFrom(t, small(t).Network.Arch.String(), precision, func(weights torchfile.StateDict) {

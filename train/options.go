@@ -13,32 +13,32 @@ import (
 	"nb201/results/benchmark"
 )
 
-// Options say what to train, and where the images and the weights to start from are.
+// Options names what to train, the directory of its images and the weights to start from.
 type Options struct {
 	Arch       cell.Arch
 	Definition data.Definition // of the dataset, with the evaluation sets of every timeline
 	Recipe     configs.Recipe
-	Settings   configs.Settings // of the recipe's C, N and batch
+	Settings   configs.Settings // with the same C, N and batch size as Recipe
 	Seed       uint32
-	DataRoot   string // where the images are
+	DataRoot   string // directory in or below which the images are
 	Start      Start
 }
 
-// Start says which weights a trial starts from.
+// Start names the weights that a trial starts from.
 type Start struct {
-	// File holds the initial weights; empty: they are drawn from the seed. It holds a
-	// state dict, of torch or safetensors, or trials in a published format.
+	// File holds the initial weights: a state dict, of torch or safetensors, or trials in a
+	// published format. If it is empty, the seed draws the initial weights.
 	File string
-	// Trial, KEY:HP:SEED, says which of the file's trials (HP is the schedule's name in
-	// the file). When it is empty, it is the only trial of the architecture or the one on
-	// the same dataset, with the same seed and along the same schedule.
+	// Trial names one of the file's trials as KEY:HP:SEED, where HP is the schedule's name in
+	// the file. It may be empty if the file has one trial of the architecture, or one with the
+	// dataset, seed and schedule of the trial to train.
 	Trial         string
 	NewClassifier bool // see Initial
 }
 
-// NewOptions returns the options of a trial in the words of a command line: an index or
-// genotype string, a dataset key or definition file, and a schedule by its epochs. The
-// seed, the images' directory and the start weights are the caller's to add.
+// NewOptions resolves command-line arguments: an index or genotype string, a dataset key or
+// definition file, and a schedule by its number of epochs. The caller sets Seed, DataRoot and
+// Start.
 func NewOptions(arch, dataset string, epochs int, s configs.Settings) (o Options, err error) {
 	o.Settings = s
 	if o.Definition, err = data.Find(dataset); err != nil {
@@ -51,18 +51,18 @@ func NewOptions(arch, dataset string, epochs int, s configs.Settings) (o Options
 	return o, err
 }
 
-// loader loads the images of a definition, which are in or below root.
+// loader loads the images of a definition from files in or below root.
 type loader func(d data.Definition, root string) (*data.Dataset, error)
 
-// Config resolves the options and loads the images. What is wrong with them is a
-// usage error.
+// Config checks the options, loads the images and returns the trial's configuration. Invalid
+// options are usage errors.
 func (o Options) Config() (Config, error) { return o.config(data.Definition.Load) }
 
-// config is the one way in which a Config is made.
+// config implements Config with a given loader. It is the only function that makes a Config.
 func (o Options) config(load loader) (Config, error) {
 	c := Config{
 		Trial:  results.Trial{Arch: o.Arch.Index(), Dataset: o.Definition.Name, Epochs: o.Recipe.Epochs, Seed: o.Seed},
-		Recipe: o.Recipe, Settings: o.Settings, Definition: o.Definition.At(o.Settings.Timeline),
+		Recipe: o.Recipe, Settings: o.Settings, Definition: o.Definition.ForTimeline(o.Settings.Timeline),
 		Network: cell.Network{
 			Arch: o.Arch, Channels: o.Recipe.Channels, Cells: o.Recipe.Cells, Classes: o.Definition.Classes, Size: o.Definition.Size[0],
 		},
@@ -88,10 +88,10 @@ func (o Options) config(load loader) (Config, error) {
 	return c, c.Check()
 }
 
-// ConfigFor is how the trial of a record was trained, from the seed's initial weights
-// if it is run: for Evaluate. The images are looked for in dataRoot, as are the files
-// that lay beside the definition of a user's own dataset. What cannot be had again is a
-// usage error; images that are not those of the record are results.ErrOtherImages.
+// ConfigFor returns the configuration of the trial of a record, for [Session.Evaluate]. It does
+// not read the weights that the trial started from. It looks in dataRoot for the images, and for
+// the files that were beside the definition of a user's own dataset. Settings that cannot be
+// restored are a usage error; images that differ from the record's are [results.ErrOtherImages].
 func (s *Session) ConfigFor(r *results.Record, dataRoot string) (Config, error) {
 	definition, err := definitionIn(r, dataRoot)
 	if err != nil {
@@ -105,20 +105,20 @@ func (s *Session) ConfigFor(r *results.Record, dataRoot string) (Config, error) 
 	return o.config(func(d data.Definition, root string) (*data.Dataset, error) { return loadAsTrained(r, d, root, s.load) })
 }
 
-// definitionIn is the dataset definition in a record, as if it lay in dataRoot.
+// definitionIn decodes the dataset definition in a record, with dataRoot as its directory.
 func definitionIn(r *results.Record, dataRoot string) (data.Definition, error) {
 	d, err := data.DecodeDefinition("dataset definition", r.Definition, dataRoot)
 	if err == nil && (d.Name != r.Dataset || d.Classes != r.Classes || d.Size[0] != r.ImageSize) {
-		err = usage.Errorf("dataset definition: it is of %s, %d classes and %d pixels, the record of %s, %d classes and %d pixels",
+		err = usage.Errorf("dataset definition: it defines %s, %d classes and %d pixels, but the record has %s, %d classes and %d pixels",
 			d.Name, d.Classes, d.Size[0], r.Dataset, r.Classes, r.ImageSize)
 	}
 	return d, err
 }
 
-// CheckRecord refuses, as a usage error, a record that no trial leaves: of an unknown
-// precision, parity profile, timeline, optimizer or scheduler, or whose dataset definition
-// is none, is not that of its published dataset key, or has other evaluation sets or numbers
-// of images than the record.
+// CheckRecord returns a usage error if no trial can have left the record: if its precision,
+// parity profile, timeline, optimizer or scheduler is unknown, or if its dataset definition is
+// invalid, differs from that of its published dataset key, or disagrees with the record about
+// evaluation sets or numbers of images.
 func CheckRecord(r *results.Record) error {
 	d, err := definitionIn(r, "")
 	if err != nil {
@@ -133,29 +133,31 @@ func CheckRecord(r *results.Record) error {
 		return err
 	}
 	if r.Recipe.Optimizer != recipe.Optimizer || r.Recipe.Scheduler != recipe.Scheduler {
-		return usage.Errorf("the recipe has the optimizer %q and the scheduler %q: %s and %s are all there are",
+		return usage.Errorf("the recipe has the optimizer %q and the scheduler %q; only %s and %s exist",
 			r.Recipe.Optimizer, r.Recipe.Scheduler, recipe.Optimizer, recipe.Scheduler)
 	}
-	if known, err := data.Published(r.Dataset); err == nil && !reflect.DeepEqual(d, known.At(timeline)) {
-		return usage.Errorf("dataset definition: it is not that of %s in the timeline %s", r.Dataset, timeline)
+	if known, err := data.Published(r.Dataset); err == nil && !reflect.DeepEqual(d, known.ForTimeline(timeline)) {
+		return usage.Errorf("dataset definition: it differs from that of %s in the timeline %s", r.Dataset, timeline)
 	}
-	if len(d.At(timeline).Eval) != len(d.Eval) || len(r.Eval) != len(d.Eval) {
-		return usage.Errorf("dataset definition: it has %d evaluation sets, the record %d in the timeline %s", len(d.Eval), len(r.Eval), timeline)
+	if used := len(d.ForTimeline(timeline).Eval); used != len(d.Eval) || len(r.Eval) != len(d.Eval) {
+		return usage.Errorf("dataset definition: it has %d evaluation sets and the record %d, but the timeline %s uses %d",
+			len(d.Eval), len(r.Eval), timeline, used)
 	}
 	passes := append([]results.Evaluation{{Pass: r.Train}}, r.Eval...)
 	for i, part := range append([]data.SplitDefinition{d.Train}, d.Eval...) {
 		pass := passes[i]
 		if part.Name != pass.Set {
-			return usage.Errorf("dataset definition: an evaluation set is %s, that of the record %s", part.Name, pass.Set)
+			return usage.Errorf("dataset definition: it has the evaluation set %s where the record has %s", part.Name, pass.Set)
 		}
-		if n, known := d.Count(part); known && n != pass.Images {
-			return usage.Errorf("dataset definition: it has %d images of %s, the record %d", n, cmp.Or(part.Name, "training"), pass.Images)
+		if n, known := d.CountImages(part); known && n != pass.Images {
+			return usage.Errorf("dataset definition: it has %d images of %s, but the record has %d", n, cmp.Or(part.Name, "training"), pass.Images)
 		}
 	}
 	return nil
 }
 
-// loadAsTrained loads the images that the trial of a record was trained on.
+// loadAsTrained loads the images that the trial of a record was trained on; others are
+// results.ErrOtherImages.
 func loadAsTrained(r *results.Record, d data.Definition, root string, load loader) (*data.Dataset, error) {
 	set, err := load(d, root)
 	switch {
@@ -170,9 +172,9 @@ func loadAsTrained(r *results.Record, d data.Definition, root string, load loade
 	return set, nil
 }
 
-// PublishedConfig is how the original trained a trial of a published file, as far as
-// Evaluate has to know: the published definition of the dataset key and the published
-// settings, but for the trial's C and N, and the recipe of its schedule.
+// PublishedConfig returns the configuration of a trial in a published file, as far as
+// [Session.Evaluate] needs it: the published definition of the dataset key, the recipe of the
+// schedule, and the published settings with the trial's C and N.
 func (s *Session) PublishedConfig(r *benchmark.ResultsCount, dataRoot string) (Config, error) {
 	definition, err := data.Published(r.Dataset)
 	if err != nil {

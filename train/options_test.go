@@ -8,8 +8,8 @@ import (
 	"nb201/internal/usage"
 )
 
-// A trial keeps the recipe that its options have and that was checked, whatever the
-// schedule's own is; a recipe and settings of two trials are refused.
+// A trial uses the recipe in its options, not the one that its schedule has by default. A recipe and
+// settings that belong to different trials are refused.
 func TestOptionsRecipe(t *testing.T) {
 	o := onDigits50(t, 2, 777)
 	o.Recipe.LearningRate = 0.3
@@ -29,7 +29,7 @@ func TestOptionsRecipe(t *testing.T) {
 	}
 }
 
-// Settings that no trial can have are refused before images are read.
+// Invalid settings are refused before images are read.
 func TestOptionsSettings(t *testing.T) {
 	o := onDigits50(t, 2, 777)
 	o.DataRoot = "/no/such/directory"

@@ -24,9 +24,9 @@ type realCurve struct {
 	Steps []float64 `json:"first_epoch_step_losses"`
 }
 
-// TestGoldenPhotographs follows the original program for an epoch on the photographs
-// that NB201_PHOTOS names: CIFAR-10 batches of 5,000 training and 1,000 test images.
-// It tells the seeds apart.
+// TestGoldenPhotographs follows the original program for an epoch on the photographs that
+// NB201_PHOTOS names: CIFAR-10 batches of 5,000 training and 1,000 test images. The curves of
+// different seeds differ by more than the allowed error.
 func TestGoldenPhotographs(t *testing.T) {
 	for _, c := range loadRealCurves(t) {
 		t.Run(c.name(), func(t *testing.T) { c.follow(t, 1) })
@@ -60,7 +60,7 @@ func (c realCurve) name() string {
 	return trajectory{Arch: c.Arch, Seed: c.Seed, N: 5, DType: "float32"}.name()
 }
 
-// follow trains for so many epochs and compares every one with the original's.
+// follow trains for a number of epochs and compares each with the original's.
 func (c realCurve) follow(t *testing.T, epochs int) {
 	s := settings(16, 5, c.Batch)
 	s.Parity, s.Workers = "modern", 0

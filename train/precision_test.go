@@ -10,14 +10,14 @@ import (
 	"nb201/internal/backend/devicetest"
 )
 
-// In bfloat16 a training begins as in float32, up to 8 bits: the first steps' losses and
-// the first gradients are the golden ones within what rounding moves, and not exactly.
+// Training in bfloat16 starts like training in float32, to within 8 bits: the losses of the first
+// steps and the first gradients differ from the golden ones, but by no more than rounding explains.
 func TestGoldenTrajectoryBFloat16(t *testing.T) {
 	followRounded(t, configs.BF16, 5e-3, 1e-4, 0.03)
 }
 
-// TF32 has three bits more than bfloat16, and rounds operands alone: a quarter of the bounds.
-// cuDNN need not take it.
+// TF32 has three bits more than bfloat16, and only rounds operands, so its bounds are a quarter.
+// cuDNN need not use it.
 func TestGoldenTrajectoryTF32(t *testing.T) {
 	if devicetest.TF32(t) {
 		followRounded(t, configs.TF32, 5e-3/4, -1, 0.03/4)
@@ -68,8 +68,8 @@ func followRounded(t *testing.T, precision configs.Precision, losses, least, mos
 	}
 }
 
-// A trial in bfloat16 learns as one in float32 does, says so, keeps float32 weights, and
-// these give its last measures again.
+// A trial in bfloat16 learns like one in float32, records its precision, keeps float32 weights, and
+// evaluating these reproduces its last results.
 func TestBFloat16Trial(t *testing.T) {
 	s := openSession(t)
 	losses := map[configs.Precision][]float64{}

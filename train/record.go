@@ -9,7 +9,7 @@ import (
 	"nb201/results"
 )
 
-// Experiment is what the trial depends on, as its record will hold it.
+// Experiment returns everything that the trial depends on, as its record will hold it.
 func (c Config) Experiment() (results.Settings, error) {
 	r, err := c.newRecord(time.Time{})
 	if err != nil {
@@ -18,11 +18,11 @@ func (c Config) Experiment() (results.Settings, error) {
 	return r.Settings(), nil
 }
 
-// newRecord is the record of a trial that begins now, without its measures.
+// newRecord makes the record of a trial that starts now, without results.
 func (c Config) newRecord(now time.Time) (*results.Record, error) {
 	definition, err := json.Marshal(c.Definition)
 	if err != nil {
-		return nil, fmt.Errorf("encode the dataset definition: %w", err)
+		return nil, fmt.Errorf("cannot encode the dataset definition: %w", err)
 	}
 	r := &results.Record{
 		FormatVersion: results.FormatVersion,
@@ -50,9 +50,9 @@ func (c Config) newRecord(now time.Time) (*results.Record, error) {
 	return r, nil
 }
 
-// setFinished sets when the trial of r finished, of which this process did the part since
-// began. The clock may have been set meanwhile: the time since began is measured without
-// it, and a trial that was interrupted starts no later than its passes need.
+// setFinished sets r.Finished; this process began with the trial at began. The wall clock may
+// have been changed since then, so the elapsed time is measured by the monotonic clock, and
+// r.Started is moved back if it is later than the seconds of all passes allow.
 func setFinished(r *results.Record, began time.Time) {
 	finished := began.Add(time.Since(began)).UTC().Truncate(time.Millisecond)
 	needed := time.Duration(r.Seconds() * float64(time.Second)).Truncate(time.Millisecond)
@@ -62,7 +62,7 @@ func setFinished(r *results.Record, began time.Time) {
 	r.Finished = finished
 }
 
-// FilesOf returns the files that images were read from, as a record has them.
+// FilesOf converts the list of files that images were read from to a record's.
 func FilesOf(read []data.File) []results.File {
 	var files []results.File
 	for _, f := range read {

@@ -14,43 +14,43 @@ import (
 	"nb201/train/device"
 )
 
-// Session trains and evaluates trials one after another on a backend, and keeps what the
-// next trial may need again: the executables, which trials share whose seed, schedule or
-// order of images alone differ, and the images, on the host and on the device. A trial's
-// record is the same as when it runs alone. Prepare and Config may be called while Run
-// runs, from other goroutines.
+// Session trains and evaluates trials one after another on one backend. It keeps what the next
+// trial may need again: the executables, which trials share if they differ only in seed,
+// schedule or order of images, and the images, on the host and on the device. This does not
+// change a trial's record. Prepare and Config may be called from other goroutines while Run is
+// running.
 type Session struct {
 	backend compute.Backend
-	work    sync.WaitGroup // on executables
+	work    sync.WaitGroup // executables being compiled or freed
 
 	mu             sync.Mutex
-	current, ahead *device.Set // of the trial that runs or has run last; of the prepared one
+	current, ahead *device.Set // executables of the last trial to run, and of the prepared one
 
 	loading  sync.Mutex
 	loaded   recent[loaded]   // guarded by loading
-	uploaded recent[uploaded] // of the goroutine that runs trials
+	uploaded recent[uploaded] // used only by the goroutine that runs trials
 }
 
-// loaded are the images of a definition on the host.
+// loaded holds the images of a definition on the host.
 type loaded struct {
 	definition data.Definition
 	root       string
 	set        *data.Dataset
 }
 
-// uploaded are the images of a dataset on the device.
+// uploaded holds the images of a dataset on the device.
 type uploaded struct {
 	set    *data.Dataset
 	images *device.Images
 }
 
-// recent is what was used last, the latest last.
+// recent is a list of the most recently used items, in order of use.
 type recent[T any] struct {
 	limit int // 0: one
 	items []T
 }
 
-// find finds what is wanted, which it then was the last to be.
+// find returns the item that wanted accepts, and marks it as the most recently used.
 func (r *recent[T]) find(wanted func(T) bool) (item T, ok bool) {
 	i := slices.IndexFunc(r.items, wanted)
 	if i < 0 {
@@ -61,8 +61,8 @@ func (r *recent[T]) find(wanted func(T) bool) (item T, ok bool) {
 	return item, true
 }
 
-// room removes what was used longest ago where there is no room for one more.
-func (r *recent[T]) room() (removed []T) {
+// makeRoom removes the least recently used items until one more fits.
+func (r *recent[T]) makeRoom() (removed []T) {
 	over := len(r.items) - max(r.limit, 1) + 1
 	if over <= 0 {
 		return nil
@@ -72,20 +72,19 @@ func (r *recent[T]) room() (removed []T) {
 	return removed
 }
 
-// NewSession returns a session without executables and images. The caller closes it before
-// it finalizes b.
+// NewSession returns a session on a backend. The caller closes it before finalizing b.
 func NewSession(b compute.Backend) *Session { return &Session{backend: b} }
 
-// KeepImages has the session keep the images of n datasets instead of those of one, for
-// trials that alternate between datasets.
+// KeepImages sets the number of datasets whose images the session keeps, by default one. Raise
+// it for trials that alternate between datasets. Call it before the first trial.
 func (s *Session) KeepImages(n int) { s.loaded.limit, s.uploaded.limit = n, n }
 
-// Close frees the executables, after those that are being compiled, and the images:
-// compiling cannot be interrupted. A process that is about to end need not wait for it; then
-// it must leave the backend, too, to the process's end.
+// Close frees the executables and the images. It waits for executables that are still being
+// compiled, since compiling cannot be interrupted. A process that is about to exit may skip
+// Close; it must then not finalize the backend either.
 func (s *Session) Close() {
 	s.mu.Lock()
-	s.change(nil, nil)
+	s.keepOnly(nil, nil)
 	s.mu.Unlock()
 	s.work.Wait()
 	for _, u := range s.uploaded.items {
@@ -94,8 +93,8 @@ func (s *Session) Close() {
 	s.uploaded.items = nil
 }
 
-// Config is Options.Config. When the definition and o.DataRoot are those of a call before,
-// as far back as the session keeps images, the images are too: the files are not read again.
+// Config resolves o like [Options.Config]. It does not read the image files again if the session
+// still has the images of the same definition and o.DataRoot.
 func (s *Session) Config(o Options) (Config, error) { return o.config(s.load) }
 
 func (s *Session) load(d data.Definition, root string) (*data.Dataset, error) {
@@ -109,17 +108,18 @@ func (s *Session) load(d data.Definition, root string) (*data.Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.loaded.room()
+	s.loaded.makeRoom()
 	s.loaded.items = append(s.loaded.items, loaded{d, root, set})
 	return set, nil
 }
 
-// upload brings the images of a dataset to the device, unless they are there.
+// upload returns the images of a dataset on the device. It copies them there if the session does
+// not have them already.
 func (s *Session) upload(set *data.Dataset) (*device.Images, error) {
 	if known, ok := s.uploaded.find(func(u uploaded) bool { return u.set == set }); ok {
 		return known.images, nil
 	}
-	for _, old := range s.uploaded.room() {
+	for _, old := range s.uploaded.makeRoom() {
 		old.images.Finalize()
 	}
 	images, err := device.Upload(s.backend, set)
@@ -129,26 +129,27 @@ func (s *Session) upload(set *data.Dataset) (*device.Images, error) {
 	return images, err
 }
 
-// Prepare compiles the executables of a trial that is to run later, in the background and
-// on whatever cores are idle. Those of a trial that was prepared before and has not run
-// are freed. Run reports what goes wrong.
+// Prepare starts to compile the executables of a later trial in the background. It frees those
+// of a trial that was prepared earlier and has not run. Run returns the errors of compiling.
 func (s *Session) Prepare(c Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.change(s.current, s.compile(s.executables(c)))
+	s.keepOnly(s.current, s.compile(s.newSet(c)))
 }
 
-// Run trains a trial, and calls observe after every batch, from this goroutine. Training
-// begins as soon as the step of whole batches is compiled, while the other executables are
-// being compiled. When ctx is cancelled Run stops at the next batch with ctx's error, or at
-// once where it waits for an executable, which goes on being compiled; see Close. A loss or
-// a state that is not finite ends it with a *Diverged. With c.Checkpoints it goes on from
-// the newest sound one and leaves others; see package checkpoint.
+// Run trains a trial and calls observe after every batch, from the calling goroutine. Training
+// begins as soon as the step over whole batches is compiled, while the other executables are
+// still being compiled. With c.Checkpoints Run resumes from the newest undamaged checkpoint and
+// writes new ones; see package checkpoint.
+//
+// If ctx is cancelled, Run returns its error after the current batches, or at once if it is
+// waiting for an executable, which continues to be compiled (see Close). A loss or a state that
+// is not finite is a *[Diverged].
 func (s *Session) Run(ctx context.Context, c Config, observe func(Progress)) (o *Outcome, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	set := s.use(s.executables(c))
+	set := s.setCurrent(s.newSet(c))
 	images, err := s.upload(c.Data)
 	if err == nil {
 		err = backend.Catch(func() (err error) {
@@ -162,18 +163,19 @@ func (s *Session) Run(ctx context.Context, c Config, observe func(Progress)) (o 
 	return o, nil
 }
 
-// runner runs a trial on the device.
+// runner returns a runner for a trial on the device.
 func (s *Session) runner(c Config, set *device.Set, images *device.Images) *device.Runner {
 	return &device.Runner{Set: set, Images: images, BatchesPerCall: c.batchesPerCall}
 }
 
-// executables are those of a trial, to be compiled.
-func (s *Session) executables(c Config) *device.Set {
+// newSet returns the executables of a trial, not compiled yet.
+func (s *Session) newSet(c Config) *device.Set {
 	return device.NewSet(s.backend, c.spec(), c.Recipe.Batch, c.Data.Train.Len()%c.Recipe.Batch)
 }
 
-// use makes executables the current ones, and returns them.
-func (s *Session) use(set *device.Set) *device.Set {
+// setCurrent makes set the current executables, reusing those that the session has, and returns
+// them.
+func (s *Session) setCurrent(set *device.Set) *device.Set {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set = s.compile(set)
@@ -181,12 +183,12 @@ func (s *Session) use(set *device.Set) *device.Set {
 	if ahead != nil && slices.Equal(set.All(), ahead.All()) {
 		ahead = nil
 	}
-	s.change(set, ahead)
+	s.keepOnly(set, ahead)
 	return set
 }
 
-// compile begins to compile executables, but for those that are there already or are being
-// compiled: these take the place of the ones in the set, which it returns.
+// compile replaces executables in set by equal ones that the session has, compiled or being
+// compiled, starts to compile the others and returns set.
 func (s *Session) compile(set *device.Set) *device.Set {
 	known := slices.Concat(s.current.All(), s.ahead.All())
 	var missing []*device.Executable
@@ -205,8 +207,8 @@ func (s *Session) compile(set *device.Set) *device.Set {
 	return set
 }
 
-// change changes the executables that are kept, and frees the others.
-func (s *Session) change(current, ahead *device.Set) {
+// keepOnly replaces the executables that the session keeps and frees those no longer needed.
+func (s *Session) keepOnly(current, ahead *device.Set) {
 	old, kept := slices.Concat(s.current.All(), s.ahead.All()), slices.Concat(current.All(), ahead.All())
 	for i, e := range old {
 		if !slices.Contains(kept, e) && !slices.Contains(old[:i], e) {

@@ -14,8 +14,8 @@ import (
 	"nb201/train/device"
 )
 
-// Trials of a session are those that run alone, whether their programs were compiled
-// before, ahead or anew, and those of the same programs share them.
+// Trials of a session equal those that run alone, whether their programs were compiled for an
+// earlier trial, ahead of time or just now, and trials with the same programs share them.
 func TestSession(t *testing.T) {
 	plain := interruptible(t, configs.Parities()[0], 4, configs.FP32)
 	seeded, longer, wider := plain, plain, plain
@@ -64,8 +64,8 @@ func TestSession(t *testing.T) {
 	s.Close() // while programs are compiled
 }
 
-// A trial that is cancelled while its programs are compiled returns at once; the next
-// one waits for them.
+// A trial that is cancelled while its programs are being compiled returns at once, and the next trial
+// waits for them.
 func TestCancelledWhileCompiling(t *testing.T) {
 	s := NewSession(openBackend(t))
 	defer s.Close()
@@ -85,7 +85,7 @@ func TestCancelledWhileCompiling(t *testing.T) {
 	}
 }
 
-// What cannot be compiled is the error of the trial, and tried again by the next.
+// An error of compiling ends the trial, and the next trial tries again.
 func TestCannotCompile(t *testing.T) {
 	s := NewSession(openBackend(t))
 	defer s.Close()
@@ -102,8 +102,8 @@ func TestCannotCompile(t *testing.T) {
 	}
 }
 
-// Trials that alternate between two datasets read and upload each once, where the session
-// keeps the images of both.
+// Trials that alternate between two datasets read and upload each of them once if the session keeps
+// the images of both.
 func TestSessionEvaluates(t *testing.T) {
 	s := NewSession(openBackend(t))
 	defer s.Close()
@@ -142,7 +142,7 @@ func TestSessionEvaluates(t *testing.T) {
 	}
 }
 
-// The images of a definition are loaded once, until others are.
+// The images of a definition are loaded once, until those of another are loaded.
 func TestSessionConfig(t *testing.T) {
 	s := NewSession(openBackend(t))
 	defer s.Close()

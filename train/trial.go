@@ -13,13 +13,13 @@ import (
 	"nb201/train/device"
 )
 
-// Diverged reports a loss that is not a number, or weights, momenta or running statistics
-// that no trained network has; it ends a trial as failed.
+// Diverged is the error of a trial whose loss is not finite, or whose weights, momenta or
+// running statistics are not those of a trained network. The trial ends as failed.
 type Diverged struct {
-	Stage       string // "train" or the evaluation set's name
-	Epoch, Step int    // from 0
-	Loss        float64
-	State       string // what is wrong with the state after the step; "": the loss is not a number
+	Stage       string  // "train" or the name of the evaluation set
+	Epoch, Step int     // from 0
+	Loss        float64 // if State is ""
+	State       string  // what is wrong with the state after the step; "": the loss is not finite
 }
 
 func (d *Diverged) Error() string {
@@ -30,40 +30,40 @@ func (d *Diverged) Error() string {
 	return fmt.Sprintf("%s at epoch %d, step %d (%s)", what, d.Epoch, d.Step, d.Stage)
 }
 
-// Progress is what a batch has measured, with its position in the trial.
+// Progress reports the results of one batch, and where in the trial it is.
 type Progress struct {
-	Stage  string // "train", or the evaluation set's name
-	Epoch  int    // from 0
-	Batch  int    // of this stage, from 0
-	Images int    // in the batch
-	Loss   float64
-	Top1   float64 // percent
+	Stage  string  // "train" or the name of the evaluation set
+	Epoch  int     // from 0
+	Batch  int     // of this stage, from 0
+	Images int     // in the batch
+	Loss   float64 // mean cross entropy
+	Top1   float64 // accuracy in percent
 }
 
-// Outcome is what a trial leaves. The record lacks what only the caller knows:
-// device, versions and attempts.
+// Outcome holds the results of a trial. The caller adds to the record what only the caller
+// knows: device, versions and attempts.
 type Outcome struct {
 	Record  *results.Record
 	Weights torchfile.StateDict // float32
-	Compile time.Duration       // wall time of waiting for the executables
+	Compile time.Duration       // wall time that the trial waited for executables
 	Host    time.Duration       // wall time of the stages in which the device waited for the host
 }
 
-// trial is a trial under way.
+// trial is a trial in progress.
 type trial struct {
 	config  Config
 	stages  []*data.Split // of an epoch: training, then the evaluation sets
 	runner  *device.Runner
-	observe func(Progress) // after every batch
+	observe func(Progress) // called after every batch
 
-	began   time.Time // of this process's part of the trial
+	began   time.Time // when this process began with the trial
 	initial torchfile.StateDict
-	streams *data.Streams     // as of the beginning of the stage
-	at      checkpoint.Cursor // of the stage
-	ahead   chan drawn        // the next stage; nil: not being drawn
-	host    time.Duration     // of the stages so far, neither compiling nor running
+	streams *data.Streams     // as they were at the start of the current stage
+	cursor  checkpoint.Cursor // the next batch
+	ahead   chan drawn        // the draws of the next stage; nil: not being drawn
+	host    time.Duration     // time in stages that was neither compiling nor running
 
-	record      *results.Record // with what the stages before measured
+	record      *results.Record // with the curves of the finished stages
 	checkpoints *checkpoint.Folder
 }
 
@@ -71,45 +71,46 @@ func newTrial(c Config, r *device.Runner, observe func(Progress)) *trial {
 	return &trial{config: c, stages: c.stages(), runner: r, observe: observe}
 }
 
-// train is the story of a trial, from the seed or a checkpoint to its record.
+// train runs the whole trial, from the seed or a checkpoint to the record.
 func (t *trial) train(ctx context.Context) (*Outcome, error) {
 	defer t.close()
-	if err := t.begin(); err != nil {
+	if err := t.initialise(); err != nil {
 		return nil, err
 	}
 	if err := t.resume(); err != nil {
 		return nil, err
 	}
-	for t.at.Epoch < t.config.Recipe.Epochs {
-		if err := t.stage(ctx); err != nil {
+	for t.cursor.Epoch < t.config.Recipe.Epochs {
+		if err := t.runStage(ctx); err != nil {
 			if stopped := ctx.Err(); stopped != nil && errors.Is(err, stopped) {
 				t.leaveCheckpoint()
 			}
 			return nil, err
 		}
-		if epochEnded := t.at.Stage == 0; epochEnded && t.checkpoints.Due() {
+		if epochEnded := t.cursor.Stage == 0; epochEnded && t.checkpoints.Due() {
 			t.leaveCheckpoint()
 		}
 	}
-	t.leaveCheckpoint() // should it not be published, for want of room or of the right
+	t.leaveCheckpoint() // in case the record cannot be published: disk full, permission denied
 	return t.finish()
 }
 
-// begin makes the record, seeds the streams and makes the initial state.
-func (t *trial) begin() (err error) {
+// initialise makes the record, seeds the streams and uploads the initial state.
+func (t *trial) initialise() (err error) {
 	t.began = time.Now()
 	if t.record, err = t.config.newRecord(t.began); err != nil {
 		return err
 	}
 	t.initial = t.seed()
 	if t.config.Initial != nil {
-		t.initial = t.config.Initial.over(t.initial)
+		t.initial = t.config.Initial.replace(t.initial)
 	}
 	t.runner.State, err = t.runner.Set.Evaluate.NewState(t.initial)
 	return err
 }
 
-// seed seeds the streams and draws what comes before the first epoch.
+// seed seeds the streams and makes all draws before the first epoch. It returns the initial
+// weights.
 func (t *trial) seed() torchfile.StateDict {
 	c := t.config
 	profile := c.Settings.Parity.Profile()
@@ -119,7 +120,7 @@ func (t *trial) seed() torchfile.StateDict {
 	return drawn
 }
 
-// resume goes on from the newest sound checkpoint, if there is one.
+// resume restores the newest undamaged checkpoint, if there is one.
 func (t *trial) resume() error {
 	if err := t.openCheckpoints(); err != nil {
 		return err
@@ -129,7 +130,7 @@ func (t *trial) resume() error {
 		return nil
 	}
 	t.runner.State.Finalize()
-	t.runner.State, t.streams, t.at = c.State, c.Streams, c.Cursor
+	t.runner.State, t.streams, t.cursor = c.State, c.Streams, c.Cursor
 	t.record.Started = c.Started
 	for i, curve := range c.Curves {
 		*t.curve(i) = curve
@@ -137,7 +138,7 @@ func (t *trial) resume() error {
 	return nil
 }
 
-// openCheckpoints opens the folder of the trial's checkpoints, if it is to leave any.
+// openCheckpoints opens the folder of the trial's checkpoints, if checkpoints are asked for.
 func (t *trial) openCheckpoints() error {
 	c := t.config
 	if c.Checkpoints == nil {
@@ -153,47 +154,49 @@ func (t *trial) openCheckpoints() error {
 	return nil
 }
 
-// leaveCheckpoint leaves a checkpoint of where the trial is.
+// leaveCheckpoint writes a checkpoint of the trial as it is now.
 func (t *trial) leaveCheckpoint() {
-	c := &checkpoint.Checkpoint{Started: t.record.Started, Cursor: t.at, Streams: t.streams, State: t.runner.State}
+	c := &checkpoint.Checkpoint{Started: t.record.Started, Cursor: t.cursor, Streams: t.streams, State: t.runner.State}
 	for stage := range t.stages {
 		c.Curves = append(c.Curves, *t.curve(stage))
 	}
 	t.checkpoints.Leave(c)
 }
 
-// finish completes the record and fetches the weights.
+// finish completes the record and fetches the trained weights.
 func (t *trial) finish() (o *Outcome, err error) {
-	if t.record.Latency, err = t.latency(); err != nil {
+	if t.record.Latency, err = t.measureLatency(); err != nil {
 		return nil, err
 	}
 	setFinished(t.record, t.began)
 	o = &Outcome{Record: t.record, Compile: t.runner.Compiling, Host: t.host}
-	o.Weights, err = t.trained()
+	o.Weights, err = t.trainedWeights()
 	return o, err
 }
 
-// latency is the latency of the trained network as its record has it. A trial of another
-// batch has no executable for it and gives none. It takes seconds, and no checkpoint is
-// left behind the last epoch: a trial that is to stop now finishes.
-func (t *trial) latency() ([]float64, error) {
+// measureLatency measures the trained network for its record, in seconds per batch. It returns
+// nil if the trial's batch size is not [LatencyBatch], since it then has no executable for that
+// size. It ignores the trial's context: it takes seconds, so a trial that is stopped now finishes
+// instead.
+func (t *trial) measureLatency() ([]float64, error) {
 	if t.config.Recipe.Batch != LatencyBatch {
 		return nil, nil
 	}
 	return t.runner.Set.Evaluate.Latency(context.Background(), t.runner.State, t.runner.Images, LatencyWarmUp, LatencyRuns)
 }
 
-// trained is the state dict after the last epoch.
-func (t *trial) trained() (torchfile.StateDict, error) {
+// trainedWeights fetches the state dict after the last epoch, in float32. Weights that are not
+// those of a trained network are a *Diverged.
+func (t *trial) trainedWeights() (torchfile.StateDict, error) {
 	epochs, batches := t.config.Recipe.Epochs, t.stages[0].Batches(t.config.Recipe.Batch)
 	weights, err := t.runner.Set.Evaluate.Weights(t.runner.State, int64(epochs*batches))
 	if err != nil {
 		return nil, err
 	}
 	for i, w := range weights {
-		if w.Int64 != nil { // num_batches_tracked counts on from the initial weights'
+		if w.Int64 != nil { // num_batches_tracked continues from that of the initial weights
 			w.Int64[0] += t.initial[i].Int64[0]
-		} else { // as is published; float64 may be beyond it
+		} else { // float32 as published; a float64 may overflow, which WeightFaults finds
 			weights[i].Tensor = w.ToFloat32()
 		}
 	}
@@ -203,7 +206,7 @@ func (t *trial) trained() (torchfile.StateDict, error) {
 	return weights, nil
 }
 
-// close waits for the stage that is being drawn and frees the state.
+// close waits for a stage that is being drawn and frees the state.
 func (t *trial) close() {
 	if t.ahead != nil {
 		<-t.ahead

@@ -9,7 +9,7 @@ import (
 	"nb201/results"
 )
 
-// small is a trial of two epochs that compiles in seconds.
+// small configures a trial of two epochs that compiles in seconds.
 func small(t *testing.T) Config {
 	t.Helper()
 	config, err := options(t, "0", "digits", 2, 777, settings(4, 1, 256)).Config()
@@ -40,7 +40,7 @@ func TestCancelled(t *testing.T) {
 			cancel()
 		}
 	})
-	// The step under way is finished; no other is begun.
+	// The running step finishes, and no other is started.
 	if !errors.Is(err, context.Canceled) || outcome != nil || steps > 3 {
 		t.Errorf("after %d steps: %v", steps, err)
 	}
@@ -58,7 +58,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The clock may be set while a trial runs, or between its parts.
+// The clock may be changed while a trial runs, or while it is interrupted.
 func TestSetFinished(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {

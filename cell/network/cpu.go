@@ -5,18 +5,18 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 )
 
-// onCPU has the layers in the forms that there is fast code for on the CPU in Float32: our
-// own (internal/kernels), into whose calls these convolutions and normalisations are
-// turned, and YNNPACK's sums and elementwise operations with the flags of
-// internal/backend. Other plugins and processors take them too, and are slower.
+// onCPU builds the layers in forms that have fast code on the CPU in Float32: the kernels of
+// internal/kernels, which replace these convolutions and normalisations, and YNNPACK's sums
+// and elementwise operations, which the flags of internal/backend turn on. Other plugins and
+// processors run the same forms, more slowly.
 //
-// Which operations are turned is a closed list (internal/kernels/forms.go): TestOnCPU fails
-// when an operation here leaves it.
+// internal/kernels/forms.go lists the operations that are replaced. TestOnCPU fails if an
+// operation here is not on that list.
 type onCPU struct{}
 
 func (onCPU) weights() weightOrder { return hwio }
 
-// byHWIO are the axes of a convolution of NHWC by HWIO.
+// byHWIO returns the axes of a convolution of an NHWC input with an HWIO kernel.
 func byHWIO() compute.ConvolveAxesConfig {
 	return compute.ConvolveAxesConfig{
 		InputBatch: 0, InputSpatial: []int{1, 2}, InputChannels: 3,
@@ -33,12 +33,12 @@ func (onCPU) conv(x, w *Node, stride int) *Node {
 func (onCPU) convInputGrad(_, dy, w *Node, stride int) *Node {
 	flipped := TransposeAllAxes(Reverse(w, 0, 1), 0, 1, 3, 2)
 	start := w.Shape().Dim(0) / 2
-	end := start + stride - 1 // what the last, incomplete stride cut off is padded again
+	end := start + stride - 1 // restores what the last, incomplete stride cut off
 	return Convolve(dy, flipped).InputDilationPerAxis(stride, stride).PaddingPerDim([][2]int{{start, end}, {start, end}}).Done()
 }
 
-// convWeightGrad is a convolution that takes the batch for the channels that are summed
-// over, and the input's channels for its batch.
+// convWeightGrad builds a convolution that treats the batch as the channels to sum over,
+// and the input's channels as its batch.
 func (onCPU) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	taps := w.Shape().Dim(0)
 	start := taps / 2
@@ -62,13 +62,13 @@ func (onCPU) boxSum(x *Node) *Node {
 	return SumPool(x).WindowPerAxis(1, 3).Strides(1).PaddingPerDim([][2]int{{0, 0}, {1, 1}}).Done()
 }
 
-// onCPUInBFloat16 has the layers as XLA's CPU takes them in BFloat16, for which there are
-// no kernels but those of batch normalisation, which is in Float32.
+// onCPUInBFloat16 builds the layers in the forms that XLA:CPU accepts in BFloat16. Only
+// batch normalisation, which is in Float32, has kernels.
 type onCPUInBFloat16 struct{ onCPU }
 
 func (onCPUInBFloat16) convInputGrad(_, dy, w *Node, stride int) *Node {
 	start := w.Shape().Dim(0) / 2
-	end := start + stride - 1 // what the last, incomplete stride cut off is padded again
+	end := start + stride - 1 // restores what the last, incomplete stride cut off
 	axes := byHWIO()
 	axes.KernelInputChannels, axes.KernelOutputChannels = axes.KernelOutputChannels, axes.KernelInputChannels
 	return Convolve(dy, Reverse(w, 0, 1)).AxesConfig(axes).InputDilationPerAxis(stride, stride).

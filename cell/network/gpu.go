@@ -5,14 +5,14 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 )
 
-// onGPU has the layers in the forms that take the fewest kernels on a GPU: XLA's own
-// operations, with weights in the order that cuDNN reads, and a batch normalisation whose
-// sums XLA does not take apart. Figures are in docs/performance.md.
+// onGPU builds the layers in the forms that need the fewest kernels on a GPU: XLA's own
+// operations, weights in the order that cuDNN reads, and a batch normalisation whose sums
+// XLA does not split. docs/performance.md has the figures.
 type onGPU struct{}
 
 func (onGPU) weights() weightOrder { return ohwi }
 
-// byOHWI are the axes of a convolution of NHWC by OHWI.
+// byOHWI returns the axes of a convolution of an NHWC input with an OHWI kernel.
 func byOHWI() compute.ConvolveAxesConfig {
 	return compute.ConvolveAxesConfig{
 		InputBatch: 0, InputSpatial: []int{1, 2}, InputChannels: 3,
@@ -26,19 +26,19 @@ func (onGPU) conv(x, w *Node, stride int) *Node {
 	return Convolve(x, w).AxesConfig(byOHWI()).Strides(stride).PaddingPerDim([][2]int{{start, start}, {start, start}}).Done()
 }
 
-// convInputGrad has the form that cuDNN's backward convolution is recognised by
+// convInputGrad builds the form that XLA recognises as cuDNN's backward convolution
 // (xla/service/gpu/transforms/conv_rewriter.cc).
 func (onGPU) convInputGrad(_, dy, w *Node, stride int) *Node {
 	start := w.Shape().Dim(1) / 2
-	end := start + stride - 1 // what the last, incomplete stride cut off is padded again
+	end := start + stride - 1 // restores what the last, incomplete stride cut off
 	axes := byOHWI()
 	axes.KernelInputChannels, axes.KernelOutputChannels = axes.KernelOutputChannels, axes.KernelInputChannels
 	return Convolve(dy, Reverse(w, 1, 2)).AxesConfig(axes).InputDilationPerAxis(stride, stride).
 		PaddingPerDim([][2]int{{start, end}, {start, end}}).Done()
 }
 
-// convWeightGrad is a convolution that takes the batch for the channels that are summed
-// over, and the input's channels for its batch. It is recognised as convInputGrad is.
+// convWeightGrad builds a convolution that treats the batch as the channels to sum over,
+// and the input's channels as its batch. XLA recognises it too.
 func (onGPU) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	taps := w.Shape().Dim(1)
 	start := taps / 2
@@ -50,10 +50,10 @@ func (onGPU) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	}).DilationPerAxis(stride, stride).PaddingPerDim([][2]int{{start, end}, {start, end}}).Done()
 }
 
-// batchNorm takes the variance as the mean of the squares less the square of the mean, as
-// XLA does for its own operation. Everything that is of a channel alone is worked out on
-// vectors of channels, and each of the passes over a map is one kernel: the sums forward, y,
-// the sums backward, and dx.
+// batchNorm computes the variance as the mean of the squares minus the square of the mean,
+// as XLA's own operation does. Whatever depends on the channel alone is computed on vectors
+// of channels, so that each pass over a map is one kernel: the forward sums, y, the backward
+// sums, and dx.
 func (onGPU) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back func(*Node) (dx, dScale, dShift *Node)) {
 	toMean := 1 / float64(x.Shape().Size()/scale.Shape().Size())
 	sum, squares := channelSums(x, Square(x))
@@ -73,17 +73,17 @@ func (onGPU) batchNorm(x, scale, shift *Node) (y, mean, variance *Node, back fun
 
 func (onGPU) boxSum(x *Node) *Node { return SumPool(x).Window(3).Strides(1).PadSame().Done() }
 
-// channelSums sums two maps [batch, height, width, channels] over all but the channels. It
-// sums each image, or each half of a large one, and then these sums, those of both maps in
-// one kernel. XLA would do the same, but take two kernels for the second part.
+// channelSums sums two maps [batch, height, width, channels] over all axes but the channels.
+// It sums each image, or each half of a large one, and then adds these sums for both maps in
+// one kernel. XLA would do the same, but use two kernels for the second step.
 func channelSums(a, b *Node) (sumOfA, sumOfB *Node) {
 	d := a.Shape().Dimensions
 	parts := 1
 	if d[1]%2 == 0 && d[1]*d[2] >= 512 {
 		parts = 2
 	}
-	images := func(x *Node) *Node { return ReduceSum(Reshape(x, d[0], parts, d[1]/parts, d[2], d[3]), 2, 3) }
-	both := ReduceSum(Stack([]*Node{images(a), images(b)}, 0), 1, 2)
-	of := func(i int) *Node { return Squeeze(Slice(both, AxisElem(i)), 0) }
-	return of(0), of(1)
+	sumImages := func(x *Node) *Node { return ReduceSum(Reshape(x, d[0], parts, d[1]/parts, d[2], d[3]), 2, 3) }
+	both := ReduceSum(Stack([]*Node{sumImages(a), sumImages(b)}, 0), 1, 2)
+	row := func(i int) *Node { return Squeeze(Slice(both, AxisElem(i)), 0) }
+	return row(0), row(1)
 }

@@ -12,13 +12,13 @@ import (
 	"nb201/internal/backend/devicetest"
 )
 
-// TestOnCPU builds each kind of layer that the network has. All operations for which there
-// are kernels must be turned into calls of them, which the kernels must take, and which must
-// make what the reference makes.
+// TestOnCPU builds each kind of layer in the network. Every operation that has a kernel must
+// become a call of it, the kernel must accept the call, and the results must be those of
+// reference.
 func TestOnCPU(t *testing.T) {
 	compiled := devicetest.Kernels(t)
 	f := form{"fp32", onCPU{}, dtypes.Float32, 1e-5, 1.0 / (1 << 22)} // sums of up to 576 products
-	// expect holds a layer against the reference and its program against counts of kernels.
+	// expect compares a layer with reference, and its program with counts of kernels.
 	expect := func(name string, want map[string]int, inputs [][]int, build func(layers, []*Node) []*Node) {
 		t.Helper()
 		before := len(compiled())

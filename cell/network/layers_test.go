@@ -18,10 +18,10 @@ import (
 	"nb201/internal/backend/devicetest"
 )
 
-// form is a form of the layers in some arithmetic, and how far its outputs may be off those of
-// the reference in float64: by relative * (1 + the output's magnitude) + ofSum * what the
-// reference makes of the inputs' magnitudes, which for sums of products is the sum of the
-// products' magnitudes.
+// form is an implementation of the layers in some arithmetic, with bounds on the difference
+// of its outputs from those of reference in float64: relative * (1 + the output's magnitude)
+// + ofSum * the result of reference for the inputs' magnitudes. For sums of products, that
+// result is the sum of the products' magnitudes.
 type form struct {
 	name            string
 	layers          layers
@@ -30,18 +30,18 @@ type form struct {
 }
 
 var (
-	// fp32OnGPU is float32 in cuDNN's sums, for which it may take Winograd's algorithm: its rounding
-	// is some tens of direct sums' (2^-24 a term, many of which cancel out). A variance as
-	// E[x^2] - E[x]^2 has 50 times the rounding where the mean is 7 deviations. TF32, which rounds
-	// operands by up to 2^-11, exceeds the bounds.
+	// fp32OnGPU is float32 summed by cuDNN, which may use Winograd's algorithm. That rounds some
+	// tens of times more than direct sums (2^-24 per term, many of which cancel out). A variance
+	// computed as E[x^2] - E[x]^2 rounds 50 times more if the mean is 7 deviations. TF32, which
+	// rounds operands by up to 2^-11, exceeds the bounds.
 	fp32OnGPU = form{"fp32", onGPU{}, dtypes.Float32, 1e-4, 1.0 / (1 << 19)}
 	// tf32OnGPU rounds both operands: a product is off by up to 2^-10.
 	tf32OnGPU = form{"tf32", onGPU{}, dtypes.Float32, 1e-4, 1.0 / (1 << 10)}
 )
 
-// TestLayers holds the layers of the device against the reference.
+// TestLayers compares the layers of the device with reference.
 func TestLayers(t *testing.T) {
-	// A convolution in bfloat16 rounds a float32 sum by 2^-8, twice where it is made in parts. A
+	// A convolution in bfloat16 rounds a float32 sum by 2^-8, twice if the sum has two parts. A
 	// sum of neighbours may be rounded after each of eight additions.
 	bf16 := form{"bf16", onGPU{}, dtypes.BFloat16, 1.0 / (1 << 7), 1.0 / (1 << 6)}
 	forms := []form{bf16}
@@ -73,7 +73,7 @@ func (f form) test(t *testing.T) {
 	}
 }
 
-// off is how far the outputs of each layer are off at most, as a share of the bound.
+// off returns the largest difference of each layer's outputs, as a share of the bound.
 func (f form) off(t *testing.T) map[string]float64 {
 	t.Helper()
 	off := map[string]float64{}
@@ -96,7 +96,7 @@ func (f form) off(t *testing.T) map[string]float64 {
 			})
 		}
 	}
-	// Long sums, and channels enough for what the backend has for them.
+	// Long sums, and enough channels for the backend's special cases.
 	x, dy, w := []int{130, 16, 16, 32}, []int{130, 8, 8, 16}, []int{3, 3, 32, 16}
 	compare("gradient of a batch", [][]int{x, dy, w}, func(l layers, in []*Node) []*Node {
 		return []*Node{MulScalar(l.convWeightGrad(in[0], in[1], in[2], 2), 1.0/64)}
@@ -110,23 +110,23 @@ func (f form) off(t *testing.T) map[string]float64 {
 	compare("batch normalisation", [][]int{{5, 8, 8, 3}, {3}, {3}, {5, 8, 8, 3}}, func(l layers, in []*Node) []*Node {
 		return batchNorm(l, in[0], in)
 	})
-	// A mean of 7 deviations, which trained networks were seen to have, and channels for which
-	// the CPU has a kernel.
+	// A mean of 7 deviations, which has been seen in trained networks, and a number of channels
+	// for which the CPU has a kernel.
 	compare("batch normalisation far from 0", [][]int{{5, 8, 8, 16}, {16}, {16}, {5, 8, 8, 16}}, func(l layers, in []*Node) []*Node {
 		return batchNorm(l, AddScalar(in[0], 7), in)
 	})
 	return off
 }
 
-// batchNorm lists all outputs for x, and scale, shift and dy from in[1] on.
+// batchNorm lists all outputs for x, where in[1:] are scale, shift and dy.
 func batchNorm(l layers, x *Node, in []*Node) []*Node {
 	y, mean, variance, back := l.batchNorm(x, in[1], in[2])
 	dx, dScale, dShift := back(in[3])
 	return []*Node{y, mean, variance, dx, dScale, dShift}
 }
 
-// compare is how far the outputs that build makes of normally distributed inputs are off what it
-// makes of them with the reference, as a share of the bound.
+// compare runs build on normally distributed inputs, with f's layers and with reference, and
+// returns the largest difference of the outputs as a share of the bound.
 func (f form) compare(t *testing.T, name string, inputs [][]int, build func(layers, []*Node) []*Node) (off float64) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -179,7 +179,7 @@ func (f form) compare(t *testing.T, name string, inputs [][]int, build func(laye
 	return off
 }
 
-// inHWIO are layers that take and give weights in HWIO, whatever their own order.
+// inHWIO wraps layers so that they accept and return weights in HWIO, whatever their order.
 type inHWIO struct{ layers }
 
 func (l inHWIO) from(w *Node) *Node { return transposed(w, hwio, l.weights()) }
@@ -187,7 +187,7 @@ func (l inHWIO) from(w *Node) *Node { return transposed(w, hwio, l.weights()) }
 func transposed(w *Node, from, to weightOrder) *Node {
 	var axes []int
 	for _, axis := range to {
-		axes = append(axes, from.of(axis))
+		axes = append(axes, from.position(axis))
 	}
 	return TransposeAllAxes(w, axes...)
 }
@@ -202,7 +202,7 @@ func (l inHWIO) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	return transposed(l.layers.convWeightGrad(x, dy, l.from(w), stride), l.weights(), hwio)
 }
 
-// rounded are layers whose convolutions round their operands to 11 bits as TF32 does.
+// rounded wraps layers so that convolutions round their operands to 11 bits, as TF32 does.
 type rounded struct{ layers }
 
 func (r rounded) round(x *Node) *Node {
@@ -222,7 +222,7 @@ func (r rounded) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	return r.layers.convWeightGrad(r.round(x), r.round(dy), w, stride)
 }
 
-// TF32 exceeds the bounds on a GPU's float32 in every convolution, and keeps its own.
+// In every convolution, TF32 exceeds the bounds of float32 on a GPU, and keeps its own.
 func TestBounds(t *testing.T) {
 	devicetest.CPUOnly(t, "a GPU may round more")
 	fp32, tf32 := fp32OnGPU, tf32OnGPU
@@ -235,8 +235,8 @@ func TestBounds(t *testing.T) {
 	tf32.test(t)
 }
 
-// A network has the layers that are meant for the device: devicetest.Open holds that
-// backend.OnGPU, which callers ask, knows a GPU.
+// A network uses the layers for its device. devicetest.Open checks that backend.OnGPU, which
+// callers ask, recognises a GPU.
 func TestNew(t *testing.T) {
 	for _, test := range []struct {
 		features dtypes.DType
@@ -321,8 +321,8 @@ func (c countingPools) boxSum(x *Node) *Node {
 	return c.layers.boxSum(x)
 }
 
-// TestZeroMaps holds that nothing is made of the zero maps of `none` that XLA would work
-// out, for minutes, when it compiles.
+// TestZeroMaps checks that nothing is computed from the zero maps of `none`: XLA would fold
+// it into constants, which takes minutes of compiling.
 func TestZeroMaps(t *testing.T) {
 	b := devicetest.Open(t).Backend
 	for arch, want := range map[string]int{
@@ -330,7 +330,7 @@ func TestZeroMaps(t *testing.T) {
 		"|none~0|+|none~0|avg_pool_3x3~1|+|nor_conv_1x1~0|avg_pool_3x3~1|avg_pool_3x3~2|": 0,
 		"|none~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|none~1|avg_pool_3x3~2|":         0,
 		"|none~0|+|avg_pool_3x3~0|none~1|+|none~0|nor_conv_1x1~1|avg_pool_3x3~2|":         6 * 2 * 3, // 6 cells
-		// All but the first cell of a stage take what a cell of zeros makes.
+		// All but the first cell of a stage read the output of a cell of zeros.
 		"|avg_pool_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|": 3 * 2,
 	} {
 		net := testNetwork(t)

@@ -6,39 +6,39 @@ import (
 	"nb201/cell"
 )
 
-// Vector names the flat vector that a tensor of the state dict lies in. A step
-// moves three buffers (parameters, their momenta, running statistics) instead of
-// several hundred, and the optimizer is one elementwise operation.
+// Vector names the flat vector that holds a tensor of the state dict. With flat vectors, a
+// step moves three buffers (parameters, their momenta, running statistics) instead of
+// several hundred, and the optimizer is a single elementwise operation.
 type Vector uint8
 
 const (
-	// Parameters holds what the optimizer updates.
+	// Parameters is the vector of tensors that the optimizer updates.
 	Parameters Vector = iota
-	// Statistics holds BatchNorm's running means and variances.
+	// Statistics is the vector of BatchNorm's running means and variances.
 	Statistics
-	// Host marks num_batches_tracked, which the program counts itself.
+	// Host marks num_batches_tracked, which is in neither vector: train counts the batches.
 	Host
 )
 
-// Slot is the place of one tensor of the state dict.
+// Slot is the position of a tensor of the state dict in its vector.
 type Slot struct {
 	cell.Tensor
 	Vector Vector
-	Offset int   // first element in the vector
-	Dims   []int // axes on the device
+	Offset int   // of the first element in the vector
+	Dims   []int // shape on the device
 	order  weightOrder
 }
 
-// Layout places the tensors of a network in the vectors, in state-dict order.
+// Layout is the arrangement of a network's tensors in the vectors, in state-dict order.
 type Layout struct {
 	Slots                  []Slot
-	Parameters, Statistics int    // lengths of the vectors
-	Weights                string // the order of the axes of convolutions' weights: hwio, ohwi
+	Parameters, Statistics int    // lengths of the vectors in elements
+	Weights                string // axis order of convolution weights on the device: "hwio" or "ohwi"
 	index                  map[string]int
 }
 
-// weightOrder is the order of the axes of convolutions' weights on the device, as axes of
-// the state dict's OIHW: output channels, input channels, rows, columns.
+// weightOrder is the axis order of convolution weights on the device, in terms of the axes
+// of the state dict's OIHW: 0 output channels, 1 input channels, 2 rows, 3 columns.
 type weightOrder [4]int
 
 var (
@@ -54,10 +54,10 @@ func (o weightOrder) String() string {
 	return string(name)
 }
 
-// of returns the place of an axis of OIHW.
-func (o weightOrder) of(axis int) int { return slices.Index(o[:], axis) }
+// position returns the device axis that holds an axis of OIHW.
+func (o weightOrder) position(axis int) int { return slices.Index(o[:], axis) }
 
-// newLayout lays out the state dict of net, for weights in an order.
+// newLayout arranges the state dict of net, with convolution weights in the given order.
 func newLayout(net cell.Network, order weightOrder) *Layout {
 	l := &Layout{Weights: order.String(), index: map[string]int{}}
 	for _, t := range net.Tensors() {
@@ -83,7 +83,7 @@ func newLayout(net cell.Network, order weightOrder) *Layout {
 	return l
 }
 
-// ToDevice copies a tensor in the state dict's axis order to its place in vector.
+// ToDevice copies a tensor, in the state dict's axis order, to its slot in vector.
 func ToDevice[T any](s Slot, vector, tensor []T) {
 	dst := vector[s.Offset : s.Offset+s.Len()]
 	if s.Role != cell.ConvWeight {
@@ -93,8 +93,8 @@ func ToDevice[T any](s Slot, vector, tensor []T) {
 	s.eachWeight(func(device, torch int) { dst[device] = tensor[torch] })
 }
 
-// FromDevice copies a tensor out of its place in vector into the state dict's
-// axis order.
+// FromDevice copies the tensor in slot s of vector to tensor, in the state dict's axis
+// order.
 func FromDevice[T any](s Slot, tensor, vector []T) {
 	src := vector[s.Offset : s.Offset+s.Len()]
 	if s.Role != cell.ConvWeight {
@@ -104,8 +104,8 @@ func FromDevice[T any](s Slot, tensor, vector []T) {
 	s.eachWeight(func(device, torch int) { tensor[torch] = src[device] })
 }
 
-// eachWeight visits every weight of a convolution with its places on the device and in the
-// state dict.
+// eachWeight calls visit with the offset of every weight of a convolution on the device and
+// in the state dict.
 func (s Slot) eachWeight(visit func(device, torch int)) {
 	var stride [4]int // on the device, of the axes of OIHW
 	n := 1

@@ -32,14 +32,14 @@ func (n numbers) values(t *testing.T) (values []float64) {
 	return values
 }
 
-// onMaps are what an operation makes of each special value.
+// onMaps lists the results of an operation on each special value.
 type onMaps []struct{ Output, Gradient numbers }
 
-// nanVectors are those of nan.json for a type.
+// nanVectors holds the vectors of nan.json for a type.
 type nanVectors struct {
 	ReLU struct {
 		Output    numbers
-		Gradients []numbers // by the special value that comes back
+		Gradients []numbers // by the special value that is the gradient of the output
 	}
 	AvgPool3x3         onMaps  `json:"avg_pool_3x3"`
 	AvgPool2x2         onMaps  `json:"avg_pool_2x2"`
@@ -48,8 +48,8 @@ type nanVectors struct {
 	EvaluatedBatchNorm numbers `json:"evaluated_batch_norm"` // of 1, by its running variance
 }
 
-// same reports whether a value is what PyTorch has: to the bit where that is infinite, zero
-// or no number, and else as far as rounding to bits of a mantissa in several steps allows.
+// same reports whether a value equals PyTorch's: to the bit if that is infinite, zero or NaN,
+// and otherwise within what rounding a mantissa of that many bits in several steps allows.
 func same(got, want float64, bits int) bool {
 	switch {
 	case math.IsNaN(want) || math.IsNaN(got):
@@ -60,8 +60,8 @@ func same(got, want float64, bits int) bool {
 	return math.Abs(got-want) <= math.Ldexp(8, -bits)*(1+math.Abs(want))
 }
 
-// TestNaN holds every operation of the networks that could lose what is not a number, in all
-// forms and types, against what PyTorch makes of it, in maps large and small.
+// TestNaN compares every operation of the networks that could lose a NaN with PyTorch, in all
+// forms and types, on large and small maps.
 func TestNaN(t *testing.T) {
 	var vectors struct {
 		Special numbers
@@ -106,7 +106,7 @@ func TestNaN(t *testing.T) {
 	}
 }
 
-// nanCase is a type and form of the layers.
+// nanCase is a dtype and an implementation of the layers to test with.
 type nanCase struct {
 	t        *testing.T
 	dtype    dtypes.DType
@@ -116,8 +116,8 @@ type nanCase struct {
 	channels int
 }
 
-// compile compiles an operation on a map [1, side, side, channels], and the way back. What it
-// returns runs it, with all channels alike.
+// compile compiles an operation on a map [1, side, side, channels] with its gradient, and
+// returns a function that runs it with equal channels.
 func (c nanCase) compile(name string, side int, operation func(*tape, *feature) *feature) func(x, dy []float64) (y, dx []float64) {
 	t := c.t
 	t.Helper()
@@ -166,7 +166,7 @@ func (c nanCase) compare(name string, got []float64, want numbers, equal func(go
 	}
 }
 
-// exactly is equality to the bit, but for the bits of what is not a number.
+// exactly compares to the bit, except that all NaNs are equal.
 func exactly(got, want float64) bool {
 	return math.IsNaN(got) && math.IsNaN(want) || math.Float64bits(got) == math.Float64bits(want)
 }

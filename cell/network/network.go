@@ -1,16 +1,18 @@
-// Package network builds the network of a cell as a gomlx graph: the stem, three
-// stages of N equal cells with a residual reduction between them, and the head
-// (BatchNorm, ReLU, global mean, classifier), as the original's TinyNetwork
-// (xautodl/models/cell_infers/tiny_network.py). Its tensors carry the names of
-// PyTorch's state dict (cell.Network.Tensors).
+// Package network builds the network of an architecture as a gomlx graph: the stem, three
+// stages of N identical cells with a residual block between stages, and the head
+// (BatchNorm, ReLU, global mean, classifier). It is the original's TinyNetwork
+// (xautodl/models/cell_infers/tiny_network.py), and its tensors are named as in PyTorch's
+// state dict ([cell.Network.Tensors]).
 //
-// Images and feature maps are NHWC. The tensors lie in two flat vectors, the
-// parameters and BatchNorm's running statistics (see Layout).
+// Images and feature maps are [N, H, W, C]. The tensors are stored in two flat vectors, the
+// parameters and BatchNorm's running statistics (see [Layout]). Start with [New],
+// [Model.Train] and [Model.Evaluate].
 //
-// The backward pass is written here, layer by layer, rather than derived by
-// gomlx: PyTorch's conventions (ReLU'(0) = 0, biased and unbiased variances) are
-// then in plain sight, and the convolutions' gradients take the form XLA is fast
-// at.
+// A tape records the forward pass and builds the backward pass, layer by layer; gomlx does
+// not derive it. This keeps PyTorch's conventions visible (ReLU'(0) = 0, biased and
+// unbiased variances) and gives the convolutions' gradients the form that is fast in XLA.
+// The costly layers have several implementations: reference defines them, and onCPU and
+// onGPU are fast.
 package network
 
 import (
@@ -22,7 +24,8 @@ import (
 	"nb201/cell"
 )
 
-// Model builds the graphs of one network.
+// Model builds the graphs of a network. Its [Layout] says where the tensors are in the
+// graphs' inputs.
 type Model struct {
 	*Layout
 	net      cell.Network
@@ -30,16 +33,18 @@ type Model struct {
 	layers   layers
 }
 
-// New prepares the graphs of net with feature maps of a dtype: that of the parameters,
-// or BFloat16 where these are Float32. The second is mixed precision much as PyTorch's
-// autocast has it: weights are rounded for the convolutions, whose results and
-// gradients are in BFloat16 as all feature maps; BatchNorm, its statistics, and all
-// from the global mean on (the classifier too, unlike autocast) are in Float32, as are
-// the parameters' gradients, rounded to BFloat16 where they are a convolution's.
+// New returns a Model of net. features is the dtype of the feature maps: that of the
+// parameters, or BFloat16 with Float32 parameters. The latter is mixed precision, much like
+// PyTorch's autocast. Weights are rounded for the convolutions, and the convolutions'
+// results and gradients are BFloat16, like all feature maps. BatchNorm, its statistics and
+// everything from the global mean on are Float32, including the classifier, unlike in
+// autocast. The parameters' gradients are Float32 too, but those of convolutions have been
+// rounded to BFloat16.
 //
-// In Float64 the layers are written out in elementary operations: slow, exact, and the
-// reference. Otherwise they take the forms that are fast on a GPU, or on the CPU in
-// Float32. (Of those, YNNPACK refuses some in BFloat16.)
+// In Float64 the layers consist of elementary operations: slow, exact, and the reference
+// for the others. In other types they take the forms that are fast on a GPU if gpu is set,
+// and otherwise those that are fast on the CPU. The CPU has separate forms for BFloat16,
+// because YNNPACK refuses some of the Float32 forms.
 func New(net cell.Network, features dtypes.DType, gpu bool) *Model {
 	m := &Model{net: net, features: features, layers: onCPU{}}
 	switch {
@@ -54,11 +59,11 @@ func New(net cell.Network, features dtypes.DType, gpu bool) *Model {
 	return m
 }
 
-// Train builds the forward pass in training mode and what is needed to go back.
-// params and stats are the vectors of the Layout, images is [batch, size, size, 3].
-// It returns the logits [batch, classes], the statistics after this batch, and a
-// function that builds the gradient vector of the parameters from the gradient of
-// the logits.
+// Train builds the forward pass in training mode. params and stats are the vectors of the
+// [Layout], images is [batch, size, size, 3]. Train returns the logits [batch, classes], the
+// running statistics after this batch (a vector like stats), and a function that builds the
+// backward pass: from the gradient of the logits it returns the gradient of the parameters,
+// a vector like params.
 func (m *Model) Train(params, stats, images *Node) (logits, newStats *Node, backward func(*Node) *Node) {
 	t := &tape{Model: m, params: params, stats: stats, training: true, found: map[string]*Node{}, counts: map[string]float64{}}
 	out := m.forward(t, images)
@@ -71,7 +76,7 @@ func (m *Model) Train(params, stats, images *Node) (logits, newStats *Node, back
 }
 
 // Evaluate builds the forward pass in evaluation mode and returns the logits
-// [batch, classes].
+// [batch, classes]. Its arguments are those of [Model.Train].
 func (m *Model) Evaluate(params, stats, images *Node) *Node {
 	t := &tape{Model: m, params: params, stats: stats}
 	return m.forward(t, images).node
@@ -95,8 +100,9 @@ func (m *Model) forward(t *tape, images *Node) *feature {
 	return t.linear("classifier", t.globalMean(x))
 }
 
-// cell is InferCell (models/cell_infers/cells.py): node i is the sum, in edge
-// order, of the operations on the nodes before it; the last node is the output.
+// cell builds a cell, as InferCell does in xautodl/models/cell_infers/cells.py: node i is
+// the sum, in the order of the edges, of the operations on the nodes before it. The last
+// node is the output.
 func (t *tape) cell(path string, arch cell.Arch, input *feature) *feature {
 	nodes := []*feature{input}
 	edge := 0
@@ -113,8 +119,9 @@ func (t *tape) cell(path string, arch cell.Arch, input *feature) *feature {
 	return nodes[3]
 }
 
-// operation applies op; nil stands for the zero map of `none`, and of what makes zeros of
-// zeros: XLA would take minutes to pool them before the program runs.
+// operation applies op to x. It returns nil for a map that is zero for all images: that of
+// `none`, and what skip_connect and avg_pool_3x3 make of such a map. XLA would take minutes
+// to pool those constants while compiling.
 func (t *tape) operation(path string, op cell.Op, x *feature) *feature {
 	switch {
 	case op == cell.None, x.zero && (op == cell.SkipConnect || op == cell.AvgPool3x3):
@@ -128,12 +135,12 @@ func (t *tape) operation(path string, op cell.Op, x *feature) *feature {
 	}
 }
 
-// reluConvBN is ReLUConvBN (models/cell_operations.py).
+// reluConvBN builds ReLUConvBN (xautodl/models/cell_operations.py).
 func (t *tape) reluConvBN(path string, x *feature, stride int) *feature {
 	return t.batchNorm(path+".op.2", t.conv(path+".op.1.weight", t.relu(x), stride))
 }
 
-// reduction is ResNetBasicblock with stride 2 (models/cell_operations.py).
+// reduction builds ResNetBasicblock with stride 2 (xautodl/models/cell_operations.py).
 func (t *tape) reduction(path string, x *feature) *feature {
 	block := t.reluConvBN(path+".conv_b", t.reluConvBN(path+".conv_a", x, 2), 1)
 	shortcut := t.conv(path+".downsample.1.weight", t.avgPool2x2(x), 1)

@@ -4,9 +4,9 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 )
 
-// reference writes the layers out in elementary operations. It is what onCPU and onGPU
-// are held against, and the path for float64, for which XLA:CPU has neither a fast
-// convolution nor an exact epsilon.
+// reference builds the layers from elementary operations. onCPU and onGPU are tested
+// against it, and float64 uses it: XLA:CPU has neither a fast convolution nor an exact
+// epsilon for float64.
 type reference struct{}
 
 func (reference) weights() weightOrder { return hwio }
@@ -44,12 +44,13 @@ func (reference) convWeightGrad(x, dy, w *Node, stride int) *Node {
 	return Reshape(Stack(taps, 0), w.Shape().Dimensions...)
 }
 
-// tap is the [in, out] matrix at one place of the kernel.
+// tap returns the [in, out] matrix at one position of the kernel.
 func tap(w *Node, row, col int) *Node {
 	return asMatrix(Slice(w, AxisElem(row), AxisElem(col)))
 }
 
-// window is what one place of the kernel sees of x, padded by k/2, at each output.
+// window returns, for each output, the element of x (padded by k/2) that one position of
+// the kernel applies to.
 func window(x *Node, k, row, col, stride int) *Node {
 	for i, offset := range []int{row, col} {
 		axis := 1 + i
@@ -60,7 +61,7 @@ func window(x *Node, k, row, col, stride int) *Node {
 	return x
 }
 
-// unwindow is the adjoint of window: it adds zeros where window looked away.
+// unwindow is the adjoint of window: it spreads seen over zeros of the shape of x.
 func unwindow(seen, x *Node, k, row, col, stride int) *Node {
 	for i, offset := range []int{row, col} {
 		axis := 1 + i
@@ -102,7 +103,8 @@ func (reference) boxSum(x *Node) *Node {
 	return x
 }
 
-// padAxes pads one axis with zeros, interior ones between its elements.
+// padAxes pads one axis with zeros: start before it, end after it, and interior between
+// any two of its elements.
 func padAxes(x *Node, axis, start, end, interior int) *Node {
 	config := make([]PadAxis, x.Rank())
 	config[axis] = PadAxis{Start: start, End: end, Interior: interior}

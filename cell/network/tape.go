@@ -11,16 +11,16 @@ const (
 	batchNormMomentum = 0.1
 )
 
-// feature is a feature map [batch, height, width, channels] (or, in the head,
-// [batch, channels]) and the gradient that has reached it so far.
+// feature is a feature map [batch, height, width, channels], or [batch, channels] in the
+// head, with the gradient that has reached it so far.
 type feature struct {
 	node, grad *Node
-	zero       bool // all of it, whatever the images
+	zero       bool // the map is zero for all images
 }
 
 func (f *feature) add(grad *Node) { f.grad = plus(f.grad, grad) }
 
-// plus adds a term to a sum that begins as nil.
+// plus returns sum+term. A nil sum is zero.
 func plus(sum, term *Node) *Node {
 	if sum == nil {
 		return term
@@ -28,17 +28,17 @@ func plus(sum, term *Node) *Node {
 	return Add(sum, term)
 }
 
-// tape records, layer by layer, how to go back through the network.
+// tape builds the forward pass and records, layer by layer, how to build the backward pass.
 type tape struct {
 	*Model
 	params, stats *Node
 	training      bool
 	steps         []func()
-	found         map[string]*Node   // by tensor name: gradients, and the batch's statistics
-	counts        map[string]float64 // by the name of a variance: values it is of
+	found         map[string]*Node   // by tensor name: its gradient, or its statistic over the batch
+	counts        map[string]float64 // by the name of a variance: the number of values per channel
 }
 
-// record keeps a step of the backward pass; it runs when a gradient has reached y.
+// record appends a step of the backward pass, which runs if a gradient has reached y.
 func (t *tape) record(y *feature, step func()) *feature {
 	if t.training {
 		t.steps = append(t.steps, func() {
@@ -50,13 +50,14 @@ func (t *tape) record(y *feature, step func()) *feature {
 	return y
 }
 
+// unwind runs the recorded steps, last to first.
 func (t *tape) unwind() {
 	for i := len(t.steps) - 1; i >= 0; i-- {
 		t.steps[i]()
 	}
 }
 
-// tensor cuts a tensor out of its vector.
+// tensor slices a tensor out of its vector.
 func (t *tape) tensor(name string) *Node {
 	s := t.Slots[t.index[name]]
 	vector := t.params
@@ -66,9 +67,9 @@ func (t *tape) tensor(name string) *Node {
 	return Reshape(Slice(vector, AxisRange(s.Offset, s.Offset+s.Len())), s.Dims...)
 }
 
-// gather puts what was found for the tensors of a vector together. A parameter
-// that no gradient reached (behind `none`) has a gradient of zero, not a missing
-// one: weight decay and momentum still move it.
+// gather concatenates what was found for the tensors of a vector. A parameter that no
+// gradient reached (behind `none`) has a gradient of zero, not a missing one: weight decay
+// and momentum still change it.
 func (t *tape) gather(vector Vector, like *Node) *Node {
 	var parts []*Node
 	for _, s := range t.Slots {
@@ -113,8 +114,8 @@ func (t *tape) batchNorm(path string, x *feature) *feature {
 	})
 }
 
-// statistics moves the running statistics towards the batch's, with unbiased variances: all
-// at once, since XLA would compile as many operations as there are vectors.
+// statistics moves the running statistics towards the batch's, with unbiased variances. It
+// updates the whole vector at once, so that XLA compiles one operation instead of hundreds.
 func (t *tape) statistics() *Node {
 	unbiased := make([]float64, t.Statistics)
 	for _, s := range t.Slots {
@@ -133,7 +134,7 @@ func (t *tape) statistics() *Node {
 	return Add(MulScalar(t.stats, 1-batchNormMomentum), MulScalar(batch, batchNormMomentum))
 }
 
-// perChannel reshapes a vector of channels so that it broadcasts over x.
+// perChannel reshapes v, [channels], so that it broadcasts over x.
 func perChannel(v, x *Node) *Node {
 	return ExpandLeftToRank(v, x.Rank())
 }
@@ -143,7 +144,7 @@ func (t *tape) relu(x *feature) *feature {
 	return t.record(y, func() { x.add(reluGrad(y.node, y.grad)) })
 }
 
-// sum adds terms in order; the sum of none is zeros like x.
+// sum adds terms in order. Without terms the sum is zeros like x.
 func (t *tape) sum(x *feature, terms []*feature) *feature {
 	if len(terms) == 0 {
 		return &feature{node: ZerosLike(x.node), zero: true}
@@ -159,7 +160,7 @@ func (t *tape) sum(x *feature, terms []*feature) *feature {
 	})
 }
 
-// avgPool3x3 has stride 1 and padding 1 and leaves the padding out of the mean
+// avgPool3x3 averages with stride 1 and padding 1, and leaves the padding out of the mean
 // (count_include_pad=False).
 func (t *tape) avgPool3x3(x *feature) *feature {
 	counts := t.layers.boxSum(Ones(x.node.Graph(), shapes.Make(x.node.DType(), 1, x.node.Shape().Dim(1), x.node.Shape().Dim(2), 1)))
@@ -167,7 +168,7 @@ func (t *tape) avgPool3x3(x *feature) *feature {
 	return t.record(y, func() { x.add(t.layers.boxSum(Div(y.grad, counts))) })
 }
 
-// avgPool2x2 has stride 2.
+// avgPool2x2 averages blocks of 2x2, with stride 2.
 func (t *tape) avgPool2x2(x *feature) *feature {
 	d := x.node.Shape().Dimensions
 	blocks := []int{d[0], d[1] / 2, 2, d[2] / 2, 2, d[3]}
@@ -178,8 +179,8 @@ func (t *tape) avgPool2x2(x *feature) *feature {
 	})
 }
 
-// globalMean is AdaptiveAvgPool2d(1): [batch, height, width, channels] to
-// [batch, channels], in the type of the parameters, as all that comes behind it.
+// globalMean is AdaptiveAvgPool2d(1): from [batch, height, width, channels] to
+// [batch, channels]. Its result has the dtype of the parameters, as has all that follows.
 func (t *tape) globalMean(x *feature) *feature {
 	d := x.node.Shape().Dimensions
 	scale := 1 / float64(d[1]*d[2])
@@ -189,7 +190,8 @@ func (t *tape) globalMean(x *feature) *feature {
 	})
 }
 
-// linear is nn.Linear: weight [classes, channels], bias [classes].
+// linear is nn.Linear: from [batch, channels] to [batch, classes], with a weight
+// [classes, channels] and a bias [classes].
 func (t *tape) linear(path string, x *feature) *feature {
 	w, b := t.tensor(path+".weight"), t.tensor(path+".bias")
 	y := &feature{node: Add(Einsum("nc,kc->nk", x.node, w), perChannel(b, x.node))}

@@ -14,7 +14,7 @@ import (
 
 func TestDataGetByHand(t *testing.T) {
 	stdout, stderr, code := nb201("data", "get", "ImageNet16-120", "--data", "/some/where")
-	if code != 2 || stdout != "" || !strings.HasSuffix(stderr, "\nnb201: ImageNet16-120 has no plain download: its files are to be fetched by hand\n") {
+	if code != 2 || stdout != "" || !strings.HasSuffix(stderr, "\nnb201: ImageNet16-120 has no download; get its files by hand\n") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	for _, want := range []string{"image-net.org", "/some/where/cifar.python/ImageNet16\n", "train_data_batch_10", "val_data", "nb201 data imagenet16 --from DIR"} {
@@ -44,9 +44,9 @@ func TestDataGetFails(t *testing.T) {
 	}))
 	defer server.Close()
 	for _, test := range []struct{ args, want string }{
-		{"cifar10 --mirror " + server.URL, "nb201: cannot download cifar-10-python.tar.gz: " + server.URL + "/cifar-10-python.tar.gz: 404 Not Found ("},
+		{"cifar10 --mirror " + server.URL, "nb201: cannot download cifar-10-python.tar.gz: " + server.URL + "/cifar-10-python.tar.gz: 404 Not Found; run the command again"},
 		{"cifar10-valid --format binary --mirror " + server.URL, "nb201: cannot download cifar-10-binary.tar.gz: "},
-		{"cifar100 --mirror " + server.URL + "/small/", "/small/cifar-100-python.tar.gz: it has 15 bytes instead of the 169001437 it should have ("},
+		{"cifar100 --mirror " + server.URL + "/small/", "/small/cifar-100-python.tar.gz: it has 15 bytes, but should have 169001437; "},
 	} {
 		root := t.TempDir()
 		stdout, stderr, code := nb201(append([]string{"data", "get", "--data", root}, strings.Fields(test.args)...)...)

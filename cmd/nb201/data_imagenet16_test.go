@@ -20,7 +20,7 @@ func TestDataImageNet16(t *testing.T) {
 		}
 	}
 	stdout, stderr, code := nb201("data", "imagenet16", "--from", from, "--data", root)
-	if want := " and 53 of validation, not the 151700 and 6000 of ImageNet16-120: complete it, or take what is there with --any-count\n"; code != 2 || stdout != "" || !strings.HasSuffix(stderr, want) {
+	if want := " and 53 validation images of the 120 classes, but ImageNet16-120 has 151700 and 6000; add the missing ones, or accept these numbers with --any-count\n"; code != 2 || stdout != "" || !strings.HasSuffix(stderr, want) {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	if left, err := os.ReadDir(root); err != nil || len(left) != 0 {
@@ -54,7 +54,7 @@ func TestDataImageNet16(t *testing.T) {
 		t.Errorf("code %d, stdout %q", code, stdout)
 	}
 	_, stderr, code = nb201("data", "imagenet16", "--from", from, "--to", to, "--any-count")
-	if code != 2 || !strings.Contains(stderr, to+" is there already") {
+	if code != 2 || !strings.Contains(stderr, to+" already exists") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 }

@@ -86,13 +86,13 @@ func TestDataImportTable(t *testing.T) {
 	}
 	args := []string{"data", "import", "points.csv", "--name", "points", "--to", "sets", "--size", "4", "--test", "0.25"}
 	_, stderr, code := nb201(append(args, "--label", "first")...)
-	const want = `nb201: points.csv: its header names the last column "label", but --label says that the first has the labels: mend the one that is wrong` + "\n"
+	const want = `nb201: points.csv: the header names the last column "label", but --label says that the first has the labels; correct the one that is wrong` + "\n"
 	if code != 2 || stderr != want {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 	stdout, _, code := nb201(args...)
 	for _, line := range []string{
-		`table       header: passed over; labels: the last of 5 columns, "label"`,
+		`table       header: skipped; labels: the last of 5 columns, "label"`,
 		"classes     2: 0, 1",
 		"train       6 images of points.csv",
 		"ori-test    2 images of points.csv",

@@ -94,7 +94,7 @@ func TestDataCheck(t *testing.T) {
 func TestUnits(t *testing.T) {
 	definition := filepath.Join("testdata", "units", "unit.json")
 	dir := t.TempDir()
-	const warning = "warning: dataset unit: all means and deviations are at most 1, but count on a scale of 0..255: multiply them by 255 if they are of pixels 0..1\n"
+	const warning = "warning: dataset unit: all means and deviations are at most 1, but their scale is 0 to 255; multiply them by 255 if they were computed on pixels from 0 to 1\n"
 	for _, c := range []struct {
 		code int
 		args []string

@@ -43,7 +43,7 @@ func TestDiagnose(t *testing.T) {
 	}{
 		{"no plugin", "", "", nil, false, "run `nb201 setup`"},
 		{"plugin", "xla:" + file, "", nil, true, "it loads"},
-		{"missing plugin", "xla:/nowhere/plugin.so", "", nil, false, "/nowhere/plugin.so, which is not there"},
+		{"missing plugin", "xla:/nowhere/plugin.so", "", nil, false, "/nowhere/plugin.so, which does not exist"},
 		{"broken plugin", "xla:" + file, "", errors.New("no such symbol"), false, "no such symbol: correct or unset GOMLX_BACKEND"},
 		{"flags", "xla:" + file, "--nonsense", errors.New("unknown flag"), false, "unknown flag: correct or unset XLA_FLAGS"},
 	} {
@@ -63,7 +63,7 @@ func TestDiagnose(t *testing.T) {
 			if err := d.print(&out); err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{c.want, "plugin cuda13", "1347 training images", "cifar-10-batches-py is not there", "cifar-100-python is not there", "ImageNet16 is not there"} {
+			for _, want := range []string{c.want, "plugin cuda13", "1347 training images", "cifar-10-batches-py not found in", "cifar-100-python not found in", "ImageNet16 not found in"} {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("%q is missing in\n%s", want, out.String())
 				}

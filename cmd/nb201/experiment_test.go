@@ -49,21 +49,21 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	const same = "train 5 --dataset digits --epochs 2 --seed 1 --channels 2 --cells 1 --workers 0 --out c"
-	const finished = ", as of architecture 4 on digits, 2 epochs, seed 777, which is finished"
+	const finished = " differs from the finished trial architecture 4 on digits, 2 epochs, seed 777: "
 	refuse(t, []wrongUse{
 		{same, "no XLA plugin"}, // it is of the experiment
-		{same + " --batch 128", "batch is 128, not 256" + finished},
-		{same + " --channels 4", "channels (C) is 4, not 2" + finished},
-		{same + " --cells 2", "cells (N) is 2, not 1" + finished},
-		{same + " --precision bf16", "precision is bf16, not fp32" + finished},
-		{same + " --parity 1.7", "parity is 1.7, not 2019" + finished},
-		{same + " --timeline nov2019", "timeline is nov2019, not dec2019" + finished},
-		{same + " --workers 4", "workers is 4, not 0" + finished},
-		{same + " --batch 64 --parity modern", "batch is 64, not 256; parity is modern, not 2019" + finished},
+		{same + " --batch 128", finished + "batch is 128, not 256"},
+		{same + " --channels 4", finished + "channels (C) is 4, not 2"},
+		{same + " --cells 2", finished + "cells (N) is 2, not 1"},
+		{same + " --precision bf16", finished + "precision is bf16, not fp32"},
+		{same + " --parity 1.7", finished + "parity is 1.7, not 2019"},
+		{same + " --timeline nov2019", finished + "timeline is nov2019, not dec2019"},
+		{same + " --workers 4", finished + "workers is 4, not 0"},
+		{same + " --batch 64 --parity modern", finished + "batch is 64, not 256; parity is modern, not 2019"},
 		{same + " --batch 64", "so use another directory (--out DIR)"},
 		{same + " --epochs 3 --batch 64", "no XLA plugin"}, // of another schedule
-		{"train 4 --dataset digits --epochs 2 --seed 777 --channels 2 --cells 1 --workers 0 --out c", "is done already"},
-		{"train 4 --dataset digits --epochs 2 --seed 777 --channels 2 --cells 1 --workers 0 --out c --batch 128", "batch is 128, not 256" + finished},
+		{"train 4 --dataset digits --epochs 2 --seed 777 --channels 2 --cells 1 --workers 0 --out c", "is already finished"},
+		{"train 4 --dataset digits --epochs 2 --seed 777 --channels 2 --cells 1 --workers 0 --out c --batch 128", finished + "batch is 128, not 256"},
 	})
 
 	record := filepath.Join("c", "trials", "000004", "digits", "0002-0777.json")
@@ -88,7 +88,7 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 			{"run c", "campaign c cannot go on with other settings than those of its finished trials: on digits, 2 epochs, " + change[2] +
 				", as of architecture 4 on digits, 2 epochs, seed 777: a campaign is one experiment"},
 			{"run c", "plan another directory"},
-			{same, "differs from what campaign c holds: " + change[2] + finished},
+			{same, finished + change[2] + "; a campaign is one experiment"},
 		})
 		edit(t, record, change[1], change[0])
 	}
@@ -139,7 +139,7 @@ func TestDamagedRecord(t *testing.T) {
 	if again.Trial != before.Trial || again.DataFiles[0] != before.DataFiles[0] {
 		t.Errorf("trained %v", again.Trial)
 	}
-	if _, stderr, code := nb201(train...); code != 2 || !strings.Contains(stderr, "is done already") {
+	if _, stderr, code := nb201(train...); code != 2 || !strings.Contains(stderr, "is already finished") {
 		t.Errorf("once more: code %d, %s", code, stderr)
 	}
 }

@@ -207,7 +207,7 @@ func TestImpossibleAccuracies(t *testing.T) {
 		}
 	}
 	// A schedule that nobody can have trained fills the memory with its curve.
-	if _, stderr, code := nb201("query", csvTables(t, ",digits,2,2,", ",digits,2,4611686018427387904,"), "4"); code != 2 || !strings.Contains(stderr, "a schedule of 4611686018427387904 epochs: more than 100000 cannot be") {
+	if _, stderr, code := nb201("query", csvTables(t, ",digits,2,2,", ",digits,2,4611686018427387904,"), "4"); code != 2 || !strings.Contains(stderr, "the schedule has 4611686018427387904 epochs; at most 100000 are possible") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 }

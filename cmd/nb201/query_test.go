@@ -117,19 +117,19 @@ compared      2 architectures; 1 are beyond the limits, 0 lack such a trial
 // says what it holds.
 func TestNotHeld(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
-		{"2", "does not hold architecture 2: it holds 3 architectures from 1 to 123"},
-		{"1 --epochs 200", `architecture 1 has no schedule "200": it has 12`},
+		{"2", "does not hold architecture 2; it holds 3 architectures from 1 to 123"},
+		{"1 --epochs 200", `architecture 1 has no schedule "200"; it has 12`},
 		{"1 --dataset svhn", "it has trials on cifar10-valid, cifar10, cifar100, ImageNet16-120"},
 		{"1 --dataset cifar10-valid --seed 999", "it has seeds 111, 777"},
 		{"1 --seed 999", "it has seeds 111, 777"},
-		{"1 --dataset cifar10 --set x-test", `no evaluation set "x-test": it has ori-test`},
-		{"1 --epoch 12", "after epoch 12, counted from 0: it has 0 to 11"},
+		{"1 --dataset cifar10 --set x-test", `no evaluation set "x-test"; it has ori-test`},
+		{"1 --epoch 12", "after epoch 12 (counted from 0); it has epochs: 0 to 11"},
 		{"1 --epoch -1", "--epoch -1: epochs count from 0"},
 		{"1 --max-flops 3", "go with --best"},
 		{"--best", "--best needs --dataset and --set"},
 		{"--best --dataset cifar10 --set test --epoch 3", "leave out --seed and --epoch"},
-		{"--best --dataset cifar10 --set test --epochs 200", `has no schedule "200": it has 12`},
-		{"--best --dataset cifar10 --set test --max-flops 0.01", "beyond the limits"},
+		{"--best --dataset cifar10 --set test --epochs 200", `has no schedule "200"; it has 12`},
+		{"--best --dataset cifar10 --set test --max-flops 0.01", "is within the limits; raise the limits"},
 		{"1 --best --dataset cifar10 --set test", "takes one PATH, not 2"},
 	} {
 		stdout, stderr, code := nb201(append([]string{"query", asked}, strings.Fields(test.args)...)...)

@@ -49,7 +49,7 @@ func TestWrongSettings(t *testing.T) {
 	for _, args := range [][]string{train, plan} {
 		for flag, want := range map[string]string{
 			"--precision=FP32":   `nb201: unknown precision "FP32": use one of fp32, tf32, bf16, fp64`,
-			"--parity=torch":     `unknown parity profile "torch": use one of 2019, 1.7, modern`,
+			"--parity=torch":     `unknown parity profile "torch"; use one of 2019, 1.7, modern`,
 			"--timeline=dec2020": `unknown timeline "dec2020": use dec2019 or nov2019`,
 			"--workers=-1":       "-1 loader workers: use 0 or more",
 			"--batch=0":          "a batch of 0 images: use at least 1",

@@ -35,7 +35,7 @@ func TestSetup(t *testing.T) {
 		code            int
 		want            string
 	}{
-		{"setup --device tpu", "own", 2, `device "tpu": it is one of cpu, cuda12, cuda13`},
+		{"setup --device tpu", "own", 2, `device "tpu"; use one of cpu, cuda12, cuda13`},
 		{"setup all", "own", 2, "all"},
 		{"setup", "file", 2, "set NB201_HOME"},
 		{"setup", "own", 1, "no package index has " + pin.Wheels[0].File},

@@ -61,15 +61,15 @@ func TestFromWrongUsage(t *testing.T) {
 		{evaluate + " --from W.pth --epochs 0", "0 epochs"},
 		{evaluate + " --from W.pth --seed -1", "use a whole number 0..4294967295"},
 		{evaluate + " --from missing.pth", "cannot read weights: stat missing.pth: no such file"},
-		{evaluate + " --from .", "--from . is a directory: name the file"},
+		{evaluate + " --from .", "--from . is a directory; name a file"},
 		{evaluate + " --from text.pth", "text.pth"},
-		{evaluate + " --from W.pth --from-trial digits:12:777", "W.pth holds one state dict and no trials: leave out --from-trial digits:12:777"},
+		{evaluate + " --from W.pth --from-trial digits:12:777", "W.pth holds a single state dict, not trials; leave out --from-trial digits:12:777"},
 		{evaluate + " --from nan.pth", "nan.pth does not fit"},
-		{tune + " --from nan.pth", "stem.0.weight holds NaN as element 0"},
+		{tune + " --from nan.pth", "stem.0.weight has NaN at element 0"},
 		{evaluate + " --from W.pth --cells 2", "W.pth does not fit architecture 0 with 4 channels and 2 cells: it lacks 74 of the network's 111 tensors (cells.1.layers.1.op.1.weight; "},
-		{tune + " --from W.pth --channels 8", "it has 62 of another shape (stem.0.weight[4 3 3 3], the network has [8 3 3 3]; "},
-		{evaluate + " --from 7.pth", "7.pth tells 7 classes apart (classifier.weight, classifier.bias), the dataset has 10: --new-classifier"},
-		{tune + " --from 7.pth", "--new-classifier trains it"},
+		{tune + " --from W.pth --channels 8", "it has 62 of another shape (stem.0.weight[4 3 3 3] instead of [8 3 3 3]; "},
+		{evaluate + " --from 7.pth", "7.pth has a classifier of 7 classes (classifier.weight, classifier.bias), but the dataset has 10; use --new-classifier"},
+		{tune + " --from 7.pth", "use --new-classifier to draw a new one"},
 		{evaluate + " --from W.pth", noPlugin},
 		{evaluate + " --from W.pth --epochs 12 --seed 777", noPlugin},
 		{tune + " --from 7.pth --new-classifier", noPlugin},
@@ -124,7 +124,7 @@ func TestEvalOnly(t *testing.T) {
 		t.Errorf("out of the archive: %+v, want %+v", published, plain)
 	}
 	_, stderr, code := evalOnly("--from", full)
-	if want := "000000-FULL.pth holds the weights of digits:12:777, digits:12:888: name one of them with --from-trial\n"; code != 2 || !strings.HasSuffix(stderr, want) {
+	if want := "000000-FULL.pth has weights of digits:12:777, digits:12:888; name one of them with --from-trial\n"; code != 2 || !strings.HasSuffix(stderr, want) {
 		t.Errorf("code %d, stderr %q, want %q", code, stderr, want)
 	}
 	stdout, _, code := evalOnly("--from", full, "--from-trial", "digits:12:888")

@@ -27,20 +27,20 @@ func TestTrainWrongUsage(t *testing.T) {
 	for _, batch := range []string{"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"} {
 		write("damaged/cifar-10-batches-py/"+batch, "\x80\x02}q")
 	}
-	onGPU := "no XLA plugin for device cuda: run `nb201 setup --device cuda1"
+	onGPU := "no XLA plugin for device cuda; run `nb201 setup --device cuda1"
 	if plugin.DriverVersion() == "" {
-		onGPU = "there is no NVIDIA driver here (libcuda.so.1 is not found): use --device cpu, or install the driver"
+		onGPU = "no NVIDIA driver found (libcuda.so.1 is missing); use --device cpu, or install the driver"
 	}
 	refuse(t, []wrongUse{
 		{"train" + rest, "takes one ARCH"},
 		{"train 0 --epochs 12 --seed 1 --out out", "give --dataset"},
-		{"train 15625" + rest, "15625 is out of range: use 0..15624"},
+		{"train 15625" + rest, "15625 is out of range; use 0 to 15624"},
 		{"train |skip~0|" + rest, "|skip~0|"},
 		{"train 0" + rest + " --dataset cifar11", `unknown dataset key "cifar11"`},
-		{"train 0" + rest + " --dataset cifar100 --data .", "no data for cifar100: cifar-100-python is not there"},
-		{"train 0" + rest + " --dataset ImageNet16-120 --data .", "no data for ImageNet16-120: ImageNet16 is not there"},
+		{"train 0" + rest + " --dataset cifar100 --data .", "no data for cifar100: cifar-100-python not found in ."},
+		{"train 0" + rest + " --dataset ImageNet16-120 --data .", "no data for ImageNet16-120: ImageNet16 not found in ."},
 		{"train 0" + rest + " --dataset none.json", "none.json: no such file"},
-		{"train 0" + rest + " --dataset cifar10 --data .", "no data for cifar10: cifar-10-batches-py is not there"},
+		{"train 0" + rest + " --dataset cifar10 --data .", "no data for cifar10: cifar-10-batches-py not found in ."},
 		{"train 0" + rest + " --dataset cifar10 --data damaged", "damaged/cifar-10-batches-py/data_batch_1"},
 		{"train 0" + rest + " --seed -1", "use a whole number 0..4294967295"},
 		{"train 0" + rest + " --seed 4294967296", "use a whole number 0..4294967295"},
@@ -59,7 +59,7 @@ func TestTrainWrongUsage(t *testing.T) {
 		{"train 0" + rest + " --out file/out", "file"},
 		{"train 0" + rest + " --out /proc/out", "/proc/out"},
 		{"train 0" + rest + " --device cuda", onGPU},
-		{"train 0" + rest, "no XLA plugin for device cpu: run `nb201 setup`"},
+		{"train 0" + rest, "no XLA plugin for device cpu; run `nb201 setup`"},
 	})
 }
 

@@ -30,7 +30,7 @@ func TestVerify(t *testing.T) {
 	}
 	stdout, stderr, code := nb201("verify", c.Dir)
 	for _, want := range []string{
-		"notes:\n  " + c.Dir + "/trials/note has not the name of a trial's file",
+		"notes:\n  " + c.Dir + "/trials/note does not have the name of a trial's file",
 		"faults:\n  architecture 4 on cifar10, 3 epochs, seed 888: weights: cannot read weights: open ",
 		c.Dir + "  1 fault\n",
 	} {
@@ -81,40 +81,40 @@ func TestVerifyContradictions(t *testing.T) {
 		want   string // "" for none
 	}{
 		"unchanged":   {func(object) {}, ""},
-		"classes":     {set("classes", 12, "dataset_definition"), "record: dataset definition: it is of digits, 12 classes"},
-		"name":        {set("name", "cifar100", "dataset_definition"), "record: dataset definition: it is of cifar100"},
-		"size":        {set("size", list{32, 32}, "dataset_definition"), "record: dataset definition: it is of digits, 10 classes and 32 pixels"},
-		"set renamed": {func(r object) { part(r, "dataset_definition")["eval"].(list)[0].(object)["name"] = "x-test" }, "record: dataset definition: it is not that of digits"},
+		"classes":     {set("classes", 12, "dataset_definition"), "record: dataset definition: it defines digits, 12 classes"},
+		"name":        {set("name", "cifar100", "dataset_definition"), "record: dataset definition: it defines cifar100"},
+		"size":        {set("size", list{32, 32}, "dataset_definition"), "record: dataset definition: it defines digits, 10 classes and 32 pixels"},
+		"set renamed": {func(r object) { part(r, "dataset_definition")["eval"].(list)[0].(object)["name"] = "x-test" }, "record: dataset definition: it differs from that of digits"},
 		"a set more": {func(r object) {
 			d := part(r, "dataset_definition")
 			d["eval"] = append(d["eval"].(list), object{"name": "x-valid", "from": "test", "order": "sequential"})
-		}, "record: dataset definition: it is not that of digits"},
+		}, "record: dataset definition: it differs from that of digits"},
 		"unknown key":         {set("zzz", 1, "dataset_definition"), `record: dataset definition: unknown key "zzz"`},
-		"9 images":            {set("images", 9, "training"), "record: a batch of 256 images is more than the 9"},
+		"9 images":            {set("images", 9, "training"), "record: the batch size, 256, is larger than the training set of 9 images"},
 		"1 image":             {evaluated("images", 1), "record: ori-test: top1_percent[0] is"},
 		"finished before":     {set("finished", "2020-01-01T00:00:00Z"), "record: it finished at"},
 		"year 9999":           {set("started", "9999-01-01T00:00:00Z"), "record: it started at"},
-		"long passes":         {set("seconds", list{1e6, 1e6}, "training"), "record: its passes took 2000000 s, all of it 17 s"},
+		"long passes":         {set("seconds", list{1e6, 1e6}, "training"), "record: its passes took 2000000 s, more than the whole trial, 17 s"},
 		"attempts":            {set("attempts", 1e9), "record: attempts is 1000000000"},
 		"top-5":               {set("top5_percent", list{1, 1}, "training"), "record: training: top5_percent[0] is 1, less than"},
 		"loss":                {set("loss", list{1e300, 1e300}, "training"), "record: training: loss[0] is 1e+300"},
-		"no share":            {set("top1_percent", list{33.3333, 33.3333}, "training"), "record: training: top1_percent[0] is 33.3333, no share of 1347 images"},
+		"no share":            {set("top1_percent", list{33.3333, 33.3333}, "training"), "record: training: top1_percent[0] is 33.3333, not a whole number of the 1347 images"},
 		"learning rate":       {set("learning_rate", 1e9, "recipe"), "record: the learning rate is 1e+09"},
-		"batch":               {set("batch", 100000, "recipe"), "record: a batch of 100000 images"},
-		"precision":           {set("precision", "quantum\x1b[31m"), `record: "quantum\x1b[31m" is not the name`},
-		"weights":             {set("weights", weights("../../x.pth")), `record: the weights are "../../x.pth"`},
+		"batch":               {set("batch", 100000, "recipe"), "record: the batch size, 100000, is larger"},
+		"precision":           {set("precision", "quantum\x1b[31m"), `record: "quantum\x1b[31m" contains characters that do not print`},
+		"weights":             {set("weights", weights("../../x.pth")), `record: the weights file is named "../../x.pth"`},
 		"profile":             {set("profile", "xx", "parity"), `record: unknown parity profile "xx"`},
 		"channels":            {set("channels", 17, "recipe"), "files: "},
 		"another precision":   {set("precision", "fp16"), `record: unknown precision "fp16"`},
 		"timeline":            {set("timeline", "may2020", "parity"), `record: unknown timeline "may2020"`},
 		"optimizer":           {set("optimizer", "Adam", "recipe"), `record: the recipe has the optimizer "Adam"`},
-		"images of the test":  {evaluated("images", 900), "record: dataset definition: it has 450 images of ori-test, the record 900"},
-		"set of the record":   {evaluated("set", "x-test"), "record: dataset definition: an evaluation set is ori-test, that of the record x-test"},
-		"pixels":              {set("mean", list{1, 2, 3}, "dataset_definition"), "record: dataset definition: it is not that of digits"},
+		"images of the test":  {evaluated("images", 900), "record: dataset definition: it has 450 images of ori-test, but the record has 900"},
+		"set of the record":   {evaluated("set", "x-test"), "record: dataset definition: it has the evaluation set ori-test where the record has x-test"},
+		"pixels":              {set("mean", list{1, 2, 3}, "dataset_definition"), "record: dataset definition: it differs from that of digits"},
 		"low loss":            {evaluated("loss", list{0.1, 0.1}), "record: ori-test: loss[0] is 0.1, less than"},
 		"momentum":            {set("momentum", 1.5, "recipe"), "record: the momentum is 1.5"},
-		"weights of another":  {set("weights", weights("0002-0778.pth")), "those of this trial are 0002-0777.pth"},
-		"a version's newline": {set("gomlx", "v0\nfine", "versions"), `record: "v0\nfine" is not the name`},
+		"weights of another":  {set("weights", weights("0002-0778.pth")), "this trial's is 0002-0777.pth"},
+		"a version's newline": {set("gomlx", "v0\nfine", "versions"), `record: "v0\nfine" contains characters that do not print`},
 	} {
 		for _, version := range []int{1, 2} {
 			var r object

@@ -15,10 +15,10 @@ import (
 	"nb201/data"
 )
 
-// ArchiveName is the file of the format npz.
+// ArchiveName is the name of the file of the format npz.
 const ArchiveName = "images.npz"
 
-// Npy is a file of numpy's format, version 1.0, of an array in C order.
+// Npy returns an .npy file, version 1.0, of an array in C order.
 func Npy(a Array) []byte {
 	var shape strings.Builder
 	for _, n := range a.Shape {
@@ -36,7 +36,7 @@ func Npy(a Array) []byte {
 	return slices.Concat(out, []byte(header), a.Bytes)
 }
 
-// arrays is the layout of the format npy, as Keras names its arrays.
+// arrays yields the files of the format npy, named like Keras' arrays.
 func arrays(train, test *data.Images) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for _, split := range []struct {
@@ -57,7 +57,7 @@ func arrays(train, test *data.Images) iter.Seq2[string, []byte] {
 	}
 }
 
-// archive is the layout of the format npz, as numpy.savez writes it.
+// archive yields the file of the format npz, as numpy.savez writes it.
 func archive(train, test *data.Images) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		var out bytes.Buffer
@@ -68,7 +68,7 @@ func archive(train, test *data.Images) iter.Seq2[string, []byte] {
 				_, err = w.Write(text)
 			}
 			if err != nil {
-				panic(err) // nothing that is written to memory
+				panic(err) // cannot happen in memory
 			}
 		}
 		if err := z.Close(); err != nil {
@@ -78,8 +78,8 @@ func archive(train, test *data.Images) iter.Seq2[string, []byte] {
 	}
 }
 
-// pictures is the layout of class directories: PNG files whose names sort as the images
-// of a class follow one another.
+// pictures yields the files of the format image-folder: PNG files in class directories, with
+// names that sort in the order of the images.
 func pictures(train, test *data.Images) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for _, split := range []struct {
@@ -96,7 +96,7 @@ func pictures(train, test *data.Images) iter.Seq2[string, []byte] {
 	}
 }
 
-// PNG is a picture of the first of the images.
+// PNG returns the first of the images as a PNG file.
 func PNG(images *data.Images) []byte {
 	picture := image.NewNRGBA(image.Rect(0, 0, images.Size, images.Size))
 	for i := range images.Size * images.Size {
@@ -105,12 +105,12 @@ func PNG(images *data.Images) []byte {
 	}
 	var out bytes.Buffer
 	if err := png.Encode(&out, picture); err != nil {
-		panic(err) // nothing that is written to memory
+		panic(err) // cannot happen in memory
 	}
 	return out.Bytes()
 }
 
-// ByClass is the images in the order in which class directories hold them.
+// ByClass returns the images sorted by class, the order in which class directories are read.
 func ByClass(images *data.Images) *data.Images {
 	order := make([]int, images.Len())
 	for i := range order {

@@ -9,19 +9,19 @@ import (
 	"nb201/data"
 )
 
-// Files yields the files of a format (data.Formats, but digits) that hold train and test,
-// by name, as the authors of the data set laid them out: one after the other, so that
-// only one is in memory. Files of one split are of unequal lengths. ImageNet's labels
-// count from 1 in its files and from 0 in images.
+// Files yields the names and contents of the files that store train and test in a format
+// (one of [data.Formats], except digits), as the dataset's authors laid them out. It makes
+// one file at a time. The files of a split have unequal lengths. Labels start at 1 in
+// ImageNet's files and at 0 in images.
 func Files(format string, train, test *data.Images) iter.Seq2[string, []byte] {
 	files, ok := layouts[format]
 	if !ok {
-		panic(fmt.Sprintf("datatest: no files of format %q", format))
+		panic(fmt.Sprintf("datatest: unknown format %q", format))
 	}
 	return files(train, test)
 }
 
-// layouts are the file names and contents by format.
+// layouts yields the names and contents of files, by format.
 var layouts = map[string]func(train, test *data.Images) iter.Seq2[string, []byte]{
 	"cifar10-python":  batches(numbered("data_batch_%d", 5), "test_batch", cifar10Batch),
 	"cifar10-binary":  batches(numbered("data_batch_%d.bin", 5), "test_batch.bin", func(im *data.Images) []byte { return binaryBatch(im, false) }),
@@ -33,7 +33,7 @@ var layouts = map[string]func(train, test *data.Images) iter.Seq2[string, []byte
 	"image-folder":    pictures,
 }
 
-// batches is a layout with the images to train in some files and those to test in one.
+// batches returns a layout with several files of training images and one of test images.
 func batches(trainFiles []string, testFile string, encode func(*data.Images) []byte) func(train, test *data.Images) iter.Seq2[string, []byte] {
 	return func(train, test *data.Images) iter.Seq2[string, []byte] {
 		return func(yield func(string, []byte) bool) {
@@ -58,13 +58,13 @@ func numbered(format string, n int) []string {
 	return names
 }
 
-// Slice is the images from..to-1.
+// Slice returns images[from:to], which shares the pixels and labels of images.
 func Slice(images *data.Images, from, to int) *data.Images {
 	n := 3 * images.Size * images.Size
 	return &data.Images{Pixels: images.Pixels[from*n : to*n], Labels: images.Labels[from:to], Size: images.Size}
 }
 
-// Planes is the images in the order of the files: image, channel, row, column.
+// Planes returns the pixels in the order of the files: [N, 3, Size, Size].
 func Planes(images *data.Images) []byte {
 	area := images.Size * images.Size
 	out := make([]byte, len(images.Pixels))
@@ -77,10 +77,10 @@ func Planes(images *data.Images) []byte {
 	return out
 }
 
-// coarse is a superclass of CIFAR-100, not the true one.
+// coarse returns a made-up superclass of CIFAR-100.
 func coarse(label int32) int32 { return label / 5 }
 
-// binaryBatch is a file of CIFAR's binary versions.
+// binaryBatch returns a file of CIFAR's binary versions.
 func binaryBatch(images *data.Images, superclass bool) []byte {
 	n := 3 * images.Size * images.Size
 	planes := Planes(images)
@@ -95,7 +95,7 @@ func binaryBatch(images *data.Images, superclass bool) []byte {
 	return out
 }
 
-// pixels is the matrix "data" of images.
+// pixels returns the matrix "data" of images: uint8 [N, 3*Size*Size].
 func pixels(images *data.Images) Array {
 	return Array{"u1", []int{images.Len(), 3 * images.Size * images.Size}, Planes(images)}
 }
@@ -131,7 +131,7 @@ func cifar100Batch(images *data.Images) []byte {
 
 func imageNetBatch(images *data.Images) []byte { return ImageNetBatch(Python3, images) }
 
-// ImageNetBatch is a file of downsampled ImageNet in a pickle of a style.
+// ImageNetBatch returns a file of downsampled ImageNet, pickled in the given style.
 func ImageNetBatch(style Style, images *data.Images) []byte {
 	labels := make([]int32, images.Len())
 	for i, label := range images.Labels {
@@ -144,17 +144,17 @@ func ImageNetBatch(style Style, images *data.Images) []byte {
 		Item{"mean", Array{"f8", []int{n}, make([]byte, 8*n)}})
 }
 
-// Style is the Python that writes a pickle, and how.
+// Style is the Python version and the protocol that write a pickle.
 type Style int
 
 const (
-	Python2     Style = iota // cPickle with protocol 2: str
-	Python3                  // its default for long, protocol 3: str and bytes
-	Python3For2              // protocol 2: bytes are latin1 text
+	Python2     Style = iota // cPickle with protocol 2: text is str
+	Python3                  // protocol 3, the default for many years: str and bytes
+	Python3For2              // Python 3 with protocol 2: bytes are latin1 text
 )
 
-// Item is an item of a pickled dict. The value is a string, []string, []int32 (a list of
-// whole numbers) or Array.
+// Item is an item of a pickled dict. Value is a string, []string, []int32 (a list of whole
+// numbers) or [Array].
 type Item struct {
 	Key   string
 	Value any
@@ -162,13 +162,13 @@ type Item struct {
 
 // Array is a numpy array.
 type Array struct {
-	DType string // kind and bytes of an element, e.g. u1
+	DType string // kind and size in bytes of an element, such as u1
 	Shape []int
 	Bytes []byte
 }
 
-// Pickle is a pickled dict, with the opcodes that the style's pickler chooses but that
-// what occurs again is written again.
+// Pickle returns a pickled dict. It uses the opcodes of the style's pickler, except that it
+// writes repeated values again.
 func Pickle(style Style, items ...Item) []byte {
 	p := pickler{style: style}
 	protocol := byte(2)
@@ -203,7 +203,7 @@ type pickler struct {
 	puts  int
 }
 
-// put keeps what was written last in the memo.
+// put stores the last value written in the memo.
 func (p *pickler) put() {
 	if p.puts < 256 {
 		p.Write([]byte{'q', byte(p.puts)})
@@ -239,7 +239,7 @@ func (p *pickler) string(s string) {
 	p.put()
 }
 
-// bytes writes what is bytes in Python 3.
+// bytes writes an object that is of type bytes in Python 3.
 func (p *pickler) bytes(b []byte) {
 	if p.style == Python3For2 {
 		p.global("_codecs", "encode")
@@ -288,7 +288,7 @@ func list[T any](p *pickler, items []T, write func(T)) {
 	}
 }
 
-// array writes what ndarray.__reduce__ returns.
+// array writes an array as ndarray.__reduce__ describes it.
 func (p *pickler) array(a Array) {
 	p.global("numpy.core.multiarray", "_reconstruct")
 	p.global("numpy", "ndarray")

@@ -6,12 +6,12 @@ import (
 	"nb201/data"
 )
 
-// Fill is what train/device does on the device, plainly: it writes the images from..to-1 of
-// an epoch over split into dst, normalised, as image, row, column, channel (to-from images
-// of 3*Size*Size values), and their labels into labels. The epoch's crops apply where it has
-// them: an image is mirrored first, then padded with black pixels and cut. Padding is black
-// before Normalize, not after (torchvision's transforms.py: RandomHorizontalFlip, RandomCrop,
-// ToTensor, Normalize). Calls may run at the same time.
+// Fill does on the CPU, as simply as possible, what train/device does on the device. It
+// writes images from (inclusive) to to (exclusive) of an epoch over split into dst,
+// normalised, as float32 [to-from, Size, Size, 3], and their labels into labels. If the epoch has crops, it mirrors
+// an image first, then pads it with black pixels and cuts it. The padding is black before
+// Normalize, not after (torchvision's transforms.py: RandomHorizontalFlip, RandomCrop,
+// ToTensor, Normalize). Fill may be called concurrently.
 func Fill(set *data.Dataset, dst []float32, labels []int32, split *data.Split, e *data.Epoch, from, to int) {
 	size, normal := set.Size, set.Normal()
 	for k := from; k < to; k++ {
@@ -42,8 +42,8 @@ func Fill(set *data.Dataset, dst []float32, labels []int32, split *data.Split, e
 	}
 }
 
-// Batches yields the bounds, in Order, of an epoch's batches; the last is shorter where the
-// batch size does not divide the images (drop_last=False).
+// Batches yields the bounds of an epoch's batches in e.Order. The last batch is smaller if
+// the batch size does not divide the number of images (drop_last=False).
 func Batches(e *data.Epoch, batch int) iter.Seq2[int, int] {
 	return func(yield func(from, to int) bool) {
 		for from := 0; from < len(e.Order); from += batch {

@@ -1,13 +1,15 @@
-// Package datatest makes the images that the golden vectors were computed from, and files
-// of images as the data sets' authors wrote them.
+// Package datatest helps to test code that reads or trains on images. [Synth] makes the
+// images that the golden vectors were computed from, [Files] writes images in every file
+// format as the datasets' authors did, and [Fill] is the reference for cropping and
+// normalising a batch.
 package datatest
 
 import "nb201/data"
 
-// Synth is synth() of the golden vectors' generator: n images of size pixels a
-// side. Image i is a 64-bit linear congruential sequence of its own, started from
-// seed and i; after 4 steps each further step gives a byte, in the order row,
-// column, channel, and one more the label.
+// Synth returns n images of size x size pixels, as synth() in the generator of the golden
+// vectors does. Image i has its own 64-bit linear congruential sequence, which starts from
+// seed and i. After 4 steps, each step yields a byte, in the order row, column, channel, and
+// one more step yields the label.
 func Synth(n, size, classes int, seed uint64) *data.Images {
 	images := &data.Images{Pixels: make([]byte, n*3*size*size), Labels: make([]int32, n), Size: size}
 	pixels := images.Pixels

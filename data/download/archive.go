@@ -1,10 +1,10 @@
-// Package download gets the data sets that their authors publish as a plain archive:
+// Package download gets the datasets that their authors publish as a single archive:
 // CIFAR-10 and CIFAR-100.
 //
-// An archive is a gzipped tar file with one directory, in which are the files that a
-// dataset definition reads. It is known by its size and its checksums, and so may come
-// from any place, a mirror. Get downloads it beside the directory's place, as
-// NAME.partial, which a later Get goes on with, and unpacks it.
+// An [Archive] is a gzipped tar file of one directory with the files that a dataset
+// definition reads. Its size and checksums are known, so it may come from any mirror.
+// [Find] returns the archive of a dataset key. [Archive.Get] downloads it to NAME.partial,
+// from which a later Get resumes, and unpacks it next to that.
 package download
 
 import (
@@ -16,36 +16,36 @@ import (
 	"nb201/internal/usage"
 )
 
-// Address is where the authors publish CIFAR.
+// Address is the URL of the directory where the authors publish CIFAR.
 const Address = "https://www.cs.toronto.edu/~kriz"
 
-// The versions of an archive: the same images in other files.
+// The versions of an archive, which store the same images in different files.
 const (
 	Python = "python"
 	Binary = "binary"
 )
 
-// Versions lists them, the one that the definitions name first.
+// Versions lists the versions, the one that the published definitions use first.
 func Versions() []string { return []string{Python, Binary} }
 
-// Archive is a published archive.
+// Archive describes a published archive.
 type Archive struct {
-	Name      string // of the file
+	Name      string // of the archive file
 	Size      int64  // in bytes
 	MD5       string // in hex
 	SHA256    string // in hex
-	Directory string // that it holds
-	// Dataset is a definition that reads its files, wherever they are: Path is not used.
+	Directory string // name of the directory in it
+	// Dataset is a definition that reads the unpacked files. Its Path is not used.
 	Dataset data.Definition
 }
 
-// archives are CIFAR's by the formats of the files in them, without definitions.
+// archives lists CIFAR's archives by the format of their files, without definitions.
 //
-// The MD5 are those of https://www.cs.toronto.edu/~kriz/cifar.html, for the Python
-// versions also of torchvision/datasets/cifar.py. Sizes and SHA-256 of the binary
-// versions are those of tensorflow_datasets/url_checksums/cifar10.txt and cifar100.txt;
-// SHA-256 of the Python versions those of keras/datasets/cifar10.py and cifar100.py,
-// whose sizes are widely told along with them.
+// The MD5 sums are from https://www.cs.toronto.edu/~kriz/cifar.html; those of the Python
+// versions are also in torchvision/datasets/cifar.py. Sizes and SHA-256 sums of the binary
+// versions are from tensorflow_datasets/url_checksums/cifar10.txt and cifar100.txt. SHA-256
+// sums of the Python versions are from keras/datasets/cifar10.py and cifar100.py; their
+// sizes are widely published with them.
 var archives = map[string]Archive{
 	"cifar10-python": {
 		Name: "cifar-10-python.tar.gz", Size: 170498071,
@@ -73,17 +73,17 @@ var archives = map[string]Archive{
 	},
 }
 
-// ErrByHand says that the files of a dataset key have no plain download.
-var ErrByHand = errors.New("no plain download: its files are to be fetched by hand")
+// ErrByHand reports that the files of a dataset key cannot be downloaded as one archive.
+var ErrByHand = errors.New("no download; get its files by hand")
 
-// ErrEmbedded says that the images of a dataset key are part of this program.
-var ErrEmbedded = errors.New("part of this program: there is nothing to get")
+// ErrEmbedded reports that the images of a dataset key are part of this program.
+var ErrEmbedded = errors.New("part of this program; there is nothing to download")
 
-// Find is the archive that holds a dataset key's images, in a version of Versions. A key
-// without one is a usage error, ErrByHand or ErrEmbedded where it is one of those.
+// Find returns the archive with a dataset key's images, in one of the [Versions]. A key
+// without an archive is a usage error, which may wrap [ErrByHand] or [ErrEmbedded].
 func Find(key, version string) (Archive, error) {
 	if filepath.Ext(key) == ".json" {
-		return Archive{}, usage.Errorf("nothing is known of where to get the data of %s: get them yourself, to where its \"path\" says", key)
+		return Archive{}, usage.Errorf("%s: no download is known for a dataset of your own; put its files where its \"path\" points", key)
 	}
 	d, err := data.Published(key)
 	if err != nil {
@@ -97,7 +97,7 @@ func Find(key, version string) (Archive, error) {
 		a.Dataset.Format = family + version
 		return a, nil
 	case archives[d.Format].Name != "":
-		return Archive{}, usage.Errorf("unknown --format %q of %s: use %s", version, key, strings.Join(Versions(), " or "))
+		return Archive{}, usage.Errorf("unknown --format %q for %s; use %s", version, key, strings.Join(Versions(), " or "))
 	case d.Path == "":
 		return Archive{}, usage.Errorf("%s is %w", key, ErrEmbedded)
 	}

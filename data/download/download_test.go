@@ -39,7 +39,7 @@ type entry struct {
 	kind          byte
 }
 
-// pack makes a gzipped tar file.
+// pack returns a gzipped tar file.
 func pack(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -67,20 +67,20 @@ func pack(t testing.TB, entries ...entry) []byte {
 	return out.Bytes()
 }
 
-// world is a server on the loopback with an archive, and a data directory.
+// world is a local server with an archive, and a data directory.
 type world struct {
 	root    string
 	archive Archive
-	content []byte // that the server has
+	content []byte // of the archive on the server
 	entries []entry
 
-	// around answers the requests, the first of which is 0, before or in place of next.
+	// around answers request number attempt, from 0, before next or instead of it.
 	around func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request)
 	mu     sync.Mutex
-	ranges []string // that were asked for
+	ranges []string // requested so far
 }
 
-// newWorld has a small CIFAR in the version of key.
+// newWorld makes a world with a small CIFAR of a key and version.
 func newWorld(t testing.TB, key, version string) *world {
 	t.Helper()
 	archive, err := Find(key, version)
@@ -91,7 +91,7 @@ func newWorld(t testing.TB, key, version string) *world {
 	train, test := datatest.Synth(90, 32, archive.Dataset.Classes, 1), datatest.Synth(20, 32, archive.Dataset.Classes, 2)
 	w.archive.Dataset.Images = data.Counts{Train: train.Len(), Test: test.Len()}
 	for i := range w.archive.Dataset.Eval {
-		w.archive.Dataset.Eval[i].Split = "" // whose places are of the whole set
+		w.archive.Dataset.Eval[i].Split = "" // its indices need all images
 		w.archive.Dataset.Eval[i].Order = data.Sequential
 	}
 	w.entries = []entry{{name: archive.Directory + "/", kind: tar.TypeDir}}
@@ -103,7 +103,7 @@ func newWorld(t testing.TB, key, version string) *world {
 	return w
 }
 
-// publish makes content the published archive.
+// publish makes content the archive on the server.
 func (w *world) publish(content []byte) {
 	w.content = content
 	w.archive.Size = int64(len(content))
@@ -144,7 +144,7 @@ func (w *world) get(ctx context.Context, mirror string, progress func(doing stri
 	return w.archive.Get(ctx, w.root, Options{Settings: settings, Mirror: mirror, Progress: progress})
 }
 
-// got checks the result and the data directory of a Get that succeeded.
+// got checks the result and the data directory after a successful Get.
 func (w *world) got(t testing.TB, r Result, err error) {
 	t.Helper()
 	if err != nil {
@@ -168,7 +168,7 @@ func (w *world) got(t testing.TB, r Result, err error) {
 func (w *world) lock() string    { return "cifar.python/." + w.archive.Name + ".lock" }
 func (w *world) partial() string { return "cifar.python/" + w.archive.Name + ".partial" }
 
-// asked checks the ranges that were asked for.
+// asked checks the ranges that were requested.
 func (w *world) asked(t testing.TB, want ...string) {
 	t.Helper()
 	w.mu.Lock()
@@ -178,7 +178,7 @@ func (w *world) asked(t testing.TB, want ...string) {
 	}
 }
 
-// tree lists the files below the data directory, with their content.
+// tree returns the files below the data directory with their contents.
 func (w *world) tree(t testing.TB) map[string]string {
 	t.Helper()
 	return tree(t, w.root)
@@ -231,9 +231,9 @@ func TestGet(t *testing.T) {
 				})
 				w.got(t, r, err)
 				if want := []string{"downloading " + w.archive.Name, "unpacking " + w.archive.Name}; !slices.Equal(doing, want) || last != w.archive.Size {
-					t.Errorf("the progress tells of %q and ends with %d", doing, last)
+					t.Errorf("the progress shows %q and ends with %d", doing, last)
 				}
-				// What is there stays.
+				// Get keeps existing files.
 				again, err := w.get(t.Context(), mirror, nil)
 				if r.Downloaded = false; again != r || err != nil {
 					t.Errorf("the second time: %+v, %v", again, err)
@@ -244,7 +244,7 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// A directory that the user unpacked elsewhere in the data directory is found.
+// Get finds a directory that the user unpacked elsewhere in the data directory.
 func TestGetElsewhere(t *testing.T) {
 	w := newWorld(t, "cifar10", Python)
 	for _, e := range w.entries {
@@ -262,7 +262,7 @@ func TestGetElsewhere(t *testing.T) {
 	}
 }
 
-// Data in place that does not load is not touched.
+// Get does not touch existing data that does not load.
 func TestGetDamaged(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -281,7 +281,7 @@ func TestGetDamaged(t *testing.T) {
 			}
 			before := w.tree(t)
 			_, err := w.get(t.Context(), w.serve(t), nil)
-			if dir := filepath.Join(w.root, "cifar.python", w.archive.Directory); !usage.Is(err) || !strings.HasPrefix(err.Error(), dir+" is there, but is not cifar10") {
+			if dir := filepath.Join(w.root, "cifar.python", w.archive.Directory); !usage.Is(err) || !strings.HasPrefix(err.Error(), dir+" exists, but is not cifar10") {
 				t.Errorf("the error is %v", err)
 			}
 			if !maps.Equal(w.tree(t), before) {
@@ -292,7 +292,7 @@ func TestGetDamaged(t *testing.T) {
 	}
 }
 
-// cut answers with n bytes of what next would answer, and breaks the connection.
+// cut sends the first n bytes of next's response, and breaks the connection.
 func cut(next http.Handler, out http.ResponseWriter, r *http.Request, n int) {
 	recorder := httptest.NewRecorder()
 	next.ServeHTTP(recorder, r)
@@ -311,9 +311,9 @@ func TestGetResumes(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
-		partial func(content []byte) []byte // from before; nil: none
+		partial func(content []byte) []byte // contents of the partial file; nil means none
 		around  func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request)
-		want    []string // the ranges that are asked for
+		want    []string // the ranges that should be requested
 	}{
 		{"a break", nil, func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request) {
 			if attempt == 0 {
@@ -361,7 +361,7 @@ func TestGetResumes(t *testing.T) {
 	}
 }
 
-// stall answers the first request with n bytes and then with nothing more.
+// stall answers the first request with n bytes, and then sends nothing more.
 func stall(n int) func(int, http.Handler, http.ResponseWriter, *http.Request) {
 	return func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request) {
 		if attempt > 0 {
@@ -470,12 +470,11 @@ func TestGetAtTheSameTime(t *testing.T) {
 	w.got(t, results[max(i, 0)], nil)
 }
 
-// killed is the environment variable that makes the test binary get the archive from
-// the mirror that it names, into the directory that it names after a space.
+// killed is the environment variable that makes the test binary call Get. Its value is the
+// URL of the mirror, a space, and the data directory.
 const killed = "NB201_TEST_GET"
 
-// A process that is killed while it downloads or unpacks leaves what the next one goes
-// on with.
+// If a process is killed while it downloads or unpacks, the next one resumes.
 func TestGetKilled(t *testing.T) {
 	w := newWorld(t, "cifar10", Python)
 	if mirror, root, ok := strings.Cut(os.Getenv(killed), " "); ok {
@@ -503,14 +502,14 @@ func TestGetKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = process.Wait() // killed
-	// As if another had been killed while it unpacked.
+	// As if another process had been killed while it unpacked.
 	w.put(t, "cifar.python/."+w.archive.Directory+".KILLED.tmp/data_batch_1", []byte("part"))
 	r, err := w.get(t.Context(), mirror, nil)
 	w.got(t, r, err)
 	w.asked(t, "", "bytes=5000-")
 }
 
-// One that is killed after the directory had its name leaves the archive.
+// A process that is killed right after the directory got its name leaves the archive.
 func TestGetKilledAtTheEnd(t *testing.T) {
 	w := newWorld(t, "cifar10", Python)
 	mirror := w.serve(t)
@@ -529,40 +528,40 @@ func TestGetRefuses(t *testing.T) {
 			w.around = func(_ int, _ http.Handler, out http.ResponseWriter, _ *http.Request) { out.WriteHeader(code) }
 		}
 	}
-	// with publishes the archive with another entry.
-	with := func(e entry) func(*testing.T, *world) {
+	// withEntry publishes the archive with another entry.
+	withEntry := func(e entry) func(*testing.T, *world) {
 		return func(t *testing.T, w *world) { w.publish(pack(t, append(slices.Clone(w.entries), e)...)) }
 	}
 	for _, c := range []struct {
 		name  string
 		spoil func(*testing.T, *world)
 		want  string
-		left  bool // of the download, for the next time
+		left  bool // the download stays for the next Get
 	}{
 		{"another content", func(_ *testing.T, w *world) {
 			w.content = slices.Clone(w.content)
 			w.content[1000] ^= 1
 		}, "the SHA-256 is ", false},
 		{"another MD5", func(_ *testing.T, w *world) { w.archive.MD5 = strings.Repeat("0", 32) }, "instead of 00000000000000000000000000000000", false},
-		{"shorter", func(_ *testing.T, w *world) { w.content = w.content[:1000] }, "it has 1000 bytes instead of", false},
-		{"longer", func(_ *testing.T, w *world) { w.content = append(slices.Clone(w.content), 0) }, "bytes instead of", false},
+		{"shorter", func(_ *testing.T, w *world) { w.content = w.content[:1000] }, "it has 1000 bytes, but should have", false},
+		{"longer", func(_ *testing.T, w *world) { w.content = append(slices.Clone(w.content), 0) }, "bytes, but should have", false},
 		{"always breaking off", func(_ *testing.T, w *world) {
 			w.around = func(_ int, next http.Handler, out http.ResponseWriter, r *http.Request) { cut(next, out, r, 10) }
-		}, "run it again to go on", true},
-		{"not there", status(404), "404 Not Found (run it again", false},
+		}, "run the command again to resume", true},
+		{"not there", status(404), "404 Not Found; run the command again", false},
 		{"in trouble", status(503), "503 Service Unavailable", false},
-		{"file above", with(entry{name: "../evil", content: "x"}), `"../evil" lies outside of the directory cifar-10-batches-py`, true},
-		{"file above, later", with(entry{name: "cifar-10-batches-py/../../evil", content: "x"}), "lies outside", true},
-		{"file beside", with(entry{name: "cifar-10-batches-py/../cifar-100-python/evil", content: "x"}), "lies outside", true},
-		{"file at the root", with(entry{name: "/evil", content: "x"}), `"/evil" lies outside`, true},
-		{"file without a directory", with(entry{name: "evil", content: "x"}), `"evil" lies outside`, true},
-		{"symbolic link", with(entry{"cifar-10-batches-py/a", "/etc", tar.TypeSymlink}), "is neither a file nor a directory", true},
-		{"hard link", with(entry{"cifar-10-batches-py/a", "cifar-10-batches-py/test_batch", tar.TypeLink}), "is neither a file nor a directory", true},
-		{"device", with(entry{name: "cifar-10-batches-py/a", kind: tar.TypeChar}), "is neither a file nor a directory", true},
-		{"pipe", with(entry{name: "cifar-10-batches-py/a", kind: tar.TypeFifo}), "is neither a file nor a directory", true},
-		{"file twice", with(entry{name: "cifar-10-batches-py/test_batch", content: "x"}), "exists", true},
-		{"file for a directory", with(entry{name: "cifar-10-batches-py/test_batch/x", content: "x"}), "exists", true},
-		{"file for the directory", with(entry{name: "cifar-10-batches-py", content: "x"}), "exists", true},
+		{"file above", withEntry(entry{name: "../evil", content: "x"}), `"../evil" is outside the directory cifar-10-batches-py`, true},
+		{"file above, later", withEntry(entry{name: "cifar-10-batches-py/../../evil", content: "x"}), "is outside the", true},
+		{"file beside", withEntry(entry{name: "cifar-10-batches-py/../cifar-100-python/evil", content: "x"}), "is outside the", true},
+		{"file at the root", withEntry(entry{name: "/evil", content: "x"}), `"/evil" is outside the`, true},
+		{"file without a directory", withEntry(entry{name: "evil", content: "x"}), `"evil" is outside the`, true},
+		{"symbolic link", withEntry(entry{"cifar-10-batches-py/a", "/etc", tar.TypeSymlink}), "is neither a file nor a directory", true},
+		{"hard link", withEntry(entry{"cifar-10-batches-py/a", "cifar-10-batches-py/test_batch", tar.TypeLink}), "is neither a file nor a directory", true},
+		{"device", withEntry(entry{name: "cifar-10-batches-py/a", kind: tar.TypeChar}), "is neither a file nor a directory", true},
+		{"pipe", withEntry(entry{name: "cifar-10-batches-py/a", kind: tar.TypeFifo}), "is neither a file nor a directory", true},
+		{"file twice", withEntry(entry{name: "cifar-10-batches-py/test_batch", content: "x"}), "exists", true},
+		{"file for a directory", withEntry(entry{name: "cifar-10-batches-py/test_batch/x", content: "x"}), "exists", true},
+		{"file for the directory", withEntry(entry{name: "cifar-10-batches-py", content: "x"}), "exists", true},
 		{"no gzip", func(_ *testing.T, w *world) { w.publish([]byte("not a gzipped file")) }, "gzip: invalid header", true},
 		{"truncated", func(_ *testing.T, w *world) { w.publish(w.content[:len(w.content)/2]) }, "unexpected EOF", true},
 		{"without the end", func(_ *testing.T, w *world) { w.publish(w.content[:len(w.content)-4]) }, "unexpected EOF", true},
@@ -667,7 +666,7 @@ func TestGetMirror(t *testing.T) {
 	t.Run("with a wrong password", func(t *testing.T) {
 		w, mirror := guarded(t)
 		_, err := w.get(t.Context(), strings.Replace(mirror, "//", "//me:guess@", 1), nil)
-		if err == nil || !strings.Contains(err.Error(), "401 Unauthorized: put user:password@ before the host") || strings.Contains(err.Error(), "guess") {
+		if err == nil || !strings.Contains(err.Error(), "401 Unauthorized; put user:password@ before the host") || strings.Contains(err.Error(), "guess") {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -735,7 +734,7 @@ func TestFind(t *testing.T) {
 	for format, a := range archives {
 		for _, value := range []string{a.Name, a.MD5, a.SHA256, a.Directory} {
 			if seen[value] {
-				t.Errorf("%s: %s stands there twice", format, value)
+				t.Errorf("%s: %s occurs twice", format, value)
 			}
 			seen[value] = true
 		}
@@ -747,12 +746,12 @@ func TestFindRefuses(t *testing.T) {
 		key, version, want string
 		is                 error
 	}{
-		{"ImageNet16-120", Python, "ImageNet16-120 has no plain download", ErrByHand},
+		{"ImageNet16-120", Python, "ImageNet16-120 has no download; get its files by hand", ErrByHand},
 		{"digits", Python, "digits is part of this program", ErrEmbedded},
-		{"mine.json", Python, "nothing is known of where to get the data of mine.json", nil},
+		{"mine.json", Python, "mine.json: no download is known for a dataset of your own", nil},
 		{"MNIST", Python, `unknown dataset key "MNIST"`, nil},
-		{"cifar10", "matlab", `unknown --format "matlab" of cifar10: use python or binary`, nil},
-		{"cifar100", "", `unknown --format "" of cifar100`, nil},
+		{"cifar10", "matlab", `unknown --format "matlab" for cifar10; use python or binary`, nil},
+		{"cifar100", "", `unknown --format "" for cifar100`, nil},
 	} {
 		_, err := Find(c.key, c.version)
 		if !usage.Is(err) || !strings.Contains(err.Error(), c.want) || c.is != nil && !errors.Is(err, c.is) {

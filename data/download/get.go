@@ -24,35 +24,37 @@ import (
 	"nb201/internal/usage"
 )
 
-// Options say how Get works.
+// Options configures [Archive.Get].
 type Options struct {
 	Settings fetch.Settings
-	Mirror   string // URL (http, https or file) of the directory with the archive; "": Address
-	// Progress is told what is being done and how many bytes of the archive are done, of
-	// how many. It may be nil. The number falls when another thing is being done or the
-	// download begins anew.
+	Mirror   string // URL (http, https or file) of the directory with the archive; "" means Address
+	// Progress is called with the current step and with the bytes of the archive that the
+	// step has processed and has to process. It may be nil. done falls when a new step
+	// begins or the download starts again.
 	Progress func(doing string, done, total int64)
 }
 
-// Result says what Get did.
+// Result is the outcome of [Archive.Get].
 type Result struct {
 	Key        string `json:"key"`
-	Path       string `json:"path"`       // of the directory with the files, absolute
-	Downloaded bool   `json:"downloaded"` // or else it was there already
-	Train      int    `json:"train"`      // images in the stored splits
-	Test       int    `json:"test"`
+	Path       string `json:"path"`       // absolute path of the directory with the files
+	Downloaded bool   `json:"downloaded"` // false if the files already existed
+	Train      int    `json:"train"`      // images in the stored split "train"
+	Test       int    `json:"test"`       // images in the stored split "test"
 }
 
-// collection is the directory that the original keeps CIFAR and ImageNet16 in, under the
-// data directory (--data).
+// collection is the directory under the data directory (--data) in which the original keeps
+// CIFAR and ImageNet16.
 const collection = "cifar.python"
 
-// Get has the archive's directory in root/cifar.python, unless root or root/cifar.python
-// has it already. It is there whole or not at all, and only if its files load as the data
-// set. Several processes may get the same archive at the same time: one does, the others
-// wait. What was downloaded stays, for the next Get, unless it turns out wrong.
+// Get downloads and unpacks the archive into root/cifar.python, unless its directory
+// already exists there or in root. The directory appears only when it is complete and its
+// files load as the dataset. Several processes may call Get for the same archive: one
+// downloads it and the others wait. If Get fails, the part that was downloaded stays, for
+// the next Get to resume from, unless its checksum is wrong.
 //
-// Damaged files in the place and a place that cannot be written are usage errors.
+// If the directory exists but its files do not load, or if root cannot be written, the
+// error is a usage error.
 func (a Archive) Get(ctx context.Context, root string, o Options) (Result, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -81,48 +83,49 @@ func (a Archive) Get(ctx context.Context, root string, o Options) (Result, error
 	if j.report == nil {
 		j.report = func(string, int64, int64) {}
 	}
-	result, err := j.present()
+	result, err := j.findExisting()
 	if result.Path != "" {
-		_ = os.Remove(j.partial) // which a process left that was killed at the very end
+		_ = os.Remove(j.partial) // left by a process that was killed at the very end
 	}
 	if result.Path != "" || err != nil {
 		return result, err
 	}
 	result, err = j.get(ctx)
 	if atomicfile.Unwritable(err) {
-		err = usage.Errorf("cannot write to %s: %w: name another directory with --data, or make room for %s there", parent, err, humanize.IBytes(uint64(a.Size+maxUnpacked)))
+		err = usage.Errorf("cannot write to %s: %w; name another directory with --data, or make %s available there",
+			parent, err, humanize.IBytes(uint64(a.Size+maxUnpacked)))
 	}
 	return result, err
 }
 
-// job is a Get at work.
+// job is one call of Get.
 type job struct {
 	Archive
 	client  *fetch.Client
-	from    *url.URL // the archive
-	parent  string   // directory of the others
-	dir     string   // that is to be made
-	other   string   // that would do as well
-	partial string   // file with as much of the archive as is there
+	from    *url.URL // of the archive
+	parent  string   // directory of dir and partial
+	dir     string   // directory to make
+	other   string   // directory that would do as well
+	partial string   // file with the bytes of the archive downloaded so far
 	report  func(doing string, done, total int64)
 }
 
 func parseMirror(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || !slices.Contains([]string{"http", "https", "file"}, u.Scheme) {
-		return nil, usage.Errorf("the mirror is not a URL that begins with http, https or file: give that of the directory with the archive")
+		return nil, usage.Errorf("the mirror is not an http, https or file URL; use the URL of the directory with the archive")
 	}
 	return u, nil
 }
 
-// present looks for the files. The Path is empty if they are not there.
-func (j *job) present() (Result, error) {
+// findExisting looks for the files. The result's Path is empty if there are none.
+func (j *job) findExisting() (Result, error) {
 	for _, dir := range []string{j.other, j.dir} {
 		if _, err := os.Stat(dir); err != nil {
 			continue
 		}
 		if err := j.load(dir); err != nil {
-			return Result{}, usage.Errorf("%s is there, but is not %s: %w: move it away to get it anew", dir, j.Dataset.Name, err)
+			return Result{}, usage.Errorf("%s exists, but is not %s: %w; move it away to download it again", dir, j.Dataset.Name, err)
 		}
 		return j.result(dir, false), nil
 	}
@@ -133,7 +136,7 @@ func (j *job) result(dir string, downloaded bool) Result {
 	return Result{j.Dataset.Name, dir, downloaded, j.Dataset.Images.Train, j.Dataset.Images.Test}
 }
 
-// load checks that the files in dir are the data set.
+// load checks that the files in dir load as the dataset.
 func (j *job) load(dir string) error {
 	d := j.Dataset
 	d.Path = dir
@@ -141,34 +144,34 @@ func (j *job) load(dir string) error {
 	return err
 }
 
-// get makes the directory, unless another process does so meanwhile.
+// get makes the directory, unless another process makes it meanwhile.
 func (j *job) get(ctx context.Context) (Result, error) {
 	if err := atomicfile.MkdirAll(j.parent); err != nil {
 		return Result{}, err
 	}
-	// The lock file stays: removing it would let a third process lock another one.
+	// The lock file stays: if it were removed, a third process could lock a new one.
 	lock := lockfile.New(filepath.Join(j.parent, "."+j.Name+".lock"))
 	defer lock.Close()
 	locked, err := lock.TryLock()
 	if err == nil && !locked {
-		j.report("waiting for another process that gets "+j.Name, 0, j.Size)
+		j.report("waiting for another process that downloads "+j.Name, 0, j.Size)
 		_, err = lock.TryLockContext(ctx, 100*time.Millisecond)
 	}
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := j.present()
+	result, err := j.findExisting()
 	if result.Path != "" || err != nil {
 		return result, err
 	}
-	if err := j.fill(ctx); err != nil {
+	if err := j.downloadAndUnpack(ctx); err != nil {
 		return Result{}, err
 	}
 	return j.result(j.dir, true), os.Remove(j.partial)
 }
 
-// fill downloads the archive and unpacks it.
-func (j *job) fill(ctx context.Context) (err error) {
+// downloadAndUnpack makes the directory from the archive.
+func (j *job) downloadAndUnpack(ctx context.Context) (err error) {
 	if err := atomicfile.RemoveTemps(j.dir); err != nil {
 		return err
 	}
@@ -180,7 +183,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 	if info, err := file.Stat(); err != nil {
 		return err
 	} else if !info.Mode().IsRegular() {
-		return usage.Errorf("%s is not a regular file: move it away", j.partial)
+		return usage.Errorf("%s is not a regular file; move it away", j.partial)
 	}
 	if err := j.download(ctx, file); err != nil {
 		if info, statErr := file.Stat(); statErr == nil && info.Size() == 0 {
@@ -199,8 +202,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 	})
 }
 
-// download has the archive whole in file, or empties it where what came is something
-// else.
+// download completes the archive in file. If its checksums are wrong, it empties the file.
 func (j *job) download(ctx context.Context, file *os.File) error {
 	sums := sums{md5.New(), sha256.New()}
 	for {
@@ -213,7 +215,7 @@ func (j *job) download(ctx context.Context, file *os.File) error {
 			return err
 		}
 		if err != nil {
-			return fmt.Errorf("cannot download %s: %w (run it again to go on where it stopped; --mirror names another place, HTTPS_PROXY a proxy)", j.Name, err)
+			return fmt.Errorf("cannot download %s: %w; run the command again to resume, or name another server with --mirror or a proxy with HTTPS_PROXY", j.Name, err)
 		}
 		wrong := sums.check(j.Archive)
 		if wrong == nil {
@@ -222,18 +224,20 @@ func (j *job) download(ctx context.Context, file *os.File) error {
 		if err := file.Truncate(0); err != nil {
 			return err
 		}
-		// The beginning from an earlier time may be damaged, or of another file.
+		// If the file had a beginning from an earlier download, that may be at fault: try
+		// once more without it.
 		if before.Size() == 0 {
-			return fmt.Errorf("%s: %w: it is damaged or not the published one and was thrown away: try again, or name another place with --mirror", j.from.Redacted(), wrong)
+			return fmt.Errorf("%s: %w: the archive is damaged or not the published one, and was deleted; try again, or name another server with --mirror",
+				j.from.Redacted(), wrong)
 		}
 	}
 }
 
-// sums are the checksums of a file.
+// sums computes the checksums of a file.
 type sums struct{ md5, sha256 hash.Hash }
 
 func (s sums) Write(p []byte) (int, error) {
-	s.md5.Write(p) // never fails
+	s.md5.Write(p) // a hash never fails
 	return s.sha256.Write(p)
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// maxUnpacked bounds the bytes that an archive holds; CIFAR's hold some 190 MB.
+// maxUnpacked limits the bytes that an archive unpacks to. CIFAR's unpack to 190 MB.
 const maxUnpacked = 256 << 20
 
 // unpack writes the files in the archive to dir.
@@ -28,7 +28,7 @@ func (j *job) unpack(ctx context.Context, file *os.File, dir string) error {
 	return unpack(bufio.NewReaderSize(archive, 1<<20), j.Directory, dir, maxUnpacked)
 }
 
-// reader ends with its context and tells how much was read.
+// reader stops reading when its context is done, and reports how much was read.
 type reader struct {
 	ctx    context.Context
 	r      io.Reader
@@ -46,10 +46,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unpack writes the files that a gzipped tar file has below its directory top to dir.
-// The checksums having been checked, it holds what it should; unpack all the same
-// refuses names that lead elsewhere, anything but files and directories, and more than
-// limit bytes.
+// unpack writes the files in the directory top of a gzipped tar file to dir. Although the
+// checksums were checked before, it refuses names that lead elsewhere, anything but files
+// and directories, and more than limit bytes.
 func unpack(archive io.Reader, top, dir string, limit int64) error {
 	text, err := gzip.NewReader(archive)
 	if err != nil {
@@ -72,26 +71,26 @@ func unpack(archive io.Reader, top, dir string, limit int64) error {
 		}
 		const header = 512
 		if left -= header + entry.Size; left < 0 {
-			return fmt.Errorf("it holds more than %s", humanize.IBytes(uint64(limit)))
+			return fmt.Errorf("it unpacks to more than %s", humanize.IBytes(uint64(limit)))
 		}
 		if err := unpackEntry(root, top, entry, entries); err != nil {
 			return err
 		}
 	}
-	// To the end, where gzip has its checksum.
+	// Read to the end, where gzip has its checksum.
 	if n, err := io.Copy(io.Discard, io.LimitReader(text, left+1)); err != nil {
 		return err
 	} else if n > left {
-		return fmt.Errorf("it holds more than %s", humanize.IBytes(uint64(limit)))
+		return fmt.Errorf("it unpacks to more than %s", humanize.IBytes(uint64(limit)))
 	}
 	return nil
 }
 
-// unpackEntry writes a file or a directory.
+// unpackEntry writes a file or makes a directory in root.
 func unpackEntry(root *os.Root, top string, entry *tar.Header, content io.Reader) error {
 	name, inside := strings.CutPrefix(path.Clean(entry.Name)+"/", top+"/")
 	if !filepath.IsLocal(filepath.FromSlash(entry.Name)) || !inside {
-		return fmt.Errorf("%q lies outside of the directory %s", entry.Name, top)
+		return fmt.Errorf("%q is outside the directory %s", entry.Name, top)
 	}
 	name = path.Clean(name)
 	switch entry.Typeflag {
@@ -109,6 +108,6 @@ func unpackEntry(root *os.Root, top string, entry *tar.Header, content io.Reader
 		return err
 	}
 	_, err = io.Copy(file, content)
-	// On disk before the directory has its name.
+	// The files must be on disk before the directory gets its name.
 	return errors.Join(err, file.Sync(), file.Close())
 }

@@ -47,7 +47,7 @@ func TestUnpackTooLarge(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		const limit = 32 << 10
-		if err := unpack(bytes.NewReader(archive), "top", dir, limit); err == nil || !strings.Contains(err.Error(), "it holds more than") {
+		if err := unpack(bytes.NewReader(archive), "top", dir, limit); err == nil || !strings.Contains(err.Error(), "it unpacks to more than") {
 			t.Errorf("%s: the error is %v", name, err)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "b")); err == nil {
@@ -56,8 +56,8 @@ func TestUnpackTooLarge(t *testing.T) {
 	}
 }
 
-// Whatever the bytes of a tar file, unpack writes below the directory and no more than
-// it may.
+// Whatever the bytes of a tar file, unpack writes only below the directory, and no more than
+// the limit.
 func FuzzUnpack(f *testing.F) {
 	add := func(entries ...entry) {
 		zipped, err := gzip.NewReader(bytes.NewReader(pack(f, entries...)))

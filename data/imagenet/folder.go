@@ -23,18 +23,18 @@ import (
 // photo is a picture of an ImageNet folder.
 type photo struct {
 	file  string
-	label int32 // from 0 on
+	label int32 // from 0
 }
 
-// folder is what an ImageNet folder has of the first classes.
+// folder lists the pictures of the first 120 classes in an ImageNet folder.
 type folder struct {
 	dir               string
 	train, validation []photo
 }
 
-// openFolder lists the pictures of an ImageNet folder: those to train by label and file
-// name, those of validation by file name. labels names the file of the labels of
-// validation; it may be empty.
+// openFolder lists the pictures of an ImageNet folder: the training pictures sorted by label
+// and file name, the validation pictures by file name. labels is the path of the file with
+// the labels of the validation pictures; it may be empty.
 func openFolder(dir, labels string) (*folder, error) {
 	f := &folder{dir: dir}
 	var err error
@@ -42,15 +42,15 @@ func openFolder(dir, labels string) (*folder, error) {
 		return nil, err
 	}
 	val := filepath.Join(dir, "val")
-	pictures, err := list(val)
+	pictures, err := listPictures(val)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, usage.Errorf("%s holds no directory val with the pictures of validation", dir)
+		return nil, usage.Errorf("%s has no directory val; put the validation pictures there", dir)
 	case err != nil:
 		return nil, usage.Errorf("cannot list the pictures: %w", err)
 	case len(pictures) == 0:
 		f.validation, err = classDirectories(val)
-		// By number, as if they lay in one directory.
+		// By number, as if they were in one directory.
 		slices.SortStableFunc(f.validation, func(a, b photo) int {
 			return cmp.Compare(filepath.Base(a.file), filepath.Base(b.file))
 		})
@@ -60,12 +60,12 @@ func openFolder(dir, labels string) (*folder, error) {
 	return f, err
 }
 
-// classDirectories lists the pictures of the classes, each in a directory of its own.
+// classDirectories lists the pictures of all classes, which each have a directory in dir.
 func classDirectories(dir string) ([]photo, error) {
 	var photos []photo
 	var missing []string
 	for label, class := range classes() {
-		pictures, err := list(filepath.Join(dir, class.synset))
+		pictures, err := listPictures(filepath.Join(dir, class.synset))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, usage.Errorf("cannot list the pictures: %w", err)
 		}
@@ -77,13 +77,13 @@ func classDirectories(dir string) ([]photo, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return nil, usage.Errorf("%s has no pictures of %d of the %d classes: %s", dir, len(missing), len(classes()), some(missing))
+		return nil, usage.Errorf("%s has no pictures of %d of the %d classes: %s; add their directories", dir, len(missing), len(classes()), firstFew(missing))
 	}
 	return photos, nil
 }
 
-// list are the pictures in a directory, by their names.
-func list(dir string) ([]string, error) {
+// listPictures returns the paths of the pictures in a directory, sorted by name.
+func listPictures(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	var files []string
 	for _, e := range entries {
@@ -97,12 +97,13 @@ func list(dir string) ([]string, error) {
 	return files, err
 }
 
-// groundTruth is the file of the development kit with a label for each picture of
-// validation, in the order of their numbers.
+// groundTruth is the name of the development kit's file with the labels of the validation
+// pictures, in the order of their numbers.
 const groundTruth = "ILSVRC2012_validation_ground_truth.txt"
 
-// labelled gives pictures of validation, which lie in one directory, their labels, and
-// leaves out those of other classes.
+// labelled labels validation pictures that are all in one directory, and leaves out those of
+// other classes. file is the path of the labels; if it is empty, labelled looks for it in
+// dir.
 func labelled(pictures []string, dir, file string) ([]photo, error) {
 	if file == "" {
 		places := []string{"", "data", "devkit/data", "ILSVRC2012_devkit_t12/data"}
@@ -111,7 +112,8 @@ func labelled(pictures []string, dir, file string) ([]photo, error) {
 			return err == nil
 		})
 		if i < 0 {
-			return nil, usage.Errorf("%s has the pictures in no class directories, and no %s is in %s: name that file of the development kit with --labels", filepath.Join(dir, "val"), groundTruth, dir)
+			return nil, usage.Errorf("%s has pictures but no class directories, and %s does not contain %s; name that file of the development kit with --labels",
+				filepath.Join(dir, "val"), dir, groundTruth)
 		}
 		file = filepath.Join(dir, places[i], groundTruth)
 	}
@@ -130,11 +132,11 @@ func labelled(pictures []string, dir, file string) ([]photo, error) {
 		digits := name[len(strings.TrimRight(name, "0123456789")):]
 		number, err := strconv.Atoi(digits)
 		if err != nil || number < 1 || number > len(lines) {
-			return nil, usage.Errorf("%s: its name does not end in a number 1..%d, of a label in %s", path, len(lines), file)
+			return nil, usage.Errorf("%s: its name must end in a number from 1 to %d, that of its label in %s; rename it", path, len(lines), file)
 		}
 		label, err := strconv.Atoi(string(lines[number-1]))
 		if err != nil || label < 1 || label > 1000 {
-			return nil, usage.Errorf("%s: label %d is %.20q, not a number 1..1000", file, number, lines[number-1])
+			return nil, usage.Errorf("%s: label %d is %.20q, but must be a number from 1 to 1000; get the file again", file, number, lines[number-1])
 		}
 		if label <= len(classes()) {
 			photos = append(photos, photo{path, int32(label - 1)})
@@ -143,15 +145,15 @@ func labelled(pictures []string, dir, file string) ([]photo, error) {
 	return photos, nil
 }
 
-// read reads the pictures, and tells what is wrong with those that it cannot read, which
-// is an error unless they are to be skipped.
+// read reads the pictures. unreadable has an error message for each picture that cannot be
+// read, which makes read fail unless skip is set.
 func (f *folder) read(ctx context.Context, skip bool, progress func(string, int64, int64)) (train, validation *data.Images, unreadable []string, err error) {
 	all := slices.Concat(f.train, f.validation)
 	files := make([]string, len(all))
 	for i, p := range all {
 		files[i] = p.file
 	}
-	train, validation = room(len(f.train)), room(len(f.validation))
+	train, validation = emptyImages(len(f.train)), emptyImages(len(f.validation))
 	err = picture.Read(ctx, files, size, func(i int, im picture.Squeezed, err error) error {
 		to := train
 		if i >= len(f.train) {
@@ -169,18 +171,19 @@ func (f *folder) read(ctx context.Context, skip bool, progress func(string, int6
 		return nil
 	})
 	if err == nil && len(unreadable) > 0 && !skip {
-		err = usage.Errorf("%d of the %d pictures in %s cannot be read: %s: get them anew, or leave them out with --skip-unreadable", len(unreadable), len(all), f.dir, some(unreadable))
+		err = usage.Errorf("%d of the %d pictures in %s cannot be read: %s; get them again, or leave them out with --skip-unreadable",
+			len(unreadable), len(all), f.dir, firstFew(unreadable))
 	}
 	return train, validation, unreadable, err
 }
 
-// room is room for n images.
-func room(n int) *data.Images {
+// emptyImages returns no images, but allocates memory for n.
+func emptyImages(n int) *data.Images {
 	return &data.Images{Size: size, Pixels: make([]byte, 0, n*3*size*size), Labels: make([]int32, 0, n)}
 }
 
-// some names the first few of many.
-func some(names []string) string {
+// firstFew joins the first names of a list, and counts the others.
+func firstFew(names []string) string {
 	const few = 3
 	if more := len(names) - few; more > 0 {
 		return strings.Join(names[:few], ", ") + fmt.Sprintf(" and %d more", more)

@@ -1,11 +1,14 @@
-// Package imagenet makes the files of ImageNet16-120, which has no download: 120 classes
-// of ImageNet in pictures of 16 x 16 pixels, ten files to train and one of validation.
+// Package imagenet makes the files of ImageNet16-120, which cannot be downloaded: the images
+// of 120 classes of ImageNet at 16 x 16 pixels, in ten files for training and one for
+// validation.
 //
-// ImageNet's challenge numbers its 1,000 classes (ILSVRC2012_ID, the labels 1..1000) in an
-// order of its own, not that of the synsets, WordNet's names for classes (n02119789, say),
-// which name the directories of pictures. Downsampled ImageNet (Chrabaszcz, Loshchilov and
-// Hutter 2017) holds all of them squeezed to 16 x 16 pixels, whatever their proportions;
-// ImageNet16-120 is its images of the labels 1..120.
+// A synset is WordNet's name of a class, such as n02119789; ImageNet's directories of
+// pictures have these names. A label is the number of a class in ImageNet's challenge, 1 to
+// 1000 (ILSVRC2012_ID); labels are not in the order of the synsets. Downsampled ImageNet
+// (Chrabaszcz, Loshchilov and Hutter 2017) contains all classes, resized to 16 x 16 pixels
+// whatever the proportions. ImageNet16-120 is its images with the labels 1 to 120.
+//
+// [Make] makes the files, either from downsampled ImageNet or from the original pictures.
 package imagenet
 
 import (
@@ -23,13 +26,13 @@ import (
 	"nb201/internal/usage"
 )
 
-// Key is the dataset key of what is made.
+// Key is the dataset key whose files [Make] makes.
 const Key = "ImageNet16-120"
 
-// Size is the side of its images in pixels.
+// size is the side of the images in pixels.
 const size = 16
 
-// classes.txt are the classes in the order of their labels, which count from 1.
+// classList is classes.txt, which lists the classes in the order of their labels, from 1.
 //
 //go:embed classes.txt
 var classList string
@@ -37,7 +40,7 @@ var classList string
 // class is a class of ImageNet.
 type class struct{ synset, name string }
 
-// classes are those with the labels 1..120, in this order.
+// classes returns the classes with the labels 1 to 120, in this order.
 func classes() []class {
 	var all []class
 	for line := range strings.Lines(classList) {
@@ -48,58 +51,64 @@ func classes() []class {
 	return all
 }
 
-// Options say what is made from what.
+// Options configures [Make].
 type Options struct {
-	// From is a directory: an ImageNet folder, with the pictures of a class in train/SYNSET
-	// and val/SYNSET, or in val alone; or the eleven files of downsampled ImageNet.
+	// From is a directory. It is either an ImageNet folder or contains the eleven files of
+	// downsampled ImageNet. An ImageNet folder has the training pictures of a class in
+	// train/SYNSET, and the validation pictures in val/SYNSET or all in val.
 	From string
-	// To is the directory that is made; it must not be there.
+	// To is the directory to make. It must not exist.
 	To string
-	// Labels is the file of ILSVRC2012_validation_ground_truth.txt, for pictures in val
-	// alone; where it is empty, the file is looked for in From.
+	// Labels is the path of ILSVRC2012_validation_ground_truth.txt, which is needed if all
+	// validation pictures are in val. If it is empty, Make looks for the file in From.
 	Labels string
-	// AnyCount has other numbers of images than those of the dataset key be no error.
+	// AnyCount accepts numbers of images that differ from the dataset key's.
 	AnyCount bool
-	// SkipUnreadable leaves pictures out that cannot be read.
+	// SkipUnreadable leaves out pictures that cannot be read.
 	SkipUnreadable bool
-	// Progress is told how many pictures of how many were read. It may be nil.
+	// Progress is called with the current step and with the numbers of pictures read and to
+	// read. It may be nil.
 	Progress func(doing string, done, total int64)
 }
 
-// Source is what images are made from.
+// Source is the kind of files in [Options].From.
 type Source string
 
+// The kinds of files that Make reads.
 const (
 	Folder  Source = "imagenet-folder" // class directories of pictures
 	Batches Source = "imagenet16"      // files of downsampled ImageNet
 )
 
-// Result is what was made.
+// Result is the outcome of [Make].
 type Result struct {
-	Path       string   `json:"path"`
+	Path       string   `json:"path"` // of the directory made
 	Source     Source   `json:"source"`
-	Train      int      `json:"train"`      // images to train
-	Validation int      `json:"validation"` // images to validate
-	Unreadable []string `json:"unreadable"` // what is wrong with each picture that cannot be read
-	// Loads tells whether these are the numbers of images that the dataset key stands for.
+	Train      int      `json:"train"`      // number of training images
+	Validation int      `json:"validation"` // number of validation images
+	Unreadable []string `json:"unreadable"` // an error message for each picture that cannot be read
+	// Loads reports whether Train and Validation are the numbers of the dataset key, so that
+	// its definition loads the files.
 	Loads bool `json:"loads"`
 }
 
-// Make makes the files of ImageNet16-120: the directory Options.To, whole or not at all.
+// Make makes the files of ImageNet16-120 in the directory Options.To. The directory appears
+// only when it is complete.
 //
-// From downsampled ImageNet the images of the first 120 classes are kept in the order of
-// the files. From an ImageNet folder they are squeezed with the box filter
-// (image_resizer_imagent.py of Imagenet32_Scripts), and the order is not the published one,
-// which was drawn without a seed (image2numpy_imagenet_train.py): the images to train, in
-// the order of labels and then of file names, are shuffled by CPython's random, seeded with
-// 0; those of validation are in the order of file names, in which they are numbered.
+// From downsampled ImageNet, Make keeps the images of the first 120 classes, in the order of
+// the files. From an ImageNet folder, it resizes the pictures with the box filter
+// (image_resizer_imagent.py in Imagenet32_Scripts). Their order then differs from the
+// published one, which was drawn without a seed (image2numpy_imagenet_train.py): the
+// training images, sorted by label and file name, are shuffled by CPython's random with
+// seed 0; the validation images are sorted by file name, and so by number.
 //
-// Missing directories, pictures that cannot be read and wrong numbers of images are usage
-// errors. With an error the Result still lists the unreadable pictures.
+// Missing directories, unreadable pictures and wrong numbers of images are usage errors.
+// The Result lists the unreadable pictures even if Make fails.
 func Make(ctx context.Context, o Options) (Result, error) {
 	r := Result{Path: o.To}
+	exists := usage.Errorf("%s already exists; name another directory, or remove it", o.To)
 	if _, err := os.Lstat(o.To); err == nil {
-		return r, usage.Errorf("%s is there already: name another directory, or remove it", o.To)
+		return r, exists
 	}
 	if err := atomicfile.CheckCreate(o.To); err != nil {
 		return r, usage.Errorf("cannot write %s: %w", o.To, err)
@@ -137,23 +146,24 @@ func Make(ctx context.Context, o Options) (Result, error) {
 	}
 	r.Train, r.Validation = train.Len(), validation.Len()
 	if r.Train < trainFiles || r.Validation == 0 {
-		return r, usage.Errorf("%s: %d images to train and %d of validation are too few for %d files and one", o.From, r.Train, r.Validation, trainFiles)
+		return r, usage.Errorf("%s: %d training images and %d validation images are too few; use at least %d and 1, one for each file",
+			o.From, r.Train, r.Validation, trainFiles)
 	}
 	r.Loads = published() == data.Counts{Train: r.Train, Test: r.Validation}
 	if err := atomicfile.MkdirAll(filepath.Dir(o.To)); err != nil {
 		return r, usage.Errorf("cannot write %s: %w", o.To, err)
 	}
-	err = atomicfile.CreateDir(o.To, func(dir string) error { return write(ctx, dir, train, order, validation) })
+	err = atomicfile.CreateDir(o.To, func(dir string) error { return writeFiles(ctx, dir, train, order, validation) })
 	if errors.Is(err, fs.ErrExist) {
-		return r, usage.Errorf("%s is there already: name another directory, or remove it", o.To)
+		return r, exists
 	}
 	return r, err
 }
 
-// recognise tells what lies in a directory.
+// recognise returns the kind of files in a directory.
 func recognise(dir string) (Source, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return "", usage.Errorf("%s is not a directory: name an ImageNet folder or the directory of the files of downsampled ImageNet", dir)
+		return "", usage.Errorf("%s is not a directory; name an ImageNet folder or the directory of the files of downsampled ImageNet", dir)
 	}
 	if info, err := os.Stat(filepath.Join(dir, "train")); err == nil && info.IsDir() {
 		return Folder, nil
@@ -161,10 +171,11 @@ func recognise(dir string) (Source, error) {
 	if _, err := os.Stat(filepath.Join(dir, trainFile(1))); err == nil {
 		return Batches, nil
 	}
-	return "", usage.Errorf("%s holds neither the directory train of an ImageNet folder nor the file %s of downsampled ImageNet", dir, trainFile(1))
+	return "", usage.Errorf("%s contains neither train, a directory of an ImageNet folder, nor %s, a file of downsampled ImageNet; "+
+		"name a directory that does", dir, trainFile(1))
 }
 
-// published are the numbers of images that the dataset key stands for.
+// published returns the numbers of images of the dataset key.
 func published() data.Counts {
 	d, err := data.Published(Key)
 	if err != nil {
@@ -179,11 +190,13 @@ func (o *Options) check(train, validation int) error {
 	if o.AnyCount || want == (data.Counts{Train: train, Test: validation}) {
 		return nil
 	}
-	return usage.Errorf("%s has %d images of the %d classes to train and %d of validation, not the %d and %d of %s: complete it, or take what is there with --any-count",
-		o.From, train, len(classes()), validation, want.Train, want.Test, Key)
+	return usage.Errorf("%s has %d training images and %d validation images of the %d classes, but %s has %d and %d; "+
+		"add the missing ones, or accept these numbers with --any-count",
+		o.From, train, validation, len(classes()), Key, want.Train, want.Test)
 }
 
-// readBatches reads downsampled ImageNet's images of the first classes, in file order.
+// readBatches reads the images of the first 120 classes from the files of downsampled
+// ImageNet, in file order.
 func readBatches(dir string) (train, validation *data.Images, err error) {
 	d, err := data.Published(Key)
 	if err != nil {
@@ -192,7 +205,7 @@ func readBatches(dir string) (train, validation *data.Images, err error) {
 	if d.Path, err = filepath.Abs(dir); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	// Any number of images, and none but all of the stored splits.
+	// Load all images of the stored splits, whatever their number.
 	d.Images = data.Counts{}
 	d.Eval = []data.SplitDefinition{{Name: "ori-test", From: "test", Order: data.Sequential}}
 	ds, err := d.Load("")

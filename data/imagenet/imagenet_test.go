@@ -52,7 +52,7 @@ func TestShuffled(t *testing.T) {
 	}
 }
 
-// painted is a picture of its own for each number.
+// painted returns a different picture for each n.
 func painted(n int) image.Image {
 	im := image.NewNRGBA(image.Rect(0, 0, 9+n%31, 8+n%23))
 	for y := range im.Rect.Dy() {
@@ -63,7 +63,7 @@ func painted(n int) image.Image {
 	return im
 }
 
-// writePicture writes the picture of a number, in a format that depends on it.
+// writePicture writes the picture painted(n), in a format that depends on n.
 func writePicture(t *testing.T, path string, n int) {
 	t.Helper()
 	var text bytes.Buffer
@@ -89,8 +89,8 @@ func writePicture(t *testing.T, path string, n int) {
 	}
 }
 
-// writeFolder makes an ImageNet folder of one to three pictures a class to train and two
-// of validation, and a directory that is none of the classes.
+// writeFolder makes an ImageNet folder with one to three training pictures and two
+// validation pictures per class, and a directory of another class.
 func writeFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -117,7 +117,7 @@ func writeFolder(t *testing.T) string {
 	return dir
 }
 
-// stored reads what was made as the dataset key's own reader does.
+// stored reads the files as the dataset key's reader does.
 func stored(t *testing.T, dir string) (train, validation *data.Images) {
 	t.Helper()
 	train, validation, err := readBatches(dir)
@@ -127,7 +127,7 @@ func stored(t *testing.T, dir string) (train, validation *data.Images) {
 	return train, validation
 }
 
-// made makes files in a new directory.
+// made calls Make with a new directory.
 func made(t *testing.T, o Options) (Result, string) {
 	t.Helper()
 	o.To = filepath.Join(t.TempDir(), "cifar.python", "ImageNet16")
@@ -139,7 +139,7 @@ func made(t *testing.T, o Options) (Result, string) {
 	return r, o.To
 }
 
-// squeezed is a picture as the files hold it.
+// squeezed returns the pixels of a picture as the files should store them.
 func squeezed(t *testing.T, path string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -161,7 +161,7 @@ func TestFolder(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	if last != 480 || total != 480 {
-		t.Errorf("told of %d of %d pictures", last, total)
+		t.Errorf("the progress ends with %d of %d pictures", last, total)
 	}
 	train, validation := stored(t, to)
 
@@ -195,8 +195,8 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// flatten moves the pictures of validation into one directory, with pictures of other
-// classes, and returns the text of the labels.
+// flatten moves the validation pictures into one directory, adds pictures of other classes,
+// and returns the text of the labels.
 func flatten(t *testing.T, dir string) string {
 	t.Helper()
 	labels := make([]int, 1000)
@@ -227,7 +227,7 @@ func flatten(t *testing.T, dir string) string {
 	return strings.Trim(fmt.Sprint(labels), "[]")
 }
 
-// Pictures of validation in one directory, with labels, give the same files as in class
+// Validation pictures in one directory, with labels, yield the same files as in class
 // directories.
 func TestFlatValidation(t *testing.T) {
 	dir := writeFolder(t)
@@ -258,7 +258,7 @@ func TestFlatValidation(t *testing.T) {
 	}
 }
 
-// writeBatches makes files of downsampled ImageNet.
+// writeBatches writes files of downsampled ImageNet to a new directory.
 func writeBatches(t *testing.T, train, validation *data.Images) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -270,8 +270,8 @@ func writeBatches(t *testing.T, train, validation *data.Images) string {
 	return dir
 }
 
-// of are the images of the first 120 classes.
-func of(images *data.Images) *data.Images {
+// firstClasses returns the images of the first 120 classes.
+func firstClasses(images *data.Images) *data.Images {
 	kept := &data.Images{Size: images.Size}
 	for i, label := range images.Labels {
 		if label < 120 {
@@ -285,7 +285,7 @@ func of(images *data.Images) *data.Images {
 func TestBatches(t *testing.T) {
 	train, validation := datatest.Synth(20000, 16, 1000, 1), datatest.Synth(900, 16, 1000, 2)
 	r, to := made(t, Options{From: writeBatches(t, train, validation)})
-	wantTrain, wantValidation := of(train), of(validation)
+	wantTrain, wantValidation := firstClasses(train), firstClasses(validation)
 	if r.Source != Batches || r.Train != wantTrain.Len() || r.Validation != wantValidation.Len() || r.Loads {
 		t.Errorf("%+v", r)
 	}
@@ -297,7 +297,7 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// With the published numbers of images the dataset key loads what was made.
+// With the published numbers of images, the dataset key loads the files.
 func TestPublishedCounts(t *testing.T) {
 	needs.Long(t, "makes 157,700 images")
 	from := writeBatches(t, datatest.Synth(151700, 16, 120, 1), datatest.Synth(6000, 16, 120, 2))
@@ -353,17 +353,17 @@ func TestWrongInput(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{"no directory", Options{From: "nowhere"}, "nowhere is not a directory: name an ImageNet folder"},
-		{"neither", Options{From: t.TempDir()}, "holds neither the directory train of an ImageNet folder nor the file train_data_batch_1"},
-		{"there", Options{From: whole, To: t.TempDir()}, "is there already"},
+		{"no directory", Options{From: "nowhere"}, "nowhere is not a directory; name an ImageNet folder"},
+		{"neither", Options{From: t.TempDir()}, "contains neither train, a directory of an ImageNet folder, nor train_data_batch_1, a file of downsampled ImageNet"},
+		{"there", Options{From: whole, To: t.TempDir()}, "already exists; name another directory"},
 		{"in a file", Options{From: whole, To: filepath.Join(file(""), "a", "b")}, "cannot write"},
 		{"classes", Options{From: lacking, AnyCount: true}, "train has no pictures of 4 of the 120 classes: n02096294 (Australian_terrier), n02102040 (English_springer), n02066245 (grey_whale) and 1 more"},
 		{"classes of validation", Options{From: validation, AnyCount: true}, "val has no pictures of 1 of the 120 classes: n02100735 (English_setter)"},
-		{"no validation", Options{From: trainOnly, AnyCount: true}, "holds no directory val"},
-		{"counts", Options{From: whole}, "has 240 images of the 120 classes to train and 240 of validation, not the 151700 and 6000 of ImageNet16-120: complete it, or take what is there with --any-count"},
-		{"no labels", Options{From: flat, AnyCount: true}, "no ILSVRC2012_validation_ground_truth.txt is in"},
+		{"no validation", Options{From: trainOnly, AnyCount: true}, "has no directory val"},
+		{"counts", Options{From: whole}, "has 240 training images and 240 validation images of the 120 classes, but ImageNet16-120 has 151700 and 6000; add the missing ones, or accept these numbers with --any-count"},
+		{"no labels", Options{From: flat, AnyCount: true}, "does not contain ILSVRC2012_validation_ground_truth.txt"},
 		{"missing labels", Options{From: flat, AnyCount: true, Labels: "nowhere"}, "cannot read the labels"},
-		{"few labels", Options{From: flat, AnyCount: true, Labels: file("1 2 3")}, "its name does not end in a number 1..3, of a label in"},
+		{"few labels", Options{From: flat, AnyCount: true, Labels: file("1 2 3")}, "its name must end in a number from 1 to 3, that of its label in"},
 		{"large label", Options{From: flat, AnyCount: true, Labels: file(strings.Replace(labels, "1", "1001", 1))}, `label 1 is "1001`},
 		{"label of letters", Options{From: flat, AnyCount: true, Labels: file("n02100735" + labels)}, `label 1 is "n02100735`},
 		{"damaged batch", Options{From: damaged, AnyCount: true}, "train_data_batch_4: "},
@@ -417,7 +417,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	train, validation := stored(t, o.To)
 	if skipped.Train != 239 || train.Len() != 239 || skipped.Validation != 240 || validation.Len() != 240 {
-		t.Errorf("%d and %d images, told of %d and %d", train.Len(), validation.Len(), skipped.Train, skipped.Validation)
+		t.Errorf("%d and %d images, reported as %d and %d", train.Len(), validation.Len(), skipped.Train, skipped.Validation)
 	}
 }
 
@@ -436,13 +436,13 @@ func TestStopped(t *testing.T) {
 	}
 	order := inOrder(20)
 	images := datatest.Synth(20, 16, 120, 1)
-	if err := write(ctx, t.TempDir(), images, order, images); !errors.Is(err, context.Canceled) {
+	if err := writeFiles(ctx, t.TempDir(), images, order, images); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
 
-// The original's reader reads the files, and the pixels of pictures without loss are those
-// of Pillow's box filter.
+// The original's reader reads the files, and the pixels of lossless pictures are those of
+// Pillow's box filter.
 func TestPython(t *testing.T) {
 	python := needs.Python(t)
 	dir := writeFolder(t)

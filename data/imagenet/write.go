@@ -14,12 +14,12 @@ import (
 	"nb201/internal/random"
 )
 
-// trainFiles is the number of files to train.
+// trainFiles is the number of files with training images.
 const trainFiles = 10
 
 func trainFile(i int) string { return fmt.Sprintf("train_data_batch_%d", i) }
 
-// inOrder are the indices 0..n-1.
+// inOrder returns the indices 0 to n-1 in order.
 func inOrder(n int) []int32 {
 	indices := make([]int32, n)
 	for i := range indices {
@@ -28,20 +28,21 @@ func inOrder(n int) []int32 {
 	return indices
 }
 
-// shuffleSeed is part of what an ImageNet folder gives; it must not change.
+// shuffleSeed determines the files that are made from an ImageNet folder. It must not change.
 const shuffleSeed = 0
 
-// shuffled are the indices 0..n-1 in the order of the files made from an ImageNet folder.
+// shuffled returns the indices 0 to n-1 in the order of the files that are made from an
+// ImageNet folder.
 func shuffled(n int) []int32 {
 	indices := inOrder(n)
 	random.NewPython(shuffleSeed).Shuffle(n, func(i, j int) { indices[i], indices[j] = indices[j], indices[i] })
 	return indices
 }
 
-// write makes the files in a directory: the images to train, in an order, a tenth in each
-// file and what is left in the last, and those of validation
-// (image2numpy_imagenet_train.py and image2numpy_imagenet_val.py of Imagenet32_Scripts).
-func write(ctx context.Context, dir string, train *data.Images, order []int32, validation *data.Images) error {
+// writeFiles writes the files to a directory. The training images, in the given order, are
+// split evenly, with the remainder in the last file; the validation images have one file
+// (image2numpy_imagenet_train.py and image2numpy_imagenet_val.py in Imagenet32_Scripts).
+func writeFiles(ctx context.Context, dir string, train *data.Images, order []int32, validation *data.Images) error {
 	mean := meanImage(train)
 	each := len(order) / trainFiles
 	for i := range trainFiles {
@@ -56,7 +57,7 @@ func write(ctx context.Context, dir string, train *data.Images, order []int32, v
 	return writeFile(ctx, filepath.Join(dir, "val_data"), validation, inOrder(validation.Len()))
 }
 
-// writeFile makes a file of the images at some indices.
+// writeFile writes a file of the images with the given indices, and more entries.
 func writeFile(ctx context.Context, path string, images *data.Images, indices []int32, more ...pickle.Pair) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -80,13 +81,14 @@ func writeFile(ctx context.Context, path string, images *data.Images, indices []
 	return atomicfile.Create(path, func(w io.Writer) error { return pickle.NewEncoder(w).Encode(batch) })
 }
 
-// meanImage is the mean of the images: 64-bit floats, planes of red, green and blue.
+// meanImage returns the mean of the images as planes of red, green and blue: float64
+// [3*size*size].
 func meanImage(images *data.Images) *pickle.Array {
 	const area = size * size
 	var sums [3 * area]uint64
 	for i, p := range images.Pixels {
-		at := i % len(sums)
-		sums[at%3*area+at/3] += uint64(p)
+		k := i % len(sums)
+		sums[k%3*area+k/3] += uint64(p)
 	}
 	var elements []byte
 	for _, sum := range sums {

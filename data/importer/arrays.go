@@ -15,29 +15,29 @@ import (
 	"nb201/internal/usage"
 )
 
-// imageWords and labelWords are what arrays are called but for the word for their part,
-// as in x_train (Keras), train_images (MedMNIST) and data (scikit-learn).
+// imageWords and labelWords are the words in the names of arrays that denote images and
+// labels, as in x_train (Keras), train_images (MedMNIST) and data (scikit-learn).
 var (
 	imageWords = []string{"x", "image", "images", "img", "imgs", "data", "pixels"}
 	labelWords = []string{"y", "label", "labels", "target", "targets"}
 )
 
-// pair are the names of arrays of images and of labels of one part: one each, unless it is
-// not clear which are meant.
+// pair holds the names of the arrays with the images and the labels of one role. It is
+// ambiguous if it has several of either.
 type pair struct{ images, labels []string }
 
-func (p pair) whole() bool { return len(p.images) > 0 && len(p.labels) > 0 }
+func (p pair) complete() bool { return len(p.images) > 0 && len(p.labels) > 0 }
 
-// names of the arrays.
+// names returns the names of all arrays in p.
 func (p pair) names() []string { return slices.Concat(p.images, p.labels) }
 
-// pairs sorts arrays by the part that their names stand for; others are neither images
-// nor labels.
-func pairs(names []string) (parts map[role]pair, others []string) {
-	parts = map[role]pair{}
+// pairs sorts the names of arrays by role. others are the names of neither images nor
+// labels.
+func pairs(names []string) (sorted map[role]pair, others []string) {
+	sorted = map[role]pair{}
 	for _, name := range names {
 		r, words := roleOf(name)
-		p := parts[r]
+		p := sorted[r]
 		switch {
 		case len(words) == 1 && slices.Contains(imageWords, words[0]):
 			p.images = append(p.images, name)
@@ -46,12 +46,12 @@ func pairs(names []string) (parts map[role]pair, others []string) {
 		default:
 			others = append(others, name)
 		}
-		parts[r] = p
+		sorted[r] = p
 	}
-	return parts, others
+	return sorted, others
 }
 
-// arrays are the images of one part of a source.
+// arrays reads the images of the training set or of the test set.
 type arrays struct {
 	source        string // path
 	name          string // of the images
@@ -76,39 +76,41 @@ func (o *Options) openArrays() (src *source, err error) {
 		}
 	}()
 	named, left := pairs(set.Names())
-	// take is the first of the parts that is there; those before it are left out.
-	take := func(roles ...role) (pair, error) {
+	// choose removes from named the first of the roles that has images and labels.
+	choose := func(roles ...role) (pair, error) {
 		for _, r := range roles {
 			p := named[r]
-			if !p.whole() {
+			if !p.complete() {
 				continue
 			}
 			delete(named, r)
 			if len(p.images) > 1 || len(p.labels) > 1 {
-				return p, usage.Errorf("%s: it is not clear which arrays are the %s, of %s: keep one of images and one of labels", o.Source, cmp.Or(r.String(), "images"), list(p.names()))
+				return p, usage.Errorf("%s: each of the arrays %s could be the %s; keep one of images and one of labels",
+					o.Source, joinFirst(p.names()), cmp.Or(r.String(), "images and labels"))
 			}
 			return p, nil
 		}
 		return pair{}, nil
 	}
-	train, err := take(forTraining, unnamed)
+	train, err := choose(forTraining, unnamed)
 	if err != nil {
 		return nil, err
 	}
-	if !train.whole() {
-		return nil, usage.Errorf("%s: holds no arrays x_train and y_train, or train_images and train_labels, or x and y, or images and labels, but %s", o.Source, cmp.Or(list(set.Names()), "none"))
+	if !train.complete() {
+		return nil, usage.Errorf("%s: its arrays are %s; name them x_train and y_train, or train_images and train_labels, or x and y, or images and labels",
+			o.Source, cmp.Or(joinFirst(set.Names()), "none"))
 	}
-	test, err := take(forTest, forValidation)
+	test, err := choose(forTest, forValidation)
 	if err != nil {
 		return nil, err
 	}
 	src = &source{kind: "numpy arrays", train: train.images[0], close: func() { _ = set.Close() }}
 	taken := []pair{train}
-	if test.whole() {
+	if test.complete() {
 		src.test = test.images[0]
 		taken = append(taken, test)
 	}
-	if err := o.parted(src); err != nil {
+	if err := o.checkTest(src); err != nil {
 		return nil, err
 	}
 	for _, p := range named {
@@ -116,25 +118,25 @@ func (o *Options) openArrays() (src *source, err error) {
 	}
 	if len(left) > 0 {
 		slices.Sort(left)
-		src.notes = append(src.notes, fmt.Sprintf("arrays left out: %s", list(left)))
+		src.notes = append(src.notes, fmt.Sprintf("arrays left out: %s", joinFirst(left)))
 	}
-	var parts []*arrays
+	var sets []*arrays
 	var total int64
 	for i, p := range taken {
 		a := &arrays{source: o.Source, name: p.images[0], set: set, test: i > 0}
 		if err := a.open(p.labels[0]); err != nil {
 			return nil, usage.Errorf("%s: %w", o.Source, err)
 		}
-		if i > 0 && !a.like(parts[0]) {
-			return nil, usage.Errorf("%s: the images of %s and %s are of different shapes or kinds of numbers", o.Source, parts[0].name, a.name)
+		if i > 0 && !a.compatible(sets[0]) {
+			return nil, usage.Errorf("%s: the images of %s and %s have different shapes or types; convert one of them", o.Source, sets[0].name, a.name)
 		}
-		parts = append(parts, a)
+		sets = append(sets, a)
 		total += int64(len(a.labels))
 	}
-	src.dims = func(context.Context) (int, int, error) { return parts[0].height, parts[0].width, nil }
+	src.dims = func(context.Context) (int, int, error) { return sets[0].height, sets[0].width, nil }
 	src.read = func(ctx context.Context, size int, each func(sample) error) error {
-		white := 1.0 // the value that stands for the brightest there can be
-		for i, a := range parts {
+		white := 1.0 // the value that means the greatest brightness
+		for i, a := range sets {
 			most, err := a.brightest(ctx)
 			switch {
 			case err != nil:
@@ -142,17 +144,17 @@ func (o *Options) openArrays() (src *source, err error) {
 			case i == 0 && most > 1:
 				white = 255
 			case white > 1 && 0 < most && most <= 1:
-				return usage.Errorf("%s: %s has values above 1 and %s has none: bring them to one scale", o.Source, parts[0].name, a.name)
+				return usage.Errorf("%s: %s has values above 1, but %s has none; convert them to the same scale", o.Source, sets[0].name, a.name)
 			}
 		}
-		switch kind := parts[0].kind; {
+		switch kind := sets[0].kind; {
 		case kind.Integer() && white == 1:
-			src.notes = append(src.notes, fmt.Sprintf("the images are of type %v, none above 1: their values were taken to be 0..1", kind))
+			src.notes = append(src.notes, fmt.Sprintf("the images are of type %v with no value above 1: they were read on a scale of 0 to 1", kind))
 		case kind.String() != "uint8":
-			src.notes = append(src.notes, fmt.Sprintf("the images are of type %v: their values were taken to be 0..%v", kind, white))
+			src.notes = append(src.notes, fmt.Sprintf("the images are of type %v: they were read on a scale of 0 to %v", kind, white))
 		}
 		var done int64
-		for _, a := range parts {
+		for _, a := range sets {
 			err := a.read(ctx, white, func(im picture.Image, label float64) error {
 				done++
 				o.report(done, total, "images")
@@ -167,7 +169,7 @@ func (o *Options) openArrays() (src *source, err error) {
 	return src, nil
 }
 
-// maxImage is the length of an image in bytes beyond which it is none.
+// maxImage is the largest image in bytes that is read.
 const maxImage = 1 << 28
 
 // open reads the labels and the shape of the images. Errors begin with an array's name.
@@ -182,7 +184,7 @@ func (a *arrays) open(labels string) (err error) {
 	defer x.Close()
 	a.kind = x.Type
 	if !a.kind.Integer() && a.kind.Kind != 'f' || x.Fortran {
-		return fmt.Errorf("%s is not an array of numbers in C order: save it with numpy.ascontiguousarray", a.name)
+		return fmt.Errorf("%s is not an array of numbers in C order; save it after numpy.ascontiguousarray", a.name)
 	}
 	channels := func(n int) bool { return n == 1 || n == 3 }
 	switch s := x.Shape; {
@@ -193,25 +195,25 @@ func (a *arrays) open(labels string) (err error) {
 	case len(s) == 4 && channels(s[1]) && !channels(s[3]):
 		a.height, a.width, a.channels, a.planes = s[2], s[3], s[1], true
 	default:
-		return fmt.Errorf("%s has the shape %v, where (N, H, W), (N, H, W, channels) or (N, channels, H, W) is needed, of 1 or 3 channels", a.name, s)
+		return fmt.Errorf("%s has the shape %v; use [N, H, W], [N, H, W, C] or [N, C, H, W], where C is 1 or 3", a.name, s)
 	}
 	if x.Shape[0] != len(a.labels) {
-		return fmt.Errorf("%s has %d images but %s %d labels", a.name, x.Shape[0], labels, len(a.labels))
+		return fmt.Errorf("%s has %d images, but %s has %d labels; store one label for each image", a.name, x.Shape[0], labels, len(a.labels))
 	}
 	if a.height < 1 || a.width < 1 || a.height > maxImage/a.width/a.channels/a.kind.Size {
-		return fmt.Errorf("%s has images of %dx%d pixels, which cannot be imported", a.name, a.height, a.width)
+		return fmt.Errorf("%s has images of %dx%d pixels; use at least 1 pixel and at most %d bytes per image", a.name, a.height, a.width, maxImage)
 	}
 	return nil
 }
 
-// like tells whether the images of b can be read as those of a.
-func (a *arrays) like(b *arrays) bool {
+// compatible reports whether the images of a and b have the same shape and kind of numbers.
+func (a *arrays) compatible(b *arrays) bool {
 	return a.height == b.height && a.width == b.width && a.channels == b.channels && a.planes == b.planes &&
 		a.kind.Integer() == b.kind.Integer()
 }
 
-// each reads the images one by one, as raw bytes, valid until the next.
-func (a *arrays) each(ctx context.Context, image func(i int, raw []byte) error) error {
+// eachRaw calls image with the raw bytes of each image, which are valid during the call.
+func (a *arrays) eachRaw(ctx context.Context, image func(i int, raw []byte) error) error {
 	x, err := a.set.Open(a.name)
 	if err != nil {
 		return usage.Errorf("%s: %w", a.source, err)
@@ -233,15 +235,16 @@ func (a *arrays) each(ctx context.Context, image func(i int, raw []byte) error) 
 	return nil
 }
 
-// errBright ends the search for a value above 1.
+// errBright stops the search for a value above 1.
 var errBright = errors.New("a value is above 1")
 
-// brightest is the greatest value, or the first above 1.
+// brightest returns the greatest value, or the greatest in the first image with a value
+// above 1.
 func (a *arrays) brightest(ctx context.Context) (most float64, err error) {
 	values := make([]float64, a.height*a.width*a.channels)
-	err = a.each(ctx, func(_ int, raw []byte) error {
+	err = a.eachRaw(ctx, func(_ int, raw []byte) error {
 		a.kind.Float64s(values, raw)
-		if v := slices.Max(values); v > most { // NaN is not
+		if v := slices.Max(values); v > most { // false for NaN
 			most = v
 		}
 		if most > 1 {
@@ -255,18 +258,18 @@ func (a *arrays) brightest(ctx context.Context) (most float64, err error) {
 	return most, err
 }
 
-// read reads the images, whose values are 0..white, and their labels.
+// read calls each with the images, whose values are 0 to white, and their labels.
 func (a *arrays) read(ctx context.Context, white float64, each func(im picture.Image, label float64) error) error {
 	values := make([]float64, a.height*a.width*a.channels)
 	plain := make([]byte, len(values))
-	return a.each(ctx, func(i int, raw []byte) error {
+	return a.eachRaw(ctx, func(i int, raw []byte) error {
 		if a.kind.String() == "uint8" && white == 255 {
 			plain = raw
 		} else {
 			a.kind.Float64s(values, raw)
 			for k, v := range values {
 				if !(v >= 0 && v <= white) {
-					return usage.Errorf("%s: image %d of %s has the value %v, outside 0..%v", a.source, i, a.name, v, white)
+					return usage.Errorf("%s: image %d of %s has the value %v, but must be from 0 to %v; correct or rescale it", a.source, i, a.name, v, white)
 				}
 				plain[k] = byte(math.RoundToEven(v / white * 255))
 			}
@@ -275,7 +278,8 @@ func (a *arrays) read(ctx context.Context, white float64, each func(im picture.I
 	})
 }
 
-// colours is an image of 1 or 3 channels as row, column, channel of 3.
+// colours returns an image of 1 or 3 channels as [H, W, 3]. planes says that the channels
+// come first.
 func colours(pixels []byte, channels int, planes bool) []byte {
 	if channels == 3 && !planes {
 		return pixels

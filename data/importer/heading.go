@@ -6,28 +6,28 @@ import (
 	"strings"
 )
 
-// heading is what the first line of a CSV file says of its columns.
+// heading describes the columns of a CSV file, according to its first line.
 type heading struct {
-	header bool   // it is a header, not an image
-	names  bool   // which names its columns, rather than numbering them
-	index  bool   // the first column is the index that pandas writes; it counts for nothing
-	label  string // name of the column of labels; empty: it names none, or several
-	place  int    // of that column, after an index
+	header bool   // the line is a header, not an image
+	names  bool   // the header names its columns rather than numbering them
+	index  bool   // the first column is an index written by pandas, which is ignored
+	label  string // name of the column of labels; empty if the header names none or several
+	place  int    // number of that column from 0, not counting an index
 }
 
-// labelNames are what a column of labels is called, in small letters.
+// labelNames lists the names of a column of labels, in lower case.
 var labelNames = []string{"label", "class", "target", "y"}
 
-// fewest is how many columns must be numbered before they make a header: fewer could be
-// the pixels of an image.
+// fewest is the smallest number of numbered columns that make a header. Fewer numbers could
+// be the pixels of an image.
 const fewest = 4
 
-// readHeading decides whether a line is a header or an image. A header has a name in every column, or
-// numbers counting from 0 or 1, with a name or two before or after them: 0,1,2,...,
-// as pandas numbers columns without names, or label,0,1,2,...
+// readHeading decides whether a line is a header or an image. A header has a name in every
+// column, or numbers that count from 0 or 1, with a name or two before or after them:
+// 0,1,2,..., as pandas numbers columns without names, or label,0,1,2,...
 func readHeading(fields []string) heading {
 	var h heading
-	var names []int // places of the columns that no number stands for
+	var names []int // columns that do not have a number
 	counting, first, numbers := true, 0, 0
 	for i, field := range fields {
 		n, err := strconv.Atoi(strings.TrimSpace(field))
@@ -63,7 +63,7 @@ func readHeading(fields []string) heading {
 		}
 	}
 	if !h.names && len(names) == 1 {
-		labels = names // among numbered columns the one with a name is no pixel
+		labels = names // the only name among numbered columns is that of the labels
 	}
 	if len(labels) == 1 {
 		h.place = labels[0]

@@ -1,14 +1,14 @@
-// Package importer makes a data set of one's own from pictures, arrays or tables: a
+// Package importer makes a dataset from a user's pictures, arrays or tables. It writes a
 // dataset definition, KEY.json, and a pixel store, KEY.npz.
 //
-// The source is what a data set is made from: class directories of pictures, numpy
-// arrays or CSV files. The pixel store is a file of numpy's arrays x_train, x_test
-// (uint8: image, row, column, channel), y_train, y_test (labels from 0 on) and classes
-// (the names of the classes), which the format npz of package data reads.
+// The source is a directory of class directories with pictures, or numpy arrays, or CSV
+// files. The pixel store contains the numpy arrays x_train and x_test (uint8 [N, H, W, 3]),
+// y_train and y_test (int64 [N]: labels from 0) and classes (names), which the format npz of
+// package data reads.
 //
-// Images pass one by one from the source, squeezed to size, into a staging file beside
-// the store, and from there into the store once it is known which of them train; so that
-// memory is bounded whatever their number.
+// [Run] is the whole import. It resizes the images of the source one by one and writes them
+// to a staging file next to the store, and from there to the store once the training set and
+// the test set are known. Its memory is therefore bounded, whatever the number of images.
 package importer
 
 import (
@@ -34,67 +34,68 @@ import (
 	"nb201/internal/usage"
 )
 
-// Options are what a user asks for.
+// Options configures [Run].
 type Options struct {
-	Source string // directory or file
+	Source string // path of a directory or a file
 	Name   string // the dataset key
-	To     string // directory of the definition and the pixel store
+	To     string // directory for the definition and the pixel store
 
-	Size int // side of the images in pixels; 0: that which they have
-	// Test is the share of each class's images that test; 0: the source has a test part.
+	Size int // side of the images in pixels; 0 keeps the size that they all have
+	// Test is the fraction of each class's images to draw for the test set. 0 means that
+	// the source has a test set.
 	Test float64
-	Seed uint64 // draws them
-	// ValidSeed has one half of the training images train and the other be the evaluation
-	// set x-valid, drawn as those of cifar10-valid.
+	Seed uint64 // for drawing the test set
+	// ValidSeed, if not nil, splits the training images into halves, as cifar10-valid does:
+	// one is the training set, the other the evaluation set x-valid.
 	ValidSeed   *uint64
-	Flip        bool
-	CropPadding int // below 0: an eighth of Size
+	Flip        bool // augment by mirroring
+	CropPadding int  // augment by random crops, padded by this many pixels; negative means Size/8
 
-	// Label says which value of a CSV line is the label, first or last; empty: the one that
-	// the header names, else the first.
+	// Label is the column of a CSV file with the labels, "first" or "last". Empty means the
+	// column that the header names, or else the first.
 	Label  string
-	Planes bool // CSV: colours are in the order channel, row, column, not row, column, channel
+	Planes bool // the pixels of a CSV line are [C, H, W], not [H, W, C]
 
 	SkipUnreadable bool // leave out pictures that cannot be read
-	Force          bool // write over a definition and a store that are there
+	Force          bool // overwrite an existing definition and pixel store
 
-	// Progress, if any, hears how far the reading is: done of total pictures, images or
-	// bytes (progress.Bytes).
+	// Progress is called with the amount read so far and in total, in units of "pictures",
+	// "images" or progress.Bytes. It may be nil.
 	Progress func(done, total int64, unit string)
 }
 
-// Report is what was made.
+// Report is the outcome of [Run].
 type Report struct {
-	Dataset    string     `json:"dataset"`         // key
-	Definition string     `json:"definition"`      // path of the file
+	Dataset    string     `json:"dataset"`         // the dataset key
+	Definition string     `json:"definition"`      // path of the definition
 	Pixels     string     `json:"pixels"`          // path of the pixel store
-	Source     string     `json:"source"`          // what the source was taken for
-	Parts      Parts      `json:"parts"`           // of the source
-	Table      string     `json:"table,omitempty"` // of CSV: what was taken for the header and the labels
-	Classes    []string   `json:"classes"`         // names
+	Source     string     `json:"source"`          // the kind of source that was recognised
+	Parts      Parts      `json:"parts"`           // where the images came from
+	Table      string     `json:"table,omitempty"` // for CSV, how the header and the labels were read
+	Classes    []string   `json:"classes"`         // names, in the order of the labels
 	Images     Images     `json:"images"`
-	Size       int        `json:"size"` // side in pixels
-	Mean       [3]float64 `json:"mean"` // over the images that train
+	Size       int        `json:"size"` // side of the images in pixels
+	Mean       [3]float64 `json:"mean"` // of red, green, blue over the training set, on the scale 0 to 255
 	Std        [3]float64 `json:"std"`
-	Notes      []string   `json:"notes"`      // what was assumed or passed over
-	Unreadable []string   `json:"unreadable"` // pictures that were left out, and why
+	Notes      []string   `json:"notes"`      // what was assumed or skipped
+	Unreadable []string   `json:"unreadable"` // an error message for each picture that was left out
 }
 
-// Parts names the parts of a source: directories, arrays or files.
+// Parts names the directories, arrays or files of a source that the images came from.
 type Parts struct {
-	Train string `json:"train"` // whose images train
-	Test  string `json:"test"`  // whose images test; where they are drawn, that of Train
+	Train string `json:"train"` // of the training set
+	Test  string `json:"test"`  // of the test set; the same as Train if it was drawn from that
 }
 
-// Images are numbers of images.
+// Images holds the numbers of images in the sets of the new dataset.
 type Images struct {
-	Train int `json:"train"` // that train
-	Test  int `json:"test"`  // of ori-test
-	Valid int `json:"valid"` // of x-valid
+	Train int `json:"train"` // in the training set
+	Test  int `json:"test"`  // in the evaluation set ori-test
+	Valid int `json:"valid"` // in the evaluation set x-valid
 }
 
-// Run imports a data set. The pixel store appears whole, and the definition after it, or
-// neither does. Wrong options, and a source that cannot be imported, are usage errors.
+// Run imports a dataset. It writes the pixel store and then the definition. If it fails, it
+// leaves neither behind. Wrong options and sources that cannot be imported are usage errors.
 func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -110,14 +111,14 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		}
 	}
 	d := o.definition()
-	d.Classes, d.Std = 2, [3]float64{1, 1, 1} // until they are known
+	d.Classes, d.Std = 2, [3]float64{1, 1, 1} // replaced once they are known
 	if _, err := o.encode(d); err != nil {
 		return nil, err
 	}
 	if _, missing := os.Stat(o.To); errors.Is(missing, fs.ErrNotExist) {
 		defer func() {
 			if err != nil {
-				_ = os.Remove(o.To) // if it is empty, as it should be; err says what went wrong
+				_ = os.Remove(o.To) // fails if it is not empty; err says what went wrong
 			}
 		}()
 	}
@@ -142,22 +143,22 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if err := o.checkTrained(set, set.train); err != nil {
 		return nil, err
 	}
-	// The places of the images that train are those that a loader will read.
+	// Let data choose the training set, so that it is the one that a loader will read.
 	loaded, err := data.New(d, map[string]*data.Images{"train": set.unseen(set.train), "test": set.unseen(set.test)})
 	if err != nil {
 		return nil, err
 	}
-	notes := set.lacking("ori-test", set.test)
-	if images.brightest == 1 { // of pictures: other sources are scaled
-		notes = append(notes, "no pixel is above 1 of 255, so that the pictures are nearly black: if 1 means white, write them anew with 255")
+	notes := set.noteMissing("ori-test", set.test)
+	if images.brightest == 1 { // only pictures: other sources are scaled
+		notes = append(notes, "no pixel is above 1 of 255, so the pictures are nearly black: if 1 means white, save them again with 255 for white")
 	}
 	if o.ValidSeed != nil {
-		if err := o.checkTrained(set, set.of(loaded.Train.Indices)); err != nil {
+		if err := o.checkTrained(set, set.trainIndices(loaded.Train.Indices)); err != nil {
 			return nil, err
 		}
-		notes = append(notes, set.lacking("x-valid", set.of(loaded.Eval[1].Indices))...)
+		notes = append(notes, set.noteMissing("x-valid", set.trainIndices(loaded.Eval[1].Indices))...)
 	}
-	if err := o.write(ctx, to, &d, images, set, loaded.Train.Indices); err != nil {
+	if err := o.writeOutputs(ctx, to, &d, images, set, loaded.Train.Indices); err != nil {
 		return nil, err
 	}
 	report = &Report{
@@ -173,41 +174,41 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	return report, nil
 }
 
-// Extensions of the two files.
+// Extensions of the two files that Run makes.
 const (
 	definitionFile = ".json"
 	pixelFile      = ".npz"
 )
 
-// outputs are the two files to make.
+// outputs holds the two files to make.
 type outputs struct{ definition, pixels *outfile.Output }
 
 func (o *Options) file(extension string) string { return filepath.Join(o.To, o.Name+extension) }
 
-// check refuses wrong options before anything is read.
+// check returns a usage error for wrong options, before anything is read.
 func (o *Options) check() error {
 	if err := configs.CheckName(o.Name); err != nil {
 		return usage.Errorf("the name %w", err)
 	}
 	if slices.Contains(configs.Datasets(), o.Name) {
-		return usage.Errorf("%s is a published dataset key: choose another name", o.Name)
+		return usage.Errorf("%s is a published dataset key; choose another name", o.Name)
 	}
 	if !(o.Test >= 0 && o.Test < 1) {
-		return usage.Errorf("%v of the images to test: use a fraction between 0 and 1", o.Test)
+		return usage.Errorf("cannot use %v of the images for the test set; use a fraction between 0 and 1", o.Test)
 	}
 	if _, err := os.Stat(o.Source); err != nil {
 		return usage.Errorf("cannot read the images: %w", err)
 	}
 	if _, err := os.Stat(o.To); errors.Is(err, fs.ErrNotExist) {
-		return nil // it will be made
+		return nil // Run will make it
 	}
 	_, err := o.outputs()
 	return err
 }
 
-// outputs finds out whether the two files can be made in the directory, which is there.
+// outputs checks that the two files can be made in the directory, which must exist.
 func (o *Options) outputs() (to outputs, err error) {
-	rules := outfile.Rules{Force: o.Force, Regular: true} // both are to be read again
+	rules := outfile.Rules{Force: o.Force, Regular: true} // both will be read again
 	if info, err := os.Stat(o.Source); err == nil && !info.IsDir() {
 		rules.Inputs = []string{o.Source}
 	}
@@ -217,7 +218,7 @@ func (o *Options) outputs() (to outputs, err error) {
 	return to, err
 }
 
-// definition is the dataset definition, as far as the options tell.
+// definition returns the dataset definition as far as the options determine it.
 func (o *Options) definition() data.Definition {
 	padding := o.CropPadding
 	if padding < 0 {
@@ -237,8 +238,7 @@ func (o *Options) definition() data.Definition {
 	return d
 }
 
-// encode is the text of the definition file. One that this program would not read is a
-// usage error.
+// encode returns the text of the definition file, or a usage error if data would refuse it.
 func (o *Options) encode(d data.Definition) ([]byte, error) {
 	text, err := json.Marshal(d, jsontext.WithIndent("  "))
 	if err != nil {
@@ -248,26 +248,27 @@ func (o *Options) encode(d data.Definition) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// arranged are the images as the store holds them.
+// arranged divides the staged images into the stored splits of the pixel store. It refers to
+// an image by its index among the staged images.
 type arranged struct {
 	classes     []string // names
 	labels      []int32  // of the staged images
-	train, test []int    // places of staged images
+	train, test []int    // indices of staged images, in order
 	size        int
 }
 
-// unseen is the images at places without their pixels.
-func (a *arranged) unseen(places []int) *data.Images {
-	images := &data.Images{Labels: make([]int32, len(places)), Size: a.size}
-	for i, place := range places {
-		images.Labels[i] = a.labels[place]
+// unseen returns the images with the given indices, without their pixels.
+func (a *arranged) unseen(indices []int) *data.Images {
+	images := &data.Images{Labels: make([]int32, len(indices)), Size: a.size}
+	for i, index := range indices {
+		images.Labels[i] = a.labels[index]
 	}
 	return images
 }
 
-// arrange labels the staged images by their classes and says which of them train: the
-// first trains of them, but for the test part that is to be drawn. Without names, the
-// classes are the values that there are among the labels, in their order.
+// arrange labels the staged images by their classes and divides them: the first trains of
+// them are training images, except for those that are drawn for the test set. If names is
+// nil, the classes are the distinct labels in ascending order.
 func (o *Options) arrange(names []string, labels []float64, trains int) (*arranged, error) {
 	a := &arranged{classes: names, labels: make([]int32, len(labels)), size: o.Size}
 	values := make([]float64, len(names)) // the label of each class
@@ -281,95 +282,96 @@ func (o *Options) arrange(names []string, labels []float64, trains int) (*arrang
 		}
 	}
 	if len(a.classes) < 2 {
-		return nil, usage.Errorf("%s: at least 2 classes are needed, and there are %d", o.Source, len(a.classes))
+		return nil, usage.Errorf("%s: the number of classes is %d; use at least 2", o.Source, len(a.classes))
 	}
 	train := make([][]int, len(values)) // by class
-	for place, label := range labels {
+	for index, label := range labels {
 		class, _ := slices.BinarySearch(values, label)
-		a.labels[place] = int32(class)
-		if place < trains {
-			train[class] = append(train[class], place)
+		a.labels[index] = int32(class)
+		if index < trains {
+			train[class] = append(train[class], index)
 		} else {
-			a.test = append(a.test, place)
+			a.test = append(a.test, index)
 		}
 	}
 	draw := random.NewPython(o.Seed)
-	for _, places := range train {
-		n := 0 // to test
+	for _, indices := range train {
+		n := 0 // images to move to the test set
 		if o.Test > 0 {
-			n = min(len(places), max(1, int(math.Round(o.Test*float64(len(places))))))
-			draw.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] })
+			n = min(len(indices), max(1, int(math.Round(o.Test*float64(len(indices))))))
+			draw.Shuffle(len(indices), func(i, j int) { indices[i], indices[j] = indices[j], indices[i] })
 		}
-		a.test = append(a.test, places[:n]...)
-		a.train = append(a.train, places[n:]...)
+		a.test = append(a.test, indices[:n]...)
+		a.train = append(a.train, indices[n:]...)
 	}
 	if len(a.test) == 0 {
-		return nil, usage.Errorf("%s: there are no images to test", o.Source)
+		return nil, usage.Errorf("%s: the test set has no images; add some, or remove it and draw one with --test", o.Source)
 	}
 	slices.Sort(a.train)
 	slices.Sort(a.test)
 	return a, nil
 }
 
-// of is the places, among all, of some of the images in the training part.
-func (a *arranged) of(part []int32) []int {
-	places := make([]int, len(part))
-	for i, k := range part {
-		places[i] = a.train[k]
+// trainIndices translates indices into the stored split "train" to indices of staged images.
+func (a *arranged) trainIndices(stored []int32) []int {
+	indices := make([]int, len(stored))
+	for i, k := range stored {
+		indices[i] = a.train[k]
 	}
-	return places
+	return indices
 }
 
-// without lists the classes that the images at places lack.
-func (a *arranged) without(places []int) []string {
-	has := make([]bool, len(a.classes))
-	for _, place := range places {
-		has[a.labels[place]] = true
+// missingClasses lists the classes that the images with the given indices lack.
+func (a *arranged) missingClasses(indices []int) []string {
+	found := make([]bool, len(a.classes))
+	for _, index := range indices {
+		found[a.labels[index]] = true
 	}
-	var lacking []string
+	var missing []string
 	for class, name := range a.classes {
-		if !has[class] {
-			lacking = append(lacking, name)
+		if !found[class] {
+			missing = append(missing, name)
 		}
 	}
-	return lacking
+	return missing
 }
 
-// lacking notes the classes that an evaluation set lacks.
-func (a *arranged) lacking(set string, places []int) []string {
-	if lacking := a.without(places); len(lacking) > 0 {
-		return []string{fmt.Sprintf("classes without images in %s: %s", set, list(lacking))}
+// noteMissing returns a note on the classes that an evaluation set lacks, if any.
+func (a *arranged) noteMissing(set string, indices []int) []string {
+	if missing := a.missingClasses(indices); len(missing) > 0 {
+		return []string{fmt.Sprintf("classes without images in %s: %s", set, joinFirst(missing))}
 	}
 	return nil
 }
 
-// checkTrained refuses classes that the images that train, at places, lack.
-func (o *Options) checkTrained(a *arranged, places []int) error {
-	lacking := a.without(places)
-	if len(lacking) == 0 {
+// checkTrained returns a usage error if the training images, with the given indices, lack a
+// class.
+func (o *Options) checkTrained(a *arranged, indices []int) error {
+	missing := a.missingClasses(indices)
+	if len(missing) == 0 {
 		return nil
 	}
 	all := 0
 	for _, label := range a.labels {
-		if a.classes[label] == lacking[0] {
+		if a.classes[label] == missing[0] {
 			all++
 		}
 	}
-	mend := "the training part needs some of each class"
+	remedy := "the training set needs images of each class; add some"
 	switch {
-	case len(places) < len(a.train):
-		mend = "--valid-seed draws all of them for x-valid: use another seed, or add images of the class"
+	case len(indices) < len(a.train):
+		remedy = "--valid-seed draws all of them for x-valid; use another seed, or add images of the class"
 	case o.Test > 0:
-		mend = "--test draws all of them for the test: add images of the class"
+		remedy = "--test draws all of them for the test set; add images of the class"
 	}
-	return usage.Errorf("%s: class %q has no images to train (%d in all): %s", o.Source, lacking[0], all, mend)
+	return usage.Errorf("%s: class %q has no training images (%d in all): %s", o.Source, missing[0], all, remedy)
 }
 
-// write publishes the pixel store, and then the definition with the mean and deviation
-// of the training images at places, nil meaning all.
-func (o *Options) write(ctx context.Context, to outputs, d *data.Definition, images *staged, set *arranged, places []int32) error {
+// writeOutputs writes the pixel store, and then the definition with the mean and deviation of
+// the training set, whose indices into the stored split are given; nil means all.
+func (o *Options) writeOutputs(ctx context.Context, to outputs, d *data.Definition, images *staged, set *arranged, indices []int32) error {
 	err := to.pixels.Write(ctx, func(w io.Writer) error {
-		measured, err := set.write(ctx, w, images, places)
+		measured, err := set.writeStore(ctx, w, images, indices)
 		if err != nil {
 			return err
 		}
@@ -377,10 +379,10 @@ func (o *Options) write(ctx context.Context, to outputs, d *data.Definition, ima
 		for c, channel := range []string{"red", "green", "blue"} {
 			d.Mean[c], d.Std[c] = round(d.Mean[c]), round(d.Std[c])
 			if d.Std[c] == 0 {
-				return usage.Errorf("%s: %s has the same value in all pixels that train: there is nothing to normalise by", o.Source, channel)
+				return usage.Errorf("%s: %s has the same value in all training pixels and cannot be normalised; use other images", o.Source, channel)
 			}
 		}
-		// An older definition must not be left with these pixels.
+		// An older definition must not stay with the new pixels.
 		if o.Force {
 			err = os.Remove(to.definition.Path())
 		}
@@ -405,11 +407,11 @@ func (o *Options) write(ctx context.Context, to outputs, d *data.Definition, ima
 	return nil
 }
 
-// round leaves four digits after the point.
+// round rounds to four decimals.
 func round(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 
-// cannotWrite makes of an error one that says what cannot be written, unless it is of
-// the source or a stop.
+// cannotWrite adds to an error what cannot be written and where. It leaves usage errors,
+// which are about the source, as they are.
 func (o *Options) cannotWrite(err error) error {
 	var ofPath *fs.PathError
 	var ofLink *os.LinkError
@@ -417,9 +419,9 @@ func (o *Options) cannotWrite(err error) error {
 	case usage.Is(err):
 		return err
 	case atomicfile.Unwritable(err) && errors.As(err, &ofPath):
-		return usage.Errorf("cannot write %s into %s: %w", o.Name, o.To, ofPath.Err)
+		return usage.Errorf("cannot write %s to %s: %w", o.Name, o.To, ofPath.Err)
 	case atomicfile.Unwritable(err) && errors.As(err, &ofLink):
-		return usage.Errorf("cannot write %s into %s: %w", o.Name, o.To, ofLink.Err)
+		return usage.Errorf("cannot write %s to %s: %w", o.Name, o.To, ofLink.Err)
 	}
-	return fmt.Errorf("cannot write %s into %s: %w", o.Name, o.To, err)
+	return fmt.Errorf("cannot write %s to %s: %w", o.Name, o.To, err)
 }

@@ -45,7 +45,7 @@ func write(t testing.TB, dir string, files map[string][]byte) {
 	}
 }
 
-// collect is the files of a layout of datatest.
+// collect returns the files of a layout of datatest.
 func collect(format string, train, test *data.Images) map[string][]byte {
 	files := map[string][]byte{}
 	for name, text := range datatest.Files(format, train, test) {
@@ -120,7 +120,7 @@ func near(a, b [3]float64) bool {
 	return true
 }
 
-// csvFile is a CSV file of images.
+// csvFile returns a CSV file of images.
 func csvFile(images *data.Images, header string, last, planes bool) []byte {
 	var out strings.Builder
 	out.WriteString(header)
@@ -157,7 +157,7 @@ func compress(t testing.TB, text []byte) []byte {
 	return out.Bytes()
 }
 
-// array is an .npy file of images, converted to a type.
+// array returns an .npy file of images, converted to a type.
 func array(dtype string, shape []int, values []byte, convert func(raw []byte, v byte) []byte) []byte {
 	var raw []byte
 	for _, v := range values {
@@ -166,7 +166,7 @@ func array(dtype string, shape []int, values []byte, convert func(raw []byte, v 
 	return datatest.Npy(datatest.Array{DType: dtype, Shape: shape, Bytes: raw})
 }
 
-// Every source, of images of their own size, gives these images and no others.
+// Every kind of source yields exactly these images, at their original size.
 func TestSources(t *testing.T) {
 	const size, classes = 8, 3
 	train, test := datatest.Synth(40, size, classes, 1), datatest.Synth(15, size, classes, 2)
@@ -204,7 +204,7 @@ func TestSources(t *testing.T) {
 		"pictures":        {files: folder("test"), note: "*.jpeg: 1"},
 		"pictures, val":   {files: folder("val")},
 		"pictures, valid": {files: folder("valid")},
-		"pictures, both":  {files: func() map[string][]byte { f := folder("test"); f["val/class_0000/a.png"] = []byte{1}; return f }(), note: "left out, as the test part is test: val"},
+		"pictures, both":  {files: func() map[string][]byte { f := folder("test"); f["val/class_0000/a.png"] = []byte{1}; return f }(), note: "left out, because the test set is test: val"},
 		"npz":             {files: collect("npz", train, test), source: datatest.ArchiveName},
 		"npy":             {files: npys},
 		"planes": {files: with(func(images *data.Images) []byte {
@@ -214,9 +214,9 @@ func TestSources(t *testing.T) {
 			return array("i4", []int{images.Len(), size, size, 3}, images.Pixels, func(raw []byte, v byte) []byte {
 				return binary.LittleEndian.AppendUint32(raw, uint32(v))
 			})
-		}), note: "int32: their values were taken to be 0..255"},
-		"float32 0..1":   {files: with(scaled(1)), note: "float32: their values were taken to be 0..1"},
-		"float32 0..255": {files: with(scaled(255)), note: "float32: their values were taken to be 0..255"},
+		}), note: "int32: they were read on a scale of 0 to 255"},
+		"float32 0..1":   {files: with(scaled(1)), note: "float32: they were read on a scale of 0 to 1"},
+		"float32 0..255": {files: with(scaled(255)), note: "float32: they were read on a scale of 0 to 255"},
 		"MedMNIST": {files: map[string][]byte{"train_images.npy": npys["x_train.npy"], "train_labels.npy": npys["y_train.npy"],
 			"test_images.npy": npys["x_test.npy"], "test_labels.npy": npys["y_test.npy"]}},
 		"CSV":             {files: map[string][]byte{"train.csv": csvFile(train, "", false, false), "test.csv": csvFile(test, "", false, false)}},
@@ -306,7 +306,7 @@ func shot(t testing.TB, width, height int, seed uint64) []byte {
 	return out.Bytes()
 }
 
-// Pictures that are to be shown turned are counted in one line.
+// Pictures with an EXIF orientation are counted in one note.
 func TestTurned(t *testing.T) {
 	dir := t.TempDir()
 	for path, name := range map[string]string{"a/1.jpg": "turned.jpg", "a/2.jpg": "upright.jpg", "a/3.png": "turned.png", "b/1.jpg": "444.jpg", "b/2.png": "rgb.png"} {
@@ -319,12 +319,12 @@ func TestTurned(t *testing.T) {
 	o := options(t, dir)
 	o.Test, o.Size = 0.5, 8
 	report, _ := imported(t, o)
-	if notes := strings.Join(report.Notes, "; "); !strings.HasSuffix(notes, "EXIF says to show them rotated or mirrored: 2") {
+	if notes := strings.Join(report.Notes, "; "); !strings.HasSuffix(notes, "EXIF data say to rotate or mirror them: 2") {
 		t.Errorf("notes %q", notes)
 	}
 }
 
-// Pictures whose pixels are 0 and 1 are read as they are, and told of.
+// Pictures whose pixels are 0 and 1 are read unchanged, with a note.
 func TestDark(t *testing.T) {
 	images := datatest.Synth(12, 4, 2, 1)
 	for i := range images.Pixels {
@@ -338,8 +338,8 @@ func TestDark(t *testing.T) {
 	}
 }
 
-// Photographs of any shape are squeezed, in class directories that are nested and of more
-// classes than a byte counts.
+// Photographs of any shape are resized, from nested class directories of more classes than
+// a byte can count.
 func TestSqueezed(t *testing.T) {
 	const classes = 300
 	dir := t.TempDir()
@@ -385,7 +385,7 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// --test takes its share of each class, drawn by the seed from the files in their order.
+// --test draws its share of each class with the seed, from the files in order.
 func TestDrawnTest(t *testing.T) {
 	images := datatest.ByClass(datatest.Synth(60, 4, 3, 1))
 	dir := t.TempDir()
@@ -429,7 +429,7 @@ func TestDrawnTest(t *testing.T) {
 	}
 }
 
-// --valid-seed halves the training images, of which one half is measured.
+// --valid-seed halves the training images, and only the training set is measured.
 func TestValid(t *testing.T) {
 	train, test := datatest.Synth(41, 8, 3, 1), datatest.Synth(15, 8, 3, 2)
 	dir := t.TempDir()
@@ -460,7 +460,7 @@ func TestValid(t *testing.T) {
 	}
 }
 
-// Arrays are found by the words in their names, and those left out are told.
+// Arrays are found by the words in their names, and notes list those left out.
 func TestArrayNames(t *testing.T) {
 	train, test := datatest.Synth(12, 4, 3, 1), datatest.Synth(6, 4, 3, 2)
 	npys := collect("npy", train, test)
@@ -477,9 +477,9 @@ func TestArrayNames(t *testing.T) {
 		"other order":          {map[string][]byte{"images_train": x, "labels_train": y, "images_test": xTest, "labels_test": yTest, "mean": x}, 0, Parts{"images_train", "images_test"}, "arrays left out: mean", ""},
 		"no parts":             {map[string][]byte{"data": x, "target": y}, 0.25, Parts{"data", "data"}, "", ""},
 		"part without labels":  {map[string][]byte{"x_train": x, "y_train": y, "x_test": xTest}, 0.25, Parts{"x_train", "x_train"}, "arrays left out: x_test", ""},
-		"two of images":        {map[string][]byte{"x_train": x, "train_images": x, "y_train": y}, 0.25, Parts{}, "", "it is not clear which arrays are the training part, of train_images, x_train, y_train"},
-		"test part and --test": {map[string][]byte{"x_train": x, "y_train": y, "x_val": xTest, "y_val": yTest}, 0.25, Parts{"x_train", "x_val"}, "--test 0.25 was not used: the source has a test part, x_val", ""},
-		"unknown":              {map[string][]byte{"a": x, "b": y}, 0.25, Parts{}, "", "x and y, or images and labels, but a, b"},
+		"two of images":        {map[string][]byte{"x_train": x, "train_images": x, "y_train": y}, 0.25, Parts{}, "", "each of the arrays train_images, x_train, y_train could be the training set"},
+		"test part and --test": {map[string][]byte{"x_train": x, "y_train": y, "x_val": xTest, "y_val": yTest}, 0.25, Parts{"x_train", "x_val"}, "--test 0.25 was ignored: the source has a test set, x_val", ""},
+		"unknown":              {map[string][]byte{"a": x, "b": y}, 0.25, Parts{}, "", "its arrays are a, b; name them x_train and y_train"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -499,8 +499,8 @@ func TestArrayNames(t *testing.T) {
 	}
 }
 
-// However images are split, each class has some to train, and an evaluation set that lacks
-// one is told of.
+// However images are split, each class must have training images, and a note lists the
+// classes that an evaluation set lacks.
 func TestSplits(t *testing.T) {
 	// labelled are 8x8 images of class 0, and of class 1 at places.
 	labelled := func(n int, places ...int) *data.Images {
@@ -520,11 +520,11 @@ func TestSplits(t *testing.T) {
 		want        string       // refusal, or note
 	}{
 		"sound":                   {both, both, "1", ""},
-		"two of a class, halved":  {labelled(20, 3, 4), both, "8", `class "1" has no images to train (10 in all): --valid-seed draws all of them for x-valid`},
-		"one of a class, to test": {labelled(20, 3), nil, "", `class "1" has no images to train (1 in all): --test draws all of them for the test`},
-		"two, one to test":        {labelled(20, 3, 4), nil, "3", `class "1" has no images to train (2 in all): --valid-seed`},
-		"in the test part alone":  {labelled(20), both, "", `class "1" has no images to train (8 in all): the training part needs some of each class`},
-		"in the other half too":   {labelled(20), both, "1", `class "1" has no images to train (8 in all): the training part`},
+		"two of a class, halved":  {labelled(20, 3, 4), both, "8", `class "1" has no training images (10 in all): --valid-seed draws all of them for x-valid`},
+		"one of a class, to test": {labelled(20, 3), nil, "", `class "1" has no training images (1 in all): --test draws all of them for the test set`},
+		"two, one to test":        {labelled(20, 3, 4), nil, "3", `class "1" has no training images (2 in all): --valid-seed`},
+		"in the test part alone":  {labelled(20), both, "", `class "1" has no training images (8 in all): the training set needs images of each class`},
+		"in the other half too":   {labelled(20), both, "1", `class "1" has no training images (8 in all): the training set`},
 		"test part without":       {both, labelled(5), "", "classes without images in ori-test: 1"},
 		"x-valid without":         {labelled(20, 3), both, "", ""},
 	} {
@@ -561,10 +561,10 @@ func TestSplits(t *testing.T) {
 	seed := uint64(1)
 	o := options(t, filepath.Join("testdata", "rare-class.npz"))
 	o.ValidSeed = &seed
-	refused(t, o, `class "1" has no images to train (3 in all): --valid-seed draws all of them for x-valid`)
+	refused(t, o, `class "1" has no training images (3 in all): --valid-seed draws all of them for x-valid`)
 }
 
-// The same source makes the same files, whatever there was.
+// The same source makes the same files, whatever existed before.
 func TestDeterminism(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, collect("image-folder", datatest.Synth(40, 8, 3, 1), datatest.Synth(15, 8, 3, 2)))
@@ -659,54 +659,54 @@ func TestErrors(t *testing.T) {
 		"fraction":       {pictures, "", func(o *Options) { o.Test = 1 }, []string{"fraction between 0 and 1"}},
 		"NaN":            {pictures, "", func(o *Options) { o.Test = math.NaN() }, []string{"fraction between 0 and 1"}},
 		"size":           {pictures, "", func(o *Options) { o.Size = 30 }, []string{`"size" must be a multiple of 4`}},
-		"padding":        {pictures, "", func(o *Options) { o.CropPadding = 5 }, []string{`"augment.crop_padding" must be 0..4`}},
+		"padding":        {pictures, "", func(o *Options) { o.CropPadding = 5 }, []string{`"augment.crop_padding" must be from 0 to 4`}},
 		"missing source": {pictures, "none", nil, []string{"none: no such file"}},
 		"kind of file":   {pictures, "train/class_0000/" + "x.txt", nil, []string{"x.txt"}},
-		"flags":          {pictures, "", func(o *Options) { o.Planes = true }, []string{"--planes are for CSV alone"}},
+		"flags":          {pictures, "", func(o *Options) { o.Planes = true }, []string{"--planes are only for CSV files"}},
 
-		"no classes":           {map[string][]byte{"a.txt": nil}, "", func(o *Options) { o.Test = 0.5 }, []string{"holds no class directories"}},
-		"one class":            {map[string][]byte{"a/1.png": datatest.PNG(train), "a/2.png": datatest.PNG(train)}, "", func(o *Options) { o.Test = 0.5 }, []string{"at least 2 classes are needed, and there are 1"}},
-		"no test part":         {onlyTrain, "", nil, []string{"has no test part", "--test FRACTION"}},
-		"unknown class":        {with(pictures, "test/dog/1.png", datatest.PNG(test)), "", nil, []string{`class "dog" is not among those of the images to train`}},
+		"no classes":           {map[string][]byte{"a.txt": nil}, "", func(o *Options) { o.Test = 0.5 }, []string{"contains no class directories"}},
+		"one class":            {map[string][]byte{"a/1.png": datatest.PNG(train), "a/2.png": datatest.PNG(train)}, "", func(o *Options) { o.Test = 0.5 }, []string{"the number of classes is 1; use at least 2"}},
+		"no test part":         {onlyTrain, "", nil, []string{"has no test set", "--test FRACTION"}},
+		"unknown class":        {with(pictures, "test/dog/1.png", datatest.PNG(test)), "", nil, []string{`class "dog" is not among the classes in`}},
 		"class without images": {with(pictures, "train/dog/1.gif", []byte{1}), "", nil, []string{`class "dog" has no images`}},
-		"class of one":         {map[string][]byte{"a/1.png": datatest.PNG(train), "b/1.png": datatest.PNG(train), "b/2.png": datatest.PNG(train)}, "", func(o *Options) { o.Test = 0.5 }, []string{`class "a" has no images to train (1 in all)`}},
+		"class of one":         {map[string][]byte{"a/1.png": datatest.PNG(train), "b/1.png": datatest.PNG(train), "b/2.png": datatest.PNG(train)}, "", func(o *Options) { o.Test = 0.5 }, []string{`class "a" has no training images (1 in all)`}},
 		"own size":             {map[string][]byte{"train/a/1.jpg": shot(t, 8, 12, 1), "test/a/1.jpg": shot(t, 8, 12, 1)}, "", nil, []string{"images of 12x8 pixels", "--size"}},
 		"nothing readable":     {map[string][]byte{"train/a/1.jpg": {1}, "test/a/1.jpg": {2}}, "", nil, []string{"none of the 2 pictures can be read"}},
 
 		"damaged npz":   {map[string][]byte{"a.npz": {1, 2}}, "a.npz", nil, []string{"a.npz: is no whole .npz file"}},
-		"no labels":     {with(npys, "y_train.npy", nil), "", nil, []string{"holds no arrays x_train and y_train, or "}},
-		"arrays alone":  {with(npys, "y_test.npy", nil), "", nil, []string{"has no test part"}},
+		"no labels":     {with(npys, "y_train.npy", nil), "", nil, []string{"; name them x_train and y_train, or "}},
+		"arrays alone":  {with(npys, "y_test.npy", nil), "", nil, []string{"has no test set"}},
 		"label type":    {with(npys, "y_train.npy", npy("f8", make([]byte, 96), 12)), "", nil, []string{"y_train is an array of float64 of shape [12]"}},
-		"label count":   {with(npys, "y_train.npy", npy("u1", make([]byte, 11), 11)), "", nil, []string{"x_train has 12 images but y_train 11 labels"}},
+		"label count":   {with(npys, "y_train.npy", npy("u1", make([]byte, 11), 11)), "", nil, []string{"x_train has 12 images, but y_train has 11 labels"}},
 		"rank":          {with(npys, "x_train.npy", npy("u1", grey, 12, 48)), "", nil, []string{"x_train has the shape [12 48]"}},
-		"channels":      {with(npys, "x_train.npy", npy("u1", grey, 12, 4, 6, 2)), "", nil, []string{"of 1 or 3 channels"}},
+		"channels":      {with(npys, "x_train.npy", npy("u1", grey, 12, 4, 6, 2)), "", nil, []string{"where C is 1 or 3"}},
 		"ambiguous":     {with(npys, "x_train.npy", npy("u1", grey, 12, 3, 16, 1)), "", nil, []string{"x_train has the shape [12 3 16 1]"}},
-		"shapes":        {with(npys, "x_test.npy", npy("u1", grey, 12, 4, 12)), "", nil, []string{"x_train and x_test are of different shapes"}},
+		"shapes":        {with(npys, "x_test.npy", npy("u1", grey, 12, 4, 12)), "", nil, []string{"x_train and x_test have different shapes"}},
 		"type":          {with(npys, "x_train.npy", npy("U1", make([]byte, 12*48*4), 12, 4, 4, 3)), "", nil, []string{"x_train is not an array of numbers"}},
 		"no pixels":     {with(npys, "x_train.npy", npy("u1", nil, 12, 0, 0), "x_test.npy", npy("u1", nil, 12, 0, 0)), "", nil, []string{"images of 0x0 pixels"}},
 		"truncated":     {with(npys, "x_train.npy", npys["x_train.npy"][:200]), "", nil, []string{"x_train has"}},
-		"negative":      {with(npys, "x_train.npy", npy("i1", append(slices.Clone(grey[1:]), 255), 12, 4, 4, 3)), "", nil, []string{"image 11 of x_train has the value -1, outside 0..255"}},
+		"negative":      {with(npys, "x_train.npy", npy("i1", append(slices.Clone(grey[1:]), 255), 12, 4, 4, 3)), "", nil, []string{"image 11 of x_train has the value -1, but must be from 0 to 255"}},
 		"not a number":  {with(npys, "x_train.npy", doubles(math.NaN()), "x_test.npy", doubles(0)), "", nil, []string{"image 11 of x_train has the value NaN"}},
-		"too bright":    {with(npys, "x_train.npy", doubles(256), "x_test.npy", doubles(2)), "", nil, []string{"image 11 of x_train has the value 256, outside 0..255"}},
-		"test brighter": {with(npys, "x_train.npy", doubles(1), "x_test.npy", doubles(2)), "", nil, []string{"image 11 of x_test has the value 2, outside 0..1"}},
-		"two scales":    {with(npys, "x_test.npy", npy("u1", bytes.Repeat([]byte{0, 1}, len(grey)/2), 12, 4, 4, 3)), "", nil, []string{"x_train has values above 1 and x_test has none: bring them to one scale"}},
-		"test class":    {with(npys, "y_test.npy", npy("u1", slices.Repeat([]byte{9}, 12), 12)), "", nil, []string{`class "9" has no images to train (12 in all)`}},
-		"no deviation":  {with(npys, "x_train.npy", npy("u1", grey, 12, 4, 4, 3)), "", nil, []string{"red has the same value in all pixels"}},
-		"no test":       {with(npys, "x_test.npy", npy("u1", nil, 0, 4, 4, 3), "y_test.npy", npy("u1", nil, 0)), "", nil, []string{"there are no images to test"}},
+		"too bright":    {with(npys, "x_train.npy", doubles(256), "x_test.npy", doubles(2)), "", nil, []string{"image 11 of x_train has the value 256, but must be from 0 to 255"}},
+		"test brighter": {with(npys, "x_train.npy", doubles(1), "x_test.npy", doubles(2)), "", nil, []string{"image 11 of x_test has the value 2, but must be from 0 to 1"}},
+		"two scales":    {with(npys, "x_test.npy", npy("u1", bytes.Repeat([]byte{0, 1}, len(grey)/2), 12, 4, 4, 3)), "", nil, []string{"x_train has values above 1, but x_test has none; convert them to the same scale"}},
+		"test class":    {with(npys, "y_test.npy", npy("u1", slices.Repeat([]byte{9}, 12), 12)), "", nil, []string{`class "9" has no training images (12 in all)`}},
+		"no deviation":  {with(npys, "x_train.npy", npy("u1", grey, 12, 4, 4, 3)), "", nil, []string{"red has the same value in all training pixels"}},
+		"no test":       {with(npys, "x_test.npy", npy("u1", nil, 0, 4, 4, 3), "y_test.npy", npy("u1", nil, 0)), "", nil, []string{"the test set has no images"}},
 
-		"no train.csv":      {map[string][]byte{"a.csv": []byte(line)}, "", nil, []string{"holds no train.csv"}},
-		"empty CSV":         {map[string][]byte{"a.csv": nil}, "a.csv", func(o *Options) { o.Test = 0.5 }, []string{"a.csv: is empty"}},
+		"no train.csv":      {map[string][]byte{"a.csv": []byte(line)}, "", nil, []string{"contains neither train.csv nor train.csv.gz"}},
+		"empty CSV":         {map[string][]byte{"a.csv": nil}, "a.csv", func(o *Options) { o.Test = 0.5 }, []string{"a.csv is empty"}},
 		"columns":           {map[string][]byte{"a.csv": []byte("1,2,3\n")}, "a.csv", func(o *Options) { o.Test = 0.5 }, []string{"has 3 values"}},
-		"two scales in CSV": {map[string][]byte{"train.csv": []byte("0" + strings.Repeat(",9,0", 8) + "\n1" + strings.Repeat(",7,1", 8) + "\n"), "test.csv": []byte("1" + strings.Repeat(",1,0", 8) + "\n")}, "", nil, []string{"train.csv has pixels above 1 and ", "test.csv has none: bring them to one scale"}},
-		"other columns":     {map[string][]byte{"train.csv": []byte(line), "test.csv": []byte("1,2\n")}, "", nil, []string{"has lines of 17 values", "of 2"}},
-		"short line":        {table("1,2\n"), "", nil, []string{"train.csv: line 2 has 2 values, not the 17 of the first"}},
+		"two scales in CSV": {map[string][]byte{"train.csv": []byte("0" + strings.Repeat(",9,0", 8) + "\n1" + strings.Repeat(",7,1", 8) + "\n"), "test.csv": []byte("1" + strings.Repeat(",1,0", 8) + "\n")}, "", nil, []string{"train.csv has pixels above 1, but ", "test.csv has none; convert them to the same scale"}},
+		"other columns":     {map[string][]byte{"train.csv": []byte(line), "test.csv": []byte("1,2\n")}, "", nil, []string{"has 17 values per line", "has 2;"}},
+		"short line":        {table("1,2\n"), "", nil, []string{"train.csv: line 2 has 2 values, but the first has 17"}},
 		"label":             {table("cat" + line[1:]), "", nil, []string{`line 2 has the label "cat"`}},
-		"pixel":             {table("1" + strings.Repeat(",256", 16) + "\n"), "", nil, []string{`line 2 has the pixel "256", which is not a whole number 0..255`}},
-		"quotes":            {table("\"1\n"), "", nil, []string{"train.csv: cannot be read"}},
+		"pixel":             {table("1" + strings.Repeat(",256", 16) + "\n"), "", nil, []string{`line 2 has the pixel "256", which is not a whole number from 0 to 255`}},
+		"quotes":            {table("\"1\n"), "", nil, []string{"cannot read "}},
 		"long line":         {table(strings.Repeat("1", maxLine+1)), "", nil, []string{"a line is longer than"}},
-		"no gzip":           {map[string][]byte{"a.csv.gz": []byte(line)}, "a.csv.gz", func(o *Options) { o.Test = 0.5 }, []string{"is no whole gzip file"}},
+		"no gzip":           {map[string][]byte{"a.csv.gz": []byte(line)}, "a.csv.gz", func(o *Options) { o.Test = 0.5 }, []string{"is not a gzip file, or is damaged"}},
 		"truncated gzip":    {map[string][]byte{"a.csv.gz": compress(t, []byte(strings.Repeat(line, 20)))[:30]}, "a.csv.gz", func(o *Options) { o.Test = 0.5 }, []string{"a.csv.gz: "}},
-		"CSV of one class":  {table(line, line), "", nil, []string{"at least 2 classes"}},
+		"CSV of one class":  {table(line, line), "", nil, []string{"the number of classes is 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -723,7 +723,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// What is there is not written over, unless it is to be; the source never.
+// Existing files are overwritten only with Force, and the source never is.
 func TestOverwrite(t *testing.T) {
 	images := datatest.Synth(12, 4, 3, 1)
 	dir := t.TempDir()

@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// role is the part of a data set that a name stands for.
+// role is the purpose of a file, directory or array in a dataset, according to its name.
 type role int
 
 const (
-	unnamed role = iota // the name says nothing of it
+	unnamed role = iota // the name does not say
 	forTraining
 	forTest
 	forValidation
 )
 
 func (r role) String() string {
-	return [...]string{"", "training part", "test part", "validation part"}[r]
+	return [...]string{"", "training set", "test set", "validation set"}[r]
 }
 
-// roles are the words for a part, also with one of suffixes behind, as in testset.
+// roles maps the words in names to roles. A word may end in one of suffixes, as in testset.
 var (
 	roles = map[string]role{
 		"train": forTraining, "training": forTraining, "tr": forTraining, "trainval": forTraining,
@@ -30,11 +30,12 @@ var (
 	suffixes = []string{"set", "dataset", "data", "images", "imgs"}
 )
 
-// word is what separators, digits and a capital after a small letter leave of a name.
+// word matches a word of a name. Words end at separators, digits, and before a capital that
+// follows a small letter.
 var word = regexp.MustCompile(`\p{Lu}*[\p{Ll}\p{Lo}]+|\p{Lu}+`)
 
-// roleOf is the part that a name stands for and its other words, in lower case. A name of
-// two parts, as train_test_split, stands for none.
+// roleOf returns the role that a name denotes and its other words, in lower case. A name
+// with two roles, such as train_test_split, denotes none.
 func roleOf(name string) (r role, others []string) {
 	for _, w := range word.FindAllString(name, -1) {
 		w = strings.ToLower(w)
@@ -56,7 +57,7 @@ func roleOf(name string) (r role, others []string) {
 	return r, others
 }
 
-// byRole sorts names by the part that they stand for.
+// byRole groups names by role.
 func byRole(names []string, nameOf func(string) string) map[role][]string {
 	sorted := map[role][]string{}
 	for _, name := range names {
@@ -66,11 +67,11 @@ func byRole(names []string, nameOf func(string) string) map[role][]string {
 	return sorted
 }
 
-// itself is the name that byRole takes where names are whole.
+// itself returns name, for byRole.
 func itself(name string) string { return name }
 
-// list joins the first few of many names.
-func list(names []string) string {
+// joinFirst joins the first few of many names.
+func joinFirst(names []string) string {
 	const few = 5
 	if len(names) > few {
 		names = append(slices.Clone(names[:few]), "...")

@@ -13,24 +13,25 @@ import (
 	"nb201/internal/usage"
 )
 
-// openPictures opens class directories, where findTree finds them.
+// openPictures opens the class directories that findTree finds.
 func (o *Options) openPictures() (*source, error) {
 	t, err := findTree(o.Source)
 	if err != nil {
 		return nil, err
 	}
-	src := &source{kind: "class directories of pictures", notes: t.notes, train: t.name(t.train), close: func() {}}
+	src := &source{kind: "class directories of pictures", notes: t.notes, train: t.relative(t.train), close: func() {}}
 	dirs := []string{t.train.Path}
 	if t.test.Path != "" {
-		src.test = t.name(t.test)
+		src.test = t.relative(t.test)
 		dirs = append(dirs, t.test.Path)
 	}
-	if err := o.parted(src); err != nil {
+	if err := o.checkTest(src); err != nil {
 		return nil, err
 	}
 	var files []string
 	var samples []sample
-	for part, dir := range dirs {
+	for i, dir := range dirs {
+		isTest := i > 0
 		classes, err := data.ListClasses(dir)
 		if err != nil {
 			return nil, err
@@ -38,33 +39,33 @@ func (o *Options) openPictures() (*source, error) {
 		for _, c := range classes {
 			label := slices.Index(src.classes, c.Name)
 			switch {
-			case part == 0 && len(c.Files) == 0:
-				return nil, usage.Errorf("%s: class %q has no images (*.png, *.jpg, *.jpeg) to train: add some or remove the directory", dir, c.Name)
-			case part == 0:
+			case !isTest && len(c.Files) == 0:
+				return nil, usage.Errorf("%s: class %q has no images; add *.png, *.jpg or *.jpeg files, or remove the directory", dir, c.Name)
+			case !isTest:
 				label = len(src.classes)
 				src.classes = append(src.classes, c.Name)
 			case label < 0:
-				return nil, usage.Errorf("%s: class %q is not among those of the images to train (%s)", dir, c.Name, dirs[0])
+				return nil, usage.Errorf("%s: class %q is not among the classes in %s; remove it, or add it there", dir, c.Name, dirs[0])
 			}
 			files = append(files, c.Files...)
-			samples = append(samples, slices.Repeat([]sample{{test: part > 0, label: float64(label)}}, len(c.Files))...)
+			samples = append(samples, slices.Repeat([]sample{{test: isTest, label: float64(label)}}, len(c.Files))...)
 			t.other += c.Other
 			t.hidden += c.Hidden
 		}
 	}
 	if len(src.classes) == 0 {
-		return nil, usage.Errorf("%s: holds no class directories: put the pictures of each class into a directory of its name", dirs[0])
+		return nil, usage.Errorf("%s: contains no class directories; put the pictures of each class into a directory of its name", dirs[0])
 	}
-	for _, passed := range []struct {
+	for _, skipped := range []struct {
 		what string
 		n    int
 	}{
-		{"pictures passed over, which are in no class directory", t.loose},
-		{"files passed over, which are not *.png, *.jpg or *.jpeg", t.other},
-		{"hidden files and directories passed over", t.hidden},
+		{"pictures skipped because they are not in a class directory", t.loose},
+		{"files skipped because they are not *.png, *.jpg or *.jpeg", t.other},
+		{"hidden files and directories skipped", t.hidden},
 	} {
-		if passed.n > 0 {
-			src.notes = append(src.notes, fmt.Sprintf("%s: %d", passed.what, passed.n))
+		if skipped.n > 0 {
+			src.notes = append(src.notes, fmt.Sprintf("%s: %d", skipped.what, skipped.n))
 		}
 	}
 	src.dims = func(ctx context.Context) (height, width int, err error) { return equalDims(ctx, files) }
@@ -80,15 +81,15 @@ func (o *Options) openPictures() (*source, error) {
 			return each(s)
 		})
 		if turned > 0 {
-			src.notes = append(src.notes, fmt.Sprintf("pictures taken as they are stored, though EXIF says to show them rotated or mirrored: %d", turned))
+			src.notes = append(src.notes, fmt.Sprintf("pictures used as stored, although their EXIF data say to rotate or mirror them: %d", turned))
 		}
 		return err
 	}
 	return src, nil
 }
 
-// equalDims is the height and width of all pictures, as their headers say. Those that
-// cannot be read are passed over: they will be missed when their pixels are read.
+// equalDims returns the height and width of all pictures, according to their headers. It
+// skips pictures that cannot be read: reading their pixels will fail later.
 func equalDims(ctx context.Context, files []string) (height, width int, err error) {
 	first := ""
 	for _, file := range files {
@@ -101,12 +102,12 @@ func equalDims(ctx context.Context, files []string) (height, width int, err erro
 		case first == "":
 			first, height, width = file, config.Height, config.Width
 		case config.Height != height || config.Width != width:
-			return 0, 0, usage.Errorf("the pictures are of different sizes (%s has %dx%d pixels, %s %dx%d): give the --size to squeeze them to",
+			return 0, 0, usage.Errorf("the pictures have different sizes (%s has %dx%d pixels, %s has %dx%d); resize them with --size",
 				first, height, width, file, config.Height, config.Width)
 		}
 	}
 	if first == "" {
-		return 0, 0, usage.Errorf("none of the %d pictures can be read, the first of which is %s", len(files), files[0])
+		return 0, 0, usage.Errorf("none of the %d pictures can be read, starting with %s; get them again", len(files), files[0])
 	}
 	return height, width, nil
 }

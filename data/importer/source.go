@@ -12,31 +12,31 @@ import (
 	"nb201/internal/usage"
 )
 
-// source is what a data set is made from.
+// source reads the images that a dataset is made from.
 type source struct {
-	kind    string   // what it was taken for
-	train   string   // names the part whose images train
-	test    string   // names the part whose images test; empty: they are drawn from train
-	table   string   // CSV: what was taken for the header and the labels
-	notes   []string // what was assumed of it or passed over
-	classes []string // names in the order of the labels; nil: the labels are the names
-	// dims finds the height and width that all images have; a usage error where they differ.
+	kind    string   // as in Report.Source
+	train   string   // name of the directory, array or file of the training set
+	test    string   // name of that of the test set; empty if it is drawn from the training set
+	table   string   // as in Report.Table
+	notes   []string // what was assumed or skipped
+	classes []string // names in the order of the labels; nil if the labels are the names
+	// dims returns the height and width of all images, or a usage error if they differ.
 	dims func(context.Context) (height, width int, err error)
-	// read reads the images, squeezed to a size: first those that train, then those that
-	// test, if the source says which do.
+	// read calls each with the images, resized to size x size pixels: first the training
+	// images, then the test images if the source has them.
 	read  func(ctx context.Context, size int, each func(sample) error) error
 	close func()
 }
 
-// sample is one image of a source.
+// sample is an image of a source.
 type sample struct {
-	test       bool // it is to test
+	test       bool // it belongs to the test set
 	label      float64
-	pixels     []byte // row, column, channel; valid only until the next sample
-	unreadable error  // in place of label and pixels
+	pixels     []byte // [size, size, 3]; valid only until the next sample
+	unreadable error  // if not nil, label and pixels are not set
 }
 
-// open finds out what the source is.
+// open recognises the kind of the source and opens it.
 func (o *Options) open() (*source, error) {
 	info, err := os.Stat(o.Source)
 	if err != nil {
@@ -54,18 +54,18 @@ func (o *Options) open() (*source, error) {
 		if err != nil {
 			return nil, usage.Errorf("cannot read the images: %w", err)
 		}
-		has := func(is func(name string) bool) bool {
-			return slices.ContainsFunc(files, func(f os.DirEntry) bool { return !f.IsDir() && is(f.Name()) })
+		anyFile := func(matches func(name string) bool) bool {
+			return slices.ContainsFunc(files, func(f os.DirEntry) bool { return !f.IsDir() && matches(f.Name()) })
 		}
-		table = has(func(name string) bool { r, _ := roleOf(name); return isTable(name) && r == forTraining })
+		table = anyFile(func(name string) bool { r, _ := roleOf(name); return isTable(name) && r == forTraining })
 		switch {
 		case table && hasTraining(o.Source):
-			return nil, usage.Errorf("%s holds a table to train and class directories too: name the table or a directory without it", o.Source)
+			return nil, usage.Errorf("%s contains both a training table and class directories; name the table, or a directory without it", o.Source)
 		case table:
 			open = o.openTables
-		case has(func(name string) bool { return filepath.Ext(name) == ".npy" }):
+		case anyFile(func(name string) bool { return filepath.Ext(name) == ".npy" }):
 			open = o.openArrays
-		case len(d.Directories) == 0 && has(isTable):
+		case len(d.Directories) == 0 && anyFile(isTable):
 			open, table = o.openTables, true
 		default:
 			open = o.openPictures
@@ -75,10 +75,10 @@ func (o *Options) open() (*source, error) {
 	case filepath.Ext(o.Source) == ".npz":
 		open = o.openArrays
 	default:
-		return nil, usage.Errorf("%s is neither a directory of classes, of *.npy or of *.csv, nor a file *.npz, *.csv or *.csv.gz", o.Source)
+		return nil, usage.Errorf("%s cannot be imported; name a directory of class directories, *.npy or *.csv files, or a file *.npz, *.csv or *.csv.gz", o.Source)
 	}
 	if !table && (o.Label != "" || o.Planes) {
-		return nil, usage.Errorf("%s is no CSV file: --label and --planes are for CSV alone", o.Source)
+		return nil, usage.Errorf("%s is not a CSV file; --label and --planes are only for CSV files", o.Source)
 	}
 	return open()
 }
@@ -87,29 +87,31 @@ func isTable(name string) bool {
 	return strings.HasSuffix(name, ".csv") || strings.HasSuffix(name, ".csv.gz")
 }
 
-// parted refuses a source without a test part where --test says nothing, and drops --test
-// with a note where the source has one.
-func (o *Options) parted(src *source) error {
+// checkTest returns a usage error if neither the source nor --test provides a test set. If
+// both do, it notes that --test is ignored.
+func (o *Options) checkTest(src *source) error {
 	switch {
 	case src.test != "" && o.Test > 0:
-		src.notes = append(src.notes, fmt.Sprintf("--test %v was not used: the source has a test part, %s", o.Test, src.test))
+		src.notes = append(src.notes, fmt.Sprintf("--test %v was ignored: the source has a test set, %s", o.Test, src.test))
 		o.Test = 0
 	case src.test == "" && o.Test == 0:
-		return usage.Errorf("%s has no test part: say with --test FRACTION how many images of each class are to test", o.Source)
+		return usage.Errorf("%s has no test set; draw one from the images of each class with --test FRACTION", o.Source)
 	}
 	return nil
 }
 
-// ownSize is the side that all images of a source have.
+// ownSize returns the side of all images of a source, or a usage error if they are not
+// squares of the same, trainable size.
 func (o *Options) ownSize(ctx context.Context, src *source) (int, error) {
 	height, width, err := src.dims(ctx)
 	if err == nil && (height != width || width%4 != 0) {
-		err = usage.Errorf("%s has images of %dx%d pixels, and only squares of a multiple of 4 train: give the --size to squeeze them to", o.Source, height, width)
+		err = usage.Errorf("%s has images of %dx%d pixels, but only squares whose side is a multiple of 4 can be trained on; resize them with --size",
+			o.Source, height, width)
 	}
 	return width, err
 }
 
-// report tells Progress how far the reading is.
+// report calls Progress, if there is one.
 func (o *Options) report(done, total int64, unit string) {
 	if o.Progress != nil {
 		o.Progress(done, total, unit)

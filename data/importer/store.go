@@ -16,22 +16,23 @@ import (
 	"nb201/internal/usage"
 )
 
-// staged are the images of a source, squeezed, in a file without a name: nothing is left
-// of it, however the process ends. Those that train come first, unless the test part is
-// still to be drawn from all.
+// staged holds the resized images of a source in a file without a name, of which nothing
+// remains however the process ends. The training images come first, then the test images of
+// a source that has them.
 type staged struct {
 	file      *os.File
-	labels    []float64 // as the source gives them
-	trains    int       // how many train
-	brightest byte      // of all pixels
+	labels    []float64 // as in the source
+	trains    int       // number of training images, including those that may be drawn for the test set
+	brightest byte      // greatest value of all pixels
 }
 
-func (s *staged) close() { _ = s.file.Close() } // it has no name: nothing is lost
+func (s *staged) close() { _ = s.file.Close() } // the file has no name: nothing is lost
 
-// mostNamed is how many unreadable pictures an error names.
+// mostNamed is the number of unreadable pictures that an error lists.
 const mostNamed = 10
 
-// stage reads the source. unreadable is what is wrong with the pictures left out.
+// stage reads the source into a staging file. unreadable has an error message for each
+// picture that was left out.
 func (o *Options) stage(ctx context.Context, src *source) (s *staged, unreadable []string, err error) {
 	f, err := os.CreateTemp(o.To, ".import.*.tmp")
 	if err != nil {
@@ -70,7 +71,7 @@ func (o *Options) stage(ctx context.Context, src *source) (s *staged, unreadable
 		if n > mostNamed {
 			more = fmt.Sprintf("; and %d more", n-mostNamed)
 		}
-		return nil, nil, usage.Errorf("%d of %d pictures cannot be read (%s%s): mend or remove them, or leave them out with --skip-unreadable",
+		return nil, nil, usage.Errorf("%d of %d pictures cannot be read (%s%s); repair or remove them, or leave them out with --skip-unreadable",
 			n, n+len(s.labels), strings.Join(unreadable[:min(n, mostNamed)], "; "), more)
 	}
 	if err := w.Flush(); err != nil {
@@ -79,9 +80,9 @@ func (o *Options) stage(ctx context.Context, src *source) (s *staged, unreadable
 	return s, unreadable, nil
 }
 
-// write writes the pixel store and measures the training images at indices, sorted, nil
-// meaning all.
-func (a *arranged) write(ctx context.Context, w io.Writer, images *staged, indices []int32) (*data.PixelStats, error) {
+// writeStore writes the pixel store, and measures the training images with the given sorted
+// indices into the stored split; nil means all.
+func (a *arranged) writeStore(ctx context.Context, w io.Writer, images *staged, indices []int32) (*data.PixelStats, error) {
 	store, measure := npy.NewWriter(w), new(data.PixelStats)
 	pixels := make([]byte, 3*a.size*a.size)
 	for _, split := range []struct {

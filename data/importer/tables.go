@@ -24,9 +24,9 @@ import (
 	"nb201/internal/usage"
 )
 
-// openTables opens a CSV file, or a directory with one to train and one to test, such as
-// train.csv and test.csv. A line is an image, its label and its pixels; the first may be a
-// header.
+// openTables opens a CSV file, or a directory with one for the training set and one for the
+// test set, such as train.csv and test.csv. Each line is an image: its label and its pixels.
+// The first line may be a header.
 func (o *Options) openTables() (*source, error) {
 	src := &source{kind: "CSV of pixels", train: o.Source, close: func() {}}
 	files := []string{o.Source}
@@ -41,7 +41,7 @@ func (o *Options) openTables() (*source, error) {
 			src.test, files = "", files[:1]
 		}
 	}
-	if err := o.parted(src); err != nil {
+	if err := o.checkTest(src); err != nil {
 		return nil, err
 	}
 	tables := make([]*table, len(files))
@@ -53,7 +53,7 @@ func (o *Options) openTables() (*source, error) {
 		}
 		t.close()
 		if i > 0 && t.columns != tables[0].columns {
-			return nil, usage.Errorf("%s has lines of %d values, but %s of %d", files[0], tables[0].columns, file, t.columns)
+			return nil, usage.Errorf("%s has %d values per line, but %s has %d; use the same columns in both", files[0], tables[0].columns, file, t.columns)
 		}
 		tables[i] = t
 		total += t.size
@@ -65,12 +65,12 @@ func (o *Options) openTables() (*source, error) {
 	src.table = o.describe(tables, last)
 	for _, t := range tables {
 		if t.index {
-			src.notes = append(src.notes, fmt.Sprintf("%s: its first column, which has no name, was left out: pandas writes the index so", filepath.Base(t.path)))
+			src.notes = append(src.notes, fmt.Sprintf("%s: its first column was ignored because it has no name, as the index that pandas writes", filepath.Base(t.path)))
 		}
 	}
 	side, _ := layout(tables[0].columns)
 	src.dims = func(context.Context) (int, int, error) { return side, side, nil }
-	// each calls image for the images of a file.
+	// each calls image with the images of a file.
 	each := func(ctx context.Context, file string, white int, image func(t *table, im picture.Image, label float64) error) error {
 		t, err := o.openTable(file)
 		if err != nil {
@@ -82,7 +82,9 @@ func (o *Options) openTables() (*source, error) {
 	}
 	src.read = func(ctx context.Context, size int, sampled func(sample) error) error {
 		white := 1
-		brightest := func(file string) (most byte, err error) { // of the pixels, up to the first above 1
+		// brightest returns the greatest pixel of a file, or the greatest in the first image
+		// with a pixel above 1.
+		brightest := func(file string) (most byte, err error) {
 			err = each(ctx, file, 255, func(_ *table, im picture.Image, _ float64) error {
 				if most = max(most, slices.Max(im.Pixels)); most > 1 {
 					return errBright
@@ -100,15 +102,15 @@ func (o *Options) openTables() (*source, error) {
 			white = 255
 			for _, file := range files[1:] {
 				if most, err := brightest(file); err != nil || most == 1 {
-					return cmp.Or(err, usage.Errorf("%s has pixels above 1 and %s has none: bring them to one scale", files[0], file))
+					return cmp.Or(err, usage.Errorf("%s has pixels above 1, but %s has none; convert them to the same scale", files[0], file))
 				}
 			}
 		case err != nil:
 			return err
 		default:
-			src.notes = append(src.notes, "no pixel is above 1: they were taken to be 0..1")
+			src.notes = append(src.notes, "no pixel is above 1: they were read on a scale of 0 to 1")
 		}
-		var before int64 // bytes of the files that were read
+		var before int64 // bytes of the files that were read already
 		for i, file := range files {
 			err := each(ctx, file, white, func(t *table, im picture.Image, label float64) error {
 				o.report(before+t.bytes.n, total, progress.Bytes)
@@ -124,8 +126,8 @@ func (o *Options) openTables() (*source, error) {
 	return src, nil
 }
 
-// findTables finds the file to train and the one to test, if any, in the directory that
-// is the source, and notes those left out.
+// findTables finds the files of the training set and of the test set, if any, in the
+// directory that is the source, and notes those left out.
 func (o *Options) findTables(src *source) (train, test string, err error) {
 	entries, err := os.ReadDir(o.Source)
 	if err != nil {
@@ -138,13 +140,13 @@ func (o *Options) findTables(src *source) (train, test string, err error) {
 			named[r] = append(named[r], e.Name())
 		}
 	}
-	// take is the only file of the first of the parts that is there.
-	take := func(roles ...role) (string, error) {
+	// choose removes from named the first of the roles that has a file, and returns its path.
+	choose := func(roles ...role) (string, error) {
 		for _, r := range roles {
 			names := named[r]
 			delete(named, r)
 			if len(names) > 1 {
-				return "", usage.Errorf("%s: %s may each be the %s: rename or move all but one, or name the file itself", o.Source, list(names), r)
+				return "", usage.Errorf("%s: each of %s could be the %s; rename or move all but one, or name the file itself", o.Source, joinFirst(names), r)
 			}
 			if len(names) == 1 {
 				return filepath.Join(o.Source, names[0]), nil
@@ -152,13 +154,13 @@ func (o *Options) findTables(src *source) (train, test string, err error) {
 		}
 		return "", nil
 	}
-	if train, err = take(forTraining); err != nil {
+	if train, err = choose(forTraining); err != nil {
 		return "", "", err
 	}
 	if train == "" {
-		return "", "", usage.Errorf("%s: holds no train.csv or train.csv.gz: name the file itself where it has another name", o.Source)
+		return "", "", usage.Errorf("%s: contains neither train.csv nor train.csv.gz; name the file itself if it has another name", o.Source)
 	}
-	if test, err = take(forTest, forValidation); err != nil {
+	if test, err = choose(forTest, forValidation); err != nil {
 		return "", "", err
 	}
 	var left []string
@@ -167,16 +169,16 @@ func (o *Options) findTables(src *source) (train, test string, err error) {
 	}
 	if len(left) > 0 {
 		slices.Sort(left)
-		src.notes = append(src.notes, fmt.Sprintf("tables left out: %s", list(left)))
+		src.notes = append(src.notes, fmt.Sprintf("tables left out: %s", joinFirst(left)))
 	}
 	return train, test, nil
 }
 
-// labelLast finds whether the labels are the last values of lines, not the first: as the
-// headers say, which --label must not contradict, or else as --label does.
+// labelLast reports whether the labels are the last values of lines, not the first. The
+// headers decide, and --label must agree with them; if they do not, --label decides.
 func (o *Options) labelLast(tables []*table) (last bool, err error) {
 	last = o.Label == "last"
-	said := "" // what says so
+	said := "" // what has decided
 	if o.Label != "" {
 		said = "--label"
 	}
@@ -190,27 +192,30 @@ func (o *Options) labelLast(tables []*table) (last bool, err error) {
 			}
 			continue
 		case t.place != 0 && t.place != end:
-			return false, usage.Errorf("%s: its header names column %d of %d %q, but labels are read from the first or the last alone: move that column", t.path, t.place+1, t.columns, t.label)
+			return false, usage.Errorf("%s: the header names column %d of %d %q, but the labels must be in the first or the last; move that column",
+				t.path, t.place+1, t.columns, t.label)
 		case said != "" && last != (t.place == end):
-			return false, usage.Errorf("%s: its header names the %s column %q, but %s says that the %s has the labels: mend the one that is wrong", t.path, ends[t.place == end], t.label, said, ends[last])
+			return false, usage.Errorf("%s: the header names the %s column %q, but %s says that the %s has the labels; correct the one that is wrong",
+				t.path, ends[t.place == end], t.label, said, ends[last])
 		}
 		last, said = t.place == end, t.path
 	}
 	if unclear != "" && said == "" {
-		return false, usage.Errorf("%s: its header names no column label, class, target or y: say with --label whether the first or the last is the label", unclear)
+		return false, usage.Errorf("%s: the header has no column label, class, target or y; say where the labels are with --label first or --label last", unclear)
 	}
 	return last, nil
 }
 
-// ends are the places of the labels in a line, by whether they are the last.
+// ends maps whether the labels are the last values of lines to a word for it.
 var ends = map[bool]string{false: "first", true: "last"}
 
-// describe says what was taken for headers and for labels.
+// describe returns a sentence on how the headers and the labels were read.
 func (o *Options) describe(tables []*table, last bool) string {
-	headers := map[bool]string{true: "passed over", false: "none"}
+	headers := map[bool]string{true: "skipped", false: "none"}
 	text := "header: " + headers[tables[0].header]
 	if len(tables) > 1 && tables[1].header != tables[0].header {
-		text = fmt.Sprintf("header: %s in %s, %s in %s", headers[tables[0].header], filepath.Base(tables[0].path), headers[tables[1].header], filepath.Base(tables[1].path))
+		text = fmt.Sprintf("header: %s in %s, %s in %s",
+			headers[tables[0].header], filepath.Base(tables[0].path), headers[tables[1].header], filepath.Base(tables[1].path))
 	}
 	text += fmt.Sprintf("; labels: the %s of %d columns", ends[last], tables[0].columns)
 	for _, t := range tables {
@@ -219,24 +224,24 @@ func (o *Options) describe(tables []*table, last bool) string {
 		}
 	}
 	if o.Label == "" {
-		text += ", as neither a header nor --label says otherwise"
+		text += ", because neither a header nor --label says otherwise"
 	}
 	return text
 }
 
-// table is a CSV file.
+// table reads a CSV file.
 type table struct {
 	path string
 	size int64 // of the file in bytes
 	heading
-	columns int  // values in a line, less an index
+	columns int  // values in a line, without an index
 	last    bool // the label is the last of them, not the first
-	white   int  // the brightest value there can be
+	white   int  // the value that means the greatest brightness
 	o       *Options
 	file    io.Closer
 	bytes   *counter
 	lines   *csv.Reader
-	first   []string // the first line, if it is no header
+	first   []string // the first line, unless it is a header
 }
 
 // openTable opens a CSV file and reads its first line.
@@ -258,10 +263,10 @@ func (o *Options) openTable(path string) (t *table, err error) {
 	text := io.Reader(t.bytes)
 	if strings.HasSuffix(path, ".gz") {
 		if text, err = gzip.NewReader(bufio.NewReader(text)); err != nil {
-			return nil, usage.Errorf("%s: is no whole gzip file: %w", path, err)
+			return nil, usage.Errorf("%s is not a gzip file, or is damaged: %w", path, err)
 		}
 	}
-	if err := t.begin(text); err != nil {
+	if err := t.readFirstLine(text); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -269,21 +274,21 @@ func (o *Options) openTable(path string) (t *table, err error) {
 
 func (t *table) close() { _ = t.file.Close() } // it was only read
 
-// begin reads the first line of the text, and passes over it if it is a header.
-func (t *table) begin(text io.Reader) error {
+// readFirstLine reads the first line of the text, and skips it if it is a header.
+func (t *table) readFirstLine(text io.Reader) error {
 	buffered := bufio.NewReaderSize(&lineLimit{r: text}, 1<<16)
 	if err := bom.Skip(buffered); err != nil {
-		return t.wrong(err)
+		return t.unreadable(err)
 	}
 	t.lines = csv.NewReader(buffered)
-	t.lines.FieldsPerRecord = -1 // what is wrong with their number is said here
+	t.lines.FieldsPerRecord = -1 // this package checks their number
 	t.lines.ReuseRecord = true
 	fields, err := t.lines.Read()
 	if errors.Is(err, io.EOF) {
-		return usage.Errorf("%s: is empty", t.path)
+		return usage.Errorf("%s is empty; add the images to it", t.path)
 	}
 	if err != nil {
-		return t.wrong(err)
+		return t.unreadable(err)
 	}
 	if t.heading = readHeading(fields); !t.header {
 		t.first = fields
@@ -292,16 +297,17 @@ func (t *table) begin(text io.Reader) error {
 	without := ""
 	if t.index {
 		t.columns--
-		without = " behind one without a name, as pandas writes the index (leave it out with to_csv(index=False))"
+		without = " after the index that pandas writes (to_csv(index=False) omits it)"
 	}
 	if side, _ := layout(t.columns); side == 0 {
-		return usage.Errorf("%s: its first line has %d values%s, which are not a label and the N*N grey or 3*N*N coloured pixels of a square image", t.path, t.columns, without)
+		return usage.Errorf("%s: the first line has %d values%s, but must have a label and the N*N grey or 3*N*N colour values of a square image",
+			t.path, t.columns, without)
 	}
 	return nil
 }
 
-// layout is the side and the channels of the images that are a line's values but one; 0
-// where there are none.
+// layout returns the side and the channels of the images in lines with a number of columns,
+// of which one is the label. Both are 0 if that is not the number of a square image.
 func layout(columns int) (side, channels int) {
 	for _, channels := range []int{1, 3} {
 		if side := int(math.Sqrt(float64((columns - 1) / channels))); side > 0 && channels*side*side == columns-1 {
@@ -311,23 +317,23 @@ func layout(columns int) (side, channels int) {
 	return 0, 0
 }
 
-// split takes the label from the pixels.
-func (t *table) split(fields []string) (label string, pixels []string) {
+// splitLabel separates the label from the pixels.
+func (t *table) splitLabel(fields []string) (label string, pixels []string) {
 	if last := len(fields) - 1; t.last {
 		return fields[last], fields[:last]
 	}
 	return fields[0], fields[1:]
 }
 
-// wrong is the usage error of a line that cannot be read.
-func (t *table) wrong(err error) error {
+// unreadable returns the usage error for an error of reading a line.
+func (t *table) unreadable(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("the file is truncated")
+		err = errors.New("the file is cut short")
 	}
-	return usage.Errorf("%s: cannot be read: %w", t.path, err)
+	return usage.Errorf("cannot read %s: %w", t.path, err)
 }
 
-// read reads the images and their labels.
+// read calls each with the images and their labels.
 func (t *table) read(ctx context.Context, each func(im picture.Image, label float64) error) error {
 	side, channels := layout(t.columns)
 	pixels := make([]byte, t.columns-1)
@@ -343,7 +349,7 @@ func (t *table) read(ctx context.Context, each func(im picture.Image, label floa
 				return nil
 			}
 			if err != nil {
-				return t.wrong(err)
+				return t.unreadable(err)
 			}
 		}
 		line, _ := t.lines.FieldPos(0)
@@ -351,17 +357,17 @@ func (t *table) read(ctx context.Context, each func(im picture.Image, label floa
 			fields = fields[1:]
 		}
 		if len(fields) != t.columns {
-			return usage.Errorf("%s: line %d has %d values, not the %d of the first", t.path, line, len(fields), t.columns)
+			return usage.Errorf("%s: line %d has %d values, but the first has %d; correct the line", t.path, line, len(fields), t.columns)
 		}
-		text, values := t.split(fields)
+		text, values := t.splitLabel(fields)
 		label, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil {
-			return usage.Errorf("%s: line %d has the label %.40q, which is not a whole number", t.path, line, text)
+			return usage.Errorf("%s: line %d has the label %.40q, which is not a whole number; number the classes", t.path, line, text)
 		}
 		for i, v := range values {
 			n, err := strconv.Atoi(strings.TrimSpace(v))
 			if err != nil || n < 0 || n > t.white {
-				return usage.Errorf("%s: line %d has the pixel %.40q, which is not a whole number 0..%d", t.path, line, v, t.white)
+				return usage.Errorf("%s: line %d has the pixel %.40q, which is not a whole number from 0 to %d; correct it", t.path, line, v, t.white)
 			}
 			pixels[i] = byte(n * 255 / t.white)
 		}
@@ -385,14 +391,14 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lineLimit refuses a line that is longer than any of pixels, before memory is taken
-// for it.
+// lineLimit refuses a line that is longer than any line of pixels, before the line takes up
+// memory.
 type lineLimit struct {
 	r      io.Reader
 	length int // of the line so far
 }
 
-// maxLine is beyond the length in bytes of a line of 1024x1024 coloured pixels.
+// maxLine is the length in bytes that a line of 1024x1024 colour pixels does not exceed.
 const maxLine = 1 << 24
 
 func (l *lineLimit) Read(p []byte) (int, error) {

@@ -47,8 +47,8 @@ func TestReadHeading(t *testing.T) {
 	}
 }
 
-// lines is a CSV file of 12 grey images of 2x2 pixels: their labels, 0 and 1, are first or
-// last. before stands before each.
+// lines returns a CSV file of 12 grey images of 2x2 pixels. Their labels, 0 and 1, are first
+// or last. Each line begins with before.
 func lines(header, before string, last bool) []byte {
 	var out strings.Builder
 	out.WriteString(header)
@@ -64,9 +64,9 @@ func lines(header, before string, last bool) []byte {
 	return []byte(out.String())
 }
 
-// The header says where the labels are, and the report what was taken for what.
+// The header says where the labels are, and the report how header and labels were read.
 func TestHeaders(t *testing.T) {
-	const otherwise = ", as neither a header nor --label says otherwise"
+	const otherwise = ", because neither a header nor --label says otherwise"
 	const first, last = "labels: the first of 5 columns", "labels: the last of 5 columns"
 	for _, c := range []struct {
 		name, label string
@@ -76,18 +76,18 @@ func TestHeaders(t *testing.T) {
 	}{
 		{"none", "", lines("", "", false), nil, "header: none; " + first + otherwise, ""},
 		{"none, label last", "last", lines("", "", true), nil, "header: none; " + last, ""},
-		{"named first", "", lines("Label,a,b,c,d\n", "", false), nil, `header: passed over; ` + first + `, "Label"`, ""},
-		{"named last", "", lines("\xef\xbb\xbfa,b,c,d,class\n", "", true), nil, `header: passed over; ` + last + `, "class"`, ""},
-		{"named last, said so", "last", lines("a,b,c,d,Y\n", "", true), nil, `header: passed over; ` + last + `, "Y"`, ""},
-		{"no name for labels, but said", "last", lines("a,b,c,d,digit\n", "", true), nil, "header: passed over; " + last, ""},
-		{"numbers", "", lines("0,1,2,3,4\n", "", false), nil, "header: passed over; " + first + otherwise, ""},
-		{"numbers from 1, label last", "last", lines("1,2,3,4,5\n", "", true), nil, "header: passed over; " + last, ""},
-		{"numbered pixels, label last", "", lines("0,1,2,3,digit\n", "", true), nil, `header: passed over; ` + last + `, "digit"`, ""},
-		{"index", "", lines(",label,0,1,2,3\n", "N,", false), nil, `header: passed over; ` + first + `, "label"`, "a.csv: its first column, which has no name, was left out"},
-		{"index of numbers", "", lines("Unnamed: 0,0,1,2,3,4\n", "N,", false), nil, "header: passed over; " + first + otherwise, "its first column, which has no name, was left out"},
-		{"one header of two", "", lines("a,b,c,d,target\n", "", true), lines("", "", true), `header: passed over in mnist_train.csv, none in mnist_test.csv; ` + last + `, "target"`, ""},
-		{"another of two", "", lines("", "", true), lines("a,b,c,d,target\n", "", true), `header: none in mnist_train.csv, passed over in mnist_test.csv; ` + last + `, "target"`, ""},
-		{"two headers", "", lines("label,a,b,c,d\n", "", false), lines("label,a,b,c,d\n", "", false), `header: passed over; ` + first + `, "label"`, ""},
+		{"named first", "", lines("Label,a,b,c,d\n", "", false), nil, `header: skipped; ` + first + `, "Label"`, ""},
+		{"named last", "", lines("\xef\xbb\xbfa,b,c,d,class\n", "", true), nil, `header: skipped; ` + last + `, "class"`, ""},
+		{"named last, said so", "last", lines("a,b,c,d,Y\n", "", true), nil, `header: skipped; ` + last + `, "Y"`, ""},
+		{"no name for labels, but said", "last", lines("a,b,c,d,digit\n", "", true), nil, "header: skipped; " + last, ""},
+		{"numbers", "", lines("0,1,2,3,4\n", "", false), nil, "header: skipped; " + first + otherwise, ""},
+		{"numbers from 1, label last", "last", lines("1,2,3,4,5\n", "", true), nil, "header: skipped; " + last, ""},
+		{"numbered pixels, label last", "", lines("0,1,2,3,digit\n", "", true), nil, `header: skipped; ` + last + `, "digit"`, ""},
+		{"index", "", lines(",label,0,1,2,3\n", "N,", false), nil, `header: skipped; ` + first + `, "label"`, "a.csv: its first column was ignored"},
+		{"index of numbers", "", lines("Unnamed: 0,0,1,2,3,4\n", "N,", false), nil, "header: skipped; " + first + otherwise, "its first column was ignored"},
+		{"one header of two", "", lines("a,b,c,d,target\n", "", true), lines("", "", true), `header: skipped in mnist_train.csv, none in mnist_test.csv; ` + last + `, "target"`, ""},
+		{"another of two", "", lines("", "", true), lines("a,b,c,d,target\n", "", true), `header: none in mnist_train.csv, skipped in mnist_test.csv; ` + last + `, "target"`, ""},
+		{"two headers", "", lines("label,a,b,c,d\n", "", false), lines("label,a,b,c,d\n", "", false), `header: skipped; ` + first + `, "label"`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -121,18 +121,18 @@ func TestHeadersRefused(t *testing.T) {
 		files       map[string][]byte
 		want        []string
 	}{
-		{"contradicts", "first", map[string][]byte{"train.csv": lines("a,b,c,d,label\n", "", true)}, []string{`train.csv: its header names the last column "label", but --label says that the first has the labels`}},
-		{"contradicts too", "last", map[string][]byte{"train.csv": lines("y,b,c,d,e\n", "", false)}, []string{`its header names the first column "y", but --label says that the last`}},
-		{"two headers", "", map[string][]byte{"train.csv": lines("a,b,c,d,label\n", "", true), "test.csv": lines("label,a,b,c,d\n", "", false)}, []string{`test.csv: its header names the first column "label", but `, `train.csv says that the last has the labels`}},
+		{"contradicts", "first", map[string][]byte{"train.csv": lines("a,b,c,d,label\n", "", true)}, []string{`train.csv: the header names the last column "label", but --label says that the first has the labels`}},
+		{"contradicts too", "last", map[string][]byte{"train.csv": lines("y,b,c,d,e\n", "", false)}, []string{`the header names the first column "y", but --label says that the last`}},
+		{"two headers", "", map[string][]byte{"train.csv": lines("a,b,c,d,label\n", "", true), "test.csv": lines("label,a,b,c,d\n", "", false)}, []string{`test.csv: the header names the first column "label", but `, `train.csv says that the last has the labels`}},
 		{"amid", "", map[string][]byte{"train.csv": lines("a,b,label,c,d\n", "", false)}, []string{`names column 3 of 5 "label"`}},
-		{"no name for labels", "", map[string][]byte{"train.csv": lines("digit,a,b,c,d\n", "", false)}, []string{"train.csv: its header names no column label, class, target or y: say with --label"}},
+		{"no name for labels", "", map[string][]byte{"train.csv": lines("digit,a,b,c,d\n", "", false)}, []string{"train.csv: the header has no column label, class, target or y; say where the labels are with --label"}},
 		{"a wrong label", "", map[string][]byte{"train.csv": lines("cat,9,8,7,6\n", "", false)}, []string{`train.csv: line 1 has the label "cat", which is not a whole number`}},
 		{"a wrong label last", "last", map[string][]byte{"train.csv": lines("9,8,7,6,label\n", "", true)}, []string{`line 1 has the label "label", which is not a whole number`}},
 		{"a wrong pixel", "", map[string][]byte{"train.csv": lines("1,9,8,x,6\n", "", false)}, []string{`line 1 has the pixel "x"`}},
-		{"index without labels", "", map[string][]byte{"train.csv": []byte(",0,1,2,3,4,5,6,7,8\n0,9,8,7,6,5,4,3,2,1\n")}, []string{"its first line has 9 values behind one without a name, as pandas writes the index"}},
-		{"UTF-16", "", map[string][]byte{"train.csv": []byte("\xff\xfe1\x00,\x009\x00")}, []string{"train.csv: cannot be read: the text is in UTF-16 or UTF-32"}},
+		{"index without labels", "", map[string][]byte{"train.csv": []byte(",0,1,2,3,4,5,6,7,8\n0,9,8,7,6,5,4,3,2,1\n")}, []string{"the first line has 9 values after the index that pandas writes"}},
+		{"UTF-16", "", map[string][]byte{"train.csv": []byte("\xff\xfe1\x00,\x009\x00")}, []string{"train.csv: the text is in UTF-16 or UTF-32"}},
 		{"second file", "", map[string][]byte{"train.csv": lines("", "", false), "test.csv": append(lines("label,a,b,c,d\n", "", false), "1,2,3,4,256\n"...)}, []string{`test.csv: line 14 has the pixel "256"`}},
-		{"two to train", "", map[string][]byte{"train.csv": lines("", "", false), "train.csv.gz": compress(t, lines("", "", false))}, []string{"train.csv, train.csv.gz may each be the training part"}},
+		{"two to train", "", map[string][]byte{"train.csv": lines("", "", false), "train.csv.gz": compress(t, lines("", "", false))}, []string{"each of train.csv, train.csv.gz could be the training set"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -152,13 +152,13 @@ func TestTableFiles(t *testing.T) {
 	o := options(t, filepath.Join("testdata", "label-last.csv"))
 	o.Test = 0.25
 	report, _ := imported(t, o)
-	if len(report.Classes) != 10 || report.Table != `header: passed over; labels: the last of 17 columns, "label"` || report.Images != (Images{Train: 60, Test: 20}) {
+	if len(report.Classes) != 10 || report.Table != `header: skipped; labels: the last of 17 columns, "label"` || report.Images != (Images{Train: 60, Test: 20}) {
 		t.Errorf("%+v", report)
 	}
 	o = options(t, filepath.Join("testdata", "numeric-header.csv"))
 	o.Test = 0.25
 	report, _ = imported(t, o)
-	if report.Images != (Images{Train: 8, Test: 4}) || report.Table != "header: passed over; labels: the first of 17 columns, as neither a header nor --label says otherwise" {
+	if report.Images != (Images{Train: 8, Test: 4}) || report.Table != "header: skipped; labels: the first of 17 columns, because neither a header nor --label says otherwise" {
 		t.Errorf("%+v", report)
 	}
 }
@@ -166,14 +166,14 @@ func TestTableFiles(t *testing.T) {
 // Whole numbers of at most 1 are black and white, in arrays and tables, and noted.
 func TestBinary(t *testing.T) {
 	report, ds := imported(t, options(t, filepath.Join("testdata", "binary.npz")))
-	if note := strings.Join(report.Notes, "; "); note != "the images are of type uint8, none above 1: their values were taken to be 0..1" {
+	if note := strings.Join(report.Notes, "; "); note != "the images are of type uint8 with no value above 1: they were read on a scale of 0 to 1" {
 		t.Errorf("notes %q", note)
 	}
 	if mean := report.Mean[0]; mean < 120 || mean > 135 || slices.Max(ds.Train.Images.Pixels) != 255 {
 		t.Errorf("mean %v", report.Mean)
 	}
 	grey := bytes.Repeat([]byte{0, 1, 1, 0}, 4*12)
-	const note = "none above 1: their values were taken to be 0..1"
+	const note = "with no value above 1: they were read on a scale of 0 to 1"
 	labels := collect("npy", datatest.Synth(12, 4, 2, 1), datatest.Synth(12, 4, 2, 1))["y_train.npy"]
 	npys := func(train, test []byte) map[string][]byte {
 		same := func(raw []byte, v byte) []byte { return append(raw, v, 0) }
@@ -189,7 +189,7 @@ func TestBinary(t *testing.T) {
 		o := options(t, dir)
 		o.Size = 4
 		report, ds := imported(t, o)
-		if notes := strings.Join(report.Notes, "; "); !strings.Contains(notes, note) && notes != "no pixel is above 1: they were taken to be 0..1" {
+		if notes := strings.Join(report.Notes, "; "); !strings.Contains(notes, note) && notes != "no pixel is above 1: they were read on a scale of 0 to 1" {
 			t.Errorf("%s: notes %q", name, notes)
 		}
 		if !near(report.Mean, [3]float64{127.5, 127.5, 127.5}) || slices.Max(ds.Train.Images.Pixels) != 255 || slices.Min(ds.Train.Images.Pixels) != 0 {
@@ -199,8 +199,8 @@ func TestBinary(t *testing.T) {
 	bright := slices.Clone(grey)
 	bright[len(bright)-1] = 2
 	for want, files := range map[string]map[string][]byte{
-		"image 11 of X_test has the value 2, outside 0..1":                     npys(grey, bright),
-		`test.csv: line 2 has the pixel "2", which is not a whole number 0..1`: {"train.csv": table("1"), "test.csv": table("2")},
+		"image 11 of X_test has the value 2, but must be from 0 to 1":                 npys(grey, bright),
+		`test.csv: line 2 has the pixel "2", which is not a whole number from 0 to 1`: {"train.csv": table("1"), "test.csv": table("2")},
 	} {
 		dir := t.TempDir()
 		write(t, dir, files)
@@ -211,7 +211,7 @@ func TestBinary(t *testing.T) {
 	// One value of 2 makes all of them whole numbers of 255.
 	dir := t.TempDir()
 	write(t, dir, npys(bright, bright))
-	if report, ds := imported(t, options(t, dir)); slices.Max(ds.Train.Images.Pixels) != 2 || strings.Contains(strings.Join(report.Notes, "; "), "none above 1") {
+	if report, ds := imported(t, options(t, dir)); slices.Max(ds.Train.Images.Pixels) != 2 || strings.Contains(strings.Join(report.Notes, "; "), "with no value above 1") {
 		t.Errorf("notes %q", report.Notes)
 	}
 }

@@ -10,19 +10,19 @@ import (
 	"nb201/internal/usage"
 )
 
-// tree is where the class directories of a source lie.
+// tree locates the class directories of a source.
 type tree struct {
 	source      string
-	train, test data.Directory // of class directories; without a path: none
-	notes       []string       // what was descended into and left out
-	loose       int            // pictures that lie in no class directory
-	other       int            // files that are no pictures
+	train, test data.Directory // directories of class directories; test has no path if there is none
+	notes       []string       // which directories were descended into or left out
+	loose       int            // pictures that are not in a class directory
+	other       int            // files that are not pictures
 	hidden      int
 }
 
-// findTree finds the class directories of a source: in a training part and a test part,
-// or in the source itself. A directory that holds nothing but another is descended into;
-// what is neither a part nor a class is refused.
+// findTree finds the class directories of a source: in directories for the training set and
+// the test set, or in the source itself. It descends into a directory that contains only one
+// other. It refuses directories that are neither classes nor sets.
 func findTree(source string) (*tree, error) {
 	t := &tree{source: source}
 	root, err := t.descend(source, func(d data.Directory) bool {
@@ -32,32 +32,34 @@ func findTree(source string) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	var parts []string // directories that may be parts, since directories are in them
+	var sets []string // directories that may be sets, since they contain directories
 	for _, name := range root.Directories {
 		d, err := data.ListDirectory(filepath.Join(root.Path, name))
 		if err != nil {
 			return nil, err
 		}
 		if len(d.Directories) > 0 {
-			parts = append(parts, name)
+			sets = append(sets, name)
 		}
 	}
-	named := byRole(parts, itself)
+	named := byRole(sets, itself)
 	if len(named[forTraining]) == 0 {
 		t.train = root
-		t.count(root)
+		t.countSkipped(root)
 		return t, t.checkClasses(root, named)
 	}
-	return t, t.openParts(root, named)
+	return t, t.openSets(root, named)
 }
 
-// openParts opens the training part in root and the test part, if any, for which a
-// validation part stands in.
-func (t *tree) openParts(root data.Directory, named map[role][]string) error {
-	// What is to be tested without labels often lies flat, in a wrapper of the part's name.
+// openSets opens the training set in root and the test set, if any. Without a test set, it
+// uses a validation set instead.
+func (t *tree) openSets(root data.Directory, named map[role][]string) error {
+	// Test images without labels are often all in one directory, with a wrapper of that name.
 	flat := func(name string) bool {
 		d, err := data.ListDirectory(filepath.Join(root.Path, name))
-		return err == nil && len(d.Directories) == 1 && !hasDirectory(d.Path, func(below data.Directory, r role) bool { return r == unnamed || len(below.Directories) > 0 })
+		return err == nil && len(d.Directories) == 1 && !hasDirectory(d.Path, func(below data.Directory, r role) bool {
+			return r == unnamed || len(below.Directories) > 0
+		})
 	}
 	train, tests, left := named[forTraining], slices.DeleteFunc(named[forTest], flat), named[forValidation]
 	if len(tests) == 0 {
@@ -66,46 +68,46 @@ func (t *tree) openParts(root data.Directory, named map[role][]string) error {
 	for _, names := range [][]string{train, tests} {
 		if len(names) > 1 {
 			r, _ := roleOf(names[0])
-			return usage.Errorf("%s: %s may each be the %s: rename or move all but one", root.Path, list(names), r)
+			return usage.Errorf("%s: each of %s could be the %s; rename or move all but one", root.Path, joinFirst(names), r)
 		}
 	}
 	var err error
-	if t.train, err = t.openPart(root, train[0]); err != nil {
+	if t.train, err = t.openSet(root, train[0]); err != nil {
 		return err
 	}
 	if len(tests) > 0 {
-		if t.test, err = t.openPart(root, tests[0]); err != nil {
+		if t.test, err = t.openSet(root, tests[0]); err != nil {
 			return err
 		}
 		if len(left) > 0 {
-			t.note("left out, as the test part is %s: %s", tests[0], list(left))
+			t.addNote("left out, because the test set is %s: %s", tests[0], joinFirst(left))
 		}
 	}
 	rest := byRole(slices.DeleteFunc(slices.Clone(root.Directories), func(name string) bool {
 		return slices.Contains(slices.Concat(train, tests, left), name)
 	}), itself)
 	if flat := slices.Concat(rest[forTraining], rest[forTest], rest[forValidation]); len(flat) > 0 {
-		t.note("left out, as there are no class directories in it: %s", list(flat))
+		t.addNote("left out, because it contains no class directories: %s", joinFirst(flat))
 	}
 	if len(rest[unnamed]) > 0 {
-		t.note("left out, as neither a training nor a test part: %s", list(rest[unnamed]))
+		t.addNote("left out, because it is neither a training set nor a test set: %s", joinFirst(rest[unnamed]))
 	}
-	t.count(root)
+	t.countSkipped(root)
 	return nil
 }
 
-// openPart opens a part in root.
-func (t *tree) openPart(root data.Directory, name string) (data.Directory, error) {
+// openSet opens the training set or the test set, which is the named directory in root.
+func (t *tree) openSet(root data.Directory, name string) (data.Directory, error) {
 	d, err := t.descend(filepath.Join(root.Path, name), func(data.Directory) bool { return true })
 	if err != nil {
 		return d, err
 	}
-	t.count(d)
+	t.countSkipped(d)
 	return d, t.checkClasses(d, nil)
 }
 
-// descend is the directory at a path, or the one that lies in it alone and holds nothing
-// but directories, if that may be a wrapper, and so on.
+// descend lists the directory at a path. If that contains only one directory, which in turn
+// contains only directories, and wrapper agrees, descend goes down to that one, and so on.
 func (t *tree) descend(path string, wrapper func(data.Directory) bool) (data.Directory, error) {
 	d, err := data.ListDirectory(path)
 	for err == nil && len(d.Directories) == 1 && len(d.Pictures) == 0 && wrapper(d) {
@@ -114,23 +116,27 @@ func (t *tree) descend(path string, wrapper func(data.Directory) bool) (data.Dir
 		if err != nil || len(inner.Pictures) > 0 || len(inner.Directories) == 0 {
 			break
 		}
-		if strings.Count(t.name(inner), string(filepath.Separator)) > deepest {
-			return d, usage.Errorf("%s: holds nothing but a directory in a directory, over and over", path)
+		if strings.Count(t.relative(inner), string(filepath.Separator)) > deepest {
+			return d, usage.Errorf("%s: contains only directories in directories, more than %d deep; name the one that contains the classes", path, deepest)
 		}
-		t.count(d)
-		t.note("%s holds one directory, %s, which was taken in its place", d.Path, d.Directories[0])
+		t.countSkipped(d)
+		t.addNote("%s contains only the directory %s, which was used instead", d.Path, d.Directories[0])
 		d = inner
 	}
 	return d, err
 }
 
-// deepest is beyond any depth of wrappers that is no loop of links.
+// deepest is the greatest depth of wrappers. More are a loop of links.
 const deepest = 10
 
-// checkClasses refuses directories in d that cannot be taken for classes: those without
-// pictures but with directories, and pairs of a training and a test part without classes.
-func (t *tree) checkClasses(d data.Directory, parts map[role][]string) error {
-	var hollow, inner, flat []string // names: of hollow directories and those in them; of others with a role
+// checkClasses refuses directories in d that cannot be classes: those that contain
+// directories but no pictures, and training and test sets without classes. It adds notes on
+// directories that are classes but do not look like them. sets are the names in d that may
+// be sets.
+func (t *tree) checkClasses(d data.Directory, sets map[role][]string) error {
+	var hollow []string // directories without pictures, but with directories
+	var inner []string  // the directories in those
+	var flat []string   // directories with pictures and the name of a set
 	nested := 0
 	for _, name := range d.Directories {
 		class, err := data.ListDirectory(filepath.Join(d.Path, name))
@@ -151,26 +157,30 @@ func (t *tree) checkClasses(d data.Directory, parts map[role][]string) error {
 	slices.Sort(inner)
 	inner = slices.Compact(inner)
 	named := byRole(inner, itself)
-	others := slices.Concat(parts[forTest], parts[forValidation])
+	others := slices.Concat(sets[forTest], sets[forValidation])
 	switch {
 	case len(hollow) > 0 && len(named[unnamed]) == 0:
-		return usage.Errorf("%s: what was taken for classes (%s) holds parts (%s): put the classes into the parts, as in %s", d.Path, list(hollow), list(inner), filepath.Join(inner[0], hollow[0]))
+		return usage.Errorf("%s: the classes (%s) contain training or test sets (%s); put the classes into the sets, as in %s",
+			d.Path, joinFirst(hollow), joinFirst(inner), filepath.Join(inner[0], hollow[0]))
 	case len(flat) > 0 && len(others) > 0, len(flat) == 1 && len(d.Directories) == 1, alikeButRole(flat):
-		return usage.Errorf("%s: what was taken for a part (%s) holds pictures and no class directories: put the pictures of each class into a directory of its name", d.Path, list(flat))
+		return usage.Errorf("%s: the training or test set (%s) contains pictures but no class directories; "+
+			"put the pictures of each class into a directory of its name",
+			d.Path, joinFirst(flat))
 	case len(others) > 0:
-		return usage.Errorf("%s: what was taken for parts (%s) includes no training part (train, training, ...): %s", d.Path, list(others), mend(d.Path))
+		return usage.Errorf("%s: found a test or validation set (%s), but no training set (train, training, ...); %s",
+			d.Path, joinFirst(others), betterSource(d.Path))
 	case len(hollow) > 0:
-		return usage.Errorf("%s: what was taken for classes (%s) holds only directories (%s): %s", d.Path, list(hollow), list(inner), mend(d.Path))
+		return usage.Errorf("%s: the classes (%s) contain only directories (%s); %s", d.Path, joinFirst(hollow), joinFirst(inner), betterSource(d.Path))
 	case len(flat) > 0:
-		t.note("taken for a class, since it holds pictures and no class directories: %s", list(flat))
+		t.addNote("used as a class, because it contains pictures and no class directories: %s", joinFirst(flat))
 	}
 	if nested > 0 {
-		t.note("directories within class directories, whose pictures are of the class: %d", nested)
+		t.addNote("directories inside class directories, whose pictures belong to the class: %d", nested)
 	}
 	return nil
 }
 
-// alikeButRole reports whether two of the names differ in the words for a part alone.
+// alikeButRole reports whether two of the names differ only in the words for a role.
 func alikeButRole(names []string) bool {
 	seen := map[string]bool{}
 	for _, name := range names {
@@ -184,8 +194,8 @@ func alikeButRole(names []string) bool {
 	return false
 }
 
-// mend says which directory to name in place of one that holds no classes.
-func mend(path string) string {
+// betterSource advises which directory to name instead of one that contains no classes.
+func betterSource(path string) string {
 	level := []string{path}
 	for range deepest {
 		var below []string
@@ -199,24 +209,24 @@ func mend(path string) string {
 			}
 		}
 		if i := slices.IndexFunc(below, isSource); i >= 0 {
-			return fmt.Sprintf("name the directory in which the classes or the parts lie, such as %s", below[i])
+			return fmt.Sprintf("name the directory that contains the classes or the sets, such as %s", below[i])
 		}
 		level = below
 	}
 	return "put the pictures of each class into a directory of its name"
 }
 
-// isSource reports whether a directory looks like one to import.
+// isSource reports whether a directory looks as if it could be imported.
 func isSource(path string) bool {
 	return hasTraining(path) || hasDirectory(path, func(d data.Directory, r role) bool { return r == unnamed && len(d.Pictures) > 0 })
 }
 
-// hasTraining reports whether a training part lies in a directory.
+// hasTraining reports whether a directory contains a training set.
 func hasTraining(path string) bool {
 	return hasDirectory(path, func(d data.Directory, r role) bool { return r == forTraining && len(d.Directories) > 0 })
 }
 
-// hasDirectory reports whether one of the directories in a directory is as wanted.
+// hasDirectory reports whether wanted is true of one of the directories in a directory.
 func hasDirectory(path string, wanted func(data.Directory, role) bool) bool {
 	d, err := data.ListDirectory(path)
 	return err == nil && slices.ContainsFunc(d.Directories, func(name string) bool {
@@ -226,19 +236,20 @@ func hasDirectory(path string, wanted func(data.Directory, role) bool) bool {
 	})
 }
 
-// count counts what is passed over in a directory of directories.
-func (t *tree) count(d data.Directory) {
+// countSkipped counts the files that are skipped in a directory of directories.
+func (t *tree) countSkipped(d data.Directory) {
 	t.loose += len(d.Pictures)
 	t.other += d.Other
 	t.hidden += d.Hidden
 }
 
-func (t *tree) note(format string, args ...any) {
+func (t *tree) addNote(format string, args ...any) {
 	t.notes = append(t.notes, fmt.Sprintf(format, args...))
 }
 
-// name is what a report calls a directory: its path within the source.
-func (t *tree) name(d data.Directory) string {
+// relative returns the path of a directory relative to the source, as reports show it. The
+// source itself keeps its path.
+func (t *tree) relative(d data.Directory) string {
 	if within, err := filepath.Rel(t.source, d.Path); err == nil && within != "." {
 		return within
 	}

@@ -27,8 +27,8 @@ func plant(t *testing.T, paths string) string {
 	return dir
 }
 
-// Parts are recognised by their names, whatever the case, the prefix and the suffix, and
-// what is left out or descended into is told.
+// Sets are recognised by their names, whatever the case, the prefix and the suffix, and
+// notes list what is left out or descended into.
 func TestTrees(t *testing.T) {
 	const b = "cat, dog"
 	for _, c := range []struct {
@@ -41,30 +41,30 @@ func TestTrees(t *testing.T) {
 	}{
 		{"Training, Testing", "Training/cat/1.png Training/dog/1.png Testing/cat/1.png Testing/dog/1.png", 0, b, "Training", "Testing", Images{Train: 2, Test: 2}, nil},
 		{"test part and --test", "Training/cat/1.png Training/dog/1.png Testing/cat/1.png Testing/dog/1.png", 0.25, b, "Training", "Testing", Images{Train: 2, Test: 2},
-			[]string{"--test 0.25 was not used: the source has a test part, Testing"}},
+			[]string{"--test 0.25 was ignored: the source has a test set, Testing"}},
 		{"capitals", "TRAIN/cat/1.png TRAIN/dog/1.png TEST/dog/1.png", 0, b, "TRAIN", "TEST", Images{Train: 2, Test: 1}, []string{"classes without images in ori-test: cat"}},
 		{"suffixes", "train_images/cat/1.png train_images/dog/1.png images-test/cat/1.png images-test/dog/1.png", 0, b, "train_images", "images-test", Images{Train: 2, Test: 2}, nil},
 		{"digits and dots", "my.dataset.tr2/cat/1.png my.dataset.tr2/dog/1.png my.dataset.dev2/cat/1.png my.dataset.dev2/dog/1.png", 0, b, "my.dataset.tr2", "my.dataset.dev2", Images{Train: 2, Test: 2}, nil},
 		{"joined words", "TrainSet/cat/1.png TrainSet/dog/1.png testset/cat/1.png testset/dog/1.png", 0, b, "TrainSet", "testset", Images{Train: 2, Test: 2}, nil},
-		{"three parts", "train/cat/1.png train/dog/1.png test/cat/1.png test/dog/1.png valid/cat/1.png valid/dog/1.png", 0, b, "train", "test", Images{Train: 2, Test: 2}, []string{"left out, as the test part is test: valid"}},
+		{"three parts", "train/cat/1.png train/dog/1.png test/cat/1.png test/dog/1.png valid/cat/1.png valid/dog/1.png", 0, b, "train", "test", Images{Train: 2, Test: 2}, []string{"left out, because the test set is test: valid"}},
 		{"validation tests", "Train_Set/cat/1.png Train_Set/dog/1.png Validation_Set/cat/1.png Validation_Set/dog/1.png", 0, b, "Train_Set", "Validation_Set", Images{Train: 2, Test: 2}, nil},
 		{"Intel", "seg_train/seg_train/cat/1.png seg_train/seg_train/dog/1.png seg_test/seg_test/cat/1.png seg_test/seg_test/dog/1.png seg_pred/seg_pred/7.png", 0, b,
 			"seg_train/seg_train", "seg_test/seg_test", Images{Train: 2, Test: 2},
-			[]string{"seg_train holds one directory, seg_train, which was taken in its place", "seg_test holds one directory, seg_test,", "left out, as neither a training nor a test part: seg_pred"}},
+			[]string{"seg_train contains only the directory seg_train, which was used instead", "seg_test contains only the directory seg_test,", "left out, because it is neither a training set nor a test set: seg_pred"}},
 		{"wrapper", "README.md photos/train/cat/1.png photos/train/dog/1.png photos/test/cat/1.png photos/test/dog/1.png", 0, b, "photos/train", "photos/test", Images{Train: 2, Test: 2},
-			[]string{"source holds one directory, photos, which was taken in its place", "files passed over, which are not *.png, *.jpg or *.jpeg: 1"}},
+			[]string{"source contains only the directory photos, which was used instead", "files skipped because they are not *.png, *.jpg or *.jpeg: 1"}},
 		{"wrapper of parts", "training_data/train/cat/1.png training_data/train/dog/1.png training_data/test/cat/1.png training_data/test/dog/1.png", 0, b, "training_data/train", "training_data/test", Images{Train: 2, Test: 2},
-			[]string{"source holds one directory, training_data, which was taken in its place"}},
-		{"wrapper of classes", "archive/cat/1.png archive/cat/2.png archive/dog/1.png archive/dog/2.png", 0.5, b, "archive", "archive", Images{Train: 2, Test: 2}, []string{"source holds one directory, archive,"}},
+			[]string{"source contains only the directory training_data, which was used instead"}},
+		{"wrapper of classes", "archive/cat/1.png archive/cat/2.png archive/dog/1.png archive/dog/2.png", 0.5, b, "archive", "archive", Images{Train: 2, Test: 2}, []string{"source contains only the directory archive,"}},
 		{"training alone", "train/cat/1.png train/cat/2.png train/dog/1.png train/dog/2.png", 0.5, b, "train", "train", Images{Train: 2, Test: 2}, nil},
-		{"test without classes", "train/cat/1.png train/cat/2.png train/dog/1.png train/dog/2.png test/1.png test/2.png", 0.5, b, "train", "train", Images{Train: 2, Test: 2}, []string{"left out, as there are no class directories in it: test"}},
+		{"test without classes", "train/cat/1.png train/cat/2.png train/dog/1.png train/dog/2.png test/1.png test/2.png", 0.5, b, "train", "train", Images{Train: 2, Test: 2}, []string{"left out, because it contains no class directories: test"}},
 		{"test without classes in a wrapper", "asl_train/asl_train/cat/1.png asl_train/asl_train/cat/2.png asl_train/asl_train/dog/1.png asl_train/asl_train/dog/2.png asl_test/asl_test/1.png asl_test/asl_test/2.png", 0.5, b,
-			"asl_train/asl_train", "asl_train/asl_train", Images{Train: 2, Test: 2}, []string{"asl_train holds one directory, asl_train,", "left out, as there are no class directories in it: asl_test"}},
-		{"classes called as parts", "train/1.png train/2.png bus/1.png bus/2.png", 0.5, "bus, train", "source", "source", Images{Train: 2, Test: 2}, []string{"taken for a class, since it holds pictures and no class directories: train"}},
-		{"classes with such words", "test_tube/1.png test_tube/2.png train_station/1.png train_station/2.png", 0.5, "test_tube, train_station", "source", "source", Images{Train: 2, Test: 2}, []string{"taken for a class, since it holds pictures and no class directories: test_tube, train_station"}},
+			"asl_train/asl_train", "asl_train/asl_train", Images{Train: 2, Test: 2}, []string{"asl_train contains only the directory asl_train,", "left out, because it contains no class directories: asl_test"}},
+		{"classes called as parts", "train/1.png train/2.png bus/1.png bus/2.png", 0.5, "bus, train", "source", "source", Images{Train: 2, Test: 2}, []string{"used as a class, because it contains pictures and no class directories: train"}},
+		{"classes with such words", "test_tube/1.png test_tube/2.png train_station/1.png train_station/2.png", 0.5, "test_tube, train_station", "source", "source", Images{Train: 2, Test: 2}, []string{"used as a class, because it contains pictures and no class directories: test_tube, train_station"}},
 		{"what lies about", "__MACOSX/._a.png .git/config 0.png train/0.jpg train/cat/1.png train/cat/notes.txt train/cat/.DS_Store train/dog/1.png train/dog/puppy/1.png test/cat/1.png test/dog/1.png", 0, b, "train", "test", Images{Train: 3, Test: 2},
-			[]string{"directories within class directories, whose pictures are of the class: 1", "pictures passed over, which are in no class directory: 2", "files passed over, which are not *.png, *.jpg or *.jpeg: 1", "hidden files and directories passed over: 3"}},
-		{"a table too", "labels.csv train/cat/1.png train/dog/1.png test/cat/1.png test/dog/1.png", 0, b, "train", "test", Images{Train: 2, Test: 2}, []string{"files passed over, which are not *.png, *.jpg or *.jpeg: 1"}},
+			[]string{"directories inside class directories, whose pictures belong to the class: 1", "pictures skipped because they are not in a class directory: 2", "files skipped because they are not *.png, *.jpg or *.jpeg: 1", "hidden files and directories skipped: 3"}},
+		{"a table too", "labels.csv train/cat/1.png train/dog/1.png test/cat/1.png test/dog/1.png", 0, b, "train", "test", Images{Train: 2, Test: 2}, []string{"files skipped because they are not *.png, *.jpg or *.jpeg: 1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := options(t, plant(t, c.paths))
@@ -86,29 +86,29 @@ func TestTrees(t *testing.T) {
 	}
 }
 
-// What is neither parts nor classes is refused, with what it was taken for and the
-// directory to name in its place.
+// Directories that are neither sets nor classes are refused, with the directory to name
+// instead.
 func TestTreesRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, paths string
 		test        float64
 		want        []string
 	}{
-		{"folds", "fold1/cat/1.png fold1/dog/1.png fold2/cat/1.png fold2/dog/1.png", 0.25, []string{"what was taken for classes (fold1, fold2) holds only directories (cat, dog): name the directory", "such as ", "source/fold1"}},
-		{"beside classes", "ant/1.png more/cat/1.png more/dog/1.png", 0.25, []string{"classes (more) holds only directories (cat, dog)", "source/more"}},
-		{"in a part", "train/x/cat/1.png train/x/dog/1.png train/y/cat/1.png test/x/cat/1.png", 0, []string{"source/train: what was taken for classes (x, y) holds only directories (cat, dog)", "such as ", "source/train/x"}},
-		{"deep", "images/a/b/cat/1.png images/a/b/dog/1.png labels/a/1.txt", 0.5, []string{"classes (images, labels) holds only directories (a)", "source/images/a/b"}},
+		{"folds", "fold1/cat/1.png fold1/dog/1.png fold2/cat/1.png fold2/dog/1.png", 0.25, []string{"the classes (fold1, fold2) contain only directories (cat, dog); name the directory", "such as ", "source/fold1"}},
+		{"beside classes", "ant/1.png more/cat/1.png more/dog/1.png", 0.25, []string{"classes (more) contain only directories (cat, dog)", "source/more"}},
+		{"in a part", "train/x/cat/1.png train/x/dog/1.png train/y/cat/1.png test/x/cat/1.png", 0, []string{"source/train: the classes (x, y) contain only directories (cat, dog)", "such as ", "source/train/x"}},
+		{"deep", "images/a/b/cat/1.png images/a/b/dog/1.png labels/a/1.txt", 0.5, []string{"classes (images, labels) contain only directories (a)", "source/images/a/b"}},
 		{"parts deeper", "images/train/cat/1.png images/test/cat/1.png labels/all/1.txt", 0.5, []string{"such as ", "source/images"}},
-		{"parts within classes", "cat/train/1.png cat/test/1.png dog/train/1.png dog/test/1.png", 0.5, []string{"what was taken for classes (cat, dog) holds parts (test, train): put the classes into the parts, as in test/cat"}},
-		{"no training part", "Testing/cat/1.png Testing/dog/1.png Validation/cat/1.png", 0.5, []string{"what was taken for parts (Testing, Validation) includes no training part", "source/Testing"}},
-		{"two training parts", "train_a/cat/1.png train_b/cat/1.png test/cat/1.png", 0, []string{"train_a, train_b may each be the training part"}},
-		{"two test parts", "train/cat/1.png test1/cat/1.png test2/cat/1.png", 0, []string{"test1, test2 may each be the test part"}},
-		{"pictures without classes", "train/1.png train/2.png test/1.png test/2.png", 0.5, []string{"what was taken for a part (test, train) holds pictures and no class directories"}},
-		{"as Kaggle has it", "dogs_train/1.jpg dogs_test/1.jpg", 0.5, []string{"taken for a part (dogs_test, dogs_train) holds pictures"}},
-		{"training without classes", "Training/1.png Testing/cat/1.png", 0, []string{"taken for a part (Training) holds pictures"}},
-		{"only training, without classes", "train/1.png train/2.png", 0.5, []string{"taken for a part (train) holds pictures"}},
-		{"nothing", "a/b/ c/d/", 0.5, []string{"classes (a, c) holds only directories (b, d): put the pictures of each class into a directory of its name"}},
-		{"table and directories", "train.csv train/cat/1.png test/cat/1.png", 0, []string{"holds a table to train and class directories too"}},
+		{"parts within classes", "cat/train/1.png cat/test/1.png dog/train/1.png dog/test/1.png", 0.5, []string{"the classes (cat, dog) contain training or test sets (test, train); put the classes into the sets, as in test/cat"}},
+		{"no training part", "Testing/cat/1.png Testing/dog/1.png Validation/cat/1.png", 0.5, []string{"found a test or validation set (Testing, Validation), but no training set", "source/Testing"}},
+		{"two training parts", "train_a/cat/1.png train_b/cat/1.png test/cat/1.png", 0, []string{"each of train_a, train_b could be the training set"}},
+		{"two test parts", "train/cat/1.png test1/cat/1.png test2/cat/1.png", 0, []string{"each of test1, test2 could be the test set"}},
+		{"pictures without classes", "train/1.png train/2.png test/1.png test/2.png", 0.5, []string{"the training or test set (test, train) contains pictures but no class directories"}},
+		{"as Kaggle has it", "dogs_train/1.jpg dogs_test/1.jpg", 0.5, []string{"training or test set (dogs_test, dogs_train) contains pictures"}},
+		{"training without classes", "Training/1.png Testing/cat/1.png", 0, []string{"training or test set (Training) contains pictures"}},
+		{"only training, without classes", "train/1.png train/2.png", 0.5, []string{"training or test set (train) contains pictures"}},
+		{"nothing", "a/b/ c/d/", 0.5, []string{"classes (a, c) contain only directories (b, d); put the pictures of each class into a directory of its name"}},
+		{"table and directories", "train.csv train/cat/1.png test/cat/1.png", 0, []string{"contains both a training table and class directories"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := options(t, plant(t, c.paths))
@@ -123,7 +123,7 @@ func TestTreesRefused(t *testing.T) {
 		}
 		o := options(t, source)
 		o.Test = 0.5
-		refused(t, o, "over and over")
+		refused(t, o, "more than 10 deep")
 	})
 }
 

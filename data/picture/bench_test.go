@@ -7,8 +7,8 @@ import (
 	"nb201/internal/needs"
 )
 
-// BenchmarkRead reads the photographs of the class directories in NB201_PICTURES, once a
-// round, and squeezes them to 32 x 32 pixels.
+// BenchmarkRead reads the photographs of the class directories in NB201_PICTURES, once per
+// iteration, and resizes them to 32 x 32 pixels.
 func BenchmarkRead(b *testing.B) {
 	dir := needs.Pictures(b)
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*", "*.jpg"))

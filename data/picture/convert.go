@@ -6,7 +6,7 @@ import (
 	"image/color"
 )
 
-// convert expands what the decoders of PNG and JPEG give to red, green and blue.
+// convert converts the result of a PNG or JPEG decoder to red, green and blue.
 func convert(decoded image.Image) (Image, error) {
 	bounds := decoded.Bounds()
 	out := Image{bounds.Dx(), bounds.Dy(), make([]byte, 3*bounds.Dx()*bounds.Dy())}
@@ -17,7 +17,7 @@ func convert(decoded image.Image) (Image, error) {
 		out.each(m.Pix, m.Stride, 1, func(rgb, p []byte) { rgb[0], rgb[1], rgb[2] = p[0], p[0], p[0] })
 	case *image.Gray16:
 		out.each(m.Pix, m.Stride, 2, func(rgb, p []byte) { rgb[0], rgb[1], rgb[2] = p[0], p[0], p[0] })
-	case *image.RGBA: // from the decoders always without alpha
+	case *image.RGBA: // the decoders return it only without alpha
 		out.each(m.Pix, m.Stride, 4, func(rgb, p []byte) { copy(rgb, p) })
 	case *image.NRGBA:
 		out.each(m.Pix, m.Stride, 4, func(rgb, p []byte) { copy(rgb, p) })
@@ -35,7 +35,7 @@ func convert(decoded image.Image) (Image, error) {
 		var palette [256][3]byte
 		for i, c := range m.Palette {
 			switch c := c.(type) {
-			case color.RGBA: // without alpha
+			case color.RGBA: // opaque
 				palette[i] = [3]byte{c.R, c.G, c.B}
 			case color.NRGBA:
 				palette[i] = [3]byte{c.R, c.G, c.B}
@@ -43,12 +43,12 @@ func convert(decoded image.Image) (Image, error) {
 		}
 		out.each(m.Pix, m.Stride, 1, func(rgb, p []byte) { copy(rgb, palette[p[0]][:]) })
 	default:
-		return Image{}, fmt.Errorf("has pixels of the unknown kind %T", decoded)
+		return Image{}, fmt.Errorf("has pixels of the unsupported type %T", decoded)
 	}
 	return out, nil
 }
 
-// each calls set for all pixels, given as rows of stride bytes and pixels of size bytes.
+// each calls set for each pixel in pix, whose rows have stride bytes and pixels size bytes.
 func (im *Image) each(pix []byte, stride, size int, set func(rgb, p []byte)) {
 	for y := range im.Height {
 		row, out := pix[y*stride:], im.Pixels[3*im.Width*y:]
@@ -58,16 +58,17 @@ func (im *Image) each(pix []byte, stride, size int, set func(rgb, p []byte)) {
 	}
 }
 
-// light is what an ink and black leave of the light (cmyk2rgb of libImaging/Convert.c).
+// light returns the light that an ink and black let through (cmyk2rgb in
+// libImaging/Convert.c).
 func light(ink, black byte) byte {
 	left := 255 - int(black)
 	product := int(ink)*left + 128
 	return byte(left - (product+product>>8)>>8)
 }
 
-// setYCbCr converts as libjpeg does by default: chroma of half the resolution
-// is interpolated ("fancy upsampling", jdsample.c), coarser chroma is repeated, and
-// colours are computed with 16 bits after the point (jdcolor.c).
+// setYCbCr converts colours as libjpeg does by default: it interpolates chroma of half the
+// resolution ("fancy upsampling", jdsample.c), repeats coarser chroma, and computes colours
+// with 16 fractional bits (jdcolor.c).
 func (im *Image) setYCbCr(m *image.YCbCr) error {
 	h, v := 1, 1 // luma samples for each chroma sample
 	switch m.SubsampleRatio {
@@ -83,7 +84,7 @@ func (im *Image) setYCbCr(m *image.YCbCr) error {
 	case image.YCbCrSubsampleRatio410:
 		h, v = 4, 2
 	default:
-		return fmt.Errorf("has the unknown chroma subsampling %v", m.SubsampleRatio)
+		return fmt.Errorf("has the unsupported chroma subsampling %v", m.SubsampleRatio)
 	}
 	blue, red := newChroma(im, m.Cb, m.CStride, h, v), newChroma(im, m.Cr, m.CStride, h, v)
 	for y := range im.Height {
@@ -102,7 +103,7 @@ func (im *Image) setYCbCr(m *image.YCbCr) error {
 
 func clamp(v int32) byte { return byte(min(max(v, 0), 255)) }
 
-// chroma is a plane of Cb or Cr, of which one sample stands for h x v pixels.
+// chroma is a plane of Cb or Cr with one sample for h x v pixels.
 type chroma struct {
 	plane         []byte
 	stride        int
@@ -117,20 +118,20 @@ func newChroma(im *Image, plane []byte, stride, h, v int) *chroma {
 	return &chroma{plane, stride, width, height, h, v, make([]int32, width), make([]byte, width*h)}
 }
 
-// row is what a row of pixels has of it; it is valid until the next.
+// row returns the chroma of row y of the pixels. It is valid until the next call.
 func (c *chroma) row(y int) []byte {
 	near := c.plane[y/c.v*c.stride:][:c.width]
 	switch {
 	case c.h == 1 && c.v == 1:
 		return near
-	case c.h > 2 || c.h == 2 && c.width <= 2: // which libjpeg does not interpolate
+	case c.h > 2 || c.h == 2 && c.width <= 2: // libjpeg does not interpolate these
 		for x := range c.out {
 			c.out[x] = near[x/c.h]
 		}
 		return c.out
 	}
-	// A sample counts 3 to 1 against the neighbour that is next to the pixel. What is added
-	// before the division alternates between pixels, so as to round up and down in turn.
+	// A sample has 3 times the weight of the neighbour that is next to the pixel. The rounding
+	// term alternates between pixels, so that they are rounded up and down in turn.
 	var shift int
 	var round [2]int32 // for even and odd pixels
 	if c.v == 1 {

@@ -1,14 +1,15 @@
-// Package picture reads pictures, files in PNG or JPEG format, as the square images of
-// a data set: red, green and blue, of one byte each, squeezed to a size.
+// Package picture reads PNG and JPEG files as square images of a dataset, [size, size, 3]
+// bytes of red, green and blue. [Read] reads many files on all cores; [Decode] and
+// [Image.Square] are its two steps.
 //
-// It follows Pillow (PIL), through which the makers of image data sets read theirs:
+// The package reproduces Pillow (PIL), which the makers of image datasets use:
 //
 //	Image.open(file).convert("RGB").resize((size, size), Image.BOX)
 //
-// A PNG picture gives Pillow's bytes, but for grey of 16 bits (see Decode). So does a JPEG
-// picture up to the rounding of its cosine transform, for which libjpeg and Go's decoder
-// have different fixed-point arithmetic: of 60,000 photographs of 32 x 32 pixels 3 % of the
-// bytes differ, by 3 at most. Squeezing gives Pillow's bytes.
+// The bytes of a PNG picture are Pillow's, except for 16-bit grey (see [Decode]). Those of a
+// JPEG picture are Pillow's up to the rounding of the cosine transform, for which libjpeg
+// and Go's decoder use different fixed-point arithmetic: in 60,000 photographs of 32 x 32
+// pixels, 3 % of the bytes differ, by at most 3. Resizing yields Pillow's bytes.
 package picture
 
 import (
@@ -23,24 +24,24 @@ import (
 	"strings"
 )
 
-// Image is a picture in memory.
+// Image is a decoded picture.
 type Image struct {
 	Width, Height int
-	Pixels        []byte // rows, columns, channels (red, green, blue), each 0..255
+	Pixels        []byte // [Height, Width, 3] in row-major order: red, green and blue
 }
 
-// maxPixels is the size beyond which a picture is refused before memory is taken for
-// it: a small file may claim any size. From there on Pillow warns of a decompression
-// bomb (MAX_IMAGE_PIXELS of PIL/Image.py).
+// maxPixels is the largest picture that is decoded. Larger ones are refused before memory
+// is allocated, because a small file may claim any size. Above this limit Pillow warns of a
+// decompression bomb (MAX_IMAGE_PIXELS in PIL/Image.py).
 const maxPixels = 1 << 30 / 4 / 3
 
 // Decode reads a PNG or JPEG picture as PIL's convert("RGB") does: it drops the alpha
-// channel and leaves the colours below it as they are, looks up a palette, repeats grey
-// in the three channels, and keeps the upper byte of 16 bits. (Of grey of 16 bits alone
-// Pillow takes all above 255 for white, which leaves nothing of a picture.) A rotation
-// that the file merely notes is not carried out.
+// channel without changing the colours, looks up palettes, repeats grey in all three
+// channels, and keeps the upper byte of 16-bit values. (In 16-bit grey alone, Pillow turns
+// all values above 255 into white, which would erase the picture.) An orientation in the
+// file's EXIF data is ignored.
 //
-// Its errors say in half a sentence what is wrong with the picture.
+// Its errors continue a sentence that begins with the name of the picture.
 func Decode(r io.Reader) (Image, error) {
 	s, err := open(r)
 	if err != nil {
@@ -49,17 +50,17 @@ func Decode(r io.Reader) (Image, error) {
 	return s.decode()
 }
 
-// source is a picture of which the header was read.
+// source is a picture whose header was read.
 type source struct {
-	pixels int // width times height, 1..maxPixels
+	pixels int // width times height, 1 to maxPixels
 	jpeg   bool
-	r      io.Reader // from the beginning on
+	r      io.Reader // reads the file from its start
 }
 
-// startOfImage begins a JPEG picture.
+// startOfImage is the marker at the start of a JPEG picture.
 const startOfImage = "\xff\xd8"
 
-// adobe is Adobe's marker of a picture in inks, or in colours, that no transform has mixed.
+// adobe is Adobe's marker of a picture whose inks or colours were not transformed.
 const adobe = "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 // open reads the header of a picture.
@@ -80,15 +81,16 @@ func open(r io.Reader) (source, error) {
 	case err != nil:
 		return source{}, undecodable(err)
 	case c.Width < 1 || c.Height < 1:
-		return source{}, fmt.Errorf("is a picture without pixels (%d x %d)", c.Width, c.Height)
+		return source{}, fmt.Errorf("has no pixels (%d x %d)", c.Width, c.Height)
 	case c.Width > maxPixels/c.Height:
-		return source{}, fmt.Errorf("claims to have %d x %d pixels, more than the %d million that are read", c.Width, c.Height, maxPixels/1_000_000)
+		return source{}, fmt.Errorf("claims to have %d x %d pixels, more than the limit of %d million", c.Width, c.Height, maxPixels/1_000_000)
 	}
 	s.pixels = c.Width * c.Height
 	s.r = io.MultiReader(&header, buffered)
 	if s.jpeg && c.ColorModel == color.CMYKModel {
-		// Without Adobe's marker Go's decoder refuses four channels; libjpeg takes them for
-		// inks, and Pillow for inverted ones, as with the marker. One in the file counts more.
+		// Go's decoder refuses four channels without Adobe's marker. libjpeg takes them for
+		// inks, and Pillow for inverted inks, as if the marker were present. A marker in the
+		// file overrides this one.
 		header.Next(len(startOfImage))
 		s.r = io.MultiReader(strings.NewReader(startOfImage+adobe), s.r)
 	}
@@ -107,10 +109,10 @@ func (s source) decode() (Image, error) {
 	return convert(decoded)
 }
 
-// undecodable makes an error of a decoder one of Decode.
+// undecodable turns an error of a decoder into one of Decode.
 func undecodable(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("is cut short: it ends before its picture does")
+		return errors.New("is cut short")
 	}
 	return fmt.Errorf("cannot be decoded: %w", err)
 }

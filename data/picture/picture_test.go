@@ -22,7 +22,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// vector is what Pillow made of a file of testdata (testdata/make.py).
+// vector is Pillow's result for a file of testdata (testdata/make.py).
 type vector struct {
 	Width   int            `json:"width"`
 	Height  int            `json:"height"`
@@ -46,7 +46,7 @@ func vectors(t *testing.T) map[string]vector {
 	return v
 }
 
-// largest is the largest difference between two pictures, and how many of their bytes
+// largest returns the largest difference between two pictures, and the number of bytes that
 // differ.
 func largest(a, b []byte) (difference, bytes int) {
 	for i := range a {
@@ -79,8 +79,8 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// tolerance is how far bytes may be off: those of JPEG pictures by the rounding of the
-// cosine transform.
+// tolerance returns the largest difference allowed in a byte: for JPEG pictures, that of the
+// rounding of the cosine transform.
 func tolerance(name string) int {
 	if filepath.Ext(name) == ".jpg" {
 		return 3
@@ -106,7 +106,7 @@ func TestSquareOfThatSizeIsThePicture(t *testing.T) {
 	}
 }
 
-// python runs a script of the Python that NB201_PYTHON names, which has Pillow.
+// python runs a script with the Python that NB201_PYTHON names, which must have Pillow.
 func python(t *testing.T, script string, input []byte, args ...string) []byte {
 	t.Helper()
 	interpreter := needs.Python(t)
@@ -120,7 +120,7 @@ func python(t *testing.T, script string, input []byte, args ...string) []byte {
 	return out
 }
 
-// Pictures of random sizes, squeezed to random sizes, are byte for byte those of Pillow.
+// Pictures of random sizes, resized to random sizes, are byte for byte those of Pillow.
 func TestSquareAgainstPillow(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -253,8 +253,8 @@ func TestUndecodable(t *testing.T) {
 		{"start of a JPEG", whole["444.jpg"][:20], "is cut short"},
 		{"half a JPEG", whole["444.jpg"][:700], "cannot be decoded: invalid JPEG format: short Huffman data"},
 		{"half a progressive JPEG", whole["progressive.jpg"][:500], "cannot be decoded: invalid JPEG format: short Huffman data"},
-		{"large", header(100000, 100000), "claims to have 100000 x 100000 pixels, more than the 89 million"},
-		{"wide", header(1<<31-1, 1), "more than the 89 million"},
+		{"large", header(100000, 100000), "claims to have 100000 x 100000 pixels, more than the limit of 89 million"},
+		{"wide", header(1<<31-1, 1), "more than the limit of 89 million"},
 		{"without pixels", header(0, 7), "cannot be decoded: png: invalid format: non-positive dimension"},
 		{"damaged PNG", strings.Replace(whole["rgb.png"], "IDAT", "IDAT?", 1), "cannot be decoded: zlib: invalid header"},
 		{"arithmetic coding", "\xff\xd8\xff\xc9\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00", "cannot be decoded: unsupported JPEG feature"},
@@ -345,8 +345,8 @@ func TestReadEnds(t *testing.T) {
 	}
 }
 
-// FuzzDecode has foreign bytes neither crash the decoder nor take memory that they do not
-// deserve.
+// FuzzDecode checks that the decoder neither crashes on foreign bytes nor allocates too much
+// memory for them.
 func FuzzDecode(f *testing.F) {
 	names, err := filepath.Glob(filepath.Join("testdata", "*.[pj]*g"))
 	if err != nil {

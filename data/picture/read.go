@@ -13,34 +13,34 @@ import (
 	"nb201/internal/infile"
 )
 
-// pixelsAtOnce bounds the pictures that Read decodes at a time; one that is larger is
+// pixelsAtOnce limits the pixels that Read decodes at the same time. A picture with more is
 // decoded alone. A pixel may need 20 bytes.
 const pixelsAtOnce = 16 << 20
 
-// Squeezed is the picture of a file.
+// Squeezed is a picture resized to the requested size.
 type Squeezed struct {
-	Pixels []byte // rows, columns, channels
-	// Turned: the file notes that the picture is to be shown rotated or mirrored, which is
-	// not carried out.
+	Pixels []byte // [size, size, 3] in row-major order: red, green and blue
+	// Turned reports that the file's EXIF data ask viewers to rotate or mirror the picture,
+	// which Read does not do.
 	Turned bool
 }
 
-// result is a file's picture, or what is wrong with it.
+// result is a file's picture, or the error of reading it.
 type result struct {
 	Squeezed
 	err error
 }
 
-// Read decodes the files and squeezes them to size x size pixels, on all cores, and calls
-// each with the result of every file in the order of files: its picture, whose pixels are
-// valid during the call only, or what is wrong with it, naming it. An error that each
-// returns, or the end of ctx, ends the reading and is returned. Memory is bounded whatever
-// the number and the size of the pictures.
+// Read decodes files and resizes them to size x size pixels, on all cores. It calls each for
+// every file, in the order of files, with either the picture, whose pixels are valid only
+// during the call, or an error that names the file. If each returns an error or ctx is done,
+// Read stops and returns that error. Its memory is bounded, whatever the number and the size
+// of the pictures.
 func Read(ctx context.Context, files []string, size int, each func(i int, im Squeezed, err error) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	workers := runtime.GOMAXPROCS(0)
-	// A file's number goes to a worker, and a channel that will hold its result stands in
-	// line for each.
+	// For each file, its index goes to a worker through jobs, and a channel for its result
+	// goes to the caller of each through line, which keeps the order.
 	type job struct {
 		file int
 		done chan<- result
@@ -91,16 +91,16 @@ func Read(ctx context.Context, files []string, size int, each func(i int, im Squ
 			}
 			i++
 		}
-		return ctx.Err() // the line also ends when the files did not
+		return ctx.Err() // line is also closed when not all files were read
 	})
 	return group.Wait()
 }
 
-// read decodes and squeezes a file once there is room for its pixels.
+// read decodes and resizes a file once room admits its pixels.
 func read(ctx context.Context, path string, size int, room *semaphore.Weighted) (Squeezed, error) {
 	f, err := infile.Open(path)
 	if err != nil {
-		return Squeezed{}, err // names the file
+		return Squeezed{}, err // already names the file
 	}
 	defer f.Close()
 	s, err := open(f)
@@ -119,8 +119,8 @@ func read(ctx context.Context, path string, size int, room *semaphore.Weighted) 
 	return Squeezed{picture.Square(size), turned(f, s.jpeg)}, nil
 }
 
-// turned reports whether a picture is to be shown otherwise than it is stored, as EXIF's
-// orientation notes. A note that cannot be read counts as none.
+// turned reports whether the orientation in a picture's EXIF data differs from how it is
+// stored. Data that cannot be read count as absent.
 func turned(file io.ReadSeeker, jpeg bool) (turned bool) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return false

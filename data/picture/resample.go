@@ -1,11 +1,11 @@
 package picture
 
-// Square is the picture squeezed to size x size pixels, whatever its proportions: rows,
-// columns, channels. Its bytes are those of PIL's resize((size, size), Image.BOX), which
-// averages the pixels under each new one (ImagingResample of libImaging/Resample.c): first
-// along the rows, then along the columns, rounding to bytes after each. (Since version 13
-// Pillow begins with the columns of pictures that are far taller than wide; that changes
-// some bytes by 1.) What has the size already is returned as it is, not as a copy.
+// Square returns the picture resized to [size, size, 3], whatever its proportions. Its bytes
+// are those of PIL's resize((size, size), Image.BOX), which averages the pixels under each
+// new pixel (ImagingResample in libImaging/Resample.c), first along the rows, then along the
+// columns, and rounds to bytes after each. (Since version 13, Pillow starts with the columns
+// if a picture is much taller than wide, which changes some bytes by 1.) If the picture
+// already has that size, Square returns its pixels, not a copy.
 func (im Image) Square(size int) []byte {
 	if im.Width != size {
 		im = im.squeezeRows(boxes(im.Width, size))
@@ -16,30 +16,31 @@ func (im Image) Square(size int) []byte {
 	return im.Pixels
 }
 
-// box is a new pixel as the average of the old pixels from..to-1 of its line.
+// box defines a new pixel as the average of the old pixels [from:to] of its line.
 type box struct {
 	from, to int
-	weight   int32 // of an old pixel, with precision bits after the point
+	weight   int32 // of an old pixel, with precision fractional bits
 }
 
-// precision leaves room in 32 bits for 255 and a sign.
+// precision is the largest number of fractional bits that leaves room in 32 bits for 255 and
+// a sign.
 const precision = 32 - 8 - 2
 
-// of is the average of pixels, given their sum.
-func (b *box) of(sum int32) byte {
+// average returns the average of the pixels in the box, given their sum.
+func (b *box) average(sum int32) byte {
 	return clamp((sum*b.weight + 1<<(precision-1)) >> precision)
 }
 
-// boxes are the boxes that make n pixels of a line of old ones (precompute_coeffs and
-// normalize_coeffs_8bpc). An old pixel is in the box where its centre is; when a line
-// grows, each box has the one old pixel that is nearest.
+// boxes returns the boxes that turn a line of old pixels into n (precompute_coeffs and
+// normalize_coeffs_8bpc). A box contains the old pixels whose centres are in it. If a line
+// grows, each box contains the nearest old pixel.
 func boxes(old, n int) []box {
 	scale := float64(old) / float64(n)
 	width := max(scale, 1)
 	out := make([]box, n)
 	for i := range out {
-		// The conversion keeps compilers from multiplying and adding in one step, which rounds
-		// otherwise.
+		// The conversion keeps the compiler from fusing the multiplication with an addition,
+		// which would round differently.
 		centre := float64((float64(i) + 0.5) * scale)
 		inside := func(x int) bool {
 			distance := (float64(x) - centre + 0.5) * (1 / width)
@@ -59,7 +60,7 @@ func boxes(old, n int) []box {
 	return out
 }
 
-// squeezeRows gives each row as many pixels as there are boxes.
+// squeezeRows resizes each row to one pixel per box.
 func (im Image) squeezeRows(boxes []box) Image {
 	out := make([]byte, 0, 3*len(boxes)*im.Height)
 	for y := range im.Height {
@@ -72,13 +73,13 @@ func (im Image) squeezeRows(boxes []box) Image {
 				green += int32(pixels[i+1])
 				blue += int32(pixels[i+2])
 			}
-			out = append(out, b.of(red), b.of(green), b.of(blue))
+			out = append(out, b.average(red), b.average(green), b.average(blue))
 		}
 	}
 	return Image{len(boxes), im.Height, out}
 }
 
-// squeezeColumns gives each column as many pixels as there are boxes.
+// squeezeColumns resizes each column to one pixel per box.
 func (im Image) squeezeColumns(boxes []box) Image {
 	length := 3 * im.Width
 	out := make([]byte, 0, length*len(boxes))
@@ -91,7 +92,7 @@ func (im Image) squeezeColumns(boxes []box) Image {
 			}
 		}
 		for _, s := range sums {
-			out = append(out, b.of(s))
+			out = append(out, b.average(s))
 		}
 	}
 	return Image{im.Width, len(boxes), out}

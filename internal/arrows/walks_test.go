@@ -16,7 +16,8 @@ var (
 	}
 )
 
-// The walks name functions of the files that they pass, and mark a file that they enter again.
+// The walks must name functions that exist in the files, and mark a file that they enter
+// again.
 func TestWalks(t *testing.T) {
 	page, err := os.ReadFile("../../docs/walks.md")
 	if err != nil {
@@ -35,7 +36,7 @@ func TestWalks(t *testing.T) {
 		steps++
 		file, names := m[1], m[2]
 		if again := m[3] != ""; again != passed[file] {
-			t.Errorf("%s: entered before is %t, the page says %t", file, passed[file], again)
+			t.Errorf("%s: entered before is %t, but its mark (again: ...) is %t", file, passed[file], again)
 		}
 		passed[file] = true
 		text, err := os.ReadFile(filepath.Join("../..", file))
@@ -52,6 +53,6 @@ func TestWalks(t *testing.T) {
 		}
 	}
 	if steps < 30 {
-		t.Errorf("the page has %d steps", steps)
+		t.Errorf("found only %d steps on the page", steps)
 	}
 }

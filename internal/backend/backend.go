@@ -1,5 +1,5 @@
-// Package backend opens the XLA backend: a PJRT plugin for the CPU or the GPU,
-// loaded from its file.
+// Package backend opens the XLA backend: it finds the PJRT plugin for a device, the CPU or a GPU,
+// checks its file, sets XLA's flags and loads it. Start reading at [OpenDevice].
 package backend
 
 import (
@@ -15,10 +15,9 @@ import (
 	"nb201/internal/programs"
 )
 
-// Open loads the PJRT plugin at path and creates its client. Its programs are compiled as o
-// says and kept on disk, see programs.Directory. options are go-xla's
-// (`visible_devices=0`). At most one client may be open for one plugin at a time. The
-// caller finalizes the backend.
+// Open loads the PJRT plugin at path and creates its client. Programs are compiled with o and kept
+// in [programs.Directory]. options are go-xla's, such as "visible_devices=0". Only one client of a
+// plugin may be open at a time. The caller finalizes the backend.
 func Open(path string, o programs.Options, options ...string) (compute.Backend, error) {
 	dir, err := programs.Directory()
 	if err != nil {
@@ -28,14 +27,15 @@ func Open(path string, o programs.Options, options ...string) (compute.Backend, 
 	return open(path, func(absolute string) error { return programs.Intercept(absolute, o) }, options)
 }
 
-// open loads a plugin and creates its client, after intercept has seen its path. A plugin
-// that crashes, now or later, ends the process in one sentence.
+// open calls intercept with the absolute path of a plugin, loads it and creates its client. If the
+// plugin crashes, now or later, the process ends with a single sentence.
 func open(path string, intercept func(absolute string) error, options []string) (compute.Backend, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot locate the XLA plugin %s: %w", path, err)
 	}
-	crash.Watch("the XLA plugin "+absolute, "run it again, for which the compiled programs that it had loaded are removed; `nb201 doctor` says whether the plugin is damaged")
+	crash.Watch("the XLA plugin "+absolute,
+		"run the command again (the compiled programs that it had loaded are removed first); `nb201 doctor` checks the plugin for damage")
 	xla.EnableAutoInstall(false)
 	config := strings.Join(append([]string{absolute}, options...), ",")
 	var opened compute.Backend
@@ -51,13 +51,13 @@ func open(path string, intercept func(absolute string) error, options []string) 
 	return opened, nil
 }
 
-// Loaded is what a plugin that was loaded says of itself.
+// Loaded describes a plugin that could be loaded.
 type Loaded struct {
-	Description string
-	Kernels     *programs.Kernels // that it has taken; nil on a GPU
+	Description string            // by the plugin itself
+	Kernels     *programs.Kernels // that it has accepted; nil on a GPU
 }
 
-// Check loads the plugin at path and lets it go again.
+// Check loads the plugin at path, closes it again and returns its description.
 func Check(path string) (Loaded, error) {
 	if err := plugin.CheckLibrary(path); err != nil {
 		return Loaded{}, err
@@ -74,8 +74,8 @@ func Check(path string) (Loaded, error) {
 	return loaded, nil
 }
 
-// Catch runs f and returns its error, or what it panicked with as an error: gomlx
-// reports faults in graphs and buffers by panics.
+// Catch runs f and returns its error. If f panics, Catch returns the panic as an error: gomlx
+// reports faults in graphs and buffers by panicking.
 func Catch(f func() error) (err error) {
 	defer func() {
 		switch fault := recover().(type) {

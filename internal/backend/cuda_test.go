@@ -29,8 +29,8 @@ func TestReadFlags(t *testing.T) {
 	}
 }
 
-// What the user sets goes before what this package sets, and NB201_CUDA_FLAGS before
-// XLA_FLAGS, which may name a file.
+// The user's flags take precedence over this package's, and NB201_CUDA_FLAGS over XLA_FLAGS, which
+// may name a file.
 func TestMerge(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "flags")
 	if err := os.WriteFile(file, []byte("--b=7\n--d=1\n"), 0o666); err != nil {
@@ -48,7 +48,7 @@ func TestMerge(t *testing.T) {
 		{"--b=5", programs.Flags{"b": "9", "e": ""}, programs.Flags{"a": "2", "b": "9", "c": "2", "bc": "2", "e": ""}},
 	} {
 		t.Setenv("XLA_FLAGS", test.set)
-		if got := merge(test.own, ours...); !maps.Equal(got, test.want) {
+		if got := mergeFlags(test.own, ours...); !maps.Equal(got, test.want) {
 			t.Errorf("XLA_FLAGS=%s, %v: %v, want %v", test.set, test.own, got, test.want)
 		}
 	}

@@ -21,17 +21,17 @@ type Device struct {
 
 var devicePattern = regexp.MustCompile(`^(cpu|cuda)(?::(\d{1,4}))?$`)
 
-// ParseDevice reads cpu, cuda or cuda:N.
+// ParseDevice parses cpu, cuda or cuda:N. Anything else is a usage error.
 func ParseDevice(name string) (Device, error) {
 	m := devicePattern.FindStringSubmatch(name)
 	if m == nil || m[1] == plugin.CPU && m[2] != "" {
-		return Device{}, usage.Errorf("unknown device %q: use cpu, cuda or cuda:N", name)
+		return Device{}, usage.Errorf("unknown device %q; use cpu, cuda or cuda:N", name)
 	}
 	index, _ := strconv.Atoi("0" + m[2])
 	return Device{m[1], index}, nil
 }
 
-// Kind is what the device is, by the plugin that it needs: plugin.CPU or plugin.CUDA.
+// Kind returns the kind of device, [plugin.CPU] or [plugin.CUDA], which selects the plugin.
 func (d Device) Kind() string { return d.kind }
 
 func (d Device) String() string {
@@ -41,43 +41,43 @@ func (d Device) String() string {
 	return fmt.Sprintf("%s:%d", d.kind, d.index)
 }
 
-// Visible lists the GPUs that a batch system gave this process, by the value of
-// CUDA_VISIBLE_DEVICES: numbers or names of GPUs, or the name of one MIG instance. Inside
-// the process they count from 0, whatever they are called.
+// Visible lists the GPUs that a batch system gave this process. devices is the value of
+// CUDA_VISIBLE_DEVICES: numbers or names of GPUs, or the name of one MIG instance. Inside the
+// process they are numbered from 0, whatever their names.
 func Visible(devices string) ([]Device, error) {
 	var visible []Device
 	for name := range strings.SplitSeq(devices, ",") {
 		name = strings.TrimSpace(name)
-		if name == "" || name == "-1" || name == "NoDevFiles" { // CUDA reads no further; Slurm's word for none
+		if name == "" || name == "-1" || name == "NoDevFiles" { // CUDA ignores the rest; NoDevFiles is Slurm's word for no GPU
 			break
 		}
 		if strings.HasPrefix(name, "MIG-") && len(visible) > 0 {
-			return nil, usage.Errorf("CUDA_VISIBLE_DEVICES=%s: CUDA shows a process one MIG instance: ask for one", devices)
+			return nil, usage.Errorf("CUDA_VISIBLE_DEVICES=%s: a process can use only one MIG instance; request one from the batch system", devices)
 		}
 		visible = append(visible, Device{plugin.CUDA, len(visible)})
 	}
 	if len(visible) == 0 {
-		return nil, usage.Errorf("CUDA_VISIBLE_DEVICES=%s gives no GPU: ask the batch system for one, or name devices", devices)
+		return nil, usage.Errorf("CUDA_VISIBLE_DEVICES=%s gives this process no GPU; request one from the batch system, or name devices", devices)
 	}
 	return visible, nil
 }
 
-// Opened is a backend that is ready, with its names for the record of a trial.
+// Opened is an open backend with the names that the record of a trial has for it.
 type Opened struct {
 	Backend compute.Backend
-	Device  string // cpu, or cuda:0 with the GPU's name
+	Device  string // "cpu", or "cuda:0" with the GPU's name
 	Plugin  string // the plugin's file and version
 	SHA256  string // of the plugin's file, in hex
-	Kernels string // the CPU's, by version and instruction set ("1 avx2"), or none; "" on a GPU
+	Kernels string // version and instruction set of the CPU's kernels ("1 avx2"), or "none"; "" on a GPU
 }
 
-// OpenDevice finds and opens the XLA plugin for a device. Without tf32 a GPU
-// computes float32 in full: convolutions and matrix products round their operands
-// to TF32 by default there. A plugin that is missing, or is not what was installed
-// (plugin.Fingerprint), is a usage error. One process opens one device.
+// OpenDevice finds and opens the XLA plugin for a device. With tf32, a GPU rounds the operands of
+// float32 convolutions and matrix products to TF32, as is its default; without, it computes them in
+// full precision. A plugin that is missing, or differs from what was installed (see
+// [plugin.Fingerprint]), is a usage error. A process can open one device.
 func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	if tf32 && d.kind == plugin.CPU {
-		return nil, usage.Errorf("precision tf32 needs a GPU: use --precision fp32 or --device cuda")
+		return nil, usage.Errorf("precision tf32 needs a GPU; use --precision fp32 or --device cuda")
 	}
 	found, err := plugin.Find(d.kind)
 	if err != nil {
@@ -96,25 +96,26 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	if found.Options != "" {
 		options = append(options, found.Options)
 	}
-	var how programs.Options
+	var compiling programs.Options
 	if d.kind == plugin.CUDA {
 		var client []string
-		if client, how, err = prepareCUDA(found, tf32); err != nil {
+		if client, compiling, err = prepareCUDA(found, tf32); err != nil {
 			return nil, err
 		}
 		options = append(append(options, client...), fmt.Sprintf("visible_devices=%d", d.index))
 	}
-	how.Plugin = sum
-	b, err := Open(found.Path, how, options...)
+	compiling.Plugin = sum
+	b, err := Open(found.Path, compiling, options...)
 	if err != nil && strings.Contains(err.Error(), NoGPU) {
-		return nil, usage.Errorf("the XLA plugin %s reports: %s. Give this process a GPU (CUDA_VISIBLE_DEVICES, the container or the batch system may hide them), or use --device cpu", found.Path, NoGPU)
+		return nil, usage.Errorf("the XLA plugin %s reports %q; make a GPU visible to this process "+
+			"(CUDA_VISIBLE_DEVICES, the container or the batch system may hide it), or use --device cpu", found.Path, NoGPU)
 	}
 	if err != nil && strings.Contains(err.Error(), notLoaded) {
-		mend := fmt.Sprintf("run `%s --force`", plugin.SetupCommand(found.Device))
+		remedy := fmt.Sprintf("run `%s --force`", plugin.SetupCommand(found.Device))
 		if found.Source == plugin.FromEnvironment {
-			mend = "correct or unset GOMLX_BACKEND"
+			remedy = "correct or unset GOMLX_BACKEND"
 		}
-		return nil, usage.Errorf("%w: %s", err, mend)
+		return nil, usage.Errorf("%w; %s", err, remedy)
 	}
 	if err != nil {
 		return nil, err
@@ -129,13 +130,13 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	return o, nil
 }
 
-// NoGPU is what XLA's error says where a CUDA plugin finds no GPU.
+// NoGPU occurs in XLA's error if a CUDA plugin finds no GPU.
 const NoGPU = "No visible GPU devices"
 
-// notLoaded is what go-xla's error says of a file that is no plugin.
+// notLoaded occurs in go-xla's error for a file that is not a plugin.
 const notLoaded = "failed to load PJRT plugin"
 
-// OnGPU tells whether b runs its programs on a GPU.
+// OnGPU reports whether b runs its programs on a GPU.
 func OnGPU(b compute.Backend) bool {
 	return !strings.Contains(strings.ToUpper(b.DeviceDescription(0)), "CPU")
 }

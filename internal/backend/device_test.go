@@ -23,10 +23,10 @@ func TestVisible(t *testing.T) {
 		"MIG-1f1f8a3d-5c1c-5a7a-9b1e-2c9f1a3d5c1c":   "[cuda:0]",
 		"1, 0":        "[cuda:0 cuda:1]",
 		"1,-1,0":      "[cuda:0]",
-		"":            "gives no GPU",
-		"NoDevFiles":  "gives no GPU",
-		"-1":          "gives no GPU",
-		"MIG-a,MIG-b": "shows a process one MIG instance",
+		"":            "gives this process no GPU",
+		"NoDevFiles":  "gives this process no GPU",
+		"-1":          "gives this process no GPU",
+		"MIG-a,MIG-b": "a process can use only one MIG instance",
 	} {
 		got, err := Visible(devices)
 		if text := fmt.Sprint(got); err == nil && text != want || err != nil && !strings.Contains(err.Error(), want) {
@@ -35,7 +35,7 @@ func TestVisible(t *testing.T) {
 	}
 }
 
-// A file that is no plugin is refused with what to do.
+// A file that is not a plugin is refused, and the error says what to do.
 func TestOpenNoPlugin(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pjrt_c_api_cpu_plugin.so")
 	if err := os.WriteFile(path, []byte("not a library"), 0o666); err != nil {
@@ -46,12 +46,13 @@ func TestOpenNoPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenDevice(d, false); !usage.Is(err) || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), ": correct or unset GOMLX_BACKEND") {
+	if _, err := OpenDevice(d, false); !usage.Is(err) || !strings.Contains(err.Error(), path) ||
+		!strings.HasSuffix(err.Error(), "; correct or unset GOMLX_BACKEND") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// An installed plugin that is not what it was is refused before it is loaded.
+// An installed plugin that has changed is refused before it is loaded.
 func TestOpenDamaged(t *testing.T) {
 	pin := plugin.Pins()[plugin.CPU]
 	if pin.Platform != runtime.GOOS+"/"+runtime.GOARCH {
@@ -71,7 +72,7 @@ func TestOpenDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenDevice(d, false); !usage.Is(err) || !errors.Is(err, plugin.ErrDamaged) || !strings.HasSuffix(err.Error(), ": run `nb201 setup`") {
+	if _, err := OpenDevice(d, false); !usage.Is(err) || !errors.Is(err, plugin.ErrDamaged) || !strings.HasSuffix(err.Error(), "; run `nb201 setup`") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -9,32 +9,32 @@ import (
 	"nb201/internal/infile"
 )
 
-// cpuFlags are XLA's flags for the plugin that Install installs for the CPU; another one
-// may not know them, and ends the process. They let YNNPACK have the elementwise operations
-// too, since XLA compiles a function for each that is left to it. Figures in
+// cpuFlags holds XLA's flags for the CPU plugin that plugin.Install installs. Another plugin may not
+// know them, and would end the process. They add elementwise operations to those that YNNPACK
+// computes, since XLA compiles a function for each operation that is left to it. Figures are in
 // docs/performance.md.
 var cpuFlags = map[string]string{
 	"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_DOT," +
 		"LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION,LIBRARY_FUSION_TYPE_ELTWISE",
 }
 
-// setFlags adds flags to XLA_FLAGS, which a plugin reads when it is loaded. Those that
-// are set there already stay as they are.
+// setFlags adds flags to XLA_FLAGS, which a plugin reads when it is loaded. It does not change
+// flags that are set there already.
 func setFlags(flags map[string]string) error {
 	set := strings.Fields(os.Getenv("XLA_FLAGS"))
 	if len(set) > 0 && !strings.HasPrefix(set[0], "--") {
-		return nil // the name of a file of flags
+		return nil // XLA_FLAGS names a file of flags
 	}
 	all := set
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
-		if !slices.ContainsFunc(set, gives(name)) {
+		if !slices.ContainsFunc(set, hasName(name)) {
 			all = append(all, "--"+name+"="+flags[name])
 		}
 	}
 	return os.Setenv("XLA_FLAGS", strings.Join(all, " "))
 }
 
-// xlaFlags are the flags in XLA_FLAGS, or in the file that it names.
+// xlaFlags returns the flags in XLA_FLAGS, or in the file that it names.
 func xlaFlags() []string {
 	text := os.Getenv("XLA_FLAGS")
 	if text != "" && !strings.HasPrefix(strings.TrimSpace(text), "-") {
@@ -44,7 +44,7 @@ func xlaFlags() []string {
 	return strings.Fields(text)
 }
 
-// gives returns a function that reports whether a flag is one of this name.
-func gives(name string) func(flag string) bool {
+// hasName returns a function that reports whether a flag has this name.
+func hasName(name string) func(flag string) bool {
 	return func(flag string) bool { return flag == "--"+name || strings.HasPrefix(flag, "--"+name+"=") }
 }

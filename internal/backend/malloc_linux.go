@@ -3,10 +3,10 @@ package backend
 /*
 #include <malloc.h>
 
-// A step allocates and frees buffers of many megabytes. glibc would map each from the
-// kernel and give it back, to be zeroed page by page again; these settings keep them
-// in one heap that never shrinks. They hold for arenas made later, so they are made
-// before the Go runtime starts its threads. Figures in docs/performance.md.
+// A training step allocates and frees buffers of many megabytes. By default glibc maps each from
+// the kernel and unmaps it again, and the kernel zeroes every page each time. These settings keep
+// the buffers in one heap that never shrinks. They apply only to arenas made later, so they are
+// made before the Go runtime starts its threads. Figures are in docs/performance.md.
 #ifdef __GLIBC__
 __attribute__((constructor)) static void keep_buffers(void) {
 	mallopt(M_MMAP_MAX, 0);

@@ -1,4 +1,4 @@
-// Package cachedir bounds directories of files that can be made again.
+// Package cachedir limits the size of cache directories, whose files can be made again.
 package cachedir
 
 import (
@@ -10,8 +10,8 @@ import (
 	"slices"
 )
 
-// List returns the files in dir whose names match ours, and how many bytes they have. A
-// directory that is not there has none.
+// List returns the files in dir whose names match ours, and their total size in bytes. A
+// directory that does not exist has no files.
 func List(dir string, ours *regexp.Regexp) (files []fs.FileInfo, total int64, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -37,9 +37,9 @@ func List(dir string, ours *regexp.Regexp) (files []fs.FileInfo, total int64, er
 	return files, total, nil
 }
 
-// Trim removes, of the files that List returns, those whose times are the oldest when all
-// have more than limit bytes, until a tenth of it is free. Those for which keep is true
-// stay.
+// Trim removes files of [List] if their total size exceeds limit bytes. It removes the files
+// with the oldest modification times first, until a tenth of limit is free, but no file for
+// which keep returns true.
 func Trim(dir string, ours *regexp.Regexp, limit int64, keep func(fs.FileInfo) bool) error {
 	files, total, err := List(dir, ours)
 	if err != nil || total <= limit {

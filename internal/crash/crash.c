@@ -7,51 +7,52 @@
 #include <string.h>
 #include <unistd.h>
 
-static char who[4096] = "C code", mend[1024];
+static char subject[4096] = "C code", remedy[1024];
 
-// say writes text to stderr; a handler may call nothing that allocates.
-static void say(const char *text) {
+// print writes text to stderr. A signal handler must not call anything that allocates.
+static void print(const char *text) {
 	if (write(STDERR_FILENO, text, strlen(text)) < 0)
 		_exit(1);
 }
 
-// suspects are files that a crash removes, the last first.
+// suspects lists the files that a crash removes, the last one first.
 struct suspect {
 	const char *path;
 	struct suspect *next;
 };
 static struct suspect *_Atomic suspects;
 
-static void end(int number) {
+// report_crash handles a signal: it removes the suspects, prints the sentence and exits.
+static void report_crash(int number) {
 	for (struct suspect *s = suspects; s != NULL; s = s->next)
 		unlink(s->path);
-	say("nb201: ");
-	say(who);
+	print("nb201: ");
+	print(subject);
 	switch (number) {
-	case SIGSEGV: say(" crashed (SIGSEGV)"); break;
-	case SIGBUS: say(" crashed (SIGBUS: a part of its file is missing or cannot be read)"); break;
-	case SIGFPE: say(" crashed (SIGFPE)"); break;
-	case SIGILL: say(" crashed (SIGILL: this processor lacks an instruction)"); break;
-	default: say(" crashed (SIGABRT)"); break;
+	case SIGSEGV: print(" crashed (SIGSEGV)"); break;
+	case SIGBUS: print(" crashed (SIGBUS: a part of its file is missing or cannot be read)"); break;
+	case SIGFPE: print(" crashed (SIGFPE)"); break;
+	case SIGILL: print(" crashed (SIGILL: this processor lacks an instruction)"); break;
+	default: print(" crashed (SIGABRT)"); break;
 	}
-	say(mend);
-	say("; GOTRACEBACK=all shows where\n");
+	print(remedy);
+	print("; GOTRACEBACK=all shows where\n");
 	_exit(1);
 }
 
-static void take(int number) {
-	struct sigaction action = {.sa_handler = end, .sa_flags = SA_ONSTACK};
+static void install_handler(int number) {
+	struct sigaction action = {.sa_handler = report_crash, .sa_flags = SA_ONSTACK};
 	sigemptyset(&action.sa_mask);
 	sigaction(number, &action, NULL);
 }
 
-// Before Go's runtime begins, which keeps the handlers that it finds.
-__attribute__((constructor)) static void begin(void) {
+// install_handlers runs before Go's runtime starts, which keeps the handlers that it finds.
+__attribute__((constructor)) static void install_handlers(void) {
 	if (getenv("GOTRACEBACK") != NULL)
 		return;
-	take(SIGSEGV);
-	take(SIGBUS);
-	take(SIGFPE);
+	install_handler(SIGSEGV);
+	install_handler(SIGBUS);
+	install_handler(SIGFPE);
 }
 
 void crash_suspect(const char *path) {
@@ -67,8 +68,8 @@ void crash_suspect(const char *path) {
 void crash_watch(const char *library, const char *advice) {
 	if (getenv("GOTRACEBACK") != NULL)
 		return;
-	snprintf(who, sizeof who, "%s", library);
-	snprintf(mend, sizeof mend, ": %s", advice);
-	take(SIGABRT);
-	take(SIGILL);
+	snprintf(subject, sizeof subject, "%s", library);
+	snprintf(remedy, sizeof remedy, ": %s", advice);
+	install_handler(SIGABRT);
+	install_handler(SIGILL);
 }

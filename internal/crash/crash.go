@@ -1,11 +1,12 @@
-// Package crash ends the process in one sentence, with exit code 1, when C code crashes:
-// an XLA plugin whose file is damaged, or one with a fault. Go's runtime would print the
-// stacks of all goroutines, some two hundred lines that say nothing of the C code. It still
-// does, and so for a debugger, where GOTRACEBACK is set; and for crashes of Go code.
+// Package crash handles crashes of C code, such as that of a damaged or faulty XLA plugin:
+// the process prints one sentence and exits with code 1. Go's runtime would print the stacks
+// of all goroutines, about two hundred lines that do not mention the C code. It still does
+// if GOTRACEBACK is set, and for crashes of Go code.
 //
-// Go passes on a fault in C code to the handler that was there before it started
-// (os/signal, "Go programs that use cgo or SWIG"); crash.c installs one. It takes none
-// from abort, by which XLA ends at a failed check, so Watch installs that one over Go's.
+// Go forwards a fault in C code to the handler that was installed before Go started
+// (os/signal, "Go programs that use cgo or SWIG"); crash.c installs one. Go does not forward
+// the signal of abort, with which XLA ends after a failed check, so [Watch] replaces Go's
+// handler for it.
 package crash
 
 // #include <stdlib.h>
@@ -17,21 +18,21 @@ import (
 	"unsafe"
 )
 
-// Sentence returns the part of a crash's sentence that says what crashed and how, from a line
-// of a process's stderr; "" where the line is none.
+// Sentence returns the part of a line of stderr that says what crashed and how, or "" if the
+// line does not report a crash.
 func Sentence(line string) string { return sentence.FindString(line) }
 
 var sentence = regexp.MustCompile(`[^:]+ crashed \(SIG[^)]*\)`)
 
-// Watch makes the sentence name a library that is to be loaded, and advise the user. The last
-// call holds.
+// Watch makes the sentence of a crash name a library, which is about to be loaded, and advise
+// the user. A later call replaces both.
 func Watch(library, advice string) {
-	who, mend := C.CString(library), C.CString(advice)
-	defer C.free(unsafe.Pointer(who))
-	defer C.free(unsafe.Pointer(mend))
-	C.crash_watch(who, mend)
+	cLibrary, cAdvice := C.CString(library), C.CString(advice)
+	defer C.free(unsafe.Pointer(cLibrary))
+	defer C.free(unsafe.Pointer(cAdvice))
+	C.crash_watch(cLibrary, cAdvice)
 }
 
-// Suspect makes a crash remove the file at path: a compiled program from a cache, which may be
-// what crashes, and would at each start.
+// Suspect makes a crash remove the file at path. The file is a compiled program from a cache:
+// if it caused the crash, it would crash every later process too.
 func Suspect(path string) { C.crash_suspect(C.CString(path)) } // for as long as the process lives

@@ -1,6 +1,6 @@
-// Package fetch gets files from HTTP servers, and from file: addresses, through
-// proxies and with certificates and passwords as its Settings say. What fails in
-// passing is tried again, and a file that breaks off goes on where it stopped.
+// Package fetch downloads files from HTTP servers and from file: URLs. [Settings] configure
+// proxies, certificates and passwords. A [Client] retries after failures that may be
+// temporary, and resumes a download that was interrupted.
 package fetch
 
 import (
@@ -27,19 +27,19 @@ import (
 	"nb201/internal/usage"
 )
 
-// Settings say how files are fetched.
+// Settings configures a [Client].
 type Settings struct {
-	Proxy    func(*url.URL) (*url.URL, error) // which proxy leads to a URL; nil for none
-	CABundle string                           // file or directory of trusted certificates; "": the system's
-	Timeout  time.Duration                    // for an answer, and between two pieces of one
-	Retries  int                              // how often a failed fetch is tried again
-	Netrc    string                           // file with passwords; it may be missing
+	Proxy    func(*url.URL) (*url.URL, error) // returns the proxy for a URL, or nil for none; may be nil
+	CABundle string                           // file or directory of trusted certificates; "" means the system's
+	Timeout  time.Duration                    // of connecting, of an answer, and between two pieces of one
+	Retries  int                              // number of retries after consecutive failures
+	Netrc    string                           // path of a file with passwords; it may be missing
 
-	passwords map[string]*url.Userinfo // by host, with its port; they come before those in Netrc
+	passwords map[string]*url.Userinfo // by host and port; they override those in Netrc
 }
 
-// Strip returns u without the user and the password before its host. They go into
-// the settings instead, and so into no message.
+// Strip returns u without the user and the password before its host. It keeps them in the
+// settings instead, so that they appear in no message.
 func (s *Settings) Strip(u *url.URL) *url.URL {
 	bare := *u
 	bare.User = nil
@@ -60,19 +60,19 @@ type Client struct {
 	retries int
 }
 
-// New makes a client that goes by the settings. Its errors are wrong settings.
+// New returns a client with the given settings. Wrong settings are usage errors.
 func New(s Settings) (*Client, error) {
 	config := &tls.Config{}
 	if s.CABundle != "" {
 		pool, err := readCertificates(s.CABundle)
 		if err != nil {
-			return nil, usage.Errorf("cannot read the certificates in %s: %w: set PIP_CERT to a file of PEM certificates", s.CABundle, err)
+			return nil, usage.Errorf("cannot read the certificates in %s: %w; set PIP_CERT to a file of PEM certificates", s.CABundle, err)
 		}
 		config.RootCAs = pool
 	}
 	netrc, err := readNetrc(s.Netrc)
 	if err != nil {
-		return nil, usage.Errorf("cannot read %s: %w", s.Netrc, err)
+		return nil, usage.Errorf("cannot read %s: %w; correct it or move it away", s.Netrc, err)
 	}
 	c := &Client{http: http.Client{CheckRedirect: checkRedirect}, timeout: s.Timeout, retries: s.Retries}
 	transport := &http.Transport{
@@ -81,14 +81,14 @@ func New(s Settings) (*Client, error) {
 		TLSHandshakeTimeout:   s.Timeout,
 		ResponseHeaderTimeout: s.Timeout,
 		ForceAttemptHTTP2:     true,
-		DisableCompression:    true, // lengths and ranges are those of the file itself
+		DisableCompression:    true, // so that lengths and ranges are those of the file itself
 	}
 	if s.Proxy != nil {
 		transport.Proxy = func(r *http.Request) (*url.URL, error) { return s.Proxy(r.URL) }
 	}
 	transport.RegisterProtocol("file", http.NewFileTransport(files{}))
 	c.http.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
-		if r.URL.Scheme == "file" { // FileTransport has but one answer to what cannot be opened
+		if r.URL.Scheme == "file" { // FileTransport answers 404 whatever the error
 			if f, err := (files{}).Open(r.URL.Path); err == nil {
 				_ = f.Close() // it was only read
 			} else if errors.Is(err, infile.ErrNotRegular) {
@@ -109,8 +109,8 @@ func New(s Settings) (*Client, error) {
 	return c, nil
 }
 
-// files are those of this machine: regular ones and directories. Any other could keep its
-// reader waiting, where no signal reaches it.
+// files opens the files of this machine, but only regular ones and directories. Any other
+// could block its reader, out of reach of signals.
 type files struct{}
 
 func (files) Open(name string) (http.File, error) {
@@ -121,7 +121,7 @@ func (files) Open(name string) (http.File, error) {
 	return infile.Open(path)
 }
 
-// checkRedirect bounds the number of redirections and holds each to MayLead.
+// checkRedirect limits the number of redirections and checks each with MayLead.
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	const most = 10
 	if len(via) > most {
@@ -133,9 +133,9 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// MayLead refuses a step between addresses that not the user but a server chose, by a
-// redirection or a link: from a server to a file of this machine, or from https to what
-// everyone on the way can change.
+// MayLead returns an error if a redirection or a link at from must not be followed to to: to
+// a file of this machine from a server, or to an unencrypted connection from https. URLs that
+// the user chose need no such check.
 func MayLead(from, to *url.URL) error {
 	switch {
 	case from.Scheme == to.Scheme, to.Scheme == "https", from.Scheme == "file" && to.Scheme == "http":
@@ -172,12 +172,13 @@ func readCertificates(path string) (*x509.CertPool, error) {
 		found = pool.AppendCertsFromPEM(pem) || found
 	}
 	if !found {
-		return nil, errors.New("there are none")
+		return nil, errors.New("it contains no certificates")
 	}
 	return pool, nil
 }
 
-// readNetrc reads a netrc file, if there is one, into a look-up by host.
+// readNetrc reads a netrc file, which may be missing, and returns a function that looks up
+// the user of a host.
 func readNetrc(path string) (func(host string) *url.Userinfo, error) {
 	text, err := infile.Read(path, infile.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -200,7 +201,7 @@ func readNetrc(path string) (func(host string) *url.Userinfo, error) {
 	}, nil
 }
 
-// get asks for u. The body's reads fail once nothing came for the client's timeout.
+// get requests u. Reading the body fails if no data arrive for the client's timeout.
 func (c *Client) get(ctx context.Context, u *url.URL, header func(http.Header)) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -214,14 +215,14 @@ func (c *Client) get(ctx context.Context, u *url.URL, header func(http.Header)) 
 		cancel(nil)
 		var untrusted *tls.CertificateVerificationError
 		if errors.As(err, &untrusted) {
-			return nil, backoff.Permanent(fmt.Errorf("%w: set PIP_CERT or SSL_CERT_FILE to the file of your certificate authority", untrusted))
+			return nil, backoff.Permanent(fmt.Errorf("%w; set PIP_CERT or SSL_CERT_FILE to the file of your certificate authority", untrusted))
 		}
 		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
-			err = wrapped.Err // The caller names the URL.
+			err = wrapped.Err // the caller adds the URL
 		}
 		return nil, err
 	}
-	stalled := fmt.Errorf("nothing came for %v", c.timeout)
+	stalled := fmt.Errorf("no data arrived for %v", c.timeout)
 	response.Body = &watchedBody{
 		ReadCloser: response.Body,
 		ctx:        ctx,
@@ -232,7 +233,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header func(http.Header)) 
 	return response, nil
 }
 
-// watchedBody ends a response that stops coming.
+// watchedBody cancels a response that stalls.
 type watchedBody struct {
 	io.ReadCloser
 	ctx     context.Context
@@ -257,29 +258,30 @@ func (b *watchedBody) Close() error {
 	return err
 }
 
-// ErrNotFound says that a server does not have a file.
+// ErrNotFound reports that a server does not have a file.
 var ErrNotFound = errors.New("404 Not Found")
 
-// statusError is the error of an answer that is none; a server's own faults and
-// its calls for patience may pass.
+// statusError returns the error for a response's status. It is permanent unless the server
+// has failed or asks the client to wait.
 func statusError(r *http.Response) error {
-	// r.Status has the server's own words, which may be anything.
+	// Do not use r.Status: its text comes from the server and may be anything.
 	err := errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", r.StatusCode, http.StatusText(r.StatusCode))))
 	switch {
 	case r.StatusCode == http.StatusNotFound:
 		return backoff.Permanent(ErrNotFound)
 	case r.StatusCode == http.StatusUnauthorized, r.StatusCode == http.StatusForbidden:
-		return backoff.Permanent(fmt.Errorf("%w: put user:password@ before the host in its address, or the host into ~/.netrc", err))
+		return backoff.Permanent(fmt.Errorf("%w; put user:password@ before the host in its URL, or add the host to ~/.netrc", err))
 	case r.StatusCode == http.StatusProxyAuthRequired:
-		return backoff.Permanent(fmt.Errorf("%w: put user:password@ before the host of the proxy, in HTTPS_PROXY or PIP_PROXY", err))
+		return backoff.Permanent(fmt.Errorf("%w; put user:password@ before the host of the proxy in HTTPS_PROXY or PIP_PROXY", err))
 	case r.StatusCode >= 500, r.StatusCode == http.StatusTooManyRequests, r.StatusCode == http.StatusRequestTimeout:
 		return err
 	}
 	return backoff.Permanent(err)
 }
 
-// retry runs try until it succeeds, fails for good (backoff.Permanent), or failed once more
-// than the client's retries in a row without progress. It waits longer after each failure.
+// retry calls try until it succeeds, fails permanently (backoff.Permanent), or fails more
+// often in a row than the client's retries. Progress (further) starts the count again. retry
+// waits longer after each failure.
 func (c *Client) retry(ctx context.Context, try func() (further bool, err error)) error {
 	wait := &backoff.ExponentialBackOff{InitialInterval: 250 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.2, MaxInterval: 8 * time.Second}
 	failures := 0

@@ -23,13 +23,13 @@ import (
 	"time"
 )
 
-// content is the file that the servers here have.
+// content is the file that the servers of these tests have.
 var content = bytes.Repeat([]byte("0123456789abcdef"), 500)
 
 // handler answers a request, the first of which is attempt 0.
 type handler func(attempt int, out http.ResponseWriter, r *http.Request)
 
-// serve starts a server and returns its URL and the ranges that it was asked for.
+// serve starts a server and returns its URL, and a function that lists the ranges requested.
 func serve(t *testing.T, handle handler) (*url.URL, func() []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -55,12 +55,12 @@ func serve(t *testing.T, handle handler) (*url.URL, func() []string) {
 	}
 }
 
-// whole serves the file as it should be.
+// whole serves the complete file.
 func whole(_ int, out http.ResponseWriter, r *http.Request) {
 	http.ServeContent(out, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// part sends n bytes from one on, as code says, and breaks the connection.
+// part sends n bytes starting at from, with a status code, and breaks the connection.
 func part(out http.ResponseWriter, code, from, n int) {
 	if code == http.StatusPartialContent {
 		out.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(content)-1, len(content)))
@@ -112,7 +112,7 @@ func TestFetch(t *testing.T) {
 		{"a range unasked for", "", func(_ int, out http.ResponseWriter, r *http.Request) {
 			r.Header.Set("Range", "bytes=20-")
 			whole(0, out, r)
-		}, 3, []string{""}, `asked for the bytes from 0 on it sent "bytes 20-7999/8000"`},
+		}, 3, []string{""}, `asked for the bytes from 0, it sent "bytes 20-7999/8000"`},
 		{"in pieces", "", func(attempt int, out http.ResponseWriter, r *http.Request) {
 			switch attempt {
 			case 0:
@@ -128,17 +128,17 @@ func TestFetch(t *testing.T) {
 		{"ended early", "", func(_ int, out http.ResponseWriter, r *http.Request) {
 			_, _ = out.Write(content[:100])
 			_ = http.NewResponseController(out).Flush()
-		}, 0, []string{""}, "it broke off after 100 of 8000 bytes"},
+		}, 0, []string{""}, "it ended after 100 of 8000 bytes"},
 		{"shorter", "", func(_ int, out http.ResponseWriter, _ *http.Request) { _, _ = out.Write(content[:100]) },
-			3, []string{""}, "it has 100 bytes instead of the 8000 it should have"},
+			3, []string{""}, "it has 100 bytes, but should have 8000"},
 		{"longer", string(content[:10]), func(_ int, out http.ResponseWriter, r *http.Request) {
 			http.ServeContent(out, r, "", time.Time{}, strings.NewReader(string(content)+"x"))
-		}, 3, []string{"bytes=10-"}, "it has 8001 bytes instead of the 8000 it should have"},
-		{"longer than it told", "", func(_ int, out http.ResponseWriter, _ *http.Request) {
+		}, 3, []string{"bytes=10-"}, "it has 8001 bytes, but should have 8000"},
+		{"longer than announced", "", func(_ int, out http.ResponseWriter, _ *http.Request) {
 			_, _ = out.Write(content[:10])
 			_ = http.NewResponseController(out).Flush()
 			_, _ = out.Write(append(slices.Clone(content), 0))
-		}, 3, []string{""}, "it is longer than the 8000 bytes it should have"},
+		}, 3, []string{""}, "it is longer than the 8000 bytes that it should have"},
 		{"not there", "", func(_ int, out http.ResponseWriter, r *http.Request) { http.NotFound(out, r) }, 3, []string{""}, "404 Not Found"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// A server that always breaks off at the same byte and cannot resume is given up.
+// Fetch gives up on a server that always breaks off at the same byte and cannot resume.
 func TestFetchGivesUp(t *testing.T) {
 	large := make([]byte, 3<<20)
 	u, asked := serve(t, func(_ int, out http.ResponseWriter, _ *http.Request) {
@@ -309,7 +309,7 @@ func TestMayLead(t *testing.T) {
 	}
 }
 
-// A server leads neither to this machine's files nor on and on, and is not asked again.
+// Redirections lead neither to this machine's files nor in circles, and are not retried.
 func TestRedirections(t *testing.T) {
 	dir := t.TempDir()
 	secret, pipe := filepath.Join(dir, "secret"), filepath.Join(dir, "pipe")
@@ -369,7 +369,7 @@ func TestRedirections(t *testing.T) {
 
 // Every wait ends with its context.
 func TestCancelled(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and sends nothing
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,17 +14,17 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Sum takes the bytes of a file: a hash.Hash, or several.
+// Sum computes checksums over the bytes of a file. A hash.Hash is a Sum.
 type Sum interface {
 	io.Writer
-	Reset() // forgets the bytes so far: the file begins anew
+	Reset() // discards all bytes written so far
 }
 
-// Fetch writes the file at u to dst, and all its bytes to sum. dst may hold the
-// beginning of the file, from an earlier Fetch: it goes on there, as after a break,
-// and begins anew where the server cannot. The file has size bytes, or that is an
-// error. progress, which may be nil, is told how many bytes are there; when the file
-// begins anew they are fewer than before.
+// Fetch writes the file at u to dst, and all its bytes to sum. If dst contains the beginning
+// of the file, from an earlier Fetch, it resumes there; if the server cannot resume, it
+// starts again. A file whose length is not size bytes is an error. Errors name the URL.
+// progress is called with the number of bytes in dst, which falls if the download starts
+// again. It may be nil.
 func (c *Client) Fetch(ctx context.Context, u *url.URL, dst *os.File, size int64, sum Sum, progress func(done int64)) error {
 	if progress == nil {
 		progress = func(int64) {}
@@ -32,7 +32,7 @@ func (c *Client) Fetch(ctx context.Context, u *url.URL, dst *os.File, size int64
 	d := download{file: dst, size: size, sum: sum, progress: progress}
 	err := d.open()
 	if err == nil {
-		err = c.retry(ctx, func() (bool, error) { return c.goOn(ctx, u, &d) })
+		err = c.retry(ctx, func() (bool, error) { return c.fetchRest(ctx, u, &d) })
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", u.Redacted(), err)
@@ -40,9 +40,9 @@ func (c *Client) Fetch(ctx context.Context, u *url.URL, dst *os.File, size int64
 	return nil
 }
 
-// goOn fetches what is missing. It tells whether it came so far beyond all tries
-// before that another is worthwhile.
-func (c *Client) goOn(ctx context.Context, u *url.URL, d *download) (further bool, err error) {
+// fetchRest fetches the rest of the file. further reports whether it got far enough beyond
+// all earlier attempts to make another one worthwhile.
+func (c *Client) fetchRest(ctx context.Context, u *url.URL, d *download) (further bool, err error) {
 	if d.done == d.size {
 		return true, nil
 	}
@@ -55,24 +55,24 @@ func (c *Client) goOn(ctx context.Context, u *url.URL, d *download) (further boo
 	}
 	defer response.Body.Close()
 	if n := response.ContentLength; n >= 0 && from+n != d.size {
-		return false, backoff.Permanent(fmt.Errorf("it has %d bytes instead of the %d it should have", from+n, d.size))
+		return false, backoff.Permanent(fmt.Errorf("it has %d bytes, but should have %d", from+n, d.size))
 	}
 	if from == 0 {
-		if err := d.anew(); err != nil {
+		if err := d.restart(); err != nil {
 			return false, backoff.Permanent(err)
 		}
 	}
 	const worthwhile = 1 << 20
 	enough := d.most + worthwhile
-	err = d.take(response.Body)
+	err = d.appendBody(response.Body)
 	return d.done >= enough, err
 }
 
-// errNoResume says that a server does not send a file from some byte on.
+// errNoResume reports that a server cannot send only the rest of a file.
 var errNoResume = errors.New("the server cannot resume")
 
-// getFrom asks for the bytes of a file from one on. The answer begins with byte
-// start, which is from or, where the server knows no ranges, 0.
+// getFrom requests the bytes of a file starting with byte from. The response starts with
+// byte start, which is from, or 0 if the server does not support ranges.
 func (c *Client) getFrom(ctx context.Context, u *url.URL, from int64) (response *http.Response, start int64, err error) {
 	response, err = c.get(ctx, u, func(h http.Header) {
 		if from > 0 {
@@ -90,9 +90,9 @@ func (c *Client) getFrom(ctx context.Context, u *url.URL, from int64) (response 
 		if start, ok := rangeStart(contentRange); ok && start == from {
 			return response, from, nil
 		}
-		err = backoff.Permanent(fmt.Errorf("%w: asked for the bytes from %d on it sent %q", errNoResume, from, contentRange))
+		err = backoff.Permanent(fmt.Errorf("%w: asked for the bytes from %d, it sent %q", errNoResume, from, contentRange))
 	case http.StatusRequestedRangeNotSatisfiable:
-		err = backoff.Permanent(fmt.Errorf("%w: asked for the bytes from %d on it says %d", errNoResume, from, response.StatusCode))
+		err = backoff.Permanent(fmt.Errorf("%w: asked for the bytes from %d, it answered %d", errNoResume, from, response.StatusCode))
 	default:
 		err = statusError(response)
 	}
@@ -100,7 +100,7 @@ func (c *Client) getFrom(ctx context.Context, u *url.URL, from int64) (response 
 	return nil, 0, err
 }
 
-// rangeStart reads the first number of "bytes 5-9/10".
+// rangeStart returns the first number in a Content-Range such as "bytes 5-9/10".
 func rangeStart(contentRange string) (int64, bool) {
 	text, _ := strings.CutPrefix(contentRange, "bytes ")
 	text, _, _ = strings.Cut(text, "-")
@@ -108,18 +108,18 @@ func rangeStart(contentRange string) (int64, bool) {
 	return n, err == nil
 }
 
-// download is a file as far as it is there.
+// download is the state of a file that is being downloaded.
 type download struct {
 	file     *os.File
-	size     int64 // when it is whole
+	size     int64 // of the complete file
 	sum      Sum
 	progress func(done int64)
 
-	done int64 // bytes that are there
-	most int64 // the most that ever were
+	done int64 // bytes in the file
+	most int64 // the greatest value of done so far
 }
 
-// open goes to the end of what the file holds from before, and sums it up.
+// open sums the bytes that the file already has, and seeks to its end.
 func (d *download) open() error {
 	d.sum.Reset()
 	if _, err := d.file.Seek(0, io.SeekStart); err != nil {
@@ -130,14 +130,14 @@ func (d *download) open() error {
 		return err
 	}
 	if n > d.size {
-		return d.anew()
+		return d.restart()
 	}
 	d.advance(n)
 	return nil
 }
 
-// anew empties the file.
-func (d *download) anew() error {
+// restart empties the file.
+func (d *download) restart() error {
 	d.sum.Reset()
 	d.done = 0
 	if _, err := d.file.Seek(0, io.SeekStart); err != nil {
@@ -154,13 +154,13 @@ func (d *download) advance(n int64) {
 	}
 }
 
-// take appends what body holds, which is the rest of the file.
-func (d *download) take(body io.Reader) error {
+// appendBody appends body, which must be the rest of the file.
+func (d *download) appendBody(body io.Reader) error {
 	buffer := make([]byte, 256<<10)
 	for {
 		n, readErr := body.Read(buffer)
 		if d.done+int64(n) > d.size {
-			return backoff.Permanent(fmt.Errorf("it is longer than the %d bytes it should have", d.size))
+			return backoff.Permanent(fmt.Errorf("it is longer than the %d bytes that it should have", d.size))
 		}
 		if _, err := d.file.Write(buffer[:n]); err != nil {
 			return backoff.Permanent(err)
@@ -173,14 +173,15 @@ func (d *download) take(body io.Reader) error {
 		case d.done == d.size:
 			return nil
 		case readErr == io.EOF:
-			return fmt.Errorf("it broke off after %d of %d bytes", d.done, d.size)
+			return fmt.Errorf("it ended after %d of %d bytes", d.done, d.size)
 		case readErr != nil:
 			return readErr
 		}
 	}
 }
 
-// ReadTail returns the last n bytes of the file at u, n at most its size.
+// ReadTail returns the last n bytes of the file at u, which must have at least n. The server
+// must support ranges.
 func (c *Client) ReadTail(ctx context.Context, u *url.URL, n int) (tail []byte, err error) {
 	err = c.retry(ctx, func() (bool, error) {
 		response, err := c.get(ctx, u, func(h http.Header) { h.Set("Range", fmt.Sprintf("bytes=-%d", n)) })
@@ -201,15 +202,15 @@ func (c *Client) ReadTail(ctx context.Context, u *url.URL, n int) (tail []byte, 
 	return tail, nil
 }
 
-// Page is a short file, to be read at once.
+// Page is a short file that was read into memory.
 type Page struct {
-	URL         *url.URL // its own, after redirections
+	URL         *url.URL // after redirections
 	ContentType string
 	Content     []byte
 }
 
-// ReadPage reads the page at u, of at most limit bytes, in one of the content types
-// that accept lists (the HTTP header). One that is not there is ErrNotFound.
+// ReadPage reads the page at u, of at most limit bytes. accept is the HTTP header that lists
+// the acceptable content types. If the page does not exist, the error wraps [ErrNotFound].
 func (c *Client) ReadPage(ctx context.Context, u *url.URL, accept string, limit int64) (page Page, err error) {
 	err = c.retry(ctx, func() (bool, error) {
 		response, err := c.get(ctx, u, func(h http.Header) { h.Set("Accept", accept) })
@@ -221,7 +222,7 @@ func (c *Client) ReadPage(ctx context.Context, u *url.URL, accept string, limit 
 			return false, statusError(response)
 		}
 		if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-			return false, backoff.Permanent(fmt.Errorf("the page has the encoding %q, which was not asked for", encoding))
+			return false, backoff.Permanent(fmt.Errorf("the page has the encoding %q, which was not requested", encoding))
 		}
 		content, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 		if err != nil {

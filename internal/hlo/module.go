@@ -1,11 +1,12 @@
-// Package hlo reads what XLA has made of a program for a GPU: the optimised module
-// (HloModuleProto, xla/service/hlo.proto) and its list of thunks. A Profile counts what the
-// GPU will run and move, without one.
+// Package hlo analyses what XLA has compiled for a GPU: the optimised module (HloModuleProto,
+// xla/service/hlo.proto) and its list of thunks. [Describe] returns a [Profile], which counts what
+// the GPU will run and how many bytes it will move, and [CountLaunches] what the host will launch.
+// Neither needs a GPU.
 //
-// A module is computations, and a computation is instructions. In an optimised module an
-// instruction of the entry computation, or of the body of its loop, is a kernel, a call of a
-// library, or takes no time at all (a bitcast, say); a fusion is one kernel, whose
-// computation is what it does.
+// A module consists of computations, and a computation of instructions. In an optimised module, an
+// instruction of the entry computation or of the body of its loop is a kernel, a call of a library,
+// or an operation that takes no time, such as a bitcast. A fusion is a single kernel, described by
+// the computation that it calls.
 package hlo
 
 import (
@@ -24,7 +25,7 @@ type module struct {
 
 // computation is an HloComputationProto.
 type computation struct {
-	instructions []*instruction // in an order in which operands come first
+	instructions []*instruction // operands come before their users
 	root         int64
 	byID         map[int64]*instruction
 }
@@ -36,10 +37,10 @@ type instruction struct {
 	target           string // of a custom call
 	shape            shape
 	operands, called []int64
-	parameter, index int64   // number of a parameter; place of a get-tuple-element
-	window           []int64 // sizes of a convolution's kernel
-	inputFeature     int64   // of a convolution: the axis of its input's channels
-	precisions       []int64 // of the operands of a convolution or product: see highest
+	parameter, index int64   // number of a parameter; index of a get-tuple-element
+	window           []int64 // sizes of a convolution's window
+	inputFeature     int64   // of a convolution: the axis of its input that has the channels
+	precisions       []int64 // of the operands of a convolution or product; see highest
 }
 
 // shape is a ShapeProto: an array, or a tuple of shapes.
@@ -49,7 +50,7 @@ type shape struct {
 	parts      []shape // of a tuple
 }
 
-// elementBytes are the sizes of PrimitiveTypes (xla/xla_data.proto).
+// elementBytes maps PrimitiveTypes (xla/xla_data.proto) to their sizes in bytes.
 var elementBytes = map[int64]int64{
 	1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 2, 8: 4, 9: 8, 10: 2, 11: 4, 12: 8, 15: 8, 16: 2, 18: 16,
 }
@@ -107,21 +108,21 @@ func parseModule(b []byte) (*module, error) {
 	return m, m.check()
 }
 
-// leastOperands are the numbers of operands that a Profile counts on.
+// leastOperands maps opcodes to the number of operands that making a Profile relies on.
 var leastOperands = map[string]int{"bitcast": 1, "convolution": 1, "dot": 1, "dynamic-update-slice": 2}
 
-// check makes sure of what a Profile counts on: that what instructions refer to is there,
-// and operands come before the instructions that use them.
+// check checks what making a Profile relies on: that everything that instructions refer to exists,
+// and that operands come before the instructions that use them.
 func (m *module) check() error {
 	for _, c := range m.computations {
 		if c.byID[c.root] == nil {
-			return errors.New("a computation without a root")
+			return errors.New("a computation has no root")
 		}
 		seen := map[int64]bool{}
 		for _, i := range c.instructions {
 			for _, o := range i.operands {
 				if !seen[o] {
-					return fmt.Errorf("%s has an operand that does not come before it in its computation", i.name)
+					return fmt.Errorf("%s has an operand that does not precede it in its computation", i.name)
 				}
 			}
 			seen[i.id] = true
@@ -131,37 +132,37 @@ func (m *module) check() error {
 				}
 			}
 			if i.opcode == "fusion" && len(i.called) != 1 {
-				return fmt.Errorf("fusion %s calls %d computations", i.name, len(i.called))
+				return fmt.Errorf("fusion %s calls %d computations, not one", i.name, len(i.called))
 			}
 			least := leastOperands[i.opcode]
 			if i.isCuDNN() {
 				least = 2
 			}
 			if len(i.operands) < least {
-				return fmt.Errorf("%s has %d operands", i.name, len(i.operands))
+				return fmt.Errorf("%s has %d operands, not at least %d", i.name, len(i.operands), least)
 			}
 			if _, input, _ := c.convolution(i); i.isCuDNN() && (i.inputFeature < 0 || i.inputFeature >= int64(len(input.dimensions))) {
-				return fmt.Errorf("convolution %s has no axis %d of channels", i.name, i.inputFeature)
+				return fmt.Errorf("convolution %s has its channels on axis %d, which its input does not have", i.name, i.inputFeature)
 			}
 		}
 	}
 	return nil
 }
 
-// cuDNN begins the targets of custom calls that are convolutions by cuDNN.
+// cuDNN is the prefix of the targets of custom calls that are convolutions by cuDNN.
 const cuDNN = "__cudnn$conv"
 
 func (i *instruction) isCuDNN() bool { return strings.HasPrefix(i.target, cuDNN) }
 
-// convolution takes a call of cuDNN apart: its kind, and the input and output of the forward
-// convolution that it is, or is the gradient of.
+// convolution returns the kind of a call of cuDNN, and the input and output of the forward
+// convolution that it computes, or whose gradient it computes. kind is "" if i is not such a call.
 func (c *computation) convolution(i *instruction) (kind string, input, output shape) {
 	if !i.isCuDNN() {
 		return "", input, output
 	}
 	kind = strings.TrimPrefix(i.target, cuDNN)
 	first, second, result := c.byID[i.operands[0]].shape, c.byID[i.operands[1]].shape, i.shape
-	if result.parts != nil { // cuDNN's workspace comes second
+	if result.parts != nil { // the second part is cuDNN's workspace
 		result = result.parts[0]
 	}
 	switch kind {
@@ -255,7 +256,7 @@ func parseShape(b []byte) (s shape, err error) {
 	return s, err
 }
 
-// parseWindow returns the sizes of a Window.
+// parseWindow parses a Window and returns its sizes.
 func parseWindow(b []byte) (sizes []int64, err error) {
 	err = eachField(b, func(field protowire.Number, _ uint64, value []byte) error {
 		if field != 1 { // dimensions
@@ -271,8 +272,8 @@ func parseWindow(b []byte) (sizes []int64, err error) {
 	return sizes, err
 }
 
-// appendNumbers appends what a repeated number has in one field: n, or value where they are
-// packed.
+// appendNumbers appends the numbers in one field of a repeated number: n, or those in value if they
+// are packed.
 func appendNumbers(to []int64, n uint64, value []byte) ([]int64, error) {
 	if value == nil {
 		return append(to, int64(n)), nil
@@ -287,8 +288,8 @@ func appendNumbers(to []int64, n uint64, value []byte) ([]int64, error) {
 	return to, nil
 }
 
-// eachField calls use with the fields of a message: n of a number, value of all others,
-// which is nil for a number.
+// eachField calls use with each field of a message. For a number, n is set and value is nil; for
+// strings and messages, value is not nil. Other fields are skipped.
 func eachField(b []byte, use func(field protowire.Number, n uint64, value []byte) error) error {
 	for len(b) > 0 {
 		field, kind, size := protowire.ConsumeTag(b)

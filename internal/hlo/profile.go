@@ -6,37 +6,37 @@ import (
 	"slices"
 )
 
-// Profile is what a GPU runs in one turn of a program's loop, or in all of a program that
-// has none.
+// Profile describes what a GPU runs in one iteration of a program's loop, or in the whole program
+// if it has no loop.
 type Profile struct {
-	Kernels      []Kernel     // cuDNN's and XLA's own, in the order of the program
-	Chain        int          // kernels of the longest sequence in which each needs the one before
+	Kernels      []Kernel     // cuDNN's and XLA's own, in program order
+	Chain        int          // length of the longest sequence of kernels in which each needs the previous one
 	Convolutions Convolutions // those that cuDNN computes
 	Other        int          // convolutions that XLA computes itself, which is slow
-	Rounded      int          // convolutions and products of float32 that may round what they multiply
+	Rounded      int          // float32 convolutions and products that may round their operands
 	Moved        []string     // kernels that transpose or copy a feature map
 }
 
-// Kernel is a kernel. Bytes are what it reads and writes in the GPU's memory, each array
-// once; what it takes from a larger array counts, not that array.
+// Kernel is a function that the GPU runs. Bytes is the number of bytes that it reads and writes in
+// the GPU's memory, counting each array once, and only the part of an array that it uses.
 type Kernel struct {
 	Name  string
 	Bytes int64
-	FLOP  int64 // of a convolution; a multiply-add is 2
+	FLOP  int64 // of its convolutions; a multiply-add counts as 2
 }
 
-// Convolutions counts calls of cuDNN by their kind.
+// Convolutions counts cuDNN calls of each kind.
 type Convolutions struct {
-	Forward, Input, Filter int // the last two are gradients
-	Fused                  int // forward, with what follows it
+	Forward, Input, Filter int // Input and Filter are gradients
+	Fused                  int // forward, fused with the operations that follow
 }
 
-// String is forward/filter gradients/input gradients/fused.
+// String returns the counts as "forward/filter gradients/input gradients/fused".
 func (c Convolutions) String() string {
 	return fmt.Sprintf("%d/%d/%d/%d", c.Forward, c.Filter, c.Input, c.Fused)
 }
 
-// Bytes are those of all kernels.
+// Bytes returns the sum over all kernels.
 func (p *Profile) Bytes() int64 {
 	sum := int64(0)
 	for _, k := range p.Kernels {
@@ -45,7 +45,7 @@ func (p *Profile) Bytes() int64 {
 	return sum
 }
 
-// FLOP is that of all convolutions.
+// FLOP returns the sum over all kernels.
 func (p *Profile) FLOP() int64 {
 	sum := int64(0)
 	for _, k := range p.Kernels {
@@ -54,9 +54,9 @@ func (p *Profile) FLOP() int64 {
 	return sum
 }
 
-// Roofline returns the least time of a turn of the loop in seconds: the sum over kernels of
-// the longer of the times for its bytes and its FLOP at these rates. A step can be faster
-// where a cache keeps what one kernel has written for the next.
+// Roofline returns a lower bound of the time of one iteration in seconds: the sum over kernels of
+// the longer of the times for its bytes and for its FLOP at these rates. The real time can be less
+// if the GPU's cache keeps what one kernel writes until the next one reads it.
 func (p *Profile) Roofline(bytesPerSecond, flopPerSecond float64) float64 {
 	sum := 0.0
 	for _, k := range p.Kernels {
@@ -65,7 +65,8 @@ func (p *Profile) Roofline(bytesPerSecond, flopPerSecond float64) float64 {
 	return sum
 }
 
-func (m Maps) has(s shape) bool {
+// includes reports whether an array of this shape is a feature map.
+func (m Maps) includes(s shape) bool {
 	batch := make([]int64, 0, len(m.Batch))
 	for _, d := range m.Batch {
 		batch = append(batch, int64(d))
@@ -74,18 +75,17 @@ func (m Maps) has(s shape) bool {
 		!slices.Equal(slices.Sorted(slices.Values(s.dimensions)), slices.Sorted(slices.Values(batch)))
 }
 
-// free are the operations that take no time: they name what is there.
+// free lists the operations that take no time, because they only rename existing values.
 var free = []string{"after-all", "bitcast", "constant", "get-tuple-element", "parameter", "tuple"}
 
-// Maps says which arrays of a program are feature maps: those of four axes, one of which has
-// as many elements as the batch has images, with at least so many elements; but not the
-// batch itself.
+// Maps defines which arrays of a program are feature maps: those with four axes, one of them as long
+// as the batch has images, and with at least Smallest elements, except the batch itself.
 type Maps struct {
 	Batch    [4]int // images, height, width, channels
 	Smallest int    // elements of the smallest feature map of a batch
 }
 
-// Describe reads the optimised module of a program, a serialised HloModuleProtoWithConfig.
+// Describe makes the profile of an optimised program, a serialised HloModuleProtoWithConfig.
 func Describe(serialised []byte, maps Maps) (*Profile, error) {
 	m, err := parseModule(serialised)
 	if err != nil {
@@ -118,7 +118,8 @@ func Describe(serialised []byte, maps Maps) (*Profile, error) {
 	return p, nil
 }
 
-// body is that of a loop: of its two computations the one that does not make a boolean.
+// body returns the body of a loop: the one of its two computations that returns a tuple, and not a
+// boolean.
 func (m *module) body(loop *instruction) (*computation, error) {
 	for _, called := range loop.called {
 		if c := m.computations[called]; c.byID[c.root].shape.parts != nil {
@@ -128,7 +129,7 @@ func (m *module) body(loop *instruction) (*computation, error) {
 	return nil, errors.New("the optimised program has a loop without a body")
 }
 
-// add adds a kernel to a profile.
+// add adds the kernel of instruction i to a profile.
 func (m *module) add(p *Profile, c *computation, i *instruction, maps Maps) error {
 	k := Kernel{Name: i.name, Bytes: m.traffic(c, i)}
 	parts := []*instruction{i}
@@ -138,7 +139,7 @@ func (m *module) add(p *Profile, c *computation, i *instruction, maps Maps) erro
 		parts = within.instructions
 	}
 	moves := func(part *instruction) bool {
-		return (part.opcode == "transpose" || part.opcode == "copy") && maps.has(part.shape)
+		return (part.opcode == "transpose" || part.opcode == "copy") && maps.includes(part.shape)
 	}
 	if slices.ContainsFunc(parts, moves) {
 		p.Moved = append(p.Moved, i.name)
@@ -166,7 +167,7 @@ func (m *module) add(p *Profile, c *computation, i *instruction, maps Maps) erro
 	return nil
 }
 
-// add counts a call of cuDNN by the end of its target's name.
+// add counts a call of cuDNN; kind is the end of its target's name.
 func (c *Convolutions) add(kind string) error {
 	switch kind {
 	case "Forward":
@@ -178,12 +179,12 @@ func (c *Convolutions) add(kind string) error {
 	case "BiasActivationForward":
 		c.Fused++
 	default:
-		return fmt.Errorf("unknown kind of convolution %q", kind)
+		return fmt.Errorf("the optimised program has a cuDNN convolution of the unknown kind %q", kind)
 	}
 	return nil
 }
 
-// rounds reports whether a convolution or product may round what it multiplies.
+// rounds reports whether a convolution or product may round its float32 operands.
 func rounds(c *computation, i *instruction) bool {
 	if c.byID[i.operands[0]].shape.element != float32Type {
 		return false
@@ -191,17 +192,17 @@ func rounds(c *computation, i *instruction) bool {
 	return len(i.precisions) < 2 || i.precisions[0] != highest || i.precisions[1] != highest
 }
 
-// traffic is how many bytes a kernel reads and writes.
+// traffic returns the number of bytes that a kernel reads and writes.
 func (m *module) traffic(c *computation, i *instruction) int64 {
 	switch {
 	case i.opcode == "fusion":
 		inside := m.computations[i.called[0]]
-		sum := inside.written(inside.byID[inside.root])
+		sum := inside.writtenBytes(inside.byID[inside.root])
 		seen := map[int64]bool{}
 		for n, o := range i.operands {
 			if !seen[o] {
 				seen[o] = true
-				sum += inside.read(inside.parameterOf(int64(n)))
+				sum += inside.readBytes(inside.parameterOf(int64(n)))
 			}
 		}
 		return sum
@@ -209,7 +210,7 @@ func (m *module) traffic(c *computation, i *instruction) int64 {
 		return 2 * i.shape.bytes()
 	}
 	sum := i.shape.bytes()
-	if i.target != "" && i.shape.parts != nil { // without a library's workspace
+	if i.target != "" && i.shape.parts != nil { // leave out a library's workspace
 		sum = i.shape.parts[0].bytes()
 	}
 	for n, o := range i.operands {
@@ -229,8 +230,9 @@ func (c *computation) parameterOf(number int64) *instruction {
 	return nil
 }
 
-// read is how many bytes a fusion reads of an array: all, or what it cuts out of it.
-func (c *computation) read(array *instruction) int64 {
+// readBytes returns the number of bytes that a fusion reads of an array: all, or only what it cuts
+// out of the array.
+func (c *computation) readBytes(array *instruction) int64 {
 	if array == nil {
 		return 0
 	}
@@ -245,7 +247,7 @@ func (c *computation) read(array *instruction) int64 {
 				cut += user.shape.bytes()
 			case n == 0 && user.opcode == "dynamic-update-slice": // in place
 			case user.opcode == "bitcast":
-				cut += c.read(user)
+				cut += c.readBytes(user)
 			default:
 				return array.shape.bytes()
 			}
@@ -254,19 +256,19 @@ func (c *computation) read(array *instruction) int64 {
 	return min(cut, array.shape.bytes())
 }
 
-// written is how many bytes a fusion writes as the result of an instruction.
-func (c *computation) written(result *instruction) int64 {
+// writtenBytes returns the number of bytes that a fusion writes for the result of an instruction.
+func (c *computation) writtenBytes(result *instruction) int64 {
 	switch result.opcode {
 	case "tuple":
 		sum := int64(0)
 		for n, o := range result.operands {
 			if !slices.Contains(result.operands[:n], o) {
-				sum += c.written(c.byID[o])
+				sum += c.writtenBytes(c.byID[o])
 			}
 		}
 		return sum
 	case "bitcast":
-		return c.written(c.byID[result.operands[0]])
+		return c.writtenBytes(c.byID[result.operands[0]])
 	case "dynamic-update-slice": // in place
 		return c.byID[result.operands[1]].shape.bytes()
 	}

@@ -46,7 +46,7 @@ func tuple(parts ...message) message {
 	return m
 }
 
-// op is an instruction; its id is its name's.
+// op describes an instruction; its id is derived from its name.
 type op struct {
 	name, opcode, target string
 	shape                message
@@ -56,7 +56,7 @@ type op struct {
 	more                 message
 }
 
-// conv is a call of cuDNN with 3x3 taps, of which axis 3 of the input has the channels.
+// conv returns a call of cuDNN with 3x3 taps; axis 3 of its input has the channels.
 func conv(name, kind string, shape message, highest bool, operands ...string) op {
 	size := message(nil).number(1, 3)
 	more := message(nil).bytes(15, message(nil).bytes(1, size).bytes(1, size)).bytes(16, message(nil).number(8, 3))
@@ -70,7 +70,7 @@ func parameter(name string, number int64, shape message) op {
 	return op{name: name, opcode: "parameter", shape: shape, number: number}
 }
 
-// computation is a computation with a number; its last instruction is the root.
+// computationOf makes a computation with a number; its last instruction is the root.
 func computationOf(id int64, ops ...op) message {
 	ids := map[string]int64{}
 	c := message(nil).number(5, id)
@@ -95,7 +95,7 @@ func computationOf(id int64, ops ...op) message {
 	return c.number(6, ids[ops[len(ops)-1].name])
 }
 
-// moduleOf is a module whose last computation is the entry, number 9.
+// moduleOf makes a module whose last computation is the entry, number 9.
 func moduleOf(computations ...message) []byte {
 	m := message(nil).number(6, 9).text(1, "step")
 	for _, c := range computations {
@@ -142,26 +142,33 @@ func TestDescribe(t *testing.T) {
 			Profile{Kernels: []Kernel{{"s", 2 * 24, 0}}, Chain: 1}},
 		{"fusion", fused(fusion(input, "x", "x"), parameter("a", 0, input), parameter("b", 1, input), op{name: "r", opcode: "add", operands: []string{"a", "b"}}),
 			Profile{Kernels: []Kernel{{"f", 2 * inputBytes, 0}}, Chain: 1}},
-		{"fusion that cuts", fused(fusion(float(4), "x"), parameter("a", 0, input), op{name: "flat", opcode: "bitcast", shape: float(8 * 32 * 32 * 16), operands: []string{"a"}},
+		{"fusion that cuts", fused(fusion(float(4), "x"), parameter("a", 0, input),
+			op{name: "flat", opcode: "bitcast", shape: float(8 * 32 * 32 * 16), operands: []string{"a"}},
 			op{name: "r", opcode: "dynamic-slice", operands: []string{"flat"}}),
 			Profile{Kernels: []Kernel{{"f", 2 * 16, 0}}, Chain: 1}},
-		{"fusion that gathers twice", fused(fusion(float(6), "x"), parameter("a", 0, input), op{name: "one", opcode: "gather", shape: float(6), operands: []string{"a"}},
+		{"fusion that gathers twice", fused(fusion(float(6), "x"), parameter("a", 0, input),
+			op{name: "one", opcode: "gather", shape: float(6), operands: []string{"a"}},
 			op{name: "two", opcode: "slice", shape: float(6), operands: []string{"a"}}, op{name: "r", opcode: "add", operands: []string{"one", "two"}}),
 			Profile{Kernels: []Kernel{{"f", 3 * 24, 0}}, Chain: 1}},
 		{"fusion in place", fused(fusion(input, "x"), parameter("a", 0, input), op{name: "small", opcode: "constant", shape: float(5)},
 			op{name: "r", opcode: "dynamic-update-slice", operands: []string{"a", "small"}}),
 			Profile{Kernels: []Kernel{{"f", 20, 0}}, Chain: 1}},
-		{"fusion of two results", fused(fusion(tuple(input, output), "x"), parameter("a", 0, input), op{name: "o", opcode: "reduce", shape: output, operands: []string{"a"}},
+		{"fusion of two results", fused(fusion(tuple(input, output), "x"), parameter("a", 0, input),
+			op{name: "o", opcode: "reduce", shape: output, operands: []string{"a"}},
 			op{name: "r", opcode: "tuple", operands: []string{"a", "o"}}),
 			Profile{Kernels: []Kernel{{"f", 2*inputBytes + outputBytes, 0}}, Chain: 1}},
-		{"fusion with a transposed map", fused(fusion(float(16, 32, 32, 8), "x"), parameter("a", 0, input), op{name: "r", opcode: "transpose", operands: []string{"a"}}),
+		{"fusion with a transposed map", fused(fusion(float(16, 32, 32, 8), "x"), parameter("a", 0, input),
+			op{name: "r", opcode: "transpose", operands: []string{"a"}}),
 			Profile{Kernels: []Kernel{{"f", 2 * inputBytes, 0}}, Chain: 1, Moved: []string{"f"}}},
-		{"fusion with transposed images", fused(fusion(float(3, 32, 32, 8), "x"), parameter("a", 0, float(8, 32, 32, 3)), op{name: "r", opcode: "transpose", operands: []string{"a"}}),
+		{"fusion with transposed images", fused(fusion(float(3, 32, 32, 8), "x"), parameter("a", 0, float(8, 32, 32, 3)),
+			op{name: "r", opcode: "transpose", operands: []string{"a"}}),
 			Profile{Kernels: []Kernel{{"f", 2 * 4 * 8 * 32 * 32 * 3, 0}}, Chain: 1}},
-		{"fusion with transposed weights", fused(fusion(float(8, 3, 3, 16), "w"), parameter("a", 0, float(16, 3, 3, 8)), op{name: "r", opcode: "transpose", operands: []string{"a"}}),
+		{"fusion with transposed weights", fused(fusion(float(8, 3, 3, 16), "w"), parameter("a", 0, float(16, 3, 3, 8)),
+			op{name: "r", opcode: "transpose", operands: []string{"a"}}),
 			Profile{Kernels: []Kernel{{"f", 2 * 4 * 8 * 3 * 3 * 16, 0}}, Chain: 1}},
 		{"XLA's own", fused(fusion(output, "x", "w"), parameter("a", 0, input), parameter("b", 1, weights),
-			op{name: "d", opcode: "dot", shape: output, operands: []string{"a", "b"}}, op{name: "r", opcode: "convolution", operands: []string{"a", "b"}, more: message(nil).bytes(51, message(nil).numbers(1, 2, 2))}),
+			op{name: "d", opcode: "dot", shape: output, operands: []string{"a", "b"}},
+			op{name: "r", opcode: "convolution", operands: []string{"a", "b"}, more: message(nil).bytes(51, message(nil).numbers(1, 2, 2))}),
 			Profile{Kernels: []Kernel{{"f", inputBytes + weightBytes + outputBytes, 0}}, Chain: 1, Other: 1, Rounded: 1}},
 		{"bfloat16 has nothing to round", with(op{name: "h", opcode: "bitcast", shape: array(bfloat16Type, 8, 8), operands: []string{"x"}},
 			op{name: "d", opcode: "dot", shape: float(8, 8), operands: []string{"h", "h"}}),

@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// Launches is what the host does to run a program.
+// Launches counts what the host does to run a program.
 type Launches struct {
-	Graphs int // command buffers: CUDA graphs, each of which is one launch
-	// Turn is the number of launches, copies and calls of libraries in one turn of the
-	// loop, each of which costs the host some microseconds. It is 0 where the loop lies in
-	// a graph, and -1 of a program without a loop.
+	Graphs int // command buffers, which are CUDA graphs; each is a single launch
+	// Turn is the number of launches, copies and library calls in one iteration of the loop. Each
+	// costs the host a few microseconds. It is 0 if the loop is inside a graph, and -1 if the
+	// program has no loop.
 	Turn int
-	// Whole is that of a call of the program, without the turns of its loop.
+	// Whole is the number for a call of the program, without the iterations of its loop.
 	Whole int
 }
 
-// thunkLine is a line of a thunk: its number, then its kind. Condition and body of a loop
-// are under headings, indented further than the loop.
+// thunkLine matches the line of a thunk: its number, then its kind. The condition and body of a loop
+// follow under headings and are indented further than the loop.
 var thunkLine = regexp.MustCompile(`^( *)\d+: (k\w+)`)
 
-// CountLaunches reads XLA's dump of a program's thunks (ThunkSequence::ToString in
+// CountLaunches parses XLA's dump of a program's thunks (ThunkSequence::ToString in
 // xla/backends/gpu/runtime/thunk.cc).
 func CountLaunches(list string) (Launches, error) {
 	l := Launches{Turn: -1}
-	var graphs []int // the columns of the command buffers that a line lies in
-	loop := -1       // column of the loop that a line lies in
+	var graphs []int // columns of the command buffers around the current line
+	loop := -1       // column of the loop around the current line
 	inBody, found := false, false
 	for line := range strings.Lines(list) {
 		if loop >= 0 && strings.TrimSpace(line) == "body:" {
@@ -65,7 +65,7 @@ func CountLaunches(list string) (Launches, error) {
 		}
 	}
 	if !found {
-		return l, errors.New("XLA's list of thunks has none")
+		return l, errors.New("XLA's list of thunks is empty")
 	}
 	return l, nil
 }

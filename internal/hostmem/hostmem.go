@@ -1,6 +1,5 @@
-// Package hostmem reports the memory that this process may use: that of the machine, or
-// of the control group around the process where its limit is lower, as in a container or
-// a batch job.
+// Package hostmem reports how much memory this process may use: the machine's, or less if the
+// process runs in a control group with a lower limit, such as a container or a batch job.
 package hostmem
 
 import (
@@ -17,19 +16,19 @@ import (
 
 // Memory is an amount of memory in bytes.
 type Memory struct {
-	Total uint64 // what the machine or the group has
-	Free  uint64 // what it can give without swapping or killing
-	Group bool   // Free is what the control group gives, and the machine has more
+	Total uint64 // of the machine, or the limit of the control group if that is lower
+	Free  uint64 // available without swapping or killing
+	Group bool   // the control group's limit, and not the machine, determines Free
 }
 
-// Read reads the memory of the machine whose file system is root; os.DirFS("/") is this
-// one. It reports false where the system has no /proc/meminfo.
+// Read reads the memory of the machine whose file system is root, os.DirFS("/") for this one. It
+// returns false if the system has no /proc/meminfo.
 //
-// A group's files in the page cache that were not used lately count as free, as
-// they do in MemAvailable. See https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
-// and https://docs.kernel.org/admin-guide/cgroup-v1/memory.html.
+// A group's files in the page cache that were not used lately count as free, as they do in
+// MemAvailable. See https://docs.kernel.org/admin-guide/cgroup-v2.html#memory and
+// https://docs.kernel.org/admin-guide/cgroup-v1/memory.html.
 func Read(root fs.FS) (Memory, bool) {
-	kilobytes := values(root, "proc/meminfo")
+	kilobytes := readTable(root, "proc/meminfo")
 	total, ok := kilobytes["MemTotal:"]
 	free, available := kilobytes["MemAvailable:"]
 	if !ok || !available {
@@ -37,12 +36,12 @@ func Read(root fs.FS) (Memory, bool) {
 	}
 	m := Memory{Total: total << 10, Free: free << 10}
 	for _, g := range groups(root) {
-		limit := cmp.Or(number(root, path.Join(g, "memory.max")), number(root, path.Join(g, "memory.limit_in_bytes")))
-		if limit == 0 || limit > total<<10 { // none; the first version writes it as a huge number
+		limit := cmp.Or(readNumber(root, path.Join(g, "memory.max")), readNumber(root, path.Join(g, "memory.limit_in_bytes")))
+		if limit == 0 || limit > total<<10 { // no limit; cgroup v1 writes that as a huge number
 			continue
 		}
-		used := cmp.Or(number(root, path.Join(g, "memory.current")), number(root, path.Join(g, "memory.usage_in_bytes")))
-		stat := values(root, path.Join(g, "memory.stat"))
+		used := cmp.Or(readNumber(root, path.Join(g, "memory.current")), readNumber(root, path.Join(g, "memory.usage_in_bytes")))
+		stat := readTable(root, path.Join(g, "memory.stat"))
 		used -= min(used, cmp.Or(stat["total_inactive_file"], stat["inactive_file"]))
 		if left := limit - min(limit, used); left < m.Free {
 			m.Free, m.Group = left, true
@@ -52,12 +51,12 @@ func Read(root fs.FS) (Memory, bool) {
 	return m, true
 }
 
-// Kills returns how many processes the kernel has killed since it started because memory
-// ran out, on the machine whose file system is root; 0 where the system does not count them.
-func Kills(root fs.FS) uint64 { return values(root, "proc/vmstat")["oom_kill"] }
+// Kills returns the number of processes that the kernel has killed since boot because memory ran
+// out, on the machine whose file system is root. It returns 0 if the system does not count them.
+func Kills(root fs.FS) uint64 { return readTable(root, "proc/vmstat")["oom_kill"] }
 
-// groups lists the directories of the control groups that limit this process's memory,
-// of either version: its own and those above it.
+// groups lists the directories of the control groups, v1 or v2, that limit this process's memory:
+// its own group and those above it.
 func groups(root fs.FS) []string {
 	text, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -78,7 +77,7 @@ func groups(root fs.FS) []string {
 		default:
 			continue
 		}
-		// In a container the path may be that of the host: then only the mount is there.
+		// In a container this may be the path on the host; then only the root of the mount exists.
 		for below := path.Clean("/" + fields[2]); ; below = path.Dir(below) {
 			dirs = append(dirs, path.Join(mount, below))
 			if below == "/" {
@@ -89,8 +88,9 @@ func groups(root fs.FS) []string {
 	return dirs
 }
 
-// number reads a file of one number; 0 where there is none, or "max".
-func number(root fs.FS, name string) uint64 {
+// readNumber reads a file that contains one number. It returns 0 if the file does not exist or does
+// not contain a number, such as "max".
+func readNumber(root fs.FS, name string) uint64 {
 	text, err := fs.ReadFile(root, name)
 	if err != nil {
 		return 0
@@ -102,8 +102,8 @@ func number(root fs.FS, name string) uint64 {
 	return n
 }
 
-// values reads a file whose lines are a name and a number.
-func values(root fs.FS, name string) map[string]uint64 {
+// readTable reads a file whose lines consist of a name and a number.
+func readTable(root fs.FS, name string) map[string]uint64 {
 	text, err := fs.ReadFile(root, name)
 	if err != nil {
 		return nil

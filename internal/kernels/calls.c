@@ -7,57 +7,58 @@
 #include "conv.h"
 #include "norm.h"
 
-// Products and sums are rounded apart unless an intrinsic says otherwise, so that the bits do
-// not depend on the compiler. (GCC does so with -std=c11.)
+// Products and sums are rounded separately unless an intrinsic fuses them, so that the bits do not
+// depend on the compiler. (GCC does so anyway with -std=c11.)
 #pragma STDC FP_CONTRACT OFF
 
-static void *misshapen(const struct ffi_frame *frame) {
-	return ffi_failure(frame, FFI_INVALID_ARGUMENT, "not what nb201 has a kernel for");
+static void *wrong_arguments(const struct ffi_frame *frame) {
+	return ffi_failure(frame, FFI_INVALID_ARGUMENT, "an nb201 kernel does not accept these arguments");
 }
 
-static void *no_memory(const struct ffi_frame *frame) {
-	return ffi_failure(frame, FFI_RESOURCE_EXHAUSTED, "no memory for a kernel");
+static void *out_of_memory(const struct ffi_frame *frame) {
+	return ffi_failure(frame, FFI_RESOURCE_EXHAUSTED, "out of memory in an nb201 kernel");
 }
 
-// is_call reports whether a frame is a call. It answers one that asks what the function is.
+// is_call reports whether a frame is a call. If it is a request for the function's metadata instead,
+// is_call answers it.
 static bool is_call(struct ffi_frame *frame) {
-	struct ffi_metadata_extension *asked = frame->extension_start;
-	if (asked != NULL && asked->kind == FFI_EXTENSION_METADATA) {
-		asked->metadata->version.major = FFI_MAJOR;
-		asked->metadata->version.minor = FFI_MINOR;
-		asked->metadata->traits = 0;
+	struct ffi_metadata_extension *request = frame->extension_start;
+	if (request != NULL && request->kind == FFI_EXTENSION_METADATA) {
+		request->metadata->version.major = FFI_MAJOR;
+		request->metadata->version.minor = FFI_MINOR;
+		request->metadata->traits = 0;
 		return false;
 	}
 	return frame->stage == FFI_STAGE_EXECUTE;
 }
 
-// has reports whether a call has these numbers of arguments and results and one attribute, a
-// scalar of a type, or with the type 0 no attribute.
-static bool has(const struct ffi_frame *frame, int64_t args, int64_t results, int type) {
+// has_arguments reports whether a call has these numbers of arguments and results, and exactly one
+// attribute, a scalar of a type; type 0 means no attribute.
+static bool has_arguments(const struct ffi_frame *frame, int64_t args, int64_t results, int type) {
 	const struct ffi_attributes *a = &frame->attributes;
 	if (frame->args.size != args || frame->results.size != results || a->size != (type != 0))
 		return false;
 	return type == 0 || (a->kinds[0] == FFI_ATTRIBUTE_SCALAR && a->scalars[0]->type == type);
 }
 
-// attribute is the value of the only attribute of a call.
+// attribute returns the value of a call's only attribute.
 static const void *attribute(const struct ffi_frame *frame) { return frame->attributes.scalars[0]->value; }
 
-// Sums over a batch are those of its shares: always the same shares, however many threads
-// there are.
+// A sum over a batch is computed in shares that are then added. The shares are always the same,
+// however many threads there are, so that the result does not depend on the number of threads.
 enum { SHARES = 16 };
 
 static long first_of(long share, long all) { return share * all / SHARES; }
 
-// conv_task is what a call for a convolution is about.
+// conv_task holds the arguments of a call for a convolution.
 struct conv_task {
 	struct conv shape;
-	const float *x, *other; // the weights, or dy
-	float *result; // with SHARES, one after another
+	const float *x, *other; // other is the weights, or dy
+	float *result; // for gradients of weights: [SHARES, weights]
 };
 
-// describe fills in the shape of a convolution with the input x and the output (or its
-// gradient) y; w are the weights or their gradient. It returns false when they do not fit.
+// describe fills in the shape of a convolution with the input x and the output (or its gradient) y;
+// w holds the weights or their gradient. It returns false if there is no kernel for these shapes.
 static bool describe(struct conv *c, const struct ffi_buffer *x, const struct ffi_buffer *w, const struct ffi_buffer *y) {
 	const struct ffi_buffer *all[] = {x, w, y};
 	for (int i = 0; i < 3; i++)
@@ -81,7 +82,7 @@ static void forward_image(void *of, long image, float *scratch) {
 
 static bool forward_fits(const struct ffi_frame *frame, struct conv *c) {
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
-	return has(frame, 2, 1, 0) && describe(c, in[0], in[1], out[0]);
+	return has_arguments(frame, 2, 1, 0) && describe(c, in[0], in[1], out[0]);
 }
 
 static void *forward(struct ffi_frame *frame) {
@@ -90,7 +91,7 @@ static void *forward(struct ffi_frame *frame) {
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
 	struct conv_task t;
 	if (!forward_fits(frame, &t.shape))
-		return misshapen(frame);
+		return wrong_arguments(frame);
 	t.x = in[0]->data, t.other = in[1]->data, t.result = out[0]->data;
 	return ffi_do_all(frame, forward_image, &t, t.shape.images, conv_scratch(&t.shape));
 }
@@ -105,7 +106,7 @@ static void weights_share(void *of, long share, float *scratch) {
 
 static bool weights_fit(const struct ffi_frame *frame, struct conv *c) {
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
-	return has(frame, 2, 1, 0) && describe(c, in[0], out[0], in[1]);
+	return has_arguments(frame, 2, 1, 0) && describe(c, in[0], out[0], in[1]);
 }
 
 static void *weights(struct ffi_frame *frame) {
@@ -114,11 +115,11 @@ static void *weights(struct ffi_frame *frame) {
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
 	struct conv_task t;
 	if (!weights_fit(frame, &t.shape))
-		return misshapen(frame);
+		return wrong_arguments(frame);
 	long n = weights_of(&t.shape);
 	t.x = in[0]->data, t.other = in[1]->data, t.result = calloc((size_t)(SHARES * n), sizeof(float));
 	if (t.result == NULL)
-		return no_memory(frame);
+		return out_of_memory(frame);
 	void *failed = ffi_do_all(frame, weights_share, &t, SHARES, conv_scratch(&t.shape));
 	float *sum = out[0]->data;
 	memcpy(sum, t.result, (size_t)n * sizeof(float));
@@ -129,22 +130,23 @@ static void *weights(struct ffi_frame *frame) {
 	return failed;
 }
 
-// norm_task is what a call for a batch normalisation, or its gradient, is about.
+// norm_task holds the arguments and intermediate results of a call for a batch normalisation or its
+// gradient.
 struct norm_task {
 	long pixels, channels;
 	float epsilon;
 	const float *x, *dy, *mean;
 	float *result;
 	float *factor, *slope, *term; // per channel
-	double *first, *second; // [SHARES, channels]: means and squares, or the sums of dy and of products
+	double *first, *second; // [SHARES, channels]: means and squares, or sums of dy and of products
 };
 
-// norm_fits reports whether a call is of feature maps [images, rows, columns, channels], its
-// first argument and result and the fifth argument, dy, if it has one, and of vectors of
-// channels, all others.
+// norm_fits reports whether there is a kernel for a call. The first argument and result, and the
+// fifth argument, dy, if it has one, must be feature maps [images, rows, columns, channels], and all
+// others vectors [channels].
 static bool norm_fits(const struct ffi_frame *frame, int64_t args) {
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
-	if (!has(frame, args, 3, FFI_F32))
+	if (!has_arguments(frame, args, 3, FFI_F32))
 		return false;
 	const struct ffi_buffer *x = in[0];
 	if (x->type != FFI_F32 || x->rank != 4 || x->dims[3] % NORM_BLOCK != 0)
@@ -161,8 +163,8 @@ static bool norm_fits(const struct ffi_frame *frame, int64_t args) {
 	return true;
 }
 
-// begin_norm fills in a task of a call that fits, and gives it memory, zeros, which end_norm
-// frees. It returns an XLA_FFI_Error or NULL.
+// begin_norm fills in the task of a call that norm_fits accepts, and allocates its memory, filled
+// with zeros, which end_norm frees. It returns an XLA_FFI_Error or NULL.
 static void *begin_norm(const struct ffi_frame *frame, struct norm_task *t) {
 	const struct ffi_buffer *x = frame->args.buffers[0];
 	*t = (struct norm_task){
@@ -172,7 +174,7 @@ static void *begin_norm(const struct ffi_frame *frame, struct norm_task *t) {
 	};
 	t->first = calloc((size_t)t->channels, SHARES * 2 * sizeof(double) + 3 * sizeof(float));
 	if (t->first == NULL)
-		return no_memory(frame);
+		return out_of_memory(frame);
 	t->second = t->first + SHARES * t->channels;
 	t->factor = (float *)(t->second + SHARES * t->channels), t->slope = t->factor + t->channels, t->term = t->slope + t->channels;
 	return NULL;
@@ -199,14 +201,14 @@ static void scale_share(void *of, long share, float *scratch) {
 	norm_scale(t->x + at, t->factor, t->term, t->result + at, first_of(share + 1, t->pixels) - from, t->channels);
 }
 
-// normalise is batch_norm_training: of x, scale and shift it makes y, the batch's mean and
-// its biased variance.
+// normalise computes batch_norm_training: from x, scale and shift it computes y, the batch's mean and
+// the batch's biased variance.
 static void *normalise(struct ffi_frame *frame) {
 	if (!is_call(frame))
 		return NULL;
 	struct norm_task t;
 	if (!norm_fits(frame, 3))
-		return misshapen(frame);
+		return wrong_arguments(frame);
 	void *failed = begin_norm(frame, &t);
 	if (failed != NULL)
 		return failed;
@@ -249,14 +251,14 @@ static void gradient_share(void *of, long share, float *scratch) {
 	norm_gradient(t->x + at, t->dy + at, t->factor, t->slope, t->term, t->result + at, first_of(share + 1, t->pixels) - from, t->channels);
 }
 
-// normalise_gradient is batch_norm_grad: of x, scale, mean, variance and dy it makes the
+// normalise_gradient computes batch_norm_grad: from x, scale, mean, variance and dy it computes the
 // gradients of x, scale and shift.
 static void *normalise_gradient(struct ffi_frame *frame) {
 	if (!is_call(frame))
 		return NULL;
 	struct norm_task t;
 	if (!norm_fits(frame, 5))
-		return misshapen(frame);
+		return wrong_arguments(frame);
 	void *failed = begin_norm(frame, &t);
 	if (failed != NULL)
 		return failed;
@@ -282,10 +284,10 @@ static void *normalise_gradient(struct ffi_frame *frame) {
 	return failed;
 }
 
-// moves reports whether a call makes one array of float32 of another, each of a rank, with
-// an attribute of a type.
+// moves reports whether a call maps one float32 array to another, both of this rank, with an
+// attribute of a type (0: none).
 static bool moves(const struct ffi_frame *frame, int64_t rank, int type) {
-	if (!has(frame, 1, 1, type))
+	if (!has_arguments(frame, 1, 1, type))
 		return false;
 	const struct ffi_buffer *x = frame->args.buffers[0], *y = frame->results.buffers[0];
 	return x->type == FFI_F32 && y->type == FFI_F32 && x->rank == rank && y->rank == rank;
@@ -298,12 +300,12 @@ static bool slice_fits(const struct ffi_frame *frame) {
 	return start >= 0 && made <= all && start <= all - made;
 }
 
-// slice cuts a piece out of a vector, from the index on that its attribute is.
+// slice copies a piece of a vector that begins at the index in the attribute.
 static void *slice(struct ffi_frame *frame) {
 	if (!is_call(frame))
 		return NULL;
 	if (!slice_fits(frame))
-		return misshapen(frame);
+		return wrong_arguments(frame);
 	const struct ffi_buffer *x = frame->args.buffers[0], *y = frame->results.buffers[0];
 	memcpy(y->data, (float *)x->data + *(const int64_t *)attribute(frame), (size_t)y->dims[0] * sizeof(float));
 	return NULL;
@@ -314,12 +316,12 @@ static bool reverse_fits(const struct ffi_frame *frame) {
 		memcmp(frame->args.buffers[0]->dims, frame->results.buffers[0]->dims, 4 * sizeof(int64_t)) == 0;
 }
 
-// reverse turns the first two axes of weights around.
+// reverse reverses the first two axes of weights.
 static void *reverse(struct ffi_frame *frame) {
 	if (!is_call(frame))
 		return NULL;
 	if (!reverse_fits(frame))
-		return misshapen(frame);
+		return wrong_arguments(frame);
 	const struct ffi_buffer *x = frame->args.buffers[0], *y = frame->results.buffers[0];
 	long taps = x->dims[0] * x->dims[1], size = x->dims[2] * x->dims[3];
 	for (long t = 0; t < taps; t++)
@@ -334,12 +336,12 @@ static bool transpose_fits(const struct ffi_frame *frame) {
 	return y[0] == x[0] && y[1] == x[1] && y[2] == x[3] && y[3] == x[2];
 }
 
-// transpose exchanges the last two axes of weights.
+// transpose swaps the last two axes of weights.
 static void *transpose(struct ffi_frame *frame) {
 	if (!is_call(frame))
 		return NULL;
 	if (!transpose_fits(frame))
-		return misshapen(frame);
+		return wrong_arguments(frame);
 	const struct ffi_buffer *x = frame->args.buffers[0], *y = frame->results.buffers[0];
 	long taps = x->dims[0] * x->dims[1], rows = x->dims[2], cols = x->dims[3];
 	const float *from = x->data;
@@ -364,8 +366,7 @@ static bool weights_call(const struct ffi_frame *frame) {
 static bool norm_call(const struct ffi_frame *frame) { return norm_fits(frame, 3); }
 static bool norm_gradient_call(const struct ffi_frame *frame) { return norm_fits(frame, 5); }
 
-// kernels are all that XLA can call: their names in programs, which calls they take, and
-// the functions.
+// kernels lists everything that XLA can call: names in programs, checks of arguments, and functions.
 static const struct {
 	const char *name;
 	bool (*fits)(const struct ffi_frame *);

@@ -4,7 +4,7 @@
 
 static bool is_padded(const struct conv *c) { return c->taps > 1 || c->in_step > 1; }
 
-// seen_rows and seen_cols are what the outputs see of an image and its padding.
+// seen_rows and seen_cols return the size of the part of a padded image that the outputs depend on.
 static long seen_rows(const struct conv *c) { return (c->rows - 1) * c->out_step + c->taps; }
 static long seen_cols(const struct conv *c) { return (c->cols - 1) * c->out_step + c->taps; }
 
@@ -16,8 +16,8 @@ size_t conv_scratch(const struct conv *c) {
 
 #include <immintrin.h>
 
-// All that is below is in AVX2's registers of 8 floats, of which there are 16: 12 hold
-// sums, of 6 pixels (or weights) by the two halves of a block of output channels.
+// The functions below use AVX2's 16 registers of 8 floats. 12 of them hold sums: of 6 pixels (or
+// weights) for the two halves of a block of output channels.
 #define AVX2 __attribute__((target("avx2,fma")))
 #define INLINED static inline __attribute__((always_inline)) AVX2
 enum { LANES = 8, AT_ONCE = 6, ROWS_AT_ONCE = 8 };
@@ -27,16 +27,16 @@ bool conv_can(void) {
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-// seen is an image as the outputs see it, rows of row floats: copied into its place within
-// the zeros of scratch, or as it is.
-static const float *seen(const struct conv *c, const float *image, float *scratch, long *row) {
+// pad returns an image with its padding, and sets row to the number of floats in a row: a copy of the
+// image within the zeros of scratch, or the image itself if it needs no padding.
+static const float *pad(const struct conv *c, const float *image, float *scratch, long *row) {
 	if (!is_padded(c)) {
 		*row = c->in_cols * c->in;
 		return image;
 	}
 	long rows = seen_rows(c), cols = seen_cols(c), start = c->taps / 2;
 	*row = cols * c->in;
-	long within = (cols - start - 1) / c->in_step + 1; // of a row's pixels
+	long within = (cols - start - 1) / c->in_step + 1; // pixels of a row that the outputs depend on
 	if (within > c->in_cols)
 		within = c->in_cols;
 	for (long i = 0; i < c->in_rows && start + i * c->in_step < rows; i++) {
@@ -52,9 +52,9 @@ static const float *seen(const struct conv *c, const float *image, float *scratc
 	return scratch;
 }
 
-// pixels makes a block of output channels of n neighbouring pixels. What they see in
-// each of taps rows is one piece of memory: wide floats, from x on for the first pixel and
-// step floats further for each other.
+// pixels computes a block of output channels for n neighbouring pixels. In each of taps rows, a pixel
+// depends on one contiguous piece of memory of wide floats, which begins at x for the first pixel and
+// step floats later for each following one.
 INLINED void pixels(int n, const float *x, long step, long row, const float *w, long taps, long wide, long out, float *y) {
 	__m256 low[AT_ONCE], high[AT_ONCE];
 #pragma GCC unroll 6
@@ -77,8 +77,8 @@ INLINED void pixels(int n, const float *x, long step, long row, const float *w, 
 	}
 }
 
-// weights adds a block of output channels of n weights that are neighbours in memory, of
-// rows of pixels: those of x lie step floats apart.
+// weights adds to the gradients of n weights that are neighbours in memory, for a block of output
+// channels, the sums over rows x cols pixels. Neighbouring pixels of x are step floats apart.
 INLINED void weights(int n, const float *x, long step, long row, const float *dy, long rows, long cols, long out, float *dw) {
 	__m256 low[AT_ONCE], high[AT_ONCE];
 #pragma GCC unroll 6
@@ -105,7 +105,8 @@ INLINED void weights(int n, const float *x, long step, long row, const float *dy
 	}
 }
 
-// ONE_OF calls a function with its first argument as a constant, 1 to AT_ONCE.
+// ONE_OF calls a function with its first argument as a constant from 1 to AT_ONCE, so that the
+// compiler unrolls its loops.
 #define ONE_OF(n, function, ...) \
 	switch (n) { \
 	case 1: function(1, __VA_ARGS__); break; \
@@ -116,9 +117,9 @@ INLINED void weights(int n, const float *x, long step, long row, const float *dy
 	default: function(6, __VA_ARGS__); break; \
 	}
 
-// share is how many of what is left are taken at once: no more than the registers hold,
-// and so that no small rest is left.
-static int share(long left) {
+// at_once returns how many of the left pixels or weights to process next: as many as the registers
+// hold, but fewer if only one or two would remain after that.
+static int at_once(long left) {
 	if (left == AT_ONCE + 1 || left == AT_ONCE + 2)
 		return 4;
 	return left < AT_ONCE ? (int)left : AT_ONCE;
@@ -126,13 +127,13 @@ static int share(long left) {
 
 AVX2 void conv_forward(const struct conv *c, const float *x, const float *w, float *y, long image, float *scratch) {
 	long row, step = c->out_step * c->in;
-	x = seen(c, x + image * c->in_rows * c->in_cols * c->in, scratch, &row);
+	x = pad(c, x + image * c->in_rows * c->in_cols * c->in, scratch, &row);
 	y += image * c->rows * c->cols * c->out;
 	for (long i = 0; i < c->rows; i++)
 		for (long block = 0; block < c->out; block += CONV_BLOCK) {
 			int n;
 			for (long j = 0; j < c->cols; j += n) {
-				n = share(c->cols - j);
+				n = at_once(c->cols - j);
 				const float *from = x + i * c->out_step * row + j * step;
 				float *made = y + (i * c->cols + j) * c->out + block;
 				ONE_OF(n, pixels, from, step, row, w + block, c->taps, c->taps * c->in, c->out, made)
@@ -142,15 +143,15 @@ AVX2 void conv_forward(const struct conv *c, const float *x, const float *w, flo
 
 AVX2 void conv_weights(const struct conv *c, const float *x, const float *dy, float *dw, long image, float *scratch) {
 	long row, step = c->out_step * c->in, wide = c->taps * c->in;
-	x = seen(c, x + image * c->in_rows * c->in_cols * c->in, scratch, &row);
+	x = pad(c, x + image * c->in_rows * c->in_cols * c->in, scratch, &row);
 	dy += image * c->rows * c->cols * c->out;
-	for (long i = 0; i < c->rows; i += ROWS_AT_ONCE) { // so that they stay in the cache
+	for (long i = 0; i < c->rows; i += ROWS_AT_ONCE) { // these rows stay in the cache
 		long rows = c->rows - i < ROWS_AT_ONCE ? c->rows - i : ROWS_AT_ONCE;
 		for (long block = 0; block < c->out; block += CONV_BLOCK)
 			for (long a = 0; a < c->taps; a++) {
 				int n;
 				for (long k = 0; k < wide; k += n) {
-					n = share(wide - k);
+					n = at_once(wide - k);
 					const float *from = x + (i * c->out_step + a) * row + k;
 					float *made = dw + (a * wide + k) * c->out + block;
 					ONE_OF(n, weights, from, step, c->out_step * row, dy + i * c->cols * c->out + block, rows, c->cols, c->out, made)

@@ -1,6 +1,5 @@
-// Convolutions of feature maps [images, rows, cols, channels] in float32 with weights
-// [taps, taps, in, out], padded by taps/2 at the start of either axis, and their gradient
-// for the weights.
+// Convolutions of feature maps [images, rows, cols, channels] in float32 with weights [taps, taps,
+// in, out], padded by taps/2 at the start of each axis, and the gradients of the weights.
 
 #ifndef NB201_CONV_H_
 #define NB201_CONV_H_
@@ -8,9 +7,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// What a convolution's input and output are. in_step is 2 where the input is spread
-// with zeros between its pixels (the gradient for the input of a convolution of stride
-// 2), out_step is the stride; else they are 1. taps is 1 or 3.
+// conv describes a convolution. taps is 1 or 3. The input is [images, in_rows, in_cols, in], the
+// output [images, rows, cols, out]. out_step is the stride, 1 or 2. in_step is 2 if the input is
+// spread with zeros between its pixels, as for the gradient of the input of a convolution of stride
+// 2, and otherwise 1.
 struct conv {
 	long taps;
 	long images;
@@ -18,20 +18,20 @@ struct conv {
 	long rows, cols, out, out_step;
 };
 
-// conv_can reports whether this processor has the instructions that the functions below use:
-// AVX2 and FMA.
+// conv_can reports whether this processor has the instructions that the functions below use: AVX2
+// and FMA.
 bool conv_can(void);
 
-// conv_scratch is how many floats of zeros a thread needs for itself: an image within its
-// padding, if it has any. The functions below leave the padding as it is.
+// conv_scratch returns the number of floats of scratch memory that each thread needs, for an image
+// with its padding. They must be zero at first; the functions below do not change the padding.
 size_t conv_scratch(const struct conv *c);
 
-// conv_forward makes the output of an image: y[i, j, o] is the sum over a, b and k of
-// x[i*out_step + a - taps/2, j*out_step + b - taps/2, k] * w[a, b, k, o], in this order, which is
-// the same on every machine. The number of output channels is a multiple of CONV_BLOCK.
+// conv_forward computes the output of an image: y[i, j, o] is the sum over a, b and k of
+// x[i*out_step + a - taps/2, j*out_step + b - taps/2, k] * w[a, b, k, o], added in this order on
+// every machine. The number of output channels must be a multiple of CONV_BLOCK.
 void conv_forward(const struct conv *c, const float *x, const float *w, float *y, long image, float *scratch);
 
-// conv_weights adds to dw[a, b, k, o] the sum over an image's i and j of
+// conv_weights adds to dw[a, b, k, o] the sum over i and j, for one image, of
 // x[i*out_step + a - taps/2, j*out_step + b - taps/2, k] * dy[i, j, o].
 void conv_weights(const struct conv *c, const float *x, const float *dy, float *dw, long image, float *scratch);
 

@@ -1,8 +1,8 @@
-// The part of XLA's foreign function interface that the kernels need: structs as in
-// xla/ffi/api/c_api.h of XLA and in xla/pjrt/c/pjrt_c_api_ffi_extension.h. Each holds its
-// size, and they only ever grow at their ends. TestHeader compares this with the originals,
-// but for the arguments of a registration, of which no package has the header: the plugin
-// refuses a registration of another size.
+// The part of XLA's foreign function interface that the kernels need: structs as in XLA's
+// xla/ffi/api/c_api.h and xla/pjrt/c/pjrt_c_api_ffi_extension.h. Each struct contains its size, and
+// new versions only append to it. TestHeader compares this file with the original, except for the
+// arguments of a registration, whose header is not in any package; the plugin refuses a registration
+// of another size.
 
 #ifndef NB201_FFI_H_
 #define NB201_FFI_H_
@@ -50,10 +50,11 @@ struct ffi_buffer {
 
 enum { FFI_S64 = 5, FFI_F32 = 11 };
 
-// The most arrays that a call of ours has, arguments and results, and the most axes of one.
+// The largest number of arrays in a call of a kernel, arguments and results together, and the largest
+// number of axes of an array.
 enum { FFI_MOST_ARRAYS = 8, FFI_MOST_AXES = 4 };
 
-// XLA_FFI_Args, XLA_FFI_Rets. All of ours are buffers.
+// XLA_FFI_Args, XLA_FFI_Rets. All arguments and results of the kernels are buffers.
 struct ffi_buffers {
 	size_t struct_size;
 	void *extension_start;
@@ -70,7 +71,7 @@ struct ffi_scalar {
 
 enum { FFI_ATTRIBUTE_SCALAR = 3 };
 
-// XLA_FFI_Attrs. All of ours are scalars.
+// XLA_FFI_Attrs. All attributes of the kernels are scalars.
 struct ffi_attributes {
 	size_t struct_size;
 	void *extension_start;
@@ -100,7 +101,7 @@ struct ffi_metadata {
 	uint32_t traits;
 };
 
-// XLA_FFI_Metadata_Extension: a call that has it asks what the function is.
+// XLA_FFI_Metadata_Extension: a call with this extension requests the function's metadata.
 struct ffi_metadata_extension {
 	size_t struct_size;
 	int kind;
@@ -146,7 +147,7 @@ struct ffi_threads_args {
 
 struct pjrt_register_args;
 
-// PJRT_FFI_Extension, one of the list that begins in PJRT_Api.extension_start.
+// PJRT_FFI_Extension, an element of the list that begins at PJRT_Api.extension_start.
 struct pjrt_ffi_extension {
 	size_t struct_size;
 	int kind;
@@ -168,18 +169,17 @@ struct pjrt_register_args {
 	int traits;
 };
 
-// ffi_failure makes an XLA_FFI_Error of one of the codes above.
+// ffi_failure makes an XLA_FFI_Error with one of the codes above.
 void *ffi_failure(const struct ffi_frame *frame, int code, const char *message);
 
-// ffi_do_all calls work for each item from 0 to items-1, in any order and on several threads at
-// a time. Each thread gets its own scratch floats, zeros at first. The work is done by this
-// thread alone when XLA refuses others. It returns an XLA_FFI_Error, when nothing was done, or
-// NULL.
+// ffi_do_all calls work for each item from 0 to items-1, in any order and on several threads at the
+// same time. Each thread has its own scratch floats, zero at first. If XLA refuses other threads, the
+// calling thread does all the work. It returns NULL, or an XLA_FFI_Error if no work was done.
 void *ffi_do_all(const struct ffi_frame *frame, void (*work)(void *of, long item, float *scratch), void *of, long items, size_t scratch);
 
-// kernels_register gives the plugin whose extensions these are the kernels. It returns a
-// PJRT_Error that the caller frees, or NULL; *registered is 0 when the plugin lacks the
-// interface for it.
+// kernels_register registers the kernels with the plugin that has these extensions. It returns a
+// PJRT_Error that the caller frees, or NULL. *registered is 0 if the plugin lacks the interface for
+// kernels.
 void *kernels_register(void *extensions, int *registered);
 
 // ffi_shape is the shape of a float32 array.
@@ -188,9 +188,9 @@ struct ffi_shape {
 	int64_t dims[FFI_MOST_AXES];
 };
 
-// kernels_fit reports whether the kernel of a name takes a call with arguments and, after
-// them, results of these shapes, and a scalar attribute of a type, which is 0 for none. It
-// asks what the kernel itself asks when it is called.
+// kernels_fit reports whether the named kernel accepts a call. shapes has the shapes of the arguments,
+// followed by those of the results; type is that of the scalar attribute, or 0 for none, and value
+// points to it. kernels_fit uses the same check as the kernel itself when it is called.
 bool kernels_fit(const char *name, int args, int results, const struct ffi_shape *shapes, int type, const void *value);
 
 #endif

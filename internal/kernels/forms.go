@@ -14,29 +14,29 @@ import (
 	"unsafe"
 )
 
-// form is a form of an operation that a kernel computes.
+// form describes a form of an operation that a kernel computes.
 type form struct {
 	kernel    string
 	operation string
-	// attributes are all that the operation has, with their values as go-xla writes them. *
-	// stands for a number.
+	// attributes maps all attributes of the operation to their values as go-xla writes them,
+	// with * for a number.
 	attributes map[string]string
-	// given is the attribute that the kernel is given, the only one.
+	// given is the only attribute that is passed to the kernel.
 	given attribute
-	// agrees reports whether attributes mean what the kernel reads from the shapes: strides,
-	// padding, limits. nil: always.
+	// agrees reports whether the attributes (strides, padding, limits) mean what the kernel
+	// derives from the shapes. nil: always.
 	agrees func(o *operation, numbers map[string]string) bool
 }
 
-// attribute is a kernel's attribute of a type, f32 or i64: its name, and that of the
-// operation's attribute whose number it has.
+// attribute describes a kernel's attribute: its name, the name of the operation's attribute that
+// has its number, and its type, f32 or i64.
 type attribute struct{ name, from, kind string }
 
-// forms are all that is replaced. An operation with another attribute, or another value of
-// one, is left to XLA, whatever it means. Which shapes a kernel takes the kernel says
+// forms lists everything that is replaced. An operation with any other attribute, or any other
+// value, is left to XLA, whatever it means. The kernel itself decides which shapes it accepts
 // (calls.c).
 var forms = []form{
-	// Taps, stride, and what the input is spread by.
+	// The numbers are taps, stride and spread.
 	convolution("nb201.conv", 3, 1, 1),
 	convolution("nb201.conv", 3, 2, 1),
 	convolution("nb201.conv", 3, 1, 2),
@@ -68,13 +68,13 @@ var forms = []form{
 	{kernel: "nb201.transpose", operation: "transpose", attributes: map[string]string{"permutation": "array<i64: 0, 1, 3, 2>"}},
 }
 
-// convolution is the form of a convolution with taps x taps weights, a stride, and an input
-// that is spread with spread-1 zeros between its pixels (as the gradient of a convolution of
-// that stride is), or of the gradient of the weights.
+// convolution returns the form of a convolution, or of the gradient of its weights. The weights are
+// taps x taps. The input is spread with spread-1 zeros between its pixels, as it is in the gradient
+// of a convolution of that stride.
 func convolution(kernel string, taps, stride, spread int64) form {
 	pair := func(n int64) string { return "array<i64: " + decimal(n) + ", " + decimal(n) + ">" }
 	start := taps / 2
-	end := start + spread - 1 // what the last, incomplete stride cut off is padded again
+	end := start + spread - 1 // pads again what the last, incomplete stride cut off
 	attributes := map[string]string{
 		"dimension_numbers":   "#stablehlo.conv<[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]>",
 		"window_strides":      pair(stride),
@@ -86,7 +86,7 @@ func convolution(kernel string, taps, stride, spread int64) form {
 		"precision_config":    "[#stablehlo<precision DEFAULT>, #stablehlo<precision DEFAULT>]",
 	}
 	weights := kernel == "nb201.conv_weights"
-	if weights { // dy is the weights, and its pixels lie a stride apart
+	if weights { // dy takes the place of the weights, with its pixels a stride apart
 		attributes["dimension_numbers"] = "#stablehlo.conv<[f, 0, 1, b]x[i, 0, 1, o]->[0, 1, b, f]>"
 		attributes["window_strides"], attributes["rhs_dilation"] = pair(1), pair(stride)
 		end = taps - start - stride
@@ -105,9 +105,9 @@ func convolution(kernel string, taps, stride, spread int64) form {
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
-// kernel finds the kernel for an operation, and its attribute in a call. ok is false when
-// there is none.
-func (o *operation) kernel() (name, config string, ok bool) {
+// findKernel returns the name of the kernel for an operation, and the text of its attribute in a
+// call. ok is false if there is no such kernel.
+func (o *operation) findKernel() (name, config string, ok bool) {
 	for _, f := range forms {
 		numbers, matches := f.match(o)
 		if !matches {
@@ -135,15 +135,15 @@ func (o *operation) kernel() (name, config string, ok bool) {
 		if f.given.kind != "" {
 			config = f.given.name + " = " + text + " : " + f.given.kind
 		}
-		if o.fits(f.kernel, kind, value) && (f.agrees == nil || f.agrees(o, numbers)) {
+		if o.acceptedBy(f.kernel, kind, value) && (f.agrees == nil || f.agrees(o, numbers)) {
 			return f.kernel, config, true
 		}
 	}
 	return "", "", false
 }
 
-// match reports whether an operation has the form's name and its attributes, all of them and
-// no other. numbers are those that stand in the place of * by the attribute's name.
+// match reports whether an operation has the form's name and exactly its attributes. numbers maps
+// names of attributes to the numbers in the place of *.
 func (f *form) match(o *operation) (numbers map[string]string, ok bool) {
 	if o.name != f.operation {
 		return nil, false
@@ -152,7 +152,7 @@ func (f *form) match(o *operation) (numbers map[string]string, ok bool) {
 	for name, want := range f.attributes {
 		value, has := o.attributes[name]
 		if !has {
-			if name == "precision_config" { // DEFAULT then
+			if name == "precision_config" { // if it is missing, it is DEFAULT
 				continue
 			}
 			return nil, false
@@ -169,9 +169,10 @@ func (f *form) match(o *operation) (numbers map[string]string, ok bool) {
 	return numbers, found == len(o.attributes)
 }
 
-// fits reports whether a kernel takes the operands and results of an operation, and an
-// attribute of a type (0: none) that lies at value. The kernel itself is asked (calls.c).
-func (o *operation) fits(kernel string, attribute C.int, value unsafe.Pointer) bool {
+// acceptedBy reports whether a kernel accepts the operands and results of an operation, and an
+// attribute of a type (0: none) with the value that value points to. It calls the kernel's own
+// check (calls.c).
+func (o *operation) acceptedBy(kernel string, attribute C.int, value unsafe.Pointer) bool {
 	if len(o.in)+len(o.out) > C.FFI_MOST_ARRAYS {
 		return false
 	}
@@ -192,7 +193,7 @@ func (o *operation) fits(kernel string, attribute C.int, value unsafe.Pointer) b
 
 var splat = regexp.MustCompile(`^dense<(-?[0-9]+)>:tensor<2x2xi64>$`)
 
-// unsplat writes out a padding of one number.
+// unsplat expands a padding that is written as a single number.
 func unsplat(value string) string {
 	return splat.ReplaceAllString(value, "dense<[[$1,$1],[$1,$1]]>:tensor<2x2xi64>")
 }

@@ -9,7 +9,7 @@ import (
 	"nb201/internal/needs"
 )
 
-// TestFrames calls the kernels from a C program that stands in for XLA: testdata/frames.c.
+// TestFrames calls the kernels from a C program in the place of XLA: testdata/frames.c.
 func TestFrames(t *testing.T) {
 	if Instructions() == "" {
 		needs.Kernels(t, "there are no kernels for this processor")

@@ -1,18 +1,17 @@
-// Package kernels has this program's own code for the layers that cost the most on a CPU,
-// convolutions and batch normalisation in training, and has XLA call it.
+// Package kernels implements the layers that take most of the time on a CPU, convolutions and batch
+// normalisation in training, in C and makes XLA call them.
 //
-// XLA:CPU's own code for these convolutions is two to eight times slower than the
-// processor allows; oneDNN's, which it can call, ends in programs that cannot be kept on
-// disk; and it compiles a dozen small functions for each normalisation. Ours (conv.c,
-// norm.c) reaches what the processor and its memory can do, takes no time to compile, and
-// sums in an order that depends on no machine or number of threads. Package plain defines
-// what each kernel computes.
+// XLA:CPU's code for these convolutions is two to eight times slower than the processor allows. It
+// can call oneDNN's, but the resulting programs cannot be kept on disk. And it compiles a dozen
+// small functions for each normalisation. The kernels here (conv.c, norm.c) reach the limits of the
+// processor and its memory, need no compiling at run time, and sum in an order that does not depend
+// on the machine or the number of threads. Package plain defines what each kernel computes.
 //
-// XLA calls it through its foreign function interface (ffi.h): Register gives the
-// functions (calls.c) to a plugin, and Replace puts calls of them in the place of operations
-// in a program before it is compiled, since gomlx has no operation for such calls. Which
-// operations these are is a closed list (forms.go). Compiled programs on disk name kernels:
-// one that takes other arguments needs another name.
+// XLA calls the kernels through its foreign function interface (ffi.h). [Register] registers the
+// functions (calls.c) with a plugin. [Replace] replaces operations of a program by calls before the
+// program is compiled, since gomlx has no operation for such calls; forms.go has the closed list of
+// operations that are replaced. Compiled programs on disk refer to kernels by name, so a kernel
+// whose arguments change needs a new name.
 package kernels
 
 /*
@@ -29,14 +28,14 @@ import (
 	"unsafe"
 )
 
-// Version numbers what the kernels compute, for records and checkpoints. Raise it with every
-// change that may change a bit of a result: the order or grouping of a sum, the precision of
-// a step, which operations are replaced. TestBits in internal/programs fails when bits change
-// and Version does not.
+// Version is the version of what the kernels compute, for records and checkpoints. Raise it with
+// every change that may change a bit of a result: the order or grouping of a sum, the precision of
+// a step, which operations are replaced. TestBits in internal/programs fails if bits change and
+// Version does not.
 const Version = 1
 
-// Instructions is the instruction set that the kernels use on this processor, avx2, or ""
-// when the processor lacks it and there are no kernels.
+// Instructions returns the instruction set that the kernels use on this processor, "avx2", or "" if
+// the processor lacks it, in which case there are no kernels.
 func Instructions() string {
 	if C.conv_can() {
 		return "avx2"
@@ -44,18 +43,18 @@ func Instructions() string {
 	return ""
 }
 
-// Register gives the kernels to the plugin for the CPU with a list of PJRT extensions, on a
-// processor that has Instructions. It reports whether the plugin has the interface for it;
-// failed is a PJRT_Error, which the caller frees, or nil.
+// Register registers the kernels with the plugin for the CPU that has this list of PJRT extensions.
+// Call it only if [Instructions] is not "". It reports whether the plugin has the interface for
+// kernels; failed is a PJRT_Error, which the caller frees, or nil.
 func Register(extensions unsafe.Pointer) (registered bool, failed unsafe.Pointer) {
 	var taken C.int
 	failed = C.kernels_register(extensions, &taken)
 	return taken != 0, failed
 }
 
-// Replace puts calls of kernels in the place of the operations of a program, StableHLO as
-// go-xla writes it, for which there are kernels, and leaves the others. counts are the numbers
-// of calls by the name of the kernel.
+// Replace replaces the operations of a program for which there are kernels by calls, and leaves the
+// others. The program is StableHLO as go-xla writes it. counts maps names of kernels to numbers of
+// calls.
 func Replace(program []byte) (replaced []byte, counts map[string]int) {
 	text, done := string(program), 0
 	counts = map[string]int{}
@@ -72,7 +71,7 @@ func Replace(program []byte) (replaced []byte, counts map[string]int) {
 		if !ok {
 			continue
 		}
-		if kernel, config, ok := o.kernel(); ok {
+		if kernel, config, ok := o.findKernel(); ok {
 			replaced = append(append(replaced, text[done:at]...), o.call(kernel, config)...)
 			done = at + length
 			counts[kernel]++
@@ -81,7 +80,7 @@ func Replace(program []byte) (replaced []byte, counts map[string]int) {
 	return append(replaced, text[done:]...), counts
 }
 
-// call is the call of a kernel in the place of an operation.
+// call returns the text of a kernel's call that replaces the operation.
 func (o *operation) call(kernel, config string) string {
 	return fmt.Sprintf(`"stablehlo.custom_call"(%s) {
   api_version = 4 : i32,
@@ -93,7 +92,7 @@ func (o *operation) call(kernel, config string) string {
 } : (%s) -> %s`, o.operands, config, kernel, layouts(o.in), layouts(o.out), o.inTypes, o.outTypes)
 }
 
-// layouts says that arrays of these shapes lie in memory row by row.
+// layouts returns the text that declares arrays of these shapes to be in row-major order.
 func layouts(shapes [][]int64) string {
 	var all []string
 	for _, shape := range shapes {

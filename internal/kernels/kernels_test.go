@@ -18,8 +18,8 @@ const convolution3x3 = `          %69 = "stablehlo.convolution"(%67, %68) {
           } : (tensor<256x16x16x3xf32>, tensor<3x3x3x16xf32>) -> tensor<256x16x16x16xf32>
 `
 
-// TestReplace changes a program here and there, so that kernels no longer fit: the
-// operation must then stay as it is. What kernels compute is tested in internal/programs.
+// TestReplace changes operations so that no kernel fits; they must then stay as they are. What the
+// kernels compute is tested in internal/programs.
 func TestReplace(t *testing.T) {
 	norm := `%1, %2, %3 = "stablehlo.batch_norm_training"(%x, %s, %b) {
   epsilon = 1.0e-05 : f32,
@@ -73,8 +73,8 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// TestClosed changes how an operation is written. What a kernel computes is a closed list: the
-// same thing written in another way is known or left alone, and anything else is left alone.
+// TestClosed changes how an operation is written. The list of what is replaced is closed: the same
+// operation written in another way is recognised or left alone, and any other is left alone.
 func TestClosed(t *testing.T) {
 	const (
 		attributes = "#stablehlo.conv<[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]>"
@@ -95,7 +95,7 @@ func TestClosed(t *testing.T) {
 		name, program string
 		replaced      bool
 	}{
-		// The same thing.
+		// The same operation.
 		{"properties", edit(convolution3x3, ") {\n", ") <{\n", "          } :", "          }> :"), true},
 		{"properties and attributes", edit(convolution3x3, ") {\n", ") <{batch_group_count = 1 : i64}> {\n", "            batch_group_count = 1 : i64,\n", ""), true},
 		{"less space", edit(convolution3x3, "array<i64: 1, 1>", "array<i64:1,1>", "[[1, 1], [1, 1]]", "[[1,1],[1,1]]"), true},
@@ -111,7 +111,7 @@ func TestClosed(t *testing.T) {
 		{"transpose", turned, true},
 		{"a location behind it", slice + " loc(#loc1)", true},
 
-		// Another thing.
+		// Other operations.
 		{"an invented attribute", edit(convolution3x3, "window_strides", "wrap_around = true,\n            window_strides"), false},
 		{"an invented attribute beside properties", edit(convolution3x3, ") {\n", ") <{\n", "          } :", "          }> {mhlo.layout = 1 : i64} :"), false},
 		{"an attribute without a value", edit(convolution3x3, "window_strides", "unordered,\n            window_strides"), false},
@@ -151,7 +151,8 @@ func TestClosed(t *testing.T) {
 		{"a slice to another limit", edit(slice, "array<i64: 8>", "array<i64: 9>"), false},
 		{"a slice past the end", edit(slice, "array<i64: 8>", "array<i64: 12>", "array<i64: 3>", "array<i64: 7>"), false},
 		{"a slice before the start", edit(slice, "array<i64: 8>", "array<i64: 4>", "array<i64: 3>", "array<i64: -1>"), false},
-		{"a slice of two axes", edit(slice, "<i64: 8>", "<i64: 8, 1>", "<i64: 3>", "<i64: 3, 0>", "<i64: 1>", "<i64: 1, 1>", "<10xf32>", "<10x1xf32>", "<5xf32>", "<5x1xf32>"), false},
+		{"a slice of two axes", edit(slice, "<i64: 8>", "<i64: 8, 1>", "<i64: 3>", "<i64: 3, 0>", "<i64: 1>", "<i64: 1, 1>", "<10xf32>", "<10x1xf32>", "<5xf32>",
+			"<5x1xf32>"), false},
 		{"no epsilon", edit(norm, "epsilon = 1.0e-05 : f32, ", ""), false},
 		{"epsilon in hexadecimal", edit(norm, "1.0e-05", "0x3727C5AC"), false},
 		{"epsilon of 0", edit(norm, "1.0e-05", "0.0"), false},
@@ -175,8 +176,8 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// FuzzReplace looks for a text that ends the program or of which anything but operations
-// changes.
+// FuzzReplace looks for a text that makes Replace panic, or in which it changes anything but
+// operations.
 func FuzzReplace(f *testing.F) {
 	f.Add(convolution3x3)
 	f.Add(`"stablehlo.slice"(%0) <{a = array<i64: 8`)

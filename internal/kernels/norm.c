@@ -1,7 +1,7 @@
 #include "norm.h"
 
-// Products and sums are rounded apart unless an intrinsic says otherwise, so that the bits do
-// not depend on the compiler. (GCC does so with -std=c11.)
+// Products and sums are rounded separately unless an intrinsic fuses them, so that the bits do not
+// depend on the compiler. (GCC does so anyway with -std=c11.)
 #pragma STDC FP_CONTRACT OFF
 
 #ifdef __x86_64__
@@ -13,9 +13,9 @@
 #define INLINED static inline __attribute__((always_inline)) AVX2
 enum { LANES = 8, REGISTERS = NORM_BLOCK / LANES, AT_ONCE = 4 };
 
-// Sums of float32 are of this many pixels at most, and go on in float64. They are of so few
-// floats that the cache holds them for a second look.
-static long piece(long left, long channels) {
+// piece_length returns how many pixels to sum in float32; the sums of pieces are added in float64. A
+// piece is small enough to stay in the cache for a second pass.
+static long piece_length(long left, long channels) {
 	long most = 8192 / channels;
 	if (most < AT_ONCE)
 		most = AT_ONCE;
@@ -24,8 +24,9 @@ static long piece(long left, long channels) {
 
 enum summand { VALUES, SQUARES, PRODUCTS };
 
-// sum adds up over pixels, for a block of channels, x, (x - centre)^2 or y * (x - centre).
-// Several sums go on at once, as each addition waits for the one before it.
+// sum computes the sum over pixels of x, (x - centre)^2 or y * (x - centre), for a block of channels.
+// It computes AT_ONCE partial sums side by side, because each addition has to wait for the previous
+// one to the same sum.
 INLINED void sum(enum summand of, const float *x, const float *y, const float *centre, long pixels, long channels, float *total) {
 	__m256 sums[AT_ONCE][REGISTERS], centres[REGISTERS];
 #pragma GCC unroll 2
@@ -58,7 +59,7 @@ INLINED void sum(enum summand of, const float *x, const float *y, const float *c
 
 AVX2 void norm_measure(const float *x, long pixels, long channels, struct norm_moments *moments) {
 	for (long n; pixels > 0; pixels -= n, x += n * channels) {
-		n = piece(pixels, channels);
+		n = piece_length(pixels, channels);
 		long before = moments->pixels, all = before + n;
 		for (long block = 0; block < channels; block += NORM_BLOCK) {
 			float values[NORM_BLOCK], mean[NORM_BLOCK], squares[NORM_BLOCK];
@@ -95,7 +96,7 @@ AVX2 void norm_scale(const float *x, const float *factor, const float *term, flo
 
 AVX2 void norm_sums(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels) {
 	for (long n; pixels > 0; pixels -= n, x += n * channels, dy += n * channels) {
-		n = piece(pixels, channels);
+		n = piece_length(pixels, channels);
 		for (long block = 0; block < channels; block += NORM_BLOCK) {
 			float values[NORM_BLOCK], products[NORM_BLOCK];
 			sum(VALUES, dy + block, NULL, NULL, n, channels, values);

@@ -9,20 +9,19 @@ import (
 //
 //	"stablehlo.NAME"(%a, %b) <{PROPERTIES}> {ATTRIBUTES} : (TYPE, TYPE) -> TYPE
 //
-// where PROPERTIES, ATTRIBUTES or both may be left out, and several results have their types
-// in parentheses. Both are ATTRIBUTE = VALUE, ... and mean the same.
+// PROPERTIES and ATTRIBUTES are lists of NAME = VALUE with the same meaning; either or both may be
+// missing. The types of several results are in parentheses.
 type operation struct {
 	name              string
 	operands          string            // as they are written
 	attributes        map[string]string // by name, without white space
 	inTypes, outTypes string            // as they are written
-	in, out           [][]int64         // the shapes of operands and results, all of float32
+	in, out           [][]int64         // shapes of operands and results, all float32
 }
 
-// parse reads the operation of StableHLO that a text begins with. It returns the operation's
-// length, or ok false for whatever is not written as an operation above is: with a region, an
-// attribute without a value, or an operand or result that is not a float32 array of known
-// dimensions.
+// parse parses the StableHLO operation at the start of a text and returns its length. ok is false
+// if it is not written as above, or has a region, an attribute without a value, or an operand or
+// result that is not a float32 array of known dimensions.
 func parse(text string) (o *operation, length int, ok bool) {
 	s := &scanner{text: text}
 	o = &operation{attributes: map[string]string{}}
@@ -30,11 +29,11 @@ func parse(text string) (o *operation, length int, ok bool) {
 	o.name = s.word()
 	s.expect(`"(`)
 	o.operands = s.until(")")
-	if s.skips("<{") {
+	if s.accept("<{") {
 		s.dictionary(o.attributes)
 		s.expect("}>")
 	}
-	if s.skips("{") {
+	if s.accept("{") {
 		s.dictionary(o.attributes)
 		s.expect("}")
 	}
@@ -42,7 +41,7 @@ func parse(text string) (o *operation, length int, ok bool) {
 	s.expect("(")
 	o.inTypes = s.until(")")
 	s.expect("->")
-	if s.skips("(") {
+	if s.accept("(") {
 		o.outTypes = "(" + s.until(")") + ")"
 	} else {
 		o.outTypes = s.tensor()
@@ -58,15 +57,15 @@ func parse(text string) (o *operation, length int, ok bool) {
 	return o, s.at, !s.failed && len(operands) == len(o.in)
 }
 
-// scanner goes through a text and remembers whether all of it was as expected.
+// scanner reads a text and remembers whether everything so far was as expected.
 type scanner struct {
 	text   string
 	at     int
 	failed bool
 }
 
-// skips passes over a token, after white space, and reports whether it was there.
-func (s *scanner) skips(token string) bool {
+// accept skips white space and a token, and reports whether the text has this token.
+func (s *scanner) accept(token string) bool {
 	rest := strings.TrimLeft(s.text[s.at:], " \t\r\n")
 	if s.failed || !strings.HasPrefix(rest, token) {
 		return false
@@ -75,13 +74,14 @@ func (s *scanner) skips(token string) bool {
 	return true
 }
 
+// expect skips white space and a token, and fails if the text does not have this token.
 func (s *scanner) expect(token string) {
-	if !s.skips(token) {
+	if !s.accept(token) {
 		s.failed = true
 	}
 }
 
-// until returns what comes before a token, and passes over both.
+// until returns the text before a token, and skips both.
 func (s *scanner) until(token string) string {
 	before, _, found := strings.Cut(s.text[s.at:], token)
 	if s.failed || !found {
@@ -92,9 +92,9 @@ func (s *scanner) until(token string) string {
 	return before
 }
 
-// word returns letters, digits and underscores.
+// word skips white space and reads letters, digits and underscores.
 func (s *scanner) word() string {
-	s.skips("")
+	s.accept("")
 	length := strings.IndexFunc(s.text[s.at:], func(c rune) bool {
 		return c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
 	})
@@ -106,9 +106,9 @@ func (s *scanner) word() string {
 	return s.text[s.at-length : s.at]
 }
 
-// dictionary reads attributes up to the bracket that ends them.
+// dictionary reads attributes up to the closing bracket.
 func (s *scanner) dictionary(attributes map[string]string) {
-	for more := true; more && !s.failed; more = s.skips(",") {
+	for more := true; more && !s.failed; more = s.accept(",") {
 		name := s.word()
 		s.expect("=")
 		if _, twice := attributes[name]; twice {
@@ -118,13 +118,13 @@ func (s *scanner) dictionary(attributes map[string]string) {
 	}
 }
 
-// value reads an attribute's value, up to the comma or bracket that ends it, and returns it
-// without white space.
+// value reads an attribute's value, up to the comma or bracket after it, and returns it without
+// white space.
 func (s *scanner) value() string {
 	start, open := s.at, 0
 	for ; s.at < len(s.text) && !s.failed; s.at++ {
 		switch s.text[s.at] {
-		case '"': // a string has escapes, and no operation of ours has one
+		case '"': // strings have escapes; no operation in forms has a string
 			s.failed = true
 		case '<', '[', '(', '{':
 			open++
@@ -151,7 +151,7 @@ func (s *scanner) tensor() string {
 	return "tensor<" + s.until(">") + ">"
 }
 
-// shapes reads types that are separated by commas.
+// shapes parses the shapes of float32 types that are separated by commas.
 func (s *scanner) shapes(types string) (shapes [][]int64) {
 	for name := range strings.SplitSeq(types, ",") {
 		name = strings.TrimSpace(name)

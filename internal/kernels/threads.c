@@ -9,20 +9,20 @@ void *ffi_failure(const struct ffi_frame *frame, int code, const char *message) 
 	return ((void *(*)(struct ffi_error_args *))frame->table->functions[FFI_ERROR_CREATE])(&args);
 }
 
-// dismiss frees an XLA_FFI_Error.
-static void dismiss(const struct ffi_frame *frame, void *error) {
+// destroy_error frees an XLA_FFI_Error.
+static void destroy_error(const struct ffi_frame *frame, void *error) {
 	struct ffi_error_destroy_args args = {sizeof args, NULL, error};
 	((void (*)(struct ffi_error_destroy_args *))frame->table->functions[FFI_ERROR_DESTROY])(&args);
 }
 
-// job is a number of items of work that threads take one after another. The thread that
-// calls takes part and waits for no thread that has not begun, so that it does not matter
-// how many others of XLA's pool come, nor when: the last one out frees the job.
+// job is a number of work items that threads process one after another. The calling thread takes
+// part and never waits for a thread that has not started, so it does not matter how many threads of
+// XLA's pool help, or when. The last thread to leave frees the job.
 struct job {
 	void (*work)(void *of, long item, float *scratch);
 	void *of;
 	long items;
-	size_t scratch; // floats of a thread
+	size_t scratch; // floats per thread
 	atomic_long next, finished;
 	atomic_int threads, left;
 	pthread_mutex_t mutex;
@@ -68,7 +68,7 @@ void *ffi_do_all(const struct ffi_frame *frame, void (*work)(void *, long, float
 		threads = 1;
 	struct job *j = calloc(1, sizeof *j + (size_t)threads * scratch * sizeof(float));
 	if (j == NULL)
-		return ffi_failure(frame, FFI_RESOURCE_EXHAUSTED, "no memory for the threads of a kernel");
+		return ffi_failure(frame, FFI_RESOURCE_EXHAUSTED, "out of memory for the threads of an nb201 kernel");
 	j->work = work, j->of = of, j->items = items, j->scratch = scratch;
 	j->left = (int)threads;
 	pthread_mutex_init(&j->mutex, NULL);
@@ -76,8 +76,8 @@ void *ffi_do_all(const struct ffi_frame *frame, void (*work)(void *, long, float
 	for (int64_t i = 1; i < threads; i++) {
 		struct ffi_schedule_args args = {sizeof args, NULL, frame->context, help, j};
 		void *refused = ((void *(*)(struct ffi_schedule_args *))frame->table->functions[FFI_THREAD_POOL_SCHEDULE])(&args);
-		if (refused != NULL) { // this thread does the work of one that does not come
-			dismiss(frame, refused);
+		if (refused != NULL) { // the calling thread does the work instead
+			destroy_error(frame, refused);
 			leave(j);
 		}
 	}

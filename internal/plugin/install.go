@@ -23,29 +23,28 @@ import (
 	"nb201/internal/usage"
 )
 
-// Options say how Install works.
+// Options configures [Install].
 type Options struct {
-	Force bool // install again what is there and is well
-	// Damaged is told why what is there is installed again. It may be nil.
+	Force bool // install again even if the plugin is installed and undamaged
+	// Damaged is called with the reason if a damaged plugin is installed again. It may be nil.
 	Damaged func(why error)
-	// Progress is told what is being done and how many bytes of the wheels are
-	// there, of how many. It may be nil. The number falls when a server cannot
-	// resume a download, and when all are there and the files are checked.
+	// Progress is called with what is being done, and with how many of the total bytes of the
+	// wheels are done. It may be nil. done decreases if a server cannot resume a download, and
+	// when all wheels are downloaded and the check of the files starts.
 	Progress func(doing string, done, total int64)
 }
 
-// Install installs the pinned plugin for a device, or CUDA13Compiler, and returns it. What
-// is there already stays if all its files match their SHA-256 (Verify). Nothing is left of an installation that fails or is cancelled,
-// and several processes may install at the same time.
+// Install installs the pinned plugin for a device, or [CUDA13Compiler], and returns it. An
+// installed plugin stays if all its files match their SHA-256 (see [Verify]). An installation that
+// fails or is cancelled leaves nothing behind. Several processes may install at the same time.
 //
-// On a platform without a pinned plugin, go-xla's own installer brings its plugin
-// for the CPU.
+// On a platform without a pinned plugin, go-xla's own installer installs its plugin for the CPU.
 func Install(ctx context.Context, device string, o Options) (Plugin, error) {
 	pin, ok := Pins()[device]
 	if !ok {
-		return Plugin{}, usage.Errorf("cannot install a plugin for device %q: it is one of %s", device, strings.Join(Devices(), ", "))
+		return Plugin{}, usage.Errorf("cannot install a plugin for the unknown device %q; use one of %s", device, strings.Join(Devices(), ", "))
 	}
-	if !pin.fits() {
+	if !pin.fitsPlatform() {
 		return installByGoXLA(device, pin)
 	}
 	root, err := Root()
@@ -63,7 +62,7 @@ func Install(ctx context.Context, device string, o Options) (Plugin, error) {
 	return install(ctx, client, root, device, pin, o)
 }
 
-// goXLAHome is where go-xla's installer puts plugins.
+// goXLAHome returns the directory that go-xla's installer installs plugins in.
 func goXLAHome() (string, error) {
 	library, err := installer.DefaultHomeLibPath()
 	return filepath.Join(library, "go-xla"), err
@@ -71,14 +70,14 @@ func goXLAHome() (string, error) {
 
 func installByGoXLA(device string, pin Pin) (Plugin, error) {
 	if device != CPU {
-		return Plugin{}, usage.Errorf("there is no plugin for device %s but for %s: use the CPU or another machine", device, pin.Platform)
+		return Plugin{}, usage.Errorf("the plugin for device %s exists only for %s; use the CPU or another machine", device, pin.Platform)
 	}
 	home, err := goXLAHome()
 	if err != nil {
 		return Plugin{}, err
 	}
 	if err := installer.CPUAutoInstall(home, true, installer.Quiet); err != nil {
-		return Plugin{}, fmt.Errorf("go-xla's installer: %w", err)
+		return Plugin{}, fmt.Errorf("go-xla's installer failed: %w", err)
 	}
 	return fromGoXLA(device)
 }
@@ -99,7 +98,8 @@ func install(ctx context.Context, client *index.Client, root, device string, pin
 	if err := atomicfile.MkdirAll(root); err != nil {
 		return Plugin{}, unwritable(root, err)
 	}
-	// The lock file stays: removing it would let a third process lock another one.
+	// The lock file stays. If it were removed, a third process could lock a new one while a second
+	// holds the lock on this one.
 	lock := lockfile.New(filepath.Join(root, ".lock"))
 	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
 		return Plugin{}, unwritable(root, err)
@@ -119,29 +119,29 @@ func install(ctx context.Context, client *index.Client, root, device string, pin
 	if err := removeLeftovers(root); err != nil {
 		return Plugin{}, unwritable(root, err)
 	}
-	if err := replaceDir(dir, func(temp string) error { return fill(ctx, client, temp, pin, o) }); err != nil {
+	if err := replaceDir(dir, func(temp string) error { return installWheels(ctx, client, temp, pin, o) }); err != nil {
 		if errors.Is(err, syscall.ENOSPC) {
 			_, unpacked := pin.Size()
-			err = fmt.Errorf("%w: the plugin takes %s there", err, humanize.IBytes(uint64(unpacked)))
+			err = fmt.Errorf("%w: the plugin needs %s", err, humanize.IBytes(uint64(unpacked)))
 		}
 		return Plugin{}, unwritable(root, fmt.Errorf("cannot install the %s plugin: %w", device, err))
 	}
 	return p, nil
 }
 
-// unwritable makes an error of the user's directory one that the user can mend.
+// unwritable adds what to do to an error that is due to the user's directory.
 func unwritable(root string, err error) error {
 	if atomicfile.Unwritable(err) {
-		return usage.Errorf("cannot write to %s: %w: set NB201_HOME to another directory", root, err)
+		return usage.Errorf("cannot write to %s: %w; set NB201_HOME to another directory", root, err)
 	}
 	return err
 }
 
-// What replaceDir adds to a directory's name while it works.
+// The suffixes of replaceDir's temporary directories.
 const newSuffix, oldSuffix = ".new", ".old"
 
-// removeLeftovers removes what processes that were killed left of replaceDir. The
-// caller holds the lock.
+// removeLeftovers removes temporary directories of replaceDir in processes that were killed. The
+// caller must hold the lock.
 func removeLeftovers(root string) error {
 	entries, err := os.ReadDir(root)
 	for _, e := range entries {
@@ -152,8 +152,7 @@ func removeLeftovers(root string) error {
 	return err
 }
 
-// replaceDir makes the directory dir with what fill puts into it, all or nothing,
-// in place of one that is there.
+// replaceDir atomically replaces the directory dir, which need not exist, by one that fill fills.
 func replaceDir(dir string, fill func(temp string) error) (err error) {
 	temp, old := dir+newSuffix, dir+oldSuffix
 	defer func() { err = errors.Join(err, os.RemoveAll(temp), os.RemoveAll(old)) }()
@@ -163,7 +162,7 @@ func replaceDir(dir string, fill func(temp string) error) (err error) {
 	if err := fill(temp); err != nil {
 		return err
 	}
-	// On disk before it has its name: a plugin that is there is whole.
+	// Sync everything before the rename, so that a plugin that exists is complete.
 	if err := filepath.WalkDir(temp, func(path string, _ fs.DirEntry, err error) error {
 		return cmp.Or(err, atomicfile.Sync(path))
 	}); err != nil {
@@ -175,8 +174,8 @@ func replaceDir(dir string, fill func(temp string) error) (err error) {
 	return cmp.Or(os.Rename(temp, dir), atomicfile.Sync(filepath.Dir(dir)))
 }
 
-// fill downloads the wheels and unpacks them into dir.
-func fill(ctx context.Context, client *index.Client, dir string, pin Pin, o Options) error {
+// installWheels downloads the wheels, unpacks them into dir and verifies the files.
+func installWheels(ctx context.Context, client *index.Client, dir string, pin Pin, o Options) error {
 	total, _ := pin.Size()
 	var before int64
 	for _, w := range pin.Wheels {
@@ -214,20 +213,20 @@ func fetchAndUnpack(ctx context.Context, client *index.Client, w Wheel, dir stri
 	return nil
 }
 
-// fetch downloads the wheel into file, from the first of the index's offers that is good.
+// fetch downloads the wheel into file, from the first of the index's offers that works.
 func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, progress func(done int64)) error {
 	files, fault := client.Files(ctx, w.Project)
 	if errors.Is(fault, index.ErrNone) {
 		fault = nil
 	}
-	const most = 10 // offers: a page could list the file without end
+	const most = 10 // offers to try, since a page could list the file any number of times
 	offers := 0
 	for _, offer := range files {
 		if offer.Name != w.File {
 			continue
 		}
 		if offers++; offers > most {
-			fault = fmt.Errorf("%w; and there are more than %d offers of it", fault, most)
+			fault = fmt.Errorf("%w; the index lists the file more than %d times", fault, most)
 			break
 		}
 		err := offer.Refused
@@ -247,15 +246,15 @@ func fetch(ctx context.Context, client *index.Client, w Wheel, file *os.File, pr
 		return ctx.Err()
 	}
 	if fault == nil {
-		return fmt.Errorf("no package index has %s: set PIP_INDEX_URL to one that has", w.File)
+		return fmt.Errorf("no package index has %s; set PIP_INDEX_URL to one that does", w.File)
 	}
-	return fmt.Errorf("cannot download %s: %w (pip's settings say from where, such as PIP_INDEX_URL, PIP_PROXY and PIP_CERT)", w.File, fault)
+	return fmt.Errorf("cannot download %s: %w; check pip's settings, which nb201 uses (PIP_INDEX_URL, PIP_PROXY, PIP_CERT)", w.File, fault)
 }
 
 func fetchOffer(ctx context.Context, client *index.Client, offer index.File, w Wheel, file *os.File, progress func(done int64)) error {
 	sum := offer.SHA256
 	if sum == "" || sum == w.SHA256 {
-		// What another offer sent is not the beginning of this file.
+		// Do not resume from the bytes of another offer.
 		if err := file.Truncate(0); err != nil {
 			return err
 		}
@@ -266,7 +265,7 @@ func fetchOffer(ctx context.Context, client *index.Client, offer index.File, w W
 		sum = hex.EncodeToString(hash.Sum(nil))
 	}
 	if sum != w.SHA256 {
-		return fmt.Errorf("%s has the SHA-256 %s instead of %s: it is damaged or not the real one", offer.URL.Redacted(), sum, w.SHA256)
+		return fmt.Errorf("%s has the SHA-256 %s instead of %s: it is damaged, or not the pinned file", offer.URL.Redacted(), sum, w.SHA256)
 	}
 	return nil
 }

@@ -42,7 +42,8 @@ type entry struct {
 	mode          fs.FileMode
 }
 
-// makeWheel zips the entries; the content is stored, so that the wheel has its size.
+// makeWheel makes a zip archive of the entries without compression, so that the wheel is as large as
+// its content.
 func makeWheel(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -64,7 +65,7 @@ func makeWheel(t testing.TB, entries ...entry) []byte {
 	return out.Bytes()
 }
 
-// pinned is the Wheel for a wheel's bytes.
+// pinned returns the Wheel for a wheel's bytes.
 func pinned(project string, wheel []byte) Wheel {
 	sum := sha256.Sum256(wheel)
 	w := Wheel{
@@ -84,7 +85,7 @@ func pinned(project string, wheel []byte) Wheel {
 	return w
 }
 
-// recordOf is the RECORD of a project's wheel with these entries.
+// recordOf returns the RECORD of a project's wheel with these entries.
 func recordOf(project string, entries []entry) entry {
 	name := pinned(project, nil).recordPath()
 	var text strings.Builder
@@ -97,8 +98,7 @@ func recordOf(project string, entries []entry) entry {
 	return entry{name, text.String() + name + ",,\n", 0o644}
 }
 
-// world is a package index on the loopback with some wheels, and a place to
-// install in.
+// world is a package index on the loopback interface with some wheels, and a directory to install in.
 type world struct {
 	root   string
 	pin    Pin
@@ -114,7 +114,7 @@ type world struct {
 	retries int
 }
 
-// newWorld has the CPU's plugin in one wheel of 3 MB.
+// newWorld makes a world with the CPU's plugin in one wheel of 3 MB.
 func newWorld(t testing.TB) *world {
 	w := &world{root: filepath.Join(t.TempDir(), "pjrt"), device: CPU, wheels: map[string][]byte{}}
 	w.pin = Pin{Version: "1.0", Plugin: "pjrt_cpu/plugin.so"}
@@ -153,7 +153,8 @@ func (w *world) handler() http.Handler {
 			return
 		}
 		out.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(out, `<a href="other">other-1.0.whl</a><a href="../../files/%s/%s#sha256=%s">%s</a>`, project, file.File, file.SHA256, html.EscapeString(file.File))
+		fmt.Fprintf(out, `<a href="other">other-1.0.whl</a><a href="../../files/%s/%s#sha256=%s">%s</a>`, project, file.File, file.SHA256,
+			html.EscapeString(file.File))
 	})
 	wheel := func(out http.ResponseWriter, r *http.Request) {
 		w.requests.Add(1)
@@ -174,7 +175,7 @@ func (w *world) serve(t testing.TB) string {
 	return server.URL + "/simple"
 }
 
-// install installs with these of pip's variables, NAME=VALUE.
+// install installs with these of pip's environment variables, NAME=VALUE.
 func (w *world) install(ctx context.Context, o Options, variables ...string) (Plugin, error) {
 	settings, err := index.ReadSettings(func(name string) string {
 		if name == "PIP_CONFIG_FILE" {
@@ -200,7 +201,7 @@ func (w *world) install(ctx context.Context, o Options, variables ...string) (Pl
 	return install(ctx, client, w.root, w.device, w.pin, o)
 }
 
-// tree lists the files below dir, with their content.
+// tree returns the files below dir with their content.
 func tree(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -219,7 +220,7 @@ func tree(t testing.TB, dir string) map[string]string {
 	return files
 }
 
-// checkNothing checks that nothing is installed, and no part of it left.
+// checkNothing checks that nothing is installed and nothing is left over.
 func (w *world) checkNothing(t testing.TB) {
 	t.Helper()
 	entries, err := os.ReadDir(w.root)
@@ -233,7 +234,7 @@ func (w *world) checkNothing(t testing.TB) {
 	}
 }
 
-// checkInstalled checks that the wheels are unpacked, and nothing else is there.
+// checkInstalled checks that the directory has the files of the wheels and nothing else.
 func (w *world) checkInstalled(t testing.TB, p Plugin) {
 	t.Helper()
 	want := map[string]string{".lock": ""}
@@ -291,7 +292,7 @@ func TestInstall(t *testing.T) {
 				t.Errorf("the progress ends with %d of %d bytes checked", checked, total)
 			}
 			if want := []string{"downloading pjrt-cpu", "unpacking pjrt-cpu", "checking the files"}; !slices.Equal(slices.Compact(doing), want) {
-				t.Errorf("the progress tells of %q, want %q", doing, want)
+				t.Errorf("progress reports %q, want %q", doing, want)
 			}
 		}
 	}
@@ -302,7 +303,8 @@ func TestInstallCUDA(t *testing.T) {
 	w := &world{root: filepath.Join(t.TempDir(), "pjrt"), device: CUDA13, wheels: map[string][]byte{}}
 	w.pin = Pin{Version: "1.0", Plugin: "jax_plugins/xla_cuda13/xla_cuda_plugin.so"}
 	w.add(t, "jax-cuda13-pjrt", entry{"jax_plugins/xla_cuda13/xla_cuda_plugin.so", "plugin", 0o755})
-	w.add(t, "nvidia-cublas", entry{"nvidia/", "", fs.ModeDir | 0o755}, entry{"nvidia/__init__.py", "", 0o644}, entry{"nvidia/cu13/lib/libcublas.so.13", "blas", 0o644})
+	w.add(t, "nvidia-cublas", entry{"nvidia/", "", fs.ModeDir | 0o755}, entry{"nvidia/__init__.py", "", 0o644},
+		entry{"nvidia/cu13/lib/libcublas.so.13", "blas", 0o644})
 	w.add(t, "nvidia-cuda-nvcc", entry{"nvidia/__init__.py", "", 0o644}, entry{"nvidia/cu13/bin/ptxas", "ptxas", 0o750})
 	p, err := w.install(t.Context(), Options{}, "PIP_INDEX_URL="+w.serve(t))
 	if err != nil {
@@ -328,11 +330,11 @@ func TestInstallAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What is there stays, also without an index.
+	// An installed plugin stays, even without an index.
 	if p, err = w.install(t.Context(), Options{}, "PIP_INDEX_URL=file:///nowhere"); err != nil || w.requests.Load() != 1 {
 		t.Errorf("the second time there were %d requests and the error %v", w.requests.Load(), err)
 	}
-	// Force mends it, in spite of what a killed process left.
+	// Force repairs it, in spite of what a killed process left.
 	if err := os.WriteFile(p.Path, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +355,7 @@ func TestInstallAgain(t *testing.T) {
 	w.checkInstalled(t, p)
 }
 
-// What is there and is not what was installed is installed anew.
+// A plugin whose files differ from those installed is installed again.
 func TestInstallMends(t *testing.T) {
 	const record = "pjrt_cpu-1.0.dist-info/RECORD"
 	edit := func(do func([]byte) []byte) func(string) error {
@@ -378,7 +380,7 @@ func TestInstallMends(t *testing.T) {
 		{"a pipe", "pjrt_cpu/plugin.so", func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o666)) }, "a named pipe"},
 		{"another file", "pjrt_cpu-1.0.dist-info/METADATA", flipped, "damaged: pjrt_cpu-1.0.dist-info/METADATA does not match"},
 		{"RECORD removed", record, os.Remove, "damaged: open "},
-		{"RECORD that fits what is there", record, func(path string) error {
+		{"RECORD that fits the damaged file", record, func(path string) error {
 			plugin := filepath.Join(filepath.Dir(path), "../pjrt_cpu/plugin.so")
 			if err := flipped(plugin); err != nil {
 				return err
@@ -434,10 +436,10 @@ func TestInstallAtTheSameTime(t *testing.T) {
 	w.checkInstalled(t, w.pin.plugin(w.root, CPU))
 }
 
-// quiet is for servers whose clients break off on purpose.
+// quiet is the log of servers whose clients break off on purpose.
 var quiet = log.New(io.Discard, "", 0)
 
-// onWheels has handle answer the requests for wheels.
+// onWheels makes handle answer the requests for wheels.
 func onWheels(handle func(next http.Handler, out http.ResponseWriter, r *http.Request)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
@@ -467,28 +469,28 @@ func TestInstallRefuses(t *testing.T) {
 		spoil func(*testing.T, *world)
 		want  string
 	}{
-		{"another hash on the index", func(_ *testing.T, w *world) { w.pin.Wheels[0].SHA256 = strings.Repeat("0", 64) }, "damaged or not the real one"},
+		{"another hash on the index", func(_ *testing.T, w *world) { w.pin.Wheels[0].SHA256 = strings.Repeat("0", 64) }, "damaged, or not the pinned file"},
 		{"another hash in fact", func(_ *testing.T, w *world) {
 			w.noHashes = true
 			w.wheels["pjrt-cpu"][100] ^= 1
-		}, "damaged or not the real one"},
+		}, "damaged, or not the pinned file"},
 		{"another hash than the index says", func(_ *testing.T, w *world) {
 			w.around = onWheels(func(_ http.Handler, out http.ResponseWriter, _ *http.Request) {
 				_, _ = out.Write(make([]byte, w.pin.Wheels[0].Size))
 			})
-		}, "damaged or not the real one"},
-		{"too long", func(_ *testing.T, w *world) { w.pin.Wheels[0].Size-- }, "bytes instead of the"},
+		}, "damaged, or not the pinned file"},
+		{"too long", func(_ *testing.T, w *world) { w.pin.Wheels[0].Size-- }, "bytes, but should have"},
 		{"truncated", func(_ *testing.T, w *world) {
 			w.noHashes = true
 			w.wheels["pjrt-cpu"] = w.wheels["pjrt-cpu"][:1000]
-		}, "it has 1000 bytes instead of"},
+		}, "it has 1000 bytes, but should have"},
 		{"wheel not there", func(_ *testing.T, w *world) {
 			w.around = onWheels(func(_ http.Handler, out http.ResponseWriter, r *http.Request) { http.NotFound(out, r) })
 		}, "404 Not Found"},
 		{"project not there", func(_ *testing.T, w *world) { delete(w.wheels, "pjrt-cpu") }, "no package index has pjrt_cpu-1.0-py3"},
 		{"other version only", func(_ *testing.T, w *world) { w.pin.Wheels[0].File = "pjrt_cpu-2.0.whl" }, "no package index has pjrt_cpu-2.0.whl"},
 		{"index in trouble", func(_ *testing.T, w *world) { w.around = answer(503) }, "503 Service Unavailable"},
-		{"index with a password", func(_ *testing.T, w *world) { w.around = answer(401) }, "401 Unauthorized: put user:password@"},
+		{"index with a password", func(_ *testing.T, w *world) { w.around = answer(401) }, "401 Unauthorized; put user:password@"},
 		{"index refuses", func(_ *testing.T, w *world) { w.around = answer(418) }, "418 I'm a teapot"},
 		{"no index page", func(_ *testing.T, w *world) {
 			w.around = func(http.Handler) http.Handler {
@@ -501,14 +503,14 @@ func TestInstallRefuses(t *testing.T) {
 			w.wheels["pjrt-cpu"] = []byte("not a zip file")
 			w.pin.Wheels[0] = pinned("pjrt-cpu", w.wheels["pjrt-cpu"])
 		}, "not a valid zip file"},
-		{"file above the directory", only(entry{"../../evil", "x", 0o644}, entry{"pjrt_cpu/plugin.so", "x", 0o644}), `"../../evil" leads out`},
-		{"file at the root", only(entry{"/evil", "x", 0o644}), `"/evil" leads out`},
-		{"file above the directory, later", only(entry{"a/../../evil", "x", 0o644}), "leads out"},
-		{"directory above", only(entry{"../evil/", "", fs.ModeDir | 0o755}), "leads out"},
+		{"file above the directory", only(entry{"../../evil", "x", 0o644}, entry{"pjrt_cpu/plugin.so", "x", 0o644}), `"../../evil" is outside`},
+		{"file at the root", only(entry{"/evil", "x", 0o644}), `"/evil" is outside`},
+		{"file above the directory, later", only(entry{"a/../../evil", "x", 0o644}), "is outside the directory"},
+		{"directory above", only(entry{"../evil/", "", fs.ModeDir | 0o755}), "is outside the directory"},
 		{"link", only(entry{"a", "/etc", fs.ModeSymlink | 0o777}, entry{"a/evil", "x", 0o644}), `"a" is neither`},
-		{"more than pinned", func(_ *testing.T, w *world) { w.pin.Wheels[0].Unpacked-- }, "larger than it should be"},
-		{"no plugin", only(entry{"other.so", "x", 0o644}), "hold no pjrt_cpu/plugin.so"},
-		{"directory for a plugin", only(entry{"pjrt_cpu/plugin.so/x", "x", 0o644}), "hold no pjrt_cpu/plugin.so"},
+		{"more than pinned", func(_ *testing.T, w *world) { w.pin.Wheels[0].Unpacked-- }, "unpacks to more bytes than are pinned"},
+		{"no plugin", only(entry{"other.so", "x", 0o644}), "do not contain pjrt_cpu/plugin.so"},
+		{"directory for a plugin", only(entry{"pjrt_cpu/plugin.so/x", "x", 0o644}), "do not contain pjrt_cpu/plugin.so"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -527,7 +529,7 @@ func TestInstallRefuses(t *testing.T) {
 	}
 }
 
-// cut answers with n bytes of what next would answer, and breaks the connection.
+// cut answers with the first n bytes of next's answer and closes the connection.
 func cut(next http.Handler, out http.ResponseWriter, r *http.Request, n int) {
 	recorder := httptest.NewRecorder()
 	next.ServeHTTP(recorder, r)
@@ -547,7 +549,7 @@ func TestInstallResumes(t *testing.T) {
 		want    []string // the ranges that are asked for
 		failure string
 	}{
-		// Every attempt brings more than 1 MiB: the one retry suffices for both.
+		// Every attempt transfers more than 1 MiB, which resets the number of retries.
 		{"in pieces", func(attempt int, next http.Handler, out http.ResponseWriter, r *http.Request) {
 			if attempt < 2 {
 				cut(next, out, r, part)
@@ -577,7 +579,7 @@ func TestInstallResumes(t *testing.T) {
 			_, _ = out.Write(make([]byte, 7))
 			_ = http.NewResponseController(out).Flush()
 			<-r.Context().Done()
-		}, 1, []string{"", "bytes=7-"}, "nothing came for 300ms"},
+		}, 1, []string{"", "bytes=7-"}, "no data arrived for 300ms"},
 		{"no answer", func(_ int, _ http.Handler, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 			0, []string{""}, "timeout awaiting response headers"},
 	} {
@@ -705,7 +707,7 @@ func TestInstallUnwritable(t *testing.T) {
 	})
 }
 
-// A good file is taken after another of its name.
+// If the first file of a name is wrong, the next one is tried.
 func TestInstallNextOffer(t *testing.T) {
 	w := newWorld(t)
 	file := w.pin.Wheels[0].File
@@ -809,13 +811,13 @@ func TestInstallWithPassword(t *testing.T) {
 			t.Error(err)
 		}
 		if told.Load() {
-			t.Error("another host is told the password")
+			t.Error("another host gets the password")
 		}
 	})
 }
 
 func TestInstallThroughProxy(t *testing.T) {
-	// Names that no resolver knows: only the proxy finds the index.
+	// No resolver knows these names; only the proxy finds the index.
 	for _, c := range []struct{ name, variable string }{
 		{"pip's", "PIP_PROXY=%s"},
 		{"pip's, without a scheme", "PIP_PROXY=me:secret@127.0.0.1:%[2]s"},
@@ -932,8 +934,8 @@ func TestInstallOverTLS(t *testing.T) {
 	}
 }
 
-// Whatever the bytes of a wheel, unpack writes below the directory and no more
-// than it may.
+// Whatever the bytes of a wheel are, unpack writes only below the directory, and not more than
+// allowed.
 func FuzzUnpack(f *testing.F) {
 	f.Add(makeWheel(f, entry{"a/b", "content", 0o644}, entry{"c/", "", fs.ModeDir | 0o755}))
 	f.Add(makeWheel(f, entry{"../evil", "x", 0o644}))

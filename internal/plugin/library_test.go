@@ -47,7 +47,8 @@ __attribute__((constructor)) static void probe(void) {
 	return string(text)
 }
 
-// What lies where the plugin looks is loaded, so that others find it by its name.
+// Preload loads the libraries in the directories that the plugin searches, so that others find them by
+// name.
 func TestPreload(t *testing.T) {
 	site := t.TempDir()
 	path := filepath.Join(site, "jax_plugins", "xla_cuda13", "xla_cuda_plugin.so")
@@ -71,7 +72,7 @@ func TestPreload(t *testing.T) {
 	if got := loaded(); len(got) > 0 {
 		t.Fatalf("%q are loaded before", got)
 	}
-	// By a link, as a user may name it.
+	// The user may name a link to the plugin.
 	link := filepath.Join(t.TempDir(), "cuda.so")
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
@@ -98,8 +99,8 @@ func TestPreload(t *testing.T) {
 	}
 }
 
-// NVRTC compiles once its builtins are loaded; 13.0's does not without. NB201_CUDA_WHEELS
-// names the site-packages directory of JAX's plugin for CUDA and NVIDIA's wheels.
+// NVRTC compiles if its builtins are loaded; that of CUDA 13.0 does not otherwise. NB201_CUDA_WHEELS
+// names the site-packages directory with JAX's CUDA plugin and NVIDIA's wheels.
 func TestPreloadWheels(t *testing.T) {
 	site := needs.CUDAWheels(t)
 	plugins, _ := filepath.Glob(filepath.Join(site, "jax_plugins", "xla_cuda1[23]", "xla_cuda_plugin.so"))

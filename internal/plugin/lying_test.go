@@ -18,14 +18,14 @@ import (
 	"time"
 )
 
-// Whatever an index answers, an installation ends in one sentence, within bounded time and
-// memory, and leaves nothing.
+// Whatever an index answers, an installation ends with an error of one sentence, in bounded time and
+// memory, and leaves nothing behind.
 func TestInstallFromLyingIndex(t *testing.T) {
 	const (
 		pageJSON = "application/vnd.pypi.simple.v1+json"
 		pageHTML = "text/html"
 	)
-	// page answers with a page, and with wheels as they are.
+	// page answers with a page, and with unchanged wheels.
 	page := func(contentType string, write func(w *world, out io.Writer)) func(*testing.T, *world) {
 		return func(_ *testing.T, w *world) {
 			w.around = func(next http.Handler) http.Handler {
@@ -124,7 +124,7 @@ func TestInstallFromLyingIndex(t *testing.T) {
 			for n := range 100_000 {
 				fmt.Fprintf(out, `<a href="../../simple/no/%d/%s">x</a>`, n, w.pin.Wheels[0].File)
 			}
-		}), "more than 10 offers of it"},
+		}), "lists the file more than 10 times"},
 		{"link to a file", page(pageHTML, func(w *world, out io.Writer) {
 			fmt.Fprintf(out, `<a href="file:///etc/%s">x</a>`, w.pin.Wheels[0].File)
 		}), "links to file:///etc/pjrt_cpu-1.0-py3-none-manylinux_2_27_x86_64.whl: http must not lead to file"},
@@ -137,7 +137,8 @@ func TestInstallFromLyingIndex(t *testing.T) {
 		{"base of files", page(pageHTML, func(w *world, out io.Writer) {
 			fmt.Fprintf(out, `<base href="file:///etc/"><a href="%s">x</a>`, w.pin.Wheels[0].File)
 		}), "http must not lead to file"},
-		{"redirection to a file", redirect(func(*http.Request) string { return "file:///etc/passwd" }), "it redirects to file:///etc/passwd: http must not lead to file"},
+		{"redirection to a file", redirect(func(*http.Request) string { return "file:///etc/passwd" }),
+			"it redirects to file:///etc/passwd: http must not lead to file"},
 		{"redirection to a device", redirect(func(*http.Request) string { return "file:///dev/zero" }), "http must not lead to file"},
 		{"redirection to itself", redirect(func(r *http.Request) string { return r.URL.Path }), "it redirects more than 10 times"},
 		{"redirection without end", redirect(func(r *http.Request) string { return r.URL.Path + "x" }), "it redirects more than 10 times"},
@@ -157,7 +158,7 @@ func TestInstallFromLyingIndex(t *testing.T) {
 		}, "418 I'm a teapot"},
 		{"zip bomb", func(t *testing.T, w *world) {
 			zipped(t, zip.FileHeader{Name: "pjrt_cpu/plugin.so", Method: zip.Deflate, UncompressedSize64: 1 << 26}, deflated(t, 1<<26))(w)
-		}, "the wheel is larger than it should be"},
+		}, "the wheel unpacks to more bytes than are pinned"},
 		{"zip bomb that looks small", func(t *testing.T, w *world) {
 			content := deflated(t, 1<<26)
 			zipped(t, zip.FileHeader{Name: "pjrt_cpu/plugin.so", Method: zip.Deflate, UncompressedSize64: 10, CompressedSize64: uint64(len(content))}, content)(w)
@@ -176,7 +177,7 @@ func TestInstallFromLyingIndex(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 3000 {
 				t.Errorf("the error is %.3000v, want one sentence with %q", err, c.want)
 			}
-			// All that was ever allocated; the server's part is small.
+			// The total of all allocations; the server's share is small.
 			if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 700 {
 				t.Errorf("it takes %d MiB", grown)
 			}
@@ -188,7 +189,7 @@ func TestInstallFromLyingIndex(t *testing.T) {
 	}
 }
 
-// An index that is reached by https leads to no address without it.
+// An index that was read by https does not lead to an address without it.
 func TestInstallNeverLessSecure(t *testing.T) {
 	for name, spoil := range map[string]func(w *world, plain string) func(http.Handler) http.Handler{
 		"link": func(w *world, plain string) func(http.Handler) http.Handler {
@@ -221,7 +222,7 @@ func TestInstallNeverLessSecure(t *testing.T) {
 	}
 }
 
-// A pipe in place of a file is refused, wherever the user's settings lead.
+// A pipe is refused wherever the user's settings name a file.
 func TestInstallFromPipe(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// Driver returns the version of the NVIDIA driver and the names of the GPUs, or ""
-// and none on a machine without.
+// Driver returns the version of the NVIDIA driver and the names of the GPUs. The version is "" on a
+// machine without a driver.
 func Driver(ctx context.Context) (version string, gpus []string) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // A GPU in trouble makes it hang.
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // nvidia-smi hangs if a GPU has failed
 	defer cancel()
 	output, err := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader").Output()
 	if err != nil {
@@ -28,12 +28,12 @@ func Driver(ctx context.Context) (version string, gpus []string) {
 	return version, gpus
 }
 
-// UnknownDriver stands for the version of a driver that does not give it, as under WSL.
+// UnknownDriver is the version of a driver that does not report one, such as WSL's.
 const UnknownDriver = "unknown"
 
-// DriverVersion is the version of the NVIDIA driver whose library programs load, such as
-// "580.65.06": by the library's file name, else the kernel's, which a container may hide. It
-// is "" on a machine without that library, on which nothing can use a GPU.
+// DriverVersion returns the version of the NVIDIA driver, such as "580.65.06". It comes from the
+// file name of the driver's library, or else from the kernel, whose file a container may hide.
+// DriverVersion returns "" if the library does not exist; nothing can use a GPU without it.
 func DriverVersion() string {
 	library := driverLibrary()
 	if library == "" {
@@ -43,14 +43,14 @@ func DriverVersion() string {
 	return cmp.Or(parseDriverVersion(filepath.Base(library)), parseDriverVersion(string(text)), UnknownDriver)
 }
 
-// parseDriverVersion finds the version in "libcuda.so.580.65.06" or "NVRM version: NVIDIA UNIX
-// x86_64 Kernel Module  580.65.06  Sun Jul ...".
+// parseDriverVersion finds the version in a text such as "libcuda.so.580.65.06" or "NVRM version:
+// NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul ...".
 func parseDriverVersion(text string) string {
 	return regexp.MustCompile(`\b\d{3,}(\.\d+)+\b`).FindString(text)
 }
 
-// CUDAByDriver returns the CUDA devices that a driver can serve, the best first;
-// both for an unknown driver.
+// CUDAByDriver returns the CUDA devices that a driver supports, best first. It returns both for a
+// driver of unknown version.
 func CUDAByDriver(version string) []string {
 	const firstForCUDA13 = 580
 	major, _, _ := strings.Cut(version, ".")

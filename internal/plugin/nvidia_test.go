@@ -18,7 +18,8 @@ func TestDriver(t *testing.T) {
 		cuda          []string
 	}{
 		{"NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024\nGCC version:  gcc version 12.3.0 (Ubuntu 12.3.0-1ubuntu1~22.04)\n", "535.183.01", []string{CUDA12}},
-		{"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder@U22-I3-AM11)  Sun Jul 27 06:54:38 UTC 2025\n", "580.65.06", []string{CUDA13, CUDA12}},
+		{"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder@U22-I3-AM11)  Sun Jul 27 06:54:38 UTC 2025\n",
+			"580.65.06", []string{CUDA13, CUDA12}},
 		{"libcuda.so.580.159.04", "580.159.04", []string{CUDA13, CUDA12}},
 		{"libcuda.so.1.1", "", []string{CUDA13, CUDA12}}, // WSL
 		{"", "", []string{CUDA13, CUDA12}},
@@ -32,7 +33,7 @@ func TestDriver(t *testing.T) {
 	}
 }
 
-// The driver's library gives the version where the kernel does not.
+// The version comes from the driver's library if the kernel does not give it.
 func TestDriverVersion(t *testing.T) {
 	const child = "NB201_TEST_DRIVER"
 	if os.Getenv(child) != "" {
@@ -53,8 +54,8 @@ func TestDriverVersion(t *testing.T) {
 		return string(output)
 	}
 	for version, want := range map[string]string{
-		"580.159.04": "version 580.159.04, plugin \"\", error no XLA plugin for device cuda: run `nb201 setup --device cuda13`\n",
-		"535.183.01": "version 535.183.01, plugin \"\", error no XLA plugin for device cuda: run `nb201 setup --device cuda12`\n",
+		"580.159.04": "version 580.159.04, plugin \"\", error no XLA plugin for device cuda; run `nb201 setup --device cuda13`\n",
+		"535.183.01": "version 535.183.01, plugin \"\", error no XLA plugin for device cuda; run `nb201 setup --device cuda12`\n",
 	} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "libcuda.so."+version)
@@ -67,7 +68,7 @@ func TestDriverVersion(t *testing.T) {
 		}
 	}
 	needs.NoDriver(t, DriverVersion())
-	if got := run(t.TempDir()); !strings.HasPrefix(got, "version , plugin \"\", error there is no NVIDIA driver here") {
+	if got := run(t.TempDir()); !strings.HasPrefix(got, "version , plugin \"\", error no NVIDIA driver found") {
 		t.Errorf("without a driver: %q", got)
 	}
 	dir := t.TempDir()

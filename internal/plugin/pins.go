@@ -14,8 +14,8 @@ import (
 //go:embed pins.json
 var pinsJSON []byte
 
-// Pin is what a device's plugin is installed from: a set of wheels, each by its
-// name and hash. The same Pin always gives the same files.
+// Pin names the wheels that a device's plugin is installed from, with their hashes. The same Pin
+// always installs the same files.
 type Pin struct {
 	Platform string  `json:"platform"` // GOOS/GOARCH that the wheels are built for
 	Version  string  `json:"version"`  // of the plugin's project
@@ -23,27 +23,27 @@ type Pin struct {
 	Wheels   []Wheel `json:"wheels"`
 }
 
-// Wheel is a file that a package index has. Its RECORD lists the SHA-256 of all other files
-// in it, so that Record fixes what is unpacked as SHA256 fixes the wheel.
+// Wheel is a file on a package index. The RECORD in a wheel lists the SHA-256 of all its other
+// files, so Record pins the unpacked files just as SHA256 pins the wheel.
 type Wheel struct {
 	Project  string `json:"project"`
 	File     string `json:"file"`
 	SHA256   string `json:"sha256"`
 	Size     int64  `json:"size"`     // of the file, in bytes
-	Unpacked int64  `json:"unpacked"` // of the files in it together, in bytes
-	Record   string `json:"record"`   // SHA-256 of its RECORD
+	Unpacked int64  `json:"unpacked"` // total size of the files in it, in bytes
+	Record   string `json:"record"`   // SHA-256 of its RECORD, in hex
 }
 
-// Pins returns every device's Pin.
+// Pins returns the Pin of every device.
 func Pins() map[string]Pin {
 	var pins map[string]Pin
 	if err := json.Unmarshal(pinsJSON, &pins); err != nil {
-		panic(fmt.Sprintf("pins.json, which is part of the program: %v", err))
+		panic(fmt.Sprintf("pins.json, which is embedded in the program: %v", err))
 	}
 	return pins
 }
 
-// Size returns the bytes to download and those they unpack to.
+// Size returns the number of bytes to download, and the number that they unpack to.
 func (p Pin) Size() (download, unpacked int64) {
 	for _, w := range p.Wheels {
 		download += w.Size
@@ -52,11 +52,11 @@ func (p Pin) Size() (download, unpacked int64) {
 	return download, unpacked
 }
 
-// fits tells whether the wheels are built for the machine that runs this.
-func (p Pin) fits() bool { return p.Platform == runtime.GOOS+"/"+runtime.GOARCH }
+// fitsPlatform reports whether the wheels are built for this platform.
+func (p Pin) fitsPlatform() bool { return p.Platform == runtime.GOOS+"/"+runtime.GOARCH }
 
-// Directory names the directory under Root that the Pin is unpacked in. Pins of one version that
-// differ in any wheel have different directories.
+// Directory returns the name of the directory under [Root] into which the wheels are unpacked. Pins
+// of the same version that differ in any wheel have different directories.
 func (p Pin) Directory(device string) string {
 	hash := sha256.New()
 	for _, w := range p.Wheels {

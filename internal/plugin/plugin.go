@@ -1,15 +1,15 @@
-// Package plugin installs and finds XLA plugins.
+// Package plugin installs, finds and checks XLA plugins.
 //
-// A plugin is a shared library that compiles and runs programs on one kind of
-// device through XLA's PJRT interface; go-xla loads it from its file. A device is
-// cpu, cuda12 or cuda13 (NVIDIA GPUs, by the CUDA release that the plugin is built
-// with), or cuda, which is whichever of the last two fits the driver.
+// A plugin is a shared library that compiles and runs programs on one kind of device through
+// XLA's PJRT interface; go-xla loads it from its file. The devices are cpu, cuda12 and cuda13
+// (NVIDIA GPUs, by the CUDA release that the plugin is built with), and cuda, which selects the
+// one of the latter two that fits the driver.
 //
-// Plugins come from Python wheels, which are zip files, on a package index. Which
-// wheels, by name and SHA-256, is pinned (Pin, pins.json). Install unpacks a
-// device's wheels into one directory as pip would, so that the plugin finds its
-// libraries beside it. For a CUDA plugin that came another way, FindToolkit finds what it
-// compiles with and Preload loads its libraries.
+// Plugins come in Python wheels, which are zip files on a package index. A [Pin] fixes the names
+// and SHA-256 of a device's wheels (pins.json). [Install] unpacks them into one directory as pip
+// would, so that the plugin finds its libraries beside it; [Find] finds an installed plugin, and
+// [Verify] checks its files. For a CUDA plugin, [FindToolkit] finds the tools that it compiles
+// with, and [Preload] loads its libraries.
 package plugin
 
 import (
@@ -30,28 +30,28 @@ const (
 	CUDA13 = "cuda13"
 	CUDA   = "cuda" // CUDA13 or CUDA12
 
-	// CUDA13Compiler is CUDA13's plugin with what it needs to compile, and without the
-	// libraries to run what it compiled. Tests use it on machines without a GPU.
+	// CUDA13Compiler is the plugin of CUDA13 with the tools to compile programs, but without
+	// the libraries to run them. It works on machines without a GPU.
 	CUDA13Compiler = "cuda13-compiler"
 )
 
-// Devices are those to train on that Install has plugins for.
+// Devices lists the devices to train on that [Install] has plugins for.
 func Devices() []string { return []string{CPU, CUDA12, CUDA13} }
 
-// Plugin is a plugin that is there.
+// Plugin is a plugin on this machine.
 type Plugin struct {
 	Device  string `json:"device"`
 	Path    string `json:"path,omitempty"`    // absolute
-	Version string `json:"version,omitempty"` // of the plugin's project; "" where nothing tells
+	Version string `json:"version,omitempty"` // of the plugin's project; "" if unknown
 	Source  Source `json:"source,omitempty"`
-	// Options are go-xla's options that GOMLX_BACKEND has behind the path, "a=b,c=d".
+	// Options holds go-xla's options that follow the path in GOMLX_BACKEND, "a=b,c=d".
 	Options string `json:"options,omitempty"`
 }
 
-// Name is the plugin's file and version, for people and records.
+// Name returns the plugin's file name and version, for people and records.
 func (p Plugin) Name() string { return strings.TrimSpace(filepath.Base(p.Path) + " " + p.Version) }
 
-// Source says who put a plugin where it is.
+// Source is how a plugin got onto this machine, or how it was named.
 type Source string
 
 const (
@@ -60,10 +60,10 @@ const (
 	FromGoXLA       Source = "go-xla" // its installer, or by hand in a directory that it searches
 )
 
-// Find returns the plugin for a device: the one that GOMLX_BACKEND names, else the
-// one that Install installed, else one in the directories that go-xla searches. For CUDA
-// the machine must have a driver, unless GOMLX_BACKEND names the plugin, which then reports
-// what it misses. Its errors are usage errors.
+// Find returns the plugin for a device: the one that GOMLX_BACKEND names, else the one that
+// [Install] installed, else one in the directories that go-xla searches. For [CUDA] the machine
+// must have a driver, unless GOMLX_BACKEND names the plugin; the plugin itself then reports what is
+// missing. Its errors are usage errors.
 func Find(device string) (Plugin, error) {
 	if device == CUDA {
 		driver := DriverVersion()
@@ -72,19 +72,20 @@ func Find(device string) (Plugin, error) {
 			return p, err
 		}
 		if driver == "" {
-			return Plugin{}, usage.Errorf("there is no NVIDIA driver here (libcuda.so.1 is not found): use --device cpu, or install the driver; " +
-				"in a container, start it with its GPUs (docker run --gpus all)")
+			return Plugin{}, usage.Errorf("no NVIDIA driver found (libcuda.so.1 is missing); use --device cpu, or install the driver, " +
+				"or start the container with its GPUs (docker run --gpus all)")
 		}
-		return first(device, CUDAByDriver(driver))
+		return findFirst(device, CUDAByDriver(driver))
 	}
 	if !slices.Contains(Devices(), device) {
-		return Plugin{}, usage.Errorf("unknown device %q: it is one of %s", device, strings.Join(Devices(), ", "))
+		return Plugin{}, usage.Errorf("unknown device %q; use one of %s", device, strings.Join(Devices(), ", "))
 	}
-	return first(device, []string{device})
+	return findFirst(device, []string{device})
 }
 
-// first returns the first plugin of any of the devices, which together are called name.
-func first(name string, devices []string) (Plugin, error) {
+// findFirst returns the first plugin found for any of the devices; name is what the user calls
+// them.
+func findFirst(name string, devices []string) (Plugin, error) {
 	for _, search := range []func(device string) (Plugin, error){fromEnvironment, fromSetup, fromGoXLA} {
 		for _, d := range devices {
 			if p, err := search(d); err != nil || p.Path != "" {
@@ -92,12 +93,11 @@ func first(name string, devices []string) (Plugin, error) {
 			}
 		}
 	}
-	return Plugin{}, usage.Errorf("no XLA plugin for device %s: run `%s`", name, SetupCommand(devices[0]))
+	return Plugin{}, usage.Errorf("no XLA plugin for device %s; run `%s`", name, SetupCommand(devices[0]))
 }
 
-// Compiler returns a plugin that compiles for a GPU, on any machine: CUDA13's that
-// GOMLX_BACKEND names or Install installed, else CUDA13Compiler's. Its errors are usage
-// errors.
+// Compiler returns a plugin that compiles for a GPU, on any machine: one for [CUDA13] that
+// GOMLX_BACKEND names or [Install] installed, else [CUDA13Compiler]. Its errors are usage errors.
 func Compiler() (Plugin, error) {
 	p, err := fromEnvironment(CUDA13)
 	for _, device := range []string{CUDA13, CUDA13Compiler} {
@@ -106,12 +106,12 @@ func Compiler() (Plugin, error) {
 		}
 	}
 	if err == nil && p.Path == "" {
-		err = usage.Errorf("no XLA plugin that compiles for a GPU: run `%s`", SetupCommand(CUDA13Compiler))
+		err = usage.Errorf("no XLA plugin that compiles for a GPU; run `%s`", SetupCommand(CUDA13Compiler))
 	}
 	return p, err
 }
 
-// SetupCommand is the command that installs the plugin for a device.
+// SetupCommand returns the command that installs the plugin for a device.
 func SetupCommand(device string) string {
 	switch device {
 	case CPU:
@@ -122,8 +122,8 @@ func SetupCommand(device string) string {
 	return "nb201 setup --device " + device
 }
 
-// fromEnvironment returns the plugin in GOMLX_BACKEND=xla:PATH[,OPTIONS], if it is
-// one for the device.
+// fromEnvironment returns the plugin in GOMLX_BACKEND=xla:PATH[,OPTIONS], or a zero Plugin if that
+// is not set or names a plugin for another device.
 func fromEnvironment(device string) (Plugin, error) {
 	backend, config, _ := strings.Cut(os.Getenv("GOMLX_BACKEND"), ":")
 	path, options, _ := strings.Cut(config, ",")
@@ -131,30 +131,31 @@ func fromEnvironment(device string) (Plugin, error) {
 		return Plugin{}, nil
 	}
 	if !filepath.IsAbs(path) {
-		return Plugin{}, usage.Errorf("GOMLX_BACKEND names the XLA plugin %s by a relative path: give the absolute one", path)
+		return Plugin{}, usage.Errorf("GOMLX_BACKEND names the XLA plugin by the relative path %s; use the absolute path", path)
 	}
 	if !isFile(path) {
-		return Plugin{}, usage.Errorf("GOMLX_BACKEND names the XLA plugin %s, which is not there: correct it or unset it", path)
+		return Plugin{}, usage.Errorf("GOMLX_BACKEND names the XLA plugin %s, which does not exist; correct or unset the variable", path)
 	}
 	return Plugin{Device: device, Path: path, Source: FromEnvironment, Options: options}, nil
 }
 
-// takenForCUDA tells what go-xla takes a plugin for, which goes by its whole path
-// (pjrt.IsCUDAName).
+// takenForCUDA reports whether go-xla takes the plugin at path for a CUDA plugin. It goes by the
+// whole path (pjrt.IsCUDAName).
 func takenForCUDA(path string) bool {
 	upper := strings.ToUpper(path)
 	return strings.Contains(upper, "CUDA") || strings.Contains(upper, "NVIDIA")
 }
 
-// takenForCPU is the same for (*pjrt.Plugin).IsCPU.
+// takenForCPU reports whether go-xla takes the plugin at path for a CPU plugin
+// ((*pjrt.Plugin).IsCPU).
 func takenForCPU(path string) bool { return strings.Contains(strings.ToUpper(path), "CPU") }
 
-// fromSetup returns the plugin that Install installed.
+// fromSetup returns the plugin that Install installed, or a zero Plugin.
 func fromSetup(device string) (Plugin, error) {
 	pin := Pins()[device]
 	root, err := Root()
-	if err != nil || !pin.fits() {
-		return Plugin{}, nil // where there is no place for plugins, none is installed
+	if err != nil || !pin.fitsPlatform() {
+		return Plugin{}, nil // without a directory for plugins there is no installed one
 	}
 	p := pin.plugin(root, device)
 	if !isFile(p.Path) {
@@ -163,23 +164,24 @@ func fromSetup(device string) (Plugin, error) {
 	return p, checkPath(p)
 }
 
-// plugin is the Pin's plugin, installed under root.
+// plugin returns the Pin's plugin as it is installed under root.
 func (p Pin) plugin(root, device string) Plugin {
 	path := filepath.Join(root, p.Directory(device), filepath.FromSlash(p.Plugin))
 	return Plugin{Device: device, Path: path, Version: p.Version, Source: FromSetup}
 }
 
-// checkPath refuses a path that go-xla would take for another device's.
+// checkPath returns a usage error if go-xla would take the plugin, by its path, for one for another
+// device.
 func checkPath(p Plugin) error {
 	if takenForCUDA(p.Path) != (p.Device != CPU) || takenForCPU(p.Path) != (p.Device == CPU) {
-		return usage.Errorf("the %s plugin's path would be %s, whose name makes go-xla take it for another device: "+
+		return usage.Errorf("the path of the %s plugin would be %s, which go-xla would take for another device's; "+
 			"set NB201_HOME to a directory without cpu, cuda or nvidia in its path", p.Device, p.Path)
 	}
 	return nil
 }
 
-// Root is the directory that Install installs in: pjrt in $NB201_HOME, which is by
-// default nb201 in $XDG_DATA_HOME or in .local/share of userdir.Home. Its errors are usage
+// Root returns the directory that [Install] installs plugins in: "pjrt" in $NB201_HOME, which
+// defaults to "nb201" in $XDG_DATA_HOME or in ".local/share" of [userdir.Home]. Its errors are usage
 // errors.
 func Root() (string, error) {
 	home := os.Getenv("NB201_HOME")
@@ -188,7 +190,7 @@ func Root() (string, error) {
 		if !filepath.IsAbs(data) {
 			user, err := userdir.Home()
 			if err != nil {
-				return "", usage.Errorf("no directory for plugins (%w): set NB201_HOME to one", err)
+				return "", usage.Errorf("no directory for plugins (%w); set NB201_HOME to one", err)
 			}
 			data = filepath.Join(user, ".local", "share")
 		}
@@ -201,17 +203,17 @@ func Root() (string, error) {
 	return filepath.Join(home, "pjrt"), nil
 }
 
-// goXLAName takes a plugin's file name apart as go-xla does (pjrt's
-// pathToPluginName): its device and version.
+// goXLAName matches a plugin's file name as go-xla does (pjrt's pathToPluginName), and captures its
+// device and version.
 var goXLAName = regexp.MustCompile(`^(?:pjrt_c_api_|pjrt[-_]plugin[-_])(cpu|cuda)(?:_(v?[0-9.]+))?(?:_plugin)?\.(?:so|dylib|dll)$`)
 
-// fromGoXLA returns a plugin in the directories that go-xla searches, but for
-// those of the system's loader.
+// fromGoXLA returns a plugin in the directories that go-xla searches, except those of the system's
+// loader, or a zero Plugin.
 func fromGoXLA(device string) (Plugin, error) {
 	for _, dir := range goXLADirectories() {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			continue // Most of them are not there.
+			continue // most of them do not exist
 		}
 		for _, entry := range entries {
 			parts := goXLAName.FindStringSubmatch(entry.Name())
@@ -219,7 +221,7 @@ func fromGoXLA(device string) (Plugin, error) {
 			if parts == nil || (parts[1] == CPU) != (device == CPU) || !isFile(path) {
 				continue
 			}
-			// A CUDA plugin's libraries tell its release: CUDA 13 has them in one directory.
+			// A CUDA plugin's release shows in its libraries: CUDA 13 has them in one directory, cu13.
 			if parts[1] == CUDA && isDirectory(filepath.Join(dir, "cu13")) != (device == CUDA13) {
 				continue
 			}

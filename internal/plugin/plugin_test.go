@@ -23,7 +23,7 @@ func TestPins(t *testing.T) {
 	if len(pins) != len(devices) {
 		t.Errorf("there are pins for %d devices, want %d", len(pins), len(devices))
 	}
-	// The libraries that a CUDA plugin needs, whatever else its wheels hold.
+	// The libraries that a CUDA plugin needs, whatever else is in its wheels.
 	libraries := []string{"cublas", "cuda-cupti", "cuda-nvcc", "cuda-nvrtc", "cuda-runtime", "cudnn", "cufft", "cusolver", "cusparse", "nccl", "nvjitlink"}
 	wheelName := regexp.MustCompile(`^([a-z0-9_]+)-([0-9.]+)-py3-none-(?:[a-z0-9_]+\.)*manylinux[0-9_]+_x86_64(?:\.[a-z0-9_]+)*\.whl$`)
 	ids := map[string]bool{}
@@ -56,7 +56,7 @@ func TestPins(t *testing.T) {
 			projects = append(projects, strings.TrimSuffix(strings.TrimPrefix(w.Project, "nvidia-"), "-cu"+strings.TrimPrefix(device, "cuda")))
 		}
 		if slices.Sort(projects); len(slices.Compact(slices.Clone(projects))) != len(projects) {
-			t.Errorf("%s: a project is there twice: %q", device, projects)
+			t.Errorf("%s: a project is listed twice: %q", device, projects)
 		}
 		if device == CUDA13 && !slices.Contains(projects, "nvvm") { // CUDA 12 has libdevice in cuda-nvcc
 			t.Errorf("%s: libdevice is missing", device)
@@ -81,7 +81,7 @@ func TestPins(t *testing.T) {
 	}
 }
 
-// alone takes away what this machine has of plugins, and returns an empty home.
+// alone hides this machine's plugins and returns an empty home directory.
 func alone(t *testing.T) string {
 	t.Helper()
 	home := t.TempDir()
@@ -112,7 +112,7 @@ func find(t *testing.T, device string, want Plugin) {
 }
 
 func TestFind(t *testing.T) {
-	if !Pins()[CPU].fits() {
+	if !Pins()[CPU].fitsPlatform() {
 		needs.Plugin(t, fmt.Errorf("none is pinned for %s/%s", runtime.GOOS, runtime.GOARCH))
 	}
 	home := alone(t)
@@ -121,14 +121,14 @@ func TestFind(t *testing.T) {
 			t.Errorf("Find(%s) has the error %v, want one with %q", device, err, want)
 		}
 	}
-	if _, err := first(CUDA, CUDAByDriver(UnknownDriver)); !usage.Is(err) || !strings.Contains(err.Error(), "device cuda: run `nb201 setup --device cuda13`") {
+	if _, err := findFirst(CUDA, CUDAByDriver(UnknownDriver)); !usage.Is(err) || !strings.Contains(err.Error(), "device cuda; run `nb201 setup --device cuda13`") {
 		t.Errorf("without a plugin for CUDA the error is %v", err)
 	}
 	if _, err := Compiler(); !usage.Is(err) || !strings.Contains(err.Error(), "run `nb201 setup --device cuda13 --compiler`") {
 		t.Errorf("without a compiler the error is %v", err)
 	}
 
-	// The least first: what go-xla would find.
+	// In order of increasing precedence: first, a plugin that go-xla would find.
 	old := touch(t, home, "go-xla", "pjrt_c_api_cpu_v0.83.1_plugin.so")
 	find(t, CPU, Plugin{Device: CPU, Path: old, Version: "0.83.1", Source: FromGoXLA})
 	plain := filepath.Join(home, "go-xla", "pjrt_c_api_cpu_plugin.so")
@@ -153,7 +153,7 @@ func TestFind(t *testing.T) {
 		t.Errorf("CUDA 13's plugin is found for CUDA 12: %+v", p)
 	}
 
-	// Then what setup installed.
+	// Then one that setup installed.
 	compiles := func(want Plugin) {
 		t.Helper()
 		if got, err := Compiler(); err != nil || got != want {
@@ -171,14 +171,14 @@ func TestFind(t *testing.T) {
 	}
 	for _, want := range []string{CUDA12, CUDA13} {
 		driver := map[string]string{CUDA12: "535.183.01", CUDA13: "580.65.06"}[want]
-		if p, err := first(CUDA, CUDAByDriver(driver)); err != nil || p.Source != FromSetup || p.Device != want {
+		if p, err := findFirst(CUDA, CUDAByDriver(driver)); err != nil || p.Source != FromSetup || p.Device != want {
 			t.Errorf("for driver %s: %+v, %v", driver, p, err)
 		}
 	}
 	pin = Pins()[CUDA13]
 	compiles(Plugin{Device: CUDA13, Path: filepath.Join(home, "own", "pjrt", pin.Directory(CUDA13), pin.Plugin), Version: pin.Version, Source: FromSetup})
 
-	// Then the environment.
+	// Then one that the environment names.
 	own := touch(t, home, "my-plugin.so")
 	t.Setenv("GOMLX_BACKEND", "xla:"+own+",tf32=false,preallocate=true")
 	find(t, CPU, Plugin{Device: CPU, Path: own, Source: FromEnvironment, Options: "tf32=false,preallocate=true"})
@@ -201,14 +201,14 @@ func TestFind(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	t.Setenv("GOMLX_BACKEND", "xla:./plugin.so")
-	if _, err := Find(CPU); !usage.Is(err) || !strings.Contains(err.Error(), "./plugin.so by a relative path") {
+	if _, err := Find(CPU); !usage.Is(err) || !strings.Contains(err.Error(), "by the relative path ./plugin.so") {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := Find("tpu"); !usage.Is(err) || !strings.Contains(err.Error(), "cpu, cuda12, cuda13") {
 		t.Errorf("the error is %v", err)
 	}
 
-	// go-xla would take this one for a GPU's.
+	// go-xla would take this for a GPU's plugin.
 	t.Setenv("GOMLX_BACKEND", "")
 	t.Setenv("NB201_HOME", filepath.Join(home, "nvidia"))
 	touch(t, home, "nvidia", "pjrt", Pins()[CPU].Directory(CPU), Pins()[CPU].Plugin)
@@ -247,7 +247,7 @@ func TestRoot(t *testing.T) {
 			t.Errorf("NB201_HOME=%s XDG_DATA_HOME=%s: %s, %v, want %s", c.own, c.data, got, err, c.want)
 		}
 	}
-	// Without a home in the environment the user database may have one.
+	// If the environment does not name a home directory, the user database may.
 	t.Setenv("HOME", "")
 	if got, err := Root(); !usage.Is(err) && !strings.HasSuffix(got, filepath.Join(".local", "share", "nb201", "pjrt")) {
 		t.Errorf("without a home: %s, %v", got, err)

@@ -21,33 +21,33 @@ import (
 	"nb201/internal/userdir"
 )
 
-// Toolkit is a directory with the two parts of NVIDIA's CUDA toolkit that XLA compiles for a
-// GPU with: its assembler, bin/ptxas, and its mathematical functions,
-// nvvm/libdevice/libdevice.10.bc. XLA's flag for it is xla_gpu_cuda_data_dir.
+// Toolkit is a directory with the two parts of NVIDIA's CUDA toolkit that XLA needs to compile for
+// a GPU: the assembler, bin/ptxas, and the mathematical functions, nvvm/libdevice/libdevice.10.bc.
+// XLA's flag for the directory is xla_gpu_cuda_data_dir.
 type Toolkit struct {
 	Directory string `json:"directory"` // absolute
 	Version   string `json:"version"`   // of ptxas
-	Source    string `json:"source"`    // what led to it, such as "nvcc on PATH"
+	Source    string `json:"source"`    // how it was found, such as "nvcc on PATH"
 }
 
-// Where a directory laid out as a toolkit has its parts.
+// The paths of a toolkit's parts.
 const (
 	ptxasPath     = "bin/ptxas"
 	libdevicePath = "nvvm/libdevice/libdevice.10.bc"
 )
 
-// FindToolkit returns the toolkit for the CUDA plugin at path: the one beside it, as pip lays
-// out wheels, else one that is installed, else Triton's, which PyTorch brings. Triton has
-// another layout; FindToolkit makes a directory of two links to its files, in the user's
-// cache directory. A toolkit whose ptxas does not run, or is older than XLA accepts, does not
-// count. Its errors are usage errors.
+// FindToolkit returns the toolkit for the CUDA plugin at path: the one beside it, as pip lays out
+// wheels, else an installed one, else that of Triton, which comes with PyTorch. Triton has another
+// layout, so FindToolkit makes a directory in the user's cache directory with links to its files.
+// FindToolkit skips a toolkit whose ptxas does not run or is older than XLA accepts. Its errors are
+// usage errors.
 func FindToolkit(path string) (Toolkit, error) {
 	return findToolkit(path, systemToolkits())
 }
 
-// systemToolkits are the directories that toolkits are usually installed in, the newest first.
+// systemToolkits lists the directories in which toolkits are usually installed, newest first.
 func systemToolkits() []string {
-	versions, _ := filepath.Glob("/usr/local/cuda-1[23]*") // the pattern is good
+	versions, _ := filepath.Glob("/usr/local/cuda-1[23]*") // the pattern is valid
 	slices.Reverse(versions)
 	return slices.Concat([]string{"/usr/local/cuda"}, versions, []string{"/opt/cuda", "/usr/lib/cuda"})
 }
@@ -104,21 +104,21 @@ func findToolkit(path string, system []string) (Toolkit, error) {
 	if len(faults) > 0 {
 		found = strings.Join(faults, "; ")
 	}
-	return Toolkit{}, usage.Errorf("XLA cannot compile for a GPU without NVIDIA's ptxas and libdevice.10.bc (%s): "+
-		"run `%s --force`, with --compiler where only the compiler is installed, or set CUDA_HOME to the directory of a CUDA toolkit", found, SetupCommand(CUDA13))
+	return Toolkit{}, usage.Errorf("XLA cannot compile for a GPU without NVIDIA's ptxas and libdevice.10.bc (%s); "+
+		"run `%s --force` (with --compiler if only the compiler is installed), or set CUDA_HOME to the directory of a CUDA toolkit", found, SetupCommand(CUDA13))
 }
 
-// ptxasRelease is what ptxas says of its version.
+// ptxasRelease matches the version in the output of ptxas --version.
 var ptxasRelease = regexp.MustCompile(`\bV((\d+)\.(\d+)\.\d+)`)
 
-// checkToolkit returns the version of a ptxas that XLA can use, with libdevice.
+// checkToolkit returns the version of ptxas, or an error if XLA cannot use it or libdevice.
 func checkToolkit(ptxas, libdevice string) (string, error) {
 	for _, file := range []string{ptxas, libdevice} {
 		if !isFile(file) {
-			return "", fmt.Errorf("%s is not there", file)
+			return "", fmt.Errorf("%s does not exist", file)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a slow network disk
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // enough for a slow network disk
 	defer cancel()
 	output, err := exec.CommandContext(ctx, ptxas, "--version").Output()
 	if err != nil {
@@ -126,21 +126,21 @@ func checkToolkit(ptxas, libdevice string) (string, error) {
 	}
 	said := ptxasRelease.FindSubmatch(output)
 	if said == nil {
-		return "", fmt.Errorf("%s does not give its version", ptxas)
+		return "", fmt.Errorf("%s --version shows no version", ptxas)
 	}
 	version := string(said[1])
 	major, err1 := strconv.Atoi(string(said[2]))
 	minor, err2 := strconv.Atoi(string(said[3]))
 	if err := cmp.Or(err1, err2); err != nil {
-		return "", fmt.Errorf("%s gives the version %s: %w", ptxas, version, err)
+		return "", fmt.Errorf("%s has the version %s: %w", ptxas, version, err)
 	}
-	if major < 11 || major == 11 && minor < 8 { // the first for an H100, and the least for XLA
-		return "", fmt.Errorf("%s is version %s, but XLA needs 11.8 or later", ptxas, version)
+	if major < 11 || major == 11 && minor < 8 { // the first version for the H100, and XLA's minimum
+		return "", fmt.Errorf("%s has the version %s, but XLA needs 11.8 or later", ptxas, version)
 	}
 	return version, nil
 }
 
-// linkToolkit returns a directory laid out as a toolkit whose files are links to these.
+// linkToolkit makes a toolkit directory of links to the files and returns its path.
 func linkToolkit(ptxas, libdevice string) (string, error) {
 	sum := sha256.Sum256([]byte(ptxas + "\n" + libdevice))
 	name := filepath.Join("toolkits", hex.EncodeToString(sum[:8]))
@@ -153,7 +153,7 @@ func linkToolkit(ptxas, libdevice string) (string, error) {
 			return dir, nil
 		}
 	}
-	// The cache directory may not be writable.
+	// The cache directory may not exist, or may not be writable.
 	base, err := userdir.Temp()
 	if err != nil {
 		return "", err
@@ -161,7 +161,7 @@ func linkToolkit(ptxas, libdevice string) (string, error) {
 	return fill(base)
 }
 
-// link makes path a link to file. Several processes may do so at once.
+// link makes path a link to file. Several processes may do so at the same time.
 func link(file, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// script makes a program.
+// script writes an executable shell script.
 func script(t *testing.T, path, text string) {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o777)); err != nil {
@@ -20,20 +20,20 @@ func script(t *testing.T, path, text string) {
 	}
 }
 
-// ptxas makes one of a version.
+// ptxas writes a ptxas with a version.
 func ptxas(t *testing.T, path, version string) {
 	t.Helper()
 	script(t, path, fmt.Sprintf(`echo "Cuda compilation tools, release %.4s, V%s"`, version, version))
 }
 
-// makeToolkit makes a directory that XLA can compile with.
+// makeToolkit makes a toolkit that XLA can use.
 func makeToolkit(t *testing.T, dir, version string) {
 	t.Helper()
 	ptxas(t, filepath.Join(dir, "bin", "ptxas"), version)
 	touch(t, dir, "nvvm", "libdevice", "libdevice.10.bc")
 }
 
-// site is a site-packages directory with a CUDA plugin, on a machine without any toolkit.
+// site makes a site-packages directory with a CUDA plugin, on a machine without any toolkit.
 func site(t *testing.T) (dir, path string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -50,7 +50,7 @@ func TestFindToolkit(t *testing.T) {
 	dir, path := site(t)
 	system := []string{filepath.Join(dir, "usr", "cuda"), filepath.Join(dir, "usr", "cuda-13.1")}
 	if _, err := findToolkit(path, system); !usage.Is(err) ||
-		!strings.Contains(err.Error(), "no CUDA toolkit is installed): run `nb201 setup --device cuda13 --force`, with --compiler where") {
+		!strings.Contains(err.Error(), "no CUDA toolkit is installed); run `nb201 setup --device cuda13 --force` (with --compiler if") {
 		t.Errorf("without any toolkit the error is %v", err)
 	}
 	check := func(want Toolkit) {
@@ -60,12 +60,13 @@ func TestFindToolkit(t *testing.T) {
 		}
 	}
 
-	// The least first. Triton's has another layout.
+	// In order of increasing precedence. Triton's toolkit has another layout.
 	triton := filepath.Join(dir, "site", "triton", "backends", "nvidia")
 	ptxas(t, filepath.Join(triton, "bin", "ptxas"), "12.8.93")
 	libdevice := touch(t, triton, "lib", "libdevice.10.bc")
 	linked, err := findToolkit(path, system)
-	if err != nil || linked.Version != "12.8.93" || linked.Source != "Triton" || !strings.HasPrefix(linked.Directory, filepath.Join(dir, "cache", "nb201", "toolkits")) {
+	if err != nil || linked.Version != "12.8.93" || linked.Source != "Triton" ||
+		!strings.HasPrefix(linked.Directory, filepath.Join(dir, "cache", "nb201", "toolkits")) {
 		t.Errorf("%+v, %v", linked, err)
 	}
 	for name, want := range map[string]string{ptxasPath: filepath.Join(triton, "bin", "ptxas"), libdevicePath: libdevice} {
@@ -86,7 +87,7 @@ func TestFindToolkit(t *testing.T) {
 		check(Toolkit{own, fmt.Sprintf("12.9.8%d", i), variable})
 	}
 
-	// nvcc on PATH, behind a link.
+	// nvcc on PATH is a link.
 	cuda := filepath.Join(dir, "opt", "cuda-12.6")
 	makeToolkit(t, cuda, "12.6.77")
 	script(t, filepath.Join(cuda, "bin", "nvcc"), "exit 1")
@@ -103,7 +104,7 @@ func TestFindToolkit(t *testing.T) {
 	makeToolkit(t, beside, "13.5.37")
 	check(Toolkit{beside, "13.5.37", "beside the plugin"})
 
-	// A link to the plugin from elsewhere.
+	// The path of the plugin is a link in another directory.
 	link := filepath.Join(dir, "cuda.so")
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
@@ -112,21 +113,22 @@ func TestFindToolkit(t *testing.T) {
 	check(Toolkit{beside, "13.5.37", "beside the plugin"})
 }
 
-// What XLA could not use is passed over, and named where nothing else is found.
+// A toolkit that XLA cannot use is skipped, and named if no other is found.
 func TestFindToolkitRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name, want string
 		spoil      func(t *testing.T, dir string) error
 	}{
-		{"no libdevice", "libdevice.10.bc is not there", func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, libdevicePath)) }},
-		{"no ptxas", "bin/ptxas is not there", func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, ptxasPath)) }},
+		{"no libdevice", "libdevice.10.bc does not exist", func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, libdevicePath)) }},
+		{"no ptxas", "bin/ptxas does not exist", func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, ptxasPath)) }},
 		{"not executable", "bin/ptxas does not run", func(_ *testing.T, dir string) error { return os.Chmod(filepath.Join(dir, ptxasPath), 0o644) }},
 		{"fails", "bin/ptxas does not run", func(t *testing.T, dir string) error { script(t, filepath.Join(dir, ptxasPath), "exit 3"); return nil }},
-		{"another program", "does not give its version", func(t *testing.T, dir string) error {
+		{"another program", "--version shows no version", func(t *testing.T, dir string) error {
 			script(t, filepath.Join(dir, ptxasPath), "echo hello")
 			return nil
 		}},
-		{"too old", "is version 11.5.119, but XLA needs 11.8 or later", func(t *testing.T, dir string) error { ptxas(t, filepath.Join(dir, ptxasPath), "11.5.119"); return nil }},
+		{"too old", "has the version 11.5.119, but XLA needs 11.8 or later",
+			func(t *testing.T, dir string) error { ptxas(t, filepath.Join(dir, ptxasPath), "11.5.119"); return nil }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, path := site(t)
@@ -150,7 +152,7 @@ func TestLinkToolkit(t *testing.T) {
 	dir, _ := site(t)
 	ptxas, libdevice := filepath.Join(dir, "ptxas"), filepath.Join(dir, "libdevice")
 
-	// Processes may make it at the same time.
+	// Several processes may make the links at the same time.
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
@@ -168,7 +170,8 @@ func TestLinkToolkit(t *testing.T) {
 		t.Errorf("%s is for other files too, %v", other, err)
 	}
 
-	// A file of another's, or no cache directory: the directory for temporary files.
+	// If the cache directory has a file in the way, or does not exist, the links are made in the
+	// temporary directory.
 	link := filepath.Join(made, ptxasPath)
 	if err := errors.Join(os.Remove(link), os.Symlink("/bin/sh", link)); err != nil {
 		t.Fatal(err)

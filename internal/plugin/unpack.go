@@ -12,9 +12,8 @@ import (
 	"path/filepath"
 )
 
-// unpack writes the files in a wheel below dir. Its hash having been checked, the
-// wheel is what it should be; unpack all the same refuses names that lead out of
-// dir, links and more bytes than the Wheel says.
+// unpack writes the files in a wheel below dir. Although the wheel's hash has been checked, unpack
+// refuses names outside dir, links, and more bytes than w.Unpacked.
 func unpack(ctx context.Context, wheel io.ReaderAt, w Wheel, dir string) error {
 	archive, err := zip.NewReader(wheel, w.Size)
 	if err != nil {
@@ -31,7 +30,7 @@ func unpack(ctx context.Context, wheel io.ReaderAt, w Wheel, dir string) error {
 			return err
 		}
 		if !filepath.IsLocal(filepath.FromSlash(entry.Name)) {
-			return fmt.Errorf("the file name %q leads out of the directory", entry.Name)
+			return fmt.Errorf("the file name %q is outside the directory", entry.Name)
 		}
 		if entry.Mode().IsDir() {
 			if err := root.MkdirAll(path.Clean(entry.Name), 0o777); err != nil {
@@ -54,12 +53,12 @@ func unpack(ctx context.Context, wheel io.ReaderAt, w Wheel, dir string) error {
 // unpackFile writes one file of at most limit bytes and returns its size.
 func unpackFile(root *os.Root, entry *zip.File, limit int64) (n int64, err error) {
 	if entry.UncompressedSize64 > uint64(limit) {
-		return 0, errors.New("the wheel is larger than it should be")
+		return 0, errors.New("the wheel unpacks to more bytes than are pinned")
 	}
 	if err := root.MkdirAll(path.Dir(entry.Name), 0o777); err != nil {
 		return 0, err
 	}
-	// As pip does: executable or not, and the rest is for the umask.
+	// Like pip, keep only whether the file is executable; the umask decides the rest.
 	perm := fs.FileMode(0o666)
 	if entry.Mode()&0o111 != 0 {
 		perm = 0o777
@@ -73,7 +72,7 @@ func unpackFile(root *os.Root, entry *zip.File, limit int64) (n int64, err error
 	if err != nil {
 		return 0, err
 	}
-	// The reader ends with an error when there is more than the directory says.
+	// The reader returns an error if there is more than entry.UncompressedSize64.
 	n, err = io.Copy(file, content)
 	return n, errors.Join(err, file.Close())
 }

@@ -21,63 +21,62 @@ import (
 	"nb201/internal/usage"
 )
 
-// ErrDamaged says that the files of a plugin are not those that Install installed.
+// ErrDamaged is the error of a plugin whose files are not those that [Install] installed.
 var ErrDamaged = errors.New("damaged")
 
-// Verify reads all files of a plugin that Install installed and holds them against the
-// SHA-256 in the RECORD of their wheels, whose own SHA-256 is pinned. It returns ErrDamaged
-// for the first file, by name, that differs or is missing. It accepts all plugins of another
-// source.
+// Verify reads all files of a plugin that [Install] installed and compares their SHA-256 with the
+// RECORD of their wheels, whose own SHA-256 is pinned. It returns [ErrDamaged] for the first file,
+// by name, that differs or is missing. It accepts every plugin of another source.
 func Verify(ctx context.Context, p Plugin) error {
 	if p.Source != FromSetup {
 		return nil
 	}
 	pin := Pins()[p.Device]
-	return pin.verify(ctx, pin.installed(p), func(int64) {})
+	return pin.verify(ctx, pin.directoryOf(p), func(int64) {})
 }
 
-// Fingerprint returns the SHA-256, in hex, of a plugin's file. Call it before the plugin is
-// loaded: a damaged one may end the process. It refuses a file that is not a whole shared
-// library and, where Install installed it, one that is not as it was then. Its errors are
-// usage errors.
+// Fingerprint checks a plugin's file and returns its SHA-256, in hex. Call it before the plugin is
+// loaded, since a damaged one may end the process. Fingerprint refuses a file that is not a
+// complete shared library and, if [Install] installed it, one that has changed since. Its errors
+// are usage errors.
 func Fingerprint(p Plugin) (string, error) {
-	refuse := func(err error, mend string) (string, error) {
-		return "", usage.Errorf("the XLA plugin %s cannot be used: %w: %s", p.Path, err, mend)
+	refuse := func(err error, remedy string) (string, error) {
+		return "", usage.Errorf("the XLA plugin %s cannot be used: %w; %s", p.Path, err, remedy)
 	}
 	if p.Source != FromSetup {
-		mend := "install it again"
+		remedy := "install it again"
 		if p.Source == FromEnvironment {
-			mend = "correct or unset GOMLX_BACKEND"
+			remedy = "correct or unset GOMLX_BACKEND"
 		}
 		if err := CheckLibrary(p.Path); err != nil {
-			return refuse(err, mend)
+			return refuse(err, remedy)
 		}
 		sum, _, err := HashFile(p.Path)
 		if err != nil {
-			return refuse(err, mend)
+			return refuse(err, remedy)
 		}
 		return sum, nil
 	}
 	pin := Pins()[p.Device]
-	dir := pin.installed(p)
-	mend := fmt.Sprintf("run `%s`", SetupCommand(p.Device))
+	dir := pin.directoryOf(p)
+	remedy := fmt.Sprintf("run `%s`", SetupCommand(p.Device))
 	recorded, err := pin.recorded(dir)
 	if err == nil {
 		_, err = checkFile(dir, pin.Plugin, recorded[pin.Plugin])
 	}
 	if err != nil {
-		return refuse(err, mend)
+		return refuse(err, remedy)
 	}
-	return recorded[pin.Plugin][0], nil // only one wheel has it
+	return recorded[pin.Plugin][0], nil // only one wheel has this file
 }
 
-// installed is the directory that a Pin's plugin is installed in.
-func (p Pin) installed(installed Plugin) string {
+// directoryOf returns the directory into which the wheels of an installed plugin were unpacked.
+func (p Pin) directoryOf(installed Plugin) string {
 	return strings.TrimSuffix(installed.Path, string(filepath.Separator)+filepath.FromSlash(p.Plugin))
 }
 
-// verify holds the files that the wheels were unpacked to in dir against their RECORDs.
-// progress is told how many bytes it has read.
+// verify compares the files of the wheels unpacked in dir with their RECORDs. It calls progress with
+// the number of bytes read so far.
 func (p Pin) verify(ctx context.Context, dir string, progress func(done int64)) error {
 	recorded, err := p.recorded(dir)
 	if err != nil {
@@ -98,8 +97,8 @@ func (p Pin) verify(ctx context.Context, dir string, progress func(done int64)) 
 	return nil
 }
 
-// recorded lists the files of the unpacked wheels, each with its SHA-256. Of a file that
-// several wheels have, any one's may be there.
+// recorded maps the files of the unpacked wheels to their SHA-256. A file that several wheels have
+// may match any of theirs.
 func (p Pin) recorded(dir string) (map[string][]string, error) {
 	all := map[string][]string{}
 	for _, w := range p.Wheels {
@@ -120,20 +119,20 @@ func (p Pin) recorded(dir string) (map[string][]string, error) {
 		}
 	}
 	if len(all[p.Plugin]) == 0 {
-		return nil, fmt.Errorf("the wheels hold no %s", p.Plugin)
+		return nil, fmt.Errorf("the wheels do not contain %s", p.Plugin)
 	}
 	return all, nil
 }
 
-// recordPath is where a wheel has its RECORD.
+// recordPath returns the path of the RECORD within a wheel.
 func (w Wheel) recordPath() string {
 	parts := strings.SplitN(w.File, "-", 3)
 	return parts[0] + "-" + parts[1] + ".dist-info/RECORD"
 }
 
-// parseRecord reads a RECORD into the SHA-256, in hex, of the files that it gives one for:
-// all but itself. Its format is that of the Python packaging user guide: CSV of path,
-// algorithm=hash and size, the hash in URL-safe base64 without padding.
+// parseRecord parses a RECORD and returns the SHA-256, in hex, of every file in it that has one,
+// which is all but the RECORD. The format is defined by the Python packaging user guide: CSV of
+// path, algorithm=hash and size, where the hash is in URL-safe base64 without padding.
 func parseRecord(text []byte) (map[string]string, error) {
 	rows := csv.NewReader(bytes.NewReader(text))
 	rows.FieldsPerRecord = 3
@@ -152,16 +151,16 @@ func parseRecord(text []byte) (map[string]string, error) {
 		encoded, isSHA256 := strings.CutPrefix(row[1], "sha256=")
 		sum, err := base64.RawURLEncoding.DecodeString(encoded)
 		if !isSHA256 || err != nil || len(sum) != sha256.Size {
-			return nil, fmt.Errorf("%q has %q in place of a SHA-256", row[0], row[1])
+			return nil, fmt.Errorf("%q has %q instead of a SHA-256", row[0], row[1])
 		}
 		if !filepath.IsLocal(filepath.FromSlash(row[0])) {
-			return nil, fmt.Errorf("%q leads out of the directory", row[0])
+			return nil, fmt.Errorf("%q is outside the directory", row[0])
 		}
 		files[row[0]] = hex.EncodeToString(sum)
 	}
 }
 
-// checkFile returns the size of a file in dir, or ErrDamaged where it has none of the sums.
+// checkFile returns the size of a file in dir, or ErrDamaged if its SHA-256 is none of sums.
 func checkFile(dir, name string, sums []string) (int64, error) {
 	sum, n, err := HashFile(filepath.Join(dir, filepath.FromSlash(name)))
 	if err != nil {
@@ -187,10 +186,10 @@ func HashFile(path string) (sum string, n int64, err error) {
 	return hex.EncodeToString(hash.Sum(nil)), n, nil
 }
 
-// CheckLibrary reports a file that is not a shared library or is cut off: loading the latter,
-// or the first call into it, is a bus error.
+// CheckLibrary returns an error if a file is not a shared library or is cut short. Loading a library
+// that is cut short, or the first call into it, would end the process with a bus error.
 func CheckLibrary(path string) error {
-	if runtime.GOOS != "linux" { // they have other formats
+	if runtime.GOOS != "linux" { // other systems have other formats
 		return nil
 	}
 	f, err := infile.Open(path)
@@ -202,7 +201,7 @@ func CheckLibrary(path string) error {
 	if err != nil {
 		return err
 	}
-	cut := fmt.Errorf("it is cut off after %d bytes", info.Size())
+	cut := fmt.Errorf("it is cut short, after %d bytes", info.Size())
 	library, err := elf.NewFile(f)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return cut

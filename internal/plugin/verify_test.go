@@ -17,12 +17,12 @@ func TestParseRecord(t *testing.T) {
 		"a.so,sha256=" + empty + ",0\nb-1.dist-info/RECORD,,\n": "",
 		`"a, b.so",sha256=` + empty + ",0\r\n":                  "",
 		"":                                                      "",
-		"a.so,sha256=" + empty + "=,0\n":                        "in place of a SHA-256",
-		"a.so,md5=1B2M2Y8AsgTpgAmY7PhCfg,0\n":                   "in place of a SHA-256",
-		"a.so,sha256=AAAA,0\n":                                  "in place of a SHA-256",
+		"a.so,sha256=" + empty + "=,0\n":                        "instead of a SHA-256",
+		"a.so,md5=1B2M2Y8AsgTpgAmY7PhCfg,0\n":                   "instead of a SHA-256",
+		"a.so,sha256=AAAA,0\n":                                  "instead of a SHA-256",
 		"a.so\n":                                                "wrong number of fields",
-		"../a.so,sha256=" + empty + ",0\n":                      "leads out",
-		"/a.so,sha256=" + empty + ",0\n":                        "leads out",
+		"../a.so,sha256=" + empty + ",0\n":                      "is outside the directory",
+		"/a.so,sha256=" + empty + ",0\n":                        "is outside the directory",
 		"a.so,sha256=" + empty + ",0\n\"b.so\n,":                "RECORD",
 	} {
 		files, err := parseRecord([]byte(text))
@@ -57,7 +57,7 @@ func FuzzParseRecord(f *testing.F) {
 	})
 }
 
-// A library that is cut off anywhere is refused before it is loaded.
+// A library that is cut short anywhere is refused before it is loaded.
 func TestFingerprint(t *testing.T) {
 	compiler := needs.Program(t, "cc")
 	dir := t.TempDir()
@@ -83,13 +83,13 @@ func TestFingerprint(t *testing.T) {
 		want    string
 	}{
 		"whole": {whole, ""}, "stripped": {stripped, ""},
-		"empty": {nil, "cut off after 0 bytes"}, "text": {[]byte("not elf, but rather long for all that"), "not a shared library"},
+		"empty": {nil, "cut short, after 0 bytes"}, "text": {[]byte("not elf, but rather long for all that"), "not a shared library"},
 	}
 	for _, n := range []int{1, 10, 63, 64, 1000, len(whole) / 2, len(whole) - 1} {
 		cases[strings.Repeat("x", n%97)+"cut"] = struct {
 			content []byte
 			want    string
-		}{whole[:n], "cut off after"}
+		}{whole[:n], "cut short, after"}
 	}
 	for name, c := range cases {
 		if err := os.WriteFile(library, c.content, 0o777); err != nil {
@@ -103,7 +103,7 @@ func TestFingerprint(t *testing.T) {
 			continue
 		}
 		if !usage.Is(err) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), library) ||
-			!strings.HasSuffix(err.Error(), ": correct or unset GOMLX_BACKEND") {
+			!strings.HasSuffix(err.Error(), "; correct or unset GOMLX_BACKEND") {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}

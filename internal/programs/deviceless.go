@@ -22,16 +22,16 @@ import (
 	"nb201/internal/usage"
 )
 
-// Target is a GPU model that programs can be compiled for on a machine without a GPU or
-// its driver.
+// Target is a GPU model that programs can be compiled for without such a GPU or its driver.
 type Target struct {
 	Name   string // as users write it: h100
 	config string // XLA's description of the GPU, a GpuTargetConfigProto as text
 }
 
-// Their figures are those of XLA's own descriptions (xla/backends/gpu/target_config/specs),
-// with the versions of CUDA and cuDNN that the pinned plugin is built for: without a
-// driver's version XLA leaves cuDNN and loops out of command buffers.
+// targets holds a description of each GPU model, with the figures of XLA's own descriptions
+// (xla/backends/gpu/target_config/specs) and the versions of CUDA and cuDNN that the pinned plugin
+// is built for. A driver's version is needed because XLA leaves cuDNN and loops out of command
+// buffers without one.
 //
 //go:embed targets
 var targets embed.FS
@@ -40,7 +40,7 @@ var targets embed.FS
 func Targets() []Target {
 	files, err := targets.ReadDir("targets")
 	if err != nil {
-		panic(err) // it is embedded
+		panic(err) // the directory is embedded
 	}
 	var all []Target
 	for _, f := range files {
@@ -53,7 +53,7 @@ func Targets() []Target {
 	return all
 }
 
-// FindTarget returns a GPU model by its name. Another name is a usage error.
+// FindTarget returns a GPU model by its name. An unknown name is a usage error.
 func FindTarget(name string) (Target, error) {
 	var names []string
 	for _, t := range Targets() {
@@ -62,44 +62,44 @@ func FindTarget(name string) (Target, error) {
 		}
 		names = append(names, t.Name)
 	}
-	return Target{}, usage.Errorf("unknown GPU model %q: use one of %s", name, strings.Join(names, ", "))
+	return Target{}, usage.Errorf("unknown GPU model %q; use one of %s", name, strings.Join(names, ", "))
 }
 
-// Compiled is a program that was compiled for a Target.
+// Compiled describes a program that was compiled for a [Target].
 type Compiled struct {
 	Module    []byte // the optimised program, a serialised HloModuleProtoWithConfig
-	Thunks    string // XLA's list of what runs it, in what order and in which command buffers
-	Temporary int64  // bytes of the GPU's memory that it needs beside its arguments and results
+	Thunks    string // XLA's list of thunks: what runs, in what order and in which command buffers
+	Temporary int64  // bytes of GPU memory besides arguments and results
 	Duration  time.Duration
 
-	Err error // why the others are not known
+	Err error // if not nil, why the other fields are missing
 }
 
-// target is what a plugin compiles for in place of a device.
+// target makes a plugin compile for a topology instead of a device.
 type target struct {
 	topology unsafe.Pointer
 	dump     string
 	report   func(Compiled)
 }
 
-// InterceptFor makes a CUDA plugin at path, which is absolute, compile for a GPU model,
-// whether or not there is one, and call report with every program that it compiles. Programs
-// are not kept and cannot run. Like Intercept it comes before go-xla loads the plugin, and
-// serves a process's first plugin alone. The flags must not need a GPU, as autotuning does.
-// dump is an empty directory for files of XLA's; the caller removes it.
+// InterceptFor makes the CUDA plugin at path, which must be absolute, compile for a GPU model,
+// whether or not the machine has one, and calls report with every program that it compiles.
+// Programs are not kept and cannot run. Like [Intercept], call it before go-xla loads the plugin;
+// it returns an error if the process already has a plugin. o.Flags must not need a GPU, as
+// autotuning does. dump is an empty directory for XLA's files, which the caller removes.
 func InterceptFor(path string, t Target, o Options, dump string, report func(Compiled)) error {
 	opening.Lock()
 	defer opening.Unlock()
 	if current != nil {
-		return fmt.Errorf("the process has a plugin already: %s", current.path)
+		return fmt.Errorf("cannot open a second plugin in one process: %s is open already", current.path)
 	}
 	p := open(path, o.Plugin)
 	if p == nil {
-		return usage.Errorf("%s is not a plugin that this program can open", path)
+		return usage.Errorf("%s is not a PJRT plugin that this program can open", path)
 	}
 	topology, err := p.topology(t)
 	if err != nil {
-		return fmt.Errorf("the plugin %s does not compile for the GPU model %s: %w", path, t.Name, err)
+		return fmt.Errorf("the plugin %s cannot compile for the GPU model %s: %w", path, t.Name, err)
 	}
 	p.target = &target{topology, dump, report}
 	if err := p.register(topology); err != nil {
@@ -114,11 +114,11 @@ func InterceptFor(path string, t Target, o Options, dump string, report func(Com
 		flags = append(flags, set)
 	}
 	o.Flags = flags
-	current.use(o)
+	current.setOptions(o)
 	return nil
 }
 
-// topology describes one GPU of a model to the plugin.
+// topology makes the plugin's description of a machine with one GPU of a model.
 func (p *plugin) topology(t Target) (unsafe.Pointer, error) {
 	var pinned runtime.Pinner
 	defer pinned.Unpin()
@@ -129,7 +129,7 @@ func (p *plugin) topology(t Target) (unsafe.Pointer, error) {
 	}
 	var options []C.struct_pjrt_named_string
 	for _, o := range [][2]string{
-		{"topology", "1x1x1"}, // partitions, hosts, devices of a host
+		{"topology", "1x1x1"}, // partitions x hosts x devices per host
 		{"target_config", t.config},
 	} {
 		v := C.struct_pjrt_named_string{struct_size: C.sizeof_struct_pjrt_named_string}
@@ -146,7 +146,7 @@ func (p *plugin) topology(t Target) (unsafe.Pointer, error) {
 	return args.topology, err
 }
 
-// compileFor is PJRT_Client_Compile for the target. It reports the program and sets
+// compileFor implements PJRT_Client_Compile for the target. It reports the program and sets
 // args.executable, or returns a PJRT_Error.
 func (p *plugin) compileFor(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 	began := time.Now()
@@ -164,7 +164,8 @@ func (p *plugin) compileFor(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 	return nil
 }
 
-// describe fills in what is known of an executable. It empties the directory of dumps.
+// describe fills in what the plugin says about an executable, and what it has written to the
+// directory of dumps, which describe empties.
 func (p *plugin) describe(executable unsafe.Pointer, c *Compiled) error {
 	memory := C.struct_pjrt_memory_args{struct_size: C.sizeof_struct_pjrt_memory_args, executable: executable}
 	if err := p.error(p.call(C.PJRT_EXECUTABLE_MEMORY, unsafe.Pointer(&memory))); err != nil {
@@ -179,7 +180,7 @@ func (p *plugin) describe(executable unsafe.Pointer, c *Compiled) error {
 	return err
 }
 
-// optimized is the program that XLA has made of the one it was given.
+// optimized returns the executable's program after XLA's optimisations.
 func (p *plugin) optimized(executable unsafe.Pointer) ([]byte, error) {
 	var pinned runtime.Pinner
 	defer pinned.Unpin()
@@ -201,11 +202,11 @@ func (p *plugin) optimized(executable unsafe.Pointer) ([]byte, error) {
 	return code, err
 }
 
-// thunks reads the list of thunks of the last program that was compiled, and empties the
-// directory. Where no thunk went into a command buffer XLA writes the first list alone.
+// thunks reads the list of thunks of the last program compiled and empties the directory of dumps.
+// XLA writes a second list if any thunk went into a command buffer; thunks prefers that one.
 func (t *target) thunks() (list string, err error) {
 	for _, name := range []string{"thunk_sequence.txt", "thunk_sequence_after_thunk_passes.txt"} {
-		files, _ := filepath.Glob(filepath.Join(t.dump, "*."+name)) // the pattern is sound
+		files, _ := filepath.Glob(filepath.Join(t.dump, "*."+name)) // the pattern is valid
 		for _, f := range files {
 			text, err := infile.Read(f, infile.MaxText)
 			if err != nil {
@@ -215,7 +216,7 @@ func (t *target) thunks() (list string, err error) {
 		}
 	}
 	if list == "" {
-		return "", fmt.Errorf("XLA wrote no list of thunks to %s", t.dump)
+		return "", fmt.Errorf("%s: XLA has written no list of thunks", t.dump)
 	}
 	files, err := os.ReadDir(t.dump)
 	for _, f := range files {

@@ -7,16 +7,15 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Flags are values of XLA's flags (the fields of its DebugOptions) by name, for one
-// compilation. Unlike those in XLA_FLAGS they are not read by another user of XLA in this
-// process or its children, and XLA reports a name that it does not know as an error rather
-// than by ending the process.
+// Flags maps names of XLA's flags (the fields of its DebugOptions) to values, for one
+// compilation. Unlike flags in XLA_FLAGS, they do not affect other users of XLA in this process
+// or its children, and XLA reports an unknown name as an error instead of ending the process.
 type Flags map[string]string
 
-// AutotuneCache is XLA's flag for the directory in which it keeps the kernels that it found
-// fastest. A value that is not an absolute path is a name, which stands for a directory of
-// that name, of the plugin, driver and device, in Options.Directory. Where programs are not
-// kept nor is that.
+// AutotuneCache is XLA's flag for the directory in which it records the kernels that it found
+// fastest. A value that is not an absolute path is replaced by a directory in Options.Directory
+// whose name consists of the value and a hash of plugin, driver and device. If programs are not
+// kept, the flag is left out.
 const AutotuneCache = "xla_gpu_per_fusion_autotune_cache_dir"
 
 // Fields of xla.CompileOptionsProto and of the entries of its map of flags
@@ -29,8 +28,8 @@ const (
 	valueBool          = 2
 )
 
-// appendTo adds the flags to a serialised xla.CompileOptionsProto. XLA reads numbers and
-// the names of enumerations as strings, but no booleans.
+// appendTo appends the flags to a serialised xla.CompileOptionsProto. XLA parses numbers and the
+// names of enumerations from strings, but not booleans.
 func (f Flags) appendTo(options []byte) []byte {
 	for _, name := range slices.Sorted(maps.Keys(f)) {
 		var value []byte
@@ -52,7 +51,7 @@ func (f Flags) appendTo(options []byte) []byte {
 	return options
 }
 
-// without is a copy of the flags without one of them.
+// without returns a copy of the flags without the one named.
 func (f Flags) without(name string) Flags {
 	f = maps.Clone(f)
 	delete(f, name)

@@ -30,7 +30,7 @@ func TestAppendFlags(t *testing.T) {
 	}
 }
 
-// captured is what do writes to stderr.
+// captured returns what do writes to stderr.
 func captured(t *testing.T, do func()) string {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -49,7 +49,7 @@ func captured(t *testing.T, do func()) string {
 	return string(text)
 }
 
-// Where XLA refuses flags it compiles with the next ones, says so once, and stays with them.
+// If XLA refuses a set of flags, the process warns once and uses the next set from then on.
 func TestRefusedFlags(t *testing.T) {
 	c := client(t, "")
 	path := current.path
@@ -98,7 +98,7 @@ func TestRefusedFlags(t *testing.T) {
 	}
 }
 
-// FallBack goes on once for all programs that were compiled with the same flags.
+// FallBack changes the flags once for all programs that were compiled with the same ones.
 func TestFallBack(t *testing.T) {
 	c := client(t, "")
 	t.Cleanup(func() { client(t, "") })
@@ -133,13 +133,12 @@ func TestInFull(t *testing.T) {
 `
 	given := conv("f32", "DEFAULT") + other + conv("bf16", "DEFAULT") + conv("f32", "HIGH") + conv("f32", "DEFAULT")
 	want := conv("f32", "HIGHEST") + other + conv("bf16", "DEFAULT") + conv("f32", "HIGH") + conv("f32", "HIGHEST")
-	if got := string(inFull([]byte(given))); got != want {
+	if got := string(requestFullPrecision([]byte(given))); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
-// What XLA found fastest is kept beside the programs, whose keys do not depend on where
-// that is.
+// The autotuning cache is kept beside the programs, whose keys do not depend on its directory.
 func TestAutotuneCache(t *testing.T) {
 	c := client(t, "")
 	t.Cleanup(func() { client(t, "") })
@@ -165,7 +164,7 @@ func TestAutotuneCache(t *testing.T) {
 	if loaded, _ := compile(moved, "tf32"); loaded != 0 {
 		t.Error("the program of another name is loaded")
 	}
-	compile("", "fp32")      // nowhere to keep it
+	compile("", "fp32")      // programs are not kept, so nor is the cache
 	compile("", t.TempDir()) // of the user's
 	for _, name := range []string{"fp32", "tf32"} {
 		if found, err := filepath.Glob(filepath.Join(moved, "autotune", name+"-*")); len(found) != 1 || err != nil {

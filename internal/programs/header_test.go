@@ -9,7 +9,7 @@ import (
 	"nb201/internal/headertest"
 )
 
-// TestHeader compares pjrt.h with the header that go-xla has.
+// TestHeader compares pjrt.h with go-xla's header.
 func TestHeader(t *testing.T) {
 	c := headertest.Compare(t, filepath.Join(headertest.GoXLA(t), "pjrt", "pjrt_c_api.h"), "pjrt.h")
 	c.Same("PJRT_API_MAJOR", "0")

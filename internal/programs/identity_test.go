@@ -13,7 +13,7 @@ func TestEnvironment(t *testing.T) {
 	written := func(variables ...string) string {
 		t.Helper()
 		var b bytes.Buffer
-		if err := environment(&b, variables); err != nil {
+		if err := writeEnvironment(&b, variables); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
@@ -43,17 +43,17 @@ func TestEnvironment(t *testing.T) {
 	if texts[0] == texts[1] {
 		t.Error("the content of a file of flags does not count")
 	}
-	if err := environment(new(bytes.Buffer), []string{"XLA_FLAGS=" + flags + "x"}); err == nil {
+	if err := writeEnvironment(new(bytes.Buffer), []string{"XLA_FLAGS=" + flags + "x"}); err == nil {
 		t.Error("a file of flags that is not there is no error")
 	}
 }
 
 func TestProcessor(t *testing.T) {
 	var once, again bytes.Buffer
-	if err := processor(&once); err != nil {
+	if err := writeProcessor(&once); err != nil {
 		t.Fatal(err)
 	}
-	if err := processor(&again); err != nil {
+	if err := writeProcessor(&again); err != nil {
 		t.Fatal(err)
 	}
 	if once.String() != again.String() || bytes.Count(once.Bytes(), []byte("\n")) < 2 {
@@ -61,19 +61,19 @@ func TestProcessor(t *testing.T) {
 	}
 }
 
-// Libraries count wherever they lie, and by what changes when they are installed anew.
+// Libraries count wherever they are, and by what changes when they are installed again.
 func TestLibraries(t *testing.T) {
 	site, elsewhere := t.TempDir(), t.TempDir()
 	path := filepath.Join(site, "jax_plugins", "xla_cuda13", "plugin.so")
 	written := func() string {
 		t.Helper()
 		var b bytes.Buffer
-		if err := libraries(&b, path, []string{elsewhere, filepath.Join(site, "none")}); err != nil {
+		if err := writeLibraries(&b, path, []string{elsewhere, filepath.Join(site, "none")}); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
 	}
-	if err := libraries(new(bytes.Buffer), path, []string{elsewhere}); err == nil {
+	if err := writeLibraries(new(bytes.Buffer), path, []string{elsewhere}); err == nil {
 		t.Error("without libraries there is no error")
 	}
 	seen := map[string]bool{}

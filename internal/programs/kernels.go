@@ -8,14 +8,14 @@ import (
 	"nb201/internal/kernels"
 )
 
-// Kernels are the kernels for the CPU (internal/kernels) that programs call in this process.
+// Kernels describes the kernels for the CPU (package kernels) that programs call in this process.
 type Kernels struct {
 	Version      int    `json:"version"`
-	Instructions string `json:"instructions,omitempty"` // avx2
-	Missing      string `json:"missing,omitempty"`      // why programs call none; "" where they do
+	Instructions string `json:"instructions,omitempty"` // the instruction set, avx2
+	Missing      string `json:"missing,omitempty"`      // why programs call no kernels; "" if they do
 }
 
-// String is the version and the instruction set, as records name them, or none.
+// String returns the version and the instruction set as records have them ("1 avx2"), or "none".
 func (k Kernels) String() string {
 	if k.Missing != "" {
 		return "none"
@@ -23,8 +23,8 @@ func (k Kernels) String() string {
 	return fmt.Sprintf("%d %s", k.Version, k.Instructions)
 }
 
-// CPUKernels are the kernels that the process's plugin has taken. ok is false on a GPU, which
-// needs none, and before a plugin is open.
+// CPUKernels returns the kernels that the process's plugin has accepted. ok is false on a GPU,
+// which needs none, and before a plugin is open.
 func CPUKernels() (k Kernels, ok bool) {
 	opening.Lock()
 	defer opening.Unlock()
@@ -34,8 +34,8 @@ func CPUKernels() (k Kernels, ok bool) {
 	return *current.kernels, true
 }
 
-// registerKernels gives the plugin for the CPU the kernels. A plugin that refuses them works
-// without.
+// registerKernels registers the kernels with the plugin for the CPU. If the plugin refuses them,
+// programs run without.
 func (p *plugin) registerKernels() Kernels {
 	k := Kernels{Version: kernels.Version, Instructions: kernels.Instructions()}
 	if k.Instructions == "" {
@@ -51,15 +51,15 @@ func (p *plugin) registerKernels() Kernels {
 	return k
 }
 
-// Program is a program as it goes to XLA's compiler, with the calls of kernels in it.
+// Program is a program as XLA's compiler gets it, with calls of kernels.
 type Program struct {
 	Text    []byte         // StableHLO
-	Kernels map[string]int // numbers of calls by the kernel's name
+	Kernels map[string]int // number of calls of each kernel, by its name
 }
 
-// Observe calls see with each program that the process's plugin for the CPU, which is open,
-// compiles or loads in place of it, until stop is called. It serves one caller at a time, from
-// the goroutines that compile.
+// Observe calls see with each program that the process's plugin for the CPU compiles, or loads
+// from disk, until stop is called. The plugin must be open. see is called from the goroutines that
+// compile. A second Observe replaces the first.
 func Observe(see func(Program)) (stop func()) {
 	opening.Lock()
 	defer opening.Unlock()
@@ -68,8 +68,8 @@ func Observe(see func(Program)) (stop func()) {
 	return func() { p.observer.Store(nil) }
 }
 
-// withKernels puts calls of kernels into a program for the CPU, and warns once where a
-// network gets none.
+// withKernels replaces operations of a program for the CPU by calls of kernels, and warns once if
+// a network gets none.
 func (p *plugin) withKernels(text []byte) []byte {
 	var counts map[string]int
 	if p.kernels.Missing == "" {
@@ -77,7 +77,7 @@ func (p *plugin) withKernels(text []byte) []byte {
 	}
 	if why := p.kernels.missed(text, counts); why != "" {
 		p.slow.Do(func() {
-			fmt.Fprintf(os.Stderr, "warning: programs run without nb201's kernels for the CPU, and slower: %s\n", why)
+			fmt.Fprintf(os.Stderr, "warning: programs run slower, without nb201's kernels for the CPU: %s\n", why)
 		})
 	}
 	if see := p.observer.Load(); see != nil {
@@ -86,9 +86,9 @@ func (p *plugin) withKernels(text []byte) []byte {
 	return text
 }
 
-// missed is why no convolution of a network got a kernel in a program that has these numbers
-// of calls; "" where one did, or there is none. In bfloat16 none has a kernel, but batch
-// normalisation and moves of weights do.
+// missed returns why no convolution of a program became a call of a kernel; counts are the
+// numbers of calls. It returns "" if one did, or if the program has no convolutions. In bfloat16
+// convolutions have no kernels, but batch normalisation and moves of weights do.
 func (k *Kernels) missed(text []byte, counts map[string]int) string {
 	switch {
 	case !bytes.Contains(text, []byte("stablehlo.convolution")):
@@ -98,5 +98,5 @@ func (k *Kernels) missed(text []byte, counts map[string]int) string {
 	case counts["nb201.conv"] > 0, len(counts) > 0 && bytes.Contains(text, []byte("xbf16>")):
 		return ""
 	}
-	return "none takes the convolutions of this network in the form that they have"
+	return "no kernel fits the convolutions of this network as they are written"
 }

@@ -19,7 +19,7 @@ import (
 	"nb201/internal/programs/kernelstest"
 )
 
-// random draws an array.
+// random returns a random array.
 func random(r *rand.Rand, shape ...int) plain.Array {
 	n := 1
 	for _, d := range shape {
@@ -36,7 +36,7 @@ func tensorType(shape []int) string {
 	return "tensor<" + strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", "x"), "[]") + "xf32>"
 }
 
-// apply runs one operation, which must be one that a kernel takes the place of.
+// apply runs one operation, which a kernel must replace.
 func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]int, in ...plain.Array) []plain.Array {
 	t.Helper()
 	var parameters, names, inTypes, results, outTypes []string
@@ -78,7 +78,7 @@ func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]i
 		buffers = append(buffers, b)
 	}
 	var first []plain.Array
-	for range 2 { // the same to the bit, whichever threads did what
+	for range 2 { // the bits must not depend on which thread does what
 		made, err := e.Execute(buffers...).Done()
 		if err != nil {
 			t.Fatal(err)
@@ -106,7 +106,7 @@ func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]i
 	return first
 }
 
-// near compares with what is right, whose elements are sums of so many products.
+// near compares with the right values, whose elements are sums of this many products.
 func near(t *testing.T, what string, got plain.Array, terms int, want func(index []int) float64) {
 	t.Helper()
 	index := make([]int, len(got.Shape))
@@ -122,7 +122,7 @@ func near(t *testing.T, what string, got plain.Array, terms int, want func(index
 	}
 }
 
-// withKernels is a client of a plugin that has them.
+// withKernels returns a client of a plugin with the kernels.
 func withKernels(t *testing.T) *pjrt.Client {
 	t.Helper()
 	c := client(t, "")
@@ -136,7 +136,8 @@ const (
 	ofWeights = "[f, 0, 1, b]x[i, 0, 1, o]->[0, 1, b, f]"
 )
 
-// convolutionAttributes are those of a convolution padded by start and end on both axes.
+// convolutionAttributes returns the attributes of a convolution padded by start and end on both
+// axes.
 func convolutionAttributes(axes string, start, end, strides, lhs, rhs int) string {
 	return fmt.Sprintf(`batch_group_count = 1 : i64,
 dimension_numbers = #stablehlo.conv<%s>,
@@ -148,10 +149,10 @@ window_reversal = array<i1: false, false>,
 window_strides = array<i64: %[6]d, %[6]d>`, axes, lhs, start, end, rhs, strides)
 }
 
-// normAttributes are those of a batch normalisation.
+// normAttributes has the attributes of a batch normalisation.
 const normAttributes = "epsilon = 1.0e-05 : f32,\nfeature_index = 3 : i64"
 
-// TestConvolutions holds the kernels of convolutions against their definition.
+// TestConvolutions compares the kernels of convolutions with their definition.
 func TestConvolutions(t *testing.T) {
 	c := withKernels(t)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -182,8 +183,8 @@ func TestConvolutions(t *testing.T) {
 	}
 }
 
-// TestNormalisation holds the kernels of batch normalisation against their definition, of
-// values far from 0 too, where squares of them would leave nothing of a variance.
+// TestNormalisation compares the kernels of batch normalisation with their definition, also for
+// values far from 0, where a variance computed from squares would lose all its digits.
 func TestNormalisation(t *testing.T) {
 	c := withKernels(t)
 	r := rand.New(rand.NewPCG(3, 4))
@@ -202,9 +203,9 @@ func TestNormalisation(t *testing.T) {
 		want := plain.NewNorm(x, scale, epsilon)
 		ofScale, ofShift := want.Sums(dy)
 		got := apply(t, c, "batch_norm_training", normAttributes, [][]int{x.Shape, scale.Shape, scale.Shape}, x, scale, shift)
-		terms := int(math.Abs(s.mean)) // y is of numbers as large as the mean
+		terms := int(math.Abs(s.mean)) // y is computed from numbers as large as the mean
 		if pixels == 1 {
-			terms = 1000 // no variance, so that rounding is magnified by 1/sqrt(epsilon)
+			terms = 1000 // without variance, rounding is magnified by 1/sqrt(epsilon)
 		}
 		near(t, name+" output", got[0], terms, func(at []int) float64 { return want.Output(shift, at...) })
 		near(t, name+" mean", got[1], 1, func(at []int) float64 { return want.Mean[at[0]] })
@@ -219,7 +220,7 @@ func TestNormalisation(t *testing.T) {
 	}
 }
 
-// TestMoves holds the kernels that move weights against their definition.
+// TestMoves compares the kernels that move weights with their definition.
 func TestMoves(t *testing.T) {
 	c := withKernels(t)
 	r := rand.New(rand.NewPCG(5, 6))
@@ -233,9 +234,9 @@ func TestMoves(t *testing.T) {
 		func(at []int) float64 { return plain.Transpose(w, at[0], at[1], at[2], at[3]) })
 }
 
-// bits are the SHA-256 of what the kernels of a version make of TestBits' inputs, the first
-// eight bytes. They are the same on all processors. A version's line never changes: raise
-// kernels.Version and add one.
+// bits maps a version to the first eight bytes of the SHA-256 of what its kernels compute from
+// TestBits' inputs. They are the same on all processors. Never change a version's line: raise
+// kernels.Version and add a line.
 var bits = map[int]map[string]string{
 	1: {
 		"3x3": "b34db9087f4dfd24", "3x3 of stride 2": "f9bc0d9cfa608f1a", "3x3 of a spread input": "b70d2d2733399c17", "1x1": "889fb79aee1f63e7",
@@ -244,13 +245,14 @@ var bits = map[int]map[string]string{
 	},
 }
 
-// TestBits holds the kernels to the bits of their version, which records and checkpoints name.
+// TestBits checks that the kernels compute the bits of their version, which records and checkpoints
+// name.
 func TestBits(t *testing.T) {
 	c := withKernels(t)
 	drawn := func(seed uint64, shape ...int) plain.Array {
 		r := rand.New(rand.NewPCG(seed, 0))
 		a := random(r, shape...)
-		for i := range a.Values { // of integers alone: no function of math may change them
+		for i := range a.Values { // only integer arithmetic, so that the inputs never change
 			a.Values[i] = float32(int32(r.Uint32())) / (1 << 30)
 		}
 		return a
@@ -269,10 +271,12 @@ func TestBits(t *testing.T) {
 		{"3x3 of a spread input", "convolution", convolutionAttributes(forward, 1, 2, 1, 2, 1), [][]int{{19, 24, 24, 16}}, []plain.Array{x, drawn(5, 3, 3, 32, 16)}},
 		{"1x1", "convolution", convolutionAttributes(forward, 0, 0, 1, 1, 1), [][]int{dy.Shape}, []plain.Array{x, drawn(6, 1, 1, 32, 16)}},
 		{"weights of 3x3", "convolution", convolutionAttributes(ofWeights, 1, 1, 1, 1, 1), [][]int{{3, 3, 32, 16}}, []plain.Array{x, dy}},
-		{"weights of 3x3 of stride 2", "convolution", convolutionAttributes(ofWeights, 1, 0, 1, 1, 2), [][]int{{3, 3, 32, 16}}, []plain.Array{x, drawn(7, 19, 6, 6, 16)}},
+		{"weights of 3x3 of stride 2", "convolution", convolutionAttributes(ofWeights, 1, 0, 1, 1, 2), [][]int{{3, 3, 32, 16}},
+			[]plain.Array{x, drawn(7, 19, 6, 6, 16)}},
 		{"weights of 1x1", "convolution", convolutionAttributes(ofWeights, 0, 0, 1, 1, 1), [][]int{{1, 1, 32, 16}}, []plain.Array{x, dy}},
 		{"normalisation", "batch_norm_training", normAttributes, [][]int{x.Shape, channels, channels}, []plain.Array{x, scale, shift}},
-		{"normalisation's gradients", "batch_norm_grad", normAttributes, [][]int{x.Shape, channels, channels}, []plain.Array{x, scale, moments[1], moments[2], drawn(8, x.Shape...)}},
+		{"normalisation's gradients", "batch_norm_grad", normAttributes, [][]int{x.Shape, channels, channels},
+			[]plain.Array{x, scale, moments[1], moments[2], drawn(8, x.Shape...)}},
 	} {
 		h := sha256.New()
 		for _, made := range apply(t, c, run.operation, run.attributes, run.out, run.in...) {

@@ -28,7 +28,7 @@ const (
 `
 )
 
-// A process whose networks get no kernels warns once, and one that gets some never.
+// A process whose networks get no kernels warns once; one whose networks get some never does.
 func TestWithoutKernels(t *testing.T) {
 	old := strings.ReplaceAll(floatConvolution, "f32>", "bf16>")
 	for _, test := range []struct{ name, missing, program, want string }{
@@ -36,10 +36,10 @@ func TestWithoutKernels(t *testing.T) {
 		{"no AVX2", "the processor has no AVX2 and FMA", floatConvolution, "the processor has no AVX2 and FMA"},
 		{"no AVX2 in bfloat16", "the processor has no AVX2 and FMA", old + oneSlice, "the processor has no AVX2 and FMA"},
 		{"no network", "the processor has no AVX2 and FMA", oneSlice, ""},
-		{"a text that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides"), "none takes the convolutions"},
-		{"convolutions that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides") + oneSlice, "none takes the convolutions"},
+		{"a text that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides"), "no kernel fits the convolutions"},
+		{"convolutions that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides") + oneSlice, "no kernel fits the convolutions"},
 		{"bfloat16", "", old + oneSlice, ""},
-		{"bfloat16 that no kernel takes", "", old, "none takes the convolutions"},
+		{"bfloat16 that no kernel takes", "", old, "no kernel fits the convolutions"},
 	} {
 		p := &plugin{kernels: &Kernels{Version: 1, Instructions: "avx2", Missing: test.missing}}
 		said := captured(t, func() {
@@ -52,7 +52,7 @@ func TestWithoutKernels(t *testing.T) {
 	}
 }
 
-// The process's plugin has the kernels that this processor and the plugin give it.
+// The process's plugin has the kernels, if this processor and the plugin allow.
 func TestCPUKernels(t *testing.T) {
 	withKernels(t)
 	k, ok := CPUKernels()
@@ -61,7 +61,7 @@ func TestCPUKernels(t *testing.T) {
 	}
 }
 
-// A record says which kernels there were, or that there were none.
+// A record names the kernels that were used, or "none".
 func TestKernelsName(t *testing.T) {
 	for want, k := range map[string]Kernels{
 		"3 avx2": {Version: 3, Instructions: "avx2"},

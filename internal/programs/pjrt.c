@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 
 struct pjrt_table *pjrt_open(char *path) {
-	// As go-xla loads it.
+	// With the flags that go-xla uses.
 	void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
 	if (library == NULL)
 		return NULL;
@@ -12,7 +12,7 @@ struct pjrt_table *pjrt_open(char *path) {
 }
 
 void *pjrt_call(struct pjrt_table *table, int place, void *args) {
-	if (place == PJRT_ERROR_DESTROY || place == PJRT_ERROR_MESSAGE) { // they return nothing
+	if (place == PJRT_ERROR_DESTROY || place == PJRT_ERROR_MESSAGE) { // these return nothing
 		((void (*)(void *))table->functions[place])(args);
 		return NULL;
 	}

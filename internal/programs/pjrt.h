@@ -1,6 +1,6 @@
-// The part of the PJRT C API that this package calls or replaces: structs and places in
-// the table of functions, as in pjrt/pjrt_c_api.h of go-xla, version 0.104. The API only
-// ever grows at its ends. TestHeader compares this with the original.
+// The part of the PJRT C API that this package calls or replaces: structs, and places in the
+// table of functions, as in pjrt/pjrt_c_api.h of go-xla, version 0.104. New versions of the API
+// only append to structs and to the table. TestHeader compares this file with the original.
 
 #ifndef NB201_PJRT_H_
 #define NB201_PJRT_H_
@@ -68,7 +68,7 @@ struct pjrt_get_args {
 // PJRT_TopologyDescription_PlatformName_Args,
 // PJRT_TopologyDescription_PlatformVersion_Args and, with devices for characters,
 // PJRT_Client_AddressableDevices_Args and
-// PJRT_TopologyDescription_GetDeviceDescriptions_Args. The object owns what is returned.
+// PJRT_TopologyDescription_GetDeviceDescriptions_Args. The object owns the result.
 struct pjrt_list_args {
 	size_t struct_size;
 	void *extension_start;
@@ -192,7 +192,7 @@ struct pjrt_memory_args {
 	int64_t peak, total, allocated, indefinite, peak_unpadded;            // out
 };
 
-// pjrt_open loads the plugin at path and returns its table; NULL when it has none.
+// pjrt_open loads the plugin at path and returns its table, or NULL if it has none.
 struct pjrt_table *pjrt_open(char *path);
 
 // pjrt_call calls the function at a place of a table. It returns a PJRT_Error that the
@@ -202,12 +202,12 @@ void *pjrt_call(struct pjrt_table *table, int place, void *args);
 // pjrt_delete frees what PJRT_EXECUTABLE_SERIALIZE returned.
 void pjrt_delete(struct pjrt_serialize_args *args);
 
-// nb201_compile takes the place of PJRT_Client_Compile. It is in Go.
+// nb201_compile replaces PJRT_Client_Compile. It is written in Go.
 void *nb201_compile(struct pjrt_compile_args *args);
 
-// pjrt_without_device makes a table compile for a topology, in place of a device. Its
-// client is the topology, its device the device's description, and its loaded executables
-// are executables, which cannot run.
+// pjrt_without_device changes a table so that it compiles for a topology instead of a device. The
+// client is then the topology, a device is its description, and a loaded executable is an
+// executable, which cannot run.
 void pjrt_without_device(struct pjrt_table *table, void *topology);
 
 #endif

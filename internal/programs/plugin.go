@@ -29,54 +29,54 @@ import (
 	plugins "nb201/internal/plugin"
 )
 
-// plugin is a plugin whose programs pass through this package.
+// plugin is a PJRT plugin whose programs pass through this package.
 type plugin struct {
 	path             string
-	table            *C.struct_pjrt_table   // the plugin's own
+	table            *C.struct_pjrt_table   // the plugin's original table
 	identity         func() ([]byte, error) // everything that all its programs depend on
 	options          atomic.Pointer[Options]
-	flags            atomic.Int32 // the set of options.Flags that works
-	anew             atomic.Bool  // no kept program is loaded: one did not run
+	flags            atomic.Int32 // the index in options.Flags of the set in use
+	recompile        atomic.Bool  // load no programs from disk, since one failed to run
 	kernels          *Kernels     // nil on a GPU
 	observer         atomic.Pointer[func(Program)]
-	target           *target      // nil: it compiles for the devices of its client
+	target           *target      // nil: compile for the devices of the client
 	alone            sync.Mutex   // held while a program is compiled, with options.Alone
-	warning          sync.Once    // of what keeps programs from being kept
-	slow             sync.Once    // warns of a program without kernels
+	warning          sync.Once    // for the warning that programs are not kept
+	slow             sync.Once    // for the warning about a program without kernels
 	loaded, compiled atomic.Int64 // numbers of programs
 }
 
-// Options say how the programs of a plugin are compiled.
+// Options sets how the programs of a plugin are compiled.
 type Options struct {
-	// Plugin is the SHA-256 of the plugin's file, in hex; "" to have it read once more.
+	// Plugin is the SHA-256 of the plugin's file, in hex. If it is "", the file is read to
+	// compute it.
 	Plugin string
-	// Directory is where compiled programs are kept. With "" they are not; nor are they
-	// where XLA_FLAGS rules it out, see keeps.
+	// Directory is where compiled programs are kept. They are not kept if it is "", or if
+	// XLA_FLAGS rules that out; see canKeep.
 	Directory string
-	// Flags are the sets of XLA's flags to compile with. The first is tried first, and
-	// where XLA cannot compile a program with it the next: the one that works is then the
-	// process's, from the first attempt on. No set at all means XLA's defaults.
+	// Flags lists sets of XLA flags to compile with, in order of preference. If XLA cannot
+	// compile a program with one set, the process uses the next set from then on. Without any
+	// set, XLA's defaults apply.
 	Flags []Flags
-	// FullPrecision makes float32 convolutions compute in full what XLA would let a GPU
-	// round to TF32.
+	// FullPrecision makes float32 convolutions compute in full precision; by default XLA lets a
+	// GPU round their operands to TF32.
 	FullPrecision bool
-	// Alone compiles one program at a time. XLA times kernels on the GPU to choose among
-	// them, and programs that are compiled at the same time disturb each other's timings.
+	// Alone compiles one program at a time. XLA chooses among kernels by timing them on the GPU,
+	// and programs that are compiled side by side disturb each other's timings.
 	Alone bool
 }
 
-// current is the plugin that nb201_compile serves, whose arguments do not name it. A
-// process opens one.
+// current is the plugin that nb201_compile serves, whose arguments do not name it. A process
+// opens at most one.
 var (
 	opening sync.Mutex
 	current *plugin
 )
 
-// Intercept makes the programs that go-xla compiles with the plugin at path, which is
-// absolute, pass through this package. It comes before go-xla loads the plugin, and may be
-// called again with other options. What keeps programs from being kept is one warning on
-// stderr. A file that is not a plugin is left to go-xla, which reports why; so is a
-// process's second plugin.
+// Intercept makes the programs that go-xla compiles with the plugin at path, which must be
+// absolute, pass through this package. Call it before go-xla loads the plugin; it may be called
+// again with other options. If programs cannot be kept, one warning on stderr says why. Intercept
+// ignores a file that is not a plugin, since go-xla reports why, and a process's second plugin.
 func Intercept(path string, o Options) error {
 	opening.Lock()
 	defer opening.Unlock()
@@ -91,26 +91,27 @@ func Intercept(path string, o Options) error {
 		current = p
 	}
 	if current.path == path {
-		current.use(o)
+		current.setOptions(o)
 	}
 	return nil
 }
 
-// use makes o the options of what is compiled from now on.
-func (p *plugin) use(o Options) {
-	if !keeps(os.Getenv("XLA_FLAGS")) {
+// setOptions sets the options of all programs compiled from now on.
+func (p *plugin) setOptions(o Options) {
+	if !canKeep(os.Getenv("XLA_FLAGS")) {
 		o.Directory = ""
 	}
 	if o.Directory != "" {
 		go p.identity() // may read 200 MB
 	}
 	p.flags.Store(0)
-	p.anew.Store(false)
+	p.recompile.Store(false)
 	p.options.Store(&o)
 }
 
-// Way numbers the way in which programs are made now: the set of Options.Flags that they are
-// compiled with, and whether kept ones are loaded. A later way has a larger number.
+// Way returns a number for the way in which programs are made at present: which set of
+// Options.Flags they are compiled with, and whether programs are loaded from disk. [FallBack]
+// changes to a way with a larger number.
 func Way() int {
 	opening.Lock()
 	defer opening.Unlock()
@@ -122,17 +123,17 @@ func Way() int {
 
 func (p *plugin) way() int {
 	way := 2 * int(p.flags.Load())
-	if p.anew.Load() {
+	if p.recompile.Load() {
 		way++
 	}
 	return way
 }
 
-// FallBack makes the process make programs in another way than the one of a number, for a
-// program that was made in that and does not run. Where programs were loaded, which may have
-// been damaged on disk or made by a machine that is not like this one, it has all compiled
-// anew, which replaces the kept ones; then it goes on to the next set of Options.Flags. It
-// reports whether there is another way.
+// FallBack changes the way in which programs are made, after a program that was made in the way
+// numbered from (see [Way]) failed to run. If programs were loaded from disk, where they may have
+// been damaged or written by a different machine, it first makes the process compile all programs
+// again, which replaces those on disk. After that it changes to the next set of Options.Flags. It
+// reports whether there was another way.
 func FallBack(from int) bool {
 	opening.Lock()
 	defer opening.Unlock()
@@ -142,7 +143,7 @@ func FallBack(from int) bool {
 	if current.way() > from {
 		return true // another program has fallen back
 	}
-	if current.loaded.Load() > 0 && current.anew.CompareAndSwap(false, true) {
+	if current.loaded.Load() > 0 && current.recompile.CompareAndSwap(false, true) {
 		return true
 	}
 	next := current.flags.Load() + 1
@@ -150,11 +151,11 @@ func FallBack(from int) bool {
 		return false
 	}
 	current.fallTo(next)
-	fmt.Fprintln(os.Stderr, "warning: a program does not run as it was compiled; it is compiled with fewer of nb201's flags")
+	fmt.Fprintln(os.Stderr, "warning: a program failed to run as it was compiled; compiling it again with fewer of nb201's flags")
 	return true
 }
 
-// fallTo makes a set of flags that of what is compiled from now on, unless a later one is.
+// fallTo sets the set of flags for programs compiled from now on, unless a later set is in use.
 func (p *plugin) fallTo(set int32) {
 	for {
 		if now := p.flags.Load(); now >= set || p.flags.CompareAndSwap(now, set) {
@@ -163,16 +164,15 @@ func (p *plugin) fallTo(set int32) {
 	}
 }
 
-// keeps reports whether programs that are compiled with some flags can be kept: not where
-// dumps are asked for, which only compiling makes, and not where oneDNN has a CPU's
-// convolutions: XLA's serialisation of such a program is a segmentation fault (plugin
-// 0.11.2).
-func keeps(flags string) bool {
+// canKeep reports whether programs can be kept on disk with these XLA_FLAGS. They cannot if dumps
+// are requested, which only compiling writes, nor if oneDNN computes the CPU's convolutions:
+// serialising such a program ends in a segmentation fault (plugin 0.11.2).
+func canKeep(flags string) bool {
 	return !strings.Contains(flags, "_dump_") && !strings.Contains(flags, "--xla_cpu_experimental_onednn_custom_call=true")
 }
 
-// open loads a plugin, whose file has a SHA-256 where that is known; nil when it is none
-// whose table we know.
+// open loads a plugin; sum is the SHA-256 of its file, or "" if that is not known. It returns nil
+// if the file is not a plugin, or one whose table has another layout.
 func open(path, sum string) *plugin {
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
@@ -185,16 +185,16 @@ func open(path, sum string) *plugin {
 	onGPU := pjrt.IsCUDAName(path)
 	p.identity = sync.OnceValues(func() ([]byte, error) {
 		var b bytes.Buffer
-		machine := processor
+		machine := writeProcessor
 		if onGPU {
-			machine = func(w io.Writer) error { return nvidia(w, path) }
+			machine = func(w io.Writer) error { return writeNVIDIA(w, path) }
 		}
 		var err error
 		if sum == "" {
 			sum, _, err = plugins.HashFile(path)
 		}
 		fmt.Fprintln(&b, sum)
-		return b.Bytes(), errors.Join(err, environment(&b, variables), machine(&b))
+		return b.Bytes(), errors.Join(err, writeEnvironment(&b, variables), machine(&b))
 	})
 	if onGPU {
 		return p
@@ -204,8 +204,9 @@ func open(path, sum string) *plugin {
 	return p
 }
 
-// register gives go-xla the plugin, under the path that it would load it from: a table
-// that compiles here, for a topology unless that is nil.
+// register registers the plugin with go-xla under the path that go-xla would load it from, with a
+// table whose compile function is nb201_compile. If topology is not nil, the table compiles for
+// that instead of for a device.
 func (p *plugin) register(topology unsafe.Pointer) error {
 	table := (*C.struct_pjrt_table)(C.malloc(p.table.struct_size)) // for as long as the process lives
 	C.memcpy(unsafe.Pointer(table), unsafe.Pointer(p.table), p.table.struct_size)
@@ -219,7 +220,7 @@ func (p *plugin) register(topology unsafe.Pointer) error {
 //export nb201_compile
 func nb201_compile(args *C.struct_pjrt_compile_args) unsafe.Pointer { return current.compile(args) }
 
-// compile is PJRT_Client_Compile: it sets args.executable or returns a PJRT_Error.
+// compile implements PJRT_Client_Compile: it sets args.executable or returns a PJRT_Error.
 func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 	o := p.options.Load()
 	if o.Alone {
@@ -236,13 +237,13 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 		text = p.withKernels(text)
 	}
 	if o.FullPrecision {
-		text = inFull(text)
+		text = requestFullPrecision(text)
 	}
 	code := C.CBytes(text)
 	defer C.free(code)
 	args.program.code, args.program.code_size = (*C.char)(code), C.size_t(len(text))
 
-	var refused unsafe.Pointer // the first set's error: the later ones follow from giving up flags
+	var refused unsafe.Pointer // the first set's error, which is returned if no set works
 	for set := p.flags.Load(); ; set++ {
 		var flags Flags
 		if int(set) < len(o.Flags) {
@@ -254,7 +255,7 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 			if refused != nil {
 				p.fallTo(set)
 				why, _, _ := strings.Cut(p.error(refused).Error(), "\n")
-				fmt.Fprintf(os.Stderr, "warning: XLA refuses flags that nb201 compiles with; without them programs may run slower (%s)\n", why)
+				fmt.Fprintf(os.Stderr, "warning: XLA refused flags that nb201 compiles with; programs may run slower without them (%s)\n", why)
 			}
 			return nil
 		case refused == nil:
@@ -268,8 +269,8 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 	}
 }
 
-// compileWith compiles a program with flags beside the given options, or loads it where it
-// is kept.
+// compileWith loads a program from disk, or compiles it with flags added to the given options and
+// keeps it.
 func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *C.struct_pjrt_compile_args, o *Options) unsafe.Pointer {
 	given := view(options, size)
 	call := func(flags Flags) unsafe.Pointer {
@@ -283,7 +284,7 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 		return p.call(C.PJRT_CLIENT_COMPILE, unsafe.Pointer(args))
 	}
 	cache, tuned := flags[AutotuneCache]
-	tuned = tuned && !filepath.IsAbs(cache) // that is a directory of the user's
+	tuned = tuned && !filepath.IsAbs(cache) // an absolute path is the user's own directory
 	if tuned {
 		flags = flags.without(AutotuneCache)
 	}
@@ -296,7 +297,7 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 		return call(flags)
 	}
 	s := store{o.Directory, Limit}
-	if !p.anew.Load() {
+	if !p.recompile.Load() {
 		if program := s.load(k); program != nil {
 			crash.Suspect(s.path(k))
 			if args.executable = p.load(args.client, program); args.executable != nil {
@@ -311,7 +312,7 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 		if err := atomicfile.MkdirAll(dir); err != nil {
 			p.warn(err)
 		} else {
-			flags[AutotuneCache] = dir // of our copy
+			flags[AutotuneCache] = dir // without has made a copy
 		}
 	}
 	if failed := call(flags); failed != nil {
@@ -328,29 +329,29 @@ func (p *plugin) warn(err error) {
 	p.warning.Do(func() { fmt.Fprintf(os.Stderr, "warning: compiled programs are not kept: %v\n", err) })
 }
 
-// key identifies what a compilation with some options makes, and device what the plugin
-// compiles for.
+// key returns the key of the program that a compilation with some options makes, and a hash of
+// the device and everything else that all programs of the plugin depend on.
 func (p *plugin) key(args *C.struct_pjrt_compile_args, options []byte) (k key, device [sha256.Size]byte, err error) {
 	identity, err := p.identity()
 	if err != nil {
 		return k, device, err
 	}
-	platform, err1 := p.text(C.PJRT_CLIENT_PLATFORM_NAME, args.client)
-	version, err2 := p.text(C.PJRT_CLIENT_PLATFORM_VERSION, args.client)
+	platform, err1 := p.getText(C.PJRT_CLIENT_PLATFORM_NAME, args.client)
+	version, err2 := p.getText(C.PJRT_CLIENT_PLATFORM_VERSION, args.client)
 	kind, err3 := p.device(args.client)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return k, device, err
 	}
-	device = sum(identity, platform, version, kind)
-	return sum(identity, platform, version, kind,
+	device = hashParts(identity, platform, version, kind)
+	return hashParts(identity, platform, version, kind,
 		view(args.program.format, args.program.format_size),
 		options,
 		view(args.program.code, args.program.code_size),
 	), device, nil
 }
 
-// sum is the SHA-256 of parts, each with its length.
-func sum(parts ...[]byte) (s [sha256.Size]byte) {
+// hashParts returns the SHA-256 of parts, each preceded by its length.
+func hashParts(parts ...[]byte) (s [sha256.Size]byte) {
 	h := sha256.New()
 	for _, part := range parts {
 		fmt.Fprintf(h, "%d\n", len(part))
@@ -360,23 +361,23 @@ func sum(parts ...[]byte) (s [sha256.Size]byte) {
 	return s
 }
 
-// device is the kind of a client's first device.
+// device returns the kind of a client's first device.
 func (p *plugin) device(client unsafe.Pointer) ([]byte, error) {
 	devices := C.struct_pjrt_list_args{struct_size: C.sizeof_struct_pjrt_list_args, object: client}
 	if err := p.error(p.call(C.PJRT_CLIENT_ADDRESSABLE_DEVICES, unsafe.Pointer(&devices))); err != nil {
 		return nil, err
 	}
 	if devices.length == 0 {
-		return nil, errors.New("there is no device")
+		return nil, errors.New("the plugin's client has no device")
 	}
-	description, err := p.part(C.PJRT_DEVICE_GET_DESCRIPTION, *(*unsafe.Pointer)(devices.first))
+	description, err := p.getPart(C.PJRT_DEVICE_GET_DESCRIPTION, *(*unsafe.Pointer)(devices.first))
 	if err != nil {
 		return nil, err
 	}
-	return p.text(C.PJRT_DEVICE_DESCRIPTION_KIND, description)
+	return p.getText(C.PJRT_DEVICE_DESCRIPTION_KIND, description)
 }
 
-// load makes an executable of a program, or nil.
+// load makes an executable from a serialised program. It returns nil if XLA does not accept it.
 func (p *plugin) load(client unsafe.Pointer, program []byte) unsafe.Pointer {
 	var pinned runtime.Pinner
 	defer pinned.Unpin()
@@ -391,10 +392,10 @@ func (p *plugin) load(client unsafe.Pointer, program []byte) unsafe.Pointer {
 	return args.executable
 }
 
-// serialize calls use with the program of a loaded executable, which is use's until it
-// returns.
+// serialize serialises a loaded executable and calls use with the bytes, which are valid until
+// use returns.
 func (p *plugin) serialize(loaded unsafe.Pointer, use func(program []byte) error) error {
-	executable, err := p.part(C.PJRT_LOADED_EXECUTABLE_GET_EXECUTABLE, loaded)
+	executable, err := p.getPart(C.PJRT_LOADED_EXECUTABLE_GET_EXECUTABLE, loaded)
 	if err != nil {
 		return err
 	}
@@ -407,19 +408,20 @@ func (p *plugin) serialize(loaded unsafe.Pointer, use func(program []byte) error
 	return use(view(args.bytes, args.bytes_size))
 }
 
+// call calls the function at a place of the plugin's table.
 func (p *plugin) call(place C.int, args unsafe.Pointer) unsafe.Pointer {
 	return C.pjrt_call(p.table, place, args)
 }
 
-// part is what a function gets of an object.
-func (p *plugin) part(place C.int, object unsafe.Pointer) (unsafe.Pointer, error) {
+// getPart calls a function that returns an object belonging to another one.
+func (p *plugin) getPart(place C.int, object unsafe.Pointer) (unsafe.Pointer, error) {
 	args := C.struct_pjrt_get_args{struct_size: C.sizeof_struct_pjrt_get_args, object: object}
 	err := p.error(p.call(place, unsafe.Pointer(&args)))
 	return args.part, err
 }
 
-// text is what a function says of an object; the object owns it.
-func (p *plugin) text(place C.int, object unsafe.Pointer) ([]byte, error) {
+// getText calls a function that returns a text about an object, which owns it.
+func (p *plugin) getText(place C.int, object unsafe.Pointer) ([]byte, error) {
 	args := C.struct_pjrt_list_args{struct_size: C.sizeof_struct_pjrt_list_args, object: object}
 	err := p.error(p.call(place, unsafe.Pointer(&args)))
 	return view((*C.char)(args.first), args.length), err
@@ -427,22 +429,22 @@ func (p *plugin) text(place C.int, object unsafe.Pointer) ([]byte, error) {
 
 func (p *plugin) destroy(place C.int, object unsafe.Pointer) {
 	args := C.struct_pjrt_destroy_args{struct_size: C.sizeof_struct_pjrt_destroy_args, object: object}
-	// Nothing is to be done of a failure.
+	// There is nothing to do about a failure.
 	_ = p.error(p.call(place, unsafe.Pointer(&args)))
 }
 
-// error makes an error of a PJRT_Error, which it frees; nil of NULL.
+// error turns a PJRT_Error into an error and frees it. It returns nil for NULL.
 func (p *plugin) error(failed unsafe.Pointer) error {
 	if failed == nil {
 		return nil
 	}
-	message, _ := p.text(C.PJRT_ERROR_MESSAGE, failed) // it never fails
+	message, _ := p.getText(C.PJRT_ERROR_MESSAGE, failed) // never fails
 	err := fmt.Errorf("XLA: %s", message)
 	p.destroy(C.PJRT_ERROR_DESTROY, failed)
 	return err
 }
 
-// view is C's memory as Go's.
+// view returns C memory as a byte slice, without copying it.
 func view(first *C.char, length C.size_t) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(first)), length)
 }

@@ -19,7 +19,7 @@ import (
 	xla "nb201/internal/plugin"
 )
 
-// client has the CPU's plugin keep programs in dir.
+// client opens the CPU's plugin, which keeps its programs in dir.
 func client(t *testing.T, dir string) *pjrt.Client {
 	t.Helper()
 	found, err := xla.Find(xla.CPU)
@@ -43,7 +43,7 @@ func client(t *testing.T, dir string) *pjrt.Client {
 	return c
 }
 
-// source is a program that maps x to tanh(x) + x + ... + x.
+// source returns a program that maps x to tanh(x) + x + ... + x.
 func source(n int) []byte {
 	var b strings.Builder
 	b.WriteString("func.func @main(%x: tensor<1000xf32>) -> tensor<1000xf32> {\n%0 = stablehlo.tanh %x : tensor<1000xf32>\n")
@@ -79,7 +79,7 @@ func run(c *pjrt.Client, source []byte) ([]byte, error) {
 	return y, out[0].ToHost(y)
 }
 
-// counts runs a program and returns how many were loaded and compiled for it.
+// counts runs a program and returns the numbers of programs that were loaded and compiled for it.
 func counts(t *testing.T, c *pjrt.Client, source []byte) (result []byte, loaded, compiled int64) {
 	t.Helper()
 	l, n := current.loaded.Load(), current.compiled.Load()
@@ -123,7 +123,7 @@ func TestKeep(t *testing.T) {
 	expect("damaged", 0, 1)
 	expect("after damage", 1, 0)
 
-	// Whole files of what XLA does not take.
+	// Undamaged files whose content XLA does not accept.
 	k := key(sound[len(magic):][:len(key{})])
 	for _, text := range []string{"not a program", strings.Repeat("\x00", 1000), "\x0a\xff\xff\xff\xff\x0f"} {
 		if err := (store{dir, Limit}).save(k, []byte(text)); err != nil {
@@ -136,7 +136,7 @@ func TestKeep(t *testing.T) {
 		t.Errorf("another program: %d loaded, %d compiled", loaded, compiled)
 	}
 
-	// Another directory, none, and the first.
+	// Another directory, no directory, and the first one again.
 	client(t, t.TempDir())
 	expect("elsewhere", 0, 1)
 	client(t, "")
@@ -149,7 +149,7 @@ func TestKeep(t *testing.T) {
 	expect("back", 1, 0)
 }
 
-// A kept program that loads and does not run is compiled anew, in this process and for the next.
+// A kept program that loads but does not run is compiled again, for this process and the next.
 func TestKeptDoesNotRun(t *testing.T) {
 	const sum = "func.func @main(%x: tensor<1000xf32>, %y: tensor<1000xf32>) -> tensor<1000xf32> {\n" +
 		"%0 = stablehlo.add %x, %y : tensor<1000xf32>\nreturn %0 : tensor<1000xf32>\n}\n"
@@ -220,7 +220,7 @@ func TestKeptDoesNotRun(t *testing.T) {
 	}
 }
 
-// A program that XLA refuses is its error; it is not kept.
+// A program that XLA refuses returns XLA's error and is not kept.
 func TestWrongProgram(t *testing.T) {
 	dir := t.TempDir()
 	c := client(t, dir)
@@ -254,7 +254,7 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-// Where nothing can be written programs work all the same, with one warning.
+// If the directory is not writable, programs still work, with one warning.
 func TestUnwritable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
@@ -275,7 +275,7 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// Processes share a directory: one loads what another has compiled.
+// Processes share a directory: one loads the programs that another has compiled.
 func TestProcesses(t *testing.T) {
 	if dir := os.Getenv("NB201_TEST_PROCESS"); dir != "" {
 		c := client(t, dir)
@@ -318,7 +318,7 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-// What is no plugin is left to go-xla.
+// A file that is not a plugin is left to go-xla.
 func TestNoPlugin(t *testing.T) {
 	before := current
 	current = nil
@@ -332,7 +332,7 @@ func TestNoPlugin(t *testing.T) {
 	}
 }
 
-// A process without an environment begins without a word of go-xla's.
+// A process without environment variables starts without output from go-xla.
 func TestSilentWithoutHome(t *testing.T) {
 	c := exec.Command(os.Args[0], "-test.run=^$")
 	c.Env = []string{}

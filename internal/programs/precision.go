@@ -5,10 +5,10 @@ import (
 	"regexp"
 )
 
-// inFull asks for full precision in the float32 convolutions of a program, StableHLO as
-// go-xla writes it. go-xla leaves them at the default, with which a GPU may round what it
-// multiplies to TF32's 10 bits, and has no option for it.
-func inFull(program []byte) []byte {
+// requestFullPrecision requests full precision for the float32 convolutions of a program, which
+// is StableHLO as go-xla writes it. go-xla has no option for this and leaves the default, with
+// which a GPU may round operands to TF32's 10 bits.
+func requestFullPrecision(program []byte) []byte {
 	return convolution.ReplaceAllFunc(program, func(operation []byte) []byte {
 		if !bytes.Contains(operation, []byte("xf32>")) {
 			return operation
@@ -17,5 +17,5 @@ func inFull(program []byte) []byte {
 	})
 }
 
-// convolution is a convolution with its attributes and the types of its operands.
+// convolution matches a convolution with its attributes and the types of its operands.
 var convolution = regexp.MustCompile(`"stablehlo\.convolution"\([^)]*\) \{[^}]*\} : \([^)]*\)`)

@@ -1,18 +1,18 @@
-// Package programs keeps compiled programs on disk. A program that was compiled before,
-// in any process, is loaded instead of compiled again.
+// Package programs keeps compiled programs on disk. A program that any process has compiled
+// before is loaded instead of compiled again.
 //
-// Compiling a program takes XLA seconds to minutes, and what comes out is serialised by
-// PJRT, the C interface of XLA's plugins, in a fraction of a second. go-xla does not
-// reach that part of the interface, but it takes plugins that the program brings
-// (pjrt.RegisterPreloadedPlugin). Intercept loads a plugin, copies its table of functions,
-// puts one of our own in the place of PJRT_Client_Compile and gives go-xla the copy. On its
-// way to the compiler a program for the CPU is given the calls of internal/kernels.
+// XLA takes seconds to minutes to compile a program. PJRT, the C interface of XLA's plugins, can
+// serialise the result in a fraction of a second. go-xla does not use that part of the interface,
+// but it accepts plugins that are loaded already (pjrt.RegisterPreloadedPlugin). [Intercept],
+// where to start reading, loads a plugin, copies its table of functions, replaces
+// PJRT_Client_Compile in the copy and registers the copy with go-xla. A program for the CPU also
+// gets the calls of internal/kernels on its way to the compiler.
 //
-// A program's key holds all that it depends on: the program before compiling, compile
-// options, the plugin's file, platform and device, environment, and the CPU or NVIDIA's
-// libraries. A file that is damaged, or that XLA does not take, is removed, and its
-// program compiled; so is one that does not run (FallBack), and one whose process crashes, by
-// the next process.
+// The key of a program is a hash of everything that it depends on: the program before compiling,
+// compile options, the plugin's file, platform and device, the environment, and the CPU or NVIDIA's
+// libraries. A file that is damaged, or that XLA does not load, is removed and its program
+// compiled again. So is a program that fails to run ([FallBack]), and one that crashes its
+// process: the next process removes it.
 package programs
 
 import (
@@ -25,14 +25,14 @@ import (
 	"nb201/internal/userdir"
 )
 
-func init() { quiet.End() } // go-xla, which this package imports, is initialised
+func init() { quiet.End() } // go-xla, which this package imports, has been initialised by now
 
-// Off is the value of NB201_PROGRAMS with which no program is kept.
+// Off is the value of NB201_PROGRAMS that turns the store of compiled programs off.
 const Off = "off"
 
-// Directory is where programs are kept: $NB201_PROGRAMS, by default programs in
-// userdir.Cache; "" when that variable is "off". Who can write there can make this program
-// run code of theirs. Its errors are usage errors.
+// Directory returns the directory of compiled programs: $NB201_PROGRAMS, or "programs" in
+// [userdir.Cache] if that is not set. It returns "" if NB201_PROGRAMS is [Off]. Anyone who can
+// write to the directory can make this program run their code. Its errors are usage errors.
 func Directory() (string, error) {
 	switch dir := os.Getenv("NB201_PROGRAMS"); {
 	case dir == Off:
@@ -42,12 +42,12 @@ func Directory() (string, error) {
 	}
 	cache, err := userdir.Cache()
 	if err != nil {
-		return "", usage.Errorf("no directory for compiled programs (%w): set NB201_PROGRAMS to one, or to off", err)
+		return "", usage.Errorf("no directory for compiled programs (%w); set NB201_PROGRAMS to a directory, or to off", err)
 	}
 	return filepath.Join(cache, "programs"), nil
 }
 
-// Kept counts the programs in a directory, and their bytes.
+// Kept returns the number of programs in a directory, and the bytes of all files of the store.
 func Kept(dir string) (programs int, bytes int64, err error) {
 	files, bytes, err := store{dir: dir}.list()
 	for _, f := range files {

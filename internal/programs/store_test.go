@@ -23,7 +23,7 @@ func TestStore(t *testing.T) {
 	if got := s.load(k); got != nil {
 		t.Fatal("a program before any was saved")
 	}
-	for range 2 { // the second as of another process that compiled it too
+	for range 2 { // the second time like another process that has compiled it too
 		if err := s.save(k, p); err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestKeptNone(t *testing.T) {
 	}
 }
 
-// A file that is not what was saved is not a program, and is removed, whatever it would unpack to.
+// A file that differs from what was saved is removed, whatever it would unpack to.
 func TestDamaged(t *testing.T) {
 	k, p := program(1, 1000)
 	sound, err := pack(k, p)
@@ -65,7 +65,7 @@ func TestDamaged(t *testing.T) {
 		flipped[n] ^= 1
 		files[fmt.Sprint("bit flipped in ", n)] = flipped
 	}
-	// More than any program, under a right sum.
+	// Larger than any program, with a correct hash.
 	var bomb bytes.Buffer
 	w, err := flate.NewWriter(&bomb, flate.BestSpeed)
 	if err != nil {
@@ -164,8 +164,8 @@ func TestTrim(t *testing.T) {
 	for n := range 9 {
 		save(n)
 	}
-	save(10)                   // as many as there may be
-	if s.load(key{0}) == nil { // the oldest is used
+	save(10)                   // as many as fit
+	if s.load(key{0}) == nil { // use the oldest
 		t.Fatal("a program has gone within the limit")
 	}
 	save(9)
@@ -187,12 +187,12 @@ func TestTrim(t *testing.T) {
 	}
 }
 
-// Whatever others do to the directory, a program that is loaded is the one saved.
+// Whatever other processes do to the directory, a program that is loaded is the one that was saved.
 func TestManyAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	var group sync.WaitGroup
 	for worker := range 8 {
-		s := store{dir, 2000} // of 20 programs; but another stands for a process of its own
+		s := store{dir, 2000} // 20 programs; each worker's store stands for a separate process
 		group.Go(func() {
 			for round := range 40 {
 				k, p := program((worker*7+round*3)%40, 10_000)
@@ -226,7 +226,7 @@ func TestDirectory(t *testing.T) {
 			t.Errorf("%+v: %q, %v", c, got, err)
 		}
 	}
-	// Without a home, as in a container, there is a directory all the same.
+	// There is a directory even without a home directory, as in a container.
 	t.Setenv("NB201_PROGRAMS", "")
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")

@@ -18,26 +18,26 @@ import (
 	"nb201/internal/outlet"
 )
 
-// Display shows lines of text on an output and, if that is a terminal, a block below them
-// that is drawn again and again in its place. It is safe for concurrent use. Nobody waits
-// for an output that takes nothing: it misses frames of the block, and lines when there are
-// many, which it says afterwards.
+// Display shows lines of text on an output and, if that is a terminal, a block below them that is
+// redrawn in place. It is safe for concurrent use. Callers never wait for a blocked output: it
+// misses frames of the block, and lines if there are many of them, and the display then says how
+// many lines were lost.
 type Display struct {
-	lines *outlet.Writer // on a terminal they go through mpb, which alone writes there
-	bars  *mpb.Progress  // nil: no terminal
+	lines *outlet.Writer // on a terminal, writes to bars, which alone writes to the terminal
+	bars  *mpb.Progress  // nil: not a terminal
 	block *mpb.Bar
 	ended sync.Once
 }
 
-// refresh is the time between two frames.
+// refresh is the time between frames.
 const refresh = 250 * time.Millisecond
 
-// Open shows on w until Close. Another goroutine calls draw, for each frame, with the
-// terminal's width and height in characters; draw returns the lines of the block. What does
-// not print in them is escaped, and what is beyond the width cut off.
+// Open returns a display on w. For each frame until Close, another goroutine calls draw with the
+// terminal's width and height in characters, and draw returns the lines of the block. The display
+// escapes unprintable characters and truncates lines to the width.
 func Open(w io.Writer, draw func(width, height int) []string) *Display {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" { // which moves no cursor
+	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" { // a dumb terminal cannot move the cursor
 		return &Display{lines: outlet.New(w)}
 	}
 	return OpenTerminal(w, func() (int, int) {
@@ -49,14 +49,14 @@ func Open(w io.Writer, draw func(width, height int) []string) *Display {
 	}, draw)
 }
 
-// OpenTerminal is Open for a terminal, which need not be a file: size returns its width and
-// height.
+// OpenTerminal returns a display on a terminal that need not be a file; size returns its width
+// and height in characters. Otherwise it does the same as [Open].
 func OpenTerminal(w io.Writer, size func() (width, height int), draw func(width, height int) []string) *Display {
 	fill := func(w io.Writer, _ decor.Statistics) error {
 		width, height := size()
 		lines := draw(width, height)
 		for i, line := range lines {
-			// A line that wraps would be more than one to erase.
+			// A line that wraps would take two rows, and only one would be erased.
 			lines[i] = runewidth.Truncate(inert.Text(line), width-1, "")
 		}
 		_, err := io.WriteString(w, strings.Join(lines, "\n"))
@@ -64,12 +64,13 @@ func OpenTerminal(w io.Writer, size func() (width, height int), draw func(width,
 	}
 	c := &console{Writer: cupwriter.New(unfailing{w}, true)}
 	bars := mpb.New(mpb.WithConsoleWriter(c), mpb.WithAutoRefresh(), mpb.WithRefreshRate(refresh))
-	block, _ := bars.Add(0, mpb.BarFillerFunc(fill), mpb.BarFillerTrim()) // fails after Wait only
+	block, _ := bars.Add(0, mpb.BarFillerFunc(fill), mpb.BarFillerTrim()) // fails only after Wait
 	return &Display{lines: outlet.New(bars), bars: bars, block: block}
 }
 
-// unfailing hides the errors of a terminal from mpb, which would draw no more after the first:
-// a terminal may work again. It also hides a file from mpb, which leaves the size to fill.
+// unfailing hides a terminal's errors from mpb, which would stop drawing after the first one,
+// although the terminal may recover. It also hides from mpb that the terminal is a file, so that
+// mpb does not determine its size itself.
 type unfailing struct{ w io.Writer }
 
 func (u unfailing) Write(text []byte) (int, error) {
@@ -77,15 +78,15 @@ func (u unfailing) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// console counts the lines of the block, which to mpb is a bar of one line, and leaves the
-// cursor at the end of the last: what XLA, say, writes to a terminal itself goes on there, and
-// the next frame begins on a line below it instead of erasing it.
+// console counts the lines of the block, which mpb believes to be a bar of one line, and leaves the
+// cursor at the end of the last line. Text that others (such as XLA) write to the terminal then
+// continues that line, and the next frame starts below it instead of erasing it.
 type console struct {
 	*cupwriter.Writer
-	ends int // of lines within the block
+	ends int // line breaks in the block
 }
 
-// ReadFrom takes the block.
+// ReadFrom reads the block from mpb.
 func (c *console) ReadFrom(r io.Reader) (int64, error) {
 	block, err := io.ReadAll(r)
 	if err != nil {
@@ -97,7 +98,7 @@ func (c *console) ReadFrom(r io.Reader) (int64, error) {
 	return int64(n), err
 }
 
-// Flush writes what was taken. The next text begins where the block did, and clears it.
+// Flush writes the block. The next frame starts by erasing it.
 func (c *console) Flush(int) error {
 	ends := c.ends
 	c.ends = 0
@@ -106,14 +107,14 @@ func (c *console) Flush(int) error {
 	return err
 }
 
-// Terminal reports whether there is a block.
+// Terminal reports whether the output is a terminal, which has a block.
 func (d *Display) Terminal() bool { return d.bars != nil }
 
-// Write prints whole lines of text, above the block. It returns at once and without an error.
+// Write prints whole lines of text above the block. It returns at once and never fails.
 func (d *Display) Write(text []byte) (int, error) { return d.lines.Write(text) }
 
-// Close removes the block once all lines are written. It waits for an output that takes
-// nothing no longer than outlet.LastWords. A second Close does nothing.
+// Close removes the block once all lines are written. It waits for a blocked output for at most
+// [outlet.LastWords]. A second Close does nothing.
 func (d *Display) Close() { d.ended.Do(d.close) }
 
 func (d *Display) close() {
@@ -135,8 +136,8 @@ func (d *Display) close() {
 	}
 }
 
-// Gauge is a bar and a gap of together this many characters, to put before a text; it is
-// empty when they are too few to show anything.
+// Gauge returns a progress bar followed by two spaces, width characters in all, to put in front of
+// a text. It returns "" if width is too small for a bar.
 func Gauge(done, total int64, width int) string {
 	const gap = "  "
 	if width -= len(gap); width < 10 {

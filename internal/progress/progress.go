@@ -1,5 +1,6 @@
-// Package progress shows how far a long piece of work is: on a terminal as lines that are
-// drawn in place, as a line of text now and then elsewhere, such as in a batch job's log.
+// Package progress shows the progress of long work: on a terminal as a line that is redrawn in
+// place, elsewhere (such as in a batch job's log) as a line of text every few seconds. Use [New]
+// or [Reporter] for one piece of work, and a [Display] for a block of several lines.
 package progress
 
 import (
@@ -15,11 +16,11 @@ import (
 	"nb201/internal/inert"
 )
 
-// Bytes is the unit that is shown in KiB, MiB and GiB.
+// Bytes is the unit whose amounts are shown in KiB, MiB and GiB.
 const Bytes = "B"
 
-// Bar shows the progress of one piece of work. It is safe for concurrent use, and the work
-// never waits for the output (Display).
+// Bar shows the progress of one piece of work. It is safe for concurrent use. The work never waits
+// for the output; see [Display].
 type Bar struct {
 	display *Display
 	total   int64
@@ -29,13 +30,13 @@ type Bar struct {
 	ended       bool
 	description string
 	count       int64
-	rate        float64   // units a second in the last interval; 0: none is known
-	last        time.Time // when that ended
-	lastCount   int64     // then
+	rate        float64   // units per second in the last interval; 0: not known yet
+	last        time.Time // end of the last interval
+	lastCount   int64     // count at that time
 }
 
-// New shows on w the progress of work of total units, above 0, named "images" or
-// Bytes, say. The description says what is being done.
+// New shows on w the progress of work of total units, which must be positive. unit is their name,
+// such as "images" or [Bytes]; description says what is being done.
 func New(w io.Writer, total int64, unit, description string) *Bar {
 	b := newBar(total, unit, description)
 	b.display = Open(w, b.draw)
@@ -46,13 +47,14 @@ func newBar(total int64, unit, description string) *Bar {
 	return &Bar{total: total, unit: unit, description: inert.Text(description), last: time.Now()}
 }
 
-// The rate is measured over this time: between two lines of text, and on a terminal.
+// The rate is measured over these times: interval is also the time between two lines of text,
+// drawnInterval is for terminals.
 const (
 	interval      = 5 * time.Second
 	drawnInterval = 2 * time.Second
 )
 
-// Add says that n more units are done; below 0, that some have to be done again.
+// Add reports that n more units are done, or if n is negative, that some have to be done again.
 func (b *Bar) Add(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,8 +71,8 @@ func (b *Bar) Describe(text string) {
 	b.description = inert.Text(text)
 }
 
-// Done ends the showing, whether the work is complete or not. A bar vanishes; in
-// text a last line says how far the work came. It waits as long as Display.Close.
+// Done stops showing progress, whether or not the work is complete. On a terminal the line
+// disappears, elsewhere a last line shows how much was done. It waits as long as [Display.Close].
 func (b *Bar) Done() {
 	b.mu.Lock()
 	if !b.ended && !b.display.Terminal() {
@@ -81,29 +83,29 @@ func (b *Bar) Done() {
 	b.display.Close()
 }
 
-// measure takes the rate when this interval is over, and reports whether it is.
+// measure computes the rate if the interval is over, and reports whether it is.
 func (b *Bar) measure(interval time.Duration) bool {
 	elapsed := time.Since(b.last)
 	if elapsed < interval {
 		return false
 	}
-	// The rate is that of the last interval: compiling, at first, takes long.
+	// Use the last interval only, because compiling slows down the start.
 	b.rate = float64(b.count-b.lastCount) / elapsed.Seconds()
 	b.last, b.lastCount = time.Now(), b.count
 	return true
 }
 
-// draw is the line on a terminal.
+// draw returns the line for a terminal.
 func (b *Bar) draw(width, _ int) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.count != b.lastCount { // a step may take longer than an interval
+	if b.count != b.lastCount { // a single step may take longer than an interval
 		b.measure(drawnInterval)
 	}
-	room := width - 2 // beside the description, a space
+	room := width - 2 // without the space after the description and the last column
 	status, description := b.status(), b.description
 	if runewidth.StringWidth(description)+len(status) > room {
-		// The rate and the time left are shown also where the line is short.
+		// On a narrow terminal, show the rate and the time left rather than the amounts.
 		status = b.shortStatus()
 		description = runewidth.Truncate(description, max(room-len(status), 0), "…")
 	}
@@ -111,34 +113,35 @@ func (b *Bar) draw(width, _ int) []string {
 	return []string{description + " " + gauge + status}
 }
 
-// status is "3 of 12 images (25 %), 2 images/s, 5s left".
+// status returns text such as "3 of 12 images (25 %), 2 images/s, 5s left".
 func (b *Bar) status() string { return b.amounts() + b.pace() }
 
-// shortStatus is "25 %, 2 images/s, 5s left".
+// shortStatus returns text such as "25 %, 2 images/s, 5s left".
 func (b *Bar) shortStatus() string { return b.percent() + b.pace() }
 
-// pace is ", 2 images/s, 5s left"; "" while no rate is known.
+// pace returns text such as ", 2 images/s, 5s left", or "" while the rate is not known.
 func (b *Bar) pace() string {
 	if b.rate <= 0 {
 		return ""
 	}
 	left := time.Duration(float64(b.total-b.count) / b.rate * float64(time.Second))
-	return fmt.Sprintf(", %s/s, %v left", amount(b.rate, b.unit), left.Round(time.Second))
+	return fmt.Sprintf(", %s/s, %v left", formatAmount(b.rate, b.unit), left.Round(time.Second))
 }
 
 func (b *Bar) percent() string { return fmt.Sprintf("%d %%", 100*b.count/b.total) }
 
-// amounts is "3 of 12 images (25 %)".
+// amounts returns text such as "3 of 12 images (25 %)".
 func (b *Bar) amounts() string {
-	count, total := fmt.Sprint(b.count), amount(float64(b.total), b.unit)
+	count, total := fmt.Sprint(b.count), formatAmount(float64(b.total), b.unit)
 	if b.unit == Bytes {
-		count = amount(float64(b.count), Bytes)
+		count = formatAmount(float64(b.count), Bytes)
 	}
 	return fmt.Sprintf("%s of %s (%s)", count, total, b.percent())
 }
 
-// amount is a number with its unit, to three digits or to a whole number.
-func amount(n float64, unit string) string {
+// formatAmount formats a number with its unit, to three digits below 100 and as a whole number
+// above.
+func formatAmount(n float64, unit string) string {
 	switch {
 	case unit == Bytes:
 		return humanize.IBytes(uint64(n))
@@ -148,9 +151,9 @@ func amount(n float64, unit string) string {
 	return fmt.Sprintf("%.0f %s", n, unit)
 }
 
-// Reporter shows on w the progress of work that reports how far it is rather than how
-// much more is done. A bar appears with the first report; the amount done may fall.
-// end is Done, if there is a bar.
+// Reporter shows on w the progress of work that reports its total amount done so far rather than
+// the difference; that amount may decrease. The bar appears with the first report. end calls
+// [Bar.Done] if there is a bar.
 func Reporter(w io.Writer, unit string) (report func(doing string, done, total int64), end func()) {
 	var bar *Bar
 	var shown int64
@@ -169,8 +172,8 @@ func Reporter(w io.Writer, unit string) (report func(doing string, done, total i
 	}
 }
 
-// Quantity is a number of things: "1 trial", "2 trials". (english.Plural groups digits, which
-// no other number here has.)
+// Quantity formats a number of things: "1 trial", "2 trials". (english.Plural would group digits,
+// which no other number in the output does.)
 func Quantity(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, english.PluralWord(n, what, ""))
 }

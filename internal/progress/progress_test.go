@@ -75,13 +75,13 @@ func TestAmount(t *testing.T) {
 		{0, "images", "0 images"}, {0.51, "images", "0.51 images"}, {12.34, "images", "12.3 images"}, {99, "images", "99 images"},
 		{142.7, "images", "143 images"}, {50000, "images", "50000 images"},
 	} {
-		if got := amount(c.n, c.unit); got != c.want {
-			t.Errorf("amount(%v, %q) is %q, want %q", c.n, c.unit, got, c.want)
+		if got := formatAmount(c.n, c.unit); got != c.want {
+			t.Errorf("formatAmount(%v, %q) is %q, want %q", c.n, c.unit, got, c.want)
 		}
 	}
 }
 
-// drawn is a Bar on a terminal of 80 columns.
+// drawn returns a Bar on a terminal of 80 columns.
 func drawn(w io.Writer, unit string) *Bar {
 	b := newBar(200, unit, "training")
 	b.display = OpenTerminal(w, func() (int, int) { return 80, 24 }, b.draw)
@@ -107,7 +107,7 @@ func TestDrawn(t *testing.T) {
 					}
 				}
 				if strings.Count(shown, "\n") != 1 || utf8.RuneCountInString(shown) > 80 {
-					t.Errorf("%s: %q is no line", c.unit, shown)
+					t.Errorf("%s: %q is not one line", c.unit, shown)
 				}
 			}
 			check("training [", "(0 %)")
@@ -131,8 +131,7 @@ func TestDrawn(t *testing.T) {
 	}
 }
 
-// The rate and the time left are shown at every width that has room for them, however long
-// the description is.
+// The rate and the time left are shown at every width with room for them, however long the description.
 func TestNarrow(t *testing.T) {
 	const description = "epoch 3/12 ori-test loss 0.1234 top-1 96.75 %"
 	for width := 1; width <= 200; width++ {
@@ -168,12 +167,12 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// stuck is an output that takes nothing until it is closed.
+// stuck is an output that blocks until it is closed.
 type stuck chan struct{}
 
 func (s stuck) Write([]byte) (int, error) { <-s; return 0, errors.New("closed") }
 
-// An output that takes nothing holds up neither the work nor its end.
+// A blocked output delays neither the work nor its end.
 func TestStuck(t *testing.T) {
 	for _, terminal := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -201,7 +200,7 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// Text is shown above the block. The block may be empty; its lines are escaped, and cut at the
+// Text is shown above the block. The block may be empty; its lines are escaped and truncated to the
 // terminal's width.
 func TestDisplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -251,7 +250,7 @@ func (f *failing) Write(text []byte) (int, error) {
 	return f.Output.Write(text)
 }
 
-// A terminal that fails for a while is drawn on when it works again.
+// Drawing resumes when a terminal that has failed works again.
 func TestFailingTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out failing

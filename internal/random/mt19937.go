@@ -1,11 +1,10 @@
-// Package random reproduces, to the bit, the two random generators that the
-// original program draws from: torch's default CPU generator (Torch) and
-// CPython's random module (Python). Both are MT19937; they differ in how a seed
-// becomes the state and in how draws become numbers.
+// Package random reproduces, to the bit, the two random generators that the original program
+// draws from: torch's default CPU generator ([Torch]) and CPython's random module ([Python]).
+// Both are MT19937. They differ in how they turn a seed into a state, and words into numbers.
 //
-// A parity profile (Profile) names the torch and torchvision versions whose use
-// of these streams is reproduced: how float32 uniforms are rounded, where a
-// shuffled order is drawn from, and which generator the augmentation asks.
+// A parity profile ([Profile]) names the versions of torch and torchvision whose use of these
+// generators is reproduced: how float32 uniforms are rounded, which generator draws a shuffled
+// order, and which one draws flips and crops.
 package random
 
 import (
@@ -26,10 +25,10 @@ const (
 // mt19937 is the 32-bit Mersenne Twister of Matsumoto and Nishimura.
 type mt19937 struct {
 	state [stateSize]uint32
-	next  int // index of the next state word to temper; stateSize when a twist is due
+	next  int // index of the next state word to temper; stateSize if a twist is due
 }
 
-// newMT seeds with one word (init_genrand), as torch does.
+// newMT seeds the twister with one word (init_genrand), as torch does.
 func newMT(seed uint32) mt19937 {
 	var m mt19937
 	m.state[0] = seed
@@ -41,7 +40,7 @@ func newMT(seed uint32) mt19937 {
 	return m
 }
 
-// newMTFromArray seeds with a key of words (init_by_array), as CPython does.
+// newMTFromArray seeds the twister with a key of words (init_by_array), as CPython does.
 func newMTFromArray(key []uint32) mt19937 {
 	m := newMT(arrayInit)
 	s := &m.state
@@ -95,8 +94,8 @@ func (m *mt19937) uint32() uint32 {
 	return y ^ y>>18
 }
 
-// StateSize is the number of bytes of a generator's state, of either kind: its words and
-// the index of the next one, in 32 bits each, little-endian.
+// StateSize is the size in bytes of the state of either generator: its words and the index
+// of the next one, each a little-endian 32-bit number.
 const StateSize = 4 * (stateSize + 1)
 
 func (m *mt19937) appendState(to []byte) []byte {
@@ -116,7 +115,7 @@ func restoreMT(state []byte) (mt19937, error) {
 	}
 	next := binary.LittleEndian.Uint32(state[4*stateSize:])
 	if next > stateSize {
-		return m, fmt.Errorf("the next word of a random generator is number %d of %d", next, stateSize)
+		return m, fmt.Errorf("the next word in the state of a random generator is number %d of %d", next, stateSize)
 	}
 	m.next = int(next)
 	return m, nil

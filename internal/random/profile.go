@@ -5,29 +5,31 @@ import (
 	"strings"
 )
 
-// ShuffleSource says where RandomSampler (shuffle=True) draws its order from.
+// ShuffleSource is the generator from which torch's RandomSampler (shuffle=True) draws its
+// order.
 type ShuffleSource uint8
 
 const (
-	// ShuffleMain draws the permutation on the main generator (torch 1.2-1.6).
+	// ShuffleMain draws the permutation from the main generator (torch 1.2-1.6).
 	ShuffleMain ShuffleSource = iota
-	// ShuffleMainAfterSeed draws a 63-bit seed, drops it, then draws the
-	// permutation on the main generator (torch 1.7 and 1.8).
+	// ShuffleMainAfterSeed draws a 63-bit seed, drops it, and draws the permutation from
+	// the main generator (torch 1.7 and 1.8).
 	ShuffleMainAfterSeed
-	// ShufflePrivate draws a 63-bit seed and permutes on a generator of its own
-	// (torch 1.9 and later).
+	// ShufflePrivate draws a 63-bit seed and draws the permutation from a separate
+	// generator with that seed (torch 1.9 and later).
 	ShufflePrivate
 )
 
-// Profile is a parity profile: whose random streams are reproduced.
+// Profile is a parity profile: the versions of torch and torchvision whose random streams
+// are reproduced.
 type Profile struct {
 	Name          string
-	FMA           bool          // float32 uniforms rounded once (AVX2 kernel), else twice
-	Shuffle       ShuffleSource // order of a shuffled training set
-	PythonAugment bool          // flips and crops from CPython's random, else from torch
+	FMA           bool          // float32 uniforms are rounded once (AVX2 kernel), not twice
+	Shuffle       ShuffleSource // source of the order of a shuffled training set
+	PythonAugment bool          // flips and crops come from CPython's random, not from torch
 }
 
-// Profiles lists the parity profiles, the default one first.
+// Profiles lists the parity profiles, the default first.
 func Profiles() []Profile {
 	return []Profile{
 		{Name: "2019", Shuffle: ShuffleMain, PythonAugment: true},
@@ -36,7 +38,7 @@ func Profiles() []Profile {
 	}
 }
 
-// ProfileByName finds a parity profile by its name.
+// ProfileByName returns the parity profile with a name. An unknown name is a usage error.
 func ProfileByName(name string) (Profile, error) {
 	var names []string
 	for _, p := range Profiles() {
@@ -45,5 +47,5 @@ func ProfileByName(name string) (Profile, error) {
 		}
 		names = append(names, p.Name)
 	}
-	return Profile{}, usage.Errorf("unknown parity profile %q: use one of %s", name, strings.Join(names, ", "))
+	return Profile{}, usage.Errorf("unknown parity profile %q; use one of %s", name, strings.Join(names, ", "))
 }

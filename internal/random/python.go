@@ -2,10 +2,10 @@ package random
 
 import "math/bits"
 
-// Python is CPython's random module (random.Random).
+// Python is the generator of CPython's random module (random.Random).
 type Python struct{ mt mt19937 }
 
-// NewPython is random.seed(seed) for a non-negative seed: all 64 bits count.
+// NewPython returns a generator seeded like random.seed(seed). All 64 bits of seed matter.
 func NewPython(seed uint64) *Python {
 	key := []uint32{uint32(seed)}
 	if hi := uint32(seed >> 32); hi != 0 {
@@ -14,22 +14,23 @@ func NewPython(seed uint64) *Python {
 	return &Python{newMTFromArray(key)}
 }
 
-// RestorePython makes the generator whose AppendState gave state.
+// RestorePython returns a generator with a state from [Python.AppendState].
 func RestorePython(state []byte) (*Python, error) {
 	mt, err := restoreMT(state)
 	return &Python{mt}, err
 }
 
-// AppendState adds the generator's state, of StateSize bytes.
+// AppendState appends the generator's state, [StateSize] bytes.
 func (r *Python) AppendState(to []byte) []byte { return r.mt.appendState(to) }
 
-// Float64 is random.random(): uniform in [0,1) with 53 bits.
+// Float64 draws what random.random() does: a uniform number in [0, 1) with 53 random bits.
 func (r *Python) Float64() float64 {
 	a, b := r.mt.uint32()>>5, r.mt.uint32()>>6
 	return (float64(a)*(1<<26) + float64(b)) * (1.0 / (1 << 53))
 }
 
-// Intn is random.randint(0, n-1), by rejection as _randbelow_with_getrandbits.
+// Intn draws what random.randint(0, n-1) does, by rejection as in
+// _randbelow_with_getrandbits.
 func (r *Python) Intn(n int) int {
 	shift := 32 - bits.Len(uint(n))
 	v := r.mt.uint32() >> shift
@@ -39,7 +40,7 @@ func (r *Python) Intn(n int) int {
 	return int(v)
 }
 
-// Shuffle is random.shuffle over n elements exchanged by swap.
+// Shuffle shuffles n elements as random.shuffle does. swap exchanges two of them.
 func (r *Python) Shuffle(n int, swap func(i, j int)) {
 	for i := n - 1; i > 0; i-- {
 		swap(i, r.Intn(i+1))

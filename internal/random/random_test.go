@@ -104,7 +104,7 @@ func fewNormals(g *Torch, n int) []float32 {
 }
 
 // manyNormals is tensor.normal_() for 16 and more elements: uniforms, transformed
-// in blocks of 16, the last block drawn anew where it would be cut.
+// in blocks of 16. If the last block would be cut, it is drawn again.
 func manyNormals(g *Torch, n int) []float32 {
 	z := make([]float32, n)
 	g.Uniform(z, 0, 1, false)
@@ -240,7 +240,7 @@ func TestUniformRoundsAsTold(t *testing.T) {
 			}
 		}
 		if bound == 0.1 && differ < n/4 {
-			t.Errorf("only %d of %d values tell the roundings apart", differ, n)
+			t.Errorf("only %d of %d values distinguish the roundings", differ, n)
 		}
 	}
 }
@@ -261,9 +261,9 @@ func checkFMA(t *testing.T, x, y, z float32) {
 }
 
 func TestFMA32(t *testing.T) {
-	// A product just beside the middle of two neighbouring float32, by less than
-	// float64 can tell: rounding the sum first to float64 and then to float32 would
-	// take the middle for exact and go to the even neighbour.
+	// A product next to the middle of two neighbouring float32, by less than float64 can
+	// represent: rounding the sum first to float64 and then to float32 would take it for
+	// the middle and go to the even neighbour.
 	above := [2]float32{8384513, 8392705}     // product 2^46+1
 	below := [2]float32{1<<23 - 1, 1<<23 + 1} // product 2^46-1
 	for _, scale := range []float32{0x1p-70, 0x1p-100, 0x1p-20, -0x1p-70} {
@@ -305,13 +305,13 @@ func TestProfileByName(t *testing.T) {
 		}
 	}
 	_, err := ProfileByName("2018")
-	if err == nil || !usage.Is(err) || !strings.Contains(err.Error(), `"2018": use one of 2019, 1.7, modern`) {
+	if err == nil || !usage.Is(err) || !strings.Contains(err.Error(), `"2018"; use one of 2019, 1.7, modern`) {
 		t.Errorf("2018 gives %v", err)
 	}
 }
 
-// A generator goes on from its state as if it had never stopped, before and after each
-// of its words.
+// A generator restored from its state continues as if it had never stopped, before and after
+// each of its words.
 func TestState(t *testing.T) {
 	torch, python := NewTorch(777), NewPython(777)
 	for i := range 2 * stateSize {

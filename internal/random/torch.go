@@ -5,47 +5,47 @@ import "math"
 // Torch is torch's default CPU generator (at::mt19937 behind CPUGeneratorImpl).
 type Torch struct{ mt mt19937 }
 
-// NewTorch is torch.manual_seed(seed). Torch keeps only the low 32 bits of the
-// seed, also of the 63-bit seeds that it draws for workers and samplers.
+// NewTorch returns a generator seeded like torch.manual_seed(seed). Torch uses only the low
+// 32 bits of a seed, even of the 63-bit seeds that it draws for workers and samplers.
 func NewTorch(seed uint64) *Torch { return &Torch{newMT(uint32(seed))} }
 
-// RestoreTorch makes the generator whose AppendState gave state.
+// RestoreTorch returns a generator with a state from [Torch.AppendState].
 func RestoreTorch(state []byte) (*Torch, error) {
 	mt, err := restoreMT(state)
 	return &Torch{mt}, err
 }
 
-// AppendState adds the generator's state, of StateSize bytes.
+// AppendState appends the generator's state, [StateSize] bytes.
 func (g *Torch) AppendState(to []byte) []byte { return g.mt.appendState(to) }
 
-// Uint32 is the generator's random().
+// Uint32 draws what the generator's random() does.
 func (g *Torch) Uint32() uint32 { return g.mt.uint32() }
 
-// Uint64 is the generator's random64(): the first draw is the high word.
+// Uint64 draws what the generator's random64() does. The first word drawn is the high one.
 func (g *Torch) Uint64() uint64 {
 	hi := uint64(g.mt.uint32())
 	return hi<<32 | uint64(g.mt.uint32())
 }
 
-// Int63 is torch.empty((), dtype=int64).random_(): uniform in 0..2^63-1.
+// Int63 draws what torch.empty((), dtype=int64).random_() does: uniform from 0 to 2^63-1.
 func (g *Torch) Int63() int64 { return int64(g.Uint64() & math.MaxInt64) }
 
-// Intn is torch.randint(0, n) for n below 2^28.
+// Intn draws what torch.randint(0, n) does. n must be below 2^28.
 func (g *Torch) Intn(n int) int { return int(g.mt.uint32() % uint32(n)) }
 
-// Float32 is one element of torch.rand in float32: 24 random bits.
+// Float32 draws an element of torch.rand in float32: uniform in [0, 1) with 24 random bits.
 func (g *Torch) Float32() float32 {
 	return float32(g.mt.uint32()&(1<<24-1)) * (1.0 / (1 << 24))
 }
 
-// Float64 is one element of torch.rand in float64: 53 random bits.
+// Float64 draws an element of torch.rand in float64: uniform in [0, 1) with 53 random bits.
 func (g *Torch) Float64() float64 {
 	return float64(g.Uint64()&(1<<53-1)) * (1.0 / (1 << 53))
 }
 
-// Uniform fills dst as tensor.uniform_(lo, hi) does in float32: x*(hi-lo)+lo
-// with bounds rounded to float32 first. With fma the product and the sum are
-// rounded once (torch 1.7 and later on AVX2), otherwise each is rounded.
+// Uniform fills dst as tensor.uniform_(lo, hi) does in float32: with x*(hi-lo)+lo, whose
+// bounds are rounded to float32 first. With fma, the product and the sum are rounded once
+// (torch 1.7 and later on AVX2); otherwise, each is rounded.
 func (g *Torch) Uniform(dst []float32, lo, hi float64, fma bool) {
 	from := float32(lo)
 	width := float32(hi) - from
@@ -54,15 +54,15 @@ func (g *Torch) Uniform(dst []float32, lo, hi float64, fma bool) {
 		if fma {
 			dst[i] = fma32(x, width, from)
 		} else {
-			// The conversion forbids the compiler to fuse product and sum.
+			// The conversion keeps the compiler from fusing the product and the sum.
 			dst[i] = float32(x*width) + from
 		}
 	}
 }
 
-// fma32 is x*y+z rounded once to float32. The product of two float32 is exact in
-// float64; the float64 sum is rounded to odd, so that the final rounding to
-// float32 sees whether anything was cut off.
+// fma32 returns x*y+z, rounded once to float32. The product of two float32 is exact in
+// float64. The float64 sum is rounded to odd, so that the final rounding to float32 takes
+// into account whether anything was cut off.
 func fma32(x, y, z float32) float32 {
 	p, c := float64(x)*float64(y), float64(z)
 	s := p + c
@@ -79,7 +79,7 @@ func fma32(x, y, z float32) float32 {
 	return float32(math.Float64frombits(bits))
 }
 
-// Perm is torch.randperm(n) for n below 2^32/20; it draws n-1 words.
+// Perm draws what torch.randperm(n) does, with n-1 words. n must be below 2^32/20.
 func (g *Torch) Perm(n int) []int32 {
 	r := make([]int32, n)
 	for i := range r {
@@ -92,7 +92,7 @@ func (g *Torch) Perm(n int) []int32 {
 	return r
 }
 
-// Skip draws n words and drops them.
+// Skip draws n words and discards them.
 func (g *Torch) Skip(n int) {
 	for range n {
 		g.mt.uint32()

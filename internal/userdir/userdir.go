@@ -1,5 +1,5 @@
-// Package userdir finds the directories that belong to the user, also where the environment
-// names no home directory, as in containers and under some batch systems.
+// Package userdir finds the user's directories, even if the environment does not name a home
+// directory, as in containers and under some batch systems.
 package userdir
 
 import (
@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Home returns the user's home directory: $HOME, else the directory that the system's user
-// database has, if it is there and belongs to the user.
+// Home returns the user's home directory: $HOME, or else the directory in the system's user
+// database if it exists and only the user can write to it.
 func Home() (string, error) { return home(user.Current) }
 
 func home(current func() (*user.User, error)) (string, error) {
@@ -21,20 +21,20 @@ func home(current func() (*user.User, error)) (string, error) {
 	}
 	u, err := current()
 	if err != nil {
-		return "", fmt.Errorf("HOME is not set, and %w", err)
+		return "", fmt.Errorf("HOME is not set, and %w; set it to your home directory", err)
 	}
 	info, err := os.Stat(u.HomeDir)
 	if err == nil {
 		err = checkOwner(u.HomeDir, info)
 	}
 	if err != nil {
-		return "", fmt.Errorf("HOME is not set, and the user database has no home directory: %w", err)
+		return "", fmt.Errorf("HOME is not set, and the home directory in the user database cannot be used: %w; set HOME", err)
 	}
 	return u.HomeDir, nil
 }
 
-// Cache returns the directory for files of nb201's that can be made again: nb201 in the user's
-// cache directory, and for a user without one the directory that Temp returns.
+// Cache returns the directory for files of nb201 that can be made again: nb201 in the user's
+// cache directory, or the directory of [Temp] for a user without one. It need not exist.
 func Cache() (string, error) { return cache(user.Current) }
 
 func cache(current func() (*user.User, error)) (string, error) {
@@ -47,25 +47,26 @@ func cache(current func() (*user.User, error)) (string, error) {
 	return Temp()
 }
 
-// Temp makes the directory nb201-UID in the one for temporary files and returns it. What lies
-// there may be loaded as code, so Temp refuses a directory that another user owns or can
-// write to.
+// Temp makes the directory nb201-UID in the directory for temporary files and returns it.
+// Files in it may be loaded as code, so Temp refuses a directory that another user owns or
+// can write to.
 func Temp() (string, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("nb201-%d", os.Getuid()))
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
-	info, err := os.Lstat(dir) // a link could be anyone's
+	info, err := os.Lstat(dir) // not Stat: anyone could have made a link
 	if err == nil {
 		err = checkOwner(dir, info)
 	}
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w; move it away, or set HOME or XDG_CACHE_HOME", err)
 	}
 	return dir, nil
 }
 
-// checkOwner refuses all but a directory that the user owns and no other user can write to.
+// checkOwner returns an error unless dir is a directory that the user owns and no other user
+// can write to.
 func checkOwner(dir string, info os.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !info.IsDir() || !ok || int(stat.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {

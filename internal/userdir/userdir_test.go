@@ -49,7 +49,7 @@ func TestHomeAndCache(t *testing.T) {
 	}
 }
 
-// What others could have prepared is refused: programs are loaded from there.
+// Temp refuses what other users could have prepared, since programs are loaded from there.
 func TestTemp(t *testing.T) {
 	name := fmt.Sprintf("nb201-%d", os.Getuid())
 	for _, c := range []struct {

@@ -10,15 +10,15 @@ import (
 	"nb201/internal/inert"
 )
 
-// Architecture is what a benchmark holds of one architecture: a value for each
-// schedule, in order of their epochs.
+// Architecture holds all trials of one architecture in a benchmark, by schedule.
 type Architecture struct {
-	Index     int
-	Genotype  string
-	Schedules []*ArchResults
+	Index     int            // 0 to 15624
+	Genotype  string         // genotype string
+	Schedules []*ArchResults // in order of their epochs; each has at least one trial
 }
 
-// NewArchitecture is an architecture without trials.
+// NewArchitecture returns an architecture without trials. An index that is out of range is a
+// usage error.
 func NewArchitecture(index int) (*Architecture, error) {
 	arch, err := cell.ByIndex(index)
 	if err != nil {
@@ -27,7 +27,7 @@ func NewArchitecture(index int) (*Architecture, error) {
 	return &Architecture{Index: index, Genotype: arch.String()}, nil
 }
 
-// Add adds a trial to the schedule hp, which is new or not.
+// Add adds a trial to the schedule named hp, which it appends if needed.
 func (a *Architecture) Add(hp string, r *ResultsCount) {
 	at := slices.IndexFunc(a.Schedules, func(s *ArchResults) bool { return s.HP == hp })
 	if at < 0 {
@@ -37,13 +37,13 @@ func (a *Architecture) Add(hp string, r *ResultsCount) {
 	a.Schedules[at].Results = append(a.Schedules[at].Results, r)
 }
 
-// check refuses what no benchmark has, and what would do harm on a terminal, in a table or
-// in a drawing: names that are none, and more epochs than could be trained.
+// check refuses invalid names and impossible numbers of epochs, which could do harm on a
+// terminal, in a table or in a drawing.
 func (a *Architecture) check() error {
 	for _, s := range a.Schedules {
 		const longest = 64
 		if !inert.Is(s.HP) || len(s.HP) > longest {
-			return fmt.Errorf("schedule %.80q: use up to %d characters that print", s.HP, longest)
+			return fmt.Errorf("schedule %.80q: a name has at most %d characters, all printable", s.HP, longest)
 		}
 		for _, r := range s.Results {
 			if err := configs.CheckName(r.Dataset); err != nil {
@@ -55,25 +55,25 @@ func (a *Architecture) check() error {
 				}
 			}
 			if r.Epochs > configs.MaxEpochs {
-				return fmt.Errorf("a schedule of %d epochs: more than %d cannot be", r.Epochs, configs.MaxEpochs)
+				return fmt.Errorf("the schedule has %d epochs; at most %d are possible", r.Epochs, configs.MaxEpochs)
 			}
 		}
 	}
 	return nil
 }
 
-// Schedule finds the trials along the schedule named hp, such as "12" or "200". A
-// schedule that it lacks is ErrNotHeld.
+// Schedule returns the trials of the schedule named hp, such as "12" or "200". If there are
+// none, the error is [ErrNotHeld].
 func (a *Architecture) Schedule(hp string) (*ArchResults, error) {
 	for _, s := range a.Schedules {
 		if s.HP == hp {
 			return s, nil
 		}
 	}
-	return nil, notHeld("architecture %d has no schedule %q: it has %s", a.Index, hp, listed(a.HPs()))
+	return nil, notHeld("architecture %d has no schedule %q; it has %s", a.Index, hp, joinItems(a.HPs()))
 }
 
-// HPs lists the names of the schedules, in the file's order.
+// HPs returns the names of the schedules, in the order of Schedules.
 func (a *Architecture) HPs() []string {
 	names := make([]string, len(a.Schedules))
 	for i, s := range a.Schedules {
@@ -82,8 +82,8 @@ func (a *Architecture) HPs() []string {
 	return names
 }
 
-// last returns the costs, and the metrics after the last epoch as means over the seeds.
-func (a *Architecture) last(hp, dataset, set string) (costs Costs, m Metrics, err error) {
+// lastMetrics returns the costs, and the metrics after the last epoch as means over the seeds.
+func (a *Architecture) lastMetrics(hp, dataset, set string) (costs Costs, m Metrics, err error) {
 	trials, err := a.Schedule(hp)
 	if err == nil {
 		costs, err = trials.ComputeCosts(dataset)
@@ -94,7 +94,7 @@ func (a *Architecture) last(hp, dataset, set string) (costs Costs, m Metrics, er
 	return costs, m, err
 }
 
-// info is what _show of the clients prints of an architecture.
+// info returns the text that the clients' _show prints for an architecture.
 func (a *Architecture) info() (string, error) {
 	var lines []string
 	for _, schedule := range a.Schedules {

@@ -13,57 +13,57 @@ import (
 	"nb201/results"
 )
 
-// This file answers for the trials of one architecture along one schedule as the class
-// ArchResults of the clients does (nas_201_api/api_utils.py, nats_bench/api_utils.py).
+// This file is the counterpart of the clients' class ArchResults (nas_201_api/api_utils.py,
+// nats_bench/api_utils.py).
 
-// ArchResults are the trials of one architecture along one schedule: nas_201_api's
-// class of this name.
+// ArchResults holds the trials of one architecture with one schedule. It corresponds to the
+// class of this name in nas_201_api.
 type ArchResults struct {
-	Index    int // of the architecture
-	Genotype string
-	HP       string          // the schedule's name in the file: "12" (less), "200" (full), ...
-	Results  []*ResultsCount // in the order of Trial.Compare
+	Index    int             // index of the architecture
+	Genotype string          // genotype string of the architecture
+	HP       string          // name of the schedule in the file: "12" (less), "200" (full), ...
+	Results  []*ResultsCount // at least one, in the order of results.Trial.Compare
 }
 
-// Pick says which trials of an architecture on a dataset answer, when there are
-// several seeds: the clients' is_random. The zero value is Mean.
+// Pick selects the trials that answer a query if there are several seeds (the clients'
+// is_random). The zero value is [Mean].
 type Pick struct {
 	seed   *uint32
 	random *rand.Rand
 }
 
-// Mean averages over all seeds: is_random=False.
+// Mean averages over all seeds (is_random=False).
 func Mean() Pick { return Pick{} }
 
-// Seed picks the trial with a seed: is_random=seed.
+// Seed picks the trial with this seed (is_random=seed).
 func Seed(seed uint32) Pick { return Pick{seed: &seed} }
 
-// Random picks a trial that r draws, each with the same probability: is_random=True.
+// Random picks one trial uniformly at random, drawn from r (is_random=True).
 func Random(r *rand.Rand) Pick { return Pick{random: r} }
 
-// Costs are what a network costs; times are means over the seeds.
+// Costs holds the costs of a network. Latency and times are means over the seeds.
 type Costs struct {
-	FLOPs   float64  `json:"flops_millions"`
-	Params  float64  `json:"params_millions"`
+	FLOPs   float64  `json:"flops_millions"`                            // multiply-adds for one image, in millions
+	Params  float64  `json:"params_millions"`                           // parameters, in millions
 	Latency *float64 `json:"latency_seconds_per_batch_of_256,omitzero"` // nil: not measured
-	Times   []Times  `json:"times,omitempty"`                           // sets without times are left out
+	Times   []Times  `json:"times,omitempty"`                           // without the sets whose times are not known
 }
 
-// MoreInfo is all that is told of an architecture on a dataset after an epoch. What
-// was not measured is nil.
+// MoreInfo holds the metrics of an architecture on a dataset after an epoch. Sets that were not
+// evaluated are nil.
 type MoreInfo struct {
 	Seed    *uint32  `json:"seed,omitzero"` // of the trial that answered; nil: mean over several
 	Train   Metrics  `json:"train"`
 	Valid   *Metrics `json:"valid,omitzero"`   // x-valid
-	Test    *Metrics `json:"test,omitzero"`    // x-test; ori-test after training on cifar10-valid and cifar10
-	ValTest *Metrics `json:"valtest,omitzero"` // ori-test, of which x-valid and x-test are the halves
+	Test    *Metrics `json:"test,omitzero"`    // x-test; ori-test for cifar10-valid and cifar10
+	ValTest *Metrics `json:"valtest,omitzero"` // ori-test, the union of x-valid and x-test
 }
 
-// DatasetNames lists the dataset keys that there are trials of, the published ones
-// first: get_dataset_names.
+// DatasetNames returns the dataset keys that have trials, the published ones first
+// (get_dataset_names).
 func (a *ArchResults) DatasetNames() []string {
 	var names []string
-	for _, r := range a.Results { // those of a dataset lie together
+	for _, r := range a.Results { // trials on the same dataset are adjacent
 		if len(names) == 0 || names[len(names)-1] != r.Dataset {
 			names = append(names, r.Dataset)
 		}
@@ -71,8 +71,8 @@ func (a *ArchResults) DatasetNames() []string {
 	return names
 }
 
-// DatasetSeeds lists the seeds of the trials on a dataset, in ascending order:
-// get_dataset_seeds. A dataset without trials is ErrNoTrial.
+// DatasetSeeds returns the seeds of the trials on a dataset, in ascending order
+// (get_dataset_seeds). If there are no trials on it, the error is [ErrNoTrial].
 func (a *ArchResults) DatasetSeeds(dataset string) ([]uint32, error) {
 	trials, err := a.Query(dataset)
 	return seedsOf(trials), err
@@ -86,8 +86,8 @@ func seedsOf(trials []*ResultsCount) []uint32 {
 	return seeds
 }
 
-// Query lists the trials on a dataset in order of their seeds; those with the given
-// seeds, or all when none is given: query. What is not there is ErrNoTrial.
+// Query returns the trials on a dataset with the given seeds, or all if no seeds are given, in
+// order of their seeds (query). If one does not exist, the error is [ErrNoTrial].
 func (a *ArchResults) Query(dataset string, seeds ...uint32) ([]*ResultsCount, error) {
 	var trials []*ResultsCount
 	for _, r := range a.Results {
@@ -96,8 +96,8 @@ func (a *ArchResults) Query(dataset string, seeds ...uint32) ([]*ResultsCount, e
 		}
 	}
 	if len(trials) == 0 {
-		return nil, noTrial("architecture %d has no trial on %q along schedule %s: it has trials on %s",
-			a.Index, dataset, a.HP, listed(a.DatasetNames()))
+		return nil, noTrial("architecture %d has no trial on %q with schedule %s; it has trials on %s",
+			a.Index, dataset, a.HP, joinItems(a.DatasetNames()))
 	}
 	if len(seeds) == 0 {
 		return trials, nil
@@ -105,15 +105,15 @@ func (a *ArchResults) Query(dataset string, seeds ...uint32) ([]*ResultsCount, e
 	held := seedsOf(trials)
 	for _, seed := range seeds {
 		if !slices.Contains(held, seed) {
-			return nil, noTrial("architecture %d has no trial on %s along schedule %s with seed %d: it has seeds %s",
-				a.Index, dataset, a.HP, seed, listed(held))
+			return nil, noTrial("architecture %d has no trial on %s with schedule %s and seed %d; it has seeds %s",
+				a.Index, dataset, a.HP, seed, joinItems(held))
 		}
 	}
 	return slices.DeleteFunc(trials, func(r *ResultsCount) bool { return !slices.Contains(seeds, r.Seed) }), nil
 }
 
-// pick lists the trials on a dataset that answer.
-func (a *ArchResults) pick(dataset string, p Pick) ([]*ResultsCount, error) {
+// pickTrials returns the trials on a dataset that p selects.
+func (a *ArchResults) pickTrials(dataset string, p Pick) ([]*ResultsCount, error) {
 	if p.seed != nil {
 		return a.Query(dataset, *p.seed)
 	}
@@ -125,21 +125,22 @@ func (a *ArchResults) pick(dataset string, p Pick) ([]*ResultsCount, error) {
 	return trials, err
 }
 
-// Metrics tells what was measured on a set, TrainingSet or an evaluation set, after an
-// epoch, counted from 0, or the Last: get_metrics. What is not there is ErrNotHeld.
+// Metrics returns the metrics on a set, [TrainingSet] or an evaluation set, after an epoch,
+// counted from 0 or [Last] (get_metrics). If something is missing, the error is [ErrNotHeld].
 //
-// The clients ask every seed before they pick one, and so fail when another seed
-// lacks the set or the epoch; here only the trials picked are asked.
+// The clients read every seed before they pick one, so they fail if any seed lacks the set or
+// the epoch; Metrics reads only the trials picked.
 func (a *ArchResults) Metrics(dataset, set string, epoch int, p Pick) (Metrics, error) {
-	trials, err := a.pick(dataset, p)
+	trials, err := a.pickTrials(dataset, p)
 	if err != nil {
 		return Metrics{}, err
 	}
-	return metricsOf(trials, set, epoch)
+	return meanMetrics(trials, set, epoch)
 }
 
-// metricsOf is the mean over trials, of which there is at least one.
-func metricsOf(trials []*ResultsCount, set string, epoch int) (Metrics, error) {
+// meanMetrics returns the mean metrics of one or more trials. The trials must have the same
+// last epoch if that is asked for.
+func meanMetrics(trials []*ResultsCount, set string, epoch int) (Metrics, error) {
 	metrics := make([]Metrics, len(trials))
 	for i, r := range trials {
 		var err error
@@ -147,31 +148,31 @@ func metricsOf(trials []*ResultsCount, set string, epoch int) (Metrics, error) {
 			return Metrics{}, err
 		}
 		if metrics[i].Epoch != metrics[0].Epoch {
-			return Metrics{}, notHeld("%v has another last epoch than %v", r.Trial, trials[0].Trial)
+			return Metrics{}, notHeld("%v and %v do not have the same last epoch", r.Trial, trials[0].Trial)
 		}
 	}
-	return averaged(metrics), nil
+	return averageMetrics(metrics), nil
 }
 
-// ComputeCosts tells what the network costs on a dataset: get_compute_costs. A dataset
-// without trials is ErrNoTrial.
+// ComputeCosts returns the costs of the network on a dataset (get_compute_costs). If there are
+// no trials on it, the error is [ErrNoTrial].
 //
-// Some published trials hold the costs of another network. They do not count where
-// another seed has those of the genotype: nas_201_api averages over all of them, and
-// nats_bench takes seed 888 when the seeds disagree, and fails where there is none.
-// Times are told when every seed that was evaluated on a set has them.
+// Some published trials contain the costs of another network. ComputeCosts ignores them if
+// another seed has costs that match the genotype. nas_201_api averages over all seeds;
+// nats_bench uses seed 888 if the seeds disagree, and fails if it is missing. Times of a set
+// are included if every trial evaluated on it has them.
 func (a *ArchResults) ComputeCosts(dataset string) (Costs, error) {
 	trials, err := a.Query(dataset)
 	if err != nil {
 		return Costs{}, err
 	}
-	right := slices.DeleteFunc(slices.Clone(trials), func(r *ResultsCount) bool { return !r.paramsFit() })
-	if len(right) == 0 {
-		right = trials
+	matching := slices.DeleteFunc(slices.Clone(trials), func(r *ResultsCount) bool { return !r.paramsMatch() })
+	if len(matching) == 0 {
+		matching = trials
 	}
 	costs := Costs{
-		FLOPs:   *meanOf(right, func(r *ResultsCount) *float64 { return &r.FLOPs }),
-		Params:  *meanOf(right, func(r *ResultsCount) *float64 { return &r.Params }),
+		FLOPs:   *meanOf(matching, func(r *ResultsCount) *float64 { return &r.FLOPs }),
+		Params:  *meanOf(matching, func(r *ResultsCount) *float64 { return &r.Params }),
 		Latency: meanLatency(trials),
 	}
 	var sets []string
@@ -190,7 +191,8 @@ func (a *ArchResults) ComputeCosts(dataset string) (Costs, error) {
 	return costs, nil
 }
 
-// meanLatency is the mean over the trials whose latency was measured; nil if none was.
+// meanLatency returns the mean over the trials whose latency was measured, nil if there are
+// none.
 func meanLatency(trials []*ResultsCount) *float64 {
 	var values []float64
 	for _, r := range trials {
@@ -201,25 +203,26 @@ func meanLatency(trials []*ResultsCount) *float64 {
 	return mean(values)
 }
 
-// meanTimes is the mean over the trials evaluated on a set, if each has its times.
-func meanTimes(trials []*ResultsCount, set string) (Times, bool) {
+// meanTimes returns the mean over the trials evaluated on a set; ok is false if one of them
+// lacks its times.
+func meanTimes(trials []*ResultsCount, set string) (times Times, ok bool) {
 	var perEpoch, total []float64
 	for _, r := range trials {
 		if _, evaluated := r.Set(set); !evaluated && set != TrainingSet {
 			continue
 		}
-		times := r.Times()
-		i := slices.IndexFunc(times, func(t Times) bool { return t.Set == set })
+		all := r.Times()
+		i := slices.IndexFunc(all, func(t Times) bool { return t.Set == set })
 		if i < 0 {
 			return Times{}, false
 		}
-		perEpoch, total = append(perEpoch, times[i].PerEpoch), append(total, times[i].Total)
+		perEpoch, total = append(perEpoch, all[i].PerEpoch), append(total, all[i].Total)
 	}
 	return Times{Set: set, PerEpoch: *mean(perEpoch), Total: *mean(total)}, true
 }
 
-// Latency is the mean time of an evaluation step of 256 images over the seeds, in
-// seconds: get_latency. When a trial's was not measured it is ErrNotHeld.
+// Latency returns the mean seconds of an evaluation step of 256 images over all seeds
+// (get_latency). If it was not measured for one of them, the error is [ErrNotHeld].
 func (a *ArchResults) Latency(dataset string) (float64, error) {
 	trials, err := a.Query(dataset)
 	if err != nil {
@@ -233,8 +236,8 @@ func (a *ArchResults) Latency(dataset string) (float64, error) {
 	return *meanLatency(trials), nil
 }
 
-// TotalEpoch is the number of epochs of the trials on a dataset, or on all for "":
-// get_total_epoch. Of trials that differ in it there is none: ErrNotHeld.
+// TotalEpoch returns the number of epochs of the trials on a dataset, or on all datasets for ""
+// (get_total_epoch). If the trials differ in it, the error is [ErrNotHeld].
 func (a *ArchResults) TotalEpoch(dataset string) (int, error) {
 	trials := a.Results
 	if dataset != "" {
@@ -245,15 +248,16 @@ func (a *ArchResults) TotalEpoch(dataset string) (int, error) {
 	}
 	for _, r := range trials {
 		if r.Epochs != trials[0].Epochs {
-			return 0, notHeld("%v differs in its epochs from %v", r.Trial, trials[0].Trial)
+			return 0, notHeld("%v and %v differ in their number of epochs", r.Trial, trials[0].Trial)
 		}
 	}
 	return trials[0].Epochs, nil
 }
 
-// NetParam reads the trained state dicts on a dataset, by seed; of the given seeds, or
-// of all when none is given: get_net_param. A state dict that was not kept is nil. What
-// is not there, and what is wrong with the file, is a usage error.
+// NetParam reads the trained state dicts on a dataset of the given seeds, or of all seeds if
+// none are given, and returns them by seed (get_net_param). A state dict that was not kept is
+// nil. If a trial does not exist, the error is [ErrNoTrial]; errors in the file are usage
+// errors.
 func (a *ArchResults) NetParam(dataset string, seeds ...uint32) (map[uint32]torchfile.StateDict, error) {
 	trials, err := a.Query(dataset, seeds...)
 	if err != nil {
@@ -268,13 +272,13 @@ func (a *ArchResults) NetParam(dataset string, seeds ...uint32) (map[uint32]torc
 	return weights, nil
 }
 
-// MoreInfo tells all that was measured on a dataset after an epoch, counted from 0, or
-// the Last, by one choice of trials: get_more_info. Evaluations that the file lacks are
-// nil but for x-valid of cifar10-valid, which is a usage error as it is one to the
-// clients, as are a dataset, a seed or an epoch of the training that is not there. The
-// comment that nats_bench adds is the documentation of the fields.
+// MoreInfo returns the metrics on all sets of a dataset after an epoch, counted from 0 or
+// [Last], from one pick of trials (get_more_info). Evaluations that the file lacks are nil,
+// except for x-valid of cifar10-valid, where the clients fail too: then, and if the dataset, the
+// seed or the epoch of training is missing, the error is [ErrNotHeld]. The comment that
+// nats_bench returns with the metrics is the documentation of the fields of [MoreInfo].
 func (a *ArchResults) MoreInfo(dataset string, epoch int, p Pick) (*MoreInfo, error) {
-	trials, err := a.pick(dataset, p)
+	trials, err := a.pickTrials(dataset, p)
 	if err != nil {
 		return nil, err
 	}
@@ -287,11 +291,11 @@ func moreInfo(trials []*ResultsCount, epoch int) (*MoreInfo, error) {
 		info.Seed = &trials[0].Seed
 	}
 	var err error
-	if info.Train, err = metricsOf(trials, TrainingSet, epoch); err != nil {
+	if info.Train, err = meanMetrics(trials, TrainingSet, epoch); err != nil {
 		return nil, err
 	}
-	held := func(set string) *Metrics {
-		m, missing := metricsOf(trials, set, epoch)
+	metricsIfHeld := func(set string) *Metrics {
+		m, missing := meanMetrics(trials, set, epoch)
 		if missing != nil {
 			if !errors.Is(missing, ErrNotHeld) {
 				err = cmp.Or(err, missing)
@@ -302,15 +306,15 @@ func moreInfo(trials []*ResultsCount, epoch int) (*MoreInfo, error) {
 	}
 	switch trials[0].Dataset {
 	case "cifar10-valid":
-		valid, err := metricsOf(trials, "x-valid", epoch)
+		valid, err := meanMetrics(trials, "x-valid", epoch)
 		if err != nil {
 			return nil, err
 		}
-		info.Valid, info.Test = &valid, held("ori-test")
+		info.Valid, info.Test = &valid, metricsIfHeld("ori-test")
 	case "cifar10":
-		info.Test = held("ori-test")
+		info.Test = metricsIfHeld("ori-test")
 	default:
-		info.Valid, info.Test, info.ValTest = held("x-valid"), held("x-test"), held("ori-test")
+		info.Valid, info.Test, info.ValTest = metricsIfHeld("x-valid"), metricsIfHeld("x-test"), metricsIfHeld("ori-test")
 	}
 	if err != nil {
 		return nil, err
@@ -318,14 +322,14 @@ func moreInfo(trials []*ResultsCount, epoch int) (*MoreInfo, error) {
 	return info, nil
 }
 
-// ArchIdxStr is the index in six digits, as in the names of files: arch_idx_str.
+// ArchIdxStr returns the index with six digits, as in file names (arch_idx_str).
 func (a *ArchResults) ArchIdxStr() string { return fmt.Sprintf("%06d", a.Index) }
 
-// Show prints what nas_201_api/api_201.py (print_information) prints: costs, losses
-// and accuracies after the last epoch on every dataset, means over the seeds; what it
-// calls MB are millions of parameters. (ArchResults.show of that client fails with a
-// NameError.) Evaluation sets that the file lacks, for which the client fails, are left
-// out; of a dataset that is not the benchmark's all sets are shown.
+// Show prints the text of print_information in nas_201_api/api_201.py: costs, losses and
+// accuracies after the last epoch on every dataset, as means over the seeds. What it labels MB
+// are millions of parameters. Show leaves out evaluation sets that the file lacks, where the
+// client fails, and shows all sets of a dataset that is not part of the benchmark. (The client's
+// ArchResults.show itself fails with a NameError.)
 func (a *ArchResults) Show(w io.Writer) error {
 	text, err := a.info("None")
 	if err == nil {
@@ -334,7 +338,7 @@ func (a *ArchResults) Show(w io.Writer) error {
 	return err
 }
 
-// info is print_information with the text of extra_info.
+// info returns the text of print_information, with extra as its extra_info.
 func (a *ArchResults) info(extra string) (string, error) {
 	datasets := a.DatasetNames()
 	lines := []string{a.Genotype, fmt.Sprintf("datasets : ['%s'], extra-info : %s", strings.Join(datasets, "', '"), extra)}
@@ -353,8 +357,8 @@ func (a *ArchResults) info(extra string) (string, error) {
 			return "", err
 		}
 		var measured []string
-		for _, set := range shown(trials[0]) {
-			m, err := metricsOf(trials, set[1], Last)
+		for _, set := range shownSets(trials[0]) {
+			m, err := meanMetrics(trials, set[1], Last)
 			if err != nil && (set[1] == TrainingSet || !errors.Is(err, ErrNotHeld)) {
 				return "", err
 			}
@@ -367,8 +371,8 @@ func (a *ArchResults) info(extra string) (string, error) {
 	return strings.Join(lines, "\n"), nil
 }
 
-// shown lists the sets of a trial's dataset that Show tells of: the label and the set.
-func shown(r *ResultsCount) [][2]string {
+// shownSets lists the sets of a trial's dataset that Show prints, as pairs of label and set.
+func shownSets(r *ResultsCount) [][2]string {
 	sets := [][2]string{{"train", TrainingSet}}
 	switch r.Dataset {
 	case "cifar10-valid":
@@ -384,13 +388,14 @@ func shown(r *ResultsCount) [][2]string {
 	return sets
 }
 
-// String sums the trials up as the clients' __repr__ does, but for whether their
+// String summarises the trials as the clients' __repr__ does, without its note on whether
 // weights were cleared.
 func (a *ArchResults) String() string {
 	return fmt.Sprintf("ArchResults(arch-index=%d, arch=%s, %d runs)", a.Index, a.Genotype, len(a.Results))
 }
 
-// Unequal lists in which settings trials differ from the first of them, and both values.
+// Unequal lists the settings in which trials differ from the first of them, with both values;
+// nil if they agree.
 func Unequal(trials []*ResultsCount) []string {
 	if len(trials) < 2 {
 		return nil
@@ -408,13 +413,13 @@ func Unequal(trials []*ResultsCount) []string {
 	}
 	var texts []string
 	for _, d := range differences {
-		texts = append(texts, fmt.Sprintf("%s is %s for seed %s, and %s for seed %d", d.Setting, d.Value, listed(seeds[d]), d.Other, first.Seed))
+		texts = append(texts, fmt.Sprintf("%s is %s for seed %s, and %s for seed %d", d.Setting, d.Value, joinItems(seeds[d]), d.Other, first.Seed))
 	}
 	return texts
 }
 
-// listed names what there is.
-func listed[T any](items []T) string {
+// joinItems joins the items with commas, for errors. Items must not contain spaces.
+func joinItems[T any](items []T) string {
 	if len(items) == 0 {
 		return "none"
 	}

@@ -10,68 +10,68 @@ import (
 	"nb201/results"
 )
 
-// Format is the name of a form in which a benchmark is kept: of a campaign or of one of the
-// published formats, which package published reads.
+// Format is the name of a format in which benchmarks are stored: "campaign", or one of the
+// published formats. Package published defines and reads them.
 type Format string
 
-// Benchmark answers for the trials of a campaign or of a published file, one
-// architecture at a time: no more of it is in memory. It is safe for concurrent use.
+// Benchmark queries the trials of a campaign or of published files. It reads one architecture
+// at a time and keeps none in memory. It is safe for concurrent use.
 type Benchmark struct {
-	Path   string
-	Format Format
-	// Listed counts the architectures that the benchmark is of, 0 to Listed-1 (the
-	// clients' meta_archs); it may hold fewer.
+	Path   string // file or directory that was opened
+	Format Format // format of its files
+	// Listed is the number of architectures that the benchmark covers, 0 to Listed-1 (the
+	// clients' meta_archs). It may hold results for fewer; see [Benchmark.Evaluated].
 	Listed int
 
-	evaluated []int // architectures that it holds, ascending
+	evaluated []int // architectures with results, ascending
 	source    Source
 }
 
-// Source is where a Benchmark reads from: a reader of one format.
+// Source reads the architectures of a benchmark in one format.
 type Source interface {
-	// Architecture reads what is held of an architecture among the evaluated ones. What is
-	// wrong with a file is a usage error that names it, and results.ErrDamaged unless the
-	// system refused to read it.
+	// Architecture reads an architecture, one of those given to [New] as evaluated. Errors in
+	// a file are usage errors that name it, and results.ErrDamaged unless the system could
+	// not read the file.
 	Architecture(index int) (*Architecture, error)
-	// CheckFile checks one file of the benchmark by itself, as far as that takes no
-	// Architecture: faults are what is wrong with it, and note what its owner should know,
-	// "" for nothing. They name the file.
+	// CheckFile checks a single file of the benchmark, as far as that is possible without
+	// reading an Architecture. It returns the faults, and a note that the file's owner should
+	// read or "". Both name the file.
 	CheckFile(path string) (note string, faults []error)
 	Close() error
 }
 
-// salvager is a Source that can read a part of an architecture.
+// salvager is a Source that can read an architecture in part.
 type salvager interface {
 	Salvage(index int) (*Architecture, []error)
 }
 
-// ofCampaign is a Source that reads a campaign.
-type ofCampaign interface{ Campaign() results.Campaign }
+// campaignHolder is a Source that reads a campaign.
+type campaignHolder interface{ Campaign() results.Campaign }
 
-// New is the benchmark at path that source reads: it is of the first listed architectures
-// and holds those of evaluated, given in any order.
+// New returns a benchmark at path that is read from source. It covers the architectures 0 to
+// listed-1 and holds results for the evaluated ones, given in any order.
 func New(path string, format Format, listed int, evaluated []int, source Source) *Benchmark {
 	return &Benchmark{Path: path, Format: format, Listed: listed, evaluated: slices.Sorted(slices.Values(evaluated)), source: source}
 }
 
-// Close frees what the benchmark holds open.
+// Close closes the files of the benchmark.
 func (b *Benchmark) Close() error { return b.source.Close() }
 
-// Evaluated lists the indices of the architectures that the benchmark holds, in
-// ascending order. Do not change it.
+// Evaluated returns the indices of the architectures that the benchmark holds, in ascending
+// order. The caller must not modify the slice.
 func (b *Benchmark) Evaluated() []int { return b.evaluated }
 
-// Campaign is the campaign that the benchmark is; ok is false for published files.
+// Campaign returns the campaign that the benchmark reads; ok is false for published files.
 func (b *Benchmark) Campaign() (c results.Campaign, ok bool) {
-	s, ok := b.source.(ofCampaign)
+	s, ok := b.source.(campaignHolder)
 	if ok {
 		c = s.Campaign()
 	}
 	return c, ok
 }
 
-// Architecture reads what the benchmark holds of an architecture. Asking for one that
-// it does not hold is ErrNotHeld.
+// Architecture reads all trials of an architecture. If the benchmark does not hold it, the
+// error is [ErrNotHeld]; if its file is damaged, [results.ErrDamaged].
 func (b *Benchmark) Architecture(index int) (*Architecture, error) {
 	if err := b.checkHeld(index); err != nil {
 		return nil, err
@@ -87,11 +87,11 @@ func (b *Benchmark) checkHeld(index int) error {
 	if _, err := cell.ByIndex(index); err != nil {
 		return usage.Mark(ErrNotHeld, err)
 	}
-	return notHeld("%s does not hold architecture %d: it holds %s", b.Path, index, describeIndices(b.evaluated))
+	return notHeld("%s does not hold architecture %d; it holds %s", b.Path, index, describeIndices(b.evaluated))
 }
 
-// read reads an architecture that the benchmark holds, and refuses what only a file that
-// is damaged or made to do harm has.
+// read reads an architecture that the benchmark holds. It refuses values that only a damaged
+// or malicious file can contain.
 func (b *Benchmark) read(index int) (*Architecture, error) {
 	a, err := b.source.Architecture(index)
 	if err == nil {
@@ -102,8 +102,8 @@ func (b *Benchmark) read(index int) (*Architecture, error) {
 	return a, err
 }
 
-// Architectures reads all that the benchmark holds, in order of their indices. It ends
-// with the first error.
+// Architectures reads all architectures that the benchmark holds, in order of their indices.
+// It ends with the first error.
 func (b *Benchmark) Architectures() iter.Seq2[*Architecture, error] {
 	return func(yield func(*Architecture, error) bool) {
 		for _, index := range b.evaluated {
@@ -115,9 +115,9 @@ func (b *Benchmark) Architectures() iter.Seq2[*Architecture, error] {
 	}
 }
 
-// Salvage reads what can be read of an architecture, and says what is wrong with the
-// rest: a damaged record of a campaign costs its trial alone, in other formats a
-// damaged file costs the architecture, which is then nil.
+// Salvage reads as much of an architecture as possible, and returns the errors of the rest. In
+// a campaign a damaged record costs only its trial; in other formats a damaged file costs the
+// whole architecture, which is then nil.
 func (b *Benchmark) Salvage(index int) (*Architecture, []error) {
 	if s, ok := b.source.(salvager); ok {
 		return s.Salvage(index)
@@ -129,12 +129,12 @@ func (b *Benchmark) Salvage(index int) (*Architecture, []error) {
 	return a, nil
 }
 
-// CheckFile checks one of the files below Path by itself: see Source.
+// CheckFile checks a single file below Path, as [Source] describes.
 func (b *Benchmark) CheckFile(path string) (note string, faults []error) {
 	return b.source.CheckFile(path)
 }
 
-// describeIndices names a few indices and how many there are.
+// describeIndices describes a list of indices briefly, for errors.
 func describeIndices(indices []int) string {
 	switch n := len(indices); {
 	case n == 0:

@@ -36,7 +36,7 @@ func (m memory) CheckFile(string) (string, []error) { return "", nil }
 
 func (m memory) Close() error { return nil }
 
-// newMemory is a benchmark of the trials, which get the names of their epochs.
+// newMemory makes a benchmark of the trials, whose schedules are named by their epochs.
 func newMemory(t *testing.T, trials ...*ResultsCount) *Benchmark {
 	t.Helper()
 	return memoryOf(trials...).benchmark()
@@ -68,9 +68,9 @@ func memoryOf(trials ...*ResultsCount) memory {
 	return m
 }
 
-// newTrial makes a trial as the published files have them along the schedule of 200
-// epochs: x-valid and x-test, and of cifar10-valid ori-test, were evaluated after the
-// last epoch alone, but have times of every epoch. top1 is the accuracy of x-valid then.
+// newTrial makes a trial like the published ones with the schedule 200: x-valid and x-test, and
+// ori-test of cifar10-valid, were evaluated after the last epoch only, but have times of every
+// epoch. top1 is the accuracy on x-valid after the last epoch.
 func newTrial(t *testing.T, arch int, dataset string, epochs int, seed uint32, top1 float64) *ResultsCount {
 	t.Helper()
 	a, err := cell.ByIndex(arch)
@@ -79,7 +79,8 @@ func newTrial(t *testing.T, arch int, dataset string, epochs int, seed uint32, t
 	}
 	network := cell.Network{Arch: a, Channels: 16, Cells: 5, Classes: 10, Size: 32}
 	r := &ResultsCount{
-		Trial: results.Trial{Arch: arch, Dataset: dataset, Epochs: epochs, Seed: seed}, Genotype: a.String(), Channels: 16, Cells: 5, Classes: 10,
+		Trial:    results.Trial{Arch: arch, Dataset: dataset, Epochs: epochs, Seed: seed},
+		Genotype: a.String(), Channels: 16, Cells: 5, Classes: 10,
 		FLOPs: network.FLOPs(), Params: network.Params(), Latencies: []float64{0.01, 0.02},
 	}
 	curve := func(last, seconds float64) Measures {
@@ -108,8 +109,8 @@ func newTrial(t *testing.T, arch int, dataset string, epochs int, seed uint32, t
 	return r
 }
 
-// TestHeld has every question for what is not there end in a usage error that says
-// what is there.
+// TestHeld checks that every query for something missing returns a usage error that lists what
+// the benchmark holds.
 func TestHeld(t *testing.T) {
 	cut := newTrial(t, 7, "cifar10-valid", 200, 777, 70)
 	cut.Evaluation[0].Top1 = cut.Evaluation[0].Top1[199:]
@@ -129,36 +130,36 @@ func TestHeld(t *testing.T) {
 		want string
 		ask  func() (any, error)
 	}{
-		{"memory has no architecture 15625: use 0..15624", func() (any, error) { return b.Arch(15625) }},
+		{"memory has no architecture 15625; use 0 to 15624", func() (any, error) { return b.Arch(15625) }},
 		{"memory has no architecture -1", func() (any, error) { return b.Arch(-1) }},
 		{"unknown architecture", func() (any, error) { return b.QueryIndexByArch("conv") }},
-		{"memory does not hold architecture 5: it holds 2 architectures from 4 to 7", func() (any, error) { return b.QueryMetaInfoByIndex(5, "12") }},
+		{"memory does not hold architecture 5; it holds 2 architectures from 4 to 7", func() (any, error) { return b.QueryMetaInfoByIndex(5, "12") }},
 		{"15625 is out of range", func() (any, error) { return b.QueryMetaInfoByIndex(15625, "12") }},
-		{`memory: architecture 4 has no schedule "90": it has 12, 200`, func() (any, error) { return b.QueryMetaInfoByIndex(4, "90") }},
-		{`along schedule 200: it has trials on cifar10-valid, cifar100`, func() (any, error) { return b.QueryByIndex(4, "cifar10", "200") }},
+		{`memory: architecture 4 has no schedule "90"; it has 12, 200`, func() (any, error) { return b.QueryMetaInfoByIndex(4, "90") }},
+		{`with schedule 200; it has trials on cifar10-valid, cifar100`, func() (any, error) { return b.QueryByIndex(4, "cifar10", "200") }},
 		{`has no trial on "svhn"`, func() (any, error) { return b.NetConfig(4, "svhn") }},
-		{"with seed 999: it has seeds 777, 888", func() (any, error) { return b.MoreInfo(4, "cifar10-valid", Last, "200", Seed(999)) }},
-		{"with seed 999: it has seeds 777, 888", func() (any, error) { return b.NetParam(4, "cifar10-valid", "200", 777, 999) }},
-		{`has no evaluation set "x-test": it has x-valid, ori-test`, func() (any, error) { return r.Eval("x-test", Last) }},
-		{"has no accuracy of ori-test after epoch 11, counted from 0: it has 199 alone", func() (any, error) { return r.Eval("ori-test", 11) }},
-		{"has no accuracy of x-valid after epoch 11, counted from 0: it has 199 alone", func() (any, error) { return cut.Eval("valid", 11) }},
-		{"has no accuracy of train after epoch 200, counted from 0: it has 0 to 199", func() (any, error) { return r.Train(200) }},
+		{"and seed 999; it has seeds 777, 888", func() (any, error) { return b.MoreInfo(4, "cifar10-valid", Last, "200", Seed(999)) }},
+		{"and seed 999; it has seeds 777, 888", func() (any, error) { return b.NetParam(4, "cifar10-valid", "200", 777, 999) }},
+		{`has no evaluation set "x-test"; it has x-valid, ori-test`, func() (any, error) { return r.Eval("x-test", Last) }},
+		{"has no accuracy of ori-test after epoch 11 (counted from 0); it has epochs: 199 alone", func() (any, error) { return r.Eval("ori-test", 11) }},
+		{"has no accuracy of x-valid after epoch 11 (counted from 0); it has epochs: 199 alone", func() (any, error) { return cut.Eval("valid", 11) }},
+		{"has no accuracy of train after epoch 200 (counted from 0); it has epochs: 0 to 199", func() (any, error) { return r.Train(200) }},
 		{"has no accuracy of train after epoch -2", func() (any, error) { return r.Train(-2) }},
-		// The clients fail for want of x-valid@11 too.
+		// The clients fail too, because x-valid@11 is missing.
 		{"has no accuracy of x-valid after epoch 11", func() (any, error) { return b.MoreInfo(7, "cifar10-valid", 11, "200", Mean()) }},
 		{"has no accuracy of x-valid after epoch 11", func() (any, error) { return b.SimulateTrainEval(7, "cifar10", 11, "200", Mean()) }},
 		{`has no evaluation set "x-valid"`, func() (any, error) {
 			return b.FindBest(background, Search{Dataset: "cifar10", Set: "x-valid", HP: "12"})
 		}},
-		{`memory: no architecture has what is asked for: architecture 4 has no schedule "90": it has 12, 200`, func() (any, error) {
+		{`memory: no architecture has what was asked for; the first: architecture 4 has no schedule "90"; it has 12, 200`, func() (any, error) {
 			return b.FindBest(background, Search{Dataset: "cifar10", Set: "test", HP: "90"})
 		}},
-		{"all 2 architectures with ori-test of cifar10 along schedule 12 are beyond the limits", func() (any, error) {
+		{"none of the 2 architectures with ori-test of cifar10 and schedule 12 is within the limits", func() (any, error) {
 			return b.FindBest(background, Search{Dataset: "cifar10", Set: "test", HP: "12", MaxFLOPs: 0.001})
 		}},
-		{`no architecture has what is asked for: architecture 4 has no trial on "svhn"`, func() (any, error) { return b.Statistics(background, "svhn", "12", nil) }},
+		{`no architecture has what was asked for; the first: architecture 4 has no trial on "svhn"`, func() (any, error) { return b.Statistics(background, "svhn", "12", nil) }},
 		{"no default path", func() (any, error) { return published.DefaultPath(os.Getenv, published.CSV) }},
-		{"testdata/campaign does not hold architecture 4: it holds 3 architectures from 1 to 123", func() (any, error) { return reload(t, b, "testdata/campaign", 4) }},
+		{"testdata/campaign does not hold architecture 4; it holds 3 architectures from 1 to 123", func() (any, error) { return reload(t, b, "testdata/campaign", 4) }},
 		{"missing", func() (any, error) { return reload(t, b, "missing", 4) }},
 	} {
 		got, err := test.ask()
@@ -168,10 +169,10 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// TestKinds distinguishes what is not held from what is damaged by errors.Is alone.
+// TestKinds checks that errors.Is alone distinguishes missing from damaged results.
 func TestKinds(t *testing.T) {
 	bad := newTrial(t, 9, "cifar10", 12, 111, 60)
-	bad.Evaluation[0].Set = "ori-test\x1b[2J" // as only a file made to do harm has
+	bad.Evaluation[0].Set = "ori-test\x1b[2J" // as only a malicious file contains
 	cut := newTrial(t, 7, "cifar10-valid", 12, 777, 70)
 	cut.Latencies = nil
 	m := memoryOf(newTrial(t, 4, "cifar10", 12, 111, 70), cut, bad)
@@ -218,7 +219,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestMoreInfoLacks has what was not evaluated be nil, and times too.
+// TestMoreInfoLacks checks that evaluations and times that are missing are nil.
 func TestMoreInfoLacks(t *testing.T) {
 	r := newTrial(t, 4, "cifar100", 200, 777, 50)
 	r.Training.Seconds = nil
@@ -252,8 +253,8 @@ func TestMoreInfoLacks(t *testing.T) {
 	}
 }
 
-// TestSimulateTrainEval has the accuracy of ori-test and the time of x-valid answer
-// where x-valid was not evaluated, as in nats_bench.
+// TestSimulateTrainEval checks that the accuracy of ori-test and the time of x-valid are used if
+// x-valid was not evaluated, as in nats_bench.
 func TestSimulateTrainEval(t *testing.T) {
 	b := newMemory(t,
 		newTrial(t, 4, "cifar100", 200, 777, 50), newTrial(t, 4, "cifar100", 200, 888, 60),
@@ -281,7 +282,7 @@ func TestSimulateTrainEval(t *testing.T) {
 	}
 }
 
-// TestRandom has every seed be drawn, and all of an answer be of one seed.
+// TestRandom checks that every seed is drawn, and that each answer comes from one seed.
 func TestRandom(t *testing.T) {
 	seeds := []uint32{777, 888, 999}
 	var trials []*ResultsCount
@@ -309,7 +310,7 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-// TestWrongCosts has trials with the costs of another network not count.
+// TestWrongCosts checks that trials with the costs of another network are ignored.
 func TestWrongCosts(t *testing.T) {
 	right, wrong := newTrial(t, 4, "cifar10", 200, 777, 80), newTrial(t, 4, "cifar10", 200, 888, 80)
 	flops, params := right.FLOPs, right.Params
@@ -328,8 +329,8 @@ func TestWrongCosts(t *testing.T) {
 	}
 }
 
-// TestSearch finds the best of many architectures, some of which lack what is asked
-// for, tell their progress, and stop.
+// TestSearch finds the best of many architectures, some of which lack what is asked for, reports
+// progress, and stops when cancelled.
 func TestSearch(t *testing.T) {
 	const n = 500
 	var trials []*ResultsCount
@@ -342,20 +343,20 @@ func TestSearch(t *testing.T) {
 	}
 	m := memoryOf(trials...)
 	b := m.benchmark()
-	var said []int
+	var reported []int
 	progress := func(done, total int) {
 		if total != n {
 			t.Errorf("%d of %d", done, total)
 		}
-		said = append(said, done)
+		reported = append(reported, done)
 	}
 	search := Search{Dataset: "cifar10", Set: "test", HP: "3", Progress: progress}
 	best, err := b.FindBest(t.Context(), search)
 	if err != nil || best.Index != 49 || best.Accuracy != 49.5 || best.Compared != 400 || best.Lacking != 100 || best.Beyond != 0 {
 		t.Errorf("best %+v, %v", best, err)
 	}
-	if len(said) != n || !slices.IsSorted(said) || said[n-1] != n {
-		t.Errorf("progress %v", said)
+	if len(reported) != n || !slices.IsSorted(reported) || reported[n-1] != n {
+		t.Errorf("progress %v", reported)
 	}
 	search.Progress, search.MaxParams = nil, 0.5
 	best, err = b.FindBest(t.Context(), search)
@@ -387,11 +388,11 @@ func TestSearch(t *testing.T) {
 	}
 	m[77] = nil
 	if _, err := b.FindBest(t.Context(), search); err == nil || usage.Is(err) || err.Error() != "the disk is on fire" {
-		t.Errorf("a broken disk: %v", err)
+		t.Errorf("a failing disk: %v", err)
 	}
 }
 
-// reload is Benchmark.Reload of the benchmark at path.
+// reload calls Benchmark.Reload with the benchmark at path.
 func reload(t *testing.T, b *Benchmark, path string, indices ...int) (*Benchmark, error) {
 	archive, err := published.Open(t.Context(), path)
 	if err != nil {
@@ -400,7 +401,7 @@ func reload(t *testing.T, b *Benchmark, path string, indices ...int) (*Benchmark
 	return b.Reload(archive, indices...)
 }
 
-// TestReload has an architecture of another benchmark take the place of one.
+// TestReload replaces architectures by those of another benchmark.
 func TestReload(t *testing.T) {
 	b := newMemory(t, newTrial(t, 3, "cifar10", 200, 777, 80), newTrial(t, 7, "cifar10", 200, 777, 80))
 	for _, test := range []struct {
@@ -433,7 +434,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestShow prints one architecture and all of them, on a dataset of one's own too.
+// TestShow prints one architecture and all of them, including one on a user's dataset.
 func TestShow(t *testing.T) {
 	r := newTrial(t, 4, "digits", 12, 1, 70)
 	r.Latencies = nil

@@ -25,8 +25,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// askClient has an unmodified Python client answer all questions of
-// testdata/clients.py.
+// askClient makes an unmodified Python client answer all questions in testdata/clients.py.
 func askClient(t *testing.T, client, path string, indices []int) map[string]any {
 	t.Helper()
 	python := needs.Python(t)
@@ -48,20 +47,20 @@ func askClient(t *testing.T, client, path string, indices []int) map[string]any 
 	return answers
 }
 
-// answerer answers the questions of testdata/clients.py through package benchmark.
+// answerer answers the questions in testdata/clients.py with package benchmark.
 type answerer struct {
 	t   *testing.T
 	b   *benchmark.Benchmark
 	hps map[string]string // our names of the client's schedules
 
-	read map[string]*benchmark.ArchResults // so that it is not read anew for every question
+	read map[string]*benchmark.ArchResults // so that it is not read again for every question
 }
 
 func newAnswerer(t *testing.T, b *benchmark.Benchmark, hps map[string]string) *answerer {
 	return &answerer{t, b, hps, map[string]*benchmark.ArchResults{}}
 }
 
-// compare asks package benchmark what the client was asked, and compares the answers.
+// compare asks package benchmark the client's questions and compares the answers.
 func (a *answerer) compare(want map[string]any) {
 	a.t.Helper()
 	if len(want) < 1000 {
@@ -89,7 +88,7 @@ func (a *answerer) compare(want map[string]any) {
 	a.t.Log(kinds)
 }
 
-// same compares decoded JSON; numbers may differ by 1e-12.
+// same compares decoded JSON values; numbers may differ by 1e-12.
 func same(a, b any) bool {
 	switch a := a.(type) {
 	case float64:
@@ -108,7 +107,7 @@ func same(a, b any) bool {
 	return a == b
 }
 
-// answer answers one question, given as its parts.
+// answer answers a question, given in parts.
 func (a *answerer) answer(q []string) (any, error) {
 	number := func(at int) int {
 		n, err := strconv.Atoi(q[at])
@@ -161,7 +160,7 @@ func (a *answerer) answer(q []string) (any, error) {
 		return []any{best.Index, best.Accuracy}, nil
 	}
 
-	// The other questions are of a schedule and an architecture.
+	// All other questions name a schedule and an architecture.
 	hp := a.hps[q[1]]
 	if q[0] == "text" {
 		return b.QueryByArch(q[2], hp)
@@ -279,7 +278,7 @@ func (a *answerer) results(index int, hp string) (*benchmark.ArchResults, error)
 	return r, err
 }
 
-// tensors tells the shape and the SHA-256 of the elements of every tensor.
+// tensors returns the shape of every tensor and the SHA-256 of its elements.
 func tensors(t *testing.T, weights torchfile.StateDict) [][]any {
 	var list [][]any
 	for _, w := range weights {
@@ -323,8 +322,8 @@ func more(info *benchmark.MoreInfo) map[string][]any {
 	return answer
 }
 
-// TestPublishedFiles asks both clients and this package for the published records of
-// the directory NB201_PUBLISHED: meta.pickle.pbz2 and those of architectures 0 and 11.
+// TestPublishedFiles compares the answers of both clients and of this package on the published
+// files in the directory NB201_PUBLISHED: meta.pickle.pbz2 and architectures 0 and 11.
 func TestPublishedFiles(t *testing.T) {
 	dir := needs.Published(t)
 	for _, client := range []string{"nats", "records"} {
@@ -340,11 +339,11 @@ func TestPublishedFiles(t *testing.T) {
 	}
 }
 
-// ours are the names that exports and published files have for the client's schedules.
+// ours maps the client's schedules to their names in exports and published files.
 var ours = map[string]string{"12": "12", "200": "200"}
 
-// TestExportedFiles asks the clients for exports of a campaign, and this package for
-// the exports and for the campaign.
+// TestExportedFiles compares the answers of the clients on exports of a campaign with those of
+// this package on the exports and on the campaign.
 func TestExportedFiles(t *testing.T) {
 	archs := []int{0, 1, 2}
 	light := results.Campaign{Dir: filepath.Join(t.TempDir(), "campaign")} // without weights
@@ -371,7 +370,7 @@ func TestExportedFiles(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				b.Listed = len(test.archs) // an archive and a campaign do not tell
+				b.Listed = len(test.archs) // an archive and a campaign do not contain it
 				return b
 			}
 			source := open(test.campaign.Dir)

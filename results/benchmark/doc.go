@@ -1,13 +1,17 @@
-// Package benchmark answers questions about the trials of a benchmark: a campaign or what
-// somebody published, in any format.
+// Package benchmark queries a benchmark: a campaign, or published files in any format.
 //
-// A Benchmark is read from its Source an architecture at a time (Architecture). What it
-// holds of one trial is a ResultsCount, and of all trials of an architecture along one
-// schedule an ArchResults, as in the Python packages nas-bench-201 and nats-bench, whose
-// calls have their counterparts here. An evaluation set is one of the sets of images that
-// a trial is evaluated on: ori-test, x-valid, x-test. Its Measures are a Series of values
-// by epoch for each measure.
+// The nouns are those of the Python packages nas-bench-201 and nats-bench, whose calls have
+// counterparts here. A [Benchmark] reads one [Architecture] at a time from its [Source]. An
+// Architecture has an [ArchResults] for each schedule, which holds a [ResultsCount] for each
+// trial. A trial has [Measures] of its training and of each evaluation set (ori-test, x-valid,
+// x-test): one [Series] of values by epoch for each measure. Schedules go by their names in
+// the files, such as "12" and "200", called hp as in the clients. Epochs count from 0.
 //
-// What a benchmark does not hold is ErrNotHeld; a file that cannot be read is
-// results.ErrDamaged. Package published opens benchmarks.
+// Open a benchmark with package published. Then start with [Benchmark.QueryMetaInfoByIndex]
+// for one architecture and [Benchmark.FindBest] for a search. Use [Pick] to choose among
+// seeds.
+//
+// The error for something that a benchmark does not hold is [ErrNotHeld]; if that is a trial, it
+// is [ErrNoTrial] as well. The error for a damaged file is [results.ErrDamaged]. Losses are mean
+// cross entropies, accuracies percent, times seconds, FLOPs and parameters millions.
 package benchmark

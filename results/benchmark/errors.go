@@ -8,11 +8,12 @@ import (
 )
 
 var (
-	// ErrNotHeld reports that a benchmark does not hold what it was asked for: an
-	// architecture, a schedule, a trial, an evaluation set, an epoch, a measure. It is a
-	// usage error whose text says what there is instead.
-	ErrNotHeld = errors.New("the benchmark does not hold it")
-	// ErrNoTrial is ErrNotHeld of a trial: none has the dataset key or the seed.
+	// ErrNotHeld reports that a benchmark does not hold what was asked for: an architecture,
+	// a schedule, a trial, an evaluation set, an epoch or a measure. Errors that match it are
+	// usage errors whose text lists what the benchmark holds instead.
+	ErrNotHeld = errors.New("not in the benchmark")
+	// ErrNoTrial reports that no trial has the requested dataset key or seed. Errors that
+	// match it also match ErrNotHeld.
 	ErrNoTrial = fmt.Errorf("no such trial: %w", ErrNotHeld)
 )
 

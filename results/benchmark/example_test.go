@@ -22,14 +22,14 @@ import (
 	"nb201/results/resultstest"
 )
 
-// examples is the campaign that the examples ask: synthetic trials of architectures 1,
-// 3 and 123 in a small skeleton, 12 epochs each with the seeds of the published
-// benchmark. Architecture 3 has weights on cifar10.
+// examples is the campaign that the examples query: synthetic trials of architectures 1, 3 and 123
+// in a small skeleton, with 12 epochs each and the seeds of the published benchmark. Architecture 3
+// has weights on cifar10.
 const examples = "testdata/campaign"
 
-var update = flag.Bool("update", false, "make "+examples+" anew")
+var update = flag.Bool("update", false, "write "+examples+" again")
 
-// TestExampleCampaign makes sure that the campaign of the examples is what is made here.
+// TestExampleCampaign checks that the campaign of the examples is the one made here.
 func TestExampleCampaign(t *testing.T) {
 	made := results.Campaign{Dir: filepath.Join(t.TempDir(), "campaign")}
 	for _, arch := range []int{1, 3, 123} {
@@ -77,7 +77,8 @@ func TestExampleCampaign(t *testing.T) {
 	}
 }
 
-// round keeps the file small. Accuracies stay the shares of the images that they are.
+// round rounds losses and times to keep the files small. Accuracies must remain whole numbers of
+// images.
 func round(c *results.Curve) {
 	for _, values := range [][]float64{c.Loss, c.Seconds} {
 		for i, v := range values {
@@ -119,7 +120,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// for i, s in enumerate(api).
+// In Python: for i, s in enumerate(api).
 func ExampleBenchmark_All() {
 	b := open()
 	defer b.Close()
@@ -134,7 +135,7 @@ func ExampleBenchmark_All() {
 	// 1 |nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|
 }
 
-// api.show(1).
+// In Python: api.show(1).
 func ExampleBenchmark_Show() {
 	b := open()
 	defer b.Close()
@@ -156,7 +157,7 @@ func ExampleBenchmark_Show() {
 	// <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<------------<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<
 }
 
-// info = api.query_meta_info_by_index(1); info.get_metrics('cifar10', 'train');
+// In Python: info = api.query_meta_info_by_index(1); info.get_metrics('cifar10', 'train');
 // info.get_compute_costs('cifar100').
 func ExampleBenchmark_QueryMetaInfoByIndex() {
 	b := open()
@@ -178,7 +179,7 @@ func ExampleBenchmark_QueryMetaInfoByIndex() {
 	// x-test: 10.49 s an epoch, 125.8 s in all
 }
 
-// api.query_by_index(1, 'cifar100'), and of each trial get_latency(), get_train(),
+// In Python: api.query_by_index(1, 'cifar100'), and of each trial get_latency(), get_train(),
 // get_train(10), get_eval('x-valid'), get_eval('x-test').
 func ExampleBenchmark_QueryByIndex() {
 	b := open()
@@ -194,10 +195,10 @@ func ExampleBenchmark_QueryByIndex() {
 	// seed 111: latency 12.75 ms
 	// 84.632 84.172
 	// 84.56 84.42
-	// testdata/campaign: architecture 1 has no trial on "svhn" along schedule 12: it has trials on cifar10-valid, cifar10, cifar100, ImageNet16-120
+	// testdata/campaign: architecture 1 has no trial on "svhn" with schedule 12; it has trials on cifar10-valid, cifar10, cifar100, ImageNet16-120
 }
 
-// api.query_index_by_arch(string).
+// In Python: api.query_index_by_arch(string).
 func ExampleBenchmark_QueryIndexByArch() {
 	b := open()
 	defer b.Close()
@@ -206,7 +207,7 @@ func ExampleBenchmark_QueryIndexByArch() {
 	// 1 <nil>
 }
 
-// api.query_by_arch(arch, '12'), api.query_info_str_by_arch(arch, '12').
+// In Python: api.query_by_arch(arch, '12'), api.query_info_str_by_arch(arch, '12').
 func ExampleBenchmark_QueryByArch() {
 	b := open()
 	defer b.Close()
@@ -224,7 +225,7 @@ func ExampleBenchmark_QueryByArch() {
 	// ImageNet16-120 train : [loss = 0.232, top1 = 85.15%], valid : [loss = 0.280, top1 = 84.90%], test : [loss = 0.226, top1 = 84.43%]
 }
 
-// api.get_net_config(123, 'cifar10').
+// In Python: api.get_net_config(123, 'cifar10').
 func ExampleBenchmark_NetConfig() {
 	b := open()
 	defer b.Close()
@@ -233,7 +234,7 @@ func ExampleBenchmark_NetConfig() {
 	// {Name:infer.tiny Channels:2 Cells:1 Genotype:|avg_pool_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2| Classes:10}
 }
 
-// api.get_net_param(3, 'cifar10', None), api.get_net_param(123, 'cifar10', 111).
+// In Python: api.get_net_param(3, 'cifar10', None), api.get_net_param(123, 'cifar10', 111).
 func ExampleBenchmark_NetParam() {
 	b := open()
 	defer b.Close()
@@ -247,7 +248,7 @@ func ExampleBenchmark_NetParam() {
 	// true
 }
 
-// api.get_more_info(123, 'cifar10', None, hp='12', is_random=True),
+// In Python: api.get_more_info(123, 'cifar10', None, hp='12', is_random=True),
 // api.get_more_info(123, 'ImageNet16-120', None, hp='12', is_random=True).
 func ExampleBenchmark_MoreInfo() {
 	b := open()
@@ -265,7 +266,7 @@ func ExampleBenchmark_MoreInfo() {
 	// epoch 5: 79.220 79.100
 }
 
-// api.get_cost_info(123, 'cifar10'), api.get_latency(123, 'cifar10').
+// In Python: api.get_cost_info(123, 'cifar10'), api.get_latency(123, 'cifar10').
 func ExampleBenchmark_CostInfo() {
 	b := open()
 	defer b.Close()
@@ -276,7 +277,7 @@ func ExampleBenchmark_CostInfo() {
 	// 0.292954 MFLOPs, 0.002228 M parameters, 12.75 ms
 }
 
-// api.reload(archive, 3).
+// In Python: api.reload(archive, 3).
 func ExampleBenchmark_Reload() {
 	b := open()
 	archive := must(published.Open(context.Background(), "testdata/campaign")) // or a directory of NNNNNN-FULL.pth
@@ -290,7 +291,7 @@ func ExampleBenchmark_Reload() {
 	// 39 tensors
 }
 
-// api.find_best('cifar10', 'valid', FLOP_max, Param_max, '12').
+// In Python: api.find_best('cifar10', 'valid', FLOP_max, Param_max, '12').
 func ExampleBenchmark_FindBest() {
 	b := open()
 	defer b.Close()
@@ -301,7 +302,7 @@ func ExampleBenchmark_FindBest() {
 	// architecture 3: 84.886 % on x-valid of cifar10-valid, 0.001332 M parameters; 2 compared, 1 beyond the limit
 }
 
-// api.simulate_train_eval(arch, 'cifar10', hp='12'), api.used_time.
+// In Python: api.simulate_train_eval(arch, 'cifar10', hp='12'), api.used_time.
 func ExampleBenchmark_SimulateTrainEval() {
 	b := open()
 	defer b.Close()
@@ -318,7 +319,7 @@ func ExampleBenchmark_SimulateTrainEval() {
 	// architecture 123: 84.72 %, 136.2 s, 408.2 s so far
 }
 
-// api.statistics('cifar10-valid', '12').
+// In Python: api.statistics('cifar10-valid', '12').
 func ExampleBenchmark_Statistics() {
 	b := open()
 	defer b.Close()
@@ -327,7 +328,7 @@ func ExampleBenchmark_Statistics() {
 	// map[2:3]
 }
 
-// api.avaliable_hps.
+// In Python: api.avaliable_hps.
 func ExampleBenchmark_AvailableHPs() {
 	b := open()
 	defer b.Close()
@@ -336,7 +337,7 @@ func ExampleBenchmark_AvailableHPs() {
 	// [12]
 }
 
-// ResultsCount.create_from_state_dict(...), then print(result), get_train(),
+// In Python: ResultsCount.create_from_state_dict(...), then print(result), get_train(),
 // get_train(11), get_eval('x-valid'), get_eval('x-valid', 11), get_latency(),
 // get_net_param(), get_config(CellStructure.str2structure).
 func ExampleResultsCount() {
@@ -356,10 +357,10 @@ func ExampleResultsCount() {
 	// 84.716 84.716
 	// 0.012750000000000001 false
 	// [[{avg_pool_3x3 0}] [{avg_pool_3x3 0} {nor_conv_1x1 1}] [{none 0} {avg_pool_3x3 1} {nor_conv_3x3 2}]]
-	// architecture 123 on cifar10-valid, 12 epochs, seed 777 has no evaluation set "x-test": it has ori-test, x-valid
+	// architecture 123 on cifar10-valid, 12 epochs, seed 777 has no evaluation set "x-test"; it has ori-test, x-valid
 }
 
-// ArchResults.create_from_state_dict(xdata['less']), then arch_idx_str(),
+// In Python: ArchResults.create_from_state_dict(xdata['less']), then arch_idx_str(),
 // get_dataset_names(), get_compute_costs('cifar10-valid'),
 // get_metrics('cifar10-valid', 'x-valid', None, False) and True.
 func ExampleArchResults() {
@@ -380,5 +381,5 @@ func ExampleArchResults() {
 	// 84.7180
 	// 84.7200
 	// 84.7200
-	// architecture 123 has no trial on cifar10-valid along schedule 12 with seed 888: it has seeds 111, 777
+	// architecture 123 has no trial on cifar10-valid with schedule 12 and seed 888; it has seeds 111, 777
 }

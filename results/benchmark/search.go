@@ -15,15 +15,15 @@ import (
 	"nb201/results"
 )
 
-// This file answers what needs all architectures of a benchmark. They are read on all
-// processors, one at a time on each, and none is kept.
+// The queries in this file read all architectures of a benchmark, one at a time on each
+// processor, and keep none of them.
 
-// Progress is told, one call at a time, how many architectures of all are read. It may
-// be nil.
+// Progress receives the number of architectures read so far and their total. Calls do not
+// overlap. A nil Progress is allowed.
 type Progress func(done, total int)
 
-// scan reads all architectures that b holds and calls visit with each, one call at a
-// time, in any order. It ends with the first error of either.
+// scan reads all architectures that b holds and calls visit with each, in any order; calls do
+// not overlap. It ends with the first error of reading or of visit.
 func (b *Benchmark) scan(ctx context.Context, progress Progress, visit func(*Architecture) error) error {
 	group, scanning := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -52,50 +52,50 @@ func (b *Benchmark) scan(ctx context.Context, progress Progress, visit func(*Arc
 	return group.Wait()
 }
 
-// Search says what FindBest looks for.
+// Search configures [Benchmark.FindBest].
 type Search struct {
-	// Dataset and Set name where the accuracy counts. The set is TrainingSet, an
-	// evaluation set, or "valid" or "test" as the clients' find_best has them: of
-	// cifar10 x-valid after training on cifar10-valid and ori-test, of cifar100 and
-	// ImageNet16-120 x-valid and x-test.
+	// Dataset and Set name the accuracy to compare. Set is TrainingSet, an evaluation set, or
+	// "valid" or "test" as in the clients' find_best. On cifar10, "valid" means x-valid after
+	// training on cifar10-valid, and "test" means ori-test; on cifar100 and ImageNet16-120
+	// they mean x-valid and x-test.
 	Dataset, Set string
-	HP           string  // the schedule
-	MaxFLOPs     float64 // millions; 0: any number
-	MaxParams    float64 // millions; 0: any number
+	HP           string  // name of the schedule
+	MaxFLOPs     float64 // limit in millions; 0: no limit
+	MaxParams    float64 // limit in millions; 0: no limit
 	Progress     Progress
 }
 
-// Best is the architecture with the highest accuracy.
+// Best is the result of [Benchmark.FindBest].
 type Best struct {
 	Index    int     `json:"architecture"`
 	Genotype string  `json:"genotype"`
-	Dataset  string  `json:"dataset"` // that was trained on
-	Set      string  `json:"set"`
-	HP       string  `json:"schedule"`
-	Accuracy float64 `json:"top1_percent"` // after the last epoch, mean over the seeds
-	FLOPs    float64 `json:"flops_millions"`
-	Params   float64 `json:"params_millions"`
-	// Compared counts the architectures within the limits, Beyond the others, Lacking
-	// those without what was asked for.
+	Dataset  string  `json:"dataset"`         // dataset key that was trained on
+	Set      string  `json:"set"`             // TrainingSet or an evaluation set
+	HP       string  `json:"schedule"`        // name of the schedule
+	Accuracy float64 `json:"top1_percent"`    // 0 to 100, after the last epoch, mean over the seeds
+	FLOPs    float64 `json:"flops_millions"`  // multiply-adds for one image, in millions
+	Params   float64 `json:"params_millions"` // parameters, in millions
+	// Compared counts the architectures within the limits, Beyond those beyond them, and
+	// Lacking those without the trials or measures asked for.
 	Compared int `json:"compared"`
 	Beyond   int `json:"beyond_limits"`
 	Lacking  int `json:"lacking"`
-	// Unequal says in which settings trials that were compared differ.
+	// Unequal lists settings in which the compared trials differ from each other.
 	Unequal []string `json:"unequal_trials,omitempty"`
 }
 
-// FindBest finds the architecture with the highest accuracy after the last epoch, mean
-// over the seeds, among those within the limits: find_best. Of equals it is the one
-// with the smallest index. Architectures without what is asked for are passed over,
-// where the clients fail; when none is left it is ErrNotHeld. One that cannot be read ends
-// the search.
+// FindBest finds the architecture with the highest top-1 accuracy after the last epoch, as a
+// mean over the seeds, among those within the limits (find_best). Ties go to the smallest
+// index. Architectures that lack the trials or measures are skipped, where the clients fail; if
+// all lack them, the error is [ErrNotHeld]. The search ends with an error if an architecture
+// cannot be read, or if all are beyond the limits.
 func (b *Benchmark) FindBest(ctx context.Context, s Search) (*Best, error) {
-	dataset, set := remap(s.Dataset, s.Set)
+	dataset, set := remapNames(s.Dataset, s.Set)
 	best := &Best{Index: -1, Dataset: dataset, Set: set, HP: s.HP}
-	var lacking lack
+	var lacking lackingCount
 	var experiments results.Experiments
 	err := b.scan(ctx, s.Progress, func(a *Architecture) error {
-		costs, metrics, err := a.last(s.HP, dataset, set)
+		costs, metrics, err := a.lastMetrics(s.HP, dataset, set)
 		switch {
 		case err != nil:
 			return lacking.add(a, err)
@@ -125,23 +125,23 @@ func (b *Benchmark) FindBest(ctx context.Context, s Search) (*Best, error) {
 		best.Unequal = experiments.Unequal()
 		return best, nil
 	case best.Beyond > 0:
-		return nil, usage.Errorf("%s: all %d architectures with %s of %s along schedule %s are beyond the limits: raise them",
+		return nil, usage.Errorf("%s: none of the %d architectures with %s of %s and schedule %s is within the limits; raise the limits",
 			b.Path, best.Beyond, set, dataset, s.HP)
 	default:
-		return nil, b.nothing(lacking)
+		return nil, b.noneHolds(lacking)
 	}
 }
 
-// lack counts the architectures that lack what is asked for, and keeps what the first
-// of them lacks.
-type lack struct {
+// lackingCount counts the architectures that lack what is asked for, and keeps the error of the
+// one with the smallest index.
+type lackingCount struct {
 	architectures int
 	first         int
 	err           error
 }
 
-// add counts an architecture that does not hold what is asked for; any other error is returned.
-func (l *lack) add(a *Architecture, err error) error {
+// add counts an architecture if err is ErrNotHeld, and returns any other error.
+func (l *lackingCount) add(a *Architecture, err error) error {
 	if !errors.Is(err, ErrNotHeld) {
 		return err
 	}
@@ -151,21 +151,22 @@ func (l *lack) add(a *Architecture, err error) error {
 	return nil
 }
 
-// nothing is the error of a question that no architecture answers.
-func (b *Benchmark) nothing(l lack) error {
+// noneHolds returns the error for a query that no architecture can answer.
+func (b *Benchmark) noneHolds(l lackingCount) error {
 	if l.err == nil {
-		return notHeld("%s holds no architecture", b.Path)
+		return notHeld("%s does not hold any architecture", b.Path)
 	}
-	return usage.Errorf("%s: no architecture has what is asked for: %w", b.Path, l.err)
+	return usage.Errorf("%s: no architecture has what was asked for; the first: %w", b.Path, l.err)
 }
 
-// Statistics counts the architectures that have so many trials on a dataset along a
-// schedule, by the number of trials: statistics. As in nats_bench the architectures
-// held are counted, where nas_201_api fails unless it holds all. One without a trial
-// counts for 0, but that all are without is ErrNotHeld.
+// Statistics counts the architectures by their number of trials on a dataset with a schedule:
+// the result maps each number of trials to a number of architectures (statistics). It counts
+// the architectures that the benchmark holds, as nats_bench does; nas_201_api fails unless it
+// holds all. Architectures without a trial count under 0; if none has one, the error is
+// [ErrNotHeld].
 func (b *Benchmark) Statistics(ctx context.Context, dataset, hp string, progress Progress) (map[int]int, error) {
 	counts := map[int]int{}
-	var lacking lack
+	var lacking lackingCount
 	err := b.scan(ctx, progress, func(a *Architecture) error {
 		var trials []*ResultsCount
 		schedule, err := a.Schedule(hp)
@@ -181,13 +182,13 @@ func (b *Benchmark) Statistics(ctx context.Context, dataset, hp string, progress
 		return nil
 	})
 	if err == nil && lacking.architectures == len(b.evaluated) {
-		err = b.nothing(lacking)
+		err = b.noneHolds(lacking)
 	}
 	return counts, err
 }
 
-// AvailableHPs lists the names of the schedules that there are trials of, in order of
-// their epochs: avaliable_hps. (Those of one architecture are Architecture.HPs.)
+// AvailableHPs returns the names of the schedules that have trials, in order of their epochs
+// (avaliable_hps). For one architecture, use [Architecture.HPs].
 func (b *Benchmark) AvailableHPs(ctx context.Context, progress Progress) ([]string, error) {
 	epochs := map[string]int{}
 	err := b.scan(ctx, progress, func(a *Architecture) error {

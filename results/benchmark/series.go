@@ -5,38 +5,39 @@ import (
 	"slices"
 )
 
-// Last asks for the last epoch of a schedule, as iepoch=None does in the clients.
+// Last, given as an epoch, selects the last epoch of a schedule, as iepoch=None does in the
+// clients.
 const Last = -1
 
-// TrainingSet is the name under which the images trained on are asked for.
+// TrainingSet is the name that selects the training set where a set of images is asked for.
 const TrainingSet = "train"
 
-// Measures of the passes over a set of images. A series that the file does not keep
-// is nil.
+// Measures holds the measures of the passes over a set of images. A series that the file does
+// not contain is nil.
 type Measures struct {
 	Loss    Series // mean cross entropy
-	Top1    Series // accuracy, percent
-	Top5    Series
+	Top1    Series // top-1 accuracy, percent
+	Top5    Series // top-5 accuracy, percent
 	Seconds Series // wall time of the whole pass
 }
 
-// SetMeasures are the measures of an evaluation set.
+// SetMeasures holds the measures of a set of images, together with its name.
 type SetMeasures struct {
-	Set string
+	Set string // TrainingSet, or the name of an evaluation set
 	Measures
 }
 
-// Series holds the values of a measure in ascending order of epochs, which count
-// from 0. Epochs that a file lacks are absent.
+// Series holds the values of a measure in ascending order of epochs. Epochs that the file does
+// not contain are absent.
 type Series []Point
 
 // Point is the value of a measure after an epoch.
 type Point struct {
-	Epoch int
+	Epoch int // counted from 0
 	Value float64
 }
 
-// Consecutive is the series of the values of consecutive epochs.
+// Consecutive returns a series of values for consecutive epochs, beginning with first.
 func Consecutive(first int, values []float64) Series {
 	s := make(Series, len(values))
 	for i, v := range values {
@@ -45,8 +46,8 @@ func Consecutive(first int, values []float64) Series {
 	return s
 }
 
-// At is the value after an epoch, and whether there is one.
-func (s Series) At(epoch int) (float64, bool) {
+// At returns the value after an epoch; ok is false if s has none.
+func (s Series) At(epoch int) (value float64, ok bool) {
 	i, ok := slices.BinarySearchFunc(s, epoch, func(p Point, epoch int) int { return p.Epoch - epoch })
 	if !ok {
 		return 0, false
@@ -67,7 +68,7 @@ func (s Series) sum() float64 {
 	return sum
 }
 
-// describe says which epochs s has.
+// describe describes the epochs of s briefly, for errors.
 func (s Series) describe() string {
 	switch n := len(s); {
 	case n == 0:
@@ -81,7 +82,7 @@ func (s Series) describe() string {
 	}
 }
 
-// IsAccuracy reports whether v can be an accuracy in percent. The original's float32 makes
-// more than 100 of some batches that are right throughout (xautodl/utils/evaluation_utils.py,
-// obtain_accuracy), by less than a hundredth.
+// IsAccuracy reports whether v can be an accuracy in percent. It accepts values slightly above
+// 100: where a whole batch is correct, float32 rounding in the original
+// (xautodl/utils/evaluation_utils.py, obtain_accuracy) exceeds 100 by less than 0.01.
 func IsAccuracy(v float64) bool { return v >= 0 && v <= 100.01 }

@@ -10,57 +10,57 @@ import (
 	"nb201/results"
 )
 
-// This file answers for one trial as the class ResultsCount of the clients does
-// (nas_201_api/api_utils.py, nats_bench/api_utils.py). Weights is its get_net_param.
+// This file is the counterpart of the clients' class ResultsCount (nas_201_api/api_utils.py,
+// nats_bench/api_utils.py). Comments name the clients' method or key where it differs.
 
-// ResultsCount is what a benchmark holds of one trial, whatever file it comes from:
-// nas_201_api's class of this name. A published file may lack evaluations, times,
-// latency, top-5 accuracies and the recipe; what it lacks is absent, never zero.
+// ResultsCount holds the results of one trial, from whatever format. It corresponds to the
+// class of this name in nas_201_api. A published file may lack evaluations, times, latency,
+// top-5 accuracies and the recipe; missing values are absent (nil), never zero.
 type ResultsCount struct {
 	results.Trial
-	Genotype                 string
-	Channels, Cells, Classes int
-	FLOPs, Params            float64   // millions, as the file says
-	Latencies                []float64 // seconds per batch of 256; nil: not measured
-	Training                 Measures
-	Evaluation               []SetMeasures // in the file's order
-	Recipe                   *configs.Recipe
-	Record                   *results.Record // of a campaign's trial; nil in any other file
+	Genotype                 string          // genotype string, as in the file
+	Channels, Cells, Classes int             // C of the first stage, N per stage, classes of the dataset
+	FLOPs, Params            float64         // millions, as in the file
+	Latencies                []float64       // seconds per batch of 256 images; nil: not measured
+	Training                 Measures        // of the training passes, each batch measured before its update
+	Evaluation               []SetMeasures   // in the file's order
+	Recipe                   *configs.Recipe // nil: the file does not give it
+	Record                   *results.Record // record of the trial in a campaign; nil in any other format
 
-	// load reads the trained state dict; nil where none was kept.
+	// load reads the trained state dict; nil if the weights were not kept.
 	load func() (torchfile.StateDict, error)
 }
 
-// Metrics are what was measured on a set of images after an epoch. What the file does
-// not tell is nil.
+// Metrics holds the values measured on a set of images after an epoch, of one trial or as
+// means over several. Values that the file does not give are nil.
 type Metrics struct {
-	Epoch           int      `json:"epoch"`                       // counted from 0: iepoch
+	Epoch           int      `json:"epoch"`                       // counted from 0; the clients' iepoch
 	Loss            float64  `json:"loss"`                        // mean cross entropy
-	Accuracy        float64  `json:"top1_percent"`                // 0..100
-	Top5            *float64 `json:"top5_percent,omitzero"`       // no client tells it
-	Seconds         *float64 `json:"seconds,omitzero"`            // of the epoch's pass: cur_time
-	SecondsPerEpoch *float64 `json:"seconds_per_epoch,omitzero"`  // mean of the epochs so far: per-time
-	TotalSeconds    *float64 `json:"seconds_all_epochs,omitzero"` // sum of the epochs so far: all_time
+	Accuracy        float64  `json:"top1_percent"`                // top-1 accuracy, 0 to 100
+	Top5            *float64 `json:"top5_percent,omitzero"`       // top-5 accuracy, 0 to 100; the clients do not return it
+	Seconds         *float64 `json:"seconds,omitzero"`            // time of this epoch's pass; cur_time
+	SecondsPerEpoch *float64 `json:"seconds_per_epoch,omitzero"`  // mean over the epochs so far; per-time
+	TotalSeconds    *float64 `json:"seconds_all_epochs,omitzero"` // sum over the epochs so far; all_time
 }
 
-// Times tells how long the passes over a set of images took.
+// Times holds how long the passes over a set of images took.
 type Times struct {
 	Set      string  `json:"set"`                // TrainingSet or an evaluation set
-	PerEpoch float64 `json:"seconds_per_epoch"`  // mean: T-SET@epoch
-	Total    float64 `json:"seconds_all_epochs"` // T-SET@total
+	PerEpoch float64 `json:"seconds_per_epoch"`  // mean; the clients' T-SET@epoch
+	Total    float64 `json:"seconds_all_epochs"` // sum; T-SET@total
 }
 
-// NetConfig is what the network of a trial is made of. CellStructure.str2structure of
-// the original is cell.Parse of the Genotype.
+// NetConfig describes the network of a trial. [cell.Parse] of the Genotype corresponds to the
+// original's CellStructure.str2structure.
 type NetConfig struct {
-	Name     string `json:"name"` // of the macro skeleton: infer.tiny
-	Channels int    `json:"channels"`
-	Cells    int    `json:"cells"`
+	Name     string `json:"name"`     // macro skeleton, always "infer.tiny"
+	Channels int    `json:"channels"` // C, of the first stage
+	Cells    int    `json:"cells"`    // N, per stage
 	Genotype string `json:"genotype"`
 	Classes  int    `json:"classes"`
 }
 
-// FromRecord makes the ResultsCount of a record, without the weights.
+// FromRecord returns the results in a record, without weights; see [ResultsCount.SetWeights].
 func FromRecord(r *results.Record) *ResultsCount {
 	measures := func(first int, v results.Curve) Measures {
 		return Measures{
@@ -79,8 +79,8 @@ func FromRecord(r *results.Record) *ResultsCount {
 	return result
 }
 
-// Set finds the measures of an evaluation set.
-func (r *ResultsCount) Set(name string) (*Measures, bool) {
+// Set returns the measures of an evaluation set; ok is false if r has no set of this name.
+func (r *ResultsCount) Set(name string) (m *Measures, ok bool) {
 	for i := range r.Evaluation {
 		if r.Evaluation[i].Set == name {
 			return &r.Evaluation[i].Measures, true
@@ -89,14 +89,14 @@ func (r *ResultsCount) Set(name string) (*Measures, bool) {
 	return nil, false
 }
 
-// KeepWeights says how the trained state dict is read, which was kept.
-func (r *ResultsCount) KeepWeights(load func() (torchfile.StateDict, error)) { r.load = load }
+// SetWeights sets the function that reads the trained state dict.
+func (r *ResultsCount) SetWeights(load func() (torchfile.StateDict, error)) { r.load = load }
 
 // HasWeights reports whether the trained weights were kept.
 func (r *ResultsCount) HasWeights() bool { return r.load != nil }
 
-// Weights reads the trained state dict, nil where none was kept: get_net_param. What is wrong with
-// the file is a usage error.
+// Weights reads the trained state dict, nil if it was not kept (get_net_param). Errors in the
+// file are usage errors.
 func (r *ResultsCount) Weights() (torchfile.StateDict, error) {
 	if r.load == nil {
 		return nil, nil
@@ -104,30 +104,31 @@ func (r *ResultsCount) Weights() (torchfile.StateDict, error) {
 	return r.load()
 }
 
-// Train tells what the training measured in an epoch, counted from 0, or in the Last:
-// get_train. An epoch that the file lacks is ErrNotHeld.
+// Train returns the metrics of training in an epoch, counted from 0 or [Last] (get_train). If
+// the file lacks the epoch, the error is [ErrNotHeld].
 func (r *ResultsCount) Train(epoch int) (Metrics, error) {
 	return r.metrics(TrainingSet, &r.Training, epoch)
 }
 
-// Eval tells what the evaluation on a set gave after an epoch, counted from 0, or
-// after the Last: get_eval. "valid" stands for x-valid, as in the clients. A set or an
-// epoch that the file lacks is ErrNotHeld.
+// Eval returns the metrics on an evaluation set after an epoch, counted from 0 or [Last]
+// (get_eval). "valid" stands for x-valid, as in the clients. If the file lacks the set or the
+// epoch, the error is [ErrNotHeld].
 //
-// Where a file has times of other sets but none of this one the clients fail; here
-// the times are nil.
+// If a file has times for other sets but not for this one, the clients fail; here the times
+// are nil.
 func (r *ResultsCount) Eval(set string, epoch int) (Metrics, error) {
 	if set == "valid" {
 		set = "x-valid"
 	}
 	m, ok := r.Set(set)
 	if !ok {
-		return Metrics{}, notHeld("%v has no evaluation set %q: it has %s", r.Trial, set, strings.Join(r.EvalSet(), ", "))
+		return Metrics{}, notHeld("%v has no evaluation set %q; it has %s", r.Trial, set, joinItems(r.EvalSet()))
 	}
 	return r.metrics(set, m, epoch)
 }
 
-// Metrics is Train for TrainingSet, else Eval.
+// Metrics returns [ResultsCount.Train] for [TrainingSet], and [ResultsCount.Eval] for any other
+// set.
 func (r *ResultsCount) Metrics(set string, epoch int) (Metrics, error) {
 	if set == TrainingSet {
 		return r.Train(epoch)
@@ -140,14 +141,14 @@ func (r *ResultsCount) metrics(set string, m *Measures, epoch int) (Metrics, err
 		epoch = r.Epochs - 1
 	}
 	at := Metrics{Epoch: epoch}
-	var told bool
+	var held bool
 	for _, measure := range []struct {
 		name  string
 		value *float64
 		Series
 	}{{"accuracy", &at.Accuracy, m.Top1}, {"loss", &at.Loss, m.Loss}} {
-		if *measure.value, told = measure.At(epoch); !told {
-			return Metrics{}, notHeld("%v has no %s of %s after epoch %d, counted from 0: it has %s",
+		if *measure.value, held = measure.At(epoch); !held {
+			return Metrics{}, notHeld("%v has no %s of %s after epoch %d (counted from 0); it has epochs: %s",
 				r.Trial, measure.name, set, epoch, measure.describe())
 		}
 	}
@@ -165,8 +166,8 @@ func (r *ResultsCount) metrics(set string, m *Measures, epoch int) (Metrics, err
 	return at, nil
 }
 
-// Times tells how long training and evaluations took, the training first: get_times.
-// Sets of which an epoch's time is missing are left out.
+// Times returns how long the passes over each set of images took, the training set first
+// (get_times). It leaves out sets for which the time of an epoch is missing.
 func (r *ResultsCount) Times() []Times {
 	var times []Times
 	for _, m := range r.Sets() {
@@ -178,21 +179,21 @@ func (r *ResultsCount) Times() []Times {
 	return times
 }
 
-// Sets lists the measures of all sets of images, the training's first.
+// Sets returns the measures of all sets of images, the training set first.
 func (r *ResultsCount) Sets() []SetMeasures {
 	return append([]SetMeasures{{TrainingSet, r.Training}}, r.Evaluation...)
 }
 
-// Latency is the mean time of an evaluation step of 256 images in seconds, nil when
-// it was not measured: get_latency, which is -1 then.
+// Latency returns the mean seconds of an evaluation step of 256 images, nil if it was not
+// measured (get_latency, which then returns -1).
 func (r *ResultsCount) Latency() *float64 { return mean(r.Latencies) }
 
-// Config is what the network is made of: get_config.
+// Config describes the network (get_config).
 func (r *ResultsCount) Config() NetConfig {
 	return NetConfig{Name: "infer.tiny", Channels: r.Channels, Cells: r.Cells, Genotype: r.Genotype, Classes: r.Classes}
 }
 
-// EvalSet lists the names of the evaluation sets, in the file's order: get_eval_set.
+// EvalSet returns the names of the evaluation sets, in the file's order (get_eval_set).
 func (r *ResultsCount) EvalSet() []string {
 	names := make([]string, len(r.Evaluation))
 	for i, e := range r.Evaluation {
@@ -201,25 +202,25 @@ func (r *ResultsCount) EvalSet() []string {
 	return names
 }
 
-// TotalEpoch is the number of epochs: get_total_epoch.
+// TotalEpoch returns the number of epochs of the schedule (get_total_epoch).
 func (r *ResultsCount) TotalEpoch() int { return r.Epochs }
 
-// String sums the trial up as the clients' __repr__ does.
+// String summarises the trial as the clients' __repr__ does.
 func (r *ResultsCount) String() string {
 	return fmt.Sprintf("ResultsCount(%s, arch=%s, FLOP=%.2fM, Param=%.3fMB, seed=%04d, %d eval-sets: [%s])",
 		r.Dataset, r.Genotype, r.FLOPs, r.Params, r.Seed, len(r.Evaluation), strings.Join(r.EvalSet(), ", "))
 }
 
-// paramsFit reports whether the parameters are those of the genotype; they do not depend
-// on the size of the images, which published files do not give.
-func (r *ResultsCount) paramsFit() bool {
+// paramsMatch reports whether the number of parameters matches the genotype. The number does
+// not depend on the image size, which published files do not give.
+func (r *ResultsCount) paramsMatch() bool {
 	arch, err := cell.Parse(r.Genotype)
 	network := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}
 	return err == nil && network.Validate() == nil && results.SameCost(r.Params, network.Params())
 }
 
-// Settings are those that the file gives of the trial: all of a campaign's, the network
-// of other formats', and the recipe of runs.
+// Settings returns the settings that the file gives for the trial: all of them in a campaign,
+// the recipe in the format runs, the network in any other format.
 func (r *ResultsCount) Settings() results.Settings {
 	if r.Record != nil {
 		return r.Record.Settings()
@@ -227,7 +228,7 @@ func (r *ResultsCount) Settings() results.Settings {
 	return results.PublishedSettings(r.Trial, r.Recipe, r.Classes, r.Channels, r.Cells)
 }
 
-// mean is nil when there is no value.
+// mean returns the mean of values, nil if there are none.
 func mean(values []float64) *float64 {
 	if len(values) == 0 {
 		return nil
@@ -240,11 +241,11 @@ func mean(values []float64) *float64 {
 	return &sum
 }
 
-// meanOf is the mean of what of gives for each item, nil when it gives nil for one.
-func meanOf[T any](items []T, of func(T) *float64) *float64 {
+// meanOf returns the mean of value over the items, nil if it is nil for one of them.
+func meanOf[T any](items []T, value func(T) *float64) *float64 {
 	values := make([]float64, 0, len(items))
 	for _, item := range items {
-		v := of(item)
+		v := value(item)
 		if v == nil {
 			return nil
 		}
@@ -253,8 +254,8 @@ func meanOf[T any](items []T, of func(T) *float64) *float64 {
 	return mean(values)
 }
 
-// averaged is the mean over trials of their metrics after the same epoch.
-func averaged(m []Metrics) Metrics {
+// averageMetrics returns the mean of the metrics of several trials after the same epoch.
+func averageMetrics(m []Metrics) Metrics {
 	return Metrics{
 		Epoch:           m[0].Epoch,
 		Loss:            *meanOf(m, func(m Metrics) *float64 { return &m.Loss }),

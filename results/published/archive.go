@@ -11,9 +11,8 @@ import (
 	"nb201/results/benchmark"
 )
 
-// Archive is a directory with two torch checkpoints for each architecture:
-// NNNNNN-FULL.pth with weights, NNNNNN-SIMPLE.pth without. It is what
-// NASBench201API.reload reads.
+// Archive is a directory with two torch checkpoints for each architecture: NNNNNN-FULL.pth with
+// weights, and NNNNNN-SIMPLE.pth without. NASBench201API.reload reads it.
 const Archive benchmark.Format = "archive"
 
 var archiveName = regexp.MustCompile(`^(\d{6})-(FULL|SIMPLE)\.pth$`)
@@ -22,23 +21,26 @@ func archiveReader() reader {
 	return reader{
 		name: Archive, noun: "an archive", example: "000000-FULL.pth",
 		clients: "NAS-Bench-201-v1_1-archive", // of NASBench201API.reload
-		file:    archiveName, inDir: filesNamed(archiveName), open: openArchive,
+		file:    archiveName, inDir: listMatching(archiveName), open: openArchive,
 		recognise: func(c *content) (Kind, bool) {
 			if !c.torchHas("full", "less") {
 				return Kind{}, false
 			}
-			return Kind{Format: Archive, what: "the results of one architecture, a file of a NAS-Bench-201 archive", todo: "give it its published name, such as 000123-FULL.pth"}, true
+			return Kind{
+				Format: Archive, what: "a file of a NAS-Bench-201 archive with the results of one architecture",
+				todo: "rename it to its published name, such as 000123-FULL.pth",
+			}, true
 		},
 	}
 }
 
-// archiveSource reads NNNNNN-FULL.pth or, where there is none, NNNNNN-SIMPLE.pth.
+// archiveSource reads NNNNNN-FULL.pth or, if that is missing, NNNNNN-SIMPLE.pth.
 type archiveSource struct {
-	paths map[int]string // by architecture
+	paths map[int]string // by index of the architecture
 	*opening
 }
 
-// openArchive opens an archive directory, or one file of it.
+// openArchive opens an archive directory, or one of its files.
 func openArchive(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 	paths, err := pathsByArchitecture(o.files, archiveName) // FULL comes before SIMPLE
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"nb201/results/benchmark"
 )
 
-// CampaignFormat is a campaign directory; see results.Campaign.
+// CampaignFormat is the format of a campaign directory; see [results.Campaign].
 const CampaignFormat benchmark.Format = "campaign"
 
 func campaignReader() reader {
@@ -44,21 +44,21 @@ func campaignReader() reader {
 	}
 }
 
-// recogniseRecord recognises the record of a trial and the plan of a campaign.
+// recogniseRecord recognises the record of a trial, and the plan of a campaign.
 func recogniseRecord(c *content) (Kind, bool) {
 	switch campaign := campaignOf(c.path); {
 	case c.jsonHas("trial", "genotype") && campaign != "":
 		return Kind{what: "the record of a trial", todo: "name its campaign, " + campaign}, true
 	case c.jsonHas("trial", "genotype"):
-		return Kind{what: "the record of a trial", todo: "name a campaign, the directory in whose folder trials records lie"}, true
+		return Kind{what: "the record of a trial", todo: "name a campaign, the directory that contains the directory \"trials\""}, true
 	case c.jsonHas("settings", "parts"):
 		return Kind{what: "the plan of a campaign", todo: "name its directory, " + filepath.Dir(c.path)}, true
 	}
 	return Kind{}, false
 }
 
-// campaignOf is the campaign directory in whose folder trials or weights path lies; "" when
-// it lies in none.
+// campaignOf returns the campaign whose folder trials or weights contains path; "" if there is
+// none.
 func campaignOf(path string) string {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -78,11 +78,11 @@ func campaignOf(path string) string {
 	}
 }
 
-// campaignSource reads the records of a campaign. The trials are those that are done
-// when it is asked.
+// campaignSource reads the records of a campaign: those of the trials that are finished at the
+// time of reading.
 type campaignSource struct{ campaign results.Campaign }
 
-// Campaign is the campaign that is read.
+// Campaign returns the campaign.
 func (s campaignSource) Campaign() results.Campaign { return s.campaign }
 
 func (campaignSource) Close() error { return nil }
@@ -90,7 +90,7 @@ func (campaignSource) Close() error { return nil }
 func (s campaignSource) Architecture(index int) (*benchmark.Architecture, error) {
 	a, errs := s.Salvage(index)
 	if len(errs) > 0 && errors.Is(errs[0], results.ErrDamaged) {
-		return nil, usage.Errorf("%w: nb201 run %s keeps it under another name, and trains the trial again if the plan has it", errs[0], s.campaign.Dir)
+		return nil, usage.Errorf("%w; nb201 run %s renames it and, if the trial is in the plan, trains it again", errs[0], s.campaign.Dir)
 	}
 	if len(errs) > 0 {
 		return nil, errs[0]
@@ -98,7 +98,7 @@ func (s campaignSource) Architecture(index int) (*benchmark.Architecture, error)
 	return a, nil
 }
 
-// Salvage reads what can be read of an architecture: a damaged record costs its trial alone.
+// Salvage reads as much of an architecture as possible: a damaged record costs only its trial.
 func (s campaignSource) Salvage(index int) (*benchmark.Architecture, []error) {
 	a, err := benchmark.NewArchitecture(index)
 	if err != nil {
@@ -117,7 +117,7 @@ func (s campaignSource) Salvage(index int) (*benchmark.Architecture, []error) {
 		}
 		result := benchmark.FromRecord(r)
 		if r.Weights != nil {
-			result.KeepWeights(func() (torchfile.StateDict, error) { return s.campaign.Weights(r) })
+			result.SetWeights(func() (torchfile.StateDict, error) { return s.campaign.Weights(r) })
 		}
 		a.Add(strconv.Itoa(t.Epochs), result)
 	}
@@ -125,13 +125,13 @@ func (s campaignSource) Salvage(index int) (*benchmark.Architecture, []error) {
 	return a, errs
 }
 
-// CheckFile notes what is odd about a file below trials/ or weights/ that is of no trial.
-// The records and weights of trials are checked with the trials.
+// CheckFile notes files below trials/ or weights/ that do not belong to a trial. Records and
+// weights are checked together with their trials.
 func (s campaignSource) CheckFile(path string) (note string, faults []error) {
-	if note := leftover(path); note != "" {
+	if note := noteLeftover(path); note != "" {
 		return note, nil
 	}
-	if what := s.stray(path); what != "" {
+	if what := s.describeStray(path); what != "" {
 		return path + " " + what, nil
 	}
 	if err := checkName(path); err != nil {
@@ -140,34 +140,35 @@ func (s campaignSource) CheckFile(path string) (note string, faults []error) {
 	return "", nil
 }
 
-// trialFile is the name of a trial's file in a campaign.
+// trialFile matches the path of a trial's file in a campaign.
 var trialFile = regexp.MustCompile(`^(trials|weights)/(\d{6})/([^/]+)/(\d{4,9})-(\d{4,10})\.(?:json|pth)$`)
 
-// stray tells what is odd about a file below trials/ or weights/ of a campaign that
-// is of no trial.
-func (s campaignSource) stray(path string) string {
+// describeStray says why a file below trials/ or weights/ does not belong to a trial; "" if it
+// does, or if it is elsewhere.
+func (s campaignSource) describeStray(path string) string {
 	c := s.campaign
 	name, err := filepath.Rel(c.Dir, path)
 	name = filepath.ToSlash(name)
 	if err != nil || !strings.HasPrefix(name, "trials/") && !strings.HasPrefix(name, "weights/") {
 		return ""
 	}
+	const otherName = "does not have the name of a trial's file; it is not read"
 	if results.WasSetAside(name) {
-		return "was damaged and set aside: it is not read"
+		return "is a damaged file that was renamed; it is not read"
 	}
 	match := trialFile.FindStringSubmatch(name)
 	if match == nil {
-		return "has not the name of a trial's file: it is not read"
+		return otherName
 	}
 	arch, err1 := strconv.Atoi(match[2])
 	epochs, err2 := strconv.Atoi(match[4])
 	seed, err3 := strconv.ParseUint(match[5], 10, 32)
 	t := results.Trial{Arch: arch, Dataset: match[3], Epochs: epochs, Seed: uint32(seed)}
 	if errors.Join(err1, err2, err3, t.Check()) != nil || c.RecordPath(t) != path && c.WeightsPath(t) != path {
-		return "has not the name of a trial's file: it is not read"
+		return otherName
 	}
 	if done, err := c.Done(t); err == nil && !done {
-		return "has no record beside it: a trial that did not finish left it"
+		return "has no record; a trial that did not finish left it"
 	}
 	return ""
 }

@@ -14,16 +14,17 @@ import (
 )
 
 var (
-	// temporary is what internal/atomicfile calls a file until it is whole.
+	// temporary matches the names that internal/atomicfile gives to files until they are
+	// complete.
 	temporary = regexp.MustCompile(`^\..+\.tmp$`)
-	// hashed are the published names that end in digits of the file's MD5.
+	// hashed matches published names that end with digits of the file's MD5.
 	hashed = regexp.MustCompile(`^(?:NAS-Bench-201|NATS-tss)-(?:.*-)?([0-9a-f]{5,6})\.(?:pth|pickle\.pbz2)$`)
 )
 
-// checkFile checks a published file by itself: the CRCs of a torch checkpoint, and digits of
-// the MD5 in its name.
+// checkFile checks a published file without decoding it: the CRCs in a torch checkpoint, and
+// the digits of the MD5 in its name. It notes temporary files.
 func checkFile(path string) (note string, faults []error) {
-	if note := leftover(path); note != "" {
+	if note := noteLeftover(path); note != "" {
 		return note, nil
 	}
 	if strings.HasSuffix(path, ".pth") {
@@ -37,15 +38,16 @@ func checkFile(path string) (note string, faults []error) {
 	return "", faults
 }
 
-// leftover notes a file that a process left when it was killed.
-func leftover(path string) string {
+// noteLeftover returns a note about a temporary file that a killed process left; "" for any
+// other file.
+func noteLeftover(path string) string {
 	if !temporary.MatchString(filepath.Base(path)) {
 		return ""
 	}
-	return path + " was left by a process that was killed: it can be removed"
+	return path + " was left by a process that was killed; it can be removed"
 }
 
-// checkName compares the digits of the MD5 in a name, if any, with the file.
+// checkName compares the digits of an MD5 in a file's name, if there are any, with the file.
 func checkName(path string) error {
 	match := hashed.FindStringSubmatch(filepath.Base(path))
 	if match == nil {
@@ -56,7 +58,7 @@ func checkName(path string) error {
 		return err
 	}
 	if digits := match[1]; !strings.HasPrefix(sum, digits) && !strings.HasSuffix(sum, digits) {
-		return usage.Errorf("%s: its name says that its MD5 begins or ends with %s, but it is %s", path, digits, sum)
+		return usage.Errorf("%s: by its name, its MD5 should begin or end with %s, but it is %s; download or copy it again", path, digits, sum)
 	}
 	return nil
 }

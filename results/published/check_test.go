@@ -13,7 +13,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// TestCheckFile plants faults in files of torch.
+// TestCheckFile plants faults in torch checkpoints.
 func TestCheckFile(t *testing.T) {
 	var whole bytes.Buffer
 	w := resultstest.Weights(t, resultstest.Record(t, results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 777}))
@@ -45,8 +45,8 @@ func TestCheckFile(t *testing.T) {
 		{"000004-FULL.pth", nil, "000004-FULL.pth"},
 		{"NAS-Bench-201-" + right[26:] + ".pth", whole.Bytes(), ""},
 		{"NAS-Bench-201-v1_1-" + right[:6] + ".pth", whole.Bytes(), ""},
-		{"NAS-Bench-201-v1_1-096897.pth", whole.Bytes(), "MD5 begins or ends with 096897, but it is " + right},
-		{"NATS-tss-v1_0-096897.pickle.pbz2", whole.Bytes(), "MD5 begins or ends with 096897"},
+		{"NAS-Bench-201-v1_1-096897.pth", whole.Bytes(), "MD5 should begin or end with 096897, but it is " + right},
+		{"NATS-tss-v1_0-096897.pickle.pbz2", whole.Bytes(), "MD5 should begin or end with 096897"},
 		{"arch-000004-seed-0777.pth", whole.Bytes(), ""},
 		{"mine-202611.pth", whole.Bytes(), ""},
 	} {

@@ -16,20 +16,20 @@ import (
 	"nb201/results/published/internal/pickled"
 )
 
-// This file reads what the Python classes of nas_201_api/api_utils.py pickle:
-// ArchResults.state_dict and ResultsCount.state_dict. Values are taken as they are,
-// be they out of range or not finite; what has another form is an error.
+// This file reads values pickled by the Python classes in nas_201_api/api_utils.py:
+// ArchResults.state_dict and ResultsCount.state_dict. It does not check values: they may be out
+// of range or not finite. A wrong type or a missing key is an error.
 
-// loader reads the tensors of a trial's net_state_dict, which was read as state.
+// loader reads the tensors of a trial's net_state_dict. state is the value in the pickle, without
+// the elements of the tensors.
 type loader func(state any, t results.Trial) (torchfile.StateDict, error)
 
-// hps are the names of the two schedules in archive and merged files, and what the
-// client calls them (nas_201_api/api_201.py, __init__).
+// hps maps the keys of the two schedules in archive and merged files to the names that the
+// client uses for them (nas_201_api/api_201.py, __init__).
 var hps = []struct{ slot, hp string }{{"less", "12"}, {"full", "200"}}
 
-// readSlots reads the dict of two schedules that stands for an architecture in
-// archive and merged files. path is that of the archive file, "" in a merged file,
-// which keeps no weights.
+// readSlots reads an architecture in an archive or merged file: a dict with two schedules. path
+// is the archive file, or "" for a merged file, which does not contain weights.
 func readSlots(index int, v any, path string) (*benchmark.Architecture, error) {
 	d, err := pickled.AsDict(v)
 	if err != nil {
@@ -55,7 +55,7 @@ func readSlots(index int, v any, path string) (*benchmark.Architecture, error) {
 	return a, nil
 }
 
-// addSchedule reads an ArchResults.state_dict, unless it holds no trial.
+// addSchedule reads an ArchResults.state_dict and adds it to a, unless it has no trials.
 func addSchedule(a *benchmark.Architecture, hp string, v any, load loader) error {
 	d, err := pickled.AsDict(v)
 	if err != nil {
@@ -70,7 +70,7 @@ func addSchedule(a *benchmark.Architecture, hp string, v any, load loader) error
 		return err
 	}
 	if index != a.Index || genotype != a.Genotype {
-		return fmt.Errorf("it is of architecture %d, %s, where %d, %s, is due", index, genotype, a.Index, a.Genotype)
+		return fmt.Errorf("it is architecture %d, %s; expected %d, %s", index, genotype, a.Index, a.Genotype)
 	}
 	all, err := pickled.Field(d, "all_results", pickled.AsDict)
 	if err != nil {
@@ -78,7 +78,7 @@ func addSchedule(a *benchmark.Architecture, hp string, v any, load loader) error
 	}
 	results := &benchmark.ArchResults{Index: a.Index, Genotype: a.Genotype, HP: hp}
 	for _, item := range all {
-		key, err := keyOf(item.Key)
+		key, err := parseKey(item.Key)
 		if err != nil {
 			return err
 		}
@@ -100,22 +100,23 @@ func addSchedule(a *benchmark.Architecture, hp string, v any, load loader) error
 	return nil
 }
 
-// keyOf reads the key of all_results: (dataset key, seed).
-func keyOf(v any) (results.Trial, error) {
+// parseKey parses a key of all_results: a tuple of dataset key and seed.
+func parseKey(v any) (results.Trial, error) {
+	wrong := fmt.Errorf("all_results has the key %v; expected a dataset key and a seed", v)
 	key, ok := v.(pickle.Tuple)
 	if !ok || len(key) != 2 {
-		return results.Trial{}, fmt.Errorf("all_results has the key %v in place of a dataset key and a seed", v)
+		return results.Trial{}, wrong
 	}
 	dataset, err1 := pickled.AsString(key[0])
 	seed, err2 := pickled.AsInt(key[1])
 	if errors.Join(err1, err2) != nil || seed < 0 || seed > math.MaxUint32 {
-		return results.Trial{}, fmt.Errorf("all_results has the key %v in place of a dataset key and a seed", v)
+		return results.Trial{}, wrong
 	}
 	return results.Trial{Dataset: dataset, Seed: uint32(seed)}, nil
 }
 
-// checkSeeds makes sure that dataset_seed, by which the clients look up trials, names
-// those that are there.
+// checkSeeds checks that dataset_seed, by which the clients look up trials, lists exactly the
+// trials in all_results.
 func checkSeeds(d pickled.Dict, r *benchmark.ArchResults) error {
 	listed, err := pickled.Field(d, "dataset_seed", pickled.AsDict)
 	if err != nil {
@@ -134,13 +135,13 @@ func checkSeeds(d pickled.Dict, r *benchmark.ArchResults) error {
 		for _, v := range seeds {
 			held := slices.ContainsFunc(r.Results, func(c *benchmark.ResultsCount) bool { return c.Dataset == dataset && int64(c.Seed) == v })
 			if !held {
-				return fmt.Errorf("dataset_seed lists seed %v of %s, which all_results lacks", v, dataset)
+				return fmt.Errorf("dataset_seed lists seed %v of %s, which is not in all_results", v, dataset)
 			}
 			n++
 		}
 	}
 	if n != len(r.Results) {
-		return fmt.Errorf("dataset_seed lists %d trials, all_results holds %d", n, len(r.Results))
+		return fmt.Errorf("dataset_seed lists %d trials, but all_results has %d", n, len(r.Results))
 	}
 	return nil
 }
@@ -156,38 +157,38 @@ func readResultsCount(t results.Trial, v any, load loader) (*benchmark.ResultsCo
 	var name, seed string
 	var names []any
 	err = cmp.Or(
-		pickled.Take(d, "name", pickled.AsString, &name),
-		pickled.Take(d, "seed", seedOf, &seed),
-		pickled.Take(d, "epochs", pickled.AsInt, &r.Epochs),
-		pickled.Take(d, "flop", pickled.AsFloat, &r.FLOPs),
-		pickled.Take(d, "params", pickled.AsFloat, &r.Params),
-		pickled.Take(d, "latency", pickled.Optional(pickled.AsFloats), &r.Latencies),
-		pickled.Take(d, "train_losses", epochsOf, &r.Training.Loss),
-		pickled.Take(d, "train_acc1es", epochsOf, &r.Training.Top1),
-		pickled.Take(d, "train_acc5es", pickled.Optional(epochsOf), &r.Training.Top5),
-		pickled.Take(d, "train_times", pickled.Optional(epochsOf), &r.Training.Seconds),
-		pickled.Take(d, "eval_names", pickled.AsList, &names),
-		pickled.Take(d, "arch_config", pickled.AsDict, &config),
+		pickled.FieldInto(d, "name", pickled.AsString, &name),
+		pickled.FieldInto(d, "seed", parseSeed, &seed),
+		pickled.FieldInto(d, "epochs", pickled.AsInt, &r.Epochs),
+		pickled.FieldInto(d, "flop", pickled.AsFloat, &r.FLOPs),
+		pickled.FieldInto(d, "params", pickled.AsFloat, &r.Params),
+		pickled.FieldInto(d, "latency", pickled.Optional(pickled.AsFloats), &r.Latencies),
+		pickled.FieldInto(d, "train_losses", parseEpochs, &r.Training.Loss),
+		pickled.FieldInto(d, "train_acc1es", parseEpochs, &r.Training.Top1),
+		pickled.FieldInto(d, "train_acc5es", pickled.Optional(parseEpochs), &r.Training.Top5),
+		pickled.FieldInto(d, "train_times", pickled.Optional(parseEpochs), &r.Training.Seconds),
+		pickled.FieldInto(d, "eval_names", pickled.AsList, &names),
+		pickled.FieldInto(d, "arch_config", pickled.AsDict, &config),
 	)
 	if err != nil {
 		return nil, err
 	}
 	err = cmp.Or(
-		pickled.Take(config, "arch_str", pickled.AsString, &r.Genotype),
-		pickled.Take(config, "channel", pickled.AsInt, &r.Channels),
-		pickled.Take(config, "num_cells", pickled.AsInt, &r.Cells),
-		pickled.Take(config, "class_num", pickled.AsInt, &r.Classes),
+		pickled.FieldInto(config, "arch_str", pickled.AsString, &r.Genotype),
+		pickled.FieldInto(config, "channel", pickled.AsInt, &r.Channels),
+		pickled.FieldInto(config, "num_cells", pickled.AsInt, &r.Cells),
+		pickled.FieldInto(config, "class_num", pickled.AsInt, &r.Classes),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("arch_config: %w", err)
 	}
 	if n, err := strconv.ParseUint(seed, 10, 32); name != t.Dataset || err != nil || uint32(n) != t.Seed {
-		return nil, fmt.Errorf("it is the trial on %s with seed %s", name, seed)
+		return nil, fmt.Errorf("its name and seed are those of the trial on %s with seed %s", name, seed)
 	}
 	for _, v := range names {
 		set, err := pickled.AsString(v)
 		if _, twice := r.Set(set); err != nil || twice {
-			return nil, fmt.Errorf("eval_names holds %v, which is no name of an evaluation set or not the only one", v)
+			return nil, fmt.Errorf("eval_names contains %v, which is not a string or is listed twice", v)
 		}
 		r.Evaluation = append(r.Evaluation, benchmark.SetMeasures{Set: set})
 	}
@@ -204,7 +205,7 @@ func readResultsCount(t results.Trial, v any, load loader) (*benchmark.ResultsCo
 		return nil, err
 	}
 	if state != nil && load != nil {
-		r.KeepWeights(func() (torchfile.StateDict, error) { return load(state, r.Trial) })
+		r.SetWeights(func() (torchfile.StateDict, error) { return load(state, r.Trial) })
 	}
 	return r, nil
 }
@@ -217,8 +218,8 @@ func top5Of(m *benchmark.Measures) *benchmark.Series { return &m.Top5 }
 
 func secondsOf(m *benchmark.Measures) *benchmark.Series { return &m.Seconds }
 
-// readEvaluation reads a dict whose keys are 'SET@EPOCH' into a series of each set.
-// Sets that r lacks are added when discover is set, else an error.
+// readEvaluation reads a dict with keys 'SET@EPOCH' into one series of each set. If discover is
+// set, it adds sets that r lacks; otherwise they are an error.
 func readEvaluation(d pickled.Dict, name string, r *benchmark.ResultsCount, series func(*benchmark.Measures) *benchmark.Series, discover bool) error {
 	items, err := pickled.Field(d, name, pickled.AsDict)
 	if err != nil {
@@ -232,7 +233,7 @@ func readEvaluation(d pickled.Dict, name string, r *benchmark.ResultsCount, seri
 		at := strings.LastIndexByte(key, '@')
 		epoch, err := strconv.Atoi(key[at+1:])
 		if at < 0 || err != nil || epoch < 0 {
-			return fmt.Errorf("%s has the key %q in place of a set and an epoch, such as x-valid@11", name, key)
+			return fmt.Errorf("%s has the key %q; expected a set and an epoch, such as x-valid@11", name, key)
 		}
 		m, ok := r.Set(key[:at])
 		if !ok && discover {
@@ -240,7 +241,7 @@ func readEvaluation(d pickled.Dict, name string, r *benchmark.ResultsCount, seri
 			m, ok = r.Set(key[:at])
 		}
 		if !ok {
-			return fmt.Errorf("%s has the key %q of an unknown evaluation set", name, key)
+			return fmt.Errorf("%s has the key %q, which names an unknown evaluation set", name, key)
 		}
 		value, err := pickled.AsFloat(item.Value)
 		if err != nil {
@@ -257,27 +258,27 @@ func readEvaluation(d pickled.Dict, name string, r *benchmark.ResultsCount, seri
 	return nil
 }
 
-// sortSeries puts the points in order of their epochs, each of which may stand there once.
+// sortSeries sorts the points by epoch. An epoch that occurs twice is an error.
 func sortSeries(s benchmark.Series) error {
 	slices.SortFunc(s, func(a, b benchmark.Point) int { return a.Epoch - b.Epoch })
 	for i := 1; i < len(s); i++ {
 		if s[i].Epoch == s[i-1].Epoch {
-			return fmt.Errorf("epoch %d stands there twice", s[i].Epoch)
+			return fmt.Errorf("epoch %d occurs twice", s[i].Epoch)
 		}
 	}
 	return nil
 }
 
-// seedOf takes '0777' and 777: older files hold numbers.
-func seedOf(v any) (string, error) {
+// parseSeed reads a seed as text. Older files contain numbers (777) instead of strings ('0777').
+func parseSeed(v any) (string, error) {
 	if n, ok := v.(int64); ok {
 		return strconv.FormatInt(n, 10), nil
 	}
 	return pickled.AsString(v)
 }
 
-// epochsOf reads a dict of values by epoch.
-func epochsOf(v any) (benchmark.Series, error) {
+// parseEpochs reads a dict that maps epochs to values.
+func parseEpochs(v any) (benchmark.Series, error) {
 	items, err := pickled.AsDict(v)
 	if err != nil {
 		return nil, err
@@ -309,7 +310,7 @@ func loadSlot(path, slot string, t results.Trial) (torchfile.StateDict, error) {
 			return nil, err
 		}
 		for _, item := range all {
-			if key, err := keyOf(item.Key); err == nil && key.Dataset == t.Dataset && key.Seed == t.Seed {
+			if key, err := parseKey(item.Key); err == nil && key.Dataset == t.Dataset && key.Seed == t.Seed {
 				trial, err := pickled.AsDict(item.Value)
 				if err != nil {
 					return nil, err
@@ -317,6 +318,6 @@ func loadSlot(path, slot string, t results.Trial) (torchfile.StateDict, error) {
 				return trial.Get("net_state_dict")
 			}
 		}
-		return nil, fmt.Errorf("it no longer holds %v", t)
+		return nil, fmt.Errorf("it no longer contains %v", t)
 	})
 }

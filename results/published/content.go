@@ -21,54 +21,55 @@ import (
 	"nb201/results/published/internal/pickled"
 )
 
-// Kind is what a file or directory is, by its content. The zero Kind is not known.
+// Kind describes what a file or directory is, by its contents. The zero Kind is unknown.
 type Kind struct {
-	Format      benchmark.Format // of the benchmark that it is; "" none
-	Weights     bool             // the weights of a network, as train --from takes them
-	Safetensors bool             // weights in that format rather than torch's
+	Format      benchmark.Format // format, if it is a benchmark or a file of one; else ""
+	Weights     bool             // weights of a network, as nb201 train --from reads them
+	Safetensors bool             // the weights are in a safetensors file, not a torch checkpoint
 
-	merged  bool   // all architectures in one file
-	damaged bool   // it cannot be read
-	what    string // a noun phrase
-	todo    string // what to do with it
+	merged  bool   // a merged file
+	damaged bool   // cannot be read
+	what    string // noun phrase for errors
+	todo    string // advice for errors
 }
 
-// Refusal is the usage error of a reader that takes no file of this kind; nil where no
-// more is known than the reader says. Of a damaged file it is results.ErrDamaged.
+// Refusal returns a usage error for a command that cannot read a file of this kind: it says
+// what the file is and what to do with it. It is nil if the kind is unknown, and
+// [results.ErrDamaged] if the file is damaged.
 func (k Kind) Refusal(path string) error {
 	if k.what == "" {
 		return nil
 	}
-	err := usage.Errorf("%s is %s: %s", path, k.what, k.todo)
+	err := usage.Errorf("%s is %s; %s", path, k.what, k.todo)
 	if k.damaged {
 		err = usage.Mark(results.ErrDamaged, err)
 	}
 	return err
 }
 
-// takesResults is what to do with a Kind that is a benchmark.
-const takesResults = "nb201 query, verify, export and compare take it"
+// useResults advises what to do with a benchmark where something else is expected.
+const useResults = "nb201 query, verify, export and compare read it"
 
-// content is what a file holds. A reader asks it what its format is known by; more than
-// the head is read when it is asked for, once.
+// content gives the recognise functions of the formats access to a file. Anything beyond the
+// first bytes is read on demand, and once.
 type content struct {
 	path string
 	file io.ReaderAt
-	size int64
+	size int64  // bytes
 	head []byte // the first bytes
-	text []byte // head, were it text: less a byte order mark and white space
+	text []byte // head as text: without a byte order mark and surrounding white space
 
-	// unpacked is the beginning of what a bzip2 file holds; none of any other file, or where
-	// it is damaged.
+	// unpacked returns the beginning of the unpacked contents of a bzip2 file; nil for any other
+	// file, or if it is damaged.
 	unpacked func() []byte
-	// torch is what a torch checkpoint holds; nil for any other file.
+	// torch returns the contents of a torch checkpoint; nil for any other file.
 	torch func() *torchContent
-	// json is the object that a JSON document holds.
+	// json returns the members of the object in a JSON document.
 	json func() (map[string]jsontext.Value, error)
 }
 
 func newContent(path string, file io.ReaderAt, size int64, head []byte) *content {
-	plain, _ := bom.Strip(head) // nothing of UTF-16, which is not read
+	plain, _ := bom.Strip(head) // nil for UTF-16, which is not supported
 	c := &content{path: path, file: file, size: size, head: head, text: bytes.TrimSpace(plain)}
 	c.unpacked = sync.OnceValue(c.readUnpacked)
 	c.torch = sync.OnceValue(c.readTorch)
@@ -85,10 +86,10 @@ func (c *content) readUnpacked() []byte {
 	return head[:n]
 }
 
-// torchContent is what a torch checkpoint holds.
+// torchContent holds the contents of a torch checkpoint.
 type torchContent struct {
-	head  []byte // of its pickle
-	value any    // all but the elements of tensors; nil where that is much or damaged
+	head  []byte // beginning of the pickle
+	value any    // the pickled value, without elements of tensors; nil if it is large or damaged
 }
 
 func (c *content) readTorch() *torchContent {
@@ -99,7 +100,7 @@ func (c *content) readTorch() *torchContent {
 		if err != nil || zipMember(z, "constants.pkl") != nil || zipMember(z, "data.pkl") == nil {
 			return nil
 		}
-		const most = 8 << 20 // of one architecture or one network
+		const most = 8 << 20 // more than one architecture or one network needs
 		small = zipMember(z, "data.pkl").UncompressedSize64 <= most
 	case !c.isPickle():
 		return nil
@@ -127,7 +128,8 @@ func (c *content) readTorch() *torchContent {
 	return t
 }
 
-// zipMember finds a file in the folder of a zip file; nil where there is none.
+// zipMember finds a file in the top folder of a zip file, as torch.save lays it out; nil if it
+// is missing.
 func zipMember(z *zip.Reader, name string) *zip.File {
 	i := slices.IndexFunc(z.File, func(f *zip.File) bool {
 		_, within, _ := strings.Cut(f.Name, "/")
@@ -139,7 +141,7 @@ func zipMember(z *zip.Reader, name string) *zip.File {
 	return z.File[i]
 }
 
-// torchHead is how the pickle of a torch checkpoint begins; none of any other file.
+// torchHead returns the beginning of the pickle in a torch checkpoint; nil for any other file.
 func (c *content) torchHead() []byte {
 	if t := c.torch(); t != nil {
 		return t.head
@@ -147,7 +149,7 @@ func (c *content) torchHead() []byte {
 	return nil
 }
 
-// torchHas reports whether a small torch checkpoint holds a dict with these keys.
+// torchHas reports whether the file is a small torch checkpoint of a dict with these keys.
 func (c *content) torchHas(keys ...string) bool {
 	t := c.torch()
 	if t == nil {
@@ -178,7 +180,7 @@ func (c *content) readJSON() (members map[string]jsontext.Value, err error) {
 	return members, err
 }
 
-// jsonHas reports whether a JSON document is an object with these keys.
+// jsonHas reports whether the file is a JSON object with these keys.
 func (c *content) jsonHas(keys ...string) bool {
 	members, err := c.json()
 	return err == nil && !slices.ContainsFunc(keys, func(key string) bool { return members[key] == nil })

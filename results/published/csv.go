@@ -23,7 +23,7 @@ import (
 	"nb201/results/tables"
 )
 
-// CSV is a directory of two tables, those of Parquet.
+// CSV is a directory with the two tables of [Parquet], trials.csv and epochs.csv.
 const CSV benchmark.Format = "csv"
 
 func csvReader() reader {
@@ -38,7 +38,7 @@ func csvReader() reader {
 	}
 }
 
-// isTable reports whether a CSV file begins as one of our tables does.
+// isTable reports whether a CSV file begins with the header of the table.
 func isTable[Row any](text []byte) bool {
 	var names []string
 	for _, c := range tables.Columns[Row]() {
@@ -51,13 +51,13 @@ func isTable[Row any](text []byte) bool {
 type csvTable[Row any] struct {
 	path   string
 	file   *os.File
-	places map[int]place // by architecture
+	places map[int]place // by index of the architecture
 }
 
-// place is where the rows of an architecture lie.
+// place locates the rows of an architecture in the file.
 type place struct {
-	offset, length int64
-	line           int // of the first row, from 1
+	offset, length int64 // bytes
+	line           int   // line of the first row, counted from 1
 }
 
 func openCSVTable[Row any](path string) (*csvTable[Row], error) {
@@ -72,8 +72,8 @@ func openCSVTable[Row any](path string) (*csvTable[Row], error) {
 	return t, nil
 }
 
-// index finds the rows of each architecture by the first field of each line: no field
-// of ours has a line break in it.
+// index locates the rows of each architecture by the first field of each line. This works
+// because no field of the tables contains a line break.
 func (t *csvTable[Row]) index(r io.Reader) error {
 	var header []string
 	for _, c := range tables.Columns[Row]() {
@@ -97,19 +97,19 @@ func (t *csvTable[Row]) index(r io.Reader) error {
 			}
 			got, err := csv.NewReader(bytes.NewReader(plain)).Read()
 			if err != nil || !slices.Equal(got, header) {
-				return fmt.Errorf("line 1: the columns are not %v", header)
+				return fmt.Errorf("line 1: the columns must be %v", header)
 			}
 		} else {
 			field, _, _ := bytes.Cut(line, []byte(","))
 			architecture, err := strconv.Atoi(string(field))
 			if err != nil {
-				return fmt.Errorf("line %d: %.40q is no index of an architecture", number, field)
+				return fmt.Errorf("line %d: %.40q is not the index of an architecture", number, field)
 			}
 			p, known := t.places[architecture]
 			if !known {
 				p = place{offset: offset, line: number}
 			} else if architecture != current {
-				return fmt.Errorf("line %d: the rows of architecture %d are not together: sort the table", number, architecture)
+				return fmt.Errorf("line %d: the rows of architecture %d are not adjacent; sort the table by architecture", number, architecture)
 			}
 			p.length += int64(len(line))
 			t.places[architecture] = p
@@ -143,9 +143,10 @@ func (t *csvTable[Row]) rows(architecture int) ([]Row, error) {
 		if err != nil {
 			var parse *csv.ParseError
 			if errors.As(err, &parse) {
-				err = parse.Err // its lines count from the architecture's first
+				err = parse.Err // without its line, which counts from the architecture's first row
 			}
-			return nil, results.AsDamaged(usage.Errorf("cannot read %s: row %d of architecture %d, which begins at line %d: %w", t.path, len(rows)+1, architecture, p.line, err))
+			return nil, results.AsDamaged(usage.Errorf("cannot read %s: architecture %d (from line %d), row %d: %w",
+				t.path, architecture, p.line, len(rows)+1, err))
 		}
 		rows = append(rows, row)
 	}

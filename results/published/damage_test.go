@@ -16,9 +16,9 @@ import (
 	"nb201/results/resultstest"
 )
 
-// TestDamagedIsNotLacking damages a file of one architecture in each format and has every
-// question that needs it end with an error that names the file, while an architecture
-// without what is asked for is passed over.
+// TestDamagedIsNotLacking damages a file of one architecture in each format. Every query that
+// needs it must fail with an error that names the file, while an architecture that merely lacks
+// what is asked for is skipped.
 func TestDamagedIsNotLacking(t *testing.T) {
 	trial := func(arch int, dataset string) results.Trial {
 		return results.Trial{Arch: arch, Dataset: dataset, Epochs: 2, Seed: 777}
@@ -116,7 +116,7 @@ func checkDamaged(t *testing.T, format benchmark.Format, err error, path string)
 	}
 }
 
-// A file that the system does not give is neither damaged nor lacking.
+// A file that the system cannot read is neither damaged nor missing from the benchmark.
 func TestGoneIsNotDamaged(t *testing.T) {
 	c := resultstest.Fill(t, results.Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 777})
 	source, err := published.Open(t.Context(), c.Dir)
@@ -152,12 +152,12 @@ func TestRenamed(t *testing.T) {
 	}{
 		{export.Options{Format: published.NASBench201}, "", "my-own.pth", "", ""},
 		{export.Options{Format: published.NATS, Merged: true}, "", "x.pickle.pbz2", "", ""},
-		{export.Options{Format: published.NASBench201}, "", "000003.pickle.pbz2", "", "is a merged NAS-Bench-201 file: nb201 query, verify, export and compare take it when its name ends in .pth"},
-		{export.Options{Format: published.Archive}, "000003-FULL.pth", "renamed.pth", "", "give it its published name, such as 000123-FULL.pth"},
-		{export.Options{Format: published.NATS}, "000003.pickle.pbz2", "one.pickle.pbz2", "", "give it its published name, such as 000123.pickle.pbz2"},
-		{export.Options{Format: published.NATS}, "000003.pickle.pbz2", "000003.pickle", "", "give it its published name"},
-		{export.Options{Format: published.Archive}, "000003-FULL.pth", "000004-FULL.pth", "it is of architecture 3", ""},
-		{export.Options{Format: published.NATS}, "000003.pickle.pbz2", "000004.pickle.pbz2", "it is of architecture 3", ""},
+		{export.Options{Format: published.NASBench201}, "", "000003.pickle.pbz2", "", "is a merged NAS-Bench-201 file; nb201 query, verify, export and compare read it if its name ends in .pth"},
+		{export.Options{Format: published.Archive}, "000003-FULL.pth", "renamed.pth", "", "rename it to its published name, such as 000123-FULL.pth"},
+		{export.Options{Format: published.NATS}, "000003.pickle.pbz2", "one.pickle.pbz2", "", "rename it to its published name, such as 000123.pickle.pbz2"},
+		{export.Options{Format: published.NATS}, "000003.pickle.pbz2", "000003.pickle", "", "rename it to its published name"},
+		{export.Options{Format: published.Archive}, "000003-FULL.pth", "000004-FULL.pth", "it is architecture 3", ""},
+		{export.Options{Format: published.NATS}, "000003.pickle.pbz2", "000004.pickle.pbz2", "it is architecture 3", ""},
 	} {
 		source, err := published.Open(t.Context(), c.Dir)
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"nb201/results/published"
 )
 
-// API(path), len(api), api[i].
+// In Python: API(path), len(api), api[i].
 func ExampleOpen() {
 	b, err := published.Open(context.Background(), "../benchmark/testdata/campaign") // or NAS-Bench-201-v1_1-096897.pth, a NATS directory, ...
 	if err != nil {
@@ -28,7 +28,7 @@ func ExampleOpen() {
 	// |nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|
 }
 
-// API(None).
+// In Python: API(None).
 func ExampleDefaultPath() {
 	getenv := func(name string) string { return map[string]string{"TORCH_HOME": "/data/torch"}[name] } // or os.Getenv
 	fmt.Println(published.DefaultPath(getenv, published.NASBench201))

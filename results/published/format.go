@@ -13,51 +13,51 @@ import (
 	"nb201/results/benchmark"
 )
 
-// reader is all that is known of how a published format, or one of its forms, is read. Its
-// value is in the file of the format; allReaders lists it. The benchmark.Source that open
-// makes says how the files are checked.
+// reader describes how a format, or one form of a format, is opened and recognised. It is
+// defined in the source file of the format and listed in allReaders. The benchmark.Source that
+// open creates reads and checks the files.
 type reader struct {
 	name   benchmark.Format
-	merged bool   // it is the form with all architectures in one file
-	noun   string // for help, "" where another form has it
-	// clients is the name of the published file or directory where the Python clients look
-	// for it; "" where they look for none.
+	merged bool   // the form with all architectures in one file
+	noun   string // for help texts; "" if another form of the format has it
+	// clients is the file or directory name under which the Python clients look for the
+	// published benchmark; "" if they do not look for one.
 	clients string
 
-	// file matches the names of files that are opened by themselves; nil where none is.
+	// file matches the names of files that can be opened alone; nil if none can.
 	file *regexp.Regexp
-	// inDir lists the files of the format that a directory holds; nil where only files are opened.
+	// inDir lists the files of the format in a directory, given its entries; nil if the format
+	// does not consist of directories.
 	inDir func(dir string, entries []os.DirEntry) ([]string, error)
-	// example and extension are how its files are called, in what refuses other files: those
-	// of a directory, or the end of the name of one that is opened by itself. "" leaves it out.
+	// example (a file in a directory) and extension (of a file opened alone) appear in errors
+	// that list the expected names; "" is left out.
 	example, extension string
 
 	open func(ctx context.Context, o *opening) (*benchmark.Benchmark, error)
-	// recognise says what a file is by its content; false where it is not of the format.
-	recognise func(c *content) (Kind, bool)
+	// recognise identifies a file by its contents; ok is false if it is not of this format.
+	recognise func(c *content) (k Kind, ok bool)
 }
 
-// opening is what a format is to open.
+// opening is a request to open a benchmark.
 type opening struct {
 	path     string
-	files    []string                // of the format: those of the directory, or path
+	files    []string                // files of the format: those in the directory, or path itself
 	progress func(done, total int64) // may be nil
-	// refuse is the error of a file that cannot be read, given why: it says what else the
-	// file is, where that is known. It is results.ErrDamaged, unless the system refused.
+	// refuse turns the error of reading a file into one that says what the file is instead, if
+	// that is known. It is results.ErrDamaged unless the system could not read the file.
 	refuse func(file string, why error) error
 }
 
-// readers are those of the formats that can be opened. A file or directory whose names suit
-// several is opened by the first.
+// readers lists the readers of several formats. The first one that matches opens a path.
 type readers []reader
 
-// endsIn matches names that end so.
-func endsIn(extension string) *regexp.Regexp {
-	return regexp.MustCompile(regexp.QuoteMeta(extension) + "$")
+// suffixPattern matches names with a suffix.
+func suffixPattern(suffix string) *regexp.Regexp {
+	return regexp.MustCompile(regexp.QuoteMeta(suffix) + "$")
 }
 
-// filesNamed lists the files of a directory whose names match, in order of their names.
-func filesNamed(name *regexp.Regexp) func(dir string, entries []os.DirEntry) ([]string, error) {
+// listMatching returns an inDir that lists the files whose names match, in order of their names.
+func listMatching(name *regexp.Regexp) func(dir string, entries []os.DirEntry) ([]string, error) {
 	return func(dir string, entries []os.DirEntry) (files []string, err error) {
 		for _, e := range entries {
 			if name.MatchString(e.Name()) {
@@ -68,12 +68,12 @@ func filesNamed(name *regexp.Regexp) func(dir string, entries []os.DirEntry) ([]
 	}
 }
 
-// pathsByArchitecture are the files by the architecture in their names, the first group of
-// name; of several the first.
+// pathsByArchitecture maps each architecture to its file, by the first group of name in the
+// file's name. If several files have the same architecture, the first counts.
 func pathsByArchitecture(files []string, name *regexp.Regexp) (map[int]string, error) {
 	paths := map[int]string{}
 	for _, file := range files {
-		index, err := namedIndex(file, name.FindStringSubmatch(filepath.Base(file))[1])
+		index, err := parseIndex(file, name.FindStringSubmatch(filepath.Base(file))[1])
 		if err != nil {
 			return nil, err
 		}
@@ -84,17 +84,17 @@ func pathsByArchitecture(files []string, name *regexp.Regexp) (map[int]string, e
 	return paths, nil
 }
 
-// namedIndex reads the six digits of an architecture in a file's name.
-func namedIndex(file, digits string) (int, error) {
+// parseIndex parses the digits of an architecture's index in a file's name.
+func parseIndex(file, digits string) (int, error) {
 	index, err := strconv.Atoi(digits)
 	if err != nil || index >= cell.Count {
-		return 0, usage.Errorf("%s is named after an architecture that there is not: indices go from 0 to %d", file, cell.Count-1)
+		return 0, usage.Errorf("%s: there is no architecture %s; indices run from 0 to %d", file, digits, cell.Count-1)
 	}
 	return index, nil
 }
 
-// ofFile is the format that the name of a file promises; nil for none.
-func (all readers) ofFile(path string) *reader {
+// matchFile returns the reader for the name of a file; nil if there is none.
+func (all readers) matchFile(path string) *reader {
 	i := slices.IndexFunc(all, func(f reader) bool { return f.file != nil && f.file.MatchString(filepath.Base(path)) })
 	if i < 0 {
 		return nil
@@ -102,8 +102,9 @@ func (all readers) ofFile(path string) *reader {
 	return &all[i]
 }
 
-// ofDir is the format that the names in a directory promise, with its files; nil for none.
-func (all readers) ofDir(dir string) (*reader, []string, error) {
+// matchDir returns the reader for the names in a directory, and the files of its format; nil if
+// there is none.
+func (all readers) matchDir(dir string) (*reader, []string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, nil, usage.Errorf("cannot open benchmark: %w", err)

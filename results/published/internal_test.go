@@ -4,13 +4,13 @@ import (
 	"nb201/results/benchmark"
 )
 
-// What only tests of this package may call.
+// OpenParquet and OpenCSV open a directory for the tests of this package.
 var (
 	OpenParquet = openAs(parquetReader())
 	OpenCSV     = openAs(csvReader())
 )
 
-// openAs opens a directory as one of a format, whatever else is in it.
+// openAs opens a directory in a given format, whatever other files it contains.
 func openAs(r reader) func(dir string) (*benchmark.Benchmark, error) {
 	return func(dir string) (*benchmark.Benchmark, error) {
 		return r.open(nil, &opening{path: dir, refuse: func(_ string, why error) error { return why }})

@@ -9,18 +9,20 @@ import (
 	"nb201/results/published/internal/merged"
 )
 
-// metaArchs is the key of the first entry of a merged file.
+// metaArchs is the first key in a merged file, by which it is recognised.
 const metaArchs = "meta_archs"
 
-// mergedSource reads single entries of a merged file.
+// mergedSource reads single architectures of a merged file.
 type mergedSource struct {
 	*merged.File
 	path string
 	read func(index int, v any) (*benchmark.Architecture, error)
 }
 
-// openMerged opens a merged file, of which read reads an entry.
-func openMerged(ctx context.Context, o *opening, f benchmark.Format, locate merged.Locate, read func(index int, v any) (*benchmark.Architecture, error)) (*benchmark.Benchmark, error) {
+// openMerged opens a merged file; read converts the decoded entry of an architecture.
+func openMerged(
+	ctx context.Context, o *opening, f benchmark.Format, locate merged.Locate, read func(index int, v any) (*benchmark.Architecture, error),
+) (*benchmark.Benchmark, error) {
 	file, err := merged.Open(ctx, o.path, locate, o.progress)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// mergedFile makes a merged file of one trial, whose loss after the first epoch is given.
+// mergedFile makes a merged file of one trial with the given training loss in the first epoch.
 func mergedFile(t *testing.T, format Format, arch int, loss float64) (content []byte) {
 	t.Helper()
 	c := Campaign{Dir: t.TempDir()}
@@ -52,8 +52,8 @@ func mergedFile(t *testing.T, format Format, arch int, loss float64) (content []
 	return content
 }
 
-// third is what a merged file answers.
-func third(t *testing.T, path string) *Architecture {
+// readThird reads architecture 3 of a merged file.
+func readThird(t *testing.T, path string) *Architecture {
 	t.Helper()
 	b, err := Open(t.Context(), path)
 	if err != nil {
@@ -72,8 +72,8 @@ func firstLoss(a *Architecture) float64 {
 	return loss
 }
 
-// A merged file that takes another's place is read, whatever its size and times; and
-// nothing that may happen to the cache gives another answer or an error.
+// A merged file that replaces another one is read, whatever its size and times; and no damage to
+// the cache leads to wrong values or an error.
 func TestMergedFileReplaced(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	cached := func(extension string) []string {
@@ -105,7 +105,7 @@ func TestMergedFileReplaced(t *testing.T) {
 		want := func(loss float64) {
 			t.Helper()
 			for range 2 { // the second time from the cache
-				if got := firstLoss(third(t, path)); got != loss {
+				if got := firstLoss(readThird(t, path)); got != loss {
 					t.Errorf("%s: %v, want %v", name, got, loss)
 				}
 			}
@@ -163,7 +163,7 @@ func TestMergedFileReplaced(t *testing.T) {
 	}
 }
 
-// Whatever lies in the place of what the cache keeps, the file's own values are read.
+// Whatever replaces the files in the cache, the merged file's own values are read.
 func TestMergedCacheDamaged(t *testing.T) {
 	needs.Long(t, "writes some hundred files")
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
@@ -175,14 +175,14 @@ func TestMergedCacheDamaged(t *testing.T) {
 		if err := os.WriteFile(path, mergedFile(t, format, 3, loss), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if paths[path] = third(t, path); firstLoss(paths[path]) != loss {
+		if paths[path] = readThird(t, path); firstLoss(paths[path]) != loss {
 			t.Fatalf("%s has loss %v, not %v", name, firstLoss(paths[path]), loss)
 		}
 	}
 	check := func(what string) {
 		t.Helper()
 		for path, want := range paths {
-			if got := third(t, path); !reflect.DeepEqual(got, want) {
+			if got := readThird(t, path); !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: %s has %+v, not %+v", what, filepath.Base(path), got, want)
 			}
 		}
@@ -246,7 +246,7 @@ func TestMergedCacheDamaged(t *testing.T) {
 	check("those of other files")
 }
 
-// A file whose content changes under an open benchmark is indexed anew.
+// A file whose contents change while the benchmark is open is indexed again.
 func TestMergedFileWrittenTo(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	path := filepath.Join(t.TempDir(), "a.pth")
@@ -270,7 +270,7 @@ func TestMergedFileWrittenTo(t *testing.T) {
 	}
 }
 
-// A few bytes may stand for gigabytes: they are refused before they fill the disk.
+// A few bytes may unpack to gigabytes: they are refused before they fill the disk.
 func TestUnpackingBounded(t *testing.T) {
 	packed := func(texts ...string) (content []byte) {
 		for _, text := range texts {
@@ -305,7 +305,7 @@ func TestUnpackingBounded(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		want := fmt.Sprintf("%s of %d bytes has more than 64 MiB unpacked", path, len(content))
+		want := fmt.Sprintf("%s (%d bytes) unpacks to more than 64 MiB", path, len(content))
 		if _, err := Open(t.Context(), path); err == nil || !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", name, err, want)
 		}

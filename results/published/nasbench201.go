@@ -12,15 +12,15 @@ import (
 	"nb201/results/published/internal/merged"
 )
 
-// NASBench201 is one torch checkpoint of all architectures, without weights: what
-// NASBench201API opens.
+// NASBench201 is a torch checkpoint with all architectures, without weights. The Python class
+// NASBench201API opens it.
 const NASBench201 benchmark.Format = "nasbench201"
 
 func nasbench201Reader() reader {
 	return reader{
 		name: NASBench201, merged: true, noun: "a merged .pth", extension: ".pth",
 		clients: "NAS-Bench-201-v1_1-096897.pth",
-		file:    endsIn(".pth"),
+		file:    suffixPattern(".pth"),
 		open: func(ctx context.Context, o *opening) (*benchmark.Benchmark, error) {
 			return openMerged(ctx, o, NASBench201, locateTorch, func(index int, v any) (*benchmark.Architecture, error) { return readSlots(index, v, "") })
 		},
@@ -28,12 +28,12 @@ func nasbench201Reader() reader {
 			if !bytes.Contains(c.torchHead(), []byte(metaArchs)) {
 				return Kind{}, false
 			}
-			return Kind{Format: NASBench201, merged: true, what: "a merged NAS-Bench-201 file", todo: takesResults + " when its name ends in .pth"}, true
+			return Kind{Format: NASBench201, merged: true, what: "a merged NAS-Bench-201 file", todo: useResults + " if its name ends in .pth"}, true
 		},
 	}
 }
 
-// locateTorch is where the pickle of a torch checkpoint lies.
+// locateTorch locates the pickle in a torch checkpoint.
 func locateTorch(path string, _ int64) (*merged.Stored, error) {
 	f, err := torchfile.Open(path)
 	if err != nil {

@@ -20,46 +20,49 @@ import (
 	"nb201/results/published/internal/pickled"
 )
 
-// NATS is NATS-Bench's topology search space: a directory of meta.pickle.pbz2 and
-// NNNNNN.pickle.pbz2, or all of them in one NAME.pickle.pbz2.
+// NATS is the format of NATS-Bench's topology search space: a directory with meta.pickle.pbz2
+// and one NNNNNN.pickle.pbz2 for each architecture, or a merged file NAME.pickle.pbz2.
 const NATS benchmark.Format = "nats"
 
 const natsExtension = ".pickle.pbz2"
 
 const (
 	natsMeta = "meta.pickle.pbz2"
-	// maxNATSRecord bounds the pickle of one architecture; with weights the largest has
-	// some 110 MB.
+	// maxNATSRecord limits the unpacked bytes of one architecture. The largest, with weights,
+	// has about 110 MB.
 	maxNATSRecord = 256 << 20
 )
 
 var natsName = regexp.MustCompile(`^(\d{6})\.pickle\.pbz2$`)
 
-// natsReader is a directory of one compressed pickle for each architecture.
+// natsReader reads the directory with a compressed pickle for each architecture.
 func natsReader() reader {
 	return reader{
 		name: NATS, noun: "NATS-Bench's directory or file", example: "000000" + natsExtension,
 		clients: "NATS-tss-v1_0-3ffb9-simple", // in fast_mode
-		file:    natsName, inDir: filesNamed(natsName), open: openNATS,
+		file:    natsName, inDir: listMatching(natsName), open: openNATS,
 		recognise: func(c *content) (Kind, bool) {
 			switch head := c.unpacked(); {
 			case len(head) == 0:
 			case filepath.Base(c.path) == natsMeta:
-				return Kind{what: "the list of the architectures of a NATS-Bench directory", todo: "name the directory, " + filepath.Dir(c.path)}, true
+				return Kind{what: "the list of architectures of a NATS-Bench directory", todo: "name the directory, " + filepath.Dir(c.path)}, true
 			case head[0] == 0x80 && !bytes.Contains(head, []byte(metaArchs)) && bytes.Contains(head, []byte("all_results")):
-				return Kind{Format: NATS, what: "the results of one architecture in NATS-Bench", todo: "give it its published name, such as 000123" + natsExtension}, true
+				return Kind{
+					Format: NATS, what: "the results of one architecture in NATS-Bench",
+					todo: "rename it to its published name, such as 000123" + natsExtension,
+				}, true
 			}
 			return Kind{}, false
 		},
 	}
 }
 
-// mergedNATSReader is the file of all architectures. It cannot be read from the middle:
-// package merged unpacks it into the cache.
+// mergedNATSReader reads the file with all architectures. A compressed file cannot be read from
+// the middle, so package merged unpacks it into the cache.
 func mergedNATSReader() reader {
 	return reader{
 		name: NATS, merged: true, extension: natsExtension,
-		file: endsIn(natsExtension),
+		file: suffixPattern(natsExtension),
 		open: func(ctx context.Context, o *opening) (*benchmark.Benchmark, error) {
 			return openMerged(ctx, o, NATS, merged.BZ2, readNATSRecord)
 		},
@@ -68,18 +71,18 @@ func mergedNATSReader() reader {
 			if len(head) == 0 || head[0] != 0x80 || !bytes.Contains(head, []byte(metaArchs)) {
 				return Kind{}, false
 			}
-			return Kind{Format: NATS, merged: true, what: "a merged NATS-Bench file", todo: takesResults + " when its name ends in " + natsExtension}, true
+			return Kind{Format: NATS, merged: true, what: "a merged NATS-Bench file", todo: useResults + " if its name ends in " + natsExtension}, true
 		},
 	}
 }
 
-// natsSource reads NNNNNN.pickle.pbz2.
+// natsSource reads the files NNNNNN.pickle.pbz2.
 type natsSource struct {
-	paths map[int]string // by architecture
+	paths map[int]string // by index of the architecture
 	*opening
 }
 
-// openNATS opens a directory of records, or one record.
+// openNATS opens a directory, or the file of one architecture.
 func openNATS(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 	paths, err := pathsByArchitecture(o.files, natsName)
 	if err != nil {
@@ -87,7 +90,7 @@ func openNATS(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 	}
 	listed := cell.Count
 	meta := filepath.Join(o.path, natsMeta)
-	if _, err := os.Stat(meta); err == nil { // the client needs it, we do not
+	if _, err := os.Stat(meta); err == nil { // optional here, though the client needs it
 		if listed, err = readMeta(meta); err != nil {
 			return nil, err
 		}
@@ -95,7 +98,7 @@ func openNATS(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 	return benchmark.New(o.path, NATS, listed, slices.Collect(maps.Keys(paths)), natsSource{paths, o}), nil
 }
 
-// readMeta counts the architectures that meta.pickle.pbz2 lists.
+// readMeta returns the number of architectures listed in meta.pickle.pbz2.
 func readMeta(path string) (listed int, err error) {
 	v, err := readBZ2(path)
 	if err != nil {
@@ -128,7 +131,7 @@ func (s natsSource) Architecture(index int) (*benchmark.Architecture, error) {
 	return a, nil
 }
 
-// readBZ2 reads a compressed plain pickle.
+// readBZ2 reads a pickle compressed with bzip2.
 func readBZ2(path string) (any, error) {
 	text, err := pickle.ReadBZ2(path, maxNATSRecord)
 	if err != nil {
@@ -141,8 +144,7 @@ func readBZ2(path string) (any, error) {
 	return v, nil
 }
 
-// readNATSRecord reads the dict of schedules by name that stands for an architecture
-// in NATS-Bench's files.
+// readNATSRecord reads an architecture in NATS-Bench's files: a dict of schedules by name.
 func readNATSRecord(index int, v any) (*benchmark.Architecture, error) {
 	d, err := pickled.AsDict(v)
 	if err != nil {
@@ -155,16 +157,16 @@ func readNATSRecord(index int, v any) (*benchmark.Architecture, error) {
 	for _, item := range d {
 		hp, ok := item.Key.(string)
 		if !ok {
-			return nil, fmt.Errorf("the schedule %v is not a string", item.Key)
+			return nil, fmt.Errorf("the schedule name %v is not a string", item.Key)
 		}
-		if err := addSchedule(a, hp, item.Value, embedded); err != nil {
+		if err := addSchedule(a, hp, item.Value, loadEmbedded); err != nil {
 			return nil, fmt.Errorf("'%s': %w", hp, err)
 		}
 	}
 	return a, nil
 }
 
-// embedded reads a net_state_dict of a plain pickle, whose elements stand in it.
-func embedded(state any, _ results.Trial) (torchfile.StateDict, error) {
+// loadEmbedded is the loader for a plain pickle, which contains the elements of the tensors.
+func loadEmbedded(state any, _ results.Trial) (torchfile.StateDict, error) {
 	return torchfile.LoadStateDict(state)
 }

@@ -20,13 +20,13 @@ import (
 	"nb201/results/verify"
 )
 
-// toyReader reads a format that only this test knows: NNNNNN.toy says "toy ACCURACY" of the
-// one trial of an architecture.
+// toyReader reads a format that exists only in this test: NNNNNN.toy contains "toy ACCURACY" for
+// the only trial of an architecture.
 func toyReader() reader {
 	name := regexp.MustCompile(`^(\d{6})\.toy$`)
 	return reader{
 		name: "toy", noun: "toys", clients: "toys-v1", example: "000000.toy",
-		file: name, inDir: filesNamed(name),
+		file: name, inDir: listMatching(name),
 		open: func(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 			paths, err := pathsByArchitecture(o.files, name)
 			if err != nil {
@@ -35,7 +35,7 @@ func toyReader() reader {
 			return benchmark.New(o.path, "toy", cell.Count, slices.Collect(maps.Keys(paths)), toySource{paths, o}), nil
 		},
 		recognise: func(c *content) (Kind, bool) {
-			return Kind{Format: "toy", what: "a toy", todo: "give it a name such as 000000.toy"}, bytes.HasPrefix(c.head, []byte("toy "))
+			return Kind{Format: "toy", what: "a toy", todo: "rename it, such as to 000000.toy"}, bytes.HasPrefix(c.head, []byte("toy "))
 		},
 	}
 }
@@ -81,8 +81,8 @@ func (s toySource) Architecture(index int) (*benchmark.Architecture, error) {
 	return a, nil
 }
 
-// TestNewFormat adds a format: its reader is all that opening, refusing, recognising,
-// verifying and naming it need.
+// TestNewFormat adds a format and checks that its reader is all that is needed to open, refuse,
+// recognise, verify and list it.
 func TestNewFormat(t *testing.T) {
 	all := append(allReaders(), toyReader())
 	dir := t.TempDir()
@@ -91,7 +91,7 @@ func TestNewFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "is neither a campaign nor a directory of a published format") {
+	if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "is neither a campaign nor a benchmark in a published format") {
 		t.Fatalf("without its reader: %v", err)
 	}
 	b, err := all.openPath(t.Context(), dir)
@@ -118,7 +118,8 @@ func TestNewFormat(t *testing.T) {
 	if _, err := b.Architecture(9); !errors.Is(err, results.ErrDamaged) || !strings.Contains(err.Error(), bad) {
 		t.Errorf("damaged: %v", err)
 	}
-	if r, err := verify.Run(t.Context(), b, verify.Options{}); err != nil || len(r.Faults) != 2 || r.Faults[0].Check != verify.Files || !strings.Contains(r.Faults[0].What, bad) {
+	r, err := verify.Run(t.Context(), b, verify.Options{})
+	if err != nil || len(r.Faults) != 2 || r.Faults[0].Check != verify.Files || !strings.Contains(r.Faults[0].What, bad) {
 		t.Errorf("damaged: verified: %+v, %v", r, err)
 	}
 
@@ -126,7 +127,7 @@ func TestNewFormat(t *testing.T) {
 	if err := os.WriteFile(renamed, []byte("toy 50\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := all.openPath(t.Context(), renamed); !usage.Is(err) || err.Error() != renamed+" is a toy: give it a name such as 000000.toy" {
+	if _, err := all.openPath(t.Context(), renamed); !usage.Is(err) || err.Error() != renamed+" is a toy; rename it, such as to 000000.toy" {
 		t.Errorf("renamed: %v", err)
 	}
 	if _, err := all.openPath(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "000000.pickle.pbz2 or 000000.toy") {

@@ -14,8 +14,8 @@ import (
 	"nb201/results/benchmark"
 )
 
-// Open opens a campaign directory, or a file or directory of a published format. It
-// goes by their names, which are those that the original gives:
+// Open opens a campaign, or a file or directory in a published format. It determines the format
+// from names, which are those that the original gives:
 //
 //	DIR with trials/                           a campaign
 //	DIR with trials.csv or trials.parquet      CSV, Parquet
@@ -25,23 +25,23 @@ import (
 //	DIR with arch-NNNNNN-seed-SSSS.pth         Runs
 //	any other NAME.pth, NAME.pickle.pbz2       merged NASBench201, NATS
 //
-// A single file of a directory can be opened too. A file under a name of another format, or
-// under none of these, is not opened: the error says what the file is by its content, and
-// what name it needs, where Recognise knows it. A merged file may have any NAME, a file of
-// one architecture is of that in its name, whatever it holds: reading it then fails.
+// A single file of an Archive, NATS or Runs directory can be opened too. Open refuses a file
+// whose name is not listed, or belongs to another format than its contents; the error says what
+// the file is and which name it needs, if [Recognise] knows. A merged file may have any NAME. A
+// file of one architecture must be named after that architecture, or reading it fails.
 //
-// What is wrong with path is a usage error that names it, and results.ErrDamaged where it
-// is a damaged file. Open ends early when ctx does; the first opening of a merged file
-// may take minutes.
+// Errors are usage errors that name the path, and [results.ErrDamaged] for a damaged file. The
+// first time a merged file is opened, an index of it is made, which may take minutes; see
+// [WithProgress]. Open returns early with ctx's error if ctx is cancelled.
 func Open(ctx context.Context, path string, options ...Option) (*benchmark.Benchmark, error) {
 	return allReaders().openPath(ctx, path, options...)
 }
 
-// Option changes how Open opens a file.
+// Option configures [Open].
 type Option func(*opening)
 
-// WithProgress reports how many bytes of a merged file have been walked over, while its
-// index is made: that happens once.
+// WithProgress makes [Open] report progress while it indexes a merged file: the number of bytes
+// read so far, and the size of the file in bytes.
 func WithProgress(progress func(done, total int64)) Option {
 	return func(o *opening) { o.progress = progress }
 }
@@ -54,19 +54,19 @@ func (all readers) openPath(ctx context.Context, path string, options ...Option)
 	o := &opening{path: path}
 	var f *reader
 	if info.IsDir() {
-		f, o.files, err = all.ofDir(path)
-	} else if f = all.ofFile(path); f != nil {
+		f, o.files, err = all.matchDir(path)
+	} else if f = all.matchFile(path); f != nil {
 		o.files = []string{path}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if f == nil {
-		return nil, cmp.Or(all.instead(path, f), all.unnamed(path, info.IsDir()))
+		return nil, cmp.Or(all.checkKind(path, f), all.unknownName(path, info.IsDir()))
 	}
-	// The name of a file may promise something else than what is read later, or for long.
+	// Without this, a file with the wrong name would fail only later, or after a long read.
 	if !info.IsDir() {
-		if err := all.instead(path, f); err != nil {
+		if err := all.checkKind(path, f); err != nil {
 			return nil, err
 		}
 	}
@@ -81,21 +81,21 @@ func (all readers) openPath(ctx context.Context, path string, options ...Option)
 	return b, nil
 }
 
-// explain is the error of a file that is not read as one of a format, given why: what the
-// file is instead, where that is known. It is ErrDamaged where why is.
+// explain replaces the error of reading a file in format f by one that says what the file is
+// instead, if that is known. It keeps ErrDamaged.
 func (all readers) explain(path string, f *reader, why error) error {
-	instead := all.instead(path, f)
+	otherKind := all.checkKind(path, f)
 	switch {
-	case instead == nil:
+	case otherKind == nil:
 		return why
 	case errors.Is(why, results.ErrDamaged):
-		return usage.Mark(results.ErrDamaged, instead)
+		return usage.Mark(results.ErrDamaged, otherKind)
 	}
-	return instead
+	return otherKind
 }
 
-// unnamed is the error of what has no name of any format.
-func (all readers) unnamed(path string, isDir bool) error {
+// unknownName returns the error for a path whose name does not fit any format.
+func (all readers) unknownName(path string, isDir bool) error {
 	var examples, names []string
 	for _, f := range all {
 		if f.example != "" {
@@ -106,15 +106,17 @@ func (all readers) unnamed(path string, isDir bool) error {
 		}
 	}
 	if isDir {
-		return usage.Errorf("%s is neither a campaign nor a directory of a published format: it has no folder trials and no files such as %s", path, strings.Join(examples, " or "))
+		return usage.Errorf("%s is neither a campaign nor a benchmark in a published format; it has no directory \"trials\" and no files such as %s",
+			path, strings.Join(examples, " or "))
 	}
-	return usage.Errorf("%s has no name of a published file: use %s or a directory", path, strings.Join(names, ", "))
+	return usage.Errorf("%s is not a recognised benchmark file name; use %s or a directory", path, strings.Join(names, ", "))
 }
 
-// Recognise finds out what path is. That it cannot be read at all is a usage error.
-func Recognise(path string) (Kind, error) { return allReaders().look(path) }
+// Recognise finds out what a file or directory is from its contents. If path cannot be read,
+// the error is a usage error.
+func Recognise(path string) (Kind, error) { return allReaders().recognisePath(path) }
 
-// Describe names the published formats in a few words, for help.
+// Describe lists the published formats in a few words, for help texts.
 func Describe() string { return allReaders().describe() }
 
 func (all readers) describe() string {
@@ -127,9 +129,11 @@ func (all readers) describe() string {
 	return strings.Join(nouns, ", ")
 }
 
-// DefaultPath is where the clients look for the published benchmark when they are given
-// no path: below $TORCH_HOME or, as nats_bench alone has it, ~/.torch. The formats are
-// NASBench201, NATS (its directory, fast_mode) and Archive (of NASBench201API.reload).
+// DefaultPath returns where the Python clients look for the published benchmark if they are not
+// given a path: below $TORCH_HOME, or below ~/.torch if that is not set (which only nats_bench
+// does). It knows the formats [NASBench201], [NATS] (the directory of fast_mode) and [Archive]
+// (of NASBench201API.reload); any other format is a usage error. getenv is [os.Getenv], or a
+// replacement in tests.
 func DefaultPath(getenv func(string) string, name benchmark.Format) (string, error) {
 	return allReaders().defaultPath(getenv, name)
 }
@@ -140,10 +144,10 @@ func (all readers) defaultPath(getenv func(string) string, name benchmark.Format
 			return filepath.Join(cmp.Or(getenv("TORCH_HOME"), filepath.Join(getenv("HOME"), ".torch")), f.clients), nil
 		}
 	}
-	return "", usage.Errorf("there is no default path for a benchmark of the format %s", name)
+	return "", usage.Errorf("format %s has no default path; name the file or directory of the benchmark", name)
 }
 
-// allReaders is the table of the formats.
+// allReaders lists the readers of all formats. Names that fit several belong to the first.
 func allReaders() readers {
 	return readers{
 		campaignReader(), csvReader(), parquetReader(), archiveReader(), natsReader(), runsReader(),

@@ -24,7 +24,9 @@ import (
 	"nb201/results/tables"
 )
 
-// Parquet is a directory of two tables: a row a trial, and a row an epoch and set of images.
+// Parquet is a directory with two tables: trials.parquet, a row for each trial, and
+// epochs.parquet, a row for each epoch and set of images of a trial. Package tables describes
+// the columns.
 const Parquet benchmark.Format = "parquet"
 
 func parquetReader() reader {
@@ -46,11 +48,11 @@ type parquetTable[Row any] struct {
 	groups []rowGroup
 }
 
-// rowGroup is a group of rows, and the architectures that its statistics tell of.
+// rowGroup is a group of rows and its range of architectures.
 type rowGroup struct {
 	parquet.RowGroup
-	column      parquet.ColumnChunk // architecture
-	first, last int64
+	column      parquet.ColumnChunk // of the column architecture
+	first, last int64               // from the statistics of column; 0 and cell.Count without them
 }
 
 func openParquetTable[Row any](path string) (t *parquetTable[Row], err error) {
@@ -65,14 +67,15 @@ func openParquetTable[Row any](path string) (t *parquetTable[Row], err error) {
 	return t, nil
 }
 
-// guard makes what is wrong with a file a usage error; the library panics on some.
+// guard calls read and turns its error, or a panic of the library on a damaged file, into a
+// usage error that names the file.
 func guard(path string, read func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the file is damaged: %v", r)
 		}
 		if err != nil && !usage.Is(err) {
-			err = results.AsDamaged(usage.Errorf("cannot read %s: %w: get the table again, or write it again", path, err))
+			err = results.AsDamaged(usage.Errorf("cannot read %s: %w; download or export the table again", path, err))
 		}
 	}()
 	return read()
@@ -92,7 +95,7 @@ func (t *parquetTable[Row]) open() error {
 	}
 	for _, c := range tables.Columns[Row]() {
 		if !slices.ContainsFunc(file.Schema().Fields(), func(f parquet.Field) bool { return f.Name() == c.Name }) {
-			return fmt.Errorf("there is no column %s", c.Name)
+			return fmt.Errorf("column %s is missing", c.Name)
 		}
 	}
 	key, _ := file.Schema().Lookup("architecture")
@@ -109,7 +112,8 @@ func (t *parquetTable[Row]) open() error {
 	return nil
 }
 
-// openPages opens a file whose pages can be unpacked.
+// openPages opens a Parquet file. The library cannot unpack LZ4 pages, so package lz4pages does
+// that first.
 func openPages(f io.ReaderAt, size int64) (*parquet.File, error) {
 	file, err := parquet.OpenFile(f, size, parquet.SkipBloomFilters(true))
 	if err != nil {
@@ -123,7 +127,7 @@ func openPages(f io.ReaderAt, size int64) (*parquet.File, error) {
 			case lz4pages.Has(codec):
 				isLZ4 = true
 			case !slices.Contains(codecs, codec):
-				return nil, fmt.Errorf("its columns are compressed with %v, not with one of %v, LZ4 or LZ4_RAW", codec, codecs)
+				return nil, fmt.Errorf("columns are compressed with %v; supported are %v, LZ4 and LZ4_RAW", codec, codecs)
 			}
 		}
 	}
@@ -137,11 +141,11 @@ func openPages(f io.ReaderAt, size int64) (*parquet.File, error) {
 	return parquet.OpenFile(unpacked, unpacked.Size(), parquet.SkipBloomFilters(true))
 }
 
-// codecs are those that the library reads.
+// codecs lists the codecs that the library can read.
 var codecs = []format.CompressionCodec{format.Uncompressed, format.Snappy, format.Gzip, format.Brotli, format.Zstd}
 
-// checkFooter makes sure that the file is long enough for the footer that its end tells
-// of: the library believes it.
+// checkFooter checks that the file is long enough for the length of the footer at its end, which
+// the library trusts.
 func checkFooter(f io.ReaderAt, size int64) error {
 	end := make([]byte, 8)
 	if size < int64(len(end)) {
@@ -151,20 +155,19 @@ func checkFooter(f io.ReaderAt, size int64) error {
 		return err
 	}
 	if length := binary.LittleEndian.Uint32(end); string(end[4:]) != "PAR1" || int64(length) > size-int64(len(end)) {
-		return errors.New("it does not end as a Parquet file does")
+		return errors.New("it does not end like a Parquet file")
 	}
 	return nil
 }
 
 func (t *parquetTable[Row]) Close() error { return t.file.Close() }
 
-// architectures lists those that have a row, in ascending order.
 func (t *parquetTable[Row]) architectures() ([]int, error) {
 	found := map[int]bool{}
 	err := guard(t.path, func() error {
 		for _, g := range t.groups {
 			pages := g.column.Pages()
-			err := eachValue(pages, func(v parquet.Value) { found[int(v.Int64())] = true })
+			err := visitValues(pages, func(v parquet.Value) { found[int(v.Int64())] = true })
 			if err := errors.Join(err, pages.Close()); err != nil {
 				return err
 			}
@@ -174,7 +177,8 @@ func (t *parquetTable[Row]) architectures() ([]int, error) {
 	return slices.Sorted(maps.Keys(found)), err
 }
 
-func eachValue(pages parquet.Pages, visit func(parquet.Value)) error {
+// visitValues calls visit with each value of the pages, in order.
+func visitValues(pages parquet.Pages, visit func(parquet.Value)) error {
 	values := make([]parquet.Value, 1024)
 	for {
 		page, err := pages.ReadPage()
@@ -188,7 +192,7 @@ func eachValue(pages parquet.Pages, visit func(parquet.Value)) error {
 			var n int
 			n, err = reader.ReadValues(values)
 			if n == 0 && err == nil {
-				err = io.ErrNoProgress // in a damaged page
+				err = io.ErrNoProgress // the page is damaged
 			}
 			for _, v := range values[:n] {
 				visit(v)
@@ -216,20 +220,20 @@ func (t *parquetTable[Row]) rows(architecture int) (rows []Row, err error) {
 	return rows, err
 }
 
-// appendGroup appends the rows of an architecture in a group: the pages of its column
-// tell between which rows they lie.
+// appendGroup appends the rows of an architecture in a group. It finds their range in the column
+// architecture, and reads the other columns only there.
 func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, error) {
-	first, last := int64(-1), int64(0) // last is the one after
-	at := int64(0)
+	first, end := int64(-1), int64(0) // the rows are within [first, end)
+	i := int64(0)
 	pages := g.column.Pages()
-	err := eachValue(pages, func(v parquet.Value) {
+	err := visitValues(pages, func(v parquet.Value) {
 		if v.Int64() == int64(architecture) {
 			if first < 0 {
-				first = at
+				first = i
 			}
-			last = at + 1
+			end = i + 1
 		}
-		at++
+		i++
 	})
 	if err := errors.Join(err, pages.Close()); err != nil || first < 0 {
 		return rows, err
@@ -240,8 +244,8 @@ func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, erro
 		return rows, err
 	}
 	buffer := make([]Row, 1024)
-	for first < last {
-		n, err := r.Read(buffer[:min(last-first, int64(len(buffer)))])
+	for first < end {
+		n, err := r.Read(buffer[:min(end-first, int64(len(buffer)))])
 		for _, row := range buffer[:n] {
 			if architectureOf(&row) == architecture {
 				rows = append(rows, row)
@@ -251,13 +255,13 @@ func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, erro
 		if n == 0 && err == nil {
 			err = io.ErrNoProgress
 		}
-		if err != nil && (err != io.EOF || first < last) { //nolint:errorlint // a wrapped one is of a damaged page
+		if err != nil && (err != io.EOF || first < end) { //nolint:errorlint // a wrapped one is from a damaged page
 			return rows, err
 		}
-		clear(buffer) // its lists belong to rows now
+		clear(buffer) // rows now owns the slices in it
 	}
 	return rows, nil
 }
 
-// architectureOf is the column architecture of a row.
+// architectureOf returns the column architecture of a row, a pointer to a TrialRow or EpochRow.
 func architectureOf(row any) int { return int(reflect.ValueOf(row).Elem().Field(0).Int()) }

@@ -13,7 +13,7 @@ import (
 	"nb201/results/published"
 )
 
-// summary is a trial in testdata/published/NNNNNN.summary.json.
+// summary describes a trial in testdata/published/NNNNNN.summary.json.
 type summary struct {
 	FLOPs     float64            `json:"flop_M"`
 	Params    float64            `json:"params_MB"`

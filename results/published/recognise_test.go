@@ -19,8 +19,8 @@ import (
 	"nb201/results/resultstest"
 )
 
-// TestRecognise gives the reader of benchmarks one of everything, and has the sentence
-// say what it is, what takes it, or what to do.
+// TestRecognise opens one of everything as a benchmark and checks that the error says what it
+// is, and what reads it or what to do.
 func TestRecognise(t *testing.T) {
 	trial := results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 2, Seed: 777}
 	campaign := resultstest.Fill(t, trial)
@@ -84,14 +84,17 @@ func TestRecognise(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, data := range map[string][]byte{
-		"w.pth": weights, "model.pt": weights, "000000-FULL.pth": weights, "wrapped.pth": torch(pickle.Dict{{Key: "model", Value: torchfile.StateDict{{Name: "a", Tensor: &torchfile.Tensor{Float32: []float32{1}}}}}}),
-		"lfs.pth": lfs, "lfs.pickle.pbz2": lfs, "arch-000000-seed-0777.pth": lfs, "lfs.parquet": lfs, "lfs/000000-FULL.pth": lfs, "lfs/000000.pickle.pbz2": nil,
+		"w.pth": weights, "model.pt": weights, "000000-FULL.pth": weights,
+		"wrapped.pth": torch(pickle.Dict{{Key: "model", Value: torchfile.StateDict{{Name: "a", Tensor: &torchfile.Tensor{Float32: []float32{1}}}}}}),
+		"lfs.pth":     lfs, "lfs.pickle.pbz2": lfs, "arch-000000-seed-0777.pth": lfs, "lfs.parquet": lfs, "lfs/000000-FULL.pth": lfs, "lfs/000000.pickle.pbz2": nil,
 		"page.pth": page, "000000.pickle.pbz2": page, "empty.pth": nil, "cut.pth": weights[:len(weights)/2], "w.pth.gz": zipped.Bytes(),
 		"epoch.pth": torch(pickle.Dict{{Key: "epoch", Value: 3}}), "answer.json": []byte(`{"message": "Not Found"}`), "text.txt": []byte("hello"),
 		"set.json": []byte("\ufeff" + `{"name": "a", "format": "npz", "classes": 2, "size": [8, 8]}`), "plan/plan.json": []byte(`{"settings": {}, "parts": []}`),
-		"a.safetensors": []byte("\x40\x00\x00\x00\x00\x00\x00\x00{\"a\":"), "renamed.pth": read("archive/000000-FULL.pth"), "run.pth": read(runs[0]), "merged.bin": read("m.pth"),
-		"one.pickle.pbz2": read("nats/000000.pickle.pbz2"), "000001.pickle.pbz2": read("n.pickle.pbz2"), "alone.json": read("campaign/trials/000000/cifar10/0002-0777.json"),
-		"plain.pth": []byte("\x80\x04}."), "none/text.txt": nil, "x.pth": []byte("BZh9 hello"),
+		"a.safetensors": []byte("\x40\x00\x00\x00\x00\x00\x00\x00{\"a\":"), "renamed.pth": read("archive/000000-FULL.pth"),
+		"run.pth": read(runs[0]), "merged.bin": read("m.pth"),
+		"one.pickle.pbz2": read("nats/000000.pickle.pbz2"), "000001.pickle.pbz2": read("n.pickle.pbz2"),
+		"alone.json": read("campaign/trials/000000/cifar10/0002-0777.json"),
+		"plain.pth":  []byte("\x80\x04}."), "none/text.txt": nil, "x.pth": []byte("BZh9 hello"),
 	} {
 		write(path, data)
 	}
@@ -102,48 +105,48 @@ func TestRecognise(t *testing.T) {
 	}
 	write("file/m.pth", read("m.pth"))
 
-	const train = "nb201 train --from takes it"
+	const train = "pass it to nb201 train --from"
 	for path, want := range map[string]string{ // "": it opens
 		"campaign": "", "m.pth": "", "archive": "", "runs": "", "nats": "", "n.pickle.pbz2": "", "parquet": "", "csv": "",
 		"archive/000000-FULL.pth": "", "archive/000000-SIMPLE.pth": "", "nats/000000.pickle.pbz2": "", runs[0]: "",
 
-		"w.pth":                     "a torch checkpoint with weights, no benchmark: " + train,
-		"model.pt":                  "a torch checkpoint with weights, no benchmark: " + train,
-		"000000-FULL.pth":           "a torch checkpoint with weights, no benchmark: " + train,
-		"wrapped.pth":               "a torch checkpoint with weights, no benchmark: " + train,
-		"a.safetensors":             "a safetensors file with weights, no benchmark: " + train,
-		"lfs.pth":                   "a Git LFS pointer, which stands in place of a file that was not fetched: fetch the file with git lfs pull",
+		"w.pth":                     "a torch checkpoint with weights, not a benchmark; " + train,
+		"model.pt":                  "a torch checkpoint with weights, not a benchmark; " + train,
+		"000000-FULL.pth":           "a torch checkpoint with weights, not a benchmark; " + train,
+		"wrapped.pth":               "a torch checkpoint with weights, not a benchmark; " + train,
+		"a.safetensors":             "a safetensors file with weights, not a benchmark; " + train,
+		"lfs.pth":                   "a Git LFS pointer to a file that was not fetched; fetch the file with git lfs pull",
 		"lfs.pickle.pbz2":           "fetch the file with git lfs pull",
 		"arch-000000-seed-0777.pth": "fetch the file with git lfs pull",
 		"lfs.parquet":               "fetch the file with git lfs pull",
-		"page.pth":                  "an HTML page, as of a download that led to a page instead of the file: fetch the file itself",
+		"page.pth":                  "an HTML page, perhaps that of a download instead of the file; download the file itself",
 		"000000.pickle.pbz2":        "an HTML page",
-		"empty.pth":                 "an empty file: fetch or copy it again",
-		"cut.pth":                   "of which the end is missing or damaged: fetch or copy it again",
-		"w.pth.gz":                  "a gzip archive: unpack it and name what was in it",
-		"x.pth":                     "a bzip2 file that is cut off or damaged",
-		"epoch.pth":                 "a torch checkpoint of neither weights nor results: it holds no state dict, neither by itself nor as state_dict, model_state_dict, model, net: its keys are \"epoch\"",
-		"plain.pth":                 "a Python pickle that torch.save has not written",
-		"answer.json":               "a JSON document that is neither a record nor a plan nor the definition of a dataset",
-		"set.json":                  "the definition of a dataset: nb201 train --dataset takes it",
-		"plan/plan.json":            "the plan of a campaign: name its directory, plan",
-		"alone.json":                "the record of a trial: name a campaign",
-		"renamed.pth":               "the results of one architecture, a file of a NAS-Bench-201 archive: give it its published name, such as 000123-FULL.pth",
-		"run.pth":                   "the results of one run of the original program: give it its published name, such as arch-000123-seed-0777.pth",
-		"merged.bin":                "a merged NAS-Bench-201 file: nb201 query, verify, export and compare take it when its name ends in .pth",
-		"one.pickle.pbz2":           "the results of one architecture in NATS-Bench: give it its published name, such as 000123.pickle.pbz2",
+		"empty.pth":                 "an empty file; download or copy it again",
+		"cut.pth":                   "whose end is missing or damaged; download or copy it again",
+		"w.pth.gz":                  "a gzip archive; unpack it and name the unpacked file",
+		"x.pth":                     "a bzip2 file that is cut short or damaged",
+		"epoch.pth":                 "a torch checkpoint with neither weights nor results; ",
+		"plain.pth":                 "a Python pickle that was not written by torch.save",
+		"answer.json":               "a JSON document that is not a record, a plan or the definition of a dataset",
+		"set.json":                  "the definition of a dataset; pass it to nb201 train --dataset",
+		"plan/plan.json":            "the plan of a campaign; name its directory, plan",
+		"alone.json":                "the record of a trial; name a campaign",
+		"renamed.pth":               "a file of a NAS-Bench-201 archive with the results of one architecture; rename it to its published name, such as 000123-FULL.pth",
+		"run.pth":                   "the results of one run of the original program; rename it to its published name, such as arch-000123-seed-0777.pth",
+		"merged.bin":                "a merged NAS-Bench-201 file; nb201 query, verify, export and compare read it if its name ends in .pth",
+		"one.pickle.pbz2":           "the results of one architecture in NATS-Bench; rename it to its published name, such as 000123.pickle.pbz2",
 		"000001.pickle.pbz2":        "a merged NATS-Bench file",
-		"nats/meta.pickle.pbz2":     "the list of the architectures of a NATS-Bench directory: name the directory, nats",
-		"parquet/trials.parquet":    "one table of a benchmark that consists of two: name the directory with trials.parquet and epochs.parquet, parquet",
-		"csv/epochs.csv":            "one table of a benchmark that consists of two: name the directory with trials.csv and epochs.csv, csv",
-		"one":                       "a directory around a benchmark: name that, one/two",
-		"several":                   "a directory of several benchmarks: name one of them: several/a, several/b",
-		"file":                      "a directory around a benchmark: name that, file/m.pth",
-		"campaign/trials":           "a part of a campaign: name the campaign, campaign",
-		"campaign/weights/000000":   "a part of a campaign: name the campaign, campaign",
-		"campaign/trials/000000/cifar10/0002-0777.json": "the record of a trial: name its campaign, campaign",
-		"text.txt": "has no name of a published file",
-		"none":     "is neither a campaign nor a directory of a published format",
+		"nats/meta.pickle.pbz2":     "the list of architectures of a NATS-Bench directory; name the directory, nats",
+		"parquet/trials.parquet":    "one of the two tables of a benchmark; name the directory with trials.parquet and epochs.parquet, parquet",
+		"csv/epochs.csv":            "one of the two tables of a benchmark; name the directory with trials.csv and epochs.csv, csv",
+		"one":                       "a directory that contains a benchmark; name the benchmark, one/two",
+		"several":                   "a directory that contains several benchmarks; name one of them: several/a, several/b",
+		"file":                      "a directory that contains a benchmark; name the benchmark, file/m.pth",
+		"campaign/trials":           "part of a campaign; name the campaign, campaign",
+		"campaign/weights/000000":   "part of a campaign; name the campaign, campaign",
+		"campaign/trials/000000/cifar10/0002-0777.json": "the record of a trial; name its campaign, campaign",
+		"text.txt": "is not a recognised benchmark file name",
+		"none":     "is neither a campaign nor a benchmark in a published format",
 	} {
 		b, err := published.Open(t.Context(), path)
 		if err == nil {
@@ -154,7 +157,7 @@ func TestRecognise(t *testing.T) {
 		}
 	}
 
-	// The files of a directory are read later.
+	// The files in a directory are read only on demand.
 	b, err := published.Open(t.Context(), "lfs")
 	if err != nil {
 		t.Fatal(err)
@@ -164,8 +167,7 @@ func TestRecognise(t *testing.T) {
 	}
 }
 
-// TestRecogniseNothing has what cannot be read end in a usage error, and what is damaged
-// in whatever its reader says.
+// TestRecogniseNothing checks that files that cannot be read or recognised end in usage errors.
 func TestRecogniseNothing(t *testing.T) {
 	if _, err := published.Recognise(filepath.Join(t.TempDir(), "none")); !usage.Is(err) {
 		t.Errorf("no file: error %v", err)

@@ -21,9 +21,9 @@ import (
 	"nb201/results/published/internal/pickled"
 )
 
-// Runs is a directory of folders of a schedule each, with a torch checkpoint for
-// each architecture and seed, arch-NNNNNN-seed-SSSS.pth, weights included: what
-// the original's exps/NAS-Bench-201/main.py leaves.
+// Runs is the format written by the original's exps/NAS-Bench-201/main.py: a directory with a
+// folder for each schedule, which holds a torch checkpoint for each architecture and seed,
+// arch-NNNNNN-seed-SSSS.pth, with weights.
 const Runs benchmark.Format = "runs"
 
 var (
@@ -39,7 +39,10 @@ func runsReader() reader {
 			if !c.torchHas("all_dataset_keys") {
 				return Kind{}, false
 			}
-			return Kind{Format: Runs, what: "the results of one run of the original program", todo: "give it its published name, such as arch-000123-seed-0777.pth"}, true
+			return Kind{
+				Format: Runs, what: "the results of one run of the original program",
+				todo: "rename it to its published name, such as arch-000123-seed-0777.pth",
+			}, true
 		},
 	}
 }
@@ -56,37 +59,37 @@ func findRuns(dir string, entries []os.DirEntry) (files []string, err error) {
 			if err != nil {
 				return nil, usage.Errorf("cannot open benchmark: %w", err)
 			}
-			found, _ := filesNamed(runName)(path, below)
+			found, _ := listMatching(runName)(path, below)
 			files = append(files, found...)
 		}
 	}
 	return files, nil
 }
 
-// runsSource reads arch-NNNNNN-seed-SSSS.pth.
+// runsSource reads the files arch-NNNNNN-seed-SSSS.pth.
 type runsSource struct {
-	runs map[int][]run // by architecture
+	runs map[int][]run // by index of the architecture
 	*opening
 }
 
-// run is a file of one seed, with a trial on each dataset key.
+// run is the file of one architecture and seed, with a trial on each dataset key.
 type run struct {
 	path string
 	seed uint32
 }
 
-// openRuns opens a directory of folders of runs, such a folder, or one run.
+// openRuns opens a directory with folders of runs, one such folder, or one run.
 func openRuns(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 	runs := map[int][]run{}
 	for _, file := range o.files {
 		match := runName.FindStringSubmatch(filepath.Base(file))
-		index, err := namedIndex(file, match[1])
+		index, err := parseIndex(file, match[1])
 		if err != nil {
 			return nil, err
 		}
 		seed, err := strconv.ParseUint(match[2], 10, 32)
 		if err != nil {
-			return nil, usage.Errorf("%s is named after a seed beyond 4294967295", file)
+			return nil, usage.Errorf("%s: the seed in the name exceeds 4294967295", file)
 		}
 		runs[index] = append(runs[index], run{file, uint32(seed)})
 	}
@@ -115,7 +118,7 @@ func (s runsSource) Architecture(index int) (*benchmark.Architecture, error) {
 		slices.SortFunc(r.Results, func(a, b *benchmark.ResultsCount) int { return a.Trial.Compare(b.Trial) })
 		for i := range r.Results[1:] {
 			if r.Results[i].Trial == r.Results[i+1].Trial {
-				return nil, results.AsDamaged(usage.Errorf("two files hold %v", r.Results[i].Trial))
+				return nil, results.AsDamaged(usage.Errorf("%v is in two files; remove one of them", r.Results[i].Trial))
 			}
 		}
 	}
@@ -123,9 +126,9 @@ func (s runsSource) Architecture(index int) (*benchmark.Architecture, error) {
 	return a, nil
 }
 
-// addRun reads what evaluate_all_datasets of exps/NAS-Bench-201/main.py returns, as it
-// is saved. The file does not name its architecture.
-func addRun(a *benchmark.Architecture, of run, v any) error {
+// addRun reads the saved value of evaluate_all_datasets in exps/NAS-Bench-201/main.py and adds
+// its trials to a. The value does not name the architecture.
+func addRun(a *benchmark.Architecture, file run, v any) error {
 	d, err := pickled.AsDict(v)
 	if err != nil {
 		return err
@@ -147,9 +150,9 @@ func addRun(a *benchmark.Architecture, of run, v any) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
-		r.Arch, r.Genotype, r.Dataset, r.Seed = a.Index, a.Genotype, key, of.seed
-		r.KeepWeights(func() (torchfile.StateDict, error) {
-			return loadState(of.path, func(root pickled.Dict) (any, error) {
+		r.Arch, r.Genotype, r.Dataset, r.Seed = a.Index, a.Genotype, key, file.seed
+		r.SetWeights(func() (torchfile.StateDict, error) {
+			return loadState(file.path, func(root pickled.Dict) (any, error) {
 				values, err := pickled.Field(root, key, pickled.AsDict)
 				if err != nil {
 					return nil, err
@@ -162,25 +165,25 @@ func addRun(a *benchmark.Architecture, of run, v any) error {
 	return nil
 }
 
-// readRun reads what evaluate_for_seed of the original (xautodl/procedures/eval_funcs.py
-// and exps/NAS-Bench-201/functions.py) returns. Its evaluation sets are named by the
-// keys of valid_acc1es.
+// readRun reads the result of the original's evaluate_for_seed
+// (xautodl/procedures/eval_funcs.py and exps/NAS-Bench-201/functions.py). The keys of
+// valid_acc1es name the evaluation sets.
 func readRun(d pickled.Dict) (*benchmark.ResultsCount, error) {
 	r := &benchmark.ResultsCount{}
 	var config pickled.Dict
 	var finished bool
 	err := cmp.Or(
-		pickled.Take(d, "finish-train", pickled.AsBool, &finished),
-		pickled.Take(d, "total_epoch", pickled.AsInt, &r.Epochs),
-		pickled.Take(d, "channel", pickled.AsInt, &r.Channels),
-		pickled.Take(d, "num_cells", pickled.AsInt, &r.Cells),
-		pickled.Take(d, "flop", pickled.AsFloat, &r.FLOPs),
-		pickled.Take(d, "param", pickled.AsFloat, &r.Params),
-		pickled.Take(d, "config", pickled.AsDict, &config),
-		pickled.Take(d, "train_losses", epochsOf, &r.Training.Loss),
-		pickled.Take(d, "train_acc1es", epochsOf, &r.Training.Top1),
-		pickled.Take(d, "train_acc5es", epochsOf, &r.Training.Top5),
-		pickled.Take(d, "train_times", epochsOf, &r.Training.Seconds),
+		pickled.FieldInto(d, "finish-train", pickled.AsBool, &finished),
+		pickled.FieldInto(d, "total_epoch", pickled.AsInt, &r.Epochs),
+		pickled.FieldInto(d, "channel", pickled.AsInt, &r.Channels),
+		pickled.FieldInto(d, "num_cells", pickled.AsInt, &r.Cells),
+		pickled.FieldInto(d, "flop", pickled.AsFloat, &r.FLOPs),
+		pickled.FieldInto(d, "param", pickled.AsFloat, &r.Params),
+		pickled.FieldInto(d, "config", pickled.AsDict, &config),
+		pickled.FieldInto(d, "train_losses", parseEpochs, &r.Training.Loss),
+		pickled.FieldInto(d, "train_acc1es", parseEpochs, &r.Training.Top1),
+		pickled.FieldInto(d, "train_acc5es", parseEpochs, &r.Training.Top5),
+		pickled.FieldInto(d, "train_times", parseEpochs, &r.Training.Seconds),
 	)
 	if err != nil {
 		return nil, err
@@ -190,7 +193,7 @@ func readRun(d pickled.Dict) (*benchmark.ResultsCount, error) {
 	}
 	r.Recipe = readRecipe(config, r)
 	if !finished {
-		return nil, errors.New("its training did not finish")
+		return nil, errors.New("the training did not finish")
 	}
 	for _, m := range []struct {
 		field  string
@@ -203,22 +206,21 @@ func readRun(d pickled.Dict) (*benchmark.ResultsCount, error) {
 	return r, nil
 }
 
-// readRecipe reads the recipe of a run from the config that it was given: the JSON of
-// configs/nas-benchmark with what exps/NAS-Bench-201/main.py adds. It is nil where a value
-// is missing.
-func readRecipe(config pickled.Dict, of *benchmark.ResultsCount) *configs.Recipe {
-	r := configs.Recipe{Channels: of.Channels, Cells: of.Cells}
+// readRecipe reads the recipe of a run from its config: the JSON in configs/nas-benchmark with
+// the values that exps/NAS-Bench-201/main.py adds. It returns nil if a value is missing.
+func readRecipe(config pickled.Dict, trial *benchmark.ResultsCount) *configs.Recipe {
+	r := configs.Recipe{Channels: trial.Channels, Cells: trial.Cells}
 	err := cmp.Or(
-		pickled.Take(config, "epochs", pickled.AsInt, &r.Epochs),
-		pickled.Take(config, "batch_size", pickled.AsInt, &r.Batch),
-		pickled.Take(config, "optim", pickled.AsString, &r.Optimizer),
-		pickled.Take(config, "LR", pickled.AsFloat, &r.LearningRate),
-		pickled.Take(config, "momentum", pickled.AsFloat, &r.Momentum),
-		pickled.Take(config, "nesterov", pickled.AsBool, &r.Nesterov),
-		pickled.Take(config, "decay", pickled.AsFloat, &r.WeightDecay),
-		pickled.Take(config, "scheduler", pickled.AsString, &r.Scheduler),
-		pickled.Take(config, "eta_min", pickled.AsFloat, &r.EtaMin),
-		pickled.Take(config, "warmup", pickled.AsInt, &r.Warmup),
+		pickled.FieldInto(config, "epochs", pickled.AsInt, &r.Epochs),
+		pickled.FieldInto(config, "batch_size", pickled.AsInt, &r.Batch),
+		pickled.FieldInto(config, "optim", pickled.AsString, &r.Optimizer),
+		pickled.FieldInto(config, "LR", pickled.AsFloat, &r.LearningRate),
+		pickled.FieldInto(config, "momentum", pickled.AsFloat, &r.Momentum),
+		pickled.FieldInto(config, "nesterov", pickled.AsBool, &r.Nesterov),
+		pickled.FieldInto(config, "decay", pickled.AsFloat, &r.WeightDecay),
+		pickled.FieldInto(config, "scheduler", pickled.AsString, &r.Scheduler),
+		pickled.FieldInto(config, "eta_min", pickled.AsFloat, &r.EtaMin),
+		pickled.FieldInto(config, "warmup", pickled.AsInt, &r.Warmup),
 	)
 	if err != nil {
 		return nil

@@ -14,24 +14,26 @@ import (
 	"nb201/results/tables"
 )
 
-// tableSource reads the rows of an architecture from both tables. Where they stand is found
-// once; the rows are read when they are asked for.
+// tableSource reads the rows of an architecture from both tables. The rows are located once,
+// and read on demand.
 type tableSource struct {
 	dir    string
 	trials table[tables.TrialRow]
 	epochs table[tables.EpochRow]
 }
 
-// table finds the rows of an architecture.
+// table reads the rows of one architecture from a table.
 type table[Row any] interface {
-	// architectures lists those that have a row, in ascending order.
+	// architectures lists the architectures that have rows, in ascending order.
 	architectures() ([]int, error)
 	rows(architecture int) ([]Row, error)
 	io.Closer
 }
 
-// openTables opens the directory of two tables.
-func openTables[T table[tables.TrialRow], E table[tables.EpochRow]](o *opening, f benchmark.Format, trials func(path string) (T, error), epochs func(path string) (E, error)) (*benchmark.Benchmark, error) {
+// openTables opens a directory with the two tables.
+func openTables[T table[tables.TrialRow], E table[tables.EpochRow]](
+	o *opening, f benchmark.Format, trials func(path string) (T, error), epochs func(path string) (E, error),
+) (*benchmark.Benchmark, error) {
 	extension := "." + string(f)
 	t, err := trials(filepath.Join(o.path, tables.TrialsTable+extension))
 	if err != nil {
@@ -72,7 +74,7 @@ func (s *tableSource) Architecture(index int) (*benchmark.Architecture, error) {
 	return a, nil
 }
 
-// checkIndices refuses architectures that there are not, given in ascending order.
+// checkIndices refuses indices of architectures that do not exist.
 func checkIndices(path string, indices []int) error {
 	for _, i := range indices {
 		if _, err := cell.ByIndex(i); err != nil {
@@ -82,7 +84,7 @@ func checkIndices(path string, indices []int) error {
 	return nil
 }
 
-// findTable finds the table of trials with a file extension in a directory.
+// findTable returns an inDir that finds the table of trials with a file extension.
 func findTable(extension string) func(dir string, entries []os.DirEntry) ([]string, error) {
 	return func(dir string, entries []os.DirEntry) ([]string, error) {
 		for _, e := range entries {
@@ -94,15 +96,12 @@ func findTable(extension string) func(dir string, entries []os.DirEntry) ([]stri
 	}
 }
 
-// oneTable describes one of the two tables of a benchmark, by its name where
-// nothing else is known of it.
+// oneTable describes a file that is one of a benchmark's two tables. If otherwise is not "", the
+// file's name decides whether it is one, and otherwise describes any other file.
 func oneTable(path, extension, otherwise string) Kind {
-	dir := filepath.Dir(path)
+	both := fmt.Sprintf("%s%s and %s%s", tables.TrialsTable, extension, tables.EpochsTable, extension)
 	if name := filepath.Base(path); otherwise == "" || name == tables.TrialsTable+extension || name == tables.EpochsTable+extension {
-		return Kind{
-			what: "one table of a benchmark that consists of two",
-			todo: fmt.Sprintf("name the directory with %s%s and %s%s, %s", tables.TrialsTable, extension, tables.EpochsTable, extension, dir),
-		}
+		return Kind{what: "one of the two tables of a benchmark", todo: fmt.Sprintf("name the directory with %s, %s", both, filepath.Dir(path))}
 	}
-	return Kind{what: otherwise, todo: fmt.Sprintf("a benchmark in it is a directory with %s%s and %s%s", tables.TrialsTable, extension, tables.EpochsTable, extension)}
+	return Kind{what: otherwise, todo: "a benchmark in this format is a directory with " + both}
 }

@@ -29,12 +29,12 @@ import (
 	. "nb201/results/tables"
 )
 
-// gappy is an architecture whose series have all the holes that published files have.
+// gappy makes an architecture whose series have all the gaps that occur in published files.
 func gappy(t testing.TB, index int) *Architecture {
 	t.Helper()
 	c := Campaign{Dir: t.TempDir()}
 	for _, trial := range resultstest.Grid(index) {
-		if err := c.Publish(resultstest.Record(t, trial), nil); err != nil { // the tables hold no weights
+		if err := c.Publish(resultstest.Record(t, trial), nil); err != nil { // the tables do not contain weights
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +61,7 @@ func gappy(t testing.TB, index int) *Architecture {
 	return a
 }
 
-// writeTables writes the rows as the formats have them.
+// writeTables writes the rows in both formats.
 func writeTables(t testing.TB, dir string, trials []TrialRow, epochs []EpochRow) {
 	t.Helper()
 	if err := parquet.WriteFile(filepath.Join(dir, "trials.parquet"), trials); err != nil {
@@ -120,7 +120,7 @@ func lz4Block(src []byte) []byte {
 	return block[:n]
 }
 
-// hadoopFrames are those of Hadoop's LZ4, each of some bytes.
+// hadoopFrames compresses src into frames of Hadoop's LZ4, 100 bytes each.
 func hadoopFrames(src []byte) (frames []byte) {
 	for part := range slices.Chunk(src, 100) {
 		block := lz4Block(part)
@@ -130,7 +130,7 @@ func hadoopFrames(src []byte) (frames []byte) {
 	return frames
 }
 
-// Tables read whatever their pages are compressed with, or the sentence says with what.
+// Tables are read with any supported compression; for any other, the error names it.
 func TestParquetCodecs(t *testing.T) {
 	want := gappy(t, 3)
 	trials, epochs := RowsOf(want)
@@ -142,14 +142,16 @@ func TestParquetCodecs(t *testing.T) {
 		{codec: &parquet.Uncompressed}, {codec: &parquet.Snappy}, {codec: &parquet.Gzip}, {codec: &parquet.Brotli},
 		{codec: &parquet.Zstd}, {codec: &parquet.Lz4Raw}, {codec: codec{format.Lz4Raw, lz4Block}},
 		{codec: codec{format.Lz4, hadoopFrames}}, {codec: codec{format.Lz4, lz4Block}},
-		{codec{format.LZO, same}, "compressed with LZO, not with one of [UNCOMPRESSED SNAPPY GZIP BROTLI ZSTD], LZ4 or LZ4_RAW"},
+		{codec{format.LZO, same}, "compressed with LZO; supported are [UNCOMPRESSED SNAPPY GZIP BROTLI ZSTD], LZ4 and LZ4_RAW"},
 		{codec{format.CompressionCodec(9), same}, "compressed with"},
 		{codec{format.Lz4, same}, "does not unpack by LZ4"},
 		{codec{format.Lz4Raw, hadoopFrames}, "does not unpack by LZ4"},
 	} {
 		for version := 1; version <= 2; version++ {
 			dir := t.TempDir()
-			options := []parquet.WriterOption{parquet.Compression(x.codec), parquet.DataPageVersion(version), parquet.MaxRowsPerRowGroup(70), parquet.PageBufferSize(500)}
+			options := []parquet.WriterOption{
+				parquet.Compression(x.codec), parquet.DataPageVersion(version), parquet.MaxRowsPerRowGroup(70), parquet.PageBufferSize(500),
+			}
 			if err := errors.Join(parquet.WriteFile(filepath.Join(dir, "trials.parquet"), trials, options...),
 				parquet.WriteFile(filepath.Join(dir, "epochs.parquet"), epochs, options...)); err != nil {
 				t.Fatal(err)
@@ -192,7 +194,7 @@ func TestArrowLZ4(t *testing.T) {
 	}
 }
 
-// Everything that a trial tells but for its weights passes through the tables.
+// Everything in a trial except its weights survives the tables.
 func TestTablesReadBack(t *testing.T) {
 	want := []*Architecture{gappy(t, 3), gappy(t, 4), gappy(t, 15624)}
 	var trials []TrialRow
@@ -227,7 +229,7 @@ func TestTablesReadBack(t *testing.T) {
 	}
 }
 
-// A byte order mark, which spreadsheets write, is no part of the first column's name.
+// A byte order mark, which spreadsheets write, is not part of the first column's name.
 func TestTablesMarked(t *testing.T) {
 	want := gappy(t, 3)
 	dir := t.TempDir()
@@ -288,7 +290,7 @@ for r in epochs: print(r["set"], r["epoch"], *[number(r[c]) for c in ("loss", "t
 	}
 }
 
-// pythonHex is float.hex of a normal number.
+// pythonHex formats a normal number as Python's float.hex does.
 func pythonHex(v float64) string {
 	mantissa, exponent, _ := strings.Cut(fmt.Sprintf("%.13x", v), "p")
 	sign, digits := exponent[:1], strings.TrimLeft(exponent[1:], "0")
@@ -298,18 +300,18 @@ func pythonHex(v float64) string {
 	return mantissa + "p" + sign + digits
 }
 
-// Rows that do not fit together are refused with the place.
+// Rows that contradict each other are refused with an error that names the place.
 func TestTablesRefused(t *testing.T) {
 	for name, x := range map[string]struct {
 		change func(trials []TrialRow, epochs []EpochRow) ([]TrialRow, []EpochRow)
 		want   string
 	}{
-		"genotype": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { t[2].Genotype = "|none~0|"; return t, e }, "is not that of architecture 3"},
-		"twice":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { return append(t, t[1]), e }, "a second row of the trial"},
+		"genotype": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { t[2].Genotype = "|none~0|"; return t, e }, "does not match architecture 3"},
+		"twice":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { return append(t, t[1]), e }, "the trial has two rows"},
 		"set":      {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Set = "y-test"; return t, e }, `set "y-test"`},
-		"no trial": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Seed = 5; return t, e }, "has no such trial"},
-		"epoch":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Epoch = 2; return t, e }, "the trial has 2 epochs"},
-		"value":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { return t, append(e, e[0]) }, "a second value"},
+		"no trial": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Seed = 5; return t, e }, "the trial is missing in the table trials"},
+		"epoch":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Epoch = 2; return t, e }, "the trial has epochs 0 to 1 only"},
+		"value":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { return t, append(e, e[0]) }, "two rows give the same value"},
 		"dataset":  {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { t[0].Dataset = "a b"; return t, e }, "dataset key"},
 		"set name": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) {
 			t[0].EvaluationSets = []string{"x@1"}
@@ -318,11 +320,11 @@ func TestTablesRefused(t *testing.T) {
 		"sets": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) {
 			t[0].EvaluationSets = []string{"a", "a"}
 			return t, e
-		}, "stands there twice"},
+		}, "a is listed twice"},
 		"train": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) {
 			t[0].EvaluationSets = []string{"train"}
 			return t, e
-		}, "stands there twice"},
+		}, "has the name of the training set"},
 	} {
 		trials, epochs := RowsOf(gappy(t, 3))
 		trials, epochs = x.change(trials, epochs)
@@ -341,13 +343,14 @@ func TestTablesRefused(t *testing.T) {
 	}
 }
 
-// Files that are no tables are refused with the place.
+// Files that are not tables are refused with an error that names the place.
 func TestTableFilesRefused(t *testing.T) {
 	trials, epochs := RowsOf(gappy(t, 3))
 	more, others := RowsOf(gappy(t, 4))
 	trials, epochs = append(trials, more...), append(epochs, others...)
 	header, row, _ := strings.Cut(string(csvOf(t, trials)), "\n")
 	line, _, _ := strings.Cut(row, "\n")
+	with := func(old, changed string) []byte { return []byte(header + "\n" + strings.Replace(row, old, changed, 1)) }
 	for name, x := range map[string]struct {
 		file string
 		text []byte // nil: truncated to half
@@ -357,14 +360,14 @@ func TestTableFilesRefused(t *testing.T) {
 		"no parquet":      {"epochs.parquet", []byte("PAR1"), "epochs.parquet"},
 		"csv header":      {"trials.csv", []byte("architecture,genotype\n"), "line 1: the columns"},
 		"no csv":          {"trials.csv", []byte(""), "line 1: the columns"},
-		"csv index":       {"trials.csv", []byte(header + "\nx" + row), "line 2: \"x3\" is no index"},
+		"csv index":       {"trials.csv", []byte(header + "\nx" + row), "line 2: \"x3\" is not the index"},
 		"beyond":          {"trials.csv", []byte(header + "\n15625" + line[1:]), "15625"},
-		"csv fields":      {"trials.csv", []byte(header + "\n3,4,5\n"), "row 1 of architecture 3, which begins at line 2: wrong number of fields"},
-		"csv number":      {"trials.csv", []byte(header + "\n" + strings.Replace(row, "cifar10-valid,12,2,", "cifar10-valid,12,two,", 1)), `column 5, epochs: "two" is not a whole number`},
-		"csv range":       {"trials.csv", []byte(header + "\n" + strings.Replace(row, "cifar10-valid,12,2,", "cifar10-valid,12,99999999999999999999,", 1)), `column 5, epochs: "99999999999999999999" is not a whole number within its range`},
-		"csv list":        {"trials.csv", []byte(header + "\n" + strings.Replace(row, "0.0125;0.013", "0.0125;fast", 1)), `column 12, latency_seconds_per_batch_of_256: "0.0125;fast" is not a list of numbers, with ; between them`},
+		"csv fields":      {"trials.csv", []byte(header + "\n3,4,5\n"), "architecture 3 (from line 2), row 1: wrong number of fields"},
+		"csv number":      {"trials.csv", with("cifar10-valid,12,2,", "cifar10-valid,12,two,"), `column 5, epochs: "two" is not a whole number`},
+		"csv range":       {"trials.csv", with("cifar10-valid,12,2,", "cifar10-valid,12,99999999999999999999,"), `column 5, epochs: "99999999999999999999" is not a whole number within its range`},
+		"csv list":        {"trials.csv", with("0.0125;0.013", "0.0125;fast"), `column 12, latency_seconds_per_batch_of_256: "0.0125;fast" is not a list of numbers separated by ;`},
 		"csv in UTF-16":   {"trials.csv", []byte("\xff\xfea\x00"), "trials.csv: the text is in UTF-16"},
-		"csv mixed":       {"trials.csv", []byte(header + "\n" + row + row), "the rows of architecture 3 are not together"},
+		"csv mixed":       {"trials.csv", []byte(header + "\n" + row + row), "the rows of architecture 3 are not adjacent"},
 		"epochs missing":  {"epochs.csv", []byte("-"), "epochs.csv"},
 		"parquet missing": {"epochs.parquet", []byte("-"), "epochs.parquet"},
 	} {
@@ -405,8 +408,8 @@ func csvOf(t testing.TB, trials []TrialRow) []byte {
 	return text
 }
 
-// fuzzTables replaces the table of trials by any bytes: whatever it then holds can be
-// written again.
+// fuzzTables replaces the table of trials by arbitrary bytes. If an architecture can be read from
+// them, its rows must convert back to it.
 func fuzzTables(f *testing.F, name string, open func(dir string) (*Benchmark, error)) {
 	dir := f.TempDir()
 	trials, epochs := RowsOf(gappy(f, 3))
@@ -444,7 +447,8 @@ func FuzzCSV(f *testing.F) { fuzzTables(f, "trials.csv", OpenCSV) }
 
 func FuzzParquet(f *testing.F) { fuzzTables(f, "trials.parquet", OpenParquet) }
 
-// Tables of LZ4 with a few wrong bytes are read, or refused with their name.
+// Tables compressed with LZ4 with a few wrong bytes are read, or refused with an error that names
+// them.
 func TestLZ4Damaged(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	dir := t.TempDir()

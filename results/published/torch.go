@@ -6,7 +6,7 @@ import (
 	"nb201/results/published/internal/pickled"
 )
 
-// torchValue reads what a checkpoint holds but for the elements of its tensors.
+// torchValue reads the value in a torch checkpoint, without the elements of its tensors.
 func torchValue(path string) (any, error) {
 	f, err := torchfile.Open(path)
 	if err != nil {
@@ -16,7 +16,8 @@ func torchValue(path string) (any, error) {
 	return f.Value()
 }
 
-// loadState reads the tensors of the state dict that find finds in a checkpoint.
+// loadState reads a state dict with its tensors from a torch checkpoint. find selects it in the
+// checkpoint's dict.
 func loadState(path string, find func(pickled.Dict) (any, error)) (torchfile.StateDict, error) {
 	f, err := torchfile.Open(path)
 	if err != nil {

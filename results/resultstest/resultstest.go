@@ -1,4 +1,4 @@
-// Package resultstest makes synthetic trials, for tests of what reads and writes them.
+// Package resultstest makes synthetic trials, records, weights and campaigns for tests.
 package resultstest
 
 import (
@@ -19,17 +19,17 @@ import (
 	"nb201/results"
 )
 
-// Own is the key of a user's own dataset: 3 classes of 20x20 pixels, evaluated on
-// ori-test and x-valid. With so few classes the top-5 accuracy is 100 %.
+// Own is the dataset key of a user's own dataset, with 3 classes and images of 20x20 pixels,
+// evaluated on ori-test and x-valid. With so few classes the top-5 accuracy is always 100 %.
 const Own = "own.set_3-v1"
 
-// own is its definition.
+// own is the definition of Own.
 const own = `{"name":"` + Own + `","format":"image-folder","path":"images","classes":3,"size":[20,20],` +
 	`"mean":[125.3,123,113.9],"std":[63,62.1,66.7],"augment":{"flip":true,"crop_padding":0},` +
 	`"train":{"from":"train","order":"shuffle"},` +
 	`"eval":[{"name":"ori-test","from":"test","order":"sequential"},{"name":"x-valid","from":"test","order":"sequential"}]}`
 
-// dataset is what a dataset key is trained and evaluated on.
+// dataset returns the sizes of a dataset: classes, image size, training and evaluation sets.
 func dataset(t testing.TB, key string) configs.Dataset {
 	t.Helper()
 	set := func(name string, images int) configs.EvaluationSet {
@@ -43,12 +43,12 @@ func dataset(t testing.TB, key string) configs.Dataset {
 	}
 	d, ok := configs.FindDataset(key)
 	if !ok {
-		t.Fatalf("no dataset %s", key)
+		t.Fatalf("unknown dataset key %s", key)
 	}
 	return d
 }
 
-// definition is that of a dataset key.
+// definition returns the definition of a dataset as JSON.
 func definition(t testing.TB, key string) jsontext.Value {
 	v := jsontext.Value(own)
 	if key != Own {
@@ -60,9 +60,9 @@ func definition(t testing.TB, key string) jsontext.Value {
 	return v
 }
 
-// Record makes a plausible record of a trial, the same every time: an accuracy
-// that rises and a loss that falls, with noise; ori-test is the mean of x-valid and
-// x-test where there are both, as in the benchmark.
+// Record makes a plausible record of a trial, the same for each call: accuracies rise and losses
+// fall, with noise. If the dataset has both x-valid and x-test, ori-test is their mean, as in the
+// benchmark. The network has C=8 and N=1.
 func Record(t testing.TB, trial results.Trial) *results.Record {
 	t.Helper()
 	d := dataset(t, trial.Dataset)
@@ -131,7 +131,7 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 	return r
 }
 
-// Resize gives the record another macro skeleton.
+// Resize changes the channels (C) and cells (N) in a record, and its costs with them.
 func Resize(t testing.TB, r *results.Record, channels, cells int) {
 	t.Helper()
 	r.Recipe.Channels, r.Recipe.Cells = channels, cells
@@ -142,7 +142,7 @@ func Resize(t testing.TB, r *results.Record, channels, cells int) {
 	r.FLOPs, r.Params = network.FLOPs(), network.Params()
 }
 
-// Weights makes a state dict of the record's network.
+// Weights makes a random state dict of the record's network, the same for each call.
 func Weights(t testing.TB, r *results.Record) torchfile.StateDict {
 	t.Helper()
 	network, err := r.Network()
@@ -166,7 +166,7 @@ func Weights(t testing.TB, r *results.Record) torchfile.StateDict {
 	return weights
 }
 
-// Fill publishes synthetic trials into a new campaign.
+// Fill publishes synthetic trials, with weights, into a new campaign.
 func Fill(t testing.TB, trials ...results.Trial) results.Campaign {
 	t.Helper()
 	c := results.Campaign{Dir: t.TempDir()}
@@ -179,8 +179,8 @@ func Fill(t testing.TB, trials ...results.Trial) results.Campaign {
 	return c
 }
 
-// Mix puts a trial into a campaign that it need not belong to, which Publish refuses: as
-// campaigns hold that were copied together, or made by earlier versions.
+// Mix puts a trial into a campaign even if Publish would refuse it as of another experiment. Such
+// campaigns exist where trials were copied together, or were made by earlier versions.
 func Mix(t testing.TB, c results.Campaign, r *results.Record) {
 	t.Helper()
 	alone := results.Campaign{Dir: t.TempDir()}
@@ -198,8 +198,8 @@ func Mix(t testing.TB, c results.Campaign, r *results.Record) {
 	}
 }
 
-// Grid is all trials of the architectures on the benchmark's dataset keys, with one
-// seed of the schedule of 2 epochs and two of that of 3.
+// Grid returns trials of the architectures on all dataset keys of the benchmark: one seed with
+// the schedule of 2 epochs, and two seeds with that of 3.
 func Grid(archs ...int) []results.Trial {
 	var trials []results.Trial
 	for _, arch := range archs {
@@ -214,25 +214,25 @@ func trial(arch int, dataset string, epochs int, seed uint32) results.Trial {
 	return results.Trial{Arch: arch, Dataset: dataset, Epochs: epochs, Seed: seed}
 }
 
-// Apart compares two records of trials that may differ by rounding: it returns the largest
-// relative distance between their losses, and what else differs as Record.Diff has it. Accuracies,
-// which jump with rounding, and hashes of weights are not compared. Losses of curves of different
-// lengths are among what else differs.
+// Apart compares two records that may differ by rounding. It returns the largest relative distance
+// between their losses, and all other differences as [results.Record.Diff] lists them; losses of
+// curves with different lengths are among the latter. It does not compare accuracies, which jump
+// with rounding, or the hashes of weights.
 func Apart(a, b *results.Record) (losses float64, rest []string) {
 	c := *a
 	c.Weights, c.Eval = b.Weights, slices.Clone(a.Eval)
-	curve := func(of *results.Curve, other results.Curve) {
-		if len(of.Loss) != len(other.Loss) {
+	compareCurve := func(curve *results.Curve, other results.Curve) {
+		if len(curve.Loss) != len(other.Loss) {
 			return
 		}
 		for i, loss := range other.Loss {
-			losses = max(losses, math.Abs(of.Loss[i]-loss)/math.Abs(loss))
+			losses = max(losses, math.Abs(curve.Loss[i]-loss)/math.Abs(loss))
 		}
-		of.Loss, of.Top1, of.Top5 = other.Loss, other.Top1, other.Top5
+		curve.Loss, curve.Top1, curve.Top5 = other.Loss, other.Top1, other.Top5 // so that Diff finds the rest only
 	}
-	curve(&c.Train.Curve, b.Train.Curve)
+	compareCurve(&c.Train.Curve, b.Train.Curve)
 	for i := range min(len(c.Eval), len(b.Eval)) {
-		curve(&c.Eval[i].Curve, b.Eval[i].Curve)
+		compareCurve(&c.Eval[i].Curve, b.Eval[i].Curve)
 	}
 	return losses, c.Diff(b)
 }

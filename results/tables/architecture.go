@@ -10,8 +10,7 @@ import (
 	"nb201/results/benchmark"
 )
 
-// RowsOf are the rows of an architecture in both tables.
-// They share memory with a.
+// RowsOf returns the rows of an architecture in both tables. They share memory with a.
 func RowsOf(a *benchmark.Architecture) ([]TrialRow, []EpochRow) {
 	var trials []TrialRow
 	var epochs []EpochRow
@@ -32,25 +31,25 @@ func RowsOf(a *benchmark.Architecture) ([]TrialRow, []EpochRow) {
 	return trials, epochs
 }
 
-// appendRows appends a row for each epoch in which anything was measured.
+// appendRows appends a row for each epoch that has at least one value.
 func appendRows(rows []EpochRow, m *benchmark.Measures, trial TrialRow, set string) []EpochRow {
 	first := len(rows)
 	for _, s := range []struct {
 		series benchmark.Series
 		field  func(*EpochRow) **float64
 	}{{m.Loss, (*EpochRow).loss}, {m.Top1, (*EpochRow).top1}, {m.Top5, (*EpochRow).top5}, {m.Seconds, (*EpochRow).seconds}} {
-		at := first // series and rows both ascend
+		next := first // both the series and the rows are in order of epochs
 		for i := range s.series {
 			p := &s.series[i]
-			for at < len(rows) && rows[at].Epoch < p.Epoch {
-				at++
+			for next < len(rows) && rows[next].Epoch < p.Epoch {
+				next++
 			}
-			if at == len(rows) || rows[at].Epoch > p.Epoch {
-				rows = slices.Insert(rows, at, EpochRow{
+			if next == len(rows) || rows[next].Epoch > p.Epoch {
+				rows = slices.Insert(rows, next, EpochRow{
 					Architecture: trial.Architecture, Dataset: trial.Dataset, Schedule: trial.Schedule, Seed: trial.Seed, Set: set, Epoch: p.Epoch,
 				})
 			}
-			*s.field(&rows[at]) = &p.Value
+			*s.field(&rows[next]) = &p.Value
 		}
 	}
 	return rows
@@ -64,17 +63,17 @@ func (r *EpochRow) top5() **float64 { return &r.Top5 }
 
 func (r *EpochRow) seconds() **float64 { return &r.Seconds }
 
-// rowKey names a trial in the tables of an architecture.
+// rowKey identifies a trial of an architecture in the tables.
 type rowKey struct {
 	dataset, schedule string
 	seed              uint32
 }
 
-// ArchitectureOf is the inverse of RowsOf, for the rows of one architecture in any
-// order. An error says which rows do not fit together.
+// ArchitectureOf is the inverse of [RowsOf]. It takes the rows of one architecture in any order.
+// It fails if they contradict each other; the error names the rows.
 func ArchitectureOf(trials []TrialRow, epochs []EpochRow) (*benchmark.Architecture, error) {
 	if len(trials) == 0 {
-		return nil, fmt.Errorf("no trial")
+		return nil, fmt.Errorf("no rows in the table %s", TrialsTable)
 	}
 	index := trials[0].Architecture
 	a, err := benchmark.NewArchitecture(index)
@@ -90,7 +89,7 @@ func ArchitectureOf(trials []TrialRow, epochs []EpochRow) (*benchmark.Architectu
 			return nil, err
 		}
 		if found[key] != nil {
-			return nil, fmt.Errorf("%v, schedule %q: a second row of the trial", r.Trial, row.Schedule)
+			return nil, fmt.Errorf("%v, schedule %q: the trial has two rows in the table %s", r.Trial, row.Schedule, TrialsTable)
 		}
 		found[key] = r
 		a.Add(row.Schedule, r)
@@ -112,7 +111,7 @@ func ArchitectureOf(trials []TrialRow, epochs []EpochRow) (*benchmark.Architectu
 	return a, nil
 }
 
-// resultsCount is the trial of a row without what was measured.
+// resultsCount returns the trial of a row, without measures.
 func (row *TrialRow) resultsCount(a *benchmark.Architecture) (*benchmark.ResultsCount, error) {
 	r := &benchmark.ResultsCount{
 		Trial:    results.Trial{Arch: row.Architecture, Dataset: row.Dataset, Epochs: row.Epochs, Seed: row.Seed},
@@ -126,34 +125,34 @@ func (row *TrialRow) resultsCount(a *benchmark.Architecture) (*benchmark.Results
 		return nil, err
 	}
 	if row.Architecture != a.Index || row.Genotype != a.Genotype {
-		return nil, fmt.Errorf("%v: genotype %.80q is not that of architecture %d, %s", r.Trial, row.Genotype, a.Index, a.Genotype)
+		return nil, fmt.Errorf("%v: genotype %.80q does not match architecture %d, which is %s", r.Trial, row.Genotype, a.Index, a.Genotype)
 	}
 	for _, set := range row.EvaluationSets {
 		if err := configs.CheckName(set); err != nil {
 			return nil, fmt.Errorf("%v: evaluation set %w", r.Trial, err)
 		}
 		if _, twice := r.Set(set); twice || set == benchmark.TrainingSet {
-			return nil, fmt.Errorf("%v: evaluation set %s stands there twice", r.Trial, set)
+			return nil, fmt.Errorf("%v: evaluation set %s is listed twice or has the name of the training set", r.Trial, set)
 		}
 		r.Evaluation = append(r.Evaluation, benchmark.SetMeasures{Set: set})
 	}
 	return r, nil
 }
 
-// addTo adds what the row tells to its trial, nil when there is none. Rows come in
-// order of their epochs.
+// addTo adds the values of the row to its trial; trial is nil if that does not exist. Rows must be
+// added in order of their epochs.
 func (r *EpochRow) addTo(trial *benchmark.ResultsCount) error {
 	if trial == nil {
-		return fmt.Errorf("the table %s has no such trial", TrialsTable)
+		return fmt.Errorf("the trial is missing in the table %s", TrialsTable)
 	}
 	if r.Epoch < 0 || r.Epoch >= trial.Epochs {
-		return fmt.Errorf("the trial has %d epochs", trial.Epochs)
+		return fmt.Errorf("the trial has epochs 0 to %d only", trial.Epochs-1)
 	}
 	m := &trial.Training
 	if r.Set != benchmark.TrainingSet {
 		var ok bool
 		if m, ok = trial.Set(r.Set); !ok {
-			return fmt.Errorf("the trial has no such evaluation set")
+			return fmt.Errorf("the trial does not list this evaluation set")
 		}
 	}
 	for _, v := range []struct {
@@ -164,7 +163,7 @@ func (r *EpochRow) addTo(trial *benchmark.ResultsCount) error {
 			continue
 		}
 		if n := len(*v.series); n > 0 && (*v.series)[n-1].Epoch == r.Epoch {
-			return fmt.Errorf("a second value")
+			return fmt.Errorf("two rows give the same value")
 		}
 		*v.series = append(*v.series, benchmark.Point{Epoch: r.Epoch, Value: *v.value})
 	}

@@ -9,28 +9,29 @@ import (
 	"strings"
 )
 
-// AppendCSV appends the fields of the row to a record of CSV. Floats read back exactly.
-// Text that a spreadsheet would take for a formula gets an apostrophe in front unless it
-// is to be raw; it reads back without.
+// AppendCSV appends the fields of the row to a CSV record. Floats read back exactly. Unless raw
+// is set, text that a spreadsheet would take for a formula gets a leading apostrophe, which
+// [ParseCSV] removes.
 func (r *TrialRow) AppendCSV(record []string, raw bool) []string { return appendCSV(record, r, raw) }
 
-// AppendCSV appends the fields of the row as TrialRow.AppendCSV does.
+// AppendCSV appends the fields of the row to a CSV record, as [TrialRow.AppendCSV] does.
 func (r *EpochRow) AppendCSV(record []string, raw bool) []string { return appendCSV(record, r, raw) }
 
-// formula matches text that spreadsheets calculate (OWASP, CSV Injection), with apostrophes
-// in front or not.
+// formula matches text that spreadsheets evaluate (OWASP, CSV Injection), with or without
+// leading apostrophes.
 var formula = regexp.MustCompile(`^'*[=+\-@\t\r]`)
 
-// cellText is how text stands in a cell: what is a formula begins with an apostrophe,
-// which textOf takes away. Raw text does only where it could be such a cell.
-func cellText(text string, raw bool) string {
+// escapeCell returns text as a CSV cell: a formula gets a leading apostrophe. Raw text gets one
+// only if it already has one, so that unescapeCell can be applied to it too.
+func escapeCell(text string, raw bool) string {
 	if formula.MatchString(text) && (!raw || text[0] == '\'') {
 		return "'" + text
 	}
 	return text
 }
 
-func textOf(cell string) string {
+// unescapeCell is the inverse of escapeCell.
+func unescapeCell(cell string) string {
 	if cell != "" && cell[0] == '\'' && formula.MatchString(cell) {
 		return cell[1:]
 	}
@@ -43,7 +44,7 @@ func appendCSV(record []string, row any, raw bool) []string {
 		var text string
 		switch v := field.Interface().(type) {
 		case string:
-			text = cellText(v, raw)
+			text = escapeCell(v, raw)
 		case int:
 			text = strconv.Itoa(v)
 		case uint32:
@@ -57,7 +58,7 @@ func appendCSV(record []string, row any, raw bool) []string {
 		case []string:
 			texts := make([]string, len(v))
 			for i, s := range v {
-				texts[i] = cellText(s, raw)
+				texts[i] = escapeCell(s, raw)
 			}
 			text = strings.Join(texts, ListSeparator)
 		case []float64:
@@ -72,7 +73,8 @@ func appendCSV(record []string, row any, raw bool) []string {
 	return record
 }
 
-// ParseCSV sets the fields of a row, a pointer to one, from the fields of a record of CSV.
+// ParseCSV sets the fields of row, a pointer to a [TrialRow] or [EpochRow], from a CSV record with
+// one field for each column. Errors name the column.
 func ParseCSV(row any, record []string) error {
 	fields := reflect.ValueOf(row).Elem()
 	for i, text := range record {
@@ -81,7 +83,7 @@ func ParseCSV(row any, record []string) error {
 			c := columns(fields.Type())[i]
 			kind := c.Type
 			if c.List {
-				kind = "list of numbers, with " + ListSeparator + " between them"
+				kind = "list of numbers separated by " + ListSeparator
 			}
 			why := ""
 			if errors.Is(err, strconv.ErrRange) {
@@ -102,7 +104,7 @@ func parseField(field reflect.Value, text string) (err error) {
 	}
 	switch v := field.Addr().Interface().(type) {
 	case *string:
-		*v = textOf(text)
+		*v = unescapeCell(text)
 	case *int:
 		*v, err = strconv.Atoi(text)
 	case *uint32:
@@ -116,7 +118,7 @@ func parseField(field reflect.Value, text string) (err error) {
 		**v, err = strconv.ParseFloat(text, 64)
 	case *[]string:
 		for s := range strings.SplitSeq(text, ListSeparator) {
-			*v = append(*v, textOf(s))
+			*v = append(*v, unescapeCell(s))
 		}
 	case *[]float64:
 		for text := range strings.SplitSeq(text, ListSeparator) {

@@ -1,5 +1,8 @@
-// Package tables has the two tables of the formats Parquet and CSV: trials, a row for each
-// trial, and epochs, a row for each epoch and set of images of a trial. RowsOf makes the
-// rows of an architecture, ArchitectureOf an architecture of its rows. Together they hold
-// all of a benchmark.ResultsCount but for the weights.
+// Package tables defines the two tables of the formats Parquet and CSV: trials, with a row for
+// each trial ([TrialRow]), and epochs, with a row for each epoch and set of images of a trial
+// ([EpochRow]). Together they hold everything in a [benchmark.ResultsCount] except the weights,
+// the recipe and the record.
+//
+// [RowsOf] converts an architecture into rows, and [ArchitectureOf] converts rows back.
+// [Columns] describes the columns.
 package tables

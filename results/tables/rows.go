@@ -5,45 +5,44 @@ import (
 	"strings"
 )
 
-// The two tables of the formats Parquet and CSV together hold all that a
-// ResultsCount tells but for the weights. In both, rows of an architecture stand
-// together, and Architecture, Dataset, Schedule and Seed name the trial. The tag key
-// marks the columns that name a row together, unit is the unit of a column, about says
-// what it holds.
+// In both tables, the rows of an architecture are adjacent, and Architecture, Dataset, Schedule
+// and Seed identify the trial. The tag key marks the columns that together identify a row, unit
+// gives the unit of a column, and about describes it.
 type (
 	// TrialRow is a row of the table trials: one trial.
 	TrialRow struct {
-		Architecture   int       `parquet:"architecture,delta" key:"yes" about:"official index, 0..15624"`
-		Genotype       string    `parquet:"genotype,dict" about:"the architecture as a string"`
+		Architecture   int       `parquet:"architecture,delta" key:"yes" about:"index of the architecture, 0 to 15624"`
+		Genotype       string    `parquet:"genotype,dict" about:"genotype string of the architecture"`
 		Dataset        string    `parquet:"dataset,dict" key:"yes" about:"dataset key"`
 		Schedule       string    `parquet:"schedule,dict" key:"yes" about:"name of the training recipe: 12 and 200 in the benchmark"`
-		Epochs         int       `parquet:"epochs,dict" about:"of the training"`
-		Seed           uint32    `parquet:"seed,dict" key:"yes" about:"that the training was run with"`
-		Channels       int       `parquet:"channels,dict" about:"C: of the first stage"`
+		Epochs         int       `parquet:"epochs,dict" about:"number of epochs of the schedule"`
+		Seed           uint32    `parquet:"seed,dict" key:"yes" about:"seed of the trial"`
+		Channels       int       `parquet:"channels,dict" about:"C: channels of the first stage"`
 		Cells          int       `parquet:"cells,dict" about:"N: cells in a stage"`
-		Classes        int       `parquet:"classes,dict" about:"of the dataset"`
-		FLOPs          float64   `parquet:"flops_millions" unit:"millions" about:"multiply-adds of one image"`
+		Classes        int       `parquet:"classes,dict" about:"classes of the dataset"`
+		FLOPs          float64   `parquet:"flops_millions" unit:"millions" about:"multiply-adds for one image"`
 		Params         float64   `parquet:"params_millions" unit:"millions" about:"parameters"`
-		Latencies      []float64 `parquet:"latency_seconds_per_batch_of_256,list" unit:"seconds" about:"evaluation steps of 256 images each; none: not measured"`
-		EvaluationSets []string  `parquet:"evaluation_sets,list" about:"names in the table epochs, in order"`
+		Latencies      []float64 `parquet:"latency_seconds_per_batch_of_256,list" unit:"seconds" about:"times of evaluation steps of 256 images; none: not measured"`
+		EvaluationSets []string  `parquet:"evaluation_sets,list" about:"names of the evaluation sets in the table epochs, in order"`
 	}
-	// EpochRow is a row of the table epochs: what was measured on a set of images in
-	// an epoch of a trial.
+	// EpochRow is a row of the table epochs: the measures on one set of images in one epoch of
+	// a trial.
 	EpochRow struct {
-		Architecture int      `parquet:"architecture,delta" key:"yes" about:"official index, 0..15624"`
+		Architecture int      `parquet:"architecture,delta" key:"yes" about:"index of the architecture, 0 to 15624"`
 		Dataset      string   `parquet:"dataset,dict" key:"yes" about:"dataset key"`
 		Schedule     string   `parquet:"schedule,dict" key:"yes" about:"name of the training recipe"`
-		Seed         uint32   `parquet:"seed,dict" key:"yes" about:"that the training was run with"`
-		Set          string   `parquet:"set,dict" key:"yes" about:"train: the training pass, measured before each update; else an evaluation set"`
-		Epoch        int      `parquet:"epoch,delta" key:"yes" about:"from 0"`
+		Seed         uint32   `parquet:"seed,dict" key:"yes" about:"seed of the trial"`
+		Set          string   `parquet:"set,dict" key:"yes" about:"train for the training pass, measured before each update; else an evaluation set"`
+		Epoch        int      `parquet:"epoch,delta" key:"yes" about:"counted from 0"`
 		Loss         *float64 `parquet:"loss,optional" unit:"nats" about:"mean cross entropy; null: not kept"`
-		Top1         *float64 `parquet:"top1_percent,optional" unit:"percent" about:"accuracy, 0..100; null: not kept"`
-		Top5         *float64 `parquet:"top5_percent,optional" unit:"percent" about:"accuracy, 0..100; null: not kept"`
+		Top1         *float64 `parquet:"top1_percent,optional" unit:"percent" about:"top-1 accuracy, 0 to 100; null: not kept"`
+		Top5         *float64 `parquet:"top5_percent,optional" unit:"percent" about:"top-5 accuracy, 0 to 100; null: not kept"`
 		Seconds      *float64 `parquet:"seconds,optional" unit:"seconds" about:"wall time of the whole pass; null: not kept"`
 	}
 )
 
-// Names of the tables. The training passes are the set TrainingSet.
+// Names of the tables. In the table of epochs, [benchmark.TrainingSet] is the set of the
+// training passes.
 const (
 	TrialsTable = "trials"
 	EpochsTable = "epochs"
@@ -51,17 +50,19 @@ const (
 
 // Column describes a column of a table.
 type Column struct {
-	Name, Unit, About string
-	Type              string // integer, number or string
-	List              bool   // of Type; ListSeparator divides it in CSV
-	Optional          bool   // may be null
-	Key               bool   // of those that name a row
+	Name     string
+	Unit     string // such as "seconds"; "" for none
+	About    string // description
+	Type     string // integer, number or string
+	List     bool   // a list of Type, with ListSeparator between the elements in CSV
+	Optional bool   // may be null
+	Key      bool   // one of the columns that together identify a row
 }
 
-// ListSeparator stands between the elements of a list in CSV.
+// ListSeparator separates the elements of a list in CSV.
 const ListSeparator = ";"
 
-// Columns describes the columns of TrialRow or EpochRow, in order.
+// Columns describes the columns of [TrialRow] or [EpochRow], in order.
 func Columns[Row any]() []Column { return columns(reflect.TypeFor[Row]()) }
 
 func columns(row reflect.Type) []Column {

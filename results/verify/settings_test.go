@@ -154,7 +154,7 @@ func TestSetAside(t *testing.T) {
 		t.Errorf("set aside as %q, %v, %v", path, reason, err)
 	}
 	r := run(t, c.Dir, Options{})
-	if len(r.Faults) != 0 || len(r.Notes) != 2 || !strings.Contains(r.Notes[0].What, "was damaged and set aside") {
+	if len(r.Faults) != 0 || len(r.Notes) != 2 || !strings.Contains(r.Notes[0].What, "is a damaged file that was renamed") {
 		t.Errorf("faults %v, notes %v", r.Faults, r.Notes)
 	}
 }

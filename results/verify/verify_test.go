@@ -103,7 +103,7 @@ func TestPlantedInTrials(t *testing.T) {
 		}, Costs, "million parameters, its network has"},
 		{"FLOPs of another network", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs *= 1.000001 }, Costs, "million FLOPs, its network has"},
 		{"FLOPs not a number", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.NaN() }, Costs, "NaN million FLOPs"},
-		{"no cells", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Cells = 0 }, Costs, "it has no network: a network of 0 cells"},
+		{"no cells", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Cells = 0 }, Costs, "it has no network: a network cannot have 0 cells"},
 		{"last bit of the FLOPs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.Nextafter(r.FLOPs, 0) }, Seeds, "seed 777 has"},
 		{"another macro skeleton", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Channels = 16
@@ -328,8 +328,8 @@ func TestPlantedInWeights(t *testing.T) {
 		}, "weights of another architecture?"},
 		{"another dataset", func(torchfile.StateDict) torchfile.StateDict {
 			return resultstest.Weights(t, resultstest.Record(t, results.Trial{Arch: 11, Dataset: "cifar100", Epochs: 2, Seed: 777}))
-		}, "classifier.weight[100 32] of float32, the network has classifier.weight[10 32]"},
-		{"a tensor less", func(w torchfile.StateDict) torchfile.StateDict { return w[1:] }, "tensors, the network has"},
+		}, "classifier.weight[100 32] of float32, but the network has classifier.weight[10 32]"},
+		{"a tensor less", func(w torchfile.StateDict) torchfile.StateDict { return w[1:] }, "tensors, but the network has"},
 		{"another name", func(w torchfile.StateDict) torchfile.StateDict { w[0].Name = "module.stem.0.weight"; return w }, "module.stem.0.weight"},
 		{"NaN", func(w torchfile.StateDict) torchfile.StateDict {
 			tensor(w, "stem.1.bias").Float32[3] = float32(math.NaN())
@@ -520,9 +520,9 @@ func TestPlantedInCampaigns(t *testing.T) {
 			return b
 		}), Files, "changed since it was written: its SHA-256 is"},
 		{"unknown key", sealed(replace(`"genotype"`, `"genotyp"`)), Files, "genotyp"},
-		{"wrong genotype", sealed(replace(`"\|[^"]*"`, `"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"`)), Files, "is not that of architecture 4"},
-		{"parameters of another network", sealed(replace(`"params_millions": [0-9.]+`, `"params_millions": 0.6404`)), Files, "params_millions is 0.6404, the network has"},
-		{"missing epoch", sealed(replace(`"loss": \[[0-9.]+, `, `"loss": [`)), Files, "training has 2 values of loss for 3 epochs"},
+		{"wrong genotype", sealed(replace(`"\|[^"]*"`, `"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"`)), Files, "does not match architecture 4"},
+		{"parameters of another network", sealed(replace(`"params_millions": [0-9.]+`, `"params_millions": 0.6404`)), Files, "params_millions is 0.6404, but the network has"},
+		{"missing epoch", sealed(replace(`"loss": \[[0-9.]+, `, `"loss": [`)), Files, "training: loss has 2 values for 3 epochs"},
 		{"negative time", sealed(replace(`"seconds": \[`, `"seconds": [-`)), Files, "seconds[0] is -1"},
 		{"zero latency", sealed(replace(`per_batch_of_256": \[[0-9.]+`, `per_batch_of_256": [0`)), Files, "is 0"},
 		{"record of another trial", func(t *testing.T, c results.Campaign) {
@@ -535,8 +535,8 @@ func TestPlantedInCampaigns(t *testing.T) {
 				}
 				return text
 			})
-		}, Files, "is the record of another trial"},
-		{"an accuracy as a fraction", sealed(replace(`"top1_percent": \[[0-9.]+`, `"top1_percent": [0.20123`)), Record, "no share of 50000 images"},
+		}, Files, "contains the record of another trial"},
+		{"an accuracy as a fraction", sealed(replace(`"top1_percent": \[[0-9.]+`, `"top1_percent": [0.20123`)), Record, "not a whole number of the 50000 images"},
 		{"top-5 below top-1", sealed(replace(`"top5_percent": \[[0-9.]+`, `"top5_percent": [2`)), Record, "less than the top-1 accuracy"},
 		{"wrong mean of the halves", sealed(replace(`("set": "ori-test",[^\[]*)("loss": )\[[0-9.]+`, `"set": "ori-test", "first_epoch": 0, "images": 10000, "loss": [9`)), Halves, "loss of ori-test is 9 at epoch 0"},
 		{"flipped bit in a tensor", weights(func(b []byte) []byte {
@@ -608,7 +608,7 @@ func TestRecords(t *testing.T) {
 			return nil, nil
 		},
 	})
-	want := []Fault{{Record, &wrong, "the momentum is 9"}, {Record, &unknown, "nobody knows it"}}
+	want := []Fault{{Record, &wrong, "the momentum is 9, not from 0 to below 1"}, {Record, &unknown, "nobody knows it"}}
 	if !reflect.DeepEqual(r.Faults, want) {
 		t.Errorf("found %v, want %v", r.Faults, want)
 	}
@@ -617,7 +617,7 @@ func TestRecords(t *testing.T) {
 		t.Errorf("evaluated %v", evaluated)
 	}
 	if i := slices.IndexFunc(r.Notes, func(n Note) bool { return n.Check == Record }); i < 0 ||
-		r.Notes[i].String() != fmt.Sprintf("%s, %d epochs: its passes took longer than all of it: the clock was set meanwhile (1 trials)", slow.Dataset, slow.Epochs) {
+		r.Notes[i].String() != fmt.Sprintf("%s, %d epochs: its passes took longer than the whole trial: the clock was set in between (1 trials)", slow.Dataset, slow.Epochs) {
 		t.Errorf("notes %v", r.Notes)
 	}
 }

@@ -195,7 +195,7 @@ func (d *Dataset) resolve(s Settings) error {
 	if err := d.Definition.Compact(); err != nil { // equal plans are equal values
 		return err
 	}
-	d.definition = definition.At(s.Timeline)
+	d.definition = definition.ForTimeline(s.Timeline)
 	switch {
 	case definition.Name != d.Key:
 		return fmt.Errorf("the definition of %q is that of %q", d.Key, definition.Name)

@@ -95,7 +95,7 @@ func TestParseArchs(t *testing.T) {
 
 		{"", "", "an item of the list is empty"},
 		{"1,,2", "", "an item of the list is empty"},
-		{"15625", "", "15625 is out of range: use 0..15624"},
+		{"15625", "", "15625 is out of range; use 0 to 15624"},
 		{"0-15625", "", "15625 is out of range"},
 		{"99999999999999999999", "", "out of range"},
 		{"5-3", "", "5-3: the range ends before it begins"},
@@ -267,7 +267,7 @@ func TestWrongSelection(t *testing.T) {
 		`unknown timeline "x"`:                        {with(func(s *Settings) { s.Timeline = "x" }), full()},
 		"-1 loader workers":                           {with(func(s *Settings) { s.Workers = -1 }), full()},
 		"a batch of 0 images":                         {with(func(s *Settings) { s.Batch = 0 }), full()},
-		"a network of 0 channels":                     {with(func(s *Settings) { s.Channels = 0 }), full()},
+		"a network cannot have 0 channels":            {with(func(s *Settings) { s.Channels = 0 }), full()},
 	} {
 		if _, err := New(c.settings, c.Selection, ""); !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want a usage error with %q", err, want)

@@ -216,7 +216,7 @@ func (p *Plan) addDataset(keyOrFile, dataRoot string) (string, error) {
 // countImages counts the images of an epoch, from the definition's own counts or, where
 // it has none, from the files.
 func countImages(d data.Definition, s Settings, dataRoot string) (Images, error) {
-	d = d.At(s.Timeline)
+	d = d.ForTimeline(s.Timeline)
 	var ds *data.Dataset
 	var err error
 	if d.Images.Train > 0 && d.Images.Test > 0 {

@@ -185,7 +185,7 @@ func TestStatusWithoutPlan(t *testing.T) {
 		t.Errorf("plan %v, totals %+v, %d not planned, groups %+v", s.HasPlan, s.Totals, s.NotPlanned, s.Trials)
 	}
 	for _, dir := range []string{t.TempDir(), filepath.Join(dir, "none")} {
-		if _, err := Read(t.Context(), dir); !usage.Is(err) || !strings.Contains(err.Error(), "is no campaign") {
+		if _, err := Read(t.Context(), dir); !usage.Is(err) || !strings.Contains(err.Error(), "is not a campaign") {
 			t.Errorf("%s: error %v", dir, err)
 		}
 	}

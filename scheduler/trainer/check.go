@@ -23,7 +23,7 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 		if err != nil {
 			return err
 		}
-		found, err := definition.At(p.Settings.Timeline).FindFiles(dataRoot) // the files that a trial reads
+		found, err := definition.ForTimeline(p.Settings.Timeline).FindFiles(dataRoot) // the files that a trial reads
 		if err != nil {
 			return err
 		}

@@ -1,15 +1,16 @@
-// Package checkpoint keeps the state of a trial under way in files, from which another
-// process goes on. On the CPU the record and the weights are then those of a trial that was
-// never interrupted, to the bit, but for times; the seconds of an interrupted stage are
-// those of its parts together.
+// Package checkpoint saves the state of a trial in progress to files, from which another process
+// can resume it. On the CPU the resumed trial's record and weights equal those of an
+// uninterrupted trial to the bit, except for times; the seconds of an interrupted stage are the
+// sum of its parts.
 //
-// A checkpoint has an identity (Identify): everything that the result depends on, which is
-// what the record says but the device, and the versions of what trains. Others are not used,
-// and not removed. On another device than it was left on, a trial is neither that of the one
-// nor that of the other to the bit; its record names the one that it was finished on.
+// A [Checkpoint] has an identity (see [Identify]): everything that the result depends on, which
+// is everything in the record except the device, and the versions of the software. Checkpoints
+// with another identity are neither used nor removed. A trial that resumes on another device
+// equals to the bit neither a trial of the first device nor one of the second; its record names
+// the device that finished it.
 //
-// A checkpoint is whole or it is not there. The one before the newest is kept, in case that
-// the newest is damaged; older ones are removed.
+// A checkpoint file is written atomically. A [Folder] keeps the newest two, in case the newest is
+// damaged, and removes older ones.
 package checkpoint
 
 import (
@@ -32,47 +33,47 @@ import (
 	"nb201/train/device"
 )
 
-// magic is the first line of a checkpoint. A line of JSON follows, which is a header, then
-// the state of the device (parameters, momenta, statistics; little-endian) and the SHA-256
-// of all that.
+// magic is the first line of a checkpoint. It is followed by the header, which is a line of JSON,
+// the state of the device (parameters, momenta, statistics; little-endian), and the SHA-256 of
+// everything before it.
 const magic = "nb201 checkpoint 1\n"
 
-// Position is where a batch is in a trial.
+// Position identifies a batch of a trial.
 type Position struct {
 	Epoch int `json:"epoch"` // from 0
-	Stage int `json:"stage"` // of the epoch: 0 is training, i the evaluation of the i-th evaluation set
+	Stage int `json:"stage"` // of the epoch: 0 is training, i the i-th evaluation set
 	Batch int `json:"batch"` // of the stage, from 0
 }
 
-// Cursor is how far a trial is: the position of its next batch, and what the stage has
-// measured before it.
+// Cursor marks how far a trial has come: the position of its next batch, and the results of the
+// batches before it in the same stage.
 type Cursor struct {
 	Position
-	Seconds float64      `json:"seconds"`
+	Seconds float64      `json:"seconds"` // spent on the stage so far
 	Meter   device.Meter `json:"meter"`
 }
 
-// Checkpoint is a trial under way.
+// Checkpoint holds the state of a trial in progress.
 type Checkpoint struct {
 	Started time.Time
 	Cursor  Cursor
-	Streams *data.Streams   // as of the beginning of the cursor's stage
-	Curves  []results.Curve // of training, then of each evaluation set: the stages before
+	Streams *data.Streams   // as they were at the start of the cursor's stage
+	Curves  []results.Curve // of the finished stages: training, then each evaluation set
 	State   *device.State
 }
 
-// Trial is what a checkpoint must fit.
+// Trial describes the trial that a checkpoint must belong to.
 type Trial struct {
 	Identity []byte
 	Epochs   int
-	Batch    int           // images
+	Batch    int           // batch size in images
 	Stages   []*data.Split // training, then the evaluation sets
 	Profile  random.Profile
-	Step     *device.Executable // whose states are kept
+	Step     *device.Executable // reads and writes the states
 }
 
-// Identify makes the identity of a trial: the JSON of its record of which nothing is
-// measured yet, with the versions of what trains.
+// Identify returns the identity of a trial: the JSON of its record before anything is measured,
+// with the versions of the software that trains it.
 func Identify(r *results.Record, v results.Versions) ([]byte, error) {
 	unmeasured := *r
 	unmeasured.Started = time.Time{}
@@ -80,7 +81,7 @@ func Identify(r *results.Record, v results.Versions) ([]byte, error) {
 	return json.Marshal(&unmeasured, json.Deterministic(true))
 }
 
-// header is what a checkpoint says besides the state.
+// header is the JSON line of a checkpoint: everything except the state.
 type header struct {
 	Identity jsontext.Value  `json:"identity"`
 	Started  time.Time       `json:"started"`
@@ -108,12 +109,12 @@ func (t *Trial) write(to io.Writer, c *Checkpoint) error {
 	return err
 }
 
-// read reads a checkpoint of size bytes. It uses nothing of it before its hash was found
-// right, and allocates no more than the file's size and the state.
+// read reads a checkpoint of size bytes. It verifies the hash before it uses anything else, and
+// allocates no more than the file's size and the state.
 func (t *Trial) read(file io.ReaderAt, size int64) (*Checkpoint, error) {
 	end := size - sha256.Size
 	if end < 0 {
-		return nil, errors.New("it is cut short")
+		return nil, errors.New("it is damaged: it is cut short")
 	}
 	hash, stored := sha256.New(), make([]byte, sha256.Size)
 	if _, err := io.Copy(hash, io.NewSectionReader(file, 0, end)); err != nil {
@@ -123,17 +124,17 @@ func (t *Trial) read(file io.ReaderAt, size int64) (*Checkpoint, error) {
 		return nil, err
 	}
 	if !bytes.Equal(hash.Sum(nil), stored) {
-		return nil, errors.New("it is damaged: its SHA-256 is not the one at its end")
+		return nil, errors.New("it is damaged: its content does not match the SHA-256 at its end")
 	}
 
 	r := bufio.NewReader(io.NewSectionReader(file, 0, end))
 	if begin, err := r.Peek(len(magic)); err != nil || string(begin) != magic {
-		return nil, fmt.Errorf("it does not begin with %q: another version of this program wrote it", strings.TrimSpace(magic))
+		return nil, fmt.Errorf("it does not begin with %q; another version of nb201 wrote it", strings.TrimSpace(magic))
 	}
 	r.Discard(len(magic))
 	text, err := r.ReadBytes('\n')
 	if err != nil {
-		return nil, errors.New("its header does not end")
+		return nil, errors.New("its header has no end of line")
 	}
 	var h header
 	if err := configs.Decode("its header", text, &h); err != nil {
@@ -151,27 +152,28 @@ func (t *Trial) read(file io.ReaderAt, size int64) (*Checkpoint, error) {
 	}
 	if _, err := r.ReadByte(); err != io.EOF {
 		c.State.Finalize()
-		return nil, errors.New("it holds more than its state")
+		return nil, errors.New("it has data after its state")
 	}
 	return c, nil
 }
 
-// check refuses a header that is not the trial's, or whose cursor is not in it.
+// check returns an error if a header belongs to another trial, or its cursor or curves are
+// impossible in this one.
 func (t *Trial) check(h *header) error {
 	if !bytes.Equal(h.Identity, t.Identity) {
-		return errors.New("it is of another trial, or of other settings, data or versions")
+		return errors.New("it belongs to another trial, or was written with other settings, data or versions")
 	}
 	if order := t.Step.WeightOrder(); h.Weights != order {
-		return fmt.Errorf("it is of another kind of device: its weights are in the order %q, not %q", h.Weights, order)
+		return fmt.Errorf("it was written on another kind of device: its weights are in the order %q, not %q", h.Weights, order)
 	}
 	at := h.Cursor
 	atEnd := at.Position == Position{Epoch: t.Epochs}
 	if at.Epoch < 0 || at.Epoch >= t.Epochs && !atEnd || at.Stage < 0 || at.Stage >= len(t.Stages) {
-		return fmt.Errorf("it is of epoch %d, stage %d", at.Epoch, at.Stage)
+		return fmt.Errorf("it is at epoch %d, stage %d, which the trial does not have", at.Epoch, at.Stage)
 	}
 	split := t.Stages[at.Stage]
 	if at.Batch < 0 || at.Batch >= split.Batches(t.Batch) || at.Meter.Images != at.Batch*t.Batch {
-		return fmt.Errorf("it is of batch %d and %d images of the %d of %s", at.Batch, at.Meter.Images, split.Len(), split.Name)
+		return fmt.Errorf("it is at batch %d, after %d of the %d images of %s, which is impossible", at.Batch, at.Meter.Images, split.Len(), split.Name)
 	}
 	if len(h.Curves) != len(t.Stages) {
 		return fmt.Errorf("it has %d curves, not %d", len(h.Curves), len(t.Stages))
@@ -183,7 +185,7 @@ func (t *Trial) check(h *header) error {
 		}
 		for _, values := range [][]float64{c.Loss, c.Top1, c.Top5, c.Seconds} {
 			if len(values) != done {
-				return fmt.Errorf("it has %d values of a curve of %s, not %d", len(values), t.Stages[i].Name, done)
+				return fmt.Errorf("a curve of %s has %d values, not %d", t.Stages[i].Name, len(values), done)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"nb201/train/device"
 )
 
-// someTrial is a trial of two epochs with three evaluation sets, and a state of it.
+// someTrial returns a trial of two epochs with three evaluation sets, and a state of it.
 func someTrial(t testing.TB) (*Trial, *device.State) {
 	t.Helper()
 	set, err := data.New(data.Definition{
@@ -49,7 +49,7 @@ func someTrial(t testing.TB) (*Trial, *device.State) {
 	}, state
 }
 
-// FuzzCheckpoint reads checkpoints that end in the right hash: an error, or a place of
+// FuzzCheckpoint reads checkpoints with a correct hash. The result must be an error, or a position in
 // the trial that is written again as it was read.
 func FuzzCheckpoint(f *testing.F) {
 	trial, state := someTrial(f)

@@ -20,33 +20,34 @@ import (
 	"nb201/results"
 )
 
-// suffix ends the name of a checkpoint's file, IDENTITY.NUMBER-RANDOM.ckpt: the identity's
-// hash, a number that grows, and what keeps two processes from writing the same file.
+// suffix ends the name of a checkpoint file, IDENTITY.NUMBER-RANDOM.ckpt: the hash of the
+// identity, an increasing number, and random text that keeps two processes from writing the same
+// file.
 const suffix = ".ckpt"
 
-// Options say where and how often a trial leaves checkpoints: at the end of an epoch, when
-// it is stopped, and at its end.
+// Options sets where and how often a trial writes checkpoints: at the end of an epoch, when it
+// is stopped, and at its end.
 type Options struct {
-	Dir   string        // of this trial; made when it is needed. The caller removes it when the trial is done
-	Every time.Duration // at least, between epochs' ends; 0: at each
-	// Versions are those of what trains, or zero: a checkpoint of others is not used.
+	Dir   string        // of this trial; created when needed. The caller removes it when the trial has finished
+	Every time.Duration // minimum time between checkpoints at the end of an epoch; 0: after every epoch
+	// Versions of the software that trains, or zero. Checkpoints of other versions are not used.
 	Versions results.Versions
-	// Warn is called, from the goroutine that trains, with what is wrong with a checkpoint
-	// that is passed over or cannot be written: neither ends a trial. It may be nil.
+	// Warn is called, from the goroutine that trains, if a checkpoint is skipped or cannot be
+	// written, and why. Neither ends a trial. It may be nil.
 	Warn func(string)
 }
 
-// Folder holds the checkpoints of one trial. A nil folder holds none, and takes none.
+// Folder reads and writes the checkpoints of one trial. All methods of a nil Folder do nothing.
 type Folder struct {
 	options Options
 	trial   Trial
 
-	written time.Time // when a checkpoint was last, or the folder made
-	left    Position  // of the last sound one
-	sound   string    // its name
+	written time.Time // when the last checkpoint was written, or the Folder made
+	last    Position  // of the last undamaged checkpoint
+	sound   string    // its file name
 }
 
-// NewFolder returns the folder of a trial; nil options give a nil folder. It touches no file.
+// NewFolder returns the folder of a trial, or nil if o is nil. It does not touch any file.
 func NewFolder(o *Options, t Trial) *Folder {
 	if o == nil {
 		return nil
@@ -62,13 +63,13 @@ func (f *Folder) warn(format string, args ...any) {
 
 func (f *Folder) path(name string) string { return filepath.Join(f.options.Dir, name) }
 
-// prefix begins the names of the trial's checkpoints.
+// prefix returns the start of the names of the trial's checkpoints.
 func (f *Folder) prefix() string {
 	sum := sha256.Sum256(f.trial.Identity)
 	return hex.EncodeToString(sum[:8])
 }
 
-// list lists the trial's checkpoints, the oldest first, and those of others.
+// list lists the trial's checkpoints, oldest first, and those with another identity.
 func (f *Folder) list() (own, others []string, err error) {
 	entries, err := os.ReadDir(f.options.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,28 +87,28 @@ func (f *Folder) list() (own, others []string, err error) {
 	return own, others, err
 }
 
-// Newest reads the trial's newest sound checkpoint; nil when there is none.
+// Newest reads the trial's newest undamaged checkpoint. It returns nil if there is none.
 func (f *Folder) Newest() *Checkpoint {
 	if f == nil {
 		return nil
 	}
 	own, others, err := f.list()
-	if err == nil { // what a process left that was killed while it wrote
+	if err == nil { // files of a process that was killed while writing
 		err = atomicfile.RemoveTemps(f.path(f.prefix()))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.warn("cannot look for checkpoints: %v", err)
 	}
 	for _, name := range others {
-		f.warn("the checkpoint %s is of another trial, or of other settings, data or versions: it is not used", f.path(name))
+		f.warn("checkpoint %s is not used: it belongs to another trial, or was written with other settings, data or versions", f.path(name))
 	}
 	for _, name := range slices.Backward(own) {
 		c, err := f.read(name)
 		if err != nil {
-			f.warn("a checkpoint is passed over: %v", err)
+			f.warn("checkpoint skipped: %v", err)
 			continue
 		}
-		f.left, f.sound = c.Cursor.Position, name
+		f.last, f.sound = c.Cursor.Position, name
 		return c
 	}
 	return nil
@@ -133,10 +134,10 @@ func (f *Folder) read(name string) (*Checkpoint, error) {
 // Due reports whether Options.Every has passed since the last checkpoint.
 func (f *Folder) Due() bool { return f != nil && time.Since(f.written) >= f.options.Every }
 
-// Leave writes a checkpoint, unless the trial went on from its position, and removes all but
-// the sound one before it.
+// Leave writes a checkpoint, unless the last one has the same position, and then removes all
+// older ones except the last undamaged one.
 func (f *Folder) Leave(c *Checkpoint) {
-	if f == nil || c.Cursor.Position == f.left {
+	if f == nil || c.Cursor.Position == f.last {
 		return
 	}
 	f.written = time.Now()
@@ -146,7 +147,7 @@ func (f *Folder) Leave(c *Checkpoint) {
 		return
 	}
 	before := f.sound
-	f.left, f.sound = c.Cursor.Position, name
+	f.last, f.sound = c.Cursor.Position, name
 	own, _, err := f.list()
 	for _, old := range own {
 		if old < name && old != before { // another process may have written a newer one
@@ -168,7 +169,7 @@ func (f *Folder) write(c *Checkpoint) (name string, err error) {
 	}
 	number := 0
 	if len(own) > 0 {
-		// Of a name that this program did not give the number is 0.
+		// The number is 0 if the name is not one that this program makes.
 		fmt.Sscanf(strings.TrimPrefix(own[len(own)-1], f.prefix()), ".%d-", &number)
 	}
 	name = fmt.Sprintf("%s.%08d-%s%s", f.prefix(), number+1, rand.Text()[:8], suffix)

@@ -1,13 +1,12 @@
-// Package device holds what of a trial lives on the device: the images of its dataset
-// (Images), what training changes (State), the compiled step and evaluation (Executable),
-// and the loop over the batches of a stage (Runner).
+// Package device runs a trial's stages on the device. It holds the images of the dataset
+// ([Images]), what training changes ([State]), the compiled training step and evaluation
+// ([Executable]), and the loop over the batches of a stage ([Runner], where to start reading).
 //
-// One batch's way: an epoch's order gives each image a row (fillRows), an executable looks
-// the rows' pixels up in the images that are on the device already (lookUp), trains on them
-// or evaluates them, and leaves what it measured (Batch). One call of an executable goes
-// through many batches, and the next call's rows are filled while it runs.
+// A batch goes this way: fillRows turns the epoch's order into rows, one per image; the
+// executable looks up the rows' pixels in the images on the device (lookUp), trains on them or
+// evaluates them, and returns the results ([Batch]). One call of an executable runs many batches,
+// and the rows of the next call are filled meanwhile.
 //
-// A row is a sample of a batch on the device, an index is an image's among those of a
-// stored split, and a stage is a pass over a set of images: the training set or one of the
-// evaluation sets.
+// A row is a sample of a batch; its index is the image's position among the stored images. A
+// stage is one pass over a set of images: the training set or an evaluation set.
 package device

@@ -11,17 +11,17 @@ import (
 	"nb201/internal/hlo"
 )
 
-// Examined is what a GPU would run for an executable, as far as compiling shows it.
+// Examined describes what a GPU would run for an executable, as far as compiling shows it.
 type Examined struct {
-	*hlo.Profile               // a step, or the evaluation of a batch
+	*hlo.Profile               // of one training step, or of the evaluation of one batch
 	Launches     hlo.Launches  // by the host
-	Temporary    int64         // bytes that it takes beside images and state, without cuDNN's workspace
+	Temporary    int64         // bytes of GPU memory besides images and state, without cuDNN's workspace
 	Duration     time.Duration // of compiling
 }
 
-// Faults lists what keeps the GPU from running the executable as it should: as one CUDA graph
-// with cuDNN's convolutions, without copies of feature maps, and in full precision but for
-// configs.TF32.
+// Faults lists what keeps the GPU from running the executable as it should: as one CUDA graph,
+// with cuDNN's convolutions, without copies of feature maps, and in full precision unless
+// precision is [configs.TF32].
 func (e *Examined) Faults(precision configs.Precision) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if e.Launches != (hlo.Launches{Graphs: 1, Turn: 0, Whole: 1}) {
@@ -34,22 +34,22 @@ func (e *Examined) Faults(precision configs.Precision) (faults []string) {
 		fault("%d kernels transpose or copy feature maps", len(e.Moved))
 	}
 	if e.Rounded > 0 && precision != configs.TF32 {
-		fault("%d convolutions and products of float32 may round to configs.TF32", e.Rounded)
+		fault("%d float32 convolutions and products may round to TF32", e.Rounded)
 	}
 	return faults
 }
 
-// Examine compiles an executable of a network along the published recipe for a GPU that
-// need not be there: the training step over batches of rows images, or their evaluation,
-// with stored images on the device. When ctx is cancelled it returns at once, and the
-// process can only end: compiling cannot be interrupted.
+// Examine compiles an executable of a network with the published recipe for a GPU model, without
+// such a GPU: the training step over batches of rows images, or their evaluation, with stored
+// images on the device. If ctx is cancelled it returns at once, but compiling continues, since it
+// cannot be interrupted; the process should then exit.
 func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precision configs.Precision, training bool, rows, stored int) (*Examined, error) {
 	recipe, err := configs.RecipeFor(200)
 	if err != nil {
 		return nil, err
 	}
 	x := newExecutable(d.Backend, Spec{n, precision, stored, recipe.Momentum, recipe.Nesterov, recipe.WeightDecay}, training, rows)
-	go Compile(x) // Wait and Finalize wait for it, unless ctx ends and with it the process
+	go Compile(x) // Wait and Finalize wait for it, unless ctx is cancelled and the process exits
 	if err := x.Wait(ctx); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precisi
 	c := d.Last()
 	e := &Examined{Temporary: c.Temporary, Duration: c.Duration}
 	if err = c.Err; err == nil {
-		// The last stage has four times the channels and a sixteenth of the places.
+		// The network's last stage has four times the channels and a sixteenth of the pixels.
 		e.Profile, err = hlo.Describe(c.Module, hlo.Maps{
 			Batch: [4]int{rows, n.Size, n.Size, 3}, Smallest: rows * n.Channels * n.Size * n.Size / 4,
 		})
@@ -66,7 +66,7 @@ func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precisi
 		e.Launches, err = hlo.CountLaunches(c.Thunks)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("architecture %d compiles for a GPU, but what it became is not known: %w", n.Arch.Index(), err)
+		return nil, fmt.Errorf("architecture %d was compiled for a GPU, but the result cannot be examined: %w", n.Arch.Index(), err)
 	}
 	return e, nil
 }

@@ -20,19 +20,20 @@ import (
 	"nb201/internal/backend"
 )
 
-// Spec is what the executables of a trial depend on, but for the size of batches.
+// Spec holds everything that the executables of a trial depend on, except the batch size.
 type Spec struct {
 	Network   cell.Network
 	Precision configs.Precision
 	Stored    int // images on the device
 
-	// Of the training step.
+	// For the training step.
 	Momentum    float64
 	Nesterov    bool
 	WeightDecay float64
 }
 
-// Executable is a training step or an evaluation, compiled or being compiled.
+// Executable is a training step or an evaluation of one network and batch size. [Compile]
+// compiles it; the other methods may be called earlier.
 type Executable struct {
 	Spec
 	training bool
@@ -42,13 +43,13 @@ type Executable struct {
 	model    *network.Model
 	dtype    dtypes.DType
 
-	abandoned atomic.Bool   // it need not be compiled
-	done      chan struct{} // closed when there is a graph or an error
+	abandoned atomic.Bool   // no longer needed: do not compile
+	done      chan struct{} // closed when graph or err is set
 	graph     runnable
 	err       error
 
-	way      int                 // that it was made in, by backend.Way
-	fallBack func(from int) bool // backend.FallBack
+	way      int                 // how it was compiled: see backend.Way
+	fallBack func(from int) bool // backend.FallBack; tests replace it
 	ran      bool                // a call has succeeded
 }
 
@@ -58,10 +59,10 @@ type runnable interface {
 	Finalize()
 }
 
-// NewStep returns the training step over batches of rows images, to be compiled.
+// NewStep returns the training step over batches of rows images, not compiled yet.
 func NewStep(b compute.Backend, s Spec, rows int) *Executable { return newExecutable(b, s, true, rows) }
 
-// NewEvaluation returns the evaluation of batches of rows images, to be compiled.
+// NewEvaluation returns the evaluation of batches of rows images, not compiled yet.
 func NewEvaluation(b compute.Backend, s Spec, rows int) *Executable {
 	return newExecutable(b, s, false, rows)
 }
@@ -74,19 +75,19 @@ func newExecutable(b compute.Backend, s Spec, training bool, rows int) *Executab
 	}
 }
 
-// maxRows is how many images one call of an executable goes through at most; their rows
-// are half a megabyte.
+// maxRows is the largest number of images in one call of an executable; their rows take half a
+// megabyte.
 const maxRows = 1 << 15
 
-// Set is the executables of a trial.
+// Set holds the executables of a trial.
 type Set struct {
-	// Whole is the training step of whole batches, Ragged that of an epoch's last, shorter
-	// one; nil where there is none. Evaluate is the evaluation of batches.
+	// Whole is the training step over whole batches. Ragged is the training step over the last,
+	// shorter batch of an epoch, or nil if there is none. Evaluate is the evaluation.
 	Whole, Ragged, Evaluate *Executable
 }
 
-// NewSet returns the executables of a trial, to be compiled. rows are those of a whole
-// batch, ragged those of an epoch's last one, 0 where it is whole.
+// NewSet returns the executables of a trial, not compiled yet. rows is the size of a whole batch
+// and ragged that of the last batch of an epoch, or 0 if that one is whole.
 func NewSet(b compute.Backend, s Spec, rows, ragged int) *Set {
 	set := &Set{Whole: NewStep(b, s, rows), Evaluate: NewEvaluation(b, s, rows)}
 	if ragged > 0 {
@@ -96,7 +97,7 @@ func NewSet(b compute.Backend, s Spec, rows, ragged int) *Set {
 	return set
 }
 
-// All lists the executables in the order in which a trial needs them; a nil set has none.
+// All lists the executables in the order in which a trial needs them. A nil set has none.
 func (s *Set) All() []*Executable {
 	if s == nil {
 		return nil
@@ -104,17 +105,18 @@ func (s *Set) All() []*Executable {
 	return slices.DeleteFunc([]*Executable{s.Whole, s.Ragged, s.Evaluate}, func(e *Executable) bool { return e == nil })
 }
 
-// Same reports whether two executables compute the same.
+// Same reports whether two executables compute the same thing, so that one can replace the other.
 func (e *Executable) Same(other *Executable) bool {
 	return e.Spec == other.Spec && e.training == other.training && e.rows == other.rows && e.batches == other.batches
 }
 
-// WeightOrder names the order in which the device keeps convolutions' weights, see
-// network.Layout.
+// WeightOrder names the order in which the device stores the weights of convolutions; see
+// [network.Layout].
 func (e *Executable) WeightOrder() string { return e.model.Weights }
 
-// Compile compiles executables, the first ones first, and returns when all are compiled:
-// XLA takes two cores for one. Their errors are those of Wait.
+// Compile compiles executables in order, several at a time (half as many as there are CPU cores,
+// since XLA uses about two for one program), and returns when all are compiled. Errors are
+// returned by each executable's Wait.
 func Compile(executables ...*Executable) {
 	var group errgroup.Group
 	group.SetLimit(max(1, runtime.NumCPU()/2))
@@ -127,10 +129,11 @@ func Compile(executables ...*Executable) {
 			return nil
 		})
 	}
-	_ = group.Wait() // the errors are the executables'
+	_ = group.Wait() // each executable keeps its error
 }
 
-// Wait waits until an executable is compiled, or ctx cancelled.
+// Wait waits until the executable is compiled, and returns the error of compiling it, or ctx's
+// error if that is cancelled first.
 func (e *Executable) Wait(ctx context.Context) error {
 	select {
 	case <-e.done:
@@ -140,7 +143,7 @@ func (e *Executable) Wait(ctx context.Context) error {
 	}
 }
 
-// Failed reports whether an executable could not be compiled.
+// Failed reports whether compiling the executable has failed. It does not wait.
 func (e *Executable) Failed() bool {
 	select {
 	case <-e.done:
@@ -150,7 +153,7 @@ func (e *Executable) Failed() bool {
 	}
 }
 
-// Finalize frees an executable, after it was compiled if that is under way.
+// Finalize frees the executable. If it is being compiled, Finalize waits for the end of that.
 func (e *Executable) Finalize() {
 	e.abandoned.Store(true)
 	<-e.done
@@ -172,10 +175,10 @@ func (e *Executable) compile() (runnable, error) {
 	return g, nil
 }
 
-// run runs an executable that is compiled. What compiles as a CUDA graph may not run as
-// one, and a kept program may be damaged: where the first call fails and the backend can
-// make the executable in another way, it is made and run again. No executable writes to its
-// inputs.
+// run runs the compiled executable. If the first call fails, run compiles the executable in
+// another way, as long as the backend has one, and tries again: a program may compile as a CUDA
+// graph but fail to run as one, and a program kept on disk may be damaged. Inputs can be used
+// again because no executable writes to them.
 func (e *Executable) run(inputs ...any) (out []*tensors.Tensor, err error) {
 	for {
 		err = backend.Catch(func() error {

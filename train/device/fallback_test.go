@@ -14,7 +14,7 @@ import (
 	"nb201/internal/torchfile"
 )
 
-// failing is a graph that compiles and does not run.
+// failing is a graph that compiles but does not run.
 type failing struct{ finalized *int }
 
 func (failing) Run(...any) []*tensors.Tensor {
@@ -23,8 +23,8 @@ func (failing) Run(...any) []*tensors.Tensor {
 
 func (f failing) Finalize() { *f.finalized++ }
 
-// An executable whose first call fails is compiled in another way, and computes the same; what
-// fails later is not for want of another way.
+// An executable whose first call fails is compiled in another way, and computes the same. If a
+// later call fails, another way does not help and is not tried.
 func TestFallBack(t *testing.T) {
 	n := cell.Network{Channels: 4, Cells: 1, Classes: 7, Size: 8}
 	b := devicetest.Open(t).Backend
@@ -86,7 +86,7 @@ func TestFallBack(t *testing.T) {
 	}
 }
 
-// someWeights are weights of a network, no two of a tensor equal.
+// someWeights returns weights of a network; no two values of a tensor are equal.
 func someWeights(n cell.Network) torchfile.StateDict {
 	var dict torchfile.StateDict
 	for _, t := range n.Tensors() {

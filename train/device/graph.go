@@ -9,10 +9,11 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 )
 
-// step builds the training steps of batches: see loop. It carries params, momenta and
-// stats and is given the rate; measures are the mean loss and the top-1 and top-5 counts
-// before the update, in training mode. What it returns last is whether each of the three
-// is finite after the last step: a look after every step would cost as much as the update.
+// step builds the graph of training steps over batches; see loop. It carries params, momenta and
+// stats from batch to batch and is given the learning rate. The measures are the mean loss and
+// the top-1 and top-5 counts before the update, in training mode. The last output, bool [3], says
+// whether each of the three vectors is finite after the last step; checking after every step
+// would cost as much as the update.
 func (e *Executable) step(g *Graph) []*Node {
 	state := []*Node{
 		e.vector(g, "params", e.model.Parameters), e.vector(g, "momenta", e.model.Parameters), e.vector(g, "stats", e.model.Statistics),
@@ -32,8 +33,8 @@ func (e *Executable) step(g *Graph) []*Node {
 	return append(out, Stack(finite, 0))
 }
 
-// evaluation builds the evaluation of batches: see loop. It carries nothing and is given
-// params and stats.
+// evaluation builds the graph of the evaluation of batches; see loop. It carries nothing and is
+// given params and stats.
 func (e *Executable) evaluation(g *Graph) []*Node {
 	weights := []*Node{e.vector(g, "params", e.model.Parameters), e.vector(g, "stats", e.model.Statistics)}
 	return e.loop(g, nil, weights, func(_, weights []*Node, images, labels *Node) ([]*Node, *Node) {
@@ -42,16 +43,16 @@ func (e *Executable) evaluation(g *Graph) []*Node {
 	})
 }
 
-// loop builds a loop over batches on the device. It maps what it carries from batch to
-// batch, what it is given, Images, rows [batches, rows of a batch, rowLen] and the number of
-// these batches to go through to what it carries in the end and the measures [batches, 3].
-// step makes of a batch what is carried on, and the measures of the rows that are not
-// padding.
+// loop builds a loop over batches on the device. Its inputs are the carried values, the given
+// values, Images, rows [batches, rows of a batch, rowLen] and the number of batches to run. Its
+// outputs are the carried values after the last batch, and the measures [batches, 3] of each
+// batch. step maps the carried values, the given values and a batch to the next carried values
+// and to the measures [3] of the rows that are not padding.
 //
-// One call does many batches because go-xla waits for the end of each. What step makes of
-// scalars and reductions must not be used outside: gomlx keeps a scalar for the whole
-// graph, and go-xla the function of a reduction, in the function that was the first to
-// need them. Nor can go-xla add or compare across functions: step is given all that it uses.
+// One call runs many batches because go-xla waits for the end of each call. Scalars and
+// reductions that step makes must not be used outside it: gomlx keeps a scalar, and go-xla the
+// function of a reduction, in the function that needed it first, but for the whole graph. go-xla
+// cannot add or compare across functions either, so everything that step uses is passed to it.
 func (e *Executable) loop(g *Graph, carried, given []*Node,
 	step func(carried, given []*Node, images, labels *Node) (next []*Node, measures *Node),
 ) []*Node {
@@ -96,19 +97,19 @@ func (e *Executable) vector(g *Graph, name string, length int) *Node {
 	return Parameter(g, name, shapes.Make(e.dtype, length))
 }
 
-// crossEntropy is nn.CrossEntropyLoss and the counts of obtain_accuracy. It
-// returns [mean loss, top-1 count, top-5 count] over the rows whose label is not
-// -1, and the gradient of the mean loss. With fewer than five classes, for which
-// obtain_accuracy fails, the top-5 count is that of all images. Where logits are equal,
-// the class with the lower number goes first; torch.topk promises no order of equals. As
-// for torch.topk, NaN is above all numbers.
+// crossEntropy computes nn.CrossEntropyLoss and the counts of obtain_accuracy from logits [rows,
+// classes] and labels, int32 [rows]. It returns [mean loss, top-1 count, top-5 count] over the
+// rows whose label is not -1, and the gradient of the mean loss. With fewer than five classes,
+// for which obtain_accuracy fails, the top-5 count is that of all these rows. Among equal logits the
+// class with the lower number ranks first; torch.topk does not promise an order. NaN ranks above
+// all numbers, as in torch.topk.
 func crossEntropy(logits, labels *Node) (measures, dLogits *Node) {
 	g, dtype := logits.Graph(), logits.DType()
 	classes := Iota(g, shapes.Make(dtypes.Int32, logits.Shape().Dimensions...), 1)
 	label := ExpandAxes(labels, -1)
 	atLabel := Equal(classes, label) // nowhere in a row of padding
 	isLabel := ConvertDType(atLabel, dtype)
-	// A product with isLabel would make NaN of what is infinite elsewhere.
+	// A product with isLabel would turn infinite logits of other classes into NaN.
 	ofLabel := func(values *Node) *Node { return Where(atLabel, values, ScalarZero(g, dtype)) }
 
 	shifted := Sub(logits, ReduceAndKeep(logits, ReduceMax, 1))
@@ -130,8 +131,8 @@ func crossEntropy(logits, labels *Node) (measures, dLogits *Node) {
 	return Stack([]*Node{loss, top(1), top(5)}, 0), dLogits
 }
 
-// descend is torch.optim.SGD with momentum, Nesterov and weight decay on all
-// parameters, BatchNorm's and the classifier's bias included.
+// descend computes a step of torch.optim.SGD with momentum, Nesterov and weight decay, applied to
+// all parameters, including those of BatchNorm and the classifier's bias.
 func (e *Executable) descend(params, momenta, gradient, rate *Node) (newParams, newMomenta *Node) {
 	gradient = Add(gradient, MulScalar(params, e.WeightDecay))
 	newMomenta = Add(MulScalar(momenta, e.Momentum), gradient)

@@ -13,22 +13,23 @@ import (
 	"nb201/data"
 )
 
-// Images are the images of a dataset on the device: those of its stored splits, one split
+// Images holds the images of a dataset on the device: those of all its stored splits, one split
 // after another.
 type Images struct {
 	pixels *tensors.Tensor        // uint8 [images, size, size, 3]
 	labels *tensors.Tensor        // int32 [images]
-	normal *tensors.Tensor        // float32 [256*3], what each byte is in each channel
-	first  map[*data.Images]int32 // where a split begins among them
+	normal *tensors.Tensor        // float32 [256*3]: the normalised value of each byte in each channel
+	first  map[*data.Images]int32 // the index of a split's first image
 }
 
-// CountStored counts the images that Upload brings to the device.
+// CountStored returns the number of images that [Upload] copies to the device.
 func CountStored(set *data.Dataset) int {
 	_, images := storedSplits(set)
 	return images
 }
 
-// storedSplits lists the stored splits that a dataset takes images of, and counts these.
+// storedSplits lists the stored splits that the dataset's images come from, and counts their
+// images.
 func storedSplits(set *data.Dataset) (splits []*data.Images, images int) {
 	splits = []*data.Images{set.Train.Images}
 	for i := range set.Eval {
@@ -42,7 +43,7 @@ func storedSplits(set *data.Dataset) (splits []*data.Images, images int) {
 	return splits, images
 }
 
-// Upload brings the images of a dataset to the device. The caller finalizes them.
+// Upload copies the images of a dataset to the device. The caller finalizes them.
 func Upload(b compute.Backend, set *data.Dataset) (*Images, error) {
 	splits, images := storedSplits(set)
 	s := &Images{first: map[*data.Images]int32{}}
@@ -61,12 +62,12 @@ func Upload(b compute.Backend, set *data.Dataset) (*Images, error) {
 	s.normal, err[2] = onDevice(b, concat([][]float32{normal}), len(normal))
 	if err := errors.Join(err[:]...); err != nil {
 		s.Finalize()
-		return nil, fmt.Errorf("cannot bring the images of %s to the device: %w", set.Name, err)
+		return nil, fmt.Errorf("cannot copy the images of %s to the device: %w", set.Name, err)
 	}
 	return s, nil
 }
 
-// concat fills with parts, one after another.
+// concat returns a function that fills dst with the parts, one after another.
 func concat[T any](parts [][]T) func(dst []T) {
 	return func(dst []T) {
 		for _, part := range parts {
@@ -75,8 +76,8 @@ func concat[T any](parts [][]T) func(dst []T) {
 	}
 }
 
-// onDevice makes a tensor on the device that fill has filled: in place, where the device's
-// memory is the host's.
+// onDevice makes a tensor on the device and fills it. If the device shares the host's memory,
+// fill writes to it directly.
 func onDevice[T uint8 | int32 | float32](b compute.Backend, fill func(dst []T), dimensions ...int) (*tensors.Tensor, error) {
 	t, err := tensors.FromShapeForBackend(b, 0, shapes.Make(dtypes.FromGenericsType[T](), dimensions...))
 	if err != nil {
@@ -88,7 +89,7 @@ func onDevice[T uint8 | int32 | float32](b compute.Backend, fill func(dst []T), 
 	return t, nil
 }
 
-// Finalize frees the images; there may be none.
+// Finalize frees the images. Calling it on nil does nothing.
 func (s *Images) Finalize() {
 	if s == nil {
 		return
@@ -100,8 +101,8 @@ func (s *Images) Finalize() {
 	}
 }
 
-// inputs are what an executable takes of the images, and the rows of batches of them: see
-// Executable.loop.
+// inputs returns the inputs of an executable that come from the images, followed by rows and the
+// number of batches to run; see Executable.loop.
 func (s *Images) inputs(rows *tensors.Tensor, batches int) []any {
 	return []any{s.pixels, s.labels, s.normal, rows, int32(batches)}
 }

@@ -25,8 +25,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/kernels.json with what is found")
 
-// kernels are what a GPU runs for a program, by XLA's plugin 0.11.2. bytes and temporary
-// are GB.
+// kernels counts what a GPU runs for a program compiled by XLA's plugin 0.11.2. Bytes and
+// temporary memory are in GB.
 type kernels struct {
 	Kernels      int     `json:"kernels"`
 	Chain        int     `json:"chain"`
@@ -35,10 +35,10 @@ type kernels struct {
 	Temporary    float64 `json:"temporary"`
 }
 
-// TestKernels holds what an H100 and an A100 would run: how many kernels of what kinds, what
-// they move, and that a whole program, its loop included, is one CUDA graph. It compiles and
-// needs no GPU, only the plugin for one, which is a download of 175 MB (nb201 setup --device
-// cuda13 --compiler), and minutes for all of it: without NB201_NIGHTLY it is one architecture.
+// TestKernels checks what an H100 and an A100 would run: the numbers and kinds of kernels, the bytes
+// that they move, and that a whole program, including its loop, is one CUDA graph. It only compiles,
+// so it needs no GPU, but the plugin for one, which is a download of 175 MB (nb201 setup --device
+// cuda13 --compiler). All of it takes minutes; without NB201_NIGHTLY it compiles one architecture.
 func TestKernels(t *testing.T) {
 	if task := os.Getenv("NB201_TEST_KERNELS"); task != "" {
 		printKernels(t, task)
@@ -67,7 +67,7 @@ func TestKernels(t *testing.T) {
 		}
 	}
 	go func() {
-		for _, task := range tasks { // a process each: XLA gives little of its memory back
+		for _, task := range tasks { // each in its own process, since XLA frees little of its memory
 			group.Go(func() error {
 				c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernels$")
 				c.Env = append(os.Environ(), "NB201_TEST_KERNELS="+task, backend.FlagsVariable+"=", "XLA_FLAGS=")
@@ -125,7 +125,7 @@ func TestKernels(t *testing.T) {
 	}
 }
 
-// writeKernels writes a line for each program.
+// writeKernels writes one line per program.
 func writeKernels(t *testing.T, path string, all map[string]kernels) {
 	t.Helper()
 	var b bytes.Buffer
@@ -142,7 +142,7 @@ func writeKernels(t *testing.T, path string, all map[string]kernels) {
 	}
 }
 
-// printKernels compiles the programs of "GPU ARCH PRECISION", holds what must be so for all,
+// printKernels compiles the programs of "GPU ARCH PRECISION", checks what must hold for all programs,
 // and prints the rest.
 func printKernels(t *testing.T, task string) {
 	words := strings.Fields(task)
@@ -173,7 +173,7 @@ func printKernels(t *testing.T, task string) {
 				t.Errorf("%s: %s", name, fault)
 			}
 			if precision == configs.TF32 && e.Rounded == 0 {
-				t.Errorf("%s: no convolution or product may round to configs.TF32", name)
+				t.Errorf("%s: no convolution or product may round to TF32", name)
 			}
 			all[name] = kernels{
 				len(e.Kernels), e.Chain, e.Convolutions.String(),

@@ -10,16 +10,16 @@ import (
 	"nb201/data"
 )
 
-// Latency waits until an evaluation is compiled and measures it: the seconds of each of
-// runs evaluations of one batch, after warmUp that do not count. When ctx is cancelled it
-// stops at the next run, or while it waits.
+// Latency waits until the evaluation e is compiled and then times it. It returns the seconds of
+// each of runs evaluations of one batch, after warmUp evaluations that are not timed. If ctx is
+// cancelled it stops before the next evaluation, or while it waits.
 //
-// A run evaluates one batch that is on the device already: the forward pass in evaluation
-// mode, and its loss. Its time ends when the loss has come to the host, so that the device
-// is done. That is the interval of pure_evaluate (xautodl/procedures/funcs_nasbench.py),
-// which times the full batches of an evaluation in turn, less the first; but the original
-// does not wait for the GPU, and so may measure how long it takes to submit the work, and
-// counts no top-1 and top-5 in it.
+// An evaluation of a batch that is on the device already consists of the forward pass in
+// evaluation mode and the loss. It ends when the loss has arrived on the host, so the device has
+// finished by then. pure_evaluate (xautodl/procedures/funcs_nasbench.py) times the same interval
+// for every full batch of an evaluation except the first; but the original does not wait for the
+// GPU, so it may measure the time to submit the work only, and it does not include the counts for
+// the top-1 and top-5 accuracies.
 func (e *Executable) Latency(ctx context.Context, s *State, images *Images, warmUp, runs int) ([]float64, error) {
 	if err := e.Wait(ctx); err != nil {
 		return nil, err
@@ -57,8 +57,8 @@ func (e *Executable) Latency(ctx context.Context, s *State, images *Images, warm
 	return seconds, nil
 }
 
-// Noise returns random images of class 0 on the device, of size pixels a side. A GPU is
-// faster on images of one colour.
+// Noise uploads random images of class 0, size x size pixels each. Latency is measured on noise
+// because a GPU is faster on images of a single colour.
 func Noise(b compute.Backend, size, images int) (*Images, error) {
 	stored := &data.Images{Size: size, Pixels: make([]byte, images*size*size*3), Labels: make([]int32, images)}
 	source := rand.NewChaCha8([32]byte{})

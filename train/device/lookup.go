@@ -6,16 +6,16 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
 )
 
-// lookUp crops and normalises images as datatest.Fill does on the host: it maps Images and
-// rows [rows of a batch, rowLen] to images, float32 [rows, size, size, 3], and labels, int32
-// [rows]. The pixels are Fill's to the bit, since they are looked up in a table of the
-// host's: XLA rounds a division otherwise. Images that are not cropped are not mirrored
-// either. Padding shows any image, and its label is -1.
+// lookUp crops and normalises images as datatest.Fill does on the host. It maps Images and rows
+// [rows of a batch, rowLen] to images, float32 [rows, size, size, 3], and labels, int32 [rows].
+// The pixels equal Fill's to the bit because normalised values are looked up in a table that the
+// host computes; XLA rounds a division differently. With crop false, images are not mirrored
+// either. A row of padding has an arbitrary image and the label -1.
 func lookUp(pixels, labels, normal, rows *Node, crop bool) (images, classes *Node) {
 	g := rows.Graph()
 	field := func(i int) *Node { return Slice(rows, AxisRange(), AxisElem(i)) } // [rows, 1]
 
-	index := field(rowIndex) // Gather takes the nearest of what lies outside
+	index := field(rowIndex) // Gather clamps an index out of range, such as that of padding
 	isPadding := LessThan(index, ScalarZero(g, dtypes.Int32))
 	classes = Where(Squeeze(isPadding, 1), Scalar(g, dtypes.Int32, padding), Gather(labels, index))
 	var values *Node
@@ -29,7 +29,7 @@ func lookUp(pixels, labels, normal, rows *Node, crop bool) (images, classes *Nod
 	return Gather(normal, ExpandAxes(Add(MulScalar(values, 3), channel), -1)), classes
 }
 
-// cropped cuts size x size pixels from images with black around them.
+// cropped cuts size x size pixels out of images that are surrounded by black.
 func cropped(pixels, index, top, left, mirrored *Node) *Node {
 	g := pixels.Graph()
 	rows, size := index.Shape().Dim(0), pixels.Shape().Dim(1)

@@ -17,7 +17,7 @@ import (
 	"nb201/internal/backend/devicetest"
 )
 
-// everyByte are images in which every channel has every byte, if they have 256 pixels.
+// everyByte returns images in which every channel has every byte value, if they have 256 pixels.
 func everyByte(images, size int) *data.Images {
 	im := &data.Images{Size: size, Pixels: make([]byte, images*size*size*3), Labels: make([]int32, images)}
 	for i := range im.Pixels {
@@ -29,8 +29,9 @@ func everyByte(images, size int) *data.Images {
 	return im
 }
 
-// The device makes of rows what datatest.Fill makes of an order, to the bit: every byte in every
-// channel, every crop of every image, mirrored and not, of either stored split, and none.
+// The device turns rows into the same pixels as datatest.Fill turns an order into, to the bit: for
+// every byte in every channel, every crop of every image, mirrored and not, of both stored splits, and
+// images that are not cropped.
 func TestLookUp(t *testing.T) {
 	b := devicetest.Open(t).Backend
 	for _, test := range []struct {

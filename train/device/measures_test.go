@@ -20,7 +20,7 @@ import (
 	"nb201/train/traintest"
 )
 
-// ranked makes logits and labels: that of row i is of rank i%8, or the last one.
+// ranked makes logits and labels; the label of row i has the rank i%8, or the last rank.
 func ranked(rows, classes int) (logits []float32, labels []int32) {
 	source := rand.New(rand.NewPCG(1, uint64(classes)))
 	for i := range rows {
@@ -34,7 +34,7 @@ func ranked(rows, classes int) (logits []float32, labels []int32) {
 	return logits, labels
 }
 
-// measureByHand is what crossEntropy measures, in float64 and by sorting.
+// measureByHand computes the measures of crossEntropy in float64 and by sorting.
 func measureByHand(logits []float32, labels []int32, classes int) Batch {
 	var b Batch
 	for i, label := range labels {
@@ -62,7 +62,7 @@ func measureByHand(logits []float32, labels []int32, classes int) Batch {
 	return b
 }
 
-// crossEntropyOf runs crossEntropy alone.
+// crossEntropyOf runs only crossEntropy.
 func crossEntropyOf(t *testing.T, logits []float32, labels []int32, classes int) Batch {
 	t.Helper()
 	g := NewGraph(devicetest.Open(t).Backend, "cross entropy")
@@ -93,7 +93,7 @@ func crossEntropyOf(t *testing.T, logits []float32, labels []int32, classes int)
 	return b[0]
 }
 
-// Labels of every rank are counted rightly for any number of classes, padding left out.
+// Labels of every rank are counted correctly for any number of classes, without padding.
 func TestTopN(t *testing.T) {
 	var cases []traintest.Case
 	for _, classes := range []int{2, 3, 4, 5, 6, 10, 120, 1000} {
@@ -131,8 +131,8 @@ func TestTopN(t *testing.T) {
 	traintest.Judge(t, bound, cases)
 }
 
-// TestNaNMeasures holds loss, gradient and the counts of logits that are infinite or not
-// numbers against PyTorch's.
+// TestNaNMeasures compares the loss, the gradient and the counts for infinite or NaN logits with
+// PyTorch's.
 func TestNaNMeasures(t *testing.T) {
 	var vectors struct {
 		Types map[string]struct {

@@ -1,18 +1,18 @@
 package device
 
-// Batch is what one batch measured: the mean cross entropy, and the number of images whose
-// label is the first, or among the first five, of the logits. With fewer than five classes
-// Top5 counts all of them.
+// Batch holds the results of one batch: the mean cross entropy, and the numbers of images whose
+// label has the highest, or one of the five highest, logits. If there are fewer than five classes
+// Top5 counts all images.
 type Batch struct {
 	Images     int
 	Loss       float64
 	Top1, Top5 int // images
 }
 
-// Accuracy is the top-1 accuracy in percent.
+// Accuracy returns the top-1 accuracy in percent.
 func (b Batch) Accuracy() float64 { return accuracy(b.Top1, b.Images) }
 
-// Meter averages batches by their images, in float64 and in batch order
+// Meter averages the results of batches, weighted by their images, in float64 and in batch order
 // (AverageMeter, xautodl/utils/evaluation_utils.py and log_utils).
 type Meter struct {
 	Images int     `json:"images"`
@@ -21,7 +21,7 @@ type Meter struct {
 	Top5   float64 `json:"top5_percent"`
 }
 
-// Add adds a batch.
+// Add adds the results of a batch.
 func (m *Meter) Add(b Batch) {
 	n := float64(b.Images)
 	m.Loss += b.Loss * n
@@ -30,14 +30,14 @@ func (m *Meter) Add(b Batch) {
 	m.Images += b.Images
 }
 
-// accuracy is obtain_accuracy in percent: a float32 product, read back as float64.
+// accuracy computes obtain_accuracy, in percent: a float32 product, read back as float64.
 func accuracy(correct, images int) float64 {
 	return float64(float32(correct) * float32(100.0/float64(images)))
 }
 
-// Averages returns the mean loss and the top-1 and top-5 accuracies in percent. They are
-// the original's to the bit but where its float32 product makes more than 100 % of a
-// batch that is right throughout, as of 45 images: it would be no accuracy.
+// Averages returns the mean loss and the top-1 and top-5 accuracies in percent. They equal the
+// original's to the bit, with one exception: if all images of a batch are right, the original's
+// float32 product can exceed 100 % (for 45 images, say), and Averages returns 100.
 func (m *Meter) Averages() (loss, top1, top5 float64) {
 	n := float64(m.Images)
 	return m.Loss / n, min(m.Top1/n, 100), min(m.Top5/n, 100)

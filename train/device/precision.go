@@ -6,7 +6,7 @@ import (
 	"nb201/configs"
 )
 
-// stateType returns the type of all that a trial keeps: parameters, momenta and statistics.
+// stateType returns the type of parameters, momenta and running statistics.
 func stateType(p configs.Precision) dtypes.DType {
 	if p == configs.FP64 {
 		return dtypes.Float64

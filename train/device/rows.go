@@ -1,8 +1,8 @@
 package device
 
-// A row says what a row of a batch shows: the index of an image among those on the device,
-// or padding; where the image's upper left corner is cut, which may be outside the image;
-// and whether the image is mirrored, which comes first.
+// A row describes one sample of a batch: the index of an image on the device, or padding; the
+// upper left corner of the crop, which may lie outside the image; and whether the image is
+// mirrored before it is cropped.
 const (
 	rowIndex = iota
 	rowTop
@@ -13,7 +13,8 @@ const (
 	padding = -1 // as an index
 )
 
-// fillRows fills dst with rows of the images from..to-1 of a stage's order, and with padding.
+// fillRows fills dst, int32 [rows, rowLen], with rows for the images from to to-1 of the stage's
+// order, and with padding after them.
 func (s *Images) fillRows(dst []int32, stage *Stage, from, to int) {
 	first := s.first[stage.Split.Images]
 	corner := int32(stage.CropPadding)

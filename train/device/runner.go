@@ -12,67 +12,67 @@ import (
 	"nb201/data"
 )
 
-// Runner goes through the stages of one trial on the device. Its fields are set before the
-// first stage; Run replaces State.
+// Runner runs the stages of one trial on the device. Set its exported fields before the first
+// stage; Run replaces State.
 type Runner struct {
 	Set    *Set
 	Images *Images
-	State  *State // the runner's: Finalize frees it
+	State  *State // owned by the runner; Finalize frees it
 	// BatchesPerCall limits the batches of a call; 0: as many as take about callTime.
 	BatchesPerCall int
 
-	Compiling time.Duration // that Run waited for executables
-	Running   time.Duration // of calls
+	Compiling time.Duration // total time that Run waited for executables
+	Running   time.Duration // total time of calls
 
-	perBatch map[*Executable]time.Duration // as the last call took
+	perBatch map[*Executable]time.Duration // measured in the last call
 }
 
-// Stage is what Run goes through: the batches of one pass over a set of images.
+// Stage describes one pass over a set of images, or the rest of one.
 type Stage struct {
 	Split *data.Split
 	Order *data.Epoch // of Split's images
 	Batch int         // images of a whole batch
-	First int         // batch to begin with
+	First int         // the batch to start with, from 0
 
 	Training    bool
 	Rate        float64 // learning rate, for training
-	CropPadding int     // that Order's crops are cut from
+	CropPadding int     // pixels of padding around an image before Order's crops are cut
 }
 
-// NotFinite reports that training has left weights, momenta or running statistics that are
-// not finite, which What names.
+// NotFinite is the error of training that left infinite or NaN weights, momenta or running
+// statistics; What says which.
 type NotFinite struct{ What string }
 
 func (n *NotFinite) Error() string { return "the " + n.What + " are not finite" }
 
-// callTime is about how long a call of an executable takes: that is how long it takes to
-// stop a trial, and how often its progress shows.
+// callTime is the approximate time of one call of an executable. It bounds how long it takes to
+// stop a trial, and sets how often its progress is reported.
 const callTime = 500 * time.Millisecond
 
 // Finalize frees the state.
 func (r *Runner) Finalize() { r.State.Finalize() }
 
-// call is one call of an executable: some batches of a stage.
+// call is one call of an executable, which runs some batches of a stage.
 type call struct {
 	*Executable
-	count, images, rows int             // batches, images of all, rows of each
+	count, images, rows int             // batches, their images, rows of each batch
 	table               *tensors.Tensor // int32 [Executable.batches, rows, rowLen]
 
-	ended    chan struct{}
-	measures *tensors.Tensor
-	state    *State          // after it; nil of an evaluation
-	finite   *tensors.Tensor // whether each vector of the state is; nil of an evaluation
+	ended    chan struct{}   // closed when the fields below are set
+	measures *tensors.Tensor // [Executable.batches, 3]: see Executable.loop
+	state    *State          // after the call; nil for an evaluation
+	finite   *tensors.Tensor // bool [3], whether each vector of state is finite; nil for an evaluation
 	took     time.Duration
 	failure  error
 }
 
-// Run goes through the batches of a stage, from the first one on, and calls observe with
-// what each has measured, in their order. The rows of a call are filled while the call
-// before it runs, whose measures are read when the next one runs. When ctx is cancelled it
-// begins no other call; an error of observe ends it, and so does a *NotFinite.
+// Run runs the batches of a stage and calls observe with the results of each, in order. It fills
+// the rows of the next call while the current one runs, and reads the results of a call while the
+// next one runs. If ctx is cancelled it starts no further call. Run stops if observe returns an
+// error, and with a *[NotFinite] if the state is not finite.
 func (r *Runner) Run(ctx context.Context, s Stage, observe func(Batch) error) error {
 	var running *call
-	defer func() { _ = r.end(running) }() // where observe panics or fails
+	defer func() { _ = r.await(running) }() // if observe panics or fails
 	for from := s.First * s.Batch; ; {
 		var next *call
 		var stopped error
@@ -83,7 +83,7 @@ func (r *Runner) Run(ctx context.Context, s Stage, observe func(Batch) error) er
 		}
 		ended := running
 		running = nil
-		if err := r.end(ended); err != nil {
+		if err := r.await(ended); err != nil {
 			return errors.Join(err, next.discard())
 		}
 		if next != nil {
@@ -101,7 +101,7 @@ func (r *Runner) Run(ctx context.Context, s Stage, observe func(Batch) error) er
 	}
 }
 
-// prepare makes a call of the batches of a stage from an image on.
+// prepare makes a call of the batches of a stage that begin with the image from.
 func (r *Runner) prepare(s *Stage, from int) (*call, error) {
 	left := len(s.Order.Order) - from
 	c := &call{Executable: r.Set.Whole, rows: s.Batch, ended: make(chan struct{})}
@@ -125,7 +125,7 @@ func (r *Runner) prepare(s *Stage, from int) (*call, error) {
 	return c, nil
 }
 
-// discard frees a call, or nil, that was prepared and is not started.
+// discard frees a call that was prepared but not started. c may be nil.
 func (c *call) discard() error {
 	if c == nil {
 		return nil
@@ -133,7 +133,7 @@ func (c *call) discard() error {
 	return c.table.FinalizeAll()
 }
 
-// start begins a call when its executable is compiled.
+// start waits until the call's executable is compiled and starts the call.
 func (r *Runner) start(ctx context.Context, s *Stage, c *call) error {
 	began := time.Now()
 	err := c.Wait(ctx)
@@ -146,7 +146,7 @@ func (r *Runner) start(ctx context.Context, s *Stage, c *call) error {
 		inputs = []any{r.State.params, r.State.momenta, r.State.stats, c.scalar(s.Rate)}
 	}
 	inputs = append(inputs, r.Images.inputs(c.table, c.count)...)
-	go func() { // end waits for it
+	go func() { // await waits for it
 		defer close(c.ended)
 		began := time.Now()
 		var out []*tensors.Tensor
@@ -162,7 +162,7 @@ func (r *Runner) start(ctx context.Context, s *Stage, c *call) error {
 	return nil
 }
 
-// scalar is a float for an executable.
+// scalar converts v to the executable's type.
 func (e *Executable) scalar(v float64) any {
 	if e.Precision == configs.FP64 {
 		return v
@@ -170,8 +170,8 @@ func (e *Executable) scalar(v float64) any {
 	return float32(v)
 }
 
-// end waits for the end of a call, or nil, and takes the state that it leaves.
-func (r *Runner) end(c *call) error {
+// await waits for a call to end and replaces the runner's state with the call's. c may be nil.
+func (r *Runner) await(c *call) error {
 	if c == nil {
 		return nil
 	}
@@ -192,7 +192,7 @@ func (r *Runner) end(c *call) error {
 	return nil
 }
 
-// read calls observe with what a call that has ended, or nil, has measured.
+// read calls observe with the results of each batch of a call that has ended. c may be nil.
 func (c *call) read(observe func(Batch) error) error {
 	if c == nil {
 		return nil
@@ -213,7 +213,7 @@ func (c *call) read(observe func(Batch) error) error {
 	return c.checkFinite()
 }
 
-// checkFinite finds what is not finite of the state that a call has left.
+// checkFinite returns a *NotFinite if the state after the call is not finite.
 func (c *call) checkFinite() error {
 	if c.finite == nil {
 		return nil
@@ -230,7 +230,7 @@ func (c *call) checkFinite() error {
 	return nil
 }
 
-// readMeasures fetches what an executable has measured: of images in batches of rows.
+// readMeasures fetches an executable's results, which are for images in batches of rows.
 func readMeasures(t *tensors.Tensor, images, rows int) ([]Batch, error) {
 	values := make([]float64, t.Size())
 	err := t.ConstFlatData(func(flat any) {

@@ -15,13 +15,14 @@ import (
 	"nb201/internal/torchfile"
 )
 
-// float is the type of the parameters on the device.
+// float is the type of parameters on the device.
 type float interface{ float32 | float64 }
 
-// State is what a training step reads and replaces: three vectors on the device.
+// State holds what a training step updates: three vectors on the device, float32 or with
+// [configs.FP64] float64. [network.Layout] gives their lengths and order.
 type State struct{ params, momenta, stats *tensors.Tensor }
 
-// vectors lists the three, or none of a nil state.
+// vectors lists the three vectors; there are none in a nil state.
 func (s *State) vectors() []*tensors.Tensor {
 	if s == nil {
 		return nil
@@ -29,15 +30,15 @@ func (s *State) vectors() []*tensors.Tensor {
 	return []*tensors.Tensor{s.params, s.momenta, s.stats}
 }
 
-// Finalize frees the vectors, of a nil state none.
+// Finalize frees the vectors. Calling it on nil does nothing.
 func (s *State) Finalize() {
 	for _, t := range s.vectors() {
 		t.MustFinalizeAll()
 	}
 }
 
-// NewState packs a state dict, whose values are float32, into fresh vectors in the order of
-// the device; the momenta are zero. Weights that are not the network's are an error.
+// NewState makes a state from a float32 state dict, in the device's order, with zero momenta. It
+// returns an error if the weights are not the network's.
 func (e *Executable) NewState(weights torchfile.StateDict) (*State, error) {
 	if e.Precision == configs.FP64 {
 		return packState[float64](e.model.Layout, weights)
@@ -47,13 +48,13 @@ func (e *Executable) NewState(weights torchfile.StateDict) (*State, error) {
 
 func packState[T float](layout *network.Layout, weights torchfile.StateDict) (*State, error) {
 	if len(weights) != len(layout.Slots) {
-		return nil, fmt.Errorf("the weights hold %d tensors, the network has %d", len(weights), len(layout.Slots))
+		return nil, fmt.Errorf("the weights have %d tensors, but the network has %d", len(weights), len(layout.Slots))
 	}
 	params, stats := make([]T, layout.Parameters), make([]T, layout.Statistics)
 	for i, slot := range layout.Slots {
 		w := weights[i]
 		if w.Name != slot.Name || !slices.Equal(w.Shape, slot.Shape) {
-			return nil, fmt.Errorf("the weights hold %s %v where the network has %s %v", w.Name, w.Shape, slot.Name, slot.Shape)
+			return nil, fmt.Errorf("the weights have %s %v where the network has %s %v", w.Name, w.Shape, slot.Name, slot.Shape)
 		}
 		switch slot.Vector {
 		case network.Parameters:
@@ -69,7 +70,8 @@ func packState[T float](layout *network.Layout, weights torchfile.StateDict) (*S
 	}, nil
 }
 
-// Write writes the vectors, one after another, little-endian as XLA's hosts are.
+// Write writes the vectors one after another in the host's byte order, which is little-endian on
+// all hosts that XLA runs on.
 func (s *State) Write(w io.Writer) error {
 	for _, v := range s.vectors() {
 		var written error
@@ -81,7 +83,7 @@ func (s *State) Write(w io.Writer) error {
 	return nil
 }
 
-// ReadState reads what Write has written of a state of the executable.
+// ReadState reads a state of this executable that [State.Write] wrote.
 func (e *Executable) ReadState(r io.Reader) (*State, error) {
 	var vectors [3]*tensors.Tensor
 	for i, n := range []int{e.model.Parameters, e.model.Parameters, e.model.Statistics} {
@@ -89,14 +91,14 @@ func (e *Executable) ReadState(r io.Reader) (*State, error) {
 		var read error
 		err := vectors[i].MutableBytes(func(values []byte) { _, read = io.ReadFull(r, values) })
 		if err := cmp.Or(err, read); err != nil {
-			return nil, fmt.Errorf("its state ends early: %w", err)
+			return nil, fmt.Errorf("its state is cut short: %w", err)
 		}
 	}
 	return &State{params: vectors[0], momenta: vectors[1], stats: vectors[2]}, nil
 }
 
-// Weights fetches the state dict of a state of the executable from the device, float64 of
-// configs.FP64 and float32 of others. batches is num_batches_tracked.
+// Weights fetches a state from the device as a state dict, in float64 with [configs.FP64] and
+// float32 otherwise. batches becomes num_batches_tracked.
 func (e *Executable) Weights(s *State, batches int64) (torchfile.StateDict, error) {
 	if e.Precision == configs.FP64 {
 		return unpackState(e.model.Layout, s, batches, func(v []float64) *torchfile.Tensor { return &torchfile.Tensor{Float64: v} })

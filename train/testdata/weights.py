@@ -1,5 +1,5 @@
-"""weights.py FROM DIR: write the state dict of the checkpoint FROM into DIR as users of torch have it, and print, as
-JSON, the types that each is of besides float32 and int64."""
+"""weights.py FROM DIR: write the state dict of the checkpoint FROM to files in DIR, in the forms in which users of torch
+store state dicts, and print, as JSON, the types other than float32 and int64 in each file."""
 import argparse
 import json
 import sys

@@ -1,11 +1,11 @@
-"""measure.py CASES.json: what torch and the original's network measure of batches.
+"""measure.py CASES.json: compute the loss and accuracies of batches with torch.
 
-CASES.json lists batches: {"labels": [...], "classes": n} with either "logits", a file of
-their float32 logits, or "images", a file of normalised float32 images in rows, columns,
-channels, of "size" pixels a side, and the network that they pass: "weights" (a state
-dict), "genotype", "channels", "cells" and "training" (BatchNorm's mode). It is computed
-in float64. Prints for each [mean cross entropy, top-1 count, top-n count], n being 5 or
-the number of classes where there are fewer.
+CASES.json is a list of batches: {"labels": [...], "classes": n} with either "logits", a
+file of their float32 logits, or "images", a file of normalised float32 images
+[batch, size, size, 3], and the network to run on them: "weights" (a state dict),
+"genotype", "channels", "cells" and "training" (BatchNorm's mode). All computation is in
+float64. For each batch it prints [mean cross entropy, top-1 count, top-n count], where n
+is 5 or the number of classes, whichever is smaller.
 """
 import json
 import sys

@@ -1,4 +1,4 @@
-// Package traintest has PyTorch judge what this program measured of a batch.
+// Package traintest compares the loss and accuracies of a batch with PyTorch's.
 package traintest
 
 import (
@@ -18,13 +18,13 @@ import (
 //go:embed measure.py
 var measure []byte
 
-// Case is a batch, and what was measured of it: the mean cross entropy and the numbers of
-// images whose label is the first, or among the first five, of the logits. It gives either
-// the logits or what they come from: images, and the weights of a network.
+// Case is a batch with the results to check: the mean cross entropy, and the numbers of images
+// whose label has the highest, or one of the five highest, logits. It names either the logits or
+// where they come from: images and the weights of a network.
 type Case struct {
 	Labels   []int32 `json:"labels"` // -1: padding
 	Classes  int     `json:"classes"`
-	Logits   string  `json:"logits,omitempty"` // files of float32: see Floats
+	Logits   string  `json:"logits,omitempty"` // Logits and Images are files of float32, see Floats
 	Images   string  `json:"images,omitempty"`
 	Size     int     `json:"size,omitempty"`
 	Weights  string  `json:"weights,omitempty"` // a torch file
@@ -38,8 +38,8 @@ type Case struct {
 	Top1, Top5 int     `json:"-"`
 }
 
-// Judge has torch measure batches, and compares: counts exactly, losses within bound,
-// relative. It skips where NB201_PYTHON names no Python with torch and xautodl.
+// Judge computes the cases with torch and compares: counts exactly, losses within the relative
+// error bound. It skips the test unless NB201_PYTHON names a Python with torch and xautodl.
 func Judge(t *testing.T, bound float64, cases []Case) {
 	t.Helper()
 	interpreter := needs.Python(t)
@@ -73,7 +73,7 @@ func Judge(t *testing.T, bound float64, cases []Case) {
 	}
 }
 
-// Floats writes a file of float32 for a Case.
+// Floats writes values to a file of little-endian float32 for a [Case] and returns its path.
 func Floats(t *testing.T, values []float32) string {
 	t.Helper()
 	text, err := binary.Append(nil, binary.LittleEndian, values)

@@ -1,5 +1,5 @@
-// Package devicetest opens the device that tests run on: the CPU, or the device that
-// NB201_TEST_DEVICE names.
+// Package devicetest opens the device that tests run on: the one that NB201_TEST_DEVICE names, by
+// default the CPU.
 package devicetest
 
 import (
@@ -23,15 +23,15 @@ const (
 	tf32   = "NB201_TEST_TF32"   // set in the processes that TF32 starts
 )
 
-// asked is the device that the tests are to run on.
-func asked() (backend.Device, error) {
+// parseTestDevice parses NB201_TEST_DEVICE.
+func parseTestDevice() (backend.Device, error) {
 	return backend.ParseDevice(cmp.Or(os.Getenv(device), plugin.CPU))
 }
 
-// Device is the device of the tests. It fails the test where NB201_TEST_DEVICE names none.
+// Device returns the device of the tests. It fails the test if NB201_TEST_DEVICE is not a device.
 func Device(t testing.TB) backend.Device {
 	t.Helper()
-	d, err := asked()
+	d, err := parseTestDevice()
 	if err != nil {
 		t.Fatalf("%s: %v", device, err)
 	}
@@ -44,45 +44,45 @@ func OnGPU(t testing.TB) bool {
 	return Device(t).String() != plugin.CPU
 }
 
-// opened is the backend of all tests of a process, which can open one.
+// opened opens the backend, once for all tests of a process, since a process can open only one.
 var opened = sync.OnceValues(func() (*backend.Opened, error) {
-	d, err := asked()
+	d, err := parseTestDevice()
 	if err != nil {
 		return nil, err
 	}
 	return backend.OpenDevice(d, os.Getenv(tf32) != "")
 })
 
-// Open opens the device of the tests. It fails the test where that cannot be done.
+// Open opens the device of the tests. It fails the test if that is impossible.
 func Open(t testing.TB) *backend.Opened {
 	t.Helper()
 	d := Device(t)
 	b, err := opened()
 	if err != nil {
-		t.Fatalf("cannot open %s, on which the tests are to run: %v", d, err) // `make setup` installs the CPU's plugin
+		t.Fatalf("cannot open %s, the device of the tests: %v", d, err) // `make setup` installs the CPU's plugin
 	}
 	if backend.OnGPU(b.Backend) != OnGPU(t) {
-		t.Fatalf("the tests are to run on %s, and the plugin %s opened %s", d, b.Plugin, b.Backend.DeviceDescription(0))
+		t.Fatalf("the device of the tests is %s, but the plugin %s opened %s", d, b.Plugin, b.Backend.DeviceDescription(0))
 	}
 	return b
 }
 
-// CPUOnly skips a test on a GPU and gives the reason.
+// CPUOnly skips the test on a GPU, for the given reason.
 func CPUOnly(t testing.TB, reason string) {
 	t.Helper()
 	needs.CPU(t, OnGPU(t), reason)
 }
 
-// Kernels skips a test where programs call no kernels for the CPU, and need not, and fails it
-// where they must: on a processor with AVX2 and the pinned plugin. It returns a function that
-// lists the programs that have been compiled since, until the test ends.
+// Kernels requires the kernels for the CPU. If programs call none, it fails the test on a processor
+// with AVX2 and with the pinned plugin, and skips it elsewhere. It returns a function that lists
+// the programs compiled since the call of Kernels.
 func Kernels(t testing.TB) (compiled func() []programs.Program) {
 	t.Helper()
 	CPUOnly(t, "kernels are for the CPU")
 	Open(t)
 	k, ok := programs.CPUKernels()
 	if !ok {
-		t.Fatal("the CPU's plugin does not pass through package programs")
+		t.Fatal("the programs of the CPU's plugin do not pass through package programs")
 	}
 	kernelstest.Require(t, k.Missing)
 	var mutex sync.Mutex
@@ -99,10 +99,10 @@ func Kernels(t testing.TB) (compiled func() []programs.Program) {
 	}
 }
 
-// TF32 reports whether the GPU may round the operands of float32 products to TF32 in this
-// process: NVIDIA's libraries decide that once a process. Where it may not, TF32 runs the test,
-// which is no subtest, in another process where it may, and fails the test if it fails there. On
-// the CPU TF32 skips the test.
+// TF32 reports whether the GPU may round the operands of float32 products to TF32 in this process,
+// which NVIDIA's libraries decide once for each process. If it may not, TF32 runs the calling test,
+// which must not be a subtest, in another process where it may, and fails the test if it fails
+// there. On the CPU TF32 skips the test.
 func TF32(t *testing.T) bool {
 	t.Helper()
 	needs.GPU(t, OnGPU(t), "the CPU does not have TF32")

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// child is set in the processes that TestDevices starts.
+// child is the variable that is set in the processes that TestDevices starts.
 const child = "NB201_TEST_DEVICES_CHILD"
 
-// A device that cannot be opened fails a test with the reason, and skips none.
+// A device that cannot be opened fails the test with the reason, and does not skip it.
 func TestDevices(t *testing.T) {
 	if os.Getenv(child) != "" {
 		Open(t)
@@ -25,10 +25,10 @@ func TestDevices(t *testing.T) {
 	}{
 		{"", "", "--- PASS"},
 		{"cpu", "", "--- PASS"},
-		{"gpu", "", `NB201_TEST_DEVICE: unknown device "gpu": use cpu, cuda or cuda:N`},
+		{"gpu", "", `NB201_TEST_DEVICE: unknown device "gpu"; use cpu, cuda or cuda:N`},
 		{"cpu:0", "", `unknown device "cpu:0"`},
-		{"cuda", "", "cannot open cuda:0, on which the tests are to run: "},
-		{"cuda:1", "xla:/nowhere/cuda.so", "/nowhere/cuda.so, which is not there"},
+		{"cuda", "", "cannot open cuda:0, the device of the tests: "},
+		{"cuda:1", "xla:/nowhere/cuda.so", "/nowhere/cuda.so, which does not exist"},
 	} {
 		t.Run("device "+test.device, func(t *testing.T) {
 			command := exec.CommandContext(t.Context(), self, "-test.run=^TestDevices$", "-test.v")

@@ -1,5 +1,5 @@
-// A stand-in for XLA that calls the kernels in ways in which XLA should not, and refuses
-// them what XLA may refuse. It prints what is wrong.
+// A replacement for XLA that calls the kernels in ways in which XLA should not, and refuses requests
+// that XLA may refuse. It prints what is wrong.
 
 #include "../ffi.h"
 
@@ -47,7 +47,7 @@ static void expect(bool right, const char *kernel, const char *what) {
 	}
 }
 
-// expect_refusal demands that a call fails with one error.
+// expect_refusal checks that a call fails with one error.
 static void expect_refusal(const struct pjrt_register_args *k, struct ffi_frame *frame, const char *what) {
 	int before = created;
 	void *error = k->handler(frame);
@@ -65,7 +65,7 @@ int main(void) {
 	table.functions[FFI_THREAD_POOL_SCHEDULE] = (void *)schedule;
 	table.functions[FFI_THREAD_POOL_NUM_THREADS] = (void *)count;
 
-	// Memory that must not be read lies at NULL.
+	// Memory that must not be read is at NULL.
 	for (int i = 0; i < registered; i++) {
 		struct ffi_frame frame = {.table = &table, .stage = FFI_STAGE_EXECUTE};
 		expect_refusal(&kernels[i], &frame, "it takes a call without arguments");
@@ -88,7 +88,7 @@ int main(void) {
 		expect(kernels[i].handler(&frame) == NULL && metadata.version.minor == FFI_MINOR, kernels[i].name, "it does not say its version");
 	}
 
-	// A call whose helpers the pool refuses is done by the thread that calls.
+	// If the pool refuses to schedule helpers, the calling thread does the work.
 	enum { IMAGES = 7, SIZE = 6, CHANNELS = 16, PIXELS = IMAGES * SIZE * SIZE };
 	static float x[PIXELS * CHANNELS], w[9 * CHANNELS * CHANNELS], y[2][PIXELS * CHANNELS];
 	for (int i = 0; i < PIXELS * CHANNELS; i++)

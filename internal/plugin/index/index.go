@@ -1,8 +1,8 @@
 // Package index fetches files from Python package indexes, without Python.
 //
-// A simple index has one page a project, in HTML (PEP 503) or JSON (PEP 691), that
-// lists the project's files and their SHA-256. pip's settings name the index, the proxy
-// that leads to it and the certificates to trust (Settings).
+// A simple index has a page for each project, in HTML (PEP 503) or JSON (PEP 691), that lists the
+// project's files and their SHA-256. [ReadSettings] reads the address of the index, the proxy and
+// the trusted certificates from pip's settings; a [Client] reads pages and fetches files.
 package index
 
 import (
@@ -28,11 +28,11 @@ import (
 type File struct {
 	Name   string
 	URL    *url.URL
-	SHA256 string // in lower-case hex; "" where the index does not say
-	Size   int64  // in bytes; 0 where the index does not say
+	SHA256 string // in lower-case hex; "" if the index does not give it
+	Size   int64  // in bytes; 0 if the index does not give it
 	Yanked bool   // withdrawn by its author
 
-	Refused error // why the index must not lead to the URL (fetch.MayLead); nil: it may
+	Refused error // why the URL must not be fetched, by fetch.MayLead; nil if it may
 }
 
 // Client reads index pages and fetches files. It is safe for concurrent use.
@@ -41,15 +41,15 @@ type Client struct {
 	index *url.URL
 }
 
-// New makes a client that goes by the settings. Its errors are wrong settings.
+// New returns a client with the settings. It returns an error if they are invalid.
 func New(s Settings) (*Client, error) {
 	index := s.Strip(s.Index)
 	client, err := fetch.New(s.Settings)
 	return &Client{client, index}, err
 }
 
-// maxPage and maxLinks bound an index page, in bytes and in links; the longest project pages
-// there are take a few MB.
+// maxPage and maxLinks limit an index page, in bytes and links. The longest pages of existing
+// projects take a few MB.
 const (
 	maxPage  = 32 << 20
 	maxLinks = 200_000
@@ -57,7 +57,8 @@ const (
 
 var errLinks = fmt.Errorf("the page has more than %d links", maxLinks)
 
-// Files lists what the index offers of a project. An index without the project is ErrNone.
+// Files lists the files that the index has for a project. If the index does not have the project,
+// the error is [ErrNone].
 func (c *Client) Files(ctx context.Context, project string) ([]File, error) {
 	page, files, err := c.page(ctx, c.index.JoinPath(normalize(project), "/"))
 	for i := range files {
@@ -69,19 +70,19 @@ func (c *Client) Files(ctx context.Context, project string) ([]File, error) {
 	return files, err
 }
 
-// normalize is a project's name in a URL (PEP 503).
+// normalize returns a project's name as it is written in URLs (PEP 503).
 func normalize(project string) string {
 	return strings.ToLower(regexp.MustCompile(`[-_.]+`).ReplaceAllString(project, "-"))
 }
 
-// ErrNone says that the index has no page for a project.
-var ErrNone = errors.New("not there")
+// ErrNone is the error of an index that has no page for a project.
+var ErrNone = errors.New("the package index does not have the project")
 
-// pageTypes are the content types of pages, as an Accept header.
+// pageTypes is the Accept header with the content types of pages.
 const pageTypes = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
-// page reads the page at an address and returns its own address, after redirections, and
-// what it lists.
+// page reads the page at an address. It returns the page's address after redirections, and the files
+// that it lists.
 func (c *Client) page(ctx context.Context, at *url.URL) (*url.URL, []File, error) {
 	page, err := c.ReadPage(ctx, at, pageTypes, maxPage)
 	if errors.Is(err, fetch.ErrNotFound) {
@@ -90,7 +91,7 @@ func (c *Client) page(ctx context.Context, at *url.URL) (*url.URL, []File, error
 	if err != nil {
 		return nil, nil, err
 	}
-	// The page's own address is what its links are relative to.
+	// Links are relative to the address after redirections.
 	files, err := parsePage(page.URL, page.ContentType, page.Content)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", at, err)
@@ -101,7 +102,7 @@ func (c *Client) page(ctx context.Context, at *url.URL) (*url.URL, []File, error
 func parsePage(page *url.URL, contentType string, content []byte) ([]File, error) {
 	kind, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
-		return nil, fmt.Errorf("the page has the content type %q", contentType)
+		return nil, fmt.Errorf("the page has the invalid content type %q", contentType)
 	}
 	switch kind {
 	case "application/vnd.pypi.simple.v1+json":
@@ -109,10 +110,10 @@ func parsePage(page *url.URL, contentType string, content []byte) ([]File, error
 	case "application/vnd.pypi.simple.v1+html", "text/html":
 		return parseHTML(page, content)
 	}
-	return nil, fmt.Errorf("the page is of type %s, which no package index has", kind)
+	return nil, fmt.Errorf("the page has the content type %s, so it is not a package index", kind)
 }
 
-// parseJSON reads a project's page as PEP 691 has it.
+// parseJSON parses a project's page as PEP 691 defines it.
 func parseJSON(page *url.URL, content []byte) ([]File, error) {
 	var project struct{ Files entries }
 	if err := json.Unmarshal(content, &project); errors.Is(err, errLinks) {
@@ -124,7 +125,7 @@ func parseJSON(page *url.URL, content []byte) ([]File, error) {
 	for _, f := range project.Files {
 		u, err := page.Parse(f.URL)
 		if err != nil {
-			return nil, fmt.Errorf("the page links %q to %q, which is no URL", f.Filename, f.URL)
+			return nil, fmt.Errorf("the page links %q to %q, which is not a URL", f.Filename, f.URL)
 		}
 		yanked := len(f.Yanked) > 0 && string(f.Yanked) != "false" && string(f.Yanked) != "null"
 		files = append(files, File{Name: f.Filename, URL: u, SHA256: strings.ToLower(f.Hashes.SHA256), Size: f.Size, Yanked: yanked})
@@ -132,7 +133,7 @@ func parseJSON(page *url.URL, content []byte) ([]File, error) {
 	return files, nil
 }
 
-// entries are at most maxLinks files of a JSON page.
+// entries holds the files of a JSON page, at most maxLinks.
 type entries []entry
 
 type entry struct {
@@ -148,7 +149,7 @@ func (e *entries) UnmarshalJSON(text []byte) error {
 	if token, err := in.Token(); err != nil || token == nil {
 		return err
 	} else if token != json.Delim('[') {
-		return fmt.Errorf("its files are %v, not a list", token)
+		return fmt.Errorf(`"files" is %v, not a list`, token)
 	}
 	for in.More() {
 		if len(*e) == maxLinks {
@@ -162,7 +163,7 @@ func (e *entries) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// parseHTML reads a project's page as PEP 503 has it, or any page of links.
+// parseHTML parses a project's page as PEP 503 defines it, or any page of links.
 func parseHTML(page *url.URL, content []byte) ([]File, error) {
 	base := page
 	var files []File
@@ -184,7 +185,7 @@ func parseHTML(page *url.URL, content []byte) ([]File, error) {
 		}
 		u, err := base.Parse(strings.TrimSpace(href))
 		if err != nil {
-			continue // A page of links may have others than to files.
+			continue // a page of links may have other links
 		}
 		if token.DataAtom == atom.Base {
 			base = u
@@ -193,7 +194,7 @@ func parseHTML(page *url.URL, content []byte) ([]File, error) {
 		if len(files) == maxLinks {
 			return nil, errLinks
 		}
-		hashes, _ := url.ParseQuery(u.Fragment) // "" is no hash, as is anything else
+		hashes, _ := url.ParseQuery(u.Fragment) // a fragment that does not parse has no hash
 		u.Fragment = ""
 		_, yanked := attribute(token, "data-yanked")
 		files = append(files, File{Name: path.Base(u.Path), URL: u, SHA256: strings.ToLower(hashes.Get("sha256")), Yanked: yanked})

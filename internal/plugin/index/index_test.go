@@ -51,7 +51,7 @@ func TestParsePage(t *testing.T) {
 func TestParsePageRefuses(t *testing.T) {
 	for _, c := range []struct{ contentType, content, want string }{
 		{"application/vnd.pypi.simple.v1+json", `{"files": [{`, "damaged"},
-		{"application/vnd.pypi.simple.v1+json", `{"files": [{"filename": "p", "url": ":"}]}`, "no URL"},
+		{"application/vnd.pypi.simple.v1+json", `{"files": [{"filename": "p", "url": ":"}]}`, "not a URL"},
 		{"application/json", `{}`, "application/json"},
 		{"", ``, "content type"},
 	} {

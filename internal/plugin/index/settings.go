@@ -19,22 +19,22 @@ import (
 	"nb201/internal/usage"
 )
 
-// pip's own defaults.
+// pip's defaults.
 const (
 	defaultIndex   = "https://pypi.org/simple"
 	defaultTimeout = 15 * time.Second
 	defaultRetries = 5
 )
 
-// Settings are the three of pip's settings that are read: where packages come from, through
-// what proxy, and whose certificates are trusted.
+// Settings holds the three of pip's settings that are read: the package index, the proxy and the
+// trusted certificates.
 type Settings struct {
 	fetch.Settings
 	Index *url.URL // a simple index
 }
 
-// ReadFetchSettings reads pip's proxy and certificates, as pip does: from its
-// configuration files, then from PIP_PROXY and PIP_CERT.
+// ReadFetchSettings reads pip's proxy and certificates as pip does, from its configuration files and
+// from PIP_PROXY and PIP_CERT, which take precedence.
 func ReadFetchSettings(getenv func(string) string) (fetch.Settings, error) {
 	options, err := readOptions(getenv)
 	if err != nil {
@@ -55,7 +55,7 @@ func fetchSettings(options map[string]string, getenv func(string) string) (fetch
 	return s, err
 }
 
-// ReadSettings reads what ReadFetchSettings does, and pip's index.
+// ReadSettings reads the settings of [ReadFetchSettings], and pip's index.
 func ReadSettings(getenv func(string) string) (Settings, error) {
 	options, err := readOptions(getenv)
 	if err != nil {
@@ -68,15 +68,14 @@ func ReadSettings(getenv func(string) string) (Settings, error) {
 	text := cmp.Or(options["index-url"], defaultIndex)
 	u, err := url.Parse(text)
 	if err != nil || !slices.Contains([]string{"http", "https", "file"}, u.Scheme) {
-		return Settings{}, usage.Errorf("pip's index is %q, which is no URL: set PIP_INDEX_URL to one", redacted(text))
+		return Settings{}, usage.Errorf("pip's index %q is not an http, https or file URL; set PIP_INDEX_URL to one", redacted(text))
 	}
 	s.Index = u
 	return s, nil
 }
 
-// readOptions collects what pip's configuration files and variables say of the options that
-// are read here, by their long names, in the order of pip's configuration.py
-// (iter_config_files) and cli/parser.py.
+// readOptions reads the options index-url, proxy and cert from pip's configuration files and
+// variables, in the order of pip's configuration.py (iter_config_files) and cli/parser.py.
 func readOptions(getenv func(string) string) (map[string]string, error) {
 	sections := map[string]map[string]string{"global": {}, "install": {}}
 	for _, path := range configFiles(getenv) {
@@ -89,7 +88,7 @@ func readOptions(getenv func(string) string) (map[string]string, error) {
 			file, err = parseConfig(text)
 		}
 		if err != nil {
-			return nil, usage.Errorf("cannot read pip's configuration file %s: %w", path, err)
+			return nil, usage.Errorf("cannot read pip's configuration file %s: %w; correct it, or name another with PIP_CONFIG_FILE", path, err)
 		}
 		for section, values := range sections {
 			for _, key := range file.Section(section).Keys() {
@@ -104,10 +103,10 @@ func readOptions(getenv func(string) string) (map[string]string, error) {
 	return options, nil
 }
 
-// parseConfig reads the ini format as Python's configparser does.
+// parseConfig parses the ini format as Python's configparser does.
 func parseConfig(text []byte) (*ini.File, error) {
 	lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(line string) bool {
-		line = strings.TrimSpace(line) // A comment may stand amid the lines of a value.
+		line = strings.TrimSpace(line) // a comment may be between the lines of a value
 		return strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";")
 	})
 	return ini.LoadSources(ini.LoadOptions{AllowPythonMultilineValues: true, IgnoreInlineComment: true}, []byte(strings.Join(lines, "")))
@@ -143,8 +142,8 @@ func configFiles(getenv func(string) string) []string {
 	return files
 }
 
-// proxy is pip's own proxy for everything, or the one that HTTP_PROXY, HTTPS_PROXY
-// and NO_PROXY name.
+// proxy returns a function that maps a URL to its proxy: pip's proxy own for all URLs or, if that is
+// "", the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY select.
 func proxy(own string, getenv func(string) string) (func(*url.URL) (*url.URL, error), error) {
 	if own == "" {
 		variable := func(name string) string {
@@ -165,12 +164,12 @@ func proxy(own string, getenv func(string) string) (func(*url.URL) (*url.URL, er
 	}
 	u, err := url.Parse(own)
 	if err != nil {
-		return nil, usage.Errorf("pip's proxy is %q, which is no URL: set PIP_PROXY to [user:password@]host:port", redacted(own))
+		return nil, usage.Errorf("pip's proxy %q is not a URL; set PIP_PROXY to [user:password@]host:port", redacted(own))
 	}
 	return func(*url.URL) (*url.URL, error) { return u, nil }, nil
 }
 
-// redacted hides what stands before the host, where passwords are.
+// redacted hides everything before the host, which may include a password.
 func redacted(text string) string {
 	if _, after, found := strings.Cut(text, "@"); found {
 		return "***@" + after

@@ -10,7 +10,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// environment is a getenv of the given variables, by default without pip's files.
+// environment returns a getenv for the given variables, by default without pip's files.
 func environment(variables map[string]string) func(string) string {
 	return func(name string) string {
 		if value, ok := variables[name]; ok || name != "PIP_CONFIG_FILE" {
@@ -116,7 +116,7 @@ func TestConfigurationFiles(t *testing.T) {
 	}
 	check("user.test", "three.test:3", "b")
 
-	// A file of one's own replaces the user's, and variables override them all.
+	// PIP_CONFIG_FILE replaces the user's file, and other variables override all files.
 	variables["PIP_CONFIG_FILE"] = own
 	variables["PIP_PROXY"] = "four.test:4"
 	check("own.test", "four.test:4", "b")

@@ -1,12 +1,11 @@
-// Command pins chooses the wheels that each device's XLA plugin is installed from
-// and writes them to internal/plugin/pins.json. To move to another version, change
-// it in roots below and run
+// Command pins selects the wheels that each device's XLA plugin is installed from and writes them
+// to internal/plugin/pins.json. To change to another version, edit roots below and run
 //
 //	go generate ./internal/plugin
 //
-// It asks the package index that pip would ask, which has to serve JSON pages. The
-// wheels are those that pip would install today for Linux on x86-64: of every
-// project the newest release that all who require it accept.
+// It reads the package index that pip is configured for, which must serve JSON pages. The wheels
+// are those that pip would install today on Linux on x86-64: for each project the newest release
+// that every project requiring it accepts.
 package main
 
 import (
@@ -36,25 +35,25 @@ import (
 	"nb201/internal/plugin/index"
 )
 
-// root is where a device's wheels are found from.
+// root describes a device's plugin, from which its wheels are resolved.
 type root struct {
 	device  string
-	project string // whose wheel has the plugin
+	project string // the project whose wheel contains the plugin
 	version string
 	plugin  string // the plugin's path within the wheel
-	// requiring is the project, of the same version, whose requirements with the
-	// extra with-cuda are the plugin's libraries. It holds code for Python only, and
-	// is not installed. "": the plugin needs none.
+	// requiring is the project whose requirements, with the extra with-cuda, are the plugin's
+	// libraries. It has the same version. It is not installed itself, since it contains only
+	// Python code. If it is "", the plugin needs no libraries.
 	requiring string
-	also      []string // further projects, each as name==version
+	also      []string // more projects to install, each as name==version
 }
 
 var roots = []root{
 	{"cpu", "lammps-jax-pjrt-cpu", "0.11.2", "lammps_jax_pjrt_cpu/pjrt_c_api_cpu_plugin.so", "", nil},
 	{"cuda12", "jax-cuda12-pjrt", "0.11.2", "jax_plugins/xla_cuda12/xla_cuda_plugin.so", "jax-cuda12-plugin", nil},
 	{"cuda13", "jax-cuda13-pjrt", "0.11.2", "jax_plugins/xla_cuda13/xla_cuda_plugin.so", "jax-cuda13-plugin", nil},
-	// CUDA 12's last nvcc has ptxas and libdevice in one wheel of 41 MB; CUDA 13's are two wheels of
-	// 122 MB.
+	// The last nvcc of CUDA 12 has ptxas and libdevice in one wheel of 41 MB; for CUDA 13 they are in
+	// two wheels of 122 MB.
 	{"cuda13-compiler", "jax-cuda13-pjrt", "0.11.2", "jax_plugins/xla_cuda13/xla_cuda_plugin.so", "", []string{"nvidia-cuda-nvcc-cu12==12.9.86"}},
 }
 
@@ -96,7 +95,7 @@ func run(ctx context.Context, output string) error {
 	return os.WriteFile(output, append(text, '\n'), 0o644)
 }
 
-// resolve returns the wheel with the plugin, then those it needs, by project.
+// resolve returns the wheel with the plugin, followed by those that it needs, sorted by project.
 func resolve(ctx context.Context, client *index.Client, r root) ([]plugin.Wheel, error) {
 	main, _, err := choose(ctx, client, r.project, []string{"==" + r.version})
 	if err != nil {
@@ -117,7 +116,7 @@ func resolve(ctx context.Context, client *index.Client, r root) ([]plugin.Wheel,
 	if r.requiring == "" {
 		return wheels, nil
 	}
-	required := map[string][]string{r.requiring: {"==" + r.version}} // project: the specifiers of all who require it
+	required := map[string][]string{r.requiring: {"==" + r.version}} // project to the specifiers of all that require it
 	chosen := map[string]plugin.Wheel{}
 	for queue := []string{r.requiring}; len(queue) > 0; queue = queue[1:] {
 		project := queue[0]
@@ -134,7 +133,7 @@ func resolve(ctx context.Context, client *index.Client, r root) ([]plugin.Wheel,
 			if !applies || name == r.project || slices.Contains(required[name], specifiers) {
 				continue
 			}
-			// A project that is there already is chosen again.
+			// A project that has been chosen already is chosen again, with all specifiers.
 			required[name] = append(required[name], specifiers)
 			queue = append(queue, name)
 		}
@@ -147,11 +146,10 @@ func resolve(ctx context.Context, client *index.Client, r root) ([]plugin.Wheel,
 	return wheels, nil
 }
 
-// wheelName takes a wheel's file name apart: project, version, Python, ABI, platforms.
+// wheelName matches a wheel's file name and captures project, version, Python, ABI and platforms.
 var wheelName = regexp.MustCompile(`^([^-]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl$`)
 
-// choose returns the newest wheel of a project that the specifiers accept, and what
-// it requires.
+// choose returns the newest wheel of a project that the specifiers accept, and its requirements.
 func choose(ctx context.Context, client *index.Client, project string, specifiers []string) (plugin.Wheel, []string, error) {
 	none := func(err error) (plugin.Wheel, []string, error) {
 		return plugin.Wheel{}, nil, fmt.Errorf("%s %s: %w", project, strings.Join(specifiers, ","), err)
@@ -191,7 +189,7 @@ func choose(ctx context.Context, client *index.Client, project string, specifier
 		return none(errors.New("the index has no such wheel for Linux on x86-64"))
 	}
 	if best.SHA256 == "" || best.Size == 0 {
-		return none(fmt.Errorf("the index does not give the SHA-256 and the size of %s: set PIP_INDEX_URL to one with JSON pages", best.Name))
+		return none(fmt.Errorf("the index does not give the SHA-256 and size of %s; set PIP_INDEX_URL to one with JSON pages", best.Name))
 	}
 	c, err := inspect(ctx, client, best)
 	if err != nil {
@@ -202,15 +200,15 @@ func choose(ctx context.Context, client *index.Client, project string, specifier
 	}, c.requirements, nil
 }
 
-// content is what is in a wheel.
+// content describes the content of a wheel.
 type content struct {
-	unpacked     int64  // bytes of the files in it
+	unpacked     int64  // total bytes of its files
 	record       string // SHA-256 of its RECORD, in hex
 	requirements []string
 }
 
-// inspect reads a wheel's directory, RECORD and metadata, which are at its end, without
-// downloading the rest.
+// inspect reads a wheel's directory, RECORD and metadata, which are at its end, without downloading
+// the rest.
 func inspect(ctx context.Context, client *index.Client, f index.File) (content, error) {
 	none := func(err error) (content, error) { return content{}, fmt.Errorf("%s: %w", f.Name, err) }
 	n := min(f.Size, 4<<20)
@@ -260,7 +258,7 @@ func read(entry *zip.File) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// tail is the end of a file, from offset on, in place of the whole.
+// tail makes the end of a file, from offset on, look like the whole file.
 type tail struct {
 	end    *bytes.Reader
 	offset int64
@@ -268,16 +266,16 @@ type tail struct {
 
 func (t tail) ReadAt(p []byte, at int64) (int, error) {
 	if at < t.offset {
-		return 0, fmt.Errorf("byte %d lies before the part that was fetched, which begins at %d", at, t.offset)
+		return 0, fmt.Errorf("byte %d is before the part that was fetched, which begins at byte %d", at, t.offset)
 	}
 	return t.end.ReadAt(p, at-t.offset)
 }
 
-// requirementText is PEP 508's "name[extras] (specifiers); marker".
+// requirementText matches PEP 508's "name[extras] (specifiers); marker".
 var requirementText = regexp.MustCompile(`^([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*\(?([^();]*)\)?\s*(?:;\s*(.*))?$`)
 
-// parseRequirement reads a requirement; withCUDA says whether that extra is asked for.
-// It refuses a marker that it does not know rather than misjudge it.
+// parseRequirement parses a requirement; withCUDA says whether the extra with-cuda is requested. It
+// returns an error for an unknown marker rather than guess whether it applies.
 func parseRequirement(text string, withCUDA bool) (project, specifiers string, applies bool, err error) {
 	parts := requirementText.FindStringSubmatch(text)
 	if parts == nil {
@@ -292,7 +290,7 @@ func parseRequirement(text string, withCUDA bool) (project, specifiers string, a
 				applies = applies && withCUDA
 			default:
 				if !strings.HasPrefix(clause, "extra ==") {
-					return "", "", false, fmt.Errorf("cannot judge the marker of the requirement %q", text)
+					return "", "", false, fmt.Errorf("unknown marker in the requirement %q", text)
 				}
 				applies = false
 			}

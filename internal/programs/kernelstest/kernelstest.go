@@ -1,4 +1,4 @@
-// Package kernelstest says which machines must have the kernels for the CPU.
+// Package kernelstest decides on which machines tests must have the kernels for the CPU.
 package kernelstest
 
 import (
@@ -10,8 +10,8 @@ import (
 	"nb201/internal/plugin"
 )
 
-// Require ends a test when programs call no kernels, missing being why, or "" when they do. It
-// fails the test on a processor and with a plugin that kernels are for, and skips it
+// Require ends the test if programs call no kernels; missing is the reason, or "" if they do. It
+// fails the test on a processor with AVX2 and FMA and with the pinned plugin, and skips it
 // elsewhere.
 func Require(t testing.TB, missing string) {
 	t.Helper()
@@ -25,5 +25,5 @@ func Require(t testing.TB, missing string) {
 	if err != nil || found.Source != plugin.FromSetup {
 		needs.Kernels(t, missing+", and the plugin is not the pinned one")
 	}
-	t.Fatalf("this processor and plugin have kernels, but programs call none: %s", missing)
+	t.Fatalf("kernels exist for this processor and plugin, but programs call none: %s", missing)
 }

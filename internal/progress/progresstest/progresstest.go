@@ -1,4 +1,4 @@
-// Package progresstest reads what package progress draws.
+// Package progresstest renders the output of package progress for tests.
 package progresstest
 
 import (
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Output is an output that may be read while it is written to.
+// Output is a buffer that may be read while another goroutine writes to it.
 type Output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -28,11 +28,12 @@ func (o *Output) String() string {
 	return o.text.String()
 }
 
-// control finds the codes that a Display sends: go up some lines, go back to the beginning of
-// the line, clear what follows, begin a line.
+// control matches the control codes that a progress.Display sends: move up, return to the start of
+// the line, clear to the end of the screen, line feed.
 var control = regexp.MustCompile(`\x1b\[(\d+)A|\r|\x1b\[J|\n`)
 
-// Screen is what a terminal shows after text: its lines, each with a line break.
+// Screen returns what a terminal shows after text was written to it: its lines, each with a line
+// break. It fails the test for text that it cannot interpret.
 func Screen(t testing.TB, text string) string {
 	t.Helper()
 	lines, row, column := []string{""}, 0, 0

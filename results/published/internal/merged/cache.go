@@ -7,7 +7,6 @@ import (
 	"encoding/gob"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -29,30 +28,29 @@ import (
 	"nb201/internal/userdir"
 )
 
-// This file keeps what belongs to merged files in the user's cache directory. All of it
-// can be made again, and any of it may be damaged, cut, old or gone: what is there counts
-// only where a hash says that it is what was written.
+// This file manages the user's cache directory of merged files. Everything in it can be made
+// again, and may be damaged, cut short, outdated or missing: it is used only if its hash matches.
 
-// fileIndex is what the cache keeps of a merged file.
+// fileIndex is the index of a merged file, as it is stored in the cache.
 type fileIndex struct {
 	Version  int
 	Made     time.Time
-	Size     int64 // of the file that was indexed
+	Size     int64 // bytes of the merged file
 	Modified time.Time
-	Print    [sha256.Size]byte // of the file's content, see fingerprint
-	Listed   int               // architectures in meta_archs
-	Pickle   *pickle.Index
-	Sums     blocksum.Sums // of the bytes that Pickle is of: what lies in the file or was unpacked
+	Print    [sha256.Size]byte // fingerprint of the merged file
+	Listed   int               // number of architectures in meta_archs
+	Pickle   *pickle.Index     // positions of the entries in the unpacked pickle
+	Sums     blocksum.Sums     // hashes of the unpacked pickle
 }
 
-// indexVersion is that of fileIndex and of what it says of a pickle.
+// indexVersion is the version of fileIndex and its parts.
 const indexVersion = 3
 
-// indexMagic is how the file of an index begins. The SHA-256 of what is behind it follows,
-// then that: a fileIndex by encoding/gob.
+// indexMagic begins the file of an index. The SHA-256 of the rest follows, and then the rest: a
+// fileIndex encoded by encoding/gob.
 const indexMagic = "nb201 merged index 3\n"
 
-// encode makes the file of an index.
+// encode returns the contents of the index file.
 func (i *fileIndex) encode() ([]byte, error) {
 	var body bytes.Buffer
 	if err := gob.NewEncoder(&body).Encode(i); err != nil {
@@ -61,13 +59,13 @@ func (i *fileIndex) encode() ([]byte, error) {
 	return sealIndex(body.Bytes()), nil
 }
 
-// sealIndex puts the magic and the hash before a body.
+// sealIndex prepends the magic and the hash to a body.
 func sealIndex(body []byte) []byte {
 	sum := sha256.Sum256(body)
 	return append(append([]byte(indexMagic), sum[:]...), body...)
 }
 
-// decodeIndex reads the file of an index; nil where it is not whole or contradicts itself.
+// decodeIndex decodes the contents of an index file; nil if they are damaged or inconsistent.
 func decodeIndex(file []byte) *fileIndex {
 	const head = len(indexMagic) + sha256.Size
 	if len(file) < head || !bytes.Equal(file[:head], sealIndex(file[head:])[:head]) {
@@ -92,25 +90,24 @@ func (i *fileIndex) valid() bool {
 	return true
 }
 
-// fileCache is what the cache directory keeps of one merged file: NAME.index, and
-// NAME.pickle where it had to be unpacked. A process that makes them holds a lock.
+// fileCache locates the files of one merged file in the cache directory: NAME.index, and
+// NAME.pickle if it had to be unpacked. A process that writes them holds a lock.
 type fileCache struct {
 	dir, name string
 }
 
-// cacheLimit bounds the bytes that the cache keeps of all merged files. The largest
-// published one has some 5 GB unpacked.
+// cacheLimit limits the bytes in the cache for all merged files together. The largest published
+// one has about 5 GB unpacked.
 const cacheLimit = 32 << 30
 
-// ourNames are the names of what lies in the cache, and tempNames of what a process
-// writes or was killed at; the first group is the name of a fileCache.
+// ourNames matches the names of all files of this package in the cache, and tempNames those of
+// temporary files only; the first group of tempNames is the name of the fileCache.
 var (
 	ourNames  = regexp.MustCompile(`^\.?[0-9a-f]{24}\.(?:index|pickle)(?:\..*\.tmp)?$`)
 	tempNames = regexp.MustCompile(`^\.([0-9a-f]{24})\.(?:index|pickle)\..*\.tmp$`)
 )
 
-// cacheOf is where the cache keeps what belongs to the file at path. It makes the
-// directory.
+// cacheOf returns the fileCache of the merged file at path. It creates the cache directory.
 func cacheOf(path string) (fileCache, error) {
 	dir, err := userdir.Cache()
 	if err != nil {
@@ -128,8 +125,8 @@ func (c fileCache) index() string { return filepath.Join(c.dir, c.name+".index")
 
 func (c fileCache) pickle() string { return filepath.Join(c.dir, c.name+".pickle") }
 
-// lock waits until no other process makes what the cache keeps of the same file, and calls
-// waiting meanwhile. Where the directory allows no locks, ok is false.
+// lock waits until no other process writes the cache of the same file, and calls waiting in the
+// meantime. ok is false if the directory does not support locks.
 func (c fileCache) lock(ctx context.Context, waiting func()) (unlock func(), ok bool, err error) {
 	l := lockOf(c.dir, c.name)
 	for {
@@ -149,14 +146,14 @@ func (c fileCache) lock(ctx context.Context, waiting func()) (unlock func(), ok 
 	}
 }
 
-// lockOf is the lock of a fileCache. Its file stays, since removing it would let a third
-// process lock another one; to keep their number small, some caches share one.
+// lockOf returns the lock of a fileCache. The lock file is never removed, since another process
+// could then lock a new one at the same time. To limit their number, several caches share one.
 func lockOf(dir, name string) *flock.Flock {
 	return lockfile.New(filepath.Join(dir, ".merged-"+name[:2]+".lock"))
 }
 
-// sweep removes what killed processes left, here and of other merged files, and what was
-// not used for longest when the cache holds more than limit bytes. The caller has the lock.
+// sweep removes temporary files of killed processes, for this and for other merged files, and the
+// least recently used files while the cache exceeds limit bytes. The caller holds the lock.
 func (c fileCache) sweep(limit int64) {
 	files, _, err := cachedir.List(c.dir, tempNames)
 	if err != nil {
@@ -169,7 +166,7 @@ func (c fileCache) sweep(limit int64) {
 			if locked, err := l.TryLock(); err != nil || !locked {
 				continue // a process is writing it
 			}
-			_ = l.Unlock() // only a dead process has left a file and no lock
+			_ = l.Unlock() // the writer holds its lock until it renames the file, so it is dead
 		}
 		_ = os.Remove(filepath.Join(c.dir, f.Name()))
 	}
@@ -178,7 +175,7 @@ func (c fileCache) sweep(limit int64) {
 	})
 }
 
-// read returns the index in the cache; nil where there is none that can be read.
+// read returns the index in the cache; nil if it is missing or cannot be read.
 func (c fileCache) read() *fileIndex {
 	file, err := infile.Read(c.index(), infile.MaxText)
 	if err != nil {
@@ -187,15 +184,15 @@ func (c fileCache) read() *fileIndex {
 	return decodeIndex(file)
 }
 
-// used notes that the cache was of use, for sweep.
-func (c fileCache) used() {
+// markUsed updates the files' times, by which sweep finds the least recently used.
+func (c fileCache) markUsed() {
 	now := time.Now()
 	for _, path := range []string{c.index(), c.pickle()} {
-		_ = os.Chtimes(path, now, now) // where it fails, it is made again sooner
+		_ = os.Chtimes(path, now, now) // if this fails, the file is only removed sooner
 	}
 }
 
-// replace puts a file into the cache, whatever has its name there.
+// replace writes a file in the cache, and replaces any file or directory of the same name.
 func (c fileCache) replace(path string, write func(io.Writer) error) error {
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
 		if err := os.RemoveAll(path); err != nil {
@@ -217,29 +214,29 @@ func (c fileCache) write(index *fileIndex) error {
 }
 
 const (
-	// maxUnpacked and maxRatio bound what a compressed file may have unpacked: bytes, or
-	// as many times its size if that is more. bzip2 makes the benchmark's numbers 3 times
-	// smaller, and a file of zeros a million times.
+	// maxUnpacked and maxRatio limit the unpacked size of a compressed file: to maxUnpacked
+	// bytes, or to maxRatio times its size if that is more. bzip2 compresses a benchmark's
+	// numbers by a factor of 3, and a file of zeros by a million.
 	maxUnpacked = 64 << 20
 	maxRatio    = 250
-	// roomEvery is after how many bytes unpacking looks for room on the disk.
+	// roomEvery is the number of bytes after which unpacking checks the free disk space again.
 	roomEvery = 16 << 20
 )
 
-// bounded is what unpacking writes to: it refuses what no benchmark has, and what leaves
-// others no room on the disk. Its error is kept, since readers wrap those of a writer.
-type bounded struct {
+// boundedWriter writes the unpacked pickle. It refuses sizes that no benchmark has, and stops
+// before the disk is full. It keeps its error, since readers may wrap it beyond recognition.
+type boundedWriter struct {
 	w       io.Writer
-	path    string // of the file that is unpacked
-	dir     string
-	packed  int64 // its size
-	limit   int64
-	done    int64
-	checked int64 // bytes when the disk was last asked
+	path    string // merged file that is unpacked
+	dir     string // directory that is written to
+	packed  int64  // bytes of the merged file
+	limit   int64  // bytes that may be written
+	done    int64  // bytes written
+	checked int64  // bytes written when the disk space was last checked
 	err     error
 }
 
-func (b *bounded) Write(text []byte) (int, error) {
+func (b *boundedWriter) Write(text []byte) (int, error) {
 	if b.err == nil {
 		b.err = b.check(int64(len(text)))
 	}
@@ -254,7 +251,7 @@ func (b *bounded) Write(text []byte) (int, error) {
 	return n, b.err
 }
 
-func (b *bounded) check(more int64) error {
+func (b *boundedWriter) check(more int64) error {
 	if b.done+more > b.limit {
 		return b.tooLarge()
 	}
@@ -264,25 +261,26 @@ func (b *bounded) check(more int64) error {
 	b.checked = b.done
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(b.dir, &disk); err != nil {
-		return nil // then writing fails, or there is room
+		return nil // writing will fail if there is no room
 	}
 	free, all := disk.Bavail*uint64(disk.Bsize), disk.Blocks*uint64(disk.Bsize)
-	if short(free, all, uint64(more)) {
-		return b.noRoom(fmt.Sprintf("%s are left", humanize.IBytes(free)))
+	if tooFull(free, all, uint64(more)) {
+		return b.noRoom(humanize.IBytes(free) + " free")
 	}
 	return nil
 }
 
-// short reports whether so many more bytes would leave others too little of a disk. Some file
-// systems do not say how large they are.
-func short(free, all, more uint64) bool { return all > 0 && free < min(256<<20, all/20)+more }
+// tooFull reports whether writing more bytes would leave less than 256 MiB of a disk free, or less
+// than 5 % of a small one. A file system that reports a size of 0 never counts as too full.
+func tooFull(free, all, more uint64) bool { return all > 0 && free < min(256<<20, all/20)+more }
 
-func (b *bounded) tooLarge() error {
-	return usage.Errorf("%s of %d bytes has more than %s unpacked, as no benchmark has: get it again, or name another file", b.path, b.packed, humanize.IBytes(uint64(b.limit)))
+func (b *boundedWriter) tooLarge() error {
+	return usage.Errorf("%s (%d bytes) unpacks to more than %s, which no benchmark does; download it again, or name another file",
+		b.path, b.packed, humanize.IBytes(uint64(b.limit)))
 }
 
-// explain says what an error in the cache directory means.
-func (b *bounded) explain(err error) error {
+// explain turns an error of writing to the cache directory into a usage error with advice.
+func (b *boundedWriter) explain(err error) error {
 	for _, reason := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
 		if errors.Is(err, reason) {
 			return b.noRoom(reason.Error())
@@ -291,9 +289,11 @@ func (b *bounded) explain(err error) error {
 	if usage.Is(err) {
 		return err
 	}
-	return usage.Errorf("cannot unpack %s into the cache: %w: name a directory where nb201 can write in XDG_CACHE_HOME", b.path, err)
+	return usage.Errorf("cannot unpack %s into the cache: %w; set XDG_CACHE_HOME to a directory that nb201 can write to", b.path, err)
 }
 
-func (b *bounded) noRoom(why string) error {
-	return usage.Errorf("the cache directory %s has no room for %s, %s of which are unpacked (%s): free some, or name a directory with more in XDG_CACHE_HOME", b.dir, b.path, humanize.IBytes(uint64(b.done)), why)
+func (b *boundedWriter) noRoom(why string) error {
+	return usage.Errorf("the cache directory %s has no room to unpack %s (%s unpacked so far, %s); "+
+		"free some, or set XDG_CACHE_HOME to a directory on a larger disk",
+		b.dir, b.path, humanize.IBytes(uint64(b.done)), why)
 }

@@ -26,7 +26,7 @@ import (
 // one is a merged file of one architecture.
 const one = "testdata/one.pickle.pbz2"
 
-// cachedNames are the files of a directory but for locks.
+// cachedNames lists the files in a directory, except for locks.
 func cachedNames(t *testing.T, dir string) (found []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -73,7 +73,7 @@ func TestSweep(t *testing.T) {
 	if got := cachedNames(t, dir); !slices.Equal(got, want) {
 		t.Errorf("left %q, not %q", got, want)
 	}
-	c.sweep(3*110 + 20 - 1) // the file that was not used for longest goes
+	c.sweep(3*110 + 20 - 1) // removes the least recently used file
 	if got := cachedNames(t, dir); !slices.Contains(got, other+".pickle") || slices.Contains(got, busy+".pickle") {
 		t.Errorf("left %q", got)
 	}
@@ -83,7 +83,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-func TestShort(t *testing.T) {
+func TestTooFull(t *testing.T) {
 	for _, c := range []struct {
 		free, all, more uint64
 		short           bool
@@ -91,7 +91,7 @@ func TestShort(t *testing.T) {
 		{1 << 40, 1 << 41, 1 << 20, false}, {1 << 30, 1 << 41, 1 << 20, false}, {256 << 20, 1 << 41, 1, true},
 		{100 << 20, 600 << 20, 1 << 20, false}, {30 << 20, 600 << 20, 1 << 20, true}, {0, 0, 1 << 20, false},
 	} {
-		if got := short(c.free, c.all, c.more); got != c.short {
+		if got := tooFull(c.free, c.all, c.more); got != c.short {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
@@ -102,16 +102,17 @@ func TestNoRoom(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	needs.System(t, err)
 	defer full.Close()
-	b := &bounded{w: full, path: "m.pickle.pbz2", dir: "/cache", limit: 1 << 20}
+	b := &boundedWriter{w: full, path: "m.pickle.pbz2", dir: "/cache", limit: 1 << 20}
 	for range 2 {
 		_, err = b.Write(make([]byte, 10))
-		if want := "the cache directory /cache has no room for m.pickle.pbz2, 0 B of which are unpacked (no space left on device): free some"; err == nil || !usage.Is(err) || !strings.HasPrefix(err.Error(), want) {
+		const want = "the cache directory /cache has no room to unpack m.pickle.pbz2 (0 B unpacked so far, no space left on device); free some"
+		if err == nil || !usage.Is(err) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
 }
 
-// Processes that read a file at once unpack it once, and wait for that.
+// Of several processes that open a file at the same time, one unpacks it and the others wait.
 func TestUnpackedOnce(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	cache, err := cacheOf(one)
@@ -184,7 +185,7 @@ func TestUnpackingCancelled(t *testing.T) {
 	}
 }
 
-// indexOfOne is the index of the file one, and its pickle.
+// indexOfOne returns the index of the file one, and its unpacked pickle.
 func indexOfOne(t testing.TB) (*fileIndex, []byte) {
 	t.Helper()
 	f, err := os.Open(one)
@@ -208,7 +209,7 @@ func indexOfOne(t testing.TB) (*fileIndex, []byte) {
 	return index, text
 }
 
-// An index of any other content than was written is none.
+// An index whose contents are not those written is refused.
 func TestIndexChecked(t *testing.T) {
 	index, _ := indexOfOne(t)
 	file, err := index.encode()

@@ -23,29 +23,29 @@ import (
 	"nb201/results/published/internal/pickled"
 )
 
-// File is a merged file that is open, of which single entries of arch2infos are read. It is
-// safe for concurrent use.
+// File is an open merged file. It reads single entries of arch2infos, and is safe for concurrent
+// use.
 type File struct {
 	path   string
 	locate Locate
 
-	mu      sync.RWMutex // for writing while what is below changes
+	mu      sync.RWMutex // guards the fields below
 	index   *fileIndex
 	entries *pickle.Entries
 	file    io.Closer
 }
 
-// Locate opens a file and says where its pickle lies.
+// Locate opens a file of size bytes and locates its pickle.
 type Locate func(path string, size int64) (*Stored, error)
 
-// Stored is where the pickle of a merged file lies.
+// Stored locates the pickle in a merged file.
 type Stored struct {
-	File   io.Closer
-	Bytes  *io.SectionReader
-	Unpack func(io.Reader) io.Reader // of Bytes; nil: they are not compressed
+	File   io.Closer                 // the open file
+	Bytes  *io.SectionReader         // the pickle, perhaps compressed
+	Unpack func(io.Reader) io.Reader // unpacks Bytes; nil: they are not compressed
 }
 
-// BZ2 is a Locate of files that are one pickle, compressed with bzip2.
+// BZ2 is the [Locate] of files that consist of one pickle compressed with bzip2.
 func BZ2(path string, size int64) (*Stored, error) {
 	f, err := infile.Open(path)
 	if err != nil {
@@ -54,9 +54,10 @@ func BZ2(path string, size int64) (*Stored, error) {
 	return &Stored{File: f, Bytes: io.NewSectionReader(f, 0, size), Unpack: bzip2.NewReader}, nil
 }
 
-// Open opens a merged file by its index: one in the cache, or a new one. While it makes that
-// it calls progress, unless that is nil, with how many bytes it has walked over. It ends early
-// when ctx does. A file that is damaged is results.ErrDamaged.
+// Open opens a merged file. It uses the index in the cache, or makes one; meanwhile it calls
+// progress, unless that is nil, with the number of bytes scanned so far and their total. It
+// returns early with ctx's error if ctx is cancelled. If the file is damaged, the error is
+// [results.ErrDamaged].
 func Open(ctx context.Context, path string, locate Locate, progress func(done, total int64)) (*File, error) {
 	f := &File{path: path, locate: locate}
 	if err := f.open(ctx, progress); err != nil {
@@ -65,10 +66,10 @@ func Open(ctx context.Context, path string, locate Locate, progress func(done, t
 	return f, nil
 }
 
-// Listed counts the architectures in meta_archs.
+// Listed returns the number of architectures in meta_archs.
 func (f *File) Listed() int { return f.index.Listed }
 
-// Architectures lists those that have an entry.
+// Architectures returns the indices of the architectures that have an entry.
 func (f *File) Architectures() (archs []int) {
 	for _, e := range f.index.Pickle.Entries {
 		archs = append(archs, int(e.Key))
@@ -76,14 +77,14 @@ func (f *File) Architectures() (archs []int) {
 	return archs
 }
 
-// open opens the file by its index: one in the cache, if that is not the index that f has,
-// or a new one.
+// open opens the file with the index in the cache or, if that is missing or is the index that f
+// already has, with a new one.
 func (f *File) open(ctx context.Context, progress func(done, total int64)) error {
-	p, err := f.find()
+	p, err := f.locatePickle()
 	if err != nil {
 		return err
 	}
-	index, src, err := p.indexed(ctx, f.index, progress)
+	index, src, err := p.findOrMakeIndex(ctx, f.index, progress)
 	if err != nil {
 		return errors.Join(err, p.file.Close())
 	}
@@ -92,17 +93,17 @@ func (f *File) open(ctx context.Context, progress func(done, total int64)) error
 	return nil
 }
 
-// find finds the pickle.
-func (f *File) find() (*located, error) {
+// locatePickle opens the file and locates the pickle in it.
+func (f *File) locatePickle() (*located, error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return nil, usage.Errorf("cannot open benchmark: %w", err)
 	}
-	at, err := f.locate(f.path, info.Size())
+	s, err := f.locate(f.path, info.Size())
 	if err != nil {
 		return nil, err
 	}
-	return &located{path: f.path, info: info, file: at.File, stored: at.Bytes, unpack: at.Unpack}, nil
+	return &located{path: f.path, info: info, file: s.File, stored: s.Bytes, unpack: s.Unpack}, nil
 }
 
 // Close closes the file.
@@ -112,15 +113,15 @@ func (f *File) Close() error {
 	return f.file.Close()
 }
 
-// Decode reads an entry. Where its bytes are not those that were indexed, because somebody
-// has damaged the cache or written to the file, the index is made anew, once.
+// Decode reads the entry of an architecture. If its bytes have changed since they were indexed,
+// because the cache was damaged or the file was written to, Decode makes the index again, once.
 func (f *File) Decode(index int) (any, error) {
-	v, by, err := f.decodeBy(index)
+	v, usedIndex, err := f.decodeOnce(index)
 	if !errors.Is(err, blocksum.ErrDamaged) {
 		return v, results.AsDamaged(err)
 	}
 	f.mu.Lock()
-	if f.index == by {
+	if f.index == usedIndex {
 		old := f.file
 		if err := f.open(context.Background(), nil); err != nil {
 			f.mu.Unlock()
@@ -129,28 +130,28 @@ func (f *File) Decode(index int) (any, error) {
 		_ = old.Close()
 	}
 	f.mu.Unlock()
-	if v, _, err = f.decodeBy(index); errors.Is(err, blocksum.ErrDamaged) {
-		return nil, fmt.Errorf("it, or its copy in the cache, changes while it is read (%w): try again when nobody writes to it", err)
+	if v, _, err = f.decodeOnce(index); errors.Is(err, blocksum.ErrDamaged) {
+		return nil, fmt.Errorf("the file or its copy in the cache changed while it was read (%w); try again when no process writes to it", err)
 	}
 	return v, results.AsDamaged(err)
 }
 
-// decodeBy is Decode by the index that f has now, which it returns.
-func (f *File) decodeBy(index int) (any, *fileIndex, error) {
+// decodeOnce is Decode with the present index, which it returns too.
+func (f *File) decodeOnce(index int) (any, *fileIndex, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	v, err := f.entries.Decode(int64(index))
 	return v, f.index, err
 }
 
-// located is the pickle of a merged file, and where it lies.
+// located is the pickle of an open merged file.
 type located struct {
 	path   string
-	info   fs.FileInfo // of the file
-	print  [sha256.Size]byte
+	info   fs.FileInfo       // of the merged file
+	print  [sha256.Size]byte // its fingerprint
 	file   io.Closer
-	stored *io.SectionReader
-	unpack func(io.Reader) io.Reader // of what is stored; nil: not compressed
+	stored *io.SectionReader         // the pickle, perhaps compressed
+	unpack func(io.Reader) io.Reader // unpacks stored; nil: it is not compressed
 }
 
 // pickleFile is a pickle that can be read from the middle.
@@ -159,10 +160,10 @@ type pickleFile interface {
 	io.Closer
 }
 
-// indexed returns the index and the pickle that it is of: from the cache, if what is there
-// is sound and not the index that is distrusted, or made anew. It closes p.file where that
-// is not the pickle's, unless it fails.
-func (p *located) indexed(ctx context.Context, distrusted *fileIndex, progress func(done, total int64)) (*fileIndex, pickleFile, error) {
+// findOrMakeIndex returns an index and the pickle that it describes. It uses the cache if that
+// is sound and does not hold the distrusted index; otherwise it makes the index. If it succeeds
+// with an unpacked pickle from the cache, it closes p.file.
+func (p *located) findOrMakeIndex(ctx context.Context, distrusted *fileIndex, progress func(done, total int64)) (*fileIndex, pickleFile, error) {
 	var err error
 	if p.print, err = fingerprint(p.path, p.info.Size()); err != nil {
 		return nil, nil, usage.Errorf("cannot open benchmark: %w", err)
@@ -171,12 +172,12 @@ func (p *located) indexed(ctx context.Context, distrusted *fileIndex, progress f
 	cache, err := cacheOf(p.path)
 	if err != nil {
 		if p.unpack != nil {
-			return nil, nil, usage.Errorf("cannot unpack %s: %w: name a directory where nb201 can write in XDG_CACHE_HOME", p.path, err)
+			return nil, nil, usage.Errorf("cannot unpack %s: %w; set XDG_CACHE_HOME to a directory that nb201 can write to", p.path, err)
 		}
-		index, err := p.indexInFile(packed) // the next Open takes as long
+		index, err := p.indexInFile(packed) // not cached: the next Open takes as long
 		return index, p.inFile(), err
 	}
-	if index, src := p.cached(cache, distrusted); index != nil {
+	if index, src := p.readCached(cache, distrusted); index != nil {
 		return index, src, nil
 	}
 	unlock, locked, err := cache.lock(ctx, packed.show)
@@ -184,7 +185,7 @@ func (p *located) indexed(ctx context.Context, distrusted *fileIndex, progress f
 		return nil, nil, err
 	}
 	defer unlock()
-	if index, src := p.cached(cache, distrusted); index != nil { // another process has made it
+	if index, src := p.readCached(cache, distrusted); index != nil { // made by another process meanwhile
 		return index, src, nil
 	}
 	if locked {
@@ -197,11 +198,11 @@ func (p *located) indexed(ctx context.Context, distrusted *fileIndex, progress f
 	if err != nil {
 		return nil, nil, err
 	}
-	_ = cache.write(index) // without it the next Open takes as long
+	_ = cache.write(index) // if this fails, the next Open takes as long
 	return index, p.inFile(), nil
 }
 
-// inFile is a pickle that is not compressed.
+// inFile returns the pickle of a file that is not compressed.
 func (p *located) inFile() pickleFile {
 	return struct {
 		io.ReaderAt
@@ -209,9 +210,9 @@ func (p *located) inFile() pickleFile {
 	}{p.stored, p.file}
 }
 
-// cached is what the cache holds of the file as it is now; nil where it holds nothing that
-// is sound.
-func (p *located) cached(cache fileCache, distrusted *fileIndex) (*fileIndex, pickleFile) {
+// readCached returns the index and the pickle in the cache; nil unless they are sound, match the
+// file as it is now, and the index is not the distrusted one.
+func (p *located) readCached(cache fileCache, distrusted *fileIndex) (*fileIndex, pickleFile) {
 	index := cache.read()
 	if index == nil || index.Size != p.info.Size() || !index.Modified.Equal(p.info.ModTime()) || index.Print != p.print {
 		return nil, nil
@@ -220,7 +221,7 @@ func (p *located) cached(cache fileCache, distrusted *fileIndex) (*fileIndex, pi
 		return nil, nil
 	}
 	if p.unpack == nil {
-		cache.used()
+		cache.markUsed()
 		return index, p.inFile()
 	}
 	f, err := infile.Open(cache.pickle())
@@ -231,14 +232,14 @@ func (p *located) cached(cache fileCache, distrusted *fileIndex) (*fileIndex, pi
 		_ = f.Close()
 		return nil, nil
 	}
-	cache.used()
+	cache.markUsed()
 	_ = p.file.Close() // it was only read
 	return index, f
 }
 
-// fingerprint is the hash of a file's size, its ends and blocks spread over it. The ends
-// alone tell contents apart: a zip file has the CRC of each of its files at its end, and
-// a bzip2 file that of all that it holds.
+// fingerprint returns a hash of a file's size, its ends and blocks spread over it. The ends alone
+// distinguish contents: a zip file ends with the CRC of each of its members, and a bzip2 file with
+// a CRC of all its contents.
 func fingerprint(path string, size int64) (sum [sha256.Size]byte, err error) {
 	const end, block, blocks = 64 << 10, 4 << 10, 64
 	f, err := infile.Open(path)
@@ -261,9 +262,9 @@ func fingerprint(path string, size int64) (sum [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(h.Sum(nil)), err
 }
 
-// unpackTo puts the pickle and its index into the cache.
+// unpackTo writes the unpacked pickle and its index into the cache, and returns both.
 func (p *located) unpackTo(cache fileCache, packed *progressReader) (index *fileIndex, src pickleFile, err error) {
-	to := &bounded{path: p.path, dir: cache.dir, packed: p.stored.Size(), limit: max(maxUnpacked, maxRatio*p.stored.Size())}
+	to := &boundedWriter{path: p.path, dir: cache.dir, packed: p.stored.Size(), limit: max(maxUnpacked, maxRatio*p.stored.Size())}
 	err = cache.replace(cache.pickle(), func(w io.Writer) (err error) {
 		sums := blocksum.NewWriter()
 		to.w = io.MultiWriter(w, sums)
@@ -287,20 +288,20 @@ func (p *located) unpackTo(cache fileCache, packed *progressReader) (index *file
 	return index, f, nil
 }
 
-// checkEnd reads what lies behind a pickle, nothing as a rule: only then has the last part
-// of a compressed file been held against its checksum.
-func (p *located) checkEnd(unpacked io.Reader, to *bounded) error {
+// checkEnd reads to the end of the unpacked data, which is normally the end of the pickle: only
+// then has the last block of a compressed file been compared with its checksum.
+func (p *located) checkEnd(unpacked io.Reader, to *boundedWriter) error {
 	switch _, err := io.CopyN(io.Discard, unpacked, to.limit-to.done+1); {
 	case err == nil:
 		return to.tooLarge()
 	case err != io.EOF: //nolint:errorlint // a wrapped one is of a damaged file
-		return p.wrong(err)
+		return p.unreadable(err)
 	}
 	return nil
 }
 
-func (p *located) wrong(err error) error {
-	return results.AsDamaged(usage.Errorf("%s is no merged benchmark file that can be read: %w: get it again, or name another file", p.path, err))
+func (p *located) unreadable(err error) error {
+	return results.AsDamaged(usage.Errorf("%s is not a readable merged benchmark file: %w; download it again, or name another file", p.path, err))
 }
 
 // indexInFile makes the index of a pickle that is not compressed.
@@ -309,20 +310,23 @@ func (p *located) indexInFile(packed io.Reader) (*fileIndex, error) {
 	return p.makeIndex(io.TeeReader(packed, sums), sums)
 }
 
-// makeIndex walks over a pickle once, to its end. sums has hashed what it reads.
+// makeIndex scans a pickle to its end. sums must hash everything that r reads.
 func (p *located) makeIndex(r io.Reader, sums *blocksum.Writer) (*fileIndex, error) {
 	value, entries, err := pickle.Reader{Class: torchfile.Class}.Index(r, "arch2infos")
 	if err != nil {
-		return nil, p.wrong(err)
+		return nil, p.unreadable(err)
 	}
-	index := &fileIndex{Version: indexVersion, Made: time.Now(), Size: p.info.Size(), Modified: p.info.ModTime(), Print: p.print, Pickle: entries, Sums: sums.Sums()}
+	index := &fileIndex{
+		Version: indexVersion, Made: time.Now(), Size: p.info.Size(), Modified: p.info.ModTime(), Print: p.print,
+		Pickle: entries, Sums: sums.Sums(),
+	}
 	if index.Listed, err = Listed(pickled.Dict(*value)); err != nil {
 		return nil, results.AsDamaged(usage.Errorf("%s: %w", p.path, err))
 	}
 	held := map[int]bool{}
 	for _, e := range entries.Entries {
 		if e.Key < 0 || e.Key >= int64(index.Listed) {
-			return nil, results.AsDamaged(usage.Errorf("%s: arch2infos holds architecture %d, meta_archs lists %d", p.path, e.Key, index.Listed))
+			return nil, results.AsDamaged(usage.Errorf("%s: arch2infos contains architecture %d, but meta_archs lists only %d", p.path, e.Key, index.Listed))
 		}
 		held[int(e.Key)] = true
 	}
@@ -333,35 +337,35 @@ func (p *located) makeIndex(r io.Reader, sums *blocksum.Writer) (*fileIndex, err
 	for _, v := range evaluated {
 		index, err := pickled.AsInt(v)
 		if err != nil || !held[index] {
-			return nil, results.AsDamaged(usage.Errorf("%s: evaluated_indexes lists %v, which arch2infos lacks or which stands there twice", p.path, v))
+			return nil, results.AsDamaged(usage.Errorf("%s: evaluated_indexes lists %v, which is not in arch2infos or is listed twice", p.path, v))
 		}
 		delete(held, index)
 	}
 	if len(held) > 0 {
-		return nil, results.AsDamaged(usage.Errorf("%s: arch2infos holds %d architectures that evaluated_indexes lacks", p.path, len(held)))
+		return nil, results.AsDamaged(usage.Errorf("%s: arch2infos contains %d architectures that are not in evaluated_indexes", p.path, len(held)))
 	}
 	return index, nil
 }
 
-// Listed reads meta_archs of a file: how many of the first architectures of the official
-// order it lists, usually all.
+// Listed returns the number of architectures in the meta_archs of a file, which must be the first
+// ones in the order of their indices. Usually it lists all.
 func Listed(d pickled.Dict) (int, error) {
 	archs, err := pickled.Field(d, "meta_archs", pickled.AsList)
 	if err != nil {
 		return 0, err
 	}
 	if len(archs) > cell.Count {
-		return 0, fmt.Errorf("meta_archs lists %d architectures, the search space has %d", len(archs), cell.Count)
+		return 0, fmt.Errorf("meta_archs lists %d architectures, but the search space has %d", len(archs), cell.Count)
 	}
 	for i, a := range cell.All() {
 		if i < len(archs) && archs[i] != a.String() {
-			return 0, fmt.Errorf("meta_archs has %v at place %d, where the official order has %s", archs[i], i, a)
+			return 0, fmt.Errorf("meta_archs[%d] is %v, but architecture %d is %s", i, archs[i], i, a)
 		}
 	}
 	return len(archs), nil
 }
 
-// progressReader reports how much of a file was read, and ends with its context.
+// progressReader reports how many bytes it has read, and fails once its context is done.
 type progressReader struct {
 	ctx         context.Context
 	r           io.Reader

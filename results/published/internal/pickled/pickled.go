@@ -1,5 +1,5 @@
-// Package pickled gives values that package pickle has read their Go types. The error of a
-// value of another type says what it is and what is due.
+// Package pickled converts values read by package pickle into Go types. If a value has the
+// wrong type, the error says which type it has and which was expected.
 package pickled
 
 import (
@@ -8,50 +8,50 @@ import (
 	"nb201/internal/pickle"
 )
 
-// Dict is a dict or an OrderedDict as it was read.
+// Dict holds the items of a dict or an OrderedDict in order.
 type Dict pickle.Dict
 
-// Get is the item of a name.
+// Get returns the value of a key. A missing key is an error.
 func (d Dict) Get(name string) (any, error) {
 	for _, item := range d {
 		if item.Key == name {
 			return item.Value, nil
 		}
 	}
-	return nil, fmt.Errorf("it has no %q", name)
+	return nil, fmt.Errorf("the key %q is missing", name)
 }
 
-// Field reads an item of d.
-func Field[T any](d Dict, name string, as func(any) (T, error)) (T, error) {
+// Field returns the value of a key, converted by one of the As functions. Errors name the key.
+func Field[T any](d Dict, name string, convert func(any) (T, error)) (T, error) {
 	v, err := d.Get(name)
 	if err != nil {
 		var none T
 		return none, err
 	}
-	value, err := as(v)
+	value, err := convert(v)
 	if err != nil {
 		return value, fmt.Errorf("%s: %w", name, err)
 	}
 	return value, nil
 }
 
-// Take is Field into a variable.
-func Take[T any](d Dict, name string, as func(any) (T, error), into *T) (err error) {
-	*into, err = Field(d, name, as)
+// FieldInto stores the result of [Field] in a variable.
+func FieldInto[T any](d Dict, name string, convert func(any) (T, error), into *T) (err error) {
+	*into, err = Field(d, name, convert)
 	return err
 }
 
-// Optional takes None for nothing.
-func Optional[T any](as func(any) (T, error)) func(any) (T, error) {
+// Optional returns a conversion that maps None to the zero value, and otherwise calls convert.
+func Optional[T any](convert func(any) (T, error)) func(any) (T, error) {
 	return func(v any) (none T, err error) {
 		if v == nil {
 			return none, nil
 		}
-		return as(v)
+		return convert(v)
 	}
 }
 
-// AsDict takes a dict of either kind.
+// AsDict converts a dict or an OrderedDict.
 func AsDict(v any) (Dict, error) {
 	switch v := v.(type) {
 	case *pickle.Dict:
@@ -62,7 +62,7 @@ func AsDict(v any) (Dict, error) {
 	return nil, unexpected(v, "a dict")
 }
 
-// AsList takes a list, a tuple or a set.
+// AsList converts a list, a tuple or a set.
 func AsList(v any) ([]any, error) {
 	switch v := v.(type) {
 	case *pickle.List:
@@ -75,7 +75,7 @@ func AsList(v any) ([]any, error) {
 	return nil, unexpected(v, "a list")
 }
 
-// AsString takes a string.
+// AsString converts a str.
 func AsString(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
@@ -83,7 +83,7 @@ func AsString(v any) (string, error) {
 	return "", unexpected(v, "a string")
 }
 
-// AsInt takes a whole number.
+// AsInt converts an int.
 func AsInt(v any) (int, error) {
 	if n, ok := v.(int64); ok {
 		return int(n), nil
@@ -91,15 +91,15 @@ func AsInt(v any) (int, error) {
 	return 0, unexpected(v, "a whole number")
 }
 
-// AsBool takes a truth value.
+// AsBool converts a bool.
 func AsBool(v any) (bool, error) {
 	if b, ok := v.(bool); ok {
 		return b, nil
 	}
-	return false, unexpected(v, "a truth value")
+	return false, unexpected(v, "True or False")
 }
 
-// AsFloat takes a number.
+// AsFloat converts a float or an int.
 func AsFloat(v any) (float64, error) {
 	switch v := v.(type) {
 	case float64:
@@ -110,7 +110,7 @@ func AsFloat(v any) (float64, error) {
 	return 0, unexpected(v, "a number")
 }
 
-// AsFloats takes a list of numbers.
+// AsFloats converts a list of numbers.
 func AsFloats(v any) ([]float64, error) {
 	list, err := AsList(v)
 	if err != nil {
@@ -126,5 +126,5 @@ func AsFloats(v any) ([]float64, error) {
 }
 
 func unexpected(v any, want string) error {
-	return fmt.Errorf("%s where %s is due", pickle.Describe(v), want)
+	return fmt.Errorf("found %s, expected %s", pickle.Describe(v), want)
 }
