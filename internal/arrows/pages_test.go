@@ -15,8 +15,8 @@ import (
 
 var (
 	variable = regexp.MustCompile(`\b(NB201_[A-Z][A-Z0-9_]*[A-Z0-9])\b`)
-	// unlisted matches what looks like a variable of users and developers, and is not one: a header's
-	// guard, or a variable that tests set for processes that they start.
+	// unlisted matches names that users and developers never set: guards of C headers, and variables
+	// that tests set for processes that they start.
 	unlisted = regexp.MustCompile(`^NB201_(.*_H|(TEST|BENCH_FAKE)(_.*)?)$`)
 	declared = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
 	named    = regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)`")
@@ -24,7 +24,7 @@ var (
 	rowOf    = regexp.MustCompile("(?m)^\\| `([a-z/-]+)` \\|")
 )
 
-// sources returns the text of the module's files whose names have one of the extensions, by name.
+// sources returns the module's files with one of the extensions: their texts, by name.
 func sources(t *testing.T, extensions ...string) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -48,7 +48,7 @@ func sources(t *testing.T, extensions ...string) map[string]string {
 	return texts
 }
 
-// TestContributing: the page explains every environment variable and every need, and no other.
+// CONTRIBUTING.md must explain every environment variable and every need, and no others.
 func TestContributing(t *testing.T) {
 	page := read(t, "CONTRIBUTING.md")
 	want := []string{"NB201_TEST_DEVICE"}
@@ -69,7 +69,7 @@ func TestContributing(t *testing.T) {
 	}
 }
 
-// TestPages: what the pages for developers link to and the tests that they name exist.
+// The files that pages for developers link to, and the tests that they name, must exist.
 func TestPages(t *testing.T) {
 	tests := map[string]bool{}
 	for name, text := range sources(t, ".go") {
@@ -94,7 +94,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestDeveloping: the page lists every folder of layers, with what it may import, and every target.
+// docs/developing.md must list every directory of layers with what it may import, and every
+// target of the Makefile.
 func TestDeveloping(t *testing.T) {
 	page := read(t, "docs/developing.md")
 	_, folders, _ := strings.Cut(page, "\n## Folders")

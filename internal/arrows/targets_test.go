@@ -45,8 +45,8 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// captured returns what the first group of an expression matches, sorted, once each, and split
-// at any of the separators.
+// captured returns the matches of an expression's first group, split at any of the separators,
+// sorted and without duplicates.
 func captured(expression *regexp.Regexp, text, separators string) []string {
 	found := map[string]bool{}
 	for _, m := range expression.FindAllStringSubmatch(text, -1) {
@@ -57,8 +57,7 @@ func captured(expression *regexp.Regexp, text, separators string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// TestTargets: .ci/run and the workflow make the same targets, which exist, and require needs
-// that exist.
+// .ci/run and the workflow must make the same targets. Targets and required needs must exist.
 func TestTargets(t *testing.T) {
 	makefile := read(t, "Makefile")
 	targets := captured(rule, makefile, " ")
@@ -92,7 +91,7 @@ func TestTargets(t *testing.T) {
 		t.Errorf("the workflow has %d jobs, permissions %v, concurrency %+v", len(w.Jobs), w.Permissions, w.Concurrency)
 	}
 
-	// What .ci/run makes only where ../shared has the data for it.
+	// .ci/run makes these two only if ../shared has the data for them.
 	want := slices.DeleteFunc(slices.Clone(made), func(name string) bool { return name == "photographs" || name == "clients" })
 	if got := slices.Sorted(maps.Keys(steps)); !slices.Equal(got, want) || len(want) < 10 {
 		t.Errorf("the workflow makes %q, .ci/run %q", got, want)

@@ -1,11 +1,12 @@
-// Package needs finds what a test needs and not every machine has: a Python, photographs, a
-// Slurm cluster, the XLA plugin. A test that lacks it skips, and the skip says how to get it.
+// Package needs finds what tests need and not every machine has: a Python with torch,
+// photographs, a Slurm cluster, the XLA plugin. A test that lacks one is skipped with a message
+// that says how to get it.
 //
-// The skips form a ledger. NB201_REQUIRE lists needs by their names ([Names]), separated by
-// commas; where a test lacks one of these it fails. So a run that provides a thing shows that
-// the tests of it have run.
+// The environment variable NB201_REQUIRE turns such skips into failures. It lists needs by name
+// ([Names]), separated by commas; a test that lacks one of them fails. A run that requires what
+// it provides therefore proves that the tests of these things have run.
 //
-// Package needs is for tests, and no test skips but through it.
+// Only tests may import this package, and they must not call t.Skip themselves.
 package needs
 
 import (
@@ -19,18 +20,18 @@ import (
 	"testing"
 )
 
-// RequireVariable names the environment variable that lists the needs which must be met.
+// RequireVariable is the environment variable that lists the needs that no test may lack.
 const RequireVariable = "NB201_REQUIRE"
 
-// nightlyVariable asks for the tests that take minutes, with the value "all" for those that
-// take hours too.
+// nightlyVariable enables the tests that take minutes. The value "all" also enables those that
+// take hours.
 const nightlyVariable = "NB201_NIGHTLY"
 
-// A need is a thing that a test may lack.
+// A need is something that a test may lack.
 type need struct {
 	name     string // in NB201_REQUIRE
-	variable string // the environment variable whose value it is, or ""
-	get      string // how to get it; of a variable, what to set it to
+	variable string // the environment variable that names the thing, or ""
+	get      string // how to get it, or if variable is not empty, what to set that to
 }
 
 // needs lists all needs, by name.
@@ -46,8 +47,9 @@ var needs = []need{
 	{"kernels", "", "use an x86-64 processor with AVX2 and FMA and the plugin of `nb201 setup`"},
 	{"long", "", "run go test without -short"},
 	{"nightly", nightlyVariable, "1 for what takes minutes, all for what takes hours"},
+	{"no-driver", "", "run the test on a machine without an NVIDIA driver"},
 	{"photos", "NB201_PHOTOS", "a directory with cifar-10-batches-py and cifar-10-batches-bin"},
-	{"pictures", "NB201_PICTURES", "a directory with CLASS/*/*.jpg, such as ImageNet's"},
+	{"pictures", "NB201_PICTURES", "a directory with train/CLASS/*.jpg, such as the one of NB201_JPEGS"},
 	{"plugin", "", "run `make setup`"},
 	{"programs", "", "install it, or add it to PATH"},
 	{"published", "NB201_PUBLISHED", "a directory with the published NATS-Bench files of architectures 0 and 11"},
@@ -55,8 +57,7 @@ var needs = []need{
 	{"root", "", "run the test as root, outside a container or in one with CAP_SYS_ADMIN and CAP_MKNOD"},
 	{"slurm", "", "install slurm-client, slurmctld, slurmd and munge"},
 	{"system", "", "run the test on Linux with /proc, /dev/shm, /dev/full and pseudo-terminals"},
-	{"undriven", "", "run the test on a machine without an NVIDIA driver"},
-	{"user", "", "run the test as a user whom file modes bind, not as root"},
+	{"user", "", "run the test as another user than root, for whom file modes count"},
 }
 
 // Names lists the needs that NB201_REQUIRE may name, in order.
@@ -94,8 +95,8 @@ func required() ([]string, error) {
 	return required, nil
 }
 
-// meet ends the test if missing is not nil: it fails if NB201_REQUIRE lists the need, and skips
-// if not.
+// meet ends the test if missing, the reason why a need is not met, is not nil: the test fails if
+// NB201_REQUIRE lists the need, and is skipped otherwise.
 func meet(t testing.TB, name string, missing error) {
 	t.Helper()
 	required, err := required()
@@ -116,12 +117,12 @@ func meet(t testing.TB, name string, missing error) {
 	t.Skipf("needs %s: %v; %s", name, missing, how)
 }
 
-// find returns the need of a name.
+// find returns the need with a name, which must exist.
 func find(name string) need {
 	return needs[slices.IndexFunc(needs, func(n need) bool { return n.name == name })]
 }
 
-// value returns the value of the variable of a need, and ends the test if it is not set.
+// value returns the value of a need's variable, and ends the test if that is not set.
 func value(t testing.TB, name string) string {
 	t.Helper()
 	variable := find(name).variable
@@ -145,8 +146,8 @@ func unless(ok bool, text string) error {
 // Python returns the path of the Python with the clients and torch.
 func Python(t testing.TB) string { t.Helper(); return value(t, "python") }
 
-// PythonIfSet returns what [Python] does, or "" where NB201_PYTHON is not set and not required:
-// for a test that does less without it.
+// PythonIfSet is [Python] for a test that can do without, and then tests less: it returns "" if
+// NB201_PYTHON is not set, unless a Python is required.
 func PythonIfSet(t testing.TB) string {
 	t.Helper()
 	required, err := required()
@@ -168,7 +169,7 @@ func Photos(t testing.TB) string { t.Helper(); return value(t, "photos") }
 // JPEGs returns the directory with JPEG photographs in class directories.
 func JPEGs(t testing.TB) string { t.Helper(); return value(t, "jpegs") }
 
-// Pictures returns the directory with pictures to measure the readers of pictures on.
+// Pictures returns the directory with JPEG files for benchmarks of the readers.
 func Pictures(t testing.TB) string { t.Helper(); return value(t, "pictures") }
 
 // Published returns the directory with published records.
@@ -180,48 +181,49 @@ func CUDAWheels(t testing.TB) string { t.Helper(); return value(t, "cuda-wheels"
 // FullSize returns the directory to make a benchmark of full size in.
 func FullSize(t testing.TB) string { t.Helper(); return value(t, "full-size") }
 
-// Nightly ends a test that takes minutes unless NB201_NIGHTLY is set.
+// Nightly ends a test that takes minutes, unless NB201_NIGHTLY is set.
 func Nightly(t testing.TB) { t.Helper(); value(t, "nightly") }
 
-// IsNightly reports whether NB201_NIGHTLY asks for what takes minutes.
+// IsNightly reports whether NB201_NIGHTLY enables what takes minutes.
 func IsNightly() bool { return os.Getenv(nightlyVariable) != "" }
 
-// IsNightlyAll reports whether NB201_NIGHTLY asks for what takes hours.
+// IsNightlyAll reports whether NB201_NIGHTLY enables what takes hours.
 func IsNightlyAll() bool { return os.Getenv(nightlyVariable) == "all" }
 
-// Long ends a test with -short. The reason says what takes long.
+// Long ends a test that takes seconds if go test runs with -short. The reason says what is slow.
 func Long(t testing.TB, reason string) { t.Helper(); meet(t, "long", unless(!testing.Short(), reason)) }
 
-// Plugin ends a test that needs the XLA plugin for the CPU: err says why there is none.
+// Plugin ends a test that needs the XLA plugin for the CPU if err, which says why it is missing,
+// is not nil.
 func Plugin(t testing.TB, err error) { t.Helper(); meet(t, "plugin", err) }
 
-// Compiler ends a test that needs a plugin that compiles for GPUs: err says why there is none.
+// Compiler ends a test that needs a plugin that compiles for GPUs if err, which says why it is
+// missing, is not nil.
 func Compiler(t testing.TB, err error) { t.Helper(); meet(t, "compiler", err) }
 
-// Kernels ends a test that needs the kernels for the CPU, unless missing, which says why there
-// are none, is "".
+// Kernels ends a test that needs the CPU kernels if missing, which says why they are, is not "".
 func Kernels(t testing.TB, missing string) {
 	t.Helper()
 	meet(t, "kernels", unless(missing == "", missing))
 }
 
-// GPU ends a test that needs a GPU where the tests run on the CPU.
+// GPU ends a test that needs a GPU, unless the tests run on one. The reason says why it does.
 func GPU(t testing.TB, onGPU bool, reason string) { t.Helper(); meet(t, "gpu", unless(onGPU, reason)) }
 
-// CPU ends a test that needs the CPU where the tests run on a GPU.
+// CPU ends a test that needs the CPU if the tests run on a GPU. The reason says why it does.
 func CPU(t testing.TB, onGPU bool, reason string) { t.Helper(); meet(t, "cpu", unless(!onGPU, reason)) }
 
-// Undriven ends a test that needs a machine without an NVIDIA driver: version is the driver's,
-// or "".
-func Undriven(t testing.TB, version string) {
+// NoDriver ends a test that needs a machine without an NVIDIA driver if the driver's version is
+// not "".
+func NoDriver(t testing.TB, version string) {
 	t.Helper()
-	meet(t, "undriven", unless(version == "", "this machine has driver "+version))
+	meet(t, "no-driver", unless(version == "", "this machine has driver "+version))
 }
 
-// Golden ends a test whose golden vectors are missing: err says which.
+// Golden ends a test whose golden vectors are missing if err, which says which ones, is not nil.
 func Golden(t testing.TB, err error) { t.Helper(); meet(t, "golden", err) }
 
-// Slurm ends a test where a program of a Slurm cluster is not installed.
+// Slurm ends a test that starts a Slurm cluster if one of its programs is not installed.
 func Slurm(t testing.TB) {
 	t.Helper()
 	for _, program := range []string{"munged", "slurmctld", "slurmd", "sbatch"} {
@@ -232,7 +234,7 @@ func Slurm(t testing.TB) {
 	}
 }
 
-// Program returns the path of a program, and ends the test if PATH has none.
+// Program returns the path of a program, and ends the test if the program is not on PATH.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -240,17 +242,18 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
-// Root ends a test that only root can do: err says what the system refused.
+// Root ends a test that needs root's rights if err, which is what the system refused, is not nil.
 func Root(t testing.TB, err error) { t.Helper(); meet(t, "root", err) }
 
-// AsRoot ends a test unless root runs it.
+// AsRoot ends a test unless it runs as root.
 func AsRoot(t testing.TB) { t.Helper(); Root(t, unless(os.Geteuid() == 0, "this user is not root")) }
 
-// User ends a test that needs a user whom file modes bind: root reads and writes everything.
+// User ends a test of file modes if it runs as root, who reads and writes every file.
 func User(t testing.TB) {
 	t.Helper()
 	meet(t, "user", unless(os.Geteuid() != 0, "root reads and writes every file"))
 }
 
-// System ends a test that needs something of the operating system: err says what it lacks.
+// System ends a test that needs something of the operating system if err, which says what is
+// missing, is not nil.
 func System(t testing.TB, err error) { t.Helper(); meet(t, "system", err) }

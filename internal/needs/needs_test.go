@@ -17,17 +17,17 @@ import (
 	"testing"
 )
 
-// The environment of this very run names no unknown need.
+// NB201_REQUIRE in the environment of this run must not contain unknown names.
 func TestEnvironment(t *testing.T) {
 	if _, err := required(); err != nil {
 		t.Error(err)
 	}
 }
 
-// ended is how a test ended, by a fake testing.TB: "skip" or "fail", and the text.
+// ended records how a test with a fake testing.TB ended, "skip" or "fail", and its text.
 type ended struct{ how, text string }
 
-// recorder is a test that is ended by a panic, which outcome catches.
+// recorder is a fake testing.TB whose methods panic with an ended, which outcome recovers.
 type recorder struct{ testing.TB }
 
 func (recorder) Helper()           {}
@@ -37,7 +37,7 @@ func (recorder) Fatalf(format string, args ...any) {
 }
 func (recorder) Skipf(format string, args ...any) { panic(ended{"skip", fmt.Sprintf(format, args...)}) }
 
-// outcome returns how a test ends that calls need, the zero value if it continues.
+// outcome returns how a test that calls need ends. It is the zero value if the test continues.
 func outcome(need func(t testing.TB)) (end ended) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -73,7 +73,7 @@ func TestLedger(t *testing.T) {
 		{"programs", "", func(t testing.TB) { Program(t, "no-such-program") }, ended{"fail", "NB201_REQUIRE requires programs: "}},
 		{"gpu", "", func(t testing.TB) { GPU(t, false, "the CPU has none") }, ended{"fail", "NB201_REQUIRE requires gpu: the CPU has none; "}},
 		{"", "", func(t testing.TB) { CPU(t, true, "only there") }, ended{"skip", "needs cpu: only there; "}},
-		// What is misspelt is required by nobody.
+		// A misspelt name would require nothing.
 		{"pyhton", "/python", func(t testing.TB) { Python(t) }, ended{"fail", `NB201_REQUIRE: unknown name "pyhton"; use clients, compiler, `}},
 		{"pyhton", "/python", func(t testing.TB) { PythonIfSet(t) }, ended{"fail", `NB201_REQUIRE: unknown name "pyhton"; use `}},
 	} {
@@ -85,7 +85,7 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// TestNightly: what takes minutes runs when it is asked for.
+// Tests that take minutes or hours run only if NB201_NIGHTLY enables them.
 func TestNightly(t *testing.T) {
 	for value, want := range map[string][3]bool{"": {}, "1": {true, true, false}, "all": {true, true, true}} {
 		t.Setenv(RequireVariable, "")
@@ -97,7 +97,7 @@ func TestNightly(t *testing.T) {
 	}
 }
 
-// TestSlurm: with no program of a cluster on PATH or in /usr/sbin, Slurm ends the test.
+// Slurm ends the test if a program of a cluster is missing.
 func TestSlurm(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := os.Stat("/usr/sbin/sbatch"); err == nil {
@@ -111,8 +111,8 @@ func TestSlurm(t *testing.T) {
 	}
 }
 
-// TestRun runs a test of this module that needs a Python, without one: the run passes, and fails
-// where NB201_REQUIRE lists it or what nobody knows.
+// TestRun runs a test that needs a Python without one. The run passes, but fails if NB201_REQUIRE
+// lists the Python or an unknown name.
 func TestRun(t *testing.T) {
 	Long(t, "builds a test")
 	Program(t, "go")
@@ -140,12 +140,12 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
-// elsewhere lists, by file, the variables that are read past package needs, and why.
+// elsewhere lists, by file, the variables that are not read through package needs, and why.
 var elsewhere = map[string][]string{
 	"bench/options.go": {"NB201_PYTHON"}, // the default of --python, of a program
 }
 
-// TestSource: no test skips but through this package, and none reads the variables of the needs.
+// Tests must be skipped, and the variables of needs read, through this package only.
 func TestSource(t *testing.T) {
 	root := filepath.Join("..", "..")
 	read := map[string][]string{}
@@ -188,8 +188,8 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// skips finds the calls of Skip, Skipf and SkipNow of a test: of a parameter of a type of
-// package testing, or of a field that is called like one.
+// skips finds calls of a test's Skip, Skipf and SkipNow: on a parameter whose type is in package
+// testing, or on a field named t or TB.
 func skips(file *ast.File) (found []token.Pos) {
 	for _, declaration := range file.Decls {
 		tests := map[string]bool{}
@@ -235,7 +235,7 @@ func isTesting(expression ast.Expr) bool {
 	return ok && from.Name == "testing"
 }
 
-// variablesRead lists the variables of needs that a file gives to os.Getenv or os.LookupEnv.
+// variablesRead lists the variables of needs that a file reads with os.Getenv or os.LookupEnv.
 func variablesRead(file *ast.File) (found []string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)

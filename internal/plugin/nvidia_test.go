@@ -67,7 +67,7 @@ func TestDriverVersion(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", version, got, want)
 		}
 	}
-	needs.Undriven(t, DriverVersion())
+	needs.NoDriver(t, DriverVersion())
 	if got := run(t.TempDir()); !strings.HasPrefix(got, "version , plugin \"\", error no NVIDIA driver found") {
 		t.Errorf("without a driver: %q", got)
 	}
