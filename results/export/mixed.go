@@ -39,7 +39,7 @@ func (e *exporter) compareSettings(p *part) error {
 		if differences == nil {
 			continue // only one of them has a certain setting
 		}
-		text := fmt.Sprintf("%v for %v, as of %v", differences, s.Trial, first.Trial)
+		text := fmt.Sprintf("%v: %v, as in %v", s.Trial, differences, first.Trial)
 		if !e.options.Mixed {
 			return e.refuseMixed(s.Trial, s.Slot, text)
 		}
