@@ -122,7 +122,7 @@ func TestRecognise(t *testing.T) {
 		"cut.pth":                   "of which the end is missing or damaged: fetch or copy it again",
 		"w.pth.gz":                  "a gzip archive: unpack it and name what was in it",
 		"x.pth":                     "a bzip2 file that is cut off or damaged",
-		"epoch.pth":                 "a torch checkpoint of neither weights nor results: it holds no state dict, neither by itself nor as state_dict, model_state_dict, model, net: its keys are \"epoch\"",
+		"epoch.pth":                 "a torch checkpoint of neither weights nor results: it is not a state dict, and has none under state_dict, model_state_dict, model, net; its keys are \"epoch\"",
 		"plain.pth":                 "a Python pickle that torch.save has not written",
 		"answer.json":               "a JSON document that is neither a record nor a plan nor the definition of a dataset",
 		"set.json":                  "the definition of a dataset: nb201 train --dataset takes it",
