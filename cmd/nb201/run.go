@@ -136,7 +136,7 @@ terminal is closed the run stops as Ctrl-C does; under nohup it goes on.`,
 				return err
 			}
 			view.Done()
-			outlet.Last(c.OutOrStdout(), fmt.Sprintf("%d of %d trials done, %d set aside\n", totals.Done, totals.Planned, totals.Failed))
+			outlet.WriteLast(c.OutOrStdout(), fmt.Sprintf("%d of %d trials done, %d set aside\n", totals.Done, totals.Planned, totals.Failed))
 			if totals.Failed > 0 {
 				return trialsFailed(fmt.Sprintf("%d of %d trials are set aside: nb201 status %s --failed tells why", totals.Failed, totals.Planned, o.Dir))
 			}

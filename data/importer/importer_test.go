@@ -729,7 +729,7 @@ func TestOverwrite(t *testing.T) {
 	write(t, dir, collect("npz", images, images))
 	write(t, dir, map[string][]byte{"mine.json": {1}})
 	o := Options{Source: filepath.Join(dir, datatest.ArchiveName), Name: "mine", To: dir, CropPadding: -1}
-	if _, err := Run(t.Context(), o); !usage.Is(err) || !strings.Contains(err.Error(), "mine.json: it is there already") {
+	if _, err := Run(t.Context(), o); !usage.Is(err) || !strings.Contains(err.Error(), "mine.json: it already exists") {
 		t.Errorf("over a definition: %v", err)
 	}
 	o.Force = true
