@@ -120,7 +120,7 @@ func openPages(f io.ReaderAt, size int64) (*parquet.File, error) {
 		for _, c := range g.Columns {
 			codec := c.MetaData.Codec
 			switch {
-			case lz4pages.Has(codec):
+			case lz4pages.IsLZ4(codec):
 				isLZ4 = true
 			case !slices.Contains(codecs, codec):
 				return nil, fmt.Errorf("its columns are compressed with %v, not with one of %v, LZ4 or LZ4_RAW", codec, codecs)
