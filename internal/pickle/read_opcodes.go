@@ -62,7 +62,7 @@ const (
 	counted8 argument = -18
 )
 
-// effect is what an opcode does to the stack.
+// effect describes how an opcode changes the stack.
 type effect uint8
 
 const (

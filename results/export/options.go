@@ -23,9 +23,10 @@ type Options struct {
 	Format benchmark.Format
 	// To is the file or directory to create. An existing file is never touched. In an
 	// existing directory, NASBench201 and NATS create their file or directory under the
-	// published name with the last digits of its own MD5: NAS-Bench-201-HHHHHH.pth,
-	// NATS-tss-v1_0-HHHHH.pickle.pbz2, or NATS-tss-v1_0-HHHHH-simple (or -full). The MD5
-	// of a directory is that of its files concatenated in order of their names.
+	// published name, which ends in the last digits of the export's MD5:
+	// NAS-Bench-201-HHHHHH.pth, NATS-tss-v1_0-HHHHH.pickle.pbz2, or
+	// NATS-tss-v1_0-HHHHH-simple (or -full). The MD5 of a directory is that of its files
+	// concatenated in order of their names.
 	To string
 	// Merged makes NATS one file instead of a directory, as does a To that ends in
 	// .pickle.pbz2.

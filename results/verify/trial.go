@@ -320,7 +320,7 @@ func (f *findings) checkFractions(r *benchmark.ResultsCount, set configs.Evaluat
 		}
 		switch {
 		case set.Images > 0 && low > 0:
-			f.addFault(Values, r, "%s: %s is 1 %% or less in %d epochs, and not a share of %d images; is it a fraction instead of percent?",
+			f.addFault(Values, r, "%s: %s is 1 %% or less in %d epochs, and not a whole number of the %d images; is it a fraction instead of percent?",
 				set.Name, name, low, set.Images)
 		case set.Images == 0 && 0 < most && most <= 1 && most < chance/2:
 			f.addFault(Values, r, "%s: %s is never more than %v %%, but guessing gives %.3g %%; is it a fraction instead of percent?",

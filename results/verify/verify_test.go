@@ -140,7 +140,7 @@ func TestPlantedInTrials(t *testing.T) {
 		{"top-5 below top-1", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Top5[0].Value = 2 }, Values, "top-5 accuracy is 2 %, less than the top-1 accuracy"},
 		{"negative time", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds[1].Value = -1 }, Values, "x-valid: time is -1 at epoch 1"},
 		{"zero latency", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Latencies = []float64{0.01, 0} }, Values, "latency 1 is 0 s"},
-		{"training accuracies as fractions", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Top1, 0.01) }, Values, "training: top-1 accuracy is 1 % or less in 3 epochs, and not a share of 50000 images"},
+		{"training accuracies as fractions", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Top1, 0.01) }, Values, "training: top-1 accuracy is 1 % or less in 3 epochs, and not a whole number of the 50000 images"},
 		{"wrong mean of x-valid and x-test", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Top1[1].Value++ }, Halves, "top-1 accuracy of ori-test"},
 		{"wrong mean of the losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss[1].Value++ }, Halves, "loss of ori-test"},
 	}
