@@ -22,7 +22,7 @@ type Root struct{ *os.Root }
 type LinkError struct{ Path string }
 
 func (e *LinkError) Error() string {
-	return fmt.Sprintf("%s is a symbolic link, through which nb201 writes and removes nothing; replace it by a directory, on which you can mount another disk", e.Path)
+	return fmt.Sprintf("%s is a symbolic link, and nb201 writes and removes nothing through one; replace it by a directory (another disk can be mounted there)", e.Path)
 }
 
 // OpenRoot opens the directory dir, following symbolic links.

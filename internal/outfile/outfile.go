@@ -123,7 +123,7 @@ func (o *Output) check(r Rules) error {
 	return atomicfile.CheckCreate(path)
 }
 
-// refuseInputs refuses an output that is one of the inputs or lies in one.
+// refuseInputs refuses an output that is one of the inputs or inside one.
 func (o *Output) refuseInputs(inputs []string, info fs.FileInfo) error {
 	for _, input := range inputs {
 		read, err := os.Stat(input)

@@ -126,7 +126,8 @@ func (m *machine) checkMemory() error {
 		m.height = n
 	}
 	if read := m.in.offset() - m.start; m.made > base+perByte*read {
-		return fmt.Errorf("pickle needs more than %d MiB of memory for its first %d bytes, the limit; it cannot be a file of results or weights", (base+perByte*read)>>20, read)
+		return fmt.Errorf("pickle needs more than %d MiB of memory for its first %d bytes, the limit; it cannot be a file of results or weights",
+			(base+perByte*read)>>20, read)
 	}
 	return nil
 }

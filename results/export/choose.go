@@ -112,7 +112,8 @@ func correctCosts(path string, trials []*benchmark.ResultsCount) (corrected int,
 			same = same && r.FLOPs == first.FLOPs && r.Params == first.Params
 		}
 		if !same {
-			return 0, usage.Errorf("%s: %v and %v trained different networks, which one published file cannot hold; export them from separate campaigns", path, first.Trial, r.Trial)
+			return 0, usage.Errorf("%s: %v and %v trained different networks, which cannot share a published file; export them from separate campaigns",
+				path, first.Trial, r.Trial)
 		}
 		if !known {
 			continue

@@ -65,7 +65,8 @@ func (r *Report) Warnings() []string {
 		}
 		for i, c := range s.Coverage {
 			if forClients && !slices.Contains(configs.BenchmarkKeys(), c.Dataset) && (i == 0 || s.Coverage[i-1].Dataset != c.Dataset) {
-				warn("%s: %s is not a dataset of the benchmark; the client opens the file and answers queries of it, but api.show needs x-valid and x-test, and api.simulate_train_eval and api.statistics refuse it", name, c.Dataset)
+				warn("%s: %s is not a dataset of the benchmark; the client opens the file and answers queries of it, "+
+					"but api.show needs x-valid and x-test, and api.simulate_train_eval and api.statistics refuse it", name, c.Dataset)
 			}
 			if c.Architectures < r.Architectures {
 				warn("%s: %s with seed %d covers %d of %d architectures", name, c.Dataset, c.Seed, c.Architectures, r.Architectures)

@@ -302,8 +302,8 @@ func (f *findings) addFirst(r *benchmark.ResultsCount, set string, s benchmark.S
 // checkFractions finds accuracies that are fractions of 1 instead of percent. A network
 // that guesses among many classes has an accuracy of 1 % or less as well, but as a share of
 // a whole number of images; of 50,000 images, a fraction is that in only one of a hundred
-// cases. If the number of images is unknown, the accuracies of all epochs must be 1 or
-// less, and half of what guessing among the classes gives.
+// cases. If the number of images is unknown, the accuracies of all epochs must be at most 1,
+// and less than half of what guessing among the classes gives.
 func (f *findings) checkFractions(r *benchmark.ResultsCount, set configs.EvaluationSet, m *benchmark.Measures) {
 	for name, s := range namedSeries(m) {
 		if s != &m.Top1 && s != &m.Top5 {

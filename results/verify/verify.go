@@ -275,8 +275,8 @@ func (v *verifier) checkArchitecture(ctx context.Context, b *benchmark.Benchmark
 	return nil
 }
 
-// checkWeights checks the weights of a trial, if it has any. It evaluates them only if the
-// record is sound, as the record says how.
+// checkWeights checks the weights of a trial, if it has any. Reevaluation follows the record,
+// so it requires a sound one.
 func (v *verifier) checkWeights(ctx context.Context, r *benchmark.ResultsCount, soundRecord bool, f *findings) error {
 	if err := ctx.Err(); err != nil || !r.HasWeights() {
 		return err
