@@ -122,8 +122,8 @@ func TestArrayErrors(t *testing.T) {
 		files := npyFiles(images, nil)
 		delete(files, name+".npy")
 		_, _, err1, err2 := loadArrays(t, files)
-		refused(t, err1, "arrays: "+name+" is not there")
-		refused(t, err2, "arrays.npz: "+name+" is not there")
+		refused(t, err1, "arrays: "+name+" is missing")
+		refused(t, err2, "arrays.npz: "+name+" is missing")
 	}
 }
 

@@ -97,8 +97,8 @@ func TestSharedWithoutRights(t *testing.T) {
 		change func(dir string) error
 		says   string
 	}{
-		"folders of the first are not for the group": {"022", func(string) error { return nil }, "belongs to user 2001, group 2000, with the rights -rwxr-xr-x: its owner can share it with chmod g+w"},
-		"the lock of an older version":               {"002", func(dir string) error { return os.Chmod(filepath.Join(dir, ".lock"), 0o600) }, ".lock belongs to user 2001, group 2000, with the rights -rw-------"},
+		"folders of the first are not for the group": {"022", func(string) error { return nil }, "belongs to user 2001, group 2000, and has mode -rwxr-xr-x; its owner can share it with chmod g+w"},
+		"the lock of an older version":               {"002", func(dir string) error { return os.Chmod(filepath.Join(dir, ".lock"), 0o600) }, ".lock belongs to user 2001, group 2000, and has mode -rw-------"},
 		"failures cannot be noted": {"002", func(dir string) error {
 			return errors.Join(os.Mkdir(filepath.Join(dir, "failed"), 0o755), os.Chmod(filepath.Join(dir, "failed"), 0o755))
 		}, "failed belongs to user 0"},

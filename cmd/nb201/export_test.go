@@ -58,10 +58,10 @@ export  ` + archive + "\n"
 	}
 	// Only after reading the source can export see that it is empty.
 	_, stderr, code = nb201("export", campaign, "--format", "archive", "--to", filepath.Join(dir, "none"))
-	if code != 2 || !strings.HasSuffix(stderr, campaign+" has no trial of 12 or 200 epochs to export: it has trials of 2 epochs\n") {
+	if code != 2 || !strings.HasSuffix(stderr, campaign+" has no trials of 12 or 200 epochs to export; it has trials of 2 epochs: select them with --less and --full\n") {
 		t.Errorf("code %d, stderr %s", code, stderr)
 	}
-	if _, stderr, code := nb201("export", tables, "--format", "runs", "--to", filepath.Join(dir, "runs"), "--less", "2"); code != 2 || !strings.Contains(stderr, "from a campaign alone") {
+	if _, stderr, code := nb201("export", tables, "--format", "runs", "--to", filepath.Join(dir, "runs"), "--less", "2"); code != 2 || !strings.Contains(stderr, "can only be exported from a campaign") {
 		t.Errorf("code %d, stderr %s", code, stderr)
 	}
 }

@@ -35,7 +35,7 @@ func TestOutputsKeepFiles(t *testing.T) {
 		}
 		for _, path := range []string{file, link} {
 			_, stderr, code := nb201(append(args, path)...)
-			if text, err := os.ReadFile(file); code != 2 || stderr != "nb201: cannot write "+path+": it is there already: name another file, or replace it with --force\n" || string(text) != "thesis" {
+			if text, err := os.ReadFile(file); code != 2 || stderr != "nb201: cannot write "+path+": it already exists; name another file, or replace it with --force\n" || string(text) != "thesis" {
 				t.Errorf("%s: code %d, stderr %q, file %q (%v)", name, code, stderr, text, err)
 			}
 		}

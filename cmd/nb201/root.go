@@ -154,7 +154,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	case errors.As(err, &failed):
 		code = 3
 	}
-	outlet.Last(stderr, inert.Text(fmt.Sprintf("nb201: %s", strings.ReplaceAll(err.Error(), "\n", "; ")))+"\n")
+	outlet.WriteLast(stderr, inert.Text(fmt.Sprintf("nb201: %s", strings.ReplaceAll(err.Error(), "\n", "; ")))+"\n")
 	return code
 }
 

@@ -134,7 +134,7 @@ func TestWrongUsage(t *testing.T) {
 		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"; use one of runs, archive, nasbench201, nats, parquet, csv`},
 		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "two different numbers of epochs"},
 		{"export CAMPAIGN --format archive --to missing/a --less 2", "missing"},
-		{"export CAMPAIGN --format nasbench201 --to file --less 2", "file is there already"},
+		{"export CAMPAIGN --format nasbench201 --to file --less 2", "file already exists"},
 
 		{"plan", "takes one DIR (a campaign directory), got 0"},
 		{"plan none", "campaign none has no plan (open none/plan.json: no such file or directory); create one with nb201 plan"},

@@ -137,7 +137,7 @@ When resources are short:
 				return err
 			}
 			view.Done()
-			outlet.Last(c.OutOrStdout(), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, progress.Quantity(totals.Planned, "trial"), totals.Failed))
+			outlet.WriteLast(c.OutOrStdout(), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, progress.Quantity(totals.Planned, "trial"), totals.Failed))
 			if totals.Failed > 0 {
 				return trialsFailed(fmt.Sprintf("%d of %s failed; nb201 status %s --failed shows why", totals.Failed, progress.Quantity(totals.Planned, "trial"), o.Dir))
 			}

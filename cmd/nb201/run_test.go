@@ -99,7 +99,7 @@ func TestRunWithDamagedImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr, code := nb201("run", campaign)
-	if code != 2 || !strings.Contains(stderr, "x_train is no numpy file") || !strings.Contains(stderr, "no worker can start a trial") {
+	if code != 2 || !strings.Contains(stderr, "x_train is not a numpy file") || !strings.Contains(stderr, "no worker can start a trial") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }

@@ -137,7 +137,7 @@ func TestVerifyContradictions(t *testing.T) {
 			if x.want == "" && code != 0 || x.want != "" && (code != 3 || !strings.Contains(stdout, x.want)) {
 				t.Errorf("%s, format version %d: code %d, want %q in\n%s", name, version, code, x.want, stdout)
 			}
-			if unsealed := "1 of 1 records carry no SHA-256: they were written by an older version"; version == 1 != strings.Contains(stdout, unsealed) && name != "channels" {
+			if unsealed := "1 of 1 records contain no SHA-256; an older version wrote them"; version == 1 != strings.Contains(stdout, unsealed) && name != "channels" {
 				t.Errorf("format version %d:\n%s", version, stdout)
 			}
 		}

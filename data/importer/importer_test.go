@@ -673,7 +673,7 @@ func TestErrors(t *testing.T) {
 		"own size":             {map[string][]byte{"train/a/1.jpg": shot(t, 8, 12, 1), "test/a/1.jpg": shot(t, 8, 12, 1)}, "", nil, []string{"images of 12x8 pixels", "--size"}},
 		"nothing readable":     {map[string][]byte{"train/a/1.jpg": {1}, "test/a/1.jpg": {2}}, "", nil, []string{"none of the 2 pictures can be read"}},
 
-		"damaged npz":   {map[string][]byte{"a.npz": {1, 2}}, "a.npz", nil, []string{"a.npz: is no whole .npz file"}},
+		"damaged npz":   {map[string][]byte{"a.npz": {1, 2}}, "a.npz", nil, []string{"a.npz: is not a complete .npz file"}},
 		"no labels":     {with(npys, "y_train.npy", nil), "", nil, []string{"; name them x_train and y_train, or "}},
 		"arrays alone":  {with(npys, "y_test.npy", nil), "", nil, []string{"has no test set"}},
 		"label type":    {with(npys, "y_train.npy", npy("f8", make([]byte, 96), 12)), "", nil, []string{"y_train is an array of float64 of shape [12]"}},
@@ -730,7 +730,7 @@ func TestOverwrite(t *testing.T) {
 	write(t, dir, collect("npz", images, images))
 	write(t, dir, map[string][]byte{"mine.json": {1}})
 	o := Options{Source: filepath.Join(dir, datatest.ArchiveName), Name: "mine", To: dir, CropPadding: -1}
-	if _, err := Run(t.Context(), o); !usage.Is(err) || !strings.Contains(err.Error(), "mine.json: it is there already") {
+	if _, err := Run(t.Context(), o); !usage.Is(err) || !strings.Contains(err.Error(), "mine.json: it already exists") {
 		t.Errorf("over a definition: %v", err)
 	}
 	o.Force = true

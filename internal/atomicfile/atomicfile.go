@@ -1,8 +1,11 @@
-// Package atomicfile makes files and directories that are there whole or not at
-// all, also when the process is killed or the machine loses power while it writes.
+// Package atomicfile writes files and directories that appear complete or not at all, even
+// if the process is killed or the machine loses power during the write.
 //
-// What is being written lies beside its final place as a hidden temporary,
-// ".NAME.RANDOM.tmp"; only a process that was killed leaves one behind.
+// While it is written, a file is a hidden temporary file, ".NAME.RANDOM.tmp", beside its
+// final place. Only a killed process leaves one behind; [RemoveTemps] removes it.
+//
+// The functions take any path. The methods of [Root] work below a directory whose content
+// is not trusted, and follow no symbolic links in it.
 package atomicfile
 
 import (
@@ -18,19 +21,20 @@ import (
 	"syscall"
 )
 
-// Create makes the new file path with what write writes. When path is there
-// already, then or at the end, it stays as it is and the error is fs.ErrExist.
+// Create creates the file path with the content that write writes. If path exists, before or
+// after write runs, it is not changed and the error is fs.ErrExist.
 func Create(path string, write func(io.Writer) error) error {
-	return at(path, func(dir Root, name string) error { return dir.Create(name, write) })
+	return withDir(path, func(dir Root, name string) error { return dir.Create(name, write) })
 }
 
-// Replace makes the file path with what write writes, in place of any that is there.
+// Replace creates or replaces the file path with the content that write writes.
 func Replace(path string, write func(io.Writer) error) error {
-	return at(path, func(dir Root, name string) error { return dir.Replace(name, write) })
+	return withDir(path, func(dir Root, name string) error { return dir.Replace(name, write) })
 }
 
-// at calls do with the directory of path, which may be a link, and the name in it.
-func at(path string, do func(dir Root, name string) error) error {
+// withDir opens the directory of path, which may be a symbolic link, and calls do with it
+// and the name in it.
+func withDir(path string, do func(dir Root, name string) error) error {
 	dir, err := OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -38,8 +42,8 @@ func at(path string, do func(dir Root, name string) error) error {
 	return cmp.Or(do(dir, filepath.Base(path)), dir.Close())
 }
 
-// CreateDir makes the new directory path with what fill puts into it. When path is
-// there already it stays as it is and the error is fs.ErrExist.
+// CreateDir creates the directory path with the content that fill puts into it. If path
+// exists, it is not changed and the error is fs.ErrExist.
 func CreateDir(path string, fill func(dir string) error) error {
 	path = filepath.Clean(path)
 	if _, err := os.Lstat(path); err == nil {
@@ -57,13 +61,13 @@ func CreateDir(path string, fill func(dir string) error) error {
 		err = os.Rename(temp, path)
 	}
 	if err != nil {
-		_ = os.RemoveAll(temp) // err says what went wrong
+		_ = os.RemoveAll(temp) // err is the cause
 		return err
 	}
 	return Sync(filepath.Dir(path))
 }
 
-// MkdirAll makes the directory path and those above it, and has them on disk.
+// MkdirAll creates the directory path and those above it, and syncs them to disk.
 func MkdirAll(path string) error {
 	err := os.Mkdir(path, 0o777)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,8 +88,8 @@ func MkdirAll(path string) error {
 	return Sync(filepath.Dir(path))
 }
 
-// CheckCreate returns an error of the nearest directory above path that is there if
-// files cannot be made in it. It leaves nothing behind.
+// CheckCreate returns an error if files cannot be created in the nearest existing directory
+// above path. It leaves nothing behind.
 func CheckCreate(path string) error {
 	dir := filepath.Dir(path)
 	info, err := os.Stat(dir)
@@ -98,11 +102,12 @@ func CheckCreate(path string) error {
 	if !info.IsDir() {
 		return &fs.PathError{Op: "create a file in", Path: dir, Err: syscall.ENOTDIR}
 	}
-	return at(path, Root.probe)
+	return withDir(path, Root.probe)
 }
 
-// Unwritable tells whether err is of a place where the user cannot write: one without
-// the right, without room or that is no directory.
+// Unwritable reports whether err means that the user cannot write to a place: permission is
+// denied, the disk or quota is full, the file system is read-only, or a directory in the path
+// is a file or a symbolic link.
 func Unwritable(err error) bool {
 	var ofPath *fs.PathError
 	var ofLink *os.LinkError
@@ -111,14 +116,14 @@ func Unwritable(err error) bool {
 		return true
 	}
 	if !errors.As(err, &ofPath) && !errors.As(err, &ofLink) {
-		return false // perhaps of a connection, which may fail with the same numbers
+		return false // perhaps a network error, which may have the same numbers
 	}
 	reasons := []error{fs.ErrPermission, syscall.EROFS, syscall.ENOTDIR, syscall.ENOSPC, syscall.EDQUOT}
 	return slices.ContainsFunc(reasons, func(reason error) bool { return errors.Is(err, reason) })
 }
 
-// Rights describes, to be put behind the text of err, whose the file or directory is that
-// err denies the user, and what its owner can do; "" for another error.
+// Rights returns text to append to err, if err is a permission error: the owner and mode of
+// the file or directory, and what the owner can do. For other errors it is "".
 func Rights(err error) string {
 	var ofPath *fs.PathError
 	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &ofPath) {
@@ -126,7 +131,7 @@ func Rights(err error) string {
 	}
 	path := ofPath.Path
 	info, err := os.Stat(path)
-	if err != nil { // the file that could not be made
+	if err != nil { // the file could not be created, so look at its directory
 		path = filepath.Dir(path)
 		if info, err = os.Stat(path); err != nil {
 			return ""
@@ -136,12 +141,13 @@ func Rights(err error) string {
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf(" (%s belongs to user %d, group %d, with the rights %v: its owner can share it with chmod g+w, and umask 002 before nb201)", path, owner.Uid, owner.Gid, info.Mode().Perm())
+	return fmt.Sprintf(" (%s belongs to user %d, group %d, and has mode %v; its owner can share it with chmod g+w, and with umask 002 before nb201)",
+		path, owner.Uid, owner.Gid, info.Mode().Perm())
 }
 
-// RemoveTemps removes the temporaries of path that killed processes left. No other
-// process may be making path.
-func RemoveTemps(path string) error { return at(path, Root.RemoveTemps) }
+// RemoveTemps removes the temporary files of path that killed processes left behind. No
+// other process may be writing path.
+func RemoveTemps(path string) error { return withDir(path, Root.RemoveTemps) }
 
 const tempSuffix = ".tmp"
 
@@ -151,8 +157,8 @@ func tempPrefix(path string) string {
 
 func tempName(path string) string { return tempPrefix(path) + rand.Text() + tempSuffix }
 
-// Sync has a file's content, or the names in a directory, on disk. Some file systems
-// cannot do that to directories, and say so; that is no error.
+// Sync syncs a file's content, or the names in a directory, to disk. It succeeds on file
+// systems that cannot sync directories.
 func Sync(path string) error {
 	d, err := os.Open(path)
 	if err != nil {

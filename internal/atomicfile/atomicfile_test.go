@@ -23,7 +23,7 @@ func content(s string) func(io.Writer) error {
 	}
 }
 
-// list is what a directory holds, hidden files too.
+// list returns the names in a directory, including hidden files.
 func list(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -60,7 +60,7 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// The file may come to be there while another is being written.
+// The file may be created by another process while it is being written.
 func TestCreateLosesRace(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a")
@@ -102,7 +102,7 @@ func TestOneOfManyCreates(t *testing.T) {
 	for name := range won.Range {
 		winners++
 		if name != string(got) {
-			t.Errorf("%v was told that it won, but %s stands there", name, got)
+			t.Errorf("Create of %v succeeded, but the file contains %s", name, got)
 		}
 	}
 	if winners != 1 {
@@ -144,7 +144,7 @@ func TestCreateDir(t *testing.T) {
 	}
 }
 
-// Whatever fails, nothing is left and what stood there stands.
+// Whatever fails, no temporary is left and an existing file is unchanged.
 func TestFailureLeavesNothing(t *testing.T) {
 	full := func(w io.Writer) error {
 		if err := content("some bytes")(w); err != nil {

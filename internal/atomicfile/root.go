@@ -13,19 +13,19 @@ import (
 	"syscall"
 )
 
-// Root is an open directory whose content may be somebody else's, such as an unpacked
-// archive. What its methods make or remove lies below it: they follow no symbolic link
-// on the way to a name, which is relative to the directory.
+// Root is an open directory whose content is not trusted, such as an unpacked archive. Names
+// are relative to it, and its methods write and remove only files below it: they follow no
+// symbolic link in a name.
 type Root struct{ *os.Root }
 
-// LinkError reports a symbolic link where a directory is needed to write or remove files.
+// LinkError reports a symbolic link in a place where Root needs a directory.
 type LinkError struct{ Path string }
 
 func (e *LinkError) Error() string {
-	return fmt.Sprintf("%s is a symbolic link, and nothing is written or removed through one: put a directory in its place, on which another disk may be mounted", e.Path)
+	return fmt.Sprintf("%s is a symbolic link, and nb201 writes and removes nothing through one; replace it by a directory (another disk can be mounted there)", e.Path)
 }
 
-// OpenRoot opens a directory, or where a link at dir leads.
+// OpenRoot opens the directory dir, following symbolic links.
 func OpenRoot(dir string) (Root, error) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() { // OpenRoot would wait at a named pipe
 		return Root{}, &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
@@ -34,10 +34,10 @@ func OpenRoot(dir string) (Root, error) {
 	return Root{r}, err
 }
 
-// path is where a name is, for errors.
+// path returns the path of a name, for errors.
 func (r Root) path(name string) string { return filepath.Join(r.Name(), name) }
 
-// CheckLinks returns a *LinkError if a directory on the way to name is a symbolic link.
+// CheckLinks returns a [*LinkError] if a directory in name is a symbolic link.
 func (r Root) CheckLinks(name string) error {
 	if above := filepath.Dir(name); above != "." && above != string(filepath.Separator) {
 		return r.CheckLink(above)
@@ -45,8 +45,7 @@ func (r Root) CheckLinks(name string) error {
 	return nil
 }
 
-// CheckLink returns a *LinkError if name, or a directory on the way to it, is a symbolic
-// link.
+// CheckLink returns a [*LinkError] if name, or a directory in it, is a symbolic link.
 func (r Root) CheckLink(name string) error {
 	if err := r.CheckLinks(name); err != nil {
 		return err
@@ -57,8 +56,8 @@ func (r Root) CheckLink(name string) error {
 	return nil
 }
 
-// Create makes the new file name with what write writes. When it is there already, then
-// or at the end, it stays as it is and the error is fs.ErrExist.
+// Create creates the file name with the content that write writes. If name exists, before or
+// after write runs, it is not changed and the error is fs.ErrExist.
 func (r Root) Create(name string, write func(io.Writer) error) error {
 	if err := r.CheckLinks(name); err != nil {
 		return err
@@ -66,10 +65,10 @@ func (r Root) Create(name string, write func(io.Writer) error) error {
 	if _, err := r.Lstat(name); err == nil {
 		return &fs.PathError{Op: "create", Path: r.path(name), Err: fs.ErrExist}
 	}
-	return r.publish(name, r.place, write)
+	return r.publish(name, r.renameNew, write)
 }
 
-// Replace makes the file name with what write writes, in place of any that is there.
+// Replace creates or replaces the file name with the content that write writes.
 func (r Root) Replace(name string, write func(io.Writer) error) error {
 	if err := r.CheckLinks(name); err != nil {
 		return err
@@ -77,11 +76,12 @@ func (r Root) Replace(name string, write func(io.Writer) error) error {
 	return r.publish(name, r.Rename, write)
 }
 
-func (r Root) publish(name string, place func(temp, name string) error, write func(io.Writer) error) (err error) {
+// publish writes a temporary file, and gives it its name with rename.
+func (r Root) publish(name string, rename func(temp, name string) error, write func(io.Writer) error) (err error) {
 	temp := tempName(name)
 	f, err := r.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return r.located(err)
+		return r.withPath(err)
 	}
 	defer func() {
 		// After a rename there is nothing to remove.
@@ -93,28 +93,28 @@ func (r Root) publish(name string, place func(temp, name string) error, write fu
 	if err := cmp.Or(write(w), w.Flush(), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := place(temp, name); err != nil {
-		return r.located(err)
+	if err := rename(temp, name); err != nil {
+		return r.withPath(err)
 	}
 	return r.sync(filepath.Dir(name))
 }
 
-// place gives temp its name, unless there is a file of that name.
-func (r Root) place(temp, name string) error {
+// renameNew renames temp to name, unless name exists.
+func (r Root) renameNew(temp, name string) error {
 	r.observe(temp, name)
 	err := r.Link(temp, name)
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	// A file system without hard links.
+	// The file system has no hard links.
 	if _, err := r.Lstat(name); err == nil {
 		return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
 	return r.Root.Rename(temp, name)
 }
 
-// located makes the paths of an error of the system those below the working directory.
-func (r Root) located(err error) error {
+// withPath prefixes the paths in a system error, which are relative to r, with r's own.
+func (r Root) withPath(err error) error {
 	var ofPath *fs.PathError
 	var ofLink *os.LinkError
 	switch {
@@ -129,17 +129,17 @@ func (r Root) located(err error) error {
 func (r Root) sync(dir string) error {
 	d, err := r.openDir(dir)
 	if err != nil {
-		return r.located(err)
+		return r.withPath(err)
 	}
 	return syncAndClose(d)
 }
 
-// openDir opens a directory; it does not wait at a named pipe in its place.
+// openDir opens a directory. It fails for a named pipe, rather than waiting for a writer.
 func (r Root) openDir(name string) (*os.File, error) {
 	return r.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 }
 
-// MkdirAll makes the directory name and those above it, and syncs them to disk.
+// MkdirAll creates the directory name and those above it, and syncs them to disk.
 func (r Root) MkdirAll(name string) error {
 	if err := r.CheckLink(name); err != nil {
 		return err
@@ -165,12 +165,12 @@ func (r Root) mkdirAll(name string) error {
 		}
 		return &fs.PathError{Op: "mkdir", Path: r.path(name), Err: syscall.ENOTDIR}
 	default:
-		return r.located(err)
+		return r.withPath(err)
 	}
 }
 
-// CheckCreate returns an error if the file name cannot be made: of a link on the way to
-// it, or of the nearest directory above it that is there. It leaves nothing behind.
+// CheckCreate returns an error if the file name cannot be created: because of a symbolic
+// link in name, or in the nearest existing directory above it. It leaves nothing behind.
 func (r Root) CheckCreate(name string) error {
 	if err := r.CheckLinks(name); err != nil {
 		return err
@@ -182,18 +182,18 @@ func (r Root) CheckCreate(name string) error {
 	return r.probe(name)
 }
 
-// probe makes a file beside name and removes it.
+// probe creates a file beside name and removes it.
 func (r Root) probe(name string) error {
 	temp := tempName(name)
 	f, err := r.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return r.located(err)
+		return r.withPath(err)
 	}
 	return cmp.Or(f.Close(), r.Remove(temp))
 }
 
-// RemoveTemps removes the temporaries of name that killed processes left. No other
-// process may be making it.
+// RemoveTemps removes the temporary files of name that killed processes left behind. No other
+// process may be writing name.
 func (r Root) RemoveTemps(name string) error {
 	if err := r.CheckLinks(name); err != nil {
 		return err
@@ -201,7 +201,7 @@ func (r Root) RemoveTemps(name string) error {
 	dir, prefix := filepath.Dir(name), filepath.Base(tempPrefix(name))
 	d, err := r.openDir(dir)
 	if err != nil {
-		return r.located(err)
+		return r.withPath(err)
 	}
 	entries, err := d.ReadDir(-1)
 	if err := cmp.Or(err, d.Close()); err != nil {
@@ -210,7 +210,7 @@ func (r Root) RemoveTemps(name string) error {
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), tempSuffix) {
 			if err := r.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return r.located(err)
+				return r.withPath(err)
 			}
 		}
 	}

@@ -1,6 +1,6 @@
-// Package blocksum finds damage in a large file as it is read from the middle. Checking one
-// hash of gigabytes would take as long as reading them all; so there is a hash for each
-// block, and a block is checked when a part of it is read.
+// Package blocksum detects damage in a large file of which only parts are read. Checking a
+// hash of the whole file would mean reading gigabytes, so each block has its own hash, and a
+// [Reader] checks a block when it reads a part of it. A [Writer] computes the hashes.
 package blocksum
 
 import (
@@ -17,16 +17,17 @@ import (
 // Block is the length of a block in bytes; the last one may be shorter.
 const Block = 256 << 10
 
-// ErrDamaged is what errors of a Reader wrap where the file is not what was hashed.
+// ErrDamaged reports content that differs from what was hashed. The errors of a [Reader] wrap
+// it.
 var ErrDamaged = errors.New("not the content that was hashed")
 
-// Sums are the hashes of a file. They are plain data, to be kept beside it.
+// Sums contains the hashes of a file. It is plain data, to be stored beside the file.
 type Sums struct {
 	Length int64  // of the file, in bytes
-	Hashes []byte // the SHA-256 of each block, one behind the other
+	Hashes []byte // the SHA-256 of each block, concatenated
 }
 
-// Valid reports whether there is a hash for each block of the length.
+// Valid reports whether the number of hashes fits the length.
 func (s Sums) Valid() bool {
 	return s.Length >= 0 && (s.Length+Block-1)/Block == int64(len(s.Hashes)/sha256.Size) && len(s.Hashes)%sha256.Size == 0
 }
@@ -34,10 +35,10 @@ func (s Sums) Valid() bool {
 // Writer hashes what is written to it. Write never fails.
 type Writer struct {
 	sums Sums
-	hash hash.Hash // of the block that is not full
+	hash hash.Hash // of the incomplete block
 }
 
-// NewWriter returns a Writer to which nothing has been written.
+// NewWriter returns a new Writer.
 func NewWriter() *Writer { return &Writer{hash: sha256.New()} }
 
 func (w *Writer) Write(b []byte) (int, error) {
@@ -53,7 +54,7 @@ func (w *Writer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Sums are the hashes of what has been written.
+// Sums returns the hashes of what has been written.
 func (w *Writer) Sums() Sums {
 	s := Sums{w.sums.Length, slices.Clone(w.sums.Hashes)}
 	if s.Length%Block != 0 {
@@ -68,7 +69,7 @@ type Reader struct {
 	sums Sums
 
 	mu     sync.Mutex
-	recent []block // the last one read comes last
+	recent []block // the most recently used is last
 }
 
 type block struct {
@@ -76,14 +77,14 @@ type block struct {
 	content []byte
 }
 
-// maxRecent bounds the blocks that a Reader keeps: parts of one are asked for one after
-// another, by some goroutines at once.
+// maxRecent is the number of blocks that a Reader caches: callers read parts of a block one
+// after another, from several goroutines.
 const maxRecent = 32
 
-// NewReader returns a Reader of src, which has the given hashes. They must be Valid.
+// NewReader returns a Reader of src, whose hashes are sums. These must be Valid.
 func NewReader(src io.ReaderAt, sums Sums) *Reader { return &Reader{src: src, sums: sums} }
 
-// ReadAt reads what has been hashed; what src holds behind it is not there.
+// ReadAt reads at an offset. The file ends where the hashes end, even if src is longer.
 func (r *Reader) ReadAt(b []byte, offset int64) (n int, err error) {
 	if offset < 0 {
 		return 0, errors.New("negative offset")
@@ -120,7 +121,7 @@ func (r *Reader) block(number int64) ([]byte, error) {
 		return nil, err
 	}
 	if sum := sha256.Sum256(content); n < len(content) || !bytes.Equal(sum[:], r.sums.Hashes[number*sha256.Size:][:sha256.Size]) {
-		return nil, fmt.Errorf("the %d bytes from byte %d on are %w", len(content), start, ErrDamaged)
+		return nil, fmt.Errorf("the %d bytes at offset %d are %w", len(content), start, ErrDamaged)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

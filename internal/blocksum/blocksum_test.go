@@ -15,7 +15,7 @@ func random(n int) []byte {
 	return b
 }
 
-// hashed writes in pieces of changing lengths.
+// hashed hashes content, written in pieces of different lengths.
 func hashed(t *testing.T, content []byte) Sums {
 	t.Helper()
 	w := NewWriter()
@@ -63,13 +63,13 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// Every changed byte is found where it is read, and only there.
+// A changed byte is detected when its block is read, and only then.
 func TestDamage(t *testing.T) {
 	content := random(2*Block + 100)
 	sums := hashed(t, content)
 	for _, c := range []struct {
 		name string
-		at   int // byte that is changed, or the length to which the file is cut
+		at   int // the byte that is changed, or the length to which the file is cut
 		cut  bool
 	}{
 		{"first byte", 0, false}, {"last byte", len(content) - 1, false}, {"first of a block", Block, false}, {"last of a block", 2*Block - 1, false},
@@ -113,7 +113,7 @@ type failing struct{}
 
 func (failing) ReadAt([]byte, int64) (int, error) { return 0, errors.New("no such device") }
 
-// A disk that cannot be read does not count as damage.
+// A read error is not damage.
 func TestFailing(t *testing.T) {
 	_, err := NewReader(failing{}, hashed(t, random(10))).ReadAt(make([]byte, 1), 0)
 	if err == nil || errors.Is(err, ErrDamaged) {

@@ -17,7 +17,7 @@ func TestStrip(t *testing.T) {
 		"0\n1\n":                        "0\n1\n",
 		"\xef\xbb\xbf":                  "",
 		"\xef\xbb\xbf{}":                "{}",
-		"\xef\xbb\xbf\xef\xbb\xbf{}":    "\xef\xbb\xbf{}", // one mark alone is no text
+		"\xef\xbb\xbf\xef\xbb\xbf{}":    "\xef\xbb\xbf{}", // only the first mark is removed
 		"\xef\xbb":                      "\xef\xbb",
 		"a\xef\xbb\xbf":                 "a\xef\xbb\xbf",
 		"\xff\xfe0\x00":                 "refused", // UTF-16, little endian

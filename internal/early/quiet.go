@@ -1,10 +1,11 @@
-// Package quiet keeps go-xla from logging before the program has begun: without HOME, or
-// without /etc/ld.so.conf, its pjrt package reports so on stderr while it is initialised,
-// even where no plugin is wanted.
+// Package quiet prevents go-xla from logging before main starts: without HOME, or without
+// /etc/ld.so.conf, its pjrt package reports so on stderr when it is initialised, even if no
+// plugin is needed.
 //
-// It is a module, whose path comes before github.com, because Go initialises packages in
-// the order of their paths as far as their imports allow ("Program initialization" in the
-// language's specification). The program's own packages would come too late.
+// It is a separate module with a path that sorts before github.com, because Go initialises
+// packages in order of their paths as far as their imports allow (see "Program
+// initialization" in the language specification). The program's own packages would be
+// initialised too late.
 package quiet
 
 import (
@@ -14,5 +15,5 @@ import (
 
 func init() { klog.SetLogger(logr.Discard()) }
 
-// End has log lines written again. Call it when go-xla is initialised.
+// End makes klog write log lines again. Call it once go-xla is initialised.
 func End() { klog.ClearLogger() }

@@ -1,5 +1,5 @@
-// Package golden finds the vectors that the original PyTorch program produced:
-// testdata/golden of this repository, or the directory that NB201_GOLDEN names.
+// Package golden loads the test vectors that the original PyTorch program produced, from
+// testdata/golden in this repository or the directory named by NB201_GOLDEN.
 package golden
 
 import (
@@ -14,12 +14,12 @@ import (
 	"nb201/internal/needs"
 )
 
-// Dir is the directory the vectors are read from.
+// Dir returns the directory of the vectors.
 func Dir() string {
 	if dir := os.Getenv("NB201_GOLDEN"); dir != "" {
 		return dir
 	}
-	dir, err := os.Getwd() // a test runs in its package's folder
+	dir, err := os.Getwd() // a test runs in its package's directory
 	for err == nil && dir != filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
 			break
@@ -29,8 +29,8 @@ func Dir() string {
 	return filepath.Join(dir, "testdata", "golden")
 }
 
-// Load decodes the named vector file into v. It skips the test when NB201_GOLDEN
-// is set and its directory lacks the file.
+// Load decodes the named vector file into v. It skips the test if NB201_GOLDEN is set and its
+// directory lacks the file.
 func Load(t testing.TB, name string, v any) {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(Dir(), name))
@@ -45,8 +45,8 @@ func Load(t testing.TB, name string, v any) {
 	}
 }
 
-// Glob lists the names of the vector files that match pattern, skipping the test
-// when there are none.
+// Glob returns the names of the vector files that match pattern. It skips the test if there
+// are none.
 func Glob(t testing.TB, pattern string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(Dir(), pattern))

@@ -1,5 +1,5 @@
-// Package headertest holds a C header of this program against the original that it is part
-// of, by assertions that a C compiler checks.
+// Package headertest compares a C header of this program with the original header from which
+// it was taken, by assertions that a C compiler checks.
 package headertest
 
 import (
@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// Comparison collects what must be the same in two headers.
+// Comparison collects assertions about headers.
 type Comparison struct{ c strings.Builder }
 
-// Compare begins a comparison of headers, which may be of any number and have guards and
-// names of their own.
+// Compare begins a comparison of any number of headers, whose include guards and names must
+// differ.
 func Compare(t testing.TB, headers ...string) *Comparison {
 	t.Helper()
 	var c Comparison
@@ -28,13 +28,13 @@ func Compare(t testing.TB, headers ...string) *Comparison {
 	return &c
 }
 
-// Same demands that two constant expressions are equal.
+// Same asserts that two constant expressions are equal.
 func (c *Comparison) Same(original, ours string) {
 	fmt.Fprintf(&c.c, "_Static_assert(%s == %s, %q);\n", original, ours, original)
 }
 
-// Struct demands that fields of two structs, each as "ours=original", have the same places and
-// sizes.
+// Struct asserts that fields of two structs, each given as "ours=original", have the same
+// offsets and sizes.
 func (c *Comparison) Struct(original, ours string, fields ...string) {
 	for _, field := range fields {
 		our, its, _ := strings.Cut(field, "=")
@@ -43,7 +43,7 @@ func (c *Comparison) Struct(original, ours string, fields ...string) {
 	}
 }
 
-// Check compiles the comparison.
+// Check compiles the assertions and fails the test if one does not hold.
 func (c *Comparison) Check(t testing.TB) {
 	t.Helper()
 	compiler, err := exec.Command("go", "env", "CC").Output()
@@ -57,7 +57,7 @@ func (c *Comparison) Check(t testing.TB) {
 	}
 }
 
-// GoXLA is the folder of the module go-xla, which has the header of PJRT.
+// GoXLA returns the directory of the module go-xla, which has PJRT's header.
 func GoXLA(t testing.TB) string {
 	t.Helper()
 	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/gomlx/go-xla").Output()

@@ -1,6 +1,6 @@
-// Package inert shows text of files on terminals and in logs. A dataset name, a reason of a
-// failure, a file name may hold anything: what moves the cursor, changes colours, turns
-// the direction of writing round or begins a line is shown as Go escapes it.
+// Package inert prints untrusted text, such as file names, dataset keys and the reasons of
+// failures, on terminals and in logs. Characters that would move the cursor, change colours,
+// reverse the direction of writing or begin a line are printed as Go escapes.
 package inert
 
 import (
@@ -12,16 +12,16 @@ import (
 	"unicode/utf8"
 )
 
-// Text is s with everything that does not print escaped: line breaks and tabs, other
-// control characters, controls of direction and width, and what is not UTF-8.
+// Text returns s with everything unprintable escaped: line breaks, tabs and other control
+// characters, controls of direction and width, and bytes that are not UTF-8.
 func Text(s string) string {
-	if Is(s) {
+	if IsInert(s) {
 		return s
 	}
 	var b strings.Builder
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
-		if fits(r, n) {
+		if isPrintable(r, n) {
 			b.WriteString(s[:n])
 		} else {
 			quoted := strconv.Quote(s[:n])
@@ -32,27 +32,28 @@ func Text(s string) string {
 	return b.String()
 }
 
-// Is reports whether Text leaves s as it is.
-func Is(s string) bool {
+// IsInert reports whether [Text] returns s unchanged.
+func IsInert(s string) bool {
 	for i, r := range s {
 		n := utf8.RuneLen(r)
 		if r == utf8.RuneError {
 			_, n = utf8.DecodeRuneInString(s[i:])
 		}
-		if !fits(r, n) {
+		if !isPrintable(r, n) {
 			return false
 		}
 	}
 	return true
 }
 
-// fits reports whether a character of n bytes prints.
-func fits(r rune, n int) bool {
+// isPrintable reports whether a character of n bytes is printable. A utf8.RuneError of one
+// byte is a byte that is not UTF-8.
+func isPrintable(r rune, n int) bool {
 	return strconv.IsGraphic(r) && r != '\u2028' && r != '\u2029' && (r != utf8.RuneError || n > 1)
 }
 
-// Fprintf is fmt.Fprintf with what the operands show escaped as by Text. The format is
-// ours, and is not.
+// Fprintf is like fmt.Fprintf, but escapes the text of the operands, as [Text] does. It does
+// not escape the format, which is trusted.
 func Fprintf(w io.Writer, format string, operands ...any) (int, error) {
 	for i, v := range operands {
 		operands[i] = wrap(v)
@@ -60,7 +61,8 @@ func Fprintf(w io.Writer, format string, operands ...any) (int, error) {
 	return fmt.Fprintf(w, format, operands...)
 }
 
-// wrap leaves alone what cannot show text, such as a width.
+// wrap returns v as an operand whose text is escaped. It returns numbers and booleans
+// unchanged, as they contain no text and may be a width.
 func wrap(v any) any {
 	if v == nil {
 		return v
@@ -77,5 +79,5 @@ type operand struct{ v any }
 
 // Format implements fmt.Formatter.
 func (o operand) Format(s fmt.State, verb rune) {
-	_, _ = io.WriteString(s, Text(fmt.Sprintf(fmt.FormatString(s, verb), o.v))) // fmt keeps no error of it
+	_, _ = io.WriteString(s, Text(fmt.Sprintf(fmt.FormatString(s, verb), o.v))) // fmt ignores errors here
 }

@@ -30,8 +30,8 @@ func TestText(t *testing.T) {
 		if got := Text(s); got != want {
 			t.Errorf("%q is shown as %q, not %q", s, got, want)
 		}
-		if Is(s) != (s == want) {
-			t.Errorf("Is(%q) = %v", s, Is(s))
+		if IsInert(s) != (s == want) {
+			t.Errorf("IsInert(%q) = %v", s, IsInert(s))
 		}
 	}
 }
@@ -56,7 +56,7 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		shown := Text(s)
-		if !utf8.ValidString(shown) || !Is(shown) || Text(shown) != shown || Is(s) != (shown == s) {
+		if !utf8.ValidString(shown) || !IsInert(shown) || Text(shown) != shown || IsInert(s) != (shown == s) {
 			t.Errorf("%q is shown as %q", s, shown)
 		}
 		for _, r := range shown {

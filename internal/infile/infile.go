@@ -1,6 +1,6 @@
-// Package infile opens the files that the program reads. Any of them may be somebody
-// else's: a named pipe would block for ever, and a device has no end. So only regular
-// files open, and a file that is read whole has a limit.
+// Package infile opens the files that the program reads. Anyone may have made them: a named
+// pipe would block for ever, and a device has no end. So it opens only regular files, and
+// limits the size of files that are read whole.
 package infile
 
 import (
@@ -12,18 +12,18 @@ import (
 	"syscall"
 )
 
-// MaxText is the limit in bytes of a file of JSON or other text: a record of ten thousand
-// epochs and a plan of all trials of the benchmark are far smaller.
+// MaxText limits, in bytes, a file of JSON or other text. A record of ten thousand epochs and
+// a plan of all trials in the benchmark are far smaller.
 const MaxText = 64 << 20
 
-// ErrNotRegular is what the error of Open wraps when the file at the path is not a regular one.
+// ErrNotRegular reports a file that is not a regular file. The errors of [Open] wrap it.
 var ErrNotRegular = errors.New("not a regular file")
 
-// ErrTooLarge is what the error of Read wraps when the file is larger than the limit.
+// ErrTooLarge reports a file larger than the limit. The errors of [Read] wrap it.
 var ErrTooLarge = errors.New("too large")
 
-// Open opens the regular file at path, or where a symbolic link at path leads. It never
-// waits for a writer. Errors are *fs.PathError.
+// Open opens the regular file at path, following symbolic links. It never waits for a
+// writer. Errors are *fs.PathError.
 func Open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -52,7 +52,7 @@ func kind(mode fs.FileMode) string {
 	}
 }
 
-// Read returns the content of the regular file at path, of at most limit bytes. Errors are
+// Read reads the regular file at path, which may have at most limit bytes. Errors are
 // *fs.PathError.
 func Read(path string, limit int64) ([]byte, error) {
 	f, err := Open(path)
@@ -67,7 +67,7 @@ func Read(path string, limit int64) ([]byte, error) {
 	if info.Size() > limit {
 		return nil, tooLarge(path, limit)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, limit+1)) // it may grow meanwhile
+	text, err := io.ReadAll(io.LimitReader(f, limit+1)) // the file may grow while it is read
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// within fails the test when do has not returned after some seconds.
+// within fails the test if do has not returned after ten seconds.
 func within(t *testing.T, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -71,7 +71,7 @@ func TestReadKeepsToTheLimit(t *testing.T) {
 			t.Errorf("%s beyond the limit: %d bytes, %v", name, len(got), err)
 		}
 	}
-	// The size of a file of /proc says nothing of its length.
+	// Files in /proc have the size 0, whatever their content.
 	if _, err := Read("/proc/self/status", 10); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("/proc/self/status: %v", err)
 	}

@@ -1,7 +1,7 @@
-// Package lz4pages shows a Parquet file whose pages are compressed with LZ4 as one whose
-// pages are not. parquet-go does not know the codec LZ4, of Hadoop's frames, and its
-// LZ4_RAW loses pages that come out larger than three times their compressed size and asks
-// for memory without end where a page is damaged.
+// Package lz4pages presents a Parquet file whose pages are compressed with LZ4 as an
+// uncompressed one. parquet-go does not know the codec LZ4 (Hadoop's frames), and its LZ4_RAW
+// loses pages that are larger than three times their compressed size, and allocates without
+// bound if a page is damaged. Start at [Open].
 package lz4pages
 
 import (
@@ -21,38 +21,38 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// Has reports whether a codec is one of LZ4's.
-func Has(c format.CompressionCodec) bool { return c == format.Lz4 || c == format.Lz4Raw }
+// IsLZ4 reports whether c is LZ4 or LZ4_RAW.
+func IsLZ4(c format.CompressionCodec) bool { return c == format.Lz4 || c == format.Lz4Raw }
 
-// File is a Parquet file with the pages of LZ4 unpacked behind it, and another footer.
-// A page is unpacked when it is read. It is safe for concurrent use.
+// File is a Parquet file, followed by its LZ4 pages in uncompressed form and by a new footer.
+// A page is uncompressed when it is read. File is safe for concurrent use.
 type File struct {
 	parts []part // in order of offsets, without gaps
 	size  int64
 
 	mu       sync.Mutex
-	last     int    // the page unpacked last
-	unpacked []byte // what it holds
+	last     int    // the part of the most recently uncompressed page
+	unpacked []byte // its content
 }
 
-// part is a stretch of a File: as it lies in a file, or a page to unpack.
+// part is a range of bytes of a File: a copy of bytes in another file, or a page to uncompress.
 type part struct {
 	offset, length int64
-	from           io.ReaderAt // from its byte at on
-	at             int64
-	page           *page // nil: no page
+	from           io.ReaderAt
+	at             int64 // offset in from
+	page           *page // nil for a copy
 }
 
-// page is a page that is compressed.
+// page is a compressed page.
 type page struct {
 	codec  format.CompressionCodec
-	stored int32 // bytes of it in the file
-	plain  int32 // of them, at its beginning, that are not compressed
-	crc    int32 // of the stored bytes; 0: not known
+	stored int32 // its bytes in the file
+	plain  int32 // uncompressed bytes at its beginning
+	crc    int32 // of the stored bytes; 0 if unknown
 }
 
-// Open shows a file of the given size and metadata, which it changes to what its footer
-// says.
+// Open returns the File for a Parquet file of the given size and metadata. It changes meta to
+// the metadata of the File.
 func Open(file io.ReaderAt, size int64, meta *format.FileMetaData) (*File, error) {
 	f := &File{last: -1}
 	f.add(part{length: size, from: file})
@@ -60,9 +60,9 @@ func Open(file io.ReaderAt, size int64, meta *format.FileMetaData) (*File, error
 	for g := range meta.RowGroups {
 		for c := range meta.RowGroups[g].Columns {
 			chunk := &meta.RowGroups[g].Columns[c]
-			// The indexes of pages are of the pages as they were.
+			// The page indexes do not fit the new pages.
 			chunk.OffsetIndexOffset, chunk.OffsetIndexLength, chunk.ColumnIndexOffset, chunk.ColumnIndexLength = 0, 0, 0, 0
-			if Has(chunk.MetaData.Codec) {
+			if IsLZ4(chunk.MetaData.Codec) {
 				if left -= chunk.MetaData.TotalCompressedSize; left < 0 {
 					return nil, errors.New("its columns are longer than the file")
 				}
@@ -114,11 +114,11 @@ func (f *File) addChunk(file io.ReaderAt, size int64, m *format.ColumnMetaData) 
 				p.plain = p.stored
 			}
 		}
-		// A byte of LZ4 makes 255 at most.
+		// A byte of LZ4 expands to at most 255.
 		most := 255*int64(p.stored) + 64
 		unpacked := int64(header.UncompressedPageSize)
 		if p.stored < 0 || begins+int64(p.stored) > end || p.plain < 0 || p.plain > p.stored || unpacked < int64(p.plain) || unpacked > most {
-			return fmt.Errorf("the page at byte %d has a malformed size", at)
+			return fmt.Errorf("the page at byte %d has an impossible size", at)
 		}
 		switch {
 		case header.Type == format.DictionaryPage && dictionary == 0:
@@ -141,9 +141,9 @@ func (f *File) addChunk(file io.ReaderAt, size int64, m *format.ColumnMetaData) 
 	return nil
 }
 
-// readHeader reads the header of the page at a byte offset, and returns its length too.
+// readHeader reads the header of the page at an offset, and returns the header's length.
 func readHeader(file io.ReaderAt, at, end int64) (header format.PageHeader, length int64, err error) {
-	// It may hold the least and the largest value of the page.
+	// A header may contain the smallest and largest value of the page, so it can be long.
 	for _, most := range []int64{1 << 10, 1 << 20} {
 		stretch := make([]byte, min(most, end-at))
 		if n, err := file.ReadAt(stretch, at); n < len(stretch) {
@@ -158,7 +158,7 @@ func readHeader(file io.ReaderAt, at, end int64) (header format.PageHeader, leng
 	return header, 0, err
 }
 
-// Size is that of the file with its pages unpacked.
+// Size returns the size of f in bytes.
 func (f *File) Size() int64 { return f.size }
 
 // ReadAt implements io.ReaderAt.
@@ -190,7 +190,8 @@ func (f *File) ReadAt(b []byte, at int64) (n int, err error) {
 	return n, nil
 }
 
-// copyPage copies bytes of a page, a part of some number.
+// copyPage copies bytes, from the offset within on, of the page that is the part with a
+// number.
 func (f *File) copyPage(b []byte, number int, within int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -211,7 +212,7 @@ func (p part) unpack() ([]byte, error) {
 		return nil, err
 	}
 	if p.page.crc != 0 && crc32.ChecksumIEEE(stored) != uint32(p.page.crc) {
-		return nil, errors.New("its CRC is another one")
+		return nil, errors.New("its CRC does not match")
 	}
 	plain := p.page.plain
 	unpacked := make([]byte, p.length)
@@ -220,17 +221,17 @@ func (p part) unpack() ([]byte, error) {
 	if len(block) == 0 && len(to) == 0 {
 		return unpacked, nil
 	}
-	// Writers of a time called raw blocks LZ4 too.
+	// Old writers used the codec LZ4 for raw blocks too.
 	if p.page.codec == format.Lz4 && unpackHadoop(to, block) == nil {
 		return unpacked, nil
 	}
 	return unpacked, unpackBlock(to, block)
 }
 
-// errBlock is that of a block that is no LZ4 or has another size.
-var errBlock = errors.New("it does not unpack by LZ4")
+// errBlock reports a block that is not LZ4 or has another size.
+var errBlock = errors.New("its LZ4 data is damaged")
 
-// unpackBlock fills to from one block.
+// unpackBlock uncompresses a block, which must fill to.
 func unpackBlock(to, block []byte) error {
 	if n, err := lz4.UncompressBlock(block, to); err != nil || n != len(to) {
 		return errBlock
@@ -238,8 +239,8 @@ func unpackBlock(to, block []byte) error {
 	return nil
 }
 
-// unpackHadoop fills to from Hadoop's frames: the number of bytes that come out, that of
-// the bytes of a block, both big-endian, and the block.
+// unpackHadoop uncompresses Hadoop's frames, which must fill to. A frame is the uncompressed
+// and the compressed length of a block, both big-endian, and the block.
 func unpackHadoop(to, frames []byte) error {
 	for len(frames) >= 8 {
 		out, in := binary.BigEndian.Uint32(frames), binary.BigEndian.Uint32(frames[4:])

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// literal is the rest of a Python literal that is read from its beginning.
+// literal is the unread rest of a Python literal.
 type literal string
 
-var errHeader = errors.New("has a damaged header: it is no Python dict with descr, fortran_order and shape")
+var errHeader = errors.New("has a damaged header: it is not a Python dict with descr, fortran_order and shape")
 
-// parseHeader reads the dict of a header.
+// parseHeader parses the dict of a header.
 func parseHeader(text string) (Header, error) {
 	in := literal(text)
 	var h Header
@@ -29,7 +29,7 @@ func parseHeader(text string) (Header, error) {
 		switch key {
 		case "descr":
 			if in.skip("[") {
-				return Header{}, errors.New("is an array of records, not of numbers")
+				return Header{}, errors.New("is an array of records; only arrays of numbers and text are supported")
 			}
 			var descr string
 			if descr, ok = in.text(); ok {
@@ -50,26 +50,26 @@ func parseHeader(text string) (Header, error) {
 			return Header{}, errHeader
 		}
 	}
-	if in.space(); in != "" || len(seen) != 3 {
+	if in.skipSpace(); in != "" || len(seen) != 3 {
 		return Header{}, errHeader
 	}
 	return h, nil
 }
 
-func (in *literal) space() { *in = literal(strings.TrimLeft(string(*in), " \t\r\n")) }
+func (in *literal) skipSpace() { *in = literal(strings.TrimLeft(string(*in), " \t\r\n")) }
 
-// skip passes token and the space around it, where it comes next.
+// skip skips token and the space around it, if it comes next, and reports whether it does.
 func (in *literal) skip(token string) bool {
-	in.space()
+	in.skipSpace()
 	rest, ok := strings.CutPrefix(string(*in), token)
 	if ok {
 		*in = literal(rest)
-		in.space()
+		in.skipSpace()
 	}
 	return ok
 }
 
-// text reads a string without escapes.
+// text reads a string. Strings with escapes are refused.
 func (in *literal) text() (string, bool) {
 	for _, quote := range []string{"'", `"`} {
 		if in.skip(quote) {
@@ -81,10 +81,10 @@ func (in *literal) text() (string, bool) {
 	return "", false
 }
 
-// maxDims is how many dimensions numpy's arrays can have.
+// maxDims is numpy's limit on the number of dimensions.
 const maxDims = 64
 
-// shape reads a tuple of whole numbers of 0 and more. Python 2 wrote an L behind them.
+// shape reads a tuple of non-negative whole numbers. Python 2 wrote an L after them.
 func (in *literal) shape() ([]int, bool) {
 	if !in.skip("(") {
 		return nil, false

@@ -1,10 +1,13 @@
-// Package npy reads and writes numpy's files of arrays.
+// Package npy reads and writes numpy's array files.
 //
-// An .npy file holds one array: a header, which is a Python dict with the type of the
-// elements, their order and the shape, and then the elements' bytes. An .npz file is a
-// zip archive of such files, as they are or compressed by deflate. The format is
-// described in numpy/lib/format.py; versions 1.0, 2.0 and 3.0 of it are read, arrays of
-// objects and records are not.
+// An .npy file contains one array: a header, which is a Python dict with the type of the
+// elements, their order and the shape, and the bytes of the elements. An .npz file is a zip
+// archive of .npy files, compressed by deflate or not. The format is described in
+// numpy/lib/format.py. Versions 1.0, 2.0 and 3.0 are supported; arrays of objects and records
+// are not.
+//
+// Start at [OpenSet] to read and at [NewWriter] to write. Errors are predicates, such as "is
+// not a regular file", which follow the name of a file or an array.
 package npy
 
 import (
@@ -19,28 +22,28 @@ import (
 
 const magic = "\x93NUMPY"
 
-// maxHeader is the length of a header in bytes beyond which it is none of an array of
-// numbers: numpy itself refuses more than 10,000.
+// maxHeader is the largest length of a header, in bytes. Headers of arrays of numbers are far
+// shorter; numpy itself refuses more than 10,000.
 const maxHeader = 1 << 16
 
-// Header is what a file says of its array.
+// Header describes the array in a file.
 type Header struct {
 	Type    Type
-	Fortran bool  // the first index, not the last, changes fastest
-	Shape   []int // none is negative
+	Fortran bool  // the first index, not the last, varies fastest
+	Shape   []int // not negative
 }
 
 // Type is the type of an array's elements.
 type Type struct {
-	Kind      byte // i, u, f: signed and unsigned integers, floating-point numbers; U: text
+	Kind      byte // i: signed integer, u: unsigned integer, f: floating-point number, U: text
 	Size      int  // of an element, in bytes
 	BigEndian bool
 }
 
-// Integer tells whether the elements are whole numbers.
+// Integer reports whether the elements are whole numbers.
 func (t Type) Integer() bool { return t.Kind == 'i' || t.Kind == 'u' }
 
-// String is the type as numpy calls it, e.g. uint8.
+// String returns numpy's name of the type, such as uint8.
 func (t Type) String() string {
 	switch t.Kind {
 	case 'i':
@@ -53,14 +56,14 @@ func (t Type) String() string {
 	return "str"
 }
 
-// parseType reads a typestr of numpy's array interface.
+// parseType parses a typestr of numpy's array interface.
 func parseType(text string) (Type, error) {
 	t := Type{BigEndian: strings.HasPrefix(text, ">")}
 	code := strings.TrimLeft(text, "<>|=")
 	var size int
 	if code != "" {
 		t.Kind = code[0]
-		size, _ = strconv.Atoi(code[1:]) // 0 is refused
+		size, _ = strconv.Atoi(code[1:]) // 0, on an error, is refused below
 	}
 	switch t.Size = size; t.Kind {
 	case 'i', 'u':
@@ -77,11 +80,11 @@ func parseType(text string) (Type, error) {
 			return t, nil
 		}
 	}
-	return Type{}, fmt.Errorf("is of numpy type %.20q: only integers, float32, float64 and text are read", text)
+	return Type{}, fmt.Errorf("has numpy type %.20q; only integers, float32, float64 and text are supported", text)
 }
 
-// Float64s converts elements of an integer or floating-point type, as many as dst is
-// long, from their bytes. Integers beyond 2^53 are rounded.
+// Float64s converts len(dst) elements of an integer or floating-point type from their bytes.
+// Integers beyond 2^53 are rounded. It panics for text.
 func (t Type) Float64s(dst []float64, raw []byte) {
 	order := binary.ByteOrder(binary.LittleEndian)
 	if t.BigEndian {
@@ -117,21 +120,21 @@ func (t Type) Float64s(dst []float64, raw []byte) {
 			convert = func(b []byte) float64 { return float64(math.Float32frombits(order.Uint32(b))) }
 		}
 	default:
-		panic(fmt.Sprintf("npy: elements of kind %q are no numbers", t.Kind))
+		panic(fmt.Sprintf("npy: elements of kind %q are not numbers", t.Kind))
 	}
 	for i := range dst {
 		dst[i] = convert(raw[i*t.Size:])
 	}
 }
 
-// readHeader reads a header, and tells how many bytes it took.
+// readHeader reads a header and returns its length in bytes.
 func readHeader(r io.Reader) (h Header, length int, err error) {
 	start := make([]byte, len(magic)+2)
 	if _, err := io.ReadFull(r, start); err != nil {
-		return Header{}, 0, ended(err)
+		return Header{}, 0, readError(err)
 	}
 	if string(start[:len(magic)]) != magic {
-		return Header{}, 0, errors.New("is no numpy file: it does not begin as one")
+		return Header{}, 0, errors.New("is not a numpy file: it does not begin with \\x93NUMPY")
 	}
 	var size [4]byte
 	field := size[:4]
@@ -140,36 +143,36 @@ func readHeader(r io.Reader) (h Header, length int, err error) {
 		field = size[:2]
 	case 2, 3:
 	default:
-		return Header{}, 0, fmt.Errorf("is of version %d of numpy's format, which is not known", major)
+		return Header{}, 0, fmt.Errorf("has version %d of numpy's format; versions 1 to 3 are supported", major)
 	}
 	if _, err := io.ReadFull(r, field); err != nil {
-		return Header{}, 0, ended(err)
+		return Header{}, 0, readError(err)
 	}
 	n := binary.LittleEndian.Uint32(size[:])
 	if n > maxHeader {
-		return Header{}, 0, fmt.Errorf("has a header of %d bytes, more than the %d that are read", n, maxHeader)
+		return Header{}, 0, fmt.Errorf("has a header of %d bytes; the limit is %d", n, maxHeader)
 	}
 	text := make([]byte, n)
 	if _, err := io.ReadFull(r, text); err != nil {
-		return Header{}, 0, ended(err)
+		return Header{}, 0, readError(err)
 	}
 	h, err = parseHeader(string(text))
 	return h, len(start) + len(field) + len(text), err
 }
 
-// ended says what an error means where more bytes must come.
-func ended(err error) error {
+// readError describes an error of reading bytes that must exist.
+func readError(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("ends before the array is complete: the file is truncated")
+		return errors.New("ends before the array is complete; the file is truncated")
 	}
 	return fmt.Errorf("cannot be read: %w", err)
 }
 
-// writeHeader writes a header of version 1.0 of an array in C order, padded as numpy
-// pads it. The type is a typestr of numpy's array interface, e.g. |u1.
+// writeHeader writes a header of version 1.0 for an array in C order, padded as numpy does.
+// The type is a typestr of numpy's array interface, such as |u1.
 func writeHeader(w io.Writer, typestr string, shape []int) error {
 	var dims strings.Builder
 	for i, n := range shape {

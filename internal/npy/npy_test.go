@@ -111,7 +111,7 @@ func TestFloat64s(t *testing.T) {
 	}
 }
 
-// sample is an .npz file that Writer wrote.
+// sample returns an .npz file written by Writer.
 func sample(t testing.TB) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -148,7 +148,7 @@ func save(t testing.TB, name string, text []byte) string {
 	return path
 }
 
-// contents are the bytes of an array in a set at path.
+// contents returns an array in the set at path, and the bytes of its elements.
 func contents(path, name string) (*Array, []byte, error) {
 	s, err := OpenSet(path)
 	if err != nil {
@@ -164,7 +164,7 @@ func contents(path, name string) (*Array, []byte, error) {
 	return a, text, err
 }
 
-// members are the .npy files of an .npz file.
+// members returns the .npy files in an .npz file.
 func members(t testing.TB, archive []byte) map[string][]byte {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
@@ -184,8 +184,8 @@ func members(t testing.TB, archive []byte) map[string][]byte {
 	return texts
 }
 
-// What Writer wrote is read from the file as it is, from one that is compressed and from
-// a directory.
+// Arrays written by Writer are read from its file, from a compressed one and from a
+// directory.
 func TestSet(t *testing.T) {
 	archive := sample(t)
 	if !bytes.Equal(archive, sample(t)) {
@@ -234,9 +234,9 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// Versions 2.0 and 3.0 have a longer length of the header.
+// Versions 2.0 and 3.0 have a longer field for the header's length.
 func TestVersions(t *testing.T) {
-	for version, want := range map[byte]string{1: "", 2: "", 3: "", 4: "is of version 4"} {
+	for version, want := range map[byte]string{1: "", 2: "", 3: "", 4: "has version 4"} {
 		header := "{'descr': '|u1', 'fortran_order': False, 'shape': (2,)}\n"
 		text := append([]byte(magic), version, 0)
 		if version == 1 {
@@ -263,7 +263,7 @@ func TestDamaged(t *testing.T) {
 		"empty":      {nil, "truncated"},
 		"cut":        {x[:len(x)-1], "5 bytes of elements"},
 		"longer":     {append(bytes.Clone(x), 0), "7 bytes of elements"},
-		"magic":      {replace("NUMPY", "NUMPI"), "is no numpy file"},
+		"magic":      {replace("NUMPY", "NUMPI"), "is not a numpy file"},
 		"large":      {replace("(2, 3)", "(2,33)"), "shape [2 33]"},
 		"overflow":   {replace("(2, 3), }                  ", "(4294967296, 4294967296), }"), "shape [4294967296 4294967296]"},
 		"no numbers": {replace("(2, 3)", "(0, 3)"), "shape [0 3]"},
@@ -281,11 +281,11 @@ func TestDamaged(t *testing.T) {
 		t.Errorf("a changed element: error %v, want one of the checksum", err)
 	}
 	if _, err := OpenSet(save(t, "a.npz", archive[:len(archive)-1])); err == nil {
-		t.Error("an archive that was cut is opened")
+		t.Error("a truncated archive was opened")
 	}
 }
 
-// A member cannot claim to be longer than what the archive holds of it can become.
+// A member cannot claim to be longer than its compressed bytes can expand to.
 func TestBomb(t *testing.T) {
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)

@@ -17,7 +17,7 @@ import (
 
 const extension = ".npy"
 
-// Set is arrays by their names: the members of an .npz file, or the .npy files in a
+// Set is a set of named arrays: the members of an .npz file, or the .npy files in a
 // directory. It is not safe for concurrent use.
 type Set struct {
 	files fs.FS
@@ -44,11 +44,11 @@ func OpenSet(name string) (*Set, error) {
 		return s, nil
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("is no regular file")
+		return nil, errors.New("is not a regular file")
 	}
 	z, err := zip.OpenReader(name)
 	if err != nil {
-		return nil, fmt.Errorf("is no whole .npz file: %w", err)
+		return nil, fmt.Errorf("is not a complete .npz file: %w", err)
 	}
 	s := &Set{files: z, close: z.Close, size: info.Size()}
 	for _, f := range z.File {
@@ -63,22 +63,22 @@ func (s *Set) add(file string) {
 	}
 }
 
-// Names are the names of the arrays, without .npy.
+// Names returns the names of the arrays, without .npy.
 func (s *Set) Names() []string { return s.names }
 
-// Close closes the set; its arrays cannot be read any more.
+// Close closes the set. Its arrays cannot be read afterwards.
 func (s *Set) Close() error { return s.close() }
 
-// Array is an array of a Set. Read reads the bytes of its elements; all of them have
-// passed the archive's checksum when the last is read.
+// Array is an array of a [Set]. Read reads the bytes of its elements. When it has returned
+// the last of them, the archive's checksum has been verified.
 type Array struct {
 	Header
 	file fs.File
-	left int64 // bytes that were not read
+	left int64 // unread bytes
 }
 
-// Open opens an array and reads its header, which it compares with the length of the
-// file: the array has as many elements as the shape says. Errors begin with the name.
+// Open opens an array and reads its header. It checks that the file's length fits the shape.
+// Errors begin with the name.
 func (s *Set) Open(name string) (*Array, error) {
 	a, err := s.open(name)
 	if err != nil {
@@ -92,14 +92,14 @@ func (s *Set) open(name string) (*Array, error) {
 	info, err := fs.Stat(s.files, file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, errors.New("is not there")
+		return nil, errors.New("is missing")
 	case err != nil:
 		return nil, fmt.Errorf("cannot be read: %w", err)
 	case !info.Mode().IsRegular():
-		return nil, errors.New("is no regular file")
+		return nil, errors.New("is not a regular file")
 	}
-	if h, ok := info.Sys().(*zip.FileHeader); ok && !s.plausible(h) {
-		return nil, errors.New("claims to be longer than its archive allows: the file is damaged")
+	if h, ok := info.Sys().(*zip.FileHeader); ok && !s.isPlausible(h) {
+		return nil, errors.New("claims to be longer than its archive allows; the file is damaged")
 	}
 	f, err := s.files.Open(file)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Set) open(name string) (*Array, error) {
 	return a, nil
 }
 
-// Integers reads an array of whole numbers of shape (N) or (N, 1). Those beyond 2^53 are
+// Integers reads an array of whole numbers of shape [N] or [N, 1]. Numbers beyond 2^53 are
 // rounded. Errors begin with the name.
 func (s *Set) Integers(name string) ([]float64, error) {
 	a, err := s.Open(name)
@@ -133,9 +133,9 @@ func (s *Set) Integers(name string) ([]float64, error) {
 	return values, nil
 }
 
-// plausible tells whether a member of the archive can be as long as it claims: deflate
-// makes at most 1,032 bytes of one.
-func (s *Set) plausible(h *zip.FileHeader) bool {
+// isPlausible reports whether a member of the archive can be as long as it claims: deflate
+// expands a byte to at most 1,032.
+func (s *Set) isPlausible(h *zip.FileHeader) bool {
 	const most = 1032
 	switch size := uint64(s.size); {
 	case h.CompressedSize64 > size:
@@ -153,25 +153,25 @@ func (a *Array) open(size int64) (err error) {
 		return err
 	}
 	a.left = size - int64(header)
-	// Never multiplied, so that nothing can overflow.
+	// Only divide, as a product could overflow.
 	elements := a.left / int64(a.Type.Size)
-	whole := a.left%int64(a.Type.Size) == 0
+	fits := a.left%int64(a.Type.Size) == 0
 	if slices.Contains(a.Shape, 0) {
-		whole = a.left == 0
+		fits = a.left == 0
 	} else {
 		for _, n := range a.Shape {
-			whole = whole && elements%int64(n) == 0
+			fits = fits && elements%int64(n) == 0
 			elements /= int64(n)
 		}
-		whole = whole && elements == 1
+		fits = fits && elements == 1
 	}
-	if !whole {
-		return fmt.Errorf("has %d bytes of elements, which is not what its shape %v of %v says: the file is damaged", a.left, a.Shape, a.Type)
+	if !fits {
+		return fmt.Errorf("has %d bytes of elements, which do not fit its shape %v of %v; the file is damaged", a.left, a.Shape, a.Type)
 	}
 	return nil
 }
 
-// Read reads bytes of elements, in the order in which they are stored.
+// Read reads bytes of elements, in the order of the file.
 func (a *Array) Read(p []byte) (int, error) {
 	if a.left == 0 {
 		return 0, io.EOF
@@ -179,15 +179,15 @@ func (a *Array) Read(p []byte) (int, error) {
 	n, err := a.file.Read(p[:min(int64(len(p)), a.left)])
 	a.left -= int64(n)
 	if a.left > 0 {
-		return n, ended(err)
+		return n, readError(err)
 	}
-	// The checksum is compared where the archive's member ends. An error that came with
-	// the last bytes would not be looked at.
+	// The zip reader verifies the checksum at the end of the member. Callers such as
+	// io.ReadFull ignore an error returned with the last bytes, so return no bytes with it.
 	if err == nil {
 		_, err = io.ReadFull(a.file, make([]byte, 1))
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, ended(err)
+		return 0, readError(err)
 	}
 	return n, nil
 }
@@ -195,15 +195,15 @@ func (a *Array) Read(p []byte) (int, error) {
 // Close closes the array.
 func (a *Array) Close() error { return a.file.Close() }
 
-// Writer writes an .npz file whose members are not compressed, so that its bytes depend
-// on the arrays alone.
+// Writer writes an .npz file of uncompressed members, so that its bytes depend only on the
+// arrays.
 type Writer struct{ z *zip.Writer }
 
-// NewWriter writes an .npz file to w.
+// NewWriter returns a Writer of an .npz file to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{zip.NewWriter(w)} }
 
-// Create begins an array in C order, whose elements' bytes are to be written before the
-// next one begins. The type is a typestr of numpy's array interface, e.g. |u1.
+// Create begins an array in C order. Write the bytes of its elements before calling another
+// method. The type is a typestr of numpy's array interface, such as |u1.
 func (w *Writer) Create(name, typestr string, shape ...int) (io.Writer, error) {
 	member, err := w.z.CreateHeader(&zip.FileHeader{
 		Name:     path.Base(name) + extension,
@@ -216,7 +216,7 @@ func (w *Writer) Create(name, typestr string, shape ...int) (io.Writer, error) {
 	return member, err
 }
 
-// Texts writes an array of texts (numpy's str).
+// Texts writes an array of strings (numpy's str).
 func (w *Writer) Texts(name string, texts []string) error {
 	longest := 1
 	for _, t := range texts {
@@ -238,5 +238,5 @@ func (w *Writer) Texts(name string, texts []string) error {
 	return nil
 }
 
-// Close ends the file, but does not close what it is written to.
+// Close ends the file. It does not close the underlying writer.
 func (w *Writer) Close() error { return w.z.Close() }

@@ -1,7 +1,9 @@
-// Package outfile writes the files that a user names. A regular file appears, or is
-// replaced, whole; a link stays and its target is replaced; a pipe, a device or a
-// descriptor of the process is written to, and stays what it is. What the command reads,
-// and what somebody else may have made, is refused before the work begins.
+// Package outfile writes the files that a user names for output. A regular file appears, or
+// is replaced, complete; a symbolic link remains, and its target is replaced; pipes, devices
+// and descriptors of the process are written to.
+//
+// [Check] runs before the work begins. It refuses to overwrite the files that the command
+// reads, and files that the command may not have made.
 package outfile
 
 import (
@@ -24,56 +26,57 @@ import (
 	"nb201/internal/usage"
 )
 
-// Rules say what an output may replace.
+// Rules says what an output may replace.
 type Rules struct {
-	// Inputs are the files and directories that the command reads. Neither they nor
-	// anything inside such a directory is replaced, with Force too.
+	// Inputs lists the files and directories that the command reads. They, and files
+	// inside the directories, are never replaced, even with Force.
 	Inputs []string
-	// Own recognises, by how it begins, what an earlier call of the command made; nil
-	// recognises nothing.
+	// Own reports, from the beginning of a file, whether an earlier call of the command
+	// made the file. Nil means that none did.
 	Own func(head []byte) bool
-	// Force replaces any other regular file.
+	// Force allows replacing any other regular file.
 	Force bool
-	// Regular refuses pipes, devices and descriptors, for what is to be read again.
+	// Regular refuses pipes, devices and descriptors, for output that is read back.
 	Regular bool
 }
 
-// HeadBytes is how much of a file Rules.Own sees, of a longer one.
+// HeadBytes is the number of bytes at the beginning of a file that Rules.Own is given.
 const HeadBytes = 1 << 10
 
-// Output is a place to write to that Check has found fit.
+// Output is a place that [Check] has found writable.
 type Output struct {
-	name string // as the user gave it
-	path string // where its links lead
+	name string // as given by the user
+	path string // with symbolic links resolved
 	kind fs.FileMode
-	open *os.File // a device or a descriptor; nil: Write opens the file
-	old  bool     // a regular file is there, and may be replaced
+	open *os.File // a device or a descriptor; nil if Write opens the file
+	old  bool     // a regular file exists and may be replaced
 }
 
-// Check finds out whether name can be written to. Errors are usage errors that name it.
+// Check checks that name can be written to under the rules. Errors are usage errors that
+// name it.
 func Check(name string, r Rules) (*Output, error) {
 	o := &Output{name: name}
-	if err := o.find(r); err != nil {
+	if err := o.check(r); err != nil {
 		if usage.Is(err) {
 			return nil, err
 		}
-		return nil, o.cannot(err)
+		return nil, o.writeError(err)
 	}
 	return o, nil
 }
 
-func (o *Output) find(r Rules) error {
+func (o *Output) check(r Rules) error {
 	if o.name == "" {
 		return errors.New("the name is empty")
 	}
-	path, descriptor, err := follow(o.name)
+	path, descriptor, err := resolve(o.name)
 	if err != nil {
 		return err
 	}
 	o.path = path
 	var info fs.FileInfo
 	if descriptor >= 0 {
-		// The descriptor itself: opening its path would begin a file anew.
+		// Use the descriptor itself, as opening its path would write from the start of the file.
 		fd, err := duplicate(descriptor)
 		if err != nil {
 			return err
@@ -120,22 +123,22 @@ func (o *Output) find(r Rules) error {
 	return atomicfile.CheckCreate(path)
 }
 
-// refuseInputs refuses an output that is one of the inputs or lies in one.
+// refuseInputs refuses an output that is one of the inputs or inside one.
 func (o *Output) refuseInputs(inputs []string, info fs.FileInfo) error {
 	for _, input := range inputs {
 		read, err := os.Stat(input)
 		if err != nil {
-			continue // whoever reads it says so
+			continue // whoever reads it reports the error
 		}
 		if info != nil && os.SameFile(info, read) {
-			return usage.Errorf("cannot write %s: it is %s, which this command reads: name another file", o.name, input)
+			return usage.Errorf("cannot write %s: it is %s, which this command reads; name another file", o.name, input)
 		}
 		if !read.IsDir() || o.open != nil {
 			continue
 		}
 		for dir := filepath.Dir(o.path); ; dir = filepath.Dir(dir) {
 			if above, err := os.Stat(dir); err == nil && os.SameFile(above, read) {
-				return usage.Errorf("cannot write %s: it lies in %s, which this command reads: name a file outside", o.name, input)
+				return usage.Errorf("cannot write %s: it is inside %s, which this command reads; name a file elsewhere", o.name, input)
 			}
 			if dir == filepath.Dir(dir) {
 				break
@@ -145,9 +148,9 @@ func (o *Output) refuseInputs(inputs []string, info fs.FileInfo) error {
 	return nil
 }
 
-// refuseForeign refuses a file that is not recognised.
+// refuseForeign refuses an existing file that the command may not have made.
 func (o *Output) refuseForeign(own func(head []byte) bool) error {
-	refusal := usage.Errorf("cannot write %s: it is there already: name another file, or replace it with --force", o.name)
+	refusal := usage.Errorf("cannot write %s: it already exists; name another file, or replace it with --force", o.name)
 	if own == nil {
 		return refusal
 	}
@@ -166,11 +169,11 @@ func (o *Output) refuseForeign(own func(head []byte) bool) error {
 	return refusal
 }
 
-// follow is where the links of a name lead, to a file that is there or not, and the
-// number of the descriptor of this process that it is, or -1.
-func follow(name string) (path string, descriptor int, err error) {
+// resolve resolves the symbolic links in a name, whose file need not exist. If the result is
+// a descriptor of this process, it returns the descriptor's number, else -1.
+func resolve(name string) (path string, descriptor int, err error) {
 	name = filepath.Clean(name)
-	const most = 40 // links, as in Linux
+	const most = 40 // links, the limit of Linux
 	for range most {
 		dir, err := filepath.EvalSymlinks(filepath.Dir(name))
 		if err != nil {
@@ -185,7 +188,7 @@ func follow(name string) (path string, descriptor int, err error) {
 			return path, n, err
 		}
 		target, err := os.Readlink(path)
-		if err != nil { // no link, or nothing
+		if err != nil { // not a link, or no file
 			return path, -1, nil
 		}
 		if !filepath.IsAbs(target) {
@@ -196,10 +199,11 @@ func follow(name string) (path string, descriptor int, err error) {
 	return "", -1, &fs.PathError{Op: "open", Path: name, Err: syscall.ELOOP}
 }
 
-// descriptors matches what /dev/stdout, /dev/fd/N and /proc/self/fd/N lead to.
+// descriptors matches the targets of /dev/stdout, /dev/fd/N and /proc/self/fd/N.
 var descriptors = regexp.MustCompile(`^/proc/(\d+)(/task/\d+)?/fd/(\d{1,9})$`)
 
-// duplicate is a descriptor of the same open file, which ends with this program.
+// duplicate returns another descriptor of the same open file, which child processes do not
+// inherit.
 func duplicate(descriptor int) (int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -211,31 +215,31 @@ func duplicate(descriptor int) (int, error) {
 	return fd, nil
 }
 
-// Path is where the links of the output lead.
+// Path returns the path of the output, with symbolic links resolved.
 func (o *Output) Path() string { return o.path }
 
-// Write makes the file with what write writes. A named pipe waits for a reader until ctx
-// ends. Errors name the output; that it cannot be written is a usage error.
+// Write writes the output with the content that write writes. A named pipe waits for a
+// reader until ctx ends. Errors name the output; failures to write it are usage errors.
 func (o *Output) Write(ctx context.Context, write func(io.Writer) error) error {
 	err := o.write(ctx, write)
 	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		return ctx.Err()
 	}
-	// Errors of a regular file name its temporary, which means nothing to the user.
+	// Errors of a regular file name its temporary file, which means nothing to the user.
 	var ofPath *fs.PathError
 	var ofLink *os.LinkError
 	switch {
 	case err == nil || errors.Is(err, context.Canceled) || usage.Is(err):
 		return err
 	case errors.As(err, &ofPath):
-		return o.cannot(ofPath.Err)
+		return o.writeError(ofPath.Err)
 	case errors.As(err, &ofLink):
-		return o.cannot(ofLink.Err)
+		return o.writeError(ofLink.Err)
 	}
 	return fmt.Errorf("cannot write %s: %w", o.name, err)
 }
 
-func (o *Output) cannot(err error) error {
+func (o *Output) writeError(err error) error {
 	var ofPath *fs.PathError
 	if errors.As(err, &ofPath) {
 		err = ofPath.Err
@@ -252,7 +256,7 @@ func (o *Output) write(ctx context.Context, write func(io.Writer) error) error {
 		}
 		fallthrough
 	case o.open != nil:
-		// A reader that does not read holds up nobody who wants to stop.
+		// A reader that does not read must not delay cancellation.
 		stop := context.AfterFunc(ctx, func() { _ = o.open.SetWriteDeadline(time.Unix(1, 0)) })
 		defer stop()
 		w := bufio.NewWriterSize(o.open, 1<<16)

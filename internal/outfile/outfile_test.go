@@ -71,7 +71,7 @@ func TestReplacesOnlyItsOwn(t *testing.T) {
 	}
 	place(t, path, "foreign")
 	for _, r := range []Rules{own, {}} {
-		if err := put(path, "own 3", r); !usage.Is(err) || !strings.Contains(err.Error(), "it is there already: name another file, or replace it with --force") {
+		if err := put(path, "own 3", r); !usage.Is(err) || !strings.Contains(err.Error(), "it already exists; name another file, or replace it with --force") {
 			t.Errorf("%v", err)
 		}
 		want(t, path, "foreign")
@@ -88,7 +88,7 @@ func TestReplacesOnlyItsOwn(t *testing.T) {
 	alone(t, dir, "out")
 }
 
-// A file that comes to be there during the work stays.
+// A file that another process creates during the work is kept.
 func TestLostRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	o, err := Check(path, Rules{})
@@ -143,10 +143,10 @@ func TestInputsStay(t *testing.T) {
 		{link, file, "it is " + file},
 		{file, link, "it is " + link},
 		{hard, file, "it is " + file},
-		{record, campaign, "it lies in " + campaign},
-		{record, folder, "it lies in " + folder},
-		{filepath.Join(folder, "trials", "new"), campaign, "it lies in " + campaign},
-		{filepath.Join(campaign, "new"), campaign, "it lies in " + campaign},
+		{record, campaign, "it is inside " + campaign},
+		{record, folder, "it is inside " + folder},
+		{filepath.Join(folder, "trials", "new"), campaign, "it is inside " + campaign},
+		{filepath.Join(campaign, "new"), campaign, "it is inside " + campaign},
 		{campaign, campaign, "it is " + campaign},
 	} {
 		everything := func([]byte) bool { return true }
@@ -192,7 +192,7 @@ func TestPipes(t *testing.T) {
 		t.Errorf("to be read again: %v", err)
 	}
 
-	// Neither a pipe without a reader nor one whose reader sleeps holds up a stop.
+	// Neither a pipe without a reader nor one whose reader sleeps delays cancellation.
 	for _, reads := range []bool{false, true} {
 		if reads {
 			f, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -224,7 +224,7 @@ func TestDescriptors(t *testing.T) {
 	if err := os.Symlink(fmt.Sprintf("/proc/self/fd/%d", write.Fd()), link); err != nil {
 		t.Fatal(err)
 	}
-	// What the shell has redirected to a file goes on where it is.
+	// Output that the shell has redirected to a file continues at its position.
 	f, err := os.Create(filepath.Join(dir, "redirected"))
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// node makes a device in a folder for tests alone: never one of the machine's.
+// node makes a device in a test's directory; the machine's own are not used.
 func node(t *testing.T, name string, mode uint32, major, minor int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

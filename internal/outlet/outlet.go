@@ -1,6 +1,7 @@
-// Package outlet writes to terminals, pipes and log files that may take no output: a
-// terminal that is stopped with Ctrl-S, a connection that hangs, a full disk. One goroutine
-// owns the output; who writes never waits for it, and at worst lines are lost and counted.
+// Package outlet writes to terminals, pipes and log files that may stop accepting output: a
+// terminal stopped with Ctrl-S, a connection that hangs, a full disk. One goroutine owns the
+// output, so that a caller of [Writer] never waits for it; at worst, lines are lost and
+// counted.
 package outlet
 
 import (
@@ -22,22 +23,22 @@ type Writer struct {
 	closed bool
 }
 
-// chunk is text that is written at once.
+// chunk is text that is written in one call.
 type chunk struct {
 	text  []byte
-	lines int // that are lost with it
+	lines int // lines that are lost if it is not written
 }
 
-// depth is how many chunks wait for an output that takes none: enough for what a run says
-// in a night, and little memory.
+// depth is the number of chunks that can wait for a blocked output: enough for the log of a
+// run over a night, in little memory.
 const depth = 256
 
-// New writes to w, which nothing else should write to until Close.
+// New returns a Writer to w. Nothing else should write to w until Close.
 func New(w io.Writer) *Writer {
 	o := &Writer{queue: make(chan chunk, depth), done: make(chan struct{})}
 	go func() {
 		defer close(o.done)
-		cut := false // the output ends within a line
+		cut := false // the last line of the output is incomplete
 		for c := range o.queue {
 			text := c.text
 			if cut {
@@ -55,16 +56,16 @@ func New(w io.Writer) *Writer {
 	return o
 }
 
-// Write has text written, and before it, once the output works again, how many lines were
-// lost. It returns at once and without an error.
+// Write queues text and returns at once, without an error. After lines were lost, it also
+// queues a line with their number, before text.
 func (w *Writer) Write(text []byte) (int, error) {
 	lost := int(w.lost.Swap(0))
 	w.offer(append([]byte(notice(lost)), text...), lost+bytes.Count(text, []byte("\n")))
 	return len(text), nil
 }
 
-// offer has text written as a whole, unless too much waits already. The lines count as lost
-// when the text is not written, now or later.
+// offer queues text, unless the queue is full. If the text is not written, now or later, its
+// lines count as lost.
 func (w *Writer) offer(text []byte, lines int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,18 +79,18 @@ func (w *Writer) offer(text []byte, lines int) {
 	w.lost.Add(int64(lines))
 }
 
-// notice reports in one line how many lines were lost; it is empty when none was.
+// notice returns a line with the number of lost lines, or "" if it is 0.
 func notice(lost int) string {
 	switch lost {
 	case 0:
 		return ""
 	case 1:
-		return "(1 line was lost here: the output took no more)\n"
+		return "(1 line was lost here: the output was blocked)\n"
 	}
-	return fmt.Sprintf("(%d lines were lost here: the output took no more)\n", lost)
+	return fmt.Sprintf("(%d lines were lost here: the output was blocked)\n", lost)
 }
 
-// Close waits until everything is written, at most for this long. What is written later is
+// Close waits until everything is written, but at most for the given time. Later writes are
 // lost. A second Close does nothing.
 func (w *Writer) Close(within time.Duration) {
 	w.mu.Lock()
@@ -108,11 +109,11 @@ func (w *Writer) Close(within time.Duration) {
 	}
 }
 
-// LastWords is how long a process that ends waits for its output to take what it says last.
+// LastWords is how long a process waits, when it exits, for its last output to be written.
 const LastWords = 3 * time.Second
 
-// Last writes text that a process ends with: it waits for LastWords at most.
-func Last(w io.Writer, text string) {
+// WriteLast writes the last text of a process. It waits for [LastWords] at most.
+func WriteLast(w io.Writer, text string) {
 	o := New(w)
 	_, _ = o.Write([]byte(text)) // never an error
 	o.Close(LastWords)

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A pipe that nobody reads takes no output: writing goes on, and whoever reads at last gets
-// whole lines and the number of those that were lost.
+// A pipe that nobody reads does not block writers. A reader that comes later gets complete
+// lines and the number of lost ones.
 func TestFullPipe(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -62,7 +62,7 @@ func TestFullPipe(t *testing.T) {
 	}
 }
 
-// fitful is an output that fails as long as it is told to, after some bytes.
+// fitful is an output that fails, after some bytes, while err is set.
 type fitful struct {
 	takes int // bytes of a failing write
 	err   error
@@ -77,12 +77,12 @@ func (f *fitful) Write(text []byte) (int, error) {
 	return f.Buffer.Write(text)
 }
 
-// On a disk that is full for a while lines are lost, some of them in part.
+// While a disk is full, lines are lost, some of them in part.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for takes, want := range map[int]string{
-			0: "first\n(3 lines were lost here: the output took no more)\nlast\n",
-			2: "first\nse\n(\n(3 lines were lost here: the output took no more)\nlast\n",
+			0: "first\n(3 lines were lost here: the output was blocked)\nlast\n",
+			2: "first\nse\n(\n(3 lines were lost here: the output was blocked)\nlast\n",
 		} {
 			f := &fitful{takes: takes}
 			o := New(f)
@@ -108,22 +108,22 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// stuck is an output that takes nothing until it is closed.
+// stuck is an output that blocks until it is closed.
 type stuck chan struct{}
 
 func (s stuck) Write([]byte) (int, error) { <-s; return 0, errors.New("closed") }
 
-// A process ends also when its output is stuck.
+// A process exits even if its output is stuck.
 func TestLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		Last(&out, "done\n")
+		WriteLast(&out, "done\n")
 		if out.String() != "done\n" {
 			t.Errorf("got %q", out.String())
 		}
 		s := make(stuck)
 		began := time.Now()
-		Last(s, "done\n")
+		WriteLast(s, "done\n")
 		if took := time.Since(began); took != LastWords {
 			t.Errorf("waited %v", took)
 		}

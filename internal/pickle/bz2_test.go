@@ -10,7 +10,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// compressed is a list of 100,000 None, as Python's bz2 compresses it.
+// compressed returns a pickled list of 100,000 None, compressed by Python's bz2.
 func compressed(t testing.TB) []byte {
 	t.Helper()
 	data, err := os.ReadFile("testdata/nones.pickle.pbz2")
@@ -58,7 +58,7 @@ func TestReadBZ2(t *testing.T) {
 	}
 }
 
-// A few compressed bytes may stand for many.
+// A few compressed bytes may expand to many.
 func FuzzDecompress(f *testing.F) {
 	f.Add(compressed(f))
 	f.Add([]byte("BZh9\x17\x72\x45\x38\x50\x90\x00\x00\x00\x00"))

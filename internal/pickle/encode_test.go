@@ -15,8 +15,8 @@ import (
 	"nb201/internal/needs"
 )
 
-// fragments is a pickle with a dict of items that were encoded before, each with a memo
-// of its own, between values that share a memo with none of them.
+// fragments returns a pickle with a dict of separately encoded items, which use their own
+// memos, between values that use another memo.
 func fragments(t testing.TB) []byte {
 	t.Helper()
 	var items bytes.Buffer
@@ -37,7 +37,7 @@ const fragmentsInPython = `{'before': ['shared', 'own 1'],
  'items': {i: ['shared', 'own %d' % i, 0.5, 0.5, -0.0, 0.0, ('shared', OrderedDict())] for i in range(300)},
  'after': ['shared', 'own 1', 'before', OrderedDict()]}`
 
-// Items that were encoded apart read back in their dict, whatever stands around them.
+// Separately encoded items read back in their dict, whatever surrounds it.
 func TestFragments(t *testing.T) {
 	python := needs.Python(t)
 	path := filepath.Join(t.TempDir(), "fragments")
@@ -75,7 +75,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// Arrays read back here and in numpy as what they were.
+// Arrays read back unchanged, here and in numpy.
 func TestArrays(t *testing.T) {
 	text := encode(t, Tuple{
 		NewArray("u1", []byte{1, 2, 3, 4, 5, 255}, 2, 3),
@@ -109,7 +109,7 @@ print(a.tolist(), a.dtype == numpy.uint8, b.tolist(), b.dtype == numpy.float64, 
 	}
 }
 
-// A full disk must end the writing of fragments.
+// A full disk must end encoding of items.
 func TestFragmentsOnAFullDisk(t *testing.T) {
 	e := NewEncoder(&full{room: 1 << 20})
 	for i := range 1 << 20 {

@@ -8,22 +8,22 @@ import (
 	"sync"
 )
 
-// Index tells where the entries of one large dictionary lie in a pickle, so that they can
-// be decoded alone. It is plain data, to be kept beside the pickle.
+// Index records where the entries of one large dictionary are in a pickle, so that they can
+// be decoded singly. It is plain data, to be stored beside the pickle.
 type Index struct {
-	Key      string  // under which the pickle has the dictionary
+	Key      string  // the dictionary's key in the outermost dictionary
 	Length   int64   // of the pickle, in bytes
-	Preamble Block   // what precedes the entries
+	Preamble Block   // everything before the entries
 	Entries  []Entry // in the order of the pickle
 }
 
-// Entry is a key of the dictionary, and where the key and its value lie.
+// Entry is a key of the dictionary, and the block of the key and its value.
 type Entry struct {
 	Key int64
 	Block
 }
 
-// Valid reports whether all blocks of ix lie within its pickle.
+// Valid reports whether all blocks of ix are within the pickle.
 func (ix *Index) Valid() bool {
 	within := func(b Block) bool {
 		return b.Offset >= 0 && b.Length >= 0 && b.Length <= ix.Length && b.Offset <= ix.Length-b.Length && b.FirstID <= b.EndID
@@ -31,8 +31,8 @@ func (ix *Index) Valid() bool {
 	return within(ix.Preamble) && !slices.ContainsFunc(ix.Entries, func(e Entry) bool { return !within(e.Block) })
 }
 
-// Block is a part of a pickle. It numbers the objects that it keeps in the memo from
-// FirstID to below EndID.
+// Block is a range of bytes in a pickle. The objects that it puts into the memo have numbers
+// from FirstID to EndID-1.
 type Block struct {
 	Offset, Length int64 // in bytes
 	FirstID, EndID uint32
@@ -41,22 +41,22 @@ type Block struct {
 const (
 	// maxOutside bounds the bytes outside the entries, which Index decodes.
 	maxOutside = 16 << 20
-	// maxSlots bounds the values that are open at a time, and the entries.
+	// maxSlots bounds the height of the stack, and the number of entries.
 	maxSlots = 1 << 20
-	// maxBlocks bounds the blocks whose objects Entries keeps.
+	// maxBlocks bounds the number of blocks whose memos Entries caches.
 	maxBlocks = 8
-	// maxDepth bounds the blocks that refer to one another.
+	// maxDepth bounds chains of blocks that refer to one another.
 	maxDepth = 64
 )
 
-// Index reads the pickle with which src begins, of a dictionary that has a dictionary of
-// whole numbers under key, without keeping the latter's entries: value is everything
-// else, with an empty dictionary in their place. The memory that it needs does not
-// depend on what lies in the entries. Where something behind the entries refers to an
-// object within them, src must be an io.ReaderAt as well.
+// Index reads the pickle at the beginning of src, a dictionary that contains a dictionary
+// with whole numbers as keys under key. It skips the entries of the latter: value is the
+// outer dictionary with an empty inner one. The memory it needs does not depend on the
+// contents of the entries. If anything after the entries refers to an object in them, src
+// must also be an io.ReaderAt.
 func (r Reader) Index(src io.Reader, key string) (value *Dict, ix *Index, err error) {
 	m := r.machine(input{src: src})
-	inside := int64(-1) // bytes of entries; -1: before them
+	inside := int64(-1) // bytes of the entries; -1 before them
 	for {
 		stop, err := m.step()
 		if err != nil {
@@ -66,18 +66,18 @@ func (r Reader) Index(src io.Reader, key string) (value *Dict, ix *Index, err er
 			break
 		}
 		if m.in.offset()-max(inside, 0) > maxOutside {
-			return nil, nil, fmt.Errorf("pickle has more than %d bytes outside the entries of %q", maxOutside, key)
+			return nil, nil, fmt.Errorf("pickle has more than %d bytes, the limit, outside the entries of %q", maxOutside, key)
 		}
-		if inside < 0 && m.opens(key) {
+		if inside < 0 && m.atDictOf(key) {
 			start := m.in.offset()
-			if ix, err = m.index(key); err != nil {
+			if ix, err = m.indexEntries(key); err != nil {
 				return nil, nil, err
 			}
 			inside = m.in.offset() - start
 		}
 	}
 	if ix == nil {
-		return nil, nil, fmt.Errorf("it holds no dict that has a dict under %q", key)
+		return nil, nil, fmt.Errorf("it contains no dict with a dict under %q", key)
 	}
 	ix.Length = m.in.offset()
 	top, err := m.result()
@@ -85,14 +85,14 @@ func (r Reader) Index(src io.Reader, key string) (value *Dict, ix *Index, err er
 		return nil, nil, err
 	}
 	if value = itemsOf(top); value == nil {
-		return nil, nil, errors.New("it holds no dict")
+		return nil, nil, errors.New("it contains no dict")
 	}
 	return value, ix, nil
 }
 
-// opens tells whether the object on top is a new dictionary, the value of key in the
-// outermost dictionary.
-func (m *machine) opens(key string) bool {
+// atDictOf reports whether the object on top of the stack is a new dictionary, the value of
+// key in the outermost dictionary.
+func (m *machine) atDictOf(key string) bool {
 	n := len(m.stack)
 	alone := len(m.marks) == 0 && n == 3                               // SETITEM follows
 	among := len(m.marks) == 1 && m.marks[0] == 1 && n > 1 && n%2 == 1 // SETITEMS
@@ -103,7 +103,7 @@ func (m *machine) opens(key string) bool {
 	return items != nil && len(*items) == 0
 }
 
-// itemsOf is what a dictionary holds; nil of anything else.
+// itemsOf returns the items of a dictionary, or nil if v is not a dictionary.
 func itemsOf(v any) *Dict {
 	switch v := v.(type) {
 	case *Dict:
@@ -114,9 +114,9 @@ func itemsOf(v any) *Dict {
 	return nil
 }
 
-// index passes over the entries of the new dictionary on top. Behind them, m's memo is
-// what they and the preamble keep.
-func (m *machine) index(key string) (*Index, error) {
+// indexEntries skips the entries of the new dictionary on top of the stack. Afterwards, m's
+// memo finds the objects of the entries and the preamble by decoding them.
+func (m *machine) indexEntries(key string) (*Index, error) {
 	ix := &Index{Key: key}
 	w := walker{in: &m.in, ix: ix}
 	ready := false // the preamble has ended
@@ -125,7 +125,7 @@ func (m *machine) index(key string) (*Index, error) {
 		if err != nil {
 			return nil, err
 		}
-		if opcodes[op].effect == none { // it keeps the dictionary
+		if opcodes[op].effect == none { // it puts the dictionary into the memo
 			if _, err := m.step(); err != nil {
 				return nil, err
 			}
@@ -139,9 +139,9 @@ func (m *machine) index(key string) (*Index, error) {
 		switch {
 		case op == opMark:
 			m.in.pos++
-			err = w.entries(opSetItems)
+			err = w.skipEntries(opSetItems)
 		case isWhole(op):
-			err = w.entries(opSetItem)
+			err = w.skipEntries(opSetItem)
 		default:
 			src, _ := m.in.src.(io.ReaderAt)
 			entries := m.Entries(src, ix)
@@ -156,12 +156,12 @@ func (m *machine) index(key string) (*Index, error) {
 	}
 }
 
-// walker passes over opcodes and knows, for each value on the stack, where the opcodes
-// begin that make it.
+// walker skips opcodes. For each value on the stack, it tracks the offset of the first
+// opcode that makes the value.
 type walker struct {
 	in    *input
 	ix    *Index
-	next  uint32 // number of the next object that MEMOIZE keeps
+	next  uint32 // number that MEMOIZE gives the next object
 	slots []slot
 	marks []mark
 }
@@ -169,7 +169,7 @@ type walker struct {
 // slot is a value on the stack.
 type slot struct {
 	start          int64
-	firstID, endID uint32 // numbers of what its parts keep in the memo
+	firstID, endID uint32 // memo numbers of its parts
 	isWhole        bool
 	whole          int64 // the value, if isWhole
 }
@@ -179,39 +179,39 @@ type mark struct {
 	start  int64
 }
 
-// entries passes over entries up to the opcode that sets them.
-func (w *walker) entries(end byte) error {
+// skipEntries skips entries up to the opcode end, which adds them to the dictionary.
+func (w *walker) skipEntries(end byte) error {
 	w.slots, w.marks = w.slots[:0], w.marks[:0]
 	for {
 		at := w.in.offset()
-		op, skip, length, err := w.in.head()
+		op, skip, length, err := w.in.readHead()
 		if err != nil {
 			return err
 		}
 		if op == end && len(w.marks) == 0 && (end == opSetItems || len(w.slots) == 2) {
-			return w.set(at)
+			return w.addEntries(at)
 		}
 		var arg []byte
 		isKey := len(w.marks) == 0 && isWhole(op)
 		if isKey || opcodes[op].effect == none {
 			if arg, err = w.in.argument(op, skip, length); err != nil {
-				return w.in.cut(at, err)
+				return w.in.readError(at, err)
 			}
 		}
 		if !w.apply(op, arg, at) || len(w.slots) > maxSlots || len(w.marks) > maxSlots {
-			return fmt.Errorf("pickle is nested wrongly, or too deep, at byte %d", at)
+			return fmt.Errorf("pickle is malformed, or nested too deeply, at byte %d", at)
 		}
 		if isKey {
 			top := &w.slots[len(w.slots)-1]
-			top.whole, top.isWhole = whole(op, arg)
+			top.whole, top.isWhole = parseWhole(op, arg)
 		}
 		if err := w.in.skip(skip + length); err != nil {
-			return w.in.cut(at, err)
+			return w.in.readError(at, err)
 		}
 	}
 }
 
-// apply has an opcode change the stack.
+// apply changes the stack as an opcode does. It reports false if the stack does not allow it.
 func (w *walker) apply(op byte, arg []byte, at int64) bool {
 	floor := 0
 	if n := len(w.marks); n > 0 {
@@ -219,7 +219,7 @@ func (w *walker) apply(op byte, arg []byte, at int64) bool {
 	}
 	switch effect := opcodes[op].effect; effect {
 	case none:
-		return w.keep(op, arg)
+		return w.memoize(op, arg)
 	case pushes:
 		w.slots = append(w.slots, slot{start: at})
 	case joins1, joins2, joins3:
@@ -258,7 +258,7 @@ func (w *walker) apply(op byte, arg []byte, at int64) bool {
 	return true
 }
 
-// drop removes the values from at on. What they keep in the memo stays.
+// drop removes the values from at on. Their memo numbers go to the value below.
 func (w *walker) drop(at int) {
 	if at > 0 {
 		for _, s := range w.slots[at:] {
@@ -268,7 +268,7 @@ func (w *walker) drop(at int) {
 	w.slots = w.slots[:at]
 }
 
-// join makes one value of those from at on, none of them below the floor.
+// join replaces the values from at on by one. It reports false if at is below the floor.
 func (w *walker) join(at, floor int) bool {
 	if at < floor || at >= len(w.slots) {
 		return false
@@ -282,14 +282,14 @@ func (w *walker) join(at, floor int) bool {
 	return true
 }
 
-// keep notes under which number the value on top is kept.
-func (w *walker) keep(op byte, arg []byte) bool {
+// memoize records the memo number of the value on top, if the opcode gives it one.
+func (w *walker) memoize(op byte, arg []byte) bool {
 	id, ok := w.next, true
 	switch op {
 	case opBinPut, opLongPut:
-		id, ok = memoID(arg, false)
+		id, ok = parseMemoNumber(arg, false)
 	case opPut:
-		id, ok = memoID(arg, true)
+		id, ok = parseMemoNumber(arg, true)
 	case opMemoize:
 	default:
 		return true
@@ -312,8 +312,8 @@ func (s *slot) include(firstID, endID uint32) {
 	}
 }
 
-// set makes entries of the keys and values on the stack, which end at end.
-func (w *walker) set(end int64) error {
+// addEntries adds the keys and values on the stack, which end at end, to the index.
+func (w *walker) addEntries(end int64) error {
 	if len(w.slots)%2 != 0 || len(w.ix.Entries)+len(w.slots)/2 > maxSlots {
 		return fmt.Errorf("pickle has a key without a value, or too many, at byte %d", end)
 	}
@@ -332,11 +332,11 @@ func (w *walker) set(end int64) error {
 	return nil
 }
 
-// Entries decodes entries of an indexed dictionary, one at a time. It is safe for
-// concurrent use. Entries may share objects with one another: do not change them.
+// Entries decodes entries of an indexed dictionary, one at a time. It is safe for concurrent
+// use. Entries may share objects with one another, so they must not be changed.
 type Entries struct {
 	reader  Reader
-	src     io.ReaderAt // nil: not to be read again
+	src     io.ReaderAt // nil if the pickle cannot be read again
 	ix      *Index
 	numbers map[int64]int // of entries, by key
 	mu      sync.Mutex
@@ -346,8 +346,8 @@ type Entries struct {
 // preamble is the number of the block before the first entry.
 const preamble = -1
 
-// Entries returns the entries of ix, which was made of the pickle src. Nothing is read
-// before Decode.
+// Entries returns the entries of ix, which was made from the pickle src. It reads nothing;
+// Decode does.
 func (r Reader) Entries(src io.ReaderAt, ix *Index) *Entries {
 	e := &Entries{reader: r, src: src, ix: ix, numbers: make(map[int64]int, len(ix.Entries)), memos: map[int]*memo{}}
 	for i, entry := range ix.Entries {
@@ -356,8 +356,8 @@ func (r Reader) Entries(src io.ReaderAt, ix *Index) *Entries {
 	return e
 }
 
-// Decode decodes the value of key. What it refers to elsewhere in the pickle is decoded
-// too, and kept for the next.
+// Decode decodes the value of key. It also decodes the blocks of the pickle to which the
+// value refers, and caches them for later calls.
 func (e *Entries) Decode(key int64) (any, error) {
 	number, ok := e.numbers[key]
 	if !ok {
@@ -368,15 +368,15 @@ func (e *Entries) Decode(key int64) (any, error) {
 		return nil, err
 	}
 	if len(m.stack) != 2 || len(m.marks) > 0 || m.stack[0] != any(key) {
-		return nil, fmt.Errorf("pickle has no entry %d at byte %d: its index is of another file", key, e.block(number).Offset)
+		return nil, fmt.Errorf("pickle has no entry %d at byte %d: its index was made from another file", key, e.block(number).Offset)
 	}
 	return m.stack[1], nil
 }
 
-// execute executes the opcodes of a block alone.
+// execute executes the opcodes of one block.
 func (e *Entries) execute(b Block, outside func(id uint32) (any, error)) (*machine, error) {
 	if e.src == nil {
-		return nil, errors.New("something behind the entries refers into them")
+		return nil, errors.New("something after the entries refers to an object in them")
 	}
 	if b.Offset < 0 || b.Length < 0 {
 		return nil, errors.New("the index of the pickle is damaged")
@@ -390,15 +390,15 @@ func (e *Entries) execute(b Block, outside func(id uint32) (any, error)) (*machi
 			return nil, err
 		}
 		if stop {
-			return nil, m.wrong("ends")
+			return nil, m.errorAt("ends within an entry")
 		}
 	}
 	return m, nil
 }
 
-// outside returns how an entry finds objects that it does not keep itself: in the last
-// block before it that keeps one of that number. Depth counts the blocks that have
-// referred to one another.
+// outside returns a function that finds objects that are not in an entry's own memo: in the
+// last block before the entry that has an object of that number. depth counts the blocks in
+// the chain of references.
 func (e *Entries) outside(number, depth int) func(id uint32) (any, error) {
 	return func(id uint32) (any, error) {
 		if depth > maxDepth {
@@ -409,15 +409,15 @@ func (e *Entries) outside(number, depth int) func(id uint32) (any, error) {
 			if id < b.FirstID || id >= b.EndID {
 				continue
 			}
-			kept, err := e.kept(i, depth)
+			memo, err := e.memo(i, depth)
 			if err != nil {
 				return nil, err
 			}
-			if v, ok := kept.get(id); ok {
+			if v, ok := memo.get(id); ok {
 				return v, nil
 			}
 		}
-		return nil, fmt.Errorf("it refers to object %d, which it has not kept", id)
+		return nil, fmt.Errorf("it refers to object %d, which is not in its memo", id)
 	}
 }
 
@@ -428,13 +428,13 @@ func (e *Entries) block(number int) Block {
 	return e.ix.Entries[number].Block
 }
 
-// kept returns what a block keeps in the memo.
-func (e *Entries) kept(number, depth int) (*memo, error) {
+// memo returns the memo of a block, after its execution.
+func (e *Entries) memo(number, depth int) (*memo, error) {
 	e.mu.Lock()
-	kept := e.memos[number]
+	known := e.memos[number]
 	e.mu.Unlock()
-	if kept != nil {
-		return kept, nil
+	if known != nil {
+		return known, nil
 	}
 	m, err := e.execute(e.block(number), e.outside(number, depth+1))
 	if err != nil {

@@ -16,12 +16,13 @@ import (
 	"unicode/utf8"
 )
 
-// stream hides that a reader can do more than read, and gives it byte by byte or so.
+// stream hides the other methods of a reader, and reads a few bytes at a time.
 type stream struct{ io.Reader }
 
 func (s stream) Read(p []byte) (int, error) { return s.Reader.Read(p[:min(len(p), 7)]) }
 
-// pickleOf is the pickle in a file of testdata/index, as it is or in a checkpoint.
+// pickleOf returns the pickle in a file of testdata/index, which is the whole file or part of
+// a checkpoint.
 func pickleOf(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -58,7 +59,7 @@ func pickleOf(t testing.TB, path string) []byte {
 	return data
 }
 
-// split takes the items of the dict under key out of a value.
+// split separates the items of the dict under key from the rest of a value.
 func split(t testing.TB, v any, key string) (rest, items Dict) {
 	t.Helper()
 	if o, ok := v.(*OrderedDict); ok {
@@ -80,7 +81,7 @@ func split(t testing.TB, v any, key string) (rest, items Dict) {
 	return rest, items
 }
 
-// checkIndex compares what an index of data gives with the decoded whole.
+// checkIndex compares entries decoded with an index of data with those of the whole pickle.
 func checkIndex(t testing.TB, data []byte, src io.Reader) *Index {
 	t.Helper()
 	whole, err := Reader{}.Decode(data)
@@ -121,12 +122,12 @@ func checkIndex(t testing.TB, data []byte, src io.Reader) *Index {
 	}
 	wait.Wait()
 	if _, err := entries.Decode(1 << 40); err == nil || !strings.Contains(err.Error(), "no entry") {
-		t.Errorf("an entry that is not there: error %v", err)
+		t.Errorf("a missing entry: error %v", err)
 	}
 	return ix
 }
 
-// Files of testdata/index.py.
+// Files written by testdata/index.py.
 func TestIndex(t *testing.T) {
 	files, err := filepath.Glob("testdata/index/*")
 	if err != nil || len(files) < 14 {
@@ -138,14 +139,14 @@ func TestIndex(t *testing.T) {
 			checkIndex(t, data, bytes.NewReader(data))
 			_, _, err := Reader{}.Index(stream{bytes.NewReader(data)}, "arch2infos")
 			refers := !strings.Contains(path, "alone") && !strings.Contains(path, "empty")
-			if refers != (err != nil && strings.Contains(err.Error(), "refers into them")) {
+			if refers != (err != nil && strings.Contains(err.Error(), "refers to an object in them")) {
 				t.Errorf("from a stream: %v", err)
 			}
 		})
 	}
 }
 
-// benchmark is a merged file of n entries as our own exporters write it.
+// benchmark returns a merged file of n entries, as package export writes it.
 func benchmark(n, epochs int) Dict {
 	curve := func(i int) Dict {
 		var d Dict
@@ -175,7 +176,7 @@ func TestIndexOfWritten(t *testing.T) {
 	data = encode(t, Dict{{"arch2infos", Dict{{5, "five"}, {6, List{}}}}})
 	checkIndex(t, data, stream{bytes.NewReader(data)})
 
-	// Entries that were encoded alone number what they keep from 0 again.
+	// Entries encoded singly each number their objects from 0.
 	var items bytes.Buffer
 	e := NewEncoder(&items)
 	for i := range 20 {
@@ -188,7 +189,7 @@ func TestIndexOfWritten(t *testing.T) {
 	checkIndex(t, data, stream{bytes.NewReader(data)})
 }
 
-// Random values as entries, each with all that the Encoder writes.
+// Random values as entries.
 func TestIndexOfRandom(t *testing.T) {
 	for seed := range uint64(300) {
 		var entries Dict
@@ -216,13 +217,13 @@ func TestIndexRefuses(t *testing.T) {
 		"dict of a call":   {"}U\x01kccollections\nOrderedDict\n]](K\x01K\x02ea\x85Rs.", "dict under \"k\""},
 		"cut":              {head + "K\x01K", "truncated at byte"},
 		"cut in a string":  {head + "K\x01U\xff", "truncated at byte 17"},
-		"stop":             {head + "K\x01.", "nested wrongly"},
+		"stop":             {head + "K\x01.", "pickle is malformed"},
 		"key of text":      {head + "(U\x01aNuu.", "not a whole number at byte 16"},
 		"key without":      {head + "(K\x01NK\x02uu.", "without a value"},
-		"no mark":          {head + "K\x01uu.", "nested wrongly"},
-		"mark of the dict": {head + "K\x01Nuu.", "nested wrongly"},
+		"no mark":          {head + "K\x01uu.", "pickle is malformed"},
+		"mark of the dict": {head + "K\x01Nuu.", "pickle is malformed"},
 		"opcode":           {head + "K\x01\xffs.", "0xff at byte 17"},
-		"not kept":         {head + "K\x01NsU\x01ah\x05u.", "has not kept"},
+		"not kept":         {head + "K\x01NsU\x01ah\x05u.", "not in its memo"},
 	} {
 		_, _, err := Reader{}.Index(strings.NewReader(c.data), "k")
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -231,7 +232,7 @@ func TestIndexRefuses(t *testing.T) {
 	}
 }
 
-// What an index of another file says must not be believed.
+// An index of another file must not be trusted.
 func TestForeignIndex(t *testing.T) {
 	data := pickleOf(t, "testdata/index/merged-protocol4.pickle")
 	_, ix, err := Reader{}.Index(bytes.NewReader(data), "arch2infos")
@@ -267,7 +268,7 @@ func TestStreamFails(t *testing.T) {
 	}
 }
 
-// endless is the rest of a pickle.
+// endless repeats the rest of a pickle.
 type endless string
 
 func (e endless) Read(p []byte) (int, error) {
@@ -278,7 +279,7 @@ func (e endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// What a pickle without end asks for is bounded.
+// The memory for an endless pickle is bounded.
 func TestEndlessPickles(t *testing.T) {
 	for name, c := range map[string]struct {
 		head string

@@ -9,7 +9,7 @@ import (
 
 // DType is a numpy element type.
 type DType struct {
-	Name      string // kind and bytes, e.g. u1, f8
+	Name      string // kind and size in bytes, such as u1 or f8
 	BigEndian bool
 }
 
@@ -26,8 +26,8 @@ func newDType(_ *machine, args Tuple) (any, error) {
 	return nil, errors.New("a numpy type has no name")
 }
 
-// SetState is dtype.__setstate__, of which only the byte order matters: the types of
-// numbers have no fields.
+// SetState is dtype.__setstate__. Only the byte order matters, as types of numbers have no
+// fields.
 func (d *DType) SetState(state any) error {
 	if t, ok := state.(Tuple); ok && len(t) >= 2 {
 		switch order := t[1].(type) {
@@ -42,8 +42,8 @@ func (d *DType) SetState(state any) error {
 	return errors.New("a numpy type has a malformed state")
 }
 
-// newScalar is numpy.core.multiarray.scalar(dtype, bytes): the float64, int64 or bool that
-// the bytes are.
+// newScalar is numpy.core.multiarray.scalar(dtype, bytes). It returns a float64, an int64 or
+// a bool.
 func newScalar(_ *machine, args Tuple) (any, error) {
 	if len(args) != 2 {
 		return nil, errors.New("a numpy scalar has no value")
@@ -57,34 +57,34 @@ func newScalar(_ *machine, args Tuple) (any, error) {
 		b, ok = []byte(s), true
 	}
 	if !ok || d.BigEndian && len(b) > 1 {
-		return nil, errors.New("a numpy scalar is not written in little-endian bytes")
+		return nil, errors.New("a numpy scalar is not stored in little-endian bytes")
 	}
 	switch {
 	case d.Name == "f8" && len(b) == 8:
-		return math.Float64frombits(number(b)), nil
+		return math.Float64frombits(littleEndian(b)), nil
 	case d.Name == "f4" && len(b) == 4:
-		return float64(math.Float32frombits(uint32(number(b)))), nil
+		return float64(math.Float32frombits(uint32(littleEndian(b)))), nil
 	case d.Name == "i8" && len(b) == 8, d.Name == "i4" && len(b) == 4, d.Name == "i2" && len(b) == 2, d.Name == "i1" && len(b) == 1:
-		return long(b), nil
+		return parseLong(b), nil
 	case d.Name == "u4" && len(b) == 4, d.Name == "u2" && len(b) == 2, d.Name == "u1" && len(b) == 1:
-		return int64(number(b)), nil
+		return int64(littleEndian(b)), nil
 	case d.Name == "b1" && len(b) == 1:
 		return b[0] != 0, nil
 	}
-	return nil, fmt.Errorf("a numpy scalar of type %.20q has %d bytes: no number that is known", d.Name, len(b))
+	return nil, fmt.Errorf("a numpy scalar of type %.20q has %d bytes, which is not a known number", d.Name, len(b))
 }
 
-// Array is a numpy array as pickled.
+// Array is a numpy array.
 type Array struct {
-	DType   *DType // nil in an array without contents
+	DType   *DType // nil if the array has no contents
 	Shape   Tuple
-	Fortran bool // whether the first index runs fastest
+	Fortran bool // the first index varies fastest
 
 	data any // string or []byte
 }
 
-// NewArray is an array of little-endian elements of a type, e.g. u1, in C order. Like
-// Bytes, it is for plain pickles alone.
+// NewArray returns an array of little-endian elements of a type such as u1, in C order. Like
+// [Bytes], it is for plain pickles only.
 func NewArray(dtype string, elements []byte, shape ...int) *Array {
 	a := &Array{DType: &DType{Name: dtype}, data: elements}
 	for _, n := range shape {
@@ -93,14 +93,14 @@ func NewArray(dtype string, elements []byte, shape ...int) *Array {
 	return a
 }
 
-// built is an object whose __setstate__ is called with a state.
+// built is an object made by calling its __setstate__ with a state.
 type built struct{ object, state any }
 
-// array writes what ndarray.__reduce__ and dtype.__reduce__ return.
+// array writes the values that ndarray.__reduce__ and dtype.__reduce__ return.
 func (e *Encoder) array(a *Array) error {
 	data, ok := a.Bytes()
 	if !ok {
-		return errors.New("pickle: an array without contents")
+		return errors.New("pickle: cannot write an array without contents")
 	}
 	order := "<"
 	switch {
@@ -118,8 +118,8 @@ func (e *Encoder) array(a *Array) error {
 	})
 }
 
-// Bytes returns the elements' bytes, which must not be changed, or false when it has
-// none.
+// Bytes returns the bytes of the elements, which must not be changed, or false if the array
+// has no contents.
 func (a *Array) Bytes() ([]byte, bool) {
 	switch v := a.data.(type) {
 	case string:

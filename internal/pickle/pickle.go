@@ -1,12 +1,14 @@
-// Package pickle writes Python pickles that every reader of the published files
-// accepts, and reads them back.
+// Package pickle reads and writes Python pickles.
 //
-// A pickle is written in protocol 2 with only the opcodes that torch's
-// weights-only unpickler (torch/_weights_only_unpickler.py, the default of
-// torch.load since 2.6) knows; the pickle libraries for Go use DICT, LIST and
-// protocol 4. Pickles of any protocol are read, from any bytes, in memory bounded by
-// their length; of those too large to be read whole, an Index finds single entries,
-// which no library does.
+// [Encoder] writes protocol 2 with only the opcodes that torch's weights-only unpickler
+// knows (torch/_weights_only_unpickler.py, the default of torch.load since 2.6), so that
+// every reader of the published files accepts the result. The pickle libraries for Go use
+// DICT, LIST and protocol 4.
+//
+// [Reader] reads any protocol, from untrusted bytes, in memory bounded by their length, and
+// runs no code that the pickle names. For a pickle too large to read whole, [Index] records
+// where the entries of its one large dict are, and [Entries] decodes them singly; no library
+// does that.
 package pickle
 
 import (
@@ -18,20 +20,21 @@ import (
 	"unicode/utf8"
 )
 
-// The values that Encoder writes are nil, bool, int, int64, float64, string, *Array and
-// the types below. A float64 stays a float in Python even when it is integral.
+// Encoder writes nil, bool, int, int64, float64, string, *Array and the types below. A
+// float64 is a float in Python even if its value is integral.
 type (
 	// Pair is one item of a dictionary.
 	Pair struct{ Key, Value any }
-	// Dict is a dict, in this order.
+	// Dict is a dict, with its items in order.
 	Dict []Pair
-	// DictSeq is a dict whose items are made while it is written, so that it need
-	// not fit into memory; it passes each item to emit and returns emit's error.
+	// DictSeq writes a dict that need not fit into memory: it passes each item to emit
+	// and returns emit's error.
 	DictSeq func(emit func(key, value any) error) error
-	// RawDict is a dict whose items were encoded before, by EncodeItem: it writes
-	// their bytes, one item after the other, to w, which is the Encoder's writer.
+	// RawDict writes a dict of items encoded by [Encoder.EncodeItem]: it writes their
+	// bytes, concatenated, to w, which is the Encoder's writer.
 	RawDict func(w io.Writer) error
-	// OrderedDict is a collections.OrderedDict with attributes of its own, if any.
+	// OrderedDict is a collections.OrderedDict. Attributes are those of the object, its
+	// __dict__, and may be empty.
 	OrderedDict struct{ Items, Attributes Dict }
 	// List is a list.
 	List []any
@@ -39,20 +42,20 @@ type (
 	Tuple []any
 	// Set is a set.
 	Set []any
-	// Bytes is a bytes. It needs an opcode of protocol 3, which torch's weights-only
-	// unpickler does not know: it is for plain pickles alone.
+	// Bytes is a bytes object. It needs an opcode of protocol 3, which torch's
+	// weights-only unpickler does not know, so it is for plain pickles only.
 	Bytes []byte
-	// Repeated is a float that occurs again: like a string, it is written once and
-	// then referred to.
+	// Repeated is a float that occurs several times. Like a string, it is written once
+	// and then referred to.
 	Repeated float64
-	// Global is a class or a function of a Python module.
+	// Global is a class or a function in a Python module.
 	Global struct{ Module, Name string }
-	// Reduce is what Func returns for Args.
+	// Reduce is the result of calling Func with Args.
 	Reduce struct {
 		Func Global
 		Args Tuple
 	}
-	// PersistentID stands for an object that is stored outside the pickle.
+	// PersistentID refers to an object stored outside the pickle.
 	PersistentID struct{ ID any }
 )
 
@@ -91,20 +94,19 @@ const (
 
 // Encoder writes pickles.
 type Encoder struct {
-	// Convert turns a value of any other type into one that can be written. It may
-	// be nil.
+	// Convert converts a value of any other type to one that can be written. It may be nil.
 	Convert func(v any) (any, error)
 
 	w    io.Writer
 	buf  []byte         // not yet written to w
-	memo map[any]uint32 // where the strings, Globals and bits of Repeateds written so far are
+	memo map[any]uint32 // memo numbers of the strings, Globals and bits of Repeateds written so far
 }
 
-// NewEncoder returns an Encoder that writes to w, in large pieces.
+// NewEncoder returns an Encoder that writes to w in large pieces.
 func NewEncoder(w io.Writer) *Encoder { return &Encoder{w: w} }
 
-// Encode writes v as one whole pickle. A string that occurs again is written as a
-// reference to its first occurrence.
+// Encode writes v as a complete pickle. Repeated strings are written as references to their
+// first occurrence.
 func (e *Encoder) Encode(v any) error {
 	e.memo = map[any]uint32{}
 	e.buf = append(e.buf[:0], opProto, 2)
@@ -115,8 +117,8 @@ func (e *Encoder) Encode(v any) error {
 	return e.flush(0)
 }
 
-// EncodeItem writes one item of a RawDict. It refers to nothing outside itself: what
-// it keeps in the reader's memo takes the place of what is there.
+// EncodeItem writes an item of a [RawDict]. The item refers to nothing outside itself, and
+// its memo numbers overwrite those of earlier items.
 func (e *Encoder) EncodeItem(key, value any) error {
 	e.memo, e.buf = map[any]uint32{}, e.buf[:0]
 	if err := e.setItem(key, value); err != nil {
@@ -125,7 +127,7 @@ func (e *Encoder) EncodeItem(key, value any) error {
 	return e.flush(0)
 }
 
-// flush writes the buffer out once it is longer than limit.
+// flush writes out the buffer if it is longer than limit.
 func (e *Encoder) flush(limit int) error {
 	if len(e.buf) <= limit {
 		return nil
@@ -159,13 +161,13 @@ func (e *Encoder) value(v any) error {
 	case Repeated:
 		if bits := math.Float64bits(float64(v)); !e.recall(bits) {
 			e.float(bits)
-			e.keep(bits)
+			e.memoize(bits)
 		}
 	case string:
 		return e.string(v)
 	case Bytes:
 		if len(v) > math.MaxInt32 {
-			return fmt.Errorf("pickle: %d bytes are too many", len(v))
+			return fmt.Errorf("pickle: %d bytes are too many; the limit is %d", len(v), math.MaxInt32)
 		}
 		e.buf = binary.LittleEndian.AppendUint32(append(e.buf, opBinBytes), uint32(len(v)))
 		e.buf = append(e.buf, v...)
@@ -180,7 +182,7 @@ func (e *Encoder) value(v any) error {
 		if err := e.flush(0); err != nil {
 			return err
 		}
-		clear(e.memo) // its items have memos of their own
+		clear(e.memo) // the items use the same memo numbers
 		return v(e.w)
 	case OrderedDict:
 		return e.orderedDict(v)
@@ -219,7 +221,7 @@ func (e *Encoder) value(v any) error {
 		e.op(opBinPersID)
 	default:
 		if e.Convert == nil {
-			return fmt.Errorf("pickle: no Python form for a %T", v)
+			return fmt.Errorf("pickle: cannot write a %T", v)
 		}
 		known, err := e.Convert(v)
 		if err != nil {
@@ -261,38 +263,39 @@ func (e *Encoder) string(s string) error {
 		return nil
 	}
 	if !utf8.ValidString(s) || len(s) > math.MaxInt32 {
-		return fmt.Errorf("pickle: a string of %d bytes is too long or not UTF-8: %.40q", len(s), s)
+		return fmt.Errorf("pickle: a string of %d bytes is too long (limit %d) or not UTF-8: %.40q", len(s), math.MaxInt32, s)
 	}
 	e.buf = binary.LittleEndian.AppendUint32(append(e.buf, opBinUnicode), uint32(len(s)))
 	e.buf = append(e.buf, s...)
-	e.keep(s)
+	e.memoize(s)
 	return nil
 }
 
 func (e *Encoder) global(g Global) {
 	if !e.recall(g) {
 		e.buf = fmt.Appendf(e.buf, "%c%s\n%s\n", opGlobal, g.Module, g.Name)
-		e.keep(g)
+		e.memoize(g)
 	}
 }
 
-// keep has the reader keep the value just written.
-func (e *Encoder) keep(v any) {
+// memoize puts the value just written into the reader's memo.
+func (e *Encoder) memoize(v any) {
 	at := uint32(len(e.memo))
 	e.memo[v] = at
-	e.numbered(opBinPut, opLongPut, at)
+	e.memoOp(opBinPut, opLongPut, at)
 }
 
-// recall refers to v, if the reader keeps it.
+// recall writes a reference to v and returns true, if v is in the reader's memo.
 func (e *Encoder) recall(v any) bool {
 	at, ok := e.memo[v]
 	if ok {
-		e.numbered(opBinGet, opLongGet, at)
+		e.memoOp(opBinGet, opLongGet, at)
 	}
 	return ok
 }
 
-func (e *Encoder) numbered(short, long byte, at uint32) {
+// memoOp writes the short or the long form of an opcode that has a memo number.
+func (e *Encoder) memoOp(short, long byte, at uint32) {
 	if at < 1<<8 {
 		e.buf = append(e.buf, short, byte(at))
 		return
@@ -350,7 +353,8 @@ func (e *Encoder) tuple(items Tuple) error {
 	return nil
 }
 
-// Describe says in Python's words what a value that was read is.
+// Describe names the type, and for scalars the value, of a value that was read, in Python's
+// terms.
 func Describe(v any) string {
 	switch v := v.(type) {
 	case nil:

@@ -19,7 +19,7 @@ import (
 	"nb201/internal/needs"
 )
 
-// random returns a value to pickle, and the Python expression of the same value.
+// random returns a value to pickle, and a Python expression for it.
 func random(r *rand.Rand, depth int) (any, string) {
 	if depth == 0 {
 		return scalar(r)
@@ -101,7 +101,7 @@ func scalar(r *rand.Rand) (any, string) {
 	}
 }
 
-// sample makes the random value of a seed.
+// sample returns the random value of a seed, and a Python expression for it.
 func sample(seed uint64) (any, string) {
 	return random(rand.New(rand.NewPCG(seed, 0)), 1+int(seed%5))
 }
@@ -115,7 +115,7 @@ func encode(t testing.TB, v any) []byte {
 	return b.Bytes()
 }
 
-// same tells whether the value got is what was written.
+// same reports whether the value got, which was read, equals the one that was written.
 func same(want, got any) bool {
 	all := func(want, got []any) bool { return slices.EqualFunc(want, got, same) }
 	items := func(want, got Dict) bool {
@@ -165,8 +165,8 @@ func TestWrittenValuesReadBack(t *testing.T) {
 	}
 }
 
-// TestPython has Python unpickle the values and compare them, with their types,
-// with their expressions.
+// TestPython checks that Python unpickles the values as equal, with the same types, to their
+// expressions.
 func TestPython(t *testing.T) {
 	python := needs.Python(t)
 	dir := t.TempDir()

@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// builtin is a function of Python that may copy what it is given, within bounds.
+// builtin is a Python function that may copy its arguments. It charges m for what it copies.
 type builtin func(m *machine, args Tuple) (any, error)
 
-// Plain resolves the classes and functions that pickles of plain values and of numpy
-// scalars and arrays name. It is safe for any pickle.
+// Plain is a [Reader.Class] that knows the classes and functions in pickles of plain values
+// and of numpy scalars and arrays. It is safe for any pickle.
 func Plain(module, name string) (any, error) {
 	switch module {
 	case "collections":
@@ -47,10 +47,10 @@ func Plain(module, name string) (any, error) {
 			return builtin(fromBuffer), nil
 		}
 	}
-	return nil, fmt.Errorf("it names %.80q, which plain values do not need", module+"."+name)
+	return nil, fmt.Errorf("it refers to %.80q, which a pickle of plain values does not need", module+"."+name)
 }
 
-// newOrderedDict is OrderedDict(items); Python 2 gives it a list of its items.
+// newOrderedDict is OrderedDict(items). Python 2 pickles it with a list of its items.
 func newOrderedDict(m *machine, args Tuple) (any, error) {
 	d := new(OrderedDict)
 	if len(args) == 0 {
@@ -65,9 +65,9 @@ func newOrderedDict(m *machine, args Tuple) (any, error) {
 		d.Items = append(d.Items, Pair{pair[0], pair[1]})
 	}
 	if !ok {
-		return nil, errors.New("it makes an OrderedDict of something else than pairs")
+		return nil, errors.New("it makes an OrderedDict from values that are not pairs")
 	}
-	return d, m.charge(len(items))
+	return d, m.chargeCopy(len(items))
 }
 
 func newSet(m *machine, args Tuple) (any, error) {
@@ -76,13 +76,13 @@ func newSet(m *machine, args Tuple) (any, error) {
 	}
 	items, ok := sequence(args)
 	if !ok {
-		return nil, errors.New("it makes a set of something else than a list")
+		return nil, errors.New("it makes a set from a value that is not a list")
 	}
 	s := Set(slices.Clone(items))
-	return &s, m.charge(len(items))
+	return &s, m.chargeCopy(len(items))
 }
 
-// sequence is the contents of the list or tuple that is the only argument.
+// sequence returns the elements of the list or tuple that is the only argument.
 func sequence(args Tuple) ([]any, bool) {
 	if len(args) == 1 {
 		switch v := args[0].(type) {
@@ -95,31 +95,31 @@ func sequence(args Tuple) ([]any, bool) {
 	return nil, false
 }
 
-// newBytes is _codecs.encode(text, "latin1"), as which Python 3 writes bytes with protocol
-// 2, as well as bytes() and bytearray(text, "latin-1") or bytearray(bytes).
+// newBytes is _codecs.encode(text, "latin1"), the form of bytes that Python 3 writes in
+// protocol 2. It is also bytes(), bytearray(text, "latin-1") and bytearray(bytes).
 func newBytes(m *machine, args Tuple) (any, error) {
 	switch len(args) {
 	case 0:
 		return []byte{}, nil
 	case 1:
 		if b, ok := args[0].([]byte); ok {
-			return slices.Clone(b), m.charge(len(b))
+			return slices.Clone(b), m.chargeCopy(len(b))
 		}
 	case 2:
 		text, ok := args[0].(string)
 		if ok && (args[1] == "latin1" || args[1] == "latin-1") {
-			if err := m.charge(len(text)); err != nil {
+			if err := m.chargeCopy(len(text)); err != nil {
 				return nil, err
 			}
 			b := make([]byte, 0, len(text))
 			for _, r := range text {
 				if r > 0xff {
-					return nil, fmt.Errorf("it has the character %q in place of a byte", r)
+					return nil, fmt.Errorf("it has the character %q instead of a byte", r)
 				}
 				b = append(b, byte(r))
 			}
 			return b, nil
 		}
 	}
-	return nil, errors.New("it has bytes that are not written as latin1")
+	return nil, errors.New("it has bytes that are not encoded as latin1")
 }

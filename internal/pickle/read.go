@@ -12,25 +12,25 @@ import (
 	"unicode/utf8"
 )
 
-// Reader says what a pickle may refer to. It reads nil, bool, int64 (*big.Int where 64
-// bits do not do), float64, string, []byte, *Dict, *List, Tuple, *Set, *OrderedDict and
-// what Class's functions return. The str of Python 2 is a string of any bytes; every
-// other string is UTF-8; a frozenset is a *Set; a bytearray is a []byte. A dictionary or
-// set that is given an item twice, as no pickler does, has it twice.
+// Reader reads pickles. It returns nil, bool, int64 (*big.Int for larger numbers), float64,
+// string, []byte, *Dict, *List, Tuple, *Set, *OrderedDict and whatever the functions
+// returned by Class return. The str of Python 2 is a string of arbitrary bytes; every other
+// string is UTF-8. A frozenset is a *Set, a bytearray a []byte. A dict or set that is given
+// an item twice, which no pickler does, contains it twice.
 //
-// What a pickle refers to twice is one object, so that reading needs no more memory than
-// some multiple of the pickle. Objects may thus contain themselves: a consumer that
-// descends must say how deep.
+// An object to which a pickle refers several times is read as one object, so that the memory
+// for a pickle is at most a multiple of its length. Objects may therefore contain
+// themselves: a caller that descends into them must limit the depth.
 type Reader struct {
-	// Class returns what stands for a class or a function: a Callable where the pickle
-	// calls it. Nil means Plain.
+	// Class returns the value for a class or a function, which must be a [Callable] if the
+	// pickle calls it. Nil means [Plain].
 	Class func(module, name string) (any, error)
 	// Persistent returns the object of a persistent id. It may be nil.
 	Persistent func(id any) (any, error)
 }
 
-// Callable is a class or a function that a pickle may call. Call keeps or shares its
-// arguments rather than copying them, since a pickle can call often with one of them.
+// Callable is a class or a function that a pickle may call. Call must not copy its
+// arguments, as a pickle can call it many times with the same ones.
 type Callable interface {
 	Call(args Tuple) (any, error)
 }
@@ -40,19 +40,19 @@ type Stateful interface {
 	SetState(state any) error
 }
 
-// Opaque stands for a class or function that is not known, and for all objects that the
-// pickle makes of it: of them nothing is kept but the name.
+// Opaque is an unknown class or function, and also every object that the pickle makes with
+// it: only the name is kept.
 type Opaque struct{ Name string }
 
-// Call makes an object.
+// Call returns o itself, as the object.
 func (o *Opaque) Call(Tuple) (any, error) { return o, nil }
 
-// SetState passes over an object's state.
+// SetState ignores an object's state.
 func (o *Opaque) SetState(any) error { return nil }
 
-// Decode reads the pickle in data, of any protocol and by any Python. It runs nothing
-// but what Class returns, and never needs more memory than a constant and some multiple
-// of len(data). What is wrong with data is one short sentence.
+// Decode reads the pickle in data, of any protocol and Python version. It calls only what
+// Class returns, and its memory is bounded by a constant plus a multiple of len(data). Errors
+// are one short sentence that names the byte.
 func (r Reader) Decode(data []byte) (any, error) {
 	m := r.machine(input{buf: data})
 	v, err := m.run()
@@ -65,15 +65,15 @@ func (r Reader) Decode(data []byte) (any, error) {
 	return v, nil
 }
 
-// DecodeFrom reads the pickle with which src begins, and tells its length. It reads
-// ahead of it.
+// DecodeFrom reads the pickle at the beginning of src and returns its length in bytes. It
+// may read past its end.
 func (r Reader) DecodeFrom(src io.Reader) (v any, length int64, err error) {
 	m := r.machine(input{src: src})
 	v, err = m.run()
 	return v, m.in.offset(), err
 }
 
-// Get finds the value of a key that is a string or a number.
+// Get returns the value of a key that is a string or a number, and whether d has it.
 func (d Dict) Get(key any) (value any, ok bool) {
 	for _, p := range d {
 		if p.Key == key {
@@ -87,53 +87,55 @@ func (d Dict) Get(key any) (value any, ok bool) {
 type machine struct {
 	Reader
 	in    input
-	at    int64 // where the opcode being executed lies
+	at    int64 // offset of the opcode being executed
 	stack []any
-	marks []int // heights of the stack at the marks that are open
-	floor int   // the last of marks, or 0: opcodes take nothing from below
+	marks []int // heights of the stack at the open marks
+	floor int   // the last of marks, or 0: opcodes pop nothing below it
 	memo  memo
-	// known holds short strings read so far: what a pickle repeats is kept once.
+	// known holds short strings read so far, so that repeated ones are stored once.
 	known  map[string]any
-	start  int64 // where the pickle begins
+	start  int64 // offset of the pickle
 	copied int64 // bytes and elements that builtins have copied
-	made   int64 // bytes that the objects made so far take, by estimate
-	height int   // of the stack, at most so far
+	made   int64 // estimated bytes of the objects made so far
+	height int   // largest height of the stack so far
 }
 
 const (
-	// A pickle of small objects takes several times its length in memory; one that is
-	// larger than some megabytes is made of strings and arrays, which take about as
-	// much as they have bytes. So objects may take base bytes and perByte for each byte
-	// read: one byte that makes a dictionary, repeated, comes to 60.
+	// A pickle of small objects takes several times its length in memory, but a pickle of
+	// more than some megabytes consists of strings and arrays, which take about their
+	// length. So objects may take base bytes, and perByte for each byte read. By contrast,
+	// repetitions of the one byte that makes a dictionary take about 60 bytes each.
 	base    = 48 << 20
 	perByte = 2
 
-	ofWord     = 8  // bytes of a number that an interface refers to
-	ofSlot     = 32 // of an element of a slice that grows
-	ofObject   = 32 // of a header of a list, dictionary, set, tuple or string
+	// Estimated sizes in bytes:
+	ofWord     = 8  // a number that an interface refers to
+	ofSlot     = 32 // an element of a growing slice
+	ofObject   = 32 // the header of a list, dictionary, set, tuple or string
 	ofCall     = 128
 	ofMapEntry = 96
 )
 
-// spend counts bytes that an object takes.
+// spend counts the estimated bytes of an object.
 func (m *machine) spend(n int) { m.made += int64(n) }
 
-// afford refuses a pickle whose objects take too much memory.
-func (m *machine) afford() error {
+// checkMemory refuses a pickle whose objects take too much memory.
+func (m *machine) checkMemory() error {
 	if n := len(m.stack); n > m.height {
 		m.spend((n - m.height) * ofSlot)
 		m.height = n
 	}
 	if read := m.in.offset() - m.start; m.made > base+perByte*read {
-		return fmt.Errorf("pickle takes more than %d MiB of memory for its first %d bytes: it is not a file of results or weights", (base+perByte*read)>>20, read)
+		return fmt.Errorf("pickle needs more than %d MiB of memory for its first %d bytes, the limit; it cannot be a file of results or weights",
+			(base+perByte*read)>>20, read)
 	}
 	return nil
 }
 
 const (
 	maxKnown      = 4096 // strings in known
-	maxKnownBytes = 32   // of one of them
-	maxName       = 200  // bytes of the names of a module and a class of it
+	maxKnownBytes = 32   // length of a string in known
+	maxName       = 200  // length of the names of a module and a class, together
 )
 
 func (r Reader) machine(in input) *machine {
@@ -143,7 +145,7 @@ func (r Reader) machine(in input) *machine {
 	return &machine{Reader: r, in: in, known: map[string]any{}}
 }
 
-// run executes opcodes up to STOP and returns the object on top.
+// run executes opcodes up to STOP and returns the object on top of the stack.
 func (m *machine) run() (any, error) {
 	for {
 		if stop, err := m.step(); err != nil {
@@ -155,25 +157,25 @@ func (m *machine) run() (any, error) {
 }
 
 func (m *machine) result() (any, error) {
-	top, err := m.take(1)
+	top, err := m.pop(1)
 	if err != nil {
 		return nil, err
 	}
 	return top[0], nil
 }
 
-// wrong describes what is wrong at the current opcode.
-func (m *machine) wrong(what string) error {
+// errorAt returns an error at the current opcode; what is the predicate of "pickle".
+func (m *machine) errorAt(what string) error {
 	return fmt.Errorf("pickle %s at byte %d", what, m.at)
 }
 
-// emptyTuple is the one tuple that needs no memory.
+// emptyTuple is shared by all empty tuples, which so need no memory.
 var emptyTuple any = Tuple{}
 
 // step executes one opcode and reports whether it is STOP.
 func (m *machine) step() (stop bool, err error) {
 	if stop, err = m.execute(); err == nil {
-		err = m.afford()
+		err = m.checkMemory()
 	}
 	return stop, err
 }
@@ -185,7 +187,7 @@ func (m *machine) execute() (stop bool, err error) {
 		return false, err
 	}
 	switch op {
-	case opProto, opFrame: // a protocol tells only which opcodes to expect; frames are for speed
+	case opProto, opFrame: // ignored: the protocol only says which opcodes to expect, and frames are for speed
 	case opStop:
 		return true, nil
 
@@ -198,9 +200,9 @@ func (m *machine) execute() (stop bool, err error) {
 			m.stack = m.stack[:len(m.stack)-1]
 			break
 		}
-		_, err = m.takeMark()
+		_, err = m.popMark()
 	case opPopMark:
-		_, err = m.takeMark()
+		_, err = m.popMark()
 	case opDup:
 		var v any
 		if v, err = m.top(); err == nil {
@@ -209,13 +211,13 @@ func (m *machine) execute() (stop bool, err error) {
 
 	case opBinPut, opLongPut, opPut:
 		var id uint32
-		if id, err = m.id(arg, op == opPut); err == nil {
-			err = m.keep(id)
+		if id, err = m.memoNumber(arg, op == opPut); err == nil {
+			err = m.memoize(id)
 		}
 	case opMemoize:
-		err = m.keep(m.memo.next)
+		err = m.memoize(m.memo.next)
 	case opBinGet, opLongGet, opGet:
-		err = m.get(arg, op == opGet)
+		err = m.pushMemo(arg, op == opGet)
 
 	case opNone:
 		m.push(nil)
@@ -233,22 +235,22 @@ func (m *machine) execute() (stop bool, err error) {
 		m.push(int64(int32(binary.LittleEndian.Uint32(arg))))
 	case opLong1, opLong4:
 		m.spend(ofWord + len(arg))
-		m.push(long(arg))
+		m.push(parseLong(arg))
 	case opBinFloat:
 		m.spend(ofWord)
 		m.push(math.Float64frombits(binary.BigEndian.Uint64(arg)))
 	case opInt, opLong, opFloat, opString, opUnicode:
 		m.spend(ofObject + 2*len(arg))
-		v, ok := text(op, arg)
+		v, ok := parseText(op, arg)
 		if !ok {
-			return false, m.wrong("has a malformed number or string")
+			return false, m.errorAt("has a malformed number or string")
 		}
 		m.push(v)
 	case opBinString, opShortBinString:
 		m.pushString(arg)
 	case opBinUnicode, opShortBinUnicode, opBinUnicode8:
 		if !utf8.Valid(arg) {
-			return false, m.wrong("has a string that is not UTF-8")
+			return false, m.errorAt("has a string that is not UTF-8")
 		}
 		m.pushString(arg)
 	case opBinBytes, opShortBinBytes, opBinBytes8, opByteArray8:
@@ -265,7 +267,7 @@ func (m *machine) execute() (stop bool, err error) {
 		err = m.tuple(3)
 	case opTuple, opList, opDict, opFrozenSet:
 		var items []any
-		if items, err = m.takeMark(); err != nil {
+		if items, err = m.popMark(); err != nil {
 			return false, err
 		}
 		m.spend(ofObject + len(items)*ofSlot)
@@ -281,7 +283,7 @@ func (m *machine) execute() (stop bool, err error) {
 			v = &Set{}
 		}
 		if op != opTuple && !extend(v, items) {
-			return false, m.wrong("has a key without a value")
+			return false, m.errorAt("has a key without a value")
 		}
 		m.push(v)
 	case opEmptyList:
@@ -299,24 +301,24 @@ func (m *machine) execute() (stop bool, err error) {
 		err = m.extend(2)
 	case opAppends, opSetItems, opAddItems:
 		var items []any
-		if items, err = m.takeMark(); err == nil {
+		if items, err = m.popMark(); err == nil {
 			err = m.extendTop(items)
 		}
 
 	case opGlobal:
 		module, name, _ := bytes.Cut(arg, []byte{'\n'})
-		err = m.class(string(module), string(name))
+		err = m.pushClass(string(module), string(name))
 	case opStackGlobal:
 		var names []any
-		if names, err = m.take(2); err != nil {
+		if names, err = m.pop(2); err != nil {
 			return false, err
 		}
 		module, ok1 := names[0].(string)
 		name, ok2 := names[1].(string)
 		if !ok1 || !ok2 {
-			return false, m.wrong("names a class by something else than strings")
+			return false, m.errorAt("names a class by values that are not strings")
 		}
-		err = m.class(module, name)
+		err = m.pushClass(module, name)
 	case opReduce, opNewObj:
 		err = m.call(2)
 	case opNewObjEx:
@@ -325,39 +327,39 @@ func (m *machine) execute() (stop bool, err error) {
 		err = m.build()
 	case opPersID:
 		m.push(string(arg))
-		err = m.persistent()
+		err = m.pushPersistent()
 	case opBinPersID:
-		err = m.persistent()
+		err = m.pushPersistent()
 	}
 	return false, err
 }
 
 func (m *machine) push(v any) { m.stack = append(m.stack, v) }
 
-// top is the last value on the stack.
+// top returns the last value on the stack.
 func (m *machine) top() (any, error) {
 	if len(m.stack) == m.floor {
-		return nil, m.wrong("finds its stack empty")
+		return nil, m.errorAt("pops an empty stack")
 	}
 	return m.stack[len(m.stack)-1], nil
 }
 
-// take removes the last n values from the stack. They are valid until the next push.
-func (m *machine) take(n int) ([]any, error) {
+// pop removes the last n values from the stack. They are valid until the next push.
+func (m *machine) pop(n int) ([]any, error) {
 	at := len(m.stack) - n
 	if at < m.floor {
-		return nil, m.wrong("finds its stack empty")
+		return nil, m.errorAt("pops an empty stack")
 	}
 	values := m.stack[at:]
 	m.stack = m.stack[:at]
 	return values, nil
 }
 
-// takeMark removes the values down to the last mark, and the mark.
-func (m *machine) takeMark() ([]any, error) {
+// popMark removes the last mark and the values above it, and returns the values.
+func (m *machine) popMark() ([]any, error) {
 	n := len(m.marks) - 1
 	if n < 0 {
-		return nil, m.wrong("is nested wrongly")
+		return nil, m.errorAt("has no open mark")
 	}
 	values := m.stack[m.floor:]
 	m.stack = m.stack[:m.floor]
@@ -388,7 +390,7 @@ func (m *machine) pushString(b []byte) {
 }
 
 func (m *machine) tuple(n int) error {
-	items, err := m.take(n)
+	items, err := m.pop(n)
 	if err != nil {
 		return err
 	}
@@ -398,14 +400,14 @@ func (m *machine) tuple(n int) error {
 }
 
 func (m *machine) extend(n int) error {
-	items, err := m.take(n)
+	items, err := m.pop(n)
 	if err != nil {
 		return err
 	}
 	return m.extendTop(items)
 }
 
-// extendTop adds items to the container on top.
+// extendTop adds items to the container on top of the stack.
 func (m *machine) extendTop(items []any) error {
 	container, err := m.top()
 	if err != nil {
@@ -413,12 +415,13 @@ func (m *machine) extendTop(items []any) error {
 	}
 	m.spend(len(items) * ofSlot)
 	if !extend(container, items) {
-		return m.wrong("adds items to something that takes no such items")
+		return m.errorAt("adds items to an object that cannot have them")
 	}
 	return nil
 }
 
-// extend adds items to a list or a set, or pairs of them to a dictionary.
+// extend adds items to a list or a set, or keys and values in turn to a dictionary. It
+// reports false if that is impossible.
 func extend(container any, items []any) bool {
 	switch c := container.(type) {
 	case *List:
@@ -429,7 +432,7 @@ func extend(container any, items []any) bool {
 		return c.extend(items)
 	case *OrderedDict:
 		return c.Items.extend(items)
-	case *Opaque: // of what it holds nothing is kept
+	case *Opaque: // its contents are dropped
 	default:
 		return false
 	}
@@ -447,28 +450,29 @@ func (d *Dict) extend(items []any) bool {
 	return true
 }
 
-func (m *machine) class(module, name string) error {
+// pushClass pushes the value of a class or function.
+func (m *machine) pushClass(module, name string) error {
 	if len(module)+len(name) > maxName || strings.ContainsFunc(module+name, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return m.wrong("has a malformed name of a class")
+		return m.errorAt("has a malformed class name")
 	}
 	c, err := m.Class(module, name)
 	if err != nil {
-		return m.located(err)
+		return m.locate(err)
 	}
 	m.spend(ofObject + len(module) + len(name))
 	m.push(c)
 	return nil
 }
 
-// located says where another's error arose.
-func (m *machine) located(err error) error {
+// locate adds the offset of the current opcode to an error.
+func (m *machine) locate(err error) error {
 	return fmt.Errorf("pickle at byte %d: %w", m.at, err)
 }
 
-// call replaces a function and its arguments by the result: REDUCE and NEWOBJ, or
-// NEWOBJ_EX with arguments by name, which nothing here has.
+// call replaces a function and its arguments by the result: n is 2 for REDUCE and NEWOBJ,
+// and 3 for NEWOBJ_EX, whose keyword arguments must be empty.
 func (m *machine) call(n int) error {
-	values, err := m.take(n)
+	values, err := m.pop(n)
 	if err != nil {
 		return err
 	}
@@ -478,7 +482,7 @@ func (m *machine) call(n int) error {
 		ok = ok && isDict && len(*named) == 0
 	}
 	if !ok {
-		return m.wrong("calls something with malformed arguments")
+		return m.errorAt("calls a function with malformed arguments")
 	}
 	m.spend(ofCall)
 	var v any
@@ -488,18 +492,18 @@ func (m *machine) call(n int) error {
 	case Callable:
 		v, err = f.Call(args)
 	default:
-		return m.wrong("calls something that is no function")
+		return m.errorAt("calls an object that is not a function")
 	}
 	if err != nil {
-		return m.located(err)
+		return m.locate(err)
 	}
 	m.push(v)
 	return nil
 }
 
-// build gives the object on top its state.
+// build sets the state of an object: BUILD.
 func (m *machine) build() error {
-	values, err := m.take(1)
+	values, err := m.pop(1)
 	if err != nil {
 		return err
 	}
@@ -512,54 +516,55 @@ func (m *machine) build() error {
 	case *OrderedDict:
 		attributes, ok := state.(*Dict)
 		if !ok || v.Attributes != nil {
-			return m.wrong("has an OrderedDict with malformed attributes")
+			return m.errorAt("has an OrderedDict with malformed attributes")
 		}
 		v.Attributes = slices.Clip(*attributes)
 	case Stateful:
 		if err := v.SetState(state); err != nil {
-			return m.located(err)
+			return m.locate(err)
 		}
 	default:
-		return m.wrong("sets the state of something that has none")
+		return m.errorAt("sets the state of an object that has none")
 	}
 	return nil
 }
 
-func (m *machine) persistent() error {
-	id, err := m.take(1)
+// pushPersistent replaces a persistent ID by its object.
+func (m *machine) pushPersistent() error {
+	id, err := m.pop(1)
 	if err != nil {
 		return err
 	}
 	if m.Persistent == nil {
-		return m.wrong("refers to an object outside of it")
+		return m.errorAt("refers to an object outside the pickle")
 	}
 	v, err := m.Persistent(id[0])
 	if err != nil {
-		return m.located(err)
+		return m.locate(err)
 	}
 	m.push(v)
 	return nil
 }
 
-// charge counts what a builtin copies. In an honest pickle nothing is copied twice, so
-// that it is less than was read.
-func (m *machine) charge(n int) error {
+// chargeCopy counts the bytes or elements that a builtin copies. An honest pickle copies
+// nothing twice, so their number is at most the number of bytes read.
+func (m *machine) chargeCopy(n int) error {
 	if m.copied += int64(n); m.copied > m.in.offset()-m.start {
-		return errors.New("it copies one object again and again")
+		return errors.New("it copies one object many times")
 	}
 	return nil
 }
 
-// id is the number of a memo entry.
-func (m *machine) id(arg []byte, isText bool) (uint32, error) {
-	if id, ok := memoID(arg, isText); ok {
+// memoNumber returns the memo number in an opcode's argument.
+func (m *machine) memoNumber(arg []byte, isText bool) (uint32, error) {
+	if id, ok := parseMemoNumber(arg, isText); ok {
 		return id, nil
 	}
-	return 0, m.wrong("has a malformed memo number")
+	return 0, m.errorAt("has a malformed memo number")
 }
 
-// keep puts the value on top into the memo.
-func (m *machine) keep(id uint32) error {
+// memoize puts the value on top of the stack into the memo.
+func (m *machine) memoize(id uint32) error {
 	v, err := m.top()
 	if err != nil {
 		return err
@@ -568,40 +573,40 @@ func (m *machine) keep(id uint32) error {
 	return nil
 }
 
-// get pushes a value of the memo.
-func (m *machine) get(arg []byte, isText bool) error {
-	id, err := m.id(arg, isText)
+// pushMemo pushes a value from the memo.
+func (m *machine) pushMemo(arg []byte, isText bool) error {
+	id, err := m.memoNumber(arg, isText)
 	if err != nil {
 		return err
 	}
 	v, ok := m.memo.get(id)
 	if !ok && m.memo.outside != nil {
 		if v, err = m.memo.outside(id); err != nil {
-			return m.located(err)
+			return m.locate(err)
 		}
 		m.memo.put(id, v)
 	} else if !ok {
-		return m.wrong("refers to an object that it has not kept")
+		return m.errorAt("refers to an object that is not in its memo")
 	}
 	m.push(v)
 	return nil
 }
 
-// memo holds the objects that a pickle may refer to again. Pickles number them one
-// after the other.
+// memo holds the objects that a pickle may refer to again. Pickles number them
+// consecutively.
 type memo struct {
 	first  uint32 // number of dense[0]
 	dense  []any
-	sparse map[uint32]any // those out of order
-	next   uint32         // number of the next object that MEMOIZE keeps
-	// outside finds an object that is not here; it may be nil.
+	sparse map[uint32]any // objects with numbers out of order
+	next   uint32         // number that MEMOIZE gives the next object
+	// outside finds an object that is not in the memo; it may be nil.
 	outside func(id uint32) (any, error)
 }
 
-// hole stands in dense where nothing was kept.
+// hole marks an empty element of dense.
 type hole struct{}
 
-// put keeps v, and returns how many bytes that takes, by estimate.
+// put stores v, and returns the estimated bytes that this takes.
 func (m *memo) put(id uint32, v any) (spent int) {
 	before := len(m.dense)
 	m.next = max(m.next, id+1)

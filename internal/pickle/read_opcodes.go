@@ -14,9 +14,9 @@ import (
 	"unicode/utf8"
 )
 
-// Opcodes that are read, besides those that are written (Lib/pickletools.py). Not read
-// are those that no file of numbers has: instances of classes of Python 2 (INST, OBJ),
-// the extension registry (EXT1, EXT2, EXT4) and buffers kept elsewhere (NEXT_BUFFER).
+// Opcodes that are read but not written (Lib/pickletools.py). Those that files of numbers
+// never have are not read: Python 2 instances (INST, OBJ), the extension registry (EXT1,
+// EXT2, EXT4) and out-of-band buffers (NEXT_BUFFER).
 const (
 	opPop             = '0'
 	opPopMark         = '1'
@@ -51,32 +51,32 @@ const (
 	opFrame           = 0x95
 )
 
-// argument says what follows an opcode: so many bytes, or one of these.
+// argument is the form of an opcode's argument: its number of bytes, or one of the constants.
 type argument int8
 
 const (
 	line     argument = -2 // a line of text
 	twoLines argument = -3
-	counted1 argument = -11 // bytes behind their number, which has 1 byte
-	counted4 argument = -14
+	counted1 argument = -11 // a number of 1 byte, and that number of bytes
+	counted4 argument = -14 // the same with a number of 4 bytes
 	counted8 argument = -18
 )
 
-// effect says what an opcode does to the stack.
+// effect describes how an opcode changes the stack.
 type effect uint8
 
 const (
 	unknown effect = iota
-	none           // leaves it alone
+	none           // leaves it unchanged
 	stops
 	marks
 	pops
 	popsMark
-	gathers // makes one value of those since the last mark
+	gathers // replaces the values since the last mark by one
 	adds    // adds the values since the last mark to the one below the mark
 	pushes  // adds a value
-	joins1  // makes one value of the last
-	joins2  // ... the last two
+	joins1  // replaces the last value
+	joins2  // replaces the last two values by one
 	joins3
 )
 
@@ -104,7 +104,7 @@ var opcodes = [256]struct {
 	opPersID: {line, pushes}, opBinPersID: {0, joins1},
 }
 
-// input is a pickle being read: in memory as a whole, or from a stream through a buffer.
+// input is a pickle being read, either whole in memory or from a stream through a buffer.
 type input struct {
 	src  io.Reader // nil: buf is the whole pickle
 	buf  []byte
@@ -114,32 +114,31 @@ type input struct {
 
 const (
 	bufferSize = 1 << 18
-	// maxArgument bounds what follows an opcode in a stream, of which nobody knows how
-	// long it will be.
+	// maxArgument bounds the argument of an opcode in a stream, whose length is unknown.
 	maxArgument = 64 << 20
 )
 
-// offset is where the next opcode lies in the pickle.
+// offset returns the offset of the next opcode in the pickle.
 func (in *input) offset() int64 { return in.gone + int64(in.pos) }
 
-// next reads an opcode and its argument, without the count or the last line's end. The
-// argument is valid until the next call.
+// next reads an opcode and its argument, without the count or the last newline. The argument
+// is valid until the next call.
 func (in *input) next() (op byte, arg []byte, err error) {
 	at := in.offset()
-	op, skip, length, err := in.head()
+	op, skip, length, err := in.readHead()
 	if err != nil {
 		return 0, nil, err
 	}
 	if arg, err = in.argument(op, skip, length); err != nil {
-		return 0, nil, in.cut(at, err)
+		return 0, nil, in.readError(at, err)
 	}
 	in.pos += skip + length
 	return op, arg, nil
 }
 
-// argument is what head has found.
+// argument returns the argument found by readHead.
 func (in *input) argument(op byte, skip, length int) ([]byte, error) {
-	if err := in.need(skip + length); err != nil {
+	if err := in.fill(skip + length); err != nil {
 		return nil, err
 	}
 	if a := opcodes[op].argument; a == line || a == twoLines {
@@ -148,50 +147,50 @@ func (in *input) argument(op byte, skip, length int) ([]byte, error) {
 	return in.buf[in.pos+skip:][:length], nil
 }
 
-// peek is the next opcode.
+// peek returns the next opcode without reading it.
 func (in *input) peek() (byte, error) {
-	if err := in.need(1); err != nil {
-		return 0, in.cut(in.offset(), err)
+	if err := in.fill(1); err != nil {
+		return 0, in.readError(in.offset(), err)
 	}
 	return in.buf[in.pos], nil
 }
 
-// head reads an opcode, and finds out how long its argument is and how many bytes tell
-// so before it.
-func (in *input) head() (op byte, skip, length int, err error) {
+// readHead reads an opcode and returns the length of its argument, and the number of bytes
+// to skip before it, which contain the length.
+func (in *input) readHead() (op byte, skip, length int, err error) {
 	at := in.offset()
-	if err := in.need(1); err != nil {
-		return 0, 0, 0, in.cut(at, err)
+	if err := in.fill(1); err != nil {
+		return 0, 0, 0, in.readError(at, err)
 	}
 	op = in.buf[in.pos]
 	in.pos++
 	known := opcodes[op]
 	if known.effect == unknown {
-		return 0, 0, 0, fmt.Errorf("not a pickle of plain values: it has %#02x at byte %d in place of an opcode", op, at)
+		return 0, 0, 0, fmt.Errorf("not a pickle of plain values: it has %#02x at byte %d instead of an opcode", op, at)
 	}
 	switch a := known.argument; {
 	case a >= 0:
 		length = int(a)
 	case a == line || a == twoLines:
-		length, err = in.lines(int(line-a) + 1)
+		length, err = in.linesLength(int(line-a) + 1)
 	default:
 		if skip = int(-a - 10); len(in.buf)-in.pos < skip {
-			err = in.need(skip)
+			err = in.fill(skip)
 		}
 		if err == nil {
-			n := number(in.buf[in.pos:][:skip])
+			n := littleEndian(in.buf[in.pos:][:skip])
 			if length = int(n); n > math.MaxInt/2 || in.src == nil && length > len(in.buf) {
 				err = io.ErrUnexpectedEOF
 			}
 		}
 	}
 	if err != nil {
-		return 0, 0, 0, in.cut(at, err)
+		return 0, 0, 0, in.readError(at, err)
 	}
 	return op, skip, length, nil
 }
 
-// skip passes over n bytes, which need not fit into the buffer.
+// skip skips n bytes, which need not fit into the buffer.
 func (in *input) skip(n int) error {
 	for {
 		here := min(n, len(in.buf)-in.pos)
@@ -199,14 +198,14 @@ func (in *input) skip(n int) error {
 		if n -= here; n == 0 {
 			return nil
 		}
-		if err := in.need(1); err != nil {
+		if err := in.fill(1); err != nil {
 			return err
 		}
 	}
 }
 
-// need has at least n bytes from pos on in buf.
-func (in *input) need(n int) error {
+// fill reads until buf has at least n bytes from pos on.
+func (in *input) fill(n int) error {
 	if len(in.buf)-in.pos >= n {
 		return nil
 	}
@@ -214,7 +213,7 @@ func (in *input) need(n int) error {
 		return io.ErrUnexpectedEOF
 	}
 	if n > maxArgument {
-		return fmt.Errorf("one object in it has more than %d bytes", maxArgument)
+		return fmt.Errorf("one object in it has more than %d bytes, the limit", maxArgument)
 	}
 	in.gone += int64(in.pos)
 	rest := in.buf[in.pos:]
@@ -223,7 +222,7 @@ func (in *input) need(n int) error {
 	}
 	in.buf = append(in.buf[:0], rest...)
 	for len(in.buf) < n {
-		in.buf = slices.Grow(in.buf, 1) // doubles it: no more than the stream has filled
+		in.buf = slices.Grow(in.buf, 1) // at most doubles what the stream has filled
 		got, err := in.src.Read(in.buf[len(in.buf):cap(in.buf)])
 		in.buf = in.buf[:len(in.buf)+got]
 		if err == io.EOF && len(in.buf) < n {
@@ -236,8 +235,8 @@ func (in *input) need(n int) error {
 	return nil
 }
 
-// lines finds the length of so many lines.
-func (in *input) lines(n int) (int, error) {
+// linesLength returns the length of the next n lines.
+func (in *input) linesLength(n int) (int, error) {
 	length := 0
 	for range n {
 		for {
@@ -247,7 +246,7 @@ func (in *input) lines(n int) (int, error) {
 				break
 			}
 			length = len(in.buf) - in.pos
-			if err := in.need(length + 1); err != nil {
+			if err := in.fill(length + 1); err != nil {
 				return 0, err
 			}
 		}
@@ -255,31 +254,32 @@ func (in *input) lines(n int) (int, error) {
 	return length, nil
 }
 
-// cut describes why the input ended within the opcode at at.
-func (in *input) cut(at int64, err error) error {
+// readError describes err, which occurred while reading the opcode at the offset at.
+func (in *input) readError(at int64, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("pickle is truncated at byte %d", at)
 	}
 	return fmt.Errorf("pickle cannot be read after byte %d: %w", at, err)
 }
 
-// number is a little-endian number of up to 8 bytes.
-func number(b []byte) uint64 {
+// littleEndian returns a little-endian number of up to 8 bytes.
+func littleEndian(b []byte) uint64 {
 	var wide [8]byte
 	copy(wide[:], b)
 	return binary.LittleEndian.Uint64(wide[:])
 }
 
-// memoID is the argument of an opcode that puts into the memo or gets from it.
-func memoID(arg []byte, isText bool) (uint32, bool) {
+// parseMemoNumber parses the argument of an opcode that puts an object into the memo or gets
+// it from there.
+func parseMemoNumber(arg []byte, isText bool) (uint32, bool) {
 	if !isText {
-		return uint32(number(arg)), true
+		return uint32(littleEndian(arg)), true
 	}
 	id, err := strconv.ParseUint(string(arg), 10, 32)
 	return uint32(id), err == nil
 }
 
-// isWhole tells whether an opcode is of a whole number.
+// isWhole reports whether an opcode pushes a whole number.
 func isWhole(op byte) bool {
 	switch op {
 	case opBinInt1, opBinInt2, opBinInt, opLong1, opLong4, opInt, opLong:
@@ -288,26 +288,28 @@ func isWhole(op byte) bool {
 	return false
 }
 
-// whole is the argument of an opcode of a number that fits into 64 bits.
-func whole(op byte, arg []byte) (int64, bool) {
+// parseWhole parses the argument of an opcode of a whole number, and reports whether it fits
+// into 64 bits.
+func parseWhole(op byte, arg []byte) (int64, bool) {
 	switch op {
 	case opBinInt1, opBinInt2:
-		return int64(number(arg)), true
+		return int64(littleEndian(arg)), true
 	case opBinInt:
-		return int64(int32(number(arg))), true
+		return int64(int32(littleEndian(arg))), true
 	case opLong1, opLong4:
-		v, ok := long(arg).(int64)
+		v, ok := parseLong(arg).(int64)
 		return v, ok
 	case opInt, opLong:
-		v, _ := text(op, arg)
+		v, _ := parseText(op, arg)
 		i, ok := v.(int64)
 		return i, ok
 	}
 	return 0, false
 }
 
-// long is a number of any size in little-endian two's complement.
-func long(b []byte) any {
+// parseLong parses a number of any size in little-endian two's complement. It returns an
+// int64 if possible, else a *big.Int.
+func parseLong(b []byte) any {
 	if len(b) <= 8 {
 		var wide [8]byte
 		if len(b) > 0 && b[len(b)-1]&0x80 != 0 {
@@ -328,9 +330,9 @@ func long(b []byte) any {
 	return v
 }
 
-// text is the value of an opcode of protocol 0, which are written in characters.
-func text(op byte, arg []byte) (any, bool) {
-	const maxDigits = 4300 // Python reads no more either
+// parseText parses the argument of an opcode of protocol 0, whose arguments are text.
+func parseText(op byte, arg []byte) (any, bool) {
+	const maxDigits = 4300 // Python's limit too
 	s := string(arg)
 	switch op {
 	case opInt, opLong:
@@ -356,7 +358,7 @@ func text(op byte, arg []byte) (any, bool) {
 		}
 		b, ok := unescape(s[1:len(s)-1], `\'"abfnrtvx`)
 		return string(b), ok
-	default: // opUnicode: escapes, and bytes that are code points
+	default: // opUnicode: bytes are code points, with escapes for others
 		var b strings.Builder
 		for i := 0; i < len(s); i++ {
 			b.WriteRune(rune(s[i]))
@@ -366,7 +368,7 @@ func text(op byte, arg []byte) (any, bool) {
 	}
 }
 
-// unescape replaces the escapes of Python's string literals that are known.
+// unescape replaces the escapes of Python's string literals whose letters are in known.
 func unescape(s, known string) ([]byte, bool) {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {

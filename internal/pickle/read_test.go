@@ -31,7 +31,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"nothing":            {"", "truncated at byte 0"},
 		"no stop":            {"\x80\x02N", "truncated at byte 3"},
 		"bytes after stop":   {"\x80\x02N.N", "ends after 4 of 5 bytes"},
-		"opcode":             {"\x80\x02No.", "0x6f at byte 3 in place of an opcode"},
+		"opcode":             {"\x80\x02No.", "0x6f at byte 3 instead of an opcode"},
 		"no opcode at all":   {"\xff", "0xff at byte 0"},
 		"half a number":      {"\x80\x02M\x01", "truncated at byte 2"},
 		"long string":        {"\x80\x02X\xff\xff\xff\x00.", "truncated at byte 2"},
@@ -40,40 +40,40 @@ func TestDecodeRefuses(t *testing.T) {
 		"open name":          {"\x80\x02cos\nsystem", "truncated at byte 2"},
 		"open line":          {"I12", "truncated at byte 0"},
 		"not UTF-8":          {"\x80\x02X\x01\x00\x00\x00\xff.", "string that is not UTF-8 at byte 2"},
-		"no mark":            {"\x80\x02t.", "nested wrongly at byte 2"},
-		"open mark":          {"\x80\x02K\x01(.", "stack empty at byte 5"},
-		"odd items":          {"\x80\x02}(K\x01u.", "no such items at byte 6"},
+		"no mark":            {"\x80\x02t.", "no open mark at byte 2"},
+		"open mark":          {"\x80\x02K\x01(.", "empty stack at byte 5"},
+		"odd items":          {"\x80\x02}(K\x01u.", "cannot have them at byte 6"},
 		"odd dict":           {"(K\x01d.", "key without a value at byte 3"},
-		"items of a number":  {"K\x01K\x02a.", "no such items at byte 4"},
-		"items of nothing":   {"(K\x01e.", "stack empty at byte 3"},
-		"below the mark":     {"K\x01(\x85.", "stack empty at byte 3"},
-		"class":              {"\x80\x02cos\nsystem\n.", `byte 2: it names "os.system"`},
-		"class of numbers":   {"\x80\x04K\x01K\x02\x93.", "something else than strings at byte 6"},
-		"long class":         {"c" + strings.Repeat("m", 300) + "\nf\n.", "malformed name of a class at byte 0"},
-		"wide class":         {"cnumpy\nd\xc3\xb6type\n.", "malformed name of a class at byte 0"},
-		"empty stack":        {"\x80\x02.", "stack empty at byte 2"},
-		"call of a number":   {"\x80\x02K\x01)R.", "no function at byte 5"},
-		"call of a class":    {"cnumpy\nndarray\n)R.", "no function"},
+		"items of a number":  {"K\x01K\x02a.", "cannot have them at byte 4"},
+		"items of nothing":   {"(K\x01e.", "empty stack at byte 3"},
+		"below the mark":     {"K\x01(\x85.", "empty stack at byte 3"},
+		"class":              {"\x80\x02cos\nsystem\n.", `byte 2: it refers to "os.system"`},
+		"class of numbers":   {"\x80\x04K\x01K\x02\x93.", "values that are not strings at byte 6"},
+		"long class":         {"c" + strings.Repeat("m", 300) + "\nf\n.", "malformed class name at byte 0"},
+		"wide class":         {"cnumpy\nd\xc3\xb6type\n.", "malformed class name at byte 0"},
+		"empty stack":        {"\x80\x02.", "empty stack at byte 2"},
+		"call of a number":   {"\x80\x02K\x01)R.", "not a function at byte 5"},
+		"call of a class":    {"cnumpy\nndarray\n)R.", "not a function"},
 		"call with a list":   {"ccollections\nOrderedDict\n]R.", "malformed arguments"},
 		"call with names":    {"ccollections\nOrderedDict\n)}X\x01\x00\x00\x00aK\x01s\x92.", "malformed arguments"},
-		"dict of numbers":    {"ccollections\nOrderedDict\n]K\x01a\x85R.", "something else than pairs"},
-		"set of a number":    {"c__builtin__\nset\nK\x01\x85R.", "something else than a list"},
-		"bytes of wide text": {"c_codecs\nencode\nX\x03\x00\x00\x00\xe2\x98\x83X\x06\x00\x00\x00latin1\x86R.", "in place of a byte"},
-		"bytes in UTF-8":     {"c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00utf-8\x86R.", "not written as latin1"},
+		"dict of numbers":    {"ccollections\nOrderedDict\n]K\x01a\x85R.", "values that are not pairs"},
+		"set of a number":    {"c__builtin__\nset\nK\x01\x85R.", "a value that is not a list"},
+		"bytes of wide text": {"c_codecs\nencode\nX\x03\x00\x00\x00\xe2\x98\x83X\x06\x00\x00\x00latin1\x86R.", "instead of a byte"},
+		"bytes in UTF-8":     {"c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00utf-8\x86R.", "not encoded as latin1"},
 		"state of a list":    {"]}b.", "has none at byte 2"},
 		"two states":         {"ccollections\nOrderedDict\n)R}K\x01K\x02sb}b.", "malformed attributes"},
-		"not kept":           {"\x80\x02h\x07.", "has not kept at byte 2"},
-		"not kept before":    {"K\x01q\x07h\x06.", "has not kept at byte 4"},
-		"kept nothing":       {"q\x07.", "stack empty at byte 0"},
+		"not kept":           {"\x80\x02h\x07.", "not in its memo at byte 2"},
+		"not kept before":    {"K\x01q\x07h\x06.", "not in its memo at byte 4"},
+		"kept nothing":       {"q\x07.", "empty stack at byte 0"},
 		"memo number":        {"K\x01p-1\n.", "malformed memo number at byte 2"},
 		"text number":        {"I1x\n.", "malformed number or string at byte 0"},
 		"text string":        {"S'a\n.", "malformed number or string"},
 		"text escape":        {"V\\u12\n.", "malformed number or string"},
 		"no scalar":          {"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02f8\x85RU\x01a\x86R.", `type "f8" has 1 bytes`},
 		"no number":          {"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02c8\x85RU\x08aaaaaaaa\x86R.", `type "c8"`},
-		"big endian":         {"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02f8\x85RK\x03U\x01>\x86bU\x08aaaaaaaa\x86R.", "not written in little-endian"},
+		"big endian":         {"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02f8\x85RK\x03U\x01>\x86bU\x08aaaaaaaa\x86R.", "not stored in little-endian"},
 		"no dtype":           {"cnumpy.core.multiarray\nscalar\nNU\x08aaaaaaaa\x86R.", "has no type"},
-		"persistent id":      {"K\x01Q.", "outside of it at byte 2"},
+		"persistent id":      {"K\x01Q.", "outside the pickle at byte 2"},
 	} {
 		_, err := Reader{}.Decode([]byte(c.data))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -88,7 +88,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// Values of opcodes that the Encoder does not write.
+// Opcodes that the Encoder does not write.
 func TestOpcodes(t *testing.T) {
 	huge, _ := new(big.Int).SetString("119547037146038801333356", 10)
 	nines, _ := new(big.Int).SetString("99999999999999999999", 10)
@@ -135,7 +135,7 @@ func TestOpcodes(t *testing.T) {
 	}
 }
 
-// Files of testdata/python2.py.
+// Files written by testdata/python2.py.
 func TestPython2(t *testing.T) {
 	files, err := filepath.Glob("testdata/python2/*.pickle")
 	if err != nil || len(files) != 6 {
@@ -180,12 +180,12 @@ func TestPython2(t *testing.T) {
 	}
 }
 
-// decodeAny decodes with persistent ids that stand for themselves.
+// decodeAny decodes with persistent IDs as the objects.
 func decodeAny(data []byte) (any, error) {
 	return Reader{Persistent: func(id any) (any, error) { return id, nil }}.Decode(data)
 }
 
-// allocated is how many bytes f allocates.
+// allocated returns the number of bytes that f allocates.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -194,11 +194,11 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// memory is how many bytes Decode may allocate for a pickle of so many.
+// memory returns the number of bytes that Decode may allocate for a pickle of a length.
 func memory(length int) uint64 { return uint64(2<<20 + 200*length) }
 
-// A pickle of a few bytes, or of many, may not ask for more memory than a constant
-// and some multiple of itself.
+// A pickle, short or long, must not need more memory than a constant plus a multiple of its
+// length.
 func TestPickleBombs(t *testing.T) {
 	lengths := func(op string, length ...byte) string { return "\x80\x04" + op + string(length) + "N" }
 	size := binary.LittleEndian.AppendUint32(nil, 1<<20)
@@ -265,7 +265,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// BenchmarkDecode reads what most of a benchmark consists of: curves by epoch.
+// BenchmarkDecode reads curves by epoch, which most of a benchmark consists of.
 func BenchmarkDecode(b *testing.B) {
 	var list List
 	for range 1000 {
@@ -295,7 +295,7 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// A pickle of small objects is refused before they take several times its length.
+// A pickle of small objects is refused before the objects take several times its length.
 func TestMemory(t *testing.T) {
 	const size = 64 << 20
 	for name, c := range map[string]struct{ before, again string }{
@@ -316,7 +316,7 @@ func TestMemory(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			_, err := Reader{}.Decode(data)
 			runtime.ReadMemStats(&after)
-			if taken := after.TotalAlloc - before.TotalAlloc; taken > 3*size { // besides the pickle
+			if taken := after.TotalAlloc - before.TotalAlloc; taken > 3*size { // without the pickle
 				t.Errorf("took %d MiB for a pickle of %d", taken>>20, size>>20)
 			}
 			if name != "long memo" && (err == nil || !strings.Contains(err.Error(), "MiB of memory for its first")) {
@@ -326,7 +326,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// Files of numbers and weights are far from the bound.
+// Files of numbers and weights stay far below the limit.
 func TestMemoryOfHonestPickles(t *testing.T) {
 	curve := make(List, 200)
 	for i := range curve {

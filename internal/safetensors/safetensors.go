@@ -1,6 +1,6 @@
-// Package safetensors reads the files that the Python library safetensors writes: the
-// length of a header in 8 little-endian bytes, the header in JSON, which names tensors
-// and says where the elements of each lie, and the elements in C order.
+// Package safetensors reads the files that the Python library safetensors writes. A file is
+// the length of a header in 8 little-endian bytes, the header in JSON, which has the name,
+// type, shape and place of each tensor, and the elements in C order. Start at [Open].
 package safetensors
 
 import (
@@ -24,21 +24,22 @@ import (
 
 const (
 	lengthBytes = 8
-	// maxHeader is the longest header that the Python library reads.
+	// maxHeader is the longest header, in bytes, that the Python library accepts.
 	maxHeader = 100_000_000
-	// metadata is the key of the header that names strings of any meaning instead of a tensor.
+	// metadata is the one key of the header whose value is a map of strings instead of a
+	// tensor.
 	metadata = "__metadata__"
 )
 
-// File is an open file. What is wrong with it is a usage error that names it.
+// File is an open file. Errors in it are usage errors that name it.
 type File struct {
 	path    string
 	file    *os.File
 	tensors []torchfile.Stored
 }
 
-// Is reports whether a file that begins so is one of safetensors.
-func Is(head []byte) bool {
+// IsFile reports whether a file that begins with head is a safetensors file.
+func IsFile(head []byte) bool {
 	return len(head) > lengthBytes && head[lengthBytes] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader
 }
 
@@ -54,13 +55,13 @@ func Open(path string) (*File, error) {
 		f.tensors, err = read(file, info.Size())
 	}
 	if err != nil {
-		return nil, errors.Join(f.wrong(err), file.Close())
+		return nil, errors.Join(f.readError(err), file.Close())
 	}
 	for i, t := range f.tensors {
 		f.tensors[i].Load = func() (*torchfile.Tensor, error) {
 			tensor, err := t.Load()
 			if err != nil {
-				return nil, f.wrong(fmt.Errorf("%.80q: %w", t.Name, err))
+				return nil, f.readError(fmt.Errorf("%.80q: %w", t.Name, err))
 			}
 			return tensor, nil
 		}
@@ -68,24 +69,25 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-func (f *File) wrong(err error) error {
-	return usage.Errorf("%s cannot be read as a safetensors file: %w", f.path, err)
+func (f *File) readError(err error) error {
+	return usage.Errorf("%s: cannot read safetensors file: %w", f.path, err)
 }
 
 // Close closes the file.
 func (f *File) Close() error { return f.file.Close() }
 
-// Weights are the tensors in the order of the header. They load as long as f is open.
+// Weights returns the tensors, in the order of the header. They can be loaded while f is
+// open.
 func (f *File) Weights() []torchfile.Stored { return f.tensors }
 
-// entry is what the header says of a tensor.
+// entry describes a tensor in the header.
 type entry struct {
 	Type    string   `json:"dtype"`
 	Shape   []int    `json:"shape"`
-	Offsets [2]int64 `json:"data_offsets"` // of its first byte and the one after its last, from the header's end
+	Offsets [2]int64 `json:"data_offsets"` // of the first byte and of the one after the last, from the header's end
 }
 
-// types are the element types that are read.
+// types maps the supported element types.
 var types = map[string]torchfile.DType{
 	"F64": torchfile.Float64, "F32": torchfile.Float32, "F16": torchfile.Float16, "BF16": torchfile.BFloat16, "I64": torchfile.Int64,
 }
@@ -94,11 +96,11 @@ var types = map[string]torchfile.DType{
 func read(src io.ReaderAt, size int64) ([]torchfile.Stored, error) {
 	var length [lengthBytes]byte
 	if _, err := src.ReadAt(length[:], 0); err != nil {
-		return nil, errors.New("it ends before the length of its header")
+		return nil, errors.New("it ends within the length of its header")
 	}
 	n := binary.LittleEndian.Uint64(length[:])
 	if n > maxHeader || int64(n) > size-lengthBytes {
-		return nil, fmt.Errorf("its header has %d bytes, the file %d: it is cut off or damaged", n, size)
+		return nil, fmt.Errorf("its header has %d bytes, but the file has %d; it is truncated or damaged", n, size)
 	}
 	text := make([]byte, n)
 	if _, err := src.ReadAt(text, lengthBytes); err != nil {
@@ -109,7 +111,7 @@ func read(src io.ReaderAt, size int64) ([]torchfile.Stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cover(entries, names, size-data); err != nil {
+	if err := checkOffsets(entries, names, size-data); err != nil {
 		return nil, err
 	}
 	tensors := make([]torchfile.Stored, len(names))
@@ -117,7 +119,7 @@ func read(src io.ReaderAt, size int64) ([]torchfile.Stored, error) {
 		tensors[i] = torchfile.Stored{Name: names[i], Shape: e.Shape, Load: func() (*torchfile.Tensor, error) {
 			d, ok := types[e.Type]
 			if !ok {
-				return nil, fmt.Errorf("it is of %.20q, which is not read", e.Type)
+				return nil, fmt.Errorf("its type %.20q is not supported", e.Type)
 			}
 			b := make([]byte, e.Offsets[1]-e.Offsets[0])
 			if _, err := src.ReadAt(b, data+e.Offsets[0]); err != nil {
@@ -129,7 +131,7 @@ func read(src io.ReaderAt, size int64) ([]torchfile.Stored, error) {
 	return tensors, nil
 }
 
-// decode reads the JSON, in the order of its keys.
+// decode decodes the JSON of a header, keeping the order of its keys.
 func decode(text []byte) (entries []entry, names []string, err error) {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	if _, err := d.ReadToken(); err != nil || text[0] != '{' {
@@ -158,18 +160,18 @@ func decode(text []byte) (entries []entry, names []string, err error) {
 		return nil, nil, headerError(err)
 	}
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, nil, errors.New("something follows the JSON of its header")
+		return nil, nil, errors.New("its header contains more than a JSON object")
 	}
 	if len(names) == 0 {
-		return nil, nil, errors.New("it holds no tensor")
+		return nil, nil, errors.New("it contains no tensors")
 	}
 	return entries, names, nil
 }
 
 func headerError(err error) error { return fmt.Errorf("its header is damaged: %w", err) }
 
-// cover makes sure that the tensors cover the data, each byte once.
-func cover(entries []entry, names []string, size int64) error {
+// checkOffsets returns an error unless the tensors cover each of the size bytes of data once.
+func checkOffsets(entries []entry, names []string, size int64) error {
 	order := make([]int, len(entries))
 	for i := range order {
 		order[i] = i
@@ -181,7 +183,8 @@ func cover(entries []entry, names []string, size int64) error {
 	for _, i := range order {
 		e := entries[i]
 		if e.Offsets[0] != at || e.Offsets[1] < at || e.Offsets[1] > size {
-			return fmt.Errorf("%.80q lies at %d to %d of %d bytes, where %d is due: the file is cut off or damaged", names[i], e.Offsets[0], e.Offsets[1], size, at)
+			return fmt.Errorf("%.80q is at bytes %d to %d of %d, but should begin at %d; the file is truncated or damaged",
+				names[i], e.Offsets[0], e.Offsets[1], size, at)
 		}
 		elements := 1
 		for _, n := range e.Shape {
@@ -193,7 +196,7 @@ func cover(entries []entry, names []string, size int64) error {
 		at = e.Offsets[1]
 	}
 	if at != size {
-		return fmt.Errorf("%d bytes follow its tensors", size-at)
+		return fmt.Errorf("it has %d bytes after its tensors", size-at)
 	}
 	return nil
 }

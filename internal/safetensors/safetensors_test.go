@@ -14,7 +14,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// tensors reads all of a file, by name.
+// tensors reads all tensors of a file, by name.
 func tensors(path string) (map[string]*torchfile.Tensor, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -30,8 +30,8 @@ func tensors(path string) (map[string]*torchfile.Tensor, error) {
 	return read, nil
 }
 
-// TestFiles reads what the Python library writes: as committed and, where there is a
-// Python with it, as that writes it.
+// TestFiles reads files that the Python library wrote: the committed ones and, if a Python
+// with the library is available, new ones.
 func TestFiles(t *testing.T) {
 	dirs := []string{"testdata"}
 	if python := needs.PythonIfSet(t); python != "" && exec.Command(python, "-c", "import safetensors").Run() == nil {
@@ -58,7 +58,7 @@ func TestFiles(t *testing.T) {
 				continue
 			}
 			if d := got["stem.1.bias"].DType(); d != c.dtype {
-				t.Errorf("%s: of %v", c.name, d)
+				t.Errorf("%s: type %v", c.name, d)
 			}
 			want := map[string]*torchfile.Tensor{
 				"stem.0.weight": {Shape: []int{2, 2, 3}, Float32: weight}, "stem.1.bias": {Shape: []int{2}, Float32: c.bias},
@@ -74,12 +74,12 @@ func TestFiles(t *testing.T) {
 			}
 		}
 	}
-	if _, err := tensors("testdata/float8.safetensors"); err == nil || !usage.Is(err) || !strings.Contains(err.Error(), `it is of "F8_E4M3", which is not read`) {
+	if _, err := tensors("testdata/float8.safetensors"); err == nil || !usage.Is(err) || !strings.Contains(err.Error(), `its type "F8_E4M3" is not supported`) {
 		t.Errorf("float8: error %v", err)
 	}
 }
 
-// file is a file with a header and so many zeros of data.
+// file returns a file with a header and data zeros.
 func file(header string, data int) string {
 	return string(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))) + header + strings.Repeat("\x00", data)
 }
@@ -88,32 +88,32 @@ func TestRefuses(t *testing.T) {
 	const two = `"dtype":"F32","shape":[2],"data_offsets"`
 	for name, c := range map[string]struct{ data, want string }{
 		"sound":           {file(`{"a":{`+two+`:[0,8]}, "__metadata__":{"format":"pt"}}   `, 8), ""},
-		"empty file":      {"", "ends before the length of its header"},
-		"cut length":      {"\x10\x00\x00", "ends before the length of its header"},
-		"cut header":      {file(`{"a":{`+two+`:[0,8]}}`, 0)[:20], "cut off or damaged"},
-		"huge header":     {"\xff\xff\xff\xff\xff\xff\xff\xff{}", "cut off or damaged"},
+		"empty file":      {"", "ends within the length of its header"},
+		"cut length":      {"\x10\x00\x00", "ends within the length of its header"},
+		"cut header":      {file(`{"a":{`+two+`:[0,8]}}`, 0)[:20], "truncated or damaged"},
+		"huge header":     {"\xff\xff\xff\xff\xff\xff\xff\xff{}", "truncated or damaged"},
 		"no JSON":         {file(`{"a":`, 8), "its header is damaged"},
 		"a list":          {file(`[]`, 8), "not a JSON object"},
 		"no header":       {file("", 8), "not a JSON object"},
 		"space first":     {file(` {"a":{`+two+`:[0,8]}}`, 8), "not a JSON object"},
-		"two documents":   {file(`{"a":{`+two+`:[0,8]}}{}`, 8), "something follows"},
-		"no tensor":       {file(`{}`, 0), "holds no tensor"},
-		"metadata alone":  {file(`{"__metadata__":{}}`, 0), "holds no tensor"},
+		"two documents":   {file(`{"a":{`+two+`:[0,8]}}{}`, 8), "contains more than a JSON object"},
+		"no tensor":       {file(`{}`, 0), "contains no tensors"},
+		"metadata alone":  {file(`{"__metadata__":{}}`, 0), "contains no tensors"},
 		"metadata":        {file(`{"__metadata__":{"a":1}}`, 0), "its header is damaged"},
 		"same name twice": {file(`{"a":{`+two+`:[0,8]},"a":{`+two+`:[8,16]}}`, 16), "its header is damaged"},
 		"unknown member":  {file(`{"a":{`+two+`:[0,8],"stride":[1]}}`, 8), "its header is damaged"},
 		"offset":          {file(`{"a":{`+two+`:[0.5,8]}}`, 8), "its header is damaged"},
 		"three offsets":   {file(`{"a":{`+two+`:[0,8,8]}}`, 8), "its header is damaged"},
-		"beyond the end":  {file(`{"a":{`+two+`:[0,8]}}`, 7), `"a" lies at 0 to 8 of 7 bytes`},
-		"hole":            {file(`{"a":{`+two+`:[4,12]}}`, 12), "where 0 is due"},
-		"overlap":         {file(`{"a":{`+two+`:[0,8]},"b":{`+two+`:[4,12]}}`, 12), `"b" lies at 4 to 12 of 12 bytes, where 8 is due`},
-		"backwards":       {file(`{"a":{`+two+`:[0,-8]}}`, 8), `"a" lies at 0 to -8`},
-		"rest":            {file(`{"a":{`+two+`:[0,8]}}`, 9), "1 bytes follow its tensors"},
-		"shape":           {file(`{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`, 8), `"a": it has 8 bytes where 12 are due`},
+		"beyond the end":  {file(`{"a":{`+two+`:[0,8]}}`, 7), `"a" is at bytes 0 to 8 of 7,`},
+		"hole":            {file(`{"a":{`+two+`:[4,12]}}`, 12), "should begin at 0;"},
+		"overlap":         {file(`{"a":{`+two+`:[0,8]},"b":{`+two+`:[4,12]}}`, 12), `"b" is at bytes 4 to 12 of 12, but should begin at 8;`},
+		"backwards":       {file(`{"a":{`+two+`:[0,-8]}}`, 8), `"a" is at bytes 0 to -8`},
+		"rest":            {file(`{"a":{`+two+`:[0,8]}}`, 9), "it has 1 bytes after its tensors"},
+		"shape":           {file(`{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`, 8), `"a": it has 8 bytes instead of 12`},
 		"negative shape":  {file(`{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}`, 8), "impossible shape"},
 		"huge shape":      {file(`{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}`, 8), "impossible shape"},
-		"no type":         {file(`{"a":{"shape":[2],"data_offsets":[0,8]}}`, 8), "which is not read"},
-		"no offsets":      {file(`{"a":{"dtype":"F32","shape":[2]}}`, 0), "0 bytes where 8 are due"},
+		"no type":         {file(`{"a":{"shape":[2],"data_offsets":[0,8]}}`, 8), "is not supported"},
+		"no offsets":      {file(`{"a":{"dtype":"F32","shape":[2]}}`, 0), "0 bytes instead of 8"},
 	} {
 		path := filepath.Join(t.TempDir(), "w.safetensors")
 		if err := os.WriteFile(path, []byte(c.data), 0o666); err != nil {
@@ -142,7 +142,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !Is([]byte(data)) {
+		if !IsFile([]byte(data)) {
 			t.Error("read, but not recognised")
 		}
 		for _, w := range stored {

@@ -1,12 +1,12 @@
-// Package seal puts the SHA-256 of a JSON file into the file, so that any changed bit
-// shows: in its values, its keys, its white space and the hash.
+// Package seal stores the SHA-256 of a JSON file in the file itself, so that a change of any
+// bit is detected: in values, keys, white space or the hash.
 //
-// A sealed file ends in the line
+// A sealed file ends with the line
 //
 //	"sha256": "64 digits in hex"
 //
-// of its outermost object, the closing brace and a line break. The hash is that of the
-// file's bytes with 64 zeros in place of the digits. In Python:
+// of its outermost object, the closing brace and a newline. The hash is that of the file's
+// bytes with zeros instead of the 64 digits. In Python:
 //
 //	b = open(path, "rb").read()
 //	sound = hashlib.sha256(b[:-68] + b"0" * 64 + b[-4:]).hexdigest().encode() == b[-68:-4]
@@ -26,31 +26,32 @@ const (
 	digits = 2 * sha256.Size
 )
 
-// end is how an object that Seal takes ends.
+// end is the end of an object to seal.
 const end = "\n}"
 
-// Seal seals an object that is not empty and indented, without a line break behind it.
+// Seal seals a JSON object, which must be indented, not empty, and without a newline at the
+// end.
 func Seal(object []byte) []byte {
 	text := slices.Concat(bytes.TrimSuffix(object, []byte(end)), []byte(before), bytes.Repeat([]byte("0"), digits), []byte(after))
 	copy(text[len(text)-len(after)-digits:], sum(text))
 	return text
 }
 
-// Open takes the seal off a text: it returns the object that Seal took. sealed reports
-// whether the text ends as a sealed one does. The error says that it does, but that it was
-// changed since; the object is then as it is now.
+// Open removes the seal from a text and returns the object. sealed reports whether the text
+// ends with a seal. If it does but the hash does not match, the text was changed; Open then
+// returns an error, and the object as it is now.
 func Open(text []byte) (object []byte, sealed bool, err error) {
 	at := len(text) - len(after) - digits
 	if at < len(before) || !bytes.HasSuffix(text[:at], []byte(before)) || !bytes.HasSuffix(text, []byte(after)) {
 		return nil, false, nil
 	}
-	if holds, is := string(text[at:at+digits]), sum(text); holds != is {
-		err = fmt.Errorf("its SHA-256 is %s, but it says %.*q", is, digits, holds)
+	if stored, actual := string(text[at:at+digits]), sum(text); stored != actual {
+		err = fmt.Errorf("its SHA-256 is %s, but it contains %.*q", actual, digits, stored)
 	}
 	return slices.Concat(text[:at-len(before)], []byte(end)), true, err
 }
 
-// sum is the hash of a text with a seal, in hex.
+// sum returns the hash, in hex, of a text with a seal.
 func sum(text []byte) string {
 	at := len(text) - len(after) - digits
 	hash := sha256.New()

@@ -20,7 +20,7 @@ func TestOpen(t *testing.T) {
 		for bit := range 8 {
 			text[i] ^= 1 << bit
 			if _, sealed, err := Open(text); sealed && err == nil {
-				t.Errorf("bit %d of byte %d is not missed", bit, i)
+				t.Errorf("a change of bit %d of byte %d is not detected", bit, i)
 			}
 			text[i] ^= 1 << bit
 		}
@@ -32,7 +32,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestPython checks a seal as the package's documentation says.
+// TestPython checks a seal with the Python code in the package's documentation.
 func TestPython(t *testing.T) {
 	python := needs.Program(t, "python3")
 	path := filepath.Join(t.TempDir(), "sealed.json")

@@ -1,4 +1,4 @@
-// Package shell writes words of a POSIX shell's language.
+// Package shell quotes words for a POSIX shell.
 package shell
 
 import (
@@ -8,10 +8,10 @@ import (
 
 var plain = regexp.MustCompile(`^[\w.,:@%+/=-]+$`)
 
-// Plain tells whether text is one word for a shell as it is.
+// Plain reports whether text is one word for a shell without quotes.
 func Plain(text string) bool { return plain.MatchString(text) }
 
-// Quote makes text one word of a shell, with quotes where it needs them.
+// Quote returns text as one word for a shell, with quotes if it needs them.
 func Quote(text string) string {
 	if Plain(text) {
 		return text

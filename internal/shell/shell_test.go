@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestQuote has a shell print what was quoted.
+// TestQuote checks that a shell prints quoted words unchanged.
 func TestQuote(t *testing.T) {
 	for _, text := range []string{
 		"", "a", "/home/a/b-c_d.e", "a b", "it's", "''", `"`, `\`, "$HOME `id` $(id)", "a\nb", "*", "--x=1,2", "~", "!", "ä", "#",

@@ -17,25 +17,26 @@ import (
 	"nb201/internal/usage"
 )
 
-// maxPickle bounds the pickle that Value decodes, which then takes some ten times its
-// size in memory. Published checkpoints of one architecture have less than 1 MB.
+// maxPickle is the largest pickle, in bytes, that Value decodes. It takes about ten times
+// its size in memory. Pickles in published checkpoints of one architecture have less than
+// 1 MB.
 const maxPickle = 256 << 20
 
-// maxOutline bounds the pickle that Outline decodes: a program's checkpoint of a network
-// has less than 1 MB, and whatever else it holds is of no use.
+// maxOutline is the largest pickle, in bytes, that Outline decodes. The pickle of a network
+// has less than 1 MB; whatever else a checkpoint contains is not used.
 const maxOutline = 16 << 20
 
-// File is an open checkpoint of torch.save: a zip archive, or the legacy format that
-// was the default before torch 1.6. Its methods are safe for concurrent use. What is
-// wrong with it is a usage error that names the file.
+// File is an open checkpoint of torch.save: a zip archive, or the legacy format that was the
+// default before torch 1.6. Its methods are safe for concurrent use. Errors in the file are
+// usage errors that name it.
 type File struct {
 	path string // "" in memory
 	src  io.ReaderAt
 	size int64
 	file *os.File // nil in memory
 
-	records map[string]*zip.File // by name below the top folder; nil: legacy format
-	legacy  int64                // where the pickle of the legacy format begins
+	records map[string]*zip.File // by name below the top directory; nil in the legacy format
+	legacy  int64                // offset of the pickle in the legacy format
 }
 
 // Open opens the checkpoint at path.
@@ -51,21 +52,21 @@ func Open(path string) (*File, error) {
 		err = f.open()
 	}
 	if err != nil {
-		return nil, errors.Join(f.wrong(err), file.Close())
+		return nil, errors.Join(f.readError(err), file.Close())
 	}
 	return f, nil
 }
 
-// NewFile opens the checkpoint that is the first size bytes of r.
+// NewFile opens the checkpoint in the first size bytes of r.
 func NewFile(r io.ReaderAt, size int64) (*File, error) {
 	f := &File{src: r, size: size}
 	if err := f.open(); err != nil {
-		return nil, f.wrong(err)
+		return nil, f.readError(err)
 	}
 	return f, nil
 }
 
-// Close closes the file; what was read of it stays, tensors that were not are lost.
+// Close closes the file. Tensors that have been read remain valid.
 func (f *File) Close() error {
 	if f.file == nil {
 		return nil
@@ -73,11 +74,11 @@ func (f *File) Close() error {
 	return f.file.Close()
 }
 
-func (f *File) wrong(err error) error {
+func (f *File) readError(err error) error {
 	if f.path == "" {
-		return usage.Errorf("checkpoint cannot be read: %w", err)
+		return usage.Errorf("cannot read checkpoint: %w", err)
 	}
-	return usage.Errorf("%s is no checkpoint that can be read: %w", f.path, err)
+	return usage.Errorf("%s: cannot read checkpoint: %w", f.path, err)
 }
 
 func (f *File) open() error {
@@ -94,24 +95,24 @@ func (f *File) open() error {
 func (f *File) openZip() error {
 	z, err := zip.NewReader(f.src, f.size)
 	if err != nil {
-		return fmt.Errorf("no whole torch checkpoint (a zip archive): %w", err)
+		return fmt.Errorf("not a complete torch checkpoint (a zip archive): %w", err)
 	}
 	f.records = map[string]*zip.File{}
 	stored := uint64(0)
 	for _, r := range z.File {
-		// A name begins with a folder that torch calls after the file.
+		// A name begins with a directory that torch names after the file.
 		_, name, ok := strings.Cut(r.Name, "/")
 		if !ok {
 			continue
 		}
 		if f.records[name] != nil {
-			return fmt.Errorf("it has two records %.80q", name)
+			return fmt.Errorf("it has two records named %.80q", name)
 		}
 		f.records[name] = r
 		if r.Method == zip.Store {
-			// Records that share their bytes could claim any memory.
+			// Records that share bytes could need any amount of memory.
 			if r.UncompressedSize64 > uint64(f.size)-stored {
-				return errors.New("its records are longer than it is")
+				return errors.New("its records are longer than the file")
 			}
 			stored += r.UncompressedSize64
 		}
@@ -122,29 +123,29 @@ func (f *File) openZip() error {
 			return err
 		}
 		if string(order) != "little" {
-			return fmt.Errorf("its byte order is %q, not little", order)
+			return fmt.Errorf("its byte order is %q, not \"little\"", order)
 		}
 	}
 	return nil
 }
 
-// magic is the number with which the legacy format begins (MAGIC_NUMBER of
+// magic is the number at the beginning of the legacy format (MAGIC_NUMBER in
 // torch/serialization.py).
 var magic, _ = new(big.Int).SetString("1950a86a20f9469cfc6c", 16)
 
-// openLegacy reads what comes first in the legacy format (_legacy_save of
-// torch/serialization.py): three small pickles.
+// openLegacy reads the beginning of the legacy format, three small pickles (_legacy_save in
+// torch/serialization.py).
 func (f *File) openLegacy() error {
 	number, next, err := f.decode(pickle.Reader{}, 0, maxPickle)
 	if n, ok := number.(*big.Int); err != nil || !ok || n.Cmp(magic) != 0 {
-		return errors.New("no whole torch checkpoint: neither a zip archive nor torch's legacy format")
+		return errors.New("not a complete torch checkpoint: neither a zip archive nor torch's legacy format")
 	}
 	version, next, err := f.decode(pickle.Reader{}, next, maxPickle)
 	if err != nil {
 		return err
 	}
 	if version != int64(1001) {
-		return errors.New("its legacy format is not of version 1001")
+		return errors.New("its legacy format does not have version 1001")
 	}
 	info, next, err := f.decode(pickle.Reader{}, next, maxPickle)
 	if err != nil {
@@ -152,16 +153,17 @@ func (f *File) openLegacy() error {
 	}
 	d, ok := info.(*pickle.Dict)
 	if !ok {
-		return errors.New("its legacy format does not tell the byte order")
+		return errors.New("its legacy format does not contain the byte order")
 	}
 	if little, _ := d.Get("little_endian"); little != true {
-		return errors.New("its byte order is not little")
+		return errors.New("its byte order is not little-endian")
 	}
 	f.legacy = next
 	return nil
 }
 
-// decode decodes the pickle of at most limit bytes at offset, and tells where it ends.
+// decode decodes the pickle of at most limit bytes at offset, and returns the offset of its
+// end.
 func (f *File) decode(reader pickle.Reader, offset, limit int64) (any, int64, error) {
 	section := io.NewSectionReader(f.src, offset, f.size-offset)
 	src := io.Reader(section)
@@ -175,32 +177,32 @@ func (f *File) decode(reader pickle.Reader, offset, limit int64) (any, int64, er
 type tooLong struct{ limit int64 }
 
 func (t tooLong) Read([]byte) (int, error) {
-	return 0, fmt.Errorf("it has more than the %d bytes that are read at once", t.limit)
+	return 0, fmt.Errorf("its pickle has more than %d bytes, the limit", t.limit)
 }
 
-// Pickle is where the pickle of f's value lies: as it is, or compressed by deflate. In
-// the legacy format other things follow it.
+// Pickle returns the pickle of f's value, which may be compressed by deflate. In the legacy
+// format, the section continues after the pickle.
 func (f *File) Pickle() (section *io.SectionReader, deflated bool, err error) {
 	if f.records == nil {
 		return io.NewSectionReader(f.src, f.legacy, f.size-f.legacy), false, nil
 	}
 	r := f.records["data.pkl"]
 	if r == nil {
-		return nil, false, f.wrong(errors.New("record data.pkl is missing"))
+		return nil, false, f.readError(errors.New("record data.pkl is missing"))
 	}
 	offset, err := r.DataOffset()
 	if err != nil {
-		return nil, false, f.wrong(err)
+		return nil, false, f.readError(err)
 	}
 	return io.NewSectionReader(f.src, offset, int64(r.CompressedSize64)), r.Method != zip.Store, nil
 }
 
-// Check reads every record and compares its CRC, which torch does not. The legacy
-// format has none.
+// Check reads every record and compares its CRC, which torch does not do. The legacy format
+// has no CRCs.
 func (f *File) Check() error {
 	for name := range f.records {
 		if err := f.copyTo(io.Discard, name, math.MaxInt64); err != nil {
-			return f.wrong(err)
+			return f.readError(err)
 		}
 	}
 	return nil
@@ -229,18 +231,18 @@ func (f *File) copyTo(w io.Writer, name string, limit int64) error {
 func (f *File) read(name string, limit int64) ([]byte, error) {
 	var b bytes.Buffer
 	if r := f.records[name]; r != nil && r.Method == zip.Store && r.UncompressedSize64 <= uint64(limit) {
-		b.Grow(int(r.UncompressedSize64)) // f is as long
+		b.Grow(int(r.UncompressedSize64)) // at most the length of f
 	}
 	err := f.copyTo(&b, name, limit)
 	return b.Bytes(), err
 }
 
-// Value decodes the value that was saved: what package pickle reads, with a *Ref for
-// every tensor.
+// Value decodes the value that was saved. It consists of the types that package pickle
+// reads, with a [*Ref] for every tensor.
 func (f *File) Value() (any, error) { return f.value(Class, maxPickle) }
 
-// Outline is Value with a *pickle.Opaque for whatever else there is: options, schedulers
-// and whole modules, such as checkpoints have beside their weights.
+// Outline is like Value, but returns a *pickle.Opaque for anything unknown, such as the
+// options, schedulers and whole modules in checkpoints beside the weights.
 func (f *File) Outline() (any, error) { return f.value(anyClass, maxOutline) }
 
 func (f *File) value(class classes, limit int64) (any, error) {
@@ -252,7 +254,7 @@ func (f *File) value(class classes, limit int64) (any, error) {
 		v, err = f.legacyValue(class, limit)
 	}
 	if err != nil {
-		return nil, f.wrong(err)
+		return nil, f.readError(err)
 	}
 	return v, nil
 }
@@ -271,13 +273,13 @@ func (f *File) zipValue(class classes, limit int64) (any, error) {
 		name := "data/" + key
 		want := int64(s.elements * dtypes[s.dtype].width)
 		if r := f.records[name]; r != nil && (r.Method != zip.Store || r.UncompressedSize64 != uint64(want)) {
-			return nil, fmt.Errorf("record %.80s holds %d bytes (method %d) where %d elements of %s are due",
+			return nil, fmt.Errorf("record %.80s has %d bytes (compression method %d), not %d uncompressed elements of %s",
 				name, r.UncompressedSize64, r.Method, s.elements, s.dtype)
 		}
 		s.read = func() ([]byte, error) {
 			b, err := f.read(name, want)
 			if err != nil {
-				return nil, f.wrong(err)
+				return nil, f.readError(err)
 			}
 			return b, nil
 		}
@@ -285,8 +287,8 @@ func (f *File) zipValue(class classes, limit int64) (any, error) {
 	return v, nil
 }
 
-// legacyValue also finds the elements, which follow the pickle: a list of the storages'
-// keys, and for each of them the number of elements and the elements.
+// legacyValue also locates the elements, which follow the pickle: a list of the storages'
+// keys, then the number of elements and the elements of each.
 func (f *File) legacyValue(class classes, limit int64) (any, error) {
 	storages := storages{}
 	v, next, err := f.decode(pickle.Reader{Class: class, Persistent: storages.persistent}, f.legacy, limit)
@@ -305,7 +307,7 @@ func (f *File) legacyValue(class classes, limit int64) (any, error) {
 		name, _ := key.(string)
 		s := storages[name]
 		if s == nil || s.read != nil {
-			return nil, fmt.Errorf("its storage %.80q is not used, or not the only one", name)
+			return nil, fmt.Errorf("its storage %.80q is unused or a duplicate", name)
 		}
 		var count [8]byte
 		if _, err := f.src.ReadAt(count[:], next); err != nil {
@@ -313,7 +315,7 @@ func (f *File) legacyValue(class classes, limit int64) (any, error) {
 		}
 		size := int64(s.elements * dtypes[s.dtype].width)
 		if n := binary.LittleEndian.Uint64(count[:]); n != uint64(s.elements) {
-			return nil, fmt.Errorf("storage %s holds %d elements where %d are due", name, n, s.elements)
+			return nil, fmt.Errorf("storage %s has %d elements instead of %d", name, n, s.elements)
 		}
 		start := next + int64(len(count))
 		if next = start + size; size > f.size-start {
@@ -322,7 +324,7 @@ func (f *File) legacyValue(class classes, limit int64) (any, error) {
 		s.read = func() ([]byte, error) {
 			b := make([]byte, size)
 			if _, err := io.ReadFull(io.NewSectionReader(f.src, start, size), b); err != nil {
-				return nil, f.wrong(err)
+				return nil, f.readError(err)
 			}
 			return b, nil
 		}
@@ -335,18 +337,18 @@ func (f *File) legacyValue(class classes, limit int64) (any, error) {
 	return v, nil
 }
 
-// storages are those that a pickle refers to, by their keys.
+// storages contains the storages to which a pickle refers, by key.
 type storages map[string]*storage
 
-// storage is a one-dimensional array of elements that are not read yet.
+// storage is a one-dimensional array of elements that have not been read.
 type storage struct {
 	dtype    DType
 	elements int
 	read     func() ([]byte, error)
 }
 
-// persistent finds what the persistent id ("storage", class, key, location, elements)
-// stands for; the legacy format adds a None, and refers to the classes of modules too.
+// persistent returns the storage of a persistent ID ("storage", class, key, location,
+// elements). The legacy format appends a None, and has IDs of modules' classes too.
 func (s storages) persistent(id any) (any, error) {
 	t, ok := id.(pickle.Tuple)
 	if ok && len(t) == 4 && t[0] == "module" {
@@ -355,7 +357,7 @@ func (s storages) persistent(id any) (any, error) {
 		}
 	}
 	if !ok || len(t) != 5 && (len(t) != 6 || t[5] != nil) {
-		return nil, errors.New("it refers to something else than a storage")
+		return nil, errors.New("it refers to an object that is not a storage")
 	}
 	if unknown, ok := t[1].(*pickle.Opaque); ok {
 		return unknown, nil
@@ -364,7 +366,7 @@ func (s storages) persistent(id any) (any, error) {
 	key, ok2 := t[2].(string)
 	n, ok3 := t[4].(int64)
 	if !ok1 || !ok2 || !ok3 || n < 0 || n > math.MaxInt/16 {
-		return nil, errors.New("it refers to a storage in a malformed way")
+		return nil, errors.New("it has a malformed reference to a storage")
 	}
 	known := s[key]
 	if known == nil {
@@ -372,7 +374,7 @@ func (s storages) persistent(id any) (any, error) {
 		s[key] = known
 	}
 	if known.dtype != DType(d) || known.elements != int(n) {
-		return nil, fmt.Errorf("storage %.80q is used as two types or lengths", key)
+		return nil, fmt.Errorf("storage %.80q is used with two types or lengths", key)
 	}
 	return known, nil
 }
@@ -385,16 +387,16 @@ func (s *storage) load() (*Tensor, error) {
 	return FromBytes(s.dtype, []int{s.elements}, b)
 }
 
-// Embedded is a checkpoint inside a pickle: what torch.storage._load_from_bytes gets.
-// As such a plain pickle holds the storages of its tensors.
+// Embedded is a checkpoint inside a pickle, an argument of torch.storage._load_from_bytes.
+// Plain pickles contain the storages of their tensors in this form.
 type Embedded struct{ data []byte }
 
-// Open opens the checkpoint, in memory.
+// Open opens the checkpoint in memory.
 func (e *Embedded) Open() (*File, error) {
 	return NewFile(bytes.NewReader(e.data), int64(len(e.data)))
 }
 
-// load reads a checkpoint that is one storage. A pickle writes one for each tensor.
+// load reads a checkpoint of one storage. A pickle contains one for each tensor.
 func (e *Embedded) load() (*Tensor, error) {
 	f, err := e.Open()
 	if err != nil {
@@ -406,7 +408,7 @@ func (e *Embedded) load() (*Tensor, error) {
 	}
 	s, ok := v.(*storage)
 	if !ok {
-		return nil, usage.Errorf("a checkpoint inside a pickle holds something else than a storage")
+		return nil, usage.Errorf("a checkpoint inside a pickle contains something other than a storage")
 	}
 	return s.load()
 }
@@ -416,31 +418,31 @@ type Ref struct {
 	Shape []int
 
 	storage interface{ load() (*Tensor, error) }
-	offset  int   // of its first element
+	offset  int   // of the first element, in elements
 	stride  []int // in elements
 }
 
 type (
 	storageClass DType                                  // a storage class of torch
-	function     func(args pickle.Tuple) (any, error)   // a function of torch
+	function     func(args pickle.Tuple) (any, error)   // a function in torch
 	classes      func(module, name string) (any, error) // see pickle.Reader.Class
 )
 
 func (f function) Call(args pickle.Tuple) (any, error) { return f(args) }
 
-// Class resolves what pickles with tensors in them name, be it in a checkpoint or in a
-// plain pickle, besides what pickle.Plain does. It is safe for any pickle. A tensor
-// becomes a *Ref, a checkpoint in a plain pickle an *Embedded.
+// Class is a pickle.Reader.Class for pickles that contain tensors, in checkpoints and plain
+// pickles. It also knows everything that pickle.Plain does. It is safe for any pickle. A
+// tensor is read as a [*Ref], a checkpoint in a plain pickle as an [*Embedded].
 func Class(module, name string) (any, error) {
 	switch module + "." + name {
 	case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2":
 		return function(rebuildTensor), nil
 	case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state": // (tensor, requires_grad, hooks)
-		return function(first), nil
+		return function(firstArgument), nil
 	case "torch._tensor._rebuild_from_type_v2": // a tensor with attributes
 		return function(rebuildFromType), nil
 	case "torch.Size": // of a tuple
-		return function(first), nil
+		return function(firstArgument), nil
 	case "torch.storage._load_from_bytes":
 		return function(loadFromBytes), nil
 	}
@@ -450,12 +452,12 @@ func Class(module, name string) (any, error) {
 		}
 	}
 	if strings.HasPrefix(module, "torch") {
-		return nil, fmt.Errorf("%s.%s has no place among dense tensors", module, name)
+		return nil, fmt.Errorf("%s.%s is not supported; only dense tensors are", module, name)
 	}
 	return pickle.Plain(module, name)
 }
 
-// anyClass is Class with a *pickle.Opaque for what that does not resolve.
+// anyClass is like Class, with a *pickle.Opaque for what Class does not know.
 func anyClass(module, name string) (any, error) {
 	if c, err := Class(module, name); err == nil {
 		return c, nil
@@ -463,9 +465,9 @@ func anyClass(module, name string) (any, error) {
 	return &pickle.Opaque{Name: module + "." + name}, nil
 }
 
-func first(args pickle.Tuple) (any, error) {
+func firstArgument(args pickle.Tuple) (any, error) {
 	if len(args) == 0 {
-		return nil, errors.New("a parameter or a shape of nothing")
+		return nil, errors.New("a parameter or a shape without a value")
 	}
 	return args[0], nil
 }
@@ -479,7 +481,7 @@ func loadFromBytes(args pickle.Tuple) (any, error) {
 	return nil, errors.New("a storage without its bytes")
 }
 
-// rebuildFromType is (function, type, arguments, attributes).
+// rebuildFromType makes a tensor from (function, type, arguments, attributes).
 func rebuildFromType(args pickle.Tuple) (any, error) {
 	if len(args) == 4 {
 		rebuild, ok1 := args[0].(function)
@@ -491,11 +493,11 @@ func rebuildFromType(args pickle.Tuple) (any, error) {
 	return nil, errors.New("a tensor with attributes is malformed")
 }
 
-// rebuildTensor makes a tensor of (storage, offset, size, stride, requires_grad, hooks,
-// metadata), the last of which says what is still to be done with the elements.
+// rebuildTensor makes a tensor from (storage, offset, size, stride, requires_grad, hooks,
+// metadata). Metadata lists operations that remain to be done on the elements.
 func rebuildTensor(args pickle.Tuple) (any, error) {
 	if len(args) < 4 {
-		return nil, errors.New("a tensor without its shape")
+		return nil, errors.New("a tensor without a shape")
 	}
 	offset, ok1 := args[1].(int64)
 	shape, ok2 := ints(args[2])
@@ -505,17 +507,17 @@ func rebuildTensor(args pickle.Tuple) (any, error) {
 	}
 	if len(args) > 6 {
 		if metadata, ok := args[6].(*pickle.Dict); !ok || len(*metadata) > 0 {
-			return nil, errors.New("a tensor is negated or conjugated only when it is read: save its clone()")
+			return nil, errors.New("a tensor is a negated or conjugated view; save its clone() instead")
 		}
 	}
-	const maxAxes = 64 // of torch
+	const maxAxes = 64 // torch's limit
 	if len(shape) > maxAxes {
-		return nil, fmt.Errorf("a tensor with %d axes", len(shape))
+		return nil, fmt.Errorf("a tensor with %d axes, more than %d", len(shape), maxAxes)
 	}
 	n := 1
 	for i := range shape {
 		if shape[i] < 0 || n > math.MaxInt/16/max(shape[i], 1) {
-			return nil, fmt.Errorf("a tensor of an impossible shape, which has %d where %d elements are", shape[i], n)
+			return nil, fmt.Errorf("a tensor with an impossible shape: an axis of %d, with %d elements in the axes before it", shape[i], n)
 		}
 		n *= shape[i]
 	}
@@ -523,7 +525,7 @@ func rebuildTensor(args pickle.Tuple) (any, error) {
 	switch s := args[0].(type) {
 	case *storage:
 		t.storage = s
-		if err := t.within(s.elements); err != nil {
+		if err := t.checkBounds(s.elements); err != nil {
 			return nil, err
 		}
 	case *pickle.Opaque:

@@ -14,7 +14,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// saved is the state dict in the files of testdata/save.py.
+// saved returns the state dict in the files written by testdata/save.py.
 func saved() StateDict {
 	return StateDict{
 		{"weight", &Tensor{Shape: []int{2, 3}, Float32: []float32{2, 3, 4, 5, 6, 7}}},
@@ -26,13 +26,13 @@ func saved() StateDict {
 	}
 }
 
-// state is the value under full and net_state_dict.
+// state returns the value under full and net_state_dict.
 func state(t testing.TB, v any) any {
 	t.Helper()
 	for _, key := range []string{"full", "net_state_dict"} {
 		d, ok := v.(*pickle.Dict)
 		if !ok {
-			t.Fatalf("a %T in place of a dict", v)
+			t.Fatalf("a %T instead of a dict", v)
 		}
 		if v, ok = d.Get(key); !ok {
 			t.Fatalf("no %q", key)
@@ -68,7 +68,7 @@ func TestFile(t *testing.T) {
 			t.Errorf("%s: shape %v", name, shape)
 		}
 		if _, err := f.StateDict(full); err == nil || !strings.Contains(err.Error(), path) || !usage.Is(err) {
-			t.Errorf("%s: what is no state dict: error %v", name, err)
+			t.Errorf("%s: not a state dict: error %v", name, err)
 		}
 
 		section, deflated, err := f.Pickle()
@@ -111,7 +111,7 @@ func TestDeflatedPickle(t *testing.T) {
 	}
 }
 
-// Tensors in plain pickles.
+// TestEmbedded reads tensors in plain pickles.
 func TestEmbedded(t *testing.T) {
 	for _, name := range []string{"embedded-protocol2", "embedded-protocol4", "whole"} {
 		data, err := os.ReadFile(filepath.Join("testdata", "read", name+".pickle"))
@@ -138,7 +138,7 @@ func TestEmbeddedRefuses(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"not a checkpoint": {[]byte("hello"), "no whole torch checkpoint"},
+		"not a checkpoint": {[]byte("hello"), "not a complete torch checkpoint"},
 		"damaged":          {flip(t, whole, "archive/data/0"), "record data/0 is damaged"},
 		"a number":         {write(t, 5), "no dictionary of tensors"},
 	} {
@@ -150,8 +150,8 @@ func TestEmbeddedRefuses(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"no storage": {whole, "something else than a storage"},
-		"too short":  {legacyStorage(t), "4 elements at 0 in a storage of 3 elements"},
+		"no storage": {whole, "something other than a storage"},
+		"too short":  {legacyStorage(t), "4 elements with strides [1] at offset 0 is beyond its storage of 3 elements"},
 	} {
 		ref := &Ref{Shape: []int{4}, storage: &Embedded{c.data}, stride: []int{1}}
 		if _, err := LoadStateDict(&pickle.Dict{{Key: "weight", Value: ref}}); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -160,7 +160,7 @@ func TestEmbeddedRefuses(t *testing.T) {
 	}
 }
 
-// legacyStorage is a checkpoint of one storage of three numbers, as torch.save writes it
+// legacyStorage returns a checkpoint of one storage of three numbers, as torch.save writes it
 // in the legacy format.
 func legacyStorage(t testing.TB) []byte {
 	t.Helper()
@@ -169,7 +169,7 @@ func legacyStorage(t testing.TB) []byte {
 		"\x03\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x80\x3f\x00\x00\x00\x40\x00\x00\x40\x40")
 }
 
-// legacyHead is what comes before the pickle.
+// legacyHead returns the beginning of a legacy file, before the pickle.
 func legacyHead(t testing.TB) string {
 	t.Helper()
 	data, err := os.ReadFile("testdata/read/legacy.pth")
@@ -192,28 +192,28 @@ func TestLegacyRefuses(t *testing.T) {
 	const keys, count, element = "\x80\x02]U\x01aa.", "\x01\x00\x00\x00\x00\x00\x00\x00", "\x00\x00\x80\x3f"
 	for name, c := range map[string]struct{ data, want string }{
 		"sound":             {head + object + keys + count + element, ""},
-		"magic":             {"\x80\x02K\x05." + head[15:], "no whole torch checkpoint"},
-		"version":           {head[:15] + "\x80\x02M\xea\x03." + head[21:], "not of version 1001"},
-		"big endian":        {strings.Replace(head, "\x88", "\x89", 1), "byte order is not little"},
-		"no info":           {head[:21] + "\x80\x02N.", "does not tell the byte order"},
+		"magic":             {"\x80\x02K\x05." + head[15:], "not a complete torch checkpoint"},
+		"version":           {head[:15] + "\x80\x02M\xea\x03." + head[21:], "does not have version 1001"},
+		"big endian":        {strings.Replace(head, "\x88", "\x89", 1), "byte order is not little-endian"},
+		"no info":           {head[:21] + "\x80\x02N.", "does not contain the byte order"},
 		"cut in the head":   {head[:30], "truncated"},
 		"cut in the object": {head + object[:20], "truncated"},
 		"cut in the keys":   {head + object + keys[:5], "truncated"},
 		"keys not a list":   {head + object + "N.", "no list of its storages"},
 		"no keys":           {head + object + "].", `storage "a" is missing`},
-		"foreign key":       {head + object + "]U\x01ba.", `storage "b" is not used`},
-		"same key twice":    {head + object + "](U\x01aU\x01ae." + count + element, `storage "a" is not used, or not the only one`},
-		"key no name":       {head + object + "]K\x01a.", "is not used"},
+		"foreign key":       {head + object + "]U\x01ba.", `storage "b" is unused`},
+		"same key twice":    {head + object + "](U\x01aU\x01ae." + count + element, `storage "a" is unused or a duplicate`},
+		"key no name":       {head + object + "]K\x01a.", "is unused"},
 		"cut in the count":  {head + object + keys + count[:7], "ends before storage a"},
-		"other count":       {head + object + keys + "\x02" + count[1:] + element, "2 elements where 1 are due"},
+		"other count":       {head + object + keys + "\x02" + count[1:] + element, "2 elements instead of 1"},
 		"cut in elements":   {head + object + keys + count + element[:3], "ends within storage a"},
 		"huge storage":      {head + storage("a", "FloatStorage", "\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x07") + "." + keys + "\x00\x00\x00\x00\x00\x00\x00\x07", "ends within storage a"},
-		"impossible count":  {head + storage("a", "FloatStorage", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f") + "." + keys, "in a malformed way"},
+		"impossible count":  {head + storage("a", "FloatStorage", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f") + "." + keys, "malformed reference to a storage"},
 		"two lengths":       {head + "(" + storage("a", "FloatStorage", "K\x01") + storage("a", "FloatStorage", "K\x02") + "t.", "two types or lengths"},
 		"two types":         {head + "(" + storage("a", "FloatStorage", "K\x01") + storage("a", "LongStorage", "K\x01") + "t.", "two types or lengths"},
-		"view":              {head + strings.Replace(storage("a", "FloatStorage", "K\x01"), "N", "K\x01", 1) + ".", "something else than a storage"},
-		"module":            {head + "U\x06moduleQ.", "something else than a storage"},
-		"class":             {head + "cposix\nsystem\n.", `names "posix.system"`},
+		"view":              {head + strings.Replace(storage("a", "FloatStorage", "K\x01"), "N", "K\x01", 1) + ".", "an object that is not a storage"},
+		"module":            {head + "U\x06moduleQ.", "an object that is not a storage"},
+		"class":             {head + "cposix\nsystem\n.", `refers to "posix.system"`},
 	} {
 		f, err := NewFile(strings.NewReader(c.data), int64(len(c.data)))
 		if err == nil {
@@ -244,7 +244,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// readAll reads all that a checkpoint offers, as far as it can.
+// readAll reads everything in a checkpoint, as far as possible.
 func readAll(data []byte) (StateDict, error) {
 	f, err := NewFile(bytes.NewReader(data), int64(len(data)))
 	if err != nil {

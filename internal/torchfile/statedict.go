@@ -11,9 +11,9 @@ import (
 	"nb201/internal/usage"
 )
 
-// ReadStateDict reads a checkpoint that holds a state dict and nothing else, as
-// torch.save(net.state_dict(), path) and Write make it. Unlike torch.load it checks
-// the CRC of every record that it reads. Errors are usage errors that name the file.
+// ReadStateDict reads a checkpoint that contains only a state dict, as
+// torch.save(net.state_dict(), path) and [Write] make it. Unlike torch.load, it checks the
+// CRC of every record that it reads. Errors are usage errors that name the file.
 func ReadStateDict(path string) (StateDict, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -27,22 +27,22 @@ func ReadStateDict(path string) (StateDict, error) {
 	return f.StateDict(v)
 }
 
-// StateDict reads the tensors of a state dict among the values of f.
+// StateDict reads the tensors of v, a state dict in the value of f.
 func (f *File) StateDict(v any) (StateDict, error) {
 	s, err := LoadStateDict(v)
 	if err != nil && !usage.Is(err) {
-		return nil, f.wrong(err)
+		return nil, f.readError(err)
 	}
 	return s, err
 }
 
-// maxCopied bounds the elements that LoadStateDict copies out of views that are not
-// contiguous: such views can be larger than the storage that they are of. The networks
-// of the search space have a tenth as many.
+// maxCopied bounds the elements that LoadStateDict copies from views that are not
+// contiguous, since such views can be larger than their storage. The networks of the search
+// space have a tenth of that.
 const maxCopied = 1 << 24
 
-// LoadStateDict reads the tensors of a state dict that Class made: a dictionary of
-// *Ref, or an *Embedded of one.
+// LoadStateDict reads the tensors of a state dict that was decoded with [Class]: a dict of
+// *Ref, or an *Embedded with one.
 func LoadStateDict(v any) (StateDict, error) {
 	if e, ok := v.(*Embedded); ok {
 		f, err := e.Open()
@@ -55,9 +55,9 @@ func LoadStateDict(v any) (StateDict, error) {
 	}
 	items, ok := dictionary(v)
 	if !ok {
-		return nil, errors.New("it holds no dictionary of tensors")
+		return nil, errors.New("it contains no dictionary of tensors")
 	}
-	stored, err := tensors(items)
+	stored, err := storedTensors(items)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func LoadStateDict(v any) (StateDict, error) {
 		if ref := items[i].Value.(*Ref); !ref.contiguous() {
 			n := (&Tensor{Shape: t.Shape}).Elements()
 			if n > maxCopied-copied {
-				return nil, fmt.Errorf("its views have more than %d elements, up to %.80q: save contiguous tensors", maxCopied, t.Name)
+				return nil, fmt.Errorf("its views up to %.80q have more than %d elements, the limit; save contiguous tensors", t.Name, maxCopied)
 			}
 			copied += n
 		}
@@ -80,16 +80,16 @@ func LoadStateDict(v any) (StateDict, error) {
 	return s, nil
 }
 
-// Stored is a tensor in an open file. What is to be loaded should be chosen by its name
-// and shape: a view can be of any size, whatever that of the file. The tensors of a file
-// share what they have read, and so are for one goroutine.
+// Stored is a tensor in an open file. Choose what to load by name and shape, as a view can
+// be far larger than the file. The tensors of a file share what they have read, so only one
+// goroutine may use them.
 type Stored struct {
 	Name  string
 	Shape []int
 	Load  func() (*Tensor, error)
 }
 
-// Stored is s as if it were in a file.
+// Stored returns the tensors of s as if they were in a file.
 func (s StateDict) Stored() []Stored {
 	stored := make([]Stored, len(s))
 	for i, t := range s {
@@ -98,9 +98,10 @@ func (s StateDict) Stored() []Stored {
 	return stored
 }
 
-// Weights finds the state dict in a checkpoint: the value itself, or what it has under
-// one of the names that programs give to it, whatever else is there. The tensors keep
-// the names and the order of the file, and load as long as f is open.
+// Weights finds the state dict in a checkpoint: the value itself, or the dict under one of
+// the usual keys (state_dict, model_state_dict, model, net), whatever else the checkpoint
+// contains. The tensors have the names and order of the file, and can be loaded while f is
+// open.
 func (f *File) Weights() ([]Stored, error) {
 	v, err := f.Outline()
 	if err != nil {
@@ -108,13 +109,13 @@ func (f *File) Weights() ([]Stored, error) {
 	}
 	stored, err := Weights(v)
 	if err != nil {
-		return nil, f.wrong(err)
+		return nil, f.readError(err)
 	}
 	for i, t := range stored {
 		stored[i].Load = func() (*Tensor, error) {
 			tensor, err := t.Load()
 			if err != nil && !usage.Is(err) {
-				err = f.wrong(err)
+				err = f.readError(err)
 			}
 			return tensor, err
 		}
@@ -122,30 +123,31 @@ func (f *File) Weights() ([]Stored, error) {
 	return stored, nil
 }
 
-// wrappers are the keys under which checkpoints have a state dict.
+// wrappers lists the keys under which checkpoints have a state dict.
 var wrappers = []string{"state_dict", "model_state_dict", "model", "net"}
 
-// Weights finds the state dict in a value of Outline.
+// Weights finds the state dict in a value returned by [File.Outline].
 func Weights(v any) ([]Stored, error) {
 	const depth = 4
-	items, err := find(v, depth)
+	items, err := findStateDict(v, depth)
 	if err != nil {
 		return nil, err
 	}
-	return tensors(items)
+	return storedTensors(items)
 }
 
-// find finds a dictionary of tensors, at most so many dictionaries deep.
-func find(v any, depth int) (pickle.Dict, error) {
+// findStateDict finds a dictionary of tensors, at most depth dictionaries deep.
+func findStateDict(v any, depth int) (pickle.Dict, error) {
 	if whole, ok := v.(*pickle.Opaque); ok {
-		return nil, fmt.Errorf("it holds a whole Python object, a %s, which only its program can read: save the weights there, torch.save(net.state_dict(), FILE)", whole.Name)
+		return nil, fmt.Errorf("it contains a whole Python object (%s), which only its own program can read; "+
+			"save the weights with that program, by torch.save(net.state_dict(), FILE)", whole.Name)
 	}
 	items, ok := dictionary(v)
 	if !ok || depth == 0 {
-		return nil, errors.New("it holds no dictionary of tensors")
+		return nil, errors.New("it contains no dictionary of tensors")
 	}
 	if len(items) == 0 {
-		return nil, errors.New("it holds no tensor")
+		return nil, errors.New("it contains no tensors")
 	}
 	if !slices.ContainsFunc(items, func(p pickle.Pair) bool { _, ok := p.Value.(*Ref); return !ok }) {
 		return items, nil
@@ -158,9 +160,9 @@ func find(v any, depth int) (pickle.Dict, error) {
 		inner, _ := items.Get(key)
 		switch inner.(type) {
 		case *pickle.Opaque:
-			_, whole = find(inner, depth-1)
+			_, whole = findStateDict(inner, depth-1)
 		case *pickle.Dict, *pickle.OrderedDict:
-			if d, err := find(inner, depth-1); err == nil && !seen[inner] {
+			if d, err := findStateDict(inner, depth-1); err == nil && !seen[inner] {
 				seen[inner] = true
 				found, under = d, append(under, key)
 			}
@@ -168,7 +170,7 @@ func find(v any, depth int) (pickle.Dict, error) {
 	}
 	switch {
 	case len(under) > 1:
-		return nil, fmt.Errorf("it holds several state dicts, as %s: save one of them alone", strings.Join(under, " and "))
+		return nil, fmt.Errorf("it contains several state dicts, under %s; save only one of them", strings.Join(under, " and "))
 	case len(under) == 1:
 		return found, nil
 	case whole != nil:
@@ -176,14 +178,14 @@ func find(v any, depth int) (pickle.Dict, error) {
 	}
 	for _, item := range items {
 		if o, ok := item.Value.(*pickle.Opaque); ok && strings.HasPrefix(o.Name, "torch._utils._rebuild") {
-			return nil, fmt.Errorf("%s is not a dense tensor of a type that is read (%s)", keyName(item.Key), strings.TrimPrefix(o.Name, "torch._utils."))
+			return nil, fmt.Errorf("%s is not a dense tensor of a supported type (%s)", keyName(item.Key), strings.TrimPrefix(o.Name, "torch._utils."))
 		}
 	}
-	return nil, fmt.Errorf("it holds no state dict, neither by itself nor as %s: its keys are %s", strings.Join(wrappers, ", "), keys(items))
+	return nil, fmt.Errorf("it is not a state dict, and has none under %s; its keys are %s", strings.Join(wrappers, ", "), firstKeys(items))
 }
 
-// keys names the first keys of a dictionary.
-func keys(items pickle.Dict) string {
+// firstKeys lists the first keys of a dictionary.
+func firstKeys(items pickle.Dict) string {
 	const most = 5
 	var names []string
 	for _, item := range items[:min(len(items), most)] {
@@ -195,7 +197,7 @@ func keys(items pickle.Dict) string {
 	return strings.Join(names, ", ")
 }
 
-// keyName names a key, unless it is an object, which may be of any size when written out.
+// keyName returns a key as text, unless it is an object, whose text may have any length.
 func keyName(key any) string {
 	switch key.(type) {
 	case string, int64:
@@ -214,10 +216,10 @@ func dictionary(v any) (pickle.Dict, bool) {
 	return nil, false
 }
 
-// tensors are those of a state dict.
-func tensors(items pickle.Dict) ([]Stored, error) {
+// storedTensors returns the tensors of a state dict.
+func storedTensors(items pickle.Dict) ([]Stored, error) {
 	if len(items) == 0 {
-		return nil, errors.New("it holds no tensor")
+		return nil, errors.New("it contains no tensors")
 	}
 	stored := make([]Stored, len(items))
 	seen := map[string]bool{}
@@ -225,7 +227,7 @@ func tensors(items pickle.Dict) ([]Stored, error) {
 	for i, item := range items {
 		name, ok := item.Key.(string)
 		if !ok || seen[name] {
-			return nil, fmt.Errorf("key %d of its dictionary is not a name, or not the only one", i)
+			return nil, fmt.Errorf("key %d of its dictionary is not a string, or a duplicate", i)
 		}
 		seen[name] = true
 		ref, ok := item.Value.(*Ref)
@@ -236,13 +238,13 @@ func tensors(items pickle.Dict) ([]Stored, error) {
 			storage, err := read[ref.storage], error(nil)
 			if storage == nil {
 				if storage, err = ref.storage.load(); err != nil {
-					return nil, named(name, err)
+					return nil, nameTensor(name, err)
 				}
 				read[ref.storage] = storage
 			}
-			t, err := ref.of(storage)
+			t, err := ref.viewOf(storage)
 			if err != nil {
-				return nil, named(name, err)
+				return nil, nameTensor(name, err)
 			}
 			return t, nil
 		}}
@@ -250,22 +252,22 @@ func tensors(items pickle.Dict) ([]Stored, error) {
 	return stored, nil
 }
 
-// named says which tensor an error is of, unless it names the file.
-func named(name string, err error) error {
+// nameTensor adds the name of the tensor to an error, unless the error names the file.
+func nameTensor(name string, err error) error {
 	if usage.Is(err) {
 		return err
 	}
 	return fmt.Errorf("%.80q: %w", name, err)
 }
 
-// within makes sure that a view lies in a storage of so many elements.
-func (r *Ref) within(elements int) error {
+// checkBounds returns an error unless the view is within a storage of that many elements.
+func (r *Ref) checkBounds(elements int) error {
 	n, last := 1, r.offset
 	for i, size := range r.Shape {
 		n *= size
 		stride := r.stride[i]
 		if stride < 0 {
-			return fmt.Errorf("a tensor with the stride %d", stride)
+			return fmt.Errorf("a tensor with the negative stride %d", stride)
 		}
 		if size > 1 && last >= 0 {
 			if stride > (math.MaxInt-last)/(size-1) {
@@ -276,12 +278,12 @@ func (r *Ref) within(elements int) error {
 		}
 	}
 	if r.offset < 0 || n == 0 && r.offset > elements || n > 0 && last >= elements {
-		return fmt.Errorf("a tensor of %d elements at %d in a storage of %d elements, with the strides %v", n, r.offset, elements, r.stride)
+		return fmt.Errorf("a tensor of %d elements with strides %v at offset %d is beyond its storage of %d elements", n, r.stride, r.offset, elements)
 	}
 	return nil
 }
 
-// contiguous reports whether the elements lie one after the other, in C order.
+// contiguous reports whether the elements are adjacent and in C order.
 func (r *Ref) contiguous() bool {
 	for i, want := range (&Tensor{Shape: r.Shape}).strides() {
 		if r.Shape[i] > 1 && r.stride[i] != want {
@@ -291,10 +293,10 @@ func (r *Ref) contiguous() bool {
 	return true
 }
 
-// of is the tensor that is a view of a storage, with whose elements it shares its own
-// where they are contiguous.
-func (r *Ref) of(s *Tensor) (*Tensor, error) {
-	if err := r.within(s.Elements()); err != nil {
+// viewOf returns the tensor, a view of the storage s. It shares the storage's memory if the
+// view is contiguous.
+func (r *Ref) viewOf(s *Tensor) (*Tensor, error) {
+	if err := r.checkBounds(s.Elements()); err != nil {
 		return nil, err
 	}
 	return &Tensor{
@@ -303,7 +305,7 @@ func (r *Ref) of(s *Tensor) (*Tensor, error) {
 	}, nil
 }
 
-// view is what of a storage's elements a tensor has; nil of none.
+// view returns the elements of a tensor from those of its storage; nil if those are nil.
 func view[T any](r *Ref, elements []T) []T {
 	if elements == nil {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// readWeights reads all that Weights finds in a checkpoint.
+// readWeights reads everything that Weights finds in a checkpoint.
 func readWeights(t testing.TB, path string) (StateDict, error) {
 	t.Helper()
 	f, err := Open(path)
@@ -38,32 +38,33 @@ func readWeights(t testing.TB, path string) (StateDict, error) {
 	return s, nil
 }
 
-// round gives float32s the bits that a shorter type keeps of them.
+// round rounds a float32 to the bits of a shorter type.
 func round(v float32, bits uint) float32 {
 	return float32(math.Float64frombits(roundBits(math.Float64bits(float64(v)), 52-bits)))
 }
 
-// roundBits drops the last bits of a number, to the nearest and of two to the even.
+// roundBits rounds away the last bits of a number, to nearest, ties to even.
 func roundBits(b uint64, drop uint) uint64 {
 	return (b + 1<<(drop-1) - 1 + b>>drop&1) >> drop << drop
 }
 
-// refusals are what is said of those variants that are not read.
+// refusals lists the errors of the variants that cannot be read.
 var refusals = map[string]string{
-	"refused-whole":        "it holds a whole Python object, a torch.nn.modules.container.Sequential, which only its program can read: save the weights there, torch.save(net.state_dict(), FILE)",
-	"refused-whole-legacy": "a whole Python object, a torch.nn.modules.linear.Identity",
-	"refused-under-model":  "a whole Python object, a torch.nn.modules.container.Sequential",
-	"refused-optimizer":    "it holds no state dict, neither by itself nor as state_dict, model_state_dict, model, net: its keys are \"optimizer\", \"epoch\"",
-	"refused-several":      "it holds several state dicts, as model and net: save one of them alone",
-	"refused-quantized":    `"classifier.weight" is not a dense tensor of a type that is read (_rebuild_qtensor)`,
-	"refused-sparse":       `"classifier.weight" is not a dense tensor of a type that is read (_rebuild_sparse_tensor)`,
+	"refused-whole": "it contains a whole Python object (torch.nn.modules.container.Sequential), which only its own program can read; " +
+		"save the weights with that program, by torch.save(net.state_dict(), FILE)",
+	"refused-whole-legacy": "a whole Python object (torch.nn.modules.linear.Identity)",
+	"refused-under-model":  "a whole Python object (torch.nn.modules.container.Sequential)",
+	"refused-optimizer":    "it is not a state dict, and has none under state_dict, model_state_dict, model, net; its keys are \"optimizer\", \"epoch\"",
+	"refused-several":      "it contains several state dicts, under model and net; save only one of them",
+	"refused-quantized":    `"classifier.weight" is not a dense tensor of a supported type (_rebuild_qtensor)`,
+	"refused-sparse":       `"classifier.weight" is not a dense tensor of a supported type (_rebuild_sparse_tensor)`,
 	"refused-negated":      "save its clone()",
-	"refused-int32":        `"stem.1.num_batches_tracked": it is of int32, which is not read`,
-	"refused-float8":       `"stem.0.weight" is not a dense tensor of a type that is read (_rebuild_tensor_v3)`,
+	"refused-int32":        `"stem.1.num_batches_tracked": its type int32 is not supported`,
+	"refused-float8":       `"stem.0.weight" is not a dense tensor of a supported type (_rebuild_tensor_v3)`,
 }
 
-// TestVariants reads one state dict in all forms of testdata/variants.py: as committed
-// and, where there is a Python with torch, as that writes them.
+// TestVariants reads one state dict in all forms of testdata/variants.py: the committed files
+// and, if a Python with torch is available, those that it writes.
 func TestVariants(t *testing.T) {
 	dirs := []string{"testdata/variants"}
 	if python := needs.PythonIfSet(t); python != "" {
@@ -110,7 +111,7 @@ func TestVariants(t *testing.T) {
 	}
 }
 
-// rounded is what a variant holds of a state dict.
+// rounded returns a state dict as a variant contains it.
 func rounded(s StateDict, variant string) StateDict {
 	bits := map[string]uint{"half-floats": 10, "half-all": 10, "bfloat16-floats": 7}[variant]
 	r := slices.Clone(s)
@@ -130,7 +131,7 @@ func rounded(s StateDict, variant string) StateDict {
 	return r
 }
 
-// TestToFloat32 converts the corners of the short types.
+// TestToFloat32 converts extreme values of the short types.
 func TestToFloat32(t *testing.T) {
 	inf := float32(math.Inf(1))
 	for bits, want := range map[uint16]float32{
@@ -155,7 +156,7 @@ func TestToFloat32(t *testing.T) {
 	}
 }
 
-// TestViews reads views that torch makes rarely, and refuses those that leave their storage.
+// TestViews reads unusual views, and refuses those beyond their storage.
 func TestViews(t *testing.T) {
 	storage := &Tensor{Shape: []int{6}, Float32: []float32{0, 1, 2, 3, 4, 5}}
 	for _, c := range []struct {
@@ -180,7 +181,7 @@ func TestViews(t *testing.T) {
 		{[]int{3}, []int{1}, -1, nil},
 		{[]int{3, 3}, []int{math.MaxInt, math.MaxInt}, 0, nil},
 	} {
-		got, err := (&Ref{Shape: c.shape, stride: c.stride, offset: c.offset}).of(storage)
+		got, err := (&Ref{Shape: c.shape, stride: c.stride, offset: c.offset}).viewOf(storage)
 		if err != nil {
 			if c.want != nil {
 				t.Errorf("%v: %v", c, err)
@@ -191,7 +192,7 @@ func TestViews(t *testing.T) {
 	}
 }
 
-// FuzzWeights looks for weights in anything, and loads those that are not large.
+// FuzzWeights looks for weights in arbitrary files, and loads those that are not large.
 func FuzzWeights(f *testing.F) {
 	for _, name := range []string{"plain", "strided", "half-all", "mixed", "under-model", "legacy", "refused-whole", "refused-sparse"} {
 		data, err := os.ReadFile("testdata/variants/" + name + ".pth")
@@ -228,7 +229,8 @@ func FuzzWeights(f *testing.F) {
 	})
 }
 
-// A key may refer to itself twice, again and again: written out it would have no end.
+// A key may contain an object twice, and that one another twice, and so on: its text would be
+// far too long.
 func TestKeysOfAnySize(t *testing.T) {
 	key := any(pickle.Tuple{})
 	for range 64 {

@@ -1,8 +1,9 @@
-// Package torchfile writes and reads the checkpoints of torch.save: a zip archive
-// that holds one pickle (data.pkl) and, as records of their own, the elements of
-// its tensors.
+// Package torchfile reads and writes the checkpoints of torch.save: zip archives of a pickle
+// (data.pkl) and, each in a separate record, the elements of its tensors. It also reads the
+// legacy format from before torch 1.6.
 //
-// What a record must hold and where it must lie follows torch/serialization.py and
+// [Write] writes a checkpoint; [ReadStateDict] reads one with a state dict and nothing else;
+// [Open] gives access to any other. The format follows torch/serialization.py and
 // caffe2/serialize/inline_container.cc.
 package torchfile
 
@@ -27,12 +28,13 @@ const (
 	Int64
 	Float16
 	BFloat16
-	// A Tensor is of one of the types above. Those below only have their names known.
+	// firstUnread is the first type that a Tensor cannot have. Of these, only the names
+	// are known.
 	firstUnread
 )
 
-// dtypes gives, for each DType, its name in Python, its storage class in torch and
-// the bytes of one element.
+// dtypes lists, for each DType, its name in Python, its storage class in torch and the
+// size of an element in bytes.
 var dtypes = [...]struct {
 	name, storage string
 	width         int
@@ -54,8 +56,8 @@ var dtypes = [...]struct {
 
 func (d DType) String() string { return dtypes[d].name }
 
-// Tensor is a dense tensor in C order. Exactly one of its slices holds its
-// elements, or none when it has no element and is of type float32.
+// Tensor is a dense tensor in C order. Exactly one of its slices contains its elements. In a
+// float32 tensor without elements, all may be nil.
 type Tensor struct {
 	Shape    []int
 	Float32  []float32
@@ -65,7 +67,7 @@ type Tensor struct {
 	BFloat16 []uint16 // bits
 }
 
-// DType is the element type of t.
+// DType returns the element type of t.
 func (t *Tensor) DType() DType {
 	switch {
 	case t.Float64 != nil:
@@ -81,7 +83,7 @@ func (t *Tensor) DType() DType {
 	}
 }
 
-// Elements is the number of elements that t's shape gives.
+// Elements returns the number of elements by t's shape.
 func (t *Tensor) Elements() int {
 	n := 1
 	for _, d := range t.Shape {
@@ -108,20 +110,21 @@ func (t *Tensor) bytes() []byte {
 	return b
 }
 
-// FromBytes is the tensor of a shape whose elements are b, in little endian and C order.
+// FromBytes returns a tensor of a shape whose elements are in b, in little endian and C
+// order.
 func FromBytes(d DType, shape []int, b []byte) (*Tensor, error) {
 	t := &Tensor{Shape: shape}
 	if d >= firstUnread {
-		return nil, fmt.Errorf("it is of %v, which is not read", d)
+		return nil, fmt.Errorf("its type %v is not supported", d)
 	}
 	if n := t.Elements() * dtypes[d].width; n != len(b) {
-		return nil, fmt.Errorf("it has %d bytes where %d are due", len(b), n)
+		return nil, fmt.Errorf("it has %d bytes instead of %d", len(b), n)
 	}
 	t.setBytes(d, b)
 	return t, nil
 }
 
-// setBytes is the inverse of bytes, for a shape set already.
+// setBytes is the inverse of bytes. The shape must be set.
 func (t *Tensor) setBytes(d DType, b []byte) {
 	n := t.Elements()
 	switch d {
@@ -155,8 +158,8 @@ func uint16s(b []byte) []uint16 {
 	return s
 }
 
-// ToFloat32 is t with its elements rounded to float32, which holds every float16 and
-// bfloat16 exactly; t itself when it is of float32.
+// ToFloat32 returns t with its elements rounded to float32, which represents every float16
+// and bfloat16 exactly. If t is float32, it returns t.
 func (t *Tensor) ToFloat32() *Tensor {
 	if t.DType() == Float32 {
 		return t
@@ -178,20 +181,20 @@ func (t *Tensor) ToFloat32() *Tensor {
 }
 
 func (t *Tensor) check() error {
-	held := 0
+	filled := 0
 	n := 0
 	for _, elements := range []int{len(t.Float32), len(t.Float64), len(t.Int64), len(t.Float16), len(t.BFloat16)} {
 		if n += elements; elements > 0 {
-			held++
+			filled++
 		}
 	}
-	if held > 1 || n != t.Elements() {
-		return fmt.Errorf("a tensor of shape %v holds %d elements in %d slices", t.Shape, n, held)
+	if filled > 1 || n != t.Elements() {
+		return fmt.Errorf("a tensor of shape %v has %d elements in %d slices", t.Shape, n, filled)
 	}
 	return nil
 }
 
-// strides are those of a C-ordered tensor, in elements.
+// strides returns the strides of t in C order, in elements.
 func (t *Tensor) strides() []int {
 	strides := make([]int, len(t.Shape))
 	n := 1
@@ -208,12 +211,12 @@ type NamedTensor struct {
 	*Tensor
 }
 
-// StateDict is a module's state_dict: its parameters and buffers in module order.
+// StateDict is a module's state_dict: its parameters and buffers, in module order.
 type StateDict []NamedTensor
 
-// pickled is the OrderedDict that Module.state_dict makes (torch/nn/modules/module.py),
-// with the version of each layer in its attribute _metadata: 2 for a BatchNorm,
-// since which version it counts its batches, else 1.
+// pickled returns the OrderedDict that Module.state_dict makes (torch/nn/modules/module.py).
+// Its attribute _metadata has the version of each layer: 2 for a BatchNorm, which counts its
+// batches since that version, else 1.
 func (s StateDict) pickled() pickle.OrderedDict {
 	tensors := make(pickle.Dict, len(s))
 	versions := pickle.Dict{{Key: "", Value: version(1)}}

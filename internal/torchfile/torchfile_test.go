@@ -22,7 +22,7 @@ import (
 	"nb201/internal/usage"
 )
 
-// net is the state dict of a small module: a convolution, a BatchNorm, a linear layer.
+// net returns the state dict of a small module: a convolution, a BatchNorm, a linear layer.
 func net() StateDict {
 	weight := make([]float32, 4*3*3*3)
 	for i := range weight {
@@ -69,7 +69,7 @@ func TestStateDictReadsBack(t *testing.T) {
 	}
 }
 
-// The versions are those that torch keeps of modules with tensors of their own.
+// The versions are those that torch stores for modules with tensors.
 func TestVersions(t *testing.T) {
 	versions := func(v int) pickle.Dict { return pickle.Dict{{Key: "version", Value: v}} }
 	want := pickle.Dict{{Key: "_metadata", Value: pickle.OrderedDict{Items: pickle.Dict{
@@ -116,7 +116,7 @@ func TestContainer(t *testing.T) {
 				t.Fatal(err)
 			}
 			if f.Method != zip.Store || offset%64 != 0 {
-				t.Errorf("%s: %s has method %d and lies at %d", name, f.Name, f.Method, offset)
+				t.Errorf("%s: %s has method %d and offset %d", name, f.Name, f.Method, offset)
 			}
 			r, err := f.Open()
 			if err != nil {
@@ -149,7 +149,7 @@ func TestWriteRefusesWrongTensors(t *testing.T) {
 	}
 }
 
-// flip returns data with one bit of the record changed.
+// flip returns data with one bit of a record changed.
 func flip(t *testing.T, data []byte, record string) []byte {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -170,7 +170,7 @@ func flip(t *testing.T, data []byte, record string) []byte {
 	return nil
 }
 
-// repack writes data's records anew, after change has seen each.
+// repack copies the records of data to a new archive, with change applied to each.
 func repack(t *testing.T, data []byte, change func(h *zip.FileHeader, content []byte) []byte) []byte {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -228,9 +228,9 @@ func TestReadRefuses(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"nothing":          {nil, "no whole torch checkpoint"},
-		"text":             {[]byte("hello"), "no whole torch checkpoint"},
-		"cut off":          {whole[:len(whole)-40], "no whole torch checkpoint"},
+		"nothing":          {nil, "not a complete torch checkpoint"},
+		"text":             {[]byte("hello"), "not a complete torch checkpoint"},
+		"cut off":          {whole[:len(whole)-40], "not a complete torch checkpoint"},
 		"bit in a weight":  {flip(t, whole, "archive/data/0"), "record data/0 is damaged"},
 		"bit in the pick":  {flip(t, whole, "archive/data.pkl"), "record data.pkl is damaged"},
 		"no pickle":        {edit("data.pkl", remove), "record data.pkl is missing"},
@@ -238,20 +238,20 @@ func TestReadRefuses(t *testing.T) {
 		"short weight":     {edit("data/1", func(_ *zip.FileHeader, b []byte) []byte { return b[:12] }), "12 bytes"},
 		"deflated weight":  {edit("data/0", func(h *zip.FileHeader, b []byte) []byte { h.Method = zip.Deflate; return b }), "method 8"},
 		"big endian":       {edit("byteorder", func(*zip.FileHeader, []byte) []byte { return []byte("big") }), `byte order is "big"`},
-		"foreign class":    {replace("torch\nFloatStorage", "torch\nHalfStorage!"), "torch.HalfStorage! has no place"},
-		"code":             {replace("torch._utils\n_rebuild_tensor_v2", "os\nsystem"), `names "os.system"`},
-		"strides beyond":   {replace("K\x1bK\x09K\x03", "K\x1bK\x0aK\x03"), "storage of 108 elements, with the strides [27 10 3 1]"},
+		"foreign class":    {replace("torch\nFloatStorage", "torch\nHalfStorage!"), "torch.HalfStorage! is not supported"},
+		"code":             {replace("torch._utils\n_rebuild_tensor_v2", "os\nsystem"), `refers to "os.system"`},
+		"strides beyond":   {replace("K\x1bK\x09K\x03", "K\x1bK\x0aK\x03"), "with strides [27 10 3 1] at offset 0 is beyond its storage of 108 elements"},
 		"huge stride":      {replace("K\x1bK\x09K\x03", "K\x1b\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7fK\x03"), "storage of 108 elements"},
-		"negative stride":  {replace("K\x1bK\x09K\x03", "K\x1bJ\xff\xff\xff\xffK\x03"), "the stride -1"},
+		"negative stride":  {replace("K\x1bK\x09K\x03", "K\x1bJ\xff\xff\xff\xffK\x03"), "the negative stride -1"},
 		"huge shape":       {replace("(K\x04K\x03K\x03K\x03t", "(J\xff\xff\xff\x7fJ\xff\xff\xff\x7fJ\xff\xff\xff\x7fK\x03t"), "impossible shape"},
-		"huge view":        {replace("K\x03K\x03K\x03t(K\x1bK\x09K\x03K\x01t", "J\xff\xff\xff\x00K\x03K\x03t(K\x00K\x00K\x00K\x00t"), "its views have more than 16777216 elements"},
+		"huge view":        {replace("K\x03K\x03K\x03t(K\x1bK\x09K\x03K\x01t", "J\xff\xff\xff\x00K\x03K\x03t(K\x00K\x00K\x00K\x00t"), `its views up to "stem.0.weight" have more than 16777216 elements`},
 		"too large shape":  {replace("(K\x04K\x03K\x03K\x03t", "(K\x05K\x03K\x03K\x03t"), "storage of 108 elements"},
 		"negative shape":   {replace("(K\x04K\x03K\x03K\x03t", "(J\xff\xff\xff\xffK\x03K\x03K\x03t"), "impossible shape"},
 		"not a dict":       {write(t, pickle.List{1}), "no dictionary"},
 		"not only tensors": {write(t, pickle.Dict{{Key: "epoch", Value: 3}}), `"epoch" is not a tensor`},
-		"key not a name":   {write(t, pickle.Dict{{Key: 3, Value: 3}}), "key 0 of its dictionary is not a name"},
-		"same name twice":  {write(t, pickle.Dict{{Key: "a", Value: net()[1].Tensor}, {Key: "a", Value: net()[1].Tensor}}), "not the only one"},
-		"empty":            {write(t, StateDict{}), "no tensor"},
+		"key not a name":   {write(t, pickle.Dict{{Key: 3, Value: 3}}), "key 0 of its dictionary is not a string"},
+		"same name twice":  {write(t, pickle.Dict{{Key: "a", Value: net()[1].Tensor}, {Key: "a", Value: net()[1].Tensor}}), "a duplicate"},
+		"empty":            {write(t, StateDict{}), "no tensors"},
 	} {
 		path := save(t, c.data)
 		_, err := ReadStateDict(path)
@@ -264,8 +264,8 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// A file must not make the reader need many times its own size, as does an archive
-// whose directory names the same bytes again and again.
+// A file must not make the reader need many times the file's size, as would an archive whose
+// directory lists the same bytes many times.
 func TestSharedBytesAreRefused(t *testing.T) {
 	data := write(t, net())
 	end := bytes.LastIndex(data, []byte("PK\x05\x06"))
@@ -285,13 +285,13 @@ func TestSharedBytesAreRefused(t *testing.T) {
 	binary.LittleEndian.PutUint32(tail[12:], uint32(len(entries)))
 	bomb := slices.Concat(data[:directory], entries, tail)
 	_, err := ReadStateDict(save(t, bomb))
-	if err == nil || !strings.Contains(err.Error(), "records are longer than it is") {
+	if err == nil || !strings.Contains(err.Error(), "records are longer than the file") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// TestTorch has torch load the files with its default, weights-only unpickler and
-// tell what it finds, and has the reader read what torch.save wrote.
+// TestTorch loads the files in torch with its default, weights-only unpickler, and reads a
+// file that torch.save wrote.
 func TestTorch(t *testing.T) {
 	python := needs.Python(t)
 	want := net()

@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// root is the folder that holds all records; torch takes any name.
+	// root is the directory of all records; torch accepts any name.
 	root = "archive/"
-	// alignment of a record's first byte, so that tensors can be mapped into memory.
+	// alignment is that of a record's first byte, so that tensors can be mapped into memory.
 	alignment = 64
 )
 
-// Write writes v as a checkpoint that torch.load opens: nested values of package
-// pickle, with *Tensor and StateDict among them. Equal values give equal bytes.
-// Nothing is compressed, as torch does not. The pickle is written as it is made,
-// so that a pickle.DictSeq in v need never be in memory as a whole.
+// Write writes v as a checkpoint that torch.load opens. v consists of values of package
+// pickle, *Tensor and StateDict. Equal values give equal bytes. Like torch, Write compresses
+// nothing. It writes the pickle while encoding it, so a pickle.DictSeq in v is never in
+// memory as a whole.
 func Write(w io.Writer, v any) error {
 	a := newArchive(w)
 	data, err := a.stream("data.pkl")
@@ -44,7 +44,7 @@ func Write(w io.Writer, v any) error {
 		case StateDict:
 			return v.pickled(), nil
 		}
-		return nil, fmt.Errorf("torchfile: no Python form for a %T", v)
+		return nil, fmt.Errorf("torchfile: cannot write a %T", v)
 	}
 	if err := encoder.Encode(v); err != nil {
 		return err
@@ -71,8 +71,8 @@ func Write(w io.Writer, v any) error {
 	return a.zip.Close()
 }
 
-// rebuild is what torch pickles a tensor as (Tensor._reduce_ex_internal): a call of
-// _rebuild_tensor_v2 with its storage, which lies in the record data/key.
+// rebuild returns the form in which torch pickles a tensor (Tensor._reduce_ex_internal): a
+// call of _rebuild_tensor_v2 with its storage, which is the record data/key.
 func rebuild(t *Tensor, key string) pickle.Reduce {
 	ints := func(s []int) pickle.Tuple {
 		t := make(pickle.Tuple, len(s))
@@ -93,11 +93,11 @@ func rebuild(t *Tensor, key string) pickle.Reduce {
 	}
 }
 
-// archive is a zip file whose records are stored and aligned.
+// archive is a zip file of uncompressed, aligned records.
 type archive struct {
 	zip     *zip.Writer
 	written *counter
-	pending int64     // bytes of a data descriptor that the next record's header follows
+	pending int64     // bytes of a data descriptor still to be written before the next header
 	id      hash.Hash // of the records' names and contents
 }
 
@@ -106,13 +106,13 @@ func newArchive(w io.Writer) *archive {
 	return &archive{zip: zip.NewWriter(written), written: written, id: fnv.New128a()}
 }
 
-// header prepares the local header of the record that comes next. Its extra field
-// "FB" pads as inline_container.cc does (getPadding).
+// header prepares the local header of the next record. Its extra field "FB" is padding, as
+// in inline_container.cc (getPadding).
 func (a *archive) header(name string) (*zip.FileHeader, error) {
 	if err := a.zip.Flush(); err != nil {
 		return nil, err
 	}
-	const fixed, extra = 30, 4 // bytes of a local header and of the extra field's head
+	const fixed, extra = 30, 4 // bytes of a local header, and of the extra field's header
 	start := a.written.n + a.pending + fixed + int64(len(root+name)) + extra
 	a.pending = 0
 	padding := make([]byte, extra+(alignment-start%alignment)%alignment)
@@ -141,7 +141,7 @@ func (a *archive) record(name string, content []byte) error {
 	return err
 }
 
-// stream begins a record whose length is not known yet; endStream ends it.
+// stream begins a record of unknown length; endStream ends it.
 func (a *archive) stream(name string) (*counter, error) {
 	h, err := a.header(name)
 	if err != nil {
@@ -159,7 +159,7 @@ func (a *archive) endStream(c *counter) {
 	fmt.Fprintln(a.id, c.n)
 }
 
-// serializationID is like torch's: 40 digits that depend on the records.
+// serializationID returns an ID like torch's: 40 digits that depend on the records.
 func (a *archive) serializationID() []byte {
 	sum := a.id.Sum(nil)
 	return fmt.Appendf(nil, "%020d%020d", binary.BigEndian.Uint64(sum), binary.BigEndian.Uint64(sum[8:]))

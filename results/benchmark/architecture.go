@@ -42,7 +42,7 @@ func (a *Architecture) Add(hp string, r *ResultsCount) {
 func (a *Architecture) check() error {
 	for _, s := range a.Schedules {
 		const longest = 64
-		if !inert.Is(s.HP) || len(s.HP) > longest {
+		if !inert.IsInert(s.HP) || len(s.HP) > longest {
 			return fmt.Errorf("schedule %.80q: a name has at most %d characters, all printable", s.HP, longest)
 		}
 		for _, r := range s.Results {

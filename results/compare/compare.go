@@ -1,10 +1,13 @@
 // Package compare compares two benchmarks, A and B, by the measures of the last epoch.
 //
-// A trial in common is one that both hold: the same architecture, dataset key,
-// schedule and seed. An architecture in common has trials on the dataset along the
-// schedule in both, with whatever seeds; it is compared by the mean over the seeds.
-// Differences are B less A. The spread between seeds is the standard deviation among
-// the trials of an architecture, pooled over the architectures.
+// Both benchmarks contain a trial in common: the same architecture, dataset key, schedule
+// and seed. An architecture in common has trials on the dataset and schedule in both, with
+// any seeds, and is compared by its mean over the seeds. Differences are B minus A. The
+// spread between seeds is the standard deviation among the trials of an architecture,
+// pooled over the architectures.
+//
+// Start at [Run]. Rank correlations are in rank.go, the rule by which architectures are
+// tied in levels.go, and the page with plots in html.go.
 package compare
 
 import (
@@ -26,13 +29,13 @@ import (
 	"nb201/results/benchmark"
 )
 
-// Report is a comparison of two benchmarks.
+// Report compares two benchmarks.
 type Report struct {
 	A      Side `json:"a"`
 	B      Side `json:"b"`
-	Common int  `json:"architectures_in_common"` // held by both, on any dataset
-	// Skipped counts the sets, over the trials of both, without a finite loss and an
-	// accuracy of 0 to 100.01 % after the last epoch; they are left out.
+	Common int  `json:"architectures_in_common"` // in both, on any dataset
+	// Skipped counts the sets, over the trials of both, that were left out because they
+	// lack a finite loss or an accuracy of 0 to 100.01 % after the last epoch.
 	Skipped     int          `json:"skipped_sets_of_trials"`
 	Comparisons []Comparison `json:"comparisons"`
 }
@@ -44,43 +47,45 @@ type Side struct {
 	Architectures int              `json:"architectures"`
 }
 
-// Comparison is that on one set of images of a dataset, along one schedule.
+// Comparison compares the trials on one schedule by one set of a dataset.
 type Comparison struct {
 	Dataset string `json:"dataset"`
 	Epochs  int    `json:"epochs"` // the schedule
 	Set     string `json:"set"`    // benchmark.TrainingSet or an evaluation set
-	// Trials and Architectures are those in common. Without trials in common it is
-	// the architectures' means over the seeds whose differences are given.
+	// Trials and Architectures count those in common. Without trials in common, the
+	// differences are between the architectures' means over the seeds.
 	Trials        int      `json:"trials_in_common"`
 	Architectures int      `json:"architectures_in_common"`
 	Top1          *Measure `json:"top1_percent"`
 	Loss          *Measure `json:"loss"`
-	// Worst are the ten with the largest differences of accuracy.
+	// Worst lists the ten pairs with the largest differences in accuracy.
 	Worst []Pair `json:"worst"`
 
 	points []point // in order of architectures and seeds
 }
 
-// Measure compares the values of a measure. Values that there are not, such as the
-// spread between seeds where no architecture has two, are absent.
+// Measure compares the values of a measure: top-1 accuracy in percent, or loss. Undefined
+// values are nil, such as the spread between seeds if no architecture has two.
 type Measure struct {
 	Mean    float64  `json:"mean_difference"`
 	SD      *float64 `json:"sd_of_difference,omitempty"`
 	MeanAbs float64  `json:"mean_absolute_difference"`
 	MaxAbs  float64  `json:"largest_absolute_difference"`
-	// SpreadA and SpreadB are those between seeds.
+	// SpreadA and SpreadB are the spreads between seeds.
 	SpreadA *float64 `json:"spread_between_seeds_a,omitempty"`
 	SpreadB *float64 `json:"spread_between_seeds_b,omitempty"`
-	// Relative is the root mean square difference over the one that other seeds alone
-	// would make: 0 for equal benchmarks, about 1 for a repetition with other seeds.
+	// Relative is the root mean square difference, divided by the one expected from the
+	// spread between seeds alone: 0 for equal benchmarks, about 1 for a repetition with
+	// other seeds.
 	Relative *float64 `json:"difference_relative_to_seeds,omitempty"`
-	// Kendall (tau-b) and Spearman (rho) are the rank correlations over the
-	// architectures in common. Means that are one number of images are tied.
+	// Kendall (tau-b) and Spearman (rho) are the rank correlations over the architectures
+	// in common. Accuracies that are the same number of images are tied.
 	Kendall  *float64 `json:"kendall_tau,omitempty"`
 	Spearman *float64 `json:"spearman_rho,omitempty"`
 }
 
-// Pair is a trial in common or, without a seed, an architecture.
+// Pair holds the accuracies, in percent, of a trial in common or, if Seed is nil, of an
+// architecture.
 type Pair struct {
 	Arch int     `json:"architecture"`
 	Seed *uint32 `json:"seed,omitempty"`
@@ -88,15 +93,16 @@ type Pair struct {
 	B    float64 `json:"b"`
 }
 
-// Options of a comparison.
+// Options configures a comparison.
 type Options struct {
-	// Progress, if any, is told after every architecture in common how many are done.
+	// Progress, if not nil, is called after every architecture in common with the number
+	// of architectures compared, and their total.
 	Progress func(done, total int)
 }
 
-// Run compares two benchmarks. A few numbers of each trial are in memory, and as many
-// architectures as there are cores. Benchmarks with nothing in common are a usage
-// error that says what each holds.
+// Run compares two benchmarks. It holds a few numbers of each trial, and one architecture
+// per core, in memory. Benchmarks with nothing in common are a usage error that lists what
+// each contains.
 func Run(ctx context.Context, a, b *benchmark.Benchmark, o Options) (*Report, error) {
 	var common []int
 	for _, index := range a.Evaluated() {
@@ -104,7 +110,7 @@ func Run(ctx context.Context, a, b *benchmark.Benchmark, o Options) (*Report, er
 			common = append(common, index)
 		}
 	}
-	c := &collector{progress: o.Progress, total: len(common), groups: map[key]*group{}, held: [2]map[string]bool{{}, {}}}
+	c := &collector{progress: o.Progress, total: len(common), groups: map[key]*group{}, contents: [2]map[string]bool{{}, {}}}
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(runtime.GOMAXPROCS(0))
 	for _, index := range common {
@@ -120,7 +126,7 @@ func Run(ctx context.Context, a, b *benchmark.Benchmark, o Options) (*Report, er
 					return err
 				}
 				n := 0
-				values[side], n = last(arch)
+				values[side], n = lastValues(arch)
 				skipped += n
 			}
 			c.add(index, values, skipped)
@@ -140,25 +146,25 @@ func Run(ctx context.Context, a, b *benchmark.Benchmark, o Options) (*Report, er
 	}
 	if len(r.Comparisons) == 0 {
 		return nil, usage.Errorf("%s and %s have nothing in common to compare: %s; %s", a.Path, b.Path,
-			holds("the first", a.Evaluated(), common, c.held[0]), holds("the second", b.Evaluated(), common, c.held[1]))
+			describe("the first", a.Evaluated(), common, c.contents[0]), describe("the second", b.Evaluated(), common, c.contents[1]))
 	}
 	return r, nil
 }
 
-// holds says what one of two benchmarks holds that have no comparison.
-func holds(which string, archs, common []int, schedules map[string]bool) string {
+// describe lists what one of two benchmarks without a comparison contains.
+func describe(which string, archs, common []int, schedules map[string]bool) string {
 	if len(common) > 0 {
-		return fmt.Sprintf("of the %d architectures in both %s holds %s", len(common), which, strings.Join(slices.Sorted(maps.Keys(schedules)), ", "))
+		return fmt.Sprintf("for the %d architectures in both, %s has %s", len(common), which, strings.Join(slices.Sorted(maps.Keys(schedules)), ", "))
 	}
 	few := archs[:min(len(archs), 5)]
 	text := strings.ReplaceAll(strings.Trim(fmt.Sprint(few), "[]"), " ", ", ")
 	if len(few) < len(archs) {
 		text += fmt.Sprintf(", ... (%d)", len(archs))
 	}
-	return fmt.Sprintf("%s holds the architectures %s", which, cmp.Or(text, "none"))
+	return fmt.Sprintf("%s has architectures %s", which, cmp.Or(text, "none"))
 }
 
-// key names what is compared.
+// key identifies a comparison.
 type key struct {
 	dataset string
 	epochs  int
@@ -168,28 +174,28 @@ type key struct {
 func (k key) compare(other key) int {
 	return cmp.Or(
 		results.Trial{Dataset: k.dataset, Epochs: k.epochs}.Compare(results.Trial{Dataset: other.dataset, Epochs: other.epochs}),
-		cmp.Compare(bit(k.set != benchmark.TrainingSet), bit(other.set != benchmark.TrainingSet)),
+		cmp.Compare(boolToInt(k.set != benchmark.TrainingSet), boolToInt(other.set != benchmark.TrainingSet)),
 		cmp.Compare(k.set, other.set),
 	)
 }
 
-func bit(b bool) int {
+func boolToInt(b bool) int {
 	if b {
 		return 1
 	}
 	return 0
 }
 
-// value is what a trial measured on a set after its last epoch.
+// value holds the measures of a trial on a set after its last epoch.
 type value struct {
 	seed       uint32
 	top1, loss float64
-	images     int // in the set; 0: not known
+	images     int // in the set; 0 if unknown
 }
 
-// last lists what the trials of an architecture measured last, in order of seeds, and
-// how often a trial measured no possible value on a set.
-func last(a *benchmark.Architecture) (values map[key][]value, skipped int) {
+// lastValues returns the values of an architecture's trials after their last epochs, in
+// order of seeds, and the number of sets skipped because a value is missing or invalid.
+func lastValues(a *benchmark.Architecture) (values map[key][]value, skipped int) {
 	values = map[key][]value{}
 	add := func(r *benchmark.ResultsCount, set string, m *benchmark.Measures, images int) {
 		top1, ok1 := m.Top1.At(r.Epochs - 1)
@@ -222,14 +228,14 @@ func last(a *benchmark.Architecture) (values map[key][]value, skipped int) {
 	return values, skipped
 }
 
-// point is a trial or an architecture in A and B.
+// point holds the values of a trial or an architecture in A and B.
 type point struct {
 	arch       int
 	seed       uint32
 	top1, loss [2]float64
 }
 
-// collector gathers what architectures give.
+// collector collects the values of architectures.
 type collector struct {
 	progress func(done, total int) // may be nil
 	total    int                   // architectures
@@ -237,26 +243,25 @@ type collector struct {
 	mu            sync.Mutex
 	done, skipped int
 	groups        map[key]*group
-	held          [2]map[string]bool // datasets and schedules of A and B, for people
+	contents      [2]map[string]bool // datasets and schedules in A and B, for an error
 }
 
-// group gathers what architectures give for one comparison.
+// group collects the values of architectures for one comparison.
 type group struct {
 	trials []point
 	archs  []archPoint
-	images [2]int // in the set; 0: not known
+	images [2]int // in the set; 0 if unknown
 }
 
-// archPoint is an architecture: the means over its seeds, how many there are in A and
-// B, and their squared deviations from the means.
+// archPoint holds the means of an architecture over its seeds.
 type archPoint struct {
 	point
-	seeds                    [2]float64
-	top1Squares, lossSquares [2]float64
+	seeds                    [2]float64 // their numbers in A and B
+	top1Squares, lossSquares [2]float64 // sums of squared deviations from the means
 	values                   [2][]value
 }
 
-// add takes what an architecture's trials measured in A and B.
+// add adds the values of an architecture's trials in A and B.
 func (c *collector) add(arch int, values [2]map[key][]value, skipped int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -267,7 +272,7 @@ func (c *collector) add(arch int, values [2]map[key][]value, skipped int) {
 	}
 	for side := range values {
 		for k := range values[side] {
-			c.held[side][fmt.Sprintf("%s at %d epochs", k.dataset, k.epochs)] = true
+			c.contents[side][fmt.Sprintf("%s at %d epochs", k.dataset, k.epochs)] = true
 		}
 	}
 	for k, a := range values[0] {
@@ -284,7 +289,7 @@ func (c *collector) add(arch int, values [2]map[key][]value, skipped int) {
 	}
 }
 
-// add adds an architecture that both have trials of.
+// add adds an architecture that has trials in both.
 func (g *group) add(arch int, values [2][]value) {
 	p := archPoint{point: point{arch: arch}, values: values}
 	for side, of := range values {
@@ -312,7 +317,8 @@ func (g *group) add(arch int, values [2][]value) {
 
 func square(x float64) float64 { return x * x }
 
-// comparison sums up what was gathered, in an order that does not depend on how it was.
+// comparison summarizes the group. The result does not depend on the order in which
+// architectures were added.
 func (g *group) comparison(k key) Comparison {
 	slices.SortFunc(g.archs, func(a, b archPoint) int { return cmp.Compare(a.arch, b.arch) })
 	slices.SortFunc(g.trials, func(a, b point) int { return cmp.Or(cmp.Compare(a.arch, b.arch), cmp.Compare(a.seed, b.seed)) })
@@ -351,7 +357,7 @@ func (g *group) measure(points []point, value func(point) [2]float64, squares fu
 	m.SD = finite(math.Sqrt(variance))
 
 	var spread [2]*float64
-	var share [2]float64 // of the variance between seeds that a value of points has
+	var share [2]float64 // of the variance between seeds, in a value of points
 	for side := range spread {
 		var sum, freedom float64
 		for _, p := range g.archs {
@@ -365,7 +371,7 @@ func (g *group) measure(points []point, value func(point) [2]float64, squares fu
 		}
 	}
 	m.SpreadA, m.SpreadB = spread[0], spread[1]
-	// Where one has no spread to tell, that of the other stands for it.
+	// A side without a spread is taken to have that of the other.
 	if a, b := cmp.Or(spread[0], spread[1]), cmp.Or(spread[1], spread[0]); a != nil {
 		m.Relative = finite(math.Sqrt(meanSquare / (share[0]*square(*a) + share[1]*square(*b))))
 	}
@@ -377,7 +383,7 @@ func (m *Measure) correlate(a, b []float64) {
 	m.Kendall, m.Spearman = finite(kendall(a, b)), finite(spearman(a, b))
 }
 
-// finite is nil for what is not.
+// finite returns v, or nil if it is infinite or NaN.
 func finite(v float64) *float64 {
 	if !isFinite(v) {
 		return nil

@@ -40,8 +40,8 @@ func run(t testing.TB, a, b results.Campaign) *Report {
 	return r
 }
 
-// publish makes a campaign of trials on cifar10 whose last accuracies on ori-test, and
-// in training, are given.
+// publish makes a campaign of trials on cifar10 with the given accuracies after the last
+// epoch, on ori-test and in training.
 func publish(t testing.TB, top1 map[results.Trial]float64) results.Campaign {
 	t.Helper()
 	c := results.Campaign{Dir: t.TempDir()}
@@ -70,7 +70,7 @@ func near(got *float64, want float64) bool {
 	return math.Abs(*got-want) < 1e-9
 }
 
-// TestKnown compares with what was worked out by hand.
+// TestKnown compares with values computed by hand.
 func TestKnown(t *testing.T) {
 	a := publish(t, map[results.Trial]float64{
 		at(0, 1): 10, at(0, 2): 12, // mean 11
@@ -135,7 +135,7 @@ func TestOtherSeeds(t *testing.T) {
 	b := publish(t, map[results.Trial]float64{at(0, 3): 13, at(1, 3): 16})
 	c := run(t, a, b).Comparisons[1]
 	// Means in A 12, 20; the spread is that of A alone, sqrt(8).
-	// A value of A has half or the whole of its variance, one of B the whole.
+	// A mean in A has half or all of the variance, one in B all of it.
 	relative := math.Sqrt((1.0+16)/2) / math.Sqrt(0.75*8+8)
 	if c.Trials != 0 || c.Architectures != 2 || !near(&c.Top1.Mean, -1.5) || !near(c.Top1.SpreadA, math.Sqrt(8)) || c.Top1.SpreadB != nil ||
 		!near(c.Top1.Relative, relative) || len(c.Worst) != 2 || c.Worst[0] != (Pair{1, nil, 20, 16}) {
@@ -180,8 +180,8 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// TestFormats compares a campaign with what was exported from it: schedules are the same
-// by their epochs, whatever a file calls them.
+// TestFormats compares a campaign with exports of it: schedules are matched by their
+// epochs, whatever a file calls them.
 func TestFormats(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(0, 4)...)
 	to := filepath.Join(t.TempDir(), "archive")
@@ -212,8 +212,8 @@ func TestNothingInCommon(t *testing.T) {
 		b    map[results.Trial]float64
 		want string
 	}{
-		{map[results.Trial]float64{at(1, 1): 50}, "the first holds the architectures 10, 11, 12, 13, 14, ... (7); the second holds the architectures 1"},
-		{map[results.Trial]float64{other: 50}, "of the 1 architectures in both the first holds cifar10 at 2 epochs; of the 1 architectures in both the second holds cifar10 at 3 epochs"},
+		{map[results.Trial]float64{at(1, 1): 50}, "the first has architectures 10, 11, 12, 13, 14, ... (7); the second has architectures 1"},
+		{map[results.Trial]float64{other: 50}, "for the 1 architectures in both, the first has cifar10 at 2 epochs; for the 1 architectures in both, the second has cifar10 at 3 epochs"},
 	} {
 		_, err := Run(t.Context(), open(t, publish(t, many)), open(t, publish(t, test.b)), Options{})
 		if !usage.Is(err) || !strings.Contains(err.Error(), test.want) {
@@ -222,7 +222,7 @@ func TestNothingInCommon(t *testing.T) {
 	}
 }
 
-// naive is tau-b by its definition.
+// naive computes tau-b by its definition.
 func naive(x, y []float64) float64 {
 	sign := func(v float64) float64 {
 		switch {
@@ -281,7 +281,7 @@ func TestRankCorrelations(t *testing.T) {
 		if !near(finite(kendall(y, x)), tau) || !near(finite(spearman(y, x)), rho) {
 			t.Errorf("%v and %v: not symmetric", x, y)
 		}
-		// The ranks alone count.
+		// Only the ranks matter.
 		power := slices.Clone(x)
 		for i, v := range x {
 			power[i] = -math.Exp(v)
@@ -301,14 +301,13 @@ func TestNotFinite(t *testing.T) {
 			{Set: "x-valid", Measures: benchmark.Measures{Loss: benchmark.Consecutive(0, []float64{1}), Top1: benchmark.Consecutive(0, []float64{2})}},
 		},
 	}}}}}
-	values, skipped := last(a)
+	values, skipped := lastValues(a)
 	if want := []value{{1, 2, 1, 10000}}; skipped != 2 || len(values) != 1 || !slices.Equal(values[key{"cifar10", 2, "ori-test"}], want) {
 		t.Errorf("%v, %d skipped", values, skipped)
 	}
 }
 
-// TestHTML has the page well-formed, without anything from elsewhere, and bounded in
-// size.
+// TestHTML checks that the page is well-formed, self-contained and bounded in size.
 func TestHTML(t *testing.T) {
 	a := resultstest.Fill(t, resultstest.Grid(0, 4, 11)...)
 	b := publish(t, map[results.Trial]float64{at(0, 5): 10, at(4, 5): 100})

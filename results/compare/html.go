@@ -23,7 +23,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	},
 }).Parse(reportHTML))
 
-// IsReport recognises, by how it begins, a page that WriteHTML has written.
+// IsReport reports whether a file that begins with head was written by [Report.WriteHTML].
 func IsReport(head []byte) bool {
 	begins, _, _ := strings.Cut(reportHTML, "<style>") // the same in every report
 	return bytes.HasPrefix(head, []byte(begins))
@@ -34,15 +34,15 @@ type namedMeasure struct {
 	*Measure
 }
 
-// WriteHTML writes the report as one page that needs no other file, with a plot of B
-// against A and one of the differences for each comparison.
+// WriteHTML writes the report as one self-contained page. For each comparison it has a plot
+// of B against A and a histogram of the differences.
 func (r *Report) WriteHTML(w io.Writer) error { return page.Execute(w, r) }
 
-// number is a value to three decimals, or nothing.
+// number formats a value with three decimals; nil is a dash.
 func number(v any) string {
 	switch v := v.(type) {
 	case float64:
-		if math.Abs(v) > 1e9 { // of losses without bounds
+		if math.Abs(v) > 1e9 { // losses have no bound
 			return strconv.FormatFloat(v, 'g', 4, 64)
 		}
 		return strconv.FormatFloat(v, 'f', 3, 64)
@@ -54,7 +54,7 @@ func number(v any) string {
 	return "–"
 }
 
-// side is that of a square plot, in pixels.
+// side is the side of a square plot, in pixels.
 const side = 300.0
 
 // tick is a labelled place on an axis, At pixels from the lower end.
@@ -66,10 +66,10 @@ type tick struct {
 // axis maps values from low to high onto the side of a plot.
 type axis struct{ low, high float64 }
 
-// cell is the number of the cell that a value is in, where so many are from end to end of
-// the axis. Values beyond the ends are in the last ones.
+// cell returns which of a number of equal cells along the axis contains v. Values beyond
+// an end are in the last cell there.
 func (a axis) cell(v float64, cells int) int {
-	at := a.at(v) / side * float64(cells)
+	at := a.position(v) / side * float64(cells)
 	switch {
 	case !(at > 0): // NaN too
 		return 0
@@ -79,9 +79,10 @@ func (a axis) cell(v float64, cells int) int {
 	return int(at)
 }
 
-func (a axis) at(v float64) float64 { return (v - a.low) / (a.high - a.low) * side }
+// position returns the position of v on the axis, in pixels from the lower end.
+func (a axis) position(v float64) float64 { return (v - a.low) / (a.high - a.low) * side }
 
-// ticks are at multiples of 1, 2 or 5 times a power of ten, six at most.
+// ticks returns at most six ticks, at multiples of 1, 2 or 5 times a power of ten.
 func (a axis) ticks() []tick {
 	span := a.high - a.low
 	step := math.Pow(10, math.Floor(math.Log10(span)))
@@ -91,10 +92,10 @@ func (a axis) ticks() []tick {
 			break
 		}
 	}
-	decimals := max(0, -int(math.Floor(math.Log10(step)+1e-9))) // that tell the labels apart
+	decimals := max(0, -int(math.Floor(math.Log10(step)+1e-9))) // enough to distinguish the labels
 	var ticks []tick
 	first := math.Ceil(a.low/step - 1e-9)
-	const most = 7 // and rounding
+	const most = 7 // one more, for rounding
 	for i := range most {
 		v := (first + float64(i)) * step
 		if !(v <= a.high+1e-9*span) {
@@ -105,20 +106,20 @@ func (a axis) ticks() []tick {
 		if decimals > 0 {
 			label = strings.TrimRight(strings.TrimRight(label, "0"), ".")
 		}
-		ticks = append(ticks, tick{a.at(v), label})
+		ticks = append(ticks, tick{a.position(v), label})
 	}
 	return ticks
 }
 
-// scatter is a plot of the accuracies in B against those in A. Points are drawn into
-// the cells of a grid, the darker the more there are in one, so that a plot of all
-// trials of the benchmark stays small.
+// scatter is a plot of the accuracies in B against those in A. Points are drawn as the
+// cells of a grid, darker where there are more, so that a plot of all trials of the
+// benchmark stays small.
 type scatter struct {
 	Ticks  []tick // of both axes
 	Layers []layer
 }
 
-// layer is the cells of like shade.
+// layer draws the cells with one shade.
 type layer struct {
 	Opacity string
 	Path    string
@@ -163,24 +164,24 @@ func newScatter(c Comparison) scatter {
 	return s
 }
 
-// histogram is a plot of how many differences there are of each size.
+// histogram is a histogram of the differences in accuracy, B minus A.
 type histogram struct {
 	Ticks []tick
-	Zero  float64 // where no difference is
+	Zero  float64 // position of the difference 0
 	Path  string  // of the bars
-	Most  int     // in one bar
+	Most  int     // differences in the highest bar
 }
 
 func newHistogram(c Comparison) histogram {
 	reach := max(c.Top1.MaxAbs, 0.01)
 	a := axis{-reach, reach}
-	const bars = 41 // one around 0
+	const bars = 41 // odd, so that one is centred on 0
 	const width = side / bars
 	var counts [bars]int
 	for _, p := range c.points {
 		counts[a.cell(p.top1[1]-p.top1[0], bars)]++
 	}
-	h := histogram{Ticks: a.ticks(), Zero: a.at(0)}
+	h := histogram{Ticks: a.ticks(), Zero: a.position(0)}
 	for _, n := range counts {
 		h.Most = max(h.Most, n)
 	}

@@ -22,8 +22,8 @@ func TestTickLabels(t *testing.T) {
 		for _, tick := range ticks {
 			labels = append(labels, tick.Label)
 			v, err := strconv.ParseFloat(tick.Label, 64)
-			if err != nil || math.Abs(a.at(v)-tick.At) > 1 || tick.Label[0] == '-' && v == 0 {
-				t.Errorf("%v: %q stands at %v, and is at %v (%v)", a, tick.Label, tick.At, a.at(v), err)
+			if err != nil || math.Abs(a.position(v)-tick.At) > 1 || tick.Label[0] == '-' && v == 0 {
+				t.Errorf("%v: %q is at %v instead of %v (%v)", a, tick.Label, tick.At, a.position(v), err)
 			}
 		}
 		slices.Sort(labels)

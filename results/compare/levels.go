@@ -6,26 +6,25 @@ import (
 	"slices"
 )
 
-// This file decides which architectures are tied. Floating-point means do not: those of
-// 50, 51, 51 and of 51, 50, 51 may differ in their last bit. A mean is a fraction of whole
-// numbers here, which compares exactly. An accuracy is a whole number of images; the
-// float32 arithmetic that the original averages batches with moves it by a few
-// thousandths of one.
+// This file decides which architectures are tied. Floating-point means cannot: those of
+// 50, 51, 51 and of 51, 50, 51 may differ in their last bit. Here a mean is a fraction of
+// whole numbers, which compares exactly. An accuracy is a whole number of images; the
+// float32 arithmetic with which the original averages batches moves it by a few thousandths
+// of an image.
 
-// fraction is a mean: a sum of whole numbers over how many there are. It is exact where
-// the numbers are below 2^53 in all.
+// fraction is a mean: a sum of n whole numbers, over n. It is exact if the sum is below 2^53.
 type fraction struct{ sum, n float64 }
 
 func (f fraction) compare(other fraction) int { return cmp.Compare(f.sum*other.n, other.sum*f.n) }
 
-// levels numbers the architectures' means of a side in ascending order; tied ones have
-// one number. whole makes a whole number of a value.
-func (g *group) levels(side int, whole func(value) float64) []float64 {
+// levels numbers the architectures' means of a side in ascending order, with equal numbers
+// for ties. toWhole converts a value to a whole number.
+func (g *group) levels(side int, toWhole func(value) float64) []float64 {
 	means := make([]fraction, len(g.archs))
 	for i, p := range g.archs {
 		means[i].n = p.seeds[side]
 		for _, v := range p.values[side] {
-			means[i].sum += whole(v)
+			means[i].sum += toWhole(v)
 		}
 	}
 	order := indices(len(means))
@@ -40,10 +39,11 @@ func (g *group) levels(side int, whole func(value) float64) []float64 {
 	return levels
 }
 
-// billionths counts a loss in billionths of a nat: float32 knows seven digits of it.
+// billionths returns a loss in billionths of a nat; float32 has seven digits.
 func billionths(v value) float64 { return math.Round(v.loss * 1e9) }
 
-// thousandths returns what counts the accuracies of a side in thousandths of one image.
+// thousandths returns a function that converts the accuracies of a side to thousandths of
+// an image.
 func (g *group) thousandths(side int) func(value) float64 {
 	var accuracies []float64
 	for _, p := range g.archs {
@@ -61,49 +61,51 @@ func (g *group) thousandths(side int) func(value) float64 {
 }
 
 const (
-	// nearCount is how far from a whole number of images an accuracy may lie that is one.
+	// nearCount is the largest distance, in images, of an accuracy from the whole number
+	// of images that it represents.
 	nearCount = 0.03
-	// noise bounds what float32 adds to an accuracy, in percent: 2^-24 of the factor
-	// 100/batch and of its product.
+	// noise bounds the rounding error of float32 in an accuracy, in percent: 2^-24 each of
+	// the factor 100/batch and of its product.
 	noise = 2 * 100.0 / (1 << 24)
-	// mostImages bounds the sets whose size countImages finds: among more images one is
+	// mostImages bounds the set sizes that countImages tries: in larger sets, one image is
 	// not much more than noise.
 	mostImages = 200_000
-	// someImages makes a thousandth of an image 1e-6 percent where accuracies are of no
-	// whole number of images: ten times finer than float32, and one image of ten million.
+	// someImages is used for accuracies that are not whole numbers of images. It makes a
+	// thousandth of an image 1e-6 percent, which is ten times finer than float32 and than
+	// one image of ten million.
 	someImages = 100_000
 )
 
-// countImages finds the number of images that accuracies are shares of: the one that is
-// known, if it makes them whole numbers, or the smallest that does. Which of several
-// that do is the same for what is tied. Where none does, accuracies were not counted,
-// and known, or someImages, serves for rounding.
+// countImages finds the number of images that accuracies are shares of: known, if that
+// makes all of them whole numbers, or else the smallest number that does. If several do,
+// any of them gives the same ties. If none does, the accuracies are not counts of images,
+// and known or someImages is only used for rounding.
 func countImages(accuracies []float64, known int) int {
 	slices.Sort(accuracies)
 	accuracies = slices.Compact(accuracies)
-	fit := func(images int, within float64) bool {
+	allFit := func(images int, within float64) bool {
 		for i, v := range accuracies {
 			if _, ok := imagesOf(v, float64(images), within); !ok {
-				copy(accuracies[1:], accuracies[:i]) // what refused a number is asked first
+				copy(accuracies[1:], accuracies[:i]) // try the one that failed first next time
 				accuracies[0] = v
 				return false
 			}
 		}
 		return true
 	}
-	if known > 0 && fit(known, nearCount) {
+	if known > 0 && allFit(known, nearCount) {
 		return known
 	}
 	for images := 1; images <= mostImages; images++ {
-		if fit(images, float64(images)*noise/100) {
+		if allFit(images, float64(images)*noise/100) {
 			return images
 		}
 	}
 	return cmp.Or(known, someImages)
 }
 
-// imagesOf is the number of images that an accuracy in percent is, and whether it lies
-// within some part of one from a whole number.
+// imagesOf converts an accuracy in percent to a whole number of images, and reports whether
+// the accuracy is that close to a whole number: within is in images.
 func imagesOf(accuracy, images, within float64) (count float64, ok bool) {
 	exact := accuracy * images / 100
 	count = math.Round(exact)

@@ -13,8 +13,9 @@ import (
 	"nb201/results"
 )
 
-// measured is the accuracy of a number of right images as the original averages it over
-// batches, with its float32 product; how many are right in which batch, shift decides.
+// measured returns the accuracy for a number of right images, averaged over batches as the
+// original does, with its float32 product. shift varies the number of right images per
+// batch.
 func measured(right, images, batch, shift int) float64 {
 	var sum float64
 	for first := 0; first < images; first += batch {
@@ -36,8 +37,8 @@ func (d *draw) below(n int) int {
 	return int(uint64(*d)>>33) % n
 }
 
-// TestScipy has tau-b and rho equal scipy's on exact fractions, whether or not the number
-// of images is known, and however the images lie in batches.
+// TestScipy checks that tau-b and rho equal scipy's on exact fractions, whether or not the
+// number of images is known, and however the images are distributed over batches.
 func TestScipy(t *testing.T) {
 	f, err := os.Open("testdata/ranks.csv")
 	if err != nil {
@@ -81,7 +82,7 @@ func TestScipy(t *testing.T) {
 	}
 }
 
-// TestLevels holds the levels of means against those of exact fractions.
+// TestLevels compares the levels of means with those of exact fractions.
 func TestLevels(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 300 {
@@ -113,8 +114,8 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// TestRounding has accuracies that were not counted rounded to a thousandth of an image,
-// and losses that differ in their order alone tied.
+// TestRounding checks that accuracies that are not counts of images are rounded to a
+// thousandth of an image, and that equal losses in another order are tied.
 func TestRounding(t *testing.T) {
 	for _, test := range []struct {
 		images int
@@ -156,8 +157,8 @@ func TestRounding(t *testing.T) {
 	}
 }
 
-// TestTies compares two benchmarks whose architectures have the same accuracies from other
-// seeds.
+// TestTies compares two benchmarks whose architectures have the same accuracies, but with
+// different seeds.
 func TestTies(t *testing.T) {
 	r := run(t, results.Campaign{Dir: "testdata/ties/a"}, results.Campaign{Dir: "testdata/ties/b"})
 	if len(r.Comparisons) != 2 {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// kendall is Kendall's rank correlation tau-b of pairs x[i], y[i], in O(n log n) after
+// kendall returns Kendall's rank correlation tau-b of pairs x[i], y[i], in O(n log n) after
 // W. R. Knight, "A computer method for calculating Kendall's tau with ungrouped data"
 // (1966). It is NaN when all x or all y are equal.
 func kendall(x, y []float64) float64 {
@@ -21,15 +21,15 @@ func kendall(x, y []float64) float64 {
 	discordant := inversions(sorted, make([]float64, len(sorted)))
 	tiedY := tied(len(y), func(k int) bool { return sorted[k] == sorted[k-1] })
 	all := pairs(len(x))
-	// Concordant less discordant pairs.
+	// Concordant minus discordant pairs.
 	s := all - tiedX - tiedY + tiedBoth - 2*discordant
 	return s / math.Sqrt((all-tiedX)*(all-tiedY))
 }
 
 func pairs(n int) float64 { return float64(n) * float64(n-1) / 2 }
 
-// tied counts the pairs of equal elements among n in order, of which same tells whether
-// number k equals the one before it.
+// tied counts the pairs of equal elements among n sorted ones; same reports whether element
+// k equals the one before it.
 func tied(n int, same func(k int) bool) float64 {
 	count, first := 0.0, 0
 	for k := 1; k <= n; k++ {
@@ -41,8 +41,8 @@ func tied(n int, same func(k int) bool) float64 {
 	return count
 }
 
-// inversions sorts v and counts the pairs that were in descending order. space is as
-// long as v.
+// inversions sorts v and counts the pairs that were in descending order. space is scratch
+// space as long as v.
 func inversions(v, space []float64) float64 {
 	if len(v) < 2 {
 		return 0
@@ -62,8 +62,8 @@ func inversions(v, space []float64) float64 {
 	return count
 }
 
-// spearman is Spearman's rank correlation rho: the correlation of the ranks, equal
-// values having the mean of theirs. It is NaN when all x or all y are equal.
+// spearman returns Spearman's rank correlation rho: the correlation of the ranks, where
+// equal values get the mean of their ranks. It is NaN when all x or all y are equal.
 func spearman(x, y []float64) float64 {
 	rx, ry := ranks(x), ranks(y)
 	mean := float64(len(x)+1) / 2
@@ -75,7 +75,7 @@ func spearman(x, y []float64) float64 {
 	return xy / math.Sqrt(xx*yy)
 }
 
-// ranks counts from 1.
+// ranks returns the rank of each value, from 1.
 func ranks(v []float64) []float64 {
 	order := indices(len(v))
 	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(v[i], v[j]) })

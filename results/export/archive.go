@@ -10,7 +10,7 @@ import (
 	"nb201/results/published"
 )
 
-// archiveWriter writes two torch checkpoints for each architecture.
+// archiveWriter describes the format of two torch checkpoints per architecture.
 func archiveWriter() writer {
 	return writer{
 		Traits: Traits{
@@ -25,10 +25,10 @@ for each architecture, which NASBench201API.reload reads`,
 	}
 }
 
-// archive writes the files of exps/NAS-Bench-201/statistics.py (simplify).
+// archive writes the files that exps/NAS-Bench-201/statistics.py (simplify) writes.
 type archive struct {
 	dir      string
-	constant bool
+	constant bool // see encoding
 }
 
 func (w archive) add(a *benchmark.Architecture) error {
@@ -36,7 +36,7 @@ func (w archive) add(a *benchmark.Architecture) error {
 		name string
 		encoding
 	}{{"FULL", encoding{torchWeights, w.constant}}, {"SIMPLE", encoding{constant: w.constant}}} {
-		value, err := kind.slots(a)
+		value, err := kind.encodeSlots(a)
 		if err != nil {
 			return err
 		}

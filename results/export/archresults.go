@@ -9,25 +9,25 @@ import (
 	"nb201/results/benchmark"
 )
 
-// encoding is how the objects of the Python clients are pickled.
+// encoding pickles trials as objects of the Python clients.
 type encoding struct {
-	// weights turns a state dict into what is pickled; nil: none are.
+	// weights converts a state dict to a value to pickle; nil leaves weights out.
 	weights func(torchfile.StateDict) (any, error)
-	// constant tells that times are the same in each epoch, so that each need be
-	// written once.
+	// constant is set if the times are the same in every epoch; the value is then
+	// pickled once and referred to.
 	constant bool
 }
 
-// torchWeights are weights in a torch checkpoint.
+// torchWeights returns weights as they are pickled in a torch checkpoint.
 func torchWeights(s torchfile.StateDict) (any, error) { return s, nil }
 
-// archResults is an ArchResults.state_dict (nas_201_api/api_utils.py).
+// archResults returns an ArchResults.state_dict (nas_201_api/api_utils.py).
 func (c encoding) archResults(index int, genotype string, s *benchmark.ArchResults) (pickle.Dict, error) {
 	var all, seeds pickle.Dict
 	for trials := range byDataset(s) {
 		var list pickle.List
 		for _, r := range trials {
-			weights, err := c.state(r)
+			weights, err := c.encodeWeights(r)
 			if err != nil {
 				return nil, err
 			}
@@ -45,8 +45,9 @@ func (c encoding) archResults(index int, genotype string, s *benchmark.ArchResul
 	}, nil
 }
 
-// state is the trained state dict of a trial as it is pickled; nil without one.
-func (c encoding) state(r *benchmark.ResultsCount) (any, error) {
+// encodeWeights returns the trained weights of a trial as they are pickled, or nil if there
+// are none.
+func (c encoding) encodeWeights(r *benchmark.ResultsCount) (any, error) {
 	if c.weights == nil || !r.HasWeights() {
 		return nil, nil
 	}
@@ -57,24 +58,24 @@ func (c encoding) state(r *benchmark.ResultsCount) (any, error) {
 	return c.weights(s)
 }
 
-// resultsCount is a ResultsCount.state_dict (nas_201_api/api_utils.py).
+// resultsCount returns a ResultsCount.state_dict (nas_201_api/api_utils.py).
 func (c encoding) resultsCount(r *benchmark.ResultsCount, weights any) pickle.Dict {
 	names := make(pickle.List, len(r.Evaluation))
 	var top1, losses, seconds pickle.Dict
 	for i := range r.Evaluation {
 		e := &r.Evaluation[i]
 		names[i] = e.Set
-		top1 = append(top1, perEpoch(e.Top1, at(e.Set), number)...)
-		losses = append(losses, perEpoch(e.Loss, at(e.Set), number)...)
-		seconds = append(seconds, perEpoch(e.Seconds, at(e.Set), c.seconds)...)
+		top1 = append(top1, perEpoch(e.Top1, setAtEpoch(e.Set), asFloat)...)
+		losses = append(losses, perEpoch(e.Loss, setAtEpoch(e.Set), asFloat)...)
+		seconds = append(seconds, perEpoch(e.Seconds, setAtEpoch(e.Set), c.asSeconds)...)
 	}
 	return pickle.Dict{
 		{Key: "name", Value: r.Dataset},
 		{Key: "net_state_dict", Value: weights},
-		{Key: "train_acc1es", Value: perEpoch(r.Training.Top1, epoch, number)},
-		{Key: "train_acc5es", Value: orNone(perEpoch(r.Training.Top5, epoch, number))},
-		{Key: "train_losses", Value: perEpoch(r.Training.Loss, epoch, number)},
-		{Key: "train_times", Value: orNone(perEpoch(r.Training.Seconds, epoch, c.seconds))},
+		{Key: "train_acc1es", Value: perEpoch(r.Training.Top1, byEpoch, asFloat)},
+		{Key: "train_acc5es", Value: noneIfEmpty(perEpoch(r.Training.Top5, byEpoch, asFloat))},
+		{Key: "train_losses", Value: perEpoch(r.Training.Loss, byEpoch, asFloat)},
+		{Key: "train_times", Value: noneIfEmpty(perEpoch(r.Training.Seconds, byEpoch, c.asSeconds))},
 		{Key: "arch_config", Value: pickle.Dict{
 			{Key: "channel", Value: r.Channels},
 			{Key: "num_cells", Value: r.Cells},
@@ -104,7 +105,7 @@ func latency(r *benchmark.ResultsCount) any {
 	return list
 }
 
-// perEpoch is a dict of the values of a series.
+// perEpoch returns a series as a dict.
 func perEpoch(s benchmark.Series, key func(epoch int) any, value func(float64) any) pickle.Dict {
 	d := make(pickle.Dict, len(s))
 	for i, p := range s {
@@ -113,31 +114,31 @@ func perEpoch(s benchmark.Series, key func(epoch int) any, value func(float64) a
 	return d
 }
 
-func epoch(e int) any { return e }
+func byEpoch(epoch int) any { return epoch }
 
-// at is the key of the clients for an epoch of an evaluation set.
-func at(set string) func(epoch int) any {
+// setAtEpoch returns the clients' keys for the epochs of an evaluation set.
+func setAtEpoch(set string) func(epoch int) any {
 	return func(epoch int) any { return fmt.Sprintf("%s@%d", set, epoch) }
 }
 
-func number(v float64) any { return v }
+func asFloat(v float64) any { return v }
 
-func (c encoding) seconds(v float64) any {
+func (c encoding) asSeconds(v float64) any {
 	if c.constant {
 		return pickle.Repeated(v)
 	}
 	return v
 }
 
-// orNone is None in place of an empty dict.
-func orNone(d pickle.Dict) any {
+// noneIfEmpty replaces an empty dict by None.
+func noneIfEmpty(d pickle.Dict) any {
 	if len(d) == 0 {
 		return nil
 	}
 	return d
 }
 
-// metaArchs are the strings of the first architectures in the official order.
+// metaArchs returns the genotype strings of the first n architectures in the official order.
 func metaArchs(n int) pickle.List {
 	archs := make(pickle.List, 0, n)
 	for i, a := range cell.All() {
@@ -149,10 +150,10 @@ func metaArchs(n int) pickle.List {
 	return archs
 }
 
-// slots is the value of an architecture in Archive and NASBench201 files: an
-// ArchResults.state_dict for each slot. The client cannot load a file in which one is
-// missing, so a slot without trials is an ArchResults without results.
-func (c encoding) slots(a *benchmark.Architecture) (pickle.Dict, error) {
+// encodeSlots returns the value of an architecture in Archive and NASBench201 files: an
+// ArchResults.state_dict for each slot. The client cannot load a file that lacks one, so a
+// slot without trials is an ArchResults without results.
+func (c encoding) encodeSlots(a *benchmark.Architecture) (pickle.Dict, error) {
 	less, err := c.archResults(a.Index, a.Genotype, a.Schedules[0])
 	if err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func (c encoding) slots(a *benchmark.Architecture) (pickle.Dict, error) {
 	return pickle.Dict{{Key: "full", Value: full}, {Key: "less", Value: less}}, err
 }
 
-// byDataset yields the trials of each dataset, of all its seeds: they stand together.
+// byDataset yields the trials of each dataset, which are adjacent, with all their seeds.
 func byDataset(s *benchmark.ArchResults) func(yield func([]*benchmark.ResultsCount) bool) {
 	return func(yield func([]*benchmark.ResultsCount) bool) {
 		for from := 0; from < len(s.Results); {

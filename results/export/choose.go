@@ -13,10 +13,10 @@ import (
 	"nb201/results/benchmark"
 )
 
-// choose is what the export tells of an architecture of the source, summed up in p:
-// its schedules under the names of their slots, each trial with the times and costs
-// that are to be written. A fixed slot is kept without a trial too. The result is nil when
-// there is no trial at all.
+// choose returns what the export contains of an architecture of the source, and adds it
+// to the totals in p: the schedules under the names of their slots, each trial with the
+// times and costs to write. A fixed slot is kept even without trials. The result is nil if
+// there are no trials at all.
 func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Architecture, error) {
 	o := &e.options
 	chosen := &benchmark.Architecture{Index: a.Index, Genotype: a.Genotype}
@@ -48,13 +48,13 @@ func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Archit
 	}
 	for _, s := range chosen.Schedules {
 		for _, r := range s.Results {
-			if len(e.latencies) > 0 && !e.latencies.give(r) {
+			if len(e.latencies) > 0 && !e.latencies.setLatency(r) {
 				p.OwnLatency++
 			}
 		}
 		for trials := range byDataset(s) {
 			if !e.writer.clients {
-				continue // it takes a trial as it is
+				continue // such formats write a trial unchanged
 			}
 			corrected, err := correctCosts(e.benchmark.Path, trials)
 			if err != nil {
@@ -85,7 +85,7 @@ func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Archit
 	return chosen, nil
 }
 
-// copyOf is s under another name, with trials that may be changed.
+// copyOf returns a copy of s under another name, whose trials may be changed.
 func copyOf(s *benchmark.ArchResults, name string) *benchmark.ArchResults {
 	c := &benchmark.ArchResults{Index: s.Index, Genotype: s.Genotype, HP: name}
 	for _, r := range s.Results {
@@ -96,9 +96,9 @@ func copyOf(s *benchmark.ArchResults, name string) *benchmark.ArchResults {
 	return c
 }
 
-// correctCosts gives the trials of all seeds of a dataset the FLOPs and parameters of
-// their network, since the clients take one cost for all seeds and some published
-// trials hold another network's. It counts those that had others. Trials of different
+// correctCosts sets the FLOPs and parameters of a dataset's trials, of all seeds, to those
+// of their network, and counts the trials that had others: the clients take one cost for
+// all seeds, and some published trials have another network's. Trials of different
 // networks are a usage error that names path.
 func correctCosts(path string, trials []*benchmark.ResultsCount) (corrected int, err error) {
 	first := trials[0]
@@ -108,11 +108,12 @@ func correctCosts(path string, trials []*benchmark.ResultsCount) (corrected int,
 			return 0, err
 		}
 		same := r.Channels == first.Channels && r.Cells == first.Cells && r.Classes == first.Classes && imageSize(r) == imageSize(first)
-		if !known { // the file has to be believed
+		if !known { // nothing to compare the file with
 			same = same && r.FLOPs == first.FLOPs && r.Params == first.Params
 		}
 		if !same {
-			return 0, usage.Errorf("%s: %v and %v are of different networks: a published file cannot hold both", path, first.Trial, r.Trial)
+			return 0, usage.Errorf("%s: %v and %v trained different networks, which cannot share a published file; export them from separate campaigns",
+				path, first.Trial, r.Trial)
 		}
 		if !known {
 			continue
@@ -125,7 +126,7 @@ func correctCosts(path string, trials []*benchmark.ResultsCount) (corrected int,
 	return corrected, nil
 }
 
-// networkOf is the network of a trial, and whether the size of its images is known.
+// networkOf returns the network of a trial, and whether the size of its images is known.
 func networkOf(r *benchmark.ResultsCount) (network cell.Network, known bool, err error) {
 	arch, err := cell.ByIndex(r.Arch)
 	network = cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: imageSize(r)}
@@ -135,7 +136,7 @@ func networkOf(r *benchmark.ResultsCount) (network cell.Network, known bool, err
 	return network, network.Size > 0, err
 }
 
-// imageSize is the side in pixels of the images of a trial; 0 when it is not known.
+// imageSize returns the side in pixels of a trial's images, or 0 if it is unknown.
 func imageSize(r *benchmark.ResultsCount) int {
 	if r.Record != nil {
 		return r.Record.ImageSize
@@ -144,11 +145,11 @@ func imageSize(r *benchmark.ResultsCount) int {
 	return d.Size
 }
 
-// completeTimes drops the times that the clients cannot use: they look up those of
-// every seed and epoch, or of none.
+// completeTimes drops incomplete times: the clients need those of every seed and epoch, or
+// none.
 func completeTimes(trials []*benchmark.ResultsCount) {
-	train := !slices.ContainsFunc(trials, func(r *benchmark.ResultsCount) bool { return !trainTimed(r) })
-	eval := !slices.ContainsFunc(trials, func(r *benchmark.ResultsCount) bool { return !evalTimed(r) })
+	train := !slices.ContainsFunc(trials, func(r *benchmark.ResultsCount) bool { return !isTrainTimed(r) })
+	eval := !slices.ContainsFunc(trials, func(r *benchmark.ResultsCount) bool { return !isEvalTimed(r) })
 	for _, r := range trials {
 		if !train {
 			r.Training.Seconds = nil

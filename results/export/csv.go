@@ -15,15 +15,15 @@ import (
 	"nb201/results/tables"
 )
 
-// csvWriter writes the two tables in CSV.
+// csvWriter describes the format of two tables in CSV.
 func csvWriter() writer {
 	return writer{
 		Traits: Traits{
 			Format: published.CSV, RawCells: true,
-			About: `the same as trials.csv and epochs.csv, with descriptions beside them; text
-that a spreadsheet would take for a formula (it begins with = + - @, a tab
-or a carriage return) has an apostrophe in front, unless --raw-cells leaves
-it as it is`,
+			About: `the same tables as trials.csv and epochs.csv, each described in a file beside
+it; text that a spreadsheet would take for a formula (it begins with = + -
+@, a tab or a carriage return) is prefixed with an apostrophe, unless
+--raw-cells is given`,
 		},
 		layout: func(o *Options) layout {
 			return layout{begin: func(dir string) (partWriter, error) { return newCSVPart(dir, o.RawCells) }, fill: fillCSV}
@@ -40,7 +40,7 @@ type csvFile struct {
 	*csv.Writer
 	file   *file
 	record []string
-	raw    bool // text is written as it is
+	raw    bool // text is written unchanged
 }
 
 func newCSVFile(path string, raw bool) (*csvFile, error) {
@@ -95,7 +95,7 @@ func (f *csvFile) write(row interface{ AppendCSV([]string, bool) []string }) err
 
 func (w csvPart) close() error { return errors.Join(w.trials.Close(), w.epochs.Close()) }
 
-// fillCSV makes the two tables, each with a description beside it.
+// fillCSV makes the two tables, and a file that describes each.
 func fillCSV(dir string, x *whole) error {
 	for _, table := range bothTables() {
 		path := csvPath(dir, table.name)
@@ -132,7 +132,7 @@ func fillCSV(dir string, x *whole) error {
 	return nil
 }
 
-// csvw is a description in the W3C's CSV on the Web vocabulary.
+// csvw describes a table in the W3C's CSV on the Web vocabulary.
 type csvw struct {
 	Context string     `json:"@context"`
 	URL     string     `json:"url"`

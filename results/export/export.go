@@ -1,15 +1,18 @@
-// Package export makes files of the published formats from a benchmark: from the
-// trials of a campaign that are done, or from a file of another format.
+// Package export writes a benchmark in the published formats: from the finished trials of
+// a campaign, or from published files in another format.
 //
 // A format either has two slots for schedules, less and full, which the Python clients
-// call '12' and '200', or it takes every schedule under its own name. What the clients
-// want of a file and the source lacks is left out and told of in the Report.
+// call '12' and '200', or takes every schedule under its own name. Whatever the clients
+// expect and the source lacks is left out and listed in the [Report].
 //
-// An export is made in parts, a part for some architectures, by as many workers as
-// there are cores. Parts lie in a folder PATH.partial beside the export until it is
-// whole, so that an export that was stopped or killed goes on where it was; a part is
-// named after what went into it and never used for anything else. In memory there is
-// one architecture for each worker.
+// An export is made in parts of a few architectures each, by one goroutine per core; each
+// goroutine holds one architecture in memory. The parts are kept in a directory
+// PATH.partial beside the export until it is complete, so that an interrupted export
+// resumes. A part's name is a hash of everything that goes into it, so a part is reused
+// only for the same input.
+//
+// Start at [Run]. A format is a writer (writer.go), defined in the file named after the
+// format and listed in writers.go.
 package export
 
 import (
@@ -23,10 +26,10 @@ import (
 	"nb201/results/benchmark"
 )
 
-// Run makes an export of a benchmark. It is made whole or not at all; when ctx ends, or
-// on an error once parts are done, the error is a *Partial and what is done is kept for
-// the next Run with the same options. What is wrong with the options or the source, and
-// a full disk, is a usage error.
+// Run exports a benchmark. The export appears complete or not at all. When ctx ends, or
+// on an error once parts are finished, the error is a [*Partial] and the finished parts
+// are kept for the next Run with the same options. Invalid options, a source that cannot
+// be exported and a full disk are usage errors.
 func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error) {
 	return allWriters().run(ctx, b, o)
 }
@@ -38,23 +41,23 @@ func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (
 		return nil, err
 	}
 	o.To = filepath.Clean(o.To)
-	given, err := newLatencies(o.Latencies)
+	measured, err := joinLatencies(o.Latencies)
 	if err != nil {
 		return nil, err
 	}
-	e := &exporter{benchmark: b, options: o, writer: w, latencies: given}
+	e := &exporter{benchmark: b, options: o, writer: w, latencies: measured}
 	e.layout = w.layout(&e.options)
 	if info, err := os.Stat(o.To); err == nil && info.IsDir() && e.layout.name != nil {
 		e.into = true
 		e.partial = filepath.Join(o.To, "."+string(o.Format)+".partial")
 	} else {
 		if _, err := os.Lstat(o.To); err == nil {
-			return nil, isThere(o.To)
+			return nil, existsError(o.To)
 		}
 		e.partial = o.To + ".partial"
 	}
 	if dir := filepath.Dir(e.partial); !isDir(dir) {
-		return nil, usage.Errorf("cannot export to %s: there is no directory %s", o.To, dir)
+		return nil, usage.Errorf("cannot export to %s: no directory %s; create it first", o.To, dir)
 	}
 	if err := atomicfile.CheckCreate(e.partial); err != nil {
 		return nil, usage.Errorf("cannot export to %s: %w", o.To, err)

@@ -40,7 +40,7 @@ func open(t testing.TB, path string) *benchmark.Benchmark {
 	return b
 }
 
-// export makes an export of the schedules of 2 and 3 epochs.
+// export exports the schedules of 2 and 3 epochs.
 func export(t testing.TB, c results.Campaign, format benchmark.Format, to string) *Report {
 	t.Helper()
 	return exportWith(t, c, Options{Format: format, To: to, Less: 2, Full: 3})
@@ -65,7 +65,7 @@ func publish(t testing.TB, c results.Campaign, records ...*results.Record) {
 	}
 }
 
-// files lists what there is in a folder, and below it, with what each file holds.
+// files returns the files and directories below dir, with the content of each file.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -88,13 +88,13 @@ func files(t testing.TB, dir string) map[string]string {
 	return found
 }
 
-// python is the Python with the clients.
+// python returns the path of the Python that has the clients, or skips the test.
 func python(t *testing.T) string {
 	t.Helper()
 	return needs.Python(t)
 }
 
-// old is a trial of the nov2019 timeline: x-valid and x-test at the last epoch only.
+// old returns a record of the nov2019 timeline: x-valid and x-test at the last epoch only.
 func old(t testing.TB, trial results.Trial) *results.Record {
 	r := resultstest.Record(t, trial)
 	for i := range r.Eval[1:] {
@@ -107,8 +107,8 @@ func old(t testing.TB, trial results.Trial) *results.Record {
 	return r
 }
 
-// The client must answer every number of the records, from the merged file and from
-// the archive.
+// The client must return every number in the records, from the merged file and from the
+// archive.
 func TestClientAnswersTheRecords(t *testing.T) {
 	interpreter := python(t)
 	trials := append(resultstest.Grid(0, 1, 11), results.Trial{Arch: 4, Dataset: "digits", Epochs: 2},
@@ -172,7 +172,7 @@ func TestClientAnswersTheRecords(t *testing.T) {
 		for _, e := range r.Eval {
 			seconds := pointers(e.Seconds)
 			if r.Dataset == incomplete.Dataset && r.Epochs == incomplete.Epochs && r.Arch == incomplete.Arch {
-				seconds = make([]*float64, len(seconds)) // what one seed lacks none may have
+				seconds = make([]*float64, len(seconds)) // dropped from all seeds, as one lacks them
 			}
 			a.Eval[e.Set] = answeredCurve{e.Loss, e.Top1, seconds}
 		}
@@ -194,7 +194,7 @@ func TestClientAnswersTheRecords(t *testing.T) {
 	}
 }
 
-// answeredCurve is what the client answers of a set; a time may be None.
+// answeredCurve holds the client's answers for a set; a time may be None.
 type answeredCurve struct {
 	Loss, Accuracy []float64
 	Time           []*float64 `json:"cur_time"`
@@ -208,8 +208,7 @@ func pointers(values []float64) []*float64 {
 	return p
 }
 
-// clientKinds are the kinds of files that the clients read, by the names that the
-// checker knows them by.
+// clientKinds lists the kinds of files that the clients read, by the checker's names.
 var clientKinds = map[string]Options{
 	"runs":                 {Format: published.Runs},
 	"archive":              {Format: published.Archive},
@@ -219,8 +218,7 @@ var clientKinds = map[string]Options{
 	"nats" + natsExtension: {Format: published.NATS},
 }
 
-// TestCheckClients runs the checker that NB201_CHECK_CLIENTS names, if any, over
-// exports of campaigns.
+// TestCheckClients runs the checker named by NB201_CHECK_CLIENTS on exports of campaigns.
 func TestCheckClients(t *testing.T) {
 	interpreter := python(t)
 	checker := needs.Clients(t)
@@ -273,8 +271,8 @@ func TestCheckClients(t *testing.T) {
 	}
 }
 
-// tools/check_weights.py must tell weights whose accuracy in the original network is
-// the recorded one from others.
+// tools/check_weights.py must distinguish weights whose accuracy in the original network is
+// the recorded one from other weights.
 func TestCheckWeights(t *testing.T) {
 	interpreter := python(t)
 	const images = 450
@@ -333,14 +331,14 @@ func TestReport(t *testing.T) {
 			Slots:          []Slot{slot("less", 12, less, "cifar100", "ImageNet16-120"), slot("full", 200, full, "cifar10-valid", "ImageNet16-120")},
 			OtherSchedules: []string{"5"}, WithoutWeights: 2, WithoutLatency: 2, WithoutTimes: 1,
 		}, 4, []string{
-			"12 epochs ('less'): no trial on cifar100, ImageNet16-120", "cifar10-valid with seed 888 has 1 of 3 architectures",
-			"digits is no dataset of the benchmark", "other schedules were left out: 5 epochs", "2 trials have no weights", "2 trials have no latency",
-			"1 trials have no times",
+			"12 epochs ('less'): no trials on cifar100, ImageNet16-120", "cifar10-valid with seed 888 covers 1 of 3 architectures",
+			"digits is not a dataset of the benchmark", "other schedules were left out: 5 epochs", "2 trials have no weights", "2 trials have no latency",
+			"1 trials lack times",
 		}},
 		{published.NATS, Report{
 			Architectures: 4, Trials: 9, Listed: cell.Count, WithoutLatency: 2, WithoutTimes: 1,
 			Slots: []Slot{slot("5", 5, five, others...), slot("12", 12, less, "cifar100", "ImageNet16-120"), slot("200", 200, full, "cifar10-valid", "ImageNet16-120")},
-		}, 4, []string{"5 epochs ('5'): cifar10 with seed 777 has 2 of 4 architectures"}},
+		}, 4, []string{"5 epochs ('5'): cifar10 with seed 777 covers 2 of 4 architectures"}},
 		{published.CSV, Report{
 			Architectures: 4, Trials: 9, WithoutLatency: 2, WithoutTimes: 1,
 			Slots: []Slot{slot("5", 5, five, others...), slot("12", 12, less, "cifar100", "ImageNet16-120"), slot("200", 200, full, "cifar10-valid", "ImageNet16-120")},
@@ -367,12 +365,12 @@ func TestReport(t *testing.T) {
 		}
 	}
 	empty := Report{Slots: []Slot{{Name: "full", Epochs: 200}}}
-	if w := empty.Warnings()[0]; !strings.Contains(w, "200 epochs ('full'): no trial at all") {
+	if w := empty.Warnings()[0]; !strings.Contains(w, "200 epochs ('full'): no trials;") {
 		t.Error(w)
 	}
 }
 
-// names are the files of a folder, and below it, in order.
+// names returns the sorted names of the files and directories below dir.
 func names(t testing.TB, dir string) (names []string) {
 	for name := range files(t, dir) {
 		names = append(names, name)
@@ -404,18 +402,18 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// What a merged file is to the client depends on whether the campaign begins the
-// official order.
+// How many architectures a merged file lists depends on whether those of the campaign are
+// the first ones in the official order.
 func TestListed(t *testing.T) {
 	for _, x := range []struct {
 		archs   []int
 		listed  int
 		warning string
 	}{
-		{[]int{0}, 1, "architectures 0 to 0 alone: to the client this is a benchmark of 1"},
-		{[]int{0, 1, 2}, 3, "architectures 0 to 2 alone: to the client this is a benchmark of 3"},
-		{[]int{0, 2}, cell.Count, "2 of the 15625 architectures listed"},
-		{[]int{1}, cell.Count, "1 of the 15625 architectures listed"},
+		{[]int{0}, 1, "only architectures 0 to 0: to the client this is a benchmark of 1"},
+		{[]int{0, 1, 2}, 3, "only architectures 0 to 2: to the client this is a benchmark of 3"},
+		{[]int{0, 2}, cell.Count, "2 of the 15625 listed architectures"},
+		{[]int{1}, cell.Count, "1 of the 15625 listed architectures"},
 	} {
 		c := resultstest.Fill(t, resultstest.Grid(x.archs...)...)
 		report := export(t, c, published.NASBench201, filepath.Join(t.TempDir(), "merged.pth"))
@@ -433,7 +431,7 @@ func TestListed(t *testing.T) {
 	}
 }
 
-// Into a directory that is there the published files go under their own names.
+// In an existing directory, files are named like the published ones.
 func TestNameWithMD5(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(0)...)
 	for _, x := range []struct {
@@ -464,7 +462,7 @@ func TestNameWithMD5(t *testing.T) {
 			t.Errorf("made %s, not %s", report.Path, want)
 		}
 		before := files(t, o.To)
-		if _, err := Run(t.Context(), open(t, c.Dir), o); !usage.Is(err) || !strings.Contains(err.Error(), report.Path+" is there already") {
+		if _, err := Run(t.Context(), open(t, c.Dir), o); !usage.Is(err) || !strings.Contains(err.Error(), report.Path+" already exists") {
 			t.Errorf("second export: %v", err)
 		}
 		for name, text := range before {
@@ -510,24 +508,24 @@ func TestRunRefuses(t *testing.T) {
 		options  Options
 		want     string
 	}{
-		"format":        {c, slots("zip", "new"), `unknown format "zip": use one of runs, archive, nasbench201, nats, parquet, csv`},
+		"format":        {c, slots("zip", "new"), `unknown format "zip"; use one of runs, archive, nasbench201, nats, parquet, csv`},
 		"campaign":      {c, slots(published.CampaignFormat, "new"), "unknown format"},
-		"times":         {c, Options{Format: published.NATS, To: "new", Times: "guessed"}, `unknown times "guessed": use one of measured, published`},
-		"nowhere":       {c, slots(published.Archive, ""), "needs a place"},
+		"times":         {c, Options{Format: published.NATS, To: "new", Times: "guessed"}, `unknown times "guessed"; use one of measured, published`},
+		"nowhere":       {c, slots(published.Archive, ""), "the path of the export is empty"},
 		"one schedule":  {c, Options{Format: published.Archive, To: "new", Less: 3, Full: 3}, "two different"},
 		"negative":      {c, Options{Format: published.Archive, To: "new", Less: -1}, "two different"},
 		"merged":        {c, Options{Format: published.Archive, To: "new", Merged: true}, "no merged form"},
 		"weights":       {c, Options{Format: published.CSV, To: "new", Weights: true}, "weights cannot"},
-		"no trial":      {c, Options{Format: published.Archive, To: "new"}, "no trial of 12 or 200 epochs to export: it has trials of 2, 3 epochs"},
-		"taken":         {c, slots(published.Archive, "taken"), "is there already"},
-		"taken file":    {c, slots(published.NASBench201, "taken"), "is there already"},
-		"taken folder":  {c, slots(published.CSV, "."), "is there already"},
-		"no parent":     {c, slots(published.NASBench201, "none/new"), "there is no directory"},
+		"no trial":      {c, Options{Format: published.Archive, To: "new"}, "no trials of 12 or 200 epochs to export; it has trials of 2, 3 epochs: select"},
+		"taken":         {c, slots(published.Archive, "taken"), "already exists"},
+		"taken file":    {c, slots(published.NASBench201, "taken"), "already exists"},
+		"taken folder":  {c, slots(published.CSV, "."), "already exists"},
+		"no parent":     {c, slots(published.NASBench201, "none/new"), "no directory"},
 		"networks":      {mixed, slots(published.Archive, "new"), "different networks"},
 		"image sizes":   {sizes, slots(published.Archive, "new"), "different networks"},
 		"damaged":       {damaged, slots(published.NASBench201, "new"), "byte 300"},
 		"damaged trial": {damaged, slots(published.Archive, "new"), filepath.Base(damaged.RecordPath(last))},
-		"train":         {training, slots(published.CSV, "new"), "evaluation set train"},
+		"train":         {training, slots(published.CSV, "new"), `evaluation set named "train"`},
 	} {
 		if x.options.To != "" {
 			x.options.To = filepath.Join(dir, x.options.To)
@@ -545,7 +543,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// kinds are all kinds of exports.
+// kinds returns options for every kind of export.
 func kinds() map[string]Options {
 	kinds := map[string]Options{"merged nats": {Format: published.NATS, Merged: true}, "nats with weights": {Format: published.NATS, Weights: true}}
 	for _, format := range Formats() {
@@ -554,7 +552,7 @@ func kinds() map[string]Options {
 	return kinds
 }
 
-// wide is a campaign of several parts.
+// wide returns a campaign that is exported in several parts.
 func wide(t testing.TB) results.Campaign {
 	var trials []results.Trial
 	for _, arch := range []int{0, 1, 31, 32, 33, 64, 100, 15624} {
@@ -563,9 +561,9 @@ func wide(t testing.TB) results.Campaign {
 	return resultstest.Fill(t, trials...)
 }
 
-// An export that was stopped goes on where it was and becomes what it would have been
-// at once; parts that are damaged, or whose trials have changed, are made again. One
-// worker makes the same bytes as many.
+// An interrupted export resumes and has the same content as one made in one go. Parts that
+// are damaged, or whose trials have changed, are made again. The bytes do not depend on the
+// number of goroutines.
 func TestResume(t *testing.T) {
 	c := wide(t)
 	for name, o := range kinds() {
@@ -593,13 +591,13 @@ func TestResume(t *testing.T) {
 				t.Fatalf("error %v (%+v)", err, p)
 			}
 			if _, err := os.Lstat(o.To); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("the export is there: %v", err)
+				t.Errorf("the export exists: %v", err)
 			}
 			parts, err := filepath.Glob(filepath.Join(p.Dir, "0*"))
 			if err != nil || len(parts) < 3 {
 				t.Fatalf("%d parts are kept (%v)", len(parts), err)
 			}
-			// A part that lost its end, and what a killed process leaves.
+			// A truncated part, and temporary files of a killed process.
 			for name, text := range files(t, parts[0]) {
 				if name != summaryName && text != "" {
 					if err := os.Truncate(filepath.Join(parts[0], name), int64(len(text)/2)); err != nil {
@@ -624,13 +622,13 @@ func TestResume(t *testing.T) {
 				t.Error("no progress")
 			}
 			if got := files(t, filepath.Dir(o.To)); !reflect.DeepEqual(got, want) {
-				t.Errorf("the export that went on has %q, the other %q, or they differ in content", names(t, filepath.Dir(o.To)), slices.Sorted(maps.Keys(want)))
+				t.Errorf("the resumed export has %q, the other %q, or their content differs", names(t, filepath.Dir(o.To)), slices.Sorted(maps.Keys(want)))
 			}
 		})
 	}
 }
 
-// Whatever has changed in a part that is kept, if only a byte, it is made again.
+// A kept part is made again if anything in it has changed, even a single byte.
 func TestDamagedParts(t *testing.T) {
 	c := wide(t)
 	flip := func(b []byte) []byte {
@@ -705,13 +703,13 @@ func TestDamagedParts(t *testing.T) {
 			o.Progress = nil
 			exportWith(t, c, o)
 			if got := files(t, filepath.Dir(o.To)); !reflect.DeepEqual(got, want) {
-				t.Errorf("%s, %s: the export that went on is another", format, name)
+				t.Errorf("%s, %s: the resumed export differs", format, name)
 			}
 		}
 	}
 }
 
-// Parts are of the trials and options that they were made from.
+// Parts are reused only for the trials and options that they were made from.
 func TestStaleParts(t *testing.T) {
 	c := wide(t)
 	to := filepath.Join(t.TempDir(), "new")
@@ -748,7 +746,7 @@ func TestStaleParts(t *testing.T) {
 	}
 }
 
-// A full disk ends the export with one sentence; what was done before is kept.
+// A full disk ends the export with a one-line error; finished parts are kept.
 func TestFullDisk(t *testing.T) {
 	c := wide(t)
 	o := Options{Format: published.CSV, To: filepath.Join(t.TempDir(), "new"), Times: Measured}
@@ -766,16 +764,17 @@ func TestFullDisk(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	_, err := e.run(t.Context())
 	var p *Partial
-	if !usage.Is(err) || !errors.As(err, &p) || p.Done < 5 || !strings.Contains(err.Error(), "no room left") || strings.Contains(err.Error(), "\n") {
+	if !usage.Is(err) || !errors.As(err, &p) || p.Done < 5 || !strings.Contains(err.Error(), "the disk is full") || strings.Contains(err.Error(), "\n") {
 		t.Fatalf("error %v", err)
 	}
 	exportWith(t, c, o)
 	if _, err := os.Lstat(p.Dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%s is there still", p.Dir)
+		t.Errorf("%s still exists", p.Dir)
 	}
 }
 
-// Every kind of export is a source too, and loses nothing that the merged file tells.
+// Every kind of export can be exported again, and loses nothing that the merged file
+// contains.
 func TestConvert(t *testing.T) {
 	c := resultstest.Fill(t, append(resultstest.Grid(0, 40), trial(1, "digits", 3, 5))...)
 	incomplete := old(t, trial(0, "cifar100", 3, 999))
@@ -798,7 +797,7 @@ func TestConvert(t *testing.T) {
 		}
 		exportWith(t, c, o)
 		again := Options{Format: published.NASBench201, To: o.To + "-again.pth"}
-		if o.Less == 0 || o.Format == published.Runs { // what keeps the schedules' names
+		if o.Less == 0 || o.Format == published.Runs { // they keep the schedules' names
 			again.Less, again.Full = 2, 3
 		}
 		report, err := Run(t.Context(), open(t, o.To), again)
@@ -809,20 +808,20 @@ func TestConvert(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o.Format == published.Runs { // which tells no latencies
+		if o.Format == published.Runs { // without latencies
 			if report.WithoutLatency != want.Trials || report.Trials != want.Trials {
 				t.Errorf("by way of runs: %+v, not %+v", report, want)
 			}
 			continue
 		}
 		if !bytes.Equal(got, text) {
-			t.Errorf("by way of %s the merged file is another one: %+v, not %+v", name, report, want)
+			t.Errorf("the merged file made from %s differs: %+v, not %+v", name, report, want)
 		}
 	}
 }
 
-// What a campaign tells of a trial, our reader finds in every kind of export, less what
-// the format has no place for.
+// Our reader finds a campaign's trials unchanged in every kind of export, except for what
+// the format cannot contain.
 func TestReadsBack(t *testing.T) {
 	c := resultstest.Fill(t, append(resultstest.Grid(0, 40), trial(40, "digits", 3, 5))...)
 	for name, o := range kinds() {
@@ -836,7 +835,7 @@ func TestReadsBack(t *testing.T) {
 			}
 			exportWith(t, c, o)
 			b := open(t, o.To)
-			told := 0
+			compared := 0
 			for want, err := range open(t, c.Dir).Architectures() {
 				if err != nil {
 					t.Fatal(err)
@@ -854,12 +853,12 @@ func TestReadsBack(t *testing.T) {
 					}
 					for k, r := range s.Results {
 						readsBack(t, o, got.Schedules[i].Results[k], r)
-						told++
+						compared++
 					}
 				}
 			}
-			if told != 25 {
-				t.Errorf("%d trials were compared", told)
+			if compared != 25 {
+				t.Errorf("%d trials were compared", compared)
 			}
 		})
 	}
@@ -884,7 +883,7 @@ func readsBack(t *testing.T, o Options, got, want *benchmark.ResultsCount) {
 		t.Errorf("%v has weights", want.Trial)
 	}
 	tables := o.Format == published.Parquet || o.Format == published.CSV
-	type values struct { // without what reads the weights, and the record
+	type values struct { // without the record and the function that reads weights
 		Trial                    results.Trial
 		Genotype                 string
 		Channels, Cells, Classes int
@@ -900,7 +899,7 @@ func readsBack(t *testing.T, o Options, got, want *benchmark.ResultsCount) {
 		}
 		for i := range v.Sets {
 			if !tables && o.Format != published.Runs && v.Sets[i].Set != benchmark.TrainingSet {
-				v.Sets[i].Top5 = nil // which the clients do not know
+				v.Sets[i].Top5 = nil // the clients have none
 			}
 		}
 		return v
@@ -910,7 +909,7 @@ func readsBack(t *testing.T, o Options, got, want *benchmark.ResultsCount) {
 	}
 }
 
-// Two processes do not make the same export.
+// Two processes cannot make the same export at a time.
 func TestLocked(t *testing.T) {
 	c := wide(t)
 	o := Options{Format: published.CSV, To: filepath.Join(t.TempDir(), "new")}

@@ -32,10 +32,10 @@ import (
 	"nb201/results/benchmark"
 )
 
-// version of the parts: one that another version of this package made is not used.
+// version is the version of the part files. Parts of other versions are not reused.
 const version = 3
 
-// A part is of this many indices, or of fewer where each takes many megabytes.
+// A part covers this many indices; fewer with weights, which take megabytes each.
 const (
 	indicesInPart            = 32
 	indicesInPartWithWeights = 4
@@ -48,19 +48,19 @@ type exporter struct {
 	writer    writer
 	layout    layout
 	latencies latencies
-	into      bool   // To is a directory that is there
-	partial   string // folder of the parts
+	into      bool   // To is an existing directory
+	partial   string // directory of the parts
 
 	mu       sync.Mutex
-	done     int            // architectures
-	kept     int            // those of them whose part is whole
+	done     int            // architectures, for progress
+	kept     int            // architectures in finished parts
 	settings []slotSettings // the first of each slot and dataset key
-	mixed    []string
+	mixed    []string       // Report.Mixed
 }
 
-// unit is the work of a part.
+// unit is the work for one part.
 type unit struct {
-	name  string // by what goes into it
+	name  string // includes a hash of everything that goes into the part
 	archs []int
 }
 
@@ -74,14 +74,14 @@ func (e *exporter) run(ctx context.Context) (*Report, error) {
 	}
 	lock := lockfile.New(filepath.Join(e.partial, ".lock"))
 	if ok, err := lock.TryLock(); err == nil && !ok {
-		return nil, usage.Errorf("another process is making %s", e.options.To)
+		return nil, usage.Errorf("another process is already exporting to %s; wait for it to end", e.options.To)
 	}
-	report, err := e.work(ctx, units)
-	if err == nil || errors.Is(err, errMixed) { // then there is nothing to go on with
+	report, err := e.makeParts(ctx, units)
+	if err == nil || errors.Is(err, errMixed) { // then no later call resumes from the parts
 		err = errors.Join(err, os.RemoveAll(e.partial))
 	}
 	if err := errors.Join(err, lock.Close()); err != nil {
-		e.removeEmpty()
+		e.removeIfEmpty()
 		if isDir(e.partial) {
 			err = &Partial{Dir: e.partial, Done: e.kept, Total: len(e.benchmark.Evaluated()), Err: e.explain(err)}
 		}
@@ -90,22 +90,22 @@ func (e *exporter) run(ctx context.Context) (*Report, error) {
 	return report, nil
 }
 
-// removeEmpty removes the folder of the parts when there is none.
-func (e *exporter) removeEmpty() {
+// removeIfEmpty removes the directory of the parts if it contains none.
+func (e *exporter) removeIfEmpty() {
 	if entries, err := os.ReadDir(e.partial); err == nil && len(entries) <= 1 {
 		_ = os.RemoveAll(e.partial)
 	}
 }
 
-// explain makes a full disk a usage error.
+// explain turns a full disk into a usage error.
 func (e *exporter) explain(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return usage.Errorf("no room left for the export at %s: make room and run the same command again", e.options.To)
+		return usage.Errorf("%s: the disk is full; free some space and run the same command again", e.options.To)
 	}
 	return err
 }
 
-// units divides the architectures of the source.
+// units divides the source's architectures into parts.
 func (e *exporter) units() ([]unit, error) {
 	prints, err := newFingerprints(e.benchmark, e.weights())
 	if err != nil {
@@ -126,7 +126,7 @@ func (e *exporter) units() ([]unit, error) {
 		io.WriteString(sum, options)
 		for _, index := range archs[:n] {
 			fmt.Fprintln(sum, index)
-			prints.write(sum, index)
+			prints.writeTo(sum, index)
 		}
 		units = append(units, unit{fmt.Sprintf("%06d-%x", first, sum.Sum(nil)[:12]), archs[:n]})
 		archs = archs[n:]
@@ -134,14 +134,14 @@ func (e *exporter) units() ([]unit, error) {
 	return units, nil
 }
 
-// weights reports whether the export holds weights.
+// weights reports whether the export contains weights.
 func (e *exporter) weights() bool { return e.writer.weightsBy(&e.options) }
 
-// slots are those of the format, or nil when it takes every schedule.
+// slots returns the slots of the format, or nil if it takes every schedule.
 func (e *exporter) slots() []slot { return e.writer.slots(&e.options) }
 
-// work makes the parts that are not there yet, then the export.
-func (e *exporter) work(ctx context.Context, units []unit) (*Report, error) {
+// makeParts makes the missing parts, then the export.
+func (e *exporter) makeParts(ctx context.Context, units []unit) (*Report, error) {
 	if err := e.clean(units); err != nil {
 		return nil, err
 	}
@@ -155,17 +155,17 @@ func (e *exporter) work(ctx context.Context, units []unit) (*Report, error) {
 				return err
 			}
 			if parts[i] = readPart(dir); parts[i] != nil {
-				e.progress(len(u.archs))
+				e.reportProgress(len(u.archs))
 			} else {
 				if err := os.RemoveAll(dir); err != nil {
 					return err
 				}
-				if parts[i], err = e.part(ctx, u, dir); err != nil {
+				if parts[i], err = e.makePart(ctx, u, dir); err != nil {
 					return err
 				}
 			}
-			e.keep(u)
-			return e.compare(parts[i])
+			e.countKept(u)
+			return e.compareSettings(parts[i])
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -173,7 +173,7 @@ func (e *exporter) work(ctx context.Context, units []unit) (*Report, error) {
 	}
 	parts = slices.DeleteFunc(parts, func(p *part) bool { return len(p.Architectures) == 0 && len(p.Left) == 0 })
 	report, err := e.report(parts)
-	if err != nil { // there is nothing to go on with
+	if err != nil { // no later call resumes from the parts
 		return nil, errors.Join(err, os.RemoveAll(e.partial))
 	}
 	parts = slices.DeleteFunc(parts, func(p *part) bool { return len(p.Architectures) == 0 })
@@ -181,7 +181,7 @@ func (e *exporter) work(ctx context.Context, units []unit) (*Report, error) {
 	return report, err
 }
 
-func (e *exporter) progress(n int) {
+func (e *exporter) reportProgress(n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.done += n
@@ -190,14 +190,14 @@ func (e *exporter) progress(n int) {
 	}
 }
 
-func (e *exporter) keep(u unit) {
+func (e *exporter) countKept(u unit) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.kept += len(u.archs)
 }
 
-// clean removes what is no part of these units: parts of what has changed since, and
-// what a killed process left.
+// clean removes everything but the parts of the units: parts whose input has changed, and
+// the temporary files of killed processes.
 func (e *exporter) clean(units []unit) error {
 	entries, err := os.ReadDir(e.partial)
 	if err != nil {
@@ -217,8 +217,8 @@ func (e *exporter) clean(units []unit) error {
 	return nil
 }
 
-// part makes the part of a unit in the new folder dir.
-func (e *exporter) part(ctx context.Context, u unit, dir string) (*part, error) {
+// makePart makes the part of a unit in the new directory dir.
+func (e *exporter) makePart(ctx context.Context, u unit, dir string) (*part, error) {
 	p := &part{dir: dir}
 	return p, atomicfile.CreateDir(dir, func(temp string) error {
 		w, err := e.layout.begin(temp)
@@ -258,12 +258,12 @@ func (e *exporter) fillPart(ctx context.Context, u unit, p *part, w partWriter) 
 				return err
 			}
 		}
-		e.progress(1)
+		e.reportProgress(1)
 	}
 	return nil
 }
 
-// assemble makes the export of its parts and returns its path.
+// assemble makes the export from its parts and returns its path.
 func (e *exporter) assemble(x *whole) (path string, err error) {
 	temp := filepath.Join(e.partial, "whole")
 	sum := md5.New()
@@ -282,19 +282,19 @@ func (e *exporter) assemble(x *whole) (path string, err error) {
 	if e.into {
 		path = filepath.Join(path, e.layout.name(hex.EncodeToString(sum.Sum(nil))))
 	}
-	// A link, unlike a renaming, replaces nothing; there are none to directories, and on
-	// some file systems none at all.
+	// Unlike a rename, a hard link never replaces a file. Directories cannot have one, and
+	// some file systems have none.
 	err = os.Link(temp, path)
 	if err != nil {
 		if _, err := os.Lstat(path); err == nil {
-			return "", isThere(path)
+			return "", existsError(path)
 		}
 		err = os.Rename(temp, path)
 	}
 	return path, errors.Join(err, atomicfile.Sync(filepath.Dir(path)))
 }
 
-// hashFiles hashes the files of a folder one after the other, in order of their names.
+// hashFiles hashes the files below a directory, concatenated in order of their names.
 func hashFiles(sum hash.Hash, dir string) error {
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -304,11 +304,11 @@ func hashFiles(sum hash.Hash, dir string) error {
 	})
 }
 
-// fingerprints tell for each architecture of a source what it was made from, so that
-// any change shows: the names, sizes and times of its files.
+// fingerprints identifies the content of each architecture in a source by the names, sizes
+// and modification times of its files, so that any change is noticed.
 type fingerprints struct {
-	all    string         // of a source that is not told apart by architectures
-	byArch map[int]string // of a campaign
+	all    string         // of the whole source, if it is not a campaign
+	byArch map[int]string // of a campaign's architectures
 }
 
 func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error) {
@@ -345,7 +345,7 @@ func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error
 		}
 		for _, path := range paths {
 			text, err := fileprint(path)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) { // weights may have been dropped
+			if err != nil && !errors.Is(err, fs.ErrNotExist) { // a trial may have no weights
 				return nil, err
 			}
 			io.WriteString(sums[t.Arch], text)
@@ -365,12 +365,12 @@ func fileprint(path string) (string, error) {
 	return fmt.Sprintln(path, info.Size(), info.ModTime().UnixNano()), nil
 }
 
-func (f *fingerprints) write(w io.Writer, index int) {
+func (f *fingerprints) writeTo(w io.Writer, index int) {
 	io.WriteString(w, f.all)
 	io.WriteString(w, f.byArch[index])
 }
 
-// report sums up the parts.
+// report summarizes the parts.
 func (e *exporter) report(parts []*part) (*Report, error) {
 	o := &e.options
 	slices.Sort(e.mixed)
@@ -409,24 +409,20 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 		r.Slots[i].finish()
 	}
 	if r.Architectures == 0 {
-		return nil, e.nothing(r.OtherSchedules)
+		return nil, e.noTrials(r.OtherSchedules)
 	}
 	if e.writer.listed {
 		r.Listed = cell.Count
 		last := parts[len(parts)-1].Architectures
-		if last[len(last)-1] == r.Architectures-1 { // they are in order, each once
+		if last[len(last)-1] == r.Architectures-1 { // architectures are in order, each once
 			r.Listed = r.Architectures
 		}
 	}
 	return r, nil
 }
 
-// nothing is the error of an export without a trial.
-func (e *exporter) nothing(others []string) error {
-	has := "it has none at all"
-	if len(others) > 0 {
-		has = fmt.Sprintf("it has trials of %s epochs", strings.Join(others, ", "))
-	}
+// noTrials returns the error of an export without trials.
+func (e *exporter) noTrials(others []string) error {
 	var wanted []string
 	for _, s := range e.slots() {
 		wanted = append(wanted, s.schedule)
@@ -435,7 +431,11 @@ func (e *exporter) nothing(others []string) error {
 	if wanted != nil {
 		of = " of " + strings.Join(wanted, " or ") + " epochs"
 	}
-	return usage.Errorf("%s has no trial%s to export: %s", e.benchmark.Path, of, has)
+	if len(others) > 0 {
+		return usage.Errorf("%s has no trials%s to export; it has trials of %s epochs: select them with --less and --full",
+			e.benchmark.Path, of, strings.Join(others, ", "))
+	}
+	return usage.Errorf("%s has no trials%s to export; train some first", e.benchmark.Path, of)
 }
 
 func isDir(path string) bool {
@@ -443,12 +443,11 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-func isThere(path string) error {
-	return usage.Errorf("%s is there already: remove it or choose another place", path)
+func existsError(path string) error {
+	return usage.Errorf("%s already exists; remove it or choose another path", path)
 }
 
-// Partial is the error of an export that ended before it was whole: Dir holds what is
-// done of it.
+// Partial is the error of an export that ended early. The finished parts are kept in Dir.
 type Partial struct {
 	Dir         string
 	Done, Total int // architectures
@@ -459,7 +458,7 @@ func (p *Partial) Error() string { return p.Err.Error() }
 
 func (p *Partial) Unwrap() error { return p.Err }
 
-// Note says in a sentence how to go on.
+// Note explains, in one sentence, how to resume the export.
 func (p *Partial) Note() string {
-	return fmt.Sprintf("%d of %d architectures are done and kept in %s: the same command goes on from there", p.Done, p.Total, p.Dir)
+	return fmt.Sprintf("%d of %d architectures are finished and kept in %s; run the same command again to resume", p.Done, p.Total, p.Dir)
 }

@@ -19,7 +19,8 @@ func copyFile(w io.Writer, path string) error {
 	return err
 }
 
-// writeFile makes a new file, and has it on disk.
+// writeFile creates a file with the content that write writes, and syncs it to disk. An
+// existing file is an error.
 func writeFile(path string, write func(io.Writer) error) error {
 	f, err := createFile(path)
 	if err != nil {
@@ -28,7 +29,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return errors.Join(write(f), f.Close())
 }
 
-// file is a new file with a buffer.
+// file is a new file with a write buffer.
 type file struct {
 	*bufio.Writer
 	file *os.File
@@ -42,7 +43,7 @@ func createFile(path string) (*file, error) {
 	return &file{bufio.NewWriterSize(f, 1<<16), f}, nil
 }
 
-// Close has the file on disk.
+// Close flushes the buffer, syncs the file to disk and closes it.
 func (f *file) Close() error {
 	return errors.Join(f.Flush(), f.file.Sync(), f.file.Close())
 }

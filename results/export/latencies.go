@@ -9,40 +9,42 @@ import (
 	"nb201/results/benchmark"
 )
 
-// latencies are those of Options.Latencies by the networks that they are of.
-type latencies map[latencyOf][]float64
+// latencies holds the contents of Options.Latencies, in seconds, by network.
+type latencies map[latencyKey][]float64
 
-type latencyOf struct {
+type latencyKey struct {
 	dataset                        string
 	classes, channels, cells, arch int
 }
 
-// publishedBatch is the batch that the clients take a latency to be of, in images.
+// publishedBatch is the number of images in the batch of a published latency, which the
+// clients assume.
 const publishedBatch = 256
 
-// newLatencies joins tables. Another batch than the published one, and a latency that
-// stands there twice, are usage errors.
-func newLatencies(tables []*results.LatencyTable) (latencies, error) {
+// joinLatencies joins tables. A batch size other than publishedBatch, and two latencies of
+// one network, are usage errors.
+func joinLatencies(tables []*results.LatencyTable) (latencies, error) {
 	joined := latencies{}
 	for _, t := range tables {
 		if t.Batch != publishedBatch {
-			return nil, usage.Errorf("latencies of a batch of %d images cannot be exported: those of the benchmark are of %d", t.Batch, publishedBatch)
+			return nil, usage.Errorf("cannot export latencies of batches of %d images: the benchmark's batches have %d; measure them again with that batch size",
+				t.Batch, publishedBatch)
 		}
 		for _, m := range t.Measured {
-			of := latencyOf{m.Dataset, m.Classes, t.Channels, t.Cells, m.Arch}
-			if joined[of] != nil {
-				return nil, usage.Errorf("the latency of architecture %d on %s (C=%d, N=%d) was measured twice: leave one of them out", m.Arch, m.Dataset, t.Channels, t.Cells)
+			key := latencyKey{m.Dataset, m.Classes, t.Channels, t.Cells, m.Arch}
+			if joined[key] != nil {
+				return nil, usage.Errorf("the latency of architecture %d on %s (C=%d, N=%d) was given twice; leave one out", m.Arch, m.Dataset, t.Channels, t.Cells)
 			}
-			joined[of] = m.Seconds
+			joined[key] = m.Seconds
 		}
 	}
 	return joined, nil
 }
 
-// give gives a trial the latency of its network, as reset_latency (nas_201_api/
-// api_utils.py) does, and tells whether there is one.
-func (l latencies) give(r *benchmark.ResultsCount) bool {
-	seconds := l[latencyOf{r.Dataset, r.Classes, r.Channels, r.Cells, r.Arch}]
+// setLatency sets a trial's latency to that of its network, as reset_latency
+// (nas_201_api/api_utils.py) does, and reports whether there is one.
+func (l latencies) setLatency(r *benchmark.ResultsCount) bool {
+	seconds := l[latencyKey{r.Dataset, r.Classes, r.Channels, r.Cells, r.Arch}]
 	if seconds == nil {
 		return false
 	}
@@ -50,7 +52,7 @@ func (l latencies) give(r *benchmark.ResultsCount) bool {
 	return true
 }
 
-// digest tells latencies from others.
+// digest returns a hash that differs for different latencies.
 func (l latencies) digest() string {
 	return fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, l))) // maps print in order
 }

@@ -55,7 +55,7 @@ func TestGivenLatencies(t *testing.T) {
 				}
 			}
 		}
-		if own == 0 || own == trials || report.OwnLatency != own || !strings.Contains(strings.Join(report.Warnings(), "\n"), "whose latency was not given") {
+		if own == 0 || own == trials || report.OwnLatency != own || !strings.Contains(strings.Join(report.Warnings(), "\n"), "without a given latency") {
 			t.Errorf("%s: %d of %d trials have their own latency: %+v", format, own, trials, report)
 		}
 	}
@@ -63,9 +63,9 @@ func TestGivenLatencies(t *testing.T) {
 	other := given("cifar10", 0, 1)
 	other.Batch = 128
 	for want, o := range map[string]Options{
-		"a batch of 128 images":                                   {Latencies: []*results.LatencyTable{other}},
-		"architecture 0 on cifar10 (C=8, N=1) was measured twice": {Latencies: []*results.LatencyTable{tables[0], given("cifar10", 0, 1)}},
-		"runs has no place for latencies":                         {Format: published.Runs, Latencies: tables},
+		"batches of 128 images":                                {Latencies: []*results.LatencyTable{other}},
+		"architecture 0 on cifar10 (C=8, N=1) was given twice": {Latencies: []*results.LatencyTable{tables[0], given("cifar10", 0, 1)}},
+		"runs cannot contain latencies":                        {Format: published.Runs, Latencies: tables},
 	} {
 		if o.Format == "" {
 			o.Format = published.CSV
@@ -76,10 +76,10 @@ func TestGivenLatencies(t *testing.T) {
 		}
 	}
 
-	// Parts with other latencies are other parts.
+	// Parts made with other latencies are not reused.
 	names := map[string]bool{}
 	for _, o := range [][]*results.LatencyTable{nil, tables[:1], {given("cifar10", 0, 0.5, 0.26)}, tables} {
-		joined, err := newLatencies(o)
+		joined, err := joinLatencies(o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,7 @@ import (
 
 func lastDigits(md5 string, n int) string { return md5[len(md5)-n:] }
 
-// items is the part of a merged file: items of its dict arch2infos, encoded.
+// items writes a part of a merged file: encoded items of its dict arch2infos.
 type items struct {
 	*file
 	write func(w io.Writer, a *benchmark.Architecture) error
@@ -26,7 +26,7 @@ func (w items) add(a *benchmark.Architecture) error { return w.write(w.file, a) 
 
 func (w items) close() error { return w.Close() }
 
-// copyItems writes the items of all parts.
+// copyItems copies the items of all parts to w.
 func copyItems(w io.Writer, x *whole) error {
 	for _, p := range x.parts {
 		if err := copyFile(w, filepath.Join(p.dir, itemsName)); err != nil {

@@ -9,16 +9,16 @@ import (
 	"nb201/results"
 )
 
-// errMixed reports trials of different experiments in one slot.
-var errMixed = errors.New("trials that differ cannot share a slot")
+// errMixed reports trials with different settings in one slot.
+var errMixed = errors.New("trials with different settings cannot share a slot")
 
-// compare compares the settings of a part with those that came before. It refuses what
-// differs, or notes it with Options.Mixed.
-func (e *exporter) compare(p *part) error {
+// compareSettings compares the settings in a part with those in earlier parts. A
+// difference is an error or, with Options.Mixed, recorded in e.mixed.
+func (e *exporter) compareSettings(p *part) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, s := range p.Settings {
-		i := slices.IndexFunc(e.settings, s.shares)
+		i := slices.IndexFunc(e.settings, s.sharesSlot)
 		if i < 0 {
 			e.settings = append(e.settings, s)
 			continue
@@ -27,7 +27,7 @@ func (e *exporter) compare(p *part) error {
 		if first.Digest == s.Digest {
 			continue
 		}
-		if s.Trial.Compare(first.Trial) < 0 { // parts end in any order
+		if s.Trial.Compare(first.Trial) < 0 { // parts finish in any order
 			first, s = s, first
 		}
 		a, err1 := e.settingsOf(first.Trial)
@@ -37,9 +37,9 @@ func (e *exporter) compare(p *part) error {
 		}
 		differences := b.Differ(a)
 		if differences == nil {
-			continue // one file says more than the other
+			continue // only one of them has a certain setting
 		}
-		text := fmt.Sprintf("%v for %v, as of %v", differences, s.Trial, first.Trial)
+		text := fmt.Sprintf("%v: %v, as in %v", s.Trial, differences, first.Trial)
 		if !e.options.Mixed {
 			return e.refuseMixed(s.Trial, s.Slot, text)
 		}
@@ -48,9 +48,10 @@ func (e *exporter) compare(p *part) error {
 	return nil
 }
 
-// refuseMixed is the error of trials of a dataset key that differ and would share a slot.
+// refuseMixed returns the error of trials that share a slot and a dataset key but differ in
+// their settings.
 func (e *exporter) refuseMixed(t results.Trial, slot, differences string) error {
-	return usage.Errorf("%s: %w: on %s, schedule '%s', %s: export them from directories of their own, or with --allow-mixed",
+	return usage.Errorf("%s: %w: on %s, schedule '%s', %s; export them from separate campaigns, or add --allow-mixed",
 		e.benchmark.Path, errMixed, t.Dataset, slot, differences)
 }
 
@@ -67,5 +68,5 @@ func (e *exporter) settingsOf(t results.Trial) (results.Settings, error) {
 			}
 		}
 	}
-	return results.Settings{}, usage.Errorf("%s no longer holds %v", e.benchmark.Path, t)
+	return results.Settings{}, usage.Errorf("%s no longer contains %v; run the export again", e.benchmark.Path, t)
 }

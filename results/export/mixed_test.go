@@ -13,8 +13,9 @@ import (
 	"nb201/results/resultstest"
 )
 
-// Trials that differ share no slot, whether they are of one architecture, of one part, or
-// of two; a campaign that mixes is exported only where that is asked for, and says so.
+// Trials with different settings cannot share a slot, whether they are of one architecture,
+// one part, or two parts. A campaign that mixes them is exported only with Options.Mixed,
+// and the report says so.
 func TestMixed(t *testing.T) {
 	for name, x := range map[string]struct {
 		trial  results.Trial
@@ -48,7 +49,7 @@ func TestMixed(t *testing.T) {
 			}
 			o.Mixed = true
 			report := exportWith(t, c, o)
-			warned := slices.ContainsFunc(report.Warnings(), func(w string) bool { return strings.Contains(w, "of different experiments are mixed") })
+			warned := slices.ContainsFunc(report.Warnings(), func(w string) bool { return strings.Contains(w, "trials with different settings are mixed") })
 			if report.Trials != 4 || !warned {
 				t.Errorf("%s, %s: %d trials, warnings %q", name, kind, report.Trials, report.Warnings())
 			}
@@ -56,8 +57,8 @@ func TestMixed(t *testing.T) {
 	}
 }
 
-// Trials of two schedules may differ in their recipes, and those of two dataset keys in
-// everything.
+// Trials on different schedules may differ in their recipes, and trials on different
+// dataset keys in everything.
 func TestNotMixed(t *testing.T) {
 	c := resultstest.Fill(t, trial(0, "cifar10", 2, 1))
 	longer, other := resultstest.Record(t, trial(0, "cifar10", 3, 1)), resultstest.Record(t, trial(0, "cifar100", 2, 1))

@@ -9,19 +9,19 @@ import (
 	"nb201/results/published"
 )
 
-// nasbench201Writer writes one torch checkpoint of all architectures.
+// nasbench201Writer describes the format of one torch checkpoint for all architectures.
 func nasbench201Writer() writer {
 	return writer{
 		Traits: Traits{
 			Format: published.NASBench201, Slots: FixedSlots, Merged: Always, Named: true, clients: true,
-			About: "one .pth of all architectures, without weights, which NASBench201API opens",
+			About: "one .pth file of all architectures, without weights, which NASBench201API opens",
 		},
 		completeTimes: true, listed: true,
 		layout: func(o *Options) layout {
 			return layout{
 				begin: func(dir string) (partWriter, error) {
 					return newItems(dir, func(w io.Writer, a *benchmark.Architecture) error {
-						value, err := encoding{constant: o.Times == Published}.slots(a)
+						value, err := encoding{constant: o.Times == Published}.encodeSlots(a)
 						if err != nil {
 							return err
 						}
@@ -35,7 +35,8 @@ func nasbench201Writer() writer {
 	}
 }
 
-// writeNASBench201 writes what NASBench201API reads (nas_201_api/api_201.py, __init__).
+// writeNASBench201 writes the dict that NASBench201API reads (nas_201_api/api_201.py,
+// __init__).
 func writeNASBench201(w io.Writer, x *whole) error {
 	return torchfile.Write(w, pickle.Dict{
 		{Key: "meta_archs", Value: metaArchs(x.listed)},

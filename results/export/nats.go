@@ -17,27 +17,27 @@ import (
 
 const natsExtension = ".pickle.pbz2"
 
-// natsWriter writes NATS-Bench's topology search space.
+// natsWriter describes the format of NATS-Bench's topology search space.
 func natsWriter() writer {
 	return writer{
 		Traits: Traits{
 			Format: published.NATS, Slots: AskedSlots, Weights: Asked, Merged: Asked, Named: true, clients: true,
 			About: `a directory of meta.pickle.pbz2 and NNNNNN.pickle.pbz2, which nats_bench
-opens with fast_mode=True; with --merged, or where --to ends in
-.pickle.pbz2, the one file that it opens with fast_mode=False;
---weights keeps the weights in it`,
+opens with fast_mode=True; with --merged, or if --to ends in
+.pickle.pbz2, one file, which it opens with fast_mode=False;
+--weights includes the weights`,
 		},
 		mergedExtension: natsExtension, completeTimes: true, listed: true,
 		layout: natsLayout,
 	}
 }
 
-// natsLayout is that of the original (exps/NATS-Bench/tss-collect.py, simplify).
+// natsLayout returns the layout of the original (exps/NATS-Bench/tss-collect.py, simplify).
 func natsLayout(o *Options) layout {
 	c := encoding{constant: o.Times == Published}
 	kind := "simple"
 	if o.Weights {
-		c.weights, kind = embed, "full"
+		c.weights, kind = embedWeights, "full"
 	}
 	base := func(md5 string) string { return "NATS-tss-v1_0-" + lastDigits(md5, 5) }
 	if w := natsWriter(); w.mergedBy(o) {
@@ -54,9 +54,9 @@ func natsLayout(o *Options) layout {
 	}
 }
 
-// embed is a state dict in a plain pickle: a call of what torch pickles a storage with,
-// for the bytes of a whole checkpoint.
-func embed(s torchfile.StateDict) (any, error) {
+// embedWeights returns a state dict as a value in a plain pickle: a call of the function
+// that torch pickles a storage with, on the bytes of a whole checkpoint.
+func embedWeights(s torchfile.StateDict) (any, error) {
 	var b bytes.Buffer
 	if err := torchfile.Write(&b, s); err != nil {
 		return nil, err
@@ -67,9 +67,9 @@ func embed(s torchfile.StateDict) (any, error) {
 	}, nil
 }
 
-// record is the value of an architecture in NATS-Bench's files: an ArchResults for
-// each schedule.
-func (c encoding) record(a *benchmark.Architecture) (any, error) {
+// encodeSchedules returns the value of an architecture in NATS-Bench's files: an
+// ArchResults for each schedule.
+func (c encoding) encodeSchedules(a *benchmark.Architecture) (any, error) {
 	var record pickle.OrderedDict
 	for _, s := range a.Schedules {
 		value, err := c.archResults(a.Index, a.Genotype, s)
@@ -81,7 +81,7 @@ func (c encoding) record(a *benchmark.Architecture) (any, error) {
 	return record, nil
 }
 
-// compress writes a bz2 stream of what write writes.
+// compress writes a bz2 stream with the content that write writes.
 func compress(w io.Writer, write func(io.Writer) error) error {
 	z, err := bzip2.NewWriter(w, &bzip2.WriterConfig{Level: bzip2.BestCompression})
 	if err != nil {
@@ -90,14 +90,14 @@ func compress(w io.Writer, write func(io.Writer) error) error {
 	return errors.Join(write(z), z.Close())
 }
 
-// natsRecords is a part of the directory.
+// natsRecords writes a part of the directory.
 type natsRecords struct {
 	dir string
 	encoding
 }
 
 func (w natsRecords) add(a *benchmark.Architecture) error {
-	record, err := w.record(a)
+	record, err := w.encodeSchedules(a)
 	if err != nil {
 		return err
 	}
@@ -106,14 +106,14 @@ func (w natsRecords) add(a *benchmark.Architecture) error {
 
 func (natsRecords) close() error { return nil }
 
-// writePickle makes a compressed pickle.
+// writePickle writes a compressed pickle.
 func writePickle(path string, v any) error {
 	return writeFile(path, func(w io.Writer) error {
 		return compress(w, func(w io.Writer) error { return pickle.NewEncoder(w).Encode(v) })
 	})
 }
 
-// fillNATS makes the directory: the records and meta.pickle.pbz2.
+// fillNATS fills the directory with the architectures' files and meta.pickle.pbz2.
 func fillNATS(dir string, x *whole) error {
 	err := writePickle(filepath.Join(dir, "meta"+natsExtension), pickle.Dict{
 		{Key: "meta_archs", Value: metaArchs(x.listed)},
@@ -127,37 +127,37 @@ func fillNATS(dir string, x *whole) error {
 	return moveParts(dir, x)
 }
 
-// writeItem writes an architecture of the merged file, as a bz2 stream: a file of many
-// is one to every reader of bz2, and they can be compressed side by side.
+// writeItem writes an architecture of the merged file as its own bz2 stream. Readers of bz2
+// accept concatenated streams, and these can be compressed in parallel.
 func (c encoding) writeItem(w io.Writer, a *benchmark.Architecture) error {
-	record, err := c.record(a)
+	record, err := c.encodeSchedules(a)
 	if err != nil {
 		return err
 	}
 	return compress(w, func(w io.Writer) error { return pickle.NewEncoder(w).EncodeItem(a.Index, record) })
 }
 
-// writeNATS makes the merged file.
+// writeNATS writes the merged file.
 func writeNATS(w io.Writer, x *whole) error {
 	s := &streams{w: w}
 	err := pickle.NewEncoder(s).Encode(pickle.Dict{
 		{Key: "meta_archs", Value: metaArchs(x.listed)},
 		{Key: "total_archs", Value: x.listed},
 		{Key: "arch2infos", Value: pickle.RawDict(func(io.Writer) error {
-			if err := s.end(); err != nil {
+			if err := s.endStream(); err != nil {
 				return err
 			}
-			return copyItems(w, x) // which are compressed
+			return copyItems(w, x) // already compressed
 		})},
 		{Key: "evaluated_indexes", Value: pickle.Set(x.archs())},
 	})
-	return errors.Join(err, s.end())
+	return errors.Join(err, s.endStream())
 }
 
 // streams writes bz2 streams one after the other.
 type streams struct {
 	w      io.Writer
-	stream *bzip2.Writer // nil between two
+	stream *bzip2.Writer // nil between streams
 }
 
 func (s *streams) Write(p []byte) (n int, err error) {
@@ -169,8 +169,8 @@ func (s *streams) Write(p []byte) (n int, err error) {
 	return s.stream.Write(p)
 }
 
-// end ends the stream, so that others can be written to w.
-func (s *streams) end() error {
+// endStream ends the stream, so that others can be written to w.
+func (s *streams) endStream() error {
 	if s.stream == nil {
 		return nil
 	}

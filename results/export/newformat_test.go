@@ -38,8 +38,8 @@ func (dir toys) add(a *benchmark.Architecture) error {
 
 func (toys) close() error { return nil }
 
-// TestNewFormat adds a format: its writer is all that listing, checking options and
-// exporting need.
+// TestNewFormat adds a format: its writer is everything that listing formats, checking
+// options and exporting need.
 func TestNewFormat(t *testing.T) {
 	all := append(allWriters(), toyWriter())
 	b := open(t, resultstest.Fill(t, trial(3, "cifar10", 2, 1), trial(3, "cifar10", 2, 2), trial(40, "digits", 3, 1)).Dir)
@@ -51,10 +51,10 @@ func TestNewFormat(t *testing.T) {
 	if _, err := all.run(t.Context(), b, Options{Format: "toys", To: to}); err == nil || !strings.Contains(err.Error(), "parquet, csv, toy") {
 		t.Errorf("listed: %v", err)
 	}
-	if _, err := all.run(t.Context(), b, Options{Format: "csv", Weights: true, To: to}); err == nil || !strings.Contains(err.Error(), "only nats and toy can") {
+	if _, err := all.run(t.Context(), b, Options{Format: "csv", Weights: true, To: to}); err == nil || !strings.Contains(err.Error(), "only nats and toy can add them") {
 		t.Errorf("weights: %v", err)
 	}
-	if _, err := all.run(t.Context(), b, Options{Format: "toy", Merged: true, To: to}); err == nil || !strings.Contains(err.Error(), "toy has no merged form: that is for nats") {
+	if _, err := all.run(t.Context(), b, Options{Format: "toy", Merged: true, To: to}); err == nil || !strings.Contains(err.Error(), "toy has no merged form; only nats has one") {
 		t.Errorf("merged: %v", err)
 	}
 	report, err := all.run(t.Context(), b, Options{Format: "toy", To: to})

@@ -5,49 +5,49 @@ import (
 	"nb201/results/benchmark"
 )
 
-// Times says which times an export tells.
+// Times selects the times that an export contains.
 type Times string
 
 const (
-	// Measured are the times that the source holds.
+	// Measured selects the times in the source.
 	Measured Times = "measured"
-	// Published are times by the rule of the published files; see rule.
+	// Published selects times computed by the rule of the published files; see rule.
 	Published Times = "published"
 )
 
-// AllTimes lists the kinds of times.
+// AllTimes lists the valid values of [Times].
 func AllTimes() []Times { return []Times{Measured, Published} }
 
-// Options of an export.
+// Options configures an export.
 type Options struct {
 	Format benchmark.Format
-	// To is the file or directory to make. What stands there already is never touched,
-	// but into a directory that stands there NASBench201 and NATS put their file, or
-	// directory, under the name of the published ones with the last digits of its own
-	// MD5: NAS-Bench-201-HHHHHH.pth, NATS-tss-v1_0-HHHHH.pickle.pbz2 and
-	// NATS-tss-v1_0-HHHHH-simple (or -full), the MD5 of a directory being that of its
-	// files one after the other, in order of their names.
+	// To is the file or directory to create. An existing file is never touched. In an
+	// existing directory, NASBench201 and NATS create their file or directory under the
+	// published name, which ends in the last digits of the export's MD5:
+	// NAS-Bench-201-HHHHHH.pth, NATS-tss-v1_0-HHHHH.pickle.pbz2, or
+	// NATS-tss-v1_0-HHHHH-simple (or -full). The MD5 of a directory is that of its files
+	// concatenated in order of their names.
 	To string
-	// Merged makes one file of NATS in place of a directory, as a name To that ends in
-	// .pickle.pbz2 does too.
+	// Merged makes NATS one file instead of a directory, as does a To that ends in
+	// .pickle.pbz2.
 	Merged bool
-	// Less and Full name the schedules that fill the slots. 0 means 12 and 200. NATS has
-	// slots, '12' and '200', when one of them is given, else it takes every schedule
-	// under its own name, like the tables of Parquet and CSV.
+	// Less and Full select the schedules for the slots; 0 means 12 and 200. When either is
+	// given, NATS has the slots '12' and '200'; otherwise it takes every schedule under
+	// its own name, as the Parquet and CSV tables do.
 	Less, Full int
-	// Weights keeps the trained weights in NATS. Runs and Archive always hold them.
+	// Weights includes the trained weights in NATS. Runs and Archive always include them.
 	Weights bool
 	Times   Times // "" means Measured
-	// Mixed puts trials on one dataset key and along one schedule together though they
-	// differ in their settings, which is refused else.
+	// Mixed allows trials that share a dataset key and a schedule to differ in their
+	// settings. Without it, Run refuses them.
 	Mixed bool
-	// RawCells leaves text in CSV as it is. Without it, text that a spreadsheet would take
-	// for a formula gets an apostrophe in front.
+	// RawCells writes text to CSV unchanged. Without it, text that a spreadsheet would
+	// take for a formula is prefixed with an apostrophe.
 	RawCells bool
-	// Latencies take the place of what the trials of their architectures and datasets
-	// have measured themselves, perhaps beside others on a busy device.
+	// Latencies replace those that the trials of their architectures and datasets measured
+	// themselves, perhaps while other trials kept the device busy.
 	Latencies []*results.LatencyTable
-	// Progress, if any, is told after every architecture how many of the source's are
-	// done. Only one call is made at a time.
+	// Progress, if not nil, is called after every architecture with the number of
+	// architectures exported and in the source. Calls do not overlap.
 	Progress func(done, total int)
 }

@@ -13,13 +13,13 @@ import (
 	"nb201/results/tables"
 )
 
-// parquetWriter writes the two tables in Parquet.
+// parquetWriter describes the format of two tables in Parquet.
 func parquetWriter() writer {
 	return writer{
 		Traits: Traits{
 			Format: published.Parquet,
 			About: `a directory of two tables, trials.parquet (a row for each trial) and
-epochs.parquet (a row for each epoch and set of images of a trial)`,
+epochs.parquet (a row for each epoch of a trial and set of images)`,
 		},
 		layout: func(*Options) layout { return layout{begin: newParquetPart, fill: fillParquet} },
 	}
@@ -73,7 +73,7 @@ func (w parquetPart) add(a *benchmark.Architecture) error {
 
 func (w parquetPart) close() error { return errors.Join(w.trials.Close(), w.epochs.Close()) }
 
-// fillParquet makes the two tables of the row groups of the parts.
+// fillParquet makes the two tables from the row groups of the parts.
 func fillParquet(dir string, x *whole) error {
 	return errors.Join(mergeParquet[tables.TrialRow](dir, 0, x), mergeParquet[tables.EpochRow](dir, 1, x))
 }
@@ -92,8 +92,8 @@ func mergeParquet[Row any](dir string, number int, x *whole) error {
 	return out.Close()
 }
 
-// metadata describes the columns to readers that show key-value metadata: the unit of
-// the column NAME is under unit:NAME, what it holds under about:NAME.
+// metadata returns descriptions of the columns for readers that show key-value metadata:
+// the unit of the column NAME as unit:NAME, its description as about:NAME.
 func metadata(about string, columns []tables.Column) []parquet.WriterOption {
 	options := []parquet.WriterOption{parquet.KeyValueMetadata("about", about)}
 	for _, c := range columns {
@@ -105,7 +105,7 @@ func metadata(about string, columns []tables.Column) []parquet.WriterOption {
 	return options
 }
 
-// copyGroups copies the row groups of a file, which need no encoding again.
+// copyGroups copies the row groups of a file without encoding them again.
 func copyGroups[Row any](out *parquetFile[Row], path string) error {
 	f, err := infile.Open(path)
 	if err != nil {

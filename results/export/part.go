@@ -18,7 +18,7 @@ import (
 	"nb201/results/benchmark"
 )
 
-// whole is what an export is made of: its parts, in order.
+// whole is a complete export: its parts, in order.
 type whole struct {
 	parts  []*part
 	listed int
@@ -34,12 +34,12 @@ func (x *whole) archs() (archs []any) {
 	return archs
 }
 
-// part is what is known of a part; it stands beside the part's files in summary.json, which
-// is sealed (package seal).
+// part describes a part. It is stored beside the part's files in summary.json, which is
+// sealed (package seal).
 type part struct {
 	dir string
 
-	Architectures  []int             `json:"architectures"` // that have a trial in it
+	Architectures  []int             `json:"architectures"` // those with trials in the part
 	Trials         int               `json:"trials"`
 	Coverage       []slotCoverage    `json:"coverage"`
 	Settings       []slotSettings    `json:"settings"`
@@ -59,15 +59,16 @@ type slotCoverage struct {
 	Coverage `json:",inline"`
 }
 
-// slotSettings are the settings of a trial in a slot, of which the part may hold others
-// with the same.
+// slotSettings identifies the settings of trials in a slot, by the first trial of the part
+// that has them.
 type slotSettings struct {
 	Slot   string        `json:"slot"`
 	Trial  results.Trial `json:"trial"`
 	Digest string        `json:"digest"`
 }
 
-// readPart finds a part that is there as it was made; nil when there is none.
+// readPart reads the part in dir. It returns nil if there is none or its files have
+// changed since it was made.
 func readPart(dir string) *part {
 	text, err := infile.Read(filepath.Join(dir, summaryName), infile.MaxText)
 	if err != nil {
@@ -86,8 +87,8 @@ func readPart(dir string) *part {
 
 const summaryName = "summary.json"
 
-// hashes are the SHA-256 in hex of the files below a folder but its summary, by their paths
-// in it.
+// hashes returns the SHA-256, in hex, of the files below dir except its summary, by their
+// paths relative to dir.
 func hashes(dir string) (map[string]string, error) {
 	found := map[string]string{}
 	return found, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -105,14 +106,14 @@ func hashes(dir string) (map[string]string, error) {
 	})
 }
 
-// Coverage counts the architectures that have a trial on a dataset with a seed.
+// Coverage counts the architectures that have a trial on a dataset with a certain seed.
 type Coverage struct {
 	Dataset       string `json:"dataset"`
 	Seed          uint32 `json:"seed"`
 	Architectures int    `json:"architectures"`
 }
 
-// add sums up an architecture.
+// add adds an architecture to the totals.
 func (p *part) add(a *benchmark.Architecture, weights bool) {
 	p.Architectures = append(p.Architectures, a.Index)
 	for _, s := range a.Schedules {
@@ -124,7 +125,7 @@ func (p *part) add(a *benchmark.Architecture, weights bool) {
 			if r.Latencies == nil {
 				p.WithoutLatency++
 			}
-			if !trainTimed(r) || !evalTimed(r) {
+			if !isTrainTimed(r) || !isEvalTimed(r) {
 				p.WithoutTimes++
 			}
 			i := slices.IndexFunc(p.Coverage, func(c slotCoverage) bool {
@@ -139,28 +140,28 @@ func (p *part) add(a *benchmark.Architecture, weights bool) {
 	}
 }
 
-func trainTimed(r *benchmark.ResultsCount) bool { return r.Training.Seconds.Complete(r.Epochs) }
+func isTrainTimed(r *benchmark.ResultsCount) bool { return r.Training.Seconds.Complete(r.Epochs) }
 
-func evalTimed(r *benchmark.ResultsCount) bool {
+func isEvalTimed(r *benchmark.ResultsCount) bool {
 	return len(r.Evaluation) > 0 && !slices.ContainsFunc(r.Evaluation, func(s benchmark.SetMeasures) bool { return !s.Seconds.Complete(r.Epochs) })
 }
 
-// addSettings keeps the settings of a trial, unless one of its slot and dataset key has
-// the same.
+// addSettings records the settings of a trial, unless a trial with the same slot, dataset
+// key and settings was recorded before.
 func (p *part) addSettings(s slotSettings) {
-	same := func(o slotSettings) bool { return o.shares(s) && o.Digest == s.Digest }
+	same := func(o slotSettings) bool { return o.sharesSlot(s) && o.Digest == s.Digest }
 	if !slices.ContainsFunc(p.Settings, same) {
 		p.Settings = append(p.Settings, s)
 	}
 }
 
-// shares reports whether two trials share a slot and a dataset key.
-func (s slotSettings) shares(o slotSettings) bool {
+// sharesSlot reports whether two trials share a slot and a dataset key.
+func (s slotSettings) sharesSlot(o slotSettings) bool {
 	return s.Slot == o.Slot && s.Trial.Dataset == o.Trial.Dataset
 }
 
-// moveParts puts the files of the parts into a folder. They stay in the parts too,
-// where the file system has hard links, until the export is whole.
+// moveParts moves the files of the parts to dir. Where the file system has hard links, they
+// remain in the parts as well, until the export is complete.
 func moveParts(dir string, x *whole) error {
 	for _, p := range x.parts {
 		for name := range p.Files {

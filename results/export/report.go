@@ -11,43 +11,44 @@ import (
 	"nb201/results/benchmark"
 )
 
-// Report says what an export holds, and what it lacks.
+// Report lists what an export contains and what it lacks.
 type Report struct {
-	Path          string           `json:"path"` // of the file or directory made
+	Path          string           `json:"path"` // the file or directory created
 	Format        benchmark.Format `json:"format"`
 	Architectures int              `json:"architectures"`
 	Trials        int              `json:"trials"`
 	Slots         []Slot           `json:"slots"`
-	// OtherSchedules are those of trials that have no slot and were left out.
+	// OtherSchedules lists the schedules without a slot, whose trials were left out.
 	OtherSchedules []string `json:"other_schedules"`
-	// Listed counts the architectures of the benchmark that a NASBench201 or NATS file
-	// is to the client: Architectures when they are the first ones of the official
-	// order, else 15,625.
+	// Listed is the number of architectures that the client believes a NASBench201 or NATS
+	// file covers: Architectures if they are the first ones in the official order, else
+	// 15,625.
 	Listed int `json:"listed_architectures,omitzero"`
-	// Without count trials that lack what the client may ask for.
+	// The Without fields count trials that lack what a client can query.
 	WithoutWeights int `json:"without_weights"`
 	WithoutLatency int `json:"without_latency"`
 	WithoutTimes   int `json:"without_times"`
-	// OwnLatency counts the trials of networks that are not in Options.Latencies, if any
-	// are given.
+	// OwnLatency counts the trials of networks that Options.Latencies, if given, does not
+	// cover.
 	OwnLatency int `json:"own_latency,omitzero"`
-	// CorrectedCosts counts trials whose FLOPs or parameters in the source are not those
-	// of their architecture, which the export tells instead.
+	// CorrectedCosts counts the trials whose FLOPs or parameters in the source are not
+	// those of their architecture; the export contains the architecture's.
 	CorrectedCosts int   `json:"corrected_costs"`
 	Times          Times `json:"times"`
-	// Mixed says in what the trials of a slot and a dataset key differ, with Options.Mixed.
+	// Mixed lists, with Options.Mixed, how trials that share a slot and a dataset key
+	// differ in their settings.
 	Mixed []string `json:"mixed,omitempty"`
 }
 
 // Slot is a schedule in an export.
 type Slot struct {
-	Name     string     `json:"name"` // less or full, 12 or 200, or the schedule's own
+	Name     string     `json:"name"` // less or full, 12 or 200, or the schedule's own name
 	Epochs   int        `json:"epochs"`
 	Coverage []Coverage `json:"coverage"`
-	Absent   []string   `json:"absent"` // dataset keys of the benchmark without a trial
+	Absent   []string   `json:"absent"` // dataset keys of the benchmark that have no trials
 }
 
-// Warnings lists in sentences what a user of the export will miss.
+// Warnings lists, one sentence each, what users of the export will miss.
 func (r *Report) Warnings() []string {
 	format, known := allWriters().find(r.Format)
 	forClients := format.clients || !known
@@ -56,54 +57,55 @@ func (r *Report) Warnings() []string {
 	for _, s := range r.Slots {
 		name := fmt.Sprintf("%d epochs ('%s')", s.Epochs, s.Name)
 		if len(s.Coverage) == 0 {
-			warn("%s: no trial at all; the client opens the file, but what it asks of these epochs fails, api.show and api.get_net_config too", name)
+			warn("%s: no trials; the client opens the file, but queries of this schedule fail, and so do api.show and api.get_net_config", name)
 			continue
 		}
 		if len(s.Absent) > 0 {
-			warn("%s: no trial on %s", name, strings.Join(s.Absent, ", "))
+			warn("%s: no trials on %s", name, strings.Join(s.Absent, ", "))
 		}
 		for i, c := range s.Coverage {
 			if forClients && !slices.Contains(configs.BenchmarkKeys(), c.Dataset) && (i == 0 || s.Coverage[i-1].Dataset != c.Dataset) {
-				warn("%s: %s is no dataset of the benchmark; the client opens the file and answers for it, but api.show wants x-valid and x-test, and api.simulate_train_eval and api.statistics refuse it", name, c.Dataset)
+				warn("%s: %s is not a dataset of the benchmark; the client opens the file and answers queries of it, "+
+					"but api.show needs x-valid and x-test, and api.simulate_train_eval and api.statistics refuse it", name, c.Dataset)
 			}
 			if c.Architectures < r.Architectures {
-				warn("%s: %s with seed %d has %d of %d architectures", name, c.Dataset, c.Seed, c.Architectures, r.Architectures)
+				warn("%s: %s with seed %d covers %d of %d architectures", name, c.Dataset, c.Seed, c.Architectures, r.Architectures)
 			}
 		}
 	}
 	for _, difference := range r.Mixed {
-		warn("trials of different experiments are mixed: %s", difference)
+		warn("trials with different settings are mixed: %s", difference)
 	}
 	if len(r.OtherSchedules) > 0 {
 		warn("trials of other schedules were left out: %s epochs", strings.Join(r.OtherSchedules, ", "))
 	}
 	if r.OwnLatency > 0 {
-		warn("%d trials are of networks whose latency was not given: their own was written, where they have one", r.OwnLatency)
+		warn("%d trials are of networks without a given latency; their own was written where they have one", r.OwnLatency)
 	}
 	if !forClients {
 		return w
 	}
 	if r.CorrectedCosts > 0 {
-		warn("%d trials had FLOPs or parameters of another network: those of their architecture were written", r.CorrectedCosts)
+		warn("%d trials had the FLOPs or parameters of another network; those of their architecture were written", r.CorrectedCosts)
 	}
 	if r.WithoutTimes > 0 {
-		reason := "the client answers None"
+		reason := "the client returns None"
 		if r.Times == Published {
-			reason = "their architecture has no trial on cifar10-valid with seed 777 and times along the short schedule, or they are on a dataset whose images cannot be counted"
+			reason = "their architecture has no timed trial on cifar10-valid with seed 777 on the short schedule, or the number of images of their dataset is unknown"
 		}
-		warn("%d trials have no times, or not of every epoch: %s", r.WithoutTimes, reason)
+		warn("%d trials lack times for some or all epochs: %s", r.WithoutTimes, reason)
 	}
 	if r.WithoutWeights > 0 {
-		warn("%d trials have no weights: get_net_param answers None for them", r.WithoutWeights)
+		warn("%d trials have no weights: get_net_param returns None for them", r.WithoutWeights)
 	}
 	if r.WithoutLatency > 0 && !format.NoLatencies {
 		warn("%d trials have no latency: get_latency fails for them", r.WithoutLatency)
 	}
 	switch {
 	case r.Listed > r.Architectures:
-		warn("%d of the %d architectures listed: api.statistics of the client fails, and queries of the others", r.Architectures, r.Listed)
+		warn("%d of the %d listed architectures have trials: queries of the others fail, and so does api.statistics", r.Architectures, r.Listed)
 	case r.Listed > 0 && r.Listed < cell.Count:
-		warn("architectures 0 to %d alone: to the client this is a benchmark of %d", r.Listed-1, r.Listed)
+		warn("only architectures 0 to %d: to the client this is a benchmark of %d", r.Listed-1, r.Listed)
 	}
 	return w
 }

@@ -16,13 +16,13 @@ import (
 	"nb201/results/published"
 )
 
-// runsWriter writes a torch checkpoint for each architecture and seed.
+// runsWriter describes the format of one torch checkpoint per architecture and seed.
 func runsWriter() writer {
 	return writer{
 		Traits: Traits{
 			Format: published.Runs, Slots: FixedSlots, Weights: Always, NoLatencies: true, FromCampaign: true, clients: true,
 			About: `a directory of arch-NNNNNN-seed-SSSS.pth, with weights, as the original
-program leaves them; from a campaign alone`,
+program writes it; only from a campaign`,
 		},
 		layout: func(o *Options) layout {
 			return layout{
@@ -35,8 +35,8 @@ program leaves them; from a campaign alone`,
 	}
 }
 
-// runs is a part of what exps/NAS-Bench-201/main.py leaves: a file for each schedule
-// and seed of an architecture.
+// runs writes a part of the files that exps/NAS-Bench-201/main.py writes: one for each
+// schedule and seed of an architecture.
 type runs struct {
 	dir string
 	encoding
@@ -62,7 +62,7 @@ func (w runs) add(a *benchmark.Architecture) error {
 
 func (runs) close() error { return nil }
 
-// run is what a file is of, besides the architecture and the schedule.
+// run identifies a file of an architecture and a schedule.
 type run struct {
 	channels, cells int
 	seed            uint32
@@ -70,7 +70,7 @@ type run struct {
 
 func runOf(r *benchmark.ResultsCount) run { return run{r.Channels, r.Cells, r.Seed} }
 
-// write makes the file of the trials of one seed.
+// write writes the file of the trials of one seed.
 func (w runs) write(slot string, trials []*benchmark.ResultsCount) error {
 	first := trials[0]
 	folder := fmt.Sprintf("%06d-%06d-C%d-N%d", 0, cell.Count-1, first.Channels, first.Cells)
@@ -95,15 +95,15 @@ func (w runs) write(slot string, trials []*benchmark.ResultsCount) error {
 	return writeFile(path, func(w io.Writer) error { return torchfile.Write(w, checkpoint) })
 }
 
-// machine tells what computed a run, as a text (log_utils, get_machine_info).
+// machine describes what computed a run (log_utils, get_machine_info).
 func machine(r *results.Record) string {
 	return fmt.Sprintf("nb201 : [%s]\ngomlx : [%s]\nXLA plugin : [%s]\ndevice : [%s]\nprecision : [%s]\nparity : [%s, %s, %d workers]",
 		r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Device, r.Precision, r.Parity.Profile, r.Parity.Timeline, r.Parity.Workers)
 }
 
-// value is what evaluate_for_seed (exps/NAS-Bench-201/functions.py) returns.
+// value returns the dict that evaluate_for_seed (exps/NAS-Bench-201/functions.py) returns.
 func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
-	weights, err := w.state(r)
+	weights, err := w.encodeWeights(r)
 	if err != nil {
 		return nil, err
 	}
@@ -130,10 +130,10 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 	}
 	var losses, top1, top5, seconds pickle.Dict
 	for _, e := range r.Evaluation {
-		losses = append(losses, perEpoch(e.Loss, at(e.Set), number)...)
-		top1 = append(top1, perEpoch(e.Top1, at(e.Set), number)...)
-		top5 = append(top5, perEpoch(e.Top5, at(e.Set), number)...)
-		seconds = append(seconds, perEpoch(e.Seconds, at(e.Set), w.seconds)...)
+		losses = append(losses, perEpoch(e.Loss, setAtEpoch(e.Set), asFloat)...)
+		top1 = append(top1, perEpoch(e.Top1, setAtEpoch(e.Set), asFloat)...)
+		top5 = append(top5, perEpoch(e.Top5, setAtEpoch(e.Set), asFloat)...)
+		seconds = append(seconds, perEpoch(e.Seconds, setAtEpoch(e.Set), w.asSeconds)...)
 	}
 	return pickle.Dict{
 		{Key: "flop", Value: r.FLOPs},
@@ -142,10 +142,10 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 		{Key: "num_cells", Value: r.Cells},
 		{Key: "config", Value: config},
 		{Key: "total_epoch", Value: recipe.Epochs + recipe.Warmup},
-		{Key: "train_losses", Value: perEpoch(r.Training.Loss, epoch, number)},
-		{Key: "train_acc1es", Value: perEpoch(r.Training.Top1, epoch, number)},
-		{Key: "train_acc5es", Value: perEpoch(r.Training.Top5, epoch, number)},
-		{Key: "train_times", Value: perEpoch(r.Training.Seconds, epoch, w.seconds)},
+		{Key: "train_losses", Value: perEpoch(r.Training.Loss, byEpoch, asFloat)},
+		{Key: "train_acc1es", Value: perEpoch(r.Training.Top1, byEpoch, asFloat)},
+		{Key: "train_acc5es", Value: perEpoch(r.Training.Top5, byEpoch, asFloat)},
+		{Key: "train_times", Value: perEpoch(r.Training.Seconds, byEpoch, w.asSeconds)},
 		{Key: "valid_losses", Value: losses},
 		{Key: "valid_acc1es", Value: top1},
 		{Key: "valid_acc5es", Value: top5},
@@ -157,8 +157,8 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 	}, nil
 }
 
-// fillRuns makes the directory: the runs, and meta-node-4.pth, which the original's
-// programs begin with.
+// fillRuns fills the directory with the runs and with meta-node-4.pth, which the original's
+// programs read first.
 func fillRuns(dir string, x *whole) error {
 	err := writeFile(filepath.Join(dir, "meta-node-4.pth"), func(w io.Writer) error {
 		return torchfile.Write(w, pickle.Dict{
@@ -174,11 +174,11 @@ func fillRuns(dir string, x *whole) error {
 	return moveParts(dir, x)
 }
 
-// cifarTrain counts the training images of CIFAR-10.
+// cifarTrain is the number of training images in CIFAR-10.
 const cifarTrain = 50000
 
-// cifarSplit divides the training images of CIFAR-10 into those of cifar10-valid's two
-// sets (exps/NAS-Bench-201/main.py, generate_meta_info).
+// cifarSplit divides the training images of CIFAR-10 into the two sets of cifar10-valid
+// (exps/NAS-Bench-201/main.py, generate_meta_info).
 func cifarSplit() pickle.Dict {
 	indices := make([]int, cifarTrain)
 	for i := range indices {

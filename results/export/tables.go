@@ -6,13 +6,13 @@ import (
 	"nb201/results/tables"
 )
 
-// table is the name of a table and its columns.
+// table is a table's name, description and columns.
 type table struct {
 	name, about string
 	columns     []tables.Column
 }
 
-// bothTables are those of trials and of epochs.
+// bothTables returns the tables of trials and of epochs, in this order.
 func bothTables() []table {
 	return []table{
 		{tables.TrialsTable, "a row for each trial", tables.Columns[tables.TrialRow]()},
@@ -20,12 +20,13 @@ func bothTables() []table {
 	}
 }
 
-// rowsOf are the rows of an architecture in both tables.
+// rowsOf returns an architecture's rows in both tables. An evaluation set named like the
+// training set is a usage error.
 func rowsOf(a *benchmark.Architecture) ([]tables.TrialRow, []tables.EpochRow, error) {
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
 			if _, ok := r.Set(benchmark.TrainingSet); ok {
-				return nil, nil, usage.Errorf("%v has an evaluation set %s: in the tables that names the training", r.Trial, benchmark.TrainingSet)
+				return nil, nil, usage.Errorf("%v has an evaluation set named %q, which the tables reserve for the training set", r.Trial, benchmark.TrainingSet)
 			}
 		}
 	}

@@ -5,16 +5,16 @@ import (
 	"nb201/results/benchmark"
 )
 
-// rule is that of the times in the published files (exps/NATS-Bench/tss-collect.py,
-// correct_time_related_info): those of one trial of an architecture, on cifar10-valid
-// with seed 777 along the 12-epoch schedule, scaled by the number of images for every
-// dataset, seed and schedule, and the same in each epoch. The published latencies, which
-// that function took from an older file, are left as they are.
+// rule computes times as the published files have them (exps/NATS-Bench/tss-collect.py,
+// correct_time_related_info): the times of one trial of an architecture, on cifar10-valid
+// with seed 777 and the 12-epoch schedule, scaled by the number of images for every
+// dataset, seed and schedule, and the same in every epoch. Latencies, which that function
+// took from an older file, are left unchanged.
 type rule struct {
-	train, eval float64 // seconds an image; 0: not known
+	train, eval float64 // seconds per image; 0 if unknown
 }
 
-// newRule finds the trial among those of an architecture; less names its schedule.
+// newRule makes the rule of an architecture; less names the 12-epoch schedule.
 func newRule(a *benchmark.Architecture, less string) rule {
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
@@ -47,8 +47,8 @@ func mean(s benchmark.Series) float64 {
 	return sum / float64(len(s))
 }
 
-// apply sets the times of an architecture's trials. Where the rule or the number of
-// images is not known there are none.
+// apply sets the times of an architecture's trials, to none where the rule or the number
+// of images is unknown.
 func (u rule) apply(a *benchmark.Architecture) {
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
@@ -61,7 +61,7 @@ func (u rule) apply(a *benchmark.Architecture) {
 	}
 }
 
-// constant is a series of the same value in each epoch; nil for 0.
+// constant returns a series with the same value in every epoch, or nil for the value 0.
 func constant(epochs int, value float64) benchmark.Series {
 	if value == 0 {
 		return nil
@@ -73,8 +73,8 @@ func constant(epochs int, value float64) benchmark.Series {
 	return s
 }
 
-// trainImages counts the images that a trial was trained on: as its record tells, else
-// those of the benchmark; 0 when it is not known.
+// trainImages returns the number of images that a trial was trained on, from its record or
+// else from the benchmark's datasets; 0 if it is unknown.
 func trainImages(r *benchmark.ResultsCount) int {
 	if r.Record != nil {
 		return r.Record.Train.Images
@@ -83,7 +83,7 @@ func trainImages(r *benchmark.ResultsCount) int {
 	return d.Train
 }
 
-// evalImages counts the images of an evaluation set in the same way.
+// evalImages returns the number of images in an evaluation set, as trainImages does.
 func evalImages(r *benchmark.ResultsCount, set string) int {
 	if r.Record != nil {
 		for _, e := range r.Record.Eval {

@@ -10,7 +10,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// publishedTimes are the seconds that NATS-tss-v1_0-3ffb9 tells of architecture 0.
+// publishedTimes holds the times of architecture 0, in seconds, from NATS-tss-v1_0-3ffb9.
 var publishedTimes = map[string]struct {
 	train float64
 	eval  map[string]float64
@@ -21,8 +21,8 @@ var publishedTimes = map[string]struct {
 	"ImageNet16-120": {43.817592317819596, map[string]float64{"ori-test": 0.6117550168718611, "x-valid": 0.30587750843593053, "x-test": 0.30587750843593053}},
 }
 
-// From the times of the one trial the rule makes those of all, with the images of the
-// benchmark and with those that the records tell.
+// The rule computes the times of all trials from those of one, with the numbers of images
+// of the benchmark and with those in the records.
 func TestPublishedTimes(t *testing.T) {
 	c := results.Campaign{Dir: t.TempDir()}
 	for _, trial := range append(resultstest.Grid(0), trial(0, "cifar10-valid", 2, 777)) {
@@ -65,13 +65,13 @@ func TestPublishedTimes(t *testing.T) {
 				for _, e := range r.Evaluation {
 					check(e.Set, e.Seconds, want.eval[e.Set])
 				}
-				r.Record, r.Recipe = nil, nil // then as a published file tells it
+				r.Record, r.Recipe = nil, nil // next, as in a published file
 			}
 		}
 	}
 }
 
-// Without that trial, or its times, there are none.
+// Without that trial, or its times, the rule computes no times.
 func TestNoPublishedTimes(t *testing.T) {
 	for name, change := range map[string]func(r *benchmark.ResultsCount){
 		"seed":       func(r *benchmark.ResultsCount) { r.Seed = 778 },
@@ -86,7 +86,7 @@ func TestNoPublishedTimes(t *testing.T) {
 		change(a.Schedules[0].Results[0])
 		newRule(a, "2").apply(a)
 		r := a.Schedules[1].Results[0]
-		if trainTimed(r) && evalTimed(r) {
+		if isTrainTimed(r) && isEvalTimed(r) {
 			t.Errorf("%s: %+v", name, r.Training.Seconds)
 		}
 	}

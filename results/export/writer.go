@@ -9,75 +9,75 @@ import (
 	"nb201/results/benchmark"
 )
 
-// Traits say what a format takes and holds.
+// Traits describes what a format can contain and which options apply to it.
 type Traits struct {
 	Format benchmark.Format
-	About  string // lines for help
+	About  string // lines of help
 	Slots  Slotting
-	// Weights and Merged say whether its files hold the trained weights, and whether it is
-	// one file of all architectures.
+	// Weights and Merged say when the format's files contain the trained weights, and when
+	// the format is one file of all architectures.
 	Weights, Merged Choice
-	Named           bool // in a directory that is there it has the name of the published one
-	RawCells        bool // it has cells that Options.RawCells is for
-	NoLatencies     bool // it has no place for latencies
-	FromCampaign    bool // it holds what the records of a campaign alone say
+	Named           bool // in an existing directory, it is named like the published one
+	RawCells        bool // Options.RawCells applies
+	NoLatencies     bool // it cannot contain latencies
+	FromCampaign    bool // it contains facts that only a campaign's records have
 
-	// clients: the Python clients, or the original's programs, read it. The others take a
-	// trial as it is.
+	// clients is set if the Python clients, or the original's programs, read the format.
+	// Other formats write a trial unchanged.
 	clients bool
 }
 
-// Slotting says how a format names schedules.
+// Slotting is how a format names schedules.
 type Slotting int
 
 const (
 	NoSlots    Slotting = iota // every schedule under its own name
-	AskedSlots                 // '12' and '200' where Options.Less or Full is given, else NoSlots
+	AskedSlots                 // '12' and '200' if Options.Less or Full is given, else as NoSlots
 	FixedSlots                 // less and full, which the clients call '12' and '200'
 )
 
-// Choice says when something is so of an export.
+// Choice says when a format has a property.
 type Choice int
 
 const (
 	Never Choice = iota
-	Asked        // by the options
+	Asked        // if the options ask for it
 	Always
 )
 
-// writer is all that is known of how a format is written. Its value is in the file of the
-// format; allWriters lists it.
+// writer describes how a format is written. Each format's writer is in the format's own
+// file; allWriters lists them.
 type writer struct {
 	Traits
-	mergedExtension string // of Options.To, that asks for the merged form; "" for none
-	completeTimes   bool   // its client needs the times of every epoch, or of none
-	listed          bool   // its files list the architectures that the benchmark is of
+	mergedExtension string // an Options.To with this extension asks for the merged form; "" for none
+	completeTimes   bool   // the format's client needs the times of every epoch, or none
+	listed          bool   // the format's files list the architectures that the benchmark covers
 	layout          func(o *Options) layout
 }
 
-// layout is how a format is written. Exactly one of file and fill makes the export
-// of its parts.
+// layout writes the files of a format. Exactly one of file and fill is set; it makes the
+// export from its parts.
 type layout struct {
-	// begin begins a part in the folder dir.
+	// begin begins a part in the directory dir.
 	begin func(dir string) (partWriter, error)
 	file  func(w io.Writer, x *whole) error
 	fill  func(dir string, x *whole) error
-	// name is that of an export in a directory that was there, by its MD5; nil where
-	// there is no such name.
+	// name returns the name of an export in an existing directory, from the export's MD5;
+	// nil if the format has no such name.
 	name func(md5 string) string
 }
 
 // partWriter writes a part.
 type partWriter interface {
-	// add writes an architecture, as chosen from the source.
+	// add writes an architecture, as choose returns it.
 	add(a *benchmark.Architecture) error
 	close() error
 }
 
-// slot is a place for a schedule of a benchmark.
+// slot is a name under which a format stores a schedule.
 type slot struct{ name, schedule string }
 
-// slots are those of the format, or nil when it takes every schedule.
+// slots returns the slots of the format, or nil if it takes every schedule.
 func (w *writer) slots(o *Options) []slot {
 	less, full := strconv.Itoa(cmp.Or(o.Less, 12)), strconv.Itoa(cmp.Or(o.Full, 200))
 	switch {
@@ -96,5 +96,5 @@ func (w *writer) mergedBy(o *Options) bool {
 	return w.Merged == Always || w.Merged == Asked && asked
 }
 
-// weightsBy reports whether the export holds weights.
+// weightsBy reports whether the export contains weights.
 func (w *writer) weightsBy(o *Options) bool { return w.Weights == Always || o.Weights }

@@ -9,15 +9,15 @@ import (
 	"nb201/results/benchmark"
 )
 
-// writers are the formats that can be written.
+// writers lists formats that can be written.
 type writers []writer
 
-// allWriters lists the writers.
+// allWriters returns the writers of all formats.
 func allWriters() writers {
 	return writers{runsWriter(), archiveWriter(), nasbench201Writer(), natsWriter(), parquetWriter(), csvWriter()}
 }
 
-// AllTraits lists what there is to know of the formats that Run writes.
+// AllTraits returns the traits of the formats that [Run] writes.
 func AllTraits() []Traits {
 	var traits []Traits
 	for _, w := range allWriters() {
@@ -26,10 +26,10 @@ func AllTraits() []Traits {
 	return traits
 }
 
-// Formats lists the formats that Run writes.
+// Formats returns the formats that [Run] writes.
 func Formats() []benchmark.Format { return allWriters().formats(func(Traits) bool { return true }) }
 
-// formats lists those of which has holds.
+// formats returns the formats for which has reports true.
 func (all writers) formats(has func(Traits) bool) (names []benchmark.Format) {
 	for _, w := range all {
 		if has(w.Traits) {
@@ -39,10 +39,10 @@ func (all writers) formats(has func(Traits) bool) (names []benchmark.Format) {
 	return names
 }
 
-// NamesWith names the formats that have a trait, for a sentence.
-func NamesWith(has func(Traits) bool) string { return and(allWriters().formats(has)) }
+// NamesWith returns the names of the formats that have a trait, joined for a sentence.
+func NamesWith(has func(Traits) bool) string { return joinNames(allWriters().formats(has)) }
 
-// find finds the writer of a format.
+// find returns the writer of a format, and whether there is one.
 func (all writers) find(f benchmark.Format) (writer, bool) {
 	i := slices.IndexFunc(all, func(w writer) bool { return w.Format == f })
 	if i < 0 {
@@ -51,8 +51,8 @@ func (all writers) find(f benchmark.Format) (writer, bool) {
 	return all[i], true
 }
 
-// and joins the names of formats in a sentence.
-func and(names []benchmark.Format) string {
+// joinNames joins the names of formats for a sentence: "a, b and c".
+func joinNames(names []benchmark.Format) string {
 	var text string
 	for i, name := range names {
 		switch {
@@ -75,32 +75,34 @@ func CommaList[T ~string](values []T) string {
 	return strings.Join(names, ", ")
 }
 
-// check refuses options that cannot be, and finds the writer of the format.
+// check refuses invalid options with a usage error, and returns the writer of the format.
 func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err error) {
 	w, known := all.find(o.Format)
 	_, isCampaign := b.Campaign()
-	is := func(choice Choice) func(Traits) bool { return func(t Traits) bool { return t.Weights == choice } }
+	weights := func(choice Choice) string {
+		return joinNames(all.formats(func(t Traits) bool { return t.Weights == choice }))
+	}
 	switch {
 	case !known:
-		return w, usage.Errorf("unknown format %q: use one of %s", o.Format, CommaList(all.formats(func(Traits) bool { return true })))
+		return w, usage.Errorf("unknown format %q; use one of %s", o.Format, CommaList(all.formats(func(Traits) bool { return true })))
 	case !slices.Contains(AllTimes(), o.Times):
-		return w, usage.Errorf("unknown times %q: use one of %s", o.Times, CommaList(AllTimes()))
+		return w, usage.Errorf("unknown times %q; use one of %s", o.Times, CommaList(AllTimes()))
 	case o.Merged && w.Merged != Asked:
-		return w, usage.Errorf("%s has no merged form: that is for %s", o.Format, and(all.formats(func(t Traits) bool { return t.Merged == Asked })))
+		return w, usage.Errorf("%s has no merged form; only %s has one", o.Format, joinNames(all.formats(func(t Traits) bool { return t.Merged == Asked })))
 	case o.Weights && w.Weights != Asked:
-		return w, usage.Errorf("weights cannot be asked for in %s: %s always hold them, of the others only %s can", o.Format, and(all.formats(is(Always))), and(all.formats(is(Asked))))
+		return w, usage.Errorf("weights cannot be chosen for %s: %s always contain them, and only %s can add them", o.Format, weights(Always), weights(Asked))
 	case o.RawCells && !w.RawCells:
-		return w, usage.Errorf("%s has no cells: raw ones are for %s", o.Format, and(all.formats(func(t Traits) bool { return t.RawCells })))
+		return w, usage.Errorf("%s has no raw cells; only %s has them", o.Format, joinNames(all.formats(func(t Traits) bool { return t.RawCells })))
 	case len(o.Latencies) > 0 && w.NoLatencies:
-		return w, usage.Errorf("%s has no place for latencies", o.Format)
+		return w, usage.Errorf("%s cannot contain latencies; leave them out", o.Format)
 	case w.FromCampaign && !isCampaign:
-		return w, usage.Errorf("%s can be made from a campaign alone: a file of format %s does not tell the recipe of a run", o.Format, b.Format)
+		return w, usage.Errorf("%s can only be exported from a campaign: files of format %s do not contain the recipes", o.Format, b.Format)
 	}
 	if less, full := cmp.Or(o.Less, 12), cmp.Or(o.Full, 200); less < 1 || full < 1 || less == full {
-		return w, usage.Errorf("schedules %d and %d cannot fill the two slots: name two different numbers of epochs", less, full)
+		return w, usage.Errorf("schedules %d and %d cannot fill the two slots; give two different numbers of epochs, each at least 1", less, full)
 	}
 	if o.To == "" {
-		return w, usage.Errorf("an export needs a place to be written to")
+		return w, usage.Errorf("the path of the export is empty; name a file or directory")
 	}
 	return w, nil
 }

@@ -124,7 +124,7 @@ func openPages(f io.ReaderAt, size int64) (*parquet.File, error) {
 		for _, c := range g.Columns {
 			codec := c.MetaData.Codec
 			switch {
-			case lz4pages.Has(codec):
+			case lz4pages.IsLZ4(codec):
 				isLZ4 = true
 			case !slices.Contains(codecs, codec):
 				return nil, fmt.Errorf("columns are compressed with %v; supported are %v, LZ4 and LZ4_RAW", codec, codecs)

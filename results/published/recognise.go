@@ -95,7 +95,7 @@ func (all readers) recogniseFile(c *content) Kind {
 		return recogniseBZ2(c)
 	case isTar(c.head):
 		return Kind{what: "a tar archive", todo: unpack}
-	case safetensors.Is(c.head):
+	case safetensors.IsFile(c.head):
 		return Kind{Weights: true, Safetensors: true, what: "a safetensors file with weights, not a benchmark", todo: useWeights}
 	case c.isPickle():
 		return recognisePickle(c)

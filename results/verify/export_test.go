@@ -19,7 +19,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// exports makes an export of every format of the same campaign, below a directory.
+// exports exports a campaign in every format, into one directory.
 func exports(t *testing.T) (dir string) {
 	t.Helper()
 	c := resultstest.Fill(t, resultstest.Grid(4, 11)...)
@@ -38,8 +38,8 @@ func exports(t *testing.T) (dir string) {
 	return dir
 }
 
-// TestExports has sound exports of all formats found sound, and faults planted in them
-// found where they are.
+// TestExports checks that exports of all formats are sound, and that faults planted in them
+// are found in the right place.
 func TestExports(t *testing.T) {
 	sound := exports(t)
 	entries, err := os.ReadDir(sound)
@@ -95,7 +95,7 @@ func TestExports(t *testing.T) {
 	tests := []struct {
 		name, export string
 		plant        func(t *testing.T, path string) (renamed string)
-		trials       int // that can be read all the same
+		trials       int // those that can still be read
 		want         []string
 	}{
 		{"a flipped bit in a tensor", "archive", change("000004-FULL.pth", flip), 24, []string{"files: ", "weights: "}},
@@ -173,8 +173,8 @@ func TestExports(t *testing.T) {
 	}
 }
 
-// TestPublished has the published records in the directory NB201_PUBLISHED sound, with
-// what is known of them noted.
+// TestPublished checks that the published records in the directory NB201_PUBLISHED are
+// sound, with the known peculiarities noted.
 func TestPublished(t *testing.T) {
 	dir := needs.Published(t)
 	r := run(t, dir, Options{})

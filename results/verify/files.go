@@ -31,14 +31,14 @@ func listFiles(b *benchmark.Benchmark) ([]string, error) {
 	return files, nil
 }
 
-// file checks one file by itself, as its format has it.
-func (f *findings) file(b *benchmark.Benchmark, path string) {
-	f.count(Files)
+// checkFile checks one file by itself, by the rules of its format.
+func (f *findings) checkFile(b *benchmark.Benchmark, path string) {
+	f.countChecked(Files)
 	note, faults := b.CheckFile(path)
 	if note != "" {
 		f.notes = append(f.notes, Note{Check: Files, What: note})
 	}
 	for _, err := range faults {
-		f.fault(Files, nil, "%v", err)
+		f.addFault(Files, nil, "%v", err)
 	}
 }

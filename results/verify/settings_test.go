@@ -17,7 +17,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// mixed is a campaign of three architectures and two seeds, and one trial more.
+// mixed returns a campaign of three architectures and two seeds, and one changed trial.
 func mixed(t *testing.T, odd results.Trial, change func(*results.Record)) results.Campaign {
 	var trials []results.Trial
 	for arch := range 3 {
@@ -32,7 +32,8 @@ func mixed(t *testing.T, odd results.Trial, change func(*results.Record)) result
 	return c
 }
 
-// The odd trial of a campaign is found by what it differs in from most, and it alone.
+// The one trial of a campaign that differs from most is found, with how it differs, and no
+// other.
 func TestSettings(t *testing.T) {
 	file := func(digits string) *results.StartWeights {
 		return &results.StartWeights{File: results.File{Name: "a.pth", SHA256: strings.Repeat(digits, 32)}}
@@ -48,7 +49,7 @@ func TestSettings(t *testing.T) {
 		"cells":           {results.Trial{Arch: 700, Dataset: "cifar10", Epochs: 2, Seed: 9}, func(r *results.Record) { resultstest.Resize(t, r, 8, 2) }, "cells (N) is 2, not 1"},
 		"start weights":   {results.Trial{Arch: 1, Dataset: "cifar10", Epochs: 2, Seed: 9}, func(r *results.Record) { r.InitialWeights = file("2c") }, "source of the start weights is a file, not the seed"},
 		"data of another schedule": {results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 3, Seed: 9}, func(r *results.Record) { r.DataFiles[0].SHA256 = strings.Repeat("1b", 32); r.Precision = "bf16" },
-			"SHA-256 of data_batch_1 is " + strings.Repeat("1b", 32) + ", not " + strings.Repeat("0a", 32) + ", as of"},
+			"SHA-256 of data_batch_1 is " + strings.Repeat("1b", 32) + ", not " + strings.Repeat("0a", 32) + ", as in"},
 		"recipe of another schedule": {results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 3, Seed: 9}, func(r *results.Record) { r.Recipe.Batch, r.Precision = 128, "bf16" }, ""},
 		"another key":                {results.Trial{Arch: 0, Dataset: "cifar100", Epochs: 2, Seed: 9}, func(r *results.Record) { r.Recipe.Batch = 128 }, ""},
 	} {
@@ -70,8 +71,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// Two seeds of an architecture that start from two files are not equal; those of two
-// architectures always do.
+// Two seeds of an architecture must start from the same file; two architectures always
+// start from different ones.
 func TestStartWeights(t *testing.T) {
 	c := results.Campaign{Dir: t.TempDir()}
 	for arch := range 3 {
@@ -90,8 +91,8 @@ func TestStartWeights(t *testing.T) {
 	}
 }
 
-// What published files tell of a trial is compared too: of runs the recipe, of all the
-// network.
+// Settings in published files are compared too: the network in all of them, and the recipe
+// in runs.
 func TestSettingsOfExports(t *testing.T) {
 	for _, format := range export.Formats() {
 		for what, change := range map[string]func(*results.Record){
@@ -117,7 +118,7 @@ func TestSettingsOfExports(t *testing.T) {
 			}
 			var want []string
 			if format == published.Runs || !strings.HasPrefix(what, "batch") {
-				want = []string{odd.String() + ": settings: " + what + ", as of architecture 0 on cifar10, 2 epochs, seed 0"}
+				want = []string{odd.String() + ": settings: " + what + ", as in architecture 0 on cifar10, 2 epochs, seed 0"}
 			}
 			if !reflect.DeepEqual(found, want) {
 				t.Errorf("%s: found %q, want %q", format, found, want)
@@ -140,7 +141,7 @@ func TestReevaluationOfOtherImages(t *testing.T) {
 	}
 }
 
-// A record that was set aside is noted as such.
+// A damaged record that was moved out of the way is noted as such.
 func TestSetAside(t *testing.T) {
 	trial := results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 2, Seed: 1}
 	c := resultstest.Fill(t, trial, results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 2, Seed: 2})
@@ -151,7 +152,7 @@ func TestSetAside(t *testing.T) {
 		t.Errorf("found %v", r.Faults)
 	}
 	if path, reason, err := c.SetAside(trial); err != nil || reason == nil || path != c.RecordPath(trial)+".damaged" {
-		t.Errorf("set aside as %q, %v, %v", path, reason, err)
+		t.Errorf("moved to %q, %v, %v", path, reason, err)
 	}
 	r := run(t, c.Dir, Options{})
 	if len(r.Faults) != 0 || len(r.Notes) != 2 || !strings.Contains(r.Notes[0].What, "is a damaged file that was renamed") {

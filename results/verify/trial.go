@@ -13,52 +13,52 @@ import (
 	"nb201/results/benchmark"
 )
 
-// training is what findings call the training set.
+// training is the name of the training set in findings.
 const training = "training"
 
-// architecture checks what can be told of an architecture without reading weights.
-func (f *findings) architecture(a *benchmark.Architecture) {
+// checkArchitecture makes the checks that need no weights.
+func (f *findings) checkArchitecture(a *benchmark.Architecture) {
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
-			f.identity(a, s, r)
-			f.costs(r)
-			f.curves(r)
-			f.values(r)
-			f.halves(r)
+			f.checkIdentity(a, s, r)
+			f.checkCosts(r)
+			f.checkCurves(r)
+			f.checkValues(r)
+			f.checkHalves(r)
 		}
-		f.seeds(s)
+		f.checkSeeds(s)
 	}
 }
 
-func (f *findings) identity(a *benchmark.Architecture, s *benchmark.ArchResults, r *benchmark.ResultsCount) {
-	f.count(Identity)
-	fault := func(format string, args ...any) { f.fault(Identity, r, format, args...) }
+func (f *findings) checkIdentity(a *benchmark.Architecture, s *benchmark.ArchResults, r *benchmark.ResultsCount) {
+	f.countChecked(Identity)
+	fault := func(format string, args ...any) { f.addFault(Identity, r, format, args...) }
 	arch, err := cell.ByIndex(a.Index)
 	switch {
 	case err != nil:
 		fault("%v", err)
 	case r.Arch != a.Index || s.Index != a.Index:
-		fault("it is kept as a trial of architecture %d", a.Index)
+		fault("it is stored as a trial of architecture %d", a.Index)
 	case r.Genotype != arch.String():
-		fault("its genotype is %s, that of architecture %d is %s", r.Genotype, a.Index, arch)
+		fault("its genotype is %s; architecture %d has %s", r.Genotype, a.Index, arch)
 	case s.Genotype != r.Genotype || a.Genotype != r.Genotype:
-		fault("it is kept as a trial of %s, its genotype is %s", s.Genotype, r.Genotype)
+		fault("it is stored as a trial of %s, but its genotype is %s", s.Genotype, r.Genotype)
 	}
 	if err := configs.CheckName(r.Dataset); err != nil {
 		fault("dataset key %v", err)
 	}
 	if d, ok := configs.FindDataset(r.Dataset); ok && r.Classes != d.Classes {
-		fault("it has %d classes, %s has %d", r.Classes, r.Dataset, d.Classes)
+		fault("it has %d classes; %s has %d", r.Classes, r.Dataset, d.Classes)
 	}
 	same := func(other *benchmark.ResultsCount) bool { return other.Dataset == r.Dataset && other.Seed == r.Seed }
 	if first := slices.IndexFunc(s.Results, same); s.Results[first] != r {
-		fault("the schedule '%s' has this dataset and seed twice", s.HP)
+		fault("schedule '%s' contains this dataset and seed twice", s.HP)
 	}
 }
 
-// network is the network that r says it trained, for images as large as its dataset's;
-// those of a user's dataset are known to a campaign only and else found by the FLOPs.
-func network(r *benchmark.ResultsCount) (cell.Network, error) {
+// networkOf returns the network that r trained, for images of its dataset's size. The size
+// of a user's dataset is known only in a campaign; otherwise it is found from the FLOPs.
+func networkOf(r *benchmark.ResultsCount) (cell.Network, error) {
 	arch, err := cell.Parse(r.Genotype)
 	if err != nil {
 		return cell.Network{}, err
@@ -73,7 +73,7 @@ func network(r *benchmark.ResultsCount) (cell.Network, error) {
 		if err := n.Validate(); err != nil {
 			return n, err
 		}
-		const largest = 1 << 12 // that Validate allows
+		const largest = 1 << 12 // as Validate allows
 		for n.Size < largest && !results.SameCost(n.FLOPs(), r.FLOPs) {
 			n.Size += 4
 		}
@@ -81,69 +81,69 @@ func network(r *benchmark.ResultsCount) (cell.Network, error) {
 	return n, n.Validate()
 }
 
-func (f *findings) costs(r *benchmark.ResultsCount) {
-	f.count(Costs)
-	n, err := network(r)
+func (f *findings) checkCosts(r *benchmark.ResultsCount) {
+	f.countChecked(Costs)
+	n, err := networkOf(r)
 	if err != nil {
-		f.fault(Costs, r, "it has no network: %v", err)
+		f.addFault(Costs, r, "its network is invalid: %v", err)
 		return
 	}
 	if want := n.FLOPs(); !results.SameCost(r.FLOPs, want) {
 		if _, ok := configs.FindDataset(r.Dataset); ok || r.Record != nil {
-			f.fault(Costs, r, "%v million FLOPs, its network has %v", r.FLOPs, want)
+			f.addFault(Costs, r, "%v million FLOPs; its network has %v", r.FLOPs, want)
 		} else {
-			f.fault(Costs, r, "%v million FLOPs, which its network has for no size of images", r.FLOPs)
+			f.addFault(Costs, r, "%v million FLOPs, which match no image size", r.FLOPs)
 		}
 	}
 	if want := n.Params(); !results.SameCost(r.Params, want) {
-		f.fault(Costs, r, "%v million parameters, its network has %v", r.Params, want)
+		f.addFault(Costs, r, "%v million parameters; its network has %v", r.Params, want)
 	}
 }
 
-// curves checks that the epochs are there. In published files of the schedule 200 some
-// evaluation sets have the last epoch alone, and there is no top-5 accuracy of
-// training: notes.
-func (f *findings) curves(r *benchmark.ResultsCount) {
-	f.count(Curves)
-	fault := func(format string, args ...any) { f.fault(Curves, r, format, args...) }
+// checkCurves checks that no epoch is missing. Published files of the schedule 200 lack the
+// top-5 accuracy of training, and all but the last epoch of some evaluation sets; these are
+// notes.
+func (f *findings) checkCurves(r *benchmark.ResultsCount) {
+	f.countChecked(Curves)
+	fault := func(format string, args ...any) { f.addFault(Curves, r, format, args...) }
 	if r.Epochs < 1 {
 		fault("it has %d epochs", r.Epochs)
 		return
 	}
 	t := &r.Training
-	for name, s := range series(t) {
+	for name, s := range namedSeries(t) {
 		optional := s == &t.Top5 || s == &t.Seconds
 		if !s.Complete(r.Epochs) && (!optional || *s != nil) {
 			fault("%s: %s", training, incomplete(name, *s, r.Epochs))
 		}
 	}
 	if t.Top5 == nil {
-		f.note(Curves, r, "no top-5 accuracy of training")
+		f.addNote(Curves, r, "no top-5 accuracy for training")
 	}
 	if t.Seconds == nil {
-		f.note(Curves, r, "no times of training")
+		f.addNote(Curves, r, "no training times")
 	}
-	f.evaluationSets(r)
+	f.checkEvaluationSets(r)
 	timed := 0
 	for i := range r.Evaluation {
 		e := &r.Evaluation[i]
-		f.evaluationCurves(r, e)
+		f.checkEvaluationCurves(r, e)
 		if e.Seconds != nil {
 			timed++
 		}
 	}
 	if 0 < timed && timed < len(r.Evaluation) {
-		fault("%d of its %d evaluation sets have times: the clients need those of all or of none", timed, len(r.Evaluation))
+		fault("%d of its %d evaluation sets have times; the clients need times for all sets or none", timed, len(r.Evaluation))
 	} else if timed == 0 {
-		f.note(Curves, r, "no times of evaluation")
+		f.addNote(Curves, r, "no evaluation times")
 	}
 }
 
-// evaluationSets checks that the published sets are there: all, or as the timeline
-// nov2019 has it one.
-func (f *findings) evaluationSets(r *benchmark.ResultsCount) {
+// checkEvaluationSets checks that the trial has all published evaluation sets of its
+// dataset, or one, as in the timeline nov2019.
+func (f *findings) checkEvaluationSets(r *benchmark.ResultsCount) {
 	if len(r.Evaluation) == 0 {
-		f.fault(Curves, r, "it has no evaluation set")
+		f.addFault(Curves, r, "it has no evaluation sets")
 		return
 	}
 	d, ok := configs.FindDataset(r.Dataset)
@@ -159,13 +159,13 @@ func (f *findings) evaluationSets(r *benchmark.ResultsCount) {
 	switch {
 	case len(missing) == 0:
 	case len(missing) == len(d.Sets)-1 && !slices.Contains(missing, d.First):
-		f.note(Curves, r, "only %s was evaluated, as in the timeline nov2019", d.First)
+		f.addNote(Curves, r, "only %s was evaluated, as in the timeline nov2019", d.First)
 	default:
-		f.fault(Curves, r, "the evaluation sets %v are missing", missing)
+		f.addFault(Curves, r, "evaluation sets %v are missing", missing)
 	}
 }
 
-func (f *findings) evaluationCurves(r *benchmark.ResultsCount, e *benchmark.SetMeasures) {
+func (f *findings) checkEvaluationCurves(r *benchmark.ResultsCount, e *benchmark.SetMeasures) {
 	last := r.Epochs - 1
 	lastOnly := r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
 	if d, ok := configs.FindDataset(r.Dataset); ok && e.Set == d.First {
@@ -174,36 +174,36 @@ func (f *findings) evaluationCurves(r *benchmark.ResultsCount, e *benchmark.SetM
 	complete := func(s benchmark.Series) bool { return s.Complete(r.Epochs) }
 	measured := complete
 	if lastOnly {
-		f.note(Curves, r, "%s: the last epoch alone", e.Set)
+		f.addNote(Curves, r, "%s: only the last epoch", e.Set)
 		measured = func(s benchmark.Series) bool { return len(s) == 1 && s[0].Epoch == last }
 	}
-	for name, s := range series(&e.Measures) {
+	for name, s := range namedSeries(&e.Measures) {
 		ok := measured(*s)
 		switch s {
 		case &e.Top5:
 			ok = ok || *s == nil
-		case &e.Seconds: // of all epochs even where only the last was evaluated
+		case &e.Seconds: // for all epochs, even if only the last was evaluated
 			ok = *s == nil || complete(*s) || r.Record != nil && ok
 		}
 		if !ok {
-			f.fault(Curves, r, "%s: %s", e.Set, incomplete(name, *s, r.Epochs))
+			f.addFault(Curves, r, "%s: %s", e.Set, incomplete(name, *s, r.Epochs))
 		}
 	}
 }
 
-// incomplete describes a series that lacks an epoch or has one too many.
+// incomplete describes what is wrong with a series that lacks an epoch or has extra ones.
 func incomplete(name string, s benchmark.Series, epochs int) string {
 	for epoch := range epochs {
 		if _, ok := s.At(epoch); !ok {
-			return fmt.Sprintf("%s lacks epoch %d and holds %d of %d epochs", name, epoch, len(s), epochs)
+			return fmt.Sprintf("%s lacks epoch %d; it has %d of %d epochs", name, epoch, len(s), epochs)
 		}
 	}
-	return fmt.Sprintf("%s goes on to epoch %d of %d epochs", name, s[len(s)-1].Epoch, epochs)
+	return fmt.Sprintf("%s has an epoch %d; the last of the trial's %d epochs is %d", name, s[len(s)-1].Epoch, epochs, epochs-1)
 }
 
-// sets yields the training set and the evaluation sets of a trial, each with its
-// number of images, 0 where that is not known.
-func sets(r *benchmark.ResultsCount) iter.Seq2[configs.EvaluationSet, *benchmark.Measures] {
+// measuredSets yields the training set and the evaluation sets of a trial, each with its
+// number of images, or 0 if that is unknown.
+func measuredSets(r *benchmark.ResultsCount) iter.Seq2[configs.EvaluationSet, *benchmark.Measures] {
 	d, _ := configs.FindDataset(r.Dataset)
 	images := func(i int) int {
 		if r.Record != nil {
@@ -227,30 +227,30 @@ func sets(r *benchmark.ResultsCount) iter.Seq2[configs.EvaluationSet, *benchmark
 	}
 }
 
-// series yields the series of measures by name.
-func series(m *benchmark.Measures) iter.Seq2[string, *benchmark.Series] {
+// namedSeries yields the series of measures by name.
+func namedSeries(m *benchmark.Measures) iter.Seq2[string, *benchmark.Series] {
 	return func(yield func(string, *benchmark.Series) bool) {
 		_ = yield("loss", &m.Loss) && yield("top-1 accuracy", &m.Top1) && yield("top-5 accuracy", &m.Top5) && yield("time", &m.Seconds)
 	}
 }
 
-func (f *findings) values(r *benchmark.ResultsCount) {
-	f.count(Values)
+func (f *findings) checkValues(r *benchmark.ResultsCount) {
+	f.countChecked(Values)
 	for i, s := range r.Latencies {
-		if !positive(s) {
-			f.fault(Values, r, "latency %d is %v s", i, s)
+		if !isPositive(s) {
+			f.addFault(Values, r, "latency %d is %v s", i, s)
 		}
 	}
-	for set, m := range sets(r) {
-		for name, s := range series(m) {
-			valid := percent
+	for set, m := range measuredSets(r) {
+		for name, s := range namedSeries(m) {
+			valid := isPercent
 			switch s {
 			case &m.Loss:
 				valid = func(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }
 			case &m.Seconds:
-				valid = positive
+				valid = isPositive
 			}
-			f.each(r, set.Name, *s, func(p benchmark.Point) string {
+			f.addFirst(r, set.Name, *s, func(p benchmark.Point) string {
 				if valid(p.Value) {
 					return ""
 				}
@@ -258,28 +258,29 @@ func (f *findings) values(r *benchmark.ResultsCount) {
 			})
 		}
 		if r.Record != nil {
-			continue // of what follows Record.Contradictions knows more
+			continue // Record.Contradictions makes the checks below more exactly
 		}
-		f.each(r, set.Name, m.Top5, func(p benchmark.Point) string {
+		f.addFirst(r, set.Name, m.Top5, func(p benchmark.Point) string {
 			top1, ok := m.Top1.At(p.Epoch)
 			if !ok || !(top1 > p.Value+1e-6) {
 				return ""
 			}
 			return fmt.Sprintf("top-5 accuracy is %v %%, less than the top-1 accuracy, %v %%", p.Value, top1)
 		})
-		f.fractions(r, set, m)
+		f.checkFractions(r, set, m)
 	}
 }
 
-func positive(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
+func isPositive(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
 
-// percent tells whether v can be an accuracy. The original's float32 makes 100.0000076 of
-// some batches that are right throughout (xautodl/utils/evaluation_utils.py,
-// obtain_accuracy), as of 45 images.
-func percent(v float64) bool { return v >= 0 && v <= 100+1e-5 }
+// isPercent reports whether v can be an accuracy in percent. The original's float32
+// arithmetic gives 100.0000076 for some batches with every image right, such as one of 45
+// (xautodl/utils/evaluation_utils.py, obtain_accuracy).
+func isPercent(v float64) bool { return v >= 0 && v <= 100+1e-5 }
 
-// each reports the first epoch of a series that wrong has something to say of.
-func (f *findings) each(r *benchmark.ResultsCount, set string, s benchmark.Series, wrong func(benchmark.Point) string) {
+// addFirst adds a fault for the first epoch of a series that wrong describes, and the
+// number of other such epochs. wrong returns "" for a valid point.
+func (f *findings) addFirst(r *benchmark.ResultsCount, set string, s benchmark.Series, wrong func(benchmark.Point) string) {
 	var first string
 	n := 0
 	for _, p := range s {
@@ -292,19 +293,19 @@ func (f *findings) each(r *benchmark.ResultsCount, set string, s benchmark.Serie
 	}
 	switch {
 	case n == 1:
-		f.fault(Values, r, "%s", first)
+		f.addFault(Values, r, "%s", first)
 	case n > 1:
-		f.fault(Values, r, "%s, and there are %d more such epochs", first, n-1)
+		f.addFault(Values, r, "%s; %d more epochs are wrong too", first, n-1)
 	}
 }
 
-// fractions finds accuracies that are fractions of 1 in place of percent. A network
-// that guesses among many classes has one of 1 % or less too; but that is the share of
-// a whole number of images, and of 50,000 images a fraction is that once in a hundred
-// times. Where the number of images is not known, all epochs must tell, and the
-// classes must be few enough.
-func (f *findings) fractions(r *benchmark.ResultsCount, set configs.EvaluationSet, m *benchmark.Measures) {
-	for name, s := range series(m) {
+// checkFractions finds accuracies that are fractions of 1 instead of percent. A network
+// that guesses among many classes has an accuracy of 1 % or less as well, but as a share of
+// a whole number of images; of 50,000 images, a fraction is that in only one of a hundred
+// cases. If the number of images is unknown, the accuracies of all epochs must be at most 1,
+// and less than half of what guessing among the classes gives.
+func (f *findings) checkFractions(r *benchmark.ResultsCount, set configs.EvaluationSet, m *benchmark.Measures) {
+	for name, s := range namedSeries(m) {
 		if s != &m.Top1 && s != &m.Top5 {
 			continue
 		}
@@ -319,16 +320,19 @@ func (f *findings) fractions(r *benchmark.ResultsCount, set configs.EvaluationSe
 		}
 		switch {
 		case set.Images > 0 && low > 0:
-			f.fault(Values, r, "%s: %s of 1 %% or less that is no share of %d images (%d epochs): a fraction in place of percent?", set.Name, name, set.Images, low)
+			f.addFault(Values, r, "%s: %s is 1 %% or less in %d epochs, and not a whole number of the %d images; is it a fraction instead of percent?",
+				set.Name, name, low, set.Images)
 		case set.Images == 0 && 0 < most && most <= 1 && most < chance/2:
-			f.fault(Values, r, "%s: %s is %v %% at most, and guessing gives %.3g %%: fractions in place of percent?", set.Name, name, most, chance)
+			f.addFault(Values, r, "%s: %s is never more than %v %%, but guessing gives %.3g %%; is it a fraction instead of percent?",
+				set.Name, name, most, chance)
 		}
 	}
 }
 
-// record checks that the record of a trial agrees with itself, and reports whether it does.
-func (f *findings) record(r *benchmark.ResultsCount, check func(*results.Record) error) (sound bool) {
-	f.count(Record)
+// checkRecord checks that the record of a trial does not contradict itself, and reports
+// whether it is sound.
+func (f *findings) checkRecord(r *benchmark.ResultsCount, check func(*results.Record) error) (sound bool) {
+	f.countChecked(Record)
 	if !r.Record.Sealed() {
 		f.unsealed++
 	}
@@ -340,22 +344,22 @@ func (f *findings) record(r *benchmark.ResultsCount, check func(*results.Record)
 	}
 	faults, doubts := r.Record.Clocks(time.Now())
 	for _, what := range append(faults, contradictions...) {
-		f.fault(Record, r, "%s", what)
+		f.addFault(Record, r, "%s", what)
 	}
 	for _, what := range doubts {
-		f.note(Record, r, "%s", what)
+		f.addNote(Record, r, "%s", what)
 	}
 	return contradictions == nil
 }
 
-// halves checks that ori-test is what its halves x-valid and x-test make together, in
-// the epochs that have all three.
-func (f *findings) halves(r *benchmark.ResultsCount) {
+// checkHalves checks that the measures of ori-test are those of its halves x-valid and
+// x-test combined, in the epochs that have all three.
+func (f *findings) checkHalves(r *benchmark.ResultsCount) {
 	if r.Dataset != "cifar100" && r.Dataset != "ImageNet16-120" {
 		return
 	}
 	images := map[string]float64{}
-	for set := range sets(r) {
+	for set := range measuredSets(r) {
 		images[set.Name] = float64(set.Images)
 	}
 	whole, ok1 := r.Set("ori-test")
@@ -364,7 +368,7 @@ func (f *findings) halves(r *benchmark.ResultsCount) {
 	if !ok1 || !ok2 || !ok3 {
 		return
 	}
-	f.count(Halves)
+	f.countChecked(Halves)
 	a, b := images["x-valid"], images["x-test"]
 	for _, measure := range []struct {
 		name               string
@@ -382,51 +386,53 @@ func (f *findings) halves(r *benchmark.ResultsCount) {
 			}
 			mean := (a*v + b*t) / (a + b)
 			if d := math.Abs(mean - p.Value); !(d <= 2e-3*max(1, math.Abs(mean), math.Abs(p.Value))) {
-				f.fault(Halves, r, "%s of ori-test is %v at epoch %d, x-valid and x-test together give %v", measure.name, p.Value, p.Epoch, mean)
+				f.addFault(Halves, r, "%s of ori-test is %v at epoch %d; x-valid and x-test together give %v", measure.name, p.Value, p.Epoch, mean)
 				break
 			}
 		}
 	}
 }
 
-// seeds checks that the trials of a schedule agree where the clients take the value
-// of one for that of all: epochs, and the network of a dataset. Trials whose costs are
-// not their network's are left out: that is said of them already.
-func (f *findings) seeds(s *benchmark.ArchResults) {
-	first := map[string]*benchmark.ResultsCount{} // of a dataset
+// checkSeeds checks that the trials of a schedule agree where the clients use the value of
+// one for all: on the epochs, and on the network of each dataset. It skips trials whose
+// costs are not their network's, which checkCosts reports.
+func (f *findings) checkSeeds(s *benchmark.ArchResults) {
+	firsts := map[string]*benchmark.ResultsCount{} // by dataset
 	for _, r := range s.Results {
-		f.count(Seeds)
-		if of := s.Results[0]; r.Epochs != of.Epochs {
-			f.fault(Seeds, r, "the schedule '%s' is of %d epochs for this trial, of %d for that on %s with seed %d", s.HP, r.Epochs, of.Epochs, of.Dataset, of.Seed)
+		f.countChecked(Seeds)
+		if first := s.Results[0]; r.Epochs != first.Epochs {
+			f.addFault(Seeds, r, "schedule '%s' has %d epochs in this trial, but %d in that on %s with seed %d",
+				s.HP, r.Epochs, first.Epochs, first.Dataset, first.Seed)
 		}
-		n, err := network(r)
+		n, err := networkOf(r)
 		if err != nil || !results.SameCost(r.FLOPs, n.FLOPs()) || !results.SameCost(r.Params, n.Params()) {
 			continue
 		}
-		of := first[r.Dataset]
-		if of == nil {
-			first[r.Dataset] = r
+		first := firsts[r.Dataset]
+		if first == nil {
+			firsts[r.Dataset] = r
 			continue
 		}
-		if r.FLOPs != of.FLOPs || r.Params != of.Params {
-			f.fault(Seeds, r, "%v million FLOPs and %v million parameters, seed %d has %v and %v", r.FLOPs, r.Params, of.Seed, of.FLOPs, of.Params)
+		if r.FLOPs != first.FLOPs || r.Params != first.Params {
+			f.addFault(Seeds, r, "%v million FLOPs and %v million parameters; seed %d has %v and %v", r.FLOPs, r.Params, first.Seed, first.FLOPs, first.Params)
 		}
 	}
 }
 
-// settings adds the trials of a schedule to the experiments of the benchmark, and checks
-// what only they share: that the seeds of a dataset start from the same file.
-func (f *findings) settings(s *benchmark.ArchResults, experiments *results.Experiments) {
-	first := map[string]results.Settings{} // of a dataset
+// checkSettings adds the trials of a schedule to the experiments of the benchmark, and
+// checks what only trials of one architecture share: the seeds on a dataset must start from
+// the same file.
+func (f *findings) checkSettings(s *benchmark.ArchResults, experiments *results.Experiments) {
+	firsts := map[string]results.Settings{} // by dataset
 	for _, r := range s.Results {
-		f.count(Settings)
+		f.countChecked(Settings)
 		settings := r.Settings()
 		experiments.Add(settings)
-		of, known := first[r.Dataset]
+		first, known := firsts[r.Dataset]
 		if !known {
-			first[r.Dataset] = settings
-		} else if d := settings.Differ(of); d != nil && settings.Digest() == of.Digest() {
-			f.fault(Settings, r, "%v, as of seed %d", d, of.Seed)
+			firsts[r.Dataset] = settings
+		} else if d := settings.Differ(first); d != nil && settings.Digest() == first.Digest() {
+			f.addFault(Settings, r, "%v, as for seed %d", d, first.Seed)
 		}
 	}
 }

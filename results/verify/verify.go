@@ -1,9 +1,12 @@
-// Package verify checks a benchmark: it derives again what can be derived of every
-// trial and compares it with what the benchmark says.
+// Package verify checks a benchmark: for every trial, it recomputes whatever can be
+// recomputed and compares it with what the benchmark contains.
 //
-// A fault is a disagreement: something that no sound benchmark holds. A note is
-// something that one may hold and that its users should know. Each belongs to a check
-// (Check), what was looked at to find it.
+// A [Fault] is a disagreement, which no sound benchmark has. A [Note] is something that a
+// sound benchmark may have and its users should know. Every fault and note belongs to a
+// [Check], the kind of comparison that found it.
+//
+// Start at [Run]. The checks of a trial are in trial.go, those of its weights in
+// weights.go, and those of a file in files.go.
 package verify
 
 import (
@@ -23,46 +26,49 @@ import (
 	"nb201/results/benchmark"
 )
 
-// Check names what is looked at.
+// Check is a kind of comparison.
 type Check string
 
 const (
-	// Files are whole: they can be read, every record of a torch checkpoint has its
-	// CRC, and a name that ends in digits of the file's MD5 has the right ones.
+	// Files checks that files are undamaged: they can be read, the CRCs in torch
+	// checkpoints match, and so do the last digits of an MD5 in a file name.
 	Files Check = "files"
-	// Identity: a trial is the one that it is kept as. Its genotype is that of its
-	// index, its classes are its dataset's, and it is the only one of its key.
+	// Identity checks that a trial is the one that it is stored as: its genotype is that of
+	// its index, it has the classes of its dataset, and its key is unique.
 	Identity Check = "identity"
-	// Costs, FLOPs and parameters, are those of the genotype's network.
+	// Costs checks that FLOPs and parameters are those of the genotype's network.
 	Costs Check = "costs"
-	// Curves are complete.
+	// Curves checks that curves are complete.
 	Curves Check = "curves"
-	// Values are finite and in their ranges.
+	// Values checks that values are finite and in range.
 	Values Check = "values"
-	// Record: what the record of a campaign's trial says agrees with the rest of it. Its
+	// Record checks that the record of a campaign's trial does not contradict itself: its
 	// accuracies are shares of its images, its times lie between its start and its end, and
-	// so on: results.Record.Contradictions and Clocks, and Options.Record.
+	// so on. See results.Record.Contradictions and Clocks, and Options.Record.
 	Record Check = "record"
-	// Halves: ori-test is the union of x-valid and x-test, and so are its measures.
+	// Halves checks that the measures of ori-test are those of x-valid and x-test combined.
 	Halves Check = "halves"
-	// Seeds of one schedule and dataset are of the same network and epochs.
+	// Seeds checks that all seeds on one schedule and dataset have the same network and
+	// number of epochs.
 	Seeds Check = "seeds"
-	// Settings are those of one experiment: the trials on a dataset key are of the same
-	// data, and those along a schedule of the same recipe, parity, precision and so on; of
-	// published formats the network, and of runs the recipe.
+	// Settings checks that trials on a dataset key used the same data, and those on a
+	// schedule the same recipe, parity, precision and so on. Of published formats it can
+	// only compare the network, and of runs the recipe too.
 	Settings Check = "settings"
-	// Weights have the names, shapes and types of the network, and possible values.
+	// Weights checks that weights have the names, shapes and types of the network's, and
+	// possible values.
 	Weights Check = "weights"
-	// Reevaluation of the weights gives what the trial's last epoch says.
+	// Reevaluation checks that the weights, evaluated again, give the measures of the
+	// trial's last epoch.
 	Reevaluation Check = "reevaluation"
 )
 
 var checks = []Check{Files, Identity, Costs, Curves, Values, Record, Halves, Seeds, Settings, Weights, Reevaluation}
 
-// Fault is a disagreement.
+// Fault is a disagreement between the benchmark and what was recomputed, or within it.
 type Fault struct {
 	Check Check          `json:"check"`
-	Trial *results.Trial `json:"trial,omitempty"` // nil: What says where
+	Trial *results.Trial `json:"trial,omitempty"` // nil: What names the file
 	What  string         `json:"what"`
 }
 
@@ -73,13 +79,13 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%v: %s: %s", f.Trial, f.Check, f.What)
 }
 
-// Note is something to know of a file, or of a number of trials.
+// Note is a fact about a file, or about a number of trials, that users should know.
 type Note struct {
 	Check   Check  `json:"check"`
 	Dataset string `json:"dataset,omitempty"` // of the trials
-	Epochs  int    `json:"epochs,omitzero"`
+	Epochs  int    `json:"epochs,omitzero"`   // of the trials
 	What    string `json:"what"`
-	Trials  int    `json:"trials,omitzero"` // 0: What says of which file
+	Trials  int    `json:"trials,omitzero"` // 0: What names the file
 }
 
 func (n Note) String() string {
@@ -89,51 +95,51 @@ func (n Note) String() string {
 	return fmt.Sprintf("%s, %d epochs: %s (%d trials)", n.Dataset, n.Epochs, n.What, n.Trials)
 }
 
-// Report is what a verification found.
+// Report lists what a verification found.
 type Report struct {
 	Path          string           `json:"path"`
 	Format        benchmark.Format `json:"format"`
 	Architectures int              `json:"architectures"`
-	Trials        int              `json:"trials"` // that could be read
+	Trials        int              `json:"trials"` // those that could be read
 	Weights       int              `json:"trials_with_weights"`
-	Unsealed      int              `json:"records_without_sha256"` // those of the trials that carry none over themselves
+	Unsealed      int              `json:"records_without_sha256"` // records that contain no hash of themselves
 	Checks        []Count          `json:"checks"`
-	Faults        []Fault          `json:"faults"` // of files, then in order of trials
+	Faults        []Fault          `json:"faults"` // those of files, then in order of trials
 	Notes         []Note           `json:"notes"`
 }
 
-// Count says how much a check looked at, files or trials, and how many faults it found.
+// Count counts the files or trials that a check compared, and the faults it found.
 type Count struct {
 	Check   Check `json:"check"`
 	Checked int   `json:"checked"`
 	Faults  int   `json:"faults"`
 }
 
-// Evaluated is what stored weights give on an evaluation set.
+// Evaluated holds the measures of stored weights on an evaluation set.
 type Evaluated struct {
 	Set              string
 	Images           int
 	Loss, Top1, Top5 float64 // accuracies in percent
 }
 
-// Options of a verification.
+// Options configures a verification.
 type Options struct {
-	// Reevaluate, if any, evaluates the weights of a trial on its evaluation sets. It is
-	// called for one trial at a time. Its error results.ErrOtherImages is a fault of the
-	// trial, any other ends the verification; no evaluation at all means that the images of
-	// the trial's dataset are not known.
+	// Reevaluate, if not nil, evaluates the weights of a trial on its evaluation sets. It
+	// is called for one trial at a time. An error that wraps results.ErrOtherImages is a
+	// fault of the trial; any other error ends the verification. An empty result means
+	// that the images of the trial's dataset are unknown.
 	Reevaluate func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]Evaluated, error)
-	// Record, if any, says what makes the record of a trial none that this program leaves,
-	// as far as the package results does not know: the meaning of its dataset definition.
+	// Record, if not nil, returns an error if this program could not have written the
+	// record. It checks what package results cannot: the dataset definition.
 	Record func(*results.Record) error
-	// Progress, if any, is told after every file and every architecture how many of
-	// them are done.
+	// Progress, if not nil, is called after every file and every architecture with the
+	// number of files and architectures checked, and their total.
 	Progress func(done, total int)
 }
 
-// Run verifies a benchmark. What is wrong with it is in the report, damaged files too;
-// an error means that it could not be verified to the end, or holds nothing. As many
-// architectures as there are cores are in memory.
+// Run verifies a benchmark. Whatever is wrong with it, damaged files included, is in the
+// report; an error means that the verification could not be completed, or that the
+// benchmark is empty (a usage error). Run holds one architecture per core in memory.
 func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error) {
 	files, err := listFiles(b)
 	if err != nil {
@@ -141,7 +147,7 @@ func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error
 	}
 	archs := b.Evaluated()
 	if len(archs) == 0 {
-		return nil, usage.Errorf("%s holds no trial that could be verified", b.Path)
+		return nil, usage.Errorf("%s contains no trials to verify; name a campaign with finished trials, or published files", b.Path)
 	}
 	v := &verifier{options: o, total: len(files) + len(archs), checked: map[Check]int{}, notes: map[Note]int{}}
 	findings := make([]findings, v.total)
@@ -154,8 +160,8 @@ func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error
 			}
 			f := &findings[i]
 			if i < len(files) {
-				f.file(b, files[i])
-			} else if err := v.architecture(ctx, b, archs[i-len(files)], f); err != nil {
+				f.checkFile(b, files[i])
+			} else if err := v.checkArchitecture(ctx, b, archs[i-len(files)], f); err != nil {
 				return err
 			}
 			v.add(f)
@@ -168,36 +174,36 @@ func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error
 	return v.report(b, findings), nil
 }
 
-// report sums up what was found.
+// report summarizes the findings.
 func (v *verifier) report(b *benchmark.Benchmark, findings []findings) *Report {
 	r := &Report{
 		Path: b.Path, Format: b.Format, Architectures: len(b.Evaluated()),
 		Trials: v.checked[Identity], Weights: v.checked[Weights], Unsealed: v.unsealed, Faults: []Fault{}, Notes: v.sortedNotes(),
 	}
 	if r.Unsealed > 0 {
-		r.Notes = append(r.Notes, Note{Check: Record, What: fmt.Sprintf("%d of %d records carry no SHA-256: they were written by an older version", r.Unsealed, r.Trials)})
+		r.Notes = append(r.Notes, Note{Check: Record, What: fmt.Sprintf("%d of %d records contain no SHA-256; an older version wrote them", r.Unsealed, r.Trials)})
 	}
 	reevaluate := v.options.Reevaluate != nil
 	if reevaluate && r.Weights == 0 {
-		r.Notes = append(r.Notes, Note{Check: Reevaluation, What: "no trial has weights that could be evaluated again"})
+		r.Notes = append(r.Notes, Note{Check: Reevaluation, What: "no trial has weights to evaluate again"})
 	}
 	faults := map[Check]int{}
-	said := map[string]bool{}
+	reported := map[string]bool{}
 	for i := range findings {
 		for _, fault := range findings[i].faults {
-			// A damaged file may be met twice: by itself and as an architecture's.
+			// A damaged file may be read twice: for itself and for an architecture.
 			if fault.Trial == nil {
-				if said[fault.What] {
+				if reported[fault.What] {
 					continue
 				}
-				said[fault.What] = true
+				reported[fault.What] = true
 			}
 			faults[fault.Check]++
 			r.Faults = append(r.Faults, fault)
 		}
 	}
 	for _, odd := range v.experiments.Odd() {
-		what := fmt.Sprintf("%v, as of %v", odd.Differences, odd.Usual)
+		what := fmt.Sprintf("%v, as in %v", odd.Differences, odd.Usual)
 		faults[Settings]++
 		r.Faults = append(r.Faults, Fault{Settings, &odd.Trial, what})
 	}
@@ -210,23 +216,23 @@ func (v *verifier) report(b *benchmark.Benchmark, findings []findings) *Report {
 	return r
 }
 
-// verifier is a verification under way.
+// verifier is a verification in progress.
 type verifier struct {
 	options Options
 	total   int // files and architectures
 
-	device  sync.Mutex // held by the one trial that is evaluated again
+	device  sync.Mutex // held while a trial is evaluated
 	mu      sync.Mutex
 	done    int
 	checked map[Check]int
-	notes   map[Note]int // less their Trials, which the values are
+	notes   map[Note]int // numbers of trials; the keys' Trials are 0
 
 	unsealed int // records
 
 	experiments results.Experiments // of the trials of all architectures
 }
 
-// add counts a file or an architecture that is done.
+// add adds the findings of a file or an architecture.
 func (v *verifier) add(f *findings) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -246,22 +252,22 @@ func (v *verifier) add(f *findings) {
 	}
 }
 
-func (v *verifier) architecture(ctx context.Context, b *benchmark.Benchmark, index int, f *findings) error {
+func (v *verifier) checkArchitecture(ctx context.Context, b *benchmark.Benchmark, index int, f *findings) error {
 	a, errs := b.Salvage(index)
 	for _, err := range errs {
-		f.fault(Files, nil, "%v", err)
+		f.addFault(Files, nil, "%v", err)
 	}
 	if a == nil {
 		return nil
 	}
-	f.architecture(a)
+	f.checkArchitecture(a)
 	for _, s := range a.Schedules {
-		f.settings(s, &v.experiments)
+		f.checkSettings(s, &v.experiments)
 	}
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
-			sound := r.Record == nil || f.record(r, v.options.Record)
-			if err := v.weights(ctx, r, sound, f); err != nil {
+			sound := r.Record == nil || f.checkRecord(r, v.options.Record)
+			if err := v.checkWeights(ctx, r, sound, f); err != nil {
 				return err
 			}
 		}
@@ -269,19 +275,19 @@ func (v *verifier) architecture(ctx context.Context, b *benchmark.Benchmark, ind
 	return nil
 }
 
-// weights checks the weights of a trial, if it has any. Only where the record is sound are
-// they evaluated as it says.
-func (v *verifier) weights(ctx context.Context, r *benchmark.ResultsCount, soundRecord bool, f *findings) error {
+// checkWeights checks the weights of a trial, if it has any. Reevaluation follows the record,
+// so it requires a sound one.
+func (v *verifier) checkWeights(ctx context.Context, r *benchmark.ResultsCount, soundRecord bool, f *findings) error {
 	if err := ctx.Err(); err != nil || !r.HasWeights() {
 		return err
 	}
-	f.count(Weights)
+	f.countChecked(Weights)
 	weights, err := r.Weights()
 	if err != nil {
-		f.fault(Weights, r, "%v", err)
+		f.addFault(Weights, r, "%v", err)
 		return nil
 	}
-	if sound := f.weights(r, weights); !sound || !soundRecord || v.options.Reevaluate == nil {
+	if sound := f.checkWeights(r, weights); !sound || !soundRecord || v.options.Reevaluate == nil {
 		return nil
 	}
 	v.device.Lock()
@@ -291,14 +297,14 @@ func (v *verifier) weights(ctx context.Context, r *benchmark.ResultsCount, sound
 	}
 	evaluated, err := v.options.Reevaluate(ctx, r, weights)
 	if errors.Is(err, results.ErrOtherImages) {
-		f.count(Reevaluation)
-		f.fault(Reevaluation, r, "%v", err)
+		f.countChecked(Reevaluation)
+		f.addFault(Reevaluation, r, "%v", err)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("evaluate %v again: %w", r.Trial, err)
 	}
-	f.reevaluation(r, evaluated)
+	f.checkReevaluation(r, evaluated)
 	return nil
 }
 
@@ -318,7 +324,7 @@ func (v *verifier) sortedNotes() []Note {
 	return notes
 }
 
-// findings are those of one file or architecture.
+// findings collects the faults and notes of one file or architecture.
 type findings struct {
 	faults  []Fault
 	notes   []Note
@@ -327,16 +333,16 @@ type findings struct {
 	unsealed int // records
 }
 
-// count says that a check looks at one more trial or file.
-func (f *findings) count(check Check) {
+// countChecked counts a trial or a file for a check.
+func (f *findings) countChecked(check Check) {
 	if f.checked == nil {
 		f.checked = map[Check]int{}
 	}
 	f.checked[check]++
 }
 
-// fault adds a fault of a trial or, when it is nil, of what the text names.
-func (f *findings) fault(check Check, r *benchmark.ResultsCount, format string, args ...any) {
+// addFault adds a fault of the trial r or, if r is nil, of the file that the text names.
+func (f *findings) addFault(check Check, r *benchmark.ResultsCount, format string, args ...any) {
 	fault := Fault{Check: check, What: fmt.Sprintf(format, args...)}
 	if r != nil {
 		trial := r.Trial
@@ -345,12 +351,12 @@ func (f *findings) fault(check Check, r *benchmark.ResultsCount, format string, 
 	f.faults = append(f.faults, fault)
 }
 
-// note adds a note about a trial.
-func (f *findings) note(check Check, r *benchmark.ResultsCount, format string, args ...any) {
+// addNote adds a note about a trial.
+func (f *findings) addNote(check Check, r *benchmark.ResultsCount, format string, args ...any) {
 	f.notes = append(f.notes, Note{check, r.Dataset, r.Epochs, fmt.Sprintf(format, args...), 1})
 }
 
-// sortFaults puts faults in order of their trials, those without one first.
+// sortFaults sorts faults by trial, those without a trial first.
 func sortFaults(faults []Fault) {
 	trial := func(f Fault) results.Trial {
 		if f.Trial == nil {

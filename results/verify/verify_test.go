@@ -43,8 +43,8 @@ func run(t testing.TB, path string, o Options) *Report {
 	return r
 }
 
-// published11 is the architecture 11 of a campaign as published files have it: without
-// records.
+// published11 returns the architecture 11 of a campaign without records, as published files
+// have it.
 func published11(t testing.TB, c results.Campaign) *benchmark.Architecture {
 	t.Helper()
 	a, err := open(t, c.Dir).Architecture(11)
@@ -59,7 +59,7 @@ func published11(t testing.TB, c results.Campaign) *benchmark.Architecture {
 	return a
 }
 
-// find is the trial of an architecture on a dataset with a seed.
+// find returns the trial of an architecture on a dataset with a seed.
 func find(a *benchmark.Architecture, dataset string, seed uint32) *benchmark.ResultsCount {
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
@@ -77,8 +77,8 @@ func scale(s benchmark.Series, by float64) {
 	}
 }
 
-// lastOnly leaves of the measures of an evaluation set what the published files of
-// schedule 200 have of some: the last epoch, but all times.
+// lastOnly drops all epochs but the last from the measures of an evaluation set, though not
+// from its times, as in some sets in published files of the schedule 200.
 func lastOnly(m *benchmark.Measures) {
 	for _, s := range []*benchmark.Series{&m.Loss, &m.Top1, &m.Top5} {
 		*s = (*s)[len(*s)-1:]
@@ -86,7 +86,7 @@ func lastOnly(m *benchmark.Measures) {
 }
 
 // TestPlantedInTrials plants a fault in a trial of a sound architecture, cifar100 with
-// seed 888, and has it found there and nowhere else.
+// seed 888, which must be found there and nowhere else.
 func TestPlantedInTrials(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(11)...)
 	valid := func(r *benchmark.ResultsCount) *benchmark.Measures { m, _ := r.Set("x-valid"); return m }
@@ -100,47 +100,47 @@ func TestPlantedInTrials(t *testing.T) {
 			arch, _ := cell.ByIndex(12)
 			n := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}
 			r.Params = n.Params()
-		}, Costs, "million parameters, its network has"},
-		{"FLOPs of another network", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs *= 1.000001 }, Costs, "million FLOPs, its network has"},
+		}, Costs, "million parameters; its network has"},
+		{"FLOPs of another network", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs *= 1.000001 }, Costs, "million FLOPs; its network has"},
 		{"FLOPs not a number", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.NaN() }, Costs, "NaN million FLOPs"},
-		{"no cells", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Cells = 0 }, Costs, "it has no network: a network cannot have 0 cells"},
+		{"no cells", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Cells = 0 }, Costs, "its network is invalid: a network cannot have 0 cells"},
 		{"last bit of the FLOPs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.Nextafter(r.FLOPs, 0) }, Seeds, "seed 777 has"},
 		{"another macro skeleton", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Channels = 16
-			n, _ := network(r)
+			n, _ := networkOf(r)
 			r.FLOPs, r.Params = n.FLOPs(), n.Params()
 		}, Seeds, "seed 777 has"},
 		{"wrong genotype", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			arch, _ := cell.ByIndex(11)
 			arch[0], arch[5] = arch[5], arch[0] // of the same costs
 			r.Genotype = arch.String()
-		}, Identity, "that of architecture 11 is"},
-		{"trial of another architecture", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Arch = 12 }, Identity, "it is kept as a trial of architecture 11"},
+		}, Identity, "architecture 11 has"},
+		{"trial of another architecture", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Arch = 12 }, Identity, "it is stored as a trial of architecture 11"},
 		{"seed twice", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Seed = 777 }, Identity, "this dataset and seed twice"},
 		{"missing epoch of training", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Training.Loss = slices.Delete(slices.Clone(r.Training.Loss), 1, 2)
-		}, Curves, "training: loss lacks epoch 1 and holds 2 of 3 epochs"},
+		}, Curves, "training: loss lacks epoch 1; it has 2 of 3 epochs"},
 		{"missing first epoch of evaluation", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Top5 = valid(r).Top5[1:] }, Curves, "x-valid: top-5 accuracy lacks epoch 0"},
 		{"curve too long", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Training.Top1 = append(slices.Clone(r.Training.Top1), benchmark.Point{Epoch: 3, Value: 50})
-		}, Curves, "training: top-1 accuracy goes on to epoch 3 of 3 epochs"},
-		{"missing evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = r.Evaluation[:2] }, Curves, "the evaluation sets [x-test] are missing"},
-		{"no evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = nil }, Curves, "it has no evaluation set"},
+		}, Curves, "training: top-1 accuracy has an epoch 3; the last of the trial's 3 epochs is 2"},
+		{"missing evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = r.Evaluation[:2] }, Curves, "evaluation sets [x-test] are missing"},
+		{"no evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = nil }, Curves, "it has no evaluation sets"},
 		{"only the last epoch of the main set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			m, _ := r.Set("ori-test")
 			m.Loss = m.Loss[2:]
 		}, Curves, "ori-test: loss lacks epoch 0"},
 		{"times of some epochs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds = valid(r).Seconds[:2] }, Curves, "x-valid: time lacks epoch 2"},
 		{"times of some sets", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds = nil }, Curves, "2 of its 3 evaluation sets have times"},
-		{"no epochs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss = benchmark.Series{} }, Curves, "x-valid: loss lacks epoch 0 and holds 0 of 3 epochs"},
+		{"no epochs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss = benchmark.Series{} }, Curves, "x-valid: loss lacks epoch 0; it has 0 of 3 epochs"},
 		{"NaN", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Loss[2].Value = math.NaN() }, Values, "training: loss is NaN at epoch 2"},
-		{"infinite losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Loss, math.Inf(1)) }, Values, "training: loss is +Inf at epoch 0, and there are 2 more such epochs"},
+		{"infinite losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Loss, math.Inf(1)) }, Values, "training: loss is +Inf at epoch 0; 2 more epochs are wrong too"},
 		{"negative loss", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Loss[0].Value = -1 }, Values, "training: loss is -1 at epoch 0"},
 		{"accuracy above 100", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Top5[0].Value = 100.5 }, Values, "training: top-5 accuracy is 100.5 at epoch 0"},
 		{"top-5 below top-1", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Top5[0].Value = 2 }, Values, "top-5 accuracy is 2 %, less than the top-1 accuracy"},
 		{"negative time", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds[1].Value = -1 }, Values, "x-valid: time is -1 at epoch 1"},
 		{"zero latency", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Latencies = []float64{0.01, 0} }, Values, "latency 1 is 0 s"},
-		{"training accuracies as fractions", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Top1, 0.01) }, Values, "training: top-1 accuracy of 1 % or less that is no share of 50000 images (3 epochs)"},
+		{"training accuracies as fractions", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Top1, 0.01) }, Values, "training: top-1 accuracy is 1 % or less in 3 epochs, and not a whole number of the 50000 images"},
 		{"wrong mean of x-valid and x-test", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Top1[1].Value++ }, Halves, "top-1 accuracy of ori-test"},
 		{"wrong mean of the losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss[1].Value++ }, Halves, "loss of ori-test"},
 	}
@@ -150,7 +150,7 @@ func TestPlantedInTrials(t *testing.T) {
 			r := find(a, "cifar100", 888)
 			test.plant(a, r)
 			var f findings
-			f.architecture(a)
+			f.checkArchitecture(a)
 			if len(f.faults) != 1 || f.faults[0].Check != test.check || *f.faults[0].Trial != r.Trial || !strings.Contains(f.faults[0].What, test.what) {
 				t.Errorf("found %v, want one of %s: %q", f.faults, test.check, test.what)
 			}
@@ -158,7 +158,7 @@ func TestPlantedInTrials(t *testing.T) {
 	}
 }
 
-// TestPlantedInSchedules plants faults that have more than one trace.
+// TestPlantedInSchedules plants faults that are found more than once.
 func TestPlantedInSchedules(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(11)...)
 	tests := []struct {
@@ -167,7 +167,7 @@ func TestPlantedInSchedules(t *testing.T) {
 		want  []string // prefixes, in order
 	}{
 		{"wrong classes", func(a *benchmark.Architecture) { find(a, "cifar10", 777).Classes = 100 },
-			[]string{"identity: it has 100 classes, cifar10 has 10", "costs: ", "costs: "}},
+			[]string{"identity: it has 100 classes; cifar10 has 10", "costs: ", "costs: "}},
 		{"fractions everywhere", func(a *benchmark.Architecture) {
 			r := find(a, "cifar10", 111)
 			for _, m := range []*benchmark.Measures{&r.Training, &r.Evaluation[0].Measures} {
@@ -180,9 +180,9 @@ func TestPlantedInSchedules(t *testing.T) {
 			r := s.Results[len(s.Results)-1]
 			other := a.Schedules[0].Results[len(a.Schedules[0].Results)-1]
 			r.Epochs, r.Training, r.Evaluation = other.Epochs, other.Training, other.Evaluation
-		}, []string{"seeds: the schedule '3' is of 2 epochs for this trial, of 3 for that on cifar10-valid with seed 777"}},
+		}, []string{"seeds: schedule '3' has 2 epochs in this trial, but 3 in that on cifar10-valid with seed 777"}},
 		{"the schedule's own genotype", func(a *benchmark.Architecture) { a.Schedules[0].Genotype = "|none~0|" },
-			slices.Repeat([]string{"identity: it is kept as a trial of |none~0|"}, 4)},
+			slices.Repeat([]string{"identity: it is stored as a trial of |none~0|"}, 4)},
 		{"a key that is no name", func(a *benchmark.Architecture) { find(a, "cifar10", 111).Dataset = "../cifar10" },
 			[]string{`identity: dataset key "../cifar10"`}},
 	}
@@ -191,7 +191,7 @@ func TestPlantedInSchedules(t *testing.T) {
 			a := published11(t, c)
 			test.plant(a)
 			var f findings
-			f.architecture(a)
+			f.checkArchitecture(a)
 			ok := len(f.faults) == len(test.want)
 			for i := range min(len(f.faults), len(test.want)) {
 				ok = ok && strings.HasPrefix(string(f.faults[i].Check)+": "+f.faults[i].What, test.want[i])
@@ -203,7 +203,7 @@ func TestPlantedInSchedules(t *testing.T) {
 	}
 }
 
-// TestSound has nothing found in what may be, and what is worth knowing noted.
+// TestSound checks that valid oddities are not faults, and that those worth knowing are noted.
 func TestSound(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(11)...)
 	tests := []struct {
@@ -222,15 +222,15 @@ func TestSound(t *testing.T) {
 				}
 			}
 		}, []string{
-			"cifar10-valid, 3 epochs: no top-5 accuracy of training (2 trials)",
-			"cifar10-valid, 3 epochs: ori-test: the last epoch alone (2 trials)",
-			"cifar10, 3 epochs: no top-5 accuracy of training (2 trials)",
-			"cifar100, 3 epochs: no top-5 accuracy of training (2 trials)",
-			"cifar100, 3 epochs: x-test: the last epoch alone (2 trials)",
-			"cifar100, 3 epochs: x-valid: the last epoch alone (2 trials)",
-			"ImageNet16-120, 3 epochs: no top-5 accuracy of training (2 trials)",
-			"ImageNet16-120, 3 epochs: x-test: the last epoch alone (2 trials)",
-			"ImageNet16-120, 3 epochs: x-valid: the last epoch alone (2 trials)",
+			"cifar10-valid, 3 epochs: no top-5 accuracy for training (2 trials)",
+			"cifar10-valid, 3 epochs: ori-test: only the last epoch (2 trials)",
+			"cifar10, 3 epochs: no top-5 accuracy for training (2 trials)",
+			"cifar100, 3 epochs: no top-5 accuracy for training (2 trials)",
+			"cifar100, 3 epochs: x-test: only the last epoch (2 trials)",
+			"cifar100, 3 epochs: x-valid: only the last epoch (2 trials)",
+			"ImageNet16-120, 3 epochs: no top-5 accuracy for training (2 trials)",
+			"ImageNet16-120, 3 epochs: x-test: only the last epoch (2 trials)",
+			"ImageNet16-120, 3 epochs: x-valid: only the last epoch (2 trials)",
 		}},
 		{"no times, latency and evaluated top-5", func(a *benchmark.Architecture) {
 			r := find(a, "cifar100", 777)
@@ -239,8 +239,8 @@ func TestSound(t *testing.T) {
 				r.Evaluation[i].Seconds, r.Evaluation[i].Top5 = nil, nil
 			}
 		}, []string{
-			"cifar100, 3 epochs: no times of evaluation (1 trials)",
-			"cifar100, 3 epochs: no times of training (1 trials)",
+			"cifar100, 3 epochs: no evaluation times (1 trials)",
+			"cifar100, 3 epochs: no training times (1 trials)",
 		}},
 		{"the timeline nov2019", func(a *benchmark.Architecture) {
 			r := find(a, "cifar10-valid", 777)
@@ -277,7 +277,7 @@ func TestSound(t *testing.T) {
 			test.change(a)
 			v := &verifier{checked: map[Check]int{}, notes: map[Note]int{}}
 			var f findings
-			f.architecture(a)
+			f.checkArchitecture(a)
 			v.add(&f)
 			var notes []string
 			for _, n := range v.sortedNotes() {
@@ -290,7 +290,7 @@ func TestSound(t *testing.T) {
 	}
 }
 
-// TestUsersDataset has faults found on a dataset that only its file tells of.
+// TestUsersDataset checks that faults are found on a dataset whose definition is unknown.
 func TestUsersDataset(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(11)...)
 	a := published11(t, c)
@@ -299,9 +299,9 @@ func TestUsersDataset(t *testing.T) {
 	r.FLOPs++
 	scale(r.Training.Top1, 0.01)
 	var f findings
-	f.costs(r)
-	f.values(r)
-	want := []string{"which its network has for no size of images", "fractions in place of percent?"}
+	f.checkCosts(r)
+	f.checkValues(r)
+	want := []string{"which match no image size", "is it a fraction instead of percent?"}
 	if len(f.faults) != 2 || !strings.Contains(f.faults[0].What, want[0]) || !strings.Contains(f.faults[1].What, want[1]) {
 		t.Errorf("found %v", f.faults)
 	}
@@ -358,7 +358,7 @@ func TestPlantedInWeights(t *testing.T) {
 	}
 	for _, test := range tests {
 		var f findings
-		sound := f.weights(r, test.plant(resultstest.Weights(t, record)))
+		sound := f.checkWeights(r, test.plant(resultstest.Weights(t, record)))
 		switch {
 		case sound != (test.want == "") || sound != (len(f.faults) == 0):
 			t.Errorf("%s: sound %v, found %v", test.name, sound, f.faults)
@@ -368,7 +368,7 @@ func TestPlantedInWeights(t *testing.T) {
 	}
 }
 
-// A trial in bfloat16 may drift further on another device, not as far as one likes.
+// A trial in bfloat16 may drift further on another device, within limits.
 func TestReevaluationOfBF16(t *testing.T) {
 	r := resultstest.Record(t, results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 888})
 	r.Precision = "bf16"
@@ -390,7 +390,7 @@ func TestReevaluationOfBF16(t *testing.T) {
 
 func TestReevaluation(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(4)...)
-	says := func(r *benchmark.ResultsCount) (evaluated []Evaluated) {
+	evaluate := func(r *benchmark.ResultsCount) (evaluated []Evaluated) {
 		for _, e := range r.Evaluation {
 			last := len(e.Top1) - 1
 			evaluated = append(evaluated, Evaluated{e.Set, 10000, e.Loss[last].Value, e.Top1[last].Value, e.Top5[last].Value})
@@ -407,7 +407,7 @@ func TestReevaluation(t *testing.T) {
 		{"another loss", func(e *Evaluated) { e.Loss *= 1.01 }, "ori-test: the weights give a loss of"},
 		{"no loss", func(e *Evaluated) { e.Loss = math.NaN() }, "ori-test: the weights give a loss of NaN"},
 		{"another accuracy", func(e *Evaluated) { e.Top1 -= 0.1 }, "ori-test: the weights give a top-1 accuracy of"},
-		{"another top-5 accuracy", func(e *Evaluated) { e.Top5-- }, "100 of 10000 images more or less"},
+		{"another top-5 accuracy", func(e *Evaluated) { e.Top5-- }, "a difference of 100 of 10000 images"},
 	}
 	for _, test := range tests {
 		at := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 888}
@@ -419,7 +419,7 @@ func TestReevaluation(t *testing.T) {
 			if running != 1 || len(w) == 0 {
 				t.Errorf("%d at once, %d tensors", running, len(w))
 			}
-			evaluated := says(r)
+			evaluated := evaluate(r)
 			if r.Trial == at {
 				test.change(&evaluated[0])
 			}
@@ -470,7 +470,7 @@ func edit(t testing.TB, path string, change func([]byte) []byte) {
 	}
 }
 
-// replace is an edit that puts text in place of the first match.
+// replace returns an edit that replaces the first match of pattern by text.
 func replace(pattern, text string) func([]byte) []byte {
 	return func(b []byte) []byte {
 		at := regexp.MustCompile(pattern).FindIndex(b)
@@ -481,7 +481,7 @@ func replace(pattern, text string) func([]byte) []byte {
 	}
 }
 
-// resealed is a change of a record whose SHA-256 is then made to fit.
+// resealed returns an edit of a record that updates its SHA-256 too.
 func resealed(change func([]byte) []byte) func([]byte) []byte {
 	return func(text []byte) []byte {
 		object, _, _ := seal.Open(text)
@@ -491,8 +491,8 @@ func resealed(change func([]byte) []byte) func([]byte) []byte {
 
 func truncate(b []byte) []byte { return b[:len(b)/2] }
 
-// TestPlantedInCampaigns plants a fault in the files of one trial of a campaign and has
-// it found, the rest being sound.
+// TestPlantedInCampaigns plants a fault in the files of one trial of a campaign, which must
+// be the only one found.
 func TestPlantedInCampaigns(t *testing.T) {
 	sound := resultstest.Fill(t, resultstest.Grid(0, 4)...)
 	bad := results.Trial{Arch: 4, Dataset: "cifar100", Epochs: 3, Seed: 888}
@@ -587,8 +587,8 @@ func TestPlantedInCampaigns(t *testing.T) {
 	}
 }
 
-// A record that contradicts itself is a fault, and its weights are not evaluated as it says;
-// a clock that was set is a note.
+// A record that contradicts itself is a fault, and its weights are not evaluated; a clock
+// that was set during the trial is a note.
 func TestRecords(t *testing.T) {
 	trials := resultstest.Grid(4)[:4]
 	c := resultstest.Fill(t, trials...)
@@ -643,7 +643,7 @@ func TestSoundCampaign(t *testing.T) {
 	}
 }
 
-// Records with and without the kernels for the CPU are sound, beside one another too.
+// Records with and without the kernels for the CPU are sound, also in one campaign.
 func TestKernelsOfRecords(t *testing.T) {
 	trials := resultstest.Grid(4)[:3]
 	c := resultstest.Fill(t, trials...)
@@ -659,7 +659,7 @@ func TestKernelsOfRecords(t *testing.T) {
 	}
 }
 
-// TestLeftovers has files that are of no trial noted, and no more than that.
+// TestLeftovers checks that files of no trial are noted, and are not faults.
 func TestLeftovers(t *testing.T) {
 	trial := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 111}
 	c := resultstest.Fill(t, trial)
@@ -718,7 +718,7 @@ func TestEmpty(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "trials"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(t.Context(), open(t, dir), Options{}); !usage.Is(err) || !strings.Contains(err.Error(), "holds no trial") {
+	if _, err := Run(t.Context(), open(t, dir), Options{}); !usage.Is(err) || !strings.Contains(err.Error(), "contains no trials to verify") {
 		t.Errorf("an empty campaign: %v", err)
 	}
 }

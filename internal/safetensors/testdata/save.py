@@ -1,6 +1,6 @@
-"""save.py DIR: write one state dict into DIR, in the types that are read and in one that is not.
+"""save.py DIR: write one state dict into DIR, in the supported types and in one that is not supported.
 
-The committed files were made by safetensors 0.8.0 and torch 2.15.0, which the library needs beside it.
+The committed files were made by safetensors 0.8.0 and torch 2.15.0, which the library needs.
 """
 import sys
 

@@ -1,8 +1,8 @@
 """save.py DIR: write checkpoints and plain pickles with tensors into DIR, for the tests of reading.
 
 The committed files were made by torch 2.15.0. legacy.pth is in the format that was torch.save's default before
-torch 1.6; embedded-protocolN.pickle are plain pickles, which hold each storage as a checkpoint of its own;
-whole.pickle holds one whole checkpoint, as our exports of records with weights do.
+torch 1.6; embedded-protocolN.pickle are plain pickles, which contain a separate checkpoint for each storage;
+whole.pickle contains one whole checkpoint, as nb201's exports with weights do.
 """
 import collections
 import io

@@ -1,7 +1,7 @@
-"""variants.py DIR: write one state dict into DIR in the forms in which programs for torch leave it.
+"""variants.py DIR: write one state dict into DIR in the forms in which torch programs store it.
 
-The committed files were made by torch 2.15.0. A name says what is done: refused-* must not be read. All others hold the
-tensors of plain.pth, those of half-* and bfloat16-* rounded, perhaps behind a prefix.
+The committed files were made by torch 2.15.0. Names describe the form; refused-* must be refused. All others contain the
+tensors of plain.pth, rounded in half-* and bfloat16-*, and with a prefix in some.
 """
 import argparse
 import collections

@@ -1,7 +1,7 @@
-"""Writes ranks.csv: tau-b and rho, by scipy on exact fractions, of random tables.
+"""Writes ranks.csv: tau-b and rho of random tables, computed by scipy on exact fractions.
 
 A table has architectures with one to three seeds in A and in B, and counts of correct
-images that are often equal. levels_test.go draws the same tables.
+images that are often equal. levels_test.go makes the same tables.
 
     python ranks.py > ranks.csv     # made with scipy 1.17.1
 """

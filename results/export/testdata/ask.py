@@ -1,9 +1,9 @@
-"""ask.py MERGED ARCHIVE: ask the client nas-bench-201 for all that an export holds.
+"""ask.py MERGED ARCHIVE: query the client nas-bench-201 for everything in an export.
 
 Prints one JSON document: {"archs": [strings of meta_archs],
 "trials": {"HP/ARCH/DATASET/SEED": {"train": {...}, "eval": {SET: {...}}, "costs": {...}, ...}}},
-with values per epoch as ResultsCount answers them. The archive's weights are loaded
-into the original's TinyNetwork where xautodl is installed.
+with values per epoch as ResultsCount returns them. If xautodl is installed, the archive's
+weights are loaded into the original's TinyNetwork.
 """
 import json
 import os
