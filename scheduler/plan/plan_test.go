@@ -623,7 +623,7 @@ func TestRead(t *testing.T) {
 		{`"key": "digits"`, `"key": "cifar10"`, `key "datasets.0": the definition of "cifar10" is that of "digits"`},
 		{`"training": 1347`, `"training": 13`, `key "datasets.0": a batch of 256 images is larger than the data`},
 		{`"evaluation": 450`, `"evaluation": 0`, `key "datasets.0": digits has 0 images to evaluate`},
-		{`"classes": 10`, `"classes": 1`, `key "datasets.0": definition of digits: key "classes" must be 2`},
+		{`"classes": 10`, `"classes": 1`, `key "datasets.0": definition of digits: key "classes" must be from 2`},
 		{`"workers": 4`, `"workers": 5000`, `key "settings": 5000 loader workers: use at most 4096`},
 		{`"epochs": 12,`, `"epochs": 9223372036854775807,`, `key "schedules.0": a schedule of 9223372036854775807 epochs: use at most 100000`},
 		{`"learning_rate": 0.1`, `"learning_rate": 0.2`, `key "schedules.0": the recipe was changed by hand`},
