@@ -90,8 +90,8 @@ func TestLatencyFile(t *testing.T) {
 		{"l.json: batch, channels and cells must be at least 1", "l.json", `"cells":1`, `"cells":0`},
 		{"l.json: latencies[0]: architecture index 15625 is out of range", "l.json", "15624", "15625"},
 		{"l.json: latencies[0]: genotype", "l.json", "15624", "15623"},
-		{"l.json: latencies[0]: the seconds of architecture 15624 on digits are [-0.5]", "l.json", "0.5", "-0.5"},
-		{"l.json: latencies[0]: the seconds of architecture 15624 on digits are []", "l.json", "0.5", ""},
+		{"l.json: latencies[0]: architecture 15624 on digits has latencies [-0.5]", "l.json", "0.5", "-0.5"},
+		{"l.json: latencies[0]: architecture 15624 on digits has latencies []", "l.json", "0.5", ""},
 		{"cannot export latencies of batches of 128 images", "l.json", "256", "128"},
 	} {
 		if err := os.WriteFile("l.json", []byte(strings.Replace(table, test.old, test.new, 1)), 0o666); err != nil {
