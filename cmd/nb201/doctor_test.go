@@ -61,7 +61,8 @@ func TestDiagnose(t *testing.T) {
 			if err := d.print(&out); err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{c.want, "plugin cuda13", "1347 training images", "cifar-10-batches-py is not there", "cifar-100-python is not there", "ImageNet16 is not there"} {
+			for _, want := range []string{c.want, "plugin cuda13", "1347 training images",
+				"cifar-10-batches-py is not there", "cifar-100-python is not there", "ImageNet16 is not there"} {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("%q is missing in\n%s", want, out.String())
 				}
