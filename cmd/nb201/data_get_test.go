@@ -17,7 +17,8 @@ func TestDataGetByHand(t *testing.T) {
 	if code != 2 || stdout != "" || !strings.HasSuffix(stderr, "\nnb201: ImageNet16-120 has no download; get its files by hand\n") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
-	for _, want := range []string{"image-net.org", "/some/where/cifar.python/ImageNet16\n", "train_data_batch_10", "val_data", "nb201 data imagenet16 --from DIR"} {
+	for _, want := range []string{"image-net.org", "/some/where/cifar.python/ImageNet16\n",
+		"train_data_batch_10", "val_data", "nb201 data imagenet16 --from DIR"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("stderr lacks %q:\n%s", want, stderr)
 		}

@@ -117,7 +117,8 @@ func TestUnits(t *testing.T) {
 		code int
 		args []string
 	}{
-		{0, []string{"train", "0", "--dataset", definition, "--cells", "1", "--channels", "2", "--batch", "16", "--epochs", "1", "--seed", "1", "--out", filepath.Join(dir, "trained")}},
+		{0, []string{"train", "0", "--dataset", definition, "--cells", "1", "--channels", "2", "--batch", "16", "--epochs", "1",
+			"--seed", "1", "--out", filepath.Join(dir, "trained")}},
 		{0, []string{"plan", filepath.Join(dir, "planned"), "--archs", "0", "--datasets", "digits," + definition, "--epochs", "1", "--seeds", "1", "--batch", "16"}},
 		{0, []string{"plan", filepath.Join(dir, "planned")}},
 		{3, []string{"data", "check", definition}},

@@ -26,8 +26,8 @@ func TestXLAFlags(t *testing.T) {
 	for flags, want := range map[string]string{
 		"--no_such_flag": "XLA_FLAGS contains a flag that the XLA plugin does not know: --no_such_flag; correct or unset it",
 		"--xla_cpu_enable_fast_math=false --one=1  --two": "does not know: --one=1 --two; correct or unset it",
-		"--xla_cpu_enable_fast_math=perhaps":              "XLA_FLAGS contains a value that XLA does not accept: --xla_cpu_enable_fast_math=perhaps; correct or unset it",
-		"xla_cpu_enable_fast_math=false":                  "does not begin with -- and is therefore taken as a file name; the file cannot be opened: xla_cpu_enable_fast_math=false",
+		"--xla_cpu_enable_fast_math=perhaps":              "contains a value that XLA does not accept: --xla_cpu_enable_fast_math=perhaps; correct",
+		"xla_cpu_enable_fast_math=false":                  "taken as a file name; the file cannot be opened: xla_cpu_enable_fast_math=false; correct",
 		"flags":                                           "does not know: --xla_of_a_file",
 	} {
 		t.Setenv("XLA_FLAGS", flags)

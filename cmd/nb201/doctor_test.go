@@ -63,7 +63,8 @@ func TestDiagnose(t *testing.T) {
 			if err := d.print(&out); err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{c.want, "plugin cuda13", "1347 training images", "cifar-10-batches-py not found in", "cifar-100-python not found in", "ImageNet16 not found in"} {
+			for _, want := range []string{c.want, "plugin cuda13", "1347 training images",
+				"cifar-10-batches-py not found in", "cifar-100-python not found in", "ImageNet16 not found in"} {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("%q is missing in\n%s", want, out.String())
 				}

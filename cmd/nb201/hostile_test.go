@@ -93,7 +93,8 @@ func TestNamesAreNeverObeyed(t *testing.T) {
 		}
 	}
 	stdout, stderr, code = nb201("data", "import", source, "--name", "own", "--size", "8", "--test", "0.5", "--to", dir, "--skip-unreadable")
-	if code != 0 || strings.ContainsAny(stdout+stderr, "\x1b\u2066\r\t") || strings.Contains(stdout+stderr, "\nrow") || !strings.Contains(stdout, `c\nrow\x1b[31m, tabs\tand\u2066marks`) {
+	if code != 0 || strings.ContainsAny(stdout+stderr, "\x1b\u2066\r\t") || strings.Contains(stdout+stderr, "\nrow") ||
+		!strings.Contains(stdout, `c\nrow\x1b[31m, tabs\tand\u2066marks`) {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }

@@ -63,7 +63,8 @@ func TestKernels(t *testing.T) {
 	stdout, stderr, code := kernels("")
 	lines := strings.Split(stdout, "\n")
 	if code != 0 || len(lines) != 7 || !strings.HasPrefix(lines[1], "compiled for h100 by xla_cuda_plugin.so") ||
-		!strings.HasSuffix(lines[1], "32x32 images, 10 classes, C=16 N=1, batch 32, fp32") || !strings.HasPrefix(lines[4], "  training step  ") || !strings.HasPrefix(lines[5], "     evaluation ") {
+		!strings.HasSuffix(lines[1], "32x32 images, 10 classes, C=16 N=1, batch 32, fp32") ||
+		!strings.HasPrefix(lines[4], "  training step  ") || !strings.HasPrefix(lines[5], "     evaluation ") {
 		t.Errorf("code %d, stderr %s, stdout\n%s", code, stderr, stdout)
 	}
 	// When it is stopped, it ends at once and leaves no files.
@@ -107,7 +108,8 @@ func TestKernels(t *testing.T) {
 		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 			t.Fatalf("%+v: %v", test, err)
 		}
-		if test.args == "" && len(r.Programs) == 2 && r.Programs[0].Least != 0 || strings.Contains(test.args, "--flop") && !(r.Programs[1].Least > 0 && r.Programs[0].Least > 2*r.Programs[1].Least) {
+		if test.args == "" && len(r.Programs) == 2 && r.Programs[0].Least != 0 ||
+			strings.Contains(test.args, "--flop") && !(r.Programs[1].Least > 0 && r.Programs[0].Least > 2*r.Programs[1].Least) {
 			t.Errorf("%+v: least times %v and %v", test, r.Programs[0].Least, r.Programs[1].Least)
 		}
 		if len(r.Programs) != 2 || (len(r.Faults) > 0) != (code != 0) {

@@ -22,7 +22,8 @@ func TestLatency(t *testing.T) {
 	lines := strings.Split(stdout, "\n")
 	if code != 0 || len(lines) != 7 || lines[0] != "evaluation of a batch of 8, C=2 N=1, bf16 on cpu" || lines[1] != "3 runs, after 3 to warm up" ||
 		!strings.HasPrefix(lines[3], "  architecture         dataset  image  classes  median ms  least ms") ||
-		!strings.HasPrefix(lines[4], "             0          digits  16x16       10 ") || !strings.HasPrefix(lines[5], "             0  ImageNet16-120  16x16      120 ") {
+		!strings.HasPrefix(lines[4], "             0          digits  16x16       10 ") ||
+		!strings.HasPrefix(lines[5], "             0  ImageNet16-120  16x16      120 ") {
 		t.Errorf("code %d, stderr %q, stdout\n%s", code, stderr, stdout)
 	}
 
@@ -42,7 +43,8 @@ func TestLatency(t *testing.T) {
 			t.Errorf("architecture %d on %s: %v", m.Arch, m.Dataset, m.Seconds)
 		}
 	}
-	if want := []string{"cifar10", "cifar10-valid", "digits"}; !slices.Equal(names, append(want, want...)) || table.Measured[0].Arch != 0 || table.Measured[3].Arch != 4 {
+	if want := []string{"cifar10", "cifar10-valid", "digits"}; !slices.Equal(names, append(want, want...)) ||
+		table.Measured[0].Arch != 0 || table.Measured[3].Arch != 4 {
 		t.Errorf("measured %+v", table.Measured)
 	}
 	if !slices.Equal(table.Measured[0].Seconds, table.Measured[1].Seconds) || slices.Equal(table.Measured[0].Seconds, table.Measured[2].Seconds) {

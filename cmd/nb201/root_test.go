@@ -166,7 +166,8 @@ func TestWrongUsage(t *testing.T) {
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --channels 9223372036854775807", "use at most 4096 of each"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --cells 4097", "use at most 4096 of each"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --channels 4096 --cells 4096", "million parameters; use fewer channels or cells, for at most 5000 million"},
-		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --devices 9223372036854775807", "--devices 9223372036854775807, --per-device 1: use at most 1000000"},
+		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --devices 9223372036854775807",
+			"--devices 9223372036854775807, --per-device 1: use at most 1000000"},
 
 		{"run", "takes one DIR (a campaign directory), got 0 (see nb201 run --help)"},
 		{"run none", "none has no plan"},

@@ -66,7 +66,8 @@ func TestSetup(t *testing.T) {
 	}
 	var stdout, stderr strings.Builder
 	if code := run([]string{"setup"}, &stdout, &stderr); code != 1 || stdout.Len() > 0 ||
-		!strings.HasPrefix(stderr.String(), "installing the plugin again, because the installed one is damaged: damaged: ") || !strings.Contains(stderr.String(), "no package index has") {
+		!strings.HasPrefix(stderr.String(), "installing the plugin again, because the installed one is damaged: damaged: ") ||
+		!strings.Contains(stderr.String(), "no package index has") {
 		t.Errorf("damaged: exit code %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 	if found.Source != plugin.FromSetup {

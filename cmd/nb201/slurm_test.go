@@ -89,7 +89,8 @@ func TestSlurmQueue(t *testing.T) {
 	}
 	stdout, _, _ = nb201("status", dir, "--json")
 	var status statusView
-	if err := json.Unmarshal([]byte(stdout), &status, json.RejectUnknownMembers(true)); err != nil || len(status.Arrays) != 1 || len(status.Arrays[0].Elements) != 2 {
+	if err := json.Unmarshal([]byte(stdout), &status, json.RejectUnknownMembers(true)); err != nil || len(status.Arrays) != 1 ||
+		len(status.Arrays[0].Elements) != 2 {
 		t.Errorf("%v in\n%s", err, stdout)
 	}
 	if _, stderr, code = nb201("slurm", dir, "--shared", "--submit"); code != 2 ||
@@ -193,7 +194,8 @@ func TestSlurmProblems(t *testing.T) {
 func TestKubernetes(t *testing.T) {
 	dir := smallPlan(t)
 	onlyPrograms(t, nil) // it needs none
-	stdout, stderr, code := nb201("slurm", dir, "--kubernetes", "--image", "nb201:1", "--claim", "volume", "--gpus", "2", "--max-running", "3", "--", "--data", "/nb201/data")
+	stdout, stderr, code := nb201("slurm", dir, "--kubernetes", "--image", "nb201:1", "--claim", "volume",
+		"--gpus", "2", "--max-running", "3", "--", "--data", "/nb201/data")
 	if code != 0 || stderr != "" {
 		t.Fatal(code, stderr)
 	}

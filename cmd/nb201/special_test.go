@@ -131,18 +131,25 @@ func specialPlaces(t *testing.T) []place {
 	const (
 		train = "train 0 --cells 1 --channels 2 --batch 16 --epochs 1 --seed 1 --out OUT --dataset "
 	)
-	published := map[string]int{"query FILE 4": 2, "verify FILE": 2, "export FILE --format csv --to OUT": 2, "compare FILE FILE": 2, "train 4 --dataset digits --epochs 1 --seed 1 --out OUT --from FILE": 2}
+	published := map[string]int{"query FILE 4": 2, "verify FILE": 2, "export FILE --format csv --to OUT": 2, "compare FILE FILE": 2,
+		"train 4 --dataset digits --epochs 1 --seed 1 --out OUT --from FILE": 2}
 	tables := map[string]int{"query DIR 4": 2, "verify DIR": 2, "export DIR --format nats --to OUT": 2, "compare DIR DIR": 2}
 	part := map[string]int{"query DIR 4": 2, "verify DIR": 3, "export DIR --format nats --to OUT": 2, "compare DIR DIR": 2}
 	return []place{
-		{"a record", c.Dir, c.RecordPath(trial), map[string]int{"status DIR": 0, "verify DIR": 3, "query DIR 4": 2, "export DIR --format csv --to OUT": 2, "compare DIR DIR": 2}},
-		{"weights", c.Dir, c.WeightsPath(trial), map[string]int{"verify DIR": 3, "export DIR --format archive --less 2 --to OUT": 2, "train 4 --dataset digits --eval-only --from FILE": 2}},
-		{"a plan", planned, filepath.Join(planned, "plan.json"), map[string]int{"status DIR": 2, "run DIR": 2, "plan DIR": 2, "slurm DIR --kubernetes --image i --claim c": 2}},
+		{"a record", c.Dir, c.RecordPath(trial),
+			map[string]int{"status DIR": 0, "verify DIR": 3, "query DIR 4": 2, "export DIR --format csv --to OUT": 2, "compare DIR DIR": 2}},
+		{"weights", c.Dir, c.WeightsPath(trial),
+			map[string]int{"verify DIR": 3, "export DIR --format archive --less 2 --to OUT": 2, "train 4 --dataset digits --eval-only --from FILE": 2}},
+		{"a plan", planned, filepath.Join(planned, "plan.json"),
+			map[string]int{"status DIR": 2, "run DIR": 2, "plan DIR": 2, "slurm DIR --kubernetes --image i --claim c": 2}},
 		{"a run's state", c.Dir, filepath.Join(c.Dir, "running", "host-1.json"), map[string]int{"status DIR": 0}},
 		{"failed attempts", c.Dir, filepath.Join(c.Dir, "failed", "000006", "digits", "0002-0001.json"), map[string]int{"status DIR": 0}},
 		{"latencies", c.Dir, in("latency.json"), map[string]int{"export DIR --format csv --to OUT --latency FILE": 2}},
-		{"a definition", mine, definition, map[string]int{"data check FILE": 2, "data list FILE": 2, "arch 0 --dataset FILE": 2, "init-weights 0 --seed 1 --to OUT --dataset FILE": 2, train + "FILE": 2, "plan OUT --archs 0 --epochs 1 --seeds 1 --datasets FILE": 2, "latency 0 --dataset FILE": 2}},
-		{"images", mine, filepath.Join(mine, "data_batch_2.bin"), map[string]int{"data check DIR/mine.json": 2, train + "DIR/mine.json": 2, "plan OUT --archs 0 --epochs 1 --seeds 1 --batch 16 --datasets DIR/mine.json": 2}},
+		{"a definition", mine, definition, map[string]int{"data check FILE": 2, "data list FILE": 2, "arch 0 --dataset FILE": 2,
+			"init-weights 0 --seed 1 --to OUT --dataset FILE": 2, train + "FILE": 2,
+			"plan OUT --archs 0 --epochs 1 --seeds 1 --datasets FILE": 2, "latency 0 --dataset FILE": 2}},
+		{"images", mine, filepath.Join(mine, "data_batch_2.bin"),
+			map[string]int{"data check DIR/mine.json": 2, train + "DIR/mine.json": 2, "plan OUT --archs 0 --epochs 1 --seeds 1 --batch 16 --datasets DIR/mine.json": 2}},
 		{"a picture", in("pictures"), in("pictures", "a", "1.png"), map[string]int{"data import DIR --name own --test 0.5 --to OUT": 2}},
 		{"arrays", dir, in("arrays.npz"), map[string]int{"data import FILE --name own --test 0.5 --to OUT": 2}},
 		{"CSV", dir, in("images.csv.gz"), map[string]int{"data import FILE --name own --test 0.5 --to OUT": 2}},

@@ -31,7 +31,8 @@ func statusCampaign(t *testing.T) (dir string) {
 	run := state.Run{
 		Host: "node1", PID: 4711, Started: now.Add(-2 * time.Hour), Chunk: "1/2", Finished: 30, Failed: 1, Paused: "1 GiB free on the disk",
 		Workers: []state.Worker{
-			{Device: "cuda:0", Trial: &trial, Attempt: 2, Stage: "train", Epoch: 1, Epochs: 3, Since: now.Add(-90 * time.Second), ImagesPerSecond: 8123, Log: "logs/a.log"},
+			{Device: "cuda:0", Trial: &trial, Attempt: 2, Stage: "train", Epoch: 1, Epochs: 3,
+				Since: now.Add(-90 * time.Second), ImagesPerSecond: 8123, Log: "logs/a.log"},
 			{Device: "cuda:1", Stage: state.StageIdle, Since: now.Add(-20 * time.Minute)},
 		},
 		LastHour: state.Throughput{Seconds: 3600, Trials: 15, Images: 29.3e6},

@@ -242,10 +242,12 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 				}
 				ending, reason := open(ctx, w.c, config, w.f, w.out)
 				w.others.Wait()
-				if door == "nb201 train" && test.ending == attempt.Claimed && strings.HasSuffix(reason, "another process is training it for campaign "+w.c.Dir+"; wait for it, or use another --out") {
+				if door == "nb201 train" && test.ending == attempt.Claimed &&
+					strings.HasSuffix(reason, "another process is training it for campaign "+w.c.Dir+"; wait for it, or use another --out") {
 					ending = attempt.Claimed
 				}
-				if says := strings.ReplaceAll(test.says, "DIR", w.c.Dir); ending != test.ending || w.f.began != test.began || !strings.Contains(w.out.String()+reason, says) {
+				if says := strings.ReplaceAll(test.says, "DIR", w.c.Dir); ending != test.ending || w.f.began != test.began ||
+					!strings.Contains(w.out.String()+reason, says) {
 					t.Errorf("%s (%s), training began %d times; want %s, %d times and %q in\n%s", ending, reason, w.f.began, test.ending, test.began, says, w.out)
 				}
 				r, err := w.c.Record(trial)
