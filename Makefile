@@ -68,9 +68,9 @@ gpu-kernels: setup compiler
 	$(LONG) -run TestKernels ./train/device
 
 check: lint
-	@echo 'go mod tidy, import arrows, skips'
+	@echo 'go mod tidy, import arrows, skips, banned phrases, links'
 	@go mod tidy -diff
-	@go test ./internal/arrows ./internal/needs
+	@go test ./internal/arrows ./internal/needs ./internal/prose
 	@if git rev-parse --git-dir >/dev/null 2>&1; then echo 'no secrets'; \
 		! git grep --untracked -nIE -e '-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}'; fi
 

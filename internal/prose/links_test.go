@@ -1,0 +1,105 @@
+package prose
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	link    = regexp.MustCompile(`!?\[[^\]]*\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	code    = regexp.MustCompile("(?ms)^```.*?^```$|`[^`\n]*`")
+	dropped = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// anchors are the names by which a page's headings are linked, as GitHub makes them.
+func anchors(page string) []string {
+	var list []string
+	for _, m := range heading.FindAllStringSubmatch(page, -1) {
+		list = append(list, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return list
+}
+
+// broken returns the links of a page that lead nowhere: to a file that does not exist, or to a
+// heading that its page does not have. Addresses of other hosts are not visited.
+func broken(path string) ([]string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(string(content), ""), -1) {
+		if strings.Contains(m[1], "://") {
+			continue
+		}
+		file, anchor, _ := strings.Cut(m[1], "#")
+		target := path
+		if file != "" {
+			target = filepath.Join(filepath.Dir(path), file)
+		}
+		if _, err := os.Stat(target); err != nil {
+			list = append(list, m[1])
+			continue
+		}
+		if anchor == "" {
+			continue
+		}
+		page, err := os.ReadFile(target)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(anchors(string(page)), anchor) {
+			list = append(list, m[1])
+		}
+	}
+	return list, nil
+}
+
+func TestLinks(t *testing.T) {
+	pages := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && slices.Contains(notOurs, d.Name()) {
+			return fs.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(path) != ".md" {
+			return nil
+		}
+		pages++
+		list, err := broken(path)
+		for _, target := range list {
+			t.Errorf("%s links to %s, which does not exist", path, target)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pages < 10 {
+		t.Errorf("only %d pages were read", pages)
+	}
+}
+
+func TestBrokenLinks(t *testing.T) {
+	dir := t.TempDir()
+	page := filepath.Join(dir, "page.md")
+	text := "# A `word`, two\n[a](page.md#a-word-two) [b](page.md#lost) [c](lost.md) [d](#a-word-two) [e](https://example.org/lost.md)\n`[f](code.md)`\n"
+	if err := os.WriteFile(page, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	got, err := broken(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"page.md#lost", "lost.md"}; !slices.Equal(got, want) {
+		t.Errorf("broken links %q, want %q", got, want)
+	}
+}
