@@ -159,7 +159,7 @@ func TestFormulaCells(t *testing.T) {
 			t.Errorf("code %d, stderr %q", code, stderr)
 		}
 	}
-	if _, stderr, code := nb201("export", asked, "--format", "parquet", "--raw-cells", "--to", filepath.Join(dir, "p")); code != 2 || !strings.Contains(stderr, "parquet has no cells") {
+	if _, stderr, code := nb201("export", asked, "--format", "parquet", "--raw-cells", "--to", filepath.Join(dir, "p")); code != 2 || !strings.Contains(stderr, "parquet has no raw cells; only csv has them") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 }

@@ -156,7 +156,7 @@ func TestSlurmProblems(t *testing.T) {
 		{aCluster(), "--image i", 2, "--image, --claim and --path need --kubernetes"},
 		{aCluster(), "--kubernetes --partition gpu", 2, "--kubernetes and --partition exclude each other"},
 		{aCluster(), "--kubernetes --claim c", 2, `image "": not a container image`},
-		{aCluster(), "--kubernetes --claim c --image i --gpus a100:1", 2, "for Kubernetes use a number"},
+		{aCluster(), "--kubernetes --claim c --image i --gpus a100:1", 2, "with --kubernetes, use only a number"},
 	} {
 		onlyPrograms(t, test.programs)
 		stdout, stderr, code := nb201(append([]string{"slurm", dir}, strings.Fields(test.args)...)...)

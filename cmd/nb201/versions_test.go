@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // TestVersionForm keeps the version one that semver accepts and records can hold.
@@ -44,12 +46,8 @@ func TestVersionShown(t *testing.T) {
 // TestVersionOfBuilds builds the program as the Makefile does, and as go build does in a tree that
 // knows no commit.
 func TestVersionOfBuilds(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the program")
-	}
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("no go")
-	}
+	needs.Long(t, "builds the program")
+	needs.Program(t, "go")
 	dir := t.TempDir()
 	for want, flags := range map[string][]string{
 		release:                    {"-buildvcs=false"},

@@ -147,6 +147,7 @@ func ImageNetBatch(style Style, images *data.Images) []byte {
 // Style is the Python version and the protocol that write a pickle.
 type Style int
 
+// The styles in which CIFAR's and ImageNet's pickles occur.
 const (
 	Python2     Style = iota // cPickle with protocol 2: text is str
 	Python3                  // protocol 3, the default for many years: str and bytes

@@ -54,6 +54,7 @@ func (p Plugin) Name() string { return strings.TrimSpace(filepath.Base(p.Path) +
 // Source is how a plugin got onto this machine, or how it was named.
 type Source string
 
+// The sources that [Find] searches.
 const (
 	FromSetup       Source = "nb201 setup"
 	FromEnvironment Source = "GOMLX_BACKEND"

@@ -22,6 +22,7 @@ import (
 // DType is the element type of a tensor.
 type DType uint8
 
+// The element types that a Tensor can have.
 const (
 	Float32 DType = iota
 	Float64

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Last, given as an epoch, selects the last epoch of a schedule, as iepoch=None does in the
+// Last selects the last epoch of a schedule where an epoch is expected, as iepoch=None does in the
 // clients.
 const Last = -1
 

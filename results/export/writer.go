@@ -30,6 +30,7 @@ type Traits struct {
 // Slotting is how a format names schedules.
 type Slotting int
 
+// How formats name schedules.
 const (
 	NoSlots    Slotting = iota // every schedule under its own name
 	AskedSlots                 // '12' and '200' if Options.Less or Full is given, else as NoSlots
@@ -39,6 +40,7 @@ const (
 // Choice says when a format has a property.
 type Choice int
 
+// When formats have a property.
 const (
 	Never Choice = iota
 	Asked        // if the options ask for it

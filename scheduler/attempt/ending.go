@@ -14,6 +14,7 @@ import (
 // Ending says how an attempt at a trial ended.
 type Ending string
 
+// The endings of attempts.
 const (
 	Finished Ending = "finished" // the record is published
 	Done     Ending = "done"     // the trial was done already, or another process published it first

@@ -51,6 +51,7 @@ type FailedAttempt struct {
 // Kind says why an attempt at a trial failed.
 type Kind string
 
+// The kinds of failure.
 const (
 	Crashed     Kind = "crashed"       // the worker died
 	Hung        Kind = "hung"          // the worker made no progress

@@ -35,11 +35,13 @@ type Report struct {
 // Event is the type of a Report.
 type Event string
 
+// The types of reports.
 const (
 	Ready    Event = "ready"    // the worker is ready for an order
 	Progress Event = "progress" // the trial is in progress
 
-	// How a trial ended: see [attempt.Ending]. Unable may also come instead of Ready.
+	// These say how a trial ended: see [attempt.Ending]. Unable may also come instead of Ready.
+
 	Finished = Event(attempt.Finished)
 	Done     = Event(attempt.Done)
 	Claimed  = Event(attempt.Claimed)
