@@ -29,9 +29,8 @@ import (
 	"nb201/train"
 )
 
-// program returns the path of nb201. On a machine without Go (see tools/carry.sh) that is the file
-// ../nb201 relative to the test binary's directory; otherwise program builds nb201 in dir. At the
-// end of the test it checks the files in dir against their schemas.
+// program returns the path of nb201 for a test that makes its files in dir. At the end of the test it
+// checks these against their schemas.
 func program(t *testing.T, dir string) string {
 	t.Helper()
 	t.Cleanup(func() {
@@ -39,6 +38,13 @@ func program(t *testing.T, dir string) string {
 			schematest.CheckDir(t, dir)
 		}
 	})
+	return build(t, dir)
+}
+
+// build returns the path of nb201. On a machine without Go (see tools/carry.sh) that is the file
+// ../nb201 relative to the test binary's directory; otherwise build builds nb201 in dir.
+func build(t *testing.T, dir string) string {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/needs"
 	"nb201/internal/plugin"
+	"nb201/internal/schematest"
 )
 
 // update rewrites the output in the pages' console blocks from this run.
@@ -206,7 +207,7 @@ func TestDocs(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(program(t, t.TempDir()), filepath.Join(dir, "bin", "nb201")); err != nil {
+	if err := os.Symlink(build(t, t.TempDir()), filepath.Join(dir, "bin", "nb201")); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"configs", "testdata", "tools", "docs"} {
@@ -216,6 +217,9 @@ func TestDocs(t *testing.T) {
 	}
 	for _, page := range pages(t, root) {
 		t.Run(page, func(t *testing.T) { reader.run(t, page) })
+	}
+	for _, made := range []string{"demo", "tour", "sets"} { // two campaigns, and the definition of a dataset
+		schematest.CheckDir(t, filepath.Join(dir, made))
 	}
 }
 
