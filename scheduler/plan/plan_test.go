@@ -108,7 +108,7 @@ func TestParseArchs(t *testing.T) {
 		{"@empty", "", "empty: the file names no architecture"},
 		{"bad", "", "bad, line 2: "},
 		{"unique2", "", "unique2, line 1: "},
-		{"wide", "", "wide: the text is in UTF-16 or UTF-32, as its first bytes say: save it as UTF-8"},
+		{"wide", "", "wide: the text is in UTF-16 or UTF-32, by its first bytes; save it as UTF-8"},
 	} {
 		got, err := parseArchs(c.list, read)
 		switch {
