@@ -2,7 +2,7 @@
 # themselves. docs/developing.md describes the targets.
 
 # The commit, which follows the release number (cmd/nb201/versions.go) in the version.
-COMMIT := $(shell git describe --always --exclude='*' --abbrev=7 --dirty=.dirty 2>/dev/null)
+COMMIT := $(shell git --git-dir=.git describe --always --exclude='*' --abbrev=7 --dirty=.dirty 2>/dev/null)
 NB201 := bin/nb201
 # More flags for go test, such as TESTFLAGS='-run Golden -v'.
 TESTFLAGS :=

@@ -19,8 +19,21 @@ var (
 	provided = regexp.MustCompile(`(?m)^\s*provide ([a-z -]+)$`)
 	needed   = regexp.MustCompile(`(?m): NEEDS = ([a-z,-]+)$`)
 	fromStep = regexp.MustCompile(`^make ([a-z-]+)( |$)`)
+	word     = regexp.MustCompile(`([a-z-]+)`)
 	pinned   = regexp.MustCompile(`^[a-z/-]+@[0-9a-f]{40}$`)
 )
+
+// providers maps a need that CI provides to the target that provides it.
+var providers = map[string]string{
+	"programs": "packages", "slurm": "packages", "python": "python", "plugin": "setup", "kernels": "setup", "compiler": "compiler",
+}
+
+// fromShared lists the needs that .ci/run provides only if ../shared has the data for them, and the
+// targets that it then makes.
+var fromShared = struct{ needs, targets []string }{
+	needs:   []string{"clients", "jpegs", "photos", "published"},
+	targets: []string{"clients", "photographs"},
+}
 
 // workflow is a GitHub Actions workflow, as far as the test reads it.
 type workflow struct {
@@ -69,30 +82,36 @@ func TestTargets(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps := map[string]bool{}
-	var required []string
-	require := func(env map[string]string) {
-		required = append(required, strings.Split(env[needs.RequireVariable], ",")...)
-	}
+	requirable := slices.Sorted(maps.Keys(providers))
 	for name, job := range w.Jobs {
 		if job.Timeout == 0 {
 			t.Errorf("the workflow's job %s has no time limit", name)
 		}
-		require(job.Env)
+		made := map[string]bool{}
+		required := []string{job.Env[needs.RequireVariable]}
 		for _, step := range job.Steps {
-			require(step.Env)
+			required = append(required, step.Env[needs.RequireVariable])
 			if m := fromStep.FindStringSubmatch(step.Run); m != nil {
-				steps[m[1]] = true
+				made[m[1]], steps[m[1]] = true, true
 			} else if !pinned.MatchString(step.Uses) {
 				t.Errorf("the workflow's job %s has a step that neither makes a target nor uses an action by its commit: %+v", name, step)
 			}
+		}
+		required = captured(word, strings.Join(required, ","), "")
+		for _, need := range required {
+			if !made[providers[need]] {
+				t.Errorf("the workflow's job %s requires %s and does not make what provides it", name, need)
+			}
+		}
+		if name != "check" && !slices.Equal(required, requirable) {
+			t.Errorf("the workflow's job %s requires %q, want %q", name, required, requirable)
 		}
 	}
 	if len(w.Jobs) < 3 || len(w.Permissions) != 1 || w.Permissions["contents"] != "read" || w.Concurrency.Group == "" {
 		t.Errorf("the workflow has %d jobs, permissions %v, concurrency %+v", len(w.Jobs), w.Permissions, w.Concurrency)
 	}
 
-	// .ci/run makes these two only if ../shared has the data for them.
-	want := slices.DeleteFunc(slices.Clone(made), func(name string) bool { return name == "photographs" || name == "clients" })
+	want := slices.DeleteFunc(slices.Clone(made), func(name string) bool { return slices.Contains(fromShared.targets, name) })
 	if got := slices.Sorted(maps.Keys(steps)); !slices.Equal(got, want) || len(want) < 10 {
 		t.Errorf("the workflow makes %q, .ci/run %q", got, want)
 	}
@@ -101,13 +120,12 @@ func TestTargets(t *testing.T) {
 			t.Errorf("the Makefile has no target %s", name)
 		}
 	}
-	required = slices.Concat(required, captured(provided, run, " "), captured(needed, makefile, ","))
-	for _, name := range required {
-		if name != "" && !slices.Contains(needs.Names(), name) {
+	if got, want := captured(provided, run, " "), slices.Sorted(slices.Values(slices.Concat(requirable, fromShared.needs))); !slices.Equal(got, want) {
+		t.Errorf(".ci/run provides %q, want %q", got, want)
+	}
+	for _, name := range slices.Concat(requirable, fromShared.needs, captured(needed, makefile, ",")) {
+		if !slices.Contains(needs.Names(), name) {
 			t.Errorf("nothing is needed by the name %q", name)
 		}
-	}
-	if len(required) < 10 {
-		t.Errorf("only %q are required", required)
 	}
 }

@@ -88,6 +88,17 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// The front page stays a front page: the manual is in docs.
+func TestReadmeIsShort(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(text), "\n"); lines > 180 {
+		t.Errorf("README.md has %d lines, more than 180; move some to docs", lines)
+	}
+}
+
 func TestBrokenLinks(t *testing.T) {
 	dir := t.TempDir()
 	page := filepath.Join(dir, "page.md")

@@ -88,7 +88,7 @@ func passages(file string, content []byte) []passage {
 	p := passage{file: file}
 	lines := bufio.NewScanner(strings.NewReader(string(content)))
 	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimLeft(strings.TrimSpace(lines.Text()), "#> ")
+		line := strings.TrimLeft(strings.TrimSpace(lines.Text()), "#>/* ") // of comments and quotations
 		if line == "" {
 			found = append(found, p)
 			p = passage{file: file}
@@ -120,7 +120,7 @@ func goPassages(file string, content []byte) []passage {
 			if last >= 0 && line == last+1 && found[len(found)-1].text[0] == '/' {
 				found[len(found)-1].text += " " + strings.TrimSpace(strings.TrimPrefix(text, "//"))
 			} else {
-				found = append(found, passage{file, line, text})
+				found = append(found, passage{file, line, strings.Join(strings.Fields(text), " ")})
 			}
 			last = line
 		case token.STRING:
@@ -141,6 +141,8 @@ func read(path string) bool {
 	switch filepath.Ext(path) {
 	case ".go", ".md", ".sh", ".yml", ".py", ".c", ".h":
 		return true
+	case ".json":
+		return strings.HasPrefix(path, "docs/")
 	}
 	return slices.Contains([]string{"Makefile", ".ci/run", "bench/run"}, path)
 }
