@@ -29,7 +29,7 @@ func (n Network) Validate() error {
 	const mostParams = 5000             // millions: 20 GB of weights, and several times that to train
 	switch {
 	case max(n.Channels, n.Cells, n.Classes, n.Size) > most:
-		return usage.Errorf("a network of %d channels and %d cells per stage for %d classes and %dx%d pixels is too large; use at most %d of each",
+		return usage.Errorf("a network of %d channels and %d cells per stage for %d classes and %dx%d pixels is too large; channels, cells, classes and pixels per side may each be at most %d",
 			n.Channels, n.Cells, n.Classes, n.Size, n.Size, most)
 	case n.Channels < 1:
 		return usage.Errorf("a network cannot have %d channels; use at least 1", n.Channels)

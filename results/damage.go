@@ -165,7 +165,7 @@ func (c Campaign) setAside(root atomicfile.Root, t Trial) (path string, reason, 
 	record := recordName(t)
 	for _, from := range []string{weightsName(t), record} { // the record last: if this fails, the trial still counts as damaged
 		if err := root.CheckLinks(from); err != nil {
-			return "", reason, fmt.Errorf("rename the damaged record of %v: %w", t, err)
+			return "", reason, fmt.Errorf("cannot rename the damaged record of %v: %w", t, err)
 		}
 		to := from + asideSuffix
 		for n := 2; ; n++ {
@@ -175,7 +175,7 @@ func (c Campaign) setAside(root atomicfile.Root, t Trial) (path string, reason, 
 			to = fmt.Sprintf("%s-%d", from+asideSuffix, n)
 		}
 		if err := root.Rename(from, to); err != nil && (from == record || !errors.Is(err, fs.ErrNotExist)) {
-			return "", reason, fmt.Errorf("rename the damaged record of %v: %w", t, err)
+			return "", reason, fmt.Errorf("cannot rename the damaged record of %v: %w", t, err)
 		}
 		path = filepath.Join(c.Dir, to)
 	}

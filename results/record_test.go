@@ -184,7 +184,7 @@ func TestReadRecordRefuses(t *testing.T) {
 		"cut off":     {whole[:500], "byte 500"},
 		"not JSON":    {replace(`"precision"`, `precision`), "byte"},
 		"unknown key": {replace(`"precision"`, `"precisions"`), `unknown key "precisions"`},
-		"key twice":   {replace(`"precision": "fp32"`, `"precision": "fp32", "precision": "fp32"`), "twice"},
+		"key twice":   {replace(`"precision": "fp32"`, `"precision": "fp32", "precision": "fp32"`), `duplicate key "precision"`},
 		"text":        {replace(`"seed": 777`, `"seed": "777"`), "trial.seed"},
 		"seed":        {replace(`"seed": 777`, `"seed": 4294967296`), "trial.seed"},
 		"more":        {whole + "{}", `unknown key "sha256"`},

@@ -23,7 +23,7 @@ const maxStarts = 3
 func (r *run) runWorker(ctx context.Context, i int) {
 	log, err := r.openLog(ctx, i)
 	if err != nil {
-		r.fail(fmt.Errorf("open the log of a worker: %w", err))
+		r.fail(fmt.Errorf("cannot open a worker's log: %w", err))
 		return
 	}
 	defer log.Close()
@@ -271,7 +271,7 @@ func (r *run) noteFailure(i int, o worker.Order, ending worker.Report) (final bo
 		Kind: ending.Kind, Reason: ending.Reason, Log: w.Log,
 	}, r.MaxAttempts)
 	if err := f.Write(r.Dir); attempt.IsNoRoom(err) {
-		return false, fmt.Errorf("%v: record the failed attempt: %w", o.Trial, err)
+		return false, fmt.Errorf("%v: cannot record the failed attempt: %w", o.Trial, err)
 	} else if err != nil {
 		r.logf("warning: %v: cannot record the failed attempt, so other runs do not count it: %v", o.Trial, err)
 		r.mu.Lock()

@@ -168,7 +168,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		return nil, err
 	}
 	if err := sweep(o.Dir, host); err != nil { // after findDone, so that a trial with a damaged record keeps its checkpoints
-		return nil, fmt.Errorf("tidy up campaign %s: %w", o.Dir, err)
+		return nil, fmt.Errorf("cannot remove leftovers in campaign %s: %w", o.Dir, err)
 	}
 	order := slices.DeleteFunc(slices.Clone(planned), func(t results.Trial) bool { return done[t] })
 	r.totals.Planned, r.totals.Done = len(planned), len(planned)-len(order)

@@ -106,7 +106,7 @@ func (s campaignSource) Salvage(index int) (*benchmark.Architecture, []error) {
 	}
 	trials, err := s.campaign.TrialsOf(index)
 	if err != nil {
-		return nil, []error{fmt.Errorf("list campaign: %w", err)}
+		return nil, []error{fmt.Errorf("cannot list campaign %s: %w", s.campaign.Dir, err)}
 	}
 	var errs []error
 	for _, t := range trials {

@@ -43,7 +43,7 @@ func TakeClaim(campaign string, t results.Trial) (*Claim, error) {
 			}
 		}
 		if !errors.Is(err, fs.ErrNotExist) { // else another process removed the directory meanwhile
-			return nil, fmt.Errorf("claim %v: %w%s", t, err, atomicfile.Rights(err))
+			return nil, fmt.Errorf("cannot claim %v: %w%s", t, err, atomicfile.Rights(err))
 		}
 	}
 }

@@ -104,7 +104,7 @@ func Earlier(dir string, t results.Trial) (f Failure, doubt, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Failure{Trial: t}, nil, nil
 	case err != nil:
-		return Failure{Trial: t}, fmt.Errorf("%w; counted as no failed attempts", err), nil
+		return Failure{Trial: t}, fmt.Errorf("%w; so the trial counts as having no failed attempts", err), nil
 	case f.Version > failureVersion:
 		doubt = fmt.Errorf("%s is from a newer version of nb201; keys that this version does not know are ignored", path)
 	}

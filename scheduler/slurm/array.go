@@ -212,7 +212,7 @@ func (a *Array) Submit(ctx context.Context) error {
 	}
 	for _, t := range a.retry {
 		if err := attempt.Forget(a.Campaign, t); err != nil {
-			return fmt.Errorf("%v: forget its failed attempts: %w", t, err)
+			return fmt.Errorf("%v: cannot forget its failed attempts: %w", t, err)
 		}
 	}
 	text, err := runProgram(ctx, a.Script, "sbatch", "--parsable")
