@@ -25,7 +25,8 @@ import (
 	"nb201/scheduler/worker"
 )
 
-// Options configure a run.
+// Options configure a run. PerDevice, MaxAttempts, HangAfter and PrepareWithin must be above 0; Run
+// does not check them.
 type Options struct {
 	Dir     string   // campaign directory
 	Devices []string // device names, passed to Command

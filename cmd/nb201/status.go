@@ -31,8 +31,8 @@ runs are working. Its exit code is 0 even if trials failed.
 Each trial of the plan is counted as one of
   done     it is finished: its record exists and can be read
   damaged  its record exists but cannot be read: nb201 run keeps it under another name and
-           trains the trial again. With more than 8192 records, only those that are empty
-           or cut short are counted here
+           trains the trial again. With more than 8192 records, those without a SHA-256
+           (format version 1) are counted here only if they are empty or cut short
   running  a worker of a run, on this host or another, has it
   failed   its attempts are used up: see nb201 run --max-attempts
   left     none of these: not started, interrupted, or waiting for another attempt

@@ -47,7 +47,8 @@ func Directory() (string, error) {
 	return filepath.Join(cache, "programs"), nil
 }
 
-// Kept returns the number of programs in a directory, and the bytes of all files of the store.
+// Kept returns the number of programs in dir, and the total size in bytes of the store's files
+// there, including temporary ones.
 func Kept(dir string) (programs int, bytes int64, err error) {
 	files, bytes, err := store{dir: dir}.list()
 	for _, f := range files {

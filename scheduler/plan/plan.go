@@ -310,8 +310,8 @@ func (p *Plan) dataset(key string) *Dataset {
 }
 
 // Definition returns the definition of a dataset of the plan, with all evaluation sets; use
-// [data.Definition.At] to restrict it to the timeline's. A key that is not in the plan is a usage
-// error.
+// [data.Definition.ForTimeline] to restrict it to the timeline's. A key that is not in the plan
+// is a usage error.
 func (p *Plan) Definition(key string) (data.Definition, error) {
 	d := p.dataset(key)
 	if d == nil {

@@ -40,8 +40,8 @@ type Status struct {
 	Failures []attempt.Failure `json:"failures"`
 	Problems []string          `json:"problems"` // files other than records that cannot be read
 	// Damaged says what is wrong with each damaged record, in the order of Trial.Compare. In a
-	// campaign of more than some thousand records, only empty and truncated ones are found; run
-	// and verify read all of them.
+	// campaign of more than 8192 records, a record without a SHA-256 (format version 1) is only
+	// checked for being empty or truncated; run and verify decode it.
 	Damaged []string `json:"damaged_records"`
 }
 

@@ -38,7 +38,7 @@ type Worker struct {
 	// Grace is how long a trial may take to stop after In ends. After that Exit is called.
 	Grace time.Duration
 	Exit  func(code int)
-	// PublishEvery is as in [attempt.Options].
+	// PublishEvery is the time between attempts to publish; zero means five seconds.
 	PublishEvery time.Duration
 
 	prepared results.Trial // last passed to Prepare
