@@ -84,7 +84,7 @@ const lockName = ".lock"
 
 // Check reports, before hours of training, why t could not be published: it is not a valid
 // trial, its files cannot be created, the campaign cannot be locked, or the trial is already
-// finished. It creates nothing and does not move a damaged record: see [Campaign.SetAside].
+// finished. It creates nothing and does not move a damaged record: see [Campaign.MoveDamaged].
 // Errors are usage errors; for a finished trial the error wraps [ErrDone].
 func (c Campaign) Check(t Trial) error {
 	if err := t.Check(); err != nil {
@@ -131,7 +131,7 @@ func (c Campaign) checkRights(t Trial) error {
 // finished, Publish changes nothing and its error wraps [ErrDone]. It refuses a trial that
 // [Campaign.CheckSettings] refuses, and weights with [WeightFaults]. It removes files that a
 // killed process left behind for the same trial, and moves a damaged record out of the way as
-// [Campaign.SetAside] does.
+// [Campaign.MoveDamaged] does.
 func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	record, pth := recordName(r.Trial), weightsName(r.Trial)
 	r.Weights = nil
@@ -166,7 +166,7 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	}
 	done, err := c.Done(r.Trial)
 	if errors.Is(err, ErrDamaged) {
-		_, _, err = c.setAside(root, r.Trial)
+		_, _, err = c.moveDamaged(root, r.Trial)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot publish %v: %w", r.Trial, err)

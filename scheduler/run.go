@@ -223,7 +223,7 @@ func (r *run) findDone(ctx context.Context, planned []results.Trial) (map[result
 // renameDamaged renames the damaged record of a trial, so that the trial counts as left, and
 // logs it.
 func (r *run) renameDamaged(t results.Trial, planned bool) error {
-	path, reason, err := r.campaign.SetAside(t)
+	path, reason, err := r.campaign.MoveDamaged(t)
 	if err == nil && path != "" {
 		then := "the trial is trained again"
 		if !planned {
@@ -252,9 +252,9 @@ func (r *run) forgetFailures(order []results.Trial) error {
 }
 
 // failureOf returns the failed attempts at t so far, including those that this run could not
-// write to the campaign: see [attempt.Earlier].
+// write to the campaign: see [attempt.EarlierFailures].
 func (r *run) failureOf(t results.Trial) (attempt.Failure, error) {
-	f, doubt, err := attempt.Earlier(r.Dir, t)
+	f, doubt, err := attempt.EarlierFailures(r.Dir, t)
 	if err != nil {
 		return f, err
 	}
@@ -467,7 +467,7 @@ func (r *run) assignOrCount(i int, t results.Trial, done bool, f attempt.Failure
 	switch {
 	case done:
 		r.totals.Done++
-	case f.SetAside:
+	case f.TrialFailed:
 		r.totals.Failed++
 	default:
 		w := &r.state.Workers[i]

@@ -153,7 +153,7 @@ func (s campaignSource) describeStray(path string) string {
 		return ""
 	}
 	const otherName = "does not have the name of a trial's file; it is not read"
-	if results.WasSetAside(name) {
+	if results.IsDamagedName(name) {
 		return "is a damaged file that was renamed; it is not read"
 	}
 	match := trialFile.FindStringSubmatch(name)

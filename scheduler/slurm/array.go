@@ -145,7 +145,7 @@ func (o *Options) checkTime(p *plan.Plan) error {
 	if o.Time-o.Warn < epoch {
 		return usage.Errorf("--time %v: too short, as preparing and training one epoch of %v takes about %s, "+
 			"and the warning comes %v before the end (--warn); use at least %v",
-			o.Time, costliest, state.Span(epoch), o.Warn, (o.Warn+epoch).Round(time.Minute)+time.Minute)
+			o.Time, costliest, state.FormatDuration(epoch), o.Warn, (o.Warn+epoch).Round(time.Minute)+time.Minute)
 	}
 	return nil
 }
