@@ -115,7 +115,7 @@ func TestWrongUsage(t *testing.T) {
 
 		{"status", "takes one DIR (a campaign directory), got 0 (see nb201 status --help)"},
 		{"status none", "none is not a campaign"},
-		{"status file", "file is not a campaign directory; name the directory given to nb201 plan"},
+		{"status file", "file is not a directory; name a campaign directory"},
 
 		{"verify", "takes one PATH (a campaign, or a file or directory of a published format), got 0"},
 		{"verify none", "none: no such file or directory; name a campaign or a published file"},

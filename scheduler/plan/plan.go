@@ -93,7 +93,7 @@ func Read(dir string) (*Plan, error) {
 		return nil, usage.Errorf("campaign %s has no plan (%w); create one with nb201 plan", dir, err)
 	}
 	if errors.Is(err, syscall.ENOTDIR) {
-		return nil, usage.Errorf("%s is not a campaign directory; name the directory given to nb201 plan", dir)
+		return nil, usage.Errorf("%s is not a directory; name a campaign directory", dir)
 	}
 	if err != nil {
 		return nil, usage.Errorf("cannot read the plan: %w", err)
