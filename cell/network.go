@@ -21,15 +21,16 @@ type Network struct {
 	Size     int // side of the square images in pixels; 32 or 16 in the benchmark
 }
 
-// Validate returns a usage error if the dimensions of n are too small, too large, or, for
-// Size, not a multiple of 4.
+// Validate returns a usage error unless Channels and Cells are from 1 to 4096, Classes is from 2
+// to 4096, Size is a multiple of 4 from 4 to 4096, and the network has at most 5,000 million
+// parameters.
 func (n Network) Validate() error {
 	const reduction = 1 << (stages - 1) // the last stage's maps have sides of Size/reduction
 	const most = 1 << 12                // of channels, cells, classes and pixels
 	const mostParams = 5000             // millions: 20 GB of weights, and several times that to train
 	switch {
 	case max(n.Channels, n.Cells, n.Classes, n.Size) > most:
-		return usage.Errorf("a network of %d channels and %d cells per stage for %d classes and %dx%d pixels is too large; use at most %d of each",
+		return usage.Errorf("a network of %d channels and %d cells per stage for %d classes and %dx%d pixels is too large; channels, cells, classes and pixels per side may each be at most %d",
 			n.Channels, n.Cells, n.Classes, n.Size, n.Size, most)
 	case n.Channels < 1:
 		return usage.Errorf("a network cannot have %d channels; use at least 1", n.Channels)

@@ -38,7 +38,7 @@ func decode(name string, text []byte, v any, options ...json.Options) error {
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &meaning):
-		return usage.Errorf("%s: unknown key %q", name, key(meaning.JSONPointer))
+		return usage.Errorf("%s: unknown key %q; remove it, or use the version of nb201 that wrote the file", name, key(meaning.JSONPointer))
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
 		return usage.Errorf("%s: duplicate key %q; give it once", name, key(syntax.JSONPointer))
 	case errors.As(err, &meaning):

@@ -35,16 +35,16 @@ type Report struct {
 // CheckedFile is a file that was read.
 type CheckedFile struct {
 	File
-	Published Publication `json:"published,omitempty"` // empty if no published file has its name
+	Published PublishedMatch `json:"published,omitempty"` // empty if no published file has its name
 }
 
-// Publication is the result of comparing a file with the published file of the same name.
-type Publication string
+// PublishedMatch is the result of comparing a file with the published file of the same name.
+type PublishedMatch string
 
 // The results of comparing a file with the published one.
 const (
-	AsPublished Publication = "as published" // the MD5 sums are equal
-	Differs     Publication = "differs"
+	AsPublished PublishedMatch = "as published" // the MD5 sums are equal
+	Differs     PublishedMatch = "differs"
 )
 
 // CheckedSet counts the images of a training or evaluation set.

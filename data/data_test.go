@@ -296,8 +296,8 @@ func TestDamagedFiles(t *testing.T) {
 			{"too few labels", pickled(pixels, python.key, labels[:3]), "5 images but 3 labels"},
 			{"too many labels", pickled(pixels, python.key, append(labels, 1)), "5 images but 6 labels"},
 			{"signed pixels", pickled(array("i1", 5, 48), python.key, labels), `"data" is of numpy type "i1", not uint8`},
-			{"images of another size", pickled(array("u1", 1, 240), python.key, labels), "rows of 48 bytes"},
-			{"another shape", pickled(array("u1", 5, 3, 16), python.key, labels), "rows of 48 bytes"},
+			{"images of another size", pickled(array("u1", 1, 240), python.key, labels), "has the shape [1 240], not [N, 48]: the images have another size"},
+			{"another shape", pickled(array("u1", 5, 3, 16), python.key, labels), "has the shape [5 3 16], not [N, 48]"},
 			{"too few pixels", pickled(array("u1", 6, 48), python.key, labels), "240 bytes, which does not match its shape"},
 			{"other code", bytes.Replace(sound, []byte("numpy\ndtype"), []byte("os\nsystem__"), 1), `"os.system__"`},
 		} {

@@ -134,20 +134,20 @@ func listImageFolder(d *Definition, dir string) (train, test *pictures, err erro
 				names = append(names, c.Name)
 			}
 			if len(names) != d.Classes {
-				return nil, usage.Errorf("%s: has %d class directories, but the definition has %d classes; correct \"classes\" or the directories",
+				return nil, usage.Errorf("%s has %d class directories, but the definition has %d classes; correct \"classes\" or the directories",
 					p.dir, len(names), d.Classes)
 			}
 		}
 		for _, c := range classes {
 			label := slices.Index(names, c.Name)
 			if label < 0 {
-				return nil, usage.Errorf("%s: has the class %q, which the training images lack; remove it or add it to them", p.dir, c.Name)
+				return nil, usage.Errorf("%s has the class %q, which the training images lack; remove it or add it to them", p.dir, c.Name)
 			}
 			p.paths = append(p.paths, c.Files...)
 			p.labels = append(p.labels, slices.Repeat([]int32{int32(label)}, len(c.Files))...)
 		}
 		if len(p.paths) == 0 {
-			return nil, usage.Errorf("%s: contains no pictures in class directories; add *.png, *.jpg or *.jpeg files", p.dir)
+			return nil, usage.Errorf("%s contains no pictures in class directories; add *.png, *.jpg or *.jpeg files", p.dir)
 		}
 		return p, nil
 	}

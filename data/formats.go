@@ -69,7 +69,7 @@ func batches(train []string, test string, decode decoder) format {
 					return nil, nil, usage.Errorf("%s: %w; get the file again, or correct \"format\" or \"size\" in the definition", path, err)
 				}
 				if images.Len() == before {
-					return nil, nil, usage.Errorf("%s: contains no images of the %d classes; get the file again", path, d.Classes)
+					return nil, nil, usage.Errorf("%s contains no images of the %d classes; get the file again", path, d.Classes)
 				}
 				files = append(files, file)
 				runtime.GC() // otherwise the files read so far double the memory
@@ -204,8 +204,8 @@ func readFile(path string) ([]byte, File, error) {
 	if err != nil {
 		return nil, File{}, usage.Errorf("cannot read the data: %w", err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, File{}, usage.Errorf("%s is not a regular file of at most %d bytes; get the file again", path, maxFile)
+	if info.Size() > maxFile {
+		return nil, File{}, usage.Errorf("%s has %d bytes, more than the limit of %d; get the file again", path, info.Size(), int64(maxFile))
 	}
 	text := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, text); err != nil {

@@ -174,9 +174,9 @@ func TestImageFolderErrors(t *testing.T) {
 		text        []byte
 		want        string
 	}{
-		{add: "train/c/1.png", text: image, want: "pictures/train: has 3 class directories, but the definition has 2 classes"},
-		{add: "test/c/1.png", text: image, want: `pictures/test: has the class "c", which the training images lack`},
-		{remove: "test/a/1.png", add: "test/a/1.gif", text: image, want: "pictures/test: contains no pictures"},
+		{add: "train/c/1.png", text: image, want: "pictures/train has 3 class directories, but the definition has 2 classes"},
+		{add: "test/c/1.png", text: image, want: `pictures/test has the class "c", which the training images lack`},
+		{remove: "test/a/1.png", add: "test/a/1.gif", text: image, want: "pictures/test contains no pictures"},
 		{remove: "test/a/1.png", want: "pictures/test: no such file or directory"},
 		{add: "train/a/2.jpg", text: []byte("no picture"), want: "train/a/2.jpg"},
 	} {

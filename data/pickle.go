@@ -18,7 +18,7 @@ func unpickle(text []byte) (map[string]any, error) {
 	}
 	entries, ok := value.(*pickle.Dict)
 	if !ok {
-		return nil, errors.New("is a pickle, but not of a dict")
+		return nil, errors.New("it is a pickle, but not of a dict")
 	}
 	dict := make(map[string]any)
 	for _, e := range *entries {
@@ -63,17 +63,17 @@ func rows(v any, length int) ([][]byte, error) {
 	case !ok:
 		return nil, errors.New("is not a numpy array")
 	case a.DType == nil:
-		return nil, errors.New("is an array without contents")
+		return nil, errors.New("is an array without data")
 	case a.DType.Name != "u1":
 		return nil, fmt.Errorf("is of numpy type %.20q, not uint8", a.DType.Name)
 	case a.Fortran:
 		return nil, errors.New("is stored in Fortran order: save it after numpy.ascontiguousarray")
 	case len(a.Shape) != 2 || a.Shape[1] != int64(length):
-		return nil, fmt.Errorf("is not a matrix with rows of %d bytes: the images have another size", length)
+		return nil, fmt.Errorf("has the shape %v, not [N, %d]: the images have another size", a.Shape, length)
 	}
 	data, ok := a.Bytes()
 	if !ok {
-		return nil, errors.New("is an array without bytes")
+		return nil, errors.New("is an array without data")
 	}
 	if len(data)%length != 0 || a.Shape[0] != int64(len(data)/length) {
 		return nil, fmt.Errorf("has %d bytes, which does not match its shape", len(data))

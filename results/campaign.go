@@ -84,7 +84,7 @@ const lockName = ".lock"
 
 // Check reports, before hours of training, why t could not be published: it is not a valid
 // trial, its files cannot be created, the campaign cannot be locked, or the trial is already
-// finished. It creates nothing and does not move a damaged record: see [Campaign.SetAside].
+// finished. It creates nothing and does not move a damaged record: see [Campaign.MoveDamaged].
 // Errors are usage errors; for a finished trial the error wraps [ErrDone].
 func (c Campaign) Check(t Trial) error {
 	if err := t.Check(); err != nil {
@@ -131,7 +131,7 @@ func (c Campaign) checkRights(t Trial) error {
 // finished, Publish changes nothing and its error wraps [ErrDone]. It refuses a trial that
 // [Campaign.CheckSettings] refuses, and weights with [WeightFaults]. It removes files that a
 // killed process left behind for the same trial, and moves a damaged record out of the way as
-// [Campaign.SetAside] does.
+// [Campaign.MoveDamaged] does.
 func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	record, pth := recordName(r.Trial), weightsName(r.Trial)
 	r.Weights = nil
@@ -144,7 +144,7 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 		}
 	}
 	if err := atomicfile.MkdirAll(c.Dir); err != nil {
-		return fmt.Errorf("publish %v: %w", r.Trial, err)
+		return fmt.Errorf("cannot publish %v: %w", r.Trial, err)
 	}
 	root, err := c.Open()
 	if err != nil {
@@ -153,7 +153,7 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	defer root.Close()
 	for _, name := range []string{record, pth} {
 		if err := root.MkdirAll(filepath.Dir(name)); err != nil {
-			return fmt.Errorf("publish %v: %w", r.Trial, err)
+			return fmt.Errorf("cannot publish %v: %w", r.Trial, err)
 		}
 	}
 	unlock, err := c.lock()
@@ -166,10 +166,10 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	}
 	done, err := c.Done(r.Trial)
 	if errors.Is(err, ErrDamaged) {
-		_, _, err = c.setAside(root, r.Trial)
+		_, _, err = c.moveDamaged(root, r.Trial)
 	}
 	if err != nil {
-		return fmt.Errorf("publish %v: %w", r.Trial, err)
+		return fmt.Errorf("cannot publish %v: %w", r.Trial, err)
 	}
 	if done {
 		return fmt.Errorf("%v: %w", r.Trial, ErrDone)
@@ -177,7 +177,7 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 	// Only the process that holds the lock creates temporary files, so these are leftovers.
 	for _, name := range []string{record, pth} {
 		if err := root.RemoveTemps(name); err != nil {
-			return fmt.Errorf("publish %v: %w", r.Trial, err)
+			return fmt.Errorf("cannot publish %v: %w", r.Trial, err)
 		}
 	}
 	if r.Weights, err = writeWeights(root, pth, weights); err != nil {
@@ -251,9 +251,9 @@ func (c Campaign) lock() (unlock func(), err error) {
 	_, err = l.TryLockContext(ctx, 10*time.Millisecond)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, errors.Join(fmt.Errorf("lock campaign %s: %w", c.Dir, ErrLocked), l.Close())
+		return nil, errors.Join(fmt.Errorf("cannot lock campaign %s: %w", c.Dir, ErrLocked), l.Close())
 	case err != nil && !lockfile.Unsupported(err):
-		return nil, fmt.Errorf("lock campaign %s: %w%s", c.Dir, err, atomicfile.Rights(err))
+		return nil, fmt.Errorf("cannot lock campaign %s: %w%s", c.Dir, err, atomicfile.Rights(err))
 	}
 	return func() { _ = l.Close() }, nil
 }
@@ -263,7 +263,7 @@ func (c Campaign) lock() (unlock func(), err error) {
 func CheckWeights(network cell.Network, weights torchfile.StateDict) error {
 	tensors := network.Tensors()
 	if len(weights) != len(tensors) {
-		return fmt.Errorf("%d tensors, but the network has %d", len(weights), len(tensors))
+		return fmt.Errorf("found %d tensors, but the network has %d", len(weights), len(tensors))
 	}
 	for i, want := range tensors {
 		dtype := torchfile.Float32
@@ -368,14 +368,14 @@ func (c Campaign) Trials() iter.Seq2[Trial, error] {
 			}
 		}
 		if err != nil {
-			yield(Trial{}, fmt.Errorf("list campaign: %w", err))
+			yield(Trial{}, fmt.Errorf("cannot list campaign %s: %w", c.Dir, err))
 		}
 	}
 }
 
 // notCampaign returns the usage error for a directory that is not a campaign.
 func (c Campaign) notCampaign() error {
-	return usage.Errorf("%s is not a campaign: it has no directory \"trials\"; name a directory that nb201 has trained into", c.Dir)
+	return usage.Errorf("%s is not a campaign: it has no directory \"trials\"; name the directory given to nb201 train --out or nb201 run", c.Dir)
 }
 
 // mapAhead yields f of each value, in order, and meanwhile calls f for the next few values:

@@ -129,20 +129,20 @@ func recordError(err error) error {
 	return AsDamaged(usage.Errorf("cannot read record: %w", err))
 }
 
-// asideSuffix ends the names that SetAside gives to damaged files; from the second file on, a
+// damagedSuffix ends the names that MoveDamaged gives to damaged files; from the second file on, a
 // number follows it.
-const asideSuffix = ".damaged"
+const damagedSuffix = ".damaged"
 
-var asideName = regexp.MustCompile(regexp.QuoteMeta(asideSuffix) + `(-\d+)?$`)
+var damagedName = regexp.MustCompile(regexp.QuoteMeta(damagedSuffix) + `(-\d+)?$`)
 
-// WasSetAside reports whether a file has a name that [Campaign.SetAside] gives.
-func WasSetAside(name string) bool { return asideName.MatchString(name) }
+// IsDamagedName reports whether a file has a name that [Campaign.MoveDamaged] gives.
+func IsDamagedName(name string) bool { return damagedName.MatchString(name) }
 
-// SetAside renames the record and the weights of t to NAME.damaged if the record is damaged,
+// MoveDamaged renames the record and the weights of t to NAME.damaged if the record is damaged,
 // so that the trial can be trained again and nothing is lost. It returns the record's new
-// path and the reason why it is damaged. If the record is not damaged, SetAside changes
+// path and the reason why it is damaged. If the record is not damaged, MoveDamaged changes
 // nothing and returns "".
-func (c Campaign) SetAside(t Trial) (path string, reason, err error) {
+func (c Campaign) MoveDamaged(t Trial) (path string, reason, err error) {
 	unlock, err := c.lock()
 	if err != nil {
 		return "", nil, err
@@ -153,11 +153,11 @@ func (c Campaign) SetAside(t Trial) (path string, reason, err error) {
 		return "", nil, err
 	}
 	defer root.Close()
-	return c.setAside(root, t)
+	return c.moveDamaged(root, t)
 }
 
-// setAside is SetAside for a caller that holds the campaign's lock.
-func (c Campaign) setAside(root atomicfile.Root, t Trial) (path string, reason, err error) {
+// moveDamaged is MoveDamaged for a caller that holds the campaign's lock.
+func (c Campaign) moveDamaged(root atomicfile.Root, t Trial) (path string, reason, err error) {
 	_, reason = c.Done(t)
 	if !errors.Is(reason, ErrDamaged) {
 		return "", nil, reason
@@ -165,17 +165,17 @@ func (c Campaign) setAside(root atomicfile.Root, t Trial) (path string, reason, 
 	record := recordName(t)
 	for _, from := range []string{weightsName(t), record} { // the record last: if this fails, the trial still counts as damaged
 		if err := root.CheckLinks(from); err != nil {
-			return "", reason, fmt.Errorf("rename the damaged record of %v: %w", t, err)
+			return "", reason, fmt.Errorf("cannot rename the damaged record of %v: %w", t, err)
 		}
-		to := from + asideSuffix
+		to := from + damagedSuffix
 		for n := 2; ; n++ {
 			if _, err := root.Lstat(to); err != nil { // the name is free; Rename reports any other error
 				break
 			}
-			to = fmt.Sprintf("%s-%d", from+asideSuffix, n)
+			to = fmt.Sprintf("%s-%d", from+damagedSuffix, n)
 		}
 		if err := root.Rename(from, to); err != nil && (from == record || !errors.Is(err, fs.ErrNotExist)) {
-			return "", reason, fmt.Errorf("rename the damaged record of %v: %w", t, err)
+			return "", reason, fmt.Errorf("cannot rename the damaged record of %v: %w", t, err)
 		}
 		path = filepath.Join(c.Dir, to)
 	}

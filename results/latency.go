@@ -62,7 +62,7 @@ func ReadLatencyTable(path string) (*LatencyTable, error) {
 			return nil, usage.Errorf("%s: latencies[%d]: genotype %q does not match architecture %d, which is %s", path, i, l.Genotype, l.Arch, arch)
 		}
 		if len(l.Seconds) == 0 || slices.ContainsFunc(l.Seconds, func(s float64) bool { return !positive(s) }) {
-			return nil, usage.Errorf("%s: latencies[%d]: architecture %d on %s has latencies %v; one or more positive numbers are required",
+			return nil, usage.Errorf("%s: latencies[%d]: architecture %d on %s has latencies %v; give one or more positive numbers",
 				path, i, l.Arch, l.Dataset, l.Seconds)
 		}
 	}

@@ -23,7 +23,7 @@ const maxStarts = 3
 func (r *run) runWorker(ctx context.Context, i int) {
 	log, err := r.openLog(ctx, i)
 	if err != nil {
-		r.fail(fmt.Errorf("open the log of a worker: %w", err))
+		r.fail(fmt.Errorf("cannot open a worker's log: %w", err))
 		return
 	}
 	defer log.Close()
@@ -122,7 +122,7 @@ func (a *attendant) assign(ctx context.Context, o worker.Order) (begun bool, end
 		}
 	}
 	// If the worker is dead the order is lost, and await reports that.
-	_ = worker.Send(a.child.stdin, o)
+	_ = worker.SendMessage(a.child.stdin, o)
 	a.update(a.i, func(w *state.Worker) { w.Stage = state.StagePreparing })
 	begun, ending = a.await(ctx, a.PrepareWithin)
 	return begun && ending.Event != worker.Unable, ending
@@ -154,7 +154,7 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 				}
 			default:
 				switch r.Event {
-				case worker.Ready, worker.Finished, worker.Done, worker.Claimed, worker.Refused:
+				case worker.Ready, worker.FinishedHere, worker.AlreadyFinished, worker.Claimed, worker.Refused:
 				default:
 					a.stopChild()
 				}
@@ -240,10 +240,10 @@ func (r *run) recordEnding(i int, o worker.Order, begun bool, ending worker.Repo
 	w := &r.state.Workers[i]
 	*w = state.Worker{Device: w.Device, Index: w.Index, Stage: state.StageIdle, Since: now.UTC(), Log: w.Log}
 	switch {
-	case ending.Event == worker.Finished:
+	case ending.Event == worker.FinishedHere:
 		r.state.Finished++
 		r.totals.Done++
-	case ending.Event == worker.Done:
+	case ending.Event == worker.AlreadyFinished:
 		r.totals.Done++
 	case final, ending.Event == worker.Refused:
 		r.state.Failed++
@@ -271,7 +271,7 @@ func (r *run) noteFailure(i int, o worker.Order, ending worker.Report) (final bo
 		Kind: ending.Kind, Reason: ending.Reason, Log: w.Log,
 	}, r.MaxAttempts)
 	if err := f.Write(r.Dir); attempt.IsNoRoom(err) {
-		return false, fmt.Errorf("%v: record the failed attempt: %w", o.Trial, err)
+		return false, fmt.Errorf("%v: cannot record the failed attempt: %w", o.Trial, err)
 	} else if err != nil {
 		r.logf("warning: %v: cannot record the failed attempt, so other runs do not count it: %v", o.Trial, err)
 		r.mu.Lock()
@@ -279,7 +279,7 @@ func (r *run) noteFailure(i int, o worker.Order, ending worker.Report) (final bo
 		r.mu.Unlock()
 	}
 	then := "run retries the trial"
-	if f.SetAside {
+	if f.TrialFailed {
 		then = "the trial has failed, run with --retry-failed to retry it"
 		// A later attempt must start from the beginning.
 		if err := attempt.Tidy(r.Dir, o.Trial); err != nil {
@@ -287,5 +287,5 @@ func (r *run) noteFailure(i int, o worker.Order, ending worker.Report) (final bo
 		}
 	}
 	r.logf("%v: attempt %d failed (%s): %s; %s", o.Trial, o.Attempt, ending.Kind, ending.Reason, then)
-	return f.SetAside, nil
+	return f.TrialFailed, nil
 }

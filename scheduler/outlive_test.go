@@ -251,7 +251,7 @@ func TestStrangeNotes(t *testing.T) {
 				return
 			}
 			f, err := attempt.ReadFailure(path)
-			if err != nil || len(f.Attempts) != o.MaxAttempts || !f.SetAside {
+			if err != nil || len(f.Attempts) != o.MaxAttempts || !f.TrialFailed {
 				t.Errorf("%+v, %v", f, err)
 			}
 			if text, err := os.ReadFile(path); err != nil || name == "unknown keys" &&
@@ -390,7 +390,7 @@ func TestMonotonic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.recordEnding(0, worker.Order{Trial: all[0], Attempt: 1}, true, worker.Report{Event: worker.Failed, Kind: attempt.Other})
+	r.recordEnding(0, worker.Order{Trial: all[0], Attempt: 1}, true, worker.Report{Event: worker.Failed, Kind: attempt.OtherError})
 	r.recordEnding(0, worker.Order{Trial: all[1]}, true, worker.Report{Event: worker.Claimed})
 	for _, at := range []time.Time{r.pace.last, r.pace.marks[0].at, r.queue.retries[0].due, r.queue.claimed[0].due} {
 		if !strings.Contains(at.String(), "m=") {

@@ -25,7 +25,8 @@ import (
 	"nb201/scheduler/worker"
 )
 
-// Options configure a run.
+// Options configure a run. PerDevice, MaxAttempts, HangAfter and PrepareWithin must be above 0; Run
+// does not check them.
 type Options struct {
 	Dir     string   // campaign directory
 	Devices []string // device names, passed to Command
@@ -168,7 +169,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		return nil, err
 	}
 	if err := sweep(o.Dir, host); err != nil { // after findDone, so that a trial with a damaged record keeps its checkpoints
-		return nil, fmt.Errorf("tidy up campaign %s: %w", o.Dir, err)
+		return nil, fmt.Errorf("cannot remove leftovers in campaign %s: %w", o.Dir, err)
 	}
 	order := slices.DeleteFunc(slices.Clone(planned), func(t results.Trial) bool { return done[t] })
 	r.totals.Planned, r.totals.Done = len(planned), len(planned)-len(order)
@@ -222,7 +223,7 @@ func (r *run) findDone(ctx context.Context, planned []results.Trial) (map[result
 // renameDamaged renames the damaged record of a trial, so that the trial counts as left, and
 // logs it.
 func (r *run) renameDamaged(t results.Trial, planned bool) error {
-	path, reason, err := r.campaign.SetAside(t)
+	path, reason, err := r.campaign.MoveDamaged(t)
 	if err == nil && path != "" {
 		then := "the trial is trained again"
 		if !planned {
@@ -251,9 +252,9 @@ func (r *run) forgetFailures(order []results.Trial) error {
 }
 
 // failureOf returns the failed attempts at t so far, including those that this run could not
-// write to the campaign: see [attempt.Earlier].
+// write to the campaign: see [attempt.EarlierFailures].
 func (r *run) failureOf(t results.Trial) (attempt.Failure, error) {
-	f, doubt, err := attempt.Earlier(r.Dir, t)
+	f, doubt, err := attempt.EarlierFailures(r.Dir, t)
 	if err != nil {
 		return f, err
 	}
@@ -466,7 +467,7 @@ func (r *run) assignOrCount(i int, t results.Trial, done bool, f attempt.Failure
 	switch {
 	case done:
 		r.totals.Done++
-	case f.SetAside:
+	case f.TrialFailed:
 		r.totals.Failed++
 	default:
 		w := &r.state.Workers[i]

@@ -255,7 +255,7 @@ func TestEndings(t *testing.T) {
 		hangs:             {attempt.Hung, 3, `no progress for 2s in stage "train"`},
 		outOfDeviceMemory: {attempt.OutOfMemory, 3, "RESOURCE_EXHAUSTED: no memory"},
 		diverges:          {attempt.Diverged, 1, "the loss is NaN"},
-		reportsError:      {attempt.Other, 3, "something else"},
+		reportsError:      {attempt.OtherError, 3, "something else"},
 	}
 	want := state.Totals{Planned: len(all), Done: 4 * (10 - len(endings)), Failed: 4 * len(endings)}
 	if totals != want || shown != want {
@@ -275,7 +275,7 @@ func TestEndings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.Trial != trial || !f.SetAside || len(f.Attempts) != ending.attempts {
+		if f.Trial != trial || !f.TrialFailed || len(f.Attempts) != ending.attempts {
 			t.Errorf("%v: %+v", trial, f)
 		}
 		for i, a := range f.Attempts {
@@ -319,7 +319,7 @@ func TestEndings(t *testing.T) {
 		t.Errorf("retried: %+v (%v)", totals, err)
 	}
 	f, err := attempt.ReadFailure(attempt.FailurePath(dir, results.Trial{Arch: 0, Dataset: "digits", Epochs: 4, Seed: crashes}))
-	if err != nil || len(f.Attempts) != 1 || !f.SetAside {
+	if err != nil || len(f.Attempts) != 1 || !f.TrialFailed {
 		t.Errorf("retried: %+v (%v)", f, err)
 	}
 }

@@ -102,7 +102,7 @@ func summary(s state.Run, t state.Totals) string {
 		text += fmt.Sprintf(", %s trials/h", state.Rate(rate))
 	}
 	if left := t.TimeLeft(len(s.Workers), rate); left > 0 {
-		text += fmt.Sprintf(", %s left", state.Span(left))
+		text += fmt.Sprintf(", %s left", state.FormatDuration(left))
 	}
 	return text
 }

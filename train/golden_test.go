@@ -260,7 +260,7 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 	pass := func(epoch int, order data.Epoch) {
 		tr.cursor.Position = checkpoint.Position{Epoch: epoch}
 		check(tr.runner.Run(ctx, tr.deviceStage(&order), func(b device.Batch) error {
-			o.steps = append(o.steps, [4]float64{b.Loss, float64(b.Top1), float64(b.Top5), learningRate(tr.config.Recipe, epoch)})
+			o.steps = append(o.steps, [4]float64{b.Loss, float64(b.CorrectTop1), float64(b.CorrectTop5), learningRate(tr.config.Recipe, epoch)})
 			return nil
 		}))
 	}

@@ -24,7 +24,8 @@ const (
 
 // Latency compiles the evaluation of a network and measures it on images of noise, with initial
 // weights. It returns the seconds of each of runs evaluations of one batch; see
-// [device.Executable.Latency].
+// [device.Executable.Latency]. batch and runs must be at least 1. If ctx is cancelled, the error
+// wraps ctx's.
 func Latency(ctx context.Context, b compute.Backend, n cell.Network, precision configs.Precision, batch, runs int) (seconds []float64, err error) {
 	e := device.NewEvaluation(b, device.Spec{Network: n, Precision: precision, Stored: batch}, batch)
 	initial := InitialWeights(n, random.NewTorch(0), random.Profiles()[0])

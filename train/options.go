@@ -30,8 +30,9 @@ type Start struct {
 	// published format. If it is empty, the seed draws the initial weights.
 	File string
 	// Trial names one of the file's trials as KEY:HP:SEED, where HP is the schedule's name in
-	// the file. It may be empty if the file has one trial of the architecture, or one with the
-	// dataset, seed and schedule of the trial to train.
+	// the file. It may be empty if one trial of the architecture is left after the file's trials
+	// with weights are narrowed down by the dataset, then the seed, then the schedule of the trial
+	// to train, as far as needed.
 	Trial         string
 	NewClassifier bool // see Initial
 }

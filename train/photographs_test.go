@@ -86,7 +86,7 @@ func (c realCurve) follow(t *testing.T, epochs int) {
 			passes[p.Stage] = append(passes[p.Stage], device.Meter{})
 		}
 		m := &passes[p.Stage][p.Epoch]
-		m.Add(device.Batch{Images: p.Images, Loss: p.Loss, Top1: int(math.Round(p.Top1 * float64(p.Images) / 100))})
+		m.Add(device.Batch{Images: p.Images, Loss: p.Loss, CorrectTop1: int(math.Round(p.Top1 * float64(p.Images) / 100))})
 		if p.Stage == "train" && p.Epoch == 0 && p.Batch == 0 {
 			d := relative(p.Loss, c.Steps[0])
 			t.Logf("first step: loss off by %.2g relative", d)

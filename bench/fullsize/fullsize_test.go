@@ -3,7 +3,7 @@
 //
 //	NB201_FULLSIZE=DIR go test ./bench/fullsize -run FullSize -v -timeout 3h
 //
-// creates a campaign of synthetic records in DIR (about 10 GB, kept for the next time), exports it to
+// creates a campaign of synthetic records in DIR (about 11 GB, kept for the next time), exports it to
 // merged files with bin/nb201, opens and queries them, and prints a table. NB201_FULLSIZE_ARCHS=N makes
 // the campaign smaller. With NB201_PYTHON the published client also opens a file of the first
 // architectures, for comparison.

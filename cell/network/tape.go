@@ -85,6 +85,8 @@ func (t *tape) gather(vector Vector, like *Node) *Node {
 	return Concatenate(parts, 0)
 }
 
+// conv convolves x, [N, H, W, in], with the named weight (k x k, padding k/2; axes as
+// layers.weights says) to [N, H/stride, W/stride, out].
 func (t *tape) conv(weight string, x *feature, stride int) *feature {
 	w := ConvertDType(t.tensor(weight), t.features)
 	y := &feature{node: t.layers.conv(x.node, w, stride)}
@@ -94,6 +96,8 @@ func (t *tape) conv(weight string, x *feature, stride int) *feature {
 	})
 }
 
+// batchNorm normalises x over all axes but the last: by the batch's statistics in training, else by
+// the running ones. path.weight, path.bias and the running statistics are [channels].
 func (t *tape) batchNorm(path string, x *feature) *feature {
 	scale, shift := t.tensor(path+".weight"), t.tensor(path+".bias")
 	in := ConvertDType(x.node, scale.DType())

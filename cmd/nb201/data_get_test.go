@@ -14,7 +14,7 @@ import (
 
 func TestDataGetByHand(t *testing.T) {
 	stdout, stderr, code := nb201("data", "get", "ImageNet16-120", "--data", "/some/where")
-	if code != 2 || stdout != "" || !strings.HasSuffix(stderr, "\nnb201: ImageNet16-120 has no download; get its files by hand\n") {
+	if code != 2 || stdout != "" || !strings.HasSuffix(stderr, "\nnb201: ImageNet16-120 has no download; put its files into the data directory by hand\n") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	for _, want := range []string{"image-net.org", "/some/where/cifar.python/ImageNet16\n",

@@ -86,7 +86,7 @@ func TestDataImportTable(t *testing.T) {
 	}
 	args := []string{"data", "import", "points.csv", "--name", "points", "--to", "sets", "--size", "4", "--test", "0.25"}
 	_, stderr, code := nb201(append(args, "--label", "first")...)
-	const want = `nb201: points.csv: the header names the last column "label", but --label says that the first has the labels; correct the one that is wrong` + "\n"
+	const want = `nb201: points.csv: by its header the labels are in the last column ("label"), but --label puts them in the first; correct one of them` + "\n"
 	if code != 2 || stderr != want {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}

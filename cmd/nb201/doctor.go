@@ -344,7 +344,7 @@ func (d diagnosis) print(w io.Writer) error {
 	case p.Problem != "":
 		row("programs", "%s", p.Problem)
 	case p.Directory == "":
-		row("programs", "not kept, because NB201_PROGRAMS is %s", programs.Off)
+		row("programs", "not kept, because NB201_PROGRAMS is %s", programs.StoreOff)
 	default:
 		row("programs", "%s has %s, %s (at most %s)", p.Directory,
 			progress.Quantity(p.Kept, "compiled program"), humanize.IBytes(uint64(p.Bytes)), humanize.IBytes(uint64(p.Limit)))

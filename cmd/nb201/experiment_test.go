@@ -88,7 +88,7 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 		refuse(t, []wrongUse{
 			{"run c", "campaign c: settings differ from those of finished trials: dataset digits, schedule 2: " + change[2] +
 				" (compared with architecture 4 on digits, 2 epochs, seed 777)"},
-			{"run c", "plan another directory"},
+			{"run c", "plan a new campaign in another directory"},
 			{same, finished + change[2] + "; a campaign is one experiment"},
 		})
 		edit(t, record, change[1], change[0])

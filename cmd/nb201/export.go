@@ -89,12 +89,12 @@ Mixed settings:
 	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "`TIMES` to write: "+export.CommaList(export.AllTimes()))
 	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "write the latencies in `FILES`, made with nb201 latency --json")
 	c.Flags().BoolVar(&flags.Merged, "merged", false,
-		export.NamesWith(func(t export.Traits) bool { return t.Merged == export.Asked })+": make one file instead of a directory")
+		export.NamesWith(func(t export.Traits) bool { return t.Merged == export.ChoiceAsked })+": make one file instead of a directory")
 	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "also export trials whose settings differ")
 	c.Flags().BoolVar(&flags.RawCells, "raw-cells", false,
 		export.NamesWith(func(t export.Traits) bool { return t.RawCells })+": do not mark text that looks like a formula")
 	c.Flags().BoolVar(&flags.Weights, "weights", false,
-		export.NamesWith(func(t export.Traits) bool { return t.Weights == export.Asked })+": keep the trained weights")
+		export.NamesWith(func(t export.Traits) bool { return t.Weights == export.ChoiceAsked })+": keep the trained weights")
 	c.Flags().BoolVar(&flags.json, "json", false, jsonUsage)
 	markRequired(c, "format", "to")
 	return c

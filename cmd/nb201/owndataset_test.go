@@ -183,7 +183,7 @@ func TestOwnDataset(t *testing.T) {
 		}
 		return fmt.Sprint(report.Notes), report.Checks[len(report.Checks)-1]
 	}
-	if notes, count := reevaluate(campaign); count != (verify.Count{Check: verify.Reevaluation, Checked: 1}) || notes != "[]" {
+	if notes, count := reevaluate(campaign); count != (verify.Count{Check: verify.CheckReevaluation, Checked: 1}) || notes != "[]" {
 		t.Errorf("evaluated again: %+v, notes %s", count, notes)
 	}
 	archive := filepath.Join(dir, "archive")

@@ -158,7 +158,7 @@ func (f *planFlags) updatePlan(c *cobra.Command, dir string) (*planView, error) 
 	}
 	if f.replace && old != nil {
 		if i := slices.IndexFunc(done, old.Has); i >= 0 {
-			return nil, usage.Errorf("--replace needs a plan without finished trials, but %v is finished; plan another directory", done[i])
+			return nil, usage.Errorf("--replace needs a plan without finished trials, but %v is finished; plan a new campaign in another directory", done[i])
 		}
 		old = nil
 	}

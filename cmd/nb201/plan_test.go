@@ -92,7 +92,7 @@ func TestPlan(t *testing.T) {
 		!closeTo(all.DeviceHours, all.Seconds/3600/2) || !closeTo(all.Days, all.DeviceHours/24/4) || left.Files != 48 {
 		t.Errorf("estimate: %+v of %+v", all, v.Rate)
 	}
-	refusedPlan(t, "channels is 2, not 16; 1 of its 1 finished trials were trained with it, so plan another directory", append(lists, "--channels", "16")...)
+	refusedPlan(t, "channels is 2, not 16; finished trials trained with it: 1 of 1; plan a new campaign in another directory", append(lists, "--channels", "16")...)
 	refusedPlan(t, "--replace needs a plan without finished trials, but architecture 3 on digits, 2 epochs, seed 777 is finished", append(lists, "--replace")...)
 
 	// A trial outside the plan is reported. It can be added only if it fits the plan.

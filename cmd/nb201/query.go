@@ -72,7 +72,7 @@ Finding the best one (--best):
 			case flags.best && (given("seed") || given("epoch")):
 				return usage.Errorf("--best compares means over the seeds after the last epoch; leave out --seed and --epoch")
 			case flags.epoch < 0:
-				return usage.Errorf("--epoch %d: epochs count from 0", flags.epoch)
+				return usage.Errorf("--epoch %d: epochs count from 0; use 0 or more", flags.epoch)
 			case given("epochs") && given("schedule") && flags.epochs != flags.hp:
 				return usage.Errorf("--schedule %s and --epochs %s, its old name, differ; give only --schedule", flags.hp, flags.epochs)
 			}
@@ -242,7 +242,7 @@ func (q *archQuestion) lookUp(b *benchmark.Benchmark, arch string) (*answer, err
 	}
 	switch {
 	case len(answer.Trials) == 0:
-		return nil, inFile(b, cmp.Or(lacking, usage.Errorf("architecture %d has no trial", index)))
+		return nil, inFile(b, cmp.Or(lacking, usage.Errorf("architecture %d has no trial; query another architecture", index)))
 	case len(answer.Trials) == 1 && q.epoch == benchmark.Last:
 		answer.addCurve(only)
 	}

@@ -146,7 +146,7 @@ func TestNotHeld(t *testing.T) {
 		{"1 --seed 999", "it has seeds 111, 777"},
 		{"1 --dataset cifar10 --set x-test", `no evaluation set "x-test"; it has ori-test`},
 		{"1 --epoch 12", "after epoch 12 (counted from 0); it has epochs: 0 to 11"},
-		{"1 --epoch -1", "--epoch -1: epochs count from 0"},
+		{"1 --epoch -1", "--epoch -1: epochs count from 0; use 0 or more"},
 		{"1 --max-flops 3", "need --best"},
 		{"--best", "--best needs --dataset and --set"},
 		{"--best --dataset cifar10 --set test --epoch 3", "leave out --seed and --epoch"},

@@ -115,10 +115,10 @@ func TestWrongUsage(t *testing.T) {
 
 		{"status", "takes one DIR (a campaign directory), got 0 (see nb201 status --help)"},
 		{"status none", "none is not a campaign"},
-		{"status file", "file"},
+		{"status file", "file is not a directory; name a campaign directory"},
 
 		{"verify", "takes one PATH (a campaign, or a file or directory of a published format), got 0"},
-		{"verify none", "none"},
+		{"verify none", "none: no such file or directory; name a campaign or a published file"},
 		{"verify file", "file"},
 		{"verify CAMPAIGN --reevaluate --device tpu", `unknown device "tpu"`},
 		{"verify CAMPAIGN --reevaluate --device cpu:1", `unknown device "cpu:1"`},
@@ -163,8 +163,8 @@ func TestWrongUsage(t *testing.T) {
 		{"plan new --archs 0 --datasets digits --epochs 12,100001 --seeds 1", "a schedule of 100001 epochs: use at most 100000"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --batch 9223372036854775807", "a batch of 9223372036854775807 images is larger than the data"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --workers 9223372036854775807", "9223372036854775807 loader workers: use at most 4096"},
-		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --channels 9223372036854775807", "use at most 4096 of each"},
-		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --cells 4097", "use at most 4096 of each"},
+		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --channels 9223372036854775807", "may each be at most 4096"},
+		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --cells 4097", "may each be at most 4096"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --channels 4096 --cells 4096", "million parameters; use fewer channels or cells, for at most 5000 million"},
 		{"plan new --archs 0 --datasets digits --epochs 12 --seeds 1 --devices 9223372036854775807",
 			"--devices 9223372036854775807, --per-device 1: use at most 1000000"},
@@ -176,7 +176,10 @@ func TestWrongUsage(t *testing.T) {
 		{"run CAMPAIGN --chunk 0/4", `--chunk "0/4": use I/N with I from 1 to N`},
 		{"run CAMPAIGN --chunk 5/4", `--chunk "5/4": use I/N`},
 		{"run CAMPAIGN --min-free-disk lots", `--min-free-disk "lots": use a size such as 500MB or 2GiB`},
-		{"run CAMPAIGN --max-attempts 0", "--max-attempts, --hang-after and --prepare-within must be above 0"},
+		{"run CAMPAIGN --per-device 0", "--per-device 0: use at least 1"},
+		{"run CAMPAIGN --max-attempts 0", "--max-attempts 0: use at least 1"},
+		{"run CAMPAIGN --hang-after -10m", "--hang-after -10m0s: use a time above 0, such as 10m"},
+		{"run CAMPAIGN --prepare-within 0", "--prepare-within 0s: use a time above 0, such as 1h"},
 
 		{"run CAMPAIGN --devices visible", "CUDA_VISIBLE_DEVICES= gives this process no GPU; request one from the batch system"},
 

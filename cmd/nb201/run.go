@@ -90,8 +90,15 @@ When resources are short:
 			if o.MinFreeDisk, err = parseSize(minFree); err != nil {
 				return err
 			}
-			if o.PerDevice < 1 || o.MaxAttempts < 1 || o.HangAfter <= 0 || o.PrepareWithin <= 0 {
-				return usage.Errorf("--per-device, --max-attempts, --hang-after and --prepare-within must be above 0")
+			switch {
+			case o.PerDevice < 1:
+				return usage.Errorf("--per-device %d: use at least 1", o.PerDevice)
+			case o.MaxAttempts < 1:
+				return usage.Errorf("--max-attempts %d: use at least 1", o.MaxAttempts)
+			case o.HangAfter <= 0:
+				return usage.Errorf("--hang-after %v: use a time above 0, such as 10m", o.HangAfter)
+			case o.PrepareWithin <= 0:
+				return usage.Errorf("--prepare-within %v: use a time above 0, such as 1h", o.PrepareWithin)
 			}
 			if err := checkPlan(c.Context(), o.Dir, root); err != nil {
 				return err

@@ -133,8 +133,8 @@ func TestSlurmProblems(t *testing.T) {
 		code     int
 		want     string
 	}{
-		{nil, "", 2, "no Slurm here (scontrol is missing); use a login node of the cluster"},
-		{answer("scontrol", `echo "scontrol: fatal: Could not establish a configuration source" >&2; exit 1`), "", 2, "no Slurm here (scontrol does not find a cluster); set SLURM_CONF"},
+		{nil, "", 2, "Slurm is not available on this host (scontrol is missing); use a login node of the cluster"},
+		{answer("scontrol", `echo "scontrol: fatal: Could not establish a configuration source" >&2; exit 1`), "", 2, "Slurm is not available on this host (scontrol does not find a cluster); set SLURM_CONF"},
 		{answer("scontrol", `echo "slurm_load_ctl_conf error: Unable to contact slurm controller" >&2; exit 1`), "", 1, "scontrol: slurm_load_ctl_conf error: Unable to contact slurm controller"},
 		{answer("scontrol", "echo nothing"), "", 2, "does not report Max"},
 		{answer("squeue", "exit 1"), "--shared", 1, "squeue: exit status 1"},
@@ -143,9 +143,9 @@ func TestSlurmProblems(t *testing.T) {
 		{answer("sbatch", "echo hello"), "--shared --submit", 1, `sbatch printed "hello" instead of a job number`},
 		{aCluster(), "--shared --elements 1001", 2, "--elements 1001: use at most 1000 on this cluster"},
 		{aCluster(), "--time 1:00 --warn 2m", 2, "--time 1m0s: no element would train, because the warning comes 2m0s before the end"},
-		{aCluster(), "--time soon", 2, `time "soon": not a positive time`},
+		{aCluster(), "--time soon", 2, `--time "soon": not a positive time`},
 		{aCluster(), "--warn 5s", 2, "--warn 5s: too short; use at least 30s"},
-		{aCluster(), "--gpus many", 2, `GPUs "many": not a number`},
+		{aCluster(), "--gpus many", 2, `--gpus "many": not a number`},
 		{aCluster(), "--submit --resubmit", 2, "--resubmit and --submit exclude each other"},
 		{aCluster(), "-- --colour", 2, "after --: unknown flag --colour (see nb201 run --help)"},
 		{aCluster(), "-- --chunk 1/2", 2, "after --: leave out --chunk; use --elements instead"},
@@ -155,7 +155,7 @@ func TestSlurmProblems(t *testing.T) {
 		{aCluster(), "--like " + dir, 2, "cannot measure a rate on " + dir},
 		{aCluster(), "--image i", 2, "--image, --claim and --path need --kubernetes"},
 		{aCluster(), "--kubernetes --partition gpu", 2, "--kubernetes and --partition exclude each other"},
-		{aCluster(), "--kubernetes --claim c", 2, `image "": not a container image`},
+		{aCluster(), "--kubernetes --claim c", 2, `--image "": not a container image`},
 		{aCluster(), "--kubernetes --claim c --image i --gpus a100:1", 2, "with --kubernetes, use only a number"},
 	} {
 		onlyPrograms(t, test.programs)

@@ -31,8 +31,8 @@ runs are working. Its exit code is 0 even if trials failed.
 Each trial of the plan is counted as one of
   done     it is finished: its record exists and can be read
   damaged  its record exists but cannot be read: nb201 run keeps it under another name and
-           trains the trial again. With more than 8192 records, only those that are empty
-           or cut short are counted here
+           trains the trial again. With more than 8192 records, those without a SHA-256
+           (format version 1) are counted here only if they are empty or cut short
   running  a worker of a run, on this host or another, has it
   failed   its attempts are used up: see nb201 run --max-attempts
   left     none of these: not started, interrupted, or waiting for another attempt
@@ -150,7 +150,7 @@ func printSums(w io.Writer, s statusView) {
 	}
 	if h := s.LastHour; h.Seconds > 0 {
 		line("rate", "%s trials and %s million images an hour, over the last %s",
-			state.Rate(h.TrialsPerHour()), state.Rate(h.ImagesPerHour()/1e6), state.Span(hoursToDuration(h.Seconds/3600)))
+			state.Rate(h.TrialsPerHour()), state.Rate(h.ImagesPerHour()/1e6), state.FormatDuration(hoursToDuration(h.Seconds/3600)))
 	}
 	spent := formatHours(s.Hours.Done) + " in trials that are done"
 	if done := s.Totals.Done + s.NotPlanned; s.Hours.Records < done {
@@ -164,7 +164,7 @@ func printSums(w io.Writer, s statusView) {
 		line("to do", "about %s of one worker", formatHours(s.Hours.Work))
 	}
 	if s.Hours.Left > 0 {
-		line("time left", "about %s", state.Span(hoursToDuration(s.Hours.Left)))
+		line("time left", "about %s", state.FormatDuration(hoursToDuration(s.Hours.Left)))
 	}
 	for _, a := range s.Arrays {
 		line("Slurm", "%v", a)
@@ -174,7 +174,7 @@ func printSums(w io.Writer, s statusView) {
 // formatHours formats a number of hours, below one in minutes and seconds.
 func formatHours(h float64) string {
 	if h < 1 {
-		return state.Span(hoursToDuration(h))
+		return state.FormatDuration(hoursToDuration(h))
 	}
 	return fmt.Sprintf("%.1f hours", h)
 }
@@ -196,7 +196,7 @@ func printRun(w io.Writer, r status.Run) {
 	if since <= 0 {
 		rate = "it started ahead of this host's clock: synchronize the clocks of the hosts"
 	}
-	fmt.Fprintf(w, ", for %s: %s done (%s), %d failed\n", state.Span(since), progress.Quantity(r.Finished, "trial"), rate, r.Failed)
+	fmt.Fprintf(w, ", for %s: %s done (%s), %d failed\n", state.FormatDuration(since), progress.Quantity(r.Finished, "trial"), rate, r.Failed)
 	if r.Paused != "" {
 		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}
@@ -227,7 +227,7 @@ func printFailures(w io.Writer, failures []attempt.Failure) error {
 
 // describeOutcome describes a trial with failed attempts.
 func describeOutcome(f attempt.Failure) string {
-	if f.SetAside {
+	if f.TrialFailed {
 		return "failed after " + progress.Quantity(len(f.Attempts), "attempt")
 	}
 	return progress.Quantity(len(f.Attempts), "failed attempt") + ", to be retried"
@@ -251,7 +251,7 @@ func printLastFailures(w io.Writer, dir string, failures []attempt.Failure) {
 	}
 	var failed, others []attempt.Failure
 	for _, f := range failures {
-		if f.SetAside {
+		if f.TrialFailed {
 			failed = append(failed, f)
 		} else {
 			others = append(others, f)

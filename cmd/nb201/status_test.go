@@ -55,7 +55,7 @@ func statusCampaign(t *testing.T) (dir string) {
 	}
 	for _, f := range []attempt.Failure{
 		{Trial: digits(2, 2, 1), Attempts: []attempt.FailedAttempt{failed}},
-		{Trial: digits(2, 2, 2), Attempts: []attempt.FailedAttempt{failed, failed}, SetAside: true},
+		{Trial: digits(2, 2, 2), Attempts: []attempt.FailedAttempt{failed, failed}, TrialFailed: true},
 	} {
 		write(f.Write(dir))
 	}

@@ -216,7 +216,7 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 // campaign, as a run does.
 func trainWith(ctx context.Context, t attempt.Trainer, device backend.Device, c results.Campaign, v *trainingView) (*results.Record, error) {
 	trial := v.config.Trial
-	failure, doubt, err := attempt.Earlier(c.Dir, trial)
+	failure, doubt, err := attempt.EarlierFailures(c.Dir, trial)
 	if err != nil {
 		return nil, err
 	}

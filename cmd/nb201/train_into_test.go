@@ -99,9 +99,9 @@ var doors = map[string]func(ctx context.Context, c results.Campaign, config trai
 			}
 			switch r.Event {
 			case worker.Ready: // as a run answers it
-				noted, _, err := attempt.Earlier(c.Dir, config.Trial)
+				noted, _, err := attempt.EarlierFailures(c.Dir, config.Trial)
 				if err == nil {
-					err = worker.Send(orders, worker.Order{Trial: config.Trial, Attempt: noted.Next()})
+					err = worker.SendMessage(orders, worker.Order{Trial: config.Trial, Attempt: noted.Next()})
 				}
 				if err != nil {
 					return "", err.Error()
@@ -143,19 +143,19 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 		began    int    // how often training began
 		attempts int    // in the record; 0: there is none
 	}{
-		"nothing is in the way": {nil, attempt.Finished, "", 1, 1},
+		"nothing is in the way": {nil, attempt.FinishedHere, "", 1, 1},
 		"an attempt failed before": {func(t *testing.T, w *way) {
-			f := attempt.Failure{Trial: trial, Attempts: []attempt.FailedAttempt{{Kind: attempt.Hung}, {Kind: attempt.Other}}}
+			f := attempt.Failure{Trial: trial, Attempts: []attempt.FailedAttempt{{Kind: attempt.Hung}, {Kind: attempt.OtherError}}}
 			if err := f.Write(w.c.Dir); err != nil {
 				t.Fatal(err)
 			}
-		}, attempt.Finished, "", 1, 3},
+		}, attempt.FinishedHere, "", 1, 3},
 		"a note that cannot be read": {func(t *testing.T, w *way) {
 			path := attempt.FailurePath(w.c.Dir, trial)
 			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte("{garbage"), 0o666)); err != nil {
 				t.Fatal(err)
 			}
-		}, attempt.Finished, "", 1, 1},
+		}, attempt.FinishedHere, "", 1, 1},
 		"another process has the claim": {func(t *testing.T, w *way) {
 			claim, err := attempt.TakeClaim(w.c.Dir, trial)
 			if err != nil || claim == nil {
@@ -168,21 +168,21 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, nil, 0o666)); err != nil {
 				t.Fatal(err)
 			}
-		}, attempt.Finished, "renamed to DIR/trials/000004/digits/0002-0777.json.damaged, and the trial is trained again", 1, 1},
+		}, attempt.FinishedHere, "renamed to DIR/trials/000004/digits/0002-0777.json.damaged, and the trial is trained again", 1, 1},
 		"it is done": {func(t *testing.T, w *way) {
 			r := resultstest.Record(t, trial)
 			r.Attempts = 7
 			if err := w.c.Publish(r, nil); err != nil {
 				t.Fatal(err)
 			}
-		}, attempt.Done, "", 0, 7},
+		}, attempt.AlreadyFinished, "", 0, 7},
 		"another process is faster": {func(t *testing.T, w *way) {
 			w.f.train = func(string) error {
 				r := resultstest.Record(t, trial)
 				r.Attempts = 7
 				return w.c.Publish(r, nil)
 			}
-		}, attempt.Done, "", 1, 7},
+		}, attempt.AlreadyFinished, "", 1, 7},
 		"no folder for the weights": {func(t *testing.T, w *way) {
 			path := filepath.Join(w.c.Dir, "weights", "000004")
 			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, nil, 0o666)); err != nil {
@@ -215,7 +215,7 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 				})
 				return nil
 			}
-		}, attempt.Finished, "no space left on device", 1, 1},
+		}, attempt.FinishedHere, "no space left on device", 1, 1},
 		"the campaign is locked at the end": {func(t *testing.T, w *way) {
 			w.f.train = func(string) error {
 				lock := flock.New(filepath.Join(w.c.Dir, ".lock"))
@@ -229,7 +229,7 @@ func TestTrainIntoByBothDoors(t *testing.T) {
 				})
 				return nil
 			}
-		}, attempt.Finished, results.ErrLocked.Error(), 1, 1},
+		}, attempt.FinishedHere, results.ErrLocked.Error(), 1, 1},
 	} {
 		for door, open := range doors {
 			t.Run(name+"/"+door, func(t *testing.T) {
@@ -280,9 +280,9 @@ func TestTrainCountsAttempts(t *testing.T) {
 	c := results.Campaign{Dir: t.TempDir()}
 	path := attempt.FailurePath(c.Dir, config.Trial)
 	for i, test := range []struct {
-		err      error // that ends the attempt
-		failed   int   // attempts noted then
-		setAside bool
+		err     error // that ends the attempt
+		failed  int   // attempts noted then
+		finally bool
 	}{
 		{errors.New("the device is gone"), 1, false},
 		{context.Canceled, 1, false},
@@ -303,7 +303,7 @@ func TestTrainCountsAttempts(t *testing.T) {
 			t.Errorf("attempt %d: %v", i, err)
 		}
 		note, err := attempt.ReadFailure(path)
-		if err != nil || len(note.Attempts) != test.failed || note.SetAside != test.setAside {
+		if err != nil || len(note.Attempts) != test.failed || note.TrialFailed != test.finally {
 			t.Errorf("after attempt %d: %+v, %v; want %d failed attempts", i, note, err, test.failed)
 		}
 	}

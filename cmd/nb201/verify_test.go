@@ -165,7 +165,7 @@ func TestReevaluate(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != 0 {
 		t.Fatalf("code %d, %s\n%s", code, stderr, stdout)
 	}
-	if last := report.Checks[len(report.Checks)-1]; last != (verify.Count{Check: verify.Reevaluation, Checked: 1}) {
+	if last := report.Checks[len(report.Checks)-1]; last != (verify.Count{Check: verify.CheckReevaluation, Checked: 1}) {
 		t.Errorf("evaluated again: %+v", last)
 	}
 	c := results.Campaign{Dir: dir}

@@ -74,7 +74,7 @@ var archives = map[string]Archive{
 }
 
 // ErrByHand reports that the files of a dataset key cannot be downloaded as one archive.
-var ErrByHand = errors.New("no download; get its files by hand")
+var ErrByHand = errors.New("no download; put its files into the data directory by hand")
 
 // ErrEmbedded reports that the images of a dataset key are part of this program.
 var ErrEmbedded = errors.New("part of this program; there is nothing to download")

@@ -746,7 +746,7 @@ func TestFindRefuses(t *testing.T) {
 		key, version, want string
 		is                 error
 	}{
-		{"ImageNet16-120", Python, "ImageNet16-120 has no download; get its files by hand", ErrByHand},
+		{"ImageNet16-120", Python, "ImageNet16-120 has no download; put its files into the data directory by hand", ErrByHand},
 		{"digits", Python, "digits is part of this program", ErrEmbedded},
 		{"mine.json", Python, "mine.json: no download is known for a dataset of your own", nil},
 		{"MNIST", Python, `unknown dataset key "MNIST"`, nil},

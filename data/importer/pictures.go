@@ -54,7 +54,7 @@ func (o *Options) openPictures() (*source, error) {
 		}
 	}
 	if len(src.classes) == 0 {
-		return nil, usage.Errorf("%s: contains no class directories; put the pictures of each class into a directory of its name", dirs[0])
+		return nil, usage.Errorf("%s contains no class directories; put the pictures of each class into a directory of its name", dirs[0])
 	}
 	for _, skipped := range []struct {
 		what string

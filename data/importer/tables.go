@@ -158,7 +158,7 @@ func (o *Options) findTables(src *source) (train, test string, err error) {
 		return "", "", err
 	}
 	if train == "" {
-		return "", "", usage.Errorf("%s: contains neither train.csv nor train.csv.gz; name the file itself if it has another name", o.Source)
+		return "", "", usage.Errorf("%s contains neither train.csv nor train.csv.gz; name the file itself if it has another name", o.Source)
 	}
 	if test, err = choose(forTest, forValidation); err != nil {
 		return "", "", err
@@ -195,7 +195,7 @@ func (o *Options) labelLast(tables []*table) (last bool, err error) {
 			return false, usage.Errorf("%s: the header names column %d of %d %q, but the labels must be in the first or the last; move that column",
 				t.path, t.place+1, t.columns, t.label)
 		case said != "" && last != (t.place == end):
-			return false, usage.Errorf("%s: the header names the %s column %q, but %s says that the %s has the labels; correct the one that is wrong",
+			return false, usage.Errorf("%s: by its header the labels are in the %s column (%q), but %s puts them in the %s; correct one of them",
 				t.path, ends[t.place == end], t.label, said, ends[last])
 		}
 		last, said = t.place == end, t.path

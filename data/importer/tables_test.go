@@ -121,9 +121,9 @@ func TestHeadersRefused(t *testing.T) {
 		files       map[string][]byte
 		want        []string
 	}{
-		{"contradicts", "first", map[string][]byte{"train.csv": lines("a,b,c,d,label\n", "", true)}, []string{`train.csv: the header names the last column "label", but --label says that the first has the labels`}},
-		{"contradicts too", "last", map[string][]byte{"train.csv": lines("y,b,c,d,e\n", "", false)}, []string{`the header names the first column "y", but --label says that the last`}},
-		{"two headers", "", map[string][]byte{"train.csv": lines("a,b,c,d,label\n", "", true), "test.csv": lines("label,a,b,c,d\n", "", false)}, []string{`test.csv: the header names the first column "label", but `, `train.csv says that the last has the labels`}},
+		{"contradicts", "first", map[string][]byte{"train.csv": lines("a,b,c,d,label\n", "", true)}, []string{`train.csv: by its header the labels are in the last column ("label"), but --label puts them in the first; correct one of them`}},
+		{"contradicts too", "last", map[string][]byte{"train.csv": lines("y,b,c,d,e\n", "", false)}, []string{`by its header the labels are in the first column ("y"), but --label puts them in the last`}},
+		{"two headers", "", map[string][]byte{"train.csv": lines("a,b,c,d,label\n", "", true), "test.csv": lines("label,a,b,c,d\n", "", false)}, []string{`test.csv: by its header the labels are in the first column ("label"), but `, `train.csv puts them in the last`}},
 		{"amid", "", map[string][]byte{"train.csv": lines("a,b,label,c,d\n", "", false)}, []string{`names column 3 of 5 "label"`}},
 		{"no name for labels", "", map[string][]byte{"train.csv": lines("digit,a,b,c,d\n", "", false)}, []string{"train.csv: the header has no column label, class, target or y; say where the labels are with --label"}},
 		{"a wrong label", "", map[string][]byte{"train.csv": lines("cat,9,8,7,6\n", "", false)}, []string{`train.csv: line 1 has the label "cat", which is not a whole number`}},

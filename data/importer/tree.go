@@ -117,7 +117,7 @@ func (t *tree) descend(path string, wrapper func(data.Directory) bool) (data.Dir
 			break
 		}
 		if strings.Count(t.relative(inner), string(filepath.Separator)) > deepest {
-			return d, usage.Errorf("%s: contains only directories in directories, more than %d deep; name the one that contains the classes", path, deepest)
+			return d, usage.Errorf("%s contains only directories in directories, more than %d deep; name the one that contains the classes", path, deepest)
 		}
 		t.countSkipped(d)
 		t.addNote("%s contains only the directory %s, which was used instead", d.Path, d.Directories[0])

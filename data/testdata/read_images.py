@@ -1,4 +1,4 @@
-"""Reads data sets as the original program and torchvision do, and says what is in them.
+"""Reads datasets as the original program and torchvision do, and says what is in them.
 
 Standard input is a JSON list of {"format", "dir", "size", "classes"}; standard output one of
 {"train": {"pixels", "labels"}, "test": ...}, SHA-256 of the bytes of images (uint8: image, row,

@@ -197,10 +197,10 @@ func (d *Deviceless) Last() programs.Compiled { return d.last }
 // Everything else is freed when the process ends.
 func (d *Deviceless) Close() error { return os.RemoveAll(d.dump) }
 
-// Way returns a number for the way in which programs are made at present; see [FallBack].
-func Way() int { return programs.Way() }
+// FallbackLevel returns the current fallback level; see [programs.FallbackLevel].
+func FallbackLevel() int { return programs.FallbackLevel() }
 
-// FallBack changes the way in which programs are made, after a program that was made in the way
-// numbered from failed to run: first it stops loading programs from disk, then it compiles with
-// other flags. It reports whether there was another way.
+// FallBack raises the fallback level after a program made at level from failed to run: first it
+// stops loading programs from disk, then it compiles with other flags. It reports whether the
+// level is now above from; if it is not, there is nothing else to try.
 func FallBack(from int) bool { return programs.FallBack(from) }

@@ -4,7 +4,8 @@
 //
 // The environment variable NB201_REQUIRE turns such skips into failures. It lists needs by name
 // ([Names]), separated by commas; a test that lacks one of them fails. A run that requires what
-// it provides therefore proves that the tests of these things have run.
+// it provides therefore proves that the tests of these things have run. "To end a test" below is
+// to skip it, or to fail it if NB201_REQUIRE lists the need.
 //
 // Only tests may import this package, and they must not call t.Skip themselves.
 package needs
@@ -40,7 +41,7 @@ var needs = []need{
 	{"compiler", "", "run `nb201 setup --device cuda13 --compiler`"},
 	{"cpu", "", "run the test without NB201_TEST_DEVICE=cuda"},
 	{"cuda-wheels", "NB201_CUDA_WHEELS", "a site-packages directory with JAX's CUDA plugin and NVIDIA's wheels"},
-	{"full-size", "NB201_FULLSIZE", "a directory on a disk with 10 GB free, for a benchmark of all architectures"},
+	{"full-size", "NB201_FULLSIZE", "a directory on a disk with 22 GB free, for a benchmark of all architectures"},
 	{"golden", "", "unset NB201_GOLDEN, or add the file to the directory that it names"},
 	{"gpu", "", "set NB201_TEST_DEVICE to cuda or cuda:N on a machine with an NVIDIA GPU"},
 	{"jpegs", "NB201_JPEGS", "a directory with train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels"},

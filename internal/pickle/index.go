@@ -314,8 +314,11 @@ func (s *slot) include(firstID, endID uint32) {
 
 // addEntries adds the keys and values on the stack, which end at end, to the index.
 func (w *walker) addEntries(end int64) error {
-	if len(w.slots)%2 != 0 || len(w.ix.Entries)+len(w.slots)/2 > maxSlots {
-		return fmt.Errorf("pickle has a key without a value, or too many, at byte %d", end)
+	if len(w.slots)%2 != 0 {
+		return fmt.Errorf("pickle has a key without a value at byte %d", end)
+	}
+	if len(w.ix.Entries)+len(w.slots)/2 > maxSlots {
+		return fmt.Errorf("pickle has more than %d entries in %q", maxSlots, w.ix.Key)
 	}
 	for i := 0; i < len(w.slots); i += 2 {
 		key, value := w.slots[i], w.slots[i+1]
@@ -376,7 +379,7 @@ func (e *Entries) Decode(key int64) (any, error) {
 // execute executes the opcodes of one block.
 func (e *Entries) execute(b Block, outside func(id uint32) (any, error)) (*machine, error) {
 	if e.src == nil {
-		return nil, errors.New("something after the entries refers to an object in them")
+		return nil, errors.New("it refers back into its entries, which cannot be read from this source")
 	}
 	if b.Offset < 0 || b.Length < 0 {
 		return nil, errors.New("the index of the pickle is damaged")
@@ -402,7 +405,7 @@ func (e *Entries) execute(b Block, outside func(id uint32) (any, error)) (*machi
 func (e *Entries) outside(number, depth int) func(id uint32) (any, error) {
 	return func(id uint32) (any, error) {
 		if depth > maxDepth {
-			return nil, errors.New("it refers to an object through too many others")
+			return nil, fmt.Errorf("it refers to an object through more than %d others", maxDepth)
 		}
 		for i := number - 1; i >= preamble; i-- {
 			b := e.block(i)

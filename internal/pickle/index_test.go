@@ -139,7 +139,7 @@ func TestIndex(t *testing.T) {
 			checkIndex(t, data, bytes.NewReader(data))
 			_, _, err := Reader{}.Index(stream{bytes.NewReader(data)}, "arch2infos")
 			refers := !strings.Contains(path, "alone") && !strings.Contains(path, "empty")
-			if refers != (err != nil && strings.Contains(err.Error(), "refers to an object in them")) {
+			if refers != (err != nil && strings.Contains(err.Error(), "refers back into its entries")) {
 				t.Errorf("from a stream: %v", err)
 			}
 		})

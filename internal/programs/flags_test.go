@@ -109,7 +109,7 @@ func TestFallBack(t *testing.T) {
 	said := captured(t, func() {
 		current.loaded.Store(0)
 		for _, from := range []int{0, 0, 2, 2, 4} {
-			got = append(got, FallBack(from), Way())
+			got = append(got, FallBack(from), FallbackLevel())
 		}
 	})
 	if want := []any{true, 2, true, 2, true, 4, true, 4, false, 4}; !slices.Equal(got, want) || strings.Count(said, "\n") != 2 {

@@ -109,38 +109,38 @@ func (p *plugin) setOptions(o Options) {
 	p.options.Store(&o)
 }
 
-// Way returns a number for the way in which programs are made at present: which set of
-// Options.Flags they are compiled with, and whether programs are loaded from disk. [FallBack]
-// changes to a way with a larger number.
-func Way() int {
+// FallbackLevel returns the current fallback level, which is 0 at first and rises when a program
+// fails to compile or to run (see [FallBack]). The level determines which set of Options.Flags
+// programs are compiled with, and whether programs are loaded from disk.
+func FallbackLevel() int {
 	opening.Lock()
 	defer opening.Unlock()
 	if current == nil {
 		return 0
 	}
-	return current.way()
+	return current.fallbackLevel()
 }
 
-func (p *plugin) way() int {
-	way := 2 * int(p.flags.Load())
+func (p *plugin) fallbackLevel() int {
+	level := 2 * int(p.flags.Load())
 	if p.recompile.Load() {
-		way++
+		level++
 	}
-	return way
+	return level
 }
 
-// FallBack changes the way in which programs are made, after a program that was made in the way
-// numbered from (see [Way]) failed to run. If programs were loaded from disk, where they may have
-// been damaged or written by a different machine, it first makes the process compile all programs
-// again, which replaces those on disk. After that it changes to the next set of Options.Flags. It
-// reports whether there was another way.
+// FallBack raises the fallback level after a program made at level from (see [FallbackLevel])
+// failed to run. If programs were loaded from disk, where they may have been damaged or written by
+// a different machine, it first makes the process compile all programs again, which replaces those
+// on disk. After that it changes to the next set of Options.Flags. It reports whether the level is
+// now above from; if it is not, there is nothing else to try.
 func FallBack(from int) bool {
 	opening.Lock()
 	defer opening.Unlock()
 	if current == nil {
 		return false
 	}
-	if current.way() > from {
+	if current.fallbackLevel() > from {
 		return true // another program has fallen back
 	}
 	if current.loaded.Load() > 0 && current.recompile.CompareAndSwap(false, true) {

@@ -192,23 +192,23 @@ func TestKeptDoesNotRun(t *testing.T) {
 	}
 
 	said := captured(t, func() {
-		way := Way()
+		level := FallbackLevel()
 		if _, err := run(c, source(1)); err == nil {
 			t.Fatal("the wrong program runs")
 		}
-		if !FallBack(way) {
-			t.Fatal("there is no other way")
+		if !FallBack(level) {
+			t.Fatal("there is no other level")
 		}
 		for range 2 {
 			if got, loaded, compiled := counts(t, c, source(1)); loaded != 0 || compiled != 1 || !slices.Equal(got, want) {
 				t.Errorf("%d loaded, %d compiled", loaded, compiled)
 			}
 		}
-		if !FallBack(way) { // for another program that was loaded
-			t.Error("a second program has no other way")
+		if !FallBack(level) { // for another program that was loaded
+			t.Error("a second program has no other level")
 		}
-		if FallBack(Way()) {
-			t.Error("there is another way without other flags")
+		if FallBack(FallbackLevel()) {
+			t.Error("there is another level without other flags")
 		}
 	})
 	if said != "" {

@@ -27,15 +27,15 @@ import (
 
 func init() { quiet.End() } // go-xla, which this package imports, has been initialised by now
 
-// Off is the value of NB201_PROGRAMS that turns the store of compiled programs off.
-const Off = "off"
+// StoreOff is the value of NB201_PROGRAMS that turns the store of compiled programs off.
+const StoreOff = "off"
 
 // Directory returns the directory of compiled programs: $NB201_PROGRAMS, or "programs" in
-// [userdir.Cache] if that is not set. It returns "" if NB201_PROGRAMS is [Off]. Anyone who can
+// [userdir.Cache] if that is not set. It returns "" if NB201_PROGRAMS is [StoreOff]. Anyone who can
 // write to the directory can make this program run their code. Its errors are usage errors.
 func Directory() (string, error) {
 	switch dir := os.Getenv("NB201_PROGRAMS"); {
-	case dir == Off:
+	case dir == StoreOff:
 		return "", nil
 	case dir != "":
 		return filepath.Abs(dir)
@@ -47,7 +47,8 @@ func Directory() (string, error) {
 	return filepath.Join(cache, "programs"), nil
 }
 
-// Kept returns the number of programs in a directory, and the bytes of all files of the store.
+// Kept returns the number of programs in dir, and the total size in bytes of the store's files
+// there, including temporary ones.
 func Kept(dir string) (programs int, bytes int64, err error) {
 	files, bytes, err := store{dir: dir}.list()
 	for _, f := range files {

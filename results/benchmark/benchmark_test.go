@@ -151,13 +151,13 @@ func TestHeld(t *testing.T) {
 		{`has no evaluation set "x-valid"`, func() (any, error) {
 			return b.FindBest(background, Search{Dataset: "cifar10", Set: "x-valid", HP: "12"})
 		}},
-		{`memory: no architecture has what was asked for; the first: architecture 4 has no schedule "90"; it has 12, 200`, func() (any, error) {
+		{`memory: no architecture has the results that the query needs; for example: architecture 4 has no schedule "90"; it has 12, 200`, func() (any, error) {
 			return b.FindBest(background, Search{Dataset: "cifar10", Set: "test", HP: "90"})
 		}},
 		{"none of the 2 architectures with ori-test of cifar10 and schedule 12 is within the limits", func() (any, error) {
 			return b.FindBest(background, Search{Dataset: "cifar10", Set: "test", HP: "12", MaxFLOPs: 0.001})
 		}},
-		{`no architecture has what was asked for; the first: architecture 4 has no trial on "svhn"`, func() (any, error) { return b.Statistics(background, "svhn", "12", nil) }},
+		{`no architecture has the results that the query needs; for example: architecture 4 has no trial on "svhn"`, func() (any, error) { return b.Statistics(background, "svhn", "12", nil) }},
 		{"no default path", func() (any, error) { return published.DefaultPath(os.Getenv, published.CSV) }},
 		{"testdata/campaign does not hold architecture 4; it holds 3 architectures from 1 to 123", func() (any, error) { return reload(t, b, "testdata/campaign", 4) }},
 		{"missing", func() (any, error) { return reload(t, b, "missing", 4) }},

@@ -156,7 +156,7 @@ func (b *Benchmark) noneHolds(l lackingCount) error {
 	if l.err == nil {
 		return notHeld("%s does not hold any architecture", b.Path)
 	}
-	return usage.Errorf("%s: no architecture has what was asked for; the first: %w", b.Path, l.err)
+	return usage.Errorf("%s: no architecture has the results that the query needs; for example: %w", b.Path, l.err)
 }
 
 // Statistics counts the architectures by their number of trials on a dataset with a schedule:

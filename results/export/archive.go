@@ -14,7 +14,7 @@ import (
 func archiveWriter() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.Archive, Slots: FixedSlots, Weights: Always, clients: true,
+			Format: published.Archive, Slots: FixedSlots, Weights: ChoiceAlways, clients: true,
 			About: `a directory of NNNNNN-FULL.pth (with weights) and NNNNNN-SIMPLE.pth
 for each architecture, which NASBench201API.reload reads`,
 		},

@@ -13,7 +13,7 @@ import (
 func nasbench201Writer() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.NASBench201, Slots: FixedSlots, Merged: Always, Named: true, clients: true,
+			Format: published.NASBench201, Slots: FixedSlots, Merged: ChoiceAlways, Named: true, clients: true,
 			About: "one .pth file of all architectures, without weights, which NASBench201API opens",
 		},
 		completeTimes: true, listed: true,

@@ -16,7 +16,7 @@ import (
 // toyWriter writes a format that only this test knows: NNNNNN.toy with the number of trials.
 func toyWriter() writer {
 	return writer{
-		Traits: Traits{Format: "toy", About: "toys", Weights: Asked},
+		Traits: Traits{Format: "toy", About: "toys", Weights: ChoiceAsked},
 		layout: func(*Options) layout {
 			return layout{begin: func(dir string) (partWriter, error) { return toys(dir), nil }, fill: moveParts}
 		},

@@ -20,7 +20,7 @@ import (
 func runsWriter() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.Runs, Slots: FixedSlots, Weights: Always, NoLatencies: true, FromCampaign: true, clients: true,
+			Format: published.Runs, Slots: FixedSlots, Weights: ChoiceAlways, NoLatencies: true, FromCampaign: true, clients: true,
 			About: `a directory of arch-NNNNNN-seed-SSSS.pth, with weights, as the original
 program writes it; only from a campaign`,
 		},

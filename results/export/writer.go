@@ -42,9 +42,9 @@ type Choice int
 
 // When formats have a property.
 const (
-	Never Choice = iota
-	Asked        // if the options ask for it
-	Always
+	ChoiceNever Choice = iota
+	ChoiceAsked        // if the options ask for it
+	ChoiceAlways
 )
 
 // writer describes how a format is written. Each format's writer is in the format's own
@@ -95,8 +95,8 @@ func (w *writer) slots(o *Options) []slot {
 // mergedBy reports whether the export is one file.
 func (w *writer) mergedBy(o *Options) bool {
 	asked := o.Merged || w.mergedExtension != "" && strings.HasSuffix(o.To, w.mergedExtension)
-	return w.Merged == Always || w.Merged == Asked && asked
+	return w.Merged == ChoiceAlways || w.Merged == ChoiceAsked && asked
 }
 
 // weightsBy reports whether the export contains weights.
-func (w *writer) weightsBy(o *Options) bool { return w.Weights == Always || o.Weights }
+func (w *writer) weightsBy(o *Options) bool { return w.Weights == ChoiceAlways || o.Weights }

@@ -87,10 +87,11 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 		return w, usage.Errorf("unknown format %q; use one of %s", o.Format, CommaList(all.formats(func(Traits) bool { return true })))
 	case !slices.Contains(AllTimes(), o.Times):
 		return w, usage.Errorf("unknown times %q; use one of %s", o.Times, CommaList(AllTimes()))
-	case o.Merged && w.Merged != Asked:
-		return w, usage.Errorf("%s has no merged form; only %s has one", o.Format, joinNames(all.formats(func(t Traits) bool { return t.Merged == Asked })))
-	case o.Weights && w.Weights != Asked:
-		return w, usage.Errorf("weights cannot be chosen for %s: %s always contain them, and only %s can add them", o.Format, weights(Always), weights(Asked))
+	case o.Merged && w.Merged != ChoiceAsked:
+		return w, usage.Errorf("%s has no merged form; only %s has one", o.Format, joinNames(all.formats(func(t Traits) bool { return t.Merged == ChoiceAsked })))
+	case o.Weights && w.Weights != ChoiceAsked:
+		return w, usage.Errorf("weights cannot be chosen for %s: %s always contain them, and only %s can add them",
+			o.Format, weights(ChoiceAlways), weights(ChoiceAsked))
 	case o.RawCells && !w.RawCells:
 		return w, usage.Errorf("%s has no raw cells; only %s has them", o.Format, joinNames(all.formats(func(t Traits) bool { return t.RawCells })))
 	case len(o.Latencies) > 0 && w.NoLatencies:

@@ -106,7 +106,7 @@ func (s campaignSource) Salvage(index int) (*benchmark.Architecture, []error) {
 	}
 	trials, err := s.campaign.TrialsOf(index)
 	if err != nil {
-		return nil, []error{fmt.Errorf("list campaign: %w", err)}
+		return nil, []error{fmt.Errorf("cannot list campaign %s: %w", s.campaign.Dir, err)}
 	}
 	var errs []error
 	for _, t := range trials {
@@ -153,7 +153,7 @@ func (s campaignSource) describeStray(path string) string {
 		return ""
 	}
 	const otherName = "does not have the name of a trial's file; it is not read"
-	if results.WasSetAside(name) {
+	if results.IsDamagedName(name) {
 		return "is a damaged file that was renamed; it is not read"
 	}
 	match := trialFile.FindStringSubmatch(name)

@@ -119,7 +119,7 @@ func TestNewFormat(t *testing.T) {
 		t.Errorf("damaged: %v", err)
 	}
 	r, err := verify.Run(t.Context(), b, verify.Options{})
-	if err != nil || len(r.Faults) != 2 || r.Faults[0].Check != verify.Files || !strings.Contains(r.Faults[0].What, bad) {
+	if err != nil || len(r.Faults) != 2 || r.Faults[0].Check != verify.CheckFiles || !strings.Contains(r.Faults[0].What, bad) {
 		t.Errorf("damaged: verified: %+v, %v", r, err)
 	}
 

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"nb201/internal/usage"
 	"nb201/results"
@@ -48,6 +50,9 @@ func WithProgress(progress func(done, total int64)) Option {
 
 func (all readers) openPath(ctx context.Context, path string, options ...Option) (*benchmark.Benchmark, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usage.Errorf("%s: %w; name a campaign or a published file", path, syscall.ENOENT)
+	}
 	if err != nil {
 		return nil, usage.Errorf("cannot open benchmark: %w", err)
 	}

@@ -33,12 +33,12 @@ func listFiles(b *benchmark.Benchmark) ([]string, error) {
 
 // checkFile checks one file by itself, by the rules of its format.
 func (f *findings) checkFile(b *benchmark.Benchmark, path string) {
-	f.countChecked(Files)
+	f.countChecked(CheckFiles)
 	note, faults := b.CheckFile(path)
 	if note != "" {
-		f.notes = append(f.notes, Note{Check: Files, What: note})
+		f.notes = append(f.notes, Note{Check: CheckFiles, What: note})
 	}
 	for _, err := range faults {
-		f.addFault(Files, nil, "%v", err)
+		f.addFault(CheckFiles, nil, "%v", err)
 	}
 }

@@ -56,7 +56,7 @@ func TestSettings(t *testing.T) {
 		r := run(t, mixed(t, x.odd, x.change).Dir, Options{})
 		var found []Fault
 		for _, f := range r.Faults {
-			if f.Check == Settings {
+			if f.Check == CheckSettings {
 				found = append(found, f)
 			} else {
 				t.Errorf("%s: also %v", name, f)
@@ -142,7 +142,7 @@ func TestReevaluationOfOtherImages(t *testing.T) {
 }
 
 // A damaged record that was moved out of the way is noted as such.
-func TestSetAside(t *testing.T) {
+func TestMoveDamaged(t *testing.T) {
 	trial := results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 2, Seed: 1}
 	c := resultstest.Fill(t, trial, results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 2, Seed: 2})
 	if err := os.Truncate(c.RecordPath(trial), 0); err != nil {
@@ -151,7 +151,7 @@ func TestSetAside(t *testing.T) {
 	if r := run(t, c.Dir, Options{}); len(r.Faults) != 1 || !strings.Contains(r.Faults[0].What, "is empty") {
 		t.Errorf("found %v", r.Faults)
 	}
-	if path, reason, err := c.SetAside(trial); err != nil || reason == nil || path != c.RecordPath(trial)+".damaged" {
+	if path, reason, err := c.MoveDamaged(trial); err != nil || reason == nil || path != c.RecordPath(trial)+".damaged" {
 		t.Errorf("moved to %q, %v, %v", path, reason, err)
 	}
 	r := run(t, c.Dir, Options{})

@@ -31,8 +31,8 @@ func (f *findings) checkArchitecture(a *benchmark.Architecture) {
 }
 
 func (f *findings) checkIdentity(a *benchmark.Architecture, s *benchmark.ArchResults, r *benchmark.ResultsCount) {
-	f.countChecked(Identity)
-	fault := func(format string, args ...any) { f.addFault(Identity, r, format, args...) }
+	f.countChecked(CheckIdentity)
+	fault := func(format string, args ...any) { f.addFault(CheckIdentity, r, format, args...) }
 	arch, err := cell.ByIndex(a.Index)
 	switch {
 	case err != nil:
@@ -82,21 +82,21 @@ func networkOf(r *benchmark.ResultsCount) (cell.Network, error) {
 }
 
 func (f *findings) checkCosts(r *benchmark.ResultsCount) {
-	f.countChecked(Costs)
+	f.countChecked(CheckCosts)
 	n, err := networkOf(r)
 	if err != nil {
-		f.addFault(Costs, r, "its network is invalid: %v", err)
+		f.addFault(CheckCosts, r, "its network is invalid: %v", err)
 		return
 	}
 	if want := n.FLOPs(); !results.SameCost(r.FLOPs, want) {
 		if _, ok := configs.FindDataset(r.Dataset); ok || r.Record != nil {
-			f.addFault(Costs, r, "%v million FLOPs; its network has %v", r.FLOPs, want)
+			f.addFault(CheckCosts, r, "%v million FLOPs; its network has %v", r.FLOPs, want)
 		} else {
-			f.addFault(Costs, r, "%v million FLOPs, which match no image size", r.FLOPs)
+			f.addFault(CheckCosts, r, "%v million FLOPs, which match no image size", r.FLOPs)
 		}
 	}
 	if want := n.Params(); !results.SameCost(r.Params, want) {
-		f.addFault(Costs, r, "%v million parameters; its network has %v", r.Params, want)
+		f.addFault(CheckCosts, r, "%v million parameters; its network has %v", r.Params, want)
 	}
 }
 
@@ -104,8 +104,8 @@ func (f *findings) checkCosts(r *benchmark.ResultsCount) {
 // top-5 accuracy of training, and all but the last epoch of some evaluation sets; these are
 // notes.
 func (f *findings) checkCurves(r *benchmark.ResultsCount) {
-	f.countChecked(Curves)
-	fault := func(format string, args ...any) { f.addFault(Curves, r, format, args...) }
+	f.countChecked(CheckCurves)
+	fault := func(format string, args ...any) { f.addFault(CheckCurves, r, format, args...) }
 	if r.Epochs < 1 {
 		fault("it has %d epochs", r.Epochs)
 		return
@@ -118,10 +118,10 @@ func (f *findings) checkCurves(r *benchmark.ResultsCount) {
 		}
 	}
 	if t.Top5 == nil {
-		f.addNote(Curves, r, "no top-5 accuracy for training")
+		f.addNote(CheckCurves, r, "no top-5 accuracy for training")
 	}
 	if t.Seconds == nil {
-		f.addNote(Curves, r, "no training times")
+		f.addNote(CheckCurves, r, "no training times")
 	}
 	f.checkEvaluationSets(r)
 	timed := 0
@@ -135,7 +135,7 @@ func (f *findings) checkCurves(r *benchmark.ResultsCount) {
 	if 0 < timed && timed < len(r.Evaluation) {
 		fault("%d of its %d evaluation sets have times; the clients need times for all sets or none", timed, len(r.Evaluation))
 	} else if timed == 0 {
-		f.addNote(Curves, r, "no evaluation times")
+		f.addNote(CheckCurves, r, "no evaluation times")
 	}
 }
 
@@ -143,7 +143,7 @@ func (f *findings) checkCurves(r *benchmark.ResultsCount) {
 // dataset, or one, as in the timeline nov2019.
 func (f *findings) checkEvaluationSets(r *benchmark.ResultsCount) {
 	if len(r.Evaluation) == 0 {
-		f.addFault(Curves, r, "it has no evaluation sets")
+		f.addFault(CheckCurves, r, "it has no evaluation sets")
 		return
 	}
 	d, ok := configs.FindDataset(r.Dataset)
@@ -159,9 +159,9 @@ func (f *findings) checkEvaluationSets(r *benchmark.ResultsCount) {
 	switch {
 	case len(missing) == 0:
 	case len(missing) == len(d.Sets)-1 && !slices.Contains(missing, d.First):
-		f.addNote(Curves, r, "only %s was evaluated, as in the timeline nov2019", d.First)
+		f.addNote(CheckCurves, r, "only %s was evaluated, as in the timeline nov2019", d.First)
 	default:
-		f.addFault(Curves, r, "evaluation sets %v are missing", missing)
+		f.addFault(CheckCurves, r, "evaluation sets %v are missing", missing)
 	}
 }
 
@@ -174,7 +174,7 @@ func (f *findings) checkEvaluationCurves(r *benchmark.ResultsCount, e *benchmark
 	complete := func(s benchmark.Series) bool { return s.Complete(r.Epochs) }
 	measured := complete
 	if lastOnly {
-		f.addNote(Curves, r, "%s: only the last epoch", e.Set)
+		f.addNote(CheckCurves, r, "%s: only the last epoch", e.Set)
 		measured = func(s benchmark.Series) bool { return len(s) == 1 && s[0].Epoch == last }
 	}
 	for name, s := range namedSeries(&e.Measures) {
@@ -186,7 +186,7 @@ func (f *findings) checkEvaluationCurves(r *benchmark.ResultsCount, e *benchmark
 			ok = *s == nil || complete(*s) || r.Record != nil && ok
 		}
 		if !ok {
-			f.addFault(Curves, r, "%s: %s", e.Set, incomplete(name, *s, r.Epochs))
+			f.addFault(CheckCurves, r, "%s: %s", e.Set, incomplete(name, *s, r.Epochs))
 		}
 	}
 }
@@ -235,10 +235,10 @@ func namedSeries(m *benchmark.Measures) iter.Seq2[string, *benchmark.Series] {
 }
 
 func (f *findings) checkValues(r *benchmark.ResultsCount) {
-	f.countChecked(Values)
+	f.countChecked(CheckValues)
 	for i, s := range r.Latencies {
 		if !isPositive(s) {
-			f.addFault(Values, r, "latency %d is %v s", i, s)
+			f.addFault(CheckValues, r, "latency %d is %v s", i, s)
 		}
 	}
 	for set, m := range measuredSets(r) {
@@ -293,9 +293,9 @@ func (f *findings) addFirst(r *benchmark.ResultsCount, set string, s benchmark.S
 	}
 	switch {
 	case n == 1:
-		f.addFault(Values, r, "%s", first)
+		f.addFault(CheckValues, r, "%s", first)
 	case n > 1:
-		f.addFault(Values, r, "%s; %d more epochs are wrong too", first, n-1)
+		f.addFault(CheckValues, r, "%s; %d more epochs are wrong too", first, n-1)
 	}
 }
 
@@ -320,10 +320,10 @@ func (f *findings) checkFractions(r *benchmark.ResultsCount, set configs.Evaluat
 		}
 		switch {
 		case set.Images > 0 && low > 0:
-			f.addFault(Values, r, "%s: %s is 1 %% or less in %d epochs, and not a whole number of the %d images; is it a fraction instead of percent?",
+			f.addFault(CheckValues, r, "%s: %s is 1 %% or less in %d epochs, and not a whole number of the %d images; is it a fraction instead of percent?",
 				set.Name, name, low, set.Images)
 		case set.Images == 0 && 0 < most && most <= 1 && most < chance/2:
-			f.addFault(Values, r, "%s: %s is never more than %v %%, but guessing gives %.3g %%; is it a fraction instead of percent?",
+			f.addFault(CheckValues, r, "%s: %s is never more than %v %%, but guessing gives %.3g %%; is it a fraction instead of percent?",
 				set.Name, name, most, chance)
 		}
 	}
@@ -332,7 +332,7 @@ func (f *findings) checkFractions(r *benchmark.ResultsCount, set configs.Evaluat
 // checkRecord checks that the record of a trial does not contradict itself, and reports
 // whether it is sound.
 func (f *findings) checkRecord(r *benchmark.ResultsCount, check func(*results.Record) error) (sound bool) {
-	f.countChecked(Record)
+	f.countChecked(CheckRecord)
 	if !r.Record.Sealed() {
 		f.unsealed++
 	}
@@ -344,10 +344,10 @@ func (f *findings) checkRecord(r *benchmark.ResultsCount, check func(*results.Re
 	}
 	faults, doubts := r.Record.Clocks(time.Now())
 	for _, what := range append(faults, contradictions...) {
-		f.addFault(Record, r, "%s", what)
+		f.addFault(CheckRecord, r, "%s", what)
 	}
 	for _, what := range doubts {
-		f.addNote(Record, r, "%s", what)
+		f.addNote(CheckRecord, r, "%s", what)
 	}
 	return contradictions == nil
 }
@@ -368,7 +368,7 @@ func (f *findings) checkHalves(r *benchmark.ResultsCount) {
 	if !ok1 || !ok2 || !ok3 {
 		return
 	}
-	f.countChecked(Halves)
+	f.countChecked(CheckHalves)
 	a, b := images["x-valid"], images["x-test"]
 	for _, measure := range []struct {
 		name               string
@@ -386,7 +386,7 @@ func (f *findings) checkHalves(r *benchmark.ResultsCount) {
 			}
 			mean := (a*v + b*t) / (a + b)
 			if d := math.Abs(mean - p.Value); !(d <= 2e-3*max(1, math.Abs(mean), math.Abs(p.Value))) {
-				f.addFault(Halves, r, "%s of ori-test is %v at epoch %d; x-valid and x-test together give %v", measure.name, p.Value, p.Epoch, mean)
+				f.addFault(CheckHalves, r, "%s of ori-test is %v at epoch %d; x-valid and x-test together give %v", measure.name, p.Value, p.Epoch, mean)
 				break
 			}
 		}
@@ -399,9 +399,9 @@ func (f *findings) checkHalves(r *benchmark.ResultsCount) {
 func (f *findings) checkSeeds(s *benchmark.ArchResults) {
 	firsts := map[string]*benchmark.ResultsCount{} // by dataset
 	for _, r := range s.Results {
-		f.countChecked(Seeds)
+		f.countChecked(CheckSeeds)
 		if first := s.Results[0]; r.Epochs != first.Epochs {
-			f.addFault(Seeds, r, "schedule '%s' has %d epochs in this trial, but %d in that on %s with seed %d",
+			f.addFault(CheckSeeds, r, "schedule '%s' has %d epochs in this trial, but %d in that on %s with seed %d",
 				s.HP, r.Epochs, first.Epochs, first.Dataset, first.Seed)
 		}
 		n, err := networkOf(r)
@@ -414,7 +414,7 @@ func (f *findings) checkSeeds(s *benchmark.ArchResults) {
 			continue
 		}
 		if r.FLOPs != first.FLOPs || r.Params != first.Params {
-			f.addFault(Seeds, r, "%v million FLOPs and %v million parameters; seed %d has %v and %v", r.FLOPs, r.Params, first.Seed, first.FLOPs, first.Params)
+			f.addFault(CheckSeeds, r, "%v million FLOPs and %v million parameters; seed %d has %v and %v", r.FLOPs, r.Params, first.Seed, first.FLOPs, first.Params)
 		}
 	}
 }
@@ -425,14 +425,14 @@ func (f *findings) checkSeeds(s *benchmark.ArchResults) {
 func (f *findings) checkSettings(s *benchmark.ArchResults, experiments *results.Experiments) {
 	firsts := map[string]results.Settings{} // by dataset
 	for _, r := range s.Results {
-		f.countChecked(Settings)
+		f.countChecked(CheckSettings)
 		settings := r.Settings()
 		experiments.Add(settings)
 		first, known := firsts[r.Dataset]
 		if !known {
 			firsts[r.Dataset] = settings
 		} else if d := settings.Differ(first); d != nil && settings.Digest() == first.Digest() {
-			f.addFault(Settings, r, "%v, as for seed %d", d, first.Seed)
+			f.addFault(CheckSettings, r, "%v, as for seed %d", d, first.Seed)
 		}
 	}
 }

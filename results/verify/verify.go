@@ -30,40 +30,42 @@ import (
 type Check string
 
 const (
-	// Files checks that files are undamaged: they can be read, the CRCs in torch
+	// CheckFiles checks that files are undamaged: they can be read, the CRCs in torch
 	// checkpoints match, and so do the last digits of an MD5 in a file name.
-	Files Check = "files"
-	// Identity checks that a trial is the one that it is stored as: its genotype is that of
+	CheckFiles Check = "files"
+	// CheckIdentity checks that a trial is the one that it is stored as: its genotype is that of
 	// its index, it has the classes of its dataset, and its key is unique.
-	Identity Check = "identity"
-	// Costs checks that FLOPs and parameters are those of the genotype's network.
-	Costs Check = "costs"
-	// Curves checks that curves are complete.
-	Curves Check = "curves"
-	// Values checks that values are finite and in range.
-	Values Check = "values"
-	// Record checks that the record of a campaign's trial does not contradict itself: its
+	CheckIdentity Check = "identity"
+	// CheckCosts checks that FLOPs and parameters are those of the genotype's network.
+	CheckCosts Check = "costs"
+	// CheckCurves checks that curves are complete.
+	CheckCurves Check = "curves"
+	// CheckValues checks that values are finite and in range.
+	CheckValues Check = "values"
+	// CheckRecord checks that the record of a campaign's trial does not contradict itself: its
 	// accuracies are shares of its images, its times lie between its start and its end, and
 	// so on. See results.Record.Contradictions and Clocks, and Options.Record.
-	Record Check = "record"
-	// Halves checks that the measures of ori-test are those of x-valid and x-test combined.
-	Halves Check = "halves"
-	// Seeds checks that all seeds on one schedule and dataset have the same network and
+	CheckRecord Check = "record"
+	// CheckHalves checks that the measures of ori-test are those of x-valid and x-test combined.
+	CheckHalves Check = "halves"
+	// CheckSeeds checks that all seeds on one schedule and dataset have the same network and
 	// number of epochs.
-	Seeds Check = "seeds"
-	// Settings checks that trials on a dataset key used the same data, and those on a
+	CheckSeeds Check = "seeds"
+	// CheckSettings checks that trials on a dataset key used the same data, and those on a
 	// schedule the same recipe, parity, precision and so on. Of published formats it can
 	// only compare the network, and of runs the recipe too.
-	Settings Check = "settings"
-	// Weights checks that weights have the names, shapes and types of the network's, and
+	CheckSettings Check = "settings"
+	// CheckWeights checks that weights have the names, shapes and types of the network's, and
 	// possible values.
-	Weights Check = "weights"
-	// Reevaluation checks that the weights, evaluated again, give the measures of the
+	CheckWeights Check = "weights"
+	// CheckReevaluation checks that the weights, evaluated again, give the measures of the
 	// trial's last epoch.
-	Reevaluation Check = "reevaluation"
+	CheckReevaluation Check = "reevaluation"
 )
 
-var checks = []Check{Files, Identity, Costs, Curves, Values, Record, Halves, Seeds, Settings, Weights, Reevaluation}
+var checks = []Check{
+	CheckFiles, CheckIdentity, CheckCosts, CheckCurves, CheckValues, CheckRecord, CheckHalves, CheckSeeds, CheckSettings, CheckWeights, CheckReevaluation,
+}
 
 // Fault is a disagreement between the benchmark and what was recomputed, or within it.
 type Fault struct {
@@ -178,14 +180,17 @@ func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error
 func (v *verifier) report(b *benchmark.Benchmark, findings []findings) *Report {
 	r := &Report{
 		Path: b.Path, Format: b.Format, Architectures: len(b.Evaluated()),
-		Trials: v.checked[Identity], Weights: v.checked[Weights], Unsealed: v.unsealed, Faults: []Fault{}, Notes: v.sortedNotes(),
+		Trials: v.checked[CheckIdentity], Weights: v.checked[CheckWeights], Unsealed: v.unsealed, Faults: []Fault{}, Notes: v.sortedNotes(),
 	}
 	if r.Unsealed > 0 {
-		r.Notes = append(r.Notes, Note{Check: Record, What: fmt.Sprintf("%d of %d records contain no SHA-256; an older version wrote them", r.Unsealed, r.Trials)})
+		r.Notes = append(r.Notes, Note{
+			Check: CheckRecord,
+			What:  fmt.Sprintf("%d of %d records contain no SHA-256; an older version wrote them", r.Unsealed, r.Trials),
+		})
 	}
 	reevaluate := v.options.Reevaluate != nil
 	if reevaluate && r.Weights == 0 {
-		r.Notes = append(r.Notes, Note{Check: Reevaluation, What: "no trial has weights to evaluate again"})
+		r.Notes = append(r.Notes, Note{Check: CheckReevaluation, What: "no trial has weights to evaluate again"})
 	}
 	faults := map[Check]int{}
 	reported := map[string]bool{}
@@ -204,12 +209,12 @@ func (v *verifier) report(b *benchmark.Benchmark, findings []findings) *Report {
 	}
 	for _, odd := range v.experiments.Odd() {
 		what := fmt.Sprintf("%v, as in %v", odd.Differences, odd.Usual)
-		faults[Settings]++
-		r.Faults = append(r.Faults, Fault{Settings, &odd.Trial, what})
+		faults[CheckSettings]++
+		r.Faults = append(r.Faults, Fault{CheckSettings, &odd.Trial, what})
 	}
 	sortFaults(r.Faults)
 	for _, check := range checks {
-		if check != Reevaluation || reevaluate {
+		if check != CheckReevaluation || reevaluate {
 			r.Checks = append(r.Checks, Count{check, v.checked[check], faults[check]})
 		}
 	}
@@ -255,7 +260,7 @@ func (v *verifier) add(f *findings) {
 func (v *verifier) checkArchitecture(ctx context.Context, b *benchmark.Benchmark, index int, f *findings) error {
 	a, errs := b.Salvage(index)
 	for _, err := range errs {
-		f.addFault(Files, nil, "%v", err)
+		f.addFault(CheckFiles, nil, "%v", err)
 	}
 	if a == nil {
 		return nil
@@ -281,10 +286,10 @@ func (v *verifier) checkWeights(ctx context.Context, r *benchmark.ResultsCount, 
 	if err := ctx.Err(); err != nil || !r.HasWeights() {
 		return err
 	}
-	f.countChecked(Weights)
+	f.countChecked(CheckWeights)
 	weights, err := r.Weights()
 	if err != nil {
-		f.addFault(Weights, r, "%v", err)
+		f.addFault(CheckWeights, r, "%v", err)
 		return nil
 	}
 	if sound := f.checkWeights(r, weights); !sound || !soundRecord || v.options.Reevaluate == nil {
@@ -297,8 +302,8 @@ func (v *verifier) checkWeights(ctx context.Context, r *benchmark.ResultsCount, 
 	}
 	evaluated, err := v.options.Reevaluate(ctx, r, weights)
 	if errors.Is(err, results.ErrOtherImages) {
-		f.countChecked(Reevaluation)
-		f.addFault(Reevaluation, r, "%v", err)
+		f.countChecked(CheckReevaluation)
+		f.addFault(CheckReevaluation, r, "%v", err)
 		return nil
 	}
 	if err != nil {

@@ -100,49 +100,49 @@ func TestPlantedInTrials(t *testing.T) {
 			arch, _ := cell.ByIndex(12)
 			n := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}
 			r.Params = n.Params()
-		}, Costs, "million parameters; its network has"},
-		{"FLOPs of another network", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs *= 1.000001 }, Costs, "million FLOPs; its network has"},
-		{"FLOPs not a number", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.NaN() }, Costs, "NaN million FLOPs"},
-		{"no cells", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Cells = 0 }, Costs, "its network is invalid: a network cannot have 0 cells"},
-		{"last bit of the FLOPs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.Nextafter(r.FLOPs, 0) }, Seeds, "seed 777 has"},
+		}, CheckCosts, "million parameters; its network has"},
+		{"FLOPs of another network", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs *= 1.000001 }, CheckCosts, "million FLOPs; its network has"},
+		{"FLOPs not a number", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.NaN() }, CheckCosts, "NaN million FLOPs"},
+		{"no cells", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Cells = 0 }, CheckCosts, "its network is invalid: a network cannot have 0 cells"},
+		{"last bit of the FLOPs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.FLOPs = math.Nextafter(r.FLOPs, 0) }, CheckSeeds, "seed 777 has"},
 		{"another macro skeleton", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Channels = 16
 			n, _ := networkOf(r)
 			r.FLOPs, r.Params = n.FLOPs(), n.Params()
-		}, Seeds, "seed 777 has"},
+		}, CheckSeeds, "seed 777 has"},
 		{"wrong genotype", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			arch, _ := cell.ByIndex(11)
 			arch[0], arch[5] = arch[5], arch[0] // of the same costs
 			r.Genotype = arch.String()
-		}, Identity, "architecture 11 has"},
-		{"trial of another architecture", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Arch = 12 }, Identity, "it is stored as a trial of architecture 11"},
-		{"seed twice", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Seed = 777 }, Identity, "this dataset and seed twice"},
+		}, CheckIdentity, "architecture 11 has"},
+		{"trial of another architecture", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Arch = 12 }, CheckIdentity, "it is stored as a trial of architecture 11"},
+		{"seed twice", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Seed = 777 }, CheckIdentity, "this dataset and seed twice"},
 		{"missing epoch of training", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Training.Loss = slices.Delete(slices.Clone(r.Training.Loss), 1, 2)
-		}, Curves, "training: loss lacks epoch 1; it has 2 of 3 epochs"},
-		{"missing first epoch of evaluation", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Top5 = valid(r).Top5[1:] }, Curves, "x-valid: top-5 accuracy lacks epoch 0"},
+		}, CheckCurves, "training: loss lacks epoch 1; it has 2 of 3 epochs"},
+		{"missing first epoch of evaluation", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Top5 = valid(r).Top5[1:] }, CheckCurves, "x-valid: top-5 accuracy lacks epoch 0"},
 		{"curve too long", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			r.Training.Top1 = append(slices.Clone(r.Training.Top1), benchmark.Point{Epoch: 3, Value: 50})
-		}, Curves, "training: top-1 accuracy has an epoch 3; the last of the trial's 3 epochs is 2"},
-		{"missing evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = r.Evaluation[:2] }, Curves, "evaluation sets [x-test] are missing"},
-		{"no evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = nil }, Curves, "it has no evaluation sets"},
+		}, CheckCurves, "training: top-1 accuracy has an epoch 3; the last of the trial's 3 epochs is 2"},
+		{"missing evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = r.Evaluation[:2] }, CheckCurves, "evaluation sets [x-test] are missing"},
+		{"no evaluation set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Evaluation = nil }, CheckCurves, "it has no evaluation sets"},
 		{"only the last epoch of the main set", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
 			m, _ := r.Set("ori-test")
 			m.Loss = m.Loss[2:]
-		}, Curves, "ori-test: loss lacks epoch 0"},
-		{"times of some epochs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds = valid(r).Seconds[:2] }, Curves, "x-valid: time lacks epoch 2"},
-		{"times of some sets", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds = nil }, Curves, "2 of its 3 evaluation sets have times"},
-		{"no epochs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss = benchmark.Series{} }, Curves, "x-valid: loss lacks epoch 0; it has 0 of 3 epochs"},
-		{"NaN", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Loss[2].Value = math.NaN() }, Values, "training: loss is NaN at epoch 2"},
-		{"infinite losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Loss, math.Inf(1)) }, Values, "training: loss is +Inf at epoch 0; 2 more epochs are wrong too"},
-		{"negative loss", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Loss[0].Value = -1 }, Values, "training: loss is -1 at epoch 0"},
-		{"accuracy above 100", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Top5[0].Value = 100.5 }, Values, "training: top-5 accuracy is 100.5 at epoch 0"},
-		{"top-5 below top-1", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Top5[0].Value = 2 }, Values, "top-5 accuracy is 2 %, less than the top-1 accuracy"},
-		{"negative time", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds[1].Value = -1 }, Values, "x-valid: time is -1 at epoch 1"},
-		{"zero latency", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Latencies = []float64{0.01, 0} }, Values, "latency 1 is 0 s"},
-		{"training accuracies as fractions", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Top1, 0.01) }, Values, "training: top-1 accuracy is 1 % or less in 3 epochs, and not a whole number of the 50000 images"},
-		{"wrong mean of x-valid and x-test", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Top1[1].Value++ }, Halves, "top-1 accuracy of ori-test"},
-		{"wrong mean of the losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss[1].Value++ }, Halves, "loss of ori-test"},
+		}, CheckCurves, "ori-test: loss lacks epoch 0"},
+		{"times of some epochs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds = valid(r).Seconds[:2] }, CheckCurves, "x-valid: time lacks epoch 2"},
+		{"times of some sets", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds = nil }, CheckCurves, "2 of its 3 evaluation sets have times"},
+		{"no epochs", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss = benchmark.Series{} }, CheckCurves, "x-valid: loss lacks epoch 0; it has 0 of 3 epochs"},
+		{"NaN", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Loss[2].Value = math.NaN() }, CheckValues, "training: loss is NaN at epoch 2"},
+		{"infinite losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Loss, math.Inf(1)) }, CheckValues, "training: loss is +Inf at epoch 0; 2 more epochs are wrong too"},
+		{"negative loss", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Loss[0].Value = -1 }, CheckValues, "training: loss is -1 at epoch 0"},
+		{"accuracy above 100", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Top5[0].Value = 100.5 }, CheckValues, "training: top-5 accuracy is 100.5 at epoch 0"},
+		{"top-5 below top-1", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Training.Top5[0].Value = 2 }, CheckValues, "top-5 accuracy is 2 %, less than the top-1 accuracy"},
+		{"negative time", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Seconds[1].Value = -1 }, CheckValues, "x-valid: time is -1 at epoch 1"},
+		{"zero latency", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { r.Latencies = []float64{0.01, 0} }, CheckValues, "latency 1 is 0 s"},
+		{"training accuracies as fractions", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { scale(r.Training.Top1, 0.01) }, CheckValues, "training: top-1 accuracy is 1 % or less in 3 epochs, and not a whole number of the 50000 images"},
+		{"wrong mean of x-valid and x-test", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Top1[1].Value++ }, CheckHalves, "top-1 accuracy of ori-test"},
+		{"wrong mean of the losses", func(a *benchmark.Architecture, r *benchmark.ResultsCount) { valid(r).Loss[1].Value++ }, CheckHalves, "loss of ori-test"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -362,7 +362,7 @@ func TestPlantedInWeights(t *testing.T) {
 		switch {
 		case sound != (test.want == "") || sound != (len(f.faults) == 0):
 			t.Errorf("%s: sound %v, found %v", test.name, sound, f.faults)
-		case !sound && (len(f.faults) != 1 || f.faults[0].Check != Weights || !strings.Contains(f.faults[0].What, test.want)):
+		case !sound && (len(f.faults) != 1 || f.faults[0].Check != CheckWeights || !strings.Contains(f.faults[0].What, test.want)):
 			t.Errorf("%s: found %v, want %q", test.name, f.faults, test.want)
 		}
 	}
@@ -433,15 +433,15 @@ func TestReevaluation(t *testing.T) {
 			if len(r.Faults) > 0 {
 				t.Errorf("%s: found %v", test.name, r.Faults)
 			}
-		} else if len(r.Faults) != 1 || r.Faults[0].Check != Reevaluation || *r.Faults[0].Trial != at || !strings.Contains(r.Faults[0].What, test.fault) {
+		} else if len(r.Faults) != 1 || r.Faults[0].Check != CheckReevaluation || *r.Faults[0].Trial != at || !strings.Contains(r.Faults[0].What, test.fault) {
 			t.Errorf("%s: found %v", test.name, r.Faults)
 		}
 	}
 	r := run(t, c.Dir, Options{Reevaluate: func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
 		return nil, nil
 	}})
-	if last := r.Checks[len(r.Checks)-1]; len(r.Faults) > 0 || last != (Count{Check: Reevaluation}) || !slices.ContainsFunc(r.Notes, func(n Note) bool {
-		return n.Check == Reevaluation && strings.Contains(n.What, "not evaluated again")
+	if last := r.Checks[len(r.Checks)-1]; len(r.Faults) > 0 || last != (Count{Check: CheckReevaluation}) || !slices.ContainsFunc(r.Notes, func(n Note) bool {
+		return n.Check == CheckReevaluation && strings.Contains(n.What, "not evaluated again")
 	}) {
 		t.Errorf("without images: faults %v, notes %v, %+v", r.Faults, r.Notes, last)
 	}
@@ -511,20 +511,20 @@ func TestPlantedInCampaigns(t *testing.T) {
 		check Check
 		what  string
 	}{
-		{"truncated record", record(truncate), Files, "0003-0888.json"},
-		{"no JSON", record(func([]byte) []byte { return []byte("\x00\x01") }), Files, "0003-0888.json"},
-		{"empty record", record(func([]byte) []byte { return nil }), Files, "0003-0888.json"},
+		{"truncated record", record(truncate), CheckFiles, "0003-0888.json"},
+		{"no JSON", record(func([]byte) []byte { return []byte("\x00\x01") }), CheckFiles, "0003-0888.json"},
+		{"empty record", record(func([]byte) []byte { return nil }), CheckFiles, "0003-0888.json"},
 		{"flipped bit in a record", record(func(b []byte) []byte {
 			b = slices.Clone(b)
 			b[len(b)/2] ^= 0x10
 			return b
-		}), Files, "changed since it was written: its SHA-256 is"},
-		{"unknown key", sealed(replace(`"genotype"`, `"genotyp"`)), Files, "genotyp"},
-		{"wrong genotype", sealed(replace(`"\|[^"]*"`, `"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"`)), Files, "does not match architecture 4"},
-		{"parameters of another network", sealed(replace(`"params_millions": [0-9.]+`, `"params_millions": 0.6404`)), Files, "params_millions is 0.6404, but the network has"},
-		{"missing epoch", sealed(replace(`"loss": \[[0-9.]+, `, `"loss": [`)), Files, "training: loss has 2 values for 3 epochs"},
-		{"negative time", sealed(replace(`"seconds": \[`, `"seconds": [-`)), Files, "seconds[0] is -1"},
-		{"zero latency", sealed(replace(`per_batch_of_256": \[[0-9.]+`, `per_batch_of_256": [0`)), Files, "is 0"},
+		}), CheckFiles, "changed since it was written: its SHA-256 is"},
+		{"unknown key", sealed(replace(`"genotype"`, `"genotyp"`)), CheckFiles, "genotyp"},
+		{"wrong genotype", sealed(replace(`"\|[^"]*"`, `"|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"`)), CheckFiles, "does not match architecture 4"},
+		{"parameters of another network", sealed(replace(`"params_millions": [0-9.]+`, `"params_millions": 0.6404`)), CheckFiles, "params_millions is 0.6404, but the network has"},
+		{"missing epoch", sealed(replace(`"loss": \[[0-9.]+, `, `"loss": [`)), CheckFiles, "training: loss has 2 values for 3 epochs"},
+		{"negative time", sealed(replace(`"seconds": \[`, `"seconds": [-`)), CheckFiles, "seconds[0] is -1"},
+		{"zero latency", sealed(replace(`per_batch_of_256": \[[0-9.]+`, `per_batch_of_256": [0`)), CheckFiles, "is 0"},
 		{"record of another trial", func(t *testing.T, c results.Campaign) {
 			edit(t, c.RecordPath(bad), func([]byte) []byte {
 				other := bad
@@ -535,21 +535,21 @@ func TestPlantedInCampaigns(t *testing.T) {
 				}
 				return text
 			})
-		}, Files, "contains the record of another trial"},
-		{"an accuracy as a fraction", sealed(replace(`"top1_percent": \[[0-9.]+`, `"top1_percent": [0.20123`)), Record, "not a whole number of the 50000 images"},
-		{"top-5 below top-1", sealed(replace(`"top5_percent": \[[0-9.]+`, `"top5_percent": [2`)), Record, "less than the top-1 accuracy"},
-		{"wrong mean of the halves", sealed(replace(`("set": "ori-test",[^\[]*)("loss": )\[[0-9.]+`, `"set": "ori-test", "first_epoch": 0, "images": 10000, "loss": [9`)), Halves, "loss of ori-test is 9 at epoch 0"},
+		}, CheckFiles, "contains the record of another trial"},
+		{"an accuracy as a fraction", sealed(replace(`"top1_percent": \[[0-9.]+`, `"top1_percent": [0.20123`)), CheckRecord, "not a whole number of the 50000 images"},
+		{"top-5 below top-1", sealed(replace(`"top5_percent": \[[0-9.]+`, `"top5_percent": [2`)), CheckRecord, "less than the top-1 accuracy"},
+		{"wrong mean of the halves", sealed(replace(`("set": "ori-test",[^\[]*)("loss": )\[[0-9.]+`, `"set": "ori-test", "first_epoch": 0, "images": 10000, "loss": [9`)), CheckHalves, "loss of ori-test is 9 at epoch 0"},
 		{"flipped bit in a tensor", weights(func(b []byte) []byte {
 			b = slices.Clone(b)
 			b[len(b)/2] ^= 0x10
 			return b
-		}), Weights, "its SHA-256 is"},
-		{"truncated weights", weights(truncate), Weights, "its SHA-256 is"},
+		}), CheckWeights, "its SHA-256 is"},
+		{"truncated weights", weights(truncate), CheckWeights, "its SHA-256 is"},
 		{"missing weights", func(t *testing.T, c results.Campaign) {
 			if err := os.Remove(c.WeightsPath(bad)); err != nil {
 				t.Fatal(err)
 			}
-		}, Weights, "no such file"},
+		}, CheckWeights, "no such file"},
 		{"weights of another seed", func(t *testing.T, c results.Campaign) {
 			other := bad
 			other.Seed = 777
@@ -560,8 +560,8 @@ func TestPlantedInCampaigns(t *testing.T) {
 				}
 				return b
 			})
-		}, Weights, "its SHA-256 is"},
-		{"hash of other weights", sealed(replace(`("weights": \{[^}]*"sha256": ")[0-9a-f]{64}`, `"weights": {"name": "0003-0888.pth", "sha256": "`+strings.Repeat("0f", 32))), Weights, "its SHA-256 is"},
+		}, CheckWeights, "its SHA-256 is"},
+		{"hash of other weights", sealed(replace(`("weights": \{[^}]*"sha256": ")[0-9a-f]{64}`, `"weights": {"name": "0003-0888.pth", "sha256": "`+strings.Repeat("0f", 32))), CheckWeights, "its SHA-256 is"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -575,7 +575,7 @@ func TestPlantedInCampaigns(t *testing.T) {
 				t.Errorf("found %v, want one of %s: %q", r.Faults, test.check, test.what)
 			}
 			read := 24
-			if test.check == Files { // the fault names the file
+			if test.check == CheckFiles { // the fault names the file
 				read--
 			} else if len(r.Faults) == 1 && *r.Faults[0].Trial != bad {
 				t.Errorf("found it in %v", r.Faults[0].Trial)
@@ -608,7 +608,7 @@ func TestRecords(t *testing.T) {
 			return nil, nil
 		},
 	})
-	want := []Fault{{Record, &wrong, "the momentum is 9, not from 0 to below 1"}, {Record, &unknown, "nobody knows it"}}
+	want := []Fault{{CheckRecord, &wrong, "the momentum is 9, not from 0 to below 1"}, {CheckRecord, &unknown, "nobody knows it"}}
 	if !reflect.DeepEqual(r.Faults, want) {
 		t.Errorf("found %v, want %v", r.Faults, want)
 	}
@@ -616,7 +616,7 @@ func TestRecords(t *testing.T) {
 	if !slices.Equal(evaluated, trials[2:]) {
 		t.Errorf("evaluated %v", evaluated)
 	}
-	if i := slices.IndexFunc(r.Notes, func(n Note) bool { return n.Check == Record }); i < 0 ||
+	if i := slices.IndexFunc(r.Notes, func(n Note) bool { return n.Check == CheckRecord }); i < 0 ||
 		r.Notes[i].String() != fmt.Sprintf("%s, %d epochs: its passes took longer than the whole trial: the clock was set in between (1 trials)", slow.Dataset, slow.Epochs) {
 		t.Errorf("notes %v", r.Notes)
 	}
@@ -631,7 +631,7 @@ func TestSoundCampaign(t *testing.T) {
 	want := &Report{
 		Path: c.Dir, Format: published.CampaignFormat, Architectures: 3, Trials: 37, Weights: 37,
 		Checks: []Count{
-			{Files, 75, 0}, {Identity, 37, 0}, {Costs, 37, 0}, {Curves, 37, 0}, {Values, 37, 0}, {Record, 37, 0}, {Halves, 18, 0}, {Seeds, 37, 0}, {Settings, 37, 0}, {Weights, 37, 0},
+			{CheckFiles, 75, 0}, {CheckIdentity, 37, 0}, {CheckCosts, 37, 0}, {CheckCurves, 37, 0}, {CheckValues, 37, 0}, {CheckRecord, 37, 0}, {CheckHalves, 18, 0}, {CheckSeeds, 37, 0}, {CheckSettings, 37, 0}, {CheckWeights, 37, 0},
 		},
 		Faults: []Fault{}, Notes: []Note{},
 	}
@@ -729,10 +729,10 @@ func TestStrings(t *testing.T) {
 		v    fmt.Stringer
 		want string
 	}{
-		{Fault{Costs, &trial, "too high"}, "architecture 4 on cifar10, 2 epochs, seed 111: costs: too high"},
-		{Fault{Files, nil, "a.pth: gone"}, "files: a.pth: gone"},
-		{Note{Curves, "cifar10", 2, "no times", 3}, "cifar10, 2 epochs: no times (3 trials)"},
-		{Note{Check: Files, What: "a.tmp is old"}, "a.tmp is old"},
+		{Fault{CheckCosts, &trial, "too high"}, "architecture 4 on cifar10, 2 epochs, seed 111: costs: too high"},
+		{Fault{CheckFiles, nil, "a.pth: gone"}, "files: a.pth: gone"},
+		{Note{CheckCurves, "cifar10", 2, "no times", 3}, "cifar10, 2 epochs: no times (3 trials)"},
+		{Note{Check: CheckFiles, What: "a.tmp is old"}, "a.tmp is old"},
 	} {
 		if got := test.v.String(); got != test.want {
 			t.Errorf("%q, want %q", got, test.want)

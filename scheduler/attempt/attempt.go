@@ -122,7 +122,7 @@ func (o Options) train(ctx context.Context, c results.Campaign, t results.Trial,
 	if errors.Is(err, results.ErrDamaged) {
 		var path string
 		var reason error
-		path, reason, err = c.SetAside(t)
+		path, reason, err = c.MoveDamaged(t)
 		if path != "" {
 			o.Observer.Warn(fmt.Sprintf("%v; renamed to %s, and the trial is trained again", reason, path))
 		}

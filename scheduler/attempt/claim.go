@@ -25,8 +25,7 @@ type Claim struct {
 
 // TakeClaim takes the claim on t. It returns nil without an error when another process has it.
 // On a file system without locks every process gets the claim: of two that train the same
-// trial, the first to publish it wins. Retrying does not help against an error that names a
-// file or a link.
+// trial, the first to publish it wins. An error that names a file or a link is permanent.
 func TakeClaim(campaign string, t results.Trial) (*Claim, error) {
 	dir := filepath.Join(campaign, runningName(t))
 	for {
@@ -43,7 +42,7 @@ func TakeClaim(campaign string, t results.Trial) (*Claim, error) {
 			}
 		}
 		if !errors.Is(err, fs.ErrNotExist) { // else another process removed the directory meanwhile
-			return nil, fmt.Errorf("claim %v: %w%s", t, err, atomicfile.Rights(err))
+			return nil, fmt.Errorf("cannot claim %v: %w%s", t, err, atomicfile.Rights(err))
 		}
 	}
 }

@@ -16,14 +16,14 @@ type Ending string
 
 // The endings of attempts.
 const (
-	Finished Ending = "finished" // the record is published
-	Done     Ending = "done"     // the trial was done already, or another process published it first
-	Claimed  Ending = "claimed"  // another process is training the trial
-	Failed   Ending = "failed"   // the attempt counts as a failed one
-	NoRoom   Ending = "no room"  // the host or the campaign's disk is short of room, or the campaign is locked
-	Unable   Ending = "unable"   // the trial could not begin, and probably no other can
-	Refused  Ending = "refused"  // the campaign does not accept this trial's files; others may work
-	Stopped  Ending = "stopped"  // ctx was cancelled
+	FinishedHere    Ending = "finished" // this attempt published the record
+	AlreadyFinished Ending = "done"     // the trial was finished before, or another process published it first
+	Claimed         Ending = "claimed"  // another process is training the trial
+	Failed          Ending = "failed"   // the attempt counts as a failed one
+	NoRoom          Ending = "no room"  // the host or the campaign's disk is short of room, or the campaign is locked
+	Unable          Ending = "unable"   // the trial could not begin, and probably no other can
+	Refused         Ending = "refused"  // the campaign does not accept this trial's files; others may work
+	Stopped         Ending = "stopped"  // ctx was cancelled
 )
 
 // Classify returns how a call of TrainInto that returned err ended and, if it [Failed], the kind
@@ -33,9 +33,9 @@ func Classify(ctx context.Context, campaign string, err error) (Ending, Kind) {
 	isFault := errors.As(err, &fault)
 	switch {
 	case err == nil:
-		return Finished, ""
+		return FinishedHere, ""
 	case errors.Is(err, results.ErrDone):
-		return Done, ""
+		return AlreadyFinished, ""
 	case errors.Is(err, ErrClaimed):
 		return Claimed, ""
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -51,7 +51,7 @@ func Classify(ctx context.Context, campaign string, err error) (Ending, Kind) {
 	case isFault:
 		return Failed, fault.Kind
 	}
-	return Failed, Other
+	return Failed, OtherError
 }
 
 // IsNoRoom reports whether err comes from a disk that is full, faulty or gone, a host short of

@@ -29,11 +29,11 @@ const failureVersion = 1
 // Failure records the failed attempts at a trial, in the file
 // DIR/failed/000123/cifar10/0012-0777.json. The file is removed when an attempt succeeds.
 type Failure struct {
-	Version  int             `json:"version,omitzero"` // see failureVersion
-	Trial    results.Trial   `json:"trial"`
-	Attempts []FailedAttempt `json:"attempts"`  // oldest first
-	SetAside bool            `json:"set_aside"` // the trial has failed: runs do not retry it
-	Unknown  jsontext.Value  `json:",embed"`    // keys of a newer version
+	Version     int             `json:"version,omitzero"` // see failureVersion
+	Trial       results.Trial   `json:"trial"`
+	Attempts    []FailedAttempt `json:"attempts"`  // oldest first
+	TrialFailed bool            `json:"set_aside"` // the trial has failed: runs do not retry it
+	Unknown     jsontext.Value  `json:",embed"`    // keys of a newer version
 }
 
 // FailedAttempt describes one failed attempt at a trial.
@@ -57,7 +57,7 @@ const (
 	Hung        Kind = "hung"          // the worker made no progress
 	OutOfMemory Kind = "out of memory" // on the device or the host
 	Diverged    Kind = "diverged"      // the loss or the state is not finite; retrying would give the same
-	Other       Kind = "error"         // the worker reported another error
+	OtherError  Kind = "error"         // the worker reported another error
 )
 
 // failureName returns the path of a trial's failure file, relative to the campaign's directory.
@@ -92,10 +92,10 @@ func decodeFailure(path string, text []byte) (f Failure, err error) {
 	return f, nil
 }
 
-// Earlier returns the failed attempts at a trial so far. A failure file that cannot be read
+// EarlierFailures returns the failed attempts at a trial so far. A failure file that cannot be read
 // counts as none, because all that is lost is a few attempts; doubt then says what is wrong with
 // it. doubt is also set for a file of a newer version. err is set only if [IsNoRoom].
-func Earlier(dir string, t results.Trial) (f Failure, doubt, err error) {
+func EarlierFailures(dir string, t results.Trial) (f Failure, doubt, err error) {
 	path := FailurePath(dir, t)
 	f, err = ReadFailure(path)
 	switch {
@@ -104,7 +104,7 @@ func Earlier(dir string, t results.Trial) (f Failure, doubt, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Failure{Trial: t}, nil, nil
 	case err != nil:
-		return Failure{Trial: t}, fmt.Errorf("%w; counted as no failed attempts", err), nil
+		return Failure{Trial: t}, fmt.Errorf("%w; so the trial counts as having no failed attempts", err), nil
 	case f.Version > failureVersion:
 		doubt = fmt.Errorf("%s is from a newer version of nb201; keys that this version does not know are ignored", path)
 	}
@@ -118,7 +118,7 @@ func (f Failure) Next() int { return len(f.Attempts) + 1 }
 // attempt diverged.
 func (f *Failure) Add(a FailedAttempt, most int) {
 	f.Attempts = append(f.Attempts, a)
-	f.SetAside = len(f.Attempts) >= most || a.Kind == Diverged
+	f.TrialFailed = len(f.Attempts) >= most || a.Kind == Diverged
 }
 
 // ListFailed returns the failed trials of a campaign: those whose attempts are used up. It skips
@@ -134,7 +134,7 @@ func ListFailed(dir string) ([]results.Trial, error) {
 		switch {
 		case IsNoRoom(err):
 			return nil, err
-		case err == nil && f.SetAside:
+		case err == nil && f.TrialFailed:
 			trials = append(trials, f.Trial)
 		}
 	}

@@ -27,12 +27,12 @@ func FuzzReadFailure(f *testing.F) {
 		if failure.Trial != trial {
 			t.Fatalf("about %v", failure.Trial)
 		}
-		failure.Attempts = append(failure.Attempts, FailedAttempt{Kind: Other})
+		failure.Attempts = append(failure.Attempts, FailedAttempt{Kind: OtherError})
 		text, err = json.Marshal(failure)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := decodeFailure(path, text); err != nil || len(again.Attempts) != len(failure.Attempts) || again.SetAside != failure.SetAside || again.Version != failure.Version {
+		if again, err := decodeFailure(path, text); err != nil || len(again.Attempts) != len(failure.Attempts) || again.TrialFailed != failure.TrialFailed || again.Version != failure.Version {
 			t.Errorf("%+v is read as %+v (%v)", failure, again, err)
 		}
 	})

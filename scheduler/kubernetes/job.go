@@ -51,24 +51,26 @@ var (
 func (j Job) Manifest() (string, error) {
 	switch {
 	case j.Image == "" || strings.ContainsAny(j.Image, " \t\n"):
-		return "", usage.Errorf("image %q: not a container image; name the image that contains nb201", j.Image)
+		return "", usage.Errorf("--image %q: not a container image; name the image that contains nb201", j.Image)
 	case !label.MatchString(j.Claim):
-		return "", usage.Errorf("claim %q: not a valid name; name the PersistentVolumeClaim of the campaign's volume", j.Claim)
+		return "", usage.Errorf("--claim %q: not a valid name; name the PersistentVolumeClaim of the campaign's volume", j.Claim)
 	case path.IsAbs(j.Path) || strings.HasPrefix(path.Clean(j.Path), ".."):
-		return "", usage.Errorf("path %q: not inside the volume; use the campaign's path relative to the volume", j.Path)
+		return "", usage.Errorf("--path %q: not inside the volume; use the campaign's path relative to the volume", j.Path)
 	case j.Memory != "" && !quantity.MatchString(j.Memory):
-		return "", usage.Errorf("memory %q: not a quantity; use Kubernetes' notation, such as 16Gi", j.Memory)
-	case j.GPUs < 0 || j.CPUs < 0 || j.Parallelism < 0 || j.Chunks < 1:
-		return "", usage.Errorf("%d chunks, %d at a time, with %d GPUs and %d CPUs: counts must not be negative, and chunks at least 1",
-			j.Chunks, j.Parallelism, j.GPUs, j.CPUs)
+		return "", usage.Errorf("--mem %q: not a quantity; use Kubernetes' notation, such as 16Gi", j.Memory)
 	}
 	const most = 1 << 20 // pods are counted in 32 bits
-	if max(j.GPUs, j.CPUs, j.Parallelism, j.Chunks) > most {
-		return "", usage.Errorf("%d chunks, %d at a time, with %d GPUs and %d CPUs: use at most %d of each", j.Chunks, j.Parallelism, j.GPUs, j.CPUs, most)
+	for _, n := range []struct {
+		flag         string
+		value, least int
+	}{{"--elements", j.Chunks, 1}, {"--max-running", j.Parallelism, 0}, {"--gpus", j.GPUs, 0}, {"--cpus", j.CPUs, 0}} {
+		if n.value < n.least || n.value > most {
+			return "", usage.Errorf("%s %d: use a number from %d to %d", n.flag, n.value, n.least, most)
+		}
 	}
 	for _, text := range append([]string{j.Version, j.Campaign, j.Path, j.Image}, j.RunFlags...) {
 		if !utf8.ValidString(text) {
-			return "", usage.Errorf("%q: not UTF-8, as a manifest must be; use another name", text)
+			return "", usage.Errorf("%q is not UTF-8, but a manifest must be; rename the campaign or correct the flag", text)
 		}
 	}
 	want, err := json.Marshal(j.manifest())

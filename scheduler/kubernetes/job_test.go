@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"math"
 	"os/exec"
 	"slices"
 	"strings"
@@ -97,14 +96,15 @@ func TestLeast(t *testing.T) {
 
 func TestWrongJob(t *testing.T) {
 	for want, change := range map[string]func(*Job){
-		"not a container image":              func(j *Job) { j.Image = "a b" },
-		"name the PersistentVolumeClaim":     func(j *Job) { j.Claim = "A claim" },
-		`"/campaign": not inside the volume`: func(j *Job) { j.Path = "/campaign" },
-		`"../c": not inside the volume`:      func(j *Job) { j.Path = "../c" },
-		"not a quantity":                     func(j *Job) { j.Memory = "16 G" },
-		"must not be negative":               func(j *Job) { j.CPUs = -1 },
-		"use at most 1048576 of each":        func(j *Job) { j.GPUs = math.MaxInt },
-		"0 chunks":                           func(j *Job) { j.Chunks = 0 },
+		`--image "a b": not a container image`:                                func(j *Job) { j.Image = "a b" },
+		`--claim "A claim": not a valid name; name the PersistentVolumeClaim`: func(j *Job) { j.Claim = "A claim" },
+		`--path "/campaign": not inside the volume`:                           func(j *Job) { j.Path = "/campaign" },
+		`"../c": not inside the volume`:                                       func(j *Job) { j.Path = "../c" },
+		`--mem "16 G": not a quantity`:                                        func(j *Job) { j.Memory = "16 G" },
+		"--cpus -1: use a number from 0 to 1048576":                           func(j *Job) { j.CPUs = -1 },
+		"--gpus 1048577: use a number from 0 to 1048576":                      func(j *Job) { j.GPUs = 1<<20 + 1 },
+		"--elements 0: use a number from 1 to 1048576":                        func(j *Job) { j.Chunks = 0 },
+		"--max-running -1: use":                                               func(j *Job) { j.Parallelism = -1 },
 	} {
 		j := example()
 		change(&j)
@@ -152,7 +152,7 @@ func TestHostileNames(t *testing.T) {
 			t.Errorf("%v, %q\nwant %q", err, out, want)
 		}
 	}
-	for path, says := range map[string]string{"not \xff UTF-8": "not UTF-8, as a manifest must be", "next\u0085line": "cannot contain all of these characters"} {
+	for path, says := range map[string]string{"not \xff UTF-8": "is not UTF-8, but a manifest must be", "next\u0085line": "cannot contain all of these characters"} {
 		j := example()
 		j.Path = path
 		if _, err := j.Manifest(); !usage.Is(err) || !strings.Contains(err.Error(), says) {

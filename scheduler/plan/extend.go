@@ -33,7 +33,7 @@ func (p *Plan) Extend(more *Plan, done []results.Trial) (*Plan, error) {
 		if all == 0 {
 			return nil, usage.Errorf("the existing plan differs: %s; none of its trials has finished, so use --replace to replace it", difference)
 		}
-		return nil, usage.Errorf("the existing plan differs: %s; %d of its %d finished trials were trained with it, so plan another directory",
+		return nil, usage.Errorf("the existing plan differs: %s; finished trials trained with it: %d of %d; plan a new campaign in another directory",
 			difference, finished, all)
 	}
 	extended := *p
@@ -199,7 +199,7 @@ func (p *Plan) Adopt(ctx context.Context, c results.Campaign, trials []results.T
 			return err
 		}
 		if difference := p.recordDiffers(r); difference != "" {
-			return usage.Errorf("%v has already finished with settings that differ from the plan: %s; plan another directory", t, difference)
+			return usage.Errorf("%v has already finished with settings that differ from the plan: %s; plan a new campaign in another directory", t, difference)
 		}
 	}
 	return nil
@@ -225,7 +225,7 @@ func (p *Plan) TrialSettings(t results.Trial, files []results.File) (results.Set
 	}
 	definition, err := json.Marshal(d.definition)
 	if err != nil {
-		return results.Settings{}, fmt.Errorf("encode the dataset definition: %w", err)
+		return results.Settings{}, fmt.Errorf("cannot encode the dataset definition: %w", err)
 	}
 	r := results.Record{
 		Trial: t, DataFiles: files, Recipe: recipe, Definition: definition, Precision: p.Settings.Precision,

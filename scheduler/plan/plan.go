@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -91,6 +92,9 @@ func Read(dir string) (*Plan, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usage.Errorf("campaign %s has no plan (%w); create one with nb201 plan", dir, err)
 	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, usage.Errorf("%s is not a directory; name a campaign directory", dir)
+	}
 	if err != nil {
 		return nil, usage.Errorf("cannot read the plan: %w", err)
 	}
@@ -130,7 +134,7 @@ func (p *Plan) Write(dir string) error {
 func (p *Plan) encode() ([]byte, error) {
 	text, err := json.Marshal(p, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
-		return nil, fmt.Errorf("encode the plan: %w", err)
+		return nil, fmt.Errorf("cannot encode the plan: %w", err)
 	}
 	return append(text, '\n'), nil
 }
@@ -215,7 +219,7 @@ func (d *Dataset) resolve(s Settings) error {
 func newSchedule(r configs.Recipe) (Schedule, error) {
 	text, err := json.Marshal(r)
 	if err != nil {
-		return Schedule{}, fmt.Errorf("encode the recipe: %w", err)
+		return Schedule{}, fmt.Errorf("cannot encode the recipe: %w", err)
 	}
 	sum := sha256.Sum256(text)
 	return Schedule{r, hex.EncodeToString(sum[:])}, nil
@@ -306,8 +310,8 @@ func (p *Plan) dataset(key string) *Dataset {
 }
 
 // Definition returns the definition of a dataset of the plan, with all evaluation sets; use
-// [data.Definition.At] to restrict it to the timeline's. A key that is not in the plan is a usage
-// error.
+// [data.Definition.ForTimeline] to restrict it to the timeline's. A key that is not in the plan
+// is a usage error.
 func (p *Plan) Definition(key string) (data.Definition, error) {
 	d := p.dataset(key)
 	if d == nil {

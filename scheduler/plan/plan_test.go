@@ -374,7 +374,7 @@ func TestExtendRefuses(t *testing.T) {
 		{change(func(p *Plan) { p.Datasets[0].Directory = "/b" }), `definition of digits: directory is "", not "/b"`, 2},
 	} {
 		_, err := p.Extend(c.more, done)
-		want := fmt.Sprintf("the existing plan differs: %s; %d of its 2 finished trials were trained with it, so plan another directory", c.want, c.done)
+		want := fmt.Sprintf("the existing plan differs: %s; finished trials trained with it: %d of 2; plan a new campaign in another directory", c.want, c.done)
 		if !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}

@@ -195,11 +195,11 @@ func (p *Plan) addDataset(keyOrFile, dataRoot string) (string, error) {
 	}
 	d := Dataset{Key: definition.Name}
 	if d.Definition, err = json.Marshal(definition); err != nil {
-		return "", fmt.Errorf("encode the definition of %s: %w", d.Key, err)
+		return "", fmt.Errorf("cannot encode the definition of %s: %w", d.Key, err)
 	}
 	if filepath.Ext(keyOrFile) == ".json" {
 		if d.Directory, err = filepath.Abs(filepath.Dir(keyOrFile)); err != nil {
-			return "", fmt.Errorf("find the directory of %s: %w", keyOrFile, err)
+			return "", fmt.Errorf("cannot find the directory of %s: %w", keyOrFile, err)
 		}
 	}
 	if d.Images, err = countImages(definition, p.Settings, dataRoot); err != nil {

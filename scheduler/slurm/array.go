@@ -145,7 +145,7 @@ func (o *Options) checkTime(p *plan.Plan) error {
 	if o.Time-o.Warn < epoch {
 		return usage.Errorf("--time %v: too short, as preparing and training one epoch of %v takes about %s, "+
 			"and the warning comes %v before the end (--warn); use at least %v",
-			o.Time, costliest, state.Span(epoch), o.Warn, (o.Warn+epoch).Round(time.Minute)+time.Minute)
+			o.Time, costliest, state.FormatDuration(epoch), o.Warn, (o.Warn+epoch).Round(time.Minute)+time.Minute)
 	}
 	return nil
 }
@@ -212,7 +212,7 @@ func (a *Array) Submit(ctx context.Context) error {
 	}
 	for _, t := range a.retry {
 		if err := attempt.Forget(a.Campaign, t); err != nil {
-			return fmt.Errorf("%v: forget its failed attempts: %w", t, err)
+			return fmt.Errorf("%v: cannot forget its failed attempts: %w", t, err)
 		}
 	}
 	text, err := runProgram(ctx, a.Script, "sbatch", "--parsable")

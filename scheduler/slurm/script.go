@@ -44,7 +44,7 @@ var gpusPattern = regexp.MustCompile(`^(?:(?:gres[:/=])?gpu:)?(?:([A-Za-z][\w.-]
 func ParseGPUs(text string) (GPUs, error) {
 	m := gpusPattern.FindStringSubmatch(text)
 	if m == nil {
-		return GPUs{}, usage.Errorf("GPUs %q: not a number, or a type and a number; write 2 or a100:2, for example", text)
+		return GPUs{}, usage.Errorf("--gpus %q: not a number, or a type and a number; write 2 or a100:2, for example", text)
 	}
 	count, err := strconv.Atoi(m[2])
 	return GPUs{count, m[1]}, err
@@ -64,7 +64,7 @@ func ParseTime(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
 	}
-	wrong := usage.Errorf("time %q: not a positive time; use Slurm's notation, such as 90 (minutes), 8:00:00 or 2-00:00:00, or a duration such as 8h or 90m",
+	wrong := usage.Errorf("--time %q: not a positive time; use Slurm's notation, such as 90 (minutes), 8:00:00 or 2-00:00:00, or a duration such as 8h or 90m",
 		text)
 	if d, err := time.ParseDuration(text); err == nil && text != "0" {
 		if d <= 0 {

@@ -338,7 +338,7 @@ func digits(arch, epochs int, seed uint32) results.Trial {
 func putFailed(t *testing.T, dir string, trial results.Trial) {
 	t.Helper()
 	path := attempt.FailurePath(dir, trial)
-	text, err := json.Marshal(attempt.Failure{Trial: trial, SetAside: true, Attempts: []attempt.FailedAttempt{}})
+	text, err := json.Marshal(attempt.Failure{Trial: trial, TrialFailed: true, Attempts: []attempt.FailedAttempt{}})
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o777)
 	}

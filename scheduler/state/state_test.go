@@ -28,7 +28,7 @@ func TestSpanAndPercent(t *testing.T) {
 		-time.Second: "0s", 1400 * time.Millisecond: "1s", 59 * time.Second: "59s", 59600 * time.Millisecond: "1m00s",
 		185 * time.Second: "3m05s", 247 * time.Minute: "4h07m", 291 * time.Hour: "12d03h",
 	} {
-		if got := Span(d); got != want {
+		if got := FormatDuration(d); got != want {
 			t.Errorf("%v is %q, not %q", d, got, want)
 		}
 	}

@@ -22,7 +22,7 @@ func (s Run) WorkerTable() string {
 		if w.Trial != nil {
 			trial = w.Trial.Path()
 		}
-		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.progress(), w.speed(), Span(time.Since(w.Since)))
+		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.progress(), w.speed(), FormatDuration(time.Since(w.Since)))
 	}
 	_ = table.Flush() // to memory
 	return text.String()
@@ -68,8 +68,8 @@ func Percent(part, whole int) string {
 	return fmt.Sprintf("%d.%d %%", tenths/10, tenths%10)
 }
 
-// Span formats a duration in its two largest units: 12s, 3m05s, 4h07m, 12d03h.
-func Span(d time.Duration) string {
+// FormatDuration formats a duration in its two largest units: 12s, 3m05s, 4h07m, 12d03h.
+func FormatDuration(d time.Duration) string {
 	d = max(d, 0).Round(time.Second)
 	s := int64(d / time.Second)
 	switch {

@@ -36,12 +36,12 @@ type Status struct {
 	LastHour   state.Throughput `json:"last_hour"` // of active runs
 	Hours      Hours            `json:"hours"`
 	// Failures lists failed attempts at trials that are not done, in the order of Trial.Compare.
-	// SetAside distinguishes failed trials from trials that will be retried.
+	// TrialFailed distinguishes failed trials from trials that will be retried.
 	Failures []attempt.Failure `json:"failures"`
 	Problems []string          `json:"problems"` // files other than records that cannot be read
 	// Damaged says what is wrong with each damaged record, in the order of Trial.Compare. In a
-	// campaign of more than some thousand records, only empty and truncated ones are found; run
-	// and verify read all of them.
+	// campaign of more than 8192 records, a record without a SHA-256 (format version 1) is only
+	// checked for being empty or truncated; run and verify decode it.
 	Damaged []string `json:"damaged_records"`
 }
 
@@ -120,7 +120,7 @@ func Read(ctx context.Context, dir string) (*Status, error) {
 	}
 	s.Failures = slices.DeleteFunc(s.Failures, func(f attempt.Failure) bool { return !failed[f.Trial] })
 	for _, f := range s.Failures {
-		if f.SetAside {
+		if f.TrialFailed {
 			delete(running, f.Trial)
 			c.addFailed(f.Trial)
 		}
@@ -188,9 +188,9 @@ func (s *Status) readRuns(now time.Time) {
 		case run.Host == host && !state.Alive(run.PID):
 			run.Stale = "its process is gone"
 		case silent > staleAfter:
-			run.Stale = "silent for " + state.Span(silent)
+			run.Stale = "silent for " + state.FormatDuration(silent)
 		case silent < -staleAfter:
-			run.Stale = fmt.Sprintf("its state file is dated %s ahead of this host's clock; synchronize the hosts' clocks", state.Span(-silent))
+			run.Stale = fmt.Sprintf("its state file is dated %s ahead of this host's clock; synchronize the hosts' clocks", state.FormatDuration(-silent))
 		}
 		s.Runs = append(s.Runs, run)
 		return nil

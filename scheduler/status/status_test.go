@@ -62,9 +62,9 @@ func putRun(t *testing.T, dir string, change func(*state.Run)) string {
 	return state.RunPath(dir, s.Host, s.PID)
 }
 
-func putFailure(t *testing.T, dir string, trial results.Trial, setAside bool) {
+func putFailure(t *testing.T, dir string, trial results.Trial, failed bool) {
 	t.Helper()
-	f := attempt.Failure{Trial: trial, SetAside: setAside, Attempts: []attempt.FailedAttempt{{
+	f := attempt.Failure{Trial: trial, TrialFailed: failed, Attempts: []attempt.FailedAttempt{{
 		When: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Host: "node1", Device: "cuda:0", Kind: attempt.OutOfMemory,
 		Reason: "RESOURCE_EXHAUSTED: 3 GiB", Log: "logs/node1-7-cuda0-0.log",
 	}}}
@@ -314,7 +314,7 @@ func TestFirstVersionReadsOurs(t *testing.T) {
 				Reason string    `json:"reason"`
 				Log    string    `json:"log"`
 			} `json:"attempts"`
-			SetAside bool `json:"set_aside"`
+			TrialFailed bool `json:"set_aside"`
 		}{},
 		path: &struct {
 			Host     string           `json:"host"`

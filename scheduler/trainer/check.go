@@ -44,7 +44,7 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 			}
 			if differences, with := c.Conflict(settings); differences != nil {
 				return usage.Errorf("campaign %s: settings differ from those of finished trials: dataset %s, schedule %d: %v (compared with %v); "+
-					"restore the settings or files they were trained with, or plan another directory with nb201 plan",
+					"restore the settings or files they were trained with, or plan a new campaign in another directory with nb201 plan",
 					c.Dir, t.Dataset, t.Epochs, differences, with)
 			}
 		}

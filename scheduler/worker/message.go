@@ -42,18 +42,18 @@ const (
 
 	// These say how a trial ended: see [attempt.Ending]. Unable may also come instead of Ready.
 
-	Finished = Event(attempt.Finished)
-	Done     = Event(attempt.Done)
-	Claimed  = Event(attempt.Claimed)
-	Failed   = Event(attempt.Failed)
-	NoRoom   = Event(attempt.NoRoom)
-	Unable   = Event(attempt.Unable)
-	Refused  = Event(attempt.Refused)
-	Stopped  = Event(attempt.Stopped)
+	FinishedHere    = Event(attempt.FinishedHere)
+	AlreadyFinished = Event(attempt.AlreadyFinished)
+	Claimed         = Event(attempt.Claimed)
+	Failed          = Event(attempt.Failed)
+	NoRoom          = Event(attempt.NoRoom)
+	Unable          = Event(attempt.Unable)
+	Refused         = Event(attempt.Refused)
+	Stopped         = Event(attempt.Stopped)
 )
 
-// Send writes an order or a report to w as one line of JSON.
-func Send(w io.Writer, message any) error {
+// SendMessage writes an order or a report to w as one line of JSON.
+func SendMessage(w io.Writer, message any) error {
 	line, err := json.Marshal(message)
 	if err != nil {
 		return err

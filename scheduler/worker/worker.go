@@ -38,7 +38,7 @@ type Worker struct {
 	// Grace is how long a trial may take to stop after In ends. After that Exit is called.
 	Grace time.Duration
 	Exit  func(code int)
-	// PublishEvery is as in [attempt.Options].
+	// PublishEvery is the time between attempts to publish; zero means five seconds.
 	PublishEvery time.Duration
 
 	prepared results.Trial // last passed to Prepare
@@ -69,9 +69,9 @@ func (w *Worker) Work(ctx context.Context, open func() (Trainer, error)) error {
 	}()
 	trainer, err := open()
 	if err != nil {
-		return errors.Join(err, Send(w.Out, Report{Event: Unable, Reason: attempt.OneLine(err)}))
+		return errors.Join(err, SendMessage(w.Out, Report{Event: Unable, Reason: attempt.OneLine(err)}))
 	}
-	if err := Send(w.Out, Report{Event: Ready}); err != nil {
+	if err := SendMessage(w.Out, Report{Event: Ready}); err != nil {
 		return err
 	}
 	for {
@@ -84,7 +84,7 @@ func (w *Worker) Work(ctx context.Context, open func() (Trainer, error)) error {
 				return ctx.Err()
 			}
 		case o := <-orders:
-			if err := Send(w.Out, w.attempt(ctx, trainer, o)); err != nil {
+			if err := SendMessage(w.Out, w.attempt(ctx, trainer, o)); err != nil {
 				return err
 			}
 		}
@@ -118,7 +118,7 @@ func (w *Worker) attempt(ctx context.Context, trainer Trainer, o Order) Report {
 	r := Report{Event: Event(ending), Kind: kind}
 	switch ending {
 	case attempt.Claimed:
-	case attempt.Finished, attempt.Done, attempt.Stopped:
+	case attempt.FinishedHere, attempt.AlreadyFinished, attempt.Stopped:
 		w.Log.Printf("%v: %s", o.Trial, ending)
 	default:
 		r.Reason, r.Input = attempt.OneLine(err), usage.Is(err)
@@ -182,5 +182,5 @@ func (r *reporter) Wait(reason error) {
 // sendProgress sends a report with the event Progress.
 func (r *reporter) sendProgress(report Report) {
 	report.Event = Progress
-	_ = Send(r.Out, report)
+	_ = SendMessage(r.Out, report)
 }

@@ -70,7 +70,7 @@ func TestWorkEnds(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				go func() {
-					if err := Send(orders, Order{Trial: trial, Attempt: 1, Next: &results.Trial{Arch: 2}}); err != nil {
+					if err := SendMessage(orders, Order{Trial: trial, Attempt: 1, Next: &results.Trial{Arch: 2}}); err != nil {
 						t.Error(err)
 					}
 					time.Sleep(time.Second)

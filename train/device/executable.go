@@ -48,7 +48,7 @@ type Executable struct {
 	graph     runnable
 	err       error
 
-	way      int                 // how it was compiled: see backend.Way
+	level    int                 // at which it was compiled: see backend.FallbackLevel
 	fallBack func(from int) bool // backend.FallBack; tests replace it
 	ran      bool                // a call has succeeded
 }
@@ -167,7 +167,7 @@ func (e *Executable) compile() (runnable, error) {
 	if e.training {
 		name, build = "step", e.step
 	}
-	e.way = backend.Way()
+	e.level = backend.FallbackLevel()
 	g := NewGraph(e.backend, name)
 	if err := backend.Catch(func() error { return g.Compile(build(g)...) }); err != nil {
 		return nil, fmt.Errorf("cannot compile the %s of %s: %w", name, e.Network.Arch, err)
@@ -175,8 +175,8 @@ func (e *Executable) compile() (runnable, error) {
 	return g, nil
 }
 
-// run runs the compiled executable. If the first call fails, run compiles the executable in
-// another way, as long as the backend has one, and tries again: a program may compile as a CUDA
+// run runs the compiled executable. If the first call fails, run compiles the executable at the
+// next fallback level, as long as the backend has one, and tries again: a program may compile as a CUDA
 // graph but fail to run as one, and a program kept on disk may be damaged. Inputs can be used
 // again because no executable writes to them.
 func (e *Executable) run(inputs ...any) (out []*tensors.Tensor, err error) {
@@ -185,7 +185,7 @@ func (e *Executable) run(inputs ...any) (out []*tensors.Tensor, err error) {
 			out = e.graph.Run(inputs...)
 			return nil
 		})
-		if err == nil || e.ran || !e.fallBack(e.way) {
+		if err == nil || e.ran || !e.fallBack(e.level) {
 			e.ran = e.ran || err == nil
 			return out, err
 		}

@@ -66,7 +66,7 @@ func TestFallBack(t *testing.T) {
 
 		finalized, asked := 0, []int{}
 		p.graph.Finalize()
-		p.graph, p.ran, p.way = failing{&finalized}, test.ran, 0
+		p.graph, p.ran, p.level = failing{&finalized}, test.ran, 0
 		p.fallBack = func(from int) bool {
 			asked = append(asked, from)
 			return from+1 < test.ways

@@ -51,10 +51,10 @@ func measureByHand(logits []float32, labels []int32, classes int) Batch {
 		b.Loss += math.Log(sum) - float64(row[label])
 		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(row[b], row[a]) })
 		if order[0] == int(label) {
-			b.Top1++
+			b.CorrectTop1++
 		}
 		if slices.Contains(order[:min(5, classes)], int(label)) {
-			b.Top5++
+			b.CorrectTop5++
 		}
 		b.Images++
 	}
@@ -101,18 +101,18 @@ func TestTopN(t *testing.T) {
 		measure := func() Batch {
 			t.Helper()
 			got, want := crossEntropyOf(t, logits, labels, classes), measureByHand(logits, labels, classes)
-			if d := math.Abs(got.Loss-want.Loss) / want.Loss; !(d <= 1e-5) || got.Top1 != want.Top1 || got.Top5 != want.Top5 || got.Images != want.Images {
+			if d := math.Abs(got.Loss-want.Loss) / want.Loss; !(d <= 1e-5) || got.CorrectTop1 != want.CorrectTop1 || got.CorrectTop5 != want.CorrectTop5 || got.Images != want.Images {
 				t.Errorf("%d classes: measured %+v, want %+v", classes, got, want)
 			}
 			return got
 		}
 		got := measure()
-		if classes <= 5 && got.Top5 != len(labels) {
-			t.Errorf("%d classes: %d of %d images are among them", classes, got.Top5, len(labels))
+		if classes <= 5 && got.CorrectTop5 != len(labels) {
+			t.Errorf("%d classes: %d of %d images are among them", classes, got.CorrectTop5, len(labels))
 		}
 		cases = append(cases, traintest.Case{
 			Labels: slices.Clone(labels), Classes: classes, Logits: traintest.Floats(t, logits),
-			Name: fmt.Sprint(classes, " classes"), Loss: got.Loss, Top1: got.Top1, Top5: got.Top5,
+			Name: fmt.Sprint(classes, " classes"), Loss: got.Loss, Top1: got.CorrectTop1, Top5: got.CorrectTop5,
 		})
 
 		// Logits that are equal, some rows of padding.
@@ -199,9 +199,9 @@ func TestGoldenMeter(t *testing.T) {
 	golden.Load(t, "misc.json", &vectors)
 	var m Meter
 	for _, row := range vectors.Meter.Batches {
-		b := Batch{Images: int(row[0]), Loss: row[1], Top1: int(row[2]), Top5: int(row[3])}
+		b := Batch{Images: int(row[0]), Loss: row[1], CorrectTop1: int(row[2]), CorrectTop5: int(row[3])}
 		m.Add(b)
-		if b.Accuracy() != row[4] || accuracy(b.Top5, b.Images) != row[5] {
+		if b.Accuracy() != row[4] || accuracy(b.CorrectTop5, b.Images) != row[5] {
 			t.Errorf("accuracies of %v differ", row)
 		}
 	}

@@ -1,22 +1,24 @@
 package device
 
 // Batch holds the results of one batch: the mean cross entropy, and the numbers of images whose
-// label has the highest, or one of the five highest, logits. If there are fewer than five classes
-// Top5 counts all images.
+// label has the highest, or one of the five highest, logits. If there are fewer than five classes,
+// CorrectTop5 counts all images.
 type Batch struct {
-	Images     int
-	Loss       float64
-	Top1, Top5 int // images
+	Images                   int
+	Loss                     float64
+	CorrectTop1, CorrectTop5 int // images
 }
 
 // Accuracy returns the top-1 accuracy in percent.
-func (b Batch) Accuracy() float64 { return accuracy(b.Top1, b.Images) }
+func (b Batch) Accuracy() float64 { return accuracy(b.CorrectTop1, b.Images) }
 
 // Meter averages the results of batches, weighted by their images, in float64 and in batch order
-// (AverageMeter, xautodl/utils/evaluation_utils.py and log_utils).
+// (AverageMeter, xautodl/utils/evaluation_utils.py and log_utils). Loss, Top1 and Top5 are sums
+// over the images: of the mean loss and of the accuracies in percent of each image's batch.
+// [Meter.Averages] divides them by Images.
 type Meter struct {
 	Images int     `json:"images"`
-	Loss   float64 `json:"loss"` // sums over the images
+	Loss   float64 `json:"loss"`
 	Top1   float64 `json:"top1_percent"`
 	Top5   float64 `json:"top5_percent"`
 }
@@ -25,8 +27,8 @@ type Meter struct {
 func (m *Meter) Add(b Batch) {
 	n := float64(b.Images)
 	m.Loss += b.Loss * n
-	m.Top1 += accuracy(b.Top1, b.Images) * n
-	m.Top5 += accuracy(b.Top5, b.Images) * n
+	m.Top1 += accuracy(b.CorrectTop1, b.Images) * n
+	m.Top5 += accuracy(b.CorrectTop5, b.Images) * n
 	m.Images += b.Images
 }
 

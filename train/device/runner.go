@@ -18,7 +18,7 @@ type Runner struct {
 	Set    *Set
 	Images *Images
 	State  *State // owned by the runner; Finalize frees it
-	// BatchesPerCall limits the batches of a call; 0: as many as take about callTime.
+	// BatchesPerCall limits the batches of a call; 0: as many as take about half a second.
 	BatchesPerCall int
 
 	Compiling time.Duration // total time that Run waited for executables
@@ -245,7 +245,7 @@ func readMeasures(t *tensors.Tensor, images, rows int) ([]Batch, error) {
 	})
 	var measured []Batch
 	for ; images > 0; images -= rows {
-		measured = append(measured, Batch{Images: min(images, rows), Loss: values[0], Top1: int(values[1]), Top5: int(values[2])})
+		measured = append(measured, Batch{Images: min(images, rows), Loss: values[0], CorrectTop1: int(values[1]), CorrectTop5: int(values[2])})
 		values = values[3:]
 	}
 	return measured, err
