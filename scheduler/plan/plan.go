@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -84,14 +85,22 @@ func Path(dir string) string { return filepath.Join(dir, "plan.json") }
 
 // Read reads and checks the plan of the campaign at dir. It refuses unknown keys. Its errors are
 // usage errors that name the file and the key; that of a directory without a plan wraps
-// [fs.ErrNotExist].
+// [fs.ErrNotExist], unless the directory is part of another campaign.
 func Read(dir string) (*Plan, error) {
 	path := Path(dir)
 	text, err := infile.Read(path, infile.MaxText)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage.Errorf("campaign %s has no plan (%w); create one with nb201 plan", dir, err)
-	}
+	campaign := ""
 	if err != nil {
+		campaign = results.CampaignOf(dir)
+	}
+	switch {
+	case campaign != "":
+		return nil, usage.Errorf("%s is part of the campaign %s; name that directory", dir, campaign)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, usage.Errorf("campaign %s has no plan (%w); create one with nb201 plan", dir, err)
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, usage.Errorf("%s is not a directory; name a campaign directory", dir)
+	case err != nil:
 		return nil, usage.Errorf("cannot read the plan: %w", err)
 	}
 	return decode(path, text)
