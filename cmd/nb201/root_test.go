@@ -41,7 +41,13 @@ func TestWrongUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct{ args, want string }{
-		{"trian 0", `unknown command "trian" for "nb201" (see nb201 --help)`},
+		{"nothing 0", `unknown command "nothing" for "nb201" (see nb201 --help)`},
+		{"trian 0 --epochs 3", `unknown command "trian" for "nb201"; did you mean train? (see nb201 --help)`},
+		{"init_weights", `; did you mean init-weights?`},
+		{"version", `unknown command "version" for "nb201"; use nb201 --version`},
+		{"help nothing", `unknown command "nothing" for "nb201" (see nb201 help --help)`},
+		{"help init-weights x", `unknown command "x" for "nb201 init-weights"`},
+		{"completion tcsh", `unknown shell "tcsh"; use bash, zsh, fish or powershell (see nb201 completion --help)`},
 		{"--colour", "unknown flag --colour (see nb201 --help)"},
 
 		{"arch", "takes one ARCH (an index 0..15624 or a genotype string), got 0 (see nb201 arch --help)"},
@@ -97,6 +103,7 @@ func TestWrongUsage(t *testing.T) {
 		{"latency 0 --precision tf32", "precision tf32 needs a GPU"},
 
 		{"data none", `unknown command "none" for "nb201 data"`},
+		{"data chekc", `unknown command "chekc" for "nb201 data"; did you mean check?`},
 		{"data list none.json", "cannot read the dataset definition: open none.json"},
 		{"data list none", `unknown dataset key "none"`},
 		{"data get", "takes one KEY (a dataset key), got 0 (see nb201 data get --help)"},
@@ -138,7 +145,8 @@ func TestWrongUsage(t *testing.T) {
 
 		{"plan", "takes one DIR (a campaign directory), got 0"},
 		{"plan none", "campaign none has no plan (open none/plan.json: no such file or directory); create one with nb201 plan"},
-		{"plan file --preset sample", "not a directory"},
+		{"plan file --preset sample", "file is not a directory; name a campaign directory"},
+		{"plan CAMPAIGN/trials --preset sample", "/trials is part of the campaign " + done + "; name that directory"},
 		{"plan new --archs 0", "add --datasets or --preset"},
 		{"plan new --archs 15625 --datasets digits --epochs 12 --seeds 1", "15625 is out of range"},
 		{"plan new --archs none --datasets digits --epochs 12 --seeds 1", `not an index from 0 to 15624, a range FIRST-LAST, a genotype string, "unique" or a readable file`},
@@ -171,6 +179,8 @@ func TestWrongUsage(t *testing.T) {
 
 		{"run", "takes one DIR (a campaign directory), got 0 (see nb201 run --help)"},
 		{"run none", "none has no plan"},
+		{"run file", "file is not a directory; name a campaign directory"},
+		{"run CAMPAIGN/weights", "/weights is part of the campaign " + done},
 		{"run CAMPAIGN --devices tpu", `--devices tpu: unknown device "tpu"`},
 		{"run CAMPAIGN --devices cuda:0,1,1", "--devices cuda:0,1,1: cuda:1 is listed twice"},
 		{"run CAMPAIGN --chunk 0/4", `--chunk "0/4": use I/N with I from 1 to N`},
@@ -185,11 +195,19 @@ func TestWrongUsage(t *testing.T) {
 		{"slurm -- --per-device 2", "got 0"},
 		{"slurm none", "none has no plan"},
 		{"train 0 --dataset digits --epochs 9223372036854775807 --seed 1 --out a", "use at most 100000"},
+		{"train 0 --dataset digits --epochs 1 --seed 1 --out file", "file is not a directory; name a campaign directory"},
+		{"train 0 --dataset digits --epochs 1 --seed 1 --out CAMPAIGN/trials/new", "/trials/new is part of the campaign " + done},
 		{"train 0 --dataset digits --epochs 1 --seed 1 --workers 4097 --out a", "4097 loader workers: use at most 4096"},
 
 		{"query CAMPAIGN", "takes a PATH and an ARCH (an index 0..15624 or a genotype string), got 1 argument (see nb201 query --help)"},
 		{"query CAMPAIGN 4 5", "got 3 arguments"},
 		{"query missing 4", "missing"},
+		{"query CAMPAIGN 4 --schedule=", `--schedule "": name a schedule, such as 12`},
+		{"query CAMPAIGN 4 --epochs=", `--epochs "": name a schedule, such as 12`},
+		{"query CAMPAIGN 4 --schedule 12 --epochs=", `--schedule "12" and --epochs "", its old name, differ`},
+		{"query CAMPAIGN --best --dataset digits --set ori-test --max-flops 0", `--max-flops "0": use a number above 0`},
+		{"query CAMPAIGN --best --dataset digits --set ori-test --max-flops NaN", `--max-flops "NaN": use a number above 0`},
+		{"query CAMPAIGN --best --dataset digits --set ori-test --max-params -1", `--max-params "-1": use a number above 0`},
 		{"query file 4", "file"},
 		{"query CAMPAIGN 15625", "out of range"},
 		{"query CAMPAIGN 5", "does not hold architecture 5; it holds architecture 4 alone"},
