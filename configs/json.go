@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -64,6 +65,9 @@ func key(p jsontext.Pointer) string {
 
 // describe names the JSON values that a Go type can have.
 func describe(t reflect.Type) string {
+	if t == reflect.TypeFor[time.Time]() {
+		return "a time of day such as 2026-01-02T03:04:05Z"
+	}
 	switch t.Kind() {
 	case reflect.Bool:
 		return "true or false"
