@@ -15,9 +15,12 @@ import (
 	"nb201/internal/usage"
 )
 
+// ErrNotJSON reports a text that is not JSON, or is cut short.
+var ErrNotJSON = errors.New("not JSON")
+
 // Decode decodes the JSON text of the named file into v, strictly. Unknown and duplicate keys, arrays
 // of another length and values of another type are usage errors that name the file and the key. A
-// byte order mark before the text is ignored.
+// byte order mark before the text is ignored. The errors of other texts wrap [ErrNotJSON].
 func Decode(name string, text []byte, v any) error {
 	return decode(name, text, v, json.RejectUnknownMembers(true))
 }
@@ -53,7 +56,7 @@ func decode(name string, text []byte, v any, options ...json.Options) error {
 		if errors.Is(why, io.ErrUnexpectedEOF) {
 			why = errors.New("unexpected end of the file")
 		}
-		return usage.Errorf("%s: not JSON at byte %d: %w", name, int64(len(text)-len(plain))+syntax.ByteOffset, why)
+		return usage.Errorf("%s: %w at byte %d: %w", name, ErrNotJSON, int64(len(text)-len(plain))+syntax.ByteOffset, why)
 	}
 	return usage.Errorf("%s: %w", name, err)
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -89,18 +88,15 @@ func Path(dir string) string { return filepath.Join(dir, "plan.json") }
 func Read(dir string) (*Plan, error) {
 	path := Path(dir)
 	text, err := infile.Read(path, infile.MaxText)
-	campaign := ""
 	if err != nil {
-		campaign = results.CampaignOf(dir)
+		if campaign := results.CampaignOf(dir); campaign != "" {
+			return nil, usage.Errorf("%s is part of the campaign %s; name that directory", dir, campaign)
+		}
 	}
-	switch {
-	case campaign != "":
-		return nil, usage.Errorf("%s is part of the campaign %s; name that directory", dir, campaign)
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usage.Errorf("campaign %s has no plan (%w); create one with nb201 plan", dir, err)
-	case errors.Is(err, syscall.ENOTDIR):
-		return nil, usage.Errorf("%s is not a directory; name a campaign directory", dir)
-	case err != nil:
+	}
+	if err != nil {
 		return nil, usage.Errorf("cannot read the plan: %w", err)
 	}
 	return decode(path, text)
@@ -147,6 +143,9 @@ func (p *Plan) encode() ([]byte, error) {
 // resolve validates p, sorts its lists and parses its texts. Its errors begin with the key.
 func (p *Plan) resolve() error {
 	if p.FormatVersion != FormatVersion {
+		if p.FormatVersion == 0 {
+			return fmt.Errorf("key \"format_version\" is missing; this version of nb201 reads version %d", FormatVersion)
+		}
 		return fmt.Errorf("key \"format_version\": version %d is not supported; this version of nb201 reads version %d", p.FormatVersion, FormatVersion)
 	}
 	if err := p.Settings.check(); err != nil {
