@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nb201/configs"
 	"nb201/internal/usage"
@@ -107,6 +108,7 @@ func TestDecode(t *testing.T) {
 		Flip  bool       `json:"flip"`
 		Mean  [2]float64 `json:"mean"`
 		Parts []part     `json:"parts"`
+		Since time.Time  `json:"since"`
 	}
 	for _, c := range []struct{ text, want string }{
 		{`{"colour": 1}`, `unknown key "colour"`},
@@ -123,6 +125,8 @@ func TestDecode(t *testing.T) {
 		{`{"parts": [1]}`, `key "parts.0" must be an object`},
 		{`{"parts": [{"seed": -1}]}`, `key "parts.0.seed" must be a whole number from 0 to 2^32-1`},
 		{`{"parts": [{"order": 1}]}`, `key "parts.0.order" must be a string`},
+		{`{"since": "no such"}`, `key "since" must be a time of day such as 2026-01-02T03:04:05Z`},
+		{`{"since": 1}`, `key "since" must be a time of day`},
 		{`[]`, "the file must be an object"},
 		{``, "not JSON at byte 0"},
 		{`{"count": 1`, "not JSON at byte 11"},

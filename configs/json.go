@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,9 +15,12 @@ import (
 	"nb201/internal/usage"
 )
 
+// ErrNotJSON reports a text that is not JSON, or is cut short.
+var ErrNotJSON = errors.New("not JSON")
+
 // Decode decodes the JSON text of the named file into v, strictly. Unknown and duplicate keys, arrays
 // of another length and values of another type are usage errors that name the file and the key. A
-// byte order mark before the text is ignored.
+// byte order mark before the text is ignored. The errors of other texts wrap [ErrNotJSON].
 func Decode(name string, text []byte, v any) error {
 	return decode(name, text, v, json.RejectUnknownMembers(true))
 }
@@ -52,7 +56,7 @@ func decode(name string, text []byte, v any, options ...json.Options) error {
 		if errors.Is(why, io.ErrUnexpectedEOF) {
 			why = errors.New("unexpected end of the file")
 		}
-		return usage.Errorf("%s: not JSON at byte %d: %w", name, int64(len(text)-len(plain))+syntax.ByteOffset, why)
+		return usage.Errorf("%s: %w at byte %d: %w", name, ErrNotJSON, int64(len(text)-len(plain))+syntax.ByteOffset, why)
 	}
 	return usage.Errorf("%s: %w", name, err)
 }
@@ -64,6 +68,9 @@ func key(p jsontext.Pointer) string {
 
 // describe names the JSON values that a Go type can have.
 func describe(t reflect.Type) string {
+	if t == reflect.TypeFor[time.Time]() {
+		return "a time of day such as 2026-01-02T03:04:05Z"
+	}
 	switch t.Kind() {
 	case reflect.Bool:
 		return "true or false"

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -111,6 +112,9 @@ func ReadDefinition(file string) (Definition, error) {
 		return Definition{}, usage.Errorf("cannot read the dataset definition: %w", err)
 	}
 	d, err := DecodeDefinition(file, text, filepath.Dir(file))
+	if errors.Is(err, configs.ErrNotJSON) {
+		return Definition{}, usage.Errorf("%w; nb201 data import writes a definition, and docs/formats.md describes it", err)
+	}
 	if err != nil {
 		return Definition{}, err
 	}
@@ -140,9 +144,14 @@ func parse(file string, text []byte) (Definition, error) {
 	return d, nil
 }
 
+// MaxSize is the largest side of images, in pixels, that a definition may have.
+const MaxSize = 1024
+
+// ValidSize reports whether images may have sides of this many pixels.
+func ValidSize(pixels int) bool { return pixels >= 4 && pixels <= MaxSize && pixels%4 == 0 }
+
 // Limits of a definition, far beyond what can be trained.
 const (
-	maxSize    = 1024
 	maxClasses = 1 << 16
 	maxImages  = 100_000_000 // of a split
 )
@@ -154,6 +163,8 @@ func (d *Definition) check() (key, problem string) {
 	}
 	padding := d.Augment.CropPadding
 	switch {
+	case d.Format == "":
+		return "format", "is missing; use one of " + strings.Join(Formats(), ", ")
 	case formats[d.Format].read == nil:
 		return "format", fmt.Sprintf("is the unknown format %q; use one of %s", d.Format, strings.Join(Formats(), ", "))
 	case (d.Path == "") != (d.Format == formatDigits):
@@ -166,8 +177,8 @@ func (d *Definition) check() (key, problem string) {
 		return "images.test", fmt.Sprintf("must be from 0 to %d, not %d", maxImages, d.Images.Test)
 	case d.Size[0] != d.Size[1]:
 		return "size", fmt.Sprintf("must be square, not %dx%d", d.Size[0], d.Size[1])
-	case d.Size[0] < 4 || d.Size[0] > maxSize || d.Size[0]%4 != 0:
-		return "size", fmt.Sprintf("must be a multiple of 4 from 4 to %d, not %d", maxSize, d.Size[0])
+	case !ValidSize(d.Size[0]):
+		return "size", fmt.Sprintf("must be a multiple of 4 from 4 to %d, not %d", MaxSize, d.Size[0])
 	case slices.ContainsFunc(d.Mean[:], func(m float64) bool { return m < 0 || m > 255 }):
 		return "mean", fmt.Sprintf("must be from 0 to 255, not %v", d.Mean)
 	case slices.ContainsFunc(d.Std[:], func(s float64) bool { return s <= 0 || s > 255 }):

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"errors"
 	"slices"
 
 	"nb201/cell"
@@ -47,7 +48,11 @@ func ReadLatencyTable(path string) (*LatencyTable, error) {
 		return nil, usage.Errorf("cannot read the latencies: %w", err)
 	}
 	t := new(LatencyTable)
-	if err := configs.Decode(path, text, t); err != nil {
+	err = configs.Decode(path, text, t)
+	if errors.Is(err, configs.ErrNotJSON) {
+		return nil, usage.Errorf("%w; write the file with nb201 latency --json", err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if t.Batch < 1 || t.Channels < 1 || t.Cells < 1 || len(t.Measured) == 0 {

@@ -25,7 +25,7 @@ trials         1
   less       2   digits   777              1
 
 export  ` + archive + "\n"
-	if code != 0 || stdout != want || !strings.Contains(stderr, "warning: 1 trials have no weights") {
+	if code != 0 || stdout != want || !strings.Contains(stderr, "warning: no weights of 1 trial, ") {
 		t.Errorf("code %d, stderr\n%s\nstdout\n%s", code, stderr, stdout)
 	}
 	files, err := filepath.Glob(filepath.Join(archive, "*"))

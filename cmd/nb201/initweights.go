@@ -19,6 +19,7 @@ import (
 func newInitCommand() *cobra.Command {
 	c := newInitWeightsCommand()
 	c.Use = strings.Replace(c.Use, "init-weights", "init", 1)
+	c.Long = "init is the old name of init-weights.\n\n" + c.Long
 	c.Hidden = true
 	return c
 }

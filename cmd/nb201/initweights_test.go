@@ -70,6 +70,9 @@ func TestInitOldName(t *testing.T) {
 	if hashes[0] != hashes[1] {
 		t.Errorf("hashes %q", hashes)
 	}
+	if stdout, _, _ := nb201("init", "--help"); !strings.HasPrefix(stdout, "init is the old name of init-weights.\n") {
+		t.Errorf("its help begins with %.60q", stdout)
+	}
 	if _, stderr, code := nb201("init", "0", "--to", "a.pth"); code != 2 || stderr != "nb201: missing --seed (see nb201 init --help)\n" {
 		t.Errorf("code %d, %s", code, stderr)
 	}

@@ -88,6 +88,8 @@ func TestLatencyFile(t *testing.T) {
 		`"classes":10,"image_size_pixels":16,"latency_seconds_per_batch":[0.5]}]}`
 	for _, test := range []struct{ want, file, old, new string }{
 		{"cannot read the latencies: open none.json", "none.json", "", ""},
+		{"l.json: not JSON at byte ", "l.json", "{", "nothing{"},
+		{"; write the file with nb201 latency --json", "l.json", "{", "nothing{"},
 		{`l.json: unknown key "batches"`, "l.json", "batch", "batches"},
 		{"l.json: batch, channels and cells must be at least 1", "l.json", `"cells":1`, `"cells":0`},
 		{"l.json: latencies[0]: architecture index 15625 is out of range", "l.json", "15624", "15625"},

@@ -71,10 +71,18 @@ Finding the best one (--best):
 				return usage.Errorf("--best needs --dataset and --set")
 			case flags.best && (given("seed") || given("epoch")):
 				return usage.Errorf("--best compares means over the seeds after the last epoch; leave out --seed and --epoch")
+			case given("max-flops") && !(flags.maxFLOPs > 0):
+				return usage.Errorf("--max-flops \"%v\": use a number above 0", flags.maxFLOPs)
+			case given("max-params") && !(flags.maxParams > 0):
+				return usage.Errorf("--max-params \"%v\": use a number above 0", flags.maxParams)
 			case flags.epoch < 0:
 				return usage.Errorf("--epoch %d: epochs count from 0; use 0 or more", flags.epoch)
 			case given("epochs") && given("schedule") && flags.epochs != flags.hp:
-				return usage.Errorf("--schedule %s and --epochs %s, its old name, differ; give only --schedule", flags.hp, flags.epochs)
+				return usage.Errorf("--schedule %q and --epochs %q, its old name, differ; give only --schedule", flags.hp, flags.epochs)
+			case given("schedule") && flags.hp == "":
+				return usage.Errorf("--schedule \"\": name a schedule, such as 12")
+			case given("epochs") && flags.epochs == "":
+				return usage.Errorf("--epochs \"\": name a schedule, such as 12; the flag's name is now --schedule")
 			}
 			flags.hp = cmp.Or(flags.hp, flags.epochs)
 			b, err := openBenchmark(c, args[0])

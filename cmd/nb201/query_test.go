@@ -58,7 +58,7 @@ func TestQueryOldFlag(t *testing.T) {
 		t.Errorf("--best: %s", stderr)
 	}
 	_, stderr, _ = nb201("query", asked, "1", "--epochs", "200", "--schedule", "12")
-	if stderr != "nb201: --schedule 12 and --epochs 200, its old name, differ; give only --schedule\n" {
+	if stderr != "nb201: --schedule \"12\" and --epochs \"200\", its old name, differ; give only --schedule\n" {
 		t.Errorf("stderr %q", stderr)
 	}
 	if help, _, _ := nb201("query", "--help"); strings.Contains(help, "--epochs") {

@@ -43,6 +43,8 @@ Words used in the help of all commands:
   nb201 train 0 --dataset digits --epochs 12 --seed 777 --out demo
   nb201 query demo 0`,
 		Version: version,
+		Args:    commandsOnly,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 		// execute prints errors, in one line without the whole help.
 		SilenceErrors:      true,
 		SilenceUsage:       true,
@@ -66,7 +68,10 @@ Words used in the help of all commands:
 		}
 	}
 	root.AddCommand(newInitCommand(), newWorkerCommand()) // hidden
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 98") + `
+	root.SetUsageTemplate(strings.NewReplacer(
+		".FlagUsages", ".FlagUsagesWrapped 98",
+		"{{if .Runnable}}", "{{if and .Runnable (not .HasSubCommands)}}", // those with commands only print their help
+	).Replace(root.UsageTemplate()) + `
 Exit codes:
   0 success   1 failure   2 wrong usage or input   3 finished, but with failed trials or faults
   128+N stopped by signal N: 130 Ctrl-C, 143 SIGTERM, 129 terminal closed, 138 SIGUSR1
@@ -134,6 +139,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	addLibraryCommands(root)
 	entered := false
 	onRun(root, func() { entered = true })
 	command, err := root.ExecuteContextC(ctx)

@@ -58,7 +58,7 @@ cluster, status also shows how many elements of the campaign's arrays wait and r
 			case asJSON:
 				return printJSON(c, s)
 			case failed:
-				return printFailures(c.OutOrStdout(), s.Failures)
+				return printFailures(c.OutOrStdout(), s)
 			}
 			return printStatus(c.OutOrStdout(), s)
 		},
@@ -119,6 +119,12 @@ func printStatus(w io.Writer, s statusView) error {
 		printRun(w, r)
 	}
 	printLastFailures(w, s.Campaign, s.Failures)
+	printUnread(w, s)
+	return nil
+}
+
+// printUnread lists the first files that cannot be read.
+func printUnread(w io.Writer, s statusView) {
 	unread := slices.Concat(s.Damaged, s.Problems)
 	for i, problem := range unread[:min(len(unread), mostFailures)] {
 		if i == 0 {
@@ -129,7 +135,6 @@ func printStatus(w io.Writer, s statusView) error {
 	if more := len(unread) - mostFailures; more > 0 {
 		fmt.Fprintf(w, "  and %d more: nb201 status %s --json\n", more, s.Campaign)
 	}
-	return nil
 }
 
 // printSums prints the sums over all trials.
@@ -205,9 +210,10 @@ func printRun(w io.Writer, r status.Run) {
 	}
 }
 
-// printFailures prints every failed attempt.
-func printFailures(w io.Writer, failures []attempt.Failure) error {
-	for i, f := range failures {
+// printFailures prints every failed attempt, and lists the files that cannot be read: a failure may
+// be in one of them.
+func printFailures(w io.Writer, s statusView) error {
+	for i, f := range s.Failures {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
@@ -218,11 +224,12 @@ func printFailures(w io.Writer, failures []attempt.Failure) error {
 			printLog(w, a)
 		}
 	}
-	if len(failures) == 0 {
-		_, err := fmt.Fprintln(w, "no trial has failed attempts")
-		return err
+	var err error
+	if len(s.Failures) == 0 {
+		_, err = fmt.Fprintln(w, "no trial has failed attempts")
 	}
-	return nil
+	printUnread(w, s)
+	return err
 }
 
 // describeOutcome describes a trial with failed attempts.

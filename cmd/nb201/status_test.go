@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,6 +118,18 @@ func TestStatusFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if stdout, _, code := nb201("status", dir, "--failed"); code != 0 || stdout != "no trial has failed attempts\n" {
+		t.Errorf("code %d, stdout %q", code, stdout)
+	}
+}
+
+// A failure file that cannot be read is listed, as its trial is not.
+func TestStatusFailedUnreadable(t *testing.T) {
+	dir := statusCampaign(t)
+	unreadable := attempt.FailurePath(dir, results.Trial{Arch: 0, Dataset: "digits", Epochs: 200, Seed: 1})
+	if err := errors.Join(os.MkdirAll(filepath.Dir(unreadable), 0o777), os.WriteFile(unreadable, []byte(`{"oops"`), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, _, code := nb201("status", dir, "--failed"); code != 0 || !strings.Contains(stdout, "\ncannot be read:\n  "+unreadable+": ") {
 		t.Errorf("code %d, stdout %q", code, stdout)
 	}
 }

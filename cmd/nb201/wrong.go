@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nb201/cell"
 	"nb201/internal/usage"
 
 	"github.com/spf13/cobra"
@@ -23,11 +24,16 @@ func flagError(c *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	var syntax *pflag.InvalidSyntaxError
 	switch {
+	case c.HasSubCommands() && c.Flags().NArg() > 0: // the flag is one of the command that was meant
+		return commandsOnly(c, c.Flags().Args())
 	case errors.As(err, &unknown):
 		name, typed := unknown.GetSpecifiedName(), "--"+unknown.GetSpecifiedName()
 		if short := unknown.GetSpecifiedShortnames(); short != "" {
 			name, _, _ = strings.Cut(short, "=")
 			typed = "-" + name
+			if _, err := strconv.Atoi(name); err == nil && strings.Contains(c.Use, "ARCH") {
+				return fmt.Errorf("architecture index %s is out of range; use 0 to %d", typed, cell.Count-1)
+			}
 		}
 		return fmt.Errorf("unknown flag %s%s", typed, suggestFlag(c, name))
 	case errors.As(err, &missing):
@@ -80,17 +86,61 @@ func whatToUse(f *pflag.Flag, err error) string {
 // suggestFlag asks whether one of the flags of c that resemble an unknown name was meant. It returns
 // "" if none or too many do.
 func suggestFlag(c *cobra.Command, name string) string {
-	names := &cobra.Command{SuggestionsMinimumDistance: 2}
+	names := new(cobra.Command)
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden {
 			names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
 		}
 	})
-	near := names.SuggestionsFor(name)
+	return suggest(names, name, "--")
+}
+
+// suggest asks whether one of the commands below c that resemble an unknown name was meant, each
+// printed after prefix. It returns "" if none or too many do.
+func suggest(c *cobra.Command, name, prefix string) string {
+	c.SuggestionsMinimumDistance = 2
+	near := c.SuggestionsFor(name)
 	if len(near) == 0 || len(near) > 3 || name == "" {
 		return ""
 	}
-	return "; did you mean --" + strings.Join(near, " or --") + "?"
+	return "; did you mean " + prefix + strings.Join(near, " or "+prefix) + "?"
+}
+
+// commandsOnly is a [cobra.PositionalArgs] for a command that only has commands below it: it refuses
+// every argument as an unknown command.
+func commandsOnly(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if !c.HasParent() && args[0] == "version" {
+		return fmt.Errorf("unknown command %q for %q; use nb201 --version", args[0], c.CommandPath())
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], c.CommandPath(), suggest(c, args[0], ""))
+}
+
+// addLibraryCommands adds cobra's commands help and completion, and makes them refuse unknown names,
+// for which cobra's own print a help text and succeed. completion writes to the output that root has
+// now.
+func addLibraryCommands(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(_ *cobra.Command, args []string) error {
+				found, rest, err := root.Find(args)
+				return errors.Join(err, commandsOnly(found, rest))
+			}
+		case "completion":
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			c.Args = func(_ *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return fmt.Errorf("unknown shell %q; use bash, zsh, fish or powershell", args[0])
+				}
+				return nil
+			}
+		}
+	}
 }
 
 // checkFlags refuses a command line that lacks a required flag, or has flags that exclude each

@@ -196,7 +196,13 @@ func (o *Options) check() error {
 	if !(o.Test >= 0 && o.Test < 1) {
 		return usage.Errorf("cannot use %v of the images for the test set; use a fraction between 0 and 1", o.Test)
 	}
-	if _, err := os.Stat(o.Source); err != nil {
+	if o.Size != 0 && !data.ValidSize(o.Size) {
+		return usage.Errorf("--size %d: use a multiple of 4 from 4 to %d", o.Size, data.MaxSize)
+	}
+	switch _, err := os.Stat(o.Source); {
+	case errors.Is(err, fs.ErrNotExist):
+		return usage.Errorf("%s does not exist; name a directory or a file of images", o.Source)
+	case err != nil:
 		return usage.Errorf("cannot read the images: %w", err)
 	}
 	if _, err := os.Stat(o.To); errors.Is(err, fs.ErrNotExist) {

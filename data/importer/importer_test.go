@@ -658,9 +658,9 @@ func TestErrors(t *testing.T) {
 		"name":           {pictures, "", func(o *Options) { o.Name = "a/b" }, []string{`"a/b"`}},
 		"fraction":       {pictures, "", func(o *Options) { o.Test = 1 }, []string{"fraction between 0 and 1"}},
 		"NaN":            {pictures, "", func(o *Options) { o.Test = math.NaN() }, []string{"fraction between 0 and 1"}},
-		"size":           {pictures, "", func(o *Options) { o.Size = 30 }, []string{`"size" must be a multiple of 4`}},
+		"size":           {pictures, "", func(o *Options) { o.Size = 30 }, []string{"--size 30: use a multiple of 4 from 4 to 1024"}},
 		"padding":        {pictures, "", func(o *Options) { o.CropPadding = 5 }, []string{`"augment.crop_padding" must be from 0 to 4`}},
-		"missing source": {pictures, "none", nil, []string{"none: no such file"}},
+		"missing source": {pictures, "none", nil, []string{"none does not exist; name a directory or a file of images"}},
 		"kind of file":   {pictures, "train/class_0000/" + "x.txt", nil, []string{"x.txt"}},
 		"flags":          {pictures, "", func(o *Options) { o.Planes = true }, []string{"--planes are only for CSV files"}},
 

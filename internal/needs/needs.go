@@ -24,8 +24,8 @@ import (
 // RequireVariable is the environment variable that lists the needs that no test may lack.
 const RequireVariable = "NB201_REQUIRE"
 
-// nightlyVariable enables the tests that take minutes. The value "all" also enables those that
-// take hours.
+// nightlyVariable enables the tests that take minutes, unless it is "" or "0". The value "all" also
+// enables those that take hours.
 const nightlyVariable = "NB201_NIGHTLY"
 
 // A need is something that a test may lack.
@@ -123,13 +123,14 @@ func find(name string) need {
 	return needs[slices.IndexFunc(needs, func(n need) bool { return n.name == name })]
 }
 
-// value returns the value of a need's variable, and ends the test if that is not set.
+// value returns the value of a need's variable, and ends the test if that is not set. For tests that
+// take minutes, "0" counts as not set.
 func value(t testing.TB, name string) string {
 	t.Helper()
 	variable := find(name).variable
 	v := os.Getenv(variable)
 	var missing error
-	if v == "" {
+	if v == "" || variable == nightlyVariable && !IsNightly() {
 		missing = fmt.Errorf("%s is not set", variable)
 	}
 	meet(t, name, missing)
@@ -182,11 +183,14 @@ func CUDAWheels(t testing.TB) string { t.Helper(); return value(t, "cuda-wheels"
 // FullSize returns the directory to make a benchmark of full size in.
 func FullSize(t testing.TB) string { t.Helper(); return value(t, "full-size") }
 
-// Nightly ends a test that takes minutes, unless NB201_NIGHTLY is set.
+// Nightly ends a test that takes minutes, unless [IsNightly].
 func Nightly(t testing.TB) { t.Helper(); value(t, "nightly") }
 
 // IsNightly reports whether NB201_NIGHTLY enables what takes minutes.
-func IsNightly() bool { return os.Getenv(nightlyVariable) != "" }
+func IsNightly() bool {
+	value := os.Getenv(nightlyVariable)
+	return value != "" && value != "0"
+}
 
 // IsNightlyAll reports whether NB201_NIGHTLY enables what takes hours.
 func IsNightlyAll() bool { return os.Getenv(nightlyVariable) == "all" }

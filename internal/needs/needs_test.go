@@ -87,7 +87,7 @@ func TestLedger(t *testing.T) {
 
 // Tests that take minutes or hours run only if NB201_NIGHTLY enables them.
 func TestNightly(t *testing.T) {
-	for value, want := range map[string][3]bool{"": {}, "1": {true, true, false}, "all": {true, true, true}} {
+	for value, want := range map[string][3]bool{"": {}, "0": {}, "1": {true, true, false}, "all": {true, true, true}} {
 		t.Setenv(RequireVariable, "")
 		t.Setenv(nightlyVariable, value)
 		got := [3]bool{outcome(func(t testing.TB) { Nightly(t) }) == ended{}, IsNightly(), IsNightlyAll()}

@@ -244,6 +244,10 @@ func (o *Output) writeError(err error) error {
 	if errors.As(err, &ofPath) {
 		err = ofPath.Err
 	}
+	dir := filepath.Dir(o.name)
+	if _, missing := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && errors.Is(missing, fs.ErrNotExist) {
+		err = fmt.Errorf("the directory %s does not exist; create it", dir)
+	}
 	return usage.Errorf("cannot write %s: %w", o.name, err)
 }
 

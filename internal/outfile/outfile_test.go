@@ -295,7 +295,7 @@ func TestRefuses(t *testing.T) {
 		dir:                           "it is a directory",
 		dir + "/":                     "it is a directory",
 		socket:                        "it is a socket",
-		filepath.Join(dir, "no", "a"): "no such file or directory",
+		filepath.Join(dir, "no", "a"): "the directory " + filepath.Join(dir, "no") + " does not exist; create it",
 		filepath.Join(file, "a"):      "not a directory",
 	} {
 		if err := put(name, "text", Rules{Force: true}); !usage.Is(err) || !strings.HasPrefix(err.Error(), "cannot write "+name) || !strings.Contains(err.Error(), says) {

@@ -124,11 +124,18 @@ func SetupCommand(device string) string {
 }
 
 // fromEnvironment returns the plugin in GOMLX_BACKEND=xla:PATH[,OPTIONS], or a zero Plugin if that
-// is not set or names a plugin for another device.
+// is not set or names a plugin for another device. gomlx's other values, which are for other programs,
+// are ignored: xla, xla:NAME for a plugin by name, and its backend go.
 func fromEnvironment(device string) (Plugin, error) {
-	backend, config, _ := strings.Cut(os.Getenv("GOMLX_BACKEND"), ":")
+	value := os.Getenv("GOMLX_BACKEND")
+	backend, config, _ := strings.Cut(value, ":")
 	path, options, _ := strings.Cut(config, ",")
-	if backend != "xla" || !strings.ContainsRune(path, filepath.Separator) || takenForCUDA(path) != (device != CPU) {
+	switch {
+	case value == "", backend == "go":
+		return Plugin{}, nil
+	case backend != "xla":
+		return Plugin{}, usage.Errorf("GOMLX_BACKEND is %q; use xla:PATH, with the absolute path of an XLA plugin", value)
+	case !strings.ContainsAny(path, "/."), takenForCUDA(path) != (device != CPU):
 		return Plugin{}, nil
 	}
 	if !filepath.IsAbs(path) {

@@ -200,9 +200,14 @@ func TestFind(t *testing.T) {
 	if _, err := Find(CPU); !usage.Is(err) || !strings.Contains(err.Error(), "/nowhere/plugin.so") {
 		t.Errorf("the error is %v", err)
 	}
-	t.Setenv("GOMLX_BACKEND", "xla:./plugin.so")
-	if _, err := Find(CPU); !usage.Is(err) || !strings.Contains(err.Error(), "by the relative path ./plugin.so") {
-		t.Errorf("the error is %v", err)
+	for value, want := range map[string]string{
+		"xla:./plugin.so": "by the relative path ./plugin.so", "xla:plugin.so": "by the relative path plugin.so",
+		own: `GOMLX_BACKEND is "` + own + `"; use xla:PATH`, "foo": `GOMLX_BACKEND is "foo"; use xla:PATH`, "=foo": `GOMLX_BACKEND is "=foo"; use xla:PATH`,
+	} {
+		t.Setenv("GOMLX_BACKEND", value)
+		if _, err := Find(CPU); !usage.Is(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("GOMLX_BACKEND=%s: %v, want %q", value, err, want)
+		}
 	}
 	if _, err := Find("tpu"); !usage.Is(err) || !strings.Contains(err.Error(), "cpu, cuda12, cuda13") {
 		t.Errorf("the error is %v", err)

@@ -332,8 +332,8 @@ func TestReport(t *testing.T) {
 			OtherSchedules: []string{"5"}, WithoutWeights: 2, WithoutLatency: 2, WithoutTimes: 1,
 		}, 4, []string{
 			"12 epochs ('less'): no trials on cifar100, ImageNet16-120", "cifar10-valid with seed 888 covers 1 of 3 architectures",
-			"digits is not a dataset of the benchmark", "other schedules were left out: 5 epochs", "2 trials have no weights", "2 trials have no latency",
-			"1 trials lack times",
+			"digits is not a dataset of the benchmark", "other schedules were left out: 5 epochs", "no weights of 2 trials", "no latency of 2 trials",
+			"no times for some or all epochs of 1 trial: ",
 		}},
 		{published.NATS, Report{
 			Architectures: 4, Trials: 9, Listed: cell.Count, WithoutLatency: 2, WithoutTimes: 1,
@@ -512,8 +512,8 @@ func TestRunRefuses(t *testing.T) {
 		"campaign":      {c, slots(published.CampaignFormat, "new"), "unknown format"},
 		"times":         {c, Options{Format: published.NATS, To: "new", Times: "guessed"}, `unknown times "guessed"; use one of measured, published`},
 		"nowhere":       {c, slots(published.Archive, ""), "the path of the export is empty"},
-		"one schedule":  {c, Options{Format: published.Archive, To: "new", Less: 3, Full: 3}, "two different"},
-		"negative":      {c, Options{Format: published.Archive, To: "new", Less: -1}, "two different"},
+		"one schedule":  {c, Options{Format: published.Archive, To: "new", Less: 3, Full: 3}, "--less 3 and --full 3 are equal; give two different"},
+		"negative":      {c, Options{Format: published.Archive, To: "new", Less: -1}, "--less -1 and --full 200 (its default): use at least 1"},
 		"merged":        {c, Options{Format: published.Archive, To: "new", Merged: true}, "no merged form"},
 		"weights":       {c, Options{Format: published.CSV, To: "new", Weights: true}, "weights cannot"},
 		"no trial":      {c, Options{Format: published.Archive, To: "new"}, "no trials of 12 or 200 epochs to export; it has trials of 2, 3 epochs: select"},

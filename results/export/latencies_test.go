@@ -55,7 +55,7 @@ func TestGivenLatencies(t *testing.T) {
 				}
 			}
 		}
-		if own == 0 || own == trials || report.OwnLatency != own || !strings.Contains(strings.Join(report.Warnings(), "\n"), "without a given latency") {
+		if own == 0 || own == trials || report.OwnLatency != own || !strings.Contains(strings.Join(report.Warnings(), "\n"), "no latency is given for the networks of ") {
 			t.Errorf("%s: %d of %d trials have their own latency: %+v", format, own, trials, report)
 		}
 	}

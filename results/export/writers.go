@@ -2,6 +2,7 @@ package export
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -75,6 +76,14 @@ func CommaList[T ~string](values []T) string {
 	return strings.Join(names, ", ")
 }
 
+// describeSlot describes the schedule that a flag gives a slot; epochs is 0 without the flag.
+func describeSlot(flag string, epochs, standard int) string {
+	if epochs == 0 {
+		return fmt.Sprintf("%s %d (its default)", flag, standard)
+	}
+	return fmt.Sprintf("%s %d", flag, epochs)
+}
+
 // check refuses invalid options with a usage error, and returns the writer of the format.
 func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err error) {
 	w, known := all.find(o.Format)
@@ -99,8 +108,12 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	case w.FromCampaign && !isCampaign:
 		return w, usage.Errorf("%s can only be exported from a campaign: files of format %s do not contain the recipes", o.Format, b.Format)
 	}
-	if less, full := cmp.Or(o.Less, 12), cmp.Or(o.Full, 200); less < 1 || full < 1 || less == full {
-		return w, usage.Errorf("schedules %d and %d cannot fill the two slots; give two different numbers of epochs, each at least 1", less, full)
+	less, full := describeSlot("--less", o.Less, 12), describeSlot("--full", o.Full, 200)
+	switch {
+	case o.Less < 0 || o.Full < 0:
+		return w, usage.Errorf("%s and %s: use at least 1", less, full)
+	case cmp.Or(o.Less, 12) == cmp.Or(o.Full, 200):
+		return w, usage.Errorf("%s and %s are equal; give two different numbers of epochs", less, full)
 	}
 	if o.To == "" {
 		return w, usage.Errorf("the path of the export is empty; name a file or directory")

@@ -46,7 +46,7 @@ func campaignReader() reader {
 
 // recogniseRecord recognises the record of a trial, and the plan of a campaign.
 func recogniseRecord(c *content) (Kind, bool) {
-	switch campaign := campaignOf(c.path); {
+	switch campaign := results.CampaignOf(c.path); {
 	case c.jsonHas("trial", "genotype") && campaign != "":
 		return Kind{what: "the record of a trial", todo: "name its campaign, " + campaign}, true
 	case c.jsonHas("trial", "genotype"):
@@ -55,27 +55,6 @@ func recogniseRecord(c *content) (Kind, bool) {
 		return Kind{what: "the plan of a campaign", todo: "name its directory, " + filepath.Dir(c.path)}, true
 	}
 	return Kind{}, false
-}
-
-// campaignOf returns the campaign whose folder trials or weights contains path; "" if there is
-// none.
-func campaignOf(path string) string {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return ""
-	}
-	for up := "."; ; up = filepath.Join(up, "..") {
-		dir := filepath.Join(absolute, up)
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return ""
-		}
-		if name := filepath.Base(dir); name == "trials" || name == "weights" {
-			if _, err := os.Stat(filepath.Join(parent, "trials")); err == nil {
-				return filepath.Clean(filepath.Join(path, up, ".."))
-			}
-		}
-	}
 }
 
 // campaignSource reads the records of a campaign: those of the trials that are finished at the

@@ -13,6 +13,7 @@ import (
 	"nb201/internal/safetensors"
 	"nb201/internal/torchfile"
 	"nb201/internal/usage"
+	"nb201/results"
 )
 
 // checkKind returns an error that says what path is, unless that is the format f, which its name
@@ -176,7 +177,7 @@ func (all readers) recogniseDir(path string) Kind {
 	if f, _, err := all.matchDir(path); err == nil && f != nil {
 		return Kind{Format: f.name, what: "a benchmark (" + string(f.name) + ")", todo: useResults}
 	}
-	if campaign := campaignOf(path); campaign != "" {
+	if campaign := results.CampaignOf(path); campaign != "" {
 		return Kind{what: "part of a campaign", todo: "name the campaign, " + campaign}
 	}
 	found := all.findBenchmarks(path, 2)

@@ -85,10 +85,15 @@ func Path(dir string) string { return filepath.Join(dir, "plan.json") }
 
 // Read reads and checks the plan of the campaign at dir. It refuses unknown keys. Its errors are
 // usage errors that name the file and the key; that of a directory without a plan wraps
-// [fs.ErrNotExist].
+// [fs.ErrNotExist], unless the directory is part of another campaign.
 func Read(dir string) (*Plan, error) {
 	path := Path(dir)
 	text, err := infile.Read(path, infile.MaxText)
+	if err != nil {
+		if campaign := results.CampaignOf(dir); campaign != "" {
+			return nil, usage.Errorf("%s is part of the campaign %s; name that directory", dir, campaign)
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usage.Errorf("campaign %s has no plan (%w); create one with nb201 plan", dir, err)
 	}
@@ -142,6 +147,9 @@ func (p *Plan) encode() ([]byte, error) {
 // resolve validates p, sorts its lists and parses its texts. Its errors begin with the key.
 func (p *Plan) resolve() error {
 	if p.FormatVersion != FormatVersion {
+		if p.FormatVersion == 0 {
+			return fmt.Errorf("key \"format_version\" is missing; this version of nb201 reads version %d", FormatVersion)
+		}
 		return fmt.Errorf("key \"format_version\": version %d is not supported; this version of nb201 reads version %d", p.FormatVersion, FormatVersion)
 	}
 	if err := p.Settings.check(); err != nil {

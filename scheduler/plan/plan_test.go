@@ -617,6 +617,7 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, new, want string }{
+		{`"format_version": 1,`, "", `key "format_version" is missing; this version of nb201 reads version 1`},
 		{`"format_version": 1`, `"format_version": 2`, `key "format_version": version 2 is not supported`},
 		{`"parity": "2019"`, `"parity": "2020"`, `key "settings": unknown parity profile "2020"`},
 		{`"workers": 4`, `"workers": 4, "colour": 1`, `unknown key "settings.colour"`},

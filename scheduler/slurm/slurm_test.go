@@ -416,7 +416,7 @@ func TestCheckTime(t *testing.T) {
 		{4 * time.Minute, &onCPU, ""}, // says nothing about a GPU
 		{5 * time.Minute, nil, ""},
 		{5 * time.Minute, rate, ""},
-		{4 * time.Minute, rate, "--time 4m0s: too short, as preparing and training one epoch of architecture 0 on digits, 1 epochs, seed 1 takes about 2m30s, and the warning comes 2m0s before the end"},
+		{4 * time.Minute, rate, "--time 4m0s: too short, as preparing and training one epoch of architecture 0 on digits, 1 epoch, seed 1 takes about 2m30s, and the warning comes 2m0s before the end"},
 	} {
 		o := Options{Request: Request{Time: test.time, Warn: 2 * time.Minute, GPUs: GPUs{Count: 1}}, Rate: test.rate}
 		if err := o.checkTime(p); (err == nil) != (test.want == "") || err != nil && (!usage.Is(err) || !strings.Contains(err.Error(), test.want)) {
