@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -39,7 +38,7 @@ the paths of their images. It does not read the images; nb201 data check does.`,
 			return printDatasets(c.OutOrStdout(), list)
 		},
 	}
-	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	addData(c.Flags(), &root, dataUsage)
 	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	return c
 }
