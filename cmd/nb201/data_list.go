@@ -89,6 +89,6 @@ func printDatasets(w io.Writer, list []listedDataset) error {
 	if err := t.Flush(); err != nil || !missing {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "\nDownload missing images with nb201 data get KEY, or name their directory with --data DIR.")
+	_, err := fmt.Fprintln(w, "\nDownload missing images with nb201 data get KEY (ImageNet16-120: see nb201 data get --help), or name their directory with --data DIR.")
 	return err
 }
