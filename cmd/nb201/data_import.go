@@ -90,6 +90,7 @@ Images:
 			for _, u := range report.Unreadable {
 				inert.Fprintf(c.ErrOrStderr(), "unreadable: %s\n", u)
 			}
+			warn(c, report.Warning)
 			if asJSON {
 				return printJSON(c, report)
 			}

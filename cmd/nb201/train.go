@@ -47,8 +47,9 @@ Output (--out DIR):
     DIR/weights/000123/cifar10-valid/0012-0777.pth    the weights
   If the trial is already finished there, train refuses (exit code 2). While it trains, train
   writes a checkpoint into DIR/running every ten minutes, and when it is stopped; the same
-  command resumes from it. Failed attempts are noted in DIR/failed and counted in the record; stopped
-  ones are not. A damaged record is kept under another name, and its trial trained again.
+  command resumes from it. Failed attempts are noted in DIR/failed and counted in the record;
+  stopped ones are not. A damaged record is kept under another name, and its trial trained
+  again.
 
   All trials in DIR on one dataset and schedule must have the same settings: train refuses a
   trial whose images, recipe, parity, timeline, workers, precision or source of initial
