@@ -29,6 +29,14 @@ var binaryVersions = map[string]struct{ directory, format, binary string }{
 	formatCIFAR100Python: {"cifar-100-python", formatCIFAR100Binary, "cifar-100-binary"},
 }
 
+// getCommand returns the command that obtains the images of a built-in dataset key.
+func getCommand(key string) string {
+	if key == "ImageNet16-120" { // without a public download
+		return "nb201 data imagenet16 --from DIR"
+	}
+	return "nb201 data get " + key
+}
+
 // ErrNoData reports that the files of a dataset were not found.
 var ErrNoData = errors.New("no data")
 
@@ -61,7 +69,7 @@ func (d *Definition) locate(root string) (format, dir string, err error) {
 	}
 	remedy := "name the directory that contains it with --data"
 	if slices.Contains(configs.Datasets(), d.Name) {
-		remedy += ", or run `nb201 data get " + d.Name + "`"
+		remedy += ", or run `" + getCommand(d.Name) + "`"
 	}
 	return "", "", usage.Errorf("%w for %s: %s not found in %s; %s", ErrNoData, d.Name, d.Path, strings.Join(slices.Compact(roots), ", "), remedy)
 }

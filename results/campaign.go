@@ -529,7 +529,7 @@ var ErrOtherExperiment = errors.New("the trial belongs to another experiment")
 func (c Campaign) CheckSettings(s Settings) error {
 	if differences, finished := c.Conflict(s); differences != nil {
 		return usage.Mark(ErrOtherExperiment, usage.Errorf("campaign %s: %v differs from the finished trial %v: %v; "+
-			"a campaign is one experiment, so use another directory (--out DIR) or the settings of the finished trials",
+			"the trials of a campaign on one dataset key and schedule share their settings, so use another directory (--out DIR) or those settings",
 			c.Dir, s.Trial, finished, differences))
 	}
 	return nil

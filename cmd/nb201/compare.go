@@ -28,9 +28,9 @@ func newCompareCommand() *cobra.Command {
 		Long: `compare compares two benchmarks by the accuracies of their trials after the last epoch. A
 and B are each a campaign, or a file or directory of a published format.
 
-The first table has a row for each dataset, schedule and set of images:
-  mean, sd, mean abs, largest   differences B - A over the trials that both have: the same
-                                architecture, dataset, schedule and seed
+The first table has a row for each dataset, schedule and set (train or an evaluation set):
+  mean, sd, mean abs, largest   differences, B minus A, over the trials that both have: the
+                                same architecture, dataset, schedule and seed
   seeds A, seeds B              the spread between the seeds of an architecture
   relative                      the root mean square difference, divided by the one that a
                                 change of seeds alone would cause: 0 for equal benchmarks,
@@ -92,7 +92,7 @@ func printComparison(w io.Writer, r *compare.Report) error {
 	if r.Skipped > 0 {
 		inert.Fprintf(w, "left out: %s of trials, without a finite loss and an accuracy of 0 to 100 %% after the last epoch\n", progress.Quantity(r.Skipped, "set"))
 	}
-	fmt.Fprint(w, "\ntop-1 accuracy, %: differences B - A, and the spread between seeds\n\n")
+	fmt.Fprint(w, "\ntop-1 accuracy, %: differences (B minus A), and the spread between seeds\n\n")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "dataset\tepochs\tset\ttrials\tarchitectures\tmean\tsd\tmean abs\tlargest\tseeds A\tseeds B\trelative\ttau\trho\t")
 	var byMeans bool

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"text/tabwriter"
 
@@ -54,7 +53,7 @@ off by more than 1 of 255.`,
 			return err
 		},
 	}
-	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	addData(c.Flags(), &root, dataUsage)
 	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	return c
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nb201/data"
 	"nb201/data/download"
 	"nb201/internal/inert"
 	"nb201/internal/plugin/index"
@@ -65,7 +64,7 @@ Network settings: proxies come from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, passwo
 			return err
 		},
 	}
-	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), "unpack the images into the data directory `DIR`")
+	addData(c.Flags(), &root, "unpack the images into the data directory `DIR`")
 	c.Flags().StringVar(&version, "format", download.Python, "CIFAR's file `FORMAT`: "+strings.Join(download.Versions(), ", "))
 	c.Flags().StringVar(&mirror, "mirror", "", "download from a copy: the `URL` (http, https or file) of a directory with the archive")
 	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)

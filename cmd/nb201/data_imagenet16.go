@@ -3,12 +3,10 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"nb201/data"
 	"nb201/data/imagenet"
 	"nb201/internal/inert"
 	"nb201/internal/progress"
@@ -32,7 +30,8 @@ order of ILSVRC2012_ID), in pictures of 16x16 pixels. --from names one of
                          val/nXXXXXXXX. The validation pictures may also be in val itself;
                          their labels are then in the development kit's file
                          ILSVRC2012_validation_ground_truth.txt, in DIR or where --labels says.
-                         The whole pictures are squeezed with a box filter, in a fixed order.
+                         The whole pictures are resized with a box filter (the aspect ratio is
+                         not kept), in a fixed order.
                          How the published files were shuffled is not known, so batches
                          differ, and so do the images in the halves x-valid and x-test.
 
@@ -70,7 +69,7 @@ whole or not at all.`,
 	}
 	c.Flags().StringVar(&options.From, "from", "", "`DIR` with downsampled ImageNet's files or with an ImageNet folder")
 	c.Flags().StringVar(&options.To, "to", "", "make the files in `DIR` instead (default cifar.python/ImageNet16 in --data)")
-	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), "make the files in the data directory `DIR`")
+	addData(c.Flags(), &root, "make the files in the data directory `DIR`")
 	c.Flags().StringVar(&options.Labels, "labels", "", "`FILE` of the validation labels, for pictures in val itself")
 	c.Flags().BoolVar(&options.AnyCount, "any-count", false, "accept image counts other than the published ones")
 	c.Flags().BoolVar(&options.SkipUnreadable, "skip-unreadable", false, "leave out pictures that cannot be read")

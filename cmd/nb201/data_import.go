@@ -32,33 +32,35 @@ SOURCE is one of
   numpy arrays       a *.npz file, or a directory of *.npy files, with the arrays x_train,
                      y_train, x_test and y_test (or train_images, train_labels, test_images
                      and test_labels), or with --test x and y (or images and labels). Images
-                     have shape (N, H, W), (N, H, W, channels) or (N, channels, H, W), 1 or
-                     3 channels, and values 0 to 255, or 0 to 1 if no value is above 1.
+                     have shape (N, H, W), (N, H, W, channels) or (N, channels, H, W), and 1
+                     or 3 channels.
   CSV of pixels      a directory with train.csv and test.csv, or a *.csv file with --test;
                      *.csv.gz works, too. A line has an image's label and its N*N grey or
-                     3*N*N colour values, 0 to 255 (row, column, channel). The label is first
-                     or last: where the header names a column label, class, target or y, or
-                     where --label says.
+                     3*N*N colour values (row, column, channel). The label is first or last:
+                     where the header names a column label, class, target or y, or where
+                     --label says.
 
-Names of the training and test parts:
-  Training and tr also name the training part. Testing names the test part, and so do val,
+Names of the training and test sets:
+  Training and tr also name the training set. Testing names the test set, and so do val,
   valid, validation, dev and eval if there is no other. Case does not matter, nor do other
   words in the name (seg_train, images_test, Train_Set). A directory that contains one
-  directory and no pictures is replaced by that one. The report lists what was left out; any
-  other layout is refused.
+  directory and no pictures is skipped: its subdirectory is used instead. The report lists
+  what was left out; any other layout is refused.
 
 Splits:
   --test FRACTION takes that share of each class as the test set, drawn by --seed. If SOURCE
-  has a test part, --test is ignored, and a note says so. --valid-seed S trains on one half
+  has a test set, --test is ignored, and a note says so. --valid-seed S trains on one half
   of the training images and evaluates the other as x-valid; the halves are drawn as those
   published for cifar10-valid.
 
 Images:
-  Images of another size are squeezed to --size with a box filter, and grey images get three
-  equal channels. Mean and deviation are computed over the training images. Labels in arrays
-  and CSV are whole numbers; the classes are the labels that occur, in ascending order.
-  Pictures that cannot be read are listed, and nothing is written, unless --skip-unreadable
-  leaves them out.`,
+  Pixel values must be on the scale 0 to 255. In arrays and CSV they may also be on the scale
+  0 to 1, which import assumes if no value is above 1. Values on any other scale, such as 0 to
+  16, must be scaled to 0 to 255 first. Images of another size are resized to --size with a
+  box filter (the aspect ratio is not kept), and grey images get three equal channels. Mean
+  and deviation are computed over the training images. Labels in arrays and CSV are whole
+  numbers; the classes are the labels that occur, in ascending order. Pictures that cannot be
+  read are listed, and nothing is written, unless --skip-unreadable leaves them out.`,
 		Example: `  nb201 data import photographs --name birds --size 32 --to sets
   nb201 data import photographs/all --name birds --size 32 --test 0.1 --valid-seed 1 --to sets
   nb201 data import mnist.npz --name mnist --size 32 --flip=false --to sets
@@ -88,6 +90,7 @@ Images:
 			for _, u := range report.Unreadable {
 				inert.Fprintf(c.ErrOrStderr(), "unreadable: %s\n", u)
 			}
+			warn(c, report.Warning)
 			if asJSON {
 				return printJSON(c, report)
 			}
@@ -97,7 +100,7 @@ Images:
 	c.Flags().StringVar(&options.Name, "name", "", "dataset `KEY` of the new dataset: up to 64 letters, digits, '.', '_' and '-'")
 	c.Flags().StringVar(&options.To, "to", "", "write the files into `DIR`")
 	c.Flags().IntVar(&options.Size, "size", 0, "side of the images in `PIXELS`, a multiple of 4 (default: the images' common size)")
-	c.Flags().Float64Var(&options.Test, "test", 0, "take this `FRACTION` of each class as the test set, if SOURCE has no test part")
+	c.Flags().Float64Var(&options.Test, "test", 0, "take this `FRACTION` of each class as the test set, if SOURCE has no test set")
 	c.Flags().Var(&seed, "seed", "`SEED` that draws the images of --test")
 	c.Flags().Var(&validSeed, "valid-seed", "train on half of the training images and evaluate the other half as x-valid; `SEED` draws the halves")
 	c.Flags().BoolVar(&options.Flip, "flip", true, "mirror training images at random, each with probability 1/2")

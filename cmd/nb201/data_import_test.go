@@ -90,7 +90,11 @@ func TestDataImportTable(t *testing.T) {
 	if code != 2 || stderr != want {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
-	stdout, _, code := nb201(args...)
+	stdout, stderr, code := nb201(args...)
+	const warning = "warning: the largest pixel value is 9 of 255, so the images are nearly black; if it means white, scale pixels to 0..255 and import again\n"
+	if !strings.HasSuffix(stderr, "\n"+warning) {
+		t.Errorf("stderr %q does not end in %q", stderr, warning)
+	}
 	for _, line := range []string{
 		`table       header: skipped; labels: the last of 5 columns, "label"`,
 		"classes     2: 0, 1",

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -39,7 +38,7 @@ the paths of their images. It does not read the images; nb201 data check does.`,
 			return printDatasets(c.OutOrStdout(), list)
 		},
 	}
-	c.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	addData(c.Flags(), &root, dataUsage)
 	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	return c
 }
@@ -90,6 +89,6 @@ func printDatasets(w io.Writer, list []listedDataset) error {
 	if err := t.Flush(); err != nil || !missing {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "\nDownload missing images with nb201 data get KEY, or name their directory with --data DIR.")
+	_, err := fmt.Fprintln(w, "\nDownload missing images with nb201 data get KEY (ImageNet16-120: see nb201 data get --help), or name their directory with --data DIR.")
 	return err
 }

@@ -43,7 +43,7 @@ func TestDataList(t *testing.T) {
 		"cifar100        100      32x32  50000   10000  cifar100-python  none found\n",
 		"digits          10       16x16  -       -      digits           part of this program\n",
 		"mine            3        4x4    -       -      cifar10-binary   " + filepath.Dir(mine) + "\n",
-		"nb201 data get KEY",
+		"nb201 data get KEY (ImageNet16-120: see nb201 data get --help)",
 	} {
 		if !strings.Contains(stdout, line) {
 			t.Errorf("%q is not in\n%s", line, stdout)
@@ -53,6 +53,11 @@ func TestDataList(t *testing.T) {
 	var list []listedDataset
 	if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != 0 {
 		t.Fatalf("code %d, %v:\n%s", code, err, stdout)
+	}
+	for i, command := range map[int]string{2: "nb201 data get cifar100", 3: "nb201 data imagenet16 --from DIR"} {
+		if want := ", or run `" + command + "`"; !strings.HasSuffix(list[i].Problem, want) {
+			t.Errorf("%q does not end in %q", list[i].Problem, want)
+		}
 	}
 	if last := list[len(list)-1]; len(list) != 6 || last.Key != "mine" || last.Path != filepath.Dir(mine) ||
 		list[0].Problem == "" || !list[4].Embedded {

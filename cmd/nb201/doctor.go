@@ -74,7 +74,7 @@ doctor fails (exit code 1) if training on the CPU cannot work.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&root, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	addData(cmd.Flags(), &root, dataUsage)
 	cmd.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	cmd.Flags().StringVar(&load, "load", "", "load the plugin `PATH` and do nothing else")
 	if err := cmd.Flags().MarkHidden("load"); err != nil {

@@ -89,7 +89,7 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 			{"run c", "campaign c: settings differ from those of finished trials: dataset digits, schedule 2: " + change[2] +
 				" (compared with architecture 4 on digits, 2 epochs, seed 777)"},
 			{"run c", "plan a new campaign in another directory"},
-			{same, finished + change[2] + "; a campaign is one experiment"},
+			{same, finished + change[2] + "; the trials of a campaign on one dataset key and schedule share their settings"},
 		})
 		edit(t, record, change[1], change[0])
 	}

@@ -31,7 +31,7 @@ it exports, or a file or directory of another published format. FORMAT is one of
 ` + exportFormats() + `
 Times and latencies:
   --times published computes times as the published files do: from the trial with seed 777
-  on cifar10-valid along the schedule --less, scaled by the number of images. --latency
+  on cifar10-valid with the schedule --less, scaled by the number of images. --latency
   takes latencies from the output of nb201 latency --json. Without it, the export has those
   that each trial measured at its end, perhaps on a device that other trials kept busy.
 
@@ -42,7 +42,7 @@ Output:
 
 Mixed settings:
   export refuses trials on one dataset and schedule that differ in their settings (data,
-  recipe, parity, precision, start weights). With --allow-mixed it exports them and reports
+  recipe, parity, precision, initial weights). With --allow-mixed it exports them and reports
   what differs.`,
 		Example: `  nb201 export demo --format nasbench201 --to NAS-Bench-201.pth
   nb201 export NATS-tss-v1_0-3ffb9-simple --format parquet --to tables`,
@@ -112,10 +112,10 @@ func exportFormats() string {
 	}
 	fmt.Fprintf(&b, `
 Schedules:
-  %s have two slots for schedules, which the clients call '12'
-  and '200'; --less and --full choose the schedules that fill them. %s has every schedule
-  under its own name, or with --less or --full only those two, as '12' and '200'.
-  %s have every schedule.
+  A slot is a place for one schedule in a published file; the clients call the two slots '12'
+  and '200'. %s have both; --less and --full choose the schedules
+  that fill them. %s has every schedule under its own name, or with --less or --full only
+  those two, in the slots. %s have every schedule.
 `, slots(export.FixedSlots), slots(export.AskedSlots), slots(export.NoSlots))
 	return b.String()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -39,7 +40,7 @@ const (
 	jsonUsage  = "print the result as JSON"
 	dataUsage  = "look for images in `DIR`"
 	archsUsage = "a `LIST` of indices, ranges, genotype strings, files, or unique"
-	retryUsage = "try failed trials again, with as many attempts as new ones"
+	retryUsage = "try failed trials again, with --max-attempts new attempts"
 	keepUsage  = "`keep|drop` the trained weights"
 )
 
@@ -54,12 +55,19 @@ func addSkeleton(flags *pflag.FlagSet, channels, cells *int) {
 	flags.IntVar(cells, "cells", configs.Published().Cells, "`N`: cells per stage")
 }
 
+// addData adds --data, the data directory; about says what for. The help gives the rule for its default
+// instead of the directory of this environment.
+func addData(flags *pflag.FlagSet, root *string, about string) {
+	flags.StringVar(root, "data", data.DefaultRoot(os.Getenv), about+" (default: $NB201_DATA or $TORCH_HOME if set, else ~/.torch)")
+	flags.Lookup("data").DefValue = ""
+}
+
 // addSettings adds the flags of a trial's settings, whose defaults are the published ones.
 func addSettings(flags *pflag.FlagSet, s *configs.Settings) {
 	published := configs.Published()
 	addParity(flags, &s.Parity)
 	flags.Var(newNamed(&s.Timeline, published.Timeline, configs.ParseTimeline), "timeline",
-		"`TIMELINE` of an epoch: dec2019 (it evaluates all evaluation sets) or nov2019 (only one)")
+		"`TIMELINE` of an epoch: dec2019 (it evaluates all evaluation sets) or nov2019 (only one: the first that is held out of the training images, else the first)")
 	flags.IntVar(&s.Workers, "workers", published.Workers, "reproduce the random streams of `NUMBER` data loader workers of the original")
 	addPrecision(flags, &s.Precision)
 	addSkeleton(flags, &s.Channels, &s.Cells)

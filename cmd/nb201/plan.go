@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"nb201/configs"
-	"nb201/data"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/plan"
@@ -42,8 +40,8 @@ func newPlanCommand() *cobra.Command {
 		Use:   "plan DIR [--archs LIST --datasets K,K --epochs 12,200 --seeds S,S | --preset NAME]",
 		Short: "Plan what a campaign trains, and estimate its cost",
 		Long: `plan writes DIR/plan.json, which lists the trials that nb201 run trains: every architecture
-of --archs, on every dataset of --datasets, along every schedule of --epochs, with every
-seed of --seeds. It then estimates time and disk space. With DIR alone, it shows the plan.
+of --archs, on every dataset of --datasets, with every schedule of --epochs and every seed of
+--seeds. It then estimates time and disk space. With DIR alone, it shows the plan.
 
 Architectures (--archs):
   A list, separated by commas, of indices, ranges (0-99), genotype strings, files with one
@@ -54,8 +52,9 @@ Presets (--preset), instead of the four lists; --archs and --datasets narrow the
   nas-bench-201-v1_1  the published benchmark: all architectures; 12 epochs with seed 111 on
                       the four dataset keys and 777 on cifar10-valid; 200 epochs with seeds
                       777, 888 and 999 on all four
-  sample              28 architectures, one for each possible cost; 12 epochs, seed 777, on
-                      cifar10-valid or --datasets
+  sample              28 architectures, one for each possible number of 3x3 and of 1x1
+                      convolutions in a cell, which determine the cost; 12 epochs, seed 777,
+                      on cifar10-valid or --datasets
 
 Changing a plan:
   plan adds to an existing plan, which keeps its trials and settings; finished trials stay
@@ -64,9 +63,9 @@ Changing a plan:
 
 Estimate:
   The rate is measured on the trials finished in DIR, or in the campaign --like on the same
-  kind of device, or given by --rate. It applies if a device trains as many trials at once
-  as it did then; name that number with --per-device. Disk space is the size of all files: a
-  record for each trial and, unless --weights is drop, its weights.`,
+  kind of device, or given by --rate. The estimate assumes the same number of trials per
+  device as when the rate was measured; set it with --per-device. Disk space is the size of
+  all files: a record for each trial and, unless --weights is drop, its weights.`,
 		Example: `  nb201 plan campaign --preset nas-bench-201-v1_1 --devices 8 --like sample
   nb201 plan sample --preset sample --datasets digits
   nb201 plan demo --archs 0-9,1462 --datasets cifar10-valid,mine.json --epochs 12 --seeds 777,888
@@ -93,7 +92,7 @@ Estimate:
 
 	addSettings(f, &flags.settings.Settings)
 	f.StringVar(&flags.weights, "weights", "keep", keepUsage)
-	f.StringVar(&flags.root, "data", data.DefaultRoot(os.Getenv), dataUsage+", to count them if their definition does not")
+	addData(f, &flags.root, dataUsage+", to count them if their definition does not")
 
 	f.StringVar(&flags.like, "like", "", "measure the rate on the trials of the campaign `DIR`")
 	f.Float64Var(&flags.rate, "rate", 0,

@@ -41,13 +41,15 @@ Looking up an architecture:
   --dataset, --schedule, --seed and --set choose among its results. They are those after the
   last epoch, or after --epoch; epochs count from 0, as in the Python clients. If there are
   several seeds, query also shows their mean, and any settings in which their trials differ.
-  If there is only one trial, query also shows its learning curve.
+  If there is only one trial, query also shows its learning curve. --schedule names what
+  train and plan call --epochs: a schedule is named by its number of epochs.
 
 Finding the best one (--best):
   query compares the mean over the seeds of the accuracy on --set after the last epoch,
   among the architectures within --max-flops and --max-params. As in the clients' find_best,
   --set may also be valid or test. These are x-valid and x-test for cifar100 and
-  ImageNet16-120; for cifar10, x-valid after training on cifar10-valid, and ori-test.`,
+  ImageNet16-120; for cifar10, valid is x-valid of the cifar10-valid trials, and test is
+  ori-test.`,
 		Example: `  nb201 query NAS-Bench-201-v1_1-096897.pth 1462
   nb201 query demo 0 --dataset cifar10-valid --schedule 12 --seed 777
   nb201 query NATS-tss-v1_0-3ffb9-simple 0 --dataset cifar100 --schedule 200 --set x-test --json
@@ -119,10 +121,10 @@ Finding the best one (--best):
 	}
 	f := c.Flags()
 	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` that the trials were trained on")
-	f.StringVar(&flags.hp, "schedule", "", "schedule `HP` of the trials, by its name in the benchmark, such as 12 or 200 (default with --best: 12)")
-	f.StringVar(&flags.epochs, "epochs", "", "the old name of --schedule `HP`")
+	f.StringVar(&flags.hp, "schedule", "", "`SCHEDULE` of the trials, by its name in the benchmark, such as 12 or 200 (default with --best: 12)")
+	f.StringVar(&flags.epochs, "epochs", "", "the old name of --schedule `SCHEDULE`")
 	f.Var(&flags.seed, "seed", "`SEED` of the trials")
-	f.StringVar(&flags.set, "set", "", "`SET` of images: train, x-valid, x-test, ori-test or another evaluation set")
+	f.StringVar(&flags.set, "set", "", "`SET`: train, x-valid, x-test, ori-test or another evaluation set")
 	f.IntVar(&flags.epoch, "epoch", 0, "show the results after epoch `E`, counted from 0 (default: the last)")
 	f.BoolVar(&flags.best, "best", false, "find the architecture with the highest accuracy")
 	f.Float64Var(&flags.maxFLOPs, "max-flops", 0, "with --best: only architectures of at most `M` million FLOPs")
@@ -154,7 +156,7 @@ type answer struct {
 	curve []benchmark.SetMeasures // of the only trial, unless an epoch was selected
 }
 
-// trialView describes a trial, or the mean over the trials on a dataset along a schedule.
+// trialView describes a trial, or the mean over the trials on a dataset with a schedule.
 type trialView struct {
 	Schedule string         `json:"schedule"`
 	Dataset  string         `json:"dataset"`
@@ -441,7 +443,7 @@ func printBest(c *cobra.Command, b *benchmark.Benchmark, s benchmark.Search, jso
 	}
 	w := c.OutOrStdout()
 	inert.Fprintf(w, "architecture  %d  %s\n", best.Index, best.Genotype)
-	inert.Fprintf(w, "accuracy      %.4f %% on %s after training on %s along schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
+	inert.Fprintf(w, "accuracy      %.4f %% on %s after training on %s with schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
 	inert.Fprintf(w, "costs         %.5f MFLOPs, %.6f Mparams\n", best.FLOPs, best.Params)
 	_, err = inert.Fprintf(w, "compared      %s; beyond the limits: %d; without such a trial: %d\n",
 		progress.Quantity(best.Compared, "architecture"), best.Beyond, best.Lacking)

@@ -121,7 +121,7 @@ func TestQueryBest(t *testing.T) {
 	args := []string{"query", asked, "--best", "--dataset", "cifar10", "--set", "valid", "--max-params", "0.003"}
 	stdout, _, code := nb201(args...)
 	want := `architecture  3  |avg_pool_3x3~0|+|skip_connect~0|none~1|+|none~0|none~1|skip_connect~2|
-accuracy      84.8860 % on x-valid after training on cifar10-valid along schedule 12
+accuracy      84.8860 % on x-valid after training on cifar10-valid with schedule 12
 costs         0.17007 MFLOPs, 0.001332 Mparams
 compared      2 architectures; beyond the limits: 1; without such a trial: 0
 `

@@ -28,7 +28,7 @@ func newRootCommand() *cobra.Command {
 		Long: `nb201 regenerates NAS-Bench-201, the benchmark of 15,625 cell architectures trained on
 CIFAR-10, CIFAR-100 and ImageNet16-120. It trains an architecture as the original PyTorch
 program did, on a CPU or a GPU, and writes files that the published Python clients
-(nas-bench-201 and nats-bench) open. It also answers questions about published files.
+(nas-bench-201 and nats-bench) open. It also reads and checks published files.
 
 Words used in the help of all commands:
   ARCH          an architecture: its index in the official order, 0 to 15624, or its
@@ -37,7 +37,7 @@ Words used in the help of all commands:
                 digits, or one that you make with nb201 data import
   schedule      a training recipe, named by its number of epochs: 12 or 200 as published
   trial         one training run: an architecture, a dataset, a schedule and a seed
-  campaign      a directory with a plan of trials and the files of the finished ones`,
+  campaign      a directory with the trials finished so far and, for run, a plan`,
 		Example: `  nb201 setup      # installs the XLA plugin, which training needs
   nb201 doctor     # checks this machine
   nb201 train 0 --dataset digits --epochs 12 --seed 777 --out demo
@@ -51,6 +51,7 @@ Words used in the help of all commands:
 		DisableSuggestions: true,
 		PersistentPreRunE:  checkFlags,
 	}
+	root.Flags().BoolP("version", "v", false, "print the version") // cobra's text names the program
 	root.SetFlagErrorFunc(flagError)
 	for _, group := range []struct {
 		title    string

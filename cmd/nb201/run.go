@@ -17,7 +17,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/outlet"
 	"nb201/internal/progress"
@@ -62,16 +61,16 @@ Failures:
 Several runs:
   Several runs can work on a campaign at the same time, on this host or on others that share
   DIR; a trial is trained by only one of them. --chunk I/N trains only the I-th of N shares
-  of the plan, for hosts that share no directory, or a file system without locks. If they
-  share DIR, a run without --chunk also trains what another run left. For a Slurm cluster,
-  see nb201 slurm. SIGUSR1, by which Slurm warns that a job's time is ending, stops the run
+  of the plan, for hosts that share no directory, or a file system without locks. In a shared
+  DIR, a run without --chunk trains what is left of all chunks. For a Slurm cluster, see
+  nb201 slurm. SIGUSR1, by which Slurm warns that a job's time is ending, stops the run
   like Ctrl-C; the job then puts itself back into the queue.
 
 When resources are short:
   While DIR's disk has less free space than --min-free-disk, or the host is short of memory
   or file descriptors, no trial is started; the run continues by itself when there is room.
   A terminal, pipe or log that accepts no output (Ctrl-S, a full disk) does not delay
-  training: lines are lost, and run reports how many. Closing the terminal stops the run
+  training: lines are dropped, and run reports how many. Closing the terminal stops the run
   like Ctrl-C, unless it was started under nohup.`,
 		Example: `  nb201 run campaign
   nb201 run campaign --devices cuda:0,1,2,3 --per-device 2
@@ -159,9 +158,9 @@ When resources are short:
 	f.IntVar(&o.MaxAttempts, "max-attempts", 3, "`NUMBER` of attempts after which a trial has failed")
 	f.BoolVar(&o.RetryFailed, "retry-failed", false, retryUsage)
 	f.DurationVar(&o.HangAfter, "hang-after", 10*time.Minute, "replace a worker that makes no progress for this `TIME`")
-	f.DurationVar(&o.PrepareWithin, "prepare-within", time.Hour, "like --hang-after, while a worker starts, reads images and compiles: `TIME`")
+	f.DurationVar(&o.PrepareWithin, "prepare-within", time.Hour, "replace a worker that makes no progress for this `TIME` while it starts, or reads images and compiles for a trial")
 	f.DurationVar(&checkpointEvery, "checkpoint-every", checkpointInterval, "minimum `TIME` between the checkpoints of a trial")
-	f.StringVar(&root, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	addData(f, &root, dataUsage)
 	f.StringVar(&minFree, "min-free-disk", "1GiB", "start no trial while DIR's disk has less free space than `SIZE`")
 	f.StringVar(&metrics, "metrics", "", "serve Prometheus metrics at `ADDRESS`: HOST:PORT, or PORT for this host only")
 	return c

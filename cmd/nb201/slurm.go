@@ -39,10 +39,13 @@ campaign DIR, or with --submit submits it. nb201 status DIR then shows the progr
 
 The array:
   Each element trains a chunk of the plan: element I runs "nb201 run DIR --chunk I/N" on the
-  GPUs that Slurm gives it. Flags after -- are passed to every nb201 run. N is --elements, or
-  as large as the cluster's limits allow, up to half of the free space in its queue. Chunks
-  cost about the same, and with many more elements than GPUs all GPUs stay busy to the end.
-  All nodes must share the file systems of DIR, the images, nb201 and its XLA plugin.
+  GPUs that Slurm gives it. Flags after -- are passed to every nb201 run. Without --elements,
+  N is as large as the cluster's limits allow, up to half of the free space in its queue. All
+  seeds of an architecture with one dataset and schedule are in the same chunk, so N is never
+  above the number of such groups. Chunks cost about the same, and with many more elements
+  than GPUs all GPUs stay busy to the end. All nodes must share the file systems of DIR, the
+  images, nb201 and its XLA plugin. Run slurm where Slurm's commands work, such as a login
+  node; only --kubernetes works without them.
 
 Time limits and failures:
   --warn before its time limit, an element writes checkpoints and puts itself back into the
@@ -58,7 +61,8 @@ Submitting again:
 Kubernetes:
   --kubernetes prints an Indexed Job that does the same on Kubernetes. It needs an --image
   with nb201 and its plugin, and the --claim on a volume that contains DIR at --path. The
-  manifest is checked against the published schema, but has not been run on a cluster.`,
+  manifest is for Kubernetes 1.33 or later. It is checked against the published schema, but
+  has not been run on a cluster.`,
 		Example: `  nb201 slurm campaign --partition gpu --time 8:00:00 --max-running 64
   nb201 slurm campaign --partition gpu --time 8:00:00 --gpus a100:1 --module cuda/13.0 --submit
   nb201 slurm campaign --gpus 0 --cpus 8 --time 2h --submit -- --per-device 2 --max-attempts 5
@@ -125,7 +129,7 @@ Kubernetes:
 	f.StringVar(&flags.like, "like", "", "check --time with the rate of the campaign `DIR` (default: that of the finished trials)")
 	f.BoolVar(&flags.kubernetes, "kubernetes", false, "print the manifest of a Kubernetes Job")
 	f.StringVar(&flags.image, "image", "", "container `IMAGE` for --kubernetes")
-	f.StringVar(&flags.claim, "claim", "", "PersistentVolumeClaim `NAME` for --kubernetes")
+	f.StringVar(&flags.claim, "claim", "", "`NAME` of the PersistentVolumeClaim with DIR, for --kubernetes")
 	f.StringVar(&flags.path, "path", "", "`PATH` of the campaign in the volume of --claim (default: the name of DIR)")
 	f.BoolVar(&flags.json, "json", false, jsonUsage+", with the script")
 	markExclusive(c, "submit", "resubmit", "kubernetes")

@@ -41,7 +41,7 @@ trials that are done, running or failed are counted.
 
 Hours come from the trials' records: two trials that share a device for an hour count as two
 hours. For a dataset and schedule with more than 32 finished trials, they are estimated from
-32 records. The rate is that of the last hour.
+32 records. The rate covers the last hour, or less if the runs started later.
 
 A run is stale if it was silent for a minute, its process is gone, or its file is dated more
 than a minute ahead. Its trials count as left, and the next run resumes them. On a Slurm

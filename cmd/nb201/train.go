@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/configs"
-	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
 	"nb201/internal/outlet"
@@ -38,7 +37,7 @@ func newTrainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "train ARCH --dataset KEY|FILE.json --epochs 12|200|N --seed S --out DIR",
 		Short: "Train one architecture, or evaluate stored weights",
-		Long: `train trains one trial: an architecture on a dataset, along a schedule. The seed sets the
+		Long: `train trains one trial: an architecture on a dataset, with a schedule. The seed sets the
 initial weights, the order of the images, their flips and their crops. With --eval-only,
 train only evaluates stored weights.
 
@@ -46,14 +45,15 @@ Output (--out DIR):
   When the trial is finished, and not before, the campaign directory DIR contains
     DIR/trials/000123/cifar10-valid/0012-0777.json    the record
     DIR/weights/000123/cifar10-valid/0012-0777.pth    the weights
-  A trial that is already finished there is not trained again. While it trains, train writes
-  a checkpoint into DIR/running every ten minutes, and when it is stopped; the same command
-  resumes from it. Failed attempts are noted in DIR/failed and counted in the record; stopped
-  ones are not. A damaged record is kept under another name, and its trial trained again.
+  If the trial is already finished there, train refuses (exit code 2). While it trains, train
+  writes a checkpoint into DIR/running every ten minutes, and when it is stopped; the same
+  command resumes from it. Failed attempts are noted in DIR/failed and counted in the record;
+  stopped ones are not. A damaged record is kept under another name, and its trial trained
+  again.
 
-  DIR contains one experiment. A trial is refused if its images, recipe, parity, timeline,
-  workers, precision or start weights differ from those of the finished trials on its dataset
-  and schedule, or if it differs from DIR's plan. Use another DIR for it.
+  All trials in DIR on one dataset and schedule must have the same settings: train refuses a
+  trial whose images, recipe, parity, timeline, workers, precision or source of initial
+  weights differ from those of the finished trials, or from DIR's plan. Use another DIR for it.
 
 Starting from weights (--from FILE):
   FILE is a torch checkpoint with a state dict (alone, or under the key state_dict,
@@ -133,12 +133,12 @@ Evaluating weights (--from FILE --eval-only):
 	f.IntVar(&flags.epochs, "epochs", 0, "the schedule, named by its number of `EPOCHS`: 12 or 200 as published, or any other")
 	f.Var(&flags.seed, "seed", "random `SEED`, 0 to 4294967295; published: 777, 888, 999 and 111")
 	f.StringVar(&flags.out, "out", "", "write the record and the weights into the campaign `DIR`")
-	f.StringVar(&flags.data, "data", data.DefaultRoot(os.Getenv), dataUsage)
+	addData(f, &flags.data, dataUsage)
 	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to train on: cpu, cuda or cuda:N")
 	addSettings(f, &flags.settings)
 	f.StringVar(&flags.weights, "weights", "keep", keepUsage)
 	f.StringVar(&flags.from.File, "from", "", "start from the weights in `FILE`")
-	f.StringVar(&flags.from.Trial, "from-trial", "", "select the trial `KEY:HP:SEED` in --from: dataset key, schedule as the file names it, and seed")
+	f.StringVar(&flags.from.Trial, "from-trial", "", "select the trial `KEY:SCHEDULE:SEED` in --from: dataset key, schedule as the file names it, and seed")
 	f.BoolVar(&flags.from.NewClassifier, "new-classifier", false, "draw the classifier from the seed instead of taking that of --from")
 	f.BoolVar(&flags.evalOnly, "eval-only", false, "evaluate the weights of --from, without training")
 	f.BoolVar(&flags.json, "json", false, "print the record, or the results of --eval-only, as JSON")

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nb201/configs"
-	"nb201/data"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
 	"nb201/internal/progress"
@@ -46,11 +44,11 @@ Checks:
                 of images, times lie between start and end, settings are known
   halves        ori-test agrees with x-valid and x-test, its halves
   seeds         all seeds of an architecture have the same network and epochs
-  settings      all trials belong to one experiment: the same data for a dataset key; for a
+  settings      the trials on a dataset key have the same data, and those that also share a
                 schedule the same recipe, parity, timeline, workers, precision and source of
-                start weights, as far as the format contains them
+                initial weights, as far as the format contains them
   weights       the SHA-256 matches; names, shapes and types fit the network; all are finite
-  reevaluation  with --reevaluate: the weights give the accuracies of the last epoch again
+  reevaluation  with --reevaluate: the weights reproduce the accuracies of the last epoch
 
 If there is a fault, verify exits with code 3. It also lists notes, which are not faults:
 what published files may lack, such as evaluations before the last epoch, and files left by
@@ -99,8 +97,8 @@ killed processes.`,
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&flags.reevaluate, "reevaluate", false, "evaluate the stored weights again, and compare with the last epoch")
-	f.StringVar(&flags.data, "data", data.DefaultRoot(os.Getenv), dataUsage+", for --reevaluate")
+	f.BoolVar(&flags.reevaluate, "reevaluate", false, "check that the weights reproduce the accuracies of the last epoch")
+	addData(f, &flags.data, dataUsage+", for --reevaluate")
 	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` for --reevaluate: cpu, cuda or cuda:N")
 	f.BoolVar(&flags.json, "json", false, jsonUsage)
 	return c

@@ -79,6 +79,7 @@ type Report struct {
 	Std        [3]float64 `json:"std"`
 	Notes      []string   `json:"notes"`      // what was assumed or skipped
 	Unreadable []string   `json:"unreadable"` // an error message for each picture that was left out
+	Warning    string     `json:"warning,omitempty"`
 }
 
 // Parts names the directories, arrays or files of a source that the images came from.
@@ -149,9 +150,6 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		return nil, err
 	}
 	notes := set.noteMissing("ori-test", set.test)
-	if images.brightest == 1 { // only pictures: other sources are scaled
-		notes = append(notes, "no pixel is above 1 of 255, so the pictures are nearly black: if 1 means white, save them again with 255 for white")
-	}
 	if o.ValidSeed != nil {
 		if err := o.checkTrained(set, set.trainIndices(loaded.Train.Indices)); err != nil {
 			return nil, err
@@ -166,7 +164,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		Source: src.kind, Parts: Parts{src.train, cmp.Or(src.test, src.train)}, Table: src.table, Classes: set.classes,
 		Images: Images{Train: loaded.Train.Len(), Test: len(set.test)},
 		Size:   o.Size, Mean: d.Mean, Std: d.Std,
-		Notes: append(src.notes, notes...), Unreadable: unreadable,
+		Notes: append(src.notes, notes...), Unreadable: unreadable, Warning: images.warnDark(),
 	}
 	if o.ValidSeed != nil {
 		report.Images.Valid = loaded.Eval[1].Len()

@@ -324,18 +324,52 @@ func TestTurned(t *testing.T) {
 	}
 }
 
-// Pictures whose pixels are 0 and 1 are read unchanged, with a note.
+// Pixels on another scale than 0 to 255, such as 0 to 16, are read unchanged, with a warning.
 func TestDark(t *testing.T) {
-	images := datatest.Synth(12, 4, 2, 1)
-	for i := range images.Pixels {
-		images.Pixels[i] &= 1
+	for _, kind := range []string{"image-folder", "npz", "csv"} {
+		for most, warns := range map[byte]bool{1: kind == "image-folder", 16: true, 31: true, 32: false} {
+			images := datatest.Synth(12, 4, 2, 1)
+			for i := range images.Pixels {
+				images.Pixels[i] %= most + 1
+			}
+			images.Pixels[0] = most
+			source := t.TempDir()
+			if kind == "csv" {
+				write(t, source, map[string][]byte{"train.csv": pixelLines(images), "test.csv": pixelLines(images)})
+			} else {
+				write(t, source, collect(kind, images, images))
+			}
+			if kind == "npz" {
+				source = filepath.Join(source, datatest.ArchiveName)
+			}
+			o := options(t, source)
+			o.Size = 4
+			report, ds := imported(t, o)
+			want := ""
+			if warns {
+				want = fmt.Sprintf("the largest pixel value is %d of 255, so the images are nearly black; ", most)
+				if got := slices.Max(ds.Train.Images.Pixels); got != most {
+					t.Errorf("%s: the largest pixel is %d, not %d", kind, got, most)
+				}
+			}
+			if (report.Warning != "") != warns || !strings.HasPrefix(report.Warning, want) {
+				t.Errorf("%s of 0 to %d: warning %q, want %q", kind, most, report.Warning, want)
+			}
+		}
 	}
-	dir := t.TempDir()
-	write(t, dir, collect("image-folder", images, images))
-	report, ds := imported(t, options(t, dir))
-	if !strings.HasPrefix(strings.Join(report.Notes, "; "), "no pixel is above 1 of 255") || slices.Max(ds.Train.Images.Pixels) != 1 {
-		t.Errorf("notes %q", report.Notes)
+}
+
+// pixelLines returns images as lines of CSV without a header, the label first.
+func pixelLines(images *data.Images) []byte {
+	var text []byte
+	for i, label := range images.Labels {
+		text = fmt.Append(text, label)
+		for _, v := range images.Pixels[i*len(images.Pixels)/images.Len():][:len(images.Pixels)/images.Len()] {
+			text = fmt.Append(text, ",", v)
+		}
+		text = append(text, '\n')
 	}
+	return text
 }
 
 // Photographs of any shape are resized, from nested class directories of more classes than

@@ -28,6 +28,19 @@ type staged struct {
 
 func (s *staged) close() { _ = s.file.Close() } // the file has no name: nothing is lost
 
+// darkest is the greatest pixel value below which a dataset is suspected to have another scale than 0
+// to 255, such as 0 to 16.
+const darkest = 32
+
+// warnDark returns a warning if all images are nearly black, or "".
+func (s *staged) warnDark() string {
+	if s.brightest >= darkest {
+		return ""
+	}
+	return fmt.Sprintf("the largest pixel value is %d of 255, so the images are nearly black; if it means white, scale pixels to 0..255 and import again",
+		s.brightest)
+}
+
 // mostNamed is the number of unreadable pictures that an error lists.
 const mostNamed = 10
 

@@ -20,6 +20,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"nb201/internal/atomicfile"
 	"nb201/internal/usage"
@@ -40,6 +41,7 @@ func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (
 	if err != nil {
 		return nil, err
 	}
+	asked := o.To
 	o.To = filepath.Clean(o.To)
 	measured, err := joinLatencies(o.Latencies)
 	if err != nil {
@@ -53,6 +55,11 @@ func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (
 	} else {
 		if _, err := os.Lstat(o.To); err == nil {
 			return nil, existsError(o.To)
+		}
+		// "exports/" means a directory to write into; a format with published names would become a
+		// file or directory of that name.
+		if (e.layout.file != nil || e.layout.name != nil) && strings.HasSuffix(asked, string(filepath.Separator)) {
+			return nil, usage.Errorf("cannot export to %s: it does not exist; create the directory first", asked)
 		}
 		e.partial = o.To + ".partial"
 	}

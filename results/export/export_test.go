@@ -520,6 +520,8 @@ func TestRunRefuses(t *testing.T) {
 		"taken":         {c, slots(published.Archive, "taken"), "already exists"},
 		"taken file":    {c, slots(published.NASBench201, "taken"), "already exists"},
 		"taken folder":  {c, slots(published.CSV, "."), "already exists"},
+		"new folder":    {c, slots(published.NASBench201, "new/"), "/new/: it does not exist; create the directory first"},
+		"named folder":  {c, slots(published.NATS, "new/"), "create the directory first"},
 		"no parent":     {c, slots(published.NASBench201, "none/new"), "no directory"},
 		"networks":      {mixed, slots(published.Archive, "new"), "different networks"},
 		"image sizes":   {sizes, slots(published.Archive, "new"), "different networks"},
@@ -528,7 +530,7 @@ func TestRunRefuses(t *testing.T) {
 		"train":         {training, slots(published.CSV, "new"), `evaluation set named "train"`},
 	} {
 		if x.options.To != "" {
-			x.options.To = filepath.Join(dir, x.options.To)
+			x.options.To = dir + "/" + x.options.To
 		}
 		_, err := Run(t.Context(), open(t, x.campaign.Dir), x.options)
 		if !usage.Is(err) || !strings.Contains(err.Error(), x.want) {
@@ -540,6 +542,15 @@ func TestRunRefuses(t *testing.T) {
 	}
 	if text, err := os.ReadFile(taken); err != nil || string(text) != "precious" {
 		t.Errorf("%q %v", text, err)
+	}
+}
+
+// A format that is a directory under any name makes the one that a trailing slash asks for.
+func TestNewDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tables")
+	c := resultstest.Fill(t, trial(0, "cifar10", 2, 777))
+	if report := exportWith(t, c, Options{Format: published.CSV, To: dir + "/"}); report.Path != dir {
+		t.Errorf("exported to %s, not %s", report.Path, dir)
 	}
 }
 

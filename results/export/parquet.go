@@ -19,7 +19,7 @@ func parquetWriter() writer {
 		Traits: Traits{
 			Format: published.Parquet,
 			About: `a directory of two tables, trials.parquet (a row for each trial) and
-epochs.parquet (a row for each epoch of a trial and set of images)`,
+epochs.parquet (a row for each trial, epoch and set: train or an evaluation set)`,
 		},
 		layout: func(*Options) layout { return layout{begin: newParquetPart, fill: fillParquet} },
 	}
