@@ -41,8 +41,8 @@ Looking up an architecture:
   --dataset, --schedule, --seed and --set choose among its results. They are those after the
   last epoch, or after --epoch; epochs count from 0, as in the Python clients. If there are
   several seeds, query also shows their mean, and any settings in which their trials differ.
-  If there is only one trial, query also shows its learning curve. --schedule names what
-  train and plan call --epochs: a schedule is named by its number of epochs.
+  If there is only one trial, query also shows its learning curve. A schedule's name is the
+  number of epochs that train or plan was given: --schedule 12 selects trials of 12 epochs.
 
 Finding the best one (--best):
   query compares the mean over the seeds of the accuracy on --set after the last epoch,
