@@ -29,7 +29,7 @@ func encode(t testing.TB, r *Record) []byte {
 	return text
 }
 
-// A record names the element types of start weights that were converted to float32. For float32
+// A record names the element types of initial weights that were converted to float32. For float32
 // weights it omits the key, as records did before other types were supported.
 func TestConvertedWeights(t *testing.T) {
 	r := resultstest.Record(t, trial)

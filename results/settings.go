@@ -242,10 +242,10 @@ func (r *Record) Settings() Settings {
 	s.add(ofSchedule, "precision", string(r.Precision))
 	s.addEvaluation(r.Definition)
 	if r.InitialWeights == nil {
-		s.add(ofSchedule, "source of the start weights", "the seed")
+		s.add(ofSchedule, "source of the initial weights", "the seed")
 	} else {
-		s.add(ofSchedule, "source of the start weights", "a file")
-		s.add(ofArchitecture, "SHA-256 of the start weights", r.InitialWeights.SHA256)
+		s.add(ofSchedule, "source of the initial weights", "a file")
+		s.add(ofArchitecture, "SHA-256 of the initial weights", r.InitialWeights.SHA256)
 		classifier := "the file"
 		if r.InitialWeights.NewClassifier() {
 			classifier = "the seed"

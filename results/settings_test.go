@@ -45,7 +45,7 @@ var settings = []struct {
 	{"list of evaluation sets is x-valid, not ori-test", definition(`"name":"ori-test"`, `"name":"x-valid"`), ofSchedule},
 	{`evaluation set ori-test is {"from":"train","name":"ori-test","order":"sequential"}, not {"from":"test","name":"ori-test","order":"sequential"}`,
 		definition(`"from":"test"`, `"from":"train"`), ofSchedule},
-	{"source of the start weights is a file, not the seed", startFrom("3d"), ofSchedule},
+	{"source of the initial weights is a file, not the seed", startFrom("3d"), ofSchedule},
 }
 
 var (
@@ -115,7 +115,7 @@ func TestDifferInStartWeights(t *testing.T) {
 	if d := r.Settings().Differ(first); d.String() != "source of the classifier to start from is the seed, not the file" {
 		t.Errorf("a new classifier: %v", d)
 	}
-	want := "SHA-256 of the start weights is " + strings.Repeat("4e", 32) + ", not " + strings.Repeat("3d", 32)
+	want := "SHA-256 of the initial weights is " + strings.Repeat("4e", 32) + ", not " + strings.Repeat("3d", 32)
 	if d := from(Trial{3, "cifar10", 2, 2}, "4e").Differ(first); d.String() != want {
 		t.Errorf("another file: %v", d)
 	}

@@ -199,7 +199,7 @@ func (i *Initial) readTrial(path, pick string, t results.Trial, network cell.Net
 	return i.load(weights.Stored(), network)
 }
 
-// namedTrial is a trial with its name for --from-trial, KEY:HP:SEED.
+// namedTrial is a trial with its name for --from-trial, KEY:SCHEDULE:SEED.
 type namedTrial struct {
 	*benchmark.ResultsCount
 	name, hp string

@@ -29,7 +29,7 @@ type Start struct {
 	// File holds the initial weights: a state dict, of torch or safetensors, or trials in a
 	// published format. If it is empty, the seed draws the initial weights.
 	File string
-	// Trial names one of the file's trials as KEY:HP:SEED, where HP is the schedule's name in
+	// Trial names one of the file's trials as KEY:SCHEDULE:SEED, where SCHEDULE is the schedule's name in
 	// the file. It may be empty if one trial of the architecture is left after the file's trials
 	// with weights are narrowed down by the dataset, then the seed, then the schedule of the trial
 	// to train, as far as needed.

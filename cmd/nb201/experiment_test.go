@@ -82,7 +82,7 @@ func TestAnotherExperimentIsRefused(t *testing.T) {
 		{`"workers": 0`, `"workers": 4`, "workers is 0, not 4"},
 		{`"precision": "fp32"`, `"precision": "bf16"`, "precision is fp32, not bf16"},
 		{`"weights": null`, `"weights": null, "initial_weights": {"name": "a.pth", "sha256": "` + other + `"}`,
-			"source of the start weights is the seed, not a file"},
+			"source of the initial weights is the seed, not a file"},
 	} {
 		edit(t, record, change[0], change[1])
 		refuse(t, []wrongUse{

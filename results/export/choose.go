@@ -76,7 +76,7 @@ func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Archit
 					first = settings
 				}
 				p.addSettings(slotSettings{s.HP, r.Trial, settings.Digest()})
-				if !o.Mixed && settings.Differ(first) != nil { // in its start weights too
+				if !o.Mixed && settings.Differ(first) != nil { // in its initial weights too
 					return nil, e.refuseMixed(r.Trial, s.HP, strings.Join(benchmark.Unequal(trials), "; "))
 				}
 			}

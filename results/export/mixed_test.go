@@ -29,7 +29,7 @@ func TestMixed(t *testing.T) {
 			"SHA-256 of data_batch_1 is 1b1b"},
 		"start weights": {trial(0, "cifar10", 2, 2), func(r *results.Record) {
 			r.InitialWeights = &results.StartWeights{File: results.File{Name: "a.pth", SHA256: strings.Repeat("1b", 32)}}
-		}, "source of the start weights is a file"},
+		}, "source of the initial weights is a file"},
 	} {
 		c := resultstest.Fill(t, trial(0, "cifar10", 2, 1), trial(0, "cifar100", 2, 1), trial(15000, "cifar10", 3, 1))
 		odd := resultstest.Record(t, x.trial)

@@ -47,7 +47,7 @@ func TestSettings(t *testing.T) {
 		"batch":           {results.Trial{Arch: 2, Dataset: "cifar10", Epochs: 2, Seed: 9}, func(r *results.Record) { r.Recipe.Batch = 128 }, "batch is 128, not 256"},
 		"an architecture": {results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 2, Seed: 0}, func(r *results.Record) { r.Parity.Profile = "modern" }, "parity is modern, not 2019"},
 		"cells":           {results.Trial{Arch: 700, Dataset: "cifar10", Epochs: 2, Seed: 9}, func(r *results.Record) { resultstest.Resize(t, r, 8, 2) }, "cells (N) is 2, not 1"},
-		"start weights":   {results.Trial{Arch: 1, Dataset: "cifar10", Epochs: 2, Seed: 9}, func(r *results.Record) { r.InitialWeights = file("2c") }, "source of the start weights is a file, not the seed"},
+		"start weights":   {results.Trial{Arch: 1, Dataset: "cifar10", Epochs: 2, Seed: 9}, func(r *results.Record) { r.InitialWeights = file("2c") }, "source of the initial weights is a file, not the seed"},
 		"data of another schedule": {results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 3, Seed: 9}, func(r *results.Record) { r.DataFiles[0].SHA256 = strings.Repeat("1b", 32); r.Precision = "bf16" },
 			"SHA-256 of data_batch_1 is " + strings.Repeat("1b", 32) + ", not " + strings.Repeat("0a", 32) + ", as in"},
 		"recipe of another schedule": {results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 3, Seed: 9}, func(r *results.Record) { r.Recipe.Batch, r.Precision = 128, "bf16" }, ""},
@@ -86,7 +86,7 @@ func TestStartWeights(t *testing.T) {
 		}
 	}
 	r := run(t, c.Dir, Options{})
-	if len(r.Faults) != 1 || !strings.HasPrefix(r.Faults[0].String(), "architecture 1 on cifar10, 2 epochs, seed 1: settings: SHA-256 of the start weights is ffff") {
+	if len(r.Faults) != 1 || !strings.HasPrefix(r.Faults[0].String(), "architecture 1 on cifar10, 2 epochs, seed 1: settings: SHA-256 of the initial weights is ffff") {
 		t.Errorf("found %v", r.Faults)
 	}
 }

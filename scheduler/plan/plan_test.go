@@ -401,7 +401,7 @@ func TestAdopt(t *testing.T) {
 		"workers is 2, not 4":         func(r *results.Record) { r.Parity.Workers = 2 },
 		"cells (N) is 1, not 5":       func(r *results.Record) { resultstest.Resize(t, r, 16, 1) },
 		"momentum is 0.8, not 0.9":    func(r *results.Record) { r.Recipe.Momentum = 0.8 },
-		"source of the start weights is a file, not the seed": func(r *results.Record) {
+		"source of the initial weights is a file, not the seed": func(r *results.Record) {
 			r.InitialWeights = &results.StartWeights{File: results.File{Name: "a.pth", SHA256: strings.Repeat("0", 64)}}
 		},
 		"deviation of the pixels is [95,95.73,95.73], not [95.73,95.73,95.73]": func(r *results.Record) {
