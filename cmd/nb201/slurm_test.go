@@ -133,8 +133,8 @@ func TestSlurmProblems(t *testing.T) {
 		code     int
 		want     string
 	}{
-		{nil, "", 2, "Slurm is not available on this host (scontrol is missing); use a login node of the cluster"},
-		{answer("scontrol", `echo "scontrol: fatal: Could not establish a configuration source" >&2; exit 1`), "", 2, "Slurm is not available on this host (scontrol does not find a cluster); set SLURM_CONF"},
+		{nil, "", 2, "this host has no Slurm (scontrol is missing); use a login node of the cluster"},
+		{answer("scontrol", `echo "scontrol: fatal: Could not establish a configuration source" >&2; exit 1`), "", 2, "this host has no Slurm (scontrol does not find a cluster); set SLURM_CONF"},
 		{answer("scontrol", `echo "slurm_load_ctl_conf error: Unable to contact slurm controller" >&2; exit 1`), "", 1, "scontrol: slurm_load_ctl_conf error: Unable to contact slurm controller"},
 		{answer("scontrol", "echo nothing"), "", 2, "does not report Max"},
 		{answer("squeue", "exit 1"), "--shared", 1, "squeue: exit status 1"},

@@ -13,7 +13,7 @@ import (
 
 // ErrAbsent reports that this host has no Slurm: its programs are missing, or do not find a
 // cluster.
-var ErrAbsent = errors.New("Slurm is not available on this host")
+var ErrAbsent = errors.New("this host has no Slurm")
 
 // patience is how long one of Slurm's programs may take. sbatch retries for minutes when the
 // controller has as many jobs as it accepts.
