@@ -130,6 +130,13 @@ func CheckDir(t testing.TB, dir string) {
 	}
 }
 
+// Main runs the tests of a package, for its TestMain, and validates the files that they wrote: see
+// [Watch].
+func Main(m *testing.M) {
+	exit := Watch()
+	os.Exit(exit(m.Run()))
+}
+
 // keptVariable names, for child processes, the directory in which Watch keeps copies of files.
 const keptVariable = "NB201_TEST_WRITTEN"
 

@@ -1,13 +1,9 @@
 package worker
 
 import (
-	"os"
 	"testing"
 
 	"nb201/internal/schematest"
 )
 
-func TestMain(m *testing.M) {
-	checked := schematest.Watch()
-	os.Exit(checked(m.Run()))
-}
+func TestMain(m *testing.M) { schematest.Main(m) }
