@@ -123,14 +123,13 @@ func find(name string) need {
 	return needs[slices.IndexFunc(needs, func(n need) bool { return n.name == name })]
 }
 
-// value returns the value of a need's variable, and ends the test if that is not set. For tests that
-// take minutes, "0" counts as not set.
+// value returns the value of a need's variable, and ends the test if that is not set.
 func value(t testing.TB, name string) string {
 	t.Helper()
 	variable := find(name).variable
 	v := os.Getenv(variable)
 	var missing error
-	if v == "" || variable == nightlyVariable && !IsNightly() {
+	if v == "" {
 		missing = fmt.Errorf("%s is not set", variable)
 	}
 	meet(t, name, missing)
@@ -184,7 +183,10 @@ func CUDAWheels(t testing.TB) string { t.Helper(); return value(t, "cuda-wheels"
 func FullSize(t testing.TB) string { t.Helper(); return value(t, "full-size") }
 
 // Nightly ends a test that takes minutes, unless [IsNightly].
-func Nightly(t testing.TB) { t.Helper(); value(t, "nightly") }
+func Nightly(t testing.TB) {
+	t.Helper()
+	meet(t, "nightly", unless(IsNightly(), nightlyVariable+" is not set"))
+}
 
 // IsNightly reports whether NB201_NIGHTLY enables what takes minutes.
 func IsNightly() bool {
