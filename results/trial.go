@@ -9,7 +9,7 @@ import (
 
 	"nb201/cell"
 	"nb201/configs"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/internal/usage"
 )
 
@@ -23,7 +23,7 @@ type Trial struct {
 
 // String describes t in words, for errors and logs.
 func (t Trial) String() string {
-	return fmt.Sprintf("architecture %d on %s, %s, seed %d", t.Arch, t.Dataset, progress.Quantity(t.Epochs, "epoch"), t.Seed)
+	return fmt.Sprintf("architecture %d on %s, %s, seed %d", t.Arch, t.Dataset, quantity.Format(t.Epochs, "epoch"), t.Seed)
 }
 
 // Check returns a usage error if no campaign can hold t: its architecture does not exist, its

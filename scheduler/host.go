@@ -9,7 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"nb201/internal/hostmem"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/internal/usage"
 	"nb201/scheduler/attempt"
 )
@@ -63,7 +63,7 @@ func checkDescriptors(workers int) error {
 	}
 	if need := uint64(4*workers + others); need > limit.Cur {
 		return usage.Errorf("a run with %s needs %d file descriptors, but the limit is %d; raise it with \"ulimit -n %d\", or use fewer workers",
-			progress.Quantity(workers, "worker"), need, limit.Cur, need)
+			quantity.Format(workers, "worker"), need, limit.Cur, need)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func shared(t *testing.T, seeds ...uint32) (binary, dir string, all []results.Tr
 	dir, all = planned(t, 2, seeds...)
 	tmp := t.TempDir()
 	binary = filepath.Join(tmp, "run")
-	// Let another process copy the binary. A test that forks while this process has it open for
+	// Another process copies the binary. A test that forks while this process had it open for
 	// writing would inherit the descriptor, and the kernel would then refuse to execute it.
 	if text, err := exec.Command("cp", os.Args[0], binary).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)

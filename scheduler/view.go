@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/scheduler/state"
 )
 
@@ -78,7 +79,7 @@ func (v *View) draw(width, height int) []string {
 	lines := strings.Split(strings.TrimSuffix(v.state.WorkerTable(), "\n"), "\n")
 	if room := max(height-4, 2); len(lines) > room {
 		rest := len(lines) - room
-		lines = append(lines[:room], "... and "+progress.Quantity(rest, "more worker"))
+		lines = append(lines[:room], "... and "+quantity.Format(rest, "more worker"))
 	}
 	if v.state.Paused != "" {
 		lines = append(lines, "paused: "+v.state.Paused)
@@ -90,7 +91,7 @@ func (v *View) draw(width, height int) []string {
 
 // summary formats the totals as one line.
 func summary(s state.Run, t state.Totals) string {
-	text := fmt.Sprintf("%d of %s done (%s)", t.Done, progress.Quantity(t.Planned, "trial"), state.Percent(t.Done, t.Planned))
+	text := fmt.Sprintf("%d of %s done (%s)", t.Done, quantity.Format(t.Planned, "trial"), state.Percent(t.Done, t.Planned))
 	if t.Failed > 0 {
 		text += fmt.Sprintf(", %d failed", t.Failed)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/results/benchmark"
 	"nb201/results/compare"
 )
@@ -87,10 +87,10 @@ The second table lists the largest differences.`,
 // printComparison prints the tables of a report.
 func printComparison(w io.Writer, r *compare.Report) error {
 	inert.Fprintf(w, "A  %s (%s, %s)\nB  %s (%s, %s)\nin common: %s\n",
-		r.A.Path, r.A.Format, progress.Quantity(r.A.Architectures, "architecture"), r.B.Path, r.B.Format, progress.Quantity(r.B.Architectures, "architecture"),
-		progress.Quantity(r.Common, "architecture"))
+		r.A.Path, r.A.Format, quantity.Format(r.A.Architectures, "architecture"), r.B.Path, r.B.Format, quantity.Format(r.B.Architectures, "architecture"),
+		quantity.Format(r.Common, "architecture"))
 	if r.Skipped > 0 {
-		inert.Fprintf(w, "left out: %s of trials, without a finite loss and an accuracy of 0 to 100 %% after the last epoch\n", progress.Quantity(r.Skipped, "set"))
+		inert.Fprintf(w, "left out: %s of trials, without a finite loss and an accuracy of 0 to 100 %% after the last epoch\n", quantity.Format(r.Skipped, "set"))
 	}
 	fmt.Fprint(w, "\ntop-1 accuracy, %: differences (B minus A), and the spread between seeds\n\n")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -11,7 +11,7 @@ import (
 
 	"nb201/data"
 	"nb201/internal/inert"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 )
 
 func newDataCheckCommand() *cobra.Command {
@@ -48,7 +48,7 @@ off by more than 1 of 255.`,
 				err = printChecked(c.OutOrStdout(), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
-				err = trialsFailed(fmt.Sprintf("%s does not match its definition: %s", report.Key, progress.Quantity(n, "fault")))
+				err = trialsFailed(fmt.Sprintf("%s does not match its definition: %s", report.Key, quantity.Format(n, "fault")))
 			}
 			return err
 		},

@@ -11,6 +11,7 @@ import (
 	"nb201/data/importer"
 	"nb201/internal/inert"
 	"nb201/internal/progress"
+	"nb201/internal/quantity"
 )
 
 func newDataImportCommand() *cobra.Command {
@@ -145,7 +146,7 @@ func printImport(w io.Writer, r *importer.Report) error {
 		inert.Fprintf(t, "note\t%s\n", note)
 	}
 	if n := len(r.Unreadable); n > 0 {
-		inert.Fprintf(t, "unreadable\t%s, left out\n", progress.Quantity(n, "picture"))
+		inert.Fprintf(t, "unreadable\t%s, left out\n", quantity.Format(n, "picture"))
 	}
 	const shown = 10
 	names := strings.Join(r.Classes[:min(len(r.Classes), shown)], ", ")
@@ -153,11 +154,11 @@ func printImport(w io.Writer, r *importer.Report) error {
 		names += ", ..."
 	}
 	inert.Fprintf(t, "classes\t%d: %s\n", len(r.Classes), names)
-	inert.Fprintf(t, "train\t%s of %s\n", progress.Quantity(r.Images.Train, "image"), r.Parts.Train)
+	inert.Fprintf(t, "train\t%s of %s\n", quantity.Format(r.Images.Train, "image"), r.Parts.Train)
 	if r.Images.Valid > 0 {
-		inert.Fprintf(t, "x-valid\t%s of %s\n", progress.Quantity(r.Images.Valid, "image"), r.Parts.Train)
+		inert.Fprintf(t, "x-valid\t%s of %s\n", quantity.Format(r.Images.Valid, "image"), r.Parts.Train)
 	}
-	inert.Fprintf(t, "ori-test\t%s of %s\n", progress.Quantity(r.Images.Test, "image"), r.Parts.Test)
+	inert.Fprintf(t, "ori-test\t%s of %s\n", quantity.Format(r.Images.Test, "image"), r.Parts.Test)
 	inert.Fprintf(t, "size\t%dx%d pixels\n", r.Size, r.Size)
 	inert.Fprintf(t, "mean\t%.2f %.2f %.2f\n", r.Mean[0], r.Mean[1], r.Mean[2])
 	inert.Fprintf(t, "deviation\t%.2f %.2f %.2f\n", r.Std[0], r.Std[1], r.Std[2])

@@ -23,7 +23,7 @@ import (
 	"nb201/internal/hostmem"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 )
 
 func newDoctorCommand() *cobra.Command {
@@ -299,11 +299,11 @@ func (d diagnosis) print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{name}, values...)...)
 	}
 	row("nb201", "%s, %s, gomlx %s, go-xla %s", d.Versions.Program, d.Versions.Go, d.Versions.GoMLX, d.Versions.GoXLA)
-	row("machine", "%s, %s, %s of memory", d.Machine.Platform, progress.Quantity(d.Machine.Cores, "core"), humanize.IBytes(uint64(d.Machine.Memory)))
+	row("machine", "%s, %s, %s of memory", d.Machine.Platform, quantity.Format(d.Machine.Cores, "core"), humanize.IBytes(uint64(d.Machine.Memory)))
 	if d.Machine.Driver == "" {
 		row("NVIDIA", "no driver; training will use the CPU")
 	} else {
-		row("NVIDIA", "driver %s, %s: %s", d.Machine.Driver, progress.Quantity(len(d.Machine.GPUs), "GPU"), strings.Join(d.Machine.GPUs, ", "))
+		row("NVIDIA", "driver %s, %s: %s", d.Machine.Driver, quantity.Format(len(d.Machine.GPUs), "GPU"), strings.Join(d.Machine.GPUs, ", "))
 	}
 	for _, p := range d.Plugins {
 		name := "plugin " + p.Device
@@ -338,7 +338,7 @@ func (d diagnosis) print(w io.Writer) error {
 			row("data "+s.Key, "%s", s.Problem)
 			continue
 		}
-		row("data "+s.Key, "%s", progress.Quantity(s.Images["train"], "training image"))
+		row("data "+s.Key, "%s", quantity.Format(s.Images["train"], "training image"))
 	}
 	switch p := d.Programs; {
 	case p.Problem != "":
@@ -347,7 +347,7 @@ func (d diagnosis) print(w io.Writer) error {
 		row("programs", "not kept, because NB201_PROGRAMS is %s", programs.StoreOff)
 	default:
 		row("programs", "%s has %s, %s (at most %s)", p.Directory,
-			progress.Quantity(p.Kept, "compiled program"), humanize.IBytes(uint64(p.Bytes)), humanize.IBytes(uint64(p.Limit)))
+			quantity.Format(p.Kept, "compiled program"), humanize.IBytes(uint64(p.Bytes)), humanize.IBytes(uint64(p.Limit)))
 	}
 	return t.Flush()
 }

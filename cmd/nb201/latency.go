@@ -13,6 +13,7 @@ import (
 	"nb201/internal/backend"
 	"nb201/internal/inert"
 	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/plan"
@@ -174,7 +175,7 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 // printLatencies prints the table.
 func printLatencies(w io.Writer, t *results.LatencyTable) error {
 	inert.Fprintf(w, "evaluation of a batch of %d, C=%d N=%d, %s on %s\n%s, after %d to warm up\n\n",
-		t.Batch, t.Channels, t.Cells, t.Precision, t.Device, progress.Quantity(len(t.Measured[0].Seconds), "run"), t.WarmUp)
+		t.Batch, t.Channels, t.Cells, t.Precision, t.Device, quantity.Format(len(t.Measured[0].Seconds), "run"), t.WarmUp)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "architecture\tdataset\timage\tclasses\tmedian ms\tleast ms\tmost ms\tspread %\timages/s\t")
 	for _, l := range t.Measured {

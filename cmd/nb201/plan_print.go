@@ -9,7 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"nb201/internal/inert"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/results"
 	"nb201/scheduler/plan"
 )
@@ -103,7 +103,7 @@ func (v *planView) print(w io.Writer) error {
 		weights = "dropped"
 	}
 	inert.Fprintf(w, "%s  parity %s, timeline %s, %s, %s, C %d, N %d, batch %d, weights %s\n\n", v.Campaign,
-		s.Parity, s.Timeline, progress.Quantity(s.Workers, "worker"), s.Precision, s.Channels, s.Cells, s.Batch, weights)
+		s.Parity, s.Timeline, quantity.Format(s.Workers, "worker"), s.Precision, s.Channels, s.Cells, s.Batch, weights)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "part\tarchitectures\tdatasets\tepochs\tseeds\ttrials\tdone")
 	for i, part := range v.Parts {
@@ -113,9 +113,9 @@ func (v *planView) print(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	inert.Fprintf(w, "\n%s: %d new, %d done, %d left\n", progress.Quantity(v.Trials, "trial"), v.New, v.Done, v.Left)
+	inert.Fprintf(w, "\n%s: %d new, %d done, %d left\n", quantity.Format(v.Trials, "trial"), v.New, v.Done, v.Left)
 	if n := len(v.Foreign); n > 0 {
-		inert.Fprintf(w, "done but not in the plan: %s, first %v\n", progress.Quantity(n, "trial"), v.Foreign[0])
+		inert.Fprintf(w, "done but not in the plan: %s, first %v\n", quantity.Format(n, "trial"), v.Foreign[0])
 	}
 	fmt.Fprintln(w)
 	if err := v.printEstimate(w); err != nil {
@@ -137,7 +137,7 @@ func (v *planView) printEstimate(w io.Writer) error {
 	line("million images to evaluate", func(c *costs) string { return formatRounded(c.EvalImages / 1e6) })
 	if v.Rate != nil {
 		line(v.hoursUnit(), func(c *costs) string { return formatRounded(c.DeviceHours) })
-		line("days on "+progress.Quantity(v.devices, "device"), func(c *costs) string { return formatRounded(c.Days) })
+		line("days on "+quantity.Format(v.devices, "device"), func(c *costs) string { return formatRounded(c.Days) })
 	}
 	line("records", func(c *costs) string { return humanize.IBytes(uint64(c.RecordBytes)) })
 	line("weights", func(c *costs) string { return humanize.IBytes(uint64(c.WeightBytes)) })
@@ -180,7 +180,7 @@ with nb201 plan DIR --preset sample), or give a rate with --rate.`
 	text := fmt.Sprintf(`Rate, measured on %s of %s (%s): for their mean of %s MFLOPs,
 a device trains %s and evaluates %s images per second, and each trial takes another %s s.
 This fits the measured times of training and evaluation within %.0f %%.`,
-		progress.Quantity(r.Trials, "trial"), progress.Quantity(r.Archs, "architecture"), inert.Text(r.Device),
+		quantity.Format(r.Trials, "trial"), quantity.Format(r.Archs, "architecture"), inert.Text(r.Device),
 		formatRounded(r.MFLOPs), perSecond(r.Train), perSecond(r.Eval), formatRounded(r.PerTrial), 100*r.Error)
 	if r.Archs < 3 {
 		text += "\nThis rate is rough, because few architectures were trained; those of --preset sample give a good one."

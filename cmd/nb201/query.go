@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
 	"nb201/results/published"
@@ -60,7 +60,7 @@ Finding the best one (--best):
 			case flags.best && len(args) != 1:
 				return fmt.Errorf("%s --best takes one PATH, got %d", commandName(c), len(args))
 			case !flags.best && len(args) != 2:
-				return fmt.Errorf("%s takes a PATH and an ARCH (%s), got %s", commandName(c), anArchitecture, progress.Quantity(len(args), "argument"))
+				return fmt.Errorf("%s takes a PATH and an ARCH (%s), got %s", commandName(c), anArchitecture, quantity.Format(len(args), "argument"))
 			}
 			return nil
 		},
@@ -446,7 +446,7 @@ func printBest(c *cobra.Command, b *benchmark.Benchmark, s benchmark.Search, jso
 	inert.Fprintf(w, "accuracy      %.4f %% on %s after training on %s with schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
 	inert.Fprintf(w, "costs         %.5f MFLOPs, %.6f Mparams\n", best.FLOPs, best.Params)
 	_, err = inert.Fprintf(w, "compared      %s; beyond the limits: %d; without such a trial: %d\n",
-		progress.Quantity(best.Compared, "architecture"), best.Beyond, best.Lacking)
+		quantity.Format(best.Compared, "architecture"), best.Beyond, best.Lacking)
 	if best.Unequal != nil {
 		_, err = inert.Fprintf(w, "\nThe trials compared differ: %s\n", strings.Join(best.Unequal, "; "))
 	}

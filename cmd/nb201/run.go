@@ -19,7 +19,7 @@ import (
 
 	"nb201/internal/backend"
 	"nb201/internal/outlet"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler"
@@ -143,9 +143,9 @@ When resources are short:
 				return err
 			}
 			view.Done()
-			outlet.WriteLast(c.OutOrStdout(), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, progress.Quantity(totals.Planned, "trial"), totals.Failed))
+			outlet.WriteLast(c.OutOrStdout(), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, quantity.Format(totals.Planned, "trial"), totals.Failed))
 			if totals.Failed > 0 {
-				return trialsFailed(fmt.Sprintf("%d of %s failed; nb201 status %s --failed shows why", totals.Failed, progress.Quantity(totals.Planned, "trial"), o.Dir))
+				return trialsFailed(fmt.Sprintf("%d of %s failed; nb201 status %s --failed shows why", totals.Failed, quantity.Format(totals.Planned, "trial"), o.Dir))
 			}
 			return nil
 		},

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/kubernetes"
@@ -199,7 +199,7 @@ func (f *slurmFlags) print(c *cobra.Command, a *slurm.Array) error {
 		_, err = io.WriteString(c.OutOrStdout(), a.Script)
 	default:
 		_, err = inert.Fprintf(c.OutOrStdout(), "array %d submitted: elements %s of %d chunks, with %s left\n",
-			a.Job, a.Elements, a.Chunks, progress.Quantity(a.Trials, "trial"))
+			a.Job, a.Elements, a.Chunks, quantity.Format(a.Trials, "trial"))
 	}
 	return err
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/scheduler/attempt"
 	"nb201/scheduler/slurm"
 	"nb201/scheduler/state"
@@ -143,15 +143,15 @@ func printSums(w io.Writer, s statusView) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	if s.HasPlan {
-		line("plan", "%d of %s done (%s)", s.Totals.Done, progress.Quantity(s.Totals.Planned, "trial"), state.Percent(s.Totals.Done, s.Totals.Planned))
+		line("plan", "%d of %s done (%s)", s.Totals.Done, quantity.Format(s.Totals.Planned, "trial"), state.Percent(s.Totals.Done, s.Totals.Planned))
 	} else {
 		line("plan", "none")
 	}
 	if n := len(s.Damaged); n > 0 {
-		line("damaged", "%s cannot be read: nb201 run keeps such records under another name and trains their trials again", progress.Quantity(n, "record"))
+		line("damaged", "%s cannot be read: nb201 run keeps such records under another name and trains their trials again", quantity.Format(n, "record"))
 	}
 	if s.NotPlanned > 0 {
-		line("besides", "%s done, not in the plan", progress.Quantity(s.NotPlanned, "trial"))
+		line("besides", "%s done, not in the plan", quantity.Format(s.NotPlanned, "trial"))
 	}
 	if h := s.LastHour; h.Seconds > 0 {
 		line("rate", "%s trials and %s million images an hour, over the last %s",
@@ -159,7 +159,7 @@ func printSums(w io.Writer, s statusView) {
 	}
 	spent := formatHours(s.Hours.Done) + " in trials that are done"
 	if done := s.Totals.Done + s.NotPlanned; s.Hours.Records < done {
-		spent = fmt.Sprintf("about %s (estimated from %d of %s)", spent, s.Hours.Records, progress.Quantity(done, "record"))
+		spent = fmt.Sprintf("about %s (estimated from %d of %s)", spent, s.Hours.Records, quantity.Format(done, "record"))
 	}
 	if s.Hours.Running > 0 {
 		spent += fmt.Sprintf(", %s in running ones", formatHours(s.Hours.Running))
@@ -201,7 +201,7 @@ func printRun(w io.Writer, r status.Run) {
 	if since <= 0 {
 		rate = "it started ahead of this host's clock: synchronize the clocks of the hosts"
 	}
-	fmt.Fprintf(w, ", for %s: %s done (%s), %d failed\n", state.FormatDuration(since), progress.Quantity(r.Finished, "trial"), rate, r.Failed)
+	fmt.Fprintf(w, ", for %s: %s done (%s), %d failed\n", state.FormatDuration(since), quantity.Format(r.Finished, "trial"), rate, r.Failed)
 	if r.Paused != "" {
 		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}
@@ -235,9 +235,9 @@ func printFailures(w io.Writer, s statusView) error {
 // describeOutcome describes a trial with failed attempts.
 func describeOutcome(f attempt.Failure) string {
 	if f.TrialFailed {
-		return "failed after " + progress.Quantity(len(f.Attempts), "attempt")
+		return "failed after " + quantity.Format(len(f.Attempts), "attempt")
 	}
-	return progress.Quantity(len(f.Attempts), "failed attempt") + ", to be retried"
+	return quantity.Format(len(f.Attempts), "failed attempt") + ", to be retried"
 }
 
 // printLog prints the path of a failed attempt's log. Attempts of nb201 train have none.

@@ -14,6 +14,7 @@ import (
 	"nb201/internal/backend"
 	"nb201/internal/inert"
 	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/internal/torchfile"
 	"nb201/results/benchmark"
 	"nb201/results/verify"
@@ -91,7 +92,7 @@ killed processes.`,
 				err = printVerification(c.OutOrStdout(), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
-				err = trialsFailed(fmt.Sprintf("%s has %s", args[0], progress.Quantity(n, "fault")))
+				err = trialsFailed(fmt.Sprintf("%s has %s", args[0], quantity.Format(n, "fault")))
 			}
 			return err
 		},
@@ -143,7 +144,7 @@ func printVerification(w io.Writer, r *verify.Report) error {
 	printList(w, "faults", r.Faults)
 	verdict := "no faults"
 	if n := len(r.Faults); n > 0 {
-		verdict = progress.Quantity(n, "fault")
+		verdict = quantity.Format(n, "fault")
 	}
 	_, err := inert.Fprintf(w, "\n%s  %s\n", r.Path, verdict)
 	return err

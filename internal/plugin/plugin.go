@@ -229,7 +229,7 @@ func fromGoXLA(device string) (Plugin, error) {
 			if parts == nil || (parts[1] == CPU) != (device == CPU) || !isFile(path) {
 				continue
 			}
-			// A CUDA plugin's release shows in its libraries: CUDA 13 has them in one directory, cu13.
+			// The libraries identify a CUDA plugin's release: CUDA 13 keeps them in one directory, cu13.
 			if parts[1] == CUDA && isDirectory(filepath.Join(dir, "cu13")) != (device == CUDA13) {
 				continue
 			}

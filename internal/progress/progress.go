@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/dustin/go-humanize/english"
 	"github.com/mattn/go-runewidth"
 
 	"nb201/internal/inert"
@@ -170,10 +169,4 @@ func Reporter(w io.Writer, unit string) (report func(doing string, done, total i
 			bar.Done()
 		}
 	}
-}
-
-// Quantity formats a number of things: "1 trial", "2 trials". (english.Plural would group digits,
-// which no other number in the output does.)
-func Quantity(n int, what string) string {
-	return fmt.Sprintf("%d %s", n, english.PluralWord(n, what, ""))
 }

@@ -7,7 +7,7 @@ import (
 
 	"nb201/cell"
 	"nb201/configs"
-	"nb201/internal/progress"
+	"nb201/internal/quantity"
 	"nb201/results"
 	"nb201/results/benchmark"
 )
@@ -81,26 +81,26 @@ func (r *Report) Warnings() []string {
 		warn("trials of other schedules were left out: %s epochs", strings.Join(r.OtherSchedules, ", "))
 	}
 	if r.OwnLatency > 0 {
-		warn("no latency is given for the networks of %s; a trial's own was written where it has one", progress.Quantity(r.OwnLatency, "trial"))
+		warn("no latency is given for the networks of %s; a trial's own was written where it has one", quantity.Format(r.OwnLatency, "trial"))
 	}
 	if !forClients {
 		return w
 	}
 	if r.CorrectedCosts > 0 {
-		warn("FLOPs or parameters of another network were replaced by those of the architecture in %s", progress.Quantity(r.CorrectedCosts, "trial"))
+		warn("FLOPs or parameters of another network were replaced by those of the architecture in %s", quantity.Format(r.CorrectedCosts, "trial"))
 	}
 	if r.WithoutTimes > 0 {
 		reason := "the client returns None"
 		if r.Times == Published {
 			reason = "their architecture has no timed trial on cifar10-valid with seed 777 on the short schedule, or the number of images of their dataset is unknown"
 		}
-		warn("no times for some or all epochs of %s: %s", progress.Quantity(r.WithoutTimes, "trial"), reason)
+		warn("no times for some or all epochs of %s: %s", quantity.Format(r.WithoutTimes, "trial"), reason)
 	}
 	if r.WithoutWeights > 0 {
-		warn("no weights of %s, for which get_net_param returns None", progress.Quantity(r.WithoutWeights, "trial"))
+		warn("no weights of %s, for which get_net_param returns None", quantity.Format(r.WithoutWeights, "trial"))
 	}
 	if r.WithoutLatency > 0 && !format.NoLatencies {
-		warn("no latency of %s, for which get_latency fails", progress.Quantity(r.WithoutLatency, "trial"))
+		warn("no latency of %s, for which get_latency fails", quantity.Format(r.WithoutLatency, "trial"))
 	}
 	switch {
 	case r.Listed > r.Architectures:
