@@ -278,10 +278,7 @@ func TestSlurmFailures(t *testing.T) {
 			signal(jobs, syscall.SIGCONT) // nothing ends the old process
 		}, []string{"restart count 1"}},
 		{"slurmctld killed and restarted", nil, func(string, string) {
-			s.Saved() // or it would forget the array and reuse its number
-			s.Kill("slurmctld")
-			time.Sleep(3 * time.Second)
-			s.Up()
+			s.KillController(3 * time.Second)
 		}, nil},
 		{"scontrol requeue", nil, func(campaign, array string) {
 			s.do(exec.Command("scontrol", "requeue", array+"_1"))

@@ -87,15 +87,41 @@ func (c *Cluster) Kill(daemon string) {
 	}
 }
 
-// Saved waits until the controller has saved its state once more, which takes a few seconds.
-func (c *Cluster) Saved() {
+// KillController kills the controller once its whole state is on disk, and starts it again after a
+// pause. Before that it keeps the controller from launching jobs: the restarted controller would
+// launch a job of which it has saved no launch a second time, and drain the node, which refuses the
+// job as already running. Jobs would then wait until an administrator resumes the node. Launches
+// resume after the restart.
+func (c *Cluster) KillController(pause time.Duration) {
 	c.t.Helper()
-	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(100 * time.Millisecond) {
+	c.slurm("scontrol", "update", "PartitionName=main", "State=DOWN")
+	began := time.Now()
+	// The controller saves its state a few seconds after a job has changed: make one that changes.
+	held := c.slurm("sbatch", "--hold", "--parsable", "--output=/dev/null", "--wrap=true")
+	c.slurm("scancel", strings.TrimSpace(held))
+	for {
 		if info, err := os.Stat(filepath.Join(c.dir, "state", "job_state")); err == nil && info.ModTime().After(began) {
-			return
+			break
 		}
+		if time.Since(began) > time.Minute {
+			c.t.Fatal("the controller did not save its state within a minute")
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	c.t.Fatal("the controller did not save its state within a minute")
+	c.Kill("slurmctld")
+	time.Sleep(pause)
+	c.Up()
+}
+
+// slurm runs one of Slurm's commands and returns what it prints.
+func (c *Cluster) slurm(name string, args ...string) string {
+	c.t.Helper()
+	command := exec.Command(name, args...)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("%v: %v\n%s", command.Args, err, out)
+	}
+	return string(out)
 }
 
 // Jobs returns the IDs of the processes of the jobs on a node.
