@@ -8,15 +8,15 @@ import (
 	"fmt"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"nb201/internal/repository"
 )
 
 const (
@@ -129,20 +129,16 @@ func violations(imports map[string][]string) []string {
 	return found
 }
 
-// moduleImports returns the imports of each directory of the module at root, for all
-// operating systems, and of their tests.
-func moduleImports(root string) (map[string][]string, error) {
+// moduleImports returns the imports of each directory of this module, for all operating systems,
+// and of their tests.
+func moduleImports(t *testing.T) map[string][]string {
+	t.Helper()
 	imports := map[string][]string{}
-	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
-		switch base := path.Base(name); {
-		case err != nil:
-			return err
-		case entry.IsDir() && (base == "testdata" || base[0] == '_' || base[0] == '.' && base != "."):
-			return fs.SkipDir
-		case path.Ext(name) != ".go":
+	repository.Walk(t, func(name string) error {
+		if path.Ext(name) != ".go" || strings.Contains(name, "testdata/") {
 			return nil
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.ImportsOnly)
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(repository.Root, name), nil, parser.ImportsOnly)
 		if err != nil {
 			return err
 		}
@@ -161,14 +157,11 @@ func moduleImports(root string) (map[string][]string, error) {
 		}
 		return nil
 	})
-	return imports, err
+	return imports
 }
 
 func TestArrows(t *testing.T) {
-	imports, err := moduleImports("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	imports := moduleImports(t)
 	// Make sure that the files were found at all.
 	if !slices.Contains(imports["cmd/nb201"], "nb201/cell") {
 		t.Fatal("cmd/nb201 does not import nb201/cell")

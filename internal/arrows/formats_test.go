@@ -6,11 +6,12 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"nb201/internal/repository"
 )
 
 // row is a row of the table of constants: value, what it is, and `NAME` in [FILE](LINK).
@@ -19,12 +20,7 @@ var row = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| [^|]+ \\| `([A-Za-z0-9]+)` 
 // The page of the formats quotes versions, magics and limits as the source has them, in its table
 // and, of magics, in the pictures of their files.
 func TestFormats(t *testing.T) {
-	text, err := os.ReadFile("../../docs/formats.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := string(text)
-	head, table, _ := strings.Cut(page, "\n## Versions, magics and limits\n")
+	head, table, _ := strings.Cut(repository.Read(t, "docs/formats.md"), "\n## Versions, magics and limits\n")
 	rows := row.FindAllStringSubmatch(table, -1)
 	if len(rows) < 15 || len(rows) != strings.Count(table, "\n| ")-1 {
 		t.Errorf("%d of the %d rows of the table are of constants", len(rows), strings.Count(table, "\n| ")-1)
@@ -39,7 +35,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %v", value, err)
 			continue
 		}
-		if got := constantIn(t, filepath.Join("../..", file), name); got == nil || !constant.Compare(got, token.EQL, want.Value) {
+		if got := constantIn(t, filepath.Join(repository.Root, file), name); got == nil || !constant.Compare(got, token.EQL, want.Value) {
 			t.Errorf("%s in %s is %v, the page says %s", name, file, got, value)
 		}
 		if strings.HasSuffix(value, `\n"`) && !strings.Contains(head, "│ "+value+" ") {

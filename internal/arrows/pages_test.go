@@ -1,7 +1,6 @@
 package arrows
 
 import (
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"testing"
 
 	"nb201/internal/needs"
+	"nb201/internal/repository"
 )
 
 var (
@@ -23,33 +23,23 @@ var (
 	rowOf    = regexp.MustCompile("(?m)^\\| `([a-z/-]+)` \\|")
 )
 
-// sources returns the module's files with one of the extensions: their texts, by name.
+// sources returns the repository's files with one of the extensions, without saved tables of bench:
+// their texts, by name.
 func sources(t *testing.T, extensions ...string) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	err := fs.WalkDir(os.DirFS("../.."), ".", func(name string, entry fs.DirEntry, err error) error {
-		switch base := path.Base(name); {
-		case err != nil:
-			return err
-		case entry.IsDir():
-			if base == ".git" || base == ".venv" || base == ".cache" || base == "bin" || base == "results" && path.Dir(name) == "bench" {
-				return fs.SkipDir
-			}
-			return nil
-		case slices.Contains(extensions, path.Ext(name)):
-			texts[name] = read(t, name)
+	repository.Walk(t, func(name string) error {
+		if slices.Contains(extensions, path.Ext(name)) && !strings.HasPrefix(name, "bench/results/") {
+			texts[name] = repository.Read(t, name)
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return texts
 }
 
 // CONTRIBUTING.md must explain every environment variable and every need, and no others.
 func TestContributing(t *testing.T) {
-	page := read(t, "CONTRIBUTING.md")
+	page := repository.Read(t, "CONTRIBUTING.md")
 	want := []string{"NB201_TEST_DEVICE"}
 	for _, text := range sources(t, ".go", ".sh", ".py", ".yml", "") {
 		want = append(want, captured(variable, text, "")...)
@@ -79,7 +69,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"CONTRIBUTING.md", "CHANGELOG.md", "docs/developing.md"} {
-		page := read(t, name)
+		page := repository.Read(t, name)
 		for _, test := range captured(named, page, "") {
 			if !tests[test] {
 				t.Errorf("%s names the test %s, which does not exist", name, test)
@@ -91,7 +81,7 @@ func TestPages(t *testing.T) {
 // docs/developing.md must list every directory of layers with what it may import, and every
 // target of the Makefile.
 func TestDeveloping(t *testing.T) {
-	page := read(t, "docs/developing.md")
+	page := repository.Read(t, "docs/developing.md")
 	_, folders, _ := strings.Cut(page, "\n## Folders")
 	folders, _, _ = strings.Cut(folders, "\n## ")
 	got := map[string][]string{}
@@ -111,11 +101,11 @@ func TestDeveloping(t *testing.T) {
 		}
 	}
 	for folder := range got {
-		if info, err := os.Stat(filepath.Join("../..", folder)); err != nil || !info.IsDir() {
+		if info, err := os.Stat(filepath.Join(repository.Root, folder)); err != nil || !info.IsDir() {
 			t.Errorf("the page lists %s: %v", folder, err)
 		}
 	}
-	targets := captured(rule, read(t, "Makefile"), " ")
+	targets := captured(rule, repository.Read(t, "Makefile"), " ")
 	_, listed, _ := strings.Cut(page, "\n## Make targets")
 	listed, _, _ = strings.Cut(listed, "\n## ")
 	if got := captured(rowOf, listed, ""); !slices.Equal(got, targets) {

@@ -2,7 +2,6 @@ package arrows
 
 import (
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"nb201/internal/needs"
+	"nb201/internal/repository"
 )
 
 var (
@@ -49,15 +49,6 @@ type workflow struct {
 	}
 }
 
-func read(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile("../../" + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // captured returns the matches of an expression's first group, split at any of the separators,
 // sorted and without duplicates.
 func captured(expression *regexp.Regexp, text, separators string) []string {
@@ -72,13 +63,13 @@ func captured(expression *regexp.Regexp, text, separators string) []string {
 
 // .ci/run and the workflow must make the same targets. Targets and required needs must exist.
 func TestTargets(t *testing.T) {
-	makefile := read(t, "Makefile")
+	makefile := repository.Read(t, "Makefile")
 	targets := captured(rule, makefile, " ")
-	run := read(t, ".ci/run")
+	run := repository.Read(t, ".ci/run")
 	made := captured(fromRun, run, " ")
 
 	var w workflow
-	if err := yaml.Unmarshal([]byte(read(t, ".github/workflows/ci.yml")), &w); err != nil {
+	if err := yaml.Unmarshal([]byte(repository.Read(t, ".github/workflows/ci.yml")), &w); err != nil {
 		t.Fatal(err)
 	}
 	steps := map[string]bool{}

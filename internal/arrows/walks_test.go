@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"nb201/internal/repository"
 )
 
 var (
@@ -19,13 +21,9 @@ var (
 // The walks must name functions that exist in the files, and mark a file that they enter
 // again.
 func TestWalks(t *testing.T) {
-	page, err := os.ReadFile("../../docs/walks.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	passed := map[string]bool{}
 	steps := 0
-	for line := range strings.Lines(string(page)) {
+	for line := range strings.Lines(repository.Read(t, "docs/walks.md")) {
 		m := step.FindStringSubmatch(line)
 		if m == nil {
 			if strings.HasPrefix(line, "## ") {
@@ -39,7 +37,7 @@ func TestWalks(t *testing.T) {
 			t.Errorf("%s: entered before is %t, but its mark (again: ...) is %t", file, passed[file], again)
 		}
 		passed[file] = true
-		text, err := os.ReadFile(filepath.Join("../..", file))
+		text, err := os.ReadFile(filepath.Join(repository.Root, file))
 		if err != nil {
 			t.Error(err)
 			continue

@@ -9,10 +9,7 @@ import (
 // TestWatched makes sure that the files which the program writes in tests are validated: packages that
 // can write records, plans, definitions and a campaign's other files call schematest.Watch.
 func TestWatched(t *testing.T) {
-	imports, err := moduleImports("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	imports := moduleImports(t)
 	writers := []string{"results", "scheduler/plan", "scheduler/attempt", "scheduler/state", "data/importer"}
 	watched := 0
 	for folder, tests := range imports {

@@ -6,7 +6,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -15,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"nb201/internal/repository"
 )
 
 // NB201_REQUIRE in the environment of this run must not contain unknown names.
@@ -147,21 +148,15 @@ var elsewhere = map[string][]string{
 
 // Tests must be skipped, and the variables of needs read, through this package only.
 func TestSource(t *testing.T) {
-	root := filepath.Join("..", "..")
 	read := map[string][]string{}
 	files := 0
-	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
-		switch base := path.Base(name); {
-		case err != nil:
-			return err
-		case entry.IsDir() && (base == "testdata" || base[0] == '.' && base != "."):
-			return fs.SkipDir
-		case path.Ext(name) != ".go" || name == "internal/needs/needs.go":
+	repository.Walk(t, func(name string) error {
+		if path.Ext(name) != ".go" || strings.Contains(name, "testdata/") || name == "internal/needs/needs.go" {
 			return nil
 		}
 		files++
 		set := token.NewFileSet()
-		file, err := parser.ParseFile(set, filepath.Join(root, name), nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(set, filepath.Join(repository.Root, name), nil, parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}
@@ -173,8 +168,8 @@ func TestSource(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || files < 300 {
-		t.Fatal(files, err)
+	if files < 300 {
+		t.Fatalf("only %d files were read", files)
 	}
 	for name, variables := range read {
 		if !slices.Equal(variables, elsewhere[name]) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nb201/internal/repository"
 )
 
 var (
@@ -62,14 +64,14 @@ func broken(path string) ([]string, error) {
 
 func TestLinks(t *testing.T) {
 	pages := 0
-	walk(t, func(path string) error {
-		if filepath.Ext(path) != ".md" {
+	repository.Walk(t, func(name string) error {
+		if filepath.Ext(name) != ".md" {
 			return nil
 		}
 		pages++
-		list, err := broken(path)
+		list, err := broken(filepath.Join(repository.Root, name))
 		for _, target := range list {
-			t.Errorf("%s links to %s, which does not exist", path, target)
+			t.Errorf("%s links to %s, which does not exist", name, target)
 		}
 		return err
 	})
@@ -80,11 +82,7 @@ func TestLinks(t *testing.T) {
 
 // The front page stays a front page: the manual is in docs.
 func TestReadmeIsShort(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if lines := strings.Count(string(text), "\n"); lines > 180 {
+	if lines := strings.Count(repository.Read(t, "README.md"), "\n"); lines > 180 {
 		t.Errorf("README.md has %d lines, more than 180; move some to docs", lines)
 	}
 }

@@ -8,38 +8,14 @@ import (
 	"fmt"
 	"go/scanner"
 	"go/token"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"nb201/internal/repository"
 )
-
-const root = "../.."
-
-// notOurs are folders that tools and commands make.
-var notOurs = []string{".git", ".venv", ".cache", "bin", "demo"}
-
-// walk visits every file of the repository.
-func walk(t *testing.T, visit func(path string) error) {
-	t.Helper()
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && slices.Contains(notOurs, d.Name()):
-			return fs.SkipDir
-		case d.IsDir():
-			return nil
-		}
-		return visit(path)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // ban is a row of the table of banned phrases.
 type ban struct {
@@ -50,10 +26,10 @@ type ban struct {
 // cell splits a row of a Markdown table, whose cells may hold escaped bars.
 var cell = regexp.MustCompile(`(?:\\\||[^|])+`)
 
-// bans reads the table of banned phrases from a style page.
-func bans(t *testing.T, page string) []ban {
+// bans reads the table of banned phrases of docs/style.md.
+func bans(t *testing.T) []ban {
 	t.Helper()
-	_, table, ok := strings.Cut(page, "\n| banned |")
+	_, table, ok := strings.Cut(repository.Read(t, "docs/style.md"), "\n| banned |")
 	if !ok {
 		t.Fatal("docs/style.md has no table of banned phrases")
 	}
@@ -167,24 +143,15 @@ func read(path string) bool {
 }
 
 func TestNoBannedPhrase(t *testing.T) {
-	style, err := os.ReadFile(filepath.Join(root, "docs/style.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := bans(t, string(style))
+	list := bans(t)
 	files := 0
 	var faults []string
-	walk(t, func(path string) error {
-		name := filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator)))
+	repository.Walk(t, func(name string) error {
 		if !read(name) {
 			return nil
 		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
 		files++
-		for _, p := range passages(name, content) {
+		for _, p := range passages(name, []byte(repository.Read(t, name))) {
 			for _, b := range list {
 				if phrase := b.match(p.text); phrase != "" {
 					faults = append(faults, fmt.Sprintf("%s:%d: %q: write %s", p.file, p.line, phrase, cmp.Or(b.instead, "something else")))
@@ -202,11 +169,7 @@ func TestNoBannedPhrase(t *testing.T) {
 }
 
 func TestBans(t *testing.T) {
-	style, err := os.ReadFile(filepath.Join(root, "docs/style.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := bans(t, string(style))
+	list := bans(t)
 	for text, banned := range map[string]bool{
 		"Tell how far a campaign is":                      true,
 		"key \"a\" stands there twice":                    true,
