@@ -47,18 +47,9 @@ func newSlurm(t *testing.T, archs, epochs, seeds string) *slurm {
 	return s
 }
 
-func (s *slurm) do(c *exec.Cmd) string {
-	s.t.Helper()
-	out, err := c.CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("%v: %v\n%s", c.Args, err, out)
-	}
-	return string(out)
-}
-
 func (s *slurm) run(args ...string) string {
 	s.t.Helper()
-	return s.do(exec.Command(s.nb201, args...))
+	return slurmtest.Run(s.t, exec.Command(s.nb201, args...))
 }
 
 // submit submits a campaign with the plan to the cluster, and returns its directory and the
@@ -170,7 +161,7 @@ func (s *slurm) requeued(campaign string) {
 func (s *slurm) nextLook() {
 	s.t.Helper()
 	warned := filepath.Join(s.dir, "warned")
-	s.do(exec.Command("sbatch", "--time=1", "--signal=B:USR1@50", "--output=/dev/null", "--wrap",
+	slurmtest.Run(s.t, exec.Command("sbatch", "--time=1", "--signal=B:USR1@50", "--output=/dev/null", "--wrap",
 		"trap 'touch "+warned+"; exit' USR1; sleep 100 & wait"))
 	s.until("a warning", func() bool {
 		_, err := os.Stat(warned)
@@ -187,7 +178,7 @@ func TestSlurm(t *testing.T) {
 	running := regexp.MustCompile(`Slurm +array ` + array + ` of 2 chunks: 2 running`)
 	s.until("running elements", func() bool { return running.MatchString(s.run("status", campaign)) })
 	s.begun(campaign)
-	s.do(exec.Command("scontrol", "requeue", array+"_1"))
+	slurmtest.Run(s.t, exec.Command("scontrol", "requeue", array+"_1"))
 	logs := s.finish(campaign)
 	// Slurm also sends SIGTERM to the workers, which must not keep them from writing checkpoints.
 	if workers := s.read(campaign, "*-cpu-0.log"); strings.Contains(workers, "ended: signal") {
@@ -221,7 +212,7 @@ func TestSlurm(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err == nil {
 		check := exec.Command("shellcheck", "-")
 		check.Stdin = strings.NewReader(s.run("slurm", whole))
-		s.do(check)
+		slurmtest.Run(s.t, check)
 	}
 	if out := s.run("slurm", whole, "--submit", "--cpus", "1", "--sbatch=--hold"); !strings.Contains(out, "submitted: elements 1-1000 of 1000 chunks, with 312500 trials left") {
 		t.Error(out)
@@ -229,7 +220,7 @@ func TestSlurm(t *testing.T) {
 	if out := s.run("status", whole); !regexp.MustCompile(`Slurm +array \d+ of 1000 chunks: 1000 pending \(JobHeldUser\)`).MatchString(out) {
 		t.Error(out)
 	}
-	s.do(exec.Command("scancel", "--user", fmt.Sprint(os.Getuid())))
+	slurmtest.Run(s.t, exec.Command("scancel", "--user", fmt.Sprint(os.Getuid())))
 }
 
 // TestSlurmFailures trains 40 trials on a cluster, undisturbed and with each of Slurm's daemons
@@ -281,9 +272,9 @@ func TestSlurmFailures(t *testing.T) {
 			s.KillController(3 * time.Second)
 		}, nil},
 		{"scontrol requeue", nil, func(campaign, array string) {
-			s.do(exec.Command("scontrol", "requeue", array+"_1"))
+			slurmtest.Run(s.t, exec.Command("scontrol", "requeue", array+"_1"))
 			s.requeued(campaign)
-			s.do(exec.Command("scontrol", "requeue", array+"_1,"+array+"_2"))
+			slurmtest.Run(s.t, exec.Command("scontrol", "requeue", array+"_1,"+array+"_2"))
 		}, []string{"restart count 1"}},
 		{"time limit", []string{"--elements", "1", "--time", "1", "--warn", "45s"}, func(campaign, _ string) {
 			s.requeued(campaign)

@@ -1,10 +1,11 @@
 // Package schematest validates the JSON files that the program writes in tests against their JSON
 // Schemas (package schemas).
 //
-// A test package whose tests make the program write files calls Watch in its TestMain: every file is
-// then copied at the moment when it gets its name, and the copies are validated at the end. So files
-// of child processes are checked, and those that are soon replaced or removed. Files that a test writes by hand, to show what the program does with damage, do not
-// pass there. CheckDir checks what a separate program has left in a directory.
+// A test package whose tests make the program write files calls [Main], or [Watch], in its TestMain:
+// every file is then copied at the moment when it gets its name, and the copies are validated at the
+// end. So files of child processes are checked, and those that are soon replaced or removed. Files
+// that a test writes by hand, to show what the program does with damage, are not. [CheckDir] checks
+// what a separate program has left in a directory.
 package schematest
 
 import (

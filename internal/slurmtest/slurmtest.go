@@ -66,9 +66,17 @@ func (c *Cluster) command(verb string, env ...string) {
 	c.t.Helper()
 	command := exec.Command(c.script, verb, c.dir)
 	command.Env = append(os.Environ(), env...)
-	if out, err := command.CombinedOutput(); err != nil {
-		c.t.Fatalf("%s: %v\n%s", verb, err, out)
+	Run(c.t, command)
+}
+
+// Run runs a command, which must succeed, and returns what it prints.
+func Run(t testing.TB, command *exec.Cmd) string {
+	t.Helper()
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", command.Args, err, out)
 	}
+	return string(out)
 }
 
 // Kill kills a daemon, slurmctld or slurmd.NODE, with SIGKILL.
@@ -94,11 +102,11 @@ func (c *Cluster) Kill(daemon string) {
 // resume after the restart.
 func (c *Cluster) KillController(pause time.Duration) {
 	c.t.Helper()
-	c.slurm("scontrol", "update", "PartitionName=main", "State=DOWN")
+	Run(c.t, exec.Command("scontrol", "update", "PartitionName=main", "State=DOWN"))
 	began := time.Now()
 	// The controller saves its state a few seconds after a job has changed: make one that changes.
-	held := c.slurm("sbatch", "--hold", "--parsable", "--output=/dev/null", "--wrap=true")
-	c.slurm("scancel", strings.TrimSpace(held))
+	held := Run(c.t, exec.Command("sbatch", "--hold", "--parsable", "--output=/dev/null", "--wrap=true"))
+	Run(c.t, exec.Command("scancel", strings.TrimSpace(held)))
 	for {
 		if info, err := os.Stat(filepath.Join(c.dir, "state", "job_state")); err == nil && info.ModTime().After(began) {
 			break
@@ -111,17 +119,6 @@ func (c *Cluster) KillController(pause time.Duration) {
 	c.Kill("slurmctld")
 	time.Sleep(pause)
 	c.Up()
-}
-
-// slurm runs one of Slurm's commands and returns what it prints.
-func (c *Cluster) slurm(name string, args ...string) string {
-	c.t.Helper()
-	command := exec.Command(name, args...)
-	out, err := command.CombinedOutput()
-	if err != nil {
-		c.t.Fatalf("%v: %v\n%s", command.Args, err, out)
-	}
-	return string(out)
 }
 
 // Jobs returns the IDs of the processes of the jobs on a node.
