@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
@@ -222,13 +223,13 @@ func run[T any](p *Page, action chromedp.Action[T]) T {
 // Eval returns the value of an expression in JavaScript, or what the promise becomes that it is.
 func Eval[T any](p *Page, expression string) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, p.limit)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		p.t.Fatalf("%s: %.200s: %v", p.URL, expression, err)
-	}
-	return value
+	return run(p, func(ctx context.Context, target *chromedp.Target) (T, error) {
+		value, err := chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise)(ctx, target)
+		if err != nil {
+			err = fmt.Errorf("%.200s: %w", expression, err)
+		}
+		return value, err
+	})
 }
 
 // WaitFor waits until an expression in JavaScript is true.
@@ -259,6 +260,34 @@ func (p *Page) save(path string, screenshot chromedp.Action[[]byte]) {
 	if err := os.WriteFile(path, run(p, screenshot), 0o666); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// Download runs actions that make the browser download a file, and returns its name and content.
+func (p *Page) Download(actions ...chromedp.Action[chromedp.Void]) (name string, content []byte) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, p.limit)
+	defer cancel()
+	progress := chromedp.BrowserEvents(ctx, browser.DownloadProgress)
+	report := true
+	if _, err := chromedp.CallBrowser(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: p.t.TempDir(), EventsEnabled: &report,
+	}); err != nil {
+		p.t.Fatal(err)
+	}
+	p.Do(actions...)
+	for event, err := range progress {
+		if err != nil || event.State == browser.DownloadProgressStateCanceled {
+			p.t.Fatalf("%s: no file was downloaded: %v", p.URL, err)
+		}
+		if event.State == browser.DownloadProgressStateCompleted {
+			content, err := os.ReadFile(event.FilePath)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			return filepath.Base(event.FilePath), content
+		}
+	}
+	return "", nil // the last event has an error
 }
 
 // Violation is a rule of accessibility that a page breaks.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"nb201/internal/needs"
 )
 
@@ -77,6 +79,25 @@ func TestShow(t *testing.T) {
 		if r, g, b, _ := picture.At(1, 1).RGBA(); size.X != 780 || (size.Y > 1200) != c.isTall || r>>8 != 0x11 || r != g || g != b {
 			t.Errorf("%v pixels, the first is %x %x %x", size, r, g, b)
 		}
+	}
+}
+
+func TestDownload(t *testing.T) {
+	p := Open(t, write(t, `<!DOCTYPE html><title>Download</title><button>Get</button><script>
+		document.querySelector("button").onclick = () => {
+			const link = document.createElement("a");
+			link.href = URL.createObjectURL(new Blob(["a,b\r\n"], {type: "text/csv"}));
+			link.download = "table.csv";
+			link.click();
+		};</script>`), Options{})
+	for range 2 {
+		name, content := p.Download(chromedp.Click(chromedp.CSS("button")))
+		if name != "table.csv" || string(content) != "a,b\r\n" {
+			t.Errorf("got %s: %q", name, content)
+		}
+	}
+	if got := p.Requests(); !slices.Equal(got, []string{p.URL}) {
+		t.Errorf("requests %q", got)
 	}
 }
 
