@@ -61,7 +61,12 @@ type Comparison struct {
 	// Worst lists the ten pairs with the largest differences in accuracy.
 	Worst []Pair `json:"worst"`
 
-	points []point // in order of architectures and seeds
+	// Means holds the accuracies of every architecture in common, the means over its seeds,
+	// in order of indices.
+	Means []Pair `json:"-"`
+	// Differences holds the differences in accuracy, in percent, that Top1 summarizes: of the
+	// trials in common in order of architectures and seeds, or else of Means.
+	Differences []float64 `json:"-"`
 }
 
 // Measure compares the values of a measure: top-1 accuracy in percent, or loss. Undefined
@@ -235,6 +240,9 @@ type point struct {
 	top1, loss [2]float64
 }
 
+// pair returns the accuracies of the point, without a seed.
+func (p point) pair() Pair { return Pair{Arch: p.arch, A: p.top1[0], B: p.top1[1]} }
+
 // collector collects the values of architectures.
 type collector struct {
 	progress func(done, total int) // may be nil
@@ -323,17 +331,21 @@ func (g *group) comparison(k key) Comparison {
 	slices.SortFunc(g.archs, func(a, b archPoint) int { return cmp.Compare(a.arch, b.arch) })
 	slices.SortFunc(g.trials, func(a, b point) int { return cmp.Or(cmp.Compare(a.arch, b.arch), cmp.Compare(a.seed, b.seed)) })
 	c := Comparison{Dataset: k.dataset, Epochs: k.epochs, Set: k.set, Trials: len(g.trials), Architectures: len(g.archs)}
-	c.points = g.trials
-	if len(g.trials) == 0 {
-		for _, p := range g.archs {
-			c.points = append(c.points, p.point)
+	points := g.trials
+	for _, p := range g.archs {
+		c.Means = append(c.Means, p.pair())
+		if len(g.trials) == 0 {
+			points = append(points, p.point)
 		}
 	}
-	c.Top1 = g.measure(c.points, func(p point) [2]float64 { return p.top1 }, func(p archPoint) [2]float64 { return p.top1Squares })
-	c.Loss = g.measure(c.points, func(p point) [2]float64 { return p.loss }, func(p archPoint) [2]float64 { return p.lossSquares })
+	for _, p := range points {
+		c.Differences = append(c.Differences, p.top1[1]-p.top1[0])
+	}
+	c.Top1 = g.measure(points, func(p point) [2]float64 { return p.top1 }, func(p archPoint) [2]float64 { return p.top1Squares })
+	c.Loss = g.measure(points, func(p point) [2]float64 { return p.loss }, func(p archPoint) [2]float64 { return p.lossSquares })
 	c.Top1.correlate(g.accuracies(0), g.accuracies(1))
 	c.Loss.correlate(g.losses(0), g.losses(1))
-	c.Worst = worst(c.points, len(g.trials) > 0)
+	c.Worst = worst(points, len(g.trials) > 0)
 	return c
 }
 
@@ -422,7 +434,7 @@ func worst(points []point, trials bool) []Pair {
 	})
 	var pairs []Pair
 	for _, p := range by[:min(len(by), 10)] {
-		pair := Pair{Arch: p.arch, A: p.top1[0], B: p.top1[1]}
+		pair := p.pair()
 		if trials {
 			pair.Seed = &p.seed
 		}

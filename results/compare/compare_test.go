@@ -127,6 +127,12 @@ func TestKnown(t *testing.T) {
 	if want := []float64{2, 1, 30, 22, 1, 1, 20, 24, 0, 1, 10, 11, 0, 2, 12, 12}; !slices.Equal(worst, want) {
 		t.Errorf("worst are %v, want %v", worst, want)
 	}
+	if want := []Pair{{0, nil, 11, 11.5}, {1, nil, 22, 24}, {2, nil, 30, 23}, {3, nil, 40, 90}}; !slices.Equal(c.Means, want) {
+		t.Errorf("means are %v, want %v", c.Means, want)
+	}
+	if want := []float64{1, 0, 4, -8}; !slices.Equal(c.Differences, want) {
+		t.Errorf("differences are %v, want %v", c.Differences, want)
+	}
 }
 
 // TestOtherSeeds compares architectures by their means when no seed is in both.
@@ -140,6 +146,9 @@ func TestOtherSeeds(t *testing.T) {
 	if c.Trials != 0 || c.Architectures != 2 || !near(&c.Top1.Mean, -1.5) || !near(c.Top1.SpreadA, math.Sqrt(8)) || c.Top1.SpreadB != nil ||
 		!near(c.Top1.Relative, relative) || len(c.Worst) != 2 || c.Worst[0] != (Pair{1, nil, 20, 16}) {
 		t.Errorf("%+v %+v", c, c.Top1)
+	}
+	if means := []Pair{{0, nil, 12, 13}, {1, nil, 20, 16}}; !slices.Equal(c.Means, means) || !slices.Equal(c.Differences, []float64{1, -4}) {
+		t.Errorf("means %v, differences %v", c.Means, c.Differences)
 	}
 }
 
@@ -276,7 +285,8 @@ func TestHTML(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 50000 {
 		v := 60 + 40*random.Float64()
-		many.points = append(many.points, point{top1: [2]float64{v, v - 30*random.Float64()}})
+		d := -30 * random.Float64()
+		many.Means, many.Differences = append(many.Means, Pair{A: v, B: v + d}), append(many.Differences, d)
 	}
 	r.Comparisons = append(r.Comparisons, many)
 	var page bytes.Buffer
