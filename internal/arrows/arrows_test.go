@@ -48,7 +48,8 @@ var layers = map[string][]string{
 	"results/published": {"internal", "configs", "cell", "results", "results/benchmark", "results/tables"},
 	"results/export":    {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published"},
 	"results/verify":    {"internal", "configs", "cell", "results", "results/benchmark"},
-	"results/compare":   {"internal", "configs", "cell", "results", "results/benchmark"},
+	"results/rank":      {},
+	"results/compare":   {"internal", "configs", "cell", "results", "results/benchmark", "results/rank"},
 	// Their tests query what was written and read again.
 	"results" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published", "results/export", "results/verify"},
 	"train":             {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", "results/benchmark", "results/published", "train/device", "train/checkpoint", "train/traintest", gomlx},
@@ -229,6 +230,7 @@ func TestViolations(t *testing.T) {
 		{"results/verify", "nb201/results/benchmark", true},
 		{"results/verify", "nb201/results/published", false},
 		{"results/compare", "nb201/results/published", false},
+		{"results/rank", "nb201/results", false},
 		{"train", "nb201/results/published", true},
 		{"train", "nb201/results/export", false},
 		{"scheduler", "nb201/results/published", false},

@@ -127,8 +127,8 @@ type layer struct {
 
 func newScatter(c Comparison) scatter {
 	a := axis{math.Inf(1), math.Inf(-1)}
-	for _, p := range c.points {
-		a.low, a.high = min(a.low, p.top1[0], p.top1[1]), max(a.high, p.top1[0], p.top1[1])
+	for _, p := range c.Means {
+		a.low, a.high = min(a.low, p.A, p.B), max(a.high, p.A, p.B)
 	}
 	margin := max((a.high-a.low)*0.04, 0.5)
 	a.low, a.high = a.low-margin, a.high+margin
@@ -137,8 +137,8 @@ func newScatter(c Comparison) scatter {
 	const grid = int(side / dot)
 	var counts [grid][grid]int
 	place := func(v float64) int { return a.cell(v, grid) }
-	for _, p := range c.points {
-		counts[place(p.top1[1])][place(p.top1[0])]++
+	for _, p := range c.Means {
+		counts[place(p.B)][place(p.A)]++
 	}
 	shades := []struct {
 		most    int
@@ -178,8 +178,8 @@ func newHistogram(c Comparison) histogram {
 	const bars = 41 // odd, so that one is centred on 0
 	const width = side / bars
 	var counts [bars]int
-	for _, p := range c.points {
-		counts[a.cell(p.top1[1]-p.top1[0], bars)]++
+	for _, d := range c.Differences {
+		counts[a.cell(d, bars)]++
 	}
 	h := histogram{Ticks: a.ticks(), Zero: a.position(0)}
 	for _, n := range counts {
