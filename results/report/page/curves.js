@@ -12,8 +12,14 @@ function drawnArchitectures() {
 }
 
 /** Draws the curves of an architecture too; the oldest ones make room. */
-function addCurve(i) {
+function drawCurvesOf(i) {
 	state.update({ chosen: [...drawnArchitectures().filter(other => other !== i), i].slice(-maxChosen) });
+}
+
+/** Draws the curves of an architecture too, and brings them into sight. */
+function showCurvesOf(i) {
+	drawCurvesOf(i);
+	byId("learning").scrollIntoView();
 }
 
 function removeCurve(i) {
@@ -21,7 +27,7 @@ function removeCurve(i) {
 }
 
 /** Adds the plot with its controls. */
-function addCurves() {
+function showCurves() {
 	const show = { sets: [], loss: false, seeds: false };
 	let unpacked = false;
 	const list = h("ul", { class: "chosen", "aria-label": "Architectures drawn" });
@@ -38,7 +44,7 @@ function addCurves() {
 			+ "between them to either side. Until architectures are chosen, these are the best, the median and the worst of those shown.",
 		section: "learning",
 		controls: [
-			list, curveAdder(), sets, seeds,
+			list, curveForm(), sets, seeds,
 			labelledSelect("Measure", [["top1", "accuracy"], ["loss", "loss"]], "top1", v => change({ loss: v === "loss" })),
 		],
 		uses: ["group", "set", "shown", "chosen"],
@@ -64,16 +70,16 @@ function addCurves() {
 }
 
 /** Makes the form that adds an architecture. */
-function curveAdder() {
+function curveForm() {
 	const input = h("input", { type: "search", placeholder: "index or genotype", size: "14", spellcheck: "false", autocomplete: "off" });
 	const add = event => {
 		event.preventDefault();
-		const [i] = findArchitectures(input.value, 1);
+		const [i] = matches(input.value, 1);
 		if (i === undefined) {
 			announce(`There is no architecture ${input.value}`);
 			return;
 		}
-		addCurve(i);
+		drawCurvesOf(i);
 		input.value = "";
 		announce(`Architecture ${data.index[i]} is drawn`);
 	};
@@ -92,7 +98,7 @@ function showCurveSets(fieldset, chosen, onchange) {
 			onchange(chosen);
 		});
 		box.querySelector("input").disabled = set.curves.length === 0;
-		box.append(lineSwatch(k));
+		box.append(swatch({ dash: k }));
 		return box;
 	});
 	fieldset.replaceChildren(h("legend", {}, "Sets"), ...boxes);
@@ -102,7 +108,7 @@ function showCurveSets(fieldset, chosen, onchange) {
 function showChosen(list) {
 	const mean = data.values(shownSet().mean);
 	list.replaceChildren(...drawnArchitectures().map((i, look) => h("li", {},
-		symbolSwatch(look),
+		swatch({ colour: look, symbol: look }),
 		h("button", { type: "button", class: "link", onclick: () => openArchitecture(i) }, `Architecture ${data.index[i]}`),
 		h("span", { class: "dim" }, percent(mean[i])),
 		h("button", { type: "button", class: "remove", "aria-label": `Remove architecture ${data.index[i]}`, onclick: () => removeCurve(i) }, "×"))));
@@ -182,9 +188,9 @@ function drawCurves(curves, group, loss) {
 	return {
 		first: [...banded.map(() => -1), ...offsets(curves)],
 		option: theme => ({
-			grid: { left: 62, right: few ? 52 : 16, top: 14, bottom: 44 },
+			grid: { left: 8, right: few ? 52 : 18, top: 14, bottom: 8 },
 			xAxis: epochAxis(theme, group.epochs),
-			yAxis: axis(theme, { type: "value", scale: true, name: loss ? "loss" : "accuracy, %", nameGap: 44 }),
+			yAxis: axis(theme, { type: "value", scale: true, name: loss ? "loss" : "accuracy, %", nameGap: 40 }),
 			series: [
 				...banded.map(c => bandSeries(c, theme, loss ? Infinity : 100)),
 				...curves.map(c => lineSeries(c, theme, few ? String(data.index[c.arch]) : "")),
@@ -249,4 +255,30 @@ function lineSeries(line, theme, label = "") {
 		endLabel: { show: label !== "", formatter: label, color, fontSize: 11, distance: 6 },
 		labelLayout: { moveOverlap: "shiftY" },
 	};
+}
+
+/** The symbols of ECharts, the empty ones without "empty", drawn around 0, 0. */
+const symbolPaths = {
+	circle: "M3.5 0a3.5 3.5 0 1 1-7 0a3.5 3.5 0 1 1 7 0z", rect: "M-3 -3h6v6h-6z", triangle: "M0 -3.8L3.8 3.2h-7.6z", diamond: "M0 -4.4L4 0L0 4.4L-4 0z",
+};
+
+/** Makes a picture of a line for a legend: in a colour or in that of text, with a dash, with a symbol or without one. */
+function swatch({ colour, dash = 0, symbol }) {
+	const make = (name, attributes, ...children) => {
+		const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+		for (const [key, v] of Object.entries(attributes)) element.setAttribute(key, v);
+		element.append(...children);
+		return element;
+	};
+	const pattern = dashes[dash % dashes.length];
+	const line = make("path", { d: "M-14 0H14", stroke: "currentColor", "stroke-width": "1.8", "stroke-dasharray": Array.isArray(pattern) ? pattern.join(" ") : "none" });
+	const parts = [line];
+	if (symbol !== undefined) {
+		const [, empty, shape] = symbols[symbol % symbols.length].match(/^(empty)?(.*)$/);
+		parts.push(make("path", {
+			d: symbolPaths[shape.toLowerCase()], fill: empty ? "var(--paper)" : "currentColor", stroke: "currentColor", "stroke-width": "1.5",
+		}));
+	}
+	const style = colour === undefined ? "" : `color: var(--series-${colour % 8})`;
+	return make("svg", { class: "swatch", viewBox: "-15 -6 30 12", width: "30", height: "12", "aria-hidden": "true", style }, ...parts);
 }

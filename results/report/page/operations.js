@@ -1,11 +1,6 @@
 // Distributions of accuracy: box plots by operation and edge, and a histogram. Both are of the
 // architectures shown, on the selected set.
 
-/** The edges of a cell, in the order of a genotype: [from node, to node]. */
-const edgeNodes = [[0, 1], [0, 2], [1, 2], [0, 3], [1, 3], [2, 3]];
-
-const edgeName = edge => edgeNodes[edge].join(" → ");
-
 /** Up to this number, architectures are drawn as dots on the boxes. */
 const maxDots = 150;
 
@@ -69,9 +64,9 @@ function binPoints(bins, describe) {
  */
 function histogramOption(theme, { bins, marks, x, y }) {
 	return {
-		grid: { left: 62, right: 20, top: 26, bottom: 44 },
+		grid: { left: 8, right: 18, top: 26, bottom: 8 },
 		xAxis: axis(theme, { type: "value", min: bins[0].low, max: bins.at(-1).high, splitLine: { show: false }, ...x }),
-		yAxis: axis(theme, { type: "value", minInterval: 1, name: y, nameGap: 44 }),
+		yAxis: axis(theme, { type: "value", minInterval: 1, name: y, nameGap: 40 }),
 		series: [{
 			type: "custom",
 			data: bins.map(b => [(b.low + b.high) / 2, b.count, b.low, b.high]),
@@ -96,7 +91,7 @@ function histogramOption(theme, { bins, marks, x, y }) {
 }
 
 /** Adds the box plots and the histogram. */
-function addOperations() {
+function showOperations() {
 	let edge = "";
 	const plot = addPlot({
 		name: "operations",
@@ -104,11 +99,11 @@ function addOperations() {
 		about: "Mean accuracy of the architectures with an operation on an edge. A box spans the quartiles and is divided at the median; "
 			+ "its whiskers reach from the 5th to the 95th percentile. A click on a box shows only its architectures; another one shows all again.",
 		section: "operations",
-		controls: [labelledSelect("Edge", [["", "all"], ...edgeNodes.map((_, e) => [String(e), edgeName(e)])], edge, v => {
+		controls: [labelledSelect("Edge", [["", "all"], ...edgeNames.map((name, e) => [String(e), name])], edge, v => {
 			edge = v;
 			plot.invalidate();
 		})],
-		compute: () => computeBoxes(edge === "" ? edgeNodes.map((_, e) => e) : [Number(edge)]),
+		compute: () => computeBoxes(edge === "" ? edgeNames.map((_, e) => e) : [Number(edge)]),
 		open: ({ arch, box }) => (arch >= 0 ? openArchitecture(arch) : toggleFilter(box)),
 	});
 	addPlot({
@@ -153,7 +148,7 @@ function computeBoxes(edges) {
 	if (order.length === 0) return { empty: noneShown };
 	const values = data.values(shownSet().mean);
 	const boxes = boxesOf(edges, order, values);
-	const name = ({ edge, operation }) => `${content.operations[operation]} on edge ${edgeName(edge)}`;
+	const name = ({ edge, operation }) => `${content.operations[operation]} on edge ${edgeNames[edge]}`;
 	const byMedian = boxes.toSorted((a, b) => a.median - b.median);
 	const dots = order.length > maxDots ? [] : boxes.flatMap(box => box.members.map(i => ({ box, i })));
 	const rows = edges.length * content.operations.length;
@@ -166,7 +161,7 @@ function computeBoxes(edges) {
 			{ name: "edge" }, { name: "operation" }, { name: "architectures" },
 			...["5th percentile, %", "lower quartile, %", "median, %", "upper quartile, %", "95th percentile, %"].map(text => ({ name: text, format: fixed(2) })),
 		],
-		rows: boxes.map(b => [edgeName(b.edge), content.operations[b.operation], b.members.length, b.low, b.q1, b.median, b.q3, b.high]),
+		rows: boxes.map(b => [edgeNames[b.edge], content.operations[b.operation], b.members.length, b.low, b.q1, b.median, b.q3, b.high]),
 		points: [
 			...boxes.map(box => ({ label: name(box), arch: -1, x: box.median, y: box.row, series: box.row, box })),
 			...dots.map(({ box, i }) => ({ label: `Architecture ${data.index[i]}, ${name(box)}`, arch: i, x: values[i], y: box.row, series: box.row, box })),
@@ -186,10 +181,10 @@ function boxOption(theme, boxes, rows, edges, dots) {
 	const category = { type: "category", data: Array.from({ length: rows }, (_, row) => String(row)), inverse: true, axisTick: { show: false } };
 	const label = row => {
 		const operation = `{name|${content.operations[row % n]}}`;
-		return row % n === 0 ? `{edge|${edgeName(edges[row / n])}}  ${operation}` : operation;
+		return row % n === 0 ? `{edge|${edgeNames[edges[row / n]]}}  ${operation}` : operation;
 	};
 	return {
-		grid: { left: 136, right: 58, top: 8, bottom: 44 },
+		grid: { left: 8, right: 8, top: 8, bottom: 8 },
 		xAxis: axis(theme, { type: "value", scale: true, name: "accuracy, %" }),
 		yAxis: [
 			axis(theme, {

@@ -5,7 +5,7 @@ const sequential = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
 const diverging = ["#b2182b", "#ef8a62", "#f7f7f7", "#67a9cf", "#2166ac"];
 
 /** Adds the matrix of correlations and the lines over epochs. */
-function addRanks() {
+function showRanks() {
 	addRankMatrix();
 	addEarlyRanks();
 }
@@ -138,7 +138,7 @@ function computeEarly(measures, list) {
 			epochs: known.map(at => m.epochs[at] + 1), values: known.map(at => m.early[at]),
 		};
 	}).filter(line => line.values.length > 1);
-	list.replaceChildren(...lines.map(line => h("li", {}, lineSwatch(line.look, line.dash), line.name)));
+	list.replaceChildren(...lines.map(line => h("li", {}, swatch({ colour: line.look, dash: line.dash, symbol: line.look }), line.name)));
 	if (lines.length === 0) return { empty: `${groupName(shownGroup())}: accuracies after early epochs are not known.` };
 	const quarter = line => line.values[line.epochs.findIndex(epoch => epoch >= line.epochs.at(-1) / 4)];
 	return {
@@ -149,9 +149,9 @@ function computeEarly(measures, list) {
 		describe: ({ x, y }) => [["epoch", count(x)], ["tau", fixed(3)(y)]],
 		first: offsets(lines),
 		option: theme => ({
-			grid: { left: 62, right: 16, top: 14, bottom: 44 },
+			grid: { left: 8, right: 18, top: 14, bottom: 8 },
 			xAxis: epochAxis(theme, Math.max(...lines.map(line => line.epochs.at(-1)))),
-			yAxis: axis(theme, { type: "value", scale: true, max: 1, name: "tau", nameGap: 44 }),
+			yAxis: axis(theme, { type: "value", scale: true, max: 1, name: "tau", nameGap: 40 }),
 			series: lines.map(line => lineSeries(line, theme)),
 		}),
 	};
