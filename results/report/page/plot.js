@@ -81,7 +81,7 @@ function quantile(sorted, share) {
 }
 
 /**
- * Returns the range of an axis for values, with some room. Outliers, which lie far below the lower
+ * Returns the range of an axis of percentages for values. Outliers, which lie far below the lower
  * quartile, are outside it; they are counted in `below`.
  */
 function mainRange(values) {
@@ -93,10 +93,15 @@ function mainRange(values) {
 	return { ...withRoom(sorted[below], sorted[sorted.length - 1]), below };
 }
 
-/** Returns a range with some room on both sides, within 0 and 100 (percent). */
+/** Returns a range that ends at round numbers, with some room, within 0 and 100 (percent). */
 function withRoom(low, high) {
-	const room = Math.max(0.04 * (high - low), 0.1);
-	return { min: Math.max(0, Math.floor((low - room) * 10) / 10), max: Math.min(100, Math.ceil((high + room) * 10) / 10) };
+	const span = Math.max(high - low, 0.5);
+	const power = 10 ** Math.floor(Math.log10(span / 5));
+	const interval = power * [1, 2, 5, 10].find(step => step * power * 5 >= 0.8 * span);
+	const round = (v, to) => Number((to(v / interval) * interval).toFixed(6));
+	return {
+		min: Math.max(0, round(low - 0.02 * span, Math.floor)), max: Math.min(100, round(high + 0.02 * span, Math.ceil)), interval,
+	};
 }
 
 // Jobs run one at a time, each in a task of its own, so that the page stays responsive.

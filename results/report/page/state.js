@@ -69,3 +69,6 @@ const shownGroup = () => content.groups[state.group];
 const shownSet = () => shownGroup()?.sets[state.set];
 
 const groupName = g => `${g.dataset}, ${g.epochs} epochs`;
+
+/** The edges of a cell, in the order of the genotype string. */
+const edgeNames = ["0 → 1", "0 → 2", "1 → 2", "0 → 3", "1 → 3", "2 → 3"];
