@@ -6,7 +6,7 @@
 // spread between seeds is the standard deviation among the trials of an architecture,
 // pooled over the architectures.
 //
-// Start at [Run]. Rank correlations are in package rank, and the page with plots in html.go.
+// Start at [Run]. Rank correlations are in package rank; package report draws the comparison.
 package compare
 
 import (
