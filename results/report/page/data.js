@@ -1,0 +1,145 @@
+// Unpacks what the page shows: the JSON and, beside it, the packed columns of numbers (see pack.go
+// and content.go).
+
+/** Returns the text of a script element, which it removes: the text is long and needed once. */
+function takeText(id) {
+	const element = document.getElementById(id);
+	const text = element.textContent.trim();
+	element.remove();
+	return text;
+}
+
+/** Unpacks base64 of deflated bytes, in pieces, so that no task is long. */
+async function unpack(text) {
+	const pieceLength = 1 << 19; // a multiple of 4
+	let at = 0;
+	const packed = new ReadableStream({
+		async pull(controller) {
+			await nextTask();
+			const piece = atob(text.slice(at, at + pieceLength));
+			const bytes = new Uint8Array(piece.length);
+			for (let i = 0; i < piece.length; i++) bytes[i] = piece.charCodeAt(i);
+			controller.enqueue(bytes);
+			at += pieceLength;
+			if (at >= text.length) controller.close();
+		},
+	}, { highWaterMark: 1 });
+	const unpacked = packed.pipeThrough(new DecompressionStream("deflate-raw"));
+	return new Uint8Array(await new Response(unpacked).arrayBuffer());
+}
+
+/** Resolves in a task of its own. */
+function nextTask() {
+	return new Promise(resolve => {
+		const channel = new MessageChannel();
+		channel.port1.onmessage = () => {
+			channel.port1.close();
+			resolve();
+		};
+		channel.port2.postMessage(null);
+	});
+}
+
+/** Links each packed column in the content with the one that it is the difference from. */
+function linkColumns(content) {
+	const byPlace = new Map();
+	const columns = [];
+	const visit = value => {
+		if (typeof value !== "object" || value === null) return;
+		if ("planes" in value && !value.mean) {
+			byPlace.set(`${value.block}:${value.at}`, value);
+			columns.push(value);
+		}
+		Object.values(value).forEach(visit);
+	};
+	visit(content);
+	for (const c of columns) {
+		if (c.after) c.previous = byPlace.get(c.after.join(":"));
+	}
+}
+
+/** Returns the columns of a run of n values each. */
+function expandRun(run, n) {
+	const columns = [];
+	for (let k = 0; k < run.count; k++) {
+		columns.push({
+			block: run.block, at: run.at + k * n * run.planes, planes: run.planes, scale: run.scale,
+			previous: run.chain && k > 0 ? columns[k - 1] : run.previous,
+		});
+	}
+	if (run.last) columns.push(run.last);
+	return columns;
+}
+
+/**
+ * Loads the page's data. Positions are those of architectures in the columns; indices are those in
+ * the search space.
+ */
+async function load() {
+	const content = JSON.parse(takeText("content"));
+	linkColumns(content);
+	const n = content.source.architectures;
+	for (const set of content.groups.flatMap(g => g.sets)) {
+		set.curves = set.curves.map(run => expandRun(run, n));
+		set.loss_curves = (set.loss_curves ?? []).map(run => expandRun(run, n));
+		set.sd = set.sd ? expandRun(set.sd, n) : [];
+	}
+	const blocks = [await unpack(takeText("summary")), null];
+	const cache = new WeakMap(); // values of columns of the summary
+
+	const level = (column, i) => {
+		const bytes = blocks[column.block];
+		let code = 0;
+		for (let plane = column.planes - 1; plane >= 0; plane--) code = 256 * code + bytes[column.at + plane * n + i];
+		if (code === 0) return -1;
+		const z = code - 1;
+		if (!column.previous) return z;
+		return (Math.max(level(column.previous, i), 0) + ((z >>> 1) ^ -(z & 1))) & 0xffff;
+	};
+	/** Returns the value of one architecture in a column, NaN where it is missing. */
+	const value = (column, i) => {
+		if (column.mean) {
+			const known = column.mean.map(c => value(c, i)).filter(v => !Number.isNaN(v));
+			return known.reduce((sum, v) => sum + v, 0) / known.length;
+		}
+		const q = level(column, i);
+		const { kind, step, low, ratio, values } = column.scale;
+		if (q < 0) return NaN;
+		if (kind === "table") return values[q];
+		return kind === "log" ? low * ratio ** q : q * step;
+	};
+	/** Returns the values of all architectures in a column: do not change them. */
+	const values = column => {
+		let all = cache.get(column);
+		if (!all) {
+			all = new Float64Array(n);
+			for (let i = 0; i < n; i++) all[i] = value(column, i);
+			if (column.block === 0) cache.set(column, all);
+		}
+		return all;
+	};
+
+	const index = Int32Array.from(values(content.index));
+	const positions = new Map(Array.from(index, (v, i) => [v, i]));
+	const codes = values(content.code);
+	/** Returns the operations of an architecture, as positions in content.operations, by edge. */
+	const ops = i => [1, 5, 25, 125, 625, 3125].map(place => Math.floor(codes[i] / place) % 5);
+	const genotype = i => {
+		const names = ops(i).map(op => content.operations[op]);
+		return `|${names[0]}~0|+|${names[1]}~0|${names[2]}~1|+|${names[3]}~0|${names[4]}~1|${names[5]}~2|`;
+	};
+	let curves;
+	return {
+		content, n, index, ops, genotype, value, values,
+		cls: i => values(content.class)[i],
+		position: v => positions.get(v) ?? -1,
+		/** Resolves once the columns of curves are unpacked, which starts when they are first needed. */
+		get curves() {
+			curves ??= unpack(takeText("curves")).then(bytes => { blocks[1] = bytes; });
+			return curves;
+		},
+	};
+}
+
+const data = await load();
+const content = data.content;

@@ -1,0 +1,137 @@
+// Makes elements, texts of numbers, tables and CSV. Text from the data becomes text nodes only.
+
+/**
+ * Makes an element. Attributes that are functions become event listeners (`onclick`), true becomes
+ * an empty attribute, and false, null and undefined none. Children are elements, texts or null.
+ */
+function h(tag, attributes = {}, ...children) {
+	const element = document.createElement(tag);
+	for (const [name, value] of Object.entries(attributes)) {
+		if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
+		else if (value === true) element.setAttribute(name, "");
+		else if (value !== false && value != null) element.setAttribute(name, value);
+	}
+	element.append(...children.flat().filter(child => child != null));
+	return element;
+}
+
+const byId = id => document.getElementById(id);
+
+/** Makes a select from [value, text] pairs, in a label. `onchange` receives the value. */
+function labelledSelect(label, options, value, onchange, attributes = {}) {
+	const select = h("select", { ...attributes, onchange: () => onchange(select.value) });
+	setOptions(select, options, value);
+	return h("label", { class: "control" }, h("span", {}, label), select);
+}
+
+function setOptions(select, options, value) {
+	select.replaceChildren(...options.map(([v, text]) => h("option", { value: v }, text)));
+	select.value = value;
+}
+
+/** Makes a checkbox in a label. `onchange` receives whether it is checked. */
+function labelledCheckbox(label, checked, onchange) {
+	const input = h("input", { type: "checkbox", checked, onchange: () => onchange(input.checked) });
+	return h("label", { class: "control check" }, input, h("span", {}, label));
+}
+
+const missingText = "–";
+
+/** Returns a formatter of numbers with this many decimals. */
+const fixed = decimals => v => (v == null || Number.isNaN(v) ? missingText : v.toFixed(decimals));
+
+/** Formats a percentage. */
+const percent = v => `${fixed(2)(v)} %`;
+
+const thousands = new Intl.NumberFormat("en");
+/** Formats a whole number, or a number that need not be exact, with separators. */
+const count = v => (v == null || Number.isNaN(v) ? missingText : thousands.format(v));
+
+/** Formats a number of any size with three or more significant digits. */
+function short(v) {
+	if (v == null || Number.isNaN(v)) return missingText;
+	const size = Math.abs(v);
+	if (size >= 1000) return thousands.format(Math.round(v));
+	if (size >= 100 || v === 0) return v.toFixed(0);
+	return size >= 0.001 ? String(Number(v.toPrecision(3))) : v.toExponential(2);
+}
+
+/** Formats a duration, given in seconds. */
+function duration(v) {
+	if (v == null || Number.isNaN(v)) return missingText;
+	if (v < 120) return `${short(v)} s`;
+	return v < 7200 ? `${short(v / 60)} min` : `${short(v / 3600)} h`;
+}
+
+const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+/** Reads a sentence to users of screen readers. */
+function announce(text) {
+	byId("announcer").textContent = text;
+}
+
+const pageRows = 100;
+
+/**
+ * Makes a table of 100 rows a page.
+ * @param {{caption?: string, columns: {name: string, format?: function, arch?: boolean, text?: boolean, code?: boolean}[],
+ *   rows: Array[] | function}} table `arch` marks a column of indices of architectures, which become
+ *   buttons that open them, `code` one of genotype strings; `text` aligns a column to the left, as
+ *   those of text are.
+ */
+function makeTable({ caption, columns, rows }) {
+	const all = typeof rows === "function" ? rows() : rows;
+	const left = columns.map((c, k) => c.text || all.some(row => typeof row[k] === "string"));
+	const side = k => (left[k] ? "text" : null);
+	const body = h("tbody");
+	const table = h("table", {},
+		caption && h("caption", {}, caption),
+		h("thead", {}, h("tr", {}, columns.map((c, k) => h("th", { scope: "col", class: side(k) }, c.name)))),
+		body);
+	const cell = (c, v) => {
+		if (c.arch) return h("button", { type: "button", class: "link", onclick: () => openArchitecture(data.position(v)) }, String(v));
+		if (c.code) return h("code", {}, v);
+		if (c.format && typeof v !== "string") return c.format(v);
+		return v == null || Number.isNaN(v) ? missingText : String(v);
+	};
+	const where = h("span", { role: "status" });
+	let first = 0;
+	const show = at => {
+		first = at;
+		const page = all.slice(first, first + pageRows);
+		body.replaceChildren(...page.map(row =>
+			h("tr", {}, columns.map((c, k) => h("td", { class: side(k) }, cell(c, row[k]))))));
+		where.textContent = `Rows ${count(first + 1)} to ${count(first + page.length)} of ${count(all.length)}`;
+		previous.disabled = first === 0;
+		next.disabled = first + pageRows >= all.length;
+	};
+	const previous = h("button", { type: "button", onclick: () => show(first - pageRows) }, "Previous");
+	const next = h("button", { type: "button", onclick: () => show(first + pageRows) }, "Next");
+	show(0);
+	return h("div", { class: "table" },
+		h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": caption ?? "Table" }, table),
+		all.length > pageRows ? h("div", { class: "pager" }, previous, next, where) : null);
+}
+
+/**
+ * Returns a cell of a CSV record. Text that a spreadsheet would take for a formula gets a leading
+ * apostrophe, as in results/tables/csv.go.
+ */
+function csvCell(v) {
+	if (v == null || Number.isNaN(v)) return "";
+	if (typeof v === "number") return String(v);
+	const text = /^'*[=+\-@\t\r]/.test(v) ? `'${v}` : v;
+	return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** Returns CSV as of RFC 4180, with a header. */
+function csvText({ columns, rows }) {
+	const all = typeof rows === "function" ? rows() : rows;
+	return [columns.map(c => c.name), ...all].map(row => row.map(csvCell).join(",") + "\r\n").join("");
+}
+
+function download(name, type, text) {
+	const url = URL.createObjectURL(new Blob([text], { type }));
+	h("a", { href: url, download: name }).click();
+	setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

@@ -1,0 +1,151 @@
+// Fills the top of the page and the toolbar, and adds all sections.
+
+function showTop() {
+	const { source, program, made, notes } = content;
+	byId("source-path").textContent = source.path;
+	const facts = [
+		["Format", source.format],
+		["Architectures", count(source.architectures)],
+		["Trials", count(source.trials)],
+	];
+	if (made) {
+		const minute = new Date(made).toISOString().slice(0, 16).replace("T", " ");
+		facts.push(["Report made", h("time", { datetime: made }, `${minute} UTC`)]);
+	}
+	byId("facts").append(...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+	byId("footer").append(`Made by ${program}. Plots are drawn by Apache ECharts (Apache License 2.0), which is part of this file.`);
+	if (notes?.length > 0) {
+		byId("notes").hidden = false;
+		byId("notes").querySelector("summary").textContent = plural(notes.length, "note");
+		byId("notes").querySelector("ul").append(...notes.map(note => h("li", {}, note)));
+	}
+}
+
+function showNavigation() {
+	byId("sections").append(...[...document.querySelectorAll("main > section")].map(section =>
+		h("li", {}, h("a", { href: `#${section.id}` }, section.querySelector("h2").textContent))));
+}
+
+/** Makes the choices of dataset, schedule and set follow each other. */
+function showChoices() {
+	const datasets = [...new Set(content.groups.map(g => g.dataset))];
+	const scheduleName = g => (g.schedule === String(g.epochs) ? groupEpochs(g) : `${g.schedule} (${groupEpochs(g)})`);
+	const groupsOf = dataset => content.groups.map((g, k) => [g, k]).filter(([g]) => g.dataset === dataset);
+	const controls = {
+		dataset: labelledSelect("Dataset", [], "", dataset => {
+			const groups = groupsOf(dataset);
+			const same = groups.find(([g]) => g.epochs === shownGroup().epochs) ?? groups[groups.length - 1];
+			state.update({ group: same[1] });
+		}, { id: "dataset" }),
+		schedule: labelledSelect("Schedule", [], "", k => state.update({ group: Number(k) }), { id: "schedule" }),
+		set: labelledSelect("Set", [], "", k => state.update({ set: Number(k) }), { id: "set" }),
+	};
+	byId("choices").append(...Object.values(controls));
+	const fill = () => {
+		const group = shownGroup();
+		if (!group) return;
+		setOptions(byId("dataset"), datasets.map(d => [d, d]), group.dataset);
+		setOptions(byId("schedule"), groupsOf(group.dataset).map(([g, k]) => [String(k), scheduleName(g)]), String(state.group));
+		setOptions(byId("set"), group.sets.map((s, k) => [String(k), s.name]), String(state.set));
+	};
+	state.subscribe(changed => (changed.has("group") || changed.has("set")) && fill());
+	fill();
+}
+
+const groupEpochs = g => plural(g.epochs, "epoch");
+
+/** Adds a filter for each edge. They are in sight on wide windows, and fold away on narrow ones. */
+function showFilters() {
+	const edges = byId("edges"), filter = byId("filter");
+	const options = [["", "any"], ...content.operations.map(name => [name, name])];
+	edges.append(...edgeNames.map((name, edge) =>
+		labelledSelect(name, options, "", op => state.update({ edges: state.edges.with(edge, op) }), {
+			"data-edge": String(edge), "aria-label": `Operation on the edge ${name}`,
+		})));
+	const reset = h("button", { type: "button", id: "reset", onclick: () => state.update({ edges: noFilter }) }, "Reset");
+	edges.append(reset);
+	const wide = matchMedia("(min-width: 60rem)");
+	const fold = () => { filter.open = wide.matches; };
+	wide.addEventListener("change", fold);
+	fold();
+	const show = () => {
+		const active = state.edges.some(op => op !== "");
+		edges.querySelectorAll("select").forEach((select, edge) => {
+			select.value = state.edges[edge];
+			select.classList.toggle("set", select.value !== "");
+		});
+		reset.disabled = !active;
+		filter.classList.toggle("active", active);
+		byId("shown").textContent = `${count(state.shown.length)} of ${plural(data.n, "architecture")}`;
+	};
+	state.subscribe(changed => changed.has("shown") && show());
+	show();
+}
+
+/**
+ * Returns the positions of architectures that match a text, the best match first: those of this
+ * index or genotype string, then those whose index begins with it or whose genotype contains it.
+ */
+function matches(text, most) {
+	const wanted = text.trim().toLowerCase();
+	if (wanted === "") return [];
+	const found = [];
+	const exact = /^\d+$/.test(wanted) ? data.position(Number(wanted)) : -1;
+	if (exact >= 0) found.push(exact);
+	for (let i = 0; i < data.n && found.length < most; i++) {
+		if (i === exact) continue;
+		if (/^\d+$/.test(wanted) ? String(data.index[i]).startsWith(wanted) : data.genotype(i).includes(wanted)) found.push(i);
+	}
+	return found;
+}
+
+function showSearch() {
+	const list = h("datalist", { id: "matches" });
+	const open = () => {
+		const [first] = matches(input.value, 1);
+		if (first === undefined) announce(`No architecture matches ${input.value}.`);
+		else openArchitecture(first);
+		input.setAttribute("aria-invalid", String(first === undefined && input.value.trim() !== ""));
+	};
+	const input = h("input", {
+		type: "search", id: "search", list: "matches", autocomplete: "off", spellcheck: "false", placeholder: "Index or genotype",
+		oninput: () => {
+			input.removeAttribute("aria-invalid");
+			list.replaceChildren(...matches(input.value, 12).map(i => h("option", { value: String(data.index[i]), label: data.genotype(i) })));
+		},
+		onkeydown: event => event.key === "Enter" && open(),
+	});
+	byId("find").append(h("label", { class: "control" }, h("span", {}, "Search"), input), list);
+}
+
+function showThemeButton() {
+	const themes = ["auto", "light", "dark"];
+	const button = byId("theme");
+	let at = 0;
+	button.addEventListener("click", () => {
+		at = (at + 1) % themes.length;
+		button.textContent = `Theme: ${themes[at]}`;
+		document.documentElement.dataset.theme = themes[at];
+		changeTheme();
+	});
+}
+
+showTop();
+showChoices();
+showFilters();
+showSearch();
+showThemeButton();
+showCost();
+showCurves();
+showOperations();
+showCells();
+showRanks();
+showAgainst();
+showHealth();
+showNavigation();
+
+// The plots in sight are drawn after the observers of their places have reported.
+requestAnimationFrame(() => requestAnimationFrame(async () => {
+	await working;
+	document.documentElement.dataset.ready = "true";
+}));
