@@ -113,7 +113,11 @@ function showSearch() {
 			input.removeAttribute("aria-invalid");
 			list.replaceChildren(...matches(input.value, 12).map(i => h("option", { value: String(data.index[i]), label: data.genotype(i) })));
 		},
-		onkeydown: event => event.key === "Enter" && open(),
+		onkeydown: event => {
+			if (event.key !== "Enter") return;
+			event.preventDefault(); // or Enter would press the button of the dialog that has the focus then
+			open();
+		},
 	});
 	byId("find").append(h("label", { class: "control" }, h("span", {}, "Search"), input), list);
 }
