@@ -85,7 +85,7 @@ func (v *View) draw(width, height int) []string {
 	for i := range drawings {
 		drawings[i] = v.curves[i].sparkline()
 	}
-	lines := strings.Split(strings.TrimSuffix(v.state.WorkerTable(width-1, drawings), "\n"), "\n")
+	lines := strings.Split(strings.TrimSuffix(v.state.WorkerTable(width, drawings), "\n"), "\n")
 	if room := max(height-4, 2); len(lines) > room {
 		rest := len(lines) - room
 		lines = append(lines[:room], "... and "+quantity.Format(rest, "more worker"))

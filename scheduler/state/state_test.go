@@ -58,13 +58,13 @@ func TestWorkerTable(t *testing.T) {
 cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s
 cuda:1  -                               idle                  -         5s
 `
-	const passes = `device  trial                           at                    images/s  for     loss    train %  evaluation %
-cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s  0.4568  84.57    x-valid 80.12
-cuda:1  -                               idle                  -         5s      -       -        -
+	const passes = `device  trial                           at                    images/s  for     loss   train %  evaluation %
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s  0.457  84.57    x-valid 80.12
+cuda:1  -                               idle                  -         5s      -      -        -
 `
-	const wide = `device  trial                           at                    images/s  for     loss    train %  evaluation %   so far
-cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s  0.4568  84.57    x-valid 80.12  ▁▂█
-cuda:1  -                               idle                  -         5s      -       -        -              -
+	const wide = `device  trial                           at                    images/s  for     loss   train %  evaluation %   so far
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s  0.457  84.57    x-valid 80.12  ▁▂█
+cuda:1  -                               idle                  -         5s      -      -        -              -
 `
 	drawings := []string{"▁▂█", "-"}
 	for _, test := range []struct {

@@ -11,11 +11,13 @@ import (
 	"nb201/internal/inert"
 )
 
-// wideTable is the least width, in columns, of a table of workers with the results of passes.
-const wideTable = 110
+// wideTerminal is the number of columns that a terminal needs to show the results of passes.
+const wideTerminal = 110
 
-// WorkerTable formats the workers as a table with a header. If width is at least 110, the table also
-// has the last passes and, if given, a drawing for each worker, as far as they fit into width.
+// WorkerTable formats the workers as a table with a header. If width, in columns, is at least 110,
+// the table also has the last passes and, if given, a drawing for each worker, as far as they fit
+// and leave the last column free, as displays do. The loss is that of the training pass. Without a
+// terminal, width is 0.
 func (s Run) WorkerTable(width int, drawings []string) string {
 	more := []column{
 		{"loss", func(w Worker, _ int) string { return w.Training.loss() }},
@@ -25,8 +27,8 @@ func (s Run) WorkerTable(width int, drawings []string) string {
 	if drawings != nil {
 		more = append(more, column{"so far", func(_ Worker, i int) string { return drawings[i] }})
 	}
-	for ; width >= wideTable && len(more) > 0; more = more[:len(more)-1] {
-		if text := s.table(more); fits(text, width) {
+	for ; width >= wideTerminal && len(more) > 0; more = more[:len(more)-1] {
+		if text := s.table(more); fits(text, width-1) {
 			return text
 		}
 	}
@@ -80,7 +82,7 @@ func (p *Pass) loss() string {
 	if p == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.4g", p.Loss)
+	return fmt.Sprintf("%.3g", p.Loss)
 }
 
 // top1 formats the accuracy of a pass. A value that no accuracy has is shortened.
