@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -56,33 +57,47 @@ func text(t *testing.T, svg []byte) string {
 	}
 }
 
-// write writes a chart in both formats, twice, checks both, and returns the texts of the SVG.
+// encode returns the file of a chart.
+func encode(t *testing.T, c *Chart, f Format) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := c.Write(&b, f); err != nil {
+		t.Fatal(err)
+	}
+	if !IsPlot(b.Bytes()[:1024]) {
+		t.Errorf("the %s is not recognised as a plot", f)
+	}
+	return b.Bytes()
+}
+
+// write writes a chart in both formats, checks both, and returns the texts of the SVG.
 func write(t *testing.T, c *Chart) string {
 	t.Helper()
-	var files [2]map[Format][]byte
-	for i := range files {
-		files[i] = map[Format][]byte{}
-		for _, f := range []Format{SVG, PNG} {
-			var b bytes.Buffer
-			if err := c.Write(&b, f); err != nil {
-				t.Fatal(err)
-			}
-			files[i][f] = b.Bytes()
-			if !IsPlot(b.Bytes()[:1024]) {
-				t.Errorf("the %s is not recognised as a plot", f)
-			}
-		}
-	}
-	for f, bytesOf := range files[0] {
-		if !bytes.Equal(bytesOf, files[1][f]) {
-			t.Errorf("two %s files of the same chart differ", f)
-		}
-	}
-	image, err := png.Decode(bytes.NewReader(files[0][PNG]))
+	image, err := png.Decode(bytes.NewReader(encode(t, c, PNG)))
 	if err != nil || image.Bounds().Dx() < 1000 {
 		t.Errorf("the PNG is %v: %v", image.Bounds(), err)
 	}
-	return text(t, files[0][SVG])
+	return text(t, encode(t, c, SVG))
+}
+
+// The same data give the same files, whatever the order in which architectures are read.
+func TestSameBytes(t *testing.T) {
+	best := &benchmark.Best{Index: 1, Accuracy: 50, FLOPs: 3}
+	a, b := benchmark.Compared{Index: 1, Accuracy: 50, FLOPs: 3}, benchmark.Compared{Index: 2, Accuracy: 40, FLOPs: 4}
+	for _, f := range []Format{SVG, PNG} {
+		var files [][]byte
+		for _, compared := range [][]benchmark.Compared{{a, b}, {b, a}} {
+			curves, err1 := Curves(5, genotype, "", []Trial{trial("cifar10", "12", 1, 10, 50), trial("cifar100", "12", 2, 20, 60)})
+			costs, err2 := Costs(best, compared)
+			if err := errors.Join(err1, err2); err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, slices.Concat(encode(t, curves, f), encode(t, costs, f)))
+		}
+		if !bytes.Equal(files[0], files[1]) {
+			t.Errorf("two %s files of the same data differ", f)
+		}
+	}
 }
 
 func TestCurves(t *testing.T) {
@@ -209,7 +224,9 @@ func TestCosts(t *testing.T) {
 	for i := range 15_625 {
 		compared = append(compared, benchmark.Compared{Index: 15_624 - i, Accuracy: 84.8 + 0.1*math.Sin(float64(i)), FLOPs: 8 + float64(i*i%212)})
 	}
-	best := &benchmark.Best{Index: 7, Genotype: genotype, Dataset: "cifar10-valid", Set: "x-valid", HP: "12", Accuracy: 84.9, FLOPs: 100.25, Compared: len(compared)}
+	best := &benchmark.Best{
+		Index: 7, Genotype: genotype, Dataset: "cifar10-valid", Set: "x-valid", HP: "12", Accuracy: 84.9, FLOPs: 100.25, Compared: len(compared),
+	}
 	c, err := Costs(best, compared)
 	if err != nil {
 		t.Fatal(err)
@@ -223,9 +240,8 @@ func TestCosts(t *testing.T) {
 			t.Errorf("the chart lacks %q:\n%s", want, got)
 		}
 	}
-	var b bytes.Buffer
-	if err := c.Write(&b, SVG); err != nil || b.Len() > 3e6 {
-		t.Errorf("the SVG has %d bytes: %v", b.Len(), err)
+	if n := len(encode(t, c, SVG)); n > 3e6 {
+		t.Errorf("the SVG has %d bytes", n)
 	}
 }
 

@@ -390,7 +390,9 @@ func FuzzReadRun(f *testing.F) {
 	trial := digits(1, 2, 1)
 	for _, s := range []state.Run{
 		{},
-		{Host: "h", PID: 7, Started: time.Unix(1e9, 0), Workers: []state.Worker{{Device: "cpu", Trial: &trial, Stage: "train", Training: &state.Pass{Set: "train", Loss: 1e300, Top1: -1e300}}}},
+		{Host: "h", PID: 7, Started: time.Unix(1e9, 0), Workers: []state.Worker{
+			{Device: "cpu", Trial: &trial, Stage: "train", Training: &state.Pass{Set: "train", Loss: 1e300, Top1: -1e300}},
+		}},
 		{Host: "h", PID: 7, LastHour: state.Throughput{Seconds: 1e-300, Trials: 1, Images: 1e300}},
 	} {
 		text, err := json.Marshal(s)
