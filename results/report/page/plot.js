@@ -58,7 +58,7 @@ function axis(theme, more) {
 		nameLocation: "middle",
 		nameGap: 30,
 		nameTextStyle: { color: theme.dim, fontSize: 12 },
-		axisLine: { show: true, lineStyle: { color: theme.line } },
+		axisLine: { show: true, onZero: false, lineStyle: { color: theme.line } },
 		axisTick: { show: true, lineStyle: { color: theme.line } },
 		axisLabel: { color: theme.dim, fontSize: 11, hideOverlap: true },
 		splitLine: { show: true, lineStyle: { color: theme.grid } },
