@@ -12,25 +12,25 @@ function paretoFront(positions, cost, accuracy) {
 
 function showCost() {
 	let chosen = costs[0];
-	let all = false; // accuracies, also those far below the others
+	let range = "main";
 
 	const control = labelledSelect("Cost", [], "", key => {
 		chosen = costs.find(cost => cost.key === key);
 		plot.invalidate();
 	});
 	const select = control.querySelector("select");
-	const checkbox = labelledCheckbox("Include outliers", all, checked => {
-		all = checked;
+	const ranges = labelledSelect("Accuracies", [["main", "without outliers"], ["all", "all"], ["best", "the best tenth"]], range, value => {
+		range = value;
 		plot.invalidate();
 	});
-	const front = h("div", { id: "front" });
+	const frontTable = h("div", { id: "front" });
 	const plot = addPlot({
-		name: "cost", section: "cost", title: "Mean accuracy by cost", controls: [control, checkbox],
+		name: "cost", section: "cost", title: "Mean accuracy by cost", controls: [control, ranges],
 		about: "A point is an architecture: its mean top-1 accuracy over its trials after the last epoch, in percent, and what it costs. " +
 			"The line with diamonds is the Pareto front: no other architecture is more accurate at the same or a lower cost.",
 		compute,
 	});
-	byId("cost").append(front);
+	byId("cost").append(frontTable);
 
 	/** Returns the costs that are known in the group, with their columns' values. */
 	function knownCosts(group) {
@@ -40,7 +40,7 @@ function showCost() {
 	function compute() {
 		const group = shownGroup(), set = shownSet();
 		const known = group ? knownCosts(group) : [];
-		front.hidden = true;
+		frontTable.hidden = true;
 		if (!set || known.length === 0) return { empty: "The benchmark has no accuracy or no cost on this dataset." };
 		if (!known.includes(chosen)) chosen = known[0];
 		setOptions(select, known.map(cost => [cost.key, cost.name]), chosen.key);
@@ -51,25 +51,26 @@ function showCost() {
 		if (positions.length === 0) return { empty: "No architecture that is shown has trials on this dataset." };
 		const best = Array.from(paretoFront(positions, cost, accuracy));
 		const inFront = new Set(best);
-		const others = Array.from(positions.filter(i => !inFront.has(i)));
 		showFront(best, cost, accuracy);
 
 		const accuracies = Float64Array.from(positions, i => accuracy[i]).sort();
-		const main = mainRange(accuracies);
-		const { below } = main;
-		checkbox.hidden = below === 0;
-		const { min, max, interval } = all ? withRoom(accuracies[0], accuracies.at(-1)) : main;
+		const least = { main: mainRange(accuracies).least, all: accuracies[0], best: quantile(accuracies, 0.9) }[range];
+		const { min, max, interval } = withRoom(least, accuracies.at(-1));
+		const others = Array.from(positions.filter(i => accuracy[i] >= least && !inFront.has(i)));
+		const front = best.filter(i => accuracy[i] >= least);
+		const below = positions.length - others.length - front.length;
 		const point = series => i => ({ label: `Architecture ${data.index[i]}`, arch: i, x: cost[i], y: accuracy[i], series });
-		const left = below > 0 && !all ? ` Not in view: ${plural(below, "architecture")} below ${min} %.` : "";
+		const many = others.length > 2000;
+		const left = below > 0 ? ` Not in view: ${plural(below, "architecture")} below ${fixed(2)(least)} %.` : "";
 		const yName = `${set.name}: mean accuracy, %`;
 		return {
 			summary: `${plural(positions.length, "architecture")}, ${best.length} of them in the Pareto front, on ${groupName(group)}, ${set.name}.${left}`,
 			columns: [
-				{ name: "architecture", arch: true }, { name: "genotype" }, { name: chosen.name, format: chosen.format },
-				{ name: yName, format: fixed(2) }, { name: "in the Pareto front" },
+				{ name: "architecture", arch: true }, { name: chosen.name, format: chosen.format },
+				{ name: yName, format: fixed(2) }, { name: "in the Pareto front" }, { name: "genotype", code: true },
 			],
-			rows: () => Array.from(positions, i => [data.index[i], data.genotype(i), cost[i], accuracy[i], inFront.has(i) ? "yes" : "no"]),
-			points: [...others.map(point(0)), ...best.map(point(1))],
+			rows: () => Array.from(positions, i => [data.index[i], cost[i], accuracy[i], inFront.has(i) ? "yes" : "no", data.genotype(i)]),
+			points: [...others.map(point(0)), ...front.map(point(1))],
 			first: [0, others.length],
 			describe: p => [
 				[chosen.name, chosen.format(p.x)], ["mean accuracy", `${p.y.toFixed(2)} %`],
@@ -83,16 +84,16 @@ function showCost() {
 				yAxis: axis(theme, { type: "value", name: yName, min, max, interval, nameGap: 40 }),
 				series: [
 					{
-						name: "architectures", type: "scatter", silent: true, large: others.length > 2000, largeThreshold: 0, clip: true,
-						symbol: "circle", symbolSize: others.length > 2000 ? 3 : 7, data: others.map(i => [cost[i], accuracy[i]]),
-						itemStyle: { color: theme.series[0], opacity: others.length > 2000 ? 0.4 : 0.7 },
+						name: "architectures", type: "scatter", silent: true, large: many, largeThreshold: 0, clip: true,
+						symbol: "circle", symbolSize: many ? 3 : 7, data: others.map(i => [cost[i], accuracy[i]]),
+						itemStyle: { color: theme.series[0], opacity: many ? 0.4 : 0.85 },
 					},
 					{
 						name: "Pareto front", type: "line", step: "end", silent: true, clip: true, z: 4,
 						symbol: "diamond", symbolSize: 10, showSymbol: true, showAllSymbol: true,
 						lineStyle: { color: theme.series[1], width: 1.5 },
 						itemStyle: { color: theme.series[1], borderColor: theme.paper, borderWidth: 1 },
-						data: best.map(i => [cost[i], accuracy[i]]),
+						data: front.map(i => [cost[i], accuracy[i]]),
 					},
 				],
 			}),
@@ -100,11 +101,11 @@ function showCost() {
 	}
 
 	function showFront(best, cost, accuracy) {
-		front.hidden = false;
-		front.replaceChildren(h("h3", {}, "Pareto front"), makeTable({
+		frontTable.hidden = false;
+		frontTable.replaceChildren(h("h3", {}, "Pareto front"), makeTable({
 			columns: [
 				{ name: "architecture", arch: true }, { name: chosen.name, format: chosen.format },
-				{ name: "mean accuracy, %", format: fixed(2) }, { name: "genotype" },
+				{ name: "mean accuracy, %", format: fixed(2) }, { name: "genotype", code: true },
 			],
 			rows: best.map(i => [data.index[i], cost[i], accuracy[i], data.genotype(i)]),
 		}));

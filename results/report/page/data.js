@@ -49,7 +49,6 @@ function linkColumns(content) {
 		if ("planes" in value && !value.mean) {
 			byPlace.set(`${value.block}:${value.at}`, value);
 			columns.push(value);
-			return;
 		}
 		Object.values(value).forEach(visit);
 	};
@@ -57,6 +56,19 @@ function linkColumns(content) {
 	for (const c of columns) {
 		if (c.after) c.previous = byPlace.get(c.after.join(":"));
 	}
+}
+
+/** Returns the columns of a run of n values each. */
+function expandRun(run, n) {
+	const columns = [];
+	for (let k = 0; k < run.count; k++) {
+		columns.push({
+			block: run.block, at: run.at + k * n * run.planes, planes: run.planes, scale: run.scale,
+			previous: run.chain && k > 0 ? columns[k - 1] : run.previous,
+		});
+	}
+	if (run.last) columns.push(run.last);
+	return columns;
 }
 
 /**
@@ -67,13 +79,18 @@ async function load() {
 	const content = JSON.parse(takeText("content"));
 	linkColumns(content);
 	const n = content.source.architectures;
+	for (const set of content.groups.flatMap(g => g.sets)) {
+		set.curves = set.curves.map(run => expandRun(run, n));
+		set.loss_curves = (set.loss_curves ?? []).map(run => expandRun(run, n));
+		set.sd = set.sd ? expandRun(set.sd, n) : [];
+	}
 	const blocks = [await unpack(takeText("summary")), null];
 	const cache = new WeakMap(); // values of columns of the summary
 
 	const level = (column, i) => {
 		const bytes = blocks[column.block];
-		let code = bytes[column.at + i];
-		if (column.planes === 2) code |= bytes[column.at + n + i] << 8;
+		let code = 0;
+		for (let plane = column.planes - 1; plane >= 0; plane--) code = 256 * code + bytes[column.at + plane * n + i];
 		if (code === 0) return -1;
 		const z = code - 1;
 		if (!column.previous) return z;

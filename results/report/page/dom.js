@@ -74,9 +74,10 @@ const pageRows = 100;
 
 /**
  * Makes a table of 100 rows a page.
- * @param {{caption?: string, columns: {name: string, format?: function, arch?: boolean, text?: boolean}[],
+ * @param {{caption?: string, columns: {name: string, format?: function, arch?: boolean, text?: boolean, code?: boolean}[],
  *   rows: Array[] | function}} table `arch` marks a column of indices of architectures, which become
- *   buttons that open them; `text` aligns a column to the left, as those of text are.
+ *   buttons that open them, `code` one of genotype strings; `text` aligns a column to the left, as
+ *   those of text are.
  */
 function makeTable({ caption, columns, rows }) {
 	const all = typeof rows === "function" ? rows() : rows;
@@ -89,6 +90,7 @@ function makeTable({ caption, columns, rows }) {
 		body);
 	const cell = (c, v) => {
 		if (c.arch) return h("button", { type: "button", class: "link", onclick: () => openArchitecture(data.position(v)) }, String(v));
+		if (c.code) return h("code", {}, v);
 		if (c.format && typeof v !== "string") return c.format(v);
 		return v == null || Number.isNaN(v) ? missingText : String(v);
 	};

@@ -81,8 +81,8 @@ function quantile(sorted, share) {
 }
 
 /**
- * Returns the range of an axis of percentages for values. Outliers, which lie far below the lower
- * quartile, are outside it; they are counted in `below`.
+ * Returns the range of an axis of percentages for values without outliers, which lie far below the
+ * lower quartile. `least` is the least value in the range, and `below` the number of outliers.
  */
 function mainRange(values) {
 	const sorted = Float64Array.from(values).sort();
@@ -90,7 +90,7 @@ function mainRange(values) {
 	const fence = low - 3 * Math.max(high - low, 1);
 	let below = 0;
 	while (sorted[below] < fence) below++;
-	return { ...withRoom(sorted[below], sorted[sorted.length - 1]), below };
+	return { ...withRoom(sorted[below], sorted.at(-1)), least: sorted[below], below };
 }
 
 /** Returns a range that ends at round numbers, with some room, within 0 and 100 (percent). */
