@@ -40,6 +40,9 @@ const missingText = "–";
 /** Returns a formatter of numbers with this many decimals. */
 const fixed = decimals => v => (v == null || Number.isNaN(v) ? missingText : v.toFixed(decimals));
 
+/** Formats a percentage. */
+const percent = v => `${fixed(2)(v)} %`;
+
 const thousands = new Intl.NumberFormat("en");
 /** Formats a whole number, or a number that need not be exact, with separators. */
 const count = v => (v == null || Number.isNaN(v) ? missingText : thousands.format(v));

@@ -10,10 +10,11 @@
  * @property {Array[] | function} rows all of them; numbers and strings
  * @property {Point[]} points those that answer to the pointer and to the keyboard
  * @property {number[]} first the offset in points of each ECharts series, -1 for one that is decorative
- * @property {function} option (theme) => ECharts option, without a tooltip
+ * @property {function} option (theme, width in pixels) => ECharts option, without a tooltip
  * @property {function} [describe] (point) => [[name, text], ...], the lines of its tooltip
- * @property {"near" | "column" | "cell"} [hit] where a point answers: near it (default), in the whole
- *   column of the plot above and below it (bars), or in its cell (heat maps)
+ * @property {"near" | "column" | "row" | "cell"} [hit] where a point answers: near it (default), in the
+ *   whole column of the plot above and below it (bars), in the row beside it (boxes), or in its cell
+ *   (heat maps)
  * @property {number} [height] of the plot in pixels
  *
  * @typedef {object} Point
@@ -57,7 +58,7 @@ function axis(theme, more) {
 		nameLocation: "middle",
 		nameGap: 30,
 		nameTextStyle: { color: theme.dim, fontSize: 12 },
-		axisLine: { show: true, lineStyle: { color: theme.line } },
+		axisLine: { show: true, onZero: false, lineStyle: { color: theme.line } },
 		axisTick: { show: true, lineStyle: { color: theme.line } },
 		axisLabel: { color: theme.dim, fontSize: 11, hideOverlap: true },
 		splitLine: { show: true, lineStyle: { color: theme.grid } },
@@ -72,8 +73,12 @@ const legend = (theme, more) => ({
 	textStyle: { color: theme.ink, fontSize: 12 }, ...more,
 });
 
-/** Returns a share of sorted values: 0.5 is the median. */
-const quantile = (sorted, share) => sorted[Math.round(share * (sorted.length - 1))];
+/** Returns a quantile of sorted values, interpolated between neighbours: share 0.5 is the median. */
+function quantile(sorted, share) {
+	const at = share * (sorted.length - 1);
+	const low = sorted[Math.floor(at)], high = sorted[Math.ceil(at)];
+	return low + (at % 1) * (high - low);
+}
 
 /**
  * Returns the range of an axis of percentages for values without outliers, which lie far below the
@@ -239,7 +244,7 @@ class Plot {
 		}
 		this.chart.setOption({
 			animation: false, backgroundColor: "transparent", textStyle: { fontFamily }, aria: { enabled: false },
-			...drawing.option(colours),
+			...drawing.option(colours, this.chart.getWidth()),
 		}, { notMerge: true });
 		if (!this.table.hidden) this.fillTable();
 	}
@@ -277,7 +282,7 @@ class Plot {
 		let best = -1, least = hit === "near" ? nearby ** 2 : Infinity;
 		for (let i = 0; i < points.length; i++) {
 			const [px, py] = this.place(i);
-			const dx = px - x, dy = hit === "column" ? 1e-3 * (py - y) : py - y;
+			const dx = (hit === "row" ? 1e-3 : 1) * (px - x), dy = (hit === "column" ? 1e-3 : 1) * (py - y);
 			const distance = dx * dx + dy * dy;
 			// The later of two points at one place is drawn above the other.
 			if (distance <= least && this.isInGrid(px, py, rect)) [best, least] = [i, distance];

@@ -1,0 +1,284 @@
+// Learning curves: accuracy or loss of chosen architectures after each epoch.
+
+const maxChosen = 8;
+
+const symbolsPerLine = 10;
+
+/** Returns the positions of the architectures drawn: those chosen, or else the best, the median and the worst shown. */
+function drawnArchitectures() {
+	if (state.chosen.length > 0) return state.chosen;
+	const order = ranking();
+	return [...new Set([order.at(-1), order[(order.length - 1) >> 1], order[0]])].filter(i => i !== undefined);
+}
+
+/** Draws the curves of an architecture too; the oldest ones make room. */
+function drawCurvesOf(i) {
+	state.update({ chosen: [...drawnArchitectures().filter(other => other !== i), i].slice(-maxChosen) });
+}
+
+/** Draws the curves of an architecture too, and brings them into sight. */
+function showCurvesOf(i) {
+	drawCurvesOf(i);
+	byId("learning").scrollIntoView();
+}
+
+function removeCurve(i) {
+	state.update({ chosen: drawnArchitectures().filter(other => other !== i) });
+}
+
+/** Adds the plot with its controls. */
+function showCurves() {
+	const show = { sets: [], loss: false, seeds: false };
+	let unpacked = false;
+	const list = h("ul", { class: "chosen", "aria-label": "Architectures drawn" });
+	const sets = h("fieldset", { class: "sets" });
+	const seeds = labelledSelect("Trials", [["mean", "mean and spread"], ["seeds", "each seed"]], "mean", v => change({ seeds: v === "seeds" }));
+	const change = changes => {
+		Object.assign(show, changes);
+		plot.invalidate();
+	};
+	const plot = addPlot({
+		name: "curves",
+		title: "Accuracy and loss by epoch",
+		about: "Accuracy or loss after each epoch. A line is the mean over the trials of an architecture; its band is one standard deviation "
+			+ "between them to either side. Until architectures are chosen, these are the best, the median and the worst of those shown.",
+		section: "learning",
+		controls: [
+			list, curveForm(), sets, seeds,
+			labelledSelect("Measure", [["top1", "accuracy"], ["loss", "loss"]], "top1", v => change({ loss: v === "loss" })),
+		],
+		uses: ["group", "set", "shown", "chosen"],
+		compute: () => {
+			if (unpacked) return computeCurves(show);
+			data.curves.then(() => {
+				unpacked = true;
+				plot.invalidate();
+			});
+			return { empty: "The curves are being unpacked." };
+		},
+	});
+	const refresh = changed => {
+		if (changed.has("set")) {
+			show.sets = [state.set];
+			showCurveSets(sets, show.sets, chosen => change({ sets: chosen }));
+			seeds.hidden = !shownGroup()?.per_trial;
+		}
+		showChosen(list);
+	};
+	state.subscribe(refresh);
+	refresh(new Set(["set"]));
+}
+
+/** Makes the form that adds an architecture. */
+function curveForm() {
+	const input = h("input", { type: "search", placeholder: "index or genotype", size: "14", spellcheck: "false", autocomplete: "off" });
+	const add = event => {
+		event.preventDefault();
+		const [i] = matches(input.value, 1);
+		if (i === undefined) {
+			announce(`There is no architecture ${input.value}`);
+			return;
+		}
+		drawCurvesOf(i);
+		input.value = "";
+		announce(`Architecture ${data.index[i]} is drawn`);
+	};
+	return h("form", { class: "control", onsubmit: add },
+		h("label", { class: "control" }, h("span", {}, "Add architecture"), input),
+		h("button", {}, "Add"),
+		h("button", { type: "button", onclick: () => state.update({ chosen: [] }) }, "Best, median, worst"));
+}
+
+/** Fills the fieldset with a checkbox for each set of the group that has curves. */
+function showCurveSets(fieldset, chosen, onchange) {
+	const boxes = (shownGroup()?.sets ?? []).map((set, k) => {
+		const box = labelledCheckbox(set.name, chosen.includes(k), checked => {
+			const others = chosen.filter(other => other !== k);
+			chosen = checked ? [...others, k].sort((a, b) => a - b) : others;
+			onchange(chosen);
+		});
+		box.querySelector("input").disabled = set.curves.length === 0;
+		box.append(swatch({ dash: k }));
+		return box;
+	});
+	fieldset.replaceChildren(h("legend", {}, "Sets"), ...boxes);
+}
+
+/** Fills the list with the architectures drawn, which is the plot's legend too. */
+function showChosen(list) {
+	const mean = data.values(shownSet().mean);
+	list.replaceChildren(...drawnArchitectures().map((i, look) => h("li", {},
+		swatch({ colour: look, symbol: look }),
+		h("button", { type: "button", class: "link", onclick: () => openArchitecture(i) }, `Architecture ${data.index[i]}`),
+		h("span", { class: "about" }, percent(mean[i])),
+		h("button", { type: "button", class: "remove", "aria-label": `Remove architecture ${data.index[i]}`, onclick: () => removeCurve(i) }, "×"))));
+}
+
+/**
+ * A line of the plot. `look` is the position of its colour and symbol, `dash` that of its dash.
+ * @typedef {{arch: number, look: number, dash: number, set: string, trial: string,
+ *   epochs: number[], values: number[], spread: number[] | null}} Curve
+ */
+
+/** Returns the lines of an architecture on a set. @returns {Curve[]} */
+function curvesOf(i, look, dash, { loss, seeds }) {
+	const group = shownGroup();
+	const set = group.sets[dash];
+	const at = columns => columns.map(c => data.value(c, i));
+	const trials = (loss ? set.loss_curves : set.curves).map(at);
+	const curve = (trial, values, spread) => {
+		const known = values.flatMap((v, k) => (Number.isNaN(v) ? [] : [k]));
+		return {
+			arch: i, look, dash, set: set.name, trial,
+			epochs: known.map(k => group.shown[k] + 1),
+			values: known.map(k => values[k]),
+			spread: spread && known.map(k => spread[k]),
+		};
+	};
+	let curves;
+	if (group.per_trial && seeds) {
+		curves = trials.map((values, t) => curve(`seed ${data.value(group.seeds[t], i)}`, values, null));
+	} else if (group.per_trial) {
+		const perEpoch = group.shown.map((_, k) => trials.map(values => values[k]).filter(v => !Number.isNaN(v)));
+		curves = [curve("mean", perEpoch.map(mean), perEpoch.map(deviation))];
+	} else {
+		curves = trials.map(values => curve("mean", values, loss ? null : at(set.sd)));
+	}
+	return curves.filter(c => c.values.length > 0);
+}
+
+function mean(values) {
+	return values.reduce((sum, v) => sum + v, 0) / values.length;
+}
+
+/** Returns the standard deviation of a sample, NaN for fewer than two values. */
+function deviation(values) {
+	const center = mean(values);
+	return Math.sqrt(values.reduce((sum, v) => sum + (v - center) ** 2, 0) / (values.length - 1));
+}
+
+function computeCurves(show) {
+	const group = shownGroup();
+	if (show.sets.length === 0) return { empty: "Choose a set to draw." };
+	const curves = drawnArchitectures().flatMap((i, look) => show.sets.flatMap(set => curvesOf(i, look, set, show)));
+	const measure = show.loss ? "loss" : "accuracy";
+	if (curves.length === 0) return { empty: `${groupName(group)}: these architectures have no curves of the ${measure} on these sets.` };
+	const text = show.loss ? short : percent;
+	const format = show.loss ? short : fixed(2);
+	const name = c => `Architecture ${data.index[c.arch]}, ${c.set}${c.trial === "mean" ? "" : `, ${c.trial}`}`;
+	const value = (c, k) => text(c.values[k]) + (c.spread?.[k] >= 0 ? ` ± ${text(c.spread[k])}` : "");
+	return {
+		summary: `${groupName(group)}, ${measure} after the last epoch. ${curves.map(c => `${name(c)}: ${value(c, c.values.length - 1)}`).join("; ")}.`,
+		columns: [
+			{ name: "architecture", arch: true }, { name: "genotype" }, { name: "set" }, { name: "trial" }, { name: "epoch" },
+			{ name: show.loss ? measure : `${measure}, %`, format }, { name: "standard deviation", format },
+		],
+		rows: () => curves.flatMap(c => c.epochs.map((epoch, k) =>
+			[data.index[c.arch], data.genotype(c.arch), c.set, c.trial, epoch, c.values[k], c.spread ? c.spread[k] : NaN])),
+		points: curves.flatMap((c, series) => c.epochs.map((x, k) => ({ label: name(c), arch: c.arch, x, y: c.values[k], series, k }))),
+		describe: ({ series, k }) => [["epoch", count(curves[series].epochs[k])], [measure, value(curves[series], k)]],
+		...drawCurves(curves, group, show.loss),
+	};
+}
+
+/** Returns `first` and `option` of a plot of curves: the bands first, the lines above them. */
+function drawCurves(curves, group, loss) {
+	const banded = curves.filter(c => c.spread?.some(v => v > 0));
+	const few = curves.length <= maxChosen;
+	return {
+		first: [...banded.map(() => -1), ...offsets(curves)],
+		option: theme => ({
+			grid: { left: 8, right: few ? 52 : 18, top: 14, bottom: 8 },
+			xAxis: epochAxis(theme, group.epochs),
+			yAxis: axis(theme, { type: "value", scale: true, name: loss ? "loss" : "accuracy, %", nameGap: 40 }),
+			series: [
+				...banded.map(c => bandSeries(c, theme, loss ? Infinity : 100)),
+				...curves.map(c => lineSeries(c, theme, few ? String(data.index[c.arch]) : "")),
+			],
+		}),
+	};
+}
+
+/** Returns an axis of epochs, counted from 1. */
+function epochAxis(theme, epochs) {
+	return axis(theme, { type: "value", min: epochs > 1 ? 1 : 0, max: epochs, minInterval: 1, name: "epoch", nameGap: 28, splitLine: { show: false } });
+}
+
+/** Returns the offset of each line's points if they are numbered line by line. */
+function offsets(lines) {
+	let next = 0;
+	return lines.map(line => (next += line.values.length) - line.values.length);
+}
+
+/** Returns the band around a curve as an ECharts series. Its two data span the band, and the first draws it. */
+function bandSeries(c, theme, most) {
+	const spread = c.spread.map(v => (Number.isNaN(v) ? 0 : v));
+	const low = c.values.map((v, k) => Math.max(v - spread[k], 0));
+	const high = c.values.map((v, k) => Math.min(v + spread[k], most));
+	return {
+		type: "custom",
+		silent: true,
+		clip: true,
+		z: 1,
+		data: [[c.epochs[0], Math.min(...low)], [c.epochs.at(-1), Math.max(...high)]],
+		renderItem({ dataIndex }, api) {
+			if (dataIndex > 0) return null;
+			const corners = side => c.epochs.map((epoch, k) => api.coord([epoch, side[k]]));
+			return {
+				type: "polygon",
+				shape: { points: [...corners(low), ...corners(high).reverse()] },
+				style: { fill: look(theme, c.look).color, opacity: 0.18 },
+			};
+		},
+	};
+}
+
+/**
+ * Returns a line with some symbols on it as an ECharts series.
+ * @param {{look: number, dash: number, epochs: number[], values: number[]}} line
+ * @param {string} [label] at its end
+ */
+function lineSeries(line, theme, label = "") {
+	const { color, symbol } = look(theme, line.look);
+	const every = Math.ceil(line.values.length / symbolsPerLine);
+	const phase = Math.floor((line.look * every) / maxChosen);
+	const last = line.values.length - 1;
+	return {
+		type: "line",
+		z: 3,
+		data: line.epochs.map((epoch, k) => [epoch, line.values[k]]),
+		symbol,
+		symbolSize: (_, { dataIndex }) => (dataIndex % every === phase || dataIndex === last ? 7 : 0),
+		showAllSymbol: true,
+		itemStyle: { color, borderWidth: 1.5 },
+		lineStyle: { color, width: 1.8, type: look(theme, line.dash).dash },
+		endLabel: { show: label !== "", formatter: label, color, fontSize: 11, distance: 6 },
+		labelLayout: { moveOverlap: "shiftY" },
+	};
+}
+
+/** The symbols of ECharts, the empty ones without "empty", drawn around 0, 0. */
+const symbolPaths = {
+	circle: "M3.5 0a3.5 3.5 0 1 1-7 0a3.5 3.5 0 1 1 7 0z", rect: "M-3 -3h6v6h-6z", triangle: "M0 -3.8L3.8 3.2h-7.6z", diamond: "M0 -4.4L4 0L0 4.4L-4 0z",
+};
+
+/** Makes a picture of a line for a legend: in a colour or in that of text, with a dash, with a symbol or without one. */
+function swatch({ colour, dash = 0, symbol }) {
+	const make = (name, attributes, ...children) => {
+		const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+		for (const [key, v] of Object.entries(attributes)) element.setAttribute(key, v);
+		element.append(...children);
+		return element;
+	};
+	const pattern = dashes[dash % dashes.length];
+	const line = make("path", { d: "M-14 0H14", stroke: "currentColor", "stroke-width": "1.8", "stroke-dasharray": Array.isArray(pattern) ? pattern.join(" ") : "none" });
+	const parts = [line];
+	if (symbol !== undefined) {
+		const [, empty, shape] = symbols[symbol % symbols.length].match(/^(empty)?(.*)$/);
+		parts.push(make("path", {
+			d: symbolPaths[shape.toLowerCase()], fill: empty ? "var(--paper)" : "currentColor", stroke: "currentColor", "stroke-width": "1.5",
+		}));
+	}
+	const style = colour === undefined ? "" : `color: var(--series-${colour % 8})`;
+	return make("svg", { class: "swatch", viewBox: "-15 -6 30 12", width: "30", height: "12", "aria-hidden": "true", style }, ...parts);
+}

@@ -1,0 +1,240 @@
+// Distributions of accuracy: box plots by operation and edge, and a histogram. Both are of the
+// architectures shown, on the selected set.
+
+/** Up to this number, architectures are drawn as dots on the boxes. */
+const maxDots = 150;
+
+const noneShown = "No architecture shown has an accuracy on this set.";
+
+const selectionName = () => `${groupName(shownGroup())}, ${shownSet().name}`;
+
+const sortedColumns = new WeakMap();
+
+/** Returns the positions of architectures that have a value in a column, in ascending order of it. */
+function ascending(column) {
+	let order = sortedColumns.get(column);
+	if (!order) {
+		const values = data.values(column);
+		order = Int32Array.from(values.keys()).filter(i => !Number.isNaN(values[i])).sort((a, b) => values[a] - values[b] || a - b);
+		sortedColumns.set(column, order);
+	}
+	return order;
+}
+
+/** Returns the positions of the architectures shown that have an accuracy on the selected set, the worst first. */
+function ranking() {
+	const order = ascending(shownSet().mean);
+	if (state.shown.length === data.n) return order;
+	const isShown = new Uint8Array(data.n);
+	for (const i of state.shown) isShown[i] = 1;
+	return order.filter(i => isShown[i]);
+}
+
+/** Returns the smallest of 1, 2, 5, 10, ... times a power of ten that is not below v. */
+function niceStep(v) {
+	const power = 10 ** Math.floor(Math.log10(v));
+	return [1, 2, 5, 10].map(m => m * power).find(step => step >= v * (1 - 1e-9));
+}
+
+/**
+ * Counts sorted numbers in bins of equal width, which is at least `least`.
+ * @returns {{low: number, high: number, count: number}[]}
+ */
+function binned(sorted, least) {
+	const most = Math.min(100, 2 * Math.sqrt(sorted.length));
+	const width = niceStep(Math.max((sorted.at(-1) - sorted[0]) / most, least));
+	const bin = v => Math.floor(v / width + 1e-9);
+	const start = bin(sorted[0]);
+	const edge = k => Number((k * width).toPrecision(12)); // 0.3, not 0.30000000000000004
+	const bins = Array.from({ length: bin(sorted.at(-1)) - start + 1 }, (_, k) => ({ low: edge(start + k), high: edge(start + k + 1), count: 0 }));
+	for (const v of sorted) bins[bin(v) - start].count++;
+	return bins;
+}
+
+/** Returns a point for each bin. */
+function binPoints(bins, describe) {
+	return bins.map(b => ({ label: describe(b), arch: -1, x: (b.low + b.high) / 2, y: b.count, series: 0 }));
+}
+
+/**
+ * Returns the ECharts option of a histogram.
+ * @param {{low: number, high: number, count: number}[]} bins
+ * @param {{name: string, at: number}[]} marks vertical lines
+ * @param {object} x what is particular about the x axis
+ */
+function histogramOption(theme, { bins, marks, x, y }) {
+	return {
+		grid: { left: 8, right: 18, top: 26, bottom: 8 },
+		xAxis: axis(theme, { type: "value", min: bins[0].low, max: bins.at(-1).high, splitLine: { show: false }, ...x }),
+		yAxis: axis(theme, { type: "value", minInterval: 1, name: y, nameGap: 40 }),
+		series: [{
+			type: "custom",
+			data: bins.map(b => [(b.low + b.high) / 2, b.count, b.low, b.high]),
+			encode: { x: [2, 3], y: 1 },
+			renderItem(params, api) {
+				const [left, top] = api.coord([api.value(2), api.value(1)]);
+				const [right, bottom] = api.coord([api.value(3), 0]);
+				const gap = right - left > 4 ? 1 : 0;
+				return {
+					type: "rect",
+					shape: { x: left, y: top, width: right - left - gap, height: bottom - top },
+					style: { fill: theme.series[0] },
+				};
+			},
+			markLine: {
+				silent: true, symbol: "none", lineStyle: { color: theme.ink, type: "dashed", width: 1 },
+				label: { formatter: "{b}", color: theme.ink, fontSize: 11 },
+				data: marks.map(({ name, at }) => ({ name, xAxis: at })),
+			},
+		}],
+	};
+}
+
+/** Adds the box plots and the histogram. */
+function showOperations() {
+	let edge = "";
+	const plot = addPlot({
+		name: "operations",
+		title: "Accuracy by operation",
+		about: "Mean accuracy of the architectures with an operation on an edge. A box spans the quartiles and is divided at the median; "
+			+ "its whiskers reach from the 5th to the 95th percentile. A click on a box shows only its architectures; another one shows all again.",
+		section: "operations",
+		controls: [labelledSelect("Edge", [["", "all"], ...edgeNames.map((name, e) => [String(e), name])], edge, v => {
+			edge = v;
+			plot.invalidate();
+		})],
+		compute: () => computeBoxes(edge === "" ? edgeNames.map((_, e) => e) : [Number(edge)]),
+		open: ({ arch, box }) => (arch >= 0 ? openArchitecture(arch) : toggleFilter(box)),
+	});
+	addPlot({
+		name: "histogram",
+		title: "Distribution of accuracy",
+		about: "Number of architectures shown by their mean accuracy on the selected set.",
+		section: "operations",
+		compute: computeHistogram,
+	});
+}
+
+/** Shows only the architectures of a box, or those with any operation on its edge if that is so already. */
+function toggleFilter({ edge, operation }) {
+	const name = content.operations[operation];
+	state.update({ edges: state.edges.map((old, e) => (e !== edge ? old : old === name ? "" : name)) });
+}
+
+/**
+ * The distribution of the accuracy of the architectures with an operation on an edge. `members` are
+ * their positions, the worst first.
+ * @typedef {{row: number, edge: number, operation: number, members: number[],
+ *   low: number, q1: number, median: number, q3: number, high: number}} Box
+ */
+
+/** Returns the boxes of edges that have members. @returns {Box[]} */
+function boxesOf(edges, order, values) {
+	const n = content.operations.length;
+	const members = Array.from({ length: edges.length * n }, () => []);
+	for (const i of order) {
+		const operations = data.ops(i);
+		edges.forEach((edge, k) => members[k * n + operations[edge]].push(i));
+	}
+	return members.map((positions, row) => {
+		const sorted = positions.map(i => values[i]);
+		const [low, q1, median, q3, high] = [0.05, 0.25, 0.5, 0.75, 0.95].map(share => quantile(sorted, share));
+		return { row, edge: edges[Math.floor(row / n)], operation: row % n, members: positions, low, q1, median, q3, high };
+	}).filter(box => box.members.length > 0);
+}
+
+function computeBoxes(edges) {
+	const order = ranking();
+	if (order.length === 0) return { empty: noneShown };
+	const values = data.values(shownSet().mean);
+	const boxes = boxesOf(edges, order, values);
+	const name = ({ edge, operation }) => `${content.operations[operation]} on edge ${edgeNames[edge]}`;
+	const byMedian = boxes.toSorted((a, b) => a.median - b.median);
+	const dots = order.length > maxDots ? [] : boxes.flatMap(box => box.members.map(i => ({ box, i })));
+	const rows = edges.length * content.operations.length;
+	return {
+		summary: `${selectionName()}. Lowest median: ${name(byMedian[0])}, ${percent(byMedian[0].median)}; `
+			+ `highest: ${name(byMedian.at(-1))}, ${percent(byMedian.at(-1).median)}.`,
+		height: 70 + rows * (edges.length > 1 ? 19 : 34),
+		hit: "row",
+		columns: [
+			{ name: "edge" }, { name: "operation" }, { name: "architectures" },
+			...["5th percentile, %", "lower quartile, %", "median, %", "upper quartile, %", "95th percentile, %"].map(text => ({ name: text, format: fixed(2) })),
+		],
+		rows: boxes.map(b => [edgeNames[b.edge], content.operations[b.operation], b.members.length, b.low, b.q1, b.median, b.q3, b.high]),
+		points: [
+			...boxes.map(box => ({ label: name(box), arch: -1, x: box.median, y: box.row, series: box.row, box })),
+			...dots.map(({ box, i }) => ({ label: `Architecture ${data.index[i]}, ${name(box)}`, arch: i, x: values[i], y: box.row, series: box.row, box })),
+		],
+		describe: ({ arch, box }) => (arch >= 0 ? [["accuracy", percent(values[arch])]] : [
+			["architectures", count(box.members.length)], ["median", percent(box.median)],
+			["quartiles", `${percent(box.q1)} to ${percent(box.q3)}`], ["5th to 95th percentile", `${percent(box.low)} to ${percent(box.high)}`],
+		]),
+		first: [0, boxes.length],
+		option: theme => boxOption(theme, boxes, rows, edges, dots.map(({ box, i }) => [values[i], box.row])),
+	};
+}
+
+function boxOption(theme, boxes, rows, edges, dots) {
+	const n = content.operations.length;
+	const inRow = new Map(boxes.map(box => [box.row, box]));
+	const all = Array.from({ length: rows }, (_, row) => row);
+	const category = { type: "category", data: all.map(String), inverse: true, axisTick: { show: false } };
+	const label = row => {
+		const operation = `{name|${content.operations[row % n]}}`;
+		return row % n === 0 ? `{edge|${edgeNames[edges[row / n]]}}  ${operation}` : operation;
+	};
+	return {
+		grid: { left: 8, right: 8, top: 8, bottom: 8 },
+		xAxis: axis(theme, { type: "value", scale: true, name: "accuracy, %" }),
+		yAxis: [
+			axis(theme, {
+				...category,
+				splitLine: { show: true, interval: row => (row + 1) % n === 0, lineStyle: { color: theme.line } },
+				axisLabel: {
+					interval: 0, fontSize: 11, formatter: label,
+					rich: { edge: { fontWeight: "bold", color: theme.ink }, name: { color: theme.dim } },
+				},
+			}),
+			axis(theme, {
+				...category, position: "right", splitLine: { show: false }, name: "architectures", nameGap: 34,
+				axisLabel: { interval: 0, fontSize: 10, color: theme.dim, formatter: row => count(inRow.get(Number(row))?.members.length ?? 0) },
+			}),
+		],
+		series: [
+			{
+				type: "boxplot",
+				boxWidth: [4, 16],
+				data: all.map(row => {
+					const box = inRow.get(row);
+					if (!box) return "-";
+					const { color } = look(theme, box.operation);
+					return {
+						value: [box.low, box.q1, box.median, box.q3, box.high],
+						itemStyle: { color: echarts.color.modifyAlpha(color, 0.25), borderColor: color, borderWidth: 1.5 },
+					};
+				}),
+			},
+			{ type: "scatter", data: dots, symbolSize: 5, itemStyle: { color: theme.ink, opacity: 0.45 } },
+		],
+	};
+}
+
+function computeHistogram() {
+	const values = data.values(shownSet().mean);
+	const sorted = Float64Array.from(ranking(), i => values[i]);
+	if (sorted.length === 0) return { empty: noneShown };
+	const bins = binned(sorted, 0.01);
+	const median = quantile(sorted, 0.5);
+	return {
+		summary: `${selectionName()}. ${plural(sorted.length, "architecture")} from ${percent(sorted[0])} to ${percent(sorted.at(-1))}: median ${percent(median)}, `
+			+ `quartiles ${percent(quantile(sorted, 0.25))} and ${percent(quantile(sorted, 0.75))}.`,
+		height: 300,
+		hit: "column",
+		columns: [{ name: "from, %" }, { name: "to, %" }, { name: "architectures" }],
+		rows: bins.map(b => [b.low, b.high, b.count]),
+		points: binPoints(bins, b => `${b.low} to ${b.high} %: ${plural(b.count, "architecture")}`),
+		first: [0],
+		option: theme => histogramOption(theme, { bins, marks: [{ name: "median", at: median }], x: { name: "accuracy, %" }, y: "architectures" }),
+	};
+}
