@@ -239,7 +239,7 @@ class Plot {
 		if (!this.chart) {
 			this.chart = echarts.init(this.canvas, null, { renderer: "canvas" });
 			this.chart.on("rendered", () => { timing.firstPlot ??= performance.now(); });
-		} else {
+		} else if (!this.fits()) {
 			this.chart.resize();
 		}
 		this.chart.setOption({
@@ -250,9 +250,11 @@ class Plot {
 	}
 
 	resize() {
-		if (!this.chart || !this.drawn || this.frame.hidden) return;
-		if (this.canvas.clientWidth === this.chart.getWidth() && this.canvas.clientHeight === this.chart.getHeight()) return;
-		this.redraw();
+		if (this.chart && this.drawn && !this.frame.hidden && !this.fits()) this.redraw();
+	}
+
+	fits() {
+		return this.canvas.clientWidth === this.chart.getWidth() && this.canvas.clientHeight === this.chart.getHeight();
 	}
 
 	/** Returns the place of point i in the plot, in pixels. */
@@ -263,8 +265,10 @@ class Plot {
 			first.forEach((offset, seriesIndex) => {
 				if (offset < 0) return;
 				const end = Math.min(points.length, ...first.filter(next => next > offset));
+				// As chart.convertToPixel does, which is too slow for many points.
+				const axes = this.chart.getModel().getSeriesByIndex(seriesIndex).coordinateSystem;
 				for (let k = offset; k < end; k++) {
-					const [x, y] = this.chart.convertToPixel({ seriesIndex }, [points[k].x, points[k].y]);
+					const [x, y] = axes.dataToPoint([points[k].x, points[k].y]);
 					this.pixels[2 * k] = x;
 					this.pixels[2 * k + 1] = y;
 				}
