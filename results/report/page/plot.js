@@ -237,7 +237,7 @@ class Plot {
 		this.canvas.setAttribute("aria-label", `${this.title}. ${drawing.summary}`);
 		if (drawing.height) this.canvas.style.height = `${drawing.height}px`;
 		if (!this.chart) {
-			this.chart = echarts.init(this.canvas, null, { renderer: "canvas" });
+			this.chart = echarts.init(this.canvas, null, { renderer: "canvas", height: this.canvas.clientHeight || 340 });
 			this.chart.on("rendered", () => { timing.firstPlot ??= performance.now(); });
 		} else if (!this.fits()) {
 			this.chart.resize();
