@@ -31,7 +31,7 @@ function showCurves() {
 	const show = { sets: [], loss: false, seeds: false };
 	let unpacked = false;
 	const list = h("ul", { class: "chosen", "aria-label": "Architectures drawn" });
-	const sets = h("fieldset", { class: "control sets" });
+	const sets = h("fieldset", { class: "sets" });
 	const seeds = labelledSelect("Trials", [["mean", "mean and spread"], ["seeds", "each seed"]], "mean", v => change({ seeds: v === "seeds" }));
 	const change = changes => {
 		Object.assign(show, changes);
@@ -39,7 +39,7 @@ function showCurves() {
 	};
 	const plot = addPlot({
 		name: "curves",
-		title: "Learning curves",
+		title: "Accuracy and loss by epoch",
 		about: "Accuracy or loss after each epoch. A line is the mean over the trials of an architecture; its band is one standard deviation "
 			+ "between them to either side. Until architectures are chosen, these are the best, the median and the worst of those shown.",
 		section: "learning",
@@ -84,7 +84,7 @@ function curveForm() {
 		announce(`Architecture ${data.index[i]} is drawn`);
 	};
 	return h("form", { class: "control", onsubmit: add },
-		h("label", {}, h("span", {}, "Add architecture"), input),
+		h("label", { class: "control" }, h("span", {}, "Add architecture"), input),
 		h("button", {}, "Add"),
 		h("button", { type: "button", onclick: () => state.update({ chosen: [] }) }, "Best, median, worst"));
 }
@@ -110,7 +110,7 @@ function showChosen(list) {
 	list.replaceChildren(...drawnArchitectures().map((i, look) => h("li", {},
 		swatch({ colour: look, symbol: look }),
 		h("button", { type: "button", class: "link", onclick: () => openArchitecture(i) }, `Architecture ${data.index[i]}`),
-		h("span", { class: "dim" }, percent(mean[i])),
+		h("span", { class: "about" }, percent(mean[i])),
 		h("button", { type: "button", class: "remove", "aria-label": `Remove architecture ${data.index[i]}`, onclick: () => removeCurve(i) }, "×"))));
 }
 

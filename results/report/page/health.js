@@ -21,10 +21,10 @@ function showHealth() {
 		return;
 	}
 	section.append(
-		h("p", { class: "about" }, `The first trial started at ${minute(health.first)}, the last one finished at ${minute(health.last)}. Hours are those of all passes.`),
+		h("p", { class: "about" }, `The first trial started at ${minute(health.first)}, the last one finished at ${minute(health.last)}. Times are those of all passes.`),
 		h("div", { class: "tallies" }, health.tables.map(({ title, rows }) => makeTable({
-			columns: [{ name: title, text: true }, { name: "trials", format: count }, { name: "hours", format: short }],
-			rows: rows.map(row => [row.name, row.trials, row.hours]),
+			columns: [{ name: title, text: true }, { name: "trials", format: count }, { name: "time", format: duration }],
+			rows: rows.map(row => [row.name, row.trials, row.hours * 3600]),
 		}))));
 }
 
@@ -37,9 +37,9 @@ function progressTable(groups) {
 		caption: "Trials planned",
 		columns: [
 			{ name: "dataset", text: true }, { name: "epochs" }, ...fields.map(name => ({ name: name === "done" ? "finished" : name, format: count })),
-			{ name: "hours", format: short },
+			{ name: "time", format: duration },
 		],
-		rows: groups.map(g => [g.dataset, g.epochs, ...fields.map(name => g[name]), g.hours]),
+		rows: groups.map(g => [g.dataset, g.epochs, ...fields.map(name => g[name]), g.hours * 3600]),
 	});
 }
 
@@ -75,6 +75,7 @@ function computeHours() {
 	return {
 		summary: `${groupName(group)}: ${plural(sorted.length, "trial")} from ${duration(sorted[0])} to ${duration(sorted.at(-1))}, median ${duration(median)}, `
 			+ `${duration(sorted.reduce((sum, v) => sum + v, 0))} in total.`,
+		height: 300,
 		hit: "column",
 		columns: [{ name: "from, seconds", format: short }, { name: "to, seconds", format: short }, { name: "trials" }],
 		rows: bins.map(b => [low(b), high(b), b.count]),

@@ -177,8 +177,9 @@ function computeBoxes(edges) {
 
 function boxOption(theme, boxes, rows, edges, dots) {
 	const n = content.operations.length;
-	const members = new Map(boxes.map(box => [box.row, box.members.length]));
-	const category = { type: "category", data: Array.from({ length: rows }, (_, row) => String(row)), inverse: true, axisTick: { show: false } };
+	const inRow = new Map(boxes.map(box => [box.row, box]));
+	const all = Array.from({ length: rows }, (_, row) => row);
+	const category = { type: "category", data: all.map(String), inverse: true, axisTick: { show: false } };
 	const label = row => {
 		const operation = `{name|${content.operations[row % n]}}`;
 		return row % n === 0 ? `{edge|${edgeNames[edges[row / n]]}}  ${operation}` : operation;
@@ -189,25 +190,27 @@ function boxOption(theme, boxes, rows, edges, dots) {
 		yAxis: [
 			axis(theme, {
 				...category,
-				splitLine: { show: true, interval: row => row % n === 0, lineStyle: { color: theme.line } },
+				splitLine: { show: true, interval: row => (row + 1) % n === 0, lineStyle: { color: theme.line } },
 				axisLabel: {
 					interval: 0, fontSize: 11, formatter: label,
 					rich: { edge: { fontWeight: "bold", color: theme.ink }, name: { color: theme.dim } },
 				},
 			}),
 			axis(theme, {
-				...category, position: "right", splitLine: { show: false },
-				axisLabel: { interval: 0, fontSize: 10, color: theme.dim, formatter: row => count(members.get(Number(row)) ?? 0) },
+				...category, position: "right", splitLine: { show: false }, name: "architectures", nameGap: 34,
+				axisLabel: { interval: 0, fontSize: 10, color: theme.dim, formatter: row => count(inRow.get(Number(row))?.members.length ?? 0) },
 			}),
 		],
 		series: [
 			{
 				type: "boxplot",
 				boxWidth: [4, 16],
-				data: boxes.map(box => {
+				data: all.map(row => {
+					const box = inRow.get(row);
+					if (!box) return "-";
 					const { color } = look(theme, box.operation);
 					return {
-						value: [box.row, box.low, box.q1, box.median, box.q3, box.high],
+						value: [box.low, box.q1, box.median, box.q3, box.high],
 						itemStyle: { color: echarts.color.modifyAlpha(color, 0.25), borderColor: color, borderWidth: 1.5 },
 					};
 				}),
@@ -226,6 +229,7 @@ function computeHistogram() {
 	return {
 		summary: `${selectionName()}. ${plural(sorted.length, "architecture")} from ${percent(sorted[0])} to ${percent(sorted.at(-1))}: median ${percent(median)}, `
 			+ `quartiles ${percent(quantile(sorted, 0.25))} and ${percent(quantile(sorted, 0.75))}.`,
+		height: 300,
 		hit: "column",
 		columns: [{ name: "from, %" }, { name: "to, %" }, { name: "architectures" }],
 		rows: bins.map(b => [b.low, b.high, b.count]),

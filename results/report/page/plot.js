@@ -58,7 +58,7 @@ function axis(theme, more) {
 		nameLocation: "middle",
 		nameGap: 30,
 		nameTextStyle: { color: theme.dim, fontSize: 12 },
-		axisLine: { show: true, lineStyle: { color: theme.line } },
+		axisLine: { show: true, onZero: false, lineStyle: { color: theme.line } },
 		axisTick: { show: true, lineStyle: { color: theme.line } },
 		axisLabel: { color: theme.dim, fontSize: 11, hideOverlap: true },
 		splitLine: { show: true, lineStyle: { color: theme.grid } },
@@ -118,7 +118,11 @@ async function work() {
 		await nextTask();
 		const [key, job] = jobs.entries().next().value;
 		jobs.delete(key);
-		job();
+		try {
+			job();
+		} catch (error) {
+			reportError(error); // of one plot: the others are drawn all the same
+		}
 	}
 	working = null;
 }
@@ -233,10 +237,11 @@ class Plot {
 		this.canvas.setAttribute("aria-label", `${this.title}. ${drawing.summary}`);
 		if (drawing.height) this.canvas.style.height = `${drawing.height}px`;
 		if (!this.chart) {
-			this.chart = echarts.init(this.canvas, null, { renderer: "canvas" });
+			// On paper, a canvas has no height before it is drawn.
+			this.chart = echarts.init(this.canvas, null, { renderer: "canvas", height: drawing.height ?? (this.canvas.clientHeight || 340) });
 			this.chart.on("rendered", () => { timing.firstPlot ??= performance.now(); });
-		} else {
-			this.chart.resize();
+		} else if (!this.fits()) {
+			this.chart.resize({ width: this.canvas.clientWidth, height: this.canvas.clientHeight });
 		}
 		this.chart.setOption({
 			animation: false, backgroundColor: "transparent", textStyle: { fontFamily }, aria: { enabled: false },
@@ -246,9 +251,11 @@ class Plot {
 	}
 
 	resize() {
-		if (!this.chart || !this.drawn || this.frame.hidden) return;
-		if (this.canvas.clientWidth === this.chart.getWidth() && this.canvas.clientHeight === this.chart.getHeight()) return;
-		this.redraw();
+		if (this.chart && this.drawn && !this.frame.hidden && !this.fits()) this.redraw();
+	}
+
+	fits() {
+		return this.canvas.clientWidth === this.chart.getWidth() && this.canvas.clientHeight === this.chart.getHeight();
 	}
 
 	/** Returns the place of point i in the plot, in pixels. */
@@ -259,8 +266,10 @@ class Plot {
 			first.forEach((offset, seriesIndex) => {
 				if (offset < 0) return;
 				const end = Math.min(points.length, ...first.filter(next => next > offset));
+				// As chart.convertToPixel does, which is too slow for many points.
+				const axes = this.chart.getModel().getSeriesByIndex(seriesIndex).coordinateSystem;
 				for (let k = offset; k < end; k++) {
-					const [x, y] = this.chart.convertToPixel({ seriesIndex }, [points[k].x, points[k].y]);
+					const [x, y] = axes.dataToPoint([points[k].x, points[k].y]);
 					this.pixels[2 * k] = x;
 					this.pixels[2 * k + 1] = y;
 				}

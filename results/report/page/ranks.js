@@ -103,7 +103,11 @@ function matrixOption(theme, width, names, cells) {
 			type: "heatmap",
 			data: cells.map(([k, i, v]) => ({ value: [k, i, v ?? "-"], label: v === null ? {} : { color: inkOn(v) } })),
 			itemStyle: { borderColor: theme.paper, borderWidth: n > 20 ? 0.5 : 1 },
-			label: { show: cellWidth >= 24, fontSize: cellWidth < 32 ? 9 : 11, formatter: ({ value }) => fixed(2)(value[2]).replace("0.", ".") },
+			label: {
+				show: cellWidth >= 24,
+				fontSize: cellWidth < 32 ? 9 : 11,
+				formatter: ({ value }) => (cellWidth < 32 ? fixed(2)(value[2]).replace("0.", ".") : fixed(2)(value[2])),
+			},
 		}],
 	};
 }
