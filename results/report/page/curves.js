@@ -44,8 +44,8 @@ function showCurves() {
 			+ "between them to either side. Until architectures are chosen, these are the best, the median and the worst of those shown.",
 		section: "learning",
 		controls: [
-			list, curveForm(), sets, seeds,
 			labelledSelect("Measure", [["top1", "accuracy"], ["loss", "loss"]], "top1", v => change({ loss: v === "loss" })),
+			seeds, sets, curveForm(), list,
 		],
 		uses: ["group", "set", "shown", "chosen"],
 		compute: () => {
@@ -61,7 +61,7 @@ function showCurves() {
 		if (changed.has("set")) {
 			show.sets = [state.set];
 			showCurveSets(sets, show.sets, chosen => change({ sets: chosen }));
-			seeds.hidden = !shownGroup()?.per_trial;
+			seeds.hidden = !shownGroup().per_trial;
 		}
 		showChosen(list);
 	};
@@ -89,18 +89,21 @@ function curveForm() {
 		h("button", { type: "button", onclick: () => state.update({ chosen: [] }) }, "Best, median, worst"));
 }
 
-/** Fills the fieldset with a checkbox for each set of the group that has curves. */
+/** Fills the fieldset with a checkbox for each set of the group, and the dash of each set that is chosen. */
 function showCurveSets(fieldset, chosen, onchange) {
-	const boxes = (shownGroup()?.sets ?? []).map((set, k) => {
+	const places = [];
+	const boxes = shownGroup().sets.map((set, k) => {
 		const box = labelledCheckbox(set.name, chosen.includes(k), checked => {
-			const others = chosen.filter(other => other !== k);
-			chosen = checked ? [...others, k].sort((a, b) => a - b) : others;
+			chosen = checked ? [...chosen, k] : chosen.filter(other => other !== k);
+			showDashes();
 			onchange(chosen);
 		});
-		box.querySelector("input").disabled = set.curves.length === 0;
-		box.append(swatch({ dash: k }));
+		places[k] = h("span");
+		box.append(places[k]);
 		return box;
 	});
+	const showDashes = () => places.forEach((place, k) => place.replaceChildren(...(chosen.includes(k) ? [swatch({ dash: chosen.indexOf(k) })] : [])));
+	showDashes();
 	fieldset.replaceChildren(h("legend", {}, "Sets"), ...boxes);
 }
 
@@ -121,9 +124,8 @@ function showChosen(list) {
  */
 
 /** Returns the lines of an architecture on a set. @returns {Curve[]} */
-function curvesOf(i, look, dash, { loss, seeds }) {
+function curvesOf(i, look, set, dash, { loss, seeds }) {
 	const group = shownGroup();
-	const set = group.sets[dash];
 	const at = columns => columns.map(c => data.value(c, i));
 	const trials = (loss ? set.loss_curves : set.curves).map(at);
 	const curve = (trial, values, spread) => {
@@ -160,7 +162,7 @@ function deviation(values) {
 function computeCurves(show) {
 	const group = shownGroup();
 	if (show.sets.length === 0) return { empty: "Choose a set to draw." };
-	const curves = drawnArchitectures().flatMap((i, look) => show.sets.flatMap(set => curvesOf(i, look, set, show)));
+	const curves = drawnArchitectures().flatMap((i, look) => show.sets.flatMap((k, dash) => curvesOf(i, look, group.sets[k], dash, show)));
 	const measure = show.loss ? "loss" : "accuracy";
 	if (curves.length === 0) return { empty: `${groupName(group)}: these architectures have no curves of the ${measure} on these sets.` };
 	const text = show.loss ? short : percent;

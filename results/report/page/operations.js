@@ -78,7 +78,7 @@ function histogramOption(theme, { bins, marks, x, y }) {
 				return {
 					type: "rect",
 					shape: { x: left, y: top, width: right - left - gap, height: bottom - top },
-					style: { fill: theme.series[0] },
+					style: { fill: theme.series[0], opacity: 0.75 },
 				};
 			},
 			markLine: {
@@ -170,7 +170,7 @@ function computeBoxes(edges) {
 			["architectures", count(box.members.length)], ["median", percent(box.median)],
 			["quartiles", `${percent(box.q1)} to ${percent(box.q3)}`], ["5th to 95th percentile", `${percent(box.low)} to ${percent(box.high)}`],
 		]),
-		first: [0, boxes.length],
+		first: [0, boxes.length, -1],
 		option: theme => boxOption(theme, boxes, rows, edges, dots.map(({ box, i }) => [values[i], box.row])),
 	};
 }
@@ -190,7 +190,7 @@ function boxOption(theme, boxes, rows, edges, dots) {
 		yAxis: [
 			axis(theme, {
 				...category,
-				splitLine: { show: true, interval: row => (row + 1) % n === 0, lineStyle: { color: theme.line } },
+				splitLine: { show: false },
 				axisLabel: {
 					interval: 0, fontSize: 11, formatter: label,
 					rich: { edge: { fontWeight: "bold", color: theme.ink }, name: { color: theme.dim } },
@@ -216,7 +216,28 @@ function boxOption(theme, boxes, rows, edges, dots) {
 				}),
 			},
 			{ type: "scatter", data: dots, symbolSize: 5, itemStyle: { color: theme.ink, opacity: 0.45 } },
+			edgeBands(theme, edges, boxes[0].median),
 		],
+	};
+}
+
+/** Returns a shade behind the rows of every second edge as an ECharts series; x is any value in the range of the axis. */
+function edgeBands(theme, edges, x) {
+	const n = content.operations.length;
+	return {
+		type: "custom",
+		silent: true,
+		z: 0,
+		data: edges.flatMap((_, k) => (k % 2 === 1 ? [[x, k * n]] : [])),
+		renderItem({ coordSys }, api) {
+			const [, first] = api.coord([x, api.value(1)]);
+			const height = coordSys.height / (edges.length * n);
+			return {
+				type: "rect",
+				shape: { x: coordSys.x, y: first - height / 2, width: coordSys.width, height: height * n },
+				style: { fill: theme.grid, opacity: 0.6 },
+			};
+		},
 	};
 }
 

@@ -61,7 +61,7 @@ function computeMatrix(kind) {
 		points: cells.map(cell => ({ label: name(cell), arch: -1, x: cell[1], y: cell[0], series: cell[0], cell })),
 		describe: ({ cell }) => [[symbol, value(cell)], ["architectures", count(content.common[cell[0]][cell[1]])]],
 		first: [0],
-		option: (theme, width) => matrixOption(theme, width, names, cells.map(([i, k]) => [k, i, matrix[i][k]])),
+		option: (theme, width) => matrixOption(theme, width, names, cells.map(([i, k]) => [k, i, matrix[i][k]]), symbol),
 	};
 }
 
@@ -73,7 +73,7 @@ function scaleColour(scale, share) {
 	return [0, 1, 2].map(c => channel(scale[k], c) + (at - k) * (channel(scale[k + 1], c) - channel(scale[k], c)));
 }
 
-function matrixOption(theme, width, names, cells) {
+function matrixOption(theme, width, names, cells, symbol) {
 	const least = Math.min(0.9, ...cells.map(cell => cell[2] ?? 1));
 	const [scale, low] = least < 0 ? [diverging, -1] : [sequential, Math.floor(least * 10) / 10];
 	const n = names.length;
@@ -97,7 +97,7 @@ function matrixOption(theme, width, names, cells) {
 		}),
 		visualMap: {
 			type: "continuous", min: low, max: 1, dimension: 2, inRange: { color: scale }, calculable: false, hoverLink: false,
-			orient: "horizontal", left: "center", bottom: 0, itemWidth: 12, itemHeight: 170, textStyle: { color: theme.ink }, text: ["1", String(low)],
+			orient: "horizontal", left: "center", bottom: 0, itemWidth: 12, itemHeight: 170, textStyle: { color: theme.ink }, text: ["1", `${symbol} ${low}`],
 		},
 		series: [{
 			type: "heatmap",
