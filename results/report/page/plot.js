@@ -118,7 +118,11 @@ async function work() {
 		await nextTask();
 		const [key, job] = jobs.entries().next().value;
 		jobs.delete(key);
-		job();
+		try {
+			job();
+		} catch (error) {
+			reportError(error); // of one plot: the others are drawn all the same
+		}
 	}
 	working = null;
 }
