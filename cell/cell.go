@@ -41,6 +41,9 @@ const (
 
 var opNames = [...]string{"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"}
 
+// Ops lists all operations, in order.
+func Ops() []Op { return []Op{None, SkipConnect, NorConv1x1, NorConv3x3, AvgPool3x3} }
+
 // String returns the operation's name in genotype strings, such as "nor_conv_3x3".
 func (o Op) String() string {
 	if int(o) >= len(opNames) {

@@ -98,13 +98,37 @@ func (a Arch) SVG() []byte {
 	for i, op := range a {
 		arcs[i].draw(&b, op)
 	}
-	for i := range nodes {
-		drawNode(&b, i)
-	}
+	drawNodes(&b)
 	fmt.Fprintf(&b, `<text x="%g" y="%g" %s font-size="12.5" text-anchor="middle" fill="#6b7280">%s</text>
 </svg>
 `, pictureWidth/2, pictureHeight-24, mono, genotype)
 	return b.Bytes()
+}
+
+// Parts are the parts of the drawing of [Arch.SVG], for programs that compose the drawings
+// of many cells. All have the coordinates of one picture of Width x Height pixels.
+type Parts struct {
+	Width, Height float64
+	Edges         [][]string // SVG elements of each operation, in the order of [Ops], on each edge
+	Nodes         string     // SVG elements of all nodes
+}
+
+// NewParts returns the parts of the drawing.
+func NewParts() Parts {
+	parts := Parts{Width: pictureWidth, Height: pictureHeight}
+	for _, e := range arcs {
+		var drawn []string
+		for _, op := range Ops() {
+			var b bytes.Buffer
+			e.draw(&b, op)
+			drawn = append(drawn, b.String())
+		}
+		parts.Edges = append(parts.Edges, drawn)
+	}
+	var b bytes.Buffer
+	drawNodes(&b)
+	parts.Nodes = b.String()
+	return parts
 }
 
 func (e arc) draw(b *bytes.Buffer, op Op) {
@@ -142,6 +166,12 @@ func (e arc) draw(b *bytes.Buffer, op Op) {
 `, label.x-width/2, label.y-labelHeight/2, width, labelHeight, labelHeight/2, st.box, st.line)
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" dy=".35em" %s font-size="14" text-anchor="middle" fill="%s">%s</text>
 `, label.x, label.y, mono, st.text, html.EscapeString(name))
+}
+
+func drawNodes(b *bytes.Buffer) {
+	for i := range nodes {
+		drawNode(b, i)
+	}
 }
 
 func drawNode(b *bytes.Buffer, i int) {

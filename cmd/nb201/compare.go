@@ -15,6 +15,7 @@ import (
 	"nb201/internal/quantity"
 	"nb201/results/benchmark"
 	"nb201/results/compare"
+	"nb201/results/report"
 )
 
 func newCompareCommand() *cobra.Command {
@@ -49,7 +50,7 @@ The second table lists the largest differences.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			page, err := flags.report.check(args, compare.IsReport)
+			page, err := flags.report.check(args, report.IsReport)
 			if err != nil {
 				return err
 			}
@@ -62,26 +63,31 @@ The second table lists the largest differences.`,
 				defer b.Close()
 				benchmarks[i] = b
 			}
-			progressed, done := countUp(c.ErrOrStderr(), "architectures", "comparing")
-			report, err := compare.Run(c.Context(), benchmarks[0], benchmarks[1], compare.Options{Progress: progressed})
-			done()
+			comparison, err := runComparison(c, benchmarks[0], benchmarks[1])
 			if err != nil {
 				return err
 			}
 			if page != nil {
-				if err := page.Write(c.Context(), report.WriteHTML); err != nil {
+				if _, err := writeReport(c, page, benchmarks[0], comparison); err != nil {
 					return err
 				}
 			}
 			if flags.json {
-				return printJSON(c, report)
+				return printJSON(c, comparison)
 			}
-			return printComparison(c.OutOrStdout(), report)
+			return printComparison(c.OutOrStdout(), comparison)
 		},
 	}
-	flags.report.add(c.Flags(), "report", "write a page with plots into `FILE.html`; an earlier report is replaced")
+	flags.report.add(c.Flags(), "report", "write the page of nb201 report A --against B into `FILE.html`; an earlier report is replaced")
 	c.Flags().BoolVar(&flags.json, "json", false, jsonUsage)
 	return c
+}
+
+// runComparison compares two benchmarks, and shows its progress.
+func runComparison(c *cobra.Command, a, b *benchmark.Benchmark) (*compare.Report, error) {
+	progressed, done := countUp(c.ErrOrStderr(), "architectures", "comparing")
+	defer done()
+	return compare.Run(c.Context(), a, b, compare.Options{Progress: progressed})
 }
 
 // printComparison prints the tables of a report.

@@ -21,6 +21,7 @@ func userOutputs(campaign string) map[string][]string {
 		"init":    {"init-weights", "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to"},
 		"arch":    {"arch", "0", "--svg"},
 		"compare": {"compare", campaign, campaign, "--report"},
+		"report":  {"report", campaign, "--to"},
 	}
 }
 

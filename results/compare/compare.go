@@ -6,8 +6,7 @@
 // spread between seeds is the standard deviation among the trials of an architecture,
 // pooled over the architectures.
 //
-// Start at [Run]. Rank correlations are in rank.go, the rule by which architectures are
-// tied in levels.go, and the page with plots in html.go.
+// Start at [Run]. Rank correlations are in package rank; package report draws the comparison.
 package compare
 
 import (
@@ -27,6 +26,7 @@ import (
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
+	"nb201/results/rank"
 )
 
 // Report compares two benchmarks.
@@ -61,7 +61,12 @@ type Comparison struct {
 	// Worst lists the ten pairs with the largest differences in accuracy.
 	Worst []Pair `json:"worst"`
 
-	points []point // in order of architectures and seeds
+	// Means holds the accuracies of every architecture in common, the means over its seeds,
+	// in order of indices.
+	Means []Pair `json:"-"`
+	// Differences holds the differences in accuracy, in percent, that Top1 summarizes: of the
+	// trials in common in order of architectures and seeds, or else of Means.
+	Differences []float64 `json:"-"`
 }
 
 // Measure compares the values of a measure: top-1 accuracy in percent, or loss. Undefined
@@ -235,6 +240,9 @@ type point struct {
 	top1, loss [2]float64
 }
 
+// pair returns the accuracies of the point, without a seed.
+func (p point) pair() Pair { return Pair{Arch: p.arch, A: p.top1[0], B: p.top1[1]} }
+
 // collector collects the values of architectures.
 type collector struct {
 	progress func(done, total int) // may be nil
@@ -323,18 +331,43 @@ func (g *group) comparison(k key) Comparison {
 	slices.SortFunc(g.archs, func(a, b archPoint) int { return cmp.Compare(a.arch, b.arch) })
 	slices.SortFunc(g.trials, func(a, b point) int { return cmp.Or(cmp.Compare(a.arch, b.arch), cmp.Compare(a.seed, b.seed)) })
 	c := Comparison{Dataset: k.dataset, Epochs: k.epochs, Set: k.set, Trials: len(g.trials), Architectures: len(g.archs)}
-	c.points = g.trials
-	if len(g.trials) == 0 {
-		for _, p := range g.archs {
-			c.points = append(c.points, p.point)
+	points := g.trials
+	for _, p := range g.archs {
+		c.Means = append(c.Means, p.pair())
+		if len(g.trials) == 0 {
+			points = append(points, p.point)
 		}
 	}
-	c.Top1 = g.measure(c.points, func(p point) [2]float64 { return p.top1 }, func(p archPoint) [2]float64 { return p.top1Squares })
-	c.Loss = g.measure(c.points, func(p point) [2]float64 { return p.loss }, func(p archPoint) [2]float64 { return p.lossSquares })
-	c.Top1.correlate(g.levels(0, g.thousandths(0)), g.levels(1, g.thousandths(1)))
-	c.Loss.correlate(g.levels(0, billionths), g.levels(1, billionths))
-	c.Worst = worst(c.points, len(g.trials) > 0)
+	for _, p := range points {
+		c.Differences = append(c.Differences, p.top1[1]-p.top1[0])
+	}
+	c.Top1 = g.measure(points, func(p point) [2]float64 { return p.top1 }, func(p archPoint) [2]float64 { return p.top1Squares })
+	c.Loss = g.measure(points, func(p point) [2]float64 { return p.loss }, func(p archPoint) [2]float64 { return p.lossSquares })
+	c.Top1.correlate(g.accuracies(0), g.accuracies(1))
+	c.Loss.correlate(g.losses(0), g.losses(1))
+	c.Worst = worst(points, len(g.trials) > 0)
 	return c
+}
+
+// accuracies ranks the architectures of a side by their mean accuracies.
+func (g *group) accuracies(side int) []float64 {
+	return rank.Accuracies(g.values(side, func(v value) float64 { return v.top1 }), cmp.Or(g.images[side], g.images[1-side]))
+}
+
+// losses ranks the architectures of a side by their mean losses.
+func (g *group) losses(side int) []float64 {
+	return rank.Losses(g.values(side, func(v value) float64 { return v.loss }))
+}
+
+// values lists a measure of each architecture's trials.
+func (g *group) values(side int, measure func(value) float64) [][]float64 {
+	lists := make([][]float64, len(g.archs))
+	for i, p := range g.archs {
+		for _, v := range p.values[side] {
+			lists[i] = append(lists[i], measure(v))
+		}
+	}
+	return lists
 }
 
 // measure compares the values of points.
@@ -380,7 +413,7 @@ func (g *group) measure(points []point, value func(point) [2]float64, squares fu
 
 // correlate compares the order of the architectures in A and B.
 func (m *Measure) correlate(a, b []float64) {
-	m.Kendall, m.Spearman = finite(kendall(a, b)), finite(spearman(a, b))
+	m.Kendall, m.Spearman = finite(rank.Kendall(a, b)), finite(rank.Spearman(a, b))
 }
 
 // finite returns v, or nil if it is infinite or NaN.
@@ -401,7 +434,7 @@ func worst(points []point, trials bool) []Pair {
 	})
 	var pairs []Pair
 	for _, p := range by[:min(len(by), 10)] {
-		pair := Pair{Arch: p.arch, A: p.top1[0], B: p.top1[1]}
+		pair := p.pair()
 		if trials {
 			pair.Seed = &p.seed
 		}

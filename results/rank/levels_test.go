@@ -1,4 +1,4 @@
-package compare
+package rank
 
 import (
 	"encoding/csv"
@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"testing"
-
-	"nb201/results"
 )
 
 // measured returns the accuracy for a number of right images, averaged over batches as the
@@ -55,28 +53,25 @@ func TestScipy(t *testing.T) {
 		images := []int{450, 1797, 3000, 6000, 10000, 25000, 151700}[random.below(7)]
 		spread := 2 + random.below(6)
 		base := random.below(images - spread)
-		g := &group{}
+		var sides [2][][]float64
 		for arch := range 5 + random.below(40) {
-			var values [2][]value
-			for side := range values {
+			for side := range sides {
+				var values []float64
 				for seed := range 1 + random.below(3) {
 					right := base + random.below(spread)
-					v := value{seed: uint32(seed), top1: measured(right, images, batches[i%len(batches)], arch+seed)}
-					if i%2 == 0 {
-						v.images = images
-					}
-					values[side] = append(values[side], v)
+					values = append(values, measured(right, images, batches[i%len(batches)], arch+seed))
 				}
+				sides[side] = append(sides[side], values)
 			}
-			g.add(arch, values)
 		}
-		m := g.comparison(key{}).Top1
+		known := images * (1 - i%2)
+		a, b := Accuracies(sides[0], known), Accuracies(sides[1], known)
 		for _, test := range []struct {
 			name, want string
-			got        *float64
-		}{{"tau", want[0], m.Kendall}, {"rho", want[1], m.Spearman}} {
+			got        float64
+		}{{"tau", want[0], Kendall(a, b)}, {"rho", want[1], Spearman(a, b)}} {
 			if want, err := strconv.ParseFloat(test.want, 64); err != nil || !near(test.got, want) {
-				t.Errorf("table %d: %s is %s, want %s", i, test.name, number(test.got), test.want)
+				t.Errorf("table %d: %s is %v, want %s", i, test.name, test.got, test.want)
 			}
 		}
 	}
@@ -89,21 +84,21 @@ func TestLevels(t *testing.T) {
 		images := 1 + random.IntN(200_000)
 		known := []int{0, images}[random.IntN(2)]
 		base := random.IntN(images)
-		g := &group{images: [2]int{known}}
+		var values [][]float64
 		var exact []*big.Rat
-		for arch := range 1 + random.IntN(30) {
+		for range 1 + random.IntN(30) {
 			seeds := 1 + random.IntN(5)
-			p := archPoint{point: point{arch: arch}, seeds: [2]float64{float64(seeds)}}
+			var accuracies []float64
 			sum := int64(0)
 			for range seeds {
 				right := min(images, base+random.IntN(4))
 				sum += int64(right)
-				p.values[0] = append(p.values[0], value{top1: measured(right, images, 1+random.IntN(300), random.IntN(9))})
+				accuracies = append(accuracies, measured(right, images, 1+random.IntN(300), random.IntN(9)))
 			}
-			g.archs = append(g.archs, p)
+			values = append(values, accuracies)
 			exact = append(exact, big.NewRat(sum, int64(seeds)))
 		}
-		levels := g.levels(0, g.thousandths(0))
+		levels := Accuracies(values, known)
 		for i := range exact {
 			for j := range exact {
 				if got, want := math.Copysign(1, levels[i]-levels[j]), exact[i].Cmp(exact[j]); want == 0 && levels[i] != levels[j] || want != 0 && (levels[i] == levels[j] || int(got) != want) {
@@ -131,55 +126,18 @@ func TestRounding(t *testing.T) {
 		{6000, []float64{50, 50 + 2.0/60}, []float64{50 + 1.0/60}, true},
 		{6000, []float64{100.0 / 7}, []float64{100.0/7 + 1e-13}, true}, // of another number of images
 	} {
-		g := &group{images: [2]int{test.images}}
-		for _, of := range [][]float64{test.a, test.b, {12.3456789, 99.87654}} {
-			p := archPoint{seeds: [2]float64{float64(len(of))}}
-			for _, v := range of {
-				p.values[0] = append(p.values[0], value{top1: v})
-			}
-			g.archs = append(g.archs, p)
-		}
-		levels := g.levels(0, g.thousandths(0))
+		levels := Accuracies([][]float64{test.a, test.b, {12.3456789, 99.87654}}, test.images)
 		if (levels[0] == levels[1]) != test.tied {
 			t.Errorf("%v: levels %v", test, levels)
 		}
 	}
-	g := &group{}
-	for _, of := range [][]float64{{0.1, 0.2, 0.3}, {0.3, 0.2, 0.1}, {0.2}, {0.200001}} {
-		p := archPoint{seeds: [2]float64{float64(len(of))}}
-		for _, v := range of {
-			p.values[0] = append(p.values[0], value{loss: v})
-		}
-		g.archs = append(g.archs, p)
-	}
-	if levels := g.levels(0, billionths); !slices.Equal(levels, []float64{0, 0, 0, 1}) {
+	if levels := Losses([][]float64{{0.1, 0.2, 0.3}, {0.3, 0.2, 0.1}, {0.2}, {0.200001}}); !slices.Equal(levels, []float64{0, 0, 0, 1}) {
 		t.Errorf("losses are on levels %v", levels)
 	}
 }
 
-// TestTies compares two benchmarks whose architectures have the same accuracies, but with
-// different seeds.
-func TestTies(t *testing.T) {
-	r := run(t, results.Campaign{Dir: "testdata/ties/a"}, results.Campaign{Dir: "testdata/ties/b"})
-	if len(r.Comparisons) != 2 {
-		t.Fatalf("%d comparisons", len(r.Comparisons))
-	}
-	for _, c := range r.Comparisons {
-		if !near(c.Top1.Kendall, 1) || !near(c.Top1.Spearman, 1) {
-			t.Errorf("%s: tau %v, rho %v, want 1 and 1", c.Set, number(c.Top1.Kendall), number(c.Top1.Spearman))
-		}
-	}
-	// The same of a campaign, whose records know the number of images.
-	a, b := map[results.Trial]float64{}, map[results.Trial]float64{}
-	for arch, counts := range [][]int{{5000, 5101, 5102}, {5001, 5101, 5101}, {7000, 7001, 7003}} {
-		for i, right := range counts {
-			a[at(arch, uint32(i))] = measured(right, 10000, 96, i)
-			b[at(arch, uint32(2-i))] = measured(right, 10000, 256, i)
-		}
-	}
-	for _, c := range run(t, publish(t, a), publish(t, b)).Comparisons {
-		if !near(c.Top1.Kendall, 1) || !near(c.Top1.Spearman, 1) {
-			t.Errorf("%s: tau %v, rho %v, want 1 and 1", c.Set, number(c.Top1.Kendall), number(c.Top1.Spearman))
-		}
+func TestNoArchitectures(t *testing.T) {
+	if a, l := Accuracies(nil, 0), Losses(nil); len(a) != 0 || len(l) != 0 {
+		t.Errorf("levels %v and %v", a, l)
 	}
 }

@@ -1,4 +1,8 @@
-package compare
+// Package rank correlates the orders in which two series of measures rank architectures.
+//
+// [Kendall] and [Spearman] correlate any numbers. [Accuracies] and [Losses] make numbers of
+// the measures of trials such that architectures with the same mean are tied.
+package rank
 
 import (
 	"cmp"
@@ -6,10 +10,10 @@ import (
 	"slices"
 )
 
-// kendall returns Kendall's rank correlation tau-b of pairs x[i], y[i], in O(n log n) after
+// Kendall returns Kendall's rank correlation tau-b of pairs x[i], y[i], in O(n log n) after
 // W. R. Knight, "A computer method for calculating Kendall's tau with ungrouped data"
-// (1966). It is NaN when all x or all y are equal.
-func kendall(x, y []float64) float64 {
+// (1966). It is NaN when all x or all y are equal. x and y are equally long.
+func Kendall(x, y []float64) float64 {
 	order := indices(len(x))
 	slices.SortFunc(order, func(i, j int) int { return cmp.Or(cmp.Compare(x[i], x[j]), cmp.Compare(y[i], y[j])) })
 	sorted := make([]float64, len(y))
@@ -62,9 +66,10 @@ func inversions(v, space []float64) float64 {
 	return count
 }
 
-// spearman returns Spearman's rank correlation rho: the correlation of the ranks, where
-// equal values get the mean of their ranks. It is NaN when all x or all y are equal.
-func spearman(x, y []float64) float64 {
+// Spearman returns Spearman's rank correlation rho: the correlation of the ranks, where
+// equal values get the mean of their ranks. It is NaN when all x or all y are equal. x and y
+// are equally long.
+func Spearman(x, y []float64) float64 {
 	rx, ry := ranks(x), ranks(y)
 	mean := float64(len(x)+1) / 2
 	var xx, yy, xy float64

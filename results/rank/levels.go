@@ -1,4 +1,4 @@
-package compare
+package rank
 
 import (
 	"cmp"
@@ -17,13 +17,35 @@ type fraction struct{ sum, n float64 }
 
 func (f fraction) compare(other fraction) int { return cmp.Compare(f.sum*other.n, other.sum*f.n) }
 
-// levels numbers the architectures' means of a side in ascending order, with equal numbers
-// for ties. toWhole converts a value to a whole number.
-func (g *group) levels(side int, toWhole func(value) float64) []float64 {
-	means := make([]fraction, len(g.archs))
-	for i, p := range g.archs {
-		means[i].n = p.seeds[side]
-		for _, v := range p.values[side] {
+// Accuracies numbers the architectures in ascending order of their mean accuracies, with
+// equal numbers for ties: means that are the same number of images. values[i] lists the
+// accuracies, in percent, of the trials of architecture i, at least one. images is the number
+// of images in the set, or 0 if unknown. Accuracies that are not whole numbers of images are
+// rounded to a thousandth of an image.
+func Accuracies(values [][]float64, images int) []float64 {
+	n := float64(countImages(slices.Concat(values...), images))
+	return levels(values, func(v float64) float64 {
+		if count, ok := imagesOf(v, n, nearCount); ok {
+			return 1000 * count
+		}
+		return math.Round(1000 * v * n / 100)
+	})
+}
+
+// Losses numbers the architectures in ascending order of their mean losses, with equal
+// numbers for ties. values[i] lists the losses, in nats, of the trials of architecture i, at
+// least one. A loss is rounded to a billionth of a nat; float32 has seven digits.
+func Losses(values [][]float64) []float64 {
+	return levels(values, func(v float64) float64 { return math.Round(v * 1e9) })
+}
+
+// levels numbers the means of values in ascending order, with equal numbers for ties. toWhole
+// converts a value to a whole number.
+func levels(values [][]float64, toWhole func(float64) float64) []float64 {
+	means := make([]fraction, len(values))
+	for i, of := range values {
+		means[i].n = float64(len(of))
+		for _, v := range of {
 			means[i].sum += toWhole(v)
 		}
 	}
@@ -37,27 +59,6 @@ func (g *group) levels(side int, toWhole func(value) float64) []float64 {
 		}
 	}
 	return levels
-}
-
-// billionths returns a loss in billionths of a nat; float32 has seven digits.
-func billionths(v value) float64 { return math.Round(v.loss * 1e9) }
-
-// thousandths returns a function that converts the accuracies of a side to thousandths of
-// an image.
-func (g *group) thousandths(side int) func(value) float64 {
-	var accuracies []float64
-	for _, p := range g.archs {
-		for _, v := range p.values[side] {
-			accuracies = append(accuracies, v.top1)
-		}
-	}
-	images := float64(countImages(accuracies, cmp.Or(g.images[side], g.images[1-side])))
-	return func(v value) float64 {
-		if count, ok := imagesOf(v.top1, images, nearCount); ok {
-			return 1000 * count
-		}
-		return math.Round(1000 * v.top1 * images / 100)
-	}
 }
 
 const (
@@ -79,7 +80,7 @@ const (
 // countImages finds the number of images that accuracies are shares of: known, if that
 // makes all of them whole numbers, or else the smallest number that does. If several do,
 // any of them gives the same ties. If none does, the accuracies are not counts of images,
-// and known or someImages is only used for rounding.
+// and known or someImages is only used for rounding. accuracies is reordered.
 func countImages(accuracies []float64, known int) int {
 	slices.Sort(accuracies)
 	accuracies = slices.Compact(accuracies)

@@ -1,0 +1,321 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"nb201/configs"
+	"nb201/internal/inert"
+	"nb201/results"
+	"nb201/results/benchmark"
+)
+
+// collection holds what a report shows of a benchmark's trials.
+type collection struct {
+	archs   []int // that have trials, ascending
+	groups  []*trialGroup
+	health  census
+	damaged []string // what could not be read
+	left    int      // sets of trials with an accuracy out of range, which are left out
+}
+
+// trialGroup holds the trials on one dataset with one schedule.
+type trialGroup struct {
+	dataset, schedule string
+	epochs            int
+	sets              []setInfo
+	grid              []int // epochs, counted from 0, of which curves are kept; the last is the last
+	trials            []trial
+}
+
+// setInfo describes a set of images of a group.
+type setInfo struct {
+	name   string
+	images int // 0: unknown
+}
+
+// trial holds what is kept of a trial.
+type trial struct {
+	arch             int
+	seed             uint32
+	flops, params    float64 // millions
+	latency, seconds float64 // NaN: not measured
+	sets             []setValues
+}
+
+// setValues holds the measures of a trial on a set of its group; NaN where the benchmark has none.
+type setValues struct {
+	top1, loss           float64 // after the last epoch
+	top1Curve, lossCurve []float32
+}
+
+// maxValues bounds the values of curves that are kept: 100 MB of them.
+const maxValues = 25_000_000
+
+// collect reads all trials of a benchmark. Architectures and records that are damaged are left out
+// and listed.
+func collect(ctx context.Context, b *benchmark.Benchmark, progress benchmark.Progress) (*collection, error) {
+	c := &collector{
+		total: len(b.Evaluated()), progress: progress, curves: affordable(b),
+		groups: map[groupKey]*trialGroup{}, health: newCensus(), damaged: map[int][]string{},
+	}
+	readers, reading := errgroup.WithContext(ctx)
+	readers.SetLimit(runtime.GOMAXPROCS(0))
+	for _, index := range b.Evaluated() {
+		readers.Go(func() error {
+			if err := reading.Err(); err != nil {
+				return err
+			}
+			a, damage := b.Salvage(index)
+			c.add(index, a, damage)
+			return nil
+		})
+	}
+	if err := readers.Wait(); err != nil {
+		return nil, err
+	}
+	return c.finish(), nil
+}
+
+// groupKey identifies a trialGroup.
+type groupKey struct {
+	dataset, schedule string
+	epochs            int
+}
+
+func (k groupKey) compare(other groupKey) int {
+	return cmp.Or(
+		results.Trial{Dataset: k.dataset, Epochs: k.epochs}.Compare(results.Trial{Dataset: other.dataset, Epochs: other.epochs}),
+		cmp.Compare(k.schedule, other.schedule),
+	)
+}
+
+// collector collects architectures in any order.
+type collector struct {
+	total    int
+	progress benchmark.Progress
+	curves   int // epochs that are kept of a curve, at most
+
+	mu      sync.Mutex
+	done    int
+	groups  map[groupKey]*trialGroup
+	health  census
+	damaged map[int][]string
+	left    int
+}
+
+// add adds the trials of an architecture; a may be nil.
+func (c *collector) add(index int, a *benchmark.Architecture, damage []error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, err := range damage {
+		c.damaged[index] = append(c.damaged[index], inert.Text(err.Error()))
+	}
+	if a != nil {
+		for _, s := range a.Schedules {
+			for _, r := range s.Results {
+				c.addTrial(s.HP, r)
+			}
+		}
+	}
+	if c.done++; c.progress != nil {
+		c.progress(c.done, c.total)
+	}
+}
+
+// affordable returns the number of epochs of curves that can be kept of all trials, by the number
+// of trials of a few architectures.
+func affordable(b *benchmark.Benchmark) int {
+	const few, fewest = 16, 2
+	most := 1
+	evaluated := b.Evaluated()
+	for _, i := range spread(len(evaluated), few) {
+		a, _ := b.Salvage(evaluated[i]) // collect reports damage
+		if a == nil {
+			continue
+		}
+		curves := 0
+		for _, s := range a.Schedules {
+			for _, r := range s.Results {
+				curves += 2 * (1 + len(r.Evaluation)) // accuracy and loss
+			}
+		}
+		most = max(most, curves)
+	}
+	return max(maxValues/(most*max(len(evaluated), 1)), fewest)
+}
+
+func (c *collector) addTrial(schedule string, r *benchmark.ResultsCount) {
+	k := groupKey{r.Dataset, schedule, r.Epochs}
+	g := c.groups[k]
+	if g == nil {
+		g = &trialGroup{dataset: r.Dataset, schedule: schedule, epochs: r.Epochs, grid: spread(r.Epochs, c.curves)}
+		c.groups[k] = g
+	}
+	t := trial{arch: r.Arch, seed: r.Seed, flops: r.FLOPs, params: r.Params, latency: math.NaN(), seconds: math.NaN()}
+	if v := r.Latency(); v != nil {
+		t.latency = *v
+	}
+	if r.Training.Seconds.Complete(r.Epochs) {
+		t.seconds = 0
+		for _, p := range r.Training.Seconds {
+			t.seconds += p.Value
+		}
+	}
+	for i, m := range r.Sets() {
+		at := g.position(m.Set, imagesOf(r, i))
+		for len(t.sets) <= at {
+			t.sets = append(t.sets, setValues{top1: math.NaN(), loss: math.NaN()})
+		}
+		v := &t.sets[at]
+		top1, held := m.Top1.At(r.Epochs - 1)
+		if held && !benchmark.IsAccuracy(top1) {
+			c.left++
+			continue
+		}
+		if held {
+			v.top1 = top1
+		}
+		if loss, ok := m.Loss.At(r.Epochs - 1); ok && isFinite(loss) && loss >= 0 {
+			v.loss = loss
+		}
+		v.top1Curve = sample(m.Top1, g.grid, benchmark.IsAccuracy)
+		v.lossCurve = sample(m.Loss, g.grid, func(v float64) bool { return isFinite(v) && v >= 0 })
+	}
+	g.trials = append(g.trials, t)
+	c.health.add(r)
+}
+
+// imagesOf returns the number of images in set i of a trial, 0 if it is unknown. Set 0 is the
+// training set.
+func imagesOf(r *benchmark.ResultsCount, i int) int {
+	d, _ := configs.FindDataset(r.Dataset)
+	switch {
+	case i == 0 && r.Record != nil:
+		return r.Record.Train.Images
+	case i == 0:
+		return d.Train
+	case r.Record != nil:
+		return r.Record.Eval[i-1].Images
+	default:
+		return d.Images(r.Evaluation[i-1].Set)
+	}
+}
+
+// position returns the position of a set of images in the group.
+func (g *trialGroup) position(name string, images int) int {
+	at := slices.IndexFunc(g.sets, func(s setInfo) bool { return s.name == name })
+	if at < 0 {
+		at = len(g.sets)
+		g.sets = append(g.sets, setInfo{name: name})
+	}
+	g.sets[at].images = max(g.sets[at].images, images)
+	return at
+}
+
+// spread returns n of the epochs 0 to epochs-1, evenly spread, or all if there are not more. The
+// first and the last are among them if n is at least 2; if it is 1, the last.
+func spread(epochs, n int) []int {
+	if epochs <= 0 {
+		return nil
+	}
+	n = min(n, epochs)
+	if n == 1 {
+		return []int{epochs - 1}
+	}
+	grid := make([]int, n)
+	for i := range grid {
+		grid[i] = (i*(epochs-1) + (n-1)/2) / (n - 1)
+	}
+	return grid
+}
+
+// sample returns the values of a series at the epochs of a grid, NaN where it has none that is
+// valid; nil if it has none at all.
+func sample(s benchmark.Series, grid []int, valid func(float64) bool) []float32 {
+	var values []float32
+	for i, epoch := range grid {
+		v, ok := s.At(epoch)
+		if !ok || !valid(v) {
+			continue
+		}
+		if values == nil {
+			values = slices.Repeat([]float32{float32(math.NaN())}, len(grid))
+		}
+		values[i] = float32(v)
+	}
+	return values
+}
+
+// finish sorts what was collected.
+func (c *collector) finish() *collection {
+	all := &collection{health: c.health, left: c.left}
+	for _, k := range slices.SortedFunc(maps.Keys(c.groups), groupKey.compare) {
+		g := c.groups[k]
+		slices.SortFunc(g.trials, func(a, b trial) int { return cmp.Or(cmp.Compare(a.arch, b.arch), cmp.Compare(a.seed, b.seed)) })
+		g.sortSets()
+		for _, t := range g.trials {
+			all.archs = append(all.archs, t.arch)
+		}
+		all.groups = append(all.groups, g)
+	}
+	slices.Sort(all.archs)
+	all.archs = slices.Compact(all.archs)
+	for _, index := range slices.Sorted(maps.Keys(c.damaged)) {
+		all.damaged = append(all.damaged, c.damaged[index]...)
+	}
+	return all
+}
+
+// sortSets puts the sets into an order that does not depend on which trial was read first: the
+// training set, then the others by name.
+func (g *trialGroup) sortSets() {
+	order := make([]int, len(g.sets))
+	for i := range order {
+		order[i] = i
+	}
+	rank := func(i int) int {
+		if g.sets[i].name == benchmark.TrainingSet {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Or(rank(i)-rank(j), cmp.Compare(g.sets[i].name, g.sets[j].name)) })
+	sorted := make([]setInfo, len(order))
+	for at, i := range order {
+		sorted[at] = g.sets[i]
+	}
+	g.sets = sorted
+	for k := range g.trials {
+		old := g.trials[k].sets
+		sets := make([]setValues, len(order))
+		for at, i := range order {
+			sets[at] = setValues{top1: math.NaN(), loss: math.NaN()}
+			if i < len(old) {
+				sets[at] = old[i]
+			}
+		}
+		g.trials[k].sets = sets
+	}
+}
+
+// byArch yields the trials of each architecture, in order of their indices.
+func (g *trialGroup) byArch(yield func(trials []trial) bool) {
+	for first := 0; first < len(g.trials); {
+		next := first + 1
+		for next < len(g.trials) && g.trials[next].arch == g.trials[first].arch {
+			next++
+		}
+		if !yield(g.trials[first:next]) {
+			return
+		}
+		first = next
+	}
+}

@@ -1,0 +1,435 @@
+package report
+
+import (
+	"fmt"
+	"math"
+
+	"nb201/cell"
+	"nb201/internal/inert"
+	"nb201/internal/quantity"
+	"nb201/results/compare"
+)
+
+// composer turns a collection into the content of a page and its packed columns. A column has a
+// value for each architecture of the collection; NaN is missing.
+type composer struct {
+	content    *content
+	packer     *packer
+	collection *collection
+	room       int         // for the page, in bytes
+	position   map[int]int // of an architecture in columns
+	slots      [][][]int   // of each group, see slots
+}
+
+// missingValues returns a column without any value.
+func (p *composer) missingValues() []float64 {
+	values := make([]float64, len(p.collection.archs))
+	for i := range values {
+		values[i] = math.NaN()
+	}
+	return values
+}
+
+// addArchitectures adds what holds of the architectures whatever they were trained on.
+func (p *composer) addArchitectures() {
+	p.position = map[int]int{}
+	n := len(p.collection.archs)
+	index, code, class := make([]float64, n), make([]float64, n), make([]float64, n)
+	for i, a := range p.collection.archs {
+		p.position[a] = i
+		arch, _ := cell.ByIndex(a) // it exists: benchmarks hold no other
+		index[i], class[i] = float64(a), float64(arch.Class())
+		for edge, weight := 0, 1.0; edge < len(arch); edge, weight = edge+1, weight*float64(len(cell.Ops())) {
+			code[i] += float64(arch[edge]) * weight
+		}
+	}
+	p.content.Index = p.packer.add(blockSummary, linear(1), index).column
+	p.content.Code = p.packer.add(blockSummary, linear(1), code).column
+	p.content.Class = p.packer.add(blockSummary, linear(1), class).column
+	for _, op := range cell.Ops() {
+		p.content.Ops = append(p.content.Ops, op.String())
+	}
+	parts := cell.NewParts()
+	p.content.Drawing = drawing{parts.Width, parts.Height, parts.Edges, parts.Nodes}
+}
+
+// addGroups adds the costs of all groups, and what their trials have after the last epoch.
+func (p *composer) addGroups() {
+	for _, g := range p.collection.groups {
+		slots := p.slotsOf(g)
+		p.slots = append(p.slots, slots)
+		shown := group{
+			Dataset: inert.Text(g.dataset), Schedule: inert.Text(g.schedule), Epochs: g.epochs, Trials: len(g.trials),
+			FLOPs:  p.addFitted(p.means(g, func(t *trial) float64 { return t.flops })),
+			Params: p.addFitted(p.means(g, func(t *trial) float64 { return t.params })),
+		}
+		p.content.Source.Trials += len(g.trials)
+		for _, cost := range []struct {
+			column **column
+			value  func(*trial) float64
+		}{
+			{&shown.Latency, func(t *trial) float64 { return t.latency }},
+			{&shown.Seconds, func(t *trial) float64 { return t.seconds }},
+		} {
+			if values := p.means(g, cost.value); hasValue(values) {
+				packed := p.addFitted(values)
+				*cost.column = &packed
+			}
+		}
+		for _, slot := range slots {
+			shown.Seeds = append(shown.Seeds, p.packer.add(blockSummary, linear(1), p.values(g, slot, func(t *trial) float64 { return float64(t.seed) })).column)
+			shown.TrialSeconds = append(shown.TrialSeconds, p.addFitted(p.values(g, slot, func(t *trial) float64 { return t.seconds })))
+		}
+		for s, info := range g.sets {
+			shown.Sets = append(shown.Sets, p.newSet(g, s, info, slots))
+		}
+		p.content.Groups = append(p.content.Groups, shown)
+	}
+}
+
+// addFitted packs a column of positive numbers of any size.
+func (p *composer) addFitted(values []float64) column {
+	return p.packer.add(blockSummary, fit(values), values).column
+}
+
+// slotsOf returns for k = 0, 1, ... the position in g.trials of the k-th trial of each
+// architecture, or -1.
+func (p *composer) slotsOf(g *trialGroup) [][]int {
+	var slots [][]int
+	at := 0
+	for trials := range g.byArch {
+		for k := range trials {
+			if k == len(slots) {
+				none := make([]int, len(p.collection.archs))
+				for i := range none {
+					none[i] = -1
+				}
+				slots = append(slots, none)
+			}
+			slots[k][p.position[trials[0].arch]] = at
+			at++
+		}
+	}
+	return slots
+}
+
+// values returns a value of the trials of a slot.
+func (p *composer) values(g *trialGroup, slot []int, value func(*trial) float64) []float64 {
+	values := p.missingValues()
+	for i, at := range slot {
+		if at >= 0 {
+			values[i] = value(&g.trials[at])
+		}
+	}
+	return values
+}
+
+// means returns the mean of a value over the trials of each architecture that have it.
+func (p *composer) means(g *trialGroup, value func(*trial) float64) []float64 {
+	means, _ := p.moments(g, value)
+	return means
+}
+
+// moments returns the mean of a value over the trials of each architecture that have it, and the
+// standard deviation between them, which is missing for fewer than two.
+func (p *composer) moments(g *trialGroup, value func(*trial) float64) (means, deviations []float64) {
+	means, deviations = p.missingValues(), p.missingValues()
+	for trials := range g.byArch {
+		var n, sum, squares float64
+		for i := range trials {
+			if v := value(&trials[i]); !math.IsNaN(v) {
+				n, sum = n+1, sum+v
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		mean := sum / n
+		for i := range trials {
+			if v := value(&trials[i]); !math.IsNaN(v) {
+				squares += (v - mean) * (v - mean)
+			}
+		}
+		at := p.position[trials[0].arch]
+		means[at] = mean
+		if n > 1 {
+			deviations[at] = math.Sqrt(squares / (n - 1))
+		}
+	}
+	return means, deviations
+}
+
+func hasValue(values []float64) bool {
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// newSet packs the accuracies and losses on a set after the last epoch.
+func (p *composer) newSet(g *trialGroup, s int, info setInfo, slots [][]int) set {
+	shown := set{Name: inert.Text(info.name), Images: info.images}
+	accuracies, losses := g.accuracyScale(s), p.lossScale(g, s)
+	var firstTop1, firstLoss *packed
+	for _, slot := range slots {
+		top1 := p.packer.addAfter(blockSummary, accuracies, p.values(g, slot, func(t *trial) float64 { return t.sets[s].top1 }), firstTop1)
+		loss := p.packer.addAfter(blockSummary, losses, p.values(g, slot, func(t *trial) float64 { return t.sets[s].loss }), firstLoss)
+		if firstTop1 == nil {
+			firstTop1, firstLoss = &top1, &loss
+		}
+		shown.Top1, shown.Loss = append(shown.Top1, top1.column), append(shown.Loss, loss.column)
+	}
+	shown.Mean = column{Mean: shown.Top1}
+	return shown
+}
+
+// fineStep is a step of accuracies, in percent, that is finer than an image of 10,000.
+const fineStep = 0.005
+
+// accuracyScale returns the scale of the accuracies on a set: whole images if they are known and
+// few enough, and all accuracies are whole numbers of them.
+func (g *trialGroup) accuracyScale(s int) scale {
+	images := float64(g.sets[s].images)
+	if images < 1 || images > maxLevel {
+		return linear(fineStep)
+	}
+	for i := range g.trials {
+		count := g.trials[i].sets[s].top1 * images / 100
+		if math.Abs(count-math.Round(count)) > 0.03 { // float32 averages of batches are a little off
+			return linear(fineStep)
+		}
+	}
+	return linear(100 / images)
+}
+
+// lossScale returns the scale of the losses on a set.
+func (p *composer) lossScale(g *trialGroup, s int) scale {
+	largest := 0.0
+	var all []float64
+	for i := range g.trials {
+		v := &g.trials[i].sets[s]
+		if !math.IsNaN(v.loss) {
+			largest = max(largest, v.loss)
+			all = append(all, v.loss)
+		}
+		for _, loss := range v.lossCurve {
+			if loss := float64(loss); !math.IsNaN(loss) {
+				largest = max(largest, loss)
+			}
+		}
+	}
+	step := 1e-4
+	if len(p.collection.archs) > manyArchs {
+		step = 1e-3
+	}
+	if largest > maxLevel*step {
+		step = largest / maxLevel
+	}
+	return linear(step)
+}
+
+// manyArchs is a number of architectures beyond which the page rounds more.
+const manyArchs = 2000
+
+// detail is how much of the learning curves a page shows.
+type detail struct {
+	perTrial bool // else means and standard deviations
+	losses   bool
+	epochs   int     // of a curve, at most
+	step     float64 // of mean accuracies and standard deviations, in percent
+}
+
+// details lists details from the finest to the coarsest.
+var details = []detail{
+	{true, true, math.MaxInt, fineStep}, {true, true, 60, fineStep}, {true, false, 60, fineStep},
+	{false, true, math.MaxInt, fineStep}, {false, true, 60, 0.01}, {false, false, 60, 0.02}, {false, false, 40, 0.05},
+	{false, false, 30, 0.05}, {false, false, 24, 0.1}, {false, false, 20, 0.1}, {false, false, 16, 0.1}, {false, false, 12, 0.2},
+	{false, false, 9, 0.25}, {false, false, 6, 0.25}, {false, false, 4, 0.25}, {false, false, 2, 0.25}, {false, false, 1, 0.25},
+}
+
+// addCurves adds the learning curves in the finest detail for which the page has room. It returns
+// the texts of the blocks of columns.
+func (p *composer) addCurves() (texts [blocks][]byte, err error) {
+	if texts[blockSummary], err = p.packer.text(blockSummary); err != nil {
+		return texts, err
+	}
+	fixed := readParts().size() + len(texts[blockSummary])
+	for i, d := range details {
+		last := i == len(details)-1
+		if !last && !p.mayFit(d, p.room-fixed) {
+			continue
+		}
+		p.packer.blocks[blockCurves].Reset()
+		for k, g := range p.collection.groups {
+			p.addGroupCurves(&p.content.Groups[k], g, p.slots[k], d)
+		}
+		p.content.Notes = p.notes(d)
+		if texts[blockCurves], err = p.packer.text(blockCurves); err != nil {
+			return texts, err
+		}
+		text, err := p.content.json()
+		if err != nil {
+			return texts, err
+		}
+		if last || fixed+len(text)+len(texts[blockCurves]) <= p.room {
+			break
+		}
+	}
+	return texts, nil
+}
+
+// mayFit estimates generously whether the curves fit into a number of bytes.
+func (p *composer) mayFit(d detail, room int) bool {
+	const bytes = 0.4 // of a value, at least; base64 included
+	values := 0
+	for k, g := range p.collection.groups {
+		curves := len(g.sets)
+		if d.perTrial {
+			curves *= len(p.slots[k])
+		}
+		if d.losses {
+			curves *= 2
+		}
+		values += curves * min(len(g.grid), d.epochs) * len(p.collection.archs)
+	}
+	const alwaysTried = 1_000_000
+	return values < alwaysTried || bytes*float64(values) < float64(room)
+}
+
+// addGroupCurves packs the curves of a group.
+func (p *composer) addGroupCurves(shown *group, g *trialGroup, slots [][]int, d detail) {
+	positions := spread(len(g.grid), d.epochs)
+	shown.PerTrial = d.perTrial
+	shown.Shown = []int{}
+	for _, at := range positions {
+		shown.Shown = append(shown.Shown, g.grid[at])
+	}
+	for s := range g.sets {
+		to := &shown.Sets[s]
+		to.Curves, to.LossCurves, to.SD = nil, nil, nil
+		top1 := func(at int) func(*trial) float64 {
+			return func(t *trial) float64 { return curveAt(t.sets[s].top1Curve, at) }
+		}
+		loss := func(at int) func(*trial) float64 {
+			return func(t *trial) float64 { return curveAt(t.sets[s].lossCurve, at) }
+		}
+		accuracies, losses := g.accuracyScale(s), p.lossScale(g, s)
+		if d.perTrial {
+			for k, slot := range slots {
+				to.Curves = append(to.Curves, p.addCurve(positions, accuracies, to.Top1[k], func(at int) []float64 { return p.values(g, slot, top1(at)) }))
+				if d.losses {
+					to.LossCurves = append(to.LossCurves, p.addCurve(positions, losses, to.Loss[k], func(at int) []float64 { return p.values(g, slot, loss(at)) }))
+				}
+			}
+			continue
+		}
+		to.Curves = []run{p.addCurve(positions, linear(d.step), to.Mean, func(at int) []float64 { return p.means(g, top1(at)) })}
+		if d.losses {
+			to.LossCurves = []run{p.addCurve(positions, losses, column{Mean: to.Loss}, func(at int) []float64 { return p.means(g, loss(at)) })}
+		}
+		if len(slots) > 1 {
+			var all [][]float64
+			for _, at := range positions {
+				_, deviations := p.moments(g, top1(at))
+				all = append(all, deviations)
+			}
+			sd := p.packer.addRun(blockCurves, linear(d.step), all, false, nil)
+			to.SD = &sd
+		}
+	}
+}
+
+// curveAt returns a value of a curve, which may be nil.
+func curveAt(curve []float32, at int) float64 {
+	if curve == nil {
+		return math.NaN()
+	}
+	return float64(curve[at])
+}
+
+// addCurve packs the values at positions of the grid. Those of the last position are those of the
+// column last.
+func (p *composer) addCurve(positions []int, s scale, last column, values func(at int) []float64) run {
+	var all [][]float64
+	for _, at := range positions[:max(len(positions)-1, 0)] {
+		all = append(all, values(at))
+	}
+	return p.packer.addRun(blockCurves, s, all, true, &last)
+}
+
+// notes says what the page leaves out or rounds.
+func (p *composer) notes(d detail) []string {
+	notes := []string{}
+	var short bool
+	for k, g := range p.collection.groups {
+		short = short || len(p.content.Groups[k].Shown) < g.epochs
+	}
+	switch {
+	case !d.perTrial:
+		notes = append(notes, "To stay below 10 MB, the page has learning curves as means over the seeds with standard deviations"+
+			onlyIf(short, ", for some of the epochs")+onlyIf(!d.losses, ", and no curves of the loss")+
+			". nb201 query shows every epoch of a trial, and nb201 export all of them.")
+	case short || !d.losses:
+		notes = append(notes, "To stay below 10 MB, the page has learning curves"+onlyIf(short, " for some of the epochs")+onlyIf(!d.losses, " without the loss")+
+			". nb201 query shows every epoch of a trial, and nb201 export all of them.")
+	}
+	notes = append(notes, "Accuracies are rounded to one image or 0.005 %, losses to about 0.001, latencies and times to 0.02 %; rank correlations are computed before rounding.")
+	if n := p.collection.left; n > 0 {
+		notes = append(notes, fmt.Sprintf("%s left out: the accuracy after the last epoch is not between 0 and 100 %%.", quantity.Format(n, "set"+" of a trial")))
+	}
+	if n := len(p.collection.damaged); n > 0 {
+		notes = append(notes, fmt.Sprintf("%s damaged and left out; see the end of the page.", quantity.Format(n, "file")))
+	}
+	return notes
+}
+
+func onlyIf(condition bool, text string) string {
+	if condition {
+		return text
+	}
+	return ""
+}
+
+// addAgainst adds the comparison with another benchmark.
+func (p *composer) addAgainst(r *compare.Report) {
+	a := &against{
+		Path: inert.Text(r.B.Path), Format: string(r.B.Format), Architectures: r.B.Architectures,
+		Common: r.Common, Skipped: r.Skipped,
+	}
+	for i := range r.Comparisons {
+		c := &r.Comparisons[i]
+		first, second := p.missingValues(), p.missingValues()
+		for _, m := range c.Means {
+			if at, ok := p.position[m.Arch]; ok {
+				first[at], second[at] = m.A, m.B
+			}
+		}
+		packedA := p.packer.add(blockSummary, linear(fineStep), first)
+		packedB := p.packer.addAfter(blockSummary, linear(fineStep), second, &packedA)
+		a.Comparisons = append(a.Comparisons, comparison{
+			Dataset: inert.Text(c.Dataset), Epochs: c.Epochs, Set: inert.Text(c.Set), Trials: c.Trials, Architectures: c.Architectures,
+			Top1: c.Top1, Loss: c.Loss, Worst: c.Worst, A: packedA.column, B: packedB.column, Bins: bins(c.Differences),
+		})
+	}
+	p.content.Against = a
+}
+
+// bins counts differences in intervals of equal size, symmetrical about 0.
+func bins(differences []float64) []bin {
+	const count = 41 // odd, so that 0 is in the middle of one
+	reach := 0.01
+	for _, d := range differences {
+		reach = max(reach, math.Abs(d))
+	}
+	width := 2 * reach / count
+	b := make([]bin, count)
+	for i := range b {
+		b[i].Low, b[i].High = -reach+float64(i)*width, -reach+float64(i+1)*width
+	}
+	for _, d := range differences {
+		b[min(max(int((d+reach)/width), 0), count-1)].Count++
+	}
+	return b
+}
