@@ -45,14 +45,14 @@ function progressTable(groups) {
 
 function failureTable(failures) {
 	if (failures.length === 0) return h("p", {}, "No attempt failed.");
-	return makeTable({
+	return h("div", { class: "failures" }, makeTable({
 		caption: "Failed attempts",
 		columns: [
 			{ name: "trial", text: true }, { name: "architecture", arch: true }, { name: "attempt" }, { name: "retried", text: true }, { name: "when", text: true },
-			{ name: "host", text: true }, { name: "device", text: true }, { name: "kind", text: true }, { name: "reason", text: true, wrap: true },
+			{ name: "host", text: true }, { name: "device", text: true }, { name: "kind", text: true }, { name: "reason", text: true },
 		],
 		rows: failures.map(f => [f.trial, f.architecture, f.attempt, f.final ? "no" : "yes", minute(f.when), f.host, f.device, f.kind, f.reason]),
-	});
+	}));
 }
 
 /** Returns a heading and a list, or nothing if there are no faults. */

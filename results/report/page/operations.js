@@ -30,12 +30,6 @@ function ranking() {
 	return order.filter(i => isShown[i]);
 }
 
-/** Returns the smallest of 1, 2, 5, 10, ... times a power of ten that is not below v. */
-function niceStep(v) {
-	const power = 10 ** Math.floor(Math.log10(v));
-	return [1, 2, 5, 10].map(m => m * power).find(step => step >= v * (1 - 1e-9));
-}
-
 /**
  * Counts sorted numbers in bins of equal width, which is at least `least`.
  * @returns {{low: number, high: number, count: number}[]}

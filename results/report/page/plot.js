@@ -93,11 +93,16 @@ function mainRange(values) {
 	return { ...withRoom(sorted[below], sorted.at(-1)), least: sorted[below], below };
 }
 
+/** Returns the smallest of 1, 2, 5, 10, ... times a power of ten that is not below v. */
+function niceStep(v) {
+	const power = 10 ** Math.floor(Math.log10(v));
+	return [1, 2, 5, 10].map(m => m * power).find(step => step >= v * (1 - 1e-9));
+}
+
 /** Returns a range that ends at round numbers, with some room, within 0 and 100 (percent). */
 function withRoom(low, high) {
 	const span = Math.max(high - low, 0.5);
-	const power = 10 ** Math.floor(Math.log10(span / 5));
-	const interval = power * [1, 2, 5, 10].find(step => step * power * 5 >= 0.8 * span);
+	const interval = niceStep(0.16 * span);
 	const round = (v, to) => Number((to(v / interval) * interval).toFixed(6));
 	return {
 		min: Math.max(0, round(low - 0.02 * span, Math.floor)), max: Math.min(100, round(high + 0.02 * span, Math.ceil)), interval,
