@@ -28,7 +28,7 @@ function removeCurve(i) {
 
 /** Adds the plot with its controls. */
 function showCurves() {
-	const show = { sets: [], loss: false, seeds: false };
+	const show = { sets: [], loss: false, seeds: false, from: 0 };
 	let unpacked = false;
 	const list = h("ul", { class: "chosen", "aria-label": "Architectures drawn" });
 	const sets = h("fieldset", { class: "sets" });
@@ -45,7 +45,9 @@ function showCurves() {
 		section: "learning",
 		controls: [
 			labelledSelect("Measure", [["top1", "accuracy"], ["loss", "loss"]], "top1", v => change({ loss: v === "loss" })),
-			seeds, sets, curveForm(), list,
+			seeds,
+			labelledSelect("Epochs", [["0", "all"], ["0.5", "second half"], ["0.75", "last quarter"]], "0", v => change({ from: Number(v) })),
+			sets, curveForm(), list,
 		],
 		uses: ["group", "set", "shown", "chosen"],
 		compute: () => {
@@ -124,12 +126,12 @@ function showChosen(list) {
  */
 
 /** Returns the lines of an architecture on a set. @returns {Curve[]} */
-function curvesOf(i, look, set, dash, { loss, seeds }) {
+function curvesOf(i, look, set, dash, { loss, seeds, from }) {
 	const group = shownGroup();
 	const at = columns => columns.map(c => data.value(c, i));
 	const trials = (loss ? set.loss_curves : set.curves).map(at);
 	const curve = (trial, values, spread) => {
-		const known = values.flatMap((v, k) => (Number.isNaN(v) ? [] : [k]));
+		const known = values.flatMap((v, k) => (Number.isNaN(v) || group.shown[k] + 1 < from * group.epochs ? [] : [k]));
 		return {
 			arch: i, look, dash, set: set.name, trial,
 			epochs: known.map(k => group.shown[k] + 1),
@@ -179,19 +181,19 @@ function computeCurves(show) {
 			[data.index[c.arch], data.genotype(c.arch), c.set, c.trial, epoch, c.values[k], c.spread ? c.spread[k] : NaN])),
 		points: curves.flatMap((c, series) => c.epochs.map((x, k) => ({ label: name(c), arch: c.arch, x, y: c.values[k], series, k }))),
 		describe: ({ series, k }) => [["epoch", count(curves[series].epochs[k])], [measure, value(curves[series], k)]],
-		...drawCurves(curves, group, show.loss),
+		...drawCurves(curves, group, show),
 	};
 }
 
 /** Returns `first` and `option` of a plot of curves: the bands first, the lines above them. */
-function drawCurves(curves, group, loss) {
+function drawCurves(curves, group, { loss, from }) {
 	const banded = curves.filter(c => c.spread?.some(v => v > 0));
 	const few = curves.length <= maxChosen;
 	return {
 		first: [...banded.map(() => -1), ...offsets(curves)],
 		option: theme => ({
 			grid: { left: 8, right: few ? 52 : 18, top: 14, bottom: 8 },
-			xAxis: epochAxis(theme, group.epochs),
+			xAxis: epochAxis(theme, Math.ceil(from * group.epochs), group.epochs),
 			yAxis: axis(theme, { type: "value", scale: true, name: loss ? "loss" : "accuracy, %", nameGap: 40 }),
 			series: [
 				...banded.map(c => bandSeries(c, theme, loss ? Infinity : 100)),
@@ -202,8 +204,9 @@ function drawCurves(curves, group, loss) {
 }
 
 /** Returns an axis of epochs, counted from 1. */
-function epochAxis(theme, epochs) {
-	return axis(theme, { type: "value", min: epochs > 1 ? 1 : 0, max: epochs, minInterval: 1, name: "epoch", nameGap: 28, splitLine: { show: false } });
+function epochAxis(theme, first, last) {
+	const min = Math.min(Math.max(first, 1), last - 1);
+	return axis(theme, { type: "value", min, max: last, minInterval: 1, name: "epoch", nameGap: 28, splitLine: { show: false } });
 }
 
 /** Returns the offset of each line's points if they are numbered line by line. */
@@ -261,7 +264,10 @@ function lineSeries(line, theme, label = "") {
 
 /** The symbols of ECharts, the empty ones without "empty", drawn around 0, 0. */
 const symbolPaths = {
-	circle: "M3.5 0a3.5 3.5 0 1 1-7 0a3.5 3.5 0 1 1 7 0z", rect: "M-3 -3h6v6h-6z", triangle: "M0 -3.8L3.8 3.2h-7.6z", diamond: "M0 -4.4L4 0L0 4.4L-4 0z",
+	circle: "M3.5 0a3.5 3.5 0 1 1-7 0a3.5 3.5 0 1 1 7 0z",
+	rect: "M-3 -3h6v6h-6z",
+	triangle: "M0 -3.8L3.8 3.2h-7.6z",
+	diamond: "M0 -4.4L4 0L0 4.4L-4 0z",
 };
 
 /** Makes a picture of a line for a legend: in a colour or in that of text, with a dash, with a symbol or without one. */
@@ -273,8 +279,9 @@ function swatch({ colour, dash = 0, symbol }) {
 		return element;
 	};
 	const pattern = dashes[dash % dashes.length];
-	const line = make("path", { d: "M-14 0H14", stroke: "currentColor", "stroke-width": "1.8", "stroke-dasharray": Array.isArray(pattern) ? pattern.join(" ") : "none" });
-	const parts = [line];
+	const parts = [make("path", {
+		d: "M-14 0H14", stroke: "currentColor", "stroke-width": "1.8", "stroke-dasharray": Array.isArray(pattern) ? pattern.join(" ") : "none",
+	})];
 	if (symbol !== undefined) {
 		const [, empty, shape] = symbols[symbol % symbols.length].match(/^(empty)?(.*)$/);
 		parts.push(make("path", {

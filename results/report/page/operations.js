@@ -100,12 +100,17 @@ function showOperations() {
 		compute: () => computeBoxes(edge === "" ? edgeNames.map((_, e) => e) : [Number(edge)]),
 		open: ({ arch, box }) => (arch >= 0 ? openArchitecture(arch) : toggleFilter(box)),
 	});
-	addPlot({
+	let range = "main";
+	const histogram = addPlot({
 		name: "histogram",
 		title: "Distribution of accuracy",
 		about: "Number of architectures shown by their mean accuracy on the selected set.",
 		section: "operations",
-		compute: computeHistogram,
+		controls: [labelledSelect("Accuracies", [["main", "without outliers"], ["all", "all"]], range, v => {
+			range = v;
+			histogram.invalidate();
+		})],
+		compute: () => computeHistogram(range),
 	});
 }
 
@@ -235,15 +240,17 @@ function edgeBands(theme, edges, x) {
 	};
 }
 
-function computeHistogram() {
+function computeHistogram(range) {
 	const values = data.values(shownSet().mean);
 	const sorted = Float64Array.from(ranking(), i => values[i]);
 	if (sorted.length === 0) return { empty: noneShown };
-	const bins = binned(sorted, 0.01);
+	const below = range === "all" ? 0 : mainRange(sorted).below;
+	const bins = binned(sorted.subarray(below), 0.01);
 	const median = quantile(sorted, 0.5);
+	const left = below > 0 ? ` Not in view: ${plural(below, "architecture")} below ${percent(sorted[below])}.` : "";
 	return {
 		summary: `${selectionName()}. ${plural(sorted.length, "architecture")} from ${percent(sorted[0])} to ${percent(sorted.at(-1))}: median ${percent(median)}, `
-			+ `quartiles ${percent(quantile(sorted, 0.25))} and ${percent(quantile(sorted, 0.75))}.`,
+			+ `quartiles ${percent(quantile(sorted, 0.25))} and ${percent(quantile(sorted, 0.75))}.${left}`,
 		height: 300,
 		hit: "column",
 		columns: [{ name: "from, %" }, { name: "to, %" }, { name: "architectures" }],

@@ -244,7 +244,7 @@ class Plot {
 		if (!this.chart) {
 			this.chart = echarts.init(this.canvas, null, { renderer: "canvas" });
 			this.chart.on("rendered", () => { timing.firstPlot ??= performance.now(); });
-		} else {
+		} else if (!this.fits()) {
 			this.chart.resize();
 		}
 		this.chart.setOption({
@@ -256,8 +256,12 @@ class Plot {
 
 	resize() {
 		if (!this.chart || !this.drawn || this.frame.hidden) return;
-		if (this.canvas.clientWidth === this.chart.getWidth() && this.canvas.clientHeight === this.chart.getHeight()) return;
-		this.redraw();
+		if (!this.fits()) this.redraw();
+	}
+
+	/** Reports whether the chart has the size of its place. */
+	fits() {
+		return this.canvas.clientWidth === this.chart.getWidth() && this.canvas.clientHeight === this.chart.getHeight();
 	}
 
 	/** Returns the place of point i in the plot, in pixels. */

@@ -162,7 +162,7 @@ function computeEarly(measures, list) {
 		first: offsets(lines),
 		option: theme => ({
 			grid: { left: 8, right: 18, top: 14, bottom: 8 },
-			xAxis: epochAxis(theme, Math.max(...lines.map(line => line.epochs.at(-1)))),
+			xAxis: epochAxis(theme, 1, Math.max(...lines.map(line => line.epochs.at(-1)))),
 			yAxis: axis(theme, { type: "value", scale: true, max: 1, name: "tau", nameGap: 40 }),
 			series: lines.map(line => lineSeries(line, theme)),
 		}),
