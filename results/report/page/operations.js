@@ -131,10 +131,7 @@ function toggleFilter({ edge, operation }) {
 function boxesOf(edges, order, values) {
 	const n = content.operations.length;
 	const members = Array.from({ length: edges.length * n }, () => []);
-	for (const i of order) {
-		const operations = data.ops(i);
-		edges.forEach((edge, k) => members[k * n + operations[edge]].push(i));
-	}
+	for (const i of order) edges.forEach((edge, k) => members[k * n + data.op(i, edge)].push(i));
 	return members.map((positions, row) => {
 		const sorted = positions.map(i => values[i]);
 		const [low, q1, median, q3, high] = [0.05, 0.25, 0.5, 0.75, 0.95].map(share => quantile(sorted, share));

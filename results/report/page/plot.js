@@ -255,11 +255,9 @@ class Plot {
 	}
 
 	resize() {
-		if (!this.chart || !this.drawn || this.frame.hidden) return;
-		if (!this.fits()) this.redraw();
+		if (this.chart && this.drawn && !this.frame.hidden && !this.fits()) this.redraw();
 	}
 
-	/** Reports whether the chart has the size of its place. */
 	fits() {
 		return this.canvas.clientWidth === this.chart.getWidth() && this.canvas.clientHeight === this.chart.getHeight();
 	}
@@ -272,8 +270,10 @@ class Plot {
 			first.forEach((offset, seriesIndex) => {
 				if (offset < 0) return;
 				const end = Math.min(points.length, ...first.filter(next => next > offset));
+				// As chart.convertToPixel does, which is too slow for many points.
+				const axes = this.chart.getModel().getSeriesByIndex(seriesIndex).coordinateSystem;
 				for (let k = offset; k < end; k++) {
-					const [x, y] = this.chart.convertToPixel({ seriesIndex }, [points[k].x, points[k].y]);
+					const [x, y] = axes.dataToPoint([points[k].x, points[k].y]);
 					this.pixels[2 * k] = x;
 					this.pixels[2 * k + 1] = y;
 				}
