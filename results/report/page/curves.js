@@ -13,7 +13,8 @@ function drawnArchitectures() {
 
 /** Draws the curves of an architecture too; the oldest ones make room. */
 function drawCurvesOf(i) {
-	state.update({ chosen: [...drawnArchitectures().filter(other => other !== i), i].slice(-maxChosen) });
+	const drawn = drawnArchitectures();
+	state.update({ chosen: drawn.includes(i) ? drawn : [...drawn, i].slice(-maxChosen) });
 }
 
 /** Draws the curves of an architecture too, and brings them into sight. */
@@ -109,14 +110,17 @@ function showCurveSets(fieldset, chosen, onchange) {
 	fieldset.replaceChildren(h("legend", {}, "Sets"), ...boxes);
 }
 
-/** Fills the list with the architectures drawn, which is the plot's legend too. */
+/** Fills the list with the architectures drawn, which is the plot's legend too. The focus stays where it was in the list. */
 function showChosen(list) {
+	const focused = [...list.querySelectorAll("button")].indexOf(document.activeElement);
 	const mean = data.values(shownSet().mean);
 	list.replaceChildren(...drawnArchitectures().map((i, look) => h("li", {},
 		swatch({ colour: look, symbol: look }),
 		h("button", { type: "button", class: "link", onclick: () => openArchitecture(i) }, `Architecture ${data.index[i]}`),
 		h("span", { class: "about" }, percent(mean[i])),
 		h("button", { type: "button", class: "remove", "aria-label": `Remove architecture ${data.index[i]}`, onclick: () => removeCurve(i) }, "×"))));
+	const buttons = list.querySelectorAll("button");
+	if (focused >= 0) buttons[Math.min(focused, buttons.length - 1)]?.focus();
 }
 
 /**
@@ -197,7 +201,7 @@ function drawCurves(curves, group, { loss, from }) {
 			yAxis: axis(theme, { type: "value", scale: true, name: loss ? "loss" : "accuracy, %", nameGap: 40 }),
 			series: [
 				...banded.map(c => bandSeries(c, theme, loss ? Infinity : 100)),
-				...curves.map(c => lineSeries(c, theme, few ? String(data.index[c.arch]) : "")),
+				...curves.map(c => lineSeries(c, theme, few && c.dash === 0 && c.trial === "mean" ? String(data.index[c.arch]) : "")),
 			],
 		}),
 	};

@@ -159,14 +159,14 @@ function computeBoxes(edges) {
 		],
 		rows: boxes.map(b => [edgeNames[b.edge], content.operations[b.operation], b.members.length, b.low, b.q1, b.median, b.q3, b.high]),
 		points: [
-			...boxes.map(box => ({ label: name(box), arch: -1, x: box.median, y: box.row, series: box.row, box })),
 			...dots.map(({ box, i }) => ({ label: `Architecture ${data.index[i]}, ${name(box)}`, arch: i, x: values[i], y: box.row, series: box.row, box })),
+			...boxes.map(box => ({ label: name(box), arch: -1, x: box.median, y: box.row, series: box.row, box })),
 		],
 		describe: ({ arch, box }) => (arch >= 0 ? [["accuracy", percent(values[arch])]] : [
 			["architectures", count(box.members.length)], ["median", percent(box.median)],
 			["quartiles", `${percent(box.q1)} to ${percent(box.q3)}`], ["5th to 95th percentile", `${percent(box.low)} to ${percent(box.high)}`],
 		]),
-		first: [0, boxes.length, -1],
+		first: [dots.length, 0, -1],
 		option: theme => boxOption(theme, boxes, rows, edges, dots.map(({ box, i }) => [values[i], box.row])),
 	};
 }
