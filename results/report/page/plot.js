@@ -243,10 +243,11 @@ class Plot {
 		this.canvas.setAttribute("aria-label", `${this.title}. ${drawing.summary}`);
 		if (drawing.height) this.canvas.style.height = `${drawing.height}px`;
 		if (!this.chart) {
-			this.chart = echarts.init(this.canvas, null, { renderer: "canvas" });
+			// On paper, a canvas has no height before it is drawn.
+			this.chart = echarts.init(this.canvas, null, { renderer: "canvas", height: drawing.height ?? (this.canvas.clientHeight || 340) });
 			this.chart.on("rendered", () => { timing.firstPlot ??= performance.now(); });
 		} else if (!this.fits()) {
-			this.chart.resize();
+			this.chart.resize({ width: this.canvas.clientWidth, height: this.canvas.clientHeight });
 		}
 		this.chart.setOption({
 			animation: false, backgroundColor: "transparent", textStyle: { fontFamily }, aria: { enabled: false },
