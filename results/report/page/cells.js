@@ -31,5 +31,5 @@ function cellCard(i) {
 		h("div", {},
 			h("button", { type: "button", class: "link" }, `Architecture ${data.index[i]}`),
 			h("dl", {}, numbers.map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]).flat())),
-		h("code", {}, data.genotype(i)));
+		h("code", {}, data.genotype(i).split(/(?<=.[|+])(?=\w|\|\w)/).flatMap(part => [part, h("wbr")])));
 }
