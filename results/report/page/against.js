@@ -98,7 +98,7 @@ function comparisonTables(c) {
 	return [
 		makeTable({
 			caption: comparisonName(c),
-			columns: [{ name: "" }, { name: "top-1 accuracy, %", format: short }, { name: "loss", format: short }],
+			columns: [{ name: "measure" }, { name: "top-1 accuracy, %", format: short }, { name: "loss", format: short }],
 			rows: comparisonMeasures.map(([field, name]) => [name, c.top1?.[field], c.loss?.[field]]),
 		}),
 		makeTable({
