@@ -7,6 +7,10 @@
 // merged files with bin/nb201, opens and queries them, and prints a table. NB201_FULLSIZE_ARCHS=N makes
 // the campaign smaller. With NB201_PYTHON the published client also opens a file of the first
 // architectures, for comparison.
+//
+//	NB201_FULLSIZE=DIR go test ./bench/fullsize -run Synthetic -timeout 1h
+//
+// writes the same benchmark as Parquet to DIR/synthetic, without a campaign.
 package fullsize
 
 import (
@@ -35,7 +39,7 @@ import (
 	"nb201/results/resultstest"
 )
 
-// trials returns the 17 published trials of an architecture.
+// trials returns the 17 published trials of an architecture, in order.
 func trials(arch int) []results.Trial {
 	all := []results.Trial{{Arch: arch, Dataset: "cifar10-valid", Epochs: 12, Seed: 777}}
 	for _, key := range configs.BenchmarkKeys() {
@@ -44,6 +48,7 @@ func trials(arch int) []results.Trial {
 			all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 200, Seed: seed})
 		}
 	}
+	slices.SortFunc(all, results.Trial.Compare)
 	return all
 }
 
@@ -59,9 +64,7 @@ func campaign(t *testing.T, dir string, archs int) results.Campaign {
 				if _, err := os.Stat(path); err == nil {
 					continue
 				}
-				r := resultstest.Record(t, trial)
-				resultstest.Resize(t, r, 16, 5)
-				text, err := r.Encode()
+				text, err := resultstest.Synthetic(t, trial).Encode()
 				if err != nil {
 					return err
 				}
@@ -121,15 +124,22 @@ func sizeOf(t *testing.T, path string) (bytes int64) {
 	return bytes
 }
 
+// architectures returns the number of architectures to make, by default all.
+func architectures(t *testing.T) int {
+	n := os.Getenv("NB201_FULLSIZE_ARCHS")
+	if n == "" {
+		return cell.Count
+	}
+	archs, err := strconv.Atoi(n)
+	if err != nil || archs < 1 || archs > cell.Count {
+		t.Fatalf("NB201_FULLSIZE_ARCHS=%s", n)
+	}
+	return archs
+}
+
 func TestFullSize(t *testing.T) {
 	dir := needs.FullSize(t)
-	archs := cell.Count
-	if n := os.Getenv("NB201_FULLSIZE_ARCHS"); n != "" {
-		var err error
-		if archs, err = strconv.Atoi(n); err != nil || archs < 1 || archs > cell.Count {
-			t.Fatalf("NB201_FULLSIZE_ARCHS=%s", n)
-		}
-	}
+	archs := architectures(t)
 	nb201, err := filepath.Abs("../../bin/nb201")
 	if err != nil {
 		t.Fatal(err)
