@@ -8,7 +8,7 @@ NB201 := bin/nb201
 TESTFLAGS :=
 SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
-.PHONY: build setup packages python compiler demo test nightly photographs clients \
+.PHONY: build setup packages python axe compiler demo test nightly photographs clients \
 	slurm-failures full-size gpu-kernels check lint bench carry carried
 
 build:
@@ -19,7 +19,7 @@ setup: build
 	$(NB201) setup
 
 # Install what some checks and tests need; see the script.
-packages python:
+packages python axe:
 	tools/provide.sh $@
 compiler: build
 	tools/provide.sh $@

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what checks and tests need besides Go, unless it is installed:
 #
-#   tools/provide.sh packages   a C compiler, make, shellcheck, xz, Python and Slurm, with
-#                               apt-get, as root or with sudo
+#   tools/provide.sh packages   a C compiler, make, shellcheck, xz, Python, Slurm, Chromium and
+#                               npm, with apt-get, as root or with sudo
 #   tools/provide.sh python     a virtual environment in .venv with tools/requirements.txt and
 #                               Pillow, for NB201_PYTHON
+#   tools/provide.sh axe        axe-core in .cache/axe, with npm, and prints its path, for NB201_AXE
 #   tools/provide.sh compiler   the compiler for `nb201 kernels`: 175 MB, needs no GPU
 #
 # The make targets of these names call it; `compiler` needs bin/nb201.
@@ -37,6 +38,8 @@ packages() {
 	python3 -c 'import ensurepip, lzma, venv' 2>/dev/null || missing+=(python3 python3-venv)
 	(PATH=$PATH:/usr/sbin && type sbatch slurmctld slurmd munged) >/dev/null 2>&1 ||
 		missing+=(slurm-client slurmctld slurmd munge)
+	command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium) # and fonts
+	command -v npm >/dev/null || missing+=(nodejs npm)
 	if [ ${#missing[@]} -eq 0 ]; then
 		echo 'nothing missing'
 		return
@@ -61,10 +64,17 @@ python() {
 		-r tools/requirements.txt pillow==13.0.0
 }
 
+axe() {
+	mkdir -p .cache/axe
+	cp tools/axe/package.json tools/axe/package-lock.json .cache/axe
+	retry npm --prefix .cache/axe --silent --ignore-scripts --no-audit --no-fund ci
+	realpath .cache/axe/node_modules/axe-core/axe.min.js
+}
+
 compiler() { retry bin/nb201 setup --device cuda13 --compiler; }
 
 [ $# -eq 1 ] || usage
 case $1 in
-packages | python | compiler) "$1" ;;
+packages | python | axe | compiler) "$1" ;;
 *) usage ;;
 esac

@@ -1,5 +1,5 @@
 // Package needs finds what tests need and not every machine has: a Python with torch,
-// photographs, a Slurm cluster, the XLA plugin. A test that lacks one is skipped with a message
+// photographs, a Slurm cluster, a browser, the XLA plugin. A test that lacks one is skipped with a message
 // that says how to get it.
 //
 // The environment variable NB201_REQUIRE turns such skips into failures. It lists needs by name
@@ -37,6 +37,8 @@ type need struct {
 
 // needs lists all needs, by name.
 var needs = []need{
+	{"axe", "NB201_AXE", "the path of axe.min.js, such as the one that `make axe` prints"},
+	{"chromium", "", "install chromium"},
 	{"clients", "NB201_CHECK_CLIENTS", "the path of a script that checks the answers of the Python clients"},
 	{"compiler", "", "run `nb201 setup --device cuda13 --compiler`"},
 	{"cpu", "", "run the test without NB201_TEST_DEVICE=cuda"},
@@ -163,6 +165,23 @@ func PythonIfSet(t testing.TB) string {
 
 // Clients returns the path of the checker of the Python clients, which [Python] runs.
 func Clients(t testing.TB) string { t.Helper(); return value(t, "clients") }
+
+// Axe returns the path of axe-core, which a browser runs in a page to find faults of accessibility.
+func Axe(t testing.TB) string { t.Helper(); return value(t, "axe") }
+
+// Chromium returns the path of the browser.
+func Chromium(t testing.TB) string {
+	t.Helper()
+	var err error
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		var path string
+		if path, err = exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	meet(t, "chromium", err)
+	return ""
+}
 
 // Photos returns the data directory with photographs in both versions of CIFAR-10.
 func Photos(t testing.TB) string { t.Helper(); return value(t, "photos") }

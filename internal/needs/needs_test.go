@@ -75,7 +75,7 @@ func TestLedger(t *testing.T) {
 		{"gpu", "", func(t testing.TB) { GPU(t, false, "the CPU has none") }, ended{"fail", "NB201_REQUIRE requires gpu: the CPU has none; "}},
 		{"", "", func(t testing.TB) { CPU(t, true, "only there") }, ended{"skip", "needs cpu: only there; "}},
 		// A misspelt name would require nothing.
-		{"pyhton", "/python", func(t testing.TB) { Python(t) }, ended{"fail", `NB201_REQUIRE: unknown name "pyhton"; use clients, compiler, `}},
+		{"pyhton", "/python", func(t testing.TB) { Python(t) }, ended{"fail", `NB201_REQUIRE: unknown name "pyhton"; use axe, chromium, `}},
 		{"pyhton", "/python", func(t testing.TB) { PythonIfSet(t) }, ended{"fail", `NB201_REQUIRE: unknown name "pyhton"; use `}},
 	} {
 		t.Setenv(RequireVariable, c.require)
@@ -112,6 +112,27 @@ func TestSlurm(t *testing.T) {
 	}
 }
 
+// Chromium finds the browser by each of its names, and ends the test if none is installed.
+func TestChromium(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	for require, want := range map[string]string{"": "skip", "chromium": "fail"} {
+		t.Setenv(RequireVariable, require)
+		if got := outcome(func(t testing.TB) { Chromium(t) }); got.how != want || !strings.Contains(got.text, "install chromium") {
+			t.Errorf("requiring %q: %+v, want %s", require, got, want)
+		}
+	}
+	for _, name := range []string{"google-chrome", "chromium-browser", "chromium"} { // the last is preferred
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if got := Chromium(t); got != path {
+			t.Errorf("found %s, want %s", got, path)
+		}
+	}
+}
+
 // TestRun runs a test that needs a Python without one. The run passes, but fails if NB201_REQUIRE
 // lists the Python or an unknown name.
 func TestRun(t *testing.T) {
@@ -134,7 +155,7 @@ func TestNeeds(t *testing.T) {
 	if !slices.IsSorted(Names()) {
 		t.Errorf("%q are not in order", Names())
 	}
-	for _, name := range []string{"plugin", "kernels", "python", "clients", "photos", "slurm"} {
+	for _, name := range []string{"plugin", "kernels", "python", "clients", "photos", "slurm", "chromium", "axe"} {
 		if !slices.Contains(Names(), name) {
 			t.Errorf("%s cannot be required", name)
 		}
