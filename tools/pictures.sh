@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Makes the pictures of README.md and docs in docs/pictures. Needs bin/nb201 with the XLA plugin, Go,
+# and Chromium (`make packages`); the first time it takes half an hour on two cores and 5 GB of disk.
+#
+# In .cache/pictures it trains a small campaign and makes a synthetic benchmark of all architectures.
+# Both are kept: an interrupted campaign resumes, and a finished one is not trained again. Remove the
+# directory to start over.
+#
+# The campaign: the digits, and smaller versions of them (8x8 pixels, half of the training images),
+# with the schedules 4 and 16 and two seeds, in networks with 4 channels and one cell per stage. On
+# the digits 68 architectures, that is every 250th of the official order and the five with the same
+# operation on every edge; on the smaller ones the first 21 of these and the five.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+nb201=$PWD/bin/nb201
+work=.cache/pictures
+mkdir -p $work
+
+if [ ! -e $work/sets/digits-8x8.json ]; then
+	# data import wants pixels from 0 to 255, and the digits have 0 to 16.
+	zcat configs/digits/digits.csv.gz |
+		awk -F, -v OFS=, '{ for (i = 1; i < NF; i++) $i = int($i * 255 / 16); print }' >$work/digits.csv
+	"$nb201" data import $work/digits.csv --label last --test 0.25 --valid-seed 0 --size 8 --flip=false \
+		--name digits-8x8 --to $work/sets
+fi
+plan() {
+	"$nb201" plan $work/campaign --datasets "$1" --archs "$2" --epochs 4,16 --seeds 777,888 --channels 4 --cells 1
+}
+uniform=1651,1835,7581,4317,1462 # none, skip_connect, avg_pool_3x3, nor_conv_1x1, nor_conv_3x3
+plan digits "$(seq -s, 0 250 15624),$uniform"
+plan $work/sets/digits-8x8.json "$(seq -s, 0 250 5000),$uniform"
+"$nb201" run $work/campaign
+
+if [ ! -e $work/synthetic ]; then
+	NB201_FULLSIZE=$PWD/$work go test ./bench/fullsize -run Synthetic -timeout 2h -count=1
+fi
+
+# Each page shows the path of its benchmark as it is given here.
+(
+	cd $work
+	"$nb201" report campaign --to campaign.html
+	"$nb201" report synthetic --to synthetic.html
+)
+go test ./results/report -run Pictures -count=1 -timeout 30m -args -reports "$PWD/$work"
