@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Makes the pictures of README.md and docs in docs/pictures. Needs bin/nb201 with the XLA plugin, Go,
-# and Chromium (`make packages`); the first time it takes half an hour on two cores and 5 GB of disk.
+# and Chromium (`make packages`). They show a small campaign and synthetic trials of all architectures.
 #
-# In .cache/pictures it trains a small campaign and makes a synthetic benchmark of all architectures.
-# Both are kept: an interrupted campaign resumes, and a finished one is not trained again. Remove the
-# directory to start over.
+# The campaign is trained in .cache/pictures and kept: if it was interrupted, it resumes, and if it is
+# finished, it is not trained again. Remove the directory to start over.
 #
 # The campaign: 68 architectures, that is every 250th of the official order and the five with the same
 # operation on every edge, on the digits with 8x8 pixels (673 training images), with the schedules 4
@@ -29,14 +28,5 @@ plan --datasets $work/sets/digits-8x8.json --epochs 4,16 --archs "$(seq -s, 0 25
 plan --datasets digits --epochs 4 --archs "$(seq -s, 0 250 9750),$uniform"
 "$nb201" run $work/campaign --per-device 2
 
-if [ ! -e $work/synthetic ]; then
-	NB201_FULLSIZE=$PWD/$work go test ./bench/fullsize -run Synthetic -timeout 2h -count=1
-fi
-
-# Each page shows the path of its benchmark as it is given here.
-(
-	cd $work
-	"$nb201" report campaign --to campaign.html
-	"$nb201" report synthetic --to synthetic.html
-)
-go test ./results/report -run Pictures -count=1 -timeout 30m -args -reports "$PWD/$work"
+(cd $work && "$nb201" report campaign --to campaign.html) # the page shows this path
+go test ./results/report -run Pictures -count=1 -timeout 1h -args -campaign "$PWD/$work/campaign.html"

@@ -7,10 +7,6 @@
 // merged files with bin/nb201, opens and queries them, and prints a table. NB201_FULLSIZE_ARCHS=N makes
 // the campaign smaller. With NB201_PYTHON the published client also opens a file of the first
 // architectures, for comparison.
-//
-//	NB201_FULLSIZE=DIR go test ./bench/fullsize -run Synthetic -timeout 1h
-//
-// writes the same benchmark as Parquet to DIR/synthetic, without a campaign.
 package fullsize
 
 import (
@@ -32,25 +28,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nb201/cell"
-	"nb201/configs"
 	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/published"
 	"nb201/results/resultstest"
 )
-
-// trials returns the 17 published trials of an architecture, in order.
-func trials(arch int) []results.Trial {
-	all := []results.Trial{{Arch: arch, Dataset: "cifar10-valid", Epochs: 12, Seed: 777}}
-	for _, key := range configs.BenchmarkKeys() {
-		all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 12, Seed: 111})
-		for _, seed := range []uint32{777, 888, 999} {
-			all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 200, Seed: seed})
-		}
-	}
-	slices.SortFunc(all, results.Trial.Compare)
-	return all
-}
 
 // campaign creates the missing records of the first architectures.
 func campaign(t *testing.T, dir string, archs int) results.Campaign {
@@ -59,7 +41,7 @@ func campaign(t *testing.T, dir string, archs int) results.Campaign {
 	group.SetLimit(runtime.NumCPU())
 	for arch := range archs {
 		group.Go(func() error {
-			for _, trial := range trials(arch) {
+			for _, trial := range resultstest.Published(arch) {
 				path := c.RecordPath(trial)
 				if _, err := os.Stat(path); err == nil {
 					continue
@@ -124,29 +106,22 @@ func sizeOf(t *testing.T, path string) (bytes int64) {
 	return bytes
 }
 
-// architectures returns the number of architectures to make, by default all.
-func architectures(t *testing.T) int {
-	n := os.Getenv("NB201_FULLSIZE_ARCHS")
-	if n == "" {
-		return cell.Count
-	}
-	archs, err := strconv.Atoi(n)
-	if err != nil || archs < 1 || archs > cell.Count {
-		t.Fatalf("NB201_FULLSIZE_ARCHS=%s", n)
-	}
-	return archs
-}
-
 func TestFullSize(t *testing.T) {
 	dir := needs.FullSize(t)
-	archs := architectures(t)
+	archs := cell.Count
+	if n := os.Getenv("NB201_FULLSIZE_ARCHS"); n != "" {
+		var err error
+		if archs, err = strconv.Atoi(n); err != nil || archs < 1 || archs > cell.Count {
+			t.Fatalf("NB201_FULLSIZE_ARCHS=%s", n)
+		}
+	}
 	nb201, err := filepath.Abs("../../bin/nb201")
 	if err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	c := campaign(t, filepath.Join(dir, "campaign"), archs)
-	t.Logf("campaign of %d architectures x %d trials: %.0f s", archs, len(trials(0)), time.Since(began).Seconds())
+	t.Logf("campaign of %d architectures x %d trials: %.0f s", archs, len(resultstest.Published(0)), time.Since(began).Seconds())
 
 	cache := []string{"XDG_CACHE_HOME=" + t.TempDir()}
 	t.Setenv("XDG_CACHE_HOME", strings.TrimPrefix(cache[0], "XDG_CACHE_HOME="))

@@ -69,9 +69,7 @@ var layers = map[string][]string{
 		"results", "results/benchmark", "results/published", "results/export", "results/verify", "results/compare", "results/report", "train", "train/device",
 		"scheduler", "scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status", "scheduler/trainer"},
 	"bench": {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "train", "train/device", gomlx},
-	// They make a benchmark of full size without a campaign.
-	"bench/fullsize" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/published", "results/export"},
-	"e2e":                      {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "results/export", "results/verify", "train"},
+	"e2e":   {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "results/export", "results/verify", "train"},
 }
 
 // ofTests is the suffix that turns the name of a directory into that of its tests.

@@ -1,20 +1,24 @@
 package report
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
+	"nb201/cell"
 	"nb201/internal/browsertest"
 	"nb201/internal/needs"
 	"nb201/internal/repository"
+	"nb201/results/benchmark"
 	"nb201/results/resultstest"
 )
 
-var reports = flag.String("reports", "", "draw the pictures of docs/pictures from the reports `DIR`/campaign.html and DIR/synthetic.html")
+var campaignPage = flag.String("campaign", "", "draw docs/pictures: from `FILE`, the report of a campaign, and from synthetic trials of all architectures")
 
 // shot is a picture of a report.
 type shot struct {
@@ -41,35 +45,63 @@ var shots = []shot{
 // openBest opens the dialog of the most accurate architecture of the Pareto front.
 const openBest = `document.querySelector("#front tbody tr:last-child button").click()`
 
-// TestPictures takes the pictures of docs/pictures. With -reports, as make pictures calls it, they are
-// written there; without, they are those of a small campaign, and only checked.
+// synthetic is a [benchmark.Source] that makes the trials of an architecture when it is read.
+type synthetic struct{ t *testing.T }
+
+func (s synthetic) Architecture(index int) (*benchmark.Architecture, error) {
+	a, err := benchmark.NewArchitecture(index)
+	if err != nil {
+		return nil, err
+	}
+	for _, trial := range resultstest.Published(index) {
+		a.Add(strconv.Itoa(trial.Epochs), benchmark.FromRecord(resultstest.Synthetic(s.t, trial)))
+	}
+	return a, nil
+}
+
+func (synthetic) CheckFile(string) (string, []error) { return "", nil }
+
+func (synthetic) Close() error { return nil }
+
+// writePage writes the report of a benchmark into a file.
+func writePage(t *testing.T, b *benchmark.Benchmark) (path string) {
+	t.Helper()
+	r, err := Make(t.Context(), b, Options{Program: "nb201"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page bytes.Buffer
+	if err := r.WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "report.html")
+	if err := os.WriteFile(path, page.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestPictures takes the pictures of docs/pictures. With -campaign, as make pictures calls it, they are
+// written there; without, they are those of a few architectures, and only checked.
 func TestPictures(t *testing.T) {
 	needs.Chromium(t)
-	from, to := *reports, filepath.Join(repository.Root, "docs", "pictures")
-	if from == "" {
-		from, to = t.TempDir(), t.TempDir()
-		b := open(t, resultstest.Fill(t, trials(4, 17, 200, 1462, 15624)...).Dir)
-		r, err := Make(t.Context(), b, Options{Program: "nb201"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range []string{"campaign.html", "synthetic.html"} {
-			file, err := os.Create(filepath.Join(from, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.WriteHTML(file); err != nil {
-				t.Fatal(err)
-			}
-			if err := file.Close(); err != nil {
-				t.Fatal(err)
-			}
+	archs := []int{4, 17, 200, 1462, 15624}
+	pages := map[string]string{"campaign": *campaignPage}
+	to := filepath.Join(repository.Root, "docs", "pictures")
+	if *campaignPage == "" {
+		pages["campaign"] = writePage(t, open(t, resultstest.Fill(t, trials(archs...)...).Dir))
+		to = t.TempDir()
+	} else {
+		archs = archs[:0]
+		for index := range cell.Count {
+			archs = append(archs, index)
 		}
 	}
+	pages["synthetic"] = writePage(t, benchmark.New("synthetic", "synthetic", cell.Count, archs, synthetic{t}))
 	for _, s := range shots {
 		t.Run(s.name, func(t *testing.T) {
 			path := filepath.Join(to, s.name+".png")
-			s.take(t, filepath.Join(from, s.report+".html"), path)
+			s.take(t, pages[s.report], path)
 			file, err := os.Open(path)
 			if err != nil {
 				t.Fatal(err)

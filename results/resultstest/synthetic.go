@@ -3,15 +3,30 @@ package resultstest
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/results"
 )
 
 // ceilings holds, by dataset key, the top-1 accuracies in percent that the best architectures
 // approach after 200 epochs.
 var ceilings = map[string]float64{"cifar10-valid": 91.7, "cifar10": 94.5, "cifar100": 73.8, "ImageNet16-120": 47.5}
+
+// Published returns the 17 trials of an architecture that the published benchmark has, in order.
+func Published(arch int) []results.Trial {
+	all := []results.Trial{{Arch: arch, Dataset: "cifar10-valid", Epochs: 12, Seed: 777}}
+	for _, key := range configs.BenchmarkKeys() {
+		all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 12, Seed: 111})
+		for _, seed := range []uint32{777, 888, 999} {
+			all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 200, Seed: seed})
+		}
+	}
+	slices.SortFunc(all, results.Trial.Compare)
+	return all
+}
 
 // Synthetic makes a record of a trial of one of the benchmark's dataset keys, the same for each call,
 // in a network of the published size. Its measures depend on the architecture about as those of real
