@@ -11,8 +11,9 @@ SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 .PHONY: build setup packages python axe compiler demo test nightly photographs clients \
 	slurm-failures full-size gpu-kernels check lint bench pictures carry carried
 
+# gonum/plot reads the tag minimal: it leaves out the PDF, EPS and TeX back ends (1 MB).
 build:
-	go build -buildvcs=false -ldflags '-X main.commit=$(COMMIT)' -o $(NB201) ./cmd/nb201
+	go build -buildvcs=false -tags minimal -ldflags '-X main.commit=$(COMMIT)' -o $(NB201) ./cmd/nb201
 
 # Installs the XLA plugin, which training needs.
 setup: build

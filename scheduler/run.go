@@ -471,7 +471,7 @@ func (r *run) assignOrCount(i int, t results.Trial, done bool, f attempt.Failure
 		r.totals.Failed++
 	default:
 		w := &r.state.Workers[i]
-		w.Trial, w.Attempt, w.Stage, w.Since = &t, f.Next(), state.StageStarting, time.Now().UTC()
+		*w = state.Worker{Device: w.Device, Index: w.Index, Trial: &t, Attempt: f.Next(), Stage: state.StageStarting, Since: time.Now().UTC(), Log: w.Log}
 		return &worker.Order{Trial: t, Attempt: w.Attempt}
 	}
 	return nil

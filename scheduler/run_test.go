@@ -136,7 +136,9 @@ func fakeWorker(ctx context.Context, dir string) int {
 func (f *fake) Prepare(results.Trial) {}
 
 func (f *fake) Train(ctx context.Context, t results.Trial, dir string, step func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
-	step(attempt.Step{Stage: "train", Epochs: t.Epochs, Images: 1})
+	for _, stage := range []string{"test", "train"} {
+		step(attempt.Step{Stage: stage, Epochs: t.Epochs, Images: 1, Ended: true, PassLoss: float64(t.Arch), PassTop1: float64(t.Epochs)})
+	}
 	tries, _ := os.ReadFile(filepath.Join(dir, "tries.ckpt"))
 	if err := os.WriteFile(filepath.Join(dir, "tries.ckpt"), append(tries, 'x'), 0o666); err != nil {
 		return nil, nil, err
@@ -228,6 +230,35 @@ func wantDone(t *testing.T, dir string, want []results.Trial) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "running", "*")); len(left) > 0 {
 		t.Errorf("left in running/: %q", left)
+	}
+}
+
+// TestPassesAreShown checks that the results of passes arrive in the state of the run, each with the
+// trial that it belongs to.
+func TestPassesAreShown(t *testing.T) {
+	t.Parallel()
+	dir, _ := planned(t, 6, 777)
+	o := options(dir)
+	o.Command = fakeCommand(dir, workVariable+"=50ms")
+	shown := map[string]int{}
+	o.Show = func(s state.Run, _ state.Totals) {
+		for _, w := range s.Workers {
+			for set, pass := range map[string]*state.Pass{"train": w.Training, "test": w.Evaluation} {
+				if pass == nil {
+					continue
+				}
+				shown[set]++
+				if w.Trial == nil || *pass != (state.Pass{Set: set, Loss: float64(w.Trial.Arch), Top1: float64(w.Trial.Epochs)}) {
+					t.Errorf("a worker with the trial %v shows the pass %+v", w.Trial, *pass)
+				}
+			}
+		}
+	}
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if shown["train"] == 0 || shown["test"] == 0 {
+		t.Errorf("the numbers of passes shown are %v", shown)
 	}
 }
 

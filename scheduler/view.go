@@ -14,7 +14,7 @@ import (
 )
 
 // View displays the progress of a run. On a terminal it redraws one line per worker and a line
-// of totals in place; elsewhere, such as in a batch job's log, it prints a line of totals every
+// of totals in place, with losses and accuracies if the terminal is wide; elsewhere, such as in a batch job's log, it prints a line of totals every
 // 30 seconds. It is safe for concurrent use and never blocks on an output that does not accept
 // data: see [progress.Display].
 type View struct {
@@ -23,6 +23,7 @@ type View struct {
 	mu     sync.Mutex
 	state  state.Run
 	totals state.Totals
+	curves []curve   // of the workers' trials, on a terminal
 	begun  bool      // Show has been called
 	last   time.Time // when the last line of totals was printed; unused on a terminal
 	unseen string    // a line of totals not printed yet
@@ -44,8 +45,12 @@ func (v *View) Show(s state.Run, t state.Totals) {
 	defer v.mu.Unlock()
 	s.Workers = slices.Clone(s.Workers) // draw reads them later
 	v.state, v.totals, v.begun = s, t, true
-	if v.display.Terminal() {
-		return // the next frame draws it
+	if v.display.Terminal() { // the next frame draws it
+		v.curves = append(v.curves, make([]curve, max(len(s.Workers)-len(v.curves), 0))...)
+		for i, w := range s.Workers {
+			v.curves[i].follow(w)
+		}
+		return
 	}
 	v.unseen = summary(s, t)
 	if now := time.Now(); now.Sub(v.last) >= plainInterval {
@@ -76,7 +81,11 @@ func (v *View) draw(width, height int) []string {
 	if !v.begun {
 		return nil
 	}
-	lines := strings.Split(strings.TrimSuffix(v.state.WorkerTable(), "\n"), "\n")
+	drawings := make([]string, len(v.state.Workers))
+	for i := range drawings {
+		drawings[i] = v.curves[i].sparkline()
+	}
+	lines := strings.Split(strings.TrimSuffix(v.state.WorkerTable(width, drawings), "\n"), "\n")
 	if room := max(height-4, 2); len(lines) > room {
 		rest := len(lines) - room
 		lines = append(lines[:room], "... and "+quantity.Format(rest, "more worker"))

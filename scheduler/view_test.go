@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,10 +58,11 @@ func TestViewOnTerminal(t *testing.T) {
 		v.Show(s, totals)
 		time.Sleep(700 * time.Millisecond)
 		s.Workers[0].Stage = "x-valid"
+		s.Workers[0].Training = &state.Pass{Set: "train", Epoch: 36, Loss: 0.5, Top1: 84.5}
 		v.Show(s, totals)
-		const block = `device  trial                           at                               images/s  for
-cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid, attempt 2  8123      12m35s
-cuda:1  -                               idle                             -         6s
+		const block = `device  trial                           at                               images/s  for     loss  train %  evaluation %
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid, attempt 2  8123      12m35s  0.5   84.50    -
+cuda:1  -                               idle                             -         6s      -     -        -
 [=============                      ]  45 of 120 trials done (37.5 %), 1 failed, 8123 images/s, 15 trials/h, 5h00m left
 `
 		check(block)
@@ -96,6 +98,73 @@ cuda:1 #0  -                               idle
 		v.Done()
 		check("a worker crashed\n")
 	})
+}
+
+// A wide terminal shows the passes, and the curve of each worker's trial in progress: one evaluation
+// set of it, each epoch once.
+func TestViewShowsPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out progresstest.Output
+		v := viewOn(&out, func() (int, int) { return 160, 24 })
+		s, totals := sampleRun()
+		s.Workers[0].Attempt = 1
+		for epoch, top1 := range []float64{10, 80, 45} {
+			s.Workers[0].Training = &state.Pass{Set: "train", Epoch: epoch, Loss: 1.5, Top1: 20}
+			for _, set := range []string{"x-valid", "x-test"} {
+				s.Workers[0].Evaluation = &state.Pass{Set: set, Epoch: epoch, Loss: 1.25, Top1: top1}
+				v.Show(s, totals)
+				v.Show(s, totals)
+			}
+		}
+		check := func(want string) {
+			t.Helper()
+			time.Sleep(300 * time.Millisecond) // until the next frame
+			synctest.Wait()
+			if got := progresstest.Screen(t, out.String()); !strings.HasPrefix(got, want) {
+				t.Errorf("the terminal shows\n%s\nwant\n%s", got, want)
+			}
+		}
+		check(`device  trial                           at                  images/s  for     loss  train %  evaluation %  so far
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 train  8123      12m34s  1.5   20.00    x-test 45.00  ▁█▄
+cuda:1  -                               idle                -         5s      -     -        -             -
+`)
+		other := results.Trial{Arch: 5, Dataset: "cifar10-valid", Epochs: 200, Seed: 777}
+		w := &s.Workers[0]
+		w.Trial, w.Since, w.Training, w.Evaluation = &other, time.Now(), nil, nil
+		v.Show(s, totals)
+		check(`device  trial                           at                  images/s  for  loss  train %  evaluation %  so far
+cuda:0  000005/cifar10-valid/0200-0777  epoch 37/200 train  8123      0s   -     -        -             -
+`)
+		v.Done()
+	})
+}
+
+func TestSparkline(t *testing.T) {
+	for _, test := range []struct {
+		values []float64
+		want   string
+	}{
+		{nil, "-"}, {[]float64{50}, "▁"}, {[]float64{50, 50}, "▁▁"}, {[]float64{5e-324, 0}, "█▁"},
+		{[]float64{0, 10, 20, 30, 40, 50, 60, 70}, "▁▂▃▄▅▆▇█"},
+	} {
+		if got := (&curve{values: test.values}).sparkline(); got != test.want {
+			t.Errorf("%v is drawn as %q, not %q", test.values, got, test.want)
+		}
+	}
+	impossible := curve{}
+	for epoch, v := range []float64{math.NaN(), math.Inf(1), -1, 1e308} {
+		impossible.follow(state.Worker{Evaluation: &state.Pass{Epoch: epoch, Top1: v}})
+	}
+	if got := impossible.sparkline(); got != "-" {
+		t.Errorf("impossible values are drawn as %q", got)
+	}
+	var long curve
+	for i := range 200 {
+		long.values = append(long.values, float64(i))
+	}
+	if got := long.sparkline(); got != "▁▁▂▂▃▃▄▄▄▅▅▆▆▇▇█" {
+		t.Errorf("200 values are drawn as %q", got)
+	}
 }
 
 func TestViewAsText(t *testing.T) {

@@ -45,7 +45,7 @@ pack() {
 		exit 1
 	fi
 	mkdir -p bin "$work/tests"
-	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.commit=${COMMIT:-}" -o "$work/" ./cmd/nb201 ./bench
+	go build -trimpath -buildvcs=false -tags minimal -ldflags "-s -w -X main.commit=${COMMIT:-}" -o "$work/" ./cmd/nb201 ./bench
 	for package in "${packages[@]}"; do
 		name=${package##*/}
 		go test -c -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/tests/$name.test" "./$package"

@@ -73,13 +73,31 @@ func leaving(t *testing.T, c Config, every time.Duration) (Config, *[]string) {
 	return c, warnings
 }
 
-// finish runs a trial to its end. It returns the progress that was reported.
+// finish runs a trial to its end. It returns the progress that was reported, after checking that the
+// last batch of each pass reports what the record says of the pass, in resumed trials as well.
 func finish(t *testing.T, s *Session, c Config) (*Outcome, []Progress) {
 	t.Helper()
 	var seen []Progress
 	o, err := s.Run(t.Context(), c, func(p Progress) { seen = append(seen, p) })
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i, p := range seen {
+		if ended := i+1 == len(seen) || seen[i+1].Batch == 0; p.Ended != ended {
+			t.Errorf("%+v: ended is %v, want %v", p, p.Ended, ended)
+		}
+		if !p.Ended {
+			continue
+		}
+		curve, first := o.Record.Train.Curve, 0
+		for _, e := range o.Record.Eval {
+			if e.Set == p.Stage {
+				curve, first = e.Curve, e.FirstEpoch
+			}
+		}
+		if p.PassLoss != curve.Loss[p.Epoch-first] || p.PassTop1 != curve.Top1[p.Epoch-first] {
+			t.Errorf("%+v: the record has loss %v and top-1 accuracy %v", p, curve.Loss[p.Epoch-first], curve.Top1[p.Epoch-first])
+		}
 	}
 	return o, seen
 }

@@ -86,12 +86,16 @@ func (t *trial) deviceStage(order *data.Epoch) device.Stage {
 // recordBatch adds the results of a batch to the stage's averages, reports it to the observer
 // and advances the cursor. A loss that is not finite is a *Diverged.
 func (t *trial) recordBatch(b device.Batch) error {
-	stage := t.stages[t.cursor.Stage].Name
+	stage := t.stages[t.cursor.Stage]
 	if math.IsNaN(b.Loss) || math.IsInf(b.Loss, 0) {
-		return &Diverged{Stage: stage, Epoch: t.cursor.Epoch, Step: t.cursor.Batch, Loss: b.Loss}
+		return &Diverged{Stage: stage.Name, Epoch: t.cursor.Epoch, Step: t.cursor.Batch, Loss: b.Loss}
 	}
 	t.cursor.Meter.Add(b)
-	t.observe(Progress{stage, t.cursor.Epoch, t.cursor.Batch, b.Images, b.Loss, b.Accuracy()})
+	loss, top1, _ := t.cursor.Meter.Averages()
+	t.observe(Progress{
+		Stage: stage.Name, Epoch: t.cursor.Epoch, Batch: t.cursor.Batch, Images: b.Images, Loss: b.Loss, Top1: b.Accuracy(),
+		Ended: t.cursor.Batch+1 == stage.Batches(t.config.Recipe.Batch), PassLoss: loss, PassTop1: top1,
+	})
 	t.cursor.Batch++
 	return nil
 }

@@ -38,6 +38,10 @@ type Progress struct {
 	Images int     // in the batch
 	Loss   float64 // mean cross entropy
 	Top1   float64 // accuracy in percent
+	// Ended reports that the batch is the last of its stage. PassLoss and PassTop1 are the means over
+	// the images of the stage so far, from its first batch on, even if the trial was resumed since.
+	Ended              bool
+	PassLoss, PassTop1 float64
 }
 
 // Outcome holds the results of a trial. The caller adds to the record what only the caller

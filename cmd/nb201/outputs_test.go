@@ -15,13 +15,16 @@ import (
 	"nb201/results/resultstest"
 )
 
-// userOutputs returns the command lines that write a file named by the user, without that name.
+// userOutputs returns the command lines that write a file named by the user, without that name. The
+// key ends as the name must.
 func userOutputs(campaign string) map[string][]string {
 	return map[string][]string{
-		"init":    {"init-weights", "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to"},
-		"arch":    {"arch", "0", "--svg"},
-		"compare": {"compare", campaign, campaign, "--report"},
-		"report":  {"report", campaign, "--to"},
+		"init":     {"init-weights", "0", "--seed", "1", "--cells", "1", "--channels", "2", "--to"},
+		"arch":     {"arch", "0", "--svg"},
+		"compare":  {"compare", campaign, campaign, "--report"},
+		"plot.svg": {"query", campaign, "4", "--plot"},
+		"plot.png": {"query", campaign, "--best", "--dataset", "digits", "--set", "train", "--schedule", "1", "--plot"},
+		"report":   {"report", campaign, "--to"},
 	}
 }
 
@@ -30,7 +33,7 @@ func TestOutputsKeepFiles(t *testing.T) {
 	c := resultstest.Fill(t, results.Trial{Arch: 4, Dataset: "digits", Epochs: 1, Seed: 1})
 	dir := t.TempDir()
 	for name, args := range userOutputs(c.Dir) {
-		file, link := filepath.Join(dir, name), filepath.Join(dir, name+".link")
+		file, link := filepath.Join(dir, name), filepath.Join(dir, "link."+name)
 		if err := errors.Join(os.WriteFile(file, []byte("thesis"), 0o666), os.Symlink(file, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +63,7 @@ func TestOutputsKeepFiles(t *testing.T) {
 			t.Errorf("%s again: code %d, stderr %q", name, code, stderr)
 		}
 
-		pipe := filepath.Join(dir, name+".pipe")
+		pipe := filepath.Join(dir, "pipe."+name)
 		if err := syscall.Mkfifo(pipe, 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -81,11 +84,11 @@ func TestOutputsKeepFiles(t *testing.T) {
 // Only root can make devices.
 func TestOutputsWriteThroughDevices(t *testing.T) {
 	dir := t.TempDir()
-	null, full := filepath.Join(dir, "null"), filepath.Join(dir, "full")
-	needs.Root(t, errors.Join(syscall.Mknod(null, syscall.S_IFCHR|0o666, 1<<8|3), syscall.Mknod(full, syscall.S_IFCHR|0o666, 1<<8|7)))
-	needs.Root(t, os.WriteFile(null, nil, 0o666))
 	c := resultstest.Fill(t, results.Trial{Arch: 4, Dataset: "digits", Epochs: 1, Seed: 1})
 	for name, args := range userOutputs(c.Dir) {
+		null, full := filepath.Join(dir, "null."+name), filepath.Join(dir, "full."+name)
+		needs.Root(t, errors.Join(syscall.Mknod(null, syscall.S_IFCHR|0o666, 1<<8|3), syscall.Mknod(full, syscall.S_IFCHR|0o666, 1<<8|7)))
+		needs.Root(t, os.WriteFile(null, nil, 0o666))
 		if _, stderr, code := nb201(append(args, null)...); code != 0 {
 			t.Errorf("%s: code %d, stderr %q", name, code, stderr)
 		}
@@ -110,6 +113,7 @@ func TestOutputsKeepInputs(t *testing.T) {
 	for _, args := range [][]string{
 		{"compare", c.Dir, c.Dir, "--report", record},
 		{"compare", c.Dir, c.Dir, "--report", filepath.Join(c.Dir, "new.html")},
+		{"query", c.Dir, "4", "--plot", filepath.Join(c.Dir, "new.svg")},
 		{"arch", "0", "--dataset", definition, "--svg", definition},
 		{"arch", "0", "--dataset", definition, "--svg", hard},
 		{"init-weights", "0", "--seed", "1", "--dataset", hard, "--to", definition},

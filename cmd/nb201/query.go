@@ -13,9 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/outfile"
 	"nb201/internal/quantity"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
+	"nb201/results/plot"
 	"nb201/results/published"
 )
 
@@ -27,6 +29,7 @@ func newQueryCommand() *cobra.Command {
 		best, json bool
 		maxFLOPs   float64
 		maxParams  float64
+		plot       outputFlags
 	}
 	c := &cobra.Command{
 		Use:   "query PATH ARCH|--best",
@@ -49,12 +52,18 @@ Finding the best one (--best):
   among the architectures within --max-flops and --max-params. As in the clients' find_best,
   --set may also be valid or test. These are x-valid and x-test for cifar100 and
   ImageNet16-120; for cifar10, valid is x-valid of the cifar10-valid trials, and test is
-  ori-test.`,
+  ori-test.
+
+Drawing (--plot FILE.svg or FILE.png):
+  For an architecture, query draws the learning curves of the trials selected: a line for each
+  set, dataset and schedule, the mean over the seeds in a band of one standard deviation. With
+  --best it draws the accuracy of every architecture compared against its MFLOPs.`,
 		Example: `  nb201 query NAS-Bench-201-v1_1-096897.pth 1462
   nb201 query demo 0 --dataset cifar10-valid --schedule 12 --seed 777
   nb201 query NATS-tss-v1_0-3ffb9-simple 0 --dataset cifar100 --schedule 200 --set x-test --json
   nb201 query demo 0 --dataset cifar10-valid --schedule 12 --seed 777 --set x-valid --epoch 5
-  nb201 query demo --best --dataset cifar10 --set valid --schedule 12 --max-params 0.5`,
+  nb201 query demo --best --dataset cifar10 --set valid --schedule 12 --max-params 0.5
+  nb201 query demo 0 --plot curves.svg`,
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case flags.best && len(args) != 1:
@@ -77,6 +86,8 @@ Finding the best one (--best):
 				return usage.Errorf("--max-flops \"%v\": use a number above 0", flags.maxFLOPs)
 			case given("max-params") && !(flags.maxParams > 0):
 				return usage.Errorf("--max-params \"%v\": use a number above 0", flags.maxParams)
+			case given("plot") && given("epoch"):
+				return usage.Errorf("--plot draws all epochs; leave out --epoch")
 			case flags.epoch < 0:
 				return usage.Errorf("--epoch %d: epochs count from 0; use 0 or more", flags.epoch)
 			case given("epochs") && given("schedule") && flags.epochs != flags.hp:
@@ -87,6 +98,10 @@ Finding the best one (--best):
 				return usage.Errorf("--epochs \"\": name a schedule, such as 12; the flag's name is now --schedule")
 			}
 			flags.hp = cmp.Or(flags.hp, flags.epochs)
+			drawing, err := newDrawing(&flags.plot, given("plot"), args[0])
+			if err != nil {
+				return err
+			}
 			b, err := openBenchmark(c, args[0])
 			if err != nil {
 				return err
@@ -97,7 +112,7 @@ Finding the best one (--best):
 					Dataset: flags.dataset, Set: flags.set, HP: cmp.Or(flags.hp, "12"),
 					MaxFLOPs: flags.maxFLOPs, MaxParams: flags.maxParams,
 				}
-				return printBest(c, b, search, flags.json)
+				return printBest(c, b, search, drawing, flags.json)
 			}
 			q := flags.archQuestion
 			if given("seed") {
@@ -112,6 +127,15 @@ Finding the best one (--best):
 			answer, err := q.lookUp(b, args[1])
 			if err != nil {
 				return err
+			}
+			if drawing != nil {
+				chart, err := plot.Curves(answer.Index, answer.Genotype, answer.set, answer.shown)
+				if err != nil {
+					return err
+				}
+				if err := drawing.write(c, chart); err != nil {
+					return err
+				}
 			}
 			if flags.json {
 				return printJSON(c, answer)
@@ -129,6 +153,7 @@ Finding the best one (--best):
 	f.BoolVar(&flags.best, "best", false, "find the architecture with the highest accuracy")
 	f.Float64Var(&flags.maxFLOPs, "max-flops", 0, "with --best: only architectures of at most `M` million FLOPs")
 	f.Float64Var(&flags.maxParams, "max-params", 0, "with --best: only architectures of at most `M` million parameters")
+	flags.plot.add(f, "plot", "draw the answer into `FILE` (.svg or .png); an earlier plot is replaced")
 	f.BoolVar(&flags.json, "json", false, jsonUsage)
 	if err := f.MarkHidden("epochs"); err != nil {
 		panic(err) // the flag does not exist
@@ -154,6 +179,7 @@ type answer struct {
 
 	set   string                  // that was selected
 	curve []benchmark.SetMeasures // of the only trial, unless an epoch was selected
+	shown []plot.Trial            // the trials of Trials, to draw
 }
 
 // trialView describes a trial, or the mean over the trials on a dataset with a schedule.
@@ -204,7 +230,6 @@ func (q *archQuestion) lookUp(b *benchmark.Benchmark, arch string) (*answer, err
 		schedules = []*benchmark.ArchResults{s}
 	}
 	answer := &answer{Path: b.Path, Format: b.Format, Index: a.Index, Genotype: a.Genotype, Trials: []trialView{}, set: q.set}
-	var only *benchmark.ResultsCount
 	var lacking error
 	lack := func(err error) { lacking = cmp.Or(lacking, err) }
 	for _, s := range schedules {
@@ -236,7 +261,7 @@ func (q *archQuestion) lookUp(b *benchmark.Benchmark, arch string) (*answer, err
 					return nil, inFile(b, err)
 				}
 				answer.Trials = append(answer.Trials, *view)
-				only = r
+				answer.shown = append(answer.shown, plot.Trial{Schedule: s.HP, ResultsCount: r})
 				shown++
 			}
 			if shown > 1 {
@@ -254,7 +279,7 @@ func (q *archQuestion) lookUp(b *benchmark.Benchmark, arch string) (*answer, err
 	case len(answer.Trials) == 0:
 		return nil, inFile(b, cmp.Or(lacking, usage.Errorf("architecture %d has no trial; query another architecture", index)))
 	case len(answer.Trials) == 1 && q.epoch == benchmark.Last:
-		answer.addCurve(only)
+		answer.addCurve(answer.shown[0].ResultsCount)
 	}
 	return answer, nil
 }
@@ -429,14 +454,27 @@ func orDash(v *float64, decimals int) string {
 	return formatFixed(*v, decimals)
 }
 
-// printBest finds the best architecture and prints it.
-func printBest(c *cobra.Command, b *benchmark.Benchmark, s benchmark.Search, json bool) error {
+// printBest finds the best architecture, draws the search unless drawing is nil, and prints it.
+func printBest(c *cobra.Command, b *benchmark.Benchmark, s benchmark.Search, drawing *drawing, json bool) error {
+	var compared []benchmark.Compared
+	if drawing != nil {
+		s.Visit = func(a benchmark.Compared) { compared = append(compared, a) }
+	}
 	var done func()
 	s.Progress, done = countUp(c.ErrOrStderr(), "architectures", "comparing")
 	best, err := b.FindBest(c.Context(), s)
 	done()
 	if err != nil {
 		return err
+	}
+	if drawing != nil {
+		chart, err := plot.Costs(best, compared)
+		if err != nil {
+			return err
+		}
+		if err := drawing.write(c, chart); err != nil {
+			return err
+		}
 	}
 	if json {
 		return printJSON(c, best)
@@ -451,4 +489,32 @@ func printBest(c *cobra.Command, b *benchmark.Benchmark, s benchmark.Search, jso
 		_, err = inert.Fprintf(w, "\nThe trials compared differ: %s\n", strings.Join(best.Unequal, "; "))
 	}
 	return err
+}
+
+// drawing is the file of --plot.
+type drawing struct {
+	*outfile.Output
+	format plot.Format
+}
+
+// newDrawing checks the file of --plot before the benchmark at path is opened. It returns nil if
+// the flag is not given.
+func newDrawing(o *outputFlags, given bool, path string) (*drawing, error) {
+	if !given {
+		return nil, nil
+	}
+	format, err := plot.FormatOf(o.path)
+	if err != nil {
+		return nil, err
+	}
+	out, err := o.check([]string{path}, plot.IsPlot)
+	return &drawing{out, format}, err
+}
+
+// write writes a chart, and warns of values that it leaves out.
+func (d *drawing) write(c *cobra.Command, chart *plot.Chart) error {
+	if chart.LeftOut > 0 {
+		warn(c, fmt.Sprintf("--plot leaves out %s that cannot be drawn; nb201 verify checks the benchmark", quantity.Format(chart.LeftOut, "impossible value")))
+	}
+	return d.Write(c.Context(), func(w io.Writer) error { return chart.Write(w, d.format) })
 }

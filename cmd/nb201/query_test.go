@@ -2,7 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -172,5 +176,39 @@ func TestNonFinite(t *testing.T) {
 	}
 	if got := compact(t, text.String()); got != `[1,"NaN","+Inf","-Inf"]` {
 		t.Error(got)
+	}
+}
+
+// The file of --plot is checked before the benchmark is opened. The answer is printed as without it.
+func TestQueryPlot(t *testing.T) {
+	dir := t.TempDir()
+	for _, test := range []struct {
+		args, file, stderr string
+	}{
+		{"nowhere 1", "curves.pdf", "the name of a plot ends in .svg or .png"},
+		{"nowhere 1", "curves", "the name of a plot ends in .svg or .png"},
+		{"nowhere 1 --epoch 3", "curves.svg", "--plot draws all epochs; leave out --epoch"},
+		{asked + " 1 --dataset cifar10 --set x-valid", "curves.svg", "x-valid"},
+	} {
+		file := filepath.Join(dir, test.file)
+		_, stderr, code := nb201(append(strings.Fields("query "+test.args), "--plot", file)...)
+		if _, err := os.Stat(file); code != 2 || !strings.Contains(stderr, test.stderr) || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("query %s --plot %s: code %d, stderr %q, file %v", test.args, test.file, code, stderr, err)
+		}
+	}
+	for args, want := range map[string]string{
+		"1 --dataset cifar10-valid --set valid":      ">x-valid, 2 seeds</text>",
+		"1 --json":                                   ">cifar100, x-test</text>",
+		"--best --dataset cifar10 --set valid":       ">architecture 3: 84.89 %, 0.17 MFLOPs</text>",
+		"--best --dataset cifar10 --set test --json": ">3 architectures on ori-test after training on cifar10 with schedule 12</text>",
+	} {
+		file := filepath.Join(dir, "plot.svg")
+		command := append([]string{"query", asked}, strings.Fields(args)...)
+		stdout, _, _ := nb201(command...)
+		drawn, stderr, code := nb201(append(command, "--plot", file)...)
+		text, err := os.ReadFile(file)
+		if code != 0 || drawn != stdout || err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("query %s: code %d, stderr %q, stdout %q, %v; the plot has no %q", args, code, stderr, drawn, err, want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"nb201/internal/inert"
 	"nb201/internal/quantity"
@@ -205,9 +206,23 @@ func printRun(w io.Writer, r status.Run) {
 	if r.Paused != "" {
 		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}
-	for line := range strings.Lines(r.WorkerTable()) {
-		fmt.Fprint(w, "  ", line)
+	const indent = "  "
+	for line := range strings.Lines(r.WorkerTable(terminalWidth(w)-len(indent), nil)) {
+		fmt.Fprint(w, indent, line)
 	}
+}
+
+// terminalWidth returns the width of the terminal w in columns, or 0 if w is not a terminal.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(interface{ Fd() uintptr })
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // printFailures prints every failed attempt, and lists the files that cannot be read: a failure may

@@ -67,7 +67,8 @@ var files = map[string]file{
 		}},
 	"run": {state.Run{}, false, text(`{"host": "h", "pid": 7, "started": "2026-01-02T03:04:05Z", "chunk": "1/2", "workers": [{"device": "cpu",
 		"index": 0, "trial": ` + trialJSON + `, "attempt": 1, "stage": "train", "epoch": 3, "epochs": 12, "since": "2026-01-02T03:04:05Z",
-		"images_per_second": 99.5, "log": "logs/h-7-cpu-0.log"}], "finished": 2, "failed": 0, "paused": "the disk is full",
+		"images_per_second": 99.5, "log": "logs/h-7-cpu-0.log", "last_training": {"set": "train", "epoch": 3, "loss": 0.5, "top1_percent": 75.5},
+		"last_evaluation": {"set": "x-valid", "epoch": 2, "loss": 0.75, "top1_percent": 70.25}}], "finished": 2, "failed": 0, "paused": "the disk is full",
 		"last_hour": {"seconds": 60, "trials": 2, "images": 1e6}}`),
 		"running/h-7.json", func(path string) error {
 			_, err := state.ReadRun(path)

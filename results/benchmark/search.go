@@ -63,6 +63,16 @@ type Search struct {
 	MaxFLOPs     float64 // limit in millions; 0: no limit
 	MaxParams    float64 // limit in millions; 0: no limit
 	Progress     Progress
+	// Visit, if not nil, receives each architecture that is compared, in any order. Calls do not
+	// overlap.
+	Visit func(Compared)
+}
+
+// Compared is an architecture that a search compared.
+type Compared struct {
+	Index    int
+	Accuracy float64 // percent, mean over the seeds
+	FLOPs    float64 // millions
 }
 
 // Best is the result of [Benchmark.FindBest].
@@ -104,6 +114,9 @@ func (b *Benchmark) FindBest(ctx context.Context, s Search) (*Best, error) {
 			return nil
 		}
 		best.Compared++
+		if s.Visit != nil {
+			s.Visit(Compared{a.Index, metrics.Accuracy, costs.FLOPs})
+		}
 		if schedule, err := a.Schedule(s.HP); err == nil {
 			for _, r := range schedule.Results {
 				if r.Dataset == dataset {

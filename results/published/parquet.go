@@ -11,6 +11,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -48,11 +49,13 @@ type parquetTable[Row any] struct {
 	groups []rowGroup
 }
 
-// rowGroup is a group of rows and its range of architectures.
+// rowGroup is a group of rows, and which of them belong to which architecture.
 type rowGroup struct {
 	parquet.RowGroup
-	column      parquet.ColumnChunk // of the column architecture
-	first, last int64               // from the statistics of column; 0 and cell.Count without them
+	first, last int64 // range of architectures, from the statistics; 0 and cell.Count without them
+	// ranges returns, by architecture, the range of rows [first, end) that contains its rows. It
+	// reads the column architecture once.
+	ranges func() (map[int64][2]int64, error)
 }
 
 func openParquetTable[Row any](path string) (t *parquetTable[Row], err error) {
@@ -101,7 +104,10 @@ func (t *parquetTable[Row]) open() error {
 	key, _ := file.Schema().Lookup("architecture")
 	for _, g := range file.RowGroups() {
 		column := g.ColumnChunks()[key.ColumnIndex]
-		group := rowGroup{RowGroup: g, column: column, last: int64(cell.Count)}
+		group := rowGroup{
+			RowGroup: g, last: int64(cell.Count),
+			ranges: sync.OnceValues(func() (map[int64][2]int64, error) { return readRanges(column) }),
+		}
 		if chunk, ok := column.(*parquet.FileColumnChunk); ok {
 			if low, high, ok := chunk.Bounds(); ok {
 				group.first, group.last = low.Int64(), high.Int64()
@@ -166,10 +172,12 @@ func (t *parquetTable[Row]) architectures() ([]int, error) {
 	found := map[int]bool{}
 	err := guard(t.path, func() error {
 		for _, g := range t.groups {
-			pages := g.column.Pages()
-			err := visitValues(pages, func(v parquet.Value) { found[int(v.Int64())] = true })
-			if err := errors.Join(err, pages.Close()); err != nil {
+			ranges, err := g.ranges()
+			if err != nil {
 				return err
+			}
+			for index := range ranges {
+				found[int(index)] = true
 			}
 		}
 		return nil
@@ -220,24 +228,40 @@ func (t *parquetTable[Row]) rows(architecture int) (rows []Row, err error) {
 	return rows, err
 }
 
-// appendGroup appends the rows of an architecture in a group. It finds their range in the column
-// architecture, and reads the other columns only there.
-func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, error) {
-	first, end := int64(-1), int64(0) // the rows are within [first, end)
-	i := int64(0)
-	pages := g.column.Pages()
+// readRanges reads the ranges of rows of a group from its column architecture. Of the architectures
+// that do not exist, it keeps one.
+func readRanges(column parquet.ColumnChunk) (map[int64][2]int64, error) {
+	ranges := map[int64][2]int64{}
+	i, invalid := int64(0), 0
+	pages := column.Pages()
 	err := visitValues(pages, func(v parquet.Value) {
-		if v.Int64() == int64(architecture) {
-			if first < 0 {
-				first = i
+		index := v.Int64()
+		within, ok := ranges[index]
+		if !ok {
+			within[0] = i
+			if index < 0 || index >= cell.Count {
+				invalid++
 			}
-			end = i + 1
 		}
 		i++
+		if within[1] = i; ok || invalid < 2 || index >= 0 && index < cell.Count {
+			ranges[index] = within
+		}
 	})
-	if err := errors.Join(err, pages.Close()); err != nil || first < 0 {
+	return ranges, errors.Join(err, pages.Close())
+}
+
+// appendGroup appends the rows of an architecture in a group.
+func appendGroup[Row any](rows []Row, g rowGroup, architecture int) ([]Row, error) {
+	ranges, err := g.ranges()
+	if err != nil {
 		return rows, err
 	}
+	within, ok := ranges[int64(architecture)]
+	if !ok {
+		return rows, nil
+	}
+	first, end := within[0], within[1]
 	r := parquet.NewGenericRowGroupReader[Row](g.RowGroup)
 	defer r.Close()
 	if err := r.SeekToRow(first); err != nil {

@@ -100,10 +100,12 @@ func ArchitectureOf(trials []TrialRow, epochs []EpochRow) (*benchmark.Architectu
 	slices.SortFunc(a.Schedules, func(a, b *benchmark.ArchResults) int {
 		return cmp.Or(a.Results[0].Epochs-b.Results[0].Epochs, cmp.Compare(a.HP, b.HP))
 	})
-	epochs = slices.Clone(epochs)
-	slices.SortStableFunc(epochs, func(a, b EpochRow) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	order := make([]*EpochRow, len(epochs)) // rows are long
 	for i := range epochs {
-		row := &epochs[i]
+		order[i] = &epochs[i]
+	}
+	slices.SortStableFunc(order, func(a, b *EpochRow) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	for _, row := range order {
 		if err := row.addTo(found[rowKey{row.Dataset, row.Schedule, row.Seed}]); err != nil {
 			return nil, fmt.Errorf("epoch %d of set %q of dataset %q, schedule %q, seed %d: %w", row.Epoch, row.Set, row.Dataset, row.Schedule, row.Seed, err)
 		}

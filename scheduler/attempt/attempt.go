@@ -41,6 +41,10 @@ type Step struct {
 	Images        int    // in the batch
 	Loss          float64
 	Top1          float64 // accuracy, percent
+	// Ended reports that the batch is the last of its stage. PassLoss and PassTop1 are the means over
+	// the stage so far.
+	Ended              bool
+	PassLoss, PassTop1 float64
 }
 
 // Fault is an error of a Trainer with its kind.

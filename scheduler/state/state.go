@@ -41,14 +41,29 @@ type Worker struct {
 	Index   int            `json:"index"`            // among the device's workers, from 0
 	Trial   *results.Trial `json:"trial,omitempty"`  // nil when the worker is idle
 	Attempt int            `json:"attempt,omitzero"` // from 1
-	Stage   string         `json:"stage"`            // a Stage constant, "train" or an evaluation set's name
+	Stage   string         `json:"stage"`            // a Stage constant, StageTraining or an evaluation set's name
 	Epoch   int            `json:"epoch,omitzero"`   // from 0
 	Epochs  int            `json:"epochs,omitzero"`
 	Since   time.Time      `json:"since"` // when the worker got its trial, or became idle
 
 	ImagesPerSecond float64 `json:"images_per_second,omitzero"`
 	Log             string  `json:"log"` // path of the log file
+
+	// The last passes that ended in this attempt at Trial; nil if none has.
+	Training   *Pass `json:"last_training,omitzero"`
+	Evaluation *Pass `json:"last_evaluation,omitzero"`
 }
+
+// Pass holds the results of a pass over a set of images, which is not changed later.
+type Pass struct {
+	Set   string  `json:"set"`   // StageTraining, or the evaluation set's name
+	Epoch int     `json:"epoch"` // from 0
+	Loss  float64 `json:"loss"`  // mean cross entropy
+	Top1  float64 `json:"top1_percent"`
+}
+
+// StageTraining is the stage of a worker that trains. In an evaluation, the stage is the set's name.
+const StageTraining = "train"
 
 // Stages of a worker outside of epochs.
 const (

@@ -1,8 +1,11 @@
 package state
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"nb201/results"
 )
 
 func TestTimeLeft(t *testing.T) {
@@ -39,5 +42,52 @@ func TestSpanAndPercent(t *testing.T) {
 		if got := Percent(c.part, c.whole); got != c.want {
 			t.Errorf("%d of %d is %q, not %q", c.part, c.whole, got, c.want)
 		}
+	}
+}
+
+// The columns of a wide table appear as far as they fit. A narrow table does not change.
+func TestWorkerTable(t *testing.T) {
+	trial := results.Trial{Arch: 4711, Dataset: "cifar10-valid", Epochs: 200, Seed: 777}
+	now := time.Now()
+	s := Run{Workers: []Worker{
+		{Device: "cuda:0", Trial: &trial, Attempt: 1, Stage: "x-valid", Epoch: 36, Epochs: 200, Since: now.Add(-754 * time.Second), ImagesPerSecond: 8123.4,
+			Training: &Pass{Set: "train", Epoch: 36, Loss: 0.45678, Top1: 84.567}, Evaluation: &Pass{Set: "x-valid", Epoch: 35, Loss: 0.5, Top1: 80.125}},
+		{Device: "cuda:1", Stage: StageIdle, Since: now.Add(-5 * time.Second)},
+	}}
+	const narrow = `device  trial                           at                    images/s  for
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s
+cuda:1  -                               idle                  -         5s
+`
+	const passes = `device  trial                           at                    images/s  for     loss   train %  evaluation %
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s  0.457  84.57    x-valid 80.12
+cuda:1  -                               idle                  -         5s      -      -        -
+`
+	const wide = `device  trial                           at                    images/s  for     loss   train %  evaluation %   so far
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s  0.457  84.57    x-valid 80.12  ▁▂█
+cuda:1  -                               idle                  -         5s      -      -        -              -
+`
+	drawings := []string{"▁▂█", "-"}
+	for _, test := range []struct {
+		width    int
+		drawings []string
+		want     string
+	}{
+		{0, nil, narrow}, {60, drawings, narrow}, {80, drawings, narrow}, {109, drawings, narrow},
+		{110, drawings, passes}, {110, nil, passes}, {160, drawings, wide}, {160, nil, passes},
+	} {
+		if got := s.WorkerTable(test.width, test.drawings); got != test.want {
+			t.Errorf("in %d columns, drawings %q:\n%s\nwant\n%s", test.width, test.drawings, got, test.want)
+		}
+	}
+
+	// Whatever a state file contains, no line is wider than the terminal because of these columns.
+	s.Workers[0].Training = &Pass{Set: "\x1b[2J\t", Loss: 1e308, Top1: -1e308}
+	s.Workers[0].Evaluation = &Pass{Set: strings.Repeat("\x1b[2J", 1000), Top1: 1e308}
+	const cut = `device  trial                           at                    images/s  for     loss    train %
+cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s  1e+308  -1e+308
+cuda:1  -                               idle                  -         5s      -       -
+`
+	if got := s.WorkerTable(160, drawings); got != cut {
+		t.Errorf("hostile:\n%s\nwant\n%s", got, cut)
 	}
 }

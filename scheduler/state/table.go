@@ -6,15 +6,60 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/mattn/go-runewidth"
+
 	"nb201/internal/inert"
 )
 
-// WorkerTable formats the workers as a table with a header.
-func (s Run) WorkerTable() string {
+// wideTerminal is the number of columns that a terminal needs to show the results of passes.
+const wideTerminal = 110
+
+// WorkerTable formats the workers as a table with a header. If width, in columns, is at least 110,
+// the table also has the last passes and, if given, a drawing for each worker, as far as they fit
+// and leave the last column free, as displays do. The loss is that of the training pass. Without a
+// terminal, width is 0.
+func (s Run) WorkerTable(width int, drawings []string) string {
+	more := []column{
+		{"loss", func(w Worker, _ int) string { return w.Training.loss() }},
+		{"train %", func(w Worker, _ int) string { return w.Training.top1() }},
+		{"evaluation %", func(w Worker, _ int) string { return w.Evaluation.named() }},
+	}
+	if drawings != nil {
+		more = append(more, column{"so far", func(_ Worker, i int) string { return drawings[i] }})
+	}
+	for ; width >= wideTerminal && len(more) > 0; more = more[:len(more)-1] {
+		if text := s.table(more); fits(text, width-1) {
+			return text
+		}
+	}
+	return s.table(nil)
+}
+
+// column is a column of the table that not every terminal has room for.
+type column struct {
+	title string
+	cell  func(w Worker, i int) string
+}
+
+// fits reports whether no line of text is wider than width.
+func fits(text string, width int) bool {
+	for line := range strings.Lines(text) {
+		if runewidth.StringWidth(strings.TrimRight(line, "\n")) > width {
+			return false
+		}
+	}
+	return true
+}
+
+func (s Run) table(more []column) string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "device\ttrial\tat\timages/s\tfor")
-	for _, w := range s.Workers {
+	fmt.Fprint(table, "device\ttrial\tat\timages/s\tfor")
+	for _, c := range more {
+		fmt.Fprint(table, "\t", c.title)
+	}
+	fmt.Fprintln(table)
+	for i, w := range s.Workers {
 		name, trial := w.Device, "-"
 		if s.sharesDevice(w.Device) {
 			name = fmt.Sprintf("%s #%d", w.Device, w.Index)
@@ -22,10 +67,41 @@ func (s Run) WorkerTable() string {
 		if w.Trial != nil {
 			trial = w.Trial.Path()
 		}
-		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, trial, w.progress(), w.speed(), FormatDuration(time.Since(w.Since)))
+		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s", name, trial, w.progress(), w.speed(), FormatDuration(time.Since(w.Since)))
+		for _, c := range more {
+			inert.Fprintf(table, "\t%s", c.cell(w, i))
+		}
+		fmt.Fprintln(table)
 	}
 	_ = table.Flush() // to memory
 	return text.String()
+}
+
+// loss formats the loss of a pass; of none, as "-".
+func (p *Pass) loss() string {
+	if p == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.3g", p.Loss)
+}
+
+// top1 formats the accuracy of a pass. A value that no accuracy has is shortened.
+func (p *Pass) top1() string {
+	switch {
+	case p == nil:
+		return "-"
+	case p.Top1 >= 0 && p.Top1 < 1000:
+		return fmt.Sprintf("%.2f", p.Top1)
+	}
+	return fmt.Sprintf("%.4g", p.Top1)
+}
+
+// named formats the accuracy of a pass after the name of its set.
+func (p *Pass) named() string {
+	if p == nil {
+		return "-"
+	}
+	return p.Set + " " + p.top1()
 }
 
 // sharesDevice reports whether a device has more than one worker.

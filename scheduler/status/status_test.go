@@ -390,7 +390,9 @@ func FuzzReadRun(f *testing.F) {
 	trial := digits(1, 2, 1)
 	for _, s := range []state.Run{
 		{},
-		{Host: "h", PID: 7, Started: time.Unix(1e9, 0), Workers: []state.Worker{{Device: "cpu", Trial: &trial, Stage: "train"}}},
+		{Host: "h", PID: 7, Started: time.Unix(1e9, 0), Workers: []state.Worker{
+			{Device: "cpu", Trial: &trial, Stage: "train", Training: &state.Pass{Set: "train", Loss: 1e300, Top1: -1e300}},
+		}},
 		{Host: "h", PID: 7, LastHour: state.Throughput{Seconds: 1e-300, Trials: 1, Images: 1e300}},
 	} {
 		text, err := json.Marshal(s)
@@ -409,7 +411,7 @@ func FuzzReadRun(f *testing.F) {
 			}
 			return
 		}
-		_ = told.WorkerTable()
+		_ = told.WorkerTable(160, nil)
 		s := Status{HasPlan: true, Runs: []Run{{Run: told}, {Run: told}}}
 		running, _ := s.unfinished()
 		s.forecast(running, time.Now())

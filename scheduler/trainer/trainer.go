@@ -111,6 +111,7 @@ func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, st
 	outcome, err := t.session.Run(ctx, config, func(p train.Progress) {
 		step(attempt.Step{
 			Stage: p.Stage, Epoch: p.Epoch, Epochs: trial.Epochs, Batch: p.Batch, Images: p.Images, Loss: p.Loss, Top1: p.Top1,
+			Ended: p.Ended, PassLoss: p.PassLoss, PassTop1: p.PassTop1,
 		})
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"nb201/results"
 	"nb201/scheduler/attempt"
+	"nb201/scheduler/state"
 )
 
 // A run and its workers exchange lines of JSON: the run writes orders to a worker's stdin, and
@@ -23,10 +24,11 @@ type Order struct {
 // Report is a message from a worker.
 type Report struct {
 	Event           Event        `json:"event"`
-	Stage           string       `json:"stage,omitempty"` // this and the next three are set for Progress
+	Stage           string       `json:"stage,omitempty"` // this and the next four are set for Progress
 	Epoch           int          `json:"epoch,omitzero"`
 	Epochs          int          `json:"epochs,omitzero"`
 	ImagesPerSecond float64      `json:"images_per_second,omitzero"`
+	Pass            *state.Pass  `json:"pass,omitzero"`    // that has just ended
 	Kind            attempt.Kind `json:"kind,omitempty"`   // for Failed
 	Reason          string       `json:"reason,omitempty"` // error of a bad ending, or why a trial waits
 	Input           bool         `json:"input,omitzero"`   // whether Reason is a usage error

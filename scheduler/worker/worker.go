@@ -136,6 +136,7 @@ type reporter struct {
 
 	last   time.Time // when the last step was reported
 	images int       // images since then
+	speed  float64   // images per second before that
 }
 
 // Warn implements attempt.Observer.
@@ -150,11 +151,11 @@ func (r *reporter) Begin() {
 // reportEvery is the least time between two reports of steps.
 const reportEvery = 250 * time.Millisecond
 
-// Step implements attempt.Observer. After the first batch of a trial, when compilation is over and
+// Step implements attempt.Observer. It reports the end of each pass, and else a step now and then.
+// After the first batch of a trial, when compilation is over and
 // the cores are free, it also prepares for the next trial.
 func (r *reporter) Step(s attempt.Step) {
 	now := time.Now()
-	report := Report{Stage: s.Stage, Epoch: s.Epoch, Epochs: s.Epochs}
 	if r.last.IsZero() {
 		if next := r.order.Next; next != nil && *next != r.prepared {
 			r.prepared = *next
@@ -162,11 +163,18 @@ func (r *reporter) Step(s attempt.Step) {
 		}
 	} else {
 		r.images += s.Images
-		report.ImagesPerSecond = float64(r.images) / now.Sub(r.last).Seconds()
 	}
-	if now.Sub(r.last) >= reportEvery {
-		r.sendProgress(report)
+	isDue := now.Sub(r.last) >= reportEvery
+	if isDue {
+		r.speed = float64(r.images) / now.Sub(r.last).Seconds()
 		r.last, r.images = now, 0
+	}
+	report := Report{Stage: s.Stage, Epoch: s.Epoch, Epochs: s.Epochs, ImagesPerSecond: r.speed}
+	if s.Ended {
+		report.Pass = &state.Pass{Set: s.Stage, Epoch: s.Epoch, Loss: s.PassLoss, Top1: s.PassTop1}
+	}
+	if isDue || s.Ended {
+		r.sendProgress(report)
 	}
 }
 

@@ -104,3 +104,49 @@ func TestWorkWithoutDevice(t *testing.T) {
 		}
 	})
 }
+
+// trains is a Trainer that reports two passes within a moment and then fails.
+type trains struct{ slow }
+
+func (*trains) Train(_ context.Context, t results.Trial, _ string, step func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
+	for _, s := range []attempt.Step{
+		{Stage: "train", Loss: 9, Top1: 1, PassLoss: 8, PassTop1: 2},
+		{Stage: "train", Loss: 7, Top1: 3, PassLoss: 2.25, PassTop1: 10.5, Ended: true},
+		{Stage: "x-valid", Loss: 3, Top1: 4, PassLoss: 3, PassTop1: 4},
+		{Stage: "x-valid", Epoch: 1, Loss: 1, Top1: 5, PassLoss: 1.5, PassTop1: 40, Ended: true},
+	} {
+		s.Epochs, s.Images = t.Epochs, 1
+		step(s)
+	}
+	return nil, nil, errors.New("it does not train")
+}
+
+// The results of every pass are reported as soon as it ends, however short it is.
+func TestPassesAreReported(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in, orders := io.Pipe()
+		var out bytes.Buffer
+		w := &Worker{Campaign: results.Campaign{Dir: dir}, In: in, Out: &out, Log: log.New(io.Discard, "", 0), Grace: time.Second}
+		go func() {
+			if err := SendMessage(orders, Order{Trial: results.Trial{Arch: 1, Dataset: "digits", Epochs: 2, Seed: 1}, Attempt: 1}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Second)
+			orders.Close()
+		}()
+		if err := w.Work(t.Context(), func() (Trainer, error) { return new(trains), nil }); err != nil {
+			t.Error(err)
+		}
+		const want = `{"event":"ready"}
+{"event":"progress","stage":"preparing"}
+{"event":"progress","stage":"train","epochs":2}
+{"event":"progress","stage":"train","epochs":2,"pass":{"set":"train","epoch":0,"loss":2.25,"top1_percent":10.5}}
+{"event":"progress","stage":"x-valid","epoch":1,"epochs":2,"pass":{"set":"x-valid","epoch":1,"loss":1.5,"top1_percent":40}}
+{"event":"failed","kind":"error","reason":"it does not train"}
+`
+		if got := out.String(); got != want {
+			t.Errorf("the worker reports\n%s\nwant\n%s", got, want)
+		}
+	})
+}

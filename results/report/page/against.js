@@ -59,17 +59,17 @@ function introduction(against) {
 	];
 }
 
-/** What a comparison measures: the field, and what the tables call it. */
+/** What a comparison measures: the field, and its names in a table of rows and in one of columns. */
 const comparisonMeasures = [
-	["mean_difference", "mean difference"],
-	["sd_of_difference", "sd of difference"],
-	["mean_absolute_difference", "mean absolute difference"],
-	["largest_absolute_difference", "largest absolute difference"],
-	["spread_between_seeds_a", "spread between seeds in A"],
-	["spread_between_seeds_b", "spread between seeds in B"],
-	["difference_relative_to_seeds", "relative difference"],
-	["kendall_tau", "Kendall's tau-b"],
-	["spearman_rho", "Spearman's rho"],
+	["mean_difference", "mean difference", "mean difference"],
+	["sd_of_difference", "sd of difference", "sd"],
+	["mean_absolute_difference", "mean absolute difference", "mean absolute"],
+	["largest_absolute_difference", "largest absolute difference", "largest"],
+	["spread_between_seeds_a", "spread between seeds in A", "seeds in A"],
+	["spread_between_seeds_b", "spread between seeds in B", "seeds in B"],
+	["difference_relative_to_seeds", "relative difference", "relative"],
+	["kendall_tau", "Kendall's tau-b", "tau"],
+	["spearman_rho", "Spearman's rho", "rho"],
 ];
 
 /** Makes the table of all comparisons. */
@@ -78,7 +78,7 @@ function comparisonTable(comparisons) {
 		caption: "Top-1 accuracy, %",
 		columns: [
 			{ name: "dataset", text: true }, { name: "epochs" }, { name: "set", text: true }, { name: "trials" }, { name: "architectures" },
-			...comparisonMeasures.map(([, name]) => ({ name, format: short })),
+			...comparisonMeasures.map(([, , name]) => ({ name, format: short })),
 		],
 		rows: comparisons.map(c => [c.dataset, c.epochs, c.set, c.trials, c.architectures, ...comparisonMeasures.map(([field]) => c.top1?.[field])]),
 	}));

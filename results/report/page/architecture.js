@@ -51,7 +51,7 @@ function showArchitecture(i) {
 	opened.body.replaceChildren(
 		h("p", { class: "genotype" }, h("code", {}, data.genotype(i))),
 		classText(i),
-		cellPicture(i),
+		h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Cell" }, cellPicture(i)),
 		h("h3", {}, "Costs"), costTable(i),
 		h("h3", {}, "Trials"), ...trialTables(i));
 	dialog.scrollTop = 0;

@@ -2,19 +2,19 @@
 
 const cellsOfEach = 5;
 
-/** Adds two rows of cells, which follow the selection. */
+/** Adds the lists of the best and of the worst cells, which follow the selection. */
 function showCells() {
 	const note = h("p", { class: "about" });
 	const best = h("ol", { class: "cells" });
 	const worst = h("ol", { class: "cells" });
-	const both = h("div", {}, h("h3", {}, "Best"), best, h("h3", {}, "Worst"), worst);
+	const both = h("div", { class: "pair" }, h("div", {}, h("h3", {}, "Best"), best), h("div", {}, h("h3", {}, "Worst"), worst));
 	byId("cells").append(note, both);
 	const refresh = () => {
 		const order = ranking();
 		const few = Math.min(cellsOfEach, Math.ceil(order.length / 2));
 		both.hidden = order.length === 0;
 		note.textContent = order.length === 0 ? noneShown
-			: `${selectionName()}: the highest and the lowest mean accuracies of the ${plural(order.length, "architecture")} shown. A click on a cell opens its architecture.`;
+			: `${selectionName()}: the highest and the lowest mean accuracies of the ${plural(order.length, "architecture")} shown.`;
 		best.replaceChildren(...Array.from(order.slice(order.length - few).reverse(), cellCard));
 		worst.replaceChildren(...Array.from(order.slice(0, Math.min(cellsOfEach, order.length - few)), cellCard));
 	};
@@ -22,12 +22,14 @@ function showCells() {
 	refresh();
 }
 
-/** Makes a list item with the picture of an architecture's cell, its accuracy and its costs. */
+/** Makes a list item with the picture of an architecture's cell, its accuracy and its costs. A click opens it. */
 function cellCard(i) {
 	const known = costs.map(cost => [cost, costOf(cost, shownGroup(), i)]).filter(([, v]) => !Number.isNaN(v));
 	const numbers = [["accuracy, %", fixed(2)(data.value(shownSet().mean, i))], ...known.map(([cost, v]) => [cost.name, cost.format(v)])];
-	return h("li", { class: "cell" },
-		h("button", { type: "button", class: "link", onclick: () => openArchitecture(i) }, `Architecture ${data.index[i]}`),
+	return h("li", { class: "cell", onclick: () => openArchitecture(i) },
 		cellPicture(i),
-		h("dl", {}, numbers.map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]).flat()));
+		h("div", {},
+			h("button", { type: "button", class: "link" }, `Architecture ${data.index[i]}`),
+			h("dl", {}, numbers.map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]).flat())),
+		h("code", {}, data.genotype(i).split(/(?<=.[|+])(?=\w|\|\w)/).flatMap(part => [part, h("wbr")])));
 }

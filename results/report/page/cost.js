@@ -71,7 +71,7 @@ function showCost() {
 			],
 			rows: () => Array.from(positions, i => [data.index[i], cost[i], accuracy[i], inFront.has(i) ? "yes" : "no", data.genotype(i)]),
 			points: [...others.map(point(0)), ...front.map(point(1))],
-			first: [0, others.length],
+			first: [0, others.length, -1],
 			describe: p => [
 				[chosen.name, chosen.format(p.x)], ["mean accuracy", `${p.y.toFixed(2)} %`],
 				...(p.series === 1 ? [["Pareto front", "yes"]] : []),
@@ -89,11 +89,13 @@ function showCost() {
 						itemStyle: { color: theme.series[0], opacity: many ? 0.4 : 0.85 },
 					},
 					{
-						name: "Pareto front", type: "line", step: "end", silent: true, clip: true, z: 4,
-						symbol: "diamond", symbolSize: 10, showSymbol: true, showAllSymbol: true,
-						lineStyle: { color: theme.series[1], width: 1.5 },
-						itemStyle: { color: theme.series[1], borderColor: theme.paper, borderWidth: 1 },
+						name: "Pareto front", type: "scatter", silent: true, clip: true, z: 4, symbol: "diamond", symbolSize: 11,
+						itemStyle: { color: theme.series[1], borderColor: theme.paper, borderWidth: 1, opacity: 1 },
 						data: front.map(i => [cost[i], accuracy[i]]),
+					},
+					{
+						type: "line", silent: true, clip: true, z: 3, symbol: "none", lineStyle: { color: theme.series[1], width: 1.5 },
+						data: front.flatMap((i, k) => [...(k > 0 ? [[cost[i], accuracy[front[k - 1]]]] : []), [cost[i], accuracy[i]]]),
 					},
 				],
 			}),

@@ -13,7 +13,8 @@ function drawnArchitectures() {
 
 /** Draws the curves of an architecture too; the oldest ones make room. */
 function drawCurvesOf(i) {
-	state.update({ chosen: [...drawnArchitectures().filter(other => other !== i), i].slice(-maxChosen) });
+	const drawn = drawnArchitectures();
+	state.update({ chosen: drawn.includes(i) ? drawn : [...drawn, i].slice(-maxChosen) });
 }
 
 /** Draws the curves of an architecture too, and brings them into sight. */
@@ -28,10 +29,10 @@ function removeCurve(i) {
 
 /** Adds the plot with its controls. */
 function showCurves() {
-	const show = { sets: [], loss: false, seeds: false };
+	const show = { sets: [], loss: false, seeds: false, from: 0 };
 	let unpacked = false;
 	const list = h("ul", { class: "chosen", "aria-label": "Architectures drawn" });
-	const sets = h("fieldset", { class: "control sets" });
+	const sets = h("fieldset", { class: "sets" });
 	const seeds = labelledSelect("Trials", [["mean", "mean and spread"], ["seeds", "each seed"]], "mean", v => change({ seeds: v === "seeds" }));
 	const change = changes => {
 		Object.assign(show, changes);
@@ -39,13 +40,15 @@ function showCurves() {
 	};
 	const plot = addPlot({
 		name: "curves",
-		title: "Learning curves",
+		title: "Accuracy and loss by epoch",
 		about: "Accuracy or loss after each epoch. A line is the mean over the trials of an architecture; its band is one standard deviation "
 			+ "between them to either side. Until architectures are chosen, these are the best, the median and the worst of those shown.",
 		section: "learning",
 		controls: [
-			list, curveForm(), sets, seeds,
 			labelledSelect("Measure", [["top1", "accuracy"], ["loss", "loss"]], "top1", v => change({ loss: v === "loss" })),
+			seeds,
+			labelledSelect("Epochs", [["0", "all"], ["0.5", "second half"], ["0.75", "last quarter"]], "0", v => change({ from: Number(v) })),
+			sets, curveForm(), list,
 		],
 		uses: ["group", "set", "shown", "chosen"],
 		compute: () => {
@@ -61,7 +64,7 @@ function showCurves() {
 		if (changed.has("set")) {
 			show.sets = [state.set];
 			showCurveSets(sets, show.sets, chosen => change({ sets: chosen }));
-			seeds.hidden = !shownGroup()?.per_trial;
+			seeds.hidden = !shownGroup().per_trial;
 		}
 		showChosen(list);
 	};
@@ -84,34 +87,40 @@ function curveForm() {
 		announce(`Architecture ${data.index[i]} is drawn`);
 	};
 	return h("form", { class: "control", onsubmit: add },
-		h("label", {}, h("span", {}, "Add architecture"), input),
+		h("label", { class: "control" }, h("span", {}, "Add architecture"), input),
 		h("button", {}, "Add"),
 		h("button", { type: "button", onclick: () => state.update({ chosen: [] }) }, "Best, median, worst"));
 }
 
-/** Fills the fieldset with a checkbox for each set of the group that has curves. */
+/** Fills the fieldset with a checkbox for each set of the group, and the dash of each set that is chosen. */
 function showCurveSets(fieldset, chosen, onchange) {
-	const boxes = (shownGroup()?.sets ?? []).map((set, k) => {
+	const places = [];
+	const boxes = shownGroup().sets.map((set, k) => {
 		const box = labelledCheckbox(set.name, chosen.includes(k), checked => {
-			const others = chosen.filter(other => other !== k);
-			chosen = checked ? [...others, k].sort((a, b) => a - b) : others;
+			chosen = checked ? [...chosen, k] : chosen.filter(other => other !== k);
+			showDashes();
 			onchange(chosen);
 		});
-		box.querySelector("input").disabled = set.curves.length === 0;
-		box.append(swatch({ dash: k }));
+		places[k] = h("span");
+		box.append(places[k]);
 		return box;
 	});
+	const showDashes = () => places.forEach((place, k) => place.replaceChildren(...(chosen.includes(k) ? [swatch({ dash: chosen.indexOf(k) })] : [])));
+	showDashes();
 	fieldset.replaceChildren(h("legend", {}, "Sets"), ...boxes);
 }
 
-/** Fills the list with the architectures drawn, which is the plot's legend too. */
+/** Fills the list with the architectures drawn, which is the plot's legend too. The focus stays where it was in the list. */
 function showChosen(list) {
+	const focused = [...list.querySelectorAll("button")].indexOf(document.activeElement);
 	const mean = data.values(shownSet().mean);
 	list.replaceChildren(...drawnArchitectures().map((i, look) => h("li", {},
 		swatch({ colour: look, symbol: look }),
 		h("button", { type: "button", class: "link", onclick: () => openArchitecture(i) }, `Architecture ${data.index[i]}`),
-		h("span", { class: "dim" }, percent(mean[i])),
+		h("span", { class: "about" }, percent(mean[i])),
 		h("button", { type: "button", class: "remove", "aria-label": `Remove architecture ${data.index[i]}`, onclick: () => removeCurve(i) }, "×"))));
+	const buttons = list.querySelectorAll("button");
+	if (focused >= 0) buttons[Math.min(focused, buttons.length - 1)]?.focus();
 }
 
 /**
@@ -121,13 +130,12 @@ function showChosen(list) {
  */
 
 /** Returns the lines of an architecture on a set. @returns {Curve[]} */
-function curvesOf(i, look, dash, { loss, seeds }) {
+function curvesOf(i, look, set, dash, { loss, seeds, from }) {
 	const group = shownGroup();
-	const set = group.sets[dash];
 	const at = columns => columns.map(c => data.value(c, i));
 	const trials = (loss ? set.loss_curves : set.curves).map(at);
 	const curve = (trial, values, spread) => {
-		const known = values.flatMap((v, k) => (Number.isNaN(v) ? [] : [k]));
+		const known = values.flatMap((v, k) => (Number.isNaN(v) || group.shown[k] + 1 < from * group.epochs ? [] : [k]));
 		return {
 			arch: i, look, dash, set: set.name, trial,
 			epochs: known.map(k => group.shown[k] + 1),
@@ -160,7 +168,7 @@ function deviation(values) {
 function computeCurves(show) {
 	const group = shownGroup();
 	if (show.sets.length === 0) return { empty: "Choose a set to draw." };
-	const curves = drawnArchitectures().flatMap((i, look) => show.sets.flatMap(set => curvesOf(i, look, set, show)));
+	const curves = drawnArchitectures().flatMap((i, look) => show.sets.flatMap((k, dash) => curvesOf(i, look, group.sets[k], dash, show)));
 	const measure = show.loss ? "loss" : "accuracy";
 	if (curves.length === 0) return { empty: `${groupName(group)}: these architectures have no curves of the ${measure} on these sets.` };
 	const text = show.loss ? short : percent;
@@ -177,31 +185,32 @@ function computeCurves(show) {
 			[data.index[c.arch], data.genotype(c.arch), c.set, c.trial, epoch, c.values[k], c.spread ? c.spread[k] : NaN])),
 		points: curves.flatMap((c, series) => c.epochs.map((x, k) => ({ label: name(c), arch: c.arch, x, y: c.values[k], series, k }))),
 		describe: ({ series, k }) => [["epoch", count(curves[series].epochs[k])], [measure, value(curves[series], k)]],
-		...drawCurves(curves, group, show.loss),
+		...drawCurves(curves, group, show),
 	};
 }
 
 /** Returns `first` and `option` of a plot of curves: the bands first, the lines above them. */
-function drawCurves(curves, group, loss) {
+function drawCurves(curves, group, { loss, from }) {
 	const banded = curves.filter(c => c.spread?.some(v => v > 0));
 	const few = curves.length <= maxChosen;
 	return {
 		first: [...banded.map(() => -1), ...offsets(curves)],
 		option: theme => ({
 			grid: { left: 8, right: few ? 52 : 18, top: 14, bottom: 8 },
-			xAxis: epochAxis(theme, group.epochs),
+			xAxis: epochAxis(theme, Math.ceil(from * group.epochs), group.epochs),
 			yAxis: axis(theme, { type: "value", scale: true, name: loss ? "loss" : "accuracy, %", nameGap: 40 }),
 			series: [
 				...banded.map(c => bandSeries(c, theme, loss ? Infinity : 100)),
-				...curves.map(c => lineSeries(c, theme, few ? String(data.index[c.arch]) : "")),
+				...curves.map(c => lineSeries(c, theme, few && c.dash === 0 && c.trial === "mean" ? String(data.index[c.arch]) : "")),
 			],
 		}),
 	};
 }
 
 /** Returns an axis of epochs, counted from 1. */
-function epochAxis(theme, epochs) {
-	return axis(theme, { type: "value", min: epochs > 1 ? 1 : 0, max: epochs, minInterval: 1, name: "epoch", nameGap: 28, splitLine: { show: false } });
+function epochAxis(theme, first, last) {
+	const min = Math.min(Math.max(first, 1), last - 1);
+	return axis(theme, { type: "value", min, max: last, minInterval: 1, name: "epoch", nameGap: 28, splitLine: { show: false } });
 }
 
 /** Returns the offset of each line's points if they are numbered line by line. */
@@ -259,7 +268,10 @@ function lineSeries(line, theme, label = "") {
 
 /** The symbols of ECharts, the empty ones without "empty", drawn around 0, 0. */
 const symbolPaths = {
-	circle: "M3.5 0a3.5 3.5 0 1 1-7 0a3.5 3.5 0 1 1 7 0z", rect: "M-3 -3h6v6h-6z", triangle: "M0 -3.8L3.8 3.2h-7.6z", diamond: "M0 -4.4L4 0L0 4.4L-4 0z",
+	circle: "M3.5 0a3.5 3.5 0 1 1-7 0a3.5 3.5 0 1 1 7 0z",
+	rect: "M-3 -3h6v6h-6z",
+	triangle: "M0 -3.8L3.8 3.2h-7.6z",
+	diamond: "M0 -4.4L4 0L0 4.4L-4 0z",
 };
 
 /** Makes a picture of a line for a legend: in a colour or in that of text, with a dash, with a symbol or without one. */
@@ -271,8 +283,9 @@ function swatch({ colour, dash = 0, symbol }) {
 		return element;
 	};
 	const pattern = dashes[dash % dashes.length];
-	const line = make("path", { d: "M-14 0H14", stroke: "currentColor", "stroke-width": "1.8", "stroke-dasharray": Array.isArray(pattern) ? pattern.join(" ") : "none" });
-	const parts = [line];
+	const parts = [make("path", {
+		d: "M-14 0H14", stroke: "currentColor", "stroke-width": "1.8", "stroke-dasharray": Array.isArray(pattern) ? pattern.join(" ") : "none",
+	})];
 	if (symbol !== undefined) {
 		const [, empty, shape] = symbols[symbol % symbols.length].match(/^(empty)?(.*)$/);
 		parts.push(make("path", {

@@ -112,25 +112,47 @@ async function load() {
 	const values = column => {
 		let all = cache.get(column);
 		if (!all) {
-			all = new Float64Array(n);
-			for (let i = 0; i < n; i++) all[i] = value(column, i);
+			all = column.mean ? meanOf(column.mean.map(values)) : unpackColumn(column);
 			if (column.block === 0) cache.set(column, all);
+		}
+		return all;
+	};
+	const unpackColumn = column => {
+		const all = new Float64Array(n);
+		for (let i = 0; i < n; i++) all[i] = value(column, i);
+		return all;
+	};
+	const meanOf = columns => {
+		const all = new Float64Array(n);
+		for (let i = 0; i < n; i++) {
+			let sum = 0, known = 0;
+			for (const column of columns) {
+				if (Number.isNaN(column[i])) continue;
+				sum += column[i];
+				known++;
+			}
+			all[i] = sum / known;
 		}
 		return all;
 	};
 
 	const index = Int32Array.from(values(content.index));
 	const positions = new Map(Array.from(index, (v, i) => [v, i]));
-	const codes = values(content.code);
+	const digits = new Uint8Array(6 * n); // the operations of all architectures
+	values(content.code).forEach((code, i) => {
+		for (let edge = 0, rest = code; edge < 6; edge++, rest = Math.floor(rest / 5)) digits[6 * i + edge] = rest % 5;
+	});
 	/** Returns the operations of an architecture, as positions in content.operations, by edge. */
-	const ops = i => [1, 5, 25, 125, 625, 3125].map(place => Math.floor(codes[i] / place) % 5);
+	const ops = i => Array.from(digits.subarray(6 * i, 6 * i + 6));
+	/** Returns the operation of an architecture on an edge. */
+	const op = (i, edge) => digits[6 * i + edge];
 	const genotype = i => {
-		const names = ops(i).map(op => content.operations[op]);
-		return `|${names[0]}~0|+|${names[1]}~0|${names[2]}~1|+|${names[3]}~0|${names[4]}~1|${names[5]}~2|`;
+		const name = edge => content.operations[op(i, edge)];
+		return `|${name(0)}~0|+|${name(1)}~0|${name(2)}~1|+|${name(3)}~0|${name(4)}~1|${name(5)}~2|`;
 	};
 	let curves;
 	return {
-		content, n, index, ops, genotype, value, values,
+		content, n, index, op, ops, genotype, value, values,
 		cls: i => values(content.class)[i],
 		position: v => positions.get(v) ?? -1,
 		/** Resolves once the columns of curves are unpacked, which starts when they are first needed. */

@@ -21,10 +21,11 @@ function showHealth() {
 		return;
 	}
 	section.append(
-		h("p", { class: "about" }, `The first trial started at ${minute(health.first)}, the last one finished at ${minute(health.last)}. Hours are those of all passes.`),
+		h("p", { class: "about" },
+			`The first trial started at ${minute(health.first)}, the last one finished at ${minute(health.last)}. Times are those of all passes.`),
 		h("div", { class: "tallies" }, health.tables.map(({ title, rows }) => makeTable({
-			columns: [{ name: title, text: true }, { name: "trials", format: count }, { name: "hours", format: short }],
-			rows: rows.map(row => [row.name, row.trials, row.hours]),
+			columns: [{ name: title, text: true }, { name: "trials", format: count }, { name: "time", format: duration }],
+			rows: rows.map(row => [row.name, row.trials, row.hours * 3600]),
 		}))));
 }
 
@@ -37,22 +38,22 @@ function progressTable(groups) {
 		caption: "Trials planned",
 		columns: [
 			{ name: "dataset", text: true }, { name: "epochs" }, ...fields.map(name => ({ name: name === "done" ? "finished" : name, format: count })),
-			{ name: "hours", format: short },
+			{ name: "time", format: duration },
 		],
-		rows: groups.map(g => [g.dataset, g.epochs, ...fields.map(name => g[name]), g.hours]),
+		rows: groups.map(g => [g.dataset, g.epochs, ...fields.map(name => g[name]), g.hours * 3600]),
 	});
 }
 
 function failureTable(failures) {
 	if (failures.length === 0) return h("p", {}, "No attempt failed.");
-	return makeTable({
+	return h("div", { class: "failures" }, makeTable({
 		caption: "Failed attempts",
 		columns: [
 			{ name: "trial", text: true }, { name: "architecture", arch: true }, { name: "attempt" }, { name: "retried", text: true }, { name: "when", text: true },
-			{ name: "host", text: true }, { name: "device", text: true }, { name: "kind", text: true }, { name: "reason", text: true, wrap: true },
+			{ name: "host", text: true }, { name: "device", text: true }, { name: "kind", text: true }, { name: "reason", text: true },
 		],
 		rows: failures.map(f => [f.trial, f.architecture, f.attempt, f.final ? "no" : "yes", minute(f.when), f.host, f.device, f.kind, f.reason]),
-	});
+	}));
 }
 
 /** Returns a heading and a list, or nothing if there are no faults. */
@@ -60,8 +61,9 @@ function faultList(title, faults) {
 	return faults.length === 0 ? [] : [h("h3", {}, title), h("ul", { class: "faults" }, faults.map(fault => h("li", {}, fault)))];
 }
 
-/** Ticks of an axis of times, in seconds. */
-const timeTicks = [1, 10, 60, 600, 3600, 36_000, 360_000].flatMap(s => [s, 2 * s, 5 * s]);
+/** Ticks of an axis of times, in seconds: their texts, and where they are. */
+const timeTicks = [["s", 1, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30]], ["min", 60, [1, 2, 5, 10, 20, 30]], ["h", 3600, [1, 2, 5, 10, 20, 50, 100, 200, 500]]]
+	.flatMap(([unit, seconds, numbers]) => numbers.map(k => [`${k} ${unit}`, Math.log10(k * seconds)]));
 
 function computeHours() {
 	const group = shownGroup();
@@ -75,6 +77,7 @@ function computeHours() {
 	return {
 		summary: `${groupName(group)}: ${plural(sorted.length, "trial")} from ${duration(sorted[0])} to ${duration(sorted.at(-1))}, median ${duration(median)}, `
 			+ `${duration(sorted.reduce((sum, v) => sum + v, 0))} in total.`,
+		height: 300,
 		hit: "column",
 		columns: [{ name: "from, seconds", format: short }, { name: "to, seconds", format: short }, { name: "trials" }],
 		rows: bins.map(b => [low(b), high(b), b.count]),
@@ -89,11 +92,12 @@ function computeHours() {
 /** Returns what is particular about an axis of logarithms of seconds. */
 function timeAxis(theme, bins) {
 	const first = bins[0].low, last = bins.at(-1).high;
-	const ticks = timeTicks.map(Math.log10).filter(v => v >= first && v <= last);
-	const customValues = ticks.length >= 2 ? ticks : [first, (first + last) / 2, last];
+	const inside = timeTicks.filter(([, at]) => at >= first && at <= last);
+	const ticks = new Map((inside.length >= 2 ? inside : [first, (first + last) / 2, last].map(at => [duration(10 ** at), at])).map(([text, at]) => [at, text]));
+	const customValues = [...ticks.keys()];
 	return {
 		name: "training time, logarithmic",
 		axisTick: { customValues },
-		axisLabel: { customValues, color: theme.dim, fontSize: 11, hideOverlap: true, formatter: v => duration(10 ** v) },
+		axisLabel: { customValues, color: theme.dim, fontSize: 11, hideOverlap: true, formatter: v => ticks.get(v) },
 	};
 }

@@ -102,18 +102,27 @@ function matches(text, most) {
 function showSearch() {
 	const list = h("datalist", { id: "matches" });
 	const open = () => {
+		if (input.value.trim() === "") return;
 		const [first] = matches(input.value, 1);
 		if (first === undefined) announce(`No architecture matches ${input.value}.`);
 		else openArchitecture(first);
-		input.setAttribute("aria-invalid", String(first === undefined && input.value.trim() !== ""));
+		input.setAttribute("aria-invalid", String(first === undefined));
 	};
 	const input = h("input", {
 		type: "search", id: "search", list: "matches", autocomplete: "off", spellcheck: "false", placeholder: "Index or genotype",
-		oninput: () => {
+		oninput: event => {
 			input.removeAttribute("aria-invalid");
+			if (!event.inputType || event.inputType === "insertReplacementText") { // a match was chosen from the list
+				open();
+				return;
+			}
 			list.replaceChildren(...matches(input.value, 12).map(i => h("option", { value: String(data.index[i]), label: data.genotype(i) })));
 		},
-		onkeydown: event => event.key === "Enter" && open(),
+		onkeydown: event => {
+			if (event.key !== "Enter") return;
+			event.preventDefault(); // or the key would press the button that gets the focus
+			open();
+		},
 	});
 	byId("find").append(h("label", { class: "control" }, h("span", {}, "Search"), input), list);
 }

@@ -30,12 +30,6 @@ function ranking() {
 	return order.filter(i => isShown[i]);
 }
 
-/** Returns the smallest of 1, 2, 5, 10, ... times a power of ten that is not below v. */
-function niceStep(v) {
-	const power = 10 ** Math.floor(Math.log10(v));
-	return [1, 2, 5, 10].map(m => m * power).find(step => step >= v * (1 - 1e-9));
-}
-
 /**
  * Counts sorted numbers in bins of equal width, which is at least `least`.
  * @returns {{low: number, high: number, count: number}[]}
@@ -78,7 +72,7 @@ function histogramOption(theme, { bins, marks, x, y }) {
 				return {
 					type: "rect",
 					shape: { x: left, y: top, width: right - left - gap, height: bottom - top },
-					style: { fill: theme.series[0] },
+					style: { fill: theme.series[0], opacity: 0.75 },
 				};
 			},
 			markLine: {
@@ -106,12 +100,17 @@ function showOperations() {
 		compute: () => computeBoxes(edge === "" ? edgeNames.map((_, e) => e) : [Number(edge)]),
 		open: ({ arch, box }) => (arch >= 0 ? openArchitecture(arch) : toggleFilter(box)),
 	});
-	addPlot({
+	let range = "main";
+	const histogram = addPlot({
 		name: "histogram",
 		title: "Distribution of accuracy",
 		about: "Number of architectures shown by their mean accuracy on the selected set.",
 		section: "operations",
-		compute: computeHistogram,
+		controls: [labelledSelect("Accuracies", [["main", "without outliers"], ["all", "all"]], range, v => {
+			range = v;
+			histogram.invalidate();
+		})],
+		compute: () => computeHistogram(range),
 	});
 }
 
@@ -132,10 +131,7 @@ function toggleFilter({ edge, operation }) {
 function boxesOf(edges, order, values) {
 	const n = content.operations.length;
 	const members = Array.from({ length: edges.length * n }, () => []);
-	for (const i of order) {
-		const operations = data.ops(i);
-		edges.forEach((edge, k) => members[k * n + operations[edge]].push(i));
-	}
+	for (const i of order) edges.forEach((edge, k) => members[k * n + data.op(i, edge)].push(i));
 	return members.map((positions, row) => {
 		const sorted = positions.map(i => values[i]);
 		const [low, q1, median, q3, high] = [0.05, 0.25, 0.5, 0.75, 0.95].map(share => quantile(sorted, share));
@@ -163,22 +159,23 @@ function computeBoxes(edges) {
 		],
 		rows: boxes.map(b => [edgeNames[b.edge], content.operations[b.operation], b.members.length, b.low, b.q1, b.median, b.q3, b.high]),
 		points: [
-			...boxes.map(box => ({ label: name(box), arch: -1, x: box.median, y: box.row, series: box.row, box })),
 			...dots.map(({ box, i }) => ({ label: `Architecture ${data.index[i]}, ${name(box)}`, arch: i, x: values[i], y: box.row, series: box.row, box })),
+			...boxes.map(box => ({ label: name(box), arch: -1, x: box.median, y: box.row, series: box.row, box })),
 		],
 		describe: ({ arch, box }) => (arch >= 0 ? [["accuracy", percent(values[arch])]] : [
 			["architectures", count(box.members.length)], ["median", percent(box.median)],
 			["quartiles", `${percent(box.q1)} to ${percent(box.q3)}`], ["5th to 95th percentile", `${percent(box.low)} to ${percent(box.high)}`],
 		]),
-		first: [0, boxes.length],
+		first: [dots.length, 0, -1],
 		option: theme => boxOption(theme, boxes, rows, edges, dots.map(({ box, i }) => [values[i], box.row])),
 	};
 }
 
 function boxOption(theme, boxes, rows, edges, dots) {
 	const n = content.operations.length;
-	const members = new Map(boxes.map(box => [box.row, box.members.length]));
-	const category = { type: "category", data: Array.from({ length: rows }, (_, row) => String(row)), inverse: true, axisTick: { show: false } };
+	const inRow = new Map(boxes.map(box => [box.row, box]));
+	const all = Array.from({ length: rows }, (_, row) => row);
+	const category = { type: "category", data: all.map(String), inverse: true, axisTick: { show: false } };
 	const label = row => {
 		const operation = `{name|${content.operations[row % n]}}`;
 		return row % n === 0 ? `{edge|${edgeNames[edges[row / n]]}}  ${operation}` : operation;
@@ -189,43 +186,69 @@ function boxOption(theme, boxes, rows, edges, dots) {
 		yAxis: [
 			axis(theme, {
 				...category,
-				splitLine: { show: true, interval: row => row % n === 0, lineStyle: { color: theme.line } },
+				splitLine: { show: false },
 				axisLabel: {
 					interval: 0, fontSize: 11, formatter: label,
 					rich: { edge: { fontWeight: "bold", color: theme.ink }, name: { color: theme.dim } },
 				},
 			}),
 			axis(theme, {
-				...category, position: "right", splitLine: { show: false },
-				axisLabel: { interval: 0, fontSize: 10, color: theme.dim, formatter: row => count(members.get(Number(row)) ?? 0) },
+				...category, position: "right", splitLine: { show: false }, name: "architectures", nameGap: 34,
+				axisLabel: { interval: 0, fontSize: 10, color: theme.dim, formatter: row => count(inRow.get(Number(row))?.members.length ?? 0) },
 			}),
 		],
 		series: [
 			{
 				type: "boxplot",
 				boxWidth: [4, 16],
-				data: boxes.map(box => {
+				data: all.map(row => {
+					const box = inRow.get(row);
+					if (!box) return "-";
 					const { color } = look(theme, box.operation);
 					return {
-						value: [box.row, box.low, box.q1, box.median, box.q3, box.high],
+						value: [box.low, box.q1, box.median, box.q3, box.high],
 						itemStyle: { color: echarts.color.modifyAlpha(color, 0.25), borderColor: color, borderWidth: 1.5 },
 					};
 				}),
 			},
 			{ type: "scatter", data: dots, symbolSize: 5, itemStyle: { color: theme.ink, opacity: 0.45 } },
+			edgeBands(theme, edges, boxes[0].median),
 		],
 	};
 }
 
-function computeHistogram() {
+/** Returns a shade behind the rows of every second edge as an ECharts series; x is any value in the range of the axis. */
+function edgeBands(theme, edges, x) {
+	const n = content.operations.length;
+	return {
+		type: "custom",
+		silent: true,
+		z: 0,
+		data: edges.flatMap((_, k) => (k % 2 === 1 ? [[x, k * n]] : [])),
+		renderItem({ coordSys }, api) {
+			const [, first] = api.coord([x, api.value(1)]);
+			const height = coordSys.height / (edges.length * n);
+			return {
+				type: "rect",
+				shape: { x: coordSys.x, y: first - height / 2, width: coordSys.width, height: height * n },
+				style: { fill: theme.grid, opacity: 0.6 },
+			};
+		},
+	};
+}
+
+function computeHistogram(range) {
 	const values = data.values(shownSet().mean);
 	const sorted = Float64Array.from(ranking(), i => values[i]);
 	if (sorted.length === 0) return { empty: noneShown };
-	const bins = binned(sorted, 0.01);
+	const below = range === "all" ? 0 : mainRange(sorted).below;
+	const bins = binned(sorted.subarray(below), 0.01);
 	const median = quantile(sorted, 0.5);
+	const left = below > 0 ? ` Not in view: ${plural(below, "architecture")} below ${percent(sorted[below])}.` : "";
 	return {
 		summary: `${selectionName()}. ${plural(sorted.length, "architecture")} from ${percent(sorted[0])} to ${percent(sorted.at(-1))}: median ${percent(median)}, `
-			+ `quartiles ${percent(quantile(sorted, 0.25))} and ${percent(quantile(sorted, 0.75))}.`,
+			+ `quartiles ${percent(quantile(sorted, 0.25))} and ${percent(quantile(sorted, 0.75))}.${left}`,
+		height: 300,
 		hit: "column",
 		columns: [{ name: "from, %" }, { name: "to, %" }, { name: "architectures" }],
 		rows: bins.map(b => [b.low, b.high, b.count]),

@@ -13,8 +13,8 @@
  * @property {function} option (theme, width in pixels) => ECharts option, without a tooltip
  * @property {function} [describe] (point) => [[name, text], ...], the lines of its tooltip
  * @property {"near" | "column" | "row" | "cell"} [hit] where a point answers: near it (default), in the
- *   whole column of the plot above and below it (bars), in the row beside it (boxes), or in its cell
- *   (heat maps)
+ *   whole column of the plot above and below it (bars), in its cell (heat maps), or on it and, if it is
+ *   the last one at its y, in the whole row (boxes)
  * @property {number} [height] of the plot in pixels
  *
  * @typedef {object} Point
@@ -58,7 +58,7 @@ function axis(theme, more) {
 		nameLocation: "middle",
 		nameGap: 30,
 		nameTextStyle: { color: theme.dim, fontSize: 12 },
-		axisLine: { show: true, lineStyle: { color: theme.line } },
+		axisLine: { show: true, onZero: false, lineStyle: { color: theme.line } },
 		axisTick: { show: true, lineStyle: { color: theme.line } },
 		axisLabel: { color: theme.dim, fontSize: 11, hideOverlap: true },
 		splitLine: { show: true, lineStyle: { color: theme.grid } },
@@ -93,11 +93,16 @@ function mainRange(values) {
 	return { ...withRoom(sorted[below], sorted.at(-1)), least: sorted[below], below };
 }
 
+/** Returns the smallest of 1, 2, 5, 10, ... times a power of ten that is not below v. */
+function niceStep(v) {
+	const power = 10 ** Math.floor(Math.log10(v));
+	return [1, 2, 5, 10].map(m => m * power).find(step => step >= v * (1 - 1e-9));
+}
+
 /** Returns a range that ends at round numbers, with some room, within 0 and 100 (percent). */
 function withRoom(low, high) {
 	const span = Math.max(high - low, 0.5);
-	const power = 10 ** Math.floor(Math.log10(span / 5));
-	const interval = power * [1, 2, 5, 10].find(step => step * power * 5 >= 0.8 * span);
+	const interval = niceStep(0.16 * span);
 	const round = (v, to) => Number((to(v / interval) * interval).toFixed(6));
 	return {
 		min: Math.max(0, round(low - 0.02 * span, Math.floor)), max: Math.min(100, round(high + 0.02 * span, Math.ceil)), interval,
@@ -118,7 +123,11 @@ async function work() {
 		await nextTask();
 		const [key, job] = jobs.entries().next().value;
 		jobs.delete(key);
-		job();
+		try {
+			job();
+		} catch (error) {
+			reportError(error); // of one plot: the others are drawn all the same
+		}
 	}
 	working = null;
 }
@@ -142,6 +151,7 @@ function showTooltip(x, y, label, lines) {
 }
 
 const nearby = 28; // pixels from a point at which it answers to the pointer
+const onPoint = 6; // pixels from a point that still count as on it
 
 class Plot {
 	/**
@@ -233,10 +243,11 @@ class Plot {
 		this.canvas.setAttribute("aria-label", `${this.title}. ${drawing.summary}`);
 		if (drawing.height) this.canvas.style.height = `${drawing.height}px`;
 		if (!this.chart) {
-			this.chart = echarts.init(this.canvas, null, { renderer: "canvas" });
+			// On paper, a canvas has no height before it is drawn.
+			this.chart = echarts.init(this.canvas, null, { renderer: "canvas", height: drawing.height ?? (this.canvas.clientHeight || 340) });
 			this.chart.on("rendered", () => { timing.firstPlot ??= performance.now(); });
-		} else {
-			this.chart.resize();
+		} else if (!this.fits()) {
+			this.chart.resize({ width: this.canvas.clientWidth, height: this.canvas.clientHeight });
 		}
 		this.chart.setOption({
 			animation: false, backgroundColor: "transparent", textStyle: { fontFamily }, aria: { enabled: false },
@@ -246,9 +257,11 @@ class Plot {
 	}
 
 	resize() {
-		if (!this.chart || !this.drawn || this.frame.hidden) return;
-		if (this.canvas.clientWidth === this.chart.getWidth() && this.canvas.clientHeight === this.chart.getHeight()) return;
-		this.redraw();
+		if (this.chart && this.drawn && !this.frame.hidden && !this.fits()) this.redraw();
+	}
+
+	fits() {
+		return this.canvas.clientWidth === this.chart.getWidth() && this.canvas.clientHeight === this.chart.getHeight();
 	}
 
 	/** Returns the place of point i in the plot, in pixels. */
@@ -259,8 +272,10 @@ class Plot {
 			first.forEach((offset, seriesIndex) => {
 				if (offset < 0) return;
 				const end = Math.min(points.length, ...first.filter(next => next > offset));
+				// As chart.convertToPixel does, which is too slow for many points.
+				const axes = this.chart.getModel().getSeriesByIndex(seriesIndex).coordinateSystem;
 				for (let k = offset; k < end; k++) {
-					const [x, y] = this.chart.convertToPixel({ seriesIndex }, [points[k].x, points[k].y]);
+					const [x, y] = axes.dataToPoint([points[k].x, points[k].y]);
 					this.pixels[2 * k] = x;
 					this.pixels[2 * k + 1] = y;
 				}
@@ -278,7 +293,8 @@ class Plot {
 		let best = -1, least = hit === "near" ? nearby ** 2 : Infinity;
 		for (let i = 0; i < points.length; i++) {
 			const [px, py] = this.place(i);
-			const dx = (hit === "row" ? 1e-3 : 1) * (px - x), dy = (hit === "column" ? 1e-3 : 1) * (py - y);
+			const dx = hit === "row" ? Math.min(Math.abs(px - x), onPoint) : px - x;
+			const dy = hit === "column" ? 1e-3 * (py - y) : py - y;
 			const distance = dx * dx + dy * dy;
 			// The later of two points at one place is drawn above the other.
 			if (distance <= least && this.isInGrid(px, py, rect)) [best, least] = [i, distance];

@@ -10,14 +10,22 @@ function showRanks() {
 	addEarlyRanks();
 }
 
-/** Names a measure by what distinguishes it from the others. */
-function measureName({ group, set }) {
+/** Names a measure by what distinguishes it from the others, the schedule by `epochs`. */
+function measureName({ group, set }, epochs = g => `${g.epochs} epochs`) {
 	const groups = content.measures.map(m => content.groups[m.group]);
 	const g = content.groups[group];
 	const parts = [];
 	if (groups.some(other => other.dataset !== g.dataset)) parts.push(g.dataset);
-	if (groups.some(other => other.epochs !== g.epochs)) parts.push(`${g.epochs} epochs`);
+	if (groups.some(other => other.epochs !== g.epochs)) parts.push(epochs(g));
 	return [...parts, g.sets[set].name].join(", ");
+}
+
+/** Shortens a text to about a width in pixels by leaving out its middle. */
+function shorten(text, width) {
+	const room = Math.floor(width / 6);
+	if (text.length <= room) return text;
+	const end = Math.min(Math.floor(room / 2), 9);
+	return `${text.slice(0, room - end - 1)}…${text.slice(-end)}`;
 }
 
 function addRankMatrix() {
@@ -38,7 +46,7 @@ function addRankMatrix() {
 }
 
 function computeMatrix(kind) {
-	const names = content.measures.map(measureName);
+	const names = content.measures.map(m => measureName(m));
 	const n = names.length;
 	if (n < 2) return { empty: "There is only one measure of accuracy with at least two architectures, so nothing to correlate." };
 	const matrix = content[kind];
@@ -61,19 +69,19 @@ function computeMatrix(kind) {
 		points: cells.map(cell => ({ label: name(cell), arch: -1, x: cell[1], y: cell[0], series: cell[0], cell })),
 		describe: ({ cell }) => [[symbol, value(cell)], ["architectures", count(content.common[cell[0]][cell[1]])]],
 		first: [0],
-		option: (theme, width) => matrixOption(theme, width, names, cells.map(([i, k]) => [k, i, matrix[i][k]])),
+		option: (theme, width) => matrixOption(theme, width, names, cells.map(([i, k]) => [k, i, matrix[i][k]]), symbol),
 	};
 }
 
 /** Returns the colour of a value from 0 to 1 on a scale, as [red, green, blue]. */
 function scaleColour(scale, share) {
-	const at = Math.min(share, 0.9999) * (scale.length - 1);
+	const at = Math.min(Math.max(share, 0), 0.9999) * (scale.length - 1);
 	const k = Math.floor(at);
 	const channel = (colour, c) => parseInt(colour.slice(1 + 2 * c, 3 + 2 * c), 16);
 	return [0, 1, 2].map(c => channel(scale[k], c) + (at - k) * (channel(scale[k + 1], c) - channel(scale[k], c)));
 }
 
-function matrixOption(theme, width, names, cells) {
+function matrixOption(theme, width, names, cells, symbol) {
 	const least = Math.min(0.9, ...cells.map(cell => cell[2] ?? 1));
 	const [scale, low] = least < 0 ? [diverging, -1] : [sequential, Math.floor(least * 10) / 10];
 	const n = names.length;
@@ -91,19 +99,23 @@ function matrixOption(theme, width, names, cells) {
 			...category,
 			inverse: true,
 			axisLabel: {
-				interval: 0, color: theme.ink, fontSize: 11, width: labelWidth - 8, overflow: "truncate",
-				formatter: (name, k) => `${name}  ${k + 1}`,
+				interval: 0, color: theme.ink, fontSize: 11,
+				formatter: (_, k) => `${shorten(measureName(content.measures[k], g => g.epochs), labelWidth - 36)}  ${k + 1}`,
 			},
 		}),
 		visualMap: {
 			type: "continuous", min: low, max: 1, dimension: 2, inRange: { color: scale }, calculable: false, hoverLink: false,
-			orient: "horizontal", left: "center", bottom: 0, itemWidth: 12, itemHeight: 170, textStyle: { color: theme.ink }, text: ["1", String(low)],
+			orient: "horizontal", left: "center", bottom: 0, itemWidth: 12, itemHeight: 170, textStyle: { color: theme.ink }, text: ["1", `${symbol} ${low}`],
 		},
 		series: [{
 			type: "heatmap",
 			data: cells.map(([k, i, v]) => ({ value: [k, i, v ?? "-"], label: v === null ? {} : { color: inkOn(v) } })),
 			itemStyle: { borderColor: theme.paper, borderWidth: n > 20 ? 0.5 : 1 },
-			label: { show: cellWidth >= 24, fontSize: cellWidth < 32 ? 9 : 11, formatter: ({ value }) => fixed(2)(value[2]).replace("0.", ".") },
+			label: {
+				show: cellWidth >= 24,
+				fontSize: cellWidth < 32 ? 9 : 11,
+				formatter: ({ value }) => (cellWidth < 32 ? fixed(2)(value[2]).replace("0.", ".") : fixed(2)(value[2])),
+			},
 		}],
 	};
 }
@@ -150,7 +162,7 @@ function computeEarly(measures, list) {
 		first: offsets(lines),
 		option: theme => ({
 			grid: { left: 8, right: 18, top: 14, bottom: 8 },
-			xAxis: epochAxis(theme, Math.max(...lines.map(line => line.epochs.at(-1)))),
+			xAxis: epochAxis(theme, 1, Math.max(...lines.map(line => line.epochs.at(-1)))),
 			yAxis: axis(theme, { type: "value", scale: true, max: 1, name: "tau", nameGap: 40 }),
 			series: lines.map(line => lineSeries(line, theme)),
 		}),

@@ -21,12 +21,11 @@ function defaultGroup() {
 
 /** Returns the positions of the architectures that have the chosen operations. */
 function filtered(edges) {
-	const wanted = edges.map(name => content.operations.indexOf(name));
+	const wanted = edges.map((name, edge) => [edge, content.operations.indexOf(name)]).filter(([, op]) => op >= 0);
 	const shown = new Int32Array(data.n);
 	let length = 0;
 	for (let i = 0; i < data.n; i++) {
-		const ops = data.ops(i);
-		if (wanted.every((op, edge) => op < 0 || op === ops[edge])) shown[length++] = i;
+		if (wanted.every(([edge, op]) => data.op(i, edge) === op)) shown[length++] = i;
 	}
 	return shown.subarray(0, length);
 }
