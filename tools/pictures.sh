@@ -28,5 +28,6 @@ plan --datasets $work/sets/digits-8x8.json --epochs 4,16 --archs "$(seq -s, 0 25
 plan --datasets digits --epochs 4 --archs "$(seq -s, 0 250 9750),$uniform"
 "$nb201" run $work/campaign --per-device 2
 
+"$nb201" query $work/campaign 750 --dataset digits-8x8 --schedule 16 --plot docs/pictures/query-plot.png
 (cd $work && "$nb201" report campaign --to campaign.html) # the page shows this path
 go test ./results/report -run Pictures -count=1 -timeout 1h -args -campaign "$PWD/$work/campaign.html"
