@@ -9,15 +9,11 @@ function showAgainst() {
 		return;
 	}
 	let chosen = 0;
+	const control = labelledSelect("Comparison", against.comparisons.map((c, k) => [String(k), comparisonName(c)]), "0", v => choose(Number(v)));
 	const pair = h("div", { class: "pair", id: "against-plots" });
 	const tables = h("div", { class: "pair" });
 	section.append(...introduction(against), comparisonTable(against.comparisons),
-		h("div", { class: "controls" }, labelledSelect("Comparison", against.comparisons.map((c, k) => [String(k), comparisonName(c)]), "0", v => {
-			chosen = Number(v);
-			drawn.forEach(plot => plot.invalidate());
-			fill();
-		})),
-		pair, tables);
+		h("div", { class: "controls" }, control), pair, tables);
 	const drawn = [
 		addPlot({
 			name: "against",
@@ -36,8 +32,20 @@ function showAgainst() {
 			compute: () => computeDifferences(against.comparisons[chosen]),
 		}),
 	];
-	const fill = () => tables.replaceChildren(...comparisonTables(against.comparisons[chosen]));
-	fill();
+	const choose = k => {
+		chosen = k;
+		control.querySelector("select").value = String(k);
+		drawn.forEach(plot => plot.invalidate());
+		tables.replaceChildren(...comparisonTables(against.comparisons[k]));
+	};
+	/** Chooses the comparison on the selected dataset, schedule and set, if there is one. */
+	const follow = () => {
+		const name = comparisonName({ ...shownGroup(), set: shownSet().name });
+		const found = against.comparisons.findIndex(c => comparisonName(c) === name);
+		choose(found < 0 ? chosen : found);
+	};
+	state.subscribe(changed => changed.has("set") && follow());
+	follow();
 }
 
 const comparisonName = c => `${c.dataset}, ${c.epochs} epochs, ${c.set}`;
@@ -90,7 +98,7 @@ function comparisonTables(c) {
 	return [
 		makeTable({
 			caption: comparisonName(c),
-			columns: [{ name: "" }, { name: "top-1 accuracy, %", format: short }, { name: "loss", format: short }],
+			columns: [{ name: "measure" }, { name: "top-1 accuracy, %", format: short }, { name: "loss", format: short }],
 			rows: comparisonMeasures.map(([field, name]) => [name, c.top1?.[field], c.loss?.[field]]),
 		}),
 		makeTable({

@@ -176,7 +176,8 @@ function computeCurves(show) {
 	const name = c => `Architecture ${data.index[c.arch]}, ${c.set}${c.trial === "mean" ? "" : `, ${c.trial}`}`;
 	const value = (c, k) => text(c.values[k]) + (c.spread?.[k] >= 0 ? ` ± ${text(c.spread[k])}` : "");
 	return {
-		summary: `${groupName(group)}, ${measure} after the last epoch. ${curves.map(c => `${name(c)}: ${value(c, c.values.length - 1)}`).join("; ")}.`,
+		summary: `${groupName(group)}: ${plural(curves.length, "line")} of the ${measure}. After the last epoch: `
+			+ curves.slice(0, maxChosen).map(c => `${name(c)}: ${value(c, c.values.length - 1)}`).join("; ") + (curves.length > maxChosen ? "; ..." : "."),
 		columns: [
 			{ name: "architecture", arch: true }, { name: "genotype" }, { name: "set" }, { name: "trial" }, { name: "epoch" },
 			{ name: show.loss ? measure : `${measure}, %`, format }, { name: "standard deviation", format },
