@@ -9,7 +9,7 @@ TESTFLAGS :=
 SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
 .PHONY: build setup packages python axe compiler demo test nightly photographs clients \
-	slurm-failures full-size gpu-kernels check lint bench carry carried
+	slurm-failures full-size gpu-kernels check lint bench pictures carry carried
 
 # gonum/plot reads the tag minimal: it leaves out the PDF, EPS and TeX back ends (1 MB).
 build:
@@ -89,6 +89,10 @@ lint:
 # A training step beside the PyTorch original's.
 bench: setup
 	bench/run
+
+# The pictures of README.md and docs; see the script.
+pictures: setup
+	tools/pictures.sh
 
 # Programs and tests for a GPU machine without Go, and what Python needs there: see the script.
 carry:

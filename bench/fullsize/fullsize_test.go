@@ -28,24 +28,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nb201/cell"
-	"nb201/configs"
 	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/published"
 	"nb201/results/resultstest"
 )
-
-// trials returns the 17 published trials of an architecture.
-func trials(arch int) []results.Trial {
-	all := []results.Trial{{Arch: arch, Dataset: "cifar10-valid", Epochs: 12, Seed: 777}}
-	for _, key := range configs.BenchmarkKeys() {
-		all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 12, Seed: 111})
-		for _, seed := range []uint32{777, 888, 999} {
-			all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 200, Seed: seed})
-		}
-	}
-	return all
-}
 
 // campaign creates the missing records of the first architectures.
 func campaign(t *testing.T, dir string, archs int) results.Campaign {
@@ -54,14 +41,12 @@ func campaign(t *testing.T, dir string, archs int) results.Campaign {
 	group.SetLimit(runtime.NumCPU())
 	for arch := range archs {
 		group.Go(func() error {
-			for _, trial := range trials(arch) {
+			for _, trial := range resultstest.Published(arch) {
 				path := c.RecordPath(trial)
 				if _, err := os.Stat(path); err == nil {
 					continue
 				}
-				r := resultstest.Record(t, trial)
-				resultstest.Resize(t, r, 16, 5)
-				text, err := r.Encode()
+				text, err := resultstest.Synthetic(t, trial).Encode()
 				if err != nil {
 					return err
 				}
@@ -136,7 +121,7 @@ func TestFullSize(t *testing.T) {
 	}
 	began := time.Now()
 	c := campaign(t, filepath.Join(dir, "campaign"), archs)
-	t.Logf("campaign of %d architectures x %d trials: %.0f s", archs, len(trials(0)), time.Since(began).Seconds())
+	t.Logf("campaign of %d architectures x %d trials: %.0f s", archs, len(resultstest.Published(0)), time.Since(began).Seconds())
 
 	cache := []string{"XDG_CACHE_HOME=" + t.TempDir()}
 	t.Setenv("XDG_CACHE_HOME", strings.TrimPrefix(cache[0], "XDG_CACHE_HOME="))

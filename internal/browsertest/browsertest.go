@@ -265,6 +265,12 @@ func (p *Page) WaitFor(expression string) {
 	}
 }
 
+// ElementScreenshot writes a PNG of the first element that a CSS selector matches.
+func (p *Page) ElementScreenshot(selector, path string) {
+	p.t.Helper()
+	p.save(path, chromedp.Screenshot(chromedp.CSS(selector)))
+}
+
 // Screenshot writes a PNG of the viewport.
 func (p *Page) Screenshot(path string) {
 	p.t.Helper()

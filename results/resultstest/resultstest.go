@@ -61,39 +61,57 @@ func definition(t testing.TB, key string) jsontext.Value {
 }
 
 // Record makes a plausible record of a trial, the same for each call: accuracies rise and losses
-// fall, with noise. If the dataset has both x-valid and x-test, ori-test is their mean, as in the
-// benchmark. The network has C=8 and N=1.
+// fall, with noise, in the same way for every architecture. If the dataset has both x-valid and
+// x-test, ori-test is their mean, as in the benchmark. The network has C=8 and N=1.
 func Record(t testing.TB, trial results.Trial) *results.Record {
+	t.Helper()
+	random := rand.New(rand.NewPCG(uint64(trial.Seed), uint64(trial.Arch*1000+trial.Epochs)))
+	r := record(t, trial, func(_ string, _, epoch int) (m measures) {
+		m.top1 = 90 - 70/float64(epoch+1) + random.Float64()
+		m.top5 = min(m.top1+5, 100)
+		m.loss = max(2.3/float64(epoch+1)+random.Float64()/10, (100-m.top1)/100)
+		m.seconds = 10 + random.Float64()
+		return m
+	})
+	Resize(t, r, 8, 1)
+	return r
+}
+
+// measures holds what a pass over a set of images measures: accuracies in percent, the mean cross
+// entropy, and wall time.
+type measures struct{ top1, top5, loss, seconds float64 }
+
+// record makes a record of a trial from the measures of each pass; set is "" for training. The
+// record has no channels, cells or costs yet; see [Resize].
+func record(t testing.TB, trial results.Trial, measure func(set string, images, epoch int) measures) *results.Record {
 	t.Helper()
 	d := dataset(t, trial.Dataset)
 	arch, err := cell.ByIndex(trial.Arch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	random := rand.New(rand.NewPCG(uint64(trial.Seed), uint64(trial.Arch*1000+trial.Epochs)))
 	var took float64
-	pass := func(images int) results.Pass {
+	pass := func(set string, images int) results.Pass {
 		n := float64(images)
 		share := func(percent float64) float64 { return math.Round(percent/100*n) * 100 / n }
 		p := results.Pass{Images: images}
 		for epoch := range trial.Epochs {
-			top1 := 90 - 70/float64(epoch+1) + random.Float64()
-			p.Top1 = append(p.Top1, share(top1))
-			top5 := 100.0
-			if d.Classes > 5 {
-				top5 = min(top1+5, 100)
+			m := measure(set, images, epoch)
+			if d.Classes <= 5 {
+				m.top5 = 100
 			}
-			p.Top5 = append(p.Top5, share(top5))
-			p.Loss = append(p.Loss, max(2.3/float64(epoch+1)+random.Float64()/10, (100-top1)/100))
-			p.Seconds = append(p.Seconds, 10+random.Float64())
-			took += p.Seconds[epoch]
+			p.Top1 = append(p.Top1, share(m.top1))
+			p.Top5 = append(p.Top5, share(m.top5))
+			p.Loss = append(p.Loss, m.loss)
+			p.Seconds = append(p.Seconds, m.seconds)
+			took += m.seconds
 		}
 		return p
 	}
-	train := pass(d.Train)
+	train := pass("", d.Train)
 	var eval []results.Evaluation
 	for _, set := range d.Sets {
-		eval = append(eval, results.Evaluation{Set: set.Name, Pass: pass(set.Images)})
+		eval = append(eval, results.Evaluation{Set: set.Name, Pass: pass(set.Name, set.Images)})
 	}
 	started := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
 	r := &results.Record{
@@ -119,7 +137,6 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 		Eval:       eval,
 		Latency:    []float64{0.0125, 0.013},
 	}
-	Resize(t, r, 8, 1)
 	if len(r.Eval) == 3 {
 		whole, valid, test := r.Eval[0].Curve, r.Eval[1].Curve, r.Eval[2].Curve
 		for i := range whole.Loss {
