@@ -16,8 +16,10 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"nb201/internal/needs"
 )
@@ -200,6 +202,27 @@ func (p *Page) Show(o Options) {
 	)
 }
 
+// Press presses and releases a key, a constant of package kb. If the page prevents what the key does,
+// it does not happen, as when a person presses it; after [chromedp.KeyEvent] it does.
+func (p *Page) Press(key string) {
+	p.t.Helper()
+	known := kb.Keys[[]rune(key)[0]]
+	event := input.DispatchKeyEventParams{
+		Type: input.DispatchKeyEventTypeRawKeyDown, Key: known.Key, Code: known.Code, WindowsVirtualKeyCode: known.Windows,
+	}
+	if known.Print {
+		event.Type, event.Text = input.DispatchKeyEventTypeKeyDown, known.Text
+	}
+	released := event
+	released.Type, released.Text = input.DispatchKeyEventTypeKeyUp, ""
+	for _, params := range []input.DispatchKeyEventParams{event, released} {
+		p.Do(func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+			_, err := chromedp.Call(ctx, input.DispatchKeyEvent, params)
+			return chromedp.Void{}, err
+		})
+	}
+}
+
 // Do runs actions of chromedp, each within the limit.
 func (p *Page) Do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
@@ -260,6 +283,12 @@ func (p *Page) FullScreenshot(path string) {
 	p.save(path, chromedp.FullScreenshot(100)) // PNG; less would be JPEG
 }
 
+// PDF returns the page as it is printed.
+func (p *Page) PDF() []byte {
+	p.t.Helper()
+	return run(p, chromedp.PrintToPDF())
+}
+
 // save writes what a screenshot returns.
 func (p *Page) save(path string, screenshot chromedp.Action[[]byte]) {
 	p.t.Helper()
@@ -274,9 +303,8 @@ func (p *Page) Download(actions ...chromedp.Action[chromedp.Void]) (name string,
 	ctx, cancel := context.WithTimeout(p.ctx, p.limit)
 	defer cancel()
 	progress := chromedp.BrowserEvents(ctx, browser.DownloadProgress)
-	report := true
 	if _, err := chromedp.CallBrowser(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
-		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: p.t.TempDir(), EventsEnabled: &report,
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: p.t.TempDir(), EventsEnabled: new(true),
 	}); err != nil {
 		p.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"nb201/internal/needs"
 )
@@ -82,6 +83,22 @@ func TestShow(t *testing.T) {
 	}
 }
 
+// A key clicks a button, unless the page prevents that.
+func TestPress(t *testing.T) {
+	p := Open(t, write(t, `<!DOCTYPE html><title>Keys</title><button>1</button><button>2</button><script>
+		const clicked = [];
+		document.onclick = event => clicked.push(event.target.textContent);
+		document.querySelector("button").onkeydown = event => { if (event.key === "Enter") event.preventDefault(); };</script>`), Options{})
+	for range 2 {
+		for _, key := range []string{kb.Tab, kb.Enter, " "} {
+			p.Press(key)
+		}
+	}
+	if got := Eval[string](p, "clicked.join()"); got != "1,2,2" {
+		t.Errorf("clicked %s", got)
+	}
+}
+
 func TestDownload(t *testing.T) {
 	p := Open(t, write(t, `<!DOCTYPE html><title>Download</title><button>Get</button><script>
 		document.querySelector("button").onclick = () => {
@@ -108,7 +125,9 @@ func TestFaults(t *testing.T) {
 <script>console.error("the cost is", 7)</script><script>throw new Error("thrown")</script><script>Promise.reject(new Error("rejected"))</script>
 <script>fetch("http://127.0.0.1:9/x").catch(() => { document.title = "refused" }); fetch("https://example.org/").catch(() => {})</script>`), Options{})
 	p.WaitFor(`document.title === "refused"`)
-	want := []string{"error: the cost is 7 ", "exception: Uncaught Error: thrown ", "exception: Uncaught (in promise) Error: rejected ", "net::ERR_NAME_NOT_RESOLVED"}
+	want := []string{
+		"error: the cost is 7 ", "exception: Uncaught Error: thrown ", "exception: Uncaught (in promise) Error: rejected ", "net::ERR_NAME_NOT_RESOLVED",
+	}
 	missing := func() []string {
 		found := strings.Join(p.Errors(), "\n")
 		return slices.DeleteFunc(slices.Clone(want), func(text string) bool { return strings.Contains(found, text) })

@@ -48,16 +48,28 @@ type trial struct {
 	flops, params    float64 // millions
 	latency, seconds float64 // NaN: not measured
 	sets             []setValues
+	// curves has the accuracies and then the losses at the epochs of the grid, set by set; NaN where
+	// the benchmark has none. It is shorter than the sets of the group if the last have none.
+	curves []float32
 }
 
-// setValues holds the measures of a trial on a set of its group; NaN where the benchmark has none.
-type setValues struct {
-	top1, loss           float64 // after the last epoch
-	top1Curve, lossCurve []float32
+// setValues holds the measures of a trial on a set after the last epoch; NaN where the benchmark
+// has none.
+type setValues struct{ top1, loss float64 }
+
+// top1At and lossAt return the measures on a set at a position of a grid of n epochs.
+func (t *trial) top1At(set, at, n int) float64 { return t.curveAt((2*set)*n + at) }
+func (t *trial) lossAt(set, at, n int) float64 { return t.curveAt((2*set+1)*n + at) }
+
+func (t *trial) curveAt(i int) float64 {
+	if i >= len(t.curves) {
+		return math.NaN()
+	}
+	return float64(t.curves[i])
 }
 
-// maxValues bounds the values of curves that are kept: 100 MB of them.
-const maxValues = 25_000_000
+// maxValues bounds the values of curves that are kept: 80 MB of them.
+const maxValues = 20_000_000
 
 // collect reads all trials of a benchmark. Architectures and records that are damaged are left out
 // and listed.
@@ -172,7 +184,7 @@ func (c *collector) addTrial(schedule string, r *benchmark.ResultsCount) {
 	for i, m := range r.Sets() {
 		at := g.position(m.Set, imagesOf(r, i))
 		for len(t.sets) <= at {
-			t.sets = append(t.sets, setValues{top1: math.NaN(), loss: math.NaN()})
+			t.sets = append(t.sets, setValues{math.NaN(), math.NaN()})
 		}
 		v := &t.sets[at]
 		top1, held := m.Top1.At(r.Epochs - 1)
@@ -186,8 +198,8 @@ func (c *collector) addTrial(schedule string, r *benchmark.ResultsCount) {
 		if loss, ok := m.Loss.At(r.Epochs - 1); ok && isFinite(loss) && loss >= 0 {
 			v.loss = loss
 		}
-		v.top1Curve = sample(m.Top1, g.grid, benchmark.IsAccuracy)
-		v.lossCurve = sample(m.Loss, g.grid, func(v float64) bool { return isFinite(v) && v >= 0 })
+		t.setCurve(2*at, g.grid, m.Top1, benchmark.IsAccuracy)
+		t.setCurve(2*at+1, g.grid, m.Loss, func(v float64) bool { return isFinite(v) && v >= 0 })
 	}
 	g.trials = append(g.trials, t)
 	c.health.add(r)
@@ -237,21 +249,16 @@ func spread(epochs, n int) []int {
 	return grid
 }
 
-// sample returns the values of a series at the epochs of a grid, NaN where it has none that is
-// valid; nil if it has none at all.
-func sample(s benchmark.Series, grid []int, valid func(float64) bool) []float32 {
-	var values []float32
-	for i, epoch := range grid {
-		v, ok := s.At(epoch)
-		if !ok || !valid(v) {
-			continue
-		}
-		if values == nil {
-			values = slices.Repeat([]float32{float32(math.NaN())}, len(grid))
-		}
-		values[i] = float32(v)
+// setCurve keeps curve i of the trial: the values of a series at the epochs of a grid that are valid.
+func (t *trial) setCurve(i int, grid []int, s benchmark.Series, valid func(float64) bool) {
+	for len(t.curves) < (i+1)*len(grid) {
+		t.curves = append(t.curves, float32(math.NaN()))
 	}
-	return values
+	for at, epoch := range grid {
+		if v, ok := s.At(epoch); ok && valid(v) {
+			t.curves[i*len(grid)+at] = float32(v)
+		}
+	}
 }
 
 // finish sorts what was collected.
@@ -293,16 +300,23 @@ func (g *trialGroup) sortSets() {
 		sorted[at] = g.sets[i]
 	}
 	g.sets = sorted
+	n := 2 * len(g.grid)
 	for k := range g.trials {
-		old := g.trials[k].sets
-		sets := make([]setValues, len(order))
+		t := &g.trials[k]
+		if len(t.sets) == len(order) && slices.IsSorted(order) {
+			continue
+		}
+		sets, curves := make([]setValues, len(order)), make([]float32, 0, n*len(order))
 		for at, i := range order {
-			sets[at] = setValues{top1: math.NaN(), loss: math.NaN()}
-			if i < len(old) {
-				sets[at] = old[i]
+			sets[at] = setValues{math.NaN(), math.NaN()}
+			if i < len(t.sets) {
+				sets[at] = t.sets[i]
+			}
+			for position := range n {
+				curves = append(curves, float32(t.curveAt(i*n+position)))
 			}
 		}
-		g.trials[k].sets = sets
+		t.sets, t.curves = sets, curves
 	}
 }
 

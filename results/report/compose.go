@@ -207,16 +207,14 @@ func (g *trialGroup) accuracyScale(s int) scale {
 // lossScale returns the scale of the losses on a set.
 func (p *composer) lossScale(g *trialGroup, s int) scale {
 	largest := 0.0
-	var all []float64
 	for i := range g.trials {
-		v := &g.trials[i].sets[s]
-		if !math.IsNaN(v.loss) {
-			largest = max(largest, v.loss)
-			all = append(all, v.loss)
+		t := &g.trials[i]
+		if loss := t.sets[s].loss; loss > largest { // not NaN
+			largest = loss
 		}
-		for _, loss := range v.lossCurve {
-			if loss := float64(loss); !math.IsNaN(loss) {
-				largest = max(largest, loss)
+		for at := range g.grid {
+			if loss := t.lossAt(s, at, len(g.grid)); loss > largest {
+				largest = loss
 			}
 		}
 	}
@@ -224,10 +222,7 @@ func (p *composer) lossScale(g *trialGroup, s int) scale {
 	if len(p.collection.archs) > manyArchs {
 		step = 1e-3
 	}
-	if largest > maxLevel*step {
-		step = largest / maxLevel
-	}
-	return linear(step)
+	return linear(max(step, largest/maxLevel))
 }
 
 // manyArchs is a number of architectures beyond which the page rounds more.
@@ -310,10 +305,10 @@ func (p *composer) addGroupCurves(shown *group, g *trialGroup, slots [][]int, d 
 		to := &shown.Sets[s]
 		to.Curves, to.LossCurves, to.SD = nil, nil, nil
 		top1 := func(at int) func(*trial) float64 {
-			return func(t *trial) float64 { return curveAt(t.sets[s].top1Curve, at) }
+			return func(t *trial) float64 { return t.top1At(s, at, len(g.grid)) }
 		}
 		loss := func(at int) func(*trial) float64 {
-			return func(t *trial) float64 { return curveAt(t.sets[s].lossCurve, at) }
+			return func(t *trial) float64 { return t.lossAt(s, at, len(g.grid)) }
 		}
 		accuracies, losses := g.accuracyScale(s), p.lossScale(g, s)
 		if d.perTrial {
@@ -339,14 +334,6 @@ func (p *composer) addGroupCurves(shown *group, g *trialGroup, slots [][]int, d 
 			to.SD = &sd
 		}
 	}
-}
-
-// curveAt returns a value of a curve, which may be nil.
-func curveAt(curve []float32, at int) float64 {
-	if curve == nil {
-		return math.NaN()
-	}
-	return float64(curve[at])
 }
 
 // addCurve packs the values at positions of the grid. Those of the last position are those of the

@@ -46,10 +46,10 @@ const (
 // scale converts whole numbers q from 0 to values: q*Step, Low*Ratio^q or Values[q].
 type scale struct {
 	Kind   string    `json:"kind"` // linear, log or table
-	Step   float64   `json:"step,omitempty"`
-	Low    float64   `json:"low,omitempty"`
-	Ratio  float64   `json:"ratio,omitempty"`
-	Values []float64 `json:"values,omitempty"`
+	Step   float64   `json:"step,omitzero"`
+	Low    float64   `json:"low,omitzero"`
+	Ratio  float64   `json:"ratio,omitzero"`
+	Values []float64 `json:"values,omitzero"`
 }
 
 // maxLevel bounds q where a column may be the predecessor of another: the differences then have

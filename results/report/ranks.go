@@ -24,26 +24,21 @@ type ranked struct {
 
 // rankLast ranks the architectures of a group by their accuracy on a set after the last epoch.
 func (g *trialGroup) rankLast(set int) ranked {
-	return g.rank(set, func(v *setValues) float64 { return v.top1 })
+	return g.rank(set, func(t *trial) float64 { return t.sets[set].top1 })
 }
 
 // rankAt ranks them after the epoch at a position of the grid.
 func (g *trialGroup) rankAt(set, at int) ranked {
-	return g.rank(set, func(v *setValues) float64 {
-		if v.top1Curve == nil {
-			return math.NaN()
-		}
-		return float64(v.top1Curve[at])
-	})
+	return g.rank(set, func(t *trial) float64 { return t.top1At(set, at, len(g.grid)) })
 }
 
-func (g *trialGroup) rank(set int, top1 func(*setValues) float64) ranked {
+func (g *trialGroup) rank(set int, top1 func(*trial) float64) ranked {
 	var r ranked
 	var values [][]float64
 	for trials := range g.byArch {
 		var of []float64
 		for i := range trials {
-			if v := top1(&trials[i].sets[set]); !math.IsNaN(v) {
+			if v := top1(&trials[i]); !math.IsNaN(v) {
 				of = append(of, v)
 			}
 		}

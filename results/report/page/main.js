@@ -1,16 +1,15 @@
 // Fills the top of the page and the toolbar, and adds all sections.
 
 function showTop() {
-	const { source, program, made, notes } = content;
+	const { source, program, health, notes } = content;
 	byId("source-path").textContent = source.path;
 	const facts = [
 		["Format", source.format],
 		["Architectures", count(source.architectures)],
 		["Trials", count(source.trials)],
 	];
-	if (made) {
-		const minute = new Date(made).toISOString().slice(0, 16).replace("T", " ");
-		facts.push(["Report made", h("time", { datetime: made }, `${minute} UTC`)]);
+	if (health.last) {
+		facts.push(["Last trial finished", h("time", { datetime: health.last }, minute(health.last))]);
 	}
 	byId("facts").append(...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 	byId("footer").append(`Made by ${program}. Plots are drawn by Apache ECharts (Apache License 2.0), which is part of this file.`);
