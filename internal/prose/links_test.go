@@ -13,6 +13,7 @@ import (
 
 var (
 	link    = regexp.MustCompile(`!?\[[^\]]*\]\(([^)\s]+)\)`)
+	picture = regexp.MustCompile(`!\[[^\]]{10,}\]\(([^)\s]+)\)`) // with a text
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	code    = regexp.MustCompile("(?ms)^```.*?^```$|`[^`\n]*`")
 	dropped = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
@@ -77,6 +78,42 @@ func TestLinks(t *testing.T) {
 	})
 	if pages < 10 {
 		t.Errorf("only %d pages were read", pages)
+	}
+}
+
+// Every picture must be small and on a page, with a text that describes it.
+func TestPictures(t *testing.T) {
+	described := map[string]bool{}
+	repository.Walk(t, func(name string) error {
+		if filepath.Ext(name) != ".md" {
+			return nil
+		}
+		for _, m := range picture.FindAllStringSubmatch(repository.Read(t, name), -1) {
+			described[filepath.Join(filepath.Dir(name), m[1])] = true
+		}
+		return nil
+	})
+	pictures := 0
+	repository.Walk(t, func(name string) error {
+		if filepath.Dir(name) != filepath.Join("docs", "pictures") {
+			return nil
+		}
+		pictures++
+		info, err := os.Stat(filepath.Join(repository.Root, name))
+		if err != nil {
+			return err
+		}
+		const most = 400_000
+		if info.Size() >= most {
+			t.Errorf("%s has %d bytes; pictures must have less than %d", name, info.Size(), most)
+		}
+		if !described[name] {
+			t.Errorf("no page shows %s with a text between the brackets", name)
+		}
+		return nil
+	})
+	if pictures < 5 {
+		t.Errorf("only %d pictures were found", pictures)
 	}
 }
 

@@ -31,16 +31,22 @@ type shot struct {
 }
 
 var shots = []shot{
-	{name: "report", report: "campaign", height: 960},
+	{name: "report", report: "campaign", prepare: byTime, height: 960},
 	{name: "report-dark", report: "campaign", dark: true, height: 960},
 	{name: "report-curves", report: "campaign", element: `[data-plot="curves"]`},
 	{name: "report-operations", report: "campaign", element: `[data-plot="operations"]`},
-	{name: "report-cells", report: "campaign", element: "#cells"},
 	{name: "report-ranks", report: "campaign", element: "#ranks"},
 	{name: "report-health", report: "campaign", element: "#health"},
 	{name: "report-architecture", report: "campaign", prepare: openBest, element: "#architecture"},
 	{name: "report-synthetic", report: "synthetic", height: 960},
 }
+
+// byTime draws accuracy against the training time.
+const byTime = `{
+	const select = document.querySelector('[data-plot="cost"] select');
+	select.value = "seconds";
+	select.dispatchEvent(new Event("change"));
+}`
 
 // openBest opens the dialog of the most accurate architecture of the Pareto front.
 const openBest = `document.querySelector("#front tbody tr:last-child button").click()`
@@ -119,18 +125,20 @@ func (s shot) take(t *testing.T, page, to string) {
 	p := browsertest.Open(t, page, browsertest.Options{Width: 1000, Height: max(s.height, 800), Scale: 1.5, Dark: s.dark})
 	p.WaitFor(`document.documentElement.dataset.ready`)
 	if s.prepare != "" {
-		browsertest.Eval[any](p, s.prepare+`; undefined`)
+		browsertest.Eval[any](p, s.prepare)
 	}
+	if s.element != "" {
+		// In a window this high all plots are in sight, and are drawn. The toolbar would cover them.
+		browsertest.Eval[any](p, fmt.Sprintf(`{
+			document.querySelector(".toolbar").style.position = "static";
+			document.querySelector(%q).style.padding = "1rem";
+		}`, s.element))
+		p.Show(browsertest.Options{Width: 1000, Height: 8000, Scale: 1.5, Dark: s.dark})
+	}
+	browsertest.Eval[any](p, `new Promise(resolve => setTimeout(resolve, 1000))`) // until it is drawn
 	if s.element == "" {
 		p.Screenshot(to)
-		return
+	} else {
+		p.ElementScreenshot(s.element, to)
 	}
-	// In a window this high all plots are in sight, and are drawn. The toolbar would cover them.
-	browsertest.Eval[any](p, fmt.Sprintf(`{
-		document.querySelector(".toolbar").style.position = "static";
-		document.querySelector(%q).style.padding = "1rem";
-	}`, s.element))
-	p.Show(browsertest.Options{Width: 1000, Height: 8000, Scale: 1.5, Dark: s.dark})
-	browsertest.Eval[any](p, `new Promise(resolve => setTimeout(resolve, 1000))`)
-	p.ElementScreenshot(s.element, to)
 }
