@@ -68,8 +68,8 @@ func (t *trial) curveAt(i int) float64 {
 	return float64(t.curves[i])
 }
 
-// maxValues bounds the values of curves that are kept: 80 MB of them.
-const maxValues = 20_000_000
+// maxValues bounds the values of curves that are kept: 64 MB of them.
+const maxValues = 16_000_000
 
 // collect reads all trials of a benchmark. Architectures and records that are damaged are left out
 // and listed.
@@ -181,7 +181,9 @@ func (c *collector) addTrial(schedule string, r *benchmark.ResultsCount) {
 			t.seconds += p.Value
 		}
 	}
-	for i, m := range r.Sets() {
+	sets := r.Sets()
+	t.sets, t.curves = make([]setValues, 0, len(sets)), make([]float32, 0, 2*len(sets)*len(g.grid))
+	for i, m := range sets {
 		at := g.position(m.Set, imagesOf(r, i))
 		for len(t.sets) <= at {
 			t.sets = append(t.sets, setValues{math.NaN(), math.NaN()})
@@ -318,6 +320,25 @@ func (g *trialGroup) sortSets() {
 		}
 		t.sets, t.curves = sets, curves
 	}
+}
+
+// thin returns a collection of about n of the architectures, evenly spread.
+func (c *collection) thin(n int) *collection {
+	few := &collection{}
+	for _, at := range spread(len(c.archs), n) {
+		few.archs = append(few.archs, c.archs[at])
+	}
+	for _, g := range c.groups {
+		part := *g
+		part.trials = nil
+		for trials := range g.byArch {
+			if _, ok := slices.BinarySearch(few.archs, trials[0].arch); ok {
+				part.trials = append(part.trials, trials...)
+			}
+		}
+		few.groups = append(few.groups, &part)
+	}
+	return few
 }
 
 // byArch yields the trials of each architecture, in order of their indices.

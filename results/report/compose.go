@@ -21,6 +21,14 @@ type composer struct {
 	slots      [][][]int   // of each group, see slots
 }
 
+// newComposer returns a composer that has added everything of a collection but its curves.
+func newComposer(c *content, of *collection, room int) *composer {
+	p := &composer{content: c, packer: new(packer), collection: of, room: room}
+	p.addArchitectures()
+	p.addGroups()
+	return p
+}
+
 // missingValues returns a column without any value.
 func (p *composer) missingValues() []float64 {
 	values := make([]float64, len(p.collection.archs))
@@ -251,19 +259,19 @@ func (p *composer) addCurves() (texts [blocks][]byte, err error) {
 		return texts, err
 	}
 	fixed := readParts().size() + len(texts[blockSummary])
+	estimates, err := p.estimates()
+	if err != nil {
+		return texts, err
+	}
 	for i, d := range details {
 		last := i == len(details)-1
-		if !last && !p.mayFit(d, p.room-fixed) {
+		if estimates != nil && !last && estimates[i] > p.room-fixed {
 			continue
 		}
-		p.packer.blocks[blockCurves].Reset()
-		for k, g := range p.collection.groups {
-			p.addGroupCurves(&p.content.Groups[k], g, p.slots[k], d)
-		}
-		p.content.Notes = p.notes(d)
-		if texts[blockCurves], err = p.packer.text(blockCurves); err != nil {
+		if texts[blockCurves], err = p.packCurves(d); err != nil {
 			return texts, err
 		}
+		p.content.Notes = p.notes(d)
 		text, err := p.content.json()
 		if err != nil {
 			return texts, err
@@ -275,22 +283,33 @@ func (p *composer) addCurves() (texts [blocks][]byte, err error) {
 	return texts, nil
 }
 
-// mayFit estimates generously whether the curves fit into a number of bytes.
-func (p *composer) mayFit(d detail, room int) bool {
-	const bytes = 0.4 // of a value, at least; base64 included
-	values := 0
+// packCurves packs the curves in a detail, and returns the text of their block.
+func (p *composer) packCurves(d detail) ([]byte, error) {
+	p.packer.blocks[blockCurves].Reset()
 	for k, g := range p.collection.groups {
-		curves := len(g.sets)
-		if d.perTrial {
-			curves *= len(p.slots[k])
-		}
-		if d.losses {
-			curves *= 2
-		}
-		values += curves * min(len(g.grid), d.epochs) * len(p.collection.archs)
+		p.addGroupCurves(&p.content.Groups[k], g, p.slots[k], d)
 	}
-	const alwaysTried = 1_000_000
-	return values < alwaysTried || bytes*float64(values) < float64(room)
+	return p.packer.text(blockCurves)
+}
+
+// estimates estimates the sizes of the block of curves, in bytes, for each of details from those of a
+// part of the architectures. It returns nil for few architectures, which are quickly packed.
+func (p *composer) estimates() ([]int, error) {
+	const part = 1000
+	n := len(p.collection.archs)
+	if n <= part {
+		return nil, nil
+	}
+	q := newComposer(new(content), p.collection.thin(part), p.room)
+	var sizes []int
+	for _, d := range details {
+		text, err := q.packCurves(d)
+		if err != nil {
+			return nil, err
+		}
+		sizes = append(sizes, len(text)*n/len(q.collection.archs))
+	}
+	return sizes, nil
 }
 
 // addGroupCurves packs the curves of a group.

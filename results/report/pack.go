@@ -215,7 +215,7 @@ func zigzag(d int16) uint64 { return uint64(uint16(d<<1) ^ uint16(d>>15)) }
 func (p *packer) text(block int) ([]byte, error) {
 	var text bytes.Buffer
 	encoder := base64.NewEncoder(base64.StdEncoding, &text)
-	w, err := flate.NewWriter(encoder, flate.BestCompression)
+	w, err := flate.NewWriter(encoder, flate.DefaultCompression)
 	if err != nil {
 		return nil, err
 	}

@@ -54,9 +54,7 @@ func (c *collection) report(b *benchmark.Benchmark, o Options, room int) (*Repor
 	r.content.Health = c.health.health()
 	r.content.Health.Damaged = append(r.content.Health.Damaged, c.damaged...)
 	r.content.addRanks(c.groups)
-	p := &composer{content: &r.content, packer: new(packer), collection: c, room: room}
-	p.addArchitectures()
-	p.addGroups()
+	p := newComposer(&r.content, c, room)
 	if o.Against != nil {
 		p.addAgainst(o.Against)
 	}
