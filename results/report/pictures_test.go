@@ -131,7 +131,8 @@ func (s shot) take(t *testing.T, page, to string) {
 		// In a window this high all plots are in sight, and are drawn. The toolbar would cover them.
 		browsertest.Eval[any](p, fmt.Sprintf(`{
 			document.querySelector(".toolbar").style.position = "static";
-			document.querySelector(%q).style.padding = "1rem";
+			const shown = document.querySelector(%q);
+			if (shown.localName !== "dialog") shown.style.padding = "1rem";
 		}`, s.element))
 		p.Show(browsertest.Options{Width: 1000, Height: 8000, Scale: 1.5, Dark: s.dark})
 	}
