@@ -41,7 +41,7 @@ function showCurves() {
 	const plot = addPlot({
 		name: "curves",
 		title: "Accuracy and loss by epoch",
-		about: "Accuracy or loss after each epoch. A line is the mean over the trials of an architecture; its band is one standard deviation "
+		about: "Accuracy or loss after each epoch, counted from 0. A line is the mean over the trials of an architecture; its band is one standard deviation "
 			+ "between them to either side. Until architectures are chosen, these are the best, the median and the worst of those shown.",
 		section: "learning",
 		controls: [
@@ -135,10 +135,10 @@ function curvesOf(i, look, set, dash, { loss, seeds, from }) {
 	const at = columns => columns.map(c => data.value(c, i));
 	const trials = (loss ? set.loss_curves : set.curves).map(at);
 	const curve = (trial, values, spread) => {
-		const known = values.flatMap((v, k) => (Number.isNaN(v) || group.shown[k] + 1 < from * group.epochs ? [] : [k]));
+		const known = values.flatMap((v, k) => (Number.isNaN(v) || group.shown[k] < Math.floor(from * group.epochs) ? [] : [k]));
 		return {
 			arch: i, look, dash, set: set.name, trial,
-			epochs: known.map(k => group.shown[k] + 1),
+			epochs: known.map(k => group.shown[k]),
 			values: known.map(k => values[k]),
 			spread: spread && known.map(k => spread[k]),
 		};
@@ -198,7 +198,7 @@ function drawCurves(curves, group, { loss, from }) {
 		first: [...banded.map(() => -1), ...offsets(curves)],
 		option: theme => ({
 			grid: { left: 8, right: few ? 52 : 18, top: 14, bottom: 8 },
-			xAxis: epochAxis(theme, Math.ceil(from * group.epochs), group.epochs),
+			xAxis: epochAxis(theme, Math.floor(from * group.epochs), group.epochs - 1),
 			yAxis: axis(theme, { type: "value", scale: true, name: loss ? "loss" : "accuracy, %", nameGap: 40 }),
 			series: [
 				...banded.map(c => bandSeries(c, theme, loss ? Infinity : 100)),
@@ -208,10 +208,10 @@ function drawCurves(curves, group, { loss, from }) {
 	};
 }
 
-/** Returns an axis of epochs, counted from 1. */
+/** Returns an axis of epochs, counted from 0 as everywhere in nb201. */
 function epochAxis(theme, first, last) {
-	const min = Math.min(Math.max(first, 1), last - 1);
-	return axis(theme, { type: "value", min, max: last, minInterval: 1, name: "epoch", nameGap: 28, splitLine: { show: false } });
+	const min = Math.max(Math.min(first, last - 1), 0);
+	return axis(theme, { type: "value", min, max: Math.max(last, 1), minInterval: 1, name: "epoch", nameGap: 28, splitLine: { show: false } });
 }
 
 /** Returns the offset of each line's points if they are numbered line by line. */

@@ -126,7 +126,7 @@ function addEarlyRanks() {
 	const plot = addPlot({
 		name: "epochs",
 		title: "Ranks after early epochs",
-		about: "Kendall's tau-b between the architectures' mean accuracies after an epoch and after the last epoch of the schedule: "
+		about: "Kendall's tau-b between the architectures' mean accuracies after an epoch, counted from 0, and after the last epoch of the schedule: "
 			+ "how early the final order shows. Over all architectures that have both, filtered out or not.",
 		section: "ranks",
 		uses: ["group"],
@@ -147,7 +147,7 @@ function computeEarly(measures, list) {
 		const group = content.groups[m.group];
 		return {
 			name: `${groupName(group)}, ${group.sets[m.set].name}`, look: k % symbols.length, dash: Math.floor(k / symbols.length),
-			epochs: known.map(at => m.epochs[at] + 1), values: known.map(at => m.early[at]),
+			epochs: known.map(at => m.epochs[at]), values: known.map(at => m.early[at]),
 		};
 	}).filter(line => line.values.length > 1);
 	list.replaceChildren(...lines.map(line => h("li", {}, swatch({ colour: line.look, dash: line.dash, symbol: line.look }), line.name)));
@@ -162,7 +162,7 @@ function computeEarly(measures, list) {
 		first: offsets(lines),
 		option: theme => ({
 			grid: { left: 8, right: 18, top: 14, bottom: 8 },
-			xAxis: epochAxis(theme, 1, Math.max(...lines.map(line => line.epochs.at(-1)))),
+			xAxis: epochAxis(theme, 0, Math.max(...lines.map(line => line.epochs.at(-1)))),
 			yAxis: axis(theme, { type: "value", scale: true, max: 1, name: "tau", nameGap: 40 }),
 			series: lines.map(line => lineSeries(line, theme)),
 		}),
