@@ -381,9 +381,10 @@ func (p *composer) notes(d detail) []string {
 		notes = append(notes, "To stay below 10 MB, the page has learning curves"+onlyIf(short, " for some of the epochs")+onlyIf(!d.losses, " without the loss")+
 			". nb201 query shows every epoch of a trial, and nb201 export all of them.")
 	}
-	notes = append(notes, "Accuracies are rounded to one image or 0.005 %, losses to about 0.001, latencies and times to 0.02 %; rank correlations are computed before rounding.")
+	notes = append(notes, "Accuracies are rounded to one image or 0.005 %, losses to about 0.001, latencies and times to 0.02 %; "+
+		"rank correlations are computed before rounding.")
 	if n := p.collection.left; n > 0 {
-		notes = append(notes, fmt.Sprintf("%s left out: the accuracy after the last epoch is not between 0 and 100 %%.", quantity.Format(n, "set"+" of a trial")))
+		notes = append(notes, fmt.Sprintf("%s of trials left out: the accuracy after the last epoch is not between 0 and 100 %%.", quantity.Format(n, "set")))
 	}
 	if n := len(p.collection.damaged); n > 0 {
 		notes = append(notes, fmt.Sprintf("%s damaged and left out; see the end of the page.", quantity.Format(n, "file")))

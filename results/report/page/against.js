@@ -48,7 +48,7 @@ function showAgainst() {
 	follow();
 }
 
-const comparisonName = c => `${c.dataset}, ${c.epochs} epochs, ${c.set}`;
+const comparisonName = c => `${groupName(c)}, ${c.set}`;
 
 /** Returns paragraphs that say what is compared, and how. */
 function introduction(against) {

@@ -51,8 +51,6 @@ function showChoices() {
 	fill();
 }
 
-const groupEpochs = g => plural(g.epochs, "epoch");
-
 /** Adds a filter for each edge. They are in sight on wide windows, and fold away on narrow ones. */
 function showFilters() {
 	const edges = byId("edges"), filter = byId("filter");

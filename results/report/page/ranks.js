@@ -11,7 +11,7 @@ function showRanks() {
 }
 
 /** Names a measure by what distinguishes it from the others, the schedule by `epochs`. */
-function measureName({ group, set }, epochs = g => `${g.epochs} epochs`) {
+function measureName({ group, set }, epochs = groupEpochs) {
 	const groups = content.measures.map(m => content.groups[m.group]);
 	const g = content.groups[group];
 	const parts = [];

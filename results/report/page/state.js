@@ -67,7 +67,8 @@ if (content.groups.length > 0) state.set = defaultSet(content.groups[state.group
 const shownGroup = () => content.groups[state.group];
 const shownSet = () => shownGroup()?.sets[state.set];
 
-const groupName = g => `${g.dataset}, ${g.epochs} epochs`;
+const groupEpochs = g => plural(g.epochs, "epoch");
+const groupName = g => `${g.dataset}, ${groupEpochs(g)}`;
 
 /** The edges of a cell, in the order of the genotype string. */
 const edgeNames = ["0 → 1", "0 → 2", "1 → 2", "0 → 3", "1 → 3", "2 → 3"];
