@@ -193,7 +193,7 @@ func TestImpossibleAccuracies(t *testing.T) {
 		if want := "left out: " + c.left; code != 0 || strings.Contains(stdout, "left out: ") != (c.left != "") || c.left != "" && !strings.Contains(stdout, want) {
 			t.Errorf("%s, %s: code %d, stderr %q, stdout\n%s", c.a, c.b, code, stderr, stdout)
 		}
-		if info, err := os.Stat(page); err != nil || info.Size() > 1<<20 {
+		if info, err := os.Stat(page); err != nil || info.Size() > 2<<20 {
 			t.Errorf("%s, %s: %v", c.a, c.b, err)
 		}
 		for _, path := range []string{c.a, c.b} {
