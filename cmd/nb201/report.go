@@ -109,11 +109,11 @@ func writeReport(c *cobra.Command, page *outfile.Output, b *benchmark.Benchmark,
 
 // newProgress describes the progress of a campaign for a report.
 func newProgress(s *status.Status) *report.Progress {
-	p := &report.Progress{Problems: append(s.Problems, s.Damaged...)}
+	p := &report.Progress{Problems: s.Problems} // the report lists damaged records itself
 	for _, g := range s.Trials {
 		p.Groups = append(p.Groups, report.ProgressGroup{
 			Dataset: g.Dataset, Epochs: g.Epochs, Planned: g.Planned, Done: g.Done, Damaged: g.Damaged, Running: g.Running,
-			Failed: g.Failed, Left: g.Left, Hours: g.Hours,
+			Failed: g.Failed, Left: g.Left,
 		})
 	}
 	for _, f := range s.Failures {

@@ -86,7 +86,11 @@ func newChart(title []string, x, y string) *Chart {
 // spread widens an axis whose values are so close together that its labels would all look alike.
 func spread(a *gonum.Axis) {
 	if a.Max-a.Min < 1e-6*max(math.Abs(a.Min), math.Abs(a.Max), 1) {
-		a.Min, a.Max = a.Min-0.5, a.Max+0.5
+		half := 0.5
+		if a.Min != 0 {
+			half = min(half, math.Abs(a.Min)/2) // keeps the sign
+		}
+		a.Min, a.Max = a.Min-half, a.Max+half
 	}
 }
 

@@ -190,7 +190,21 @@ func (p *composer) newSet(g *trialGroup, s int, info setInfo, slots [][]int) set
 		shown.Top1, shown.Loss = append(shown.Top1, top1.column), append(shown.Loss, loss.column)
 	}
 	shown.Mean = column{Mean: shown.Top1}
+	shown.OnlyLast = g.hasOnlyLast(s)
 	return shown
+}
+
+// hasOnlyLast reports whether the trials have no accuracy on a set after any epoch but the last.
+func (g *trialGroup) hasOnlyLast(s int) bool {
+	n := len(g.grid)
+	for i := range g.trials {
+		for at := range n - 1 {
+			if !math.IsNaN(g.trials[i].top1At(s, at, n)) {
+				return false
+			}
+		}
+	}
+	return n > 1
 }
 
 // fineStep is a step of accuracies, in percent, that is finer than an image of 10,000.
@@ -249,7 +263,7 @@ var details = []detail{
 	{true, true, math.MaxInt, fineStep}, {true, true, 60, fineStep}, {true, false, 60, fineStep},
 	{false, true, math.MaxInt, fineStep}, {false, true, 60, 0.01}, {false, false, 60, 0.02}, {false, false, 40, 0.05},
 	{false, false, 30, 0.05}, {false, false, 24, 0.1}, {false, false, 20, 0.1}, {false, false, 16, 0.1}, {false, false, 12, 0.2},
-	{false, false, 9, 0.25}, {false, false, 6, 0.25}, {false, false, 4, 0.25}, {false, false, 2, 0.25}, {false, false, 1, 0.25},
+	{false, false, 9, 0.2}, {false, false, 8, 0.25}, {false, false, 7, 0.25}, {false, false, 6, 0.25}, {false, false, 4, 0.25}, {false, false, 2, 0.25}, {false, false, 1, 0.25},
 }
 
 // addCurves adds the learning curves in the finest detail for which the page has room. It returns
@@ -376,6 +390,7 @@ func (p *composer) notes(d detail) []string {
 	case !d.perTrial:
 		notes = append(notes, "To stay below 10 MB, the page has learning curves as means over the seeds with standard deviations"+
 			onlyIf(short, ", for some of the epochs")+onlyIf(!d.losses, ", and no curves of the loss")+
+			onlyIf(d.step > fineStep, fmt.Sprintf("; they are rounded to %g %%", d.step))+
 			". nb201 query shows every epoch of a trial, and nb201 export all of them.")
 	case short || !d.losses:
 		notes = append(notes, "To stay below 10 MB, the page has learning curves"+onlyIf(short, " for some of the epochs")+onlyIf(!d.losses, " without the loss")+

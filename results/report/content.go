@@ -79,6 +79,8 @@ type set struct {
 	Loss   []column `json:"loss"`
 	// Mean is the mean top-1 accuracy over the trials after the last epoch, percent.
 	Mean column `json:"mean"`
+	// OnlyLast says that no epoch but the last has an accuracy.
+	OnlyLast bool `json:"only_last"`
 	// Curves has a column for each of Shown, for each trial if PerTrial, or else for the mean. SD is
 	// the standard deviation of the top-1 accuracy between trials; nil if PerTrial.
 	Curves     []run `json:"curves"`
@@ -159,15 +161,14 @@ type Progress struct {
 
 // ProgressGroup counts the planned trials of a dataset and schedule.
 type ProgressGroup struct {
-	Dataset string  `json:"dataset"`
-	Epochs  int     `json:"epochs"`
-	Planned int     `json:"planned"`
-	Done    int     `json:"done"`
-	Damaged int     `json:"damaged"`
-	Running int     `json:"running"`
-	Failed  int     `json:"failed"`
-	Left    int     `json:"left"`
-	Hours   float64 `json:"hours"` // of finished trials
+	Dataset string `json:"dataset"`
+	Epochs  int    `json:"epochs"`
+	Planned int    `json:"planned"`
+	Done    int    `json:"done"`
+	Damaged int    `json:"damaged"`
+	Running int    `json:"running"`
+	Failed  int    `json:"failed"`
+	Left    int    `json:"left"`
 }
 
 // Failure describes a failed attempt at a trial.

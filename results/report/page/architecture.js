@@ -67,8 +67,8 @@ function classText(i) {
 
 /** Costs of architectures that groups may have: what they are called, their columns, and how to write them. */
 const costs = [
-	{ key: "flops", name: "FLOPs, millions", format: fixed(2) },
-	{ key: "params", name: "parameters, millions", format: fixed(3) },
+	{ key: "flops", name: "FLOPs, millions", format: atLeast(2) },
+	{ key: "params", name: "parameters, millions", format: atLeast(3) },
 	{ key: "latency", name: "latency, ms", format: fixed(2), factor: 1000 },
 	{ key: "seconds", name: "training time, s", format: short },
 ];

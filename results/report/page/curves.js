@@ -33,6 +33,7 @@ function showCurves() {
 	let unpacked = false;
 	const list = h("ul", { class: "chosen", "aria-label": "Architectures drawn" });
 	const sets = h("fieldset", { class: "sets" });
+	const measure = labelledSelect("Measure", [["top1", "accuracy"], ["loss", "loss"]], "top1", v => change({ loss: v === "loss" }));
 	const seeds = labelledSelect("Trials", [["mean", "mean and spread"], ["seeds", "each seed"]], "mean", v => change({ seeds: v === "seeds" }));
 	const change = changes => {
 		Object.assign(show, changes);
@@ -45,8 +46,7 @@ function showCurves() {
 			+ "between them to either side. Until architectures are chosen, these are the best, the median and the worst of those shown.",
 		section: "learning",
 		controls: [
-			labelledSelect("Measure", [["top1", "accuracy"], ["loss", "loss"]], "top1", v => change({ loss: v === "loss" })),
-			seeds,
+			measure, seeds,
 			labelledSelect("Epochs", [["0", "all"], ["0.5", "second half"], ["0.75", "last quarter"]], "0", v => change({ from: Number(v) })),
 			sets, curveForm(), list,
 		],
@@ -62,9 +62,10 @@ function showCurves() {
 	});
 	const refresh = changed => {
 		if (changed.has("set")) {
-			show.sets = [state.set];
+			show.sets = [setWithCurve()];
 			showCurveSets(sets, show.sets, chosen => change({ sets: chosen }));
 			seeds.hidden = !shownGroup().per_trial;
+			measure.hidden = shownGroup().sets.every(set => set.loss_curves.length === 0);
 		}
 		showChosen(list);
 	};
@@ -72,21 +73,29 @@ function showCurves() {
 	refresh(new Set(["set"]));
 }
 
+/** Returns the position of the selected set or, if it has accuracies after the last epoch only, of one that has a curve. */
+function setWithCurve() {
+	const { sets } = shownGroup();
+	if (!sets[state.set].only_last) return state.set;
+	const at = sets.findLastIndex(set => !set.only_last);
+	return at < 0 ? state.set : at;
+}
+
 /** Makes the form that adds an architecture. */
 function curveForm() {
-	const input = h("input", { type: "search", placeholder: "index or genotype", size: "14", spellcheck: "false", autocomplete: "off" });
+	const input = h("input", {
+		type: "search", placeholder: "index or genotype", size: "14", spellcheck: "false", autocomplete: "off",
+		oninput: () => input.setCustomValidity(""),
+	});
 	const add = event => {
 		event.preventDefault();
-		const [i] = matches(input.value, 1);
-		if (i === undefined) {
-			announce(`There is no architecture ${input.value}`);
-			return;
-		}
+		const i = find(input);
+		if (i < 0) return;
 		drawCurvesOf(i);
 		input.value = "";
 		announce(`Architecture ${data.index[i]} is drawn`);
 	};
-	return h("form", { class: "control", onsubmit: add },
+	return h("form", { class: "control", novalidate: true, onsubmit: add },
 		h("label", { class: "control" }, h("span", {}, "Add architecture"), input),
 		h("button", {}, "Add"),
 		h("button", { type: "button", onclick: () => state.update({ chosen: [] }) }, "Best, median, worst"));

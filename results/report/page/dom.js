@@ -43,6 +43,9 @@ const fixed = decimals => v => (v == null || Number.isNaN(v) ? missingText : v.t
 /** Formats a percentage. */
 const percent = v => `${fixed(2)(v)} %`;
 
+/** Returns a formatter of numbers with this many decimals, or more for numbers below 1: they get three significant digits. */
+const atLeast = decimals => v => (Math.abs(v) < 1 && v !== 0 ? short(v) : fixed(decimals)(v));
+
 const thousands = new Intl.NumberFormat("en");
 /** Formats a whole number, or a number that need not be exact, with separators. */
 const count = v => (v == null || Number.isNaN(v) ? missingText : thousands.format(v));
@@ -89,7 +92,7 @@ function makeTable({ caption, columns, rows }) {
 		h("thead", {}, h("tr", {}, columns.map((c, k) => h("th", { scope: "col", class: side(k) }, c.name)))),
 		body);
 	const cell = (c, v) => {
-		if (c.arch) return h("button", { type: "button", class: "link", onclick: () => openArchitecture(data.position(v)) }, String(v));
+		if (c.arch && data.position(v) >= 0) return h("button", { type: "button", class: "link", onclick: () => openArchitecture(data.position(v)) }, String(v));
 		if (c.code) return h("code", {}, v);
 		if (c.format && typeof v !== "string") return c.format(v);
 		return v == null || Number.isNaN(v) ? missingText : String(v);

@@ -38,9 +38,8 @@ function progressTable(groups) {
 		caption: "Trials planned",
 		columns: [
 			{ name: "dataset", text: true }, { name: "epochs" }, ...fields.map(name => ({ name: name === "done" ? "finished" : name, format: count })),
-			{ name: "time", format: duration },
 		],
-		rows: groups.map(g => [g.dataset, g.epochs, ...fields.map(name => g[name]), g.hours * 3600]),
+		rows: groups.map(g => [g.dataset, g.epochs, ...fields.map(name => g[name])]),
 	});
 }
 
@@ -49,10 +48,10 @@ function failureTable(failures) {
 	return h("div", { class: "failures" }, makeTable({
 		caption: "Failed attempts",
 		columns: [
-			{ name: "trial", text: true }, { name: "architecture", arch: true }, { name: "attempt" }, { name: "retried", text: true }, { name: "when", text: true },
+			{ name: "trial", text: true }, { name: "architecture", arch: true }, { name: "attempt" }, { name: "trial has failed", text: true }, { name: "when", text: true },
 			{ name: "host", text: true }, { name: "device", text: true }, { name: "kind", text: true }, { name: "reason", text: true },
 		],
-		rows: failures.map(f => [f.trial, f.architecture, f.attempt, f.final ? "no" : "yes", minute(f.when), f.host, f.device, f.kind, f.reason]),
+		rows: failures.map(f => [f.trial, f.architecture, f.attempt, f.final ? "yes" : "no", minute(f.when), f.host, f.device, f.kind, f.reason]),
 	}));
 }
 

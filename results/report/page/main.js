@@ -96,19 +96,27 @@ function matches(text, most) {
 	return found;
 }
 
+/** Returns the architecture that an input names, the first that matches a part of a genotype, or -1, which it reports. */
+function find(input) {
+	const text = input.value.trim();
+	const [first] = matches(text, 1);
+	const found = first !== undefined && (!/^\d+$/.test(text) || data.index[first] === Number(text));
+	input.setCustomValidity(found ? "" : `The benchmark has no architecture ${text}.`);
+	input.reportValidity();
+	return found ? first : -1;
+}
+
 function showSearch() {
 	const list = h("datalist", { id: "matches" });
 	const open = () => {
 		if (input.value.trim() === "") return;
-		const [first] = matches(input.value, 1);
-		if (first === undefined) announce(`No architecture matches ${input.value}.`);
-		else openArchitecture(first);
-		input.setAttribute("aria-invalid", String(first === undefined));
+		const i = find(input);
+		if (i >= 0) openArchitecture(i);
 	};
 	const input = h("input", {
 		type: "search", id: "search", list: "matches", autocomplete: "off", spellcheck: "false", placeholder: "Index or genotype",
 		oninput: event => {
-			input.removeAttribute("aria-invalid");
+			input.setCustomValidity("");
 			if (!event.inputType || event.inputType === "insertReplacementText") { // a match was chosen from the list
 				open();
 				return;

@@ -469,10 +469,13 @@ addEventListener("beforeprint", () => {
 	document.documentElement.classList.add("printing");
 	colours = readTheme();
 	allPlots.forEach(plot => plot.draw());
-	// Canvases are painted in the next frame, which printing does not wait for.
-	allPlots.forEach(plot => plot.chart?.getZr().flush());
+	// Canvases are painted in later frames, which printing does not wait for; pictures are complete.
+	for (const { chart, canvas } of allPlots) {
+		if (chart) canvas.append(h("img", { alt: "", src: chart.getDataURL({ pixelRatio: 2 }) }));
+	}
 });
 addEventListener("afterprint", () => {
 	document.documentElement.classList.remove("printing");
+	document.querySelectorAll(".canvas > img").forEach(img => img.remove());
 	changeTheme();
 });

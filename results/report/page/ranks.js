@@ -152,7 +152,7 @@ function computeEarly(measures, list) {
 	}).filter(line => line.values.length > 1);
 	list.replaceChildren(...lines.map(line => h("li", {}, swatch({ colour: line.look, dash: line.dash, symbol: line.look }), line.name)));
 	if (lines.length === 0) return { empty: `${groupName(shownGroup())}: accuracies after early epochs are not known.` };
-	const quarter = line => line.values[line.epochs.findIndex(epoch => epoch >= line.epochs.at(-1) / 4)];
+	const quarter = line => line.values[line.epochs.findIndex(epoch => epoch + 1 >= (line.epochs.at(-1) + 1) / 4)];
 	return {
 		summary: `After a quarter of the epochs, tau is ${lines.map(line => `${fixed(3)(quarter(line))} (${line.name})`).join(", ")}.`,
 		columns: [{ name: "set" }, { name: "epoch" }, { name: "Kendall's tau-b", format: fixed(4) }],

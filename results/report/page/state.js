@@ -9,6 +9,13 @@ function defaultSet(group) {
 	return names.length - 1;
 }
 
+/** Returns the position of the set of a group that has the name of the one before, or else the default. */
+function sameSet(before, group) {
+	const { name } = content.groups[before.group].sets[before.set];
+	const at = content.groups[group].sets.findIndex(s => s.name === name);
+	return at < 0 ? defaultSet(content.groups[group]) : at;
+}
+
 /** Returns the position of the group with the most trials, of the longest schedule among equals. */
 function defaultGroup() {
 	let best = 0;
@@ -48,10 +55,11 @@ const state = {
 	},
 
 	update(values) {
+		const before = { group: this.group, set: this.set };
 		if (this.changed.size === 0) requestAnimationFrame(() => this.notify());
 		Object.assign(this, values);
 		Object.keys(values).forEach(name => this.changed.add(name));
-		if ("group" in values && !("set" in values)) this.update({ set: defaultSet(content.groups[this.group]) });
+		if ("group" in values && !("set" in values)) this.update({ set: sameSet(before, this.group) });
 		if ("edges" in values) this.update({ shown: filtered(this.edges) });
 	},
 
