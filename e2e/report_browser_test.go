@@ -275,6 +275,12 @@ func useSearch(t *testing.T, page string, archs []int) {
 		}
 		p.closeDialog()
 	}
+	// 39 is how the index 390 begins, and not that of an architecture.
+	p.search("39")
+	p.WaitFor(`document.querySelector("#search").validationMessage === "The benchmark has no architecture 39."`)
+	if browsertest.Eval[bool](p.Page, `document.querySelector("dialog#architecture").open`) {
+		t.Error("the search opens an architecture that was not asked for")
+	}
 }
 
 // A point shows what it is when the pointer is on it, and opens its architecture when it is clicked.
@@ -449,6 +455,12 @@ func usePrint(t *testing.T, page string, _ []int) {
 	if browsertest.Eval[bool](p.Page, `[...document.querySelectorAll("#search, #theme, [data-action]")].some(e => e.checkVisibility())`) {
 		t.Error("paper shows controls")
 	}
+	// A plot may have several canvases; a picture has all of them.
+	p.Show(browsertest.Options{Dark: true})
+	p.Do(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new Event("beforeprint"))`))
+	p.WaitFor(`[...document.querySelectorAll("main figure:has(canvas)")].every(e => e.querySelector(".canvas > img")?.naturalWidth > 300)`)
+	p.Do(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new Event("afterprint"))`))
+	p.WaitFor(`document.querySelector(".canvas > img") === null`)
 }
 
 // tooWide lists the elements that make the page wider than the window.
