@@ -51,7 +51,7 @@ func TestFullPipe(t *testing.T) {
 		var n int
 		if got == line {
 			whole++
-		} else if _, err := fmt.Sscanf(got, "(%d lines were lost here", &n); err == nil {
+		} else if _, err := fmt.Sscanf(got, "(%d line", &n); err == nil {
 			lost += n
 		} else if got != "the last\n" {
 			t.Errorf("read %q", got)
