@@ -25,16 +25,40 @@ type Progress func(done, total int)
 // scan reads all architectures that b holds and calls visit with each, in any order; calls do
 // not overlap. It ends with the first error of reading or of visit.
 func (b *Benchmark) scan(ctx context.Context, progress Progress, visit func(*Architecture) error) error {
-	group, scanning := errgroup.WithContext(ctx)
+	return readAll(ctx, b.evaluated, progress, b.read, visit)
+}
+
+// SalvageAll reads as much as possible of every architecture that b holds, and calls visit with
+// each, as [Benchmark.Salvage] returns it, in any order; calls do not overlap. The error is that
+// of ctx.
+func (b *Benchmark) SalvageAll(ctx context.Context, progress Progress, visit func(index int, a *Architecture, damage []error)) error {
+	type salvaged struct {
+		index  int
+		a      *Architecture
+		damage []error
+	}
+	return readAll(ctx, b.evaluated, progress, func(index int) (salvaged, error) {
+		a, damage := b.Salvage(index)
+		return salvaged{index, a, damage}, nil
+	}, func(s salvaged) error {
+		visit(s.index, s.a, s.damage)
+		return nil
+	})
+}
+
+// readAll reads architectures and calls visit with each, in any order; calls do not overlap. It ends
+// with the first error of read or of visit.
+func readAll[T any](ctx context.Context, indices []int, progress Progress, read func(index int) (T, error), visit func(T) error) error {
+	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	var mu sync.Mutex
 	done := 0
-	for _, index := range b.evaluated {
+	for _, index := range indices {
 		group.Go(func() error {
-			if err := scanning.Err(); err != nil {
+			if err := reading.Err(); err != nil {
 				return err
 			}
-			a, err := b.read(index)
+			a, err := read(index)
 			if err != nil {
 				return err
 			}
@@ -44,7 +68,7 @@ func (b *Benchmark) scan(ctx context.Context, progress Progress, visit func(*Arc
 				return err
 			}
 			if done++; progress != nil {
-				progress(done, len(b.evaluated))
+				progress(done, len(indices))
 			}
 			return nil
 		})

@@ -184,6 +184,21 @@ func (r *ResultsCount) Sets() []SetMeasures {
 	return append([]SetMeasures{{TrainingSet, r.Training}}, r.Evaluation...)
 }
 
+// Images returns the number of images in set i of [ResultsCount.Sets], 0 if it is unknown.
+func (r *ResultsCount) Images(i int) int {
+	d, _ := configs.FindDataset(r.Dataset)
+	switch {
+	case i == 0 && r.Record != nil:
+		return r.Record.Train.Images
+	case i == 0:
+		return d.Train
+	case r.Record != nil:
+		return r.Record.Eval[i-1].Images
+	default:
+		return d.Images(r.Evaluation[i-1].Set)
+	}
+}
+
 // Latency returns the mean seconds of an evaluation step of 256 images, nil if it was not
 // measured (get_latency, which then returns -1).
 func (r *ResultsCount) Latency() *float64 { return mean(r.Latencies) }

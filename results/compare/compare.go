@@ -22,7 +22,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -214,19 +213,8 @@ func lastValues(a *benchmark.Architecture) (values map[key][]value, skipped int)
 	}
 	for _, s := range a.Schedules {
 		for _, r := range s.Results {
-			d, _ := configs.FindDataset(r.Dataset)
-			images := d.Train
-			if r.Record != nil {
-				images = r.Record.Train.Images
-			}
-			add(r, benchmark.TrainingSet, &r.Training, images)
-			for i := range r.Evaluation {
-				set := r.Evaluation[i].Set
-				images := d.Images(set)
-				if r.Record != nil {
-					images = r.Record.Eval[i].Images
-				}
-				add(r, set, &r.Evaluation[i].Measures, images)
+			for i, m := range r.Sets() {
+				add(r, m.Set, &m.Measures, r.Images(i))
 			}
 		}
 	}

@@ -32,6 +32,13 @@ func Accuracies(values [][]float64, images int) []float64 {
 	})
 }
 
+// IsCount reports whether an accuracy, in percent, is a whole number of images, up to the float32
+// rounding of averages over batches.
+func IsCount(accuracy float64, images int) bool {
+	_, ok := imagesOf(accuracy, float64(images), nearCount)
+	return ok
+}
+
 // Losses numbers the architectures in ascending order of their mean losses, with equal
 // numbers for ties. values[i] lists the losses, in nats, of the trials of architecture i, at
 // least one. A loss is rounded to a billionth of a nat; float32 has seven digits.

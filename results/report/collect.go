@@ -5,13 +5,8 @@ import (
 	"context"
 	"maps"
 	"math"
-	"runtime"
 	"slices"
-	"sync"
 
-	"golang.org/x/sync/errgroup"
-
-	"nb201/configs"
 	"nb201/internal/inert"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -74,23 +69,8 @@ const maxValues = 16_000_000
 // collect reads all trials of a benchmark. Architectures and records that are damaged are left out
 // and listed.
 func collect(ctx context.Context, b *benchmark.Benchmark, progress benchmark.Progress) (*collection, error) {
-	c := &collector{
-		total: len(b.Evaluated()), progress: progress, curves: affordable(b),
-		groups: map[groupKey]*trialGroup{}, health: newCensus(), damaged: map[int][]string{},
-	}
-	readers, reading := errgroup.WithContext(ctx)
-	readers.SetLimit(runtime.GOMAXPROCS(0))
-	for _, index := range b.Evaluated() {
-		readers.Go(func() error {
-			if err := reading.Err(); err != nil {
-				return err
-			}
-			a, damage := b.Salvage(index)
-			c.add(index, a, damage)
-			return nil
-		})
-	}
-	if err := readers.Wait(); err != nil {
+	c := &collector{curves: affordable(b), groups: map[groupKey]*trialGroup{}, health: newCensus(), damaged: map[int][]string{}}
+	if err := b.SalvageAll(ctx, progress, c.add); err != nil {
 		return nil, err
 	}
 	return c.finish(), nil
@@ -111,12 +91,7 @@ func (k groupKey) compare(other groupKey) int {
 
 // collector collects architectures in any order.
 type collector struct {
-	total    int
-	progress benchmark.Progress
-	curves   int // epochs that are kept of a curve, at most
-
-	mu      sync.Mutex
-	done    int
+	curves  int // epochs that are kept of a curve, at most
 	groups  map[groupKey]*trialGroup
 	health  census
 	damaged map[int][]string
@@ -125,20 +100,16 @@ type collector struct {
 
 // add adds the trials of an architecture; a may be nil.
 func (c *collector) add(index int, a *benchmark.Architecture, damage []error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, err := range damage {
 		c.damaged[index] = append(c.damaged[index], inert.Text(err.Error()))
 	}
-	if a != nil {
-		for _, s := range a.Schedules {
-			for _, r := range s.Results {
-				c.addTrial(s.HP, r)
-			}
-		}
+	if a == nil {
+		return
 	}
-	if c.done++; c.progress != nil {
-		c.progress(c.done, c.total)
+	for _, s := range a.Schedules {
+		for _, r := range s.Results {
+			c.addTrial(s.HP, r)
+		}
 	}
 }
 
@@ -184,7 +155,7 @@ func (c *collector) addTrial(schedule string, r *benchmark.ResultsCount) {
 	sets := r.Sets()
 	t.sets, t.curves = make([]setValues, 0, len(sets)), make([]float32, 0, 2*len(sets)*len(g.grid))
 	for i, m := range sets {
-		at := g.position(m.Set, imagesOf(r, i))
+		at := g.position(m.Set, r.Images(i))
 		for len(t.sets) <= at {
 			t.sets = append(t.sets, setValues{math.NaN(), math.NaN()})
 		}
@@ -205,22 +176,6 @@ func (c *collector) addTrial(schedule string, r *benchmark.ResultsCount) {
 	}
 	g.trials = append(g.trials, t)
 	c.health.add(r)
-}
-
-// imagesOf returns the number of images in set i of a trial, 0 if it is unknown. Set 0 is the
-// training set.
-func imagesOf(r *benchmark.ResultsCount, i int) int {
-	d, _ := configs.FindDataset(r.Dataset)
-	switch {
-	case i == 0 && r.Record != nil:
-		return r.Record.Train.Images
-	case i == 0:
-		return d.Train
-	case r.Record != nil:
-		return r.Record.Eval[i-1].Images
-	default:
-		return d.Images(r.Evaluation[i-1].Set)
-	}
 }
 
 // position returns the position of a set of images in the group.

@@ -8,6 +8,7 @@ import (
 	"nb201/internal/inert"
 	"nb201/internal/quantity"
 	"nb201/results/compare"
+	"nb201/results/rank"
 )
 
 // composer turns a collection into the content of a page and its packed columns. A column has a
@@ -57,8 +58,7 @@ func (p *composer) addArchitectures() {
 	for _, op := range cell.Ops() {
 		p.content.Ops = append(p.content.Ops, op.String())
 	}
-	parts := cell.NewParts()
-	p.content.Drawing = drawing{parts.Width, parts.Height, parts.Edges, parts.Nodes}
+	p.content.Drawing = drawing(cell.NewParts())
 }
 
 // addGroups adds the costs of all groups, and what their trials have after the last epoch.
@@ -213,17 +213,16 @@ const fineStep = 0.005
 // accuracyScale returns the scale of the accuracies on a set: whole images if they are known and
 // few enough, and all accuracies are whole numbers of them.
 func (g *trialGroup) accuracyScale(s int) scale {
-	images := float64(g.sets[s].images)
+	images := g.sets[s].images
 	if images < 1 || images > maxLevel {
 		return linear(fineStep)
 	}
 	for i := range g.trials {
-		count := g.trials[i].sets[s].top1 * images / 100
-		if math.Abs(count-math.Round(count)) > 0.03 { // float32 averages of batches are a little off
+		if top1 := g.trials[i].sets[s].top1; !math.IsNaN(top1) && !rank.IsCount(top1, images) {
 			return linear(fineStep)
 		}
 	}
-	return linear(100 / images)
+	return linear(100 / float64(images))
 }
 
 // lossScale returns the scale of the losses on a set.
@@ -343,7 +342,7 @@ func (p *composer) addGroupCurves(shown *group, g *trialGroup, slots [][]int, d 
 		loss := func(at int) func(*trial) float64 {
 			return func(t *trial) float64 { return t.lossAt(s, at, len(g.grid)) }
 		}
-		accuracies, losses := g.accuracyScale(s), p.lossScale(g, s)
+		accuracies, losses := to.Top1[0].Scale, to.Loss[0].Scale // a group has a trial
 		if d.perTrial {
 			for k, slot := range slots {
 				to.Curves = append(to.Curves, p.addCurve(positions, accuracies, to.Top1[k], func(at int) []float64 { return p.values(g, slot, top1(at)) }))
