@@ -14,9 +14,9 @@ import (
 )
 
 // View displays the progress of a run. On a terminal it redraws one line per worker and a line
-// of totals in place, with losses and accuracies if the terminal is wide; elsewhere, such as in a batch job's log, it prints a line of totals every
-// 30 seconds. It is safe for concurrent use and never blocks on an output that does not accept
-// data: see [progress.Display].
+// of totals in place, with losses and accuracies if the terminal is wide; elsewhere, such as in a
+// batch job's log, it prints a line of totals every 30 seconds. It is safe for concurrent use and
+// never blocks on an output that does not accept data: see [progress.Display].
 type View struct {
 	display *progress.Display
 

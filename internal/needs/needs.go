@@ -1,6 +1,6 @@
 // Package needs finds what tests need and not every machine has: a Python with torch,
-// photographs, a Slurm cluster, a browser, the XLA plugin. A test that lacks one is skipped with a message
-// that says how to get it.
+// photographs, a Slurm cluster, a browser, the XLA plugin. A test that lacks one is skipped with
+// a message that says how to get it.
 //
 // The environment variable NB201_REQUIRE turns such skips into failures. It lists needs by name
 // ([Names]), separated by commas; a test that lacks one of them fails. A run that requires what

@@ -38,7 +38,7 @@ type source struct {
 	Trials        int    `json:"trials"`
 }
 
-// drawing holds the parts of the picture of a cell, see [cell.Picture].
+// drawing holds the parts of the picture of a cell, see [cell.Parts].
 type drawing struct {
 	Width  float64    `json:"width"`
 	Height float64    `json:"height"`

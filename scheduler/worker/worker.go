@@ -152,8 +152,8 @@ func (r *reporter) Begin() {
 const reportEvery = 250 * time.Millisecond
 
 // Step implements attempt.Observer. It reports the end of each pass, and else a step now and then.
-// After the first batch of a trial, when compilation is over and
-// the cores are free, it also prepares for the next trial.
+// After the first batch of a trial, when compilation is over and the cores are free, it also
+// prepares for the next trial.
 func (r *reporter) Step(s attempt.Step) {
 	now := time.Now()
 	if r.last.IsZero() {

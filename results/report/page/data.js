@@ -64,7 +64,7 @@ function expandRun(run, n) {
 	for (let k = 0; k < run.count; k++) {
 		columns.push({
 			block: run.block, at: run.at + k * n * run.planes, planes: run.planes, scale: run.scale,
-			previous: run.chain && k > 0 ? columns[k - 1] : run.previous,
+			previous: run.chain ? columns[k - 1] : undefined,
 		});
 	}
 	if (run.last) columns.push(run.last);
@@ -81,7 +81,7 @@ async function load() {
 	const n = content.source.architectures;
 	for (const set of content.groups.flatMap(g => g.sets)) {
 		set.curves = set.curves.map(run => expandRun(run, n));
-		set.loss_curves = (set.loss_curves ?? []).map(run => expandRun(run, n));
+		set.loss_curves = set.loss_curves.map(run => expandRun(run, n));
 		set.sd = set.sd ? expandRun(set.sd, n) : [];
 	}
 	const blocks = [await unpack(takeText("summary")), null];
