@@ -182,12 +182,8 @@ func (a *attendant) await(ctx context.Context, within time.Duration) (seen bool,
 func (a *attendant) recordProgress(r worker.Report) time.Duration {
 	a.update(a.i, func(w *state.Worker) {
 		w.Stage, w.Epoch, w.Epochs, w.ImagesPerSecond = r.Stage, r.Epoch, r.Epochs, r.ImagesPerSecond
-		switch {
-		case r.Pass == nil:
-		case r.Pass.Set == state.StageTraining:
-			w.Training = r.Pass
-		default:
-			w.Evaluation = r.Pass
+		if r.Pass != nil {
+			w.AddPass(r.Pass)
 		}
 	})
 	switch r.Stage {

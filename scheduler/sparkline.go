@@ -2,47 +2,30 @@ package scheduler
 
 import (
 	"slices"
-	"time"
 
 	"nb201/scheduler/state"
 )
 
-// curve holds the accuracies that a View has seen of a worker's trial, on one evaluation set.
-type curve struct {
-	since  time.Time // when the worker got the trial
-	set    string
-	epoch  int // of the last value
-	values []float64
-}
-
-// follow adds the worker's last evaluation, if its accuracy is possible. It starts over if the
-// worker has another trial.
-func (c *curve) follow(w state.Worker) {
-	if !w.Since.Equal(c.since) {
-		*c = curve{since: w.Since}
-	}
-	e := w.Evaluation
-	if e == nil || !(e.Top1 >= 0 && e.Top1 <= 101) || len(c.values) > 0 && (e.Set != c.set || e.Epoch <= c.epoch) {
-		return
-	}
-	c.set, c.epoch, c.values = e.Set, e.Epoch, append(c.values, e.Top1)
-}
-
 // sparklineWidth is the greatest width of a sparkline, in characters.
 const sparklineWidth = 16
 
-// sparkline draws the curve as bars, the lowest value as the lowest bar. A long curve is drawn with
-// evenly spaced values, the last among them.
-func (c *curve) sparkline() string {
-	n := len(c.values)
+// sparkline draws the accuracies on the first evaluation set of a worker's trial as bars, the lowest
+// value as the lowest bar. A long curve is drawn with evenly spaced values, the last among them.
+// Impossible values are left out.
+func sparkline(w state.Worker) string {
+	var values []float64
+	if at := slices.IndexFunc(w.Curves, func(c state.Curve) bool { return c.Set != state.StageTraining }); at >= 0 {
+		values = slices.DeleteFunc(slices.Clone(w.Curves[at].Top1), func(v float64) bool { return !(v >= 0 && v <= 101) })
+	}
+	n := len(values)
 	if n == 0 {
 		return "-"
 	}
 	bars := []rune("▁▂▃▄▅▆▇█")
-	low, high := slices.Min(c.values), slices.Max(c.values)
+	low, high := slices.Min(values), slices.Max(values)
 	drawn := make([]rune, min(n, sparklineWidth))
 	for i := range drawn {
-		v := c.values[(i+1)*n/len(drawn)-1]
+		v := values[(i+1)*n/len(drawn)-1]
 		level := 0
 		if high > low {
 			level = int((v - low) / (high - low) * float64(len(bars)-1))

@@ -23,7 +23,6 @@ type View struct {
 	mu     sync.Mutex
 	state  state.Run
 	totals state.Totals
-	curves []curve   // of the workers' trials, on a terminal
 	begun  bool      // Show has been called
 	last   time.Time // when the last line of totals was printed; unused on a terminal
 	unseen string    // a line of totals not printed yet
@@ -46,10 +45,6 @@ func (v *View) Show(s state.Run, t state.Totals) {
 	s.Workers = slices.Clone(s.Workers) // draw reads them later
 	v.state, v.totals, v.begun = s, t, true
 	if v.display.Terminal() { // the next frame draws it
-		v.curves = append(v.curves, make([]curve, max(len(s.Workers)-len(v.curves), 0))...)
-		for i, w := range s.Workers {
-			v.curves[i].follow(w)
-		}
 		return
 	}
 	v.unseen = summary(s, t)
@@ -82,8 +77,8 @@ func (v *View) draw(width, height int) []string {
 		return nil
 	}
 	drawings := make([]string, len(v.state.Workers))
-	for i := range drawings {
-		drawings[i] = v.curves[i].sparkline()
+	for i, w := range v.state.Workers {
+		drawings[i] = sparkline(w)
 	}
 	lines := strings.Split(strings.TrimSuffix(v.state.WorkerTable(width, drawings), "\n"), "\n")
 	if room := max(height-4, 2); len(lines) > room {

@@ -109,9 +109,9 @@ func TestViewShowsPasses(t *testing.T) {
 		s, totals := sampleRun()
 		s.Workers[0].Attempt = 1
 		for epoch, top1 := range []float64{10, 80, 45} {
-			s.Workers[0].Training = &state.Pass{Set: "train", Epoch: epoch, Loss: 1.5, Top1: 20}
+			s.Workers[0].AddPass(&state.Pass{Set: "train", Epoch: epoch, Loss: 1.5, Top1: 20})
 			for _, set := range []string{"x-valid", "x-test"} {
-				s.Workers[0].Evaluation = &state.Pass{Set: set, Epoch: epoch, Loss: 1.25, Top1: top1}
+				s.Workers[0].AddPass(&state.Pass{Set: set, Epoch: epoch, Loss: 1.25, Top1: top1})
 				v.Show(s, totals)
 				v.Show(s, totals)
 			}
@@ -130,13 +130,18 @@ cuda:1  -                               idle                -         5s      - 
 `)
 		other := results.Trial{Arch: 5, Dataset: "cifar10-valid", Epochs: 200, Seed: 777}
 		w := &s.Workers[0]
-		w.Trial, w.Since, w.Training, w.Evaluation = &other, time.Now(), nil, nil
+		w.Trial, w.Since, w.Training, w.Evaluation, w.Curves = &other, time.Now(), nil, nil, nil
 		v.Show(s, totals)
 		check(`device  trial                           at                  images/s  for  loss  train %  evaluation %  so far
 cuda:0  000005/cifar10-valid/0200-0777  epoch 37/200 train  8123      0s   -     -        -             -
 `)
 		v.Done()
 	})
+}
+
+// evaluated returns a worker whose trial has accuracies on one evaluation set.
+func evaluated(top1 ...float64) state.Worker {
+	return state.Worker{Curves: []state.Curve{{Set: state.StageTraining, Top1: []float64{1, 2, 3}}, {Set: "x-valid", Top1: top1}}}
 }
 
 func TestSparkline(t *testing.T) {
@@ -147,22 +152,18 @@ func TestSparkline(t *testing.T) {
 		{nil, "-"}, {[]float64{50}, "▁"}, {[]float64{50, 50}, "▁▁"}, {[]float64{5e-324, 0}, "█▁"},
 		{[]float64{0, 10, 20, 30, 40, 50, 60, 70}, "▁▂▃▄▅▆▇█"},
 	} {
-		if got := (&curve{values: test.values}).sparkline(); got != test.want {
+		if got := sparkline(evaluated(test.values...)); got != test.want {
 			t.Errorf("%v is drawn as %q, not %q", test.values, got, test.want)
 		}
 	}
-	impossible := curve{}
-	for epoch, v := range []float64{math.NaN(), math.Inf(1), -1, 1e308} {
-		impossible.follow(state.Worker{Evaluation: &state.Pass{Epoch: epoch, Top1: v}})
-	}
-	if got := impossible.sparkline(); got != "-" {
+	if got := sparkline(evaluated(math.NaN(), math.Inf(1), -1, 1e308)); got != "-" {
 		t.Errorf("impossible values are drawn as %q", got)
 	}
-	var long curve
+	var long []float64
 	for i := range 200 {
-		long.values = append(long.values, float64(i))
+		long = append(long, float64(i)/2)
 	}
-	if got := long.sparkline(); got != "▁▁▂▂▃▃▄▄▄▅▅▆▆▇▇█" {
+	if got := sparkline(evaluated(long...)); got != "▁▁▂▂▃▃▄▄▄▅▅▆▆▇▇█" {
 		t.Errorf("200 values are drawn as %q", got)
 	}
 }

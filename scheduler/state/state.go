@@ -52,6 +52,9 @@ type Worker struct {
 	// The last passes that ended in this attempt at Trial; nil if none has.
 	Training   *Pass `json:"last_training,omitzero"`
 	Evaluation *Pass `json:"last_evaluation,omitzero"`
+	// Curves has a curve for each set of images, in the order of their first passes. [Worker.AddPass]
+	// adds to them.
+	Curves []Curve `json:"curves,omitempty"`
 }
 
 // Pass holds the results of a pass over a set of images, which is not changed later.
@@ -117,6 +120,11 @@ func (s Run) check(path string) error {
 		}
 		if err := w.Trial.Check(); err != nil {
 			return usage.Errorf("%s: trial of a worker: %w", path, err)
+		}
+		for _, c := range w.Curves {
+			if n := len(c.Epochs); len(c.Loss) != n || len(c.Top1) != n {
+				return usage.Errorf("%s: the curve of %q has %d epochs, but %d losses and %d accuracies", path, c.Set, n, len(c.Loss), len(c.Top1))
+			}
 		}
 	}
 	return nil

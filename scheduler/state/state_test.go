@@ -1,6 +1,7 @@
 package state
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -89,5 +90,47 @@ cuda:1  -                               idle                  -         5s      
 `
 	if got := s.WorkerTable(160, drawings); got != cut {
 		t.Errorf("hostile:\n%s\nwant\n%s", got, cut)
+	}
+}
+
+// A curve stays short, keeps its first and its last pass, and leaves out passes evenly. Copies of the
+// worker do not change.
+func TestAddPass(t *testing.T) {
+	for _, passes := range []int{1, 2, 99, 100, 101, 200, 1000} {
+		for _, every := range []int{1, 3} {
+			var w, before Worker
+			for i := range passes {
+				if i == passes/2 {
+					before = w
+				}
+				w.AddPass(&Pass{Set: StageTraining, Epoch: 5 + every*i, Loss: float64(i) + 1e-7, Top1: 12.3456})
+				w.AddPass(&Pass{Set: "x-valid", Epoch: 5 + every*i, Loss: math.MaxFloat64})
+				w.AddPass(&Pass{Set: "x-valid", Epoch: 5 + every*i}) // again: left out
+			}
+			c := w.Curves[0]
+			n := len(c.Epochs)
+			if n > maxPoints || len(c.Loss) != n || len(c.Top1) != n || n < min(passes, maxPoints/2) {
+				t.Fatalf("%d passes: %d points, %d losses, %d accuracies", passes, n, len(c.Loss), len(c.Top1))
+			}
+			if c.Epochs[0] != 5 || c.Epochs[n-1] != 5+every*(passes-1) {
+				t.Errorf("%d passes: epochs %d to %d", passes, c.Epochs[0], c.Epochs[n-1])
+			}
+			for i := 2; i < n-1; i++ {
+				if c.Epochs[i]-c.Epochs[i-1] != c.Epochs[1]-c.Epochs[0] {
+					t.Errorf("%d passes: uneven epochs %v", passes, c.Epochs)
+				}
+			}
+			for i, epoch := range c.Epochs {
+				if want := float64((epoch - 5) / every); c.Loss[i] != want || c.Top1[i] != 12.35 {
+					t.Errorf("epoch %d: loss %v, accuracy %v", epoch, c.Loss[i], c.Top1[i])
+				}
+			}
+			if w.Training.Epoch != c.Epochs[n-1] || w.Evaluation.Set != "x-valid" || w.Curves[1].Loss[0] != math.MaxFloat64 {
+				t.Errorf("%+v", w)
+			}
+			if passes > 1 && before.Curves[0].Epochs[len(before.Curves[0].Epochs)-1] != 5+every*(passes/2-1) {
+				t.Errorf("%d passes: a copy has changed: %v", passes, before.Curves[0].Epochs)
+			}
+		}
 	}
 }
