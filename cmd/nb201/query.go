@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -17,13 +16,14 @@ import (
 	"nb201/internal/quantity"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
+	"nb201/results/lookup"
 	"nb201/results/plot"
 	"nb201/results/published"
 )
 
 func newQueryCommand() *cobra.Command {
 	var flags struct {
-		archQuestion
+		lookup.Question
 		epochs     string // the old name of --schedule
 		seed       seedFlag
 		best, json bool
@@ -78,7 +78,7 @@ Drawing (--plot FILE.svg or FILE.png):
 			switch {
 			case !flags.best && (given("max-flops") || given("max-params")):
 				return usage.Errorf("--max-flops and --max-params need --best")
-			case flags.best && (flags.dataset == "" || flags.set == ""):
+			case flags.best && (flags.Dataset == "" || flags.Set == ""):
 				return usage.Errorf("--best needs --dataset and --set")
 			case flags.best && (given("seed") || given("epoch")):
 				return usage.Errorf("--best compares means over the seeds after the last epoch; leave out --seed and --epoch")
@@ -88,16 +88,16 @@ Drawing (--plot FILE.svg or FILE.png):
 				return usage.Errorf("--max-params \"%v\": use a number above 0", flags.maxParams)
 			case given("plot") && given("epoch"):
 				return usage.Errorf("--plot draws all epochs; leave out --epoch")
-			case flags.epoch < 0:
-				return usage.Errorf("--epoch %d: epochs count from 0; use 0 or more", flags.epoch)
-			case given("epochs") && given("schedule") && flags.epochs != flags.hp:
-				return usage.Errorf("--schedule %q and --epochs %q, its old name, differ; give only --schedule", flags.hp, flags.epochs)
-			case given("schedule") && flags.hp == "":
+			case flags.Epoch < 0:
+				return usage.Errorf("--epoch %d: epochs count from 0; use 0 or more", flags.Epoch)
+			case given("epochs") && given("schedule") && flags.epochs != flags.Schedule:
+				return usage.Errorf("--schedule %q and --epochs %q, its old name, differ; give only --schedule", flags.Schedule, flags.epochs)
+			case given("schedule") && flags.Schedule == "":
 				return usage.Errorf("--schedule \"\": name a schedule, such as 12")
 			case given("epochs") && flags.epochs == "":
 				return usage.Errorf("--epochs \"\": name a schedule, such as 12; the flag's name is now --schedule")
 			}
-			flags.hp = cmp.Or(flags.hp, flags.epochs)
+			flags.Schedule = cmp.Or(flags.Schedule, flags.epochs)
 			drawing, err := newDrawing(&flags.plot, given("plot"), args[0])
 			if err != nil {
 				return err
@@ -109,27 +109,35 @@ Drawing (--plot FILE.svg or FILE.png):
 			defer b.Close()
 			if flags.best {
 				search := benchmark.Search{
-					Dataset: flags.dataset, Set: flags.set, HP: cmp.Or(flags.hp, "12"),
+					Dataset: flags.Dataset, Set: flags.Set, HP: cmp.Or(flags.Schedule, "12"),
 					MaxFLOPs: flags.maxFLOPs, MaxParams: flags.maxParams,
 				}
 				return printBest(c, b, search, drawing, flags.json)
 			}
-			q := flags.archQuestion
+			q := flags.Question
 			if given("seed") {
-				q.seed = (*uint32)(&flags.seed)
+				q.Seed = (*uint32)(&flags.seed)
 			}
 			if !given("epoch") {
-				q.epoch = benchmark.Last
+				q.Epoch = benchmark.Last
 			}
-			if q.set == "valid" { // the Python clients' name for it
-				q.set = "x-valid"
+			if q.Set == "valid" { // the Python clients' name for it
+				q.Set = "x-valid"
 			}
-			answer, err := q.lookUp(b, args[1])
+			found, err := q.Ask(b, args[1])
 			if err != nil {
 				return err
 			}
+			answer := &answer{Answer: found, set: q.Set}
+			if len(answer.Trials) == 1 && q.Epoch == benchmark.Last {
+				answer.AddCurves()
+			}
 			if drawing != nil {
-				chart, err := plot.Curves(answer.Index, answer.Genotype, answer.set, answer.shown)
+				var trials []plot.Trial
+				for _, t := range answer.Trials {
+					trials = append(trials, plot.Trial{Schedule: t.Schedule, ResultsCount: t.Results})
+				}
+				chart, err := plot.Curves(answer.Index, answer.Genotype, q.Set, trials)
 				if err != nil {
 					return err
 				}
@@ -138,18 +146,18 @@ Drawing (--plot FILE.svg or FILE.png):
 				}
 			}
 			if flags.json {
-				return printJSON(c, answer)
+				return printJSON(c, answer.Answer)
 			}
 			return answer.print(c.OutOrStdout())
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` that the trials were trained on")
-	f.StringVar(&flags.hp, "schedule", "", "`SCHEDULE` of the trials, by its name in the benchmark, such as 12 or 200 (default with --best: 12)")
+	f.StringVar(&flags.Dataset, "dataset", "", "dataset `KEY` that the trials were trained on")
+	f.StringVar(&flags.Schedule, "schedule", "", "`SCHEDULE` of the trials, by its name in the benchmark, such as 12 or 200 (default with --best: 12)")
 	f.StringVar(&flags.epochs, "epochs", "", "the old name of --schedule `SCHEDULE`")
 	f.Var(&flags.seed, "seed", "`SEED` of the trials")
-	f.StringVar(&flags.set, "set", "", "`SET`: train, x-valid, x-test, ori-test or another evaluation set")
-	f.IntVar(&flags.epoch, "epoch", 0, "show the results after epoch `E`, counted from 0 (default: the last)")
+	f.StringVar(&flags.Set, "set", "", "`SET`: train, x-valid, x-test, ori-test or another evaluation set")
+	f.IntVar(&flags.Epoch, "epoch", 0, "show the results after epoch `E`, counted from 0 (default: the last)")
 	f.BoolVar(&flags.best, "best", false, "find the architecture with the highest accuracy")
 	f.Float64Var(&flags.maxFLOPs, "max-flops", 0, "with --best: only architectures of at most `M` million FLOPs")
 	f.Float64Var(&flags.maxParams, "max-params", 0, "with --best: only architectures of at most `M` million parameters")
@@ -161,193 +169,10 @@ Drawing (--plot FILE.svg or FILE.png):
 	return c
 }
 
-// archQuestion selects results of an architecture; an empty field selects all.
-type archQuestion struct {
-	dataset, hp, set string
-	seed             *uint32
-	epoch            int // from 0, or benchmark.Last
-}
-
-// answer contains the results of an architecture, as nb201 query --json prints them.
+// answer is the answer to a query for an architecture, to be printed.
 type answer struct {
-	Path     string           `json:"path"`
-	Format   benchmark.Format `json:"format"`
-	Index    int              `json:"architecture"`
-	Genotype string           `json:"genotype"`
-	Trials   []trialView      `json:"trials"`
-	Means    []trialView      `json:"means,omitempty"` // over the seeds, if there are several
-
-	set   string                  // that was selected
-	curve []benchmark.SetMeasures // of the only trial, unless an epoch was selected
-	shown []plot.Trial            // the trials of Trials, to draw
-}
-
-// trialView describes a trial, or the mean over the trials on a dataset with a schedule.
-type trialView struct {
-	Schedule string         `json:"schedule"`
-	Dataset  string         `json:"dataset"`
-	Seed     *uint32        `json:"seed,omitzero"`
-	Epochs   int            `json:"epochs"`
-	FLOPs    float64        `json:"flops_millions"`
-	Params   float64        `json:"params_millions"`
-	Latency  *float64       `json:"latency_seconds_per_batch_of_256,omitzero"`
-	Measured []measuredView `json:"measured"`
-	// Unequal lists the settings in which the trials of a mean differ.
-	Unequal []string `json:"unequal_trials,omitempty"`
-	// Curve has all epochs of the only trial that was selected.
-	Curve []curveView `json:"curve,omitempty"`
-}
-
-// measuredView holds the metrics of a set of images after an epoch.
-type measuredView struct {
-	Set string `json:"set"`
-	benchmark.Metrics
-}
-
-// curveView is the learning curve of a set of images.
-type curveView struct {
-	Set    string              `json:"set"`
-	Epochs []benchmark.Metrics `json:"epochs"`
-}
-
-// lookUp finds the results of an architecture that q selects. It leaves out trials without the set
-// or the epoch; it is a usage error if none remain.
-func (q *archQuestion) lookUp(b *benchmark.Benchmark, arch string) (*answer, error) {
-	index, err := b.QueryIndexByArch(arch)
-	if err != nil {
-		return nil, err
-	}
-	a, err := b.Architecture(index)
-	if err != nil {
-		return nil, err
-	}
-	schedules := a.Schedules
-	if q.hp != "" {
-		s, err := a.Schedule(q.hp)
-		if err != nil {
-			return nil, inFile(b, err)
-		}
-		schedules = []*benchmark.ArchResults{s}
-	}
-	answer := &answer{Path: b.Path, Format: b.Format, Index: a.Index, Genotype: a.Genotype, Trials: []trialView{}, set: q.set}
-	var lacking error
-	lack := func(err error) { lacking = cmp.Or(lacking, err) }
-	for _, s := range schedules {
-		datasets := s.DatasetNames()
-		if q.dataset != "" {
-			datasets = []string{q.dataset}
-		}
-		for _, dataset := range datasets {
-			var seeds []uint32
-			if q.seed != nil {
-				seeds = append(seeds, *q.seed)
-			}
-			trials, err := s.Query(dataset, seeds...)
-			if errors.Is(err, benchmark.ErrNotHeld) {
-				lack(err)
-				continue
-			}
-			if err != nil {
-				return nil, inFile(b, err)
-			}
-			shown := 0
-			for _, r := range trials {
-				view, err := q.viewTrial(s, r)
-				if errors.Is(err, benchmark.ErrNotHeld) {
-					lack(err)
-					continue
-				}
-				if err != nil {
-					return nil, inFile(b, err)
-				}
-				answer.Trials = append(answer.Trials, *view)
-				answer.shown = append(answer.shown, plot.Trial{Schedule: s.HP, ResultsCount: r})
-				shown++
-			}
-			if shown > 1 {
-				mean, err := q.viewMean(s, dataset)
-				switch {
-				case err == nil:
-					answer.Means = append(answer.Means, *mean)
-				case !errors.Is(err, benchmark.ErrNotHeld):
-					return nil, inFile(b, err)
-				}
-			}
-		}
-	}
-	switch {
-	case len(answer.Trials) == 0:
-		return nil, inFile(b, cmp.Or(lacking, usage.Errorf("architecture %d has no trial; query another architecture", index)))
-	case len(answer.Trials) == 1 && q.epoch == benchmark.Last:
-		answer.addCurve(answer.shown[0].ResultsCount)
-	}
-	return answer, nil
-}
-
-// inFile adds the benchmark's path to a usage error.
-func inFile(b *benchmark.Benchmark, err error) error { return usage.Errorf("%s: %w", b.Path, err) }
-
-// viewTrial describes a trial, with the metrics that q selects.
-func (q *archQuestion) viewTrial(s *benchmark.ArchResults, r *benchmark.ResultsCount) (*trialView, error) {
-	view := &trialView{
-		Schedule: s.HP, Dataset: r.Dataset, Seed: &r.Seed, Epochs: r.Epochs,
-		FLOPs: r.FLOPs, Params: r.Params, Latency: r.Latency(),
-	}
-	return view, q.addMetrics(view, r.EvalSet(), func(set string) (benchmark.Metrics, error) { return r.Metrics(set, q.epoch) })
-}
-
-// viewMean describes the mean over the trials on a dataset, with the metrics that q selects.
-func (q *archQuestion) viewMean(s *benchmark.ArchResults, dataset string) (*trialView, error) {
-	costs, err1 := s.ComputeCosts(dataset)
-	epochs, err2 := s.TotalEpoch(dataset)
-	trials, err3 := s.Query(dataset)
-	if err := cmp.Or(err1, err2, err3); err != nil {
-		return nil, err
-	}
-	view := &trialView{
-		Schedule: s.HP, Dataset: dataset, Epochs: epochs,
-		FLOPs: costs.FLOPs, Params: costs.Params, Latency: costs.Latency,
-		Unequal: benchmark.Unequal(trials),
-	}
-	return view, q.addMetrics(view, trials[0].EvalSet(), func(set string) (benchmark.Metrics, error) {
-		return s.Metrics(dataset, set, q.epoch, benchmark.Mean())
-	})
-}
-
-// addMetrics adds the metrics of the set that q selects. If q selects none, it adds those of the
-// training set, which must exist, and of every evaluation set that has any after the epoch.
-func (q *archQuestion) addMetrics(view *trialView, sets []string, metrics func(set string) (benchmark.Metrics, error)) error {
-	sets = append([]string{benchmark.TrainingSet}, sets...)
-	if q.set != "" {
-		sets = []string{q.set}
-	}
-	for i, set := range sets {
-		m, err := metrics(set)
-		if err != nil && (i == 0 || !errors.Is(err, benchmark.ErrNotHeld)) {
-			return err
-		}
-		if err == nil {
-			view.Measured = append(view.Measured, measuredView{set, m})
-		}
-	}
-	return nil
-}
-
-// addCurve adds the learning curve of the only trial.
-func (a *answer) addCurve(r *benchmark.ResultsCount) {
-	for _, s := range r.Sets() {
-		if a.set != "" && s.Set != a.set {
-			continue
-		}
-		a.curve = append(a.curve, s)
-		curve := curveView{Set: s.Set}
-		for _, p := range s.Top1 {
-			if m, err := r.Metrics(s.Set, p.Epoch); err == nil {
-				curve.Epochs = append(curve.Epochs, m)
-			}
-		}
-		a.Trials[0].Curve = append(a.Trials[0].Curve, curve)
-	}
+	*lookup.Answer
+	set string // that was selected
 }
 
 // print prints the answer as a table, and the curve of the only trial.
@@ -367,47 +192,30 @@ func (a *answer) print(w io.Writer) error {
 			inert.Fprintf(w, "\nThe mean on %s, schedule %s, covers trials that differ: %s\n", mean.Dataset, mean.Schedule, strings.Join(mean.Unequal, "; "))
 		}
 	}
-	if a.curve != nil {
+	if t := a.Trials[0]; t.Curve != nil {
 		fmt.Fprintln(w)
-		epochs := a.Trials[0].Epochs
-		printCurve(w, epochs, 0, a.curve)
-		drawCurve(w, epochs, a.curve)
+		curve := slices.DeleteFunc(t.Results.Sets(), func(m benchmark.SetMeasures) bool { return a.set != "" && m.Set != a.set })
+		printCurve(w, t.Epochs, 0, curve)
+		drawCurve(w, t.Epochs, curve)
 	}
 	return nil
 }
 
-// rows yields the trials in order, each mean after the trials that it is taken over.
-func (a *answer) rows(yield func(trialView) bool) {
-	means := a.Means
-	for i, r := range a.Trials {
-		if !yield(r) {
-			return
-		}
-		last := i+1 == len(a.Trials) || a.Trials[i+1].Schedule != r.Schedule || a.Trials[i+1].Dataset != r.Dataset
-		if last && len(means) > 0 && means[0].Schedule == r.Schedule && means[0].Dataset == r.Dataset {
-			if !yield(means[0]) {
-				return
-			}
-			means = means[1:]
-		}
-	}
-}
-
-// rowStart returns the first cells of a row: schedule, dataset and seed.
-func (v *trialView) rowStart() string {
+// rowStart returns the first cells of the row of a trial: schedule, dataset and seed.
+func rowStart(t lookup.Trial) string {
 	seed := "mean"
-	if v.Seed != nil {
-		seed = strconv.FormatUint(uint64(*v.Seed), 10)
+	if t.Seed != nil {
+		seed = strconv.FormatUint(uint64(*t.Seed), 10)
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t", inert.Text(v.Schedule), inert.Text(v.Dataset), seed)
+	return fmt.Sprintf("%s\t%s\t%s\t", inert.Text(t.Schedule), inert.Text(t.Dataset), seed)
 }
 
 // printSet prints everything measured on one set.
 func (a *answer) printSet(w io.Writer) {
 	inert.Fprintf(w, "schedule\tdataset\tseed\tepoch\t%s loss\ttop-1 %%\ttop-5 %%\ts\ts so far\t\n", a.set)
-	for r := range a.rows {
+	for r := range a.Rows {
 		m := r.Measured[0]
-		fmt.Fprintf(w, "%s%d\t%s\t%s\t%s\t%s\t%s\t\n", r.rowStart(), m.Epoch, formatFixed(m.Loss, 4), formatFixed(m.Accuracy, 2),
+		fmt.Fprintf(w, "%s%d\t%s\t%s\t%s\t%s\t%s\t\n", rowStart(r), m.Epoch, formatFixed(m.Loss, 4), formatFixed(m.Accuracy, 2),
 			orDash(m.Top5, 2), orDash(m.Seconds, 1), orDash(m.TotalSeconds, 1))
 	}
 }
@@ -427,10 +235,10 @@ func (a *answer) printAll(w io.Writer) {
 		inert.Fprintf(w, "%s %%\t", set)
 	}
 	fmt.Fprintln(w, "training s\tMFLOPs\tMparams\tlatency ms\t")
-	for r := range a.rows {
-		fmt.Fprintf(w, "%s%d\t", r.rowStart(), r.Measured[0].Epoch)
+	for r := range a.Rows {
+		fmt.Fprintf(w, "%s%d\t", rowStart(r), r.Measured[0].Epoch)
 		for _, set := range sets {
-			i := slices.IndexFunc(r.Measured, func(m measuredView) bool { return m.Set == set })
+			i := slices.IndexFunc(r.Measured, func(m lookup.Measured) bool { return m.Set == set })
 			if i < 0 {
 				fmt.Fprint(w, "-\t")
 			} else {

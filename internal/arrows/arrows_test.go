@@ -51,6 +51,7 @@ var layers = map[string][]string{
 	"results/rank":      {},
 	"results/compare":   {"internal", "configs", "cell", "results", "results/benchmark", "results/rank"},
 	"results/report":    {"internal", "configs", "cell", "results", "results/benchmark", "results/rank", "results/compare"},
+	"results/lookup":    {"internal", "configs", "cell", "results", "results/benchmark"},
 	"results/plot":      {"internal", "configs", "cell", "results", "results/benchmark"},
 	// Their tests query what was written and read again.
 	"results" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published", "results/export", "results/verify", "results/compare"},
@@ -67,7 +68,7 @@ var layers = map[string][]string{
 	"scheduler": {"internal", "internal/plugin", "configs", "cell", "results",
 		"scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status"},
 	"cmd": {"internal", "internal/plugin", "internal/programs", "internal/backend", "configs", "cell", "data",
-		"results", "results/benchmark", "results/published", "results/export", "results/verify", "results/compare", "results/report", "results/plot", "train", "train/device",
+		"results", "results/benchmark", "results/published", "results/export", "results/verify", "results/compare", "results/report", "results/lookup", "results/plot", "train", "train/device",
 		"scheduler", "scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status", "scheduler/trainer"},
 	"bench": {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "train", "train/device", gomlx},
 	"e2e":   {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "results/export", "results/verify", "train"},
