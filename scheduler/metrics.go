@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 
+	"nb201/internal/listen"
 	"nb201/internal/usage"
 	"nb201/scheduler/state"
 )
@@ -37,7 +36,7 @@ type Metrics struct {
 // :9100, listens on the loopback interface only. version is the program's version, reported as
 // nb201_build_info. Its errors are usage errors.
 func ServeMetrics(address, version string) (*Metrics, error) {
-	address, err := metricsAddress(address)
+	address, err := listen.Address("--metrics", address)
 	if err != nil {
 		return nil, err
 	}
@@ -73,26 +72,6 @@ func ServeMetrics(address, version string) (*Metrics, error) {
 
 // maxConnections is the number of connections served at a time; further ones wait.
 const maxConnections = 32
-
-// metricsAddress validates an address and completes a bare port to 127.0.0.1:PORT.
-func metricsAddress(address string) (string, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil && !strings.Contains(address, ":") {
-		host, port, err = "", address, nil
-	}
-	if err == nil {
-		if n, e := strconv.ParseUint(port, 10, 16); e != nil || n == 0 && port != "0" {
-			err = errors.New("the port is not a number from 0 to 65535")
-		}
-	}
-	if err != nil {
-		return "", usage.Errorf("metrics address %q: %w; use HOST:PORT, or :PORT to serve this host only", address, err)
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port), nil
-}
 
 // URL returns the URL of the metrics.
 func (m *Metrics) URL() string { return fmt.Sprintf("http://%s/metrics", m.listener.Addr()) }

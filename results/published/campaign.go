@@ -38,10 +38,16 @@ func campaignReader() reader {
 			if err != nil {
 				return nil, err
 			}
-			return benchmark.New(o.path, CampaignFormat, cell.Count, archs, campaignSource{c}), nil
+			return OfCampaign(c, archs), nil
 		},
 		recognise: recogniseRecord,
 	}
+}
+
+// OfCampaign returns the benchmark of a campaign that holds the architectures, which
+// [results.Watcher] lists. Unlike [Open], it reads nothing and allows a campaign without trials.
+func OfCampaign(c results.Campaign, archs []int) *benchmark.Benchmark {
+	return benchmark.New(c.Dir, CampaignFormat, cell.Count, archs, campaignSource{c})
 }
 
 // recogniseRecord recognises the record of a trial, and the plan of a campaign.

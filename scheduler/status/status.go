@@ -266,7 +266,16 @@ func (s *Status) forecast(running map[results.Trial]time.Time, now time.Time) {
 		s.Totals.Work = max(s.Totals.Work-done, time.Second)
 	}
 	s.Hours.Work = s.Totals.Work.Hours()
-	var perHour float64
+	perHour := s.sumLastHour()
+	if s.HasPlan {
+		s.Hours.Left = s.Totals.TimeLeft(len(s.workers()), perHour).Hours()
+	}
+}
+
+// sumLastHour sums up what the active runs did in the last hour. It returns the trials per hour of
+// all of them.
+func (s *Status) sumLastHour() (perHour float64) {
+	s.LastHour = state.Throughput{}
 	for _, r := range s.Runs {
 		if r.Stale == "" {
 			s.LastHour.Trials += r.LastHour.Trials
@@ -275,7 +284,19 @@ func (s *Status) forecast(running map[results.Trial]time.Time, now time.Time) {
 			perHour += r.LastHour.TrialsPerHour()
 		}
 	}
-	if s.HasPlan {
-		s.Hours.Left = s.Totals.TimeLeft(len(s.workers()), perHour).Hours()
-	}
+	return perHour
+}
+
+// WithRuns returns a copy of s in which the runs are as they are now. It reads their state files only;
+// all counts stay as they are.
+func (s *Status) WithRuns() *Status {
+	now := *s
+	now.Runs = nil
+	now.Problems = nil
+	now.readRuns(time.Now())
+	now.Problems = slices.Concat(s.Problems, now.Problems)
+	slices.Sort(now.Problems)
+	now.Problems = slices.Compact(now.Problems)
+	now.sumLastHour()
+	return &now
 }

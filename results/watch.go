@@ -1,0 +1,156 @@
+package results
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Watcher finds the architectures of a campaign whose records change. It reads directories only where
+// their times have changed, so that even a campaign of all architectures costs little. A record that
+// is changed in place, as no program does, goes unnoticed.
+type Watcher struct {
+	campaign Campaign
+	seed     maphash.Seed
+	archs    map[int]archRecords
+}
+
+// archRecords is what a Watcher knows of an architecture's records.
+type archRecords struct {
+	dirs    []dirTime // the architecture's directory, and those in it
+	settled bool      // no directory can change without its time changing
+	sum     uint64    // of the names, sizes and times of the files
+}
+
+// dirTime is when a directory last changed.
+type dirTime struct {
+	path     string
+	modified time.Time
+}
+
+// Watch returns a Watcher of the campaign, which has seen nothing yet.
+func (c Campaign) Watch() *Watcher {
+	return &Watcher{campaign: c, seed: maphash.MakeSeed(), archs: map[int]archRecords{}}
+}
+
+// Changed returns the architectures whose records have appeared, changed or gone since the last call
+// that succeeded, and those that have records now, both in ascending order. A campaign in which no
+// trial has finished yet has none; without the campaign's directory, the error is [fs.ErrNotExist].
+func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error) {
+	folders, err := entryNames(w.campaign.Dir, "trials")
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, gone := os.Stat(w.campaign.Dir); gone != nil {
+			return nil, nil, gone
+		}
+		err = nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	now := make(map[int]archRecords, len(folders))
+	for _, folder := range folders {
+		arch, ok := parseArch(folder)
+		if !ok {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		before := w.archs[arch]
+		if before.settled && before.unchanged() {
+			now[arch] = before
+			continue
+		}
+		read, err := w.read(filepath.Join(w.campaign.Dir, "trials", folder))
+		if errors.Is(err, fs.ErrNotExist) { // it has just been removed
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		now[arch] = read
+		if read.sum != before.sum {
+			changed = append(changed, arch)
+		}
+	}
+	for arch := range w.archs {
+		if _, ok := now[arch]; !ok {
+			changed = append(changed, arch)
+		}
+	}
+	w.archs = now
+	slices.Sort(changed)
+	return changed, slices.Sorted(maps.Keys(now)), nil
+}
+
+// unchanged reports whether the directories have the times that they had.
+func (r archRecords) unchanged() bool {
+	for _, d := range r.dirs {
+		info, err := os.Stat(d.path)
+		if err != nil || !info.ModTime().Equal(d.modified) {
+			return false
+		}
+	}
+	return true
+}
+
+// settleTime is how old a directory's time must be before its next change is sure to change it. File systems
+// round times, some to seconds.
+const settleTime = 3 * time.Second
+
+// read reads the directory of an architecture, and those in it.
+func (w *Watcher) read(dir string) (archRecords, error) {
+	r := archRecords{settled: true}
+	var sum maphash.Hash
+	sum.SetSeed(w.seed)
+	list := func(dir string) ([]os.DirEntry, error) {
+		info, err := os.Stat(dir) // before the entries are read: a later change then has another time
+		if err != nil {
+			return nil, err
+		}
+		r.dirs = append(r.dirs, dirTime{dir, info.ModTime()})
+		r.settled = r.settled && time.Since(info.ModTime()) > settleTime
+		return os.ReadDir(dir)
+	}
+	datasets, err := list(dir)
+	if err != nil {
+		return r, err
+	}
+	for _, d := range datasets {
+		name := filepath.Join(dir, d.Name())
+		if info, err := os.Stat(name); err != nil || !info.IsDir() {
+			continue
+		}
+		records, err := list(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return r, err
+		}
+		for _, e := range records {
+			info, err := os.Stat(filepath.Join(name, e.Name()))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return r, err
+			}
+			for _, text := range []string{
+				d.Name(), e.Name(), strconv.FormatInt(info.Size(), 10), strconv.FormatInt(info.ModTime().UnixNano(), 10),
+			} {
+				sum.WriteString(text)
+				sum.WriteByte(0)
+			}
+		}
+	}
+	r.sum = sum.Sum64()
+	return r, nil
+}
