@@ -50,7 +50,8 @@ var layers = map[string][]string{
 	"results/verify":    {"internal", "configs", "cell", "results", "results/benchmark"},
 	"results/rank":      {},
 	"results/compare":   {"internal", "configs", "cell", "results", "results/benchmark", "results/rank"},
-	"results/report":    {"internal", "configs", "cell", "results", "results/benchmark", "results/rank", "results/compare"},
+	"results/summary":   {"internal", "configs", "cell", "results", "results/benchmark"},
+	"results/report":    {"internal", "configs", "cell", "results", "results/benchmark", "results/rank", "results/compare", "results/summary"},
 	"results/lookup":    {"internal", "configs", "cell", "results", "results/benchmark"},
 	"results/plot":      {"internal", "configs", "cell", "results", "results/benchmark"},
 	// Their tests query what was written and read again.

@@ -28,16 +28,16 @@ func (b *Benchmark) scan(ctx context.Context, progress Progress, visit func(*Arc
 	return readAll(ctx, b.evaluated, progress, b.read, visit)
 }
 
-// SalvageAll reads as much as possible of every architecture that b holds, and calls visit with
-// each, as [Benchmark.Salvage] returns it, in any order; calls do not overlap. The error is that
-// of ctx.
-func (b *Benchmark) SalvageAll(ctx context.Context, progress Progress, visit func(index int, a *Architecture, damage []error)) error {
+// SalvageEach reads as much as possible of each of the architectures with these indices, which b
+// must hold, and calls visit with each, as [Benchmark.Salvage] returns it, in any order; calls do
+// not overlap. The error is that of ctx.
+func (b *Benchmark) SalvageEach(ctx context.Context, indices []int, progress Progress, visit func(index int, a *Architecture, damage []error)) error {
 	type salvaged struct {
 		index  int
 		a      *Architecture
 		damage []error
 	}
-	return readAll(ctx, b.evaluated, progress, func(index int) (salvaged, error) {
+	return readAll(ctx, indices, progress, func(index int) (salvaged, error) {
 		a, damage := b.Salvage(index)
 		return salvaged{index, a, damage}, nil
 	}, func(s salvaged) error {

@@ -9,22 +9,23 @@ import (
 	"nb201/internal/quantity"
 	"nb201/results/compare"
 	"nb201/results/rank"
+	"nb201/results/summary"
 )
 
-// composer turns a collection into the content of a page and its packed columns. A column has a
-// value for each architecture of the collection; NaN is missing.
+// composer turns a summary into the content of a page and its packed columns. A column has a
+// value for each architecture of the summary; NaN is missing.
 type composer struct {
-	content    *content
-	packer     *packer
-	collection *collection
-	room       int         // for the page, in bytes
-	position   map[int]int // of an architecture in columns
-	slots      [][][]int   // of each group, see slots
+	content  *content
+	packer   *packer
+	summary  *summary.Summary
+	room     int         // for the page, in bytes
+	position map[int]int // of an architecture in columns
+	slots    [][][]int   // of each group, see slots
 }
 
-// newComposer returns a composer that has added everything of a collection but its curves.
-func newComposer(c *content, of *collection, room int) *composer {
-	p := &composer{content: c, packer: new(packer), collection: of, room: room}
+// newComposer returns a composer that has added everything of a summary but its curves.
+func newComposer(c *content, of *summary.Summary, room int) *composer {
+	p := &composer{content: c, packer: new(packer), summary: of, room: room}
 	p.addArchitectures()
 	p.addGroups()
 	return p
@@ -32,7 +33,7 @@ func newComposer(c *content, of *collection, room int) *composer {
 
 // missingValues returns a column without any value.
 func (p *composer) missingValues() []float64 {
-	values := make([]float64, len(p.collection.archs))
+	values := make([]float64, len(p.summary.Archs))
 	for i := range values {
 		values[i] = math.NaN()
 	}
@@ -42,9 +43,9 @@ func (p *composer) missingValues() []float64 {
 // addArchitectures adds what holds of the architectures whatever they were trained on.
 func (p *composer) addArchitectures() {
 	p.position = map[int]int{}
-	n := len(p.collection.archs)
+	n := len(p.summary.Archs)
 	index, code, class := make([]float64, n), make([]float64, n), make([]float64, n)
-	for i, a := range p.collection.archs {
+	for i, a := range p.summary.Archs {
 		p.position[a] = i
 		arch, _ := cell.ByIndex(a) // it exists: benchmarks hold no other
 		index[i], class[i] = float64(a), float64(arch.Class())
@@ -63,21 +64,21 @@ func (p *composer) addArchitectures() {
 
 // addGroups adds the costs of all groups, and what their trials have after the last epoch.
 func (p *composer) addGroups() {
-	for _, g := range p.collection.groups {
+	for _, g := range p.summary.Groups {
 		slots := p.slotsOf(g)
 		p.slots = append(p.slots, slots)
 		shown := group{
-			Dataset: inert.Text(g.dataset), Schedule: inert.Text(g.schedule), Epochs: g.epochs, Trials: len(g.trials),
-			FLOPs:  p.addFitted(p.means(g, func(t *trial) float64 { return t.flops })),
-			Params: p.addFitted(p.means(g, func(t *trial) float64 { return t.params })),
+			Dataset: inert.Text(g.Dataset), Schedule: inert.Text(g.Schedule), Epochs: g.Epochs, Trials: len(g.Trials),
+			FLOPs:  p.addFitted(p.means(g, func(t *summary.Trial) float64 { return t.FLOPs })),
+			Params: p.addFitted(p.means(g, func(t *summary.Trial) float64 { return t.Params })),
 		}
-		p.content.Source.Trials += len(g.trials)
+		p.content.Source.Trials += len(g.Trials)
 		for _, cost := range []struct {
 			column **column
-			value  func(*trial) float64
+			value  func(*summary.Trial) float64
 		}{
-			{&shown.Latency, func(t *trial) float64 { return t.latency }},
-			{&shown.Seconds, func(t *trial) float64 { return t.seconds }},
+			{&shown.Latency, func(t *summary.Trial) float64 { return t.Latency }},
+			{&shown.Seconds, func(t *summary.Trial) float64 { return t.Seconds }},
 		} {
 			if values := p.means(g, cost.value); hasValue(values) {
 				packed := p.addFitted(values)
@@ -85,10 +86,10 @@ func (p *composer) addGroups() {
 			}
 		}
 		for _, slot := range slots {
-			shown.Seeds = append(shown.Seeds, p.packer.add(blockSummary, linear(1), p.values(g, slot, func(t *trial) float64 { return float64(t.seed) })).column)
-			shown.TrialSeconds = append(shown.TrialSeconds, p.addFitted(p.values(g, slot, func(t *trial) float64 { return t.seconds })))
+			shown.Seeds = append(shown.Seeds, p.packer.add(blockSummary, linear(1), p.values(g, slot, func(t *summary.Trial) float64 { return float64(t.Seed) })).column)
+			shown.TrialSeconds = append(shown.TrialSeconds, p.addFitted(p.values(g, slot, func(t *summary.Trial) float64 { return t.Seconds })))
 		}
-		for s, info := range g.sets {
+		for s, info := range g.Sets {
 			shown.Sets = append(shown.Sets, p.newSet(g, s, info, slots))
 		}
 		p.content.Groups = append(p.content.Groups, shown)
@@ -100,21 +101,21 @@ func (p *composer) addFitted(values []float64) column {
 	return p.packer.add(blockSummary, fit(values), values).column
 }
 
-// slotsOf returns for k = 0, 1, ... the position in g.trials of the k-th trial of each
+// slotsOf returns for k = 0, 1, ... the position in g.Trials of the k-th trial of each
 // architecture, or -1.
-func (p *composer) slotsOf(g *trialGroup) [][]int {
+func (p *composer) slotsOf(g *summary.Group) [][]int {
 	var slots [][]int
 	at := 0
-	for trials := range g.byArch {
+	for trials := range g.ByArch {
 		for k := range trials {
 			if k == len(slots) {
-				none := make([]int, len(p.collection.archs))
+				none := make([]int, len(p.summary.Archs))
 				for i := range none {
 					none[i] = -1
 				}
 				slots = append(slots, none)
 			}
-			slots[k][p.position[trials[0].arch]] = at
+			slots[k][p.position[trials[0].Arch]] = at
 			at++
 		}
 	}
@@ -122,27 +123,27 @@ func (p *composer) slotsOf(g *trialGroup) [][]int {
 }
 
 // values returns a value of the trials of a slot.
-func (p *composer) values(g *trialGroup, slot []int, value func(*trial) float64) []float64 {
+func (p *composer) values(g *summary.Group, slot []int, value func(*summary.Trial) float64) []float64 {
 	values := p.missingValues()
 	for i, at := range slot {
 		if at >= 0 {
-			values[i] = value(&g.trials[at])
+			values[i] = value(&g.Trials[at])
 		}
 	}
 	return values
 }
 
 // means returns the mean of a value over the trials of each architecture that have it.
-func (p *composer) means(g *trialGroup, value func(*trial) float64) []float64 {
+func (p *composer) means(g *summary.Group, value func(*summary.Trial) float64) []float64 {
 	means, _ := p.moments(g, value)
 	return means
 }
 
 // moments returns the mean of a value over the trials of each architecture that have it, and the
 // standard deviation between them, which is missing for fewer than two.
-func (p *composer) moments(g *trialGroup, value func(*trial) float64) (means, deviations []float64) {
+func (p *composer) moments(g *summary.Group, value func(*summary.Trial) float64) (means, deviations []float64) {
 	means, deviations = p.missingValues(), p.missingValues()
-	for trials := range g.byArch {
+	for trials := range g.ByArch {
 		var n, sum, squares float64
 		for i := range trials {
 			if v := value(&trials[i]); !math.IsNaN(v) {
@@ -158,7 +159,7 @@ func (p *composer) moments(g *trialGroup, value func(*trial) float64) (means, de
 				squares += (v - mean) * (v - mean)
 			}
 		}
-		at := p.position[trials[0].arch]
+		at := p.position[trials[0].Arch]
 		means[at] = mean
 		if n > 1 {
 			deviations[at] = math.Sqrt(squares / (n - 1))
@@ -177,29 +178,29 @@ func hasValue(values []float64) bool {
 }
 
 // newSet packs the accuracies and losses on a set after the last epoch.
-func (p *composer) newSet(g *trialGroup, s int, info setInfo, slots [][]int) set {
-	shown := set{Name: inert.Text(info.name), Images: info.images}
-	accuracies, losses := g.accuracyScale(s), p.lossScale(g, s)
+func (p *composer) newSet(g *summary.Group, s int, info summary.Set, slots [][]int) set {
+	shown := set{Name: inert.Text(info.Name), Images: info.Images}
+	accuracies, losses := accuracyScale(g, s), p.lossScale(g, s)
 	var firstTop1, firstLoss *packed
 	for _, slot := range slots {
-		top1 := p.packer.addAfter(blockSummary, accuracies, p.values(g, slot, func(t *trial) float64 { return t.sets[s].top1 }), firstTop1)
-		loss := p.packer.addAfter(blockSummary, losses, p.values(g, slot, func(t *trial) float64 { return t.sets[s].loss }), firstLoss)
+		top1 := p.packer.addAfter(blockSummary, accuracies, p.values(g, slot, func(t *summary.Trial) float64 { return t.Sets[s].Top1 }), firstTop1)
+		loss := p.packer.addAfter(blockSummary, losses, p.values(g, slot, func(t *summary.Trial) float64 { return t.Sets[s].Loss }), firstLoss)
 		if firstTop1 == nil {
 			firstTop1, firstLoss = &top1, &loss
 		}
 		shown.Top1, shown.Loss = append(shown.Top1, top1.column), append(shown.Loss, loss.column)
 	}
 	shown.Mean = column{Mean: shown.Top1}
-	shown.OnlyLast = g.hasOnlyLast(s)
+	shown.OnlyLast = hasOnlyLast(g, s)
 	return shown
 }
 
 // hasOnlyLast reports whether the trials have no accuracy on a set after any epoch but the last.
-func (g *trialGroup) hasOnlyLast(s int) bool {
-	n := len(g.grid)
-	for i := range g.trials {
+func hasOnlyLast(g *summary.Group, s int) bool {
+	n := len(g.Grid)
+	for i := range g.Trials {
 		for at := range n - 1 {
-			if !math.IsNaN(g.trials[i].top1At(s, at, n)) {
+			if !math.IsNaN(g.Top1At(&g.Trials[i], s, at)) {
 				return false
 			}
 		}
@@ -212,13 +213,13 @@ const fineStep = 0.005
 
 // accuracyScale returns the scale of the accuracies on a set: whole images if they are known and
 // few enough, and all accuracies are whole numbers of them.
-func (g *trialGroup) accuracyScale(s int) scale {
-	images := g.sets[s].images
+func accuracyScale(g *summary.Group, s int) scale {
+	images := g.Sets[s].Images
 	if images < 1 || images > maxLevel {
 		return linear(fineStep)
 	}
-	for i := range g.trials {
-		if top1 := g.trials[i].sets[s].top1; !math.IsNaN(top1) && !rank.IsCount(top1, images) {
+	for i := range g.Trials {
+		if top1 := g.Trials[i].Sets[s].Top1; !math.IsNaN(top1) && !rank.IsCount(top1, images) {
 			return linear(fineStep)
 		}
 	}
@@ -226,21 +227,21 @@ func (g *trialGroup) accuracyScale(s int) scale {
 }
 
 // lossScale returns the scale of the losses on a set.
-func (p *composer) lossScale(g *trialGroup, s int) scale {
+func (p *composer) lossScale(g *summary.Group, s int) scale {
 	largest := 0.0
-	for i := range g.trials {
-		t := &g.trials[i]
-		if loss := t.sets[s].loss; loss > largest { // not NaN
+	for i := range g.Trials {
+		t := &g.Trials[i]
+		if loss := t.Sets[s].Loss; loss > largest { // not NaN
 			largest = loss
 		}
-		for at := range g.grid {
-			if loss := t.lossAt(s, at, len(g.grid)); loss > largest {
+		for at := range g.Grid {
+			if loss := g.LossAt(t, s, at); loss > largest {
 				largest = loss
 			}
 		}
 	}
 	step := 1e-4
-	if len(p.collection.archs) > manyArchs {
+	if len(p.summary.Archs) > manyArchs {
 		step = 1e-3
 	}
 	return linear(max(step, largest/maxLevel))
@@ -299,7 +300,7 @@ func (p *composer) addCurves() (texts [blocks][]byte, err error) {
 // packCurves packs the curves in a detail, and returns the text of their block.
 func (p *composer) packCurves(d detail) ([]byte, error) {
 	p.packer.blocks[blockCurves].Reset()
-	for k, g := range p.collection.groups {
+	for k, g := range p.summary.Groups {
 		p.addGroupCurves(&p.content.Groups[k], g, p.slots[k], d)
 	}
 	return p.packer.text(blockCurves)
@@ -309,38 +310,38 @@ func (p *composer) packCurves(d detail) ([]byte, error) {
 // part of the architectures. It returns nil for few architectures, which are quickly packed.
 func (p *composer) estimates() ([]int, error) {
 	const part = 1000
-	n := len(p.collection.archs)
+	n := len(p.summary.Archs)
 	if n <= part {
 		return nil, nil
 	}
-	q := newComposer(new(content), p.collection.thin(part), p.room)
+	q := newComposer(new(content), thin(p.summary, part), p.room)
 	var sizes []int
 	for _, d := range details {
 		text, err := q.packCurves(d)
 		if err != nil {
 			return nil, err
 		}
-		sizes = append(sizes, len(text)*n/len(q.collection.archs))
+		sizes = append(sizes, len(text)*n/len(q.summary.Archs))
 	}
 	return sizes, nil
 }
 
 // addGroupCurves packs the curves of a group.
-func (p *composer) addGroupCurves(shown *group, g *trialGroup, slots [][]int, d detail) {
-	positions := spread(len(g.grid), d.epochs)
+func (p *composer) addGroupCurves(shown *group, g *summary.Group, slots [][]int, d detail) {
+	positions := summary.Spread(len(g.Grid), d.epochs)
 	shown.PerTrial = d.perTrial
 	shown.Shown = []int{}
 	for _, at := range positions {
-		shown.Shown = append(shown.Shown, g.grid[at])
+		shown.Shown = append(shown.Shown, g.Grid[at])
 	}
-	for s := range g.sets {
+	for s := range g.Sets {
 		to := &shown.Sets[s]
 		to.Curves, to.LossCurves, to.SD = nil, nil, nil
-		top1 := func(at int) func(*trial) float64 {
-			return func(t *trial) float64 { return t.top1At(s, at, len(g.grid)) }
+		top1 := func(at int) func(*summary.Trial) float64 {
+			return func(t *summary.Trial) float64 { return g.Top1At(t, s, at) }
 		}
-		loss := func(at int) func(*trial) float64 {
-			return func(t *trial) float64 { return t.lossAt(s, at, len(g.grid)) }
+		loss := func(at int) func(*summary.Trial) float64 {
+			return func(t *summary.Trial) float64 { return g.LossAt(t, s, at) }
 		}
 		accuracies, losses := to.Top1[0].Scale, to.Loss[0].Scale // a group has a trial
 		if d.perTrial {
@@ -382,8 +383,8 @@ func (p *composer) addCurve(positions []int, s scale, last column, values func(a
 func (p *composer) notes(d detail) []string {
 	notes := []string{}
 	var short bool
-	for k, g := range p.collection.groups {
-		short = short || len(p.content.Groups[k].Shown) < g.epochs
+	for k, g := range p.summary.Groups {
+		short = short || len(p.content.Groups[k].Shown) < g.Epochs
 	}
 	switch {
 	case !d.perTrial:
@@ -397,10 +398,10 @@ func (p *composer) notes(d detail) []string {
 	}
 	notes = append(notes, "Accuracies are rounded to one image or 0.005 %, losses to about 0.001, latencies and times to 0.02 %; "+
 		"rank correlations are computed before rounding.")
-	if n := p.collection.left; n > 0 {
+	if n := p.summary.LeftOut; n > 0 {
 		notes = append(notes, fmt.Sprintf("%s of trials left out: the accuracy after the last epoch is not between 0 and 100 %%.", quantity.Format(n, "set")))
 	}
-	if n := len(p.collection.damaged); n > 0 {
+	if n := len(p.summary.Damaged); n > 0 {
 		notes = append(notes, fmt.Sprintf("%s damaged and left out; see the end of the page.", quantity.Format(n, "file")))
 	}
 	return notes

@@ -6,10 +6,10 @@ import (
 	"maps"
 	"slices"
 	"time"
+	"unique"
 
 	"nb201/internal/inert"
-	"nb201/results"
-	"nb201/results/benchmark"
+	"nb201/results/summary"
 )
 
 // census counts trials by how they were made, as their records say.
@@ -21,7 +21,7 @@ type census struct {
 // property is something that a record says about how its trial was made.
 type property struct {
 	title string
-	value func(*results.Record) string
+	value func(*summary.Properties) string
 	rows  map[string]*share // by value
 }
 
@@ -32,49 +32,61 @@ type share struct {
 	time   time.Duration // of all passes; whole numbers, so that the order of adding does not matter
 }
 
-func newCensus() census {
-	c := census{properties: []property{
-		{title: "device", value: func(r *results.Record) string { return r.Device }},
-		{title: "nb201 version", value: func(r *results.Record) string { return r.Versions.Program }},
-		{title: "XLA plugin", value: func(r *results.Record) string { return r.Versions.Plugin }},
-		{title: "gomlx version", value: func(r *results.Record) string { return r.Versions.GoMLX }},
-		{title: "CPU kernels", value: func(r *results.Record) string { return cmp.Or(r.Versions.Kernels, "not recorded") }},
-		{title: "precision", value: func(r *results.Record) string { return string(r.Precision) }},
-		{title: "parity", value: func(r *results.Record) string {
-			return fmt.Sprintf("%s, %s, %d workers", r.Parity.Profile, r.Parity.Timeline, r.Parity.Workers)
+// newCensus counts the trials of a summary that have a record.
+func newCensus(s *summary.Summary) *census {
+	c := &census{properties: []property{
+		{title: "device", value: func(p *summary.Properties) string { return p.Device }},
+		{title: "nb201 version", value: func(p *summary.Properties) string { return p.Program }},
+		{title: "XLA plugin", value: func(p *summary.Properties) string { return p.Plugin }},
+		{title: "gomlx version", value: func(p *summary.Properties) string { return p.GoMLX }},
+		{title: "CPU kernels", value: func(p *summary.Properties) string { return cmp.Or(p.Kernels, "not recorded") }},
+		{title: "precision", value: func(p *summary.Properties) string { return string(p.Precision) }},
+		{title: "parity", value: func(p *summary.Properties) string {
+			return fmt.Sprintf("%s, %s, %d workers", p.Parity.Profile, p.Parity.Timeline, p.Parity.Workers)
 		}},
-		{title: "network and batch", value: func(r *results.Record) string {
-			return fmt.Sprintf("C=%d, N=%d, batch %d", r.Recipe.Channels, r.Recipe.Cells, r.Recipe.Batch)
+		{title: "network and batch", value: func(p *summary.Properties) string {
+			return fmt.Sprintf("C=%d, N=%d, batch %d", p.Channels, p.Cells, p.Batch)
 		}},
-		{title: "attempts", value: func(r *results.Record) string { return fmt.Sprint(r.Attempts) }},
+		{title: "attempts", value: func(p *summary.Properties) string { return fmt.Sprint(p.Attempts) }},
 	}}
 	for i := range c.properties {
 		c.properties[i].rows = map[string]*share{}
 	}
+	shares := map[unique.Handle[summary.Properties]]*share{}
+	for _, g := range s.Groups {
+		for i := range g.Trials {
+			m := g.Trials[i].Made
+			if m == nil {
+				continue
+			}
+			if c.first.IsZero() || m.Started.Before(c.first) {
+				c.first = m.Started
+			}
+			if m.Finished.After(c.last) {
+				c.last = m.Finished
+			}
+			if shares[m.Properties] == nil {
+				shares[m.Properties] = &share{}
+			}
+			shares[m.Properties].add(1, m.Spent)
+		}
+	}
+	for made, all := range shares {
+		values := made.Value()
+		for _, p := range c.properties {
+			name := inert.Text(p.value(&values))
+			if p.rows[name] == nil {
+				p.rows[name] = &share{name: name}
+			}
+			p.rows[name].add(all.trials, all.time)
+		}
+	}
 	return c
 }
 
-// add counts a trial, if it has a record.
-func (c *census) add(t *benchmark.ResultsCount) {
-	r := t.Record
-	if r == nil {
-		return
-	}
-	if c.first.IsZero() || r.Started.Before(c.first) {
-		c.first = r.Started
-	}
-	if r.Finished.After(c.last) {
-		c.last = r.Finished
-	}
-	spent := time.Duration(r.Seconds() * float64(time.Second))
-	for _, p := range c.properties {
-		name := inert.Text(p.value(r))
-		if p.rows[name] == nil {
-			p.rows[name] = &share{name: name}
-		}
-		p.rows[name].trials++
-		p.rows[name].time += spent
-	}
+func (s *share) add(trials int, time time.Duration) {
+	s.trials += trials
+	s.time += time
 }
 
 // maxRows bounds the rows of a table of properties.

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nb201/results/rank"
+	"nb201/results/summary"
 )
 
 const (
@@ -23,19 +24,19 @@ type ranked struct {
 }
 
 // rankLast ranks the architectures of a group by their accuracy on a set after the last epoch.
-func (g *trialGroup) rankLast(set int) ranked {
-	return g.rank(set, func(t *trial) float64 { return t.sets[set].top1 })
+func rankLast(g *summary.Group, set int) ranked {
+	return rankBy(g, set, func(t *summary.Trial) float64 { return t.Sets[set].Top1 })
 }
 
 // rankAt ranks them after the epoch at a position of the grid.
-func (g *trialGroup) rankAt(set, at int) ranked {
-	return g.rank(set, func(t *trial) float64 { return t.top1At(set, at, len(g.grid)) })
+func rankAt(g *summary.Group, set, at int) ranked {
+	return rankBy(g, set, func(t *summary.Trial) float64 { return g.Top1At(t, set, at) })
 }
 
-func (g *trialGroup) rank(set int, top1 func(*trial) float64) ranked {
+func rankBy(g *summary.Group, set int, top1 func(*summary.Trial) float64) ranked {
 	var r ranked
 	var values [][]float64
-	for trials := range g.byArch {
+	for trials := range g.ByArch {
 		var of []float64
 		for i := range trials {
 			if v := top1(&trials[i]); !math.IsNaN(v) {
@@ -43,10 +44,10 @@ func (g *trialGroup) rank(set int, top1 func(*trial) float64) ranked {
 			}
 		}
 		if of != nil {
-			r.archs, values = append(r.archs, trials[0].arch), append(values, of)
+			r.archs, values = append(r.archs, trials[0].Arch), append(values, of)
 		}
 	}
-	r.levels = rank.Accuracies(values, g.sets[set].images)
+	r.levels = rank.Accuracies(values, g.Sets[set].Images)
 	return r
 }
 
@@ -67,14 +68,14 @@ func common(a, b ranked) (x, y []float64) {
 }
 
 // addRanks adds the measures to the content, and the rank correlations between them.
-func (c *content) addRanks(groups []*trialGroup) {
+func (c *content) addRanks(groups []*summary.Group) {
 	var last []ranked
 	for i, g := range groups {
-		for s := range g.sets {
+		for s := range g.Sets {
 			if len(c.Measures) == maxMeasures {
 				break
 			}
-			if r := g.rankLast(s); len(r.archs) > 1 {
+			if r := rankLast(g, s); len(r.archs) > 1 {
 				c.Measures, last = append(c.Measures, measure{Group: i, Set: s}), append(last, r)
 			}
 		}
@@ -103,15 +104,15 @@ func (c *content) addRanks(groups []*trialGroup) {
 }
 
 // addEarly compares the ranks after early epochs with the last ones.
-func (m *measure) addEarly(groups []*trialGroup, last ranked) {
+func (m *measure) addEarly(groups []*summary.Group, last ranked) {
 	g := groups[m.Group]
 	m.Epochs, m.Early = []int{}, []*float64{}
-	for _, at := range spread(len(g.grid), maxEarly) {
-		x, y := common(g.rankAt(m.Set, at), last)
+	for _, at := range summary.Spread(len(g.Grid), maxEarly) {
+		x, y := common(rankAt(g, m.Set, at), last)
 		if len(x) < 2 {
 			continue
 		}
-		m.Epochs, m.Early = append(m.Epochs, g.grid[at]), append(m.Early, finite(rank.Kendall(x, y)))
+		m.Epochs, m.Early = append(m.Epochs, g.Grid[at]), append(m.Early, finite(rank.Kendall(x, y)))
 	}
 }
 

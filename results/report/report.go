@@ -2,7 +2,7 @@
 // against cost, operations, rank correlations, how the campaign is doing, and how far another
 // benchmark is apart. The page is one file that needs no network.
 //
-// [Make] reads a benchmark (collect.go), computes ranks (ranks.go), and packs the numbers
+// [New] takes a summary of a benchmark, computes ranks (ranks.go), and packs the numbers
 // (compose.go, pack.go) in as much detail as a page of 10 MB has room for. [Report.WriteHTML]
 // writes the page (page.go). The page itself is in the folder page; it draws with Apache ECharts.
 package report
@@ -14,6 +14,7 @@ import (
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
 	"nb201/results/compare"
+	"nb201/results/summary"
 )
 
 // Report is a page about a benchmark.
@@ -33,28 +34,34 @@ type Options struct {
 // Make reads all trials of a benchmark for a report. Damaged trials are left out and listed on
 // the page; see [Report.Damaged]. A benchmark without a trial is a usage error.
 func Make(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error) {
-	c, err := collect(ctx, b, o.Reading)
+	s, err := summary.Read(ctx, b, o.Reading)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.groups) == 0 {
-		return nil, usage.Errorf("%s has no finished trial to report%s; train one first", b.Path, unread(c.damaged))
-	}
-	return c.report(b, o, maxPage)
+	return New(s, b, o)
 }
 
-// report makes the report of a collection, whose page takes at most room bytes if it can.
-func (c *collection) report(b *benchmark.Benchmark, o Options, room int) (*Report, error) {
+// New makes a report of the trials in a summary of a benchmark, of which it reads nothing. A summary
+// without a trial is a usage error.
+func New(s *summary.Summary, b *benchmark.Benchmark, o Options) (*Report, error) {
+	if len(s.Groups) == 0 {
+		return nil, usage.Errorf("%s has no finished trial to report%s; train one first", b.Path, unread(s.Damaged))
+	}
+	return newReport(s, b, o, maxPage)
+}
+
+// newReport makes a report whose page takes at most room bytes if it can.
+func newReport(s *summary.Summary, b *benchmark.Benchmark, o Options, room int) (*Report, error) {
 	r := &Report{}
 	r.content = content{
 		Program:  o.Program,
-		Source:   source{Path: inert.Text(b.Path), Format: string(b.Format), Architectures: len(c.archs)},
+		Source:   source{Path: inert.Text(b.Path), Format: string(b.Format), Architectures: len(s.Archs)},
 		Progress: o.Campaign.inert(),
 	}
-	r.content.Health = c.health.health()
-	r.content.Health.Damaged = append(r.content.Health.Damaged, c.damaged...)
-	r.content.addRanks(c.groups)
-	p := newComposer(&r.content, c, room)
+	r.content.Health = newCensus(s).health()
+	r.content.Health.Damaged = append(r.content.Health.Damaged, s.Damaged...)
+	r.content.addRanks(s.Groups)
+	p := newComposer(&r.content, s, room)
 	if o.Against != nil {
 		p.addAgainst(o.Against)
 	}

@@ -21,6 +21,7 @@ import (
 	"nb201/results/compare"
 	"nb201/results/published"
 	"nb201/results/resultstest"
+	"nb201/results/summary"
 )
 
 func open(t testing.TB, path string) *benchmark.Benchmark {
@@ -55,13 +56,13 @@ func trials(archs ...int) []results.Trial {
 func TestContent(t *testing.T) {
 	all := trials(4, 17, 200, 1462, 15624)
 	c := resultstest.Fill(t, all...)
-	collected, err := collect(t.Context(), open(t, c.Dir), nil)
+	collected, err := summary.Read(t.Context(), open(t, c.Dir), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	fixed := readParts().size()
 	for room, perTrial := range map[int]bool{maxPage: true, fixed + 31_000: false} {
-		r, err := collected.report(open(t, c.Dir), Options{}, room)
+		r, err := newReport(collected, open(t, c.Dir), Options{}, room)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,14 +150,14 @@ func TestDetails(t *testing.T) {
 		}
 	}
 	c := resultstest.Fill(t, all...)
-	collected, err := collect(t.Context(), open(t, c.Dir), nil)
+	collected, err := summary.Read(t.Context(), open(t, c.Dir), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shown := map[string]bool{}
 	fixed := readParts().size()
 	for room := fixed + 120_000; room > fixed-30_000; room -= 4_000 {
-		r, err := collected.report(open(t, c.Dir), Options{}, room)
+		r, err := newReport(collected, open(t, c.Dir), Options{}, room)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,19 +274,5 @@ func TestDamage(t *testing.T) {
 	cancel()
 	if _, err := Make(ctx, open(t, c.Dir), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
-	}
-}
-
-func TestSpread(t *testing.T) {
-	for epochs := range 30 {
-		for n := 1; n < 33; n++ {
-			grid := spread(epochs, n)
-			if len(grid) != min(epochs, n) || !slices.IsSorted(grid) || len(slices.Compact(slices.Clone(grid))) != len(grid) {
-				t.Errorf("spread(%d, %d) = %v", epochs, n, grid)
-			}
-			if len(grid) > 0 && (grid[len(grid)-1] != epochs-1 || n > 1 && grid[0] != 0) {
-				t.Errorf("spread(%d, %d) = %v", epochs, n, grid)
-			}
-		}
 	}
 }
