@@ -92,7 +92,7 @@ func writeReport(c *cobra.Command, page *outfile.Output, b *benchmark.Benchmark,
 		if err != nil {
 			return nil, err
 		}
-		o.Campaign = newProgress(s)
+		o.Campaign = s
 	}
 	reading, done := countUp(c.ErrOrStderr(), "architectures", "reading")
 	o.Reading = reading
@@ -105,24 +105,4 @@ func writeReport(c *cobra.Command, page *outfile.Output, b *benchmark.Benchmark,
 		inert.Fprintf(c.ErrOrStderr(), "left out as damaged: %s; nb201 verify %s lists what is wrong\n", quantity.Format(len(damaged), "file"), b.Path)
 	}
 	return r, page.Write(c.Context(), r.WriteHTML)
-}
-
-// newProgress describes the progress of a campaign for a report.
-func newProgress(s *status.Status) *report.Progress {
-	p := &report.Progress{Problems: s.Problems} // the report lists damaged records itself
-	for _, g := range s.Trials {
-		p.Groups = append(p.Groups, report.ProgressGroup{
-			Dataset: g.Dataset, Epochs: g.Epochs, Planned: g.Planned, Done: g.Done, Damaged: g.Damaged, Running: g.Running,
-			Failed: g.Failed, Left: g.Left,
-		})
-	}
-	for _, f := range s.Failures {
-		for i, a := range f.Attempts {
-			p.Failures = append(p.Failures, report.Failure{
-				Trial: f.Trial.String(), Arch: f.Trial.Arch, Final: f.TrialFailed, Attempt: i + 1,
-				When: a.When, Host: a.Host, Device: a.Device, Kind: string(a.Kind), Reason: a.Reason,
-			})
-		}
-	}
-	return p
 }

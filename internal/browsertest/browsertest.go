@@ -1,5 +1,6 @@
-// Package browsertest opens HTML files in a headless Chromium, for tests. Nothing of a page leaves the
-// machine: no host name resolves. The package records what a page requests and complains about.
+// Package browsertest opens HTML files and pages of local servers in a headless Chromium, for tests.
+// Nothing of a page leaves the machine: no host name resolves. The package records what a page requests
+// and complains about.
 package browsertest
 
 import (
@@ -35,7 +36,7 @@ type Options struct {
 	Limit time.Duration
 }
 
-// Page is an HTML file in a browser that shows nothing else. Whatever goes wrong ends the test.
+// Page is a page in a browser that shows nothing else. Whatever goes wrong ends the test.
 type Page struct {
 	URL   string
 	t     testing.TB
@@ -52,19 +53,34 @@ type Page struct {
 // test ends.
 func Open(t testing.TB, path string, o Options) *Page {
 	t.Helper()
-	chromium := needs.Chromium(t)
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return open(t, (&url.URL{Scheme: "file", Path: absolute}).String(), nowhere, o)
+}
+
+// OpenURL starts a browser with a new profile and opens a page of a server at 127.0.0.1, the only
+// address that the page can reach. The browser is closed when the test ends.
+func OpenURL(t testing.TB, address string, o Options) *Page {
+	t.Helper()
+	return open(t, address, nowhere+", EXCLUDE 127.0.0.1", o)
+}
+
+// nowhere is a rule by which no host is found, not even by its address.
+const nowhere = "MAP * ~NOTFOUND"
+
+func open(t testing.TB, address, rules string, o Options) *Page {
+	t.Helper()
+	chromium := needs.Chromium(t)
 	if o.Limit == 0 {
 		o.Limit = time.Minute
 	}
-	p := &Page{URL: (&url.URL{Scheme: "file", Path: absolute}).String(), t: t, limit: o.Limit, barriers: map[string]chan struct{}{}}
+	p := &Page{URL: address, t: t, limit: o.Limit, barriers: map[string]chan struct{}{}}
 	// chromedp makes and removes the profile, and leaves the sandbox out where root has none.
 	ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(
 		chromedp.ExecPath(chromium),
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND"), // addresses included
+		chromedp.Flag("host-resolver-rules", rules),
 		chromedp.Flag("no-proxy-server", true),
 		chromedp.Flag("hide-scrollbars", true),
 	))
@@ -72,7 +88,7 @@ func Open(t testing.TB, path string, o Options) *Page {
 	t.Cleanup(func() { p.close(cancel) })
 	// The context of the first action is that of the browser, and must not end with the action.
 	late := time.AfterFunc(p.limit, cancel)
-	err = chromedp.Do(ctx)
+	err := chromedp.Do(ctx)
 	if !late.Stop() && err != nil {
 		err = fmt.Errorf("after %v: %w", p.limit, err)
 	}

@@ -1,6 +1,15 @@
 package report
 
-import "time"
+import (
+	"errors"
+	"reflect"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nb201/internal/inert"
+)
 
 // This file is the contract between the program and the page: what the page's script receives as
 // JSON, and how numbers that are too many for JSON are packed beside it (pack.go). The script reads
@@ -25,9 +34,23 @@ type content struct {
 	Spearman [][]*float64 `json:"spearman"` // rho
 	Common   [][]int      `json:"common"`   // architectures that have both measures
 
-	Against  *against  `json:"against,omitempty"`
-	Health   health    `json:"health"`
-	Progress *Progress `json:"progress,omitempty"` // nil: not a campaign
+	Against  *against `json:"against,omitempty"`
+	Health   health   `json:"health"`
+	Campaign any      `json:"campaign,omitempty"` // see [Options]
+}
+
+// inertText encodes every string so that it is safe to print: see [inert.Text].
+var inertText = json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder, v any) error {
+	if text := reflect.ValueOf(v).Elem(); text.Kind() == reflect.String {
+		return e.WriteToken(jsontext.String(inert.Text(text.String())))
+	}
+	return errors.ErrUnsupported
+}))
+
+// json returns the content as one line of JSON, which may be inside an HTML script element. All of
+// its text is safe to print.
+func (c *content) json() ([]byte, error) {
+	return json.Marshal(c, jsontext.EscapeForHTML(true), inertText)
 }
 
 // source describes the benchmark.
@@ -150,36 +173,4 @@ type row struct {
 	Name   string  `json:"name"`
 	Trials int     `json:"trials"`
 	Hours  float64 `json:"hours"` // of all passes
-}
-
-// Progress describes how far a campaign is.
-type Progress struct {
-	Groups   []ProgressGroup `json:"groups"`
-	Failures []Failure       `json:"failures"`
-	Problems []string        `json:"problems"` // files that cannot be read
-}
-
-// ProgressGroup counts the planned trials of a dataset and schedule.
-type ProgressGroup struct {
-	Dataset string `json:"dataset"`
-	Epochs  int    `json:"epochs"`
-	Planned int    `json:"planned"`
-	Done    int    `json:"done"`
-	Damaged int    `json:"damaged"`
-	Running int    `json:"running"`
-	Failed  int    `json:"failed"`
-	Left    int    `json:"left"`
-}
-
-// Failure describes a failed attempt at a trial.
-type Failure struct {
-	Trial   string    `json:"trial"` // see [results.Trial.String]
-	Arch    int       `json:"architecture"`
-	Final   bool      `json:"final"`   // the trial will not be retried
-	Attempt int       `json:"attempt"` // from 1
-	When    time.Time `json:"when"`
-	Host    string    `json:"host"`
-	Device  string    `json:"device"`
-	Kind    string    `json:"kind"`
-	Reason  string    `json:"reason"`
 }

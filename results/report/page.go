@@ -9,9 +9,6 @@ import (
 	"html"
 	"io"
 	"strings"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxPage bounds the size of a page, in bytes, unless it has many more trials than the published
@@ -32,7 +29,8 @@ type parts struct {
 func readParts() parts {
 	// The files of the script share one scope.
 	scripts := []string{
-		"data", "dom", "state", "plot", "architecture", "cost", "curves", "operations", "cells", "ranks", "against", "health", "main",
+		"data", "dom", "state", "plot", "architecture", "cost", "curves", "operations", "cells", "ranks", "against", "health", "campaign",
+		"live", "main",
 	}
 	file := func(name string) string {
 		text, err := pageFiles.ReadFile("page/" + name)
@@ -97,9 +95,4 @@ func (r *Report) WriteHTML(w io.Writer) error {
 func hash(script string) string {
 	sum := sha256.Sum256([]byte(script))
 	return fmt.Sprintf("'sha256-%s'", base64.StdEncoding.EncodeToString(sum[:]))
-}
-
-// json returns the content as JSON for an HTML script element.
-func (c *content) json() ([]byte, error) {
-	return json.Marshal(c, jsontext.EscapeForHTML(true))
 }

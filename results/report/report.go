@@ -5,12 +5,14 @@
 // [New] takes a summary of a benchmark, computes ranks (ranks.go), and packs the numbers
 // (compose.go, pack.go) in as much detail as a page of 10 MB has room for. [Report.WriteHTML]
 // writes the page (page.go). The page itself is in the folder page; it draws with Apache ECharts.
+//
+// The same page can live: a server serves [LiveFiles], what [Report.WriteData] writes, and the state
+// of a campaign as server-sent events (live.go).
 package report
 
 import (
 	"context"
 
-	"nb201/internal/inert"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
 	"nb201/results/compare"
@@ -25,28 +27,30 @@ type Report struct {
 
 // Options configures a report.
 type Options struct {
-	Program  string             // name and version of the program, for the page
-	Against  *compare.Report    // comparison with another benchmark; nil: none
-	Campaign *Progress          // how far the campaign is; nil: not a campaign
+	Program string          // name and version of the program, for the page
+	Against *compare.Report // comparison with another benchmark; nil: none
+	// Campaign is a document that says how far the campaign is, as JSON the one that nb201 status
+	// --json prints. It is nil for published files.
+	Campaign any
 	Reading  benchmark.Progress // receives the number of architectures read
 }
 
 // Make reads all trials of a benchmark for a report. Damaged trials are left out and listed on
-// the page; see [Report.Damaged]. A benchmark without a trial is a usage error.
+// the page; see [Report.Damaged]. Without Campaign, a benchmark without a trial is a usage error.
 func Make(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error) {
 	s, err := summary.Read(ctx, b, o.Reading)
 	if err != nil {
 		return nil, err
 	}
+	if len(s.Groups) == 0 && o.Campaign == nil {
+		return nil, usage.Errorf("%s has no finished trial to report%s; train one first", b.Path, unread(s.Damaged))
+	}
 	return New(s, b, o)
 }
 
-// New makes a report of the trials in a summary of a benchmark, of which it reads nothing. A summary
-// without a trial is a usage error.
+// New makes a report of the trials in a summary of a benchmark, of which it reads nothing. There may
+// be none.
 func New(s *summary.Summary, b *benchmark.Benchmark, o Options) (*Report, error) {
-	if len(s.Groups) == 0 {
-		return nil, usage.Errorf("%s has no finished trial to report%s; train one first", b.Path, unread(s.Damaged))
-	}
 	return newReport(s, b, o, maxPage)
 }
 
@@ -55,15 +59,18 @@ func newReport(s *summary.Summary, b *benchmark.Benchmark, o Options, room int) 
 	r := &Report{}
 	r.content = content{
 		Program:  o.Program,
-		Source:   source{Path: inert.Text(b.Path), Format: string(b.Format), Architectures: len(s.Archs)},
-		Progress: o.Campaign.inert(),
+		Source:   source{Path: b.Path, Format: string(b.Format), Architectures: len(s.Archs)},
+		Campaign: o.Campaign,
 	}
 	r.content.Health = newCensus(s).health()
 	r.content.Health.Damaged = append(r.content.Health.Damaged, s.Damaged...)
 	r.content.addRanks(s.Groups)
-	p := newComposer(&r.content, s, room)
-	if o.Against != nil {
-		p.addAgainst(o.Against)
+	p := &composer{content: &r.content, packer: new(packer), summary: s, room: room}
+	if len(s.Archs) > 0 {
+		p = newComposer(&r.content, s, room)
+		if o.Against != nil {
+			p.addAgainst(o.Against)
+		}
 	}
 	var err error
 	r.columns, err = p.addCurves()
@@ -86,25 +93,3 @@ func (r *Report) Trials() int { return r.content.Source.Trials }
 
 // Damaged lists what was damaged and is left out of the page.
 func (r *Report) Damaged() []string { return r.content.Health.Damaged }
-
-// inert returns p with text that is safe to print.
-func (p *Progress) inert() *Progress {
-	if p == nil {
-		return nil
-	}
-	safe := &Progress{Groups: []ProgressGroup{}, Failures: []Failure{}, Problems: []string{}}
-	for _, g := range p.Groups {
-		g.Dataset = inert.Text(g.Dataset)
-		safe.Groups = append(safe.Groups, g)
-	}
-	for _, f := range p.Failures {
-		for _, text := range []*string{&f.Trial, &f.Host, &f.Device, &f.Kind, &f.Reason} {
-			*text = inert.Text(*text)
-		}
-		safe.Failures = append(safe.Failures, f)
-	}
-	for _, text := range p.Problems {
-		safe.Problems = append(safe.Problems, inert.Text(text))
-	}
-	return safe
-}

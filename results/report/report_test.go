@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -183,6 +184,16 @@ func TestDetails(t *testing.T) {
 	}
 }
 
+// status is a document about a campaign, whose text has types of all kinds.
+type (
+	status struct {
+		Kind     kind           `json:"kind"`
+		Problems []string       `json:"problems"`
+		Keys     map[string]any `json:"keys"`
+	}
+	kind string
+)
+
 // TestPage checks that equal benchmarks give equal pages, and that text from files cannot leave its
 // place in the page.
 func TestPage(t *testing.T) {
@@ -198,8 +209,8 @@ func TestPage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := Make(t.Context(), open(t, where), Options{Program: "nb201 test", Against: compared, Campaign: &Progress{
-			Failures: []Failure{{Trial: hostile, Host: hostile, Device: hostile, Kind: hostile, Reason: hostile}}, Problems: []string{hostile},
+		r, err := Make(t.Context(), open(t, where), Options{Program: "nb201 test", Against: compared, Campaign: &status{
+			Kind: kind(hostile), Problems: []string{hostile, "not UTF-8: \xff"}, Keys: map[string]any{hostile: hostile},
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -238,8 +249,10 @@ func TestPage(t *testing.T) {
 	if err := json.Unmarshal([]byte(text[1]), &shown); err != nil {
 		t.Fatal(err)
 	}
-	if want := `</script><script>alert(1)</script>\x1b[2J\u202e\u2028=HYPERLINK("http://x")`; shown.Progress.Failures[0].Reason != want || shown.Source.Path != where {
-		t.Errorf("failure %q, path %q", shown.Progress.Failures[0].Reason, shown.Source.Path)
+	const inert = `</script><script>alert(1)</script>\x1b[2J\u202e\u2028=HYPERLINK("http://x")`
+	want := map[string]any{"kind": inert, "problems": []any{inert, `not UTF-8: \xff`}, "keys": map[string]any{inert: inert}}
+	if !reflect.DeepEqual(shown.Campaign, want) || shown.Source.Path != where {
+		t.Errorf("campaign %q, path %q", shown.Campaign, shown.Source.Path)
 	}
 	if a := shown.Against; a.Common != 2 || len(a.Comparisons) != 2*(2+4) {
 		t.Errorf("comparison: %+v", a)

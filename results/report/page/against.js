@@ -40,6 +40,7 @@ function showAgainst() {
 	};
 	/** Chooses the comparison on the selected dataset, schedule and set, if there is one. */
 	const follow = () => {
+		if (!shownSet()) return;
 		const name = comparisonName({ ...shownGroup(), set: shownSet().name });
 		const found = against.comparisons.findIndex(c => comparisonName(c) === name);
 		choose(found < 0 ? chosen : found);

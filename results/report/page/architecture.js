@@ -15,7 +15,7 @@ function cellPicture(i) {
 }
 
 const dialog = byId("architecture");
-const opened = { position: -1 };
+const opened = { position: -1, index: -1 };
 
 function makeDialog() {
 	const button = (text, onclick, attributes = {}) => h("button", { type: "button", onclick, ...attributes }, text);
@@ -44,17 +44,30 @@ function openArchitecture(i) {
 }
 
 function showArchitecture(i) {
+	fillDialog(i);
+	dialog.scrollTop = 0;
+}
+
+/** Shows the open architecture in other data. */
+function refreshDialog() {
+	const i = data.position(opened.index);
+	if (dialog.open && i < 0) dialog.close(); // its trials are gone
+	else if (dialog.open) fillDialog(i);
+}
+state.subscribe(changed => changed.has("data") && refreshDialog());
+
+function fillDialog(i) {
 	opened.position = i;
-	opened.title.textContent = `Architecture ${data.index[i]}`;
+	opened.index = data.index[i];
+	setText(opened.title, `Architecture ${data.index[i]}`);
 	opened.previous.disabled = i === 0;
 	opened.next.disabled = i === data.n - 1;
-	opened.body.replaceChildren(
+	patchChildren(opened.body,
 		h("p", { class: "genotype" }, h("code", {}, data.genotype(i))),
 		classText(i),
 		h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Cell" }, cellPicture(i)),
 		h("h3", {}, "Costs"), costTable(i),
 		h("h3", {}, "Trials"), ...trialTables(i));
-	dialog.scrollTop = 0;
 }
 
 function classText(i) {
@@ -62,7 +75,7 @@ function classText(i) {
 	const at = data.position(smallest);
 	const name = `architecture ${smallest}`;
 	return h("p", { class: "about" }, "Isomorphism class of ",
-		at < 0 || at === i ? name : h("button", { type: "button", class: "link", onclick: () => showArchitecture(at) }, name), ".");
+		at < 0 || at === i ? name : archButton(smallest, name), ".");
 }
 
 /** Costs of architectures that groups may have: what they are called, their columns, and how to write them. */

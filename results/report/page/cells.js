@@ -10,13 +10,14 @@ function showCells() {
 	const both = h("div", { class: "pair" }, h("div", {}, h("h3", {}, "Best"), best), h("div", {}, h("h3", {}, "Worst"), worst));
 	byId("cells").append(note, both);
 	const refresh = () => {
+		if (!shownSet()) return;
 		const order = ranking();
 		const few = Math.min(cellsOfEach, Math.ceil(order.length / 2));
 		both.hidden = order.length === 0;
 		note.textContent = order.length === 0 ? noneShown
 			: `${selectionName()}: the highest and the lowest mean accuracies of the ${plural(order.length, "architecture")} shown.`;
-		best.replaceChildren(...Array.from(order.slice(order.length - few).reverse(), cellCard));
-		worst.replaceChildren(...Array.from(order.slice(0, Math.min(cellsOfEach, order.length - few)), cellCard));
+		patchChildren(best, ...Array.from(order.slice(order.length - few).reverse(), cellCard));
+		patchChildren(worst, ...Array.from(order.slice(0, Math.min(cellsOfEach, order.length - few)), cellCard));
 	};
 	state.subscribe(changed => (changed.has("set") || changed.has("shown")) && refresh());
 	refresh();
@@ -26,7 +27,8 @@ function showCells() {
 function cellCard(i) {
 	const known = costs.map(cost => [cost, costOf(cost, shownGroup(), i)]).filter(([, v]) => !Number.isNaN(v));
 	const numbers = [["accuracy, %", fixed(2)(data.value(shownSet().mean, i))], ...known.map(([cost, v]) => [cost.name, cost.format(v)])];
-	return h("li", { class: "cell", onclick: () => openArchitecture(i) },
+	const index = String(data.index[i]);
+	return h("li", { class: "cell", "data-key": index, "data-arch": index, onclick: openNamed },
 		cellPicture(i),
 		h("div", {},
 			h("button", { type: "button", class: "link" }, `Architecture ${data.index[i]}`),

@@ -23,7 +23,8 @@ function showCost() {
 		range = value;
 		plot.invalidate();
 	});
-	const frontTable = h("div", { id: "front" });
+	const front = h("div");
+	const frontTable = h("div", { id: "front" }, h("h3", {}, "Pareto front"), front);
 	const plot = addPlot({
 		name: "cost", section: "cost", title: "Mean accuracy by cost", controls: [control, ranges],
 		about: "A point is an architecture: its mean top-1 accuracy over its trials after the last epoch, in percent, and what it costs. " +
@@ -104,12 +105,13 @@ function showCost() {
 
 	function showFront(best, cost, accuracy) {
 		frontTable.hidden = false;
-		frontTable.replaceChildren(h("h3", {}, "Pareto front"), makeTable({
+		putTable(front, {
 			columns: [
 				{ name: "architecture", arch: true }, { name: chosen.name, format: chosen.format },
 				{ name: "mean accuracy, %", format: fixed(2) }, { name: "genotype", code: true },
 			],
 			rows: best.map(i => [data.index[i], cost[i], accuracy[i], data.genotype(i)]),
-		}));
+			key: row => row[0],
+		});
 	}
 }

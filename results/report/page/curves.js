@@ -29,8 +29,8 @@ function removeCurve(i) {
 
 /** Adds the plot with its controls. */
 function showCurves() {
-	const show = { sets: [], loss: false, seeds: false, from: 0 };
-	let unpacked = false;
+	const show = { sets: [], loss: false, seeds: false, from: 0 }; // the sets by name
+	let setNames = "";
 	const list = h("ul", { class: "chosen", "aria-label": "Architectures drawn" });
 	const sets = h("fieldset", { class: "sets" });
 	const measure = labelledSelect("Measure", [["top1", "accuracy"], ["loss", "loss"]], "top1", v => change({ loss: v === "loss" }));
@@ -52,18 +52,20 @@ function showCurves() {
 		],
 		uses: ["group", "set", "shown", "chosen"],
 		compute: () => {
-			if (unpacked) return computeCurves(show);
-			data.curves.then(() => {
-				unpacked = true;
-				plot.invalidate();
-			});
+			if (data.hasCurves) return computeCurves(show);
+			data.curves.then(() => plot.invalidate());
 			return { empty: "The curves are being unpacked." };
 		},
 	});
 	const refresh = changed => {
-		if (changed.has("set")) {
-			show.sets = [setWithCurve()];
+		if (!shownSet()) return;
+		if (changed.has("set")) show.sets = [setWithCurve()];
+		const names = shownGroup().sets.map(set => set.name).join("\n");
+		if (changed.has("set") || names !== setNames) {
+			setNames = names;
 			showCurveSets(sets, show.sets, chosen => change({ sets: chosen }));
+		}
+		if (changed.has("set") || changed.has("data")) {
 			seeds.hidden = !shownGroup().per_trial;
 			measure.hidden = shownGroup().sets.every(set => set.loss_curves.length === 0);
 		}
@@ -73,12 +75,10 @@ function showCurves() {
 	refresh(new Set(["set"]));
 }
 
-/** Returns the position of the selected set or, if it has accuracies after the last epoch only, of one that has a curve. */
+/** Returns the name of the selected set or, if it has accuracies after the last epoch only, of one that has a curve. */
 function setWithCurve() {
-	const { sets } = shownGroup();
-	if (!sets[state.set].only_last) return state.set;
-	const at = sets.findLastIndex(set => !set.only_last);
-	return at < 0 ? state.set : at;
+	if (!shownSet().only_last) return shownSet().name;
+	return (shownGroup().sets.findLast(set => !set.only_last) ?? shownSet()).name;
 }
 
 /** Makes the form that adds an architecture. */
@@ -101,20 +101,19 @@ function curveForm() {
 		h("button", { type: "button", onclick: () => state.update({ chosen: [] }) }, "Best, median, worst"));
 }
 
-/** Fills the fieldset with a checkbox for each set of the group, and the dash of each set that is chosen. */
+/** Fills the fieldset with a checkbox for each set of the group, and the dash of each set that is chosen, by name. */
 function showCurveSets(fieldset, chosen, onchange) {
-	const places = [];
-	const boxes = shownGroup().sets.map((set, k) => {
-		const box = labelledCheckbox(set.name, chosen.includes(k), checked => {
-			chosen = checked ? [...chosen, k] : chosen.filter(other => other !== k);
+	const places = new Map();
+	const boxes = shownGroup().sets.map(({ name }) => {
+		const box = labelledCheckbox(name, chosen.includes(name), checked => {
+			chosen = checked ? [...chosen, name] : chosen.filter(other => other !== name);
 			showDashes();
 			onchange(chosen);
 		});
-		places[k] = h("span");
-		box.append(places[k]);
+		places.set(name, box.appendChild(h("span")));
 		return box;
 	});
-	const showDashes = () => places.forEach((place, k) => place.replaceChildren(...(chosen.includes(k) ? [swatch({ dash: chosen.indexOf(k) })] : [])));
+	const showDashes = () => places.forEach((place, name) => place.replaceChildren(...(chosen.includes(name) ? [swatch({ dash: chosen.indexOf(name) })] : [])));
 	showDashes();
 	fieldset.replaceChildren(h("legend", {}, "Sets"), ...boxes);
 }
@@ -123,13 +122,16 @@ function showCurveSets(fieldset, chosen, onchange) {
 function showChosen(list) {
 	const focused = [...list.querySelectorAll("button")].indexOf(document.activeElement);
 	const mean = data.values(shownSet().mean);
-	list.replaceChildren(...drawnArchitectures().map((i, look) => h("li", {},
+	const remove = event => removeCurve(data.position(Number(event.currentTarget.dataset.remove)));
+	patchChildren(list, ...drawnArchitectures().map((i, look) => h("li", { "data-key": String(data.index[i]) },
 		swatch({ colour: look, symbol: look }),
-		h("button", { type: "button", class: "link", onclick: () => openArchitecture(i) }, `Architecture ${data.index[i]}`),
+		archButton(data.index[i], `Architecture ${data.index[i]}`),
 		h("span", { class: "about" }, percent(mean[i])),
-		h("button", { type: "button", class: "remove", "aria-label": `Remove architecture ${data.index[i]}`, onclick: () => removeCurve(i) }, "×"))));
-	const buttons = list.querySelectorAll("button");
-	if (focused >= 0) buttons[Math.min(focused, buttons.length - 1)]?.focus();
+		h("button", {
+			type: "button", class: "remove", "aria-label": `Remove architecture ${data.index[i]}`, "data-remove": String(data.index[i]), onclick: remove,
+		}, "×"))));
+	const buttons = [...list.querySelectorAll("button")];
+	if (focused >= 0 && !buttons.includes(document.activeElement)) buttons[Math.min(focused, buttons.length - 1)]?.focus();
 }
 
 /**
@@ -176,8 +178,9 @@ function deviation(values) {
 
 function computeCurves(show) {
 	const group = shownGroup();
-	if (show.sets.length === 0) return { empty: "Choose a set to draw." };
-	const curves = drawnArchitectures().flatMap((i, look) => show.sets.flatMap((k, dash) => curvesOf(i, look, group.sets[k], dash, show)));
+	const sets = show.sets.flatMap(name => group.sets.find(set => set.name === name) ?? []);
+	if (sets.length === 0) return { empty: "Choose a set to draw." };
+	const curves = drawnArchitectures().flatMap((i, look) => sets.flatMap((set, dash) => curvesOf(i, look, set, dash, show)));
 	const measure = show.loss ? "loss" : "accuracy";
 	if (curves.length === 0) return { empty: `${groupName(group)}: these architectures have no curves of the ${measure} on these sets.` };
 	const text = show.loss ? short : percent;
@@ -302,6 +305,6 @@ function swatch({ colour, dash = 0, symbol }) {
 			d: symbolPaths[shape.toLowerCase()], fill: empty ? "var(--paper)" : "currentColor", stroke: "currentColor", "stroke-width": "1.5",
 		}));
 	}
-	const style = colour === undefined ? "" : `color: var(--series-${colour % 8})`;
-	return make("svg", { class: "swatch", viewBox: "-15 -6 30 12", width: "30", height: "12", "aria-hidden": "true", style }, ...parts);
+	const series = colour === undefined ? "" : ` series-${colour % 8}`;
+	return make("svg", { class: `swatch${series}`, viewBox: "-15 -6 30 12", width: "30", height: "12", "aria-hidden": "true" }, ...parts);
 }

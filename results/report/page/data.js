@@ -72,11 +72,12 @@ function expandRun(run, n) {
 }
 
 /**
- * Loads the page's data. Positions are those of architectures in the columns; indices are those in
- * the search space.
+ * Makes the page's data of what the program wrote: the content as JSON, and the blocks of columns.
+ * `curves` returns the text of the second block. Positions are those of architectures in the columns;
+ * indices are those in the search space.
  */
-async function load() {
-	const content = JSON.parse(takeText("content"));
+async function makeData(json, summary, curves) {
+	const content = JSON.parse(json);
 	linkColumns(content);
 	const n = content.source.architectures;
 	for (const set of content.groups.flatMap(g => g.sets)) {
@@ -84,7 +85,7 @@ async function load() {
 		set.loss_curves = set.loss_curves.map(run => expandRun(run, n));
 		set.sd = set.sd ? expandRun(set.sd, n) : [];
 	}
-	const blocks = [await unpack(takeText("summary")), null];
+	const blocks = [await unpack(summary), null];
 	const cache = new WeakMap(); // values of columns of the summary
 
 	const level = (column, i) => {
@@ -150,18 +151,30 @@ async function load() {
 		const name = edge => content.operations[op(i, edge)];
 		return `|${name(0)}~0|+|${name(1)}~0|${name(2)}~1|+|${name(3)}~0|${name(4)}~1|${name(5)}~2|`;
 	};
-	let curves;
+	let unpacking = null;
 	return {
 		content, n, index, op, ops, genotype, value, values,
 		cls: i => values(content.class)[i],
 		position: v => positions.get(v) ?? -1,
 		/** Resolves once the columns of curves are unpacked, which starts when they are first needed. */
 		get curves() {
-			curves ??= unpack(takeText("curves")).then(bytes => { blocks[1] = bytes; });
-			return curves;
+			unpacking ??= unpack(curves()).then(bytes => { blocks[1] = bytes; });
+			return unpacking;
 		},
+		get hasCurves() { return blocks[1] !== null; },
+		/** Says whether somebody asked for the columns of curves. */
+		get needsCurves() { return unpacking !== null; },
 	};
 }
 
-const data = await load();
-const content = data.content;
+/** Makes data without any trial. */
+const noData = () => makeData(JSON.stringify({
+	source: { path: "", format: "", architectures: 0, trials: 0 }, notes: [], operations: [], groups: [], index: {}, code: {}, class: {},
+	measures: [], kendall: [], spearman: [], common: [], health: { tables: [], damaged: [] },
+}), "AwA=", () => "AwA="); // no byte, deflated
+
+/** Says whether a server keeps the page up to date. The data of a page that is a file are in it. */
+const isLive = !document.getElementById("content");
+
+let data = await (isLive ? noData() : makeData(takeText("content"), takeText("summary"), () => takeText("curves")));
+let content = data.content;

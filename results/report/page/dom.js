@@ -17,6 +17,72 @@ function h(tag, attributes = {}, ...children) {
 
 const byId = id => document.getElementById(id);
 
+/**
+ * Makes a node equal to a new one and changes only what differs, so that the focus, the selection and
+ * the place to which it is scrolled stay. Listeners of the old node stay too: they must not depend on
+ * what the new one shows, but read it from attributes.
+ */
+function patch(old, fresh) {
+	if (old.nodeName !== fresh.nodeName) {
+		old.replaceWith(fresh);
+		return;
+	}
+	if (!(old instanceof Element)) {
+		if (old.data !== fresh.data) old.data = fresh.data;
+		return;
+	}
+	for (const { name } of [...old.attributes]) {
+		if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+	}
+	for (const { name, value } of fresh.attributes) {
+		if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+	}
+	patchChildren(old, ...fresh.childNodes);
+}
+
+/** Makes the children of an element equal to new ones; see patch. Those with a data-key stay the same nodes wherever they move. */
+function patchChildren(parent, ...fresh) {
+	const keyOf = node => node.dataset?.key;
+	const nodes = fresh.flat().filter(child => child != null).map(child => (child instanceof Node ? child : document.createTextNode(child)));
+	const keys = new Set(nodes.map(keyOf));
+	const keyed = new Map();
+	for (const child of [...parent.childNodes]) {
+		const key = keyOf(child);
+		if (key === undefined) continue;
+		if (keys.has(key)) keyed.set(key, child);
+		else child.remove();
+	}
+	let at = parent.firstChild;
+	for (const child of nodes) {
+		const key = keyOf(child);
+		const same = key !== undefined ? keyed.get(key) : at && keyOf(at) === undefined ? at : undefined;
+		if (!same) {
+			parent.insertBefore(child, at);
+			continue;
+		}
+		if (same === at) at = at.nextSibling;
+		else parent.insertBefore(same, at);
+		patch(same, child);
+	}
+	while (at) {
+		const next = at.nextSibling;
+		at.remove();
+		at = next;
+	}
+}
+
+/** Sets the text of an element. If it is the same, a screen reader does not read it again. */
+function setText(element, text) {
+	if (element.textContent !== text) element.textContent = text;
+}
+
+/** Makes a button that opens an architecture, by its index. */
+const archButton = (index, text = String(index)) =>
+	h("button", { type: "button", class: "link", "data-arch": String(index), onclick: openNamed }, text);
+
+/** Opens the architecture that the clicked element names. */
+const openNamed = event => openArchitecture(data.position(Number(event.currentTarget.dataset.arch)));
+
 /** Makes a select from [value, text] pairs, in a label. `onchange` receives the value. */
 function labelledSelect(label, options, value, onchange, attributes = {}) {
 	const select = h("select", { ...attributes, onchange: () => onchange(select.value) });
@@ -25,7 +91,7 @@ function labelledSelect(label, options, value, onchange, attributes = {}) {
 }
 
 function setOptions(select, options, value) {
-	select.replaceChildren(...options.map(([v, text]) => h("option", { value: v }, text)));
+	patchChildren(select, ...options.map(([v, text]) => h("option", { value: v }, text)));
 	select.value = value;
 }
 
@@ -75,24 +141,23 @@ function announce(text) {
 
 const pageRows = 100;
 
+/** What putTable needs to know of tables. */
+const madeTables = new WeakMap();
+
 /**
  * Makes a table of 100 rows a page.
  * @param {{caption?: string, columns: {name: string, format?: function, arch?: boolean, text?: boolean, code?: boolean}[],
- *   rows: Array[] | function}} table `arch` marks a column of indices of architectures, which become
- *   buttons that open them, `code` one of genotype strings; `text` aligns a column to the left, as
- *   those of text are.
+ *   rows: Array[] | function, key?: function}} table `arch` marks a column of indices of architectures, which
+ *   become buttons that open them, `code` one of genotype strings; `text` aligns a column to the left, as
+ *   those of text are. A row stays the same row where its `key` is the same.
  */
-function makeTable({ caption, columns, rows }) {
-	const all = typeof rows === "function" ? rows() : rows;
-	const left = columns.map((c, k) => c.text || all.some(row => typeof row[k] === "string"));
-	const side = k => (left[k] ? "text" : null);
+function makeTable(table) {
+	let { rows: all, columns, key } = table;
 	const body = h("tbody");
-	const table = h("table", {},
-		caption && h("caption", {}, caption),
-		h("thead", {}, h("tr", {}, columns.map((c, k) => h("th", { scope: "col", class: side(k) }, c.name)))),
-		body);
+	const head = h("tr");
 	const cell = (c, v) => {
-		if (c.arch && data.position(v) >= 0) return h("button", { type: "button", class: "link", onclick: () => openArchitecture(data.position(v)) }, String(v));
+		if (v instanceof Node) return v;
+		if (c.arch && data.position(v) >= 0) return archButton(v);
 		if (c.code) return h("code", {}, v);
 		if (c.format && typeof v !== "string") return c.format(v);
 		return v == null || Number.isNaN(v) ? missingText : String(v);
@@ -100,20 +165,40 @@ function makeTable({ caption, columns, rows }) {
 	const where = h("span", { role: "status" });
 	let first = 0;
 	const show = at => {
-		first = at;
+		first = Math.max(0, Math.min(at, Math.floor((all.length - 1) / pageRows) * pageRows));
 		const page = all.slice(first, first + pageRows);
-		body.replaceChildren(...page.map(row =>
-			h("tr", {}, columns.map((c, k) => h("td", { class: side(k) }, cell(c, row[k]))))));
-		where.textContent = `Rows ${count(first + 1)} to ${count(first + page.length)} of ${count(all.length)}`;
+		const left = columns.map((c, k) => c.text || all.some(row => typeof row[k] === "string"));
+		const side = k => (left[k] ? "text" : null);
+		patchChildren(head, ...columns.map((c, k) => h("th", { scope: "col", class: side(k) }, c.name)));
+		patchChildren(body, ...page.map(row =>
+			h("tr", { "data-key": key?.(row) }, columns.map((c, k) => h("td", { class: side(k) }, cell(c, row[k]))))));
+		setText(where, `Rows ${count(first + 1)} to ${count(first + page.length)} of ${count(all.length)}`);
 		previous.disabled = first === 0;
 		next.disabled = first + pageRows >= all.length;
+		pager.hidden = all.length <= pageRows;
+	};
+	const fill = ({ rows, ...other }) => {
+		all = typeof rows === "function" ? rows() : rows;
+		({ columns, key } = other);
+		show(first);
 	};
 	const previous = h("button", { type: "button", onclick: () => show(first - pageRows) }, "Previous");
 	const next = h("button", { type: "button", onclick: () => show(first + pageRows) }, "Next");
-	show(0);
-	return h("div", { class: "table" },
-		h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": caption ?? "Table" }, table),
-		all.length > pageRows ? h("div", { class: "pager" }, previous, next, where) : null);
+	const pager = h("div", { class: "pager" }, previous, next, where);
+	fill(table);
+	const made = h("div", { class: "table" },
+		h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": table.caption ?? "Table" }, h("table", {},
+			table.caption && h("caption", {}, table.caption), h("thead", {}, head), body)),
+		pager);
+	madeTables.set(made, { fill, names: columns.map(c => c.name).join("\n") });
+	return made;
+}
+
+/** Makes a table in an element or, if the element has one with the same columns, changes its rows. Its page and the focus stay. */
+function putTable(place, table) {
+	const old = madeTables.get(place.firstElementChild);
+	if (old?.names === table.columns.map(c => c.name).join("\n")) old.fill(table);
+	else place.replaceChildren(makeTable(table));
 }
 
 /**

@@ -1,12 +1,16 @@
-// The campaign's health: progress, failures, times, and how trials were made.
+// How trials were made, their times, and in a page that is a file the campaign's progress and failures.
 
 /** Adds the tables and the histogram of times. */
 function showHealth() {
-	const { health, progress, source } = content;
 	const section = byId("health");
-	if (progress) section.append(progressTable(progress.groups), failureTable(progress.failures));
-	section.append(...faultList("Files of the campaign that cannot be read", progress?.problems ?? []),
-		...faultList("Damaged and left out", health.damaged));
+	const { campaign } = content; // of a page that lives, the campaign has a section
+	if (campaign) {
+		const failures = h("div");
+		section.append(progressTable(campaign.trials), failures, ...faultList("Files of the campaign that cannot be read", campaign.problems));
+		putFailures(failures, campaign.failures);
+	}
+	const damaged = h("div");
+	section.append(damaged);
 	addPlot({
 		name: "hours",
 		title: "Time of trials",
@@ -15,18 +19,29 @@ function showHealth() {
 		uses: ["group", "shown"],
 		compute: computeHours,
 	});
-	section.append(h("h3", {}, "How the trials were made"));
-	if (health.tables.length === 0) {
-		section.append(h("p", {}, `The format ${source.format} does not record how trials were made.`));
-		return;
-	}
-	section.append(
+	const made = h("div");
+	section.append(h("h3", {}, "How the trials were made"), made);
+	const refresh = () => {
+		patchChildren(damaged, ...faultList("Damaged and left out", content.health.damaged));
+		patchChildren(made, ...howMade());
+	};
+	state.subscribe(changed => changed.has("data") && refresh());
+	refresh();
+}
+
+/** Returns a sentence on when the trials were made, and tables of how. */
+function howMade() {
+	const { health, source } = content;
+	if (content.groups.length === 0) return [h("p", {}, "No trial has finished.")];
+	if (health.tables.length === 0) return [h("p", {}, `The format ${source.format} does not record how trials were made.`)];
+	return [
 		h("p", { class: "about" },
 			`The first trial started at ${minute(health.first)}, the last one finished at ${minute(health.last)}. Times are those of all passes.`),
 		h("div", { class: "tallies" }, health.tables.map(({ title, rows }) => makeTable({
 			columns: [{ name: title, text: true }, { name: "trials", format: count }, { name: "time", format: duration }],
 			rows: rows.map(row => [row.name, row.trials, row.hours * 3600]),
-		}))));
+		}))),
+	];
 }
 
 /** Formats a time of the JSON. */
@@ -43,16 +58,32 @@ function progressTable(groups) {
 	});
 }
 
-function failureTable(failures) {
-	if (failures.length === 0) return h("p", {}, "No attempt failed.");
-	return h("div", { class: "failures" }, makeTable({
+/** Names a trial in words. */
+const trialName = ({ architecture, dataset, epochs, seed }) => `architecture ${architecture} on ${dataset}, ${plural(epochs, "epoch")}, seed ${seed}`;
+
+/** Returns the failed attempts of trials, the newest first. */
+function failedAttempts(failures) {
+	return failures.flatMap(({ trial, set_aside: failed, attempts }) => attempts.map((attempt, k) => ({ ...attempt, trial, failed, number: k + 1 })))
+		.sort((a, b) => new Date(b.when) - new Date(a.when));
+}
+
+/** Puts a table of failed attempts into an element, the newest first. */
+function putFailures(place, failures) {
+	if (failures.length === 0) {
+		patchChildren(place, h("p", {}, "No attempt failed."));
+		return;
+	}
+	place.classList.add("failures");
+	putTable(place, {
 		caption: "Failed attempts",
 		columns: [
 			{ name: "trial", text: true }, { name: "architecture", arch: true }, { name: "attempt" }, { name: "trial has failed", text: true }, { name: "when", text: true },
 			{ name: "host", text: true }, { name: "device", text: true }, { name: "kind", text: true }, { name: "reason", text: true },
 		],
-		rows: failures.map(f => [f.trial, f.architecture, f.attempt, f.final ? "yes" : "no", minute(f.when), f.host, f.device, f.kind, f.reason]),
-	}));
+		rows: failedAttempts(failures).map(f =>
+			[trialName(f.trial), f.trial.architecture, f.number, f.failed ? "yes" : "no", minute(f.when), f.host, f.device, f.kind, f.reason]),
+		key: row => `${row[0]}, attempt ${row[2]}`,
+	});
 }
 
 /** Returns a heading and a list, or nothing if there are no faults. */

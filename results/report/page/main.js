@@ -1,8 +1,9 @@
 // Fills the top of the page and the toolbar, and adds all sections.
 
 function showTop() {
-	const { source, program, health, notes } = content;
-	byId("source-path").textContent = source.path;
+	const { health, notes } = content;
+	const source = { ...content.source, ...(state.status ? { path: state.status.path, format: state.status.format } : {}) };
+	setText(byId("source-path"), source.path);
 	const facts = [
 		["Format", source.format],
 		["Architectures", count(source.architectures)],
@@ -11,23 +12,28 @@ function showTop() {
 	if (health.last) {
 		facts.push(["Last trial finished", h("time", { datetime: health.last }, minute(health.last))]);
 	}
-	byId("facts").append(...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
-	byId("footer").append(`Made by ${program}. Plots are drawn by Apache ECharts (Apache License 2.0), which is part of this file.`);
-	if (notes?.length > 0) {
-		byId("notes").hidden = false;
-		byId("notes").querySelector("summary").textContent = plural(notes.length, "note");
-		byId("notes").querySelector("ul").append(...notes.map(note => h("li", {}, note)));
-	}
+	patchChildren(byId("facts"), ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+	setText(byId("footer"), isLive ? `Served by ${state.status?.program ?? "nb201"}. Plots are drawn by Apache ECharts (Apache License 2.0).`
+		: `Made by ${content.program}. Plots are drawn by Apache ECharts (Apache License 2.0), which is part of this file.`);
+	byId("notes").hidden = notes.length === 0;
+	setText(byId("notes").querySelector("summary"), plural(notes.length, "note"));
+	patchChildren(byId("notes").querySelector("ul"), ...notes.map(note => h("li", {}, note)));
 }
 
-function showNavigation() {
-	byId("sections").append(...[...document.querySelectorAll("main > section")].map(section =>
-		h("li", {}, h("a", { href: `#${section.id}` }, section.querySelector("h2").textContent))));
+/** Shows the sections that have something to show, and links to them. */
+function showSections() {
+	const isEmpty = content.groups.length === 0;
+	for (const part of document.querySelectorAll(".toolbar, main > section:not(#campaign, #health)")) part.hidden = isEmpty;
+	byId("campaign")?.toggleAttribute("hidden", !state.status?.campaign);
+	byId("health").hidden = isLive && isEmpty && content.health.damaged.length === 0;
+	byId("nothing").hidden = !isEmpty;
+	patchChildren(byId("nothing"), ...(isLive ? whyNothing() : ["No trial of the campaign has finished."]));
+	patchChildren(byId("sections"), ...[...document.querySelectorAll("main > section:not([hidden])")].map(section =>
+		h("li", { "data-key": section.id }, h("a", { href: `#${section.id}` }, section.querySelector("h2").textContent))));
 }
 
 /** Makes the choices of dataset, schedule and set follow each other. */
 function showChoices() {
-	const datasets = [...new Set(content.groups.map(g => g.dataset))];
 	const scheduleName = g => (g.schedule === String(g.epochs) ? groupEpochs(g) : `${g.schedule} (${groupEpochs(g)})`);
 	const groupsOf = dataset => content.groups.map((g, k) => [g, k]).filter(([g]) => g.dataset === dataset);
 	const controls = {
@@ -43,20 +49,19 @@ function showChoices() {
 	const fill = () => {
 		const group = shownGroup();
 		if (!group) return;
-		setOptions(byId("dataset"), datasets.map(d => [d, d]), group.dataset);
+		setOptions(byId("dataset"), [...new Set(content.groups.map(g => g.dataset))].map(d => [d, d]), group.dataset);
 		setOptions(byId("schedule"), groupsOf(group.dataset).map(([g, k]) => [String(k), scheduleName(g)]), String(state.group));
 		setOptions(byId("set"), group.sets.map((s, k) => [String(k), s.name]), String(state.set));
 	};
-	state.subscribe(changed => (changed.has("group") || changed.has("set")) && fill());
+	state.subscribe(changed => ["data", "group", "set"].some(name => changed.has(name)) && fill());
 	fill();
 }
 
 /** Adds a filter for each edge. They are in sight on wide windows, and fold away on narrow ones. */
 function showFilters() {
 	const edges = byId("edges"), filter = byId("filter");
-	const options = [["", "any"], ...content.operations.map(name => [name, name])];
 	edges.append(...edgeNames.map((name, edge) =>
-		labelledSelect(name, options, "", op => state.update({ edges: state.edges.with(edge, op) }), {
+		labelledSelect(name, [], "", op => state.update({ edges: state.edges.with(edge, op) }), {
 			"data-edge": String(edge), "aria-label": `Operation on the edge ${name}`,
 		})));
 	const reset = h("button", { type: "button", id: "reset", onclick: () => state.update({ edges: noFilter }) }, "Reset");
@@ -67,13 +72,14 @@ function showFilters() {
 	fold();
 	const show = () => {
 		const active = state.edges.some(op => op !== "");
+		const options = [["", "any"], ...content.operations.map(name => [name, name])];
 		edges.querySelectorAll("select").forEach((select, edge) => {
-			select.value = state.edges[edge];
+			setOptions(select, options, state.edges[edge]);
 			select.classList.toggle("set", select.value !== "");
 		});
 		reset.disabled = !active;
 		filter.classList.toggle("active", active);
-		byId("shown").textContent = `${count(state.shown.length)} of ${plural(data.n, "architecture")}`;
+		setText(byId("shown"), `${count(state.shown.length)} of ${plural(data.n, "architecture")}`);
 	};
 	state.subscribe(changed => changed.has("shown") && show());
 	show();
@@ -144,11 +150,11 @@ function showThemeButton() {
 	});
 }
 
-showTop();
 showChoices();
 showFilters();
 showSearch();
 showThemeButton();
+showCampaign();
 showCost();
 showCurves();
 showOperations();
@@ -156,7 +162,13 @@ showCells();
 showRanks();
 showAgainst();
 showHealth();
-showNavigation();
+const showFrame = () => {
+	showTop();
+	showSections();
+};
+state.subscribe(changed => (changed.has("data") || changed.has("status")) && showFrame());
+showFrame();
+if (isLive) startLive();
 
 // The plots in sight are drawn after the observers of their places have reported.
 requestAnimationFrame(() => requestAnimationFrame(async () => {

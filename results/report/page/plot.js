@@ -161,16 +161,18 @@ class Plot {
 	 * @param {string} spec.about one or two sentences: what is drawn, units, how to read it
 	 * @param {string} spec.section id of the element that the figure is added to
 	 * @param {Element[]} [spec.controls]
-	 * @param {string[]} [spec.uses] names in the state that the drawing depends on
+	 * @param {string[]} [spec.uses] names in the state that the drawing depends on, besides the data
+	 * @param {boolean} [spec.always] the plot has something to show even if no trial has finished
 	 * @param {function} spec.compute () => Drawing
 	 * @param {function} [spec.open] (point) => what a click does
 	 */
-	constructor({ name, title, about, section, controls = [], uses = ["group", "set", "shown"], compute, open }) {
-		Object.assign(this, { name, title, uses, compute });
+	constructor({ name, title, about, section, controls = [], uses = ["group", "set", "shown"], always = false, compute, open }) {
+		Object.assign(this, { name, title, uses, always, compute });
 		this.open = open ?? (point => point.arch >= 0 && openArchitecture(point.arch));
 		this.drawing = null; // nothing is computed yet, or it is stale
 		this.drawn = false;
 		this.current = -1; // the point that is marked
+		this.marked = null; // what it is; a later drawing may have it too
 		this.inSight = false;
 
 		this.canvas = h("div", {
@@ -194,7 +196,7 @@ class Plot {
 			this.frame, this.empty, this.summary, this.actions, this.table);
 		byId(section).append(this.figure);
 
-		state.subscribe(changed => this.uses.some(key => changed.has(key)) && this.invalidate());
+		state.subscribe(changed => ["data", ...this.uses].some(key => changed.has(key)) && this.invalidate());
 		new IntersectionObserver(([entry]) => {
 			this.inSight = entry.isIntersecting;
 			if (this.inSight && !this.drawn) this.schedule();
@@ -220,21 +222,22 @@ class Plot {
 
 	/** Returns what the plot shows. */
 	computed() {
-		this.drawing ??= this.compute();
+		this.drawing ??= this.always || content.groups.length > 0 ? this.compute() : { empty: "No trial has finished." };
 		return this.drawing;
 	}
 
 	draw() {
 		const drawing = this.computed();
 		const nothing = Boolean(drawing.empty);
+		const marked = this.marked;
 		this.leave();
 		this.drawn = true;
 		this.pixels = null;
 		this.orders = null;
 		for (const part of [this.frame, this.actions]) part.hidden = nothing;
 		this.empty.hidden = !nothing;
-		this.empty.textContent = drawing.empty ?? "";
-		this.summary.textContent = drawing.summary ?? "";
+		setText(this.empty, drawing.empty ?? "");
+		setText(this.summary, drawing.summary ?? "");
 		if (nothing) {
 			this.table.hidden = true;
 			this.tableButton.setAttribute("aria-expanded", "false");
@@ -254,6 +257,8 @@ class Plot {
 			...drawing.option(colours, this.chart.getWidth()),
 		}, { notMerge: true });
 		if (!this.table.hidden) this.fillTable();
+		const again = marked ? drawing.points.findIndex(p => p.label === marked.label && p.series === marked.series && (p.x === marked.x || p.arch >= 0 && p.y === marked.y)) : -1;
+		if (again >= 0) this.mark(again);
 	}
 
 	resize() {
@@ -331,6 +336,7 @@ class Plot {
 		const { points, describe = () => [], hit } = this.computed();
 		const point = points[i];
 		this.current = i;
+		this.marked = point;
 		const [x, y] = this.place(i);
 		const rect = this.canvas.getBoundingClientRect();
 		const lines = describe(point);
@@ -357,9 +363,10 @@ class Plot {
 	}
 
 	leave() {
+		if (this.current >= 0) tooltip.hidden = true; // it is this plot's
 		this.current = -1;
+		this.marked = null;
 		this.marker.hidden = true;
-		tooltip.hidden = true;
 		this.canvas.classList.remove("opens");
 	}
 
@@ -426,7 +433,7 @@ class Plot {
 
 	fillTable() {
 		const { columns, rows } = this.computed();
-		this.table.replaceChildren(makeTable({ caption: this.title, columns, rows }));
+		putTable(this.table, { caption: this.title, columns, rows });
 	}
 
 	save() {

@@ -150,7 +150,7 @@ function computeEarly(measures, list) {
 			epochs: known.map(at => m.epochs[at]), values: known.map(at => m.early[at]),
 		};
 	}).filter(line => line.values.length > 1);
-	list.replaceChildren(...lines.map(line => h("li", {}, swatch({ colour: line.look, dash: line.dash, symbol: line.look }), line.name)));
+	patchChildren(list, ...lines.map(line => h("li", {}, swatch({ colour: line.look, dash: line.dash, symbol: line.look }), line.name)));
 	if (lines.length === 0) return { empty: `${groupName(shownGroup())}: accuracies after early epochs are not known.` };
 	const quarter = line => line.values[line.epochs.findIndex(epoch => epoch + 1 >= (line.epochs.at(-1) + 1) / 4)];
 	return {

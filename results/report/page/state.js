@@ -9,11 +9,10 @@ function defaultSet(group) {
 	return names.length - 1;
 }
 
-/** Returns the position of the set of a group that has the name of the one before, or else the default. */
-function sameSet(before, group) {
-	const { name } = content.groups[before.group].sets[before.set];
-	const at = content.groups[group].sets.findIndex(s => s.name === name);
-	return at < 0 ? defaultSet(content.groups[group]) : at;
+/** Returns the position of the set of a group that has a name, or else the default. */
+function setNamed(name, group) {
+	const at = group.sets.findIndex(s => s.name === name);
+	return at < 0 ? defaultSet(group) : at;
 }
 
 /** Returns the position of the group with the most trials, of the longest schedule among equals. */
@@ -45,6 +44,7 @@ const state = {
 	edges: noFilter,
 	chosen: [], // positions of the architectures whose curves are drawn
 	shown: filtered(noFilter),
+	status: null, // of the campaign and the server, see live.js
 
 	listeners: [],
 	changed: new Set(),
@@ -55,18 +55,38 @@ const state = {
 	},
 
 	update(values) {
-		const before = { group: this.group, set: this.set };
-		if (this.changed.size === 0) requestAnimationFrame(() => this.notify());
+		const name = shownSet()?.name;
 		Object.assign(this, values);
-		Object.keys(values).forEach(name => this.changed.add(name));
-		if ("group" in values && !("set" in values)) this.update({ set: sameSet(before, this.group) });
+		this.mark(...Object.keys(values));
+		if ("group" in values && !("set" in values)) this.update({ set: setNamed(name, shownGroup()) });
 		if ("edges" in values) this.update({ shown: filtered(this.edges) });
+	},
+
+	/** Notifies of changes in the next frame. */
+	mark(...names) {
+		if (this.changed.size === 0) requestAnimationFrame(() => this.notify());
+		names.forEach(name => this.changed.add(name));
 	},
 
 	notify() {
 		const changed = this.changed;
 		this.changed = new Set();
 		this.listeners.forEach(fn => fn(changed));
+	},
+
+	/** Shows other data. What is chosen stays, as far as the data have it. */
+	replace(next) {
+		const group = shownGroup(), set = shownSet();
+		const chosen = this.chosen.map(i => data.index[i]);
+		data = next;
+		content = next.content;
+		const same = content.groups.findIndex(g => group && g.dataset === group.dataset && g.schedule === group.schedule && g.epochs === group.epochs);
+		this.group = same < 0 ? defaultGroup() : same;
+		this.set = shownGroup() ? setNamed(set?.name, shownGroup()) : 0;
+		if (shownSet()?.name !== set?.name || same < 0) this.mark("group", "set");
+		this.chosen = chosen.map(index => data.position(index)).filter(i => i >= 0);
+		this.shown = filtered(this.edges);
+		this.mark("data", "shown", "chosen");
 	},
 };
 if (content.groups.length > 0) state.set = defaultSet(content.groups[state.group]);
