@@ -54,7 +54,7 @@ func TestWatcher(t *testing.T) {
 				t.Fatal(err)
 			}
 			if missing != nil {
-				check(what+" is not removed, as it did not exist")
+				check(what + " is not removed, as it did not exist")
 				continue
 			}
 			check(what+" is removed", arch)

@@ -59,7 +59,7 @@ Words used in the help of all commands:
 	}{
 		{"Prepare a machine:", []*cobra.Command{newSetupCommand(), newDoctorCommand(), newDataCommand()}},
 		{"Train:", []*cobra.Command{newTrainCommand(), newPlanCommand(), newRunCommand(), newStatusCommand(), newSlurmCommand()}},
-		{"Use a benchmark:", []*cobra.Command{newQueryCommand(), newReportCommand(), newCompareCommand(), newVerifyCommand(), newExportCommand()}},
+		{"Use a benchmark:", []*cobra.Command{newQueryCommand(), newReportCommand(), newServeCommand(), newCompareCommand(), newVerifyCommand(), newExportCommand()}},
 		{"Examine architectures:", []*cobra.Command{newArchCommand(), newInitWeightsCommand(), newLatencyCommand(), newKernelsCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})

@@ -68,9 +68,11 @@ var layers = map[string][]string{
 	"scheduler/trainer": {"internal", "internal/backend", "configs", "cell", "data", "results", "train", "train/checkpoint", "scheduler/attempt", "scheduler/plan"},
 	"scheduler": {"internal", "internal/plugin", "configs", "cell", "results",
 		"scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status"},
+	"serve": {"internal", "configs", "cell", "results", "results/benchmark", "results/published", "results/summary", "results/report", "results/lookup",
+		"scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/status"},
 	"cmd": {"internal", "internal/plugin", "internal/programs", "internal/backend", "configs", "cell", "data",
 		"results", "results/benchmark", "results/published", "results/export", "results/verify", "results/compare", "results/report", "results/lookup", "results/plot", "train", "train/device",
-		"scheduler", "scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status", "scheduler/trainer"},
+		"scheduler", "scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status", "scheduler/trainer", "serve"},
 	"bench": {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "train", "train/device", gomlx},
 	"e2e":   {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "results/export", "results/verify", "train"},
 }

@@ -1,0 +1,76 @@
+package serve
+
+import (
+	"net/http"
+	"time"
+)
+
+// stream answers with the moment, and with each one that follows, as server-sent events. A client
+// that is slow receives fewer of them: none is kept for it.
+type stream struct {
+	live    *live
+	metrics *metrics
+}
+
+const (
+	// eventEvery is the least time between two events of a stream.
+	eventEvery = time.Second
+	// heartbeat is the longest time without a sign of life.
+	heartbeat = 15 * time.Second
+)
+
+// ServeHTTP implements [http.Handler].
+func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if open := s.metrics.streams.Add(1); open > maxStreams {
+		s.metrics.streams.Add(-1)
+		w.Header().Set("Retry-After", "5")
+		refuse(w, http.StatusServiceUnavailable, "too many streams of events are open; try again later, or use api/v1/status")
+		return
+	}
+	defer s.metrics.streams.Add(-1)
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no") // or a proxy holds events back
+	out := http.NewResponseController(w)
+	send := func(parts ...[]byte) bool {
+		extend(w)
+		for _, part := range parts {
+			if _, err := w.Write(part); err != nil {
+				return false
+			}
+		}
+		return out.Flush() == nil
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	quiet := time.NewTicker(heartbeat)
+	defer quiet.Stop()
+	for {
+		text, changed := s.live.current()
+		if !send([]byte("event: status\ndata: "), text, []byte("\n\n")) {
+			return
+		}
+		s.live.touch()
+		rest := time.NewTimer(eventEvery)
+		select {
+		case <-r.Context().Done():
+			rest.Stop()
+			return
+		case <-rest.C:
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-r.Context().Done():
+				return
+			case <-changed:
+				waiting = false
+			case <-quiet.C:
+				if !send([]byte(": \n\n")) {
+					return
+				}
+				s.live.touch()
+			}
+		}
+	}
+}

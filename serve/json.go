@@ -1,0 +1,52 @@
+package serve
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nb201/internal/inert"
+	"nb201/scheduler/attempt"
+)
+
+// marshalers returns how values are encoded: text is safe to print, and NaN and infinities, which JSON
+// lacks, are null.
+var marshalers = sync.OnceValue(func() *json.Marshalers {
+	return json.JoinMarshalers(
+		json.MarshalToFunc(func(e *jsontext.Encoder, v float64) error {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return e.WriteToken(jsontext.Null)
+			}
+			return errors.ErrUnsupported
+		}),
+		json.MarshalToFunc(func(e *jsontext.Encoder, v string) error { return e.WriteToken(jsontext.String(inert.Text(v))) }),
+		json.MarshalToFunc(func(e *jsontext.Encoder, v attempt.Kind) error {
+			return e.WriteToken(jsontext.String(inert.Text(string(v))))
+		}),
+	)
+})
+
+// numbers is a list of numbers, null where one is NaN. Lists of this kind are most of what the API
+// sends.
+type numbers []float64
+
+// MarshalJSONTo implements [json.MarshalerTo].
+func (n numbers) MarshalJSONTo(e *jsontext.Encoder) error {
+	text := make([]byte, 0, 20*len(n)+2)
+	text = append(text, '[')
+	for i, v := range n {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			text = append(text, "null"...)
+		} else {
+			text = strconv.AppendFloat(text, v, 'g', -1, 64)
+		}
+	}
+	return e.WriteValue(append(text, ']'))
+}

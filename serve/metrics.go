@@ -1,0 +1,142 @@
+package serve
+
+import (
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics serves what Prometheus wants to know: of the campaign, of its active runs and of this
+// server.
+type metrics struct {
+	live     *live
+	registry *prometheus.Registry
+	streams  atomic.Int64 // open
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newMetrics(l *live, program string) *metrics {
+	m := &metrics{
+		live: l, registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nb201_serve_requests_total", Help: "Requests answered, by route and status code.",
+		}, []string{"route", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "nb201_serve_request_seconds", Help: "Time to answer a request, by route; not of streams of events.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
+		}, []string{"route"}),
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "nb201_build_info", Help: "The program's version; always 1.",
+	}, []string{"version"})
+	build.WithLabelValues(program).Set(1)
+	streams := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "nb201_serve_streams", Help: "Open streams of events.",
+	}, func() float64 { return float64(m.streams.Load()) })
+	m.registry.MustRegister(m, build, streams, m.requests, m.seconds,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// count counts the answers of a handler.
+func (m *metrics) count(route string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		h.ServeHTTP(seen, r)
+		m.requests.WithLabelValues(route, strconv.Itoa(seen.status)).Inc()
+		if _, isStream := h.(*stream); !isStream {
+			m.seconds.WithLabelValues(route).Observe(time.Since(began).Seconds())
+		}
+	})
+}
+
+// statusWriter remembers the status code of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap returns the writer for [http.ResponseController].
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// metric returns the description of the metric nb201_NAME.
+func metric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("nb201_"+name, help, labels, nil)
+}
+
+// Describe implements [prometheus.Collector]. It sends nothing: which metrics exist depends on the
+// campaign.
+func (m *metrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements [prometheus.Collector]. It sends what is known of the campaign.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	missing := 0.0
+	m.live.mu.Lock()
+	if m.live.now.Missing != "" {
+		missing = 1
+	}
+	m.live.mu.Unlock()
+	gauge(metric("serve_benchmark_missing", "1 while the benchmark cannot be read, else 0."), missing)
+	s := m.live.campaign.Load()
+	if s == nil {
+		return
+	}
+	trials := metric("trials", "Trials of the plan by state; \"left\" are those neither done, damaged, running nor failed.", "dataset", "epochs", "state")
+	for _, g := range s.Trials {
+		for _, c := range []struct {
+			state string
+			count int
+		}{{"done", g.Done}, {"damaged", g.Damaged}, {"running", g.Running}, {"failed", g.Failed}, {"left", g.Left}} {
+			gauge(trials, float64(c.count), g.Dataset, strconv.Itoa(g.Epochs), c.state)
+		}
+	}
+	gauge(metric("trials_with_failures", "Trials that have failed attempts and are not finished."), float64(len(s.Failures)))
+	gauge(metric("trial_hours_done", "Hours that finished trials took, estimated from a sample of them."), s.Hours.Done)
+	if s.Hours.Left > 0 {
+		gauge(metric("seconds_left", "Estimated seconds until the active runs are done."), s.Hours.Left*3600)
+	}
+	paused := metric("run_paused", "1 while the run starts no trials because disk space or memory is short.", "host", "pid")
+	finished := metric("run_trials_finished", "Trials that the run has finished.", "host", "pid")
+	running := metric("worker_running", "1 while the worker has a trial, else 0.", "host", "pid", "device", "worker")
+	images := metric("worker_images_per_second", "Images that the worker trains on or evaluates per second.", "host", "pid", "device", "worker")
+	for _, r := range s.Runs {
+		if r.Stale != "" {
+			continue
+		}
+		run := []string{r.Host, strconv.Itoa(r.PID)}
+		gauge(paused, oneIf(r.Paused != ""), run...)
+		gauge(finished, float64(r.Finished), run...)
+		for _, w := range r.Workers {
+			labels := append(run[:2:2], w.Device, strconv.Itoa(w.Index))
+			gauge(running, oneIf(w.Trial != nil), labels...)
+			gauge(images, w.ImagesPerSecond, labels...)
+		}
+	}
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

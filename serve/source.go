@@ -1,0 +1,120 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"nb201/results"
+	"nb201/results/benchmark"
+	"nb201/results/published"
+)
+
+// source is the benchmark that is served. A campaign may grow, and a published file may be replaced.
+type source struct {
+	path     string
+	campaign bool
+	watcher  *results.Watcher // of a campaign
+	options  []published.Option
+
+	opened os.FileInfo // of path, when benchmark was opened; not of a campaign
+
+	mu        sync.RWMutex // held while benchmark is read
+	benchmark *benchmark.Benchmark
+}
+
+// openSource opens the benchmark at path. A campaign need not have a finished trial.
+func openSource(ctx context.Context, path string, indexing published.Option) (*source, error) {
+	s := &source{path: path, campaign: isCampaign(path)}
+	if indexing != nil {
+		s.options = []published.Option{indexing}
+	}
+	if s.campaign {
+		c := results.Campaign{Dir: path}
+		s.watcher = c.Watch()
+		s.benchmark = published.OfCampaign(c, nil)
+		return s, nil
+	}
+	err := s.reopen(ctx)
+	return s, err
+}
+
+// isCampaign reports whether a directory has a plan or records.
+func isCampaign(dir string) bool {
+	for _, name := range []string{"plan.json", "trials"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// reopen opens the published file or directory, and then closes the one before.
+func (s *source) reopen(ctx context.Context) error {
+	info, err := os.Stat(s.path)
+	var b *benchmark.Benchmark
+	if err == nil || errors.Is(err, fs.ErrNotExist) { // of a missing file, Open's error is better
+		b, err = published.Open(ctx, s.path, s.options...)
+	}
+	if err != nil {
+		return err
+	}
+	s.opened = info
+	s.replace(b)
+	return nil
+}
+
+// replace makes b the benchmark that is read.
+func (s *source) replace(b *benchmark.Benchmark) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.benchmark != nil {
+		_ = s.benchmark.Close() // it was only read
+	}
+	s.benchmark = b
+}
+
+// read calls do with the benchmark, which is not closed meanwhile.
+func (s *source) read(do func(*benchmark.Benchmark) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return do(s.benchmark)
+}
+
+func (s *source) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.benchmark.Close()
+}
+
+// changes says what has changed in a source.
+type changes struct {
+	archs []int // whose trials have changed
+	all   bool  // it is another benchmark
+}
+
+// follow finds out what has changed since the last call, and makes the benchmark follow. The error
+// says why the benchmark cannot be read now.
+func (s *source) follow(ctx context.Context) (changes, error) {
+	if s.campaign {
+		changed, archs, err := s.watcher.Changed(ctx)
+		if len(changed) > 0 {
+			s.replace(published.OfCampaign(results.Campaign{Dir: s.path}, archs))
+		}
+		return changes{archs: changed}, err
+	}
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return changes{}, err
+	}
+	if os.SameFile(info, s.opened) && info.ModTime().Equal(s.opened.ModTime()) && info.Size() == s.opened.Size() {
+		return changes{}, nil
+	}
+	if err := s.reopen(ctx); err != nil {
+		return changes{}, err
+	}
+	return changes{all: true}, nil
+}
