@@ -223,6 +223,83 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// TestRead compares what is kept with what was measured.
+func TestRead(t *testing.T) {
+	all := []results.Trial{
+		{Arch: 17, Dataset: "cifar100", Epochs: 12, Seed: 9}, {Arch: 4, Dataset: "cifar100", Epochs: 12, Seed: 8}, {Arch: 4, Dataset: "cifar100", Epochs: 12, Seed: 7},
+	}
+	m := newMemory()
+	var records []*results.Record // of all
+	for i, trial := range all {
+		r := resultstest.Record(t, trial)
+		records = append(records, r)
+		if m.archs[trial.Arch] == nil {
+			m.archs[trial.Arch], _ = benchmark.NewArchitecture(trial.Arch)
+		}
+		switch i {
+		case 0: // no x-test, and more images
+			r.Eval = r.Eval[:2]
+			r.Train.Images++
+		case 1: // an accuracy out of range, and a loss and times that are missing
+			r.Eval[0].Top1[11] = -1
+			r.Train.Loss[11] = math.Inf(1)
+			r.Latency, r.Train.Seconds = nil, r.Train.Seconds[1:]
+		}
+		m.archs[trial.Arch].Add("12", benchmark.FromRecord(r))
+	}
+	SetMaxValues(t, 5*2*8*2) // 5 epochs of 2 architectures with 2 trials on 4 sets
+	s, err := Read(t.Context(), m.benchmark(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(s.Archs, []int{4, 17}) || s.Trials() != 3 || s.LeftOut != 1 || len(s.Groups) != 1 || s.Damaged != nil {
+		t.Fatalf("%+v", s)
+	}
+	g := s.Groups[0]
+	if want := []Set{{"train", 50001}, {"ori-test", 10000}, {"x-test", 5000}, {"x-valid", 5000}}; !slices.Equal(g.Sets, want) {
+		t.Errorf("sets %v", g.Sets)
+	}
+	if want := []int{0, 3, 6, 8, 11}; g.Dataset != "cifar100" || g.Schedule != "12" || g.Epochs != 12 || !slices.Equal(g.Grid, want) {
+		t.Errorf("group %s %s %d, epochs %v", g.Dataset, g.Schedule, g.Epochs, g.Grid)
+	}
+	for i, k := range []int{2, 1, 0} { // by architecture and seed
+		got, r := &g.Trials[i], records[k]
+		if got.Arch != r.Arch || got.Seed != r.Seed || got.FLOPs != r.FLOPs || got.Params != r.Params || math.IsNaN(got.Latency) != (k == 1) || math.IsNaN(got.Seconds) != (k == 1) {
+			t.Errorf("trial %d: %+v", i, got)
+		}
+		made := got.Made.Properties.Value()
+		if made.Device != r.Device || made.Kernels != r.Versions.Kernels || made.Batch != r.Recipe.Batch || made.Attempts != 1 ||
+			!got.Made.Started.Equal(r.Started) || got.Made.Spent.Seconds() < r.Seconds()-1e-6 {
+			t.Errorf("trial %d was made %+v, %+v", i, got.Made, made)
+		}
+		curves := map[string]results.Curve{benchmark.TrainingSet: r.Train.Curve}
+		for _, e := range r.Eval {
+			curves[e.Set] = e.Curve
+		}
+		for set, info := range g.Sets {
+			curve, has := curves[info.Name]
+			has = has && !(k == 1 && info.Name == "ori-test")
+			lost := k == 1 && info.Name == benchmark.TrainingSet // the last loss
+			near := func(what string, got float64, values []float64, at int, missing bool) {
+				t.Helper()
+				if !has || missing {
+					if !math.IsNaN(got) {
+						t.Errorf("trial %d, %s, %s: %v is not missing", i, info.Name, what, got)
+					}
+				} else if !(math.Abs(got-values[at]) < 1e-5) {
+					t.Errorf("trial %d, %s, %s: %v instead of %v", i, info.Name, what, got, values[at])
+				}
+			}
+			near("accuracy", got.Sets[set].Top1, curve.Top1, 11, false)
+			near("loss", got.Sets[set].Loss, curve.Loss, 11, lost)
+			for at, epoch := range g.Grid {
+				near("curve", g.Top1At(got, set, at), curve.Top1, epoch, false)
+				near("loss curve", g.LossAt(got, set, at), curve.Loss, epoch, lost && at == 4)
+			}
+		}
+	}
+}
+
 // TestCampaign follows a campaign on the disk from its first trial.
 func TestCampaign(t *testing.T) {
 	c := results.Campaign{Dir: t.TempDir()}
@@ -363,7 +440,7 @@ func TestBound(t *testing.T) {
 		delete(m.archs, index)
 		update(index)
 	}
-	// Few become many at once.
+	// Few become many at once: only a few may be read to find out that little is affordable.
 	for index := range archs {
 		a, _ := benchmark.NewArchitecture(index)
 		a.Add("60", benchmark.FromRecord(trial))
@@ -371,11 +448,17 @@ func TestBound(t *testing.T) {
 	}
 	update(0)
 	all := slices.Sorted(maps.Keys(m.archs))
-	s, err := s.Update(t.Context(), m.benchmark(), all, nil)
-	if err != nil {
-		t.Fatal(err)
+	for _, before := range []*Summary{s, {}} {
+		m.reads.Store(0)
+		after, err := before.Update(t.Context(), m.benchmark(), all, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reads := m.reads.Load(); reads > archs+2*16 {
+			t.Errorf("%d architectures became %d with %d readings", len(before.Archs), archs, reads)
+		}
+		check(t, "many at once", after, m.benchmark())
 	}
-	check(t, "many at once", s, m.benchmark())
 }
 
 // TestConcurrent reads summaries while later ones are made of them.
