@@ -55,7 +55,7 @@ var layers = map[string][]string{
 	"results/lookup":    {"internal", "configs", "cell", "results", "results/benchmark"},
 	"results/plot":      {"internal", "configs", "cell", "results", "results/benchmark"},
 	// Their tests query what was written and read again.
-	"results" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published", "results/export", "results/verify", "results/compare"},
+	"results" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/tables", "results/published", "results/export", "results/verify", "results/compare", "results/summary"},
 	"train":             {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "results", "results/benchmark", "results/published", "train/device", "train/checkpoint", "train/traintest", gomlx},
 	"train/traintest":   {"internal"},
 	"train/device":      {"internal", "internal/plugin", "internal/backend", "configs", "cell", "cell/network", "data", "train/traintest", gomlx},

@@ -289,3 +289,42 @@ func TestDamage(t *testing.T) {
 		t.Errorf("canceled: %v", err)
 	}
 }
+
+// TestNew checks that a summary that was updated gives the page that a benchmark gives when it is read.
+func TestNew(t *testing.T) {
+	all := trials(4, 17, 200)
+	c := resultstest.Fill(t, all[:9]...)
+	s, err := summary.Read(t.Context(), open(t, c.Dir), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, trial := range all[9:] {
+		r := resultstest.Record(t, trial)
+		r.Device, r.Attempts = "cuda:0", 2
+		if err := c.Publish(r, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := open(t, c.Dir)
+	if s, err = s.Update(t.Context(), b, []int{4, 17, 200}, nil); err != nil {
+		t.Fatal(err)
+	}
+	page := func(r *Report, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page strings.Builder
+		if err := r.WriteHTML(&page); err != nil {
+			t.Fatal(err)
+		}
+		return page.String()
+	}
+	updated, read := page(New(s, b, Options{})), page(Make(t.Context(), b, Options{}))
+	if updated != read || !strings.Contains(updated, fmt.Sprintf(`{"name":"cuda:0","trials":%d,`, len(all)-9)) {
+		t.Error("the page of the updated summary differs, or has other devices")
+	}
+	if _, err := New(new(summary.Summary), b, Options{}); !usage.Is(err) {
+		t.Errorf("without a trial: %v", err)
+	}
+}

@@ -189,5 +189,12 @@ func (t *Trial) equal(other *Trial) bool {
 		same(t.FLOPs, other.FLOPs) && same(t.Params, other.Params) && same(t.Latency, other.Latency) && same(t.Seconds, other.Seconds) &&
 		slices.EqualFunc(t.Sets, other.Sets, func(a, b Values) bool { return same(a.Top1, b.Top1) && same(a.Loss, b.Loss) }) &&
 		slices.EqualFunc(t.curves, other.curves, func(a, b float32) bool { return same(float64(a), float64(b)) }) &&
-		(t.Made == other.Made || t.Made != nil && other.Made != nil && *t.Made == *other.Made)
+		t.Made.equal(other.Made)
+}
+
+func (m *Made) equal(other *Made) bool {
+	if m == nil || other == nil {
+		return m == other
+	}
+	return m.Properties == other.Properties && m.Started.Equal(other.Started) && m.Finished.Equal(other.Finished) && m.Spent == other.Spent
 }
