@@ -33,15 +33,22 @@ func campaignReader() reader {
 			return nil, nil
 		},
 		open: func(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
-			c := results.Campaign{Dir: o.path}
-			archs, err := c.Architectures()
+			archs, err := results.Campaign{Dir: o.path}.Architectures()
 			if err != nil {
 				return nil, err
 			}
-			return benchmark.New(o.path, CampaignFormat, cell.Count, archs, campaignSource{c}), nil
+			return newCampaign(o.path, archs), nil
 		},
 		recognise: recogniseRecord,
 	}
+}
+
+// NewCampaign returns the benchmark of a campaign that has not finished a trial yet, and therefore
+// has no directory trials/, without which [Open] refuses it.
+func NewCampaign(dir string) *benchmark.Benchmark { return newCampaign(dir, nil) }
+
+func newCampaign(dir string, archs []int) *benchmark.Benchmark {
+	return benchmark.New(dir, CampaignFormat, cell.Count, archs, campaignSource{results.Campaign{Dir: dir}})
 }
 
 // recogniseRecord recognises the record of a trial, and the plan of a campaign.

@@ -593,7 +593,6 @@ func TestLiveLooks(t *testing.T) {
 					continue
 				}
 				p.eval(`document.querySelectorAll(".numbers").forEach(e => { e.style.display = "none" })`)
-				p.FullScreenshot(filepath.Join(to, name+"-whole.png"))
 				p.Show(browsertest.Options{Width: width, Height: 9000, Dark: dark}) // all plots are in sight, and drawn
 				p.pause(time.Second)
 				p.ElementScreenshot("#campaign", filepath.Join(to, name+"-campaign.png"))
