@@ -53,7 +53,7 @@ over the seeds, for some of the epochs; the page says so. Its other numbers are 
 			if err != nil {
 				return err
 			}
-			b, err := openBenchmark(c, args[0])
+			b, err := openBegun(c, args[0])
 			if err != nil {
 				return err
 			}

@@ -298,6 +298,12 @@ func (p livePage) eval(script string) {
 	p.Do(chromedp.Evaluate[chromedp.Void](script))
 }
 
+// pause lets the page draw what it is about to.
+func (p livePage) pause(d time.Duration) {
+	p.t.Helper()
+	browsertest.Eval[any](p.Page, fmt.Sprintf("new Promise(done => setTimeout(done, %d))", d.Milliseconds()))
+}
+
 // waitForText waits until an element contains a text.
 func (p livePage) waitForText(selector, text string) {
 	p.t.Helper()
@@ -350,15 +356,15 @@ func TestLive(t *testing.T) {
 		addEventListener("scroll", () => nb201.shifts++);
 		document.addEventListener("focusout", () => nb201.shifts++);
 	}`)
-	p.eval(`new Promise(done => setTimeout(done, 200)).then(() => { nb201.shifts = 0; nb201.top = scrollY; })`)
-	p.WaitFor(`nb201.top`)
+	p.pause(200 * time.Millisecond)
+	p.eval(`nb201.shifts = 0; nb201.top = scrollY`)
 	s.show(grown(t, 12), "12")
 	p.waitForText("#shown", "12 of 12 architectures")
 	p.WaitFor(`nb201.plots.cost.points().length === 12 && document.querySelectorAll("[data-plot=cost] .numbers tbody tr").length === 12`)
 	const kept = `[document.querySelector("#dataset").value, document.querySelector("#set").selectedOptions[0].text,
 		document.querySelector("[data-plot=curves] select").value, document.querySelector("#notes").open, document.activeElement === nb201.kept,
-		nb201.kept.dataset.arch, Math.abs(scrollY - nb201.top) < 2].join()`
-	if got := browsertest.Eval[string](p.Page, kept); got != "cifar100,x-valid,loss,true,true,662,true" {
+		nb201.kept.dataset.arch, nb201.shifts, scrollY - nb201.top].join()`
+	if got := browsertest.Eval[string](p.Page, kept); got != "cifar100,x-valid,loss,true,true,662,0,0" {
 		t.Errorf("after more data, the page shows %s", got)
 	}
 
@@ -517,4 +523,82 @@ func TestLiveReading(t *testing.T) {
 	p.waitForText("#shown", "3 of 3 architectures")
 	p.checkSections("cost", "learning", "operations", "cells", "ranks", "health")
 	p.checkQuiet()
+}
+
+// busyCampaign is a campaign with 24 workers on 8 devices, failures and faults.
+func busyCampaign(epoch int) object {
+	var workers []object
+	for i := range 24 {
+		arch := i * 331
+		if i == 23 {
+			arch = -1
+		}
+		workers = append(workers, worker(fmt.Sprintf("cuda:%d", i/3), i%3, arch, max(epoch-i%5, 0)))
+	}
+	c := campaignStatus(13, 2, workers...)
+	c["failures"] = []object{
+		failure(4303, "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 3221225472 bytes", 3), failure(4634, "the loss is not finite after epoch 3", 1),
+	}
+	c["runs"] = append(c["runs"].([]object), object{
+		"host": "node2", "pid": 99, "started": "2026-01-02T03:00:00Z", "workers": []object{}, "finished": 1, "failed": 0,
+		"last_hour": object{"seconds": 0, "trials": 0, "images": 0}, "seen": "2026-01-02T03:01:05Z", "stale": "silent for 13m00s",
+	})
+	c["problems"] = []string{"running/node3-7.json: the file is damaged"}
+	return c
+}
+
+// TestLiveLooks checks that the live page is accessible and fits windows of all widths. NB201_SCREENSHOTS
+// names a directory that keeps the pictures.
+func TestLiveLooks(t *testing.T) {
+	needs.Chromium(t)
+	needs.Axe(t)
+	to := os.Getenv("NB201_SCREENSHOTS")
+	if to == "" {
+		to = t.TempDir()
+	}
+	full, none := grown(t, 13), grown(t, 0)
+	for _, test := range []struct {
+		name   string
+		report *Report
+		status object
+	}{
+		{"busy", full, object{"campaign": busyCampaign(9), "failures": 2}},
+		{"begun", none, object{"campaign": campaignStatus(0, 0, worker("cpu", 0, 331, 2))}},
+		{"reading", nil, object{"reading": object{"done": 1024, "total": 15625}, "missing": "tour: permission denied"}},
+	} {
+		s := newLiveServer(t)
+		if test.report != nil {
+			s.show(test.report, "1")
+		}
+		s.set(test.status)
+		p := openLive(t, s, browsertest.Options{})
+		if test.report == full {
+			p.waitForText("#shown", "13 of 13")
+			// Controls, tables and the dialog that scripts draw must not violate the policy either.
+			p.eval(`document.querySelectorAll("[data-action=table]").forEach(button => button.click())`)
+		}
+		for _, width := range []int{390, 1024, 1920} {
+			for _, dark := range []bool{false, true} {
+				name := fmt.Sprintf("live-%s-%d-%s", test.name, width, map[bool]string{false: "light", true: "dark"}[dark])
+				p.Show(browsertest.Options{Width: width, Height: 900, Dark: dark})
+				p.pause(500 * time.Millisecond)
+				if wide := browsertest.Eval[float64](p.Page, `document.scrollingElement.scrollWidth - innerWidth`); wide > 0 {
+					t.Errorf("%s: the page is %v pixels wider than the window", name, wide)
+				}
+				for _, v := range p.Axe() {
+					t.Errorf("%s: %s (%s): %s\n%s", name, v.ID, v.Impact, v.Help, strings.Join(v.Nodes[:min(len(v.Nodes), 5)], "\n"))
+				}
+				p.Screenshot(filepath.Join(to, name+".png"))
+				if test.report != full {
+					continue
+				}
+				p.eval(`document.querySelectorAll(".numbers").forEach(e => { e.style.display = "none" })`)
+				p.Show(browsertest.Options{Width: width, Height: 9000, Dark: dark}) // all plots are in sight, and drawn
+				p.pause(time.Second)
+				p.ElementScreenshot("#campaign", filepath.Join(to, name+"-campaign.png"))
+				p.eval(`document.querySelectorAll(".numbers").forEach(e => { e.style.display = "" })`)
+			}
+		}
+		p.checkQuiet()
+	}
 }

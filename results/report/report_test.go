@@ -283,6 +283,18 @@ func TestDamage(t *testing.T) {
 	if _, err := Make(t.Context(), open(t, c.Dir), Options{}); !usage.Is(err) {
 		t.Errorf("without a trial: %v", err)
 	}
+	// The page of a campaign has its progress even then.
+	r, err = Make(t.Context(), open(t, c.Dir), Options{Campaign: object{"problems": []string{"a problem"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page strings.Builder
+	if err := r.WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	if r.Trials() != 0 || r.Architectures() != 0 || len(r.Damaged()) != len(all) || !strings.Contains(page.String(), "a problem") {
+		t.Errorf("%d trials of %d architectures, %d damaged", r.Trials(), r.Architectures(), len(r.Damaged()))
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Make(ctx, open(t, c.Dir), Options{}); !errors.Is(err, context.Canceled) {

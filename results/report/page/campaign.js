@@ -10,6 +10,7 @@ function showCampaign() {
 		section.remove();
 		return;
 	}
+	section.after(document.querySelector(".toolbar")); // which chooses what the sections below show
 	const part = (attributes = {}) => section.appendChild(h("div", attributes));
 	const sentence = section.appendChild(h("p", { class: "state" }));
 	const bar = part({ class: "progress" });
@@ -19,7 +20,7 @@ function showCampaign() {
 	const pair = part({ class: "pair" });
 	const devices = pair.appendChild(h("div", { class: "workers" }));
 	const groups = pair.appendChild(h("div"));
-	const faults = part();
+	const faults = part({ class: "lists" });
 	const failures = part();
 	const cut = section.appendChild(h("p", { class: "about", hidden: true }));
 	const refresh = () => {
@@ -110,22 +111,28 @@ function campaignFacts({ last_hour: hour, hours, totals, runs, ...campaign }) {
 /** Returns a table of the workers of active runs. */
 function workerTable(campaign) {
 	const workers = workersOf(campaign);
-	const pass = (p, name) => (p ? `${name ? `${p.set} ` : ""}${percent(p.top1_percent)}` : missingText);
 	return {
 		caption: "Workers",
 		columns: [
 			{ name: "host", text: true }, { name: "device", text: true }, { name: "architecture", arch: true }, { name: "trial", text: true },
 			{ name: "stage", text: true }, { name: "epoch", text: true }, { name: "images/s", format: count }, { name: "loss", format: short },
-			{ name: "training", text: true }, { name: "evaluation", text: true }, { name: "for", format: duration },
+			{ name: "training, %", format: fixed(2) }, { name: "evaluation, %", text: true }, { name: "for", format: duration },
 		],
 		rows: workers.map(w => [
-			w.host, deviceName(w, workers), w.trial?.architecture, w.trial ? `${w.trial.dataset}, ${plural(w.trial.epochs, "epoch")}, seed ${w.trial.seed}` : missingText,
-			w.attempt > 1 ? `${w.stage}, attempt ${w.attempt}` : w.stage, w.epochs > 0 ? `${w.epoch ?? 0} of ${w.epochs}` : missingText,
-			w.images_per_second > 0 ? Math.round(w.images_per_second) : NaN, w.last_training?.loss, pass(w.last_training), pass(w.last_evaluation, true),
+			w.host, deviceName(w, workers), w.trial?.architecture, w.trial ? `${w.trial.dataset}, seed ${w.trial.seed}` : missingText,
+			w.attempt > 1 ? `${w.stage}, attempt ${w.attempt}` : w.stage, epochOf(w),
+			w.images_per_second > 0 ? Math.round(w.images_per_second) : NaN, w.last_training?.loss, w.last_training?.top1_percent,
+			w.last_evaluation ? `${w.last_evaluation.set} ${fixed(2)(w.last_evaluation.top1_percent)}` : missingText,
 			Math.max(0, (new Date(w.seen) - new Date(w.since)) / 1000),
 		]),
 		key: row => `${row[0]} ${row[1]}`,
 	};
+}
+
+/** Says in which epoch of how many a worker is, as nb201 status does. */
+function epochOf({ trial, epoch = 0, epochs = 0 }) {
+	if (!trial) return missingText;
+	return epochs > 0 ? `${epoch + 1} of ${epochs}` : `${missingText} of ${trial.epochs}`;
 }
 
 /** Names the device of a worker, with the worker's number if others share the device. */
@@ -191,6 +198,15 @@ function runningTrials() {
 	});
 }
 
+/** Names a trial by its architecture and what distinguishes it from the other trials in progress. */
+function shortName(trial, trials) {
+	const differs = field => trials.some(other => other.trial[field] !== trial[field]);
+	return [
+		`Architecture ${trial.architecture}`, ...(differs("dataset") ? [trial.dataset] : []), ...(differs("epochs") ? [plural(trial.epochs, "epoch")] : []),
+		...(differs("seed") ? [`seed ${trial.seed}`] : []),
+	].join(", ");
+}
+
 /** Returns the lines of trials in progress on a set. A worker's lines always look the same. */
 function linesOf(trials, { loss, set }) {
 	return trials.flatMap(({ at, trial, curves }) => {
@@ -198,7 +214,7 @@ function linesOf(trials, { loss, set }) {
 		const all = curve?.[loss ? "loss" : "top1_percent"] ?? [];
 		const known = all.flatMap((v, k) => (v === null ? [] : [k]));
 		return known.length === 0 ? [] : [{
-			name: trialName(trial).replace(/^a/, "A"), arch: data.position(trial.architecture), last: trial.epochs - 1,
+			trial, name: shortName(trial, trials), arch: data.position(trial.architecture), last: trial.epochs - 1,
 			look: at % symbols.length, dash: Math.floor(at / symbols.length), epochs: known.map(k => curve.epochs[k]), values: known.map(k => all[k]),
 		}];
 	});
@@ -211,8 +227,12 @@ function computeProgress(lines, { loss, set }) {
 	return {
 		summary: `${plural(lines.length, "trial")} in progress. ${set}, last: `
 			+ lines.slice(0, maxChosen).map(line => `${line.name}: ${text(line.values.at(-1))}`).join("; ") + (lines.length > maxChosen ? "; ..." : "."),
-		columns: [{ name: "trial" }, { name: "set" }, { name: "epoch" }, { name: loss ? measure : `${measure}, %`, format: loss ? short : fixed(2) }],
-		rows: lines.flatMap(line => line.epochs.map((epoch, k) => [line.name, set, epoch, line.values[k]])),
+		columns: [
+			{ name: "architecture", arch: true }, { name: "dataset" }, { name: "epochs" }, { name: "seed" }, { name: "set" }, { name: "epoch" },
+			{ name: loss ? measure : `${measure}, %`, format: loss ? short : fixed(2) },
+		],
+		rows: lines.flatMap(({ trial, epochs, values }) =>
+			epochs.map((epoch, k) => [trial.architecture, trial.dataset, trial.epochs, trial.seed, set, epoch, values[k]])),
 		points: lines.flatMap((line, series) => line.epochs.map((x, k) => ({ label: line.name, arch: line.arch, x, y: line.values[k], series }))),
 		describe: ({ x, y }) => [["epoch", count(x)], [`${measure}, ${set}`, text(y)]],
 		height: 320,

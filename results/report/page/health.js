@@ -81,8 +81,8 @@ function putFailures(place, failures) {
 			{ name: "host", text: true }, { name: "device", text: true }, { name: "kind", text: true }, { name: "reason", text: true },
 		],
 		rows: failedAttempts(failures).map(f =>
-			[trialName(f.trial), f.trial.architecture, f.number, f.failed ? "yes" : "no", minute(f.when), f.host, f.device, f.kind, f.reason]),
-		key: row => `${row[0]}, attempt ${row[2]}`,
+			[`${f.trial.dataset}, ${plural(f.trial.epochs, "epoch")}, seed ${f.trial.seed}`, f.trial.architecture, f.number, f.failed ? "yes" : "no", minute(f.when), f.host, f.device, f.kind, f.reason]),
+		key: row => row.slice(0, 3).join(),
 	});
 }
 

@@ -432,8 +432,8 @@ class Plot {
 	}
 
 	fillTable() {
-		const { columns, rows } = this.computed();
-		putTable(this.table, { caption: this.title, columns, rows });
+		const { empty, columns, rows } = this.computed();
+		if (!empty) putTable(this.table, { caption: this.title, columns, rows });
 	}
 
 	save() {
