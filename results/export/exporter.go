@@ -413,8 +413,13 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 	}
 	if e.writer.listed {
 		r.Listed = cell.Count
-		last := parts[len(parts)-1].Architectures
-		if last[len(last)-1] == r.Architectures-1 { // architectures are in order, each once
+		last := 0
+		for _, p := range parts { // the last parts may have none
+			for _, a := range p.Architectures {
+				last = a
+			}
+		}
+		if last == r.Architectures-1 { // architectures are in order, each once
 			r.Listed = r.Architectures
 		}
 	}
