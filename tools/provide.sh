@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what checks and tests need besides Go, unless it is installed:
 #
-#   tools/provide.sh packages   a C compiler, make, shellcheck, xz, Python, Slurm, Chromium and
-#                               npm, with apt-get, as root or with sudo
+#   tools/provide.sh packages   a C compiler, make, curl, shellcheck, xz, Python, Slurm, Chromium
+#                               and npm, with apt-get, as root or with sudo
 #   tools/provide.sh python     a virtual environment in .venv with tools/requirements.txt and
 #                               Pillow, for NB201_PYTHON
 #   tools/provide.sh axe        axe-core in .cache/axe, with npm, and prints its path, for NB201_AXE
@@ -33,6 +33,7 @@ packages() {
 	local missing=() admin=()
 	command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 	command -v make >/dev/null || missing+=(make)
+	command -v curl >/dev/null || missing+=(curl)
 	command -v shellcheck >/dev/null || missing+=(shellcheck)
 	command -v xz >/dev/null || missing+=(xz-utils)
 	python3 -c 'import ensurepip, lzma, venv' 2>/dev/null || missing+=(python3 python3-venv)
