@@ -22,7 +22,7 @@ type Watcher struct {
 	archs    map[int]archRecords
 }
 
-// archRecords is what a Watcher knows of an architecture's records.
+// archRecords holds what a Watcher knows of the records of an architecture.
 type archRecords struct {
 	dirs    []dirTime // the architecture's directory, and those in it
 	settled bool      // no directory can change without its time changing

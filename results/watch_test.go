@@ -64,7 +64,7 @@ func TestWatcher(t *testing.T) {
 				continue
 			}
 			check(what+" loses a record", arch)
-		default: // as a record is published: with a name of its own, then renamed
+		default: // as a record is published: with another name, then renamed
 			if err := os.MkdirAll(filepath.Dir(record), 0o777); err != nil {
 				t.Fatal(err)
 			}

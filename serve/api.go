@@ -269,7 +269,7 @@ type trialRow struct {
 	Measured []lastRow `json:"measured"` // after the last epoch; the training set first
 }
 
-// lastRow is what was measured on a set after the last epoch.
+// lastRow holds the measures of a set after the last epoch.
 type lastRow struct {
 	Set  string `json:"set"`
 	Top1 number `json:"top1_percent"`

@@ -10,7 +10,7 @@ import (
 	"nb201/results/summary"
 )
 
-// data is what is known of the finished trials at a time. It does not change.
+// data holds what is known of the finished trials at a time. It does not change.
 type data struct {
 	version string
 	summary *summary.Summary
