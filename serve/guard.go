@@ -85,7 +85,9 @@ func extend(w http.ResponseWriter) {
 func isForeign(r *http.Request) bool {
 	if origin, sent := r.Header["Origin"]; sent {
 		u, err := url.Parse(strings.Join(origin, ","))
-		return err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host != r.Host
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host != r.Host {
+			return true
+		}
 	}
 	switch site := r.Header.Get("Sec-Fetch-Site"); site {
 	case "", "same-origin", "none":
