@@ -45,6 +45,9 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
+	if r.ContentLength != 0 {
+		h.Set("Connection", "close") // or net/http reads the body before it sends the answer
+	}
 	switch {
 	case !g.hosts.include(r.Host):
 		refuse(w, http.StatusMisdirectedRequest, "the server does not answer to the host name "+r.Host+"; name it with nb201 serve --host")
