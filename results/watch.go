@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -46,10 +47,12 @@ func (c Campaign) Watch() *Watcher {
 func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error) {
 	folders, err := entryNames(w.campaign.Dir, "trials")
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, gone := os.Stat(w.campaign.Dir); gone != nil {
-			return nil, nil, gone
-		}
 		err = nil
+	}
+	if info, gone := os.Stat(w.campaign.Dir); gone != nil {
+		err = gone
+	} else if !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: w.campaign.Dir, Err: syscall.ENOTDIR}
 	}
 	if err != nil {
 		return nil, nil, err

@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"os"
 	"slices"
 
 	"nb201/results/benchmark"
@@ -53,6 +54,10 @@ func (b *builder) build(ctx context.Context, program string, progress benchmark.
 		} else {
 			slices.Sort(b.changed)
 			read, err = b.summary.Update(ctx, source, slices.Compact(b.changed), progress)
+		}
+		if err == nil {
+			// Of a benchmark that has gone meanwhile, what was read last may be damaged or missing.
+			_, err = os.Stat(b.source.path)
 		}
 		if err != nil {
 			return err

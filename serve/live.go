@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,6 +31,7 @@ type live struct {
 	wake     [2]chan struct{}              // make the loops start at once
 
 	mu      sync.Mutex
+	faults  [3]string // why the benchmark cannot be read, by what fails; "": it can
 	now     moment
 	text    []byte        // now as JSON
 	changed chan struct{} // closed when text is replaced
@@ -116,6 +118,23 @@ func (l *live) update(change func(*moment)) {
 	l.changed = make(chan struct{})
 }
 
+// What may fail when a benchmark is read, in the order in which it is reported.
+const (
+	readingState = iota
+	following
+	building
+)
+
+// report takes note of why something fails; of nil, that it does not.
+func (l *live) report(what int, err error) {
+	l.update(func(m *moment) {
+		if l.faults[what] = ""; err != nil {
+			l.faults[what] = inert.Text(err.Error())
+		}
+		m.Missing = cmp.Or(l.faults[:]...)
+	})
+}
+
 // current returns the moment as JSON, and a channel that is closed when it changes.
 func (l *live) current() (text []byte, changed <-chan struct{}) {
 	l.mu.Lock()
@@ -133,8 +152,8 @@ func (l *live) follow(ctx context.Context) {
 	loops.Wait()
 }
 
-// beat is the least time between two steps of a loop.
-const beat = time.Second
+// beat is the least time between two steps of a loop. Tests change it.
+var beat = time.Second
 
 // loop calls step about once a second while somebody asks.
 func (l *live) loop(ctx context.Context, wake <-chan struct{}, step func(context.Context)) {
@@ -177,24 +196,21 @@ func (l *live) newStatusStep() func(context.Context) {
 	var counts pace
 	var known *status.Status
 	return func(ctx context.Context) {
-		var err error
 		if !counts.do(func() {
-			var s *status.Status
-			if s, err = status.Read(ctx, l.source.path); err == nil {
+			s, err := status.Read(ctx, l.source.path)
+			if ctx.Err() != nil {
+				return
+			}
+			l.report(readingState, err)
+			if err == nil {
 				forgetUnknown(s.Failures)
 				known = s
 			}
 		}) && known != nil {
 			known = known.WithRuns()
 		}
-		if ctx.Err() != nil {
-			return
-		}
 		l.campaign.Store(known)
 		l.update(func(m *moment) {
-			if m.Missing = ""; err != nil {
-				m.Missing = inert.Text(err.Error())
-			}
 			if known != nil {
 				m.Campaign, m.Failures = shortened(known), len(known.Failures)
 			}
@@ -226,17 +242,14 @@ func shortened(s *status.Status) *status.Status {
 func (l *live) newDataStep() func(context.Context) {
 	var looks, builds pace
 	b := newBuilder(l.source)
+	var missing error
 	return func(ctx context.Context) {
-		var err error
-		looks.do(func() { err = b.look(ctx) })
-		if !l.source.campaign { // the other loop reports a campaign that is missing
-			l.update(func(m *moment) {
-				if m.Missing = ""; err != nil {
-					m.Missing = inert.Text(err.Error())
-				}
-			})
+		looks.do(func() { missing = b.look(ctx) })
+		if ctx.Err() != nil {
+			return
 		}
-		if !b.isStale() {
+		l.report(following, missing)
+		if missing != nil || !b.isStale() {
 			return
 		}
 		builds.do(func() {
@@ -245,8 +258,11 @@ func (l *live) newDataStep() func(context.Context) {
 					l.showReading(done, total)
 				}
 			})
+			if ctx.Err() != nil {
+				return
+			}
+			l.report(building, err)
 			if err != nil {
-				l.update(func(m *moment) { m.Missing = inert.Text(err.Error()) })
 				return
 			}
 			l.data.Store(d)
