@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -93,10 +94,11 @@ func (s *server) get(path string) (answer map[string]any) {
 	return answer
 }
 
-// disturbance is what happens to a worker when it begins an attempt.
+// disturbance is an attempt whose worker is killed when it begins, after it was stopped until a channel
+// was closed.
 type disturbance struct {
 	arch, seed, attempt int
-	until               <-chan struct{} // stop the worker until this is closed; nil: kill it
+	until               <-chan struct{}
 }
 
 // begins matches the line of a worker's log with which an attempt begins.
@@ -122,16 +124,12 @@ func disturb(t *testing.T, campaign string, run int, all []disturbance, quit <-c
 			if at < 0 || len(workers) != 1 {
 				continue
 			}
-			if all[at].until == nil {
-				_ = syscall.Kill(workers[0], syscall.SIGKILL)
-				continue
-			}
 			_ = syscall.Kill(workers[0], syscall.SIGSTOP)
 			select {
 			case <-all[at].until:
 			case <-quit:
 			}
-			_ = syscall.Kill(workers[0], syscall.SIGCONT)
+			_ = syscall.Kill(workers[0], syscall.SIGKILL)
 		}
 	}
 }
@@ -196,25 +194,25 @@ func TestServeInBrowser(t *testing.T) {
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	seen, quit, disturbed := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	ended := make(chan error, 1)
-	go func() {
-		defer close(disturbed)
+	finished, failed, now := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	close(now)
+	quit := make(chan struct{})
+	var following sync.WaitGroup
+	following.Go(func() {
 		disturb(t, campaign, run.Process.Pid, []disturbance{
-			{first, 888, 1, nil}, {first, 888, 2, seen}, {second, 777, 1, nil}, {second, 777, 2, nil},
+			{first, 888, 1, finished}, {second, 777, 1, failed}, {second, 777, 2, now},
 		}, quit)
-	}()
-	go func() { ended <- run.Wait() }()
-	finish := func() error {
-		close(quit)
-		<-disturbed
-		return <-ended
-	}
+	})
+	ended := make(chan struct{})
+	var outcome error
+	following.Go(func() {
+		outcome = run.Wait()
+		close(ended)
+	})
 	t.Cleanup(func() {
-		if finish != nil {
-			_ = run.Process.Signal(syscall.SIGTERM)
-			_ = finish() // the test has failed already
-		}
+		_ = run.Process.Signal(syscall.SIGTERM) // it may have ended
+		close(quit)
+		following.Wait()
 		if t.Failed() {
 			t.Logf("nb201 run printed\n%s\n%s", &said, logOf(t, campaign, run.Process.Pid))
 		}
@@ -227,8 +225,10 @@ func TestServeInBrowser(t *testing.T) {
 	contains("#shown", "1 of 1 architectures")
 	p.WaitFor(`nb201.plots.cost.points().length === 1 && nb201.plots.curves.points().length > 0`)
 	before := s.get("/api/v1/status")["data"]
+	close(finished)
 
 	// The next one fails, and is retried.
+	const announced = `document.querySelector("#announcer").textContent`
 	const failure = `[...document.querySelectorAll("#campaign .failures tbody tr")].map(row => [...row.cells].map(c => c.innerText))`
 	rows := func() [][]string { return browsertest.Eval[[][]string](p.Page, failure) }
 	isRow := func(row []string, arch, seed, attempt int, failed string) bool {
@@ -240,8 +240,7 @@ func TestServeInBrowser(t *testing.T) {
 	if got := rows(); !isRow(got[0], first, 888, 1, "no") {
 		t.Errorf("failures: %q", got)
 	}
-	p.WaitFor(`document.querySelector("#announcer").textContent.includes("signal: killed")`)
-	contains("#campaign .workers", "attempt 2")
+	p.WaitFor(announced + `.includes("signal: killed")`)
 	if found := p.Errors(); len(found) > 0 {
 		t.Errorf("the console shows %q", found)
 	}
@@ -265,7 +264,7 @@ func TestServeInBrowser(t *testing.T) {
 	if len(during) == 0 {
 		t.Error("the browser does not report that the server was gone")
 	}
-	close(seen)
+	close(failed)
 
 	// The trial finishes, and its failure disappears; another one fails, and that stays.
 	p.WaitFor(fmt.Sprintf(`%s.length === 2 && %[1]s.every(row => row[3] === "yes")`, failure))
@@ -277,14 +276,12 @@ func TestServeInBrowser(t *testing.T) {
 	contains("#campaign .state", "3 trials finished. 1 trial failed.")
 	contains("#shown", "2 of 2 architectures")
 	p.WaitFor(`nb201.plots.cost.points().length === 2 && nb201.plots.progress.points().length === 0`)
-	p.WaitFor(`document.querySelector("#announcer").textContent.includes("3 trials finished. 1 trial failed.")`)
+	p.WaitFor(announced + `.includes("3 trials finished. 1 trial failed.")`)
 	var exit *exec.ExitError
-	if err := <-ended; !errors.As(err, &exit) || exit.ExitCode() != 3 {
-		t.Errorf("nb201 run ends with %v", err)
+	<-ended
+	if !errors.As(outcome, &exit) || exit.ExitCode() != 3 {
+		t.Errorf("nb201 run ends with %v", outcome)
 	}
-	ended <- nil
-	_ = finish() // it has ended
-	finish = nil
 	status := s.get("/api/v1/status")
 	if status["data"] == before || status["trials"] != 3.0 || status["architectures"] != 2.0 || status["failures"] != 1.0 {
 		t.Errorf("status: %v", status)
