@@ -9,6 +9,7 @@
 //	limits    the least time that the device's memory and arithmetic allow
 //	kernels   what a GPU would run, compiled without one
 //	several   several processes on one device
+//	serve     a campaign beside nb201 serve and its clients
 //
 // A side is a program under comparison: nb201 (this program, through package train), the original's
 // network in PyTorch, or the same network in JAX. All sides start from the same initial weights,
@@ -71,7 +72,7 @@ func newRootCommand() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		newStepCommand(), newTrialCommand(), newCompileCommand(), newCampaignCommand(),
-		newSampleCommand(), newLimitsCommand(), newKernelsCommand(), newSeveralCommand(),
+		newSampleCommand(), newLimitsCommand(), newKernelsCommand(), newSeveralCommand(), newServeCommand(),
 	)
 	for name, do := range inner {
 		root.AddCommand(&cobra.Command{
