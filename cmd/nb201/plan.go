@@ -79,7 +79,7 @@ Estimate:
 			if flags.json {
 				return printJSON(c, view)
 			}
-			return view.print(c.OutOrStdout())
+			return view.print(human(c))
 		},
 	}
 	f := c.Flags()

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/outlet"
 	"nb201/internal/usage"
 )
@@ -161,7 +162,8 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	case errors.As(err, &failed):
 		code = 3
 	}
-	outlet.WriteLast(stderr, inert.Text(fmt.Sprintf("nb201: %s", strings.ReplaceAll(err.Error(), "\n", "; ")))+"\n")
+	text := inert.Text("nb201: " + strings.ReplaceAll(err.Error(), "\n", "; "))
+	outlet.WriteLast(stderr, layout.Wrap(text+"\n", layout.Width(stderr)))
 	return code
 }
 

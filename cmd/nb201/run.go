@@ -143,7 +143,7 @@ When resources are short:
 				return err
 			}
 			view.Done()
-			outlet.WriteLast(c.OutOrStdout(), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, quantity.Format(totals.Planned, "trial"), totals.Failed))
+			outlet.WriteLast(human(c), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, quantity.Format(totals.Planned, "trial"), totals.Failed))
 			if totals.Failed > 0 {
 				return trialsFailed(fmt.Sprintf("%d of %s failed; nb201 status %s --failed shows why", totals.Failed, quantity.Format(totals.Planned, "trial"), o.Dir))
 			}
