@@ -70,6 +70,7 @@ Words used in the help of all commands:
 		}
 	}
 	root.AddCommand(newInitCommand(), newWorkerCommand()) // hidden
+	addCompletions(root)
 	root.SetUsageTemplate(strings.NewReplacer(
 		".FlagUsages", ".FlagUsagesWrapped 98",
 		"{{if .Runnable}}", "{{if and .Runnable (not .HasSubCommands)}}", // those with commands only print their help
