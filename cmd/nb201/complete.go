@@ -114,6 +114,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"--to":                   files(),
 	"report --to":            files("html"),
 	"data imagenet16 --to":   directories,
+	"man --to":               directories,
 	"data import --to":       directories,
 	"--valid-seed":           nothing,
 	"--warn":                 nothing,
@@ -167,6 +168,29 @@ func addCompletions(c *cobra.Command) {
 	})
 	for _, below := range c.Commands() {
 		addCompletions(below)
+	}
+}
+
+// describeCompletion words the help of cobra's command completion and of those below it.
+func describeCompletion(c *cobra.Command) {
+	c.Short = "Print a script that completes command lines in a shell"
+	c.Long = `completion prints a script for a shell, which then completes commands, flags and their values:
+dataset keys, formats, and the architectures, schedules and seeds of a campaign. make install
+installs the scripts.`
+	load := map[string]string{
+		"bash": `  source <(nb201 completion bash)      # in this shell
+  nb201 completion bash > ~/.local/share/bash-completion/completions/nb201`,
+		"zsh":        `  nb201 completion zsh > "${fpath[1]}/_nb201"      # before compinit runs`,
+		"fish":       `  nb201 completion fish > ~/.config/fish/completions/nb201.fish`,
+		"powershell": `  nb201 completion powershell | Out-String | Invoke-Expression`,
+	}
+	for _, shell := range c.Commands() {
+		shell.Short = "Print the script for " + shell.Name()
+		shell.Long = "completion " + shell.Name() + " prints the script that completes the command lines of nb201 in " + shell.Name() + "."
+		if shell.Name() == "bash" {
+			shell.Long += "\nIt needs the package bash-completion."
+		}
+		shell.Example = load[shell.Name()]
 	}
 }
 

@@ -58,7 +58,7 @@ Words used in the help of all commands:
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Prepare a machine:", []*cobra.Command{newSetupCommand(), newDoctorCommand(), newDataCommand()}},
+		{"Prepare a machine:", []*cobra.Command{newSetupCommand(), newDoctorCommand(), newDataCommand(), newManCommand()}},
 		{"Train:", []*cobra.Command{newTrainCommand(), newPlanCommand(), newRunCommand(), newStatusCommand(), newSlurmCommand()}},
 		{"Use a benchmark:", []*cobra.Command{newQueryCommand(), newReportCommand(), newCompareCommand(), newVerifyCommand(), newExportCommand()}},
 		{"Examine architectures:", []*cobra.Command{newArchCommand(), newInitWeightsCommand(), newLatencyCommand(), newKernelsCommand()}},
@@ -71,14 +71,7 @@ Words used in the help of all commands:
 	}
 	root.AddCommand(newInitCommand(), newWorkerCommand()) // hidden
 	addCompletions(root)
-	root.SetUsageTemplate(strings.NewReplacer(
-		".FlagUsages", ".FlagUsagesWrapped 98",
-		"{{if .Runnable}}", "{{if and .Runnable (not .HasSubCommands)}}", // those with commands only print their help
-	).Replace(root.UsageTemplate()) + `
-Exit codes:
-  0 success   1 failure   2 wrong usage or input   3 finished, but with failed trials or faults
-  128+N stopped by signal N: 130 Ctrl-C, 143 SIGTERM, 129 terminal closed, 138 SIGUSR1
-`)
+	setHelp(root)
 	return root
 }
 
