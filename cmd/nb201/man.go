@@ -147,7 +147,8 @@ func manualPage(c *cobra.Command, date string) string {
 	bold := func(text string) string { return `\fB` + helptext.Escape(text) + `\fR` }
 
 	b.WriteString(manualMark)
-	fmt.Fprintf(&b, ".TH %s 1 \"%s\" \"nb201 %s\" \"nb201 manual\"\n.nh\n.ad l\n", strings.ToUpper(helptext.Escape(manualName(c))), date, release)
+	// Without hyphenation, so that no name is cut, and without justification.
+	fmt.Fprintf(&b, ".nr HY 0\n.TH %s 1 \"%s\" \"nb201 %s\" \"nb201 manual\"\n.ad l\n", strings.ToUpper(helptext.Escape(manualName(c))), date, release)
 	section("NAME")
 	b.WriteString(helptext.Escape(manualName(c)) + ` \- ` + helptext.Escape(c.Short) + "\n")
 	section("SYNOPSIS")
