@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/data"
 	"nb201/data/download"
 	"nb201/internal/inert"
 	"nb201/internal/plugin/index"
@@ -61,6 +62,11 @@ Network settings: proxies come from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, passwo
 				how = "downloaded"
 			}
 			_, err = inert.Fprintf(human(c), "%s: %s: %s (%d images to train, %d to test)\n", result.Key, how, result.Path, result.Train, result.Test)
+			if err == nil && root == data.DefaultRoot(os.Getenv) {
+				suggestNext(c, "data", "check", result.Key)
+			} else if err == nil {
+				suggestNext(c, "data", "check", result.Key, "--data", root)
+			}
 			return err
 		},
 	}

@@ -79,7 +79,11 @@ Mixed settings:
 			if flags.json {
 				return printJSON(c, report)
 			}
-			return printExport(human(c), report)
+			if err := printExport(human(c), report); err != nil {
+				return err
+			}
+			suggestNext(c, "verify", report.Path)
+			return nil
 		},
 	}
 	c.Flags().StringVar(&flags.format, "format", "", "published `FORMAT`: "+export.CommaList(export.Formats()))

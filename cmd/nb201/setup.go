@@ -55,6 +55,9 @@ HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and ~/.netrc.`,
 				return printJSON(cmd, p)
 			}
 			_, err = fmt.Fprintf(human(cmd), "XLA plugin for %s, version %s: %s\n", p.Device, p.Version, p.Path)
+			if err == nil {
+				suggestNext(cmd, "doctor")
+			}
 			return err
 		},
 	}

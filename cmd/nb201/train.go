@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -17,6 +18,7 @@ import (
 	"nb201/internal/layout"
 	"nb201/internal/outlet"
 	"nb201/internal/progress"
+	"nb201/internal/shell"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/attempt"
@@ -114,6 +116,10 @@ Evaluating weights (--from FILE --eval-only):
 			}
 			campaign := results.Campaign{Dir: flags.out}
 			record, err := trainOne(c.Context(), config, device, campaign, keep, c.ErrOrStderr())
+			if errors.Is(err, results.ErrDone) {
+				t := config.Trial
+				return usage.Errorf("%w; show it with `nb201 query %s %d --dataset %s --schedule %d --seed %d`", err, shell.Quote(flags.out), t.Arch, t.Dataset, t.Epochs, t.Seed)
+			}
 			if err != nil {
 				return err
 			}
