@@ -11,6 +11,8 @@ SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 # Where install puts the program, its manual and the completions. DESTDIR goes before it, for packages.
 PREFIX := /usr/local
 SHARE := $(DESTDIR)$(PREFIX)/share
+# Debian's zsh reads the one below /usr, and the other below /usr/local.
+ZSH := $(SHARE)/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .PHONY: build install setup packages python axe compiler demo test nightly photographs clients \
 	slurm-failures full-size gpu-kernels check lint bench pictures carry carried
@@ -23,9 +25,9 @@ build:
 install: build
 	install -D -m 755 $(NB201) $(DESTDIR)$(PREFIX)/bin/nb201
 	$(NB201) man --to $(SHARE)/man/man1
-	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/vendor-completions $(SHARE)/fish/vendor_completions.d
+	install -d $(SHARE)/bash-completion/completions $(ZSH) $(SHARE)/fish/vendor_completions.d
 	$(NB201) completion bash >$(SHARE)/bash-completion/completions/nb201
-	$(NB201) completion zsh >$(SHARE)/zsh/vendor-completions/_nb201
+	$(NB201) completion zsh >$(ZSH)/_nb201
 	$(NB201) completion fish >$(SHARE)/fish/vendor_completions.d/nb201.fish
 
 # Installs the XLA plugin, which training needs.
