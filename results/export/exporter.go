@@ -440,7 +440,7 @@ func (e *exporter) noTrials(others []string) error {
 		return usage.Errorf("%s has no trials%s to export; it has trials of %s epochs: select them with --less and --full",
 			e.benchmark.Path, of, strings.Join(others, ", "))
 	}
-	return usage.Errorf("%s has no trials%s to export; train some first", e.benchmark.Path, of)
+	return usage.Errorf("%s has no trials%s to export%s", e.benchmark.Path, of, cmp.Or(e.benchmark.HowToFill(), "; train some first"))
 }
 
 func isDir(path string) bool {
