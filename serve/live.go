@@ -142,6 +142,41 @@ func (l *live) current() (text []byte, changed <-chan struct{}) {
 	return l.text, l.changed
 }
 
+// firstWait is how long a request waits for what is read first.
+const firstWait = 5 * time.Second
+
+// wait waits until known reports true, which a new moment may bring about, but not longer than
+// firstWait or ctx.
+func (l *live) wait(ctx context.Context, known func() bool) {
+	late := time.NewTimer(firstWait)
+	defer late.Stop()
+	for {
+		_, changed := l.current()
+		if known() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// firstData returns the data, nil if the benchmark is still being read.
+func (l *live) firstData(ctx context.Context) *data {
+	l.wait(ctx, func() bool { return l.data.Load() != nil })
+	return l.data.Load()
+}
+
+// firstCampaign returns the state of the campaign, nil if it is still being read or there is none.
+func (l *live) firstCampaign(ctx context.Context) *status.Status {
+	l.wait(ctx, func() bool { return l.campaign.Load() != nil || !l.source.campaign })
+	return l.campaign.Load()
+}
+
 // follow keeps the moment and the data up to date until ctx ends.
 func (l *live) follow(ctx context.Context) {
 	var loops sync.WaitGroup

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,7 +37,11 @@ func openSource(ctx context.Context, path string, indexing published.Option) (*s
 	if s.campaign {
 		c := results.Campaign{Dir: path}
 		s.watcher = c.Watch()
-		s.benchmark = published.OfCampaign(c, nil)
+		_, archs, err := s.watcher.Changed(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("cannot list campaign %s: %w", path, err)
+		}
+		s.benchmark = published.OfCampaign(c, archs)
 		return s, nil
 	}
 	err := s.reopen(ctx)
