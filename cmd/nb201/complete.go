@@ -303,7 +303,7 @@ func datasetKeys(c *cobra.Command, _ []string, typed string) ([]string, cobra.Sh
 
 // definitionPaths lists the definition files whose paths begin with typed.
 func definitionPaths(typed string) []string {
-	return entriesBelow(typed, func(dir string, e os.DirEntry) string {
+	return entriesBelow(typed, func(_ string, e os.DirEntry) string {
 		if filepath.Ext(e.Name()) != ".json" || e.IsDir() {
 			return ""
 		}
