@@ -222,7 +222,7 @@ func TestServeInBrowser(t *testing.T) {
 	contains("#campaign .state", "Running on 1 device of 1 host.")
 	contains("#campaign .workers", strconv.Itoa(first))
 	p.WaitFor(`Object.values(watched.grown).some(counts => counts.size >= 3)`)
-	contains("#shown", "1 of 1 architectures")
+	contains("#shown", "1 of 1 architecture")
 	p.WaitFor(`nb201.plots.cost.points().length === 1 && nb201.plots.curves.points().length > 0`)
 	before := s.get("/api/v1/status")["data"]
 	close(finished)
@@ -254,7 +254,7 @@ func TestServeInBrowser(t *testing.T) {
 	s.start()
 	contains("#connection", "Live")
 	p.WaitFor(failure + `.length === 1`)
-	contains("#shown", "1 of 1 architectures")
+	contains("#shown", "1 of 1 architecture")
 	during := p.Errors()
 	for _, text := range during {
 		if m := lostConnection.FindStringSubmatch(text); m == nil || m[2] != "http://"+s.address {

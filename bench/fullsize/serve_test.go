@@ -81,16 +81,23 @@ func (s *serveProcess) memory() httpload.Memory {
 	return m
 }
 
+// loaded is what clients have seen, and the CPU time of the server for a request, in seconds.
+type loaded struct {
+	httpload.Result
+	cpu float64
+}
+
 // load lets clients work for a time.
-func (s *serveProcess) load(clients int, limit time.Duration, path func(*rand.Rand) string) httpload.Result {
+func (s *serveProcess) load(clients int, limit time.Duration, path func(*rand.Rand) string) loaded {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
 	defer cancel()
+	before := s.cpu()
 	r, err := httpload.Load{Clients: clients, Path: path}.Run(ctx, s.base)
 	if err != nil || len(r.Latencies) == 0 {
 		s.t.Fatalf("%d answers, %v", len(r.Latencies), err)
 	}
-	return r
+	return loaded{r, (s.cpu() - before) / float64(len(r.Latencies))}
 }
 
 // TestServe measures nb201 serve on the file that TestFullSize leaves: how soon it answers, how fast
@@ -140,11 +147,11 @@ func TestServe(t *testing.T) {
 	}
 	table := new(strings.Builder)
 	w := tabwriter.NewWriter(table, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "path\tclients\trequests/s\tmedian ms\t99 % ms\tmost ms\tkB an answer\t")
-	row := func(what string, clients int, r httpload.Result) {
+	fmt.Fprintln(w, "path\tclients\trequests/s\tmedian ms\t99 % ms\tmost ms\tserver CPU ms\tkB an answer\t")
+	row := func(what string, clients int, r loaded) {
 		ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
-		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.2f\t%.2f\t%.2f\t%.1f\t\n", what, clients, r.Rate(), ms(r.Quantile(0.5)), ms(r.Quantile(0.99)), ms(r.Quantile(1)),
-			float64(r.Bytes)/1e3/float64(len(r.Latencies)))
+		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.1f\t\n", what, clients, r.Rate(), ms(r.Quantile(0.5)), ms(r.Quantile(0.99)), ms(r.Quantile(1)),
+			r.cpu*1e3, float64(r.Bytes)/1e3/float64(len(r.Latencies)))
 		t.Logf("%s: %.0f requests/s", what, r.Rate()) // progress; the table is printed at the end
 	}
 	routes := []string{
@@ -183,6 +190,24 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("load average %s\n%s", loadAverage(t), table)
+}
+
+// cpu returns the CPU time of the server, from its metrics.
+func (s *serveProcess) cpu() float64 {
+	s.t.Helper()
+	r, err := http.Get(s.base + "/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+		var seconds float64
+		if n, _ := fmt.Sscanf(lines.Text(), "process_cpu_seconds_total %g", &seconds); n == 1 {
+			return seconds
+		}
+	}
+	s.t.Fatal("the metrics lack the CPU time")
+	return 0
 }
 
 // mb shows the memory of a process.

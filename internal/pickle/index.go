@@ -376,6 +376,10 @@ func (e *Entries) Decode(key int64) (any, error) {
 	return m.stack[1], nil
 }
 
+// buffers holds buffers of inputs, of bufferSize, for the next block: decoding blocks in turn would
+// otherwise allocate more for them than for what is decoded.
+var buffers = sync.Pool{New: func() any { return make([]byte, 0, bufferSize) }}
+
 // execute executes the opcodes of one block.
 func (e *Entries) execute(b Block, outside func(id uint32) (any, error)) (*machine, error) {
 	if e.src == nil {
@@ -384,7 +388,9 @@ func (e *Entries) execute(b Block, outside func(id uint32) (any, error)) (*machi
 	if b.Offset < 0 || b.Length < 0 {
 		return nil, errors.New("the index of the pickle is damaged")
 	}
-	m := e.reader.machine(input{src: io.NewSectionReader(e.src, b.Offset, b.Length), gone: b.Offset})
+	buffer := buffers.Get().([]byte)
+	defer buffers.Put(buffer) // no value keeps an argument: see [input.next]
+	m := e.reader.machine(input{src: io.NewSectionReader(e.src, b.Offset, b.Length), buf: buffer[:0], gone: b.Offset})
 	m.start = b.Offset
 	m.memo = memo{first: b.FirstID, next: b.FirstID, outside: outside}
 	for m.in.offset() < b.Offset+b.Length {

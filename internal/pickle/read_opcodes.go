@@ -124,6 +124,15 @@ func (in *input) offset() int64 { return in.gone + int64(in.pos) }
 // next reads an opcode and its argument, without the count or the last newline. The argument
 // is valid until the next call.
 func (in *input) next() (op byte, arg []byte, err error) {
+	if in.pos < len(in.buf) { // most opcodes have a short argument in the buffer
+		op = in.buf[in.pos]
+		end := in.pos + 1 + int(opcodes[op].argument)
+		if opcodes[op].effect != unknown && end > in.pos && end <= len(in.buf) {
+			arg = in.buf[in.pos+1 : end]
+			in.pos = end
+			return op, arg, nil
+		}
+	}
 	at := in.offset()
 	op, skip, length, err := in.readHead()
 	if err != nil {

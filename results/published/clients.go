@@ -248,6 +248,9 @@ func readEvaluation(d pickled.Dict, name string, r *benchmark.ResultsCount, seri
 			return fmt.Errorf("%s of %s: %w", name, key, err)
 		}
 		s := series(m)
+		if *s == nil { // most series have all epochs
+			*s = make(benchmark.Series, 0, max(0, min(r.Epochs, len(items))))
+		}
 		*s = append(*s, benchmark.Point{Epoch: epoch, Value: value})
 	}
 	for i := range r.Evaluation {
