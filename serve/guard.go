@@ -11,10 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
-
-	"nb201/internal/inert"
 )
 
 // guard lets only those requests through that may be answered, and sets the headers of all answers.
@@ -172,7 +168,7 @@ type problem struct {
 
 // refuse answers a request with a problem.
 func refuse(w http.ResponseWriter, status int, detail string) {
-	text, err := json.Marshal(problem{http.StatusText(status), status, inert.Text(detail)})
+	text, err := encode(problem{http.StatusText(status), status, detail})
 	if err != nil {
 		panic(err) // strings and a number
 	}

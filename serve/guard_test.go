@@ -123,7 +123,7 @@ func wait(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// answer is what the server has sent.
+// answer holds the bytes that the server has sent.
 type answer struct {
 	*http.Response
 	body string

@@ -10,9 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
-	"nb201/internal/inert"
 	"nb201/scheduler/attempt"
 	"nb201/scheduler/status"
 )
@@ -129,7 +126,7 @@ const (
 func (l *live) report(what int, err error) {
 	l.update(func(m *moment) {
 		if l.faults[what] = ""; err != nil {
-			l.faults[what] = inert.Text(err.Error())
+			l.faults[what] = err.Error()
 		}
 		m.Missing = cmp.Or(l.faults[:]...)
 	})
@@ -322,9 +319,4 @@ func version(contents ...[]byte) string {
 		sum.Write(c)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:12])
-}
-
-// encode returns v as JSON in which all text is safe to print, and numbers that JSON lacks are null.
-func encode(v any) ([]byte, error) {
-	return json.Marshal(v, json.WithMarshalers(marshalers()))
 }

@@ -34,7 +34,7 @@ type Load struct {
 	Stream string
 }
 
-// Result is what the clients of a load have seen.
+// Result counts what the clients of a load have seen.
 type Result struct {
 	Seconds   float64
 	Latencies []time.Duration // of all answers, in ascending order

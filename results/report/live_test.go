@@ -380,9 +380,9 @@ func TestLive(t *testing.T) {
 
 	// A failure appears with its reason, and is announced.
 	failed := campaignStatus(20, 1, worker("cuda:0", 0, 331, 9))
-	failed["failures"] = []object{failure(4303, "the GPU has fallen\u202e off\u001b the bus", 2)}
+	failed["failures"] = []object{failure(4303, "the GPU has fallen <b>off</b> the bus", 2)}
 	s.set(object{"campaign": failed, "failures": 1})
-	p.waitForText("#campaign .failures", `the GPU has fallen\u202e off\x1b the bus`)
+	p.waitForText("#campaign .failures", `the GPU has fallen <b>off</b> the bus`)
 	p.WaitFor(`document.querySelector("#announcer").textContent.includes("fallen")`)
 	p.waitForText(".state", "1 trial failed.")
 	p.eval(`document.querySelector("#announcer").textContent = ""`)
