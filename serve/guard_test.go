@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,7 +174,7 @@ func (s *served) ask(request string) (answer, error) {
 		return answer{}, fmt.Errorf("%.200q: %w", request, err)
 	}
 	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	if err != nil && !(r.Close && errors.Is(err, syscall.ECONNRESET)) { // net/http closes before it has read a large request
 		return answer{}, fmt.Errorf("%.200q: %w", request, err)
 	}
 	return answer{r, string(body)}, nil

@@ -207,8 +207,8 @@ func (l *live) loop(ctx context.Context, wake <-chan struct{}, step func(context
 // training on the same cores.
 type pace struct{ next time.Time }
 
-// share is the greatest share of the time that work takes, of each kind.
-const share = 0.03
+// share is the greatest share of the time that work takes, of each kind. Tests change it.
+var share = 0.03
 
 // do does the work if it is due, and reports whether it did.
 func (p *pace) do(work func()) bool {

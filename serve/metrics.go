@@ -48,7 +48,7 @@ func newMetrics(l *live, program string) *metrics {
 }
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
 // count counts the answers of a handler.
