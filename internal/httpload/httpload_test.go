@@ -82,7 +82,7 @@ func TestRun(t *testing.T) {
 			if c.atMost > 0 && n > c.atMost {
 				t.Errorf("%d answers, want at most %d", n, c.atMost)
 			}
-			// When the time ends, some may be opened anew.
+			// When the time ends, some may be opened again.
 			if most := 2 * int64(c.load.Clients); connections.Load() > most && c.load.Stream == "" {
 				t.Errorf("%d connections for %d requests of %d clients", connections.Load(), n, c.load.Clients)
 			}
