@@ -91,7 +91,7 @@ var serveColumns = []column[serveRow]{
 	{"peak RSS of serve, GiB", func(r serveRow) string { return gib(slices.Max(append(r.ServerRSS, 0))) }},
 }
 
-// serveTurn holds the cost of a turn.
+// serveTurn holds the costs of a turn.
 type serveTurn struct {
 	campaign   Cost
 	seen       httpload.Result
@@ -182,7 +182,7 @@ func newServeRow(clients, trials int, turns []serveTurn) serveRow {
 	return r
 }
 
-// turn plans the campaign again and trains it, with a number of clients meanwhile.
+// turn plans the campaign again and trains it from the start, with a number of clients meanwhile.
 func (o *serveOptions) turn(ctx context.Context, program, dir string, clients int) (t serveTurn, err error) {
 	campaign := filepath.Join(dir, "campaign")
 	if err := os.RemoveAll(campaign); err != nil {

@@ -81,7 +81,7 @@ func (s *serveProcess) memory() httpload.Memory {
 	return m
 }
 
-// loaded is what clients have seen, and the CPU time of the server for a request, in seconds.
+// loaded holds what clients have seen, and the CPU time of the server for a request, in seconds.
 type loaded struct {
 	httpload.Result
 	cpu float64

@@ -34,7 +34,7 @@ type Load struct {
 	Stream string
 }
 
-// Result counts what the clients of a load have seen.
+// Result describes the answers that the clients of a load have received.
 type Result struct {
 	Seconds   float64
 	Latencies []time.Duration // of all answers, in ascending order

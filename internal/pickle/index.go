@@ -376,9 +376,9 @@ func (e *Entries) Decode(key int64) (any, error) {
 	return m.stack[1], nil
 }
 
-// buffers holds buffers of inputs, of bufferSize, for the next block: decoding blocks in turn would
+// buffers holds buffers of inputs for the next block: decoding blocks in turn would
 // otherwise allocate more for them than for what is decoded.
-var buffers = sync.Pool{New: func() any { return make([]byte, 0, bufferSize) }}
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // execute executes the opcodes of one block.
 func (e *Entries) execute(b Block, outside func(id uint32) (any, error)) (*machine, error) {
@@ -388,7 +388,7 @@ func (e *Entries) execute(b Block, outside func(id uint32) (any, error)) (*machi
 	if b.Offset < 0 || b.Length < 0 {
 		return nil, errors.New("the index of the pickle is damaged")
 	}
-	buffer := buffers.Get().([]byte)
+	buffer := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buffer) // no value keeps an argument: see [input.next]
 	m := e.reader.machine(input{src: io.NewSectionReader(e.src, b.Offset, b.Length), buf: buffer[:0], gone: b.Offset})
 	m.start = b.Offset
