@@ -24,7 +24,6 @@ import (
 	"nb201/internal/inert"
 	"nb201/results"
 	"nb201/results/benchmark"
-	"nb201/results/export"
 	"nb201/results/lookup"
 	"nb201/results/published"
 	"nb201/results/resultstest"
@@ -207,20 +206,6 @@ func TestCampaignGoesWhileItIsRead(t *testing.T) {
 	must(t, src.close())
 }
 
-// exported writes a benchmark of architectures in a published format.
-func exported(t *testing.T, to string, format benchmark.Format, archs ...int) {
-	t.Helper()
-	c := resultstest.Fill(t, resultstest.Grid(archs...)...)
-	b, err := published.Open(t.Context(), c.Dir)
-	must(t, err)
-	o := export.Options{Format: format, To: to}
-	if format == published.NASBench201 {
-		o.Less, o.Full = 2, 3
-	}
-	_, err = export.Run(t.Context(), b, o)
-	must(t, err, b.Close())
-}
-
 // A published file may be deleted, replaced and damaged while it is served.
 func TestPublishedSurvives(t *testing.T) {
 	for name, format := range map[string]benchmark.Format{"merged.pth": published.NASBench201, "tables": published.CSV} {
@@ -228,8 +213,8 @@ func TestPublishedSurvives(t *testing.T) {
 			hurry(t, 10*time.Second)
 			dir := t.TempDir()
 			path, away, other := filepath.Join(dir, name), filepath.Join(dir, "away-"+name), filepath.Join(dir, "other-"+name)
-			exported(t, path, format, 0, 4)
-			exported(t, other, format, 1)
+			exportTo(t, resultstest.Fill(t, resultstest.Grid(0, 4)...), format, path)
+			exportTo(t, resultstest.Fill(t, resultstest.Grid(1)...), format, other)
 			s := serveAt(t, Options{Path: path})
 			wait(t, "the file is read", func() bool { return s.live.data.Load() != nil })
 			all := s.total(t)
