@@ -245,7 +245,7 @@ func TestManyStreams(t *testing.T) {
 
 // Of 2,000 connections, 512 are served at a time, and the others later.
 func TestManyConnections(t *testing.T) {
-	hurry(t, 300*time.Millisecond)
+	hurry(t, time.Second)
 	s := serveAt(t, Options{Path: smallCampaign(t).Dir}).ready(t)
 	var clients errgroup.Group
 	for range 2000 {

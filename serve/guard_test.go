@@ -125,7 +125,7 @@ func wait(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// answer holds the bytes that the server has sent.
+// answer holds an answer of the server.
 type answer struct {
 	*http.Response
 	body string
