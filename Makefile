@@ -8,12 +8,27 @@ NB201 := bin/nb201
 TESTFLAGS :=
 SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
-.PHONY: build setup packages python axe compiler demo test nightly photographs clients \
+# Where install puts the program, its manual and the completions. DESTDIR goes before it, for packages.
+PREFIX := /usr/local
+SHARE := $(DESTDIR)$(PREFIX)/share
+# Debian's zsh reads the one below /usr, and the other below /usr/local.
+ZSH := $(SHARE)/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
+
+.PHONY: build install setup packages python axe compiler demo test nightly photographs clients \
 	slurm-failures full-size gpu-kernels check lint bench pictures carry carried
 
 # gonum/plot reads the tag minimal: it leaves out the PDF, EPS and TeX back ends (1 MB).
 build:
 	go build -buildvcs=false -tags minimal -ldflags '-X main.commit=$(COMMIT)' -o $(NB201) ./cmd/nb201
+
+# Installs the program, its manual pages, and the completions where Debian's shells look for them.
+install: build
+	install -D -m 755 $(NB201) $(DESTDIR)$(PREFIX)/bin/nb201
+	$(NB201) man --to $(SHARE)/man/man1
+	install -d $(SHARE)/bash-completion/completions $(ZSH) $(SHARE)/fish/vendor_completions.d
+	$(NB201) completion bash >$(SHARE)/bash-completion/completions/nb201
+	$(NB201) completion zsh >$(ZSH)/_nb201
+	$(NB201) completion fish >$(SHARE)/fish/vendor_completions.d/nb201.fish
 
 # Installs the XLA plugin, which training needs.
 setup: build

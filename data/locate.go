@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nb201/configs"
+	"nb201/internal/shell"
 	"nb201/internal/usage"
 )
 
@@ -29,12 +30,17 @@ var binaryVersions = map[string]struct{ directory, format, binary string }{
 	formatCIFAR100Python: {"cifar-100-python", formatCIFAR100Binary, "cifar-100-binary"},
 }
 
-// getCommand returns the command that obtains the images of a built-in dataset key.
-func getCommand(key string) string {
+// getCommand returns the command that obtains the images of a built-in dataset key, in the data
+// directory root.
+func getCommand(key, root string) string {
+	command := "nb201 data get " + key
 	if key == "ImageNet16-120" { // without a public download
-		return "nb201 data imagenet16 --from DIR"
+		command = "nb201 data imagenet16 --from DIR"
 	}
-	return "nb201 data get " + key
+	if root != DefaultRoot(os.Getenv) {
+		command += " --data " + shell.Quote(root)
+	}
+	return command
 }
 
 // ErrNoData reports that the files of a dataset were not found.
@@ -69,7 +75,7 @@ func (d *Definition) locate(root string) (format, dir string, err error) {
 	}
 	remedy := "name the directory that contains it with --data"
 	if slices.Contains(configs.Datasets(), d.Name) {
-		remedy += ", or run `" + getCommand(d.Name) + "`"
+		remedy += ", or run `" + getCommand(d.Name, root) + "`"
 	}
 	return "", "", usage.Errorf("%w for %s: %s not found in %s; %s", ErrNoData, d.Name, d.Path, strings.Join(slices.Compact(roots), ", "), remedy)
 }

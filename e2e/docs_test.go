@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"flag"
@@ -27,7 +28,7 @@ var update = flag.Bool("update-docs", false, "write the output of this run into 
 // directory, so that a page may use what an earlier one made. Other pages come after these.
 var manual = []string{
 	"README.md", "docs/train.md", "docs/datasets.md", "docs/campaigns.md", "docs/clusters.md",
-	"docs/query-and-export.md", "docs/reproducing.md",
+	"docs/query-and-export.md", "docs/serve.md", "docs/reproducing.md",
 }
 
 // pages returns the paths of the manual and of all other pages in root and its docs.
@@ -204,6 +205,7 @@ func TestMatches(t *testing.T) {
 func TestDocs(t *testing.T) {
 	needs.Long(t, "runs the commands of the manual")
 	needs.Program(t, "make")
+	needs.Program(t, "curl")
 	devicetest.Open(t)
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -293,7 +295,13 @@ func (r reader) console(t *testing.T, b block) (lines []string) {
 		t.Fatal(err)
 	}
 	for _, s := range steps {
-		got, ok := r.command(t, b, "bash", "-c", r.script(t, s))
+		var got []string
+		ok := true
+		if script, isServer := strings.CutSuffix(r.script(t, s), " &"); isServer {
+			got = r.background(t, script, len(s.output))
+		} else {
+			got, ok = r.command(t, b, "bash", "-c", script)
+		}
 		if !ok {
 			t.Fatalf("%s:%d: later commands depend on this one", b.page, b.line)
 		}
@@ -325,6 +333,28 @@ func (r reader) script(t *testing.T, s step) string {
 	}
 	lines := strings.Split(strings.TrimSpace(string(recipe)), "\n")
 	return lines[len(lines)-1]
+}
+
+// background starts a command that runs until the page ends, and returns the first n lines that it
+// prints.
+func (r reader) background(t *testing.T, script string, n int) (lines []string) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "bash", "-c", "exec "+script)
+	c.Dir = r.dir
+	out, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Wait() }) // the context of the test has ended by then, which killed it
+	late := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
+	defer late.Stop()
+	for text := bufio.NewScanner(out); len(lines) < n && text.Scan(); {
+		lines = append(lines, text.Text())
+	}
+	return lines
 }
 
 // command runs a command of a block and returns the lines of its standard output.

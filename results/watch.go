@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -22,7 +23,7 @@ type Watcher struct {
 	archs    map[int]archRecords
 }
 
-// archRecords is what a Watcher knows of an architecture's records.
+// archRecords holds what a Watcher knows of the records of an architecture.
 type archRecords struct {
 	dirs    []dirTime // the architecture's directory, and those in it
 	settled bool      // no directory can change without its time changing
@@ -46,10 +47,12 @@ func (c Campaign) Watch() *Watcher {
 func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error) {
 	folders, err := entryNames(w.campaign.Dir, "trials")
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, gone := os.Stat(w.campaign.Dir); gone != nil {
-			return nil, nil, gone
-		}
 		err = nil
+	}
+	if info, gone := os.Stat(w.campaign.Dir); gone != nil {
+		err = gone
+	} else if !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: w.campaign.Dir, Err: syscall.ENOTDIR}
 	}
 	if err != nil {
 		return nil, nil, err
@@ -69,7 +72,7 @@ func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error)
 			continue
 		}
 		read, err := w.read(filepath.Join(w.campaign.Dir, "trials", folder))
-		if errors.Is(err, fs.ErrNotExist) { // it has just been removed
+		if isAbsent(err) { // it has just been removed, or is not a directory
 			continue
 		}
 		if err != nil {
@@ -101,6 +104,12 @@ func (r archRecords) unchanged() bool {
 	return true
 }
 
+// isAbsent reports whether a path leads nowhere: it does not exist, what is in the way is not a
+// directory, or links lead in circles.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
+}
+
 // settleTime is how old a directory's time must be before its next change is sure to change it. File systems
 // round times, some to seconds.
 const settleTime = 3 * time.Second
@@ -129,7 +138,7 @@ func (w *Watcher) read(dir string) (archRecords, error) {
 			continue
 		}
 		records, err := list(name)
-		if errors.Is(err, fs.ErrNotExist) {
+		if isAbsent(err) {
 			continue
 		}
 		if err != nil {
@@ -137,7 +146,7 @@ func (w *Watcher) read(dir string) (archRecords, error) {
 		}
 		for _, e := range records {
 			info, err := os.Stat(filepath.Join(name, e.Name()))
-			if errors.Is(err, fs.ErrNotExist) {
+			if isAbsent(err) {
 				continue
 			}
 			if err != nil {

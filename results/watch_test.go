@@ -64,7 +64,7 @@ func TestWatcher(t *testing.T) {
 				continue
 			}
 			check(what+" loses a record", arch)
-		default: // as a record is published: with a name of its own, then renamed
+		default: // as a record is published: with another name, then renamed
 			if err := os.MkdirAll(filepath.Dir(record), 0o777); err != nil {
 				t.Fatal(err)
 			}
@@ -99,4 +99,32 @@ func TestWatcher(t *testing.T) {
 
 func archDir(dir string, arch int) string {
 	return filepath.Join(dir, "trials", fmt.Sprintf("%06d", arch))
+}
+
+// What has the name of an architecture, a dataset or a record, but is something else, hides no record.
+func TestWatcherStrays(t *testing.T) {
+	dir := t.TempDir()
+	good := filepath.Join(archDir(dir, 1), "cifar10")
+	if err := errors.Join(os.MkdirAll(good, 0o777), os.WriteFile(filepath.Join(good, "0012-0001.json"), nil, 0o666), os.MkdirAll(archDir(dir, 4), 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{archDir(dir, 2), filepath.Join(archDir(dir, 4), "cifar10"), filepath.Join(good, "0012-0002.json")} {
+		if err := os.Symlink(path, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(archDir(dir, 3), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	w := results.Campaign{Dir: dir}.Watch()
+	if changed, _, err := w.Changed(t.Context()); err != nil || !slices.Contains(changed, 1) || slices.Contains(changed, 2) || slices.Contains(changed, 3) {
+		t.Errorf("changed %v, error %v", changed, err)
+	}
+	// A file instead of the campaign does not mean that all records have gone.
+	if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if changed, _, err := w.Changed(t.Context()); err == nil || changed != nil {
+		t.Errorf("a file instead of the campaign: changed %v, error %v", changed, err)
+	}
 }

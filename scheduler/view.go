@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"nb201/internal/layout"
 	"nb201/internal/progress"
 	"nb201/internal/quantity"
 	"nb201/scheduler/state"
@@ -80,17 +81,25 @@ func (v *View) draw(width, height int) []string {
 	for i, w := range v.state.Workers {
 		drawings[i] = sparkline(w)
 	}
-	lines := strings.Split(strings.TrimSuffix(v.state.WorkerTable(width, drawings), "\n"), "\n")
-	if room := max(height-4, 2); len(lines) > room {
-		rest := len(lines) - room
-		lines = append(lines[:room], "... and "+quantity.Format(rest, "more worker"))
-	}
+	var below []string
 	if v.state.Paused != "" {
-		lines = append(lines, "paused: "+v.state.Paused)
+		below = wrapped("paused: "+v.state.Paused, width)
 	}
 	text := summary(v.state, v.totals)
 	gauge := progress.Gauge(int64(v.totals.Done), int64(v.totals.Planned), min(width-1-len(text), 42))
-	return append(lines, gauge+text)
+	below = append(below, wrapped(gauge+text, width)...)
+	lines := strings.Split(strings.TrimSuffix(v.state.WorkerTable(width, drawings), "\n"), "\n")
+	if room := max(height-2-max(len(below), 2), 2); len(lines) > room {
+		rest := len(lines) - room
+		lines = append(lines[:room], "... and "+quantity.Format(rest, "more worker"))
+	}
+	return append(lines, below...)
+}
+
+// wrapped breaks a line of the block that is wider than the terminal, whose last column displays leave
+// free.
+func wrapped(line string, width int) []string {
+	return strings.Split(layout.Wrap(line, width-1), "\n")
 }
 
 // summary formats the totals as one line.

@@ -74,11 +74,12 @@ cuda:1  -                               idle                             -      
 		width.Store(60)
 		v.Show(s, totals)
 		check(`a worker crashed
-device  trial                           at                 
-cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-vali
-cuda:1  -                               idle               
+device  trial                           at
+cuda:0  004711/cifar10-valid/0200-0777  37/200 x-valid
+cuda:1  -                               idle
 paused: 1 GiB free on the disk
 45 of 120 trials done (37.5 %), 1 failed, 8123 images/s, 15
+  trials/h, 5h00m left
 `)
 		s.Paused = ""
 		height.Store(7)
@@ -87,11 +88,12 @@ paused: 1 GiB free on the disk
 		}
 		v.Show(s, totals)
 		check(`a worker crashed
-device     trial                           at              
-cuda:0     004711/cifar10-valid/0200-0777  epoch 37/200 x-v
-cuda:1 #0  -                               idle            
+device     trial                           at
+cuda:0     004711/cifar10-valid/0200-0777  37/200 x-valid
+cuda:1 #0  -                               idle
 ... and 8 more workers
 45 of 120 trials done (37.5 %), 1 failed, 8123 images/s, 15
+  trials/h, 1h00m left
 `)
 		v.Done()
 		check("a worker crashed\n")

@@ -127,7 +127,7 @@ type setRow struct {
 	Images int    `json:"images,omitzero"` // absent if unknown
 }
 
-func (a *api) index(*http.Request, *parameters) (any, error) {
+func (a *api) index(r *http.Request, _ *parameters) (any, error) {
 	list := index{Program: a.live.program, Path: a.source.path, Datasets: []datasetRow{}, Routes: []string{"/api/v1/events", "/metrics"}}
 	for pattern := range a.routes() {
 		list.Routes = append(list.Routes, pattern)
@@ -137,7 +137,7 @@ func (a *api) index(*http.Request, *parameters) (any, error) {
 		list.Format = string(b.Format)
 		return nil
 	})
-	d := a.live.data.Load()
+	d := a.live.firstData(r.Context())
 	if d == nil {
 		return list, nil
 	}
@@ -151,7 +151,8 @@ func (a *api) index(*http.Request, *parameters) (any, error) {
 	return list, nil
 }
 
-func (a *api) status(*http.Request, *parameters) (any, error) {
+func (a *api) status(r *http.Request, _ *parameters) (any, error) {
+	a.live.firstCampaign(r.Context())
 	text, _ := a.live.current()
 	return text, nil
 }
@@ -195,8 +196,8 @@ type measures struct {
 type number = float64
 
 // architectures lists architectures, of the trials on one dataset with one schedule if these are given.
-func (a *api) architectures(_ *http.Request, p *parameters) (any, error) {
-	d := a.live.data.Load()
+func (a *api) architectures(r *http.Request, p *parameters) (any, error) {
+	d := a.live.firstData(r.Context())
 	if d == nil {
 		return nil, errUnread
 	}
@@ -239,14 +240,14 @@ func (a *api) architectures(_ *http.Request, p *parameters) (any, error) {
 	if order == "descending" {
 		slices.Reverse(rows)
 	}
-	return paged(p, rows, func(r *row) archRow {
-		m := &measures{FLOPs: r.flops, Params: r.params, Latency: r.latency, Seconds: r.seconds, Top1: map[string]float64{}}
+	return paged(p, rows, func(of *row) archRow {
+		m := &measures{FLOPs: of.flops, Params: of.params, Latency: of.latency, Seconds: of.seconds, Top1: map[string]float64{}}
 		for i, s := range g.Sets {
 			if set == "" || i == at {
-				m.Top1[s.Name] = r.top1[i]
+				m.Top1[s.Name] = of.top1[i]
 			}
 		}
-		return named(r.arch, r.trials, m)
+		return named(of.arch, of.trials, m)
 	}), nil
 }
 
@@ -264,7 +265,7 @@ type trialRow struct {
 	Measured []lastRow `json:"measured"` // after the last epoch; the training set first
 }
 
-// lastRow is what was measured on a set after the last epoch.
+// lastRow holds the measures of a set after the last epoch.
 type lastRow struct {
 	Set  string `json:"set"`
 	Top1 number `json:"top1_percent"`
@@ -272,8 +273,8 @@ type lastRow struct {
 }
 
 // trials lists finished trials.
-func (a *api) trials(_ *http.Request, p *parameters) (any, error) {
-	d := a.live.data.Load()
+func (a *api) trials(r *http.Request, p *parameters) (any, error) {
+	d := a.live.firstData(r.Context())
 	if d == nil {
 		return nil, errUnread
 	}
@@ -321,8 +322,8 @@ func newTrialRow(g *summary.Group, t *summary.Trial) trialRow {
 }
 
 // failures lists the trials of a campaign that have failed attempts and are not finished.
-func (a *api) failures(_ *http.Request, p *parameters) (any, error) {
-	s := a.live.campaign.Load()
+func (a *api) failures(r *http.Request, p *parameters) (any, error) {
+	s := a.live.firstCampaign(r.Context())
 	if s == nil && a.source.campaign {
 		return nil, errUnread
 	}

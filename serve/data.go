@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"os"
 	"slices"
 
 	"nb201/results/benchmark"
@@ -10,7 +11,7 @@ import (
 	"nb201/results/summary"
 )
 
-// data is what is known of the finished trials at a time. It does not change.
+// data holds what is known of the finished trials at a time. It does not change.
 type data struct {
 	version string
 	summary *summary.Summary
@@ -67,6 +68,10 @@ func (b *builder) build(ctx context.Context, program string, progress benchmark.
 		} else {
 			slices.Sort(b.changed)
 			read, err = b.summary.Update(ctx, source, slices.Compact(b.changed), progress)
+		}
+		if err == nil {
+			// Of a benchmark that has gone meanwhile, what was read last may be damaged or missing.
+			_, err = os.Stat(b.source.path)
 		}
 		if err != nil {
 			return err

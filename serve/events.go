@@ -12,18 +12,18 @@ type stream struct {
 	metrics *metrics
 }
 
-const (
-	// eventEvery is the least time between two events of a stream.
-	eventEvery = time.Second
-	// heartbeat is the longest time without a sign of life.
-	heartbeat = 15 * time.Second
-)
+// eventEvery is the least time between two events of a stream. Tests change it.
+var eventEvery = time.Second
+
+// heartbeat is the longest time without a sign of life.
+const heartbeat = 15 * time.Second
 
 // ServeHTTP implements [http.Handler].
 func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if open := s.metrics.streams.Add(1); open > maxStreams {
 		s.metrics.streams.Add(-1)
 		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Connection", "close") // an idle connection would keep others waiting
 		refuse(w, http.StatusServiceUnavailable, "too many streams of events are open; try again later, or use api/v1/status")
 		return
 	}

@@ -11,10 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
-
-	"nb201/internal/inert"
 )
 
 // guard lets only those requests through that may be answered, and sets the headers of all answers.
@@ -45,6 +41,9 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
+	if r.ContentLength != 0 {
+		h.Set("Connection", "close") // or net/http reads the body before it sends the answer
+	}
 	switch {
 	case !g.hosts.include(r.Host):
 		refuse(w, http.StatusMisdirectedRequest, "the server does not answer to the host name "+r.Host+"; name it with nb201 serve --host")
@@ -85,7 +84,9 @@ func extend(w http.ResponseWriter) {
 func isForeign(r *http.Request) bool {
 	if origin, sent := r.Header["Origin"]; sent {
 		u, err := url.Parse(strings.Join(origin, ","))
-		return err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host != r.Host
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host != r.Host {
+			return true
+		}
 	}
 	switch site := r.Header.Get("Sec-Fetch-Site"); site {
 	case "", "same-origin", "none":
@@ -167,7 +168,7 @@ type problem struct {
 
 // refuse answers a request with a problem.
 func refuse(w http.ResponseWriter, status int, detail string) {
-	text, err := json.Marshal(problem{http.StatusText(status), status, inert.Text(detail)})
+	text, err := encode(problem{http.StatusText(status), status, detail})
 	if err != nil {
 		panic(err) // strings and a number
 	}

@@ -4,31 +4,23 @@ import (
 	"errors"
 	"math"
 	"strconv"
-	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"nb201/internal/inert"
-	"nb201/scheduler/attempt"
 )
 
-// marshalers returns how values are encoded: text is safe to print, and NaN and infinities, which JSON
-// lacks, are null.
-var marshalers = sync.OnceValue(func() *json.Marshalers {
-	return json.JoinMarshalers(
-		json.MarshalToFunc(func(e *jsontext.Encoder, v float64) error {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return e.WriteToken(jsontext.Null)
-			}
-			return errors.ErrUnsupported
-		}),
-		json.MarshalToFunc(func(e *jsontext.Encoder, v string) error { return e.WriteToken(jsontext.String(inert.Text(v))) }),
-		json.MarshalToFunc(func(e *jsontext.Encoder, v attempt.Kind) error {
-			return e.WriteToken(jsontext.String(inert.Text(string(v))))
-		}),
-	)
-})
+// encode returns v as JSON in which all text is safe to print, and numbers that JSON lacks are null.
+func encode(v any) ([]byte, error) {
+	finite := json.MarshalToFunc(func(e *jsontext.Encoder, v float64) error {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return e.WriteToken(jsontext.Null)
+		}
+		return errors.ErrUnsupported
+	})
+	return json.Marshal(v, json.WithMarshalers(json.JoinMarshalers(finite, inert.Marshalers())))
+}
 
 // numbers is a list of numbers, null where one is NaN. Lists of this kind are most of what the API
 // sends.

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,9 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
-	"nb201/internal/inert"
 	"nb201/scheduler/attempt"
 	"nb201/scheduler/status"
 )
@@ -30,6 +28,7 @@ type live struct {
 	wake     [2]chan struct{}              // make the loops start at once
 
 	mu      sync.Mutex
+	faults  [3]string // why the benchmark cannot be read, by what fails; "": it can
 	now     moment
 	text    []byte        // now as JSON
 	changed chan struct{} // closed when text is replaced
@@ -116,11 +115,63 @@ func (l *live) update(change func(*moment)) {
 	l.changed = make(chan struct{})
 }
 
+// What may fail when a benchmark is read, in the order in which it is reported.
+const (
+	readingState = iota
+	following
+	building
+)
+
+// report takes note of why something fails; of nil, that it does not.
+func (l *live) report(what int, err error) {
+	l.update(func(m *moment) {
+		if l.faults[what] = ""; err != nil {
+			l.faults[what] = err.Error()
+		}
+		m.Missing = cmp.Or(l.faults[:]...)
+	})
+}
+
 // current returns the moment as JSON, and a channel that is closed when it changes.
 func (l *live) current() (text []byte, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text, l.changed
+}
+
+// firstWait is how long a request waits for what is read first.
+const firstWait = 5 * time.Second
+
+// wait waits until known reports true, which a new moment may bring about, but not longer than
+// firstWait or ctx.
+func (l *live) wait(ctx context.Context, known func() bool) {
+	late := time.NewTimer(firstWait)
+	defer late.Stop()
+	for {
+		_, changed := l.current()
+		if known() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// firstData returns the data, nil if the benchmark is still being read.
+func (l *live) firstData(ctx context.Context) *data {
+	l.wait(ctx, func() bool { return l.data.Load() != nil })
+	return l.data.Load()
+}
+
+// firstCampaign returns the state of the campaign, nil if it is still being read or there is none.
+func (l *live) firstCampaign(ctx context.Context) *status.Status {
+	l.wait(ctx, func() bool { return l.campaign.Load() != nil || !l.source.campaign })
+	return l.campaign.Load()
 }
 
 // follow keeps the moment and the data up to date until ctx ends.
@@ -133,8 +184,8 @@ func (l *live) follow(ctx context.Context) {
 	loops.Wait()
 }
 
-// beat is the least time between two steps of a loop.
-const beat = time.Second
+// beat is the least time between two steps of a loop. Tests change it.
+var beat = time.Second
 
 // loop calls step about once a second while somebody asks.
 func (l *live) loop(ctx context.Context, wake <-chan struct{}, step func(context.Context)) {
@@ -156,8 +207,8 @@ func (l *live) loop(ctx context.Context, wake <-chan struct{}, step func(context
 // training on the same cores.
 type pace struct{ next time.Time }
 
-// share is the greatest share of the time that work takes, of each kind.
-const share = 0.03
+// share is the greatest share of the time that work takes, of each kind. Tests change it.
+var share = 0.03
 
 // do does the work if it is due, and reports whether it did.
 func (p *pace) do(work func()) bool {
@@ -177,24 +228,21 @@ func (l *live) newStatusStep() func(context.Context) {
 	var counts pace
 	var known *status.Status
 	return func(ctx context.Context) {
-		var err error
 		if !counts.do(func() {
-			var s *status.Status
-			if s, err = status.Read(ctx, l.source.path); err == nil {
+			s, err := status.Read(ctx, l.source.path)
+			if ctx.Err() != nil {
+				return
+			}
+			l.report(readingState, err)
+			if err == nil {
 				forgetUnknown(s.Failures)
 				known = s
 			}
 		}) && known != nil {
 			known = known.WithRuns()
 		}
-		if ctx.Err() != nil {
-			return
-		}
 		l.campaign.Store(known)
 		l.update(func(m *moment) {
-			if m.Missing = ""; err != nil {
-				m.Missing = inert.Text(err.Error())
-			}
 			if known != nil {
 				m.Campaign, m.Failures = shortened(known), len(known.Failures)
 			}
@@ -226,17 +274,14 @@ func shortened(s *status.Status) *status.Status {
 func (l *live) newDataStep() func(context.Context) {
 	var looks, builds pace
 	b := newBuilder(l.source)
+	var missing error
 	return func(ctx context.Context) {
-		var err error
-		looks.do(func() { err = b.look(ctx) })
-		if !l.source.campaign { // the other loop reports a campaign that is missing
-			l.update(func(m *moment) {
-				if m.Missing = ""; err != nil {
-					m.Missing = inert.Text(err.Error())
-				}
-			})
+		looks.do(func() { missing = b.look(ctx) })
+		if ctx.Err() != nil {
+			return
 		}
-		if !b.isStale() {
+		l.report(following, missing)
+		if missing != nil || !b.isStale() {
 			return
 		}
 		builds.do(func() {
@@ -245,8 +290,11 @@ func (l *live) newDataStep() func(context.Context) {
 					l.showReading(done, total)
 				}
 			})
+			if ctx.Err() != nil {
+				return
+			}
+			l.report(building, err)
 			if err != nil {
-				l.update(func(m *moment) { m.Missing = inert.Text(err.Error()) })
 				return
 			}
 			l.data.Store(d)
@@ -271,9 +319,4 @@ func version(contents ...[]byte) string {
 		sum.Write(c)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:12])
-}
-
-// encode returns v as JSON in which all text is safe to print, and numbers that JSON lacks are null.
-func encode(v any) ([]byte, error) {
-	return json.Marshal(v, json.WithMarshalers(marshalers()))
 }

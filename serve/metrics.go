@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -9,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"nb201/internal/inert"
 )
 
 // metrics serves what Prometheus wants to know: of the campaign, of its active runs and of this
@@ -45,7 +48,7 @@ func newMetrics(l *live, program string) *metrics {
 }
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
 // count counts the answers of a handler.
@@ -87,8 +90,15 @@ func (m *metrics) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements [prometheus.Collector]. It sends what is known of the campaign.
 func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	sent := map[string]bool{} // a second one with the same labels, of a file that was made up, would be an error
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+		for i := range labels {
+			labels[i] = inert.Text(labels[i])
+		}
+		if key := fmt.Sprintf("%v %q", d, labels); !sent[key] {
+			sent[key] = true
+			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+		}
 	}
 	missing := 0.0
 	m.live.mu.Lock()

@@ -35,7 +35,7 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveData answers with the data of the page.
 func (l *live) serveData(w http.ResponseWriter, r *http.Request) {
-	d := l.data.Load()
+	d := l.firstData(r.Context())
 	if d == nil {
 		refuseUnread(w)
 		return

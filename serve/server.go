@@ -51,18 +51,22 @@ const (
 	maxConnections = 512
 	// maxStreams is how many of them may be streams of events.
 	maxStreams = 256
-	// patience is how long a client may take to send a request, or to accept a part of an answer.
-	patience = 10 * time.Second
 )
+
+// patience is how long a client may take to send a request, or to accept a part of an answer, and how
+// long a connection may be idle: others may be waiting for it. Tests change it.
+var patience = 10 * time.Second
 
 // Serve answers requests until ctx ends or the listener fails, and closes the listener.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	server := &http.Server{
-		Handler:           s.handler(l),
-		MaxHeaderBytes:    8 << 10, // net/http adds 4 KiB
-		ReadHeaderTimeout: patience, ReadTimeout: patience, IdleTimeout: time.Minute,
+		Handler: s.handler(l),
+		// The guard answers OPTIONS *, too.
+		DisableGeneralOptionsHandler: true,
+		MaxHeaderBytes:               8 << 10, // net/http adds 4 KiB
+		ReadHeaderTimeout:            patience, ReadTimeout: patience, IdleTimeout: patience,
 		// Each handler sets deadlines for what it writes: see answer.
 		ErrorLog:    log.New(io.Discard, "", 0), // what clients do wrong
 		BaseContext: func(net.Listener) context.Context { return ctx },

@@ -3,9 +3,11 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"nb201/results"
@@ -20,7 +22,7 @@ type source struct {
 	watcher  *results.Watcher // of a campaign
 	options  []published.Option
 
-	opened os.FileInfo // of path, when benchmark was opened; not of a campaign
+	opened []os.FileInfo // of the files, when benchmark was opened; not of a campaign
 
 	mu        sync.RWMutex // held while benchmark is read
 	benchmark *benchmark.Benchmark
@@ -35,7 +37,11 @@ func openSource(ctx context.Context, path string, indexing published.Option) (*s
 	if s.campaign {
 		c := results.Campaign{Dir: path}
 		s.watcher = c.Watch()
-		s.benchmark = published.OfCampaign(c, nil)
+		_, archs, err := s.watcher.Changed(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("cannot list campaign %s: %w", path, err)
+		}
+		s.benchmark = published.OfCampaign(c, archs)
 		return s, nil
 	}
 	err := s.reopen(ctx)
@@ -54,7 +60,7 @@ func isCampaign(dir string) bool {
 
 // reopen opens the published file or directory, and then closes the one before.
 func (s *source) reopen(ctx context.Context) error {
-	info, err := os.Stat(s.path)
+	files, err := list(s.path)
 	var b *benchmark.Benchmark
 	if err == nil || errors.Is(err, fs.ErrNotExist) { // of a missing file, Open's error is better
 		b, err = published.Open(ctx, s.path, s.options...)
@@ -62,7 +68,7 @@ func (s *source) reopen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.opened = info
+	s.opened = files
 	s.replace(b)
 	return nil
 }
@@ -106,15 +112,37 @@ func (s *source) follow(ctx context.Context) (changes, error) {
 		}
 		return changes{archs: changed}, err
 	}
-	info, err := os.Stat(s.path)
+	files, err := list(s.path)
 	if err != nil {
 		return changes{}, err
 	}
-	if os.SameFile(info, s.opened) && info.ModTime().Equal(s.opened.ModTime()) && info.Size() == s.opened.Size() {
+	if slices.EqualFunc(files, s.opened, isUnchanged) {
 		return changes{}, nil
 	}
 	if err := s.reopen(ctx); err != nil {
 		return changes{}, err
 	}
 	return changes{all: true}, nil
+}
+
+// list returns what the system knows of the file at path or, if it is a directory, also of the files
+// in it.
+func list(path string) ([]os.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []os.FileInfo{info}, err
+	}
+	files := []os.FileInfo{info}
+	entries, err := os.ReadDir(path)
+	for _, e := range entries {
+		if info, err := os.Stat(filepath.Join(path, e.Name())); err == nil { // a broken link is not read
+			files = append(files, info)
+		}
+	}
+	return files, err
+}
+
+// isUnchanged reports whether a file is the same, and was not written to in between.
+func isUnchanged(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.Name() == b.Name() && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what checks and tests need besides Go, unless it is installed:
 #
-#   tools/provide.sh packages   a C compiler, make, shellcheck, xz, Python, Slurm, Chromium and
-#                               npm, with apt-get, as root or with sudo
+#   tools/provide.sh packages   a C compiler, make, curl, shellcheck, xz, Python, Slurm, Chromium,
+#                               npm, zsh, fish and man, with apt-get, as root or with sudo
 #   tools/provide.sh python     a virtual environment in .venv with tools/requirements.txt and
 #                               Pillow, for NB201_PYTHON
 #   tools/provide.sh axe        axe-core in .cache/axe, with npm, and prints its path, for NB201_AXE
@@ -33,6 +33,7 @@ packages() {
 	local missing=() admin=()
 	command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 	command -v make >/dev/null || missing+=(make)
+	command -v curl >/dev/null || missing+=(curl)
 	command -v shellcheck >/dev/null || missing+=(shellcheck)
 	command -v xz >/dev/null || missing+=(xz-utils)
 	python3 -c 'import ensurepip, lzma, venv' 2>/dev/null || missing+=(python3 python3-venv)
@@ -40,6 +41,9 @@ packages() {
 		missing+=(slurm-client slurmctld slurmd munge)
 	command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium) # and fonts
 	command -v npm >/dev/null || missing+=(nodejs npm)
+	command -v zsh >/dev/null || missing+=(zsh)
+	command -v fish >/dev/null || missing+=(fish)
+	(command -v man && command -v groff) >/dev/null || missing+=(man-db groff) # groff reports warnings
 	if [ ${#missing[@]} -eq 0 ]; then
 		echo 'nothing missing'
 		return

@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 )
 
 func newArchCommand() *cobra.Command {
@@ -57,7 +57,7 @@ image size, so arch shows them for each published dataset key, or only for --dat
 			if flags.json {
 				return printJSON(c, view)
 			}
-			return view.print(c.OutOrStdout(), a)
+			return view.print(human(c), a)
 		},
 	}
 	flags.addFlags(c.Flags())
@@ -121,11 +121,11 @@ func viewArch(a cell.Arch, s skeleton, keys []string) (*archView, error) {
 // print prints v, the view of a, as text.
 func (v *archView) print(w io.Writer, a cell.Arch) error {
 	inert.Fprintf(w, "architecture       %d\ngenotype           %s\nisomorphism class  %d\n\n", v.Index, v.Genotype, v.Class)
-	for _, line := range drawCell(a) {
+	for _, line := range drawCell(a, layout.Width(w)) {
 		inert.Fprintf(w, "  %s\n", line)
 	}
 	fmt.Fprintln(w)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := layout.NewNumbers(w, 1)
 	fmt.Fprintln(table, "dataset\tclasses\timage\tC\tN\tMFLOPs\tMparams\t")
 	for _, c := range v.Costs {
 		inert.Fprintf(table, "%s\t%d\t%dx%d\t%d\t%d\t%.5f\t%.6f\t\n", c.Dataset, c.Classes, c.Size, c.Size, c.Channels, c.Cells, c.FLOPs, c.Params)
@@ -133,12 +133,18 @@ func (v *archView) print(w io.Writer, a cell.Arch) error {
 	return table.Flush()
 }
 
-// drawCell draws the cell in 64 columns of text: the nodes in a row, the edges that skip node 1
-// above it, the edge that only skips node 2 below. Edges with the operation none are dotted.
-func drawCell(a cell.Arch) []string {
-	const step, row = 21, 3 // columns from node to node; the line of the nodes
-	var canvas [6][3*step + 1]rune
+// drawCell draws the cell in 64 columns of text, or in 55 for a terminal that is narrower than 66: the
+// nodes in a row, the edges that skip node 1 above it, the edge that only skips node 2 below. Edges
+// with the operation none are dotted.
+func drawCell(a cell.Arch, width int) []string {
+	const row = 3 // the line of the nodes
+	step := 21    // columns from node to node
+	if width > 0 && width < 66 {
+		step = 18
+	}
+	var canvas [6][]rune
 	for y := range canvas {
+		canvas[y] = make([]rune, 3*step+1)
 		for x := range canvas[y] {
 			canvas[y][x] = ' '
 		}
@@ -177,7 +183,7 @@ func drawCell(a cell.Arch) []string {
 	}
 	lines := make([]string, len(canvas))
 	for y := range canvas {
-		lines[y] = strings.TrimRight(string(canvas[y][:]), " ")
+		lines[y] = strings.TrimRight(string(canvas[y]), " ")
 	}
 	return lines
 }

@@ -7,11 +7,11 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/quantity"
 	"nb201/results/benchmark"
 	"nb201/results/compare"
@@ -75,7 +75,7 @@ The second table lists the largest differences.`,
 			if flags.json {
 				return printJSON(c, comparison)
 			}
-			return printComparison(c.OutOrStdout(), comparison)
+			return printComparison(human(c), comparison)
 		},
 	}
 	flags.report.add(c.Flags(), "report", "write the page of nb201 report A --against B into `FILE.html`; an earlier report is replaced")
@@ -99,7 +99,7 @@ func printComparison(w io.Writer, r *compare.Report) error {
 		inert.Fprintf(w, "left out: %s of trials, without a finite loss and an accuracy of 0 to 100 %% after the last epoch\n", quantity.Format(r.Skipped, "set"))
 	}
 	fmt.Fprint(w, "\ntop-1 accuracy, %: differences (B minus A), and the spread between seeds\n\n")
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := layout.NewNumbers(w, 3)
 	fmt.Fprintln(table, "dataset\tepochs\tset\ttrials\tarchitectures\tmean\tsd\tmean abs\tlargest\tseeds A\tseeds B\trelative\ttau\trho\t")
 	var byMeans bool
 	for _, c := range r.Comparisons {
@@ -144,7 +144,7 @@ func printWorst(w io.Writer, r *compare.Report) error {
 	}
 	slices.SortStableFunc(all, func(a, b difference) int { return cmp.Compare(math.Abs(b.B-b.A), math.Abs(a.B-a.A)) })
 	fmt.Fprint(w, "\nlargest differences on evaluation sets\n\n")
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := layout.NewNumbers(w, 5)
 	fmt.Fprintln(table, "dataset\tepochs\tset\tarchitecture\tseed\tA\tB\tdifference\t")
 	for _, d := range all[:min(len(all), 10)] {
 		seed := "mean"

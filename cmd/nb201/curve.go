@@ -6,12 +6,11 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"text/tabwriter"
 
 	"github.com/guptarohit/asciigraph"
-	"golang.org/x/term"
 
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/results"
 	"nb201/results/benchmark"
 )
@@ -43,7 +42,7 @@ func printCurve(w io.Writer, epochs, first int, sets []benchmark.SetMeasures) {
 		benchmark.Series
 	}
 	var columns []column
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := layout.NewNumbers(w, 1)
 	fmt.Fprint(t, "epoch\t")
 	for _, s := range sets {
 		for _, c := range []struct {
@@ -87,7 +86,7 @@ func formatFixed(v float64, decimals int) string {
 }
 
 // drawCurve draws the top-1 accuracies over the epochs, for the sets that have at least two. On
-// anything but a colour terminal it draws only one set: an evaluation set, if there is one.
+// anything but a terminal with colours it draws only one set: an evaluation set, if there is one.
 func drawCurve(w io.Writer, epochs int, sets []benchmark.SetMeasures) {
 	var curves [][]float64
 	var legends []string
@@ -113,18 +112,28 @@ func drawCurve(w io.Writer, epochs int, sets []benchmark.SetMeasures) {
 	if len(curves) == 0 {
 		return
 	}
-	options := []asciigraph.Option{
-		asciigraph.Height(graphHeight), asciigraph.Width(60), asciigraph.Caption("top-1 accuracy, %, by epoch"),
-	}
-	if f, ok := w.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
+	options := []asciigraph.Option{asciigraph.Height(graphHeight), asciigraph.Caption("top-1 accuracy, %, by epoch")}
+	if layout.Colours(w) {
 		options = append(options, asciigraph.SeriesColors(colors...), asciigraph.SeriesLegends(legends...))
 	} else { // without colours, several curves look alike
 		one := min(1, len(curves)-1) // the first curve is the training set's
 		curves = curves[one : one+1]
 		options = append(options, asciigraph.Caption(legends[one]+": top-1 accuracy, %, by epoch"))
 	}
-	options = append(options, asciigraph.Precision(graphPrecision(curves)))
+	precision := graphPrecision(curves)
+	options = append(options, asciigraph.Precision(precision), asciigraph.Width(graphWidth(w, precision)))
 	fmt.Fprintf(w, "\n%s\n", asciigraph.PlotMany(curves, options...))
+}
+
+// graphWidth returns the number of columns of a graph beside its axis: 60, or as many as fit on the
+// terminal w.
+func graphWidth(w io.Writer, precision uint) int {
+	const most = 60
+	if width := layout.Width(w); width > 0 {
+		axis := len(formatFixed(100, int(precision))) + len(" ┤ ")
+		return min(most, width-axis)
+	}
+	return most
 }
 
 // graphHeight is the height of a graph in lines, not counting the one or two that asciigraph adds.

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nb201/data"
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/quantity"
 )
 
@@ -45,7 +45,7 @@ off by more than 1 of 255.`,
 			if asJSON {
 				err = printJSON(c, report)
 			} else {
-				err = printChecked(c.OutOrStdout(), report)
+				err = printChecked(human(c), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
 				err = trialsFailed(fmt.Sprintf("%s does not match its definition: %s", report.Key, quantity.Format(n, "fault")))
@@ -62,7 +62,7 @@ off by more than 1 of 255.`,
 func printChecked(w io.Writer, r *data.Report) error {
 	inert.Fprintf(w, "%s  %d classes, %dx%d, %s\n%s\n\n", r.Key, r.Classes, r.Size, r.Size, r.Format, cmp.Or(r.Path, "part of this program"))
 
-	files := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	files := layout.NewTable(w, 1)
 	fmt.Fprintln(files, "file\tSHA-256\tpublished")
 	for _, f := range r.Files {
 		inert.Fprintf(files, "%s\t%.16s...\t%s\n", f.Name, f.SHA256, cmp.Or(f.Published, "-"))
@@ -72,7 +72,7 @@ func printChecked(w io.Writer, r *data.Report) error {
 	}
 
 	fmt.Fprintln(w)
-	sets := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	sets := layout.NewNumbers(w, 1)
 	fmt.Fprintln(sets, "set\timages\tmost of a class\tfewest\t")
 	for _, s := range r.Sets {
 		most, fewest := slices.Max(s.Class), slices.Min(s.Class)
@@ -84,7 +84,7 @@ func printChecked(w io.Writer, r *data.Report) error {
 	}
 
 	fmt.Fprintln(w)
-	channels := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	channels := layout.NewNumbers(w, 1)
 	fmt.Fprintln(channels, "train, 0..255\tred\tgreen\tblue\t")
 	for _, line := range []struct {
 		name   string

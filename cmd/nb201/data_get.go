@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/data"
 	"nb201/data/download"
 	"nb201/internal/inert"
 	"nb201/internal/plugin/index"
@@ -38,7 +39,7 @@ Network settings: proxies come from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, passwo
 		RunE: func(c *cobra.Command, args []string) error {
 			archive, err := download.Find(args[0], version)
 			if errors.Is(err, download.ErrByHand) {
-				fmt.Fprint(c.ErrOrStderr(), explainImageNet16(root))
+				fmt.Fprint(humanErr(c), explainImageNet16(root))
 			}
 			if err != nil {
 				return err
@@ -60,7 +61,12 @@ Network settings: proxies come from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, passwo
 			if result.Downloaded {
 				how = "downloaded"
 			}
-			_, err = inert.Fprintf(c.OutOrStdout(), "%s: %s: %s (%d images to train, %d to test)\n", result.Key, how, result.Path, result.Train, result.Test)
+			_, err = inert.Fprintf(human(c), "%s: %s: %s (%d images to train, %d to test)\n", result.Key, how, result.Path, result.Train, result.Test)
+			if err == nil && root == data.DefaultRoot(os.Getenv) {
+				suggestNext(c, "data", "check", result.Key)
+			} else if err == nil {
+				suggestNext(c, "data", "check", result.Key, "--data", root)
+			}
 			return err
 		},
 	}

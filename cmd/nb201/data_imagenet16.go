@@ -50,7 +50,7 @@ whole or not at all.`,
 			result, err := imagenet.Make(c.Context(), options)
 			end()
 			for _, u := range result.Unreadable {
-				inert.Fprintf(c.ErrOrStderr(), "unreadable: %s\n", u)
+				inert.Fprintf(humanErr(c), "unreadable: %s\n", u)
 			}
 			if err != nil {
 				return err
@@ -62,7 +62,7 @@ whole or not at all.`,
 			if asJSON {
 				return printJSON(c, result)
 			}
-			_, err = inert.Fprintf(c.OutOrStdout(), "%s: %d images to train, %d of validation, %d unreadable: %s\n",
+			_, err = inert.Fprintf(human(c), "%s: %d images to train, %d of validation, %d unreadable: %s\n",
 				imagenet.Key, result.Train, result.Validation, len(result.Unreadable), result.Path)
 			return err
 		},

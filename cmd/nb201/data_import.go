@@ -4,12 +4,12 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nb201/data/importer"
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/progress"
 	"nb201/internal/quantity"
 )
@@ -89,13 +89,13 @@ Images:
 				return err
 			}
 			for _, u := range report.Unreadable {
-				inert.Fprintf(c.ErrOrStderr(), "unreadable: %s\n", u)
+				inert.Fprintf(humanErr(c), "unreadable: %s\n", u)
 			}
 			warn(c, report.Warning)
 			if asJSON {
 				return printJSON(c, report)
 			}
-			return printImport(c.OutOrStdout(), report)
+			return printImport(human(c), report)
 		},
 	}
 	c.Flags().StringVar(&options.Name, "name", "", "dataset `KEY` of the new dataset: up to 64 letters, digits, '.', '_' and '-'")
@@ -137,7 +137,7 @@ func (p *labelPlace) Type() string { return "PLACE" }
 
 // printImport prints a report, and how to train on the new dataset.
 func printImport(w io.Writer, r *importer.Report) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := layout.NewProperties(w)
 	inert.Fprintf(t, "source\t%s\n", r.Source)
 	if r.Table != "" {
 		inert.Fprintf(t, "table\t%s\n", r.Table)

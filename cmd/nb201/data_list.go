@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 )
 
 func newDataListCommand() *cobra.Command {
@@ -35,7 +35,7 @@ the paths of their images. It does not read the images; nb201 data check does.`,
 			if asJSON {
 				return printJSON(c, list)
 			}
-			return printDatasets(c.OutOrStdout(), list)
+			return printDatasets(human(c), list)
 		},
 	}
 	addData(c.Flags(), &root, dataUsage)
@@ -69,7 +69,7 @@ func listDataset(d data.Definition, root string) listedDataset {
 
 // printDatasets prints the list as a table.
 func printDatasets(w io.Writer, list []listedDataset) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := layout.NewTable(w, 1)
 	fmt.Fprintln(t, "dataset\tclasses\timage\ttrain\ttest\tformat\timages")
 	number := func(n int) string {
 		if n == 0 {

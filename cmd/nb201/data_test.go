@@ -49,13 +49,14 @@ func TestDataList(t *testing.T) {
 			t.Errorf("%q is not in\n%s", line, stdout)
 		}
 	}
-	stdout, _, code = nb201("data", "list", "--data", t.TempDir(), mine, "--json")
+	empty := t.TempDir()
+	stdout, _, code = nb201("data", "list", "--data", empty, mine, "--json")
 	var list []listedDataset
 	if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != 0 {
 		t.Fatalf("code %d, %v:\n%s", code, err, stdout)
 	}
 	for i, command := range map[int]string{2: "nb201 data get cifar100", 3: "nb201 data imagenet16 --from DIR"} {
-		if want := ", or run `" + command + "`"; !strings.HasSuffix(list[i].Problem, want) {
+		if want := ", or run `" + command + " --data " + empty + "`"; !strings.HasSuffix(list[i].Problem, want) {
 			t.Errorf("%q does not end in %q", list[i].Problem, want)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
 	"github.com/go-json-experiment/json"
@@ -21,6 +20,7 @@ import (
 	"nb201/internal/backend"
 	"nb201/internal/crash"
 	"nb201/internal/hostmem"
+	"nb201/internal/layout"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
 	"nb201/internal/quantity"
@@ -65,7 +65,7 @@ doctor fails (exit code 1) if training on the CPU cannot work.`,
 			if asJSON {
 				show = func(io.Writer) error { return printJSON(cmd, d) }
 			}
-			if err := show(cmd.OutOrStdout()); err != nil {
+			if err := show(human(cmd)); err != nil {
 				return err
 			}
 			if !d.Ready {
@@ -294,7 +294,7 @@ func countPrograms() programsState {
 
 // print writes the diagnosis as a table.
 func (d diagnosis) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := layout.NewProperties(w)
 	row := func(name, format string, values ...any) {
 		fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{name}, values...)...)
 	}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/results"
 	"nb201/results/benchmark"
 	"nb201/results/export"
@@ -69,17 +69,21 @@ Mixed settings:
 			if err != nil {
 				var partial *export.Partial
 				if errors.As(err, &partial) {
-					inert.Fprintf(c.ErrOrStderr(), "%s\n", partial.Note())
+					inert.Fprintf(humanErr(c), "%s\n", partial.Note())
 				}
 				return err
 			}
 			for _, warning := range report.Warnings() {
-				inert.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
+				inert.Fprintf(humanErr(c), "warning: %s\n", warning)
 			}
 			if flags.json {
 				return printJSON(c, report)
 			}
-			return printExport(c.OutOrStdout(), report)
+			if err := printExport(human(c), report); err != nil {
+				return err
+			}
+			suggestNext(c, "verify", report.Path)
+			return nil
 		},
 	}
 	c.Flags().StringVar(&flags.format, "format", "", "published `FORMAT`: "+export.CommaList(export.Formats()))
@@ -123,7 +127,7 @@ Schedules:
 // printExport prints what was exported.
 func printExport(w io.Writer, r *export.Report) error {
 	inert.Fprintf(w, "architectures  %d\ntrials         %d\n\n", r.Architectures, r.Trials)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := layout.NewNumbers(w, 2)
 	fmt.Fprintln(table, "slot\tepochs\tdataset\tseed\tarchitectures\t")
 	for _, slot := range r.Slots {
 		for _, c := range slot.Coverage {

@@ -173,7 +173,7 @@ const aBenchmark = "a campaign, or a file or directory of a published format"
 // warn prints a warning to stderr, unless it is empty.
 func warn(c *cobra.Command, warning string) {
 	if warning != "" {
-		inert.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
+		inert.Fprintf(humanErr(c), "warning: %s\n", warning)
 	}
 }
 

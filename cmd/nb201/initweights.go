@@ -65,7 +65,7 @@ Generations of torch draw different weights; --parity chooses one: 2019 (torch 1
 			if err := to.Write(c.Context(), func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
 				return err
 			}
-			_, err = inert.Fprintf(c.OutOrStdout(), "initial weights of architecture %d for %s, seed %d, parity profile %s: %s\n",
+			_, err = inert.Fprintf(human(c), "initial weights of architecture %d for %s, seed %d, parity profile %s: %s\n",
 				a.Index(), im.key, flags.seed, flags.parity, flags.to.path)
 			return err
 		},

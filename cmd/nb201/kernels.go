@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +12,7 @@ import (
 	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/plugin"
 	"nb201/internal/usage"
 	"nb201/train/device"
@@ -66,7 +66,7 @@ and full precision in fp32.`,
 			if flags.json {
 				err = printJSON(c, r)
 			} else {
-				err = r.print(c.OutOrStdout())
+				err = r.print(human(c))
 			}
 			if err == nil && len(r.Faults) > 0 {
 				err = fmt.Errorf("the compiled programs are not as nb201 requires: %s", strings.Join(r.Faults, "; "))
@@ -187,7 +187,7 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 func (r *kernelsReport) print(w io.Writer) error {
 	inert.Fprintf(w, "architecture %d  %s\ncompiled for %s by %s, %dx%d images, %d classes, C=%d N=%d, batch %d, %s\n\n",
 		r.Arch, r.Genotype, r.GPU, r.Plugin, r.ImageSize, r.ImageSize, r.Classes, r.Channels, r.Cells, r.Batch, r.Precision)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := layout.NewNumbers(w, 1)
 	fmt.Fprintln(t, "program\tkernels\tin a row\tcuDNN fwd/filter/input/fused\tGB moved\tGFLOP\tleast ms\tmemory GB\tCUDA graphs\tlaunches a step\tcompiling s\t")
 	for _, p := range r.Programs {
 		least := "-"

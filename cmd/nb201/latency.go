@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +11,7 @@ import (
 	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/progress"
 	"nb201/internal/quantity"
 	"nb201/internal/usage"
@@ -74,7 +74,7 @@ class. Datasets with the same network, such as cifar10 and cifar10-valid, are me
 			case flags.json:
 				return printJSON(c, table)
 			}
-			return printLatencies(c.OutOrStdout(), table)
+			return printLatencies(human(c), table)
 		},
 	}
 	f := c.Flags()
@@ -176,7 +176,7 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 func printLatencies(w io.Writer, t *results.LatencyTable) error {
 	inert.Fprintf(w, "evaluation of a batch of %d, C=%d N=%d, %s on %s\n%s, after %d to warm up\n\n",
 		t.Batch, t.Channels, t.Cells, t.Precision, t.Device, quantity.Format(len(t.Measured[0].Seconds), "run"), t.WarmUp)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := layout.NewNumbers(w, 1)
 	fmt.Fprintln(table, "architecture\tdataset\timage\tclasses\tmedian ms\tleast ms\tmost ms\tspread %\timages/s\t")
 	for _, l := range t.Measured {
 		median, least, most := l.Summary()

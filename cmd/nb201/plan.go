@@ -79,7 +79,13 @@ Estimate:
 			if flags.json {
 				return printJSON(c, view)
 			}
-			return view.print(c.OutOrStdout())
+			if err := view.print(human(c)); err != nil {
+				return err
+			}
+			if view.Left > 0 {
+				suggestNext(c, "run", args[0])
+			}
+			return nil
 		},
 	}
 	f := c.Flags()

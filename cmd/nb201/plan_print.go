@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
 
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/quantity"
 	"nb201/results"
 	"nb201/scheduler/plan"
@@ -104,7 +104,7 @@ func (v *planView) print(w io.Writer) error {
 	}
 	inert.Fprintf(w, "%s  parity %s, timeline %s, %s, %s, C %d, N %d, batch %d, weights %s\n\n", v.Campaign,
 		s.Parity, s.Timeline, quantity.Format(s.Workers, "worker"), s.Precision, s.Channels, s.Cells, s.Batch, weights)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := layout.NewTable(w, 1)
 	fmt.Fprintln(table, "part\tarchitectures\tdatasets\tepochs\tseeds\ttrials\tdone")
 	for i, part := range v.Parts {
 		inert.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%d\n", i+1, part.Describe(40), strings.Join(part.Datasets, ","),
@@ -127,7 +127,7 @@ func (v *planView) print(w io.Writer) error {
 
 // printEstimate prints the table of costs.
 func (v *planView) printEstimate(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := layout.NewNumbers(w, 1)
 	fmt.Fprintln(table, "estimate\tall\tleft\t")
 	line := func(name string, value func(*costs) string) {
 		inert.Fprintf(table, "%s\t%s\t%s\t\n", name, value(v.Estimate["all"]), value(v.Estimate["left"]))

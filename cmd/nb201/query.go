@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/outfile"
 	"nb201/internal/quantity"
 	"nb201/internal/usage"
@@ -148,7 +148,7 @@ Drawing (--plot FILE.svg or FILE.png):
 			if flags.json {
 				return printJSON(c, answer.Answer)
 			}
-			return answer.print(c.OutOrStdout())
+			return answer.print(human(c))
 		},
 	}
 	f := c.Flags()
@@ -178,7 +178,7 @@ type answer struct {
 // print prints the answer as a table, and the curve of the only trial.
 func (a *answer) print(w io.Writer) error {
 	inert.Fprintf(w, "architecture %d  %s\n%s (%s)\n\n", a.Index, a.Genotype, a.Path, a.Format)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := layout.NewNumbers(w, 3)
 	if a.set != "" {
 		a.printSet(t)
 	} else {
@@ -287,7 +287,7 @@ func printBest(c *cobra.Command, b *benchmark.Benchmark, s benchmark.Search, dra
 	if json {
 		return printJSON(c, best)
 	}
-	w := c.OutOrStdout()
+	w := human(c)
 	inert.Fprintf(w, "architecture  %d  %s\n", best.Index, best.Genotype)
 	inert.Fprintf(w, "accuracy      %.4f %% on %s after training on %s with schedule %s\n", best.Accuracy, best.Set, best.Dataset, best.HP)
 	inert.Fprintf(w, "costs         %.5f MFLOPs, %.6f Mparams\n", best.FLOPs, best.Params)

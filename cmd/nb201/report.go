@@ -73,7 +73,7 @@ over the seeds, for some of the epochs; the page says so. Its other numbers are 
 			if err != nil {
 				return err
 			}
-			_, err = inert.Fprintf(c.OutOrStdout(), "%s: %s of %s in %s\n", flags.to.path,
+			_, err = inert.Fprintf(human(c), "%s: %s of %s in %s\n", flags.to.path,
 				quantity.Format(r.Trials(), "trial"), quantity.Format(r.Architectures(), "architecture"), args[0])
 			return err
 		},
@@ -102,7 +102,7 @@ func writeReport(c *cobra.Command, page *outfile.Output, b *benchmark.Benchmark,
 		return nil, err
 	}
 	if damaged := r.Damaged(); len(damaged) > 0 {
-		inert.Fprintf(c.ErrOrStderr(), "left out as damaged: %s; nb201 verify %s lists what is wrong\n", quantity.Format(len(damaged), "file"), b.Path)
+		inert.Fprintf(humanErr(c), "left out as damaged: %s; nb201 verify %s lists what is wrong\n", quantity.Format(len(damaged), "file"), b.Path)
 	}
 	return r, page.Write(c.Context(), r.WriteHTML)
 }

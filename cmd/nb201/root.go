@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/outlet"
 	"nb201/internal/usage"
 )
@@ -57,7 +58,7 @@ Words used in the help of all commands:
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Prepare a machine:", []*cobra.Command{newSetupCommand(), newDoctorCommand(), newDataCommand()}},
+		{"Prepare a machine:", []*cobra.Command{newSetupCommand(), newDoctorCommand(), newDataCommand(), newManCommand()}},
 		{"Train:", []*cobra.Command{newTrainCommand(), newPlanCommand(), newRunCommand(), newStatusCommand(), newSlurmCommand()}},
 		{"Use a benchmark:", []*cobra.Command{newQueryCommand(), newReportCommand(), newServeCommand(), newCompareCommand(), newVerifyCommand(), newExportCommand()}},
 		{"Examine architectures:", []*cobra.Command{newArchCommand(), newInitWeightsCommand(), newLatencyCommand(), newKernelsCommand()}},
@@ -69,14 +70,8 @@ Words used in the help of all commands:
 		}
 	}
 	root.AddCommand(newInitCommand(), newWorkerCommand()) // hidden
-	root.SetUsageTemplate(strings.NewReplacer(
-		".FlagUsages", ".FlagUsagesWrapped 98",
-		"{{if .Runnable}}", "{{if and .Runnable (not .HasSubCommands)}}", // those with commands only print their help
-	).Replace(root.UsageTemplate()) + `
-Exit codes:
-  0 success   1 failure   2 wrong usage or input   3 finished, but with failed trials or faults
-  128+N stopped by signal N: 130 Ctrl-C, 143 SIGTERM, 129 terminal closed, 138 SIGUSR1
-`)
+	addCompletions(root)
+	setHelp(root)
 	return root
 }
 
@@ -161,7 +156,8 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	case errors.As(err, &failed):
 		code = 3
 	}
-	outlet.WriteLast(stderr, inert.Text(fmt.Sprintf("nb201: %s", strings.ReplaceAll(err.Error(), "\n", "; ")))+"\n")
+	text := inert.Text("nb201: " + strings.ReplaceAll(err.Error(), "\n", "; "))
+	outlet.WriteLast(stderr, layout.Wrap(text+"\n", layout.Width(stderr)))
 	return code
 }
 

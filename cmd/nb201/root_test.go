@@ -146,7 +146,7 @@ func TestWrongUsage(t *testing.T) {
 		{"export CAMPAIGN --format nasbench201 --to file --less 2", "file already exists"},
 
 		{"plan", "takes one DIR (a campaign directory), got 0"},
-		{"plan none", "campaign none has no plan (open none/plan.json: no such file or directory); create one with nb201 plan"},
+		{"plan none", "campaign none has no plan (open none/plan.json: no such file or directory); create one with `nb201 plan none --archs LIST --datasets KEYS --epochs N --seeds SEEDS`"},
 		{"plan file --preset sample", "not a directory"},
 		{"plan CAMPAIGN/trials --preset sample", "/trials is part of the campaign " + done + "; name that directory"},
 		{"plan new --archs 0", "add --datasets or --preset"},

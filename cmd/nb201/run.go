@@ -20,6 +20,7 @@ import (
 	"nb201/internal/backend"
 	"nb201/internal/outlet"
 	"nb201/internal/quantity"
+	"nb201/internal/shell"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler"
@@ -143,10 +144,11 @@ When resources are short:
 				return err
 			}
 			view.Done()
-			outlet.WriteLast(c.OutOrStdout(), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, quantity.Format(totals.Planned, "trial"), totals.Failed))
+			outlet.WriteLast(human(c), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, quantity.Format(totals.Planned, "trial"), totals.Failed))
 			if totals.Failed > 0 {
-				return trialsFailed(fmt.Sprintf("%d of %s failed; nb201 status %s --failed shows why", totals.Failed, quantity.Format(totals.Planned, "trial"), o.Dir))
+				return trialsFailed(fmt.Sprintf("%d of %s failed; nb201 status %s --failed shows why", totals.Failed, quantity.Format(totals.Planned, "trial"), shell.Quote(o.Dir)))
 			}
+			suggestNext(c, "verify", o.Dir)
 			return nil
 		},
 	}

@@ -62,8 +62,7 @@ link that contains it. The connection is not encrypted.`,
 				return usage.Errorf("cannot listen on %s: %w; choose another address with --listen, such as --listen :0", address, err)
 			}
 			defer l.Close()
-			isLocal := listen.IsLoopback(l)
-			if !isLocal {
+			if !listen.IsLoopback(l) {
 				if token == "" {
 					token = rand.Text()
 				}
@@ -80,7 +79,7 @@ link that contains it. The connection is not encrypted.`,
 			}
 			defer s.Close()
 			yieldCores()
-			if _, err := inert.Fprintf(c.OutOrStdout(), "serving %s at %s (Ctrl-C stops)\n", args[0], link(l, isLocal, token)); err != nil {
+			if _, err := inert.Fprintf(c.OutOrStdout(), "serving %s at %s (Ctrl-C stops)\n", args[0], link(l, token)); err != nil {
 				return err
 			}
 			if err := s.Serve(c.Context(), l); err != nil {
@@ -116,8 +115,9 @@ func readToken(path string) (string, error) {
 	return token, nil
 }
 
-// link returns the address of the page. A listener on all interfaces is named by its host.
-func link(l net.Listener, isLocal bool, token string) string {
+// link returns the address of the page, with the token if one is required. A listener on all interfaces
+// is named by its host.
+func link(l net.Listener, token string) string {
 	address := l.Addr().String()
 	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
 		if name, err := os.Hostname(); err == nil {
@@ -125,7 +125,7 @@ func link(l net.Listener, isLocal bool, token string) string {
 		}
 	}
 	u := url.URL{Scheme: "http", Host: address, Path: "/"}
-	if token != "" && !isLocal {
+	if token != "" {
 		u.RawQuery = url.Values{"token": {token}}.Encode()
 	}
 	return u.String()

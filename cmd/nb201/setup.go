@@ -42,19 +42,22 @@ HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and ~/.netrc.`,
 			report, end := progress.Reporter(cmd.ErrOrStderr(), progress.Bytes)
 			p, err := plugin.Install(cmd.Context(), device, plugin.Options{Force: force, Progress: report, Damaged: func(why error) {
 				end()
-				fmt.Fprintf(cmd.ErrOrStderr(), "installing the plugin again, because the installed one is damaged: %v\n", why)
+				fmt.Fprintf(humanErr(cmd), "installing the plugin again, because the installed one is damaged: %v\n", why)
 			}})
 			end()
 			if err != nil {
 				return err
 			}
 			if used, err := plugin.Find(device); err == nil && used.Path != p.Path {
-				fmt.Fprintf(cmd.ErrOrStderr(), "note: training will use another plugin, which %s names: %s\n", used.Source, used.Path)
+				fmt.Fprintf(humanErr(cmd), "note: training will use another plugin, which %s names: %s\n", used.Source, used.Path)
 			}
 			if asJSON {
 				return printJSON(cmd, p)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "XLA plugin for %s, version %s: %s\n", p.Device, p.Version, p.Path)
+			_, err = fmt.Fprintf(human(cmd), "XLA plugin for %s, version %s: %s\n", p.Device, p.Version, p.Path)
+			if err == nil {
+				suggestNext(cmd, "doctor")
+			}
 			return err
 		},
 	}

@@ -100,7 +100,7 @@ Kubernetes:
 			}
 			if array.Job != 0 {
 				if err := checkPlan(c.Context(), flags.Dir, images); err != nil {
-					inert.Fprintf(c.ErrOrStderr(), "warning: on this host, %v\n", err)
+					inert.Fprintf(humanErr(c), "warning: on this host, %v\n", err)
 				}
 			}
 			if flags.json {
@@ -194,11 +194,11 @@ func (f *slurmFlags) print(c *cobra.Command, a *slurm.Array) error {
 	var err error
 	switch {
 	case a.Elements == "":
-		inert.Fprintf(c.ErrOrStderr(), "nothing is left to submit: see nb201 status %s\n", f.Dir)
+		inert.Fprintf(humanErr(c), "nothing is left to submit: see nb201 status %s\n", f.Dir)
 	case a.Job == 0:
 		_, err = io.WriteString(c.OutOrStdout(), a.Script)
 	default:
-		_, err = inert.Fprintf(c.OutOrStdout(), "array %d submitted: elements %s of %d chunks, with %s left\n",
+		_, err = inert.Fprintf(human(c), "array %d submitted: elements %s of %d chunks, with %s left\n",
 			a.Job, a.Elements, a.Chunks, quantity.Format(a.Trials, "trial"))
 	}
 	return err

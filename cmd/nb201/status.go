@@ -7,13 +7,12 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/quantity"
 	"nb201/scheduler/attempt"
 	"nb201/scheduler/slurm"
@@ -59,9 +58,9 @@ cluster, status also shows how many elements of the campaign's arrays wait and r
 			case asJSON:
 				return printJSON(c, s)
 			case failed:
-				return printFailures(c.OutOrStdout(), s)
+				return printFailures(human(c), s)
 			}
-			return printStatus(c.OutOrStdout(), s)
+			return printStatus(human(c), s)
 		},
 	}
 	c.Flags().BoolVar(&failed, "failed", false, "show only trials with failed attempts, and every attempt")
@@ -92,7 +91,7 @@ func readStatus(ctx context.Context, dir string) (statusView, error) {
 
 // printStatus prints the status as text.
 func printStatus(w io.Writer, s statusView) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := layout.NewNumbers(w, 2)
 	// There is a column of damaged records only if there are any.
 	column := func(format string, v any) string {
 		if s.Totals.Damaged == 0 {
@@ -207,22 +206,9 @@ func printRun(w io.Writer, r status.Run) {
 		inert.Fprintf(w, "  paused: %s\n", r.Paused)
 	}
 	const indent = "  "
-	for line := range strings.Lines(r.WorkerTable(terminalWidth(w)-len(indent), nil)) {
+	for line := range strings.Lines(r.WorkerTable(max(layout.Width(w)-len(indent), 0), nil)) {
 		fmt.Fprint(w, indent, line)
 	}
-}
-
-// terminalWidth returns the width of the terminal w in columns, or 0 if w is not a terminal.
-func terminalWidth(w io.Writer) int {
-	f, ok := w.(interface{ Fd() uintptr })
-	if !ok {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
 }
 
 // printFailures prints every failed attempt, and lists the files that cannot be read: a failure may

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"math"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,8 +15,10 @@ import (
 	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/outlet"
 	"nb201/internal/progress"
+	"nb201/internal/shell"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/attempt"
@@ -110,10 +112,14 @@ Evaluating weights (--from FILE --eval-only):
 				case flags.json:
 					return printJSON(c, result)
 				}
-				return printEvaluation(c.OutOrStdout(), result)
+				return printEvaluation(human(c), result)
 			}
 			campaign := results.Campaign{Dir: flags.out}
 			record, err := trainOne(c.Context(), config, device, campaign, keep, c.ErrOrStderr())
+			if errors.Is(err, results.ErrDone) {
+				t := config.Trial
+				return usage.Errorf("%w; show it with `nb201 query %s %d --dataset %s --schedule %d --seed %d`", err, shell.Quote(flags.out), t.Arch, t.Dataset, t.Epochs, t.Seed)
+			}
 			if err != nil {
 				return err
 			}
@@ -125,7 +131,7 @@ Evaluating weights (--from FILE --eval-only):
 				_, err = c.OutOrStdout().Write(text)
 				return err
 			}
-			return printTrial(c.OutOrStdout(), campaign, record)
+			return printTrial(human(c), campaign, record)
 		},
 	}
 	f := c.Flags()
@@ -272,7 +278,7 @@ func evaluateInitial(ctx context.Context, config train.Config, device backend.De
 // printEvaluation prints the results as a table.
 func printEvaluation(w io.Writer, e *evaluation) error {
 	inert.Fprintf(w, "architecture %d  %s\n%s%s on %s, %s on %s\n\n", e.Arch, e.Genotype, e.Weights.Name, conversion(e.Weights), e.Dataset, e.Precision, e.Device)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := layout.NewNumbers(w, 1)
 	fmt.Fprintln(t, "set\timages\tloss\ttop-1 %\ttop-5 %\ts\t")
 	for _, s := range e.Sets {
 		inert.Fprintf(t, "%s\t%d\t%.4f\t%.2f\t%.2f\t%.1f\t\n", s.Set, s.Images, s.Loss, s.Top1, s.Top5, s.Seconds)

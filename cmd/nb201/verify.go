@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 	"nb201/internal/progress"
 	"nb201/internal/quantity"
 	"nb201/internal/torchfile"
@@ -89,7 +89,7 @@ killed processes.`,
 			if flags.json {
 				err = printJSON(c, report)
 			} else {
-				err = printVerification(c.OutOrStdout(), report)
+				err = printVerification(human(c), report)
 			}
 			if n := len(report.Faults); err == nil && n > 0 {
 				err = trialsFailed(fmt.Sprintf("%s has %s", args[0], quantity.Format(n, "fault")))
@@ -132,7 +132,7 @@ func countUp(w io.Writer, unit, description string) (progressed func(done, total
 // printVerification prints a report as text.
 func printVerification(w io.Writer, r *verify.Report) error {
 	fmt.Fprintf(w, "format         %s\narchitectures  %d\ntrials         %d, %d with weights\n\n", r.Format, r.Architectures, r.Trials, r.Weights)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := layout.NewNumbers(w, 1)
 	fmt.Fprintln(table, "check\tlooked at\tfaults\t")
 	for _, c := range r.Checks {
 		fmt.Fprintf(table, "%s\t%d\t%d\t\n", c.Check, c.Checked, c.Faults)

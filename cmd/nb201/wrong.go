@@ -132,6 +132,7 @@ func addLibraryCommands(root *cobra.Command) {
 				return errors.Join(err, commandsOnly(found, rest))
 			}
 		case "completion":
+			describeCompletion(c)
 			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 			c.Args = func(_ *cobra.Command, args []string) error {
 				if len(args) > 0 {

@@ -70,6 +70,9 @@ var layers = map[string][]string{
 		"scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status"},
 	"serve": {"internal", "configs", "cell", "results", "results/benchmark", "results/published", "results/summary", "results/report", "results/lookup",
 		"scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/status"},
+	// Its tests serve what was exported.
+	"serve" + ofTests: {"internal", "configs", "cell", "results", "results/benchmark", "results/published", "results/export", "results/summary", "results/report", "results/lookup",
+		"scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/status", "serve"},
 	"cmd": {"internal", "internal/plugin", "internal/programs", "internal/backend", "configs", "cell", "data",
 		"results", "results/benchmark", "results/published", "results/export", "results/verify", "results/compare", "results/report", "results/lookup", "results/plot", "train", "train/device",
 		"scheduler", "scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status", "scheduler/trainer", "serve"},

@@ -5,6 +5,7 @@ package browsertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -107,6 +109,10 @@ func open(t testing.TB, address, rules string, o Options) *Page {
 			p.read(m)
 		}
 	}()
+	p.Do(func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) { // for Busy
+		_, err := chromedp.Call(ctx, performance.Enable, performance.EnableParams{TimeDomain: performance.EnableTimeDomainThreadTicks})
+		return chromedp.Void{}, err
+	})
 	p.Show(o)
 	p.Do(chromedp.Navigate(p.URL))
 	return p
@@ -285,6 +291,23 @@ func (p *Page) WaitFor(expression string) {
 func (p *Page) ElementScreenshot(selector, path string) {
 	p.t.Helper()
 	p.save(path, chromedp.Screenshot(chromedp.CSS(selector)))
+}
+
+// Busy returns the processor time that the page's main thread has spent on tasks so far.
+func (p *Page) Busy() time.Duration {
+	p.t.Helper()
+	return run(p, func(ctx context.Context, _ *chromedp.Target) (time.Duration, error) {
+		result, err := chromedp.Call(ctx, performance.GetMetrics, chromedp.Void{})
+		if err != nil {
+			return 0, err
+		}
+		for _, m := range result.Metrics {
+			if m.Name == "TaskDuration" {
+				return time.Duration(m.Value * float64(time.Second)), nil
+			}
+		}
+		return 0, errors.New("the browser does not measure tasks")
+	})
 }
 
 // Screenshot writes a PNG of the viewport.

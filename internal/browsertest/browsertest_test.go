@@ -3,6 +3,8 @@ package browsertest
 import (
 	"fmt"
 	"image/png"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -115,6 +117,35 @@ func TestDownload(t *testing.T) {
 	}
 	if got := p.Requests(); !slices.Equal(got, []string{p.URL}) {
 		t.Errorf("requests %q", got)
+	}
+}
+
+// A page of a local server opens, and reaches nothing else. What keeps it busy is measured.
+func TestOpenURL(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, clean, "served")
+	}))
+	defer server.Close()
+	p := OpenURL(t, server.URL+"/", Options{})
+	if got := Eval[string](p, `document.querySelector("p").textContent`); got != "served" {
+		t.Errorf("the page shows %q", got)
+	}
+	for _, host := range []string{"localhost", "127.0.0.2", "10.0.0.1", "example.org"} {
+		address := strings.Replace(server.URL, "127.0.0.1", host, 1)
+		if Eval[bool](p, fmt.Sprintf(`fetch(%q, {mode: "no-cors"}).then(() => true, () => false)`, address)) {
+			t.Errorf("the page reaches %s", address)
+		}
+	}
+	before := p.Busy()
+	Eval[chromedp.Void](p, `{ const end = performance.now() + 300; while (performance.now() < end); }`)
+	if took := p.Busy() - before; took < 10*time.Millisecond || took > time.Minute {
+		t.Errorf("the page was busy for %v", took)
+	}
+
+	// A file reaches nothing.
+	p = Open(t, write(t, fmt.Sprintf(clean, "text")), Options{})
+	if Eval[bool](p, fmt.Sprintf(`fetch(%q, {mode: "no-cors"}).then(() => true, () => false)`, server.URL)) {
+		t.Error("a file reaches the server")
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
 )
 
 func TestText(t *testing.T) {
@@ -65,4 +67,19 @@ func FuzzText(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestMarshalers(t *testing.T) {
+	type named string
+	v := struct {
+		A string
+		B named
+		C []any
+		D map[named]*string
+		E int
+	}{"a\x1b[2J", "b\u202e", []any{"c\n", 1.5, nil}, map[named]*string{"d\t": new(string)}, 7}
+	text, err := json.Marshal(v, json.WithMarshalers(Marshalers()))
+	if want := `{"A":"a\\x1b[2J","B":"b\\u202e","C":["c\\n",1.5,null],"D":{"d\\t":""},"E":7}`; err != nil || string(text) != want {
+		t.Errorf("%s, error %v, want %s", text, err, want)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"nb201/cell"
+	"nb201/internal/shell"
 	"nb201/internal/usage"
 	"nb201/results"
 )
@@ -87,7 +88,16 @@ func (b *Benchmark) checkHeld(index int) error {
 	if _, err := cell.ByIndex(index); err != nil {
 		return usage.Mark(ErrNotHeld, err)
 	}
-	return notHeld("%s does not hold architecture %d; it holds %s", b.Path, index, describeIndices(b.evaluated))
+	return notHeld("%s does not hold architecture %d; it holds %s%s", b.Path, index, describeIndices(b.evaluated), b.HowToFill())
+}
+
+// HowToFill returns advice for the end of an error: the command that trains the first trials of a
+// campaign without any. It returns "" for other benchmarks.
+func (b *Benchmark) HowToFill() string {
+	if _, ok := b.Campaign(); !ok || len(b.evaluated) > 0 {
+		return ""
+	}
+	return "; train its plan with `nb201 run " + shell.Quote(b.Path) + "`"
 }
 
 // read reads an architecture that the benchmark holds. It refuses values that only a damaged

@@ -431,6 +431,16 @@ func TestListed(t *testing.T) {
 	}
 }
 
+// The last architectures of a campaign may have only trials of schedules that are left out.
+func TestLastArchitecturesLeftOut(t *testing.T) {
+	trials := append(resultstest.Grid(0, 1), results.Trial{Arch: 4250, Dataset: "cifar10", Epochs: 5, Seed: 1})
+	c := resultstest.Fill(t, trials...)
+	report := export(t, c, published.NASBench201, filepath.Join(t.TempDir(), "merged.pth"))
+	if report.Architectures != 2 || report.Listed != 2 || !slices.Equal(report.OtherSchedules, []string{"5"}) {
+		t.Errorf("%+v", report)
+	}
+}
+
 // In an existing directory, files are named like the published ones.
 func TestNameWithMD5(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(0)...)

@@ -413,8 +413,13 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 	}
 	if e.writer.listed {
 		r.Listed = cell.Count
-		last := parts[len(parts)-1].Architectures
-		if last[len(last)-1] == r.Architectures-1 { // architectures are in order, each once
+		last := 0
+		for _, p := range parts { // the last parts may have none
+			for _, a := range p.Architectures {
+				last = a
+			}
+		}
+		if last == r.Architectures-1 { // architectures are in order, each once
 			r.Listed = r.Architectures
 		}
 	}
@@ -435,7 +440,7 @@ func (e *exporter) noTrials(others []string) error {
 		return usage.Errorf("%s has no trials%s to export; it has trials of %s epochs: select them with --less and --full",
 			e.benchmark.Path, of, strings.Join(others, ", "))
 	}
-	return usage.Errorf("%s has no trials%s to export; train some first", e.benchmark.Path, of)
+	return usage.Errorf("%s has no trials%s to export%s", e.benchmark.Path, of, cmp.Or(e.benchmark.HowToFill(), "; train some first"))
 }
 
 func isDir(path string) bool {

@@ -46,7 +46,7 @@ type Trial struct {
 	// Curve has all epochs: see [Answer.AddCurves].
 	Curve []Curve `json:"curve,omitempty"`
 
-	// Results are those of the trial; nil for a mean.
+	// Results holds everything that the benchmark has of the trial; nil for a mean.
 	Results *benchmark.ResultsCount `json:"-"`
 }
 

@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"nb201/cell"
-	"nb201/internal/inert"
 	"nb201/internal/quantity"
 	"nb201/results/compare"
 	"nb201/results/rank"
@@ -68,7 +67,7 @@ func (p *composer) addGroups() {
 		slots := p.slotsOf(g)
 		p.slots = append(p.slots, slots)
 		shown := group{
-			Dataset: inert.Text(g.Dataset), Schedule: inert.Text(g.Schedule), Epochs: g.Epochs, Trials: len(g.Trials),
+			Dataset: g.Dataset, Schedule: g.Schedule, Epochs: g.Epochs, Trials: len(g.Trials),
 			FLOPs:  p.addFitted(p.means(g, func(t *summary.Trial) float64 { return t.FLOPs })),
 			Params: p.addFitted(p.means(g, func(t *summary.Trial) float64 { return t.Params })),
 		}
@@ -179,7 +178,7 @@ func hasValue(values []float64) bool {
 
 // newSet packs the accuracies and losses on a set after the last epoch.
 func (p *composer) newSet(g *summary.Group, s int, info summary.Set, slots [][]int) set {
-	shown := set{Name: inert.Text(info.Name), Images: info.Images}
+	shown := set{Name: info.Name, Images: info.Images}
 	accuracies, losses := accuracyScale(g, s), p.lossScale(g, s)
 	var firstTop1, firstLoss *packed
 	for _, slot := range slots {
@@ -417,7 +416,7 @@ func onlyIf(condition bool, text string) string {
 // addAgainst adds the comparison with another benchmark.
 func (p *composer) addAgainst(r *compare.Report) {
 	a := &against{
-		Path: inert.Text(r.B.Path), Format: string(r.B.Format), Architectures: r.B.Architectures,
+		Path: r.B.Path, Format: string(r.B.Format), Architectures: r.B.Architectures,
 		Common: r.Common, Skipped: r.Skipped,
 	}
 	for i := range r.Comparisons {
@@ -431,7 +430,7 @@ func (p *composer) addAgainst(r *compare.Report) {
 		packedA := p.packer.add(blockSummary, linear(fineStep), first)
 		packedB := p.packer.addAfter(blockSummary, linear(fineStep), second, &packedA)
 		a.Comparisons = append(a.Comparisons, comparison{
-			Dataset: inert.Text(c.Dataset), Epochs: c.Epochs, Set: inert.Text(c.Set), Trials: c.Trials, Architectures: c.Architectures,
+			Dataset: c.Dataset, Epochs: c.Epochs, Set: c.Set, Trials: c.Trials, Architectures: c.Architectures,
 			Top1: c.Top1, Loss: c.Loss, Worst: c.Worst, A: packedA.column, B: packedB.column, Bins: bins(c.Differences),
 		})
 	}

@@ -1,8 +1,6 @@
 package report
 
 import (
-	"errors"
-	"reflect"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -39,18 +37,10 @@ type content struct {
 	Campaign any      `json:"campaign,omitempty"` // see [Options]
 }
 
-// inertText encodes every string so that it is safe to print: see [inert.Text].
-var inertText = json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder, v any) error {
-	if text := reflect.ValueOf(v).Elem(); text.Kind() == reflect.String {
-		return e.WriteToken(jsontext.String(inert.Text(text.String())))
-	}
-	return errors.ErrUnsupported
-}))
-
 // json returns the content as one line of JSON, which may be inside an HTML script element. All of
 // its text is safe to print.
 func (c *content) json() ([]byte, error) {
-	return json.Marshal(c, jsontext.EscapeForHTML(true), inertText)
+	return json.Marshal(c, jsontext.EscapeForHTML(true), json.WithMarshalers(inert.Marshalers()))
 }
 
 // source describes the benchmark.

@@ -8,7 +8,6 @@ import (
 	"time"
 	"unique"
 
-	"nb201/internal/inert"
 	"nb201/results/summary"
 )
 
@@ -74,7 +73,7 @@ func newCensus(s *summary.Summary) *census {
 	for made, all := range shares {
 		values := made.Value()
 		for _, p := range c.properties {
-			name := inert.Text(p.value(&values))
+			name := p.value(&values)
 			if p.rows[name] == nil {
 				p.rows[name] = &share{name: name}
 			}

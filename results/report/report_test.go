@@ -336,7 +336,7 @@ func TestNew(t *testing.T) {
 	if updated != read || !strings.Contains(updated, fmt.Sprintf(`{"name":"cuda:0","trials":%d,`, len(all)-9)) {
 		t.Error("the page of the updated summary differs, or has other devices")
 	}
-	if _, err := New(new(summary.Summary), b, Options{}); !usage.Is(err) {
-		t.Errorf("without a trial: %v", err)
+	if r, err := New(new(summary.Summary), b, Options{}); err != nil || r.Trials() != 0 || !strings.Contains(page(r, err), `"architectures":0`) {
+		t.Errorf("without a trial: error %v", err)
 	}
 }

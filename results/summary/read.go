@@ -221,9 +221,6 @@ func (g *Group) replace(indices []int, trials []Trial) *Group {
 		kept, rest = append(kept, rest[:n]), rest[n:]
 		old, read := countOf(rest, index), countOf(fresh, index)
 		changed = changed || !slices.EqualFunc(rest[:old], fresh[:read], func(a, b Trial) bool {
-			if a.held != b.held {
-				return false
-			}
 			b = newPlacement(b.held.sets(), g.Sets).place(b, width)
 			return a.equal(&b)
 		})

@@ -72,7 +72,7 @@ type Made struct {
 	Spent             time.Duration // in all passes
 }
 
-// Properties are what many trials of a campaign have in common.
+// Properties describe how a trial was made; many trials of a campaign share them.
 type Properties struct {
 	Device                          string
 	Program, GoMLX, Plugin, Kernels string // versions

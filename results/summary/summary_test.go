@@ -394,6 +394,53 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// TestDifferences checks that Update notices whatever changes in a trial.
+func TestDifferences(t *testing.T) {
+	trial := results.Trial{Arch: 4, Dataset: "cifar100", Epochs: 12, Seed: 7}
+	source := func(change func(r *benchmark.ResultsCount)) *benchmark.Benchmark {
+		m := newMemory()
+		m.archs[4], _ = benchmark.NewArchitecture(4)
+		r := benchmark.FromRecord(resultstest.Record(t, trial))
+		change(r)
+		m.archs[4].Add("12", r)
+		return m.benchmark()
+	}
+	none := func(*benchmark.ResultsCount) {}
+	noEnd := func(r *benchmark.ResultsCount) { r.Training.Top1, r.Training.Loss = nil, nil }
+	for name, c := range map[string]struct {
+		before, after func(r *benchmark.ResultsCount)
+	}{
+		"seed":       {none, func(r *benchmark.ResultsCount) { r.Seed++ }},
+		"FLOPs":      {none, func(r *benchmark.ResultsCount) { r.FLOPs++ }},
+		"parameters": {none, func(r *benchmark.ResultsCount) { r.Params++ }},
+		"latency":    {none, func(r *benchmark.ResultsCount) { r.Latencies = nil }},
+		"seconds":    {none, func(r *benchmark.ResultsCount) { r.Training.Seconds[5].Value++ }},
+		"accuracy":   {none, func(r *benchmark.ResultsCount) { r.Training.Top1[11].Value = 3 }},
+		"loss":       {none, func(r *benchmark.ResultsCount) { r.Evaluation[1].Loss[11].Value = 3 }},
+		"curve":      {none, func(r *benchmark.ResultsCount) { r.Evaluation[1].Loss[2].Value = 3 }},
+		"left out":   {noEnd, func(r *benchmark.ResultsCount) { noEnd(r); r.Training.Top1 = benchmark.Consecutive(11, []float64{101}) }},
+		"set":        {none, func(r *benchmark.ResultsCount) { r.Evaluation = r.Evaluation[:2] }},
+		"images":     {none, func(r *benchmark.ResultsCount) { r.Record.Eval[0].Images++ }},
+		"record":     {none, func(r *benchmark.ResultsCount) { r.Record = nil }},
+		"device":     {none, func(r *benchmark.ResultsCount) { r.Record.Device = "cuda:0" }},
+		"start":      {none, func(r *benchmark.ResultsCount) { r.Record.Started = time.Unix(1, 0) }},
+		"end":        {none, func(r *benchmark.ResultsCount) { r.Record.Finished = time.Unix(1, 0) }},
+		"spent":      {none, func(r *benchmark.ResultsCount) { r.Record.Eval[1].Seconds = []float64{1} }},
+	} {
+		before, err := Read(t.Context(), source(c.before), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := source(c.after)
+		after, err := before.Update(t.Context(), b, []int{4}, nil)
+		if err != nil || after == before {
+			t.Errorf("%s: not updated, %v", name, err)
+			continue
+		}
+		check(t, name, after, b)
+	}
+}
+
 // TestBound grows a benchmark until few epochs are affordable, and lets it shrink again. The values
 // that are kept must stay within the bound and be near it, and growth must not cost many readings.
 func TestBound(t *testing.T) {

@@ -169,8 +169,8 @@ func newPlacement(from, to []Set) placement {
 // place returns the trial with its values at the positions of a group's sets, given the number of
 // values of a set's curves.
 func (p placement) place(t Trial, width int) Trial {
-	if len(p) == len(t.Sets) && !slices.ContainsFunc(p, func(from int) bool { return from < 0 }) && slices.IsSorted(p) {
-		return t
+	if len(p) == len(t.Sets) && !slices.Contains(p, -1) {
+		return t // both are in the order of Set.compare
 	}
 	sets, curves := missingValues(len(p)), missingCurves(len(p)*width)
 	for at, from := range p {

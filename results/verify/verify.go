@@ -149,7 +149,7 @@ func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error
 	}
 	archs := b.Evaluated()
 	if len(archs) == 0 {
-		return nil, usage.Errorf("%s contains no trials to verify; name a campaign with finished trials, or published files", b.Path)
+		return nil, usage.Errorf("%s contains no trials to verify%s", b.Path, cmp.Or(b.HowToFill(), "; name a campaign with finished trials, or published files"))
 	}
 	v := &verifier{options: o, total: len(files) + len(archs), checked: map[Check]int{}, notes: map[Note]int{}}
 	findings := make([]findings, v.total)

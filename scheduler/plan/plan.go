@@ -19,6 +19,7 @@ import (
 	"nb201/data"
 	"nb201/internal/atomicfile"
 	"nb201/internal/infile"
+	"nb201/internal/shell"
 	"nb201/internal/usage"
 	"nb201/results"
 )
@@ -95,7 +96,7 @@ func Read(dir string) (*Plan, error) {
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage.Errorf("campaign %s has no plan (%w); create one with nb201 plan", dir, err)
+		return nil, usage.Errorf("campaign %s has no plan (%w); create one with `nb201 plan %s --archs LIST --datasets KEYS --epochs N --seeds SEEDS`", dir, err, shell.Quote(dir))
 	}
 	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, usage.Errorf("%s is not a directory; name a campaign directory", dir)

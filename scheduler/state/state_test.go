@@ -46,7 +46,7 @@ func TestSpanAndPercent(t *testing.T) {
 	}
 }
 
-// The columns of a wide table appear as far as they fit. A narrow table does not change.
+// The columns of a wide table appear as far as they fit. On a narrow terminal, the table has fewer.
 func TestWorkerTable(t *testing.T) {
 	trial := results.Trial{Arch: 4711, Dataset: "cifar10-valid", Epochs: 200, Seed: 777}
 	now := time.Now()
@@ -58,6 +58,18 @@ func TestWorkerTable(t *testing.T) {
 	const narrow = `device  trial                           at                    images/s  for
 cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s
 cuda:1  -                               idle                  -         5s
+`
+	const short = `device  trial                           at              images/s  for
+cuda:0  004711/cifar10-valid/0200-0777  37/200 x-valid  8123      12m34s
+cuda:1  -                               idle            -         5s
+`
+	const rates = `device  trial                           at              images/s
+cuda:0  004711/cifar10-valid/0200-0777  37/200 x-valid  8123
+cuda:1  -                               idle            -
+`
+	const least = `device  trial                           at
+cuda:0  004711/cifar10-valid/0200-0777  37/200 x-valid
+cuda:1  -                               idle
 `
 	const passes = `device  trial                           at                    images/s  for     loss   train %  evaluation %
 cuda:0  004711/cifar10-valid/0200-0777  epoch 37/200 x-valid  8123      12m34s  0.457  84.57    x-valid 80.12
@@ -73,7 +85,8 @@ cuda:1  -                               idle                  -         5s      
 		drawings []string
 		want     string
 	}{
-		{0, nil, narrow}, {60, drawings, narrow}, {80, drawings, narrow}, {109, drawings, narrow},
+		{0, nil, narrow}, {109, drawings, narrow}, {79, nil, narrow}, {78, nil, short}, {73, nil, short}, {72, nil, rates}, {65, nil, rates},
+		{64, nil, least}, {60, drawings, least}, {10, nil, least},
 		{110, drawings, passes}, {110, nil, passes}, {160, drawings, wide}, {160, nil, passes},
 	} {
 		if got := s.WorkerTable(test.width, test.drawings); got != test.want {

@@ -16,23 +16,41 @@ const wideTerminal = 110
 
 // WorkerTable formats the workers as a table with a header. If width, in columns, is at least 110,
 // the table also has the last passes and, if given, a drawing for each worker, as far as they fit
-// and leave the last column free, as displays do. The loss is that of the training pass. Without a
-// terminal, width is 0.
+// and leave the last column free, as displays do. The loss is that of the training pass. On a
+// narrow terminal the stages are shortened, and then the times and the rates are left out, until the
+// table fits. Without a terminal, width is 0.
 func (s Run) WorkerTable(width int, drawings []string) string {
-	more := []column{
-		{"loss", func(w Worker, _ int) string { return w.Training.loss() }},
-		{"train %", func(w Worker, _ int) string { return w.Training.top1() }},
-		{"evaluation %", func(w Worker, _ int) string { return w.Evaluation.named() }},
+	columns := []column{
+		{"images/s", func(w Worker, _ int) string { return w.speed() }},
+		{"for", func(w Worker, _ int) string { return FormatDuration(time.Since(w.Since)) }},
 	}
-	if drawings != nil {
-		more = append(more, column{"so far", func(_ Worker, i int) string { return drawings[i] }})
-	}
-	for ; width >= wideTerminal && len(more) > 0; more = more[:len(more)-1] {
-		if text := s.table(more); fits(text, width-1) {
-			return text
+	least := len(columns)
+	if width >= wideTerminal {
+		columns = append(columns,
+			column{"loss", func(w Worker, _ int) string { return w.Training.loss() }},
+			column{"train %", func(w Worker, _ int) string { return w.Training.top1() }},
+			column{"evaluation %", func(w Worker, _ int) string { return w.Evaluation.named() }})
+		if drawings != nil {
+			columns = append(columns, column{"so far", func(_ Worker, i int) string { return drawings[i] }})
 		}
 	}
-	return s.table(nil)
+	for {
+		stage := Worker.progress
+		if len(columns) < least {
+			stage = Worker.shortProgress
+		}
+		text := s.table(stage, columns)
+		if width == 0 || fits(text, width-1) {
+			return text
+		}
+		if len(columns) <= least {
+			text = s.table(Worker.shortProgress, columns)
+		}
+		if len(columns) == 0 || fits(text, width-1) {
+			return text
+		}
+		columns = columns[:len(columns)-1]
+	}
 }
 
 // column is a column of the table that not every terminal has room for.
@@ -51,10 +69,11 @@ func fits(text string, width int) bool {
 	return true
 }
 
-func (s Run) table(more []column) string {
+// table formats the workers, with a worker's stage as at describes it, and with more columns.
+func (s Run) table(at func(Worker) string, more []column) string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprint(table, "device\ttrial\tat\timages/s\tfor")
+	fmt.Fprint(table, "device\ttrial\tat")
 	for _, c := range more {
 		fmt.Fprint(table, "\t", c.title)
 	}
@@ -67,7 +86,7 @@ func (s Run) table(more []column) string {
 		if w.Trial != nil {
 			trial = w.Trial.Path()
 		}
-		inert.Fprintf(table, "%s\t%s\t%s\t%s\t%s", name, trial, w.progress(), w.speed(), FormatDuration(time.Since(w.Since)))
+		inert.Fprintf(table, "%s\t%s\t%s", name, trial, at(w))
 		for _, c := range more {
 			inert.Fprintf(table, "\t%s", c.cell(w, i))
 		}
@@ -125,6 +144,14 @@ func (w Worker) progress() string {
 		text += fmt.Sprintf(", attempt %d", w.Attempt)
 	}
 	return text
+}
+
+// shortProgress formats the stage of a worker and its epoch: "3/12 train".
+func (w Worker) shortProgress() string {
+	if w.Epochs > 0 {
+		return fmt.Sprintf("%d/%d %s", w.Epoch+1, w.Epochs, w.Stage)
+	}
+	return w.Stage
 }
 
 // speed formats the images per second of a worker, or "-".

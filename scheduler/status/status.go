@@ -184,6 +184,9 @@ func (s *Status) readRuns(now time.Time) {
 			return err
 		}
 		run := Run{Run: published, Seen: info.ModTime()}
+		if year := run.Seen.Year(); year < 0 || year > 9999 {
+			run.Seen = time.Time{} // JSON has no such time
+		}
 		switch silent := now.Sub(run.Seen); {
 		case run.Host == host && !state.Alive(run.PID):
 			run.Stale = "its process is gone"

@@ -125,7 +125,7 @@ function workerTable(campaign) {
 			w.last_evaluation ? `${w.last_evaluation.set} ${fixed(2)(w.last_evaluation.top1_percent)}` : missingText,
 			Math.max(0, (new Date(w.seen) - new Date(w.since)) / 1000),
 		]),
-		key: row => `${row[0]} ${row[1]}`,
+		key: (_, k) => JSON.stringify([workers[k].host, workers[k].pid, workers[k].device, workers[k].index]),
 	};
 }
 
@@ -146,7 +146,7 @@ function deviceTable(campaign) {
 		caption: "Devices",
 		columns: [{ name: "host", text: true }, { name: "device", text: true }, { name: "workers" }, { name: "images/s", format: count }],
 		rows: devices.map(ws => [ws[0].host, ws[0].device, ws.length, Math.round(total(ws.map(w => w.images_per_second ?? 0)))]),
-		key: row => `${row[0]} ${row[1]}`,
+		key: row => JSON.stringify(row.slice(0, 2)),
 	};
 }
 

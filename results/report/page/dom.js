@@ -56,6 +56,7 @@ function patchChildren(parent, ...fresh) {
 	for (const child of nodes) {
 		const key = keyOf(child);
 		const same = key !== undefined ? keyed.get(key) : at && keyOf(at) === undefined ? at : undefined;
+		keyed.delete(key);
 		if (!same) {
 			parent.insertBefore(child, at);
 			continue;
@@ -149,7 +150,8 @@ const madeTables = new WeakMap();
  * @param {{caption?: string, columns: {name: string, format?: function, arch?: boolean, text?: boolean, code?: boolean}[],
  *   rows: Array[] | function, key?: function}} table `arch` marks a column of indices of architectures, which
  *   become buttons that open them, `code` one of genotype strings; `text` aligns a column to the left, as
- *   those of text are. A row stays the same row where its `key` is the same.
+ *   those of text are. A row stays the same row
+ *   where its `key`, of the row and its number, is the same.
  */
 function makeTable(table) {
 	let { rows: all, columns, key } = table;
@@ -170,8 +172,8 @@ function makeTable(table) {
 		const left = columns.map((c, k) => c.text || all.some(row => typeof row[k] === "string"));
 		const side = k => (left[k] ? "text" : null);
 		patchChildren(head, ...columns.map((c, k) => h("th", { scope: "col", class: side(k) }, c.name)));
-		patchChildren(body, ...page.map(row =>
-			h("tr", { "data-key": key?.(row) }, columns.map((c, k) => h("td", { class: side(k) }, cell(c, row[k]))))));
+		patchChildren(body, ...page.map((row, k) =>
+			h("tr", { "data-key": key?.(row, first + k) }, columns.map((c, k) => h("td", { class: side(k) }, cell(c, row[k]))))));
 		setText(where, `Rows ${count(first + 1)} to ${count(first + page.length)} of ${count(all.length)}`);
 		previous.disabled = first === 0;
 		next.disabled = first + pageRows >= all.length;

@@ -82,7 +82,7 @@ function putFailures(place, failures) {
 		],
 		rows: failedAttempts(failures).map(f =>
 			[`${f.trial.dataset}, ${plural(f.trial.epochs, "epoch")}, seed ${f.trial.seed}`, f.trial.architecture, f.number, f.failed ? "yes" : "no", minute(f.when), f.host, f.device, f.kind, f.reason]),
-		key: row => row.slice(0, 3).join(),
+		key: row => JSON.stringify(row.slice(0, 3)),
 	});
 }
 

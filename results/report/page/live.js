@@ -17,26 +17,6 @@
 const shortestWait = 1000, longestWait = 30_000; // milliseconds before another try
 const shortGap = 3000; // milliseconds without a connection that the page does not mention
 
-/** Characters that nb201 escapes wherever it prints text; see internal/inert. */
-const unprintable = /[\p{C}\p{Zl}\p{Zp}]/gu;
-
-/** Returns a document with its text escaped as internal/inert does it. */
-function inert(value) {
-	if (typeof value === "string") return value.replace(unprintable, escaped);
-	if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(inert);
-	if (typeof value !== "object" || value === null) return value;
-	return Object.fromEntries(Object.entries(value).map(([name, v]) => [name, inert(v)]));
-}
-
-function escaped(character) {
-	const code = character.codePointAt(0);
-	const hex = digits => code.toString(16).padStart(digits, "0");
-	const letter = { 7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r" }[code];
-	if (letter) return `\\${letter}`;
-	if (code < 0x20 || code === 0x7f) return `\\x${hex(2)}`;
-	return code < 0x10000 ? `\\u${hex(4)}` : `\\U${hex(8)}`;
-}
-
 /** Returns a function that returns how long to wait before another try, longer each time, and one that starts over. */
 function backOff() {
 	let wait = shortestWait;
@@ -89,7 +69,7 @@ function startLive() {
 		clearTimeout(again);
 		source?.close();
 		const stream = new EventSource("api/v1/events");
-		stream.addEventListener("status", event => stream === source && receive(inert(JSON.parse(event.data))));
+		stream.addEventListener("status", event => stream === source && receive(JSON.parse(event.data)));
 		stream.addEventListener("error", () => stream === source && lose());
 		source = stream;
 	};
