@@ -166,8 +166,8 @@ type page[T any] struct {
 
 // paged returns the part of a list that the parameters offset and limit select.
 func paged[F, T any](p *parameters, all []F, show func(F) T) page[T] {
-	part := page[T]{Total: len(all), Offset: p.number("offset", 0, 0, 1<<40), Items: []T{}}
-	limit := p.number("limit", 100, 1, 1000)
+	part := page[T]{Total: len(all), Offset: p.offset(), Items: []T{}}
+	limit := p.pageLimit()
 	for _, item := range all[min(part.Offset, len(all)):min(part.Offset+limit, len(all))] {
 		part.Items = append(part.Items, show(item))
 	}
@@ -213,12 +213,7 @@ func (a *api) architectures(r *http.Request, p *parameters) (any, error) {
 		if set != "" || by != "architecture" || limits["flops_millions"] > 0 || limits["params_millions"] > 0 {
 			return nil, badRequest("sort, set and limits need dataset and schedule; %s", d.describeGroups())
 		}
-		counts := map[int]int{}
-		for _, g := range d.summary.Groups {
-			for i := range g.Trials {
-				counts[g.Trials[i].Arch]++
-			}
-		}
+		counts := d.trialCounts()
 		archs := d.summary.Archs
 		if order == "descending" {
 			archs = slices.Clone(archs)
@@ -290,11 +285,8 @@ func (a *api) trials(r *http.Request, p *parameters) (any, error) {
 			return nil, err
 		}
 	}
-	type place struct {
-		group *summary.Group
-		at    int
-	}
-	var found []place
+	list := page[trialRow]{Offset: p.offset(), Items: []trialRow{}}
+	limit := p.pageLimit()
 	for _, g := range d.summary.Groups {
 		if dataset != "" && g.Dataset != dataset || schedule != "" && g.Schedule != schedule {
 			continue
@@ -304,23 +296,29 @@ func (a *api) trials(r *http.Request, p *parameters) (any, error) {
 			first, _ = slices.BinarySearchFunc(g.Trials, *arch, func(t summary.Trial, arch int) int { return t.Arch - arch })
 			end, _ = slices.BinarySearchFunc(g.Trials, *arch+1, func(t summary.Trial, arch int) int { return t.Arch - arch })
 		}
-		for i := first; i < end; i++ {
-			if seed == nil || g.Trials[i].Seed == *seed {
-				found = append(found, place{g, i})
+		for i := first; i < end; i++ { // of hundreds of thousands, so nothing is allocated for those not listed
+			if seed != nil && g.Trials[i].Seed != *seed {
+				continue
 			}
+			if list.Total >= list.Offset && len(list.Items) < limit {
+				list.Items = append(list.Items, newTrialRow(g, &g.Trials[i]))
+			}
+			list.Total++
 		}
 	}
-	return paged(p, found, func(at place) trialRow {
-		g, t := at.group, &at.group.Trials[at.at]
-		r := trialRow{
-			Index: t.Arch, Dataset: g.Dataset, Schedule: g.Schedule, Epochs: g.Epochs, Seed: t.Seed,
-			FLOPs: t.FLOPs, Params: t.Params, Latency: t.Latency, Seconds: t.Seconds, Measured: []lastRow{},
-		}
-		for i, v := range t.Sets {
-			r.Measured = append(r.Measured, lastRow{g.Sets[i].Name, v.Top1, v.Loss})
-		}
-		return r
-	}), nil
+	return list, nil
+}
+
+// newTrialRow describes a trial of a group.
+func newTrialRow(g *summary.Group, t *summary.Trial) trialRow {
+	r := trialRow{
+		Index: t.Arch, Dataset: g.Dataset, Schedule: g.Schedule, Epochs: g.Epochs, Seed: t.Seed,
+		FLOPs: t.FLOPs, Params: t.Params, Latency: t.Latency, Seconds: t.Seconds, Measured: []lastRow{},
+	}
+	for i, v := range t.Sets {
+		r.Measured = append(r.Measured, lastRow{g.Sets[i].Name, v.Top1, v.Loss})
+	}
+	return r
 }
 
 // failures lists the trials of a campaign that have failed attempts and are not finished.

@@ -17,6 +17,20 @@ type data struct {
 	summary *summary.Summary
 	page    []byte // what the page's script reads: see [report.Report.WriteData]
 	tables  []groupTable
+	counts  once[map[int]int]
+}
+
+// trialCounts returns the numbers of trials by architecture.
+func (d *data) trialCounts() map[int]int {
+	return d.counts.get(func() map[int]int {
+		counts := map[int]int{}
+		for _, g := range d.summary.Groups {
+			for i := range g.Trials {
+				counts[g.Trials[i].Arch]++
+			}
+		}
+		return counts
+	})
 }
 
 // builder makes data from a source, again when it has changed.

@@ -73,6 +73,10 @@ func (p *parameters) number(name string, other, least, most int) int {
 	return n
 }
 
+// offset and pageLimit return the place of the first item of a list, and the most items of a page.
+func (p *parameters) offset() int    { return p.number("offset", 0, 0, 1<<40) }
+func (p *parameters) pageLimit() int { return p.number("limit", 100, 1, 1000) }
+
 // limit returns a number above 0, or 0 if it is not given.
 func (p *parameters) limit(name string) float64 {
 	text := p.text(name)
