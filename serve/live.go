@@ -142,14 +142,16 @@ func (l *live) current() (text []byte, changed <-chan struct{}) {
 // firstWait is how long a request waits for what is read first.
 const firstWait = 5 * time.Second
 
-// wait waits until known reports true, which a new moment may bring about, but not longer than
-// firstWait or ctx.
+// wait waits until known reports true, which a new moment may bring about, or the benchmark cannot be
+// read, but not longer than firstWait or ctx.
 func (l *live) wait(ctx context.Context, known func() bool) {
 	late := time.NewTimer(firstWait)
 	defer late.Stop()
 	for {
-		_, changed := l.current()
-		if known() {
+		l.mu.Lock()
+		missing, changed := l.now.Missing != "", l.changed
+		l.mu.Unlock()
+		if missing || known() {
 			return
 		}
 		select {
