@@ -36,41 +36,63 @@ func newAPI(l *live, src *source) *api {
 	return &api{live: l, source: src, readers: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// routes returns what answers each route. An answer is encoded as JSON, unless it is JSON already
-// ([]byte).
-func (a *api) routes() map[string]func(*http.Request, *parameters) (any, error) {
-	return map[string]func(*http.Request, *parameters) (any, error){
-		"/api/v1":                             a.index,
-		"/api/v1/openapi.json":                func(*http.Request, *parameters) (any, error) { return description, nil },
-		"/api/v1/status":                      a.status,
-		"/api/v1/architectures":               a.architectures,
-		"/api/v1/architectures/{arch}":        a.architecture,
-		"/api/v1/architectures/{arch}/curves": a.curves,
-		"/api/v1/trials":                      a.trials,
-		"/api/v1/failures":                    a.failures,
+// route answers the requests of a path.
+type route struct {
+	// answer returns what is encoded as JSON, unless it is JSON already ([]byte).
+	answer func(*http.Request, *parameters) (any, error)
+	// lasts reports that the answer depends on the finished trials alone, so that it can be kept.
+	lasts bool
+}
+
+// routes returns the routes of the API by their patterns.
+func (a *api) routes() map[string]route {
+	return map[string]route{
+		"/api/v1":                             {a.index, false},
+		"/api/v1/openapi.json":                {func(*http.Request, *parameters) (any, error) { return description, nil }, false},
+		"/api/v1/status":                      {a.status, false},
+		"/api/v1/architectures":               {a.architectures, true},
+		"/api/v1/architectures/{arch}":        {a.architecture, true},
+		"/api/v1/architectures/{arch}/curves": {a.curves, true},
+		"/api/v1/trials":                      {a.trials, true},
+		"/api/v1/failures":                    {a.failures, false},
 	}
 }
 
 // handle returns the handler of a route.
-func (a *api) handle(answer func(*http.Request, *parameters) (any, error)) http.Handler {
+func (a *api) handle(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := newParameters(r)
-		content, err := answer(r, p)
-		if err == nil {
-			err = p.check()
+		d := a.live.data.Load()
+		if !route.lasts {
+			d = nil
 		}
-		text, isText := content.([]byte)
-		if err == nil && !isText {
-			text, err = encode(content)
-		}
-		if err != nil {
-			refuseError(w, err)
-			return
+		text := d.kept(r)
+		if text == nil {
+			var err error
+			if text, err = route.text(r); err != nil {
+				refuseError(w, err)
+				return
+			}
+			if d == a.live.data.Load() { // and so the answer is of d
+				d.keep(r, text)
+			}
 		}
 		extend(w)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(text) // the client may be gone
 	})
+}
+
+// text returns the answer to a request as JSON.
+func (route route) text(r *http.Request) ([]byte, error) {
+	p := newParameters(r)
+	content, err := route.answer(r, p)
+	if err := cmp.Or(err, p.check()); err != nil {
+		return nil, err
+	}
+	if text, ok := content.([]byte); ok {
+		return text, nil
+	}
+	return encode(content)
 }
 
 var (

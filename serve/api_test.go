@@ -652,3 +652,42 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("described %q, answered %q", described, routes)
 	}
 }
+
+// Answers are kept until trials finish, in bounded memory, and never instead of others.
+func TestAnswersAreKept(t *testing.T) {
+	c := grown(t)
+	a := ask(t, c.Dir)
+	all := trialsOf(t, c.Dir)
+	a.waitRead(all)
+	const path = "/api/v1/trials?architecture=7"
+	first, _ := a.get(path)
+	d := a.server.live.data.Load()
+	if kept := len(d.answers.texts); first != http.StatusOK || kept != 1 {
+		t.Errorf("status %d, %d answers are kept", first, kept)
+	}
+	for _, path := range []string{"/api/v1/status", "/api/v1/failures", "/api/v1", "/api/v1/trials?architecture=x", "/api/v1/architectures/8"} {
+		a.get(path)
+	}
+	if kept := len(d.answers.texts); kept != 1 {
+		t.Errorf("%d answers are kept", kept)
+	}
+	before := read[page[trialRow]](a, path).Total
+	if err := c.Publish(resultstest.Record(t, results.Trial{Arch: 7, Dataset: "cifar10", Epochs: 2, Seed: 5}), nil); err != nil {
+		t.Fatal(err)
+	}
+	a.waitRead(all + 1)
+	if after := read[page[trialRow]](a, path).Total; after != before+1 {
+		t.Errorf("%d trials, and after another one %d", before, after)
+	}
+	text := make([]byte, maxAnswer-1000)
+	for i := range 100 {
+		d.keep(&http.Request{URL: &url.URL{Path: "/" + strconv.Itoa(i)}}, text)
+		if d.answers.bytes > maxAnswers || len(d.answers.texts) > 17 {
+			t.Fatalf("%d answers of %d bytes are kept", len(d.answers.texts), d.answers.bytes)
+		}
+	}
+	d.keep(&http.Request{URL: &url.URL{Path: "/large"}}, make([]byte, maxAnswer))
+	if d.kept(&http.Request{URL: &url.URL{Path: "/large"}}) != nil || d.kept(&http.Request{URL: &url.URL{Path: "/99"}}) == nil {
+		t.Error("the largest answer is kept, or the last one is not")
+	}
+}

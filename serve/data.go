@@ -11,13 +11,14 @@ import (
 	"nb201/results/summary"
 )
 
-// data holds what is known of the finished trials at a time. It does not change.
+// data holds what is known of the finished trials at a time. What it is made of does not change.
 type data struct {
 	version string
 	summary *summary.Summary
 	page    []byte // what the page's script reads: see [report.Report.WriteData]
 	tables  []groupTable
 	counts  once[map[int]int]
+	answers answers
 }
 
 // trialCounts returns the numbers of trials by architecture.

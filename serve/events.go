@@ -15,6 +15,14 @@ type stream struct {
 // eventEvery is the least time between two events of a stream. Tests change it.
 var eventEvery = time.Second
 
+// fewStreams is the number of streams up to which that is so; with twice as many, it is twice as long.
+const fewStreams = 50
+
+// rest returns how long a stream rests after an event.
+func (s *stream) rest() time.Duration {
+	return eventEvery * time.Duration(max(s.metrics.streams.Load(), fewStreams)) / fewStreams
+}
+
 // heartbeat is the longest time without a sign of life.
 const heartbeat = 15 * time.Second
 
@@ -52,7 +60,7 @@ func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.live.touch()
-		rest := time.NewTimer(eventEvery)
+		rest := time.NewTimer(s.rest())
 		select {
 		case <-r.Context().Done():
 			rest.Stop()

@@ -106,8 +106,8 @@ func (s *Server) handler(l net.Listener) http.Handler {
 	route("/metrics", m.handler())
 	route("/api/v1/events", &stream{live: s.live, metrics: m})
 	a := newAPI(s.live, s.source)
-	for pattern, answer := range a.routes() {
-		route(pattern, a.handle(answer))
+	for pattern, answered := range a.routes() {
+		route(pattern, a.handle(answered))
 	}
 	// Everything else.
 	mux.Handle("/", m.count("other", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
