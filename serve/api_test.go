@@ -576,7 +576,7 @@ func TestServeMetrics(t *testing.T) {
 func TestEvents(t *testing.T) {
 	c := grown(t)
 	a := ask(t, c.Dir)
-	response, err := http.Get(a.base + "/api/v1/events")
+	response, err := http.Get(a.base + "/api/v1/events") //nolint:bodyclose // it is closed below
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -584,7 +584,7 @@ func TestEvents(t *testing.T) {
 	if kind := response.Header.Get("Content-Type"); kind != "text/event-stream" {
 		t.Errorf("content type %s", kind)
 	}
-	events := make(chan moment)
+	events := make(chan moment, 1000)
 	go func() {
 		defer close(events)
 		var buffer bytes.Buffer

@@ -200,7 +200,7 @@ func (s *served) streams(t *testing.T, n int) (open []net.Conn, refused int) {
 			if _, err = io.WriteString(c, strings.ReplaceAll(request("GET", "/api/v1/events"), "HOST", s.address)); err != nil {
 				return errors.Join(err, c.Close())
 			}
-			r, err := http.ReadResponse(bufio.NewReader(c), nil)
+			r, err := http.ReadResponse(bufio.NewReader(c), nil) //nolint:bodyclose // its connection is closed
 			if err != nil {
 				return errors.Join(err, c.Close())
 			}
@@ -260,7 +260,7 @@ func TestManyConnections(t *testing.T) {
 				return err
 			}
 			from := bufio.NewReader(c)
-			r, err := http.ReadResponse(from, nil)
+			r, err := http.ReadResponse(from, nil) //nolint:bodyclose // its connection is closed
 			if err != nil {
 				return err
 			}
@@ -314,7 +314,7 @@ func TestMemoryIsFlat(t *testing.T) {
 					if _, err := io.WriteString(c, strings.ReplaceAll(request("GET", path), "HOST", s.address)); err != nil {
 						return err
 					}
-					r, err := http.ReadResponse(from, nil)
+					r, err := http.ReadResponse(from, nil) //nolint:bodyclose // its connection is closed
 					if err != nil {
 						return err
 					}

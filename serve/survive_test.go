@@ -387,7 +387,7 @@ func (s *served) walk(t *testing.T, what string) {
 	defer c.Close()
 	_, err := io.WriteString(c, strings.ReplaceAll(request("GET", "/api/v1/events"), "HOST", s.address))
 	must(t, err)
-	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	r, err := http.ReadResponse(bufio.NewReader(c), nil) //nolint:bodyclose // its connection is closed
 	must(t, err)
 	events := bufio.NewReader(r.Body)
 	for range 3 { // lines: the event, the data, none
