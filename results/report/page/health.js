@@ -48,7 +48,7 @@ function howMade() {
 const minute = time => `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 
 function progressTable(groups) {
-	const fields = ["planned", "done", "damaged", "running", "failed", "left"];
+	const fields = ["planned", "done", "damaged", "running", "failed", "left"].filter(name => name !== "damaged" || groups.some(g => g.damaged > 0));
 	return makeTable({
 		caption: "Trials planned",
 		columns: [
