@@ -340,7 +340,8 @@ func (r reader) script(t *testing.T, s step) string {
 func (r reader) background(t *testing.T, script string, n int) (lines []string) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), "bash", "-c", "exec "+script)
-	c.Dir = r.dir
+	var errs bytes.Buffer
+	c.Dir, c.Stderr = r.dir, &errs
 	out, err := c.StdoutPipe()
 	if err == nil {
 		err = c.Start()
@@ -353,6 +354,10 @@ func (r reader) background(t *testing.T, script string, n int) (lines []string) 
 	defer late.Stop()
 	for text := bufio.NewScanner(out); len(lines) < n && text.Scan(); {
 		lines = append(lines, text.Text())
+	}
+	if len(lines) < n {
+		_ = c.Wait()
+		t.Errorf("%s ends: %s", script, errs.String())
 	}
 	return lines
 }

@@ -174,7 +174,7 @@ func TestServeInBrowser(t *testing.T) {
 		p.WaitFor(fmt.Sprintf(`document.querySelector(%q)?.innerText.includes(%q)`, selector, text))
 	}
 	contains("#connection", "Live")
-	contains("#campaign .state", "No run is active; 4 trials left.")
+	contains("#campaign .state", "No run is active; 4 trials left: nb201 run ")
 	contains("#campaign .states", "0 finished")
 	contains("#campaign .states", "of 4 planned")
 	contains("#nothing", "No trial has finished yet")

@@ -19,10 +19,11 @@ import (
 // loopback interface, under that site's name if it resolves to 127.0.0.1. So every request must name
 // this host, and a browser's must come from the server's own pages.
 type guard struct {
-	next  http.Handler
-	live  *live
-	token string
-	hosts hosts
+	next   http.Handler
+	live   *live
+	token  string
+	cookie string // that may hold it
+	hosts  hosts
 }
 
 // policy is the content security policy of all answers: a page loads nothing but the server's files,
@@ -135,8 +136,12 @@ func (h hosts) include(host string) bool {
 	return slices.ContainsFunc(h.names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// tokenCookie is the cookie that holds the token of a browser, which presents it in a link once.
-const tokenCookie = "nb201_token"
+// tokenCookie returns the name of the cookie that holds the token of a browser, which presents it in a
+// link once. Cookies do not know ports, and a host may have several servers.
+func tokenCookie(l net.Listener) string {
+	_, port, _ := net.SplitHostPort(l.Addr().String()) // a TCP address
+	return "nb201_token_" + port
+}
 
 // admits reports whether the request presents the token, and else answers it. A link with the token
 // gets a cookie and leads to the same place without the token.
@@ -145,11 +150,11 @@ func (g *guard) admits(w http.ResponseWriter, r *http.Request) bool {
 	if kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(kind, "Bearer") && is(strings.TrimSpace(token)) {
 		return true
 	}
-	if c, err := r.Cookie(tokenCookie); err == nil && is(c.Value) {
+	if c, err := r.Cookie(g.cookie); err == nil && is(c.Value) {
 		return true
 	}
 	if q := r.URL.Query(); r.URL.Path == "/" && is(q.Get("token")) {
-		http.SetCookie(w, &http.Cookie{Name: tokenCookie, Value: g.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: g.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 		w.Header().Set("Location", "./")
 		w.WriteHeader(http.StatusSeeOther)
 		return false

@@ -424,7 +424,9 @@ func TestToken(t *testing.T) {
 	const token = "0123456789ABCDEFGHIJ"
 	s := serveAt(t, Options{Path: smallCampaign(t).Dir, Token: token, Hosts: []string{"bench.example"}}, "0.0.0.0:0").ready(t)
 	const status = "/api/v1/status"
-	cookie := "Cookie: " + tokenCookie + "="
+	_, port, _ := net.SplitHostPort(s.address)
+	name := "nb201_token_" + port
+	cookie := "Cookie: " + name + "="
 	for _, test := range []struct {
 		path  string
 		lines []string
@@ -435,8 +437,8 @@ func TestToken(t *testing.T) {
 		{status, []string{"Authorization: Bearer " + token + "x"}, 401}, {status, []string{"Authorization: Bearer " + token[:19]}, 401}, {status, []string{"Authorization: Bearer " + token[1:]}, 401},
 		{status, []string{"Authorization: Bearer"}, 401}, {status, []string{"Authorization: Bearer "}, 401}, {status, []string{"Authorization: " + token}, 401}, {status, []string{"Authorization: Basic " + token}, 401},
 		{status, []string{"Authorization: Bearer " + strings.ToLower(token)}, 401}, {status, []string{"Authorization: Bearer wrong", "Authorization: Bearer " + token}, 401},
-		{status, []string{cookie + token}, 200}, {status, []string{"Cookie: other=1; " + tokenCookie + "=" + token}, 200},
-		{status, []string{cookie}, 401}, {status, []string{cookie + token[:19]}, 401}, {status, []string{"Cookie: other=" + token}, 401}, {status, []string{"Cookie: " + strings.ToUpper(tokenCookie) + "=" + token}, 401},
+		{status, []string{cookie + token}, 200}, {status, []string{"Cookie: other=1; " + name + "=" + token}, 200},
+		{status, []string{cookie}, 401}, {status, []string{cookie + token[:19]}, 401}, {status, []string{"Cookie: other=" + token}, 401}, {status, []string{"Cookie: " + strings.ToUpper(name) + "=" + token}, 401},
 		{status, []string{"X-Token: " + token}, 401}, {status + "?token=" + token, nil, 401}, {"/data?token=" + token, nil, 401}, {"/nothing?token=" + token, nil, 401},
 		{"/?token=", nil, 401}, {"/?token=" + token[:19], nil, 401}, {"/?token=" + token + "x", nil, 401}, {"/?TOKEN=" + token, nil, 401}, {"/?token=wrong&token=" + token, nil, 401},
 		{"/?token=" + token, nil, 303}, {"/?token=" + token + "&x=1", nil, 303},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +54,7 @@ func (m *metrics) handler() http.Handler {
 
 // count counts the answers of a handler.
 func (m *metrics) count(route string, h http.Handler) http.Handler {
+	route = strings.TrimSuffix(route, "{$}") // of the root
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}

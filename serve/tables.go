@@ -109,7 +109,7 @@ func (d *data) group(dataset, schedule string) (int, error) {
 		found = i
 	}
 	if found < 0 {
-		return 0, usage.Mark(benchmark.ErrNotHeld, usage.Errorf("the benchmark has no trials on dataset %q with schedule %q; %s", dataset, schedule, d.describeGroups()))
+		return 0, usage.Mark(benchmark.ErrNotHeld, usage.Errorf("the benchmark has no trials with dataset=%s&schedule=%s; %s", cmp.Or(dataset, "any"), cmp.Or(schedule, "any"), d.describeGroups()))
 	}
 	return found, nil
 }

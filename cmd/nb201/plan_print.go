@@ -168,9 +168,9 @@ func formatRounded(v float64) string {
 func (v *planView) describeRate() string {
 	r := v.Rate
 	if r == nil {
-		return `No training rate is known, so hours and days are not shown. To get them, train a few trials
-here with nb201 run, or name with --like a campaign on the same kind of device (plan one
-with nb201 plan DIR --preset sample), or give a rate with --rate.`
+		return "No training rate is known, so hours and days are not shown. To get them, train a few trials here " +
+			"with nb201 run, or name with --like a campaign on the same kind of device (plan one with `nb201 plan DIR --preset sample`), " +
+			"or give a rate with --rate."
 	}
 	if r.Trials == 0 {
 		return fmt.Sprintf("Rate, as given: a device trains %s and evaluates %s images per second.",

@@ -57,6 +57,11 @@ link that contains it. The connection is not encrypted.`,
 			if err != nil {
 				return err
 			}
+			for _, host := range flags.hosts {
+				if strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`*/\"'?#@[]`, r) }) || host == "" {
+					return usage.Errorf("--host %q is not a host name; name a host without a port, such as bench.example", host)
+				}
+			}
 			l, err := new(net.ListenConfig).Listen(c.Context(), "tcp", address)
 			if err != nil {
 				return usage.Errorf("cannot listen on %s: %w; choose another address with --listen, such as --listen :0", address, err)

@@ -81,6 +81,8 @@ func TestServeRefuses(t *testing.T) {
 		{[]string{campaign, "--token-file", pipe}, "not a regular file: it is a named pipe"},
 		{[]string{campaign, "--token-file", "/dev/zero"}, "not a regular file: it is a device"},
 		{[]string{campaign, "--listen", ""}, "use HOST:PORT, or :PORT"},
+		{[]string{campaign, "--host", "*"}, `--host "*" is not a host name`},
+		{[]string{campaign, "--host", "http://bench.example"}, "name a host without a port"},
 		{[]string{campaign, "--listen", "127.0.0.1"}, "use HOST:PORT, or :PORT"},
 		{[]string{campaign, "--listen", ":65536"}, "the port is not a number from 0 to 65535"},
 		{[]string{campaign, "--listen", "http://127.0.0.1:8201"}, "use HOST:PORT, or :PORT"},

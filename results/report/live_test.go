@@ -41,7 +41,7 @@ type liveServer struct {
 	status   object
 	data     []byte
 	changed  chan struct{} // closed when the status changes
-	busy     bool          // event streams are refused
+	refusal  int           // status code with which event streams are refused; 0: they are not
 	delay    time.Duration // of data
 	loads    int           // of data, so far
 	loading  int           // now
@@ -112,11 +112,10 @@ func (s *liveServer) serveData(w http.ResponseWriter) {
 func (s *liveServer) serveEvents(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.streams++
-	busy := s.busy
+	refusal := s.refusal
 	s.mu.Unlock()
-	if busy {
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "too many event streams", http.StatusServiceUnavailable)
+	if refusal != 0 {
+		http.Error(w, "refused", refusal)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -471,11 +470,15 @@ func TestLiveConnection(t *testing.T) {
 	p.checkQuiet(refused...)
 
 	// A server with too many streams refuses, until it has fewer.
-	s.locked(func() { s.busy = true })
+	s.locked(func() { s.refusal = http.StatusServiceUnavailable })
 	s.kill()
 	s.start()
 	p.waitForText("#connection", "Connection lost; retrying")
-	s.locked(func() { s.busy = false })
+
+	// So does one that wants another token, which a user can do something about.
+	s.locked(func() { s.refusal = http.StatusUnauthorized })
+	p.waitForText("#connection", "The server wants another token; open the link that it printed")
+	s.locked(func() { s.refusal = 0 })
 	p.waitForText("#connection", "Live")
 
 	// The benchmark cannot be read for a while.
@@ -505,7 +508,7 @@ func TestLiveConnection(t *testing.T) {
 	p.eval(`nb201.old = true`)
 	s.set(object{"page": "2"})
 	p.WaitFor(`window.nb201 && !nb201.old && document.querySelector("#shown").textContent === "9 of 9 architectures"`)
-	p.checkQuiet(append(refused, "503 (Service Unavailable)")...)
+	p.checkQuiet(append(refused, "503 (Service Unavailable)", "401 (Unauthorized)")...)
 }
 
 // TestLiveReading shows a benchmark while it is read for the first time.

@@ -55,7 +55,7 @@ function campaignState(campaign) {
 	const runs = activeRuns(campaign);
 	const failures = failed === 0 ? "" : ` ${plural(failed, "trial")} failed.`;
 	if (running + damaged + left === 0) return failed === 0 ? `All ${plural(done, "trial")} have finished.` : `${plural(done, "trial")} finished.${failures}`;
-	if (runs.length === 0) return `No run is active; ${plural(left + damaged, "trial")} left.${failures}`;
+	if (runs.length === 0) return `No run is active; ${plural(left, "trial")} left${damaged > 0 ? `, ${plural(damaged, "record")} damaged` : ""}: nb201 run ${campaign.campaign} trains them.${failures}`;
 	const devices = new Set(workersOf(campaign).map(w => `${w.host} ${w.device}`)).size;
 	const hosts = new Set(runs.map(run => run.host)).size;
 	const paused = runs.filter(run => run.paused).map(run => ` Paused on ${run.host}: ${run.paused}.`).join("");

@@ -77,11 +77,11 @@ function putFailures(place, failures) {
 	putTable(place, {
 		caption: "Failed attempts",
 		columns: [
-			{ name: "trial", text: true }, { name: "architecture", arch: true }, { name: "attempt" }, { name: "trial has failed", text: true }, { name: "when", text: true },
+			{ name: "trial", text: true }, { name: "architecture", arch: true }, { name: "attempt" }, { name: "then", text: true }, { name: "when", text: true },
 			{ name: "host", text: true }, { name: "device", text: true }, { name: "kind", text: true }, { name: "reason", text: true },
 		],
 		rows: failedAttempts(failures).map(f =>
-			[`${f.trial.dataset}, ${plural(f.trial.epochs, "epoch")}, seed ${f.trial.seed}`, f.trial.architecture, f.number, f.failed ? "yes" : "no", minute(f.when), f.host, f.device, f.kind, f.reason]),
+			[`${f.trial.dataset}, ${plural(f.trial.epochs, "epoch")}, seed ${f.trial.seed}`, f.trial.architecture, f.number, f.failed ? "trial failed" : "retried", minute(f.when), f.host, f.device, f.kind, f.reason]),
 		key: row => JSON.stringify(row.slice(0, 3)),
 	});
 }

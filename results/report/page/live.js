@@ -37,11 +37,16 @@ function startLive() {
 	const line = byId("connection");
 	let source, again, mention, heard = 0, page;
 
-	const show = lost => {
+	const show = (lost, text = lost ? "Connection lost; retrying" : "Live") => {
 		clearTimeout(mention);
 		mention = null;
 		line.classList.toggle("lost", lost);
-		setText(line, lost ? "Connection lost; retrying" : "Live");
+		setText(line, text);
+	};
+	/** Shows that the server wants a token, if so: an EventSource does not say why it is refused. */
+	const askWhy = async () => {
+		const answer = await fetch("api/v1/events", { method: "HEAD", cache: "no-store" }).catch(() => null);
+		if (answer?.status === 401) show(true, "The server wants another token; open the link that it printed");
 	};
 	const lose = () => {
 		source.close();
@@ -70,7 +75,11 @@ function startLive() {
 		source?.close();
 		const stream = new EventSource("api/v1/events");
 		stream.addEventListener("status", event => stream === source && receive(JSON.parse(event.data)));
-		stream.addEventListener("error", () => stream === source && lose());
+		stream.addEventListener("error", () => {
+			if (stream !== source) return;
+			if (stream.readyState === EventSource.CLOSED) askWhy(); // it was answered, but refused
+			lose();
+		});
 		source = stream;
 	};
 	mention = setTimeout(() => show(true), shortGap);
