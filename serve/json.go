@@ -19,7 +19,7 @@ func encode(v any) ([]byte, error) {
 		}
 		return errors.ErrUnsupported
 	})
-	return json.Marshal(v, json.WithMarshalers(json.JoinMarshalers(finite, inert.Marshalers())))
+	return json.Marshal(v, json.Deterministic(true), json.WithMarshalers(json.JoinMarshalers(finite, inert.Marshalers())))
 }
 
 // numbers is a list of numbers, null where one is NaN. Lists of this kind are most of what the API

@@ -188,7 +188,7 @@ var nonFinite = json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder,
 
 // printJSON prints the result of a command with --json, as one document.
 func printJSON(c *cobra.Command, result any) error {
-	text, err := json.Marshal(result, jsontext.WithIndent("  "), nonFinite)
+	text, err := json.Marshal(result, json.Deterministic(true), jsontext.WithIndent("  "), nonFinite)
 	if err == nil {
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", text)
 	}

@@ -156,3 +156,18 @@ func TestPlanPrinted(t *testing.T) {
 		t.Error("a refused plan was written")
 	}
 }
+
+// The same plan is always the same JSON.
+func TestPlanJSONIsStable(t *testing.T) {
+	t.Chdir(t.TempDir())
+	args := []string{"plan", "c", "--archs", "0-9", "--datasets", "digits", "--epochs", "3", "--seeds", "777"}
+	if _, stderr, code := nb201(args...); code != 0 {
+		t.Fatal(stderr)
+	}
+	first, _, _ := nb201("plan", "c", "--json")
+	for range 20 {
+		if again, _, _ := nb201("plan", "c", "--json"); again != first {
+			t.Fatalf("%s\nand then\n%s", first, again)
+		}
+	}
+}

@@ -40,7 +40,7 @@ type content struct {
 // json returns the content as one line of JSON, which may be inside an HTML script element. All of
 // its text is safe to print.
 func (c *content) json() ([]byte, error) {
-	return json.Marshal(c, jsontext.EscapeForHTML(true), json.WithMarshalers(inert.Marshalers()))
+	return json.Marshal(c, json.Deterministic(true), jsontext.EscapeForHTML(true), json.WithMarshalers(inert.Marshalers()))
 }
 
 // source describes the benchmark.

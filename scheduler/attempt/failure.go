@@ -143,7 +143,7 @@ func ListFailed(dir string) ([]results.Trial, error) {
 
 // Write writes the failure to its file in the campaign at dir and syncs it to disk.
 func (f Failure) Write(dir string) error {
-	text, err := json.Marshal(f, jsontext.WithIndent("  "))
+	text, err := json.Marshal(f, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
 		return err
 	}
