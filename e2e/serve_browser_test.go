@@ -237,7 +237,7 @@ func TestServeInBrowser(t *testing.T) {
 			row[3] == failed && strings.Contains(text, "crashed\nthe worker process ended: signal: killed")
 	}
 	p.WaitFor(failure + `.length === 1`)
-	if got := rows(); !isRow(got[0], first, 888, 1, "no") {
+	if got := rows(); !isRow(got[0], first, 888, 1, "retried") {
 		t.Errorf("failures: %q", got)
 	}
 	p.WaitFor(announced + `.includes("signal: killed")`)
@@ -267,8 +267,8 @@ func TestServeInBrowser(t *testing.T) {
 	close(failed)
 
 	// The trial finishes, and its failure disappears; another one fails, and that stays.
-	p.WaitFor(fmt.Sprintf(`%s.length === 2 && %[1]s.every(row => row[3] === "yes")`, failure))
-	if got := rows(); !isRow(got[0], second, 777, 2, "yes") || !isRow(got[1], second, 777, 1, "yes") {
+	p.WaitFor(fmt.Sprintf(`%s.length === 2 && %[1]s.every(row => row[3] === "trial failed")`, failure))
+	if got := rows(); !isRow(got[0], second, 777, 2, "trial failed") || !isRow(got[1], second, 777, 1, "trial failed") {
 		t.Errorf("failures: %q", got)
 	}
 
