@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 
+	"nb201/internal/gauges"
 	"nb201/internal/listen"
 	"nb201/internal/usage"
 	"nb201/scheduler/state"
@@ -45,15 +45,8 @@ func ServeMetrics(address, version string) (*Metrics, error) {
 		return nil, usage.Errorf("cannot serve metrics: %w; choose another address with --metrics", err)
 	}
 	m := &Metrics{listener: listener, done: make(chan struct{})}
-	registry := prometheus.NewRegistry()
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "nb201_build_info", Help: "The program's version; always 1.",
-	}, []string{"version"})
-	build.WithLabelValues(version).Set(1)
-	registry.MustRegister(m, build,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gauges.Registry(version, m), promhttp.HandlerOpts{}))
 	// Clients share the run's file descriptors with its workers: limit the number of connections,
 	// and close each one after its answer.
 	const patience = 5 * time.Second
@@ -91,11 +84,6 @@ func (m *Metrics) Close() error {
 	return err
 }
 
-// metric returns the description of the metric nb201_NAME.
-func metric(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("nb201_"+name, help, labels, nil)
-}
-
 // Describe implements [prometheus.Collector]. It sends nothing, which makes this an unchecked
 // collector: which metrics exist depends on the state.
 func (m *Metrics) Describe(chan<- *prometheus.Desc) {}
@@ -116,28 +104,28 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
 
-	trials := metric("trials", "Trials of the plan, or of the run's chunk, by state; \"left\" are those neither done, running nor failed.", "state")
+	trials := gauges.Describe("trials", "Trials of the plan, or of the run's chunk, by state; \"left\" are those neither done, running nor failed.", "state")
 	gauge(trials, float64(t.Done), "done")
 	gauge(trials, float64(t.Running), "running")
 	gauge(trials, float64(t.Failed), "failed")
 	gauge(trials, float64(t.Left), "left")
-	counter(metric("run_trials_finished_total", "Trials that this run has finished."), float64(s.Finished))
-	counter(metric("run_trials_failed_total", "Trials that failed in this run: their attempts are used up."), float64(s.Failed))
-	gauge(metric("run_start_time_seconds", "Start time of this run, in seconds since the Unix epoch."), unixSeconds(s.Started))
-	gauge(metric("run_paused", "1 while the run starts no trials because disk space or memory is short."), oneIf(s.Paused != ""))
+	counter(gauges.Describe("run_trials_finished_total", "Trials that this run has finished."), float64(s.Finished))
+	counter(gauges.Describe("run_trials_failed_total", "Trials that failed in this run: their attempts are used up."), float64(s.Failed))
+	gauge(gauges.Describe("run_start_time_seconds", "Start time of this run, in seconds since the Unix epoch."), unixSeconds(s.Started))
+	gauge(gauges.Describe("run_paused", "1 while the run starts no trials because disk space or memory is short."), gauges.OneIf(s.Paused != ""))
 	if t.Work > 0 {
-		gauge(metric("work_left_seconds", "Estimated seconds that a single worker would need for the running and left trials."), t.Work.Seconds())
+		gauge(gauges.Describe("work_left_seconds", "Estimated seconds that a single worker would need for the running and left trials."), t.Work.Seconds())
 	}
 
-	running := metric("worker_running", "1 while the worker has a trial, else 0.", "device", "worker")
-	images := metric("worker_images_per_second", "Images that the worker trains on or evaluates per second.", "device", "worker")
-	attempt := metric("worker_attempt", "Number of the attempt at the worker's trial, from 1; 0 when it has no trial.", "device", "worker")
-	epoch := metric("worker_epochs_done", "Epochs of its trial that the worker has completed.", "device", "worker")
-	epochs := metric("worker_epochs", "Total epochs of the worker's trial.", "device", "worker")
-	began := metric("worker_trial_start_time_seconds", "When the worker got its trial, in seconds since the Unix epoch.", "device", "worker")
+	running := gauges.Describe("worker_running", "1 while the worker has a trial, else 0.", "device", "worker")
+	images := gauges.Describe("worker_images_per_second", "Images that the worker trains on or evaluates per second.", "device", "worker")
+	attempt := gauges.Describe("worker_attempt", "Number of the attempt at the worker's trial, from 1; 0 when it has no trial.", "device", "worker")
+	epoch := gauges.Describe("worker_epochs_done", "Epochs of its trial that the worker has completed.", "device", "worker")
+	epochs := gauges.Describe("worker_epochs", "Total epochs of the worker's trial.", "device", "worker")
+	began := gauges.Describe("worker_trial_start_time_seconds", "When the worker got its trial, in seconds since the Unix epoch.", "device", "worker")
 	for _, w := range s.Workers {
 		labels := []string{w.Device, strconv.Itoa(w.Index)}
-		gauge(running, oneIf(w.Trial != nil), labels...)
+		gauge(running, gauges.OneIf(w.Trial != nil), labels...)
 		gauge(images, w.ImagesPerSecond, labels...)
 		gauge(attempt, float64(w.Attempt), labels...)
 		gauge(epoch, float64(w.Epoch), labels...)
@@ -149,10 +137,3 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 }
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
-
-func oneIf(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
-}

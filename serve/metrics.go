@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"nb201/internal/gauges"
 	"nb201/internal/inert"
 )
 
@@ -27,7 +27,7 @@ type metrics struct {
 
 func newMetrics(l *live, program string) *metrics {
 	m := &metrics{
-		live: l, registry: prometheus.NewRegistry(),
+		live: l,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nb201_serve_requests_total", Help: "Requests answered, by route and status code.",
 		}, []string{"route", "code"}),
@@ -36,15 +36,10 @@ func newMetrics(l *live, program string) *metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
 		}, []string{"route"}),
 	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "nb201_build_info", Help: "The program's version; always 1.",
-	}, []string{"version"})
-	build.WithLabelValues(program).Set(1)
 	streams := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "nb201_serve_streams", Help: "Open streams of events.",
 	}, func() float64 { return float64(m.streams.Load()) })
-	m.registry.MustRegister(m, build, streams, m.requests, m.seconds,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry = gauges.Registry(program, m, streams, m.requests, m.seconds)
 	return m
 }
 
@@ -81,11 +76,6 @@ func (w *statusWriter) WriteHeader(status int) {
 // Unwrap returns the writer for [http.ResponseController].
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// metric returns the description of the metric nb201_NAME.
-func metric(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("nb201_"+name, help, labels, nil)
-}
-
 // Describe implements [prometheus.Collector]. It sends nothing: which metrics exist depends on the
 // campaign.
 func (m *metrics) Describe(chan<- *prometheus.Desc) {}
@@ -102,18 +92,15 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 		}
 	}
-	missing := 0.0
 	m.live.mu.Lock()
-	if m.live.now.Missing != "" {
-		missing = 1
-	}
+	missing := m.live.now.Missing != ""
 	m.live.mu.Unlock()
-	gauge(metric("serve_benchmark_missing", "1 while the benchmark cannot be read, else 0."), missing)
+	gauge(gauges.Describe("serve_benchmark_missing", "1 while the benchmark cannot be read, else 0."), gauges.OneIf(missing))
 	s := m.live.campaign.Load()
 	if s == nil {
 		return
 	}
-	trials := metric("trials", "Trials of the plan by state; \"left\" are those neither done, damaged, running nor failed.", "dataset", "epochs", "state")
+	trials := gauges.Describe("trials", "Trials of the plan by state; \"left\" are those neither done, damaged, running nor failed.", "dataset", "epochs", "state")
 	for _, g := range s.Trials {
 		for _, c := range []struct {
 			state string
@@ -122,33 +109,26 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 			gauge(trials, float64(c.count), g.Dataset, strconv.Itoa(g.Epochs), c.state)
 		}
 	}
-	gauge(metric("trials_with_failures", "Trials that have failed attempts and are not finished."), float64(len(s.Failures)))
-	gauge(metric("trial_hours_done", "Hours that finished trials took, estimated from a sample of them."), s.Hours.Done)
+	gauge(gauges.Describe("trials_with_failures", "Trials that have failed attempts and are not finished."), float64(len(s.Failures)))
+	gauge(gauges.Describe("trial_hours_done", "Hours that finished trials took, estimated from a sample of them."), s.Hours.Done)
 	if s.Hours.Left > 0 {
-		gauge(metric("seconds_left", "Estimated seconds until the active runs are done."), s.Hours.Left*3600)
+		gauge(gauges.Describe("seconds_left", "Estimated seconds until the active runs are done."), s.Hours.Left*3600)
 	}
-	paused := metric("run_paused", "1 while the run starts no trials because disk space or memory is short.", "host", "pid")
-	finished := metric("run_trials_finished", "Trials that the run has finished.", "host", "pid")
-	running := metric("worker_running", "1 while the worker has a trial, else 0.", "host", "pid", "device", "worker")
-	images := metric("worker_images_per_second", "Images that the worker trains on or evaluates per second.", "host", "pid", "device", "worker")
+	paused := gauges.Describe("run_paused", "1 while the run starts no trials because disk space or memory is short.", "host", "pid")
+	finished := gauges.Describe("run_trials_finished", "Trials that the run has finished.", "host", "pid")
+	running := gauges.Describe("worker_running", "1 while the worker has a trial, else 0.", "host", "pid", "device", "worker")
+	images := gauges.Describe("worker_images_per_second", "Images that the worker trains on or evaluates per second.", "host", "pid", "device", "worker")
 	for _, r := range s.Runs {
 		if r.Stale != "" {
 			continue
 		}
 		run := []string{r.Host, strconv.Itoa(r.PID)}
-		gauge(paused, oneIf(r.Paused != ""), run...)
+		gauge(paused, gauges.OneIf(r.Paused != ""), run...)
 		gauge(finished, float64(r.Finished), run...)
 		for _, w := range r.Workers {
 			labels := append(run[:2:2], w.Device, strconv.Itoa(w.Index))
-			gauge(running, oneIf(w.Trial != nil), labels...)
+			gauge(running, gauges.OneIf(w.Trial != nil), labels...)
 			gauge(images, w.ImagesPerSecond, labels...)
 		}
 	}
-}
-
-func oneIf(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
 }
