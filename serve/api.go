@@ -19,7 +19,7 @@ import (
 	"nb201/scheduler/attempt"
 )
 
-// description describes the API: https://spec.openapis.org/oas/v3.0.3. Tests compare all answers with
+// description describes the API: https://spec.openapis.org/oas/v3.1.0. Tests compare all answers with
 // it. What it names stays; later versions of nb201 may add to it.
 //
 //go:embed openapi.json
@@ -164,7 +164,7 @@ func (a *api) index(r *http.Request, _ *parameters) (any, error) {
 		return list, nil
 	}
 	for i, g := range d.summary.Groups {
-		row := datasetRow{Dataset: g.Dataset, Schedule: g.Schedule, Epochs: g.Epochs, Architectures: len(d.rows(i)), Trials: len(g.Trials)}
+		row := datasetRow{Dataset: g.Dataset, Schedule: g.Schedule, Epochs: g.Epochs, Architectures: len(d.tables[i].rows()), Trials: len(g.Trials)}
 		for _, s := range g.Sets {
 			row.Sets = append(row.Sets, setRow{s.Name, s.Images})
 		}
@@ -235,7 +235,7 @@ func (a *api) architectures(r *http.Request, p *parameters) (any, error) {
 		if set != "" || by != "architecture" || limits["flops_millions"] > 0 || limits["params_millions"] > 0 {
 			return nil, badRequest("sort, set and limits need dataset and schedule; %s", d.describeGroups())
 		}
-		counts := d.trialCounts()
+		counts := d.counts()
 		archs := d.summary.Archs
 		if order == "descending" {
 			archs = slices.Clone(archs)
@@ -255,7 +255,7 @@ func (a *api) architectures(r *http.Request, p *parameters) (any, error) {
 	case by == "top1_percent" && set == "":
 		return nil, badRequest("sort=top1_percent needs a set: %s", strings.Join(setNames(g), ", "))
 	}
-	rows := slices.DeleteFunc(slices.Clone(d.sorted(k, by, at)), func(r *row) bool {
+	rows := slices.DeleteFunc(slices.Clone(d.tables[k].sorted(by, at)), func(r *row) bool {
 		return limits["flops_millions"] > 0 && !(r.flops <= limits["flops_millions"]) ||
 			limits["params_millions"] > 0 && !(r.params <= limits["params_millions"])
 	})
@@ -364,18 +364,17 @@ func latestFailures(all []attempt.Failure) []attempt.Failure {
 		}
 		return 0
 	}
+	rank := func(f attempt.Failure) int {
+		if f.TrialFailed {
+			return 1
+		}
+		return 0
+	}
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b attempt.Failure) int {
-		return cmp.Or(cmp.Compare(boolRank(b.TrialFailed), boolRank(a.TrialFailed)), cmp.Compare(last(b), last(a)))
+		return cmp.Or(rank(b)-rank(a), cmp.Compare(last(b), last(a)))
 	})
 	return sorted[:min(len(sorted), maxListed)]
-}
-
-func boolRank(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // question reads the parameters that select results of an architecture.

@@ -2,11 +2,9 @@ package serve
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"maps"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -44,27 +42,8 @@ type asker struct {
 // ask starts a server of the benchmark at path, which ends with the test.
 func ask(t *testing.T, path string) *asker {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Path: path, Program: "nb201 test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx, l) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the server ends with %v", err)
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &asker{t, "http://" + l.Addr().String(), s, describedAPI(t)}
+	s := serveAt(t, Options{Path: path})
+	return &asker{t, "http://" + s.address, s.Server, describedAPI(t)}
 }
 
 // describedAPI returns the routes of the description, in which no field may be missing.

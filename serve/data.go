@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"slices"
+	"sync"
 
 	"nb201/results/benchmark"
 	"nb201/results/report"
@@ -15,23 +15,30 @@ import (
 type data struct {
 	version string
 	summary *summary.Summary
-	page    []byte // what the page's script reads: see [report.Report.WriteData]
-	tables  []groupTable
-	counts  once[map[int]int]
+	page    []byte             // what the page's script reads: see [report.Report.WriteData]
+	tables  []*groupTable      // of each group
+	counts  func() map[int]int // of trials by architecture
 	answers answers
 }
 
+// newData returns the data of a summary. What not every request needs is computed when one asks for it.
+func newData(s *summary.Summary, page []byte) *data {
+	d := &data{version: version(page), summary: s, page: page, counts: sync.OnceValue(func() map[int]int { return trialCounts(s) })}
+	for _, g := range s.Groups {
+		d.tables = append(d.tables, &groupTable{rows: sync.OnceValue(func() []*row { return newRows(g) })})
+	}
+	return d
+}
+
 // trialCounts returns the numbers of trials by architecture.
-func (d *data) trialCounts() map[int]int {
-	return d.counts.get(func() map[int]int {
-		counts := map[int]int{}
-		for _, g := range d.summary.Groups {
-			for i := range g.Trials {
-				counts[g.Trials[i].Arch]++
-			}
+func trialCounts(s *summary.Summary) map[int]int {
+	counts := map[int]int{}
+	for _, g := range s.Groups {
+		for i := range g.Trials {
+			counts[g.Trials[i].Arch]++
 		}
-		return counts
-	})
+	}
+	return counts
 }
 
 // builder makes data from a source, again when it has changed.
@@ -67,8 +74,7 @@ func (b *builder) build(ctx context.Context, program string, progress benchmark.
 		if b.summary == nil {
 			read, err = summary.Read(ctx, source, progress)
 		} else {
-			slices.Sort(b.changed)
-			read, err = b.summary.Update(ctx, source, slices.Compact(b.changed), progress)
+			read, err = b.summary.Update(ctx, source, b.changed, progress)
 		}
 		if err == nil {
 			// Of a benchmark that has gone meanwhile, what was read last may be damaged or missing.
@@ -85,7 +91,7 @@ func (b *builder) build(ctx context.Context, program string, progress benchmark.
 		if err := r.WriteData(&page); err != nil {
 			return err
 		}
-		d = &data{version: version(page.Bytes()), summary: read, page: page.Bytes(), tables: make([]groupTable, len(read.Groups))}
+		d = newData(read, page.Bytes())
 		return nil
 	})
 	if err != nil {

@@ -124,10 +124,18 @@ const (
 
 // report takes note of why something fails; of nil, that it does not.
 func (l *live) report(what int, err error) {
+	fault := ""
+	if err != nil {
+		fault = err.Error()
+	}
+	l.mu.Lock()
+	isKnown := l.faults[what] == fault
+	l.mu.Unlock()
+	if isKnown { // as nearly always, and then nothing has to be encoded
+		return
+	}
 	l.update(func(m *moment) {
-		if l.faults[what] = ""; err != nil {
-			l.faults[what] = err.Error()
-		}
+		l.faults[what] = fault
 		m.Missing = cmp.Or(l.faults[:]...)
 	})
 }

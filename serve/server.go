@@ -7,7 +7,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -67,7 +66,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		DisableGeneralOptionsHandler: true,
 		MaxHeaderBytes:               8 << 10, // net/http adds 4 KiB
 		ReadHeaderTimeout:            patience, ReadTimeout: patience, IdleTimeout: patience,
-		// Each handler sets deadlines for what it writes: see answer.
+		// Each handler sets deadlines for what it writes: see extend.
 		ErrorLog:    log.New(io.Discard, "", 0), // what clients do wrong
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
@@ -115,15 +114,4 @@ func (s *Server) handler(l net.Listener) http.Handler {
 	})))
 	g := &guard{next: mux, live: s.live, token: s.options.Token, cookie: tokenCookie(l), hosts: newHosts(l, s.options.Hosts)}
 	return g
-}
-
-// once caches a value that is computed when it is first asked for.
-type once[T any] struct {
-	sync.Once
-	value T
-}
-
-func (o *once[T]) get(compute func() T) T {
-	o.Do(func() { o.value = compute() })
-	return o.value
 }

@@ -13,6 +13,7 @@ import (
 	"nb201/results"
 	"nb201/results/benchmark"
 	"nb201/results/published"
+	"nb201/scheduler/plan"
 )
 
 // source is the benchmark that is served. A campaign may grow, and a published file may be replaced.
@@ -50,8 +51,8 @@ func openSource(ctx context.Context, path string, indexing published.Option) (*s
 
 // isCampaign reports whether a directory has a plan or records.
 func isCampaign(dir string) bool {
-	for _, name := range []string{"plan.json", "trials"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+	for _, path := range []string{plan.Path(dir), filepath.Join(dir, "trials")} {
+		if _, err := os.Stat(path); err == nil {
 			return true
 		}
 	}

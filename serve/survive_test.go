@@ -246,7 +246,7 @@ func TestPublishedSurvives(t *testing.T) {
 			for what, damaged := range map[string][]byte{
 				"truncated": text[:len(text)/2], "empty": {}, "garbage": []byte(strings.Repeat("\x80\x02<script>\xff\x00", 1000)), "HTML": []byte("<!doctype html><p>Not found"),
 			} {
-				must(t, os.WriteFile(file, damaged, 0o666))         // while the server has it open
+				must(t, os.WriteFile(file, damaged, 0o666))         // which the server still reads
 				if what == "truncated" && format == published.CSV { // the rest is read
 					wait(t, "trials of a truncated table are left out", func() bool { return s.total(t) < all })
 					s.checkCalm(t, what)

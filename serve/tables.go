@@ -17,8 +17,8 @@ import (
 // groupTable holds the architectures of a group, with means over their trials. It is made when it is
 // first asked for.
 type groupTable struct {
-	rows   once[[]*row]
-	orders sync.Map // rows by a column: of order to []*row
+	rows   func() []*row // in order of their indices
+	orders sync.Map      // rows by a column: of order to []*row
 }
 
 // order is a column by which rows are sorted.
@@ -42,39 +42,28 @@ var costs = map[string]func(*row) float64{
 	"training_seconds":                 func(r *row) float64 { return r.seconds },
 }
 
-// rows returns the architectures of group k, in order of their indices.
-func (d *data) rows(k int) []*row {
-	return d.tables[k].rows.get(func() []*row {
-		g := d.summary.Groups[k]
-		var rows []*row
-		for trials := range g.ByArch {
-			mean := func(value func(*summary.Trial) float64) float64 {
-				var n, sum float64
-				for i := range trials {
-					if v := value(&trials[i]); !math.IsNaN(v) {
-						n, sum = n+1, sum+v
-					}
-				}
-				return sum / n // NaN for none
-			}
-			r := &row{
-				arch: trials[0].Arch, trials: len(trials),
-				flops: mean(func(t *summary.Trial) float64 { return t.FLOPs }), params: mean(func(t *summary.Trial) float64 { return t.Params }),
-				latency: mean(func(t *summary.Trial) float64 { return t.Latency }), seconds: mean(func(t *summary.Trial) float64 { return t.Seconds }),
-			}
-			for s := range g.Sets {
-				r.top1 = append(r.top1, mean(func(t *summary.Trial) float64 { return t.Sets[s].Top1 }))
-			}
-			rows = append(rows, r)
+// newRows returns the architectures of a group, in order of their indices.
+func newRows(g *summary.Group) []*row {
+	var rows []*row
+	for trials := range g.ByArch {
+		mean := func(value func(*summary.Trial) float64) float64 { return summary.Mean(trials, value) }
+		r := &row{
+			arch: trials[0].Arch, trials: len(trials),
+			flops: mean(func(t *summary.Trial) float64 { return t.FLOPs }), params: mean(func(t *summary.Trial) float64 { return t.Params }),
+			latency: mean(func(t *summary.Trial) float64 { return t.Latency }), seconds: mean(func(t *summary.Trial) float64 { return t.Seconds }),
 		}
-		return rows
-	})
+		for s := range g.Sets {
+			r.top1 = append(r.top1, mean(func(t *summary.Trial) float64 { return t.Sets[s].Top1 }))
+		}
+		rows = append(rows, r)
+	}
+	return rows
 }
 
-// sorted returns the architectures of group k in ascending order of a column, those without a value
-// first. set is that of top1_percent. The caller must not change the list.
-func (d *data) sorted(k int, by string, set int) []*row {
-	rows := d.rows(k)
+// sorted returns the architectures in ascending order of a column, those without a value first. set is
+// that of top1_percent. The caller must not change the list.
+func (t *groupTable) sorted(by string, set int) []*row {
+	rows := t.rows()
 	value := costs[by]
 	switch by {
 	case "architecture":
@@ -84,11 +73,11 @@ func (d *data) sorted(k int, by string, set int) []*row {
 	default:
 		set = 0
 	}
-	if sorted, ok := d.tables[k].orders.Load(order{by, set}); ok {
+	if sorted, ok := t.orders.Load(order{by, set}); ok {
 		return sorted.([]*row)
 	}
 	sorted := slices.SortedStableFunc(slices.Values(rows), func(a, b *row) int { return cmp.Compare(value(a), value(b)) })
-	d.tables[k].orders.Store(order{by, set}, sorted)
+	t.orders.Store(order{by, set}, sorted)
 	return sorted
 }
 
