@@ -67,7 +67,7 @@ func Parse(text string) (blocks []Block) {
 
 // Wrap lays a text out in lines of at most width columns. A text that fits is not changed.
 func Wrap(text string, width int) string {
-	if fits(text, width) {
+	if layout.Fits(text, width) {
 		return text
 	}
 	var b strings.Builder
@@ -100,7 +100,7 @@ func Wrap(text string, width int) string {
 func WrapCommands(text string, width int) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		if !fits(line, width) {
+		if !layout.Fits(line, width) {
 			content := strings.TrimLeft(line, " ")
 			indent := len(line) - len(content)
 			if command, comment, ok := strings.Cut(content, " # "); ok { // it cannot be continued
@@ -120,14 +120,4 @@ func WrapCommands(text string, width int) string {
 		b.WriteString(line)
 	}
 	return b.String()
-}
-
-// fits reports whether no line of text is wider than width.
-func fits(text string, width int) bool {
-	for line := range strings.Lines(text) {
-		if runewidth.StringWidth(strings.TrimRight(line, "\n")) > width {
-			return false
-		}
-	}
-	return true
 }

@@ -39,6 +39,16 @@ func Colours(w io.Writer) bool {
 	return Width(w) > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
+// Fits reports whether no line of text is wider than width.
+func Fits(text string, width int) bool {
+	for line := range strings.Lines(text) {
+		if runewidth.StringWidth(strings.TrimRight(line, "\n")) > width {
+			return false
+		}
+	}
+	return true
+}
+
 // Wrap breaks the lines of text that are wider than width between words. The rest of a line is
 // indented below the second column of a line of two ("name  text"), or else by two more spaces than
 // the line. Words between backquotes, such as a command, stay together; so does a word that is wider

@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -86,3 +87,6 @@ func (s Series) describe() string {
 // 100: where a whole batch is correct, float32 rounding in the original
 // (xautodl/utils/evaluation_utils.py, obtain_accuracy) exceeds 100 by less than 0.01.
 func IsAccuracy(v float64) bool { return v >= 0 && v <= 100.01 }
+
+// IsFinite reports whether v is neither NaN nor infinite.
+func IsFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -204,7 +204,7 @@ func lastValues(a *benchmark.Architecture) (values map[key][]value, skipped int)
 	add := func(r *benchmark.ResultsCount, set string, m *benchmark.Measures, images int) {
 		top1, ok1 := m.Top1.At(r.Epochs - 1)
 		loss, ok2 := m.Loss.At(r.Epochs - 1)
-		if !ok1 || !ok2 || !benchmark.IsAccuracy(top1) || !isFinite(loss) {
+		if !ok1 || !ok2 || !benchmark.IsAccuracy(top1) || !benchmark.IsFinite(loss) {
 			skipped++
 			return
 		}
@@ -406,13 +406,11 @@ func (m *Measure) correlate(a, b []float64) {
 
 // finite returns v, or nil if it is infinite or NaN.
 func finite(v float64) *float64 {
-	if !isFinite(v) {
+	if !benchmark.IsFinite(v) {
 		return nil
 	}
 	return &v
 }
-
-func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // worst lists the ten points with the largest differences of accuracy.
 func worst(points []point, trials bool) []Pair {

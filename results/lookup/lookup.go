@@ -74,11 +74,6 @@ func (q Question) Ask(b *benchmark.Benchmark, arch string) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.AskOf(b, a)
-}
-
-// AskOf is like Ask, of an architecture that was read from b.
-func (q Question) AskOf(b *benchmark.Benchmark, a *benchmark.Architecture) (*Answer, error) {
 	schedules := a.Schedules
 	if q.Schedule != "" {
 		s, err := a.Schedule(q.Schedule)

@@ -143,19 +143,14 @@ func (p *composer) means(g *summary.Group, value func(*summary.Trial) float64) [
 func (p *composer) moments(g *summary.Group, value func(*summary.Trial) float64) (means, deviations []float64) {
 	means, deviations = p.missingValues(), p.missingValues()
 	for trials := range g.ByArch {
-		var n, sum, squares float64
-		for i := range trials {
-			if v := value(&trials[i]); !math.IsNaN(v) {
-				n, sum = n+1, sum+v
-			}
-		}
-		if n == 0 {
+		mean := summary.Mean(trials, value)
+		if math.IsNaN(mean) {
 			continue
 		}
-		mean := sum / n
+		var n, squares float64
 		for i := range trials {
 			if v := value(&trials[i]); !math.IsNaN(v) {
-				squares += (v - mean) * (v - mean)
+				n, squares = n+1, squares+(v-mean)*(v-mean)
 			}
 		}
 		at := p.position[trials[0].Arch]

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"slices"
+
+	"nb201/results/benchmark"
 )
 
 // This file packs columns of numbers for the page. A value becomes a whole number q of a scale;
@@ -72,7 +74,7 @@ func fit(values []float64) scale {
 	const fewValues = 300
 	var distinct []float64
 	for _, v := range values {
-		if isFinite(v) && v > 0 {
+		if benchmark.IsFinite(v) && v > 0 {
 			distinct = append(distinct, v)
 		}
 	}
@@ -88,12 +90,10 @@ func fit(values []float64) scale {
 	}
 }
 
-func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
-
 // level returns q of a value, or missing if the scale cannot hold it.
 func (s scale) level(v float64) int64 {
 	switch {
-	case !isFinite(v):
+	case !benchmark.IsFinite(v):
 		return missing
 	case s.Kind == "table":
 		if i, ok := slices.BinarySearch(s.Values, v); ok {

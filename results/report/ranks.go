@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nb201/results/benchmark"
 	"nb201/results/rank"
 	"nb201/results/summary"
 )
@@ -118,7 +119,7 @@ func (m *measure) addEarly(groups []*summary.Group, last ranked) {
 
 // finite returns v, or nil if it is infinite or NaN.
 func finite(v float64) *float64 {
-	if !isFinite(v) {
+	if !benchmark.IsFinite(v) {
 		return nil
 	}
 	return &v

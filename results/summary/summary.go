@@ -105,6 +105,17 @@ func (g *Group) ByArch(yield func(trials []Trial) bool) {
 	}
 }
 
+// Mean returns the mean of a value over the trials that have it, NaN if none has.
+func Mean(trials []Trial, value func(*Trial) float64) float64 {
+	var n, sum float64
+	for i := range trials {
+		if v := value(&trials[i]); !math.IsNaN(v) {
+			n, sum = n+1, sum+v
+		}
+	}
+	return sum / n
+}
+
 // Top1At returns the accuracy of a trial of the group on a set after the epoch at a position of the
 // grid, as float32.
 func (g *Group) Top1At(t *Trial, set, at int) float64 {
@@ -143,8 +154,6 @@ func Spread(epochs, n int) []int {
 
 // nan is a missing value.
 var nan = math.NaN()
-
-func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // same reports whether values are equal or both missing.
 func same(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }

@@ -58,7 +58,7 @@ func newTrial(arch int, r *benchmark.ResultsCount, grid []int) Trial {
 	return t
 }
 
-func isLoss(v float64) bool { return isFinite(v) && v >= 0 }
+func isLoss(v float64) bool { return benchmark.IsFinite(v) && v >= 0 }
 
 // curvesOf returns the number of values that are kept of the curves on a set.
 func curvesOf(grid []int) int { return 2 * max(len(grid)-1, 0) }

@@ -6,9 +6,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/mattn/go-runewidth"
-
 	"nb201/internal/inert"
+	"nb201/internal/layout"
 )
 
 // wideTerminal is the number of columns that a terminal needs to show the results of passes.
@@ -40,13 +39,13 @@ func (s Run) WorkerTable(width int, drawings []string) string {
 			stage = Worker.shortProgress
 		}
 		text := s.table(stage, columns)
-		if width == 0 || fits(text, width-1) {
+		if width == 0 || layout.Fits(text, width-1) {
 			return text
 		}
 		if len(columns) <= least {
 			text = s.table(Worker.shortProgress, columns)
 		}
-		if len(columns) == 0 || fits(text, width-1) {
+		if len(columns) == 0 || layout.Fits(text, width-1) {
 			return text
 		}
 		columns = columns[:len(columns)-1]
@@ -57,16 +56,6 @@ func (s Run) WorkerTable(width int, drawings []string) string {
 type column struct {
 	title string
 	cell  func(w Worker, i int) string
-}
-
-// fits reports whether no line of text is wider than width.
-func fits(text string, width int) bool {
-	for line := range strings.Lines(text) {
-		if runewidth.StringWidth(strings.TrimRight(line, "\n")) > width {
-			return false
-		}
-	}
-	return true
 }
 
 // table formats the workers, with a worker's stage as at describes it, and with more columns.
