@@ -3,12 +3,11 @@
 /** Returns the picture of an architecture's cell as an SVG element. */
 function cellPicture(i) {
 	const { edges, nodes, width, height } = content.drawing;
-	const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-	// Without the margins where `arch --svg` writes the index and the genotype string.
-	picture.setAttribute("viewBox", `45 54 ${width - 90} ${height - 100}`);
-	picture.setAttribute("role", "img");
-	picture.setAttribute("aria-label", `Cell of architecture ${data.index[i]}: ${data.genotype(i)}`);
-	picture.classList.add("picture");
+	const picture = svg("svg", {
+		class: "picture", role: "img", "aria-label": `Cell of architecture ${data.index[i]}: ${data.genotype(i)}`,
+		// Without the margins where `arch --svg` writes the index and the genotype string.
+		viewBox: `45 54 ${width - 90} ${height - 100}`,
+	});
 	// The program drew these parts; they have no text from the data.
 	picture.innerHTML = data.ops(i).map((op, edge) => edges[edge][op]).join("") + nodes;
 	return picture;

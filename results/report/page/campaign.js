@@ -68,23 +68,17 @@ const hasEnded = ({ planned, running, damaged, left }) => planned > 0 && running
 /** Returns a picture of how many trials are in which state, and the same as text. */
 function progressBar(totals) {
 	const shares = trialStates.filter(([field]) => totals[field] > 0 || !["damaged", "failed"].includes(field));
-	const make = (name, attributes, ...children) => {
-		const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-		for (const [key, v] of Object.entries(attributes)) element.setAttribute(key, v);
-		element.append(...children);
-		return element;
-	};
 	const width = v => `${(100 * v / Math.max(totals.planned, 1)).toFixed(3)}%`;
 	let before = 0;
 	const pieces = shares.map(([field]) => {
-		const piece = make("rect", { class: `is-${field}`, x: width(before), width: width(totals[field]), height: "100%" });
+		const piece = svg("rect", { class: `is-${field}`, x: width(before), width: width(totals[field]), height: "100%" });
 		before += totals[field];
 		return piece;
 	});
 	return [
-		make("svg", { class: "bar", "aria-hidden": "true" }, ...pieces),
+		svg("svg", { class: "bar", "aria-hidden": "true" }, ...pieces),
 		h("ul", { class: "states", "aria-label": "Trials" }, ...shares.map(([field, name]) => h("li", {},
-			make("svg", { class: "box", "aria-hidden": "true" }, make("rect", { class: `is-${field}`, width: "100%", height: "100%" })),
+			svg("svg", { class: "box", "aria-hidden": "true" }, svg("rect", { class: `is-${field}`, width: "100%", height: "100%" })),
 			h("strong", {}, count(totals[field])), ` ${name}`)), h("li", {}, `of ${count(totals.planned)} planned`)),
 	];
 }

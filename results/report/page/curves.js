@@ -289,22 +289,16 @@ const symbolPaths = {
 
 /** Makes a picture of a line for a legend: in a colour or in that of text, with a dash, with a symbol or without one. */
 function swatch({ colour, dash = 0, symbol }) {
-	const make = (name, attributes, ...children) => {
-		const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-		for (const [key, v] of Object.entries(attributes)) element.setAttribute(key, v);
-		element.append(...children);
-		return element;
-	};
 	const pattern = dashes[dash % dashes.length];
-	const parts = [make("path", {
+	const parts = [svg("path", {
 		d: "M-14 0H14", stroke: "currentColor", "stroke-width": "1.8", "stroke-dasharray": Array.isArray(pattern) ? pattern.join(" ") : "none",
 	})];
 	if (symbol !== undefined) {
 		const [, empty, shape] = symbols[symbol % symbols.length].match(/^(empty)?(.*)$/);
-		parts.push(make("path", {
+		parts.push(svg("path", {
 			d: symbolPaths[shape.toLowerCase()], fill: empty ? "var(--paper)" : "currentColor", stroke: "currentColor", "stroke-width": "1.5",
 		}));
 	}
 	const series = colour === undefined ? "" : ` series-${colour % 8}`;
-	return make("svg", { class: `swatch${series}`, viewBox: "-15 -6 30 12", width: "30", height: "12", "aria-hidden": "true" }, ...parts);
+	return svg("svg", { class: `swatch${series}`, viewBox: "-15 -6 30 12", width: "30", height: "12", "aria-hidden": "true" }, ...parts);
 }

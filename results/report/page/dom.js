@@ -15,6 +15,14 @@ function h(tag, attributes = {}, ...children) {
 	return element;
 }
 
+/** Makes an element of SVG, whose attributes are texts. */
+function svg(tag, attributes = {}, ...children) {
+	const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+	for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+	element.append(...children);
+	return element;
+}
+
 const byId = id => document.getElementById(id);
 
 /**
