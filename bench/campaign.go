@@ -20,9 +20,8 @@ import (
 
 // campaignOptions holds the flags of campaign.
 type campaignOptions struct {
-	common
-	archsWanted, epochs, perDevice int
-	dataset, data, seeds           string
+	smallCampaign
+	perDevice int
 }
 
 func newCampaignCommand() *cobra.Command {
@@ -38,14 +37,8 @@ while the previous trial is running.`,
 			return errors.Join(err, t.publish(&o.common))
 		},
 	}
-	o.add(c, defaults{})
-	f := c.Flags()
-	f.IntVar(&o.archsWanted, "archs", 4, "`NUMBER` of architectures")
-	f.StringVar(&o.dataset, "dataset", "digits", "dataset `KEY`")
-	f.StringVar(&o.data, "data", "", "`DIR` with the images (default for cifar10 and cifar10-valid: noise in files of full size)")
-	f.IntVar(&o.epochs, "epochs", 12, "`EPOCHS` of the schedule")
-	f.StringVar(&o.seeds, "seeds", "777", "`LIST` of seeds")
-	f.IntVar(&o.perDevice, "per-device", 1, "`NUMBER` of workers on the device")
+	o.addFlags(c, 4, "777")
+	c.Flags().IntVar(&o.perDevice, "per-device", 1, "`NUMBER` of workers on the device")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		if o.archsWanted < 1 || o.archsWanted > 1000 || o.epochs < 1 || o.perDevice < 1 {
@@ -85,43 +78,23 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 	t = newTable("campaign", &o.common, campaignColumns)
 	defer func() { t.Partial = err != nil }()
 	t.addVersions(goVersions())
-	program, err := nb201()
-	if err != nil {
-		return t, err
-	}
-	dir, err := os.MkdirTemp("", "nb201-bench-")
-	if err != nil {
-		return t, err
-	}
+	program, dir, err := o.prepare()
 	defer os.RemoveAll(dir)
-	images, campaign := o.data, filepath.Join(dir, "campaign")
-	if images == "" {
-		images = filepath.Join(dir, "images")
-		if err := writeNoise(images, o.dataset); err != nil {
-			return t, err
-		}
-	}
-	var archs []string
-	for _, a := range drawArchs(o.archsWanted) {
-		archs = append(archs, strconv.Itoa(a.Index()))
-	}
-	t.Title = fmt.Sprintf("A campaign of %d random architectures on %s, %d epochs, seeds %s, %d workers on the device, starting without compiled programs.",
-		len(archs), o.dataset, o.epochs, o.seeds, o.perDevice)
-	plan := []string{program, "plan", campaign, "--archs", strings.Join(archs, ","), "--datasets", o.dataset,
-		"--epochs", strconv.Itoa(o.epochs), "--seeds", o.seeds, "--data", images, "--precision", o.precision,
-		"--channels", strconv.Itoa(o.channels), "--cells", strconv.Itoa(o.cells), "--batch", strconv.Itoa(o.batch)}
-	if _, _, _, err := o.runToEnd(ctx, job{name: "nb201 plan", command: plan, device: "cpu"}); err != nil {
+	if err != nil {
 		return t, err
 	}
-	logf("training %d trials", len(archs)*len(strings.Split(o.seeds, ",")))
+	campaign := filepath.Join(dir, "campaign")
+	t.Title = fmt.Sprintf("A campaign of %d random architectures on %s, %d epochs, seeds %s, %d workers on the device, starting without compiled programs.",
+		o.archsWanted, o.dataset, o.epochs, o.seeds, o.perDevice)
+	if err := o.plan(ctx, program, campaign); err != nil {
+		return t, err
+	}
+	logf("training %d trials", o.trials())
 	var s campaignSummary
 	ended := make(chan error)
 	go func() {
 		var err error
-		_, s.Cost, s.Memory, err = o.runToEnd(ctx, job{
-			name: "nb201 run", env: environment(keptPrograms + "=" + filepath.Join(dir, "programs")), device: o.device,
-			command: []string{program, "run", campaign, "--devices", o.device, "--per-device", strconv.Itoa(o.perDevice), "--data", images},
-		})
+		_, s.Cost, s.Memory, err = o.runToEnd(ctx, o.run(program, dir, campaign, "--per-device", strconv.Itoa(o.perDevice)))
 		ended <- err
 	}()
 	var failed error

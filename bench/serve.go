@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,10 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -24,10 +21,9 @@ import (
 
 // serveOptions holds the flags of serve.
 type serveOptions struct {
-	common
-	archsWanted, epochs, rounds, clients int
-	every                                time.Duration
-	dataset, data, seeds                 string
+	smallCampaign
+	rounds, clients int
+	every           time.Duration
 }
 
 func newServeCommand() *cobra.Command {
@@ -44,13 +40,8 @@ that were compiled before. The clients compete for the same cores; the table lis
 			return errors.Join(err, t.publish(&o.common))
 		},
 	}
-	o.add(c, defaults{})
+	o.addFlags(c, 2, "777,888")
 	f := c.Flags()
-	f.IntVar(&o.archsWanted, "archs", 2, "`NUMBER` of architectures")
-	f.StringVar(&o.dataset, "dataset", "digits", "dataset `KEY`")
-	f.StringVar(&o.data, "data", "", "`DIR` with the images (default for cifar10 and cifar10-valid: noise in files of full size)")
-	f.IntVar(&o.epochs, "epochs", 12, "`EPOCHS` of the schedule")
-	f.StringVar(&o.seeds, "seeds", "777,888", "`LIST` of seeds")
 	f.IntVar(&o.rounds, "rounds", 3, "`TURNS` of each kind")
 	f.IntVar(&o.clients, "clients", 100, "`NUMBER` of clients")
 	f.DurationVar(&o.every, "every", 500*time.Millisecond, "least `TIME` between two requests of a client")
@@ -105,22 +96,12 @@ func (o *serveOptions) measure(ctx context.Context) (t *table[serveRow], err err
 	t = newTable("serve", &o.common, serveColumns)
 	defer func() { t.Partial = err != nil }()
 	t.addVersions(goVersions())
-	program, err := nb201()
-	if err != nil {
-		return t, err
-	}
-	dir, err := os.MkdirTemp("", "nb201-bench-")
-	if err != nil {
-		return t, err
-	}
+	program, dir, err := o.prepare()
 	defer os.RemoveAll(dir)
-	if o.data == "" {
-		o.data = filepath.Join(dir, "images")
-		if err := writeNoise(o.data, o.dataset); err != nil {
-			return t, err
-		}
+	if err != nil {
+		return t, err
 	}
-	trials := o.archsWanted * len(strings.Split(o.seeds, ","))
+	trials := o.trials()
 	t.Title = fmt.Sprintf("A campaign of %d trials on %s, %d epochs, alone and with nb201 serve and clients on the same host, each with a stream of events and a request every %v: medians (extremes) of %d turns.",
 		trials, o.dataset, o.epochs, o.every, o.rounds)
 	logf("a turn that compiles, and does not count")
@@ -188,34 +169,21 @@ func (o *serveOptions) turn(ctx context.Context, program, dir string, clients in
 	if err := os.RemoveAll(campaign); err != nil {
 		return t, err
 	}
-	var archs []string
-	for _, a := range drawArchs(o.archsWanted) {
-		archs = append(archs, strconv.Itoa(a.Index()))
-	}
-	plan := []string{program, "plan", campaign, "--archs", strings.Join(archs, ","), "--datasets", o.dataset,
-		"--epochs", strconv.Itoa(o.epochs), "--seeds", o.seeds, "--data", o.data, "--precision", o.precision,
-		"--channels", strconv.Itoa(o.channels), "--cells", strconv.Itoa(o.cells), "--batch", strconv.Itoa(o.batch)}
-	if _, _, _, err := o.runToEnd(ctx, job{name: "nb201 plan", command: plan, device: "cpu"}); err != nil {
+	if err := o.plan(ctx, program, campaign); err != nil {
 		return t, err
 	}
 	end := func() error { return nil }
 	if clients > 0 {
-		if end, err = o.watch(ctx, program, campaign, archs, &t); err != nil {
+		if end, err = o.watch(ctx, program, campaign, &t); err != nil {
 			return t, err
 		}
 	}
-	_, t.campaign, _, err = o.runToEnd(ctx, job{
-		name: "nb201 run", env: environment(keptPrograms + "=" + filepath.Join(dir, "programs")), device: o.device,
-		command: []string{program, "run", campaign, "--devices", o.device, "--data", o.data},
-	})
+	_, t.campaign, _, err = o.runToEnd(ctx, o.run(program, dir, campaign))
 	return t, errors.Join(err, end())
 }
 
-// serveLink matches the address that nb201 serve prints.
-var serveLink = regexp.MustCompile(`http://[^\s/]+`)
-
 // watch starts nb201 serve and the clients. The returned function ends both, and completes t.
-func (o *serveOptions) watch(ctx context.Context, program, campaign string, archs []string, t *serveTurn) (end func() error, err error) {
+func (o *serveOptions) watch(ctx context.Context, program, campaign string, t *serveTurn) (end func() error, err error) {
 	c := inGroup(exec.CommandContext(ctx, program, "serve", campaign, "--listen", "127.0.0.1:0"))
 	stdout, err := c.StdoutPipe()
 	if err == nil {
@@ -224,11 +192,11 @@ func (o *serveOptions) watch(ctx context.Context, program, campaign string, arch
 	if err != nil {
 		return nil, err
 	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	base := serveLink.FindString(line)
-	if err != nil || base == "" {
-		return nil, errors.Join(fmt.Errorf("nb201 serve prints %q", line), err, c.Cancel(), c.Wait())
+	base, err := httpload.ReadLink(stdout)
+	if err != nil {
+		return nil, errors.Join(err, c.Cancel(), c.Wait())
 	}
+	archs := o.archs()
 	working, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	before := cpuSeconds()

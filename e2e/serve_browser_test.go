@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -24,6 +23,7 @@ import (
 
 	"nb201/internal/backend/devicetest"
 	"nb201/internal/browsertest"
+	"nb201/internal/httpload"
 	"nb201/internal/needs"
 )
 
@@ -58,13 +58,12 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	found := regexp.MustCompile(`http://(\S+)/ `).FindStringSubmatch(line)
-	if err != nil || found == nil {
+	base, err := httpload.ReadLink(stdout)
+	if err != nil {
 		s.kill()
-		s.t.Fatalf("nb201 serve prints %q, %v\n%s", line, err, &complaints)
+		s.t.Fatalf("%v\n%s", err, &complaints)
 	}
-	s.address = found[1]
+	s.address = strings.TrimPrefix(base, "http://")
 }
 
 // kill ends the server as kill -9 does.

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -46,12 +45,11 @@ func startServe(t *testing.T, nb201, path string) *serveProcess {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		_ = command.Wait() // a signal has ended it
 	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	found := regexp.MustCompile(`http://\S+:\d+`).FindString(line)
-	if err != nil || found == "" {
-		t.Fatalf("nb201 serve prints %q, %v", line, err)
+	base, err := httpload.ReadLink(stdout)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return &serveProcess{t, found, command.Process.Pid}
+	return &serveProcess{t, base, command.Process.Pid}
 }
 
 // get reads the answer to a request, as JSON unless answer is nil.

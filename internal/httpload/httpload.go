@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -185,6 +186,21 @@ func get(ctx context.Context, server *http.Client, address string) (*http.Respon
 		return nil, err
 	}
 	return server.Do(request)
+}
+
+// link matches the address of a server without its path.
+var link = regexp.MustCompile(`http://[^\s/]+`)
+
+// ReadLink returns the URL, without a path, in the first line that a server prints.
+func ReadLink(stdout io.Reader) (base string, err error) {
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("the server prints %q: %w", line, err)
+	}
+	if base = link.FindString(line); base == "" {
+		return "", fmt.Errorf("the server prints %q, without a link", line)
+	}
+	return base, nil
 }
 
 // Memory is the resident memory of a process, in bytes.

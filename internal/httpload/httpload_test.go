@@ -113,3 +113,15 @@ func TestMemoryOf(t *testing.T) {
 		t.Error("a process that does not exist has memory")
 	}
 }
+
+func TestReadLink(t *testing.T) {
+	for line, want := range map[string]string{
+		"serving c at http://127.0.0.1:8201/ (Ctrl-C stops)\nmore": "http://127.0.0.1:8201",
+		"serving c at http://127.0.0.1:8201/":                      "", // the line does not end
+		"nothing\n":                                                "",
+	} {
+		if base, err := ReadLink(strings.NewReader(line)); base != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, error %v", line, base, err)
+		}
+	}
+}
