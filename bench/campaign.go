@@ -128,7 +128,7 @@ func (o *campaignOptions) measure(ctx context.Context) (t *table[campaignRow], e
 }
 
 // waited matches the line that trainer.Trainer.Train writes to the log of a worker.
-var waited = regexp.MustCompile(`architecture (\d+) on (\S+), (\d+) epochs, seed (\d+): waited ([0-9.]+) s for its programs`)
+var waited = regexp.MustCompile(`architecture (\d+) on (\S+), (\d+) epochs?, seed (\d+): waited ([0-9.]+) s for its programs`)
 
 // readCampaign returns a row for each finished trial, from the workers' logs, in their order, and the
 // records.
