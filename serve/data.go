@@ -3,7 +3,6 @@ package serve
 import (
 	"bytes"
 	"context"
-	"os"
 	"sync"
 
 	"nb201/results/benchmark"
@@ -77,8 +76,7 @@ func (b *builder) build(ctx context.Context, program string, progress benchmark.
 			read, err = b.summary.Update(ctx, source, b.changed, progress)
 		}
 		if err == nil {
-			// Of a benchmark that has gone meanwhile, what was read last may be damaged or missing.
-			_, err = os.Stat(b.source.path)
+			err = b.source.check()
 		}
 		if err != nil {
 			return err

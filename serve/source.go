@@ -126,6 +126,20 @@ func (s *source) follow(ctx context.Context) (changes, error) {
 	return changes{all: true}, nil
 }
 
+// check returns an error if the benchmark has gone, or its files have changed, since follow was called.
+// What was read of it meanwhile may be damaged or missing. A campaign's records may change.
+func (s *source) check() error {
+	if s.campaign {
+		_, err := os.Stat(s.path)
+		return err
+	}
+	files, err := list(s.path)
+	if err == nil && !slices.EqualFunc(files, s.opened, isUnchanged) {
+		err = fmt.Errorf("%s changed while it was read", s.path)
+	}
+	return err
+}
+
 // list returns what the system knows of the file at path or, if it is a directory, also of the files
 // in it.
 func list(path string) ([]os.FileInfo, error) {

@@ -206,6 +206,29 @@ func TestCampaignGoesWhileItIsRead(t *testing.T) {
 	must(t, src.close())
 }
 
+// Tables that change after they were opened, and before all of them is read, keep their trials.
+func TestTablesChangeWhileTheyAreRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tables")
+	exportTo(t, resultstest.Fill(t, resultstest.Grid(0, 4)...), published.CSV, path)
+	src, err := openSource(t.Context(), path, nil)
+	must(t, err)
+	b := newBuilder(src)
+	file := filepath.Join(path, "epochs.csv")
+	text, err := os.ReadFile(file)
+	must(t, err)
+	for what, damaged := range map[string][]byte{"HTML": []byte("<!doctype html><p>Not found"), "truncated": text[:len(text)/2]} {
+		must(t, b.look(t.Context()), os.WriteFile(file, damaged, 0o666))
+		if d, err := b.build(t.Context(), "nb201", nil); err == nil || !strings.Contains(err.Error(), "changed while it was read") {
+			t.Errorf("%s: %v, %d trials", what, err, d.summary.Trials())
+		}
+		must(t, os.WriteFile(file, text, 0o666), b.look(t.Context()))
+		if d, err := b.build(t.Context(), "nb201", nil); err != nil || d.summary.Trials() != 24 {
+			t.Errorf("tables that were %s: %v", what, err)
+		}
+	}
+	must(t, src.close())
+}
+
 // A published file may be deleted, replaced and damaged while it is served.
 func TestPublishedSurvives(t *testing.T) {
 	for name, format := range map[string]benchmark.Format{"merged.pth": published.NASBench201, "tables": published.CSV} {

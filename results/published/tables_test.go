@@ -312,6 +312,8 @@ func TestTablesRefused(t *testing.T) {
 		"no trial": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Seed = 5; return t, e }, "the trial is missing in the table trials"},
 		"epoch":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { e[0].Epoch = 2; return t, e }, "the trial has epochs 0 to 1 only"},
 		"value":    {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { return t, append(e, e[0]) }, "two rows give the same value"},
+		"cut off":  {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { return t, e[:1] }, "the trial has no rows in the table epochs"},
+		"no rows":  {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { return t, nil }, "the trial has no rows in the table epochs"},
 		"dataset":  {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) { t[0].Dataset = "a b"; return t, e }, "dataset key"},
 		"set name": {func(t []TrialRow, e []EpochRow) ([]TrialRow, []EpochRow) {
 			t[0].EvaluationSets = []string{"x@1"}

@@ -110,7 +110,18 @@ func ArchitectureOf(trials []TrialRow, epochs []EpochRow) (*benchmark.Architectu
 			return nil, fmt.Errorf("epoch %d of set %q of dataset %q, schedule %q, seed %d: %w", row.Epoch, row.Set, row.Dataset, row.Schedule, row.Seed, err)
 		}
 	}
+	for key, r := range found {
+		if isEmpty(r) { // as of all architectures after the place where the table was cut off
+			return nil, fmt.Errorf("%v, schedule %q: the trial has no rows in the table %s", r.Trial, key.schedule, EpochsTable)
+		}
+	}
 	return a, nil
+}
+
+// isEmpty reports whether a trial has no measures.
+func isEmpty(r *benchmark.ResultsCount) bool {
+	isEmpty := func(m *benchmark.Measures) bool { return len(m.Loss)+len(m.Top1)+len(m.Top5)+len(m.Seconds) == 0 }
+	return isEmpty(&r.Training) && !slices.ContainsFunc(r.Evaluation, func(s benchmark.SetMeasures) bool { return !isEmpty(&s.Measures) })
 }
 
 // resultsCount returns the trial of a row, without measures.
