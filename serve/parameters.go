@@ -126,18 +126,11 @@ func (p *parameters) arch(name string) *int {
 	if text == "" {
 		return nil
 	}
-	index, err := strconv.Atoi(text)
-	if err == nil {
-		_, err = cell.ByIndex(index)
-	} else {
-		var arch cell.Arch
-		if arch, err = cell.Parse(text); err == nil {
-			index = arch.Index()
-		}
-	}
+	arch, err := cell.Resolve(text)
 	if err != nil {
 		p.fail("%s: %w", name, err)
 		return nil
 	}
+	index := arch.Index()
 	return &index
 }

@@ -112,6 +112,5 @@ func (s *Server) handler(l net.Listener) http.Handler {
 	mux.Handle("/", m.count("other", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "nothing is served at "+r.URL.Path+"; api/v1 lists what is")
 	})))
-	g := &guard{next: mux, live: s.live, token: s.options.Token, cookie: tokenCookie(l), hosts: newHosts(l, s.options.Hosts)}
-	return g
+	return &guard{next: mux, live: s.live, token: s.options.Token, cookie: tokenCookie(l), hosts: newHosts(l, s.options.Hosts)}
 }
