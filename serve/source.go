@@ -113,12 +113,8 @@ func (s *source) follow(ctx context.Context) (changes, error) {
 		}
 		return changes{archs: changed}, err
 	}
-	files, err := list(s.path)
-	if err != nil {
+	if changed, err := s.filesChanged(); err != nil || !changed {
 		return changes{}, err
-	}
-	if slices.EqualFunc(files, s.opened, isUnchanged) {
-		return changes{}, nil
 	}
 	if err := s.reopen(ctx); err != nil {
 		return changes{}, err
@@ -126,18 +122,24 @@ func (s *source) follow(ctx context.Context) (changes, error) {
 	return changes{all: true}, nil
 }
 
-// check returns an error if the benchmark has gone, or its files have changed, since follow was called.
-// What was read of it meanwhile may be damaged or missing. A campaign's records may change.
+// check returns an error if the benchmark has gone, or a published file has changed since it was opened.
+// What was read of it meanwhile may be damaged or missing. The records of a campaign may change.
 func (s *source) check() error {
 	if s.campaign {
 		_, err := os.Stat(s.path)
 		return err
 	}
-	files, err := list(s.path)
-	if err == nil && !slices.EqualFunc(files, s.opened, isUnchanged) {
+	changed, err := s.filesChanged()
+	if changed {
 		err = fmt.Errorf("%s changed while it was read", s.path)
 	}
 	return err
+}
+
+// filesChanged reports whether the files of a published benchmark differ from those that were opened.
+func (s *source) filesChanged() (bool, error) {
+	files, err := list(s.path)
+	return err == nil && !slices.EqualFunc(files, s.opened, isUnchanged), err
 }
 
 // list returns what the system knows of the file at path or, if it is a directory, also of the files
