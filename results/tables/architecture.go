@@ -110,18 +110,19 @@ func ArchitectureOf(trials []TrialRow, epochs []EpochRow) (*benchmark.Architectu
 			return nil, fmt.Errorf("epoch %d of set %q of dataset %q, schedule %q, seed %d: %w", row.Epoch, row.Set, row.Dataset, row.Schedule, row.Seed, err)
 		}
 	}
-	for key, r := range found {
-		if isEmpty(r) { // as of all architectures after the place where the table was cut off
-			return nil, fmt.Errorf("%v, schedule %q: the trial has no rows in the table %s", r.Trial, key.schedule, EpochsTable)
+	for _, s := range a.Schedules {
+		for _, r := range s.Results {
+			if !slices.ContainsFunc(r.Sets(), hasValues) { // as in all architectures after the place where the table was cut off
+				return nil, fmt.Errorf("%v, schedule %q: the trial has no rows in the table %s", r.Trial, s.HP, EpochsTable)
+			}
 		}
 	}
 	return a, nil
 }
 
-// isEmpty reports whether a trial has no measures.
-func isEmpty(r *benchmark.ResultsCount) bool {
-	isEmpty := func(m *benchmark.Measures) bool { return len(m.Loss)+len(m.Top1)+len(m.Top5)+len(m.Seconds) == 0 }
-	return isEmpty(&r.Training) && !slices.ContainsFunc(r.Evaluation, func(s benchmark.SetMeasures) bool { return !isEmpty(&s.Measures) })
+// hasValues reports whether a set has a value of any measure.
+func hasValues(s benchmark.SetMeasures) bool {
+	return len(s.Loss)+len(s.Top1)+len(s.Top5)+len(s.Seconds) > 0
 }
 
 // resultsCount returns the trial of a row, without measures.
