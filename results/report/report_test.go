@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +32,16 @@ func open(t testing.TB, path string) *benchmark.Benchmark {
 	}
 	t.Cleanup(func() { _ = b.Close() })
 	return b
+}
+
+// htmlOf returns the page of a report.
+func htmlOf(t testing.TB, r *Report) string {
+	t.Helper()
+	var page strings.Builder
+	if err := r.WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	return page.String()
 }
 
 // trials returns trials of architectures on two datasets with two schedules and two seeds; one
@@ -162,16 +171,13 @@ func TestDetails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var page bytes.Buffer
-		if err := r.WriteHTML(&page); err != nil {
-			t.Fatal(err)
-		}
+		page := htmlOf(t, r)
 		g := r.content.Groups[0]
 		if g.Shown[len(g.Shown)-1] != 89 {
 			t.Errorf("epochs %v", g.Shown)
 		}
-		if page.Len() > room && len(g.Shown) > 1 {
-			t.Errorf("a page of %d bytes for %d", page.Len(), room)
+		if len(page) > room && len(g.Shown) > 1 {
+			t.Errorf("a page of %d bytes for %d", len(page), room)
 		}
 		said := strings.Contains(strings.Join(r.content.Notes, " "), "To stay below")
 		if whole := g.PerTrial && len(g.Shown) == 90; said == whole {
@@ -215,11 +221,7 @@ func TestPage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var page strings.Builder
-		if err := r.WriteHTML(&page); err != nil {
-			t.Fatal(err)
-		}
-		return page.String()
+		return htmlOf(t, r)
 	}
 	page := write()
 	if page != write() {
@@ -288,11 +290,8 @@ func TestDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var page strings.Builder
-	if err := r.WriteHTML(&page); err != nil {
-		t.Fatal(err)
-	}
-	if r.Trials() != 0 || r.Architectures() != 0 || len(r.Damaged()) != len(all) || !strings.Contains(page.String(), "a problem") {
+	page := htmlOf(t, r)
+	if r.Trials() != 0 || r.Architectures() != 0 || len(r.Damaged()) != len(all) || !strings.Contains(page, "a problem") {
 		t.Errorf("%d trials of %d architectures, %d damaged", r.Trials(), r.Architectures(), len(r.Damaged()))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -326,11 +325,7 @@ func TestNew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var page strings.Builder
-		if err := r.WriteHTML(&page); err != nil {
-			t.Fatal(err)
-		}
-		return page.String()
+		return htmlOf(t, r)
 	}
 	updated, read := page(New(s, b, Options{})), page(Make(t.Context(), b, Options{}))
 	if updated != read || !strings.Contains(updated, fmt.Sprintf(`{"name":"cuda:0","trials":%d,`, len(all)-9)) {
