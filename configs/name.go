@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // namePattern matches the names that CheckName accepts.
@@ -15,4 +16,13 @@ func CheckName(name string) error {
 		return fmt.Errorf("%.80q: use up to 64 letters, digits, '.', '_' and '-', the first a letter or a digit", name)
 	}
 	return nil
+}
+
+// CheckRecipeName is like [CheckName] for the name of a recipe, which must not be a number: a number
+// stands for the published recipe of that many epochs.
+func CheckRecipeName(name string) error {
+	if strings.Trim(name, "0123456789") == "" && name != "" {
+		return fmt.Errorf("%.80q: a number stands for the published recipe of that many epochs; use another name", name)
+	}
+	return CheckName(name)
 }

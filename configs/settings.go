@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -65,9 +66,25 @@ func (s Settings) Recipe(epochs int) (Recipe, error) {
 	return r, err
 }
 
+// Complete returns a recipe that [FindRecipe] or [ReadRecipe] returned with the C, N and batch size of
+// the settings, as far as a user's own recipe does not give them.
+func (s Settings) Complete(r Recipe) Recipe {
+	if r.Name == "" {
+		r.Channels, r.Cells, r.Batch = 0, 0, 0
+	}
+	r.Channels, r.Cells, r.Batch = cmp.Or(r.Channels, s.Channels), cmp.Or(r.Cells, s.Cells), cmp.Or(r.Batch, s.Batch)
+	return r
+}
+
+// With returns the settings with the C, N and batch size of a recipe.
+func (s Settings) With(r Recipe) Settings {
+	s.Channels, s.Cells, s.Batch = r.Channels, r.Cells, r.Batch
+	return s
+}
+
 // Fits refuses, as a usage error, a recipe whose C, N or batch size differs from the settings.
 func (s Settings) Fits(r Recipe) error {
-	if r.Channels != s.Channels || r.Cells != s.Cells || r.Batch != s.Batch {
+	if s.With(r) != s {
 		return usage.Errorf("the recipe has %d channels, %d cells and a batch of %d, but the settings have %d, %d and %d; make them equal",
 			r.Channels, r.Cells, r.Batch, s.Channels, s.Cells, s.Batch)
 	}

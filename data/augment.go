@@ -1,11 +1,35 @@
 package data
 
+import (
+	"nb201/configs"
+	"nb201/internal/usage"
+)
+
+// Augmentation returns how a recipe varies the training images of the dataset. A recipe that crops images
+// of a dataset without padding is a usage error.
+func (ds *Dataset) Augmentation(c configs.Augment) (Augment, error) {
+	a := ds.Augment
+	a.Cutout = c.Cutout
+	if c.Flip != nil {
+		a.Flip = *c.Flip
+	}
+	if c.Crop != nil && !*c.Crop {
+		a.CropPadding = 0
+	} else if c.Crop != nil && a.CropPadding == 0 {
+		return a, usage.Errorf("the recipe crops images, but the definition of dataset %s has no padding; set its key \"augment.crop_padding\"", ds.Name)
+	}
+	return a, nil
+}
+
 // Crop is the augmentation of one training image. The image is mirrored if Flip is set,
 // then padded with [Augment].CropPadding zeros on each side, and cut to its original size
-// from Row and Column on.
+// from Row and Column on. After that, a square of [Augment].Cutout pixels around CutRow and CutColumn is
+// blanked, as far as it is within the image.
 type Crop struct {
 	Flip        bool
 	Row, Column int16 // in the padded image, 0 to 2*CropPadding
+
+	CutRow, CutColumn int16 // in the image, 0 to its size-1
 }
 
 // Normal returns the value of each byte in each channel after ToTensor and Normalize:

@@ -123,7 +123,7 @@ func (s *stored) augments(t *testing.T) {
 			images *data.Images
 			epoch  data.Epoch
 		}{
-			{&ds.Train, s.train, ds.TrainEpoch(streams, 2, batch)},
+			{&ds.Train, s.train, ds.TrainEpoch(streams, ds.Augment, 2, batch)},
 			{&ds.Eval[0], s.test, ds.EvalEpoch(streams, 0)},
 		} {
 			seen := slices.Sorted(slices.Values(pass.epoch.Order))

@@ -691,7 +691,7 @@ func TestAugmentDraws(t *testing.T) {
 	} {
 		ds := newDataset(t, n, 4, c.augment)
 		s := data.NewStreams(7, profile(t, "modern"))
-		e := ds.TrainEpoch(s, 0, 4)
+		e := ds.TrainEpoch(s, ds.Augment, 0, 4)
 		if (e.Crops == nil) != (c.draws == 0) {
 			t.Errorf("%+v: %d crops", c.augment, len(e.Crops))
 		}
@@ -712,7 +712,7 @@ func TestAugmentDraws(t *testing.T) {
 // come from torch.
 func TestShuffleAfterSeed(t *testing.T) {
 	ds := newDataset(t, 20, 4, data.Augment{Flip: true, CropPadding: 1})
-	e := ds.TrainEpoch(data.NewStreams(7, profile(t, "1.7")), 1, 8)
+	e := ds.TrainEpoch(data.NewStreams(7, profile(t, "1.7")), ds.Augment, 1, 8)
 	main := random.NewTorch(7)
 	base := main.Int63()
 	main.Int63()
@@ -731,8 +731,8 @@ func TestShuffleAfterSeed(t *testing.T) {
 // Workers beyond the number of batches change nothing.
 func TestIdleWorkers(t *testing.T) {
 	ds := newDataset(t, 20, 4, data.Augment{Flip: true, CropPadding: 1})
-	want := ds.TrainEpoch(data.NewStreams(7, profile(t, "2019")), 3, 8)
-	if got := ds.TrainEpoch(data.NewStreams(7, profile(t, "2019")), math.MaxInt, 8); !reflect.DeepEqual(got, want) {
+	want := ds.TrainEpoch(data.NewStreams(7, profile(t, "2019")), ds.Augment, 3, 8)
+	if got := ds.TrainEpoch(data.NewStreams(7, profile(t, "2019")), ds.Augment, math.MaxInt, 8); !reflect.DeepEqual(got, want) {
 		t.Error("the crops depend on workers that load nothing")
 	}
 }
@@ -805,7 +805,7 @@ func BenchmarkTrainEpoch(b *testing.B) {
 	}
 	s := data.NewStreams(7, random.Profiles()[0])
 	for b.Loop() {
-		ds.TrainEpoch(s, 4, 256)
+		ds.TrainEpoch(s, ds.Augment, 4, 256)
 	}
 }
 

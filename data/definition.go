@@ -43,6 +43,8 @@ type Counts struct {
 type Augment struct {
 	Flip        bool `json:"flip"`         // mirror an image with probability 1/2
 	CropPadding int  `json:"crop_padding"` // pixels of zeros on each side before a random crop to the image's size; 0 means no crop
+	// Cutout is the side in pixels of a square that is blanked; 0: none. A recipe sets it; definitions do not.
+	Cutout int `json:"-"`
 }
 
 // SplitDefinition says which images of a stored split a loader reads, and in which order.

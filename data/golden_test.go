@@ -145,7 +145,7 @@ func checkOrder(t *testing.T, c orderCase, stored map[string]*data.Images, profi
 	streams.Torch.Skip(3 * sizes.size * sizes.size)
 
 	for epoch, want := range c.Epochs {
-		got := map[string]data.Epoch{"train": ds.TrainEpoch(streams, workers, 256)}
+		got := map[string]data.Epoch{"train": ds.TrainEpoch(streams, ds.Augment, workers, 256)}
 		splits := map[string]data.Split{"train": ds.Train}
 		for i, s := range ds.Eval {
 			got[s.Name], splits[s.Name] = ds.EvalEpoch(streams, i), s
@@ -261,7 +261,7 @@ func checkAug(t *testing.T, c augCase, key string, profile random.Profile) {
 
 	streams := data.NewStreams(c.Seed, profile)
 	for epoch, want := range c.Epochs {
-		e := ds.TrainEpoch(streams, c.Workers, c.Batch)
+		e := ds.TrainEpoch(streams, ds.Augment, c.Workers, c.Batch)
 		if e.BaseSeed != want.BaseSeed {
 			t.Fatalf("epoch %d: base seed %d, want %d", epoch, e.BaseSeed, want.BaseSeed)
 		}

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 
 	"nb201/internal/random"
@@ -11,40 +12,49 @@ import (
 type Streams struct {
 	Torch   *random.Torch
 	Python  *random.Python
+	Numpy   *random.Numpy
 	Profile random.Profile
 }
 
 // NewStreams seeds the streams of a trial, as the original's prepare_seed does
 // (xautodl/procedures/starts.py).
 func NewStreams(seed uint32, profile random.Profile) *Streams {
-	return newStreams(uint64(seed), profile)
+	return &Streams{random.NewTorch(uint64(seed)), random.NewPython(uint64(seed)), random.NewNumpy(seed), profile}
 }
 
-func newStreams(seed uint64, profile random.Profile) *Streams {
-	return &Streams{random.NewTorch(seed), random.NewPython(seed), profile}
+// worker returns the streams of a loader worker that is started with a base seed
+// (torch/utils/data/_utils/worker.py, _worker_loop). Before torch 1.9, numpy goes on in each worker and each
+// epoch with the state that the main process had.
+func (s *Streams) worker(base int64, w int) *Streams {
+	seed, numpy := uint64(base)+uint64(w), *s.Numpy
+	streams := &Streams{random.NewTorch(seed), random.NewPython(seed), &numpy, s.Profile}
+	if s.Profile.SeededNumpy {
+		streams.Numpy = random.NewWorkerNumpy(base, w)
+	}
+	return streams
 }
 
 // Clone returns independent streams that will draw the same numbers as s.
 func (s *Streams) Clone() *Streams {
-	torch, python := *s.Torch, *s.Python
-	return &Streams{&torch, &python, s.Profile}
+	torch, python, numpy := *s.Torch, *s.Python, *s.Numpy
+	return &Streams{&torch, &python, &numpy, s.Profile}
 }
 
-// State returns the state of the streams, for [RestoreStreams]: that of Torch, then that of
-// Python.
-func (s *Streams) State() []byte { return s.Python.AppendState(s.Torch.AppendState(nil)) }
+// State returns the state of the streams, for [RestoreStreams]: that of Torch, Python and Numpy.
+func (s *Streams) State() []byte {
+	return s.Numpy.AppendState(s.Python.AppendState(s.Torch.AppendState(nil)))
+}
 
 // RestoreStreams returns streams that continue from a [Streams.State].
 func RestoreStreams(state []byte, profile random.Profile) (*Streams, error) {
-	if len(state) != 2*random.StateSize {
-		return nil, fmt.Errorf("the state of the random streams has %d bytes, not %d", len(state), 2*random.StateSize)
+	const size = random.StateSize
+	if len(state) != 3*size {
+		return nil, fmt.Errorf("the state of the random streams has %d bytes, not %d", len(state), 3*size)
 	}
-	torch, err := random.RestoreTorch(state[:random.StateSize])
-	if err != nil {
-		return nil, err
-	}
-	python, err := random.RestorePython(state[random.StateSize:])
-	return &Streams{torch, python, profile}, err
+	torch, err1 := random.RestoreTorch(state[:size])
+	python, err2 := random.RestorePython(state[size : 2*size])
+	numpy, err3 := random.RestoreNumpy(state[2*size:])
+	return &Streams{torch, python, numpy, profile}, errors.Join(err1, err2, err3)
 }
 
 // Epoch is one pass over a split: which images are delivered, and how they are cropped.
@@ -59,18 +69,18 @@ type Epoch struct {
 func (s *Split) Batches(batch int) int { return (s.Len() + batch - 1) / batch }
 
 // TrainEpoch draws the order and the crops of the next training epoch. It draws from s what
-// the original draws when it iterates over its train loader. workers is the number of the
-// original's loader workers and batch the number of images in a batch;
+// the original draws when it iterates over its train loader. a says how images are varied, workers is the
+// number of the original's loader workers and batch the number of images in a batch;
 // [configs.Settings.Validate] and [Dataset.CheckBatch] must accept them.
-func (ds *Dataset) TrainEpoch(s *Streams, workers, batch int) Epoch {
+func (ds *Dataset) TrainEpoch(s *Streams, a Augment, workers, batch int) Epoch {
 	e := s.startEpoch(&ds.Train)
-	if ds.Augment == (Augment{}) {
+	if a == (Augment{}) {
 		return e
 	}
 	e.Crops = make([]Crop, len(e.Order))
 	if workers == 0 { // the main process loads, right after it drew the order
 		for i := range e.Crops {
-			e.Crops[i] = s.crop(ds.Augment)
+			e.Crops[i] = s.crop(a, ds.Size)
 		}
 		return e
 	}
@@ -78,10 +88,10 @@ func (ds *Dataset) TrainEpoch(s *Streams, workers, batch int) Epoch {
 	// in every epoch (torch/utils/data/_utils/worker.py).
 	workers = min(workers, ds.Train.Batches(batch)) // the others have nothing to load
 	for w := range workers {
-		worker := newStreams(uint64(e.BaseSeed)+uint64(w), s.Profile)
+		worker := s.worker(e.BaseSeed, w)
 		for from := w * batch; from < len(e.Crops); from += workers * batch {
 			for i := from; i < min(from+batch, len(e.Crops)); i++ {
-				e.Crops[i] = worker.crop(ds.Augment)
+				e.Crops[i] = worker.crop(a, ds.Size)
 			}
 		}
 	}
@@ -127,9 +137,10 @@ func (s *Streams) shuffle(n int) []int32 {
 	return s.Torch.Perm(n)
 }
 
-// crop draws a crop as RandomHorizontalFlip and then RandomCrop do (torchvision's
-// transforms.py). Without padding RandomCrop has no choice and draws nothing.
-func (s *Streams) crop(a Augment) Crop {
+// crop draws a crop of an image with sides of size pixels as RandomHorizontalFlip and RandomCrop do
+// (torchvision's transforms.py), and then CUTOUT (xautodl/datasets/get_dataset_with_transform.py).
+// Without padding RandomCrop has no choice and draws nothing.
+func (s *Streams) crop(a Augment, size int) Crop {
 	var c Crop
 	if a.Flip {
 		if s.Profile.PythonAugment {
@@ -145,6 +156,10 @@ func (s *Streams) crop(a Augment) Crop {
 		}
 		c.Row = int16(intn(2*a.CropPadding + 1))
 		c.Column = int16(intn(2*a.CropPadding + 1))
+	}
+	if a.Cutout > 0 {
+		c.CutRow = int16(s.Numpy.Intn(size))
+		c.CutColumn = int16(s.Numpy.Intn(size))
 	}
 	return c
 }

@@ -17,17 +17,18 @@ func TestStreamsState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	augment := Augment{Flip: true, CropPadding: 2, Cutout: 4}
 	for _, profile := range random.Profiles() {
 		s := NewStreams(777, profile)
-		ds.TrainEpoch(s, 0, 256)
+		ds.TrainEpoch(s, augment, 0, 256)
 		state, clone := s.State(), s.Clone()
-		want := []Epoch{ds.EvalEpoch(s, 0), ds.TrainEpoch(s, 0, 256), ds.TrainEpoch(s, 4, 256)}
+		want := []Epoch{ds.EvalEpoch(s, 0), ds.TrainEpoch(s, augment, 0, 256), ds.TrainEpoch(s, augment, 4, 256)}
 		restored, err := RestoreStreams(state, profile)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for name, again := range map[string]*Streams{"restored": restored, "cloned": clone} {
-			got := []Epoch{ds.EvalEpoch(again, 0), ds.TrainEpoch(again, 0, 256), ds.TrainEpoch(again, 4, 256)}
+			got := []Epoch{ds.EvalEpoch(again, 0), ds.TrainEpoch(again, augment, 0, 256), ds.TrainEpoch(again, augment, 4, 256)}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: %s streams draw others", profile.Name, name)
 			}

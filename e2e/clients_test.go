@@ -344,7 +344,7 @@ func digits(t *testing.T, seed uint32, epochs int) train.Config {
 // trialConfig returns the configuration of a trial described as on a command line.
 func trialConfig(t *testing.T, arch, dataset, dataRoot string, epochs int, seed uint32, s configs.Settings) train.Config {
 	t.Helper()
-	o, err := train.NewOptions(arch, dataset, epochs, s)
+	o, err := train.NewOptions(arch, dataset, strconv.Itoa(epochs), s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -484,8 +484,9 @@ func (c Campaign) recordedTrials(arch int, dataset string) ([]Trial, error) {
 	files, err := entryNames(filepath.Dir(c.RecordPath(Trial{Arch: arch, Dataset: dataset})))
 	var trials []Trial
 	for _, file := range files {
-		if epochs, seed, ok := parseRecordName(file); ok {
-			trials = append(trials, Trial{arch, dataset, epochs, seed})
+		if t, ok := parseRecordName(file); ok {
+			t.Arch, t.Dataset = arch, dataset
+			trials = append(trials, t)
 		}
 	}
 	slices.SortFunc(trials, Trial.Compare)
@@ -567,7 +568,7 @@ func (c Campaign) references(t Trial) (found []*Record) {
 		}
 		return false
 	}
-	sameSchedule := func(other Trial) bool { return other.Epochs == t.Epochs }
+	sameSchedule := func(other Trial) bool { return other.CompareSchedule(t) == 0 }
 	if addFirst(t.Arch, sameSchedule) {
 		return found
 	}

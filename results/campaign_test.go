@@ -271,13 +271,15 @@ func TestCheckRefuses(t *testing.T) {
 		"a file":         {file, trial, "cannot write files of the trial"},
 		"below a file":   {filepath.Join(file, "a"), trial, "cannot write files of the trial"},
 		"weights folder": {dir, trial, "cannot write files of the trial"},
-		"architecture":   {t.TempDir(), Trial{-1, "cifar10", 12, 0}, "-1 is out of range"},
-		"epochs":         {t.TempDir(), Trial{0, "cifar10", 0, 0}, "0 epochs"},
-		"dataset":        {t.TempDir(), Trial{0, "../../etc", 12, 0}, "dataset key"},
-		"hidden":         {t.TempDir(), Trial{0, ".tmp", 12, 0}, "dataset key"},
-		"empty":          {t.TempDir(), Trial{0, "", 12, 0}, "dataset key"},
-		"separator":      {t.TempDir(), Trial{0, "a/b", 12, 0}, "dataset key"},
-		"long":           {t.TempDir(), Trial{0, strings.Repeat("a", 65), 12, 0}, "dataset key"},
+		"architecture":   {t.TempDir(), Trial{Arch: -1, Dataset: "cifar10", Epochs: 12, Seed: 0}, "-1 is out of range"},
+		"epochs":         {t.TempDir(), Trial{Arch: 0, Dataset: "cifar10", Epochs: 0, Seed: 0}, "0 epochs"},
+		"dataset":        {t.TempDir(), Trial{Arch: 0, Dataset: "../../etc", Epochs: 12, Seed: 0}, "dataset key"},
+		"hidden":         {t.TempDir(), Trial{Arch: 0, Dataset: ".tmp", Epochs: 12, Seed: 0}, "dataset key"},
+		"empty":          {t.TempDir(), Trial{Arch: 0, Dataset: "", Epochs: 12, Seed: 0}, "dataset key"},
+		"separator":      {t.TempDir(), Trial{Arch: 0, Dataset: "a/b", Epochs: 12, Seed: 0}, "dataset key"},
+		"recipe":         {t.TempDir(), Trial{Arch: 0, Dataset: "cifar10", Recipe: "a/b", Epochs: 12}, "recipe"},
+		"number":         {t.TempDir(), Trial{Arch: 0, Dataset: "cifar10", Recipe: "12", Epochs: 12}, "recipe"},
+		"long":           {t.TempDir(), Trial{Arch: 0, Dataset: strings.Repeat("a", 65), Epochs: 12, Seed: 0}, "dataset key"},
 	} {
 		err := (Campaign{c.dir}).Check(c.trial)
 		if !usage.Is(err) || !strings.Contains(err.Error(), c.want) {
@@ -315,20 +317,22 @@ func TestFilesThatCannotBeMade(t *testing.T) {
 }
 
 // fillOne makes a campaign of one trial.
-func fillOne(t testing.TB) string { return resultstest.Fill(t, Trial{7, "digits", 1, 0}).Dir }
+func fillOne(t testing.TB) string {
+	return resultstest.Fill(t, Trial{Arch: 7, Dataset: "digits", Epochs: 1, Seed: 0}).Dir
+}
 
 func TestTrials(t *testing.T) {
 	want := []Trial{
-		{0, "cifar10-valid", 2, 777},
-		{0, "cifar10", 2, 777},
-		{0, "ImageNet16-120", 2, 777},
-		{0, "digits", 2, 777},
-		{0, "digits", 12, 1},
-		{0, "digits", 12, 10000},
-		{0, "digits", 12, math.MaxUint32},
-		{0, "digits", 12345, 5},
-		{9, "digits", 1, 5},
-		{15624, "digits", 1, 5},
+		{0, "cifar10-valid", "", 2, 777},
+		{0, "cifar10", "", 2, 777},
+		{0, "ImageNet16-120", "", 2, 777},
+		{0, "digits", "", 2, 777},
+		{0, "digits", "", 12, 1},
+		{0, "digits", "", 12, 10000},
+		{0, "digits", "", 12, math.MaxUint32},
+		{0, "digits", "", 12345, 5},
+		{9, "digits", "", 1, 5},
+		{15624, "digits", "", 1, 5},
 	}
 	c := Campaign{t.TempDir()}
 	for _, i := range []int{9, 3, 5, 1, 0, 2, 8, 4, 6, 7} {
@@ -442,7 +446,7 @@ func TestTrialsOfManyFolders(t *testing.T) {
 	c := Campaign{t.TempDir()}
 	var want []Trial
 	for arch := range 700 {
-		trial := Trial{arch, "digits", 12, 777}
+		trial := Trial{Arch: arch, Dataset: "digits", Epochs: 12, Seed: 777}
 		path := c.RecordPath(trial)
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			t.Fatal(err)

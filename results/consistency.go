@@ -4,18 +4,14 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 )
 
-// Bounds far beyond any real trial.
-const (
-	maxAttempts = 1_000_000
-	// maxRate bounds learning rates: with it, the published weight decay, 5e-4, would multiply
-	// the weights by 500 at each step.
-	maxRate = 1e6
-)
+// maxAttempts is far beyond any real trial's.
+const maxAttempts = 1_000_000
 
 // Contradictions lists the values in r that contradict each other or cannot occur, so that no
 // trial can have produced them, such as an accuracy that is not a whole number of images.
@@ -39,19 +35,18 @@ func (c *contradictions) add(format string, args ...any) {
 
 func (r *Record) contradictSettings(found *contradictions) {
 	recipe := r.Recipe
-	switch {
-	case recipe.Batch > r.Train.Images:
+	if err := recipe.Check(); err != nil {
+		found.add("the recipe's %v", err)
+	}
+	if recipe.Batch > r.Train.Images {
 		found.add("the batch size, %d, is larger than the training set of %d images", recipe.Batch, r.Train.Images)
-	case !(recipe.LearningRate >= 0 && recipe.LearningRate <= maxRate):
-		found.add("the learning rate is %v, outside 0 to %g", recipe.LearningRate, maxRate)
-	case !(recipe.EtaMin >= 0 && recipe.EtaMin <= recipe.LearningRate):
-		found.add("the last learning rate is %v, outside 0 to the first one, %v", recipe.EtaMin, recipe.LearningRate)
-	case !(recipe.Momentum >= 0 && recipe.Momentum < 1):
-		found.add("the momentum is %v, not from 0 to below 1", recipe.Momentum)
-	case !(recipe.WeightDecay >= 0 && recipe.WeightDecay < 1):
-		found.add("the weight decay is %v, not from 0 to below 1", recipe.WeightDecay)
-	case recipe.Warmup < 0 || recipe.Warmup > recipe.Epochs:
-		found.add("the warm-up is %d epochs, outside 0 to %d", recipe.Warmup, recipe.Epochs)
+	}
+	for i := range r.Eval {
+		e := &r.Eval[i]
+		rule := func(epoch int) bool { return !recipe.Evaluates(epoch) }
+		if odd := slices.IndexFunc(e.EvaluatedEpochs(r.Epochs), rule); odd >= 0 {
+			found.add("%s: it was evaluated after epoch %d, which the recipe does not evaluate", e.Set, e.EvaluatedEpochs(r.Epochs)[odd])
+		}
 	}
 	if r.Attempts > maxAttempts {
 		found.add("attempts is %d, more than %d", r.Attempts, maxAttempts)

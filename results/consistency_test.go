@@ -19,12 +19,12 @@ func TestContradictions(t *testing.T) {
 		want  string
 	}{
 		"batch":                {func(r *Record) { r.Recipe.Batch = 100000 }, "the batch size, 100000, is larger than the training set of 601 images"},
-		"learning rate":        {func(r *Record) { r.Recipe.LearningRate = 1e9 }, "the learning rate is 1e+09"},
-		"negative rate":        {func(r *Record) { r.Recipe.LearningRate = -0.1 }, "the learning rate is -0.1"},
-		"last rate":            {func(r *Record) { r.Recipe.EtaMin = 0.2 }, "the last learning rate is 0.2, outside 0 to the first one, 0.1"},
-		"momentum":             {func(r *Record) { r.Recipe.Momentum = 1 }, "the momentum is 1"},
-		"weight decay":         {func(r *Record) { r.Recipe.WeightDecay = -5e-4 }, "the weight decay is -0.0005"},
-		"warmup":               {func(r *Record) { r.Recipe.Warmup = 5 }, "the warm-up is 5 epochs, outside 0 to 4"},
+		"learning rate":        {func(r *Record) { r.Recipe.LearningRate = 1e9 }, `key "learning_rate" must be`},
+		"negative rate":        {func(r *Record) { r.Recipe.LearningRate = -0.1 }, `key "learning_rate" must be`},
+		"last rate":            {func(r *Record) { r.Recipe.EtaMin = 0.2 }, `key "eta_min" must be`},
+		"momentum":             {func(r *Record) { r.Recipe.Momentum = 1 }, `key "momentum" must be`},
+		"weight decay":         {func(r *Record) { r.Recipe.WeightDecay = -5e-4 }, `key "weight_decay" must be`},
+		"warmup":               {func(r *Record) { r.Recipe.Warmup = 5 }, `key "warmup" must be from 0 to the number of epochs, 4, not 5`},
 		"attempts":             {func(r *Record) { r.Attempts = 1e9 }, "attempts is 1000000000"},
 		"weights of elsewhere": {func(r *Record) { r.Weights = &File{"../../x.pth", strings.Repeat("0", 64)} }, `the weights file is named "../../x.pth"`},
 		"weights of another":   {func(r *Record) { r.Weights = &File{"0004-0008.pth", strings.Repeat("0", 64)} }, "this trial's is 0004-0007.pth"},

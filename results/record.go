@@ -48,6 +48,9 @@ type Record struct {
 	Params    float64 `json:"params_millions"`   // parameters, in millions
 
 	Recipe configs.Recipe `json:"recipe"`
+	// RecipeSHA256 is the hash of a user's own recipe ([configs.Recipe.Hash]). It is "" if the schedule is
+	// named by its number of epochs.
+	RecipeSHA256 string `json:"recipe_sha256,omitzero"`
 	// Definition is the complete definition of the dataset, a JSON object.
 	Definition jsontext.Value `json:"dataset_definition"`
 	Parity     Parity         `json:"parity"`
@@ -144,11 +147,27 @@ type Pass struct {
 }
 
 // Evaluation holds the measures of an evaluation set, one per epoch from FirstEpoch to the
-// last.
+// last, or one per epoch in Epochs.
 type Evaluation struct {
 	Set        string `json:"set"`         // name of the evaluation set, such as "ori-test"
 	FirstEpoch int    `json:"first_epoch"` // counted from 0
+	// Epochs lists the epochs after which the set was evaluated, counted from 0; nil: all from
+	// FirstEpoch on.
+	Epochs []int `json:"epochs,omitzero"`
 	Pass
+}
+
+// EvaluatedEpochs lists the epochs of the measures, counted from 0, of a trial with this many
+// epochs.
+func (e *Evaluation) EvaluatedEpochs(epochs int) []int {
+	if e.Epochs != nil {
+		return e.Epochs
+	}
+	all := make([]int, max(epochs-e.FirstEpoch, 0))
+	for i := range all {
+		all[i] = e.FirstEpoch + i
+	}
+	return all
 }
 
 // Network returns the network that was trained. It fails if the architecture does not exist.
@@ -189,8 +208,10 @@ func (r *Record) Validate() error {
 		return fmt.Errorf("flops_millions is %v, but the network has %v", r.FLOPs, flops)
 	case !SameCost(r.Params, params):
 		return fmt.Errorf("params_millions is %v, but the network has %v", r.Params, params)
-	case r.Recipe.Epochs != r.Epochs:
-		return fmt.Errorf("the recipe has %d epochs, but the trial has %d", r.Recipe.Epochs, r.Epochs)
+	case r.Recipe.Epochs != r.Epochs || r.Recipe.Name != r.Trial.Recipe:
+		return fmt.Errorf("the recipe is %s, of %d epochs, but the trial's is %s, of %d", r.Recipe.Schedule(), r.Recipe.Epochs, r.Schedule(), r.Epochs)
+	case r.RecipeSHA256 != "" && r.RecipeSHA256 != r.Recipe.Hash():
+		return fmt.Errorf("recipe_sha256 is %s, but the recipe's is %s", r.RecipeSHA256, r.Recipe.Hash())
 	case r.Recipe.Batch < 1 || r.Recipe.Optimizer == "" || r.Recipe.Scheduler == "":
 		return errors.New("recipe: batch, optimizer or scheduler is missing")
 	case r.Definition.Kind() != '{':
@@ -220,6 +241,24 @@ func (r *Record) Validate() error {
 	return r.validateMeasures()
 }
 
+// checkEpochs checks the list of epochs, of a trial with this many, if there is one.
+func (e *Evaluation) checkEpochs(epochs int) error {
+	if e.Epochs == nil {
+		return nil
+	}
+	before := -1
+	for _, epoch := range e.Epochs {
+		if epoch <= before || epoch >= epochs {
+			return fmt.Errorf("epochs contains %d after %d; it must list epochs from 0 to %d in ascending order", epoch, before, epochs-1)
+		}
+		before = epoch
+	}
+	if before != epochs-1 || e.Epochs[0] != e.FirstEpoch {
+		return fmt.Errorf("epochs must begin with first_epoch, %d, and end with the last epoch, %d", e.FirstEpoch, epochs-1)
+	}
+	return nil
+}
+
 func (r *Record) validateMeasures() error {
 	if err := r.Train.validate("training", r.Epochs); err != nil {
 		return err
@@ -236,7 +275,10 @@ func (r *Record) validateMeasures() error {
 		if e.FirstEpoch < 0 || e.FirstEpoch >= r.Epochs {
 			return fmt.Errorf("%s: first_epoch is %d; with %d epochs it must be 0 to %d", e.Set, e.FirstEpoch, r.Epochs, r.Epochs-1)
 		}
-		if err := e.validate(e.Set, r.Epochs-e.FirstEpoch); err != nil {
+		if err := e.checkEpochs(r.Epochs); err != nil {
+			return fmt.Errorf("%s: %w", e.Set, err)
+		}
+		if err := e.validate(e.Set, len(e.EvaluatedEpochs(r.Epochs))); err != nil {
 			return err
 		}
 	}

@@ -99,7 +99,7 @@ func TestRecordReadsBack(t *testing.T) {
 			t.Errorf("loss %d reads %v, not %v", i, back.Train.Loss[i], want)
 		}
 	}
-	if !back.Started.Equal(r.Started) || back.Trial != r.Trial || back.Recipe != r.Recipe {
+	if !back.Started.Equal(r.Started) || back.Trial != r.Trial || !back.Recipe.Equal(&r.Recipe) {
 		t.Errorf("reads %+v", back)
 	}
 	if d := r.Diff(back); d != nil {
@@ -143,7 +143,7 @@ func TestValidate(t *testing.T) {
 		"classes":       {func(r *Record) { r.Classes = 0 }, "0 classes"},
 		"flops":         {func(r *Record) { r.FLOPs *= 1.001 }, "flops_millions"},
 		"params":        {func(r *Record) { r.Params = math.NaN() }, "params_millions"},
-		"recipe":        {func(r *Record) { r.Recipe.Epochs = 200 }, "recipe has 200 epochs"},
+		"recipe":        {func(r *Record) { r.Recipe.Epochs = 200 }, "the recipe is 200, of 200 epochs"},
 		"batch":         {func(r *Record) { r.Recipe.Batch = 0 }, "recipe: batch, optimizer or scheduler is missing"},
 		"definition":    {func(r *Record) { r.Definition = nil }, "dataset_definition"},
 		"parity":        {func(r *Record) { r.Parity.Timeline = "" }, "parity"},
@@ -262,7 +262,7 @@ func TestFlippedBits(t *testing.T) {
 
 // A flipped bit is found even among more records than Damaged decodes.
 func TestFlippedBitOfMany(t *testing.T) {
-	sound, bad, older := Trial{3, "digits", 2, 1}, Trial{3, "digits", 2, 2}, Trial{3, "digits", 2, 3}
+	sound, bad, older := Trial{Arch: 3, Dataset: "digits", Epochs: 2, Seed: 1}, Trial{Arch: 3, Dataset: "digits", Epochs: 2, Seed: 2}, Trial{Arch: 3, Dataset: "digits", Epochs: 2, Seed: 3}
 	c := resultstest.Fill(t, sound, bad, older)
 	text := encode(t, resultstest.Record(t, bad))
 	text[len(text)/2] ^= 1
@@ -333,10 +333,10 @@ func TestSealed(t *testing.T) {
 }
 
 func FuzzDecodeRecord(f *testing.F) {
-	f.Add(encode(f, resultstest.Record(f, Trial{0, "digits", 1, 0})))
-	f.Add(encode(f, resultstest.Record(f, Trial{15624, "cifar10-valid", 2, math.MaxUint32})))
+	f.Add(encode(f, resultstest.Record(f, Trial{Arch: 0, Dataset: "digits", Epochs: 1, Seed: 0})))
+	f.Add(encode(f, resultstest.Record(f, Trial{Arch: 15624, Dataset: "cifar10-valid", Epochs: 2, Seed: math.MaxUint32})))
 	f.Add([]byte(`{"trial":{"seed":-1}}`))
-	older := resultstest.Record(f, Trial{3, "cifar100", 2, 1})
+	older := resultstest.Record(f, Trial{Arch: 3, Dataset: "cifar100", Epochs: 2, Seed: 1})
 	older.FormatVersion = 1
 	f.Add(encode(f, older))
 	f.Fuzz(func(t *testing.T, text []byte) {

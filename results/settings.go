@@ -51,7 +51,7 @@ func narrowestScope(a, b Trial) (s scope, ok bool) {
 	switch {
 	case a.Dataset != b.Dataset:
 		return 0, false
-	case a.Epochs != b.Epochs:
+	case a.CompareSchedule(b) != 0:
 		return ofDataset, true
 	case a.Arch != b.Arch:
 		return ofSchedule, true
@@ -226,10 +226,17 @@ var inDefinition = map[string]string{
 	"augment": "augmentation", "train": "training set",
 }
 
-// inRecipe renames members of a recipe; epochs is the trial's schedule and is left out.
+// inRecipe renames members of a recipe; name and epochs are the trial's schedule and are left out.
 var inRecipe = map[string]string{
-	"epochs": "", "batch": "batch", "channels": "channels (C)", "cells": "cells (N)", "eta_min": "last learning rate",
+	"name": "", "epochs": "", "batch": "batch", "channels": "channels (C)", "cells": "cells (N)", "eta_min": "last learning rate",
+	"augment": augmentOfRecipe,
 }
+
+// optionalInRecipe lists the names of the settings that a recipe need not contain.
+var optionalInRecipe = []string{"decayed", "milestones", "gamma", "label smoothing", augmentOfRecipe, "evaluate every"}
+
+// augmentOfRecipe names the augmentation of a recipe, which changes that of the dataset.
+const augmentOfRecipe = "augmentation of the recipe"
 
 // Settings returns the settings of the trial, all of which are known.
 func (r *Record) Settings() Settings {
@@ -275,6 +282,11 @@ func (s *Settings) addRecipe(r configs.Recipe) {
 		panic(err) // cannot happen: every recipe can be marshalled
 	}
 	s.addObject(ofSchedule, text, inRecipe)
+	for _, name := range optionalInRecipe {
+		if !slices.ContainsFunc(s.list, func(known setting) bool { return known.name == name }) {
+			s.add(ofSchedule, name, "absent")
+		}
+	}
 }
 
 // addEvaluation adds the evaluation sets of a dataset definition.

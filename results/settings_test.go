@@ -30,13 +30,15 @@ var settings = []struct {
 	{`augmentation is {"crop_padding":0,"flip":false}, not {"crop_padding":4,"flip":true}`,
 		definition(`"flip":true,"crop_padding":4`, `"flip":false,"crop_padding":0`), ofKey},
 	{"batch is 128, not 256", func(r *Record) { r.Recipe.Batch = 128 }, ofSchedule},
-	{"optimizer is Adam, not SGD", func(r *Record) { r.Recipe.Optimizer = "Adam" }, ofSchedule},
 	{"learning rate is 0.2, not 0.1", func(r *Record) { r.Recipe.LearningRate = 0.2 }, ofSchedule},
 	{"last learning rate is 0.01, not 0", func(r *Record) { r.Recipe.EtaMin = 0.01 }, ofSchedule},
-	{"momentum is 0, not 0.9", func(r *Record) { r.Recipe.Momentum = 0 }, ofSchedule},
+	{"momentum is 0.5, not 0.9", func(r *Record) { r.Recipe.Momentum = 0.5 }, ofSchedule},
 	{"nesterov is false, not true", func(r *Record) { r.Recipe.Nesterov = false }, ofSchedule},
 	{"weight decay is 0, not 0.0005", func(r *Record) { r.Recipe.WeightDecay = 0 }, ofSchedule},
-	{"scheduler is steps, not cosine", func(r *Record) { r.Recipe.Scheduler = "steps" }, ofSchedule},
+	{"scheduler is constant, not cosine", func(r *Record) { r.Recipe.Scheduler = "constant" }, ofSchedule},
+	{"decayed is weights, not absent", func(r *Record) { r.Recipe.Decayed = "weights" }, ofSchedule},
+	{"label smoothing is 0.1, not absent", func(r *Record) { r.Recipe.LabelSmoothing = 0.1 }, ofSchedule},
+	{`augmentation of the recipe is {"cutout":8}, not absent`, func(r *Record) { r.Recipe.Augment.Cutout = 8 }, ofSchedule},
 	{"warmup is 1, not 0", func(r *Record) { r.Recipe.Warmup = 1 }, ofSchedule},
 	{"parity is modern, not 2019", func(r *Record) { r.Parity.Profile = "modern" }, ofSchedule},
 	{"timeline is nov2019, not dec2019", func(r *Record) { r.Parity.Timeline = "nov2019" }, ofSchedule},
@@ -76,7 +78,7 @@ func record(t *testing.T, trial Trial) *Record {
 func TestDiffer(t *testing.T) {
 	first := record(t, Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 1}).Settings()
 	for _, trial := range []Trial{
-		{3, "cifar10", 2, 2}, {4, "cifar10", 2, 1}, {3, "cifar10", 3, 1}, {4, "cifar10", 3, 2}, {3, "cifar100", 2, 1},
+		{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 2}, {Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 1}, {Arch: 3, Dataset: "cifar10", Epochs: 3, Seed: 1}, {Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 2}, {Arch: 3, Dataset: "cifar100", Epochs: 2, Seed: 1},
 	} {
 		if d := record(t, trial).Settings().Differ(first); d != nil {
 			t.Errorf("%v: %v", trial, d)
@@ -102,21 +104,21 @@ func TestDifferInStartWeights(t *testing.T) {
 		startFrom(digits)(r)
 		return r.Settings()
 	}
-	first := from(Trial{3, "cifar10", 2, 1}, "3d")
-	if d := from(Trial{4, "cifar10", 2, 1}, "4e").Differ(first); d != nil {
+	first := from(Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 1}, "3d")
+	if d := from(Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 1}, "4e").Differ(first); d != nil {
 		t.Errorf("another architecture: %v", d)
 	}
-	if d := from(Trial{3, "cifar10", 2, 2}, "3d").Differ(first); d != nil {
+	if d := from(Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 2}, "3d").Differ(first); d != nil {
 		t.Errorf("the same file: %v", d)
 	}
-	r := record(t, Trial{4, "cifar10", 2, 1})
+	r := record(t, Trial{Arch: 4, Dataset: "cifar10", Epochs: 2, Seed: 1})
 	startFrom("4e")(r)
 	r.InitialWeights.SetNewClassifier()
 	if d := r.Settings().Differ(first); d.String() != "source of the classifier to start from is the seed, not the file" {
 		t.Errorf("a new classifier: %v", d)
 	}
 	want := "SHA-256 of the initial weights is " + strings.Repeat("4e", 32) + ", not " + strings.Repeat("3d", 32)
-	if d := from(Trial{3, "cifar10", 2, 2}, "4e").Differ(first); d.String() != want {
+	if d := from(Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 2}, "4e").Differ(first); d.String() != want {
 		t.Errorf("another file: %v", d)
 	}
 }
@@ -144,13 +146,13 @@ func TestDifferentFiles(t *testing.T) {
 // A campaign refuses a trial that differs from the finished ones, whichever of them exist, and
 // publishing checks it again.
 func TestCampaignIsOneExperiment(t *testing.T) {
-	finished := record(t, Trial{3, "cifar10", 2, 1})
+	finished := record(t, Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 1})
 	c := Campaign{Dir: t.TempDir()}
 	if err := c.Publish(finished, resultstest.Weights(t, finished)); err != nil {
 		t.Fatal(err)
 	}
 	before := filesIn(t, c.Dir)
-	for _, trial := range []Trial{{3, "cifar10", 2, 2}, {2, "cifar10", 2, 1}, {15624, "cifar10", 2, 1}} {
+	for _, trial := range []Trial{{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 2}, {Arch: 2, Dataset: "cifar10", Epochs: 2, Seed: 1}, {Arch: 15624, Dataset: "cifar10", Epochs: 2, Seed: 1}} {
 		for _, s := range settings {
 			r := record(t, trial)
 			s.change(r)
@@ -165,7 +167,7 @@ func TestCampaignIsOneExperiment(t *testing.T) {
 		t.Errorf("left %q", after)
 	}
 	// The results of a trial that is refused at its end are kept.
-	late := record(t, Trial{3, "cifar10", 2, 9})
+	late := record(t, Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 9})
 	late.Recipe.Batch = 128
 	kept := Campaign{Dir: filepath.Join(c.Dir, "refused", "000003-cifar10-0002-0009")}
 	err := c.PublishOrKeep(late, resultstest.Weights(t, late))
@@ -175,12 +177,12 @@ func TestCampaignIsOneExperiment(t *testing.T) {
 	if r, err := kept.Record(late.Trial); err != nil || r.Recipe.Batch != 128 {
 		t.Errorf("kept %v, %v", r, err)
 	}
-	longer := record(t, Trial{7, "cifar10", 3, 1})
+	longer := record(t, Trial{Arch: 7, Dataset: "cifar10", Epochs: 3, Seed: 1})
 	longer.Recipe.Batch = 128 // of another schedule
 	if err := c.Publish(longer, resultstest.Weights(t, longer)); err != nil {
 		t.Error(err)
 	}
-	longer = record(t, Trial{8, "cifar10", 3, 1})
+	longer = record(t, Trial{Arch: 8, Dataset: "cifar10", Epochs: 3, Seed: 1})
 	if err := c.CheckSettings(longer.Settings()); !usage.Is(err) || !strings.Contains(err.Error(), "batch is 256, not 128") {
 		t.Errorf("error %v", err)
 	}
@@ -189,7 +191,7 @@ func TestCampaignIsOneExperiment(t *testing.T) {
 // A damaged record does not restrict the settings.
 func TestDamagedRecordFixesNothing(t *testing.T) {
 	c := Campaign{Dir: t.TempDir()}
-	r := record(t, Trial{3, "cifar10", 2, 1})
+	r := record(t, Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 1})
 	if err := c.Publish(r, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +201,7 @@ func TestDamagedRecordFixesNothing(t *testing.T) {
 	if done, err := c.Done(r.Trial); done || !errors.Is(err, ErrDamaged) {
 		t.Errorf("done %v, %v", done, err)
 	}
-	other := record(t, Trial{3, "cifar10", 2, 2})
+	other := record(t, Trial{Arch: 3, Dataset: "cifar10", Epochs: 2, Seed: 2})
 	other.Recipe.Batch = 128
 	if err := c.Publish(other, nil); err != nil {
 		t.Error(err)

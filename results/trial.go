@@ -15,19 +15,28 @@ import (
 
 // Trial identifies one training run.
 type Trial struct {
-	Arch    int    `json:"architecture"` // index of the architecture, 0 to 15624
-	Dataset string `json:"dataset"`      // dataset key, such as "cifar10-valid"
-	Epochs  int    `json:"epochs"`       // schedule, named by its number of epochs
+	Arch    int    `json:"architecture"`    // index of the architecture, 0 to 15624
+	Dataset string `json:"dataset"`         // dataset key, such as "cifar10-valid"
+	Recipe  string `json:"recipe,omitzero"` // name of a user's own recipe; "": the schedule is named by its number of epochs
+	Epochs  int    `json:"epochs"`
 	Seed    uint32 `json:"seed"`
 }
 
+// Schedule returns the name of the trial's schedule, the "hp" of the Python clients: the name of a
+// user's own recipe, or the number of epochs.
+func (t Trial) Schedule() string { return cmp.Or(t.Recipe, strconv.Itoa(t.Epochs)) }
+
 // String describes t in words, for errors and logs.
 func (t Trial) String() string {
-	return fmt.Sprintf("architecture %d on %s, %s, seed %d", t.Arch, t.Dataset, quantity.Format(t.Epochs, "epoch"), t.Seed)
+	schedule := quantity.Format(t.Epochs, "epoch")
+	if t.Recipe != "" {
+		schedule = "recipe " + t.Recipe
+	}
+	return fmt.Sprintf("architecture %d on %s, %s, seed %d", t.Arch, t.Dataset, schedule, t.Seed)
 }
 
 // Check returns a usage error if no campaign can hold t: its architecture does not exist, its
-// schedule has no epochs, or its dataset key is not a valid name.
+// schedule has no epochs, or its dataset key or recipe does not have a valid name.
 func (t Trial) Check() error {
 	if _, err := cell.ByIndex(t.Arch); err != nil {
 		return err
@@ -38,25 +47,39 @@ func (t Trial) Check() error {
 	if err := configs.CheckName(t.Dataset); err != nil {
 		return usage.Errorf("dataset key %w", err)
 	}
+	if err := configs.CheckRecipeName(t.Recipe); t.Recipe != "" && err != nil {
+		return usage.Errorf("recipe %w", err)
+	}
 	return nil
 }
 
 // Compare orders trials by architecture, dataset key (the published keys first, in the
-// original's order), schedule and seed. It returns a negative number, zero or a positive one,
+// original's order), schedule (the shortest first) and seed. It returns a negative number, zero or a positive one,
 // like [cmp.Compare].
 func (t Trial) Compare(other Trial) int {
 	return cmp.Or(
 		cmp.Compare(t.Arch, other.Arch),
 		configs.CompareKeys(t.Dataset, other.Dataset),
-		cmp.Compare(t.Epochs, other.Epochs),
+		t.CompareSchedule(other),
 		cmp.Compare(t.Seed, other.Seed),
 	)
 }
 
+// CompareSchedule orders trials by schedule: the shortest first, and of equal length those without a
+// name first.
+func (t Trial) CompareSchedule(other Trial) int {
+	return cmp.Or(cmp.Compare(t.Epochs, other.Epochs), cmp.Compare(t.Recipe, other.Recipe))
+}
+
 // Path returns the path of the files of t inside the trials and weights folders of a
-// campaign, without extension: 000123/cifar10/0012-0777.
+// campaign, without extension: 000123/cifar10/0012-0777 or, of the recipe warm,
+// 000123/cifar10/warm-0012-0777.
 func (t Trial) Path() string {
-	return filepath.Join(fmt.Sprintf("%06d", t.Arch), t.Dataset, fmt.Sprintf("%04d-%04d", t.Epochs, t.Seed))
+	name := fmt.Sprintf("%04d-%04d", t.Epochs, t.Seed)
+	if t.Recipe != "" {
+		name = t.Recipe + "-" + name
+	}
+	return filepath.Join(fmt.Sprintf("%06d", t.Arch), t.Dataset, name)
 }
 
 // ParsePath is the inverse of [Trial.Path]; ok is false for a path that no trial has.
@@ -66,8 +89,8 @@ func ParsePath(path string) (t Trial, ok bool) {
 		return t, false
 	}
 	arch, ok1 := parseArch(parts[0])
-	epochs, seed, ok2 := parseRecordName(parts[2] + ".json")
-	t = Trial{arch, parts[1], epochs, seed}
+	t, ok2 := parseRecordName(parts[2] + ".json")
+	t.Arch, t.Dataset = arch, parts[1]
 	return t, ok1 && ok2 && configs.CheckName(t.Dataset) == nil
 }
 
@@ -77,13 +100,24 @@ func parseArch(folder string) (index int, ok bool) {
 	return int(n), ok && n < cell.Count
 }
 
-// parseRecordName parses a file name such as 0012-0777.json, as Trial.Path formats it.
-func parseRecordName(file string) (epochs int, seed uint32, ok bool) {
+// parseRecordName parses a file name such as 0012-0777.json, as Trial.Path formats it. It sets the
+// schedule and the seed.
+func parseRecordName(file string) (t Trial, ok bool) {
 	name, isJSON := strings.CutSuffix(file, ".json")
-	first, second, _ := strings.Cut(name, "-")
-	e, ok1 := parseNumber(first, 4)
-	s, ok2 := parseNumber(second, 4)
-	return int(e), uint32(s), isJSON && ok1 && ok2 && e > 0
+	name, seed, _ := cutLast(name)
+	recipe, epochs, isOwn := cutLast(name)
+	e, ok1 := parseNumber(epochs, 4)
+	s, ok2 := parseNumber(seed, 4)
+	if isOwn && configs.CheckRecipeName(recipe) != nil {
+		return t, false
+	}
+	return Trial{Recipe: recipe, Epochs: int(e), Seed: uint32(s)}, isJSON && ok1 && ok2 && e > 0
+}
+
+// cutLast cuts a name at its last hyphen. Without one, all of it is after.
+func cutLast(name string) (before, after string, found bool) {
+	i := strings.LastIndexByte(name, '-')
+	return name[:max(i, 0)], name[i+1:], i >= 0
 }
 
 // parseNumber parses a number below 2^32 that is written with at least the given number of

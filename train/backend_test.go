@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -45,7 +46,7 @@ func settings(channels, cells, batch int) configs.Settings {
 // options resolves a trial from command-line arguments.
 func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s configs.Settings) Options {
 	t.Helper()
-	o, err := NewOptions(arch, dataset, epochs, s)
+	o, err := NewOptions(arch, dataset, strconv.Itoa(epochs), s)
 	if err != nil {
 		t.Fatal(err)
 	}

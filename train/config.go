@@ -27,12 +27,15 @@ type Config struct {
 }
 
 // Check returns a usage error if the trial cannot be trained: an invalid network, a batch size
-// that the dataset does not allow, initial weights that do not fit.
+// or augmentation that the dataset does not allow, initial weights that do not fit.
 func (c Config) Check() error {
 	if err := c.Network.Validate(); err != nil {
 		return err
 	}
 	if err := c.Data.CheckBatch(c.Recipe.Batch); err != nil {
+		return err
+	}
+	if _, err := c.Data.Augmentation(c.Recipe.Augment); err != nil {
 		return err
 	}
 	if c.Initial != nil {
@@ -64,6 +67,7 @@ func (c Config) stages() []*data.Split {
 func (c Config) spec() device.Spec {
 	return device.Spec{
 		Network: c.Network, Precision: c.Settings.Precision, Stored: device.CountStored(c.Data),
-		Momentum: c.Recipe.Momentum, Nesterov: c.Recipe.Nesterov, WeightDecay: c.Recipe.WeightDecay,
+		Momentum: c.Recipe.Momentum, Nesterov: c.Recipe.Nesterov, WeightDecay: c.Recipe.WeightDecay, Decayed: c.Recipe.Decayed,
+		LabelSmoothing: c.Recipe.LabelSmoothing, Cutout: c.Recipe.Augment.Cutout,
 	}
 }

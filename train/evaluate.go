@@ -99,7 +99,7 @@ func (t *trial) toLastEvaluation() {
 	last := t.config.Recipe.Epochs - 1
 	for epoch := range last + 1 {
 		for stage := range t.stages {
-			if epoch < last || stage == 0 {
+			if stage == 0 || epoch < last && t.config.Recipe.Evaluates(epoch) {
 				t.streams = t.draw(t.streams, stage).streams
 			}
 		}

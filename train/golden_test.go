@@ -169,7 +169,7 @@ func TestGoldenLearningRate(t *testing.T) {
 			t.Fatal(err)
 		}
 		for epoch, want := range rates {
-			if got := learningRate(recipe, epoch); got != want {
+			if got := learningRate(&recipe, epoch); got != want {
 				t.Errorf("epoch %d of %d: learning rate %v, want %v", epoch, n, got, want)
 			}
 		}
@@ -260,12 +260,12 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 	pass := func(epoch int, order data.Epoch) {
 		tr.cursor.Position = checkpoint.Position{Epoch: epoch}
 		check(tr.runner.Run(ctx, tr.deviceStage(&order), func(b device.Batch) error {
-			o.steps = append(o.steps, [4]float64{b.Loss, float64(b.CorrectTop1), float64(b.CorrectTop5), learningRate(tr.config.Recipe, epoch)})
+			o.steps = append(o.steps, [4]float64{b.Loss, float64(b.CorrectTop1), float64(b.CorrectTop5), learningRate(&tr.config.Recipe, epoch)})
 			return nil
 		}))
 	}
 	for epoch := 0; len(o.steps) < len(c.Steps); epoch++ {
-		order := tr.config.Data.TrainEpoch(tr.streams, 0, c.Batch)
+		order := tr.config.Data.TrainEpoch(tr.streams, tr.augment, 0, c.Batch)
 		order.Order = order.Order[:min(len(order.Order), (len(c.Steps)-len(o.steps))*c.Batch)]
 		if epoch == 0 {
 			first := order

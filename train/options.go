@@ -38,18 +38,21 @@ type Start struct {
 }
 
 // NewOptions resolves command-line arguments: an index or genotype string, a dataset key or
-// definition file, and a schedule by its number of epochs. The caller sets Seed, DataRoot and
-// Start.
-func NewOptions(arch, dataset string, epochs int, s configs.Settings) (o Options, err error) {
-	o.Settings = s
+// definition file, and a recipe by its number of epochs or its file. s has the C, N and batch size of
+// a recipe that does not give them. The caller sets Seed, DataRoot and Start.
+func NewOptions(arch, dataset, recipe string, s configs.Settings) (o Options, err error) {
 	if o.Definition, err = data.Find(dataset); err != nil {
 		return o, err
 	}
 	if o.Arch, err = cell.Resolve(arch); err != nil {
 		return o, err
 	}
-	o.Recipe, err = s.Recipe(epochs)
-	return o, err
+	if o.Recipe, err = configs.FindRecipe(recipe); err != nil {
+		return o, err
+	}
+	o.Recipe = s.Complete(o.Recipe)
+	o.Settings = s.With(o.Recipe)
+	return o, nil
 }
 
 // loader loads the images of a definition from files in or below root.
@@ -62,7 +65,7 @@ func (o Options) Config() (Config, error) { return o.config(data.Definition.Load
 // config implements Config with a given loader. It is the only function that makes a Config.
 func (o Options) config(load loader) (Config, error) {
 	c := Config{
-		Trial:  results.Trial{Arch: o.Arch.Index(), Dataset: o.Definition.Name, Epochs: o.Recipe.Epochs, Seed: o.Seed},
+		Trial:  results.Trial{Arch: o.Arch.Index(), Dataset: o.Definition.Name, Recipe: o.Recipe.Name, Epochs: o.Recipe.Epochs, Seed: o.Seed},
 		Recipe: o.Recipe, Settings: o.Settings, Definition: o.Definition.ForTimeline(o.Settings.Timeline),
 		Network: cell.Network{
 			Arch: o.Arch, Channels: o.Recipe.Channels, Cells: o.Recipe.Cells, Classes: o.Definition.Classes, Size: o.Definition.Size[0],
@@ -117,7 +120,7 @@ func definitionIn(r *results.Record, dataRoot string) (data.Definition, error) {
 }
 
 // CheckRecord returns a usage error if no trial can have left the record: if its precision,
-// parity profile, timeline, optimizer or scheduler is unknown, or if its dataset definition is
+// parity profile or timeline is unknown, if its recipe is invalid, or if its dataset definition is
 // invalid, differs from that of its published dataset key, or disagrees with the record about
 // evaluation sets or numbers of images.
 func CheckRecord(r *results.Record) error {
@@ -129,13 +132,8 @@ func CheckRecord(r *results.Record) error {
 		return err
 	}
 	timeline := r.Parity.Timeline
-	recipe, err := configs.RecipeFor(r.Epochs)
-	if err != nil {
-		return err
-	}
-	if r.Recipe.Optimizer != recipe.Optimizer || r.Recipe.Scheduler != recipe.Scheduler {
-		return usage.Errorf("the recipe has the optimizer %q and the scheduler %q; only %s and %s exist",
-			r.Recipe.Optimizer, r.Recipe.Scheduler, recipe.Optimizer, recipe.Scheduler)
+	if err := r.Recipe.Check(); err != nil {
+		return usage.Errorf("recipe: %w", err)
 	}
 	if known, err := data.Published(r.Dataset); err == nil && !reflect.DeepEqual(d, known.ForTimeline(timeline)) {
 		return usage.Errorf("dataset definition: it differs from that of %s in the timeline %s", r.Dataset, timeline)

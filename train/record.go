@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"nb201/configs"
 	"nb201/data"
 	"nb201/results"
 )
@@ -39,15 +40,33 @@ func (c Config) newRecord(now time.Time) (*results.Record, error) {
 		Started:       now.UTC().Truncate(time.Millisecond),
 		Train:         results.Pass{Images: c.Data.Train.Len()},
 	}
+	if c.Recipe.Name != "" {
+		r.RecipeSHA256 = c.Recipe.Hash()
+	}
 	if c.Initial != nil {
 		r.InitialWeights = &c.Initial.File
 	}
 	r.DataFiles = FilesOf(c.Data.Files)
 	for i := range c.Data.Eval {
 		split := &c.Data.Eval[i]
-		r.Eval = append(r.Eval, results.Evaluation{Set: split.Name, Pass: results.Pass{Images: split.Len()}})
+		e := results.Evaluation{Set: split.Name, Pass: results.Pass{Images: split.Len()}}
+		e.FirstEpoch, e.Epochs = evaluated(&c.Recipe)
+		r.Eval = append(r.Eval, e)
 	}
 	return r, nil
+}
+
+// evaluated returns the first epoch that a recipe evaluates, and all of them, nil if they are all epochs.
+func evaluated(r *configs.Recipe) (first int, epochs []int) {
+	if r.EvaluateEvery <= 1 {
+		return 0, nil
+	}
+	for epoch := range r.Epochs {
+		if r.Evaluates(epoch) {
+			epochs = append(epochs, epoch)
+		}
+	}
+	return epochs[0], epochs
 }
 
 // setFinished sets r.Finished; this process began with the trial at began. The wall clock may

@@ -54,7 +54,7 @@ func (t *trial) measureStage(ctx context.Context) (Averages, error) {
 	began, compiling, running := time.Now(), t.runner.Compiling, t.runner.Running
 	d := t.takeDrawn()
 	next := checkpoint.Position{Epoch: t.cursor.Epoch, Stage: t.cursor.Stage + 1}
-	if next.Stage == len(t.stages) {
+	if next.Stage == len(t.stages) || next.Stage == 1 && !t.config.Recipe.Evaluates(t.cursor.Epoch) {
 		next = checkpoint.Position{Epoch: t.cursor.Epoch + 1}
 	}
 	if next.Epoch < t.config.Recipe.Epochs {
@@ -77,9 +77,10 @@ func (t *trial) measureStage(ctx context.Context) (Averages, error) {
 
 // deviceStage describes the rest of the current stage to the device.
 func (t *trial) deviceStage(order *data.Epoch) device.Stage {
+	split, recipe := t.stages[t.cursor.Stage], &t.config.Recipe
 	return device.Stage{
-		Split: t.stages[t.cursor.Stage], Order: order, Batch: t.config.Recipe.Batch, First: t.cursor.Batch,
-		Training: t.cursor.Stage == 0, Rate: learningRate(t.config.Recipe, t.cursor.Epoch), CropPadding: t.config.Data.Augment.CropPadding,
+		Split: split, Order: order, Batch: recipe.Batch, First: t.cursor.Batch,
+		Training: t.cursor.Stage == 0, Rate: LearningRates(recipe, t.cursor.Epoch, split.Batches(recipe.Batch)), CropPadding: t.augment.CropPadding,
 	}
 }
 
@@ -136,7 +137,7 @@ func (t *trial) drawAhead(streams *data.Streams, stage int) {
 func (t *trial) draw(streams *data.Streams, stage int) drawn {
 	d := drawn{streams: streams.Clone()}
 	if stage == 0 {
-		d.order = t.config.Data.TrainEpoch(d.streams, t.config.Settings.Workers, t.config.Recipe.Batch)
+		d.order = t.config.Data.TrainEpoch(d.streams, t.augment, t.config.Settings.Workers, t.config.Recipe.Batch)
 	} else {
 		d.order = t.config.Data.EvalEpoch(d.streams, stage-1)
 	}

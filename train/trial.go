@@ -57,6 +57,7 @@ type Outcome struct {
 type trial struct {
 	config  Config
 	stages  []*data.Split // of an epoch: training, then the evaluation sets
+	augment data.Augment
 	runner  *device.Runner
 	observe func(Progress) // called after every batch
 
@@ -72,7 +73,11 @@ type trial struct {
 }
 
 func newTrial(c Config, r *device.Runner, observe func(Progress)) *trial {
-	return &trial{config: c, stages: c.stages(), runner: r, observe: observe}
+	augment, err := c.Data.Augmentation(c.Recipe.Augment)
+	if err != nil {
+		panic(err) // cannot happen: Check found no error
+	}
+	return &trial{config: c, stages: c.stages(), augment: augment, runner: r, observe: observe}
 }
 
 // train runs the whole trial, from the seed or a checkpoint to the record.
@@ -153,7 +158,7 @@ func (t *trial) openCheckpoints() error {
 		return err
 	}
 	t.checkpoints = checkpoint.NewFolder(c.Checkpoints, checkpoint.Trial{
-		Identity: identity, Epochs: c.Recipe.Epochs, Batch: c.Recipe.Batch, Stages: t.stages, Profile: c.Settings.Parity.Profile(), Step: t.runner.Set.Whole,
+		Identity: identity, Recipe: &c.Recipe, Stages: t.stages, Profile: c.Settings.Parity.Profile(), Step: t.runner.Set.Whole,
 	})
 	return nil
 }

@@ -98,10 +98,13 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"--prepare-within":       nothing,
 	"--preset":               words(plan.Presets()...),
 	"--rate":                 nothing,
+	"--recipe":               recipes,
+	"plan --recipe":          listOf(recipes),
 	"--repeat":               nothing,
 	"--report":               files("html"),
 	"--sbatch":               nothing,
 	"--schedule":             schedules,
+	"--schedules":            listOf(schedules),
 	"--seed":                 publishedSeeds,
 	"data import --seed":     nothing,
 	"query --seed":           ofTrials(func(t results.Trial) string { return fmt.Sprint(t.Seed) }, "777", "888", "999", "111"),
@@ -142,6 +145,9 @@ var arguments = map[string]cobra.CompletionFunc{
 	"query":        first(files(), heldArchitectures),
 	"report":       first(files()),
 	"serve":        first(files()),
+	"recipe check": files("json"),
+	"recipe list":  recipes,
+	"recipe show":  first(recipes),
 	"run":          first(directories),
 	"slurm":        first(directories),
 	"status":       first(directories),
@@ -301,6 +307,17 @@ func datasetKeys(c *cobra.Command, _ []string, typed string) ([]string, cobra.Sh
 	})
 }
 
+// recipes completes the names of the published recipes, and the paths of recipe files.
+func recipes(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return promptly(func() ([]string, cobra.ShellCompDirective) {
+		list := append(slices.DeleteFunc(configs.Recipes(), func(name string) bool { return !strings.HasPrefix(name, typed) }), definitionPaths(typed)...)
+		if len(list) == 0 {
+			return directoriesBelow(typed), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
 // definitionPaths lists the definition files whose paths begin with typed.
 func definitionPaths(typed string) []string {
 	return entriesBelow(typed, func(_ string, e os.DirEntry) string {
@@ -432,7 +449,7 @@ func architecturesOf(path string) (held []int, ok bool) {
 }
 
 // schedules completes the schedules of a benchmark's trials.
-var schedules = ofTrials(func(t results.Trial) string { return strconv.Itoa(t.Epochs) }, "12", "200")
+var schedules = ofTrials(func(t results.Trial) string { return t.Schedule() }, "12", "200")
 
 // ofTrials completes a property of the trials of the campaign that the first argument names: those of
 // the architecture that the second one names, or else of the first 32 architectures. Of other

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -20,6 +21,7 @@ import (
 	"nb201/data"
 	"nb201/internal/inert"
 	"nb201/internal/outfile"
+	"nb201/internal/usage"
 )
 
 // images describes the images of a dataset, as far as a network depends on them.
@@ -72,6 +74,34 @@ func addSettings(flags *pflag.FlagSet, s *configs.Settings) {
 	addPrecision(flags, &s.Precision)
 	addSkeleton(flags, &s.Channels, &s.Cells)
 	flags.IntVar(&s.Batch, "batch", published.Batch, "`IMAGES` per batch")
+}
+
+// schedule holds the flags that name the schedule of one trial.
+type schedule struct {
+	epochs int
+	recipe string
+}
+
+func (s *schedule) addFlags(flags *pflag.FlagSet) {
+	flags.IntVar(&s.epochs, "epochs", 1, "the published recipe for this number of `EPOCHS`: 12 or 200, or any other")
+	flags.Lookup("epochs").DefValue = "0" // of --eval-only, where it changes only the order of the images
+	flags.StringVar(&s.recipe, "recipe", "", "`NAME` of a published recipe, or recipe file (*.json)")
+}
+
+// name returns the name of the recipe, or its file.
+func (s *schedule) name() string { return cmp.Or(s.recipe, strconv.Itoa(s.epochs)) }
+
+// checkSkeleton refuses a C, N or batch size of the flags that a recipe contradicts.
+func checkSkeleton(c *cobra.Command, recipes ...configs.Recipe) error {
+	for _, r := range recipes {
+		for name, value := range map[string]int{"channels": r.Channels, "cells": r.Cells, "batch": r.Batch} {
+			given, err := c.Flags().GetInt(name)
+			if err == nil && c.Flags().Changed(name) && given != value {
+				return usage.Errorf("--%s is %d, but recipe %s has %d; leave out --%s, or change the recipe", name, given, r.Schedule(), value, name)
+			}
+		}
+	}
+	return nil
 }
 
 // named is a flag whose value is one of several names.

@@ -37,11 +37,11 @@ type planFlags struct {
 func newPlanCommand() *cobra.Command {
 	var flags planFlags
 	c := &cobra.Command{
-		Use:   "plan DIR [--archs LIST --datasets K,K --epochs 12,200 --seeds S,S | --preset NAME]",
+		Use:   "plan DIR [--archs LIST --datasets K,K --epochs 12,200 --recipe FILE.json --seeds S,S | --preset NAME]",
 		Short: "Plan what a campaign trains, and estimate its cost",
 		Long: `plan writes DIR/plan.json, which lists the trials that nb201 run trains: every architecture
-of --archs, on every dataset of --datasets, with every schedule of --epochs and every seed of
---seeds. It then estimates time and disk space. With DIR alone, it shows the plan.
+of --archs, on every dataset of --datasets, with every schedule of --epochs and --recipe, and
+every seed of --seeds. It then estimates time and disk space. With DIR alone, it shows the plan.
 
 Architectures (--archs):
   A list, separated by commas, of indices, ranges (0-99), genotype strings, files with one
@@ -69,6 +69,7 @@ Estimate:
 		Example: `  nb201 plan campaign --preset nas-bench-201-v1_1 --devices 8 --like sample
   nb201 plan sample --preset sample --datasets digits
   nb201 plan demo --archs 0-9,1462 --datasets cifar10-valid,mine.json --epochs 12 --seeds 777,888
+  nb201 plan sweep --archs 0-4 --datasets digits --recipe warm.json,steps.json --seeds 1
   nb201 plan demo --devices 4 --per-device 2`,
 		Args: oneArgument("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -92,6 +93,7 @@ Estimate:
 	f.StringVar(&flags.archs, "archs", "", "architectures: "+archsUsage)
 	f.StringSliceVar(&flags.selection.Datasets, "datasets", nil, "dataset `KEYS` and definition files (*.json)")
 	f.IntSliceVar(&flags.selection.Epochs, "epochs", nil, "schedules, named by their numbers of `EPOCHS`: 12 or 200 as published, or any other")
+	f.StringSliceVar(&flags.selection.Recipes, "recipe", nil, "schedules: `NAMES` of published recipes, and recipe files (*.json)")
 	f.Var(&flags.seeds, "seeds", "random `SEEDS`, each 0 to 4294967295; published: 777, 888, 999 and 111")
 	f.StringVar(&flags.selection.Preset, "preset", "", "`NAME` of a preset: "+strings.Join(plan.Presets(), ", "))
 	f.BoolVar(&flags.replace, "replace", false, "replace the plan; only if none of its trials are finished")
@@ -150,7 +152,7 @@ func (f *planFlags) updatePlan(c *cobra.Command, dir string) (*planView, error) 
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	selected := f.archs != "" || f.selection.Preset != "" || len(f.selection.Datasets)+len(f.selection.Epochs)+len(f.selection.Seeds) > 0
+	selected := f.archs != "" || f.selection.Preset != "" || len(f.selection.Datasets)+len(f.selection.Epochs)+len(f.selection.Recipes)+len(f.selection.Seeds) > 0
 	switch {
 	case old == nil && !selected:
 		return nil, err
@@ -229,6 +231,11 @@ func (f *planFlags) extendPlan(c *cobra.Command, old *plan.Plan, selected bool, 
 		var err error
 		if more, err = plan.New(more.Settings, f.selection, f.root); err != nil {
 			return nil, err
+		}
+		for _, s := range more.Schedules {
+			if err := checkSkeleton(c, s.Recipe); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if old == nil {

@@ -105,10 +105,10 @@ func (v *planView) print(w io.Writer) error {
 	inert.Fprintf(w, "%s  parity %s, timeline %s, %s, %s, C %d, N %d, batch %d, weights %s\n\n", v.Campaign,
 		s.Parity, s.Timeline, quantity.Format(s.Workers, "worker"), s.Precision, s.Channels, s.Cells, s.Batch, weights)
 	table := layout.NewTable(w, 1)
-	fmt.Fprintln(table, "part\tarchitectures\tdatasets\tepochs\tseeds\ttrials\tdone")
+	fmt.Fprintln(table, "part\tarchitectures\tdatasets\tschedules\tseeds\ttrials\tdone")
 	for i, part := range v.Parts {
 		inert.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%d\n", i+1, part.Describe(40), strings.Join(part.Datasets, ","),
-			joinCommas(part.Epochs), joinCommas(part.Seeds), part.Trials, part.Done)
+			strings.Join(part.Schedules(), ","), joinCommas(part.Seeds), part.Trials, part.Done)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -65,7 +65,7 @@ over the seeds, for some of the epochs; the page says so. Its other numbers are 
 					return err
 				}
 				defer other.Close()
-				if comparison, err = runComparison(c, b, other); err != nil {
+				if comparison, err = runComparison(c, b, other, compare.Options{}); err != nil {
 					return err
 				}
 			}

@@ -99,13 +99,13 @@ func printStatus(w io.Writer, s statusView) error {
 		}
 		return fmt.Sprintf(format+"\t", v)
 	}
-	fmt.Fprintf(t, "dataset\tepochs\ttrials\tdone\t%srunning\tfailed\tleft\thours\t\n", column("%s", "damaged"))
-	printTotals := func(dataset, epochs string, n state.Totals, hours float64) {
+	fmt.Fprintf(t, "dataset\tschedule\ttrials\tdone\t%srunning\tfailed\tleft\thours\t\n", column("%s", "damaged"))
+	printTotals := func(dataset, schedule string, n state.Totals, hours float64) {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s%d\t%d\t%d\t%.2f\t\n",
-			dataset, epochs, n.Planned, n.Done, column("%d", n.Damaged), n.Running, n.Failed, n.Left, hours)
+			dataset, schedule, n.Planned, n.Done, column("%d", n.Damaged), n.Running, n.Failed, n.Left, hours)
 	}
 	for _, g := range s.Trials {
-		printTotals(g.Dataset, fmt.Sprint(g.Epochs), g.Totals, g.Hours)
+		printTotals(g.Dataset, g.Schedule, g.Totals, g.Hours)
 	}
 	if len(s.Trials) != 1 {
 		printTotals("total", "", s.Totals, s.Hours.Done)

@@ -31,15 +31,16 @@ func newTrainCommand() *cobra.Command {
 		settings             configs.Settings
 		from                 train.Start
 		dataset, data        string
-		epochs               int
+		schedule             schedule
 		seed                 seedFlag
 		out, device, weights string
 		evalOnly, json       bool
 	}
 	c := &cobra.Command{
-		Use:   "train ARCH --dataset KEY|FILE.json --epochs 12|200|N --seed S --out DIR",
+		Use:   "train ARCH --dataset KEY|FILE.json --epochs 12|200|N|--recipe FILE.json --seed S --out DIR",
 		Short: "Train one architecture, or evaluate stored weights",
-		Long: `train trains one trial: an architecture on a dataset, with a schedule. The seed sets the
+		Long: `train trains one trial: an architecture on a dataset, with a schedule: the published recipe
+for a number of epochs (--epochs), or a recipe of your own (--recipe). The seed sets the
 initial weights, the order of the images, their flips and their crops. With --eval-only,
 train only evaluates stored weights.
 
@@ -72,6 +73,7 @@ Evaluating weights (--from FILE --eval-only):
   no --out, and --seed and --epochs only to select a trial in FILE. They also set the order of
   the images, which changes the results only by rounding.`,
 		Example: `  nb201 train 0 --dataset digits --epochs 12 --seed 777 --out demo
+  nb201 train 0 --dataset digits --recipe warm.json --seed 1 --out demo
   nb201 train 1462 --dataset cifar10-valid --epochs 12 --seed 777 --out campaign --device cuda
   nb201 train 0 --dataset digits --from demo/weights/000000/digits/0012-0777.pth --eval-only
   nb201 train 11 --dataset cifar10 --from 000011-FULL.pth --seed 777 --eval-only
@@ -82,9 +84,6 @@ Evaluating weights (--from FILE --eval-only):
 			return checkFrom(c, flags.from.File, flags.evalOnly)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			if flags.evalOnly && !c.Flags().Changed("epochs") {
-				flags.epochs = 1 // the weights need not belong to a trial
-			}
 			keep, err := parseKeep(flags.weights)
 			if err != nil {
 				return err
@@ -93,8 +92,11 @@ Evaluating weights (--from FILE --eval-only):
 			if err != nil {
 				return err
 			}
-			options, err := train.NewOptions(args[0], flags.dataset, flags.epochs, flags.settings)
+			options, err := train.NewOptions(args[0], flags.dataset, flags.schedule.name(), flags.settings)
 			if err != nil {
+				return err
+			}
+			if err := checkSkeleton(c, options.Recipe); err != nil {
 				return err
 			}
 			options.Seed, options.DataRoot, options.Start = uint32(flags.seed), flags.data, flags.from
@@ -118,7 +120,7 @@ Evaluating weights (--from FILE --eval-only):
 			record, err := trainOne(c.Context(), config, device, campaign, keep, c.ErrOrStderr())
 			if errors.Is(err, results.ErrDone) {
 				t := config.Trial
-				return usage.Errorf("%w; show it with `nb201 query %s %d --dataset %s --schedule %d --seed %d`", err, shell.Quote(flags.out), t.Arch, t.Dataset, t.Epochs, t.Seed)
+				return usage.Errorf("%w; show it with `nb201 query %s %d --dataset %s --schedule %s --seed %d`", err, shell.Quote(flags.out), t.Arch, t.Dataset, t.Schedule(), t.Seed)
 			}
 			if err != nil {
 				return err
@@ -136,7 +138,7 @@ Evaluating weights (--from FILE --eval-only):
 	}
 	f := c.Flags()
 	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` or definition file (*.json)")
-	f.IntVar(&flags.epochs, "epochs", 0, "the schedule, named by its number of `EPOCHS`: 12 or 200 as published, or any other")
+	flags.schedule.addFlags(f)
 	f.Var(&flags.seed, "seed", "random `SEED`, 0 to 4294967295; published: 777, 888, 999 and 111")
 	f.StringVar(&flags.out, "out", "", "write the record and the weights into the campaign `DIR`")
 	addData(f, &flags.data, dataUsage)
@@ -149,6 +151,7 @@ Evaluating weights (--from FILE --eval-only):
 	f.BoolVar(&flags.evalOnly, "eval-only", false, "evaluate the weights of --from, without training")
 	f.BoolVar(&flags.json, "json", false, "print the record, or the results of --eval-only, as JSON")
 	markRequired(c, "dataset")
+	markExclusive(c, "epochs", "recipe")
 	return c
 }
 
@@ -164,7 +167,10 @@ func checkFrom(c *cobra.Command, from string, evalOnly bool) error {
 		}
 	}
 	if !evalOnly {
-		markRequired(c, "epochs", "seed", "out")
+		if !given("recipe") {
+			markRequired(c, "epochs")
+		}
+		markRequired(c, "seed", "out")
 		return checkFlags(c, nil)
 	}
 	for _, name := range []string{"out", "weights", "new-classifier"} {
@@ -309,14 +315,14 @@ type trainingView struct {
 // Warn implements [attempt.Observer].
 func (v *trainingView) Warn(text string) { inert.Fprintf(v.warnings, "warning: %s\n", text) }
 
-// imagesPerEpoch returns the number of images that an epoch trains on and evaluates.
-func (v *trainingView) imagesPerEpoch() int {
-	return v.config.Data.Train.Len() + evaluationImages(v.config)
+// imagesBefore returns the number of images that the epochs before one train on and evaluate.
+func (v *trainingView) imagesBefore(epoch int) int64 {
+	return int64(epoch)*int64(v.config.Data.Train.Len()) + int64(v.config.Recipe.Evaluations(epoch))*int64(evaluationImages(v.config))
 }
 
 // Begin implements [attempt.Observer].
 func (v *trainingView) Begin() {
-	v.bar = progress.New(v.w, int64(v.imagesPerEpoch())*int64(v.config.Recipe.Epochs), "images", "compiling")
+	v.bar = progress.New(v.w, v.imagesBefore(v.config.Recipe.Epochs), "images", "compiling")
 	v.describe = describeOn(v.bar, func(p train.Progress) string {
 		return fmt.Sprintf("epoch %d/%d %s", p.Epoch+1, v.config.Recipe.Epochs, p.Stage)
 	})
@@ -325,7 +331,7 @@ func (v *trainingView) Begin() {
 // Step implements [attempt.Observer].
 func (v *trainingView) Step(s attempt.Step) {
 	if !v.stepped { // a trial that resumes from a checkpoint begins in the middle
-		v.bar.Add(int64(s.Epoch*v.imagesPerEpoch() + imagesBefore(v.config, s.Stage) + s.Batch*v.config.Recipe.Batch))
+		v.bar.Add(v.imagesBefore(s.Epoch) + int64(imagesBefore(v.config, s.Stage)+s.Batch*v.config.Recipe.Batch))
 		v.stepped = true
 	}
 	v.describe(train.Progress{Stage: s.Stage, Epoch: s.Epoch, Batch: s.Batch, Images: s.Images, Loss: s.Loss, Top1: s.Top1})

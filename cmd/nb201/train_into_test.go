@@ -325,7 +325,7 @@ func digitsConfig(t *testing.T) train.Config {
 	t.Helper()
 	settings := configs.Published()
 	settings.Workers, settings.Channels, settings.Cells = 0, 2, 1
-	options, err := train.NewOptions("4", "digits", 2, settings)
+	options, err := train.NewOptions("4", "digits", "2", settings)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,8 +27,12 @@ func NewArchitecture(index int) (*Architecture, error) {
 	return &Architecture{Index: index, Genotype: arch.String()}, nil
 }
 
-// Add adds a trial to the schedule named hp, which it appends if needed.
+// Add adds a trial to the schedule named hp, which it appends if needed. A name that is not a number is
+// that of a user's own recipe.
 func (a *Architecture) Add(hp string, r *ResultsCount) {
+	if configs.CheckRecipeName(hp) == nil {
+		r.Trial.Recipe = hp
+	}
 	at := slices.IndexFunc(a.Schedules, func(s *ArchResults) bool { return s.HP == hp })
 	if at < 0 {
 		at = len(a.Schedules)

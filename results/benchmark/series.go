@@ -47,6 +47,15 @@ func Consecutive(first int, values []float64) Series {
 	return s
 }
 
+// newSeries returns a series of values for these epochs.
+func newSeries(epochs []int, values []float64) Series {
+	s := make(Series, len(values))
+	for i, v := range values {
+		s[i] = Point{epochs[i], v}
+	}
+	return s
+}
+
 // At returns the value after an epoch; ok is false if s has none.
 func (s Series) At(epoch int) (value float64, ok bool) {
 	i, ok := slices.BinarySearchFunc(s, epoch, func(p Point, epoch int) int { return p.Epoch - epoch })

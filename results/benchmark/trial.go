@@ -62,19 +62,18 @@ type NetConfig struct {
 
 // FromRecord returns the results in a record, without weights; see [ResultsCount.SetWeights].
 func FromRecord(r *results.Record) *ResultsCount {
-	measures := func(first int, v results.Curve) Measures {
-		return Measures{
-			Loss: Consecutive(first, v.Loss), Top1: Consecutive(first, v.Top1),
-			Top5: Consecutive(first, v.Top5), Seconds: Consecutive(first, v.Seconds),
-		}
+	measures := func(epochs []int, v results.Curve) Measures {
+		return Measures{Loss: newSeries(epochs, v.Loss), Top1: newSeries(epochs, v.Top1), Top5: newSeries(epochs, v.Top5), Seconds: newSeries(epochs, v.Seconds)}
 	}
+	all := (&results.Evaluation{}).EvaluatedEpochs(r.Epochs)
 	result := &ResultsCount{
 		Trial: r.Trial, Genotype: r.Genotype, Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Classes: r.Classes,
 		FLOPs: r.FLOPs, Params: r.Params, Latencies: r.Latency,
-		Training: measures(0, r.Train.Curve), Recipe: &r.Recipe, Record: r,
+		Training: measures(all, r.Train.Curve), Recipe: &r.Recipe, Record: r,
 	}
-	for _, e := range r.Eval {
-		result.Evaluation = append(result.Evaluation, SetMeasures{e.Set, measures(e.FirstEpoch, e.Curve)})
+	for i := range r.Eval {
+		e := &r.Eval[i]
+		result.Evaluation = append(result.Evaluation, SetMeasures{e.Set, measures(e.EvaluatedEpochs(r.Epochs), e.Curve)})
 	}
 	return result
 }

@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nb201/internal/quantity"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -49,8 +50,11 @@ type Side struct {
 // Comparison compares the trials on one schedule by one set of a dataset.
 type Comparison struct {
 	Dataset string `json:"dataset"`
-	Epochs  int    `json:"epochs"` // the schedule
-	Set     string `json:"set"`    // benchmark.TrainingSet or an evaluation set
+	// Schedule is the name of a user's own recipe, or the number of epochs; with Options.Schedules,
+	// both of their names. Epochs is then 0.
+	Schedule string `json:"schedule"`
+	Epochs   int    `json:"epochs"`
+	Set      string `json:"set"` // benchmark.TrainingSet or an evaluation set
 	// Trials and Architectures count those in common. Without trials in common, the
 	// differences are between the architectures' means over the seeds.
 	Trials        int      `json:"trials_in_common"`
@@ -99,6 +103,9 @@ type Pair struct {
 
 // Options configures a comparison.
 type Options struct {
+	// Schedules, if not empty, are the names of a schedule of A and of one of B, which are compared with
+	// each other. Otherwise each schedule is compared with the one of the same recipe or number of epochs.
+	Schedules [2]string
 	// Progress, if not nil, is called after every architecture in common with the number
 	// of architectures compared, and their total.
 	Progress func(done, total int)
@@ -130,7 +137,7 @@ func Run(ctx context.Context, a, b *benchmark.Benchmark, o Options) (*Report, er
 					return err
 				}
 				n := 0
-				values[side], n = lastValues(arch)
+				values[side], n = lastValues(arch, o.Schedules[side])
 				skipped += n
 			}
 			c.add(index, values, skipped)
@@ -146,7 +153,7 @@ func Run(ctx context.Context, a, b *benchmark.Benchmark, o Options) (*Report, er
 		Common: len(common), Skipped: c.skipped,
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(c.groups), key.compare) {
-		r.Comparisons = append(r.Comparisons, c.groups[k].comparison(k))
+		r.Comparisons = append(r.Comparisons, c.groups[k].comparison(k, o.Schedules))
 	}
 	if len(r.Comparisons) == 0 {
 		return nil, usage.Errorf("%s and %s have nothing in common to compare: %s; %s", a.Path, b.Path,
@@ -170,14 +177,18 @@ func describe(which string, archs, common []int, schedules map[string]bool) stri
 
 // key identifies a comparison.
 type key struct {
-	dataset string
-	epochs  int
-	set     string
+	dataset, recipe string
+	epochs          int // 0: the schedules of the options
+	set             string
+}
+
+func (k key) trial() results.Trial {
+	return results.Trial{Dataset: k.dataset, Recipe: k.recipe, Epochs: k.epochs}
 }
 
 func (k key) compare(other key) int {
 	return cmp.Or(
-		results.Trial{Dataset: k.dataset, Epochs: k.epochs}.Compare(results.Trial{Dataset: other.dataset, Epochs: other.epochs}),
+		k.trial().Compare(other.trial()),
 		cmp.Compare(boolToInt(k.set != benchmark.TrainingSet), boolToInt(other.set != benchmark.TrainingSet)),
 		cmp.Compare(k.set, other.set),
 	)
@@ -198,8 +209,8 @@ type value struct {
 }
 
 // lastValues returns the values of an architecture's trials after their last epochs, in
-// order of seeds, and the number of sets skipped because a value is missing or invalid.
-func lastValues(a *benchmark.Architecture) (values map[key][]value, skipped int) {
+// order of seeds, of one schedule or, if that is "", of all, and the number of sets skipped because a value is missing or invalid.
+func lastValues(a *benchmark.Architecture, schedule string) (values map[key][]value, skipped int) {
 	values = map[key][]value{}
 	add := func(r *benchmark.ResultsCount, set string, m *benchmark.Measures, images int) {
 		top1, ok1 := m.Top1.At(r.Epochs - 1)
@@ -208,10 +219,16 @@ func lastValues(a *benchmark.Architecture) (values map[key][]value, skipped int)
 			skipped++
 			return
 		}
-		k := key{r.Dataset, r.Epochs, set}
+		k := key{dataset: r.Dataset, set: set}
+		if schedule == "" {
+			k.recipe, k.epochs = r.Trial.Recipe, r.Epochs
+		}
 		values[k] = append(values[k], value{r.Seed, top1, loss, images})
 	}
 	for _, s := range a.Schedules {
+		if schedule != "" && s.HP != schedule {
+			continue
+		}
 		for _, r := range s.Results {
 			for i, m := range r.Sets() {
 				add(r, m.Set, &m.Measures, r.Images(i))
@@ -268,7 +285,16 @@ func (c *collector) add(arch int, values [2]map[key][]value, skipped int) {
 	}
 	for side := range values {
 		for k := range values[side] {
-			c.contents[side][fmt.Sprintf("%s at %d epochs", k.dataset, k.epochs)] = true
+			text := k.dataset + " at "
+			switch {
+			case k.recipe != "":
+				text += "recipe " + k.recipe
+			case k.epochs > 0:
+				text += quantity.Format(k.epochs, "epoch")
+			default:
+				text = k.dataset
+			}
+			c.contents[side][text] = true
 		}
 	}
 	for k, a := range values[0] {
@@ -315,10 +341,13 @@ func square(x float64) float64 { return x * x }
 
 // comparison summarizes the group. The result does not depend on the order in which
 // architectures were added.
-func (g *group) comparison(k key) Comparison {
+func (g *group) comparison(k key, schedules [2]string) Comparison {
 	slices.SortFunc(g.archs, func(a, b archPoint) int { return cmp.Compare(a.arch, b.arch) })
 	slices.SortFunc(g.trials, func(a, b point) int { return cmp.Or(cmp.Compare(a.arch, b.arch), cmp.Compare(a.seed, b.seed)) })
-	c := Comparison{Dataset: k.dataset, Epochs: k.epochs, Set: k.set, Trials: len(g.trials), Architectures: len(g.archs)}
+	c := Comparison{Dataset: k.dataset, Schedule: k.trial().Schedule(), Epochs: k.epochs, Set: k.set, Trials: len(g.trials), Architectures: len(g.archs)}
+	if k.epochs == 0 {
+		c.Schedule = strings.Join(schedules[:], ", ")
+	}
 	points := g.trials
 	for _, p := range g.archs {
 		c.Means = append(c.Means, p.pair())

@@ -263,8 +263,8 @@ func TestNotFinite(t *testing.T) {
 			{Set: "x-valid", Measures: benchmark.Measures{Loss: benchmark.Consecutive(0, []float64{1}), Top1: benchmark.Consecutive(0, []float64{2})}},
 		},
 	}}}}}
-	values, skipped := lastValues(a)
-	if want := []value{{1, 2, 1, 10000}}; skipped != 2 || len(values) != 1 || !slices.Equal(values[key{"cifar10", 2, "ori-test"}], want) {
+	values, skipped := lastValues(a, "")
+	if want := []value{{1, 2, 1, 10000}}; skipped != 2 || len(values) != 1 || !slices.Equal(values[key{dataset: "cifar10", epochs: 2, set: "ori-test"}], want) {
 		t.Errorf("%v, %d skipped", values, skipped)
 	}
 }

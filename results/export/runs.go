@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/go-json-experiment/json"
+
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/pickle"
 	"nb201/internal/random"
 	"nb201/internal/torchfile"
@@ -108,13 +111,9 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 		return nil, err
 	}
 	recipe := &r.Record.Recipe
-	scheduler := recipe.Scheduler
-	if scheduler == "cosine" {
-		scheduler = "cos" // lib/procedures/optimizers.py, get_optim_scheduler
-	}
 	size := r.Record.ImageSize
 	config := pickle.Dict{
-		{Key: "scheduler", Value: scheduler},
+		{Key: "scheduler", Value: schedulerName(recipe.Scheduler)},
 		{Key: "eta_min", Value: recipe.EtaMin},
 		{Key: "epochs", Value: recipe.Epochs},
 		{Key: "warmup", Value: recipe.Warmup},
@@ -127,6 +126,13 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 		{Key: "batch_size", Value: recipe.Batch},
 		{Key: "class_num", Value: r.Classes},
 		{Key: "xshape", Value: pickle.Tuple{1, 3, size, size}},
+	}
+	if recipe.Name != "" {
+		text, err := json.Marshal(recipe, json.Deterministic(true))
+		if err != nil {
+			return nil, fmt.Errorf("cannot encode the recipe of %v: %w", r.Trial, err)
+		}
+		config = append(config, pickle.Pair{Key: published.RecipeKey, Value: string(text)})
 	}
 	var losses, top1, top5, seconds pickle.Dict
 	for _, e := range r.Evaluation {
@@ -141,7 +147,7 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 		{Key: "channel", Value: r.Channels},
 		{Key: "num_cells", Value: r.Cells},
 		{Key: "config", Value: config},
-		{Key: "total_epoch", Value: recipe.Epochs + recipe.Warmup},
+		{Key: "total_epoch", Value: recipe.Epochs},
 		{Key: "train_losses", Value: perEpoch(r.Training.Loss, byEpoch, asFloat)},
 		{Key: "train_acc1es", Value: perEpoch(r.Training.Top1, byEpoch, asFloat)},
 		{Key: "train_acc5es", Value: perEpoch(r.Training.Top5, byEpoch, asFloat)},
@@ -155,6 +161,18 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 		{Key: "net_string", Value: fmt.Sprintf("TinyNetwork(C=%d, N=%d, %s, classes=%d)", r.Channels, r.Cells, r.Genotype, r.Classes)},
 		{Key: "finish-train", Value: true},
 	}, nil
+}
+
+// schedulerName returns the original's name of a scheduler (lib/procedures/optimizers.py,
+// get_optim_scheduler), or ours if it has none.
+func schedulerName(s configs.Scheduler) string {
+	switch s {
+	case configs.Cosine:
+		return "cos"
+	case configs.Steps:
+		return "multistep"
+	}
+	return string(s)
 }
 
 // fillRuns fills the directory with the runs and with meta-node-4.pth, which the original's

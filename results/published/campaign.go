@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"nb201/cell"
@@ -104,9 +102,9 @@ func (s campaignSource) Salvage(index int) (*benchmark.Architecture, []error) {
 		if r.Weights != nil {
 			result.SetWeights(func() (torchfile.StateDict, error) { return s.campaign.Weights(r) })
 		}
-		a.Add(strconv.Itoa(t.Epochs), result)
+		a.Add(t.Schedule(), result)
 	}
-	slices.SortFunc(a.Schedules, func(a, b *benchmark.ArchResults) int { return a.Results[0].Epochs - b.Results[0].Epochs })
+	slices.SortFunc(a.Schedules, func(a, b *benchmark.ArchResults) int { return a.Results[0].CompareSchedule(b.Results[0].Trial) })
 	return a, errs
 }
 
@@ -125,9 +123,6 @@ func (s campaignSource) CheckFile(path string) (note string, faults []error) {
 	return "", nil
 }
 
-// trialFile matches the path of a trial's file in a campaign.
-var trialFile = regexp.MustCompile(`^(trials|weights)/(\d{6})/([^/]+)/(\d{4,9})-(\d{4,10})\.(?:json|pth)$`)
-
 // describeStray says why a file below trials/ or weights/ does not belong to a trial; "" if it
 // does, or if it is elsewhere.
 func (s campaignSource) describeStray(path string) string {
@@ -141,15 +136,9 @@ func (s campaignSource) describeStray(path string) string {
 	if results.IsDamagedName(name) {
 		return "is a damaged file that was renamed; it is not read"
 	}
-	match := trialFile.FindStringSubmatch(name)
-	if match == nil {
-		return otherName
-	}
-	arch, err1 := strconv.Atoi(match[2])
-	epochs, err2 := strconv.Atoi(match[4])
-	seed, err3 := strconv.ParseUint(match[5], 10, 32)
-	t := results.Trial{Arch: arch, Dataset: match[3], Epochs: epochs, Seed: uint32(seed)}
-	if errors.Join(err1, err2, err3, t.Check()) != nil || c.RecordPath(t) != path && c.WeightsPath(t) != path {
+	_, below, _ := strings.Cut(name, "/")
+	t, ok := results.ParsePath(strings.TrimSuffix(below, filepath.Ext(below)))
+	if !ok || t.Check() != nil || c.RecordPath(t) != path && c.WeightsPath(t) != path {
 		return otherName
 	}
 	if done, err := c.Done(t); err == nil && !done {

@@ -122,7 +122,7 @@ func (s runsSource) Architecture(index int) (*benchmark.Architecture, error) {
 			}
 		}
 	}
-	slices.SortFunc(a.Schedules, func(a, b *benchmark.ArchResults) int { return a.Results[0].Epochs - b.Results[0].Epochs })
+	slices.SortFunc(a.Schedules, func(a, b *benchmark.ArchResults) int { return a.Results[0].CompareSchedule(b.Results[0].Trial) })
 	return a, nil
 }
 
@@ -160,7 +160,11 @@ func addRun(a *benchmark.Architecture, file run, v any) error {
 				return values.Get("net_state_dict")
 			})
 		})
-		a.Add(strconv.Itoa(r.Epochs), r)
+		hp := strconv.Itoa(r.Epochs)
+		if r.Recipe != nil && r.Recipe.Name != "" {
+			hp = r.Recipe.Name
+		}
+		a.Add(hp, r)
 	}
 	return nil
 }
@@ -206,10 +210,21 @@ func readRun(d pickled.Dict) (*benchmark.ResultsCount, error) {
 	return r, nil
 }
 
+// RecipeKey is the key under which the config of a run has a user's own recipe, as JSON.
+const RecipeKey = "nb201_recipe"
+
 // readRecipe reads the recipe of a run from its config: the JSON in configs/nas-benchmark with
 // the values that exps/NAS-Bench-201/main.py adds. It returns nil if a value is missing.
 func readRecipe(config pickled.Dict, trial *benchmark.ResultsCount) *configs.Recipe {
 	r := configs.Recipe{Channels: trial.Channels, Cells: trial.Cells}
+	var text string
+	if pickled.FieldInto(config, RecipeKey, pickled.AsString, &text) == nil {
+		if configs.Decode(RecipeKey, []byte(text), &r) != nil || r.Check() != nil {
+			return nil
+		}
+		return &r
+	}
+	var scheduler string
 	err := cmp.Or(
 		pickled.FieldInto(config, "epochs", pickled.AsInt, &r.Epochs),
 		pickled.FieldInto(config, "batch_size", pickled.AsInt, &r.Batch),
@@ -218,15 +233,16 @@ func readRecipe(config pickled.Dict, trial *benchmark.ResultsCount) *configs.Rec
 		pickled.FieldInto(config, "momentum", pickled.AsFloat, &r.Momentum),
 		pickled.FieldInto(config, "nesterov", pickled.AsBool, &r.Nesterov),
 		pickled.FieldInto(config, "decay", pickled.AsFloat, &r.WeightDecay),
-		pickled.FieldInto(config, "scheduler", pickled.AsString, &r.Scheduler),
+		pickled.FieldInto(config, "scheduler", pickled.AsString, &scheduler),
 		pickled.FieldInto(config, "eta_min", pickled.AsFloat, &r.EtaMin),
 		pickled.FieldInto(config, "warmup", pickled.AsInt, &r.Warmup),
 	)
 	if err != nil {
 		return nil
 	}
-	if r.Scheduler == "cos" { // xautodl/procedures/optimizers.py, get_optim_scheduler
-		r.Scheduler = "cosine"
+	r.Scheduler = configs.Scheduler(scheduler)
+	if scheduler == "cos" { // xautodl/procedures/optimizers.py, get_optim_scheduler
+		r.Scheduler = configs.Cosine
 	}
 	return &r
 }

@@ -608,7 +608,7 @@ func TestRecords(t *testing.T) {
 			return nil, nil
 		},
 	})
-	want := []Fault{{CheckRecord, &wrong, "the momentum is 9, not from 0 to below 1"}, {CheckRecord, &unknown, "nobody knows it"}}
+	want := []Fault{{CheckRecord, &wrong, `the recipe's key "momentum" must be from 0 to below 1, not 9`}, {CheckRecord, &unknown, "nobody knows it"}}
 	if !reflect.DeepEqual(r.Faults, want) {
 		t.Errorf("found %v, want %v", r.Faults, want)
 	}

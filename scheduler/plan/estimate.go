@@ -19,31 +19,32 @@ type Work struct {
 	MFLOPs float64 // millions of multiply-adds per image, forward
 }
 
-// Work returns the amount of computation of a trial; zero when its dataset is not in the plan.
+// Work returns the amount of computation of a trial; zero when its dataset or schedule is not in the plan.
 func (p *Plan) Work(t results.Trial) Work {
 	d := p.dataset(t.Dataset)
-	if d == nil {
+	r, ok := p.Recipe(t)
+	if d == nil || !ok {
 		return Work{}
 	}
-	return p.work(t.Arch, d, t.Epochs)
+	return work(t.Arch, d, &r)
 }
 
-// work returns the amount of computation of an architecture on a dataset for a number of epochs.
-func (p *Plan) work(arch int, d *Dataset, epochs int) Work {
+// work returns the amount of computation of an architecture on a dataset.
+func work(arch int, d *Dataset, r *configs.Recipe) Work {
 	return Work{
-		Train:  float64(epochs) * float64(d.Images.Train),
-		Eval:   float64(epochs) * float64(d.Images.Eval),
-		MFLOPs: p.network(arch, d).FLOPs(),
+		Train:  float64(r.Epochs) * float64(d.Images.Train),
+		Eval:   float64(r.Evaluations(r.Epochs)) * float64(d.Images.Eval),
+		MFLOPs: network(mustArch(arch), d, r).FLOPs(),
 	}
 }
 
-// network returns the network of an architecture on a dataset.
-func (p *Plan) network(arch int, d *Dataset) cell.Network {
-	a, err := cell.ByIndex(arch)
+// mustArch returns the architecture with an index that [Archs] holds.
+func mustArch(index int) cell.Arch {
+	a, err := cell.ByIndex(index)
 	if err != nil {
 		panic(err) // Archs contains only valid indices
 	}
-	return p.Settings.network(a, d.definition.Classes, d.definition.Size[0])
+	return a
 }
 
 // trainingCost is the cost of training on an image divided by that of evaluating it: a backward
@@ -231,30 +232,26 @@ type Cost struct {
 // Estimate returns the cost of trials of the plan. Seconds is 0 when rate is nil.
 func (p *Plan) Estimate(trials iter.Seq[results.Trial], rate *Rate) Cost {
 	type shape struct {
-		dataset string
+		dataset         string
+		channels, cells int
 		convolutions
 	}
 	weights := map[shape]float64{} // file sizes
-	records := map[string][2]float64{}
-	for i := range p.Datasets {
-		base, perEpoch := p.Datasets[i].recordBytes()
-		records[p.Datasets[i].Key] = [2]float64{base, perEpoch}
-	}
 	var c Cost
 	for t := range trials {
 		d := p.dataset(t.Dataset)
-		w := p.work(t.Arch, d, t.Epochs)
+		r, _ := p.Recipe(t)
+		w := work(t.Arch, d, &r)
 		c.Trials++
 		c.TrainImages += w.Train
 		c.EvalImages += w.Eval
 		if rate != nil {
 			c.Seconds += rate.Seconds(w)
 		}
-		bytes := records[t.Dataset]
-		c.RecordBytes += bytes[0] + bytes[1]*float64(t.Epochs)
+		c.RecordBytes += d.recordBytes(&r)
 		if p.Settings.Weights {
-			n := p.network(t.Arch, d)
-			at := shape{t.Dataset, convolutionsOf(n.Arch)}
+			n := network(mustArch(t.Arch), d, &r)
+			at := shape{t.Dataset, r.Channels, r.Cells, convolutionsOf(n.Arch)}
 			if weights[at] == 0 {
 				weights[at] = weightBytes(n)
 			}
@@ -274,8 +271,8 @@ const (
 	weightsAligned = 64  // the elements of a tensor are padded to a multiple of this
 )
 
-// recordBytes estimates the size of a record: a base, and what each epoch adds.
-func (d *Dataset) recordBytes() (base, perEpoch float64) {
+// recordBytes estimates the size of a record.
+func (d *Dataset) recordBytes(r *configs.Recipe) float64 {
 	files := 2
 	switch d.definition.Format {
 	case "digits":
@@ -287,8 +284,8 @@ func (d *Dataset) recordBytes() (base, perEpoch float64) {
 	}
 	sets := 1 + len(d.definition.Eval)
 	// The record contains the definition with indentation, which makes it about half as long again.
-	base = recordFixed + 1.5*float64(len(d.Definition)) + float64(recordSet*sets+recordFile*files)
-	return base, float64(recordEpoch * sets)
+	base := recordFixed + 1.5*float64(len(d.Definition)) + float64(recordSet*sets+recordFile*files)
+	return base + float64(recordEpoch*(r.Epochs+(sets-1)*r.Evaluations(r.Epochs)))
 }
 
 // weightBytes returns the size of the weights of a network as a torch checkpoint.

@@ -231,7 +231,7 @@ func TestConvolutions(t *testing.T) {
 	type cost struct{ flops, params float64 }
 	costs := map[convolutions]cost{}
 	for _, a := range cell.All() {
-		n := defaults.network(a, 10, 32)
+		n := cell.Network{Arch: a, Channels: 16, Cells: 5, Classes: 10, Size: 32}
 		c := cost{n.FLOPs(), n.Params()}
 		if known, ok := costs[convolutionsOf(a)]; ok && known != c {
 			t.Fatalf("%v: %v and %v", convolutionsOf(a), known, c)

@@ -44,7 +44,7 @@ func (p *Plan) Extend(more *Plan, done []results.Trial) (*Plan, error) {
 		}
 	}
 	for _, s := range more.Schedules {
-		if _, ok := p.Recipe(s.Recipe.Epochs); !ok {
+		if p.schedule(s.Name()) == nil {
 			extended.Schedules = append(extended.Schedules, s)
 		}
 	}
@@ -74,10 +74,9 @@ func (p *Plan) conflict(more *Plan) (difference string, concerns func(results.Tr
 		}
 	}
 	for _, s := range more.Schedules {
-		if known, ok := p.Recipe(s.Recipe.Epochs); ok {
-			if c := firstDifference(known, s.Recipe); c != "" {
-				return fmt.Sprintf("recipe of %d epochs: %s", known.Epochs, c),
-					func(t results.Trial) bool { return t.Epochs == known.Epochs }
+		if known := p.schedule(s.Name()); known != nil {
+			if c := firstDifference(known.Recipe, s.Recipe); c != "" {
+				return fmt.Sprintf("recipe %s: %s", s.Name(), c), func(t results.Trial) bool { return t.Schedule() == s.Name() }
 			}
 		}
 	}
@@ -151,7 +150,7 @@ func (part Part) join(other Part) (Part, bool) {
 	for _, same := range []bool{
 		part.archs == other.archs,
 		slices.Equal(part.Datasets, other.Datasets),
-		slices.Equal(part.Epochs, other.Epochs),
+		slices.Equal(part.Epochs, other.Epochs) && slices.Equal(part.Recipes, other.Recipes),
 		slices.Equal(part.Seeds, other.Seeds),
 	} {
 		if !same {
@@ -165,6 +164,7 @@ func (part Part) join(other Part) (Part, bool) {
 		part.archs.union(&other.archs),
 		slices.Concat(part.Datasets, other.Datasets),
 		slices.Concat(part.Epochs, other.Epochs),
+		slices.Concat(part.Recipes, other.Recipes),
 		slices.Concat(part.Seeds, other.Seeds),
 	), true
 }
@@ -219,7 +219,7 @@ func (p *Plan) recordDiffers(r *results.Record) string {
 // error.
 func (p *Plan) TrialSettings(t results.Trial, files []results.File) (results.Settings, error) {
 	d := p.dataset(t.Dataset)
-	recipe, ok := p.Recipe(t.Epochs)
+	recipe, ok := p.Recipe(t)
 	if d == nil || !ok {
 		return results.Settings{}, usage.Errorf("%v: its dataset or schedule is not in the plan; add it with nb201 plan", t)
 	}

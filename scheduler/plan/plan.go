@@ -1,14 +1,13 @@
 package plan
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 
 	"github.com/go-json-experiment/json"
@@ -68,14 +67,15 @@ type Images struct {
 // Schedule is a schedule with its resolved recipe.
 type Schedule struct {
 	Recipe configs.Recipe `json:"recipe"`
-	SHA256 string         `json:"sha256"` // of the recipe as compact JSON, in hex
+	SHA256 string         `json:"sha256"` // see configs.Recipe.Hash
 }
 
 // Part names all trials that combine an item of each of its lists.
 type Part struct {
-	Archs    string   `json:"architectures"` // indices and ranges of indices
-	Datasets []string `json:"datasets"`      // dataset keys
-	Epochs   []int    `json:"epochs"`        // schedules
+	Archs    string   `json:"architectures"`    // indices and ranges of indices
+	Datasets []string `json:"datasets"`         // dataset keys
+	Epochs   []int    `json:"epochs"`           // the schedules that are named by their numbers of epochs
+	Recipes  []string `json:"recipes,omitzero"` // the names of users' own recipes
 	Seeds    []uint32 `json:"seeds"`
 
 	archs Archs
@@ -161,21 +161,26 @@ func (p *Plan) resolve() error {
 			return fmt.Errorf("key \"datasets.%d\": %w", i, err)
 		}
 	}
-	for i, s := range p.Schedules {
-		if err := s.check(p.Settings); err != nil {
+	for i := range p.Schedules {
+		if err := p.Schedules[i].check(p.Settings); err != nil {
 			return fmt.Errorf("key \"schedules.%d\": %w", i, err)
 		}
 	}
 	slices.SortFunc(p.Datasets, func(a, b Dataset) int { return configs.CompareKeys(a.Key, b.Key) })
-	slices.SortFunc(p.Schedules, func(a, b Schedule) int { return a.Recipe.Epochs - b.Recipe.Epochs })
+	slices.SortFunc(p.Schedules, func(a, b Schedule) int { return a.trial().CompareSchedule(b.trial()) })
 	for i := range len(p.Datasets) - 1 {
 		if key := p.Datasets[i].Key; key == p.Datasets[i+1].Key {
 			return fmt.Errorf("key \"datasets\": duplicate dataset %q", key)
 		}
 	}
 	for i := range len(p.Schedules) - 1 {
-		if epochs := p.Schedules[i].Recipe.Epochs; epochs == p.Schedules[i+1].Recipe.Epochs {
-			return fmt.Errorf("key \"schedules\": duplicate schedule %d", epochs)
+		if name := p.Schedules[i].Name(); slices.ContainsFunc(p.Schedules[i+1:], func(s Schedule) bool { return s.Name() == name }) {
+			return fmt.Errorf("key \"schedules\": duplicate schedule %s", name)
+		}
+	}
+	for i := range p.Datasets {
+		if err := p.fits(&p.Datasets[i]); err != nil {
+			return fmt.Errorf("key \"datasets.%d\": %w", i, err)
 		}
 	}
 	for i := range p.Parts {
@@ -195,12 +200,7 @@ func (s Settings) check() error {
 	for edge := range costliest {
 		costliest[edge] = cell.NorConv3x3
 	}
-	return s.network(costliest, 2, 4).Validate()
-}
-
-// network returns the network of an architecture for images of size x size pixels.
-func (s Settings) network(a cell.Arch, classes, size int) cell.Network {
-	return cell.Network{Arch: a, Channels: s.Channels, Cells: s.Cells, Classes: classes, Size: size}
+	return cell.Network{Arch: costliest, Channels: s.Channels, Cells: s.Cells, Classes: 2, Size: 4}.Validate()
 }
 
 // resolve decodes the definition and checks it against the settings.
@@ -216,40 +216,56 @@ func (d *Dataset) resolve(s Settings) error {
 	switch {
 	case definition.Name != d.Key:
 		return fmt.Errorf("the definition of dataset %q has the name %q", d.Key, definition.Name)
-	case d.Images.Train < s.Batch:
-		return fmt.Errorf("dataset %s has %d training images, fewer than the batch size of %d; use a smaller batch", d.Key, d.Images.Train, s.Batch)
 	case d.Images.Eval < 1:
 		return fmt.Errorf("dataset %s has %d images to evaluate; at least 1 is needed", d.Key, d.Images.Eval)
 	}
-	return s.network(cell.Arch{}, definition.Classes, definition.Size[0]).Validate()
+	return nil
+}
+
+// fits checks that every schedule of the plan can be trained on a dataset.
+func (p *Plan) fits(d *Dataset) error {
+	for i := range p.Schedules {
+		r := &p.Schedules[i].Recipe
+		if d.Images.Train < r.Batch {
+			return fmt.Errorf("dataset %s has %d training images, fewer than the batch size of %d; use a smaller batch", d.Key, d.Images.Train, r.Batch)
+		}
+		if err := network(cell.Arch{}, d, r).Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// network returns the network of an architecture on a dataset.
+func network(a cell.Arch, d *Dataset, r *configs.Recipe) cell.Network {
+	return cell.Network{Arch: a, Channels: r.Channels, Cells: r.Cells, Classes: d.definition.Classes, Size: d.definition.Size[0]}
 }
 
 // newSchedule returns the schedule of a recipe, with its hash.
-func newSchedule(r configs.Recipe) (Schedule, error) {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return Schedule{}, fmt.Errorf("cannot encode the recipe: %w", err)
-	}
-	sum := sha256.Sum256(text)
-	return Schedule{r, hex.EncodeToString(sum[:])}, nil
+func newSchedule(r configs.Recipe) Schedule { return Schedule{r, r.Hash()} }
+
+// Name returns the name of the schedule.
+func (s *Schedule) Name() string { return s.Recipe.Schedule() }
+
+// trial returns a trial with the schedule.
+func (s *Schedule) trial() results.Trial {
+	return results.Trial{Recipe: s.Recipe.Name, Epochs: s.Recipe.Epochs}
 }
 
 // check validates the recipe, its agreement with the settings, and its hash.
-func (s Schedule) check(settings Settings) error {
+func (s *Schedule) check(settings Settings) error {
 	r := s.Recipe
-	want, err := newSchedule(r)
-	switch {
-	case err != nil:
+	if err := r.Check(); err != nil {
 		return err
-	case r.Epochs < 1:
-		return fmt.Errorf("a schedule of %d epochs; use at least 1", r.Epochs)
-	case r.Epochs > configs.MaxEpochs:
-		return fmt.Errorf("a schedule of %d epochs; use at most %d", r.Epochs, configs.MaxEpochs)
-	case settings.Fits(r) != nil:
-		return settings.Fits(r)
-	case s != want:
+	}
+	if r.Name == "" {
+		if err := settings.Fits(r); err != nil {
+			return err
+		}
+	}
+	if want := r.Hash(); s.SHA256 != want {
 		return fmt.Errorf("\"sha256\" is %q, but the recipe's is %s: the recipe was edited by hand; restore it, or make the plan again with nb201 plan",
-			s.SHA256, want.SHA256)
+			s.SHA256, want)
 	}
 	return nil
 }
@@ -265,41 +281,58 @@ func (part *Part) resolve(p *Plan) error {
 	if err != nil {
 		return err
 	}
-	if len(part.Datasets) == 0 || len(part.Epochs) == 0 || len(part.Seeds) == 0 {
-		return fmt.Errorf("\"datasets\", \"epochs\" or \"seeds\" is empty; name at least one of each")
+	if len(part.Datasets) == 0 || len(part.Schedules()) == 0 || len(part.Seeds) == 0 {
+		return fmt.Errorf("\"datasets\", \"epochs\" and \"recipes\", or \"seeds\" is empty; name at least one dataset, schedule and seed")
 	}
 	for _, key := range part.Datasets {
 		if p.dataset(key) == nil {
 			return fmt.Errorf("dataset %q is not in the plan's \"datasets\"", key)
 		}
 	}
-	for _, epochs := range part.Epochs {
-		if _, ok := p.Recipe(epochs); !ok {
-			return fmt.Errorf("schedule %d is not in the plan's \"schedules\"", epochs)
+	for _, name := range part.Schedules() {
+		if p.schedule(name) == nil {
+			return fmt.Errorf("schedule %s is not in the plan's \"schedules\"", name)
 		}
 	}
-	*part = newPart(archs, part.Datasets, part.Epochs, part.Seeds)
+	*part = newPart(archs, part.Datasets, part.Epochs, part.Recipes, part.Seeds)
 	return nil
 }
 
 // newPart returns a part with sorted lists, without duplicates.
-func newPart(archs Archs, datasets []string, epochs []int, seeds []uint32) Part {
-	datasets, epochs, seeds = slices.Clone(datasets), slices.Clone(epochs), slices.Clone(seeds)
+func newPart(archs Archs, datasets []string, epochs []int, recipes []string, seeds []uint32) Part {
+	datasets, epochs, recipes, seeds = slices.Clone(datasets), slices.Clone(epochs), slices.Clone(recipes), slices.Clone(seeds)
 	slices.SortFunc(datasets, configs.CompareKeys)
 	slices.Sort(epochs)
+	slices.Sort(recipes)
 	slices.Sort(seeds)
-	return Part{archs.String(), slices.Compact(datasets), slices.Compact(epochs), slices.Compact(seeds), archs}
+	return Part{archs.String(), slices.Compact(datasets), slices.Compact(epochs), slices.Compact(recipes), slices.Compact(seeds), archs}
+}
+
+// Schedules lists the names of the part's schedules.
+func (part *Part) Schedules() []string {
+	var names []string
+	for _, epochs := range part.Epochs {
+		names = append(names, strconv.Itoa(epochs))
+	}
+	return append(names, part.Recipes...)
 }
 
 // Len returns the number of trials of the part.
 func (part *Part) Len() int {
-	return part.archs.Len() * len(part.Datasets) * len(part.Epochs) * len(part.Seeds)
+	return part.archs.Len() * len(part.Datasets) * (len(part.Epochs) + len(part.Recipes)) * len(part.Seeds)
 }
 
-// Has reports whether the part names a trial.
+// Has reports whether the part names a trial with one of the plan's schedules.
 func (part *Part) Has(t results.Trial) bool {
-	return part.archs.Has(t.Arch) && slices.Contains(part.Datasets, t.Dataset) &&
-		slices.Contains(part.Epochs, t.Epochs) && slices.Contains(part.Seeds, t.Seed)
+	return part.archs.Has(t.Arch) && slices.Contains(part.Datasets, t.Dataset) && part.hasSchedule(t) && slices.Contains(part.Seeds, t.Seed)
+}
+
+// hasSchedule reports whether the part has the schedule of a trial.
+func (part *Part) hasSchedule(t results.Trial) bool {
+	if t.Recipe != "" {
+		return slices.Contains(part.Recipes, t.Recipe)
+	}
+	return slices.Contains(part.Epochs, t.Epochs)
 }
 
 // Describe lists the part's architectures in about width characters, followed by their number.
@@ -307,6 +340,9 @@ func (part *Part) Describe(width int) string { return part.archs.abbreviate(widt
 
 // Has reports whether the plan names a trial.
 func (p *Plan) Has(t results.Trial) bool {
+	if _, ok := p.Recipe(t); !ok {
+		return false
+	}
 	return slices.ContainsFunc(p.Parts, func(part Part) bool { return part.Has(t) })
 }
 
@@ -329,12 +365,18 @@ func (p *Plan) Definition(key string) (data.Definition, error) {
 	return data.DecodeDefinition("definition of "+key, d.Definition, d.Directory)
 }
 
-// Recipe returns the recipe of a schedule, and whether the plan has it.
-func (p *Plan) Recipe(epochs int) (configs.Recipe, bool) {
-	for _, s := range p.Schedules {
-		if s.Recipe.Epochs == epochs {
-			return s.Recipe, true
-		}
+// Recipe returns the recipe of a trial's schedule, and whether the plan has it.
+func (p *Plan) Recipe(t results.Trial) (configs.Recipe, bool) {
+	if s := p.schedule(t.Schedule()); s != nil && s.Recipe.Epochs == t.Epochs {
+		return s.Recipe, true
 	}
 	return configs.Recipe{}, false
+}
+
+// schedule returns the schedule with a name, or nil.
+func (p *Plan) schedule(name string) *Schedule {
+	if i := slices.IndexFunc(p.Schedules, func(s Schedule) bool { return s.Name() == name }); i >= 0 {
+		return &p.Schedules[i]
+	}
+	return nil
 }

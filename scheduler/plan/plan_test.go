@@ -256,7 +256,7 @@ func TestWrongSelection(t *testing.T) {
 		"add --seeds or --preset":                    {defaults, selection(t, "0", keys, []int{12})},
 		`unknown preset "all"`:                       {defaults, Selection{Preset: "all"}},
 		"already fixes epochs and seeds":             {defaults, Selection{Preset: Sample, Epochs: []int{12}}},
-		"omit --epochs and --seeds":                  {defaults, Selection{Preset: Published, Seeds: []uint32{1}}},
+		"omit --epochs, --recipe and --seeds":        {defaults, Selection{Preset: Published, Seeds: []uint32{1}}},
 		`has no dataset "digits"`:                    {defaults, Selection{Preset: Published, Datasets: keys}},
 		"none of the architectures":                  {defaults, Selection{Preset: Published, Archs: &none}},
 		`unknown dataset key "MNIST"`:                {defaults, selection(t, "0", []string{"MNIST"}, []int{12}, 1)},
@@ -366,7 +366,7 @@ func TestExtendRefuses(t *testing.T) {
 		{change(func(p *Plan) { p.Settings.Precision = "fp64" }), `precision is "fp32", not "fp64"`, 2},
 		{change(func(p *Plan) { p.Settings.Batch = 128 }), "batch is 256, not 128", 2},
 		{change(func(p *Plan) { p.Settings.Weights = false }), "weights is true, not false", 2},
-		{change(func(p *Plan) { p.Schedules[0].Recipe.LearningRate = 0.2 }), "recipe of 12 epochs: learning_rate is 0.1, not 0.2", 1},
+		{change(func(p *Plan) { p.Schedules[0].Recipe.LearningRate = 0.2 }), "recipe 12: learning_rate is 0.1, not 0.2", 1},
 		{change(func(p *Plan) {
 			p.Datasets[0].Definition = []byte(strings.Replace(string(p.Datasets[0].Definition), "77.97", "78", 1))
 		}), "definition of digits: mean is [77.97,77.97,77.97], not [78,77.97,77.97]", 2},
@@ -626,13 +626,13 @@ func TestRead(t *testing.T) {
 		{`"evaluation": 450`, `"evaluation": 0`, `key "datasets.0": dataset digits has 0 images to evaluate`},
 		{`"classes": 10`, `"classes": 1`, `key "datasets.0": definition of digits: key "classes" must be from 2`},
 		{`"workers": 4`, `"workers": 5000`, `key "settings": 5000 loader workers: use at most 4096`},
-		{`"epochs": 12,`, `"epochs": 9223372036854775807,`, `key "schedules.0": a schedule of 9223372036854775807 epochs; use at most 100000`},
+		{`"epochs": 12,`, `"epochs": 9223372036854775807,`, `key "schedules.0": key "epochs" must be from 1 to 100000, not 9223372036854775807`},
 		{`"learning_rate": 0.1`, `"learning_rate": 0.2`, `key "schedules.0": "sha256" is "`},
 		{`"batch": 256,` + "\n        ", `"batch": 128,` + "\n        ", `key "schedules.0": the recipe has 16 channels, 5 cells and a batch of 128`},
 		{`"0-9"`, `"0-99999"`, `key "parts.0": architecture index 99999 is out of range`},
 		{`"0-9"`, `""`, `key "parts.0": "architectures" is empty`},
 		{`"0-9"`, `"/etc/hosts"`, `a plan cannot name files`},
-		{"777\n", "\n", `key "parts.0": "datasets", "epochs" or "seeds" is empty`},
+		{"777\n", "\n", `key "parts.0": "datasets", "epochs" and "recipes", or "seeds" is empty`},
 		{"12\n", "13\n", `key "parts.0": schedule 13 is not in`},
 		{`"digits"` + "\n", `"cifar10"` + "\n", `key "parts.0": dataset "cifar10" is not in`},
 	} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -20,7 +21,8 @@ type Selection struct {
 	Preset   string
 	Archs    *Archs   // nil if not given
 	Datasets []string // dataset keys and definition files (*.json)
-	Epochs   []int
+	Epochs   []int    // schedules, by their numbers of epochs
+	Recipes  []string // schedules, by names of recipes and recipe files (*.json)
 	Seeds    []uint32
 }
 
@@ -43,6 +45,7 @@ type lists struct {
 	archs    Archs
 	datasets []string // keys, or definition files
 	epochs   []int
+	recipes  []string // names, or recipe files
 	seeds    []uint32
 }
 
@@ -52,12 +55,12 @@ func presetParts(name string) ([]lists, error) {
 	case Published:
 		all, keys := AllArchs(), configs.BenchmarkKeys()
 		return []lists{
-			{all, keys, []int{12}, []uint32{111}},
-			{all, keys[:1], []int{12}, []uint32{777}}, // cifar10-valid
-			{all, keys, []int{200}, []uint32{777, 888, 999}},
+			{archs: all, datasets: keys, epochs: []int{12}, seeds: []uint32{111}},
+			{archs: all, datasets: keys[:1], epochs: []int{12}, seeds: []uint32{777}}, // cifar10-valid
+			{archs: all, datasets: keys, epochs: []int{200}, seeds: []uint32{777, 888, 999}},
 		}, nil
 	case Sample:
-		return []lists{{sampleArchs(), configs.BenchmarkKeys()[:1], []int{12}, []uint32{777}}}, nil
+		return []lists{{archs: sampleArchs(), datasets: configs.BenchmarkKeys()[:1], epochs: []int{12}, seeds: []uint32{777}}}, nil
 	}
 	return nil, usage.Errorf("unknown preset %q; use one of %s", name, strings.Join(Presets(), ", "))
 }
@@ -100,20 +103,20 @@ func (s *Selection) parts() ([]lists, error) {
 			flag  string
 			given bool
 		}{
-			{"archs", s.Archs != nil}, {"datasets", len(s.Datasets) > 0}, {"epochs", len(s.Epochs) > 0}, {"seeds", len(s.Seeds) > 0},
+			{"archs", s.Archs != nil}, {"datasets", len(s.Datasets) > 0}, {"epochs", len(s.Epochs)+len(s.Recipes) > 0}, {"seeds", len(s.Seeds) > 0},
 		} {
 			if !l.given {
-				return nil, usage.Errorf("a plan needs architectures, datasets, epochs and seeds, or a preset; add --%s or --preset", l.flag)
+				return nil, usage.Errorf("a plan needs architectures, datasets, epochs or recipes, and seeds, or a preset; add --%s or --preset", l.flag)
 			}
 		}
-		return []lists{{*s.Archs, s.Datasets, s.Epochs, s.Seeds}}, nil
+		return []lists{{*s.Archs, s.Datasets, s.Epochs, s.Recipes, s.Seeds}}, nil
 	}
 	parts, err := presetParts(s.Preset)
 	if err != nil {
 		return nil, err
 	}
-	if len(s.Epochs) > 0 || len(s.Seeds) > 0 {
-		return nil, usage.Errorf("preset %s already fixes epochs and seeds; omit --epochs and --seeds, or --preset", s.Preset)
+	if len(s.Epochs)+len(s.Recipes)+len(s.Seeds) > 0 {
+		return nil, usage.Errorf("preset %s already fixes epochs and seeds; omit --epochs, --recipe and --seeds, or --preset", s.Preset)
 	}
 	var narrowed []lists
 	for _, l := range parts {
@@ -154,10 +157,9 @@ func New(s Settings, selection Selection, dataRoot string) (*Plan, error) {
 	p := &Plan{FormatVersion: FormatVersion, Settings: s}
 	keys := map[string]string{} // by key or definition file
 	for _, l := range parts {
-		for _, epochs := range l.epochs {
-			if err := p.addSchedule(epochs); err != nil {
-				return nil, err
-			}
+		epochs, recipes, err := p.addSchedules(l.epochs, l.recipes)
+		if err != nil {
+			return nil, err
 		}
 		var datasets []string
 		for _, keyOrFile := range l.datasets {
@@ -168,23 +170,36 @@ func New(s Settings, selection Selection, dataRoot string) (*Plan, error) {
 			}
 			datasets = append(datasets, keys[keyOrFile])
 		}
-		p.addPart(newPart(l.archs, datasets, l.epochs, l.seeds))
+		p.addPart(newPart(l.archs, datasets, epochs, recipes, l.seeds))
 	}
 	return p, p.resolve()
 }
 
-// addSchedule adds a schedule unless the plan has it.
-func (p *Plan) addSchedule(epochs int) error {
-	if _, ok := p.Recipe(epochs); ok {
-		return nil
+// addSchedules adds schedules, named by numbers of epochs, recipes or recipe files, unless the plan has
+// them. It returns the numbers of epochs, and the names of the users' own recipes.
+func (p *Plan) addSchedules(epochs []int, recipes []string) (numbers []int, names []string, err error) {
+	named := slices.Clone(recipes)
+	for _, n := range epochs {
+		named = append(named, strconv.Itoa(n))
 	}
-	r, err := p.Settings.Recipe(epochs)
-	if err != nil {
-		return err
+	for _, nameOrFile := range named {
+		r, err := configs.FindRecipe(nameOrFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		r = p.Settings.Complete(r)
+		if known := p.schedule(r.Schedule()); known == nil {
+			p.Schedules = append(p.Schedules, newSchedule(r))
+		} else if c := firstDifference(known.Recipe, r); c != "" {
+			return nil, nil, usage.Errorf("two different recipes have the name %q: %s; rename one of them", r.Name, c)
+		}
+		if r.Name == "" {
+			numbers = append(numbers, r.Epochs)
+		} else {
+			names = append(names, r.Name)
+		}
 	}
-	s, err := newSchedule(r)
-	p.Schedules = append(p.Schedules, s)
-	return err
+	return numbers, names, nil
 }
 
 // addDataset adds a dataset unless the plan has it, and returns its key.

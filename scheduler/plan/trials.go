@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/results"
 )
 
@@ -15,7 +16,7 @@ import (
 type unit struct {
 	arch    int
 	dataset *Dataset
-	epochs  int
+	recipe  *configs.Recipe
 	seeds   []uint32 // ascending
 }
 
@@ -23,12 +24,13 @@ type unit struct {
 // architecture, then by dataset.
 func (p *Plan) units() iter.Seq[unit] {
 	return func(yield func(unit) bool) {
-		for _, s := range p.Schedules {
+		for i := range p.Schedules {
+			s := &p.Schedules[i]
 			parts := make([][]*Part, len(p.Datasets)) // by dataset: the parts that name it and s
-			for i := range p.Parts {
-				part := &p.Parts[i]
+			for j := range p.Parts {
+				part := &p.Parts[j]
 				for k, d := range p.Datasets {
-					if slices.Contains(part.Epochs, s.Recipe.Epochs) && slices.Contains(part.Datasets, d.Key) {
+					if part.hasSchedule(s.trial()) && slices.Contains(part.Datasets, d.Key) {
 						parts[k] = append(parts[k], part)
 					}
 				}
@@ -36,7 +38,7 @@ func (p *Plan) units() iter.Seq[unit] {
 			for arch := range cell.Count {
 				for k := range p.Datasets {
 					seeds := seedsOf(parts[k], arch)
-					if len(seeds) > 0 && !yield(unit{arch, &p.Datasets[k], s.Recipe.Epochs, seeds}) {
+					if len(seeds) > 0 && !yield(unit{arch, &p.Datasets[k], &s.Recipe, seeds}) {
 						return
 					}
 				}
@@ -66,10 +68,15 @@ func seedsOf(parts []*Part, arch int) []uint32 {
 	return seeds
 }
 
+// trial returns a trial with the unit's schedule.
+func (u *unit) trial() results.Trial {
+	return results.Trial{Recipe: u.recipe.Name, Epochs: u.recipe.Epochs}
+}
+
 // trials yields the trials of the unit and reports whether to continue.
 func (u *unit) trials(yield func(results.Trial) bool) bool {
 	for _, seed := range u.seeds {
-		if !yield(results.Trial{Arch: u.arch, Dataset: u.dataset.Key, Epochs: u.epochs, Seed: seed}) {
+		if !yield(results.Trial{Arch: u.arch, Dataset: u.dataset.Key, Recipe: u.recipe.Name, Epochs: u.recipe.Epochs, Seed: seed}) {
 			return false
 		}
 	}
@@ -146,13 +153,13 @@ func (p *Plan) assignChunks(units []unit, n int) []int {
 	}
 	cards := make([]card, len(units))
 	for i := range units {
-		w := p.work(units[i].arch, units[i].dataset, units[i].epochs)
+		w := work(units[i].arch, units[i].dataset, units[i].recipe)
 		cards[i] = card{i, (w.Train + w.Eval/trainingCost) * w.MFLOPs}
 	}
 	slices.SortFunc(cards, func(a, b card) int {
 		x, y := &units[a.unit], &units[b.unit]
 		return cmp.Or(
-			cmp.Compare(x.epochs, y.epochs),
+			x.trial().CompareSchedule(y.trial()),
 			cmp.Compare(len(y.seeds), len(x.seeds)),
 			cmp.Compare(b.cost, a.cost),
 			cmp.Compare(a.unit, b.unit),

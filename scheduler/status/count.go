@@ -23,18 +23,18 @@ type census struct {
 	random     *rand.Rand
 }
 
-type groupKey struct {
-	dataset string
-	epochs  int
+// groupKey is a trial without architecture and seed.
+type groupKey = results.Trial
+
+// keyOf returns the key of a trial's group.
+func keyOf(t results.Trial) groupKey {
+	return groupKey{Dataset: t.Dataset, Recipe: t.Recipe, Epochs: t.Epochs}
 }
-
-func (k groupKey) trial() results.Trial { return results.Trial{Dataset: k.dataset, Epochs: k.epochs} }
-
-func (k groupKey) compare(other groupKey) int { return k.trial().Compare(other.trial()) }
 
 // group counts the trials of one dataset and schedule.
 type group struct {
 	Group
+	key    groupKey
 	work   plan.Work       // images of one planned trial; its MFLOPs are summed over the planned trials neither done nor failed
 	done   int             // finished trials, planned or not
 	sample []results.Trial // uniform sample of the finished trials
@@ -66,13 +66,13 @@ func newCensus(p *plan.Plan) *census {
 
 // groupOf returns the group of a trial, creating it if necessary.
 func (c *census) groupOf(t results.Trial) *group {
-	if c.last.Dataset == t.Dataset && c.last.Epochs == t.Epochs {
+	key := keyOf(t)
+	if c.last.key == key {
 		return c.last
 	}
-	key := groupKey{t.Dataset, t.Epochs}
 	g := c.groups[key]
 	if g == nil {
-		g = &group{Group: Group{Dataset: t.Dataset, Epochs: t.Epochs}}
+		g = &group{key: key, Group: Group{Dataset: t.Dataset, Schedule: t.Schedule(), Epochs: t.Epochs}}
 		c.groups[key] = g
 	}
 	c.last = g

@@ -47,8 +47,9 @@ type Status struct {
 
 // Group counts the trials of one dataset and schedule.
 type Group struct {
-	Dataset string `json:"dataset"`
-	Epochs  int    `json:"epochs"`
+	Dataset  string `json:"dataset"`
+	Schedule string `json:"schedule"`
+	Epochs   int    `json:"epochs"`
 	state.Totals
 	Hours float64 `json:"hours"` // of finished trials: see Hours.Done
 }
@@ -243,7 +244,7 @@ func (s *Status) workers() []state.Worker {
 
 // addGroups fills in the groups and the totals from the census.
 func (s *Status) addGroups(c *census, rate *plan.Rate) {
-	for _, key := range slices.SortedFunc(maps.Keys(c.groups), groupKey.compare) {
+	for _, key := range slices.SortedFunc(maps.Keys(c.groups), groupKey.Compare) {
 		g := c.groups[key]
 		g.Left = g.Planned - g.Done - g.Damaged - g.Running - g.Failed
 		g.Work = g.timeNeeded(rate)

@@ -103,8 +103,8 @@ func TestStatusCounts(t *testing.T) {
 		s.Trials[i].Hours = 0
 	}
 	want := []Group{
-		{Dataset: "digits", Epochs: 2, Totals: state.Totals{Planned: 6, Done: 2, Running: 1, Failed: 1, Left: 2}},
-		{Dataset: "digits", Epochs: 3, Totals: state.Totals{Planned: 6, Done: 1, Left: 5}},
+		{Dataset: "digits", Schedule: "2", Epochs: 2, Totals: state.Totals{Planned: 6, Done: 2, Running: 1, Failed: 1, Left: 2}},
+		{Dataset: "digits", Schedule: "3", Epochs: 3, Totals: state.Totals{Planned: 6, Done: 1, Left: 5}},
 	}
 	if !reflect.DeepEqual(s.Trials, want) {
 		t.Errorf("groups %+v, not %+v", s.Trials, want)

@@ -43,9 +43,9 @@ func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot s
 				return err
 			}
 			if differences, with := c.Conflict(settings); differences != nil {
-				return usage.Errorf("campaign %s: settings differ from those of finished trials: dataset %s, schedule %d: %v (compared with %v); "+
+				return usage.Errorf("campaign %s: settings differ from those of finished trials: dataset %s, schedule %s: %v (compared with %v); "+
 					"restore the settings or files they were trained with, or plan a new campaign in another directory with nb201 plan",
-					c.Dir, t.Dataset, t.Epochs, differences, with)
+					c.Dir, t.Dataset, t.Schedule(), differences, with)
 			}
 		}
 	}
@@ -63,12 +63,12 @@ func anyFinished(c results.Campaign) bool {
 // firstTrials yields the plan's first trial of each schedule on a dataset.
 func firstTrials(p *plan.Plan, dataset string) func(yield func(results.Trial) bool) {
 	return func(yield func(results.Trial) bool) {
-		var seen []int
+		var seen []string
 		for t := range p.Trials() {
-			if t.Dataset != dataset || slices.Contains(seen, t.Epochs) {
+			if t.Dataset != dataset || slices.Contains(seen, t.Schedule()) {
 				continue
 			}
-			seen = append(seen, t.Epochs)
+			seen = append(seen, t.Schedule())
 			if !yield(t) || len(seen) == len(p.Schedules) {
 				return
 			}

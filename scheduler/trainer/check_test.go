@@ -74,7 +74,7 @@ func TestCheckPlan(t *testing.T) {
 		if err := check(); err != nil {
 			t.Errorf("%s, none finished: %v", timeline, err)
 		}
-		options, err := train.NewOptions("1", definition, 2, p.Settings.Settings)
+		options, err := train.NewOptions("1", definition, "2", p.Settings.Settings)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,16 +51,16 @@ func FromPlan(p *plan.Plan, dataRoot string) Configure {
 		if err != nil {
 			return train.Config{}, err
 		}
-		recipe, ok := p.Recipe(trial.Epochs)
+		recipe, ok := p.Recipe(trial)
 		if !ok {
-			return train.Config{}, usage.Errorf("schedule %d is not in the plan; add it with nb201 plan", trial.Epochs)
+			return train.Config{}, usage.Errorf("schedule %s is not in the plan; add it with nb201 plan", trial.Schedule())
 		}
 		arch, err := cell.ByIndex(trial.Arch)
 		if err != nil {
 			return train.Config{}, err
 		}
 		return session.Config(train.Options{
-			Arch: arch, Definition: definition, Recipe: recipe, Settings: p.Settings.Settings, Seed: trial.Seed, DataRoot: dataRoot,
+			Arch: arch, Definition: definition, Recipe: recipe, Settings: p.Settings.With(recipe), Seed: trial.Seed, DataRoot: dataRoot,
 		})
 	}
 }

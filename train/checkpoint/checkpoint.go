@@ -65,8 +65,7 @@ type Checkpoint struct {
 // Trial describes the trial that a checkpoint must belong to.
 type Trial struct {
 	Identity []byte
-	Epochs   int
-	Batch    int           // batch size in images
+	Recipe   *configs.Recipe
 	Stages   []*data.Split // training, then the evaluation sets
 	Profile  random.Profile
 	Step     *device.Executable // reads and writes the states
@@ -167,21 +166,25 @@ func (t *Trial) check(h *header) error {
 		return fmt.Errorf("it was written on another kind of device: its weights are in the order %q, not %q", h.Weights, order)
 	}
 	at := h.Cursor
-	atEnd := at.Position == Position{Epoch: t.Epochs}
-	if at.Epoch < 0 || at.Epoch >= t.Epochs && !atEnd || at.Stage < 0 || at.Stage >= len(t.Stages) {
+	atEnd := at.Position == Position{Epoch: t.Recipe.Epochs}
+	if at.Epoch < 0 || at.Epoch >= t.Recipe.Epochs && !atEnd || at.Stage < 0 || at.Stage >= len(t.Stages) ||
+		at.Stage > 0 && !t.Recipe.Evaluates(at.Epoch) {
 		return fmt.Errorf("it is at epoch %d, stage %d, which the trial does not have", at.Epoch, at.Stage)
 	}
 	split := t.Stages[at.Stage]
-	if at.Batch < 0 || at.Batch >= split.Batches(t.Batch) || at.Meter.Images != at.Batch*t.Batch {
+	if at.Batch < 0 || at.Batch >= split.Batches(t.Recipe.Batch) || at.Meter.Images != at.Batch*t.Recipe.Batch {
 		return fmt.Errorf("it is at batch %d, after %d of the %d images of %s, which is impossible", at.Batch, at.Meter.Images, split.Len(), split.Name)
 	}
 	if len(h.Curves) != len(t.Stages) {
 		return fmt.Errorf("it has %d curves, not %d", len(h.Curves), len(t.Stages))
 	}
 	for i, c := range h.Curves {
-		done := at.Epoch
+		done := at.Epoch // epochs in which the stage is finished
 		if i < at.Stage {
 			done++
+		}
+		if i > 0 {
+			done = t.Recipe.Evaluations(done)
 		}
 		for _, values := range [][]float64{c.Loss, c.Top1, c.Top5, c.Seconds} {
 			if len(values) != done {

@@ -44,7 +44,7 @@ func someTrial(t testing.TB) (*Trial, *device.State) {
 		t.Fatal(err)
 	}
 	return &Trial{
-		Identity: []byte(`{"of":"a test"}`), Epochs: 2, Batch: 16, Profile: random.Profiles()[0], Step: step,
+		Identity: []byte(`{"of":"a test"}`), Recipe: &configs.Recipe{Epochs: 2, Batch: 16}, Profile: random.Profiles()[0], Step: step,
 		Stages: []*data.Split{&set.Train, &set.Eval[0], &set.Eval[1], &set.Eval[2]},
 	}, state
 }

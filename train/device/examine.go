@@ -48,7 +48,7 @@ func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precisi
 	if err != nil {
 		return nil, err
 	}
-	x := newExecutable(d.Backend, Spec{n, precision, stored, recipe.Momentum, recipe.Nesterov, recipe.WeightDecay}, training, rows)
+	x := newExecutable(d.Backend, Spec{Network: n, Precision: precision, Stored: stored, Momentum: recipe.Momentum, Nesterov: recipe.Nesterov, WeightDecay: recipe.WeightDecay}, training, rows)
 	go Compile(x) // Wait and Finalize wait for it, unless ctx is cancelled and the process exits
 	if err := x.Wait(ctx); err != nil {
 		return nil, err

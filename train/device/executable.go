@@ -27,9 +27,12 @@ type Spec struct {
 	Stored    int // images on the device
 
 	// For the training step.
-	Momentum    float64
-	Nesterov    bool
-	WeightDecay float64
+	Momentum       float64
+	Nesterov       bool
+	WeightDecay    float64
+	Decayed        configs.Decayed
+	LabelSmoothing float64
+	Cutout         int // side in pixels of the square that is cut out of an image; 0: none
 }
 
 // Executable is a training step or an evaluation of one network and batch size. [Compile]
@@ -64,7 +67,7 @@ func NewStep(b compute.Backend, s Spec, rows int) *Executable { return newExecut
 
 // NewEvaluation returns the evaluation of batches of rows images, not compiled yet.
 func NewEvaluation(b compute.Backend, s Spec, rows int) *Executable {
-	return newExecutable(b, s, false, rows)
+	return newExecutable(b, Spec{Network: s.Network, Precision: s.Precision, Stored: s.Stored}, false, rows)
 }
 
 func newExecutable(b compute.Backend, s Spec, training bool, rows int) *Executable {

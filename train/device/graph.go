@@ -7,6 +7,10 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" // the idiom for graph building
+
+	"nb201/cell"
+	"nb201/cell/network"
+	"nb201/configs"
 )
 
 // step builds the graph of training steps over batches; see loop. It carries params, momenta and
@@ -22,7 +26,7 @@ func (e *Executable) step(g *Graph) []*Node {
 	out := e.loop(g, state, []*Node{rate}, func(state, given []*Node, images, labels *Node) ([]*Node, *Node) {
 		params, momenta, stats, rate := state[0], state[1], state[2], given[0]
 		logits, newStats, backward := e.model.Train(params, stats, images)
-		measures, dLogits := crossEntropy(logits, labels)
+		measures, dLogits := crossEntropy(logits, labels, e.LabelSmoothing)
 		newParams, newMomenta := e.descend(params, momenta, backward(dLogits), rate)
 		return []*Node{newParams, newMomenta, newStats}, measures
 	})
@@ -38,7 +42,7 @@ func (e *Executable) step(g *Graph) []*Node {
 func (e *Executable) evaluation(g *Graph) []*Node {
 	weights := []*Node{e.vector(g, "params", e.model.Parameters), e.vector(g, "stats", e.model.Statistics)}
 	return e.loop(g, nil, weights, func(_, weights []*Node, images, labels *Node) ([]*Node, *Node) {
-		measures, _ := crossEntropy(e.model.Evaluate(weights[0], weights[1], images), labels)
+		measures, _ := crossEntropy(e.model.Evaluate(weights[0], weights[1], images), labels, 0)
 		return nil, measures
 	})
 }
@@ -60,7 +64,7 @@ func (e *Executable) loop(g *Graph, carried, given []*Node,
 	pixels := Parameter(g, "pixels", shapes.Make(dtypes.Uint8, e.Stored, size, size, 3))
 	labels := Parameter(g, "labels", shapes.Make(dtypes.Int32, e.Stored))
 	normal := Parameter(g, "normal", shapes.Make(dtypes.Float32, 256*3))
-	rows := Parameter(g, "rows", shapes.Make(dtypes.Int32, e.batches, e.rows, rowLen))
+	rows := Parameter(g, "rows", shapes.Make(dtypes.Int32, e.batches, e.rows, e.rowLen()))
 	count := Parameter(g, "count", shapes.Make(dtypes.Int32))
 	none := BroadcastToDims(ConstAsDType(g, e.dtype, 0), e.batches, 3)
 
@@ -81,8 +85,8 @@ func (e *Executable) loop(g *Graph, carried, given []*Node,
 		own := declare(g)
 		batch, measured, pixels, labels, normal, rows := own[0], own[2], own[3], own[4], own[5], own[6]
 		zero := ScalarZero(g, dtypes.Int32)
-		samples := Squeeze(DynamicSlice(rows, []*Node{batch, zero, zero}, []int{1, e.rows, rowLen}), 0)
-		x, classes := lookUp(pixels, labels, normal, samples, e.training)
+		samples := Squeeze(DynamicSlice(rows, []*Node{batch, zero, zero}, []int{1, e.rows, e.rowLen()}), 0)
+		x, classes := lookUp(pixels, labels, normal, samples, e.training, e.Cutout)
 		next, measures := step(own[fixed:fixed+len(carried)], own[fixed+len(carried):], ConvertDType(x, e.dtype), classes)
 		own[0] = AddScalar(batch, 1)
 		own[2] = DynamicUpdateSlice(measured, ExpandAxes(measures, 0), []*Node{batch, zero})
@@ -98,12 +102,13 @@ func (e *Executable) vector(g *Graph, name string, length int) *Node {
 }
 
 // crossEntropy computes nn.CrossEntropyLoss and the counts of obtain_accuracy from logits [rows,
-// classes] and labels, int32 [rows]. It returns [mean loss, top-1 count, top-5 count] over the
+// classes] and labels, int32 [rows]. smoothing is CrossEntropyLoss's label_smoothing, the part of a label
+// that is spread evenly over all classes. It returns [mean loss, top-1 count, top-5 count] over the
 // rows whose label is not -1, and the gradient of the mean loss. With fewer than five classes,
 // for which obtain_accuracy fails, the top-5 count is that of all these rows. Among equal logits the
 // class with the lower number ranks first; torch.topk does not promise an order. NaN ranks above
 // all numbers, as in torch.topk.
-func crossEntropy(logits, labels *Node) (measures, dLogits *Node) {
+func crossEntropy(logits, labels *Node, smoothing float64) (measures, dLogits *Node) {
 	g, dtype := logits.Graph(), logits.DType()
 	classes := Iota(g, shapes.Make(dtypes.Int32, logits.Shape().Dimensions...), 1)
 	label := ExpandAxes(labels, -1)
@@ -116,7 +121,15 @@ func crossEntropy(logits, labels *Node) (measures, dLogits *Node) {
 	sum := ReduceAndKeep(Exp(shifted), ReduceSum, 1)
 	count := ReduceAllSum(isLabel)
 	loss := Div(Neg(ReduceAllSum(ofLabel(Sub(shifted, Log(sum))))), count)
-	dLogits = Div(Sub(Div(Exp(shifted), sum), isLabel), count)
+	target := isLabel
+	if smoothing > 0 {
+		share := smoothing / float64(logits.Shape().Dim(1))
+		target = AddScalar(MulScalar(isLabel, 1-smoothing), share)
+		isRow := ReduceAndKeep(isLabel, ReduceSum, 1) // 0 in a row of padding
+		spread := Div(Neg(ReduceAllSum(Mul(isRow, Sub(shifted, Log(sum))))), count)
+		loss = Add(MulScalar(loss, 1-smoothing), MulScalar(spread, share))
+	}
+	dLogits = Div(Sub(Div(Exp(shifted), sum), target), count)
 
 	score := ReduceAndKeep(ofLabel(logits), ReduceSum, 1)
 	none, noScore := IsNaN(logits), IsNaN(score)
@@ -131,14 +144,32 @@ func crossEntropy(logits, labels *Node) (measures, dLogits *Node) {
 	return Stack([]*Node{loss, top(1), top(5)}, 0), dLogits
 }
 
-// descend computes a step of torch.optim.SGD with momentum, Nesterov and weight decay, applied to
-// all parameters, including those of BatchNorm and the classifier's bias.
+// descend computes a step of torch.optim.SGD with momentum, Nesterov and weight decay.
 func (e *Executable) descend(params, momenta, gradient, rate *Node) (newParams, newMomenta *Node) {
-	gradient = Add(gradient, MulScalar(params, e.WeightDecay))
+	gradient = Add(gradient, e.decay(params))
 	newMomenta = Add(MulScalar(momenta, e.Momentum), gradient)
 	direction := newMomenta
 	if e.Nesterov {
 		direction = Add(gradient, MulScalar(newMomenta, e.Momentum))
 	}
 	return Sub(params, Mul(rate, direction)), newMomenta
+}
+
+// decay returns what weight decay adds to the gradient.
+func (e *Executable) decay(params *Node) *Node {
+	if e.Decayed == configs.DecayAll {
+		return MulScalar(params, e.WeightDecay)
+	}
+	g := params.Graph()
+	var factors []*Node // of the tensors, in the vector's order
+	for _, slot := range e.model.Slots {
+		if slot.Vector == network.Parameters {
+			factor := 0.0
+			if slot.Role == cell.ConvWeight || slot.Role == cell.LinearWeight {
+				factor = e.WeightDecay
+			}
+			factors = append(factors, BroadcastToDims(Scalar(g, e.dtype, factor), slot.Len()))
+		}
+	}
+	return Mul(params, Concatenate(factors, 0))
 }

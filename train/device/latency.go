@@ -26,9 +26,9 @@ func (e *Executable) Latency(ctx context.Context, s *State, images *Images, warm
 	}
 	table, err := onDevice(e.backend, func(dst []int32) {
 		for i := range e.rows {
-			dst[i*rowLen+rowIndex] = int32(i % e.Stored)
+			dst[i*e.rowLen()+rowIndex] = int32(i % e.Stored)
 		}
-	}, e.batches, e.rows, rowLen)
+	}, e.batches, e.rows, e.rowLen())
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,9 @@ import (
 // [rows of a batch, rowLen] to images, float32 [rows, size, size, 3], and labels, int32 [rows].
 // The pixels equal Fill's to the bit because normalised values are looked up in a table that the
 // host computes; XLA rounds a division differently. With crop false, images are not mirrored
-// either. A row of padding has an arbitrary image and the label -1.
-func lookUp(pixels, labels, normal, rows *Node, crop bool) (images, classes *Node) {
+// either. If cutout is above 0, a square with sides of that many pixels is 0, the mean, around the rows'
+// centres, as far as it is within the image (xautodl/datasets/get_dataset_with_transform.py, CUTOUT). A row of padding has an arbitrary image and the label -1.
+func lookUp(pixels, labels, normal, rows *Node, crop bool, cutout int) (images, classes *Node) {
 	g := rows.Graph()
 	field := func(i int) *Node { return Slice(rows, AxisRange(), AxisElem(i)) } // [rows, 1]
 
@@ -26,7 +27,26 @@ func lookUp(pixels, labels, normal, rows *Node, crop bool) (images, classes *Nod
 	}
 	values = ConvertDType(values, dtypes.Int32)
 	channel := Iota(g, values.Shape(), 3)
-	return Gather(normal, ExpandAxes(Add(MulScalar(values, 3), channel), -1)), classes
+	images = Gather(normal, ExpandAxes(Add(MulScalar(values, 3), channel), -1))
+	if cutout > 0 {
+		cut := cutOut(field(rowCutTop), field(rowCutLeft), images.Shape().Dim(1), cutout)
+		images = Where(BroadcastToShape(cut, images.Shape()), ZerosLike(images), images)
+	}
+	return images, classes
+}
+
+// cutOut marks the squares of side pixels around centres, bool [rows, size, size, 1].
+func cutOut(top, left *Node, size, side int) *Node {
+	g, rows := top.Graph(), top.Shape().Dim(0)
+	step := Iota(g, shapes.Make(dtypes.Int32, rows, size), 1)
+	within := func(centre *Node) *Node {
+		from := AddScalar(centre, -float64(side/2))
+		return LogicalAnd(GreaterOrEqual(step, from), LessThan(step, AddScalar(from, float64(side))))
+	}
+	square := func(marked *Node, dimensions ...int) *Node {
+		return BroadcastToDims(Reshape(marked, dimensions...), rows, size, size, 1)
+	}
+	return LogicalAnd(square(within(top), rows, size, 1, 1), square(within(left), rows, 1, size, 1))
 }
 
 // cropped cuts size x size pixels out of images that are surrounded by black.

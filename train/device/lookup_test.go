@@ -35,9 +35,12 @@ func everyByte(images, size int) *data.Images {
 func TestLookUp(t *testing.T) {
 	b := devicetest.Open(t).Backend
 	for _, test := range []struct {
-		size, padding int
-		flip          bool
-	}{{16, 4, true}, {16, 0, false}, {16, 0, true}, {32, 4, true}, {20, 2, true}, {4, 1, false}, {4, 4, true}, {64, 1, true}} {
+		size, padding, cutout int
+		flip                  bool
+	}{
+		{16, 4, 0, true}, {16, 0, 0, false}, {16, 0, 0, true}, {32, 4, 0, true}, {20, 2, 0, true}, {4, 1, 0, false}, {4, 4, 0, true}, {64, 1, 0, true},
+		{16, 4, 6, true}, {16, 0, 2, false}, {8, 1, 16, true}, {4, 2, 20, false},
+	} {
 		t.Run(fmt.Sprintf("%+v", test), func(t *testing.T) {
 			published, err := data.Published("cifar10")
 			if err != nil {
@@ -45,7 +48,7 @@ func TestLookUp(t *testing.T) {
 			}
 			set, err := data.New(data.Definition{
 				Name: "images", Classes: 3, Size: [2]int{test.size, test.size}, Mean: published.Mean, Std: published.Std,
-				Augment: data.Augment{Flip: test.flip, CropPadding: test.padding},
+				Augment: data.Augment{Flip: test.flip, CropPadding: test.padding, Cutout: test.cutout},
 				Train:   data.SplitDefinition{From: "train"},
 				Eval:    []data.SplitDefinition{{Name: "x-valid", From: "train"}, {Name: "ori-test", From: "test"}},
 			}, map[string]*data.Images{"train": everyByte(3, test.size), "test": everyByte(2, test.size)})
@@ -58,7 +61,12 @@ func TestLookUp(t *testing.T) {
 					for column := range int16(2*test.padding + 1) {
 						for _, flip := range slices.Compact([]bool{false, test.flip}) {
 							crops.Order = append(crops.Order, image)
-							crops.Crops = append(crops.Crops, data.Crop{Flip: flip, Row: row, Column: column})
+							crop := data.Crop{Flip: flip, Row: row, Column: column}
+							if test.cutout > 0 { // every centre occurs, the corners first
+								n := len(crops.Crops)
+								crop.CutRow, crop.CutColumn = int16(n%test.size), int16(n/test.size%test.size)
+							}
+							crops.Crops = append(crops.Crops, crop)
 						}
 					}
 				}
@@ -73,8 +81,13 @@ func TestLookUp(t *testing.T) {
 				const padded = 3 // rows
 				n := len(order.Order)
 				rows, one := n+padded, 3*test.size*test.size
-				table := make([]int32, rows*rowLen)
-				images.fillRows(table, &Stage{Split: splits[stage], Order: &order, CropPadding: test.padding}, 0, n)
+				cutout := 0
+				if stage == 0 {
+					cutout = test.cutout
+				}
+				length := (&Executable{Spec: Spec{Cutout: cutout}}).rowLen()
+				table := make([]int32, rows*length)
+				images.fillRows(table, length, &Stage{Split: splits[stage], Order: &order, CropPadding: test.padding}, 0, n)
 				wantPixels, wantLabels := make([]float32, n*one), make([]int32, n)
 				datatest.Fill(set, wantPixels, wantLabels, splits[stage], &order, 0, n)
 
@@ -84,11 +97,11 @@ func TestLookUp(t *testing.T) {
 				if err := backend.Catch(func() error {
 					of := func(name string, like *tensors.Tensor) *Node { return Parameter(g, name, like.Shape()) }
 					x, classes := lookUp(of("pixels", images.pixels), of("labels", images.labels), of("normal", images.normal),
-						Parameter(g, "rows", shapes.Make(dtypes.Int32, rows, rowLen)), stage == 0)
+						Parameter(g, "rows", shapes.Make(dtypes.Int32, rows, length)), stage == 0, cutout)
 					if err := g.Compile(x, classes); err != nil {
 						return err
 					}
-					out = g.Run(images.pixels, images.labels, images.normal, tensors.FromFlatDataAndDimensions(table, rows, rowLen))
+					out = g.Run(images.pixels, images.labels, images.normal, tensors.FromFlatDataAndDimensions(table, rows, length))
 					return nil
 				}); err != nil {
 					t.Fatal(err)

@@ -70,7 +70,7 @@ func crossEntropyOf(t *testing.T, logits []float32, labels []int32, classes int)
 	rows := len(labels)
 	var out []*tensors.Tensor
 	err := backend.Catch(func() error {
-		measures, _ := crossEntropy(Parameter(g, "logits", shapes.Make(dtypes.Float32, rows, classes)), Parameter(g, "labels", shapes.Make(dtypes.Int32, rows)))
+		measures, _ := crossEntropy(Parameter(g, "logits", shapes.Make(dtypes.Float32, rows, classes)), Parameter(g, "labels", shapes.Make(dtypes.Int32, rows)), 0)
 		if err := g.Compile(measures); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func TestNaNMeasures(t *testing.T) {
 		const classes, rows = 7, 3 // the last two are padding
 		logits := Parameter(g, "logits", shapes.Make(dtypes.Float64, rows, classes))
 		labels := Parameter(g, "labels", shapes.Make(dtypes.Int32, rows))
-		measures, gradient := crossEntropy(ConvertDType(logits, dtype), labels)
+		measures, gradient := crossEntropy(ConvertDType(logits, dtype), labels, 0)
 		if err := g.Compile(ConvertDType(measures, dtypes.Float64), ConvertDType(gradient, dtypes.Float64)); err != nil {
 			t.Fatal(err)
 		}

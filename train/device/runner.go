@@ -35,8 +35,8 @@ type Stage struct {
 	First int         // the batch to start with, from 0
 
 	Training    bool
-	Rate        float64 // learning rate, for training
-	CropPadding int     // pixels of padding around an image before Order's crops are cut
+	Rate        func(batch int) float64 // learning rate of a batch, counted from 0; for training
+	CropPadding int                     // pixels of padding around an image before Order's crops are cut
 }
 
 // NotFinite is the error of training that left infinite or NaN weights, momenta or running
@@ -57,6 +57,7 @@ type call struct {
 	*Executable
 	count, images, rows int             // batches, their images, rows of each batch
 	table               *tensors.Tensor // int32 [Executable.batches, rows, rowLen]
+	rate                float64         // learning rate, for training
 
 	ended    chan struct{}   // closed when the fields below are set
 	measures *tensors.Tensor // [Executable.batches, 3]: see Executable.loop
@@ -114,11 +115,20 @@ func (r *Runner) prepare(s *Stage, from int) (*call, error) {
 	}
 	limit := cmp.Or(r.BatchesPerCall, max(1, int(callTime/cmp.Or(r.perBatch[c.Executable], callTime))))
 	c.count = min(c.count, limit, c.batches)
+	if s.Training { // a call has one learning rate
+		first := from / s.Batch
+		c.rate = s.Rate(first)
+		for n := 1; n < c.count; n++ {
+			if s.Rate(first+n) != c.rate {
+				c.count = n
+			}
+		}
+	}
 	c.images = min(left, c.count*c.rows)
 	var err error
 	c.table, err = onDevice(c.backend, func(dst []int32) {
-		r.Images.fillRows(dst[:c.count*c.rows*rowLen], s, from, from+c.images)
-	}, c.batches, c.rows, rowLen)
+		r.Images.fillRows(dst[:c.count*c.rows*c.rowLen()], c.rowLen(), s, from, from+c.images)
+	}, c.batches, c.rows, c.rowLen())
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +153,7 @@ func (r *Runner) start(ctx context.Context, s *Stage, c *call) error {
 	}
 	inputs := []any{r.State.params, r.State.stats}
 	if s.Training {
-		inputs = []any{r.State.params, r.State.momenta, r.State.stats, c.scalar(s.Rate)}
+		inputs = []any{r.State.params, r.State.momenta, r.State.stats, c.scalar(c.rate)}
 	}
 	inputs = append(inputs, r.Images.inputs(c.table, c.count)...)
 	go func() { // await waits for it
