@@ -23,7 +23,7 @@ func NewStreams(seed uint32, profile random.Profile) *Streams {
 }
 
 // worker returns the streams of a loader worker that is started with a base seed
-// (torch/utils/data/_utils/worker.py, _worker_loop). Before torch 1.9, numpy goes on in each worker and each
+// (torch/utils/data/_utils/worker.py, _worker_loop). Before torch 1.9, numpy continues in each worker and each
 // epoch with the state that the main process had.
 func (s *Streams) worker(base int64, w int) *Streams {
 	seed, numpy := uint64(base)+uint64(w), *s.Numpy

@@ -541,7 +541,7 @@ func TestServeMetrics(t *testing.T) {
 		t.Fatalf("%s, %v", response.Status, err)
 	}
 	for _, want := range []string{
-		`nb201_build_info{version="nb201 test"} 1`, `nb201_trials{dataset="cifar10-valid",epochs="3",state="done"}`, `nb201_serve_benchmark_missing 0`,
+		`nb201_build_info{version="nb201 test"} 1`, `nb201_trials{dataset="cifar10-valid",epochs="3",schedule="3",state="done"}`, `nb201_serve_benchmark_missing 0`,
 		`nb201_trials_with_failures 3`, `nb201_worker_images_per_second{device="cpu",host="`, `} 1234.5`, `nb201_serve_streams 0`,
 		`nb201_serve_requests_total{code="200",route="/api/v1/status"}`, `nb201_serve_request_seconds_bucket{route="/api/v1/trials"`,
 	} {

@@ -100,13 +100,13 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	if s == nil {
 		return
 	}
-	trials := gauges.Describe("trials", "Trials of the plan by state; \"left\" are those neither done, damaged, running nor failed.", "dataset", "epochs", "state")
+	trials := gauges.Describe("trials", "Trials of the plan by state; \"left\" are those neither done, damaged, running nor failed.", "dataset", "epochs", "schedule", "state")
 	for _, g := range s.Trials {
 		for _, c := range []struct {
 			state string
 			count int
 		}{{"done", g.Done}, {"damaged", g.Damaged}, {"running", g.Running}, {"failed", g.Failed}, {"left", g.Left}} {
-			gauge(trials, float64(c.count), g.Dataset, strconv.Itoa(g.Epochs), c.state)
+			gauge(trials, float64(c.count), g.Dataset, strconv.Itoa(g.Epochs), g.Schedule, c.state)
 		}
 	}
 	gauge(gauges.Describe("trials_with_failures", "Trials that have failed attempts and are not finished."), float64(len(s.Failures)))

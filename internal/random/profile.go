@@ -27,7 +27,7 @@ type Profile struct {
 	FMA           bool          // float32 uniforms are rounded once (AVX2 kernel), not twice
 	Shuffle       ShuffleSource // source of the order of a shuffled training set
 	PythonAugment bool          // flips and crops come from CPython's random, not from torch
-	SeededNumpy   bool          // each loader worker seeds numpy, instead of going on with a copy of the main process's
+	SeededNumpy   bool          // each loader worker seeds numpy, instead of continuing with a copy of the main process's
 }
 
 // Profiles lists the parity profiles, the default first.

@@ -425,7 +425,7 @@ func (p *composer) addAgainst(r *compare.Report) {
 		packedA := p.packer.add(blockSummary, linear(fineStep), first)
 		packedB := p.packer.addAfter(blockSummary, linear(fineStep), second, &packedA)
 		a.Comparisons = append(a.Comparisons, comparison{
-			Dataset: c.Dataset, Epochs: c.Epochs, Set: c.Set, Trials: c.Trials, Architectures: c.Architectures,
+			Dataset: c.Dataset, Schedule: c.Schedule, Epochs: c.Epochs, Set: c.Set, Trials: c.Trials, Architectures: c.Architectures,
 			Top1: c.Top1, Loss: c.Loss, Worst: c.Worst, A: packedA.column, B: packedB.column, Bins: bins(c.Differences),
 		})
 	}

@@ -124,7 +124,8 @@ type against struct {
 // comparison compares the accuracies on one set.
 type comparison struct {
 	Dataset       string `json:"dataset"`
-	Epochs        int    `json:"epochs"`
+	Schedule      string `json:"schedule"` // a user's own recipe, the number of epochs, or both schedules compared
+	Epochs        int    `json:"epochs"`   // 0: of two schedules
 	Set           string `json:"set"`
 	Trials        int    `json:"trials"` // in common; 0: means were compared
 	Architectures int    `json:"architectures"`

@@ -214,7 +214,7 @@ func campaignStatus(done, failed int, workers ...object) object {
 		}
 	}
 	totals := object{"planned": 48, "done": done, "damaged": 0, "running": running, "failed": failed, "left": 48 - done - failed - running}
-	group := object{"dataset": "digits", "epochs": 12, "hours": 1.5}
+	group := object{"dataset": "digits", "schedule": "12", "epochs": 12, "hours": 1.5}
 	for key, v := range totals {
 		group[key] = v
 	}

@@ -41,8 +41,9 @@ function showAgainst() {
 	/** Chooses the comparison on the selected dataset, schedule and set, if there is one. */
 	const follow = () => {
 		if (!shownSet()) return;
-		const name = comparisonName({ ...shownGroup(), set: shownSet().name });
-		const found = against.comparisons.findIndex(c => comparisonName(c) === name);
+		const group = shownGroup();
+		const found = against.comparisons.findIndex(c => c.dataset === group.dataset && c.set === shownSet().name
+			&& c.epochs === group.epochs && c.schedule === String(scheduleOf(group)));
 		choose(found < 0 ? chosen : found);
 	};
 	state.subscribe(changed => changed.has("set") && follow());
@@ -86,10 +87,10 @@ function comparisonTable(comparisons) {
 	return h("div", { class: "many" }, makeTable({
 		caption: "Top-1 accuracy, %",
 		columns: [
-			{ name: "dataset", text: true }, { name: "epochs" }, { name: "set", text: true }, { name: "trials" }, { name: "architectures" },
+			{ name: "dataset", text: true }, { name: "schedule" }, { name: "set", text: true }, { name: "trials" }, { name: "architectures" },
 			...comparisonMeasures.map(([, , name]) => ({ name, format: short })),
 		],
-		rows: comparisons.map(c => [c.dataset, c.epochs, c.set, c.trials, c.architectures, ...comparisonMeasures.map(([field]) => c.top1?.[field])]),
+		rows: comparisons.map(c => [c.dataset, c.schedule, c.set, c.trials, c.architectures, ...comparisonMeasures.map(([field]) => c.top1?.[field])]),
 	}));
 }
 

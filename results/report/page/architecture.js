@@ -91,9 +91,9 @@ const costOf = (cost, group, i) => (group[cost.key] ? (cost.factor ?? 1) * data.
 function costTable(i) {
 	const known = costs.filter(cost => content.groups.some(g => !Number.isNaN(costOf(cost, g, i))));
 	return makeTable({
-		columns: [{ name: "dataset", text: true }, { name: "epochs" }, ...known],
+		columns: [{ name: "dataset", text: true }, { name: "schedule" }, ...known],
 		rows: content.groups.filter(g => known.some(cost => !Number.isNaN(costOf(cost, g, i))))
-			.map(g => [g.dataset, g.epochs, ...known.map(cost => costOf(cost, g, i))]),
+			.map(g => [g.dataset, scheduleOf(g), ...known.map(cost => costOf(cost, g, i))]),
 	});
 }
 

@@ -196,7 +196,7 @@ function runningTrials() {
 function shortName(trial, trials) {
 	const differs = field => trials.some(other => other.trial[field] !== trial[field]);
 	return [
-		`Architecture ${trial.architecture}`, ...(differs("dataset") ? [trial.dataset] : []), ...(differs("epochs") ? [plural(trial.epochs, "epoch")] : []),
+		`Architecture ${trial.architecture}`, ...(differs("dataset") ? [trial.dataset] : []), ...(differs("epochs") || differs("recipe") ? [trialSchedule(trial)] : []),
 		...(differs("seed") ? [`seed ${trial.seed}`] : []),
 	].join(", ");
 }
@@ -222,11 +222,11 @@ function computeProgress(lines, { loss, set }) {
 		summary: `${plural(lines.length, "trial")} in progress. ${set}, last: `
 			+ lines.slice(0, maxChosen).map(line => `${line.name}: ${text(line.values.at(-1))}`).join("; ") + (lines.length > maxChosen ? "; ..." : "."),
 		columns: [
-			{ name: "architecture", arch: true }, { name: "dataset" }, { name: "epochs" }, { name: "seed" }, { name: "set" }, { name: "epoch" },
+			{ name: "architecture", arch: true }, { name: "dataset" }, { name: "schedule" }, { name: "seed" }, { name: "set" }, { name: "epoch" },
 			{ name: loss ? measure : `${measure}, %`, format: loss ? short : fixed(2) },
 		],
 		rows: lines.flatMap(({ trial, epochs, values }) =>
-			epochs.map((epoch, k) => [trial.architecture, trial.dataset, trial.epochs, trial.seed, set, epoch, values[k]])),
+			epochs.map((epoch, k) => [trial.architecture, trial.dataset, trial.recipe ?? trial.epochs, trial.seed, set, epoch, values[k]])),
 		points: lines.flatMap((line, series) => line.epochs.map((x, k) => ({ label: line.name, arch: line.arch, x, y: line.values[k], series }))),
 		describe: ({ x, y }) => [["epoch", count(x)], [`${measure}, ${set}`, text(y)]],
 		height: 320,

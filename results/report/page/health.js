@@ -52,14 +52,14 @@ function progressTable(groups) {
 	return makeTable({
 		caption: "Trials planned",
 		columns: [
-			{ name: "dataset", text: true }, { name: "epochs" }, ...fields.map(name => ({ name: name === "done" ? "finished" : name, format: count })),
+			{ name: "dataset", text: true }, { name: "schedule" }, ...fields.map(name => ({ name: name === "done" ? "finished" : name, format: count })),
 		],
-		rows: groups.map(g => [g.dataset, g.epochs, ...fields.map(name => g[name])]),
+		rows: groups.map(g => [g.dataset, g.schedule, ...fields.map(name => g[name])]),
 	});
 }
 
 /** Names a trial in words. */
-const trialName = ({ architecture, dataset, epochs, seed }) => `architecture ${architecture} on ${dataset}, ${plural(epochs, "epoch")}, seed ${seed}`;
+const trialName = trial => `architecture ${trial.architecture} on ${trial.dataset}, ${trialSchedule(trial)}, seed ${trial.seed}`;
 
 /** Returns the failed attempts of trials, the newest first. */
 function failedAttempts(failures) {
@@ -81,7 +81,7 @@ function putFailures(place, failures) {
 			{ name: "host", text: true }, { name: "device", text: true }, { name: "kind", text: true }, { name: "reason", text: true },
 		],
 		rows: failedAttempts(failures).map(f =>
-			[`${f.trial.dataset}, ${plural(f.trial.epochs, "epoch")}, seed ${f.trial.seed}`, f.trial.architecture, f.number, f.failed ? "trial failed" : "retried", minute(f.when), f.host, f.device, f.kind, f.reason]),
+			[`${f.trial.dataset}, ${trialSchedule(f.trial)}, seed ${f.trial.seed}`, f.trial.architecture, f.number, f.failed ? "trial failed" : "retried", minute(f.when), f.host, f.device, f.kind, f.reason]),
 		key: row => JSON.stringify(row.slice(0, 3)),
 	});
 }

@@ -34,12 +34,12 @@ function showSections() {
 
 /** Makes the choices of dataset, schedule and set follow each other. */
 function showChoices() {
-	const scheduleName = g => (g.schedule === String(g.epochs) ? groupEpochs(g) : `${g.schedule} (${groupEpochs(g)})`);
+	const choiceName = g => (g.schedule === String(g.epochs) ? groupEpochs(g) : `${g.schedule} (${groupEpochs(g)})`);
 	const groupsOf = dataset => content.groups.map((g, k) => [g, k]).filter(([g]) => g.dataset === dataset);
 	const controls = {
 		dataset: labelledSelect("Dataset", [], "", dataset => {
 			const groups = groupsOf(dataset);
-			const same = groups.find(([g]) => g.epochs === shownGroup().epochs) ?? groups[groups.length - 1];
+			const same = groups.find(([g]) => g.schedule === shownGroup().schedule) ?? groups[groups.length - 1];
 			state.update({ group: same[1] });
 		}, { id: "dataset" }),
 		schedule: labelledSelect("Schedule", [], "", k => state.update({ group: Number(k) }), { id: "schedule" }),
@@ -50,7 +50,7 @@ function showChoices() {
 		const group = shownGroup();
 		if (!group) return;
 		setOptions(byId("dataset"), [...new Set(content.groups.map(g => g.dataset))].map(d => [d, d]), group.dataset);
-		setOptions(byId("schedule"), groupsOf(group.dataset).map(([g, k]) => [String(k), scheduleName(g)]), String(state.group));
+		setOptions(byId("schedule"), groupsOf(group.dataset).map(([g, k]) => [String(k), choiceName(g)]), String(state.group));
 		setOptions(byId("set"), group.sets.map((s, k) => [String(k), s.name]), String(state.set));
 	};
 	state.subscribe(changed => ["data", "group", "set"].some(name => changed.has(name)) && fill());

@@ -10,13 +10,13 @@ function showRanks() {
 	addEarlyRanks();
 }
 
-/** Names a measure by what distinguishes it from the others, the schedule by `epochs`. */
-function measureName({ group, set }, epochs = groupEpochs) {
+/** Names a measure by what distinguishes it from the others, the schedule by `schedule`. */
+function measureName({ group, set }, schedule = scheduleName) {
 	const groups = content.measures.map(m => content.groups[m.group]);
 	const g = content.groups[group];
 	const parts = [];
 	if (groups.some(other => other.dataset !== g.dataset)) parts.push(g.dataset);
-	if (groups.some(other => other.epochs !== g.epochs)) parts.push(epochs(g));
+	if (groups.some(other => other.schedule !== g.schedule)) parts.push(schedule(g));
 	return [...parts, g.sets[set].name].join(", ");
 }
 
@@ -100,7 +100,7 @@ function matrixOption(theme, width, names, cells, symbol) {
 			inverse: true,
 			axisLabel: {
 				interval: 0, color: theme.ink, fontSize: 11,
-				formatter: (_, k) => `${shorten(measureName(content.measures[k], g => g.epochs), labelWidth - 36)}  ${k + 1}`,
+				formatter: (_, k) => `${shorten(measureName(content.measures[k], scheduleOf), labelWidth - 36)}  ${k + 1}`,
 			},
 		}),
 		visualMap: {

@@ -96,7 +96,14 @@ const shownGroup = () => content.groups[state.group];
 const shownSet = () => shownGroup()?.sets[state.set];
 
 const groupEpochs = g => plural(g.epochs, "epoch");
-const groupName = g => `${g.dataset}, ${groupEpochs(g)}`;
+/** Returns the name of a user's own recipe, or the number of epochs. */
+const scheduleOf = g => (/^\d+$/.test(g.schedule) ? g.epochs : g.schedule);
+/** Names the schedule of a group: by its number of epochs, or by its recipe. */
+const scheduleName = g => (scheduleOf(g) === g.epochs ? groupEpochs(g) : g.schedule);
+const groupName = g => `${g.dataset}, ${scheduleName(g)}`;
+
+/** Names the schedule of a trial of the campaign's status. */
+const trialSchedule = ({ recipe, epochs }) => (recipe ? `recipe ${recipe}` : plural(epochs, "epoch"));
 
 /** The edges of a cell, in the order of the genotype string. */
 const edgeNames = ["0 → 1", "0 → 2", "1 → 2", "0 → 3", "1 → 3", "2 → 3"];
