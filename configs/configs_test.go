@@ -87,7 +87,7 @@ func TestRecipeFor(t *testing.T) {
 	}
 	for _, epochs := range []int{12, 200, 1, 50} {
 		want.Epochs = epochs
-		if got, err := configs.RecipeFor(epochs); err != nil || !got.Equal(&want) {
+		if got, err := configs.RecipeFor(epochs); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%d epochs: %+v, %v, want %+v", epochs, got, err, want)
 		}
 	}
@@ -157,7 +157,7 @@ func TestPublished(t *testing.T) {
 	}
 	for _, epochs := range []int{12, 200, 7} {
 		recipe, err := configs.Published().Recipe(epochs)
-		if plain, err2 := configs.RecipeFor(epochs); err != nil || err2 != nil || !recipe.Equal(&plain) || configs.Published().Fits(recipe) != nil {
+		if plain, err2 := configs.RecipeFor(epochs); err != nil || err2 != nil || !reflect.DeepEqual(recipe, plain) || configs.Published().Fits(recipe) != nil {
 			t.Errorf("%d epochs: %+v (%v), RecipeFor has %+v (%v)", epochs, recipe, err, plain, err2)
 		}
 	}

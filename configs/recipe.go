@@ -258,15 +258,17 @@ func (r *Recipe) Evaluations(end int) int {
 	return n
 }
 
-// Hash returns the SHA-256, in hex, of the recipe as compact JSON.
-func (r *Recipe) Hash() string {
+// JSON returns the recipe as compact JSON.
+func (r *Recipe) JSON() []byte {
 	text, err := json.Marshal(r)
 	if err != nil {
-		panic(fmt.Sprintf("configs: %v", err)) // cannot happen: every checked recipe can be encoded
+		panic(fmt.Sprintf("configs: %v", err)) // cannot happen: no source of recipes has NaN or infinities
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
+	return text
 }
 
-// Equal reports whether two recipes are the same.
-func (r *Recipe) Equal(other *Recipe) bool { return r.Hash() == other.Hash() }
+// Hash returns the SHA-256, in hex, of [Recipe.JSON].
+func (r *Recipe) Hash() string {
+	sum := sha256.Sum256(r.JSON())
+	return hex.EncodeToString(sum[:])
+}

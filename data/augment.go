@@ -5,10 +5,19 @@ import (
 	"nb201/internal/usage"
 )
 
-// Augmentation returns how a recipe varies the training images of the dataset. A recipe that crops images
-// of a dataset without padding is a usage error.
+// Augmentation returns how a recipe varies the training images of the dataset; see [Augment.Change].
 func (ds *Dataset) Augmentation(c configs.Augment) (Augment, error) {
-	a := ds.Augment
+	return ds.Augment.Change(c, ds.Name, ds.Size)
+}
+
+// Change returns the augmentation of a dataset as a recipe changes it; the images have sides of size
+// pixels. A recipe that crops images of a dataset without padding, or cuts out squares larger than the
+// images, is a usage error.
+func (a Augment) Change(c configs.Augment, dataset string, size int) (Augment, error) {
+	if c.Cutout > size {
+		return a, usage.Errorf("the recipe cuts squares of %d pixels out of images, but those of dataset %s have %d; set its key \"augment.cutout\" to at most %d",
+			c.Cutout, dataset, size, size)
+	}
 	a.Cutout = c.Cutout
 	if c.Flip != nil {
 		a.Flip = *c.Flip
@@ -16,7 +25,7 @@ func (ds *Dataset) Augmentation(c configs.Augment) (Augment, error) {
 	if c.Crop != nil && !*c.Crop {
 		a.CropPadding = 0
 	} else if c.Crop != nil && a.CropPadding == 0 {
-		return a, usage.Errorf("the recipe crops images, but the definition of dataset %s has no padding; set its key \"augment.crop_padding\"", ds.Name)
+		return a, usage.Errorf("the recipe crops images, but the definition of dataset %s has no padding; set its key \"augment.crop_padding\"", dataset)
 	}
 	return a, nil
 }

@@ -250,7 +250,7 @@ func torchHome(t *testing.T, c results.Campaign) string {
 		"NATS-tss-full":                 {Format: published.NATS, Weights: true},
 		"NATS-tss.pickle.pbz2":          {Format: published.NATS},
 	} {
-		o.To, o.Less, o.Full = filepath.Join(home, name), 1, 2
+		o.To, o.Less, o.Full = filepath.Join(home, name), "1", "2"
 		exportAs(t, c, o)
 	}
 	return home
@@ -395,7 +395,7 @@ func TestWeightsInOriginal(t *testing.T) {
 			t.Errorf("top-1 %v %%: the network learnt too little for the comparison to mean anything", top1)
 		}
 		archive := filepath.Join(t.TempDir(), "archive")
-		exportAs(t, c, export.Options{Format: published.Archive, To: archive, Less: r.Epochs})
+		exportAs(t, c, export.Options{Format: published.Archive, To: archive, Less: r.Schedule()})
 		out, err := exec.Command(interpreter, "../tools/check_weights.py", filepath.Join(archive, "000000-FULL.pth"), "--dataset", r.Dataset,
 			"--seed", strconv.Itoa(int(r.Seed)), "--definition", definition, "--data", dataRoot).CombinedOutput()
 		if err != nil {

@@ -84,7 +84,7 @@ func TestClientsOnForeignKey(t *testing.T) {
 				"merged.pth": {Format: published.NASBench201}, "archive": {Format: published.Archive},
 				"simple": {Format: published.NATS}, "merged.pickle.pbz2": {Format: published.NATS}, "full": {Format: published.NATS, Weights: true},
 			} {
-				o.To, o.Less, o.Full = filepath.Join(dir, name), 2, 3
+				o.To, o.Less, o.Full = filepath.Join(dir, name), "2", "3"
 				exportAs(t, test.own, o)
 			}
 			want := map[string]string{}

@@ -568,7 +568,7 @@ func (c Campaign) references(t Trial) (found []*Record) {
 		}
 		return false
 	}
-	sameSchedule := func(other Trial) bool { return other.CompareSchedule(t) == 0 }
+	sameSchedule := func(other Trial) bool { return other.Schedule() == t.Schedule() }
 	if addFirst(t.Arch, sameSchedule) {
 		return found
 	}

@@ -43,9 +43,12 @@ func (r *Record) contradictSettings(found *contradictions) {
 	}
 	for i := range r.Eval {
 		e := &r.Eval[i]
-		rule := func(epoch int) bool { return !recipe.Evaluates(epoch) }
-		if odd := slices.IndexFunc(e.EvaluatedEpochs(r.Epochs), rule); odd >= 0 {
-			found.add("%s: it was evaluated after epoch %d, which the recipe does not evaluate", e.Set, e.EvaluatedEpochs(r.Epochs)[odd])
+		evaluated := e.EvaluatedEpochs(r.Epochs)
+		for epoch := e.FirstEpoch; epoch < r.Epochs; epoch++ {
+			if _, was := slices.BinarySearch(evaluated, epoch); was != recipe.Evaluates(epoch) {
+				found.add("%s: its epochs are not those that the recipe evaluates, such as epoch %d", e.Set, epoch)
+				break
+			}
 		}
 	}
 	if r.Attempts > maxAttempts {

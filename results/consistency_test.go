@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/configs"
 	. "nb201/results"
 	"nb201/results/resultstest"
 )
@@ -22,6 +23,7 @@ func TestContradictions(t *testing.T) {
 		"learning rate":        {func(r *Record) { r.Recipe.LearningRate = 1e9 }, `key "learning_rate" must be`},
 		"negative rate":        {func(r *Record) { r.Recipe.LearningRate = -0.1 }, `key "learning_rate" must be`},
 		"last rate":            {func(r *Record) { r.Recipe.EtaMin = 0.2 }, `key "eta_min" must be`},
+		"scheduler":            {func(r *Record) { r.Recipe.Scheduler = "step" }, `key "scheduler" must be`},
 		"momentum":             {func(r *Record) { r.Recipe.Momentum = 1 }, `key "momentum" must be`},
 		"weight decay":         {func(r *Record) { r.Recipe.WeightDecay = -5e-4 }, `key "weight_decay" must be`},
 		"warmup":               {func(r *Record) { r.Recipe.Warmup = 5 }, `key "warmup" must be from 0 to the number of epochs, 4, not 5`},
@@ -53,6 +55,47 @@ func TestContradictions(t *testing.T) {
 		campaign := Campaign{Dir: t.TempDir()}
 		if err := campaign.Publish(r, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: published with %v", name, err)
+		}
+	}
+}
+
+// The evaluated epochs are those of the recipe, and the record has the recipe's hash.
+func TestRecipeOfRecord(t *testing.T) {
+	sparse := Trial{Arch: 3, Dataset: resultstest.Own, Recipe: "sparse", Epochs: 8, Seed: 7}
+	everyThird := func(r *configs.Recipe) { r.EvaluateEvery = 3 }
+	for name, c := range map[string]struct {
+		spoil  func(r *Record)
+		unread string // why it is not read; "": it is
+		found  string // as a contradiction
+	}{
+		"nothing":         {func(*Record) {}, "", ""},
+		"no hash":         {func(r *Record) { r.RecipeSHA256 = "" }, `recipe_sha256 is "", but the recipe's is `, ""},
+		"other hash":      {func(r *Record) { r.RecipeSHA256 = strings.Repeat("0", 64) }, "recipe_sha256 is \"0000", ""},
+		"other recipe":    {func(r *Record) { r.Recipe.Momentum = 0.5 }, "recipe_sha256 is ", ""},
+		"other name":      {func(r *Record) { r.Recipe.Name = "dense" }, "the recipe is dense, of 8 epochs, but the trial's is sparse, of 8", ""},
+		"published":       {func(r *Record) { r.Recipe.Name = "" }, "the recipe is 8, of 8 epochs, but the trial's is sparse, of 8", ""},
+		"epochs reversed": {func(r *Record) { r.Eval[0].Epochs = []int{5, 2, 7} }, "epochs contains 2 after 5", ""},
+		"an epoch twice":  {func(r *Record) { r.Eval[0].Epochs = []int{2, 2, 7} }, "epochs contains 2 after 2", ""},
+		"past the end":    {func(r *Record) { r.Eval[0].Epochs = []int{2, 5, 8} }, "epochs contains 8 after 5", ""},
+		"no last epoch":   {func(r *Record) { r.Eval[0].Epochs = []int{2, 5, 6} }, "epochs must begin with first_epoch, 2, and end with the last epoch, 7", ""},
+		"first epoch":     {func(r *Record) { r.Eval[0].FirstEpoch = 1 }, "epochs must begin with first_epoch, 1,", ""},
+		"one value less":  {func(r *Record) { r.Eval[0].Epochs = []int{2, 7} }, "ori-test", ""},
+		"other epochs":    {func(r *Record) { r.Eval[0].Epochs = []int{2, 4, 7} }, "", "ori-test: its epochs are not those that the recipe evaluates, such as epoch 4"},
+		"an epoch less": {func(r *Record) {
+			e := &r.Eval[0]
+			e.Epochs, e.Curve = []int{2, 7}, Curve{e.Loss[:2], e.Top1[:2], e.Top5[:2], e.Seconds[:2]}
+		}, "", "such as epoch 5"},
+	} {
+		r := resultstest.WithRecipe(t, sparse, everyThird)
+		c.spoil(r)
+		if err := r.Validate(); (err == nil) != (c.unread == "") || err != nil && !strings.Contains(err.Error(), c.unread) {
+			t.Errorf("%s: error %v, want %q", name, err, c.unread)
+		}
+		if c.unread != "" {
+			continue
+		}
+		if found := strings.Join(r.Contradictions(), "; "); (found == "") != (c.found == "") || !strings.Contains(found, c.found) {
+			t.Errorf("%s: found %q, want %q", name, found, c.found)
 		}
 	}
 }

@@ -29,7 +29,11 @@ func (e *Experiments) Add(s Settings) {
 	if e.bySchedule == nil {
 		e.bySchedule, e.byDataset = map[Trial][]*experiment{}, map[Trial][]*experiment{}
 	}
-	addToGroup(e.bySchedule, Trial{Dataset: s.Dataset, Recipe: s.Recipe, Epochs: s.Epochs}, schedule, s)
+	key := Trial{Dataset: s.Dataset, Recipe: s.Recipe}
+	if s.Recipe == "" {
+		key.Epochs = s.Epochs
+	}
+	addToGroup(e.bySchedule, key, schedule, s)
 	addToGroup(e.byDataset, Trial{Dataset: s.Dataset}, dataset, s)
 }
 

@@ -210,8 +210,8 @@ func (r *Record) Validate() error {
 		return fmt.Errorf("params_millions is %v, but the network has %v", r.Params, params)
 	case r.Recipe.Epochs != r.Epochs || r.Recipe.Name != r.Trial.Recipe:
 		return fmt.Errorf("the recipe is %s, of %d epochs, but the trial's is %s, of %d", r.Recipe.Schedule(), r.Recipe.Epochs, r.Schedule(), r.Epochs)
-	case r.RecipeSHA256 != "" && r.RecipeSHA256 != r.Recipe.Hash():
-		return fmt.Errorf("recipe_sha256 is %s, but the recipe's is %s", r.RecipeSHA256, r.Recipe.Hash())
+	case (r.RecipeSHA256 != "" || r.Recipe.Name != "") && r.RecipeSHA256 != r.Recipe.Hash():
+		return fmt.Errorf("recipe_sha256 is %q, but the recipe's is %s", r.RecipeSHA256, r.Recipe.Hash())
 	case r.Recipe.Batch < 1 || r.Recipe.Optimizer == "" || r.Recipe.Scheduler == "":
 		return errors.New("recipe: batch, optimizer or scheduler is missing")
 	case r.Definition.Kind() != '{':

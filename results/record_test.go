@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func TestRecordReadsBack(t *testing.T) {
 			t.Errorf("loss %d reads %v, not %v", i, back.Train.Loss[i], want)
 		}
 	}
-	if !back.Started.Equal(r.Started) || back.Trial != r.Trial || !back.Recipe.Equal(&r.Recipe) {
+	if !back.Started.Equal(r.Started) || back.Trial != r.Trial || !reflect.DeepEqual(back.Recipe, r.Recipe) {
 		t.Errorf("reads %+v", back)
 	}
 	if d := r.Diff(back); d != nil {

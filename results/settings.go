@@ -51,7 +51,7 @@ func narrowestScope(a, b Trial) (s scope, ok bool) {
 	switch {
 	case a.Dataset != b.Dataset:
 		return 0, false
-	case a.CompareSchedule(b) != 0:
+	case a.Schedule() != b.Schedule():
 		return ofDataset, true
 	case a.Arch != b.Arch:
 		return ofSchedule, true
@@ -226,7 +226,8 @@ var inDefinition = map[string]string{
 	"augment": "augmentation", "train": "training set",
 }
 
-// inRecipe renames members of a recipe; name and epochs are the trial's schedule and are left out.
+// inRecipe renames members of a recipe. Those that are the name of the schedule are left out: the name, and
+// without one the number of epochs.
 var inRecipe = map[string]string{
 	"name": "", "epochs": "", "batch": "batch", "channels": "channels (C)", "cells": "cells (N)", "eta_min": "last learning rate",
 	"augment": augmentOfRecipe,
@@ -282,6 +283,9 @@ func (s *Settings) addRecipe(r configs.Recipe) {
 		panic(err) // cannot happen: every recipe can be marshalled
 	}
 	s.addObject(ofSchedule, text, inRecipe)
+	if r.Name != "" {
+		s.add(ofSchedule, "epochs", strconv.Itoa(r.Epochs))
+	}
 	for _, name := range optionalInRecipe {
 		if !slices.ContainsFunc(s.list, func(known setting) bool { return known.name == name }) {
 			s.add(ofSchedule, name, "absent")

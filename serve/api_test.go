@@ -246,7 +246,7 @@ func exportTo(t *testing.T, c results.Campaign, format benchmark.Format, to stri
 	defer b.Close()
 	o := export.Options{Format: format, To: to}
 	if format == published.NASBench201 {
-		o.Less, o.Full = 2, 3
+		o.Less, o.Full = "2", "3"
 	}
 	if _, err := export.Run(t.Context(), b, o); err != nil {
 		t.Fatal(err)

@@ -382,7 +382,6 @@ func TestCheckRecord(t *testing.T) {
 		{"order of the sets", resultstest.Own, func(r *results.Record) { r.Eval[0], r.Eval[1] = r.Eval[1], r.Eval[0] },
 			"it has the evaluation set ori-test where the record has x-valid"},
 		{"no definition", resultstest.Own, func(r *results.Record) { r.Definition = []byte(`{}`) }, `dataset definition: key "name"`},
-		{"scheduler", "digits", func(r *results.Record) { r.Recipe.Scheduler = "step" }, `the scheduler "step"`},
 	} {
 		r := resultstest.Record(t, results.Trial{Dataset: c.key, Epochs: 2})
 		c.change(r)

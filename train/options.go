@@ -120,7 +120,7 @@ func definitionIn(r *results.Record, dataRoot string) (data.Definition, error) {
 }
 
 // CheckRecord returns a usage error if no trial can have left the record: if its precision,
-// parity profile or timeline is unknown, if its recipe is invalid, or if its dataset definition is
+// parity profile or timeline is unknown, or if its dataset definition is
 // invalid, differs from that of its published dataset key, or disagrees with the record about
 // evaluation sets or numbers of images.
 func CheckRecord(r *results.Record) error {
@@ -132,9 +132,6 @@ func CheckRecord(r *results.Record) error {
 		return err
 	}
 	timeline := r.Parity.Timeline
-	if err := r.Recipe.Check(); err != nil {
-		return usage.Errorf("recipe: %w", err)
-	}
 	if known, err := data.Published(r.Dataset); err == nil && !reflect.DeepEqual(d, known.ForTimeline(timeline)) {
 		return usage.Errorf("dataset definition: it differs from that of %s in the timeline %s", r.Dataset, timeline)
 	}

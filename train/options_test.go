@@ -1,6 +1,7 @@
 package train
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 func TestOptionsRecipe(t *testing.T) {
 	o := onDigits50(t, 2, 777)
 	o.Recipe.LearningRate = 0.3
-	if c := resolve(t, o); !c.Recipe.Equal(&o.Recipe) || c.Network.Channels != o.Recipe.Channels || c.Network.Cells != o.Recipe.Cells {
+	if c := resolve(t, o); !reflect.DeepEqual(c.Recipe, o.Recipe) || c.Network.Channels != o.Recipe.Channels || c.Network.Cells != o.Recipe.Cells {
 		t.Errorf("the trial has the recipe %+v and the network %+v, want those of %+v", c.Recipe, c.Network, o.Recipe)
 	}
 	for name, change := range map[string]func(*Options){

@@ -18,8 +18,12 @@ import (
 // printTrial prints a finished trial: its learning curve as a table and a drawing, and the paths of
 // its record and weights.
 func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
-	inert.Fprintf(w, "architecture %d  %s\n%s, %d epochs, seed %d, parity %s, %s on %s\n",
-		r.Arch, r.Genotype, r.Dataset, r.Epochs, r.Seed, r.Parity.Profile, r.Precision, r.Device)
+	schedule := fmt.Sprintf("%d epochs", r.Epochs)
+	if r.Recipe.Name != "" {
+		schedule += ", recipe " + r.Recipe.Name
+	}
+	inert.Fprintf(w, "architecture %d  %s\n%s, %s, seed %d, parity %s, %s on %s\n",
+		r.Arch, r.Genotype, r.Dataset, schedule, r.Seed, r.Parity.Profile, r.Precision, r.Device)
 	if r.InitialWeights != nil {
 		inert.Fprintf(w, "from %s%s\n", r.InitialWeights.Name, conversion(*r.InitialWeights))
 	}
@@ -34,8 +38,8 @@ func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
 	return nil
 }
 
-// printCurve prints a table with a row for each epoch, or for about 20 epochs of a long schedule. The
-// epochs are numbered from first.
+// printCurve prints a table with a row for each epoch, or for about 20 epochs of a long schedule; see
+// shownEpochs. The epochs are numbered from first.
 func printCurve(w io.Writer, epochs, first int, sets []benchmark.SetMeasures) {
 	type column struct {
 		decimals int
@@ -59,11 +63,7 @@ func printCurve(w io.Writer, epochs, first int, sets []benchmark.SetMeasures) {
 		}
 	}
 	fmt.Fprintln(t)
-	stride := (epochs + 19) / 20
-	for epoch := range epochs {
-		if epoch%stride != 0 && epoch != epochs-1 {
-			continue
-		}
+	for _, epoch := range shownEpochs(epochs, sets) {
 		inert.Fprintf(t, "%d\t", first+epoch)
 		for _, c := range columns {
 			if v, ok := c.At(epoch); ok {
@@ -74,6 +74,35 @@ func printCurve(w io.Writer, epochs, first int, sets []benchmark.SetMeasures) {
 		fmt.Fprintln(t)
 	}
 	_ = t.Flush()
+}
+
+// shownEpochs returns all epochs of a schedule, or about 20 of a long one, with the last: if a set was not
+// evaluated after every epoch, some of those after which it was.
+func shownEpochs(epochs int, sets []benchmark.SetMeasures) []int {
+	const most = 20
+	all := make([]int, epochs)
+	for epoch := range all {
+		all[epoch] = epoch
+	}
+	if epochs <= most {
+		return all
+	}
+	for _, s := range sets {
+		if len(s.Top1) > 1 && len(s.Top1) < len(all) {
+			all = all[:0]
+			for _, p := range s.Top1 {
+				all = append(all, p.Epoch)
+			}
+		}
+	}
+	stride := (len(all) + most - 1) / most
+	var shown []int
+	for i, epoch := range all {
+		if i%stride == 0 || i == len(all)-1 {
+			shown = append(shown, epoch)
+		}
+	}
+	return shown
 }
 
 // formatFixed formats a number with this many decimals. A huge number, which only a damaged file

@@ -88,8 +88,8 @@ Mixed settings:
 	}
 	c.Flags().StringVar(&flags.format, "format", "", "published `FORMAT`: "+export.CommaList(export.Formats()))
 	c.Flags().StringVar(&flags.To, "to", "", "write the file or directory `PATH`")
-	c.Flags().IntVar(&flags.Less, "less", 0, "fill the slot '12' with the schedule of this many `EPOCHS` (default 12)")
-	c.Flags().IntVar(&flags.Full, "full", 0, "fill the slot '200' with the schedule of this many `EPOCHS` (default 200)")
+	c.Flags().StringVar(&flags.Less, "less", "", "fill the slot '12' with this `SCHEDULE` (default 12)")
+	c.Flags().StringVar(&flags.Full, "full", "", "fill the slot '200' with this `SCHEDULE` (default 200)")
 	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "`TIMES` to write: "+export.CommaList(export.AllTimes()))
 	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "write the latencies in `FILES`, made with nb201 latency --json")
 	c.Flags().BoolVar(&flags.Merged, "merged", false,

@@ -66,10 +66,10 @@ func statusCampaign(t *testing.T) (dir string) {
 func TestStatus(t *testing.T) {
 	dir := statusCampaign(t)
 	stdout, stderr, code := nb201("status", dir)
-	want := `  dataset  epochs  trials  done  running  failed  left  hours
-   digits       2       6     4        0       1     1   5.00
-   digits       3       6     1        1       0     4   1.00
-    total              12     5        1       1     5   6.00
+	want := `  dataset  schedule  trials  done  running  failed  left  hours
+   digits         2       6     4        0       1     1   5.00
+   digits         3       6     1        1       0     4   1.00
+    total                12     5        1       1     5   6.00
 
 plan       5 of 12 trials done (41.6 %)
 besides    1 trial done, not in the plan
@@ -167,10 +167,10 @@ func TestStatusWithoutPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr, code := nb201("status", dir)
-	want := `  dataset  epochs  trials  done  running  failed  left  hours
-   digits       2       5     5        0       0     0   5.00
-   digits       3       1     1        0       0     0   1.00
-    total               6     6        0       0     0   6.00
+	want := `  dataset  schedule  trials  done  running  failed  left  hours
+   digits         2       5     5        0       0     0   5.00
+   digits         3       1     1        0       0     0   1.00
+    total                 6     6        0       0     0   6.00
 
 plan       none
 spent      6.0 hours in trials that are done

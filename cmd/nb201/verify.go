@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 
 	"github.com/spf13/cobra"
@@ -16,8 +18,10 @@ import (
 	"nb201/internal/progress"
 	"nb201/internal/quantity"
 	"nb201/internal/torchfile"
+	"nb201/results"
 	"nb201/results/benchmark"
 	"nb201/results/verify"
+	"nb201/scheduler/plan"
 	"nb201/train"
 )
 
@@ -42,7 +46,8 @@ Checks:
   values        values are finite and in range; top-5 is not below top-1
   record        a campaign's record agrees with itself: classes, image size, sets and counts
                 are those of its dataset definition, accuracies are possible for its number
-                of images, times lie between start and end, settings are known
+                of images, times lie between start and end, settings are known and, if the
+                campaign has a plan, those of the plan
   halves        ori-test agrees with x-valid and x-test, its halves
   seeds         all seeds of an architecture have the same network and epochs
   settings      the trials on a dataset key have the same data, and those that also share a
@@ -64,6 +69,14 @@ killed processes.`,
 			}
 			defer b.Close()
 			options := verify.Options{Record: train.CheckRecord}
+			if campaign, isCampaign := b.Campaign(); isCampaign {
+				switch p, err := plan.Read(campaign.Dir); {
+				case err == nil:
+					options.Record = func(r *results.Record) error { return cmp.Or(train.CheckRecord(r), p.CheckRecord(r)) }
+				case !errors.Is(err, fs.ErrNotExist):
+					inert.Fprintf(humanErr(c), "warning: records are not compared with the plan: %v\n", err)
+				}
+			}
 			if flags.reevaluate {
 				device, err := backend.ParseDevice(flags.device)
 				if err != nil {

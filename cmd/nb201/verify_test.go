@@ -99,7 +99,7 @@ func TestVerifyContradictions(t *testing.T) {
 		"top-5":               {set("top5_percent", list{1, 1}, "training"), "record: training: top5_percent[0] is 1, less than"},
 		"loss":                {set("loss", list{1e300, 1e300}, "training"), "record: training: loss[0] is 1e+300"},
 		"no share":            {set("top1_percent", list{33.3333, 33.3333}, "training"), "record: training: top1_percent[0] is 33.3333, not a whole number of the 1347 images"},
-		"learning rate":       {set("learning_rate", 1e9, "recipe"), "record: the learning rate is 1e+09"},
+		"learning rate":       {set("learning_rate", 1e9, "recipe"), "the recipe's key \"learning_rate\" must be"},
 		"batch":               {set("batch", 100000, "recipe"), "record: the batch size, 100000, is larger"},
 		"precision":           {set("precision", "quantum\x1b[31m"), `record: "quantum\x1b[31m" contains characters that do not print`},
 		"weights":             {set("weights", weights("../../x.pth")), `record: the weights file is named "../../x.pth"`},
@@ -112,7 +112,7 @@ func TestVerifyContradictions(t *testing.T) {
 		"set of the record":   {evaluated("set", "x-test"), "record: dataset definition: it has the evaluation set ori-test where the record has x-test"},
 		"pixels":              {set("mean", list{1, 2, 3}, "dataset_definition"), "record: dataset definition: it differs from that of digits"},
 		"low loss":            {evaluated("loss", list{0.1, 0.1}), "record: ori-test: loss[0] is 0.1, less than"},
-		"momentum":            {set("momentum", 1.5, "recipe"), "record: the momentum is 1.5"},
+		"momentum":            {set("momentum", 1.5, "recipe"), "record: the recipe's key \"momentum\" must be from 0 to below 1, not 1.5"},
 		"weights of another":  {set("weights", weights("0002-0778.pth")), "this trial's is 0002-0777.pth"},
 		"a version's newline": {set("gomlx", "v0\nfine", "versions"), `record: "v0\nfine" contains characters that do not print`},
 	} {

@@ -85,11 +85,12 @@ var places = []struct {
 	path *regexp.Regexp
 	kind string
 }{
-	{regexp.MustCompile(`(^|/)trials/\d{6}/[^/]+/\d{4,}-\d{4,}\.json$`), "record"},
-	{regexp.MustCompile(`(^|/)failed/\d{6}/[^/]+/\d{4,}-\d{4,}\.json$`), "failure"},
+	{regexp.MustCompile(`(^|/)trials/\d{6}/[^/]+/([^/]+-)?\d{4,}-\d{4,}\.json$`), "record"},
+	{regexp.MustCompile(`(^|/)failed/\d{6}/[^/]+/([^/]+-)?\d{4,}-\d{4,}\.json$`), "failure"},
 	{regexp.MustCompile(`(^|/)running/[^/]+-\d+\.json$`), "run"},
 	{regexp.MustCompile(`(^|/)plan\.json$`), "plan"},
 	{regexp.MustCompile(`(^|/)\d{4}-\d\d-\d\d-[^/]+\.json$`), ""}, // a table of bench
+	{regexp.MustCompile(`(^|/)recipes/[^/]+\.json$`), ""},         // users' recipes, which may leave out keys
 	{regexp.MustCompile(`\.json$`), "definition"},                 // KEY.json of data import, in any directory
 }
 

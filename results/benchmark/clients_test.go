@@ -376,7 +376,7 @@ func TestExportedFiles(t *testing.T) {
 			source := open(test.campaign.Dir)
 			defer source.Close()
 			path := filepath.Join(t.TempDir(), test.name)
-			if _, err := export.Run(t.Context(), source, export.Options{Format: test.format, To: path, Less: 2, Full: 3}); err != nil {
+			if _, err := export.Run(t.Context(), source, export.Options{Format: test.format, To: path, Less: "2", Full: "3"}); err != nil {
 				t.Fatal(err)
 			}
 			want := askClient(t, test.client, path, test.archs)

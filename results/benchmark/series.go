@@ -70,14 +70,6 @@ func (s Series) Complete(epochs int) bool {
 	return len(s) == epochs && (epochs == 0 || s[0].Epoch == 0 && s[epochs-1].Epoch == epochs-1)
 }
 
-func (s Series) sum() float64 {
-	var sum float64
-	for _, p := range s {
-		sum += p.Value
-	}
-	return sum
-}
-
 // describe describes the epochs of s briefly, for errors.
 func (s Series) describe() string {
 	switch n := len(s); {

@@ -157,8 +157,7 @@ func (r *ResultsCount) metrics(set string, m *Measures, epoch int) (Metrics, err
 	if v, ok := m.Seconds.At(epoch); ok {
 		at.Seconds = &v
 	}
-	if epoch < len(m.Seconds) && m.Seconds[:epoch+1].Complete(epoch+1) {
-		total := m.Seconds[:epoch+1].sum()
+	if total, ok := r.secondsThrough(m.Seconds, epoch); ok {
 		perEpoch := total / float64(epoch+1)
 		at.TotalSeconds, at.SecondsPerEpoch = &total, &perEpoch
 	}
@@ -170,12 +169,27 @@ func (r *ResultsCount) metrics(set string, m *Measures, epoch int) (Metrics, err
 func (r *ResultsCount) Times() []Times {
 	var times []Times
 	for _, m := range r.Sets() {
-		if m.Seconds.Complete(r.Epochs) && r.Epochs > 0 {
-			total := m.Seconds.sum()
+		if total, ok := r.secondsThrough(m.Seconds, r.Epochs-1); ok && r.Epochs > 0 {
 			times = append(times, Times{Set: m.Set, PerEpoch: total / float64(r.Epochs), Total: total})
 		}
 	}
 	return times
+}
+
+// secondsThrough returns the sum of the times of the epochs up to one; ok is false if one is missing. The
+// epochs that a recipe does not evaluate take none.
+func (r *ResultsCount) secondsThrough(s Series, epoch int) (total float64, ok bool) {
+	at := 0
+	for e := range epoch + 1 {
+		switch {
+		case at < len(s) && s[at].Epoch == e:
+			total += s[at].Value
+			at++
+		case at == 0 && len(s) == 0, r.Recipe == nil || r.Recipe.Evaluates(e):
+			return 0, false
+		}
+	}
+	return total, true
 }
 
 // Sets returns the measures of all sets of images, the training set first.

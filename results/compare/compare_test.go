@@ -189,7 +189,7 @@ func TestSame(t *testing.T) {
 func TestFormats(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(0, 4)...)
 	to := filepath.Join(t.TempDir(), "archive")
-	if _, err := export.Run(t.Context(), open(t, c), export.Options{Format: published.Archive, To: to, Less: 2, Full: 3}); err != nil {
+	if _, err := export.Run(t.Context(), open(t, c), export.Options{Format: published.Archive, To: to, Less: "2", Full: "3"}); err != nil {
 		t.Fatal(err)
 	}
 	r := run(t, c, results.Campaign{Dir: to})

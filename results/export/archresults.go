@@ -7,6 +7,7 @@ import (
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
 	"nb201/results/benchmark"
+	"nb201/results/published"
 )
 
 // encoding pickles trials as objects of the Python clients.
@@ -67,9 +68,9 @@ func (c encoding) resultsCount(r *benchmark.ResultsCount, weights any) pickle.Di
 		names[i] = e.Set
 		top1 = append(top1, perEpoch(e.Top1, setAtEpoch(e.Set), asFloat)...)
 		losses = append(losses, perEpoch(e.Loss, setAtEpoch(e.Set), asFloat)...)
-		seconds = append(seconds, perEpoch(e.Seconds, setAtEpoch(e.Set), c.asSeconds)...)
+		seconds = append(seconds, perEpoch(secondsOfAll(r, &e.Measures), setAtEpoch(e.Set), c.asSeconds)...)
 	}
-	return pickle.Dict{
+	d := pickle.Dict{
 		{Key: "name", Value: r.Dataset},
 		{Key: "net_state_dict", Value: weights},
 		{Key: "train_acc1es", Value: perEpoch(r.Training.Top1, byEpoch, asFloat)},
@@ -92,6 +93,27 @@ func (c encoding) resultsCount(r *benchmark.ResultsCount, weights any) pickle.Di
 		{Key: "eval_times", Value: seconds},
 		{Key: "eval_losses", Value: losses},
 	}
+	if r.Recipe != nil && r.Recipe.Name != "" { // the clients ignore keys that they do not know
+		d = append(d, pickle.Pair{Key: published.RecipeKey, Value: string(r.Recipe.JSON())})
+	}
+	return d
+}
+
+// secondsOfAll returns the times of an evaluation set. The clients add up the times of all epochs, so
+// those that a recipe does not evaluate get 0 seconds.
+func secondsOfAll(r *benchmark.ResultsCount, e *benchmark.Measures) benchmark.Series {
+	if len(e.Seconds) == 0 || e.Seconds.Complete(r.Epochs) {
+		return e.Seconds
+	}
+	all := make(benchmark.Series, r.Epochs)
+	for epoch := range all {
+		seconds, timed := e.Seconds.At(epoch)
+		if !timed && (r.Recipe == nil || r.Recipe.Evaluates(epoch)) {
+			return e.Seconds
+		}
+		all[epoch] = benchmark.Point{Epoch: epoch, Value: seconds}
+	}
+	return all
 }
 
 func latency(r *benchmark.ResultsCount) any {

@@ -1,9 +1,7 @@
 package export
 
 import (
-	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"nb201/cell"
@@ -44,7 +42,7 @@ func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Archit
 		return nil, nil
 	}
 	if o.Times == Published {
-		newRule(a, strconv.Itoa(cmp.Or(o.Less, 12))).apply(chosen)
+		newRule(a, o.scheduleOfLess()).apply(chosen)
 	}
 	for _, s := range chosen.Schedules {
 		for _, r := range s.Results {

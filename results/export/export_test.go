@@ -43,7 +43,7 @@ func open(t testing.TB, path string) *benchmark.Benchmark {
 // export exports the schedules of 2 and 3 epochs.
 func export(t testing.TB, c results.Campaign, format benchmark.Format, to string) *Report {
 	t.Helper()
-	return exportWith(t, c, Options{Format: format, To: to, Less: 2, Full: 3})
+	return exportWith(t, c, Options{Format: format, To: to, Less: "2", Full: "3"})
 }
 
 func exportWith(t testing.TB, c results.Campaign, o Options) *Report {
@@ -250,7 +250,7 @@ func TestCheckClients(t *testing.T) {
 			dir := t.TempDir()
 			for _, name := range x.kinds {
 				o := clientKinds[name]
-				o.To, o.Less, o.Full, o.Times = filepath.Join(dir, name), 2, 3, x.times
+				o.To, o.Less, o.Full, o.Times = filepath.Join(dir, name), "2", "3", x.times
 				exportWith(t, c, o)
 			}
 			out, err := exec.Command(interpreter, checker, "--partial", "--hp-less", "2", "--hp-full", "3", "--expect-archs", x.listed, dir).CombinedOutput()
@@ -314,7 +314,7 @@ func TestReport(t *testing.T) {
 		trial(3, "digits", 12, 777), trial(3, "cifar10", 5, 777), trial(9, "cifar10", 200, 777), trial(40, "cifar10", 5, 777))
 	publish(t, c, old(t, trial(9, "cifar10", 12, 1)), old(t, trial(9, "cifar100", 200, 1)))
 	slot := func(name string, epochs int, coverage []Coverage, absent ...string) Slot {
-		return Slot{name, epochs, coverage, absent}
+		return Slot{Name: name, Epochs: epochs, Coverage: coverage, Absent: absent}
 	}
 	less := []Coverage{{"cifar10-valid", 777, 2}, {"cifar10-valid", 888, 1}, {"cifar10", 1, 1}, {"digits", 777, 1}}
 	full := []Coverage{{"cifar10", 777, 1}, {"cifar100", 1, 1}}
@@ -454,7 +454,7 @@ func TestNameWithMD5(t *testing.T) {
 		{Options{Format: published.NATS, Weights: true}, func(md5 string) string { return "NATS-tss-v1_0-" + md5[27:] + "-full" }},
 	} {
 		o := x.options
-		o.To, o.Less, o.Full = t.TempDir(), 2, 3
+		o.To, o.Less, o.Full = t.TempDir(), "2", "3"
 		report := exportWith(t, c, o)
 		sum := md5.New()
 		err := filepath.WalkDir(report.Path, func(path string, entry fs.DirEntry, err error) error {
@@ -511,7 +511,7 @@ func TestRunRefuses(t *testing.T) {
 	training := results.Campaign{Dir: t.TempDir()}
 	publish(t, training, named)
 	slots := func(format benchmark.Format, to string) Options {
-		return Options{Format: format, To: to, Less: 2, Full: 3}
+		return Options{Format: format, To: to, Less: "2", Full: "3"}
 	}
 	for name, x := range map[string]struct {
 		campaign results.Campaign
@@ -522,8 +522,8 @@ func TestRunRefuses(t *testing.T) {
 		"campaign":      {c, slots(published.CampaignFormat, "new"), "unknown format"},
 		"times":         {c, Options{Format: published.NATS, To: "new", Times: "guessed"}, `unknown times "guessed"; use one of measured, published`},
 		"nowhere":       {c, slots(published.Archive, ""), "the path of the export is empty"},
-		"one schedule":  {c, Options{Format: published.Archive, To: "new", Less: 3, Full: 3}, "--less 3 and --full 3 are equal; give two different"},
-		"negative":      {c, Options{Format: published.Archive, To: "new", Less: -1}, "--less -1 and --full 200 (its default): use at least 1"},
+		"one schedule":  {c, Options{Format: published.Archive, To: "new", Less: "3", Full: "3"}, "--less 3 and --full 3 are equal; give two different"},
+		"negative":      {c, Options{Format: published.Archive, To: "new", Less: "-1"}, "--less -1 and --full 200 (its default): use numbers of epochs"},
 		"merged":        {c, Options{Format: published.Archive, To: "new", Merged: true}, "no merged form"},
 		"weights":       {c, Options{Format: published.CSV, To: "new", Weights: true}, "weights cannot"},
 		"no trial":      {c, Options{Format: published.Archive, To: "new"}, "no trials of 12 or 200 epochs to export; it has trials of 2, 3 epochs: select"},
@@ -589,7 +589,7 @@ func TestResume(t *testing.T) {
 	c := wide(t)
 	for name, o := range kinds() {
 		t.Run(name, func(t *testing.T) {
-			o.Less, o.Full = 2, 3
+			o.Less, o.Full = "2", "3"
 			o.To = filepath.Join(t.TempDir(), "new")
 			before := runtime.GOMAXPROCS(1)
 			exportWith(t, c, o)
@@ -696,9 +696,9 @@ func TestDamagedParts(t *testing.T) {
 		},
 	} {
 		for _, format := range []benchmark.Format{published.Archive, published.CSV} {
-			o := Options{Format: format, Less: 2, Full: 3, To: filepath.Join(t.TempDir(), "new")}
+			o := Options{Format: format, Less: "2", Full: "3", To: filepath.Join(t.TempDir(), "new")}
 			if format == published.CSV {
-				o.Less, o.Full = 0, 0
+				o.Less, o.Full = "", ""
 			}
 			exportWith(t, c, o)
 			want := files(t, filepath.Dir(o.To))
@@ -808,7 +808,7 @@ func TestConvert(t *testing.T) {
 	}
 	for name, o := range kinds() {
 		if o.Format != published.Parquet && o.Format != published.CSV {
-			o.Less, o.Full = 2, 3
+			o.Less, o.Full = "2", "3"
 		}
 		o.To = filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
 		if o.Format == published.NASBench201 {
@@ -818,8 +818,8 @@ func TestConvert(t *testing.T) {
 		}
 		exportWith(t, c, o)
 		again := Options{Format: published.NASBench201, To: o.To + "-again.pth"}
-		if o.Less == 0 || o.Format == published.Runs { // they keep the schedules' names
-			again.Less, again.Full = 2, 3
+		if o.Less == "" || o.Format == published.Runs { // they keep the schedules' names
+			again.Less, again.Full = "2", "3"
 		}
 		report, err := Run(t.Context(), open(t, o.To), again)
 		if err != nil {
@@ -847,7 +847,7 @@ func TestReadsBack(t *testing.T) {
 	c := resultstest.Fill(t, append(resultstest.Grid(0, 40), trial(40, "digits", 3, 5))...)
 	for name, o := range kinds() {
 		t.Run(name, func(t *testing.T) {
-			o.Less, o.Full, o.To = 2, 3, filepath.Join(t.TempDir(), "new")
+			o.Less, o.Full, o.To = "2", "3", filepath.Join(t.TempDir(), "new")
 			switch {
 			case o.Format == published.NASBench201:
 				o.To += ".pth"

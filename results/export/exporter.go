@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nb201/cell"
+	"nb201/configs"
 	"nb201/internal/atomicfile"
 	"nb201/internal/lockfile"
 	"nb201/internal/seal"
@@ -116,7 +117,7 @@ func (e *exporter) units() ([]unit, error) {
 		size = indicesInPartWithWeights
 	}
 	o := &e.options
-	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), cmp.Or(o.Less, 12), o.Weights, o.Times, o.RawCells, e.latencies.digest())
+	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), o.scheduleOfLess(), o.Weights, o.Times, o.RawCells, e.latencies.digest())
 	var units []unit
 	archs := e.benchmark.Evaluated()
 	for len(archs) > 0 {
@@ -376,11 +377,13 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 	slices.Sort(e.mixed)
 	r := &Report{Path: o.To, Format: o.Format, Times: o.Times, Mixed: e.mixed}
 	for _, s := range e.slots() {
-		epochs, err := strconv.Atoi(s.schedule)
-		if err != nil {
-			return nil, err
+		slot := Slot{Name: s.name}
+		if epochs, err := strconv.Atoi(s.schedule); err == nil {
+			slot.Epochs = epochs
+		} else {
+			slot.Recipe = s.schedule
 		}
-		r.Slots = append(r.Slots, Slot{Name: s.name, Epochs: epochs})
+		r.Slots = append(r.Slots, slot)
 	}
 	for _, p := range parts {
 		r.Architectures += len(p.Architectures)
@@ -434,13 +437,22 @@ func (e *exporter) noTrials(others []string) error {
 	}
 	of := ""
 	if wanted != nil {
-		of = " of " + strings.Join(wanted, " or ") + " epochs"
+		of = " of " + describeSchedules(wanted, " or ")
 	}
 	if len(others) > 0 {
-		return usage.Errorf("%s has no trials%s to export; it has trials of %s epochs: select them with --less and --full",
-			e.benchmark.Path, of, strings.Join(others, ", "))
+		return usage.Errorf("%s has no trials%s to export; it has trials of %s: select them with --less and --full",
+			e.benchmark.Path, of, describeSchedules(others, ", "))
 	}
 	return usage.Errorf("%s has no trials%s to export%s", e.benchmark.Path, of, cmp.Or(e.benchmark.HowToFill(), "; train some first"))
+}
+
+// describeSchedules lists schedules: numbers of epochs, or names.
+func describeSchedules(names []string, separator string) string {
+	text := strings.Join(names, separator)
+	if slices.ContainsFunc(names, func(name string) bool { return configs.CheckRecipeName(name) == nil }) {
+		return "schedule " + text
+	}
+	return text + " epochs"
 }
 
 func isDir(path string) bool {

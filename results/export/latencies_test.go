@@ -31,7 +31,7 @@ func TestGivenLatencies(t *testing.T) {
 		if format == published.NASBench201 {
 			to += ".pth"
 		}
-		report := exportWith(t, c, Options{Format: format, To: to, Less: 2, Full: 3, Latencies: tables})
+		report := exportWith(t, c, Options{Format: format, To: to, Less: "2", Full: "3", Latencies: tables})
 		own, trials := 0, 0
 		for a, err := range open(t, to).Architectures() {
 			if err != nil {
@@ -70,7 +70,7 @@ func TestGivenLatencies(t *testing.T) {
 		if o.Format == "" {
 			o.Format = published.CSV
 		}
-		o.To, o.Less, o.Full = filepath.Join(t.TempDir(), "out"), 2, 3
+		o.To, o.Less, o.Full = filepath.Join(t.TempDir(), "out"), "2", "3"
 		if _, err := Run(t.Context(), open(t, c.Dir), o); !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v, want %q", err, want)
 		}

@@ -38,7 +38,7 @@ func TestMixed(t *testing.T) {
 		for kind, o := range kinds() {
 			o.To = filepath.Join(t.TempDir(), "new")
 			if w, _ := allWriters().find(o.Format); w.slots(&o) != nil {
-				o.Less, o.Full = 2, 3
+				o.Less, o.Full = "2", "3"
 			}
 			_, err := Run(t.Context(), open(t, c.Dir), o)
 			if !usage.Is(err) || !errors.Is(err, errMixed) || !strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), "--allow-mixed") {

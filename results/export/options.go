@@ -31,10 +31,10 @@ type Options struct {
 	// Merged makes NATS one file instead of a directory, as does a To that ends in
 	// .pickle.pbz2.
 	Merged bool
-	// Less and Full select the schedules for the slots; 0 means 12 and 200. When either is
+	// Less and Full name the schedules for the slots; "" means 12 and 200. When either is
 	// given, NATS has the slots '12' and '200'; otherwise it takes every schedule under
 	// its own name, as the Parquet and CSV tables do.
-	Less, Full int
+	Less, Full string
 	// Weights includes the trained weights in NATS. Runs and Archive always include them.
 	Weights bool
 	Times   Times // "" means Measured

@@ -143,7 +143,7 @@ func (p *part) add(a *benchmark.Architecture, weights bool) {
 func isTrainTimed(r *benchmark.ResultsCount) bool { return r.Training.Seconds.Complete(r.Epochs) }
 
 func isEvalTimed(r *benchmark.ResultsCount) bool {
-	return len(r.Evaluation) > 0 && !slices.ContainsFunc(r.Evaluation, func(s benchmark.SetMeasures) bool { return !s.Seconds.Complete(r.Epochs) })
+	return len(r.Evaluation) > 0 && !slices.ContainsFunc(r.Evaluation, func(s benchmark.SetMeasures) bool { return !secondsOfAll(r, &s.Measures).Complete(r.Epochs) })
 }
 
 // addSettings records the settings of a trial, unless a trial with the same slot, dataset

@@ -43,7 +43,8 @@ type Report struct {
 
 // Slot is a schedule in an export.
 type Slot struct {
-	Name     string     `json:"name"` // less or full, 12 or 200, or the schedule's own name
+	Name     string     `json:"name"`            // less or full, 12 or 200, or the schedule's own name
+	Recipe   string     `json:"recipe,omitzero"` // name of a user's own recipe that fills a slot
 	Epochs   int        `json:"epochs"`
 	Coverage []Coverage `json:"coverage"`
 	Absent   []string   `json:"absent"` // dataset keys of the benchmark that have no trials
@@ -57,6 +58,9 @@ func (r *Report) Warnings() []string {
 	warn := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
 	for _, s := range r.Slots {
 		name := fmt.Sprintf("%d epochs ('%s')", s.Epochs, s.Name)
+		if s.Recipe != "" {
+			name = fmt.Sprintf("recipe %s ('%s')", s.Recipe, s.Name)
+		}
 		if len(s.Coverage) == 0 {
 			warn("%s: no trials; the client opens the file, but queries of this schedule fail, and so do api.show and api.get_net_config", name)
 			continue

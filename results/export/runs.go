@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/go-json-experiment/json"
-
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/pickle"
@@ -128,18 +126,14 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 		{Key: "xshape", Value: pickle.Tuple{1, 3, size, size}},
 	}
 	if recipe.Name != "" {
-		text, err := json.Marshal(recipe, json.Deterministic(true))
-		if err != nil {
-			return nil, fmt.Errorf("cannot encode the recipe of %v: %w", r.Trial, err)
-		}
-		config = append(config, pickle.Pair{Key: published.RecipeKey, Value: string(text)})
+		config = append(config, pickle.Pair{Key: published.RecipeKey, Value: string(recipe.JSON())})
 	}
 	var losses, top1, top5, seconds pickle.Dict
 	for _, e := range r.Evaluation {
 		losses = append(losses, perEpoch(e.Loss, setAtEpoch(e.Set), asFloat)...)
 		top1 = append(top1, perEpoch(e.Top1, setAtEpoch(e.Set), asFloat)...)
 		top5 = append(top5, perEpoch(e.Top5, setAtEpoch(e.Set), asFloat)...)
-		seconds = append(seconds, perEpoch(e.Seconds, setAtEpoch(e.Set), w.asSeconds)...)
+		seconds = append(seconds, perEpoch(secondsOfAll(r, &e.Measures), setAtEpoch(e.Set), w.asSeconds)...)
 	}
 	return pickle.Dict{
 		{Key: "flop", Value: r.FLOPs},

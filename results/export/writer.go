@@ -1,9 +1,7 @@
 package export
 
 import (
-	"cmp"
 	"io"
-	"strconv"
 	"strings"
 
 	"nb201/results/benchmark"
@@ -81,9 +79,9 @@ type slot struct{ name, schedule string }
 
 // slots returns the slots of the format, or nil if it takes every schedule.
 func (w *writer) slots(o *Options) []slot {
-	less, full := strconv.Itoa(cmp.Or(o.Less, 12)), strconv.Itoa(cmp.Or(o.Full, 200))
+	less, full := o.scheduleOfLess(), o.scheduleOfFull()
 	switch {
-	case w.Slots == NoSlots, w.Slots == AskedSlots && o.Less == 0 && o.Full == 0:
+	case w.Slots == NoSlots, w.Slots == AskedSlots && o.Less == "" && o.Full == "":
 		return nil
 	case w.Slots == AskedSlots:
 		return []slot{{"12", less}, {"200", full}}

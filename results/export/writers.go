@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
+	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
 )
@@ -77,11 +79,23 @@ func CommaList[T ~string](values []T) string {
 }
 
 // describeSlot describes the schedule that a flag gives a slot; epochs is 0 without the flag.
-func describeSlot(flag string, epochs, standard int) string {
-	if epochs == 0 {
-		return fmt.Sprintf("%s %d (its default)", flag, standard)
+func describeSlot(flag, schedule, standard string) string {
+	if schedule == "" {
+		return fmt.Sprintf("%s %s (its default)", flag, standard)
 	}
-	return fmt.Sprintf("%s %d", flag, epochs)
+	return fmt.Sprintf("%s %.80s", flag, schedule)
+}
+
+// scheduleOfLess returns the schedule for the slot '12'.
+func (o *Options) scheduleOfLess() string { return cmp.Or(o.Less, "12") }
+
+// scheduleOfFull returns the schedule for the slot '200'.
+func (o *Options) scheduleOfFull() string { return cmp.Or(o.Full, "200") }
+
+// isSchedule reports whether a schedule can have a name: a number of epochs, or a name of a recipe.
+func isSchedule(name string) bool {
+	epochs, err := strconv.Atoi(name)
+	return err == nil && epochs > 0 && strconv.Itoa(epochs) == name || configs.CheckRecipeName(name) == nil
 }
 
 // check refuses invalid options with a usage error, and returns the writer of the format.
@@ -108,12 +122,12 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	case w.FromCampaign && !isCampaign:
 		return w, usage.Errorf("%s can only be exported from a campaign: files of format %s do not contain the recipes", o.Format, b.Format)
 	}
-	less, full := describeSlot("--less", o.Less, 12), describeSlot("--full", o.Full, 200)
+	less, full := describeSlot("--less", o.Less, "12"), describeSlot("--full", o.Full, "200")
 	switch {
-	case o.Less < 0 || o.Full < 0:
-		return w, usage.Errorf("%s and %s: use at least 1", less, full)
-	case cmp.Or(o.Less, 12) == cmp.Or(o.Full, 200):
-		return w, usage.Errorf("%s and %s are equal; give two different numbers of epochs", less, full)
+	case !isSchedule(o.scheduleOfLess()) || !isSchedule(o.scheduleOfFull()):
+		return w, usage.Errorf("%s and %s: use numbers of epochs, at least 1, or names of recipes", less, full)
+	case o.scheduleOfLess() == o.scheduleOfFull():
+		return w, usage.Errorf("%s and %s are equal; give two different schedules", less, full)
 	}
 	if o.To == "" {
 		return w, usage.Errorf("the path of the export is empty; name a file or directory")

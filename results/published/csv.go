@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,18 +39,27 @@ func csvReader() reader {
 
 // isTable reports whether a CSV file begins with the header of the table.
 func isTable[Row any](text []byte) bool {
-	var names []string
+	_, old := headers[Row]()
+	return bytes.HasPrefix(text, []byte(strings.Join(old, ",")))
+}
+
+// headers returns the names of the table's columns, and those of older tables.
+func headers[Row any]() (now, old []string) {
 	for _, c := range tables.Columns[Row]() {
-		names = append(names, c.Name)
+		now = append(now, c.Name)
+		if !c.Late {
+			old = append(old, c.Name)
+		}
 	}
-	return bytes.HasPrefix(text, []byte(strings.Join(names, ",")))
+	return now, old
 }
 
 // csvTable is a table in CSV.
 type csvTable[Row any] struct {
-	path   string
-	file   *os.File
-	places map[int]place // by index of the architecture
+	path    string
+	file    *os.File
+	columns int
+	places  map[int]place // by index of the architecture
 }
 
 // place locates the rows of an architecture in the file.
@@ -75,10 +83,7 @@ func openCSVTable[Row any](path string) (*csvTable[Row], error) {
 // index locates the rows of each architecture by the first field of each line. This works
 // because no field of the tables contains a line break.
 func (t *csvTable[Row]) index(r io.Reader) error {
-	var header []string
-	for _, c := range tables.Columns[Row]() {
-		header = append(header, c.Name)
-	}
+	header, oldHeader := headers[Row]()
 	lines := bufio.NewReaderSize(r, 1<<20)
 	var offset int64
 	current := -1
@@ -96,9 +101,10 @@ func (t *csvTable[Row]) index(r io.Reader) error {
 				return err
 			}
 			got, err := csv.NewReader(bytes.NewReader(plain)).Read()
-			if err != nil || !slices.Equal(got, header) {
+			if err != nil || !slices.Equal(got, header) && !slices.Equal(got, oldHeader) {
 				return fmt.Errorf("line 1: the columns must be %v", header)
 			}
+			t.columns = len(got)
 		} else {
 			field, _, _ := bytes.Cut(line, []byte(","))
 			architecture, err := strconv.Atoi(string(field))
@@ -128,7 +134,7 @@ func (t *csvTable[Row]) architectures() ([]int, error) {
 func (t *csvTable[Row]) rows(architecture int) ([]Row, error) {
 	p := t.places[architecture]
 	r := csv.NewReader(io.NewSectionReader(t.file, p.offset, p.length))
-	r.FieldsPerRecord = reflect.TypeFor[Row]().NumField()
+	r.FieldsPerRecord = t.columns
 	r.ReuseRecord = true
 	var rows []Row
 	for {

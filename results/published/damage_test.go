@@ -54,7 +54,7 @@ func TestDamagedIsNotLacking(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir = filepath.Join(t.TempDir(), "new.pth")
-			if _, err := export.Run(t.Context(), source, export.Options{Format: test.format, To: dir, Less: 2, Full: 3}); err != nil {
+			if _, err := export.Run(t.Context(), source, export.Options{Format: test.format, To: dir, Less: "2", Full: "3"}); err != nil {
 				t.Fatal(err)
 			}
 			if test.format == published.NATS || test.format == published.Archive || test.format == published.NASBench201 {
@@ -163,7 +163,7 @@ func TestRenamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		test.o.To, test.o.Less, test.o.Full = filepath.Join(t.TempDir(), "new"), 2, 3
+		test.o.To, test.o.Less, test.o.Full = filepath.Join(t.TempDir(), "new"), "2", "3"
 		if _, err := export.Run(t.Context(), source, test.o); err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,7 @@ func mergedFile(t *testing.T, format Format, arch int, loss float64) (content []
 	if format == NATS {
 		to = filepath.Join(t.TempDir(), "new.pickle.pbz2")
 	}
-	if _, err := export.Run(t.Context(), b, export.Options{Format: format, To: to, Less: 2, Full: 3}); err != nil {
+	if _, err := export.Run(t.Context(), b, export.Options{Format: format, To: to, Less: "2", Full: "3"}); err != nil {
 		t.Fatal(err)
 	}
 	if content, err = os.ReadFile(to); err != nil {

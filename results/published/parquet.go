@@ -97,7 +97,7 @@ func (t *parquetTable[Row]) open() error {
 		return err
 	}
 	for _, c := range tables.Columns[Row]() {
-		if !slices.ContainsFunc(file.Schema().Fields(), func(f parquet.Field) bool { return f.Name() == c.Name }) {
+		if !c.Late && !slices.ContainsFunc(file.Schema().Fields(), func(f parquet.Field) bool { return f.Name() == c.Name }) {
 			return fmt.Errorf("column %s is missing", c.Name)
 		}
 	}

@@ -61,7 +61,7 @@ func TestRecognise(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := export.Run(t.Context(), b, export.Options{Format: format, To: to, Less: 2}); err != nil {
+		if _, err := export.Run(t.Context(), b, export.Options{Format: format, To: to, Less: "2"}); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.Close(); err != nil {

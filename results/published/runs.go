@@ -210,19 +210,25 @@ func readRun(d pickled.Dict) (*benchmark.ResultsCount, error) {
 	return r, nil
 }
 
-// RecipeKey is the key under which the config of a run has a user's own recipe, as JSON.
+// RecipeKey is the key under which the config of a run, and a trial in the other formats of the clients, has
+// a user's own recipe, as JSON.
 const RecipeKey = "nb201_recipe"
+
+// ownRecipe reads the value of [RecipeKey]. It returns nil if that is not a valid recipe with a name.
+func ownRecipe(text string) *configs.Recipe {
+	var r configs.Recipe
+	if configs.Decode(RecipeKey, []byte(text), &r) != nil || r.Check() != nil || r.Name == "" {
+		return nil
+	}
+	return &r
+}
 
 // readRecipe reads the recipe of a run from its config: the JSON in configs/nas-benchmark with
 // the values that exps/NAS-Bench-201/main.py adds. It returns nil if a value is missing.
 func readRecipe(config pickled.Dict, trial *benchmark.ResultsCount) *configs.Recipe {
 	r := configs.Recipe{Channels: trial.Channels, Cells: trial.Cells}
-	var text string
-	if pickled.FieldInto(config, RecipeKey, pickled.AsString, &text) == nil {
-		if configs.Decode(RecipeKey, []byte(text), &r) != nil || r.Check() != nil {
-			return nil
-		}
-		return &r
+	if text, err := pickled.Field(config, RecipeKey, pickled.AsString); err == nil {
+		return ownRecipe(text)
 	}
 	var scheduler string
 	err := cmp.Or(

@@ -121,7 +121,7 @@ func record(t testing.TB, trial results.Trial, measure func(set string, images, 
 		Classes:       d.Classes,
 		ImageSize:     d.Size,
 		Recipe: configs.Recipe{
-			Epochs: trial.Epochs, Batch: 256, Optimizer: "SGD", LearningRate: 0.1, Momentum: 0.9, Nesterov: true,
+			Name: trial.Recipe, Epochs: trial.Epochs, Batch: 256, Optimizer: "SGD", LearningRate: 0.1, Momentum: 0.9, Nesterov: true,
 			WeightDecay: 5e-4, Scheduler: "cosine",
 		},
 		Definition: definition(t, trial.Dataset),
@@ -157,6 +157,39 @@ func Resize(t testing.TB, r *results.Record, channels, cells int) {
 		t.Fatal(err)
 	}
 	r.FLOPs, r.Params = network.FLOPs(), network.Params()
+	hashRecipe(r)
+}
+
+// hashRecipe sets the hash of a user's own recipe.
+func hashRecipe(r *results.Record) {
+	if r.Recipe.Name != "" {
+		r.RecipeSHA256 = r.Recipe.Hash()
+	}
+}
+
+// WithRecipe makes the record of a trial as [Record] does, with a recipe that change changes. If the recipe
+// does not evaluate every epoch, the other epochs are left out.
+func WithRecipe(t testing.TB, trial results.Trial, change func(*configs.Recipe)) *results.Record {
+	t.Helper()
+	r := Record(t, trial)
+	change(&r.Recipe)
+	hashRecipe(r)
+	for i := range r.Eval {
+		e := &r.Eval[i]
+		whole := e.Curve
+		e.Curve, e.Epochs = results.Curve{}, nil
+		for epoch := range trial.Epochs {
+			if r.Recipe.Evaluates(epoch) {
+				e.Epochs = append(e.Epochs, epoch)
+				e.Loss, e.Top1 = append(e.Loss, whole.Loss[epoch]), append(e.Top1, whole.Top1[epoch])
+				e.Top5, e.Seconds = append(e.Top5, whole.Top5[epoch]), append(e.Seconds, whole.Seconds[epoch])
+			}
+		}
+		if e.FirstEpoch = e.Epochs[0]; len(e.Epochs) == trial.Epochs {
+			e.Epochs = nil
+		}
+	}
+	return r
 }
 
 // Weights makes a random state dict of the record's network, the same for each call.

@@ -21,6 +21,9 @@ func RowsOf(a *benchmark.Architecture) ([]TrialRow, []EpochRow) {
 				Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, FLOPs: r.FLOPs, Params: r.Params, Latencies: r.Latencies,
 			}
 			epochs = appendRows(epochs, &r.Training, row, benchmark.TrainingSet)
+			if r.Recipe != nil && r.Recipe.Name != "" {
+				row.Recipe = string(r.Recipe.JSON())
+			}
 			for _, e := range r.Evaluation {
 				row.EvaluationSets = append(row.EvaluationSets, e.Set)
 				epochs = appendRows(epochs, &e.Measures, row, e.Set)
@@ -137,6 +140,19 @@ func (row *TrialRow) resultsCount(a *benchmark.Architecture) (*benchmark.Results
 	}
 	if err := r.Trial.Check(); err != nil {
 		return nil, err
+	}
+	if row.Recipe != "" {
+		var recipe configs.Recipe
+		if err := configs.Decode("recipe", []byte(row.Recipe), &recipe); err != nil {
+			return nil, fmt.Errorf("%v: %w", r.Trial, err)
+		}
+		if err := recipe.Check(); err != nil {
+			return nil, fmt.Errorf("%v: recipe: %w", r.Trial, err)
+		}
+		if recipe.Name != row.Schedule || recipe.Epochs != row.Epochs {
+			return nil, fmt.Errorf("%v: its recipe is %s, of %d epochs, but its schedule is %s, of %d", r.Trial, recipe.Schedule(), recipe.Epochs, row.Schedule, row.Epochs)
+		}
+		r.Recipe = &recipe
 	}
 	if row.Architecture != a.Index || row.Genotype != a.Genotype {
 		return nil, fmt.Errorf("%v: genotype %.80q does not match architecture %d, which is %s", r.Trial, row.Genotype, a.Index, a.Genotype)

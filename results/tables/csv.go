@@ -74,7 +74,7 @@ func appendCSV(record []string, row any, raw bool) []string {
 }
 
 // ParseCSV sets the fields of row, a pointer to a [TrialRow] or [EpochRow], from a CSV record with
-// one field for each column. Errors name the column.
+// one field for each column, or without the late ones. Errors name the column.
 func ParseCSV(row any, record []string) error {
 	fields := reflect.ValueOf(row).Elem()
 	for i, text := range record {

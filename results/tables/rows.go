@@ -6,7 +6,7 @@ import (
 )
 
 // In both tables, the rows of an architecture are adjacent, and Architecture, Dataset, Schedule
-// and Seed identify the trial. The tag key marks the columns that together identify a row, unit
+// and Seed identify the trial. The tag late marks a last column that older tables lack, the tag key marks the columns that together identify a row, unit
 // gives the unit of a column, and about describes it.
 type (
 	// TrialRow is a row of the table trials: one trial.
@@ -24,6 +24,7 @@ type (
 		Params         float64   `parquet:"params_millions" unit:"millions" about:"parameters"`
 		Latencies      []float64 `parquet:"latency_seconds_per_batch_of_256,list" unit:"seconds" about:"times of evaluation steps of 256 images; none: not measured"`
 		EvaluationSets []string  `parquet:"evaluation_sets,list" about:"names of the evaluation sets in the table epochs, in order"`
+		Recipe         string    `parquet:"recipe,dict" late:"yes" about:"a user's own recipe, as JSON; empty: the schedule is named by its number of epochs"`
 	}
 	// EpochRow is a row of the table epochs: the measures on one set of images in one epoch of
 	// a trial.
@@ -57,6 +58,7 @@ type Column struct {
 	List     bool   // a list of Type, with ListSeparator between the elements in CSV
 	Optional bool   // may be null
 	Key      bool   // one of the columns that together identify a row
+	Late     bool   // the last column, which older tables lack
 }
 
 // ListSeparator separates the elements of a list in CSV.
@@ -69,7 +71,7 @@ func columns(row reflect.Type) []Column {
 	var columns []Column
 	for field := range row.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("parquet"), ",")
-		c := Column{Name: name, Unit: field.Tag.Get("unit"), About: field.Tag.Get("about"), Key: field.Tag.Get("key") != ""}
+		c := Column{Name: name, Unit: field.Tag.Get("unit"), About: field.Tag.Get("about"), Key: field.Tag.Get("key") != "", Late: field.Tag.Get("late") != ""}
 		t := field.Type
 		c.List, c.Optional = t.Kind() == reflect.Slice, t.Kind() == reflect.Pointer
 		if c.List || c.Optional {

@@ -30,7 +30,7 @@ func exports(t *testing.T) (dir string) {
 		"nats": {Format: published.NATS}, "weights": {Format: published.NATS, Weights: true}, "merged.pickle.pbz2": {Format: published.NATS},
 		"parquet": {Format: published.Parquet}, "csv": {Format: published.CSV},
 	} {
-		o.To, o.Less, o.Full = filepath.Join(dir, name), 2, 3
+		o.To, o.Less, o.Full = filepath.Join(dir, name), "2", "3"
 		if _, err := export.Run(t.Context(), b, o); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

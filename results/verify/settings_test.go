@@ -102,9 +102,9 @@ func TestSettingsOfExports(t *testing.T) {
 		} {
 			odd := results.Trial{Arch: 700, Dataset: "cifar10", Epochs: 2, Seed: 0}
 			c := mixed(t, odd, change)
-			o := export.Options{Format: format, To: filepath.Join(t.TempDir(), "new"), Less: 2, Full: 3, Mixed: true}
+			o := export.Options{Format: format, To: filepath.Join(t.TempDir(), "new"), Less: "2", Full: "3", Mixed: true}
 			if format == published.Parquet || format == published.CSV {
-				o.Less, o.Full = 0, 0
+				o.Less, o.Full = "", ""
 			}
 			if format == published.NASBench201 {
 				o.To += ".pth"

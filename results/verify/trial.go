@@ -167,13 +167,21 @@ func (f *findings) checkEvaluationSets(r *benchmark.ResultsCount) {
 
 func (f *findings) checkEvaluationCurves(r *benchmark.ResultsCount, e *benchmark.SetMeasures) {
 	last := r.Epochs - 1
-	lastOnly := r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
+	every := 1
+	if r.Recipe != nil {
+		every = max(r.Recipe.EvaluateEvery, 1)
+	}
+	lastOnly := every == 1 && r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
 	if d, ok := configs.FindDataset(r.Dataset); ok && e.Set == d.First {
 		lastOnly = false
 	}
 	complete := func(s benchmark.Series) bool { return s.Complete(r.Epochs) }
 	measured := complete
-	if lastOnly {
+	switch {
+	case every > 1:
+		f.addNote(CheckCurves, r, "%s: evaluated every %d epochs and after the last, as its recipe says", e.Set, every)
+		measured = func(s benchmark.Series) bool { return isEvaluated(s, r.Recipe) }
+	case lastOnly:
 		f.addNote(CheckCurves, r, "%s: only the last epoch", e.Set)
 		measured = func(s benchmark.Series) bool { return len(s) == 1 && s[0].Epoch == last }
 	}
@@ -182,13 +190,30 @@ func (f *findings) checkEvaluationCurves(r *benchmark.ResultsCount, e *benchmark
 		switch s {
 		case &e.Top5:
 			ok = ok || *s == nil
-		case &e.Seconds: // for all epochs, even if only the last was evaluated
-			ok = *s == nil || complete(*s) || r.Record != nil && ok
+		case &e.Seconds: // in published formats for all epochs, even if only some were evaluated
+			ok = *s == nil || complete(*s) || (r.Record != nil || every > 1) && ok
 		}
-		if !ok {
+		switch {
+		case !ok && every > 1:
+			f.addFault(CheckCurves, r, "%s: the epochs of %s are not those that the recipe evaluates", e.Set, name)
+		case !ok:
 			f.addFault(CheckCurves, r, "%s: %s", e.Set, incomplete(name, *s, r.Epochs))
 		}
 	}
+}
+
+// isEvaluated reports whether a series has the epochs that a recipe evaluates, and no other.
+func isEvaluated(s benchmark.Series, recipe *configs.Recipe) bool {
+	at := 0
+	for epoch := range recipe.Epochs {
+		if recipe.Evaluates(epoch) {
+			if at == len(s) || s[at].Epoch != epoch {
+				return false
+			}
+			at++
+		}
+	}
+	return at == len(s)
 }
 
 // incomplete describes what is wrong with a series that lacks an epoch or has extra ones.
@@ -251,7 +276,7 @@ func (f *findings) checkValues(r *benchmark.ResultsCount) {
 				valid = isPositive
 			}
 			f.addFirst(r, set.Name, *s, func(p benchmark.Point) string {
-				if valid(p.Value) {
+				if valid(p.Value) || s == &m.Seconds && p.Value == 0 && isLeftOut(r, m, p.Epoch) {
 					return ""
 				}
 				return fmt.Sprintf("%s is %v", name, p.Value)
@@ -269,6 +294,12 @@ func (f *findings) checkValues(r *benchmark.ResultsCount) {
 		})
 		f.checkFractions(r, set, m)
 	}
+}
+
+// isLeftOut reports whether the recipe of a trial does not evaluate a set after an epoch, for which exports
+// to the clients have a time of 0.
+func isLeftOut(r *benchmark.ResultsCount, m *benchmark.Measures, epoch int) bool {
+	return m != &r.Training && r.Recipe != nil && !r.Recipe.Evaluates(epoch)
 }
 
 func isPositive(v float64) bool { return v > 0 && !math.IsInf(v, 0) }

@@ -85,6 +85,7 @@ func (f Fault) String() string {
 type Note struct {
 	Check   Check  `json:"check"`
 	Dataset string `json:"dataset,omitempty"` // of the trials
+	Recipe  string `json:"recipe,omitzero"`   // of the trials; "": the schedule is named by its number of epochs
 	Epochs  int    `json:"epochs,omitzero"`   // of the trials
 	What    string `json:"what"`
 	Trials  int    `json:"trials,omitzero"` // 0: What names the file
@@ -94,7 +95,16 @@ func (n Note) String() string {
 	if n.Trials == 0 {
 		return n.What
 	}
-	return fmt.Sprintf("%s, %d epochs: %s (%d trials)", n.Dataset, n.Epochs, n.What, n.Trials)
+	schedule := fmt.Sprintf("%d epochs", n.Epochs)
+	if n.Recipe != "" {
+		schedule = "recipe " + n.Recipe
+	}
+	return fmt.Sprintf("%s, %s: %s (%d trials)", n.Dataset, schedule, n.What, n.Trials)
+}
+
+// of returns a trial with the dataset and the schedule of the note.
+func (n Note) of() results.Trial {
+	return results.Trial{Dataset: n.Dataset, Recipe: n.Recipe, Epochs: n.Epochs}
 }
 
 // Report lists what a verification found.
@@ -132,7 +142,8 @@ type Options struct {
 	// that the images of the trial's dataset are unknown.
 	Reevaluate func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]Evaluated, error)
 	// Record, if not nil, returns an error if this program could not have written the
-	// record. It checks what package results cannot: the dataset definition.
+	// record, or if the record belongs to another plan. It checks what package results cannot: the dataset
+	// definition, and whether the recipe is the plan's.
 	Record func(*results.Record) error
 	// Progress, if not nil, is called after every file and every architecture with the
 	// number of files and architectures checked, and their total.
@@ -322,7 +333,7 @@ func (v *verifier) sortedNotes() []Note {
 	}
 	slices.SortFunc(notes, func(a, b Note) int {
 		return cmp.Or(
-			results.Trial{Dataset: a.Dataset, Epochs: a.Epochs}.Compare(results.Trial{Dataset: b.Dataset, Epochs: b.Epochs}),
+			a.of().Compare(b.of()),
 			cmp.Compare(a.What, b.What),
 		)
 	})
@@ -358,7 +369,7 @@ func (f *findings) addFault(check Check, r *benchmark.ResultsCount, format strin
 
 // addNote adds a note about a trial.
 func (f *findings) addNote(check Check, r *benchmark.ResultsCount, format string, args ...any) {
-	f.notes = append(f.notes, Note{check, r.Dataset, r.Epochs, fmt.Sprintf(format, args...), 1})
+	f.notes = append(f.notes, Note{check, r.Dataset, r.Trial.Recipe, r.Epochs, fmt.Sprintf(format, args...), 1})
 }
 
 // sortFaults sorts faults by trial, those without a trial first.

@@ -731,7 +731,8 @@ func TestStrings(t *testing.T) {
 	}{
 		{Fault{CheckCosts, &trial, "too high"}, "architecture 4 on cifar10, 2 epochs, seed 111: costs: too high"},
 		{Fault{CheckFiles, nil, "a.pth: gone"}, "files: a.pth: gone"},
-		{Note{CheckCurves, "cifar10", 2, "no times", 3}, "cifar10, 2 epochs: no times (3 trials)"},
+		{Note{CheckCurves, "cifar10", "", 2, "no times", 3}, "cifar10, 2 epochs: no times (3 trials)"},
+		{Note{CheckCurves, "cifar10", "warm", 2, "no times", 1}, "cifar10, recipe warm: no times (1 trials)"},
 		{Note{Check: CheckFiles, What: "a.tmp is old"}, "a.tmp is old"},
 	} {
 		if got := test.v.String(); got != test.want {

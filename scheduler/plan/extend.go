@@ -205,6 +205,18 @@ func (p *Plan) Adopt(ctx context.Context, c results.Campaign, trials []results.T
 	return nil
 }
 
+// CheckRecord returns an error if the plan has the dataset and the schedule of a record, but with other
+// settings, such as another recipe of the same name.
+func (p *Plan) CheckRecord(r *results.Record) error {
+	if p.dataset(r.Dataset) == nil || p.schedule(r.Schedule()) == nil {
+		return nil
+	}
+	if difference := p.recordDiffers(r); difference != "" {
+		return fmt.Errorf("its settings differ from those of plan.json: %s", difference)
+	}
+	return nil
+}
+
 // recordDiffers returns how the settings of a record differ from the plan's, or "".
 func (p *Plan) recordDiffers(r *results.Record) string {
 	planned, err := p.TrialSettings(r.Trial, nil)
@@ -218,9 +230,8 @@ func (p *Plan) recordDiffers(r *results.Record) string {
 // trial's images, or nil if unknown. A dataset or schedule that is not in the plan is a usage
 // error.
 func (p *Plan) TrialSettings(t results.Trial, files []results.File) (results.Settings, error) {
-	d := p.dataset(t.Dataset)
-	recipe, ok := p.Recipe(t)
-	if d == nil || !ok {
+	d, s := p.dataset(t.Dataset), p.schedule(t.Schedule())
+	if d == nil || s == nil {
 		return results.Settings{}, usage.Errorf("%v: its dataset or schedule is not in the plan; add it with nb201 plan", t)
 	}
 	definition, err := json.Marshal(d.definition)
@@ -228,7 +239,7 @@ func (p *Plan) TrialSettings(t results.Trial, files []results.File) (results.Set
 		return results.Settings{}, fmt.Errorf("cannot encode the dataset definition: %w", err)
 	}
 	r := results.Record{
-		Trial: t, DataFiles: files, Recipe: recipe, Definition: definition, Precision: p.Settings.Precision,
+		Trial: t, DataFiles: files, Recipe: s.Recipe, Definition: definition, Precision: p.Settings.Precision,
 		Parity: results.Parity{Profile: p.Settings.Parity, Timeline: p.Settings.Timeline, Workers: p.Settings.Workers},
 	}
 	return r.Settings(), nil

@@ -232,6 +232,9 @@ func (p *Plan) fits(d *Dataset) error {
 		if err := network(cell.Arch{}, d, r).Validate(); err != nil {
 			return err
 		}
+		if _, err := d.definition.Augment.Change(r.Augment, d.Key, d.definition.Size[0]); err != nil {
+			return fmt.Errorf("schedule %s: %w", r.Schedule(), err)
+		}
 	}
 	return nil
 }
@@ -292,6 +295,11 @@ func (part *Part) resolve(p *Plan) error {
 	for _, name := range part.Schedules() {
 		if p.schedule(name) == nil {
 			return fmt.Errorf("schedule %s is not in the plan's \"schedules\"", name)
+		}
+	}
+	for _, name := range part.Recipes {
+		if err := configs.CheckRecipeName(name); err != nil {
+			return fmt.Errorf("\"recipes\": %w", err)
 		}
 	}
 	*part = newPart(archs, part.Datasets, part.Epochs, part.Recipes, part.Seeds)
