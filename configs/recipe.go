@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -143,16 +142,23 @@ func ReadRecipe(file string) (Recipe, error) {
 	if err != nil {
 		return Recipe{}, usage.Errorf("cannot read the recipe: %w", err)
 	}
-	const absent = math.MinInt // so that a 0 in the file is refused
 	r := publishedRecipe(longest)
-	r.Epochs, r.Batch, r.Channels, r.Cells = 0, absent, absent, absent
+	r.Epochs, r.Batch, r.Channels, r.Cells = 0, 0, 0, 0
 	if err := Decode(file, text, &r); err != nil {
 		return Recipe{}, err
 	}
+	var given struct { // which of these are absent: a 0 in the file is refused
+		Batch    *int `json:"batch"`
+		Channels *int `json:"channels"`
+		Cells    *int `json:"cells"`
+	}
+	if err := DecodeKnown(file, text, &given); err != nil {
+		return Recipe{}, err
+	}
 	whole := r
-	for _, v := range []struct{ given, whole *int }{{&r.Batch, &whole.Batch}, {&r.Channels, &whole.Channels}, {&r.Cells, &whole.Cells}} {
-		if *v.given == absent {
-			*v.given, *v.whole = 0, 1
+	for _, v := range []struct{ given, whole *int }{{given.Batch, &whole.Batch}, {given.Channels, &whole.Channels}, {given.Cells, &whole.Cells}} {
+		if v.given == nil {
+			*v.whole = 1
 		}
 	}
 	if r.Name == "" {
