@@ -227,13 +227,13 @@ func (p *Plan) fits(d *Dataset) error {
 	for i := range p.Schedules {
 		r := &p.Schedules[i].Recipe
 		if d.Images.Train < r.Batch {
-			return fmt.Errorf("dataset %s has %d training images, fewer than the batch size of %d; use a smaller batch", d.Key, d.Images.Train, r.Batch)
+			return usage.Errorf("dataset %s has %d training images, fewer than the batch size of %d; use a smaller batch", d.Key, d.Images.Train, r.Batch)
 		}
 		if err := network(cell.Arch{}, d, r).Validate(); err != nil {
 			return err
 		}
 		if _, err := d.definition.Augment.Change(r.Augment, d.Key, d.definition.Size[0]); err != nil {
-			return fmt.Errorf("schedule %s: %w", r.Schedule(), err)
+			return usage.Errorf("schedule %s: %w", r.Schedule(), err)
 		}
 	}
 	return nil
