@@ -183,7 +183,9 @@ func readResultsCount(t results.Trial, v any, load loader) (*benchmark.ResultsCo
 		return nil, fmt.Errorf("arch_config: %w", err)
 	}
 	if text, err := pickled.Field(d, RecipeKey, pickled.AsString); err == nil {
-		r.Recipe = ownRecipe(text)
+		if r.Recipe = ownRecipe(text); r.Recipe != nil {
+			r.Trial.Recipe = r.Recipe.Name
+		}
 	}
 	if n, err := strconv.ParseUint(seed, 10, 32); name != t.Dataset || err != nil || uint32(n) != t.Seed {
 		return nil, fmt.Errorf("its name and seed are those of the trial on %s with seed %s", name, seed)
