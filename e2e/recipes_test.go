@@ -152,7 +152,7 @@ func readRecord(t *testing.T, campaign string, trial results.Trial) *results.Rec
 	return r
 }
 
-// checkRecipeExports exports a campaign in the formats that can tell recipes, verifies the exports, and asks the
+// checkRecipeExports exports a campaign in the formats that can contain recipes, verifies the exports, and asks the
 // Python clients for the trial of a record.
 func checkRecipeExports(t *testing.T, finish func(...string) []byte, campaign string, r *results.Record) {
 	t.Helper()
