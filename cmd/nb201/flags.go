@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -89,7 +88,12 @@ func (s *schedule) addFlags(flags *pflag.FlagSet) {
 }
 
 // name returns the name of the recipe, or its file.
-func (s *schedule) name() string { return cmp.Or(s.recipe, strconv.Itoa(s.epochs)) }
+func (s *schedule) name(c *cobra.Command) string {
+	if c.Flags().Changed("recipe") {
+		return s.recipe
+	}
+	return strconv.Itoa(s.epochs)
+}
 
 // checkSkeleton refuses a C, N or batch size of the flags that a recipe contradicts.
 func checkSkeleton(c *cobra.Command, recipes ...configs.Recipe) error {

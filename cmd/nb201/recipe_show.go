@@ -17,8 +17,8 @@ func newRecipeShowCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show NAME|FILE.json",
 		Short: "Show a recipe in full, with its learning rates",
-		Long: `show prints a recipe with what its file leaves out, its hash, and the learning rate of each
-epoch. What it prints after the first line is itself a recipe file.`,
+		Long: `show prints a recipe with what its file leaves out and its hash, and draws the learning rate
+of each epoch's first batch. Its JSON, with another name, is a beginning for a recipe file.`,
 		Example: `  nb201 recipe show 200
   nb201 recipe show warm.json --json`,
 		Args: oneArgument("NAME|FILE.json", "a recipe: a number of epochs, or a file"),

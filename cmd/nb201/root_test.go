@@ -141,7 +141,7 @@ func TestWrongUsage(t *testing.T) {
 		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"; use one of runs, archive, nasbench201, nats, parquet, csv`},
 		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "--less 2 and --full 2 are equal; give two different schedules"},
 		{"export CAMPAIGN --format archive --to a --less 200", "--less 200 and --full 200 (its default) are equal"},
-		{"export CAMPAIGN --format archive --to a --full -1", "--less 12 (its default) and --full -1: use at least 1"},
+		{"export CAMPAIGN --format archive --to a --full -1", "--less 12 (its default) and --full -1: use numbers of epochs, at least 1"},
 		{"export CAMPAIGN --format archive --to missing/a --less 2", "missing"},
 		{"export CAMPAIGN --format nasbench201 --to file --less 2", "file already exists"},
 

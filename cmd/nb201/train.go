@@ -92,7 +92,7 @@ Evaluating weights (--from FILE --eval-only):
 			if err != nil {
 				return err
 			}
-			options, err := train.NewOptions(args[0], flags.dataset, flags.schedule.name(), flags.settings)
+			options, err := train.NewOptions(args[0], flags.dataset, flags.schedule.name(c), flags.settings)
 			if err != nil {
 				return err
 			}

@@ -107,7 +107,7 @@ func TestVerifyContradictions(t *testing.T) {
 		"channels":            {set("channels", 17, "recipe"), "files: "},
 		"another precision":   {set("precision", "fp16"), `record: unknown precision "fp16"`},
 		"timeline":            {set("timeline", "may2020", "parity"), `record: unknown timeline "may2020"`},
-		"optimizer":           {set("optimizer", "Adam", "recipe"), `record: the recipe has the optimizer "Adam"`},
+		"optimizer":           {set("optimizer", "Adam", "recipe"), `the recipe's key "optimizer" must be SGD, not "Adam"`},
 		"images of the test":  {evaluated("images", 900), "record: dataset definition: it has 450 images of ori-test, but the record has 900"},
 		"set of the record":   {evaluated("set", "x-test"), "record: dataset definition: it has the evaluation set ori-test where the record has x-test"},
 		"pixels":              {set("mean", list{1, 2, 3}, "dataset_definition"), "record: dataset definition: it differs from that of digits"},
