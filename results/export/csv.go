@@ -101,11 +101,7 @@ func fillCSV(dir string, x *whole) error {
 		path := csvPath(dir, table.name)
 		err := writeFile(path, func(w io.Writer) error {
 			header := csv.NewWriter(w)
-			var names []string
-			for _, c := range table.columns {
-				names = append(names, c.Name)
-			}
-			if err := header.Write(names); err != nil {
+			if err := header.Write(columnNames(table.columns)); err != nil {
 				return err
 			}
 			if header.Flush(); header.Error() != nil {
@@ -130,6 +126,15 @@ func fillCSV(dir string, x *whole) error {
 		}
 	}
 	return nil
+}
+
+// columnNames returns the names of columns.
+func columnNames(columns []tables.Column) []string {
+	var names []string
+	for _, c := range columns {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // csvw describes a table in the W3C's CSV on the Web vocabulary.

@@ -3,6 +3,7 @@ package export
 import (
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 
 	"github.com/parquet-go/parquet-go"
@@ -41,8 +42,12 @@ func newParquetFile[Row any](path string, options ...parquet.WriterOption) (*par
 	if err != nil {
 		return nil, err
 	}
+	return &parquetFile[Row]{newParquetWriter[Row](f, options...), f}, nil
+}
+
+func newParquetWriter[Row any](w io.Writer, options ...parquet.WriterOption) *parquet.GenericWriter[Row] {
 	options = append(options, parquet.Compression(&parquet.Zstd), parquet.CreatedBy("nb201", "", ""))
-	return &parquetFile[Row]{parquet.NewGenericWriter[Row](f, options...), f}, nil
+	return parquet.NewGenericWriter[Row](w, options...)
 }
 
 func (f *parquetFile[Row]) Close() error { return errors.Join(f.GenericWriter.Close(), f.file.Close()) }

@@ -17,6 +17,9 @@ func (r *TrialRow) AppendCSV(record []string, raw bool) []string { return append
 // AppendCSV appends the fields of the row to a CSV record, as [TrialRow.AppendCSV] does.
 func (r *EpochRow) AppendCSV(record []string, raw bool) []string { return appendCSV(record, r, raw) }
 
+// AppendCSV appends the fields of the row to a CSV record, as [TrialRow.AppendCSV] does.
+func (r *SpaceRow) AppendCSV(record []string, raw bool) []string { return appendCSV(record, r, raw) }
+
 // formula matches text that spreadsheets evaluate (OWASP, CSV Injection), with or without
 // leading apostrophes.
 var formula = regexp.MustCompile(`^'*[=+\-@\t\r]`)
@@ -73,8 +76,8 @@ func appendCSV(record []string, row any, raw bool) []string {
 	return record
 }
 
-// ParseCSV sets the fields of row, a pointer to a [TrialRow] or [EpochRow], from a CSV record with
-// one field for each column, or without the late ones. Errors name the column.
+// ParseCSV sets the fields of row, a pointer to a [TrialRow], [EpochRow] or [SpaceRow], from a CSV
+// record with one field for each column, or without the late ones. Errors name the column.
 func ParseCSV(row any, record []string) error {
 	fields := reflect.ValueOf(row).Elem()
 	for i, text := range record {

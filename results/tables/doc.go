@@ -3,6 +3,9 @@
 // ([EpochRow]). Together they hold everything in a [benchmark.ResultsCount] except the weights,
 // the recipe and the record.
 //
+// A third table, without trials, has a row for each architecture of the search space and each
+// dataset ([SpaceRow]).
+//
 // [RowsOf] converts an architecture into rows, and [ArchitectureOf] converts rows back.
 // [Columns] describes the columns.
 package tables

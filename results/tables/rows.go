@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// In both tables, the rows of an architecture are adjacent, and Architecture, Dataset, Schedule
-// and Seed identify the trial. The tag late marks a last column that older tables lack, the tag key marks the columns that together identify a row, unit
+// In all tables, the rows of an architecture are adjacent; in those of trials and epochs,
+// Architecture, Dataset, Schedule and Seed identify the trial. The tag late marks a last column that
+// older tables lack, the tag key marks the columns that together identify a row, unit
 // gives the unit of a column, and about describes it.
 type (
 	// TrialRow is a row of the table trials: one trial.
@@ -25,6 +26,20 @@ type (
 		Latencies      []float64 `parquet:"latency_seconds_per_batch_of_256,list" unit:"seconds" about:"times of evaluation steps of 256 images; none: not measured"`
 		EvaluationSets []string  `parquet:"evaluation_sets,list" about:"names of the evaluation sets in the table epochs, in order"`
 		Recipe         string    `parquet:"recipe,dict" late:"yes" about:"a user's own recipe, as JSON; empty: the schedule is named by its number of epochs"`
+	}
+	// SpaceRow is a row of the table of the whole search space: the costs of an architecture's
+	// network for one dataset. Its columns have the names that they have in [TrialRow].
+	SpaceRow struct {
+		Architecture int     `parquet:"architecture,delta" key:"yes" about:"index of the architecture, 0 to 15624"`
+		Genotype     string  `parquet:"genotype,dict" about:"genotype string of the architecture"`
+		Class        int     `parquet:"isomorphism_class,dict" about:"the smallest index in the isomorphism class of the architecture"`
+		Dataset      string  `parquet:"dataset,dict" key:"yes" about:"dataset key"`
+		Channels     int     `parquet:"channels,dict" about:"C: channels of the first stage"`
+		Cells        int     `parquet:"cells,dict" about:"N: cells in a stage"`
+		Classes      int     `parquet:"classes,dict" about:"classes of the dataset"`
+		Size         int     `parquet:"image_size_pixels,dict" unit:"pixels" about:"side of the square images"`
+		FLOPs        float64 `parquet:"flops_millions,dict" unit:"millions" about:"multiply-adds for one image"`
+		Params       float64 `parquet:"params_millions,dict" unit:"millions" about:"parameters"`
 	}
 	// EpochRow is a row of the table epochs: the measures on one set of images in one epoch of
 	// a trial.
@@ -64,7 +79,7 @@ type Column struct {
 // ListSeparator separates the elements of a list in CSV.
 const ListSeparator = ";"
 
-// Columns describes the columns of [TrialRow] or [EpochRow], in order.
+// Columns describes the columns of [TrialRow], [EpochRow] or [SpaceRow], in order.
 func Columns[Row any]() []Column { return columns(reflect.TypeFor[Row]()) }
 
 func columns(row reflect.Type) []Column {
