@@ -218,6 +218,10 @@ func duplicate(descriptor int) (int, error) {
 // Path returns the path of the output, with symbolic links resolved.
 func (o *Output) Path() string { return o.path }
 
+// Regular reports whether the output is a regular file, rather than a pipe, a device or a descriptor
+// of this process, which may be standard output.
+func (o *Output) Regular() bool { return o.kind == 0 && o.open == nil }
+
 // Write writes the output with the content that write writes. A named pipe waits for a
 // reader until ctx ends. Errors name the output; failures to write it are usage errors.
 func (o *Output) Write(ctx context.Context, write func(io.Writer) error) error {

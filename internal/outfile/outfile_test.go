@@ -265,6 +265,25 @@ func node(t *testing.T, name string, mode uint32, major, minor int) string {
 	return path
 }
 
+func TestRegular(t *testing.T) {
+	dir := t.TempDir()
+	pipe, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "link")
+	file := place(t, filepath.Join(dir, "file"), "")
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err = errors.Join(err, syscall.Mkfifo(pipe, 0o666), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for name, want := range map[string]bool{
+		file: true, link: true, filepath.Join(dir, "new"): true,
+		pipe: false, fmt.Sprintf("/proc/self/fd/%d", f.Fd()): false,
+	} {
+		if o, err := Check(name, Rules{}); err != nil || o.Regular() != want {
+			t.Errorf("%s: %v, want %t", name, err, want)
+		}
+	}
+}
+
 func TestDevices(t *testing.T) {
 	null, full, disk := node(t, "null", syscall.S_IFCHR, 1, 3), node(t, "full", syscall.S_IFCHR, 1, 7), node(t, "disk", syscall.S_IFBLK, 7, 250)
 	needs.Root(t, put(null, "text", Rules{}))
