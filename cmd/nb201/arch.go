@@ -1,51 +1,89 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/inert"
 	"nb201/internal/layout"
+	"nb201/internal/outfile"
+	"nb201/internal/quantity"
+	"nb201/internal/usage"
+	"nb201/results/export"
 )
 
+// archFlags holds the flags of nb201 arch.
+type archFlags struct {
+	skeleton
+	datasets     []string
+	svg          outputFlags // its --force is that of all files
+	all          bool
+	csv, parquet string
+	json         bool
+}
+
 func newArchCommand() *cobra.Command {
-	var flags struct {
-		skeleton
-		svg     outputFlags
-		dataset string
-		json    bool
-	}
+	var flags archFlags
 	c := &cobra.Command{
-		Use:   "arch ARCH",
-		Short: "Show an architecture's index, genotype string, costs and cell",
+		Use:   "arch ARCH | --all",
+		Short: "Show an architecture's index, genotype string, costs and cell, or write those of all",
 		Long: `arch shows an architecture: its index in the official order, its genotype string, its
 isomorphism class (named after the smallest index in the class), the costs of its network
 and a drawing of the cell.
 
 Costs are FLOPs and parameters, in millions. They depend on the number of classes and the
-image size, so arch shows them for each published dataset key, or only for --dataset.`,
+image size, so arch shows them for each published dataset key, or only for those of
+--dataset.
+
+With --all, arch writes a table of all 15,625 architectures, in CSV or in Parquet, with a row
+for each architecture and dataset key. Its columns have the names that they have in the
+tables of nb201 export, so that the tables can be joined:
+  architecture, genotype, isomorphism_class, dataset, channels, cells, classes,
+  image_size_pixels, flops_millions, params_millions
+With --json it prints an array of what it prints for each architecture.`,
 		Example: `  nb201 arch 0 --svg cell.svg
-  nb201 arch '|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|' --json`,
-		Args: oneArgument("ARCH", anArchitecture),
+  nb201 arch '|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|' --json
+  nb201 arch --all --csv space.csv
+  nb201 arch --all --dataset cifar10,own.json --parquet space.parquet`,
+		Args: func(c *cobra.Command, args []string) error {
+			switch {
+			case flags.all && len(args) > 0:
+				return fmt.Errorf("%s takes either one ARCH (%s) or --all; give one of the two", commandName(c), anArchitecture)
+			case !flags.all && len(args) != 1:
+				return fmt.Errorf("%s takes one ARCH (%s), got %d; write all of them with --all", commandName(c), anArchitecture, len(args))
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
+			sets, err := flags.images(c)
+			if err != nil {
+				return err
+			}
+			if flags.all {
+				return flags.writeAll(c, sets)
+			}
+			if flags.csv+flags.parquet != "" {
+				return usage.Errorf("--csv and --parquet write the table of all architectures; give --all instead of ARCH")
+			}
 			a, err := cell.Resolve(args[0])
 			if err != nil {
 				return err
 			}
-			keys := configs.BenchmarkKeys()
-			if flags.dataset != "" {
-				keys = []string{flags.dataset}
-			}
-			svg, err := flags.svg.check(definitionFiles(flags.dataset), cell.IsSVG)
+			svg, err := flags.svg.check(definitionFiles(flags.datasets...), cell.IsSVG)
 			if err != nil {
 				return err
 			}
-			view, err := viewArch(a, flags.skeleton, keys)
+			view, err := viewArch(a, flags.skeleton, sets)
 			if err != nil {
 				return err
 			}
@@ -60,11 +98,111 @@ image size, so arch shows them for each published dataset key, or only for --dat
 			return view.print(human(c), a)
 		},
 	}
-	flags.addFlags(c.Flags())
-	c.Flags().StringVar(&flags.dataset, "dataset", "", "show only the costs for dataset `KEY` or a definition file (*.json)")
-	flags.svg.add(c.Flags(), "svg", "draw the cell into `FILE`; an earlier drawing is replaced")
-	c.Flags().BoolVar(&flags.json, "json", false, jsonUsage)
+	f := c.Flags()
+	flags.addFlags(f)
+	f.StringSliceVar(&flags.datasets, "dataset", nil, "only the costs for these dataset `KEYS` and definition files (*.json)")
+	flags.svg.add(f, "svg", "draw the cell into `FILE`; an earlier drawing is replaced")
+	f.BoolVar(&flags.all, "all", false, "write a table of all architectures: with --csv, --parquet or --json")
+	f.StringVar(&flags.csv, "csv", "", "write the table of --all in CSV into `FILE`")
+	f.StringVar(&flags.parquet, "parquet", "", "write the table of --all in Parquet into `FILE`")
+	f.Lookup("force").Usage = "let --svg, --csv or --parquet replace any existing file"
+	f.BoolVar(&flags.json, "json", false, jsonUsage)
+	markExclusive(c, "csv", "parquet")
+	markExclusive(c, "all", "svg")
 	return c
+}
+
+// images returns the images of the datasets whose costs are asked for.
+func (f *archFlags) images(c *cobra.Command) (sets []images, err error) {
+	keys := configs.BenchmarkKeys()
+	if c.Flags().Changed("dataset") {
+		keys = f.datasets
+	}
+	if len(keys) == 0 {
+		return nil, usage.Errorf("--dataset is empty; name dataset keys or definition files (*.json), or leave it out")
+	}
+	for _, key := range keys {
+		im, err := findImages(key)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(sets, func(other images) bool { return other.key == im.key }) {
+			return nil, usage.Errorf("--dataset names dataset key %s twice; name each once", im.key)
+		}
+		sets = append(sets, im)
+	}
+	return sets, nil
+}
+
+// writeAll writes the table of all architectures, or prints it as JSON.
+func (f *archFlags) writeAll(c *cobra.Command, sets []images) error {
+	path := cmp.Or(f.csv, f.parquet)
+	if path == "" && !f.json {
+		return usage.Errorf("--all needs --csv FILE, --parquet FILE or --json")
+	}
+	space, err := f.space(sets) // refuses impossible networks before anything is written
+	if err != nil {
+		return err
+	}
+	if path != "" {
+		to, err := outfile.Check(path, outfile.Rules{Inputs: definitionFiles(f.datasets...), Force: f.svg.force})
+		if err != nil {
+			return err
+		}
+		write := space.WriteCSV
+		if f.parquet != "" {
+			write = space.WriteParquet
+		}
+		if err := to.Write(c.Context(), write); err != nil {
+			return err
+		}
+		if !to.Regular() && !f.json {
+			return nil // it may be standard output
+		}
+	}
+	if f.json {
+		return printAllArchs(c.OutOrStdout(), f.skeleton, sets)
+	}
+	classes := 0
+	for i, a := range cell.All() {
+		if a.Class() == i {
+			classes++
+		}
+	}
+	_, err = inert.Fprintf(human(c), "%s: %d architectures in %d isomorphism classes, C=%d, N=%d, %s\n",
+		path, cell.Count, classes, f.channels, f.cells, quantity.Format(len(sets), "dataset key"))
+	return err
+}
+
+// space returns the table of all architectures.
+func (f *archFlags) space(sets []images) (*export.Space, error) {
+	var datasets []export.SpaceDataset
+	for _, im := range sets {
+		datasets = append(datasets, export.SpaceDataset{Key: im.key, Classes: im.classes, Size: im.size})
+	}
+	return export.NewSpace(f.channels, f.cells, datasets)
+}
+
+// printAllArchs prints the views of all architectures as an array, one after the other.
+func printAllArchs(w io.Writer, s skeleton, sets []images) error {
+	buffer := bufio.NewWriterSize(w, 1<<16)
+	e := jsontext.NewEncoder(buffer, jsontext.WithIndent("  "))
+	if err := e.WriteToken(jsontext.BeginArray); err != nil {
+		return err
+	}
+	for _, a := range cell.All() {
+		view, err := viewArch(a, s, sets)
+		if err != nil {
+			return err
+		}
+		if err := json.MarshalEncode(e, view); err != nil {
+			return err
+		}
+	}
+	if err := e.WriteToken(jsontext.EndArray); err != nil {
+		return err
+	}
+	return buffer.Flush()
 }
 
 // archView describes an architecture, as nb201 arch --json prints it.
@@ -94,8 +232,8 @@ type costView struct {
 	Params   float64 `json:"params_millions"`
 }
 
-// viewArch describes a, with its costs on each of some dataset keys or definition files.
-func viewArch(a cell.Arch, s skeleton, keys []string) (*archView, error) {
+// viewArch describes a, with its costs on images of each of some datasets.
+func viewArch(a cell.Arch, s skeleton, sets []images) (*archView, error) {
 	view := &archView{Index: a.Index(), Genotype: a.String(), Class: a.Class(), Matrix: a.Matrix()}
 	for _, inputs := range a.Lists() {
 		var list []inputView
@@ -104,11 +242,7 @@ func viewArch(a cell.Arch, s skeleton, keys []string) (*archView, error) {
 		}
 		view.Lists = append(view.Lists, list)
 	}
-	for _, key := range keys {
-		im, err := findImages(key)
-		if err != nil {
-			return nil, err
-		}
+	for _, im := range sets {
 		n, err := s.network(a, im)
 		if err != nil {
 			return nil, err

@@ -1,17 +1,24 @@
 package main
 
 import (
+	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf8"
 
 	"nb201/cell"
+	"nb201/internal/needs"
 )
 
 func TestArch(t *testing.T) {
@@ -90,6 +97,60 @@ func TestArchJSON(t *testing.T) {
 	}
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("the picture is not XML: %v", err)
+	}
+}
+
+// The tables of all architectures, in CSV and as JSON, have the costs that nb201 arch shows for one.
+func TestArchAll(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "space.csv")
+	arguments := []string{"--dataset", "digits," + ownDataset(t), "--channels", "3", "--cells", "2"}
+	stdout, stderr, code := nb201(append([]string{"arch", "--all", "--csv", file}, arguments...)...)
+	if want := file + ": 15625 architectures in 6466 isomorphism classes, C=3, N=2, 2 dataset keys\n"; code != 0 || stderr != "" || stdout != want {
+		t.Fatalf("code %d, stderr %q, stdout %q", code, stderr, stdout)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil || len(rows) != 1+2*cell.Count {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	stdout, stderr, code = nb201(append([]string{"arch", "--all", "--json"}, arguments...)...)
+	var all []archView
+	if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != cell.Count || code != 0 || stderr != "" {
+		t.Fatalf("%d architectures, %v, code %d, stderr %q", len(all), err, code, stderr)
+	}
+	for _, i := range []int{0, 1, 1462, 7812, 11472, 15624} {
+		stdout, stderr, code := nb201(append([]string{"arch", strconv.Itoa(i), "--json"}, arguments...)...)
+		var one archView
+		if err := json.Unmarshal([]byte(stdout), &one); err != nil || code != 0 {
+			t.Fatalf("%v, code %d, stderr %q", err, code, stderr)
+		}
+		if !reflect.DeepEqual(all[i], one) || len(one.Costs) != 2 {
+			t.Errorf("the array has %+v, nb201 arch %d has %+v", all[i], i, one)
+		}
+		for k, c := range one.Costs {
+			want := fmt.Sprint([]any{one.Index, one.Genotype, one.Class, c.Dataset, c.Channels, c.Cells, c.Classes, c.Size, c.FLOPs, c.Params})
+			if got := fmt.Sprint(rows[1+2*i+k]); got != want {
+				t.Errorf("the table has %s, nb201 arch %d has %s", got, i, want)
+			}
+		}
+	}
+
+	// What reads the table from a pipe or standard output gets nothing else.
+	table, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	needs.System(t, syscall.Mkfifo(pipe, 0o666))
+	read := make(chan []byte)
+	go func() { text, _ := os.ReadFile(pipe); read <- text }()
+	stdout, stderr, code = nb201(append([]string{"arch", "--all", "--csv", pipe}, arguments...)...)
+	if got := <-read; code != 0 || stderr != "" || stdout != "" || !bytes.Equal(got, table) {
+		t.Errorf("code %d, stderr %q, stdout %q, %d bytes in the pipe, %d in the file", code, stderr, stdout, len(got), len(table))
 	}
 }
 

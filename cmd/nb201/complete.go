@@ -44,8 +44,10 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"--claim":                nothing,
 	"--cpus":                 nothing,
 	"--crop-padding":         nothing,
+	"--csv":                  files("csv"),
 	"--data":                 directories,
 	"--dataset":              datasetKeys,
+	"arch --dataset":         listOf(datasetKeys),
 	"latency --dataset":      listOf(datasetKeys),
 	"query --dataset":        ofTrials(func(t results.Trial) string { return t.Dataset }, configs.BenchmarkKeys()...),
 	"--datasets":             listOf(datasetKeys),
@@ -90,6 +92,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"--name":                 nothing,
 	"--out":                  directories,
 	"--parity":               words(texts(configs.Parities())...),
+	"--parquet":              files("parquet"),
 	"--partition":            nothing,
 	"--path":                 nothing, // in a volume that is not mounted here
 	"--per-device":           nothing,
@@ -130,7 +133,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 
 // arguments completes the arguments of each command that has any, by its name.
 var arguments = map[string]cobra.CompletionFunc{
-	"arch":         first(allArchitectures),
+	"arch":         without("all", first(allArchitectures)),
 	"compare":      first(files(), files()),
 	"data check":   first(datasetKeys),
 	"data get":     first(downloadedKeys),
@@ -142,7 +145,7 @@ var arguments = map[string]cobra.CompletionFunc{
 	"kernels":      first(allArchitectures),
 	"latency":      first(allArchitectures),
 	"plan":         first(directories),
-	"query":        first(files(), heldArchitectures),
+	"query":        first(files(), without("best", heldArchitectures)),
 	"report":       first(files()),
 	"serve":        first(files()),
 	"recipe check": files("json"),
@@ -256,6 +259,16 @@ func first(each ...cobra.CompletionFunc) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return each[len(args)](c, args, typed)
+	}
+}
+
+// without completes arguments by a function, and none after a flag that replaces them.
+func without(flag string, complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if c.Flags().Changed(flag) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return complete(c, args, typed)
 	}
 }
 
@@ -421,9 +434,6 @@ func describedArchitecture(index int) string {
 // heldArchitectures completes the architectures of the campaign that the first argument names. Of
 // published files it completes the architectures that exist.
 func heldArchitectures(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-	if best := c.Flags().Lookup("best"); best != nil && best.Changed {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
 	return promptly(func() (list []string, directive cobra.ShellCompDirective) {
 		held, ok := architecturesOf(args[0])
 		if !ok {

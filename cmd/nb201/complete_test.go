@@ -168,6 +168,8 @@ func TestCompletion(t *testing.T) {
 		{"data get _", "cifar10-valid cifar10 cifar100 ImageNet16-120", none}, {"data get cifar10 --format _", "python binary", kept},
 		{"data check m_", "mine.json", none}, {"data list _", "json", ":8"}, {"data import --label _", "first last", kept}, {"data imagenet16 --from _", "", dirs},
 		{"kernels 0 --gpu _", "a100 h100", kept}, {"latency 0 --dataset digits,cifar100_", "digits,cifar100", list},
+		{"arch 1462", "1462 14620 14621 14622 14623 14624 14625 14626 14627 14628 14629", kept}, {"arch --all 1462", "", none},
+		{"arch --all --csv _", "csv", ":8"}, {"arch --all --parquet _", "parquet", ":8"}, {"arch 0 --dataset digits,sets/_", "digits,sets/own.json", list},
 		{"init-weights 0 --seed _", "777 888 999 111", kept}, {"comp", "compare completion", none}, {"completion z_", "zsh", none}, {"help st", "status", none},
 	} {
 		args := strings.Fields(test.args)

@@ -231,7 +231,7 @@ func printJSON(c *cobra.Command, result any) error {
 
 // definitionFiles returns the definition files among dataset keys and definition files.
 func definitionFiles(keysOrFiles ...string) []string {
-	return slices.DeleteFunc(keysOrFiles, func(name string) bool { return filepath.Ext(name) != ".json" })
+	return slices.DeleteFunc(slices.Clone(keysOrFiles), func(name string) bool { return filepath.Ext(name) != ".json" })
 }
 
 // outputFlags holds a flag that names a file to write, and --force.

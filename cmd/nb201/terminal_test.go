@@ -70,7 +70,7 @@ func terminalCommands(t *testing.T) [][]string {
 		{"query", name, "4"}, {"query", name, "4", "--dataset", "digits", "--seed", "1"}, {"query", name, "4", "--set", "train"},
 		{"query", name, "--best", "--dataset", "cifar10", "--set", "ori-test"}, {"verify", name}, {"verify", "damaged"}, {"status", "damaged"}, {"compare", name, name},
 		{"export", name, "--format", "csv", "--to", "tables"}, {"data", "list"}, {"data", "check", "digits"},
-		{"arch", "1462"}, {"init-weights", "0", "--seed", "1", "--cells", "1", "--to", "initial.pth"}, {"man", "--to", "man1"},
+		{"arch", "1462"}, {"arch", "--all", "--csv", "tables.csv", "--force"}, {"arch", "--all"}, {"init-weights", "0", "--seed", "1", "--cells", "1", "--to", "initial.pth"}, {"man", "--to", "man1"},
 		{"query", name, "5"}, {"query", name}, {"trian"}, {"verify", "nothing"}, {"export", name, "--format", "zip", "--to", "a"},
 		{"train", "0", "--dataset", "cifar10", "--epochs", "12", "--seed", "1", "--data", "nowhere", "--out", "a"}, {"run", "nothing"},
 		{"data", "get", "ImageNet16-120"},
