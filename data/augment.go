@@ -6,7 +6,11 @@ import (
 )
 
 // Augmentation returns how a recipe varies the training images of the dataset; see [Augment.Change].
+// A dataset of evaluation sets alone has none.
 func (ds *Dataset) Augmentation(c configs.Augment) (Augment, error) {
+	if ds.EvaluationOnly() {
+		return Augment{}, nil
+	}
 	return ds.Augment.Change(c, ds.Name, ds.Size)
 }
 

@@ -24,12 +24,12 @@ type Report struct {
 	Classes int           `json:"classes"`
 	Size    int           `json:"size"` // side of the images in pixels
 	Files   []CheckedFile `json:"files"`
-	Sets    []CheckedSet  `json:"sets"` // the training set, then the evaluation sets
-	// Measured is computed over the training set; Definition is what the definition
-	// normalises with.
-	Measured   Normalization `json:"measured"`
-	Definition Normalization `json:"definition"`
-	Faults     []string      `json:"faults"` // empty if the dataset agrees with its definition
+	Sets    []CheckedSet  `json:"sets"` // the training set, if there is one, then the evaluation sets
+	// Measured is computed over the training set, nil if there is none; Definition is what the
+	// definition normalises with.
+	Measured   *Normalization `json:"measured,omitzero"`
+	Definition Normalization  `json:"definition"`
+	Faults     []string       `json:"faults"` // empty if the dataset agrees with its definition
 }
 
 // CheckedFile is a file that was read.
@@ -68,8 +68,9 @@ const tolerance = 1
 
 // Check reads a dataset as [Definition.Load] does and checks it against its definition. It
 // compares the files with the published files of the same names, makes sure that every class
-// has training images, and compares means and deviations. If Load fails, Check returns its
-// error; anything else that is wrong is a fault in the report.
+// has training images, and compares means and deviations. The last two do not apply to evaluation
+// sets alone. If Load fails, Check returns its error; anything else that is wrong is a fault in the
+// report.
 func (d Definition) Check(root string) (*Report, error) {
 	format, where, err := d.locate(root)
 	if err != nil {
@@ -98,15 +99,22 @@ func (d Definition) Check(root string) (*Report, error) {
 		}
 		r.Files = append(r.Files, checked)
 	}
-	for _, split := range append([]Split{ds.Train}, ds.Eval...) {
+	sets := ds.Eval
+	if !ds.EvaluationOnly() {
+		sets = append([]Split{ds.Train}, sets...)
+	}
+	for _, split := range sets {
 		set := CheckedSet{split.Name, split.Len(), split.classes(d.Classes)}
 		r.Sets = append(r.Sets, set)
 		if empty := slices.Index(set.Class, 0); empty >= 0 && split.Name == ds.Train.Name {
 			r.fault("class %d has no training images", empty)
 		}
 	}
+	if ds.EvaluationOnly() {
+		return r, nil
+	}
 	m := ds.Train.Images.Stats(ds.Train.Indices)
-	r.Measured = Normalization{m.Mean(), m.Std()}
+	r.Measured = &Normalization{m.Mean(), m.Std()}
 	r.compare("mean", r.Measured.Mean, d.Mean)
 	r.compare("deviation", r.Measured.Std, d.Std)
 	return r, nil

@@ -16,7 +16,7 @@ type Dataset struct {
 	Classes int
 	Size    int // side of the square images in pixels
 	Augment Augment
-	Train   Split   // the training set
+	Train   Split   // the training set; without images if the dataset has evaluation sets alone
 	Eval    []Split // the evaluation sets, in the order of evaluation
 	Files   []File  // the files that were read, in that order
 
@@ -61,6 +61,10 @@ func (s *Split) Len() int {
 	return s.Images.Len()
 }
 
+// EvaluationOnly reports whether the dataset has evaluation sets alone, as
+// [Definition.EvaluationOnly] does.
+func (ds *Dataset) EvaluationOnly() bool { return ds.Train.Len() == 0 }
+
 // Load reads the images of a definition. root is the data directory (--data). A relative
 // Path in the definition is looked up in the directory of the definition file, then in
 // root, then in root/cifar.python. If a cifar10-python definition finds no
@@ -92,18 +96,19 @@ func (d Definition) Load(root string) (*Dataset, error) {
 
 // check compares the numbers of images in the stored splits with c.
 func (c Counts) check(stored map[string]*Images) error {
-	switch train, test := stored["train"].Len(), stored["test"].Len(); {
-	case c.Train != 0 && train != c.Train:
-		return fmt.Errorf("has %d training images, but these files hold %d", c.Train, train)
-	case c.Test != 0 && test != c.Test:
-		return fmt.Errorf("has %d test images, but these files hold %d", c.Test, test)
+	train, test := stored["train"], stored["test"] // nil if the definition names none of their images
+	switch {
+	case c.Train != 0 && train != nil && train.Len() != c.Train:
+		return fmt.Errorf("has %d training images, but these files hold %d", c.Train, train.Len())
+	case c.Test != 0 && test != nil && test.Len() != c.Test:
+		return fmt.Errorf("has %d test images, but these files hold %d", c.Test, test.Len())
 	}
 	return nil
 }
 
 // New makes the dataset of a valid definition from images in memory. stored holds the
-// stored splits, "train" and "test". Files that list indices are still read, and missing or
-// damaged ones are usage errors.
+// stored splits that it names, such as "train" and "test". Files that list indices are still
+// read, and missing or damaged ones are usage errors.
 func New(d Definition, stored map[string]*Images) (*Dataset, error) {
 	ds := &Dataset{
 		Name:    d.Name,
@@ -113,7 +118,9 @@ func New(d Definition, stored map[string]*Images) (*Dataset, error) {
 		normal:  normalise(d.Mean, d.Std),
 	}
 	var err error
-	if ds.Train, err = ds.split(d.dir, "train", d.Train, stored); err != nil {
+	if d.EvaluationOnly() {
+		ds.Train = Split{Name: "train", Images: &Images{Size: ds.Size}, Order: Sequential}
+	} else if ds.Train, err = ds.split(d.dir, "train", d.Train, stored); err != nil {
 		return nil, err
 	}
 	for _, p := range d.Eval {
@@ -189,9 +196,10 @@ func halves(n int, seed uint64) (first, second []int32) {
 	return first, second
 }
 
-// CheckBatch returns a usage error if batch, a number of images, exceeds the training set.
+// CheckBatch returns a usage error if batch, a number of images, exceeds the training set. An
+// evaluation set may be smaller than a batch.
 func (ds *Dataset) CheckBatch(batch int) error {
-	if n := ds.Train.Len(); batch > n {
+	if n := ds.Train.Len(); batch > n && !ds.EvaluationOnly() {
 		return usage.Errorf("a batch of %d images is larger than the data: %s has %d training images; use a smaller batch", batch, ds.Name, n)
 	}
 	return nil

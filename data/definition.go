@@ -8,13 +8,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"nb201/configs"
 	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
 
 // Definition describes a dataset in JSON. Definitions of the published dataset keys are
-// embedded in the program; users write their own in files.
+// embedded in the program; users write their own in files. A definition without Train has
+// evaluation sets alone; see [Definition.EvaluationOnly].
 type Definition struct {
 	Name    string            `json:"name"`           // the dataset key
 	Format  string            `json:"format"`         // of the files: one of Formats
@@ -25,8 +28,8 @@ type Definition struct {
 	Mean    [3]float64        `json:"mean"`            // of red, green, blue, on the scale 0 to 255
 	Std     [3]float64        `json:"std"`             // likewise
 	Augment Augment           `json:"augment"`
-	Train   SplitDefinition   `json:"train"`
-	Eval    []SplitDefinition `json:"eval"` // in the order of evaluation
+	Train   SplitDefinition   `json:"train,omitzero"` // zero: evaluation sets alone
+	Eval    []SplitDefinition `json:"eval"`           // in the order of evaluation
 
 	dir string // directory of the definition file; empty if embedded
 }
@@ -51,7 +54,9 @@ type Augment struct {
 // At most one of Indices, Split and Half selects images; without them, it reads all.
 type SplitDefinition struct {
 	Name string `json:"name,omitempty"` // of an evaluation set; empty for the training set
-	From string `json:"from"`           // the stored split: train or test
+	// From is the stored split: train or test. Evaluation sets alone in arrays may have any: NAME stands
+	// for the arrays x_NAME and y_NAME.
+	From string `json:"from"`
 	// Indices names a JSON file that lists indices of images in the stored split.
 	Indices string `json:"indices,omitempty"`
 	// Split names a published list of such indices, one of configs.Splits.
@@ -73,6 +78,44 @@ const (
 	Shuffle    Order = "shuffle"    // RandomSampler, DataLoader(shuffle=True)
 	Subset     Order = "subset"     // SubsetRandomSampler over the split's indices
 )
+
+// EvaluationOnly reports whether the dataset has evaluation sets alone: its definition lacks the key
+// train. Weights that were trained on another dataset are evaluated on it; nothing is trained.
+func (d Definition) EvaluationOnly() bool { return d.Train == SplitDefinition{} }
+
+// CheckTraining returns a usage error if the dataset has evaluation sets alone.
+func (d Definition) CheckTraining() error {
+	if d.EvaluationOnly() {
+		return usage.Errorf("dataset %s has no training set, only evaluation sets: weights can be evaluated on it, but not trained; use another dataset", d.Name)
+	}
+	return nil
+}
+
+// trainedSplits lists the stored splits of a dataset with a training set.
+func trainedSplits() []string { return []string{"train", "test"} }
+
+// storedSplits lists the stored splits to read: train and test, or if the dataset has evaluation sets
+// alone those from which they take images, in their order.
+func (d *Definition) storedSplits() []string {
+	if !d.EvaluationOnly() {
+		return trainedSplits()
+	}
+	var names []string
+	for _, p := range d.Eval {
+		if !slices.Contains(names, p.From) {
+			names = append(names, p.From)
+		}
+	}
+	return names
+}
+
+// splits lists the training set, if there is one, and the evaluation sets.
+func (d *Definition) splits() []SplitDefinition {
+	if d.EvaluationOnly() {
+		return d.Eval
+	}
+	return append([]SplitDefinition{d.Train}, d.Eval...)
+}
 
 // CountImages returns the number of images in a split, and whether the definition alone
 // determines it.
@@ -140,6 +183,15 @@ func parse(file string, text []byte) (Definition, error) {
 	if err := configs.Decode(file, text, &d); err != nil {
 		return Definition{}, err
 	}
+	var given struct {
+		Train jsontext.Value `json:"train"`
+	}
+	if err := configs.DecodeKnown(file, text, &given); err != nil {
+		return Definition{}, err
+	}
+	if d.EvaluationOnly() && given.Train != nil {
+		return Definition{}, usage.Errorf("%s: key \"train\" is empty; name the stored split in its key \"from\", or leave out \"train\" for evaluation sets alone", file)
+	}
 	if key, problem := d.check(); problem != "" {
 		return Definition{}, usage.Errorf("%s: key %q %s", file, key, problem)
 	}
@@ -189,15 +241,20 @@ func (d *Definition) check() (key, problem string) {
 		return "augment.crop_padding", fmt.Sprintf("must be from 0 to %d, not %d", d.Size[0], padding)
 	case d.Train.Name != "":
 		return "train.name", "is only for evaluation sets"
+	case d.EvaluationOnly() && d.Augment != Augment{}:
+		return "augment", "is only for a training set, and the key \"train\" is missing; leave it out"
 	case len(d.Eval) == 0:
 		return "eval", "must list at least one evaluation set"
 	}
-	if key, problem := d.Train.check(); problem != "" {
-		return "train." + key, problem
+	if !d.EvaluationOnly() {
+		if key, problem := d.Train.check(false); problem != "" {
+			return "train." + key, problem
+		}
 	}
+	free := d.EvaluationOnly() && (d.Format == formatNpz || d.Format == formatNpy)
 	seen := map[string]bool{"train": true, "valid": true} // the Python clients' names of the training set and x-valid
 	for i, p := range d.Eval {
-		key, problem := p.check()
+		key, problem := p.check(free)
 		switch err := configs.CheckName(p.Name); {
 		case problem != "":
 		case err != nil:
@@ -213,10 +270,15 @@ func (d *Definition) check() (key, problem string) {
 	return "", ""
 }
 
-func (p *SplitDefinition) check() (key, problem string) {
+// check is like [Definition.check]. free says that the stored split may have any name.
+func (p *SplitDefinition) check(free bool) (key, problem string) {
+	known := slices.Contains(trainedSplits(), p.From)
+	err := configs.CheckName(p.From)
 	switch {
-	case p.From != "train" && p.From != "test":
+	case !known && !free:
 		return "from", fmt.Sprintf("must be train or test, not %q", p.From)
+	case err != nil:
+		return "from", fmt.Sprintf("is %v", err)
 	case !slices.Contains([]Order{Sequential, Shuffle, Subset}, p.Order):
 		return "order", fmt.Sprintf("must be sequential, shuffle or subset, not %q", p.Order)
 	case !slices.Contains([]string{"", "first", "second"}, p.Half):

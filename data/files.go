@@ -32,7 +32,7 @@ func (d Definition) FindFiles(root string) (FoundFiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range append([]SplitDefinition{d.Train}, d.Eval...) {
+	for _, p := range d.splits() {
 		switch {
 		case p.Indices != "":
 			list, err := findFiles([]string{p.indicesPath(d.dir)})

@@ -119,9 +119,10 @@ type pictures struct {
 	labels []int32
 }
 
-// listImageFolder lists the pictures in dir/train and dir/test, each of which has the class
-// directories of [ListClasses]. The classes are those of train, labelled in their order.
-func listImageFolder(d *Definition, dir string) (train, test *pictures, err error) {
+// listImageFolder lists the pictures of the stored splits in dir/train and dir/test, each of which
+// has the class directories of [ListClasses]. The classes are those of the first that is read, which
+// is train if there is a training set, labelled in their order.
+func listImageFolder(d *Definition, dir string) (listed []*pictures, err error) {
 	var names []string // of the classes
 	list := func(split string) (*pictures, error) {
 		p := &pictures{dir: filepath.Join(dir, split)}
@@ -129,7 +130,7 @@ func listImageFolder(d *Definition, dir string) (train, test *pictures, err erro
 		if err != nil {
 			return nil, err
 		}
-		if split == "train" {
+		if names == nil {
 			for _, c := range classes {
 				names = append(names, c.Name)
 			}
@@ -141,7 +142,11 @@ func listImageFolder(d *Definition, dir string) (train, test *pictures, err erro
 		for _, c := range classes {
 			label := slices.Index(names, c.Name)
 			if label < 0 {
-				return nil, usage.Errorf("%s has the class %q, which the training images lack; remove it or add it to them", p.dir, c.Name)
+				first := "the training images"
+				if d.EvaluationOnly() {
+					first = "those in " + filepath.Join(dir, d.storedSplits()[0])
+				}
+				return nil, usage.Errorf("%s has the class %q, which %s lack; remove it or add it to them", p.dir, c.Name, first)
 			}
 			p.paths = append(p.paths, c.Files...)
 			p.labels = append(p.labels, slices.Repeat([]int32{int32(label)}, len(c.Files))...)
@@ -151,35 +156,47 @@ func listImageFolder(d *Definition, dir string) (train, test *pictures, err erro
 		}
 		return p, nil
 	}
-	if train, err = list("train"); err == nil {
-		test, err = list("test")
+	for _, split := range d.storedSplits() {
+		p, err := list(split)
+		if err != nil {
+			return nil, err
+		}
+		listed = append(listed, p)
 	}
-	return train, test, err
+	return listed, nil
 }
 
-// readImageFolder reads the format image-folder. It describes each of the two stored splits
-// by a single File.
+// readImageFolder reads the format image-folder. It describes each stored split by a single
+// File.
 func readImageFolder(d *Definition, dir string) (map[string]*Images, []File, error) {
-	train, test, err := listImageFolder(d, dir)
+	listed, err := listImageFolder(d, dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	toTrain, file, err := train.read(d.Size[0])
-	if err != nil {
-		return nil, nil, err
+	stored := map[string]*Images{}
+	var files []File
+	for i, split := range d.storedSplits() {
+		images, file, err := listed[i].read(d.Size[0])
+		if err != nil {
+			return nil, nil, err
+		}
+		stored[split] = images
+		files = append(files, file)
 	}
-	files := []File{file}
-	toTest, file, err := test.read(d.Size[0])
-	return map[string]*Images{"train": toTrain, "test": toTest}, append(files, file), err
+	return stored, files, nil
 }
 
-// findImageFolder finds the two Files of readImageFolder.
+// findImageFolder finds the Files of readImageFolder.
 func findImageFolder(d *Definition, dir string) (FoundFiles, error) {
-	train, test, err := listImageFolder(d, dir)
+	listed, err := listImageFolder(d, dir)
 	if err != nil {
 		return nil, err
 	}
-	return FoundFiles{{recordName(train.dir), train.hash}, {recordName(test.dir), test.hash}}, nil
+	var found FoundFiles
+	for _, p := range listed {
+		found = append(found, source{recordName(p.dir), p.hash})
+	}
+	return found, nil
 }
 
 // read decodes the pictures, and hashes them at the same time.

@@ -26,7 +26,7 @@ const (
 
 // format reads a file format. dir is the directory of the files; for npz, the file.
 type format struct {
-	// read decodes the stored splits, "train" and "test", and describes the files.
+	// read decodes the stored splits, those of Definition.storedSplits or more, and describes the files.
 	read func(d *Definition, dir string) (stored map[string]*Images, files []File, err error)
 	// find finds the same files in the same order, without reading them.
 	find func(d *Definition, dir string) (FoundFiles, error)
@@ -56,7 +56,7 @@ func batches(train []string, test string, decode decoder) format {
 	read := func(d *Definition, dir string) (map[string]*Images, []File, error) {
 		stored := map[string]*Images{}
 		var files []File
-		for _, split := range []string{"train", "test"} {
+		for _, split := range d.storedSplits() {
 			images := &Images{Size: d.Size[0]}
 			for _, name := range names[split] {
 				path := filepath.Join(dir, name)
@@ -78,10 +78,12 @@ func batches(train []string, test string, decode decoder) format {
 		}
 		return stored, files, nil
 	}
-	find := func(_ *Definition, dir string) (FoundFiles, error) {
+	find := func(d *Definition, dir string) (FoundFiles, error) {
 		var paths []string
-		for _, name := range append(slices.Clone(train), test) {
-			paths = append(paths, filepath.Join(dir, name))
+		for _, split := range d.storedSplits() {
+			for _, name := range names[split] {
+				paths = append(paths, filepath.Join(dir, name))
+			}
 		}
 		return findFiles(paths)
 	}

@@ -11,31 +11,32 @@ import (
 	"nb201/internal/usage"
 )
 
-// arrays returns a format of the arrays that readArrays reads, in the files paths(dir).
-func arrays(paths func(dir string) []string) format {
+// arrays returns a format of the arrays that readArrays reads, in the files paths(dir, splits).
+func arrays(paths func(dir string, splits []string) []string) format {
 	return format{
 		read: func(d *Definition, dir string) (map[string]*Images, []File, error) {
-			return readArrays(d, dir, paths(dir))
+			return readArrays(d, dir, paths(dir, d.storedSplits()))
 		},
-		find: func(_ *Definition, dir string) (FoundFiles, error) { return findFiles(paths(dir)) },
+		find: func(d *Definition, dir string) (FoundFiles, error) { return findFiles(paths(dir, d.storedSplits())) },
 	}
 }
 
 // npzPaths returns the one file of the format npz.
-func npzPaths(path string) []string { return []string{path} }
+func npzPaths(path string, _ []string) []string { return []string{path} }
 
 // npyPaths returns the files of the format npy, one for each array.
-func npyPaths(dir string) []string {
+func npyPaths(dir string, splits []string) []string {
 	var paths []string
-	for _, name := range []string{"x_train", "y_train", "x_test", "y_test"} {
-		paths = append(paths, filepath.Join(dir, name+".npy"))
+	for _, split := range splits {
+		paths = append(paths, filepath.Join(dir, "x_"+split+".npy"), filepath.Join(dir, "y_"+split+".npy"))
 	}
 	return paths
 }
 
-// readArrays reads the arrays that Keras calls x_train, y_train, x_test and y_test. The
-// images x are uint8 [N, size, size, 3], or grey as [N, size, size, 1] or [N, size, size];
-// the labels y are whole numbers [N] or [N, 1]. Meanwhile, it hashes the files at paths.
+// readArrays reads the arrays x_NAME and y_NAME of the stored splits: x_train, y_train, x_test and
+// y_test, as Keras calls them, or those of evaluation sets alone. The images x are uint8
+// [N, size, size, 3], or grey as [N, size, size, 1] or [N, size, size]; the labels y are whole
+// numbers [N] or [N, 1]. Meanwhile, it hashes the files at paths.
 func readArrays(d *Definition, path string, paths []string) (map[string]*Images, []File, error) {
 	set, err := npy.OpenSet(path)
 	if err != nil {
@@ -55,7 +56,7 @@ func readArrays(d *Definition, path string, paths []string) (map[string]*Images,
 	})
 	defer hashing.Wait()
 	stored := map[string]*Images{}
-	for _, split := range []string{"train", "test"} {
+	for _, split := range d.storedSplits() {
 		if stored[split], err = readArray(set, split, d.Size[0], d.Classes); err != nil {
 			return nil, nil, usage.Errorf("%s: %w", path, err)
 		}

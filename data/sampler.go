@@ -71,8 +71,12 @@ func (s *Split) Batches(batch int) int { return (s.Len() + batch - 1) / batch }
 // TrainEpoch draws the order and the crops of the next training epoch. It draws from s what
 // the original draws when it iterates over its train loader. a says how images are varied, workers is the
 // number of the original's loader workers and batch the number of images in a batch;
-// [configs.Settings.Validate] and [Dataset.CheckBatch] must accept them.
+// [configs.Settings.Validate] and [Dataset.CheckBatch] must accept them. Without training images
+// there is no epoch, and nothing is drawn.
 func (ds *Dataset) TrainEpoch(s *Streams, a Augment, workers, batch int) Epoch {
+	if ds.EvaluationOnly() {
+		return Epoch{}
+	}
 	e := s.startEpoch(&ds.Train)
 	if a == (Augment{}) {
 		return e

@@ -27,7 +27,8 @@ type Config struct {
 }
 
 // Check returns a usage error if the trial cannot be trained: an invalid network, a batch size
-// or augmentation that the dataset does not allow, initial weights that do not fit.
+// or augmentation that the dataset does not allow, initial weights that do not fit. A dataset of
+// evaluation sets alone passes, since weights can be evaluated on it: [Session.Run] refuses it.
 func (c Config) Check() error {
 	if err := c.Network.Validate(); err != nil {
 		return err
@@ -42,6 +43,9 @@ func (c Config) Check() error {
 		if err := c.Initial.check(c.Network); err != nil {
 			return err
 		}
+	}
+	if c.Data.EvaluationOnly() {
+		return nil // no batch is trained on
 	}
 	last := c.Data.Train.Len() % c.Recipe.Batch
 	if last == 0 {

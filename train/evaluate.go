@@ -22,7 +22,8 @@ type Evaluated struct {
 }
 
 // Evaluate evaluates weights on every evaluation set of c.Data, in the order and batches of the
-// last epoch of c.Trial. On the same device the weights of a float32 trial therefore reproduce
+// last epoch of c.Trial. c.Data may be a dataset of evaluation sets alone, whose training draws
+// nothing. On the same device the weights of a float32 trial therefore reproduce
 // the last values of its record to the bit; another order or batch size changes them by rounding
 // only. Weights that are not the network's, or are not finite, are a usage error. ctx, observe
 // and *Diverged are as for [Session.Run]; c.Initial and c.Checkpoints are ignored.

@@ -112,6 +112,9 @@ func (s *Session) ConfigFor(r *results.Record, dataRoot string) (Config, error) 
 // definitionIn decodes the dataset definition in a record, with dataRoot as its directory.
 func definitionIn(r *results.Record, dataRoot string) (data.Definition, error) {
 	d, err := data.DecodeDefinition("dataset definition", r.Definition, dataRoot)
+	if err == nil {
+		err = d.CheckTraining()
+	}
 	if err == nil && (d.Name != r.Dataset || d.Classes != r.Classes || d.Size[0] != r.ImageSize) {
 		err = usage.Errorf("dataset definition: it defines %s, %d classes and %d pixels, but the record has %s, %d classes and %d pixels",
 			d.Name, d.Classes, d.Size[0], r.Dataset, r.Classes, r.ImageSize)

@@ -144,8 +144,11 @@ func (s *Session) Prepare(c Config) {
 //
 // If ctx is cancelled, Run returns its error after the current batches, or at once if it is
 // waiting for an executable, which continues to be compiled (see Close). A loss or a state that
-// is not finite is a *[Diverged].
+// is not finite is a *[Diverged]. A dataset of evaluation sets alone is a usage error.
 func (s *Session) Run(ctx context.Context, c Config, observe func(Progress)) (o *Outcome, err error) {
+	if err := c.Definition.CheckTraining(); err != nil {
+		return nil, err
+	}
 	if err := c.Check(); err != nil {
 		return nil, err
 	}

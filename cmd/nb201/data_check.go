@@ -23,7 +23,8 @@ func newDataCheckCommand() *cobra.Command {
 		Long: `check reads all images of a dataset key or a definition file, and shows
   - the files, their SHA-256, and whether they are the published ones
   - the images of each set, and its largest and smallest class
-  - mean and deviation of the training images, next to those in the definition
+  - mean and deviation of the training images, next to those in the definition; of a dataset of
+    evaluation sets alone, those in the definition, which came with the weights
 
 It exits with code 2 if files are missing or damaged, or hold another number of images than
 the definition says. It exits with code 3 if files differ from the published ones (as those
@@ -85,14 +86,19 @@ func printChecked(w io.Writer, r *data.Report) error {
 
 	fmt.Fprintln(w)
 	channels := layout.NewNumbers(w, 1)
-	fmt.Fprintln(channels, "train, 0..255\tred\tgreen\tblue\t")
-	for _, line := range []struct {
+	type line struct {
 		name   string
 		values [3]float64
-	}{
-		{"mean", r.Measured.Mean}, {"in the definition", r.Definition.Mean},
-		{"deviation", r.Measured.Std}, {"in the definition", r.Definition.Std},
-	} {
+	}
+	heading, lines := "definition, 0..255", []line{{"mean", r.Definition.Mean}, {"deviation", r.Definition.Std}}
+	if r.Measured != nil {
+		heading, lines = "train, 0..255", []line{
+			{"mean", r.Measured.Mean}, {"in the definition", r.Definition.Mean},
+			{"deviation", r.Measured.Std}, {"in the definition", r.Definition.Std},
+		}
+	}
+	fmt.Fprintf(channels, "%s\tred\tgreen\tblue\t\n", heading)
+	for _, line := range lines {
 		inert.Fprintf(channels, "%s\t%.2f\t%.2f\t%.2f\t\n", line.name, line.values[0], line.values[1], line.values[2])
 	}
 	if err := channels.Flush(); err != nil {

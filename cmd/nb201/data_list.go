@@ -20,7 +20,8 @@ func newDataListCommand() *cobra.Command {
 		Use:   "list [FILE.json...]",
 		Short: "List datasets and where their images are",
 		Long: `list shows the built-in dataset keys, and the datasets of any definition files given, with
-the paths of their images. It does not read the images; nb201 data check does.`,
+the paths of their images. It does not read the images; nb201 data check does. A dataset of
+evaluation sets alone has none to train on.`,
 		Example: `  nb201 data list
   nb201 data list datasets/*.json --json`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -49,6 +50,7 @@ type listedDataset struct {
 	Classes  int         `json:"classes"`
 	Size     int         `json:"size"`
 	Images   data.Counts `json:"images,omitzero"` // that the files must contain
+	EvalOnly bool        `json:"evaluation_only,omitzero"`
 	Format   string      `json:"format"`
 	Path     string      `json:"path,omitempty"`    // of the images; "" if they are embedded or missing
 	Problem  string      `json:"problem,omitempty"` // why the images cannot be found, and what to do
@@ -57,7 +59,7 @@ type listedDataset struct {
 
 // listDataset looks for the images of d in the data directory root.
 func listDataset(d data.Definition, root string) listedDataset {
-	l := listedDataset{Key: d.Name, Classes: d.Classes, Size: d.Size[0], Images: d.Images, Format: d.Format, Embedded: d.Path == ""}
+	l := listedDataset{Key: d.Name, Classes: d.Classes, Size: d.Size[0], Images: d.Images, EvalOnly: d.EvaluationOnly(), Format: d.Format, Embedded: d.Path == ""}
 	path, format, err := d.Where(root)
 	if err != nil {
 		l.Problem = err.Error()
@@ -83,8 +85,12 @@ func printDatasets(w io.Writer, list []listedDataset) error {
 		if l.Problem != "" {
 			where, missing = "none found", true
 		}
+		toTrain := number(l.Images.Train)
+		if l.EvalOnly {
+			toTrain = "none"
+		}
 		inert.Fprintf(t, "%s\t%d\t%dx%d\t%s\t%s\t%s\t%s\n", l.Key, l.Classes, l.Size, l.Size,
-			number(l.Images.Train), number(l.Images.Test), l.Format, where)
+			toTrain, number(l.Images.Test), l.Format, where)
 	}
 	if err := t.Flush(); err != nil || !missing {
 		return err

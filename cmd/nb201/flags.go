@@ -33,8 +33,11 @@ type images struct {
 // findImages returns the images of a dataset key or a definition file.
 func findImages(keyOrFile string) (images, error) {
 	d, err := data.Find(keyOrFile)
-	return images{d.Name, d.Classes, d.Size[0]}, err
+	return imagesOf(d), err
 }
+
+// imagesOf returns the images of a definition.
+func imagesOf(d data.Definition) images { return images{d.Name, d.Classes, d.Size[0]} }
 
 // The texts of flags that several commands have.
 const (

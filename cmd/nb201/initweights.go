@@ -8,6 +8,7 @@ import (
 
 	"nb201/cell"
 	"nb201/configs"
+	"nb201/data"
 	"nb201/internal/inert"
 	"nb201/internal/outfile"
 	"nb201/internal/random"
@@ -49,10 +50,14 @@ Generations of torch draw different weights; --parity chooses one: 2019 (torch 1
 			if err != nil {
 				return err
 			}
-			im, err := findImages(flags.dataset)
+			d, err := data.Find(flags.dataset)
 			if err != nil {
 				return err
 			}
+			if err := d.CheckTraining(); err != nil {
+				return err
+			}
+			im := imagesOf(d)
 			network, err := flags.network(a, im)
 			if err != nil {
 				return err

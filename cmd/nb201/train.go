@@ -71,7 +71,8 @@ Starting from weights (--from FILE):
 Evaluating weights (--from FILE --eval-only):
   train evaluates the weights on the dataset's evaluation sets, and writes no files. It needs
   no --out, and --seed and --epochs only to select a trial in FILE. They also set the order of
-  the images, which changes the results only by rounding.`,
+  the images, which changes the results only by rounding. The dataset may have evaluation sets
+  alone (see nb201 data import --eval-only).`,
 		Example: `  nb201 train 0 --dataset digits --epochs 12 --seed 777 --out demo
   nb201 train 0 --dataset digits --recipe warm.json --seed 1 --out demo
   nb201 train 1462 --dataset cifar10-valid --epochs 12 --seed 777 --out campaign --device cuda
@@ -98,6 +99,11 @@ Evaluating weights (--from FILE --eval-only):
 			}
 			if err := checkSkeleton(c, options.Recipe); err != nil {
 				return err
+			}
+			if !flags.evalOnly {
+				if err := options.Definition.CheckTraining(); err != nil {
+					return err
+				}
 			}
 			options.Seed, options.DataRoot, options.Start = uint32(flags.seed), flags.data, flags.from
 			config, err := options.Config()

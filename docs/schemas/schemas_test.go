@@ -116,6 +116,14 @@ func definition(*testing.T) []byte {
 			{"name": "other", "from": "test", "split": "cifar100-test-split/xtest", "order": "shuffle"}]}`)
 }
 
+// evaluationOnly is a definition of evaluation sets alone.
+func evaluationOnly(*testing.T) []byte {
+	return []byte(`{"name": "own", "format": "npz", "path": "own.npz", "classes": 3, "images": {"train": 90, "test": 30}, "size": [20, 20],
+		"mean": [125.3, 123, 113.9], "std": [63, 62.1, 66.7], "augment": {"flip": false, "crop_padding": 0},
+		"eval": [{"name": "noise-1", "from": "noise-1", "order": "sequential"},
+			{"name": "x-test", "from": "test", "indices": "list.json", "order": "subset"}]}`)
+}
+
 // record has every key that a record can have but the SHA-256 over itself, which a changed one
 // would need again.
 func record(t *testing.T) []byte {
@@ -185,8 +193,13 @@ func TestMutations(t *testing.T) {
 	elsewhere := func(kind, what string) bool {
 		return kind == "plan" && slices.Contains([]string{"/datasets: empty", "/schedules: empty", "/parts/0/epochs: empty"}, what)
 	}
-	for kind, f := range files {
-		t.Run(kind, func(t *testing.T) {
+	samples := maps.Clone(files)
+	alone := files["definition"]
+	alone.sample = evaluationOnly
+	samples["definition of evaluation sets alone"] = alone
+	for name, f := range samples {
+		kind, _, _ := strings.Cut(name, " ")
+		t.Run(name, func(t *testing.T) {
 			sample := f.sample(t)
 			path := filepath.Join(t.TempDir(), f.name)
 			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
@@ -279,6 +292,24 @@ func mutate(t *testing.T, sample []byte, try func(what string, text []byte)) {
 		}
 	}
 	walk("", root, func(other any) { root = other })
+}
+
+// TestEvaluationOnly: the schema refuses what contradicts a definition of evaluation sets alone.
+func TestEvaluationOnly(t *testing.T) {
+	const train = `"train": {"from": "train", "order": "shuffle"}, "eval"`
+	for _, change := range [][2]string{
+		{`"eval"`, train}, {`"npz"`, `"imagenet16"`}, {`"flip": false`, `"flip": true`}, {`"crop_padding": 0`, `"crop_padding": 1`},
+		{`"from": "noise-1"`, `"from": "a/b"`}, {`"eval"`, `"train": {}, "eval"`},
+	} {
+		text := strings.Replace(string(evaluationOnly(t)), change[0], change[1], 1)
+		path := filepath.Join(t.TempDir(), "own.json")
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := data.ReadDefinition(path); err == nil || schematest.Validate("definition", []byte(text)) == nil {
+			t.Errorf("%s in place of %s: nb201 %v, and the schema %v", change[1], change[0], err, schematest.Validate("definition", []byte(text)))
+		}
+	}
 }
 
 // TestFields compares the properties of the schemas with the fields of the Go types.

@@ -212,6 +212,9 @@ func (d *Dataset) resolve(s Settings) error {
 	if err := d.Definition.Compact(); err != nil { // so that equal plans have equal values
 		return err
 	}
+	if err := definition.CheckTraining(); err != nil {
+		return err
+	}
 	d.definition = definition.ForTimeline(s.Timeline)
 	switch {
 	case definition.Name != d.Key:

@@ -208,6 +208,9 @@ func (p *Plan) addDataset(keyOrFile, dataRoot string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := definition.CheckTraining(); err != nil {
+		return "", err
+	}
 	d := Dataset{Key: definition.Name}
 	if d.Definition, err = json.Marshal(definition); err != nil {
 		return "", fmt.Errorf("cannot encode the definition of %s: %w", d.Key, err)
