@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -54,6 +55,22 @@ Splits:
   of the training images and evaluates the other as x-valid; the halves are drawn as those
   published for cifar10-valid.
 
+Evaluation sets alone (--eval-only --like KEY|FILE.json):
+  import makes a dataset without a training set, such as corrupted images or another test set,
+  to evaluate weights on that were trained on the dataset of --like. Classes, size, mean and
+  deviation are those of --like, labels keep their numbers, and images of another size are
+  resized. A label that --like does not have is refused. SOURCE is one of
+    class directories  SOURCE/SET/CLASS/*, or SOURCE/CLASS/* for one set, test. The directories
+                       must be as many as the classes, and the same in each set; the order of
+                       their names is that of the labels.
+    numpy arrays       x_SET and y_SET (or SET_images and SET_labels) of each set, or x and y for
+                       one set, test; or, as in CIFAR-10-C and CIFAR-100-C, labels and for each
+                       set SET. --severities 5 divides the images of each array into five sets
+                       of equal size, SET-1 to SET-5: those archives have the images of one
+                       severity after another.
+    CSV of pixels      SET.csv of each set.
+  No set can have the names train and valid. They are left out.
+
 Images:
   Pixel values must be on the scale 0 to 255. In arrays and CSV they may also be on the scale
   0 to 1, which import assumes if no value is above 1. Values on any other scale, such as 0 to
@@ -66,8 +83,13 @@ Images:
   nb201 data import photographs/all --name birds --size 32 --test 0.1 --valid-seed 1 --to sets
   nb201 data import mnist.npz --name mnist --size 32 --flip=false --to sets
   nb201 data import fashion/ --name fashion --to sets --json
+  nb201 data import CIFAR-10-C --eval-only --like cifar10 --severities 5 --name cifar10-c --to sets
+  nb201 data import foggy/ --eval-only --like sets/birds.json --name foggy-birds --to sets
   nb201 train 0 --dataset sets/birds.json --epochs 12 --seed 777 --out birds`,
 		Args: oneArgument("SOURCE", "a directory or a file of images"),
+		PreRunE: func(c *cobra.Command, _ []string) error {
+			return checkEvaluationOnly(c, options.EvaluationOnly)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			options.Source = args[0]
 			options.Seed = uint64(seed)
@@ -109,12 +131,37 @@ Images:
 		"pad training images with this many black `PIXELS` before a random crop; 0: no crop (default: an eighth of the size)")
 	c.Flags().Var(&label, "label", "CSV: the label is the `first|last` value of a line (default: the one that the header names, or the first)")
 	c.Flags().BoolVar(&options.Planes, "planes", false, "CSV: pixel values are in the order channel, row, column")
+	c.Flags().BoolVar(&options.EvaluationOnly, "eval-only", false, "import evaluation sets alone, for weights trained on the dataset of --like")
+	c.Flags().StringVar(&options.Like, "like", "", "--eval-only: the weights were trained on this dataset `KEY` or definition file (*.json)")
+	c.Flags().IntVar(&options.Severities, "severities", 0, "--eval-only: divide each numpy array into this `NUMBER` of sets of equal size")
 	c.Flags().BoolVar(&options.SkipUnreadable, "skip-unreadable", false, "leave out pictures that cannot be read")
 	c.Flags().BoolVar(&options.Force, "force", false, "overwrite existing files of that name")
 	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	c.Flags().Lookup("crop-padding").DefValue = "0" // the usage text has the default
 	markRequired(c, "name", "to")
 	return c
+}
+
+// checkEvaluationOnly refuses flags that contradict --eval-only, or need it.
+func checkEvaluationOnly(c *cobra.Command, evalOnly bool) error {
+	given := c.Flags().Changed
+	if !evalOnly {
+		for _, name := range []string{"like", "severities"} {
+			if given(name) {
+				return fmt.Errorf("--%s is for evaluation sets alone; add --eval-only", name)
+			}
+		}
+		return nil
+	}
+	if !given("like") {
+		return errors.New("--eval-only needs the dataset that the weights were trained on; name it with --like KEY|FILE.json")
+	}
+	for _, name := range []string{"size", "test", "seed", "valid-seed", "flip", "crop-padding"} {
+		if given(name) {
+			return fmt.Errorf("--eval-only imports no training set, and takes size and mean from --like; leave out --%s", name)
+		}
+	}
+	return nil
 }
 
 // labelPlace is a flag with the place of the label in a line of CSV: first or last.
@@ -154,17 +201,28 @@ func printImport(w io.Writer, r *importer.Report) error {
 		names += ", ..."
 	}
 	inert.Fprintf(t, "classes\t%d: %s\n", len(r.Classes), names)
-	inert.Fprintf(t, "train\t%s of %s\n", quantity.Format(r.Images.Train, "image"), r.Parts.Train)
-	if r.Images.Valid > 0 {
-		inert.Fprintf(t, "x-valid\t%s of %s\n", quantity.Format(r.Images.Valid, "image"), r.Parts.Train)
+	for _, s := range r.Sets {
+		inert.Fprintf(t, "%s\t%s of %s\n", s.Name, quantity.Format(s.Images, "image"), s.From)
 	}
-	inert.Fprintf(t, "ori-test\t%s of %s\n", quantity.Format(r.Images.Test, "image"), r.Parts.Test)
+	if r.Sets == nil {
+		inert.Fprintf(t, "train\t%s of %s\n", quantity.Format(r.Images.Train, "image"), r.Parts.Train)
+		if r.Images.Valid > 0 {
+			inert.Fprintf(t, "x-valid\t%s of %s\n", quantity.Format(r.Images.Valid, "image"), r.Parts.Train)
+		}
+		inert.Fprintf(t, "ori-test\t%s of %s\n", quantity.Format(r.Images.Test, "image"), r.Parts.Test)
+	} else {
+		inert.Fprintf(t, "like\t%s\n", r.Like)
+	}
 	inert.Fprintf(t, "size\t%dx%d pixels\n", r.Size, r.Size)
 	inert.Fprintf(t, "mean\t%.2f %.2f %.2f\n", r.Mean[0], r.Mean[1], r.Mean[2])
 	inert.Fprintf(t, "deviation\t%.2f %.2f %.2f\n", r.Std[0], r.Std[1], r.Std[2])
 	inert.Fprintf(t, "definition\t%s\n", r.Definition)
 	inert.Fprintf(t, "images\t%s\n", r.Pixels)
 	if err := t.Flush(); err != nil {
+		return err
+	}
+	if r.Sets != nil {
+		_, err := inert.Fprintf(w, "\nevaluate weights on it:  nb201 evaluate CAMPAIGN --dataset %s --to CAMPAIGN\n", r.Definition)
 		return err
 	}
 	_, err := inert.Fprintf(w, "\ntrain on it:  nb201 train 0 --dataset %s --epochs 12 --seed 777 --out %s\n", r.Definition, r.Dataset)

@@ -51,7 +51,7 @@ func pairs(names []string) (sorted map[role]pair, others []string) {
 	return sorted, others
 }
 
-// arrays reads the images of the training set or of the test set.
+// arrays reads the images of one array: of the training set, the test set or evaluation sets.
 type arrays struct {
 	source        string // path
 	name          string // of the images
@@ -61,7 +61,8 @@ type arrays struct {
 	height, width int
 	channels      int
 	planes        bool // channels come before rows and columns
-	test          bool
+	first         int  // sample.set of the first image
+	each          int  // number of images of a set, which the next set follows; 0: all are of one set
 }
 
 // openArrays opens an .npz file or a directory of .npy files.
@@ -104,7 +105,7 @@ func (o *Options) openArrays() (src *source, err error) {
 	if err != nil {
 		return nil, err
 	}
-	src = &source{kind: "numpy arrays", train: train.images[0], close: func() { _ = set.Close() }}
+	src = &source{kind: ofArrays, train: train.images[0], close: func() { _ = set.Close() }}
 	taken := []pair{train}
 	if test.complete() {
 		src.test = test.images[0]
@@ -121,16 +122,26 @@ func (o *Options) openArrays() (src *source, err error) {
 		src.notes = append(src.notes, fmt.Sprintf("arrays left out: %s", joinFirst(left)))
 	}
 	var sets []*arrays
-	var total int64
 	for i, p := range taken {
-		a := &arrays{source: o.Source, name: p.images[0], set: set, test: i > 0}
+		a := &arrays{source: o.Source, name: p.images[0], set: set, first: i}
 		if err := a.open(p.labels[0]); err != nil {
 			return nil, usage.Errorf("%s: %w", o.Source, err)
 		}
-		if i > 0 && !a.compatible(sets[0]) {
-			return nil, usage.Errorf("%s: the images of %s and %s have different shapes or types; convert one of them", o.Source, sets[0].name, a.name)
-		}
 		sets = append(sets, a)
+	}
+	return src, o.readArrays(src, sets)
+}
+
+// ofArrays is the kind of a source of numpy arrays.
+const ofArrays = "numpy arrays"
+
+// readArrays makes src read the images of sets, which must have the same shape and kind of numbers.
+func (o *Options) readArrays(src *source, sets []*arrays) error {
+	var total int64
+	for _, a := range sets {
+		if !a.compatible(sets[0]) {
+			return usage.Errorf("%s: the images of %s and %s have different shapes or types; convert one of them", o.Source, sets[0].name, a.name)
+		}
 		total += int64(len(a.labels))
 	}
 	src.dims = func(context.Context) (int, int, error) { return sets[0].height, sets[0].width, nil }
@@ -155,10 +166,11 @@ func (o *Options) openArrays() (src *source, err error) {
 		}
 		var done int64
 		for _, a := range sets {
-			err := a.read(ctx, white, func(im picture.Image, label float64) error {
+			err := a.read(ctx, white, func(im picture.Image, s sample) error {
 				done++
 				o.report(done, total, "images")
-				return each(sample{test: a.test, label: label, pixels: im.Square(size)})
+				s.pixels = im.Square(size)
+				return each(s)
 			})
 			if err != nil {
 				return err
@@ -166,7 +178,7 @@ func (o *Options) openArrays() (src *source, err error) {
 		}
 		return nil
 	}
-	return src, nil
+	return nil
 }
 
 // maxImage is the largest image in bytes that is read.
@@ -258,8 +270,8 @@ func (a *arrays) brightest(ctx context.Context) (most float64, err error) {
 	return most, err
 }
 
-// read calls each with the images, whose values are 0 to white, and their labels.
-func (a *arrays) read(ctx context.Context, white float64, each func(im picture.Image, label float64) error) error {
+// read calls each with the images, whose values are 0 to white, and the set and the label of each.
+func (a *arrays) read(ctx context.Context, white float64, each func(im picture.Image, s sample) error) error {
 	values := make([]float64, a.height*a.width*a.channels)
 	plain := make([]byte, len(values))
 	return a.eachRaw(ctx, func(i int, raw []byte) error {
@@ -274,7 +286,11 @@ func (a *arrays) read(ctx context.Context, white float64, each func(im picture.I
 				plain[k] = byte(math.RoundToEven(v / white * 255))
 			}
 		}
-		return each(picture.Image{Width: a.width, Height: a.height, Pixels: colours(plain, a.channels, a.planes)}, a.labels[i])
+		s := sample{set: a.first, label: a.labels[i]}
+		if a.each > 0 {
+			s.set += i / a.each
+		}
+		return each(picture.Image{Width: a.width, Height: a.height, Pixels: colours(plain, a.channels, a.planes)}, s)
 	})
 }
 

@@ -4,7 +4,7 @@
 // The source is a directory of class directories with pictures, or numpy arrays, or CSV
 // files. The pixel store contains the numpy arrays x_train and x_test (uint8 [N, H, W, 3]),
 // y_train and y_test (int64 [N]: labels from 0) and classes (names), which the format npz of
-// package data reads.
+// package data reads. From a source of evaluation sets alone it makes x_SET and y_SET of each set.
 //
 // [Run] is the whole import. It resizes the images of the source one by one and writes them
 // to a staging file next to the store, and from there to the store once the training set and
@@ -56,12 +56,20 @@ type Options struct {
 	Label  string
 	Planes bool // the pixels of a CSV line are [C, H, W], not [H, W, C]
 
+	// EvaluationOnly imports evaluation sets alone, for weights that were trained on the dataset Like.
+	// Size, Test, Seed, ValidSeed, Flip and CropPadding then have no meaning.
+	EvaluationOnly bool
+	Like           string // a dataset key or definition file; the classes, size, mean and deviation are its
+	Severities     int    // divide the images of each numpy array into this many sets of equal size; 0: do not
+
 	SkipUnreadable bool // leave out pictures that cannot be read
 	Force          bool // overwrite an existing definition and pixel store
 
 	// Progress is called with the amount read so far and in total, in units of "pictures",
 	// "images" or progress.Bytes. It may be nil.
 	Progress func(done, total int64, unit string)
+
+	like data.Definition // of Like
 }
 
 // Report is the outcome of [Run].
@@ -70,12 +78,14 @@ type Report struct {
 	Definition string     `json:"definition"`      // path of the definition
 	Pixels     string     `json:"pixels"`          // path of the pixel store
 	Source     string     `json:"source"`          // the kind of source that was recognised
-	Parts      Parts      `json:"parts"`           // where the images came from
+	Parts      Parts      `json:"parts,omitzero"`  // where the images came from; zero for evaluation sets alone
 	Table      string     `json:"table,omitempty"` // for CSV, how the header and the labels were read
 	Classes    []string   `json:"classes"`         // names, in the order of the labels
-	Images     Images     `json:"images"`
-	Size       int        `json:"size"` // side of the images in pixels
-	Mean       [3]float64 `json:"mean"` // of red, green, blue over the training set, on the scale 0 to 255
+	Images     Images     `json:"images,omitzero"` // zero for evaluation sets alone
+	Sets       []Set      `json:"sets,omitempty"`  // evaluation sets alone
+	Like       string     `json:"like,omitempty"`  // the dataset key whose classes, size, mean and deviation they have
+	Size       int        `json:"size"`            // side of the images in pixels
+	Mean       [3]float64 `json:"mean"`            // of red, green, blue over the training set, on the scale 0 to 255
 	Std        [3]float64 `json:"std"`
 	Notes      []string   `json:"notes"`      // what was assumed or skipped
 	Unreadable []string   `json:"unreadable"` // an error message for each picture that was left out
@@ -95,11 +105,21 @@ type Images struct {
 	Valid int `json:"valid"` // in the evaluation set x-valid
 }
 
+// Set is an evaluation set of a dataset that has evaluation sets alone.
+type Set struct {
+	Name   string `json:"name"`
+	From   string `json:"from"`   // the directory, array or file that the images came from
+	Images int    `json:"images"` // how many
+}
+
 // Run imports a dataset. It writes the pixel store and then the definition. If it fails, it
 // leaves neither behind. Wrong options and sources that cannot be imported are usage errors.
 func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
+	}
+	if o.EvaluationOnly {
+		return o.runEvaluation(ctx)
 	}
 	src, err := o.open()
 	if err != nil {
@@ -116,26 +136,25 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if _, err := o.encode(d); err != nil {
 		return nil, err
 	}
-	if _, missing := os.Stat(o.To); errors.Is(missing, fs.ErrNotExist) {
-		defer func() {
-			if err != nil {
-				_ = os.Remove(o.To) // fails if it is not empty; err says what went wrong
-			}
-		}()
-	}
-	if err := atomicfile.MkdirAll(o.To); err != nil {
-		return nil, o.cannotWrite(err)
-	}
-	to, err := o.outputs()
+	to, undo, err := o.makeOutputs()
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			undo()
+		}
+	}()
 	images, unreadable, err := o.stage(ctx, src)
 	if err != nil {
 		return nil, err
 	}
 	defer images.close()
-	set, err := o.arrange(src.classes, images.labels, images.trains)
+	trains := 0
+	if len(images.counts) > 0 {
+		trains = images.counts[0]
+	}
+	set, err := o.arrange(src.classes, images.labels, trains)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +175,21 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		}
 		notes = append(notes, set.noteMissing("x-valid", set.trainIndices(loaded.Eval[1].Indices))...)
 	}
-	if err := o.writeOutputs(ctx, to, &d, images, set, loaded.Train.Indices); err != nil {
+	err = o.writeOutputs(ctx, to, &d, func(w io.Writer) error {
+		measured, err := set.writeStore(ctx, w, images, loaded.Train.Indices)
+		if err != nil {
+			return err
+		}
+		d.Mean, d.Std = measured.Mean(), measured.Std()
+		for c, channel := range []string{"red", "green", "blue"} {
+			d.Mean[c], d.Std[c] = round(d.Mean[c]), round(d.Std[c])
+			if d.Std[c] == 0 {
+				return usage.Errorf("%s: %s has the same value in all training pixels and cannot be normalised; use other images", o.Source, channel)
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	report = &Report{
@@ -216,10 +249,30 @@ func (o *Options) outputs() (to outputs, err error) {
 	if info, err := os.Stat(o.Source); err == nil && !info.IsDir() {
 		rules.Inputs = []string{o.Source}
 	}
+	if filepath.Ext(o.Like) == ".json" {
+		rules.Inputs = append(rules.Inputs, o.Like)
+	}
 	if to.definition, err = outfile.Check(o.file(definitionFile), rules); err == nil {
 		to.pixels, err = outfile.Check(o.file(pixelFile), rules)
 	}
 	return to, err
+}
+
+// makeOutputs makes the directory of the two files and checks that they can be made. undo removes
+// the directory if it did not exist before and is empty.
+func (o *Options) makeOutputs() (to outputs, undo func(), err error) {
+	undo = func() {}
+	if _, missing := os.Stat(o.To); errors.Is(missing, fs.ErrNotExist) {
+		undo = func() { _ = os.Remove(o.To) } // fails if it is not empty; another error says what went wrong
+	}
+	if err := atomicfile.MkdirAll(o.To); err != nil {
+		undo()
+		return to, undo, o.cannotWrite(err)
+	}
+	if to, err = o.outputs(); err != nil {
+		undo()
+	}
+	return to, undo, err
 }
 
 // definition returns the dataset definition as far as the options determine it.
@@ -244,7 +297,14 @@ func (o *Options) definition() data.Definition {
 
 // encode returns the text of the definition file, or a usage error if data would refuse it.
 func (o *Options) encode(d data.Definition) ([]byte, error) {
-	text, err := json.Marshal(d, jsontext.WithIndent("  "))
+	var value any = d
+	if d.EvaluationOnly() {
+		value = struct {
+			data.Definition
+			Augment struct{} `json:"augment,omitzero"` // in place of the definition's: there is nothing to vary
+		}{Definition: d}
+	}
+	text, err := json.Marshal(value, jsontext.WithIndent("  "))
 	if err != nil {
 		return nil, err
 	}
@@ -371,22 +431,15 @@ func (o *Options) checkTrained(a *arranged, indices []int) error {
 	return usage.Errorf("%s: class %q has no training images (%d in all): %s", o.Source, missing[0], all, remedy)
 }
 
-// writeOutputs writes the pixel store, and then the definition with the mean and deviation of
-// the training set, whose indices into the stored split are given; nil means all.
-func (o *Options) writeOutputs(ctx context.Context, to outputs, d *data.Definition, images *staged, set *arranged, indices []int32) error {
+// writeOutputs writes the pixel store with writeStore, which may complete the definition, and then
+// the definition.
+func (o *Options) writeOutputs(ctx context.Context, to outputs, d *data.Definition, writeStore func(io.Writer) error) error {
 	err := to.pixels.Write(ctx, func(w io.Writer) error {
-		measured, err := set.writeStore(ctx, w, images, indices)
-		if err != nil {
+		if err := writeStore(w); err != nil {
 			return err
 		}
-		d.Mean, d.Std = measured.Mean(), measured.Std()
-		for c, channel := range []string{"red", "green", "blue"} {
-			d.Mean[c], d.Std[c] = round(d.Mean[c]), round(d.Std[c])
-			if d.Std[c] == 0 {
-				return usage.Errorf("%s: %s has the same value in all training pixels and cannot be normalised; use other images", o.Source, channel)
-			}
-		}
 		// An older definition must not stay with the new pixels.
+		var err error
 		if o.Force {
 			err = os.Remove(to.definition.Path())
 		}

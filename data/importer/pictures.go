@@ -19,7 +19,7 @@ func (o *Options) openPictures() (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := &source{kind: "class directories of pictures", notes: t.notes, train: t.relative(t.train), close: func() {}}
+	src := &source{kind: ofPictures, notes: t.notes, train: t.relative(t.train), close: func() {}}
 	dirs := []string{t.train.Path}
 	if t.test.Path != "" {
 		src.test = t.relative(t.test)
@@ -48,7 +48,7 @@ func (o *Options) openPictures() (*source, error) {
 				return nil, usage.Errorf("%s: class %q is not among the classes in %s; remove it, or add it there", dir, c.Name, dirs[0])
 			}
 			files = append(files, c.Files...)
-			samples = append(samples, slices.Repeat([]sample{{test: isTest, label: float64(label)}}, len(c.Files))...)
+			samples = append(samples, slices.Repeat([]sample{{set: i, label: float64(label)}}, len(c.Files))...)
 			t.other += c.Other
 			t.hidden += c.Hidden
 		}
@@ -56,13 +56,23 @@ func (o *Options) openPictures() (*source, error) {
 	if len(src.classes) == 0 {
 		return nil, usage.Errorf("%s contains no class directories; put the pictures of each class into a directory of its name", dirs[0])
 	}
+	o.readPictures(src, t.skipped, files, samples)
+	return src, nil
+}
+
+// ofPictures is the kind of a source of class directories.
+const ofPictures = "class directories of pictures"
+
+// readPictures makes src read the pictures in files, which samples describes, and notes what was
+// skipped.
+func (o *Options) readPictures(src *source, s skipped, files []string, samples []sample) {
 	for _, skipped := range []struct {
 		what string
 		n    int
 	}{
-		{"pictures skipped because they are not in a class directory", t.loose},
-		{"files skipped because they are not *.png, *.jpg or *.jpeg", t.other},
-		{"hidden files and directories skipped", t.hidden},
+		{"pictures skipped because they are not in a class directory", s.loose},
+		{"files skipped because they are not *.png, *.jpg or *.jpeg", s.other},
+		{"hidden files and directories skipped", s.hidden},
 	} {
 		if skipped.n > 0 {
 			src.notes = append(src.notes, fmt.Sprintf("%s: %d", skipped.what, skipped.n))
@@ -85,7 +95,6 @@ func (o *Options) openPictures() (*source, error) {
 		}
 		return err
 	}
-	return src, nil
 }
 
 // equalDims returns the height and width of all pictures, according to their headers. It

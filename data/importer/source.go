@@ -17,20 +17,22 @@ type source struct {
 	kind    string   // as in Report.Source
 	train   string   // name of the directory, array or file of the training set
 	test    string   // name of that of the test set; empty if it is drawn from the training set
+	sets    []Set    // of evaluation sets alone, without their numbers of images
 	table   string   // as in Report.Table
 	notes   []string // what was assumed or skipped
 	classes []string // names in the order of the labels; nil if the labels are the names
 	// dims returns the height and width of all images, or a usage error if they differ.
 	dims func(context.Context) (height, width int, err error)
 	// read calls each with the images, resized to size x size pixels: first the training
-	// images, then the test images if the source has them.
+	// images, then the test images if the source has them; or those of one evaluation set after
+	// another.
 	read  func(ctx context.Context, size int, each func(sample) error) error
 	close func()
 }
 
 // sample is an image of a source.
 type sample struct {
-	test       bool // it belongs to the test set
+	set        int // 0: training set, 1: test set; or the index of the evaluation set in source.sets
 	label      float64
 	pixels     []byte // [size, size, 3]; valid only until the next sample
 	unreadable error  // if not nil, label and pixels are not set
@@ -38,6 +40,9 @@ type sample struct {
 
 // open recognises the kind of the source and opens it.
 func (o *Options) open() (*source, error) {
+	if o.EvaluationOnly {
+		return o.openEvaluation()
+	}
 	info, err := os.Stat(o.Source)
 	if err != nil {
 		return nil, usage.Errorf("cannot read the images: %w", err)
@@ -77,10 +82,18 @@ func (o *Options) open() (*source, error) {
 	default:
 		return nil, usage.Errorf("%s cannot be imported; name a directory of class directories, *.npy or *.csv files, or a file *.npz, *.csv or *.csv.gz", o.Source)
 	}
-	if !table && (o.Label != "" || o.Planes) {
-		return nil, usage.Errorf("%s is not a CSV file; --label and --planes are only for CSV files", o.Source)
+	if err := o.checkTable(table); err != nil {
+		return nil, err
 	}
 	return open()
+}
+
+// checkTable returns a usage error if options for CSV files are given for another kind of source.
+func (o *Options) checkTable(table bool) error {
+	if !table && (o.Label != "" || o.Planes) {
+		return usage.Errorf("%s is not a CSV file; --label and --planes are only for CSV files", o.Source)
+	}
+	return nil
 }
 
 func isTable(name string) bool {

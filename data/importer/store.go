@@ -17,12 +17,12 @@ import (
 )
 
 // staged holds the resized images of a source in a file without a name, of which nothing
-// remains however the process ends. The training images come first, then the test images of
-// a source that has them.
+// remains however the process ends. The images of one set follow those of another, in the order of
+// sample.set.
 type staged struct {
 	file      *os.File
 	labels    []float64 // as in the source
-	trains    int       // number of training images, including those that may be drawn for the test set
+	counts    []int     // numbers of images by sample.set; training images include those that may be drawn for the test set
 	brightest byte      // greatest value of all pixels
 }
 
@@ -67,9 +67,10 @@ func (o *Options) stage(ctx context.Context, src *source) (s *staged, unreadable
 			return nil
 		}
 		s.labels = append(s.labels, im.label)
-		if !im.test {
-			s.trains++
+		for len(s.counts) <= im.set {
+			s.counts = append(s.counts, 0)
 		}
+		s.counts[im.set]++
 		s.brightest = max(s.brightest, slices.Max(im.pixels))
 		if _, err := w.Write(im.pixels); err != nil {
 			return o.cannotWrite(err)
@@ -97,47 +98,52 @@ func (o *Options) stage(ctx context.Context, src *source) (s *staged, unreadable
 // indices into the stored split; nil means all.
 func (a *arranged) writeStore(ctx context.Context, w io.Writer, images *staged, indices []int32) (*data.PixelStats, error) {
 	store, measure := npy.NewWriter(w), new(data.PixelStats)
-	pixels := make([]byte, 3*a.size*a.size)
-	for _, split := range []struct {
-		name    string
-		indices []int
-	}{{"train", a.train}, {"test", a.test}} {
-		x, err := store.Create("x_"+split.name, "|u1", len(split.indices), a.size, a.size, 3)
-		if err != nil {
-			return nil, err
-		}
-		for i, index := range split.indices {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			if _, err := images.file.ReadAt(pixels, int64(index)*int64(len(pixels))); err != nil {
-				return nil, err
-			}
-			if _, err := x.Write(pixels); err != nil {
-				return nil, err
-			}
-			if split.name != "train" {
-				continue
-			}
-			switch {
-			case indices == nil:
-				measure.Add(pixels)
-			case len(indices) > 0 && int(indices[0]) == i:
-				measure.Add(pixels)
-				indices = indices[1:]
-			}
-		}
-		y, err := store.Create("y_"+split.name, "<i8", len(split.indices))
-		if err != nil {
-			return nil, err
-		}
-		var labels []byte
-		for _, index := range split.indices {
-			labels = binary.LittleEndian.AppendUint64(labels, uint64(a.labels[index]))
-		}
-		if _, err := y.Write(labels); err != nil {
-			return nil, err
+	each := func(i int, pixels []byte) {
+		switch {
+		case indices == nil:
+			measure.Add(pixels)
+		case len(indices) > 0 && int(indices[0]) == i:
+			measure.Add(pixels)
+			indices = indices[1:]
 		}
 	}
+	if err := a.writeSplit(ctx, store, images, "train", a.train, each); err != nil {
+		return nil, err
+	}
+	if err := a.writeSplit(ctx, store, images, "test", a.test, func(int, []byte) {}); err != nil {
+		return nil, err
+	}
 	return measure, cmp.Or(store.Texts("classes", a.classes), store.Close())
+}
+
+// writeSplit writes the arrays x_NAME and y_NAME of the staged images with the given indices, and
+// calls each with the pixels of the i-th of them.
+func (a *arranged) writeSplit(ctx context.Context, store *npy.Writer, images *staged, name string, indices []int, each func(i int, pixels []byte)) error {
+	x, err := store.Create("x_"+name, "|u1", len(indices), a.size, a.size, 3)
+	if err != nil {
+		return err
+	}
+	pixels := make([]byte, 3*a.size*a.size)
+	for i, index := range indices {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := images.file.ReadAt(pixels, int64(index)*int64(len(pixels))); err != nil {
+			return err
+		}
+		if _, err := x.Write(pixels); err != nil {
+			return err
+		}
+		each(i, pixels)
+	}
+	y, err := store.Create("y_"+name, "<i8", len(indices))
+	if err != nil {
+		return err
+	}
+	var labels []byte
+	for _, index := range indices {
+		labels = binary.LittleEndian.AppendUint64(labels, uint64(a.labels[index]))
+	}
+	_, err = y.Write(labels)
+	return err
 }

@@ -28,7 +28,7 @@ import (
 // test set, such as train.csv and test.csv. Each line is an image: its label and its pixels.
 // The first line may be a header.
 func (o *Options) openTables() (*source, error) {
-	src := &source{kind: "CSV of pixels", train: o.Source, close: func() {}}
+	src := &source{kind: ofTables, train: o.Source, close: func() {}}
 	files := []string{o.Source}
 	if !isTable(o.Source) {
 		train, test, err := o.findTables(src)
@@ -44,23 +44,31 @@ func (o *Options) openTables() (*source, error) {
 	if err := o.checkTest(src); err != nil {
 		return nil, err
 	}
+	return src, o.readTables(src, files)
+}
+
+// ofTables is the kind of a source of CSV files.
+const ofTables = "CSV of pixels"
+
+// readTables makes src read the images of CSV files with the same columns, one set in each.
+func (o *Options) readTables(src *source, files []string) error {
 	tables := make([]*table, len(files))
 	var total int64
 	for i, file := range files {
 		t, err := o.openTable(file)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		t.close()
 		if i > 0 && t.columns != tables[0].columns {
-			return nil, usage.Errorf("%s has %d values per line, but %s has %d; use the same columns in both", files[0], tables[0].columns, file, t.columns)
+			return usage.Errorf("%s has %d values per line, but %s has %d; use the same columns in both", files[0], tables[0].columns, file, t.columns)
 		}
 		tables[i] = t
 		total += t.size
 	}
 	last, err := o.labelLast(tables)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	src.table = o.describe(tables, last)
 	for _, t := range tables {
@@ -114,7 +122,7 @@ func (o *Options) openTables() (*source, error) {
 		for i, file := range files {
 			err := each(ctx, file, white, func(t *table, im picture.Image, label float64) error {
 				o.report(before+t.bytes.n, total, progress.Bytes)
-				return sampled(sample{test: i > 0, label: label, pixels: im.Square(size)})
+				return sampled(sample{set: i, label: label, pixels: im.Square(size)})
 			})
 			if err != nil {
 				return err
@@ -123,7 +131,7 @@ func (o *Options) openTables() (*source, error) {
 		}
 		return nil
 	}
-	return src, nil
+	return nil
 }
 
 // findTables finds the files of the training set and of the test set, if any, in the
@@ -213,9 +221,12 @@ var ends = map[bool]string{false: "first", true: "last"}
 func (o *Options) describe(tables []*table, last bool) string {
 	headers := map[bool]string{true: "skipped", false: "none"}
 	text := "header: " + headers[tables[0].header]
-	if len(tables) > 1 && tables[1].header != tables[0].header {
-		text = fmt.Sprintf("header: %s in %s, %s in %s",
-			headers[tables[0].header], filepath.Base(tables[0].path), headers[tables[1].header], filepath.Base(tables[1].path))
+	if slices.ContainsFunc(tables, func(t *table) bool { return t.header != tables[0].header }) {
+		var each []string
+		for _, t := range tables {
+			each = append(each, fmt.Sprintf("%s in %s", headers[t.header], filepath.Base(t.path)))
+		}
+		text = "header: " + strings.Join(each, ", ")
 	}
 	text += fmt.Sprintf("; labels: the %s of %d columns", ends[last], tables[0].columns)
 	for _, t := range tables {
@@ -363,6 +374,9 @@ func (t *table) read(ctx context.Context, each func(im picture.Image, label floa
 		label, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil {
 			return usage.Errorf("%s: line %d has the label %.40q, which is not a whole number; number the classes", t.path, line, text)
+		}
+		if problem := t.o.wrongLabel(float64(label)); problem != "" {
+			return usage.Errorf("%s: line %d has %s", t.path, line, problem)
 		}
 		for i, v := range values {
 			n, err := strconv.Atoi(strings.TrimSpace(v))

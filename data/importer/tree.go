@@ -15,9 +15,14 @@ type tree struct {
 	source      string
 	train, test data.Directory // directories of class directories; test has no path if there is none
 	notes       []string       // which directories were descended into or left out
-	loose       int            // pictures that are not in a class directory
-	other       int            // files that are not pictures
-	hidden      int
+	skipped
+}
+
+// skipped counts what a source contains besides pictures in class directories.
+type skipped struct {
+	loose  int // pictures that are not in a class directory
+	other  int // files that are not pictures
+	hidden int
 }
 
 // findTree finds the class directories of a source: in directories for the training set and
@@ -237,10 +242,10 @@ func hasDirectory(path string, wanted func(data.Directory, role) bool) bool {
 }
 
 // countSkipped counts the files that are skipped in a directory of directories.
-func (t *tree) countSkipped(d data.Directory) {
-	t.loose += len(d.Pictures)
-	t.other += d.Other
-	t.hidden += d.Hidden
+func (s *skipped) countSkipped(d data.Directory) {
+	s.loose += len(d.Pictures)
+	s.other += d.Other
+	s.hidden += d.Hidden
 }
 
 func (t *tree) addNote(format string, args ...any) {
