@@ -368,12 +368,12 @@ func (o *Options) openEvaluationArrays() (src *source, err error) {
 	if err != nil {
 		return nil, usage.Errorf("%s: %w", o.Source, err)
 	}
-	src = &source{kind: ofArrays, close: func() { _ = set.Close() }} // it was only read
 	defer func() {
 		if err != nil {
-			src.close()
+			_ = set.Close() // it was only read
 		}
 	}()
+	src = &source{kind: ofArrays, close: func() { _ = set.Close() }}
 	pairs, others, err := o.pairArrays(set.Names())
 	if err != nil {
 		return nil, err
@@ -382,8 +382,8 @@ func (o *Options) openEvaluationArrays() (src *source, err error) {
 	delete(pairs, "")
 	add := func(name string, p pair) error {
 		if other, taken := pairs[name]; taken {
-			return usage.Errorf("%s: each of the arrays %s could be the evaluation set %s; keep one of images and one of labels",
-				o.Source, joinFirst(append(p.names(), other.names()...)), name)
+			return usage.Errorf("%s: each of the arrays %s could be the images of the evaluation set %s; keep one of them",
+				o.Source, joinFirst(slices.Concat(p.images, other.images)), name)
 		}
 		pairs[name] = p
 		return nil
@@ -486,9 +486,11 @@ func (o *Options) divide(src *source, a *arrays, name string) error {
 	}
 	a.each = n / o.Severities
 	for i := range o.Severities {
-		src.sets = append(src.sets, Set{
-			Name: fmt.Sprintf("%s-%d", name, i+1), From: fmt.Sprintf("%s, images %d to %d", a.name, i*a.each, (i+1)*a.each-1),
-		})
+		s := Set{Name: fmt.Sprintf("%s-%d", name, i+1), From: fmt.Sprintf("%s, images %d to %d", a.name, i*a.each, (i+1)*a.each-1)}
+		if err := configs.CheckName(s.Name); err != nil {
+			return usage.Errorf("%s: the evaluation set %w; rename %s", o.Source, err, a.name)
+		}
+		src.sets = append(src.sets, s)
 	}
 	return nil
 }
