@@ -19,6 +19,7 @@ import (
 	"nb201/internal/needs"
 	"nb201/internal/plugin"
 	"nb201/internal/schematest"
+	"nb201/internal/shell"
 )
 
 // update rewrites the output in the pages' console blocks from this run.
@@ -64,6 +65,8 @@ type block struct {
 	// compiles reports that this block needs the compiler for GPUs: the comment
 	// <!-- needs: compiler --> above it.
 	compiles bool
+	// python reports that this block runs .venv/bin/python: the comment <!-- needs: python --> above it.
+	python bool
 }
 
 // reasons lists the accepted reasons not to run a block.
@@ -95,7 +98,7 @@ func blocks(page, text string) ([]block, error) {
 		case open != nil:
 			open.lines = append(open.lines, line)
 		case isFence:
-			open = &block{page: page, language: fence, line: i + 1, compiles: above == "<!-- needs: compiler -->"}
+			open = &block{page: page, language: fence, line: i + 1, compiles: above == "<!-- needs: compiler -->", python: above == "<!-- needs: python -->"}
 			if m := notRun.FindStringSubmatch(above); m != nil {
 				open.skip = m[1]
 				if !slices.Contains(reasons, m[1]) {
@@ -272,6 +275,11 @@ func (r reader) run(t *testing.T, page string) {
 				needs.Compiler(t, err)
 				run(t)
 			})
+		case b.python:
+			t.Run(fmt.Sprintf("line %d", b.line), func(t *testing.T) {
+				r.providePython(t)
+				run(t)
+			})
 		default:
 			run(t)
 		}
@@ -283,6 +291,20 @@ func (r reader) run(t *testing.T, page string) {
 		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o666); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// providePython makes .venv/bin/python run the Python of NB201_PYTHON.
+func (r reader) providePython(t *testing.T) {
+	t.Helper()
+	text := "#!/bin/sh\nexec " + shell.Quote(needs.Python(t)) + " \"$@\"\n"
+	path := filepath.Join(r.dir, ".venv", "bin", "python")
+	err := os.MkdirAll(filepath.Dir(path), 0o777)
+	if err == nil {
+		err = os.WriteFile(path, []byte(text), 0o777)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -381,6 +381,8 @@ func TestCheckRecord(t *testing.T) {
 		{"a set less", resultstest.Own, func(r *results.Record) { r.Eval = r.Eval[:1] }, "it has 2 evaluation sets and the record 1, but the timeline"},
 		{"order of the sets", resultstest.Own, func(r *results.Record) { r.Eval[0], r.Eval[1] = r.Eval[1], r.Eval[0] },
 			"it has the evaluation set ori-test where the record has x-valid"},
+		{"evaluation sets alone", resultstest.Own, defined(`"augment":{"flip":true,"crop_padding":0},"train":{"from":"train","order":"shuffle"},`, ""),
+			"has no training set, only evaluation sets"},
 		{"no definition", resultstest.Own, func(r *results.Record) { r.Definition = []byte(`{}`) }, `dataset definition: key "name"`},
 	} {
 		r := resultstest.Record(t, results.Trial{Dataset: c.key, Epochs: 2})

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -644,6 +645,10 @@ func TestRead(t *testing.T) {
 		if !usage.Is(err) || !strings.HasPrefix(err.Error(), "plan.json: ") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want a usage error with %q", c.new, err, c.want)
 		}
+	}
+	alone := regexp.MustCompile(`(?s)"augment": \{.*?\},\s*"train": \{.*?\},`).ReplaceAllString(string(text), "")
+	if _, err := decode("plan.json", []byte(alone)); !usage.Is(err) || !strings.Contains(err.Error(), `key "datasets.0": dataset digits has no training set`) {
+		t.Errorf("evaluation sets alone: error %v", err)
 	}
 }
 
