@@ -69,7 +69,7 @@ Evaluation sets alone (--eval-only --like KEY|FILE.json):
                        of equal size, SET-1 to SET-5: those archives have the images of one
                        severity after another.
     CSV of pixels      SET.csv of each set.
-  No set can have the names train and valid. They are left out.
+  Sets called train or valid are left out: the Python clients mean others by these names.
 
 Images:
   Pixel values must be on the scale 0 to 255. In arrays and CSV they may also be on the scale

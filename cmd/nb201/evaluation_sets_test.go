@@ -47,7 +47,7 @@ func TestEvaluationSetsAlone(t *testing.T) {
 		t.Fatalf("code %d, stderr %q", code, stderr)
 	}
 	for _, line := range []string{
-		"note        left out, because no evaluation set can have the name: train",
+		"note        left out, because an evaluation set cannot be called so: train",
 		"classes     10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
 		"test        450 images of x_test",
 		"like        digits",

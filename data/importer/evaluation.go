@@ -201,11 +201,10 @@ func (o *Options) chooseSets(src *source, names []string) ([]string, error) {
 	if len(left) == 0 {
 		return chosen, nil
 	}
-	const why = "no evaluation set can have the name"
 	if len(chosen) == 0 {
-		return nil, usage.Errorf("%s: %s %s, by which the Python clients mean another set; rename it", o.Source, why, joinFirst(left))
+		return nil, usage.Errorf("%s: an evaluation set cannot be called %s, by which the Python clients mean another set; rename it", o.Source, joinFirst(left))
 	}
-	src.notes = append(src.notes, fmt.Sprintf("left out, because %s: %s", why, joinFirst(left)))
+	src.notes = append(src.notes, fmt.Sprintf("left out, because an evaluation set cannot be called so: %s", joinFirst(left)))
 	return chosen, nil
 }
 

@@ -108,7 +108,7 @@ func TestEvaluationSources(t *testing.T) {
 		"class directories, train left out": {
 			files: join(classDirectories("fog", fog, animals...), classDirectories("train", snow, animals...)),
 			want:  map[string]*data.Images{"fog": datatest.ByClass(fog)},
-			notes: []string{"left out, because no evaluation set can have the name: train"},
+			notes: []string{"left out, because an evaluation set cannot be called so: train"},
 		},
 		"pairs": {
 			files: map[string][]byte{"x_fog.npy": xFog, "y_fog.npy": yFog, "snow-2_images.npy": xSnow, "snow-2_labels.npy": ySnow, "label_names.npy": yFog, "other.npy": nil},
@@ -118,7 +118,7 @@ func TestEvaluationSources(t *testing.T) {
 		"Keras": {
 			files: map[string][]byte{"x_train.npy": xSnow, "y_train.npy": ySnow, "x_test.npy": xFog, "y_test.npy": yFog},
 			want:  map[string]*data.Images{"test": fog},
-			notes: []string{"left out, because no evaluation set can have the name: train"},
+			notes: []string{"left out, because an evaluation set cannot be called so: train"},
 		},
 		"npz": {
 			files: collect("npz", snow, fog), source: datatest.ArchiveName,
@@ -277,7 +277,7 @@ func TestEvaluationRefused(t *testing.T) {
 		"ambiguous names": {map[string][]byte{"labels.npy": y, "fog.npy": x, "fog_images.npy": x}, nil, []string{"each of the arrays fog, fog_images could be the images of the evaluation set fog"}},
 		"not an image":    {map[string][]byte{"labels.npy": y, "fog.npy": x, "list.npy": y}, nil, []string{"list has the shape [20]"}},
 		"other shapes":    {map[string][]byte{"labels.npy": y, "fog.npy": x, "snow.npy": datatest.Npy(datatest.Array{DType: "u1", Shape: []int{20, 4, 4}, Bytes: make([]byte, 320)})}, nil, []string{"the images of fog and snow have different shapes"}},
-		"only train":      {map[string][]byte{"x_train.npy": x, "y_train.npy": y}, nil, []string{"no evaluation set can have the name train"}},
+		"only train":      {map[string][]byte{"x_train.npy": x, "y_train.npy": y}, nil, []string{"an evaluation set cannot be called train"}},
 		"bad name":        {map[string][]byte{"labels.npy": y, "motion blur.npy": x}, nil, []string{`the evaluation set "motion blur": use up to 64 letters`}},
 		"long name":       {map[string][]byte{"labels.npy": y, strings.Repeat("f", 64) + ".npy": x}, severities(2), []string{`fff-1": use up to 64 letters`}},
 		"not divisible":   {map[string][]byte{"labels.npy": y, "fog.npy": x}, severities(3), []string{"fog has 20 images, which --severities 3 does not divide"}},
