@@ -20,6 +20,7 @@ import (
 type stepOptions struct {
 	common
 	steps, rounds int
+	before        string // the bench of an earlier version
 }
 
 func newStepCommand() *cobra.Command {
@@ -35,6 +36,7 @@ func newStepCommand() *cobra.Command {
 	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,ImageNet16-120", modes: "channels_last,contiguous"})
 	o.addTurns(c, 1, 7)
 	o.addPeaks(c)
+	c.Flags().StringVar(&o.before, "before", "", "also compare with an earlier version: the `PROGRAM` bench built from it")
 	return c
 }
 
@@ -119,6 +121,11 @@ func (o *stepOptions) measure(ctx context.Context) (t *table[stepRow], err error
 	sides, err := o.usableSides(ctx, &t.Setting)
 	if err != nil {
 		return t, err
+	}
+	if o.before != "" {
+		earlier := sides[0]
+		earlier.name, earlier.command = sides[0].name+", before", append([]string{o.before}, sides[0].command[1:]...)
+		sides = slices.Insert(sides, 1, earlier)
 	}
 	for _, d := range o.datasets {
 		for _, arch := range o.archs {
