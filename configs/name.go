@@ -3,6 +3,8 @@ package configs
 import (
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -24,5 +26,12 @@ func CheckRecipeName(name string) error {
 	if strings.Trim(name, "0123456789") == "" && name != "" {
 		return fmt.Errorf("%.80q: a number stands for the published recipe of that many epochs; use another name", name)
 	}
+	if _, err := strconv.ParseFloat(name, 64); err == nil || slices.Contains(notText, strings.ToLower(name)) {
+		return fmt.Errorf("%.80q: programs that read tables take it for a number or a missing value; use another name", name)
+	}
 	return CheckName(name)
 }
+
+// notText lists words, in lower case, that programs such as pandas do not read as text in a table.
+// [strconv.ParseFloat] accepts the others: nan, inf and infinity.
+var notText = []string{"na", "null", "none", "true", "false"}

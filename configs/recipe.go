@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,7 +12,9 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
+	"nb201/internal/bom"
 	"nb201/internal/infile"
 	"nb201/internal/usage"
 )
@@ -147,10 +150,15 @@ func ReadRecipe(file string) (Recipe, error) {
 	if err := Decode(file, text, &r); err != nil {
 		return Recipe{}, err
 	}
+	if key := findNull(text); key != "" {
+		return Recipe{}, usage.Errorf("%s: key %q must not be null; leave it out for its default", file, key)
+	}
 	var given struct { // which of these are absent: a 0 in the file is refused
-		Batch    *int `json:"batch"`
-		Channels *int `json:"channels"`
-		Cells    *int `json:"cells"`
+		Epochs        *int `json:"epochs"`
+		Batch         *int `json:"batch"`
+		Channels      *int `json:"channels"`
+		Cells         *int `json:"cells"`
+		EvaluateEvery *int `json:"evaluate_every"`
 	}
 	if err := DecodeKnown(file, text, &given); err != nil {
 		return Recipe{}, err
@@ -161,13 +169,38 @@ func ReadRecipe(file string) (Recipe, error) {
 			*v.whole = 1
 		}
 	}
-	if r.Name == "" {
+	switch {
+	case r.Name == "":
 		return Recipe{}, usage.Errorf("%s: key \"name\" is missing; the name stands for the recipe in a campaign", file)
+	case given.Epochs == nil:
+		return Recipe{}, usage.Errorf("%s: key \"epochs\" is missing; give the number of epochs, with those of the warm-up", file)
+	case given.EvaluateEvery != nil && *given.EvaluateEvery == 0:
+		return Recipe{}, usage.Errorf("%s: key \"evaluate_every\" must be from 1 to the number of epochs, %d, not 0", file, r.Epochs)
 	}
 	if key, problem := whole.check(); problem != "" {
 		return Recipe{}, usage.Errorf("%s: key %q %s", file, key, problem)
 	}
+	// Equal recipes have equal hashes.
+	if r.EvaluateEvery == 1 {
+		r.EvaluateEvery = 0
+	}
+	for _, v := range []*float64{&r.Momentum, &r.WeightDecay, &r.EtaMin, &r.LabelSmoothing} {
+		*v += 0 // -0 becomes 0
+	}
 	return r, nil
+}
+
+// findNull returns the first key of a valid JSON text whose value is null, "" if there is none.
+func findNull(text []byte) string {
+	plain, err := bom.Strip(text)
+	d := jsontext.NewDecoder(bytes.NewReader(plain))
+	for err == nil {
+		var token jsontext.Token
+		if token, err = d.ReadToken(); err == nil && token.Kind() == 'n' {
+			return key(d.StackPointer())
+		}
+	}
+	return ""
 }
 
 // maxRate bounds learning rates: with it, the published weight decay, 5e-4, would multiply every weight
@@ -213,7 +246,7 @@ func (r *Recipe) check() (key, problem string) {
 		return "eta_min", fmt.Sprintf("is for the schedulers %s and %s only; remove it", Cosine, Linear)
 	case r.Warmup < 0 || r.Warmup > r.Epochs:
 		return "warmup", fmt.Sprintf("must be from 0 to the number of epochs, %d, not %d", r.Epochs, r.Warmup)
-	case steps != (len(r.Milestones) > 0):
+	case steps != (len(r.Milestones) > 0) || r.Milestones != nil && len(r.Milestones) == 0:
 		return "milestones", fmt.Sprintf("must list at least one epoch for the scheduler %s, and be absent for any other", Steps)
 	case steps && !(r.Gamma > 0 && r.Gamma <= 1):
 		return "gamma", fmt.Sprintf("must be above 0 and at most 1, not %v", r.Gamma)
@@ -227,8 +260,12 @@ func (r *Recipe) check() (key, problem string) {
 		return "evaluate_every", fmt.Sprintf("must be from 1 to the number of epochs, %d, not %d", r.Epochs, r.EvaluateEvery)
 	case r.Channels < 1:
 		return "channels", fmt.Sprintf("must be at least 1, not %d", r.Channels)
+	case r.Channels > maxSkeleton:
+		return "channels", fmt.Sprintf("must be at most %d, not %d", maxSkeleton, r.Channels)
 	case r.Cells < 1:
 		return "cells", fmt.Sprintf("must be at least 1, not %d", r.Cells)
+	case r.Cells > maxSkeleton:
+		return "cells", fmt.Sprintf("must be at most %d, not %d", maxSkeleton, r.Cells)
 	}
 	before := r.Warmup - 1
 	for i, epoch := range r.Milestones {
@@ -242,6 +279,8 @@ func (r *Recipe) check() (key, problem string) {
 
 const (
 	sgd = "SGD"
+	// maxSkeleton is more channels, and more cells in a stage, than any network can have.
+	maxSkeleton = 4096
 	// maxCutout is the side of the largest images that a dataset may have, doubled: such a square blanks
 	// every image.
 	maxCutout = 2048

@@ -105,7 +105,7 @@ func TestWrongRecipes(t *testing.T) {
 		{`{"name": "a\nb", "epochs": 3}`, `key "name" is "a\nb"`},
 		{`{"name": "` + strings.Repeat("a", 65) + `", "epochs": 3}`, `key "name" is "aaaa`},
 		{`{"name": 7, "epochs": 3}`, `key "name"`},
-		{`{"name": "x"}`, `key "epochs" must be from 1 to 100000, not 0`},
+		{`{"name": "x"}`, `key "epochs" is missing; give the number of epochs`},
 		{`{"name": "x", "epochs": 3, "epoch": 3}`, `unknown key "epoch"; remove it`},
 		{`{"name": "x", "Epochs": 3}`, `unknown key "Epochs"; remove it`},
 		{`{"name": "x", "epochs": 3, "epochs": 3}`, `duplicate key "epochs"; give it once`},
@@ -152,6 +152,14 @@ func TestWrongRecipes(t *testing.T) {
 		{recipeWith(`"augment": {"rotate": true}`), `unknown key "augment.rotate"; remove it`},
 		{recipeWith(`"augment": {"flip": "no"}`), `key "augment.flip"`},
 		{recipeWith(`"evaluate_every": -1`), `key "evaluate_every" must be from 1 to the number of epochs, 3, not -1`},
+		{recipeWith(`"evaluate_every": 0`), `key "evaluate_every" must be from 1 to the number of epochs, 3, not 0`},
+		{recipeWith(`"weight_decay": null`), `key "weight_decay" must not be null; leave it out for its default`},
+		{recipeWith(`"augment": {"flip": null}`), `key "augment.flip" must not be null`},
+		{recipeWith(`"milestones": []`), `key "milestones" must list at least one epoch`},
+		{recipeWith(`"cells": 4097`), `key "cells" must be at most 4096, not 4097`},
+		{`{"name": "1e3", "epochs": 2}`, `key "name" is "1e3": programs that read tables take it for a number or a missing value`},
+		{`{"name": "NaN", "epochs": 2}`, `key "name" is "NaN": programs that read tables`},
+		{`{"name": "None", "epochs": 2}`, `key "name" is "None": programs that read tables`},
 		{recipeWith(`"evaluate_every": 4`), `key "evaluate_every" must be from 1 to the number of epochs, 3, not 4`},
 		{recipeWith(`"channels": 0`), `key "channels" must be at least 1, not 0`},
 		{recipeWith(`"cells": -5`), `key "cells" must be at least 1, not -5`},
@@ -259,4 +267,19 @@ func FuzzReadRecipe(f *testing.F) {
 			t.Errorf("read back: %+v, %v, want %+v", back, err, r)
 		}
 	})
+}
+
+// What a recipe says in two ways has one hash.
+func TestEqualRecipes(t *testing.T) {
+	plain, _, err := readRecipe(t, recipeWith(`"warmup": 0`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, with := range []string{
+		`"evaluate_every": 1`, `"eta_min": -0.0`, `"eta_min": 0`, `"label_smoothing": -0.0`, `"augment": {}`, `"augment": {"cutout": 0}`, `"momentum": 0.90`,
+	} {
+		if r, _, err := readRecipe(t, recipeWith(with)); err != nil || r.Hash() != plain.Hash() {
+			t.Errorf("%s: %s, %v, not %s", with, r.JSON(), err, plain.JSON())
+		}
+	}
 }

@@ -109,11 +109,11 @@ func TestWrongRecipes(t *testing.T) {
 	warm := recipeFile(t, dir, "warm", `, "warmup": 1`)
 	for want, recipes := range map[string][]string{
 		`two different recipes have the name "warm": warmup is 1, not 2; rename one of them`: {warm, recipeFile(t, twin, "warm", `, "warmup": 2`)},
-		`unknown recipe "cold"`:                                                      {"cold"},
-		"cannot read the recipe: open " + dir + "/cold.json":                         {filepath.Join(dir, "cold.json")},
-		`key "learning_rate" must be`:                                                {recipeFile(t, dir, "fast", `, "learning_rate": 1e9`)},
-		"dataset digits has 1347 training images, fewer than the batch size of 2000": {recipeFile(t, dir, "large", `, "batch": 2000`)},
-		"a network of 5000 channels":                                                 {recipeFile(t, dir, "wide", `, "channels": 5000`)},
+		`unknown recipe "cold"`:                                                                                 {"cold"},
+		"cannot read the recipe: open " + dir + "/cold.json":                                                    {filepath.Join(dir, "cold.json")},
+		`key "learning_rate" must be`:                                                                           {recipeFile(t, dir, "fast", `, "learning_rate": 1e9`)},
+		"dataset digits has 1347 training images, fewer than the batch size of 2000":                            {recipeFile(t, dir, "large", `, "batch": 2000`)},
+		`key "channels" must be at most 4096, not 5000`:                                                         {recipeFile(t, dir, "wide", `, "channels": 5000`)},
 		`schedule cut: the recipe cuts squares of 18 pixels out of images, but those of dataset digits have 16`: {recipeFile(t, dir, "cut", `, "augment": {"cutout": 18}`)},
 	} {
 		s := selection(t, "0", []string{"digits"}, nil, 1)
