@@ -36,7 +36,27 @@ var ErrDone = errors.New("the trial is already finished")
 // A trial is finished if, and only if, its record exists and can be read. Any number of
 // processes may publish into a campaign at the same time, even the same trial. The trials of
 // a campaign belong to one experiment: see [Campaign.CheckSettings].
-type Campaign struct{ Dir string }
+type Campaign struct {
+	Dir  string
+	Kind RecordKind // of its records
+}
+
+// RecordKind is the kind of a campaign's records.
+type RecordKind string
+
+// The kinds of records.
+const (
+	Trained   RecordKind = ""           // a trial was trained, and left a [Record] and weights
+	Evaluated RecordKind = "evaluation" // the weights of a trial were evaluated, and left an [EvaluationRecord]
+)
+
+// Verb returns what is done to a trial before it leaves a record, such as "trained".
+func (k RecordKind) Verb() string {
+	if k == Evaluated {
+		return "evaluated"
+	}
+	return "trained"
+}
 
 // RecordPath returns the path of the record of t, whether or not it exists.
 func (c Campaign) RecordPath(t Trial) string {
@@ -80,6 +100,14 @@ func (c Campaign) MakeDir(name string) error {
 func recordName(t Trial) string  { return filepath.Join("trials", t.Path()+".json") }
 func weightsName(t Trial) string { return filepath.Join("weights", t.Path()+".pth") }
 
+// fileNames lists the files that t leaves in the campaign, relative to it, the record last.
+func (c Campaign) fileNames(t Trial) []string {
+	if c.Kind == Evaluated {
+		return []string{recordName(t)}
+	}
+	return []string{weightsName(t), recordName(t)}
+}
+
 const lockName = ".lock"
 
 // Check reports, before hours of training, why t could not be published: it is not a valid
@@ -112,7 +140,7 @@ func (c Campaign) checkRights(t Trial) error {
 		return err
 	}
 	defer root.Close()
-	for _, name := range []string{recordName(t), weightsName(t), lockName} {
+	for _, name := range append(c.fileNames(t), lockName) {
 		if err := root.CheckCreate(name); err != nil {
 			return err
 		}
@@ -133,7 +161,6 @@ func (c Campaign) checkRights(t Trial) error {
 // killed process left behind for the same trial, and moves a damaged record out of the way as
 // [Campaign.MoveDamaged] does.
 func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
-	record, pth := recordName(r.Trial), weightsName(r.Trial)
 	r.Weights = nil
 	if _, err := r.Encode(); err != nil {
 		return err
@@ -143,17 +170,31 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 			return err
 		}
 	}
+	return c.publish(r.Trial, func(root atomicfile.Root) (text []byte, err error) {
+		if err := c.CheckSettings(r.Settings()); err != nil {
+			return nil, err
+		}
+		if r.Weights, err = writeWeights(root, weightsName(r.Trial), weights); err != nil {
+			return nil, fmt.Errorf("weights of %v: %w", r.Trial, err)
+		}
+		return r.Encode()
+	})
+}
+
+// publish writes the record of t, which encode returns, unless t is finished. It holds the campaign's
+// lock meanwhile, so that encode may write the other files of t.
+func (c Campaign) publish(t Trial, encode func(atomicfile.Root) ([]byte, error)) error {
 	if err := atomicfile.MkdirAll(c.Dir); err != nil {
-		return fmt.Errorf("cannot publish %v: %w", r.Trial, err)
+		return fmt.Errorf("cannot publish %v: %w", t, err)
 	}
 	root, err := c.Open()
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	for _, name := range []string{record, pth} {
+	for _, name := range c.fileNames(t) {
 		if err := root.MkdirAll(filepath.Dir(name)); err != nil {
-			return fmt.Errorf("cannot publish %v: %w", r.Trial, err)
+			return fmt.Errorf("cannot publish %v: %w", t, err)
 		}
 	}
 	unlock, err := c.lock()
@@ -161,38 +202,32 @@ func (c Campaign) Publish(r *Record, weights torchfile.StateDict) error {
 		return err
 	}
 	defer unlock()
-	if err := c.CheckSettings(r.Settings()); err != nil {
-		return err
-	}
-	done, err := c.Done(r.Trial)
+	done, err := c.Done(t)
 	if errors.Is(err, ErrDamaged) {
-		_, _, err = c.moveDamaged(root, r.Trial)
+		_, _, err = c.moveDamaged(root, t)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot publish %v: %w", r.Trial, err)
+		return fmt.Errorf("cannot publish %v: %w", t, err)
 	}
 	if done {
-		return fmt.Errorf("%v: %w", r.Trial, ErrDone)
+		return fmt.Errorf("%v: %w", t, ErrDone)
 	}
 	// Only the process that holds the lock creates temporary files, so these are leftovers.
-	for _, name := range []string{record, pth} {
+	for _, name := range c.fileNames(t) {
 		if err := root.RemoveTemps(name); err != nil {
-			return fmt.Errorf("cannot publish %v: %w", r.Trial, err)
+			return fmt.Errorf("cannot publish %v: %w", t, err)
 		}
 	}
-	if r.Weights, err = writeWeights(root, pth, weights); err != nil {
-		return fmt.Errorf("weights of %v: %w", r.Trial, err)
-	}
-	text, err := r.Encode()
+	text, err := encode(root)
 	if err != nil {
 		return err
 	}
-	err = root.Create(record, func(w io.Writer) error { _, err := w.Write(text); return err })
+	err = root.Create(recordName(t), func(w io.Writer) error { _, err := w.Write(text); return err })
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%v: %w", r.Trial, ErrDone)
+		return fmt.Errorf("%v: %w", t, ErrDone)
 	}
 	if err != nil {
-		return fmt.Errorf("record of %v: %w", r.Trial, err)
+		return fmt.Errorf("record of %v: %w", t, err)
 	}
 	return nil
 }

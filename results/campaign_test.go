@@ -49,7 +49,7 @@ func filesIn(t testing.TB, dir string) []string {
 }
 
 func TestPublish(t *testing.T) {
-	c := Campaign{filepath.Join(t.TempDir(), "new", "campaign")}
+	c := Campaign{Dir: filepath.Join(t.TempDir(), "new", "campaign")}
 	if err := c.Check(trial); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestPublishWithoutWeights(t *testing.T) {
-	c := Campaign{t.TempDir()}
+	c := Campaign{Dir: t.TempDir()}
 	if err := c.Publish(resultstest.Record(t, trial), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestPublishWithoutWeights(t *testing.T) {
 // for those of the next run.
 func TestPublishAfterKill(t *testing.T) {
 	for _, keep := range []bool{true, false} {
-		c := Campaign{t.TempDir()}
+		c := Campaign{Dir: t.TempDir()}
 		old := resultstest.Record(t, trial)
 		for _, path := range []string{c.RecordPath(trial), c.WeightsPath(trial)} {
 			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
@@ -153,7 +153,7 @@ func TestPublishAfterKill(t *testing.T) {
 // results, until it is killed.
 func publishForever(dir string) {
 	t := &testing.T{}
-	c := Campaign{dir}
+	c := Campaign{Dir: dir}
 	for seed := uint32(0); ; seed++ {
 		r := resultstest.Record(t, Trial{Arch: 0, Dataset: "digits", Epochs: 1, Seed: seed})
 		weights := resultstest.Weights(t, r)
@@ -177,7 +177,7 @@ func countRecords(t *testing.T, c Campaign) int {
 // Processes that publish the same trials at the same time and are killed at any moment leave only
 // complete trials: each record with the weights of the same run.
 func TestKilledPublishers(t *testing.T) {
-	c := Campaign{t.TempDir()}
+	c := Campaign{Dir: t.TempDir()}
 	for round := range 6 {
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
@@ -245,7 +245,7 @@ func TestPublishRefuses(t *testing.T) {
 		"count":           {wrong(func(s torchfile.StateDict) torchfile.StateDict { s[5].Int64[0] = -1; return s }), "stem.1.num_batches_tracked is -1"},
 		"no weights":      {wrong(func(torchfile.StateDict) torchfile.StateDict { return torchfile.StateDict{} }), "0 tensors"},
 	} {
-		campaign := Campaign{filepath.Join(t.TempDir(), "new")}
+		campaign := Campaign{Dir: filepath.Join(t.TempDir(), "new")}
 		if err := c.publish(campaign, resultstest.Record(t, trial)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
@@ -281,7 +281,7 @@ func TestCheckRefuses(t *testing.T) {
 		"number":         {t.TempDir(), Trial{Arch: 0, Dataset: "cifar10", Recipe: "12", Epochs: 12}, "recipe"},
 		"long":           {t.TempDir(), Trial{Arch: 0, Dataset: strings.Repeat("a", 65), Epochs: 12, Seed: 0}, "dataset key"},
 	} {
-		err := (Campaign{c.dir}).Check(c.trial)
+		err := (Campaign{Dir: c.dir}).Check(c.trial)
 		if !usage.Is(err) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
@@ -301,7 +301,7 @@ func TestFilesThatCannotBeMade(t *testing.T) {
 			return os.WriteFile(filepath.Join(c.Dir, "trials"), nil, 0o666)
 		},
 	} {
-		c := Campaign{t.TempDir()}
+		c := Campaign{Dir: t.TempDir()}
 		if err := block(c); err != nil {
 			t.Fatal(err)
 		}
@@ -334,7 +334,7 @@ func TestTrials(t *testing.T) {
 		{9, "digits", "", 1, 5},
 		{15624, "digits", "", 1, 5},
 	}
-	c := Campaign{t.TempDir()}
+	c := Campaign{Dir: t.TempDir()}
 	for _, i := range []int{9, 3, 5, 1, 0, 2, 8, 4, 6, 7} {
 		path := c.RecordPath(want[i])
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
@@ -373,7 +373,7 @@ func TestTrials(t *testing.T) {
 func TestNoCampaign(t *testing.T) {
 	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
 		n := 0
-		for _, err := range (Campaign{dir}).Records() {
+		for _, err := range (Campaign{Dir: dir}).Records() {
 			if n++; !usage.Is(err) {
 				t.Errorf("error %v", err)
 			}
@@ -385,7 +385,7 @@ func TestNoCampaign(t *testing.T) {
 }
 
 func TestForeignFilesInACampaign(t *testing.T) {
-	c := Campaign{fillOne(t)}
+	c := Campaign{Dir: fillOne(t)}
 	one := read(t, c)[0]
 	record, err := os.ReadFile(c.RecordPath(one))
 	if err != nil {
@@ -443,7 +443,7 @@ func read(t testing.TB, c Campaign) []Trial {
 // TestTrialsOfManyFolders checks that trials are yielded in order though folders are listed in
 // parallel, and that a caller may stop anywhere.
 func TestTrialsOfManyFolders(t *testing.T) {
-	c := Campaign{t.TempDir()}
+	c := Campaign{Dir: t.TempDir()}
 	var want []Trial
 	for arch := range 700 {
 		trial := Trial{Arch: arch, Dataset: "digits", Epochs: 12, Seed: 777}

@@ -8,6 +8,10 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/go-json-experiment/json"
+
+	"nb201/configs"
 )
 
 // maxAttempts is far beyond any real trial's.
@@ -20,9 +24,30 @@ const maxAttempts = 1_000_000
 func (r *Record) Contradictions() []string {
 	var found contradictions
 	r.contradictSettings(&found)
-	r.contradictMeasures(&found, "training", &r.Train)
+	found.addMeasures("training", &r.Train, r.Classes, r.Precision)
 	for i := range r.Eval {
-		r.contradictMeasures(&found, r.Eval[i].Set, &r.Eval[i].Pass)
+		found.addMeasures(r.Eval[i].Set, &r.Eval[i].Pass, r.Classes, r.Precision)
+	}
+	return found
+}
+
+// Contradictions lists the values in r that cannot occur, as [Record.Contradictions] does.
+func (r *EvaluationRecord) Contradictions() []string {
+	var found contradictions
+	var definition struct {
+		Classes int `json:"classes"`
+	}
+	if err := json.Unmarshal(r.Definition, &definition); err != nil {
+		found.add("dataset_definition: %v", err)
+	}
+	if r.Attempts > maxAttempts {
+		found.add("attempts is %d, more than %d", r.Attempts, maxAttempts)
+	}
+	found.addUnprintable(string(r.Precision), r.Device, r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Versions.Kernels)
+	for _, s := range r.Sets {
+		p := Pass{Images: s.Images}
+		s.AddTo(&p.Curve)
+		found.addMeasures(s.Set, &p, definition.Classes, r.Precision)
 	}
 	return found
 }
@@ -57,18 +82,21 @@ func (r *Record) contradictSettings(found *contradictions) {
 	if want := filepath.Base(r.Trial.Path()) + ".pth"; r.Weights != nil && r.Weights.Name != want {
 		found.add("the weights file is named %q; this trial's is %s", r.Weights.Name, want)
 	}
-	for _, text := range []string{
-		string(r.Precision), r.Device, string(r.Parity.Profile), string(r.Parity.Timeline),
-		r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Versions.Kernels,
-	} {
+	found.addUnprintable(string(r.Precision), r.Device, string(r.Parity.Profile), string(r.Parity.Timeline),
+		r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Versions.Kernels)
+}
+
+// addUnprintable adds texts that cannot be a device, version or setting.
+func (c *contradictions) addUnprintable(texts ...string) {
+	for _, text := range texts {
 		if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
-			found.add("%q contains characters that do not print; it cannot be a device, version or setting", text)
+			c.add("%q contains characters that do not print; it cannot be a device, version or setting", text)
 		}
 	}
 }
 
-// contradictMeasures finds values that cannot have been measured on a set of images.
-func (r *Record) contradictMeasures(found *contradictions, set string, p *Pass) {
+// addMeasures adds values that cannot have been measured on a set of images of this many classes.
+func (c *contradictions) addMeasures(set string, p *Pass, classes int, precision configs.Precision) {
 	checkEpochs := func(measure string, values []float64, wrong func(epoch int, v float64) string) {
 		first, more := "", -1
 		for i, v := range values {
@@ -81,9 +109,9 @@ func (r *Record) contradictMeasures(found *contradictions, set string, p *Pass) 
 		}
 		switch {
 		case more == 0:
-			found.add("%s", first)
+			c.add("%s", first)
 		case more > 0:
-			found.add("%s (and %d more epochs like this)", first, more)
+			c.add("%s (and %d more epochs like this)", first, more)
 		}
 	}
 	share := func(_ int, v float64) string {
@@ -97,8 +125,8 @@ func (r *Record) contradictMeasures(found *contradictions, set string, p *Pass) 
 		switch {
 		case v < p.Top1[i]:
 			return fmt.Sprintf("less than the top-1 accuracy, %v", p.Top1[i])
-		case r.Classes <= 5 && v < 100*(1-1e-6): // the original rounds for each batch: see isShare
-			return fmt.Sprintf("not 100 although there are only %d classes", r.Classes)
+		case classes <= 5 && v < 100*(1-1e-6): // the original rounds for each batch: see isShare
+			return fmt.Sprintf("not 100 although there are only %d classes", classes)
 		}
 		return share(i, v)
 	})
@@ -106,7 +134,7 @@ func (r *Record) contradictMeasures(found *contradictions, set string, p *Pass) 
 		if least := leastLoss(p.Top1[i]); v < least {
 			return fmt.Sprintf("less than %.4g, the least that is possible with this top-1 accuracy", least)
 		}
-		if r.Precision != "fp64" && v > math.MaxFloat32*(1+1e-6) {
+		if precision != "fp64" && v > math.MaxFloat32*(1+1e-6) {
 			return "more than the largest float32"
 		}
 		return ""

@@ -56,7 +56,7 @@ func transient(err error) bool {
 // Done reports whether t is finished: its record exists and can be read. If the record is
 // damaged, the error is [ErrDamaged].
 func (c Campaign) Done(t Trial) (bool, error) {
-	_, err := c.Record(t)
+	err := c.read(t)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(c.RecordPath(t)); errors.Is(err, fs.ErrNotExist) {
 			return false, nil
@@ -64,6 +64,16 @@ func (c Campaign) Done(t Trial) (bool, error) {
 		err = damaged(err) // a dangling link
 	}
 	return err == nil, err
+}
+
+// read reads the record of t, of the campaign's kind, and checks it.
+func (c Campaign) read(t Trial) (err error) {
+	if c.Kind == Evaluated {
+		_, err = c.Evaluation(t)
+	} else {
+		_, err = c.Record(t)
+	}
+	return err
 }
 
 // inspectAll is the number of records up to which Damaged always decodes them; that takes
@@ -162,10 +172,38 @@ func (c Campaign) moveDamaged(root atomicfile.Root, t Trial) (path string, reaso
 	if !errors.Is(reason, ErrDamaged) {
 		return "", nil, reason
 	}
+	path, err = c.moveAside(root, t)
+	return path, reason, err
+}
+
+// MoveStale renames the record of an evaluation of t to NAME.damaged although it is not damaged, if it is
+// stale: it is the evaluation of other weights than the trial has now. It returns the record's new path,
+// and "" if the record is not stale.
+func (c Campaign) MoveStale(t Trial, isStale func(*EvaluationRecord) bool) (path string, err error) {
+	if r, err := c.Evaluation(t); err != nil || !isStale(r) {
+		return "", nil // an error is dealt with when the trial is evaluated
+	}
+	unlock, err := c.lock()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if r, err := c.Evaluation(t); err != nil || !isStale(r) { // another process has renamed it meanwhile
+		return "", nil
+	}
+	err = c.Within(func(root atomicfile.Root) error {
+		path, err = c.moveAside(root, t)
+		return err
+	})
+	return path, err
+}
+
+// moveAside renames the files of t to NAME.damaged and returns the record's new path.
+func (c Campaign) moveAside(root atomicfile.Root, t Trial) (path string, err error) {
 	record := recordName(t)
-	for _, from := range []string{weightsName(t), record} { // the record last: if this fails, the trial still counts as damaged
+	for _, from := range c.fileNames(t) { // the record last: if this fails, the trial still counts as damaged
 		if err := root.CheckLinks(from); err != nil {
-			return "", reason, fmt.Errorf("cannot rename the damaged record of %v: %w", t, err)
+			return "", fmt.Errorf("cannot rename the damaged record of %v: %w", t, err)
 		}
 		to := from + damagedSuffix
 		for n := 2; ; n++ {
@@ -175,9 +213,9 @@ func (c Campaign) moveDamaged(root atomicfile.Root, t Trial) (path string, reaso
 			to = fmt.Sprintf("%s-%d", from+damagedSuffix, n)
 		}
 		if err := root.Rename(from, to); err != nil && (from == record || !errors.Is(err, fs.ErrNotExist)) {
-			return "", reason, fmt.Errorf("cannot rename the damaged record of %v: %w", t, err)
+			return "", fmt.Errorf("cannot rename the damaged record of %v: %w", t, err)
 		}
 		path = filepath.Join(c.Dir, to)
 	}
-	return path, reason, nil
+	return path, nil
 }

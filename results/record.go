@@ -233,12 +233,20 @@ func (r *Record) Validate() error {
 	if r.Weights != nil {
 		files = append(files, *r.Weights)
 	}
+	if err := checkFiles(files); err != nil {
+		return err
+	}
+	return r.validateMeasures()
+}
+
+// checkFiles checks that each file has a name and a SHA-256.
+func checkFiles(files []File) error {
 	for _, f := range files {
 		if f.Name == "" || !sha256Pattern.MatchString(f.SHA256) {
 			return fmt.Errorf("file %q with SHA-256 %q: a name and 64 lower-case hexadecimal digits are required", f.Name, f.SHA256)
 		}
 	}
-	return r.validateMeasures()
+	return nil
 }
 
 // checkEpochs checks the list of epochs, of a trial with this many, if there is one.

@@ -14,13 +14,17 @@ import (
 	"time"
 )
 
-// Watcher finds the architectures of a campaign whose records change. It reads directories only where
+// Watcher finds the architectures of a campaign whose records change, or the records of their
+// evaluations on further datasets. It reads directories only where
 // their times have changed, so that even a campaign of all architectures costs little. A record that
 // is changed in place, as no program does, goes unnoticed.
 type Watcher struct {
 	campaign Campaign
 	seed     maphash.Seed
 	archs    map[int]archRecords
+	further  map[string]*Watcher // of the evaluations on further datasets, by key
+	// evaluated has the architectures whose evaluations have changed since the last call that succeeded.
+	evaluated map[int]bool
 }
 
 // archRecords holds what a Watcher knows of the records of an architecture.
@@ -38,7 +42,7 @@ type dirTime struct {
 
 // Watch returns a Watcher of the campaign, which has seen nothing yet.
 func (c Campaign) Watch() *Watcher {
-	return &Watcher{campaign: c, seed: maphash.MakeSeed(), archs: map[int]archRecords{}}
+	return &Watcher{campaign: c, seed: maphash.MakeSeed(), archs: map[int]archRecords{}, further: map[string]*Watcher{}, evaluated: map[int]bool{}}
 }
 
 // Changed returns the architectures whose records have appeared, changed or gone since the last call
@@ -88,9 +92,62 @@ func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error)
 			changed = append(changed, arch)
 		}
 	}
+	if err := w.readEvaluations(ctx); err != nil {
+		return nil, nil, err
+	}
+	for arch := range w.evaluated {
+		if _, ok := now[arch]; ok {
+			changed = append(changed, arch)
+		}
+	}
 	w.archs = now
+	clear(w.evaluated)
 	slices.Sort(changed)
-	return changed, slices.Sorted(maps.Keys(now)), nil
+	return slices.Compact(changed), slices.Sorted(maps.Keys(now)), nil
+}
+
+// ChangedEvaluations returns the architectures whose evaluations on further datasets have appeared, changed
+// or gone since the last call that succeeded, in ascending order. It is for a directory with evaluations
+// alone, without records of trials.
+func (w *Watcher) ChangedEvaluations(ctx context.Context) ([]int, error) {
+	if err := w.readEvaluations(ctx); err != nil {
+		return nil, err
+	}
+	changed := slices.Sorted(maps.Keys(w.evaluated))
+	clear(w.evaluated)
+	return changed, nil
+}
+
+// readEvaluations adds to w.evaluated the architectures whose evaluations on further datasets have
+// appeared, changed or gone.
+func (w *Watcher) readEvaluations(ctx context.Context) error {
+	keys, err := ListEvaluations(w.campaign.Dir)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if w.further[key] == nil {
+			w.further[key] = EvaluationsOn(w.campaign.Dir, key).Watch()
+		}
+	}
+	for key, further := range w.further {
+		archs := slices.Collect(maps.Keys(further.archs))
+		if slices.Contains(keys, key) {
+			archs, _, err = further.Changed(ctx)
+			if isAbsent(err) { // it has just been removed, or is not a directory
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		} else {
+			delete(w.further, key)
+		}
+		for _, arch := range archs {
+			w.evaluated[arch] = true
+		}
+	}
+	return nil
 }
 
 // unchanged reports whether the directories have the times that they had.

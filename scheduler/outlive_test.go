@@ -386,7 +386,7 @@ func TestMetricsNeighbours(t *testing.T) {
 // The wall clock may be set while a run works, so the run's delays use the monotonic clock.
 func TestMonotonic(t *testing.T) {
 	dir, all := planned(t, 1, reportsError)
-	r, err := newRun(t.Context(), options(dir))
+	r, err := newRun(t.Context(), options(dir), results.Campaign{Dir: dir}, all)
 	if err != nil {
 		t.Fatal(err)
 	}

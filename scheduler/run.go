@@ -60,8 +60,27 @@ type Options struct {
 // the totals. When ctx is cancelled, the workers write checkpoints and Run returns ctx's error.
 // Errors that the user can fix are usage errors.
 func Run(ctx context.Context, o Options) (state.Totals, error) {
+	p, err := plan.Read(o.Dir)
+	if err != nil {
+		return state.Totals{}, err
+	}
+	trials := p.Trials()
+	if o.Chunks > 0 {
+		trials = p.Chunk(o.Chunk, o.Chunks)
+	}
+	return o.run(ctx, results.Campaign{Dir: o.Dir}, slices.Collect(trials))
+}
+
+// Evaluate evaluates the weights of trials into the campaign at o.Dir, of the kind
+// [results.Evaluated]. It does so as Run trains a plan, which the campaign does not have.
+func Evaluate(ctx context.Context, o Options, trials []results.Trial) (state.Totals, error) {
+	return o.run(ctx, results.Campaign{Dir: o.Dir, Kind: results.Evaluated}, trials)
+}
+
+// run makes a run of the planned trials in a campaign.
+func (o Options) run(ctx context.Context, c results.Campaign, planned []results.Trial) (state.Totals, error) {
 	o.second = cmp.Or(o.second, time.Second)
-	r, err := newRun(ctx, o)
+	r, err := newRun(ctx, o, c, planned)
 	if err != nil {
 		return state.Totals{}, err
 	}
@@ -126,13 +145,9 @@ type run struct {
 	warned    map[results.Trial]bool // whether the user was warned about the trial's failure file
 }
 
-// newRun reads the plan, checks that the host and the campaign can be worked with, and finds
-// the trials that are left.
-func newRun(ctx context.Context, o Options) (*run, error) {
-	p, err := plan.Read(o.Dir)
-	if err != nil {
-		return nil, err
-	}
+// newRun checks that the host and the campaign can be worked with, and finds the trials that are
+// left.
+func newRun(ctx context.Context, o Options, c results.Campaign, planned []results.Trial) (*run, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, err
@@ -141,34 +156,31 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		return nil, err
 	}
 	for _, folder := range []string{"running", "logs", "trials"} {
-		if err := (results.Campaign{Dir: o.Dir}).MakeDir(folder); err != nil {
+		if err := c.MakeDir(folder); err != nil {
 			return nil, usage.Errorf("campaign %s cannot be written: %w%s", o.Dir, err, atomicfile.Rights(err))
 		}
 	}
 	for _, folder := range []string{"failed", "weights"} {
-		err := results.Campaign{Dir: o.Dir}.Within(func(root atomicfile.Root) error { return root.CheckCreate(filepath.Join(folder, "file")) })
+		err := c.Within(func(root atomicfile.Root) error { return root.CheckCreate(filepath.Join(folder, "file")) })
 		if err != nil {
 			return nil, usage.Errorf("campaign %s cannot be written: %w%s", o.Dir, err, atomicfile.Rights(err))
 		}
 	}
 	began := time.Now()
 	r := &run{
-		Options: o, campaign: results.Campaign{Dir: o.Dir}, pace: newPace(began),
+		Options: o, campaign: c, pace: newPace(began),
 		unwritten: map[results.Trial]attempt.Failure{}, warned: map[results.Trial]bool{},
 	}
 	now := began.UTC()
 	r.state = state.Run{Host: host, PID: os.Getpid(), Started: now}
-	trials := p.Trials()
 	if o.Chunks > 0 {
-		trials = p.Chunk(o.Chunk, o.Chunks)
 		r.state.Chunk = fmt.Sprintf("%d/%d", o.Chunk, o.Chunks)
 	}
-	planned := slices.Collect(trials)
 	done, err := r.findDone(ctx, planned)
 	if err != nil {
 		return nil, err
 	}
-	if err := sweep(o.Dir, host); err != nil { // after findDone, so that a trial with a damaged record keeps its checkpoints
+	if err := sweep(c, host); err != nil { // after findDone, so that a trial with a damaged record keeps its checkpoints
 		return nil, fmt.Errorf("cannot remove leftovers in campaign %s: %w", o.Dir, err)
 	}
 	order := slices.DeleteFunc(slices.Clone(planned), func(t results.Trial) bool { return done[t] })
@@ -199,8 +211,8 @@ func (r *run) findDone(ctx context.Context, planned []results.Trial) (map[result
 		}
 		recorded[t] = true
 	}
-	suspects := slices.Collect(maps.Keys(recorded)) // also those not in the plan
-	if r.Chunks > 0 {
+	suspects := slices.Collect(maps.Keys(recorded))           // also those not in the plan
+	if r.Chunks > 0 || r.campaign.Kind == results.Evaluated { // no plan says which trials are evaluated
 		suspects = slices.DeleteFunc(slices.Clone(planned), func(t results.Trial) bool { return !recorded[t] })
 	}
 	const many = 20000 // reading more than this takes several seconds
@@ -225,9 +237,10 @@ func (r *run) findDone(ctx context.Context, planned []results.Trial) (map[result
 func (r *run) renameDamaged(t results.Trial, planned bool) error {
 	path, reason, err := r.campaign.MoveDamaged(t)
 	if err == nil && path != "" {
-		then := "the trial is trained again"
+		again := fmt.Sprintf("%s again", r.campaign.Kind.Verb())
+		then := "the trial is " + again
 		if !planned {
-			then = "the trial is not trained again, because the plan does not name it"
+			then = "the trial is not " + again + ", because the plan does not name it"
 		}
 		r.logf("%v; renamed to %s, and %s", reason, path, then)
 	}

@@ -22,7 +22,6 @@ import (
 	"go.uber.org/goleak"
 
 	"nb201/internal/schematest"
-	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/results/resultstest"
 	"nb201/scheduler/attempt"
@@ -135,13 +134,13 @@ func fakeWorker(ctx context.Context, dir string) int {
 
 func (f *fake) Prepare(results.Trial) {}
 
-func (f *fake) Train(ctx context.Context, t results.Trial, dir string, step func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
+func (f *fake) Train(ctx context.Context, t results.Trial, dir string, step func(attempt.Step)) (attempt.Outcome, error) {
 	for _, stage := range []string{"test", "train"} {
 		step(attempt.Step{Stage: stage, Epochs: t.Epochs, Images: 1, Ended: true, PassLoss: float64(t.Arch), PassTop1: float64(t.Epochs)})
 	}
 	tries, _ := os.ReadFile(filepath.Join(dir, "tries.ckpt"))
 	if err := os.WriteFile(filepath.Join(dir, "tries.ckpt"), append(tries, 'x'), 0o666); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	switch t.Seed {
 	case crashes:
@@ -155,31 +154,31 @@ func (f *fake) Train(ctx context.Context, t results.Trial, dir string, step func
 	case hangs:
 		select {}
 	case outOfDeviceMemory:
-		return nil, nil, &attempt.Fault{Kind: attempt.OutOfMemory, Err: errors.New("RESOURCE_EXHAUSTED: no\nmemory")}
+		return nil, &attempt.Fault{Kind: attempt.OutOfMemory, Err: errors.New("RESOURCE_EXHAUSTED: no\nmemory")}
 	case diverges:
-		return nil, nil, &attempt.Fault{Kind: attempt.Diverged, Err: errors.New("the loss is NaN")}
+		return nil, &attempt.Fault{Kind: attempt.Diverged, Err: errors.New("the loss is NaN")}
 	case reportsError:
-		return nil, nil, errors.New("something else")
+		return nil, errors.New("something else")
 	case writesGarbage:
 		fmt.Printf("a library says hello\n{\"event\":5}\n%s\n", strings.Repeat("long", 1000))
 	case fullDiskOnce:
 		if len(tries) == 0 {
-			return nil, nil, fmt.Errorf("write: %w", syscall.ENOSPC)
+			return nil, fmt.Errorf("write: %w", syscall.ENOSPC)
 		}
 	case fillsDisk:
 		if err := fill(filepath.Join(f.campaign.Dir, "ballast")); !errors.Is(err, syscall.ENOSPC) {
-			return nil, nil, err
+			return nil, err
 		}
 	case cannotBegin:
-		return nil, nil, &attempt.Fault{Unable: true, Err: errors.New("no images")}
+		return nil, &attempt.Fault{Unable: true, Err: errors.New("no images")}
 	}
 	for end := time.Now().Add(f.work); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 		step(attempt.Step{Stage: "train", Epochs: t.Epochs, Images: 1})
 	}
-	return resultstest.Record(noTB{}, t), nil, nil
+	return attempt.Trained{Record: resultstest.Record(noTB{}, t)}, nil
 }
 
 // fill writes a file until the disk is full.

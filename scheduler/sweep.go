@@ -16,12 +16,12 @@ import (
 // sweep removes what killed processes left behind: checkpoints and failure notes of finished
 // trials, and the state files of dead runs on this host. It leaves everything else alone, such
 // as files whose name is not a trial's and files behind a symbolic link.
-func sweep(campaign, host string) error {
+func sweep(c results.Campaign, host string) error {
 	remove := map[string]func(string, results.Trial) error{"running/*/*/*": attempt.Tidy, "failed/*/*/*.json": attempt.Forget}
-	return results.Campaign{Dir: campaign}.Within(func(root atomicfile.Root) error {
+	return c.Within(func(root atomicfile.Root) error {
 		for glob, remove := range remove {
 			// Unlike root.FS, os.DirFS opens only directories, so that a named pipe cannot block it.
-			paths, err := fs.Glob(os.DirFS(campaign), glob)
+			paths, err := fs.Glob(os.DirFS(c.Dir), glob)
 			if err != nil {
 				return err
 			}
@@ -31,15 +31,15 @@ func sweep(campaign, host string) error {
 				if !ok || root.CheckLinks(path) != nil {
 					continue
 				}
-				if done, _ := (results.Campaign{Dir: campaign}).Done(t); !done {
+				if done, _ := c.Done(t); !done {
 					continue
 				}
-				if err := remove(campaign, t); err != nil {
+				if err := remove(c.Dir, t); err != nil {
 					return err
 				}
 			}
 		}
-		return sweepStates(root, campaign, host)
+		return sweepStates(root, c.Dir, host)
 	})
 }
 

@@ -20,10 +20,13 @@ import (
 type source struct {
 	path     string
 	campaign bool
-	watcher  *results.Watcher // of a campaign
-	options  []published.Option
+	// watcher follows a campaign, or the one whose weights were evaluated; evaluated follows a directory
+	// of evaluations alone. Each is nil if there is none.
+	watcher, evaluated *results.Watcher
+	options            []published.Option
 
 	opened []os.FileInfo // of the files, when benchmark was opened; not of a campaign
+	trials string        // other files that benchmark reads: a published benchmark whose weights were evaluated
 
 	mu        sync.RWMutex // held while benchmark is read
 	benchmark *benchmark.Benchmark
@@ -45,8 +48,35 @@ func openSource(ctx context.Context, path string, indexing published.Option) (*s
 		s.benchmark = published.OfCampaign(c, archs)
 		return s, nil
 	}
-	err := s.reopen(ctx)
+	if err := s.reopen(ctx); err != nil {
+		return nil, err
+	}
+	if s.benchmark.TrialsPath() != path { // it has evaluations alone
+		s.evaluated = results.Campaign{Dir: path}.Watch()
+		if c, ok := s.benchmark.Campaign(); ok {
+			s.watcher = c.Watch()
+		}
+	}
+	_, err := s.changed(ctx)
 	return s, err
+}
+
+// changed returns the architectures of which the watchers report changes.
+func (s *source) changed(ctx context.Context) (archs []int, err error) {
+	var evaluated []int
+	if s.watcher != nil {
+		if archs, _, err = s.watcher.Changed(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.evaluated != nil {
+		if evaluated, err = s.evaluated.ChangedEvaluations(ctx); err != nil {
+			return nil, err
+		}
+	}
+	archs = append(archs, evaluated...)
+	slices.Sort(archs)
+	return slices.Compact(archs), nil
 }
 
 // isCampaign reports whether a directory has a plan or records.
@@ -61,7 +91,7 @@ func isCampaign(dir string) bool {
 
 // reopen opens the published file or directory, and then closes the one before.
 func (s *source) reopen(ctx context.Context) error {
-	files, err := list(s.path)
+	files, err := s.list()
 	var b *benchmark.Benchmark
 	if err == nil || errors.Is(err, fs.ErrNotExist) { // of a missing file, Open's error is better
 		b, err = published.Open(ctx, s.path, s.options...)
@@ -69,7 +99,14 @@ func (s *source) reopen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.opened = files
+	if s.opened = files; b.TrialsPath() != s.path {
+		if s.trials = ""; !isCampaign(b.TrialsPath()) { // a campaign is watched
+			s.trials = b.TrialsPath()
+		}
+		if s.opened, err = s.list(); err != nil {
+			return errors.Join(err, b.Close())
+		}
+	}
 	s.replace(b)
 	return nil
 }
@@ -113,13 +150,18 @@ func (s *source) follow(ctx context.Context) (changes, error) {
 		}
 		return changes{archs: changed}, err
 	}
-	if changed, err := s.filesChanged(); err != nil || !changed {
+	all, err := s.filesChanged()
+	if err != nil {
+		return changes{}, err
+	}
+	archs, err := s.changed(ctx)
+	if err != nil || !all && len(archs) == 0 {
 		return changes{}, err
 	}
 	if err := s.reopen(ctx); err != nil {
 		return changes{}, err
 	}
-	return changes{all: true}, nil
+	return changes{archs: archs, all: all}, nil
 }
 
 // check returns an error if the benchmark has gone, or a published file has changed since it was opened.
@@ -138,8 +180,18 @@ func (s *source) check() error {
 
 // filesChanged reports whether the files of a published benchmark differ from those that were opened.
 func (s *source) filesChanged() (bool, error) {
-	files, err := list(s.path)
+	files, err := s.list()
 	return err == nil && !slices.EqualFunc(files, s.opened, isUnchanged), err
+}
+
+// list returns what the system knows of the files of a published benchmark.
+func (s *source) list() ([]os.FileInfo, error) {
+	files, err := list(s.path)
+	if err != nil || s.trials == "" {
+		return files, err
+	}
+	more, err := list(s.trials)
+	return append(files, more...), err
 }
 
 // list returns what the system knows of the file at path or, if it is a directory, also of the files

@@ -88,7 +88,7 @@ func saved(t *testing.T, weights torchfile.StateDict) string {
 // measuredAgain reports whether the results of stored weights are the last values of the trial's curve,
 // on the CPU to the bit. On a GPU another program than the trial's may compute them. It rounds
 // differently, and may therefore swap two classes of an image whose logits are nearly equal.
-func measuredAgain(t *testing.T, precision configs.Precision, got Evaluated, want results.Evaluation) bool {
+func measuredAgain(t *testing.T, precision configs.Precision, got results.SetResult, want results.Evaluation) bool {
 	t.Helper()
 	last := len(want.Loss) - 1
 	if !devicetest.OnGPU(t) {

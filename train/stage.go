@@ -12,22 +12,6 @@ import (
 	"nb201/train/device"
 )
 
-// Averages holds the results of one stage, averaged over its images.
-type Averages struct {
-	Loss    float64 `json:"loss"`         // mean cross entropy
-	Top1    float64 `json:"top1_percent"` // accuracy, 0 to 100
-	Top5    float64 `json:"top5_percent"` // 100 if there are fewer than five classes
-	Seconds float64 `json:"seconds"`      // wall time of the whole stage
-}
-
-// addTo appends the averages to a curve.
-func (a Averages) addTo(c *results.Curve) {
-	c.Loss = append(c.Loss, a.Loss)
-	c.Top1 = append(c.Top1, a.Top1)
-	c.Top5 = append(c.Top5, a.Top5)
-	c.Seconds = append(c.Seconds, a.Seconds)
-}
-
 // curve returns the curve that a stage adds to: 0 is training, i the i-th evaluation set.
 func (t *trial) curve(stage int) *results.Curve {
 	if stage == 0 {
@@ -42,7 +26,7 @@ func (t *trial) runStage(ctx context.Context) error {
 	stage := t.cursor.Stage
 	averages, err := t.measureStage(ctx)
 	if err == nil {
-		averages.addTo(t.curve(stage))
+		averages.AddTo(t.curve(stage))
 	}
 	return err
 }
@@ -50,7 +34,7 @@ func (t *trial) runStage(ctx context.Context) error {
 // measureStage finishes the current stage and advances to the next, whose order, flips and
 // crops it draws in the meantime. If it fails, the cursor stays at the first batch that was not
 // finished, and the streams stay as they were at the start of the stage.
-func (t *trial) measureStage(ctx context.Context) (Averages, error) {
+func (t *trial) measureStage(ctx context.Context) (results.Averages, error) {
 	began, compiling, running := time.Now(), t.runner.Compiling, t.runner.Running
 	d := t.takeDrawn()
 	next := checkpoint.Position{Epoch: t.cursor.Epoch, Stage: t.cursor.Stage + 1}
@@ -66,10 +50,10 @@ func (t *trial) measureStage(ctx context.Context) (Averages, error) {
 	t.host += took - (t.runner.Running - running)
 	t.cursor.Seconds += took.Seconds()
 	if err != nil {
-		return Averages{}, err
+		return results.Averages{}, err
 	}
 	loss, top1, top5 := t.cursor.Meter.Averages()
-	a := Averages{loss, top1, top5, t.cursor.Seconds}
+	a := results.Averages{Loss: loss, Top1: top1, Top5: top5, Seconds: t.cursor.Seconds}
 	t.streams = d.streams
 	t.cursor = checkpoint.Cursor{Position: next}
 	return a, nil

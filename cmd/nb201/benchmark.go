@@ -27,8 +27,9 @@ func openBegun(c *cobra.Command, path string) (*benchmark.Benchmark, error) {
 
 // openBenchmark opens a campaign or published file. It shows progress on stderr while a large file
 // is indexed, which happens when the file is first opened.
-func openBenchmark(c *cobra.Command, path string) (*benchmark.Benchmark, error) {
+func openBenchmark(c *cobra.Command, path string, options ...published.Option) (*benchmark.Benchmark, error) {
 	report, end := progress.Reporter(c.ErrOrStderr(), progress.Bytes)
 	defer end()
-	return published.Open(c.Context(), path, published.WithProgress(func(done, total int64) { report("indexing "+path, done, total) }))
+	options = append(options, published.WithProgress(func(done, total int64) { report("indexing "+path, done, total) }))
+	return published.Open(c.Context(), path, options...)
 }

@@ -12,7 +12,6 @@ import (
 	"nb201/data/importer"
 	"nb201/results"
 	"nb201/results/resultstest"
-	"nb201/train"
 )
 
 // writeTestImages writes the test images of the digits, in the way of Keras, and returns the path.
@@ -79,7 +78,7 @@ func TestEvaluationSetsAlone(t *testing.T) {
 		t.Errorf("code %d, stderr %q:\n%s", code, stderr, stdout)
 	}
 
-	evaluate := func(flags ...string) []train.Evaluated {
+	evaluate := func(flags ...string) []results.SetResult {
 		t.Helper()
 		args := []string{"train", "0", "--channels", "8", "--cells", "1", "--from", c.WeightsPath(trial), "--eval-only", "--json"}
 		stdout, stderr, code := nb201(append(args, flags...)...)

@@ -59,7 +59,7 @@ Words used in the help of all commands:
 		commands []*cobra.Command
 	}{
 		{"Prepare a machine:", []*cobra.Command{newSetupCommand(), newDoctorCommand(), newDataCommand(), newManCommand()}},
-		{"Train:", []*cobra.Command{newTrainCommand(), newRecipeCommand(), newPlanCommand(), newRunCommand(), newStatusCommand(), newSlurmCommand()}},
+		{"Train:", []*cobra.Command{newTrainCommand(), newRecipeCommand(), newPlanCommand(), newRunCommand(), newStatusCommand(), newSlurmCommand(), newEvaluateCommand()}},
 		{"Use a benchmark:", []*cobra.Command{newQueryCommand(), newReportCommand(), newServeCommand(), newCompareCommand(), newVerifyCommand(), newExportCommand()}},
 		{"Examine architectures:", []*cobra.Command{newArchCommand(), newInitWeightsCommand(), newLatencyCommand(), newKernelsCommand()}},
 	} {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -34,8 +33,8 @@ import (
 const graceOfWorkers = 15 * time.Second
 
 func newRunCommand() *cobra.Command {
-	o := scheduler.Options{Grace: graceOfWorkers}
-	var devices, chunk, minFree, root, metrics string
+	var o workers
+	var chunk string
 	var checkpointEvery time.Duration
 	c := &cobra.Command{
 		Use:   "run DIR",
@@ -80,70 +79,25 @@ When resources are short:
 		Args: oneArgument("DIR", "a campaign directory"),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Dir = args[0]
-			var err error
-			if o.Devices, err = parseDevices(devices, os.Getenv); err != nil {
+			err := o.validate()
+			if err != nil {
 				return err
 			}
 			if o.Chunk, o.Chunks, err = parseChunk(chunk); err != nil {
 				return err
 			}
-			if o.MinFreeDisk, err = parseSize(minFree); err != nil {
+			if err := checkPlan(c.Context(), o.Dir, o.root); err != nil {
 				return err
 			}
-			switch {
-			case o.PerDevice < 1:
-				return usage.Errorf("--per-device %d: use at least 1", o.PerDevice)
-			case o.MaxAttempts < 1:
-				return usage.Errorf("--max-attempts %d: use at least 1", o.MaxAttempts)
-			case o.HangAfter <= 0:
-				return usage.Errorf("--hang-after %v: use a time above 0, such as 10m", o.HangAfter)
-			case o.PrepareWithin <= 0:
-				return usage.Errorf("--prepare-within %v: use a time above 0, such as 1h", o.PrepareWithin)
-			}
-			if err := checkPlan(c.Context(), o.Dir, root); err != nil {
-				return err
-			}
-			for _, name := range o.Devices {
-				device, err := backend.ParseDevice(name)
-				if err == nil {
-					err = checkXLAFlagsFor(c.Context(), device)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			program, err := os.Executable()
-			if err != nil {
-				return err
-			}
-			o.Command = func(device string) *exec.Cmd {
-				return exec.Command(program, "worker", o.Dir, "--device", device, "--data", root,
-					"--checkpoint-every", checkpointEvery.String())
-			}
-			outlivePipes()
-			view := scheduler.NewView(c.ErrOrStderr())
-			defer view.Done()
-			o.Log, o.Show = view, view.Show
-			if metrics != "" {
-				m, err := scheduler.ServeMetrics(metrics, version)
-				if err != nil {
-					return err
-				}
-				defer m.Close()
-				fmt.Fprintf(view, "metrics: %s\n", m.URL())
-				o.Show = func(s state.Run, t state.Totals) {
-					m.Show(s, t)
-					view.Show(s, t)
-				}
-			}
-			totals, err := scheduler.Run(c.Context(), o)
+			totals, err := o.start(c, []string{"--checkpoint-every", checkpointEvery.String()}, func(o scheduler.Options) (state.Totals, error) {
+				return scheduler.Run(c.Context(), o)
+			})
 			if errors.Is(err, context.Canceled) {
-				requeue(c.Context(), view)
+				requeue(c.Context(), c.ErrOrStderr())
 			}
 			if err != nil {
 				return err
 			}
-			view.Done()
 			outlet.WriteLast(human(c), fmt.Sprintf("%d of %s done, %d failed\n", totals.Done, quantity.Format(totals.Planned, "trial"), totals.Failed))
 			if totals.Failed > 0 {
 				return trialsFailed(fmt.Sprintf("%d of %s failed; nb201 status %s --failed shows why", totals.Failed, quantity.Format(totals.Planned, "trial"), shell.Quote(o.Dir)))
@@ -153,18 +107,9 @@ When resources are short:
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&devices, "devices", "cpu",
-		"`DEVICES` to train on: cpu, GPUs such as cuda:0,1,3, or visible for those in CUDA_VISIBLE_DEVICES, which batch systems set")
-	f.IntVar(&o.PerDevice, "per-device", 1, "`NUMBER` of workers per device")
+	o.addFlags(f)
 	f.StringVar(&chunk, "chunk", "", "train only chunk `I/N` of the plan, I from 1 to N")
-	f.IntVar(&o.MaxAttempts, "max-attempts", 3, "`NUMBER` of attempts after which a trial has failed")
-	f.BoolVar(&o.RetryFailed, "retry-failed", false, retryUsage)
-	f.DurationVar(&o.HangAfter, "hang-after", 10*time.Minute, "replace a worker that makes no progress for this `TIME`")
-	f.DurationVar(&o.PrepareWithin, "prepare-within", time.Hour, "replace a worker that makes no progress for this `TIME` while it starts, or reads images and compiles for a trial")
 	f.DurationVar(&checkpointEvery, "checkpoint-every", checkpointInterval, "minimum `TIME` between the checkpoints of a trial")
-	addData(f, &root, dataUsage)
-	f.StringVar(&minFree, "min-free-disk", "1GiB", "start no trial while DIR's disk has less free space than `SIZE`")
-	f.StringVar(&metrics, "metrics", "", "serve Prometheus metrics at `ADDRESS`: HOST:PORT, or PORT for this host only")
 	return c
 }
 
@@ -177,9 +122,9 @@ func requeue(ctx context.Context, w io.Writer) {
 		return
 	}
 	// Slurm then kills this process, perhaps before Requeue returns.
-	fmt.Fprintf(w, "%v: job %s goes back into Slurm's queue\n", stop, job)
+	outlet.WriteLast(w, fmt.Sprintf("%v: job %s goes back into Slurm's queue\n", stop, job))
 	if err := slurm.Requeue(context.WithoutCancel(ctx), job); err != nil {
-		fmt.Fprintln(w, err)
+		outlet.WriteLast(w, err.Error()+"\n")
 	}
 }
 

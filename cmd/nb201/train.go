@@ -242,7 +242,7 @@ func trainWith(ctx context.Context, t attempt.Trainer, device backend.Device, c 
 		v.Warn(doubt.Error())
 	}
 	defer v.endBar()
-	r, err := attempt.TrainInto(ctx, c, trial, attempt.Options{Number: failure.Next(), Trainer: t, Observer: v})
+	err = attempt.TrainInto(ctx, c, trial, attempt.Options{Number: failure.Next(), Trainer: t, Observer: v})
 	switch ending, kind := attempt.Classify(ctx, c.Dir, err); {
 	case ending == attempt.Claimed:
 		return nil, usage.Errorf("%w for campaign %s; wait for it, or use another --out", err, c.Dir)
@@ -255,7 +255,10 @@ func trainWith(ctx context.Context, t attempt.Trainer, device backend.Device, c 
 			v.Warn(fmt.Sprintf("cannot note the failed attempt at %v: %v", trial, unnoted))
 		}
 	}
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	return c.Record(trial)
 }
 
 // evaluation holds the results of evaluating stored weights, as --eval-only --json prints them.
@@ -266,7 +269,7 @@ type evaluation struct {
 	Weights   results.StartWeights `json:"weights"`
 	Precision configs.Precision    `json:"precision"`
 	Device    string               `json:"device"`
-	Sets      []train.Evaluated    `json:"evaluation"`
+	Sets      []results.SetResult  `json:"evaluation"`
 }
 
 // evaluateInitial evaluates the weights that config starts from, and shows progress on progressTo.

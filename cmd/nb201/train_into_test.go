@@ -22,7 +22,6 @@ import (
 	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/needs"
-	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -40,15 +39,15 @@ type fakeTrainer struct {
 
 func (f *fakeTrainer) Prepare(results.Trial) {}
 
-func (f *fakeTrainer) Train(ctx context.Context, trial results.Trial, dir string, step func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
+func (f *fakeTrainer) Train(ctx context.Context, trial results.Trial, dir string, step func(attempt.Step)) (attempt.Outcome, error) {
 	f.began++
 	step(attempt.Step{Stage: "train", Epochs: trial.Epochs, Images: 1})
 	if f.train != nil {
 		if err := f.train(dir); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return resultstest.Record(f.t, trial), nil, ctx.Err()
+	return attempt.Trained{Record: resultstest.Record(f.t, trial)}, ctx.Err()
 }
 
 // screen collects the output of a door.

@@ -120,18 +120,15 @@ killed processes.`,
 
 // reevaluateIn returns a function that evaluates a trial's weights again, on images in the data
 // directory dataRoot: see [train.Session.Reevaluate].
-func reevaluateIn(session *train.Session, dataRoot string) func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]verify.Evaluated, error) {
-	return func(ctx context.Context, r *benchmark.ResultsCount, weights torchfile.StateDict) ([]verify.Evaluated, error) {
+func reevaluateIn(session *train.Session, dataRoot string) func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]results.SetResult, error) {
+	return func(ctx context.Context, r *benchmark.ResultsCount, weights torchfile.StateDict) ([]results.SetResult, error) {
 		sets, err := session.Reevaluate(ctx, r, weights, dataRoot)
 		var diverged *train.Diverged
 		if errors.As(err, &diverged) {
-			return []verify.Evaluated{{Set: diverged.Stage, Images: 1, Loss: diverged.Loss, Top1: math.NaN(), Top5: math.NaN()}}, nil
+			nothing := results.Averages{Loss: diverged.Loss, Top1: math.NaN(), Top5: math.NaN()}
+			return []results.SetResult{{Set: diverged.Stage, Images: 1, Averages: nothing}}, nil
 		}
-		var evaluated []verify.Evaluated
-		for _, s := range sets {
-			evaluated = append(evaluated, verify.Evaluated{Set: s.Set, Images: s.Images, Loss: s.Loss, Top1: s.Top1, Top5: s.Top5})
-		}
-		return evaluated, err
+		return sets, err
 	}
 }
 

@@ -19,9 +19,10 @@ import (
 	"nb201/scheduler/worker"
 )
 
-// newWorkerCommand returns the command that nb201 run starts as its workers. It is of no use to people.
+// newWorkerCommand returns the command that nb201 run and nb201 evaluate start as their workers. It is of no use to people.
 func newWorkerCommand() *cobra.Command {
 	var device, root string
+	var evaluate bool
 	var checkpointEvery time.Duration
 	c := &cobra.Command{
 		Use:    "worker DIR",
@@ -32,16 +33,24 @@ func newWorkerCommand() *cobra.Command {
 			outlivePipes() // if the run was killed, write a checkpoint before leaving
 			logger := log.New(c.ErrOrStderr(), "", log.LstdFlags|log.LUTC)
 			campaign := results.Campaign{Dir: args[0]}
+			if evaluate {
+				campaign.Kind = results.Evaluated
+			}
 			w := &worker.Worker{
 				Campaign: campaign, In: interruptible(c.InOrStdin()), Out: c.OutOrStdout(), Log: logger,
 				Grace: graceOfWorkers, Exit: os.Exit,
 			}
 			err := w.Work(c.Context(), func() (worker.Trainer, error) {
-				p, err := plan.Read(args[0])
+				d, err := backend.ParseDevice(device)
 				if err != nil {
 					return nil, err
 				}
-				d, err := backend.ParseDevice(device)
+				if evaluate {
+					return trainer.OpenEvaluator(c.Context(), trainer.EvaluatorOptions{
+						Campaign: campaign, Device: d, DataRoot: root, Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Log: logger,
+					})
+				}
+				p, err := plan.Read(args[0])
 				if err != nil {
 					return nil, err
 				}
@@ -60,6 +69,7 @@ func newWorkerCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&device, "device", "cpu", "`DEVICE` to train on")
+	f.BoolVar(&evaluate, "evaluate", false, "evaluate the weights of the trials, as DIR/evaluation.json says")
 	f.StringVar(&root, "data", "", dataUsage)
 	f.DurationVar(&checkpointEvery, "checkpoint-every", checkpointInterval, "minimum `TIME` between the checkpoints of a trial")
 	return c

@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,6 +19,7 @@ import (
 	"nb201/data"
 	"nb201/docs/schemas"
 	"nb201/internal/schematest"
+	"nb201/internal/seal"
 	"nb201/results"
 	"nb201/results/resultstest"
 	"nb201/scheduler/attempt"
@@ -59,6 +61,27 @@ var files = map[string]file{
 			return err
 		}
 		return r.Check()
+	}},
+	"evaluation": {results.EvaluationRecord{}, true, evaluation, "evaluations/own/trials/" + someTrial.Path() + ".json", func(path string) error {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, seal.Seal(bytes.TrimSuffix(text, []byte("\n"))), 0o666); err != nil {
+			return err
+		}
+		r, err := results.EvaluationsOn(filepath.Join(path, "../../../../../.."), "own").Evaluation(someTrial)
+		if err == nil {
+			_, err = data.DecodeDefinition(path, r.Definition, "")
+		}
+		return err
+	}},
+	"evaluations": {results.EvaluationPlan{}, true, evaluationPlan, "evaluations/own/evaluation.json", func(path string) error {
+		p, err := results.ReadEvaluationPlan(filepath.Dir(path))
+		if err == nil {
+			_, err = data.DecodeDefinition(path, p.Definition, p.Directory)
+		}
+		return err
 	}},
 	"record": {results.Record{}, true, record, "record.json", func(path string) error {
 		_, err := results.ReadRecord(path)
@@ -133,6 +156,33 @@ func record(t *testing.T) []byte {
 	r.Weights = &results.File{Name: "0012-0777.pth", SHA256: strings.Repeat("0b", 32)}
 	r.Versions.PluginSHA256, r.Versions.Kernels = strings.Repeat("0c", 32), "1 avx2"
 	text, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// evaluation has every key that the record of an evaluation can have but the SHA-256 over itself.
+func evaluation(t *testing.T) []byte {
+	r := resultstest.Evaluation(t, someTrial, strings.Repeat("0a", 32))
+	r.Versions.PluginSHA256, r.Versions.Kernels = strings.Repeat("0c", 32), "1 avx2"
+	text, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, _, err := seal.Open(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return object
+}
+
+// evaluationPlan has every key that a plan of evaluations can have.
+func evaluationPlan(t *testing.T) []byte {
+	r := resultstest.Evaluation(t, someTrial, strings.Repeat("0a", 32))
+	text, err := json.Marshal(results.EvaluationPlan{
+		FormatVersion: 1, Source: "/benchmark", Dataset: "own", Directory: "/sets", Definition: r.Definition, DataFiles: r.DataFiles, Batch: 256,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,6 +440,10 @@ func (c comparison) resolve(n node) node {
 		if name, local := strings.CutPrefix(ref, "#/$defs/"); local {
 			return c.resolve(c.doc["$defs"].(map[string]any)[name].(map[string]any))
 		}
+		if other, name, ok := strings.Cut(ref, "#/$defs/"); ok {
+			c.doc = c.docs[other]
+			return c.resolve(c.doc["$defs"].(map[string]any)[name].(map[string]any))
+		}
 		return c.docs[ref]
 	}
 	for _, key := range []string{"allOf", "oneOf"} {
@@ -446,7 +500,7 @@ func (c comparison) compareObject(at string, n node, goType reflect.Type) {
 	}
 	properties, _ := n["properties"].(map[string]any)
 	fields, required := fieldsOf(goType)
-	if at == "record" {
+	if at == "record" || at == "evaluation" {
 		fields["sha256"] = reflect.TypeFor[string]() // package seal adds it
 	}
 	if a, b := slices.Sorted(maps.Keys(properties)), slices.Sorted(maps.Keys(fields)); !slices.Equal(a, b) {

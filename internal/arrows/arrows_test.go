@@ -65,7 +65,7 @@ var layers = map[string][]string{
 	"scheduler/plan":    {"internal", "configs", "cell", "data", "results"},
 	"scheduler/worker":  {"internal", "results", "scheduler/attempt", "scheduler/state"},
 	"scheduler/status":  {"internal", "results", "scheduler/attempt", "scheduler/state", "scheduler/plan"},
-	"scheduler/trainer": {"internal", "internal/backend", "configs", "cell", "data", "results", "train", "train/checkpoint", "scheduler/attempt", "scheduler/plan"},
+	"scheduler/trainer": {"internal", "internal/backend", "configs", "cell", "data", "results", "results/benchmark", "results/published", "train", "train/checkpoint", "scheduler/attempt", "scheduler/plan"},
 	"scheduler": {"internal", "internal/plugin", "configs", "cell", "results",
 		"scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status"},
 	"serve": {"internal", "configs", "cell", "results", "results/benchmark", "results/published", "results/summary", "results/report", "results/lookup",

@@ -30,7 +30,7 @@ import (
 
 // Kinds lists the kinds of files that have a schema: KIND of KIND.schema.json.
 func Kinds() []string {
-	return []string{"definition", "failure", "latency", "plan", "recipe", "record", "run"}
+	return []string{"definition", "evaluation", "evaluations", "failure", "latency", "plan", "recipe", "record", "run"}
 }
 
 // compiled returns the schemas by their kinds.
@@ -85,6 +85,8 @@ var places = []struct {
 	path *regexp.Regexp
 	kind string
 }{
+	{regexp.MustCompile(`(^|/)evaluations/[^/]+/trials/\d{6}/[^/]+/[^/]+-\d{4,}\.json$`), "evaluation"},
+	{regexp.MustCompile(`(^|/)evaluations/[^/]+/evaluation\.json$`), "evaluations"},
 	{regexp.MustCompile(`(^|/)trials/\d{6}/[^/]+/([^/]+-)?\d{4,}-\d{4,}\.json$`), "record"},
 	{regexp.MustCompile(`(^|/)failed/\d{6}/[^/]+/([^/]+-)?\d{4,}-\d{4,}\.json$`), "failure"},
 	{regexp.MustCompile(`(^|/)running/[^/]+-\d+\.json$`), "run"},

@@ -46,6 +46,50 @@ type salvager interface {
 	Salvage(index int) (*Architecture, []error)
 }
 
+// Extension adds measures, read from its own files, to the trials of a benchmark.
+type Extension interface {
+	// Extend adds to the trials of an architecture. Its errors are usage errors that name a file.
+	Extend(a *Architecture) []error
+	// Files lists the files that Extend reads for an architecture.
+	Files(index int) ([]string, error)
+	// CheckFile is that of [Source] for the extension's own files; own is false for any other.
+	CheckFile(path string) (note string, faults []error, own bool)
+}
+
+// extended is a Source that adds to the architectures of another.
+type extended struct {
+	Source
+	extension Extension
+	path      string // of the benchmark that is extended
+}
+
+func (e extended) Architecture(index int) (*Architecture, error) {
+	a, err := e.Source.Architecture(index)
+	if err != nil {
+		return nil, err
+	}
+	if errs := e.extension.Extend(a); len(errs) > 0 {
+		return nil, errs[0]
+	}
+	return a, nil
+}
+
+// Salvage implements salvager.
+func (e extended) Salvage(index int) (*Architecture, []error) {
+	a, errs := salvage(e.Source, index)
+	if a != nil {
+		errs = append(errs, e.extension.Extend(a)...)
+	}
+	return a, errs
+}
+
+func (e extended) CheckFile(path string) (note string, faults []error) {
+	if note, faults, own := e.extension.CheckFile(path); own {
+		return note, faults
+	}
+	return e.Source.CheckFile(path)
+}
+
 // campaignHolder is a Source that reads a campaign.
 type campaignHolder interface{ Campaign() results.Campaign }
 
@@ -53,6 +97,55 @@ type campaignHolder interface{ Campaign() results.Campaign }
 // listed-1 and holds results for the evaluated ones, given in any order.
 func New(path string, format Format, listed int, evaluated []int, source Source) *Benchmark {
 	return &Benchmark{Path: path, Format: format, Listed: listed, evaluated: slices.Sorted(slices.Values(evaluated)), source: source}
+}
+
+// With returns a benchmark at path with the trials of b, to which x adds when an architecture is read. Only
+// one of the two benchmarks is to be closed.
+func (b *Benchmark) With(path string, x Extension) *Benchmark {
+	with := *b
+	with.Path, with.source = path, extended{b.source, x, b.Path}
+	return &with
+}
+
+// extensions returns the source without extensions, the path of the benchmark that it reads, and the
+// extensions.
+func (b *Benchmark) extensions() (source Source, path string, list []Extension) {
+	source, path = b.source, b.Path
+	for e, is := source.(extended); is; e, is = source.(extended) {
+		source, path, list = e.Source, e.path, append(list, e.extension)
+	}
+	return source, path, list
+}
+
+// TrialsPath returns the path of the benchmark whose trials b has, which is not Path if those are
+// extended from elsewhere: see [Benchmark.With].
+func (b *Benchmark) TrialsPath() string {
+	_, path, _ := b.extensions()
+	return path
+}
+
+// partlyTimed is a Source of a format that may have the times of a set for the evaluated epochs alone.
+type partlyTimed interface{ TimesOfEvaluated() bool }
+
+// TimesOfEvaluated reports whether the format may have the times of a set for the evaluated epochs alone.
+// The clients need those of all epochs.
+func (b *Benchmark) TimesOfEvaluated() bool {
+	source, _, _ := b.extensions()
+	s, ok := source.(partlyTimed)
+	return ok && s.TimesOfEvaluated()
+}
+
+// ExtensionFiles lists the files with what extends the trials of an architecture.
+func (b *Benchmark) ExtensionFiles(index int) (files []string, err error) {
+	_, _, list := b.extensions()
+	for _, x := range list {
+		more, err := x.Files(index)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
+	}
+	return files, nil
 }
 
 // Close closes the files of the benchmark.
@@ -64,7 +157,8 @@ func (b *Benchmark) Evaluated() []int { return b.evaluated }
 
 // Campaign returns the campaign that the benchmark reads; ok is false for published files.
 func (b *Benchmark) Campaign() (c results.Campaign, ok bool) {
-	s, ok := b.source.(campaignHolder)
+	source, _, _ := b.extensions()
+	s, ok := source.(campaignHolder)
 	if ok {
 		c = s.Campaign()
 	}
@@ -105,11 +199,20 @@ func (b *Benchmark) HowToFill() string {
 func (b *Benchmark) read(index int) (*Architecture, error) {
 	a, err := b.source.Architecture(index)
 	if err == nil {
-		if err := a.check(); err != nil {
-			return nil, usage.Mark(results.ErrDamaged, usage.Errorf("%s: architecture %d: %w", b.Path, index, err))
-		}
+		err = b.check(a)
 	}
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// check refuses an architecture with such values.
+func (b *Benchmark) check(a *Architecture) error {
+	if err := a.check(); err != nil {
+		return usage.Mark(results.ErrDamaged, usage.Errorf("%s: architecture %d: %w", b.Path, a.Index, err))
+	}
+	return nil
 }
 
 // Architectures reads all architectures that the benchmark holds, in order of their indices.
@@ -129,10 +232,24 @@ func (b *Benchmark) Architectures() iter.Seq2[*Architecture, error] {
 // a campaign a damaged record costs only its trial; in other formats a damaged file costs the
 // whole architecture, which is then nil.
 func (b *Benchmark) Salvage(index int) (*Architecture, []error) {
-	if s, ok := b.source.(salvager); ok {
+	if err := b.checkHeld(index); err != nil {
+		return nil, []error{err}
+	}
+	a, errs := salvage(b.source, index)
+	if a != nil {
+		if err := b.check(a); err != nil {
+			return nil, append(errs, err)
+		}
+	}
+	return a, errs
+}
+
+// salvage reads as much of an architecture as a source can.
+func salvage(source Source, index int) (*Architecture, []error) {
+	if s, ok := source.(salvager); ok {
 		return s.Salvage(index)
 	}
-	a, err := b.Architecture(index)
+	a, err := source.Architecture(index)
 	if err != nil {
 		return nil, []error{err}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -25,13 +26,14 @@ import (
 	"nb201/results/resultstest"
 )
 
-// askClient makes an unmodified Python client answer all questions in testdata/clients.py.
-func askClient(t *testing.T, client, path string, indices []int) map[string]any {
+// askClient makes an unmodified Python client answer all questions in testdata/clients.py, also about
+// further evaluation sets.
+func askClient(t *testing.T, client, path string, indices []int, further ...string) map[string]any {
 	t.Helper()
 	python := needs.Python(t)
 	out := filepath.Join(t.TempDir(), "answers.json")
 	list := strings.ReplaceAll(strings.Trim(fmt.Sprint(indices), "[]"), " ", ",")
-	c := exec.CommandContext(t.Context(), python, "testdata/clients.py", client, path, list, out)
+	c := exec.CommandContext(t.Context(), python, append([]string{"testdata/clients.py", client, path, list, out}, further...)...)
 	c.Env = append(os.Environ(), "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1")
 	if text, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", c, err, text)
@@ -392,5 +394,65 @@ func TestExportedFiles(t *testing.T) {
 				newAnswerer(t, reloaded, ours).compare(want)
 			}
 		})
+	}
+}
+
+// Further evaluation sets, some of them of one seed only, are further sets for the clients, and change no
+// other answer.
+func TestExportedEvaluations(t *testing.T) {
+	needs.Python(t)
+	archs := []int{0, 1}
+	c := resultstest.Fill(t, resultstest.Grid(archs...)...)
+	open := func(path string) *benchmark.Benchmark {
+		b, err := published.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { b.Close() })
+		b.Listed = len(archs)
+		return b
+	}
+	ask := func(client, name string, format benchmark.Format) (string, map[string]any) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), name)
+		if _, err := export.Run(t.Context(), open(c.Dir), export.Options{Format: format, To: path, Less: "2", Full: "3"}); err != nil {
+			t.Fatal(err)
+		}
+		return path, askClient(t, client, path, archs, "noisy.noise", "some.blur")
+	}
+	_, before := ask("nats", "before", published.NATS)
+	for _, trial := range resultstest.Grid(archs...) {
+		resultstest.Evaluate(t, c, c.Dir, "noisy", trial)
+		if trial.Seed == 777 || trial.Arch == 0 {
+			resultstest.Evaluate(t, c, c.Dir, "some", trial)
+		}
+	}
+	for client, test := range map[string]struct {
+		name   string
+		format benchmark.Format
+	}{"nats": {"after", published.NATS}, "nasbench201": {"after.pth", published.NASBench201}} {
+		path, after := ask(client, test.name, test.format)
+		asked := maps.Clone(after)
+		maps.DeleteFunc(asked, func(question string, answer any) bool { // the clients read every seed before they pick one
+			return answer == "error" && strings.Contains(question, "some.") && !strings.HasSuffix(question, "/mean")
+		})
+		newAnswerer(t, open(path), ours).compare(asked)
+		further := 0
+		for question, answer := range after {
+			if strings.Contains(question, "noisy.") || strings.Contains(question, "some.") {
+				if answer != "error" {
+					further++
+				}
+				continue
+			}
+			was, asked := before[question]
+			own := client == "nats" && asked && !slices.Contains([]string{"costs", "cost info", "times", "sets", "trial"}, strings.Split(question, "/")[0])
+			if own && !same(answer, was) {
+				t.Errorf("%s: %s was %v and is %v", client, question, was, answer)
+			}
+		}
+		if further < 100 {
+			t.Errorf("%s: %d questions about further sets were answered", client, further)
+		}
 	}
 }

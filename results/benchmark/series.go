@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"nb201/results"
 )
 
 // Last selects the last epoch of a schedule where an epoch is expected, as iepoch=None does in the
@@ -26,6 +28,9 @@ type Measures struct {
 type SetMeasures struct {
 	Set string // TrainingSet, or the name of an evaluation set
 	Measures
+	// Further is the number of images of a further evaluation set ([ResultsCount.AddEvaluation]); 0: the
+	// set is the trial's own.
+	Further int
 }
 
 // Series holds the values of a measure in ascending order of epochs. Epochs that the file does
@@ -54,6 +59,13 @@ func newSeries(epochs []int, values []float64) Series {
 		s[i] = Point{epochs[i], v}
 	}
 	return s
+}
+
+// newMeasures returns the measures of a curve, whose values are those of these epochs.
+func newMeasures(epochs []int, c results.Curve) Measures {
+	return Measures{
+		Loss: newSeries(epochs, c.Loss), Top1: newSeries(epochs, c.Top1), Top5: newSeries(epochs, c.Top5), Seconds: newSeries(epochs, c.Seconds),
+	}
 }
 
 // At returns the value after an epoch; ok is false if s has none.

@@ -62,21 +62,34 @@ type NetConfig struct {
 
 // FromRecord returns the results in a record, without weights; see [ResultsCount.SetWeights].
 func FromRecord(r *results.Record) *ResultsCount {
-	measures := func(epochs []int, v results.Curve) Measures {
-		return Measures{Loss: newSeries(epochs, v.Loss), Top1: newSeries(epochs, v.Top1), Top5: newSeries(epochs, v.Top5), Seconds: newSeries(epochs, v.Seconds)}
-	}
 	all := (&results.Evaluation{}).EvaluatedEpochs(r.Epochs)
 	result := &ResultsCount{
 		Trial: r.Trial, Genotype: r.Genotype, Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Classes: r.Classes,
 		FLOPs: r.FLOPs, Params: r.Params, Latencies: r.Latency,
-		Training: measures(all, r.Train.Curve), Recipe: &r.Recipe, Record: r,
+		Training: newMeasures(all, r.Train.Curve), Recipe: &r.Recipe, Record: r,
 	}
 	for i := range r.Eval {
 		e := &r.Eval[i]
-		result.Evaluation = append(result.Evaluation, SetMeasures{e.Set, measures(e.EvaluatedEpochs(r.Epochs), e.Curve)})
+		result.Evaluation = append(result.Evaluation, SetMeasures{Set: e.Set, Measures: newMeasures(e.EvaluatedEpochs(r.Epochs), e.Curve)})
 	}
 	return result
 }
+
+// AddEvaluation adds the measures of the trained weights on the sets of another dataset, after the last
+// epoch. The name of a set becomes that of its dataset and its own, as in cifar10-c.noise. It comes after
+// the trial's own sets.
+func (r *ResultsCount) AddEvaluation(e *results.EvaluationRecord, dataset string) {
+	last := []int{r.Epochs - 1}
+	for _, s := range e.Sets {
+		var curve results.Curve
+		s.AddTo(&curve)
+		further := SetMeasures{Set: FurtherSet(dataset, s.Set), Measures: newMeasures(last, curve), Further: s.Images}
+		r.Evaluation = append(r.Evaluation, further)
+	}
+}
+
+// FurtherSet returns the name of an evaluation set of another dataset among those of a trial.
+func FurtherSet(dataset, set string) string { return dataset + "." + set }
 
 // Set returns the measures of an evaluation set; ok is false if r has no set of this name.
 func (r *ResultsCount) Set(name string) (m *Measures, ok bool) {
@@ -194,7 +207,7 @@ func (r *ResultsCount) secondsThrough(s Series, epoch int) (total float64, ok bo
 
 // Sets returns the measures of all sets of images, the training set first.
 func (r *ResultsCount) Sets() []SetMeasures {
-	return append([]SetMeasures{{TrainingSet, r.Training}}, r.Evaluation...)
+	return append([]SetMeasures{{Set: TrainingSet, Measures: r.Training}}, r.Evaluation...)
 }
 
 // Images returns the number of images in set i of [ResultsCount.Sets], 0 if it is unknown.
@@ -205,6 +218,8 @@ func (r *ResultsCount) Images(i int) int {
 		return r.Record.Train.Images
 	case i == 0:
 		return d.Train
+	case r.Evaluation[i-1].Further > 0:
+		return r.Evaluation[i-1].Further
 	case r.Record != nil:
 		return r.Record.Eval[i-1].Images
 	default:

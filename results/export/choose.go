@@ -143,9 +143,23 @@ func imageSize(r *benchmark.ResultsCount) int {
 	return d.Size
 }
 
+// timeFurtherSets gives further evaluation sets, which were evaluated once, the same time in every
+// epoch, as the published files have it: the clients add up the times of all epochs up to the one
+// asked for.
+func timeFurtherSets(r *benchmark.ResultsCount) {
+	for i := range r.Evaluation {
+		if e := &r.Evaluation[i]; e.Further > 0 && len(e.Seconds) > 0 {
+			e.Seconds = constant(r.Epochs, e.Seconds[len(e.Seconds)-1].Value)
+		}
+	}
+}
+
 // completeTimes drops incomplete times: the clients need those of every seed and epoch, or
 // none.
 func completeTimes(trials []*benchmark.ResultsCount) {
+	for _, r := range trials {
+		timeFurtherSets(r)
+	}
 	train := !slices.ContainsFunc(trials, func(r *benchmark.ResultsCount) bool { return !isTrainTimed(r) })
 	eval := !slices.ContainsFunc(trials, func(r *benchmark.ResultsCount) bool { return !isEvalTimed(r) })
 	for _, r := range trials {

@@ -309,7 +309,7 @@ func hashFiles(sum hash.Hash, dir string) error {
 // and modification times of its files, so that any change is noticed.
 type fingerprints struct {
 	all    string         // of the whole source, if it is not a campaign
-	byArch map[int]string // of a campaign's architectures
+	byArch map[int]string // of a campaign's architectures, and of what extends those of any source
 }
 
 func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error) {
@@ -317,7 +317,7 @@ func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error
 	c, isCampaign := b.Campaign()
 	if !isCampaign {
 		sum := sha256.New()
-		root, err := filepath.EvalSymlinks(b.Path)
+		root, err := filepath.EvalSymlinks(b.TrialsPath())
 		if err != nil {
 			return nil, err
 		}
@@ -329,27 +329,46 @@ func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error
 			io.WriteString(sum, text)
 			return err
 		})
-		f.all = hex.EncodeToString(sum.Sum(nil))
-		return f, err
-	}
-	sums := map[int]hash.Hash{}
-	for t, err := range c.Trials() {
 		if err != nil {
 			return nil, err
 		}
-		if sums[t.Arch] == nil {
-			sums[t.Arch] = sha256.New()
-		}
-		paths := []string{c.RecordPath(t)}
-		if weights {
-			paths = append(paths, c.WeightsPath(t))
+		f.all = hex.EncodeToString(sum.Sum(nil))
+	}
+	sums := map[int]hash.Hash{}
+	add := func(arch int, paths ...string) error {
+		if sums[arch] == nil {
+			sums[arch] = sha256.New()
 		}
 		for _, path := range paths {
 			text, err := fileprint(path)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) { // a trial may have no weights
+				return err
+			}
+			io.WriteString(sums[arch], text)
+		}
+		return nil
+	}
+	if isCampaign {
+		for t, err := range c.Trials() {
+			if err != nil {
 				return nil, err
 			}
-			io.WriteString(sums[t.Arch], text)
+			paths := []string{c.RecordPath(t)}
+			if weights {
+				paths = append(paths, c.WeightsPath(t))
+			}
+			if err := add(t.Arch, paths...); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, index := range b.Evaluated() {
+		files, err := b.ExtensionFiles(index)
+		if err == nil && len(files) > 0 {
+			err = add(index, files...)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	for index, sum := range sums {

@@ -82,7 +82,11 @@ func (r *Report) Warnings() []string {
 		warn("trials with different settings are mixed: %s", difference)
 	}
 	if len(r.OtherSchedules) > 0 {
-		warn("trials of other schedules were left out: %s epochs", strings.Join(r.OtherSchedules, ", "))
+		unit := " epochs"
+		if slices.ContainsFunc(r.OtherSchedules, func(name string) bool { return configs.CheckRecipeName(name) == nil }) {
+			unit = "" // names of recipes
+		}
+		warn("trials of other schedules were left out: %s%s", strings.Join(r.OtherSchedules, ", "), unit)
 	}
 	if r.OwnLatency > 0 {
 		warn("no latency is given for the networks of %s; a trial's own was written where it has one", quantity.Format(r.OwnLatency, "trial"))

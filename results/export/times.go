@@ -55,7 +55,7 @@ func (u rule) apply(a *benchmark.Architecture) {
 			r.Training.Seconds = constant(r.Epochs, u.train*float64(trainImages(r)))
 			for i := range r.Evaluation {
 				e := &r.Evaluation[i]
-				e.Seconds = constant(r.Epochs, u.eval*float64(evalImages(r, e.Set)))
+				e.Seconds = constant(r.Epochs, u.eval*float64(r.Images(i+1)))
 			}
 		}
 	}

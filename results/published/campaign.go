@@ -36,7 +36,10 @@ func campaignReader() reader {
 			if err != nil {
 				return nil, err
 			}
-			return OfCampaign(c, archs), nil
+			if o.bare {
+				return ofCampaign(c, archs), nil
+			}
+			return withEvaluations(ofCampaign(c, archs), c.Dir, o.elsewhere), nil
 		},
 		recognise: recogniseRecord,
 	}
@@ -45,6 +48,11 @@ func campaignReader() reader {
 // OfCampaign returns the benchmark of a campaign that holds the architectures, which
 // [results.Watcher] lists. Unlike [Open], it reads nothing and allows a campaign without trials.
 func OfCampaign(c results.Campaign, archs []int) *benchmark.Benchmark {
+	return withEvaluations(ofCampaign(c, archs), c.Dir, nil)
+}
+
+// ofCampaign is OfCampaign without the evaluations on further datasets.
+func ofCampaign(c results.Campaign, archs []int) *benchmark.Benchmark {
 	return benchmark.New(c.Dir, CampaignFormat, cell.Count, archs, campaignSource{c})
 }
 
@@ -69,6 +77,10 @@ type campaignSource struct{ campaign results.Campaign }
 func (s campaignSource) Campaign() results.Campaign { return s.campaign }
 
 func (campaignSource) Close() error { return nil }
+
+// TimesOfEvaluated reports that the times are those of the evaluated epochs: see
+// [benchmark.Benchmark.TimesOfEvaluated].
+func (campaignSource) TimesOfEvaluated() bool { return true }
 
 func (s campaignSource) Architecture(index int) (*benchmark.Architecture, error) {
 	a, errs := s.Salvage(index)

@@ -43,6 +43,9 @@ type opening struct {
 	path     string
 	files    []string                // files of the format: those in the directory, or path itself
 	progress func(done, total int64) // may be nil
+	bare     bool                    // without evaluations on further datasets
+	// elsewhere lists dataset keys on which the evaluations of another directory count instead.
+	elsewhere []string
 	// refuse turns the error of reading a file into one that says what the file is instead, if
 	// that is known. It is results.ErrDamaged unless the system could not read the file.
 	refuse func(file string, why error) error

@@ -20,6 +20,7 @@ import (
 // from names, which are those that the original gives:
 //
 //	DIR with trials/                           a campaign
+//	DIR with evaluations/ and without trials/  evaluations of another benchmark
 //	DIR with trials.csv or trials.parquet      CSV, Parquet
 //	DIR with NNNNNN-FULL.pth or -SIMPLE.pth    Archive
 //	DIR with NNNNNN.pickle.pbz2                NATS
@@ -47,6 +48,9 @@ type Option func(*opening)
 func WithProgress(progress func(done, total int64)) Option {
 	return func(o *opening) { o.progress = progress }
 }
+
+// WithoutEvaluations makes [Open] leave out the evaluations on further datasets.
+func WithoutEvaluations() Option { return func(o *opening) { o.bare = true } }
 
 func (all readers) openPath(ctx context.Context, path string, options ...Option) (*benchmark.Benchmark, error) {
 	info, err := os.Stat(path)
@@ -155,7 +159,7 @@ func (all readers) defaultPath(getenv func(string) string, name benchmark.Format
 // allReaders lists the readers of all formats. Names that fit several belong to the first.
 func allReaders() readers {
 	return readers{
-		campaignReader(), csvReader(), parquetReader(), archiveReader(), natsReader(), runsReader(),
+		evaluationsReader(), campaignReader(), csvReader(), parquetReader(), archiveReader(), natsReader(), runsReader(),
 		nasbench201Reader(), mergedNATSReader(),
 	}
 }

@@ -98,6 +98,10 @@ func openRuns(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 
 func (runsSource) Close() error { return nil }
 
+// TimesOfEvaluated reports that the times are those of the evaluated epochs: see
+// [benchmark.Benchmark.TimesOfEvaluated].
+func (runsSource) TimesOfEvaluated() bool { return true }
+
 func (runsSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
 
 func (s runsSource) Architecture(index int) (*benchmark.Architecture, error) {

@@ -56,6 +56,10 @@ func openTables[T table[tables.TrialRow], E table[tables.EpochRow]](
 
 func (s *tableSource) Close() error { return errors.Join(s.trials.Close(), s.epochs.Close()) }
 
+// TimesOfEvaluated reports that the times are those of the evaluated epochs: see
+// [benchmark.Benchmark.TimesOfEvaluated].
+func (*tableSource) TimesOfEvaluated() bool { return true }
+
 func (*tableSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
 
 func (s *tableSource) Architecture(index int) (*benchmark.Architecture, error) {

@@ -2,6 +2,7 @@
 package resultstest
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -75,6 +76,25 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 	})
 	Resize(t, r, 8, 1)
 	return r
+}
+
+// Evaluation returns the record of an evaluation of a trial's weights, which have this SHA-256, on two
+// sets of a dataset own.
+func Evaluation(t testing.TB, trial results.Trial, weights string) *results.EvaluationRecord {
+	t.Helper()
+	r := Record(t, trial)
+	const definition = `{"name": "own", "format": "npz", "path": "own.npz", "classes": 10, "size": [32, 32], "mean": [125, 123, 114],
+		"std": [63, 62, 67], "augment": {"flip": true, "crop_padding": 4}, "train": {"from": "train", "order": "shuffle"},
+		"eval": [{"name": "noise", "from": "test", "order": "sequential"}, {"name": "blur", "from": "test", "order": "sequential"}]}`
+	top1 := float64(trial.Seed%50) + 25
+	return &results.EvaluationRecord{
+		FormatVersion: results.EvaluationVersion, Trial: trial, WeightsSHA256: weights, Definition: jsontext.Value(definition),
+		DataFiles: r.DataFiles, Batch: 256, Precision: r.Precision, Device: r.Device, Versions: r.Versions, Attempts: 1, Finished: r.Finished,
+		Sets: []results.SetResult{
+			{Set: "noise", Images: 100, Averages: results.Averages{Loss: 1.25, Top1: top1, Top5: 90, Seconds: 0.5}},
+			{Set: "blur", Images: 200, Averages: results.Averages{Loss: 1.5, Top1: top1 - 1, Top5: 89, Seconds: 0.25}},
+		},
+	}
 }
 
 // measures holds what a pass over a set of images measures: accuracies in percent, the mean cross
@@ -227,6 +247,32 @@ func Fill(t testing.TB, trials ...results.Trial) results.Campaign {
 		}
 	}
 	return c
+}
+
+// Evaluate adds evaluations of the trials of a campaign on a dataset key to the directory to, which may be
+// the campaign. They are those of [Evaluation].
+func Evaluate(t testing.TB, c results.Campaign, to, key string, trials ...results.Trial) {
+	t.Helper()
+	for _, trial := range trials {
+		r, err := c.Record(trial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		EvaluateWeights(t, c.Dir, to, key, trial, r.Weights.SHA256)
+	}
+}
+
+// EvaluateWeights is Evaluate for a trial of any benchmark, whose weights have this SHA-256.
+func EvaluateWeights(t testing.TB, source, to, key string, trial results.Trial, weights string) {
+	t.Helper()
+	e := Evaluation(t, trial, weights)
+	p := &results.EvaluationPlan{
+		FormatVersion: results.EvaluationVersion, Dataset: key, Definition: e.Definition, DataFiles: e.DataFiles, Batch: e.Batch,
+	}
+	on := results.EvaluationsOn(to, key)
+	if err := errors.Join(p.SetSource(source, to), p.Write(on), on.PublishEvaluation(e)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Mix puts a trial into a campaign even if Publish would refuse it as of another experiment. Such

@@ -130,7 +130,7 @@ func TestSettingsOfExports(t *testing.T) {
 // Images that have changed are a fault of each trial on them; the others are evaluated.
 func TestReevaluationOfOtherImages(t *testing.T) {
 	c := resultstest.Fill(t, results.Trial{Arch: 0, Dataset: "cifar10", Epochs: 2, Seed: 1}, results.Trial{Arch: 0, Dataset: "cifar100", Epochs: 2, Seed: 1})
-	r := run(t, c.Dir, Options{Reevaluate: func(_ context.Context, r *benchmark.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
+	r := run(t, c.Dir, Options{Reevaluate: func(_ context.Context, r *benchmark.ResultsCount, _ torchfile.StateDict) ([]results.SetResult, error) {
 		if r.Dataset == "cifar10" {
 			return nil, fmt.Errorf("%w: SHA-256 of x is a, not b", results.ErrOtherImages)
 		}

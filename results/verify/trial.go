@@ -168,10 +168,10 @@ func (f *findings) checkEvaluationSets(r *benchmark.ResultsCount) {
 func (f *findings) checkEvaluationCurves(r *benchmark.ResultsCount, e *benchmark.SetMeasures) {
 	last := r.Epochs - 1
 	every := 1
-	if r.Recipe != nil {
+	lastOnly := r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
+	if r.Recipe != nil && !lastOnly {
 		every = max(r.Recipe.EvaluateEvery, 1)
 	}
-	lastOnly := every == 1 && r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
 	if d, ok := configs.FindDataset(r.Dataset); ok && e.Set == d.First {
 		lastOnly = false
 	}
@@ -182,7 +182,9 @@ func (f *findings) checkEvaluationCurves(r *benchmark.ResultsCount, e *benchmark
 		f.addNote(CheckCurves, r, "%s: evaluated every %d epochs and after the last, as its recipe says", e.Set, every)
 		measured = func(s benchmark.Series) bool { return isEvaluated(s, r.Recipe) }
 	case lastOnly:
-		f.addNote(CheckCurves, r, "%s: only the last epoch", e.Set)
+		if e.Further == 0 {
+			f.addNote(CheckCurves, r, "%s: only the last epoch", e.Set)
+		}
 		measured = func(s benchmark.Series) bool { return len(s) == 1 && s[0].Epoch == last }
 	}
 	for name, s := range namedSeries(&e.Measures) {
@@ -190,8 +192,8 @@ func (f *findings) checkEvaluationCurves(r *benchmark.ResultsCount, e *benchmark
 		switch s {
 		case &e.Top5:
 			ok = ok || *s == nil
-		case &e.Seconds: // in published formats for all epochs, even if only some were evaluated
-			ok = *s == nil || complete(*s) || (r.Record != nil || every > 1) && ok
+		case &e.Seconds: // the clients need those of all epochs, even if only the last was evaluated
+			ok = *s == nil || complete(*s) || (f.partlyTimed || every > 1 || e.Further > 0) && ok
 		}
 		switch {
 		case !ok && every > 1:
@@ -229,23 +231,12 @@ func incomplete(name string, s benchmark.Series, epochs int) string {
 // measuredSets yields the training set and the evaluation sets of a trial, each with its
 // number of images, or 0 if that is unknown.
 func measuredSets(r *benchmark.ResultsCount) iter.Seq2[configs.EvaluationSet, *benchmark.Measures] {
-	d, _ := configs.FindDataset(r.Dataset)
-	images := func(i int) int {
-		if r.Record != nil {
-			return r.Record.Eval[i].Images // in the same order
-		}
-		return d.Images(r.Evaluation[i].Set)
-	}
 	return func(yield func(configs.EvaluationSet, *benchmark.Measures) bool) {
-		train := d.Train
-		if r.Record != nil {
-			train = r.Record.Train.Images
-		}
-		if !yield(configs.EvaluationSet{Name: training, Images: train}, &r.Training) {
+		if !yield(configs.EvaluationSet{Name: training, Images: r.Images(0)}, &r.Training) {
 			return
 		}
 		for i := range r.Evaluation {
-			if !yield(configs.EvaluationSet{Name: r.Evaluation[i].Set, Images: images(i)}, &r.Evaluation[i].Measures) {
+			if !yield(configs.EvaluationSet{Name: r.Evaluation[i].Set, Images: r.Images(i + 1)}, &r.Evaluation[i].Measures) {
 				return
 			}
 		}

@@ -127,20 +127,13 @@ type Count struct {
 	Faults  int   `json:"faults"`
 }
 
-// Evaluated holds the measures of stored weights on an evaluation set.
-type Evaluated struct {
-	Set              string
-	Images           int
-	Loss, Top1, Top5 float64 // accuracies in percent
-}
-
 // Options configures a verification.
 type Options struct {
 	// Reevaluate, if not nil, evaluates the weights of a trial on its evaluation sets. It
 	// is called for one trial at a time. An error that wraps results.ErrOtherImages is a
 	// fault of the trial; any other error ends the verification. An empty result means
 	// that the images of the trial's dataset are unknown.
-	Reevaluate func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]Evaluated, error)
+	Reevaluate func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]results.SetResult, error)
 	// Record, if not nil, returns an error if this program could not have written the
 	// record, or if the record belongs to another plan. It checks what package results cannot: the dataset
 	// definition, and whether the recipe is the plan's.
@@ -276,6 +269,7 @@ func (v *verifier) checkArchitecture(ctx context.Context, b *benchmark.Benchmark
 	if a == nil {
 		return nil
 	}
+	f.partlyTimed = b.TimesOfEvaluated()
 	f.checkArchitecture(a)
 	for _, s := range a.Schedules {
 		f.checkSettings(s, &v.experiments)
@@ -346,7 +340,8 @@ type findings struct {
 	notes   []Note
 	checked map[Check]int
 
-	unsealed int // records
+	unsealed    int  // records
+	partlyTimed bool // see [benchmark.Benchmark.TimesOfEvaluated]
 }
 
 // countChecked counts a trial or a file for a check.

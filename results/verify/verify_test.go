@@ -377,10 +377,10 @@ func TestReevaluationOfBF16(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ loss, top1, faults float64 }{{1, 0, 0}, {1.01, -0.9, 0}, {1.03, 0, 1}, {1, 1.1, 1}, {math.NaN(), 0, 1}} {
-		report := run(t, c.Dir, Options{Reevaluate: func(_ context.Context, trial *benchmark.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
+		report := run(t, c.Dir, Options{Reevaluate: func(_ context.Context, trial *benchmark.ResultsCount, _ torchfile.StateDict) ([]results.SetResult, error) {
 			e := trial.Record.Eval[0]
 			last := r.Epochs - 1
-			return []Evaluated{{e.Set, 10000, e.Loss[last] * test.loss, e.Top1[last] + test.top1, e.Top5[last]}}, nil
+			return []results.SetResult{setResult(e.Set, e.Loss[last]*test.loss, e.Top1[last]+test.top1, e.Top5[last])}, nil
 		}})
 		if len(report.Faults) != int(test.faults) {
 			t.Errorf("%+v: found %v", test, report.Faults)
@@ -390,29 +390,29 @@ func TestReevaluationOfBF16(t *testing.T) {
 
 func TestReevaluation(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(4)...)
-	evaluate := func(r *benchmark.ResultsCount) (evaluated []Evaluated) {
+	evaluate := func(r *benchmark.ResultsCount) (evaluated []results.SetResult) {
 		for _, e := range r.Evaluation {
 			last := len(e.Top1) - 1
-			evaluated = append(evaluated, Evaluated{e.Set, 10000, e.Loss[last].Value, e.Top1[last].Value, e.Top5[last].Value})
+			evaluated = append(evaluated, setResult(e.Set, e.Loss[last].Value, e.Top1[last].Value, e.Top5[last].Value))
 		}
 		return evaluated
 	}
 	tests := []struct {
 		name   string
-		change func(*Evaluated)
+		change func(*results.SetResult)
 		fault  string
 	}{
-		{"exact", func(*Evaluated) {}, ""},
-		{"another device", func(e *Evaluated) { e.Loss *= 1.0005; e.Top1 += 0.03; e.Top5 -= 0.05 }, ""},
-		{"another loss", func(e *Evaluated) { e.Loss *= 1.01 }, "ori-test: the weights give a loss of"},
-		{"no loss", func(e *Evaluated) { e.Loss = math.NaN() }, "ori-test: the weights give a loss of NaN"},
-		{"another accuracy", func(e *Evaluated) { e.Top1 -= 0.1 }, "ori-test: the weights give a top-1 accuracy of"},
-		{"another top-5 accuracy", func(e *Evaluated) { e.Top5-- }, "a difference of 100 of 10000 images"},
+		{"exact", func(*results.SetResult) {}, ""},
+		{"another device", func(e *results.SetResult) { e.Loss *= 1.0005; e.Top1 += 0.03; e.Top5 -= 0.05 }, ""},
+		{"another loss", func(e *results.SetResult) { e.Loss *= 1.01 }, "ori-test: the weights give a loss of"},
+		{"no loss", func(e *results.SetResult) { e.Loss = math.NaN() }, "ori-test: the weights give a loss of NaN"},
+		{"another accuracy", func(e *results.SetResult) { e.Top1 -= 0.1 }, "ori-test: the weights give a top-1 accuracy of"},
+		{"another top-5 accuracy", func(e *results.SetResult) { e.Top5-- }, "a difference of 100 of 10000 images"},
 	}
 	for _, test := range tests {
 		at := results.Trial{Arch: 4, Dataset: "cifar10", Epochs: 3, Seed: 888}
 		calls, running := 0, 0
-		o := Options{Reevaluate: func(_ context.Context, r *benchmark.ResultsCount, w torchfile.StateDict) ([]Evaluated, error) {
+		o := Options{Reevaluate: func(_ context.Context, r *benchmark.ResultsCount, w torchfile.StateDict) ([]results.SetResult, error) {
 			running++
 			defer func() { running-- }()
 			calls++
@@ -437,7 +437,7 @@ func TestReevaluation(t *testing.T) {
 			t.Errorf("%s: found %v", test.name, r.Faults)
 		}
 	}
-	r := run(t, c.Dir, Options{Reevaluate: func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
+	r := run(t, c.Dir, Options{Reevaluate: func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]results.SetResult, error) {
 		return nil, nil
 	}})
 	if last := r.Checks[len(r.Checks)-1]; len(r.Faults) > 0 || last != (Count{Check: CheckReevaluation}) || !slices.ContainsFunc(r.Notes, func(n Note) bool {
@@ -446,7 +446,7 @@ func TestReevaluation(t *testing.T) {
 		t.Errorf("without images: faults %v, notes %v, %+v", r.Faults, r.Notes, last)
 	}
 	broken := errors.New("no images")
-	_, err := Run(t.Context(), open(t, c.Dir), Options{Reevaluate: func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]Evaluated, error) {
+	_, err := Run(t.Context(), open(t, c.Dir), Options{Reevaluate: func(context.Context, *benchmark.ResultsCount, torchfile.StateDict) ([]results.SetResult, error) {
 		return nil, broken
 	}})
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "architecture 4 on") {
@@ -603,7 +603,7 @@ func TestRecords(t *testing.T) {
 			}
 			return nil
 		},
-		Reevaluate: func(_ context.Context, r *benchmark.ResultsCount, _ torchfile.StateDict) ([]Evaluated, error) {
+		Reevaluate: func(_ context.Context, r *benchmark.ResultsCount, _ torchfile.StateDict) ([]results.SetResult, error) {
 			evaluated = append(evaluated, r.Trial)
 			return nil, nil
 		},
@@ -739,4 +739,9 @@ func TestStrings(t *testing.T) {
 			t.Errorf("%q, want %q", got, test.want)
 		}
 	}
+}
+
+// setResult returns the results of a set of 10000 images.
+func setResult(set string, loss, top1, top5 float64) results.SetResult {
+	return results.SetResult{Set: set, Images: 10000, Averages: results.Averages{Loss: loss, Top1: top1, Top5: top5}}
 }

@@ -31,7 +31,7 @@ func (f *findings) checkWeights(r *benchmark.ResultsCount, weights torchfile.Sta
 // trial's last epoch. Devices round differently, which moves images that lie between two
 // classes, so it allows 2 images and one in 2000 to differ, and the loss by 0.1 %. In
 // bfloat16, which rounds to 8 bits, it allows 2 images and one in 100, and 2 % of the loss.
-func (f *findings) checkReevaluation(r *benchmark.ResultsCount, evaluated []Evaluated) {
+func (f *findings) checkReevaluation(r *benchmark.ResultsCount, evaluated []results.SetResult) {
 	if len(evaluated) == 0 {
 		f.addNote(CheckReevaluation, r, "the weights were not evaluated again: only a campaign contains the definition of a user's own dataset")
 		return

@@ -24,13 +24,41 @@ import (
 	"nb201/results"
 )
 
-// Trainer trains trials on one device, one at a time.
+// Trainer trains trials on one device, one at a time. In a campaign of the kind
+// [results.Evaluated], it evaluates their weights.
 type Trainer interface {
 	// Train trains t and writes checkpoints to dir. It resumes from the newest checkpoint there,
 	// if any, and calls step after every batch. When ctx is cancelled, it writes a checkpoint and
-	// returns ctx's error. The weights are nil when they are not kept. The error is a *Fault when
-	// its kind is Diverged or OutOfMemory, or when every other trial would fail the same way.
-	Train(ctx context.Context, t results.Trial, dir string, step func(Step)) (*results.Record, torchfile.StateDict, error)
+	// returns ctx's error. The error is a *Fault when its kind is Diverged or OutOfMemory, or when
+	// every other trial would fail the same way.
+	Train(ctx context.Context, t results.Trial, dir string, step func(Step)) (Outcome, error)
+}
+
+// Outcome is the result of an attempt, for the campaign.
+type Outcome interface {
+	// Publish adds the outcome to the campaign, with the number of the attempt at it, from 1.
+	Publish(c results.Campaign, attempt int) error
+}
+
+// Trained is the outcome of training. The weights are nil when they are not kept.
+type Trained struct {
+	Record  *results.Record
+	Weights torchfile.StateDict
+}
+
+// Publish implements [Outcome] with [results.Campaign.PublishOrKeep].
+func (o Trained) Publish(c results.Campaign, attempt int) error {
+	o.Record.Attempts = attempt
+	return c.PublishOrKeep(o.Record, o.Weights)
+}
+
+// Evaluated is the outcome of evaluating the weights of a trial.
+type Evaluated struct{ Record *results.EvaluationRecord }
+
+// Publish implements [Outcome] with [results.Campaign.PublishEvaluation].
+func (o Evaluated) Publish(c results.Campaign, attempt int) error {
+	o.Record.Attempts = attempt
+	return c.PublishEvaluation(o.Record)
 }
 
 // Step is the progress of a trial after a batch.
@@ -88,25 +116,25 @@ var ErrClaimed = errors.New("another process is training it")
 // The error is [results.ErrDone] when the trial is done already or another process publishes it
 // first, and [ErrClaimed] when another process is training it; [Classify] explains other errors.
 // After any other error than ErrDone, the trial's checkpoints stay.
-func TrainInto(ctx context.Context, c results.Campaign, t results.Trial, o Options) (*results.Record, error) {
+func TrainInto(ctx context.Context, c results.Campaign, t results.Trial, o Options) error {
 	if err := Check(c, t); err != nil && !errors.Is(err, results.ErrDone) {
-		return nil, err
+		return err
 	}
 	claim, err := TakeClaim(c.Dir, t)
 	if err != nil {
-		return nil, usage.Errorf("cannot write to campaign %s: %w", c.Dir, err)
+		return usage.Errorf("cannot write to campaign %s: %w", c.Dir, err)
 	}
 	if claim == nil {
-		return nil, fmt.Errorf("%v: %w", t, ErrClaimed)
+		return fmt.Errorf("%v: %w", t, ErrClaimed)
 	}
-	r, err := o.train(ctx, c, t, claim.Dir)
+	err = o.train(ctx, c, t, claim.Dir)
 	if err != nil && !errors.Is(err, results.ErrDone) {
-		return nil, errors.Join(err, claim.Release())
+		return errors.Join(err, claim.Release())
 	}
 	if untidy := errors.Join(Forget(c.Dir, t), claim.Finish()); untidy != nil {
 		o.Observer.Warn(fmt.Sprintf("%v: cannot remove its checkpoints or failure notes: %v; the next run removes them", t, untidy))
 	}
-	return r, err
+	return err
 }
 
 // Check reports, before hours of training, why the campaign would not accept the trial's record
@@ -121,46 +149,41 @@ func Check(c results.Campaign, t results.Trial) error {
 }
 
 // train trains and publishes a trial that this process has claimed; dir is for its checkpoints.
-func (o Options) train(ctx context.Context, c results.Campaign, t results.Trial, dir string) (*results.Record, error) {
+func (o Options) train(ctx context.Context, c results.Campaign, t results.Trial, dir string) error {
 	done, err := c.Done(t) // the process that had the claim before may have published it
 	if errors.Is(err, results.ErrDamaged) {
 		var path string
 		var reason error
 		path, reason, err = c.MoveDamaged(t)
 		if path != "" {
-			o.Observer.Warn(fmt.Sprintf("%v; renamed to %s, and the trial is trained again", reason, path))
+			o.Observer.Warn(fmt.Sprintf("%v; renamed to %s, and the trial is %s again", reason, path, c.Kind.Verb()))
 		}
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if done {
-		return nil, fmt.Errorf("%v: %w", t, results.ErrDone)
+		return fmt.Errorf("%v: %w", t, results.ErrDone)
 	}
 	o.Observer.Begin()
-	r, weights, err := o.Trainer.Train(ctx, t, dir, o.Observer.Step)
+	outcome, err := o.Trainer.Train(ctx, t, dir, o.Observer.Step)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r.Attempts = o.Number
 	o.Observer.Publish()
-	if err := o.publish(ctx, c, r, weights); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return o.publish(ctx, c, outcome)
 }
 
-// publish adds the record and the weights to the campaign: see [results.Campaign.PublishOrKeep].
-// A full disk must not waste hours of training, so publish retries every PublishEvery until it
+// publish adds the outcome to the campaign. A full disk must not waste hours of training, so publish retries every PublishEvery until it
 // succeeds or ctx is cancelled, while the disk is full or a stuck process has the campaign
 // locked.
-func (o Options) publish(ctx context.Context, c results.Campaign, r *results.Record, weights torchfile.StateDict) error {
+func (o Options) publish(ctx context.Context, c results.Campaign, outcome Outcome) error {
 	every := o.PublishEvery
 	if every == 0 {
 		every = 5 * time.Second
 	}
 	for {
-		err := c.PublishOrKeep(r, weights)
+		err := outcome.Publish(c, o.Number)
 		if !IsNoRoom(err) {
 			return err
 		}

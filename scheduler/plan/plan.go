@@ -90,6 +90,10 @@ func Path(dir string) string { return filepath.Join(dir, "plan.json") }
 func Read(dir string) (*Plan, error) {
 	path := Path(dir)
 	text, err := infile.Read(path, infile.MaxText)
+	if evaluations, key := results.EvaluationsAround(dir); err != nil && evaluations != "" {
+		return nil, usage.Errorf("%s holds evaluations and has no plan (%w); continue them with `nb201 evaluate PATH --dataset %s --to %s`",
+			dir, fs.ErrNotExist, key, shell.Quote(evaluations))
+	}
 	if err != nil {
 		if campaign := results.CampaignOf(dir); campaign != "" {
 			return nil, usage.Errorf("%s is part of the campaign %s; name that directory", dir, campaign)

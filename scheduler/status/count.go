@@ -134,7 +134,7 @@ func (g *group) subtractWork(p *plan.Plan, t results.Trial) {
 
 // readSample reads the records of the samples, and adds errors to s.Problems.
 func (c *census) readSample(ctx context.Context, s *Status) error {
-	campaign := results.Campaign{Dir: s.Campaign}
+	campaign := results.CampaignAt(s.Campaign)
 	var mu sync.Mutex
 	var readers errgroup.Group
 	readers.SetLimit(2 * runtime.GOMAXPROCS(0))
@@ -144,21 +144,40 @@ func (c *census) readSample(ctx context.Context, s *Status) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				r, err := campaign.Record(t)
+				passes, overhead, err := secondsOf(campaign, t)
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
 					s.Problems = append(s.Problems, err.Error())
 					return nil
 				}
-				passes := r.Seconds()
 				g.passes += passes
-				g.overhead = append(g.overhead, max(r.Finished.Sub(r.Started).Seconds()-passes, 0))
+				g.overhead = append(g.overhead, overhead)
 				return nil
 			})
 		}
 	}
 	return readers.Wait()
+}
+
+// secondsOf returns how long the passes of a finished trial took, and the rest of it.
+func secondsOf(c results.Campaign, t results.Trial) (passes, overhead float64, err error) {
+	if c.Kind == results.Evaluated {
+		r, err := c.Evaluation(t)
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, s := range r.Sets {
+			passes += s.Seconds
+		}
+		return passes, 0, nil
+	}
+	r, err := c.Record(t)
+	if err != nil {
+		return 0, 0, err
+	}
+	passes = r.Seconds()
+	return passes, max(r.Finished.Sub(r.Started).Seconds()-passes, 0), nil
 }
 
 // hoursSpent estimates, from the sample, how many hours the finished trials took: the mean time

@@ -99,7 +99,7 @@ func Read(ctx context.Context, dir string) (*Status, error) {
 		}
 		recorded = append(recorded, t)
 	}
-	damaged, err := results.Campaign{Dir: dir}.Damaged(ctx, recorded, false)
+	damaged, err := results.CampaignAt(dir).Damaged(ctx, recorded, false)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

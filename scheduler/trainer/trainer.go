@@ -13,7 +13,6 @@ import (
 
 	"nb201/cell"
 	"nb201/internal/backend"
-	"nb201/internal/torchfile"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/scheduler/attempt"
@@ -91,18 +90,21 @@ func (t *Trainer) Close() {
 	t.opened.Backend.Finalize()
 }
 
-func (t *Trainer) versions() results.Versions {
-	return results.Versions{Program: t.Program, GoMLX: t.GoMLX, Plugin: t.opened.Plugin, PluginSHA256: t.opened.SHA256, Kernels: t.opened.Kernels}
+func (t *Trainer) versions() results.Versions { return versions(t.Program, t.GoMLX, t.opened) }
+
+// versions returns the versions of the software that computes on an open device.
+func versions(program, gomlx string, opened *backend.Opened) results.Versions {
+	return results.Versions{Program: program, GoMLX: gomlx, Plugin: opened.Plugin, PluginSHA256: opened.SHA256, Kernels: opened.Kernels}
 }
 
 // Train implements attempt.Trainer.
-func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, step func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
+func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, step func(attempt.Step)) (attempt.Outcome, error) {
 	config, err := t.Configure(t.session, trial)
 	if err == nil {
 		err = checkFinished(t.Campaign, config) // the images may have been replaced since the run began
 	}
 	if err != nil { // the settings or the images are wrong, for other trials as well
-		return nil, nil, &attempt.Fault{Unable: true, Err: err}
+		return nil, &attempt.Fault{Unable: true, Err: err}
 	}
 	config.Checkpoints = &checkpoint.Options{
 		Dir: dir, Every: t.CheckpointEvery, Versions: t.versions(),
@@ -115,15 +117,15 @@ func (t *Trainer) Train(ctx context.Context, trial results.Trial, dir string, st
 		})
 	})
 	if err != nil {
-		return nil, nil, asFault(err)
+		return nil, asFault(err)
 	}
 	r := outcome.Record
 	r.Device, r.Versions = t.opened.Device, t.versions()
 	t.Log.Printf("%v: waited %.1f s for its programs", trial, outcome.Compile.Seconds())
 	if !t.Weights {
-		return r, nil, nil
+		outcome.Weights = nil
 	}
-	return r, outcome.Weights, nil
+	return attempt.Trained{Record: r, Weights: outcome.Weights}, nil
 }
 
 // Prepare implements worker.Trainer. It reads the images and compiles in a goroutine, for which

@@ -110,7 +110,7 @@ func (w *Worker) read(ctx context.Context, orders chan<- Order) error {
 
 // attempt makes one attempt at a trial and returns how it ended.
 func (w *Worker) attempt(ctx context.Context, trainer Trainer, o Order) Report {
-	_, err := attempt.TrainInto(ctx, w.Campaign, o.Trial, attempt.Options{
+	err := attempt.TrainInto(ctx, w.Campaign, o.Trial, attempt.Options{
 		Number: o.Attempt, Trainer: trainer, PublishEvery: w.PublishEvery,
 		Observer: &reporter{Worker: w, trainer: trainer, order: o},
 	})

@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/scheduler/attempt"
 )
@@ -24,7 +23,7 @@ type slow struct {
 
 func (s *slow) Prepare(t results.Trial) { s.prepared = append(s.prepared, t) }
 
-func (s *slow) Train(ctx context.Context, t results.Trial, _ string, step func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
+func (s *slow) Train(ctx context.Context, t results.Trial, _ string, step func(attempt.Step)) (attempt.Outcome, error) {
 	step(attempt.Step{Stage: "train", Epochs: t.Epochs, Images: 1})
 	step(attempt.Step{Stage: "train", Epochs: t.Epochs, Images: 1})
 	if !s.listens {
@@ -32,9 +31,9 @@ func (s *slow) Train(ctx context.Context, t results.Trial, _ string, step func(a
 	}
 	select {
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return nil, ctx.Err()
 	case <-time.After(s.takes):
-		return nil, nil, errors.New("it does not train")
+		return nil, errors.New("it does not train")
 	}
 }
 
@@ -108,7 +107,7 @@ func TestWorkWithoutDevice(t *testing.T) {
 // trains is a Trainer that reports two passes within a moment and then fails.
 type trains struct{ slow }
 
-func (*trains) Train(_ context.Context, t results.Trial, _ string, step func(attempt.Step)) (*results.Record, torchfile.StateDict, error) {
+func (*trains) Train(_ context.Context, t results.Trial, _ string, step func(attempt.Step)) (attempt.Outcome, error) {
 	for _, s := range []attempt.Step{
 		{Stage: "train", Loss: 9, Top1: 1, PassLoss: 8, PassTop1: 2},
 		{Stage: "train", Loss: 7, Top1: 3, PassLoss: 2.25, PassTop1: 10.5, Ended: true},
@@ -118,7 +117,7 @@ func (*trains) Train(_ context.Context, t results.Trial, _ string, step func(att
 		s.Epochs, s.Images = t.Epochs, 1
 		step(s)
 	}
-	return nil, nil, errors.New("it does not train")
+	return nil, errors.New("it does not train")
 }
 
 // The results of every pass are reported as soon as it ends, however short it is.

@@ -1,10 +1,10 @@
-"""clients.py CLIENT PATH INDEX,... OUT: ask a published client every question that has a
+"""clients.py CLIENT PATH INDEX,... OUT [SET...]: ask a published client every question that has a
 counterpart in package results, and write the answers to OUT as one JSON document.
 
 CLIENT is nasbench201 (PATH: a merged .pth), nats (PATH: a directory or a merged file),
 or NASBench201API given a dict: records (of a NATS directory PATH) or archive (of the
 files without weights of an archive PATH, from which those with weights are reloaded).
-The answers are a dict from a question, as in "metrics/12/0/cifar10/train/11/mean", to
+SET names further evaluation sets to ask for. The answers are a dict from a question, as in "metrics/12/0/cifar10/train/11/mean", to
 the answer; "error" where the client raises, None where it has nothing.
 """
 import bz2
@@ -23,7 +23,7 @@ import torch
 from nas_201_api import NASBench201API
 from nas_201_api.api_201 import print_information
 
-client, path, indices, out = sys.argv[1:]
+client, path, indices, out, *further = sys.argv[1:]
 indices = [int(i) for i in indices.split(",")]
 nats = client == "nats"
 if nats:
@@ -102,7 +102,7 @@ def simulate(index, dataset, epoch, hp, seed):
         random.choice = choice
 
 
-SETS = ("train", "valid", "x-valid", "x-test", "ori-test", "no-such-set")
+SETS = ("train", "valid", "x-valid", "x-test", "ori-test", "no-such-set", *further)
 PUBLISHED = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 
 warnings.simplefilter("ignore")
