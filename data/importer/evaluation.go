@@ -22,10 +22,11 @@ import (
 // classes by them.
 
 // runEvaluation is [Run] for evaluation sets alone.
-func (o *Options) runEvaluation(ctx context.Context) (report *Report, err error) {
+func (o *Options) runEvaluation(ctx context.Context) (*Report, error) {
 	if o.Like == "" {
 		return nil, usage.Errorf("evaluation sets alone need the dataset that the weights were trained on; name it with --like")
 	}
+	var err error
 	if o.like, err = data.Find(o.Like); err != nil {
 		return nil, err
 	}
@@ -56,23 +57,12 @@ func (o *Options) runEvaluation(ctx context.Context) (report *Report, err error)
 	for _, s := range src.sets {
 		d.Eval = append(d.Eval, data.SplitDefinition{Name: s.Name, From: s.Name, Order: data.Sequential})
 	}
-	if _, err := o.encode(d); err != nil {
-		return nil, err
-	}
-	to, undo, err := o.makeOutputs()
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			undo()
-		}
-	}()
-	images, unreadable, err := o.stage(ctx, src)
-	if err != nil {
-		return nil, err
-	}
-	defer images.close()
+	return o.withStaged(ctx, src, d, o.finishEvaluation)
+}
+
+// finishEvaluation writes the staged images as evaluation sets.
+func (o *Options) finishEvaluation(ctx context.Context, b begun) (*Report, error) {
+	src, d, images := b.src, b.definition, b.images
 	all := &arranged{classes: src.classes, size: o.Size}
 	for _, label := range images.labels {
 		all.labels = append(all.labels, int32(label)) // the source checked it
@@ -100,7 +90,7 @@ func (o *Options) runEvaluation(ctx context.Context) (report *Report, err error)
 		indices = append(indices, of)
 		src.notes = append(src.notes, all.noteMissing(s.Name, of)...)
 	}
-	err = o.writeOutputs(ctx, to, &d, func(w io.Writer) error {
+	err := o.writeOutputs(ctx, b.to, &d, func(w io.Writer) error {
 		store := npy.NewWriter(w)
 		for i, s := range src.sets {
 			if err := all.writeSplit(ctx, store, images, s.Name, indices[i], func(int, []byte) {}); err != nil {
@@ -116,7 +106,7 @@ func (o *Options) runEvaluation(ctx context.Context) (report *Report, err error)
 		Dataset: o.Name, Definition: o.file(definitionFile), Pixels: o.file(pixelFile),
 		Source: src.kind, Table: src.table, Classes: all.classes, Sets: src.sets, Like: o.like.Name,
 		Size: o.Size, Mean: d.Mean, Std: d.Std,
-		Notes: src.notes, Unreadable: unreadable, Warning: images.warnDark(),
+		Notes: src.notes, Unreadable: b.unreadable, Warning: images.warnDark(),
 	}, nil
 }
 

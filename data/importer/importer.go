@@ -114,7 +114,7 @@ type Set struct {
 
 // Run imports a dataset. It writes the pixel store and then the definition. If it fails, it
 // leaves neither behind. Wrong options and sources that cannot be imported are usage errors.
-func Run(ctx context.Context, o Options) (report *Report, err error) {
+func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -133,6 +133,21 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	}
 	d := o.definition()
 	d.Classes, d.Std = 2, [3]float64{1, 1, 1} // replaced once they are known
+	return o.withStaged(ctx, src, d, o.finish)
+}
+
+// begun is an import whose images are staged.
+type begun struct {
+	src        *source
+	definition data.Definition // not complete yet
+	to         outputs
+	images     *staged
+	unreadable []string
+}
+
+// withStaged checks the definition, opens the outputs, stages the images of a source and calls finish. If
+// that fails, it leaves no files behind.
+func (o *Options) withStaged(ctx context.Context, src *source, d data.Definition, finish func(context.Context, begun) (*Report, error)) (report *Report, err error) {
 	if _, err := o.encode(d); err != nil {
 		return nil, err
 	}
@@ -150,6 +165,12 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		return nil, err
 	}
 	defer images.close()
+	return finish(ctx, begun{src, d, to, images, unreadable})
+}
+
+// finish divides the staged images into sets, and writes the dataset.
+func (o *Options) finish(ctx context.Context, b begun) (*Report, error) {
+	src, d, images := b.src, b.definition, b.images
 	trains := 0
 	if len(images.counts) > 0 {
 		trains = images.counts[0]
@@ -175,7 +196,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		}
 		notes = append(notes, set.noteMissing("x-valid", set.trainIndices(loaded.Eval[1].Indices))...)
 	}
-	err = o.writeOutputs(ctx, to, &d, func(w io.Writer) error {
+	err = o.writeOutputs(ctx, b.to, &d, func(w io.Writer) error {
 		measured, err := set.writeStore(ctx, w, images, loaded.Train.Indices)
 		if err != nil {
 			return err
@@ -192,12 +213,12 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	report = &Report{
+	report := &Report{
 		Dataset: o.Name, Definition: o.file(definitionFile), Pixels: o.file(pixelFile),
 		Source: src.kind, Parts: Parts{src.train, cmp.Or(src.test, src.train)}, Table: src.table, Classes: set.classes,
 		Images: Images{Train: loaded.Train.Len(), Test: len(set.test)},
 		Size:   o.Size, Mean: d.Mean, Std: d.Std,
-		Notes: append(src.notes, notes...), Unreadable: unreadable, Warning: images.warnDark(),
+		Notes: append(src.notes, notes...), Unreadable: b.unreadable, Warning: images.warnDark(),
 	}
 	if o.ValidSeed != nil {
 		report.Images.Valid = loaded.Eval[1].Len()
