@@ -178,6 +178,15 @@ func DecodeDefinition(origin string, text []byte, dir string) (Definition, error
 	return d, err
 }
 
+// Directory returns the absolute path of the directory of the definition's file, and "" for a published
+// dataset, which has none.
+func (d Definition) Directory() (string, error) {
+	if d.dir == "" {
+		return "", nil
+	}
+	return filepath.Abs(d.dir)
+}
+
 func parse(file string, text []byte) (Definition, error) {
 	var d Definition
 	if err := configs.Decode(file, text, &d); err != nil {

@@ -88,12 +88,20 @@ Stopping and failures are as in nb201 run:
 
 // run evaluates the selected trials of the benchmark at path, and prints the results.
 func (f *evaluateFlags) run(c *cobra.Command, path string) error {
-	evaluated, p, err := f.plan(c.Context(), path)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return usage.Errorf("%s: %w; name a campaign or a published file", path, err)
+	}
+	d, err := data.Find(f.dataset)
+	if err != nil {
+		return err
+	}
+	d = d.ForTimeline(configs.Published().Timeline)
+	evaluated, p, err := f.plan(c.Context(), path, d)
 	if err != nil {
 		return err
 	}
 	f.Dir = evaluated.Dir
-	trials, err := f.selectTrials(c, path, p, evaluated)
+	trials, err := f.selectTrials(c, path, d, evaluated)
 	if err != nil {
 		return err
 	}
@@ -131,19 +139,11 @@ func (f *evaluateFlags) run(c *cobra.Command, path string) error {
 }
 
 // plan returns the campaign of evaluations and its plan: the one that it has, or a new one.
-func (f *evaluateFlags) plan(ctx context.Context, path string) (results.Campaign, *results.EvaluationPlan, error) {
+func (f *evaluateFlags) plan(ctx context.Context, path string, d data.Definition) (results.Campaign, *results.EvaluationPlan, error) {
 	none := results.Campaign{}
 	if f.batch < 1 {
 		return none, nil, usage.Errorf("--batch %d: use at least 1", f.batch)
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return none, nil, usage.Errorf("%s: %w; name a campaign or a published file", path, err)
-	}
-	d, err := data.Find(f.dataset)
-	if err != nil {
-		return none, nil, err
-	}
-	d = d.ForTimeline(configs.Published().Timeline)
 	for _, set := range d.Eval {
 		if err := configs.CheckName(benchmark.FurtherSet(d.Name, set.Name)); err != nil {
 			return none, nil, usage.Errorf("the evaluation sets of a dataset are named KEY.SET; give %s shorter names: %w", f.dataset, err)
@@ -161,10 +161,8 @@ func (f *evaluateFlags) plan(ctx context.Context, path string) (results.Campaign
 	if p.Definition, err = json.Marshal(d); err != nil {
 		return none, nil, err
 	}
-	if filepath.Ext(f.dataset) == ".json" {
-		if p.Directory, err = filepath.Abs(filepath.Dir(f.dataset)); err != nil {
-			return none, nil, err
-		}
+	if p.Directory, err = d.Directory(); err != nil {
+		return none, nil, err
 	}
 	if err := p.SetSource(path, f.to); err != nil {
 		return none, nil, err
@@ -172,7 +170,7 @@ func (f *evaluateFlags) plan(ctx context.Context, path string) (results.Campaign
 	if err := checkTarget(f.to, p); err != nil {
 		return none, nil, err
 	}
-	if err := checkSetNames(f.to, d); err != nil {
+	if err := checkSetNames(f.to, p); err != nil {
 		return none, nil, err
 	}
 	evaluated := results.EvaluationsOn(f.to, d.Name)
@@ -204,16 +202,15 @@ func checkTarget(to string, p *results.EvaluationPlan) error {
 
 // checkSetNames refuses a dataset with an evaluation set whose name among those of a trial is that of
 // another dataset's in a directory: the set b of the dataset w.a, and a.b of w.
-func checkSetNames(to string, d data.Definition) error {
+func checkSetNames(to string, p *results.EvaluationPlan) error {
 	return eachPlan(to, func(known *results.EvaluationPlan) error {
-		other, err := data.DecodeDefinition("definition of "+known.Dataset, known.Definition, known.Directory)
-		if err != nil || other.Name == d.Name {
-			return err
+		if known.Dataset == p.Dataset {
+			return nil
 		}
-		for _, set := range d.Eval {
-			name := benchmark.FurtherSet(d.Name, set.Name)
-			if slices.ContainsFunc(other.Eval, func(s data.SplitDefinition) bool { return benchmark.FurtherSet(other.Name, s.Name) == name }) {
-				return usage.Errorf("--to %s contains a set %s of the dataset %s already; give %s another name", to, name, other.Name, d.Name)
+		taken := benchmark.FurtherSets(known)
+		for _, name := range benchmark.FurtherSets(p) {
+			if slices.Contains(taken, name) {
+				return usage.Errorf("--to %s contains a set %s of the dataset %s already; give %s another name", to, name, known.Dataset, p.Dataset)
 			}
 		}
 		return nil
@@ -250,13 +247,9 @@ func followMove(dir string, p *results.EvaluationPlan) error {
 }
 
 // selectTrials lists the trials to evaluate in the order of [results.Trial.Compare]: those of the
-// benchmark at path that the flags select and that have weights for as many classes as the plan's
-// dataset. It moves evaluations of other weights out of their way.
-func (f *evaluateFlags) selectTrials(c *cobra.Command, path string, p *results.EvaluationPlan, evaluated results.Campaign) ([]results.Trial, error) {
-	d, err := data.DecodeDefinition("definition of "+p.Dataset, p.Definition, p.Directory)
-	if err != nil {
-		return nil, err
-	}
+// benchmark at path that the flags select and that have weights for as many classes as the
+// dataset d. It moves evaluations of other weights out of their way.
+func (f *evaluateFlags) selectTrials(c *cobra.Command, path string, d data.Definition, evaluated results.Campaign) ([]results.Trial, error) {
 	b, err := openBenchmark(c, path, published.WithoutEvaluations())
 	if err != nil {
 		return nil, err

@@ -61,11 +61,16 @@ func newSeries(epochs []int, values []float64) Series {
 	return s
 }
 
-// newMeasures returns the measures of a curve, whose values are those of these epochs.
-func newMeasures(epochs []int, c results.Curve) Measures {
-	return Measures{
-		Loss: newSeries(epochs, c.Loss), Top1: newSeries(epochs, c.Top1), Top5: newSeries(epochs, c.Top5), Seconds: newSeries(epochs, c.Seconds),
+// newMeasures returns the measures of an evaluation, or of training as one that begins with the first
+// epoch.
+func newMeasures(e *results.Evaluation) Measures {
+	series := func(values []float64) Series {
+		if e.Epochs == nil {
+			return Consecutive(e.FirstEpoch, values)
+		}
+		return newSeries(e.Epochs, values)
 	}
+	return Measures{Loss: series(e.Loss), Top1: series(e.Top1), Top5: series(e.Top5), Seconds: series(e.Seconds)}
 }
 
 // At returns the value after an epoch; ok is false if s has none.

@@ -62,15 +62,14 @@ type NetConfig struct {
 
 // FromRecord returns the results in a record, without weights; see [ResultsCount.SetWeights].
 func FromRecord(r *results.Record) *ResultsCount {
-	all := (&results.Evaluation{}).EvaluatedEpochs(r.Epochs)
 	result := &ResultsCount{
 		Trial: r.Trial, Genotype: r.Genotype, Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Classes: r.Classes,
 		FLOPs: r.FLOPs, Params: r.Params, Latencies: r.Latency,
-		Training: newMeasures(all, r.Train.Curve), Recipe: &r.Recipe, Record: r,
+		Training: newMeasures(&results.Evaluation{Pass: r.Train}), Recipe: &r.Recipe, Record: r,
 	}
 	for i := range r.Eval {
 		e := &r.Eval[i]
-		result.Evaluation = append(result.Evaluation, SetMeasures{Set: e.Set, Measures: newMeasures(e.EvaluatedEpochs(r.Epochs), e.Curve)})
+		result.Evaluation = append(result.Evaluation, SetMeasures{Set: e.Set, Measures: newMeasures(e)})
 	}
 	return result
 }
@@ -79,17 +78,24 @@ func FromRecord(r *results.Record) *ResultsCount {
 // epoch. The name of a set becomes that of its dataset and its own, as in cifar10-c.noise. It comes after
 // the trial's own sets.
 func (r *ResultsCount) AddEvaluation(e *results.EvaluationRecord, dataset string) {
-	last := []int{r.Epochs - 1}
 	for _, s := range e.Sets {
-		var curve results.Curve
-		s.AddTo(&curve)
-		further := SetMeasures{Set: FurtherSet(dataset, s.Set), Measures: newMeasures(last, curve), Further: s.Images}
-		r.Evaluation = append(r.Evaluation, further)
+		last := results.Evaluation{FirstEpoch: r.Epochs - 1}
+		s.AddTo(&last.Curve)
+		r.Evaluation = append(r.Evaluation, SetMeasures{Set: FurtherSet(dataset, s.Set), Measures: newMeasures(&last), Further: s.Images})
 	}
 }
 
 // FurtherSet returns the name of an evaluation set of another dataset among those of a trial.
 func FurtherSet(dataset, set string) string { return dataset + "." + set }
+
+// FurtherSets lists the names of the sets that a plan evaluates among those of a trial.
+func FurtherSets(p *results.EvaluationPlan) []string {
+	names := p.SetNames()
+	for i, set := range names {
+		names[i] = FurtherSet(p.Dataset, set)
+	}
+	return names
+}
 
 // Set returns the measures of an evaluation set; ok is false if r has no set of this name.
 func (r *ResultsCount) Set(name string) (m *Measures, ok bool) {

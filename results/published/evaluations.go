@@ -61,9 +61,7 @@ func openEvaluations(ctx context.Context, o *opening) (*benchmark.Benchmark, err
 		case first == nil:
 			first = p
 		}
-		for _, set := range p.SetNames() {
-			sets = append(sets, benchmark.FurtherSet(key, set))
-		}
+		sets = append(sets, benchmark.FurtherSets(p)...)
 	}
 	source := first.SourceIn(o.path)
 	b, err := Open(ctx, source, func(of *opening) { of.progress, of.elsewhere = o.progress, o.files })

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -215,10 +214,8 @@ func (p *Plan) addDataset(keyOrFile, dataRoot string) (string, error) {
 	if d.Definition, err = json.Marshal(definition); err != nil {
 		return "", fmt.Errorf("cannot encode the definition of %s: %w", d.Key, err)
 	}
-	if filepath.Ext(keyOrFile) == ".json" {
-		if d.Directory, err = filepath.Abs(filepath.Dir(keyOrFile)); err != nil {
-			return "", fmt.Errorf("cannot find the directory of %s: %w", keyOrFile, err)
-		}
+	if d.Directory, err = definition.Directory(); err != nil {
+		return "", fmt.Errorf("cannot find the directory of %s: %w", keyOrFile, err)
 	}
 	if d.Images, err = countImages(definition, p.Settings, dataRoot); err != nil {
 		return "", err
