@@ -174,9 +174,9 @@ func (o Options) train(ctx context.Context, c results.Campaign, t results.Trial,
 	return o.publish(ctx, c, outcome)
 }
 
-// publish adds the outcome to the campaign. A full disk must not waste hours of training, so publish retries every PublishEvery until it
-// succeeds or ctx is cancelled, while the disk is full or a stuck process has the campaign
-// locked.
+// publish adds the outcome to the campaign. A full disk must not waste hours of training, so publish
+// retries every PublishEvery until it succeeds or ctx is cancelled, while the disk is full or a stuck
+// process has the campaign locked.
 func (o Options) publish(ctx context.Context, c results.Campaign, outcome Outcome) error {
 	every := o.PublishEvery
 	if every == 0 {

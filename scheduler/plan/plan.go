@@ -171,7 +171,7 @@ func (p *Plan) resolve() error {
 		}
 	}
 	slices.SortFunc(p.Datasets, func(a, b Dataset) int { return configs.CompareKeys(a.Key, b.Key) })
-	slices.SortFunc(p.Schedules, func(a, b Schedule) int { return a.trial().CompareSchedule(b.trial()) })
+	slices.SortFunc(p.Schedules, func(a, b Schedule) int { return scheduled(&a.Recipe).CompareSchedule(scheduled(&b.Recipe)) })
 	for i := range len(p.Datasets) - 1 {
 		if key := p.Datasets[i].Key; key == p.Datasets[i+1].Key {
 			return fmt.Errorf("key \"datasets\": duplicate dataset %q", key)
@@ -257,9 +257,9 @@ func newSchedule(r configs.Recipe) Schedule { return Schedule{r, r.Hash()} }
 // Name returns the name of the schedule.
 func (s *Schedule) Name() string { return s.Recipe.Schedule() }
 
-// trial returns a trial with the schedule.
-func (s *Schedule) trial() results.Trial {
-	return results.Trial{Recipe: s.Recipe.Name, Epochs: s.Recipe.Epochs}
+// scheduled returns a trial with the schedule of a recipe.
+func scheduled(r *configs.Recipe) results.Trial {
+	return results.Trial{Recipe: r.Name, Epochs: r.Epochs}
 }
 
 // check validates the recipe, its agreement with the settings, and its hash.

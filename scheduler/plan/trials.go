@@ -30,7 +30,7 @@ func (p *Plan) units() iter.Seq[unit] {
 			for j := range p.Parts {
 				part := &p.Parts[j]
 				for k, d := range p.Datasets {
-					if part.hasSchedule(s.trial()) && slices.Contains(part.Datasets, d.Key) {
+					if part.hasSchedule(scheduled(&s.Recipe)) && slices.Contains(part.Datasets, d.Key) {
 						parts[k] = append(parts[k], part)
 					}
 				}
@@ -66,11 +66,6 @@ func seedsOf(parts []*Part, arch int) []uint32 {
 		seeds = slices.Compact(seeds)
 	}
 	return seeds
-}
-
-// trial returns a trial with the unit's schedule.
-func (u *unit) trial() results.Trial {
-	return results.Trial{Recipe: u.recipe.Name, Epochs: u.recipe.Epochs}
 }
 
 // trials yields the trials of the unit and reports whether to continue.
@@ -159,7 +154,7 @@ func (p *Plan) assignChunks(units []unit, n int) []int {
 	slices.SortFunc(cards, func(a, b card) int {
 		x, y := &units[a.unit], &units[b.unit]
 		return cmp.Or(
-			x.trial().CompareSchedule(y.trial()),
+			scheduled(x.recipe).CompareSchedule(scheduled(y.recipe)),
 			cmp.Compare(len(y.seeds), len(x.seeds)),
 			cmp.Compare(b.cost, a.cost),
 			cmp.Compare(a.unit, b.unit),
