@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conv.h"
+#include "lanes.h"
 #include "norm.h"
 
 // Products and sums are rounded separately unless an intrinsic fuses them, so that the bits do not
@@ -72,7 +73,7 @@ static bool describe(struct conv *c, const struct ffi_buffer *x, const struct ff
 	return y->dims[0] == c->images && (c->taps == 3 || (c->taps == 1 && c->out_step * c->in_step == 1)) &&
 		w->dims[1] == c->taps && w->dims[2] == c->in && w->dims[3] == c->out &&
 		c->rows * c->out_step == c->in_rows * c->in_step && c->cols * c->out_step == c->in_cols * c->in_step &&
-		c->out % CONV_BLOCK == 0 && c->images * c->rows * c->cols * c->in > 0;
+		c->out % LANES == 0 && c->images * c->rows * c->cols * c->in > 0;
 }
 
 static void forward_image(void *of, long image, float *scratch) {
@@ -121,11 +122,10 @@ static void *weights(struct ffi_frame *frame) {
 	if (t.result == NULL)
 		return out_of_memory(frame);
 	void *failed = ffi_do_all(frame, weights_share, &t, SHARES, conv_scratch(&t.shape));
-	float *sum = out[0]->data;
-	memcpy(sum, t.result, (size_t)n * sizeof(float));
 	for (long p = 1; p < SHARES; p++)
 		for (long i = 0; i < n; i++)
-			sum[i] += t.result[p * n + i];
+			t.result[i] += t.result[p * n + i];
+	conv_order(&t.shape, t.result, out[0]->data);
 	free(t.result);
 	return failed;
 }
@@ -149,7 +149,7 @@ static bool norm_fits(const struct ffi_frame *frame, int64_t args) {
 	if (!has_arguments(frame, args, 3, FFI_F32))
 		return false;
 	const struct ffi_buffer *x = in[0];
-	if (x->type != FFI_F32 || x->rank != 4 || x->dims[3] % NORM_BLOCK != 0)
+	if (x->type != FFI_F32 || x->rank != 4 || x->dims[3] % LANES != 0)
 		return false;
 	if (x->dims[0] * x->dims[1] * x->dims[2] * x->dims[3] == 0)
 		return false;

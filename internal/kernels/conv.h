@@ -28,13 +28,14 @@ size_t conv_scratch(const struct conv *c);
 
 // conv_forward computes the output of an image: y[i, j, o] is the sum over a, b and k of
 // x[i*out_step + a - taps/2, j*out_step + b - taps/2, k] * w[a, b, k, o], added in this order on
-// every machine. The number of output channels must be a multiple of CONV_BLOCK.
+// every machine. If out is LANES (lanes.h) and in is even, the products of even k and those of odd k are
+// added up separately, in this order. The number of output channels must be a multiple of LANES.
 void conv_forward(const struct conv *c, const float *x, const float *w, float *y, long image, float *scratch);
 
-// conv_weights adds to dw[a, b, k, o] the sum over i and j, for one image, of
-// x[i*out_step + a - taps/2, j*out_step + b - taps/2, k] * dy[i, j, o].
-void conv_weights(const struct conv *c, const float *x, const float *dy, float *dw, long image, float *scratch);
-
-enum { CONV_BLOCK = 16 };
+// conv_weights adds to the gradient of the weight [a, b, k, o] the sum over i and j, for one image, of
+// x[i*out_step + a - taps/2, j*out_step + b - taps/2, k] * dy[i, j, o]. The gradients are in an order
+// that depends on the shape; conv_order copies them to dw, [taps, taps, in, out].
+void conv_weights(const struct conv *c, const float *x, const float *dy, float *gradients, long image, float *scratch);
+void conv_order(const struct conv *c, const float *gradients, float *dw);
 
 #endif

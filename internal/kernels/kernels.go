@@ -32,7 +32,7 @@ import (
 // every change that may change a bit of a result: the order or grouping of a sum, the precision of
 // a step, which operations are replaced. TestBits in internal/programs fails if bits change and
 // Version does not.
-const Version = 1
+const Version = 2
 
 // Instructions returns the instruction set that the kernels use on this processor, "avx2", or "" if
 // the processor lacks it, in which case there are no kernels.

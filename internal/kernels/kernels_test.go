@@ -30,6 +30,8 @@ func TestReplace(t *testing.T) {
 		{"convolution", convolution3x3, "", "", "nb201.conv"},
 		{"groups", convolution3x3, "feature_group_count = 1", "feature_group_count = 3", ""},
 		{"other channels", convolution3x3, "16xf32>", "20xf32>", ""},
+		{"8 channels", convolution3x3, "16xf32>", "8xf32>", "nb201.conv"},
+		{"40 channels", convolution3x3, "16xf32>", "40xf32>", "nb201.conv"},
 		{"float64", convolution3x3, "xf32>", "xf64>", ""},
 		{"bfloat16", convolution3x3, "xf32>", "xbf16>", ""},
 		{"mixed", convolution3x3, "tensor<3x3x3x16xf32>", "tensor<3x3x3x16xbf16>", ""},
@@ -40,6 +42,7 @@ func TestReplace(t *testing.T) {
 		{"axes", convolution3x3, "[b, 0, 1, f]x", "[f, 0, 1, b]x", ""},
 		{"batch normalisation", norm, "", "", "nb201.batch_norm"},
 		{"another feature axis", norm, "feature_index = 3", "feature_index = 1", ""},
+		{"batch normalisation of 24 channels", norm, "16xf32>", "24xf32>", "nb201.batch_norm"},
 		{"few channels", norm, "16xf32>", "10xf32>", ""},
 		{"slice", `%1 = "stablehlo.slice"(%0) {
   limit_indices = array<i64: 8>,

@@ -1,10 +1,8 @@
 // Batch normalisation in training of a feature map [pixels, channels] in float32, and its gradients.
-// The number of channels must be a multiple of NORM_BLOCK.
+// The number of channels must be a multiple of LANES (lanes.h).
 
 #ifndef NB201_NORM_H_
 #define NB201_NORM_H_
-
-enum { NORM_BLOCK = 16 };
 
 // norm_moments holds the moments of a number of pixels: for each channel their mean, and the sum of
 // the squares of their differences from it.

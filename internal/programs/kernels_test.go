@@ -97,7 +97,7 @@ func apply(t *testing.T, c *pjrt.Client, operation, attributes string, out [][]i
 			got = append(got, a)
 		}
 		for i := range first {
-			if !slices.Equal(got[i].Values, first[i].Values) {
+			if !slices.EqualFunc(got[i].Values, first[i].Values, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
 				t.Errorf("%s: output %d is not the same twice", operation, i)
 			}
 		}
@@ -115,7 +115,11 @@ func near(t *testing.T, what string, got plain.Array, terms int, want func(index
 		for axis := len(index) - 1; axis >= 0; axis-- {
 			index[axis], rest = rest%got.Shape[axis], rest/got.Shape[axis]
 		}
-		if w := want(index); !(math.Abs(float64(v)-w) <= 1e-7*(10+float64(terms))*(1+math.Abs(w))) {
+		w, got := want(index), float64(v)
+		if got == w || math.IsNaN(got) && math.IsNaN(w) { // also for infinities
+			continue
+		}
+		if math.IsInf(got, 0) || math.IsInf(w, 0) || !(math.Abs(got-w) <= 1e-7*(10+float64(terms))*(1+math.Abs(w))) {
 			t.Errorf("%s: %v is %v, not %v", what, index, v, w)
 			return
 		}
@@ -156,31 +160,87 @@ const normAttributes = "epsilon = 1.0e-05 : f32,\nfeature_index = 3 : i64"
 func TestConvolutions(t *testing.T) {
 	c := withKernels(t)
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, s := range []struct{ images, size, in, out, taps, stride int }{
+	for _, s := range []convolutionShape{
 		{1, 4, 3, 16, 3, 1}, {3, 8, 16, 16, 3, 1}, {17, 6, 32, 32, 3, 1}, {2, 5, 64, 64, 3, 1}, {2, 32, 3, 16, 3, 1},
 		{3, 8, 16, 32, 3, 2}, {2, 12, 32, 64, 3, 2}, {2, 9, 5, 48, 3, 1}, {40, 3, 7, 16, 3, 1}, {2, 1, 16, 16, 3, 1}, {1, 11, 16, 16, 3, 1},
 		{3, 8, 16, 16, 1, 1}, {2, 7, 32, 64, 1, 1}, {5, 4, 3, 16, 1, 1}, {2, 13, 16, 16, 1, 1},
 	} {
-		name := fmt.Sprintf("%+v", s)
-		start, made := s.taps/2, s.size/s.stride
-		x, w, dy := random(r, s.images, s.size, s.size, s.in), random(r, s.taps, s.taps, s.in, s.out), random(r, s.images, made, made, s.out)
-		y := apply(t, c, "convolution", convolutionAttributes(forward, start, start, s.stride, 1, 1), [][]int{dy.Shape}, x, w)
-		near(t, name+" output", y[0], s.taps*s.taps*s.in, func(at []int) float64 {
-			return plain.Conv(x, w, s.stride, 1, at[0], at[1], at[2], at[3])
-		})
-		dw := apply(t, c, "convolution", convolutionAttributes(ofWeights, start, s.taps-start-s.stride, 1, 1, s.stride), [][]int{w.Shape}, x, dy)
-		near(t, name+" gradient of weights", dw[0], s.images*made*made, func(at []int) float64 {
-			return plain.ConvWeights(x, dy, s.taps, s.stride, at[0], at[1], at[2], at[3])
-		})
-		if s.in%16 != 0 {
-			continue // there is no kernel for the gradient of such an input
-		}
-		flipped := random(r, s.taps, s.taps, s.out, s.in)
-		dx := apply(t, c, "convolution", convolutionAttributes(forward, start, start+s.stride-1, 1, s.stride, 1), [][]int{x.Shape}, dy, flipped)
-		near(t, name+" gradient of input", dx[0], s.taps*s.taps*s.out, func(at []int) float64 {
-			return plain.Conv(dy, flipped, 1, s.stride, at[0], at[1], at[2], at[3])
-		})
+		s.compare(t, c, r)
 	}
+}
+
+// TestWidths compares the kernels with their definition at all pairs of the size search space's numbers
+// of channels, and for images of all sizes up to 13.
+func TestWidths(t *testing.T) {
+	c := withKernels(t)
+	r := rand.New(rand.NewPCG(7, 8))
+	pair := 0
+	for out := 8; out <= 64; out += 8 {
+		for size := 1; size <= 13; size++ {
+			convolutionShape{1, size, 3, out, 3, 1}.compare(t, c, r)
+		}
+		for in := 8; in <= 64; in += 8 {
+			convolutionShape{1, 1 + pair%9, in, out, 3, 1}.compare(t, c, r)
+			convolutionShape{1, 2 + 2*(pair%4), in, out, 3, 2}.compare(t, c, r)
+			convolutionShape{2, 1 + pair*4%9, in, out, 1, 1}.compare(t, c, r)
+			pair++
+		}
+	}
+}
+
+// TestNaN checks that a NaN and an infinity in one operand reach those results that depend on them, and
+// no others.
+func TestNaN(t *testing.T) {
+	c := withKernels(t)
+	r := rand.New(rand.NewPCG(9, 10))
+	for _, s := range []convolutionShape{
+		{1, 5, 8, 8, 3, 1}, {1, 6, 8, 8, 3, 2}, {1, 5, 8, 8, 1, 1}, {1, 5, 3, 8, 3, 1}, {1, 5, 24, 8, 3, 1}, {1, 5, 8, 24, 3, 1}, {1, 6, 40, 56, 3, 2},
+		{1, 5, 16, 16, 3, 1}, {1, 5, 24, 40, 1, 1},
+	} {
+		x, w, dy, flipped := s.operands(r)
+		x.Values[r.IntN(len(x.Values))], w.Values[r.IntN(len(w.Values))] = float32(math.NaN()), float32(math.Inf(1))
+		dy.Values[r.IntN(len(dy.Values))] = float32(math.NaN())
+		s.compareWith(t, c, x, w, dy, flipped)
+	}
+}
+
+// convolutionShape describes a convolution of square maps with weights [taps, taps, in, out].
+type convolutionShape struct{ images, size, in, out, taps, stride int }
+
+// operands returns a random input, weights, gradient of the output, and weights for the gradient of the
+// input.
+func (s convolutionShape) operands(r *rand.Rand) (x, w, dy, flipped plain.Array) {
+	made := s.size / s.stride
+	return random(r, s.images, s.size, s.size, s.in), random(r, s.taps, s.taps, s.in, s.out),
+		random(r, s.images, made, made, s.out), random(r, s.taps, s.taps, s.out, s.in)
+}
+
+// compare compares the kernels for the output and both gradients with their definition.
+func (s convolutionShape) compare(t *testing.T, c *pjrt.Client, r *rand.Rand) {
+	t.Helper()
+	x, w, dy, flipped := s.operands(r)
+	s.compareWith(t, c, x, w, dy, flipped)
+}
+
+func (s convolutionShape) compareWith(t *testing.T, c *pjrt.Client, x, w, dy, flipped plain.Array) {
+	t.Helper()
+	name := fmt.Sprintf("%+v", s)
+	start, made := s.taps/2, s.size/s.stride
+	y := apply(t, c, "convolution", convolutionAttributes(forward, start, start, s.stride, 1, 1), [][]int{dy.Shape}, x, w)
+	near(t, name+" output", y[0], s.taps*s.taps*s.in, func(at []int) float64 {
+		return plain.Conv(x, w, s.stride, 1, at[0], at[1], at[2], at[3])
+	})
+	dw := apply(t, c, "convolution", convolutionAttributes(ofWeights, start, s.taps-start-s.stride, 1, 1, s.stride), [][]int{w.Shape}, x, dy)
+	near(t, name+" gradient of weights", dw[0], s.images*made*made, func(at []int) float64 {
+		return plain.ConvWeights(x, dy, s.taps, s.stride, at[0], at[1], at[2], at[3])
+	})
+	if s.in%8 != 0 {
+		return // there is no kernel for the gradient of such an input
+	}
+	dx := apply(t, c, "convolution", convolutionAttributes(forward, start, start+s.stride-1, 1, s.stride, 1), [][]int{x.Shape}, dy, flipped)
+	near(t, name+" gradient of input", dx[0], s.taps*s.taps*s.out, func(at []int) float64 {
+		return plain.Conv(dy, flipped, 1, s.stride, at[0], at[1], at[2], at[3])
+	})
 }
 
 // TestNormalisation compares the kernels of batch normalisation with their definition, also for
@@ -192,7 +252,8 @@ func TestNormalisation(t *testing.T) {
 	for _, s := range []struct {
 		images, size, channels int
 		mean                   float64
-	}{{1, 1, 16, 0}, {1, 3, 16, 0}, {9, 8, 32, 5}, {70, 16, 16, 1000}, {33, 8, 64, -3}, {3, 5, 48, 0.1}} {
+	}{{1, 1, 16, 0}, {1, 3, 16, 0}, {9, 8, 32, 5}, {70, 16, 16, 1000}, {33, 8, 64, -3}, {3, 5, 48, 0.1},
+		{1, 1, 8, 0}, {70, 16, 8, 100}, {5, 7, 24, 5}, {33, 8, 24, -3}, {9, 8, 40, 0.1}, {17, 8, 56, 2}} {
 		name := fmt.Sprintf("%+v", s)
 		x, dy := random(r, s.images, s.size, s.size, s.channels), random(r, s.images, s.size, s.size, s.channels)
 		scale, shift := random(r, s.channels), random(r, s.channels)
@@ -243,6 +304,14 @@ var bits = map[int]map[string]string{
 		"weights of 3x3": "cfb49328a290e34f", "weights of 3x3 of stride 2": "a371db6427e0d93a", "weights of 1x1": "43b94bd696166ec3",
 		"normalisation": "9c15c2042a18dd65", "normalisation's gradients": "b329e30aecee5916",
 	},
+	2: { // as 1, and kernels for odd multiples of 8 channels
+		"3x3": "b34db9087f4dfd24", "3x3 of stride 2": "f9bc0d9cfa608f1a", "3x3 of a spread input": "b70d2d2733399c17", "1x1": "889fb79aee1f63e7",
+		"weights of 3x3": "cfb49328a290e34f", "weights of 3x3 of stride 2": "a371db6427e0d93a", "weights of 1x1": "43b94bd696166ec3",
+		"normalisation": "9c15c2042a18dd65", "normalisation's gradients": "b329e30aecee5916",
+		"3x3 from 24 to 8 channels": "6ad04f6d48277806", "3x3 from 24 to 40 channels": "053aa1093343c323",
+		"weights of 3x3 from 24 to 8 channels": "bdbc1e0cc2ee71b8", "weights of 3x3 from 8 to 24 channels": "d9893a38acab95a6",
+		"normalisation of 24 channels": "1cdf5b768b6ad7b3",
+	},
 }
 
 // TestBits checks that the kernels compute the bits of their version, which records and checkpoints
@@ -258,6 +327,7 @@ func TestBits(t *testing.T) {
 		return a
 	}
 	x, dy, channels := drawn(1, 19, 12, 12, 32), drawn(2, 19, 12, 12, 16), []int{32}
+	odd, narrow := drawn(9, 19, 12, 12, 24), drawn(10, 19, 12, 12, 8)
 	scale, shift := drawn(3, 32), drawn(4, 32)
 	moments := apply(t, c, "batch_norm_training", normAttributes, [][]int{x.Shape, channels, channels}, x, scale, shift)
 	got := map[string]string{}
@@ -274,6 +344,15 @@ func TestBits(t *testing.T) {
 		{"weights of 3x3 of stride 2", "convolution", convolutionAttributes(ofWeights, 1, 0, 1, 1, 2), [][]int{{3, 3, 32, 16}},
 			[]plain.Array{x, drawn(7, 19, 6, 6, 16)}},
 		{"weights of 1x1", "convolution", convolutionAttributes(ofWeights, 0, 0, 1, 1, 1), [][]int{{1, 1, 32, 16}}, []plain.Array{x, dy}},
+		{"3x3 from 24 to 8 channels", "convolution", convolutionAttributes(forward, 1, 1, 1, 1, 1), [][]int{narrow.Shape}, []plain.Array{odd, drawn(11, 3, 3, 24, 8)}},
+		{"3x3 from 24 to 40 channels", "convolution", convolutionAttributes(forward, 1, 1, 1, 1, 1), [][]int{{19, 12, 12, 40}},
+			[]plain.Array{odd, drawn(12, 3, 3, 24, 40)}},
+		{"weights of 3x3 from 24 to 8 channels", "convolution", convolutionAttributes(ofWeights, 1, 1, 1, 1, 1), [][]int{{3, 3, 24, 8}},
+			[]plain.Array{odd, narrow}},
+		{"weights of 3x3 from 8 to 24 channels", "convolution", convolutionAttributes(ofWeights, 1, 1, 1, 1, 1), [][]int{{3, 3, 8, 24}},
+			[]plain.Array{narrow, odd}},
+		{"normalisation of 24 channels", "batch_norm_training", normAttributes, [][]int{odd.Shape, {24}, {24}},
+			[]plain.Array{odd, drawn(13, 24), drawn(14, 24)}},
 		{"normalisation", "batch_norm_training", normAttributes, [][]int{x.Shape, channels, channels}, []plain.Array{x, scale, shift}},
 		{"normalisation's gradients", "batch_norm_grad", normAttributes, [][]int{x.Shape, channels, channels},
 			[]plain.Array{x, scale, moments[1], moments[2], drawn(8, x.Shape...)}},
