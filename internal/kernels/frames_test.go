@@ -9,8 +9,10 @@ import (
 	"nb201/internal/needs"
 )
 
-// TestFrames calls the kernels from a C program in the place of XLA: testdata/frames.c.
-func TestFrames(t *testing.T) {
+// build compiles the kernels and a C program of testdata that calls them in the place of XLA, and
+// returns the path of the program. It ends the test on a processor without kernels.
+func build(t testing.TB, name string, flags ...string) string {
+	t.Helper()
 	if Instructions() == "" {
 		needs.Kernels(t, "there are no kernels for this processor")
 	}
@@ -22,12 +24,17 @@ func TestFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "frames")
-	args := append([]string{"-std=c11", "-g", "-pthread", "-o", program, filepath.Join("testdata", "frames.c")}, sources...)
-	if out, err := exec.Command(strings.TrimSpace(string(compiler)), append(args, "-lm")...).CombinedOutput(); err != nil {
+	program := filepath.Join(t.TempDir(), name)
+	args := append(append([]string{"-std=c11", "-pthread", "-o", program}, flags...), filepath.Join("testdata", name+".c"))
+	if out, err := exec.Command(strings.TrimSpace(string(compiler)), append(append(args, sources...), "-lm")...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if out, err := exec.Command(program).CombinedOutput(); err != nil {
+	return program
+}
+
+// TestFrames calls the kernels in ways in which XLA should not: testdata/frames.c.
+func TestFrames(t *testing.T) {
+	if out, err := exec.Command(build(t, "frames", "-g")).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
