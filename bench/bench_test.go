@@ -405,7 +405,7 @@ func cpuTicks(t *testing.T, pid int) (ticks int) {
 func TestRowsAsTheyCome(t *testing.T) {
 	t.Setenv(fakeSide, "quick") // nb201's side
 	o := flags(t)
-	o.archs, o.datasets = append(o.archs, cell.Arch{}), o.datasets[:1]
+	o.archs, o.datasets = append(o.archs, cell.Cell{}), o.datasets[:1]
 	o.save, o.peaksFile = filepath.Join(t.TempDir(), "tables"), filepath.Join(t.TempDir(), "peaks.json")
 	described := describeMachine(o.device)
 	kept, err := json.Marshal([]keptPeaks{{o.device + ", " + described[len(described)-1], o.precision, Peaks{1, 1}}})
@@ -650,7 +650,7 @@ func TestLimit(t *testing.T) {
 func TestLimitsOfPeaksGiven(t *testing.T) {
 	o := &limitsOptions{common: flags(t).common, given: Peaks{Bandwidth: 3e12, FLOP: 60e12}}
 	o.device = "cuda"
-	o.archs = append(o.archs, cell.Arch{}) // its evaluation computes nothing
+	o.archs = append(o.archs, cell.Cell{}) // its evaluation computes nothing
 	table, err := o.measure(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -734,7 +734,7 @@ func TestEstimate(t *testing.T) {
 	var all []cell.Arch
 	var squares []float64
 	wantSquares := 0.0
-	for _, a := range cell.All() {
+	for _, a := range (cell.Topology{}).All() {
 		want += 3 + 2*flops(a)
 		all, squares = append(all, a), append(squares, flops(a)*flops(a))
 		wantSquares += flops(a) * flops(a)
@@ -750,7 +750,7 @@ func TestEstimate(t *testing.T) {
 	if e := estimateTotal(&o.common, all, squares); math.Abs(e.Total/wantSquares-1) > 1e-9 || e.StdError != 0 {
 		t.Errorf("of all: %+v, want %v", e, wantSquares)
 	}
-	if e := regress(make([]float64, 3), []float64{1, 2, 3}, 0); e.Total != 2*cell.Count || math.Abs(e.StdError/cell.Count-math.Sqrt(1.0/3)) > 1e-3 {
+	if e := regress(make([]float64, 3), []float64{1, 2, 3}, 0); e.Total != 2*cell.Topologies || math.Abs(e.StdError/cell.Topologies-math.Sqrt(1.0/3)) > 1e-3 {
 		t.Errorf("of 1, 2, 3: %+v", e)
 	}
 }
@@ -770,11 +770,11 @@ func TestExtrapolate(t *testing.T) {
 		d, _ := configs.FindDataset(key)
 		images += d.Train
 	}
-	want := 200 * float64(images) / 8 / 3600 * cell.Count
-	if math.Abs(e.Seed200.Total/want-1) > 1e-9 || e.Seed200.StdError > 1e-9*want || e.Compile.Total != 4*cell.Count || e.Archs != 3 {
+	want := 200 * float64(images) / 8 / 3600 * cell.Topologies
+	if math.Abs(e.Seed200.Total/want-1) > 1e-9 || e.Seed200.StdError > 1e-9*want || e.Compile.Total != 4*cell.Topologies || e.Archs != 3 {
 		t.Errorf("%+v, want %v hours a seed", e, want)
 	}
-	published := want*3 + want/200*12 + 12*25000.0/8/3600*cell.Count
+	published := want*3 + want/200*12 + 12*25000.0/8/3600*cell.Topologies
 	if math.Abs(e.Published.Total/published-1) > 1e-9 {
 		t.Errorf("published: %v, want %v", e.Published, published)
 	}
@@ -814,7 +814,7 @@ func TestSide(t *testing.T) {
 	t.Setenv(keptPrograms, t.TempDir()) // for the second task
 	const turns = 2
 	o := flags(t)
-	o.archs[0] = cell.Arch{} // quick to compile
+	o.archs[0] = cell.Cell{} // quick to compile
 	dir := t.TempDir()
 	var in, out strings.Builder
 	words := json.NewEncoder(&in)
@@ -857,7 +857,7 @@ func TestSide(t *testing.T) {
 func TestCompileOne(t *testing.T) {
 	t.Setenv(keptPrograms, "off")
 	o := flags(t)
-	o.archs[0] = cell.Arch{} // quick to compile
+	o.archs[0] = cell.Cell{} // quick to compile
 	task := compileTask{o.newTask(o.archs[0], o.datasets[1], 1, 0), 2*o.batch + 3}
 	text, err := json.Marshal(task)
 	if err != nil {

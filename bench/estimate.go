@@ -57,10 +57,10 @@ func estimateTotal(o *common, archs []cell.Arch, y []float64) Estimate {
 			x = append(x, known.of(a))
 		}
 		sum := 0.0
-		for _, a := range cell.All() {
+		for _, a := range (cell.Topology{}).All() {
 			sum += known.of(a)
 		}
-		if e := regress(x, y, sum/cell.Count); e.StdError < best.StdError {
+		if e := regress(x, y, sum/cell.Topologies); e.StdError < best.StdError {
 			e.By = known.name
 			best = e
 		}
@@ -69,8 +69,8 @@ func estimateTotal(o *common, archs []cell.Arch, y []float64) Estimate {
 }
 
 // regress estimates the sum of y over all architectures from a sample, given x, whose mean over all
-// is xOfAll. The estimate is cell.Count times the value at xOfAll of the line fitted by least
-// squares, or cell.Count times the mean of y if x is constant in the sample. The standard error is
+// is xOfAll. The estimate is cell.Topologies times the value at xOfAll of the line fitted by least
+// squares, or cell.Topologies times the mean of y if x is constant in the sample. The standard error is
 // that of sampling without replacement.
 func regress(x, y []float64, xOfAll float64) Estimate {
 	n := float64(len(y))
@@ -85,8 +85,8 @@ func regress(x, y []float64, xOfAll float64) Estimate {
 		slope, fitted = xy/xx, 2
 	}
 	rest := max(yy-slope*xy, 0) // rounding may make it negative
-	variance := rest / (n - fitted) / n * (1 - n/cell.Count)
-	return Estimate{Total: cell.Count * (my + slope*(xOfAll-mx)), StdError: cell.Count * math.Sqrt(variance)}
+	variance := rest / (n - fitted) / n * (1 - n/cell.Topologies)
+	return Estimate{Total: cell.Topologies * (my + slope*(xOfAll-mx)), StdError: cell.Topologies * math.Sqrt(variance)}
 }
 
 func mean(v []float64) float64 {

@@ -97,7 +97,7 @@ func (o *limitsOptions) measure(ctx context.Context) (*table[limitRow], error) {
 		return t, err
 	}
 	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures, training and evaluation at this limit: %.4g device-hours for a seed of schedule 12, %.4g for one of schedule 200, %.4g for the published trials.",
-		cell.Count, hours.perSeed(12), hours.perSeed(200), hours.published()))
+		cell.Topologies, hours.perSeed(12), hours.perSeed(200), hours.published()))
 	return t, nil
 }
 
@@ -109,7 +109,7 @@ func (o *common) leastHours(peaks Peaks) (epochHours, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range cell.All() {
+		for _, a := range (cell.Topology{}).All() {
 			n := o.network(a, d)
 			hours[key] += o.epochSeconds(key, peaks.training(n, o).Seconds, peaks.evaluation(n, o).Seconds) / 3600
 		}

@@ -136,21 +136,21 @@ func resolveArch(name string) (cell.Arch, error) {
 	if name == "median" {
 		return medianArch(), nil
 	}
-	return cell.Resolve(name)
+	return cell.Resolve(cell.Topology{}, name)
 }
 
 // medianArch returns the architecture in the middle of all 15,625, ordered by FLOPs and then by
 // index: 14452.
 func medianArch() cell.Arch {
 	var all []cell.Arch
-	for _, a := range cell.All() {
+	for _, a := range (cell.Topology{}).All() {
 		all = append(all, a)
 	}
 	flops := func(a cell.Arch) float64 {
 		return cell.Network{Arch: a, Channels: 16, Cells: 5, Classes: 10, Size: 32}.FLOPs()
 	}
 	slices.SortStableFunc(all, func(a, b cell.Arch) int { return cmp.Compare(flops(a), flops(b)) })
-	return all[cell.Count/2]
+	return all[cell.Topologies/2]
 }
 
 // network returns the network of an architecture for the images of a dataset, in the size given by

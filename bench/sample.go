@@ -58,8 +58,8 @@ resumes from there. --within limits the time: the estimate uses the architecture
 		if !slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, "cifar") }) || !slices.Contains(keys, "ImageNet16-120") {
 			return usage.Errorf("--datasets %s: both image sizes of the benchmark are needed; name cifar10 or cifar100, and ImageNet16-120", o.datasetKeys)
 		}
-		if o.archsWanted < fewestToEstimate || o.archsWanted > cell.Count {
-			return usage.Errorf("--archs %d: too few to estimate an error, or too many; use %d to %d", o.archsWanted, fewestToEstimate, cell.Count)
+		if o.archsWanted < fewestToEstimate || o.archsWanted > cell.Topologies {
+			return usage.Errorf("--archs %d: too few to estimate an error, or too many; use %d to %d", o.archsWanted, fewestToEstimate, cell.Topologies)
 		}
 		return check(c, args)
 	}
@@ -104,8 +104,8 @@ var sampleColumns = []column[sampleRow]{
 // drawArchs returns the first n architectures of a fixed random order.
 func drawArchs(n int) []cell.Arch {
 	var archs []cell.Arch
-	for _, i := range rand.New(rand.NewPCG(201, 0)).Perm(cell.Count)[:n] {
-		a, err := cell.ByIndex(i)
+	for _, i := range rand.New(rand.NewPCG(201, 0)).Perm(cell.Topologies)[:n] {
+		a, err := cell.Topology{}.ByIndex(i)
 		if err != nil {
 			panic(err) // cannot happen: i is an index
 		}
@@ -270,7 +270,7 @@ func (e sampleEstimate) String() string {
 	return fmt.Sprintf("%s, all %d architectures on the four dataset keys, estimated from %d of them: "+
 		"%v device-hours for a seed of schedule 12, %v for one of schedule 200, %v for the %d published trials (training and evaluation); "+
 		"compiling each once takes %v hours more (%v CPU-hours), unless it overlaps with training.",
-		e.Side, cell.Count, e.Archs, e.Seed12, e.Seed200, e.Published, 17*cell.Count, e.Compile, e.CompileCPU)
+		e.Side, cell.Topologies, e.Archs, e.Seed12, e.Seed200, e.Published, 17*cell.Topologies, e.Compile, e.CompileCPU)
 }
 
 // extrapolate estimates the benchmark from the rows of a sample, for each side with enough
@@ -294,7 +294,7 @@ func (o *sampleOptions) extrapolateSide(side string, rows []sampleRow) sampleEst
 	var archs []cell.Arch
 	var seed12, seed200, published, compile, compileCPU []float64
 	for _, of := range groupBy(rows, func(r sampleRow) int { return r.Arch }) {
-		a, err := cell.ByIndex(of[0].Arch)
+		a, err := cell.Topology{}.ByIndex(of[0].Arch)
 		if err != nil {
 			continue // not an index: the row is not ours
 		}

@@ -3,6 +3,7 @@ package cell
 import (
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // Pass is one pass over the feature maps of a batch: the least that it must move between
@@ -102,10 +103,14 @@ func (n Network) EvaluationPasses(batch, elementBytes int) Passes {
 }
 
 func (n Network) passes(batch, elementBytes int, training bool) Passes {
-	cell, connected := n.Arch.passes(training)
-	all := make(Passes, 0, stages*n.Cells*len(cell)+21) // 21 passes are outside the cells
+	var all Passes
 	const parameterBytes = 4
-	depends := true // whether the layers that follow depend on the images
+	depends := true   // whether the layers that follow depend on the images
+	connected := true // whether the images' gradients reach them
+	modules := n.Modules()
+	if i := slices.IndexFunc(modules, func(m Module) bool { return !m.Reduction }); i >= 0 {
+		_, connected = modules[i].passes(training) // all cells have the same operations
+	}
 	// add appends a pass. elements and multiplyAdds are per image, parameters per batch.
 	add := func(layer string, backward bool, elements, parameters, multiplyAdds int) {
 		if backward && !training {
@@ -120,19 +125,20 @@ func (n Network) passes(batch, elementBytes int, training bool) Passes {
 	}
 
 	const forward, backward = false, true
-	side, c := n.Size, n.Channels
+	side := n.Size
+	c, _ := ends(modules)
 	image, large := 3*side*side, c*side*side // elements
 	weights := 9 * 3 * c
 	add("stem", forward, image+large, weights+2*c, weights*side*side)
 	add("stem", backward, 2*large, 0, 0)
 	add("stem", backward, 2*large+image, 2*(weights+2*c), weights*side*side)
 	add("stem", backward, 0, 0, weights*side*side) // the gradient of the images
-	for stage := range stages {
-		if stage > 0 {
-			in := c
-			c, side = 2*c, side/2
+	for _, m := range modules {
+		c = m.Out
+		if m.Reduction {
+			side /= 2
 			small := c * side * side
-			weights = 9 * in * c
+			weights = 9 * m.In * c
 			add("conv_a", forward, large+small, weights+2*c, weights*side*side)
 			add("conv_a", backward, 2*small, 0, 0)
 			add("conv_a", backward, 2*small+2*large+small, 2*(weights+2*c), 2*weights*side*side)
@@ -140,18 +146,19 @@ func (n Network) passes(batch, elementBytes int, training bool) Passes {
 			add("conv_b", forward, 2*small, weights+2*c, weights*side*side)
 			add("conv_b", backward, 2*small, 0, 0)
 			add("conv_b", backward, 4*small, 2*(weights+2*c), 2*weights*side*side)
-			weights = in * c
+			weights = m.In * c
 			add("shortcut", forward, large+2*small, weights, weights*side*side)
 			add("shortcut", backward, large+2*small, 2*weights, 2*weights*side*side)
 			large = small
+			continue
 		}
-		for range n.Cells {
-			for _, p := range cell {
-				weights = p.kernel * p.kernel * c * c
-				add(p.layer, p.backward, p.maps*large, p.forwards*(weights+2*c), p.forwards*weights*side*side)
-			}
-			depends = connected
+		passes, _ := m.passes(training)
+		out := c * side * side
+		for _, p := range passes {
+			weights = p.kernel * p.kernel * m.edgeIn(p.edge) * c
+			add(p.layer, p.backward, (p.maps-p.inputs)*out+p.inputs*large, p.forwards*(weights+2*c), p.forwards*weights*side*side)
 		}
+		depends, large = connected, out
 	}
 	weights = (c + 1) * n.Classes
 	add("head", forward, large, weights+2*c, weights)
@@ -162,19 +169,21 @@ func (n Network) passes(batch, elementBytes int, training bool) Passes {
 	return all
 }
 
-// cellPass is a pass in a cell, whose maps are all equal in size.
+// cellPass is a pass in a cell.
 type cellPass struct {
 	layer    string
 	backward bool
 	maps     int // read and written
 	kernel   int // side of the convolution's kernel
 	forwards int // its work, in forward passes of the convolution
+	edge     int // of the convolution
+	inputs   int // those of the maps that have the channels of the cell's input; the others have its output's
 }
 
 // passes lists the forward and backward passes of a cell (see [Pass]), and reports whether
 // the cell's output depends on its input.
-func (a Arch) passes(training bool) (passes []cellPass, connected bool) {
-	all := a.graph()
+func (m Module) passes(training bool) (passes []cellPass, connected bool) {
+	all := m.graph()
 	var moving graph // the edges that depend on the cell's input
 	fromInput := [nodes]bool{0: true}
 	for i, e := range all {
@@ -200,7 +209,11 @@ func (a Arch) passes(training bool) (passes []cellPass, connected bool) {
 		if kernel == 0 {
 			continue
 		}
-		layer := e.op.String()
+		layer := m.Cell[i].String()
+		fromCell := 0 // whether the convolution reads the cell's input
+		if e.from == 0 {
+			fromCell = 1
+		}
 		forward, reduce, gradients := 0, 0, 0
 		if moving[i].op != None {
 			forward = 2 + added[i]
@@ -208,8 +221,9 @@ func (a Arch) passes(training bool) (passes []cellPass, connected bool) {
 		if live[i].op != None {
 			reduce, gradients = 2, 4+addedBack[i]
 		}
-		passes = append(passes, cellPass{layer, false, forward, kernel, 1},
-			cellPass{layer, true, reduce, kernel, 0}, cellPass{layer, true, gradients, kernel, 2})
+		passes = append(passes, cellPass{layer, false, forward, kernel, 1, i, min(forward, fromCell)},
+			cellPass{layer, true, reduce, kernel, 0, i, 0},
+			cellPass{layer, true, gradients, kernel, 2, i, min(gradients, (2+addedBack[i])*fromCell)})
 	}
 	for _, maps := range sums {
 		passes = append(passes, cellPass{layer: "sum", maps: maps})
@@ -220,21 +234,20 @@ func (a Arch) passes(training bool) (passes []cellPass, connected bool) {
 	return passes, fromInput[nodes-1]
 }
 
-// graph lists a cell's edges in the order of [Arch]. The operation of an edge that moves
+// graph lists a cell's edges in the order of [Cell]. The operation of an edge that moves
 // nothing is None.
 type graph [edges]struct {
 	op       Op
 	from, to int
 }
 
-func (a Arch) graph() graph {
+func (m Module) graph() graph {
 	var g graph
-	i := 0
-	for to := 1; to < nodes; to++ {
-		for from := range to {
-			g[i].op, g[i].from, g[i].to = a[i], from, to
-			i++
+	for i, op := range m.Cell {
+		if m.Projects(i) {
+			op = NorConv1x1 // moves as much
 		}
+		g[i].op, g[i].from, g[i].to = op, endpoints[i].from, endpoints[i].to
 	}
 	return g
 }

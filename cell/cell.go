@@ -1,20 +1,22 @@
-// Package cell defines the search space of NAS-Bench-201.
+// Package cell defines the search spaces of NAS-Bench-201 and NATS-Bench.
 //
-// A cell is a directed acyclic graph of 4 nodes and 6 edges. Node 0 is the input and
-// node 3 the output. An edge leads to each node from every earlier one and applies one of
-// 5 operations ([Op]); a node's value is the sum over its incoming edges.
+// A [Space] numbers its architectures and knows how they are written and what was published. An
+// architecture ([Arch]) knows its index, its string and the modules of its network.
 //
-// An architecture ([Arch]) is a choice of the 6 operations. There are 15,625 of them
-// ([Count]). Each has an index in the official order and a genotype string,
-// |op~0|+|op~0|op~1|+|op~0|op~1|op~2|: a group for each of nodes 1 to 3, and in it
-// operation~input for each incoming edge. Architectures that the original considers
-// equal form an isomorphism class; there are 6,466 classes.
+//   - The topology search space ([Topology], "tss") is that of NAS-Bench-201: an architecture is a
+//     cell ([Cell]), and there are 15,625 of them. Every stage of the network repeats the cell.
+//   - The size search space ([Size], "sss") is NATS-Bench's: an architecture is a choice of five
+//     widths ([Widths]) of a network with a fixed cell, and there are 32,768 of them.
 //
-// A [Network] is what gets trained: a stem, three stages of N cells with a residual block
-// between stages, and a classifier. It knows its costs and its PyTorch state dict.
+// A cell is a directed acyclic graph of 4 nodes and 6 edges. Node 0 is the input and node 3 the
+// output. An edge leads to each node from every earlier one and applies one of 5 operations
+// ([Op]); a node's value is the sum over its incoming edges.
 //
-// Start with [Resolve], which finds an architecture by its index or genotype string.
-// File and function names in comments refer to AutoDL-Projects, the original program.
+// A [Network] is what gets trained: a stem, cells with residual blocks between them, and a
+// classifier. It knows its costs and its PyTorch state dict.
+//
+// Start with [Resolve], which finds an architecture by its index or its string. File and function
+// names in comments refer to AutoDL-Projects, the original program.
 package cell
 
 import (
@@ -65,16 +67,20 @@ func (o Op) kernel() int {
 
 const (
 	nodes = 4
-	edges = len(Arch{})
+	edges = len(Cell{})
 )
 
-// Arch is an architecture: the operations on the edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1 and
-// 3<-2, in the order of the genotype string and of the state dict.
-type Arch [6]Op
+// Cell is a cell, and the architecture of the topology search space that consists of it: the
+// operations on the edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1 and 3<-2, in the order of the genotype string
+// and of the state dict.
+type Cell [6]Op
+
+// endpoints lists the nodes that each edge joins, in the order of [Cell].
+var endpoints = [edges]struct{ from, to int }{{0, 1}, {0, 2}, {1, 2}, {0, 3}, {1, 3}, {2, 3}}
 
 // String returns the genotype string, as Structure.tostr does in
 // xautodl/models/cell_searchs/genotypes.py.
-func (a Arch) String() string {
+func (a Cell) String() string {
 	var b strings.Builder
 	for i, inputs := range a.Lists() {
 		if i > 0 {
@@ -96,7 +102,7 @@ type Input struct {
 
 // Lists returns the inputs of nodes 1, 2 and 3, as the published client's str2lists does
 // (nas_201_api/api_201.py).
-func (a Arch) Lists() [][]Input {
+func (a Cell) Lists() [][]Input {
 	lists := make([][]Input, nodes-1)
 	edge := 0
 	for i := range lists {
@@ -111,7 +117,7 @@ func (a Arch) Lists() [][]Input {
 // Matrix returns the adjacency matrix: row i, column j holds the operation on the edge
 // i<-j as a number, as in the published client's str2matrix (nas_201_api/api_201.py).
 // Below the diagonal, 0 means None; elsewhere it means that no edge exists.
-func (a Arch) Matrix() [4][4]int {
+func (a Cell) Matrix() [4][4]int {
 	var m [4][4]int
 	for i, inputs := range a.Lists() {
 		for _, in := range inputs {
@@ -121,12 +127,12 @@ func (a Arch) Matrix() [4][4]int {
 	return m
 }
 
-// Parse reads a genotype string. It accepts only the published spelling, with every edge
+// parseCell reads a genotype string. It accepts only the published spelling, with every edge
 // present and in order. For anything else it returns a usage error that names the byte
 // offset and, if the fault is in an edge, the edge.
-func Parse(s string) (Arch, error) {
-	fail := func(offset int, format string, args ...any) (Arch, error) {
-		return Arch{}, usage.Errorf("genotype string %.120q, byte %d: %s", s, offset, fmt.Sprintf(format, args...))
+func parseCell(s string) (Cell, error) {
+	fail := func(offset int, format string, args ...any) (Cell, error) {
+		return Cell{}, usage.Errorf("genotype string %.120q, byte %d: %s", s, offset, fmt.Sprintf(format, args...))
 	}
 	groups := strings.Split(s, "+")
 	if len(groups) != nodes-1 {
@@ -134,7 +140,7 @@ func Parse(s string) (Arch, error) {
 		end := len(strings.Join(groups[:min(len(groups), nodes-1)], "+"))
 		return fail(end, "want %d nodes joined by '+' as in |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, have %d", nodes-1, len(groups))
 	}
-	var a Arch
+	var a Cell
 	edge, offset := 0, 0
 	for i, group := range groups {
 		node := i + 1

@@ -22,9 +22,9 @@ const published = "../testdata/published"
 // allNone is the shortest genotype string, the base of the spoilt ones below.
 const allNone = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 
-func parse(t testing.TB, s string) Arch {
+func parse(t testing.TB, s string) Cell {
 	t.Helper()
-	a, err := Parse(s)
+	a, err := parseCell(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,9 +32,9 @@ func parse(t testing.TB, s string) Arch {
 }
 
 // listing is view over all architectures in official order, joined by newlines.
-func listing(view func(Arch) string) string {
-	lines := make([]string, 0, Count)
-	for _, a := range All() {
+func listing(view func(Cell) string) string {
+	lines := make([]string, 0, Topologies)
+	for _, a := range official().archs {
 		lines = append(lines, view(a))
 	}
 	return strings.Join(lines, "\n")
@@ -71,11 +71,11 @@ func TestEveryStringIsThePublishedOneBothWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	archs := strings.Split(string(text), "\n")
-	if len(archs) != Count {
-		t.Fatalf("%d published strings, want %d", len(archs), Count)
+	if len(archs) != Topologies {
+		t.Fatalf("%d published strings, want %d", len(archs), Topologies)
 	}
 	for i, s := range archs {
-		a, err := ByIndex(i)
+		a, err := Topology{}.ByIndex(i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestEveryStringIsThePublishedOneBothWays(t *testing.T) {
 			t.Fatalf("%s parses to %s, index %d, want %d", s, got, got.Index(), i)
 		}
 		for _, name := range []string{s, fmt.Sprint(i), fmt.Sprintf("%06d", i)} {
-			if got, err := Resolve(name); err != nil || got != a {
+			if got, err := Resolve(Topology{}, name); err != nil || got != a {
 				t.Fatalf("Resolve(%q) is %v, %v", name, got, err)
 			}
 		}
@@ -100,14 +100,14 @@ func TestGoldenArchs(t *testing.T) {
 		Archs  map[int]string
 	}
 	golden.Load(t, "archs.json", &vectors)
-	if vectors.Count != Count {
-		t.Errorf("%d architectures, want %d", Count, vectors.Count)
+	if vectors.Count != Topologies {
+		t.Errorf("%d architectures, want %d", Topologies, vectors.Count)
 	}
-	if got := sha(listing(Arch.String)); got != vectors.SHA256 {
+	if got := sha(listing(Cell.String)); got != vectors.SHA256 {
 		t.Errorf("SHA-256 of all strings is %s, want %s", got, vectors.SHA256)
 	}
 	for i, s := range vectors.Archs {
-		if a, err := ByIndex(i); err != nil || a.String() != s {
+		if a, err := (Topology{}).ByIndex(i); err != nil || a.String() != s {
 			t.Errorf("index %d is %s (%v), want %s", i, a, err, s)
 		}
 		if got := parse(t, s).Index(); got != i {
@@ -124,7 +124,7 @@ func TestViewsAreThoseOfThePublishedClient(t *testing.T) {
 		Classes int
 	}
 	readJSON(t, "client_views.json", &want)
-	lists := listing(func(a Arch) string {
+	lists := listing(func(a Cell) string {
 		var items []string
 		for _, inputs := range a.Lists() {
 			for _, in := range inputs {
@@ -136,7 +136,7 @@ func TestViewsAreThoseOfThePublishedClient(t *testing.T) {
 	if sha(lists) != want.Lists {
 		t.Error("Lists differs from str2lists")
 	}
-	matrices := listing(func(a Arch) string {
+	matrices := listing(func(a Cell) string {
 		var items []string
 		for _, row := range a.Matrix() {
 			for _, op := range row {
@@ -148,7 +148,7 @@ func TestViewsAreThoseOfThePublishedClient(t *testing.T) {
 	if sha(matrices) != want.Matrix {
 		t.Error("Matrix differs from str2matrix")
 	}
-	if sha(listing(Arch.UniqueString)) != want.Unique {
+	if sha(listing(Cell.UniqueString)) != want.Unique {
 		t.Error("UniqueString differs from to_unique_str")
 	}
 	if want.Classes != 6466 {
@@ -176,7 +176,7 @@ func TestListsAndMatrix(t *testing.T) {
 func TestIsomorphismClasses(t *testing.T) {
 	members := make(map[int]int)
 	unique := make(map[string]int) // unique string -> class
-	for i, a := range All() {
+	for i, a := range official().archs {
 		class := a.Class()
 		u := a.UniqueString()
 		if _, seen := unique[u]; !seen {
@@ -235,7 +235,7 @@ func TestParseNamesThePlace(t *testing.T) {
 		{"|none~0|+|\xff\n~0|none~1|+|none~0|none~1|none~2|", `byte 10: edge 2<-0 has unknown operation "\xff\n"`},
 	}
 	for _, tt := range tests {
-		_, err := Parse(tt.in)
+		_, err := Topology{}.Parse(tt.in)
 		if err == nil {
 			t.Errorf("Parse(%q) accepts it", tt.in)
 			continue
@@ -260,7 +260,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"|none~0|", `genotype string "|none~0|", byte 8: want 3 nodes`},
 	}
 	for _, tt := range tests {
-		if _, err := Resolve(tt.in); err == nil || !strings.HasPrefix(err.Error(), tt.want) || !usage.Is(err) {
+		if _, err := Resolve(Topology{}, tt.in); err == nil || !strings.HasPrefix(err.Error(), tt.want) || !usage.Is(err) {
 			t.Errorf("Resolve(%q) gives %v, want the usage error %s", tt.in, err, tt.want)
 		}
 	}
@@ -272,12 +272,12 @@ func TestIndexOfAnImpossibleArchitecturePanics(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	Arch{5: AvgPool3x3 + 1}.Index()
+	Cell{5: AvgPool3x3 + 1}.Index()
 }
 
 func FuzzParse(f *testing.F) {
-	for i := 0; i < Count; i += 1000 {
-		a, _ := ByIndex(i)
+	for i := 0; i < Topologies; i += 1000 {
+		a, _ := Topology{}.ByIndex(i)
 		f.Add(a.String())
 	}
 	f.Add("")
@@ -285,7 +285,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|+|none~0|")
 	f.Add("|none~0|+|none~1|none~0|+|none~0|none~1|none~\xff|")
 	f.Fuzz(func(t *testing.T, s string) {
-		a, err := Parse(s)
+		a, err := Topology{}.Parse(s)
 		if err == nil {
 			if a.String() != s {
 				t.Errorf("%q reads as %s", s, a)

@@ -15,7 +15,7 @@ import (
 // The published rule is stricter than equality of functions, and is kept to the letter.
 // Zeros remain terms of a sum, so a node with two none edges, "#+#", does not count as
 // zero; and a sum that passes through a skip_connect remains a single term.
-func (a Arch) UniqueString() string {
+func (a Cell) UniqueString() string {
 	values := [nodes]string{"0"}
 	for i, inputs := range a.Lists() {
 		terms := make([]string, len(inputs))
@@ -36,10 +36,10 @@ func (a Arch) UniqueString() string {
 }
 
 // classes returns, for each index, the smallest index in its isomorphism class.
-var classes = sync.OnceValue(func() *[Count]uint16 {
+var classes = sync.OnceValue(func() *[Topologies]uint16 {
 	smallest := make(map[string]uint16)
-	class := new([Count]uint16)
-	for i, a := range All() {
+	class := new([Topologies]uint16)
+	for i, a := range official().archs {
 		unique := a.UniqueString()
 		if _, seen := smallest[unique]; !seen {
 			smallest[unique] = uint16(i)
@@ -49,6 +49,5 @@ var classes = sync.OnceValue(func() *[Count]uint16 {
 	return class
 })
 
-// Class returns the architecture's isomorphism class, identified by the smallest index in
-// it.
-func (a Arch) Class() int { return int(classes()[a.Index()]) }
+// Class implements [Arch].
+func (a Cell) Class() int { return int(classes()[a.Index()]) }

@@ -29,7 +29,7 @@ func TestGoldenFlops(t *testing.T) {
 	}
 	golden.Load(t, "flops.json", &vectors)
 	for i, row := range vectors.Rows {
-		a, err := ByIndex(i)
+		a, err := Topology{}.ByIndex(i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestCostsOfPublishedRecords(t *testing.T) {
 		"cifar10-valid": {10, 32}, "cifar10": {10, 32}, "cifar100": {100, 32}, "ImageNet16-120": {120, 16},
 	}
 	for _, i := range []int{0, 11} {
-		a, err := ByIndex(i)
+		a, err := Topology{}.ByIndex(i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func firstDifference(got, want []string) string {
 // The formulas must agree, for every architecture and many dimensions, with a
 // count over the tensors' shapes.
 func TestCostsEqualTensorSizes(t *testing.T) {
-	for i, a := range All() {
+	for i, a := range official().archs {
 		n := Network{a, 1 + i%23, 1 + i%6, 2 + i%130, 4 * (1 + i%9)}
 		if err := n.Validate(); err != nil {
 			t.Fatal(err)
@@ -210,18 +210,18 @@ func TestValidate(t *testing.T) {
 		network Network
 		want    string // part of the error; none where empty
 	}{
-		{Network{Channels: 16, Cells: 5, Classes: 10, Size: 32}, ""},
-		{Network{Channels: 1, Cells: 1, Classes: 2, Size: 4}, ""},
-		{Network{Channels: 0, Cells: 5, Classes: 10, Size: 32}, "0 channels"},
-		{Network{Channels: -16, Cells: 5, Classes: 10, Size: 32}, "-16 channels"},
-		{Network{Channels: 4096, Cells: 5, Classes: 10, Size: 32}, ""},
-		{Network{Channels: 4097, Cells: 5, Classes: 10, Size: 32}, "may each be at most 4096"},
-		{Network{Arch: Arch{NorConv1x1}, Channels: 4096, Cells: 4096, Classes: 10, Size: 1024}, "million parameters; use fewer"}, // its FLOPs overflow
-		{Network{Channels: 16, Cells: 0, Classes: 10, Size: 32}, "0 cells"},
-		{Network{Channels: 16, Cells: 5, Classes: 1, Size: 32}, "1 classes"},
-		{Network{Channels: 16, Cells: 5, Classes: 10, Size: 0}, "0x0 pixels"},
-		{Network{Channels: 16, Cells: 5, Classes: 10, Size: -4}, "-4x-4 pixels"},
-		{Network{Channels: 16, Cells: 5, Classes: 10, Size: 30}, "30x30 pixels; use a multiple of 4"},
+		{Network{Arch: Cell{}, Channels: 16, Cells: 5, Classes: 10, Size: 32}, ""},
+		{Network{Arch: Cell{}, Channels: 1, Cells: 1, Classes: 2, Size: 4}, ""},
+		{Network{Arch: Cell{}, Channels: 0, Cells: 5, Classes: 10, Size: 32}, "0 channels"},
+		{Network{Arch: Cell{}, Channels: -16, Cells: 5, Classes: 10, Size: 32}, "-16 channels"},
+		{Network{Arch: Cell{}, Channels: 4096, Cells: 5, Classes: 10, Size: 32}, ""},
+		{Network{Arch: Cell{}, Channels: 4097, Cells: 5, Classes: 10, Size: 32}, "use at most 4096 of each"},
+		{Network{Arch: Cell{NorConv1x1}, Channels: 4096, Cells: 4096, Classes: 10, Size: 1024}, "million parameters; use fewer"}, // its FLOPs overflow
+		{Network{Arch: Cell{}, Channels: 16, Cells: 0, Classes: 10, Size: 32}, "0 cells"},
+		{Network{Arch: Cell{}, Channels: 16, Cells: 5, Classes: 1, Size: 32}, "1 classes"},
+		{Network{Arch: Cell{}, Channels: 16, Cells: 5, Classes: 10, Size: 0}, "0x0 pixels"},
+		{Network{Arch: Cell{}, Channels: 16, Cells: 5, Classes: 10, Size: -4}, "-4x-4 pixels"},
+		{Network{Arch: Cell{}, Channels: 16, Cells: 5, Classes: 10, Size: 30}, "30x30 pixels; use a multiple of 4"},
 	}
 	for _, tt := range tests {
 		err := tt.network.Validate()

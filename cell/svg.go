@@ -74,15 +74,14 @@ func nodeAt(i int) point { return point{firstNodeX + float64(i)*nodeDistance, no
 const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]g" height="%[2]g" viewBox="0 0 %[1]g %[2]g" role="img">
 <title>Architecture `
 
-// IsSVG reports whether head is the start of a document that [Arch.SVG] drew.
+// IsSVG reports whether head is the start of a document that [Cell.SVG] drew.
 func IsSVG(head []byte) bool {
 	return bytes.HasPrefix(head, fmt.Appendf(nil, svgHead, pictureWidth, pictureHeight))
 }
 
-// SVG draws the cell as a self-contained SVG document of 900x430 pixels. The nodes form a
-// row; each edge is an arrow in its operation's colour, labelled with the operation's
+// SVG implements [Arch]. It draws the cell in 900x430 pixels. The nodes form a row; each edge is an arrow in its operation's colour, labelled with the operation's
 // name. The arrows of [None] are dashed and grey.
-func (a Arch) SVG() []byte {
+func (a Cell) SVG() []byte {
 	var b bytes.Buffer
 	title := fmt.Sprintf("Architecture %d", a.Index())
 	genotype := html.EscapeString(a.String())
@@ -105,7 +104,7 @@ func (a Arch) SVG() []byte {
 	return b.Bytes()
 }
 
-// Parts are the parts of the drawing of [Arch.SVG], for programs that compose the drawings
+// Parts are the parts of the drawing of [Cell.SVG], for programs that compose the drawings
 // of many cells. All have the coordinates of one picture of Width x Height pixels.
 type Parts struct {
 	Width, Height float64

@@ -47,8 +47,10 @@ type Recipe struct {
 	// EvaluateEvery is the number of epochs between two evaluations; the last epoch is always evaluated.
 	// 0 means 1: every epoch.
 	EvaluateEvery int `json:"evaluate_every,omitzero"`
-	Channels      int `json:"channels"` // C: channels in the first stage
-	Cells         int `json:"cells"`    // N: cells per stage
+	// Channels is C, the channels in the first stage, and Cells is N, the cells per stage. Both are 0 where an
+	// architecture fixes the whole network, as in the size search space.
+	Channels int `json:"channels,omitzero"`
+	Cells    int `json:"cells,omitzero"`
 }
 
 // Decayed names the parameters that weight decay applies to.
@@ -174,6 +176,10 @@ func ReadRecipe(file string) (Recipe, error) {
 		return Recipe{}, usage.Errorf("%s: key \"name\" is missing; the name stands for the recipe in a campaign", file)
 	case given.Epochs == nil:
 		return Recipe{}, usage.Errorf("%s: key \"epochs\" is missing; give the number of epochs, with those of the warm-up", file)
+	case given.Channels != nil && *given.Channels == 0:
+		return Recipe{}, usage.Errorf("%s: key \"channels\" must be at least 1, not 0", file)
+	case given.Cells != nil && *given.Cells == 0:
+		return Recipe{}, usage.Errorf("%s: key \"cells\" must be at least 1, not 0", file)
 	case given.EvaluateEvery != nil && *given.EvaluateEvery == 0:
 		return Recipe{}, usage.Errorf("%s: key \"evaluate_every\" must be from 1 to the number of epochs, %d, not 0", file, r.Epochs)
 	}
@@ -258,11 +264,11 @@ func (r *Recipe) check() (key, problem string) {
 		return "augment.cutout", fmt.Sprintf("must be an even number of pixels from 0 to %d, not %d", maxCutout, r.Augment.Cutout)
 	case r.EvaluateEvery < 0 || r.EvaluateEvery > r.Epochs:
 		return "evaluate_every", fmt.Sprintf("must be from 1 to the number of epochs, %d, not %d", r.Epochs, r.EvaluateEvery)
-	case r.Channels < 1:
+	case r.Channels < 0 || r.Channels == 0 && r.Cells != 0:
 		return "channels", fmt.Sprintf("must be at least 1, not %d", r.Channels)
 	case r.Channels > maxSkeleton:
 		return "channels", fmt.Sprintf("must be at most %d, not %d", maxSkeleton, r.Channels)
-	case r.Cells < 1:
+	case r.Cells < 0 || r.Cells == 0 && r.Channels != 0:
 		return "cells", fmt.Sprintf("must be at least 1, not %d", r.Cells)
 	case r.Cells > maxSkeleton:
 		return "cells", fmt.Sprintf("must be at most %d, not %d", maxSkeleton, r.Cells)

@@ -16,9 +16,9 @@ type Settings struct {
 	Timeline  Timeline  `json:"timeline"` // which evaluation sets an epoch evaluates
 	Workers   int       `json:"workers"`  // data loader workers of the original, whose random streams are reproduced
 	Precision Precision `json:"precision"`
-	Channels  int       `json:"channels"` // C: channels in the first stage
-	Cells     int       `json:"cells"`    // N: cells per stage
-	Batch     int       `json:"batch"`    // images per step
+	Channels  int       `json:"channels,omitzero"` // C: channels in the first stage; see [Recipe]
+	Cells     int       `json:"cells,omitzero"`    // N: cells per stage
+	Batch     int       `json:"batch"`             // images per step
 }
 
 // Published returns the settings of the published benchmark. C, N and the batch size are those of its

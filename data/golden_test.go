@@ -124,7 +124,7 @@ func checkOrder(t *testing.T, c orderCase, stored map[string]*data.Images, profi
 
 	// The trial draws the initial network and the random image of get_model_infos before
 	// its first loader.
-	arch, err := cell.ByIndex(c.Arch)
+	arch, err := cell.Topology{}.ByIndex(c.Arch)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -189,7 +189,7 @@ func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 		}
 		loaded.Files = digits.Files
 		for index := range architectures {
-			arch, err := cell.ByIndex(index)
+			arch, err := cell.Topology{}.ByIndex(index)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -344,7 +344,11 @@ func digits(t *testing.T, seed uint32, epochs int) train.Config {
 // trialConfig returns the configuration of a trial described as on a command line.
 func trialConfig(t *testing.T, arch, dataset, dataRoot string, epochs int, seed uint32, s configs.Settings) train.Config {
 	t.Helper()
-	o, err := train.NewOptions(arch, dataset, strconv.Itoa(epochs), s)
+	resolved, err := cell.Resolve(cell.Topology{}, arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := train.NewOptions(resolved, dataset, strconv.Itoa(epochs), s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -253,14 +253,14 @@ func useSearch(t *testing.T, page string, archs []int) {
 	if at := browsertest.Eval[float64](p.Page, "nb201.timing.firstPlot"); at <= 0 || at > 60_000 {
 		t.Errorf("the first plot was drawn after %v ms", at)
 	}
-	arch, err := cell.ByIndex(archs[31])
+	arch, err := cell.Topology{}.ByIndex(archs[31])
 	if err != nil {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]int{strconv.Itoa(archs[7]): archs[7], arch.String(): archs[31]} {
 		p.search(text)
 		p.waitForDialog(want)
-		found, err := cell.ByIndex(want)
+		found, err := cell.Topology{}.ByIndex(want)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,8 +337,8 @@ func useFilter(t *testing.T, page string, archs []int) {
 	all := len(p.points("cost"))
 	for edge := range 6 {
 		has := func(position int) bool {
-			arch, err := cell.ByIndex(archs[position])
-			return err == nil && arch[edge].String() == "nor_conv_3x3"
+			arch, err := cell.Topology{}.ByIndex(archs[position])
+			return err == nil && arch.(cell.Cell)[edge].String() == "nor_conv_3x3"
 		}
 		want := 0
 		for position := range archs {

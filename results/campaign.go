@@ -467,30 +467,66 @@ func (c Campaign) listFolders(folders []string) (l listing) {
 }
 
 // Architectures lists the indices of the architectures that have a folder of records, in
-// ascending order. It returns a usage error if the directory is not a campaign.
-func (c Campaign) Architectures() (archs []int, err error) {
+// ascending order, and their search space; that of a campaign without records is the default. It returns a
+// usage error if the directory is not a campaign, or if architectures of two spaces have a folder.
+func (c Campaign) Architectures() (space cell.Space, archs []int, err error) {
 	folders, err := entryNames(c.Dir, "trials")
 	if err != nil {
-		return nil, c.notCampaign()
+		return nil, nil, c.notCampaign()
 	}
+	var first Trial
 	for _, folder := range folders {
-		if index, ok := parseArch(folder); ok {
-			archs = append(archs, index)
+		t, ok := parseFolder(folder)
+		if !ok {
+			continue
+		}
+		if archs == nil {
+			first = t
+		}
+		if t.Space != first.Space {
+			return nil, nil, usage.Errorf("campaign %s holds architectures of two search spaces, such as trials/%s and trials/%s; move those of one of them, and their weights, to another directory",
+				c.Dir, first.folder(), folder)
+		}
+		archs = append(archs, t.Arch)
+	}
+	return first.Space.Space(), archs, nil
+}
+
+// checkSpace refuses a trial whose search space is not that of the campaign's trials.
+func (c Campaign) checkSpace(t Trial) error {
+	dir, err := os.Open(filepath.Join(c.Dir, "trials"))
+	if err != nil {
+		return nil //nolint:nilerr // a campaign that cannot be listed has no trials yet, or publishing fails
+	}
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(32)
+		for _, name := range names {
+			other, ok := parseFolder(name)
+			if ok && other.Space != t.Space {
+				return usage.Mark(ErrOtherExperiment, usage.Errorf("campaign %s: it holds architectures of the %s, and %v is not one; use another directory (--out DIR)",
+					c.Dir, other.Space.Space().Title(), t))
+			}
+			if ok {
+				return nil
+			}
+		}
+		if err != nil {
+			return nil //nolint:nilerr // the end of the directory
 		}
 	}
-	return archs, nil
 }
 
 // TrialsOf lists the trials of an architecture that have a record, in the order of
 // [Trial.Compare].
-func (c Campaign) TrialsOf(arch int) ([]Trial, error) {
-	return c.trialsBelow(fmt.Sprintf("%06d", arch))
+func (c Campaign) TrialsOf(space cell.Space, arch int) ([]Trial, error) {
+	return c.trialsBelow(Trial{Space: space.Name(), Arch: arch}.folder())
 }
 
 // trialsBelow lists the trials with a record in an architecture's folder of trials/, in order.
 // It accepts only names that Publish gives, so copies and temporary files do not count.
 func (c Campaign) trialsBelow(folder string) ([]Trial, error) {
-	arch, ok := parseArch(folder)
+	arch, ok := parseFolder(folder)
 	if !ok {
 		return nil, nil
 	}
@@ -504,7 +540,8 @@ func (c Campaign) trialsBelow(folder string) ([]Trial, error) {
 		if configs.CheckName(dataset) != nil {
 			continue
 		}
-		recorded, err := c.recordedTrials(arch, dataset)
+		arch.Dataset = dataset
+		recorded, err := c.recordedTrials(arch)
 		if err != nil {
 			return nil, err
 		}
@@ -513,15 +550,15 @@ func (c Campaign) trialsBelow(folder string) ([]Trial, error) {
 	return trials, nil
 }
 
-// recordedTrials lists the trials of an architecture and a dataset key that have a record, in
-// order.
-func (c Campaign) recordedTrials(arch int, dataset string) ([]Trial, error) {
-	files, err := entryNames(filepath.Dir(c.RecordPath(Trial{Arch: arch, Dataset: dataset})))
+// recordedTrials lists the trials with the architecture and the dataset key of t that have a
+// record, in order.
+func (c Campaign) recordedTrials(t Trial) ([]Trial, error) {
+	files, err := entryNames(filepath.Dir(c.RecordPath(t)))
 	var trials []Trial
 	for _, file := range files {
-		if t, ok := parseRecordName(file); ok {
-			t.Arch, t.Dataset = arch, dataset
-			trials = append(trials, t)
+		if recorded, ok := parseRecordName(file); ok {
+			recorded.Space, recorded.Arch, recorded.Dataset = t.Space, t.Arch, t.Dataset
+			trials = append(trials, recorded)
 		}
 	}
 	slices.SortFunc(trials, Trial.Compare)
@@ -560,9 +597,12 @@ func (c Campaign) Records() iter.Seq2[*Record, error] {
 // ErrOtherExperiment reports a trial whose settings conflict with those of its campaign.
 var ErrOtherExperiment = errors.New("the trial belongs to another experiment")
 
-// CheckSettings refuses a trial for which [Campaign.Conflict] finds differences. The error is
-// a usage error and [ErrOtherExperiment].
+// CheckSettings refuses a trial of another search space than the campaign's, and one for which
+// [Campaign.Conflict] finds differences. The error is a usage error and [ErrOtherExperiment].
 func (c Campaign) CheckSettings(s Settings) error {
+	if err := c.checkSpace(s.Trial); err != nil {
+		return err
+	}
 	if differences, finished := c.Conflict(s); differences != nil {
 		return usage.Mark(ErrOtherExperiment, usage.Errorf("campaign %s: %v differs from the finished trial %v: %v; "+
 			"the trials of a campaign on one dataset key and schedule share their settings, so use another directory (--out DIR) or those settings",
@@ -591,7 +631,7 @@ func (c Campaign) Conflict(s Settings) (Differences, Trial) {
 // first with the same dataset key if that comes earlier. Unreadable records are skipped.
 func (c Campaign) references(t Trial) (found []*Record) {
 	addFirst := func(arch int, matches func(Trial) bool) bool {
-		trials, _ := c.recordedTrials(arch, t.Dataset)
+		trials, _ := c.recordedTrials(Trial{Space: t.Space, Arch: arch, Dataset: t.Dataset})
 		for _, other := range trials {
 			if !matches(other) {
 				continue
@@ -607,7 +647,7 @@ func (c Campaign) references(t Trial) (found []*Record) {
 	if addFirst(t.Arch, sameSchedule) {
 		return found
 	}
-	for arch := range cell.Count {
+	for arch := range t.Space.Space().Count() {
 		if addFirst(arch, sameSchedule) {
 			break
 		}

@@ -323,16 +323,16 @@ func fillOne(t testing.TB) string {
 
 func TestTrials(t *testing.T) {
 	want := []Trial{
-		{0, "cifar10-valid", "", 2, 777},
-		{0, "cifar10", "", 2, 777},
-		{0, "ImageNet16-120", "", 2, 777},
-		{0, "digits", "", 2, 777},
-		{0, "digits", "", 12, 1},
-		{0, "digits", "", 12, 10000},
-		{0, "digits", "", 12, math.MaxUint32},
-		{0, "digits", "", 12345, 5},
-		{9, "digits", "", 1, 5},
-		{15624, "digits", "", 1, 5},
+		{Arch: 0, Dataset: "cifar10-valid", Epochs: 2, Seed: 777},
+		{Arch: 0, Dataset: "cifar10", Epochs: 2, Seed: 777},
+		{Arch: 0, Dataset: "ImageNet16-120", Epochs: 2, Seed: 777},
+		{Arch: 0, Dataset: "digits", Epochs: 2, Seed: 777},
+		{Arch: 0, Dataset: "digits", Epochs: 12, Seed: 1},
+		{Arch: 0, Dataset: "digits", Epochs: 12, Seed: 10000},
+		{Arch: 0, Dataset: "digits", Epochs: 12, Seed: math.MaxUint32},
+		{Arch: 0, Dataset: "digits", Epochs: 12345, Seed: 5},
+		{Arch: 9, Dataset: "digits", Epochs: 1, Seed: 5},
+		{Arch: 15624, Dataset: "digits", Epochs: 1, Seed: 5},
 	}
 	c := Campaign{Dir: t.TempDir()}
 	for _, i := range []int{9, 3, 5, 1, 0, 2, 8, 4, 6, 7} {

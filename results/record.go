@@ -41,7 +41,7 @@ type Record struct {
 	FormatVersion int `json:"format_version"` // FormatVersion, or 1 for an old record
 	Trial         `json:"trial"`
 
-	Genotype  string  `json:"genotype"` // genotype string of the architecture
+	Genotype  string  `json:"genotype"` // string of the architecture, such as a genotype string
 	Classes   int     `json:"classes"`
 	ImageSize int     `json:"image_size_pixels"` // side of the square images
 	FLOPs     float64 `json:"flops_millions"`    // multiply-adds for one image, in millions
@@ -172,7 +172,7 @@ func (e *Evaluation) EvaluatedEpochs(epochs int) []int {
 
 // Network returns the network that was trained. It fails if the architecture does not exist.
 func (r *Record) Network() (cell.Network, error) {
-	arch, err := cell.ByIndex(r.Arch)
+	arch, err := r.Architecture()
 	return cell.Network{
 		Arch: arch, Channels: r.Recipe.Channels, Cells: r.Recipe.Cells,
 		Classes: r.Classes, Size: r.ImageSize,

@@ -264,7 +264,7 @@ func (r *Record) Settings() Settings {
 }
 
 // PublishedSettings returns the settings that a published file gives for a trial: the number
-// of classes, and the whole recipe, or only channels (C) and cells (N) if recipe is nil.
+// of classes, and the whole recipe, or only channels (C) and cells (N), unless they are 0, if recipe is nil.
 func PublishedSettings(t Trial, recipe *configs.Recipe, classes, channels, cells int) Settings {
 	s := Settings{Trial: t}
 	s.add(ofDataset, "classes", strconv.Itoa(classes))
@@ -272,8 +272,10 @@ func PublishedSettings(t Trial, recipe *configs.Recipe, classes, channels, cells
 		s.addRecipe(*recipe)
 		return s
 	}
-	s.add(ofSchedule, inRecipe["channels"], strconv.Itoa(channels))
-	s.add(ofSchedule, inRecipe["cells"], strconv.Itoa(cells))
+	if channels != 0 {
+		s.add(ofSchedule, inRecipe["channels"], strconv.Itoa(channels))
+		s.add(ofSchedule, inRecipe["cells"], strconv.Itoa(cells))
+	}
 	return s
 }
 

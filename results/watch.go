@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"nb201/cell"
 )
 
 // Watcher finds the architectures of a campaign whose records change, or the records of their
@@ -20,6 +22,7 @@ import (
 // is changed in place, as no program does, goes unnoticed.
 type Watcher struct {
 	campaign Campaign
+	space    cell.Name // of the architectures seen last
 	seed     maphash.Seed
 	archs    map[int]archRecords
 	further  map[string]*Watcher // of the evaluations on further datasets, by key
@@ -63,10 +66,12 @@ func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error)
 	}
 	now := make(map[int]archRecords, len(folders))
 	for _, folder := range folders {
-		arch, ok := parseArch(folder)
+		t, ok := parseFolder(folder)
 		if !ok {
 			continue
 		}
+		arch := t.Arch
+		w.space = t.Space
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
@@ -105,6 +110,9 @@ func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error)
 	slices.Sort(changed)
 	return slices.Compact(changed), slices.Sorted(maps.Keys(now)), nil
 }
+
+// Space returns the search space of the architectures: the default if none has been seen.
+func (w *Watcher) Space() cell.Space { return w.space.Space() }
 
 // ChangedEvaluations returns the architectures whose evaluations on further datasets have appeared, changed
 // or gone since the last call that succeeded, in ascending order. It is for a directory with evaluations

@@ -17,7 +17,7 @@ import (
 func BenchmarkCampaign(b *testing.B) {
 	archs, seeds := 500, 3
 	if os.Getenv("NB201_BENCH") == "whole" {
-		archs, seeds = cell.Count, 10
+		archs, seeds = cell.Topologies, 10
 	}
 	var list []uint32
 	for i := range seeds {

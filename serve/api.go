@@ -224,7 +224,7 @@ func (a *api) architectures(r *http.Request, p *parameters) (any, error) {
 		return nil, errUnread
 	}
 	named := func(index, trials int, m *measures) archRow {
-		arch, _ := cell.ByIndex(index) // it exists: benchmarks hold no other
+		arch, _ := cell.Topology{}.ByIndex(index) // it exists: benchmarks hold no other
 		return archRow{index, arch.String(), arch.Class(), trials, m}
 	}
 	dataset, schedule := p.text("dataset"), p.text("schedule")

@@ -263,7 +263,7 @@ func TestGuard(t *testing.T) {
 		status = "/api/v1/status"
 		arch   = "/api/v1/architectures/"
 	)
-	held, err := cell.ByIndex(4)
+	held, err := cell.Topology{}.ByIndex(4)
 	if err != nil {
 		t.Fatal(err)
 	}

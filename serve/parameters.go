@@ -126,7 +126,7 @@ func (p *parameters) arch(name string) *int {
 	if text == "" {
 		return nil
 	}
-	arch, err := cell.Resolve(text)
+	arch, err := cell.Resolve(cell.Topology{}, text)
 	if err != nil {
 		p.fail("%s: %w", name, err)
 		return nil

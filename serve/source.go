@@ -45,7 +45,7 @@ func openSource(ctx context.Context, path string, indexing published.Option) (*s
 		if err != nil {
 			return nil, fmt.Errorf("cannot list campaign %s: %w", path, err)
 		}
-		s.benchmark = published.OfCampaign(c, archs)
+		s.benchmark = published.OfCampaign(c, s.watcher.Space(), archs)
 		return s, nil
 	}
 	if err := s.reopen(ctx); err != nil {
@@ -146,7 +146,7 @@ func (s *source) follow(ctx context.Context) (changes, error) {
 	if s.campaign {
 		changed, archs, err := s.watcher.Changed(ctx)
 		if len(changed) > 0 {
-			s.replace(published.OfCampaign(results.Campaign{Dir: s.path}, archs))
+			s.replace(published.OfCampaign(results.Campaign{Dir: s.path}, s.watcher.Space(), archs))
 		}
 		return changes{archs: changed}, err
 	}

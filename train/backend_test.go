@@ -7,6 +7,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/backend/devicetest"
 	"nb201/train/device"
@@ -46,7 +47,11 @@ func settings(channels, cells, batch int) configs.Settings {
 // options resolves a trial from command-line arguments.
 func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s configs.Settings) Options {
 	t.Helper()
-	o, err := NewOptions(arch, dataset, strconv.Itoa(epochs), s)
+	resolved, err := cell.Resolve(cell.Topology{}, arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := NewOptions(resolved, dataset, strconv.Itoa(epochs), s)
 	if err != nil {
 		t.Fatal(err)
 	}

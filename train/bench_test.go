@@ -20,7 +20,7 @@ func BenchmarkStep(b *testing.B) {
 		b.Run(fmt.Sprintf("arch=%d/N=%d/%dx%d", test.arch, test.cells, test.size, test.size), func(b *testing.B) {
 			c := onClasses(b, 10, test.size, false)
 			var err error
-			if c.Network.Arch, err = cell.ByIndex(test.arch); err != nil {
+			if c.Network.Arch, err = (cell.Topology{}).ByIndex(test.arch); err != nil {
 				b.Fatal(err)
 			}
 			const batch, steps = 256, 10

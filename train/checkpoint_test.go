@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
@@ -501,8 +502,12 @@ func TestForeign(t *testing.T) {
 	interrupt(t, s, c, 5)
 	files := stored(t, c)
 	for name, change := range map[string]func(*Config){
-		"seed":            func(c *Config) { c.Trial.Seed++ },
-		"architecture":    func(c *Config) { c.Network.Arch[2] = 1; c.Trial.Arch = c.Network.Arch.Index() },
+		"seed": func(c *Config) { c.Trial.Seed++ },
+		"architecture": func(c *Config) {
+			arch := c.Network.Arch.(cell.Cell)
+			arch[2] = cell.SkipConnect
+			c.Network.Arch, c.Trial.Arch = arch, arch.Index()
+		},
 		"dataset":         func(c *Config) { c.Trial.Dataset = "other" },
 		"learning rate":   func(c *Config) { c.Recipe.LearningRate *= 2 },
 		"epochs":          func(c *Config) { c.Recipe.Epochs, c.Trial.Epochs = 3, 3 },

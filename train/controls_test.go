@@ -109,7 +109,7 @@ func shortTrajectory(t *testing.T, steps int) string {
 		Cases []map[string]any `json:"cases"`
 	}
 	golden.Load(t, "traj.json", &vectors)
-	first, err := cell.ByIndex(0)
+	first, err := cell.Topology{}.ByIndex(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestCPUKernels(t *testing.T) {
 		for _, images := range []struct{ size, classes int }{{32, 10}, {16, 120}} {
 			c := onClasses(t, images.classes, images.size, false)
 			var err error
-			if c.Network.Arch, err = cell.Resolve(genotype); err != nil {
+			if c.Network.Arch, err = cell.Resolve((cell.Topology{}), genotype); err != nil {
 				t.Fatal(err)
 			}
 			c.Recipe.Batch = 256
@@ -77,9 +77,10 @@ func TestCPUKernels(t *testing.T) {
 func expectedKernels(n cell.Network) (step, evaluation map[string]int) {
 	edges, reached := 0, 0 // with a convolution in a cell, and those of them that a gradient reaches
 	live := [4]bool{3: true}
-	for edge := len(n.Arch) - 1; edge >= 0; edge-- {
+	arch := n.Arch.(cell.Cell)
+	for edge := len(arch) - 1; edge >= 0; edge-- {
 		from, to := [6]int{0, 0, 1, 0, 1, 2}[edge], [6]int{1, 2, 2, 3, 3, 3}[edge]
-		op := n.Arch[edge]
+		op := arch[edge]
 		live[from] = live[from] || live[to] && op != cell.None
 		if op == cell.NorConv1x1 || op == cell.NorConv3x3 {
 			edges++

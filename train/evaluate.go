@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"nb201/cell"
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend"
@@ -52,7 +51,7 @@ func (s *Session) Evaluate(ctx context.Context, c Config, weights torchfile.Stat
 // trial on the evaluation sets of d in batches of this size: that of nb201 train --eval-only, whose
 // order of the images does not depend on the trial.
 func (s *Session) EvaluationConfig(r *benchmark.ResultsCount, d data.Definition, batch int, dataRoot string) (Config, error) {
-	arch, err := cell.ByIndex(r.Arch)
+	arch, err := r.Architecture()
 	if err != nil {
 		return Config{}, err
 	}

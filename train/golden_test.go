@@ -35,7 +35,7 @@ func (a *archName) UnmarshalJSON(raw []byte) error {
 		name = unquoted
 	}
 	var err error
-	a.Arch, err = cell.Resolve(name)
+	a.Arch, err = cell.Resolve(cell.Topology{}, name)
 	return err
 }
 

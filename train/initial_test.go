@@ -266,7 +266,11 @@ func TestInitialRefused(t *testing.T) {
 		want    string
 	}{
 		{"channels", draw(func(n *cell.Network) { n.Channels = 8 }), "it has 47 of another shape (stem.0.weight[8 3 3 3] instead of [4 3 3 3]; "},
-		{"architecture", draw(func(n *cell.Network) { n.Arch[0] = cell.NorConv3x3 }), "the network"},
+		{"architecture", draw(func(n *cell.Network) {
+			arch := n.Arch.(cell.Cell)
+			arch[0] = cell.NorConv3x3
+			n.Arch = arch
+		}), "the network"},
 		{"classes", seven, "has a classifier of 7 classes (classifier.weight, classifier.bias), but the dataset has 10; use --new-classifier"},
 		{"NaN", with("stem.1.running_var", float32s(math.NaN())), "stem.1.running_var has NaN at element 3"},
 		{"infinite", with("lastact.0.bias", &torchfile.Tensor{Shape: []int{16}, Float32: slices.Repeat([]float32{float32(math.Inf(-1))}, 16)}),

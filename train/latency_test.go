@@ -17,7 +17,7 @@ import (
 
 // Latency returns the seconds of the timed runs, whose sum is less than the time of all runs.
 func TestLatency(t *testing.T) {
-	arch, err := cell.ByIndex(1462)
+	arch, err := cell.Topology{}.ByIndex(1462)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,14 +37,12 @@ type Start struct {
 	NewClassifier bool // see Initial
 }
 
-// NewOptions resolves command-line arguments: an index or genotype string, a dataset key or
-// definition file, and a recipe by its number of epochs or its file. s has the C, N and batch size of
+// NewOptions resolves command-line arguments: a dataset key or definition file, and a recipe by its
+// number of epochs or its file. s has the C, N and batch size of
 // a recipe that does not give them. The caller sets Seed, DataRoot and Start.
-func NewOptions(arch, dataset, recipe string, s configs.Settings) (o Options, err error) {
+func NewOptions(arch cell.Arch, dataset, recipe string, s configs.Settings) (o Options, err error) {
+	o.Arch = arch
 	if o.Definition, err = data.Find(dataset); err != nil {
-		return o, err
-	}
-	if o.Arch, err = cell.Resolve(arch); err != nil {
 		return o, err
 	}
 	if o.Recipe, err = configs.FindRecipe(recipe); err != nil {
@@ -65,7 +63,7 @@ func (o Options) Config() (Config, error) { return o.config(data.Definition.Load
 // config implements Config with a given loader. It is the only function that makes a Config.
 func (o Options) config(load loader) (Config, error) {
 	c := Config{
-		Trial:  results.Trial{Arch: o.Arch.Index(), Dataset: o.Definition.Name, Recipe: o.Recipe.Name, Epochs: o.Recipe.Epochs, Seed: o.Seed},
+		Trial:  results.Trial{Space: o.Arch.Space().Name(), Arch: o.Arch.Index(), Dataset: o.Definition.Name, Recipe: o.Recipe.Name, Epochs: o.Recipe.Epochs, Seed: o.Seed},
 		Recipe: o.Recipe, Settings: o.Settings, Definition: o.Definition.ForTimeline(o.Settings.Timeline),
 		Network: cell.Network{
 			Arch: o.Arch, Channels: o.Recipe.Channels, Cells: o.Recipe.Cells, Classes: o.Definition.Classes, Size: o.Definition.Size[0],
@@ -101,7 +99,7 @@ func (s *Session) ConfigFor(r *results.Record, dataRoot string) (Config, error) 
 	if err != nil {
 		return Config{}, usage.Errorf("record of %v: %w", r.Trial, err)
 	}
-	arch, err := cell.ByIndex(r.Arch)
+	arch, err := r.Architecture()
 	if err != nil {
 		return Config{}, err
 	}
@@ -179,7 +177,7 @@ func (s *Session) PublishedConfig(r *benchmark.ResultsCount, dataRoot string) (C
 	if err != nil {
 		return Config{}, err
 	}
-	arch, err := cell.ByIndex(r.Arch)
+	arch, err := r.Architecture()
 	if err != nil {
 		return Config{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/data"
 	"nb201/data/datatest"
@@ -90,7 +91,9 @@ func TestCannotCompile(t *testing.T) {
 	s := NewSession(openBackend(t))
 	defer s.Close()
 	c := interruptible(t, configs.Parities()[0], 0, configs.FP32)
-	c.Network.Arch[0] = 77
+	arch := c.Network.Arch.(cell.Cell)
+	arch[0] = 77
+	c.Network.Arch = arch
 	for range 2 {
 		before := s.current
 		if _, err := s.Run(t.Context(), c, func(Progress) {}); err == nil {

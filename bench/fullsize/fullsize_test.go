@@ -108,10 +108,10 @@ func sizeOf(t *testing.T, path string) (bytes int64) {
 
 func TestFullSize(t *testing.T) {
 	dir := needs.FullSize(t)
-	archs := cell.Count
+	archs := cell.Topologies
 	if n := os.Getenv("NB201_FULLSIZE_ARCHS"); n != "" {
 		var err error
-		if archs, err = strconv.Atoi(n); err != nil || archs < 1 || archs > cell.Count {
+		if archs, err = strconv.Atoi(n); err != nil || archs < 1 || archs > cell.Topologies {
 			t.Fatalf("NB201_FULLSIZE_ARCHS=%s", n)
 		}
 	}
@@ -166,9 +166,9 @@ func TestFullSize(t *testing.T) {
 			const imports, load = "import sys, nas_201_api", "import sys, nas_201_api; nas_201_api.NASBench201API(sys.argv[1], verbose=False)"
 			none, _ := measure(t, []string{form.env}, python, "-W", "ignore", "-c", imports, to)
 			all, _ := measure(t, []string{form.env}, python, "-W", "ignore", "-c", load, to)
-			per := func(a, b float64) float64 { return (a - b) / float64(few) * cell.Count }
+			per := func(a, b float64) float64 { return (a - b) / float64(few) * cell.Topologies }
 			fmt.Fprintf(w, "NASBench201API(merged of %d), %s\t%.1f\t%.1f\t%.0f\t\t\n", few, form.name, all.wall.Seconds(), all.cpu.Seconds(), float64(all.peak)/1e6)
-			fmt.Fprintf(w, "  for %d, extrapolated\t%.0f\t%.0f\t%.0f\t\t\n", cell.Count, per(all.wall.Seconds(), none.wall.Seconds()),
+			fmt.Fprintf(w, "  for %d, extrapolated\t%.0f\t%.0f\t%.0f\t\t\n", cell.Topologies, per(all.wall.Seconds(), none.wall.Seconds()),
 				per(all.cpu.Seconds(), none.cpu.Seconds()), per(float64(all.peak), float64(none.peak))/1e6)
 		}
 	}

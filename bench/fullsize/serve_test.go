@@ -121,7 +121,7 @@ func TestServe(t *testing.T) {
 	read := time.Since(began)
 	var archs struct{ Total int }
 	s.get("/api/v1/architectures?limit=1", &archs)
-	if archs.Total < 1 || archs.Total > cell.Count {
+	if archs.Total < 1 || archs.Total > cell.Topologies {
 		t.Fatalf("%d architectures", archs.Total)
 	}
 	t.Logf("%s, %.2f GB, %d architectures, %d cores: link printed after %.1f s, first answer after %.1f s, everything read after %.1f s; %s",

@@ -303,7 +303,7 @@ func roundTrip(t *testing.T, l *Layout) {
 
 func testNetwork(t *testing.T) cell.Network {
 	t.Helper()
-	arch, err := cell.ByIndex(1462)
+	arch, err := cell.Topology{}.ByIndex(1462)
 	if err != nil {
 		t.Fatal(err)
 	}

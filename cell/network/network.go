@@ -1,8 +1,8 @@
-// Package network builds the network of an architecture as a gomlx graph: the stem, three
-// stages of N identical cells with a residual block between stages, and the head
-// (BatchNorm, ReLU, global mean, classifier). It is the original's TinyNetwork
-// (xautodl/models/cell_infers/tiny_network.py), and its tensors are named as in PyTorch's
-// state dict ([cell.Network.Tensors]).
+// Package network builds the network of an architecture as a gomlx graph: the stem, cells
+// and residual blocks ([cell.Network.Modules]), and the head (BatchNorm, ReLU, global mean,
+// classifier). It is the original's TinyNetwork (xautodl/models/cell_infers/tiny_network.py) or, in
+// the size search space, DynamicShapeTinyNet (xautodl/models/shape_infers/InferTinyCellNet.py). Its tensors
+// are named as in PyTorch's state dict ([cell.Network.Tensors]).
 //
 // Images and feature maps are [N, H, W, C]. The tensors are stored in two flat vectors, the
 // parameters and BatchNorm's running statistics (see [Layout]). Start with [New],
@@ -85,15 +85,12 @@ func (m *Model) Evaluate(params, stats, images *Node) *Node {
 func (m *Model) forward(t *tape, images *Node) *feature {
 	x := t.conv("stem.0.weight", &feature{node: ConvertDType(images, m.features)}, 1)
 	x = t.batchNorm("stem.1", x)
-	index := 0
-	for stage := range 3 {
-		if stage > 0 {
-			x = t.reduction(fmt.Sprintf("cells.%d", index), x)
-			index++
-		}
-		for range m.net.Cells {
-			x = t.cell(fmt.Sprintf("cells.%d", index), m.net.Arch, x)
-			index++
+	for i, module := range m.net.Modules() {
+		path := fmt.Sprintf("cells.%d", i)
+		if module.Reduction {
+			x = t.reduction(path, x)
+		} else {
+			x = t.cell(path, module, x)
 		}
 	}
 	x = t.relu(t.batchNorm("lastact.0", x))
@@ -103,13 +100,13 @@ func (m *Model) forward(t *tape, images *Node) *feature {
 // cell builds a cell, as InferCell does in xautodl/models/cell_infers/cells.py: node i is
 // the sum, in the order of the edges, of the operations on the nodes before it. The last
 // node is the output.
-func (t *tape) cell(path string, arch cell.Arch, input *feature) *feature {
+func (t *tape) cell(path string, m cell.Module, input *feature) *feature {
 	nodes := []*feature{input}
 	edge := 0
 	for i := 1; i <= 3; i++ {
 		var terms []*feature
 		for j := range i {
-			if y := t.operation(fmt.Sprintf("%s.layers.%d", path, edge), arch[edge], nodes[j]); y != nil {
+			if y := t.operation(fmt.Sprintf("%s.layers.%d", path, edge), m, edge, nodes[j]); y != nil {
 				terms = append(terms, y)
 			}
 			edge++
@@ -119,11 +116,13 @@ func (t *tape) cell(path string, arch cell.Arch, input *feature) *feature {
 	return nodes[3]
 }
 
-// operation applies op to x. It returns nil for a map that is zero for all images: that of
+// operation applies the operation on an edge to x. It returns nil for a map that is zero for all images: that of
 // `none`, and what skip_connect and avg_pool_3x3 make of such a map. XLA would take minutes
 // to pool those constants while compiling.
-func (t *tape) operation(path string, op cell.Op, x *feature) *feature {
-	switch {
+func (t *tape) operation(path string, m cell.Module, edge int, x *feature) *feature {
+	switch op := m.Cell[edge]; {
+	case m.Projects(edge): // FactorizedReduce with stride 1 (xautodl/models/cell_operations.py); it has no ReLU
+		return t.batchNorm(path+".bn", t.conv(path+".conv.weight", x, 1))
 	case op == cell.None, x.zero && (op == cell.SkipConnect || op == cell.AvgPool3x3):
 		return nil
 	case op == cell.SkipConnect:

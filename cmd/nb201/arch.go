@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -25,6 +26,7 @@ import (
 // archFlags holds the flags of nb201 arch.
 type archFlags struct {
 	skeleton
+	spaceFlag
 	datasets     []string
 	svg          outputFlags // its --force is that of all files
 	all          bool
@@ -70,13 +72,19 @@ With --json it prints an array of what it prints for each architecture.`,
 				return err
 			}
 			if flags.all {
+				if err := settleSkeleton(c, flags.orDefault(), &flags.channels, &flags.cells); err != nil {
+					return err
+				}
 				return flags.writeAll(c, sets)
 			}
 			if flags.csv+flags.parquet != "" {
 				return usage.Errorf("--csv and --parquet write the table of all architectures; give --all instead of ARCH")
 			}
-			a, err := cell.Resolve(args[0])
+			a, err := flags.resolve(args[0])
 			if err != nil {
+				return err
+			}
+			if err := settleSkeleton(c, a.Space(), &flags.channels, &flags.cells); err != nil {
 				return err
 			}
 			svg, err := flags.svg.check(definitionFiles(flags.datasets...), cell.IsSVG)
@@ -99,7 +107,8 @@ With --json it prints an array of what it prints for each architecture.`,
 		},
 	}
 	f := c.Flags()
-	flags.addFlags(f)
+	flags.skeleton.addFlags(f)
+	flags.spaceFlag.addFlags(f)
 	f.StringSliceVar(&flags.datasets, "dataset", nil, "only the costs for these dataset `KEYS` and definition files (*.json)")
 	flags.svg.add(f, "svg", "draw the cell into `FILE`; an earlier drawing is replaced")
 	f.BoolVar(&flags.all, "all", false, "write a table of all architectures: with --csv, --parquet or --json")
@@ -140,7 +149,7 @@ func (f *archFlags) writeAll(c *cobra.Command, sets []images) error {
 	if path == "" && !f.json {
 		return usage.Errorf("--all needs --csv FILE, --parquet FILE or --json")
 	}
-	space, err := f.space(sets) // refuses impossible networks before anything is written
+	table, err := f.table(sets) // refuses impossible networks before anything is written
 	if err != nil {
 		return err
 	}
@@ -149,9 +158,9 @@ func (f *archFlags) writeAll(c *cobra.Command, sets []images) error {
 		if err != nil {
 			return err
 		}
-		write := space.WriteCSV
+		write := table.WriteCSV
 		if f.parquet != "" {
-			write = space.WriteParquet
+			write = table.WriteParquet
 		}
 		if err := to.Write(c.Context(), write); err != nil {
 			return err
@@ -161,37 +170,37 @@ func (f *archFlags) writeAll(c *cobra.Command, sets []images) error {
 		}
 	}
 	if f.json {
-		return printAllArchs(c.OutOrStdout(), f.skeleton, sets)
+		return f.printAll(c.OutOrStdout(), sets)
 	}
 	classes := 0
-	for i, a := range cell.All() {
+	for i, a := range f.orDefault().All() {
 		if a.Class() == i {
 			classes++
 		}
 	}
-	_, err = inert.Fprintf(human(c), "%s: %d architectures in %d isomorphism classes, C=%d, N=%d, %s\n",
-		path, cell.Count, classes, f.channels, f.cells, quantity.Format(len(sets), "dataset key"))
+	_, err = inert.Fprintf(human(c), "%s: %d architectures in %d isomorphism classes, %s, %s\n",
+		path, f.orDefault().Count(), classes, describeSkeleton(f.orDefault().Name(), f.channels, f.cells), quantity.Format(len(sets), "dataset key"))
 	return err
 }
 
-// space returns the table of all architectures.
-func (f *archFlags) space(sets []images) (*export.Space, error) {
+// table returns the table of all architectures.
+func (f *archFlags) table(sets []images) (*export.Space, error) {
 	var datasets []export.SpaceDataset
 	for _, im := range sets {
 		datasets = append(datasets, export.SpaceDataset{Key: im.key, Classes: im.classes, Size: im.size})
 	}
-	return export.NewSpace(f.channels, f.cells, datasets)
+	return export.NewSpace(f.orDefault(), f.channels, f.cells, datasets)
 }
 
-// printAllArchs prints the views of all architectures as an array, one after the other.
-func printAllArchs(w io.Writer, s skeleton, sets []images) error {
+// printAll prints the views of all architectures as an array, one after the other.
+func (f *archFlags) printAll(w io.Writer, sets []images) error {
 	buffer := bufio.NewWriterSize(w, 1<<16)
 	e := jsontext.NewEncoder(buffer, jsontext.WithIndent("  "))
 	if err := e.WriteToken(jsontext.BeginArray); err != nil {
 		return err
 	}
-	for _, a := range cell.All() {
-		view, err := viewArch(a, s, sets)
+	for _, a := range f.orDefault().All() {
+		view, err := viewArch(a, f.skeleton, sets)
 		if err != nil {
 			return err
 		}
@@ -207,11 +216,12 @@ func printAllArchs(w io.Writer, s skeleton, sets []images) error {
 
 // archView describes an architecture, as nb201 arch --json prints it.
 type archView struct {
+	Space    cell.Name     `json:"space,omitzero"`
 	Index    int           `json:"index"`
 	Genotype string        `json:"genotype"`
 	Class    int           `json:"isomorphism_class"` // the smallest index in it
-	Lists    [][]inputView `json:"lists"`             // the client's str2lists: the inputs of nodes 1, 2, 3
-	Matrix   [4][4]int     `json:"matrix"`            // the client's str2matrix: operation numbers
+	Lists    [][]inputView `json:"lists,omitzero"`    // of a cell, the client's str2lists: the inputs of nodes 1, 2, 3
+	Matrix   *[4][4]int    `json:"matrix,omitzero"`   // of a cell, the client's str2matrix: operation numbers
 	Costs    []costView    `json:"costs"`
 }
 
@@ -226,21 +236,25 @@ type costView struct {
 	Dataset  string  `json:"dataset"`
 	Classes  int     `json:"classes"`
 	Size     int     `json:"image_size_pixels"`
-	Channels int     `json:"channels"`
-	Cells    int     `json:"cells"`
+	Channels int     `json:"channels,omitzero"`
+	Cells    int     `json:"cells,omitzero"`
 	FLOPs    float64 `json:"flops_millions"`
 	Params   float64 `json:"params_millions"`
 }
 
 // viewArch describes a, with its costs on images of each of some datasets.
 func viewArch(a cell.Arch, s skeleton, sets []images) (*archView, error) {
-	view := &archView{Index: a.Index(), Genotype: a.String(), Class: a.Class(), Matrix: a.Matrix()}
-	for _, inputs := range a.Lists() {
-		var list []inputView
-		for _, in := range inputs {
-			list = append(list, inputView{in.Op.String(), in.Node})
+	view := &archView{Space: a.Space().Name(), Index: a.Index(), Genotype: a.String(), Class: a.Class()}
+	if topology, ok := a.(cell.Cell); ok {
+		matrix := topology.Matrix()
+		view.Matrix = &matrix
+		for _, inputs := range topology.Lists() {
+			var list []inputView
+			for _, in := range inputs {
+				list = append(list, inputView{in.Op.String(), in.Node})
+			}
+			view.Lists = append(view.Lists, list)
 		}
-		view.Lists = append(view.Lists, list)
 	}
 	for _, im := range sets {
 		n, err := s.network(a, im)
@@ -254,23 +268,47 @@ func viewArch(a cell.Arch, s skeleton, sets []images) (*archView, error) {
 
 // print prints v, the view of a, as text.
 func (v *archView) print(w io.Writer, a cell.Arch) error {
-	inert.Fprintf(w, "architecture       %d\ngenotype           %s\nisomorphism class  %d\n\n", v.Index, v.Genotype, v.Class)
-	for _, line := range drawCell(a, layout.Width(w)) {
+	drawing := []string(nil)
+	switch a := a.(type) {
+	case cell.Cell:
+		inert.Fprintf(w, "architecture       %d\ngenotype           %s\nisomorphism class  %d\n\n", v.Index, v.Genotype, v.Class)
+		drawing = drawCell(a, layout.Width(w))
+	case cell.Widths:
+		inert.Fprintf(w, "architecture  %d of the %s\nwidths        %s\ncells         %s\n\n", v.Index, a.Space().Title(), v.Genotype, a.Genotype())
+		drawing = drawWidths(a)
+	}
+	for _, line := range drawing {
 		inert.Fprintf(w, "  %s\n", line)
 	}
 	fmt.Fprintln(w)
 	table := layout.NewNumbers(w, 1)
 	fmt.Fprintln(table, "dataset\tclasses\timage\tC\tN\tMFLOPs\tMparams\t")
+	optional := func(n int) string {
+		if n == 0 {
+			return "-"
+		}
+		return strconv.Itoa(n)
+	}
 	for _, c := range v.Costs {
-		inert.Fprintf(table, "%s\t%d\t%dx%d\t%d\t%d\t%.5f\t%.6f\t\n", c.Dataset, c.Classes, c.Size, c.Size, c.Channels, c.Cells, c.FLOPs, c.Params)
+		inert.Fprintf(table, "%s\t%d\t%dx%d\t%s\t%s\t%.5f\t%.6f\t\n", c.Dataset, c.Classes, c.Size, c.Size, optional(c.Channels), optional(c.Cells), c.FLOPs, c.Params)
 	}
 	return table.Flush()
+}
+
+// drawWidths draws a bar for each module of a network, as long as the module is wide.
+func drawWidths(a cell.Widths) []string {
+	names := []string{"stem and cell", "block, stride 2", "cell", "block, stride 2", "cell"}
+	lines := make([]string, len(a))
+	for i, width := range a {
+		lines[i] = fmt.Sprintf("%-15s  %2d  %s", names[i], width, strings.Repeat("█", int(width)/2))
+	}
+	return lines
 }
 
 // drawCell draws the cell in 64 columns of text, or in 55 for a terminal that is narrower than 66: the
 // nodes in a row, the edges that skip node 1 above it, the edge that only skips node 2 below. Edges
 // with the operation none are dotted.
-func drawCell(a cell.Arch, width int) []string {
+func drawCell(a cell.Cell, width int) []string {
 	const row = 3 // the line of the nodes
 	step := 21    // columns from node to node
 	if width > 0 && width < 66 {

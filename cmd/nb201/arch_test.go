@@ -49,7 +49,8 @@ isomorphism class  3
 // TestDrawing checks that every picture names its six operations, in 64 columns, or on a narrow
 // terminal in 57.
 func TestDrawing(t *testing.T) {
-	for i, a := range cell.All() {
+	for i, arch := range (cell.Topology{}).All() {
+		a := arch.(cell.Cell)
 		want := map[string]int{}
 		for _, op := range a {
 			want[op.String()]++
@@ -114,12 +115,12 @@ func TestArchAll(t *testing.T) {
 	}
 	defer f.Close()
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) != 1+2*cell.Count {
+	if err != nil || len(rows) != 1+2*cell.Topologies {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
 	stdout, stderr, code = nb201(append([]string{"arch", "--all", "--json"}, arguments...)...)
 	var all []archView
-	if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != cell.Count || code != 0 || stderr != "" {
+	if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != cell.Topologies || code != 0 || stderr != "" {
 		t.Fatalf("%d architectures, %v, code %d, stderr %q", len(all), err, code, stderr)
 	}
 	for _, i := range []int{0, 1, 1462, 7812, 11472, 15624} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/cell"
 	"nb201/internal/progress"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -20,7 +21,7 @@ func openBegun(c *cobra.Command, path string) (*benchmark.Benchmark, error) {
 	_, noTrials := os.Stat(filepath.Join(path, "trials"))
 	_, noPlan := os.Stat(plan.Path(path))
 	if noPlan == nil && errors.Is(noTrials, fs.ErrNotExist) {
-		return published.OfCampaign(results.Campaign{Dir: path}, nil), nil
+		return published.OfCampaign(results.Campaign{Dir: path}, cell.Spaces()[0], nil), nil
 	}
 	return openBenchmark(c, path)
 }

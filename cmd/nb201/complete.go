@@ -414,22 +414,27 @@ func someArchitectures(*cobra.Command, []string, string) ([]string, cobra.ShellC
 
 // allArchitectures completes an index of which at least three digits are typed: fewer would list
 // thousands of architectures.
-func allArchitectures(_ *cobra.Command, _ []string, typed string) (list []string, directive cobra.ShellCompDirective) {
+func allArchitectures(c *cobra.Command, _ []string, typed string) (list []string, directive cobra.ShellCompDirective) {
+	space := cell.Spaces()[0]
+	if given := c.Flags().Lookup("space"); given != nil && given.Changed {
+		name, _ := cell.ParseName(given.Value.String()) // Set accepted it
+		space = name.Space()
+	}
 	begun, err := strconv.Atoi(typed)
 	if err != nil || len(typed) < 3 || typed != strconv.Itoa(begun) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	for from, to := begun, begun+1; from < cell.Count; from, to = from*10, to*10 {
-		for i := from; i < min(to, cell.Count); i++ {
-			list = append(list, describedArchitecture(i))
+	for from, to := begun, begun+1; from < space.Count(); from, to = from*10, to*10 {
+		for i := from; i < min(to, space.Count()); i++ {
+			list = append(list, describedArchitecture(space, i))
 		}
 	}
 	return list, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
-// describedArchitecture returns an index with the genotype string as its description.
-func describedArchitecture(index int) string {
-	a, err := cell.ByIndex(index)
+// describedArchitecture returns an index with the string of the architecture as its description.
+func describedArchitecture(space cell.Space, index int) string {
+	a, err := space.ByIndex(index)
 	if err != nil {
 		return strconv.Itoa(index)
 	}
@@ -440,27 +445,27 @@ func describedArchitecture(index int) string {
 // published files it completes the architectures that exist.
 func heldArchitectures(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	return promptly(func() (list []string, directive cobra.ShellCompDirective) {
-		held, ok := architecturesOf(args[0])
+		space, held, ok := architecturesOf(args[0])
 		if !ok {
 			return allArchitectures(c, args, typed)
 		}
 		for _, index := range held {
 			if strings.HasPrefix(strconv.Itoa(index), typed) {
-				list = append(list, describedArchitecture(index))
+				list = append(list, describedArchitecture(space, index))
 			}
 		}
 		return list, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	})
 }
 
-// architecturesOf lists the architectures of a campaign, from the names of its folders. ok is false if
-// path is something else.
-func architecturesOf(path string) (held []int, ok bool) {
+// architecturesOf lists the architectures of a campaign, from the names of its folders, and returns their search
+// space. ok is false if path is something else.
+func architecturesOf(path string) (space cell.Space, held []int, ok bool) {
 	if !isDir(filepath.Join(path, "trials")) {
-		return nil, false
+		return nil, nil, false
 	}
-	held, err := results.Campaign{Dir: path}.Architectures()
-	return held, err == nil
+	space, held, err := results.Campaign{Dir: path}.Architectures()
+	return space, held, err == nil
 }
 
 // schedules completes the schedules of a benchmark's trials.
@@ -477,18 +482,18 @@ func ofTrials(property func(results.Trial) string, published ...string) cobra.Co
 			return published, directive
 		}
 		return promptly(func() ([]string, cobra.ShellCompDirective) {
-			held, ok := architecturesOf(args[0])
+			space, held, ok := architecturesOf(args[0])
 			if !ok {
 				return published, directive
 			}
 			if len(args) > 1 {
-				if a, err := cell.Resolve(args[1]); err == nil {
+				if a, err := cell.Resolve(space, args[1]); err == nil {
 					held = []int{a.Index()}
 				}
 			}
 			var list []string
 			for _, index := range held[:min(len(held), most)] {
-				trials, _ := results.Campaign{Dir: args[0]}.TrialsOf(index) // what cannot be read is not completed
+				trials, _ := results.Campaign{Dir: args[0]}.TrialsOf(space, index) // what cannot be read is not completed
 				for _, t := range trials {
 					if value := property(t); !slices.Contains(list, value) {
 						list = append(list, value)

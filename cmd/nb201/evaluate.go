@@ -450,7 +450,7 @@ func (s *trialSelection) architectures(b *benchmark.Benchmark) ([]int, error) {
 	if s.archs == "" {
 		return b.Evaluated(), nil
 	}
-	selected, err := plan.ParseArchs(s.archs)
+	selected, err := plan.ParseArchs(b.Space, s.archs)
 	if err != nil {
 		return nil, err
 	}

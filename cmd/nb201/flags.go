@@ -59,6 +59,77 @@ func addSkeleton(flags *pflag.FlagSet, channels, cells *int) {
 	flags.IntVar(cells, "cells", configs.Published().Cells, "`N`: cells per stage")
 }
 
+// settleSkeleton sets C and N to those of a search space as far as the command line does not give them. It refuses
+// them where an architecture fixes the whole network.
+func settleSkeleton(c *cobra.Command, space cell.Space, channels, cells *int) error {
+	publishedC, publishedN := space.Skeleton()
+	for _, f := range []struct {
+		name      string
+		value     *int
+		published int
+	}{{"channels", channels, publishedC}, {"cells", cells, publishedN}} {
+		switch given := c.Flags().Changed(f.name); {
+		case given && f.published == 0:
+			return usage.Errorf("--%s does not apply to the %s, whose architectures fix the whole network; leave it out", f.name, space.Title())
+		case !given:
+			*f.value = f.published
+		}
+	}
+	return nil
+}
+
+// describeSkeleton describes what fixes a network besides its architecture: C and N, or nothing in the size
+// search space, whose title it then returns.
+func describeSkeleton(space cell.Name, channels, cells int) string {
+	if channels == 0 {
+		return space.Space().Title()
+	}
+	return fmt.Sprintf("C=%d, N=%d", channels, cells)
+}
+
+// spaceFlag is the flag that names the search space of an index.
+type spaceFlag struct{ space cell.Space } // nil if not given
+
+func (f *spaceFlag) addFlags(flags *pflag.FlagSet) {
+	flags.Var(f, "space", "search `SPACE` of an index: tss (topology, the default) or sss (size); a string names its own")
+}
+
+// Set implements [pflag.Value].
+func (f *spaceFlag) Set(text string) error {
+	name, err := cell.ParseName(text)
+	if err == nil {
+		f.space = name.Space()
+	}
+	return err
+}
+
+// String implements [pflag.Value].
+func (f *spaceFlag) String() string {
+	if f.space == nil {
+		return ""
+	}
+	return f.space.Name().String()
+}
+
+// Type implements [pflag.Value].
+func (f *spaceFlag) Type() string { return "SPACE" }
+
+// orDefault returns the search space of indices.
+func (f *spaceFlag) orDefault() cell.Space {
+	if f.space == nil {
+		return cell.Spaces()[0]
+	}
+	return f.space
+}
+
+// resolve returns the architecture that an argument names by its index or its string.
+func (f *spaceFlag) resolve(arch string) (cell.Arch, error) {
+	if space, ok := cell.SpaceOf(arch); ok && f.space == nil {
+		return cell.Resolve(space, arch)
+	}
+	return cell.Resolve(f.orDefault(), arch)
+}
+
 // addData adds --data, the data directory; about says what for. The help gives the rule for its default
 // instead of the directory of this environment.
 func addData(flags *pflag.FlagSet, root *string, about string) {
@@ -202,7 +273,7 @@ func oneArgument(name, what string) cobra.PositionalArgs {
 }
 
 // anArchitecture describes the argument ARCH.
-const anArchitecture = "an index 0..15624 or a genotype string"
+const anArchitecture = "an index, a genotype string or widths such as 64:64:64:64:64"
 
 // aBenchmark describes the argument PATH.
 const aBenchmark = "a campaign, or a file or directory of a published format"

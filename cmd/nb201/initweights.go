@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nb201/cell"
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/inert"
@@ -28,6 +27,7 @@ func newInitCommand() *cobra.Command {
 func newInitWeightsCommand() *cobra.Command {
 	var flags struct {
 		skeleton
+		spaceFlag
 		to      outputFlags
 		seed    seedFlag
 		dataset string
@@ -46,8 +46,11 @@ Generations of torch draw different weights; --parity chooses one: 2019 (torch 1
   nb201 init-weights 1462 --seed 1 --dataset cifar100 --parity modern --to initial.pth`,
 		Args: oneArgument("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
-			a, err := cell.Resolve(args[0])
+			a, err := flags.resolve(args[0])
 			if err != nil {
+				return err
+			}
+			if err := settleSkeleton(c, a.Space(), &flags.channels, &flags.cells); err != nil {
 				return err
 			}
 			d, err := data.Find(flags.dataset)
@@ -75,7 +78,8 @@ Generations of torch draw different weights; --parity chooses one: 2019 (torch 1
 			return err
 		},
 	}
-	flags.addFlags(c.Flags())
+	flags.skeleton.addFlags(c.Flags())
+	flags.spaceFlag.addFlags(c.Flags())
 	c.Flags().Var(&flags.seed, "seed", "random `SEED`, 0 to 4294967295")
 	flags.to.add(c.Flags(), "to", "write the checkpoint into `FILE`")
 	c.Flags().StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json) that sets the number of classes")

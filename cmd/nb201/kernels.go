@@ -21,6 +21,7 @@ import (
 // kernelsFlags holds the flags of nb201 kernels.
 type kernelsFlags struct {
 	skeleton
+	spaceFlag
 	gpu, dataset    string
 	precision       configs.Precision
 	batch           int
@@ -59,7 +60,14 @@ and full precision in fp32.`,
   nb201 kernels 0 --bandwidth 3e12 --flop 60e12`,
 		Args: oneArgument("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := flags.examine(c.Context(), args[0])
+			arch, err := flags.resolve(args[0])
+			if err != nil {
+				return err
+			}
+			if err := settleSkeleton(c, arch.Space(), &flags.channels, &flags.cells); err != nil {
+				return err
+			}
+			r, err := flags.examine(c.Context(), arch)
 			if err != nil {
 				return err
 			}
@@ -78,7 +86,8 @@ and full precision in fp32.`,
 	f.StringVar(&flags.gpu, "gpu", "h100", "GPU `MODEL`: "+strings.Join(backend.GPUs(), ", "))
 	f.StringVar(&flags.dataset, "dataset", "cifar10", "dataset `KEY` or definition file (*.json) that sets the number of classes and the image size")
 	addPrecision(c.Flags(), &flags.precision)
-	flags.addFlags(f)
+	flags.skeleton.addFlags(f)
+	flags.spaceFlag.addFlags(f)
 	f.IntVar(&flags.batch, "batch", configs.Published().Batch, "`IMAGES` per batch")
 	f.Float64Var(&flags.bandwidth, "bandwidth", 0, "memory bandwidth of the GPU in `BYTES` per second, such as 3e12")
 	f.Float64Var(&flags.flop, "flop", 0, "speed of the GPU in `FLOP` per second, such as 60e12; a multiply-add counts as 2")
@@ -125,7 +134,7 @@ const storedImages = 60_000
 const maxBatch = 1 << 16
 
 // examine compiles the programs of an architecture, and describes what the GPU would run.
-func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport, error) {
+func (f *kernelsFlags) examine(ctx context.Context, arch cell.Arch) (*kernelsReport, error) {
 	if err := backend.CheckGPU(f.gpu); err != nil {
 		return nil, err
 	}
@@ -134,10 +143,6 @@ func (f *kernelsFlags) examine(ctx context.Context, name string) (*kernelsReport
 	}
 	if given := f.bandwidth != 0 || f.flop != 0; given && !(f.bandwidth > 0 && f.flop > 0) {
 		return nil, usage.Errorf("--bandwidth %v, --flop %v: give both or neither, each above 0", f.bandwidth, f.flop)
-	}
-	arch, err := cell.Resolve(name)
-	if err != nil {
-		return nil, err
 	}
 	im, err := findImages(f.dataset)
 	if err != nil {

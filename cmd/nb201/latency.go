@@ -23,6 +23,7 @@ import (
 // latencyFlags holds the flags of nb201 latency.
 type latencyFlags struct {
 	skeleton
+	spaceFlag
 	archs, device string
 	precision     configs.Precision
 	datasets      []string
@@ -67,6 +68,9 @@ class. Datasets with the same network, such as cifar10 and cifar10-valid, are me
 			if err != nil {
 				return err
 			}
+			if err := settleSkeleton(c, archs[0].Space(), &flags.channels, &flags.cells); err != nil {
+				return err
+			}
 			table, err := flags.measure(c.Context(), archs, c.ErrOrStderr())
 			switch {
 			case err != nil:
@@ -83,7 +87,8 @@ class. Datasets with the same network, such as cifar10 and cifar10-valid, are me
 		"dataset `KEYS` and definition files (*.json) that set the number of classes and the image size")
 	f.StringVar(&flags.device, "device", "cpu", "`DEVICE` to measure on: cpu, cuda or cuda:N")
 	addPrecision(c.Flags(), &flags.precision)
-	flags.addFlags(f)
+	flags.skeleton.addFlags(f)
+	flags.spaceFlag.addFlags(f)
 	f.IntVar(&flags.batch, "batch", train.LatencyBatch, "`IMAGES` per batch")
 	f.IntVar(&flags.runs, "repeat", train.LatencyRuns, "timed `RUNS`")
 	f.BoolVar(&flags.json, "json", false, jsonUsage)
@@ -96,16 +101,16 @@ func (f *latencyFlags) chosenArchs(args []string) ([]cell.Arch, error) {
 		return nil, usage.Errorf("latency takes either one ARCH (%s) or --archs; give one of the two", anArchitecture)
 	}
 	if len(args) == 1 {
-		arch, err := cell.Resolve(args[0])
+		arch, err := f.resolve(args[0])
 		return []cell.Arch{arch}, err
 	}
-	set, err := plan.ParseArchs(f.archs)
+	set, err := plan.ParseArchs(f.space, f.archs)
 	if err != nil {
 		return nil, err
 	}
 	var archs []cell.Arch
 	for i := range set.All() {
-		arch, err := cell.ByIndex(i)
+		arch, err := set.Space().ByIndex(i)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +150,7 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 	defer b.Backend.Finalize()
 
 	table := &results.LatencyTable{
-		Batch: f.batch, WarmUp: train.LatencyWarmUp, Channels: f.channels, Cells: f.cells,
+		Space: archs[0].Space().Name(), Batch: f.batch, WarmUp: train.LatencyWarmUp, Channels: f.channels, Cells: f.cells,
 		Precision: f.precision, Device: b.Device, Versions: versionsOn(b),
 	}
 	bar := progress.New(progressTo, int64(len(archs)*len(sets)), "networks", "measuring")
@@ -174,8 +179,8 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 
 // printLatencies prints the table.
 func printLatencies(w io.Writer, t *results.LatencyTable) error {
-	inert.Fprintf(w, "evaluation of a batch of %d, C=%d N=%d, %s on %s\n%s, after %d to warm up\n\n",
-		t.Batch, t.Channels, t.Cells, t.Precision, t.Device, quantity.Format(len(t.Measured[0].Seconds), "run"), t.WarmUp)
+	inert.Fprintf(w, "evaluation of a batch of %d, %s, %s on %s\n%s, after %d to warm up\n\n",
+		t.Batch, describeSkeleton(t.Space, t.Channels, t.Cells), t.Precision, t.Device, quantity.Format(len(t.Measured[0].Seconds), "run"), t.WarmUp)
 	table := layout.NewNumbers(w, 1)
 	fmt.Fprintln(table, "architecture\tdataset\timage\tclasses\tmedian ms\tleast ms\tmost ms\tspread %\timages/s\t")
 	for _, l := range t.Measured {

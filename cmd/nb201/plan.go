@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -19,6 +20,7 @@ import (
 
 // planFlags holds the flags of nb201 plan.
 type planFlags struct {
+	spaceFlag
 	archs     string
 	selection plan.Selection
 	seeds     seedsFlag
@@ -98,6 +100,7 @@ Estimate:
 	f.StringVar(&flags.selection.Preset, "preset", "", "`NAME` of a preset: "+strings.Join(plan.Presets(), ", "))
 	f.BoolVar(&flags.replace, "replace", false, "replace the plan; only if none of its trials are finished")
 
+	flags.spaceFlag.addFlags(f)
 	addSettings(f, &flags.settings.Settings)
 	f.StringVar(&flags.weights, "weights", "keep", keepUsage)
 	addData(f, &flags.root, dataUsage+", to count them if their definition does not")
@@ -218,17 +221,16 @@ func (f *planFlags) validate(c *cobra.Command) error {
 
 // extendPlan returns old, extended by the trials that the flags select, or a new plan if old is nil.
 func (f *planFlags) extendPlan(c *cobra.Command, old *plan.Plan, selected bool, done []results.Trial) (*plan.Plan, error) {
-	more := &plan.Plan{Settings: f.mergeSettings(c, old)}
+	space, err := f.selectSpace(old)
+	if err != nil {
+		return nil, err
+	}
+	if err := settleSkeleton(c, space, &f.settings.Channels, &f.settings.Cells); err != nil {
+		return nil, err
+	}
+	more := &plan.Plan{Space: space.Name(), Settings: f.mergeSettings(c, old)}
 	if selected {
-		if f.archs != "" {
-			archs, err := plan.ParseArchs(f.archs)
-			if err != nil {
-				return nil, err
-			}
-			f.selection.Archs = &archs
-		}
 		f.selection.Seeds = f.seeds
-		var err error
 		if more, err = plan.New(more.Settings, f.selection, f.root); err != nil {
 			return nil, err
 		}
@@ -242,6 +244,31 @@ func (f *planFlags) extendPlan(c *cobra.Command, old *plan.Plan, selected bool, 
 		return more, nil
 	}
 	return old.Extend(more, done)
+}
+
+// selectSpace reads --archs, and returns the search space of the selection. An index is one of the existing
+// plan's space, if there is one.
+func (f *planFlags) selectSpace(old *plan.Plan) (cell.Space, error) {
+	f.selection.Space = f.space
+	if f.space == nil && old != nil && f.selection.Preset == "" {
+		f.selection.Space = old.Space.Space()
+	}
+	if f.archs != "" {
+		preset := plan.Selection{Space: f.selection.Space, Preset: f.selection.Preset}
+		space, err := preset.SearchSpace()
+		if err != nil {
+			return nil, err
+		}
+		if preset.Space == nil && preset.Preset == "" {
+			space = nil // that of the list
+		}
+		archs, err := plan.ParseArchs(space, f.archs)
+		if err != nil {
+			return nil, err
+		}
+		f.selection.Archs = &archs
+	}
+	return f.selection.SearchSpace()
 }
 
 // mergeSettings returns the settings of the flags that were given, and for the others those of old.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"nb201/cell"
 	"nb201/internal/inert"
 	"nb201/internal/layout"
 	"nb201/internal/quantity"
@@ -17,6 +18,7 @@ import (
 // planView describes a plan and its costs, as nb201 plan --json prints it.
 type planView struct {
 	Campaign string            `json:"campaign"`
+	Space    cell.Name         `json:"space,omitzero"`
 	Settings plan.Settings     `json:"settings"`
 	Parts    []partView        `json:"parts"`
 	Trials   int               `json:"trials"`
@@ -49,7 +51,7 @@ type costs struct {
 // of dir.
 func (f *planFlags) view(dir string, old, p *plan.Plan, done []results.Trial, rate *plan.Rate) *planView {
 	v := &planView{
-		Campaign: dir, Settings: p.Settings, Rate: rate, Foreign: []results.Trial{},
+		Campaign: dir, Space: p.Space, Settings: p.Settings, Rate: rate, Foreign: []results.Trial{},
 		devices: f.devices, perDevice: f.perDevice,
 	}
 	for _, part := range p.Parts {
@@ -102,8 +104,8 @@ func (v *planView) print(w io.Writer) error {
 	if !s.Weights {
 		weights = "dropped"
 	}
-	inert.Fprintf(w, "%s  parity %s, timeline %s, %s, %s, C %d, N %d, batch %d, weights %s\n\n", v.Campaign,
-		s.Parity, s.Timeline, quantity.Format(s.Workers, "worker"), s.Precision, s.Channels, s.Cells, s.Batch, weights)
+	inert.Fprintf(w, "%s  parity %s, timeline %s, %s, %s, %s, batch %d, weights %s\n\n", v.Campaign,
+		s.Parity, s.Timeline, quantity.Format(s.Workers, "worker"), s.Precision, describeSkeleton(v.Space, s.Channels, s.Cells), s.Batch, weights)
 	table := layout.NewTable(w, 1)
 	fmt.Fprintln(table, "part\tarchitectures\tdatasets\tschedules\tseeds\ttrials\tdone")
 	for i, part := range v.Parts {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/scheduler/plan"
 )
@@ -65,7 +66,7 @@ func TestWrongSettings(t *testing.T) {
 // A plan of the published preset, made without settings, has the published ones.
 func TestPlanOfPublished(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "p")
-	if _, stderr, code := nb201("plan", dir, "--preset", plan.Published, "--datasets", "cifar10", "--archs", "0"); code != 0 {
+	if _, stderr, code := nb201("plan", dir, "--preset", cell.Topology{}.Preset(), "--datasets", "cifar10", "--archs", "0"); code != 0 {
 		t.Fatal(stderr)
 	}
 	p, err := plan.Read(dir)

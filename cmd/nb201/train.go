@@ -28,6 +28,7 @@ import (
 
 func newTrainCommand() *cobra.Command {
 	var flags struct {
+		spaceFlag
 		settings             configs.Settings
 		from                 train.Start
 		dataset, data        string
@@ -93,7 +94,14 @@ Evaluating weights (--from FILE --eval-only):
 			if err != nil {
 				return err
 			}
-			options, err := train.NewOptions(args[0], flags.dataset, flags.schedule.name(c), flags.settings)
+			arch, err := flags.resolve(args[0])
+			if err != nil {
+				return err
+			}
+			if err := settleSkeleton(c, arch.Space(), &flags.settings.Channels, &flags.settings.Cells); err != nil {
+				return err
+			}
+			options, err := train.NewOptions(arch, flags.dataset, flags.schedule.name(c), flags.settings)
 			if err != nil {
 				return err
 			}
@@ -145,6 +153,7 @@ Evaluating weights (--from FILE --eval-only):
 	f := c.Flags()
 	f.StringVar(&flags.dataset, "dataset", "", "dataset `KEY` or definition file (*.json)")
 	flags.schedule.addFlags(f)
+	flags.spaceFlag.addFlags(f)
 	f.Var(&flags.seed, "seed", "random `SEED`, 0 to 4294967295; published: 777, 888, 999 and 111")
 	f.StringVar(&flags.out, "out", "", "write the record and the weights into the campaign `DIR`")
 	addData(f, &flags.data, dataUsage)

@@ -25,7 +25,7 @@ import (
 func TestFromWrongUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
 	save := func(path string, classes int, first float32) {
-		arch, err := cell.ByIndex(0)
+		arch, err := cell.Topology{}.ByIndex(0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/needs"
@@ -324,7 +325,11 @@ func digitsConfig(t *testing.T) train.Config {
 	t.Helper()
 	settings := configs.Published()
 	settings.Workers, settings.Channels, settings.Cells = 0, 2, 1
-	options, err := train.NewOptions("4", "digits", "2", settings)
+	resolved, err := cell.Resolve(cell.Topology{}, "4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options, err := train.NewOptions(resolved, "digits", "2", settings)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"nb201/cell"
 	"nb201/internal/usage"
 
 	"github.com/spf13/cobra"
@@ -32,7 +31,7 @@ func flagError(c *cobra.Command, err error) error {
 			name, _, _ = strings.Cut(short, "=")
 			typed = "-" + name
 			if _, err := strconv.Atoi(name); err == nil && strings.Contains(c.Use, "ARCH") {
-				return fmt.Errorf("architecture index %s is out of range; use 0 to %d", typed, cell.Count-1)
+				return fmt.Errorf("architecture index %s is out of range; use an index from 0", typed)
 			}
 		}
 		return fmt.Errorf("unknown flag %s%s", typed, suggestFlag(c, name))

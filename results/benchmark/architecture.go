@@ -12,19 +12,20 @@ import (
 
 // Architecture holds all trials of one architecture in a benchmark, by schedule.
 type Architecture struct {
-	Index     int            // 0 to 15624
-	Genotype  string         // genotype string
+	Space     cell.Space     // search space of the architecture
+	Index     int            // index of the architecture
+	Genotype  string         // string of the architecture, such as a genotype string
 	Schedules []*ArchResults // in order of their epochs; each has at least one trial
 }
 
 // NewArchitecture returns an architecture without trials. An index that is out of range is a
 // usage error.
-func NewArchitecture(index int) (*Architecture, error) {
-	arch, err := cell.ByIndex(index)
+func NewArchitecture(space cell.Space, index int) (*Architecture, error) {
+	arch, err := space.ByIndex(index)
 	if err != nil {
 		return nil, err
 	}
-	return &Architecture{Index: index, Genotype: arch.String()}, nil
+	return &Architecture{Space: space, Index: index, Genotype: arch.String()}, nil
 }
 
 // Add adds a trial to the schedule named hp, which it appends if needed. A name that is not a number is

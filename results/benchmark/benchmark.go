@@ -18,8 +18,9 @@ type Format string
 // Benchmark queries the trials of a campaign or of published files. It reads one architecture
 // at a time and keeps none in memory. It is safe for concurrent use.
 type Benchmark struct {
-	Path   string // file or directory that was opened
-	Format Format // format of its files
+	Path   string     // file or directory that was opened
+	Format Format     // format of its files
+	Space  cell.Space // search space of its architectures
 	// Listed is the number of architectures that the benchmark covers, 0 to Listed-1 (the
 	// clients' meta_archs). It may hold results for fewer; see [Benchmark.Evaluated].
 	Listed int
@@ -94,9 +95,9 @@ func (e extended) CheckFile(path string) (note string, faults []error) {
 type campaignHolder interface{ Campaign() results.Campaign }
 
 // New returns a benchmark at path that is read from source. It covers the architectures 0 to
-// listed-1 and holds results for the evaluated ones, given in any order.
-func New(path string, format Format, listed int, evaluated []int, source Source) *Benchmark {
-	return &Benchmark{Path: path, Format: format, Listed: listed, evaluated: slices.Sorted(slices.Values(evaluated)), source: source}
+// listed-1 of a space and holds results for the evaluated ones, given in any order.
+func New(path string, format Format, space cell.Space, listed int, evaluated []int, source Source) *Benchmark {
+	return &Benchmark{Path: path, Format: format, Space: space, Listed: listed, evaluated: slices.Sorted(slices.Values(evaluated)), source: source}
 }
 
 // With returns a benchmark at path with the trials of b, to which x adds when an architecture is read. Only
@@ -179,7 +180,7 @@ func (b *Benchmark) checkHeld(index int) error {
 	if _, ok := slices.BinarySearch(b.evaluated, index); ok {
 		return nil
 	}
-	if _, err := cell.ByIndex(index); err != nil {
+	if _, err := b.Space.ByIndex(index); err != nil {
 		return usage.Mark(ErrNotHeld, err)
 	}
 	return notHeld("%s does not hold architecture %d; it holds %s%s", b.Path, index, describeIndices(b.evaluated), b.HowToFill())

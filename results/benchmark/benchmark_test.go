@@ -43,7 +43,7 @@ func newMemory(t *testing.T, trials ...*ResultsCount) *Benchmark {
 }
 
 func (m memory) benchmark() *Benchmark {
-	return New("memory", "", cell.Count, slices.Collect(maps.Keys(m)), m)
+	return New("memory", "", cell.Topology{}, cell.Topologies, slices.Collect(maps.Keys(m)), m)
 }
 
 func memoryOf(trials ...*ResultsCount) memory {
@@ -73,7 +73,7 @@ func memoryOf(trials ...*ResultsCount) memory {
 // epoch. top1 is the accuracy on x-valid after the last epoch.
 func newTrial(t *testing.T, arch int, dataset string, epochs int, seed uint32, top1 float64) *ResultsCount {
 	t.Helper()
-	a, err := cell.ByIndex(arch)
+	a, err := cell.Topology{}.ByIndex(arch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,8 +186,8 @@ func TestKinds(t *testing.T) {
 		notHeld, noTrial, damage bool
 	}{
 		{"architecture", ask(b.Architecture(5)), true, false, false},
-		{"index", ask(b.Architecture(cell.Count)), true, false, false},
-		{"beyond", ask(b.Arch(cell.Count)), true, false, false},
+		{"index", ask(b.Architecture(cell.Topologies)), true, false, false},
+		{"beyond", ask(b.Arch(cell.Topologies)), true, false, false},
 		{"schedule", ask(b.QueryMetaInfoByIndex(4, "90")), true, false, false},
 		{"dataset", ask(b.QueryByIndex(4, "cifar100", "12")), true, true, false},
 		{"network", ask(b.NetConfig(4, "cifar100")), true, true, false},

@@ -15,8 +15,8 @@ import (
 	"nb201/internal/usage"
 )
 
-// This file is the counterpart of the clients' classes NASBench201API and NATStopology
-// (nas_201_api/api_201.py and api_utils.py, nats_bench/api_topology.py and api_utils.py).
+// This file is the counterpart of the clients' classes NASBench201API, NATStopology and NATSsize
+// (nas_201_api/api_201.py and api_utils.py, nats_bench/api_topology.py, api_size.py and api_utils.py).
 // Methods have the clients' names without get. The schedule hp has no default; in the clients
 // it is "12". Epochs count from 0 and may be Last. Asking for something that the benchmark does
 // not hold returns ErrNotHeld, a usage error that lists what it holds; the clients fail with an
@@ -25,21 +25,24 @@ import (
 // Every query reads the architecture from the files: to ask several questions about one, keep
 // its Architecture. Nothing is cached, not even weights, so clear_params has no counterpart;
 // nor do reset_latency and other calls that modify results. str2lists, str2matrix and
-// get_unique_str are Lists, Matrix and UniqueString of cell.Arch; random is
+// get_unique_str are Lists, Matrix and UniqueString of cell.Cell; random is
 // rand.IntN(b.Len()).
 
 // Len returns Listed, the number of architectures that the benchmark covers (len(api)). It may
 // hold results for fewer; see [Benchmark.Evaluated].
 func (b *Benchmark) Len() int { return b.Listed }
 
-// Arch returns the genotype string of an architecture (api[i] and api.arch(i)). If the benchmark
+// Arch returns the string of an architecture (api[i] and api.arch(i)). If the benchmark
 // does not cover the index, the error is [ErrNotHeld].
 func (b *Benchmark) Arch(index int) (string, error) {
 	if err := b.checkListed(index); err != nil {
 		return "", err
 	}
-	arch, err := cell.ByIndex(index)
-	return arch.String(), err
+	arch, err := b.Space.ByIndex(index)
+	if err != nil {
+		return "", err
+	}
+	return arch.String(), nil
 }
 
 // checkListed refuses an architecture that the benchmark does not cover.
@@ -50,11 +53,11 @@ func (b *Benchmark) checkListed(index int) error {
 	return nil
 }
 
-// All yields the index and genotype string of every architecture that the benchmark covers,
+// All yields the index and string of every architecture that the benchmark covers,
 // whether or not it holds results for it (enumerate(api)).
 func (b *Benchmark) All() iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {
-		for i, arch := range cell.All() {
+		for i, arch := range b.Space.All() {
 			if i >= b.Listed || !yield(i, arch.String()) {
 				return
 			}
@@ -67,11 +70,11 @@ func (b *Benchmark) String() string {
 	return fmt.Sprintf("Benchmark(%d/%d architectures, file=%s)", len(b.evaluated), b.Listed, filepath.Base(b.Path))
 }
 
-// QueryIndexByArch returns the index of an architecture given as an index or a genotype string
+// QueryIndexByArch returns the index of an architecture given as an index or as its string
 // (query_index_by_arch, which returns -1 if it does not exist). Any other text is a usage error;
 // if the benchmark does not cover the architecture, the error is [ErrNotHeld].
 func (b *Benchmark) QueryIndexByArch(arch string) (int, error) {
-	a, err := cell.Resolve(arch)
+	a, err := cell.Resolve(b.Space, arch)
 	if err != nil {
 		return 0, err
 	}
@@ -115,7 +118,7 @@ func (b *Benchmark) QueryByIndex(index int, dataset, hp string) ([]*ResultsCount
 	return querySchedule(b, index, hp, func(a *ArchResults) ([]*ResultsCount, error) { return a.Query(dataset) })
 }
 
-// QueryByArch describes an architecture, given as an index or a genotype string, as
+// QueryByArch describes an architecture, given as an index or as its string, as
 // [ArchResults.Show] does (query_by_arch and query_info_str_by_arch).
 func (b *Benchmark) QueryByArch(arch, hp string) (string, error) {
 	index, err := b.QueryIndexByArch(arch)

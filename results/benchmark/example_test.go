@@ -348,7 +348,7 @@ func ExampleResultsCount() {
 	fmt.Println(must(result.Train(benchmark.Last)).Loss, must(result.Train(11)).Loss)
 	fmt.Println(must(result.Eval("x-valid", benchmark.Last)).Accuracy, must(result.Eval("x-valid", 11)).Accuracy)
 	fmt.Println(*result.Latency(), result.HasWeights())
-	fmt.Println(must(cell.Parse(result.Config().Genotype)).Lists())
+	fmt.Println(must(cell.Parse(result.Config().Genotype)).(cell.Cell).Lists())
 	_, err := result.Eval("x-test", 11)
 	fmt.Println(err)
 	// Output:

@@ -18,8 +18,8 @@ import (
 // top-5 accuracies and the recipe; missing values are absent (nil), never zero.
 type ResultsCount struct {
 	results.Trial
-	Genotype                 string          // genotype string, as in the file
-	Channels, Cells, Classes int             // C of the first stage, N per stage, classes of the dataset
+	Genotype                 string          // string of the architecture, as in the file
+	Channels, Cells, Classes int             // C of the first stage and N per stage, 0 in the size search space; classes of the dataset
 	FLOPs, Params            float64         // millions, as in the file
 	Latencies                []float64       // seconds per batch of 256 images; nil: not measured
 	Training                 Measures        // of the training passes, each batch measured before its update
@@ -53,10 +53,11 @@ type Times struct {
 // NetConfig describes the network of a trial. [cell.Parse] of the Genotype corresponds to the
 // original's CellStructure.str2structure.
 type NetConfig struct {
-	Name     string `json:"name"`     // macro skeleton, always "infer.tiny"
-	Channels int    `json:"channels"` // C, of the first stage
-	Cells    int    `json:"cells"`    // N, per stage
-	Genotype string `json:"genotype"`
+	Name     string `json:"name"`              // macro skeleton: see [cell.Space.NetworkName]
+	Channels int    `json:"channels,omitzero"` // C, of the first stage
+	Cells    int    `json:"cells,omitzero"`    // N, per stage
+	Widths   string `json:"widths,omitzero"`   // the client's channels in the size search space
+	Genotype string `json:"genotype"`          // of the cells
 	Classes  int    `json:"classes"`
 }
 
@@ -239,7 +240,11 @@ func (r *ResultsCount) Latency() *float64 { return mean(r.Latencies) }
 
 // Config describes the network (get_config).
 func (r *ResultsCount) Config() NetConfig {
-	return NetConfig{Name: "infer.tiny", Channels: r.Channels, Cells: r.Cells, Genotype: r.Genotype, Classes: r.Classes}
+	c := NetConfig{Name: r.Space.Space().NetworkName(), Channels: r.Channels, Cells: r.Cells, Genotype: r.Genotype, Classes: r.Classes}
+	if arch, err := cell.Parse(r.Genotype); err == nil && arch.Genotype() != r.Genotype {
+		c.Widths, c.Genotype = r.Genotype, arch.Genotype()
+	}
+	return c
 }
 
 // EvalSet returns the names of the evaluation sets, in the file's order (get_eval_set).

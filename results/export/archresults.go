@@ -163,7 +163,7 @@ func noneIfEmpty(d pickle.Dict) any {
 // metaArchs returns the genotype strings of the first n architectures in the official order.
 func metaArchs(n int) pickle.List {
 	archs := make(pickle.List, 0, n)
-	for i, a := range cell.All() {
+	for i, a := range (cell.Topology{}).All() {
 		if i == n {
 			break
 		}

@@ -126,7 +126,7 @@ func correctCosts(path string, trials []*benchmark.ResultsCount) (corrected int,
 
 // networkOf returns the network of a trial, and whether the size of its images is known.
 func networkOf(r *benchmark.ResultsCount) (network cell.Network, known bool, err error) {
-	arch, err := cell.ByIndex(r.Arch)
+	arch, err := cell.Topology{}.ByIndex(r.Arch)
 	network = cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: imageSize(r)}
 	if err == nil && network.Size > 0 {
 		err = network.Validate()

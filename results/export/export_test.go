@@ -146,7 +146,7 @@ func TestClientAnswersTheRecords(t *testing.T) {
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
 	}
-	for i, a := range cell.All() {
+	for i, a := range (cell.Topology{}).All() {
 		if got.Archs[i] != a.String() {
 			t.Fatalf("api[%d] is %s", i, got.Archs[i])
 		}
@@ -336,7 +336,7 @@ func TestReport(t *testing.T) {
 			"no times for some or all epochs of 1 trial: ",
 		}},
 		{published.NATS, Report{
-			Architectures: 4, Trials: 9, Listed: cell.Count, WithoutLatency: 2, WithoutTimes: 1,
+			Architectures: 4, Trials: 9, Listed: cell.Topologies, WithoutLatency: 2, WithoutTimes: 1,
 			Slots: []Slot{slot("5", 5, five, others...), slot("12", 12, less, "cifar100", "ImageNet16-120"), slot("200", 200, full, "cifar10-valid", "ImageNet16-120")},
 		}, 4, []string{"5 epochs ('5'): cifar10 with seed 777 covers 2 of 4 architectures"}},
 		{published.CSV, Report{
@@ -412,8 +412,8 @@ func TestListed(t *testing.T) {
 	}{
 		{[]int{0}, 1, "only architectures 0 to 0: to the client this is a benchmark of 1"},
 		{[]int{0, 1, 2}, 3, "only architectures 0 to 2: to the client this is a benchmark of 3"},
-		{[]int{0, 2}, cell.Count, "2 of the 15625 listed architectures"},
-		{[]int{1}, cell.Count, "1 of the 15625 listed architectures"},
+		{[]int{0, 2}, cell.Topologies, "2 of the 15625 listed architectures"},
+		{[]int{1}, cell.Topologies, "1 of the 15625 listed architectures"},
 	} {
 		c := resultstest.Fill(t, resultstest.Grid(x.archs...)...)
 		report := export(t, c, published.NASBench201, filepath.Join(t.TempDir(), "merged.pth"))
@@ -425,7 +425,7 @@ func TestListed(t *testing.T) {
 			t.Errorf("%v: archive: %d listed, warnings %q", x.archs, archive.Listed, archive.Warnings())
 		}
 	}
-	whole := Report{Architectures: cell.Count, Listed: cell.Count}
+	whole := Report{Architectures: cell.Topologies, Listed: cell.Topologies}
 	if w := whole.Warnings(); w != nil {
 		t.Errorf("the whole benchmark: warnings %q", w)
 	}

@@ -434,7 +434,7 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 		return nil, e.noTrials(r.OtherSchedules)
 	}
 	if e.writer.listed {
-		r.Listed = cell.Count
+		r.Listed = cell.Topologies
 		last := 0
 		for _, p := range parts { // the last parts may have none
 			for _, a := range p.Architectures {

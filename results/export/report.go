@@ -113,7 +113,7 @@ func (r *Report) Warnings() []string {
 	switch {
 	case r.Listed > r.Architectures:
 		warn("%d of the %d listed architectures have trials: queries of the others fail, and so does api.statistics", r.Architectures, r.Listed)
-	case r.Listed > 0 && r.Listed < cell.Count:
+	case r.Listed > 0 && r.Listed < cell.Topologies:
 		warn("only architectures 0 to %d: to the client this is a benchmark of %d", r.Listed-1, r.Listed)
 	}
 	return w

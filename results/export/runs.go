@@ -74,7 +74,7 @@ func runOf(r *benchmark.ResultsCount) run { return run{r.Channels, r.Cells, r.Se
 // write writes the file of the trials of one seed.
 func (w runs) write(slot string, trials []*benchmark.ResultsCount) error {
 	first := trials[0]
-	folder := fmt.Sprintf("%06d-%06d-C%d-N%d", 0, cell.Count-1, first.Channels, first.Cells)
+	folder := fmt.Sprintf("%06d-%06d-C%d-N%d", 0, cell.Topologies-1, first.Channels, first.Cells)
 	if slot == "less" {
 		folder += "-LESS"
 	}
@@ -174,8 +174,8 @@ func schedulerName(s configs.Scheduler) string {
 func fillRuns(dir string, x *whole) error {
 	err := writeFile(filepath.Join(dir, "meta-node-4.pth"), func(w io.Writer) error {
 		return torchfile.Write(w, pickle.Dict{
-			{Key: "archs", Value: metaArchs(cell.Count)},
-			{Key: "total", Value: cell.Count},
+			{Key: "archs", Value: metaArchs(cell.Topologies)},
+			{Key: "total", Value: cell.Topologies},
 			{Key: "max_node", Value: 4},
 			{Key: "splits", Value: pickle.Dict{{Key: cifarTrain, Value: cifarSplit()}}},
 		})

@@ -21,9 +21,9 @@ type SpaceDataset struct {
 
 // NewSpace makes the table for networks of some channels in the first stage and cells per stage. An
 // impossible network is a usage error.
-func NewSpace(channels, cells int, datasets []SpaceDataset) (*Space, error) {
-	s := &Space{make([]tables.SpaceRow, 0, cell.Count*len(datasets))}
-	for i, a := range cell.All() {
+func NewSpace(space cell.Space, channels, cells int, datasets []SpaceDataset) (*Space, error) {
+	s := &Space{make([]tables.SpaceRow, 0, space.Count()*len(datasets))}
+	for i, a := range space.All() {
 		row := tables.SpaceRow{Architecture: i, Genotype: a.String(), Class: a.Class(), Channels: channels, Cells: cells}
 		for _, d := range datasets {
 			n := cell.Network{Arch: a, Channels: channels, Cells: cells, Classes: d.Classes, Size: d.Size}

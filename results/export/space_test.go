@@ -32,7 +32,7 @@ var benchmarkDatasets = []SpaceDataset{{"cifar10-valid", 10, 32}, {"cifar10", 10
 // space makes the table and returns it in both formats.
 func space(t *testing.T, channels, cells int, datasets []SpaceDataset) (inCSV, inParquet []byte) {
 	t.Helper()
-	s, err := NewSpace(channels, cells, datasets)
+	s, err := NewSpace(cell.Topology{}, channels, cells, datasets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestSpaceFormats(t *testing.T) {
 func TestGoldenSpace(t *testing.T) {
 	inCSV, _ := space(t, 16, 5, benchmarkDatasets)
 	_, rows := spaceRows(t, inCSV)
-	if len(rows) != cell.Count*len(benchmarkDatasets) {
+	if len(rows) != cell.Topologies*len(benchmarkDatasets) {
 		t.Fatalf("%d rows", len(rows))
 	}
 	var archs struct {
@@ -164,7 +164,7 @@ func TestGoldenSpace(t *testing.T) {
 
 func TestSpaceOfImpossibleNetworks(t *testing.T) {
 	for want, d := range map[string]SpaceDataset{"30x30 pixels": {"a", 10, 30}, "1 classes": {"a", 1, 32}} {
-		if s, err := NewSpace(16, 5, []SpaceDataset{benchmarkDatasets[0], d}); s != nil || !usage.Is(err) || !strings.Contains(err.Error(), want) {
+		if s, err := NewSpace(cell.Topology{}, 16, 5, []SpaceDataset{benchmarkDatasets[0], d}); s != nil || !usage.Is(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v", d, err)
 		}
 	}

@@ -46,7 +46,7 @@ func openArchive(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 	if err != nil {
 		return nil, err
 	}
-	return benchmark.New(o.path, Archive, cell.Count, slices.Collect(maps.Keys(paths)), archiveSource{paths, o}), nil
+	return benchmark.New(o.path, Archive, cell.Topology{}, cell.Topologies, slices.Collect(maps.Keys(paths)), archiveSource{paths, o}), nil
 }
 
 func (archiveSource) Close() error { return nil }

@@ -32,28 +32,28 @@ func campaignReader() reader {
 		},
 		open: func(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 			c := results.Campaign{Dir: o.path}
-			archs, err := c.Architectures()
+			space, archs, err := c.Architectures()
 			if err != nil {
 				return nil, err
 			}
 			if o.bare {
-				return ofCampaign(c, archs), nil
+				return ofCampaign(c, space, archs), nil
 			}
-			return withEvaluations(ofCampaign(c, archs), c.Dir, o.elsewhere), nil
+			return withEvaluations(ofCampaign(c, space, archs), c.Dir, o.elsewhere), nil
 		},
 		recognise: recogniseRecord,
 	}
 }
 
-// OfCampaign returns the benchmark of a campaign that holds the architectures, which
+// OfCampaign returns the benchmark of a campaign that holds the architectures of a space, which
 // [results.Watcher] lists. Unlike [Open], it reads nothing and allows a campaign without trials.
-func OfCampaign(c results.Campaign, archs []int) *benchmark.Benchmark {
-	return withEvaluations(ofCampaign(c, archs), c.Dir, nil)
+func OfCampaign(c results.Campaign, space cell.Space, archs []int) *benchmark.Benchmark {
+	return withEvaluations(ofCampaign(c, space, archs), c.Dir, nil)
 }
 
 // ofCampaign is OfCampaign without the evaluations on further datasets.
-func ofCampaign(c results.Campaign, archs []int) *benchmark.Benchmark {
-	return benchmark.New(c.Dir, CampaignFormat, cell.Count, archs, campaignSource{c})
+func ofCampaign(c results.Campaign, space cell.Space, archs []int) *benchmark.Benchmark {
+	return benchmark.New(c.Dir, CampaignFormat, space, space.Count(), archs, campaignSource{c, space})
 }
 
 // recogniseRecord recognises the record of a trial, and the plan of a campaign.
@@ -71,7 +71,10 @@ func recogniseRecord(c *content) (Kind, bool) {
 
 // campaignSource reads the records of a campaign: those of the trials that are finished at the
 // time of reading.
-type campaignSource struct{ campaign results.Campaign }
+type campaignSource struct {
+	campaign results.Campaign
+	space    cell.Space
+}
 
 // Campaign returns the campaign.
 func (s campaignSource) Campaign() results.Campaign { return s.campaign }
@@ -95,11 +98,11 @@ func (s campaignSource) Architecture(index int) (*benchmark.Architecture, error)
 
 // Salvage reads as much of an architecture as possible: a damaged record costs only its trial.
 func (s campaignSource) Salvage(index int) (*benchmark.Architecture, []error) {
-	a, err := benchmark.NewArchitecture(index)
+	a, err := benchmark.NewArchitecture(s.space, index)
 	if err != nil {
 		return nil, []error{err}
 	}
-	trials, err := s.campaign.TrialsOf(index)
+	trials, err := s.campaign.TrialsOf(s.space, index)
 	if err != nil {
 		return nil, []error{fmt.Errorf("cannot list campaign %s: %w", s.campaign.Dir, err)}
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nb201/cell"
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
 	"nb201/results"
@@ -35,7 +36,7 @@ func readSlots(index int, v any, path string) (*benchmark.Architecture, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := benchmark.NewArchitecture(index)
+	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
 	if err != nil {
 		return nil, err
 	}

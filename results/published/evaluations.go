@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"nb201/cell"
 	"nb201/internal/shell"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -68,7 +69,7 @@ func openEvaluations(ctx context.Context, o *opening) (*benchmark.Benchmark, err
 	if err != nil {
 		return nil, err
 	}
-	return b.With(o.path, evaluations{dir: o.path, archs: b.Evaluated(), sets: sets}), nil
+	return b.With(o.path, evaluations{dir: o.path, space: b.Space, archs: b.Evaluated(), sets: sets}), nil
 }
 
 // recogniseEvaluation recognises the record and the plan of evaluations.
@@ -87,12 +88,13 @@ func recogniseEvaluation(c *content) (Kind, bool) {
 // dir add to them, as far as they are done when an architecture is read, except for those on the dataset
 // keys elsewhere.
 func withEvaluations(b *benchmark.Benchmark, dir string, elsewhere []string) *benchmark.Benchmark {
-	return b.With(dir, evaluations{dir: dir, archs: b.Evaluated(), elsewhere: elsewhere})
+	return b.With(dir, evaluations{dir: dir, space: b.Space, archs: b.Evaluated(), elsewhere: elsewhere})
 }
 
 // evaluations is a [benchmark.Extension]: the evaluations below a directory.
 type evaluations struct {
 	dir   string
+	space cell.Space
 	archs []int // of the benchmark, ascending
 	// elsewhere lists dataset keys that count as not evaluated here, because all evaluations on them come
 	// from another directory: the two may differ in the images.
@@ -143,7 +145,7 @@ func (x evaluations) Extend(a *benchmark.Architecture) (errs []error) {
 
 func (x evaluations) Files(index int) (files []string, err error) {
 	err = x.each(func(_ string, c results.Campaign) error {
-		trials, err := c.TrialsOf(index)
+		trials, err := c.TrialsOf(x.space, index)
 		if errors.Is(err, fs.ErrNotExist) { // no trial is evaluated yet
 			return nil
 		}
@@ -180,7 +182,7 @@ func (x evaluations) CheckFile(path string) (note string, faults []error, own bo
 		return path + " is a damaged or stale file that was renamed; it is not read", nil, true
 	case !ok || c.RecordPath(t) != path:
 		return path + " does not have the name of a trial's file; it is not read", nil, true
-	case !x.has(t.Arch):
+	case !x.has(t):
 		return path + " is the evaluation of a trial that does not exist; it is not read", nil, true
 	default:
 		r, err := c.Evaluation(t)
@@ -197,9 +199,9 @@ func (x evaluations) CheckFile(path string) (note string, faults []error, own bo
 	return "", faults, true
 }
 
-func (x evaluations) has(arch int) bool {
-	_, ok := slices.BinarySearch(x.archs, arch)
-	return ok
+func (x evaluations) has(t results.Trial) bool {
+	_, ok := slices.BinarySearch(x.archs, t.Arch)
+	return ok && t.Space == x.space.Name()
 }
 
 // addEvaluation adds to a trial its evaluation on a dataset, if there is one.

@@ -90,8 +90,8 @@ func pathsByArchitecture(files []string, name *regexp.Regexp) (map[int]string, e
 // parseIndex parses the digits of an architecture's index in a file's name.
 func parseIndex(file, digits string) (int, error) {
 	index, err := strconv.Atoi(digits)
-	if err != nil || index >= cell.Count {
-		return 0, usage.Errorf("%s: there is no architecture %s; indices run from 0 to %d", file, digits, cell.Count-1)
+	if err != nil || index >= cell.Topologies {
+		return 0, usage.Errorf("%s: there is no architecture %s; indices run from 0 to %d", file, digits, cell.Topologies-1)
 	}
 	return index, nil
 }

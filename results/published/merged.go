@@ -3,6 +3,7 @@ package published
 import (
 	"context"
 
+	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -27,7 +28,7 @@ func openMerged(
 	if err != nil {
 		return nil, err
 	}
-	return benchmark.New(o.path, f, file.Listed(), file.Architectures(), mergedSource{file, o.path, read}), nil
+	return benchmark.New(o.path, f, cell.Topology{}, file.Listed(), file.Architectures(), mergedSource{file, o.path, read}), nil
 }
 
 func (s mergedSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }

@@ -117,9 +117,9 @@ func TestMergedFileReplaced(t *testing.T) {
 		put(before)
 		want(1.25)
 		if format == NASBench201 { // of another architecture, whose name is as long
-			third, _ := cell.ByIndex(3)
+			third, _ := cell.Topology{}.ByIndex(3)
 			twin := 4
-			for arch, err := cell.ByIndex(twin); err == nil && len(arch.String()) != len(third.String()); arch, err = cell.ByIndex(twin) {
+			for arch, err := (cell.Topology{}).ByIndex(twin); err == nil && len(arch.String()) != len(third.String()); arch, err = (cell.Topology{}).ByIndex(twin) {
 				twin++
 			}
 			other := mergedFile(t, format, twin, 1.25)

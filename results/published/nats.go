@@ -88,14 +88,14 @@ func openNATS(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 	if err != nil {
 		return nil, err
 	}
-	listed := cell.Count
+	listed := cell.Topologies
 	meta := filepath.Join(o.path, natsMeta)
 	if _, err := os.Stat(meta); err == nil { // optional here, though the client needs it
 		if listed, err = readMeta(meta); err != nil {
 			return nil, err
 		}
 	}
-	return benchmark.New(o.path, NATS, listed, slices.Collect(maps.Keys(paths)), natsSource{paths, o}), nil
+	return benchmark.New(o.path, NATS, cell.Topology{}, listed, slices.Collect(maps.Keys(paths)), natsSource{paths, o}), nil
 }
 
 // readMeta returns the number of architectures listed in meta.pickle.pbz2.
@@ -150,7 +150,7 @@ func readNATSRecord(index int, v any) (*benchmark.Architecture, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := benchmark.NewArchitecture(index)
+	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func toyReader() reader {
 			if err != nil {
 				return nil, err
 			}
-			return benchmark.New(o.path, "toy", cell.Count, slices.Collect(maps.Keys(paths)), toySource{paths, o}), nil
+			return benchmark.New(o.path, "toy", cell.Topology{}, cell.Topologies, slices.Collect(maps.Keys(paths)), toySource{paths, o}), nil
 		},
 		recognise: func(c *content) (Kind, bool) {
 			return Kind{Format: "toy", what: "a toy", todo: "rename it, such as to 000000.toy"}, bytes.HasPrefix(c.head, []byte("toy "))
@@ -63,12 +63,12 @@ func (s toySource) Architecture(index int) (*benchmark.Architecture, error) {
 	if err != nil {
 		return nil, s.refuse(s.paths[index], usage.Errorf("%s: %w", s.paths[index], err))
 	}
-	a, err := benchmark.NewArchitecture(index)
+	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
 	if err != nil {
 		return nil, err
 	}
 	measures := benchmark.Measures{Loss: benchmark.Consecutive(0, []float64{1}), Top1: benchmark.Consecutive(0, []float64{accuracy})}
-	network, err := cell.ByIndex(index)
+	network, err := cell.Topology{}.ByIndex(index)
 	if err != nil {
 		return nil, err
 	}

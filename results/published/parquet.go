@@ -52,7 +52,7 @@ type parquetTable[Row any] struct {
 // rowGroup is a group of rows, and which of them belong to which architecture.
 type rowGroup struct {
 	parquet.RowGroup
-	first, last int64 // range of architectures, from the statistics; 0 and cell.Count without them
+	first, last int64 // range of architectures, from the statistics; 0 and cell.Topologies without them
 	// ranges returns, by architecture, the range of rows [first, end) that contains its rows. It
 	// reads the column architecture once.
 	ranges func() (map[int64][2]int64, error)
@@ -105,7 +105,7 @@ func (t *parquetTable[Row]) open() error {
 	for _, g := range file.RowGroups() {
 		column := g.ColumnChunks()[key.ColumnIndex]
 		group := rowGroup{
-			RowGroup: g, last: int64(cell.Count),
+			RowGroup: g, last: cell.Topologies,
 			ranges: sync.OnceValues(func() (map[int64][2]int64, error) { return readRanges(column) }),
 		}
 		if chunk, ok := column.(*parquet.FileColumnChunk); ok {
@@ -239,12 +239,12 @@ func readRanges(column parquet.ColumnChunk) (map[int64][2]int64, error) {
 		within, ok := ranges[index]
 		if !ok {
 			within[0] = i
-			if index < 0 || index >= cell.Count {
+			if index < 0 || index >= cell.Topologies {
 				invalid++
 			}
 		}
 		i++
-		if within[1] = i; ok || invalid < 2 || index >= 0 && index < cell.Count {
+		if within[1] = i; ok || invalid < 2 || index >= 0 && index < cell.Topologies {
 			ranges[index] = within
 		}
 	})

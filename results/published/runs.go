@@ -93,7 +93,7 @@ func openRuns(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 		}
 		runs[index] = append(runs[index], run{file, uint32(seed)})
 	}
-	return benchmark.New(o.path, Runs, cell.Count, slices.Collect(maps.Keys(runs)), runsSource{runs, o}), nil
+	return benchmark.New(o.path, Runs, cell.Topology{}, cell.Topologies, slices.Collect(maps.Keys(runs)), runsSource{runs, o}), nil
 }
 
 func (runsSource) Close() error { return nil }
@@ -105,7 +105,7 @@ func (runsSource) TimesOfEvaluated() bool { return true }
 func (runsSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
 
 func (s runsSource) Architecture(index int) (*benchmark.Architecture, error) {
-	a, err := benchmark.NewArchitecture(index)
+	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func openTables[T table[tables.TrialRow], E table[tables.EpochRow]](
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return benchmark.New(o.path, f, cell.Count, evaluated, s), nil
+	return benchmark.New(o.path, f, cell.Topology{}, cell.Topologies, evaluated, s), nil
 }
 
 func (s *tableSource) Close() error { return errors.Join(s.trials.Close(), s.epochs.Close()) }
@@ -81,7 +81,7 @@ func (s *tableSource) Architecture(index int) (*benchmark.Architecture, error) {
 // checkIndices refuses indices of architectures that do not exist.
 func checkIndices(path string, indices []int) error {
 	for _, i := range indices {
-		if _, err := cell.ByIndex(i); err != nil {
+		if _, err := (cell.Topology{}).ByIndex(i); err != nil {
 			return results.AsDamaged(usage.Errorf("%s: %w", path, err))
 		}
 	}

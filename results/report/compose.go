@@ -39,6 +39,15 @@ func (p *composer) missingValues() []float64 {
 	return values
 }
 
+// mustCell returns the cell with an index.
+func mustCell(index int) cell.Cell {
+	arch, err := cell.Topology{}.ByIndex(index)
+	if err != nil {
+		panic(err) // benchmarks hold no other
+	}
+	return arch.(cell.Cell)
+}
+
 // addArchitectures adds what holds of the architectures whatever they were trained on.
 func (p *composer) addArchitectures() {
 	p.position = map[int]int{}
@@ -46,7 +55,7 @@ func (p *composer) addArchitectures() {
 	index, code, class := make([]float64, n), make([]float64, n), make([]float64, n)
 	for i, a := range p.summary.Archs {
 		p.position[a] = i
-		arch, _ := cell.ByIndex(a) // it exists: benchmarks hold no other
+		arch := mustCell(a)
 		index[i], class[i] = float64(a), float64(arch.Class())
 		for edge, weight := 0, 1.0; edge < len(arch); edge, weight = edge+1, weight*float64(len(cell.Ops())) {
 			code[i] += float64(arch[edge]) * weight

@@ -54,7 +54,7 @@ const openBest = `document.querySelector("#front tbody tr:last-child button").cl
 type synthetic struct{ t *testing.T }
 
 func (s synthetic) Architecture(index int) (*benchmark.Architecture, error) {
-	a, err := benchmark.NewArchitecture(index)
+	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +94,11 @@ func TestPictures(t *testing.T) {
 		to = t.TempDir()
 	} else {
 		archs = archs[:0]
-		for index := range cell.Count {
+		for index := range cell.Topologies {
 			archs = append(archs, index)
 		}
 	}
-	pages["synthetic"] = writePage(t, benchmark.New("synthetic", "synthetic", cell.Count, archs, synthetic{t}))
+	pages["synthetic"] = writePage(t, benchmark.New("synthetic", "synthetic", cell.Topology{}, cell.Topologies, archs, synthetic{t}))
 	for _, s := range shots {
 		t.Run(s.name, func(t *testing.T) {
 			path := filepath.Join(to, s.name+".png")

@@ -106,7 +106,7 @@ type measures struct{ top1, top5, loss, seconds float64 }
 func record(t testing.TB, trial results.Trial, measure func(set string, images, epoch int) measures) *results.Record {
 	t.Helper()
 	d := dataset(t, trial.Dataset)
-	arch, err := cell.ByIndex(trial.Arch)
+	arch, err := cell.Topology{}.ByIndex(trial.Arch)
 	if err != nil {
 		t.Fatal(err)
 	}

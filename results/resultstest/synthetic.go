@@ -15,13 +15,20 @@ import (
 // approach after 200 epochs.
 var ceilings = map[string]float64{"cifar10-valid": 91.7, "cifar10": 94.5, "cifar100": 73.8, "ImageNet16-120": 47.5}
 
-// Published returns the 17 trials of an architecture that the published benchmark has, in order.
-func Published(arch int) []results.Trial {
-	all := []results.Trial{{Arch: arch, Dataset: "cifar10-valid", Epochs: 12, Seed: 777}}
-	for _, key := range configs.BenchmarkKeys() {
-		all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 12, Seed: 111})
-		for _, seed := range []uint32{777, 888, 999} {
-			all = append(all, results.Trial{Arch: arch, Dataset: key, Epochs: 200, Seed: seed})
+// Published returns the 17 trials of an architecture that NAS-Bench-201 has, in order.
+func Published(arch int) []results.Trial { return PublishedIn(cell.Topology{}, arch) }
+
+// PublishedIn returns the trials of an architecture that the published benchmark of a search space has, in
+// order.
+func PublishedIn(space cell.Space, arch int) []results.Trial {
+	var all []results.Trial
+	for _, p := range space.Published() {
+		for _, key := range configs.BenchmarkKeys() {
+			for _, seed := range p.Seeds {
+				if p.Dataset == "" || p.Dataset == key {
+					all = append(all, results.Trial{Space: space.Name(), Arch: arch, Dataset: key, Epochs: p.Epochs, Seed: seed})
+				}
+			}
 		}
 	}
 	slices.SortFunc(all, results.Trial.Compare)
@@ -35,11 +42,12 @@ func Published(arch int) []results.Trial {
 func Synthetic(t testing.TB, trial results.Trial) *results.Record {
 	t.Helper()
 	d := dataset(t, trial.Dataset)
-	arch, err := cell.ByIndex(trial.Arch)
+	arch, err := trial.Architecture()
 	if err != nil {
 		t.Fatal(err)
 	}
-	network := cell.Network{Arch: arch, Channels: 16, Cells: 5, Classes: d.Classes, Size: d.Size}
+	network := cell.Network{Arch: arch, Classes: d.Classes, Size: d.Size}
+	network.Channels, network.Cells = arch.Space().Skeleton()
 	flops := network.FLOPs() * float64(32*32) / float64(d.Size*d.Size) // as if all images had the same size
 
 	random := rand.New(rand.NewPCG(uint64(trial.Seed), uint64(trial.Arch*1000+trial.Epochs)))
@@ -83,9 +91,25 @@ func Synthetic(t testing.TB, trial results.Trial) *results.Record {
 	return r
 }
 
-// quality returns a measure of how well an architecture learns: 0 if no path leads from the cell's
-// input to its output, otherwise more with more convolutions on such paths.
+// quality returns a measure of how well an architecture learns: 0 if it cannot learn, otherwise more with more
+// convolutions or wider ones.
 func quality(arch cell.Arch) float64 {
+	switch a := arch.(type) {
+	case cell.Cell:
+		return qualityOfCell(a)
+	case cell.Widths:
+		sum := 0.0
+		for _, width := range a {
+			sum += 0.7 * math.Sqrt(float64(width)/64)
+		}
+		return sum
+	}
+	return 0
+}
+
+// qualityOfCell returns 0 if no path leads from the cell's input to its output, otherwise more with more
+// convolutions on such paths.
+func qualityOfCell(arch cell.Cell) float64 {
 	gain := map[cell.Op]float64{cell.SkipConnect: 0.12, cell.NorConv1x1: 0.55, cell.NorConv3x3: 0.85, cell.AvgPool3x3: 0.1}
 	useful := map[[2]int]float64{} // edges on a path, each counted once
 	residual := false              // whether a path of skip connections lets gradients pass

@@ -54,14 +54,14 @@ func (m memory) Close() error { return nil }
 // benchmark returns the architectures as they are now.
 func (m memory) benchmark() *benchmark.Benchmark {
 	now := memory{maps.Clone(m.archs), m.reads}
-	return benchmark.New("memory", "", cell.Count, slices.Collect(maps.Keys(m.archs)), now)
+	return benchmark.New("memory", "", cell.Topology{}, cell.Topologies, slices.Collect(maps.Keys(m.archs)), now)
 }
 
 // newArchitecture makes random trials of an architecture: different sets, series with holes, values
 // that are not numbers, accuracies out of range, and trials with and without a record.
 func newArchitecture(t *testing.T, index int, random *rand.Rand) *benchmark.Architecture {
 	t.Helper()
-	a, err := benchmark.NewArchitecture(index)
+	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestRead(t *testing.T) {
 		r := resultstest.Record(t, trial)
 		records = append(records, r)
 		if m.archs[trial.Arch] == nil {
-			m.archs[trial.Arch], _ = benchmark.NewArchitecture(trial.Arch)
+			m.archs[trial.Arch], _ = benchmark.NewArchitecture(cell.Topology{}, trial.Arch)
 		}
 		switch i {
 		case 0: // no x-test, and more images
@@ -399,7 +399,7 @@ func TestDifferences(t *testing.T) {
 	trial := results.Trial{Arch: 4, Dataset: "cifar100", Epochs: 12, Seed: 7}
 	source := func(change func(r *benchmark.ResultsCount)) *benchmark.Benchmark {
 		m := newMemory()
-		m.archs[4], _ = benchmark.NewArchitecture(4)
+		m.archs[4], _ = benchmark.NewArchitecture(cell.Topology{}, 4)
 		r := benchmark.FromRecord(resultstest.Record(t, trial))
 		change(r)
 		m.archs[4].Add("12", r)
@@ -467,7 +467,7 @@ func TestBound(t *testing.T) {
 	}
 	trial := resultstest.Record(t, results.Trial{Dataset: "digits", Epochs: epochs})
 	for index := range archs {
-		a, err := benchmark.NewArchitecture(index)
+		a, err := benchmark.NewArchitecture(cell.Topology{}, index)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -489,7 +489,7 @@ func TestBound(t *testing.T) {
 	}
 	// Few become many at once: only a few may be read to find out that little is affordable.
 	for index := range archs {
-		a, _ := benchmark.NewArchitecture(index)
+		a, _ := benchmark.NewArchitecture(cell.Topology{}, index)
 		a.Add("60", benchmark.FromRecord(trial))
 		m.archs[index] = a
 	}
@@ -581,7 +581,7 @@ func newEndless(b *testing.B) endless {
 }
 
 func (e endless) Architecture(index int) (*benchmark.Architecture, error) {
-	a, err := benchmark.NewArchitecture(index)
+	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
 	if err != nil {
 		return nil, err
 	}
@@ -608,10 +608,10 @@ func inUse() uint64 {
 func BenchmarkUpdate(b *testing.B) {
 	source := newEndless(b)
 	var archs []int
-	for index := range cell.Count {
+	for index := range cell.Topologies {
 		archs = append(archs, index)
 	}
-	held := benchmark.New("endless", "", cell.Count, archs, source)
+	held := benchmark.New("endless", "", cell.Topology{}, cell.Topologies, archs, source)
 	before := inUse()
 	s, err := Read(b.Context(), held, nil)
 	if err != nil {
@@ -625,7 +625,7 @@ func BenchmarkUpdate(b *testing.B) {
 		changed.FLOPs++
 		other.trials = append(other.trials, &changed)
 	}
-	changed := benchmark.New("endless", "", cell.Count, archs, other)
+	changed := benchmark.New("endless", "", cell.Topology{}, cell.Topologies, archs, other)
 	indices := []int{0, 1, 5, 77, 1000, 5000, 9999, 10000, 12345, 15624}
 	for b.Loop() {
 		next, err := s.Update(b.Context(), changed, indices, nil)

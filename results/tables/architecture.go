@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -78,8 +79,11 @@ func ArchitectureOf(trials []TrialRow, epochs []EpochRow) (*benchmark.Architectu
 	if len(trials) == 0 {
 		return nil, fmt.Errorf("no rows in the table %s", TrialsTable)
 	}
-	index := trials[0].Architecture
-	a, err := benchmark.NewArchitecture(index)
+	arch, err := cell.Parse(trials[0].Genotype)
+	if err != nil {
+		return nil, err
+	}
+	a, err := benchmark.NewArchitecture(arch.Space(), trials[0].Architecture)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +135,7 @@ func hasValues(s benchmark.SetMeasures) bool {
 // resultsCount returns the trial of a row, without measures.
 func (row *TrialRow) resultsCount(a *benchmark.Architecture) (*benchmark.ResultsCount, error) {
 	r := &benchmark.ResultsCount{
-		Trial:    results.Trial{Arch: row.Architecture, Dataset: row.Dataset, Epochs: row.Epochs, Seed: row.Seed},
+		Trial:    results.Trial{Space: a.Space.Name(), Arch: row.Architecture, Dataset: row.Dataset, Epochs: row.Epochs, Seed: row.Seed},
 		Genotype: row.Genotype, Channels: row.Channels, Cells: row.Cells, Classes: row.Classes,
 		FLOPs: row.FLOPs, Params: row.Params, Latencies: row.Latencies,
 	}

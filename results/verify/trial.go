@@ -33,7 +33,7 @@ func (f *findings) checkArchitecture(a *benchmark.Architecture) {
 func (f *findings) checkIdentity(a *benchmark.Architecture, s *benchmark.ArchResults, r *benchmark.ResultsCount) {
 	f.countChecked(CheckIdentity)
 	fault := func(format string, args ...any) { f.addFault(CheckIdentity, r, format, args...) }
-	arch, err := cell.ByIndex(a.Index)
+	arch, err := cell.Topology{}.ByIndex(a.Index)
 	switch {
 	case err != nil:
 		fault("%v", err)

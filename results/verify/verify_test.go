@@ -97,7 +97,7 @@ func TestPlantedInTrials(t *testing.T) {
 		what  string
 	}{
 		{"parameters of another network", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
-			arch, _ := cell.ByIndex(12)
+			arch, _ := cell.Topology{}.ByIndex(12)
 			n := cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: 32}
 			r.Params = n.Params()
 		}, CheckCosts, "million parameters; its network has"},
@@ -111,7 +111,8 @@ func TestPlantedInTrials(t *testing.T) {
 			r.FLOPs, r.Params = n.FLOPs(), n.Params()
 		}, CheckSeeds, "seed 777 has"},
 		{"wrong genotype", func(a *benchmark.Architecture, r *benchmark.ResultsCount) {
-			arch, _ := cell.ByIndex(11)
+			a11, _ := cell.Topology{}.ByIndex(11)
+			arch := a11.(cell.Cell)
 			arch[0], arch[5] = arch[5], arch[0] // of the same costs
 			r.Genotype = arch.String()
 		}, CheckIdentity, "architecture 11 has"},
@@ -265,7 +266,7 @@ func TestSound(t *testing.T) {
 					}
 					r.Dataset, r.Classes = "mine", 7
 					n := cell.Network{Channels: r.Channels, Cells: r.Cells, Classes: 7, Size: 28}
-					n.Arch, _ = cell.ByIndex(11)
+					n.Arch, _ = cell.Topology{}.ByIndex(11)
 					r.FLOPs, r.Params = n.FLOPs(), n.Params()
 				}
 			}

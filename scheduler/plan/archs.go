@@ -13,10 +13,18 @@ import (
 	"nb201/internal/usage"
 )
 
-// Archs is a set of architectures. The zero value is empty. Sets can be compared with ==.
+// maxArchs is the number of architectures of the largest search space.
+const maxArchs = 1 << 15
+
+// Archs is a set of architectures of one search space. The zero value is empty, in the default space.
+// Sets can be compared with ==.
 type Archs struct {
-	words [(cell.Count + 63) / 64]uint64 // architecture i is bit i%64 of word i/64
+	space cell.Name
+	words [maxArchs / 64]uint64 // architecture i is bit i%64 of word i/64
 }
+
+// Space returns the search space of the architectures.
+func (a *Archs) Space() cell.Space { return a.space.Space() }
 
 // add adds the architectures with indices first to last.
 func (a *Archs) add(first, last int) {
@@ -69,12 +77,12 @@ func (a Archs) intersection(b *Archs) Archs {
 // String returns indices and ranges, such as "0-4,7", as [ParseArchs] reads them.
 func (a Archs) String() string {
 	var list []string
-	for i := 0; i < cell.Count; i++ {
+	for i := 0; i < maxArchs; i++ {
 		if !a.Has(i) {
 			continue
 		}
 		first := i
-		for i+1 < cell.Count && a.Has(i+1) {
+		for i+1 < maxArchs && a.Has(i+1) {
 			i++
 		}
 		item := strconv.Itoa(first)
@@ -86,17 +94,17 @@ func (a Archs) String() string {
 	return strings.Join(list, ",")
 }
 
-// AllArchs returns the set of all architectures.
-func AllArchs() Archs {
-	var a Archs
-	a.add(0, cell.Count-1)
+// AllArchs returns the set of all architectures of a space.
+func AllArchs(space cell.Space) Archs {
+	a := Archs{space: space.Name()}
+	a.add(0, space.Count()-1)
 	return a
 }
 
-// uniqueArchs returns the set of the first architecture of each isomorphism class.
-func uniqueArchs() Archs {
-	var a Archs
-	for i, arch := range cell.All() {
+// uniqueArchs returns the set of the first architecture of each isomorphism class of a space.
+func uniqueArchs(space cell.Space) Archs {
+	a := Archs{space: space.Name()}
+	for i, arch := range space.All() {
 		if arch.Class() == i {
 			a.add(i, i)
 		}
@@ -105,66 +113,108 @@ func uniqueArchs() Archs {
 }
 
 // ParseArchs parses the list of architectures of a command line. Its items, separated by commas,
-// are indices, ranges FIRST-LAST, genotype strings, files (FILE or @FILE) and "unique", which
+// are indices, ranges FIRST-LAST, strings of architectures, files (FILE or @FILE) and "unique", which
 // stands for the first architecture of each isomorphism class. A file has one index, range or
-// genotype string per line, and comments after #. Duplicates count once. Its errors are usage
-// errors that name the item, or the file and the line.
-func ParseArchs(list string) (Archs, error) {
-	return parseArchs(list, func(path string) ([]byte, error) { return infile.Read(path, infile.MaxText) })
+// string per line, and comments after #. Duplicates count once. If space is nil, it is that of
+// the first string in the list, or else the default. The errors are usage errors that name the item, or the
+// file and the line.
+func ParseArchs(space cell.Space, list string) (Archs, error) {
+	return parseArchs(space, list, func(path string) ([]byte, error) { return infile.Read(path, infile.MaxText) })
 }
 
+// archItem is an item of a list of architectures, and the place in a file that it comes from, or "".
+type archItem struct{ text, place string }
+
 // parseArchs is ParseArchs with the function that reads a file.
-func parseArchs(list string, readFile func(string) ([]byte, error)) (Archs, error) {
-	var archs Archs
+func parseArchs(space cell.Space, list string, readFile func(string) ([]byte, error)) (Archs, error) {
+	var items []archItem
 	for item := range strings.SplitSeq(list, ",") {
 		item = strings.TrimSpace(item)
 		file, marked := strings.CutPrefix(item, "@")
 		switch {
 		case item == "":
 			return Archs{}, usage.Errorf("architectures %.120q: an item of the list is empty; separate items by single commas", list)
-		case item == "unique":
-			unique := uniqueArchs()
-			archs = archs.union(&unique)
-		case !marked && looksLikeArchs(item):
-			if err := archs.addItem(item); err != nil {
-				return Archs{}, err
-			}
+		case item == unique || !marked && looksLikeArchs(item):
+			items = append(items, archItem{text: item})
 		default:
 			text, err := readFile(file)
 			if err != nil && !marked {
-				return Archs{}, usage.Errorf("architectures %.120q: not an index from 0 to %d, a range FIRST-LAST, a genotype string, \"unique\" or a readable file: %w",
-					item, cell.Count-1, err)
+				return Archs{}, usage.Errorf("architectures %.120q: not an index, a range FIRST-LAST, %s, %q or a readable file: %w",
+					item, forms(space), unique, err)
 			} else if err != nil {
 				return Archs{}, usage.Errorf("cannot read the architectures: %w", err)
 			}
 			if text, err = bom.Strip(text); err != nil {
 				return Archs{}, usage.Errorf("%s: %w", file, err)
 			}
-			if err := archs.addFile(file, string(text)); err != nil {
+			listed, err := itemsOf(file, string(text))
+			if err != nil {
 				return Archs{}, err
 			}
+			items = append(items, listed...)
+		}
+	}
+	if space == nil {
+		space = spaceOf(items)
+	}
+	archs := Archs{space: space.Name()}
+	for _, item := range items {
+		if err := archs.addItem(item.text); err != nil && item.place != "" {
+			return Archs{}, usage.Errorf("%s: %w", item.place, err)
+		} else if err != nil {
+			return Archs{}, err
 		}
 	}
 	return archs, nil
 }
 
+// forms describes the strings of a space's architectures, or of all spaces if it is nil.
+func forms(space cell.Space) string {
+	if space != nil {
+		return space.Form()
+	}
+	var all []string
+	for _, s := range cell.Spaces() {
+		all = append(all, s.Form())
+	}
+	return strings.Join(all, ", ")
+}
+
+// spaceOf returns the search space of the first string among some items, or the default.
+func spaceOf(items []archItem) cell.Space {
+	for _, item := range items {
+		if space, ok := cell.SpaceOf(item.text); ok {
+			return space
+		}
+	}
+	return cell.Spaces()[0]
+}
+
+// unique is the item that stands for the first architecture of each isomorphism class.
+const unique = "unique"
+
 // looksLikeArchs reports whether an item is an index, a range or a genotype string rather than
 // the name of a file.
 func looksLikeArchs(item string) bool {
-	return strings.Trim(item, "0123456789-") == "" || strings.HasPrefix(item, "|")
+	return strings.Trim(item, "0123456789-:") == "" || strings.HasPrefix(item, "|")
 }
 
-// addItem adds the architectures of an index, a range or a genotype string.
+// addItem adds the architectures of an index, a range or a string, or the first of each isomorphism class.
 func (a *Archs) addItem(item string) error {
+	if item == unique {
+		first := uniqueArchs(a.Space())
+		*a = a.union(&first)
+		return nil
+	}
 	from, to, isRange := strings.Cut(item, "-")
-	if strings.HasPrefix(item, "|") || !isRange {
+	if strings.ContainsAny(item, "|:") || !isRange {
 		from, to = item, item
 	} else if from == "" || to == "" || strings.Contains(to, "-") {
 		return usage.Errorf("architectures %.120q: not a range; write FIRST-LAST, as in 0-99", item)
 	}
 	var ends [2]int
 	for i, end := range []string{from, to} {
-		arch, err := cell.Resolve(end)
+		arch, err := cell.Resolve(a.Space(), end)
 		if err != nil {
 			return err
 		}
@@ -177,24 +227,21 @@ func (a *Archs) addItem(item string) error {
 	return nil
 }
 
-// addFile adds the architectures listed in the text of a file.
-func (a *Archs) addFile(name, text string) error {
-	empty, number := true, 0
+// itemsOf returns the architectures that the text of a file lists.
+func itemsOf(name, text string) ([]archItem, error) {
+	var items []archItem
+	number := 0
 	for line := range strings.Lines(text) {
 		number++
 		line, _, _ = strings.Cut(line, "#")
-		if line = strings.TrimSpace(line); line == "" {
-			continue
+		if line = strings.TrimSpace(line); line != "" {
+			items = append(items, archItem{line, fmt.Sprintf("%s, line %d", name, number)})
 		}
-		if err := a.addItem(line); err != nil {
-			return usage.Errorf("%s, line %d: %w", name, number, err)
-		}
-		empty = false
 	}
-	if empty {
-		return usage.Errorf("%s: the file names no architecture; write one index, range or genotype string per line", name)
+	if items == nil {
+		return nil, usage.Errorf("%s: the file names no architecture; write one index, range or string per line", name)
 	}
-	return nil
+	return items, nil
 }
 
 // abbreviate returns the list of ranges, cut to about width characters, followed by the number of

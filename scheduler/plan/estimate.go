@@ -26,21 +26,21 @@ func (p *Plan) Work(t results.Trial) Work {
 	if d == nil || !ok {
 		return Work{}
 	}
-	return work(t.Arch, d, &r)
+	return p.work(t.Arch, d, &r)
 }
 
 // work returns the amount of computation of an architecture on a dataset.
-func work(arch int, d *Dataset, r *configs.Recipe) Work {
+func (p *Plan) work(arch int, d *Dataset, r *configs.Recipe) Work {
 	return Work{
 		Train:  float64(r.Epochs) * float64(d.Images.Train),
 		Eval:   float64(r.Evaluations(r.Epochs)) * float64(d.Images.Eval),
-		MFLOPs: network(mustArch(arch), d, r).FLOPs(),
+		MFLOPs: network(p.mustArch(arch), d, r).FLOPs(),
 	}
 }
 
 // mustArch returns the architecture with an index that [Archs] holds.
-func mustArch(index int) cell.Arch {
-	a, err := cell.ByIndex(index)
+func (p *Plan) mustArch(index int) cell.Arch {
+	a, err := p.Space.Space().ByIndex(index)
 	if err != nil {
 		panic(err) // Archs contains only valid indices
 	}
@@ -234,14 +234,14 @@ func (p *Plan) Estimate(trials iter.Seq[results.Trial], rate *Rate) Cost {
 	type shape struct {
 		dataset         string
 		channels, cells int
-		convolutions
+		tensors         any // see cell.Arch.Shapes
 	}
 	weights := map[shape]float64{} // file sizes
 	var c Cost
 	for t := range trials {
 		d := p.dataset(t.Dataset)
 		r, _ := p.Recipe(t)
-		w := work(t.Arch, d, &r)
+		w := p.work(t.Arch, d, &r)
 		c.Trials++
 		c.TrainImages += w.Train
 		c.EvalImages += w.Eval
@@ -250,8 +250,8 @@ func (p *Plan) Estimate(trials iter.Seq[results.Trial], rate *Rate) Cost {
 		}
 		c.RecordBytes += d.recordBytes(&r)
 		if p.Settings.Weights {
-			n := network(mustArch(t.Arch), d, &r)
-			at := shape{t.Dataset, r.Channels, r.Cells, convolutionsOf(n.Arch)}
+			n := network(p.mustArch(t.Arch), d, &r)
+			at := shape{t.Dataset, r.Channels, r.Cells, n.Arch.Shapes()}
 			if weights[at] == 0 {
 				weights[at] = weightBytes(n)
 			}

@@ -44,7 +44,7 @@ func (p *Plan) Extend(more *Plan, done []results.Trial) (*Plan, error) {
 		}
 	}
 	for _, s := range more.Schedules {
-		if p.schedule(s.Name()) == nil {
+		if p.schedule(scheduled(&s.Recipe)) == nil {
 			extended.Schedules = append(extended.Schedules, s)
 		}
 	}
@@ -63,6 +63,9 @@ func (p *Plan) Extend(more *Plan, done []results.Trial) (*Plan, error) {
 // conflict returns the difference that keeps more from extending p, or "", and a function that
 // reports whether it affects a trial.
 func (p *Plan) conflict(more *Plan) (difference string, concerns func(results.Trial) bool) {
+	if p.Space != more.Space {
+		return fmt.Sprintf("search space is %s, not %s", p.Space, more.Space), func(results.Trial) bool { return true }
+	}
 	if d := firstDifference(p.Settings, more.Settings); d != "" {
 		return d, func(results.Trial) bool { return true }
 	}
@@ -74,9 +77,9 @@ func (p *Plan) conflict(more *Plan) (difference string, concerns func(results.Tr
 		}
 	}
 	for _, s := range more.Schedules {
-		if known := p.schedule(s.Name()); known != nil {
+		if known := p.schedule(scheduled(&s.Recipe)); known != nil {
 			if c := firstDifference(known.Recipe, s.Recipe); c != "" {
-				return fmt.Sprintf("recipe %s: %s", s.Name(), c), func(t results.Trial) bool { return t.Schedule() == s.Name() }
+				return fmt.Sprintf("recipe %s: %s", s.Recipe.Schedule(), c), func(t results.Trial) bool { return p.schedule(t) == known }
 			}
 		}
 	}
@@ -208,7 +211,7 @@ func (p *Plan) Adopt(ctx context.Context, c results.Campaign, trials []results.T
 // CheckRecord returns an error if the plan has the dataset and the schedule of a record, but with other
 // settings, such as another recipe of the same name.
 func (p *Plan) CheckRecord(r *results.Record) error {
-	if p.dataset(r.Dataset) == nil || p.schedule(r.Schedule()) == nil {
+	if p.dataset(r.Dataset) == nil || p.schedule(r.Trial) == nil {
 		return nil
 	}
 	if difference := p.recordDiffers(r); difference != "" {
@@ -230,7 +233,7 @@ func (p *Plan) recordDiffers(r *results.Record) string {
 // trial's images, or nil if unknown. A dataset or schedule that is not in the plan is a usage
 // error.
 func (p *Plan) TrialSettings(t results.Trial, files []results.File) (results.Settings, error) {
-	d, s := p.dataset(t.Dataset), p.schedule(t.Schedule())
+	d, s := p.dataset(t.Dataset), p.schedule(t)
 	if d == nil || s == nil {
 		return results.Settings{}, usage.Errorf("%v: its dataset or schedule is not in the plan; add it with nb201 plan", t)
 	}

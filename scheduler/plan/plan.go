@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"syscall"
 
 	"github.com/go-json-experiment/json"
@@ -31,6 +30,7 @@ const FormatVersion = 1
 // that they do not change and are safe for concurrent use.
 type Plan struct {
 	FormatVersion int        `json:"format_version"`
+	Space         cell.Name  `json:"space,omitzero"` // search space of the architectures
 	Settings      Settings   `json:"settings"`
 	Datasets      []Dataset  `json:"datasets"`  // published ones first, in their published order
 	Schedules     []Schedule `json:"schedules"` // shortest first
@@ -157,7 +157,10 @@ func (p *Plan) resolve() error {
 		}
 		return fmt.Errorf("key \"format_version\": version %d is not supported; this version of nb201 reads version %d", p.FormatVersion, FormatVersion)
 	}
-	if err := p.Settings.check(); err != nil {
+	if err := p.Space.Check(); err != nil {
+		return fmt.Errorf("key \"space\": %w", err)
+	}
+	if err := p.Settings.check(p.Space.Space()); err != nil {
 		return fmt.Errorf("key \"settings\": %w", err)
 	}
 	for i := range p.Datasets {
@@ -178,8 +181,8 @@ func (p *Plan) resolve() error {
 		}
 	}
 	for i := range len(p.Schedules) - 1 {
-		if name := p.Schedules[i].Name(); slices.ContainsFunc(p.Schedules[i+1:], func(s Schedule) bool { return s.Name() == name }) {
-			return fmt.Errorf("key \"schedules\": duplicate schedule %s", name)
+		if s := &p.Schedules[i]; p.schedule(scheduled(&p.Schedules[i+1].Recipe)) == s {
+			return fmt.Errorf("key \"schedules\": duplicate schedule %s", s.Recipe.Schedule())
 		}
 	}
 	for i := range p.Datasets {
@@ -196,15 +199,11 @@ func (p *Plan) resolve() error {
 }
 
 // check validates the settings, including the size of the most expensive network.
-func (s Settings) check() error {
+func (s Settings) check(space cell.Space) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	var costliest cell.Arch
-	for edge := range costliest {
-		costliest[edge] = cell.NorConv3x3
-	}
-	return cell.Network{Arch: costliest, Channels: s.Channels, Cells: s.Cells, Classes: 2, Size: 4}.Validate()
+	return cell.Network{Arch: space.Costliest(), Channels: s.Channels, Cells: s.Cells, Classes: 2, Size: 4}.Validate()
 }
 
 // resolve decodes the definition and checks it against the settings.
@@ -236,7 +235,7 @@ func (p *Plan) fits(d *Dataset) error {
 		if d.Images.Train < r.Batch {
 			return usage.Errorf("dataset %s has %d training images, fewer than the batch size of %d; use a smaller batch", d.Key, d.Images.Train, r.Batch)
 		}
-		if err := network(cell.Arch{}, d, r).Validate(); err != nil {
+		if err := network(p.Space.Space().Costliest(), d, r).Validate(); err != nil {
 			return err
 		}
 		if _, err := d.definition.Augment.Change(r.Augment, d.Key, d.definition.Size[0]); err != nil {
@@ -254,10 +253,7 @@ func network(a cell.Arch, d *Dataset, r *configs.Recipe) cell.Network {
 // newSchedule returns the schedule of a recipe, with its hash.
 func newSchedule(r configs.Recipe) Schedule { return Schedule{r, r.Hash()} }
 
-// Name returns the name of the schedule.
-func (s *Schedule) Name() string { return s.Recipe.Schedule() }
-
-// scheduled returns a trial with the schedule of a recipe.
+// scheduled returns a trial with the schedule of a recipe, and without an architecture.
 func scheduled(r *configs.Recipe) results.Trial {
 	return results.Trial{Recipe: r.Name, Epochs: r.Epochs}
 }
@@ -287,11 +283,11 @@ func (part *Part) resolve(p *Plan) error {
 		return fmt.Errorf("\"architectures\" is empty; name at least one")
 	}
 	noFile := func(string) ([]byte, error) { return nil, errors.New("a plan cannot name files") }
-	archs, err := parseArchs(part.Archs, noFile)
+	archs, err := parseArchs(p.Space.Space(), part.Archs, noFile)
 	if err != nil {
 		return err
 	}
-	if len(part.Datasets) == 0 || len(part.Schedules()) == 0 || len(part.Seeds) == 0 {
+	if len(part.Datasets) == 0 || len(part.Epochs)+len(part.Recipes) == 0 || len(part.Seeds) == 0 {
 		return fmt.Errorf("\"datasets\", \"epochs\" and \"recipes\", or \"seeds\" is empty; name at least one dataset, schedule and seed")
 	}
 	for _, key := range part.Datasets {
@@ -299,14 +295,17 @@ func (part *Part) resolve(p *Plan) error {
 			return fmt.Errorf("dataset %q is not in the plan's \"datasets\"", key)
 		}
 	}
-	for _, name := range part.Schedules() {
-		if p.schedule(name) == nil {
-			return fmt.Errorf("schedule %s is not in the plan's \"schedules\"", name)
-		}
-	}
 	for _, name := range part.Recipes {
 		if err := configs.CheckRecipeName(name); err != nil {
 			return fmt.Errorf("\"recipes\": %w", err)
+		}
+		if p.schedule(results.Trial{Recipe: name}) == nil {
+			return fmt.Errorf("schedule %s is not in the plan's \"schedules\"", name)
+		}
+	}
+	for _, epochs := range part.Epochs {
+		if p.schedule(results.Trial{Epochs: epochs}) == nil {
+			return fmt.Errorf("schedule %d is not in the plan's \"schedules\"", epochs)
 		}
 	}
 	*part = newPart(archs, part.Datasets, part.Epochs, part.Recipes, part.Seeds)
@@ -327,7 +326,7 @@ func newPart(archs Archs, datasets []string, epochs []int, recipes []string, see
 func (part *Part) Schedules() []string {
 	var names []string
 	for _, epochs := range part.Epochs {
-		names = append(names, strconv.Itoa(epochs))
+		names = append(names, part.archs.Space().Schedule(epochs))
 	}
 	return append(names, part.Recipes...)
 }
@@ -339,7 +338,7 @@ func (part *Part) Len() int {
 
 // Has reports whether the part names a trial with one of the plan's schedules.
 func (part *Part) Has(t results.Trial) bool {
-	return part.archs.Has(t.Arch) && slices.Contains(part.Datasets, t.Dataset) && part.hasSchedule(t) && slices.Contains(part.Seeds, t.Seed)
+	return t.Space == part.archs.space && part.archs.Has(t.Arch) && slices.Contains(part.Datasets, t.Dataset) && part.hasSchedule(t) && slices.Contains(part.Seeds, t.Seed)
 }
 
 // hasSchedule reports whether the part has the schedule of a trial.
@@ -382,15 +381,18 @@ func (p *Plan) Definition(key string) (data.Definition, error) {
 
 // Recipe returns the recipe of a trial's schedule, and whether the plan has it.
 func (p *Plan) Recipe(t results.Trial) (configs.Recipe, bool) {
-	if s := p.schedule(t.Schedule()); s != nil && s.Recipe.Epochs == t.Epochs {
+	if s := p.schedule(t); s != nil && s.Recipe.Epochs == t.Epochs {
 		return s.Recipe, true
 	}
 	return configs.Recipe{}, false
 }
 
-// schedule returns the schedule with a name, or nil.
-func (p *Plan) schedule(name string) *Schedule {
-	if i := slices.IndexFunc(p.Schedules, func(s Schedule) bool { return s.Name() == name }); i >= 0 {
+// schedule returns the schedule of a trial, or nil. A user's own recipe is found by its name alone.
+func (p *Plan) schedule(t results.Trial) *Schedule {
+	named := func(s Schedule) bool {
+		return s.Recipe.Name == t.Recipe && (t.Recipe != "" || s.Recipe.Epochs == t.Epochs)
+	}
+	if i := slices.IndexFunc(p.Schedules, named); i >= 0 {
 		return &p.Schedules[i]
 	}
 	return nil

@@ -20,12 +20,15 @@ import (
 	"nb201/results/resultstest"
 )
 
+// published is the preset of NAS-Bench-201.
+var published = cell.Topology{}.Preset()
+
 var defaults = Settings{configs.Published(), true}
 
 // selection returns a selection of four lists; archs is parsed like that of a command line.
 func selection(t testing.TB, archs string, datasets []string, epochs []int, seeds ...uint32) Selection {
 	t.Helper()
-	a, err := ParseArchs(archs)
+	a, err := ParseArchs(nil, archs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +64,7 @@ func reread(t testing.TB, p *Plan) *Plan {
 }
 
 func TestParseArchs(t *testing.T) {
-	zero, err := cell.ByIndex(0)
+	zero, err := cell.Topology{}.ByIndex(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +114,7 @@ func TestParseArchs(t *testing.T) {
 		{"unique2", "", "unique2, line 1: "},
 		{"wide", "", "wide: the text is in UTF-16 or UTF-32, by its first bytes; save it as UTF-8"},
 	} {
-		got, err := parseArchs(c.list, read)
+		got, err := parseArchs(nil, c.list, read)
 		switch {
 		case c.problem == "" && (err != nil || got.String() != c.want):
 			t.Errorf("%s: %s, %v, want %s", c.list, got, err, c.want)
@@ -119,13 +122,13 @@ func TestParseArchs(t *testing.T) {
 			t.Errorf("%s: error %v, want a usage error with %q", c.list, err, c.problem)
 		}
 	}
-	unique, err := ParseArchs("unique")
+	unique, err := ParseArchs(nil, "unique")
 	if err != nil || unique.Len() != 6466 || !unique.Has(0) {
 		t.Errorf("unique: %d architectures, %v, want 6466", unique.Len(), err)
 	}
 	classes := map[int]bool{}
 	for i := range unique.All() {
-		a, err := cell.ByIndex(i)
+		a, err := cell.Topology{}.ByIndex(i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,14 +145,14 @@ func FuzzParseArchs(f *testing.F) {
 		f.Add(list, "1 # one\n5-9\n")
 	}
 	f.Fuzz(func(t *testing.T, list, file string) {
-		archs, err := parseArchs(list, func(string) ([]byte, error) { return []byte(file), nil })
+		archs, err := parseArchs(nil, list, func(string) ([]byte, error) { return []byte(file), nil })
 		if err != nil {
 			if !usage.Is(err) {
 				t.Errorf("%q: %v is not a usage error", list, err)
 			}
 			return
 		}
-		again, err := ParseArchs(archs.String())
+		again, err := ParseArchs(nil, archs.String())
 		if err != nil || again != archs || archs.Len() != len(slices.Collect(archs.All())) || archs.Len() == 0 {
 			t.Errorf("%q: %s reads back as %s, %v", list, archs, again, err)
 		}
@@ -158,16 +161,16 @@ func FuzzParseArchs(f *testing.F) {
 
 // The preset has what was published: 15,625 x (4 + 1 + 12) trials.
 func TestPublished(t *testing.T) {
-	p := mustNew(t, defaults, Selection{Preset: Published})
+	p := mustNew(t, defaults, Selection{Preset: published})
 	count := map[string]int{}
 	for trial := range p.Trials() {
 		count[fmt.Sprintf("%s %d %d", trial.Dataset, trial.Epochs, trial.Seed)]++
 	}
-	want := map[string]int{"cifar10-valid 12 777": cell.Count}
+	want := map[string]int{"cifar10-valid 12 777": cell.Topologies}
 	for _, key := range configs.BenchmarkKeys() {
-		want[key+" 12 111"] = cell.Count
+		want[key+" 12 111"] = cell.Topologies
 		for _, seed := range []int{777, 888, 999} {
-			want[fmt.Sprint(key, " 200 ", seed)] = cell.Count
+			want[fmt.Sprint(key, " 200 ", seed)] = cell.Topologies
 		}
 	}
 	if fmt.Sprint(count) != fmt.Sprint(want) || p.Len() != 15625*(4+1+12) {
@@ -182,7 +185,7 @@ func TestPublished(t *testing.T) {
 		{Selection{Datasets: []string{"cifar100", "cifar10"}}, 15625 * 8},
 		{selection(t, "unique", []string{"ImageNet16-120", "cifar10-valid"}, nil), 6466 * 9},
 	} {
-		c.selection.Preset = Published
+		c.selection.Preset = published
 		if p := mustNew(t, defaults, c.selection); p.Len() != c.trials {
 			t.Errorf("narrowed to %v: %d trials, want %d", c.selection.Datasets, p.Len(), c.trials)
 		}
@@ -200,7 +203,7 @@ func TestSample(t *testing.T) {
 		costs[p.Work(trial).MFLOPs] = true
 	}
 	all := map[float64]bool{}
-	for arch := range cell.Count {
+	for arch := range cell.Topologies {
 		all[p.Work(results.Trial{Arch: arch, Dataset: "cifar10-valid", Epochs: 12}).MFLOPs] = true
 	}
 	if p.Len() != 28 || len(costs) != 28 || fmt.Sprint(costs) != fmt.Sprint(all) {
@@ -257,9 +260,9 @@ func TestWrongSelection(t *testing.T) {
 		"add --seeds or --preset":                    {defaults, selection(t, "0", keys, []int{12})},
 		`unknown preset "all"`:                       {defaults, Selection{Preset: "all"}},
 		"already fixes epochs and seeds":             {defaults, Selection{Preset: Sample, Epochs: []int{12}}},
-		"omit --epochs, --recipe and --seeds":        {defaults, Selection{Preset: Published, Seeds: []uint32{1}}},
-		`has no dataset "digits"`:                    {defaults, Selection{Preset: Published, Datasets: keys}},
-		"none of the architectures":                  {defaults, Selection{Preset: Published, Archs: &none}},
+		"omit --epochs, --recipe and --seeds":        {defaults, Selection{Preset: published, Seeds: []uint32{1}}},
+		`has no dataset "digits"`:                    {defaults, Selection{Preset: published, Datasets: keys}},
+		"none of the architectures":                  {defaults, Selection{Preset: published, Archs: &none}},
 		`unknown dataset key "MNIST"`:                {defaults, selection(t, "0", []string{"MNIST"}, []int{12}, 1)},
 		"a schedule of 0 epochs":                     {defaults, selection(t, "0", keys, []int{0}, 1)},
 		`definitions have the name "own": images is`: {defaults, selection(t, "0", []string{own, other}, []int{12}, 1)},
@@ -437,8 +440,8 @@ func randomPlan(t testing.TB, r *rand.Rand) *Plan {
 	for range 1 + r.IntN(5) {
 		var archs Archs
 		for range 1 + r.IntN(3) {
-			first := r.IntN(cell.Count)
-			archs.add(first, min(first+r.IntN(40), cell.Count-1))
+			first := r.IntN(cell.Topologies)
+			archs.add(first, min(first+r.IntN(40), cell.Topologies-1))
 		}
 		sel := Selection{Archs: &archs}
 		for _, i := range some(len(keys)) {
@@ -562,7 +565,7 @@ func TestRandomPlans(t *testing.T) {
 // The whole benchmark, with four seeds of schedule 200: planned, written, read, listed
 // and chunked.
 func TestWholeBenchmark(t *testing.T) {
-	p := mustNew(t, defaults, Selection{Preset: Published})
+	p := mustNew(t, defaults, Selection{Preset: published})
 	p, err := p.Extend(mustNew(t, defaults, selection(t, "0-15624", configs.BenchmarkKeys(), []int{200}, 1)), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -595,7 +598,7 @@ func TestWholeBenchmark(t *testing.T) {
 }
 
 func BenchmarkWhole(b *testing.B) {
-	p := mustNew(b, defaults, Selection{Preset: Published})
+	p := mustNew(b, defaults, Selection{Preset: published})
 	dir := b.TempDir()
 	if err := p.Write(dir); err != nil {
 		b.Fatal(err)
@@ -656,7 +659,7 @@ func TestRead(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	for _, p := range []*Plan{
 		digits(f, "0-9", []int{12}, 777),
-		mustNew(f, defaults, Selection{Preset: Published, Archs: &Archs{words: [(cell.Count + 63) / 64]uint64{1, 1 << 63}}}),
+		mustNew(f, defaults, Selection{Preset: published, Archs: &Archs{words: [maxArchs / 64]uint64{1, 1 << 63}}}),
 	} {
 		text, err := p.encode()
 		if err != nil {

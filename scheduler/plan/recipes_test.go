@@ -54,9 +54,9 @@ func TestRecipes(t *testing.T) {
 	var names []string
 	for i := range p.Schedules {
 		s := &p.Schedules[i]
-		names = append(names, s.Name())
+		names = append(names, s.Recipe.Schedule())
 		if s.SHA256 != s.Recipe.Hash() {
-			t.Errorf("%s: hash %s", s.Name(), s.SHA256)
+			t.Errorf("%s: hash %s", s.Recipe.Schedule(), s.SHA256)
 		}
 	}
 	if want := []string{"plain", "warm", "12", "200"}; !slices.Equal(names, want) {
@@ -66,7 +66,8 @@ func TestRecipes(t *testing.T) {
 		t.Errorf("parts %+v", p.Parts)
 	}
 	for name, want := range map[string][3]int{"plain": {4, 1, 256}, "warm": {8, 1, 64}, "12": {8, 1, 256}} {
-		r := p.schedule(name).Recipe
+		i := slices.IndexFunc(p.Schedules, func(s Schedule) bool { return s.Recipe.Schedule() == name })
+		r := p.Schedules[i].Recipe
 		if got := [3]int{r.Channels, r.Cells, r.Batch}; got != want {
 			t.Errorf("%s: C, N and batch are %v, want %v", name, got, want)
 		}

@@ -17,6 +17,7 @@ import (
 // Selection describes the trials that a user wants to plan: a preset, all the lists, or a preset
 // and lists that restrict it.
 type Selection struct {
+	Space    cell.Space // nil if not given
 	Preset   string
 	Archs    *Archs   // nil if not given
 	Datasets []string // dataset keys and definition files (*.json)
@@ -25,19 +26,19 @@ type Selection struct {
 	Seeds    []uint32
 }
 
-// Names of presets.
-const (
-	// Published names the trials of NAS-Bench-201 v1.1. For all architectures: schedule 12 with
-	// seed 111 on the four dataset keys and with seed 777 on cifar10-valid, and schedule 200 with
-	// seeds 777, 888 and 999 on the four.
-	Published = "nas-bench-201-v1_1"
-	// Sample names a quick selection: one architecture of each cost on cifar10-valid, with
-	// schedule 12 and seed 777, for which published results exist.
-	Sample = "sample"
-)
+// Sample names a preset: a quick selection, whose architectures have all costs, on cifar10-valid with
+// schedule 12 and seed 777, for which published results exist.
+const Sample = "sample"
 
-// Presets returns the names of the presets.
-func Presets() []string { return []string{Published, Sample} }
+// Presets returns the names of the presets: those of the published trials of each search space, and
+// [Sample].
+func Presets() []string {
+	var names []string
+	for _, space := range cell.Spaces() {
+		names = append(names, space.Preset())
+	}
+	return append(names, Sample)
+}
 
 // lists is a part whose datasets may still be definition files.
 type lists struct {
@@ -48,51 +49,54 @@ type lists struct {
 	seeds    []uint32
 }
 
-// presetParts returns the parts of a preset.
-func presetParts(name string) ([]lists, error) {
+// SearchSpace returns the search space of the selection: the given one, that of the preset or that of
+// the architectures. If they differ, it returns a usage error.
+func (s *Selection) SearchSpace() (cell.Space, error) {
+	space := s.Space
+	for _, of := range cell.Spaces() {
+		if of.Preset() != s.Preset {
+			continue
+		}
+		if space != nil && space != of {
+			return nil, usage.Errorf("preset %s is of the %s (%s), not of %s; leave out --space", s.Preset, of.Title(), of.Name(), space.Name())
+		}
+		space = of
+	}
+	if s.Archs != nil {
+		if space != nil && space != s.Archs.Space() {
+			return nil, usage.Errorf("--archs names architectures of the %s, but the plan is of the %s; choose others, or another preset or --space",
+				s.Archs.Space().Title(), space.Title())
+		}
+		space = s.Archs.Space()
+	}
+	if space == nil {
+		space = cell.Spaces()[0]
+	}
+	return space, nil
+}
+
+// presetParts returns the parts of a preset in a search space.
+func presetParts(name string, space cell.Space) ([]lists, error) {
+	keys := configs.BenchmarkKeys()
 	switch name {
-	case Published:
-		all, keys := AllArchs(), configs.BenchmarkKeys()
-		return []lists{
-			{archs: all, datasets: keys, epochs: []int{12}, seeds: []uint32{111}},
-			{archs: all, datasets: keys[:1], epochs: []int{12}, seeds: []uint32{777}}, // cifar10-valid
-			{archs: all, datasets: keys, epochs: []int{200}, seeds: []uint32{777, 888, 999}},
-		}, nil
+	case space.Preset():
+		var parts []lists
+		for _, p := range space.Published() {
+			datasets := keys
+			if p.Dataset != "" {
+				datasets = []string{p.Dataset}
+			}
+			parts = append(parts, lists{archs: AllArchs(space), datasets: datasets, epochs: []int{p.Epochs}, seeds: p.Seeds})
+		}
+		return parts, nil
 	case Sample:
-		return []lists{{archs: sampleArchs(), datasets: configs.BenchmarkKeys()[:1], epochs: []int{12}, seeds: []uint32{777}}}, nil
+		archs := Archs{space: space.Name()}
+		for _, i := range space.Sample() {
+			archs.add(i, i)
+		}
+		return []lists{{archs: archs, datasets: keys[:1], epochs: []int{12}, seeds: []uint32{777}}}, nil
 	}
 	return nil, usage.Errorf("unknown preset %q; use one of %s", name, strings.Join(Presets(), ", "))
-}
-
-// sampleArchs returns the first architecture of each cost. The cost depends on how many edges
-// carry a 3x3 and how many a 1x1 convolution, so there are 28, from none to six 3x3 convolutions.
-func sampleArchs() Archs {
-	var a Archs
-	seen := map[convolutions]bool{}
-	for i, arch := range cell.All() {
-		if c := convolutionsOf(arch); !seen[c] {
-			seen[c] = true
-			a.add(i, i)
-		}
-	}
-	return a
-}
-
-// convolutions counts the convolutions on an architecture's edges by size. They determine its
-// FLOPs, its parameters and the shapes of its tensors.
-type convolutions struct{ of1x1, of3x3 int }
-
-// convolutionsOf counts the convolutions of an architecture.
-func convolutionsOf(a cell.Arch) (c convolutions) {
-	for _, op := range a {
-		switch op {
-		case cell.NorConv1x1:
-			c.of1x1++
-		case cell.NorConv3x3:
-			c.of3x3++
-		}
-	}
-	return c
 }
 
 // parts returns the lists of the selection's parts, with presets expanded and restricted.
@@ -110,7 +114,11 @@ func (s *Selection) parts() ([]lists, error) {
 		}
 		return []lists{{*s.Archs, s.Datasets, s.Epochs, s.Recipes, s.Seeds}}, nil
 	}
-	parts, err := presetParts(s.Preset)
+	space, err := s.SearchSpace()
+	if err != nil {
+		return nil, err
+	}
+	parts, err := presetParts(s.Preset, space)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +132,7 @@ func (s *Selection) parts() ([]lists, error) {
 		}
 		if len(s.Datasets) > 0 {
 			given := s.Datasets
-			if s.Preset == Published {
+			if s.Preset != Sample {
 				if i := slices.IndexFunc(given, func(key string) bool { return !slices.Contains(configs.BenchmarkKeys(), key) }); i >= 0 {
 					return nil, usage.Errorf("preset %s has no dataset %q; use some of %s", s.Preset, given[i], strings.Join(configs.BenchmarkKeys(), ", "))
 				}
@@ -146,14 +154,18 @@ func (s *Selection) parts() ([]lists, error) {
 // images, it reads the images, relative to dataRoot. Invalid selections and settings are usage
 // errors.
 func New(s Settings, selection Selection, dataRoot string) (*Plan, error) {
-	if err := s.check(); err != nil {
+	space, err := selection.SearchSpace()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.check(space); err != nil {
 		return nil, err
 	}
 	parts, err := selection.parts()
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{FormatVersion: FormatVersion, Settings: s}
+	p := &Plan{FormatVersion: FormatVersion, Space: space.Name(), Settings: s}
 	keys := map[string]string{} // by key or definition file
 	for _, l := range parts {
 		epochs, recipes, err := p.addSchedules(l.epochs, l.recipes)
@@ -187,7 +199,7 @@ func (p *Plan) addSchedules(epochs []int, recipes []string) (numbers []int, name
 			return nil, nil, err
 		}
 		r = p.Settings.Complete(r)
-		if known := p.schedule(r.Schedule()); known == nil {
+		if known := p.schedule(scheduled(&r)); known == nil {
 			p.Schedules = append(p.Schedules, newSchedule(r))
 		} else if c := firstDifference(known.Recipe, r); c != "" {
 			return nil, nil, usage.Errorf("two different recipes have the name %q: %s; rename one of them", r.Name, c)

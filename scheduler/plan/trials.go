@@ -14,6 +14,7 @@ import (
 // unit is the trials of one architecture, dataset and schedule, with all seeds. One worker trains
 // them in sequence.
 type unit struct {
+	space   cell.Name
 	arch    int
 	dataset *Dataset
 	recipe  *configs.Recipe
@@ -35,10 +36,10 @@ func (p *Plan) units() iter.Seq[unit] {
 					}
 				}
 			}
-			for arch := range cell.Count {
+			for arch := range p.Space.Space().Count() {
 				for k := range p.Datasets {
 					seeds := seedsOf(parts[k], arch)
-					if len(seeds) > 0 && !yield(unit{arch, &p.Datasets[k], &s.Recipe, seeds}) {
+					if len(seeds) > 0 && !yield(unit{p.Space, arch, &p.Datasets[k], &s.Recipe, seeds}) {
 						return
 					}
 				}
@@ -71,7 +72,7 @@ func seedsOf(parts []*Part, arch int) []uint32 {
 // trials yields the trials of the unit and reports whether to continue.
 func (u *unit) trials(yield func(results.Trial) bool) bool {
 	for _, seed := range u.seeds {
-		if !yield(results.Trial{Arch: u.arch, Dataset: u.dataset.Key, Recipe: u.recipe.Name, Epochs: u.recipe.Epochs, Seed: seed}) {
+		if !yield(results.Trial{Space: u.space, Arch: u.arch, Dataset: u.dataset.Key, Recipe: u.recipe.Name, Epochs: u.recipe.Epochs, Seed: seed}) {
 			return false
 		}
 	}
@@ -148,7 +149,7 @@ func (p *Plan) assignChunks(units []unit, n int) []int {
 	}
 	cards := make([]card, len(units))
 	for i := range units {
-		w := work(units[i].arch, units[i].dataset, units[i].recipe)
+		w := p.work(units[i].arch, units[i].dataset, units[i].recipe)
 		cards[i] = card{i, (w.Train + w.Eval/trainingCost) * w.MFLOPs}
 	}
 	slices.SortFunc(cards, func(a, b card) int {

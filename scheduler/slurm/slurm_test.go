@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/needs"
 	"nb201/internal/slurmtest"
@@ -315,7 +316,7 @@ func TestRequestCheck(t *testing.T) {
 func campaign(t *testing.T, done ...results.Trial) (dir string, p *plan.Plan) {
 	t.Helper()
 	dir = resultstest.Fill(t, done...).Dir
-	archs, err := plan.ParseArchs("0-3")
+	archs, err := plan.ParseArchs(nil, "0-3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -429,7 +430,7 @@ func TestCheckTime(t *testing.T) {
 // the same cost.
 func TestSpread(t *testing.T) {
 	p, err := plan.New(plan.Settings{Settings: configs.Settings{Parity: "2019", Timeline: "dec2019", Workers: 4, Precision: "fp32", Channels: 16, Cells: 5, Batch: 256}, Weights: true},
-		plan.Selection{Preset: plan.Published}, "")
+		plan.Selection{Preset: cell.Topology{}.Preset()}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

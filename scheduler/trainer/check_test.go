@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/data/datatest"
 	"nb201/internal/usage"
@@ -59,7 +60,7 @@ func TestCheckPlan(t *testing.T) {
 		}
 		write(definition, numbers)
 		write(list, "[0, 1, 2, 3]")
-		archs, err := plan.ParseArchs("0-1")
+		archs, err := plan.ParseArchs(nil, "0-1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +75,11 @@ func TestCheckPlan(t *testing.T) {
 		if err := check(); err != nil {
 			t.Errorf("%s, none finished: %v", timeline, err)
 		}
-		options, err := train.NewOptions("1", definition, "2", p.Settings.Settings)
+		resolved, err := cell.Resolve(cell.Topology{}, "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		options, err := train.NewOptions(resolved, definition, "2", p.Settings.Settings)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +119,7 @@ func TestCheckPlanDecodesNothing(t *testing.T) {
 	for name, text := range arrays {
 		write(name, text)
 	}
-	archs, err := plan.ParseArchs("0")
+	archs, err := plan.ParseArchs(nil, "0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"nb201/cell"
 	"nb201/internal/backend"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -54,7 +53,7 @@ func FromPlan(p *plan.Plan, dataRoot string) Configure {
 		if !ok {
 			return train.Config{}, usage.Errorf("schedule %s is not in the plan; add it with nb201 plan", trial.Schedule())
 		}
-		arch, err := cell.ByIndex(trial.Arch)
+		arch, err := trial.Architecture()
 		if err != nil {
 			return train.Config{}, err
 		}

@@ -39,6 +39,19 @@ func (e *Examined) Faults(precision configs.Precision) (faults []string) {
 	return faults
 }
 
+// smallestMap returns the number of elements of the smallest feature map of an image.
+func smallestMap(n cell.Network) int {
+	side := n.Size
+	smallest := n.Modules()[0].In * side * side
+	for _, m := range n.Modules() {
+		if m.Reduction {
+			side /= 2
+		}
+		smallest = min(smallest, m.Out*side*side)
+	}
+	return smallest
+}
+
 // Examine compiles an executable of a network with the published recipe for a GPU model, without
 // such a GPU: the training step over batches of rows images, or their evaluation, with stored
 // images on the device. If ctx is cancelled it returns at once, but compiling continues, since it
@@ -57,9 +70,8 @@ func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precisi
 	c := d.Last()
 	e := &Examined{Temporary: c.Temporary, Duration: c.Duration}
 	if err = c.Err; err == nil {
-		// The network's last stage has four times the channels and a sixteenth of the pixels.
 		e.Profile, err = hlo.Describe(c.Module, hlo.Maps{
-			Batch: [4]int{rows, n.Size, n.Size, 3}, Smallest: rows * n.Channels * n.Size * n.Size / 4,
+			Batch: [4]int{rows, n.Size, n.Size, 3}, Smallest: rows * smallestMap(n),
 		})
 	}
 	if err == nil {

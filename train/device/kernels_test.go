@@ -157,7 +157,7 @@ func printKernels(t *testing.T, task string) {
 	}
 	defer d.Close()
 	n := cell.Network{Channels: 16, Cells: 5}
-	if n.Arch, err = cell.Resolve(words[1]); err != nil {
+	if n.Arch, err = cell.Resolve((cell.Topology{}), words[1]); err != nil {
 		t.Fatal(err)
 	}
 	all := map[string]kernels{}

@@ -16,7 +16,7 @@ import (
 // of package resultstest.
 func Digits(t testing.TB, dir string, archs int, epochs []int, seeds ...uint32) []results.Trial {
 	t.Helper()
-	list, err := plan.ParseArchs("0-" + strconv.Itoa(archs-1))
+	list, err := plan.ParseArchs(nil, "0-"+strconv.Itoa(archs-1))
 	if err != nil {
 		t.Fatal(err)
 	}

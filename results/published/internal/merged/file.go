@@ -354,10 +354,10 @@ func Listed(d pickled.Dict) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(archs) > cell.Count {
-		return 0, fmt.Errorf("meta_archs lists %d architectures, but the search space has %d", len(archs), cell.Count)
+	if len(archs) > cell.Topologies {
+		return 0, fmt.Errorf("meta_archs lists %d architectures, but the search space has %d", len(archs), cell.Topologies)
 	}
-	for i, a := range cell.All() {
+	for i, a := range (cell.Topology{}).All() {
 		if i < len(archs) && archs[i] != a.String() {
 			return 0, fmt.Errorf("meta_archs[%d] is %v, but architecture %d is %s", i, archs[i], i, a)
 		}
