@@ -178,6 +178,16 @@ func Resolve(s Space, text string) (Arch, error) {
 	return nil, usage.Errorf("unknown architecture %.120q; use an index from 0 to %d or %s", text, s.Count()-1, s.Form())
 }
 
+// Describe names an architecture by its index in a sentence. It names the space too unless it is the
+// default.
+func Describe(s Space, index int) string {
+	text := fmt.Sprintf("architecture %d", index)
+	if s != Spaces()[0] {
+		text += " of the " + s.Title()
+	}
+	return text
+}
+
 // checkIndex refuses an index that a space does not have.
 func checkIndex(s Space, i int) error {
 	if i < 0 || i >= s.Count() {

@@ -133,7 +133,7 @@ func FindRecipe(nameOrFile string) (Recipe, error) {
 		return ReadRecipe(nameOrFile)
 	}
 	epochs, err := strconv.Atoi(nameOrFile)
-	if err != nil || strconv.Itoa(epochs) != nameOrFile {
+	if err != nil || strconv.Itoa(epochs) != nameOrFile && fmt.Sprintf("%02d", epochs) != nameOrFile { // "01" is a schedule of the size search space
 		return Recipe{}, usage.Errorf("unknown recipe %q: use one of %s, another number of epochs, or a recipe file (*.json)", nameOrFile, strings.Join(Recipes(), ", "))
 	}
 	return RecipeFor(epochs)

@@ -28,7 +28,7 @@ var update = flag.Bool("update-docs", false, "write the output of this run into 
 // manual is the order of a reader who follows the manual from the start: all pages run in one
 // directory, so that a page may use what an earlier one made. Other pages come after these.
 var manual = []string{
-	"README.md", "docs/train.md", "docs/recipes.md", "docs/datasets.md", "docs/campaigns.md", "docs/evaluate.md", "docs/clusters.md",
+	"README.md", "docs/train.md", "docs/recipes.md", "docs/datasets.md", "docs/campaigns.md", "docs/evaluate.md", "docs/sizes.md", "docs/clusters.md",
 	"docs/query-and-export.md", "docs/serve.md", "docs/reproducing.md",
 }
 

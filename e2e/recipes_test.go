@@ -35,6 +35,44 @@ func recipeFile(t *testing.T, dir, name, text string) string {
 	return file
 }
 
+// finish runs a command, which must succeed, and returns what it prints.
+func finish(t *testing.T, nb201 string, args ...string) []byte {
+	t.Helper()
+	out, err := exec.Command(nb201, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("nb201 %q: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+// untilDone repeats a command until it succeeds. The first times it is interrupted, so that it leaves a checkpoint,
+// or killed, ever later after its start. It returns how often that was.
+func untilDone(t *testing.T, nb201 string, args ...string) (kills int) {
+	t.Helper()
+	const most = 4
+	for wait := time.Second; ; wait += 1500 * time.Millisecond {
+		c := exec.Command(nb201, args...)
+		var out bytes.Buffer
+		c.Stdout, c.Stderr = &out, &out
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		sig := []os.Signal{os.Interrupt, os.Kill}[kills%2]
+		kill := time.AfterFunc(wait, func() { _ = c.Process.Signal(sig) })
+		if kills == most {
+			kill.Stop()
+		}
+		err := c.Wait()
+		switch {
+		case err == nil:
+			return kills
+		case kill.Stop() || kills == most:
+			t.Fatalf("nb201 %q: %v\n%s", args, err, &out)
+		}
+		kills++
+	}
+}
+
 // TestRecipeKilled trains trials with a user's own recipe, with nb201 train and in a campaign, undisturbed and
 // killed at several moments: the records and the weights are equal but for times and attempts. Exports of
 // the campaign open in both Python clients, which ask for the recipe by its name.
@@ -42,41 +80,8 @@ func TestRecipeKilled(t *testing.T) {
 	devicetest.CPUOnly(t, "only there are trials reproducible to the bit")
 	dir := t.TempDir()
 	nb201 := program(t, dir)
-	finish := func(args ...string) []byte {
-		t.Helper()
-		out, err := exec.Command(nb201, args...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("nb201 %q: %v\n%s", args, err, out)
-		}
-		return out
-	}
-	// untilDone repeats a command until it succeeds. The first times it is interrupted, so that it leaves a checkpoint,
-	// or killed, ever later after its start.
-	untilDone := func(args ...string) (kills int) {
-		t.Helper()
-		const most = 4
-		for wait := time.Second; ; wait += 1500 * time.Millisecond {
-			c := exec.Command(nb201, args...)
-			var out bytes.Buffer
-			c.Stdout, c.Stderr = &out, &out
-			if err := c.Start(); err != nil {
-				t.Fatal(err)
-			}
-			sig := []os.Signal{os.Interrupt, os.Kill}[kills%2]
-			kill := time.AfterFunc(wait, func() { _ = c.Process.Signal(sig) })
-			if kills == most {
-				kill.Stop()
-			}
-			err := c.Wait()
-			switch {
-			case err == nil:
-				return kills
-			case kill.Stop() || kills == most:
-				t.Fatalf("nb201 %q: %v\n%s", args, err, &out)
-			}
-			kills++
-		}
-	}
+	finish := func(args ...string) []byte { return finish(t, nb201, args...) }
+	untilDone := func(args ...string) int { return untilDone(t, nb201, args...) }
 	file := recipeFile(t, dir, "everything", everything)
 
 	// nb201 train

@@ -41,11 +41,7 @@ func (t Trial) String() string {
 	if t.Recipe != "" {
 		schedule = "recipe " + t.Recipe
 	}
-	arch := strconv.Itoa(t.Arch)
-	if t.Space != "" {
-		arch += " of the " + t.Space.Space().Title()
-	}
-	return fmt.Sprintf("architecture %s on %s, %s, seed %d", arch, t.Dataset, schedule, t.Seed)
+	return fmt.Sprintf("%s on %s, %s, seed %d", cell.Describe(t.Space.Space(), t.Arch), t.Dataset, schedule, t.Seed)
 }
 
 // Check returns a usage error if no campaign can hold t: its architecture does not exist, its

@@ -57,8 +57,11 @@ func (i *Initial) load(stored []torchfile.Stored, network cell.Network) (err err
 }
 
 func (i *Initial) misfit(network cell.Network, err error) error {
-	return usage.Errorf("%s does not fit architecture %d with %d channels and %d cells: %w",
-		i.File.Name, network.Arch.Index(), network.Channels, network.Cells, err)
+	what := cell.Describe(network.Arch.Space(), network.Arch.Index())
+	if network.Channels != 0 {
+		what += fmt.Sprintf(" with %d channels and %d cells", network.Channels, network.Cells)
+	}
+	return usage.Errorf("%s does not fit %s: %w", i.File.Name, what, err)
 }
 
 // check returns a usage error if the weights are not the network's or not finite.

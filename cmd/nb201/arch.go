@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -41,20 +40,22 @@ func newArchCommand() *cobra.Command {
 		Short: "Show an architecture's index, genotype string, costs and cell, or write those of all",
 		Long: `arch shows an architecture: its index in the official order, its genotype string, its
 isomorphism class (named after the smallest index in the class), the costs of its network
-and a drawing of the cell.
+and a drawing of the cell. Of the size search space it shows index, widths, costs and a
+drawing of the widths.
 
 Costs are FLOPs and parameters, in millions. They depend on the number of classes and the
 image size, so arch shows them for each published dataset key, or only for those of
 --dataset.
 
-With --all, arch writes a table of all 15,625 architectures, in CSV or in Parquet, with a row
-for each architecture and dataset key. Its columns have the names that they have in the
+With --all, arch writes a table of all architectures (15,625, or 32,768 with --space sss), in
+CSV or in Parquet, with a row for each architecture and dataset key. Its columns have the names that they have in the
 tables of nb201 export, so that the tables can be joined:
   architecture, genotype, isomorphism_class, dataset, channels, cells, classes,
   image_size_pixels, flops_millions, params_millions
 With --json it prints an array of what it prints for each architecture.`,
 		Example: `  nb201 arch 0 --svg cell.svg
   nb201 arch '|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|' --json
+  nb201 arch 24:40:56:8:64
   nb201 arch --all --csv space.csv
   nb201 arch --all --dataset cifar10,own.json --parquet space.parquet`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -283,14 +284,8 @@ func (v *archView) print(w io.Writer, a cell.Arch) error {
 	fmt.Fprintln(w)
 	table := layout.NewNumbers(w, 1)
 	fmt.Fprintln(table, "dataset\tclasses\timage\tC\tN\tMFLOPs\tMparams\t")
-	optional := func(n int) string {
-		if n == 0 {
-			return "-"
-		}
-		return strconv.Itoa(n)
-	}
 	for _, c := range v.Costs {
-		inert.Fprintf(table, "%s\t%d\t%dx%d\t%s\t%s\t%.5f\t%.6f\t\n", c.Dataset, c.Classes, c.Size, c.Size, optional(c.Channels), optional(c.Cells), c.FLOPs, c.Params)
+		inert.Fprintf(table, "%s\t%d\t%dx%d\t%s\t%s\t%.5f\t%.6f\t\n", c.Dataset, c.Classes, c.Size, c.Size, dashIfZero(c.Channels), dashIfZero(c.Cells), c.FLOPs, c.Params)
 	}
 	return table.Flush()
 }

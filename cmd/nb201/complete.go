@@ -58,8 +58,8 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"plan --devices":         nothing,
 	"--elements":             nothing,
 	"--epoch":                nothing,
-	"--epochs":               words("12", "200"),
-	"plan --epochs":          listOf(words("12", "200")),
+	"--epochs":               words("12", "200", "90"),
+	"plan --epochs":          listOf(words("12", "200", "90")),
 	"query --epochs":         schedules,
 	"--flop":                 nothing,
 	"--format":               exportedFormats,
@@ -116,6 +116,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"--severities":           words("5"),
 	"--set":                  words("train", "x-valid", "x-test", "ori-test", "valid", "test"),
 	"--size":                 nothing,
+	"--space":                searchSpaces,
 	"--svg":                  files("svg"),
 	"--test":                 nothing,
 	"--time":                 nothing,
@@ -323,6 +324,14 @@ func datasetKeys(c *cobra.Command, _ []string, typed string) ([]string, cobra.Sh
 		}
 		return append(list, paths...), cobra.ShellCompDirectiveNoFileComp
 	})
+}
+
+// searchSpaces completes the names of the search spaces.
+func searchSpaces(*cobra.Command, []string, string) (list []string, directive cobra.ShellCompDirective) {
+	for _, space := range cell.Spaces() {
+		list = append(list, cobra.CompletionWithDesc(space.Name().String(), space.Title()))
+	}
+	return list, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
 // recipes completes the names of the published recipes, and the paths of recipe files.

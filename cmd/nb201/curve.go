@@ -11,6 +11,7 @@ import (
 
 	"nb201/internal/inert"
 	"nb201/internal/layout"
+	"nb201/internal/quantity"
 	"nb201/results"
 	"nb201/results/benchmark"
 )
@@ -18,7 +19,7 @@ import (
 // printTrial prints a finished trial: its learning curve as a table and a drawing, and the paths of
 // its record and weights.
 func printTrial(w io.Writer, c results.Campaign, r *results.Record) error {
-	schedule := fmt.Sprintf("%d epochs", r.Epochs)
+	schedule := quantity.Format(r.Epochs, "epoch")
 	if r.Recipe.Name != "" {
 		schedule += ", recipe " + r.Recipe.Name
 	}

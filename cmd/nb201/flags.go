@@ -43,7 +43,7 @@ func imagesOf(d data.Definition) images { return images{d.Name, d.Classes, d.Siz
 const (
 	jsonUsage  = "print the result as JSON"
 	dataUsage  = "look for images in `DIR`"
-	archsUsage = "a `LIST` of indices, ranges, genotype strings, files, or unique"
+	archsUsage = "a `LIST` of indices, ranges, strings of architectures, files, or unique"
 	retryUsage = "try failed trials again, with --max-attempts new attempts"
 	keepUsage  = "`keep|drop` the trained weights"
 )
@@ -87,6 +87,14 @@ func describeSkeleton(space cell.Name, channels, cells int) string {
 	return fmt.Sprintf("C=%d, N=%d", channels, cells)
 }
 
+// dashIfZero returns a number, or a dash for 0: C and N of the size search space.
+func dashIfZero(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
 // spaceFlag is the flag that names the search space of an index.
 type spaceFlag struct{ space cell.Space } // nil if not given
 
@@ -127,7 +135,16 @@ func (f *spaceFlag) resolve(arch string) (cell.Arch, error) {
 	if space, ok := cell.SpaceOf(arch); ok && f.space == nil {
 		return cell.Resolve(space, arch)
 	}
-	return cell.Resolve(f.orDefault(), arch)
+	a, err := cell.Resolve(f.orDefault(), arch)
+	if err == nil || f.space != nil {
+		return a, err
+	}
+	for _, space := range cell.Spaces() {
+		if _, other := cell.Resolve(space, arch); other == nil {
+			return nil, usage.Errorf("%w; if it is one of the %s, add --space %s", err, space.Title(), space.Name())
+		}
+	}
+	return nil, err
 }
 
 // addData adds --data, the data directory; about says what for. The help gives the rule for its default

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/inert"
@@ -73,8 +74,8 @@ Generations of torch draw different weights; --parity chooses one: 2019 (torch 1
 			if err := to.Write(c.Context(), func(w io.Writer) error { return torchfile.Write(w, weights) }); err != nil {
 				return err
 			}
-			_, err = inert.Fprintf(human(c), "initial weights of architecture %d for %s, seed %d, parity profile %s: %s\n",
-				a.Index(), im.key, flags.seed, flags.parity, flags.to.path)
+			_, err = inert.Fprintf(human(c), "initial weights of %s for %s, seed %d, parity profile %s: %s\n",
+				cell.Describe(a.Space(), a.Index()), im.key, flags.seed, flags.parity, flags.to.path)
 			return err
 		},
 	}

@@ -97,14 +97,15 @@ and full precision in fp32.`,
 
 // kernelsReport describes what a GPU would run for an architecture, as nb201 kernels --json prints it.
 type kernelsReport struct {
+	Space     cell.Name         `json:"space,omitzero"`
 	Arch      int               `json:"arch"`
 	Genotype  string            `json:"genotype"`
 	GPU       string            `json:"gpu"`
 	Plugin    string            `json:"plugin"`
 	Classes   int               `json:"classes"`
 	ImageSize int               `json:"image_size"`
-	Channels  int               `json:"channels"`
-	Cells     int               `json:"cells"`
+	Channels  int               `json:"channels,omitzero"`
+	Cells     int               `json:"cells,omitzero"`
 	Batch     int               `json:"batch"`
 	Precision configs.Precision `json:"precision"`
 	Programs  []programKernels  `json:"programs"`
@@ -165,7 +166,7 @@ func (f *kernelsFlags) examine(ctx context.Context, arch cell.Arch) (*kernelsRep
 	}
 	defer d.Close()
 	r := &kernelsReport{
-		Arch: arch.Index(), Genotype: arch.String(), GPU: f.gpu, Plugin: d.Plugin, Classes: n.Classes, ImageSize: n.Size,
+		Space: arch.Space().Name(), Arch: arch.Index(), Genotype: arch.String(), GPU: f.gpu, Plugin: d.Plugin, Classes: n.Classes, ImageSize: n.Size,
 		Channels: n.Channels, Cells: n.Cells, Batch: f.batch, Precision: f.precision,
 	}
 	for _, program := range []string{"training step", "evaluation"} {
@@ -190,8 +191,8 @@ func (f *kernelsFlags) examine(ctx context.Context, arch cell.Arch) (*kernelsRep
 
 // print prints the report as text.
 func (r *kernelsReport) print(w io.Writer) error {
-	inert.Fprintf(w, "architecture %d  %s\ncompiled for %s by %s, %dx%d images, %d classes, C=%d N=%d, batch %d, %s\n\n",
-		r.Arch, r.Genotype, r.GPU, r.Plugin, r.ImageSize, r.ImageSize, r.Classes, r.Channels, r.Cells, r.Batch, r.Precision)
+	inert.Fprintf(w, "architecture %d  %s\ncompiled for %s by %s, %dx%d images, %d classes, %s, batch %d, %s\n\n",
+		r.Arch, r.Genotype, r.GPU, r.Plugin, r.ImageSize, r.ImageSize, r.Classes, describeSkeleton(r.Space, r.Channels, r.Cells), r.Batch, r.Precision)
 	t := layout.NewNumbers(w, 1)
 	fmt.Fprintln(t, "program\tkernels\tin a row\tcuDNN fwd/filter/input/fused\tGB moved\tGFLOP\tleast ms\tmemory GB\tCUDA graphs\tlaunches a step\tcompiling s\t")
 	for _, p := range r.Programs {

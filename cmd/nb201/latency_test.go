@@ -20,7 +20,7 @@ func TestLatency(t *testing.T) {
 	skeleton := []string{"--channels", "2", "--cells", "1", "--repeat", "3"}
 	stdout, stderr, code := nb201(append([]string{"latency", "0", "--batch", "8", "--dataset", "digits,ImageNet16-120", "--precision", "bf16"}, skeleton...)...)
 	lines := strings.Split(stdout, "\n")
-	if code != 0 || len(lines) != 7 || lines[0] != "evaluation of a batch of 8, C=2 N=1, bf16 on cpu" || lines[1] != "3 runs, after 3 to warm up" ||
+	if code != 0 || len(lines) != 7 || lines[0] != "evaluation of a batch of 8, C=2, N=1, bf16 on cpu" || lines[1] != "3 runs, after 3 to warm up" ||
 		!strings.HasPrefix(lines[3], "  architecture         dataset  image  classes  median ms  least ms") ||
 		!strings.HasPrefix(lines[4], "             0          digits  16x16       10 ") ||
 		!strings.HasPrefix(lines[5], "             0  ImageNet16-120  16x16      120 ") {

@@ -46,17 +46,21 @@ of --archs, on every dataset of --datasets, with every schedule of --epochs and 
 every seed of --seeds. It then estimates time and disk space. With DIR alone, it shows the plan.
 
 Architectures (--archs):
-  A list, separated by commas, of indices, ranges (0-99), genotype strings, files with one
-  of these on each line (# begins a comment), and unique, the first architecture of each
-  isomorphism class.
+  A list, separated by commas, of indices, ranges (0-99), strings of architectures, files
+  with one of these on each line (# begins a comment), and unique, the first architecture of
+  each isomorphism class. All are of one search space: that of the strings and the preset,
+  or the one that --space names.
 
 Presets (--preset), instead of the four lists; --archs and --datasets narrow them:
   nas-bench-201-v1_1  the published benchmark: all architectures; 12 epochs with seed 111 on
                       the four dataset keys and 777 on cifar10-valid; 200 epochs with seeds
                       777, 888 and 999 on all four
+  nats-sss-v1_0       NATS-Bench's size search space: all architectures on the four dataset
+                      keys; 1 and 90 epochs with seed 777, 12 with seeds 777, 888 and 999
   sample              28 architectures, one for each possible number of 3x3 and of 1x1
-                      convolutions in a cell, which determine the cost; 12 epochs, seed 777,
-                      on cifar10-valid or --datasets
+                      convolutions in a cell, which determine the cost, or with --space sss
+                      the 8 of equal widths; 12 epochs, seed 777, on cifar10-valid or
+                      --datasets
 
 Changing a plan:
   plan adds to an existing plan, which keeps its trials and settings; finished trials stay
@@ -70,6 +74,7 @@ Estimate:
   all files: a record for each trial and, unless --weights is drop, its weights.`,
 		Example: `  nb201 plan campaign --preset nas-bench-201-v1_1 --devices 8 --like sample
   nb201 plan sample --preset sample --datasets digits
+  nb201 plan sizes --archs 8:8:8:8:8,64:64:64:64:64 --datasets cifar10 --epochs 12 --seeds 777
   nb201 plan demo --archs 0-9,1462 --datasets cifar10-valid,mine.json --epochs 12 --seeds 777,888
   nb201 plan sweep --archs 0-4 --datasets digits --recipe warm.json,steps.json --seeds 1
   nb201 plan demo --devices 4 --per-device 2`,
@@ -94,7 +99,7 @@ Estimate:
 	f := c.Flags()
 	f.StringVar(&flags.archs, "archs", "", "architectures: "+archsUsage)
 	f.StringSliceVar(&flags.selection.Datasets, "datasets", nil, "dataset `KEYS` and definition files (*.json)")
-	f.IntSliceVar(&flags.selection.Epochs, "epochs", nil, "schedules, named by their numbers of `EPOCHS`: 12 or 200 as published, or any other")
+	f.IntSliceVar(&flags.selection.Epochs, "epochs", nil, "schedules, named by their numbers of `EPOCHS`: 12 or 200 as published (1, 12 or 90 in the size search space), or any other")
 	f.StringSliceVar(&flags.selection.Recipes, "recipe", nil, "schedules: `NAMES` of published recipes, and recipe files (*.json)")
 	f.Var(&flags.seeds, "seeds", "random `SEEDS`, each 0 to 4294967295; published: 777, 888, 999 and 111")
 	f.StringVar(&flags.selection.Preset, "preset", "", "`NAME` of a preset: "+strings.Join(plan.Presets(), ", "))
@@ -268,7 +273,11 @@ func (f *planFlags) selectSpace(old *plan.Plan) (cell.Space, error) {
 		}
 		f.selection.Archs = &archs
 	}
-	return f.selection.SearchSpace()
+	space, err := f.selection.SearchSpace()
+	if err == nil && old != nil && space.Name() != old.Space {
+		return nil, usage.Errorf("the existing plan is of the %s, not of the %s; plan a new campaign in another directory", old.Space.Space().Title(), space.Title())
+	}
+	return space, err
 }
 
 // mergeSettings returns the settings of the flags that were given, and for the others those of old.

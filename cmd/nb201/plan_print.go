@@ -171,7 +171,7 @@ func (v *planView) describeRate() string {
 	r := v.Rate
 	if r == nil {
 		return "No training rate is known, so hours and days are not shown. To get them, train a few trials here " +
-			"with nb201 run, or name with --like a campaign on the same kind of device (plan one with `nb201 plan DIR --preset sample`), " +
+			"with nb201 run, or name with --like a campaign on the same kind of device (plan one with `nb201 plan DIR " + v.samplePreset() + "`), " +
 			"or give a rate with --rate."
 	}
 	if r.Trials == 0 {
@@ -185,7 +185,16 @@ This fits the measured times of training and evaluation within %.0f %%.`,
 		quantity.Format(r.Trials, "trial"), quantity.Format(r.Archs, "architecture"), inert.Text(r.Device),
 		formatRounded(r.MFLOPs), perSecond(r.Train), perSecond(r.Eval), formatRounded(r.PerTrial), 100*r.Error)
 	if r.Archs < 3 {
-		text += "\nThis rate is rough, because few architectures were trained; those of --preset sample give a good one."
+		text += "\nThis rate is rough, because few architectures were trained; those of " + v.samplePreset() + " give a good one."
 	}
 	return text
+}
+
+// samplePreset returns the flags that plan a sample of the plan's search space.
+func (v *planView) samplePreset() string {
+	flags := "--preset " + plan.Sample
+	if v.Space != cell.Spaces()[0].Name() {
+		flags += " --space " + v.Space.String()
+	}
+	return flags
 }

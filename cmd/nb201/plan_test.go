@@ -135,7 +135,7 @@ func TestPlanPrinted(t *testing.T) {
 	}
 	whole := text("whole", "--preset", "nas-bench-201-v1_1", "--rate", "10000", "--devices", "8")
 	has(whole,
-		"parity 2019, timeline dec2019, 4 workers, fp32, C 16, N 5, batch 256, weights kept",
+		"parity 2019, timeline dec2019, 4 workers, fp32, C=16, N=5, batch 256, weights kept",
 		"1 0-15624 (15625) cifar10-valid,cifar10,cifar100,ImageNet16-120 12 111 62500 0",
 		"2 0-15624 (15625) cifar10-valid 12 777 15625 0",
 		"3 0-15624 (15625) cifar10-valid,cifar10,cifar100,ImageNet16-120 200 777,888,999 187500 0",

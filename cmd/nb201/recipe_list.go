@@ -3,28 +3,33 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/inert"
 	"nb201/internal/layout"
+	"nb201/results"
 )
 
 func newRecipeListCommand() *cobra.Command {
+	var space spaceFlag
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "list [NAME|FILE.json...]",
 		Short: "List recipes",
-		Long: `list shows the published recipes, and those named or in files. Any other number of epochs is
-a recipe too: that of 200 epochs, stretched to this length.`,
+		Long: `list shows the published recipes of a search space, and those named or in files. Any other
+number of epochs is a recipe too: that of 200 epochs, stretched to this length.`,
 		Example: `  nb201 recipe list
+  nb201 recipe list --space sss
   nb201 recipe list 90 recipes/*.json --json`,
 		RunE: func(c *cobra.Command, args []string) error {
 			var list []*shownRecipe
-			for _, nameOrFile := range append(configs.Recipes(), args...) {
-				r, err := findRecipe(nameOrFile)
+			for _, nameOrFile := range append(publishedSchedules(space.orDefault()), args...) {
+				r, err := findRecipe(space.orDefault(), nameOrFile)
 				if err != nil {
 					return err
 				}
@@ -36,6 +41,7 @@ a recipe too: that of 200 epochs, stretched to this length.`,
 			return printRecipes(human(c), list)
 		},
 	}
+	space.addFlags(c.Flags())
 	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	return c
 }
@@ -47,15 +53,27 @@ type shownRecipe struct {
 	Recipe   configs.Recipe `json:"recipe"`
 }
 
-// findRecipe returns the recipe that a command line names, with the published C, N and batch size unless
-// it gives others.
-func findRecipe(nameOrFile string) (*shownRecipe, error) {
+// publishedSchedules lists the names of the published schedules of a search space.
+func publishedSchedules(space cell.Space) []string {
+	var names []string
+	for _, p := range space.Published() {
+		names = append(names, space.Schedule(p.Epochs))
+	}
+	return slices.Compact(names)
+}
+
+// findRecipe returns the recipe that a command line names, with the published C, N and batch size of a
+// search space unless it gives others.
+func findRecipe(space cell.Space, nameOrFile string) (*shownRecipe, error) {
 	r, err := configs.FindRecipe(nameOrFile)
 	if err != nil {
 		return nil, err
 	}
-	r = configs.Published().Complete(r)
-	return &shownRecipe{r.Schedule(), r.Hash(), r}, nil
+	settings := configs.Published()
+	settings.Channels, settings.Cells = space.Skeleton()
+	r = settings.Complete(r)
+	schedule := results.Trial{Space: space.Name(), Recipe: r.Name, Epochs: r.Epochs}.Schedule()
+	return &shownRecipe{schedule, r.Hash(), r}, nil
 }
 
 // printRecipes prints the list as a table.
@@ -64,8 +82,8 @@ func printRecipes(w io.Writer, list []*shownRecipe) error {
 	fmt.Fprintln(t, "recipe\tepochs\tbatch\tlearning rate\twarm-up\tdecay\tsmoothing\taugmentation\tC\tN\thash")
 	for _, s := range list {
 		r := &s.Recipe
-		inert.Fprintf(t, "%s\t%d\t%d\t%v %s\t%d\t%v%s\t%v\t%s\t%d\t%d\t%s\n", s.Schedule, r.Epochs, r.Batch, r.LearningRate, r.Scheduler, r.Warmup,
-			r.WeightDecay, describeDecayed(r.Decayed), r.LabelSmoothing, describeAugment(r.Augment), r.Channels, r.Cells, s.SHA256[:12])
+		inert.Fprintf(t, "%s\t%d\t%d\t%v %s\t%d\t%v%s\t%v\t%s\t%s\t%s\t%s\n", s.Schedule, r.Epochs, r.Batch, r.LearningRate, r.Scheduler, r.Warmup,
+			r.WeightDecay, describeDecayed(r.Decayed), r.LabelSmoothing, describeAugment(r.Augment), dashIfZero(r.Channels), dashIfZero(r.Cells), s.SHA256[:12])
 	}
 	return t.Flush()
 }

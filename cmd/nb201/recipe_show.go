@@ -13,6 +13,7 @@ import (
 )
 
 func newRecipeShowCommand() *cobra.Command {
+	var space spaceFlag
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "show NAME|FILE.json",
@@ -23,7 +24,7 @@ of each epoch's first batch. Its JSON, with another name, is a beginning for a r
   nb201 recipe show warm.json --json`,
 		Args: oneArgument("NAME|FILE.json", "a recipe: a number of epochs, or a file"),
 		RunE: func(c *cobra.Command, args []string) error {
-			shown, err := findRecipe(args[0])
+			shown, err := findRecipe(space.orDefault(), args[0])
 			if err != nil {
 				return err
 			}
@@ -40,6 +41,7 @@ of each epoch's first batch. Its JSON, with another name, is a beginning for a r
 			return printRecipe(human(c), shown, rates)
 		},
 	}
+	space.addFlags(c.Flags())
 	c.Flags().BoolVar(&asJSON, "json", false, jsonUsage)
 	return c
 }

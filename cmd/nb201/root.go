@@ -25,18 +25,24 @@ import (
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nb201",
-		Short: "Regenerate the NAS-Bench-201 benchmark",
+		Short: "Regenerate the benchmarks NAS-Bench-201 and NATS-Bench",
 		Long: `nb201 regenerates NAS-Bench-201, the benchmark of 15,625 cell architectures trained on
-CIFAR-10, CIFAR-100 and ImageNet16-120. It trains an architecture as the original PyTorch
-program did, on a CPU or a GPU, and writes files that the published Python clients
-(nas-bench-201 and nats-bench) open. It also reads and checks published files.
+CIFAR-10, CIFAR-100 and ImageNet16-120, and the second half of NATS-Bench: 32,768 choices of
+widths. It trains an architecture as the original PyTorch program did, on a CPU or a GPU, and
+writes files that the published Python clients (nas-bench-201 and nats-bench) open. It also
+reads and checks published files.
 
 Words used in the help of all commands:
-  ARCH          an architecture: its index in the official order, 0 to 15624, or its
-                genotype string: '|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|'
+  search space  tss, the topology search space of NAS-Bench-201, or sss, the size search
+                space of NATS-Bench
+  ARCH          an architecture: its index in the official order (0 to 15624, or with
+                --space sss 0 to 32767), its genotype string
+                '|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|', or its widths
+                64:64:64:64:64
   dataset key   the name of a dataset: cifar10-valid, cifar10, cifar100, ImageNet16-120,
                 digits, or one that you make with nb201 data import
-  schedule      a training recipe, named by its number of epochs: 12 or 200 as published
+  schedule      a training recipe, named by its number of epochs: 12 or 200 as published,
+                or 01, 12 or 90 in the size search space
   trial         one training run: an architecture, a dataset, a schedule and a seed
   campaign      a directory with the trials finished so far and, for run, a plan`,
 		Example: `  nb201 setup      # installs the XLA plugin, which training needs

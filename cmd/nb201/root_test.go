@@ -164,7 +164,7 @@ func TestWrongUsage(t *testing.T) {
 		{"plan CAMPAIGN/trials --preset sample", "/trials is part of the campaign " + done + "; name that directory"},
 		{"plan new --archs 0", "add --datasets or --preset"},
 		{"plan new --archs 15625 --datasets digits --epochs 12 --seeds 1", "15625 is out of range"},
-		{"plan new --archs none --datasets digits --epochs 12 --seeds 1", `not an index from 0 to 15624, a range FIRST-LAST, a genotype string, "unique" or a readable file`},
+		{"plan new --archs none --datasets digits --epochs 12 --seeds 1", `not an index, a range FIRST-LAST, the string of an architecture, "unique" or a readable file`},
 		{"plan new --archs 0 --datasets MNIST --epochs 12 --seeds 1", `unknown dataset key "MNIST"`},
 		{"plan new --archs 0 --datasets digits --epochs x --seeds 1", `--epochs "x": use whole numbers, separated by commas`},
 		{"plan new --archs 0 --datasets digits --epochs 0 --seeds 1", "a schedule of 0 epochs"},

@@ -85,10 +85,10 @@ var places = []struct {
 	path *regexp.Regexp
 	kind string
 }{
-	{regexp.MustCompile(`(^|/)evaluations/[^/]+/trials/\d{6}/[^/]+/[^/]+-\d{4,}\.json$`), "evaluation"},
+	{regexp.MustCompile(`(^|/)evaluations/[^/]+/trials/(sss-)?\d{6}/[^/]+/[^/]+-\d{4,}\.json$`), "evaluation"},
 	{regexp.MustCompile(`(^|/)evaluations/[^/]+/evaluation\.json$`), "evaluations"},
-	{regexp.MustCompile(`(^|/)trials/\d{6}/[^/]+/([^/]+-)?\d{4,}-\d{4,}\.json$`), "record"},
-	{regexp.MustCompile(`(^|/)failed/\d{6}/[^/]+/([^/]+-)?\d{4,}-\d{4,}\.json$`), "failure"},
+	{regexp.MustCompile(`(^|/)trials/(sss-)?\d{6}/[^/]+/([^/]+-)?\d{4,}-\d{4,}\.json$`), "record"},
+	{regexp.MustCompile(`(^|/)failed/(sss-)?\d{6}/[^/]+/([^/]+-)?\d{4,}-\d{4,}\.json$`), "failure"},
 	{regexp.MustCompile(`(^|/)running/[^/]+-\d+\.json$`), "run"},
 	{regexp.MustCompile(`(^|/)plan\.json$`), "plan"},
 	{regexp.MustCompile(`(^|/)\d{4}-\d\d-\d\d-[^/]+\.json$`), ""}, // a table of bench

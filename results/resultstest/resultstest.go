@@ -63,7 +63,8 @@ func definition(t testing.TB, key string) jsontext.Value {
 
 // Record makes a plausible record of a trial, the same for each call: accuracies rise and losses
 // fall, with noise, in the same way for every architecture. If the dataset has both x-valid and
-// x-test, ori-test is their mean, as in the benchmark. The network has C=8 and N=1.
+// x-test, ori-test is their mean, as in the benchmark. The network has C=8 and N=1, unless its
+// search space has neither.
 func Record(t testing.TB, trial results.Trial) *results.Record {
 	t.Helper()
 	random := rand.New(rand.NewPCG(uint64(trial.Seed), uint64(trial.Arch*1000+trial.Epochs)))
@@ -74,7 +75,11 @@ func Record(t testing.TB, trial results.Trial) *results.Record {
 		m.seconds = 10 + random.Float64()
 		return m
 	})
-	Resize(t, r, 8, 1)
+	channels, cells := trial.Space.Space().Skeleton()
+	if channels != 0 {
+		channels, cells = 8, 1
+	}
+	Resize(t, r, channels, cells)
 	return r
 }
 
@@ -106,7 +111,7 @@ type measures struct{ top1, top5, loss, seconds float64 }
 func record(t testing.TB, trial results.Trial, measure func(set string, images, epoch int) measures) *results.Record {
 	t.Helper()
 	d := dataset(t, trial.Dataset)
-	arch, err := cell.Topology{}.ByIndex(trial.Arch)
+	arch, err := trial.Architecture()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,8 +139,8 @@ func parseArchs(space cell.Space, list string, readFile func(string) ([]byte, er
 		default:
 			text, err := readFile(file)
 			if err != nil && !marked {
-				return Archs{}, usage.Errorf("architectures %.120q: not an index, a range FIRST-LAST, %s, %q or a readable file: %w",
-					item, forms(space), unique, err)
+				return Archs{}, usage.Errorf("architectures %.120q: not an index, a range FIRST-LAST, the string of an architecture, %q or a readable file: %w",
+					item, unique, err)
 			} else if err != nil {
 				return Archs{}, usage.Errorf("cannot read the architectures: %w", err)
 			}
@@ -159,25 +159,20 @@ func parseArchs(space cell.Space, list string, readFile func(string) ([]byte, er
 	}
 	archs := Archs{space: space.Name()}
 	for _, item := range items {
-		if err := archs.addItem(item.text); err != nil && item.place != "" {
+		var err error
+		if item.text == unique && item.place == "" {
+			first := uniqueArchs(space)
+			archs = archs.union(&first)
+		} else {
+			err = archs.addItem(item.text)
+		}
+		if err != nil && item.place != "" {
 			return Archs{}, usage.Errorf("%s: %w", item.place, err)
 		} else if err != nil {
 			return Archs{}, err
 		}
 	}
 	return archs, nil
-}
-
-// forms describes the strings of a space's architectures, or of all spaces if it is nil.
-func forms(space cell.Space) string {
-	if space != nil {
-		return space.Form()
-	}
-	var all []string
-	for _, s := range cell.Spaces() {
-		all = append(all, s.Form())
-	}
-	return strings.Join(all, ", ")
 }
 
 // spaceOf returns the search space of the first string among some items, or the default.
@@ -199,13 +194,8 @@ func looksLikeArchs(item string) bool {
 	return strings.Trim(item, "0123456789-:") == "" || strings.HasPrefix(item, "|")
 }
 
-// addItem adds the architectures of an index, a range or a string, or the first of each isomorphism class.
+// addItem adds the architectures of an index, a range or a string.
 func (a *Archs) addItem(item string) error {
-	if item == unique {
-		first := uniqueArchs(a.Space())
-		*a = a.union(&first)
-		return nil
-	}
 	from, to, isRange := strings.Cut(item, "-")
 	if strings.ContainsAny(item, "|:") || !isRange {
 		from, to = item, item

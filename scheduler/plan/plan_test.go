@@ -76,6 +76,7 @@ func TestParseArchs(t *testing.T) {
 		"unique2": "unique\n",
 		"marked":  "\xef\xbb\xbf0\n1\n",
 		"comment": "\xef\xbb\xbf# from a spreadsheet\r\n5-6\r\n",
+		"sizes":   "8:8:8:8:16 # index 1\n5-6\n",
 		"wide":    "\xff\xfe0\x00\r\x00\n\x00",
 	}
 	read := func(name string) ([]byte, error) {
@@ -97,6 +98,10 @@ func TestParseArchs(t *testing.T) {
 		{"marked", "0-1", ""},
 		{"@comment", "5-6", ""},
 
+		{"64:64:64:64:64", "32767", ""},
+		{"3-4,8:8:8:8:8,20000", "0,3-4,20000", ""},
+		{"@sizes,32767", "1,5-6,32767", ""},
+
 		{"", "", "an item of the list is empty"},
 		{"1,,2", "", "an item of the list is empty"},
 		{"15625", "", "15625 is out of range; use 0 to 15624"},
@@ -107,7 +112,11 @@ func TestParseArchs(t *testing.T) {
 		{"1-", "", "not a range; write FIRST-LAST"},
 		{"1-2-3", "", "not a range; write FIRST-LAST"},
 		{"|none~0|", "", "genotype string"},
-		{"none", "", `"none": not an index from 0 to 15624, a range FIRST-LAST, a genotype string, "unique" or a readable file: open none`},
+		{"8:8:8:8", "", "want 5 widths"},
+		{"8:8:8:8:8,32768", "", "32768 is out of range; use 0 to 32767 in the size search space"},
+		{"8:8:8:8:8," + zero.String(), "", "is of the topology search space, not of the size search space"},
+		{zero.String() + ",@sizes", "", "sizes, line 1: architecture \"8:8:8:8:16\" is of the size search space"},
+		{"none", "", `"none": not an index, a range FIRST-LAST, the string of an architecture, "unique" or a readable file: open none`},
 		{"@none", "", "cannot read the architectures: open none"},
 		{"@empty", "", "empty: the file names no architecture"},
 		{"bad", "", "bad, line 2: "},
@@ -141,7 +150,7 @@ func TestParseArchs(t *testing.T) {
 
 // The text of a set parses to the same set.
 func FuzzParseArchs(f *testing.F) {
-	for _, list := range []string{"0-15624", "1,2,5-9", "unique", "@list,3", "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "0-", ",", "15625"} {
+	for _, list := range []string{"0-15624", "1,2,5-9", "unique", "8:8:8:8:8,7-9", "@list,3", "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "0-", ",", "15625"} {
 		f.Add(list, "1 # one\n5-9\n")
 	}
 	f.Fuzz(func(t *testing.T, list, file string) {
@@ -152,7 +161,7 @@ func FuzzParseArchs(f *testing.F) {
 			}
 			return
 		}
-		again, err := ParseArchs(nil, archs.String())
+		again, err := ParseArchs(archs.Space(), archs.String())
 		if err != nil || again != archs || archs.Len() != len(slices.Collect(archs.All())) || archs.Len() == 0 {
 			t.Errorf("%q: %s reads back as %s, %v", list, archs, again, err)
 		}
