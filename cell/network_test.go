@@ -215,7 +215,7 @@ func TestValidate(t *testing.T) {
 		{Network{Arch: Cell{}, Channels: 0, Cells: 5, Classes: 10, Size: 32}, "0 channels"},
 		{Network{Arch: Cell{}, Channels: -16, Cells: 5, Classes: 10, Size: 32}, "-16 channels"},
 		{Network{Arch: Cell{}, Channels: 4096, Cells: 5, Classes: 10, Size: 32}, ""},
-		{Network{Arch: Cell{}, Channels: 4097, Cells: 5, Classes: 10, Size: 32}, "use at most 4096 of each"},
+		{Network{Arch: Cell{}, Channels: 4097, Cells: 5, Classes: 10, Size: 32}, "may each be at most 4096"},
 		{Network{Arch: Cell{NorConv1x1}, Channels: 4096, Cells: 4096, Classes: 10, Size: 1024}, "million parameters; use fewer"}, // its FLOPs overflow
 		{Network{Arch: Cell{}, Channels: 16, Cells: 0, Classes: 10, Size: 32}, "0 cells"},
 		{Network{Arch: Cell{}, Channels: 16, Cells: 5, Classes: 1, Size: 32}, "1 classes"},

@@ -185,7 +185,7 @@ func (a Cell) modules(channels, cells int) []Module {
 func (a Cell) checkSkeleton(channels, cells int) error {
 	switch {
 	case max(channels, cells) > most:
-		return usage.Errorf("a network of %d channels and %d cells per stage is too large; use at most %d of each", channels, cells, most)
+		return usage.Errorf("a network of %d channels and %d cells per stage is too large; channels and cells may each be at most %d", channels, cells, most)
 	case channels < 1:
 		return usage.Errorf("a network cannot have %d channels; use at least 1", channels)
 	case cells < 1:

@@ -344,7 +344,7 @@ func fullSize(t *testing.T, key string) map[string]*data.Images {
 	t.Helper()
 	sizes := publishedSplits[key]
 	if testing.Short() {
-		return map[string]*data.Images{"train": unseen(sizes.train, sizes.size), "test": unseen(sizes.test, sizes.size)}
+		return unseenSplits(t, key)
 	}
 	d, err := data.Published(key)
 	if err != nil {

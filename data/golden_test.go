@@ -2,6 +2,7 @@ package data_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -55,7 +56,7 @@ func sha(values any) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// orderCase is an entry of order.json's timeline and of old_torch131.json's order.
+// orderCase is an entry of the timeline of a vector file, which old_torch131.json calls its order.
 type orderCase struct {
 	Kind     string
 	Seed     uint32
@@ -86,15 +87,37 @@ var publishedSplits = map[string]struct{ classes, size, train, test int }{
 // unseen returns images without pixels, which orders do not need.
 func unseen(n, size int) *data.Images { return &data.Images{Labels: make([]int32, n), Size: size} }
 
-func checkOrders(t *testing.T, m meta, cases []orderCase) {
+// unseenSplits returns the stored splits of a published key without pixels.
+func unseenSplits(_ *testing.T, key string) map[string]*data.Images {
+	sizes := publishedSplits[key]
+	return map[string]*data.Images{"train": unseen(sizes.train, sizes.size), "test": unseen(sizes.test, sizes.size)}
+}
+
+// checkOrders checks the orders in a vector file of each search space. Those of the topology search space
+// are drawn for images that were read from files of full size.
+func checkOrders(t *testing.T, file string) {
+	stored := map[cell.Space]func(*testing.T, string) map[string]*data.Images{cell.Topology{}: fullSize, cell.Size{}: unseenSplits}
+	for _, space := range cell.Spaces() {
+		t.Run(space.Name().String(), func(t *testing.T) {
+			var vectors struct {
+				Meta            meta
+				Timeline, Order []orderCase
+			}
+			golden.Load(t, golden.Of(space.Name(), file), &vectors)
+			checkOrdersOf(t, space, vectors.Meta, append(vectors.Timeline, vectors.Order...), stored[space])
+		})
+	}
+}
+
+func checkOrdersOf(t *testing.T, space cell.Space, m meta, cases []orderCase, load func(*testing.T, string) map[string]*data.Images) {
 	for key := range publishedSplits {
-		stored := fullSize(t, key)
+		stored := load(t, key)
 		ran := false
 		for _, c := range cases {
 			if c.Kind == key {
 				ran = true
 				name := fmt.Sprintf("%s-%d-%d-%s", c.Kind, c.Arch, c.Seed, c.Variant)
-				t.Run(name, func(t *testing.T) { checkOrder(t, c, stored, m.profile(t)) })
+				t.Run(name, func(t *testing.T) { checkOrder(t, space, c, stored, m.profile(t)) })
 			}
 		}
 		if !ran {
@@ -104,7 +127,7 @@ func checkOrders(t *testing.T, m meta, cases []orderCase) {
 }
 
 // checkOrder checks the orders that are drawn for the stored splits of a published key.
-func checkOrder(t *testing.T, c orderCase, stored map[string]*data.Images, profile random.Profile) {
+func checkOrder(t *testing.T, space cell.Space, c orderCase, stored map[string]*data.Images, profile random.Profile) {
 	sizes := publishedSplits[c.Kind]
 	if c.Variant == "" {
 		c.Variant = configs.Dec2019
@@ -124,17 +147,13 @@ func checkOrder(t *testing.T, c orderCase, stored map[string]*data.Images, profi
 
 	// The trial draws the initial network and the random image of get_model_infos before
 	// its first loader.
-	arch, err := cell.Topology{}.ByIndex(c.Arch)
+	arch, err := space.ByIndex(c.Arch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	net := cell.Network{Arch: arch, Channels: 16, Cells: 5, Classes: sizes.classes, Size: sizes.size}
-	if c.Channels > 0 {
-		net.Channels = c.Channels
-	}
-	if c.Cells > 0 {
-		net.Cells = c.Cells
-	}
+	net := cell.Network{Arch: arch, Classes: sizes.classes, Size: sizes.size}
+	channels, cells := space.Skeleton()
+	net.Channels, net.Cells = cmp.Or(c.Channels, channels), cmp.Or(c.Cells, cells)
 	streams := data.NewStreams(c.Seed, profile)
 	for _, tensor := range net.Tensors() {
 		switch tensor.Role {
@@ -175,23 +194,9 @@ func checkOrder(t *testing.T, c orderCase, stored map[string]*data.Images, profi
 	}
 }
 
-func TestGoldenOrder(t *testing.T) {
-	var vectors struct {
-		Meta     meta
-		Timeline []orderCase
-	}
-	golden.Load(t, "order.json", &vectors)
-	checkOrders(t, vectors.Meta, vectors.Timeline)
-}
+func TestGoldenOrder(t *testing.T) { checkOrders(t, "order.json") }
 
-func TestGoldenOldOrder(t *testing.T) {
-	var vectors struct {
-		Meta  meta
-		Order []orderCase
-	}
-	golden.Load(t, "old_torch131.json", &vectors)
-	checkOrders(t, vectors.Meta, vectors.Order)
-}
+func TestGoldenOldOrder(t *testing.T) { checkOrders(t, "old_torch131.json") }
 
 // augCase is a case of aug.json and of old_torch131.json's aug.
 type augCase struct {
@@ -355,8 +360,7 @@ func TestGoldenSplits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sizes := publishedSplits[key]
-		ds, err := data.New(d, map[string]*data.Images{"train": unseen(sizes.train, sizes.size), "test": unseen(sizes.test, sizes.size)})
+		ds, err := data.New(d, unseenSplits(t, key))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,11 +47,11 @@ func settings(channels, cells, batch int) configs.Settings {
 // options resolves a trial from command-line arguments.
 func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s configs.Settings) Options {
 	t.Helper()
-	resolved, err := cell.Resolve(cell.Topology{}, arch)
-	if err != nil {
-		t.Fatal(err)
+	space, ok := cell.SpaceOf(arch)
+	if !ok { // an index
+		space = cell.Topology{}
 	}
-	o, err := NewOptions(resolved, dataset, strconv.Itoa(epochs), s)
+	o, err := NewOptions(archName(arch).in(t, space), dataset, strconv.Itoa(epochs), s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@ package train
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,11 +23,15 @@ func TestControls(t *testing.T) {
 	needs.Long(t, "builds the tests for each control")
 	devicetest.CPUOnly(t, "the controls would find the same on a GPU")
 	needs.Program(t, "go")
+	projects := func(m cell.Module) bool { return slices.ContainsFunc([]int{0, 1, 2, 3, 4, 5}, m.Projects) }
 	controls := []struct {
 		name     string
 		file     string // from the module's root
 		old, new string
 		steps    int // of the trajectory; 0: all, with what is known at the end
+		// within selects a trajectory of the size search space, whose network has such a module. Without it the
+		// trajectory is that of architecture 0 of the topology search space.
+		within func(cell.Module) bool
 	}{
 		{name: "none", steps: 4},
 		{
@@ -50,6 +54,20 @@ func TestControls(t *testing.T) {
 			name: "biased running variance", file: "cell/network/tape.go",
 			old: "factor = count / (count - 1)", new: "factor = count / count",
 		},
+		{name: "none, where a skip_connect projects", steps: 4, within: projects},
+		{
+			name: "a ReLU before a skip_connect that projects", file: "cell/network/network.go", steps: 4, within: projects,
+			old: `t.conv(path+".conv.weight", x, 1)`, new: `t.conv(path+".conv.weight", t.relu(x), 1)`,
+		},
+		{
+			name: "no convolution in the shortcut of a block that keeps its width", file: "cell/network/network.go", steps: 4,
+			within: func(m cell.Module) bool { return m.Reduction && m.In == m.Out },
+			old:    `shortcut := t.conv(path+".downsample.1.weight", t.avgPool2x2(x), 1)`,
+			new: `shortcut := t.avgPool2x2(x)
+	if w := t.tensor(path + ".downsample.1.weight").Shape(); w.Dim(2) != w.Dim(3) {
+		shortcut = t.conv(path+".downsample.1.weight", shortcut, 1)
+	}`,
+		},
 	}
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -63,8 +81,14 @@ func TestControls(t *testing.T) {
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			check := exec.Command(binary, "-test.run", "TestGoldenTrajectoryFloat64", "-test.v")
-			check.Env = append(os.Environ(), "NB201_GOLDEN="+shortTrajectory(t, control.steps))
+			var space cell.Space = cell.Topology{}
+			fits := func(c trajectory) bool { return c.network.Arch.Index() == 0 && c.N == 1 }
+			if control.within != nil {
+				space = cell.Size{}
+				fits = func(c trajectory) bool { return slices.ContainsFunc(c.network.Modules(), control.within) }
+			}
+			check := exec.Command(binary, "-test.run", "TestGoldenTrajectoryFloat64/^"+space.Name().String()+"$", "-test.v")
+			check.Env = append(os.Environ(), "NB201_GOLDEN="+shortTrajectory(t, space, fits, control.steps))
 			out, err := check.CombinedOutput()
 			followed := strings.Contains(string(out), "losses of ")
 			if !followed || (err == nil) != (control.file == "") {
@@ -101,24 +125,19 @@ func overlay(t *testing.T, root, file, old, replacement string) string {
 	return path
 }
 
-// shortTrajectory writes a directory of vectors with the first steps of architecture 0's float64
-// trajectory, without the values that are known only after the last step.
-func shortTrajectory(t *testing.T, steps int) string {
+// shortTrajectory writes a directory of vectors with the first steps of the first trajectory in float64 that
+// fits, without the values that are known only after the last step.
+func shortTrajectory(t *testing.T, space cell.Space, fits func(trajectory) bool, steps int) string {
 	t.Helper()
+	file := golden.Of(space.Name(), "traj.json")
+	i := slices.IndexFunc(loadTrajectories(t, space), func(c trajectory) bool { return c.DType == "float64" && fits(c) })
+	if i < 0 {
+		needs.Golden(t, fmt.Errorf("no trajectory in float64 in %s that fits the control", file))
+	}
 	var vectors struct {
 		Cases []map[string]any `json:"cases"`
 	}
-	golden.Load(t, "traj.json", &vectors)
-	first, err := cell.Topology{}.ByIndex(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := slices.IndexFunc(vectors.Cases, func(c map[string]any) bool {
-		return c["dtype"] == "float64" && c["N"] == 1.0 && c["arch_str"] == first.String()
-	})
-	if i < 0 {
-		needs.Golden(t, errors.New("no float64 trajectory of architecture 0 with N=1"))
-	}
+	golden.Load(t, file, &vectors)
 	c := vectors.Cases[i]
 	if steps > 0 {
 		c["steps"] = c["steps"].([]any)[:steps]
@@ -131,7 +150,7 @@ func shortTrajectory(t *testing.T, steps int) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "traj.json"), text)
+	write(t, filepath.Join(dir, file), text)
 	return dir
 }
 

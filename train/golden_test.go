@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -26,17 +27,29 @@ import (
 	"nb201/train/device"
 )
 
-// archName is an architecture in a vector file: an index or a genotype string.
-type archName struct{ cell.Arch }
+// archName is an architecture in a vector file: an index or a string.
+type archName string
 
 func (a *archName) UnmarshalJSON(raw []byte) error {
-	name := string(raw)
-	if unquoted, err := strconv.Unquote(name); err == nil {
-		name = unquoted
+	*a = archName(strings.Trim(string(raw), `"`))
+	return nil
+}
+
+// in returns the architecture of a search space.
+func (a archName) in(t testing.TB, space cell.Space) cell.Arch {
+	t.Helper()
+	arch, err := cell.Resolve(space, string(a))
+	if err != nil {
+		t.Fatal(err)
 	}
-	var err error
-	a.Arch, err = cell.Resolve(cell.Topology{}, name)
-	return err
+	return arch
+}
+
+// eachSpace runs a test on the vectors of each search space.
+func eachSpace(t *testing.T, test func(*testing.T, cell.Space)) {
+	for _, space := range cell.Spaces() {
+		t.Run(space.Name().String(), func(t *testing.T) { test(t, space) })
+	}
 }
 
 func sha(values []float32) string {
@@ -48,141 +61,178 @@ func sha(values []float32) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// initCase is a case of init_fma.json or init_nofma.json, or of old_torch131.json, which names some
+// fields otherwise and leaves out others.
+type initCase struct {
+	Arch     archName
+	Seed     uint64
+	Classes  int
+	C, N     int                  // 0: those of the published skeleton
+	XShape   []int                `json:"xshape"`              // nil: as published for the number of classes
+	Keys     []string             `json:"state_keys_in_order"` // nil: another case has them
+	OldKeys  []string             `json:"state_keys"`
+	SHA256   map[string]string    `json:"sha256"` // by name, of all drawn tensors, or nil
+	First8   map[string][]float32 // by name, of some
+	All      string               `json:"sha256_all_float_tensors_in_state_dict_order"` // or ""
+	Drawn    string               `json:"sha256_of_joined_hex"`                         // of all drawn tensors, or ""
+	Stem     string
+	Weight   string   `json:"classifier_weight"`
+	Bias     string   `json:"classifier_bias"`
+	Ones     bool     `json:"bn_weights_all_one"`
+	Next4    []uint32 `json:"next4_u32_mod_2e24_after_get_model_infos"`
+	OldNext4 []uint32 `json:"next4_u32_mod_2e24"`
+}
+
+// network returns the network of a case.
+func (c initCase) network(t *testing.T, space cell.Space) cell.Network {
+	t.Helper()
+	n := cell.Network{Arch: c.Arch.in(t, space), Channels: c.C, Cells: c.N, Classes: c.Classes, Size: 32}
+	if n.Channels == 0 {
+		n.Channels, n.Cells = space.Skeleton()
+	}
+	switch {
+	case c.XShape != nil:
+		n.Size = c.XShape[2]
+	case c.Classes == 120:
+		n.Size = 16
+	}
+	return n
+}
+
+// check draws the initial weights of a case and compares them.
+func (c initCase) check(t *testing.T, space cell.Space, profile random.Profile) {
+	t.Helper()
+	net := c.network(t, space)
+	name := fmt.Sprintf("%s, %d classes, seed %d", net.Arch, c.Classes, c.Seed)
+	generator := random.NewTorch(c.Seed)
+	found, all, drawn := map[string]string{}, "", ""
+	var keys []string
+	roles := net.Tensors()
+	for i, w := range InitialWeights(net, generator, profile) {
+		keys = append(keys, w.Name)
+		if w.Float32 == nil {
+			continue
+		}
+		hash := sha(w.Float32)
+		all += hash
+		switch roles[i].Role {
+		case cell.ConvWeight, cell.LinearWeight, cell.LinearBias:
+			found[w.Name] = hash
+			drawn += hash
+		case cell.BNWeight:
+			if c.Ones && !slices.Equal(w.Float32, slices.Repeat([]float32{1}, len(w.Float32))) {
+				t.Errorf("%s: %s is not 1 throughout", name, w.Name)
+			}
+		}
+		if want := c.First8[w.Name]; want != nil && !slices.Equal(w.Float32[:len(want)], want) {
+			t.Errorf("%s: %s begins with %v, want %v", name, w.Name, w.Float32[:8], want)
+		}
+	}
+	if c.SHA256 != nil && len(found) != len(c.SHA256) {
+		t.Errorf("%s: %d tensors are drawn, want %d", name, len(found), len(c.SHA256))
+	}
+	for tensor, want := range c.SHA256 {
+		if found[tensor] != want {
+			t.Errorf("%s: %s differs", name, tensor)
+		}
+	}
+	for _, want := range [][]string{c.Keys, c.OldKeys} {
+		if want != nil && !slices.Equal(keys, want) {
+			t.Errorf("%s: the names of the state dict differ", name)
+		}
+	}
+	hashOf := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return hex.EncodeToString(sum[:])
+	}
+	for _, hash := range []struct{ what, got, want string }{
+		{"all tensors", hashOf(all), c.All}, {"all drawn tensors", hashOf(drawn), c.Drawn},
+		{"stem.0.weight", found["stem.0.weight"], c.Stem},
+		{"classifier.weight", found["classifier.weight"], c.Weight}, {"classifier.bias", found["classifier.bias"], c.Bias},
+	} {
+		if hash.want != "" && hash.got != hash.want {
+			t.Errorf("%s: the digest of %s differs", name, hash.what)
+		}
+	}
+	skipModelInfo(net, generator)
+	next := append(c.Next4, c.OldNext4...)
+	if len(next) == 0 {
+		t.Errorf("%s: the case does not say how the stream continues", name)
+	}
+	for _, w := range next {
+		if got := generator.Uint32() & (1<<24 - 1); got != w {
+			t.Errorf("%s: after get_model_infos the stream gives %d, want %d", name, got, w)
+		}
+	}
+}
+
 func TestGoldenInit(t *testing.T) {
-	for _, kind := range []struct {
-		file string
-		fma  bool
-	}{{"init_fma.json", true}, {"init_nofma.json", false}} {
-		t.Run(kind.file, func(t *testing.T) {
-			var vectors struct {
-				Cases []struct {
-					Arch             archName
-					Seed             uint64
-					Classes, C, N    int
-					XShape           []int             `json:"xshape"`
-					Keys             []string          `json:"state_keys_in_order"`
-					SHA256           map[string]string `json:"sha256"`
-					All              string            `json:"sha256_all_float_tensors_in_state_dict_order"`
-					First8           map[string][]float32
-					Next4            []uint32 `json:"next4_u32_mod_2e24_after_get_model_infos"`
-					MillionFLOPs     float64  `json:"flop"`
-					MillionParameter float64  `json:"param"`
+	for file, fma := range map[string]bool{"init_fma.json": true, "init_nofma.json": false} {
+		t.Run(file, func(t *testing.T) {
+			eachSpace(t, func(t *testing.T, space cell.Space) {
+				var vectors struct{ Cases []initCase }
+				golden.Load(t, golden.Of(space.Name(), file), &vectors)
+				for _, c := range vectors.Cases {
+					c.check(t, space, random.Profile{FMA: fma})
 				}
-			}
-			golden.Load(t, kind.file, &vectors)
-			for _, c := range vectors.Cases {
-				net := cell.Network{Arch: c.Arch.Arch, Channels: c.C, Cells: c.N, Classes: c.Classes, Size: c.XShape[2]}
-				generator := random.NewTorch(c.Seed)
-				dict := InitialWeights(net, generator, random.Profile{FMA: kind.fma})
-				digests := ""
-				var keys []string
-				for _, w := range dict {
-					keys = append(keys, w.Name)
-					if w.Float32 != nil {
-						digests += sha(w.Float32)
-					}
-					if want := c.SHA256[w.Name]; want != "" && sha(w.Float32) != want {
-						t.Errorf("%s seed %d: %s differs", c.Arch, c.Seed, w.Name)
-					}
-					if want := c.First8[w.Name]; want != nil && !slices.Equal(w.Float32[:len(want)], want) {
-						t.Errorf("%s seed %d: %s begins with %v, want %v", c.Arch, c.Seed, w.Name, w.Float32[:8], want)
-					}
-				}
-				if c.Keys != nil && !slices.Equal(keys, c.Keys) {
-					t.Errorf("%s: keys differ", c.Arch)
-				}
-				if all := sha256.Sum256([]byte(digests)); hex.EncodeToString(all[:]) != c.All {
-					t.Errorf("%s seed %d: the digest of all tensors differs", c.Arch, c.Seed)
-				}
-				checkNext(t, net, generator, c.Next4)
-			}
+			})
 		})
 	}
 }
 
 func TestGoldenOldInit(t *testing.T) {
-	var vectors struct {
-		Init []struct {
-			Arch             archName
-			Seed             uint64
-			Classes          int
-			Digest           string `json:"sha256_of_joined_hex"`
-			Stem             string
-			ClassifierWeight string   `json:"classifier_weight"`
-			ClassifierBias   string   `json:"classifier_bias"`
-			Next4            []uint32 `json:"next4_u32_mod_2e24"`
-		}
-	}
-	golden.Load(t, "old_torch131.json", &vectors)
 	profile, err := random.ProfileByName("2019")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range vectors.Init {
-		size := 32
-		if c.Classes == 120 {
-			size = 16
+	eachSpace(t, func(t *testing.T, space cell.Space) {
+		var vectors struct{ Init []initCase }
+		golden.Load(t, golden.Of(space.Name(), "old_torch131.json"), &vectors)
+		for _, c := range vectors.Init {
+			c.check(t, space, profile)
 		}
-		net := cell.Network{Arch: c.Arch.Arch, Channels: 16, Cells: 5, Classes: c.Classes, Size: size}
-		generator := random.NewTorch(c.Seed)
-		digests := ""
-		found := map[string]string{}
-		roles := net.Tensors()
-		for i, w := range InitialWeights(net, generator, profile) {
-			switch roles[i].Role {
-			case cell.ConvWeight, cell.LinearWeight, cell.LinearBias: // the digest is of what is drawn
-				found[w.Name] = sha(w.Float32)
-				digests += found[w.Name]
-			}
-		}
-		all := sha256.Sum256([]byte(digests))
-		if found["stem.0.weight"] != c.Stem || found["classifier.weight"] != c.ClassifierWeight ||
-			found["classifier.bias"] != c.ClassifierBias || hex.EncodeToString(all[:]) != c.Digest {
-			t.Errorf("%s seed %d classes %d: the initial weights differ", c.Arch, c.Seed, c.Classes)
-		}
-		checkNext(t, net, generator, c.Next4)
-	}
-}
-
-func checkNext(t *testing.T, net cell.Network, generator *random.Torch, want []uint32) {
-	t.Helper()
-	skipModelInfo(net, generator)
-	for _, w := range want {
-		if got := generator.Uint32() & (1<<24 - 1); got != w {
-			t.Errorf("%s: after get_model_infos the stream gives %d, want %d", net.Arch, got, w)
-		}
-	}
+	})
 }
 
 func TestGoldenLearningRate(t *testing.T) {
-	var vectors struct {
-		LR map[string][]float64 `json:"lr"`
-	}
-	golden.Load(t, "misc.json", &vectors)
-	for epochs, rates := range vectors.LR {
-		n, err := strconv.Atoi(epochs)
-		if err != nil {
-			t.Fatal(err)
+	eachSpace(t, func(t *testing.T, space cell.Space) {
+		var vectors struct {
+			LR map[string][]float64 `json:"lr"`
 		}
-		recipe, err := configs.RecipeFor(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for epoch, want := range rates {
-			if got := learningRate(&recipe, epoch); got != want {
-				t.Errorf("epoch %d of %d: learning rate %v, want %v", epoch, n, got, want)
+		golden.Load(t, golden.Of(space.Name(), "misc.json"), &vectors)
+		for schedule, rates := range vectors.LR {
+			epochs, err := strconv.Atoi(schedule)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := space.Schedule(epochs); got != schedule {
+				t.Errorf("the schedule of %d epochs is %s, want %s", epochs, got, schedule)
+			}
+			recipe, err := configs.RecipeFor(epochs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for epoch, want := range rates {
+				if got := learningRate(&recipe, epoch); got != want {
+					t.Errorf("epoch %d of %s: learning rate %v, want %v", epoch, schedule, got, want)
+				}
 			}
 		}
-	}
+	})
 }
 
-// trajectory is a case of traj.json: the first steps of a training.
+// trajectory is a case of traj.json: the first steps of a training. A field that the vectors of one
+// search space lack has the value that all of its cases share.
 type trajectory struct {
-	Arch        archName
+	Name        archName `json:"arch"`
 	Seed        uint32
 	C, N, Batch int
-	Images      int `json:"n"`
+	Images      int    `json:"n"`
+	Key         string `json:"dataset_stats"` // of the dataset whose means, deviations and padding are used
+	Classes     int
+	Size        int `json:"hw"`
 	DType       string
+	Epochs      int          // of the schedule
 	Steps       [][4]float64 // loss, top-1 count, top-5 count, learning rate
 	BN          map[string]struct {
 		Mean    []float64 `json:"running_mean"`
@@ -196,20 +246,42 @@ type trajectory struct {
 	Weights        map[string][2]float64 `json:"final_weights"` // sum, sum of magnitudes
 	Gradients      map[string][2]float64 `json:"first_step_grad"`
 	ClassifierBias []float64             `json:"classifier_bias_final"`
+
+	network cell.Network
 }
 
+// loadTrajectories loads the cases of a search space.
+func loadTrajectories(t *testing.T, space cell.Space) []trajectory {
+	t.Helper()
+	var vectors struct{ Cases []trajectory }
+	golden.Load(t, golden.Of(space.Name(), "traj.json"), &vectors)
+	for i := range vectors.Cases {
+		c := &vectors.Cases[i]
+		c.Key, c.Classes, c.Size, c.Epochs = cmp.Or(c.Key, "cifar10"), cmp.Or(c.Classes, 10), cmp.Or(c.Size, 32), cmp.Or(c.Epochs, 12)
+		c.network = cell.Network{Arch: c.Name.in(t, space), Channels: c.C, Cells: c.N, Classes: c.Classes, Size: c.Size}
+	}
+	return vectors.Cases
+}
+
+// isDeep reports whether a network has several cells per stage. Such a network takes minutes in float64,
+// and magnifies rounding early.
+func (c trajectory) isDeep() bool { return c.N > 1 }
+
 func (c trajectory) name() string {
-	return fmt.Sprintf("%s/N=%d/%s/seed=%d", c.DType, c.N, c.Arch, c.Seed)
+	return fmt.Sprintf("%s/N=%d/%s/%d-classes/%d-epochs/seed=%d", c.DType, c.N, c.network.Arch, c.Classes, c.Epochs, c.Seed)
 }
 
 // trial prepares the trial that a case followed: profile modern, no workers.
 func (c trajectory) trial(t *testing.T) *trial {
 	t.Helper()
-	definition, err := data.Published("cifar10")
+	definition, err := data.Published(c.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	images := datatest.Synth(c.Images, 32, 10, 1)
+	definition.Augment.CropPadding = definition.Augment.CropPadding * c.Size / definition.Size[0]
+	definition.Classes, definition.Size = c.Classes, [2]int{c.Size, c.Size}
+	definition.Train, definition.Eval = data.SplitDefinition{From: "train", Order: data.Shuffle}, definition.Eval[:1]
+	images := datatest.Synth(c.Images, c.Size, c.Classes, 1)
 	set, err := data.New(definition, map[string]*data.Images{"train": images, "test": images})
 	if err != nil {
 		t.Fatal(err)
@@ -219,13 +291,14 @@ func (c trajectory) trial(t *testing.T) *trial {
 	if c.DType == "float64" {
 		s.Precision = configs.FP64
 	}
-	recipe, err := s.Recipe(12)
+	recipe, err := s.Recipe(c.Epochs)
 	if err != nil {
 		t.Fatal(err)
 	}
+	arch := c.network.Arch
 	config := Config{
-		Network: cell.Network{Arch: c.Arch.Arch, Channels: c.C, Cells: c.N, Classes: 10, Size: 32},
-		Trial:   results.Trial{Arch: c.Arch.Index(), Dataset: "cifar10", Epochs: 12, Seed: c.Seed},
+		Network: c.network,
+		Trial:   results.Trial{Space: arch.Space().Name(), Arch: arch.Index(), Dataset: c.Key, Epochs: c.Epochs, Seed: c.Seed},
 		Recipe:  recipe, Settings: s, Data: set,
 	}
 	return trialOf(t, config)
@@ -372,12 +445,6 @@ func sumsOf(values []float64) [2]float64 {
 	return s
 }
 
-func loadTrajectories(t *testing.T) []trajectory {
-	var vectors struct{ Cases []trajectory }
-	golden.Load(t, "traj.json", &vectors)
-	return vectors.Cases
-}
-
 // relative returns the relative error of got.
 func relative(got, want float64) float64 { return math.Abs(got-want) / math.Abs(want) }
 
@@ -426,7 +493,7 @@ func (c trajectory) boundsBy(twin *trajectory) bounds {
 // twin is the float32 run of a case.
 func (c trajectory) twin(cases []trajectory) *trajectory {
 	i := slices.IndexFunc(cases, func(d trajectory) bool {
-		return d.DType == "float32" && d.Arch == c.Arch && d.Seed == c.Seed && d.N == c.N && d.C == c.C && d.Batch == c.Batch && d.Images == c.Images
+		return d.DType == "float32" && d.network == c.network && d.Seed == c.Seed && d.Batch == c.Batch && d.Images == c.Images
 	})
 	if i < 0 {
 		return nil
@@ -438,49 +505,54 @@ func (c trajectory) twin(cases []trajectory) *trajectory {
 // except for magnified rounding (see bound). The same bound is used on a GPU, whose float64 is as
 // exact.
 func TestGoldenTrajectoryFloat64(t *testing.T) {
-	cases := loadTrajectories(t)
-	for _, c := range cases {
-		if c.DType != "float64" || (c.N > 1 && !needs.IsNightly()) {
-			continue
+	eachSpace(t, func(t *testing.T, space cell.Space) {
+		cases := loadTrajectories(t, space)
+		for _, c := range cases {
+			if c.DType != "float64" || c.isDeep() && !needs.IsNightly() {
+				continue
+			}
+			t.Run(c.name(), func(t *testing.T) {
+				t.Parallel()
+				var twin *trajectory
+				if c.isDeep() { // otherwise 1e-12 holds throughout
+					twin = c.twin(cases)
+				}
+				c.checkFloat64(t, c.boundsBy(twin))
+			})
 		}
-		t.Run(c.name(), func(t *testing.T) {
-			t.Parallel()
-			o := c.follow(t, c.trial(t))
-			worst := 0.0
-			var twin *trajectory
-			if c.N > 1 { // with one cell a stage, 1e-12 holds throughout
-				twin = c.twin(cases)
-			}
-			allowed := c.boundsBy(twin)
-			for i, want := range c.Steps {
-				d := relative(o.steps[i][0], want[0])
-				if !(d <= allowed.steps[i]) {
-					t.Errorf("step %d: loss off by %.2g relative, more than %.2g", i+1, d, allowed.steps[i])
-				}
-				worst = max(worst, d)
-				if !slices.Equal(o.steps[i][1:], want[1:]) {
-					t.Errorf("step %d: top-1, top-5 and learning rate %v, want %v", i+1, o.steps[i][1:], want[1:])
-				}
-			}
-			for name, want := range c.Gradients {
-				got := o.gradients[name]
-				if d := math.Abs(got[0] - want[0]); !(d <= allowed.steps[0]*max(want[1], 1)) {
-					t.Errorf("gradient of %s: sum off by %.2g (magnitudes %.2g)", name, d, want[1])
-				}
-			}
-			for _, w := range o.weights {
-				c.checkTensor(t, w, allowed)
-			}
-			t.Logf("losses of %d steps within %.2g relative", len(c.Steps), worst)
-			if o.eval == nil {
-				return
-			}
-			loss, top1, _ := o.eval.Averages()
-			correct := func(percent float64) int { return int(math.Round(percent / 100 * float64(c.Eval.N))) }
-			if !(relative(loss, c.Eval.Loss) <= allowed.eval) || correct(top1) != correct(c.Eval.Top1) {
-				t.Errorf("evaluation: loss %v, top-1 %v; want %v, %v", loss, top1, c.Eval.Loss, c.Eval.Top1)
-			}
-		})
+	})
+}
+
+func (c trajectory) checkFloat64(t *testing.T, allowed bounds) {
+	o := c.follow(t, c.trial(t))
+	worst := 0.0
+	for i, want := range c.Steps {
+		d := relative(o.steps[i][0], want[0])
+		if !(d <= allowed.steps[i]) {
+			t.Errorf("step %d: loss off by %.2g relative, more than %.2g", i+1, d, allowed.steps[i])
+		}
+		worst = max(worst, d)
+		if !slices.Equal(o.steps[i][1:], want[1:]) {
+			t.Errorf("step %d: top-1, top-5 and learning rate %v, want %v", i+1, o.steps[i][1:], want[1:])
+		}
+	}
+	for name, want := range c.Gradients {
+		got := o.gradients[name]
+		if d := math.Abs(got[0] - want[0]); !(d <= allowed.steps[0]*max(want[1], 1)) {
+			t.Errorf("gradient of %s: sum off by %.2g (magnitudes %.2g)", name, d, want[1])
+		}
+	}
+	for _, w := range o.weights {
+		c.checkTensor(t, w, allowed)
+	}
+	t.Logf("losses of %d steps within %.2g relative", len(c.Steps), worst)
+	if o.eval == nil {
+		return
+	}
+	loss, top1, _ := o.eval.Averages()
+	correct := func(percent float64) int { return int(math.Round(percent / 100 * float64(c.Eval.N))) }
+	if !(relative(loss, c.Eval.Loss) <= allowed.eval) || correct(top1) != correct(c.Eval.Top1) {
+		t.Errorf("evaluation: loss %v, top-1 %v; want %v, %v", loss, top1, c.Eval.Loss, c.Eval.Top1)
 	}
 }
 
@@ -529,31 +601,33 @@ func TestGoldenTrajectoryFloat32(t *testing.T) {
 	if devicetest.OnGPU(t) {
 		first, early = 1e-5, 1e-2
 	}
-	for _, c := range loadTrajectories(t) {
-		if c.DType != "float32" || (c.N > 1 && !needs.IsNightly()) {
-			continue
-		}
-		t.Run(c.name(), func(t *testing.T) {
-			t.Parallel()
-			o := c.follow(t, c.trial(t))
-			for i, want := range c.Steps {
-				bound := 5e-2
-				switch {
-				case i == 0:
-					bound = first
-				case i < 3 && c.N == 1:
-					bound = early
-				case i < 3:
-					bound = 1e-2
-				}
-				d := relative(o.steps[i][0], want[0])
-				if !(d <= bound) {
-					t.Errorf("step %d: loss off by %.2g relative, more than %g", i+1, d, bound)
-				}
-				if i < 3 {
-					t.Logf("step %d: loss off by %.2g relative", i+1, d)
-				}
+	eachSpace(t, func(t *testing.T, space cell.Space) {
+		for _, c := range loadTrajectories(t, space) {
+			if c.DType != "float32" || c.isDeep() && !needs.IsNightly() {
+				continue
 			}
-		})
-	}
+			t.Run(c.name(), func(t *testing.T) {
+				t.Parallel()
+				o := c.follow(t, c.trial(t))
+				for i, want := range c.Steps {
+					bound := 5e-2
+					switch {
+					case i == 0:
+						bound = first
+					case i < 3 && !c.isDeep():
+						bound = early
+					case i < 3:
+						bound = 1e-2
+					}
+					d := relative(o.steps[i][0], want[0])
+					if !(d <= bound) {
+						t.Errorf("step %d: loss off by %.2g relative, more than %g", i+1, d, bound)
+					}
+					if i < 3 {
+						t.Logf("step %d: loss off by %.2g relative", i+1, d)
+					}
+				}
+			})
+		}
+	})
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"testing"
 
@@ -57,14 +58,14 @@ func loadRealCurves(t *testing.T) []realCurve {
 }
 
 func (c realCurve) name() string {
-	return trajectory{Arch: c.Arch, Seed: c.Seed, N: 5, DType: "float32"}.name()
+	return fmt.Sprintf("%s/seed=%d", c.Arch, c.Seed)
 }
 
 // follow trains for a number of epochs and compares each with the original's.
 func (c realCurve) follow(t *testing.T, epochs int) {
 	s := settings(16, 5, c.Batch)
 	s.Parity, s.Workers = "modern", 0
-	o := options(t, c.Arch.String(), "../testdata/cifar10-small.json", c.Epochs, c.Seed, s)
+	o := options(t, string(c.Arch), "../testdata/cifar10-small.json", c.Epochs, c.Seed, s)
 	o.DataRoot = needs.Photos(t)
 	config, err := o.Config()
 	if err != nil {

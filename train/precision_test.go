@@ -2,7 +2,6 @@ package train
 
 import (
 	"math"
-	"slices"
 	"testing"
 
 	"nb201/cell"
@@ -29,42 +28,43 @@ func TestGoldenTrajectoryTF32(t *testing.T) {
 // no more than most.
 func followRounded(t *testing.T, precision configs.Precision, losses, least, most float64) {
 	t.Helper()
-	all, err := cell.Parse("|avg_pool_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2|")
-	if err != nil {
-		t.Fatal(err)
+	eachSpace(t, func(t *testing.T, space cell.Space) {
+		for _, c := range loadTrajectories(t, space) {
+			if c.DType != "float32" || c.isDeep() {
+				continue
+			}
+			t.Run(c.name(), func(t *testing.T) {
+				t.Parallel()
+				c.followRounded(t, precision, losses, least, most)
+			})
+		}
+	})
+}
+
+func (c trajectory) followRounded(t *testing.T, precision configs.Precision, losses, least, most float64) {
+	t.Helper()
+	c.Steps = c.Steps[:min(3, len(c.Steps))]
+	c.Eval.N = 0
+	tr := c.trial(t)
+	tr.config.Settings.Precision = precision
+	tr.runner.Set = executables(t, tr.config)
+	o := c.follow(t, tr)
+	for i, want := range c.Steps {
+		d := relative(o.steps[i][0], want[0])
+		t.Logf("step %d: loss off by %.2g relative", i+1, d)
+		if !(d <= losses) {
+			t.Errorf("step %d: loss off by %.2g relative, more than %g", i+1, d, losses)
+		}
 	}
-	cases := loadTrajectories(t)
-	cases = slices.DeleteFunc(cases, func(c trajectory) bool { return c.DType != "float32" || c.N > 1 || c.Arch.Arch != all })
-	if len(cases) == 0 {
-		t.Fatal("no trajectory of it in float32")
+	var off, all float64
+	for name, want := range c.Gradients {
+		off += math.Abs(o.gradients[name][1] - want[1])
+		all += want[1]
 	}
-	for _, c := range cases {
-		t.Run(c.name(), func(t *testing.T) {
-			t.Parallel()
-			c.Steps = c.Steps[:min(3, len(c.Steps))]
-			c.Eval.N = 0
-			tr := c.trial(t)
-			tr.config.Settings.Precision = precision
-			tr.runner.Set = executables(t, tr.config)
-			o := c.follow(t, tr)
-			for i, want := range c.Steps {
-				d := relative(o.steps[i][0], want[0])
-				t.Logf("step %d: loss off by %.2g relative", i+1, d)
-				if !(d <= losses) {
-					t.Errorf("step %d: loss off by %.2g relative, more than %g", i+1, d, losses)
-				}
-			}
-			var off, all float64
-			for name, want := range c.Gradients {
-				off += math.Abs(o.gradients[name][1] - want[1])
-				all += want[1]
-			}
-			d := off / all
-			t.Logf("the magnitudes of the first gradients are off by %.2g relative", d)
-			if !(least < d && d <= most) {
-				t.Errorf("the magnitudes of the first gradients are off by %.2g relative, not by %g to %g", d, least, most)
-			}
-		})
+	d := off / all
+	t.Logf("the magnitudes of the first gradients are off by %.2g relative", d)
+	if !(least < d && d <= most) {
+		t.Errorf("the magnitudes of the first gradients are off by %.2g relative, not by %g to %g", d, least, most)
 	}
 }
 

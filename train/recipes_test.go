@@ -33,6 +33,7 @@ func TestGoldenRecipes(t *testing.T) {
 	}
 	golden.Load(t, "recipes.json", &vectors)
 	v := &vectors
+	arch := v.Arch.in(t, cell.Topology{})
 	definition := data.Definition{
 		Name: "synth", Format: "npy", Path: "none", Classes: v.Classes, Size: [2]int{v.Size, v.Size}, Mean: v.Mean, Std: v.Std,
 		Augment: data.Augment{Flip: true, CropPadding: v.CropPadding},
@@ -62,8 +63,8 @@ func TestGoldenRecipes(t *testing.T) {
 			s := configs.Published().With(recipe)
 			s.Parity, s.Workers, s.Precision = "modern", c.Workers, configs.FP64
 			config := Config{
-				Network: cell.Network{Arch: v.Arch.Arch, Channels: recipe.Channels, Cells: recipe.Cells, Classes: v.Classes, Size: v.Size},
-				Trial:   results.Trial{Arch: v.Arch.Index(), Dataset: "synth", Recipe: recipe.Name, Epochs: recipe.Epochs, Seed: v.Seed},
+				Network: cell.Network{Arch: arch, Channels: recipe.Channels, Cells: recipe.Cells, Classes: v.Classes, Size: v.Size},
+				Trial:   results.Trial{Arch: arch.Index(), Dataset: "synth", Recipe: recipe.Name, Epochs: recipe.Epochs, Seed: v.Seed},
 				Recipe:  recipe, Settings: s, Definition: definition, Data: set,
 			}
 			var losses, rates []float64

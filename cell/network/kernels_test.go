@@ -39,10 +39,11 @@ func TestOnCPU(t *testing.T) {
 		}
 	}
 	for _, s := range []struct{ taps, stride, size, in, out int }{
-		{3, 1, 8, 3, 16},                     // the stem
+		{3, 1, 8, 3, 16}, {3, 1, 8, 3, 8}, // the stem
 		{3, 1, 8, 16, 16}, {3, 1, 4, 64, 64}, // cells
-		{3, 2, 8, 16, 32}, // reductions
-		{1, 1, 4, 16, 32},
+		{3, 1, 8, 8, 8}, {3, 1, 4, 24, 40}, // cells of the size search space
+		{3, 2, 8, 16, 32}, {3, 2, 8, 56, 8}, // reductions
+		{1, 1, 4, 16, 32}, {1, 1, 4, 40, 24},
 	} {
 		name := fmt.Sprintf("%+v: ", s)
 		x, w := []int{2, s.size, s.size, s.in}, []int{s.taps, s.taps, s.in, s.out}
@@ -60,7 +61,7 @@ func TestOnCPU(t *testing.T) {
 			return []*Node{l.convInputGrad(in[0], in[1], in[2], s.stride)}
 		})
 	}
-	for _, s := range []struct{ size, channels int }{{8, 16}, {4, 64}} {
+	for _, s := range []struct{ size, channels int }{{8, 16}, {4, 64}, {8, 8}, {4, 56}} {
 		x, vector := []int{2, s.size, s.size, s.channels}, []int{s.channels}
 		expect(fmt.Sprintf("%+v: batch normalisation", s), map[string]int{"nb201.batch_norm": 1, "nb201.batch_norm_gradient": 1}, [][]int{x, vector, vector, x}, func(l layers, in []*Node) []*Node {
 			return batchNorm(l, in[0], in)

@@ -47,9 +47,9 @@ Costs are FLOPs and parameters, in millions. They depend on the number of classe
 image size, so arch shows them for each published dataset key, or only for those of
 --dataset.
 
-With --all, arch writes a table of all architectures (15,625, or 32,768 with --space sss), in
-CSV or in Parquet, with a row for each architecture and dataset key. Its columns have the names that they have in the
-tables of nb201 export, so that the tables can be joined:
+With --all, arch writes a table of all architectures (15,625, or 32,768 with --space sss),
+in CSV or in Parquet, with a row for each architecture and dataset key. Its columns have the
+names that they have in the tables of nb201 export, so that the tables can be joined:
   architecture, genotype, isomorphism_class, dataset, channels, cells, classes,
   image_size_pixels, flops_millions, params_millions
 With --json it prints an array of what it prints for each architecture.`,

@@ -29,6 +29,15 @@ func Dir() string {
 	return filepath.Join(dir, "testdata", "golden")
 }
 
+// Of returns the name of the file that holds for a search space, by its name in files, what file holds
+// for the topology search space: sss_traj.json for traj.json.
+func Of[Name ~string](space Name, file string) string {
+	if space == "" {
+		return file
+	}
+	return string(space) + "_" + file
+}
+
 // Load decodes the named vector file into v. It skips the test if NB201_GOLDEN is set and its
 // directory lacks the file.
 func Load(t testing.TB, name string, v any) {

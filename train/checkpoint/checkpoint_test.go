@@ -27,7 +27,7 @@ func someTrial(t testing.TB) (*Trial, *device.State) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := cell.Network{Channels: 4, Cells: 1, Classes: 10, Size: 16}
+	n := cell.Network{Arch: cell.Cell{}, Channels: 4, Cells: 1, Classes: 10, Size: 16}
 	step := device.NewStep(devicetest.Open(t).Backend, device.Spec{Network: n, Precision: configs.FP32, Stored: 81}, 16)
 	var weights torchfile.StateDict
 	for _, w := range n.Tensors() {

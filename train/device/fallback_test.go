@@ -26,7 +26,7 @@ func (f failing) Finalize() { *f.finalized++ }
 // An executable whose first call fails is compiled in another way, and computes the same. If a
 // later call fails, another way does not help and is not tried.
 func TestFallBack(t *testing.T) {
-	n := cell.Network{Channels: 4, Cells: 1, Classes: 7, Size: 8}
+	n := cell.Network{Arch: cell.Cell{}, Channels: 4, Cells: 1, Classes: 7, Size: 8}
 	b := devicetest.Open(t).Backend
 	for _, test := range []struct {
 		name      string
