@@ -213,7 +213,7 @@ func TestGoldenLearningRate(t *testing.T) {
 				t.Fatal(err)
 			}
 			for epoch, want := range rates {
-				if got := learningRate(&recipe, epoch); got != want {
+				if got := recipe.LearningRates(epoch, 1)(0); got != want {
 					t.Errorf("epoch %d of %s: learning rate %v, want %v", epoch, schedule, got, want)
 				}
 			}
@@ -333,7 +333,7 @@ func (c trajectory) follow(t *testing.T, tr *trial) outcome {
 	pass := func(epoch int, order data.Epoch) {
 		tr.cursor.Position = checkpoint.Position{Epoch: epoch}
 		check(tr.runner.Run(ctx, tr.deviceStage(&order), func(b device.Batch) error {
-			o.steps = append(o.steps, [4]float64{b.Loss, float64(b.CorrectTop1), float64(b.CorrectTop5), learningRate(&tr.config.Recipe, epoch)})
+			o.steps = append(o.steps, [4]float64{b.Loss, float64(b.CorrectTop1), float64(b.CorrectTop5), tr.config.Recipe.LearningRates(epoch, 1)(0)})
 			return nil
 		}))
 	}

@@ -71,7 +71,7 @@ func TestGoldenRecipes(t *testing.T) {
 			outcome, err := openSession(t).Run(t.Context(), config, func(p Progress) {
 				if p.Stage == "train" {
 					losses = append(losses, p.Loss)
-					rates = append(rates, LearningRates(&recipe, p.Epoch, set.Train.Batches(recipe.Batch))(p.Batch))
+					rates = append(rates, recipe.LearningRates(p.Epoch, set.Train.Batches(recipe.Batch))(p.Batch))
 				}
 			})
 			if err != nil {

@@ -64,7 +64,7 @@ func (t *trial) deviceStage(order *data.Epoch) device.Stage {
 	split, recipe := t.stages[t.cursor.Stage], &t.config.Recipe
 	return device.Stage{
 		Split: split, Order: order, Batch: recipe.Batch, First: t.cursor.Batch,
-		Training: t.cursor.Stage == 0, Rate: LearningRates(recipe, t.cursor.Epoch, split.Batches(recipe.Batch)), CropPadding: t.augment.CropPadding,
+		Training: t.cursor.Stage == 0, Rate: recipe.LearningRates(t.cursor.Epoch, split.Batches(recipe.Batch)), CropPadding: t.augment.CropPadding,
 	}
 }
 

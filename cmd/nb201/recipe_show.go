@@ -8,8 +8,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/guptarohit/asciigraph"
 	"github.com/spf13/cobra"
-
-	"nb201/train"
 )
 
 func newRecipeShowCommand() *cobra.Command {
@@ -30,7 +28,7 @@ of each epoch's first batch. Its JSON, with another name, is a beginning for a r
 			}
 			rates := make([]float64, shown.Recipe.Epochs)
 			for epoch := range rates {
-				rates[epoch] = train.LearningRates(&shown.Recipe, epoch, 1)(0)
+				rates[epoch] = shown.Recipe.LearningRates(epoch, 1)(0)
 			}
 			if asJSON {
 				return printJSON(c, struct {

@@ -376,7 +376,7 @@ func shownSets(r *ResultsCount) [][2]string {
 	sets := [][2]string{{"train", TrainingSet}}
 	switch r.Dataset {
 	case "cifar10-valid":
-		return append(sets, [2]string{"valid", "x-valid"})
+		return append(sets, OriginalOf(r.Space.Space()).shown...)
 	case "cifar10":
 		return append(sets, [2]string{"test ", "ori-test"})
 	case "cifar100", "ImageNet16-120":

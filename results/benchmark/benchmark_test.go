@@ -158,7 +158,7 @@ func TestHeld(t *testing.T) {
 			return b.FindBest(background, Search{Dataset: "cifar10", Set: "test", HP: "12", MaxFLOPs: 0.001})
 		}},
 		{`no architecture has the results that the query needs; for example: architecture 4 has no trial on "svhn"`, func() (any, error) { return b.Statistics(background, "svhn", "12", nil) }},
-		{"no default path", func() (any, error) { return published.DefaultPath(os.Getenv, published.CSV) }},
+		{"no default path", func() (any, error) { return published.DefaultPath(os.Getenv, published.CSV, cell.Topology{}) }},
 		{"testdata/campaign does not hold architecture 4; it holds 3 architectures from 1 to 123", func() (any, error) { return reload(t, b, "testdata/campaign", 4) }},
 		{"missing", func() (any, error) { return reload(t, b, "missing", 4) }},
 	} {

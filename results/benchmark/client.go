@@ -270,6 +270,10 @@ func remapNames(dataset, set string) (key, evaluationSet string) {
 // from there. Use it to find weights that a merged file lacks. b and archive do not change, but
 // closing the new benchmark closes both.
 func (b *Benchmark) Reload(archive *Benchmark, indices ...int) (*Benchmark, error) {
+	if archive.Space != b.Space {
+		return nil, usage.Errorf("%s holds architectures of the %s, and %s those of the %s; reload from a benchmark of the same space",
+			archive.Path, archive.Space.Title(), b.Path, b.Space.Title())
+	}
 	if len(indices) == 0 {
 		indices = archive.evaluated
 	}

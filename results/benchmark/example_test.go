@@ -231,7 +231,7 @@ func ExampleBenchmark_NetConfig() {
 	defer b.Close()
 	fmt.Printf("%+v\n", must(b.NetConfig(123, "cifar10")))
 	// Output:
-	// {Name:infer.tiny Channels:2 Cells:1 Genotype:|avg_pool_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2| Classes:10}
+	// {Name:infer.tiny Channels:2 Cells:1 Widths: Genotype:|avg_pool_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2| Classes:10}
 }
 
 // In Python: api.get_net_param(3, 'cifar10', None), api.get_net_param(123, 'cifar10', 111).

@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nb201/cell"
 	"nb201/internal/quantity"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -112,9 +113,13 @@ type Options struct {
 }
 
 // Run compares two benchmarks. It holds a few numbers of each trial, and one architecture
-// per core, in memory. Benchmarks with nothing in common are a usage error that lists what
-// each contains.
+// per core, in memory. Benchmarks of different search spaces are a usage error, and so are those with
+// nothing in common; the error then lists what each contains.
 func Run(ctx context.Context, a, b *benchmark.Benchmark, o Options) (*Report, error) {
+	if a.Space != b.Space {
+		return nil, usage.Errorf("%s holds architectures of the %s, and %s those of the %s, which have none in common; compare benchmarks of the same space",
+			a.Path, a.Space.Title(), b.Path, b.Space.Title())
+	}
 	var common []int
 	for _, index := range a.Evaluated() {
 		if _, ok := slices.BinarySearch(b.Evaluated(), index); ok {
@@ -177,13 +182,14 @@ func describe(which string, archs, common []int, schedules map[string]bool) stri
 
 // key identifies a comparison.
 type key struct {
+	space           cell.Name
 	dataset, recipe string
 	epochs          int // 0: the schedules of the options
 	set             string
 }
 
 func (k key) trial() results.Trial {
-	return results.Trial{Dataset: k.dataset, Recipe: k.recipe, Epochs: k.epochs}
+	return results.Trial{Space: k.space, Dataset: k.dataset, Recipe: k.recipe, Epochs: k.epochs}
 }
 
 func (k key) compare(other key) int {
@@ -219,7 +225,7 @@ func lastValues(a *benchmark.Architecture, schedule string) (values map[key][]va
 			skipped++
 			return
 		}
-		k := key{dataset: r.Dataset, set: set}
+		k := key{space: r.Space, dataset: r.Dataset, set: set}
 		if schedule == "" {
 			k.recipe, k.epochs = r.Trial.Recipe, r.Epochs
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"nb201/cell"
 	"nb201/internal/torchfile"
 	"nb201/results/benchmark"
 	"nb201/results/published"
@@ -14,29 +15,31 @@ import (
 func archiveWriter() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.Archive, Slots: FixedSlots, Weights: ChoiceAlways, clients: true,
+			Format: published.Archive, Slots: FixedSlots, Weights: ChoiceAlways, OneSpace: true, clients: true,
 			About: `a directory of NNNNNN-FULL.pth (with weights) and NNNNNN-SIMPLE.pth
 for each architecture, which NASBench201API.reload reads`,
 		},
 		completeTimes: true,
-		layout: func(o *Options) layout {
-			return layout{begin: func(dir string) (partWriter, error) { return archive{dir, o.Times == Published}, nil }, fill: moveParts}
+		layout: func(o *Options, space cell.Space) layout {
+			c := encoding{of: originalOf(space), constant: o.Times == Published}
+			return layout{begin: func(dir string) (partWriter, error) { return archive{dir, c}, nil }, fill: moveParts}
 		},
 	}
 }
 
 // archive writes the files that exps/NAS-Bench-201/statistics.py (simplify) writes.
 type archive struct {
-	dir      string
-	constant bool // see encoding
+	dir string
+	encoding
 }
 
 func (w archive) add(a *benchmark.Architecture) error {
 	for _, kind := range []struct {
-		name string
-		encoding
-	}{{"FULL", encoding{torchWeights, w.constant}}, {"SIMPLE", encoding{constant: w.constant}}} {
-		value, err := kind.encodeSlots(a)
+		name    string
+		weights func(torchfile.StateDict) (any, error)
+	}{{"FULL", torchWeights}, {"SIMPLE", nil}} {
+		w.weights = kind.weights
+		value, err := w.encodeSlots(a)
 		if err != nil {
 			return err
 		}

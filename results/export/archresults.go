@@ -1,7 +1,9 @@
 package export
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"nb201/cell"
 	"nb201/internal/pickle"
@@ -12,6 +14,7 @@ import (
 
 // encoding pickles trials as objects of the Python clients.
 type encoding struct {
+	of original
 	// weights converts a state dict to a value to pickle; nil leaves weights out.
 	weights func(torchfile.StateDict) (any, error)
 	// constant is set if the times are the same in every epoch; the value is then
@@ -25,15 +28,18 @@ func torchWeights(s torchfile.StateDict) (any, error) { return s, nil }
 // archResults returns an ArchResults.state_dict (nas_201_api/api_utils.py).
 func (c encoding) archResults(index int, genotype string, s *benchmark.ArchResults) (pickle.Dict, error) {
 	var all, seeds pickle.Dict
+	cleared := c.weights == nil || s.HP == c.of.unweighted
+	for _, r := range c.of.inOrder(s.Results) {
+		weights, err := c.encodeWeights(r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, pickle.Pair{Key: pickle.Tuple{r.Dataset, int64(r.Seed)}, Value: c.resultsCount(r, weights)})
+	}
 	for trials := range byDataset(s) {
 		var list pickle.List
 		for _, r := range trials {
-			weights, err := c.encodeWeights(r)
-			if err != nil {
-				return nil, err
-			}
 			list = append(list, int64(r.Seed))
-			all = append(all, pickle.Pair{Key: pickle.Tuple{r.Dataset, int64(r.Seed)}, Value: c.resultsCount(r, weights)})
 		}
 		seeds = append(seeds, pickle.Pair{Key: trials[0].Dataset, Value: list})
 	}
@@ -42,8 +48,16 @@ func (c encoding) archResults(index int, genotype string, s *benchmark.ArchResul
 		{Key: "arch_str", Value: genotype},
 		{Key: "all_results", Value: all},
 		{Key: "dataset_seed", Value: seeds},
-		{Key: "clear_net_done", Value: c.weights == nil},
+		{Key: "clear_net_done", Value: cleared},
 	}, nil
+}
+
+// inOrder returns the trials of a schedule in the order in which the original's files list them.
+func (x *original) inOrder(trials []*benchmark.ResultsCount) []*benchmark.ResultsCount {
+	if !x.bySeed {
+		return trials
+	}
+	return slices.SortedStableFunc(slices.Values(trials), func(a, b *benchmark.ResultsCount) int { return cmp.Compare(a.Seed, b.Seed) })
 }
 
 // encodeWeights returns the trained weights of a trial as they are pickled, or nil if there
@@ -70,19 +84,18 @@ func (c encoding) resultsCount(r *benchmark.ResultsCount, weights any) pickle.Di
 		losses = append(losses, perEpoch(e.Loss, setAtEpoch(e.Set), asFloat)...)
 		seconds = append(seconds, perEpoch(secondsOfAll(r, &e.Measures), setAtEpoch(e.Set), c.asSeconds)...)
 	}
-	d := pickle.Dict{
-		{Key: "name", Value: r.Dataset},
-		{Key: "net_state_dict", Value: weights},
+	state := pickle.Pair{Key: "net_state_dict", Value: weights}
+	last := c.of.clearedLast && weights == nil
+	d := pickle.Dict{{Key: "name", Value: r.Dataset}}
+	if !last {
+		d = append(d, state)
+	}
+	d = append(d, pickle.Dict{
 		{Key: "train_acc1es", Value: perEpoch(r.Training.Top1, byEpoch, asFloat)},
 		{Key: "train_acc5es", Value: noneIfEmpty(perEpoch(r.Training.Top5, byEpoch, asFloat))},
 		{Key: "train_losses", Value: perEpoch(r.Training.Loss, byEpoch, asFloat)},
-		{Key: "train_times", Value: noneIfEmpty(perEpoch(r.Training.Seconds, byEpoch, c.asSeconds))},
-		{Key: "arch_config", Value: pickle.Dict{
-			{Key: "channel", Value: r.Channels},
-			{Key: "num_cells", Value: r.Cells},
-			{Key: "arch_str", Value: r.Genotype},
-			{Key: "class_num", Value: r.Classes},
-		}},
+		{Key: "train_times", Value: c.trainTimes(r)},
+		{Key: "arch_config", Value: c.of.archConfig(r)},
 		{Key: "params", Value: r.Params},
 		{Key: "flop", Value: r.FLOPs},
 		{Key: "seed", Value: fmt.Sprintf("%04d", r.Seed)},
@@ -92,11 +105,23 @@ func (c encoding) resultsCount(r *benchmark.ResultsCount, weights any) pickle.Di
 		{Key: "eval_acc1es", Value: top1},
 		{Key: "eval_times", Value: seconds},
 		{Key: "eval_losses", Value: losses},
+	}...)
+	if last {
+		d = append(d, state)
 	}
 	if r.Recipe != nil && r.Recipe.Name != "" { // the clients ignore keys that they do not know
 		d = append(d, pickle.Pair{Key: published.RecipeKey, Value: string(r.Recipe.JSON())})
 	}
 	return d
+}
+
+// trainTimes returns the times of training, or None.
+func (c encoding) trainTimes(r *benchmark.ResultsCount) any {
+	d := perEpoch(r.Training.Seconds, byEpoch, c.asSeconds)
+	if c.of.orderedTimes && len(d) > 0 {
+		return pickle.OrderedDict{Items: d}
+	}
+	return noneIfEmpty(d)
 }
 
 // secondsOfAll returns the times of an evaluation set. The clients add up the times of all epochs, so
@@ -160,10 +185,10 @@ func noneIfEmpty(d pickle.Dict) any {
 	return d
 }
 
-// metaArchs returns the genotype strings of the first n architectures in the official order.
-func metaArchs(n int) pickle.List {
+// metaArchs returns the strings of the first n architectures of a space in the official order.
+func metaArchs(space cell.Space, n int) pickle.List {
 	archs := make(pickle.List, 0, n)
-	for i, a := range (cell.Topology{}).All() {
+	for i, a := range space.All() {
 		if i == n {
 			break
 		}

@@ -17,7 +17,7 @@ import (
 // there are no trials at all.
 func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Architecture, error) {
 	o := &e.options
-	chosen := &benchmark.Architecture{Index: a.Index, Genotype: a.Genotype}
+	chosen := &benchmark.Architecture{Space: a.Space, Index: a.Index, Genotype: a.Genotype}
 	slots := e.slots()
 	for _, s := range a.Schedules {
 		hasSlot := slices.ContainsFunc(slots, func(slot slot) bool { return slot.schedule == s.HP })
@@ -34,7 +34,7 @@ func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Archit
 		if i := slices.IndexFunc(a.Schedules, func(s *benchmark.ArchResults) bool { return s.HP == slot.schedule }); i >= 0 {
 			s = a.Schedules[i]
 		}
-		if e.writer.Slots == FixedSlots || len(s.Results) > 0 {
+		if e.writer.fixedSlots(a.Space) || len(s.Results) > 0 {
 			chosen.Schedules = append(chosen.Schedules, copyOf(s, slot.name))
 		}
 	}
@@ -42,10 +42,15 @@ func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Archit
 		return nil, nil
 	}
 	if o.Times == Published {
-		newRule(a, o.scheduleOfLess()).apply(chosen)
+		if err := e.original.times(a, chosen, e.original.less(o)); err != nil {
+			return nil, usage.Errorf("%s: %w", e.benchmark.Path, err)
+		}
 	}
 	for _, s := range chosen.Schedules {
 		for _, r := range s.Results {
+			if e.writer.dropsWeights && s.HP == e.original.unweighted {
+				r.SetWeights(nil)
+			}
 			if len(e.latencies) > 0 && !e.latencies.setLatency(r) {
 				p.OwnLatency++
 			}
@@ -126,7 +131,7 @@ func correctCosts(path string, trials []*benchmark.ResultsCount) (corrected int,
 
 // networkOf returns the network of a trial, and whether the size of its images is known.
 func networkOf(r *benchmark.ResultsCount) (network cell.Network, known bool, err error) {
-	arch, err := cell.Topology{}.ByIndex(r.Arch)
+	arch, err := r.Architecture()
 	network = cell.Network{Arch: arch, Channels: r.Channels, Cells: r.Cells, Classes: r.Classes, Size: imageSize(r)}
 	if err == nil && network.Size > 0 {
 		err = network.Validate()

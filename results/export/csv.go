@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nb201/cell"
 	"nb201/results/benchmark"
 	"nb201/results/published"
 	"nb201/results/tables"
@@ -25,7 +26,7 @@ it; text that a spreadsheet would take for a formula (it begins with = + -
 @, a tab or a carriage return) is prefixed with an apostrophe, unless
 --raw-cells is given`,
 		},
-		layout: func(o *Options) layout {
+		layout: func(o *Options, _ cell.Space) layout {
 			return layout{begin: func(dir string) (partWriter, error) { return newCSVPart(dir, o.RawCells) }, fill: fillCSV}
 		},
 	}
@@ -117,7 +118,7 @@ func fillCSV(dir string, x *whole) error {
 		if err != nil {
 			return err
 		}
-		text, err := json.Marshal(describe(filepath.Base(path), table.about, table.columns), json.Deterministic(true), jsontext.WithIndent("  "))
+		text, err := json.Marshal(describe(x.space, filepath.Base(path), table.about, table.columns), json.Deterministic(true), jsontext.WithIndent("  "))
 		if err != nil {
 			return err
 		}
@@ -160,10 +161,10 @@ type csvwColumn struct {
 	Required  bool   `json:"required,omitzero"`
 }
 
-func describe(url, about string, columns []tables.Column) csvw {
+func describe(space cell.Space, url, about string, columns []tables.Column) csvw {
 	d := csvw{Context: "http://www.w3.org/ns/csvw", URL: url, About: about}
 	for _, c := range columns {
-		column := csvwColumn{Name: c.Name, Titles: c.Name, About: c.About, Type: c.Type, Unit: c.Unit, Required: !c.List && !c.Optional}
+		column := csvwColumn{Name: c.Name, Titles: c.Name, About: c.About(space), Type: c.Type, Unit: c.Unit, Required: !c.List && !c.Optional}
 		if c.List {
 			column.Separator = tables.ListSeparator
 		}

@@ -2,7 +2,8 @@
 // a campaign, or from published files in another format.
 //
 // A format either has two slots for schedules, less and full, which the Python clients
-// call '12' and '200', or takes every schedule under its own name. Whatever the clients
+// call '12' and '200', or takes every schedule under its own name. What differs between the
+// search spaces is in original.go. Whatever the clients
 // expect and the source lacks is left out and listed in the [Report].
 //
 // An export is made in parts of a few architectures each, by one goroutine per core; each
@@ -43,12 +44,12 @@ func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (
 	}
 	asked := o.To
 	o.To = filepath.Clean(o.To)
-	measured, err := joinLatencies(o.Latencies)
+	measured, err := joinLatencies(o.Latencies, b.Space)
 	if err != nil {
 		return nil, err
 	}
-	e := &exporter{benchmark: b, options: o, writer: w, latencies: measured}
-	e.layout = w.layout(&e.options)
+	e := &exporter{benchmark: b, options: o, writer: w, original: originalOf(b.Space), latencies: measured}
+	e.layout = w.layout(&e.options, b.Space)
 	if info, err := os.Stat(o.To); err == nil && info.IsDir() && e.layout.name != nil {
 		e.into = true
 		e.partial = filepath.Join(o.To, "."+string(o.Format)+".partial")

@@ -773,7 +773,7 @@ func TestFullDisk(t *testing.T) {
 	o := Options{Format: published.CSV, To: filepath.Join(t.TempDir(), "new"), Times: Measured}
 	b := open(t, c.Dir)
 	e := &exporter{benchmark: b, options: o, writer: csvWriter(), partial: o.To + ".partial"}
-	e.layout = e.writer.layout(&o)
+	e.layout = e.writer.layout(&o, cell.Topology{})
 	begin := e.layout.begin
 	begun := 0
 	e.layout.begin = func(dir string) (partWriter, error) {

@@ -24,7 +24,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
-	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/atomicfile"
 	"nb201/internal/lockfile"
@@ -47,6 +46,7 @@ type exporter struct {
 	benchmark *benchmark.Benchmark
 	options   Options
 	writer    writer
+	original  original
 	layout    layout
 	latencies latencies
 	into      bool   // To is an existing directory
@@ -117,7 +117,7 @@ func (e *exporter) units() ([]unit, error) {
 		size = indicesInPartWithWeights
 	}
 	o := &e.options
-	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), o.scheduleOfLess(), o.Weights, o.Times, o.RawCells, e.latencies.digest())
+	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), e.original.less(o), o.Weights, o.Times, o.RawCells, e.latencies.digest())
 	var units []unit
 	archs := e.benchmark.Evaluated()
 	for len(archs) > 0 {
@@ -139,7 +139,7 @@ func (e *exporter) units() ([]unit, error) {
 func (e *exporter) weights() bool { return e.writer.weightsBy(&e.options) }
 
 // slots returns the slots of the format, or nil if it takes every schedule.
-func (e *exporter) slots() []slot { return e.writer.slots(&e.options) }
+func (e *exporter) slots() []slot { return e.writer.slots(&e.options, e.benchmark.Space) }
 
 // makeParts makes the missing parts, then the export.
 func (e *exporter) makeParts(ctx context.Context, units []unit) (*Report, error) {
@@ -178,7 +178,7 @@ func (e *exporter) makeParts(ctx context.Context, units []unit) (*Report, error)
 		return nil, errors.Join(err, os.RemoveAll(e.partial))
 	}
 	parts = slices.DeleteFunc(parts, func(p *part) bool { return len(p.Architectures) == 0 })
-	report.Path, err = e.assemble(&whole{parts, report.Listed})
+	report.Path, err = e.assemble(&whole{e.benchmark.Space, parts, report.Listed})
 	return report, err
 }
 
@@ -394,7 +394,7 @@ func (f *fingerprints) writeTo(w io.Writer, index int) {
 func (e *exporter) report(parts []*part) (*Report, error) {
 	o := &e.options
 	slices.Sort(e.mixed)
-	r := &Report{Path: o.To, Format: o.Format, Times: o.Times, Mixed: e.mixed}
+	r := &Report{Path: o.To, Format: o.Format, Space: e.benchmark.Space.Name(), Times: o.Times, Mixed: e.mixed}
 	for _, s := range e.slots() {
 		slot := Slot{Name: s.name}
 		if epochs, err := strconv.Atoi(s.schedule); err == nil {
@@ -434,7 +434,7 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 		return nil, e.noTrials(r.OtherSchedules)
 	}
 	if e.writer.listed {
-		r.Listed = cell.Topologies
+		r.Listed = e.benchmark.Space.Count()
 		last := 0
 		for _, p := range parts { // the last parts may have none
 			for _, a := range p.Architectures {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 
+	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -21,11 +22,14 @@ type latencyKey struct {
 // clients assume.
 const publishedBatch = 256
 
-// joinLatencies joins tables. A batch size other than publishedBatch, and two latencies of
-// one network, are usage errors.
-func joinLatencies(tables []*results.LatencyTable) (latencies, error) {
+// joinLatencies joins tables. Architectures of another space, a batch size other than publishedBatch, and
+// two latencies of one network are usage errors.
+func joinLatencies(tables []*results.LatencyTable, space cell.Space) (latencies, error) {
 	joined := latencies{}
 	for _, t := range tables {
+		if of := t.Space.Space(); of != space {
+			return nil, usage.Errorf("cannot export latencies of architectures of the %s: the benchmark holds the %s; measure those with nb201 latency", of.Title(), space.Title())
+		}
 		if t.Batch != publishedBatch {
 			return nil, usage.Errorf("cannot export latencies of batches of %d images: the benchmark's batches have %d; measure them again with that batch size",
 				t.Batch, publishedBatch)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -79,7 +80,7 @@ func TestGivenLatencies(t *testing.T) {
 	// Parts made with other latencies are not reused.
 	names := map[string]bool{}
 	for _, o := range [][]*results.LatencyTable{nil, tables[:1], {given("cifar10", 0, 0.5, 0.26)}, tables} {
-		joined, err := joinLatencies(o)
+		joined, err := joinLatencies(o, cell.Topology{})
 		if err != nil {
 			t.Fatal(err)
 		}

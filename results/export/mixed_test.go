@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/published"
@@ -37,7 +38,7 @@ func TestMixed(t *testing.T) {
 		resultstest.Mix(t, c, odd)
 		for kind, o := range kinds() {
 			o.To = filepath.Join(t.TempDir(), "new")
-			if w, _ := allWriters().find(o.Format); w.slots(&o) != nil {
+			if w, _ := allWriters().find(o.Format); w.slots(&o, cell.Topology{}) != nil {
 				o.Less, o.Full = "2", "3"
 			}
 			_, err := Run(t.Context(), open(t, c.Dir), o)

@@ -3,6 +3,7 @@ package export
 import (
 	"io"
 
+	"nb201/cell"
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
 	"nb201/results/benchmark"
@@ -13,15 +14,15 @@ import (
 func nasbench201Writer() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.NASBench201, Slots: FixedSlots, Merged: ChoiceAlways, Named: true, clients: true,
+			Format: published.NASBench201, Slots: FixedSlots, Merged: ChoiceAlways, Named: true, OneSpace: true, clients: true,
 			About: "one .pth file of all architectures, without weights, which NASBench201API opens",
 		},
 		completeTimes: true, listed: true,
-		layout: func(o *Options) layout {
+		layout: func(o *Options, space cell.Space) layout {
 			return layout{
 				begin: func(dir string) (partWriter, error) {
 					return newItems(dir, func(w io.Writer, a *benchmark.Architecture) error {
-						value, err := encoding{constant: o.Times == Published}.encodeSlots(a)
+						value, err := encoding{of: originalOf(space), constant: o.Times == Published}.encodeSlots(a)
 						if err != nil {
 							return err
 						}
@@ -39,7 +40,7 @@ func nasbench201Writer() writer {
 // __init__).
 func writeNASBench201(w io.Writer, x *whole) error {
 	return torchfile.Write(w, pickle.Dict{
-		{Key: "meta_archs", Value: metaArchs(x.listed)},
+		{Key: "meta_archs", Value: metaArchs(x.space, x.listed)},
 		{Key: "total_archs", Value: x.listed},
 		{Key: "arch2infos", Value: pickle.RawDict(func(w io.Writer) error { return copyItems(w, x) })},
 		{Key: "evaluated_indexes", Value: pickle.List(x.archs())},

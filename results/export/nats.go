@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsnet/compress/bzip2"
 
+	"nb201/cell"
 	"nb201/internal/pickle"
 	"nb201/internal/torchfile"
 	"nb201/results/benchmark"
@@ -17,7 +18,7 @@ import (
 
 const natsExtension = ".pickle.pbz2"
 
-// natsWriter describes the format of NATS-Bench's topology search space.
+// natsWriter describes the format of NATS-Bench.
 func natsWriter() writer {
 	return writer{
 		Traits: Traits{
@@ -27,19 +28,20 @@ opens with fast_mode=True; with --merged, or if --to ends in
 .pickle.pbz2, one file, which it opens with fast_mode=False;
 --weights includes the weights`,
 		},
-		mergedExtension: natsExtension, completeTimes: true, listed: true,
+		mergedExtension: natsExtension, completeTimes: true, listed: true, dropsWeights: true,
 		layout: natsLayout,
 	}
 }
 
-// natsLayout returns the layout of the original (exps/NATS-Bench/tss-collect.py, simplify).
-func natsLayout(o *Options) layout {
-	c := encoding{constant: o.Times == Published}
+// natsLayout returns the layout of the original (exps/NATS-Bench/tss-collect.py and sss-collect.py,
+// simplify).
+func natsLayout(o *Options, space cell.Space) layout {
+	c := encoding{of: originalOf(space), constant: o.Times == Published}
 	kind := "simple"
 	if o.Weights {
 		c.weights, kind = embedWeights, "full"
 	}
-	base := func(md5 string) string { return "NATS-tss-v1_0-" + lastDigits(md5, 5) }
+	base := func(md5 string) string { return c.of.NATS + "-" + lastDigits(md5, 5) }
 	if w := natsWriter(); w.mergedBy(o) {
 		return layout{
 			begin: func(dir string) (partWriter, error) { return newItems(dir, c.writeItem) },
@@ -116,7 +118,7 @@ func writePickle(path string, v any) error {
 // fillNATS fills the directory with the architectures' files and meta.pickle.pbz2.
 func fillNATS(dir string, x *whole) error {
 	err := writePickle(filepath.Join(dir, "meta"+natsExtension), pickle.Dict{
-		{Key: "meta_archs", Value: metaArchs(x.listed)},
+		{Key: "meta_archs", Value: metaArchs(x.space, x.listed)},
 		{Key: "total_archs", Value: x.listed},
 		{Key: "arch2infos", Value: nil},
 		{Key: "evaluated_indexes", Value: pickle.Set{}},
@@ -141,7 +143,7 @@ func (c encoding) writeItem(w io.Writer, a *benchmark.Architecture) error {
 func writeNATS(w io.Writer, x *whole) error {
 	s := &streams{w: w}
 	err := pickle.NewEncoder(s).Encode(pickle.Dict{
-		{Key: "meta_archs", Value: metaArchs(x.listed)},
+		{Key: "meta_archs", Value: metaArchs(x.space, x.listed)},
 		{Key: "total_archs", Value: x.listed},
 		{Key: "arch2infos", Value: pickle.RawDict(func(io.Writer) error {
 			if err := s.endStream(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
 	"nb201/results/resultstest"
@@ -17,7 +18,7 @@ import (
 func toyWriter() writer {
 	return writer{
 		Traits: Traits{Format: "toy", About: "toys", Weights: ChoiceAsked},
-		layout: func(*Options) layout {
+		layout: func(*Options, cell.Space) layout {
 			return layout{begin: func(dir string) (partWriter, error) { return toys(dir), nil }, fill: moveParts}
 		},
 	}

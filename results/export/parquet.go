@@ -8,6 +8,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"nb201/cell"
 	"nb201/internal/infile"
 	"nb201/results/benchmark"
 	"nb201/results/published"
@@ -22,7 +23,7 @@ func parquetWriter() writer {
 			About: `a directory of two tables, trials.parquet (a row for each trial) and
 epochs.parquet (a row for each trial, epoch and set: train or an evaluation set)`,
 		},
-		layout: func(*Options) layout { return layout{begin: newParquetPart, fill: fillParquet} },
+		layout: func(*Options, cell.Space) layout { return layout{begin: newParquetPart, fill: fillParquet} },
 	}
 }
 
@@ -85,7 +86,7 @@ func fillParquet(dir string, x *whole) error {
 
 func mergeParquet[Row any](dir string, number int, x *whole) error {
 	table := bothTables()[number]
-	out, err := newParquetFile[Row](parquetPath(dir, table.name), metadata(table.about, table.columns)...)
+	out, err := newParquetFile[Row](parquetPath(dir, table.name), metadata(x.space, table.about, table.columns)...)
 	if err != nil {
 		return err
 	}
@@ -99,10 +100,10 @@ func mergeParquet[Row any](dir string, number int, x *whole) error {
 
 // metadata returns descriptions of the columns for readers that show key-value metadata:
 // the unit of the column NAME as unit:NAME, its description as about:NAME.
-func metadata(about string, columns []tables.Column) []parquet.WriterOption {
+func metadata(space cell.Space, about string, columns []tables.Column) []parquet.WriterOption {
 	options := []parquet.WriterOption{parquet.KeyValueMetadata("about", about)}
 	for _, c := range columns {
-		options = append(options, parquet.KeyValueMetadata("about:"+c.Name, c.About))
+		options = append(options, parquet.KeyValueMetadata("about:"+c.Name, c.About(space)))
 		if c.Unit != "" {
 			options = append(options, parquet.KeyValueMetadata("unit:"+c.Name, c.Unit))
 		}

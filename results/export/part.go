@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"nb201/cell"
 	"nb201/internal/atomicfile"
 	"nb201/internal/infile"
 	"nb201/internal/seal"
@@ -20,6 +21,7 @@ import (
 
 // whole is a complete export: its parts, in order.
 type whole struct {
+	space  cell.Space
 	parts  []*part
 	listed int
 }

@@ -16,6 +16,7 @@ import (
 type Report struct {
 	Path          string           `json:"path"` // the file or directory created
 	Format        benchmark.Format `json:"format"`
+	Space         cell.Name        `json:"space,omitzero"` // search space of the architectures
 	Architectures int              `json:"architectures"`
 	Trials        int              `json:"trials"`
 	Slots         []Slot           `json:"slots"`
@@ -23,7 +24,7 @@ type Report struct {
 	OtherSchedules []string `json:"other_schedules"`
 	// Listed is the number of architectures that the client believes a NASBench201 or NATS
 	// file covers: Architectures if they are the first ones in the official order, else
-	// 15,625.
+	// all of the search space.
 	Listed int `json:"listed_architectures,omitzero"`
 	// The Without fields count trials that lack what a client can query.
 	WithoutWeights int `json:"without_weights"`
@@ -98,7 +99,7 @@ func (r *Report) Warnings() []string {
 		warn("FLOPs or parameters of another network were replaced by those of the architecture in %s", quantity.Format(r.CorrectedCosts, "trial"))
 	}
 	if r.WithoutTimes > 0 {
-		reason := "the client returns None"
+		reason := benchmark.OriginalOf(r.Space.Space()).Untimed
 		if r.Times == Published {
 			reason = "their architecture has no timed trial on cifar10-valid with seed 777 on the short schedule, or the number of images of their dataset is unknown"
 		}
@@ -113,7 +114,7 @@ func (r *Report) Warnings() []string {
 	switch {
 	case r.Listed > r.Architectures:
 		warn("%d of the %d listed architectures have trials: queries of the others fail, and so does api.statistics", r.Architectures, r.Listed)
-	case r.Listed > 0 && r.Listed < cell.Topologies:
+	case r.Listed > 0 && r.Listed < r.Space.Space().Count():
 		warn("only architectures 0 to %d: to the client this is a benchmark of %d", r.Listed-1, r.Listed)
 	}
 	return w

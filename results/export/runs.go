@@ -25,10 +25,10 @@ func runsWriter() writer {
 			About: `a directory of arch-NNNNNN-seed-SSSS.pth, with weights, as the original
 program writes it; only from a campaign`,
 		},
-		layout: func(o *Options) layout {
+		layout: func(o *Options, space cell.Space) layout {
 			return layout{
 				begin: func(dir string) (partWriter, error) {
-					return runs{dir, encoding{torchWeights, o.Times == Published}}, nil
+					return runs{dir, encoding{originalOf(space), torchWeights, o.Times == Published}}, nil
 				},
 				fill: fillRuns,
 			}
@@ -36,8 +36,8 @@ program writes it; only from a campaign`,
 	}
 }
 
-// runs writes a part of the files that exps/NAS-Bench-201/main.py writes: one for each
-// schedule and seed of an architecture.
+// runs writes a part of the files that exps/NAS-Bench-201/main.py or exps/NATS-Bench/main-sss.py
+// writes: one for each schedule and seed of an architecture.
 type runs struct {
 	dir string
 	encoding
@@ -74,10 +74,7 @@ func runOf(r *benchmark.ResultsCount) run { return run{r.Channels, r.Cells, r.Se
 // write writes the file of the trials of one seed.
 func (w runs) write(slot string, trials []*benchmark.ResultsCount) error {
 	first := trials[0]
-	folder := fmt.Sprintf("%06d-%06d-C%d-N%d", 0, cell.Topologies-1, first.Channels, first.Cells)
-	if slot == "less" {
-		folder += "-LESS"
-	}
+	folder := w.of.folder(first, slot)
 	if err := os.MkdirAll(filepath.Join(w.dir, folder), 0o777); err != nil {
 		return err
 	}
@@ -135,12 +132,12 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 		top5 = append(top5, perEpoch(e.Top5, setAtEpoch(e.Set), asFloat)...)
 		seconds = append(seconds, perEpoch(secondsOfAll(r, &e.Measures), setAtEpoch(e.Set), w.asSeconds)...)
 	}
-	return pickle.Dict{
+	run := append(pickle.Dict{
 		{Key: "flop", Value: r.FLOPs},
 		{Key: "param", Value: r.Params},
-		{Key: "channel", Value: r.Channels},
-		{Key: "num_cells", Value: r.Cells},
-		{Key: "config", Value: config},
+	}, w.of.network(r)...)
+	run = append(run, pickle.Dict{
+		{Key: w.of.config, Value: config},
 		{Key: "total_epoch", Value: recipe.Epochs},
 		{Key: "train_losses", Value: perEpoch(r.Training.Loss, byEpoch, asFloat)},
 		{Key: "train_acc1es", Value: perEpoch(r.Training.Top1, byEpoch, asFloat)},
@@ -150,11 +147,20 @@ func (w runs) value(r *benchmark.ResultsCount) (pickle.Dict, error) {
 		{Key: "valid_acc1es", Value: top1},
 		{Key: "valid_acc5es", Value: top5},
 		{Key: "valid_times", Value: seconds},
+	}...)
+	if w.of.rates {
+		var rates pickle.Dict
+		for epoch := range recipe.Epochs {
+			rates = append(rates, pickle.Pair{Key: epoch, Value: recipe.LearningRates(epoch, 1)(0)})
+		}
+		run = append(run, pickle.Pair{Key: "learning_rates", Value: rates})
+	}
+	return append(run, pickle.Dict{
 		{Key: "net_state_dict", Value: weights},
 		// The original keeps the module's repr, which nothing reads.
-		{Key: "net_string", Value: fmt.Sprintf("TinyNetwork(C=%d, N=%d, %s, classes=%d)", r.Channels, r.Cells, r.Genotype, r.Classes)},
+		{Key: "net_string", Value: w.of.netString(r)},
 		{Key: "finish-train", Value: true},
-	}, nil
+	}...), nil
 }
 
 // schedulerName returns the original's name of a scheduler (lib/procedures/optimizers.py,
@@ -169,21 +175,26 @@ func schedulerName(s configs.Scheduler) string {
 	return string(s)
 }
 
-// fillRuns fills the directory with the runs and with meta-node-4.pth, which the original's
-// programs read first.
+// fillRuns fills the directory with the runs, and with what the original's programs read first.
 func fillRuns(dir string, x *whole) error {
-	err := writeFile(filepath.Join(dir, "meta-node-4.pth"), func(w io.Writer) error {
+	if of := originalOf(x.space); of.meta != nil {
+		if err := of.meta(dir); err != nil {
+			return err
+		}
+	}
+	return moveParts(dir, x)
+}
+
+// writeMetaNode writes meta-node-4.pth, which the original's programs for the topology search space read.
+func writeMetaNode(path string) error {
+	return writeFile(path, func(w io.Writer) error {
 		return torchfile.Write(w, pickle.Dict{
-			{Key: "archs", Value: metaArchs(cell.Topologies)},
+			{Key: "archs", Value: metaArchs(cell.Topology{}, cell.Topologies)},
 			{Key: "total", Value: cell.Topologies},
 			{Key: "max_node", Value: 4},
 			{Key: "splits", Value: pickle.Dict{{Key: cifarTrain, Value: cifarSplit()}}},
 		})
 	})
-	if err != nil {
-		return err
-	}
-	return moveParts(dir, x)
 }
 
 // cifarTrain is the number of training images in CIFAR-10.

@@ -11,7 +11,10 @@ import (
 
 // Space is the table of the whole search space: for each architecture, in the official order, a row
 // for each of some datasets, with the costs of the network.
-type Space struct{ rows []tables.SpaceRow }
+type Space struct {
+	space cell.Space
+	rows  []tables.SpaceRow
+}
 
 // SpaceDataset describes the images of a dataset, as far as costs depend on them.
 type SpaceDataset struct {
@@ -22,7 +25,7 @@ type SpaceDataset struct {
 // NewSpace makes the table for networks of some channels in the first stage and cells per stage. An
 // impossible network is a usage error.
 func NewSpace(space cell.Space, channels, cells int, datasets []SpaceDataset) (*Space, error) {
-	s := &Space{make([]tables.SpaceRow, 0, space.Count()*len(datasets))}
+	s := &Space{space, make([]tables.SpaceRow, 0, space.Count()*len(datasets))}
 	for i, a := range space.All() {
 		row := tables.SpaceRow{Architecture: i, Genotype: a.String(), Class: a.Class(), Channels: channels, Cells: cells}
 		for _, d := range datasets {
@@ -57,7 +60,7 @@ func (s *Space) WriteCSV(w io.Writer) error {
 // WriteParquet writes the table in Parquet, with descriptions of its columns as in the tables of
 // trials and epochs.
 func (s *Space) WriteParquet(w io.Writer) error {
-	about := metadata("a row for each architecture of the search space and dataset", tables.Columns[tables.SpaceRow]())
+	about := metadata(s.space, "a row for each architecture of the search space and dataset", tables.Columns[tables.SpaceRow]())
 	out := newParquetWriter[tables.SpaceRow](w, about...)
 	_, err := out.Write(s.rows)
 	return errors.Join(err, out.Close())

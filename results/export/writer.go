@@ -4,6 +4,7 @@ import (
 	"io"
 	"strings"
 
+	"nb201/cell"
 	"nb201/results/benchmark"
 )
 
@@ -18,6 +19,7 @@ type Traits struct {
 	Named           bool // in an existing directory, it is named like the published one
 	RawCells        bool // Options.RawCells applies
 	NoLatencies     bool // it cannot contain latencies
+	OneSpace        bool // it holds the topology search space alone
 	FromCampaign    bool // it contains facts that only a campaign's records have
 
 	// clients is set if the Python clients, or the original's programs, read the format.
@@ -31,8 +33,8 @@ type Slotting int
 // How formats name schedules.
 const (
 	NoSlots    Slotting = iota // every schedule under its own name
-	AskedSlots                 // '12' and '200' if Options.Less or Full is given, else as NoSlots
-	FixedSlots                 // less and full, which the clients call '12' and '200'
+	AskedSlots                 // '12' and '200' ('90' in the size search space) if Options.Less or Full is given, else as NoSlots
+	FixedSlots                 // less and full, which the clients call '12' and '200'; in the size search space, as AskedSlots
 )
 
 // Choice says when a format has a property.
@@ -52,7 +54,9 @@ type writer struct {
 	mergedExtension string // an Options.To with this extension asks for the merged form; "" for none
 	completeTimes   bool   // the format's client needs the times of every epoch, or none
 	listed          bool   // the format's files list the architectures that the benchmark covers
-	layout          func(o *Options) layout
+	// dropsWeights is set if the format leaves out the weights of the schedule original.unweighted.
+	dropsWeights bool
+	layout       func(o *Options, space cell.Space) layout
 }
 
 // layout writes the files of a format. Exactly one of file and fill is set; it makes the
@@ -77,17 +81,24 @@ type partWriter interface {
 // slot is a name under which a format stores a schedule.
 type slot struct{ name, schedule string }
 
-// slots returns the slots of the format, or nil if it takes every schedule.
-func (w *writer) slots(o *Options) []slot {
-	less, full := o.scheduleOfLess(), o.scheduleOfFull()
+// slots returns the slots of the format in a space, or nil if it takes every schedule.
+func (w *writer) slots(o *Options, space cell.Space) []slot {
+	of := originalOf(space)
+	less, full := of.less(o), of.full(o)
 	switch {
-	case w.Slots == NoSlots, w.Slots == AskedSlots && o.Less == "" && o.Full == "":
-		return nil
-	case w.Slots == AskedSlots:
-		return []slot{{"12", less}, {"200", full}}
-	default:
+	case w.fixedSlots(space):
 		return []slot{{"less", less}, {"full", full}}
+	case w.Slots == NoSlots, o.Less == "" && o.Full == "":
+		return nil
+	default:
+		return []slot{{of.Short, less}, {of.Full, full}}
 	}
+}
+
+// fixedSlots reports whether the format has the slots less and full in a space.
+func (w *writer) fixedSlots(space cell.Space) bool {
+	of := originalOf(space)
+	return w.Slots == FixedSlots && of.slotted
 }
 
 // mergedBy reports whether the export is one file.

@@ -1,12 +1,12 @@
 package export
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"nb201/cell"
 	"nb201/configs"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
@@ -86,21 +86,26 @@ func describeSlot(flag, schedule, standard string) string {
 	return fmt.Sprintf("%s %.80s", flag, schedule)
 }
 
-// scheduleOfLess returns the schedule for the slot '12'.
-func (o *Options) scheduleOfLess() string { return cmp.Or(o.Less, "12") }
+// scheduleName returns the name of a schedule in a space that a user gives as a number of epochs; it does
+// not change any other name.
+func scheduleName(space cell.Space, name string) string {
+	if epochs, err := strconv.Atoi(name); err == nil && epochs > 0 && strconv.Itoa(epochs) == name {
+		return space.Schedule(epochs)
+	}
+	return name
+}
 
-// scheduleOfFull returns the schedule for the slot '200'.
-func (o *Options) scheduleOfFull() string { return cmp.Or(o.Full, "200") }
-
-// isSchedule reports whether a schedule can have a name: a number of epochs, or a name of a recipe.
-func isSchedule(name string) bool {
+// isSchedule reports whether a schedule of a space can have a name: a number of epochs, or a name of a
+// recipe.
+func isSchedule(space cell.Space, name string) bool {
 	epochs, err := strconv.Atoi(name)
-	return err == nil && epochs > 0 && strconv.Itoa(epochs) == name || configs.CheckRecipeName(name) == nil
+	return err == nil && epochs > 0 && space.Schedule(epochs) == name || configs.CheckRecipeName(name) == nil
 }
 
 // check refuses invalid options with a usage error, and returns the writer of the format.
 func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err error) {
 	w, known := all.find(o.Format)
+	of := originalOf(b.Space)
 	_, isCampaign := b.Campaign()
 	weights := func(choice Choice) string {
 		return joinNames(all.formats(func(t Traits) bool { return t.Weights == choice }))
@@ -108,6 +113,9 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	switch {
 	case !known:
 		return w, usage.Errorf("unknown format %q; use one of %s", o.Format, CommaList(all.formats(func(Traits) bool { return true })))
+	case w.OneSpace && b.Space != (cell.Topology{}):
+		return w, usage.Errorf("%s holds the %s, and %s only the %s; export to one of %s",
+			b.Path, b.Space.Title(), o.Format, cell.Topology{}.Title(), CommaList(all.formats(func(t Traits) bool { return !t.OneSpace })))
 	case !slices.Contains(AllTimes(), o.Times):
 		return w, usage.Errorf("unknown times %q; use one of %s", o.Times, CommaList(AllTimes()))
 	case o.Merged && w.Merged != ChoiceAsked:
@@ -122,11 +130,12 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	case w.FromCampaign && !isCampaign:
 		return w, usage.Errorf("%s can only be exported from a campaign: files of format %s do not contain the recipes", o.Format, b.Format)
 	}
-	less, full := describeSlot("--less", o.Less, "12"), describeSlot("--full", o.Full, "200")
+	o.Less, o.Full = scheduleName(b.Space, o.Less), scheduleName(b.Space, o.Full)
+	less, full := describeSlot("--less", o.Less, of.Short), describeSlot("--full", o.Full, of.Full)
 	switch {
-	case !isSchedule(o.scheduleOfLess()) || !isSchedule(o.scheduleOfFull()):
+	case !isSchedule(b.Space, of.less(o)) || !isSchedule(b.Space, of.full(o)):
 		return w, usage.Errorf("%s and %s: use numbers of epochs, at least 1, or names of recipes", less, full)
-	case o.scheduleOfLess() == o.scheduleOfFull():
+	case of.less(o) == of.full(o):
 		return w, usage.Errorf("%s and %s are equal; give two different schedules", less, full)
 	}
 	if o.To == "" {

@@ -20,7 +20,7 @@ var archiveName = regexp.MustCompile(`^(\d{6})-(FULL|SIMPLE)\.pth$`)
 func archiveReader() reader {
 	return reader{
 		name: Archive, noun: "an archive", example: "000000-FULL.pth",
-		clients: "NAS-Bench-201-v1_1-archive", // of NASBench201API.reload
+		clients: ofTopology("NAS-Bench-201-v1_1-archive"), // of NASBench201API.reload
 		file:    archiveName, inDir: listMatching(archiveName), open: openArchive,
 		recognise: func(c *content) (Kind, bool) {
 			if !c.torchHas("full", "less") {
@@ -42,7 +42,7 @@ type archiveSource struct {
 
 // openArchive opens an archive directory, or one of its files.
 func openArchive(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
-	paths, err := pathsByArchitecture(o.files, archiveName) // FULL comes before SIMPLE
+	paths, err := pathsByArchitecture(o.files, archiveName, cell.Topology{}) // FULL comes before SIMPLE
 	if err != nil {
 		return nil, err
 	}

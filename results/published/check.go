@@ -18,7 +18,7 @@ var (
 	// complete.
 	temporary = regexp.MustCompile(`^\..+\.tmp$`)
 	// hashed matches published names that end with digits of the file's MD5.
-	hashed = regexp.MustCompile(`^(?:NAS-Bench-201|NATS-tss)-(?:.*-)?([0-9a-f]{5,6})\.(?:pth|pickle\.pbz2)$`)
+	hashed = regexp.MustCompile(`^(?:NAS-Bench-201|NATS-[ts]ss)-(?:.*-)?([0-9a-f]{5,6})\.(?:pth|pickle\.pbz2)$`)
 )
 
 // checkFile checks a published file without decoding it: the CRCs in a torch checkpoint, and

@@ -70,6 +70,9 @@ func addSchedule(a *benchmark.Architecture, hp string, v any, load loader) error
 	if err != nil {
 		return err
 	}
+	if err := refuseSpace(a.Space, genotype); err != nil {
+		return err
+	}
 	if index != a.Index || genotype != a.Genotype {
 		return fmt.Errorf("it is architecture %d, %s; expected %d, %s", index, genotype, a.Index, a.Genotype)
 	}
@@ -83,7 +86,7 @@ func addSchedule(a *benchmark.Architecture, hp string, v any, load loader) error
 		if err != nil {
 			return err
 		}
-		key.Arch = a.Index
+		key.Space, key.Arch = a.Space.Name(), a.Index
 		r, err := readResultsCount(key, item.Value, load)
 		if err != nil {
 			return fmt.Errorf("(%s, %d): %w", key.Dataset, key.Seed, err)
@@ -176,9 +179,8 @@ func readResultsCount(t results.Trial, v any, load loader) (*benchmark.ResultsCo
 	}
 	err = cmp.Or(
 		pickled.FieldInto(config, "arch_str", pickled.AsString, &r.Genotype),
-		pickled.FieldInto(config, "channel", pickled.AsInt, &r.Channels),
-		pickled.FieldInto(config, "num_cells", pickled.AsInt, &r.Cells),
 		pickled.FieldInto(config, "class_num", pickled.AsInt, &r.Classes),
+		readerOf(t.Space.Space()).archConfig(config, r),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("arch_config: %w", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 
+	"nb201/cell"
 	"nb201/results/published"
 )
 
@@ -31,9 +32,11 @@ func ExampleOpen() {
 // In Python: API(None).
 func ExampleDefaultPath() {
 	getenv := func(name string) string { return map[string]string{"TORCH_HOME": "/data/torch"}[name] } // or os.Getenv
-	fmt.Println(published.DefaultPath(getenv, published.NASBench201))
-	fmt.Println(published.DefaultPath(getenv, published.NATS))
+	fmt.Println(published.DefaultPath(getenv, published.NASBench201, cell.Topology{}))
+	fmt.Println(published.DefaultPath(getenv, published.NATS, cell.Topology{}))
+	fmt.Println(published.DefaultPath(getenv, published.NATS, cell.Size{}))
 	// Output:
 	// /data/torch/NAS-Bench-201-v1_1-096897.pth <nil>
 	// /data/torch/NATS-tss-v1_0-3ffb9-simple <nil>
+	// /data/torch/NATS-sss-v1_0-50262-simple <nil>
 }

@@ -20,9 +20,9 @@ type reader struct {
 	name   benchmark.Format
 	merged bool   // the form with all architectures in one file
 	noun   string // for help texts; "" if another form of the format has it
-	// clients is the file or directory name under which the Python clients look for the
-	// published benchmark; "" if they do not look for one.
-	clients string
+	// clients returns the file or directory name under which the Python clients look for the
+	// published benchmark of a space, "" if there is none; nil if they do not look for one.
+	clients func(cell.Space) string
 
 	// file matches the names of files that can be opened alone; nil if none can.
 	file *regexp.Regexp
@@ -71,12 +71,12 @@ func listMatching(name *regexp.Regexp) func(dir string, entries []os.DirEntry) (
 	}
 }
 
-// pathsByArchitecture maps each architecture to its file, by the first group of name in the
+// pathsByArchitecture maps each architecture of a space to its file, by the first group of name in the
 // file's name. If several files have the same architecture, the first counts.
-func pathsByArchitecture(files []string, name *regexp.Regexp) (map[int]string, error) {
+func pathsByArchitecture(files []string, name *regexp.Regexp, space cell.Space) (map[int]string, error) {
 	paths := map[int]string{}
 	for _, file := range files {
-		index, err := parseIndex(file, name.FindStringSubmatch(filepath.Base(file))[1])
+		index, err := parseIndex(file, space, name.FindStringSubmatch(filepath.Base(file))[1])
 		if err != nil {
 			return nil, err
 		}
@@ -88,10 +88,11 @@ func pathsByArchitecture(files []string, name *regexp.Regexp) (map[int]string, e
 }
 
 // parseIndex parses the digits of an architecture's index in a file's name.
-func parseIndex(file, digits string) (int, error) {
+func parseIndex(file string, space cell.Space, digits string) (int, error) {
 	index, err := strconv.Atoi(digits)
-	if err != nil || index >= cell.Topologies {
-		return 0, usage.Errorf("%s: there is no architecture %s; indices run from 0 to %d", file, digits, cell.Topologies-1)
+	if err != nil || index >= space.Count() {
+		return 0, usage.Errorf("%s: there is no architecture %s in the %s, of which the other files are; indices run from 0 to %d",
+			file, digits, space.Title(), space.Count()-1)
 	}
 	return index, nil
 }

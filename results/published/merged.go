@@ -17,18 +17,21 @@ const metaArchs = "meta_archs"
 type mergedSource struct {
 	*merged.File
 	path string
-	read func(index int, v any) (*benchmark.Architecture, error)
+	read readArchitecture
 }
 
-// openMerged opens a merged file; read converts the decoded entry of an architecture.
-func openMerged(
-	ctx context.Context, o *opening, f benchmark.Format, locate merged.Locate, read func(index int, v any) (*benchmark.Architecture, error),
-) (*benchmark.Benchmark, error) {
+// readArchitecture converts the decoded value of an architecture of a space.
+type readArchitecture func(space cell.Space, index int, v any) (*benchmark.Architecture, error)
+
+// openMerged opens a merged file; read converts its entries. The search space is that which meta_archs
+// lists.
+func openMerged(ctx context.Context, o *opening, f benchmark.Format, locate merged.Locate, read readArchitecture) (*benchmark.Benchmark, error) {
 	file, err := merged.Open(ctx, o.path, locate, o.progress)
 	if err != nil {
 		return nil, err
 	}
-	return benchmark.New(o.path, f, cell.Topology{}, file.Listed(), file.Architectures(), mergedSource{file, o.path, read}), nil
+	space, listed := file.Listed()
+	return benchmark.New(o.path, f, space, listed, file.Architectures(), mergedSource{file, o.path, read}), nil
 }
 
 func (s mergedSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
@@ -38,7 +41,8 @@ func (s mergedSource) Architecture(index int) (*benchmark.Architecture, error) {
 	if err != nil {
 		return nil, usage.Errorf("%s, architecture %d: %w", s.path, index, err)
 	}
-	a, err := s.read(index, v)
+	space, _ := s.Listed()
+	a, err := s.read(space, index, v)
 	if err != nil {
 		return nil, results.AsDamaged(usage.Errorf("%s, architecture %d: %w", s.path, index, err))
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io"
 
+	"nb201/cell"
 	"nb201/internal/torchfile"
+	"nb201/internal/usage"
 	"nb201/results/benchmark"
 	"nb201/results/published/internal/merged"
 )
@@ -19,10 +21,17 @@ const NASBench201 benchmark.Format = "nasbench201"
 func nasbench201Reader() reader {
 	return reader{
 		name: NASBench201, merged: true, noun: "a merged .pth", extension: ".pth",
-		clients: "NAS-Bench-201-v1_1-096897.pth",
+		clients: ofTopology("NAS-Bench-201-v1_1-096897.pth"),
 		file:    suffixPattern(".pth"),
 		open: func(ctx context.Context, o *opening) (*benchmark.Benchmark, error) {
-			return openMerged(ctx, o, NASBench201, locateTorch, func(index int, v any) (*benchmark.Architecture, error) { return readSlots(index, v, "") })
+			b, err := openMerged(ctx, o, NASBench201, locateTorch, func(_ cell.Space, index int, v any) (*benchmark.Architecture, error) {
+				return readSlots(index, v, "")
+			})
+			if err == nil && b.Space != (cell.Topology{}) {
+				err = errors.Join(usage.Errorf("%s lists architectures of the %s, which files of the format %s do not hold; name a file of the format %s",
+					o.path, b.Space.Title(), NASBench201, NATS), b.Close())
+			}
+			return b, err
 		},
 		recognise: func(c *content) (Kind, bool) {
 			if !bytes.Contains(c.torchHead(), []byte(metaArchs)) {

@@ -20,7 +20,7 @@ import (
 	"nb201/results/published/internal/pickled"
 )
 
-// NATS is the format of NATS-Bench's topology search space: a directory with meta.pickle.pbz2
+// NATS is the format of NATS-Bench, for either search space: a directory with meta.pickle.pbz2
 // and one NNNNNN.pickle.pbz2 for each architecture, or a merged file NAME.pickle.pbz2.
 const NATS benchmark.Format = "nats"
 
@@ -39,8 +39,11 @@ var natsName = regexp.MustCompile(`^(\d{6})\.pickle\.pbz2$`)
 func natsReader() reader {
 	return reader{
 		name: NATS, noun: "NATS-Bench's directory or file", example: "000000" + natsExtension,
-		clients: "NATS-tss-v1_0-3ffb9-simple", // in fast_mode
-		file:    natsName, inDir: listMatching(natsName), open: openNATS,
+		clients: func(space cell.Space) string { // in fast_mode
+			o := benchmark.OriginalOf(space)
+			return o.NATS + "-" + o.Digits + "-simple"
+		},
+		file: natsName, inDir: listMatching(natsName), open: openNATS,
 		recognise: func(c *content) (Kind, bool) {
 			switch head := c.unpacked(); {
 			case len(head) == 0:
@@ -78,40 +81,68 @@ func mergedNATSReader() reader {
 
 // natsSource reads the files NNNNNN.pickle.pbz2.
 type natsSource struct {
+	space cell.Space
 	paths map[int]string // by index of the architecture
 	*opening
 }
 
-// openNATS opens a directory, or the file of one architecture.
-func openNATS(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
-	paths, err := pathsByArchitecture(o.files, natsName)
+// openNATS opens a directory, or the file of one architecture. The search space is that which
+// meta.pickle.pbz2 lists, or that of the first architecture.
+func openNATS(_ context.Context, o *opening) (b *benchmark.Benchmark, err error) {
+	var space cell.Space
+	var listed int
+	meta := filepath.Join(o.path, natsMeta)
+	if _, missing := os.Stat(meta); missing == nil {
+		space, listed, err = readMeta(meta)
+	} else { // it is optional here, though the client needs it
+		space = spaceOfFirst(o.files, spaceOfNATS)
+		listed = space.Count()
+	}
 	if err != nil {
 		return nil, err
 	}
-	listed := cell.Topologies
-	meta := filepath.Join(o.path, natsMeta)
-	if _, err := os.Stat(meta); err == nil { // optional here, though the client needs it
-		if listed, err = readMeta(meta); err != nil {
-			return nil, err
-		}
+	paths, err := pathsByArchitecture(o.files, natsName, space)
+	if err != nil {
+		return nil, err
 	}
-	return benchmark.New(o.path, NATS, cell.Topology{}, listed, slices.Collect(maps.Keys(paths)), natsSource{paths, o}), nil
+	return benchmark.New(o.path, NATS, space, listed, slices.Collect(maps.Keys(paths)), natsSource{space, paths, o}), nil
 }
 
-// readMeta returns the number of architectures listed in meta.pickle.pbz2.
-func readMeta(path string) (listed int, err error) {
+// readMeta returns the number of architectures listed in meta.pickle.pbz2, and their search space.
+func readMeta(path string) (space cell.Space, listed int, err error) {
 	v, err := readBZ2(path)
 	if err != nil {
-		return 0, results.AsDamaged(err)
+		return nil, 0, results.AsDamaged(err)
 	}
 	d, err := pickled.AsDict(v)
 	if err == nil {
-		listed, err = merged.Listed(d)
+		space, listed, err = merged.Listed(d)
 	}
 	if err != nil {
-		return 0, results.AsDamaged(usage.Errorf("%s: %w", path, err))
+		return nil, 0, results.AsDamaged(usage.Errorf("%s: %w", path, err))
 	}
-	return listed, nil
+	return space, listed, nil
+}
+
+// spaceOfNATS returns the search space of the architecture in a file; ok is false if that cannot be read.
+func spaceOfNATS(path string) (space cell.Space, ok bool) {
+	v, err := readBZ2(path)
+	if err != nil {
+		return nil, false
+	}
+	record, err := pickled.AsDict(v)
+	if err != nil || len(record) == 0 {
+		return nil, false
+	}
+	schedule, err := pickled.AsDict(record[0].Value)
+	if err != nil {
+		return nil, false
+	}
+	arch, err := pickled.Field(schedule, "arch_str", pickled.AsString)
+	if err != nil {
+		return nil, false
+	}
+	return cell.SpaceOf(arch)
 }
 
 func (natsSource) Close() error { return nil }
@@ -124,7 +155,7 @@ func (s natsSource) Architecture(index int) (*benchmark.Architecture, error) {
 	if err != nil {
 		return nil, s.refuse(path, err)
 	}
-	a, err := readNATSRecord(index, v)
+	a, err := readNATSRecord(s.space, index, v)
 	if err != nil {
 		return nil, s.refuse(path, usage.Errorf("%s: %w", path, err))
 	}
@@ -145,12 +176,12 @@ func readBZ2(path string) (any, error) {
 }
 
 // readNATSRecord reads an architecture in NATS-Bench's files: a dict of schedules by name.
-func readNATSRecord(index int, v any) (*benchmark.Architecture, error) {
+func readNATSRecord(space cell.Space, index int, v any) (*benchmark.Architecture, error) {
 	d, err := pickled.AsDict(v)
 	if err != nil {
 		return nil, err
 	}
-	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
+	a, err := benchmark.NewArchitecture(space, index)
 	if err != nil {
 		return nil, err
 	}

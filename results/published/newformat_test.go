@@ -25,10 +25,10 @@ import (
 func toyReader() reader {
 	name := regexp.MustCompile(`^(\d{6})\.toy$`)
 	return reader{
-		name: "toy", noun: "toys", clients: "toys-v1", example: "000000.toy",
+		name: "toy", noun: "toys", clients: ofTopology("toys-v1"), example: "000000.toy",
 		file: name, inDir: listMatching(name),
 		open: func(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
-			paths, err := pathsByArchitecture(o.files, name)
+			paths, err := pathsByArchitecture(o.files, name, cell.Topology{})
 			if err != nil {
 				return nil, err
 			}
@@ -134,7 +134,7 @@ func TestNewFormat(t *testing.T) {
 		t.Errorf("an empty directory: %v", err)
 	}
 	getenv := func(string) string { return "/torch" }
-	if path, err := all.defaultPath(getenv, "toy"); err != nil || path != "/torch/toys-v1" {
+	if path, err := all.defaultPath(getenv, "toy", cell.Topology{}); err != nil || path != "/torch/toys-v1" {
 		t.Errorf("default path %s, %v", path, err)
 	}
 	if text := all.describe(); !strings.HasSuffix(text, ", toys") {

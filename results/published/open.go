@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -24,11 +25,14 @@ import (
 //	DIR with trials.csv or trials.parquet      CSV, Parquet
 //	DIR with NNNNNN-FULL.pth or -SIMPLE.pth    Archive
 //	DIR with NNNNNN.pickle.pbz2                NATS
-//	DIR with NNNNNN-NNNNNN-C16-N5[-LESS]/, or
+//	DIR with NNNNNN-NNNNNN-C16-N5[-LESS]/,
+//	DIR with raw-data-NN/, or
 //	DIR with arch-NNNNNN-seed-SSSS.pth         Runs
 //	any other NAME.pth, NAME.pickle.pbz2       merged NASBench201, NATS
 //
-// A single file of an Archive, NATS or Runs directory can be opened too. Open refuses a file
+// A single file of an Archive, NATS or Runs directory can be opened too. The search space is that of the
+// strings in the files, whatever the names; a directory whose files cannot be read counts as one of the
+// topology search space. Open refuses a file
 // whose name is not listed, or belongs to another format than its contents; the error says what
 // the file is and which name it needs, if [Recognise] knows. A merged file may have any NAME. A
 // file of one architecture must be named after that architecture, or reading it fails.
@@ -138,22 +142,25 @@ func (all readers) describe() string {
 	return strings.Join(nouns, ", ")
 }
 
-// DefaultPath returns where the Python clients look for the published benchmark if they are not
-// given a path: below $TORCH_HOME, or below ~/.torch if that is not set (which only nats_bench
-// does). It knows the formats [NASBench201], [NATS] (the directory of fast_mode) and [Archive]
-// (of NASBench201API.reload); any other format is a usage error. getenv is [os.Getenv], or a
-// replacement in tests.
-func DefaultPath(getenv func(string) string, name benchmark.Format) (string, error) {
-	return allReaders().defaultPath(getenv, name)
+// DefaultPath returns where the Python clients look for the published benchmark of a search space if
+// they are not given a path: below $TORCH_HOME, or below ~/.torch if that is not set (which only
+// nats_bench does). It knows the formats [NATS] (the directory of fast_mode) and, of the topology search
+// space, [NASBench201] and [Archive] (of NASBench201API.reload); anything else is a usage error. getenv
+// is [os.Getenv], or a replacement in tests.
+func DefaultPath(getenv func(string) string, name benchmark.Format, space cell.Space) (string, error) {
+	return allReaders().defaultPath(getenv, name, space)
 }
 
-func (all readers) defaultPath(getenv func(string) string, name benchmark.Format) (string, error) {
+func (all readers) defaultPath(getenv func(string) string, name benchmark.Format, space cell.Space) (string, error) {
 	for _, f := range all {
-		if f.name == name && f.clients != "" {
-			return filepath.Join(cmp.Or(getenv("TORCH_HOME"), filepath.Join(getenv("HOME"), ".torch")), f.clients), nil
+		if f.name != name || f.clients == nil {
+			continue
+		}
+		if file := f.clients(space); file != "" {
+			return filepath.Join(cmp.Or(getenv("TORCH_HOME"), filepath.Join(getenv("HOME"), ".torch")), file), nil
 		}
 	}
-	return "", usage.Errorf("format %s has no default path; name the file or directory of the benchmark", name)
+	return "", usage.Errorf("format %s has no default path for the %s; name the file or directory of the benchmark", name, space.Title())
 }
 
 // allReaders lists the readers of all formats. Names that fit several belong to the first.

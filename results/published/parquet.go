@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -52,7 +53,7 @@ type parquetTable[Row any] struct {
 // rowGroup is a group of rows, and which of them belong to which architecture.
 type rowGroup struct {
 	parquet.RowGroup
-	first, last int64 // range of architectures, from the statistics; 0 and cell.Topologies without them
+	first, last int64 // range of architectures, from the statistics; 0 and the largest number without them
 	// ranges returns, by architecture, the range of rows [first, end) that contains its rows. It
 	// reads the column architecture once.
 	ranges func() (map[int64][2]int64, error)
@@ -105,7 +106,7 @@ func (t *parquetTable[Row]) open() error {
 	for _, g := range file.RowGroups() {
 		column := g.ColumnChunks()[key.ColumnIndex]
 		group := rowGroup{
-			RowGroup: g, last: cell.Topologies,
+			RowGroup: g, last: math.MaxInt64,
 			ranges: sync.OnceValues(func() (map[int64][2]int64, error) { return readRanges(column) }),
 		}
 		if chunk, ok := column.(*parquet.FileColumnChunk); ok {
@@ -229,9 +230,12 @@ func (t *parquetTable[Row]) rows(architecture int) (rows []Row, err error) {
 }
 
 // readRanges reads the ranges of rows of a group from its column architecture. Of the architectures
-// that do not exist, it keeps one.
+// that do not exist in any search space, it keeps one.
 func readRanges(column parquet.ColumnChunk) (map[int64][2]int64, error) {
 	ranges := map[int64][2]int64{}
+	exists := func(index int64) bool {
+		return slices.ContainsFunc(cell.Spaces(), func(s cell.Space) bool { return 0 <= index && index < int64(s.Count()) })
+	}
 	i, invalid := int64(0), 0
 	pages := column.Pages()
 	err := visitValues(pages, func(v parquet.Value) {
@@ -239,12 +243,12 @@ func readRanges(column parquet.ColumnChunk) (map[int64][2]int64, error) {
 		within, ok := ranges[index]
 		if !ok {
 			within[0] = i
-			if index < 0 || index >= cell.Topologies {
+			if !exists(index) {
 				invalid++
 			}
 		}
 		i++
-		if within[1] = i; ok || invalid < 2 || index >= 0 && index < cell.Topologies {
+		if within[1] = i; ok || invalid < 2 || exists(index) {
 			ranges[index] = within
 		}
 	})

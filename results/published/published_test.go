@@ -8,13 +8,16 @@ import (
 	"reflect"
 	"testing"
 
+	"nb201/cell"
 	"nb201/internal/needs"
 	"nb201/results/benchmark"
 	"nb201/results/published"
 )
 
-// summary describes a trial in testdata/published/NNNNNN.summary.json.
+// summary describes a trial in NNNNNN.summary.json of testdata/published or testdata/published-sss.
 type summary struct {
+	Genotype  string             `json:"arch_str,omitempty"` // of the size search space
+	FirstLoss float64            `json:"first_train_loss,omitempty"`
 	FLOPs     float64            `json:"flop_M"`
 	Params    float64            `json:"params_MB"`
 	Latencies []float64          `json:"latency_s"`
@@ -38,7 +41,7 @@ func summarize(t *testing.T, r *benchmark.ResultsCount) summary {
 	}
 	last := r.Epochs - 1
 	s := summary{
-		r.FLOPs, r.Params, r.Latencies, at(r.Training.Seconds, 0),
+		r.Genotype, at(r.Training.Loss, 0), r.FLOPs, r.Params, r.Latencies, at(r.Training.Seconds, 0),
 		at(r.Training.Top1, last), at(r.Training.Loss, last), at(r.Training.Top1, 0),
 		map[string]float64{}, map[string]int{}, map[string]float64{},
 	}
@@ -54,17 +57,28 @@ func summarize(t *testing.T, r *benchmark.ResultsCount) summary {
 	return s
 }
 
-// The published records of architectures 0 and 11, in the directory NB201_PUBLISHED,
-// must read as Python read them.
+var sizeRecords = filepath.Join("..", "..", "testdata", "published-sss")
+
+// The published records of architectures 0 and 11 must read as Python read them: those of the topology
+// search space, in the directory NB201_PUBLISHED, and those of the size search space.
 func TestPublishedSummaries(t *testing.T) {
-	dir := needs.Published(t)
+	t.Run("topology", func(t *testing.T) {
+		checkSummaries(t, needs.Published(t), filepath.Join("..", "..", "testdata", "published"), cell.Topology{}, 17)
+	})
+	t.Run("size", func(t *testing.T) { checkSummaries(t, sizeRecords, sizeRecords, cell.Size{}, 20) })
+}
+
+func checkSummaries(t *testing.T, dir, summaries string, space cell.Space, trials int) {
 	b, err := published.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
+	if b.Space != space || b.Len() != space.Count() {
+		t.Errorf("it is of the %s and lists %d", b.Space.Title(), b.Len())
+	}
 	for _, index := range []int{0, 11} {
-		text, err := os.ReadFile(filepath.Join("..", "..", "testdata", "published", fmt.Sprintf("%06d.summary.json", index)))
+		text, err := os.ReadFile(filepath.Join(summaries, fmt.Sprintf("%06d.summary.json", index)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,10 +93,14 @@ func TestPublishedSummaries(t *testing.T) {
 		got := map[string]summary{}
 		for _, s := range a.Schedules {
 			for _, r := range s.Results {
-				got[fmt.Sprintf("%s|%s|%d", s.HP, r.Dataset, r.Seed)] = summarize(t, r)
+				summary := summarize(t, r)
+				if space == (cell.Topology{}) {
+					summary.Genotype, summary.FirstLoss = "", 0
+				}
+				got[fmt.Sprintf("%s|%s|%d", s.HP, r.Dataset, r.Seed)] = summary
 			}
 		}
-		if !reflect.DeepEqual(got, want) || len(want) != 17 {
+		if !reflect.DeepEqual(got, want) || len(want) != trials {
 			t.Errorf("architecture %d reads\n%v\nnot\n%v", index, got, want)
 		}
 	}

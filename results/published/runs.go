@@ -21,14 +21,14 @@ import (
 	"nb201/results/published/internal/pickled"
 )
 
-// Runs is the format written by the original's exps/NAS-Bench-201/main.py: a directory with a
-// folder for each schedule, which holds a torch checkpoint for each architecture and seed,
-// arch-NNNNNN-seed-SSSS.pth, with weights.
+// Runs is the format written by the original's exps/NAS-Bench-201/main.py and, for the size search space,
+// exps/NATS-Bench/main-sss.py: a directory with a folder for each schedule, which holds a torch checkpoint
+// for each architecture and seed, arch-NNNNNN-seed-SSSS.pth, with weights.
 const Runs benchmark.Format = "runs"
 
 var (
 	runName    = regexp.MustCompile(`^arch-(\d{6})-seed-(\d{4,10})\.pth$`)
-	runsFolder = regexp.MustCompile(`^\d{6}-\d{6}-C\d+-N\d+(-LESS)?$`)
+	runsFolder = regexp.MustCompile(`^(\d{6}-\d{6}-C\d+-N\d+(-LESS)?|raw-data-.+)$`)
 )
 
 func runsReader() reader {
@@ -68,7 +68,8 @@ func findRuns(dir string, entries []os.DirEntry) (files []string, err error) {
 
 // runsSource reads the files arch-NNNNNN-seed-SSSS.pth.
 type runsSource struct {
-	runs map[int][]run // by index of the architecture
+	space cell.Space
+	runs  map[int][]run // by index of the architecture
 	*opening
 }
 
@@ -78,12 +79,14 @@ type run struct {
 	seed uint32
 }
 
-// openRuns opens a directory with folders of runs, one such folder, or one run.
+// openRuns opens a directory with folders of runs, one such folder, or one run. The search space is that
+// of the first run.
 func openRuns(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
+	space := spaceOfFirst(o.files, spaceOfRuns)
 	runs := map[int][]run{}
 	for _, file := range o.files {
 		match := runName.FindStringSubmatch(filepath.Base(file))
-		index, err := parseIndex(file, match[1])
+		index, err := parseIndex(file, space, match[1])
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +96,25 @@ func openRuns(_ context.Context, o *opening) (*benchmark.Benchmark, error) {
 		}
 		runs[index] = append(runs[index], run{file, uint32(seed)})
 	}
-	return benchmark.New(o.path, Runs, cell.Topology{}, cell.Topologies, slices.Collect(maps.Keys(runs)), runsSource{runs, o}), nil
+	return benchmark.New(o.path, Runs, space, space.Count(), slices.Collect(maps.Keys(runs)), runsSource{space, runs, o}), nil
+}
+
+// spaceOfRuns returns the search space of a file of runs; ok is false if that cannot be read.
+func spaceOfRuns(path string) (space cell.Space, ok bool) {
+	v, err := torchValue(path)
+	if err != nil {
+		return nil, false
+	}
+	d, err := pickled.AsDict(v)
+	if err != nil {
+		return nil, false
+	}
+	for _, item := range d {
+		if run, err := pickled.AsDict(item.Value); err == nil {
+			return spaceOfRun(run), true
+		}
+	}
+	return nil, false
 }
 
 func (runsSource) Close() error { return nil }
@@ -105,7 +126,7 @@ func (runsSource) TimesOfEvaluated() bool { return true }
 func (runsSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
 
 func (s runsSource) Architecture(index int) (*benchmark.Architecture, error) {
-	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
+	a, err := benchmark.NewArchitecture(s.space, index)
 	if err != nil {
 		return nil, err
 	}
@@ -150,11 +171,13 @@ func addRun(a *benchmark.Architecture, file run, v any) error {
 		if err != nil {
 			return err
 		}
-		r, err := readRun(values)
-		if err != nil {
+		if of := spaceOfRun(values); of != a.Space {
+			return fmt.Errorf("%s: it is a run of the %s, but the benchmark is of the %s; keep the files of each space in a directory each", key, of.Title(), a.Space.Title())
+		}
+		r := &benchmark.ResultsCount{Trial: results.Trial{Space: a.Space.Name(), Arch: a.Index, Dataset: key, Seed: file.seed}, Genotype: a.Genotype}
+		if err := readRun(values, r); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
-		r.Arch, r.Genotype, r.Dataset, r.Seed = a.Index, a.Genotype, key, file.seed
 		r.SetWeights(func() (torchfile.StateDict, error) {
 			return loadState(file.path, func(root pickled.Dict) (any, error) {
 				values, err := pickled.Field(root, key, pickled.AsDict)
@@ -164,7 +187,7 @@ func addRun(a *benchmark.Architecture, file run, v any) error {
 				return values.Get("net_state_dict")
 			})
 		})
-		hp := strconv.Itoa(r.Epochs)
+		hp := a.Space.Schedule(r.Epochs)
 		if r.Recipe != nil && r.Recipe.Name != "" {
 			hp = r.Recipe.Name
 		}
@@ -175,43 +198,44 @@ func addRun(a *benchmark.Architecture, file run, v any) error {
 
 // readRun reads the result of the original's evaluate_for_seed
 // (xautodl/procedures/eval_funcs.py and exps/NAS-Bench-201/functions.py). The keys of
-// valid_acc1es name the evaluation sets.
-func readRun(d pickled.Dict) (*benchmark.ResultsCount, error) {
-	r := &benchmark.ResultsCount{}
+// valid_acc1es name the evaluation sets. r identifies the trial.
+func readRun(d pickled.Dict, r *benchmark.ResultsCount) error {
+	of := readerOf(r.Space.Space())
 	var config pickled.Dict
 	var finished bool
 	err := cmp.Or(
 		pickled.FieldInto(d, "finish-train", pickled.AsBool, &finished),
 		pickled.FieldInto(d, "total_epoch", pickled.AsInt, &r.Epochs),
-		pickled.FieldInto(d, "channel", pickled.AsInt, &r.Channels),
-		pickled.FieldInto(d, "num_cells", pickled.AsInt, &r.Cells),
 		pickled.FieldInto(d, "flop", pickled.AsFloat, &r.FLOPs),
 		pickled.FieldInto(d, "param", pickled.AsFloat, &r.Params),
-		pickled.FieldInto(d, "config", pickled.AsDict, &config),
+		pickled.FieldInto(d, of.config, pickled.AsDict, &config),
 		pickled.FieldInto(d, "train_losses", parseEpochs, &r.Training.Loss),
 		pickled.FieldInto(d, "train_acc1es", parseEpochs, &r.Training.Top1),
 		pickled.FieldInto(d, "train_acc5es", parseEpochs, &r.Training.Top5),
 		pickled.FieldInto(d, "train_times", parseEpochs, &r.Training.Seconds),
 	)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if r.Classes, err = pickled.Field(config, "class_num", pickled.AsInt); err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return fmt.Errorf("%s: %w", of.config, err)
+	}
+	if err := of.network(d, r); err != nil {
+		return err
 	}
 	r.Recipe = readRecipe(config, r)
 	if !finished {
-		return nil, errors.New("the training did not finish")
+		return errors.New("the training did not finish")
 	}
 	for _, m := range []struct {
 		field  string
 		series func(*benchmark.Measures) *benchmark.Series
 	}{{"valid_acc1es", top1Of}, {"valid_losses", lossOf}, {"valid_acc5es", top5Of}, {"valid_times", secondsOf}} {
 		if err := readEvaluation(d, m.field, r, m.series, m.field == "valid_acc1es"); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // RecipeKey is the key under which the config of a run, and a trial in the other formats of the clients, has
@@ -228,7 +252,7 @@ func ownRecipe(text string) *configs.Recipe {
 }
 
 // readRecipe reads the recipe of a run from its config: the JSON in configs/nas-benchmark with
-// the values that exps/NAS-Bench-201/main.py adds. It returns nil if a value is missing.
+// the values that the original's program adds. It returns nil if a value is missing.
 func readRecipe(config pickled.Dict, trial *benchmark.ResultsCount) *configs.Recipe {
 	r := configs.Recipe{Channels: trial.Channels, Cells: trial.Cells}
 	if text, err := pickled.Field(config, RecipeKey, pickled.AsString); err == nil {

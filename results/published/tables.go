@@ -18,6 +18,7 @@ import (
 // and read on demand.
 type tableSource struct {
 	dir    string
+	space  cell.Space // search space of the architectures
 	trials table[tables.TrialRow]
 	epochs table[tables.EpochRow]
 }
@@ -43,15 +44,25 @@ func openTables[T table[tables.TrialRow], E table[tables.EpochRow]](
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
-	s := &tableSource{o.path, t, e}
+	s := &tableSource{dir: o.path, trials: t, epochs: e}
 	evaluated, err := t.architectures()
 	if err == nil {
-		err = checkIndices(filepath.Join(o.path, tables.TrialsTable+extension), evaluated)
+		s.space = spaceOfFirst(evaluated, s.spaceOf)
+		err = checkIndices(filepath.Join(o.path, tables.TrialsTable+extension), s.space, evaluated)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return benchmark.New(o.path, f, cell.Topology{}, cell.Topologies, evaluated, s), nil
+	return benchmark.New(o.path, f, s.space, s.space.Count(), evaluated, s), nil
+}
+
+// spaceOf returns the search space of an architecture, by its string; ok is false if that cannot be read.
+func (s *tableSource) spaceOf(index int) (space cell.Space, ok bool) {
+	trials, err := s.trials.rows(index)
+	if err != nil || len(trials) == 0 {
+		return nil, false
+	}
+	return cell.SpaceOf(trials[0].Genotype)
 }
 
 func (s *tableSource) Close() error { return errors.Join(s.trials.Close(), s.epochs.Close()) }
@@ -71,7 +82,7 @@ func (s *tableSource) Architecture(index int) (*benchmark.Architecture, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := tables.ArchitectureOf(trials, epochs)
+	a, err := tables.ArchitectureOf(s.space, trials, epochs)
 	if err != nil {
 		return nil, results.AsDamaged(usage.Errorf("%s: %w", s.dir, err))
 	}
@@ -79,9 +90,9 @@ func (s *tableSource) Architecture(index int) (*benchmark.Architecture, error) {
 }
 
 // checkIndices refuses indices of architectures that do not exist.
-func checkIndices(path string, indices []int) error {
+func checkIndices(path string, space cell.Space, indices []int) error {
 	for _, i := range indices {
-		if _, err := (cell.Topology{}).ByIndex(i); err != nil {
+		if _, err := space.ByIndex(i); err != nil {
 			return results.AsDamaged(usage.Errorf("%s: %w", path, err))
 		}
 	}

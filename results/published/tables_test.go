@@ -438,7 +438,7 @@ func fuzzTables(f *testing.F, name string, open func(dir string) (*Benchmark, er
 				continue
 			}
 			trials, epochs := RowsOf(a)
-			if again, err := ArchitectureOf(trials, epochs); err != nil || !reflect.DeepEqual(again, a) {
+			if again, err := ArchitectureOf(b.Space, trials, epochs); err != nil || !reflect.DeepEqual(again, a) {
 				t.Errorf("%v becomes %v (%v)", a, again, err)
 			}
 		}

@@ -73,17 +73,13 @@ type rowKey struct {
 	seed              uint32
 }
 
-// ArchitectureOf is the inverse of [RowsOf]. It takes the rows of one architecture in any order.
-// It fails if they contradict each other; the error names the rows.
-func ArchitectureOf(trials []TrialRow, epochs []EpochRow) (*benchmark.Architecture, error) {
+// ArchitectureOf is the inverse of [RowsOf] for an architecture of a space. It takes the rows of one
+// architecture in any order. It fails if they contradict each other; the error names the rows.
+func ArchitectureOf(space cell.Space, trials []TrialRow, epochs []EpochRow) (*benchmark.Architecture, error) {
 	if len(trials) == 0 {
 		return nil, fmt.Errorf("no rows in the table %s", TrialsTable)
 	}
-	arch, err := cell.Parse(trials[0].Genotype)
-	if err != nil {
-		return nil, err
-	}
-	a, err := benchmark.NewArchitecture(arch.Space(), trials[0].Architecture)
+	a, err := benchmark.NewArchitecture(space, trials[0].Architecture)
 	if err != nil {
 		return nil, err
 	}

@@ -33,10 +33,12 @@ func (f *findings) checkArchitecture(a *benchmark.Architecture) {
 func (f *findings) checkIdentity(a *benchmark.Architecture, s *benchmark.ArchResults, r *benchmark.ResultsCount) {
 	f.countChecked(CheckIdentity)
 	fault := func(format string, args ...any) { f.addFault(CheckIdentity, r, format, args...) }
-	arch, err := cell.Topology{}.ByIndex(a.Index)
+	arch, err := a.Space.ByIndex(a.Index)
 	switch {
 	case err != nil:
 		fault("%v", err)
+	case r.Trial.Space != a.Space.Name():
+		fault("it is stored as a trial of the %s", a.Space.Title())
 	case r.Arch != a.Index || s.Index != a.Index:
 		fault("it is stored as a trial of architecture %d", a.Index)
 	case r.Genotype != arch.String():
@@ -158,17 +160,23 @@ func (f *findings) checkEvaluationSets(r *benchmark.ResultsCount) {
 	}
 	switch {
 	case len(missing) == 0:
-	case len(missing) == len(d.Sets)-1 && !slices.Contains(missing, d.First):
+	case mayBePartial(r) && len(missing) == len(d.Sets)-1 && !slices.Contains(missing, d.First):
 		f.addNote(CheckCurves, r, "only %s was evaluated, as in the timeline nov2019", d.First)
 	default:
 		f.addFault(CheckCurves, r, "evaluation sets %v are missing", missing)
 	}
 }
 
+// mayBePartial reports whether a trial may have been evaluated after its last epoch alone, or on one set
+// alone, as in the timeline nov2019. Of a record, checkRecord knows.
+func mayBePartial(r *benchmark.ResultsCount) bool {
+	return r.Record != nil || benchmark.OriginalOf(r.Trial.Space.Space()).LastOnly
+}
+
 func (f *findings) checkEvaluationCurves(r *benchmark.ResultsCount, e *benchmark.SetMeasures) {
 	last := r.Epochs - 1
 	every := 1
-	lastOnly := r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
+	lastOnly := (mayBePartial(r) || e.Further > 0) && r.Epochs > 1 && len(e.Top1) == 1 && e.Top1[0].Epoch == last
 	if r.Recipe != nil && !lastOnly {
 		every = max(r.Recipe.EvaluateEvery, 1)
 	}

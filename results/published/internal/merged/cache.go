@@ -18,6 +18,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/gofrs/flock"
 
+	"nb201/cell"
 	"nb201/internal/atomicfile"
 	"nb201/internal/blocksum"
 	"nb201/internal/cachedir"
@@ -38,17 +39,18 @@ type fileIndex struct {
 	Size     int64 // bytes of the merged file
 	Modified time.Time
 	Print    [sha256.Size]byte // fingerprint of the merged file
+	Space    cell.Name         // search space of the architectures
 	Listed   int               // number of architectures in meta_archs
 	Pickle   *pickle.Index     // positions of the entries in the unpacked pickle
 	Sums     blocksum.Sums     // hashes of the unpacked pickle
 }
 
 // indexVersion is the version of fileIndex and its parts.
-const indexVersion = 3
+const indexVersion = 4
 
 // indexMagic begins the file of an index. The SHA-256 of the rest follows, and then the rest: a
 // fileIndex encoded by encoding/gob.
-const indexMagic = "nb201 merged index 3\n"
+const indexMagic = "nb201 merged index 4\n"
 
 // encode returns the contents of the index file.
 func (i *fileIndex) encode() ([]byte, error) {
@@ -79,7 +81,7 @@ func decodeIndex(file []byte) *fileIndex {
 }
 
 func (i *fileIndex) valid() bool {
-	if i.Version != indexVersion || i.Pickle == nil || !i.Sums.Valid() || !i.Pickle.Valid() || i.Pickle.Length > i.Sums.Length {
+	if i.Version != indexVersion || i.Space.Check() != nil || i.Pickle == nil || !i.Sums.Valid() || !i.Pickle.Valid() || i.Pickle.Length > i.Sums.Length {
 		return false
 	}
 	for _, e := range i.Pickle.Entries {

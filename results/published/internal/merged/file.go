@@ -66,8 +66,8 @@ func Open(ctx context.Context, path string, locate Locate, progress func(done, t
 	return f, nil
 }
 
-// Listed returns the number of architectures in meta_archs.
-func (f *File) Listed() int { return f.index.Listed }
+// Listed returns the number of architectures in meta_archs, and their search space.
+func (f *File) Listed() (cell.Space, int) { return f.index.Space.Space(), f.index.Listed }
 
 // Architectures returns the indices of the architectures that have an entry.
 func (f *File) Architectures() (archs []int) {
@@ -320,9 +320,11 @@ func (p *located) makeIndex(r io.Reader, sums *blocksum.Writer) (*fileIndex, err
 		Version: indexVersion, Made: time.Now(), Size: p.info.Size(), Modified: p.info.ModTime(), Print: p.print,
 		Pickle: entries, Sums: sums.Sums(),
 	}
-	if index.Listed, err = Listed(pickled.Dict(*value)); err != nil {
+	space, listed, err := Listed(pickled.Dict(*value))
+	if err != nil {
 		return nil, results.AsDamaged(usage.Errorf("%s: %w", p.path, err))
 	}
+	index.Space, index.Listed = space.Name(), listed
 	held := map[int]bool{}
 	for _, e := range entries.Entries {
 		if e.Key < 0 || e.Key >= int64(index.Listed) {
@@ -347,22 +349,28 @@ func (p *located) makeIndex(r io.Reader, sums *blocksum.Writer) (*fileIndex, err
 	return index, nil
 }
 
-// Listed returns the number of architectures in the meta_archs of a file, which must be the first
-// ones in the order of their indices. Usually it lists all.
-func Listed(d pickled.Dict) (int, error) {
+// Listed returns the number of architectures in the meta_archs of a file, and their search space, which is
+// that of the first. They must be the first ones in the order of their indices. Usually it lists all.
+func Listed(d pickled.Dict) (space cell.Space, listed int, err error) {
 	archs, err := pickled.Field(d, "meta_archs", pickled.AsList)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	if len(archs) > cell.Topologies {
-		return 0, fmt.Errorf("meta_archs lists %d architectures, but the search space has %d", len(archs), cell.Topologies)
-	}
-	for i, a := range (cell.Topology{}).All() {
-		if i < len(archs) && archs[i] != a.String() {
-			return 0, fmt.Errorf("meta_archs[%d] is %v, but architecture %d is %s", i, archs[i], i, a)
+	space = cell.Topology{}
+	if len(archs) > 0 {
+		if of, ok := cell.SpaceOf(fmt.Sprint(archs[0])); ok {
+			space = of
 		}
 	}
-	return len(archs), nil
+	if len(archs) > space.Count() {
+		return nil, 0, fmt.Errorf("meta_archs lists %d architectures, but the %s has %d", len(archs), space.Title(), space.Count())
+	}
+	for i, a := range space.All() {
+		if i < len(archs) && archs[i] != a.String() {
+			return nil, 0, fmt.Errorf("meta_archs[%d] is %v, but architecture %d of the %s is %s", i, archs[i], i, space.Title(), a)
+		}
+	}
+	return space, len(archs), nil
 }
 
 // progressReader reports how many bytes it has read, and fails once its context is done.
