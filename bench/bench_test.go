@@ -385,6 +385,38 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+// The sides train the same network of an architecture of either space.
+func TestSameNetwork(t *testing.T) {
+	python := needs.Python(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := side{name: "nb201", command: []string{"env", fakeSide + "=real", self}}
+	theirs := []side{{name: "PyTorch", command: []string{python, "-c", torchSide}, mode: "channels_last"}}
+	if python := os.Getenv("NB201_JAX_PYTHON"); python != "" {
+		theirs = append(theirs, side{name: "JAX", command: []string{python, "-c", jaxSide}, mode: "jax"})
+	}
+	o := flags(t)
+	programs := o.programsOf(append([]side{ours}, theirs...)...)
+	defer stopAll(programs)
+	for _, arch := range []string{"median", "8:8:8:16:16", "24:16:8:8:16"} {
+		a, err := resolveArch(arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		task := o.newTask(a, o.datasets[1], 1, 0)
+		if err := task.writeFiles(t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range programs {
+			if err := errors.Join(p.begin(t.Context(), task), p.finish(), p.checkSameLoss(programs[0], "cpu", "fp32")); err != nil {
+				t.Errorf("%s: %v", arch, err)
+			}
+		}
+	}
+}
+
 // cpuTicks returns the CPU time of a process, user and system, in kernel ticks.
 func cpuTicks(t *testing.T, pid int) (ticks int) {
 	t.Helper()
@@ -627,7 +659,7 @@ func TestNoPyTorch(t *testing.T) {
 func TestWrongUsage(t *testing.T) {
 	for _, wrong := range []string{
 		"several --processes 1,0", "step --side-limit -1s", "step --archs 15625", "step --batch 0", "step --rounds 0", "step --steps -1", "step --modes fast", "step --precision fp64",
-		"step --device tpu", "step --nonsense", "step more", "nonsense", "trial --modes jax", "trial --epochs 0", "trial --dataset nonsense",
+		"step --device tpu", "step --nonsense", "step more", "nonsense", "trial --modes jax", "trial --epochs 0", "trial --dataset nonsense", "trial --arch 8:8", "step --archs 8:8:8:8:9",
 		"sample --archs 2", "sample --datasets cifar10", "several --processes none", "campaign --archs 0", "compile --datasets digits",
 		"limits --bandwidth 3e12", "limits --flop 60e12", "limits --bandwidth 3e12 --flop -1", "limits --bandwidth 0 --flop 0", "limits --bandwidth NaN --flop 1",
 		"kernels --gpus h100,b200", "kernels --flop 1", "kernels --datasets digits",
@@ -660,7 +692,7 @@ func TestLimitsOfPeaksGiven(t *testing.T) {
 		"fp32, for the given peaks.",
 		"Given: memory 3000 GB/s, arithmetic 60 TFLOP/s.",
 		"| 14452 | ImageNet16-120 | 0.0",
-		"All 15625 architectures, training and evaluation at this limit",
+		"All 15625 architectures of the topology search space, training and evaluation at this limit",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)

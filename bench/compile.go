@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,7 +40,7 @@ a second process from where the first one kept them.`,
 
 // compileRow is a row of the table: a program.
 type compileRow struct {
-	Arch    int             `json:"arch"`
+	Arch    string          `json:"arch"`
 	Dataset string          `json:"dataset"`
 	Program string          `json:"program"`
 	Cold    Cost            `json:"cold"`
@@ -50,7 +49,7 @@ type compileRow struct {
 }
 
 var compileColumns = []column[compileRow]{
-	{"arch", func(r compileRow) string { return strconv.Itoa(r.Arch) }},
+	{"arch", func(r compileRow) string { return r.Arch }},
 	{"dataset", func(r compileRow) string { return r.Dataset }},
 	{"program", func(r compileRow) string { return r.Program }},
 	{"compiling, s", func(r compileRow) string { return figure("%.2f", r.Cold.Seconds) }},
@@ -72,10 +71,10 @@ func (o *common) compile(ctx context.Context) (t *table[compileRow], err error) 
 			return t, usage.Errorf("--datasets: %q is not a dataset key of the benchmark; use some of %s", d.Name, strings.Join(publishedKeys(), ", "))
 		}
 		for _, a := range o.archs {
-			logf("architecture %d on %s", a.Index(), d.Name)
+			logf("architecture %s on %s", a.Label(), d.Name)
 			rows, err := o.compileArch(ctx, a, d, published.Train, &t.Setting)
 			if err != nil {
-				return t, fmt.Errorf("architecture %d, %s: %w", a.Index(), d.Name, err)
+				return t, fmt.Errorf("architecture %s, %s: %w", a.Label(), d.Name, err)
 			}
 			if err := t.show(o, append(t.Rows, rows...)); err != nil {
 				return t, err
@@ -102,14 +101,14 @@ func (o *common) compileArch(ctx context.Context, a cell.Arch, d data.Definition
 		if _, err = o.runInner(ctx, "compile-one", task, &warm, keptPrograms+"="+kept); ctx.Err() != nil {
 			return nil, ctx.Err()
 		} else if err != nil {
-			s.skip(fmt.Sprintf("loading the programs of architecture %d on %s", a.Index(), d.Name), err)
+			s.skip(fmt.Sprintf("loading the programs of architecture %s on %s", a.Label(), d.Name), err)
 		}
 	}
 	s.addVersions(cold.Versions)
-	all := compileRow{Arch: a.Index(), Dataset: d.Name, Program: "all", Memory: memory}
+	all := compileRow{Arch: a.Label(), Dataset: d.Name, Program: "all", Memory: memory}
 	var rows []compileRow
 	for _, p := range cold.Programs {
-		r := compileRow{Arch: a.Index(), Dataset: d.Name, Program: p.Name, Cold: p.Cost, Memory: memory}
+		r := compileRow{Arch: a.Label(), Dataset: d.Name, Program: p.Name, Cold: p.Cost, Memory: memory}
 		for _, again := range warm.Programs {
 			if again.Name == p.Name {
 				r.Kept = again.Cost

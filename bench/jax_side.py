@@ -54,8 +54,8 @@ def network(task, params, stats, images, training):
 
     def cell(x, path):
         nodes, edge = [x], 0
-        for group in task["arch"].split("+"):
-            total = jnp.zeros_like(x)
+        for group in task["genotype"].split("+"):
+            total = 0
             for text in group.strip("|").split("|"):
                 op, source = text.split("~")
                 y = nodes[int(source)]
@@ -63,22 +63,24 @@ def network(task, params, stats, images, training):
                     total += relu_conv_norm(y, f"{path}.layers.{edge}")
                 elif op == "avg_pool_3x3":
                     total += pool(y, 3, (1, 1))
+                elif f"{path}.layers.{edge}.conv.weight" in params:  # skip_connect to another number of channels
+                    total += norm(conv(y, f"{path}.layers.{edge}.conv"), f"{path}.layers.{edge}.bn")
                 elif op == "skip_connect":
                     total += y
+                else:  # none
+                    total += jnp.zeros_like(y)
                 edge += 1
             nodes.append(total)
         return nodes[-1]
 
-    x, index = norm(conv(images, "stem.0"), "stem.1"), 0
-    for stage in range(3):
-        if stage:
-            path = f"cells.{index}"
+    x = norm(conv(images, "stem.0"), "stem.1")
+    for index, reduction in enumerate(task["reductions"]):
+        path = f"cells.{index}"
+        if reduction:
             block = relu_conv_norm(relu_conv_norm(x, path + ".conv_a", 2), path + ".conv_b")
             x = conv(pool(x, 2, None), path + ".downsample.1") + block
-            index += 1
-        for _ in range(task["cells"]):
-            x = cell(x, f"cells.{index}")
-            index += 1
+        else:
+            x = cell(x, path)
     x = jax.nn.relu(norm(x, "lastact.0")).astype(jnp.float32).mean((1, 2))
     return jnp.dot(x, params["classifier.weight"].T, precision=exact) + params["classifier.bias"], new
 

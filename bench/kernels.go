@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nb201/cell"
 	"nb201/internal/backend"
 )
 
@@ -54,7 +55,7 @@ over the kernels.`,
 // kernelsRow is a row of the table: a program on a GPU model, as nb201 kernels --json reports it.
 type kernelsRow struct {
 	GPU          string          `json:"gpu"`
-	Arch         int             `json:"arch"`
+	Arch         string          `json:"arch"`
 	Dataset      string          `json:"dataset"`
 	Program      string          `json:"program"`
 	Kernels      int             `json:"kernels"`
@@ -72,7 +73,7 @@ type kernelsRow struct {
 
 var kernelsColumns = []column[kernelsRow]{
 	{"GPU", func(r kernelsRow) string { return r.GPU }},
-	{"arch", func(r kernelsRow) string { return fmt.Sprint(r.Arch) }},
+	{"arch", func(r kernelsRow) string { return r.Arch }},
 	{"images", func(r kernelsRow) string { return r.Dataset }},
 	{"program", func(r kernelsRow) string { return r.Program }},
 	{"kernels", func(r kernelsRow) string { return fmt.Sprint(r.Kernels) }},
@@ -104,9 +105,9 @@ func (o *kernelsOptions) measure(ctx context.Context) (t *table[kernelsRow], err
 	for gpu := range splitList(o.gpus) {
 		for _, d := range o.datasets {
 			for _, a := range o.archs {
-				logf("architecture %d, images of %s, %s", a.Index(), d.Name, gpu)
-				if err := o.examine(ctx, t, gpu, d.Name, a.Index()); err != nil {
-					return t, fmt.Errorf("architecture %d, %s, %s: %w", a.Index(), d.Name, gpu, err)
+				logf("architecture %s, images of %s, %s", a.Label(), d.Name, gpu)
+				if err := o.examine(ctx, t, gpu, d.Name, a); err != nil {
+					return t, fmt.Errorf("architecture %s, %s, %s: %w", a.Label(), d.Name, gpu, err)
 				}
 			}
 		}
@@ -115,16 +116,15 @@ func (o *kernelsOptions) measure(ctx context.Context) (t *table[kernelsRow], err
 }
 
 // examine adds the rows of an architecture to the table.
-func (o *kernelsOptions) examine(ctx context.Context, t *table[kernelsRow], gpu, dataset string, arch int) error {
+func (o *kernelsOptions) examine(ctx context.Context, t *table[kernelsRow], gpu, dataset string, arch cell.Arch) error {
 	program, err := nb201()
 	if err != nil {
 		return err
 	}
-	out, _, memory, err := o.runToEnd(ctx, job{name: "nb201-kernels", env: environment(), limit: o.sideLimit, command: []string{
-		program, "kernels", fmt.Sprint(arch), "--gpu", gpu, "--dataset", dataset, "--precision", o.precision, "--json",
-		"--channels", fmt.Sprint(o.channels), "--cells", fmt.Sprint(o.cells), "--batch", fmt.Sprint(o.batch),
+	out, _, memory, err := o.runToEnd(ctx, job{name: "nb201-kernels", env: environment(), limit: o.sideLimit, command: append([]string{
+		program, "kernels", arch.String(), "--gpu", gpu, "--dataset", dataset, "--precision", o.precision, "--json", "--batch", fmt.Sprint(o.batch),
 		"--bandwidth", fmt.Sprint(o.given.Bandwidth), "--flop", fmt.Sprint(o.given.FLOP),
-	}})
+	}, o.skeletonFlags(arch)...)})
 	var report struct {
 		Plugin   string       `json:"plugin"`
 		Programs []kernelsRow `json:"programs"`
@@ -135,11 +135,11 @@ func (o *kernelsOptions) examine(ctx context.Context, t *table[kernelsRow], gpu,
 	} // nb201 kernels also exits with an error when it reports faults
 	t.addVersions([]string{report.Plugin})
 	for _, fault := range report.Faults {
-		t.Notes = append(t.Notes, fmt.Sprintf("Architecture %d, images of %s, %s: %s.", arch, dataset, gpu, fault))
+		t.Notes = append(t.Notes, fmt.Sprintf("Architecture %s, images of %s, %s: %s.", arch.Label(), dataset, gpu, fault))
 	}
 	rows := t.Rows
 	for _, r := range report.Programs {
-		r.GPU, r.Arch, r.Dataset, r.Memory = gpu, arch, dataset, memory
+		r.GPU, r.Arch, r.Dataset, r.Memory = gpu, arch.Label(), dataset, memory
 		rows = append(rows, r)
 	}
 	return t.show(&o.common, rows)

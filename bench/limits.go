@@ -26,7 +26,7 @@ func newLimitsCommand() *cobra.Command {
 step and for the evaluation of a batch. It is a sum over the passes that each layer makes over its
 feature maps: a pass takes the time to move its bytes at the memory's bandwidth, or to compute its
 FLOP at the peak rate, whichever is longer. bench step reports what share of this limit is reached.
-The sum over all architectures is the least time of the benchmark.
+The sum over all architectures of the topology search space is the least time of NAS-Bench-201.
 
 bench measures bandwidth and rate on the device, unless --bandwidth and --flop give those of
 another device.`,
@@ -42,7 +42,7 @@ another device.`,
 
 // limitRow is a row of the table: the limit of an architecture.
 type limitRow struct {
-	Arch      int          `json:"arch"`
+	Arch      string       `json:"arch"`
 	Dataset   string       `json:"dataset"`
 	Traffic   cell.Traffic `json:"traffic_bytes"` // of a training step
 	Train     Limit        `json:"train"`
@@ -51,7 +51,7 @@ type limitRow struct {
 }
 
 var limitColumns = []column[limitRow]{
-	{"arch", func(r limitRow) string { return fmt.Sprint(r.Arch) }},
+	{"arch", func(r limitRow) string { return r.Arch }},
 	{"images", func(r limitRow) string { return r.Dataset }},
 	{"step, GFLOP", func(r limitRow) string { return figure("%.1f", r.Train.GFLOP) }},
 	{"maps forward, GB", func(r limitRow) string { return figure("%.2f", r.Traffic.Forward/1e9) }},
@@ -85,7 +85,7 @@ func (o *limitsOptions) measure(ctx context.Context) (*table[limitRow], error) {
 		for _, a := range o.archs {
 			n := o.network(a, d)
 			r := limitRow{
-				Arch: a.Index(), Dataset: d.Name, Traffic: n.TrainingPasses(o.batch, o.elementBytes()).Traffic(),
+				Arch: a.Label(), Dataset: d.Name, Traffic: n.TrainingPasses(o.batch, o.elementBytes()).Traffic(),
 				Train: peaks.training(n, &o.common), Eval: peaks.evaluation(n, &o.common),
 			}
 			r.ImagesMax = float64(o.batch) / r.Train.Seconds
@@ -96,7 +96,7 @@ func (o *limitsOptions) measure(ctx context.Context) (*table[limitRow], error) {
 	if err != nil {
 		return t, err
 	}
-	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures, training and evaluation at this limit: %.4g device-hours for a seed of schedule 12, %.4g for one of schedule 200, %.4g for the published trials.",
+	t.Notes = append(t.Notes, fmt.Sprintf("All %d architectures of the topology search space, training and evaluation at this limit: %.4g device-hours for a seed of schedule 12, %.4g for one of schedule 200, %.4g for the published trials.",
 		cell.Topologies, hours.perSeed(12), hours.perSeed(200), hours.published()))
 	return t, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,15 +45,15 @@ func (o *common) add(c *cobra.Command, d defaults) {
 	o.command = c.Name()
 	f := c.Flags()
 	published := configs.Published()
-	f.IntVar(&o.channels, "channels", published.Channels, "`C`, channels of the first stage")
-	f.IntVar(&o.cells, "cells", published.Cells, "`N`, cells per stage")
+	f.IntVar(&o.channels, "channels", published.Channels, "`C`, channels of the first stage, except in the size search space")
+	f.IntVar(&o.cells, "cells", published.Cells, "`N`, cells per stage, except in the size search space")
 	f.IntVar(&o.batch, "batch", published.Batch, "`IMAGES` per batch")
 	f.StringVar(&o.device, "device", "cpu", "`DEVICE`: cpu, cuda or cuda:N")
 	f.StringVar(&o.precision, "precision", string(published.Precision), "`PRECISION`: "+strings.Join(precisions(), ", "))
 	f.StringVar(&o.save, "save", "", "also write the table to `DIR` as Markdown and JSON, after every row, and the stderr of every process")
 	f.BoolVar(&o.json, "json", false, "print JSON instead of the table")
 	if d.archs != "" {
-		f.StringVar(&o.archNames, "archs", d.archs, "`LIST` of architectures: indices, genotype strings, or median, the one in the middle by FLOPs")
+		f.StringVar(&o.archNames, "archs", d.archs, "`LIST` of architectures: indices in the topology search space, strings of either space, or median, the one in the middle by FLOPs")
 	}
 	if d.datasets != "" {
 		f.StringVar(&o.datasetKeys, "datasets", d.datasets, "`LIST` of dataset keys, which determine the size of the images and the number of classes")
@@ -131,10 +132,14 @@ func splitList(text string) func(yield func(string) bool) {
 	return strings.SplitSeq(text, ",")
 }
 
-// resolveArch returns the architecture for an index, a genotype string or "median".
+// resolveArch returns the architecture for an index in the topology search space, the string of either
+// space, or "median".
 func resolveArch(name string) (cell.Arch, error) {
 	if name == "median" {
 		return medianArch(), nil
+	}
+	if space, ok := cell.SpaceOf(name); ok {
+		return space.Parse(name)
 	}
 	return cell.Resolve(cell.Topology{}, name)
 }
@@ -154,9 +159,27 @@ func medianArch() cell.Arch {
 }
 
 // network returns the network of an architecture for the images of a dataset, in the size given by
-// the flags.
+// the flags, unless the architecture fixes it.
 func (o *common) network(a cell.Arch, d data.Definition) cell.Network {
-	return cell.Network{Arch: a, Channels: o.channels, Cells: o.cells, Classes: d.Classes, Size: d.Size[0]}
+	n := cell.Network{Arch: a, Classes: d.Classes, Size: d.Size[0]}
+	if takesSkeleton(a) {
+		n.Channels, n.Cells = o.channels, o.cells
+	}
+	return n
+}
+
+// takesSkeleton reports whether the network of an architecture can have any C and N.
+func takesSkeleton(a cell.Arch) bool {
+	channels, _ := a.Space().Skeleton()
+	return channels != 0
+}
+
+// skeletonFlags returns the flags of nb201 for C and N, as far as the architecture takes them.
+func (o *common) skeletonFlags(a cell.Arch) []string {
+	if !takesSkeleton(a) {
+		return nil
+	}
+	return []string{"--channels", strconv.Itoa(o.channels), "--cells", strconv.Itoa(o.cells)}
 }
 
 // elementBytes returns the size in bytes of an element of a feature map.

@@ -36,7 +36,7 @@ func newSampleCommand() *cobra.Command {
 		Short: "Measure random architectures, and estimate the whole benchmark from them",
 		Long: `sample measures random architectures, always in the same order: a training step, the
 evaluation of a batch and compiling, at each image size. From them it estimates the device-hours of
-the whole benchmark, with their standard error.
+NAS-Bench-201, with their standard error. It draws from the topology search space only.
 
 With --state, the measurements are kept in a file, one line per architecture, and the same command
 resumes from there. --within limits the time: the estimate uses the architectures measured by then.`,
@@ -182,7 +182,7 @@ func (o *sampleOptions) measureArch(ctx context.Context, sides []side, a cell.Ar
 		}
 		for _, r := range steps {
 			rows = append(rows, sampleRow{
-				Arch: r.Arch, Dataset: r.Dataset, Side: r.Side, Train: r.Train.Seconds.Median, Eval: r.Eval.Seconds.Median,
+				Arch: a.Index(), Dataset: r.Dataset, Side: r.Side, Train: r.Train.Seconds.Median, Eval: r.Eval.Seconds.Median,
 				Compile: r.FirstTurn.Seconds, CompileCPU: r.FirstTurn.CPU, Share: r.Train.Share, Memory: r.Memory,
 			})
 		}

@@ -56,7 +56,7 @@ running.`,
 
 // severalRow is a row of the table: a number of processes of a side on one architecture.
 type severalRow struct {
-	Arch            int       `json:"arch"`
+	Arch            string    `json:"arch"`
 	Dataset         string    `json:"dataset"`
 	Side            string    `json:"side"`
 	Processes       int       `json:"processes"`
@@ -67,7 +67,7 @@ type severalRow struct {
 }
 
 var severalColumns = []column[severalRow]{
-	{"arch", func(r severalRow) string { return strconv.Itoa(r.Arch) }},
+	{"arch", func(r severalRow) string { return r.Arch }},
 	{"images", func(r severalRow) string { return r.Dataset }},
 	{"side", func(r severalRow) string { return r.Side }},
 	{"processes", func(r severalRow) string { return strconv.Itoa(r.Processes) }},
@@ -93,7 +93,7 @@ func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err
 			for i, s := range sides {
 				var first severalRow
 				for _, n := range o.processes {
-					what := fmt.Sprintf("architecture %d, images of %s, %d processes of %s", a.Index(), d.Name, n, s.name)
+					what := fmt.Sprintf("architecture %s, images of %s, %d processes of %s", a.Label(), d.Name, n, s.name)
 					logf("%s", what)
 					row, err := o.measureTogether(ctx, s, n, a, d, &t.Setting)
 					if ctx.Err() != nil {
@@ -122,7 +122,7 @@ func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err
 
 // measureTogether lets n processes of a side take their turns at the same time.
 func (o *severalOptions) measureTogether(ctx context.Context, s side, n int, a cell.Arch, d data.Definition, setting *Setting) (severalRow, error) {
-	row := severalRow{Arch: a.Index(), Dataset: d.Name, Side: s.name, Processes: n}
+	row := severalRow{Arch: a.Label(), Dataset: d.Name, Side: s.name, Processes: n}
 	task := o.newTask(a, d, o.steps, o.rounds)
 	task.EvalSteps = 1
 	dir, err := os.MkdirTemp("", "nb201-bench-")

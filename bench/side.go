@@ -149,7 +149,7 @@ func (t *Task) config(images *data.Images) (train.Config, error) {
 		return c, err
 	}
 	c.Recipe, err = c.Settings.Recipe(t.Turns)
-	c.Trial = results.Trial{Arch: network.Arch.Index(), Dataset: c.Definition.Name, Epochs: t.Turns, Seed: t.Seed}
+	c.Trial = results.Trial{Space: network.Arch.Space().Name(), Arch: network.Arch.Index(), Dataset: c.Definition.Name, Epochs: t.Turns, Seed: t.Seed}
 	return c, err
 }
 

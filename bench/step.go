@@ -55,7 +55,7 @@ func (o *stepOptions) addTurns(c *cobra.Command, steps, rounds int) {
 
 // stepRow is a row of the table: one side on one architecture and image size.
 type stepRow struct {
-	Arch      int     `json:"arch"`
+	Arch      string  `json:"arch"`
 	Genotype  string  `json:"genotype"`
 	Dataset   string  `json:"dataset"`
 	Side      string  `json:"side"`
@@ -84,7 +84,7 @@ type Phase struct {
 }
 
 var stepColumns = []column[stepRow]{
-	{"arch", func(r stepRow) string { return fmt.Sprint(r.Arch) }},
+	{"arch", func(r stepRow) string { return r.Arch }},
 	{"images", func(r stepRow) string { return r.Dataset }},
 	{"side", func(r stepRow) string { return r.Side }},
 	{"s a step", func(r stepRow) string { return r.Train.Seconds.String() }},
@@ -142,7 +142,7 @@ func (o *stepOptions) measure(ctx context.Context) (t *table[stepRow], err error
 				t.Notes = append(t.Notes, deviations(rows)...)
 			}
 			if err != nil {
-				return t, fmt.Errorf("architecture %d, %s: %w", arch.Index(), d.Name, err)
+				return t, fmt.Errorf("architecture %s, %s: %w", arch.Label(), d.Name, err)
 			}
 		}
 	}
@@ -183,7 +183,7 @@ func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cel
 			return ctx.Err()
 		}
 		p.stop()
-		s.skip(fmt.Sprintf("%s on architecture %d, images of %s, after %d of %d turns", p.name, arch.Index(), d.Name, len(p.turns), o.rounds), p.failure)
+		s.skip(fmt.Sprintf("%s on architecture %s, images of %s, after %d of %d turns", p.name, arch.Label(), d.Name, len(p.turns), o.rounds), p.failure)
 		in = slices.DeleteFunc(in, func(q *program) bool { return q == p && len(p.turns) == 0 })
 		return nil
 	}
@@ -259,7 +259,7 @@ func (o *stepOptions) makeRow(arch cell.Arch, d data.Definition, p, first *progr
 	}
 	firstTurn := Cost{p.cold.Train.Seconds + p.cold.Eval.Seconds - spreadOf(turns).Median, p.cold.Train.CPU + p.cold.Eval.CPU - spreadOf(cpu).Median}
 	return stepRow{
-		Arch: arch.Index(), Genotype: arch.String(), Dataset: d.Name, Side: p.name,
+		Arch: arch.Label(), Genotype: arch.String(), Dataset: d.Name, Side: p.name,
 		Train: phase(func(r Report) Cost { return r.Train }, peaks.training),
 		Eval:  phase(func(r Report) Cost { return r.Eval }, peaks.evaluation),
 		Cold:  p.coldStart, FirstTurn: firstTurn, Compile: p.closing.Compile, FirstLoss: p.cold.Loss,
@@ -274,7 +274,7 @@ func verdict(rows []stepRow) []string {
 		return nil
 	}
 	best := slices.MinFunc(others, func(a, b stepRow) int { return cmp.Compare(a.Train.Seconds.Median, b.Train.Seconds.Median) })
-	return []string{fmt.Sprintf("Architecture %d, images of %s: nb201's step takes %.2f times as long as that of %s (median of the turns' ratios, %.2f-%.2f).",
+	return []string{fmt.Sprintf("Architecture %s, images of %s: nb201's step takes %.2f times as long as that of %s (median of the turns' ratios, %.2f-%.2f).",
 		best.Arch, best.Dataset, best.Train.Ratio.Median, best.Side, best.Train.Ratio.Min, best.Train.Ratio.Max)}
 }
 
@@ -289,6 +289,6 @@ func deviations(rows []stepRow) []string {
 	if len(parts) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("Architecture %d, images of %s: the first losses deviate from %s's by %s (relative).",
+	return []string{fmt.Sprintf("Architecture %s, images of %s: the first losses deviate from %s's by %s (relative).",
 		rows[0].Arch, rows[0].Dataset, rows[0].Side, strings.Join(parts, ", "))}
 }

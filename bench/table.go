@@ -36,8 +36,8 @@ type Setting struct {
 	Versions   []string  `json:"versions"`
 	Device     string    `json:"device"`
 	Precision  string    `json:"precision"`
-	Channels   int       `json:"channels"`
-	Cells      int       `json:"cells"`
+	Channels   int       `json:"channels,omitzero"` // C and N of the architectures that do not fix them, 0 if all do
+	Cells      int       `json:"cells,omitzero"`
 	Batch      int       `json:"batch"`
 	Skipped    []string  `json:"skipped,omitempty"` // what could not be measured, and why
 }
@@ -50,13 +50,16 @@ type column[R any] struct {
 
 // newTable starts the table of a command.
 func newTable[R any](name string, o *common, columns []column[R]) *table[R] {
-	return &table[R]{
+	t := &table[R]{
 		Name: name, columns: columns,
 		Setting: Setting{
-			Date: time.Now(), Machine: describeMachine(o.device), LoadBefore: loadAverage(), Device: o.device, Precision: o.precision,
-			Channels: o.channels, Cells: o.cells, Batch: o.batch,
+			Date: time.Now(), Machine: describeMachine(o.device), LoadBefore: loadAverage(), Device: o.device, Precision: o.precision, Batch: o.batch,
 		},
 	}
+	if len(o.archs) == 0 || slices.ContainsFunc(o.archs, takesSkeleton) {
+		t.Channels, t.Cells = o.channels, o.cells
+	}
+	return t
 }
 
 // addVersions adds the versions that are not yet listed.
@@ -77,7 +80,7 @@ func (s *Setting) skip(what string, why error) {
 // Markdown returns the table, with its setting and notes, as Markdown.
 func (t *table[R]) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s C=%d, N=%d, batch %d, %s, %s.\n\n", t.Title, t.Channels, t.Cells, t.Batch, t.Precision, t.Device)
+	fmt.Fprintf(&b, "%s C=%s, N=%s, batch %d, %s, %s.\n\n", t.Title, figure("%.0f", float64(t.Channels)), figure("%.0f", float64(t.Cells)), t.Batch, t.Precision, t.Device)
 	fmt.Fprintf(&b, "- date: %s\n- machine: %s; load average %s before, %s after\n- versions: %s\n",
 		t.Date.Format("2006-01-02 15:04 MST"), strings.Join(t.Machine, "; "), t.LoadBefore, t.LoadAfter, strings.Join(t.Versions, ", "))
 	if t.Partial {

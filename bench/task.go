@@ -21,11 +21,7 @@ import (
 // the next line. The word "go" asks for the next turn; after the last one, the word "finish" asks for
 // the [Closing]. Then the side reads the next task.
 type Task struct {
-	Arch      string     `json:"arch"` // genotype string
-	Channels  int        `json:"channels"`
-	Cells     int        `json:"cells"`
-	Classes   int        `json:"classes"`
-	Size      int        `json:"size"` // width and height of the images, in pixels
+	Described
 	Batch     int        `json:"batch"`
 	Steps     int        `json:"steps"`      // training steps per turn
 	EvalSteps int        `json:"eval_steps"` // batches evaluated per turn, at most Steps
@@ -38,6 +34,30 @@ type Task struct {
 	Device    string     `json:"device"`    // cpu, cuda or cuda:N
 	Precision string     `json:"precision"` // fp32, tf32 or bf16
 	Mode      string     `json:"mode"`      // of the side: see --modes
+}
+
+// Described describes the network of a task.
+type Described struct {
+	Arch       string `json:"arch"`       // string of the architecture
+	Network    string `json:"network"`    // the original's name of the network
+	Genotype   string `json:"genotype"`   // of the cells
+	Reductions []bool `json:"reductions"` // for each module between stem and head, whether it is a residual block; else it is a cell
+	Channels   int    `json:"channels"`   // C and N, 0 if the architecture fixes them
+	Cells      int    `json:"cells"`
+	Classes    int    `json:"classes"`
+	Size       int    `json:"size"` // width and height of the images, in pixels
+}
+
+// describe describes a network.
+func describe(n cell.Network) Described {
+	d := Described{
+		Arch: n.Arch.String(), Network: n.Arch.Space().NetworkName(), Genotype: n.Arch.Genotype(),
+		Channels: n.Channels, Cells: n.Cells, Classes: n.Classes, Size: n.Size,
+	}
+	for _, m := range n.Modules() {
+		d.Reductions = append(d.Reductions, m.Reduction)
+	}
+	return d
 }
 
 // Cost is the time that something took.
@@ -63,8 +83,8 @@ type Closing struct {
 // newTask returns the task of an architecture on images like those of a dataset.
 func (o *common) newTask(a cell.Arch, d data.Definition, steps, rounds int) Task {
 	return Task{
-		Arch: a.String(), Channels: o.channels, Cells: o.cells, Classes: d.Classes, Size: d.Size[0],
-		Batch: o.batch, Steps: steps, EvalSteps: steps, Turns: 1 + rounds, Seed: 777, Mean: d.Mean, Std: d.Std,
+		Described: describe(o.network(a, d)),
+		Batch:     o.batch, Steps: steps, EvalSteps: steps, Turns: 1 + rounds, Seed: 777, Mean: d.Mean, Std: d.Std,
 		Device: o.device, Precision: o.precision,
 	}
 }

@@ -11,14 +11,14 @@ import platform
 import resource
 import sys
 import time
+import types
 
 STARTED = time.perf_counter()
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin would slow nb201 down
 
 import torch
-from xautodl.models.cell_infers.tiny_network import TinyNetwork
-from xautodl.models.cell_searchs.genotypes import Structure
+from xautodl.models import CellStructure, get_cell_based_tiny_net
 
 
 class Side:
@@ -33,7 +33,10 @@ class Side:
 
         self.layout = torch.channels_last if task["mode"] in ("channels_last", "compile") else torch.contiguous_format
         torch.manual_seed(task["seed"])
-        net = TinyNetwork(task["channels"], task["cells"], Structure.str2structure(task["arch"]), task["classes"])
+        net = get_cell_based_tiny_net(types.SimpleNamespace(
+            name=task["network"], genotype=CellStructure.str2structure(task["genotype"]), num_classes=task["classes"],
+            C=task["channels"], N=task["cells"],  # of infer.tiny
+            channels=task["arch"]))  # of infer.shape.tiny: the widths
         self.net = net.to(self.device, memory_format=self.layout)
         # get_optim_scheduler (xautodl/procedures/optimizers.py) for the published recipe
         self.optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)

@@ -42,7 +42,7 @@ device.`,
 	}
 	o.add(c, defaults{modes: "channels_last"})
 	f := c.Flags()
-	f.StringVar(&o.arch, "arch", "median", "`ARCH`: index, genotype string or median")
+	f.StringVar(&o.arch, "arch", "median", "`ARCH`: index in the topology search space, string of either space, or median")
 	f.StringVar(&o.dataset, "dataset", "digits", "dataset `KEY`")
 	f.StringVar(&o.data, "data", "", "`DIR` with the images (default for cifar10 and cifar10-valid: noise in files of full size)")
 	f.IntVar(&o.epochs, "epochs", 12, "`EPOCHS` of the trial")
@@ -55,6 +55,11 @@ device.`,
 		case strings.Contains(o.modeNames, "jax"):
 			return usage.Errorf("--modes jax: the JAX side cannot train a whole trial; use PyTorch modes, or none")
 		}
+		arch, err := resolveArch(o.arch)
+		if err != nil {
+			return err
+		}
+		o.archs = []cell.Arch{arch}
 		return check(c, args)
 	}
 	return c
@@ -112,10 +117,7 @@ type trialSide struct {
 func (o *trialOptions) measure(ctx context.Context) (t *table[trialRow], err error) {
 	t = newTable("trial", &o.common, trialColumns)
 	defer func() { t.Partial = err != nil }()
-	arch, err := resolveArch(o.arch)
-	if err != nil {
-		return t, err
-	}
+	arch := o.archs[0]
 	d, err := data.Published(o.dataset)
 	if err != nil {
 		return t, err
@@ -132,8 +134,8 @@ func (o *trialOptions) measure(ctx context.Context) (t *table[trialRow], err err
 			return t, err
 		}
 	}
-	t.Title = fmt.Sprintf("A trial of architecture %d on %s, %d epochs, from the start of the process to the record: medians (extremes) of %d rounds.",
-		arch.Index(), o.dataset, o.epochs, o.rounds)
+	t.Title = fmt.Sprintf("A trial of architecture %s on %s, %d epochs, from the start of the process to the record: medians (extremes) of %d rounds.",
+		arch.Label(), o.dataset, o.epochs, o.rounds)
 	t.addVersions(goVersions())
 	sides, err := o.trialSides(ctx, dir, images, arch, d, &t.Setting)
 	if err != nil {
@@ -250,10 +252,10 @@ func (o *trialOptions) trialSides(ctx context.Context, dir, images string, arch 
 
 // trainOurs trains the trial with nb201 train; kept is the directory of compiled programs.
 func (o *trialOptions) trainOurs(ctx context.Context, program string, arch cell.Arch, images, out, kept string) (trialRun, error) {
-	trial := results.Trial{Arch: arch.Index(), Dataset: o.dataset, Epochs: o.epochs, Seed: 777}
-	command := []string{program, "train", fmt.Sprint(trial.Arch), "--dataset", trial.Dataset,
+	trial := results.Trial{Space: arch.Space().Name(), Arch: arch.Index(), Dataset: o.dataset, Epochs: o.epochs, Seed: 777}
+	command := append([]string{program, "train", arch.String(), "--dataset", trial.Dataset,
 		"--epochs", fmt.Sprint(trial.Epochs), "--seed", fmt.Sprint(trial.Seed), "--out", out, "--data", images, "--device", o.device, "--precision", o.precision,
-		"--channels", fmt.Sprint(o.channels), "--cells", fmt.Sprint(o.cells), "--batch", fmt.Sprint(o.batch)}
+		"--batch", fmt.Sprint(o.batch)}, o.skeletonFlags(arch)...)
 	_, cost, memory, err := o.runToEnd(ctx, job{
 		name: "nb201 train", command: command, env: environment(keptPrograms + "=" + kept), device: o.device, limit: o.sideLimit,
 	})
@@ -286,11 +288,7 @@ func secondsOf(r *results.Record) (training, evaluation float64) {
 
 // torchTrial is the task of trial in torch_side.py: a whole trial.
 type torchTrial struct {
-	Arch        string            `json:"arch"`
-	Channels    int               `json:"channels"`
-	Cells       int               `json:"cells"`
-	Classes     int               `json:"classes"`
-	Size        int               `json:"size"`
+	Described
 	Batch       int               `json:"batch"`
 	Epochs      int               `json:"epochs"`
 	Seed        uint32            `json:"seed"`
@@ -312,8 +310,8 @@ func (o *trialOptions) torchTrial(dir, images string, arch cell.Arch, d data.Def
 		return nil, err
 	}
 	task := &torchTrial{
-		Arch: arch.String(), Channels: o.channels, Cells: o.cells, Classes: d.Classes, Size: set.Size,
-		Batch: o.batch, Epochs: o.epochs, Seed: 777, Mean: d.Mean, Std: d.Std,
+		Described: describe(o.network(arch, d)),
+		Batch:     o.batch, Epochs: o.epochs, Seed: 777, Mean: d.Mean, Std: d.Std,
 		Flip: d.Augment.Flip, CropPadding: d.Augment.CropPadding,
 		Files: map[string]string{}, To: filepath.Join(dir, "weights.pth"), Device: o.device, Precision: o.precision,
 	}

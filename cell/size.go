@@ -136,6 +136,9 @@ func (a Widths) String() string {
 	return strings.Join(parts, ":")
 }
 
+// Label implements [Arch].
+func (a Widths) Label() string { return a.String() }
+
 // Genotype implements [Arch]. All architectures have the same cell.
 func (a Widths) Genotype() string { return sizeCell.String() }
 

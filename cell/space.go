@@ -36,6 +36,9 @@ type Space interface {
 	// least to the most.
 	Sample() []int
 
+	// Parts describes what architectures are made of.
+	Parts() Parts
+
 	// NetworkName returns the original's name of the network, as in the clients' get_net_config.
 	NetworkName() string
 	// Skeleton returns the published macro skeleton: C, the channels of the first stage, and N, the
@@ -61,8 +64,13 @@ type Published struct {
 type Arch interface {
 	// String returns the architecture's string, such as a genotype string.
 	String() string
+	// Label returns a short name for tables and messages: the index of a cell, whose string is long, and the
+	// string of any other architecture.
+	Label() string
 	// Index returns the index in the space's official order.
 	Index() int
+	// Choices returns the architecture's option at each place, counted from 0: see [Parts].
+	Choices() []int
 	// Genotype returns the genotype string of the network's cells.
 	Genotype() string
 	// Class returns the architecture's isomorphism class, identified by the smallest index in it.

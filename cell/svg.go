@@ -74,13 +74,13 @@ func nodeAt(i int) point { return point{firstNodeX + float64(i)*nodeDistance, no
 const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]g" height="%[2]g" viewBox="0 0 %[1]g %[2]g" role="img">
 <title>Architecture `
 
-// IsSVG reports whether head is the start of a document that [Cell.SVG] drew.
+// IsSVG reports whether head is the start of a document that [Arch.SVG] drew.
 func IsSVG(head []byte) bool {
 	return bytes.HasPrefix(head, fmt.Appendf(nil, svgHead, pictureWidth, pictureHeight))
 }
 
-// SVG implements [Arch]. It draws the cell in 900x430 pixels. The nodes form a row; each edge is an arrow in its operation's colour, labelled with the operation's
-// name. The arrows of [None] are dashed and grey.
+// SVG implements [Arch]. It draws the cell in 900x430 pixels. The nodes form a row; each edge is an arrow in
+// its operation's colour, labelled with the operation's name. The arrows of [None] are dashed and grey.
 func (a Cell) SVG() []byte {
 	var b bytes.Buffer
 	title := fmt.Sprintf("Architecture %d", a.Index())
@@ -102,32 +102,6 @@ func (a Cell) SVG() []byte {
 </svg>
 `, pictureWidth/2, pictureHeight-24, mono, genotype)
 	return b.Bytes()
-}
-
-// Parts are the parts of the drawing of [Cell.SVG], for programs that compose the drawings
-// of many cells. All have the coordinates of one picture of Width x Height pixels.
-type Parts struct {
-	Width, Height float64
-	Edges         [][]string // SVG elements of each operation, in the order of [Ops], on each edge
-	Nodes         string     // SVG elements of all nodes
-}
-
-// NewParts returns the parts of the drawing.
-func NewParts() Parts {
-	parts := Parts{Width: pictureWidth, Height: pictureHeight}
-	for _, e := range arcs {
-		var drawn []string
-		for _, op := range Ops() {
-			var b bytes.Buffer
-			e.draw(&b, op)
-			drawn = append(drawn, b.String())
-		}
-		parts.Edges = append(parts.Edges, drawn)
-	}
-	var b bytes.Buffer
-	drawNodes(&b)
-	parts.Nodes = b.String()
-	return parts
 }
 
 func (e arc) draw(b *bytes.Buffer, op Op) {

@@ -144,6 +144,9 @@ func (Topology) Published() []Published {
 // Space implements [Arch].
 func (a Cell) Space() Space { return Topology{} }
 
+// Label implements [Arch].
+func (a Cell) Label() string { return strconv.Itoa(a.Index()) }
+
 // Genotype implements [Arch].
 func (a Cell) Genotype() string { return a.String() }
 

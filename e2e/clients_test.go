@@ -333,6 +333,39 @@ func TestClientsWhole(t *testing.T) {
 	}
 }
 
+// The client of the size search space must answer each of its calls on the published records, and on files of
+// synthetic trials; wrong questions must fail as they do on the published ones.
+func TestSizeClients(t *testing.T) {
+	needs.Python(t)
+	check := func(name string, least int, args ...string) {
+		outcome := map[string]*string{}
+		if err := json.Unmarshal(python(t, nil, append([]string{"testdata/size_calls.py"}, args...)...), &outcome); err != nil {
+			t.Fatal(err)
+		}
+		for call, failure := range outcome {
+			if failure != nil {
+				t.Errorf("%s: %s %s", name, call, *failure)
+			}
+		}
+		if t.Logf("%s: %d calls", name, len(outcome)); len(outcome) < least {
+			t.Errorf("%s: only %d calls were made", name, len(outcome))
+		}
+	}
+	check("published", 60, filepath.Join("..", "testdata", "published-sss"))
+
+	c := resultstest.Fill(t, append(resultstest.PublishedIn(cell.Size{}, 0), resultstest.PublishedIn(cell.Size{}, 11)...)...)
+	home := t.TempDir()
+	const base = "NATS-sss-v1_0-50262"
+	for name, o := range map[string]export.Options{
+		base + "-simple": {}, base + "-full": {Weights: true}, base + ".pickle.pbz2": {}, "published-times": {Times: export.Published},
+	} {
+		o.Format, o.To = published.NATS, filepath.Join(home, name)
+		exportAs(t, c, o)
+	}
+	check("measured times", 180, filepath.Join(home, base+"-simple"), home)
+	check("published times", 60, filepath.Join(home, "published-times"))
+}
+
 // digits returns the configuration of a trial of a small network on digits.
 func digits(t *testing.T, seed uint32, epochs int) train.Config {
 	t.Helper()

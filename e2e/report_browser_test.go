@@ -229,6 +229,83 @@ func TestReportInBrowser(t *testing.T) {
 	}
 }
 
+// TestSizesInBrowser uses the page of a campaign of the size search space.
+func TestSizesInBrowser(t *testing.T) {
+	needs.Chromium(t)
+	needs.Axe(t)
+	dir := t.TempDir()
+	nb201 := build(t, dir)
+	campaign := results.Campaign{Dir: filepath.Join(dir, "campaign")}
+	var archs []int
+	for i := range 40 {
+		archs = append(archs, i*839)
+		r := resultstest.Synthetic(t, results.Trial{Space: cell.Size{}.Name(), Arch: archs[i], Dataset: "cifar10-valid", Epochs: 12, Seed: 777})
+		if err := campaign.Publish(r, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := filepath.Join(dir, "report.html")
+	writeReport(t, nb201, page, campaign.Dir)
+	for _, c := range []struct {
+		name string
+		use  func(t *testing.T, page string, archs []int)
+	}{{"accessibility", useAccessibly}, {"widths", useWidths}, {"screenshots", useScreenshots}} {
+		t.Run(c.name, func(t *testing.T) { c.use(t, page, archs) })
+	}
+}
+
+// A filter leaves the architectures with a width of a module, and the search finds one by its widths.
+func useWidths(t *testing.T, page string, archs []int) {
+	p := openReport(t, page, browsertest.Options{})
+	for module := range 5 {
+		filtered := 0
+		for _, index := range archs {
+			arch, err := cell.Size{}.ByIndex(index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if arch.(cell.Widths)[module] == 64 {
+				filtered++
+			}
+		}
+		if filtered == 0 || filtered == len(archs) {
+			t.Errorf("module %d: %d architectures have width 64", module, filtered)
+		}
+		selector := fmt.Sprintf(`select[data-place="%d"]`, module)
+		p.choose(selector, "64")
+		p.WaitFor(fmt.Sprintf(`document.querySelector("#shown").textContent.startsWith("%d of %d architectures")`, filtered, len(archs)))
+		if got := len(p.points("cost")); got != filtered {
+			t.Errorf("module %d: the plot has %d points, want %d", module, got, filtered)
+		}
+		p.choose(selector, "")
+		p.WaitFor(fmt.Sprintf(`document.querySelector("#shown").textContent.startsWith("%d of")`, len(archs)))
+	}
+	for _, index := range []int{archs[0], archs[31]} {
+		arch, err := cell.Size{}.ByIndex(index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.search(arch.String())
+		p.waitForDialog(index)
+		shown := browsertest.Eval[string](p.Page, `document.querySelector("dialog#architecture").innerText`)
+		if !strings.Contains(shown, arch.String()) || strings.Contains(shown, "Isomorphism") {
+			t.Errorf("the dialog shows\n%s", shown)
+		}
+		for _, width := range strings.Split(arch.String(), ":") {
+			if !browsertest.Eval[bool](p.Page, fmt.Sprintf(`[...document.querySelectorAll("dialog#architecture svg text")].some(e => e.textContent === %q)`, width)) {
+				t.Errorf("the picture of %s does not show %s", arch, width)
+			}
+		}
+		p.closeDialog()
+	}
+	p.search("8:8:8:8:8:8")
+	p.WaitFor(`document.querySelector("#search").validationMessage === "The benchmark has no architecture 8:8:8:8:8:8."`)
+	text := browsertest.Eval[string](p.Page, `nb201.plots.operations.csv()`)
+	if !strings.HasPrefix(text, "module,width,architectures,") || !strings.Contains(text, "\ncell 1,64,") {
+		t.Errorf("the table of widths is\n%s", text)
+	}
+}
+
 // No text is too faint, no control without a name, and so on.
 func useAccessibly(t *testing.T, page string, archs []int) {
 	p := openReport(t, page, browsertest.Options{})
@@ -346,7 +423,7 @@ func useFilter(t *testing.T, page string, archs []int) {
 				want++
 			}
 		}
-		selector := fmt.Sprintf(`select[data-edge="%d"]`, edge)
+		selector := fmt.Sprintf(`select[data-place="%d"]`, edge)
 		p.choose(selector, "nor_conv_3x3")
 		p.WaitFor(fmt.Sprintf(`document.querySelector("#shown").textContent.startsWith("%d of %d architectures")`, want, len(archs)))
 		points := p.points("cost")

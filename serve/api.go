@@ -130,7 +130,8 @@ type index struct {
 	Program  string       `json:"program"`
 	Path     string       `json:"path"`
 	Format   string       `json:"format"`
-	Datasets []datasetRow `json:"datasets"` // empty while the benchmark is being read
+	Space    cell.Name    `json:"space,omitzero"` // search space of the architectures
+	Datasets []datasetRow `json:"datasets"`       // empty while the benchmark is being read
 	Routes   []string     `json:"routes"`
 }
 
@@ -156,7 +157,7 @@ func (a *api) index(r *http.Request, _ *parameters) (any, error) {
 	}
 	slices.Sort(list.Routes)
 	_ = a.source.read(func(b *benchmark.Benchmark) error {
-		list.Format = string(b.Format)
+		list.Format, list.Space = string(b.Format), b.Space.Name()
 		return nil
 	})
 	d := a.live.firstData(r.Context())
@@ -224,7 +225,7 @@ func (a *api) architectures(r *http.Request, p *parameters) (any, error) {
 		return nil, errUnread
 	}
 	named := func(index, trials int, m *measures) archRow {
-		arch, _ := cell.Topology{}.ByIndex(index) // it exists: benchmarks hold no other
+		arch, _ := d.space.ByIndex(index) // it exists: benchmarks hold no other
 		return archRow{index, arch.String(), arch.Class(), trials, m}
 	}
 	dataset, schedule := p.text("dataset"), p.text("schedule")
@@ -300,7 +301,7 @@ func (a *api) trials(r *http.Request, p *parameters) (any, error) {
 	if d == nil {
 		return nil, errUnread
 	}
-	arch := p.arch("architecture")
+	arch := p.arch("architecture", d.space)
 	dataset, schedule, seed := p.text("dataset"), p.text("schedule"), p.seed("seed")
 	if dataset != "" || schedule != "" {
 		if _, err := d.group(dataset, schedule); err != nil && !errors.Is(err, errSeveral) {

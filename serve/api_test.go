@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"maps"
 	"math"
@@ -21,6 +22,8 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/go-json-experiment/json"
 
+	"nb201/cell"
+	"nb201/configs"
 	"nb201/results"
 	"nb201/results/benchmark"
 	"nb201/results/export"
@@ -28,6 +31,7 @@ import (
 	"nb201/results/published"
 	"nb201/results/resultstest"
 	"nb201/scheduler/attempt"
+	"nb201/scheduler/plan"
 	"nb201/scheduler/state"
 )
 
@@ -299,6 +303,54 @@ func failures(t *testing.T, dir string) {
 		if err := f.Write(dir); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A campaign of the size search space is asked by indices and by widths, even before its first trial.
+func TestSizes(t *testing.T) {
+	size := cell.Size{}
+	c := resultstest.Fill(t,
+		results.Trial{Space: size.Name(), Arch: 0, Dataset: "digits", Epochs: 1, Seed: 777},
+		results.Trial{Space: size.Name(), Arch: 11, Dataset: "digits", Epochs: 1, Seed: 777})
+	a := ask(t, c.Dir)
+	a.waitRead(2)
+	if about := read[index](a, "/api/v1"); about.Space != size.Name() || about.Datasets[0].Schedule != "01" {
+		t.Errorf("%+v", about)
+	}
+	list := read[page[struct {
+		Index    int    `json:"architecture"`
+		Genotype string `json:"genotype"`
+		Class    int    `json:"class"`
+	}]](a, "/api/v1/architectures?dataset=digits&schedule=01&sort=flops_millions&order=descending")
+	if list.Total != 2 || list.Items[0].Index != 11 || list.Items[0].Genotype != "8:8:8:16:32" || list.Items[0].Class != 11 {
+		t.Errorf("%+v", list)
+	}
+	for _, path := range []string{"/api/v1/architectures/11", "/api/v1/architectures/8:8:8:16:32/curves", "/api/v1/trials?architecture=8:8:8:16:32"} {
+		if code, text := a.get(path); code != http.StatusOK || !strings.Contains(string(text), `"architecture":11`) {
+			t.Errorf("%s: %d %s", path, code, text)
+		}
+	}
+	genotype := url.PathEscape("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+	for path, want := range map[string]int{"/api/v1/architectures/" + genotype: 404, "/api/v1/architectures/64:64:64:64:64": 404, "/api/v1/trials?architecture=32768": 400} {
+		if code, text := a.get(path); code != want {
+			t.Errorf("%s: %d %s", path, code, text)
+		}
+	}
+
+	archs, err := plan.ParseArchs(nil, "8:8:8:16:32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := configs.Published()
+	settings.Channels, settings.Cells = size.Skeleton()
+	p, err := plan.New(plan.Settings{Settings: settings}, plan.Selection{Archs: &archs, Datasets: []string{"digits"}, Epochs: []int{12}, Seeds: []uint32{777}}, "")
+	dir := t.TempDir()
+	if err := errors.Join(err, p.Write(dir)); err != nil {
+		t.Fatal(err)
+	}
+	a = ask(t, dir)
+	if about := read[index](a, "/api/v1"); about.Space != size.Name() {
+		t.Errorf("before the first trial: %+v", about)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync"
 
+	"nb201/cell"
 	"nb201/results/benchmark"
 	"nb201/results/report"
 	"nb201/results/summary"
@@ -13,6 +14,7 @@ import (
 // data holds what is known of the finished trials at a time. What it is made of does not change.
 type data struct {
 	version string
+	space   cell.Space
 	summary *summary.Summary
 	page    []byte             // what the page's script reads: see [report.Report.WriteData]
 	tables  []*groupTable      // of each group
@@ -20,9 +22,9 @@ type data struct {
 	answers answers
 }
 
-// newData returns the data of a summary. What not every request needs is computed when one asks for it.
-func newData(s *summary.Summary, page []byte) *data {
-	d := &data{version: version(page), summary: s, page: page, counts: sync.OnceValue(func() map[int]int { return trialCounts(s) })}
+// newData returns the data of a summary of architectures of a space. What not every request needs is computed when one asks for it.
+func newData(space cell.Space, s *summary.Summary, page []byte) *data {
+	d := &data{version: version(page), space: space, summary: s, page: page, counts: sync.OnceValue(func() map[int]int { return trialCounts(s) })}
 	for _, g := range s.Groups {
 		d.tables = append(d.tables, &groupTable{rows: sync.OnceValue(func() []*row { return newRows(g) })})
 	}
@@ -89,7 +91,7 @@ func (b *builder) build(ctx context.Context, program string, progress benchmark.
 		if err := r.WriteData(&page); err != nil {
 			return err
 		}
-		d = newData(read, page.Bytes())
+		d = newData(source.Space, read, page.Bytes())
 		return nil
 	})
 	if err != nil {

@@ -119,14 +119,14 @@ func (p *parameters) oneOf(name string, values []string) string {
 	return text
 }
 
-// arch returns the index of an architecture, given as an index or a genotype string, nil if it is not
+// arch returns the index of an architecture of a space, given as an index or its string, nil if it is not
 // given.
-func (p *parameters) arch(name string) *int {
+func (p *parameters) arch(name string, space cell.Space) *int {
 	text := p.text(name)
 	if text == "" {
 		return nil
 	}
-	arch, err := cell.Resolve(cell.Topology{}, text)
+	arch, err := cell.Resolve(space, text)
 	if err != nil {
 		p.fail("%s: %w", name, err)
 		return nil

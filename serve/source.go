@@ -45,7 +45,11 @@ func openSource(ctx context.Context, path string, indexing published.Option) (*s
 		if err != nil {
 			return nil, fmt.Errorf("cannot list campaign %s: %w", path, err)
 		}
-		s.benchmark = published.OfCampaign(c, s.watcher.Space(), archs)
+		space := s.watcher.Space()
+		if p, err := plan.Read(path); err == nil && len(archs) == 0 { // a plan that cannot be read is a fault of the status
+			space = p.Space.Space()
+		}
+		s.benchmark = published.OfCampaign(c, space, archs)
 		return s, nil
 	}
 	if err := s.reopen(ctx); err != nil {

@@ -53,7 +53,7 @@ func TestReport(t *testing.T) {
 		scrolled, filtered := longest(), 0.0
 		for _, op := range []string{"nor_conv_3x3", "none", ""} {
 			browsertest.Eval[bool](page, `(() => {
-				const select = document.querySelector('select[data-edge="0"]');
+				const select = document.querySelector('select[data-place="0"]');
 				select.value = "`+op+`";
 				return select.dispatchEvent(new Event("change"));
 			})()`)

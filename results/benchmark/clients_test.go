@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/cell"
 	"nb201/internal/needs"
 	"nb201/internal/torchfile"
 	"nb201/results"
@@ -145,6 +146,8 @@ func (a *answerer) answer(q []string) (any, error) {
 	case "config":
 		c, err := b.NetConfig(number(1), q[2])
 		return config(c), err
+	case "hps":
+		return b.AvailableHPs(a.t.Context(), nil)
 	case "statistics":
 		return b.Statistics(a.t.Context(), q[1], a.hps[q[2]], nil)
 	case "best":
@@ -308,6 +311,9 @@ func times(list []benchmark.Times) map[string][]float64 {
 }
 
 func config(c benchmark.NetConfig) []any {
+	if c.Widths != "" {
+		return []any{c.Name, c.Widths, c.Genotype, c.Classes}
+	}
 	return []any{c.Name, c.Channels, c.Cells, c.Genotype, c.Classes}
 }
 
@@ -342,7 +348,56 @@ func TestPublishedFiles(t *testing.T) {
 }
 
 // ours maps the client's schedules to their names in exports and published files.
-var ours = map[string]string{"12": "12", "200": "200"}
+var ours = map[string]string{"01": "01", "12": "12", "90": "90", "200": "200"}
+
+// TestSizeFiles compares the answers of the client NATSsize and of this package on the published records of
+// the size search space, and on exports of a campaign.
+func TestSizeFiles(t *testing.T) {
+	needs.Python(t)
+	archs := []int{0, 1, 2}
+	var trials []results.Trial
+	for _, arch := range archs {
+		trials = append(trials, resultstest.PublishedIn(cell.Size{}, arch)...)
+	}
+	c := resultstest.Fill(t, trials...)
+	open := func(t *testing.T, path string) *benchmark.Benchmark {
+		b, err := published.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { b.Close() })
+		return b
+	}
+	t.Run("published", func(t *testing.T) {
+		dir := filepath.Join("..", "..", "testdata", "published-sss")
+		newAnswerer(t, open(t, dir), ours).compare(askClient(t, "size", dir, []int{0, 11}))
+	})
+	for name, o := range map[string]export.Options{
+		"simple": {}, "full": {Weights: true}, "merged.pickle.pbz2": {Times: export.Published},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.Format, o.To = published.NATS, filepath.Join(t.TempDir(), name)
+			source := open(t, c.Dir)
+			if _, err := export.Run(t.Context(), source, o); err != nil {
+				t.Fatal(err)
+			}
+			exported := open(t, o.To)
+			asked := archs
+			if o.Weights { // which are slow to read
+				asked = archs[:1]
+			}
+			want := askClient(t, "size", o.To, asked)
+			newAnswerer(t, exported, ours).compare(want)
+			if o.Times != export.Published {
+				source.Listed = len(archs)                                // which a campaign does not contain
+				maps.DeleteFunc(want, func(question string, _ any) bool { // weights of schedule 01, which are not exported
+					return strings.HasPrefix(question, "weights/") && (!o.Weights || strings.HasPrefix(question, "weights/01"))
+				})
+				newAnswerer(t, source, ours).compare(want)
+			}
+		})
+	}
+}
 
 // TestExportedFiles compares the answers of the clients on exports of a campaign with those of
 // this package on the exports and on the campaign.

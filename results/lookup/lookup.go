@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 
+	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results/benchmark"
 )
@@ -23,8 +24,9 @@ type Question struct {
 type Answer struct {
 	Path     string           `json:"path"`
 	Format   benchmark.Format `json:"format"`
+	Space    cell.Name        `json:"space,omitzero"` // search space of the architecture
 	Index    int              `json:"architecture"`
-	Genotype string           `json:"genotype"`
+	Genotype string           `json:"genotype"` // string of the architecture
 	Trials   []Trial          `json:"trials"`
 	Means    []Trial          `json:"means,omitempty"` // over the seeds, if there are several
 
@@ -62,7 +64,7 @@ type Curve struct {
 	Epochs []benchmark.Metrics `json:"epochs"`
 }
 
-// Ask finds the results of an architecture, an index or a genotype string, that q selects. It leaves
+// Ask finds the results of an architecture, an index or its string, that q selects. It leaves
 // out trials without the set or the epoch. Errors are those of [benchmark.Benchmark]; if no trial
 // remains, the error is a usage error.
 func (q Question) Ask(b *benchmark.Benchmark, arch string) (*Answer, error) {
@@ -82,7 +84,7 @@ func (q Question) Ask(b *benchmark.Benchmark, arch string) (*Answer, error) {
 		}
 		schedules = []*benchmark.ArchResults{s}
 	}
-	answer := &Answer{Path: b.Path, Format: b.Format, Index: a.Index, Genotype: a.Genotype, Trials: []Trial{}, set: q.Set}
+	answer := &Answer{Path: b.Path, Format: b.Format, Space: a.Space.Name(), Index: a.Index, Genotype: a.Genotype, Trials: []Trial{}, set: q.Set}
 	var lacking error
 	lack := func(err error) { lacking = cmp.Or(lacking, err) }
 	for _, s := range schedules {

@@ -127,6 +127,13 @@ func TestCurves(t *testing.T) {
 			t.Errorf("%q of %d trials shows\n%s", test.set, test.n, got)
 		}
 	}
+	c, err := Curves(11, "8:8:8:16:32", "train", trials[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := write(t, c); !strings.HasPrefix(got, "architecture 11\n8:8:8:16:32\ncifar10, schedule 12\n") {
+		t.Errorf("an architecture of the size search space shows\n%s", got)
+	}
 	if mean, deviation := meanAndDeviation([]float64{1, 2, 6}); mean != 3 || math.Abs(deviation-math.Sqrt(7)) > 1e-12 {
 		t.Errorf("mean %v, deviation %v", mean, deviation)
 	}

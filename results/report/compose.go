@@ -16,6 +16,7 @@ import (
 type composer struct {
 	content  *content
 	packer   *packer
+	space    cell.Space
 	summary  *summary.Summary
 	room     int         // for the page, in bytes
 	position map[int]int // of an architecture in columns
@@ -23,8 +24,8 @@ type composer struct {
 }
 
 // newComposer returns a composer that has added everything of a summary but its curves.
-func newComposer(c *content, of *summary.Summary, room int) *composer {
-	p := &composer{content: c, packer: new(packer), summary: of, room: room}
+func newComposer(c *content, space cell.Space, of *summary.Summary, room int) *composer {
+	p := &composer{content: c, packer: new(packer), space: space, summary: of, room: room}
 	p.addArchitectures()
 	p.addGroups()
 	return p
@@ -39,35 +40,27 @@ func (p *composer) missingValues() []float64 {
 	return values
 }
 
-// mustCell returns the cell with an index.
-func mustCell(index int) cell.Cell {
-	arch, err := cell.Topology{}.ByIndex(index)
-	if err != nil {
-		panic(err) // benchmarks hold no other
-	}
-	return arch.(cell.Cell)
-}
-
 // addArchitectures adds what holds of the architectures whatever they were trained on.
 func (p *composer) addArchitectures() {
 	p.position = map[int]int{}
-	n := len(p.summary.Archs)
+	n, options := len(p.summary.Archs), float64(len(p.space.Parts().Options))
 	index, code, class := make([]float64, n), make([]float64, n), make([]float64, n)
 	for i, a := range p.summary.Archs {
 		p.position[a] = i
-		arch := mustCell(a)
+		arch, err := p.space.ByIndex(a)
+		if err != nil {
+			panic(err) // benchmarks hold no other
+		}
 		index[i], class[i] = float64(a), float64(arch.Class())
-		for edge, weight := 0, 1.0; edge < len(arch); edge, weight = edge+1, weight*float64(len(cell.Ops())) {
-			code[i] += float64(arch[edge]) * weight
+		weight := 1.0
+		for _, choice := range arch.Choices() {
+			code[i] += float64(choice) * weight
+			weight *= options
 		}
 	}
 	p.content.Index = p.packer.add(blockSummary, linear(1), index).column
 	p.content.Code = p.packer.add(blockSummary, linear(1), code).column
 	p.content.Class = p.packer.add(blockSummary, linear(1), class).column
-	for _, op := range cell.Ops() {
-		p.content.Ops = append(p.content.Ops, op.String())
-	}
-	p.content.Drawing = drawing(cell.NewParts())
 }
 
 // addGroups adds the costs of all groups, and what their trials have after the last epoch.
@@ -317,7 +310,7 @@ func (p *composer) estimates() ([]int, error) {
 	if n <= part {
 		return nil, nil
 	}
-	q := newComposer(new(content), thin(p.summary, part), p.room)
+	q := newComposer(new(content), p.space, thin(p.summary, part), p.room)
 	var sizes []int
 	for _, d := range details {
 		text, err := q.packCurves(d)

@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"nb201/cell"
 	"nb201/internal/inert"
 )
 
@@ -20,12 +21,11 @@ type content struct {
 	// Notes are sentences about what the page leaves out or rounds.
 	Notes []string `json:"notes"`
 
-	Index   column   `json:"index"` // of each architecture, ascending; all other columns follow its order
-	Code    column   `json:"code"`  // the operations on edges 0 to 5 as digits of a number to base 5, edge 0 lowest
-	Class   column   `json:"class"` // isomorphism class: the smallest index in it
-	Ops     []string `json:"operations"`
-	Drawing drawing  `json:"drawing"`
-	Groups  []group  `json:"groups"` // in the order of results.Trial.Compare
+	Index  column     `json:"index"`  // of each architecture, ascending; all other columns follow its order
+	Code   column     `json:"code"`   // the options at all places as digits of a number to the base of their number, the first lowest
+	Class  column     `json:"class"`  // isomorphism class: the smallest index in it
+	Space  cell.Parts `json:"space"`  // of the search space
+	Groups []group    `json:"groups"` // in the order of results.Trial.Compare
 
 	Measures []measure    `json:"measures"`
 	Kendall  [][]*float64 `json:"kendall"`  // tau-b between measures i and j; null: undefined
@@ -49,14 +49,6 @@ type source struct {
 	Format        string `json:"format"`
 	Architectures int    `json:"architectures"` // that have trials
 	Trials        int    `json:"trials"`
-}
-
-// drawing holds the parts of the picture of a cell, see [cell.Parts].
-type drawing struct {
-	Width  float64    `json:"width"`
-	Height float64    `json:"height"`
-	Edges  [][]string `json:"edges"` // SVG of each operation (in the order of Ops) on each edge
-	Nodes  string     `json:"nodes"` // SVG
 }
 
 // group holds the trials on one dataset with one schedule.

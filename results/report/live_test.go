@@ -177,6 +177,11 @@ func (s *liveServer) locked(f func()) {
 	f()
 }
 
+// choices returns the labels of the filters, one a line.
+func (p livePage) choices() string {
+	return browsertest.Eval[string](p.Page, `[...document.querySelectorAll("#places select")].map(e => e.ariaLabel).join("\n")`)
+}
+
 // worker is a worker in the status of a campaign that trains on digits for 12 epochs, after some epochs.
 func worker(device string, index, arch, epochs int) object {
 	w := object{
@@ -307,6 +312,37 @@ func (p livePage) pause(d time.Duration) {
 func (p livePage) waitForText(selector, text string) {
 	p.t.Helper()
 	p.WaitFor(fmt.Sprintf(`document.querySelector(%q)?.innerText.includes(%q)`, selector, text))
+}
+
+// TestLiveSpaces shows a benchmark of the size search space on a page that has shown none, and then one
+// of the topology search space.
+func TestLiveSpaces(t *testing.T) {
+	needs.Chromium(t)
+	s := newLiveServer(t)
+	p := openLive(t, s, browsertest.Options{})
+	if got := p.choices(); got != "" {
+		t.Errorf("without data there are the filters\n%s", got)
+	}
+	r, err := Make(t.Context(), open(t, resultstest.Fill(t, sizes(0, 11, 284, 32767)...).Dir), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.show(r, "sizes")
+	p.waitForText("#shown", "4 of 4 architectures")
+	if got, want := p.choices(), "Width of cell 1\nWidth of block 1\nWidth of cell 2\nWidth of block 2\nWidth of cell 3"; got != want {
+		t.Errorf("filters\n%s\nwant\n%s", got, want)
+	}
+	p.choose(`select[data-place="4"]`, "32")
+	p.waitForText("#shown", "1 of 4 architectures")
+	p.waitForText("#cells", "8:8:8:16:32")
+
+	s.show(grown(t, 4), "cells")
+	p.waitForText("#operations", "Accuracy by operation")
+	p.waitForText("#shown", "4 of 4 architectures") // the filter is another
+	if got := p.choices(); !strings.HasPrefix(got, "Operation on the edge 0 → 1\n") || strings.Count(got, "\n") != 5 {
+		t.Errorf("filters\n%s", got)
+	}
+	p.checkQuiet()
 }
 
 // TestLive watches a campaign from its first trial to its last.

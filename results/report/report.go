@@ -60,6 +60,7 @@ func newReport(s *summary.Summary, b *benchmark.Benchmark, o Options, room int) 
 	r.content = content{
 		Program:  o.Program,
 		Source:   source{Path: b.Path, Format: string(b.Format), Architectures: len(s.Archs)},
+		Space:    b.Space.Parts(),
 		Campaign: o.Campaign,
 	}
 	r.content.Health = newCensus(s).health()
@@ -67,7 +68,7 @@ func newReport(s *summary.Summary, b *benchmark.Benchmark, o Options, room int) 
 	r.content.addRanks(s.Groups)
 	p := &composer{content: &r.content, packer: new(packer), summary: s, room: room}
 	if len(s.Archs) > 0 {
-		p = newComposer(&r.content, s, room)
+		p = newComposer(&r.content, b.Space, s, room)
 		if o.Against != nil {
 			p.addAgainst(o.Against)
 		}

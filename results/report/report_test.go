@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"nb201/cell"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -106,6 +107,42 @@ func TestContent(t *testing.T) {
 		}
 		if len(r.content.Measures) != 2*(2+4) || *r.content.Kendall[0][0] != 1 || *r.content.Spearman[3][3] != 1 || r.content.Common[0][1] != 5 {
 			t.Errorf("%d measures", len(r.content.Measures))
+		}
+	}
+}
+
+// sizes returns trials of architectures of the size search space.
+func sizes(archs ...int) []results.Trial {
+	var all []results.Trial
+	for _, arch := range archs {
+		all = append(all, results.Trial{Space: cell.Size{}.Name(), Arch: arch, Dataset: "digits", Epochs: 12, Seed: 777})
+	}
+	return all
+}
+
+// TestSpaces composes the strings of architectures of both spaces as the page does.
+func TestSpaces(t *testing.T) {
+	for space, all := range map[cell.Space][]results.Trial{cell.Topology{}: trials(4, 15624), cell.Size{}: sizes(0, 11, 284, 32767)} {
+		r, err := Make(t.Context(), open(t, resultstest.Fill(t, all...).Dir), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := r.content.Space
+		u := newUnpacker(t, r.Architectures(), r.columns)
+		codes, classes := u.values(r.content.Code), u.values(r.content.Class)
+		for i, index := range u.values(r.content.Index) {
+			arch, err := space.ByIndex(int(index))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, code := parts.Text[0], int(codes[i])
+			for at := range parts.Places {
+				got += parts.Options[code%len(parts.Options)] + parts.Text[at+1]
+				code /= len(parts.Options)
+			}
+			if got != arch.String() || int(classes[i]) != arch.Class() {
+				t.Errorf("%v of the %s is %s in class %v on the page, want %s in class %d", index, space.Title(), got, classes[i], arch, arch.Class())
+			}
 		}
 	}
 }

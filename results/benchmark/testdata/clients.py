@@ -1,8 +1,8 @@
 """clients.py CLIENT PATH INDEX,... OUT [SET...]: ask a published client every question that has a
 counterpart in package results, and write the answers to OUT as one JSON document.
 
-CLIENT is nasbench201 (PATH: a merged .pth), nats (PATH: a directory or a merged file),
-or NASBench201API given a dict: records (of a NATS directory PATH) or archive (of the
+CLIENT is nasbench201 (PATH: a merged .pth), nats or size (PATH: a directory or a merged file
+of NATS-Bench's topology or size search space), or NASBench201API given a dict: records (of a NATS directory PATH) or archive (of the
 files without weights of an archive PATH, from which those with weights are reloaded).
 SET names further evaluation sets to ask for. The answers are a dict from a question, as in "metrics/12/0/cifar10/train/11/mean", to
 the answer; "error" where the client raises, None where it has nothing.
@@ -19,15 +19,20 @@ import sys
 import warnings
 
 import nats_bench
+import nats_bench.api_size
 import torch
 from nas_201_api import NASBench201API
 from nas_201_api.api_201 import print_information
 
 client, path, indices, out, *further = sys.argv[1:]
 indices = [int(i) for i in indices.split(",")]
-nats = client == "nats"
+size = client == "size"
+nats = size or client == "nats"
+hps = ("01", "12", "90") if size else ("12", "200")
 if nats:
-    api = nats_bench.create(path, "tss", fast_mode=os.path.isdir(path), verbose=False)
+    api = nats_bench.create(path, "sss" if size else "tss", fast_mode=os.path.isdir(path), verbose=False)
+    if size:
+        print_information = nats_bench.api_size.print_information
 elif client == "nasbench201":
     api = NASBench201API(path, verbose=False)
 elif client == "archive":
@@ -74,6 +79,8 @@ def more(info):
 
 
 def config(c):
+    if size:
+        return [c["name"], c["channels"], c["genotype"], c["num_classes"]]
     return [c["name"], c["C"], c["N"], c["arch_str"], c["num_classes"]]
 
 
@@ -115,7 +122,7 @@ for index in indices:
     ask(("show", index), lambda: printed(lambda: api.show(index)))
     for dataset in PUBLISHED + ("no-such-dataset",):
         ask(("config", index, dataset), lambda: config(api.get_net_config(index, dataset)))
-    for hp in ("12", "200", "no-such-hp"):
+    for hp in hps + ("no-such-hp",):
         results = ask(("results", hp, index), lambda: repr(api.query_meta_info_by_index(index, hp)).rsplit(", clear", 1)[0] + ")")
         if results == "error":
             continue
@@ -123,7 +130,7 @@ for index in indices:
         ask(("names", hp, index), results.get_dataset_names)
         ask(("file name", hp, index), results.arch_idx_str)
         ask(("epochs", hp, index), results.get_total_epoch)
-        ask(("information", hp, index), lambda: "\n".join(print_information(results)))
+        ask(("information", hp, index), lambda: "\n".join(print_information(results)).replace(" & top1", ", top1"))
         for arch in (index, genotype):
             ask(("text", hp, arch), lambda: api.query_by_arch(arch, hp).replace(" & top1", ", top1"))
         for dataset in PUBLISHED + ("no-such-dataset",):
@@ -138,7 +145,7 @@ for index in indices:
             ask(("weights",) + key + (12345,), lambda: api.get_net_param(index, dataset, 12345, hp))
             ask(("trials",) + key, lambda: sorted(api.query_by_index(index, dataset, hp)))
             picks = [False, 12345] + (seeds if seeds != "error" else [])
-            epochs = [None, 0, 1, 2, 11, 100, 198, 199, 200]
+            epochs = [None, 0, 1, 2, 11, 12, 88, 89, 90] if size else [None, 0, 1, 2, 11, 100, 198, 199, 200]
             for pick in picks:
                 for epoch in epochs:
                     at = ("last" if epoch is None else epoch, pick or "mean")
@@ -162,10 +169,12 @@ for index in indices:
                     ask(("get_train",) + then, lambda: metrics(trial.get_train(epoch)))
                     for s in SETS[1:]:
                         ask(("get_eval",) + then + (s,), lambda: metrics(trial.get_eval(s, epoch)))
-                    if dataset != "cifar10" and (epoch is None or nats and epoch in (1, 100)):
+                    if dataset != "cifar10" and (epoch is None or nats and epoch in (1, 88, 100)):
                         images = dataset.replace("-valid", "")
                         ask(("simulate",) + key[:2] + (images, seed) + then[-1:], lambda: simulate(index, images, epoch, hp, seed))
-for hp in ("12", "200"):
+if size:
+    ask(("hps",), lambda: sorted(api.avaliable_hps))
+for hp in hps:
     for dataset in PUBLISHED:
         if nats or len(indices) == len(api):
             ask(("statistics", dataset, hp), lambda: api.statistics(dataset, hp))

@@ -125,8 +125,8 @@ function computeAgainst(c) {
 	const many = positions.length > 2000;
 	return {
 		summary: `${comparisonName(c)}: ${plural(positions.length, "architecture")} shown; ${compared}.`,
-		columns: [{ name: "architecture", arch: true }, { name: "genotype" }, { name: "A, %", format: fixed(2) }, { name: "B, %", format: fixed(2) }],
-		rows: () => positions.map(i => [data.index[i], data.genotype(i), a[i], b[i]]),
+		columns: [{ name: "architecture", arch: true }, { name: content.space.words.text }, { name: "A, %", format: fixed(2) }, { name: "B, %", format: fixed(2) }],
+		rows: () => positions.map(i => [data.index[i], data.text(i), a[i], b[i]]),
 		points: positions.map(i => ({ label: `Architecture ${data.index[i]}`, arch: i, x: a[i], y: b[i], series: 0 })),
 		describe: ({ x, y }) => [["A", percent(x)], ["B", percent(y)], ["B minus A", fixed(2)(y - x)]],
 		first: [-1, 0],

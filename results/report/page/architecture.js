@@ -1,15 +1,15 @@
-// Shows an architecture in a dialog: its cell, costs and trials.
+// Shows an architecture in a dialog: its picture, costs and trials.
 
-/** Returns the picture of an architecture's cell as an SVG element. */
-function cellPicture(i) {
-	const { edges, nodes, width, height } = content.drawing;
+/** Returns the picture of an architecture as an SVG element. */
+function pictureOf(i) {
+	const { places, base, width, height, words } = content.space;
 	const picture = svg("svg", {
-		class: "picture", role: "img", "aria-label": `Cell of architecture ${data.index[i]}: ${data.genotype(i)}`,
-		// Without the margins where `arch --svg` writes the index and the genotype string.
+		class: "picture", role: "img", "aria-label": `${capitalised(words.picture)} of architecture ${data.index[i]}: ${data.text(i)}`,
+		// Without the margins where `arch --svg` writes the index and the string.
 		viewBox: `45 54 ${width - 90} ${height - 100}`,
 	});
 	// The program drew these parts; they have no text from the data.
-	picture.innerHTML = data.ops(i).map((op, edge) => edges[edge][op]).join("") + nodes;
+	picture.innerHTML = data.choices(i).map((option, at) => places[at].drawings[option]).join("") + base;
 	return picture;
 }
 
@@ -62,9 +62,9 @@ function fillDialog(i) {
 	opened.previous.disabled = i === 0;
 	opened.next.disabled = i === data.n - 1;
 	patchChildren(opened.body,
-		h("p", { class: "genotype" }, h("code", {}, data.genotype(i))),
-		classText(i),
-		h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Cell" }, cellPicture(i)),
+		h("p", { class: "genotype" }, h("code", {}, data.text(i))),
+		content.space.isomorphic ? classText(i) : null,
+		h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": capitalised(content.space.words.picture) }, pictureOf(i)),
 		h("h3", {}, "Costs"), costTable(i),
 		h("h3", {}, "Trials"), ...trialTables(i));
 }

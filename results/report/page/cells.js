@@ -1,8 +1,8 @@
-// The best and the worst cells of those shown, drawn.
+// The best and the worst architectures of those shown, drawn.
 
 const cellsOfEach = 5;
 
-/** Adds the lists of the best and of the worst cells, which follow the selection. */
+/** Adds the lists of the best and of the worst architectures, which follow the selection. */
 function showCells() {
 	const note = h("p", { class: "about" });
 	const best = h("ol", { class: "cells" });
@@ -23,15 +23,15 @@ function showCells() {
 	refresh();
 }
 
-/** Makes a list item with the picture of an architecture's cell, its accuracy and its costs. A click opens it. */
+/** Makes a list item with the picture of an architecture, its accuracy and its costs. A click opens it. */
 function cellCard(i) {
 	const known = costs.map(cost => [cost, costOf(cost, shownGroup(), i)]).filter(([, v]) => !Number.isNaN(v));
 	const numbers = [["accuracy, %", fixed(2)(data.value(shownSet().mean, i))], ...known.map(([cost, v]) => [cost.name, cost.format(v)])];
 	const index = String(data.index[i]);
 	return h("li", { class: "cell", "data-key": index, "data-arch": index, onclick: openNamed },
-		cellPicture(i),
+		pictureOf(i),
 		h("div", {},
 			h("button", { type: "button", class: "link" }, `Architecture ${data.index[i]}`),
 			h("dl", {}, numbers.map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]).flat())),
-		h("code", {}, data.genotype(i).split(/(?<=.[|+])(?=\w|\|\w)/).flatMap(part => [part, h("wbr")])));
+		h("code", {}, data.text(i).split(/(?<=.[|+])(?=\w|\|\w)/).flatMap(part => [part, h("wbr")])));
 }

@@ -68,15 +68,15 @@ function showCost() {
 			summary: `${plural(positions.length, "architecture")}, ${best.length} of them in the Pareto front, on ${groupName(group)}, ${set.name}.${left}`,
 			columns: [
 				{ name: "architecture", arch: true }, { name: chosen.name, format: chosen.format },
-				{ name: yName, format: fixed(2) }, { name: "in the Pareto front" }, { name: "genotype", code: true },
+				{ name: yName, format: fixed(2) }, { name: "in the Pareto front" }, { name: content.space.words.text, code: true },
 			],
-			rows: () => Array.from(positions, i => [data.index[i], cost[i], accuracy[i], inFront.has(i) ? "yes" : "no", data.genotype(i)]),
+			rows: () => Array.from(positions, i => [data.index[i], cost[i], accuracy[i], inFront.has(i) ? "yes" : "no", data.text(i)]),
 			points: [...others.map(point(0)), ...front.map(point(1))],
 			first: [0, others.length, -1],
 			describe: p => [
 				[chosen.name, chosen.format(p.x)], ["mean accuracy", `${p.y.toFixed(2)} %`],
 				...(p.series === 1 ? [["Pareto front", "yes"]] : []),
-				...data.ops(p.arch).map((op, edge) => [edgeNames[edge], content.operations[op]]),
+				...data.choices(p.arch).map((option, at) => [content.space.places[at].name, content.space.options[option]]),
 			],
 			option: theme => ({
 				grid: { left: 8, right: 18, top: 34, bottom: 8 },
@@ -108,9 +108,9 @@ function showCost() {
 		putTable(front, {
 			columns: [
 				{ name: "architecture", arch: true }, { name: chosen.name, format: chosen.format },
-				{ name: "mean accuracy, %", format: fixed(2) }, { name: "genotype", code: true },
+				{ name: "mean accuracy, %", format: fixed(2) }, { name: content.space.words.text, code: true },
 			],
-			rows: best.map(i => [data.index[i], cost[i], accuracy[i], data.genotype(i)]),
+			rows: best.map(i => [data.index[i], cost[i], accuracy[i], data.text(i)]),
 			key: row => row[0],
 		});
 	}

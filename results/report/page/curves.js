@@ -84,7 +84,7 @@ function setWithCurve() {
 /** Makes the form that adds an architecture. */
 function curveForm() {
 	const input = h("input", {
-		type: "search", placeholder: "index or genotype", size: "14", spellcheck: "false", autocomplete: "off",
+		type: "search", size: "14", spellcheck: "false", autocomplete: "off",
 		oninput: () => input.setCustomValidity(""),
 	});
 	const add = event => {
@@ -95,6 +95,7 @@ function curveForm() {
 		input.value = "";
 		announce(`Architecture ${data.index[i]} is drawn`);
 	};
+	followSpace(({ words }) => { input.placeholder = `index or ${words.text}`; });
 	return h("form", { class: "control", novalidate: true, onsubmit: add },
 		h("label", { class: "control" }, h("span", {}, "Add architecture"), input),
 		h("button", {}, "Add"),
@@ -191,11 +192,11 @@ function computeCurves(show) {
 		summary: `${groupName(group)}: ${plural(curves.length, "line")} of the ${measure}. After the last epoch: `
 			+ curves.slice(0, maxChosen).map(c => `${name(c)}: ${value(c, c.values.length - 1)}`).join("; ") + (curves.length > maxChosen ? "; ..." : "."),
 		columns: [
-			{ name: "architecture", arch: true }, { name: "genotype" }, { name: "set" }, { name: "trial" }, { name: "epoch" },
+			{ name: "architecture", arch: true }, { name: content.space.words.text }, { name: "set" }, { name: "trial" }, { name: "epoch" },
 			{ name: show.loss ? measure : `${measure}, %`, format }, { name: "standard deviation", format },
 		],
 		rows: () => curves.flatMap(c => c.epochs.map((epoch, k) =>
-			[data.index[c.arch], data.genotype(c.arch), c.set, c.trial, epoch, c.values[k], c.spread ? c.spread[k] : NaN])),
+			[data.index[c.arch], data.text(c.arch), c.set, c.trial, epoch, c.values[k], c.spread ? c.spread[k] : NaN])),
 		points: curves.flatMap((c, series) => c.epochs.map((x, k) => ({ label: name(c), arch: c.arch, x, y: c.values[k], series, k }))),
 		describe: ({ series, k }) => [["epoch", count(curves[series].epochs[k])], [measure, value(curves[series], k)]],
 		...drawCurves(curves, group, show),

@@ -139,21 +139,20 @@ async function makeData(json, summary, curves) {
 
 	const index = Int32Array.from(values(content.index));
 	const positions = new Map(Array.from(index, (v, i) => [v, i]));
-	const digits = new Uint8Array(6 * n); // the operations of all architectures
+	const { places, options, text: between } = content.space;
+	const digits = new Uint8Array(places.length * n); // the options of all architectures
 	values(content.code).forEach((code, i) => {
-		for (let edge = 0, rest = code; edge < 6; edge++, rest = Math.floor(rest / 5)) digits[6 * i + edge] = rest % 5;
+		for (let at = 0, rest = code; at < places.length; at++, rest = Math.floor(rest / options.length)) digits[places.length * i + at] = rest % options.length;
 	});
-	/** Returns the operations of an architecture, as positions in content.operations, by edge. */
-	const ops = i => Array.from(digits.subarray(6 * i, 6 * i + 6));
-	/** Returns the operation of an architecture on an edge. */
-	const op = (i, edge) => digits[6 * i + edge];
-	const genotype = i => {
-		const name = edge => content.operations[op(i, edge)];
-		return `|${name(0)}~0|+|${name(1)}~0|${name(2)}~1|+|${name(3)}~0|${name(4)}~1|${name(5)}~2|`;
-	};
+	/** Returns the options of an architecture, as indices of content.space.options, by place. */
+	const choices = i => Array.from(digits.subarray(places.length * i, places.length * (i + 1)));
+	/** Returns the option of an architecture at a place. */
+	const choice = (i, at) => digits[places.length * i + at];
+	/** Returns the string of an architecture. */
+	const text = i => choices(i).map((option, at) => between[at] + options[option]).join("") + between.at(-1);
 	let unpacking = null;
 	return {
-		content, n, index, op, ops, genotype, value, values,
+		content, n, index, choice, choices, text, value, values,
 		cls: i => values(content.class)[i],
 		position: v => positions.get(v) ?? -1,
 		/** Resolves once the columns of curves are unpacked, which starts when they are first needed. */
@@ -169,8 +168,8 @@ async function makeData(json, summary, curves) {
 
 /** Makes data without any trial. */
 const noData = () => makeData(JSON.stringify({
-	source: { path: "", format: "", architectures: 0, trials: 0 }, notes: [], operations: [], groups: [], index: {}, code: {}, class: {},
-	measures: [], kendall: [], spearman: [], common: [], health: { tables: [], damaged: [] },
+	source: { path: "", format: "", architectures: 0, trials: 0 }, notes: [], groups: [], index: {}, code: {}, class: {},
+	space: { words: {}, places: [], options: [], text: [""] }, measures: [], kendall: [], spearman: [], common: [], health: { tables: [], damaged: [] },
 }), "AwA=", () => "AwA="); // no byte, deflated
 
 /** Says whether a server keeps the page up to date. The data of a page that is a file are in it. */

@@ -157,7 +157,7 @@ const madeTables = new WeakMap();
  * Makes a table of 100 rows a page.
  * @param {{caption?: string, columns: {name: string, format?: function, arch?: boolean, text?: boolean, code?: boolean}[],
  *   rows: Array[] | function, key?: function}} table `arch` marks a column of indices of architectures, which
- *   become buttons that open them, `code` one of genotype strings; `text` aligns a column to the left, as
+ *   become buttons that open them, `code` one of strings of architectures; `text` aligns a column to the left, as
  *   those of text are. A row stays the same row
  *   where its `key`, of the row and its number, is the same.
  */

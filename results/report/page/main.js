@@ -57,24 +57,21 @@ function showChoices() {
 	fill();
 }
 
-/** Adds a filter for each edge. They are in sight on wide windows, and fold away on narrow ones. */
+/** Adds a filter for each place of the search space. They are in sight on wide windows, and fold away on narrow ones. */
 function showFilters() {
-	const edges = byId("edges"), filter = byId("filter");
-	edges.append(...edgeNames.map((name, edge) =>
-		labelledSelect(name, [], "", op => state.update({ edges: state.edges.with(edge, op) }), {
-			"data-edge": String(edge), "aria-label": `Operation on the edge ${name}`,
-		})));
-	const reset = h("button", { type: "button", id: "reset", onclick: () => state.update({ edges: noFilter }) }, "Reset");
-	edges.append(reset);
+	const places = byId("places"), filter = byId("filter");
+	const reset = h("button", { type: "button", id: "reset", onclick: () => state.update({ filter: noFilter() }) }, "Reset");
+	followSpace(space => places.replaceChildren(...space.places.map(({ name, choice }, at) =>
+		labelledSelect(name, [], "", option => state.update({ filter: state.filter.with(at, option) }), { "data-place": String(at), "aria-label": choice })), reset));
 	const wide = matchMedia("(min-width: 60rem)");
 	const fold = () => { filter.open = wide.matches; };
 	wide.addEventListener("change", fold);
 	fold();
 	const show = () => {
-		const active = state.edges.some(op => op !== "");
-		const options = [["", "any"], ...content.operations.map(name => [name, name])];
-		edges.querySelectorAll("select").forEach((select, edge) => {
-			setOptions(select, options, state.edges[edge]);
+		const active = state.filter.some(option => option !== "");
+		const options = [["", "any"], ...content.space.options.map(name => [name, name])];
+		places.querySelectorAll("select").forEach((select, at) => {
+			setOptions(select, options, state.filter[at]);
 			select.classList.toggle("set", select.value !== "");
 		});
 		reset.disabled = !active;
@@ -85,24 +82,39 @@ function showFilters() {
 	show();
 }
 
+/** Uses the words for the architectures of the search space. */
+function showWords() {
+	followSpace(({ words }) => {
+		setText(byId("filter").querySelector("summary"), `Filter ${words.picture}s`);
+		setText(byId("operations-title"), `${capitalised(words.option)}s`);
+		setText(byId("cells-title"), `Best and worst ${words.picture}s`);
+		byId("search").placeholder = `Index or ${words.text}`;
+	});
+}
+
 /**
  * Returns the positions of architectures that match a text, the best match first: those of this
- * index or genotype string, then those whose index begins with it or whose genotype contains it.
+ * index or string, then those whose index begins with it or whose string contains it.
  */
 function matches(text, most) {
 	const wanted = text.trim().toLowerCase();
 	if (wanted === "") return [];
 	const found = [];
-	const exact = /^\d+$/.test(wanted) ? data.position(Number(wanted)) : -1;
+	const isIndex = /^\d+$/.test(wanted);
+	const exact = isIndex ? data.position(Number(wanted)) : -1;
+	const contains = text => text.includes(wanted) && wholeNumbers(text, wanted);
 	if (exact >= 0) found.push(exact);
 	for (let i = 0; i < data.n && found.length < most; i++) {
 		if (i === exact) continue;
-		if (/^\d+$/.test(wanted) ? String(data.index[i]).startsWith(wanted) : data.genotype(i).includes(wanted)) found.push(i);
+		if (isIndex ? String(data.index[i]).startsWith(wanted) : contains(data.text(i))) found.push(i);
 	}
 	return found;
 }
 
-/** Returns the architecture that an input names, the first that matches a part of a genotype, or -1, which it reports. */
+/** Says whether a part of a text is in it without beginning within a number: 8:8 is not in 48:8. */
+const wholeNumbers = (text, part) => !/^\d/.test(part) || text.startsWith(part) || text.split(part).slice(0, -1).some(before => !/\d$/.test(before));
+
+/** Returns the architecture that an input names, the first that matches a part of a string, or -1, which it reports. */
 function find(input) {
 	const text = input.value.trim();
 	const [first] = matches(text, 1);
@@ -120,14 +132,14 @@ function showSearch() {
 		if (i >= 0) openArchitecture(i);
 	};
 	const input = h("input", {
-		type: "search", id: "search", list: "matches", autocomplete: "off", spellcheck: "false", placeholder: "Index or genotype",
+		type: "search", id: "search", list: "matches", autocomplete: "off", spellcheck: "false", placeholder: "Index or string",
 		oninput: event => {
 			input.setCustomValidity("");
 			if (!event.inputType || event.inputType === "insertReplacementText") { // a match was chosen from the list
 				open();
 				return;
 			}
-			list.replaceChildren(...matches(input.value, 12).map(i => h("option", { value: String(data.index[i]), label: data.genotype(i) })));
+			list.replaceChildren(...matches(input.value, 12).map(i => h("option", { value: String(data.index[i]), label: data.text(i) })));
 		},
 		onkeydown: event => {
 			if (event.key !== "Enter") return;
@@ -153,6 +165,7 @@ function showThemeButton() {
 showChoices();
 showFilters();
 showSearch();
+showWords();
 showThemeButton();
 showCampaign();
 showCost();

@@ -1,5 +1,5 @@
-// Distributions of accuracy: box plots by operation and edge, and a histogram. Both are of the
-// architectures shown, on the selected set.
+// Distributions of accuracy: box plots by the option at each place of the search space, such as the
+// operation on each edge, and a histogram. Both are of the architectures shown, on the selected set.
 
 /** Up to this number, architectures are drawn as dots on the boxes. */
 const maxDots = 150;
@@ -86,19 +86,27 @@ function histogramOption(theme, { bins, marks, x, y }) {
 
 /** Adds the box plots and the histogram. */
 function showOperations() {
-	let edge = "";
+	let place = "";
+	const control = labelledSelect("", [["", "all"]], place, v => {
+		place = v;
+		plot.invalidate();
+	});
 	const plot = addPlot({
 		name: "operations",
-		title: "Accuracy by operation",
-		about: "Mean accuracy of the architectures with an operation on an edge. A box spans the quartiles and is divided at the median; "
-			+ "its whiskers reach from the 5th to the 95th percentile. A click on a box shows only its architectures; another one shows all again.",
+		title: "",
+		about: "",
 		section: "operations",
-		controls: [labelledSelect("Edge", [["", "all"], ...edgeNames.map((name, e) => [String(e), name])], edge, v => {
-			edge = v;
-			plot.invalidate();
-		})],
-		compute: () => computeBoxes(edge === "" ? edgeNames.map((_, e) => e) : [Number(edge)]),
+		controls: [control],
+		compute: () => computeBoxes(place === "" ? content.space.places.map((_, at) => at) : [Number(place)]),
 		open: ({ arch, box }) => (arch >= 0 ? openArchitecture(arch) : toggleFilter(box)),
+	});
+	followSpace(({ words, places }) => {
+		place = "";
+		setText(control.querySelector("span"), capitalised(words.place));
+		setOptions(control.querySelector("select"), [["", "all"], ...places.map(({ name }, at) => [String(at), name])], place);
+		plot.rename(`Accuracy by ${words.option}`,
+			`Mean accuracy of the architectures with ${words.choice}. A box spans the quartiles and is divided at the median; `
+			+ "its whiskers reach from the 5th to the 95th percentile. A click on a box shows only its architectures; another one shows all again.");
 	});
 	let range = "main";
 	const histogram = addPlot({
@@ -114,50 +122,51 @@ function showOperations() {
 	});
 }
 
-/** Shows only the architectures of a box, or those with any operation on its edge if that is so already. */
-function toggleFilter({ edge, operation }) {
-	const name = content.operations[operation];
-	state.update({ edges: state.edges.map((old, e) => (e !== edge ? old : old === name ? "" : name)) });
+/** Shows only the architectures of a box, or those with any option at its place if that is so already. */
+function toggleFilter({ place, option }) {
+	const name = content.space.options[option];
+	state.update({ filter: state.filter.map((old, at) => (at !== place ? old : old === name ? "" : name)) });
 }
 
 /**
- * The distribution of the accuracy of the architectures with an operation on an edge. `members` are
+ * The distribution of the accuracy of the architectures with an option at a place. `members` are
  * their positions, the worst first.
- * @typedef {{row: number, edge: number, operation: number, members: number[],
+ * @typedef {{row: number, place: number, option: number, members: number[],
  *   low: number, q1: number, median: number, q3: number, high: number}} Box
  */
 
-/** Returns the boxes of edges that have members. @returns {Box[]} */
-function boxesOf(edges, order, values) {
-	const n = content.operations.length;
-	const members = Array.from({ length: edges.length * n }, () => []);
-	for (const i of order) edges.forEach((edge, k) => members[k * n + data.op(i, edge)].push(i));
+/** Returns the boxes of places that have members. @returns {Box[]} */
+function boxesOf(places, order, values) {
+	const n = content.space.options.length;
+	const members = Array.from({ length: places.length * n }, () => []);
+	for (const i of order) places.forEach((place, k) => members[k * n + data.choice(i, place)].push(i));
 	return members.map((positions, row) => {
 		const sorted = positions.map(i => values[i]);
 		const [low, q1, median, q3, high] = [0.05, 0.25, 0.5, 0.75, 0.95].map(share => quantile(sorted, share));
-		return { row, edge: edges[Math.floor(row / n)], operation: row % n, members: positions, low, q1, median, q3, high };
+		return { row, place: places[Math.floor(row / n)], option: row % n, members: positions, low, q1, median, q3, high };
 	}).filter(box => box.members.length > 0);
 }
 
-function computeBoxes(edges) {
+function computeBoxes(places) {
 	const order = ranking();
 	if (order.length === 0) return { empty: noneShown };
 	const values = data.values(shownSet().mean);
-	const boxes = boxesOf(edges, order, values);
-	const name = ({ edge, operation }) => `${content.operations[operation]} on edge ${edgeNames[edge]}`;
+	const boxes = boxesOf(places, order, values);
+	const { space } = content;
+	const name = ({ place, option }) => `${space.options[option]} ${space.places[place].where}`;
 	const byMedian = boxes.toSorted((a, b) => a.median - b.median);
 	const dots = order.length > maxDots ? [] : boxes.flatMap(box => box.members.map(i => ({ box, i })));
-	const rows = edges.length * content.operations.length;
+	const rows = places.length * space.options.length;
 	return {
 		summary: `${selectionName()}. Lowest median: ${name(byMedian[0])}, ${percent(byMedian[0].median)}; `
 			+ `highest: ${name(byMedian.at(-1))}, ${percent(byMedian.at(-1).median)}.`,
-		height: 70 + rows * (edges.length > 1 ? 19 : 34),
+		height: 70 + rows * (places.length > 1 ? 19 : 34),
 		hit: "row",
 		columns: [
-			{ name: "edge" }, { name: "operation" }, { name: "architectures" },
+			{ name: space.words.place }, { name: space.words.option }, { name: "architectures" },
 			...["5th percentile, %", "lower quartile, %", "median, %", "upper quartile, %", "95th percentile, %"].map(text => ({ name: text, format: fixed(2) })),
 		],
-		rows: boxes.map(b => [edgeNames[b.edge], content.operations[b.operation], b.members.length, b.low, b.q1, b.median, b.q3, b.high]),
+		rows: boxes.map(b => [space.places[b.place].name, space.options[b.option], b.members.length, b.low, b.q1, b.median, b.q3, b.high]),
 		points: [
 			...dots.map(({ box, i }) => ({ label: `Architecture ${data.index[i]}, ${name(box)}`, arch: i, x: values[i], y: box.row, series: box.row, box })),
 			...boxes.map(box => ({ label: name(box), arch: -1, x: box.median, y: box.row, series: box.row, box })),
@@ -167,18 +176,19 @@ function computeBoxes(edges) {
 			["quartiles", `${percent(box.q1)} to ${percent(box.q3)}`], ["5th to 95th percentile", `${percent(box.low)} to ${percent(box.high)}`],
 		]),
 		first: [dots.length, 0, -1],
-		option: theme => boxOption(theme, boxes, rows, edges, dots.map(({ box, i }) => [values[i], box.row])),
+		option: theme => boxOption(theme, boxes, rows, places, dots.map(({ box, i }) => [values[i], box.row])),
 	};
 }
 
-function boxOption(theme, boxes, rows, edges, dots) {
-	const n = content.operations.length;
+function boxOption(theme, boxes, rows, places, dots) {
+	const { space } = content;
+	const n = space.options.length;
 	const inRow = new Map(boxes.map(box => [box.row, box]));
 	const all = Array.from({ length: rows }, (_, row) => row);
 	const category = { type: "category", data: all.map(String), inverse: true, axisTick: { show: false } };
 	const label = row => {
-		const operation = `{name|${content.operations[row % n]}}`;
-		return row % n === 0 ? `{edge|${edgeNames[edges[row / n]]}}  ${operation}` : operation;
+		const option = `{name|${space.options[row % n]}}`;
+		return row % n === 0 ? `{place|${space.places[places[row / n]].name}}  ${option}` : option;
 	};
 	return {
 		grid: { left: 8, right: 8, top: 8, bottom: 8 },
@@ -189,7 +199,7 @@ function boxOption(theme, boxes, rows, edges, dots) {
 				splitLine: { show: false },
 				axisLabel: {
 					interval: 0, fontSize: 11, formatter: label,
-					rich: { edge: { fontWeight: "bold", color: theme.ink }, name: { color: theme.dim } },
+					rich: { place: { fontWeight: "bold", color: theme.ink }, name: { color: theme.dim } },
 				},
 			}),
 			axis(theme, {
@@ -204,7 +214,7 @@ function boxOption(theme, boxes, rows, edges, dots) {
 				data: all.map(row => {
 					const box = inRow.get(row);
 					if (!box) return "-";
-					const { color } = look(theme, box.operation);
+					const { color } = look(theme, box.option);
 					return {
 						value: [box.low, box.q1, box.median, box.q3, box.high],
 						itemStyle: { color: echarts.color.modifyAlpha(color, 0.25), borderColor: color, borderWidth: 1.5 },
@@ -212,22 +222,22 @@ function boxOption(theme, boxes, rows, edges, dots) {
 				}),
 			},
 			{ type: "scatter", data: dots, symbolSize: 5, itemStyle: { color: theme.ink, opacity: 0.45 } },
-			edgeBands(theme, edges, boxes[0].median),
+			bands(theme, places, boxes[0].median),
 		],
 	};
 }
 
-/** Returns a shade behind the rows of every second edge as an ECharts series; x is any value in the range of the axis. */
-function edgeBands(theme, edges, x) {
-	const n = content.operations.length;
+/** Returns a shade behind the rows of every second place as an ECharts series; x is any value in the range of the axis. */
+function bands(theme, places, x) {
+	const n = content.space.options.length;
 	return {
 		type: "custom",
 		silent: true,
 		z: 0,
-		data: edges.flatMap((_, k) => (k % 2 === 1 ? [[x, k * n]] : [])),
+		data: places.flatMap((_, k) => (k % 2 === 1 ? [[x, k * n]] : [])),
 		renderItem({ coordSys }, api) {
 			const [, first] = api.coord([x, api.value(1)]);
-			const height = coordSys.height / (edges.length * n);
+			const height = coordSys.height / (places.length * n);
 			return {
 				type: "rect",
 				shape: { x: coordSys.x, y: first - height / 2, width: coordSys.width, height: height * n },

@@ -204,6 +204,13 @@ class Plot {
 		new ResizeObserver(() => this.resize()).observe(this.canvas);
 	}
 
+	/** Gives the plot another title and another description. */
+	rename(title, about) {
+		this.title = title;
+		setText(this.figure.querySelector("h3"), title);
+		setText(this.figure.querySelector(".about"), about);
+	}
+
 	/** Computes and draws the plot again, once it is in sight. */
 	invalidate() {
 		this.drawing = null;

@@ -25,25 +25,29 @@ function defaultGroup() {
 	return best;
 }
 
-/** Returns the positions of the architectures that have the chosen operations. */
-function filtered(edges) {
-	const wanted = edges.map((name, edge) => [edge, content.operations.indexOf(name)]).filter(([, op]) => op >= 0);
+/**
+ * Returns the positions of the architectures that have the chosen options.
+ * @param {string[]} filter the option that is wanted at each place of the search space, "" for any
+ */
+function filtered(filter) {
+	const wanted = filter.map((name, at) => [at, content.space.options.indexOf(name)]).filter(([, option]) => option >= 0);
 	const shown = new Int32Array(data.n);
 	let length = 0;
 	for (let i = 0; i < data.n; i++) {
-		if (wanted.every(([edge, op]) => data.op(i, edge) === op)) shown[length++] = i;
+		if (wanted.every(([at, option]) => data.choice(i, at) === option)) shown[length++] = i;
 	}
 	return shown.subarray(0, length);
 }
 
-const noFilter = ["", "", "", "", "", ""];
+/** Returns a filter that any architecture passes. */
+const noFilter = () => content.space.places.map(() => "");
 
 const state = {
 	group: defaultGroup(),
 	set: 0,
-	edges: noFilter,
+	filter: noFilter(),
 	chosen: [], // positions of the architectures whose curves are drawn
-	shown: filtered(noFilter),
+	shown: filtered(noFilter()),
 	status: null, // of the campaign and the server, see live.js
 
 	listeners: [],
@@ -59,7 +63,7 @@ const state = {
 		Object.assign(this, values);
 		this.mark(...Object.keys(values));
 		if ("group" in values && !("set" in values)) this.update({ set: setNamed(name, shownGroup()) });
-		if ("edges" in values) this.update({ shown: filtered(this.edges) });
+		if ("filter" in values) this.update({ shown: filtered(this.filter) });
 	},
 
 	/** Notifies of changes in the next frame. */
@@ -85,7 +89,8 @@ const state = {
 		this.set = shownGroup() ? setNamed(set?.name, shownGroup()) : 0;
 		if (shownSet()?.name !== set?.name || same < 0) this.mark("group", "set");
 		this.chosen = chosen.map(index => data.position(index)).filter(i => i >= 0);
-		this.shown = filtered(this.edges);
+		if (this.filter.length !== content.space.places.length) this.filter = noFilter();
+		this.shown = filtered(this.filter);
 		this.mark("data", "shown", "chosen");
 	},
 };
@@ -105,5 +110,18 @@ const groupName = g => `${g.dataset}, ${scheduleName(g)}`;
 /** Names the schedule of a trial of the campaign's status. */
 const trialSchedule = ({ recipe, epochs }) => (recipe ? `recipe ${recipe}` : plural(epochs, "epoch"));
 
-/** The edges of a cell, in the order of the genotype string. */
-const edgeNames = ["0 → 1", "0 → 2", "1 → 2", "0 → 3", "1 → 3", "2 → 3"];
+/** Calls fn with the search space, and again whenever the data are of another one. */
+function followSpace(fn) {
+	let used = "";
+	const use = () => {
+		const names = content.space.places.map(({ choice }) => choice).join();
+		if (names === used) return;
+		used = names;
+		fn(content.space);
+	};
+	state.subscribe(changed => changed.has("data") && use());
+	use();
+}
+
+/** Returns a word with a capital letter. */
+const capitalised = word => word.slice(0, 1).toUpperCase() + word.slice(1);
