@@ -44,14 +44,31 @@ func settings(channels, cells, batch int) configs.Settings {
 	return s
 }
 
+// archOf returns the architecture that a string of any search space, or an index of the topology search
+// space, names.
+func archOf(t testing.TB, name string) cell.Arch {
+	t.Helper()
+	space, ok := cell.SpaceOf(name)
+	if !ok {
+		space = cell.Topology{}
+	}
+	return archName(name).in(t, space)
+}
+
+// onArch returns the same trial of another architecture, in the published skeleton.
+func onArch(c Config, arch cell.Arch) Config {
+	channels, cells := arch.Space().Skeleton()
+	c.Trial.Space, c.Trial.Arch = arch.Space().Name(), arch.Index()
+	c.Network.Arch, c.Network.Channels, c.Network.Cells = arch, channels, cells
+	c.Recipe.Channels, c.Recipe.Cells = channels, cells
+	c.Settings = c.Settings.With(c.Recipe)
+	return c
+}
+
 // options resolves a trial from command-line arguments.
 func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s configs.Settings) Options {
 	t.Helper()
-	space, ok := cell.SpaceOf(arch)
-	if !ok { // an index
-		space = cell.Topology{}
-	}
-	o, err := NewOptions(archName(arch).in(t, space), dataset, strconv.Itoa(epochs), s)
+	o, err := NewOptions(archOf(t, arch), dataset, strconv.Itoa(epochs), s)
 	if err != nil {
 		t.Fatal(err)
 	}

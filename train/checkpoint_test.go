@@ -316,31 +316,39 @@ func TestResumed(t *testing.T) {
 		{parities[1], 4, configs.FP32}, {parities[2], 0, configs.FP32}, {parities[2], 4, configs.FP32}, {parities[0], 4, configs.BF16},
 	} {
 		t.Run(fmt.Sprintf("%s/%d workers/%s", test.parity, test.workers, test.precision), func(t *testing.T) {
-			s := openSession(t)
-			c := interruptible(t, test.parity, test.workers, test.precision)
-			c.batchesPerCall = 0
-			whole, batches := finish(t, s, c)
-			c.batchesPerCall = 1
-			if len(batches) != interruptibleBatches {
-				t.Fatalf("%d batches", len(batches))
-			}
-			// When the results of the last batch but one are read, the last one is running.
-			for after := range interruptibleBatches - 1 {
-				c, warnings := leaving(t, c, time.Hour)
-				seen := interrupt(t, s, c, after)
-				if n := len(stored(t, c)); n != min(1, len(seen)) {
-					t.Fatalf("cancelled after %d batches: %d checkpoints", after, n)
-				}
-				o, rest := finish(t, s, c)
-				if !sameBatches(t, append(seen, rest...), batches) {
-					t.Errorf("cancelled after %d batches: others were trained or measured", after)
-				}
-				same(t, fmt.Sprintf("cancelled after %d batches", after), o, whole)
-				if len(*warnings) > 0 {
-					t.Errorf("cancelled after %d batches: %v", after, *warnings)
-				}
-			}
+			checkResumed(t, interruptible(t, test.parity, test.workers, test.precision))
 		})
+	}
+	t.Run("size search space", func(t *testing.T) { checkResumed(t, sized(t, interruptible(t, parities[0], 4, configs.FP32))) })
+}
+
+// sized returns the same trial of an architecture of the size search space, in which a skip_connect
+// projects and a residual block keeps its width.
+func sized(t testing.TB, c Config) Config { return onArch(c, archOf(t, "8:16:8:8:24")) }
+
+func checkResumed(t *testing.T, c Config) {
+	s := openSession(t)
+	c.batchesPerCall = 0
+	whole, batches := finish(t, s, c)
+	c.batchesPerCall = 1
+	if len(batches) != interruptibleBatches {
+		t.Fatalf("%d batches", len(batches))
+	}
+	// When the results of the last batch but one are read, the last one is running.
+	for after := range interruptibleBatches - 1 {
+		c, warnings := leaving(t, c, time.Hour)
+		seen := interrupt(t, s, c, after)
+		if n := len(stored(t, c)); n != min(1, len(seen)) {
+			t.Fatalf("cancelled after %d batches: %d checkpoints", after, n)
+		}
+		o, rest := finish(t, s, c)
+		if !sameBatches(t, append(seen, rest...), batches) {
+			t.Errorf("cancelled after %d batches: others were trained or measured", after)
+		}
+		same(t, fmt.Sprintf("cancelled after %d batches", after), o, whole)
+		if len(*warnings) > 0 {
+			t.Errorf("cancelled after %d batches: %v", after, *warnings)
+		}
 	}
 }
 
@@ -596,21 +604,26 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// killed is the variable that names the trial's directory to the process that TestKilled starts.
+// killed is the variable that names the trial's directory to a process that TestKilled starts.
 const killed = "NB201_TEST_KILLED"
 
 // A trial whose process is killed at any moment resumes in the next one.
 func TestKilled(t *testing.T) {
-	kills := 3
-	if needs.IsNightly() {
-		kills = 40
-	}
 	precision := configs.FP32
 	if devicetest.OnGPU(t) {
 		precision = configs.FP64 // over this many epochs a rounding in float32 can grow to anything
 	}
-	s := openSession(t)
 	c := interruptible(t, configs.Parities()[0], 4, precision)
+	t.Run("tss", func(t *testing.T) { checkKilled(t, c) })
+	t.Run("sss", func(t *testing.T) { checkKilled(t, sized(t, c)) })
+}
+
+func checkKilled(t *testing.T, c Config) {
+	kills := 3
+	if needs.IsNightly() {
+		kills = 40
+	}
+	s := openSession(t)
 	c.Recipe.Epochs, c.Trial.Epochs = 10*kills, 10*kills // more than the kills let pass
 	if dir := os.Getenv(killed); dir != "" {
 		c.Checkpoints = &checkpoint.Options{Dir: dir}
@@ -620,7 +633,7 @@ func TestKilled(t *testing.T) {
 	whole, batches := finish(t, s, c)
 	c, warnings := leaving(t, c, 0)
 	for range kills {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
+		child := exec.Command(os.Args[0], "-test.run=^"+strings.Replace(t.Name(), "/", "$/^", 1)+"$")
 		child.Env = append(os.Environ(), killed+"="+c.Checkpoints.Dir)
 		out, err := child.StdoutPipe()
 		if err != nil {

@@ -14,33 +14,28 @@ import (
 	"nb201/train/device"
 )
 
-// TestCPUKernels compiles the programs of trials of the published size, C=16 and N=5, and checks that
-// they call all the kernels that the architecture needs: a convolution that is left to XLA is several
-// times slower.
+// TestCPUKernels compiles the programs of trials of the published size and checks that they call all the
+// kernels that the architecture needs: a convolution that is left to XLA is several times slower.
 func TestCPUKernels(t *testing.T) {
 	compiled := devicetest.Kernels(t)
 	if named := devicetest.Open(t).Kernels; !strings.HasSuffix(named, " avx2") {
 		t.Errorf("the kernels are %q", named)
 	}
-	for _, genotype := range []string{
+	for _, arch := range []string{
 		"0", "1462", "14452", // the benchmark's
 		"|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|none~2|", // no gradient reaches its convolutions
+		"8:8:8:8:8", "24:40:56:8:64", "64:48:32:16:8", "16:16:24:24:24", // no skip_connect projects, both, both, one
 	} {
 		for _, images := range []struct{ size, classes int }{{32, 10}, {16, 120}} {
 			c := onClasses(t, images.classes, images.size, false)
-			var err error
-			if c.Network.Arch, err = cell.Resolve((cell.Topology{}), genotype); err != nil {
-				t.Fatal(err)
-			}
+			c = onArch(c, archOf(t, arch))
 			c.Recipe.Batch = 256
+			var err error
 			if c.Data, err = data.New(c.Definition, map[string]*data.Images{
 				"train": datatest.Synth(256, images.size, images.classes, 1), "test": datatest.Synth(256, images.size, images.classes, 2),
 			}); err != nil {
 				t.Fatal(err)
 			}
-			c.Trial.Arch = c.Network.Arch.Index()
-			c.Network.Channels, c.Network.Cells = 16, 5
-			c.Recipe.Channels, c.Recipe.Cells = 16, 5
 			before := len(compiled())
 			all := executables(t, c).All()
 			device.Compile(all...)
@@ -50,7 +45,7 @@ func TestCPUKernels(t *testing.T) {
 				}
 				e.Finalize()
 			}
-			name := fmt.Sprintf("architecture %d, %dx%d", c.Trial.Arch, images.size, images.size)
+			name := fmt.Sprintf("architecture %s, %dx%d", arch, images.size, images.size)
 			step, evaluation := expectedKernels(c.Network)
 			programs := compiled()[before:]
 			if len(programs) != 2 {
@@ -73,34 +68,36 @@ func TestCPUKernels(t *testing.T) {
 }
 
 // expectedKernels returns the numbers of kernel calls in the step and the evaluation of a network,
-// counted from its cell.
+// counted from its modules.
 func expectedKernels(n cell.Network) (step, evaluation map[string]int) {
-	edges, reached := 0, 0 // with a convolution in a cell, and those of them that a gradient reaches
-	live := [4]bool{3: true}
-	arch := n.Arch.(cell.Cell)
-	for edge := len(arch) - 1; edge >= 0; edge-- {
-		from, to := [6]int{0, 0, 1, 0, 1, 2}[edge], [6]int{1, 2, 2, 3, 3, 3}[edge]
-		op := arch[edge]
-		live[from] = live[from] || live[to] && op != cell.None
-		if op == cell.NorConv1x1 || op == cell.NorConv3x3 {
-			edges++
-			if live[to] {
-				reached++
+	// The stem has a convolution, and the stem and the head have a normalisation each.
+	convolutions, normalisations := 1, 2
+	gradients, normGradients := 0, 2 // the stem's images need no gradient
+	for _, m := range n.Modules() {
+		if m.Reduction { // of its three convolutions the shortcut's is not normalised
+			convolutions, gradients = convolutions+3, gradients+3
+			normalisations, normGradients = normalisations+2, normGradients+2
+			continue
+		}
+		live := [4]bool{3: true} // the nodes that a gradient reaches
+		for edge := len(m.Cell) - 1; edge >= 0; edge-- {
+			from, to := [6]int{0, 0, 1, 0, 1, 2}[edge], [6]int{1, 2, 2, 3, 3, 3}[edge]
+			op := m.Cell[edge]
+			live[from] = live[from] || live[to] && op != cell.None
+			if op == cell.NorConv1x1 || op == cell.NorConv3x3 || m.Projects(edge) {
+				convolutions, normalisations = convolutions+1, normalisations+1
+				if live[to] {
+					gradients, normGradients = gradients+1, normGradients+1
+				}
 			}
 		}
 	}
-	// Besides the cells there are the stem and two reductions with three convolutions each, of
-	// which the shortcut's is not normalised. The last normalisation belongs to the head.
-	cells, reductions := 3*n.Cells, 2
-	convolutions := 1 + cells*edges + 3*reductions
-	normalisations := 1 + cells*edges + 2*reductions + 1
-	gradients := cells*reached + 3*reductions // without the stem's
 	const classifier = 2
 	parameters := convolutions + 2*normalisations + classifier
 	step = map[string]int{
 		"nb201.conv": convolutions + gradients, "nb201.conv_weights": gradients + 1,
 		"nb201.reverse": gradients + 1, "nb201.transpose": gradients + 1,
-		"nb201.batch_norm": normalisations, "nb201.batch_norm_gradient": 1 + cells*reached + 2*reductions + 1,
+		"nb201.batch_norm": normalisations, "nb201.batch_norm_gradient": normGradients,
 		"nb201.slice": parameters,
 	}
 	evaluation = map[string]int{"nb201.conv": convolutions, "nb201.slice": parameters + 2*normalisations}

@@ -432,6 +432,10 @@ func TestReload(t *testing.T) {
 	if a, err := b.Architecture(3); err != nil || a.Schedules[0].Results[0].Seed != 777 {
 		t.Errorf("the first benchmark has changed: %v", err)
 	}
+	const sizes = "../../testdata/published-sss"
+	if _, err := reload(t, b, sizes); !usage.Is(err) || !strings.Contains(err.Error(), sizes+" holds architectures of the size search space, and memory those of the topology search space") {
+		t.Errorf("reloaded from another space: %v", err)
+	}
 }
 
 // TestShow prints one architecture and all of them, including one on a user's dataset.

@@ -11,7 +11,7 @@ type Times string
 const (
 	// Measured selects the times in the source.
 	Measured Times = "measured"
-	// Published selects times computed by the rule of the published files; see rule.
+	// Published selects times computed by the rule of the published files; see timesRule.
 	Published Times = "published"
 )
 
@@ -25,17 +25,19 @@ type Options struct {
 	// existing directory, NASBench201 and NATS create their file or directory under the
 	// published name, which ends in the last digits of the export's MD5:
 	// NAS-Bench-201-HHHHHH.pth, NATS-tss-v1_0-HHHHH.pickle.pbz2, or
-	// NATS-tss-v1_0-HHHHH-simple (or -full). The MD5 of a directory is that of its files
-	// concatenated in order of their names.
+	// NATS-tss-v1_0-HHHHH-simple (or -full), with sss for tss in the size search space. The MD5
+	// of a directory is that of its files concatenated in order of their names.
 	To string
 	// Merged makes NATS one file instead of a directory, as does a To that ends in
 	// .pickle.pbz2.
 	Merged bool
-	// Less and Full name the schedules for the slots; "" means 12 and 200. When either is
-	// given, NATS has the slots '12' and '200'; otherwise it takes every schedule under
-	// its own name, as the Parquet and CSV tables do.
+	// Less and Full name the schedules for the slots; "" means 12 and 200, or 12 and 90 in the
+	// size search space. When either is given, NATS has the slots '12' and '200' (or '90');
+	// otherwise it takes every schedule under its own name, as the Parquet and CSV tables do. So
+	// do Runs in the size search space.
 	Less, Full string
-	// Weights includes the trained weights in NATS. Runs and Archive always include them.
+	// Weights includes the trained weights in NATS, but for those of schedule 01 of the size search
+	// space. Runs and Archive always include them.
 	Weights bool
 	Times   Times // "" means Measured
 	// Mixed allows trials that share a dataset key and a schedule to differ in their

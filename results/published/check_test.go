@@ -47,6 +47,8 @@ func TestCheckFile(t *testing.T) {
 		{"NAS-Bench-201-v1_1-" + right[:6] + ".pth", whole.Bytes(), ""},
 		{"NAS-Bench-201-v1_1-096897.pth", whole.Bytes(), "MD5 should begin or end with 096897, but it is " + right},
 		{"NATS-tss-v1_0-096897.pickle.pbz2", whole.Bytes(), "MD5 should begin or end with 096897"},
+		{"NATS-sss-v1_0-50262.pickle.pbz2", whole.Bytes(), "MD5 should begin or end with 50262"},
+		{"NATS-sss-v1_0-" + right[27:] + ".pickle.pbz2", whole.Bytes(), ""},
 		{"arch-000004-seed-0777.pth", whole.Bytes(), ""},
 		{"mine-202611.pth", whole.Bytes(), ""},
 	} {

@@ -344,3 +344,24 @@ func TestTablesOfSizes(t *testing.T) {
 		b.Close()
 	}
 }
+
+// Evaluations on further datasets are read with the trials, and exported.
+func TestEvaluationsOfSizes(t *testing.T) {
+	trial := results.Trial{Space: "sss", Arch: 11, Dataset: "cifar10", Epochs: 12, Seed: 777}
+	c := resultstest.Fill(t, trial)
+	resultstest.Evaluate(t, c, c.Dir, "noisy", trial)
+	for _, path := range []string{c.Dir, exportTo(t, c, export.Options{Format: published.NATS})} {
+		b, err := published.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trials, err := b.QueryByIndex(11, "cifar10", "12")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := trials[0].Eval("noisy.noise", benchmark.Last); err != nil || m.Accuracy != 52 {
+			t.Errorf("%s: %+v, %v", path, m, err)
+		}
+		b.Close()
+	}
+}
