@@ -1,7 +1,7 @@
 package cell
 
 import (
-	"fmt"
+	"strconv"
 
 	"nb201/internal/usage"
 )
@@ -178,14 +178,14 @@ func (t Tensor) Len() int {
 // state_dict(), and the order in which random initial weights are drawn. Of a cell's edges, only
 // nor_conv_1x1, nor_conv_3x3 and a skip_connect that [Module.Projects] have tensors.
 func (n Network) Tensors() []Tensor {
-	var s stateDict
 	modules := n.Modules()
 	stem, head := ends(modules)
+	s := make(stateDict, 0, 40*len(modules))
 	s.conv("stem.0", stem, 3, 3)
 	s.norm("stem.1", stem)
 	for i, m := range modules {
+		block := "cells." + strconv.Itoa(i) + "."
 		if m.Reduction { // ResNetBasicblock in xautodl/models/cell_operations.py
-			block := fmt.Sprintf("cells.%d.", i)
 			s.conv(block+"conv_a.op.1", m.Out, m.In, 3)
 			s.norm(block+"conv_a.op.2", m.Out)
 			s.conv(block+"conv_b.op.1", m.Out, m.Out, 3)
@@ -202,7 +202,7 @@ func (n Network) Tensors() []Tensor {
 			if m.Projects(edge) {
 				conv, norm = "conv", "bn" // FactorizedReduce
 			}
-			layer := fmt.Sprintf("cells.%d.layers.%d.", i, edge)
+			layer := block + "layers." + strconv.Itoa(edge) + "."
 			s.conv(layer+conv, m.Out, m.edgeIn(edge), k)
 			s.norm(layer+norm, m.Out)
 		}

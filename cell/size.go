@@ -179,7 +179,7 @@ func (a Widths) modules(_, _ int) []Module {
 // checkSkeleton implements [Arch].
 func (a Widths) checkSkeleton(channels, cells int) error {
 	if channels != 0 || cells != 0 {
-		return usage.Errorf("the widths of an architecture of the %s fix its channels and cells; do not give C=%d and N=%d", a.Space().Title(), channels, cells)
+		return usage.Errorf("the widths of an architecture of the %s fix its channels and cells; give neither, also not in a recipe", a.Space().Title())
 	}
 	if slices.ContainsFunc(a[:], func(w uint8) bool { return w == 0 || w%widthStep != 0 || w > widthStep*widths }) {
 		return usage.Errorf("architecture %v has a width that is not a multiple of %d from %d to %d", a, widthStep, widthStep, widthStep*widths)

@@ -219,7 +219,7 @@ func TestResolveKnowsTheSpace(t *testing.T) {
 
 func TestSkeletonOfSizes(t *testing.T) {
 	n := Network{Arch: widthsOf(t, "8:8:8:8:8"), Channels: 16, Cells: 5, Classes: 10, Size: 32}
-	if err := n.Validate(); !usage.Is(err) || !strings.Contains(err.Error(), "C=16 and N=5") {
+	if err := n.Validate(); !usage.Is(err) || !strings.Contains(err.Error(), "give neither") {
 		t.Errorf("C and N give %v", err)
 	}
 	for _, a := range []Widths{{}, {8, 8, 8, 8, 7}, {8, 8, 8, 8, 72}} {

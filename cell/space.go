@@ -129,7 +129,7 @@ func (n Name) Check() error {
 	}
 	_, err := ParseName(string(n))
 	if err == nil { // "tss" is not what files contain
-		err = usage.Errorf("search space %q: leave the name out", n)
+		err = usage.Errorf("search space %q: files do not name the %s; remove the key", string(n), Topology{}.Title())
 	}
 	return err
 }
@@ -183,7 +183,13 @@ func Resolve(s Space, text string) (Arch, error) {
 	case ok || strings.ContainsAny(text, "~+"):
 		return s.Parse(text)
 	}
-	return nil, usage.Errorf("unknown architecture %.120q; use an index from 0 to %d or %s", text, s.Count()-1, s.Form())
+	forms := s.Form()
+	for _, other := range Spaces() {
+		if other != s {
+			forms += fmt.Sprintf(", or in the %s %s", other.Title(), other.Form())
+		}
+	}
+	return nil, usage.Errorf("unknown architecture %.120q; use an index from 0 to %d or %s", text, s.Count()-1, forms)
 }
 
 // Describe names an architecture by its index in a sentence. It names the space too unless it is the
@@ -205,5 +211,11 @@ func checkIndex(s Space, i int) error {
 }
 
 func outOfRange(s Space, index string) error {
-	return usage.Errorf("architecture index %.40s is out of range; use 0 to %d in the %s", index, s.Count()-1, s.Title())
+	hint := ""
+	for _, other := range Spaces() {
+		if i, err := strconv.Atoi(index); err == nil && i >= 0 && i < other.Count() {
+			hint += fmt.Sprintf(", or the %s (%s)", other.Title(), other.Name())
+		}
+	}
+	return usage.Errorf("architecture index %.40s is out of range; use 0 to %d in the %s%s", index, s.Count()-1, s.Title(), hint)
 }

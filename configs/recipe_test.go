@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"nb201/configs"
+	"nb201/internal/golden"
 	"nb201/internal/usage"
 )
 
@@ -73,6 +74,35 @@ func TestPublishedHashes(t *testing.T) {
 		r, err := configs.RecipeFor(epochs)
 		if err != nil || r.Hash() != want || r.Schedule() != fmt.Sprint(epochs) {
 			t.Errorf("%d epochs: schedule %s, hash %s (%v), want %s", epochs, r.Schedule(), r.Hash(), err, want)
+		}
+	}
+}
+
+// The recipes of the size search space's schedules are those that the original resolves.
+func TestGoldenConfig(t *testing.T) {
+	type config struct {
+		Scheduler string
+		EtaMin    float64 `json:"eta_min"`
+		Epochs    int
+		Warmup    int
+		Optim     string
+		LR        float64
+		Decay     float64
+		Momentum  float64
+		Nesterov  bool
+		Criterion string
+		Batch     int `json:"batch_size"`
+	}
+	var vectors struct{ Config map[string]config }
+	golden.Load(t, "sss_misc.json", &vectors)
+	for schedule, want := range vectors.Config {
+		r, err := configs.RecipeFor(want.Epochs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := config{"cos", r.EtaMin, r.Epochs, r.Warmup, r.Optimizer, r.LearningRate, r.WeightDecay, r.Momentum, r.Nesterov, "Softmax", r.Batch}
+		if got != want || r.Scheduler != configs.Cosine || r.LabelSmoothing != 0 || r.Decayed != configs.DecayAll || r.Augment != (configs.Augment{}) {
+			t.Errorf("%s: the recipe is %+v, want %+v", schedule, r, want)
 		}
 	}
 }

@@ -492,29 +492,20 @@ func (c Campaign) Architectures() (space cell.Space, archs []int, err error) {
 	return first.Space.Space(), archs, nil
 }
 
-// checkSpace refuses a trial whose search space is not that of the campaign's trials.
-func (c Campaign) checkSpace(t Trial) error {
-	dir, err := os.Open(filepath.Join(c.Dir, "trials"))
+// CheckSpace refuses a search space of which the campaign cannot have trials, because it has trials of another
+// or of two. The error is a usage error and [ErrOtherExperiment].
+func (c Campaign) CheckSpace(space cell.Space) error {
+	if _, err := os.Stat(filepath.Join(c.Dir, "trials")); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	held, archs, err := c.Architectures()
+	if err == nil && len(archs) > 0 && held != space {
+		err = usage.Errorf("campaign %s holds trials of the %s, not of the %s; use another directory", c.Dir, held.Title(), space.Title())
+	}
 	if err != nil {
-		return nil //nolint:nilerr // a campaign that cannot be listed has no trials yet, or publishing fails
+		return usage.Mark(ErrOtherExperiment, err)
 	}
-	defer dir.Close()
-	for {
-		names, err := dir.Readdirnames(32)
-		for _, name := range names {
-			other, ok := parseFolder(name)
-			if ok && other.Space != t.Space {
-				return usage.Mark(ErrOtherExperiment, usage.Errorf("campaign %s: it holds architectures of the %s, and %v is not one; use another directory (--out DIR)",
-					c.Dir, other.Space.Space().Title(), t))
-			}
-			if ok {
-				return nil
-			}
-		}
-		if err != nil {
-			return nil //nolint:nilerr // the end of the directory
-		}
-	}
+	return nil
 }
 
 // TrialsOf lists the trials of an architecture that have a record, in the order of
@@ -600,7 +591,7 @@ var ErrOtherExperiment = errors.New("the trial belongs to another experiment")
 // CheckSettings refuses a trial of another search space than the campaign's, and one for which
 // [Campaign.Conflict] finds differences. The error is a usage error and [ErrOtherExperiment].
 func (c Campaign) CheckSettings(s Settings) error {
-	if err := c.checkSpace(s.Trial); err != nil {
+	if err := c.CheckSpace(s.Trial.Space.Space()); err != nil {
 		return err
 	}
 	if differences, finished := c.Conflict(s); differences != nil {

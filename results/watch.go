@@ -50,7 +50,8 @@ func (c Campaign) Watch() *Watcher {
 
 // Changed returns the architectures whose records have appeared, changed or gone since the last call
 // that succeeded, and those that have records now, both in ascending order. A campaign in which no
-// trial has finished yet has none; without the campaign's directory, the error is [fs.ErrNotExist].
+// trial has finished yet has none; without the campaign's directory, the error is [fs.ErrNotExist], and with
+// architectures of two search spaces it is a usage error.
 func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error) {
 	folders, err := entryNames(w.campaign.Dir, "trials")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,6 +72,9 @@ func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error)
 			continue
 		}
 		arch := t.Arch
+		if len(now) > 0 && t.Space != w.space {
+			return nil, nil, w.campaign.CheckSpace(w.Space())
+		}
 		w.space = t.Space
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err

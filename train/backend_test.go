@@ -65,10 +65,15 @@ func onArch(c Config, arch cell.Arch) Config {
 	return c
 }
 
-// options resolves a trial from command-line arguments.
+// options resolves a trial from command-line arguments. C and N of the settings are for the topology
+// search space.
 func options(t testing.TB, arch, dataset string, epochs int, seed uint32, s configs.Settings) Options {
 	t.Helper()
-	o, err := NewOptions(archOf(t, arch), dataset, strconv.Itoa(epochs), s)
+	of := archOf(t, arch)
+	if channels, _ := of.Space().Skeleton(); channels == 0 {
+		s.Channels, s.Cells = 0, 0
+	}
+	o, err := NewOptions(of, dataset, strconv.Itoa(epochs), s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -322,9 +322,8 @@ func TestResumed(t *testing.T) {
 	t.Run("size search space", func(t *testing.T) { checkResumed(t, sized(t, interruptible(t, parities[0], 4, configs.FP32))) })
 }
 
-// sized returns the same trial of an architecture of the size search space, in which a skip_connect
-// projects and a residual block keeps its width.
-func sized(t testing.TB, c Config) Config { return onArch(c, archOf(t, "8:16:8:8:24")) }
+// sized returns the same trial of an architecture of the size search space.
+func sized(t testing.TB, c Config) Config { return onArch(c, archOf(t, lightWidths)) }
 
 func checkResumed(t *testing.T, c Config) {
 	s := openSession(t)

@@ -66,16 +66,21 @@ func TestClassesAndSizes(t *testing.T) {
 	var cases []traintest.Case
 	for _, test := range []struct {
 		classes, size int
-		grey, nightly bool // nightly: compiling takes seconds
+		grey, nightly bool   // nightly: compiling takes seconds
+		widths        string // of an architecture of the size search space; "": that of onClasses
 	}{
-		{3, 20, true, false}, {1000, 64, false, false},
-		{2, 16, false, true}, {4, 4, false, true}, {5, 64, true, true}, {120, 32, false, true}, {1000, 16, false, true},
+		{3, 20, true, false, ""}, {1000, 64, false, false, ""}, {7, 28, false, false, lightWidths},
+		{2, 16, false, true, ""}, {4, 4, false, true, ""}, {5, 64, true, true, ""}, {120, 32, false, true, ""}, {1000, 16, false, true, ""},
+		{100, 16, false, true, "64:40:8:56:24"},
 	} {
 		if test.nightly && !needs.IsNightly() {
 			continue
 		}
 		name := fmt.Sprintf("%d classes, %d pixels", test.classes, test.size)
 		c := onClasses(t, test.classes, test.size, test.grey)
+		if test.widths != "" {
+			c = onArch(c, archOf(t, test.widths))
+		}
 		if err := c.Check(); err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +104,8 @@ func TestClassesAndSizes(t *testing.T) {
 			count := func(percent float64) int { return int(math.Round(percent * float64(p.Images) / 100)) }
 			return traintest.Case{
 				Labels: labels, Classes: test.classes, Images: traintest.Floats(t, images), Size: test.size,
-				Weights: saved(t, weights), Genotype: r.Genotype, Channels: 4, Cells: 1, Training: split == &c.Data.Train,
+				Weights: saved(t, weights), Genotype: c.Network.Arch.Genotype(), Widths: test.widths,
+				Channels: c.Network.Channels, Cells: c.Network.Cells, Training: split == &c.Data.Train,
 				Name: name + ", " + what, Loss: p.Loss[0], Top1: count(p.Top1[0]), Top5: count(p.Top5[0]),
 			}
 		}

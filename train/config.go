@@ -58,6 +58,9 @@ func (c Config) Check() error {
 	return nil
 }
 
+// nameOf names the architecture of a network in a sentence.
+func nameOf(n cell.Network) string { return cell.Describe(n.Arch.Space(), n.Arch.Index()) }
+
 // stages lists the stages of an epoch: the training set, then each evaluation set.
 func (c Config) stages() []*data.Split {
 	stages := []*data.Split{&c.Data.Train}

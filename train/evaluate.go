@@ -28,7 +28,7 @@ func (s *Session) Evaluate(ctx context.Context, c Config, weights torchfile.Stat
 		return nil, err
 	}
 	if err := checkWeights(c.Network, weights); err != nil {
-		return nil, usage.Errorf("weights of architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
+		return nil, usage.Errorf("weights of %s on %s: %w", nameOf(c.Network), c.Trial.Dataset, err)
 	}
 	set := s.setCurrent(s.newEvaluation(c))
 	images, err := s.upload(c.Data)
@@ -42,7 +42,7 @@ func (s *Session) Evaluate(ctx context.Context, c Config, weights torchfile.Stat
 		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot evaluate architecture %d on %s: %w", c.Network.Arch.Index(), c.Trial.Dataset, err)
+		return nil, fmt.Errorf("cannot evaluate %s on %s: %w", nameOf(c.Network), c.Trial.Dataset, err)
 	}
 	return sets, nil
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"nb201/cell"
@@ -57,7 +56,7 @@ func (i *Initial) load(stored []torchfile.Stored, network cell.Network) (err err
 }
 
 func (i *Initial) misfit(network cell.Network, err error) error {
-	what := cell.Describe(network.Arch.Space(), network.Arch.Index())
+	what := nameOf(network)
 	if network.Channels != 0 {
 		what += fmt.Sprintf(" with %d channels and %d cells", network.Channels, network.Cells)
 	}
@@ -186,6 +185,9 @@ func (i *Initial) readTrial(path, pick string, t results.Trial, network cell.Net
 		return err
 	}
 	defer b.Close()
+	if of := network.Arch.Space(); b.Space != of {
+		return usage.Errorf("%s holds architectures of the %s, not of the %s; name another file with --from", path, b.Space.Title(), of.Title())
+	}
 	a, err := b.Architecture(t.Arch)
 	if err != nil {
 		return err
@@ -221,7 +223,7 @@ func pickTrial(path string, a *benchmark.Architecture, pick string, t results.Tr
 		}
 	}
 	if len(kept) == 0 {
-		return namedTrial{}, usage.Errorf("%s has no weights of architecture %d; name another file with --from", path, a.Index)
+		return namedTrial{}, usage.Errorf("%s has no weights of %s; name another file with --from", path, cell.Describe(a.Space, a.Index))
 	}
 	var left []namedTrial
 	for _, r := range kept {
@@ -232,7 +234,7 @@ func pickTrial(path string, a *benchmark.Architecture, pick string, t results.Tr
 	for _, same := range []func(namedTrial) bool{
 		func(r namedTrial) bool { return r.Dataset == t.Dataset },
 		func(r namedTrial) bool { return r.Seed == t.Seed },
-		func(r namedTrial) bool { return r.hp == strconv.Itoa(t.Epochs) },
+		func(r namedTrial) bool { return r.hp == a.Space.Schedule(t.Epochs) },
 	} {
 		if len(left) > 1 {
 			left = slices.DeleteFunc(left, func(r namedTrial) bool { return !same(r) })

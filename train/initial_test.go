@@ -40,14 +40,24 @@ const digits50 = `{
 // lightest is an architecture that compiles fast.
 const lightest = "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|none~0|none~1|skip_connect~2|"
 
+// lightWidths is a light architecture of the size search space in which a skip_connect projects and a
+// residual block keeps its width.
+const lightWidths = "8:16:8:8:24"
+
 // onDigits50 returns the options of a trial that compiles in seconds.
 func onDigits50(t *testing.T, epochs int, seed uint32) Options {
+	t.Helper()
+	return onDigits50Of(t, lightest, epochs, seed)
+}
+
+// onDigits50Of returns the options of such a trial of an architecture.
+func onDigits50Of(t *testing.T, arch string, epochs int, seed uint32) Options {
 	t.Helper()
 	definition := filepath.Join(t.TempDir(), "digits50.json")
 	write(t, definition, []byte(digits50))
 	s := settings(4, 1, 50)
 	s.Workers = 2
-	return options(t, lightest, definition, epochs, seed, s)
+	return options(t, arch, definition, epochs, seed, s)
 }
 
 func resolve(t *testing.T, o Options) Config {
@@ -151,14 +161,19 @@ func TestStoredPhotographs(t *testing.T) {
 
 // TestStoredWeights trains a trial, evaluates its weights, and trains another from them.
 func TestStoredWeights(t *testing.T) {
+	t.Run("tss", func(t *testing.T) { checkStoredWeights(t, lightest) })
+	t.Run("sss", func(t *testing.T) { checkStoredWeights(t, lightWidths) })
+}
+
+func checkStoredWeights(t *testing.T, arch string) {
 	const epochs = 8
-	trained := runTrial(t, resolve(t, onDigits50(t, epochs, 777)))
+	trained := runTrial(t, resolve(t, onDigits50Of(t, arch, epochs, 777)))
 	record := trained.Record
 
 	t.Run("evaluate", func(t *testing.T) { evaluateAgain(t, trained, "") })
 
 	t.Run("fine-tune", func(t *testing.T) {
-		options := onDigits50(t, 1, 888)
+		options := onDigits50Of(t, arch, 1, 888)
 		options.Start.File = saved(t, trained.Weights)
 		tuned := runTrial(t, resolve(t, options))
 		if loss, scratch := tuned.Record.Train.Loss[0], record.Train.Loss[0]; !(loss < scratch/2) {
@@ -417,6 +432,21 @@ func TestPublishedConfig(t *testing.T) {
 	}
 }
 
+// A published file of another search space has no weights of the trial's architecture, whose index is that
+// of another one there.
+func TestInitialOfAnotherSpace(t *testing.T) {
+	for arch, want := range map[string]string{
+		"11":          " holds architectures of the size search space, not of the topology search space; name another file with --from",
+		"8:8:8:16:32": " has no weights of architecture 11 of the size search space; name another file with --from",
+	} {
+		o := onDigits50Of(t, arch, 1, 777)
+		o.Start.File = "../testdata/published-sss/000011.pickle.pbz2"
+		if _, err := o.Config(); !usage.Is(err) || err.Error() != o.Start.File+want {
+			t.Errorf("%s: error %v, want %s%s", arch, err, o.Start.File, want)
+		}
+	}
+}
+
 // TestPickTrial checks that --from-trial, or the trial's own dataset, seed and schedule, select a
 // trial, and that the error lists the trials otherwise.
 func TestPickTrial(t *testing.T) {
@@ -424,6 +454,9 @@ func TestPickTrial(t *testing.T) {
 		return results.Trial{Arch: 0, Dataset: dataset, Epochs: epochs, Seed: seed}
 	}
 	several := []results.Trial{on("digits", 2, 111), on("digits", 3, 111), on("digits", 3, 777), on("cifar10", 2, 111)}
+	ofSizes := func(epochs int) results.Trial {
+		return results.Trial{Space: cell.Size{}.Name(), Arch: 0, Dataset: "digits", Epochs: epochs, Seed: 777}
+	}
 	open := func(trials []results.Trial, keep bool) *benchmark.Architecture {
 		c := results.Campaign{Dir: t.TempDir()}
 		for _, trial := range trials {
@@ -447,6 +480,7 @@ func TestPickTrial(t *testing.T) {
 		return a
 	}
 	all, one, none := open(several, true), open(several[:1], true), open(several, false)
+	sizes, noSizes := open([]results.Trial{ofSizes(1), ofSizes(12)}, true), open([]results.Trial{ofSizes(1)}, false)
 	const list = "f.pth has weights of cifar10:2:111, digits:2:111, digits:3:111, digits:3:777; name one of them with --from-trial"
 	for _, c := range []struct {
 		a    *benchmark.Architecture
@@ -465,14 +499,17 @@ func TestPickTrial(t *testing.T) {
 		{all, "digits", on("digits", 3, 777), list},
 		{one, "", on("mine", 200, 5), "digits:2:111"},
 		{one, "digits:3:111", on("digits", 2, 111), "f.pth has weights of digits:2:111; name"},
-		{none, "", on("digits", 3, 777), "f.pth has no weights of architecture 0"},
+		{none, "", on("digits", 3, 777), "f.pth has no weights of architecture 0;"},
+		{sizes, "", ofSizes(1), "digits:01:777"},
+		{sizes, "digits:12:777", ofSizes(1), "digits:12:777"},
+		{noSizes, "", ofSizes(1), "f.pth has no weights of architecture 0 of the size search space;"},
 	} {
 		found, err := pickTrial("f.pth", c.a, c.pick, c.t)
 		if err != nil {
 			if !usage.Is(err) || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("%q for %v: error %v, want %q", c.pick, c.t, err, c.want)
 			}
-		} else if found.name != c.want || fmt.Sprintf("%s:%d:%d", found.Dataset, found.Epochs, found.Seed) != c.want {
+		} else if found.name != c.want || fmt.Sprintf("%s:%s:%d", found.Dataset, found.Schedule(), found.Seed) != c.want {
 			t.Errorf("%q for %v: found %s (%v), want %s", c.pick, c.t, found.name, found.Trial, c.want)
 		}
 	}

@@ -46,7 +46,7 @@ func Latency(ctx context.Context, b compute.Backend, n cell.Network, precision c
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot measure the latency of architecture %d: %w", n.Arch.Index(), err)
+		return nil, fmt.Errorf("cannot measure the latency of %s: %w", nameOf(n), err)
 	}
 	return seconds, nil
 }

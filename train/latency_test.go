@@ -17,25 +17,25 @@ import (
 
 // Latency returns the seconds of the timed runs, whose sum is less than the time of all runs.
 func TestLatency(t *testing.T) {
-	arch, err := cell.Topology{}.ByIndex(1462)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := cell.Network{Arch: arch, Channels: 2, Cells: 1, Classes: 10, Size: 8}
-	for _, precision := range []configs.Precision{configs.FP32, configs.BF16} {
+	n := cell.Network{Arch: archOf(t, "1462"), Channels: 2, Cells: 1, Classes: 10, Size: 8}
+	widths := cell.Network{Arch: archOf(t, lightWidths), Classes: 10, Size: 8}
+	for _, test := range []struct {
+		network   cell.Network
+		precision configs.Precision
+	}{{n, configs.FP32}, {n, configs.BF16}, {widths, configs.FP32}, {widths, configs.BF16}} {
 		began := time.Now()
-		seconds, err := Latency(t.Context(), openBackend(t), n, precision, 4, 5)
+		seconds, err := Latency(t.Context(), openBackend(t), test.network, test.precision, 4, 5)
 		most := time.Since(began).Seconds()
 		if err != nil || len(seconds) != 5 {
-			t.Fatalf("%s: %v, %v", precision, seconds, err)
+			t.Fatalf("%+v: %v, %v", test, seconds, err)
 		}
 		for _, s := range seconds {
 			if most -= s; !(s > 0) {
-				t.Errorf("%s: a latency of %v", precision, s)
+				t.Errorf("%+v: a latency of %v", test, s)
 			}
 		}
 		if most < 0 {
-			t.Errorf("%s: %v take longer than all", precision, seconds)
+			t.Errorf("%+v: %v take longer than all", test, seconds)
 		}
 	}
 	// The latency grows with the amount of work.

@@ -31,7 +31,8 @@ it exports, or a file or directory of another published format. FORMAT is one of
 ` + exportFormats() + `
 Times and latencies:
   --times published computes times as the published files do: from the trial with seed 777
-  on cifar10-valid with the schedule --less, scaled by the number of images. --latency
+  on cifar10-valid with the schedule --less, scaled by the number of images; in the size
+  search space, those of seed 777 and the schedule 01 on each dataset key. --latency
   takes latencies from the output of nb201 latency --json. Without it, the export has those
   that each trial measured at its end, perhaps on a device that other trials kept busy.
 
@@ -117,9 +118,9 @@ func exportFormats() string {
 	fmt.Fprintf(&b, `
 Schedules:
   A slot is a place for one schedule in a published file; the clients call the two slots '12'
-  and '200'. %s have both; --less and --full choose the schedules
-  that fill them. %s has every schedule under its own name, or with --less or --full only
-  those two, in the slots. %s have every schedule.
+  and '200', or '90' in the size search space. %s have both;
+  --less and --full choose the schedules that fill them. %s has every schedule under its own
+  name, or with --less or --full only those two, in the slots. %s have every schedule.
 `, slots(export.FixedSlots), slots(export.AskedSlots), slots(export.NoSlots))
 	return b.String()
 }

@@ -135,16 +135,7 @@ func (f *spaceFlag) resolve(arch string) (cell.Arch, error) {
 	if space, ok := cell.SpaceOf(arch); ok && f.space == nil {
 		return cell.Resolve(space, arch)
 	}
-	a, err := cell.Resolve(f.orDefault(), arch)
-	if err == nil || f.space != nil {
-		return a, err
-	}
-	for _, space := range cell.Spaces() {
-		if _, other := cell.Resolve(space, arch); other == nil {
-			return nil, usage.Errorf("%w; if it is one of the %s, add --space %s", err, space.Title(), space.Name())
-		}
-	}
-	return nil, err
+	return cell.Resolve(f.orDefault(), arch)
 }
 
 // addData adds --data, the data directory; about says what for. The help gives the rule for its default

@@ -25,35 +25,41 @@ func TestGoldenInit(t *testing.T) {
 		Shape   [4]int `json:"xshape"`
 		SHA256  string `json:"sha256_all_float_tensors_in_state_dict_order"`
 	}
-	for file, parity := range map[string]string{"init_fma.json": "modern", "init_nofma.json": "2019"} {
-		var vectors struct{ Cases []initial }
-		golden.Load(t, file, &vectors)
-		seen := map[[4]int]bool{}
-		for _, c := range vectors.Cases {
-			shape := [4]int{c.C, c.N, c.Classes, c.Shape[3]}
-			if seen[shape] {
-				continue
+	for file, parity := range map[string]string{
+		"init_fma.json": "modern", "init_nofma.json": "2019", "sss_init_fma.json": "modern", "sss_init_nofma.json": "2019",
+	} {
+		t.Run(file, func(t *testing.T) {
+			var vectors struct{ Cases []initial }
+			golden.Load(t, file, &vectors)
+			seen := map[[4]int]bool{}
+			for _, c := range vectors.Cases {
+				shape := [4]int{c.C, c.N, c.Classes, c.Shape[3]}
+				if seen[shape] {
+					continue
+				}
+				seen[shape] = true
+				dir := t.TempDir()
+				definition := filepath.Join(dir, "images.json")
+				text := fmt.Sprintf(`{"name": "images", "format": "cifar10-python", "path": ".", "classes": %d, "size": [%d, %[2]d],
+					"mean": [0, 0, 0], "std": [1, 1, 1], "train": {"from": "train", "order": "shuffle"},
+					"eval": [{"name": "ori-test", "from": "test", "order": "sequential"}]}`, c.Classes, c.Shape[3])
+				if err := os.WriteFile(definition, []byte(text), 0o666); err != nil {
+					t.Fatal(err)
+				}
+				pth := filepath.Join(dir, "initial.pth")
+				args := fmt.Sprintf("init-weights %s --seed %d --parity %s --dataset %s --to %s", c.Arch, c.Seed, parity, definition, pth)
+				if c.C != 0 { // of the topology search space
+					args += fmt.Sprintf(" --channels %d --cells %d", c.C, c.N)
+				}
+				stdout, stderr, code := nb201(strings.Fields(args)...)
+				if code != 0 || stderr != "" || !strings.HasSuffix(stdout, ": "+pth+"\n") {
+					t.Fatalf("nb201 %s: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+				}
+				if got := hashOf(t, pth); got != c.SHA256 {
+					t.Errorf("%s: nb201 %s: SHA-256 %s, want %s", file, args, got, c.SHA256)
+				}
 			}
-			seen[shape] = true
-			dir := t.TempDir()
-			definition := filepath.Join(dir, "images.json")
-			text := fmt.Sprintf(`{"name": "images", "format": "cifar10-python", "path": ".", "classes": %d, "size": [%d, %[2]d],
-				"mean": [0, 0, 0], "std": [1, 1, 1], "train": {"from": "train", "order": "shuffle"},
-				"eval": [{"name": "ori-test", "from": "test", "order": "sequential"}]}`, c.Classes, c.Shape[3])
-			if err := os.WriteFile(definition, []byte(text), 0o666); err != nil {
-				t.Fatal(err)
-			}
-			pth := filepath.Join(dir, "initial.pth")
-			args := fmt.Sprintf("init-weights %s --seed %d --parity %s --channels %d --cells %d --dataset %s --to %s",
-				c.Arch, c.Seed, parity, c.C, c.N, definition, pth)
-			stdout, stderr, code := nb201(strings.Fields(args)...)
-			if code != 0 || stderr != "" || !strings.HasSuffix(stdout, ": "+pth+"\n") {
-				t.Fatalf("nb201 %s: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
-			}
-			if got := hashOf(t, pth); got != c.SHA256 {
-				t.Errorf("%s: nb201 %s: SHA-256 %s, want %s", file, args, got, c.SHA256)
-			}
-		}
+		})
 	}
 }
 

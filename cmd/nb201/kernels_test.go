@@ -63,7 +63,7 @@ func TestKernels(t *testing.T) {
 	stdout, stderr, code := kernels("")
 	lines := strings.Split(stdout, "\n")
 	if code != 0 || len(lines) != 7 || !strings.HasPrefix(lines[1], "compiled for h100 by xla_cuda_plugin.so") ||
-		!strings.HasSuffix(lines[1], "32x32 images, 10 classes, C=16 N=1, batch 32, fp32") ||
+		!strings.HasSuffix(lines[1], "32x32 images, 10 classes, C=16, N=1, batch 32, fp32") ||
 		!strings.HasPrefix(lines[4], "  training step  ") || !strings.HasPrefix(lines[5], "     evaluation ") {
 		t.Errorf("code %d, stderr %s, stdout\n%s", code, stderr, stdout)
 	}

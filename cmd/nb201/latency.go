@@ -52,7 +52,7 @@ Output:
   --json output has the seconds of every run; nb201 export --latency reads it. Each trial
   with 256 images per batch also measures its latency, in %d runs at its end.
 
---archs takes the same list as nb201 plan: indices, ranges (0-99), genotype strings, files
+--archs takes the same list as nb201 plan: indices, ranges (0-99), strings of architectures, files
 with one of these on each line, and unique, the first architecture of each isomorphism
 class. Datasets with the same network, such as cifar10 and cifar10-valid, are measured once.`, train.LatencyWarmUp, train.LatencyRuns),
 		Example: `  nb201 latency 1462

@@ -177,7 +177,7 @@ func (f *planFlags) updatePlan(c *cobra.Command, dir string) (*planView, error) 
 		}
 		old = nil
 	}
-	p, err := f.extendPlan(c, old, selected, done)
+	p, err := f.extendPlan(c, dir, old, selected, done)
 	if err != nil {
 		return nil, err
 	}
@@ -225,8 +225,8 @@ func (f *planFlags) validate(c *cobra.Command) error {
 }
 
 // extendPlan returns old, extended by the trials that the flags select, or a new plan if old is nil.
-func (f *planFlags) extendPlan(c *cobra.Command, old *plan.Plan, selected bool, done []results.Trial) (*plan.Plan, error) {
-	space, err := f.selectSpace(old)
+func (f *planFlags) extendPlan(c *cobra.Command, dir string, old *plan.Plan, selected bool, done []results.Trial) (*plan.Plan, error) {
+	space, err := f.selectSpace(dir, old)
 	if err != nil {
 		return nil, err
 	}
@@ -251,12 +251,16 @@ func (f *planFlags) extendPlan(c *cobra.Command, old *plan.Plan, selected bool, 
 	return old.Extend(more, done)
 }
 
-// selectSpace reads --archs, and returns the search space of the selection. An index is one of the existing
-// plan's space, if there is one.
-func (f *planFlags) selectSpace(old *plan.Plan) (cell.Space, error) {
+// selectSpace reads --archs, and returns the search space of the selection. An index is one of the space of the
+// campaign in dir, if that has a plan or trials.
+func (f *planFlags) selectSpace(dir string, old *plan.Plan) (cell.Space, error) {
 	f.selection.Space = f.space
-	if f.space == nil && old != nil && f.selection.Preset == "" {
-		f.selection.Space = old.Space.Space()
+	if f.space == nil && f.selection.Preset == "" {
+		if old != nil {
+			f.selection.Space = old.Space.Space()
+		} else if space, archs, err := (results.Campaign{Dir: dir}).Architectures(); err == nil && len(archs) > 0 {
+			f.selection.Space = space
+		}
 	}
 	if f.archs != "" {
 		preset := plan.Selection{Space: f.selection.Space, Preset: f.selection.Preset}
@@ -274,10 +278,13 @@ func (f *planFlags) selectSpace(old *plan.Plan) (cell.Space, error) {
 		f.selection.Archs = &archs
 	}
 	space, err := f.selection.SearchSpace()
-	if err == nil && old != nil && space.Name() != old.Space {
+	switch {
+	case err != nil:
+		return nil, err
+	case old != nil && space.Name() != old.Space:
 		return nil, usage.Errorf("the existing plan is of the %s, not of the %s; plan a new campaign in another directory", old.Space.Space().Title(), space.Title())
 	}
-	return space, err
+	return space, results.Campaign{Dir: dir}.CheckSpace(space)
 }
 
 // mergeSettings returns the settings of the flags that were given, and for the others those of old.

@@ -45,7 +45,8 @@ Looking up an architecture:
   last epoch, or after --epoch; epochs count from 0, as in the Python clients. If there are
   several seeds, query also shows their mean, and any settings in which their trials differ.
   If there is only one trial, query also shows its learning curve. A schedule's name is the
-  number of epochs that train or plan was given: --schedule 12 selects trials of 12 epochs.
+  number of epochs that train or plan was given, in the size search space with at least two
+  digits: --schedule 12 selects trials of 12 epochs, and 01 there those of one.
 
 Finding the best one (--best):
   query compares the mean over the seeds of the accuracy on --set after the last epoch,

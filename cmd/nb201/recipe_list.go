@@ -12,6 +12,7 @@ import (
 	"nb201/configs"
 	"nb201/internal/inert"
 	"nb201/internal/layout"
+	"nb201/internal/usage"
 	"nb201/results"
 )
 
@@ -72,6 +73,10 @@ func findRecipe(space cell.Space, nameOrFile string) (*shownRecipe, error) {
 	settings := configs.Published()
 	settings.Channels, settings.Cells = space.Skeleton()
 	r = settings.Complete(r)
+	skeleton := cell.Network{Arch: space.Costliest(), Channels: r.Channels, Cells: r.Cells, Classes: 2, Size: 4}
+	if err := skeleton.Validate(); err != nil {
+		return nil, usage.Errorf("recipe %s: %w", nameOrFile, err)
+	}
 	schedule := results.Trial{Space: space.Name(), Recipe: r.Name, Epochs: r.Epochs}.Schedule()
 	return &shownRecipe{schedule, r.Hash(), r}, nil
 }

@@ -29,7 +29,7 @@ func TestSpaceOfAnArchitecture(t *testing.T) {
 	}
 	for _, c := range []struct{ args, want string }{
 		{"arch 8:8:8:8:8 --space tss", "is of the size search space, not of the topology search space"},
-		{"arch 20000", "use 0 to 15624 in the topology search space; if it is one of the size search space, add --space sss"},
+		{"arch 20000", "use 0 to 15624 in the topology search space, or the size search space (sss)"},
 		{"arch 40000", "use 0 to 15624 in the topology search space"},
 		{"arch 32768 --space sss", "use 0 to 32767 in the size search space"},
 		{"arch 0 --space x", `unknown search space "x"; use tss (topology search space) or sss (size search space)`},
@@ -106,7 +106,7 @@ func TestSpaceOfACampaign(t *testing.T) {
 		t.Errorf("a genotype string exits with %d: %s", code, stderr)
 	}
 	_, stderr, code = nb201("train", "11", "--dataset", "digits", "--epochs", "1", "--seed", "777", "--out", dir)
-	if code != 2 || !strings.Contains(stderr, "holds architectures of the size search space, and architecture 11 on digits, 1 epoch, seed 777 is not one; use another directory") {
+	if code != 2 || !strings.Contains(stderr, "holds trials of the size search space, not of the topology search space; use another directory") {
 		t.Errorf("training in it exits with %d: %s", code, stderr)
 	}
 	plan := func(args ...string) (stdout, stderr string, code int) {

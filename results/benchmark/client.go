@@ -47,6 +47,9 @@ func (b *Benchmark) Arch(index int) (string, error) {
 
 // checkListed refuses an architecture that the benchmark does not cover.
 func (b *Benchmark) checkListed(index int) error {
+	if b.Listed == 0 {
+		return notHeld("%s lists no architecture", b.Path)
+	}
 	if index < 0 || index >= b.Listed {
 		return notHeld("%s has no architecture %d; use 0 to %d", b.Path, index, b.Listed-1)
 	}

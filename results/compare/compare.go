@@ -170,7 +170,7 @@ func Run(ctx context.Context, a, b *benchmark.Benchmark, o Options) (*Report, er
 // describe lists what one of two benchmarks without a comparison contains.
 func describe(which string, archs, common []int, schedules map[string]bool) string {
 	if len(common) > 0 {
-		return fmt.Sprintf("for the %d architectures in both, %s has %s", len(common), which, strings.Join(slices.Sorted(maps.Keys(schedules)), ", "))
+		return fmt.Sprintf("for the %s in both, %s has %s", quantity.Format(len(common), "architecture"), which, strings.Join(slices.Sorted(maps.Keys(schedules)), ", "))
 	}
 	few := archs[:min(len(archs), 5)]
 	text := strings.ReplaceAll(strings.Trim(fmt.Sprint(few), "[]"), " ", ", ")

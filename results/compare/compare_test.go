@@ -217,7 +217,7 @@ func TestNothingInCommon(t *testing.T) {
 		want string
 	}{
 		{map[results.Trial]float64{at(1, 1): 50}, "the first has architectures 10, 11, 12, 13, 14, ... (7); the second has architectures 1"},
-		{map[results.Trial]float64{other: 50}, "for the 1 architectures in both, the first has cifar10 at 2 epochs; for the 1 architectures in both, the second has cifar10 at 3 epochs"},
+		{map[results.Trial]float64{other: 50}, "for the 1 architecture in both, the first has cifar10 at 2 epochs; for the 1 architecture in both, the second has cifar10 at 3 epochs"},
 	} {
 		_, err := Run(t.Context(), open(t, publish(t, many)), open(t, publish(t, test.b)), Options{})
 		if !usage.Is(err) || !strings.Contains(err.Error(), test.want) {

@@ -28,7 +28,7 @@ func joinLatencies(tables []*results.LatencyTable, space cell.Space) (latencies,
 	joined := latencies{}
 	for _, t := range tables {
 		if of := t.Space.Space(); of != space {
-			return nil, usage.Errorf("cannot export latencies of architectures of the %s: the benchmark holds the %s; measure those with nb201 latency", of.Title(), space.Title())
+			return nil, usage.Errorf("cannot export latencies of the %s: the benchmark is of the %s; measure its architectures with nb201 latency", of.Title(), space.Title())
 		}
 		if t.Batch != publishedBatch {
 			return nil, usage.Errorf("cannot export latencies of batches of %d images: the benchmark's batches have %d; measure them again with that batch size",

@@ -58,7 +58,7 @@ func (r *Report) Warnings() []string {
 	var w []string
 	warn := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
 	for _, s := range r.Slots {
-		name := fmt.Sprintf("%d epochs ('%s')", s.Epochs, s.Name)
+		name := fmt.Sprintf("%s ('%s')", quantity.Format(s.Epochs, "epoch"), s.Name)
 		if s.Recipe != "" {
 			name = fmt.Sprintf("recipe %s ('%s')", s.Recipe, s.Name)
 		}
@@ -106,7 +106,11 @@ func (r *Report) Warnings() []string {
 		warn("no times for some or all epochs of %s: %s", quantity.Format(r.WithoutTimes, "trial"), reason)
 	}
 	if r.WithoutWeights > 0 {
-		warn("no weights of %s, for which get_net_param returns None", quantity.Format(r.WithoutWeights, "trial"))
+		reason := ""
+		if hp := originalOf(r.Space.Space()).unweighted; hp != "" {
+			reason = fmt.Sprintf(" (the published files have none of schedule '%s')", hp)
+		}
+		warn("no weights of %s, for which get_net_param returns None%s", quantity.Format(r.WithoutWeights, "trial"), reason)
 	}
 	if r.WithoutLatency > 0 && !format.NoLatencies {
 		warn("no latency of %s, for which get_latency fails", quantity.Format(r.WithoutLatency, "trial"))

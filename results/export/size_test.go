@@ -388,14 +388,14 @@ func TestSizeRefusals(t *testing.T) {
 	table := &results.LatencyTable{Batch: 256, Channels: 16, Cells: 5, Measured: []results.Latency{{Dataset: "cifar10", Classes: 10, Seconds: []float64{0.01}}}}
 	of := func(c results.Campaign, o Options) (results.Campaign, Options) { return c, o }
 	for want, make := range map[string]func() (results.Campaign, Options){
-		"holds the size search space, and nasbench201 only the topology search space; export to one of runs, nats, parquet, csv": func() (results.Campaign, Options) {
+		"is of the size search space, which the format nasbench201 cannot store; export to one of runs, nats, parquet, csv": func() (results.Campaign, Options) {
 			return of(c, Options{Format: published.NASBench201})
 		},
-		"and archive only the topology search space; export to one of": func() (results.Campaign, Options) { return of(c, Options{Format: published.Archive}) },
+		"which the format archive cannot store; export to one of": func() (results.Campaign, Options) { return of(c, Options{Format: published.Archive}) },
 		"architecture 3 has none with times on cifar100; train them, or export the measured times": func() (results.Campaign, Options) {
 			return of(lacking, Options{Format: published.NATS, Times: Published})
 		},
-		"latencies of architectures of the topology search space: the benchmark holds the size search space": func() (results.Campaign, Options) {
+		"latencies of the topology search space: the benchmark is of the size search space": func() (results.Campaign, Options) {
 			return of(c, Options{Format: published.NATS, Latencies: []*results.LatencyTable{table}})
 		},
 		"--less 007 and --full 90 (its default)": func() (results.Campaign, Options) { return of(c, Options{Format: published.NATS, Less: "007"}) },

@@ -114,8 +114,8 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	case !known:
 		return w, usage.Errorf("unknown format %q; use one of %s", o.Format, CommaList(all.formats(func(Traits) bool { return true })))
 	case w.OneSpace && b.Space != (cell.Topology{}):
-		return w, usage.Errorf("%s holds the %s, and %s only the %s; export to one of %s",
-			b.Path, b.Space.Title(), o.Format, cell.Topology{}.Title(), CommaList(all.formats(func(t Traits) bool { return !t.OneSpace })))
+		return w, usage.Errorf("%s is of the %s, which the format %s cannot store; export to one of %s",
+			b.Path, b.Space.Title(), o.Format, CommaList(all.formats(func(t Traits) bool { return !t.OneSpace })))
 	case !slices.Contains(AllTimes(), o.Times):
 		return w, usage.Errorf("unknown times %q; use one of %s", o.Times, CommaList(AllTimes()))
 	case o.Merged && w.Merged != ChoiceAsked:

@@ -172,7 +172,7 @@ func addRun(a *benchmark.Architecture, file run, v any) error {
 			return err
 		}
 		if of := spaceOfRun(values); of != a.Space {
-			return fmt.Errorf("%s: it is a run of the %s, but the benchmark is of the %s; keep the files of each space in a directory each", key, of.Title(), a.Space.Title())
+			return fmt.Errorf("%s: it is a run of the %s, but the benchmark is of the %s; keep them in separate directories", key, of.Title(), a.Space.Title())
 		}
 		r := &benchmark.ResultsCount{Trial: results.Trial{Space: a.Space.Name(), Arch: a.Index, Dataset: key, Seed: file.seed}, Genotype: a.Genotype}
 		if err := readRun(values, r); err != nil {

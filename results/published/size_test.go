@@ -199,7 +199,7 @@ func TestMixedSpaces(t *testing.T) {
 			*get(r, "90", "all_results", pickle.Tuple{"cifar100", int64(777)}, "arch_config", key) = value
 		})
 	}
-	const of = "; keep the files of each space in a directory each"
+	const of = "; keep them in separate directories"
 	for name, x := range map[string]struct {
 		make func(dir string)
 		want string

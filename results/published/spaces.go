@@ -25,7 +25,7 @@ func spaceOfFirst[T any](all []T, spaceOf func(T) (cell.Space, bool)) cell.Space
 // refuseSpace refuses, in a benchmark of a space, an architecture whose string is of another.
 func refuseSpace(space cell.Space, arch string) error {
 	if of, ok := cell.SpaceOf(arch); ok && of != space {
-		return fmt.Errorf("it is %.120s of the %s, but the benchmark is of the %s; keep the files of each space in a directory each",
+		return fmt.Errorf("it is %.120s of the %s, but the benchmark is of the %s; keep them in separate directories",
 			arch, of.Title(), space.Title())
 	}
 	return nil

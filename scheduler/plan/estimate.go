@@ -232,7 +232,7 @@ type Cost struct {
 // Estimate returns the cost of trials of the plan. Seconds is 0 when rate is nil.
 func (p *Plan) Estimate(trials iter.Seq[results.Trial], rate *Rate) Cost {
 	type shape struct {
-		dataset         string
+		classes         int
 		channels, cells int
 		tensors         any // see cell.Arch.Shapes
 	}
@@ -251,7 +251,7 @@ func (p *Plan) Estimate(trials iter.Seq[results.Trial], rate *Rate) Cost {
 		c.RecordBytes += d.recordBytes(&r)
 		if p.Settings.Weights {
 			n := network(p.mustArch(t.Arch), d, &r)
-			at := shape{t.Dataset, r.Channels, r.Cells, n.Arch.Shapes()}
+			at := shape{n.Classes, r.Channels, r.Cells, n.Arch.Shapes()}
 			if weights[at] == 0 {
 				weights[at] = weightBytes(n)
 			}

@@ -248,9 +248,13 @@ func (p *Plan) TrialSettings(t results.Trial, files []results.File) (results.Set
 	return r.Settings(), nil
 }
 
-// Check returns a usage error when a trial's settings differ from the plan's. It accepts trials
+// Check returns a usage error when a trial is of another search space than the plan, or its settings differ
+// from the plan's. It accepts trials
 // whose dataset or schedule is not in the plan.
 func (p *Plan) Check(s results.Settings) error {
+	if s.Space != p.Space {
+		return usage.Errorf("the plan of the campaign is of the %s, not of the %s; use another directory", p.Space.Space().Title(), s.Space.Space().Title())
+	}
 	planned, err := p.TrialSettings(s.Trial, nil)
 	if err != nil {
 		return nil

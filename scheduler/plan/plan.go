@@ -235,9 +235,7 @@ func (p *Plan) fits(d *Dataset) error {
 		if d.Images.Train < r.Batch {
 			return usage.Errorf("dataset %s has %d training images, fewer than the batch size of %d; use a smaller batch", d.Key, d.Images.Train, r.Batch)
 		}
-		if err := network(p.Space.Space().Costliest(), d, r).Validate(); err != nil && r.Name != "" {
-			return usage.Errorf("schedule %s: %w", r.Schedule(), err)
-		} else if err != nil {
+		if err := network(p.Space.Space().Costliest(), d, r).Validate(); err != nil {
 			return err
 		}
 		if _, err := d.definition.Augment.Change(r.Augment, d.Key, d.definition.Size[0]); err != nil {

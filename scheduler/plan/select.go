@@ -199,6 +199,10 @@ func (p *Plan) addSchedules(epochs []int, recipes []string) (numbers []int, name
 			return nil, nil, err
 		}
 		r = p.Settings.Complete(r)
+		skeleton := cell.Network{Arch: p.Space.Space().Costliest(), Channels: r.Channels, Cells: r.Cells, Classes: 2, Size: 4}
+		if err := skeleton.Validate(); err != nil {
+			return nil, nil, usage.Errorf("recipe %s: %w", nameOrFile, err)
+		}
 		if known := p.schedule(scheduled(&r)); known == nil {
 			p.Schedules = append(p.Schedules, newSchedule(r))
 		} else if c := firstDifference(known.Recipe, r); c != "" {

@@ -82,8 +82,8 @@ func TestRefusedPlansOfSizes(t *testing.T) {
 		settings  Settings
 		selection Selection
 	}{
-		"do not give C=16 and N=5": {withChannels, sizes},
-		"cannot have 0 channels":   {sizeSettings(), zero},
+		"fix its channels and cells; give neither":                                              {withChannels, sizes},
+		"cannot have 0 channels":                                                                {sizeSettings(), zero},
 		"is of the size search space (sss), not of tss; leave out --space":                      {sizeSettings(), Selection{Preset: cell.Size{}.Preset(), Space: cell.Topology{}}},
 		"--archs names architectures of the topology search space, but the plan is of the size": {sizeSettings(), Selection{Preset: cell.Size{}.Preset(), Archs: zero.Archs}},
 	} {

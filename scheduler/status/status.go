@@ -87,6 +87,11 @@ func Read(ctx context.Context, dir string) (*Status, error) {
 		return nil, err
 	}
 	s := &Status{Campaign: dir, HasPlan: p != nil}
+	if p != nil {
+		if err := results.CampaignAt(dir).CheckSpace(p.Space.Space()); err != nil {
+			s.Problems = append(s.Problems, err.Error())
+		}
+	}
 	s.readRuns(now)
 	s.readFailures()
 	running, failed := s.unfinished()

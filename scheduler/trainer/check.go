@@ -17,6 +17,9 @@ import (
 // trained. It does not decode images: the worker that loads a damaged file reports it. Its errors
 // are usage errors.
 func CheckPlan(ctx context.Context, c results.Campaign, p *plan.Plan, dataRoot string) error {
+	if err := c.CheckSpace(p.Space.Space()); err != nil {
+		return err
+	}
 	finished := anyFinished(c)
 	for _, d := range p.Datasets {
 		definition, err := p.Definition(d.Key)

@@ -78,7 +78,7 @@ func Examine(ctx context.Context, d *backend.Deviceless, n cell.Network, precisi
 		e.Launches, err = hlo.CountLaunches(c.Thunks)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("architecture %d was compiled for a GPU, but the result cannot be examined: %w", n.Arch.Index(), err)
+		return nil, fmt.Errorf("%s was compiled for a GPU, but the result cannot be examined: %w", cell.Describe(n.Arch.Space(), n.Arch.Index()), err)
 	}
 	return e, nil
 }

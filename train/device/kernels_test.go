@@ -56,7 +56,7 @@ func TestKernels(t *testing.T) {
 	gpus, archs, precisions := []string{"h100"}, []string{"14452"}, []configs.Precision{configs.FP32}
 	all := needs.IsNightly() || *update
 	if all {
-		gpus, archs, precisions = backend.GPUs(), []string{"0", "14452", "1462"}, []configs.Precision{configs.FP32, configs.TF32, configs.BF16}
+		gpus, archs, precisions = backend.GPUs(), []string{"0", "14452", "1462", "24:40:56:8:64"}, []configs.Precision{configs.FP32, configs.TF32, configs.BF16}
 	}
 	var tasks []string
 	for _, gpu := range gpus {
@@ -156,10 +156,15 @@ func printKernels(t *testing.T, task string) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	n := cell.Network{Channels: 16, Cells: 5}
-	if n.Arch, err = cell.Resolve((cell.Topology{}), words[1]); err != nil {
+	space, ok := cell.SpaceOf(words[1])
+	if !ok { // an index
+		space = cell.Topology{}
+	}
+	var n cell.Network
+	if n.Arch, err = cell.Resolve(space, words[1]); err != nil {
 		t.Fatal(err)
 	}
+	n.Channels, n.Cells = space.Skeleton()
 	all := map[string]kernels{}
 	for _, images := range []struct{ size, classes, stored int }{{32, 10, 60000}, {16, 120, 157700}} {
 		n.Size, n.Classes = images.size, images.classes

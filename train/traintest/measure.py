@@ -3,8 +3,8 @@
 CASES.json is a list of batches: {"labels": [...], "classes": n} with either "logits", a
 file of their float32 logits, or "images", a file of normalised float32 images
 [batch, size, size, 3], and the network to run on them: "weights" (a state dict),
-"genotype", "channels", "cells" and "training" (BatchNorm's mode). All computation is in
-float64. For each batch it prints [mean cross entropy, top-1 count, top-n count], where n
+"genotype" (of its cells), "widths" such as 64:64:64:64:64 or else "channels" and "cells",
+and "training" (BatchNorm's mode). All computation is in float64. For each batch it prints [mean cross entropy, top-1 count, top-n count], where n
 is 5 or the number of classes, whichever is smaller.
 """
 import json
@@ -20,8 +20,13 @@ def logits(case):
         return torch.from_numpy(np.fromfile(case["logits"], np.float32).reshape(rows, case["classes"])).double()
     from xautodl.models.cell_infers.tiny_network import TinyNetwork
     from xautodl.models.cell_searchs.genotypes import Structure
+    from xautodl.models.shape_infers.InferTinyCellNet import DynamicShapeTinyNet
 
-    net = TinyNetwork(case["channels"], case["cells"], Structure.str2structure(case["genotype"]), case["classes"])
+    genotype = Structure.str2structure(case["genotype"])
+    if "widths" in case:
+        net = DynamicShapeTinyNet([int(w) for w in case["widths"].split(":")], genotype, case["classes"])
+    else:
+        net = TinyNetwork(case["channels"], case["cells"], genotype, case["classes"])
     net.load_state_dict(torch.load(case["weights"], map_location="cpu"), strict=True)
     net.double().train(case["training"])
     images = np.fromfile(case["images"], np.float32).reshape(rows, case["size"], case["size"], 3)

@@ -29,6 +29,7 @@ type Case struct {
 	Size     int     `json:"size,omitempty"`
 	Weights  string  `json:"weights,omitempty"` // a torch file
 	Genotype string  `json:"genotype,omitempty"`
+	Widths   string  `json:"widths,omitempty"` // of an architecture of the size search space; it has no C and N
 	Channels int     `json:"channels,omitempty"`
 	Cells    int     `json:"cells,omitempty"`
 	Training bool    `json:"training"`
