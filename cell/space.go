@@ -90,7 +90,10 @@ type Arch interface {
 }
 
 // Spaces lists the search spaces, the default first.
-func Spaces() []Space { return []Space{Topology{}, Size{}} }
+func Spaces() []Space { return []Space{Default(), Size{}} }
+
+// Default returns the search space of an index alone.
+func Default() Space { return Topology{} }
 
 // Name is the name of a search space in files and flags, as in nats_bench.create: "tss" or "sss". The
 // topology search space is the default; its Name is "", which files leave out.
@@ -122,10 +125,8 @@ func ParseName(text string) (Name, error) {
 
 // Check refuses, as a usage error, a name from a file that no space has.
 func (n Name) Check() error {
-	for _, s := range Spaces() {
-		if s.Name() == n {
-			return nil
-		}
+	if n.find() != nil {
+		return nil
 	}
 	_, err := ParseName(string(n))
 	if err == nil { // "tss" is not what files contain
@@ -136,12 +137,25 @@ func (n Name) Check() error {
 
 // Space returns the space with a name that [Name.Check] accepts. It panics for any other.
 func (n Name) Space() Space {
+	if s := n.find(); s != nil {
+		return s
+	}
+	panic("cell: unknown search space " + string(n))
+}
+
+// find returns the space with the name, or nil.
+func (n Name) find() Space {
 	for _, s := range Spaces() {
 		if s.Name() == n {
 			return s
 		}
 	}
-	panic("cell: unknown search space " + string(n))
+	return nil
+}
+
+// CheckSkeleton refuses, as a usage error, C and N that some network of a space cannot have.
+func CheckSkeleton(s Space, channels, cells int) error {
+	return Network{Arch: s.Costliest(), Channels: channels, Cells: cells, Classes: 2, Size: 4}.Validate()
 }
 
 // SpaceOf returns the space whose architectures are written like text: strings of the size search
@@ -196,7 +210,7 @@ func Resolve(s Space, text string) (Arch, error) {
 // default.
 func Describe(s Space, index int) string {
 	text := fmt.Sprintf("architecture %d", index)
-	if s != Spaces()[0] {
+	if s != Default() {
 		text += " of the " + s.Title()
 	}
 	return text

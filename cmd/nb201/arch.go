@@ -81,11 +81,8 @@ With --json it prints an array of what it prints for each architecture.`,
 			if flags.csv+flags.parquet != "" {
 				return usage.Errorf("--csv and --parquet write the table of all architectures; give --all instead of ARCH")
 			}
-			a, err := flags.resolve(args[0])
+			a, err := flags.resolve(c, args[0], &flags.channels, &flags.cells)
 			if err != nil {
-				return err
-			}
-			if err := settleSkeleton(c, a.Space(), &flags.channels, &flags.cells); err != nil {
 				return err
 			}
 			svg, err := flags.svg.check(definitionFiles(flags.datasets...), cell.IsSVG)

@@ -21,7 +21,7 @@ func openBegun(c *cobra.Command, path string) (*benchmark.Benchmark, error) {
 	_, noTrials := os.Stat(filepath.Join(path, "trials"))
 	_, noPlan := os.Stat(plan.Path(path))
 	if noPlan == nil && errors.Is(noTrials, fs.ErrNotExist) {
-		return published.OfCampaign(results.Campaign{Dir: path}, cell.Spaces()[0], nil), nil
+		return published.OfCampaign(results.Campaign{Dir: path}, cell.Default(), nil), nil
 	}
 	return openBenchmark(c, path)
 }

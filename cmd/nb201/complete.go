@@ -424,7 +424,7 @@ func someArchitectures(*cobra.Command, []string, string) ([]string, cobra.ShellC
 // allArchitectures completes an index of which at least three digits are typed: fewer would list
 // thousands of architectures.
 func allArchitectures(c *cobra.Command, _ []string, typed string) (list []string, directive cobra.ShellCompDirective) {
-	space := cell.Spaces()[0]
+	space := cell.Default()
 	if given := c.Flags().Lookup("space"); given != nil && given.Changed {
 		name, _ := cell.ParseName(given.Value.String()) // Set accepted it
 		space = name.Space()

@@ -125,17 +125,23 @@ func (f *spaceFlag) Type() string { return "SPACE" }
 // orDefault returns the search space of indices.
 func (f *spaceFlag) orDefault() cell.Space {
 	if f.space == nil {
-		return cell.Spaces()[0]
+		return cell.Default()
 	}
 	return f.space
 }
 
-// resolve returns the architecture that an argument names by its index or its string.
-func (f *spaceFlag) resolve(arch string) (cell.Arch, error) {
-	if space, ok := cell.SpaceOf(arch); ok && f.space == nil {
-		return cell.Resolve(space, arch)
+// resolve returns the architecture that an argument names by its index or its string, and settles C and N (see
+// [settleSkeleton]).
+func (f *spaceFlag) resolve(c *cobra.Command, arch string, channels, cells *int) (cell.Arch, error) {
+	space := f.orDefault()
+	if of, ok := cell.SpaceOf(arch); ok && f.space == nil {
+		space = of
 	}
-	return cell.Resolve(f.orDefault(), arch)
+	a, err := cell.Resolve(space, arch)
+	if err != nil {
+		return nil, err
+	}
+	return a, settleSkeleton(c, space, channels, cells)
 }
 
 // addData adds --data, the data directory; about says what for. The help gives the rule for its default

@@ -47,11 +47,8 @@ Generations of torch draw different weights; --parity chooses one: 2019 (torch 1
   nb201 init-weights 1462 --seed 1 --dataset cifar100 --parity modern --to initial.pth`,
 		Args: oneArgument("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
-			a, err := flags.resolve(args[0])
+			a, err := flags.resolve(c, args[0], &flags.channels, &flags.cells)
 			if err != nil {
-				return err
-			}
-			if err := settleSkeleton(c, a.Space(), &flags.channels, &flags.cells); err != nil {
 				return err
 			}
 			d, err := data.Find(flags.dataset)

@@ -60,11 +60,8 @@ and full precision in fp32.`,
   nb201 kernels 0 --bandwidth 3e12 --flop 60e12`,
 		Args: oneArgument("ARCH", anArchitecture),
 		RunE: func(c *cobra.Command, args []string) error {
-			arch, err := flags.resolve(args[0])
+			arch, err := flags.resolve(c, args[0], &flags.channels, &flags.cells)
 			if err != nil {
-				return err
-			}
-			if err := settleSkeleton(c, arch.Space(), &flags.channels, &flags.cells); err != nil {
 				return err
 			}
 			r, err := flags.examine(c.Context(), arch)

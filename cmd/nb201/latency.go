@@ -64,11 +64,8 @@ class. Datasets with the same network, such as cifar10 and cifar10-valid, are me
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			archs, err := flags.chosenArchs(args)
+			archs, err := flags.chosenArchs(c, args)
 			if err != nil {
-				return err
-			}
-			if err := settleSkeleton(c, archs[0].Space(), &flags.channels, &flags.cells); err != nil {
 				return err
 			}
 			table, err := flags.measure(c.Context(), archs, c.ErrOrStderr())
@@ -95,13 +92,13 @@ class. Datasets with the same network, such as cifar10 and cifar10-valid, are me
 	return c
 }
 
-// chosenArchs returns the architectures of the argument or of --archs.
-func (f *latencyFlags) chosenArchs(args []string) ([]cell.Arch, error) {
+// chosenArchs returns the architectures of the argument or of --archs, and settles C and N.
+func (f *latencyFlags) chosenArchs(c *cobra.Command, args []string) ([]cell.Arch, error) {
 	if (len(args) == 1) == (f.archs != "") {
 		return nil, usage.Errorf("latency takes either one ARCH (%s) or --archs; give one of the two", anArchitecture)
 	}
 	if len(args) == 1 {
-		arch, err := f.resolve(args[0])
+		arch, err := f.resolve(c, args[0], &f.channels, &f.cells)
 		return []cell.Arch{arch}, err
 	}
 	set, err := plan.ParseArchs(f.space, f.archs)
@@ -116,7 +113,7 @@ func (f *latencyFlags) chosenArchs(args []string) ([]cell.Arch, error) {
 		}
 		archs = append(archs, arch)
 	}
-	return archs, nil
+	return archs, settleSkeleton(c, set.Space(), &f.channels, &f.cells)
 }
 
 // measure measures every architecture on every dataset, and shows progress on progressTo.

@@ -263,13 +263,12 @@ func (f *planFlags) selectSpace(dir string, old *plan.Plan) (cell.Space, error) 
 		}
 	}
 	if f.archs != "" {
-		preset := plan.Selection{Space: f.selection.Space, Preset: f.selection.Preset}
-		space, err := preset.SearchSpace()
+		space, err := f.selection.NamedSpace()
 		if err != nil {
 			return nil, err
 		}
-		if preset.Space == nil && preset.Preset == "" {
-			space = nil // that of the list
+		if space == nil && f.selection.Preset != "" {
+			space = cell.Default() // else that of the list
 		}
 		archs, err := plan.ParseArchs(space, f.archs)
 		if err != nil {

@@ -193,7 +193,7 @@ This fits the measured times of training and evaluation within %.0f %%.`,
 // samplePreset returns the flags that plan a sample of the plan's search space.
 func (v *planView) samplePreset() string {
 	flags := "--preset " + plan.Sample
-	if v.Space != cell.Spaces()[0].Name() {
+	if v.Space != cell.Default().Name() {
 		flags += " --space " + v.Space.String()
 	}
 	return flags

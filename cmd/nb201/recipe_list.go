@@ -73,8 +73,7 @@ func findRecipe(space cell.Space, nameOrFile string) (*shownRecipe, error) {
 	settings := configs.Published()
 	settings.Channels, settings.Cells = space.Skeleton()
 	r = settings.Complete(r)
-	skeleton := cell.Network{Arch: space.Costliest(), Channels: r.Channels, Cells: r.Cells, Classes: 2, Size: 4}
-	if err := skeleton.Validate(); err != nil {
+	if err := cell.CheckSkeleton(space, r.Channels, r.Cells); err != nil {
 		return nil, usage.Errorf("recipe %s: %w", nameOrFile, err)
 	}
 	schedule := results.Trial{Space: space.Name(), Recipe: r.Name, Epochs: r.Epochs}.Schedule()

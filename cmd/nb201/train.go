@@ -94,11 +94,8 @@ Evaluating weights (--from FILE --eval-only):
 			if err != nil {
 				return err
 			}
-			arch, err := flags.resolve(args[0])
+			arch, err := flags.resolve(c, args[0], &flags.settings.Channels, &flags.settings.Cells)
 			if err != nil {
-				return err
-			}
-			if err := settleSkeleton(c, arch.Space(), &flags.settings.Channels, &flags.settings.Cells); err != nil {
 				return err
 			}
 			options, err := train.NewOptions(arch, flags.dataset, flags.schedule.name(c), flags.settings)

@@ -182,7 +182,7 @@ func spaceOf(items []archItem) cell.Space {
 			return space
 		}
 	}
-	return cell.Spaces()[0]
+	return cell.Default()
 }
 
 // unique is the item that stands for the first architecture of each isomorphism class.

@@ -203,7 +203,7 @@ func (s Settings) check(space cell.Space) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	return cell.Network{Arch: space.Costliest(), Channels: s.Channels, Cells: s.Cells, Classes: 2, Size: 4}.Validate()
+	return cell.CheckSkeleton(space, s.Channels, s.Cells)
 }
 
 // resolve decodes the definition and checks it against the settings.

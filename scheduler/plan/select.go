@@ -49,9 +49,9 @@ type lists struct {
 	seeds    []uint32
 }
 
-// SearchSpace returns the search space of the selection: the given one, that of the preset or that of
-// the architectures. If they differ, it returns a usage error.
-func (s *Selection) SearchSpace() (cell.Space, error) {
+// NamedSpace returns the search space that is given or that the preset is of, nil if neither says. If they
+// differ, it returns a usage error.
+func (s *Selection) NamedSpace() (cell.Space, error) {
 	space := s.Space
 	for _, of := range cell.Spaces() {
 		if of.Preset() != s.Preset {
@@ -62,6 +62,16 @@ func (s *Selection) SearchSpace() (cell.Space, error) {
 		}
 		space = of
 	}
+	return space, nil
+}
+
+// SearchSpace returns the search space of the selection: [Selection.NamedSpace], or that of the
+// architectures. If they differ, it returns a usage error.
+func (s *Selection) SearchSpace() (cell.Space, error) {
+	space, err := s.NamedSpace()
+	if err != nil {
+		return nil, err
+	}
 	if s.Archs != nil {
 		if space != nil && space != s.Archs.Space() {
 			return nil, usage.Errorf("--archs names architectures of the %s, but the plan is of the %s; choose others, or another preset or --space",
@@ -70,7 +80,7 @@ func (s *Selection) SearchSpace() (cell.Space, error) {
 		space = s.Archs.Space()
 	}
 	if space == nil {
-		space = cell.Spaces()[0]
+		space = cell.Default()
 	}
 	return space, nil
 }
@@ -100,7 +110,7 @@ func presetParts(name string, space cell.Space) ([]lists, error) {
 }
 
 // parts returns the lists of the selection's parts, with presets expanded and restricted.
-func (s *Selection) parts() ([]lists, error) {
+func (s *Selection) parts(space cell.Space) ([]lists, error) {
 	if s.Preset == "" {
 		for _, l := range []struct {
 			flag  string
@@ -113,10 +123,6 @@ func (s *Selection) parts() ([]lists, error) {
 			}
 		}
 		return []lists{{*s.Archs, s.Datasets, s.Epochs, s.Recipes, s.Seeds}}, nil
-	}
-	space, err := s.SearchSpace()
-	if err != nil {
-		return nil, err
 	}
 	parts, err := presetParts(s.Preset, space)
 	if err != nil {
@@ -161,7 +167,7 @@ func New(s Settings, selection Selection, dataRoot string) (*Plan, error) {
 	if err := s.check(space); err != nil {
 		return nil, err
 	}
-	parts, err := selection.parts()
+	parts, err := selection.parts(space)
 	if err != nil {
 		return nil, err
 	}
@@ -199,8 +205,7 @@ func (p *Plan) addSchedules(epochs []int, recipes []string) (numbers []int, name
 			return nil, nil, err
 		}
 		r = p.Settings.Complete(r)
-		skeleton := cell.Network{Arch: p.Space.Space().Costliest(), Channels: r.Channels, Cells: r.Cells, Classes: 2, Size: 4}
-		if err := skeleton.Validate(); err != nil {
+		if err := cell.CheckSkeleton(p.Space.Space(), r.Channels, r.Cells); err != nil {
 			return nil, nil, usage.Errorf("recipe %s: %w", nameOrFile, err)
 		}
 		if known := p.schedule(scheduled(&r)); known == nil {
