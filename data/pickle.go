@@ -93,7 +93,7 @@ func integers(v any) ([]int, error) {
 	}
 	numbers := make([]int, len(*list))
 	for i, item := range *list {
-		n, ok := item.(int64)
+		n, ok := pickle.Unwrap(item).(int64)
 		if !ok {
 			return nil, fmt.Errorf("is not a whole number at index %d", i)
 		}

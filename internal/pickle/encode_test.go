@@ -119,3 +119,23 @@ func TestFragmentsOnAFullDisk(t *testing.T) {
 	}
 	t.Error("a million items were written into a megabyte")
 }
+
+// A numpy scalar is written as the scalar that was read.
+func TestScalars(t *testing.T) {
+	python := needs.Python(t)
+	scalars := List{&Scalar{"f8", 0.1}, &Scalar{"f4", 0.5}, &Scalar{"i8", int64(-2)}, &Scalar{"i4", int64(-3)}, &Scalar{"u2", int64(65535)}, &Scalar{"b1", true}}
+	text := encode(t, scalars)
+	got, err := Reader{}.Decode(text)
+	if err != nil || !same(scalars, got) {
+		t.Errorf("read %v, %v", got, err)
+	}
+	script := `import pickle, sys
+print([(type(v).__name__, v.item()) for v in pickle.load(sys.stdin.buffer)])`
+	c := exec.Command(python, "-c", script)
+	c.Stdin = bytes.NewReader(text)
+	out, err := c.CombinedOutput()
+	const want = "[('float64', 0.1), ('float32', 0.5), ('int64', -2), ('int32', -3), ('uint16', 65535), ('bool', True)]\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

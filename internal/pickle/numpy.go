@@ -1,6 +1,7 @@
 package pickle
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -42,8 +43,22 @@ func (d *DType) SetState(state any) error {
 	return errors.New("a numpy type has a malformed state")
 }
 
-// newScalar is numpy.core.multiarray.scalar(dtype, bytes). It returns a float64, an int64 or
-// a bool.
+// Scalar is a numpy scalar. Python's clients print and compare it like the plain value, but its type
+// differs, so it is kept.
+type Scalar struct {
+	DType string // kind and size in bytes, such as f8
+	Value any    // float64, int64 or bool
+}
+
+// Unwrap returns the plain value of a *Scalar, and any other value unchanged.
+func Unwrap(v any) any {
+	if s, ok := v.(*Scalar); ok {
+		return s.Value
+	}
+	return v
+}
+
+// newScalar is numpy.core.multiarray.scalar(dtype, bytes).
 func newScalar(_ *machine, args Tuple) (any, error) {
 	if len(args) != 2 {
 		return nil, errors.New("a numpy scalar has no value")
@@ -59,19 +74,58 @@ func newScalar(_ *machine, args Tuple) (any, error) {
 	if !ok || d.BigEndian && len(b) > 1 {
 		return nil, errors.New("a numpy scalar is not stored in little-endian bytes")
 	}
+	scalar := &Scalar{DType: d.Name}
 	switch {
 	case d.Name == "f8" && len(b) == 8:
-		return math.Float64frombits(littleEndian(b)), nil
+		scalar.Value = math.Float64frombits(littleEndian(b))
 	case d.Name == "f4" && len(b) == 4:
-		return float64(math.Float32frombits(uint32(littleEndian(b)))), nil
+		scalar.Value = float64(math.Float32frombits(uint32(littleEndian(b))))
 	case d.Name == "i8" && len(b) == 8, d.Name == "i4" && len(b) == 4, d.Name == "i2" && len(b) == 2, d.Name == "i1" && len(b) == 1:
-		return parseLong(b), nil
+		scalar.Value = parseLong(b)
 	case d.Name == "u4" && len(b) == 4, d.Name == "u2" && len(b) == 2, d.Name == "u1" && len(b) == 1:
-		return int64(littleEndian(b)), nil
+		scalar.Value = int64(littleEndian(b))
 	case d.Name == "b1" && len(b) == 1:
-		return b[0] != 0, nil
+		scalar.Value = b[0] != 0
+	default:
+		return nil, fmt.Errorf("a numpy scalar of type %.20q has %d bytes, which is not a known number", d.Name, len(b))
 	}
-	return nil, fmt.Errorf("a numpy scalar of type %.20q has %d bytes, which is not a known number", d.Name, len(b))
+	return scalar, nil
+}
+
+// scalar writes a numpy scalar. Like [Bytes], it is for plain pickles only.
+func (e *Encoder) scalar(s *Scalar) error {
+	var wide [8]byte
+	switch v := s.Value.(type) {
+	case float64:
+		if s.DType == "f4" {
+			binary.LittleEndian.PutUint32(wide[:], math.Float32bits(float32(v)))
+		} else {
+			binary.LittleEndian.PutUint64(wide[:], math.Float64bits(v))
+		}
+	case int64:
+		binary.LittleEndian.PutUint64(wide[:], uint64(v))
+	case bool:
+		if v {
+			wide[0] = 1
+		}
+	}
+	size := int(s.DType[len(s.DType)-1] - '0')
+	return e.value(Reduce{Global{"numpy.core.multiarray", "scalar"}, Tuple{newBuiltDType(s.DType, false), Bytes(wide[:size])}})
+}
+
+// newBuiltDType returns what dtype.__reduce__ returns for a type of numbers.
+func newBuiltDType(name string, bigEndian bool) built {
+	order := "<"
+	switch {
+	case bigEndian:
+		order = ">"
+	case strings.HasSuffix(name, "1"): // a single byte
+		order = "|"
+	}
+	return built{
+		Reduce{Global{"numpy", "dtype"}, Tuple{name, false, true}},
+		Tuple{3, order, nil, nil, nil, -1, -1, 0},
+	}
 }
 
 // Array is a numpy array.
@@ -102,19 +156,9 @@ func (e *Encoder) array(a *Array) error {
 	if !ok {
 		return errors.New("pickle: cannot write an array without contents")
 	}
-	order := "<"
-	switch {
-	case a.DType.BigEndian:
-		order = ">"
-	case strings.HasSuffix(a.DType.Name, "1"): // a single byte
-		order = "|"
-	}
 	return e.value(built{
 		Reduce{Global{"numpy.core.multiarray", "_reconstruct"}, Tuple{Global{"numpy", "ndarray"}, Tuple{0}, Bytes("b")}},
-		Tuple{1, a.Shape, built{
-			Reduce{Global{"numpy", "dtype"}, Tuple{a.DType.Name, false, true}},
-			Tuple{3, order, nil, nil, nil, -1, -1, 0},
-		}, a.Fortran, Bytes(data)},
+		Tuple{1, a.Shape, newBuiltDType(a.DType.Name, a.DType.BigEndian), a.Fortran, Bytes(data)},
 	})
 }
 

@@ -20,7 +20,7 @@ import (
 	"unicode/utf8"
 )
 
-// Encoder writes nil, bool, int, int64, float64, string, *Array and the types below. A
+// Encoder writes nil, bool, int, int64, float64, string, *Scalar, *Array and the types below. A
 // float64 is a float in Python even if its value is integral.
 type (
 	// Pair is one item of a dictionary.
@@ -207,6 +207,8 @@ func (e *Encoder) value(v any) error {
 			return err
 		}
 		e.op(opReduce)
+	case *Scalar:
+		return e.scalar(v)
 	case *Array:
 		return e.array(v)
 	case built:
@@ -356,7 +358,7 @@ func (e *Encoder) tuple(items Tuple) error {
 // Describe names the type, and for scalars the value, of a value that was read, in Python's
 // terms.
 func Describe(v any) string {
-	switch v := v.(type) {
+	switch v := Unwrap(v).(type) {
 	case nil:
 		return "None"
 	case bool:

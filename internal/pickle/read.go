@@ -13,7 +13,7 @@ import (
 )
 
 // Reader reads pickles. It returns nil, bool, int64 (*big.Int for larger numbers), float64,
-// string, []byte, *Dict, *List, Tuple, *Set, *OrderedDict and whatever the functions
+// string, []byte, *Dict, *List, Tuple, *Set, *OrderedDict, *Scalar, *Array and whatever the functions
 // returned by Class return. The str of Python 2 is a string of arbitrary bytes; every other
 // string is UTF-8. A frozenset is a *Set, a bytearray a []byte. A dict or set that is given
 // an item twice, which no pickler does, contains it twice.

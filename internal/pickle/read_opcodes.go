@@ -282,6 +282,9 @@ func littleEndian(b []byte) uint64 {
 // it from there.
 func parseMemoNumber(arg []byte, isText bool) (uint32, bool) {
 	if !isText {
+		if len(arg) == 1 { // most are small
+			return uint32(arg[0]), true
+		}
 		return uint32(littleEndian(arg)), true
 	}
 	id, err := strconv.ParseUint(string(arg), 10, 32)

@@ -123,10 +123,10 @@ func TestOpcodes(t *testing.T) {
 		"cbuiltins\nset\n)\x81.":                            Set{},
 		"cbuiltins\nset\n)}\x92.":                           Set{},
 		"ccollections\nOrderedDict\n](](K\x01K\x02e](K\x03K\x04ee\x85R.":                                          OrderedDict{Items: Dict{{1, 2}, {3, 4}}},
-		"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02f4\x85RU\x04\x00\x00\xc0\x3f\x86R.":                  1.5,
-		"cnumpy._core.multiarray\nscalar\ncnumpy\ndtype\nU\x02i8\x85RU\x08\xfe\xff\xff\xff\xff\xff\xff\xff\x86R.": -2,
-		"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02u2\x85RU\x02\xff\xff\x86R.":                          65535,
-		"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02b1\x85RU\x01\x01\x86R.":                              true,
+		"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02f4\x85RU\x04\x00\x00\xc0\x3f\x86R.":                  &Scalar{"f4", 1.5},
+		"cnumpy._core.multiarray\nscalar\ncnumpy\ndtype\nU\x02i8\x85RU\x08\xfe\xff\xff\xff\xff\xff\xff\xff\x86R.": &Scalar{"i8", int64(-2)},
+		"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02u2\x85RU\x02\xff\xff\x86R.":                          &Scalar{"u2", int64(65535)},
+		"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02b1\x85RU\x01\x01\x86R.":                              &Scalar{"b1", true},
 	} {
 		got, err := Reader{}.Decode([]byte(text))
 		if err != nil || !same(want, got) {

@@ -137,7 +137,7 @@ func checkSeeds(d pickled.Dict, r *benchmark.ArchResults) error {
 			return fmt.Errorf("dataset_seed of %s: %w", dataset, err)
 		}
 		for _, v := range seeds {
-			held := slices.ContainsFunc(r.Results, func(c *benchmark.ResultsCount) bool { return c.Dataset == dataset && int64(c.Seed) == v })
+			held := slices.ContainsFunc(r.Results, func(c *benchmark.ResultsCount) bool { return c.Dataset == dataset && int64(c.Seed) == pickle.Unwrap(v) })
 			if !held {
 				return fmt.Errorf("dataset_seed lists seed %v of %s, which is not in all_results", v, dataset)
 			}
@@ -233,6 +233,8 @@ func readEvaluation(d pickled.Dict, name string, r *benchmark.ResultsCount, seri
 	if err != nil {
 		return err
 	}
+	var set string
+	var s *benchmark.Series // of set
 	for _, item := range items {
 		key, err := pickled.AsString(item.Key)
 		if err != nil {
@@ -243,19 +245,21 @@ func readEvaluation(d pickled.Dict, name string, r *benchmark.ResultsCount, seri
 		if at < 0 || err != nil || epoch < 0 {
 			return fmt.Errorf("%s has the key %q; expected a set and an epoch, such as x-valid@11", name, key)
 		}
-		m, ok := r.Set(key[:at])
-		if !ok && discover {
-			r.Evaluation = append(r.Evaluation, benchmark.SetMeasures{Set: key[:at]})
-			m, ok = r.Set(key[:at])
-		}
-		if !ok {
-			return fmt.Errorf("%s has the key %q, which names an unknown evaluation set", name, key)
+		if s == nil || key[:at] != set { // the epochs of a set mostly follow one another
+			m, ok := r.Set(key[:at])
+			if !ok && discover {
+				r.Evaluation = append(r.Evaluation, benchmark.SetMeasures{Set: key[:at]})
+				m, ok = r.Set(key[:at])
+			}
+			if !ok {
+				return fmt.Errorf("%s has the key %q, which names an unknown evaluation set", name, key)
+			}
+			s, set = series(m), key[:at]
 		}
 		value, err := pickled.AsFloat(item.Value)
 		if err != nil {
 			return fmt.Errorf("%s of %s: %w", name, key, err)
 		}
-		s := series(m)
 		if *s == nil { // most series have all epochs
 			*s = make(benchmark.Series, 0, max(0, min(r.Epochs, len(items))))
 		}
@@ -282,7 +286,7 @@ func sortSeries(s benchmark.Series) error {
 
 // parseSeed reads a seed as text. Older files contain numbers (777) instead of strings ('0777').
 func parseSeed(v any) (string, error) {
-	if n, ok := v.(int64); ok {
+	if n, ok := pickle.Unwrap(v).(int64); ok {
 		return strconv.FormatInt(n, 10), nil
 	}
 	return pickled.AsString(v)

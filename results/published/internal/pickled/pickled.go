@@ -85,7 +85,7 @@ func AsString(v any) (string, error) {
 
 // AsInt converts an int.
 func AsInt(v any) (int, error) {
-	if n, ok := v.(int64); ok {
+	if n, ok := pickle.Unwrap(v).(int64); ok {
 		return int(n), nil
 	}
 	return 0, unexpected(v, "a whole number")
@@ -93,7 +93,7 @@ func AsInt(v any) (int, error) {
 
 // AsBool converts a bool.
 func AsBool(v any) (bool, error) {
-	if b, ok := v.(bool); ok {
+	if b, ok := pickle.Unwrap(v).(bool); ok {
 		return b, nil
 	}
 	return false, unexpected(v, "True or False")
@@ -101,7 +101,7 @@ func AsBool(v any) (bool, error) {
 
 // AsFloat converts a float or an int.
 func AsFloat(v any) (float64, error) {
-	switch v := v.(type) {
+	switch v := pickle.Unwrap(v).(type) {
 	case float64:
 		return v, nil
 	case int64:
