@@ -76,8 +76,9 @@ var layers = map[string][]string{
 	"cmd": {"internal", "internal/plugin", "internal/programs", "internal/backend", "configs", "cell", "data",
 		"results", "results/benchmark", "results/published", "results/export", "results/verify", "results/compare", "results/report", "results/lookup", "results/plot", "train", "train/device",
 		"scheduler", "scheduler/attempt", "scheduler/state", "scheduler/plan", "scheduler/worker", "scheduler/status", "scheduler/trainer", "serve"},
-	"bench": {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "train", "train/device", gomlx},
-	"e2e":   {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "results/export", "results/verify", "train"},
+	"bench":  {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "train", "train/device", gomlx},
+	"python": {"internal", "configs", "cell", "results", "results/benchmark", "results/published", "results/export", "results/lookup"},
+	"e2e":    {"internal", "internal/plugin", "internal/backend", "configs", "cell", "data", "results", "results/published", "results/export", "results/verify", "train"},
 }
 
 // ofTests is the suffix that turns the name of a directory into that of its tests.

@@ -47,6 +47,11 @@ type salvager interface {
 	Salvage(index int) (*Architecture, []error)
 }
 
+// recorder is a Source that can read what the original's programs wrote for an architecture, as it is.
+type recorder interface {
+	Record(index int) (any, error)
+}
+
 // Extension adds measures, read from its own files, to the trials of a benchmark.
 type Extension interface {
 	// Extend adds to the trials of an architecture. Its errors are usage errors that name a file.
@@ -173,6 +178,22 @@ func (b *Benchmark) Architecture(index int) (*Architecture, error) {
 		return nil, err
 	}
 	return b.read(index)
+}
+
+// Record reads what a file of the original's programs has for an architecture: the entry of its dict
+// arch2infos, as package pickle reads it, with the names and order of its keys and the types of its values.
+// ok is false if the benchmark has another format, or measures that are not in such a file. Tensors are
+// those of package torchfile. Errors are those of [Benchmark.Architecture], but values are not checked.
+func (b *Benchmark) Record(index int) (v any, ok bool, err error) {
+	s, ok := b.source.(recorder)
+	if !ok {
+		return nil, false, nil
+	}
+	if err := b.checkHeld(index); err != nil {
+		return nil, true, err
+	}
+	v, err = s.Record(index)
+	return v, true, err
 }
 
 // checkHeld refuses an architecture that the benchmark does not hold.

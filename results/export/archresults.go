@@ -17,6 +17,8 @@ type encoding struct {
 	of original
 	// weights converts a state dict to a value to pickle; nil leaves weights out.
 	weights func(torchfile.StateDict) (any, error)
+	// kept, if not nil, is pickled instead of weights.
+	kept any
 	// constant is set if the times are the same in every epoch; the value is then
 	// pickled once and referred to.
 	constant bool
@@ -28,7 +30,7 @@ func torchWeights(s torchfile.StateDict) (any, error) { return s, nil }
 // archResults returns an ArchResults.state_dict (nas_201_api/api_utils.py).
 func (c encoding) archResults(index int, genotype string, s *benchmark.ArchResults) (pickle.Dict, error) {
 	var all, seeds pickle.Dict
-	cleared := c.weights == nil || s.HP == c.of.unweighted
+	cleared := c.weights == nil && c.kept == nil || s.HP == c.of.unweighted
 	for _, r := range c.of.inOrder(s.Results) {
 		weights, err := c.encodeWeights(r)
 		if err != nil {
@@ -63,7 +65,12 @@ func (x *original) inOrder(trials []*benchmark.ResultsCount) []*benchmark.Result
 // encodeWeights returns the trained weights of a trial as they are pickled, or nil if there
 // are none.
 func (c encoding) encodeWeights(r *benchmark.ResultsCount) (any, error) {
-	if c.weights == nil || !r.HasWeights() {
+	switch {
+	case !r.HasWeights():
+		return nil, nil
+	case c.kept != nil:
+		return c.kept, nil
+	case c.weights == nil:
 		return nil, nil
 	}
 	s, err := r.Weights()

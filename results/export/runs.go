@@ -28,7 +28,7 @@ program writes it; only from a campaign`,
 		layout: func(o *Options, space cell.Space) layout {
 			return layout{
 				begin: func(dir string) (partWriter, error) {
-					return runs{dir, encoding{originalOf(space), torchWeights, o.Times == Published}}, nil
+					return runs{dir, encoding{of: originalOf(space), weights: torchWeights, constant: o.Times == Published}}, nil
 				},
 				fill: fillRuns,
 			}

@@ -54,14 +54,24 @@ func (archiveSource) Close() error { return nil }
 func (archiveSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
 
 func (s archiveSource) Architecture(index int) (*benchmark.Architecture, error) {
-	path := s.paths[index]
-	v, err := torchValue(path)
+	v, err := s.Record(index)
 	if err != nil {
-		return nil, s.refuse(path, err)
+		return nil, err
 	}
+	path := s.paths[index]
 	a, err := readSlots(index, v, path)
 	if err != nil {
 		return nil, s.refuse(path, usage.Errorf("%s: %w", path, err))
 	}
 	return a, nil
+}
+
+// Record reads the file of an architecture: see [benchmark.Benchmark.Record].
+func (s archiveSource) Record(index int) (any, error) {
+	path := s.paths[index]
+	v, err := torchValue(path)
+	if err != nil {
+		return nil, s.refuse(path, err)
+	}
+	return v, nil
 }

@@ -37,9 +37,9 @@ func openMerged(ctx context.Context, o *opening, f benchmark.Format, locate merg
 func (s mergedSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
 
 func (s mergedSource) Architecture(index int) (*benchmark.Architecture, error) {
-	v, err := s.Decode(index)
+	v, err := s.Record(index)
 	if err != nil {
-		return nil, usage.Errorf("%s, architecture %d: %w", s.path, index, err)
+		return nil, err
 	}
 	space, _ := s.Listed()
 	a, err := s.read(space, index, v)
@@ -47,4 +47,13 @@ func (s mergedSource) Architecture(index int) (*benchmark.Architecture, error) {
 		return nil, results.AsDamaged(usage.Errorf("%s, architecture %d: %w", s.path, index, err))
 	}
 	return a, nil
+}
+
+// Record reads the entry of an architecture: see [benchmark.Benchmark.Record].
+func (s mergedSource) Record(index int) (any, error) {
+	v, err := s.Decode(index)
+	if err != nil {
+		return nil, usage.Errorf("%s, architecture %d: %w", s.path, index, err)
+	}
+	return v, nil
 }

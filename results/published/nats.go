@@ -150,16 +150,26 @@ func (natsSource) Close() error { return nil }
 func (natsSource) CheckFile(path string) (note string, faults []error) { return checkFile(path) }
 
 func (s natsSource) Architecture(index int) (*benchmark.Architecture, error) {
+	v, err := s.Record(index)
+	if err != nil {
+		return nil, err
+	}
+	a, err := readNATSRecord(s.space, index, v)
+	if err != nil {
+		path := s.paths[index]
+		return nil, s.refuse(path, usage.Errorf("%s: %w", path, err))
+	}
+	return a, nil
+}
+
+// Record reads the file of an architecture: see [benchmark.Benchmark.Record].
+func (s natsSource) Record(index int) (any, error) {
 	path := s.paths[index]
 	v, err := readBZ2(path)
 	if err != nil {
 		return nil, s.refuse(path, err)
 	}
-	a, err := readNATSRecord(s.space, index, v)
-	if err != nil {
-		return nil, s.refuse(path, usage.Errorf("%s: %w", path, err))
-	}
-	return a, nil
+	return v, nil
 }
 
 // readBZ2 reads a pickle compressed with bzip2.
