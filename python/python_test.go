@@ -20,14 +20,14 @@ func build(t *testing.T, pkg, name string, flags ...string) string {
 	return to
 }
 
-// TestPython runs the unit tests of the Python package in tests, and the examples in its docstrings.
+// TestPython runs the unit tests of the Python package in tests, in this directory and with nb201 in PATH.
 func TestPython(t *testing.T) {
 	python := needs.Python(t)
 	library := build(t, "./bridge", "libnb201.so", "-buildmode=c-shared")
 	binary := build(t, "../cmd/nb201", "nb201")
 	c := exec.Command(python, "-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", ".", "-v")
-	c.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1", "NB201_LIBRARY="+library, "NB201_BINARY="+binary,
-		"NB201_REPOSITORY=..", "XDG_CACHE_HOME="+t.TempDir())
+	c.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1", "NB201_LIBRARY="+library,
+		"PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir())
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

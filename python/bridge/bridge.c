@@ -10,13 +10,13 @@ static pid_t loaded;
 
 __attribute__((constructor)) static void remember_process(void) { loaded = getpid(); }
 
-uint32_t nb201_interface(void) { return NB201_INTERFACE; }
+uint32_t nb201_interface(void) { return BRIDGE_INTERFACE; }
 
 int32_t nb201_call(const char *request, size_t length, char **reply, size_t *reply_length) {
 	if (getpid() != loaded) {
 		*reply = NULL;
 		*reply_length = 0;
-		return NB201_FORKED;
+		return BRIDGE_FORKED;
 	}
 	return nb201_go_call((char *)request, length, reply, reply_length);
 }

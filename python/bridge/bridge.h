@@ -1,16 +1,16 @@
-// The interface of libnb201, which Python loads. A change that breaks callers raises NB201_INTERFACE.
+// The interface of libnb201, which Python loads. A change that breaks callers raises BRIDGE_INTERFACE.
 #include <stddef.h>
 #include <stdint.h>
 
-#define NB201_INTERFACE 1
+#define BRIDGE_INTERFACE 1
 
 enum {
-	NB201_REPLY = 0,  // the reply is the pickle of the answer
-	NB201_ERROR = 1,  // the reply is the pickle of {"kind": ..., "text": ...}
-	NB201_FORKED = 2, // no reply: the process was forked after it loaded the library
+	BRIDGE_REPLY = 0,  // the reply is the pickle of the answer
+	BRIDGE_ERROR = 1,  // the reply is the pickle of {"kind": ..., "text": ...}
+	BRIDGE_FORKED = 2, // no reply: the process was forked after it loaded the library
 };
 
-// Returns NB201_INTERFACE.
+// Returns BRIDGE_INTERFACE.
 uint32_t nb201_interface(void);
 
 // Answers a request, which is JSON. The caller keeps the request, and frees the reply with nb201_free.

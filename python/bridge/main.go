@@ -19,9 +19,9 @@ var answering = newServer()
 //export nb201_go_call
 func nb201_go_call(request *C.char, length C.size_t, reply **C.char, replyLength *C.size_t) C.int32_t { //nolint:revive // a C name
 	text, err := answering.answer(C.GoBytes(unsafe.Pointer(request), C.int(length)))
-	status := C.int32_t(C.NB201_REPLY)
+	status := C.int32_t(C.BRIDGE_REPLY)
 	if err != nil {
-		text, status = encodeError(err), C.NB201_ERROR
+		text, status = encodeError(err), C.BRIDGE_ERROR
 	}
 	*reply, *replyLength = (*C.char)(C.CBytes(text)), C.size_t(len(text))
 	return status

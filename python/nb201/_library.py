@@ -30,7 +30,7 @@ from ._errors import (
     UsageError,
 )
 
-INTERFACE = 1  # NB201_INTERFACE of python/bridge/bridge.h
+INTERFACE = 1  # BRIDGE_INTERFACE of python/bridge/bridge.h
 
 Progress = Callable[[int, int], None]
 
