@@ -50,6 +50,7 @@ var requests = map[string]func(*server, context.Context, *request) (any, error){
 	"progress":     (*server).progress,
 	"cancel":       (*server).cancel,
 	"strings":      onBenchmark(listStrings),
+	"index":        onBenchmark(findIndex),
 	"architecture": onBenchmark(readArchitecture),
 	"records":      onBenchmark(readRecords),
 	"weights":      onBenchmark(readWeights),
@@ -288,6 +289,9 @@ func listStrings(b *opened, _ *request) (any, error) {
 	}
 	return list, nil
 }
+
+// findIndex returns the index of Arch.
+func findIndex(b *opened, r *request) (any, error) { return b.QueryIndexByArch(r.Arch) }
 
 // readWeights returns a torch checkpoint of the trained state dict of the trial on Dataset with Seed and
 // the schedule Slot, which may be less or full. None: the weights were not kept.
