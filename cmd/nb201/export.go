@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,14 +14,16 @@ import (
 	"nb201/results"
 	"nb201/results/benchmark"
 	"nb201/results/export"
+	"nb201/scheduler/plan"
 )
 
 func newExportCommand() *cobra.Command {
 	var flags struct {
 		export.Options
-		format, times string
-		latencies     []string
-		json          bool
+		format, times, listed string
+		archs                 string
+		latencies             []string
+		json                  bool
 	}
 	c := &cobra.Command{
 		Use:   "export PATH --format FORMAT --to PATH",
@@ -40,6 +43,14 @@ Output:
   If --to is an existing directory, ` + export.NamesWith(func(t export.Traits) bool { return t.Named }) + ` are written into it under the
   published file names, with the last digits of their MD5. Existing files are never replaced.
   An export that was stopped leaves its work in PATH.partial; the same command resumes it.
+
+Some architectures:
+  --archs exports a part of the benchmark. The clients take the architectures that nasbench201
+  and nats list for the whole benchmark: --listed first lists only the exported ones if they are
+  the first of the search space, and otherwise all; --listed all always lists all; --listed held
+  lists those up to the last exported one. Programs that mutate architectures, such as
+  nas-without-training, need all: a neighbour that is not listed gets the index -1. Programs that
+  read every listed architecture, such as syne-tune, need the short list, and no gap in it.
 
 Mixed settings:
   export refuses trials on one dataset and schedule that differ in their settings (data,
@@ -62,7 +73,15 @@ Mixed settings:
 				return err
 			}
 			defer b.Close()
+			if c.Flags().Changed("archs") {
+				selected, err := plan.ParseArchs(b.Space, flags.archs)
+				if err != nil {
+					return err
+				}
+				options.Archs = slices.Collect(selected.All())
+			}
 			options.Format, options.Times = benchmark.Format(flags.format), export.Times(flags.times)
+			options.Listed = export.Listing(flags.listed)
 			var done func()
 			options.Progress, done = countUp(c.ErrOrStderr(), "architectures", "exporting")
 			report, err := export.Run(c.Context(), b, options)
@@ -89,6 +108,9 @@ Mixed settings:
 	}
 	c.Flags().StringVar(&flags.format, "format", "", "published `FORMAT`: "+export.CommaList(export.Formats()))
 	c.Flags().StringVar(&flags.To, "to", "", "write the file or directory `PATH`")
+	c.Flags().StringVar(&flags.archs, "archs", "", "export only these architectures: "+archsUsage)
+	c.Flags().StringVar(&flags.listed, "listed", string(export.ListFirst),
+		export.NamesWith(func(t export.Traits) bool { return t.Lists })+": list these `ARCHITECTURES`: "+export.CommaList(export.AllListings()))
 	c.Flags().StringVar(&flags.Less, "less", "", "fill the slot '12' with this `SCHEDULE` (default 12)")
 	c.Flags().StringVar(&flags.Full, "full", "", "fill the slot '200' with this `SCHEDULE` (default 200)")
 	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "`TIMES` to write: "+export.CommaList(export.AllTimes()))

@@ -19,8 +19,10 @@ package export
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"nb201/internal/atomicfile"
@@ -37,8 +39,12 @@ func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error
 }
 
 func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error) {
-	o.Times = cmp.Or(o.Times, Measured)
+	o.Times, o.Listed = cmp.Or(o.Times, Measured), cmp.Or(o.Listed, ListFirst)
 	w, err := all.check(&o, b)
+	if err != nil {
+		return nil, err
+	}
+	archs, err := chooseArchs(b, o.Archs)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +54,7 @@ func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (
 	if err != nil {
 		return nil, err
 	}
-	e := &exporter{benchmark: b, options: o, writer: w, original: originalOf(b.Space), latencies: measured}
+	e := &exporter{benchmark: b, options: o, archs: archs, writer: w, original: originalOf(b.Space), latencies: measured}
 	e.layout = w.layout(&e.options, b.Space)
 	if info, err := os.Stat(o.To); err == nil && info.IsDir() && e.layout.name != nil {
 		e.into = true
@@ -71,4 +77,30 @@ func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (
 		return nil, usage.Errorf("cannot export to %s: %w", o.To, err)
 	}
 	return e.run(ctx)
+}
+
+// chooseArchs returns the indices of the architectures to export, ascending: those of the source, or those
+// asked for. One that the source does not hold is a usage error.
+func chooseArchs(b *benchmark.Benchmark, asked []int) ([]int, error) {
+	if asked == nil {
+		return b.Evaluated(), nil
+	}
+	asked = slices.Compact(slices.Sorted(slices.Values(asked)))
+	var missing []int
+	for _, index := range asked {
+		if _, held := slices.BinarySearch(b.Evaluated(), index); !held {
+			missing = append(missing, index)
+		}
+	}
+	switch {
+	case len(asked) == 0:
+		return nil, usage.Errorf("the list of architectures to export is empty; name at least one")
+	case len(missing) > 0:
+		more := ""
+		if n := len(missing) - 1; n > 0 {
+			more = fmt.Sprintf(" and %d more of those asked for", n)
+		}
+		return nil, usage.Errorf("%s does not hold architecture %d%s; name only architectures that it holds", b.Path, missing[0], more)
+	}
+	return asked, nil
 }

@@ -977,3 +977,57 @@ func TestStreams(t *testing.T) {
 		}
 	}
 }
+
+// Options.Archs cuts the export, and Options.Listed chooses what a merged file lists.
+func TestSomeArchitectures(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(0, 1, 2, 40)...)
+	b := open(t, c.Dir)
+	for _, x := range []struct {
+		archs  []int
+		listed Listing
+		want   []int
+		count  int
+	}{
+		{nil, "", []int{0, 1, 2, 40}, cell.Topologies},
+		{[]int{1, 0, 1}, "", []int{0, 1}, 2},
+		{[]int{0, 1}, ListAll, []int{0, 1}, cell.Topologies},
+		{[]int{0, 1}, ListHeld, []int{0, 1}, 2},
+		{[]int{40, 1}, ListFirst, []int{1, 40}, cell.Topologies},
+		{[]int{40, 1}, ListHeld, []int{1, 40}, 41},
+	} {
+		for _, o := range []Options{{Format: published.NASBench201}, {Format: published.NATS}, {Format: published.NATS, Merged: true}} {
+			o.Less, o.Full, o.Archs, o.Listed = "2", "3", x.archs, x.listed
+			o.To = filepath.Join(t.TempDir(), "some")
+			if o.Format == published.NASBench201 {
+				o.To += ".pth"
+			} else if o.Merged {
+				o.To += natsExtension
+			}
+			var total int
+			o.Progress = func(_, all int) { total = all }
+			report, err := Run(t.Context(), b, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := open(t, o.To)
+			if !slices.Equal(got.Evaluated(), x.want) || got.Listed != x.count || report.Listed != x.count || total != len(x.want) {
+				t.Errorf("%v, %q, %s: holds %v and lists %d (%d in the report), progress to %d", x.archs, x.listed, o.To, got.Evaluated(), got.Listed, report.Listed, total)
+			}
+		}
+	}
+	for _, x := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{Format: published.CSV, Archs: []int{2, 7, 3}}, c.Dir + " does not hold architecture 3 and 1 more of those asked for; name only"},
+		{Options{Format: published.CSV, Archs: []int{41}}, "does not hold architecture 41; name only"},
+		{Options{Format: published.CSV, Archs: []int{}}, "the list of architectures to export is empty"},
+		{Options{Format: published.CSV, Listed: ListAll}, "csv lists no architectures; only nasbench201 and nats list them"},
+		{Options{Format: published.NATS, Listed: "most"}, `unknown listing "most"; use one of first, all, held`},
+	} {
+		x.o.To = filepath.Join(t.TempDir(), "none")
+		if _, err := Run(t.Context(), b, x.o); !usage.Is(err) || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("error %v, want one with %q", err, x.want)
+		}
+	}
+}

@@ -45,6 +45,7 @@ const (
 type exporter struct {
 	benchmark *benchmark.Benchmark
 	options   Options
+	archs     []int // of the source that are exported, ascending
 	writer    writer
 	original  original
 	layout    layout
@@ -84,7 +85,7 @@ func (e *exporter) run(ctx context.Context) (*Report, error) {
 	if err := errors.Join(err, lock.Close()); err != nil {
 		e.removeIfEmpty()
 		if isDir(e.partial) {
-			err = &Partial{Dir: e.partial, Done: e.kept, Total: len(e.benchmark.Evaluated()), Err: e.explain(err)}
+			err = &Partial{Dir: e.partial, Done: e.kept, Total: len(e.archs), Err: e.explain(err)}
 		}
 		return nil, e.explain(err)
 	}
@@ -108,7 +109,7 @@ func (e *exporter) explain(err error) error {
 
 // units divides the source's architectures into parts.
 func (e *exporter) units() ([]unit, error) {
-	prints, err := newFingerprints(e.benchmark, e.weights())
+	prints, err := newFingerprints(e.benchmark, e.archs, e.weights())
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func (e *exporter) units() ([]unit, error) {
 	o := &e.options
 	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), e.original.less(o), o.Weights, o.Times, o.RawCells, e.latencies.digest())
 	var units []unit
-	archs := e.benchmark.Evaluated()
+	archs := e.archs
 	for len(archs) > 0 {
 		first := archs[0] / size * size
 		n, _ := slices.BinarySearch(archs, first+size)
@@ -187,7 +188,7 @@ func (e *exporter) reportProgress(n int) {
 	defer e.mu.Unlock()
 	e.done += n
 	if e.options.Progress != nil {
-		e.options.Progress(e.done, len(e.benchmark.Evaluated()))
+		e.options.Progress(e.done, len(e.archs))
 	}
 }
 
@@ -305,14 +306,14 @@ func hashFiles(sum hash.Hash, dir string) error {
 	})
 }
 
-// fingerprints identifies the content of each architecture in a source by the names, sizes
+// fingerprints identifies the content of some architectures in a source by the names, sizes
 // and modification times of its files, so that any change is noticed.
 type fingerprints struct {
 	all    string         // of the whole source, if it is not a campaign
 	byArch map[int]string // of a campaign's architectures, and of what extends those of any source
 }
 
-func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error) {
+func newFingerprints(b *benchmark.Benchmark, archs []int, weights bool) (*fingerprints, error) {
 	f := &fingerprints{all: b.Path, byArch: map[int]string{}}
 	c, isCampaign := b.Campaign()
 	if !isCampaign {
@@ -353,6 +354,9 @@ func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error
 			if err != nil {
 				return nil, err
 			}
+			if _, exported := slices.BinarySearch(archs, t.Arch); !exported {
+				continue
+			}
 			paths := []string{c.RecordPath(t)}
 			if weights {
 				paths = append(paths, c.WeightsPath(t))
@@ -362,7 +366,7 @@ func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error
 			}
 		}
 	}
-	for _, index := range b.Evaluated() {
+	for _, index := range archs {
 		files, err := b.ExtensionFiles(index)
 		if err == nil && len(files) > 0 {
 			err = add(index, files...)
@@ -433,7 +437,7 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 	if r.Architectures == 0 {
 		return nil, e.noTrials(r.OtherSchedules)
 	}
-	if e.writer.listed {
+	if e.writer.Lists {
 		r.Listed = e.benchmark.Space.Count()
 		last := 0
 		for _, p := range parts { // the last parts may have none
@@ -441,8 +445,9 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 				last = a
 			}
 		}
-		if last == r.Architectures-1 { // architectures are in order, each once
-			r.Listed = r.Architectures
+		areFirst := last == r.Architectures-1 // architectures are in order, each once
+		if o.Listed == ListHeld || o.Listed == ListFirst && areFirst {
+			r.Listed = last + 1
 		}
 	}
 	return r, nil

@@ -14,10 +14,10 @@ import (
 func nasbench201Writer() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.NASBench201, Slots: FixedSlots, Merged: ChoiceAlways, Named: true, OneSpace: true, clients: true,
+			Format: published.NASBench201, Slots: FixedSlots, Merged: ChoiceAlways, Named: true, Lists: true, OneSpace: true, clients: true,
 			About: "one .pth file of all architectures, without weights, which NASBench201API opens",
 		},
-		completeTimes: true, listed: true,
+		completeTimes: true,
 		layout: func(o *Options, space cell.Space) layout {
 			return layout{
 				begin: func(dir string) (partWriter, error) {

@@ -22,13 +22,13 @@ const natsExtension = ".pickle.pbz2"
 func natsWriter() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.NATS, Slots: AskedSlots, Weights: ChoiceAsked, Merged: ChoiceAsked, Named: true, clients: true,
+			Format: published.NATS, Slots: AskedSlots, Weights: ChoiceAsked, Merged: ChoiceAsked, Named: true, Lists: true, clients: true,
 			About: `a directory of meta.pickle.pbz2 and NNNNNN.pickle.pbz2, which nats_bench
 opens with fast_mode=True; with --merged, or if --to ends in
 .pickle.pbz2, one file, which it opens with fast_mode=False;
 --weights includes the weights`,
 		},
-		mergedExtension: natsExtension, completeTimes: true, listed: true, dropsWeights: true,
+		mergedExtension: natsExtension, completeTimes: true, dropsWeights: true,
 		layout: natsLayout,
 	}
 }

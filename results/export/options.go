@@ -18,9 +18,29 @@ const (
 // AllTimes lists the valid values of [Times].
 func AllTimes() []Times { return []Times{Measured, Published} }
 
+// Listing selects the architectures that a file of format NASBench201 or NATS lists, the clients' meta_archs
+// and total_archs.
+type Listing string
+
+const (
+	// ListFirst lists the exported architectures if they are the first ones in the official order, else the
+	// whole search space.
+	ListFirst Listing = "first"
+	// ListAll lists the whole search space, as the published files do.
+	ListAll Listing = "all"
+	// ListHeld lists the architectures up to the last exported one.
+	ListHeld Listing = "held"
+)
+
+// AllListings lists the valid values of [Listing].
+func AllListings() []Listing { return []Listing{ListFirst, ListAll, ListHeld} }
+
 // Options configures an export.
 type Options struct {
 	Format benchmark.Format
+	// Archs lists the architectures to export, by their indices; nil means all that the source holds. Run
+	// refuses one that the source does not hold.
+	Archs []int
 	// To is the file or directory to create. An existing file is never touched. In an
 	// existing directory, NASBench201 and NATS create their file or directory under the
 	// published name, which ends in the last digits of the export's MD5:
@@ -39,7 +59,8 @@ type Options struct {
 	// Weights includes the trained weights in NATS, but for those of schedule 01 of the size search
 	// space. Runs and Archive always include them.
 	Weights bool
-	Times   Times // "" means Measured
+	Times   Times   // "" means Measured
+	Listed  Listing // "" means ListFirst; the others only for the formats that list architectures
 	// Mixed allows trials that share a dataset key and a schedule to differ in their
 	// settings. Without it, Run refuses them.
 	Mixed bool

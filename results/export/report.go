@@ -23,8 +23,7 @@ type Report struct {
 	// OtherSchedules lists the schedules without a slot, whose trials were left out.
 	OtherSchedules []string `json:"other_schedules"`
 	// Listed is the number of architectures that the client believes a NASBench201 or NATS
-	// file covers: Architectures if they are the first ones in the official order, else
-	// all of the search space.
+	// file covers: see [Listing].
 	Listed int `json:"listed_architectures,omitzero"`
 	// The Without fields count trials that lack what a client can query.
 	WithoutWeights int `json:"without_weights"`

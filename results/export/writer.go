@@ -20,6 +20,7 @@ type Traits struct {
 	RawCells        bool // Options.RawCells applies
 	NoLatencies     bool // it cannot contain latencies
 	OneSpace        bool // it holds the topology search space alone
+	Lists           bool // its files list the architectures that they cover: Options.Listed applies
 	FromCampaign    bool // it contains facts that only a campaign's records have
 
 	// clients is set if the Python clients, or the original's programs, read the format.
@@ -53,7 +54,6 @@ type writer struct {
 	Traits
 	mergedExtension string // an Options.To with this extension asks for the merged form; "" for none
 	completeTimes   bool   // the format's client needs the times of every epoch, or none
-	listed          bool   // the format's files list the architectures that the benchmark covers
 	// dropsWeights is set if the format leaves out the weights of the schedule original.unweighted.
 	dropsWeights bool
 	layout       func(o *Options, space cell.Space) layout

@@ -116,6 +116,10 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	case w.OneSpace && b.Space != (cell.Topology{}):
 		return w, usage.Errorf("%s is of the %s, which the format %s cannot store; export to one of %s",
 			b.Path, b.Space.Title(), o.Format, CommaList(all.formats(func(t Traits) bool { return !t.OneSpace })))
+	case !slices.Contains(AllListings(), o.Listed):
+		return w, usage.Errorf("unknown listing %q; use one of %s", o.Listed, CommaList(AllListings()))
+	case o.Listed != ListFirst && !w.Lists:
+		return w, usage.Errorf("%s lists no architectures; only %s list them", o.Format, joinNames(all.formats(func(t Traits) bool { return t.Lists })))
 	case !slices.Contains(AllTimes(), o.Times):
 		return w, usage.Errorf("unknown times %q; use one of %s", o.Times, CommaList(AllTimes()))
 	case o.Merged && w.Merged != ChoiceAsked:
