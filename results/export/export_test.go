@@ -166,7 +166,7 @@ func TestClientAnswersTheRecords(t *testing.T) {
 			Train:     answeredCurve{r.Train.Loss, r.Train.Top1, pointers(r.Train.Seconds)},
 			TrainTop5: r.Train.Top5,
 			Eval:      map[string]answeredCurve{},
-			Flop:      r.FLOPs, Params: r.Params, Latency: r.Latency,
+			Flop:      r.FLOPs, Params: r.Params, Latency: clientLatencies(r.Latency),
 			Config: map[string]any{"name": "infer.tiny", "C": 8.0, "N": 1.0, "arch_str": r.Genotype, "num_classes": float64(r.Classes)},
 		}
 		for _, e := range r.Eval {
@@ -192,6 +192,18 @@ func TestClientAnswersTheRecords(t *testing.T) {
 			}
 		}
 	}
+}
+
+// clientLatencies returns the latencies in a file for the clients: their mean.
+func clientLatencies(latencies []float64) []float64 {
+	if latencies == nil {
+		return nil
+	}
+	sum := 0.0
+	for _, s := range latencies {
+		sum += s
+	}
+	return []float64{sum / float64(len(latencies))}
 }
 
 // answeredCurve holds the client's answers for a set; a time may be None.
@@ -772,7 +784,7 @@ func TestFullDisk(t *testing.T) {
 	c := wide(t)
 	o := Options{Format: published.CSV, To: filepath.Join(t.TempDir(), "new"), Times: Measured}
 	b := open(t, c.Dir)
-	e := &exporter{benchmark: b, options: o, writer: csvWriter(), partial: o.To + ".partial"}
+	e := &exporter{benchmark: b, archs: b.Evaluated(), options: o, writer: csvWriter(), partial: o.To + ".partial"}
 	e.layout = e.writer.layout(&o, cell.Topology{})
 	begin := e.layout.begin
 	begun := 0
@@ -914,9 +926,12 @@ func readsBack(t *testing.T, o Options, got, want *benchmark.ResultsCount) {
 	}
 	of := func(r *benchmark.ResultsCount) values {
 		v := values{r.Trial, r.Genotype, r.Channels, r.Cells, r.Classes, r.FLOPs, r.Params, r.Latencies, r.Sets()}
-		if o.Format == published.Runs { // measured no latency; named its sets in no order
+		switch {
+		case o.Format == published.Runs: // measured no latency; named its sets in no order
 			v.Latencies = nil
 			slices.SortFunc(v.Sets, func(a, b benchmark.SetMeasures) int { return strings.Compare(a.Set, b.Set) })
+		case !tables:
+			v.Latencies = clientLatencies(v.Latencies)
 		}
 		for i := range v.Sets {
 			if !tables && o.Format != published.Runs && v.Sets[i].Set != benchmark.TrainingSet {

@@ -33,7 +33,7 @@ import (
 )
 
 // version is the version of the part files. Parts of other versions are not reused.
-const version = 3
+const version = 4
 
 // A part covers this many indices; fewer with weights, which take megabytes each.
 const (
