@@ -40,8 +40,12 @@ Times and latencies:
   that each trial measured at its end, perhaps on a device that other trials kept busy.
 
 Output:
-  If --to is an existing directory, ` + export.NamesWith(func(t export.Traits) bool { return t.Named }) + ` are written into it under the
-  published file names, with the last digits of their MD5. Existing files are never replaced.
+  If --to is an existing directory, ` + export.NamesWith(func(t export.Traits) bool { return t.Named }) + ` are written into it under names
+  like the published ones, with the last digits of their MD5. The three kinds of nats (merged,
+  simple, full with --weights) share the MD5 of the merged file, for which a directory is
+  compressed twice. The clients open a file without a path only under the published name:
+  --as-published gives that name, for nats_bench.create(None, "tss") or NASBench201API(None) with
+  TORCH_HOME=DIR. Existing files are never replaced.
   An export that was stopped leaves its work in PATH.partial; the same command resumes it.
 
 Some architectures:
@@ -117,6 +121,8 @@ Mixed settings:
 	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "write the latencies in `FILES`, made with nb201 latency --json")
 	c.Flags().BoolVar(&flags.Merged, "merged", false,
 		export.NamesWith(func(t export.Traits) bool { return t.Merged == export.ChoiceAsked })+": make one file instead of a directory")
+	c.Flags().BoolVar(&flags.AsPublished, "as-published", false,
+		export.NamesWith(func(t export.Traits) bool { return t.Published })+": name the export in the directory --to like the published one")
 	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "also export trials whose settings differ")
 	c.Flags().BoolVar(&flags.RawCells, "raw-cells", false,
 		export.NamesWith(func(t export.Traits) bool { return t.RawCells })+": do not mark text that looks like a formula")

@@ -56,11 +56,17 @@ func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (
 	}
 	e := &exporter{benchmark: b, options: o, archs: archs, writer: w, original: originalOf(b.Space), latencies: measured}
 	e.layout = w.layout(&e.options, b.Space)
-	if info, err := os.Stat(o.To); err == nil && info.IsDir() && e.layout.name != nil {
+	switch info, err := os.Stat(o.To); {
+	case err == nil && info.IsDir() && (o.AsPublished || e.layout.name != nil):
 		e.into = true
 		e.partial = filepath.Join(o.To, "."+string(o.Format)+".partial")
-	} else {
-		if _, err := os.Lstat(o.To); err == nil {
+		if path := filepath.Join(o.To, e.layout.published); o.AsPublished && exists(path) {
+			return nil, existsError(path)
+		}
+	case o.AsPublished:
+		return nil, usage.Errorf("cannot export to %s under a published name: it is not an existing directory; name the directory that the clients get as TORCH_HOME", o.To)
+	default:
+		if exists(o.To) {
 			return nil, existsError(o.To)
 		}
 		// "exports/" means a directory to write into; a format with published names would become a

@@ -453,9 +453,12 @@ func TestLastArchitecturesLeftOut(t *testing.T) {
 	}
 }
 
-// In an existing directory, files are named like the published ones.
+// In an existing directory, files are named like the published ones. The kinds of NATS share the MD5 of the
+// merged file.
 func TestNameWithMD5(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(0)...)
+	merged := filepath.Join(t.TempDir(), "merged"+natsExtension)
+	exportWith(t, c, Options{Format: published.NATS, To: merged, Less: "2", Full: "3"})
 	for _, x := range []struct {
 		options Options
 		name    func(md5 string) string
@@ -468,22 +471,21 @@ func TestNameWithMD5(t *testing.T) {
 		o := x.options
 		o.To, o.Less, o.Full = t.TempDir(), "2", "3"
 		report := exportWith(t, c, o)
-		sum := md5.New()
-		err := filepath.WalkDir(report.Path, func(path string, entry fs.DirEntry, err error) error {
-			if entry.IsDir() {
-				return err
-			}
-			text, err := os.ReadFile(path)
-			sum.Write(text)
-			return err
-		})
+		of := report.Path
+		if o.Format == published.NATS {
+			of = merged
+		}
+		text, err := os.ReadFile(of)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := filepath.Join(o.To, x.name(fmt.Sprintf("%x", sum.Sum(nil)))); report.Path != want {
+		if want := filepath.Join(o.To, x.name(fmt.Sprintf("%x", md5.Sum(text)))); report.Path != want {
 			t.Errorf("made %s, not %s", report.Path, want)
 		}
 		before := files(t, o.To)
+		if slices.ContainsFunc(slices.Collect(maps.Keys(before)), func(name string) bool { return filepath.Base(name) == itemsName }) {
+			t.Errorf("%s contains what only its name was made from", report.Path)
+		}
 		if _, err := Run(t.Context(), open(t, c.Dir), o); !usage.Is(err) || !strings.Contains(err.Error(), report.Path+" already exists") {
 			t.Errorf("second export: %v", err)
 		}

@@ -50,7 +50,7 @@ type exporter struct {
 	original  original
 	layout    layout
 	latencies latencies
-	into      bool   // To is an existing directory
+	into      bool   // To is an existing directory, and the export gets a name in it
 	partial   string // directory of the parts
 
 	mu       sync.Mutex
@@ -118,7 +118,7 @@ func (e *exporter) units() ([]unit, error) {
 		size = indicesInPartWithWeights
 	}
 	o := &e.options
-	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), e.original.less(o), o.Weights, o.Times, o.RawCells, e.latencies.digest())
+	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), e.original.less(o), o.Weights, o.Times, o.RawCells, isPlain(o), e.namesake() != nil, e.latencies.digest())
 	var units []unit
 	archs := e.archs
 	for len(archs) > 0 {
@@ -223,7 +223,7 @@ func (e *exporter) clean(units []unit) error {
 func (e *exporter) makePart(ctx context.Context, u unit, dir string) (*part, error) {
 	p := &part{dir: dir}
 	return p, atomicfile.CreateDir(dir, func(temp string) error {
-		w, err := e.layout.begin(temp)
+		w, err := e.begin(temp)
 		if err != nil {
 			return err
 		}
@@ -241,6 +241,34 @@ func (e *exporter) makePart(ctx context.Context, u unit, dir string) (*part, err
 		return writeFile(filepath.Join(temp, summaryName), func(w io.Writer) error { _, err := w.Write(text); return err })
 	})
 }
+
+// namesake returns the layout whose MD5 names the export, if that is not the export's own; else nil.
+func (e *exporter) namesake() *layout {
+	if !e.into || e.options.AsPublished {
+		return nil
+	}
+	return e.layout.namesake
+}
+
+// begin begins a part in the directory dir, and a part of the namesake beside it.
+func (e *exporter) begin(dir string) (partWriter, error) {
+	w, err := e.layout.begin(dir)
+	if err != nil || e.namesake() == nil {
+		return w, err
+	}
+	other, err := e.namesake().begin(dir)
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return twoWriters{w, other}, nil
+}
+
+// twoWriters writes two parts of the same architectures.
+type twoWriters [2]partWriter
+
+func (w twoWriters) add(a *benchmark.Architecture) error { return cmp.Or(w[0].add(a), w[1].add(a)) }
+
+func (w twoWriters) close() error { return errors.Join(w[0].close(), w[1].close()) }
 
 func (e *exporter) fillPart(ctx context.Context, u unit, p *part, w partWriter) error {
 	for _, index := range u.archs {
@@ -272,38 +300,31 @@ func (e *exporter) assemble(x *whole) (path string, err error) {
 	if e.layout.file != nil {
 		err = writeFile(temp, func(w io.Writer) error { return e.layout.file(io.MultiWriter(w, sum), x) })
 	} else if err = os.Mkdir(temp, 0o777); err == nil {
-		err = e.layout.fill(temp, x)
-		if err == nil && e.into {
-			err = hashFiles(sum, temp)
+		if namesake := e.namesake(); namesake != nil {
+			err = namesake.file(sum, x)
 		}
+		err = cmp.Or(err, e.layout.fill(temp, x))
 	}
 	if err != nil {
 		return "", err
 	}
 	path = e.options.To
-	if e.into {
+	switch {
+	case e.options.AsPublished:
+		path = filepath.Join(path, e.layout.published)
+	case e.into:
 		path = filepath.Join(path, e.layout.name(hex.EncodeToString(sum.Sum(nil))))
 	}
 	// Unlike a rename, a hard link never replaces a file. Directories cannot have one, and
 	// some file systems have none.
 	err = os.Link(temp, path)
 	if err != nil {
-		if _, err := os.Lstat(path); err == nil {
+		if exists(path) {
 			return "", existsError(path)
 		}
 		err = os.Rename(temp, path)
 	}
 	return path, errors.Join(err, atomicfile.Sync(filepath.Dir(path)))
-}
-
-// hashFiles hashes the files below a directory, concatenated in order of their names.
-func hashFiles(sum hash.Hash, dir string) error {
-	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		return copyFile(sum, path)
-	})
 }
 
 // fingerprints identifies the content of some architectures in a source by the names, sizes
@@ -482,6 +503,11 @@ func describeSchedules(names []string, separator string) string {
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func existsError(path string) error {

@@ -42,14 +42,22 @@ type Options struct {
 	// refuses one that the source does not hold.
 	Archs []int
 	// To is the file or directory to create. An existing file is never touched. In an
-	// existing directory, NASBench201 and NATS create their file or directory under the
-	// published name, which ends in the last digits of the export's MD5:
-	// NAS-Bench-201-HHHHHH.pth, NATS-tss-v1_0-HHHHH.pickle.pbz2, or
-	// NATS-tss-v1_0-HHHHH-simple (or -full), with sss for tss in the size search space. The MD5
-	// of a directory is that of its files concatenated in order of their names.
+	// existing directory, NASBench201 and NATS create their file or directory under a name like
+	// the published one, with the last digits of an MD5: NAS-Bench-201-HHHHHH.pth,
+	// NATS-tss-v1_0-HHHHH.pickle.pbz2, or NATS-tss-v1_0-HHHHH-simple (or -full), with sss for tss
+	// in the size search space. A directory of NATS has the MD5 of the merged file without
+	// weights, so the three kinds of one benchmark share their digits, as in
+	// exps/NATS-Bench/tss-collect.py; for this, every architecture is compressed twice.
+	//
+	// A To that ends in .pickle makes NASBench201 and the merged NATS a pickle that is neither
+	// compressed nor in a torch checkpoint.
 	To string
+	// AsPublished gives NASBench201, Archive and NATS in the existing directory To the very name
+	// of the published file or directory, which the clients open without a path if To is
+	// $TORCH_HOME: see [published.DefaultPath].
+	AsPublished bool
 	// Merged makes NATS one file instead of a directory, as does a To that ends in
-	// .pickle.pbz2.
+	// .pickle.pbz2 or .pickle.
 	Merged bool
 	// Less and Full name the schedules for the slots; "" means 12 and 200, or 12 and 90 in the
 	// size search space. When either is given, NATS has the slots '12' and '200' (or '90');

@@ -162,11 +162,14 @@ func (s slotSettings) sharesSlot(o slotSettings) bool {
 	return s.Slot == o.Slot && s.Trial.Dataset == o.Trial.Dataset
 }
 
-// moveParts moves the files of the parts to dir. Where the file system has hard links, they
+// moveParts moves the files of the parts to dir, but for those of a namesake: see [layout]. Where the file system has hard links, they
 // remain in the parts as well, until the export is complete.
 func moveParts(dir string, x *whole) error {
 	for _, p := range x.parts {
 		for name := range p.Files {
+			if name == itemsName {
+				continue
+			}
 			to := filepath.Join(dir, name)
 			if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 				return err

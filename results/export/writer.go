@@ -2,6 +2,7 @@ package export
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"nb201/cell"
@@ -17,6 +18,7 @@ type Traits struct {
 	// the format is one file of all architectures.
 	Weights, Merged Choice
 	Named           bool // in an existing directory, it is named like the published one
+	Published       bool // a published file or directory has it: Options.AsPublished applies
 	RawCells        bool // Options.RawCells applies
 	NoLatencies     bool // it cannot contain latencies
 	OneSpace        bool // it holds the topology search space alone
@@ -52,8 +54,9 @@ const (
 // file; allWriters lists them.
 type writer struct {
 	Traits
-	mergedExtension string // an Options.To with this extension asks for the merged form; "" for none
-	completeTimes   bool   // the format's client needs the times of every epoch, or none
+	// mergedExtensions lists the extensions of an Options.To that ask for the merged form.
+	mergedExtensions []string
+	completeTimes    bool // the format's client needs the times of every epoch, or none
 	// dropsWeights is set if the format leaves out the weights of the schedule original.unweighted.
 	dropsWeights bool
 	layout       func(o *Options, space cell.Space) layout
@@ -66,9 +69,14 @@ type layout struct {
 	begin func(dir string) (partWriter, error)
 	file  func(w io.Writer, x *whole) error
 	fill  func(dir string, x *whole) error
-	// name returns the name of an export in an existing directory, from the export's MD5;
-	// nil if the format has no such name.
+	// name returns the name of an export in an existing directory, from an MD5; nil if the
+	// format has no such name.
 	name func(md5 string) string
+	// namesake is the layout, with file, whose MD5 name gets; nil if it is this one. A part of it
+	// is the file itemsName.
+	namesake *layout
+	// published is the name of the published file or directory; "" if there is none.
+	published string
 }
 
 // partWriter writes a part.
@@ -103,7 +111,7 @@ func (w *writer) fixedSlots(space cell.Space) bool {
 
 // mergedBy reports whether the export is one file.
 func (w *writer) mergedBy(o *Options) bool {
-	asked := o.Merged || w.mergedExtension != "" && strings.HasSuffix(o.To, w.mergedExtension)
+	asked := o.Merged || slices.ContainsFunc(w.mergedExtensions, func(e string) bool { return strings.HasSuffix(o.To, e) })
 	return w.Merged == ChoiceAlways || w.Merged == ChoiceAsked && asked
 }
 

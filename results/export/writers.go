@@ -116,6 +116,10 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	case w.OneSpace && b.Space != (cell.Topology{}):
 		return w, usage.Errorf("%s is of the %s, which the format %s cannot store; export to one of %s",
 			b.Path, b.Space.Title(), o.Format, CommaList(all.formats(func(t Traits) bool { return !t.OneSpace })))
+	case o.AsPublished && !w.Published:
+		return w, usage.Errorf("%s has no published name; only %s have one", o.Format, joinNames(all.formats(func(t Traits) bool { return t.Published })))
+	case o.AsPublished && isPlain(o):
+		return w, usage.Errorf("cannot export to %s under a published name: no plain pickle was published; name an existing directory", o.To)
 	case !slices.Contains(AllListings(), o.Listed):
 		return w, usage.Errorf("unknown listing %q; use one of %s", o.Listed, CommaList(AllListings()))
 	case o.Listed != ListFirst && !w.Lists:

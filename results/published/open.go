@@ -29,6 +29,7 @@ import (
 //	DIR with raw-data-NN/, or
 //	DIR with arch-NNNNNN-seed-SSSS.pth         Runs
 //	any other NAME.pth, NAME.pickle.pbz2       merged NASBench201, NATS
+//	NAME.pickle                                either of them as a plain pickle
 //
 // A single file of an Archive, NATS or Runs directory can be opened too. The search space is that of the
 // strings in the files, whatever the names; a directory whose files cannot be read counts as one of the
@@ -167,6 +168,6 @@ func (all readers) defaultPath(getenv func(string) string, name benchmark.Format
 func allReaders() readers {
 	return readers{
 		evaluationsReader(), campaignReader(), csvReader(), parquetReader(), archiveReader(), natsReader(), runsReader(),
-		nasbench201Reader(), mergedNATSReader(),
+		nasbench201Reader(), mergedNATSReader(), pickleReader(),
 	}
 }

@@ -28,6 +28,7 @@ func exports(t *testing.T) (dir string) {
 	for name, o := range map[string]export.Options{
 		"runs": {Format: published.Runs}, "archive": {Format: published.Archive}, "merged.pth": {Format: published.NASBench201},
 		"nats": {Format: published.NATS}, "weights": {Format: published.NATS, Weights: true}, "merged.pickle.pbz2": {Format: published.NATS},
+		"201.pickle": {Format: published.NASBench201}, "nats.pickle": {Format: published.NATS},
 		"parquet": {Format: published.Parquet}, "csv": {Format: published.CSV},
 	} {
 		o.To, o.Less, o.Full = filepath.Join(dir, name), "2", "3"
@@ -55,6 +56,20 @@ func TestExports(t *testing.T) {
 		if len(r.Faults) > 0 || r.Trials != 24 || r.Weights != weights {
 			t.Errorf("%s: %d trials, %d with weights, found %v", e.Name(), r.Trials, r.Weights, r.Faults)
 		}
+	}
+
+	// The name of the published file is not a fault, but worth a note.
+	const asked = "NAS-Bench-201-v1_1-096897.pth"
+	named := filepath.Join(t.TempDir(), asked)
+	if text, err := os.ReadFile(filepath.Join(sound, "merged.pth")); err != nil || os.WriteFile(named, text, 0o666) != nil {
+		t.Fatal(err)
+	}
+	r := run(t, named, Options{})
+	isNoted := slices.ContainsFunc(r.Notes, func(n Note) bool {
+		return n.Check == CheckFiles && strings.Contains(n.What, asked+" has the name of the published file, and is not that file")
+	})
+	if len(r.Faults) > 0 || !isNoted {
+		t.Errorf("%s: found %v, noted %v", asked, r.Faults, r.Notes)
 	}
 
 	change := func(file string, change func([]byte) []byte) func(*testing.T, string) string {
@@ -127,7 +142,7 @@ func TestExports(t *testing.T) {
 		{"a truncated record", "nats", change("000004.pickle.pbz2", truncate), 12, []string{"files: "}},
 		{"a flipped bit in a record", "weights", change("000004.pickle.pbz2", flip), 12, []string{"files: "}},
 		{"digits of another MD5", "merged.pth", func(t *testing.T, path string) string {
-			renamed := filepath.Join(filepath.Dir(path), "NAS-Bench-201-v1_1-096897.pth")
+			renamed := filepath.Join(filepath.Dir(path), "NAS-Bench-201-v1_2-096897.pth")
 			if err := os.Rename(path, renamed); err != nil {
 				t.Fatal(err)
 			}
