@@ -21,6 +21,7 @@ func newExportCommand() *cobra.Command {
 	var flags struct {
 		export.Options
 		format, times, listed string
+		seed                  seedFlag
 		archs                 string
 		latencies             []string
 		json                  bool
@@ -86,6 +87,9 @@ Mixed settings:
 			}
 			options.Format, options.Times = benchmark.Format(flags.format), export.Times(flags.times)
 			options.Listed = export.Listing(flags.listed)
+			if c.Flags().Changed("seed") {
+				options.Seed = (*uint32)(&flags.seed)
+			}
 			var done func()
 			options.Progress, done = countUp(c.ErrOrStderr(), "architectures", "exporting")
 			report, err := export.Run(c.Context(), b, options)
@@ -126,6 +130,7 @@ Mixed settings:
 	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "also export trials whose settings differ")
 	c.Flags().BoolVar(&flags.RawCells, "raw-cells", false,
 		export.NamesWith(func(t export.Traits) bool { return t.RawCells })+": do not mark text that looks like a formula")
+	c.Flags().Var(&flags.seed, "seed", export.NamesWith(func(t export.Traits) bool { return t.OneSeed })+": `SEED` of the trials (default 777)")
 	c.Flags().BoolVar(&flags.Weights, "weights", false,
 		export.NamesWith(func(t export.Traits) bool { return t.Weights == export.ChoiceAsked })+": keep the trained weights")
 	c.Flags().BoolVar(&flags.json, "json", false, jsonUsage)
@@ -148,8 +153,9 @@ Schedules:
   A slot is a place for one schedule in a published file; the clients call the two slots '12'
   and '200', or '90' in the size search space. %s have both;
   --less and --full choose the schedules that fill them. %s has every schedule under its own
-  name, or with --less or --full only those two, in the slots. %s have every schedule.
-`, slots(export.FixedSlots), slots(export.AskedSlots), slots(export.NoSlots))
+  name, or with --less or --full only those two, in the slots. %s have every schedule,
+  and %s has the one that --full names.
+`, slots(export.FixedSlots), slots(export.AskedSlots), slots(export.NoSlots), slots(export.FullSlot))
 	return b.String()
 }
 
@@ -165,6 +171,17 @@ func printExport(w io.Writer, r *export.Report) error {
 	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	if len(r.Sets) > 0 {
+		fmt.Fprintln(w)
+		sets := layout.NewNumbers(w, 2)
+		fmt.Fprintln(sets, "dataset\tcurves of\tarchitectures\t")
+		for _, s := range r.Sets {
+			inert.Fprintf(sets, "%s\t%s\t%d\t\n", s.Dataset, s.Set, s.Architectures)
+		}
+		if err := sets.Flush(); err != nil {
+			return err
+		}
 	}
 	_, err := inert.Fprintf(w, "\nexport  %s\n", r.Path)
 	return err

@@ -532,7 +532,7 @@ func TestRunRefuses(t *testing.T) {
 		options  Options
 		want     string
 	}{
-		"format":        {c, slots("zip", "new"), `unknown format "zip"; use one of runs, archive, nasbench201, nats, parquet, csv`},
+		"format":        {c, slots("zip", "new"), `unknown format "zip"; use one of runs, archive, nasbench201, nats, naslib, parquet, csv`},
 		"campaign":      {c, slots(published.CampaignFormat, "new"), "unknown format"},
 		"times":         {c, Options{Format: published.NATS, To: "new", Times: "guessed"}, `unknown times "guessed"; use one of measured, published`},
 		"nowhere":       {c, slots(published.Archive, ""), "the path of the export is empty"},

@@ -118,7 +118,7 @@ func (e *exporter) units() ([]unit, error) {
 		size = indicesInPartWithWeights
 	}
 	o := &e.options
-	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), e.original.less(o), o.Weights, o.Times, o.RawCells, isPlain(o), e.namesake() != nil, e.latencies.digest())
+	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), e.original.less(o), o.Weights, o.Times, o.RawCells, isPlain(o), e.namesake() != nil, o.seed(), e.latencies.digest())
 	var units []unit
 	archs := e.archs
 	for len(archs) > 0 {
@@ -173,7 +173,9 @@ func (e *exporter) makeParts(ctx context.Context, units []unit) (*Report, error)
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	parts = slices.DeleteFunc(parts, func(p *part) bool { return len(p.Architectures) == 0 && len(p.Left) == 0 })
+	parts = slices.DeleteFunc(parts, func(p *part) bool {
+		return len(p.Architectures) == 0 && len(p.Left) == 0 && p.WithoutSeed+p.WithoutCurves == 0
+	})
 	report, err := e.report(parts)
 	if err != nil { // no later call resumes from the parts
 		return nil, errors.Join(err, os.RemoveAll(e.partial))
@@ -437,6 +439,11 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 		r.WithoutTimes += p.WithoutTimes
 		r.OwnLatency += p.OwnLatency
 		r.CorrectedCosts += p.CorrectedCosts
+		r.WithoutSeed += p.WithoutSeed
+		r.WithoutCurves += p.WithoutCurves
+		for _, s := range p.Sets {
+			r.Sets = addSet(r.Sets, s)
+		}
 		for _, c := range p.Coverage {
 			s := findSlot(r, c.Slot)
 			s.Epochs = c.Epochs
@@ -452,11 +459,12 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 	if e.slots() == nil {
 		slices.SortFunc(r.Slots, func(a, b Slot) int { return cmp.Or(a.Epochs-b.Epochs, cmp.Compare(a.Name, b.Name)) })
 	}
+	slices.SortFunc(r.Sets, func(a, b CurveSet) int { return cmp.Or(cmp.Compare(a.Dataset, b.Dataset), cmp.Compare(a.Set, b.Set)) })
 	for i := range r.Slots {
-		r.Slots[i].finish()
+		r.Slots[i].finish(e.writer.omits)
 	}
 	if r.Architectures == 0 {
-		return nil, e.noTrials(r.OtherSchedules)
+		return nil, e.noTrials(r)
 	}
 	if e.writer.Lists {
 		r.Listed = e.benchmark.Space.Count()
@@ -475,7 +483,8 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 }
 
 // noTrials returns the error of an export without trials.
-func (e *exporter) noTrials(others []string) error {
+func (e *exporter) noTrials(r *Report) error {
+	others := r.OtherSchedules
 	var wanted []string
 	for _, s := range e.slots() {
 		wanted = append(wanted, s.schedule)
@@ -484,7 +493,12 @@ func (e *exporter) noTrials(others []string) error {
 	if wanted != nil {
 		of = " of " + describeSchedules(wanted, " or ")
 	}
-	if len(others) > 0 {
+	switch {
+	case r.WithoutSeed > 0:
+		return usage.Errorf("%s has no trials%s with seed %d to export; choose another with --seed", e.benchmark.Path, of, e.options.seed())
+	case r.WithoutCurves > 0:
+		return usage.Errorf("%s has no trials%s with seed %d that were evaluated after every epoch, as %s needs", e.benchmark.Path, of, e.options.seed(), e.options.Format)
+	case len(others) > 0:
 		return usage.Errorf("%s has no trials%s to export; it has trials of %s: select them with --less and --full",
 			e.benchmark.Path, of, describeSchedules(others, ", "))
 	}

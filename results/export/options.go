@@ -68,6 +68,7 @@ type Options struct {
 	// space. Runs and Archive always include them.
 	Weights bool
 	Times   Times   // "" means Measured
+	Seed    *uint32 // of the trials in NASLib's files; nil means 777
 	Listed  Listing // "" means ListFirst; the others only for the formats that list architectures
 	// Mixed allows trials that share a dataset key and a schedule to differ in their
 	// settings. Without it, Run refuses them.

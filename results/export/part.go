@@ -51,7 +51,27 @@ type part struct {
 	WithoutTimes   int               `json:"without_times"`
 	OwnLatency     int               `json:"own_latency"`
 	CorrectedCosts int               `json:"corrected_costs"`
+	WithoutSeed    int               `json:"without_seed"`
+	WithoutCurves  int               `json:"without_curves"`
+	Sets           []CurveSet        `json:"sets"`
 	Files          map[string]string `json:"files"` // SHA-256 in hex
+}
+
+// CurveSet counts the architectures whose curve in NASLib's file of a dataset key is of an evaluation set.
+type CurveSet struct {
+	Dataset       string `json:"dataset"`
+	Set           string `json:"set"`
+	Architectures int    `json:"architectures"`
+}
+
+// addSet adds to the count of an evaluation set.
+func addSet(sets []CurveSet, s CurveSet) []CurveSet {
+	i := slices.IndexFunc(sets, func(o CurveSet) bool { return o.Dataset == s.Dataset && o.Set == s.Set })
+	if i < 0 {
+		return append(sets, s)
+	}
+	sets[i].Architectures += s.Architectures
+	return sets
 }
 
 // slotCoverage is a Coverage in a slot.

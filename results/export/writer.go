@@ -22,6 +22,7 @@ type Traits struct {
 	RawCells        bool // Options.RawCells applies
 	NoLatencies     bool // it cannot contain latencies
 	OneSpace        bool // it holds the topology search space alone
+	OneSeed         bool // it holds one trial of each architecture and dataset key: Options.Seed applies
 	Lists           bool // its files list the architectures that they cover: Options.Listed applies
 	FromCampaign    bool // it contains facts that only a campaign's records have
 
@@ -37,6 +38,7 @@ type Slotting int
 const (
 	NoSlots    Slotting = iota // every schedule under its own name
 	AskedSlots                 // '12' and '200' ('90' in the size search space) if Options.Less or Full is given, else as NoSlots
+	FullSlot                   // only the one that Options.Full names
 	FixedSlots                 // less and full, which the clients call '12' and '200'; in the size search space, as AskedSlots
 )
 
@@ -57,6 +59,10 @@ type writer struct {
 	// mergedExtensions lists the extensions of an Options.To that ask for the merged form.
 	mergedExtensions []string
 	completeTimes    bool // the format's client needs the times of every epoch, or none
+	// trueCosts is set if FLOPs and parameters are replaced by those of the network, as for clients.
+	trueCosts bool
+	// omits lists the dataset keys that the format cannot hold.
+	omits []string
 	// dropsWeights is set if the format leaves out the weights of the schedule original.unweighted.
 	dropsWeights bool
 	layout       func(o *Options, space cell.Space) layout
@@ -96,6 +102,8 @@ func (w *writer) slots(o *Options, space cell.Space) []slot {
 	switch {
 	case w.fixedSlots(space):
 		return []slot{{"less", less}, {"full", full}}
+	case w.Slots == FullSlot:
+		return []slot{{"full", full}}
 	case w.Slots == NoSlots, o.Less == "" && o.Full == "":
 		return nil
 	default:

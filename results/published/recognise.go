@@ -142,7 +142,7 @@ func recognisePickle(c *content) Kind {
 	}
 	return Kind{
 		what: "a Python pickle that was not written by torch.save",
-		todo: "if it holds weights, convert it with torch.save(pickle.load(open(FILE, 'rb')), OTHER); nb201 reads results from pickles of all architectures alone",
+		todo: "if it holds weights, convert it with torch.save(pickle.load(open(FILE, 'rb')), OTHER); of pickles with results, it reads merged files and those that it writes for NASLib",
 	}
 }
 

@@ -68,6 +68,7 @@ func TestRecognise(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	write("curves.pickle", []byte("\x80\x04}|none~0|+|none~0|none~1|+|: cifar10-valid: train_losses"))
 	weights := read("campaign/weights/000000/cifar10/0002-0777.pth")
 	lfs := []byte("version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("0", 64) + "\nsize 7\n")
 	page := []byte("\ufeff\r\n<!DOCTYPE HTML>\n<html><title>Sign in</title></html>")
@@ -130,6 +131,7 @@ func TestRecognise(t *testing.T) {
 		"epoch.pth":                 "a torch checkpoint with neither weights nor results; ",
 		"plain.pth":                 "a Python pickle that was not written by torch.save",
 		"other.pickle":              "a Python pickle that was not written by torch.save; if it holds weights",
+		"curves.pickle":             "a file of learning curves for NASLib; rename it to its published name, such as nb201_cifar10_full_training.pickle",
 		"packed.pickle":             "a merged NATS-Bench file; nb201 query, verify, export and compare read it if its name ends in .pickle.pbz2",
 		"plain.pickle.pbz2":         "a merged file as a plain pickle; nb201 query, verify, export and compare read it if its name ends in .pickle",
 		"plain.bin":                 "a merged file as a plain pickle; nb201 query",

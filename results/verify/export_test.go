@@ -39,6 +39,30 @@ func exports(t *testing.T) (dir string) {
 	return dir
 }
 
+// TestNASLib checks that an export for NASLib is sound though it has one evaluation set of a trial, and that a
+// planted fault is found.
+func TestNASLib(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(4, 11)...)
+	to := filepath.Join(t.TempDir(), "data")
+	if _, err := export.Run(t.Context(), open(t, c.Dir), export.Options{Format: published.NASLib, To: to, Full: "3"}); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, to, Options{})
+	if len(r.Faults) > 0 || r.Trials != 6 || r.Format != published.NASLib {
+		t.Errorf("%d trials, found %v", r.Trials, r.Faults)
+	}
+	edit(t, filepath.Join(to, published.NASLibName("cifar100")), func(b []byte) []byte {
+		b = slices.Clone(b)
+		at := bytes.Index(b, []byte("params"))
+		at += bytes.IndexByte(b[at:], 'G') + 1
+		b[at+3] ^= 1
+		return b
+	})
+	if r := run(t, to, Options{}); len(r.Faults) != 1 || r.Faults[0].Check != CheckCosts || r.Faults[0].Trial.Dataset != "cifar100" {
+		t.Errorf("found %v", r.Faults)
+	}
+}
+
 // TestExports checks that exports of all formats are sound, and that faults planted in them
 // are found in the right place.
 func TestExports(t *testing.T) {
