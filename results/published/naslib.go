@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -34,8 +36,8 @@ const NASLibTrial = "nb201_trial"
 
 const (
 	naslibSuffix = "_full_training.pickle"
-	// maxNASLib limits the bytes of a file. All architectures take 120 MB.
-	maxNASLib = 1 << 30
+	// maxNASLibItem limits the bytes of an architecture, whose curves of 200 epochs have 7 kB.
+	maxNASLibItem = 64 << 20
 )
 
 var naslibName = regexp.MustCompile(`^nb201_[A-Za-z0-9._-]+` + regexp.QuoteMeta(naslibSuffix) + `$`)
@@ -62,10 +64,16 @@ func naslibReader() reader {
 	}
 }
 
-// naslibSource holds the curves of all architectures in memory: they take 100 MB for each file of the whole
-// search space.
+// naslibSource reads the items of the architectures in the files. They are located once, and read on demand.
 type naslibSource struct {
-	trials map[int][]naslibTrial // by index of the architecture
+	files []*os.File
+	items map[int][]naslibItem // by index of the architecture
+}
+
+// naslibItem locates the item of an architecture in the dict of a file.
+type naslibItem struct {
+	file           *os.File
+	offset, length int64
 }
 
 // naslibTrial is a trial in NASLib's files.
@@ -80,36 +88,39 @@ type naslibTrial struct {
 }
 
 func openNASLib(ctx context.Context, o *opening) (*benchmark.Benchmark, error) {
-	s := naslibSource{map[int][]naslibTrial{}}
+	s := &naslibSource{items: map[int][]naslibItem{}}
 	for _, path := range o.files {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := s.read(path); err != nil {
-			return nil, err
+		if err := errors.Join(ctx.Err(), s.locate(path)); err != nil {
+			return nil, errors.Join(err, s.Close())
 		}
 	}
-	return benchmark.New(o.path, NASLib, cell.Topology{}, cell.Topologies, slices.Collect(maps.Keys(s.trials)), s), nil
+	return benchmark.New(o.path, NASLib, cell.Topology{}, cell.Topologies, slices.Collect(maps.Keys(s.items)), s), nil
 }
 
 // errForeign reports a file of NASLib's own.
 var errForeign = fmt.Errorf("its key %q is missing: the curves could be of any seed and evaluation set; "+
 	"nb201 reads only the files that nb201 export --format naslib writes", NASLibTrial)
 
-// read adds the trials in a file.
-func (s naslibSource) read(path string) error {
-	text, err := infile.Read(path, maxNASLib)
+// locate adds the architectures in a file.
+func (s *naslibSource) locate(path string) error {
+	f, err := infile.Open(path)
 	if err != nil {
 		return usage.Errorf("cannot open benchmark: %w", err)
 	}
-	v, err := pickle.Reader{Class: torchfile.Class}.Decode(text)
+	s.files = append(s.files, f)
+	info, err := f.Stat()
 	if err != nil {
-		return results.AsDamaged(usage.Errorf("%s: %w", path, err))
+		return usage.Errorf("cannot open benchmark: %w", err)
 	}
-	all, err := pickled.AsDict(v)
-	if err == nil {
-		err = s.addAll(all)
+	locate := func(item pickle.Pair, offset, length int64) error {
+		index, _, err := readNASLibItem(item)
+		if err == nil && length > maxNASLibItem {
+			err = fmt.Errorf("architecture %d has %d bytes, more than %d", index, length, maxNASLibItem)
+		}
+		s.items[index] = append(s.items[index], naslibItem{f, offset, length})
+		return err
 	}
+	err = pickle.Reader{Class: torchfile.Class}.Items(io.NewSectionReader(f, 0, info.Size()), locate)
 	switch {
 	case errors.Is(err, errForeign):
 		return usage.Errorf("%s: %w", path, err)
@@ -119,34 +130,49 @@ func (s naslibSource) read(path string) error {
 	return nil
 }
 
-// addAll adds the trials of all architectures in a file.
-func (s naslibSource) addAll(all pickled.Dict) error {
-	for _, item := range all {
-		genotype, err := pickled.AsString(item.Key)
-		if err != nil {
-			return err
-		}
-		arch, err := cell.Parse(genotype)
-		if err != nil {
-			return err
-		}
-		if arch.Space() != (cell.Topology{}) || arch.String() != genotype {
-			return fmt.Errorf("%.120q is not the string of an architecture of the %s", genotype, cell.Topology{}.Title())
-		}
-		datasets, err := pickled.AsDict(item.Value)
-		if err != nil {
-			return fmt.Errorf("%s: %w", genotype, err)
-		}
-		for _, item := range datasets {
-			t, err := readNASLibTrial(item)
-			if err != nil {
-				return fmt.Errorf("%s, %v: %w", genotype, item.Key, err)
-			}
-			t.Space, t.Arch = arch.Space().Name(), arch.Index()
-			s.trials[t.Arch] = append(s.trials[t.Arch], t)
-		}
+// read reads the trials at a place.
+func (i naslibItem) read() ([]naslibTrial, error) {
+	text := make([]byte, i.length)
+	if _, err := i.file.ReadAt(text, i.offset); err != nil {
+		return nil, usage.Errorf("cannot read %s: %w", i.file.Name(), err)
 	}
-	return nil
+	item, err := pickle.Reader{Class: torchfile.Class}.DecodeItem(text)
+	var trials []naslibTrial
+	if err == nil {
+		_, trials, err = readNASLibItem(item)
+	}
+	if err != nil {
+		return nil, results.AsDamaged(usage.Errorf("%s: %w", i.file.Name(), err))
+	}
+	return trials, nil
+}
+
+// readNASLibItem reads the item of an architecture, and returns its index.
+func readNASLibItem(item pickle.Pair) (index int, trials []naslibTrial, err error) {
+	genotype, err := pickled.AsString(item.Key)
+	if err != nil {
+		return 0, nil, err
+	}
+	arch, err := cell.Parse(genotype)
+	if err != nil {
+		return 0, nil, err
+	}
+	if arch.Space() != (cell.Topology{}) || arch.String() != genotype {
+		return 0, nil, fmt.Errorf("%.120q is not the string of an architecture of the %s", genotype, cell.Topology{}.Title())
+	}
+	datasets, err := pickled.AsDict(item.Value)
+	if err != nil {
+		return 0, nil, fmt.Errorf("%s: %w", genotype, err)
+	}
+	for _, item := range datasets {
+		t, err := readNASLibTrial(item)
+		if err != nil {
+			return 0, nil, fmt.Errorf("%s, %v: %w", genotype, item.Key, err)
+		}
+		t.Space, t.Arch = arch.Space().Name(), arch.Index()
+		trials = append(trials, t)
+	}
+	return arch.Index(), trials, nil
 }
 
 // readNASLibTrial reads the value of a dataset key.
@@ -202,9 +228,15 @@ func readNASLibTrial(item pickle.Pair) (t naslibTrial, err error) {
 	return t, nil
 }
 
-func (naslibSource) Close() error { return nil }
+func (s *naslibSource) Close() error {
+	var errs []error
+	for _, f := range s.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
 
-func (naslibSource) CheckFile(path string) (note string, faults []error) {
+func (*naslibSource) CheckFile(path string) (note string, faults []error) {
 	if naslibName.MatchString(filepath.Base(path)) {
 		return checkFile(path)
 	}
@@ -213,15 +245,22 @@ func (naslibSource) CheckFile(path string) (note string, faults []error) {
 
 // OneEvaluationSet reports that trials have the measures of one evaluation set: see
 // [benchmark.Benchmark.OneEvaluationSet].
-func (naslibSource) OneEvaluationSet() bool { return true }
+func (*naslibSource) OneEvaluationSet() bool { return true }
 
-func (s naslibSource) Architecture(index int) (*benchmark.Architecture, error) {
+func (s *naslibSource) Architecture(index int) (*benchmark.Architecture, error) {
 	a, err := benchmark.NewArchitecture(cell.Topology{}, index)
 	if err != nil {
 		return nil, err
 	}
-	for i := range s.trials[index] {
-		t := &s.trials[index][i]
+	var trials []naslibTrial
+	for _, item := range s.items[index] {
+		more, err := item.read()
+		if err != nil {
+			return nil, err
+		}
+		trials = append(trials, more...)
+	}
+	for _, t := range trials {
 		r := &benchmark.ResultsCount{
 			Trial: t.Trial, Genotype: a.Genotype, Channels: t.channels, Cells: t.cells, Classes: t.classes,
 			FLOPs: t.flops, Params: t.params, Latencies: t.latency, Recipe: t.recipe,
