@@ -2,7 +2,7 @@
 // a campaign, or from published files in another format.
 //
 // A format either has two slots for schedules, less and full, which the Python clients
-// call '12' and '200', or takes every schedule under its own name. What differs between the
+// call '12' and '200', or takes every schedule under its own name; NASLib takes one. What differs between the
 // search spaces is in original.go. Whatever the clients
 // expect and the source lacks is left out and listed in the [Report].
 //

@@ -173,7 +173,6 @@ func TestNASLibRefuses(t *testing.T) {
 	}{
 		{Options{Full: "3", Seed: &seed}, "has no trials of 3 epochs with seed 5 to export; choose another with --seed"},
 		{Options{}, "has no trials of 200 epochs to export; it has trials of 3 epochs: select"},
-		{Options{Full: "3", Less: "2"}, "naslib holds one schedule, which --full names; leave out --less"},
 		{Options{Full: "3", Weights: true}, "weights cannot be chosen for naslib"},
 		{Options{Full: "3", AsPublished: true}, "naslib has no published name"},
 		{Options{Format: published.CSV, Seed: &seed}, "csv holds the trials of all seeds; only naslib holds one"},

@@ -62,7 +62,7 @@ type Options struct {
 	// Less and Full name the schedules for the slots; "" means 12 and 200, or 12 and 90 in the
 	// size search space. When either is given, NATS has the slots '12' and '200' (or '90');
 	// otherwise it takes every schedule under its own name, as the Parquet and CSV tables do. So
-	// do Runs in the size search space.
+	// do Runs in the size search space. NASLib has one schedule, that of Full.
 	Less, Full string
 	// Weights includes the trained weights in NATS, but for those of schedule 01 of the size search
 	// space. Runs and Archive always include them.

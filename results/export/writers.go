@@ -118,8 +118,6 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 			b.Path, b.Space.Title(), o.Format, CommaList(all.formats(func(t Traits) bool { return !t.OneSpace })))
 	case o.Seed != nil && !w.OneSeed:
 		return w, usage.Errorf("%s holds the trials of all seeds; only %s holds one", o.Format, joinNames(all.formats(func(t Traits) bool { return t.OneSeed })))
-	case o.Less != "" && w.Slots == FullSlot:
-		return w, usage.Errorf("%s holds one schedule, which --full names; leave out --less", o.Format)
 	case o.AsPublished && !w.Published:
 		return w, usage.Errorf("%s has no published name; only %s have one", o.Format, joinNames(all.formats(func(t Traits) bool { return t.Published })))
 	case o.AsPublished && isPlain(o):
