@@ -83,7 +83,7 @@ print(json.dumps({
 	if err := json.Unmarshal(out, &answers); err != nil || len(answers) != 8 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	close := func(a, b float64) bool { return math.Abs(a-b) <= 1e-12*math.Max(math.Abs(a), 1) }
+	near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-12*math.Max(math.Abs(a), 1) }
 	b := open(t, to)
 	if b.Format != published.NASLib || !slices.Equal(b.Evaluated(), []int{0, 11, 12}) {
 		t.Errorf("read as %s with %v", b.Format, b.Evaluated())
@@ -122,7 +122,7 @@ print(json.dumps({
 				}
 			}
 			costs, _ := got[4].(map[string]any)
-			if costs["flops"] != r.FLOPs || costs["params"] != r.Params || costs["latency"] != clientLatencies(r.Latency)[0] || !close(got[5].(float64), perEpoch) {
+			if costs["flops"] != r.FLOPs || costs["params"] != r.Params || costs["latency"] != clientLatencies(r.Latency)[0] || !near(got[5].(float64), perEpoch) {
 				t.Errorf("%v: cost_info is %v", r.Trial, costs)
 			}
 		}
@@ -145,7 +145,7 @@ print(json.dumps({
 		if err := errors.Join(err1, err2, err3); err != nil {
 			t.Fatal(err)
 		}
-		if costs.FLOPs != r.FLOPs || last.Accuracy != r.Eval[i].Top1[2] || training.Loss != r.Train.Loss[2] || !close(*training.TotalSeconds, sum) ||
+		if costs.FLOPs != r.FLOPs || last.Accuracy != r.Eval[i].Top1[2] || training.Loss != r.Train.Loss[2] || !near(*training.TotalSeconds, sum) ||
 			(costs.Latency == nil) != (r.Latency == nil) || trials[0].Genotype != r.Genotype || trials[0].Channels != r.Recipe.Channels {
 			t.Errorf("%v: read back as %+v, %+v, %+v", r.Trial, costs, last, training)
 		}
