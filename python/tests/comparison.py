@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
@@ -24,7 +25,7 @@ CAMPAIGN = os.environ.get("NB201_CAMPAIGN")
 """A campaign with architectures 0 to 2 and the schedules 2 and 3, with weights."""
 
 _files = tempfile.TemporaryDirectory()
-unittest.addModuleCleanup(_files.cleanup)
+atexit.register(_files.cleanup)
 
 
 def export(source: Optional[str], format: str, name: str, *options: str) -> str:

@@ -225,8 +225,18 @@ class TestAnswers(Comparison):
     def test_campaign_nats_merged(self) -> None:
         self.compare_nats(from_campaign("nats", "campaign.pickle.pbz2"), "tss", False, 300)
 
-    def test_campaign_nats_weights(self) -> None:
-        self.compare_nats(from_campaign("nats", "weights", "--weights"), "tss", True, 150)
+    def test_weights(self) -> None:
+        path = from_campaign("nats", "weights", "--weights")
+        original, ours = nats_bench.create(path, "tss", True, False), our_nats_bench.create(path, "tss", True, False)
+        for arguments in [("cifar10", 777, "200"), ("cifar10", None, "200"), ("cifar100", 5, "12"), ("unknown", 777), ("cifar10", 111)]:
+            self.ask_method(original, ours, "get_net_param", 0, *arguments)
+        trials = self.ask_method(original, ours, "query_by_index", 0, "cifar100", "200")
+        for clone in True, False:
+            self.ask("weights", lambda: trials[0][888].get_net_param(clone), lambda: trials[1][888].get_net_param(clone))
+        for each in original, ours:
+            each.clear_params(0, 200)
+        self.ask_method(original, ours, "get_net_param", 0, "cifar10", None, "200")
+        self.ask_method(original, ours, "get_net_param", 0, "cifar10", None, "12")
 
     def test_campaign_first_format(self) -> None:
         self.compare_nas(from_campaign("nasbench201", "campaign.pth"), 500)
@@ -236,7 +246,7 @@ class TestAnswers(Comparison):
         original, ours = nas_201_api.NASBench201API(path, verbose=False), our_nas_201_api.NASBench201API(path, verbose=False)
         for arguments in [(archive, 0), (archive, 3), (archive, -1), (archive, "x"), (archive + "x", 0), (path, 0), (None, 0), (archive,)]:
             self.ask_method(original, ours, "reload", *arguments)
-        self.compare(original, ours, 150)
+        self.compare(original, ours, 60)
 
 
 class Hidden:

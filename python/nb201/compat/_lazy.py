@@ -20,12 +20,9 @@ from collections.abc import Mapping, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Type
 
-from nb201 import _library
+from nb201 import _library, compat
 
-#: Bytes, estimated, that an open benchmark keeps of pickled and unpickled trials.
-CACHE_BYTES = 128 << 20
-
-_UNPICKLED = 8  # bytes of an unpickled trial by byte of its pickle, measured
+_UNPICKLED = 6  # bytes of an unpickled trial by byte of its pickle, measured
 _REMEMBERED = 16  # answers about released trials that an architecture keeps
 
 _SLOTS = {"less": "12", "full": "200"}  # what both clients call the slots of the first format
@@ -66,6 +63,7 @@ class Budget:
         self.used = 0
         self.lock = threading.RLock()
         self._threshold = limit
+        self._shrinking = False
         self._items: OrderedDict[int, List[Any]] = OrderedDict()
 
     def touch(self, item: Any) -> None:
@@ -83,8 +81,8 @@ class Budget:
             self.used += size - entry[0]
             entry[0] = size
             self._items.move_to_end(key)
-            if self.used > self._threshold:
-                self._release()
+            if self.used > self._threshold and not self._shrinking:
+                self.shrink()
 
     def _forget(self, key: int) -> None:
         with self.lock:
@@ -92,21 +90,31 @@ class Budget:
             if entry is not None:
                 self.used -= entry[0]
 
-    def _release(self) -> None:
-        for _ in range(len(self._items)):
-            if self.used <= self.limit:
-                break
-            key, entry = next(iter(self._items.items()))
-            item = entry[1]()
-            rest = 0 if item is None else item.release()
-            self.used -= entry[0] - rest
-            entry[0] = rest
-            if rest:
-                self._items.move_to_end(key)
-            else:
-                self._items.pop(key, None)
-        # What a program holds cannot be released, and is not examined again at every call.
-        self._threshold = max(self.limit, self.used + self.limit // 4 if self.used > self.limit else 0)
+    def shrink(self) -> None:
+        """Releases what was used longest ago until the limit is kept."""
+        with self.lock:
+            self._shrinking = True  # release may note what it reads for a comparison
+            try:
+                failures = 0
+                while self.used > self.limit and failures < len(self._items):
+                    failures = 0 if self._release_oldest() else failures + 1
+            finally:
+                self._shrinking = False
+            # What a program holds cannot be released, and is not examined again at every call.
+            self._threshold = self.limit if self.used <= self.limit else self.used + self.limit // 4
+
+    def _release_oldest(self) -> bool:
+        """Returns whether it released all of an item."""
+        key, entry = next(iter(self._items.items()))
+        item = entry[1]()
+        rest = 0 if item is None else item.release()
+        self.used += rest - entry[0]
+        entry[0] = rest
+        if rest:
+            self._items.move_to_end(key)
+        else:
+            self._items.pop(key, None)
+        return not rest
 
 
 class _Records:
@@ -136,9 +144,9 @@ class _Records:
 class Source(Unloaded):
     """An open benchmark. In an Architectures it takes the place of an architecture not yet loaded."""
 
-    def __init__(self, path: str, limit: Optional[int] = None) -> None:
+    def __init__(self, path: str) -> None:
         self.handle = _library.open(path)
-        self.budget = Budget(CACHE_BYTES if limit is None else limit)
+        self.budget = Budget(compat.CACHE_BYTES)
         self.lock = self.budget.lock
         self.evaluated = frozenset(self.handle.evaluated)
         self._records: Dict[int, _Records] = {}
@@ -221,7 +229,6 @@ class _Lazy:
     get = Mapping.get
     items = Mapping.items
     values = Mapping.values
-    pop = MutableMapping.pop
     setdefault = MutableMapping.setdefault
     update = MutableMapping.update
     __eq__ = Mapping.__eq__
@@ -237,6 +244,13 @@ class _Lazy:
     def __ior__(self, other: Any) -> Any:
         self.update(other)
         return self
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        if default and key not in self:  # type: ignore[operator]
+            return default[0]
+        value = self[key]
+        del self[key]  # type: ignore[attr-defined]
+        return value
 
     def popitem(self, last: bool = True) -> Tuple[Any, Any]:
         if not self:  # an empty dict is false
@@ -304,7 +318,7 @@ class Trials(_Lazy, dict):  # type: ignore[type-arg]
         self._place = (source, index, slot, hp, make)
         self._sizes: Dict[Key, int] = {}  # of the trials that release may drop
         self._received: Dict[Key, bool] = {}  # those of them that a program received
-        self._changes: Dict[Key, Dict[str, Any]] = {}  # attributes that differ from the file, of dropped trials
+        self._changes: Dict[Key, Dict[str, Any]] = {}  # attributes that differ from the file, of others
         self._replaced = False  # whether a program put in other trials
         self.answers: Dict[Any, Any] = {}  # which remain true while settled
 
@@ -321,19 +335,27 @@ class Trials(_Lazy, dict):  # type: ignore[type-arg]
     def trial(self, key: Key) -> Any:
         """Returns a trial for use inside of this package, which changes nothing in it."""
         value = dict.__getitem__(self, key)
-        if value is not _UNLOADED:
-            return value
-        with self._place[0].lock:
-            value = dict.__getitem__(self, key)
-            if value is not _UNLOADED:
-                return value
+        if value is _UNLOADED:
+            with self._place[0].lock:
+                value = self._loaded(key)
+        return value
+
+    def _loaded(self, key: Key, received: bool = False) -> Any:
+        """Returns a trial, and notes whether a program receives it."""
+        value = dict.__getitem__(self, key)
+        missing = value is _UNLOADED
+        if missing:
             value, size = self._unpickle(key)
-            for name, attribute in self._changes.pop(key, {}).items():
-                vars(value)[name] = attribute
+            vars(value).update(self._changes.get(key, {}))
             dict.__setitem__(self, key, value)
             self._sizes[key] = _UNPICKLED * size
+        if received and key in self._sizes:
+            self._received[key] = True
+            self._changes.pop(key, None)  # until release compares again
+            self.answers.clear()
+        if missing:
             self._place[0].budget.note(self, sum(self._sizes.values()))
-            return value
+        return value
 
     def remember(self, question: Any, answer: Any) -> None:
         with self._place[0].lock:
@@ -352,11 +374,7 @@ class Trials(_Lazy, dict):  # type: ignore[type-arg]
 
     def __getitem__(self, key: Key) -> Any:
         with self._place[0].lock:
-            value = self.trial(key)
-            if key in self._sizes:
-                self._received[key] = True
-                self.answers.clear()
-        return value
+            return self._loaded(key, received=True)
 
     def __setitem__(self, key: Key, value: Any) -> None:
         with self._place[0].lock:
