@@ -97,6 +97,13 @@ def _attributes(ours: Any) -> Dict[str, Any]:
     return {name: getattr(ours, name) for name in vars(ours)}
 
 
+class Hidden:
+    """A value that is not compared."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class Comparison(unittest.TestCase):
     """Compares two clients call by call."""
 

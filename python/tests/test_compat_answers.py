@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from .comparison import CAMPAIGN, TOPOLOGY, Comparison, export, from_campaign
+from .comparison import TOPOLOGY, Comparison, Hidden, export, from_campaign
 from .published import SIZE
 
 try:
@@ -247,13 +247,6 @@ class TestAnswers(Comparison):
         for arguments in [(archive, 0), (archive, 3), (archive, -1), (archive, "x"), (archive + "x", 0), (path, 0), (None, 0), (archive,)]:
             self.ask_method(original, ours, "reload", *arguments)
         self.compare(original, ours, 60)
-
-
-class Hidden:
-    """A value that is not compared."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
 
 
 if __name__ == "__main__":
