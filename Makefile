@@ -47,11 +47,11 @@ demo: setup
 test: setup
 	go test -timeout 30m $(TESTFLAGS) ./...
 
-# Runs the scheduler's tests with the race detector, and then all tests including the slow
+# Runs the tests of the scheduler and of the Python library with the race detector, and then all tests including the slow
 # ones: networks of full size in float64, datasets of full size, a campaign that is killed 50
 # times, a Slurm cluster whose daemons are killed one by one.
 nightly: setup
-	go test -race $(TESTFLAGS) ./scheduler/...
+	go test -race $(TESTFLAGS) ./scheduler/... ./python/bridge
 	NB201_NIGHTLY=all go test -timeout 5h $(TESTFLAGS) ./...
 
 # The slow tests that CI runs, one target each. A target fails without what it NEEDS, which are

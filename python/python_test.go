@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"nb201/internal/needs"
+	"nb201/results"
+	"nb201/results/resultstest"
 )
 
 // build builds a command of this module, or with -buildmode=c-shared the library, and returns its path.
@@ -20,13 +22,19 @@ func build(t *testing.T, pkg, name string, flags ...string) string {
 	return to
 }
 
-// TestPython runs the unit tests of the Python package in tests, in this directory and with nb201 in PATH.
+// TestPython runs the unit tests of the Python package in tests, in this directory, with nb201 in PATH and
+// a campaign of synthetic trials.
 func TestPython(t *testing.T) {
 	python := needs.Python(t)
 	library := build(t, "./bridge", "libnb201.so", "-buildmode=c-shared")
 	binary := build(t, "../cmd/nb201", "nb201")
+	var trials []results.Trial
+	for _, arch := range []int{0, 12, 1462} {
+		trials = append(trials, resultstest.Published(arch)...)
+	}
+	campaign := resultstest.Fill(t, trials...)
 	c := exec.Command(python, "-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", ".", "-v")
-	c.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1", "NB201_LIBRARY="+library,
+	c.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1", "NB201_LIBRARY="+library, "NB201_TEST_CAMPAIGN="+campaign.Dir,
 		"PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir())
 	out, err := c.CombinedOutput()
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"unicode/utf8"
 )
 
-// Encoder writes nil, bool, int, int64, float64, string, *Scalar, *Array and the types below. A
-// float64 is a float in Python even if its value is integral.
+// Encoder writes nil, bool, int, int64, float64, string, *Array, the types below, and what a [Reader]
+// returns with [Plain]. A float64 is a float in Python even if its value is integral.
 type (
 	// Pair is one item of a dictionary.
 	Pair struct{ Key, Value any }
@@ -92,14 +92,22 @@ const (
 	opProto      = 0x80
 )
 
+// maxNested bounds how deeply written values are nested: a value that was read may contain itself.
+const maxNested = 200
+
 // Encoder writes pickles.
 type Encoder struct {
 	// Convert converts a value of any other type to one that can be written. It may be nil.
 	Convert func(v any) (any, error)
+	// Unshared writes a repeated string again each time, which is faster and longer.
+	Unshared bool
+	// PlainScalars writes numpy scalars as plain numbers.
+	PlainScalars bool
 
-	w    io.Writer
-	buf  []byte         // not yet written to w
-	memo map[any]uint32 // memo numbers of the strings, Globals and bits of Repeateds written so far
+	w     io.Writer
+	buf   []byte         // not yet written to w
+	depth int            // of the value being written in its containers
+	memo  map[any]uint32 // memo numbers of the strings, Globals and bits of Repeateds written so far
 }
 
 // NewEncoder returns an Encoder that writes to w in large pieces.
@@ -143,6 +151,10 @@ func (e *Encoder) value(v any) error {
 	if err := e.flush(1 << 16); err != nil {
 		return err
 	}
+	if e.depth++; e.depth > maxNested {
+		return fmt.Errorf("pickle: cannot write a value nested more than %d levels deep", maxNested)
+	}
+	defer func() { e.depth-- }()
 	switch v := v.(type) {
 	case nil:
 		e.op(opNone)
@@ -207,7 +219,20 @@ func (e *Encoder) value(v any) error {
 			return err
 		}
 		e.op(opReduce)
+	case []byte:
+		return e.value(Bytes(v))
+	case *Dict:
+		return e.value(*v)
+	case *OrderedDict:
+		return e.value(*v)
+	case *List:
+		return e.value(*v)
+	case *Set:
+		return e.value(*v)
 	case *Scalar:
+		if e.PlainScalars {
+			return e.value(v.Value)
+		}
 		return e.scalar(v)
 	case *Array:
 		return e.array(v)
@@ -261,7 +286,7 @@ func (e *Encoder) float(bits uint64) {
 }
 
 func (e *Encoder) string(s string) error {
-	if e.recall(s) {
+	if !e.Unshared && e.recall(s) {
 		return nil
 	}
 	if !utf8.ValidString(s) || len(s) > math.MaxInt32 {
@@ -269,7 +294,9 @@ func (e *Encoder) string(s string) error {
 	}
 	e.buf = binary.LittleEndian.AppendUint32(append(e.buf, opBinUnicode), uint32(len(s)))
 	e.buf = append(e.buf, s...)
-	e.memoize(s)
+	if !e.Unshared {
+		e.memoize(s)
+	}
 	return nil
 }
 

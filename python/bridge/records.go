@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -36,123 +37,60 @@ func readRecords(b *opened, r *request) (any, error) {
 
 // encodeRecord returns the reply of readRecords for a record.
 func encodeRecord(v any, numpy bool) (any, error) {
-	c := converter{numpy: numpy}
-	return c.mapItems(v, func(slot pickle.Pair) (any, error) {
-		var trials pickle.List
-		fields, err := c.mapItems(slot.Value, func(field pickle.Pair) (any, error) {
-			if field.Key != "all_results" {
-				return c.convert(field.Value, 0)
+	var text bytes.Buffer
+	e := newEncoder(&text)
+	e.PlainScalars = !numpy
+	return mapItems(v, func(_, slot any) (any, error) {
+		trials := pickle.List{}
+		fields, err := mapItems(slot, func(key, field any) (any, error) {
+			if key != "all_results" {
+				return field, nil
 			}
-			var err error
-			trials, err = c.trials(field.Value)
+			_, err := mapItems(field, func(key, trial any) (any, error) {
+				state, err := mapItems(trial, func(key, field any) (any, error) {
+					if key == "net_state_dict" && field != nil {
+						return kept, nil
+					}
+					return field, nil
+				})
+				if err == nil {
+					text.Reset()
+					err = e.Encode(state)
+				}
+				trials = append(trials, pickle.Tuple{key, pickle.Bytes(bytes.Clone(text.Bytes()))})
+				return nil, err
+			})
 			return nil, err
 		})
 		return pickle.Tuple{fields, trials}, err
 	})
 }
 
-// converter converts values that were read to values that can be written.
-type converter struct{ numpy bool }
-
-var errShape = errors.New("it has not the shape of the original's files")
-
-// mapItems returns a dict, of the kind that v is, whose values are those of f.
-func (c converter) mapItems(v any, f func(pickle.Pair) (any, error)) (any, error) {
-	mapped := func(items pickle.Dict) (pickle.Dict, error) {
-		d := make(pickle.Dict, len(items))
-		for i, item := range items {
-			key, err := c.convert(item.Key, 0)
-			if err != nil {
-				return nil, err
-			}
-			value, err := f(item)
-			if err != nil {
-				return nil, err
-			}
-			d[i] = pickle.Pair{Key: key, Value: value}
-		}
-		return d, nil
-	}
+// mapItems returns a dict of the same kind as v, a dict or an OrderedDict, with the values of f.
+func mapItems(v any, f func(key, value any) (any, error)) (mapped any, err error) {
+	var items pickle.Dict
+	ordered := false
 	switch v := v.(type) {
 	case *pickle.Dict:
-		return mapped(*v)
+		items = *v
 	case pickle.Dict:
-		return mapped(v)
+		items = v
 	case *pickle.OrderedDict:
-		items, err := mapped(v.Items)
-		return pickle.OrderedDict{Items: items}, err
+		items, ordered = v.Items, true
 	case pickle.OrderedDict:
-		items, err := mapped(v.Items)
-		return pickle.OrderedDict{Items: items}, err
+		items, ordered = v.Items, true
+	default:
+		return nil, errors.New("it lacks the dicts of the original's files")
 	}
-	return nil, errShape
-}
-
-// trials returns the list of trials in the value of all_results.
-func (c converter) trials(v any) (list pickle.List, err error) {
-	_, err = c.mapItems(v, func(trial pickle.Pair) (any, error) {
-		key, err := c.convert(trial.Key, 0)
-		if err != nil {
+	d := make(pickle.Dict, len(items))
+	for i, item := range items {
+		d[i].Key = item.Key
+		if d[i].Value, err = f(item.Key, item.Value); err != nil {
 			return nil, err
 		}
-		state, err := c.mapItems(trial.Value, func(field pickle.Pair) (any, error) {
-			if field.Key == "net_state_dict" && field.Value != nil {
-				return kept, nil
-			}
-			return c.convert(field.Value, 0)
-		})
-		if err != nil {
-			return nil, err
-		}
-		text, err := encode(state)
-		list = append(list, pickle.Tuple{key, pickle.Bytes(text)})
-		return nil, err
-	})
-	return list, err
-}
-
-// maxDepth bounds how deeply values are nested.
-const maxDepth = 16
-
-// convert converts a value.
-func (c converter) convert(v any, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, errShape
 	}
-	each := func(items []any) ([]any, error) {
-		converted := make([]any, len(items))
-		for i, item := range items {
-			var err error
-			if converted[i], err = c.convert(item, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		return converted, nil
+	if ordered {
+		return pickle.OrderedDict{Items: d}, nil
 	}
-	switch v := v.(type) {
-	case nil, bool, int, int64, float64, string, pickle.Repeated, pickle.Global:
-		return v, nil
-	case *pickle.Scalar:
-		if c.numpy {
-			return v, nil
-		}
-		return v.Value, nil
-	case []byte:
-		return pickle.Bytes(v), nil
-	case *pickle.List:
-		items, err := each(*v)
-		return pickle.List(items), err
-	case pickle.List:
-		items, err := each(v)
-		return pickle.List(items), err
-	case *pickle.Set:
-		items, err := each(*v)
-		return pickle.Set(items), err
-	case pickle.Tuple:
-		items, err := each(v)
-		return pickle.Tuple(items), err
-	case *pickle.Dict, pickle.Dict, *pickle.OrderedDict, pickle.OrderedDict:
-		return c.mapItems(v, func(item pickle.Pair) (any, error) { return c.convert(item.Value, depth+1) })
-	}
-	return nil, fmt.Errorf("it contains %s, which results do not have", pickle.Describe(v))
+	return d, nil
 }

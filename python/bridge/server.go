@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"sync"
 
@@ -126,10 +127,17 @@ func encodeError(err error) []byte {
 	return text
 }
 
+// newEncoder returns an encoder for Python's unpickler, which has no need of short pickles.
+func newEncoder(w io.Writer) *pickle.Encoder {
+	e := pickle.NewEncoder(w)
+	e.Unshared = true
+	return e
+}
+
 // encode returns a pickle.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
-	err := pickle.NewEncoder(&b).Encode(v)
+	err := newEncoder(&b).Encode(v)
 	return b.Bytes(), err
 }
 

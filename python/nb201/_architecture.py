@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import math
 import struct
-import sys
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ._errors import NoTrialError, NotHeldError
@@ -127,8 +126,8 @@ class Architecture:
 
         Needs torch.
         """
-        self._select(dataset, schedule, seed)
-        return self._handle.weights(self.index, str(schedule), dataset, seed)
+        [trial] = self._select(dataset, schedule, seed)
+        return self._handle.weights(self.index, trial["schedule"], dataset, trial["seed"])
 
     def rows(self, every_epoch: bool = False) -> Iterator[Dict[str, Any]]:
         """Yields a row for each trial and set, after the last epoch or after every epoch: see Benchmark.to_dataframe."""
@@ -196,7 +195,7 @@ def _arrays(measured: Tuple[Any, ...]) -> Dict[str, Any]:
         epochs = sorted({e for s in series if s for e in _epochs(s)})
         columns = [_spread(s, epochs) if s else None for s in series]
     missing = struct.pack("<d", math.nan) * len(epochs)
-    numpy = sys.modules.get("numpy") or _numpy()
+    numpy = _numpy()
     curve: Dict[str, Any] = {}
     if numpy:
         curve["epoch"] = numpy.array(epochs, dtype=numpy.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import operator
 import os
 import threading
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Union
@@ -94,9 +95,9 @@ class Benchmark:
         >>> nb201.open("NATS-sss-v1_0-50262-simple").index("8:8:8:16:32")
         11
         """
-        if type(arch) is int and 0 <= arch < self.listed:
-            return arch
-        index: int = self._handle.call("index", arch=str(arch))
+        if not isinstance(arch, str):
+            arch = str(operator.index(arch))
+        index: int = self._handle.call("index", arch=arch)
         return index
 
     def architecture(self, arch: Arch) -> Architecture:
@@ -106,7 +107,7 @@ class Benchmark:
         >>> nb201.open("NATS-sss-v1_0-50262-simple").architecture("8:8:8:8:8")
         <nb201.Architecture 0 8:8:8:8:8, 20 trials>
         """
-        index = arch if type(arch) is int else self.index(arch)
+        index = self.index(arch) if isinstance(arch, str) else operator.index(arch)
         with self._lock:
             known = self._recent.get(index)
             if known is not None:
@@ -173,9 +174,10 @@ class Benchmark:
         >>> answer["trials"][0]["measured"][0]["top1_percent"]
         85.77
         """
-        fields: Dict[str, Any] = {"arch": str(arch), "curves": curves}
+        fields: Dict[str, Any] = {"arch": arch if isinstance(arch, str) else str(operator.index(arch)), "curves": curves}
         fields.update(dataset=dataset or "", schedule="" if schedule is None else str(schedule))
-        fields.update(set="x-valid" if set == "valid" else set or "", seed=seed, epoch=epoch)
+        fields.update(set="x-valid" if set == "valid" else set or "")
+        fields.update(seed=None if seed is None else operator.index(seed), epoch=None if epoch is None else operator.index(epoch))
         answer: Dict[str, Any] = json.loads(self._handle.call("query", **fields))
         return answer
 

@@ -121,6 +121,14 @@ class _Helper:
         return status, reply
 
 
+    def forget(self) -> None:
+        """Leaves the process to the parent of a forked child."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.returncode = 0  # Popen would warn that it has not ended
+
+
 class _Channel:
     """Where requests of this process go. A fork makes a new one."""
 
@@ -183,6 +191,8 @@ _channel = _Channel(forked=False)
 
 def _after_fork() -> None:
     global _channel
+    if isinstance(_channel._target, _Helper):
+        _channel._target.forget()
     _channel = _Channel(forked=_channel._forked or _channel._target is not None)
 
 
