@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+import inspect
 import io
 import os
 import random
 import re
-import subprocess
-import tempfile
 import unittest
 import warnings
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from .published import SIZE
+from .published import SMALL, TOPOLOGY, export
 
 os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # the original opens files with numpy scalars
 
-TOPOLOGY = os.environ.get("NB201_PUBLISHED")
-"""Architectures 0 and 11 of the topology search space, with meta.pickle.pbz2."""
 
-CAMPAIGN = os.environ.get("NB201_CAMPAIGN")
-"""A campaign with architectures 0 to 2 and the schedules 2 and 3, with weights."""
-
-_files = tempfile.TemporaryDirectory()
-atexit.register(_files.cleanup)
+def from_small(format: str, name: str, *flags: str) -> str:
+    """Returns the path of an export of SMALL, in the slots of the originals."""
+    return export(SMALL, format, name, "--less", "2", "--full", "3", *flags)
 
 
-def export(source: Optional[str], format: str, name: str, *options: str) -> str:
-    """Returns the path of an export of a benchmark, made once."""
-    if source is None:
-        raise unittest.SkipTest("set NB201_PUBLISHED and NB201_CAMPAIGN")
-    path = os.path.join(_files.name, name)
-    if not os.path.exists(path):
-        command = ["nb201", "export", source, "--format", format, "--to", path, *options]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return path
-
-
-def from_campaign(format: str, name: str, *options: str) -> str:
-    return export(CAMPAIGN, format, name, "--less", "2", "--full", "3", *options)
+def from_topology(format: str, name: str) -> str:
+    """Returns the path of an export of TOPOLOGY."""
+    if TOPOLOGY is None:
+        raise unittest.SkipTest("set NB201_PUBLISHED")
+    return export(TOPOLOGY, format, name)
 
 
 class Answer:
@@ -141,8 +127,6 @@ class Comparison(unittest.TestCase):
 
 def required(method: Callable[..., Any]) -> int:
     """Returns the number of arguments that a method needs."""
-    import inspect
-
     return sum(p.default is p.empty for p in inspect.signature(method).parameters.values())
 
 

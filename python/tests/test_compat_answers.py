@@ -11,8 +11,8 @@ import unittest
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from .comparison import TOPOLOGY, Comparison, Hidden, export, from_campaign
-from .published import SIZE
+from .comparison import Comparison, Hidden, from_small, from_topology
+from .published import SIZE, TOPOLOGY, export
 
 try:
     import nas_201_api
@@ -214,19 +214,19 @@ class TestAnswers(Comparison):
         self.compare_nats(TOPOLOGY, "tss", True, 300)
 
     def test_topology_merged(self) -> None:
-        self.compare_nats(export(TOPOLOGY, "nats", "topology.pickle.pbz2"), "tss", False, 100)
+        self.compare_nats(from_topology("nats", "topology.pickle.pbz2"), "tss", False, 100)
 
     def test_first_format_published(self) -> None:
-        self.compare_nas(export(TOPOLOGY, "nasbench201", "topology.pth"), 200)
+        self.compare_nas(from_topology("nasbench201", "topology.pth"), 200)
 
     def test_campaign_nats(self) -> None:
-        self.compare_nats(from_campaign("nats", "campaign"), "tss", True, 500)
+        self.compare_nats(from_small("nats", "campaign"), "tss", True, 500)
 
     def test_campaign_nats_merged(self) -> None:
-        self.compare_nats(from_campaign("nats", "campaign.pickle.pbz2"), "tss", False, 300)
+        self.compare_nats(from_small("nats", "campaign.pickle.pbz2"), "tss", False, 300)
 
     def test_weights(self) -> None:
-        path = from_campaign("nats", "weights", "--weights")
+        path = from_small("nats", "weights", "--weights")
         original, ours = nats_bench.create(path, "tss", True, False), our_nats_bench.create(path, "tss", True, False)
         for arguments in [("cifar10", 777, "200"), ("cifar10", None, "200"), ("cifar100", 5, "12"), ("unknown", 777), ("cifar10", 111)]:
             self.ask_method(original, ours, "get_net_param", 0, *arguments)
@@ -239,10 +239,10 @@ class TestAnswers(Comparison):
         self.ask_method(original, ours, "get_net_param", 0, "cifar10", None, "12")
 
     def test_campaign_first_format(self) -> None:
-        self.compare_nas(from_campaign("nasbench201", "campaign.pth"), 500)
+        self.compare_nas(from_small("nasbench201", "campaign.pth"), 500)
 
     def test_archive(self) -> None:
-        path, archive = from_campaign("nasbench201", "campaign.pth"), from_campaign("archive", "archive")
+        path, archive = from_small("nasbench201", "campaign.pth"), from_small("archive", "archive")
         original, ours = nas_201_api.NASBench201API(path, verbose=False), our_nas_201_api.NASBench201API(path, verbose=False)
         for arguments in [(archive, 0), (archive, 3), (archive, -1), (archive, "x"), (archive + "x", 0), (path, 0), (None, 0), (archive,)]:
             self.ask_method(original, ours, "reload", *arguments)

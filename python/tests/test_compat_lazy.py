@@ -14,7 +14,7 @@ from typing import Any, Dict, List
 
 from nb201.compat import _lazy, nats_bench
 
-from .comparison import from_campaign
+from .comparison import from_small
 from .published import SIZE
 
 KEY = ("cifar10-valid", 777)
@@ -210,7 +210,7 @@ class TestLazy(unittest.TestCase):
         self.assertEqual(sum(map(len, visits)), 80)
 
     def test_weights(self) -> None:
-        path = from_campaign("nats", "weights", "--weights")
+        path = from_small("nats", "weights", "--weights")
         api: Any = nats_bench.create(path, "tss", fast_mode=True, verbose=False)
         api.get_more_info(0, KEY[0], hp="200")
         trials = api.arch2infos_dict[0]["200"].all_results

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Tuple
 from unittest import mock
 
-from .comparison import CAMPAIGN, TOPOLOGY, Comparison, Hidden, export, from_campaign
-from .published import SIZE
+from .comparison import Comparison, Hidden, from_small
+from .published import SIZE, SMALL, export
 
 try:
     import nas_201_api
@@ -78,8 +78,8 @@ class TestOpening(Comparison):
     def test_default_paths(self) -> None:
         os.symlink(SIZE, self.home / "NATS-sss-v1_0-50262-simple")
         os.symlink(export(SIZE, "nats", "size.pickle.pbz2"), self.home / "NATS-sss-v1_0-50262.pickle.pbz2")
-        os.symlink(from_campaign("nasbench201", "campaign.pth"), self.home / "NAS-Bench-201-v1_1-096897.pth")
-        os.symlink(from_campaign("archive", "archive"), self.home / "NAS-Bench-201-v1_1-archive")
+        os.symlink(from_small("nasbench201", "campaign.pth"), self.home / "NAS-Bench-201-v1_1-096897.pth")
+        os.symlink(from_small("archive", "archive"), self.home / "NAS-Bench-201-v1_1-archive")
         with mock.patch.dict(os.environ, {"TORCH_HOME": str(self.home)}):
             for fast in (False, True):
                 original, ours = self.both_nats(None, "sss", fast)
@@ -94,7 +94,7 @@ class TestOpening(Comparison):
         self.ask_method(original.value, ours.value, "reload")
 
     def test_dict(self) -> None:
-        content = torch.load(from_campaign("nasbench201", "campaign.pth"), weights_only=False)
+        content = torch.load(from_small("nasbench201", "campaign.pth"), weights_only=False)
         original, ours = self.both_nas(content, False)
         for index in (0, 1, 5):
             for dataset in ("cifar10", "cifar100", "unknown"):
@@ -125,13 +125,11 @@ class TestOpening(Comparison):
         self.ask_method(original.value, ours.value, "get_more_info", 11, "cifar10", is_random=False)
 
     def test_extensions(self) -> None:
-        if CAMPAIGN is None:
-            self.skipTest("set NB201_CAMPAIGN")
-        api = our_nas_201_api.NASBench201API(CAMPAIGN, verbose=False)
-        exported = our_nas_201_api.NASBench201API(from_campaign("nasbench201", "campaign.pth"), verbose=False)
+        api = our_nas_201_api.NASBench201API(SMALL, verbose=False)
+        exported = our_nas_201_api.NASBench201API(from_small("nasbench201", "campaign.pth"), verbose=False)
         self.assertEqual(sorted(api.avaliable_hps), ["2", "3"])
         self.assertEqual(len(api), 15625)
-        nats: Any = our_nats_bench.create(CAMPAIGN, "tss", fast_mode=True, verbose=False)
+        nats: Any = our_nats_bench.create(SMALL, "tss", fast_mode=True, verbose=False)
         self.assertEqual(nats.evaluated_indexes, set())
         for index in range(3):
             for dataset in ("cifar10", "cifar100"):
