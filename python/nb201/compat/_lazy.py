@@ -282,8 +282,11 @@ def _held(values: Iterable[Any]) -> bool:
     return any(map(_held, parts))
 
 
+_FLAT = {bool, float, int, str, type(None)}
+
+
 def _same(value: Any, written: Any) -> bool:
-    """Whether two attributes of trials are equal to the last bit, in type and in order."""
+    """Whether two attributes of trials are equal, in type and in order too."""
     if isinstance(written, Weights):
         if isinstance(value, Weights):
             return True
@@ -291,7 +294,12 @@ def _same(value: Any, written: Any) -> bool:
     if type(value) is not type(written):
         return False
     if isinstance(value, dict):
-        return list(value) == list(written) and all(_same(value[name], written[name]) for name in value)
+        if list(value) != list(written):
+            return False
+        kinds = list(map(type, value.values()))
+        if kinds == list(map(type, written.values())) and _FLAT.issuperset(kinds) and value == written:  # the usual, fast case
+            return True
+        return all(_same(value[name], written[name]) for name in value)
     if isinstance(value, (list, tuple)):
         return len(value) == len(written) and all(map(_same, value, written))
     if hasattr(value, "data_ptr"):
