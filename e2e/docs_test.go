@@ -227,6 +227,9 @@ func TestDocs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if needs.PythonIfSet(t) != "" {
+		provideLibrary(t, root)
+	}
 	for _, page := range pages(t, root) {
 		t.Run(page, func(t *testing.T) { reader.run(t, page) })
 	}
@@ -292,6 +295,18 @@ func (r reader) run(t *testing.T, page string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// provideLibrary lets Python import the package nb201 below root.
+func provideLibrary(t *testing.T, root string) {
+	t.Helper()
+	library := filepath.Join(t.TempDir(), "libnb201.so")
+	if out, err := exec.Command("go", "build", "-buildmode=c-shared", "-o", library, "nb201/python/bridge").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Setenv("PYTHONPATH", filepath.Join(root, "python"))
+	t.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+	t.Setenv("NB201_LIBRARY", library)
 }
 
 // providePython makes .venv/bin/python run the Python of NB201_PYTHON.
