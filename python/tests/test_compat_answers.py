@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import pickle
-import random
-import tempfile
 import unittest
-from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from .comparison import Comparison, Hidden, from_small, from_topology
 from .published import SIZE, TOPOLOGY, export

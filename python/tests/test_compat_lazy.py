@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import importlib.util
 import pickle
 import random
 import threading
@@ -209,6 +210,7 @@ class TestLazy(unittest.TestCase):
         ]
         self.assertEqual(sum(map(len, visits)), 80)
 
+    @unittest.skipUnless(importlib.util.find_spec("torch"), "needs torch")
     def test_weights(self) -> None:
         path = from_small("nats", "weights", "--weights")
         api: Any = nats_bench.create(path, "tss", fast_mode=True, verbose=False)

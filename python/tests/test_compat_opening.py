@@ -9,7 +9,7 @@ import random
 import tempfile
 import unittest
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Tuple
 from unittest import mock
 
 from .comparison import Comparison, Hidden, from_small

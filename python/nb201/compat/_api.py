@@ -402,7 +402,7 @@ class Benchmark:
 
         add("train", train)
         if dataset == "cifar10-valid":
-            valid = measured("x-valid")
+            valid: Optional[Dict[str, Any]] = measured("x-valid")
             test, both = measured_if_possible("ori-test"), None
         else:
             test = measured_if_possible("ori-test" if dataset == "cifar10" else "x-test")

@@ -9,7 +9,6 @@ released only if nothing else refers to it or to what it holds; attributes that 
 from __future__ import annotations
 
 import copy
-import numbers
 import os
 import pickle
 import sys
@@ -246,7 +245,7 @@ class _Lazy:
         return self
 
     def pop(self, key: Any, *default: Any) -> Any:
-        if default and key not in self:  # type: ignore[operator]
+        if default and key not in self:
             return default[0]
         value = self[key]
         del self[key]  # type: ignore[attr-defined]
@@ -307,7 +306,7 @@ def _same(value: Any, written: Any) -> bool:
     return bool(value == written or (value != value and written != written))
 
 
-class Trials(_Lazy, dict):  # type: ignore[type-arg]
+class Trials(_Lazy, dict):  # type: ignore[misc,type-arg]
     """The trials of an architecture and a schedule by (dataset, seed), unpickled when asked for.
 
     Args:
@@ -400,7 +399,7 @@ class Trials(_Lazy, dict):  # type: ignore[type-arg]
     def _own(self, key: Key) -> None:
         """Makes a trial one that release does not drop."""
         for mapping in (self._sizes, self._received, self._changes):
-            mapping.pop(key, None)  # type: ignore[attr-defined]
+            mapping.pop(key, None)
 
     def clear(self) -> None:
         for key in list(self):
@@ -464,7 +463,7 @@ class Trials(_Lazy, dict):  # type: ignore[type-arg]
         return dict, (self.copy(),)
 
 
-class Architectures(_Lazy, OrderedDict):  # type: ignore[type-arg]
+class Architectures(_Lazy, OrderedDict):  # type: ignore[misc,type-arg]
     """The architectures of a benchmark by index, each an OrderedDict of its results by schedule.
 
     Args:
@@ -530,7 +529,7 @@ class Architectures(_Lazy, OrderedDict):  # type: ignore[type-arg]
             OrderedDict.__setitem__(made, key, copy.deepcopy(OrderedDict.__getitem__(self, key), memo))
         return made
 
-    def copy(self) -> OrderedDict[int, Any]:
+    def copy(self) -> OrderedDict[int, Any]:  # type: ignore[override]
         return OrderedDict(self.items())
 
     def __repr__(self) -> str:

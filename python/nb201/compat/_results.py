@@ -55,9 +55,9 @@ class Trial:
         self.name = name
         self.net_state_dict = state_dict
         self.train_acc1es = copy.deepcopy(train_accs)
-        self.train_acc5es = None
+        self.train_acc5es: Any = None
         self.train_losses = copy.deepcopy(train_losses)
-        self.train_times = None
+        self.train_times: Any = None
         self.arch_config = copy.deepcopy(arch_config)
         self.params, self.flop, self.seed, self.epochs, self.latency = params, flop, seed, epochs, latency
         self.reset_eval()
@@ -169,7 +169,7 @@ class Trial:
         They are None where an epoch has no time.
         """
         measured = isinstance(self.train_times, dict)
-        info = self._time("train", list(self.train_times.values()) if measured else None)  # type: ignore[union-attr]
+        info = self._time("train", list(self.train_times.values()) if measured else None)
         for evaluation in self.eval_names:
             try:
                 info.update(self._time(evaluation, [self.eval_times[key] for key in _keys(evaluation, self.epochs)]))
@@ -365,7 +365,7 @@ class Results:
             trials = self._trials(dataset)
             return [t.get_train(epoch) if setname == "train" else t.get_eval(setname, epoch) for t in trials]
 
-        return self._answer((dataset, setname, epoch), find) if plain else find()  # type: ignore[no-any-return]
+        return self._answer((dataset, setname, epoch), find) if plain else find()
 
     def _means(self, rows: List[Dict[str, Any]]) -> Dict[str, Any]:
         return {name: self._mean_or_none([row[name] for row in rows]) for name in (rows[0] if rows else ())}
@@ -417,7 +417,7 @@ class Results:
         for seed, latency in zip(self.dataset_seed[dataset], latencies):
             if not isinstance(latency, float) or latency <= 0:
                 raise ValueError(f"{dataset} with seed {seed} has the latency {latency}; it must be above 0")
-        return sum(latencies) / len(latencies)
+        return sum(latencies) / len(latencies)  # type: ignore[no-any-return]
 
     def get_total_epoch(self, dataset: Any = None) -> Any:
         """Returns the number of epochs.

@@ -13,8 +13,8 @@ NAS_BENCH_201_API_VERSION = "v2.0"  # as the original calls it
 def test_api(path: str) -> None:
     """Prints the answers to typical questions about a complete benchmark."""
     api = NASBench201API(path)
-    for i, arch in enumerate(api):  # type: ignore[call-overload]
-        print(f"{i:5d}/{len(api):5d} : {arch}")
+    for i in range(len(api)):
+        print(f"{i:5d}/{len(api):5d} : {api[i]}")
     for index in (1, 2, 11, 301):
         print(f"\n--- index={index} ---")
         api.show(index)
