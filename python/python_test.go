@@ -35,7 +35,7 @@ func TestPython(t *testing.T) {
 	campaign := resultstest.Fill(t, trials...)
 	small := resultstest.Fill(t, resultstest.Grid(0, 1, 2)...)
 	c := exec.Command(python, "-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", ".", "-v")
-	c.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1", "NB201_LIBRARY="+library, "NB201_TEST_CAMPAIGN="+campaign.Dir, "NB201_SMALL_CAMPAIGN="+small.Dir,
+	c.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1", "NB201_LIBRARY="+library, "NB201_TEST_CAMPAIGN="+campaign.Dir, "NB201_TEST_SMALL_CAMPAIGN="+small.Dir,
 		"PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir())
 	out, err := c.CombinedOutput()
 	if err != nil {
