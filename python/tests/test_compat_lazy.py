@@ -149,6 +149,19 @@ class TestLazy(unittest.TestCase):
         self.assertEqual(thawed.query(*KEY).latency, [0.25])
         self.assertEqual(vars(thawed.query("cifar100", 777)), vars(info.query("cifar100", 777)))
 
+    def test_pickled_apis(self) -> None:
+        api = opened()
+        api.arch2infos_dict[11]["12"].reset_latency(KEY[0], None, 0.5)
+        shrink(api)
+        for other in (copy.deepcopy(api), pickle.loads(pickle.dumps(api))):
+            self.assertEqual(other.get_latency(11, KEY[0]), 0.5)
+            self.assertEqual(other.get_more_info(0, "cifar10", is_random=777), api.get_more_info(0, "cifar10", is_random=777))
+            other.reload(SIZE, 11)
+            self.assertNotEqual(other.get_latency(11, KEY[0]), 0.5)
+            other.arch2infos_dict = OrderedDict()
+            other.reload(SIZE, 11)
+            self.assertEqual(other.arch2infos_dict[11]["12"].get_dataset_names(), api.arch2infos_dict[11]["12"].get_dataset_names())
+
     def test_dict_methods(self) -> None:
         for made in (opened().arch2infos_dict, opened().arch2infos_dict[11]["12"].all_results):
             with self.subTest(type(made).__name__):

@@ -123,6 +123,17 @@ class Benchmark:
         self.arch2infos_dict = self._architectures(source)
         self._avaliable_hps = None
 
+    def _adopt(self, index: int, source: Source) -> None:
+        """Replaces an architecture by that of another benchmark."""
+        infos = self.arch2infos_dict
+        lazy = infos if isinstance(infos, Architectures) else self._architectures(None)
+        lazy.adopt(index, source)
+        if lazy is not infos:  # a program replaced it by another dict
+            infos[index] = lazy[index]
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_sources"}
+
     def _architectures(self, source: Optional[Source]) -> Architectures:
         """Returns the architectures of an open benchmark, None for an empty dict."""
         raise NotImplementedError

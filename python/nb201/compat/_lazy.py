@@ -343,9 +343,15 @@ class Trials(_Lazy, dict):  # type: ignore[misc,type-arg]
         """Returns a trial for use inside of this package, which changes nothing in it."""
         value = dict.__getitem__(self, key)
         if value is _UNLOADED:
+            self._read()
             with self._place[0].lock:
                 value = self._loaded(key)
         return value
+
+    def _read(self) -> None:
+        """Reads the records before the lock is taken, so that threads read at the same time."""
+        source, index = self._place[:2]
+        source.records(index)
 
     def _loaded(self, key: Key, received: bool = False) -> Any:
         """Returns a trial, and notes whether a program receives it."""
@@ -380,6 +386,8 @@ class Trials(_Lazy, dict):  # type: ignore[misc,type-arg]
         return make(state), len(pickled)
 
     def __getitem__(self, key: Key) -> Any:
+        if dict.__getitem__(self, key) is _UNLOADED:
+            self._read()
         with self._place[0].lock:
             return self._loaded(key, received=True)
 
@@ -536,4 +544,4 @@ class Architectures(_Lazy, OrderedDict):  # type: ignore[misc,type-arg]
         return repr(self.copy())
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return OrderedDict, (list(self.items()),)
+        return Architectures, self._of, None, None, iter(self.items())

@@ -116,7 +116,7 @@ class NASBench201API(NASBenchMetaAPI):
                 raise AssertionError(f"{path}: no such file")
             source = self._source(archive_root)
             if source is not None and each in source.evaluated:
-                self.arch2infos_dict.adopt(each, source)
+                self._adopt(each, source)
                 continue
             record = _load(path)
             if not isinstance(record, dict) or "full" not in record or "less" not in record:

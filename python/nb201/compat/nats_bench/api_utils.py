@@ -351,7 +351,7 @@ class NASBenchMetaAPI(_api.Benchmark, metaclass=abc.ABCMeta):
             if index not in source.evaluated:
                 raise AssertionError(f"{root} has no architecture {index}")
             self.evaluated_indexes.add(index)
-            self.arch2infos_dict.adopt(index, source)
+            self._adopt(index, source)
             if self._avaliable_hps is not None:
                 self._avaliable_hps.update(self.arch2infos_dict[index])
             return
