@@ -19,14 +19,14 @@ os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # the original opens files
 
 def from_small(format: str, name: str, *flags: str) -> str:
     """Returns the path of an export of SMALL, in the slots of the originals."""
-    return export(SMALL, format, name, "--less", "2", "--full", "3", *flags)
+    return export(SMALL, format, "small-" + name, "--less", "2", "--full", "3", *flags)
 
 
 def from_topology(format: str, name: str) -> str:
     """Returns the path of an export of TOPOLOGY."""
     if TOPOLOGY is None:
         raise unittest.SkipTest("set NB201_PUBLISHED")
-    return export(TOPOLOGY, format, name)
+    return export(TOPOLOGY, format, "published-" + name)
 
 
 class Answer:
