@@ -6,6 +6,8 @@ COMMIT := $(shell git --git-dir=.git describe --always --exclude='*' --abbrev=7 
 NB201 := bin/nb201
 # More flags for go test, such as TESTFLAGS='-run Golden -v'.
 TESTFLAGS :=
+# The processor that wheel builds for: x86_64 or aarch64.
+ARCH := x86_64
 SCRIPTS := $(wildcard .ci/run bench/run bench/*.sh tools/*.sh)
 
 # Where install puts the program, its manual and the completions. DESTDIR goes before it, for packages.
@@ -15,7 +17,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 ZSH := $(SHARE)/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .PHONY: build install setup packages python axe compiler demo test nightly photographs clients \
-	slurm-failures full-size gpu-kernels check lint bench pictures carry carried
+	slurm-failures full-size gpu-kernels check lint bench pictures carry carried wheel
 
 # gonum/plot reads the tag minimal: it leaves out the PDF, EPS and TeX back ends (1 MB).
 build:
@@ -29,6 +31,11 @@ install: build
 	$(NB201) completion bash >$(SHARE)/bash-completion/completions/nb201
 	$(NB201) completion zsh >$(ZSH)/_nb201
 	$(NB201) completion fish >$(SHARE)/fish/vendor_completions.d/nb201.fish
+
+# Builds the wheel for pip in dist; see the script.
+wheel:
+	tools/provide.sh wheel
+	COMMIT='$(COMMIT)' .cache/wheel/bin/python tools/wheel.py $(ARCH)
 
 # Installs the XLA plugin, which training needs.
 setup: build
@@ -99,6 +106,11 @@ lint:
 	@go tool staticcheck ./...
 	@go tool -modfile=tools/golangci-lint/go.mod golangci-lint run --allow-parallel-runners ./...
 	@echo actionlint; go tool -modfile=tools/actionlint/go.mod actionlint .github/workflows/*.yml
+	@echo 'mypy, ruff'; tools/provide.sh lint
+	@.cache/lint/bin/mypy --strict --python-version 3.9 --ignore-missing-imports --cache-dir .cache/lint/mypy \
+		--no-error-summary python/nb201 tools/wheel.py
+	@.cache/lint/bin/ruff check --isolated --no-cache --quiet --target-version py39 --select E,F,W,B --line-length 150 \
+		python tools/wheel.py
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck $(SCRIPTS); fi
 
 # A training step beside the PyTorch original's.

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Installs what checks and tests need besides Go, unless it is installed:
 #
-#   tools/provide.sh packages   a C compiler, make, curl, shellcheck, xz, Python, Slurm, Chromium,
-#                               npm, zsh, fish and man, with apt-get, as root or with sudo
+#   tools/provide.sh packages   a C compiler, make, curl, shellcheck, xz, Python, PyPy, Slurm,
+#                               Chromium, npm, zsh, fish and man, with apt-get, as root or with sudo
 #   tools/provide.sh python     a virtual environment in .venv with tools/requirements.txt and
 #                               Pillow, for NB201_PYTHON
+#   tools/provide.sh wheel      a virtual environment in .cache/wheel with tools/wheel/requirements.txt
+#   tools/provide.sh lint       the same in .cache/lint with tools/lint/requirements.txt
 #   tools/provide.sh axe        axe-core in .cache/axe, with npm, and prints its path, for NB201_AXE
 #   tools/provide.sh compiler   the compiler for `nb201 kernels`: 175 MB, needs no GPU
 #
-# The make targets of these names call it; `compiler` needs bin/nb201.
+# The make targets of these names call it, `lint` and `wheel` for what they need; `compiler` needs bin/nb201.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -37,6 +39,7 @@ packages() {
 	command -v shellcheck >/dev/null || missing+=(shellcheck)
 	command -v xz >/dev/null || missing+=(xz-utils)
 	python3 -c 'import ensurepip, lzma, venv' 2>/dev/null || missing+=(python3 python3-venv)
+	command -v pypy3 >/dev/null || missing+=(pypy3 pypy3-venv)
 	(PATH=$PATH:/usr/sbin && type sbatch slurmctld slurmd munged) >/dev/null 2>&1 ||
 		missing+=(slurm-client slurmctld slurmd munge)
 	command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium) # and fonts
@@ -62,11 +65,19 @@ packages() {
 	[ -z "$made" ] || "${admin[@]}" rm $policy
 }
 
-python() {
-	[ -x .venv/bin/pip ] || python3 -m venv --clear .venv
-	retry .venv/bin/pip --quiet --disable-pip-version-check install --no-deps --only-binary=:all: \
-		-r tools/requirements.txt pillow==13.0.0
+# environment DIR PACKAGE... installs packages into a virtual environment.
+environment() {
+	[ -x "$1/bin/pip" ] || python3 -m venv --clear "$1"
+	retry "$1/bin/pip" --quiet --disable-pip-version-check install --no-deps --only-binary=:all: "${@:2}"
 }
+
+python() {
+	environment .venv -r tools/requirements.txt pillow==13.0.0
+}
+
+wheel() { environment .cache/wheel -r tools/wheel/requirements.txt; }
+
+lint() { environment .cache/lint -r tools/lint/requirements.txt; }
 
 axe() {
 	mkdir -p .cache/axe
@@ -79,6 +90,6 @@ compiler() { retry bin/nb201 setup --device cuda13 --compiler; }
 
 [ $# -eq 1 ] || usage
 case $1 in
-packages | python | axe | compiler) "$1" ;;
+packages | python | wheel | lint | axe | compiler) "$1" ;;
 *) usage ;;
 esac

@@ -79,6 +79,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"--less":                 schedules,
 	"--like":                 directories,
 	"--line":                 nothing,
+	"--listed":               words(texts(export.AllListings())...),
 	"--listen":               nothing,
 	"--load":                 files(),
 	"--max-attempts":         nothing,

@@ -141,7 +141,7 @@ func TestCompletion(t *testing.T) {
 		{"query campaign 4 --seed _", "1 777", kept}, {"query campaign --seed _", "1 777 888", kept}, {"query --seed _", "777 888 999 111", kept},
 		{"query campaign 4 --set x_", "x-valid x-test", kept},
 		{"query campaign 4 --plot _", "svg png", ":8"},
-		{"export campaign --format n_", "nasbench201 nats", none}, {"export campaign --less _", "1 3 12", kept},
+		{"export campaign --format n_", "nasbench201 nats naslib", none}, {"export campaign --less _", "1 3 12", kept},
 		{"export campaign --times _", "measured published", kept}, {"export campaign --to _", "", paths},
 		{"export campaign --latency _", "json", ":8"},
 
@@ -256,7 +256,7 @@ func inShell(t *testing.T, script string, shell ...string) []string {
 var shellCases = map[string]string{
 	"nb201 query campaign ":                      "4 41",
 	"nb201 query campaign 41 --dataset ":         "cifar10",
-	"nb201 export campaign --format na":          "nasbench201 nats",
+	"nb201 export campaign --format na":          "nasbench201 naslib nats",
 	"nb201 train 0 --precision ":                 "bf16 fp32 fp64 tf32",
 	"nb201 train 0 --dataset dig":                "digits",
 	"nb201 plan new --datasets digits,cifar10-v": "digits,cifar10-valid",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,14 +14,17 @@ import (
 	"nb201/results"
 	"nb201/results/benchmark"
 	"nb201/results/export"
+	"nb201/scheduler/plan"
 )
 
 func newExportCommand() *cobra.Command {
 	var flags struct {
 		export.Options
-		format, times string
-		latencies     []string
-		json          bool
+		format, times, listed string
+		seed                  seedFlag
+		archs                 string
+		latencies             []string
+		json                  bool
 	}
 	c := &cobra.Command{
 		Use:   "export PATH --format FORMAT --to PATH",
@@ -37,9 +41,21 @@ Times and latencies:
   that each trial measured at its end, perhaps on a device that other trials kept busy.
 
 Output:
-  If --to is an existing directory, ` + export.NamesWith(func(t export.Traits) bool { return t.Named }) + ` are written into it under the
-  published file names, with the last digits of their MD5. Existing files are never replaced.
+  If --to is an existing directory, ` + export.NamesWith(func(t export.Traits) bool { return t.Named }) + ` are written into it under names
+  like the published ones, with the last digits of their MD5. The three kinds of nats (merged,
+  simple, full with --weights) share the MD5 of the merged file, for which a directory is
+  compressed twice. The clients open a file without a path only under the published name:
+  --as-published gives that name, for nats_bench.create(None, "tss") or NASBench201API(None) with
+  TORCH_HOME=DIR. Existing files are never replaced.
   An export that was stopped leaves its work in PATH.partial; the same command resumes it.
+
+Some architectures:
+  --archs exports a part of the benchmark. The clients take the architectures that nasbench201
+  and nats list for the whole benchmark: --listed first lists only the exported ones if they are
+  the first of the search space, and otherwise all; --listed all always lists all; --listed held
+  lists those up to the last exported one. Programs that mutate architectures, such as
+  nas-without-training, need all: a neighbour that is not listed gets the index -1. Programs that
+  read every listed architecture, such as syne-tune, need the short list, and no gap in it.
 
 Mixed settings:
   export refuses trials on one dataset and schedule that differ in their settings (data,
@@ -62,7 +78,18 @@ Mixed settings:
 				return err
 			}
 			defer b.Close()
+			if c.Flags().Changed("archs") {
+				selected, err := plan.ParseArchs(b.Space, flags.archs)
+				if err != nil {
+					return err
+				}
+				options.Archs = slices.Collect(selected.All())
+			}
 			options.Format, options.Times = benchmark.Format(flags.format), export.Times(flags.times)
+			options.Listed = export.Listing(flags.listed)
+			if c.Flags().Changed("seed") {
+				options.Seed = (*uint32)(&flags.seed)
+			}
 			var done func()
 			options.Progress, done = countUp(c.ErrOrStderr(), "architectures", "exporting")
 			report, err := export.Run(c.Context(), b, options)
@@ -89,15 +116,21 @@ Mixed settings:
 	}
 	c.Flags().StringVar(&flags.format, "format", "", "published `FORMAT`: "+export.CommaList(export.Formats()))
 	c.Flags().StringVar(&flags.To, "to", "", "write the file or directory `PATH`")
+	c.Flags().StringVar(&flags.archs, "archs", "", "export only these architectures: "+archsUsage)
+	c.Flags().StringVar(&flags.listed, "listed", string(export.ListFirst),
+		export.NamesWith(func(t export.Traits) bool { return t.Lists })+": list these `ARCHITECTURES`: "+export.CommaList(export.AllListings()))
 	c.Flags().StringVar(&flags.Less, "less", "", "fill the slot '12' with this `SCHEDULE` (default 12)")
 	c.Flags().StringVar(&flags.Full, "full", "", "fill the slot '200' with this `SCHEDULE` (default 200)")
 	c.Flags().StringVar(&flags.times, "times", string(export.Measured), "`TIMES` to write: "+export.CommaList(export.AllTimes()))
 	c.Flags().StringSliceVar(&flags.latencies, "latency", nil, "write the latencies in `FILES`, made with nb201 latency --json")
 	c.Flags().BoolVar(&flags.Merged, "merged", false,
 		export.NamesWith(func(t export.Traits) bool { return t.Merged == export.ChoiceAsked })+": make one file instead of a directory")
+	c.Flags().BoolVar(&flags.AsPublished, "as-published", false,
+		export.NamesWith(func(t export.Traits) bool { return t.Published })+": name the export in the directory --to like the published one")
 	c.Flags().BoolVar(&flags.Mixed, "allow-mixed", false, "also export trials whose settings differ")
 	c.Flags().BoolVar(&flags.RawCells, "raw-cells", false,
 		export.NamesWith(func(t export.Traits) bool { return t.RawCells })+": do not mark text that looks like a formula")
+	c.Flags().Var(&flags.seed, "seed", export.NamesWith(func(t export.Traits) bool { return t.OneSeed })+": `SEED` of the trials (default 777)")
 	c.Flags().BoolVar(&flags.Weights, "weights", false,
 		export.NamesWith(func(t export.Traits) bool { return t.Weights == export.ChoiceAsked })+": keep the trained weights")
 	c.Flags().BoolVar(&flags.json, "json", false, jsonUsage)
@@ -120,8 +153,9 @@ Schedules:
   A slot is a place for one schedule in a published file; the clients call the two slots '12'
   and '200', or '90' in the size search space. %s have both;
   --less and --full choose the schedules that fill them. %s has every schedule under its own
-  name, or with --less or --full only those two, in the slots. %s have every schedule.
-`, slots(export.FixedSlots), slots(export.AskedSlots), slots(export.NoSlots))
+  name, or with --less or --full only those two, in the slots. %s have every schedule,
+  and %s has the one that --full names.
+`, slots(export.FixedSlots), slots(export.AskedSlots), slots(export.NoSlots), slots(export.FullSlot))
 	return b.String()
 }
 
@@ -137,6 +171,17 @@ func printExport(w io.Writer, r *export.Report) error {
 	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	if len(r.Sets) > 0 {
+		fmt.Fprintln(w)
+		sets := layout.NewNumbers(w, 2)
+		fmt.Fprintln(sets, "dataset\tcurves of\tarchitectures\t")
+		for _, s := range r.Sets {
+			inert.Fprintf(sets, "%s\t%s\t%d\t\n", s.Dataset, s.Set, s.Architectures)
+		}
+		if err := sets.Flush(); err != nil {
+			return err
+		}
 	}
 	_, err := inert.Fprintf(w, "\nexport  %s\n", r.Path)
 	return err

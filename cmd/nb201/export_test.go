@@ -65,3 +65,55 @@ export  ` + archive + "\n"
 		t.Errorf("code %d, stderr %s", code, stderr)
 	}
 }
+
+// The flags that choose architectures, names and trials reach the export.
+func TestExportChoices(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	export := func(args ...string) (stderr string, code int) {
+		t.Helper()
+		_, stderr, code = nb201(append([]string{"export", campaign}, args...)...)
+		return stderr, code
+	}
+	for _, x := range []struct {
+		args []string
+		made string
+	}{
+		{[]string{"--format", "nats", "--to", in("some"), "--archs", "4,3-4"}, ""}, // refused: it lacks 3
+		{[]string{"--format", "nats", "--to", in("some"), "--archs", "4", "--listed", "held"}, "some"},
+		{[]string{"--format", "nats", "--to", in("plain.pickle")}, "plain.pickle"},
+		{[]string{"--format", "archive", "--to", dir, "--as-published", "--full", "2"}, "NAS-Bench-201-v1_1-archive"},
+		{[]string{"--format", "naslib", "--to", in("curves"), "--full", "2", "--seed", "777"}, "curves"},
+	} {
+		stderr, code := export(x.args...)
+		if x.made == "" {
+			if code != 2 || !strings.Contains(stderr, campaign+" does not hold architecture 3; name only") {
+				t.Errorf("%q: code %d, %s", x.args, code, stderr)
+			}
+			continue
+		}
+		if _, err := os.Stat(in(x.made)); err != nil || code != 0 {
+			t.Errorf("%q: code %d, %s (%v)", x.args, code, stderr, err)
+			continue
+		}
+		if stdout, stderr, code := nb201("query", in(x.made), "4", "--json"); code != 0 || !strings.Contains(stdout, `"digits"`) {
+			t.Errorf("query of %s: code %d, %s", x.made, code, stderr)
+		}
+		if _, stderr, code := nb201("verify", in(x.made)); code != 0 {
+			t.Errorf("verify of %s: code %d, %s", x.made, code, stderr)
+		}
+	}
+	for want, args := range map[string][]string{
+		"separate":  {"--format", "csv", "--to", in("none"), "--archs", "4,,5"},
+		"naslib":    {"--format", "csv", "--to", in("none"), "--seed", "1"},
+		"SEED":      {"--format", "naslib", "--to", in("none"), "--seed", "-1"},
+		"listing":   {"--format", "nats", "--to", in("none"), "--listed", "some"},
+		"published": {"--format", "parquet", "--to", dir, "--as-published"},
+		"existing":  {"--format", "nats", "--to", in("none"), "--as-published"},
+		"--seed":    {"--format", "naslib", "--to", in("none"), "--full", "2", "--seed", "3"},
+	} {
+		if stderr, code := export(args...); code != 2 || !strings.Contains(strings.ToLower(stderr), strings.ToLower(want)) {
+			t.Errorf("%q: code %d, %s; want %q", args, code, stderr, want)
+		}
+	}
+}

@@ -151,7 +151,7 @@ func TestWrongUsage(t *testing.T) {
 		{"export . --format archive --to a", ". is neither a campaign nor a benchmark in a published format"},
 		{"export file --format archive --to a", "file is an empty file; download or copy it again"},
 		{"export CAMPAIGN --format archive", "missing --to"},
-		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"; use one of runs, archive, nasbench201, nats, parquet, csv`},
+		{"export CAMPAIGN --format zip --to a --less 2", `unknown format "zip"; use one of runs, archive, nasbench201, nats, naslib, parquet, csv`},
 		{"export CAMPAIGN --format archive --to a --less 2 --full 2", "--less 2 and --full 2 are equal; give two different schedules"},
 		{"export CAMPAIGN --format archive --to a --less 200", "--less 200 and --full 200 (its default) are equal"},
 		{"export CAMPAIGN --format archive --to a --full -1", "--less 12 (its default) and --full -1: use numbers of epochs, at least 1"},

@@ -57,8 +57,8 @@ Checks:
   reevaluation  with --reevaluate: the weights reproduce the accuracies of the last epoch
 
 If there is a fault, verify exits with code 3. It also lists notes, which are not faults:
-what published files may lack, such as evaluations before the last epoch, and files left by
-killed processes.`,
+what published files may lack, such as evaluations before the last epoch, files left by
+killed processes, and exports that have the name of a published file (export --as-published).`,
 		Example: `  nb201 verify demo --reevaluate
   nb201 verify NAS-Bench-201-v1_1-096897.pth --json`,
 		Args: oneArgument("PATH", aBenchmark),

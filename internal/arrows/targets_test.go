@@ -25,7 +25,7 @@ var (
 
 // providers maps a need that CI provides to the target that provides it.
 var providers = map[string]string{
-	"programs": "packages", "slurm": "packages", "chromium": "packages", "python": "python", "axe": "axe", "plugin": "setup", "kernels": "setup", "compiler": "compiler",
+	"programs": "packages", "slurm": "packages", "chromium": "packages", "python": "python", "axe": "axe", "plugin": "setup", "kernels": "setup", "compiler": "compiler", "wheel": "wheel",
 }
 
 // fromShared lists the needs that .ci/run provides only if ../shared has the data for them, and the

@@ -16,15 +16,22 @@ size_t conv_scratch(const struct conv *c) {
 
 #ifdef __x86_64__
 
+#include <cpuid.h>
 #include <immintrin.h>
 
 // The functions below use AVX2's 16 registers of 8 floats. SUMS of them hold sums: of a block of
 // output channels for as many pixels (or weights) as there is room for.
 enum { SUMS = 12 };
 
+// conv_can asks the processor, since __builtin_cpu_supports denies that it has AVX2 when built with Zig's
+// runtime library.
 bool conv_can(void) {
-	__builtin_cpu_init();
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+	unsigned a, b, c, d;
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA))
+		return false;
+	unsigned saved, high; // which registers the system saves: bit 1 for SSE's, bit 2 for AVX's
+	__asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+	return (saved & 6) == 6 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
 
 // pad returns an image with its padding, and sets row to the number of floats in a row: a copy of the

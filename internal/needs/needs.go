@@ -61,6 +61,7 @@ var needs = []need{
 	{"slurm", "", "install slurm-client, slurmctld, slurmd and munge"},
 	{"system", "", "run the test on Linux with /proc, /dev/shm, /dev/full and pseudo-terminals"},
 	{"user", "", "run the test as another user than root, for whom file modes count"},
+	{"wheel", "NB201_DIST", "the directory dist that `make wheel` makes"},
 }
 
 // Names lists the needs that NB201_REQUIRE may name, in order.
@@ -197,6 +198,9 @@ func Published(t testing.TB) string { t.Helper(); return value(t, "published") }
 
 // CUDAWheels returns the site-packages directory with JAX's plugin for CUDA.
 func CUDAWheels(t testing.TB) string { t.Helper(); return value(t, "cuda-wheels") }
+
+// Wheel returns the directory with the wheel for x86-64.
+func Wheel(t testing.TB) string { t.Helper(); return value(t, "wheel") }
 
 // FullSize returns the directory to make a benchmark of full size in.
 func FullSize(t testing.TB) string { t.Helper(); return value(t, "full-size") }

@@ -15,7 +15,7 @@ import (
 const Root = "../.."
 
 // made lists the folders that tools and commands make.
-var made = []string{".git", ".venv", ".cache", "bin", "demo"}
+var made = []string{".git", ".venv", ".cache", "bin", "demo", "dist"}
 
 // Walk calls visit with the name of every file that belongs to the repository: its path from the
 // root, with slashes. An error of visit ends the test.

@@ -17,7 +17,7 @@ var answering = newServer()
 // nb201_go_call answers a request: see nb201_call in bridge.h.
 //
 //export nb201_go_call
-func nb201_go_call(request *C.char, length C.size_t, reply **C.char, replyLength *C.size_t) C.int32_t { //nolint:revive // a C name
+func nb201_go_call(request *C.char, length C.size_t, reply **C.char, replyLength *C.size_t) C.int32_t {
 	text, err := answering.answer(C.GoBytes(unsafe.Pointer(request), C.int(length)))
 	status := C.int32_t(C.BRIDGE_REPLY)
 	if err != nil {

@@ -35,7 +35,7 @@ const (
 // scan begins to read the architectures Indices, as pickles of what readArchitecture returns, and returns
 // the number of the scan.
 func (s *server) scan(_ context.Context, r *request) (any, error) {
-	return s.use(r.Handle, func(b *opened) (any, error) {
+	return s.use(r.Handle, func(*opened) (any, error) {
 		indices := r.Indices
 		ctx, cancel := context.WithCancel(context.Background())
 		workers := runtime.GOMAXPROCS(0)

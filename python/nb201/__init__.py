@@ -30,3 +30,5 @@ __all__ = [
     "UsageError",
     "open",
 ]
+
+__version__ = "0.2.0"

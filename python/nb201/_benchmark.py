@@ -228,7 +228,7 @@ class Benchmark:
         """
         import pandas
 
-        wanted = self.held if architectures is None else list(architectures)
+        wanted: List[Arch] = list(self.held if architectures is None else architectures)
         report, end = _progress.choose(progress, f"reading {self.path}")
         columns: Dict[str, List[Any]] = {}
         try:

@@ -2,7 +2,7 @@
 
 A request is JSON, a reply a pickle that the library makes of plain values. Calls release the GIL and may
 come from any thread. Go's threads do not survive a fork, so a forked child sends its requests to a helper
-process with a library of its own.
+process with its own library.
 """
 
 from __future__ import annotations

@@ -7,13 +7,12 @@ import multiprocessing
 import os
 import pickle
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
 import unittest
-from typing import Any, List
+from typing import List
 
 import nb201
 from nb201 import _library

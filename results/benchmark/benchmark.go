@@ -141,6 +141,17 @@ func (b *Benchmark) TimesOfEvaluated() bool {
 	return ok && s.TimesOfEvaluated()
 }
 
+// oneSet is a Source of a format that has one evaluation set of each trial.
+type oneSet interface{ OneEvaluationSet() bool }
+
+// OneEvaluationSet reports whether the format has one evaluation set of each trial, whichever others were
+// evaluated.
+func (b *Benchmark) OneEvaluationSet() bool {
+	source, _, _ := b.extensions()
+	s, ok := source.(oneSet)
+	return ok && s.OneEvaluationSet()
+}
+
 // ExtensionFiles lists the files with what extends the trials of an architecture.
 func (b *Benchmark) ExtensionFiles(index int) (files []string, err error) {
 	_, _, list := b.extensions()

@@ -19,6 +19,9 @@ type Original struct {
 	shown [][2]string
 }
 
+// PublishedNATS begins the names of the published NATS-Bench files.
+func (o Original) PublishedNATS() string { return o.NATS + "-" + o.Digits }
+
 // OriginalOf describes the published benchmark of a space: for the topology search space, that of
 // NATS-Bench.
 func OriginalOf(space cell.Space) Original {

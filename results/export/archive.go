@@ -15,14 +15,14 @@ import (
 func archiveWriter() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.Archive, Slots: FixedSlots, Weights: ChoiceAlways, OneSpace: true, clients: true,
+			Format: published.Archive, Slots: FixedSlots, Weights: ChoiceAlways, OneSpace: true, Published: true, clients: true,
 			About: `a directory of NNNNNN-FULL.pth (with weights) and NNNNNN-SIMPLE.pth
 for each architecture, which NASBench201API.reload reads`,
 		},
 		completeTimes: true,
 		layout: func(o *Options, space cell.Space) layout {
 			c := encoding{of: originalOf(space), constant: o.Times == Published}
-			return layout{begin: func(dir string) (partWriter, error) { return archive{dir, c}, nil }, fill: moveParts}
+			return layout{begin: func(dir string) (partWriter, error) { return archive{dir, c}, nil }, fill: moveParts, published: published.ArchiveName}
 		},
 	}
 }

@@ -148,15 +148,15 @@ func secondsOfAll(r *benchmark.ResultsCount, e *benchmark.Measures) benchmark.Se
 	return all
 }
 
+// latency returns a list of one value, the mean latency, as reset_latency (nas_201_api/api_utils.py,
+// nats_bench/api_utils.py) leaves it: some programs read the first value of the list alone. It returns None
+// if nothing was measured.
 func latency(r *benchmark.ResultsCount) any {
-	if r.Latencies == nil {
+	mean := r.Latency()
+	if mean == nil {
 		return nil
 	}
-	list := make(pickle.List, len(r.Latencies))
-	for i, s := range r.Latencies {
-		list[i] = s
-	}
-	return list
+	return pickle.List{*mean}
 }
 
 // perEpoch returns a series as a dict.

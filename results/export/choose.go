@@ -38,6 +38,9 @@ func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Archit
 			chosen.Schedules = append(chosen.Schedules, copyOf(s, slot.name))
 		}
 	}
+	if e.writer.OneSeed {
+		e.chooseCurves(chosen, p)
+	}
 	if !slices.ContainsFunc(chosen.Schedules, func(s *benchmark.ArchResults) bool { return len(s.Results) > 0 }) {
 		return nil, nil
 	}
@@ -56,7 +59,7 @@ func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Archit
 			}
 		}
 		for trials := range byDataset(s) {
-			if !e.writer.clients {
+			if !e.writer.clients && !e.writer.trueCosts {
 				continue // such formats write a trial unchanged
 			}
 			corrected, err := correctCosts(e.benchmark.Path, trials)
@@ -86,6 +89,35 @@ func (e *exporter) choose(a *benchmark.Architecture, p *part) (*benchmark.Archit
 		}
 	}
 	return chosen, nil
+}
+
+// chooseCurves keeps the trials with the seed asked for and complete curves, and adds to the totals in p.
+func (e *exporter) chooseCurves(a *benchmark.Architecture, p *part) {
+	for _, s := range a.Schedules {
+		s.Results = slices.DeleteFunc(s.Results, func(r *benchmark.ResultsCount) bool { return slices.Contains(e.writer.omits, r.Dataset) })
+		hasTrials := len(s.Results) > 0
+		s.Results = slices.DeleteFunc(s.Results, func(r *benchmark.ResultsCount) bool { return r.Seed != e.options.seed() })
+		if hasTrials && len(s.Results) == 0 {
+			p.WithoutSeed++
+		}
+		s.Results = slices.DeleteFunc(s.Results, func(r *benchmark.ResultsCount) bool {
+			set := curveSet(r)
+			if set == nil {
+				p.WithoutCurves++
+				return true
+			}
+			p.Sets = addSet(p.Sets, CurveSet{r.Dataset, set.Set, 1})
+			return false
+		})
+	}
+}
+
+// seed returns the seed of the trials in a format that holds one.
+func (o *Options) seed() uint32 {
+	if o.Seed == nil {
+		return publishedSeed
+	}
+	return *o.Seed
 }
 
 // copyOf returns a copy of s under another name, whose trials may be changed.

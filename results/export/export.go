@@ -2,7 +2,7 @@
 // a campaign, or from published files in another format.
 //
 // A format either has two slots for schedules, less and full, which the Python clients
-// call '12' and '200', or takes every schedule under its own name. What differs between the
+// call '12' and '200', or takes every schedule under its own name; NASLib takes one. What differs between the
 // search spaces is in original.go. Whatever the clients
 // expect and the source lacks is left out and listed in the [Report].
 //
@@ -19,8 +19,10 @@ package export
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"nb201/internal/atomicfile"
@@ -37,8 +39,12 @@ func Run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error
 }
 
 func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (*Report, error) {
-	o.Times = cmp.Or(o.Times, Measured)
+	o.Times, o.Listed = cmp.Or(o.Times, Measured), cmp.Or(o.Listed, ListFirst)
 	w, err := all.check(&o, b)
+	if err != nil {
+		return nil, err
+	}
+	archs, err := chooseArchs(b, o.Archs)
 	if err != nil {
 		return nil, err
 	}
@@ -48,13 +54,19 @@ func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (
 	if err != nil {
 		return nil, err
 	}
-	e := &exporter{benchmark: b, options: o, writer: w, original: originalOf(b.Space), latencies: measured}
+	e := &exporter{benchmark: b, options: o, archs: archs, writer: w, original: originalOf(b.Space), latencies: measured}
 	e.layout = w.layout(&e.options, b.Space)
-	if info, err := os.Stat(o.To); err == nil && info.IsDir() && e.layout.name != nil {
+	switch info, err := os.Stat(o.To); {
+	case err == nil && info.IsDir() && (o.AsPublished || e.layout.name != nil):
 		e.into = true
 		e.partial = filepath.Join(o.To, "."+string(o.Format)+".partial")
-	} else {
-		if _, err := os.Lstat(o.To); err == nil {
+		if path := filepath.Join(o.To, e.layout.published); o.AsPublished && exists(path) {
+			return nil, existsError(path)
+		}
+	case o.AsPublished:
+		return nil, usage.Errorf("cannot export to %s under a published name: it is not an existing directory; name the directory that the clients get as TORCH_HOME", o.To)
+	default:
+		if exists(o.To) {
 			return nil, existsError(o.To)
 		}
 		// "exports/" means a directory to write into; a format with published names would become a
@@ -71,4 +83,30 @@ func (all writers) run(ctx context.Context, b *benchmark.Benchmark, o Options) (
 		return nil, usage.Errorf("cannot export to %s: %w", o.To, err)
 	}
 	return e.run(ctx)
+}
+
+// chooseArchs returns the indices of the architectures to export, ascending: those of the source, or those
+// asked for. One that the source does not hold is a usage error.
+func chooseArchs(b *benchmark.Benchmark, asked []int) ([]int, error) {
+	if asked == nil {
+		return b.Evaluated(), nil
+	}
+	asked = slices.Compact(slices.Sorted(slices.Values(asked)))
+	var missing []int
+	for _, index := range asked {
+		if _, held := slices.BinarySearch(b.Evaluated(), index); !held {
+			missing = append(missing, index)
+		}
+	}
+	switch {
+	case len(asked) == 0:
+		return nil, usage.Errorf("the list of architectures to export is empty; name at least one")
+	case len(missing) > 0:
+		more := ""
+		if n := len(missing) - 1; n > 0 {
+			more = fmt.Sprintf(" and %d more of those asked for", n)
+		}
+		return nil, usage.Errorf("%s does not hold architecture %d%s; name only architectures that it holds", b.Path, missing[0], more)
+	}
+	return asked, nil
 }

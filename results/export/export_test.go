@@ -166,7 +166,7 @@ func TestClientAnswersTheRecords(t *testing.T) {
 			Train:     answeredCurve{r.Train.Loss, r.Train.Top1, pointers(r.Train.Seconds)},
 			TrainTop5: r.Train.Top5,
 			Eval:      map[string]answeredCurve{},
-			Flop:      r.FLOPs, Params: r.Params, Latency: r.Latency,
+			Flop:      r.FLOPs, Params: r.Params, Latency: clientLatencies(r.Latency),
 			Config: map[string]any{"name": "infer.tiny", "C": 8.0, "N": 1.0, "arch_str": r.Genotype, "num_classes": float64(r.Classes)},
 		}
 		for _, e := range r.Eval {
@@ -192,6 +192,18 @@ func TestClientAnswersTheRecords(t *testing.T) {
 			}
 		}
 	}
+}
+
+// clientLatencies returns the latencies in a file for the clients: their mean.
+func clientLatencies(latencies []float64) []float64 {
+	if latencies == nil {
+		return nil
+	}
+	sum := 0.0
+	for _, s := range latencies {
+		sum += s
+	}
+	return []float64{sum / float64(len(latencies))}
 }
 
 // answeredCurve holds the client's answers for a set; a time may be None.
@@ -441,9 +453,12 @@ func TestLastArchitecturesLeftOut(t *testing.T) {
 	}
 }
 
-// In an existing directory, files are named like the published ones.
+// In an existing directory, files are named like the published ones. The kinds of NATS share the MD5 of the
+// merged file.
 func TestNameWithMD5(t *testing.T) {
 	c := resultstest.Fill(t, resultstest.Grid(0)...)
+	merged := filepath.Join(t.TempDir(), "merged"+natsExtension)
+	exportWith(t, c, Options{Format: published.NATS, To: merged, Less: "2", Full: "3"})
 	for _, x := range []struct {
 		options Options
 		name    func(md5 string) string
@@ -456,22 +471,21 @@ func TestNameWithMD5(t *testing.T) {
 		o := x.options
 		o.To, o.Less, o.Full = t.TempDir(), "2", "3"
 		report := exportWith(t, c, o)
-		sum := md5.New()
-		err := filepath.WalkDir(report.Path, func(path string, entry fs.DirEntry, err error) error {
-			if entry.IsDir() {
-				return err
-			}
-			text, err := os.ReadFile(path)
-			sum.Write(text)
-			return err
-		})
+		of := report.Path
+		if o.Format == published.NATS {
+			of = merged
+		}
+		text, err := os.ReadFile(of)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := filepath.Join(o.To, x.name(fmt.Sprintf("%x", sum.Sum(nil)))); report.Path != want {
+		if want := filepath.Join(o.To, x.name(fmt.Sprintf("%x", md5.Sum(text)))); report.Path != want {
 			t.Errorf("made %s, not %s", report.Path, want)
 		}
 		before := files(t, o.To)
+		if slices.ContainsFunc(slices.Collect(maps.Keys(before)), func(name string) bool { return filepath.Base(name) == itemsName }) {
+			t.Errorf("%s contains what only its name was made from", report.Path)
+		}
 		if _, err := Run(t.Context(), open(t, c.Dir), o); !usage.Is(err) || !strings.Contains(err.Error(), report.Path+" already exists") {
 			t.Errorf("second export: %v", err)
 		}
@@ -518,7 +532,7 @@ func TestRunRefuses(t *testing.T) {
 		options  Options
 		want     string
 	}{
-		"format":        {c, slots("zip", "new"), `unknown format "zip"; use one of runs, archive, nasbench201, nats, parquet, csv`},
+		"format":        {c, slots("zip", "new"), `unknown format "zip"; use one of runs, archive, nasbench201, nats, naslib, parquet, csv`},
 		"campaign":      {c, slots(published.CampaignFormat, "new"), "unknown format"},
 		"times":         {c, Options{Format: published.NATS, To: "new", Times: "guessed"}, `unknown times "guessed"; use one of measured, published`},
 		"nowhere":       {c, slots(published.Archive, ""), "the path of the export is empty"},
@@ -564,10 +578,13 @@ func TestNewDirectory(t *testing.T) {
 	}
 }
 
-// kinds returns options for every kind of export.
+// kinds returns options for every kind of export that holds all trials of a schedule.
 func kinds() map[string]Options {
 	kinds := map[string]Options{"merged nats": {Format: published.NATS, Merged: true}, "nats with weights": {Format: published.NATS, Weights: true}}
 	for _, format := range Formats() {
+		if format == published.NASLib { // it holds one trial and set alone: see TestNASLib
+			continue
+		}
 		kinds[string(format)] = Options{Format: format}
 	}
 	return kinds
@@ -587,7 +604,9 @@ func wide(t testing.TB) results.Campaign {
 // number of goroutines.
 func TestResume(t *testing.T) {
 	c := wide(t)
-	for name, o := range kinds() {
+	all := kinds()
+	all["naslib"] = Options{Format: published.NASLib}
+	for name, o := range all {
 		t.Run(name, func(t *testing.T) {
 			o.Less, o.Full = "2", "3"
 			o.To = filepath.Join(t.TempDir(), "new")
@@ -772,7 +791,7 @@ func TestFullDisk(t *testing.T) {
 	c := wide(t)
 	o := Options{Format: published.CSV, To: filepath.Join(t.TempDir(), "new"), Times: Measured}
 	b := open(t, c.Dir)
-	e := &exporter{benchmark: b, options: o, writer: csvWriter(), partial: o.To + ".partial"}
+	e := &exporter{benchmark: b, archs: b.Evaluated(), options: o, writer: csvWriter(), partial: o.To + ".partial"}
 	e.layout = e.writer.layout(&o, cell.Topology{})
 	begin := e.layout.begin
 	begun := 0
@@ -914,9 +933,12 @@ func readsBack(t *testing.T, o Options, got, want *benchmark.ResultsCount) {
 	}
 	of := func(r *benchmark.ResultsCount) values {
 		v := values{r.Trial, r.Genotype, r.Channels, r.Cells, r.Classes, r.FLOPs, r.Params, r.Latencies, r.Sets()}
-		if o.Format == published.Runs { // measured no latency; named its sets in no order
+		switch {
+		case o.Format == published.Runs: // measured no latency; named its sets in no order
 			v.Latencies = nil
 			slices.SortFunc(v.Sets, func(a, b benchmark.SetMeasures) int { return strings.Compare(a.Set, b.Set) })
+		case !tables:
+			v.Latencies = clientLatencies(v.Latencies)
 		}
 		for i := range v.Sets {
 			if !tables && o.Format != published.Runs && v.Sets[i].Set != benchmark.TrainingSet {
@@ -974,6 +996,60 @@ func TestStreams(t *testing.T) {
 		t.Logf("%s: heap %d kB after 32 architectures, %d kB after 128", o.Format, early>>10, late>>10)
 		if late > early+2<<20 {
 			t.Errorf("%s: the heap grew from %d to %d bytes", o.Format, early, late)
+		}
+	}
+}
+
+// Options.Archs cuts the export, and Options.Listed chooses what a merged file lists.
+func TestSomeArchitectures(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(0, 1, 2, 40)...)
+	b := open(t, c.Dir)
+	for _, x := range []struct {
+		archs  []int
+		listed Listing
+		want   []int
+		count  int
+	}{
+		{nil, "", []int{0, 1, 2, 40}, cell.Topologies},
+		{[]int{1, 0, 1}, "", []int{0, 1}, 2},
+		{[]int{0, 1}, ListAll, []int{0, 1}, cell.Topologies},
+		{[]int{0, 1}, ListHeld, []int{0, 1}, 2},
+		{[]int{40, 1}, ListFirst, []int{1, 40}, cell.Topologies},
+		{[]int{40, 1}, ListHeld, []int{1, 40}, 41},
+	} {
+		for _, o := range []Options{{Format: published.NASBench201}, {Format: published.NATS}, {Format: published.NATS, Merged: true}} {
+			o.Less, o.Full, o.Archs, o.Listed = "2", "3", x.archs, x.listed
+			o.To = filepath.Join(t.TempDir(), "some")
+			if o.Format == published.NASBench201 {
+				o.To += ".pth"
+			} else if o.Merged {
+				o.To += natsExtension
+			}
+			var total int
+			o.Progress = func(_, all int) { total = all }
+			report, err := Run(t.Context(), b, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := open(t, o.To)
+			if !slices.Equal(got.Evaluated(), x.want) || got.Listed != x.count || report.Listed != x.count || total != len(x.want) {
+				t.Errorf("%v, %q, %s: holds %v and lists %d (%d in the report), progress to %d", x.archs, x.listed, o.To, got.Evaluated(), got.Listed, report.Listed, total)
+			}
+		}
+	}
+	for _, x := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{Format: published.CSV, Archs: []int{2, 7, 3}}, c.Dir + " does not hold architecture 3 and 1 more of those asked for; name only"},
+		{Options{Format: published.CSV, Archs: []int{41}}, "does not hold architecture 41; name only"},
+		{Options{Format: published.CSV, Archs: []int{}}, "the list of architectures to export is empty"},
+		{Options{Format: published.CSV, Listed: ListAll}, "csv lists no architectures; only nasbench201 and nats list them"},
+		{Options{Format: published.NATS, Listed: "most"}, `unknown listing "most"; use one of first, all, held`},
+	} {
+		x.o.To = filepath.Join(t.TempDir(), "none")
+		if _, err := Run(t.Context(), b, x.o); !usage.Is(err) || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("error %v, want one with %q", err, x.want)
 		}
 	}
 }

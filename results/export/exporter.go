@@ -33,7 +33,7 @@ import (
 )
 
 // version is the version of the part files. Parts of other versions are not reused.
-const version = 3
+const version = 4
 
 // A part covers this many indices; fewer with weights, which take megabytes each.
 const (
@@ -45,11 +45,12 @@ const (
 type exporter struct {
 	benchmark *benchmark.Benchmark
 	options   Options
+	archs     []int // of the source that are exported, ascending
 	writer    writer
 	original  original
 	layout    layout
 	latencies latencies
-	into      bool   // To is an existing directory
+	into      bool   // To is an existing directory, and the export gets a name in it
 	partial   string // directory of the parts
 
 	mu       sync.Mutex
@@ -84,7 +85,7 @@ func (e *exporter) run(ctx context.Context) (*Report, error) {
 	if err := errors.Join(err, lock.Close()); err != nil {
 		e.removeIfEmpty()
 		if isDir(e.partial) {
-			err = &Partial{Dir: e.partial, Done: e.kept, Total: len(e.benchmark.Evaluated()), Err: e.explain(err)}
+			err = &Partial{Dir: e.partial, Done: e.kept, Total: len(e.archs), Err: e.explain(err)}
 		}
 		return nil, e.explain(err)
 	}
@@ -108,7 +109,7 @@ func (e *exporter) explain(err error) error {
 
 // units divides the source's architectures into parts.
 func (e *exporter) units() ([]unit, error) {
-	prints, err := newFingerprints(e.benchmark, e.weights())
+	prints, err := newFingerprints(e.benchmark, e.archs, e.weights())
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +118,9 @@ func (e *exporter) units() ([]unit, error) {
 		size = indicesInPartWithWeights
 	}
 	o := &e.options
-	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), e.original.less(o), o.Weights, o.Times, o.RawCells, e.latencies.digest())
+	options := fmt.Sprintln(version, o.Format, e.writer.mergedBy(o), e.slots(), e.original.less(o), o.Weights, o.Times, o.RawCells, isPlain(o), e.namesake() != nil, o.seed(), e.latencies.digest())
 	var units []unit
-	archs := e.benchmark.Evaluated()
+	archs := e.archs
 	for len(archs) > 0 {
 		first := archs[0] / size * size
 		n, _ := slices.BinarySearch(archs, first+size)
@@ -172,7 +173,9 @@ func (e *exporter) makeParts(ctx context.Context, units []unit) (*Report, error)
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	parts = slices.DeleteFunc(parts, func(p *part) bool { return len(p.Architectures) == 0 && len(p.Left) == 0 })
+	parts = slices.DeleteFunc(parts, func(p *part) bool {
+		return len(p.Architectures) == 0 && len(p.Left) == 0 && p.WithoutSeed+p.WithoutCurves == 0
+	})
 	report, err := e.report(parts)
 	if err != nil { // no later call resumes from the parts
 		return nil, errors.Join(err, os.RemoveAll(e.partial))
@@ -187,7 +190,7 @@ func (e *exporter) reportProgress(n int) {
 	defer e.mu.Unlock()
 	e.done += n
 	if e.options.Progress != nil {
-		e.options.Progress(e.done, len(e.benchmark.Evaluated()))
+		e.options.Progress(e.done, len(e.archs))
 	}
 }
 
@@ -222,7 +225,7 @@ func (e *exporter) clean(units []unit) error {
 func (e *exporter) makePart(ctx context.Context, u unit, dir string) (*part, error) {
 	p := &part{dir: dir}
 	return p, atomicfile.CreateDir(dir, func(temp string) error {
-		w, err := e.layout.begin(temp)
+		w, err := e.begin(temp)
 		if err != nil {
 			return err
 		}
@@ -240,6 +243,34 @@ func (e *exporter) makePart(ctx context.Context, u unit, dir string) (*part, err
 		return writeFile(filepath.Join(temp, summaryName), func(w io.Writer) error { _, err := w.Write(text); return err })
 	})
 }
+
+// namesake returns the layout whose MD5 names the export, if that is not the export's own; else nil.
+func (e *exporter) namesake() *layout {
+	if !e.into || e.options.AsPublished {
+		return nil
+	}
+	return e.layout.namesake
+}
+
+// begin begins a part in the directory dir, and a part of the namesake beside it.
+func (e *exporter) begin(dir string) (partWriter, error) {
+	w, err := e.layout.begin(dir)
+	if err != nil || e.namesake() == nil {
+		return w, err
+	}
+	other, err := e.namesake().begin(dir)
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return twoWriters{w, other}, nil
+}
+
+// twoWriters writes two parts of the same architectures.
+type twoWriters [2]partWriter
+
+func (w twoWriters) add(a *benchmark.Architecture) error { return cmp.Or(w[0].add(a), w[1].add(a)) }
+
+func (w twoWriters) close() error { return errors.Join(w[0].close(), w[1].close()) }
 
 func (e *exporter) fillPart(ctx context.Context, u unit, p *part, w partWriter) error {
 	for _, index := range u.archs {
@@ -271,23 +302,26 @@ func (e *exporter) assemble(x *whole) (path string, err error) {
 	if e.layout.file != nil {
 		err = writeFile(temp, func(w io.Writer) error { return e.layout.file(io.MultiWriter(w, sum), x) })
 	} else if err = os.Mkdir(temp, 0o777); err == nil {
-		err = e.layout.fill(temp, x)
-		if err == nil && e.into {
-			err = hashFiles(sum, temp)
+		if namesake := e.namesake(); namesake != nil {
+			err = namesake.file(sum, x)
 		}
+		err = cmp.Or(err, e.layout.fill(temp, x))
 	}
 	if err != nil {
 		return "", err
 	}
 	path = e.options.To
-	if e.into {
+	switch {
+	case e.options.AsPublished:
+		path = filepath.Join(path, e.layout.published)
+	case e.into:
 		path = filepath.Join(path, e.layout.name(hex.EncodeToString(sum.Sum(nil))))
 	}
 	// Unlike a rename, a hard link never replaces a file. Directories cannot have one, and
 	// some file systems have none.
 	err = os.Link(temp, path)
 	if err != nil {
-		if _, err := os.Lstat(path); err == nil {
+		if exists(path) {
 			return "", existsError(path)
 		}
 		err = os.Rename(temp, path)
@@ -295,24 +329,14 @@ func (e *exporter) assemble(x *whole) (path string, err error) {
 	return path, errors.Join(err, atomicfile.Sync(filepath.Dir(path)))
 }
 
-// hashFiles hashes the files below a directory, concatenated in order of their names.
-func hashFiles(sum hash.Hash, dir string) error {
-	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		return copyFile(sum, path)
-	})
-}
-
-// fingerprints identifies the content of each architecture in a source by the names, sizes
+// fingerprints identifies the content of some architectures in a source by the names, sizes
 // and modification times of its files, so that any change is noticed.
 type fingerprints struct {
 	all    string         // of the whole source, if it is not a campaign
 	byArch map[int]string // of a campaign's architectures, and of what extends those of any source
 }
 
-func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error) {
+func newFingerprints(b *benchmark.Benchmark, archs []int, weights bool) (*fingerprints, error) {
 	f := &fingerprints{all: b.Path, byArch: map[int]string{}}
 	c, isCampaign := b.Campaign()
 	if !isCampaign {
@@ -353,6 +377,9 @@ func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error
 			if err != nil {
 				return nil, err
 			}
+			if _, exported := slices.BinarySearch(archs, t.Arch); !exported {
+				continue
+			}
 			paths := []string{c.RecordPath(t)}
 			if weights {
 				paths = append(paths, c.WeightsPath(t))
@@ -362,7 +389,7 @@ func newFingerprints(b *benchmark.Benchmark, weights bool) (*fingerprints, error
 			}
 		}
 	}
-	for _, index := range b.Evaluated() {
+	for _, index := range archs {
 		files, err := b.ExtensionFiles(index)
 		if err == nil && len(files) > 0 {
 			err = add(index, files...)
@@ -412,6 +439,11 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 		r.WithoutTimes += p.WithoutTimes
 		r.OwnLatency += p.OwnLatency
 		r.CorrectedCosts += p.CorrectedCosts
+		r.WithoutSeed += p.WithoutSeed
+		r.WithoutCurves += p.WithoutCurves
+		for _, s := range p.Sets {
+			r.Sets = addSet(r.Sets, s)
+		}
 		for _, c := range p.Coverage {
 			s := findSlot(r, c.Slot)
 			s.Epochs = c.Epochs
@@ -427,13 +459,14 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 	if e.slots() == nil {
 		slices.SortFunc(r.Slots, func(a, b Slot) int { return cmp.Or(a.Epochs-b.Epochs, cmp.Compare(a.Name, b.Name)) })
 	}
+	slices.SortFunc(r.Sets, func(a, b CurveSet) int { return cmp.Or(cmp.Compare(a.Dataset, b.Dataset), cmp.Compare(a.Set, b.Set)) })
 	for i := range r.Slots {
-		r.Slots[i].finish()
+		r.Slots[i].finish(e.writer.omits)
 	}
 	if r.Architectures == 0 {
-		return nil, e.noTrials(r.OtherSchedules)
+		return nil, e.noTrials(r)
 	}
-	if e.writer.listed {
+	if e.writer.Lists {
 		r.Listed = e.benchmark.Space.Count()
 		last := 0
 		for _, p := range parts { // the last parts may have none
@@ -441,15 +474,17 @@ func (e *exporter) report(parts []*part) (*Report, error) {
 				last = a
 			}
 		}
-		if last == r.Architectures-1 { // architectures are in order, each once
-			r.Listed = r.Architectures
+		areFirst := last == r.Architectures-1 // architectures are in order, each once
+		if o.Listed == ListHeld || o.Listed == ListFirst && areFirst {
+			r.Listed = last + 1
 		}
 	}
 	return r, nil
 }
 
 // noTrials returns the error of an export without trials.
-func (e *exporter) noTrials(others []string) error {
+func (e *exporter) noTrials(r *Report) error {
+	others := r.OtherSchedules
 	var wanted []string
 	for _, s := range e.slots() {
 		wanted = append(wanted, s.schedule)
@@ -458,7 +493,12 @@ func (e *exporter) noTrials(others []string) error {
 	if wanted != nil {
 		of = " of " + describeSchedules(wanted, " or ")
 	}
-	if len(others) > 0 {
+	switch {
+	case r.WithoutSeed > 0:
+		return usage.Errorf("%s has no trials%s with seed %d to export; choose another with --seed", e.benchmark.Path, of, e.options.seed())
+	case r.WithoutCurves > 0:
+		return usage.Errorf("%s has no trials%s with seed %d that were evaluated after every epoch, as %s needs", e.benchmark.Path, of, e.options.seed(), e.options.Format)
+	case len(others) > 0:
 		return usage.Errorf("%s has no trials%s to export; it has trials of %s: select them with --less and --full",
 			e.benchmark.Path, of, describeSchedules(others, ", "))
 	}
@@ -477,6 +517,11 @@ func describeSchedules(names []string, separator string) string {
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func existsError(path string) error {

@@ -14,10 +14,11 @@ import (
 func nasbench201Writer() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.NASBench201, Slots: FixedSlots, Merged: ChoiceAlways, Named: true, OneSpace: true, clients: true,
-			About: "one .pth file of all architectures, without weights, which NASBench201API opens",
+			Format: published.NASBench201, Slots: FixedSlots, Merged: ChoiceAlways, Named: true, Published: true, Lists: true, OneSpace: true, clients: true,
+			About: `one .pth file of all architectures, without weights, which NASBench201API
+opens; if --to ends in .pickle, the same as a plain pickle`,
 		},
-		completeTimes: true, listed: true,
+		completeTimes: true,
 		layout: func(o *Options, space cell.Space) layout {
 			return layout{
 				begin: func(dir string) (partWriter, error) {
@@ -29,20 +30,20 @@ func nasbench201Writer() writer {
 						return pickle.NewEncoder(w).EncodeItem(a.Index, value)
 					})
 				},
-				file: writeNASBench201,
-				name: func(md5 string) string { return "NAS-Bench-201-" + lastDigits(md5, 6) + ".pth" },
+				file:      func(w io.Writer, x *whole) error { return writeNASBench201(w, x, isPlain(o)) },
+				name:      func(md5 string) string { return "NAS-Bench-201-" + lastDigits(md5, 6) + ".pth" },
+				published: published.NASBench201Name,
 			}
 		},
 	}
 }
 
-// writeNASBench201 writes the dict that NASBench201API reads (nas_201_api/api_201.py,
-// __init__).
-func writeNASBench201(w io.Writer, x *whole) error {
-	return torchfile.Write(w, pickle.Dict{
-		{Key: "meta_archs", Value: metaArchs(x.space, x.listed)},
-		{Key: "total_archs", Value: x.listed},
-		{Key: "arch2infos", Value: pickle.RawDict(func(w io.Writer) error { return copyItems(w, x) })},
-		{Key: "evaluated_indexes", Value: pickle.List(x.archs())},
-	})
+// writeNASBench201 writes the dict that NASBench201API reads (nas_201_api/api_201.py, __init__): as a plain
+// pickle, or as a torch checkpoint.
+func writeNASBench201(w io.Writer, x *whole, plain bool) error {
+	dict := mergedDict(x, func(w io.Writer) error { return copyItems(w, x) }, pickle.List(x.archs()))
+	if plain {
+		return pickle.NewEncoder(w).Encode(dict)
+	}
+	return torchfile.Write(w, dict)
 }

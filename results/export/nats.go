@@ -22,13 +22,14 @@ const natsExtension = ".pickle.pbz2"
 func natsWriter() writer {
 	return writer{
 		Traits: Traits{
-			Format: published.NATS, Slots: AskedSlots, Weights: ChoiceAsked, Merged: ChoiceAsked, Named: true, clients: true,
+			Format: published.NATS, Slots: AskedSlots, Weights: ChoiceAsked, Merged: ChoiceAsked, Named: true, Published: true, Lists: true, clients: true,
 			About: `a directory of meta.pickle.pbz2 and NNNNNN.pickle.pbz2, which nats_bench
 opens with fast_mode=True; with --merged, or if --to ends in
 .pickle.pbz2, one file, which it opens with fast_mode=False;
+if --to ends in .pickle, that file without compression;
 --weights includes the weights`,
 		},
-		mergedExtension: natsExtension, completeTimes: true, listed: true, dropsWeights: true,
+		mergedExtensions: []string{natsExtension, plainExtension}, completeTimes: true, dropsWeights: true,
 		layout: natsLayout,
 	}
 }
@@ -43,17 +44,29 @@ func natsLayout(o *Options, space cell.Space) layout {
 	}
 	base := func(md5 string) string { return c.of.NATS + "-" + lastDigits(md5, 5) }
 	if w := natsWriter(); w.mergedBy(o) {
-		return layout{
-			begin: func(dir string) (partWriter, error) { return newItems(dir, c.writeItem) },
-			file:  writeNATS,
-			name:  func(md5 string) string { return base(md5) + natsExtension },
+		if isPlain(o) {
+			return layout{
+				begin: func(dir string) (partWriter, error) { return newItems(dir, c.writePlainItem) },
+				file:  writePlainNATS,
+			}
 		}
+		merged := mergedNATS(c)
+		merged.name, merged.published = func(md5 string) string { return base(md5) + natsExtension }, c.of.PublishedNATS()+natsExtension
+		return merged
 	}
+	namesake := mergedNATS(encoding{of: c.of, constant: c.constant}) // without weights
 	return layout{
-		begin: func(dir string) (partWriter, error) { return natsRecords{dir, c}, nil },
-		fill:  fillNATS,
-		name:  func(md5 string) string { return base(md5) + "-" + kind },
+		begin:     func(dir string) (partWriter, error) { return natsRecords{dir, c}, nil },
+		fill:      fillNATS,
+		name:      func(md5 string) string { return base(md5) + "-" + kind },
+		namesake:  &namesake,
+		published: c.of.PublishedNATS() + "-" + kind,
 	}
+}
+
+// mergedNATS returns the layout of the merged file, without names.
+func mergedNATS(c encoding) layout {
+	return layout{begin: func(dir string) (partWriter, error) { return newItems(dir, c.writeItem) }, file: writeNATS}
 }
 
 // embedWeights returns a state dict as a value in a plain pickle: a call of the function
@@ -132,28 +145,34 @@ func fillNATS(dir string, x *whole) error {
 // writeItem writes an architecture of the merged file as its own bz2 stream. Readers of bz2
 // accept concatenated streams, and these can be compressed in parallel.
 func (c encoding) writeItem(w io.Writer, a *benchmark.Architecture) error {
+	return compress(w, func(w io.Writer) error { return c.writePlainItem(w, a) })
+}
+
+// writePlainItem writes an architecture of the merged file without compression.
+func (c encoding) writePlainItem(w io.Writer, a *benchmark.Architecture) error {
 	record, err := c.encodeSchedules(a)
 	if err != nil {
 		return err
 	}
-	return compress(w, func(w io.Writer) error { return pickle.NewEncoder(w).EncodeItem(a.Index, record) })
+	return pickle.NewEncoder(w).EncodeItem(a.Index, record)
 }
 
 // writeNATS writes the merged file.
 func writeNATS(w io.Writer, x *whole) error {
 	s := &streams{w: w}
-	err := pickle.NewEncoder(s).Encode(pickle.Dict{
-		{Key: "meta_archs", Value: metaArchs(x.space, x.listed)},
-		{Key: "total_archs", Value: x.listed},
-		{Key: "arch2infos", Value: pickle.RawDict(func(io.Writer) error {
-			if err := s.endStream(); err != nil {
-				return err
-			}
-			return copyItems(w, x) // already compressed
-		})},
-		{Key: "evaluated_indexes", Value: pickle.Set(x.archs())},
-	})
+	copyStreams := func(io.Writer) error {
+		if err := s.endStream(); err != nil {
+			return err
+		}
+		return copyItems(w, x) // already compressed
+	}
+	err := pickle.NewEncoder(s).Encode(mergedDict(x, copyStreams, pickle.Set(x.archs())))
 	return errors.Join(err, s.endStream())
+}
+
+// writePlainNATS writes the merged file without compression.
+func writePlainNATS(w io.Writer, x *whole) error {
+	return pickle.NewEncoder(w).Encode(mergedDict(x, func(w io.Writer) error { return copyItems(w, x) }, pickle.Set(x.archs())))
 }
 
 // streams writes bz2 streams one after the other.

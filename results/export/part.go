@@ -51,7 +51,27 @@ type part struct {
 	WithoutTimes   int               `json:"without_times"`
 	OwnLatency     int               `json:"own_latency"`
 	CorrectedCosts int               `json:"corrected_costs"`
+	WithoutSeed    int               `json:"without_seed"`
+	WithoutCurves  int               `json:"without_curves"`
+	Sets           []CurveSet        `json:"sets"`
 	Files          map[string]string `json:"files"` // SHA-256 in hex
+}
+
+// CurveSet counts the architectures whose curve in NASLib's file of a dataset key is of an evaluation set.
+type CurveSet struct {
+	Dataset       string `json:"dataset"`
+	Set           string `json:"set"`
+	Architectures int    `json:"architectures"`
+}
+
+// addSet adds to the count of an evaluation set.
+func addSet(sets []CurveSet, s CurveSet) []CurveSet {
+	i := slices.IndexFunc(sets, func(o CurveSet) bool { return o.Dataset == s.Dataset && o.Set == s.Set })
+	if i < 0 {
+		return append(sets, s)
+	}
+	sets[i].Architectures += s.Architectures
+	return sets
 }
 
 // slotCoverage is a Coverage in a slot.
@@ -162,11 +182,14 @@ func (s slotSettings) sharesSlot(o slotSettings) bool {
 	return s.Slot == o.Slot && s.Trial.Dataset == o.Trial.Dataset
 }
 
-// moveParts moves the files of the parts to dir. Where the file system has hard links, they
+// moveParts moves the files of the parts to dir, but for those of a namesake: see [layout]. Where the file system has hard links, they
 // remain in the parts as well, until the export is complete.
 func moveParts(dir string, x *whole) error {
 	for _, p := range x.parts {
 		for name := range p.Files {
+			if name == itemsName {
+				continue
+			}
 			to := filepath.Join(dir, name)
 			if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 				return err

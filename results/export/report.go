@@ -23,8 +23,7 @@ type Report struct {
 	// OtherSchedules lists the schedules without a slot, whose trials were left out.
 	OtherSchedules []string `json:"other_schedules"`
 	// Listed is the number of architectures that the client believes a NASBench201 or NATS
-	// file covers: Architectures if they are the first ones in the official order, else
-	// all of the search space.
+	// file covers: see [Listing].
 	Listed int `json:"listed_architectures,omitzero"`
 	// The Without fields count trials that lack what a client can query.
 	WithoutWeights int `json:"without_weights"`
@@ -35,8 +34,14 @@ type Report struct {
 	OwnLatency int `json:"own_latency,omitzero"`
 	// CorrectedCosts counts the trials whose FLOPs or parameters in the source are not
 	// those of their architecture; the export contains the architecture's.
-	CorrectedCosts int   `json:"corrected_costs"`
-	Times          Times `json:"times"`
+	CorrectedCosts int `json:"corrected_costs"`
+	// WithoutSeed counts the architectures that a NASLib export lacks, having no trial with Options.Seed, and
+	// WithoutCurves the trials that it lacks, having no evaluation set with a value for every epoch.
+	WithoutSeed   int `json:"without_seed,omitzero"`
+	WithoutCurves int `json:"without_curves,omitzero"`
+	// Sets counts the evaluation sets of the curves in a NASLib export.
+	Sets  []CurveSet `json:"curve_sets,omitempty"`
+	Times Times      `json:"times"`
 	// Mixed lists, with Options.Mixed, how trials that share a slot and a dataset key
 	// differ in their settings.
 	Mixed []string `json:"mixed,omitempty"`
@@ -92,11 +97,23 @@ func (r *Report) Warnings() []string {
 	if r.OwnLatency > 0 {
 		warn("no latency is given for the networks of %s; a trial's own was written where it has one", quantity.Format(r.OwnLatency, "trial"))
 	}
-	if !forClients {
-		return w
-	}
 	if r.CorrectedCosts > 0 {
 		warn("FLOPs or parameters of another network were replaced by those of the architecture in %s", quantity.Format(r.CorrectedCosts, "trial"))
+	}
+	if r.WithoutSeed > 0 {
+		warn("%s left out, because of no trial with the seed asked for", quantity.Format(r.WithoutSeed, "architecture"))
+	}
+	if r.WithoutCurves > 0 {
+		warn("%s left out, because no set was evaluated after every epoch", quantity.Format(r.WithoutCurves, "trial"))
+	}
+	for i, s := range r.Sets {
+		if i > 0 && s.Dataset == r.Sets[i-1].Dataset {
+			warn("%s: the curves of %s are of %s, those of %s of %s", s.Dataset,
+				quantity.Format(r.Sets[i-1].Architectures, "architecture"), r.Sets[i-1].Set, quantity.Format(s.Architectures, "architecture"), s.Set)
+		}
+	}
+	if !forClients {
+		return w
 	}
 	if r.WithoutTimes > 0 {
 		reason := benchmark.OriginalOf(r.Space.Space()).Untimed
@@ -144,10 +161,11 @@ func (s *Slot) add(c Coverage) {
 	s.Coverage = append(s.Coverage, c)
 }
 
-func (s *Slot) finish() {
+// finish sorts the coverage, and lists the dataset keys without trials, but for those that the format omits.
+func (s *Slot) finish(omits []string) {
 	trial := func(c Coverage) results.Trial { return results.Trial{Dataset: c.Dataset, Seed: c.Seed} }
 	slices.SortFunc(s.Coverage, func(a, b Coverage) int { return trial(a).Compare(trial(b)) })
-	s.Absent = configs.BenchmarkKeys()
+	s.Absent = slices.DeleteFunc(configs.BenchmarkKeys(), func(key string) bool { return slices.Contains(omits, key) })
 	for _, c := range s.Coverage {
 		s.Absent = slices.DeleteFunc(s.Absent, func(key string) bool { return key == c.Dataset })
 	}

@@ -2,6 +2,7 @@ package export
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"nb201/cell"
@@ -17,9 +18,12 @@ type Traits struct {
 	// the format is one file of all architectures.
 	Weights, Merged Choice
 	Named           bool // in an existing directory, it is named like the published one
+	Published       bool // a published file or directory has it: Options.AsPublished applies
 	RawCells        bool // Options.RawCells applies
 	NoLatencies     bool // it cannot contain latencies
 	OneSpace        bool // it holds the topology search space alone
+	OneSeed         bool // it holds one trial of each architecture and dataset key: Options.Seed applies
+	Lists           bool // its files list the architectures that they cover: Options.Listed applies
 	FromCampaign    bool // it contains facts that only a campaign's records have
 
 	// clients is set if the Python clients, or the original's programs, read the format.
@@ -34,6 +38,7 @@ type Slotting int
 const (
 	NoSlots    Slotting = iota // every schedule under its own name
 	AskedSlots                 // '12' and '200' ('90' in the size search space) if Options.Less or Full is given, else as NoSlots
+	FullSlot                   // only the one that Options.Full names
 	FixedSlots                 // less and full, which the clients call '12' and '200'; in the size search space, as AskedSlots
 )
 
@@ -51,9 +56,13 @@ const (
 // file; allWriters lists them.
 type writer struct {
 	Traits
-	mergedExtension string // an Options.To with this extension asks for the merged form; "" for none
-	completeTimes   bool   // the format's client needs the times of every epoch, or none
-	listed          bool   // the format's files list the architectures that the benchmark covers
+	// mergedExtensions lists the extensions of an Options.To that ask for the merged form.
+	mergedExtensions []string
+	completeTimes    bool // the format's client needs the times of every epoch, or none
+	// trueCosts is set if FLOPs and parameters are replaced by those of the network, as for clients.
+	trueCosts bool
+	// omits lists the dataset keys that the format cannot hold.
+	omits []string
 	// dropsWeights is set if the format leaves out the weights of the schedule original.unweighted.
 	dropsWeights bool
 	layout       func(o *Options, space cell.Space) layout
@@ -66,9 +75,14 @@ type layout struct {
 	begin func(dir string) (partWriter, error)
 	file  func(w io.Writer, x *whole) error
 	fill  func(dir string, x *whole) error
-	// name returns the name of an export in an existing directory, from the export's MD5;
-	// nil if the format has no such name.
+	// name returns the name of an export in an existing directory, from an MD5; nil if the
+	// format has no such name.
 	name func(md5 string) string
+	// namesake is the layout, with file, whose MD5 name gets; nil if it is this one. A part of it
+	// is the file itemsName.
+	namesake *layout
+	// published is the name of the published file or directory; "" if there is none.
+	published string
 }
 
 // partWriter writes a part.
@@ -88,6 +102,8 @@ func (w *writer) slots(o *Options, space cell.Space) []slot {
 	switch {
 	case w.fixedSlots(space):
 		return []slot{{"less", less}, {"full", full}}
+	case w.Slots == FullSlot:
+		return []slot{{"full", full}}
 	case w.Slots == NoSlots, o.Less == "" && o.Full == "":
 		return nil
 	default:
@@ -103,7 +119,7 @@ func (w *writer) fixedSlots(space cell.Space) bool {
 
 // mergedBy reports whether the export is one file.
 func (w *writer) mergedBy(o *Options) bool {
-	asked := o.Merged || w.mergedExtension != "" && strings.HasSuffix(o.To, w.mergedExtension)
+	asked := o.Merged || slices.ContainsFunc(w.mergedExtensions, func(e string) bool { return strings.HasSuffix(o.To, e) })
 	return w.Merged == ChoiceAlways || w.Merged == ChoiceAsked && asked
 }
 

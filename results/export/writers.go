@@ -17,7 +17,7 @@ type writers []writer
 
 // allWriters returns the writers of all formats.
 func allWriters() writers {
-	return writers{runsWriter(), archiveWriter(), nasbench201Writer(), natsWriter(), parquetWriter(), csvWriter()}
+	return writers{runsWriter(), archiveWriter(), nasbench201Writer(), natsWriter(), naslibWriter(), parquetWriter(), csvWriter()}
 }
 
 // AllTraits returns the traits of the formats that [Run] writes.
@@ -116,6 +116,16 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	case w.OneSpace && b.Space != (cell.Topology{}):
 		return w, usage.Errorf("%s is of the %s, which the format %s cannot store; export to one of %s",
 			b.Path, b.Space.Title(), o.Format, CommaList(all.formats(func(t Traits) bool { return !t.OneSpace })))
+	case o.Seed != nil && !w.OneSeed:
+		return w, usage.Errorf("%s holds the trials of all seeds; only %s holds one", o.Format, joinNames(all.formats(func(t Traits) bool { return t.OneSeed })))
+	case o.AsPublished && !w.Published:
+		return w, usage.Errorf("%s has no published name; only %s have one", o.Format, joinNames(all.formats(func(t Traits) bool { return t.Published })))
+	case o.AsPublished && isPlain(o):
+		return w, usage.Errorf("cannot export to %s under a published name: no plain pickle was published; name an existing directory", o.To)
+	case !slices.Contains(AllListings(), o.Listed):
+		return w, usage.Errorf("unknown listing %q; use one of %s", o.Listed, CommaList(AllListings()))
+	case o.Listed != ListFirst && !w.Lists:
+		return w, usage.Errorf("%s lists no architectures; only %s list them", o.Format, joinNames(all.formats(func(t Traits) bool { return t.Lists })))
 	case !slices.Contains(AllTimes(), o.Times):
 		return w, usage.Errorf("unknown times %q; use one of %s", o.Times, CommaList(AllTimes()))
 	case o.Merged && w.Merged != ChoiceAsked:
@@ -135,7 +145,7 @@ func (all writers) check(o *Options, b *benchmark.Benchmark) (w writer, err erro
 	switch {
 	case !isSchedule(b.Space, of.less(o)) || !isSchedule(b.Space, of.full(o)):
 		return w, usage.Errorf("%s and %s: use numbers of epochs, at least 1, or names of recipes", less, full)
-	case of.less(o) == of.full(o):
+	case of.less(o) == of.full(o) && w.Slots != FullSlot:
 		return w, usage.Errorf("%s and %s are equal; give two different schedules", less, full)
 	}
 	if o.To == "" {

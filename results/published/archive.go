@@ -15,12 +15,15 @@ import (
 // weights, and NNNNNN-SIMPLE.pth without. NASBench201API.reload reads it.
 const Archive benchmark.Format = "archive"
 
+// ArchiveName is the directory name of the published benchmark, under which NASBench201API.reload looks for it.
+const ArchiveName = "NAS-Bench-201-v1_1-archive"
+
 var archiveName = regexp.MustCompile(`^(\d{6})-(FULL|SIMPLE)\.pth$`)
 
 func archiveReader() reader {
 	return reader{
 		name: Archive, noun: "an archive", example: "000000-FULL.pth",
-		clients: ofTopology("NAS-Bench-201-v1_1-archive"), // of NASBench201API.reload
+		clients: ofTopology(ArchiveName), // of NASBench201API.reload
 		file:    archiveName, inDir: listMatching(archiveName), open: openArchive,
 		recognise: func(c *content) (Kind, bool) {
 			if !c.torchHas("full", "less") {

@@ -132,10 +132,11 @@ func (s campaignSource) CheckFile(path string) (note string, faults []error) {
 	if what := s.describeStray(path); what != "" {
 		return path + " " + what, nil
 	}
-	if err := checkName(path); err != nil {
+	note, err := checkName(path)
+	if err != nil {
 		return "", []error{err}
 	}
-	return "", nil
+	return note, nil
 }
 
 // describeStray says why a file below trials/ or weights/ does not belong to a trial; "" if it

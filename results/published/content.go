@@ -28,6 +28,7 @@ type Kind struct {
 	Safetensors bool             // the weights are in a safetensors file, not a torch checkpoint
 
 	merged  bool   // a merged file
+	plain   bool   // a merged file that is a plain pickle
 	damaged bool   // cannot be read
 	what    string // noun phrase for errors
 	todo    string // advice for errors

@@ -2,7 +2,7 @@
 //
 // [Open] opens any of them by the names of its files and returns a [benchmark.Benchmark] to
 // query. [Recognise] finds out from its contents what a file or directory is. The formats are
-// [CampaignFormat], [NASBench201], [Archive], [NATS], [Runs], [Parquet] and [CSV]; package
+// [CampaignFormat], [NASBench201], [Archive], [NATS], [Runs], [NASLib], [Parquet] and [CSV]; package
 // export writes the published ones. NASBench201 and one form of NATS are merged files, which
 // hold all architectures in one pickle of gigabytes.
 //

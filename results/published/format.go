@@ -19,6 +19,7 @@ import (
 type reader struct {
 	name   benchmark.Format
 	merged bool   // the form with all architectures in one file
+	plain  bool   // that form as a plain pickle
 	noun   string // for help texts; "" if another form of the format has it
 	// clients returns the file or directory name under which the Python clients look for the
 	// published benchmark of a space, "" if there is none; nil if they do not look for one.

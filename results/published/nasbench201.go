@@ -18,15 +18,16 @@ import (
 // NASBench201API opens it.
 const NASBench201 benchmark.Format = "nasbench201"
 
+// NASBench201Name is the file name of the published benchmark, under which the client looks for it.
+const NASBench201Name = "NAS-Bench-201-v1_1-096897.pth"
+
 func nasbench201Reader() reader {
 	return reader{
-		name: NASBench201, merged: true, noun: "a merged .pth", extension: ".pth",
-		clients: ofTopology("NAS-Bench-201-v1_1-096897.pth"),
+		name: NASBench201, merged: true, noun: "a merged .pth or .pickle", extension: ".pth",
+		clients: ofTopology(NASBench201Name),
 		file:    suffixPattern(".pth"),
 		open: func(ctx context.Context, o *opening) (*benchmark.Benchmark, error) {
-			b, err := openMerged(ctx, o, NASBench201, locateTorch, func(_ cell.Space, index int, v any) (*benchmark.Architecture, error) {
-				return readSlots(index, v, "")
-			})
+			b, err := openMerged(ctx, o, NASBench201, locateTorch, readSlotsOnly)
 			if err == nil && b.Space != (cell.Topology{}) {
 				err = errors.Join(usage.Errorf("%s lists architectures of the %s, which files of the format %s do not hold; name a file of the format %s",
 					o.path, b.Space.Title(), NASBench201, NATS), b.Close())

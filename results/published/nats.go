@@ -40,8 +40,7 @@ func natsReader() reader {
 	return reader{
 		name: NATS, noun: "NATS-Bench's directory or file", example: "000000" + natsExtension,
 		clients: func(space cell.Space) string { // in fast_mode
-			o := benchmark.OriginalOf(space)
-			return o.NATS + "-" + o.Digits + "-simple"
+			return benchmark.OriginalOf(space).PublishedNATS() + "-simple"
 		},
 		file: natsName, inDir: listMatching(natsName), open: openNATS,
 		recognise: func(c *content) (Kind, bool) {

@@ -130,7 +130,7 @@ func TestNewFormat(t *testing.T) {
 	if _, err := all.openPath(t.Context(), renamed); !usage.Is(err) || err.Error() != renamed+" is a toy; rename it, such as to 000000.toy" {
 		t.Errorf("renamed: %v", err)
 	}
-	if _, err := all.openPath(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "000000.pickle.pbz2 or 000000.toy") {
+	if _, err := all.openPath(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "000000.pickle.pbz2 or nb201_cifar10_full_training.pickle or 000000.toy") {
 		t.Errorf("an empty directory: %v", err)
 	}
 	getenv := func(string) string { return "/torch" }

@@ -28,9 +28,11 @@ import (
 //	DIR with NNNNNN-NNNNNN-C16-N5[-LESS]/,
 //	DIR with raw-data-NN/, or
 //	DIR with arch-NNNNNN-seed-SSSS.pth         Runs
+//	DIR with nb201_KEY_full_training.pickle    NASLib
 //	any other NAME.pth, NAME.pickle.pbz2       merged NASBench201, NATS
+//	NAME.pickle                                either of them as a plain pickle
 //
-// A single file of an Archive, NATS or Runs directory can be opened too. The search space is that of the
+// A single file of an Archive, NATS, Runs or NASLib directory can be opened too. The search space is that of the
 // strings in the files, whatever the names; a directory whose files cannot be read counts as one of the
 // topology search space. Open refuses a file
 // whose name is not listed, or belongs to another format than its contents; the error says what
@@ -166,7 +168,7 @@ func (all readers) defaultPath(getenv func(string) string, name benchmark.Format
 // allReaders lists the readers of all formats. Names that fit several belong to the first.
 func allReaders() readers {
 	return readers{
-		evaluationsReader(), campaignReader(), csvReader(), parquetReader(), archiveReader(), natsReader(), runsReader(),
-		nasbench201Reader(), mergedNATSReader(),
+		evaluationsReader(), campaignReader(), csvReader(), parquetReader(), archiveReader(), natsReader(), runsReader(), naslibReader(),
+		nasbench201Reader(), mergedNATSReader(), pickleReader(),
 	}
 }

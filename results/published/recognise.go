@@ -20,7 +20,7 @@ import (
 // promises (nil if it does not promise any), or is not known.
 func (all readers) checkKind(path string, f *reader) error {
 	k, unreadable := all.recognisePath(path)
-	if unreadable != nil || f != nil && k.Format == f.name && k.merged == f.merged {
+	if unreadable != nil || f != nil && k.Format == f.name && k.merged == f.merged && k.plain == f.plain {
 		return nil
 	}
 	return k.Refusal(path)
@@ -142,7 +142,7 @@ func recognisePickle(c *content) Kind {
 	}
 	return Kind{
 		what: "a Python pickle that was not written by torch.save",
-		todo: "if it holds weights, convert it with torch.save(pickle.load(open(FILE, 'rb')), OTHER); if results, compress it with bzip2 to NAME.pickle.pbz2",
+		todo: "if it holds weights, convert it with torch.save(pickle.load(open(FILE, 'rb')), OTHER); of pickles with results, it reads merged files and those that it writes for NASLib",
 	}
 }
 

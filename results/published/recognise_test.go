@@ -55,7 +55,7 @@ func TestRecognise(t *testing.T) {
 	}
 	for to, format := range map[string]benchmark.Format{
 		"m.pth": published.NASBench201, "archive": published.Archive, "runs": published.Runs, "nats": published.NATS,
-		"n.pickle.pbz2": published.NATS, "parquet": published.Parquet, "csv": published.CSV,
+		"n.pickle.pbz2": published.NATS, "n.pickle": published.NATS, "m.pickle": published.NASBench201, "parquet": published.Parquet, "csv": published.CSV,
 	} {
 		b, err := published.Open(t.Context(), "campaign")
 		if err != nil {
@@ -68,6 +68,7 @@ func TestRecognise(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	write("curves.pickle", []byte("\x80\x04}|none~0|+|none~0|none~1|+|: cifar10-valid: train_losses"))
 	weights := read("campaign/weights/000000/cifar10/0002-0777.pth")
 	lfs := []byte("version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("0", 64) + "\nsize 7\n")
 	page := []byte("\ufeff\r\n<!DOCTYPE HTML>\n<html><title>Sign in</title></html>")
@@ -94,7 +95,9 @@ func TestRecognise(t *testing.T) {
 		"run.pth": read(runs[0]), "merged.bin": read("m.pth"),
 		"one.pickle.pbz2": read("nats/000000.pickle.pbz2"), "000001.pickle.pbz2": read("n.pickle.pbz2"),
 		"alone.json": read("campaign/trials/000000/cifar10/0002-0777.json"),
-		"plain.pth":  []byte("\x80\x04}."), "none/text.txt": nil, "x.pth": []byte("BZh9 hello"),
+		"plain.pth":  []byte("\x80\x04}."), "other.pickle": []byte("\x80\x04}."), "packed.pickle": read("n.pickle.pbz2"), "plain.pickle.pbz2": read("n.pickle"),
+		"plain.bin": read("m.pickle"), "cut.pickle": read("n.pickle")[:700], "checkpoint.pickle": read("m.pth"),
+		"none/text.txt": nil, "x.pth": []byte("BZh9 hello"),
 	} {
 		write(path, data)
 	}
@@ -107,7 +110,7 @@ func TestRecognise(t *testing.T) {
 
 	const train = "pass it to nb201 train --from"
 	for path, want := range map[string]string{ // "": it opens
-		"campaign": "", "m.pth": "", "archive": "", "runs": "", "nats": "", "n.pickle.pbz2": "", "parquet": "", "csv": "",
+		"campaign": "", "m.pth": "", "archive": "", "runs": "", "nats": "", "n.pickle.pbz2": "", "n.pickle": "", "m.pickle": "", "parquet": "", "csv": "",
 		"archive/000000-FULL.pth": "", "archive/000000-SIMPLE.pth": "", "nats/000000.pickle.pbz2": "", runs[0]: "",
 
 		"w.pth":                     "a torch checkpoint with weights, not a benchmark; " + train,
@@ -127,6 +130,13 @@ func TestRecognise(t *testing.T) {
 		"x.pth":                     "a bzip2 file that is cut short or damaged",
 		"epoch.pth":                 "a torch checkpoint with neither weights nor results; ",
 		"plain.pth":                 "a Python pickle that was not written by torch.save",
+		"other.pickle":              "a Python pickle that was not written by torch.save; if it holds weights",
+		"curves.pickle":             "a file of learning curves for NASLib; rename it to its published name, such as nb201_cifar10_full_training.pickle",
+		"packed.pickle":             "a merged NATS-Bench file; nb201 query, verify, export and compare read it if its name ends in .pickle.pbz2",
+		"plain.pickle.pbz2":         "a merged file as a plain pickle; nb201 query, verify, export and compare read it if its name ends in .pickle",
+		"plain.bin":                 "a merged file as a plain pickle; nb201 query",
+		"cut.pickle":                "cut.pickle is not a readable merged benchmark file: ",
+		"checkpoint.pickle":         "a merged NAS-Bench-201 file; nb201 query, verify, export and compare read it if its name ends in .pth",
 		"answer.json":               "a JSON document that is not a record, a plan or the definition of a dataset",
 		"set.json":                  "the definition of a dataset; pass it to nb201 train --dataset",
 		"plan/plan.json":            "the plan of a campaign; name its directory, plan",

@@ -28,6 +28,7 @@ func exports(t *testing.T) (dir string) {
 	for name, o := range map[string]export.Options{
 		"runs": {Format: published.Runs}, "archive": {Format: published.Archive}, "merged.pth": {Format: published.NASBench201},
 		"nats": {Format: published.NATS}, "weights": {Format: published.NATS, Weights: true}, "merged.pickle.pbz2": {Format: published.NATS},
+		"201.pickle": {Format: published.NASBench201}, "nats.pickle": {Format: published.NATS},
 		"parquet": {Format: published.Parquet}, "csv": {Format: published.CSV},
 	} {
 		o.To, o.Less, o.Full = filepath.Join(dir, name), "2", "3"
@@ -36,6 +37,30 @@ func exports(t *testing.T) (dir string) {
 		}
 	}
 	return dir
+}
+
+// TestNASLib checks that an export for NASLib is sound though it has one evaluation set of a trial, and that a
+// planted fault is found.
+func TestNASLib(t *testing.T) {
+	c := resultstest.Fill(t, resultstest.Grid(4, 11)...)
+	to := filepath.Join(t.TempDir(), "data")
+	if _, err := export.Run(t.Context(), open(t, c.Dir), export.Options{Format: published.NASLib, To: to, Full: "3"}); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, to, Options{})
+	if len(r.Faults) > 0 || r.Trials != 6 || r.Format != published.NASLib {
+		t.Errorf("%d trials, found %v", r.Trials, r.Faults)
+	}
+	edit(t, filepath.Join(to, published.NASLibName("cifar100")), func(b []byte) []byte {
+		b = slices.Clone(b)
+		at := bytes.Index(b, []byte("params"))
+		at += bytes.IndexByte(b[at:], 'G') + 1
+		b[at+3] ^= 1
+		return b
+	})
+	if r := run(t, to, Options{}); len(r.Faults) != 1 || r.Faults[0].Check != CheckCosts || r.Faults[0].Trial.Dataset != "cifar100" {
+		t.Errorf("found %v", r.Faults)
+	}
 }
 
 // TestExports checks that exports of all formats are sound, and that faults planted in them
@@ -55,6 +80,20 @@ func TestExports(t *testing.T) {
 		if len(r.Faults) > 0 || r.Trials != 24 || r.Weights != weights {
 			t.Errorf("%s: %d trials, %d with weights, found %v", e.Name(), r.Trials, r.Weights, r.Faults)
 		}
+	}
+
+	// The name of the published file is not a fault, but worth a note.
+	const asked = "NAS-Bench-201-v1_1-096897.pth"
+	named := filepath.Join(t.TempDir(), asked)
+	if text, err := os.ReadFile(filepath.Join(sound, "merged.pth")); err != nil || os.WriteFile(named, text, 0o666) != nil {
+		t.Fatal(err)
+	}
+	r := run(t, named, Options{})
+	isNoted := slices.ContainsFunc(r.Notes, func(n Note) bool {
+		return n.Check == CheckFiles && strings.Contains(n.What, asked+" has the name of the published file, and is not that file")
+	})
+	if len(r.Faults) > 0 || !isNoted {
+		t.Errorf("%s: found %v, noted %v", asked, r.Faults, r.Notes)
 	}
 
 	change := func(file string, change func([]byte) []byte) func(*testing.T, string) string {
@@ -127,7 +166,7 @@ func TestExports(t *testing.T) {
 		{"a truncated record", "nats", change("000004.pickle.pbz2", truncate), 12, []string{"files: "}},
 		{"a flipped bit in a record", "weights", change("000004.pickle.pbz2", flip), 12, []string{"files: "}},
 		{"digits of another MD5", "merged.pth", func(t *testing.T, path string) string {
-			renamed := filepath.Join(filepath.Dir(path), "NAS-Bench-201-v1_1-096897.pth")
+			renamed := filepath.Join(filepath.Dir(path), "NAS-Bench-201-v1_2-096897.pth")
 			if err := os.Rename(path, renamed); err != nil {
 				t.Fatal(err)
 			}

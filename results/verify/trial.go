@@ -160,6 +160,8 @@ func (f *findings) checkEvaluationSets(r *benchmark.ResultsCount) {
 	}
 	switch {
 	case len(missing) == 0:
+	case f.oneSet && len(r.Evaluation) == 1 && len(missing) == len(d.Sets)-1:
+		f.addNote(CheckCurves, r, "the file has %s alone", r.Evaluation[0].Set)
 	case mayBePartial(r) && len(missing) == len(d.Sets)-1 && !slices.Contains(missing, d.First):
 		f.addNote(CheckCurves, r, "only %s was evaluated, as in the timeline nov2019", d.First)
 	default:

@@ -269,7 +269,7 @@ func (v *verifier) checkArchitecture(ctx context.Context, b *benchmark.Benchmark
 	if a == nil {
 		return nil
 	}
-	f.partlyTimed = b.TimesOfEvaluated()
+	f.partlyTimed, f.oneSet = b.TimesOfEvaluated(), b.OneEvaluationSet()
 	f.checkArchitecture(a)
 	for _, s := range a.Schedules {
 		f.checkSettings(s, &v.experiments)
@@ -342,6 +342,7 @@ type findings struct {
 
 	unsealed    int  // records
 	partlyTimed bool // see [benchmark.Benchmark.TimesOfEvaluated]
+	oneSet      bool // see [benchmark.Benchmark.OneEvaluationSet]
 }
 
 // countChecked counts a trial or a file for a check.

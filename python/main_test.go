@@ -1,0 +1,9 @@
+package python
+
+import (
+	"testing"
+
+	"nb201/internal/schematest"
+)
+
+func TestMain(m *testing.M) { schematest.Main(m) }
