@@ -149,7 +149,6 @@ class Source(Unloaded):
         self.lock = self.budget.lock
         self.evaluated = frozenset(self.handle.evaluated)
         self._records: Dict[int, _Records] = {}
-        self._coming: Dict[int, Future[_Records]] = {}
         self._keys: Dict[Key, Key] = {}
 
     def __deepcopy__(self, memo: Any) -> Source:
@@ -171,8 +170,9 @@ class Source(Unloaded):
         if records is not None:
             self.budget.touch(records)
             return records
-        coming = self._coming.get(index)
-        records = self._read(index) if coming is None else coming.result()
+        return self._add(index, self._read(index))
+
+    def _add(self, index: int, records: _Records) -> _Records:
         with self.lock:
             records = self._records.setdefault(index, records)
             self.budget.note(records, records.size)
@@ -184,31 +184,27 @@ class Source(Unloaded):
         if workers == 1:
             yield from indices
             return
-        waiting: deque[int] = deque()
+        waiting: deque[Tuple[int, Optional[Future[_Records]]]] = deque()
+
+        def first() -> int:
+            index, coming = waiting.popleft()
+            if coming is not None:
+                self._add(index, coming.result())
+            return index
+
         with ThreadPoolExecutor(workers) as pool:
             try:
                 for index in indices:
-                    waiting.append(index)
-                    if index in self.evaluated and index not in self._records and cold(index):
-                        self._coming[index] = pool.submit(self._read, int(index))
+                    reads = index in self.evaluated and index not in self._records and cold(index)
+                    waiting.append((index, pool.submit(self._read, int(index)) if reads else None))
                     if len(waiting) > 4 * workers:
-                        yield self._next(waiting)
+                        yield first()
                 while waiting:
-                    yield self._next(waiting)
+                    yield first()
             finally:
-                for index in waiting:
-                    coming = self._coming.pop(index, None)
+                for _, coming in waiting:
                     if coming is not None:
                         coming.cancel()
-
-    def _next(self, waiting: deque[int]) -> int:
-        index = waiting.popleft()
-        if index in self._coming:
-            try:
-                self.records(index)
-            finally:
-                del self._coming[index]
-        return index
 
 
 class _Lazy:
