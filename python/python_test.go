@@ -23,7 +23,7 @@ func build(t *testing.T, pkg, name string, flags ...string) string {
 }
 
 // TestPython runs the unit tests of the Python package in tests, in this directory, with nb201 in PATH and
-// a campaign of synthetic trials.
+// two campaigns of synthetic trials: all of a few architectures, and few short ones.
 func TestPython(t *testing.T) {
 	python := needs.Python(t)
 	library := build(t, "./bridge", "libnb201.so", "-buildmode=c-shared")
@@ -33,8 +33,9 @@ func TestPython(t *testing.T) {
 		trials = append(trials, resultstest.Published(arch)...)
 	}
 	campaign := resultstest.Fill(t, trials...)
+	small := resultstest.Fill(t, resultstest.Grid(0, 1, 2)...)
 	c := exec.Command(python, "-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", ".", "-v")
-	c.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1", "NB201_LIBRARY="+library, "NB201_TEST_CAMPAIGN="+campaign.Dir,
+	c.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1", "NB201_LIBRARY="+library, "NB201_TEST_CAMPAIGN="+campaign.Dir, "NB201_TEST_SMALL_CAMPAIGN="+small.Dir,
 		"PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir())
 	out, err := c.CombinedOutput()
 	if err != nil {

@@ -16,6 +16,12 @@ SIZE = os.path.join(TESTDATA, "published-sss")
 CAMPAIGN = os.environ["NB201_TEST_CAMPAIGN"]
 """17 synthetic trials, with weights, of the architectures 0, 12 and 1462."""
 
+SMALL = os.environ["NB201_TEST_SMALL_CAMPAIGN"]
+"""Synthetic trials, with weights, of the architectures 0 to 2 with the schedules 2 and 3."""
+
+TOPOLOGY = os.environ.get("NB201_PUBLISHED")
+"""Architectures 0 and 11 of the topology search space, with meta.pickle.pbz2, if there are any."""
+
 
 @lru_cache(maxsize=None)
 def scratch() -> str:
