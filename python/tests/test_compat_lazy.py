@@ -16,13 +16,14 @@ from typing import Any, Dict, List
 from nb201.compat import _lazy, nats_bench
 
 from .comparison import from_small
-from .published import SIZE
+from .published import SIZE, export
 
 KEY = ("cifar10-valid", 777)
 
 
 def opened(fast: bool = False) -> nats_bench.NATSsize:
-    api = nats_bench.create(SIZE, "sss", fast_mode=fast, verbose=False)
+    path = SIZE if fast else export(SIZE, "nats", "size.pickle.pbz2")
+    api = nats_bench.create(path, "sss", fast_mode=fast, verbose=False)
     assert isinstance(api, nats_bench.NATSsize)
     return api
 

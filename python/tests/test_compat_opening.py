@@ -75,6 +75,12 @@ class TestOpening(Comparison):
             os.environ.pop("HOME")
             self.both_nats(None, "tss")
 
+    def test_wrong_modes(self) -> None:
+        merged = export(SIZE, "nats", "size.pickle.pbz2")
+        for path in (SIZE, merged):
+            for fast in (False, True):
+                self.both_nats(path, "sss", fast)
+
     def test_default_paths(self) -> None:
         os.symlink(SIZE, self.home / "NATS-sss-v1_0-50262-simple")
         os.symlink(export(SIZE, "nats", "size.pickle.pbz2"), self.home / "NATS-sss-v1_0-50262.pickle.pbz2")
@@ -138,8 +144,8 @@ class TestOpening(Comparison):
                     self.assertEqual(api.get_more_info(index, dataset, hp=ours, is_random=False), want)
                     self.assertEqual(nats.get_more_info(index, dataset, hp=ours, is_random=False)["test-loss"], want["test-loss"])
         self.assertEqual(nats.evaluated_indexes, {0, 1, 2})
-        directory = our_nats_bench.create(SIZE, "sss", fast_mode=False, verbose=False)
-        self.assertEqual(directory.evaluated_indexes, {0, 11})
+        tables = our_nats_bench.create(export(SIZE, "csv", "size-tables"), "sss", fast_mode=False, verbose=False)
+        self.assertEqual(tables.evaluated_indexes, {0, 11})
 
     def test_damage(self) -> None:
         """Damage is an error of nb201, which is a ValueError; the originals raise one of several."""

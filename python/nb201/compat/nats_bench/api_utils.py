@@ -200,9 +200,9 @@ class NASBenchMetaAPI(_api.Benchmark, metaclass=abc.ABCMeta):
 
     def _open_path(self, path: str) -> None:
         source = self._source(path)
+        if nats_is_dir(path) and (source is None or source.handle.format == "nats"):
+            raise ValueError(f"{path} is a directory; name a file, or set fast_mode")
         if source is None:
-            if nats_is_dir(path):
-                raise ValueError(f"{path} is a directory but not a benchmark; name a file, or set fast_mode")
             self._take(pickle_load(path))
             return
         self._use(source)
@@ -211,10 +211,10 @@ class NASBenchMetaAPI(_api.Benchmark, metaclass=abc.ABCMeta):
     def _open_fast(self) -> None:
         """Opens a directory without its architectures."""
         source = self._source(self._archive_dir)
+        if nats_is_file(self._archive_dir) and (source is None or source.handle.format == "nats"):
+            raise ValueError(f"{self._archive_dir} is a file; with fast_mode name a directory")
         if source is not None:
             self.meta_archs = source.handle.strings()
-        elif nats_is_file(self._archive_dir):
-            raise ValueError(f"{self._archive_dir} is a file; with fast_mode name a directory")
         else:
             self.meta_archs = pickle_load(f"{self._archive_dir}/meta.{PICKLE_EXT}")["meta_archs"]
         self.arch2infos_dict = self._architectures(None)
