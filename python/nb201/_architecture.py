@@ -187,23 +187,25 @@ def _epochs(s: Tuple[Any, bytes]) -> Sequence[int]:
 def _arrays(measured: Tuple[Any, ...]) -> Dict[str, Any]:
     """Returns the epochs and measures of a set as arrays."""
     series: Tuple[_Series, ...] = measured[2:]
-    shapes = {s[0] if isinstance(s[0], bytes) else (s[0], len(s[1])) for s in series if s}
-    if len(shapes) == 1:  # all measures have the same epochs
-        epochs = _epochs(next(s for s in series if s))
+    held = [s for s in series if s]
+    epochs: Sequence[int] = _epochs(held[0]) if held else ()
+    if all(s[0] == held[0][0] and len(s[1]) == len(held[0][1]) for s in held):
         columns = [s[1] if s else None for s in series]
-    else:
-        epochs = sorted({e for s in series if s for e in _epochs(s)})
+    else:  # measures of different epochs
+        epochs = sorted({e for s in held for e in _epochs(s)})
         columns = [_spread(s, epochs) if s else None for s in series]
-    missing = struct.pack("<d", math.nan) * len(epochs)
     numpy = _numpy()
     curve: Dict[str, Any] = {}
-    if numpy:
-        curve["epoch"] = numpy.array(epochs, dtype=numpy.int64)
-    else:
+    if numpy is None:
+        missing = struct.pack("<d", math.nan) * len(epochs)
         curve["epoch"] = array.array("q", epochs)
+        for name, column in zip(MEASURES, columns):
+            curve[name] = array.array("d", missing if column is None else column)
+        return curve
+    first = numpy.arange(epochs.start, epochs.stop) if isinstance(epochs, range) else numpy.array(epochs, dtype=numpy.int64)
+    curve["epoch"] = first
     for name, column in zip(MEASURES, columns):
-        text = missing if column is None else column
-        curve[name] = numpy.frombuffer(text, dtype="<f8").copy() if numpy else array.array("d", text)
+        curve[name] = numpy.full(len(epochs), math.nan) if column is None else numpy.frombuffer(column, "<f8").copy()
     return curve
 
 
