@@ -6,7 +6,6 @@ import collections
 import json
 import operator
 import os
-import threading
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Union
 
 from . import _library, _progress
@@ -45,7 +44,7 @@ class Benchmark:
         self.space: str = self._handle.space
         self.listed: int = self._handle.listed
         self.held: List[int] = self._handle.evaluated
-        self._lock = threading.Lock()
+        self._lock = _library.ForkLock()
         self._recent: "collections.OrderedDict[int, Architecture]" = collections.OrderedDict()
         self._strings: Optional[List[str]] = None
 

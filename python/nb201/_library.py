@@ -45,6 +45,28 @@ _KINDS = {
 }
 
 
+class ForkLock:
+    """A reentrant lock that is free in a forked child, whatever thread of the parent has it."""
+
+    _all: "weakref.WeakSet[ForkLock]" = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._all.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @classmethod
+    def renew_all(cls) -> None:
+        """Frees all locks, in a forked child."""
+        for lock in cls._all:
+            lock._lock = threading.RLock()
+
+
 class _Kept:
     """Takes the place of weights that were kept, until they are asked for."""
 
@@ -191,6 +213,7 @@ _channel = _Channel(forked=False)
 
 def _after_fork() -> None:
     global _channel
+    ForkLock.renew_all()
     if isinstance(_channel._target, _Helper):
         _channel._target.forget()
     _channel = _Channel(forked=_channel._forked or _channel._target is not None)
@@ -204,7 +227,7 @@ class Handle:
 
     def __init__(self, path: str, progress: Optional[Progress] = None) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._open(progress)
 
     def _open(self, progress: Optional[Progress]) -> None:
@@ -232,7 +255,6 @@ class Handle:
     def _number_here(self) -> int:
         """Returns the number of the benchmark in the library of this process."""
         if self._channel is not _channel:  # a fork
-            self._lock = threading.Lock() if self._lock.locked() else self._lock
             with self._lock:
                 if self._channel is not _channel and self._finalizer.alive:
                     self._finalizer.detach()

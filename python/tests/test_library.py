@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -128,6 +129,28 @@ class TestForks(unittest.TestCase):
                     self.assertEqual([os.waitpid(pid, 0)[1] for pid in children], [0] * 5)
                     children = []
             self.assertEqual(accuracy(b), want)
+
+    def test_fork_while_locked(self) -> None:
+        """A child works although another thread of its parent was in the middle of a call."""
+        with nb201.open(published.SIZE) as b:
+            entered, leave = threading.Event(), threading.Event()
+
+            def hold() -> None:
+                with b._lock, b._handle._lock:
+                    entered.set()
+                    leave.wait()
+
+            holder = threading.Thread(target=hold)
+            holder.start()
+            entered.wait()
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(60)
+                os._exit(0 if accuracy(b) > 0 else 1)
+            status = os.waitpid(pid, 0)[1]
+            leave.set()
+            holder.join()
+            self.assertEqual(status, 0)
 
     def test_multiprocessing(self) -> None:
         with nb201.open(published.SIZE) as b:

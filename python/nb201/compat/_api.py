@@ -287,7 +287,8 @@ class Benchmark:
         return best, highest
 
     def _say_search(self, dataset: Any, metric_on_set: Any, hp: Any, flop_max: Any, param_max: Any) -> Tuple[Any, Any]:
-        self._say("Call find_best with dataset={}, metric_on_set={}, hp={} | with #FLOPs < {} and #Params < {}", dataset, metric_on_set, hp, flop_max, param_max)
+        line = "Call find_best with dataset={}, metric_on_set={}, hp={} | with #FLOPs < {} and #Params < {}"
+        self._say(line, dataset, metric_on_set, hp, flop_max, param_max)
         return internal_names(dataset, metric_on_set, self.verbose)
 
     def _say_best(self, best: int, highest: Any) -> None:
@@ -363,7 +364,8 @@ class Benchmark:
         return counts
 
     def _say_more_info(self, index: Any, dataset: Any, iepoch: Any, hp: Any, is_random: Any) -> None:
-        self._say("Call the get_more_info function with index={}, dataset={}, iepoch={}, hp={}, and is_random={}.", index, dataset, iepoch, hp, is_random)
+        line = "Call the get_more_info function with index={}, dataset={}, iepoch={}, hp={}, and is_random={}."
+        self._say(line, index, dataset, iepoch, hp, is_random)
 
     def _more_info(
         self,

@@ -12,7 +12,6 @@ import copy
 import os
 import pickle
 import sys
-import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Mapping, MutableMapping
@@ -60,7 +59,7 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-        self.lock = threading.RLock()
+        self.lock = _library.ForkLock()
         self._threshold = limit
         self._shrinking = False
         self._items: OrderedDict[int, List[Any]] = OrderedDict()
@@ -480,7 +479,7 @@ class Architectures(_Lazy, OrderedDict):  # type: ignore[misc,type-arg]
         super().__init__()
         self._of = (results, make)
         self._source = source
-        self._lock = threading.RLock()
+        self._lock = _library.ForkLock()
         for index in source.handle.evaluated if source else ():
             OrderedDict.__setitem__(self, index, source)
 

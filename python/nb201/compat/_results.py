@@ -36,8 +36,8 @@ class Trial:
     """
 
     _refusal: Type[Exception] = ValueError  # of an evaluation set added twice
-    _mean: Callable[[Any], Any] = staticmethod(mean)
-    _sum: Callable[[Any], Any] = staticmethod(sum)
+    _mean: Any = staticmethod(mean)
+    _sum: Any = staticmethod(sum)
 
     def __init__(
         self,
@@ -272,7 +272,7 @@ class Results:
     """
 
     _refusal: Type[Exception] = ValueError  # of a seed added twice, or a value of a wrong type
-    _mean: Callable[[Any], Any] = staticmethod(mean)
+    _mean: Any = staticmethod(mean)
 
     def __init__(self, arch_index: Any, arch_str: Any) -> None:
         self.arch_index = int(arch_index)

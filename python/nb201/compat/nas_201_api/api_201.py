@@ -153,7 +153,7 @@ class NASBench201API(NASBenchMetaAPI):
     @staticmethod
     def str2matrix(
         arch_str: str,
-        search_space: List[str] = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"],
+        search_space: List[str] = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"],  # noqa: B006
     ) -> Any:
         """Returns a float64 array [nodes, nodes] with the number of the operation from column to row."""
         return _cells.matrix(arch_str, search_space)

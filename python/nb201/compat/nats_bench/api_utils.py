@@ -190,7 +190,8 @@ class NASBenchMetaAPI(_api.Benchmark, metaclass=abc.ABCMeta):
         else:
             raise ValueError(f"a benchmark is a path or a dict, not a {type(content).__name__}")
         self._number()
-        self._say("Create NATS-Bench ({}) done with {}/{} architectures avaliable.", self._search_space_name, len(self.evaluated_indexes), len(self.meta_archs))
+        counts = len(self.evaluated_indexes), len(self.meta_archs)
+        self._say("Create NATS-Bench ({}) done with {}/{} architectures avaliable.", self._search_space_name, *counts)
 
     def _architectures(self, source: Optional[Source]) -> Architectures:
         return Architectures(ArchResults, ResultsCount.create_from_state_dict, source)
@@ -335,7 +336,7 @@ class NASBenchMetaAPI(_api.Benchmark, metaclass=abc.ABCMeta):
         if archive_root is None:
             archive_root = os.path.join(os.environ["TORCH_HOME"], f"{self._all_base_names[-1]}-full")
             if not nats_is_dir(archive_root):
-                warnings.warn(f"{archive_root} is not a directory; reload reads {self.archive_dir}")
+                warnings.warn(f"{archive_root} is not a directory; reload reads {self.archive_dir}", stacklevel=2)
                 archive_root = self.archive_dir
         if archive_root is None or not (nats_is_dir(archive_root) or self._source(archive_root)):
             raise ValueError(f"{archive_root} is not a directory")
@@ -380,7 +381,7 @@ class NASBenchMetaAPI(_api.Benchmark, metaclass=abc.ABCMeta):
         if index in self.arch2infos_dict:
             super()._clear_params(index, hp)
         else:
-            warnings.warn(f"architecture {index} is not in memory, so it has no weights to clear")
+            warnings.warn(f"architecture {index} is not in memory, so it has no weights to clear", stacklevel=2)
 
     @abc.abstractmethod
     def query_info_str_by_arch(self, arch: Any, hp: Any = "12") -> Optional[str]:
@@ -390,7 +391,7 @@ class NASBenchMetaAPI(_api.Benchmark, metaclass=abc.ABCMeta):
         self._say("Call query_info_str_by_arch with arch={}and hp={}", arch, hp)
 
     def _not_evaluated(self, index: int) -> None:
-        warnings.warn(f"architecture {index} was not evaluated")
+        warnings.warn(f"architecture {index} was not evaluated", stacklevel=2)
 
     def find_best(
         self,
