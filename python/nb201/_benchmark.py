@@ -49,7 +49,7 @@ class Benchmark:
         self._strings: Optional[List[str]] = None
 
     def __reduce__(self) -> Any:
-        return Benchmark, (self.path,)
+        return Benchmark, (self._handle.absolute,)
 
     def __enter__(self) -> "Benchmark":
         return self

@@ -142,7 +142,6 @@ class _Helper:
                 raise Error("the helper process of nb201 ended; call again in a new process") from e
         return status, reply
 
-
     def forget(self) -> None:
         """Leaves the process to the parent of a forked child."""
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -227,12 +226,13 @@ class Handle:
 
     def __init__(self, path: str, progress: Optional[Progress] = None) -> None:
         self.path = path
+        self.absolute = os.path.abspath(path)
         self._lock = ForkLock()
-        self._open(progress)
+        self._open(path, progress)
 
-    def _open(self, progress: Optional[Progress]) -> None:
+    def _open(self, path: str, progress: Optional[Progress]) -> None:
         self._channel = _channel
-        answer = _channel.call_long("open", {"path": self.path, "numpy": _has_numpy()}, progress)
+        answer = _channel.call_long("open", {"path": path, "numpy": _has_numpy()}, progress)
         self.format: str = answer["format"]
         self.space: str = answer["space"]
         self.listed: int = answer["listed"]
@@ -241,7 +241,7 @@ class Handle:
         self._finalizer = weakref.finalize(self, _close, self._channel, self._number)
 
     def __reduce__(self) -> Any:
-        return Handle, (self.path,)
+        return Handle, (self.absolute,)
 
     @property
     def closed(self) -> bool:
@@ -258,7 +258,7 @@ class Handle:
             with self._lock:
                 if self._channel is not _channel and self._finalizer.alive:
                     self._finalizer.detach()
-                    self._open(None)
+                    self._open(self.absolute, None)  # the child may have another working directory
         return self._number
 
     def call(self, name: str, **fields: Any) -> Any:

@@ -160,6 +160,20 @@ class TestForks(unittest.TestCase):
                     self.assertEqual(pool.map(in_worker, [b] * 4), [want] * 4)
             self.assertEqual(accuracy(pickle.loads(pickle.dumps(b))), want)
 
+    def test_other_directory(self) -> None:
+        """A relative path names the same benchmark after a change of the working directory."""
+        before = os.getcwd()
+        with nb201.open(os.path.relpath(published.SIZE)) as b:
+            want = accuracy(b)
+            try:
+                os.chdir("/")
+                self.assertEqual(accuracy(pickle.loads(pickle.dumps(b))), want)
+                b._recent.clear()
+                with multiprocessing.get_context("fork").Pool(1) as pool:
+                    self.assertEqual(pool.apply(in_worker, (b,)), want)
+            finally:
+                os.chdir(before)
+
     def test_fork_without_hooks(self) -> None:
         """C code that forks by itself gets an error instead of waiting forever."""
         script = f"""
