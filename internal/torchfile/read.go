@@ -197,6 +197,15 @@ func (f *File) Pickle() (section *io.SectionReader, deflated bool, err error) {
 	return io.NewSectionReader(f.src, offset, int64(r.CompressedSize64)), r.Method != zip.Store, nil
 }
 
+// PickleCRC returns the CRC-32 (IEEE) of the unpacked pickle; ok is false in the legacy format, which has
+// none.
+func (f *File) PickleCRC() (crc uint32, ok bool) {
+	if r := f.records["data.pkl"]; r != nil {
+		return r.CRC32, true
+	}
+	return 0, false
+}
+
 // Check reads every record and compares its CRC, which torch does not do. The legacy format
 // has no CRCs.
 func (f *File) Check() error {

@@ -7,6 +7,7 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from . import _checks
 from ._errors import NoTrialError, NotHeldError
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Architecture:
         return f"<nb201.Architecture {self.index} {self.string}, {len(self._trials)} trials>"
 
     def _select(self, dataset: Optional[str], schedule: Optional[str], seed: Optional[int]) -> List[Dict[str, Any]]:
-        wanted = {"dataset": dataset, "schedule": None if schedule is None else str(schedule), "seed": seed}
-        wanted = {key: value for key, value in wanted.items() if value is not None}
+        given = {"dataset": _checks.text("dataset", dataset), "schedule": _checks.schedule(schedule), "seed": _checks.seed(seed)}
+        wanted = {key: value for key, value in given.items() if value not in ("", None)}
         found = [t for t in self._trials if all(t[key] == value for key, value in wanted.items())]
         if not found:
             asked = " and ".join(f"{key} {value}" for key, value in wanted.items())
@@ -94,6 +95,7 @@ class Architecture:
         (12, 24.26)
         """
         trials = self._select(dataset, schedule, seed)
+        _checks.text("set", set)
         found = [
             {"dataset": t["dataset"], "schedule": t["schedule"], "seed": t["seed"], "set": s[0], **_arrays(s)}
             for t in trials

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import bisect
 import collections
 import json
 import operator
 import os
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Union
 
-from . import _library, _progress
+from . import _checks, _library, _progress
 from ._architecture import Architecture
+from ._errors import NotHeldError, UsageError
 from ._progress import ProgressOption
 
 Arch = Union[int, str]
@@ -34,7 +36,7 @@ class Benchmark:
     """The number of architectures that are kept in memory, of about 0.2 MB each."""
 
     def __init__(self, path: Union[str, "os.PathLike[str]"], progress: ProgressOption = None) -> None:
-        report, end = _progress.choose(progress, f"indexing {os.fspath(path)}")
+        report, end = _progress.choose(progress, f"indexing {os.fsdecode(path)}")
         try:
             self._handle = _library.open(path, report)
         finally:
@@ -95,9 +97,27 @@ class Benchmark:
         11
         """
         if not isinstance(arch, str):
-            arch = str(operator.index(arch))
+            arch = str(self._checked(arch))
         index: int = self._handle.call("index", arch=arch)
         return index
+
+    def _checked(self, index: Any) -> int:
+        """Returns an index of the search space. Raises TypeError, or NotHeldError if it is out of range."""
+        number = operator.index(index)
+        if not 0 <= number < self.listed:
+            raise NotHeldError(f"{self.path} has no architecture {number}; use 0 to {self.listed - 1}")
+        return number
+
+    def __contains__(self, arch: object) -> bool:
+        """Reports whether the benchmark holds results of an architecture: an index, a string or an Architecture."""
+        if isinstance(arch, Architecture):
+            return arch.index in self and self.strings[arch.index] == arch.string
+        try:
+            index = self.index(arch)  # type: ignore[arg-type]
+        except (UsageError, TypeError):
+            return False
+        at = bisect.bisect_left(self.held, index)
+        return at < len(self.held) and self.held[at] == index
 
     def architecture(self, arch: Arch) -> Architecture:
         """Returns an architecture, by its index or its string. Raises NotHeldError if it has no results.
@@ -106,7 +126,7 @@ class Benchmark:
         >>> nb201.open("NATS-sss-v1_0-50262-simple").architecture("8:8:8:8:8")
         <nb201.Architecture 0 8:8:8:8:8, 20 trials>
         """
-        index = self.index(arch) if isinstance(arch, str) else operator.index(arch)
+        index = self.index(arch) if isinstance(arch, str) else self._checked(arch)
         with self._lock:
             known = self._recent.get(index)
             if known is not None:
@@ -159,8 +179,8 @@ class Benchmark:
         arch: Arch,
         dataset: Optional[str] = None,
         schedule: Optional[str] = None,
-        set: Optional[str] = None,
         seed: Optional[int] = None,
+        set: Optional[str] = None,
         epoch: Optional[int] = None,
         curves: bool = False,
     ) -> Dict[str, Any]:
@@ -173,10 +193,9 @@ class Benchmark:
         >>> answer["trials"][0]["measured"][0]["top1_percent"]
         85.77
         """
-        fields: Dict[str, Any] = {"arch": arch if isinstance(arch, str) else str(operator.index(arch)), "curves": curves}
-        fields.update(dataset=dataset or "", schedule="" if schedule is None else str(schedule))
-        fields.update(set="x-valid" if set == "valid" else set or "")
-        fields.update(seed=None if seed is None else operator.index(seed), epoch=None if epoch is None else operator.index(epoch))
+        fields: Dict[str, Any] = {"arch": arch if isinstance(arch, str) else str(operator.index(arch)), "curves": bool(curves)}
+        fields.update(dataset=_checks.text("dataset", dataset), schedule=_checks.schedule(schedule))
+        fields.update(set="x-valid" if set == "valid" else _checks.text("set", set), seed=_checks.seed(seed), epoch=_checks.epoch(epoch))
         answer: Dict[str, Any] = json.loads(self._handle.call("query", **fields))
         return answer
 
@@ -185,6 +204,7 @@ class Benchmark:
         dataset: str,
         set: str,
         schedule: str = "12",
+        *,
         max_flops: Optional[float] = None,
         max_params: Optional[float] = None,
         progress: ProgressOption = None,
@@ -199,13 +219,11 @@ class Benchmark:
         >>> found["architecture"], found["compared"]
         (11, 2)
         """
+        fields = {"dataset": _checks.text("dataset", dataset), "set": _checks.text("set", set), "schedule": _checks.schedule(schedule)}
+        limits = {"maxflops": _checks.limit("max_flops", max_flops), "maxparams": _checks.limit("max_params", max_params)}
         report, end = _progress.choose(progress, f"comparing architectures of {self.path}")
         try:
-            answer: Dict[str, Any] = json.loads(
-                self._handle.call_long(
-                    "best", report, dataset=dataset, set=set, schedule=str(schedule), maxflops=max_flops or 0, maxparams=max_params or 0
-                )
-            )
+            answer: Dict[str, Any] = json.loads(self._handle.call_long("best", report, **fields, **limits))
         finally:
             end()
         return answer
@@ -225,8 +243,10 @@ class Benchmark:
         >>> int((table.dataset == "cifar100").sum())
         20
         """
-        import pandas
-
+        try:
+            import pandas
+        except ImportError as e:
+            raise ImportError("to_dataframe needs pandas; install it with pip install pandas") from e
         wanted: List[Arch] = list(self.held if architectures is None else architectures)
         report, end = _progress.choose(progress, f"reading {self.path}")
         columns: Dict[str, List[Any]] = {}

@@ -20,6 +20,7 @@ import threading
 import weakref
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from . import _checks
 from ._errors import (
     CancelledError,
     ClosedError,
@@ -226,13 +227,13 @@ class Handle:
 
     def __init__(self, path: str, progress: Optional[Progress] = None) -> None:
         self.path = path
-        self.absolute = os.path.abspath(path)
+        self.absolute = os.path.abspath(path)  # the working directory may change
         self._lock = ForkLock()
-        self._open(path, progress)
+        self._open(progress)
 
-    def _open(self, path: str, progress: Optional[Progress]) -> None:
+    def _open(self, progress: Optional[Progress]) -> None:
         self._channel = _channel
-        answer = _channel.call_long("open", {"path": path, "numpy": _has_numpy()}, progress)
+        answer = _channel.call_long("open", {"path": self.absolute, "numpy": _has_numpy()}, progress)
         self.format: str = answer["format"]
         self.space: str = answer["space"]
         self.listed: int = answer["listed"]
@@ -254,11 +255,13 @@ class Handle:
 
     def _number_here(self) -> int:
         """Returns the number of the benchmark in the library of this process."""
+        if self.closed:
+            raise ClosedError("the benchmark is closed; open it again")
         if self._channel is not _channel:  # a fork
             with self._lock:
-                if self._channel is not _channel and self._finalizer.alive:
+                if self._channel is not _channel:
                     self._finalizer.detach()
-                    self._open(self.absolute, None)  # the child may have another working directory
+                    self._open(None)
         return self._number
 
     def call(self, name: str, **fields: Any) -> Any:
@@ -288,10 +291,12 @@ class Handle:
 
     def weights(self, index: int, slot: str, dataset: str, seed: int) -> Any:
         """Returns the trained state dict of a trial, an OrderedDict of torch tensors; None if it was not kept."""
+        checkpoint = self.call("weights", index=index, slot=slot, dataset=dataset, seed=seed)
+        if checkpoint is None:
+            return None
         import torch
 
-        checkpoint = self.call("weights", index=index, slot=slot, dataset=dataset, seed=seed)
-        return None if checkpoint is None else torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
 
     def scan(self, indices: Sequence[int]) -> Iterator[Any]:
         """Yields the architectures as the call "architecture" returns them, read ahead on all processors."""
@@ -311,7 +316,7 @@ class Handle:
 
 def open(path: Any, progress: Optional[Progress] = None) -> Handle:
     """Opens a campaign or published file."""
-    return Handle(os.fspath(path), progress)
+    return Handle(_checks.path(path), progress)
 
 
 def _close(channel: _Channel, number: int) -> None:

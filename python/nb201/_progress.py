@@ -46,6 +46,8 @@ def choose(option: ProgressOption, what: str) -> "tuple[Optional[Callable[[int, 
     """
     if callable(option):
         return option, lambda: None
+    if option is not None and not isinstance(option, bool):
+        raise TypeError(f"progress must be a function, a bool or None, not {type(option).__name__}")
     if option is None:
         option = sys.stderr is not None and sys.stderr.isatty()
     if not option:

@@ -98,7 +98,7 @@ class TestFormats(unittest.TestCase):
         for path in exports():
             with self.subTest(path=path), nb201.open(path) as b:
                 self.assertEqual(b.query(12), query(path, "12"))
-                self.assertEqual(b.query(12, "cifar100", "200", "x-test", 777, 3, curves=False), query(
+                self.assertEqual(b.query(12, "cifar100", "200", 777, "x-test", 3, curves=False), query(
                     path, "12", "--dataset", "cifar100", "--schedule", "200", "--set", "x-test", "--seed", "777", "--epoch", "3"))
                 self.assertEqual(b.best("cifar10", "valid"), query(path, "--best", "--dataset", "cifar10", "--set", "valid"))
 
@@ -124,6 +124,35 @@ class TestFormats(unittest.TestCase):
                 self.assertEqual(costs["flops_millions"], trial["flops_millions"])
 
 
+class TestMembers(unittest.TestCase):
+    def test_members(self) -> None:
+        with nb201.open(os.fsencode(published.SIZE)) as b:
+            held = [0, 11, "0", "11", "8:8:8:16:32", b[11]]
+            for arch in held:
+                self.assertIn(arch, b)
+            with nb201.open(published.CAMPAIGN) as other:
+                for arch in [1, -1, 10**30, "1", "x", "8:8:8:8:16", None, 1.5, other[12], other[0]]:
+                    self.assertNotIn(arch, b)
+
+    def test_relative_paths(self) -> None:
+        """A change of the working directory changes nothing."""
+        before = os.getcwd()
+        directories = [os.path.join(published.scratch(), name) for name in ("here", "elsewhere")]
+        for directory, source in zip(directories, ("nats", "campaign")):
+            os.makedirs(directory)
+            os.symlink(published.export(published.CAMPAIGN, "nats", "nats") if source == "nats" else published.SIZE, os.path.join(directory, "n"))
+        try:
+            os.chdir(directories[0])
+            with nb201.open("n") as b:
+                want = b.query(12)
+                os.chdir(directories[1])
+                b._recent.clear()
+                self.assertEqual(b.query(12), want)
+                self.assertEqual(b.trials(12)[0]["dataset"], want["trials"][0]["dataset"])
+        finally:
+            os.chdir(before)
+
+
 class TestWrong(unittest.TestCase):
     """Wrong questions are refused with what is wrong, where, and what exists."""
 
@@ -146,6 +175,18 @@ class TestWrong(unittest.TestCase):
                 (nb201.NotHeldError, "", lambda: b.best("mnist", "x-test", "90")),
                 (nb201.UsageError, "within the limits", lambda: b.best("cifar10", "ori-test", "90", max_flops=0.001)),
                 (nb201.NoTrialError, "seed 5", lambda: b.weights(0, "cifar10", "90", 5)),
+                (nb201.UsageError, "max_flops 0: use a finite number above 0", lambda: b.best("cifar10", "ori-test", "90", max_flops=0)),
+                (nb201.UsageError, "max_params -1", lambda: b.best("cifar10", "ori-test", "90", max_params=-1)),
+                (nb201.UsageError, "max_params nan", lambda: b.best("cifar10", "ori-test", "90", max_params=math.nan)),
+                (nb201.UsageError, "epoch -1: use 0 to", lambda: b.query(0, epoch=-1)),
+                (nb201.UsageError, "seed 1" + "0" * 25, lambda: b.query(0, seed=10**25)),
+                (nb201.NotHeldError, "use 0 to 32767", lambda: b[10**30]),
+                (nb201.NotHeldError, "no architecture -1", lambda: b.index(-1)),
+                (TypeError, "set must be a str or None, not int", lambda: b.query(0, "cifar10", "90", set=111)),
+                (TypeError, "dataset must be a str or None, not int", lambda: b.trials(0, 5)),
+                (TypeError, "", lambda: b.trials(0, seed="777")),
+                (TypeError, "", lambda: b.trials(0, seed=777.0)),
+                (TypeError, "progress must be", lambda: b.best("cifar10", "ori-test", progress="x")),
                 (TypeError, "", lambda: b.architecture(None)),
                 (TypeError, "", lambda: b.architecture(1.5)),
             ]:
@@ -156,6 +197,8 @@ class TestWrong(unittest.TestCase):
         self.check(nb201.UsageError, "neither a campaign nor a benchmark", lambda: nb201.open(published.TESTDATA + "/golden"))
         self.check(nb201.UsageError, "no such file", lambda: nb201.open("a\nb"))
         self.check(TypeError, "", lambda: nb201.open(3))
+        self.check(nb201.UsageError, 'path "": name a benchmark', lambda: nb201.open(""))
+        self.check(nb201.UsageError, "is not UTF-8; rename the file", lambda: nb201.open(os.fsdecode(b"bad\xff.pth")))
         self.assertTrue(issubclass(nb201.NotHeldError, LookupError) and issubclass(nb201.UsageError, ValueError))
 
     def test_damaged(self) -> None:

@@ -130,6 +130,19 @@ class TestForks(unittest.TestCase):
                     children = []
             self.assertEqual(accuracy(b), want)
 
+    def test_closed_before_fork(self) -> None:
+        b = nb201.open(published.SIZE)
+        b.close()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                b[0]
+            except nb201.ClosedError:
+                os._exit(0)
+            finally:
+                os._exit(1)
+        self.assertEqual(os.waitpid(pid, 0)[1], 0)
+
     def test_fork_while_locked(self) -> None:
         """A child works although another thread of its parent was in the middle of a call."""
         with nb201.open(published.SIZE) as b:

@@ -2,9 +2,11 @@ package published_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -328,4 +330,50 @@ func fileSize(t *testing.T, path string) int64 {
 		t.Fatal(err)
 	}
 	return info.Size()
+}
+
+// A merged checkpoint has a CRC, which is compared while its index is made: a changed number, which leaves a
+// valid pickle, does not pass for the measured one.
+func TestMergedCRC(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	c := resultstest.Fill(t, resultstest.Grid(0, 1)...)
+	b, err := Open(t.Context(), c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	path := filepath.Join(t.TempDir(), "merged.pth")
+	if _, err := export.Run(t.Context(), b, export.Options{Format: NASBench201, To: path, Less: "2", Full: "3"}); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := b.Architecture(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []float64{a.Schedules[0].Results[0].Training.Loss[1].Value, a.Schedules[1].Results[1].Evaluation[0].Top1[2].Value} {
+		number := binary.BigEndian.AppendUint64(nil, math.Float64bits(value))
+		at := bytes.LastIndex(whole, number)
+		if at < 0 {
+			t.Fatalf("%v is not in the file", value)
+		}
+		changed := bytes.Clone(whole)
+		changed[at+3] ^= 1
+		if err := os.WriteFile(path, changed, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(t.Context(), path)
+		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "do not match their CRC") {
+			t.Errorf("error %v", err)
+		}
+	}
+	if err := os.WriteFile(path, whole, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if whole, err := Open(t.Context(), path); err != nil || whole.Close() != nil {
+		t.Errorf("the file itself: %v", err)
+	}
 }

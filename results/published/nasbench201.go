@@ -54,6 +54,9 @@ func locateTorch(path string, _ int64) (*merged.Stored, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	at := &merged.Stored{File: f, Bytes: stored}
+	if crc, ok := f.PickleCRC(); ok {
+		at.CRC = &crc
+	}
 	if deflated {
 		at.Unpack = func(r io.Reader) io.Reader { return flate.NewReader(r) }
 	}

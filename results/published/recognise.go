@@ -155,6 +155,8 @@ func recogniseBZ2(c *content) Kind {
 		return Kind{}
 	case isTar(head):
 		return Kind{what: "a compressed tar archive", todo: unpack}
+	case strings.HasSuffix(c.path, natsExtension):
+		return Kind{damaged: true, what: "a damaged file, which does not unpack to a pickle as its name promises", todo: fetchAgain}
 	}
 	return Kind{what: "a bzip2 file", todo: unpack}
 }

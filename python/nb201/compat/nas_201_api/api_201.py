@@ -74,9 +74,11 @@ class NASBench201API(NASBenchMetaAPI):
         if not os.path.exists(path):
             raise AssertionError(f"{path}: no such file or directory; name a benchmark")
         source = self._source(path)
+        if os.path.isdir(path) and (source is None or source.handle.format in ("nats", "archive", "runs")):
+            raise AssertionError(f"{path} is a directory; name a file")
+        if source is not None and source.handle.space != "tss":
+            raise AssertionError(f"{path} is of the size search space; open it with nats_bench")
         if source is None:
-            if os.path.isdir(path):
-                raise AssertionError(f"{path} is a directory but not a benchmark; name a file")
             self._take(_load(path))
             return
         self._use(source)

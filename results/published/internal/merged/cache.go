@@ -46,11 +46,11 @@ type fileIndex struct {
 }
 
 // indexVersion is the version of fileIndex and its parts.
-const indexVersion = 4
+const indexVersion = 5
 
 // indexMagic begins the file of an index. The SHA-256 of the rest follows, and then the rest: a
 // fileIndex encoded by encoding/gob.
-const indexMagic = "nb201 merged index 4\n"
+const indexMagic = "nb201 merged index 5\n"
 
 // encode returns the contents of the index file.
 func (i *fileIndex) encode() ([]byte, error) {

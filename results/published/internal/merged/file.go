@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -43,6 +45,7 @@ type Stored struct {
 	File   io.Closer                 // the open file
 	Bytes  *io.SectionReader         // the pickle, perhaps compressed
 	Unpack func(io.Reader) io.Reader // unpacks Bytes; nil: they are not compressed
+	CRC    *uint32                   // CRC-32 (IEEE) of the unpacked pickle; nil: the file has none, or Unpack checks it
 }
 
 // BZ2 is the [Locate] of files that consist of one pickle compressed with bzip2.
@@ -103,7 +106,7 @@ func (f *File) locatePickle() (*located, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &located{path: f.path, info: info, file: s.File, stored: s.Bytes, unpack: s.Unpack}, nil
+	return &located{path: f.path, info: info, file: s.File, stored: s.Bytes, unpack: s.Unpack, crc: s.CRC}, nil
 }
 
 // Close closes the file.
@@ -152,6 +155,7 @@ type located struct {
 	file   io.Closer
 	stored *io.SectionReader         // the pickle, perhaps compressed
 	unpack func(io.Reader) io.Reader // unpacks stored; nil: it is not compressed
+	crc    *uint32                   // of the unpacked pickle; nil: not known
 }
 
 // pickleFile is a pickle that can be read from the middle.
@@ -268,9 +272,10 @@ func (p *located) unpackTo(cache fileCache, packed *progressReader) (index *file
 	err = cache.replace(cache.pickle(), func(w io.Writer) (err error) {
 		sums := blocksum.NewWriter()
 		to.w = io.MultiWriter(w, sums)
-		unpacked := p.unpack(packed)
+		crc := crc32.NewIEEE()
+		unpacked := io.TeeReader(p.unpack(packed), crc)
 		if index, err = p.makeIndex(io.TeeReader(unpacked, to), sums); err == nil {
-			err = p.checkEnd(unpacked, to)
+			err = cmp.Or(p.checkEnd(unpacked, to), p.compare(crc))
 		}
 		return cmp.Or(to.err, err)
 	})
@@ -306,8 +311,24 @@ func (p *located) unreadable(err error) error {
 
 // indexInFile makes the index of a pickle that is not compressed.
 func (p *located) indexInFile(packed io.Reader) (*fileIndex, error) {
-	sums := blocksum.NewWriter()
-	return p.makeIndex(io.TeeReader(packed, sums), sums)
+	sums, crc := blocksum.NewWriter(), crc32.NewIEEE()
+	all := io.TeeReader(packed, crc)
+	index, err := p.makeIndex(io.TeeReader(all, sums), sums)
+	if err == nil && p.crc != nil {
+		if _, err := io.Copy(io.Discard, all); err != nil {
+			return nil, p.unreadable(err)
+		}
+		err = p.compare(crc)
+	}
+	return index, err
+}
+
+// compare compares the CRC of the whole pickle with that in the file.
+func (p *located) compare(crc hash.Hash32) error {
+	if p.crc != nil && crc.Sum32() != *p.crc {
+		return p.unreadable(errors.New("its contents do not match their CRC"))
+	}
+	return nil
 }
 
 // makeIndex scans a pickle to its end. sums must hash everything that r reads.
