@@ -29,10 +29,10 @@ func TestPython(t *testing.T) {
 	for _, run := range []struct{ client, file, questions, steps string }{
 		{"open", "merged.pth", "1", "again"}, // makes the index, unless it exists
 		{"open", "merged.pth", "10000", ""},
-		{"compat.nas_201_api", "merged.pth", "10000", ""},
+		{"compat.nas_201_api", "merged.pth", "10000", "random,again,best"},
 		{"compat.nats_bench", "nats.pickle.pbz2", "1", "again"},
-		{"compat.nats_bench", "nats.pickle.pbz2", "10000", ""},
-		{"compat.nats_bench", "nats-simple", "2000", ""},
+		{"compat.nats_bench", "nats.pickle.pbz2", "10000", "random,again,best"},
+		{"compat.nats_bench", "nats-simple", "2000", "random,again"},
 		{"nats_bench", "nats-simple", "2000", "random,again"},
 	} {
 		path := filepath.Join(dir, run.file)

@@ -233,9 +233,10 @@ func TestSizeRecordShape(t *testing.T) {
 }
 
 // describeValue describes the types in a pickled value, and the strings and keys. The evaluation sets have
-// no order in the published files.
+// no order in the published files, and numpy's scalars count as plain numbers.
 func describeValue(v any, depth int) string {
 	indent := "\n" + strings.Repeat(" ", depth)
+	v = pickle.Unwrap(v)
 	switch v := v.(type) {
 	case *pickle.Dict:
 		return indent + "dict" + describeItems(*v, depth)
