@@ -159,7 +159,7 @@ func TestWheelBits(t *testing.T) {
 
 // TestWheelAgain builds the wheel a second time and compares the bytes.
 func TestWheelAgain(t *testing.T) {
-	needs.Long(t, "links the program")
+	needs.Nightly(t)
 	path := wheel(t)
 	dir := t.TempDir()
 	python, err := filepath.Abs("../.cache/wheel/bin/python")
