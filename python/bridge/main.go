@@ -17,8 +17,8 @@ import (
 
 var answering = newServer()
 
-// Little of what reading an architecture allocates lives longer than the call: collecting it less often
-// saves a fifth of the time, and costs some tens of megabytes.
+// Little of what reading an architecture allocates lives longer than the call, so collecting it less often
+// saves time and costs little memory.
 func init() { debug.SetGCPercent(400) }
 
 // nb201_go_call answers a request: see nb201_call in bridge.h.

@@ -96,14 +96,10 @@ class Benchmark:
         >>> nb201.open("NATS-sss-v1_0-50262-simple").index("8:8:8:16:32")
         11
         """
-        if not isinstance(arch, str):
-            arch = str(self._checked(arch))
-        index: int = self._handle.call("index", arch=arch)
-        return index
-
-    def _checked(self, index: Any) -> int:
-        """Returns an index of the search space. Raises TypeError, or NotHeldError if it is out of range."""
-        number = operator.index(index)
+        if isinstance(arch, str):
+            found: int = self._handle.call("index", arch=arch)
+            return found
+        number = operator.index(arch)
         if not 0 <= number < self.listed:
             raise NotHeldError(f"{self.path} has no architecture {number}; use 0 to {self.listed - 1}")
         return number
@@ -126,7 +122,7 @@ class Benchmark:
         >>> nb201.open("NATS-sss-v1_0-50262-simple").architecture("8:8:8:8:8")
         <nb201.Architecture 0 8:8:8:8:8, 20 trials>
         """
-        index = self.index(arch) if isinstance(arch, str) else self._checked(arch)
+        index = self.index(arch)
         with self._lock:
             known = self._recent.get(index)
             if known is not None:
