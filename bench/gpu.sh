@@ -11,12 +11,14 @@
 #     smoke         architecture 0 on digits; if that fails, without autotuning and without
 #                   command buffers, and a convolution in JAX alone, to distinguish a faulty
 #                   machine from a fault in nb201
-#     plain, loop   images/s of the median architecture with XLA's usual command buffers, and
-#                   with the whole loop of steps as one CUDA graph; later parts use the faster
-#     tf32, nchw    the same in TF32, and in the layout NCHW
+#     plain, loop, concurrent   images/s of the median architecture with XLA's usual command
+#                   buffers; with the whole loop of steps as one CUDA graph; and with a graph in
+#                   which independent kernels run side by side. Later parts use the fastest
+#     nchw, tf32    the same in the layout NCHW, and in TF32
+#     profile       the time of every kernel of a step, by Nsight Compute (ncu), without graphs
+#     step          a step, compared with PyTorch (eager in both layouts, and torch.compile) and
+#                   JAX. torch.compile fills its cache in the background from the start
 #     bf16          16x16 images in bfloat16
-#     step          a step, compared with eager PyTorch in both layouts
-#     step-jax, step-compile   compared with JAX, and with torch.compile
 #
 # `second` uses the flags in NB201_CUDA_FLAGS (log.txt of the first call ends with the faster
 # ones):
@@ -44,9 +46,9 @@ case ${1:-} in cpu | cuda*) device=$1 && shift ;; esac
 parts=()
 for name in "${@:-first}"; do
 	case $name in
-	first) parts+=(smoke plain loop tf32 nchw bf16 step step-jax step-compile) ;;
+	first) parts+=(smoke plain loop concurrent nchw step profile tf32 tests bf16) ;;
 	second) parts+=(tests median 1462 several compile trial sample) ;;
-	smoke | plain | loop | tf32 | nchw | bf16 | step | step-jax | step-compile | tests | median | 1462 | several | compile | trial | sample)
+	smoke | plain | loop | concurrent | nchw | tf32 | profile | step | bf16 | tests | median | 1462 | several | compile | trial | sample)
 		parts+=("$name")
 		;;
 	*)
@@ -68,7 +70,7 @@ for wheel in "$root"/bin/xautodl-*.whl; do
 	[ -e "$wheel" ] && export PYTHONPATH=$wheel${PYTHONPATH:+:$PYTHONPATH} # Python imports from a zip file
 done
 given=${NB201_CUDA_FLAGS:-} # XLA flags for every part, as name=value pairs; parts add to them
-working='' faster=''        # flags found by smoke, and by the comparison of flags
+working='' faster='' best=0 # flags found by smoke, and by the comparison of flags, with their images/s
 reserve=0                   # seconds that a part leaves for later ones
 
 # pack updates the archive. If it is killed, the old or the new archive is left, whole.
@@ -173,7 +175,7 @@ with_flags() {
 # rate NAME FLAGS ARCH DATASET PRECISION [PROCESSES] measures the images per second on which nb201
 # trains. It needs neither peaks nor PyTorch.
 rate() {
-	with_flags "$2" part 110 "$1" "$bin/bench" several --device "$device" --processes "${6:-1}" --modes none --side-limit 90s \
+	with_flags "$2 $(tuned "$5")" part 110 "$1" "$bin/bench" several --device "$device" --processes "${6:-1}" --modes none --side-limit 90s \
 		--archs "$3" --datasets "$4" --precision "$5" --save "tables/$1" "${size[@]}" "${turns[@]}"
 }
 
@@ -186,10 +188,59 @@ print(int(rows[0]["images_per_second"]["median"]) if rows else 0)
 PYTHON
 }
 
-# step NAME SECONDS SIDE-SECONDS MODES measures a step, compared with other sides.
-step() {
-	with_flags "$faster" part "$2" "$1" "$bin/bench" step --device "$device" --archs median --datasets cifar10 --modes "$4" --side-limit "$3s" \
-		--peaks tables/peaks.json --save "tables/$1" "${size[@]}" "${turns[@]}"
+# compare NAME FLAGS measures the images per second with these flags, and keeps the flags for later
+# parts if they are the fastest so far.
+compare() {
+	rate "$1" "$2" median cifar10 fp32 || return
+	local found
+	found=$(images "$1")
+	if [ "$found" -gt "$best" ]; then
+		best=$found faster=$2
+	fi
+	echo "== images/s: $1 $found, best $best, with $faster"
+}
+
+# tuned PRECISION prints the flag for a directory in which XLA keeps the kernels that it found
+# fastest. All parts share it, so that only the first one of a precision has to time kernels.
+tuned() {
+	[ "$device" = cpu ] || echo "xla_gpu_per_fusion_autotune_cache_dir=$work/autotune-$1"
+}
+
+# warm makes torch.compile fill its cache, so that the part step has time for it.
+warm() {
+	"$python" - <<PYTHON
+import signal, sys
+signal.alarm(150)
+source = open("$root/bench/torch_side.py").read()
+sys.argv = ["torch_side.py"]
+exec(compile(source[: source.index("\nif sys.argv")], "torch_side.py", "exec"))
+task = dict(
+    device="$device", precision="fp32", mode="compile", seed=777, network="infer.tiny", classes=10, channels=16, cells=5,
+    genotype="|nor_conv_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_1x1~2|", arch="",
+    mean=[125, 123, 114], std=[63, 62, 67])
+side = Side(task)
+x = side.normalised(torch.randint(0, 256, (512, 3, 32, 32), dtype=torch.uint8, device=side.device))[:256]
+y = torch.randint(0, 10, (256,), device=side.device)
+for n in range(2):
+    side.net.train()
+    print(side.train(x, y))
+    side.net.eval()
+    print(side.evaluate(x, y), time.perf_counter() - STARTED, flush=True)
+PYTHON
+}
+
+# profile measures each kernel of a step without graphs.
+profile() {
+	local ncu
+	ncu=$(command -v ncu || compgen -G '/usr/local/cuda*/bin/ncu' || compgen -G '/opt/nvidia/nsight-compute/*/ncu')
+	ncu=${ncu%%$'\n'*}
+	if [ -z "$ncu" ] || [ "$device" = cpu ]; then
+		echo '== profile: needs a GPU and Nsight Compute (ncu)'
+		return
+	fi
+	with_flags "xla_gpu_enable_command_buffer= $(tuned fp32)" part 100 profile "$ncu" --target-processes all --clock-control none --cache-control none \
+		--metrics gpu__time_duration.sum,dram__bytes.sum --csv --page raw --log-file tables/profile.csv --launch-skip 500 --launch-count 500 \
+		"$bin/bench" several --device "$device" --processes 1 --modes none --side-limit 90s --archs median --datasets cifar10 --steps 3 --rounds 1
 }
 
 smoke() {
@@ -211,12 +262,19 @@ print(jax.lax.conv_general_dilated(n.ones((8, 32, 32, 16)), n.ones((3, 3, 16, 16
 	return 1
 }
 
+# tests runs the carried tests of all packages at the same time: they do not measure.
 tests() {
-	local list=$bin/tests/packages.txt name folder failed=0
+	local list=$bin/tests/packages.txt left=$((limit - SECONDS - 12 - reserve)) began=$SECONDS name folder code failed=0
 	if [ ! -e "$list" ]; then
 		printf '\n== tests: %s does not exist; pack the tests with tools/carry.sh\n' "$list"
 		return
 	fi
+	printf '\n== tests, at %d s\n' "$SECONDS"
+	if [ "$left" -le 20 ]; then
+		echo '== tests: no time left'
+		return 1
+	fi
+	declare -A running=()
 	while read -r name folder; do
 		# train's tests compile 67 programs; the other tests of e2e need the clients, which are missing.
 		local only=. without=()
@@ -225,9 +283,18 @@ tests() {
 		train) only='GoldenTrajectory|Rounding|Resumed$|BFloat16|StoredWeights' ;;
 		e2e) only='^(TestSameCommandTwice|TestKeptPrograms)$' without=(-u NB201_PYTHON) ;;
 		esac
-		part 200 "test-$name" env -C "$root/$folder" "${without[@]}" NB201_TEST_DEVICE="$device" \
-			"$bin/tests/$name.test" -test.v -test.run "$only" || failed=1
+		timeout --kill-after=8 "$left" env -C "$root/$folder" "${without[@]}" NB201_TEST_DEVICE="$device" \
+			"$bin/tests/$name.test" -test.v -test.run "$only" >"parts/test-$name.txt" 2>&1 </dev/null &
+		running[$name]=$!
 	done <"$list"
+	for name in "${!running[@]}"; do
+		code=0
+		wait "${running[$name]}" || code=$? failed=1
+		grep -E '^ *(--- (FAIL|SKIP)|panic|[a-z_]+_test.go:)|^(PASS|FAIL|ok)' "parts/test-$name.txt" | head -30 | cut -c1-400
+		[ $code -eq 0 ] || tail -n 15 "parts/test-$name.txt" | cut -c1-400
+		echo "test-$name: $((SECONDS - began)) s, exit code $code" | tee -a summary.txt
+	done
+	pack
 	return $failed
 }
 
@@ -235,23 +302,15 @@ tests() {
 run_part() {
 	local usual=FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN # XLA's own command buffers
 	local buffers=xla_gpu_enable_command_buffer key=cifar10-valid epochs=12 left
+	local graph="$buffers=$usual,CONVOLUTION xla_gpu_graph_min_graph_size=1"
+	local loop="$buffers=$usual,CONVOLUTION,WHILE,CONDITIONAL xla_gpu_graph_min_graph_size=1"
 	reserve=0
-	case $1 in plain | loop | tf32 | nchw | bf16 | tests) [ ${#parts[@]} -eq 1 ] || reserve=260 ;; esac
+	case $1 in plain | loop | concurrent | nchw) [ ${#parts[@]} -eq 1 ] || reserve=150 ;; esac
 	case $1 in
 	smoke) smoke ;;
-	plain) rate plain "$buffers=$usual xla_gpu_graph_min_graph_size=5" median cifar10 fp32 ;;
-	loop)
-		local graph="$buffers=$usual,CONVOLUTION xla_gpu_graph_min_graph_size=1"
-		local loop="$buffers=$usual,CONVOLUTION,WHILE,CONDITIONAL xla_gpu_graph_min_graph_size=1"
-		local found=loop
-		rate loop "$loop" median cifar10 fp32 || { found=graph && loop=$graph && rate graph "$graph" median cifar10 fp32; } || return
-		if [ "$(images $found)" -gt "$(images plain)" ]; then
-			faster=$loop
-		else
-			faster="$buffers=$usual xla_gpu_graph_min_graph_size=5"
-		fi
-		echo "== images/s: plain $(images plain), $found $(images $found); the faster flags, for the parts after this one: $faster"
-		;;
+	plain) compare plain "$buffers=$usual xla_gpu_graph_min_graph_size=5" ;;
+	loop) compare loop "$loop" || compare graph "$graph" ;;
+	concurrent) compare concurrent "$loop xla_gpu_command_buffer_scheduling_mode=CONCURRENT" ;;
 	tf32 | nchw)
 		if [ "$device" = cpu ]; then
 			printf '\n== %s: needs a GPU\n' "$1"
@@ -261,12 +320,11 @@ run_part() {
 			rate nchw "$faster xla_gpu_force_conv_nchw=true" median cifar10 fp32
 		fi
 		;;
+	profile) profile ;;
 	bf16) rate bf16 "$faster" median ImageNet16-120 bf16 ;;
-	step) step step 200 100 channels_last,contiguous ;;
-	step-jax) step step-jax 160 100 jax ;;
-	step-compile)
-		left=$((limit - SECONDS - 110)) # 110 s for nb201's first turn and the later turns
-		step step-compile 600 $((left > 20 ? left : 20)) compile
+	step)
+		with_flags "$faster $(tuned fp32)" part 250 step "$bin/bench" step --device "$device" --archs median --datasets cifar10 --modes channels_last,contiguous,jax,compile \
+			--side-limit 100s --peaks tables/peaks.json --save tables/step "${size[@]}" "${turns[@]}"
 		;;
 	tests) tests ;;
 	median | 1462) rate "$1" "$faster" "$1" cifar10 fp32 ;;
@@ -274,7 +332,6 @@ run_part() {
 	compile)
 		local cache="$faster"
 		[ "$device" = cpu ] || cache="$faster xla_gpu_per_fusion_autotune_cache_dir=$work/autotune"
-		mkdir -p "$work/autotune"
 		local filled
 		for filled in compile compile-again; do
 			with_flags "$cache" part 110 $filled "$bin/bench" compile --device "$device" --archs median --datasets $key --save "tables/$filled" "${size[@]}" || return
@@ -328,6 +385,10 @@ main() {
 	facts 2>&1 | tee parts/facts.txt
 	echo "plugin: ${GOMLX_BACKEND:-installed}; python: $python; programs: $bin"
 	part 30 doctor "$bin/nb201" doctor # fails if something is missing
+	mkdir -p "$work"/autotune{,-fp32,-tf32,-bf16}
+	if [ "$device" != cpu ] && [[ " ${parts[*]} " == *' step '* ]]; then
+		warm >parts/warm.txt 2>&1 </dev/null &
+	fi
 	for name in "${parts[@]}"; do
 		run_part "$name" || failed=1
 	done
