@@ -1,4 +1,4 @@
-#include "ffi.h"
+#include "calls.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,19 +18,6 @@ static void *wrong_arguments(const struct ffi_frame *frame) {
 
 static void *out_of_memory(const struct ffi_frame *frame) {
 	return ffi_failure(frame, FFI_RESOURCE_EXHAUSTED, "out of memory in an nb201 kernel");
-}
-
-// is_call reports whether a frame is a call. If it is a request for the function's metadata instead,
-// is_call answers it.
-static bool is_call(struct ffi_frame *frame) {
-	struct ffi_metadata_extension *request = frame->extension_start;
-	if (request != NULL && request->kind == FFI_EXTENSION_METADATA) {
-		request->metadata->version.major = FFI_MAJOR;
-		request->metadata->version.minor = FFI_MINOR;
-		request->metadata->traits = 0;
-		return false;
-	}
-	return frame->stage == FFI_STAGE_EXECUTE;
 }
 
 // has_arguments reports whether a call has these numbers of arguments and results, and exactly one
@@ -87,7 +74,7 @@ static bool forward_fits(const struct ffi_frame *frame, struct conv *c) {
 }
 
 static void *forward(struct ffi_frame *frame) {
-	if (!is_call(frame))
+	if (!ffi_is_call(frame, 0))
 		return NULL;
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
 	struct conv_task t;
@@ -111,7 +98,7 @@ static bool weights_fit(const struct ffi_frame *frame, struct conv *c) {
 }
 
 static void *weights(struct ffi_frame *frame) {
-	if (!is_call(frame))
+	if (!ffi_is_call(frame, 0))
 		return NULL;
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
 	struct conv_task t;
@@ -204,7 +191,7 @@ static void scale_share(void *of, long share, float *scratch) {
 // normalise computes batch_norm_training: from x, scale and shift it computes y, the batch's mean and
 // the batch's biased variance.
 static void *normalise(struct ffi_frame *frame) {
-	if (!is_call(frame))
+	if (!ffi_is_call(frame, 0))
 		return NULL;
 	struct norm_task t;
 	if (!norm_fits(frame, 3))
@@ -254,7 +241,7 @@ static void gradient_share(void *of, long share, float *scratch) {
 // normalise_gradient computes batch_norm_grad: from x, scale, mean, variance and dy it computes the
 // gradients of x, scale and shift.
 static void *normalise_gradient(struct ffi_frame *frame) {
-	if (!is_call(frame))
+	if (!ffi_is_call(frame, 0))
 		return NULL;
 	struct norm_task t;
 	if (!norm_fits(frame, 5))
@@ -302,7 +289,7 @@ static bool slice_fits(const struct ffi_frame *frame) {
 
 // slice copies a piece of a vector that begins at the index in the attribute.
 static void *slice(struct ffi_frame *frame) {
-	if (!is_call(frame))
+	if (!ffi_is_call(frame, 0))
 		return NULL;
 	if (!slice_fits(frame))
 		return wrong_arguments(frame);
@@ -318,7 +305,7 @@ static bool reverse_fits(const struct ffi_frame *frame) {
 
 // reverse reverses the first two axes of weights.
 static void *reverse(struct ffi_frame *frame) {
-	if (!is_call(frame))
+	if (!ffi_is_call(frame, 0))
 		return NULL;
 	if (!reverse_fits(frame))
 		return wrong_arguments(frame);
@@ -338,7 +325,7 @@ static bool transpose_fits(const struct ffi_frame *frame) {
 
 // transpose swaps the last two axes of weights.
 static void *transpose(struct ffi_frame *frame) {
-	if (!is_call(frame))
+	if (!ffi_is_call(frame, 0))
 		return NULL;
 	if (!transpose_fits(frame))
 		return wrong_arguments(frame);
@@ -403,18 +390,11 @@ bool kernels_fit(const char *name, int args, int results, const struct ffi_shape
 
 void *kernels_register(void *extensions, int *registered) {
 	*registered = 0;
-	struct pjrt_ffi_extension *e = extensions;
-	while (e != NULL && e->kind != PJRT_EXTENSION_FFI)
-		e = e->next;
-	if (e == NULL || e->struct_size < sizeof *e)
+	const struct pjrt_ffi_extension *e = ffi_find(extensions);
+	if (e == NULL)
 		return NULL;
 	for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
-		struct pjrt_register_args args = {
-			.struct_size = offsetof(struct pjrt_register_args, traits) + sizeof args.traits,
-			.name = kernels[i].name, .name_size = strlen(kernels[i].name),
-			.handler = kernels[i].handler, .platform = "Host", .platform_size = strlen("Host"),
-		};
-		void *failed = e->register_handler(&args);
+		void *failed = ffi_register(e, "Host", kernels[i].name, kernels[i].handler, 0);
 		if (failed != NULL)
 			return failed;
 	}

@@ -2,16 +2,16 @@ package kernels
 
 /*
 #include <stdlib.h>
-#include "ffi.h"
+#include "calls.h"
 */
 import "C"
 
 import (
 	"math"
-	"regexp"
 	"strconv"
-	"strings"
 	"unsafe"
+
+	"nb201/internal/stablehlo"
 )
 
 // form describes a form of an operation that a kernel computes.
@@ -25,7 +25,7 @@ type form struct {
 	given attribute
 	// agrees reports whether the attributes (strides, padding, limits) mean what the kernel
 	// derives from the shapes. nil: always.
-	agrees func(o *operation, numbers map[string]string) bool
+	agrees func(o *stablehlo.Operation, numbers map[string]string) bool
 }
 
 // attribute describes a kernel's attribute: its name, the name of the operation's attribute that
@@ -58,10 +58,10 @@ var forms = []form{
 		kernel: "nb201.slice", operation: "slice",
 		attributes: map[string]string{"start_indices": "array<i64: *>", "limit_indices": "array<i64: *>", "strides": "array<i64: 1>"},
 		given:      attribute{"start", "start_indices", "i64"},
-		agrees: func(o *operation, numbers map[string]string) bool {
+		agrees: func(o *stablehlo.Operation, numbers map[string]string) bool {
 			start, err1 := strconv.ParseInt(numbers["start_indices"], 10, 64)
 			limit, err2 := strconv.ParseInt(numbers["limit_indices"], 10, 64)
-			return err1 == nil && err2 == nil && limit-start == o.out[0][0]
+			return err1 == nil && err2 == nil && limit-start == o.Out[0][0]
 		},
 	},
 	{kernel: "nb201.reverse", operation: "reverse", attributes: map[string]string{"dimensions": "array<i64: 0, 1>"}},
@@ -72,29 +72,16 @@ var forms = []form{
 // taps x taps. The input is spread with spread-1 zeros between its pixels, as it is in the gradient
 // of a convolution of that stride.
 func convolution(kernel string, taps, stride, spread int64) form {
-	pair := func(n int64) string { return "array<i64: " + decimal(n) + ", " + decimal(n) + ">" }
-	start := taps / 2
-	end := start + spread - 1 // pads again what the last, incomplete stride cut off
-	attributes := map[string]string{
-		"dimension_numbers":   "#stablehlo.conv<[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]>",
-		"window_strides":      pair(stride),
-		"lhs_dilation":        pair(spread),
-		"rhs_dilation":        pair(1),
-		"window_reversal":     "array<i1: false, false>",
-		"feature_group_count": "1 : i64",
-		"batch_group_count":   "1 : i64",
-		"precision_config":    "[#stablehlo<precision DEFAULT>, #stablehlo<precision DEFAULT>]",
-	}
+	axes, start := "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]", taps/2
+	// The end pads again what the last, incomplete stride cut off.
+	attributes := stablehlo.Convolution(axes, stride, spread, 1, start, start+spread-1)
 	weights := kernel == "nb201.conv_weights"
 	if weights { // dy takes the place of the weights, with its pixels a stride apart
-		attributes["dimension_numbers"] = "#stablehlo.conv<[f, 0, 1, b]x[i, 0, 1, o]->[0, 1, b, f]>"
-		attributes["window_strides"], attributes["rhs_dilation"] = pair(1), pair(stride)
-		end = taps - start - stride
+		axes = "[f, 0, 1, b]x[i, 0, 1, o]->[0, 1, b, f]"
+		attributes = stablehlo.Convolution(axes, 1, 1, stride, start, taps-start-stride)
 	}
-	padding := "[" + decimal(start) + ", " + decimal(end) + "]"
-	attributes["padding"] = "dense<[" + padding + ", " + padding + "]> : tensor<2x2xi64>"
-	agrees := func(o *operation, _ map[string]string) bool {
-		x, w, y := o.in[0], o.in[1], o.out[0]
+	agrees := func(o *stablehlo.Operation, _ map[string]string) bool {
+		x, w, y := o.In[0], o.In[1], o.Out[0]
 		if weights {
 			w, y = y, w
 		}
@@ -103,13 +90,14 @@ func convolution(kernel string, taps, stride, spread int64) form {
 	return form{kernel: kernel, operation: "convolution", attributes: attributes, agrees: agrees}
 }
 
-func decimal(n int64) string { return strconv.FormatInt(n, 10) }
-
 // findKernel returns the name of the kernel for an operation, and the text of its attribute in a
 // call. ok is false if there is no such kernel.
-func (o *operation) findKernel() (name, config string, ok bool) {
+func findKernel(o *stablehlo.Operation) (name, config string, ok bool) {
 	for _, f := range forms {
-		numbers, matches := f.match(o)
+		if o.Name != f.operation {
+			continue
+		}
+		numbers, matches := o.Match(f.attributes)
 		if !matches {
 			continue
 		}
@@ -135,49 +123,22 @@ func (o *operation) findKernel() (name, config string, ok bool) {
 		if f.given.kind != "" {
 			config = f.given.name + " = " + text + " : " + f.given.kind
 		}
-		if o.acceptedBy(f.kernel, kind, value) && (f.agrees == nil || f.agrees(o, numbers)) {
+		if accepts(f.kernel, o, kind, value) && (f.agrees == nil || f.agrees(o, numbers)) {
 			return f.kernel, config, true
 		}
 	}
 	return "", "", false
 }
 
-// match reports whether an operation has the form's name and exactly its attributes. numbers maps
-// names of attributes to the numbers in the place of *.
-func (f *form) match(o *operation) (numbers map[string]string, ok bool) {
-	if o.name != f.operation {
-		return nil, false
-	}
-	numbers, found := map[string]string{}, 0
-	for name, want := range f.attributes {
-		value, has := o.attributes[name]
-		if !has {
-			if name == "precision_config" { // if it is missing, it is DEFAULT
-				continue
-			}
-			return nil, false
-		}
-		found++
-		before, after, open := strings.Cut(strings.Join(strings.Fields(want), ""), "*")
-		number, begins := strings.CutPrefix(unsplat(value), before)
-		number, ends := strings.CutSuffix(number, after)
-		if !begins || !ends || !open && number != "" {
-			return nil, false
-		}
-		numbers[name] = number
-	}
-	return numbers, found == len(o.attributes)
-}
-
-// acceptedBy reports whether a kernel accepts the operands and results of an operation, and an
+// accepts reports whether a kernel accepts the operands and results of an operation, and an
 // attribute of a type (0: none) with the value that value points to. It calls the kernel's own
 // check (calls.c).
-func (o *operation) acceptedBy(kernel string, attribute C.int, value unsafe.Pointer) bool {
-	if len(o.in)+len(o.out) > C.FFI_MOST_ARRAYS {
+func accepts(kernel string, o *stablehlo.Operation, attribute C.int, value unsafe.Pointer) bool {
+	if len(o.In)+len(o.Out) > C.FFI_MOST_ARRAYS {
 		return false
 	}
 	var shapes [C.FFI_MOST_ARRAYS]C.struct_ffi_shape
-	for i, shape := range append(o.in[:len(o.in):len(o.in)], o.out...) {
+	for i, shape := range append(o.In[:len(o.In):len(o.In)], o.Out...) {
 		if len(shape) > C.FFI_MOST_AXES {
 			return false
 		}
@@ -188,12 +149,5 @@ func (o *operation) acceptedBy(kernel string, attribute C.int, value unsafe.Poin
 	}
 	name := C.CString(kernel)
 	defer C.free(unsafe.Pointer(name))
-	return bool(C.kernels_fit(name, C.int(len(o.in)), C.int(len(o.out)), &shapes[0], attribute, value))
-}
-
-var splat = regexp.MustCompile(`^dense<(-?[0-9]+)>:tensor<2x2xi64>$`)
-
-// unsplat expands a padding that is written as a single number.
-func unsplat(value string) string {
-	return splat.ReplaceAllString(value, "dense<[[$1,$1],[$1,$1]]>:tensor<2x2xi64>")
+	return bool(C.kernels_fit(name, C.int(len(o.In)), C.int(len(o.Out)), &shapes[0], attribute, value))
 }

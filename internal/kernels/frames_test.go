@@ -25,7 +25,7 @@ func build(t testing.TB, name string, flags ...string) string {
 		t.Fatal(err)
 	}
 	program := filepath.Join(t.TempDir(), name)
-	args := append(append([]string{"-std=c11", "-pthread", "-o", program}, flags...), filepath.Join("testdata", name+".c"))
+	args := append(append([]string{"-std=c11", "-pthread", "-I../ffi", "-o", program}, flags...), filepath.Join("testdata", name+".c"))
 	if out, err := exec.Command(strings.TrimSpace(string(compiler)), append(append(args, sources...), "-lm")...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -7,7 +7,7 @@
 // processor and its memory, need no compiling at run time, and sum in an order that does not depend
 // on the machine or the number of threads. Package plain defines what each kernel computes.
 //
-// XLA calls the kernels through its foreign function interface (ffi.h). [Register] registers the
+// XLA calls the kernels through its foreign function interface ([nb201/internal/ffi]). [Register] registers the
 // functions (calls.c) with a plugin. [Replace] replaces operations of a program by calls before the
 // program is compiled, since gomlx has no operation for such calls; forms.go has the closed list of
 // operations that are replaced. Compiled programs on disk refer to kernels by name, so a kernel
@@ -15,17 +15,17 @@
 package kernels
 
 /*
-#cgo CFLAGS: -std=c11 -O3 -pthread
+#cgo CFLAGS: -std=c11 -O3 -pthread -I${SRCDIR}/../ffi
 #cgo LDFLAGS: -lm
 #include "conv.h"
-#include "ffi.h"
+#include "calls.h"
 */
 import "C"
 
 import (
-	"fmt"
-	"strings"
 	"unsafe"
+
+	"nb201/internal/stablehlo"
 )
 
 // Version is the version of what the kernels compute, for records and checkpoints. Raise it with
@@ -56,51 +56,14 @@ func Register(extensions unsafe.Pointer) (registered bool, failed unsafe.Pointer
 // others. The program is StableHLO as go-xla writes it. counts maps names of kernels to numbers of
 // calls.
 func Replace(program []byte) (replaced []byte, counts map[string]int) {
-	text, done := string(program), 0
 	counts = map[string]int{}
-	for at := 0; ; at++ {
-		next := strings.Index(text[at:], `"stablehlo.`)
-		if next < 0 {
-			break
-		}
-		at += next
-		if line := text[strings.LastIndexByte(text[:at], '\n')+1 : at]; strings.Contains(line, "//") {
-			continue // a comment
-		}
-		o, length, ok := parse(text[at:])
-		if !ok {
-			continue
-		}
-		if kernel, config, ok := o.findKernel(); ok {
-			replaced = append(append(replaced, text[done:at]...), o.call(kernel, config)...)
-			done = at + length
+	replaced = stablehlo.Replace(program, func(o *stablehlo.Operation, _ string) (r stablehlo.Replacement, ok bool) {
+		kernel, config, ok := findKernel(o)
+		if ok {
+			r.Operation = o.Call(kernel, config)
 			counts[kernel]++
 		}
-	}
-	return append(replaced, text[done:]...), counts
-}
-
-// call returns the text of a kernel's call that replaces the operation.
-func (o *operation) call(kernel, config string) string {
-	return fmt.Sprintf(`"stablehlo.custom_call"(%s) {
-  api_version = 4 : i32,
-  backend_config = {%s},
-  call_target_name = %q,
-  has_side_effect = false,
-  operand_layouts = [%s],
-  result_layouts = [%s]
-} : (%s) -> %s`, o.operands, config, kernel, layouts(o.in), layouts(o.out), o.inTypes, o.outTypes)
-}
-
-// layouts returns the text that declares arrays of these shapes to be in row-major order.
-func layouts(shapes [][]int64) string {
-	var all []string
-	for _, shape := range shapes {
-		var order []string
-		for axis := len(shape) - 1; axis >= 0; axis-- {
-			order = append(order, fmt.Sprint(axis))
-		}
-		all = append(all, fmt.Sprintf("dense<[%s]> : tensor<%dxindex>", strings.Join(order, ", "), len(shape)))
-	}
-	return strings.Join(all, ", ")
+		return r, ok
+	})
+	return replaced, counts
 }

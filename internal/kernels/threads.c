@@ -1,13 +1,8 @@
-#include "ffi.h"
+#include "calls.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-
-void *ffi_failure(const struct ffi_frame *frame, int code, const char *message) {
-	struct ffi_error_args args = {sizeof args, NULL, message, code};
-	return ((void *(*)(struct ffi_error_args *))frame->table->functions[FFI_ERROR_CREATE])(&args);
-}
 
 // destroy_error frees an XLA_FFI_Error.
 static void destroy_error(const struct ffi_frame *frame, void *error) {

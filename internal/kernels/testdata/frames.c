@@ -1,7 +1,7 @@
 // A replacement for XLA that calls the kernels in ways in which XLA should not, and refuses requests
 // that XLA may refuse. It prints what is wrong.
 
-#include "../ffi.h"
+#include "../calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>

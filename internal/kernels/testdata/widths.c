@@ -13,7 +13,7 @@
 
 #define _POSIX_C_SOURCE 200809L
 
-#include "../ffi.h"
+#include "../calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>

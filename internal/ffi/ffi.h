@@ -1,4 +1,4 @@
-// The part of XLA's foreign function interface that the kernels need: structs as in XLA's
+// The part of XLA's foreign function interface that kernels need: structs as in XLA's
 // xla/ffi/api/c_api.h and xla/pjrt/c/pjrt_c_api_ffi_extension.h. Each struct contains its size, and
 // new versions only append to it. TestHeader compares this file with the original, except for the
 // arguments of a registration, whose header is not in any package; the plugin refuses a registration
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 // The version of the interface.
 enum { FFI_MAJOR = 0, FFI_MINOR = 4 };
@@ -34,6 +35,7 @@ struct ffi_table {
 enum {
 	FFI_ERROR_CREATE = 0,
 	FFI_ERROR_DESTROY = 2,
+	FFI_STREAM_GET = 4,
 	FFI_THREAD_POOL_SCHEDULE = 11,
 	FFI_THREAD_POOL_NUM_THREADS = 12,
 };
@@ -49,10 +51,6 @@ struct ffi_buffer {
 };
 
 enum { FFI_S64 = 5, FFI_F32 = 11 };
-
-// The largest number of arrays in a call of a kernel, arguments and results together, and the largest
-// number of axes of an array.
-enum { FFI_MOST_ARRAYS = 8, FFI_MOST_AXES = 4 };
 
 // XLA_FFI_Args, XLA_FFI_Rets. All arguments and results of the kernels are buffers.
 struct ffi_buffers {
@@ -111,6 +109,9 @@ struct ffi_metadata_extension {
 
 enum { FFI_EXTENSION_METADATA = 1 };
 
+// A trait of functions: a CUDA graph may record what they launch, and repeat it.
+enum { FFI_COMMAND_BUFFER_COMPATIBLE = 1 };
+
 // XLA_FFI_Error_Create_Args.
 struct ffi_error_args {
 	size_t struct_size;
@@ -119,7 +120,7 @@ struct ffi_error_args {
 	int code;
 };
 
-enum { FFI_INVALID_ARGUMENT = 3, FFI_RESOURCE_EXHAUSTED = 8 };
+enum { FFI_INVALID_ARGUMENT = 3, FFI_RESOURCE_EXHAUSTED = 8, FFI_INTERNAL = 13 };
 
 // XLA_FFI_Error_Destroy_Args.
 struct ffi_error_destroy_args {
@@ -143,6 +144,14 @@ struct ffi_threads_args {
 	void *extension_start;
 	void *context;
 	int64_t *threads; // out
+};
+
+// XLA_FFI_Stream_Get_Args.
+struct ffi_stream_args {
+	size_t struct_size;
+	void *extension_start;
+	void *context;
+	void *stream; // out: for the platform CUDA a CUstream
 };
 
 struct pjrt_register_args;
@@ -170,27 +179,42 @@ struct pjrt_register_args {
 };
 
 // ffi_failure makes an XLA_FFI_Error with one of the codes above.
-void *ffi_failure(const struct ffi_frame *frame, int code, const char *message);
+static inline void *ffi_failure(const struct ffi_frame *frame, int code, const char *message) {
+	struct ffi_error_args args = {sizeof args, NULL, message, code};
+	return ((void *(*)(struct ffi_error_args *))frame->table->functions[FFI_ERROR_CREATE])(&args);
+}
 
-// ffi_do_all calls work for each item from 0 to items-1, in any order and on several threads at the
-// same time. Each thread has its own scratch floats, zero at first. If XLA refuses other threads, the
-// calling thread does all the work. It returns NULL, or an XLA_FFI_Error if no work was done.
-void *ffi_do_all(const struct ffi_frame *frame, void (*work)(void *of, long item, float *scratch), void *of, long items, size_t scratch);
+// ffi_is_call reports whether a frame is a call. If it is a request for the function's metadata
+// instead, ffi_is_call answers it, with the function's traits.
+static inline bool ffi_is_call(struct ffi_frame *frame, uint32_t traits) {
+	struct ffi_metadata_extension *request = frame->extension_start;
+	if (request != NULL && request->kind == FFI_EXTENSION_METADATA) {
+		request->metadata->version.major = FFI_MAJOR;
+		request->metadata->version.minor = FFI_MINOR;
+		request->metadata->traits = traits;
+		return false;
+	}
+	return frame->stage == FFI_STAGE_EXECUTE;
+}
 
-// kernels_register registers the kernels with the plugin that has these extensions. It returns a
-// PJRT_Error that the caller frees, or NULL. *registered is 0 if the plugin lacks the interface for
-// kernels.
-void *kernels_register(void *extensions, int *registered);
+// ffi_find returns the extension for registrations in a plugin's list of extensions, or NULL.
+static inline const struct pjrt_ffi_extension *ffi_find(const void *extensions) {
+	const struct pjrt_ffi_extension *e = extensions;
+	while (e != NULL && e->kind != PJRT_EXTENSION_FFI)
+		e = e->next;
+	return e == NULL || e->struct_size < sizeof *e ? NULL : e;
+}
 
-// ffi_shape is the shape of a float32 array.
-struct ffi_shape {
-	int64_t rank;
-	int64_t dims[FFI_MOST_AXES];
-};
-
-// kernels_fit reports whether the named kernel accepts a call. shapes has the shapes of the arguments,
-// followed by those of the results; type is that of the scalar attribute, or 0 for none, and value
-// points to it. kernels_fit uses the same check as the kernel itself when it is called.
-bool kernels_fit(const char *name, int args, int results, const struct ffi_shape *shapes, int type, const void *value);
+// ffi_register registers a function with these traits for a platform. It returns a PJRT_Error that
+// the caller frees, or NULL.
+static inline void *ffi_register(const struct pjrt_ffi_extension *e, const char *platform, const char *name,
+	void *(*handler)(struct ffi_frame *frame), int traits) {
+	struct pjrt_register_args args = {
+		.struct_size = offsetof(struct pjrt_register_args, traits) + sizeof args.traits,
+		.name = name, .name_size = strlen(name),
+		.handler = handler, .platform = platform, .platform_size = strlen(platform), .traits = traits,
+	};
+	return e->register_handler(&args);
+}
 
 #endif

@@ -1,60 +1,60 @@
-package kernels
+package stablehlo
 
 import (
 	"strconv"
 	"strings"
 )
 
-// operation is an operation of a program in MLIR's generic form:
+// Operation is an operation of a program in MLIR's generic form:
 //
-//	"stablehlo.NAME"(%a, %b) <{PROPERTIES}> {ATTRIBUTES} : (TYPE, TYPE) -> TYPE
+//	%c = "stablehlo.NAME"(%a, %b) <{PROPERTIES}> {ATTRIBUTES} : (TYPE, TYPE) -> TYPE
 //
 // PROPERTIES and ATTRIBUTES are lists of NAME = VALUE with the same meaning; either or both may be
 // missing. The types of several results are in parentheses.
-type operation struct {
-	name              string
-	operands          string            // as they are written
-	attributes        map[string]string // by name, without white space
-	inTypes, outTypes string            // as they are written
-	in, out           [][]int64         // shapes of operands and results, all float32
+type Operation struct {
+	Name              string
+	Operands          string            // as they are written
+	Attributes        map[string]string // by name, without white space
+	InTypes, OutTypes string            // as they are written
+	In, Out           [][]int64         // shapes of operands and results, all float32
 }
 
-// parse parses the StableHLO operation at the start of a text and returns its length. ok is false
-// if it is not written as above, or has a region, an attribute without a value, or an operand or
-// result that is not a float32 array of known dimensions.
-func parse(text string) (o *operation, length int, ok bool) {
+// parse parses the operation at the start of a text, without its results, and returns its length.
+// ok is false if it is not written as above, or has a region, an attribute without a value, or an
+// operand or result that is not a float32 array of known dimensions.
+func parse(text string) (o *Operation, length int, ok bool) {
 	s := &scanner{text: text}
-	o = &operation{attributes: map[string]string{}}
+	o = &Operation{Attributes: map[string]string{}}
 	s.expect(`"stablehlo.`)
-	o.name = s.word()
+	o.Name = s.word()
 	s.expect(`"(`)
-	o.operands = s.until(")")
+	o.Operands = s.until(")")
 	if s.accept("<{") {
-		s.dictionary(o.attributes)
+		s.dictionary(o.Attributes)
 		s.expect("}>")
 	}
 	if s.accept("{") {
-		s.dictionary(o.attributes)
+		s.dictionary(o.Attributes)
 		s.expect("}")
 	}
 	s.expect(":")
 	s.expect("(")
-	o.inTypes = s.until(")")
+	o.InTypes = s.until(")")
 	s.expect("->")
 	if s.accept("(") {
-		o.outTypes = "(" + s.until(")") + ")"
+		o.OutTypes = "(" + s.until(")") + ")"
 	} else {
-		o.outTypes = s.tensor()
+		o.OutTypes = s.tensor()
 	}
-	o.in, o.out = s.shapes(o.inTypes), s.shapes(strings.Trim(o.outTypes, "()"))
-	operands := strings.Split(o.operands, ",")
+	o.In, o.Out = s.shapes(o.InTypes), s.shapes(strings.Trim(o.OutTypes, "()"))
+	operands := strings.Split(o.Operands, ",")
 	for _, operand := range operands {
 		operand, isValue := strings.CutPrefix(strings.TrimSpace(operand), "%")
 		if !isValue || strings.ContainsAny(operand, " \t\r\n%(){}<>\"") {
 			s.failed = true
 		}
 	}
-	return o, s.at, !s.failed && len(operands) == len(o.in)
+	return o, s.at, !s.failed && len(operands) == len(o.In)
 }
 
 // scanner reads a text and remembers whether everything so far was as expected.
@@ -124,7 +124,7 @@ func (s *scanner) value() string {
 	start, open := s.at, 0
 	for ; s.at < len(s.text) && !s.failed; s.at++ {
 		switch s.text[s.at] {
-		case '"': // strings have escapes; no operation in forms has a string
+		case '"': // strings have escapes; no operation that is replaced has a string
 			s.failed = true
 		case '<', '[', '(', '{':
 			open++
