@@ -22,6 +22,10 @@ const (
 	Off           = "off"
 )
 
+// kernelsVariable is the environment variable whose value Off keeps programs for a GPU from calling
+// nb201's kernels, so that cuDNN computes all convolutions.
+const kernelsVariable = "NB201_GPU_KERNELS"
+
 // The flags that this package changes from XLA's defaults for a GPU, besides the directory of
 // XLA's tools.
 var (
@@ -40,9 +44,10 @@ var (
 
 // prepareCUDA prepares a process to load a CUDA plugin, and returns go-xla's options and the
 // options for compiling programs. If XLA refuses a set of flags, or the GPU fails to run a program
-// compiled with it, the next set is used: without graphs, then with graphs but with kernels whose
-// results do not repeat, then with only the user's flags and the directory of the tools.
-func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Options, err error) {
+// compiled with it, the next set is used: without nb201's kernels, then without graphs, then with
+// graphs but with kernels whose results do not repeat, then with only the user's flags and the
+// directory of the tools. gpu counts the GPUs that the process may use.
+func prepareCUDA(found plugin.Plugin, gpu int, tf32 bool) (client []string, o programs.Options, err error) {
 	client, own, tools, err := cudaSettings(found.Path, tf32)
 	if err != nil {
 		return nil, o, err
@@ -63,8 +68,14 @@ func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Op
 			mergeFlags(own, tools, tuned, graphs), mergeFlags(own, tools),
 		}
 	}
+	if wantKernels() && programs.CanCallCUDAKernels(gpu) {
+		o.Flags, o.Kernels = slices.Insert(o.Flags, 0, o.Flags[0]), 1
+	}
 	return client, o, nil
 }
+
+// wantKernels reports whether the user lets programs for a GPU call nb201's kernels.
+func wantKernels() bool { return os.Getenv(kernelsVariable) != Off }
 
 // cudaSettings returns what the plugin at path is opened with, whether or not there is a GPU:
 // go-xla's options, the user's flags (nil if FlagsVariable is Off) and the flags that name the
@@ -181,6 +192,9 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	}
 	d := &Deviceless{dump: dump, Plugin: found.Name()}
 	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: !tf32}
+	if wantKernels() {
+		o.Kernels = 1
+	}
 	d.Backend, err = open(found.Path, func(absolute string) error {
 		return programs.InterceptFor(absolute, t, o, dump, func(c programs.Compiled) { d.last = c })
 	}, options)

@@ -99,7 +99,7 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	var compiling programs.Options
 	if d.kind == plugin.CUDA {
 		var client []string
-		if client, compiling, err = prepareCUDA(found, tf32); err != nil {
+		if client, compiling, err = prepareCUDA(found, d.index, tf32); err != nil {
 			return nil, err
 		}
 		options = append(append(options, client...), fmt.Sprintf("visible_devices=%d", d.index))

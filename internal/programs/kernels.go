@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strconv"
 
+	"nb201/internal/cudakernels"
 	"nb201/internal/kernels"
 )
 
@@ -49,6 +51,49 @@ func (p *plugin) registerKernels() Kernels {
 		k.Missing = "the plugin has no interface for them"
 	}
 	return k
+}
+
+// registerCUDAKernels registers the kernels for GPUs with the CUDA plugin. If the plugin refuses
+// them, registerCUDAKernels returns why, and programs run without.
+func (p *plugin) registerCUDAKernels() (missing string) {
+	registered, failed := cudakernels.Register(p.table.extension_start)
+	if err := p.error(failed); err != nil {
+		return fmt.Sprintf("the plugin refuses them: %v", err)
+	}
+	if !registered {
+		return "the plugin has no interface for them"
+	}
+	return ""
+}
+
+// withCUDAKernels replaces convolutions of a program for a GPU by calls of kernels.
+func withCUDAKernels(text []byte, o *Options) []byte {
+	precision := cudakernels.TF32
+	if o.FullPrecision {
+		precision = cudakernels.FP32
+	}
+	text, _ = cudakernels.Replace(text, precision)
+	return text
+}
+
+// CUDAKernels returns the version of the kernels for GPUs that the process's programs call, as records
+// have it, or "none" if they call none. It returns "" on the CPU, and before a plugin is open.
+func CUDAKernels() string {
+	opening.Lock()
+	defer opening.Unlock()
+	switch {
+	case current == nil || current.kernels != nil:
+		return ""
+	case current.cudaMissing != "" || int(current.flags.Load()) >= current.options.Load().Kernels:
+		return "none"
+	}
+	return strconv.Itoa(cudakernels.Version)
+}
+
+// CanCallCUDAKernels reports whether a GPU runs the kernels of package cudakernels. device counts the
+// GPUs that the process may use.
+func CanCallCUDAKernels(device int) bool {
+	return cudakernels.CapabilityOf(device) >= cudakernels.Capability
 }
 
 // Program is a program as XLA's compiler gets it, with calls of kernels.

@@ -37,7 +37,8 @@ type plugin struct {
 	options          atomic.Pointer[Options]
 	flags            atomic.Int32 // the index in options.Flags of the set in use
 	recompile        atomic.Bool  // load no programs from disk, since one failed to run
-	kernels          *Kernels     // nil on a GPU
+	kernels          *Kernels     // for the CPU; nil on a GPU
+	cudaMissing      string       // why programs for a GPU can call no kernels of cudakernels; "" if they can
 	observer         atomic.Pointer[func(Program)]
 	target           *target      // nil: compile for the devices of the client
 	alone            sync.Mutex   // held while a program is compiled, with options.Alone
@@ -58,6 +59,9 @@ type Options struct {
 	// compile a program with one set, the process uses the next set from then on. Without any
 	// set, XLA's defaults apply.
 	Flags []Flags
+	// Kernels is the number of sets in Flags, from the first on, with which programs for a GPU call
+	// the kernels of package cudakernels.
+	Kernels int
 	// FullPrecision makes float32 convolutions compute in full precision; by default XLA lets a
 	// GPU round their operands to TF32.
 	FullPrecision bool
@@ -151,7 +155,7 @@ func FallBack(from int) bool {
 		return false
 	}
 	current.fallTo(next)
-	fmt.Fprintln(os.Stderr, "warning: a program failed to run as it was compiled; compiling it again with fewer of nb201's flags")
+	fmt.Fprintln(os.Stderr, "warning: a program failed to run as it was compiled; compiling it again with fewer of nb201's flags and kernels")
 	return true
 }
 
@@ -197,6 +201,7 @@ func open(path, sum string) *plugin {
 		return b.Bytes(), errors.Join(err, writeEnvironment(&b, variables), machine(&b))
 	})
 	if onGPU {
+		p.cudaMissing = p.registerCUDAKernels()
 		return p
 	}
 	k := p.registerKernels()
@@ -236,26 +241,29 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 	if p.kernels != nil {
 		text = p.withKernels(text)
 	}
-	if o.FullPrecision {
-		text = requestFullPrecision(text)
-	}
-	code := C.CBytes(text)
-	defer C.free(code)
-	args.program.code, args.program.code_size = (*C.char)(code), C.size_t(len(text))
-
 	var refused unsafe.Pointer // the first set's error, which is returned if no set works
 	for set := p.flags.Load(); ; set++ {
 		var flags Flags
 		if int(set) < len(o.Flags) {
 			flags = o.Flags[set]
 		}
+		written := text
+		if int(set) < o.Kernels && p.cudaMissing == "" {
+			written = withCUDAKernels(written, o)
+		}
+		if o.FullPrecision {
+			written = requestFullPrecision(written)
+		}
+		code := C.CBytes(written)
+		args.program.code, args.program.code_size = (*C.char)(code), C.size_t(len(written))
 		failed := p.compileWith(flags, given.options, given.options_size, args, o)
+		C.free(code)
 		switch {
 		case failed == nil:
 			if refused != nil {
 				p.fallTo(set)
 				why, _, _ := strings.Cut(p.error(refused).Error(), "\n")
-				fmt.Fprintf(os.Stderr, "warning: XLA refused flags that nb201 compiles with; programs may run slower without them (%s)\n", why)
+				fmt.Fprintf(os.Stderr, "warning: XLA refused flags or kernels that nb201 compiles with; programs may run slower without them (%s)\n", why)
 			}
 			return nil
 		case refused == nil:
