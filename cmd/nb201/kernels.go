@@ -41,8 +41,8 @@ nb201 setup --device cuda13 --compiler installs. Nothing is timed.
 The table has a row for one training step and one for the evaluation of one batch:
   kernels, in a row    the number of kernels, and the longest chain in which each kernel
                        needs the one before
-  cuDNN                convolutions: forward, filter gradients, input gradients, and forward
-                       fused with an activation
+  nb201, cuDNN         convolutions by nb201's kernels and by cuDNN: forward, filter gradients,
+                       input gradients, and forward fused with an activation
   GB moved, GFLOP      bytes that the kernels move, and FLOP of the convolutions
   least ms             the least time that --bandwidth and --flop allow, kernel by kernel
   memory GB            memory of the program, without images, state and cuDNN's workspace
@@ -53,7 +53,7 @@ The programs are compiled as nb201 train compiles them, except for two things th
 GPU: choosing between kernels by timing them, and avoiding nondeterministic ones.
 
 kernels fails (exit code 1) if a program does not compile, or not as nb201 requires: with
-one CUDA graph, convolutions by cuDNN (in fp64, matrix products), no copies of feature maps,
+one CUDA graph, convolutions by nb201's kernels or cuDNN (in fp64, matrix products), no copies of feature maps,
 and full precision in fp32.`,
 		Example: `  nb201 kernels 14452
   nb201 kernels 0 --gpu a100 --precision bf16 --dataset ImageNet16-120
@@ -116,6 +116,7 @@ type programKernels struct {
 	Kernels      int     `json:"kernels"`
 	Chain        int     `json:"longest_chain"`      // of kernels that each need the one before
 	Convolutions string  `json:"cudnn_convolutions"` // forward/filter gradients/input gradients/fused
+	Own          string  `json:"nb201_convolutions"` // the same, by nb201's kernels
 	Bytes        int64   `json:"bytes"`
 	FLOP         int64   `json:"convolution_flop"`
 	Memory       int64   `json:"memory_bytes"` // without images, state and cuDNN's workspace
@@ -172,7 +173,7 @@ func (f *kernelsFlags) examine(ctx context.Context, arch cell.Arch) (*kernelsRep
 			return nil, err
 		}
 		p := programKernels{
-			Program: program, Kernels: len(e.Kernels), Chain: e.Chain, Convolutions: e.Convolutions.String(), Bytes: e.Bytes(),
+			Program: program, Kernels: len(e.Kernels), Chain: e.Chain, Convolutions: e.Convolutions.String(), Own: e.Own.String(), Bytes: e.Bytes(),
 			FLOP: e.FLOP(), Memory: e.Temporary, Graphs: e.Launches.Graphs, Launches: max(0, e.Launches.Turn), Seconds: e.Duration.Seconds(),
 		}
 		if f.bandwidth > 0 {
@@ -191,13 +192,13 @@ func (r *kernelsReport) print(w io.Writer) error {
 	inert.Fprintf(w, "architecture %d  %s\ncompiled for %s by %s, %dx%d images, %d classes, %s, batch %d, %s\n\n",
 		r.Arch, r.Genotype, r.GPU, r.Plugin, r.ImageSize, r.ImageSize, r.Classes, describeSkeleton(r.Space, r.Channels, r.Cells), r.Batch, r.Precision)
 	t := layout.NewNumbers(w, 1)
-	fmt.Fprintln(t, "program\tkernels\tin a row\tcuDNN fwd/filter/input/fused\tGB moved\tGFLOP\tleast ms\tmemory GB\tCUDA graphs\tlaunches a step\tcompiling s\t")
+	fmt.Fprintln(t, "program\tkernels\tin a row\tnb201 fwd/filter/input/fused\tcuDNN\tGB moved\tGFLOP\tleast ms\tmemory GB\tCUDA graphs\tlaunches a step\tcompiling s\t")
 	for _, p := range r.Programs {
 		least := "-"
 		if p.Least > 0 {
 			least = fmt.Sprintf("%.2f", 1e3*p.Least)
 		}
-		inert.Fprintf(t, "%s\t%d\t%d\t%s\t%.3f\t%.1f\t%s\t%.3f\t%d\t%d\t%.1f\t\n", p.Program, p.Kernels, p.Chain, p.Convolutions,
+		inert.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%.3f\t%.1f\t%s\t%.3f\t%d\t%d\t%.1f\t\n", p.Program, p.Kernels, p.Chain, p.Own, p.Convolutions,
 			float64(p.Bytes)/1e9, float64(p.FLOP)/1e9, least, float64(p.Memory)/1e9, p.Graphs, p.Launches, p.Seconds)
 	}
 	return t.Flush()

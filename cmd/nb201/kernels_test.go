@@ -17,7 +17,7 @@ import (
 
 // convolutions returns the total number of convolutions.
 func convolutions(p programKernels) (sum int) {
-	for kind := range strings.SplitSeq(p.Convolutions, "/") {
+	for kind := range strings.SplitSeq(p.Convolutions+"/"+p.Own, "/") {
 		n, _ := strconv.Atoi(kind)
 		sum += n
 	}

@@ -22,9 +22,9 @@ const (
 	Off           = "off"
 )
 
-// kernelsVariable is the environment variable whose value Off keeps programs for a GPU from calling
+// KernelsVariable is the environment variable whose value Off keeps programs for a GPU from calling
 // nb201's kernels, so that cuDNN computes all convolutions.
-const kernelsVariable = "NB201_GPU_KERNELS"
+const KernelsVariable = "NB201_GPU_KERNELS"
 
 // The flags that this package changes from XLA's defaults for a GPU, besides the directory of
 // XLA's tools.
@@ -36,6 +36,9 @@ var (
 		"xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,CONVOLUTION,WHILE,CONDITIONAL",
 		"xla_gpu_graph_min_graph_size":  "1",
 	}
+	// whole keeps slices of arrays and the calls of nb201's kernels that read them apart: XLA leaves
+	// a call fused with slices out of graphs.
+	whole = programs.Flags{"xla_gpu_enable_dynamic_slice_fusion": "false"}
 	// repeatable rules out kernels that sum in a different order each time.
 	repeatable = programs.Flags{"xla_gpu_exclude_nondeterministic_ops": "true"}
 	// untuned makes XLA choose kernels without timing them on a GPU.
@@ -69,13 +72,21 @@ func prepareCUDA(found plugin.Plugin, gpu int, tf32 bool) (client []string, o pr
 		}
 	}
 	if wantKernels() && programs.CanCallCUDAKernels(gpu) {
-		o.Flags, o.Kernels = slices.Insert(o.Flags, 0, o.Flags[0]), 1
+		o.Flags, o.Kernels = slices.Insert(o.Flags, 0, withKernels(own, o.Flags[0])), 1
 	}
 	return client, o, nil
 }
 
+// withKernels returns the flags for programs that call nb201's kernels.
+func withKernels(own, flags programs.Flags) programs.Flags {
+	if own == nil { // Off
+		return flags
+	}
+	return mergeFlags(own, flags, whole)
+}
+
 // wantKernels reports whether the user lets programs for a GPU call nb201's kernels.
-func wantKernels() bool { return os.Getenv(kernelsVariable) != Off }
+func wantKernels() bool { return os.Getenv(KernelsVariable) != Off }
 
 // cudaSettings returns what the plugin at path is opened with, whether or not there is a GPU:
 // go-xla's options, the user's flags (nil if FlagsVariable is Off) and the flags that name the
@@ -193,7 +204,7 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	d := &Deviceless{dump: dump, Plugin: found.Name()}
 	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: !tf32}
 	if wantKernels() {
-		o.Kernels = 1
+		o.Flags, o.Kernels = []programs.Flags{withKernels(own, flags)}, 1
 	}
 	d.Backend, err = open(found.Path, func(absolute string) error {
 		return programs.InterceptFor(absolute, t, o, dump, func(c programs.Compiled) { d.last = c })

@@ -135,11 +135,14 @@ func (m *module) check() error {
 				return fmt.Errorf("fusion %s calls %d computations, not one", i.name, len(i.called))
 			}
 			least := leastOperands[i.opcode]
-			if i.isCuDNN() {
+			if i.isCuDNN() || i.isOwn() {
 				least = 2
 			}
 			if len(i.operands) < least {
 				return fmt.Errorf("%s has %d operands, not at least %d", i.name, len(i.operands), least)
+			}
+			if i.isOwn() && len(c.byID[i.operands[0]].shape.dimensions) != 4 {
+				return fmt.Errorf("%s is not a convolution of feature maps", i.name)
 			}
 			if _, input, _ := c.convolution(i); i.isCuDNN() && (i.inputFeature < 0 || i.inputFeature >= int64(len(input.dimensions))) {
 				return fmt.Errorf("convolution %s has its channels on axis %d, which its input does not have", i.name, i.inputFeature)
@@ -153,6 +156,22 @@ func (m *module) check() error {
 const cuDNN = "__cudnn$conv"
 
 func (i *instruction) isCuDNN() bool { return strings.HasPrefix(i.target, cuDNN) }
+
+// own is the prefix of the targets of calls of nb201's kernels (internal/cudakernels), which compute
+// convolutions of stride 1 and gradients of their weights, or parts of these gradients.
+const own = "nb201.cuda."
+
+func (i *instruction) isOwn() bool { return strings.HasPrefix(i.target, own) }
+
+// flopOf returns the FLOP of a call of one of nb201's kernels: two for each pixel of the output and
+// each weight.
+func (c *computation) flopOf(i *instruction) int64 {
+	x, weights := c.byID[i.operands[0]].shape, c.byID[i.operands[1]].shape.elements()
+	if len(i.shape.dimensions) == 5 {
+		weights = i.shape.elements() / i.shape.dimensions[0]
+	}
+	return 2 * x.elements() / x.dimensions[len(x.dimensions)-1] * weights
+}
 
 // convolution returns the kind of a call of cuDNN, and the input and output of the forward
 // convolution that it computes, or whose gradient it computes. kind is "" if i is not such a call.

@@ -4,14 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Profile describes what a GPU runs in one iteration of a program's loop, or in the whole program
 // if it has no loop.
 type Profile struct {
-	Kernels      []Kernel     // cuDNN's and XLA's own, in program order
+	Kernels      []Kernel     // cuDNN's, nb201's and XLA's own, in program order
 	Chain        int          // length of the longest sequence of kernels in which each needs the previous one
 	Convolutions Convolutions // those that cuDNN computes
+	Own          Convolutions // those that nb201's kernels compute
 	Other        int          // convolutions that XLA computes itself, which is slow
 	Rounded      int          // float32 convolutions and products that may round their operands
 	Moved        []string     // kernels that transpose or copy a feature map
@@ -25,7 +27,7 @@ type Kernel struct {
 	FLOP  int64 // of its convolutions; a multiply-add counts as 2
 }
 
-// Convolutions counts cuDNN calls of each kind.
+// Convolutions counts calls of each kind.
 type Convolutions struct {
 	Forward, Input, Filter int // Input and Filter are gradients
 	Fused                  int // forward, fused with the operations that follow
@@ -156,6 +158,15 @@ func (m *module) add(p *Profile, c *computation, i *instruction, maps Maps) erro
 			}
 			k.FLOP += flop
 		}
+		if part.isOwn() {
+			if err := p.Own.addOwn(part.target); err != nil {
+				return err
+			}
+			k.FLOP += within.flopOf(part)
+			if strings.HasSuffix(part.target, "_tf32") {
+				p.Rounded++
+			}
+		}
 		if part.opcode == "convolution" {
 			p.Other++
 		}
@@ -180,6 +191,22 @@ func (c *Convolutions) add(kind string) error {
 		c.Fused++
 	default:
 		return fmt.Errorf("the optimised program has a cuDNN convolution of the unknown kind %q", kind)
+	}
+	return nil
+}
+
+// addOwn counts a call of one of nb201's kernels.
+func (c *Convolutions) addOwn(target string) error {
+	kind, _, _ := strings.Cut(strings.TrimPrefix(target, own), "_")
+	switch kind {
+	case "conv":
+		c.Forward++
+	case "input":
+		c.Input++
+	case "weight":
+		c.Filter++
+	default:
+		return fmt.Errorf("the optimised program calls an unknown kernel, %q", target)
 	}
 	return nil
 }

@@ -170,6 +170,13 @@ func TestDescribe(t *testing.T) {
 			op{name: "d", opcode: "dot", shape: output, operands: []string{"a", "b"}},
 			op{name: "r", opcode: "convolution", operands: []string{"a", "b"}, more: message(nil).bytes(51, message(nil).numbers(1, 2, 2))}),
 			Profile{Kernels: []Kernel{{"f", inputBytes + weightBytes + outputBytes, 0}}, Chain: 1, Other: 1, Rounded: 1}},
+		{"nb201's own", with(op{name: "y", opcode: "custom-call", target: "nb201.cuda.conv_fp32", shape: input, operands: []string{"x", "w"}}),
+			Profile{Kernels: []Kernel{{"y", 2*inputBytes + weightBytes, 4 * flop}}, Chain: 1, Own: Convolutions{Forward: 1}}},
+		{"nb201's own gradients, rounded", with(
+			op{name: "dw", opcode: "custom-call", target: "nb201.cuda.weight_gradient_tf32", shape: float(5, 32, 3, 3, 16), operands: []string{"x", "x"}},
+			op{name: "dx", opcode: "custom-call", target: "nb201.cuda.input_gradient_tf32", shape: input, operands: []string{"x", "w"}}),
+			Profile{Kernels: []Kernel{{"dw", inputBytes + 5*weightBytes, 4 * flop}, {"dx", 2*inputBytes + weightBytes, 4 * flop}},
+				Chain: 1, Own: Convolutions{Input: 1, Filter: 1}, Rounded: 2}},
 		{"bfloat16 has nothing to round", with(op{name: "h", opcode: "bitcast", shape: array(bfloat16Type, 8, 8), operands: []string{"x"}},
 			op{name: "d", opcode: "dot", shape: float(8, 8), operands: []string{"h", "h"}}),
 			Profile{Kernels: []Kernel{{"d", 4*64 + 2*64, 0}}, Chain: 1}},
@@ -185,7 +192,7 @@ func TestDescribe(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if !slices.Equal(got.Kernels, c.want.Kernels) || got.Chain != c.want.Chain || got.Convolutions != c.want.Convolutions ||
+		if !slices.Equal(got.Kernels, c.want.Kernels) || got.Chain != c.want.Chain || got.Convolutions != c.want.Convolutions || got.Own != c.want.Own ||
 			got.Other != c.want.Other || got.Rounded != c.want.Rounded || !slices.Equal(got.Moved, c.want.Moved) {
 			t.Errorf("%s: %+v, want %+v", c.name, *got, c.want)
 		}
@@ -218,6 +225,8 @@ func TestDescribeDamaged(t *testing.T) {
 		"loop of nothing":     {moduleOf(computationOf(9, x, op{name: "a", opcode: "while", shape: float(2), operands: []string{"x"}})), "loop"},
 		"unknown convolution": {moduleOf(computationOf(9, parameter("m", 0, float(8, 32, 32, 16)), conv("a", "Sideways", float(2), true, "m", "m"))), "Sideways"},
 		"one operand":         {moduleOf(computationOf(9, x, conv("a", "Forward", float(2), true, "x"))), "operands"},
+		"unknown kernel":      {moduleOf(computationOf(9, parameter("m", 0, float(8, 32, 32, 16)), op{name: "a", opcode: "custom-call", target: "nb201.cuda.x", shape: float(2), operands: []string{"m", "m"}})), "nb201.cuda.x"},
+		"kernel of no map":    {moduleOf(computationOf(9, x, op{name: "a", opcode: "custom-call", target: "nb201.cuda.conv_fp32", shape: float(2), operands: []string{"x", "x"}})), "feature maps"},
 		"no channels":         {moduleOf(computationOf(9, x, conv("a", "Forward", float(2), true, "x", "x"))), "channels"},
 	} {
 		if p, err := Describe(c.module, maps); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -30,7 +30,8 @@ var update = flag.Bool("update", false, "rewrite testdata/kernels.json with what
 type kernels struct {
 	Kernels      int     `json:"kernels"`
 	Chain        int     `json:"chain"`
-	Convolutions string  `json:"convolutions"` // forward/filter/input/fused, all by cuDNN
+	Convolutions string  `json:"convolutions"` // by cuDNN: forward/filter/input/fused
+	Own          string  `json:"own"`          // by nb201's kernels: the same
 	Bytes        float64 `json:"bytes"`
 	Temporary    float64 `json:"temporary"`
 }
@@ -70,7 +71,7 @@ func TestKernels(t *testing.T) {
 		for _, task := range tasks { // each in its own process, since XLA frees little of its memory
 			group.Go(func() error {
 				c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernels$")
-				c.Env = append(os.Environ(), "NB201_TEST_KERNELS="+task, backend.FlagsVariable+"=", "XLA_FLAGS=")
+				c.Env = append(os.Environ(), "NB201_TEST_KERNELS="+task, backend.FlagsVariable+"=", backend.KernelsVariable+"=", "XLA_FLAGS=")
 				var stderr bytes.Buffer
 				c.Stderr = &stderr
 				out, err := c.Output()
@@ -116,7 +117,7 @@ func TestKernels(t *testing.T) {
 	near := func(a, b float64) bool { return math.Abs(a-b) <= 0.005*b }
 	for name, w := range want {
 		g := got[name]
-		if g.Kernels != w.Kernels || g.Chain != w.Chain || g.Convolutions != w.Convolutions || !near(g.Bytes, w.Bytes) || !near(g.Temporary, w.Temporary) {
+		if g.Kernels != w.Kernels || g.Chain != w.Chain || g.Convolutions != w.Convolutions || g.Own != w.Own || !near(g.Bytes, w.Bytes) || !near(g.Temporary, w.Temporary) {
 			t.Errorf("%s: %+v, want %+v", name, g, w)
 		}
 	}
@@ -181,7 +182,7 @@ func printKernels(t *testing.T, task string) {
 				t.Errorf("%s: no convolution or product may round to TF32", name)
 			}
 			all[name] = kernels{
-				len(e.Kernels), e.Chain, e.Convolutions.String(),
+				len(e.Kernels), e.Chain, e.Convolutions.String(), e.Own.String(),
 				math.Round(float64(e.Bytes())/1e6) / 1e3, math.Round(float64(e.Temporary)/1e6) / 1e3,
 			}
 		}
