@@ -50,6 +50,12 @@ func Replace(program []byte, find func(o *Operation, results string) (Replacemen
 // Call returns the text of a call of target, with the operation's operands and results in row-major
 // order, and config as its attributes.
 func (o *Operation) Call(target, config string) string {
+	return o.CallInOrder(target, config, rowMajor(o.In), rowMajor(o.Out))
+}
+
+// CallInOrder is Call with operands and results in other orders: each lists the axes of an array
+// from the one whose elements are next to each other in memory to the one whose are furthest apart.
+func (o *Operation) CallInOrder(target, config string, in, out [][]int) string {
 	return fmt.Sprintf(`"stablehlo.custom_call"(%s) {
   api_version = 4 : i32,
   backend_config = {%s},
@@ -57,18 +63,27 @@ func (o *Operation) Call(target, config string) string {
   has_side_effect = false,
   operand_layouts = [%s],
   result_layouts = [%s]
-} : (%s) -> %s`, o.Operands, config, target, layouts(o.In), layouts(o.Out), o.InTypes, o.OutTypes)
+} : (%s) -> %s`, o.Operands, config, target, layouts(in), layouts(out), o.InTypes, o.OutTypes)
 }
 
-// layouts returns the text that declares arrays of these shapes to be in row-major order.
-func layouts(shapes [][]int64) string {
-	var all []string
+// rowMajor returns the row-major orders of arrays of these shapes.
+func rowMajor(shapes [][]int64) (orders [][]int) {
 	for _, shape := range shapes {
-		var order []string
+		var order []int
 		for axis := len(shape) - 1; axis >= 0; axis-- {
-			order = append(order, fmt.Sprint(axis))
+			order = append(order, axis)
 		}
-		all = append(all, fmt.Sprintf("dense<[%s]> : tensor<%dxindex>", strings.Join(order, ", "), len(shape)))
+		orders = append(orders, order)
+	}
+	return orders
+}
+
+// layouts returns the text that declares arrays to be in these orders.
+func layouts(orders [][]int) string {
+	var all []string
+	for _, order := range orders {
+		axes := strings.Join(strings.Fields(strings.Trim(fmt.Sprint(order), "[]")), ", ")
+		all = append(all, fmt.Sprintf("dense<[%s]> : tensor<%dxindex>", axes, len(order)))
 	}
 	return strings.Join(all, ", ")
 }

@@ -1,0 +1,28 @@
+package cudakernels
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestKernels runs every kernel on a CPU, where the threads of a block take turns, and compares it
+// with the definition of what it computes.
+func TestKernels(t *testing.T) {
+	t.Parallel()
+	compiler, err := exec.LookPath("g++")
+	if err != nil {
+		t.Skip("needs g++: Debian's package g++")
+	}
+	program := filepath.Join(t.TempDir(), "emulate")
+	// Contracting a multiplication and an addition would change what rounds a number to TF32.
+	build := exec.Command(compiler, "-std=c++17", "-O2", "-ffp-contract=off", "-Wno-unknown-pragmas", "-o", program, "testdata/emulate.cc")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := exec.Command(program).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
