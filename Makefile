@@ -17,7 +17,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 ZSH := $(SHARE)/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .PHONY: build install setup packages python axe compiler demo test nightly photographs clients \
-	slurm-failures full-size gpu-kernels check lint bench pictures carry carried wheel
+	slurm-failures full-size gpu-kernels cuda-kernels check lint bench pictures carry carried wheel
 
 # gonum/plot reads the tag minimal: it leaves out the PDF, EPS and TeX back ends (1 MB).
 build:
@@ -46,6 +46,11 @@ packages python axe:
 	tools/provide.sh $@
 compiler: build
 	tools/provide.sh $@
+
+# Compiles the kernels for GPUs, which the repository has compiled too; see the script.
+cuda-kernels:
+	tools/provide.sh nvcc
+	python3 tools/cuda_kernels.py
 
 demo: setup
 	rm -rf demo

@@ -43,7 +43,7 @@ func (r *EvaluationRecord) Contradictions() []string {
 	if r.Attempts > maxAttempts {
 		found.add("attempts is %d, more than %d", r.Attempts, maxAttempts)
 	}
-	found.addUnprintable(string(r.Precision), r.Device, r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Versions.Kernels)
+	found.addUnprintable(string(r.Precision), r.Device, r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Versions.Kernels, r.Versions.GPUKernels)
 	for _, s := range r.Sets {
 		p := Pass{Images: s.Images}
 		s.AddTo(&p.Curve)
@@ -83,7 +83,7 @@ func (r *Record) contradictSettings(found *contradictions) {
 		found.add("the weights file is named %q; this trial's is %s", r.Weights.Name, want)
 	}
 	found.addUnprintable(string(r.Precision), r.Device, string(r.Parity.Profile), string(r.Parity.Timeline),
-		r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Versions.Kernels)
+		r.Versions.Program, r.Versions.GoMLX, r.Versions.Plugin, r.Versions.Kernels, r.Versions.GPUKernels)
 }
 
 // addUnprintable adds texts that cannot be a device, version or setting.

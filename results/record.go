@@ -104,6 +104,9 @@ type Versions struct {
 	// Results in float32 from different kernels differ by rounding. "" on a GPU and in records
 	// of older versions.
 	Kernels string `json:"cpu_kernels,omitempty"`
+	// GPUKernels is the version of the kernels of nb201 that programs for the GPU call, or "none".
+	// "" on the CPU and in records of older versions.
+	GPUKernels string `json:"gpu_kernels,omitempty"`
 }
 
 // File is a file's name and the SHA-256 of its contents.

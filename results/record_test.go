@@ -55,16 +55,16 @@ func TestConvertedWeights(t *testing.T) {
 	}
 }
 
-// A record names the CPU kernels that were used. On a GPU it omits the key, as records of earlier
-// versions did.
+// A record names the kernels that were used, of the CPU or of the GPU. It omits the other's key, as
+// records of earlier versions did.
 func TestKernelsInRecord(t *testing.T) {
 	r := resultstest.Record(t, trial)
-	if bytes.Contains(encode(t, r), []byte("cpu_kernels")) {
+	if bytes.Contains(encode(t, r), []byte("pu_kernels")) {
 		t.Error("a record without kernels names some")
 	}
-	r.Versions.Kernels = "1 avx2"
+	r.Versions.Kernels, r.Versions.GPUKernels = "1 avx2", "2"
 	text := encode(t, r)
-	if !bytes.Contains(text, []byte(`"cpu_kernels": "1 avx2"`)) {
+	if !bytes.Contains(text, []byte(`"cpu_kernels": "1 avx2"`)) || !bytes.Contains(text, []byte(`"gpu_kernels": "2"`)) {
 		t.Errorf("the record lacks the kernels:\n%s", text)
 	}
 	back, err := DecodeRecord("r.json", text)

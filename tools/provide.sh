@@ -7,10 +7,11 @@
 #                               Pillow, for NB201_PYTHON
 #   tools/provide.sh wheel      a virtual environment in .cache/wheel with tools/wheel/requirements.txt
 #   tools/provide.sh lint       the same in .cache/lint with tools/lint/requirements.txt
+#   tools/provide.sh nvcc       NVIDIA's compiler in .cache/nvcc with tools/nvcc/requirements.txt: 0.4 GB
 #   tools/provide.sh axe        axe-core in .cache/axe, with npm, and prints its path, for NB201_AXE
 #   tools/provide.sh compiler   the compiler for `nb201 kernels`: 175 MB, needs no GPU
 #
-# The make targets of these names call it, `lint` and `wheel` for what they need; `compiler` needs bin/nb201.
+# The make targets of these names call it, `lint`, `wheel` and `cuda-kernels` for what they need; `compiler` needs bin/nb201.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -79,6 +80,8 @@ wheel() { environment .cache/wheel -r tools/wheel/requirements.txt; }
 
 lint() { environment .cache/lint -r tools/lint/requirements.txt; }
 
+nvcc() { environment .cache/nvcc -r tools/nvcc/requirements.txt; }
+
 axe() {
 	mkdir -p .cache/axe
 	cp tools/axe/package.json tools/axe/package-lock.json .cache/axe
@@ -90,6 +93,6 @@ compiler() { retry bin/nb201 setup --device cuda13 --compiler; }
 
 [ $# -eq 1 ] || usage
 case $1 in
-packages | python | wheel | lint | axe | compiler) "$1" ;;
+packages | python | wheel | lint | nvcc | axe | compiler) "$1" ;;
 *) usage ;;
 esac

@@ -101,6 +101,22 @@ func (f form) off(t *testing.T) map[string]float64 {
 	compare("gradient of a batch", [][]int{x, dy, w}, func(l layers, in []*Node) []*Node {
 		return []*Node{MulScalar(l.convWeightGrad(in[0], in[1], in[2], 2), 1.0/64)}
 	})
+	// The shapes for which there are kernels for GPUs, with batches that their blocks do not divide.
+	for _, maps := range []struct{ channels, size int }{{16, 32}, {16, 16}, {32, 16}, {32, 8}, {64, 8}, {64, 4}} {
+		for _, k := range []int{1, 3} {
+			for _, batch := range f.batches(t) {
+				c, s := maps.channels, maps.size
+				name := fmt.Sprintf("%dx%d stride 1 of %d maps of %dx%d, %d channels, ", k, k, batch, s, s, c)
+				compare(name+"convolution", [][]int{{batch, s, s, c}, {k, k, c, c}}, func(l layers, in []*Node) []*Node {
+					return []*Node{l.conv(in[0], in[1], 1)}
+				})
+				compare(name+"gradients", [][]int{{batch, s, s, c}, {batch, s, s, c}, {k, k, c, c}}, func(l layers, in []*Node) []*Node {
+					dx := l.convInputGrad(in[0], in[1], in[2], 1)
+					return []*Node{dx, MulScalar(l.convWeightGrad(in[0], in[1], in[2], 1), 1/math.Sqrt(float64(batch*s*s)))}
+				})
+			}
+		}
+	}
 	compare("sum of a neighbourhood", [][]int{{5, 8, 4, 3}}, func(l layers, in []*Node) []*Node {
 		return []*Node{l.boxSum(in[0])}
 	})
@@ -116,6 +132,15 @@ func (f form) off(t *testing.T) map[string]float64 {
 		return batchNorm(l, AddScalar(in[0], 7), in)
 	})
 	return off
+}
+
+// batches are the numbers of images with which the kernels for GPUs are compared. One is enough for
+// other kernels.
+func (f form) batches(t *testing.T) []int {
+	if f.dtype == dtypes.Float32 && f.layers == (onGPU{}) && devicetest.OnGPU(t) {
+		return []int{1, 3, 80}
+	}
+	return []int{3}
 }
 
 // batchNorm lists all outputs for x, where in[1:] are scale, shift and dy.

@@ -54,7 +54,7 @@ func commitOf(stamps []debug.BuildSetting) string {
 
 // versionsOn returns the versions of all software that determines a result computed on b.
 func versionsOn(b *backend.Opened) results.Versions {
-	return results.Versions{Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Plugin: b.Plugin, PluginSHA256: b.SHA256, Kernels: b.Kernels}
+	return results.Versions{Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"), Plugin: b.Plugin, PluginSHA256: b.SHA256, Kernels: b.Kernels, GPUKernels: b.GPUKernels}
 }
 
 // moduleVersion returns the version of a module that this program was built with, or "unknown".

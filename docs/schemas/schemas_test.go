@@ -107,7 +107,7 @@ var files = map[string]file{
 			return err
 		}},
 	"latency": {results.LatencyTable{}, true, text(`{"batch": 256, "warm_up_runs": 3, "channels": 16, "cells": 5, "precision": "fp32", "device": "cpu",
-		"versions": {"nb201": "0.2.0", "gomlx": "v0.28.2", "xla_plugin": "0.115", "xla_plugin_sha256": "00", "cpu_kernels": "1 avx2"},
+		"versions": {"nb201": "0.2.0", "gomlx": "v0.28.2", "xla_plugin": "0.115", "xla_plugin_sha256": "00", "cpu_kernels": "1 avx2", "gpu_kernels": "none"},
 		"latencies": [{"architecture": 15624, "genotype": "|nor_conv_1x1~0|+|none~0|nor_conv_1x1~1|+|none~0|nor_conv_1x1~1|nor_conv_1x1~2|",
 		"dataset": "cifar10", "classes": 10, "image_size_pixels": 32, "latency_seconds_per_batch": [0.5, 0.25]}]}`),
 		"latency.json", func(path string) error {
@@ -155,6 +155,7 @@ func record(t *testing.T) []byte {
 	r.InitialWeights = &results.StartWeights{File: results.File{Name: "w.pth", SHA256: strings.Repeat("0a", 32)}, ConvertedFrom: "float16"}
 	r.Weights = &results.File{Name: "0012-0777.pth", SHA256: strings.Repeat("0b", 32)}
 	r.Versions.PluginSHA256, r.Versions.Kernels = strings.Repeat("0c", 32), "1 avx2"
+	r.Versions.GPUKernels = "none"
 	text, err := r.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -166,6 +167,7 @@ func record(t *testing.T) []byte {
 func evaluation(t *testing.T) []byte {
 	r := resultstest.Evaluation(t, someTrial, strings.Repeat("0a", 32))
 	r.Versions.PluginSHA256, r.Versions.Kernels = strings.Repeat("0c", 32), "1 avx2"
+	r.Versions.GPUKernels = "none"
 	text, err := r.Encode()
 	if err != nil {
 		t.Fatal(err)

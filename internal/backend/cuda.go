@@ -36,9 +36,10 @@ var (
 		"xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,CONVOLUTION,WHILE,CONDITIONAL",
 		"xla_gpu_graph_min_graph_size":  "1",
 	}
-	// whole keeps slices of arrays and the calls of nb201's kernels that read them apart: XLA leaves
-	// a call fused with slices out of graphs.
-	whole = programs.Flags{"xla_gpu_enable_dynamic_slice_fusion": "false"}
+	// called is for programs that call nb201's kernels. XLA leaves a call out of graphs if it fuses
+	// the call with slices of its arrays. And the remaining convolutions must keep maps in the
+	// kernels' order, NHWC, which cuDNN prefers only from compute capability 9.0 on.
+	called = programs.Flags{"xla_gpu_enable_dynamic_slice_fusion": "false", "xla_gpu_force_conv_nhwc": "true"}
 	// repeatable rules out kernels that sum in a different order each time.
 	repeatable = programs.Flags{"xla_gpu_exclude_nondeterministic_ops": "true"}
 	// untuned makes XLA choose kernels without timing them on a GPU.
@@ -82,7 +83,7 @@ func withKernels(own, flags programs.Flags) programs.Flags {
 	if own == nil { // Off
 		return flags
 	}
-	return mergeFlags(own, flags, whole)
+	return mergeFlags(own, flags, called)
 }
 
 // wantKernels reports whether the user lets programs for a GPU call nb201's kernels.
@@ -204,7 +205,7 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	d := &Deviceless{dump: dump, Plugin: found.Name()}
 	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: !tf32}
 	if wantKernels() {
-		o.Flags, o.Kernels = []programs.Flags{withKernels(own, flags)}, 1
+		o.Flags, o.Kernels = slices.Insert(o.Flags, 0, withKernels(own, flags)), 1
 	}
 	d.Backend, err = open(found.Path, func(absolute string) error {
 		return programs.InterceptFor(absolute, t, o, dump, func(c programs.Compiled) { d.last = c })

@@ -69,6 +69,9 @@ type Opened struct {
 	Plugin  string // the plugin's file and version
 	SHA256  string // of the plugin's file, in hex
 	Kernels string // version and instruction set of the CPU's kernels ("1 avx2"), or "none"; "" on a GPU
+	// GPUKernels is the version of nb201's kernels that programs for a GPU call, or "none"; "" on
+	// the CPU.
+	GPUKernels string
 }
 
 // OpenDevice finds and opens the XLA plugin for a device. With tf32, a GPU rounds the operands of
@@ -124,6 +127,7 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	if k, ok := programs.CPUKernels(); ok {
 		o.Kernels = k.String()
 	}
+	o.GPUKernels = programs.CUDAKernels()
 	if d.kind == plugin.CUDA {
 		o.Device += " " + b.DeviceDescription(0)
 	}

@@ -66,14 +66,18 @@ func (p *plugin) registerCUDAKernels() (missing string) {
 	return ""
 }
 
-// withCUDAKernels replaces convolutions of a program for a GPU by calls of kernels.
-func withCUDAKernels(text []byte, o *Options) []byte {
+// withCUDAKernels replaces convolutions of a program for a GPU by calls of kernels, and reports
+// whether there are any.
+func (p *plugin) withCUDAKernels(text []byte, o *Options) (replaced []byte, calls bool) {
+	if p.cudaMissing != "" {
+		return text, false
+	}
 	precision := cudakernels.TF32
 	if o.FullPrecision {
 		precision = cudakernels.FP32
 	}
-	text, _ = cudakernels.Replace(text, precision)
-	return text
+	replaced, counts := cudakernels.Replace(text, precision)
+	return replaced, len(counts) > 0
 }
 
 // CUDAKernels returns the version of the kernels for GPUs that the process's programs call, as records

@@ -59,8 +59,8 @@ type Options struct {
 	// compile a program with one set, the process uses the next set from then on. Without any
 	// set, XLA's defaults apply.
 	Flags []Flags
-	// Kernels is the number of sets in Flags, from the first on, with which programs for a GPU call
-	// the kernels of package cudakernels.
+	// Kernels is the number of sets in Flags, from the first on, that are only for programs for a GPU
+	// that call kernels of package cudakernels.
 	Kernels int
 	// FullPrecision makes float32 convolutions compute in full precision; by default XLA lets a
 	// GPU round their operands to TF32.
@@ -248,8 +248,11 @@ func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
 			flags = o.Flags[set]
 		}
 		written := text
-		if int(set) < o.Kernels && p.cudaMissing == "" {
-			written = withCUDAKernels(written, o)
+		if int(set) < o.Kernels {
+			var calls bool
+			if written, calls = p.withCUDAKernels(text, o); !calls && int(set)+1 < len(o.Flags) {
+				continue
+			}
 		}
 		if o.FullPrecision {
 			written = requestFullPrecision(written)

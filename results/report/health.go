@@ -38,7 +38,7 @@ func newCensus(s *summary.Summary) *census {
 		{title: "nb201 version", value: func(p *summary.Properties) string { return p.Program }},
 		{title: "XLA plugin", value: func(p *summary.Properties) string { return p.Plugin }},
 		{title: "gomlx version", value: func(p *summary.Properties) string { return p.GoMLX }},
-		{title: "CPU kernels", value: func(p *summary.Properties) string { return cmp.Or(p.Kernels, "not recorded") }},
+		{title: "nb201's kernels", value: func(p *summary.Properties) string { return cmp.Or(p.Kernels, "not recorded") }},
 		{title: "precision", value: func(p *summary.Properties) string { return string(p.Precision) }},
 		{title: "parity", value: func(p *summary.Properties) string {
 			return fmt.Sprintf("%s, %s, %d workers", p.Parity.Profile, p.Parity.Timeline, p.Parity.Workers)

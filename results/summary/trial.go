@@ -95,7 +95,7 @@ func newMade(r *results.Record) *Made {
 	}
 	return &Made{
 		Properties: unique.Make(Properties{
-			Device: r.Device, Program: r.Versions.Program, GoMLX: r.Versions.GoMLX, Plugin: r.Versions.Plugin, Kernels: r.Versions.Kernels,
+			Device: r.Device, Program: r.Versions.Program, GoMLX: r.Versions.GoMLX, Plugin: r.Versions.Plugin, Kernels: cmp.Or(r.Versions.Kernels, r.Versions.GPUKernels),
 			Precision: r.Precision, Parity: r.Parity, Channels: r.Recipe.Channels, Cells: r.Recipe.Cells, Batch: r.Recipe.Batch,
 			Attempts: r.Attempts,
 		}),

@@ -93,7 +93,7 @@ func (t *Trainer) versions() results.Versions { return versions(t.Program, t.GoM
 
 // versions returns the versions of the software that computes on an open device.
 func versions(program, gomlx string, opened *backend.Opened) results.Versions {
-	return results.Versions{Program: program, GoMLX: gomlx, Plugin: opened.Plugin, PluginSHA256: opened.SHA256, Kernels: opened.Kernels}
+	return results.Versions{Program: program, GoMLX: gomlx, Plugin: opened.Plugin, PluginSHA256: opened.SHA256, Kernels: opened.Kernels, GPUKernels: opened.GPUKernels}
 }
 
 // Train implements attempt.Trainer.
