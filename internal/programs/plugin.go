@@ -33,6 +33,8 @@ import (
 type plugin struct {
 	path             string
 	table            *C.struct_pjrt_table   // the plugin's original table
+	client           atomic.Pointer[byte]   // the PJRT_Client, once created
+	started          sync.Once              // for the start of cuDNN
 	identity         func() ([]byte, error) // everything that all its programs depend on
 	options          atomic.Pointer[Options]
 	flags            atomic.Int32 // the index in options.Flags of the set in use
@@ -211,6 +213,7 @@ func (p *plugin) register(topology unsafe.Pointer) error {
 	table := (*C.struct_pjrt_table)(C.malloc(p.table.struct_size)) // for as long as the process lives
 	C.memcpy(unsafe.Pointer(table), unsafe.Pointer(p.table), p.table.struct_size)
 	table.functions[C.PJRT_CLIENT_COMPILE] = unsafe.Pointer(C.nb201_compile)
+	table.functions[C.PJRT_CLIENT_CREATE] = unsafe.Pointer(C.nb201_create)
 	if topology != nil {
 		C.pjrt_without_device(table, topology)
 	}
@@ -219,6 +222,30 @@ func (p *plugin) register(topology unsafe.Pointer) error {
 
 //export nb201_compile
 func nb201_compile(args *C.struct_pjrt_compile_args) unsafe.Pointer { return current.compile(args) }
+
+//export nb201_create
+func nb201_create(args *C.struct_pjrt_create_args) unsafe.Pointer {
+	failed := current.call(C.PJRT_CLIENT_CREATE, unsafe.Pointer(args))
+	if failed == nil {
+		current.client.Store((*byte)(args.client))
+	}
+	return failed
+}
+
+// DeviceKind returns the name that the open plugin has for its device, such as "NVIDIA H200", or ""
+// if none is open.
+func DeviceKind() string {
+	opening.Lock()
+	defer opening.Unlock()
+	if current == nil || current.client.Load() == nil {
+		return ""
+	}
+	kind, err := current.device(unsafe.Pointer(current.client.Load()))
+	if err != nil {
+		return "" // a name is no reason to fail
+	}
+	return string(kind)
+}
 
 // compile implements PJRT_Client_Compile: it sets args.executable or returns a PJRT_Error.
 func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
@@ -299,6 +326,9 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 	s := store{o.Directory, Limit}
 	if !p.recompile.Load() {
 		if program := s.load(k); program != nil {
+			if p.kernels == nil {
+				p.started.Do(func() { p.startCUDNN(args, flags.appendTo(given)) })
+			}
 			crash.Suspect(s.path(k))
 			if args.executable = p.load(args.client, program); args.executable != nil {
 				p.loaded.Add(1)

@@ -220,6 +220,33 @@ func TestKeptDoesNotRun(t *testing.T) {
 	}
 }
 
+// On a GPU, the first program that is loaded from disk starts cuDNN with another program, which XLA
+// compiles. The CPU's plugin takes the place of one for a GPU.
+func TestStartCUDNN(t *testing.T) {
+	dir := t.TempDir()
+	c := client(t, dir)
+	if kind := DeviceKind(); kind != "cpu" {
+		t.Errorf("the device is a %q", kind)
+	}
+	want, _, _ := counts(t, c, source(1))
+	k := current.kernels
+	t.Cleanup(func() { current.kernels = k })
+	current.kernels = nil
+	if got, loaded, compiled := counts(t, c, source(1)); loaded != 1 || compiled != 0 || !slices.Equal(got, want) {
+		t.Errorf("%d loaded, %d compiled", loaded, compiled)
+	}
+	if n, _, err := Kept(dir); n != 1 || err != nil {
+		t.Errorf("%d programs are kept, %v", n, err)
+	}
+	e, err := c.Compile().WithStableHLO([]byte(oneConvolution)).Done()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Destroy(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A program that XLA refuses returns XLA's error and is not kept.
 func TestWrongProgram(t *testing.T) {
 	dir := t.TempDir()
