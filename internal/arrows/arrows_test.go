@@ -37,7 +37,7 @@ var layers = map[string][]string{
 	"internal/plugin":   {"internal", goXLA},
 	"internal/kernels":  {"internal"},
 	"internal/programs": {"internal", "internal/kernels", "internal/plugin", gomlx},
-	"internal/backend":  {"internal", "internal/plugin", "internal/programs", gomlx},
+	"internal/backend":  {"internal", "configs", "internal/plugin", "internal/programs", gomlx},
 	"configs":           {"internal"},
 	"cell":              {"internal"},
 	"cell/network":      {"internal", "internal/plugin", "internal/backend", "cell", gomlx},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"nb201/configs"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
 	"nb201/internal/usage"
@@ -25,6 +26,10 @@ const (
 // The flags that this package changes from XLA's defaults for a GPU, besides the directory of
 // XLA's tools.
 var (
+	// concurrent makes independent kernels of a CUDA graph run side by side. Convolutions that may
+	// run at the same time cannot share cuDNN's workspace, so that a program needs several times
+	// the memory. XLA's default orders the kernels as it schedules them.
+	concurrent = programs.Flags{"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
 	// graphs makes a whole program, including its loop, one CUDA graph, so that the host launches
 	// it once instead of launching hundreds of kernels in every step. By default XLA leaves
 	// cuDNN's convolutions, loops and programs of fewer than five thunks out of graphs.
@@ -36,14 +41,27 @@ var (
 	repeatable = programs.Flags{"xla_gpu_exclude_nondeterministic_ops": "true"}
 	// untuned makes XLA choose kernels without timing them on a GPU.
 	untuned = programs.Flags{"xla_gpu_autotune_level": "0"}
+	// channelsFirst makes convolutions compute in the layout NCHW.
+	channelsFirst = programs.Flags{"xla_gpu_force_conv_nchw": "true"}
 )
+
+// layout returns the flags for the layout of a precision's convolutions. cuDNN's float32 kernels
+// are faster in NCHW, and those of the tensor cores, which the other precisions use, in NHWC. That
+// is XLA's default on GPUs with tensor cores.
+func layout(precision configs.Precision) programs.Flags {
+	if precision == configs.FP32 {
+		return channelsFirst
+	}
+	return nil
+}
 
 // prepareCUDA prepares a process to load a CUDA plugin, and returns go-xla's options and the
 // options for compiling programs. If XLA refuses a set of flags, or the GPU fails to run a program
-// compiled with it, the next set is used: without graphs, then with graphs but with kernels whose
-// results do not repeat, then with only the user's flags and the directory of the tools.
-func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Options, err error) {
-	client, own, tools, err := cudaSettings(found.Path, tf32)
+// compiled with it, for example for lack of memory, the next set is used: with graphs in which no two
+// kernels run side by side, then without graphs, then with graphs but with kernels whose results do
+// not repeat, then with only the user's flags and the directory of the tools.
+func prepareCUDA(found plugin.Plugin, precision configs.Precision) (client []string, o programs.Options, err error) {
+	client, own, tools, err := cudaSettings(found.Path, precision)
 	if err != nil {
 		return nil, o, err
 	}
@@ -51,16 +69,19 @@ func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Op
 		fmt.Fprintf(os.Stderr, "warning: %v\n", fault)
 	}
 	// XLA's cache distinguishes the other precisions by their types.
-	precision := "fp32"
-	if tf32 {
-		precision = "tf32"
+	cache := configs.FP32
+	if precision == configs.TF32 {
+		cache = precision
 	}
-	tuned := programs.Flags{programs.AutotuneCache: precision}
-	o = programs.Options{FullPrecision: !tf32, Alone: true, Flags: []programs.Flags{mergeFlags(nil, tools)}}
+	tuned, layout := programs.Flags{programs.AutotuneCache: string(cache)}, layout(precision)
+	o = programs.Options{FullPrecision: precision != configs.TF32, Alone: true, Flags: []programs.Flags{mergeFlags(nil, tools)}}
 	if own != nil {
 		o.Flags = []programs.Flags{
-			mergeFlags(own, tools, tuned, graphs, repeatable), mergeFlags(own, tools, tuned, repeatable),
-			mergeFlags(own, tools, tuned, graphs), mergeFlags(own, tools),
+			mergeFlags(own, tools, tuned, layout, graphs, concurrent, repeatable),
+			mergeFlags(own, tools, tuned, layout, graphs, repeatable),
+			mergeFlags(own, tools, tuned, layout, repeatable),
+			mergeFlags(own, tools, tuned, layout, graphs),
+			mergeFlags(own, tools),
 		}
 	}
 	return client, o, nil
@@ -69,8 +90,8 @@ func prepareCUDA(found plugin.Plugin, tf32 bool) (client []string, o programs.Op
 // cudaSettings returns what the plugin at path is opened with, whether or not there is a GPU:
 // go-xla's options, the user's flags (nil if FlagsVariable is Off) and the flags that name the
 // directory of XLA's tools.
-func cudaSettings(path string, tf32 bool) (client []string, own, tools programs.Flags, err error) {
-	if client, err = cudaClient(tf32); err != nil {
+func cudaSettings(path string, precision configs.Precision) (client []string, own, tools programs.Flags, err error) {
+	if client, err = cudaClient(precision == configs.TF32); err != nil {
 		return nil, nil, nil, err
 	}
 	if own, err = readFlags(os.Getenv(FlagsVariable)); err != nil {
@@ -159,12 +180,12 @@ func CheckGPU(name string) error {
 // have one. Programs are compiled as by [OpenDevice]'s backend, except that kernels are not chosen
 // by timing them, and cannot run. A process can open one plugin. The caller closes the result. An
 // unknown model and a damaged plugin are usage errors.
-func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, error) {
+func OpenDeviceless(found plugin.Plugin, gpu string, precision configs.Precision) (*Deviceless, error) {
 	t, err := programs.FindTarget(gpu)
 	if err != nil {
 		return nil, err
 	}
-	options, own, tools, err := cudaSettings(found.Path, tf32)
+	options, own, tools, err := cudaSettings(found.Path, precision)
 	if err != nil {
 		return nil, err
 	}
@@ -173,14 +194,14 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	}
 	flags := mergeFlags(nil, tools, untuned)
 	if own != nil {
-		flags = mergeFlags(own, tools, graphs, untuned)
+		flags = mergeFlags(own, tools, layout(precision), graphs, concurrent, untuned)
 	}
 	dump, err := os.MkdirTemp("", "nb201-dump-")
 	if err != nil {
 		return nil, usage.Errorf("cannot write temporary files: %w; set TMPDIR to another directory", err)
 	}
 	d := &Deviceless{dump: dump, Plugin: found.Name()}
-	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: !tf32}
+	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: precision != configs.TF32}
 	d.Backend, err = open(found.Path, func(absolute string) error {
 		return programs.InterceptFor(absolute, t, o, dump, func(c programs.Compiled) { d.last = c })
 	}, options)
@@ -200,7 +221,7 @@ func (d *Deviceless) Close() error { return os.RemoveAll(d.dump) }
 // FallbackLevel returns the current fallback level; see [programs.FallbackLevel].
 func FallbackLevel() int { return programs.FallbackLevel() }
 
-// FallBack raises the fallback level after a program made at level from failed to run: first it
-// stops loading programs from disk, then it compiles with other flags. It reports whether the
-// level is now above from; if it is not, there is nothing else to try.
-func FallBack(from int) bool { return programs.FallBack(from) }
+// FallBack raises the fallback level after a program made at level from failed to run, with the error
+// why: first it stops loading programs from disk, then it compiles with other flags. It reports whether
+// the level is now above from; if it is not, there is nothing else to try.
+func FallBack(from int, why error) bool { return programs.FallBack(from, why) }

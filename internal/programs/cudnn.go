@@ -27,8 +27,9 @@ const oneConvolution = `func.func @main(%x: tensor<8x8x8x16xf32>, %w: tensor<3x3
 
 // startCUDNN makes XLA start cuDNN, by compiling a convolution with the client and the options of
 // args. XLA starts cuDNN when it first needs it, and that fails while a CUDA graph is being recorded:
-// the first program of a process would fail to run if it is loaded from disk. Failures are ignored,
-// since that program then reports one.
+// the first program of a process would fail to run if it is loaded from disk. Timing the convolution's
+// kernels needs cuDNN, so the options must not name a cache of timings. Failures are ignored, since the
+// program from disk then reports one.
 func (p *plugin) startCUDNN(args *C.struct_pjrt_compile_args, options []byte) {
 	code, memory := C.CString(oneConvolution), C.CBytes(options)
 	defer C.free(unsafe.Pointer(code))

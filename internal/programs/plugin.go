@@ -132,11 +132,12 @@ func (p *plugin) fallbackLevel() int {
 }
 
 // FallBack raises the fallback level after a program made at level from (see [FallbackLevel])
-// failed to run. If programs were loaded from disk, where they may have been damaged or written by
-// a different machine, it first makes the process compile all programs again, which replaces those
-// on disk. After that it changes to the next set of Options.Flags. It reports whether the level is
-// now above from; if it is not, there is nothing else to try.
-func FallBack(from int) bool {
+// failed to run, with the error why. If programs were loaded from disk, where they may have been
+// damaged or written by a different machine, it first makes the process compile all programs again,
+// which replaces those on disk, unless the device has run out of memory. After that it changes to the
+// next set of Options.Flags. It reports whether the level is now above from; if it is not, there is
+// nothing else to try.
+func FallBack(from int, why error) bool {
 	opening.Lock()
 	defer opening.Unlock()
 	if current == nil {
@@ -145,7 +146,8 @@ func FallBack(from int) bool {
 	if current.fallbackLevel() > from {
 		return true // another program has fallen back
 	}
-	if current.loaded.Load() > 0 && current.recompile.CompareAndSwap(false, true) {
+	text := why.Error()
+	if current.loaded.Load() > 0 && !strings.Contains(text, "RESOURCE_EXHAUSTED") && current.recompile.CompareAndSwap(false, true) {
 		return true
 	}
 	next := current.flags.Load() + 1
@@ -153,7 +155,9 @@ func FallBack(from int) bool {
 		return false
 	}
 	current.fallTo(next)
-	fmt.Fprintln(os.Stderr, "warning: a program failed to run as it was compiled; compiling it again with fewer of nb201's flags")
+	current.recompile.Store(false) // programs on disk with these flags have not failed
+	first, _, _ := strings.Cut(text, "\n")
+	fmt.Fprintf(os.Stderr, "warning: a program failed to run as it was compiled; compiling it again with fewer of nb201's flags (%.200s)\n", first)
 	return true
 }
 
@@ -242,7 +246,7 @@ func DeviceKind() string {
 	}
 	kind, err := current.device(unsafe.Pointer(current.client.Load()))
 	if err != nil {
-		return "" // a name is no reason to fail
+		return "" // nothing depends on a name
 	}
 	return string(kind)
 }
@@ -327,7 +331,7 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 	if !p.recompile.Load() {
 		if program := s.load(k); program != nil {
 			if p.kernels == nil {
-				p.started.Do(func() { p.startCUDNN(args, flags.appendTo(given)) })
+				p.started.Do(func() { p.startCUDNN(args, flags.without(AutotuneCache).appendTo(given)) })
 			}
 			crash.Suspect(s.path(k))
 			if args.executable = p.load(args.client, program); args.executable != nil {

@@ -193,10 +193,11 @@ func TestKeptDoesNotRun(t *testing.T) {
 
 	said := captured(t, func() {
 		level := FallbackLevel()
-		if _, err := run(c, source(1)); err == nil {
+		_, why := run(c, source(1))
+		if why == nil {
 			t.Fatal("the wrong program runs")
 		}
-		if !FallBack(level) {
+		if !FallBack(level, why) {
 			t.Fatal("there is no other level")
 		}
 		for range 2 {
@@ -204,10 +205,10 @@ func TestKeptDoesNotRun(t *testing.T) {
 				t.Errorf("%d loaded, %d compiled", loaded, compiled)
 			}
 		}
-		if !FallBack(level) { // for another program that was loaded
+		if !FallBack(level, why) { // for another program that was loaded
 			t.Error("a second program has no other level")
 		}
-		if FallBack(FallbackLevel()) {
+		if FallBack(FallbackLevel(), why) {
 			t.Error("there is another level without other flags")
 		}
 	})
