@@ -126,7 +126,7 @@ func OpenDevice(d Device, precision configs.Precision) (*Opened, error) {
 		o.Kernels = k.String()
 	}
 	if d.kind == plugin.CUDA {
-		o.Device += " " + b.DeviceDescription(0)
+		o.Device = strings.TrimSpace(o.Device + " " + programs.DeviceKind())
 	}
 	return o, nil
 }
