@@ -328,7 +328,7 @@ func TestNobodyDisturbsTogether(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "work")
 	t.Setenv(workFile, path)
 	o := &severalOptions{stepOptions: *flags(t)}
-	if _, err := o.measureTogether(t.Context(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], &Setting{}); err != nil {
+	if _, err := o.measureTogether(t.Context(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], t.TempDir(), &Setting{}); err != nil {
 		t.Fatal(err)
 	}
 	all := workOf(t, path)
@@ -623,7 +623,7 @@ func TestOneImport(t *testing.T) {
 
 func TestTogether(t *testing.T) {
 	o := &severalOptions{stepOptions: *flags(t)}
-	row, err := o.measureTogether(context.Background(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], &Setting{})
+	row, err := o.measureTogether(context.Background(), fakes(t, "quick")[0], 3, o.archs[0], o.datasets[0], t.TempDir(), &Setting{})
 	if err != nil || row.Processes != 3 || len(row.Turns) != 5 || row.RSS != 9<<30 || row.ImagesPerSecond.Min <= 0 {
 		t.Errorf("%+v, %v", row, err)
 	}

@@ -11,24 +11,30 @@
 #     smoke         architecture 0 on digits; if that fails, without autotuning and without
 #                   command buffers, and a convolution in JAX alone, to distinguish a faulty
 #                   machine from a fault in nb201
-#     plain, loop, concurrent   images/s of the median architecture with XLA's usual command
-#                   buffers; with the whole loop of steps as one CUDA graph; and with a graph in
-#                   which independent kernels run side by side. Later parts use the fastest
-#     nchw, tf32    the same in the layout NCHW, and in TF32
+#     plain, loop, concurrent, nchw   images/s of the median architecture with XLA's usual command
+#                   buffers; with the whole loop of steps as one CUDA graph; with a graph in
+#                   which independent kernels run side by side; and that in the layout NCHW.
+#                   Later parts in fp32 use the fastest
+#     tf32          the same in TF32, with nb201's flags
 #     profile       the time of every kernel of a step, by Nsight Compute (ncu), without graphs
 #     step          a step, compared with PyTorch (eager in both layouts, and torch.compile) and
 #                   JAX. torch.compile fills its cache in the background from the start
 #     bf16          16x16 images in bfloat16
 #
-# `second` uses the flags in NB201_CUDA_FLAGS (log.txt of the first call ends with the faster
-# ones):
+# `second` uses nb201's flags and those in NB201_CUDA_FLAGS (log.txt of the first call ends with the
+# fastest ones), and fits into four minutes without its last two parts (H200, 16 cores):
 #
-#     tests         the carried tests, on the device
-#     median, 1462  images/s of the median and of the most expensive architecture
-#     several       one and two processes on the device
-#     compile       the programs of a trial, with an empty and with a full autotuning cache
-#     trial         12 epochs on cifar10-valid, with noise in files of full size
+#     tests         the quick ones of the carried tests on the device, all at the same time
+#     archs         images/s of the cheapest and of the most expensive architecture
+#     several       one, two and three processes on the device
+#     mps           the same under NVIDIA's MPS, if nvidia-cuda-mps-control is installed. The
+#                   daemon ends with the part; the settings of the card are left as they are
+#     campaign      a campaign of three random architectures: how long trials wait for programs
+#     trial         12 epochs on cifar10-valid, with noise in files of full size, beside PyTorch
 #     sample        random architectures, in the time that is left
+#
+# Besides, there is `compile`: the programs of a trial, with an empty and with a full autotuning
+# cache.
 #
 # A call ends within LIMIT seconds (default 570), and every part has a limit, too. After each
 # part, the results are packed into OUT/gpu.tgz, so that at most one part is lost; a call with
@@ -47,8 +53,8 @@ parts=()
 for name in "${@:-first}"; do
 	case $name in
 	first) parts+=(smoke plain loop concurrent nchw step profile tf32 tests bf16) ;;
-	second) parts+=(tests median 1462 several compile trial sample) ;;
-	smoke | plain | loop | concurrent | nchw | tf32 | profile | step | bf16 | tests | median | 1462 | several | compile | trial | sample)
+	second) parts+=(tests archs several mps campaign trial sample) ;;
+	smoke | plain | loop | concurrent | nchw | tf32 | profile | step | bf16 | tests | archs | several | mps | campaign | compile | trial | sample)
 		parts+=("$name")
 		;;
 	*)
@@ -61,7 +67,12 @@ limit=${LIMIT:-570}
 [[ $limit =~ ^[0-9]+$ ]] || { echo "gpu.sh: LIMIT=$limit: not a number of seconds" >&2; exit 2; }
 python=${NB201_PYTHON:-$(command -v python3)} || { echo 'gpu.sh: python3 is missing; name a Python in NB201_PYTHON' >&2; exit 2; }
 work=$(mktemp -d /tmp/nb201-gpu.XXXXXX) || exit
-trap 'rm -rf "$work"' EXIT
+# stop_mps ends the MPS daemon if the part mps has started it.
+stop_mps() {
+	[ ! -d "$work/mps" ] || echo quit | CUDA_MPS_PIPE_DIRECTORY=$work/mps timeout 10 nvidia-cuda-mps-control
+	rm -rf "$work/mps"
+}
+trap 'stop_mps; rm -rf "$work"' EXIT
 mkdir -p "$work/tmp" "$work/pack/parts" "$work/pack/tables"
 [ ! -e "$out/gpu.tgz" ] || tar -C "$work/pack" -xzf "$out/gpu.tgz" || exit
 export NB201_PYTHON=$python PYTHONUNBUFFERED=1 HOME=${HOME:-$work} TMPDIR=$work/tmp
@@ -262,11 +273,52 @@ print(jax.lax.conv_general_dilated(n.ones((8, 32, 32, 16)), n.ones((3, 3, 16, 16
 	return 1
 }
 
-# tests runs the carried tests of all packages at the same time: they do not measure.
+# mps measures several processes under MPS.
+mps() {
+	if ! command -v nvidia-cuda-mps-control >/dev/null || [ "$device" = cpu ]; then
+		printf '\n== mps: needs a GPU and nvidia-cuda-mps-control\n'
+		return
+	fi
+	mkdir -p "$work/mps" "$work/mps-log"
+	export CUDA_MPS_PIPE_DIRECTORY=$work/mps CUDA_MPS_LOG_DIRECTORY=$work/mps-log
+	local code=0
+	if timeout 10 nvidia-cuda-mps-control -d >parts/mps-control.txt 2>&1 </dev/null; then
+		rate mps "$faster" median cifar10 fp32 1,2,3 || code=$?
+	else
+		code=1
+		echo '== mps: the daemon does not start'
+		cat parts/mps-control.txt
+	fi
+	stop_mps
+	unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+	tail -n 5 "$work"/mps-log/*.log
+	return $code
+}
+
+# carried_test LABEL NAME SECONDS ONLY [ENV...] runs the tests that ONLY matches of a carried package.
+carried_test() {
+	local label=$1 name=$2 seconds=$3 only=$4 began=$SECONDS code=0 folder
+	local file=parts/test-$label.txt
+	shift 4
+	folder=$(awk -v name="$name" '$1 == name { print $2 }' "$bin/tests/packages.txt")
+	timeout --kill-after=8 "$seconds" env -C "$root/$folder" "$@" NB201_TEST_DEVICE="$device" \
+		"$bin/tests/$name.test" -test.v -test.run "$only" >"$file" 2>&1 </dev/null || code=$?
+	{
+		grep -E '^ *(--- (FAIL|SKIP)|panic|[a-z_]+_test.go:)|^(PASS|FAIL|ok)' "$file" | head -30 | cut -c1-400
+		[ $code -eq 0 ] || tail -n 15 "$file" | cut -c1-400
+		echo "test-$label: $((SECONDS - began)) s, exit code $code" | tee -a summary.txt
+	} >"$work/test-$label"
+	cat "$work/test-$label" # at once, since other tests end at the same time
+	return $code
+}
+
+# tests runs carried tests at the same time, since they do not measure. Those that take longest on a
+# GPU and passed are left out: float64 trajectories, rounding, stored weights.
 tests() {
-	local list=$bin/tests/packages.txt left=$((limit - SECONDS - 12 - reserve)) began=$SECONDS name folder code failed=0
-	if [ ! -e "$list" ]; then
-		printf '\n== tests: %s does not exist; pack the tests with tools/carry.sh\n' "$list"
+	local left=$((limit - SECONDS - 12 - reserve)) failed=0 running=() id
+	[ "$left" -lt 100 ] || left=100
+	if [ ! -e "$bin/tests/packages.txt" ]; then
+		printf '\n== tests: %s does not exist; pack the tests with tools/carry.sh\n' "$bin/tests/packages.txt"
 		return
 	fi
 	printf '\n== tests, at %d s\n' "$SECONDS"
@@ -274,25 +326,13 @@ tests() {
 		echo '== tests: no time left'
 		return 1
 	fi
-	declare -A running=()
-	while read -r name folder; do
-		# train's tests compile 67 programs; the other tests of e2e need the clients, which are missing.
-		local only=. without=()
-		case $name in
-		device) only='LookUp|TopN' ;;
-		train) only='GoldenTrajectory|Rounding|Resumed$|BFloat16|StoredWeights' ;;
-		e2e) only='^(TestSameCommandTwice|TestKeptPrograms)$' without=(-u NB201_PYTHON) ;;
-		esac
-		timeout --kill-after=8 "$left" env -C "$root/$folder" "${without[@]}" NB201_TEST_DEVICE="$device" \
-			"$bin/tests/$name.test" -test.v -test.run "$only" >"parts/test-$name.txt" 2>&1 </dev/null &
-		running[$name]=$!
-	done <"$list"
-	for name in "${!running[@]}"; do
-		code=0
-		wait "${running[$name]}" || code=$? failed=1
-		grep -E '^ *(--- (FAIL|SKIP)|panic|[a-z_]+_test.go:)|^(PASS|FAIL|ok)' "parts/test-$name.txt" | head -30 | cut -c1-400
-		[ $code -eq 0 ] || tail -n 15 "parts/test-$name.txt" | cut -c1-400
-		echo "test-$name: $((SECONDS - began)) s, exit code $code" | tee -a summary.txt
+	carried_test network network $left . & running+=($!)
+	carried_test float32 train $left '^(TestGoldenTrajectoryFloat32|TestResumed)$/^(tss|sss|2019|1.7|modern)$' & running+=($!)
+	carried_test tf32 train $left '^TestGoldenTrajectory(TF32|BFloat16)$' & running+=($!)
+	# The other tests of e2e need the clients, which are missing.
+	carried_test e2e e2e $left '^(TestSameCommandTwice|TestKeptPrograms)$' -u NB201_PYTHON & running+=($!)
+	for id in "${running[@]}"; do
+		wait "$id" || failed=1
 	done
 	pack
 	return $failed
@@ -302,33 +342,39 @@ tests() {
 run_part() {
 	local usual=FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN # XLA's own command buffers
 	local buffers=xla_gpu_enable_command_buffer key=cifar10-valid epochs=12 left
-	local graph="$buffers=$usual,CONVOLUTION xla_gpu_graph_min_graph_size=1"
+	local mode=xla_gpu_command_buffer_scheduling_mode nchw=xla_gpu_force_conv_nchw
+	local plain="$mode=LHS $nchw=false" # XLA's defaults, which are not nb201's
+	local graph="$buffers=$usual,CONVOLUTION xla_gpu_graph_min_graph_size=1 $plain"
 	local loop="$buffers=$usual,CONVOLUTION,WHILE,CONDITIONAL xla_gpu_graph_min_graph_size=1"
 	reserve=0
 	case $1 in plain | loop | concurrent | nchw) [ ${#parts[@]} -eq 1 ] || reserve=150 ;; esac
 	case $1 in
 	smoke) smoke ;;
-	plain) compare plain "$buffers=$usual xla_gpu_graph_min_graph_size=5" ;;
-	loop) compare loop "$loop" || compare graph "$graph" ;;
-	concurrent) compare concurrent "$loop xla_gpu_command_buffer_scheduling_mode=CONCURRENT" ;;
-	tf32 | nchw)
+	plain) compare plain "$buffers=$usual xla_gpu_graph_min_graph_size=5 $plain" ;;
+	loop) compare loop "$loop $plain" || compare graph "$graph" ;;
+	concurrent) compare concurrent "$loop $mode=CONCURRENT $nchw=false" ;;
+	nchw) compare nchw "$loop $mode=CONCURRENT $nchw=true" ;;
+	tf32)
 		if [ "$device" = cpu ]; then
-			printf '\n== %s: needs a GPU\n' "$1"
-		elif [ "$1" = tf32 ]; then
-			rate tf32 "$faster" median cifar10 tf32
+			printf '\n== tf32: needs a GPU\n'
 		else
-			rate nchw "$faster xla_gpu_force_conv_nchw=true" median cifar10 fp32
+			rate tf32 '' median cifar10 tf32
 		fi
 		;;
 	profile) profile ;;
-	bf16) rate bf16 "$faster" median ImageNet16-120 bf16 ;;
+	bf16) rate bf16 '' median ImageNet16-120 bf16 ;;
 	step)
 		with_flags "$faster $(tuned fp32)" part 250 step "$bin/bench" step --device "$device" --archs median --datasets cifar10 --modes channels_last,contiguous,jax,compile \
 			--side-limit 100s --peaks tables/peaks.json --save tables/step "${size[@]}" "${turns[@]}"
 		;;
 	tests) tests ;;
-	median | 1462) rate "$1" "$faster" "$1" cifar10 fp32 ;;
-	several) rate several "$faster" median cifar10 fp32 1,2 ;;
+	archs) rate archs "$faster" 0,1462 cifar10 fp32 ;;
+	several) rate several "$faster" median cifar10 fp32 1,2,3 ;;
+	mps) mps ;;
+	campaign)
+		[ "$device" != cpu ] || key=digits epochs=2
+		with_flags "$faster" part 90 campaign "$bin/bench" campaign --device "$device" --dataset $key --epochs $epochs --archs 3 --save tables/campaign "${size[@]}"
+		;;
 	compile)
 		local cache="$faster"
 		[ "$device" = cpu ] || cache="$faster xla_gpu_per_fusion_autotune_cache_dir=$work/autotune"
@@ -394,7 +440,7 @@ main() {
 	done
 	printf '\n== summary, at %d s\n' "$SECONDS"
 	cat summary.txt
-	echo "NB201_CUDA_FLAGS=\"$(flags "$faster")\""
+	[ "$best" -eq 0 ] || echo "fastest: NB201_CUDA_FLAGS=\"$(flags "$faster")\""
 	return $failed
 }
 

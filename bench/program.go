@@ -31,6 +31,7 @@ type side struct {
 type program struct {
 	side
 	options *common
+	env     []string  // variables for the process besides those of every side
 	cmd     *exec.Cmd // nil before the first task and after a failure
 	ctx     context.Context
 	cancel  context.CancelCauseFunc // kills the process
@@ -128,7 +129,7 @@ func (p *program) start(ctx context.Context) (err error) {
 	}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	cmd := inGroup(exec.CommandContext(p.ctx, p.command[0], p.command[1:]...))
-	cmd.Env, cmd.Stderr = environment(), p.stderr.File
+	cmd.Env, cmd.Stderr = environment(p.env...), p.stderr.File
 	stdout, err := cmd.StdoutPipe()
 	if err == nil {
 		p.words, err = cmd.StdinPipe()

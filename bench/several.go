@@ -31,7 +31,7 @@ func newSeveralCommand() *cobra.Command {
 		Short: "Measure several processes on one device",
 		Long: `several runs several processes on one device at the same time, and measures the images per
 second that they train on together. On a GPU the processes take turns, unless NVIDIA's MPS is
-running.`,
+running. The processes of nb201 share compiled programs.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := o.measure(c.Context())
 			return errors.Join(err, t.publish(&o.common))
@@ -82,11 +82,20 @@ var severalColumns = []column[severalRow]{
 func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err error) {
 	t = newTable("several", &o.common, severalColumns)
 	defer func() { t.Partial = err != nil }()
-	t.Title = fmt.Sprintf("Training in several processes at once on one device (no MPS): medians (extremes) of %d turns of %d steps and the evaluation of a batch.", o.rounds, o.steps)
+	title := "Training in several processes at once on one device"
+	if os.Getenv("CUDA_MPS_PIPE_DIRECTORY") != "" {
+		title += ", with MPS"
+	}
+	t.Title = fmt.Sprintf(title+": medians (extremes) of %d turns of %d steps and the evaluation of a batch.", o.rounds, o.steps)
 	sides, err := o.usableSides(ctx, &t.Setting)
 	if err != nil {
 		return t, err
 	}
+	kept, err := os.MkdirTemp("", "nb201-bench-")
+	if err != nil {
+		return t, err
+	}
+	defer os.RemoveAll(kept)
 	var failed error
 	for _, d := range o.datasets {
 		for _, a := range o.archs {
@@ -95,7 +104,7 @@ func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err
 				for _, n := range o.processes {
 					what := fmt.Sprintf("architecture %s, images of %s, %d processes of %s", a.Label(), d.Name, n, s.name)
 					logf("%s", what)
-					row, err := o.measureTogether(ctx, s, n, a, d, &t.Setting)
+					row, err := o.measureTogether(ctx, s, n, a, d, kept, &t.Setting)
 					if ctx.Err() != nil {
 						return t, ctx.Err()
 					}
@@ -120,8 +129,9 @@ func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err
 	return t, failed
 }
 
-// measureTogether lets n processes of a side take their turns at the same time.
-func (o *severalOptions) measureTogether(ctx context.Context, s side, n int, a cell.Arch, d data.Definition, setting *Setting) (severalRow, error) {
+// measureTogether lets n processes of a side take their turns at the same time. Compiled programs are
+// kept in a directory.
+func (o *severalOptions) measureTogether(ctx context.Context, s side, n int, a cell.Arch, d data.Definition, kept string, setting *Setting) (severalRow, error) {
 	row := severalRow{Arch: a.Label(), Dataset: d.Name, Side: s.name, Processes: n}
 	task := o.newTask(a, d, o.steps, o.rounds)
 	task.EvalSteps = 1
@@ -136,6 +146,7 @@ func (o *severalOptions) measureTogether(ctx context.Context, s side, n int, a c
 	programs := o.programsOf(slices.Repeat([]side{s}, n)...)
 	defer stopAll(programs)
 	for _, p := range programs {
+		p.env = []string{keptPrograms + "=" + kept}
 		if err := p.begin(ctx, task); err != nil {
 			return row, err
 		}

@@ -56,7 +56,7 @@ func openDevice(device, precision string) (*backend.Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	return backend.OpenDevice(d, configs.Precision(precision) == configs.TF32)
+	return backend.OpenDevice(d, configs.Precision(precision))
 }
 
 // takeTurns carries out a task. It sends the report of a turn after the evaluation at the end of the

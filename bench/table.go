@@ -195,7 +195,15 @@ func (s Spread) String() string {
 	if s == (Spread{}) {
 		return "-"
 	}
-	return fmt.Sprintf("%.3g (%.3g-%.3g)", s.Median, s.Min, s.Max)
+	return fmt.Sprintf("%s (%s-%s)", threeDigits(s.Median), threeDigits(s.Min), threeDigits(s.Max))
+}
+
+// threeDigits formats a number with three significant digits, but without an exponent from 1000 on.
+func threeDigits(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 // figure formats a figure, or returns "-" for 0, which means unknown.

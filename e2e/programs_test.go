@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,10 +49,13 @@ func TestKeptPrograms(t *testing.T) {
 		group.Go(func() { train(campaign) })
 	}
 	group.Wait()
-	before := names(t, kept)
+	before, files := names(t, kept), programFiles(t, kept)
 	train("warm")
-	if after := names(t, kept); after != before || strings.Count(after, ".program") != 3 {
+	if after := names(t, kept); after != before || len(files) != 3 {
 		t.Errorf("programs\n%s\nthen\n%s", before, after)
+	}
+	if !slices.EqualFunc(programFiles(t, kept), files, os.SameFile) { // one that does not run is replaced
+		t.Error("the warm process has compiled programs again")
 	}
 	trial := results.Trial{Arch: arch.Index(), Dataset: "digits", Epochs: 1, Seed: 777}
 	want, err := results.Campaign{Dir: filepath.Join(dir, "first")}.Record(trial)
@@ -72,6 +76,23 @@ func TestKeptPrograms(t *testing.T) {
 		t.Errorf("CPU seconds: %v", seconds)
 	}
 	t.Logf("CPU seconds: %v", seconds)
+}
+
+// programFiles describes the programs kept in a directory, in the order of their names.
+func programFiles(t *testing.T, dir string) (files []os.FileInfo) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.program"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		file, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return files
 }
 
 // names returns the file names of a directory, one per line.

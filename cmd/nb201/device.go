@@ -8,17 +8,18 @@ import (
 	"regexp"
 	"strings"
 
+	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/plugin"
 	"nb201/internal/usage"
 )
 
-// openDevice opens a device, after checkXLAFlagsFor accepted XLA_FLAGS. With tf32 it allows TF32 products.
-func openDevice(ctx context.Context, d backend.Device, tf32 bool) (*backend.Opened, error) {
+// openDevice opens a device for a precision, after checkXLAFlagsFor accepted XLA_FLAGS.
+func openDevice(ctx context.Context, d backend.Device, precision configs.Precision) (*backend.Opened, error) {
 	if err := checkXLAFlagsFor(ctx, d); err != nil {
 		return nil, err
 	}
-	return backend.OpenDevice(d, tf32)
+	return backend.OpenDevice(d, precision)
 }
 
 // checkXLAFlagsFor calls checkXLAFlags for the plugin of a device, if one is installed.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -43,7 +44,8 @@ missing or damaged, the line says what to do.
   data      the datasets whose images can be read
   programs  the directory of compiled programs, and its size
 
-doctor fails (exit code 1) if training on the CPU cannot work.`,
+doctor fails (exit code 1) if training can work neither on the CPU nor on a GPU, or if a plugin that
+GOMLX_BACKEND names does not work.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if load != "" {
@@ -69,7 +71,7 @@ doctor fails (exit code 1) if training on the CPU cannot work.`,
 				return err
 			}
 			if !d.Ready {
-				return errors.New("training on the CPU cannot work yet; follow the advice above")
+				return errors.New("training cannot work yet; follow the advice above")
 			}
 			return nil
 		},
@@ -85,7 +87,7 @@ doctor fails (exit code 1) if training on the CPU cannot work.`,
 
 // diagnosis holds the findings of doctor, as nb201 doctor --json prints them.
 type diagnosis struct {
-	Ready    bool          `json:"ready"` // training on the CPU can work
+	Ready    bool          `json:"ready"` // training can work on a device
 	Versions versions      `json:"versions"`
 	Machine  machineState  `json:"machine"`
 	Plugins  []pluginState `json:"plugins"`
@@ -149,10 +151,15 @@ func diagnose(ctx context.Context, dataRoot string, load func(ctx context.Contex
 	}
 	d.Machine.Driver, d.Machine.GPUs = plugin.Driver(ctx)
 	for _, device := range plugin.Devices() {
+		found, err := plugin.Find(device)
+		if err == nil && slices.ContainsFunc(d.Plugins, func(p pluginState) bool { return p.Path == found.Path }) {
+			continue // GOMLX_BACKEND names one plugin for both releases of CUDA
+		}
 		d.Plugins = append(d.Plugins, examinePlugin(ctx, device, d.Machine.Driver, load))
 	}
-	d.Kernels = d.Plugins[0].kernels
-	d.Ready = d.Plugins[0].Loaded != "" // the CPU's
+	d.Kernels = d.Plugins[0].kernels // the CPU's
+	d.Ready = slices.ContainsFunc(d.Plugins, func(p pluginState) bool { return p.Loaded != "" && p.Problem == "" }) &&
+		!slices.ContainsFunc(d.Plugins, func(p pluginState) bool { return p.Source == plugin.FromEnvironment && p.Problem != "" })
 	for _, key := range configs.Datasets() {
 		d.Datasets = append(d.Datasets, findDataset(key, dataRoot))
 	}
@@ -195,6 +202,7 @@ func examinePlugin(ctx context.Context, device, driver string, load func(ctx con
 		}
 	}
 	if err == nil && device != plugin.CPU {
+		s.Device = found.Release()
 		toolkit, err := plugin.FindToolkit(found.Path)
 		if err == nil {
 			s.Toolkit = &toolkit

@@ -73,6 +73,43 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
+// A GPU is enough to train on. A plugin that GOMLX_BACKEND names is shown once, with the version of
+// its wheel, and must load.
+func TestDiagnoseGPU(t *testing.T) {
+	home := emptyHome(t)
+	file := filepath.Join(home, "lib", "jax_plugins", "xla_cuda13", "xla_cuda_plugin.so")
+	for name, text := range map[string]string{
+		file: "",
+		filepath.Join(home, "lib", "jax_cuda13_pjrt-0.11.2.dist-info", "RECORD"): "jax_plugins/xla_cuda13/xla_cuda_plugin.so,sha256=x,1\n",
+		filepath.Join(home, "lib", "other_pjrt-9.dist-info", "RECORD"):           "other/jax_plugins/xla_cuda13/xla_cuda_plugin.so,,\n",
+		filepath.Join(home, "toolkit", "bin", "ptxas"):                           "#!/bin/sh\necho V13.0.88\n",
+		filepath.Join(home, "toolkit", "nvvm", "libdevice", "libdevice.10.bc"):   "",
+		filepath.Join(home, "nvidia-smi"):                                        "#!/bin/sh\necho 580.159.04, NVIDIA H200\n",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.WriteFile(name, []byte(text), 0o777)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", home+string(os.PathListSeparator)+os.Getenv("PATH"))
+	t.Setenv("CUDA_HOME", filepath.Join(home, "toolkit"))
+	t.Setenv("GOMLX_BACKEND", "xla:"+file)
+	for _, failed := range []error{nil, errors.New("no such symbol")} {
+		d := diagnose(t.Context(), home, func(context.Context, string) (backend.Loaded, error) {
+			return backend.Loaded{Description: "a plugin"}, failed
+		})
+		if d.Ready != (failed == nil) || len(d.Plugins) != 2 {
+			t.Errorf("ready is %v, plugins are %+v", d.Ready, d.Plugins)
+		}
+		var out strings.Builder
+		if err := d.print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if want := file + " (version 0.11.2, from GOMLX_BACKEND)"; !strings.Contains(out.String(), "plugin cuda13        "+want) {
+			t.Errorf("%q is missing in\n%s", want, &out)
+		}
+	}
+}
+
 func TestCountPrograms(t *testing.T) {
 	home := emptyHome(t)
 	file := filepath.Join(home, "file")

@@ -158,7 +158,7 @@ func (f *kernelsFlags) examine(ctx context.Context, arch cell.Arch) (*kernelsRep
 	if err := checkXLAFlags(ctx, found.Path); err != nil {
 		return nil, err
 	}
-	d, err := backend.OpenDeviceless(found, f.gpu, f.precision == configs.TF32)
+	d, err := backend.OpenDeviceless(found, f.gpu, f.precision)
 	if err != nil {
 		return nil, err
 	}

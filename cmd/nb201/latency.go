@@ -140,7 +140,7 @@ func (f *latencyFlags) measure(ctx context.Context, archs []cell.Arch, progressT
 		}
 		sets = append(sets, im)
 	}
-	b, err := openDevice(ctx, device, f.precision == configs.TF32)
+	b, err := openDevice(ctx, device, f.precision)
 	if err != nil {
 		return nil, err
 	}

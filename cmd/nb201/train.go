@@ -221,7 +221,7 @@ func trainOne(ctx context.Context, config train.Config, device backend.Device, c
 	defer warnings.Close(outlet.LastWords)
 	v := &trainingView{config: config, w: w, warnings: warnings}
 	t, err := trainer.Open(trainer.Options{
-		Campaign: c, Device: device, TF32: config.Settings.Precision == configs.TF32, Configure: trainer.Only(config), Weights: keep,
+		Campaign: c, Device: device, Precision: config.Settings.Precision, Configure: trainer.Only(config), Weights: keep,
 		CheckpointEvery: checkpointInterval, Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"),
 		Warn: func(_ results.Trial, text string) { v.Warn(text) }, Log: log.New(io.Discard, "", 0),
 	})
@@ -280,7 +280,7 @@ type evaluation struct {
 
 // evaluateInitial evaluates the weights that config starts from, and shows progress on progressTo.
 func evaluateInitial(ctx context.Context, config train.Config, device backend.Device, progressTo io.Writer) (*evaluation, error) {
-	b, err := openDevice(ctx, device, config.Settings.Precision == configs.TF32)
+	b, err := openDevice(ctx, device, config.Settings.Precision)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ killed processes, and exports that have the name of a published file (export --a
 				if err != nil {
 					return err
 				}
-				opened, err := openDevice(c.Context(), device, false)
+				opened, err := openDevice(c.Context(), device, configs.FP32)
 				if err != nil {
 					return err
 				}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/results"
 	"nb201/scheduler/plan"
@@ -55,7 +54,7 @@ func newWorkerCommand() *cobra.Command {
 					return nil, err
 				}
 				return trainer.Open(trainer.Options{
-					Campaign: campaign, Device: d, TF32: p.Settings.Precision == configs.TF32, Configure: trainer.FromPlan(p, root),
+					Campaign: campaign, Device: d, Precision: p.Settings.Precision, Configure: trainer.FromPlan(p, root),
 					Weights: p.Settings.Weights, CheckpointEvery: checkpointEvery,
 					Program: version, GoMLX: moduleVersion("github.com/gomlx/gomlx"),
 					Warn: func(t results.Trial, text string) { logger.Printf("%v: %s", t, text) }, Log: logger,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"nb201/configs"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
 	"nb201/internal/usage"
@@ -29,6 +30,10 @@ const KernelsVariable = "NB201_GPU_KERNELS"
 // The flags that this package changes from XLA's defaults for a GPU, besides the directory of
 // XLA's tools.
 var (
+	// concurrent makes independent kernels of a CUDA graph run side by side. Convolutions that may
+	// run at the same time cannot share cuDNN's workspace, so that a program needs several times
+	// the memory. XLA's default orders the kernels as it schedules them.
+	concurrent = programs.Flags{"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
 	// graphs makes a whole program, including its loop, one CUDA graph, so that the host launches
 	// it once instead of launching hundreds of kernels in every step. By default XLA leaves
 	// cuDNN's convolutions, loops and programs of fewer than five thunks out of graphs.
@@ -36,23 +41,36 @@ var (
 		"xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,CONVOLUTION,WHILE,CONDITIONAL",
 		"xla_gpu_graph_min_graph_size":  "1",
 	}
-	// called is for programs that call nb201's kernels. XLA leaves a call out of graphs if it fuses
-	// the call with slices of its arrays. And the remaining convolutions must keep maps in the
-	// kernels' order, NHWC, which cuDNN prefers only from compute capability 9.0 on.
-	called = programs.Flags{"xla_gpu_enable_dynamic_slice_fusion": "false", "xla_gpu_force_conv_nhwc": "true"}
+	// called is for programs that call nb201's kernels: XLA leaves a call out of graphs if it fuses
+	// the call with slices of its arrays.
+	called = programs.Flags{"xla_gpu_enable_dynamic_slice_fusion": "false"}
 	// repeatable rules out kernels that sum in a different order each time.
 	repeatable = programs.Flags{"xla_gpu_exclude_nondeterministic_ops": "true"}
 	// untuned makes XLA choose kernels without timing them on a GPU.
 	untuned = programs.Flags{"xla_gpu_autotune_level": "0"}
+	// channelsFirst makes convolutions compute in the layout NCHW.
+	channelsFirst = programs.Flags{"xla_gpu_force_conv_nchw": "true"}
 )
+
+// layout returns the flags for the layout of a precision's convolutions. In NCHW, batch normalisation
+// and, in float32, cuDNN's kernels are faster, and nb201's kernels compute in it. For bfloat16 XLA's
+// default is NHWC on GPUs with tensor cores.
+func layout(precision configs.Precision) programs.Flags {
+	if precision == configs.FP32 || precision == configs.TF32 {
+		return channelsFirst
+	}
+	return nil
+}
 
 // prepareCUDA prepares a process to load a CUDA plugin, and returns go-xla's options and the
 // options for compiling programs. If XLA refuses a set of flags, or the GPU fails to run a program
-// compiled with it, the next set is used: without nb201's kernels, then without graphs, then with
-// graphs but with kernels whose results do not repeat, then with only the user's flags and the
-// directory of the tools. gpu counts the GPUs that the process may use.
-func prepareCUDA(found plugin.Plugin, gpu int, tf32 bool) (client []string, o programs.Options, err error) {
-	client, own, tools, err := cudaSettings(found.Path, tf32)
+// compiled with it, for example for lack of memory, the next set is used: first those in which programs
+// call nb201's kernels, with graphs in which independent kernels run side by side, and in which they do
+// not. Then the same without nb201's kernels, then without graphs, then with graphs but with kernels
+// whose results do not repeat, then with only the user's flags and the directory of the tools.
+// gpu counts the GPUs that the process may use.
+func prepareCUDA(found plugin.Plugin, gpu int, precision configs.Precision) (client []string, o programs.Options, err error) {
+	client, own, tools, err := cudaSettings(found.Path, precision)
 	if err != nil {
 		return nil, o, err
 	}
@@ -60,20 +78,27 @@ func prepareCUDA(found plugin.Plugin, gpu int, tf32 bool) (client []string, o pr
 		fmt.Fprintf(os.Stderr, "warning: %v\n", fault)
 	}
 	// XLA's cache distinguishes the other precisions by their types.
-	precision := "fp32"
-	if tf32 {
-		precision = "tf32"
+	cache := configs.FP32
+	if precision == configs.TF32 {
+		cache = precision
 	}
-	tuned := programs.Flags{programs.AutotuneCache: precision}
-	o = programs.Options{FullPrecision: !tf32, Alone: true, Flags: []programs.Flags{mergeFlags(nil, tools)}}
+	tuned, layout := programs.Flags{programs.AutotuneCache: string(cache)}, layout(precision)
+	o = programs.Options{FullPrecision: precision != configs.TF32, Alone: true, Flags: []programs.Flags{mergeFlags(nil, tools)}}
 	if own != nil {
 		o.Flags = []programs.Flags{
-			mergeFlags(own, tools, tuned, graphs, repeatable), mergeFlags(own, tools, tuned, repeatable),
-			mergeFlags(own, tools, tuned, graphs), mergeFlags(own, tools),
+			mergeFlags(own, tools, tuned, layout, graphs, concurrent, repeatable),
+			mergeFlags(own, tools, tuned, layout, graphs, repeatable),
+			mergeFlags(own, tools, tuned, layout, repeatable),
+			mergeFlags(own, tools, tuned, layout, graphs),
+			mergeFlags(own, tools),
 		}
 	}
 	if wantKernels() && programs.CanCallCUDAKernels(gpu) {
-		o.Flags, o.Kernels = slices.Insert(o.Flags, 0, withKernels(own, o.Flags[0])), 1
+		var calling []programs.Flags
+		for _, flags := range o.Flags[:min(2, len(o.Flags))] {
+			calling = append(calling, withKernels(own, flags))
+		}
+		o.Flags, o.Kernels = append(calling, o.Flags...), len(calling)
 	}
 	return client, o, nil
 }
@@ -92,8 +117,8 @@ func wantKernels() bool { return os.Getenv(KernelsVariable) != Off }
 // cudaSettings returns what the plugin at path is opened with, whether or not there is a GPU:
 // go-xla's options, the user's flags (nil if FlagsVariable is Off) and the flags that name the
 // directory of XLA's tools.
-func cudaSettings(path string, tf32 bool) (client []string, own, tools programs.Flags, err error) {
-	if client, err = cudaClient(tf32); err != nil {
+func cudaSettings(path string, precision configs.Precision) (client []string, own, tools programs.Flags, err error) {
+	if client, err = cudaClient(precision == configs.TF32); err != nil {
 		return nil, nil, nil, err
 	}
 	if own, err = readFlags(os.Getenv(FlagsVariable)); err != nil {
@@ -182,12 +207,12 @@ func CheckGPU(name string) error {
 // have one. Programs are compiled as by [OpenDevice]'s backend, except that kernels are not chosen
 // by timing them, and cannot run. A process can open one plugin. The caller closes the result. An
 // unknown model and a damaged plugin are usage errors.
-func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, error) {
+func OpenDeviceless(found plugin.Plugin, gpu string, precision configs.Precision) (*Deviceless, error) {
 	t, err := programs.FindTarget(gpu)
 	if err != nil {
 		return nil, err
 	}
-	options, own, tools, err := cudaSettings(found.Path, tf32)
+	options, own, tools, err := cudaSettings(found.Path, precision)
 	if err != nil {
 		return nil, err
 	}
@@ -196,14 +221,14 @@ func OpenDeviceless(found plugin.Plugin, gpu string, tf32 bool) (*Deviceless, er
 	}
 	flags := mergeFlags(nil, tools, untuned)
 	if own != nil {
-		flags = mergeFlags(own, tools, graphs, untuned)
+		flags = mergeFlags(own, tools, layout(precision), graphs, concurrent, untuned)
 	}
 	dump, err := os.MkdirTemp("", "nb201-dump-")
 	if err != nil {
 		return nil, usage.Errorf("cannot write temporary files: %w; set TMPDIR to another directory", err)
 	}
 	d := &Deviceless{dump: dump, Plugin: found.Name()}
-	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: !tf32}
+	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: precision != configs.TF32}
 	if wantKernels() {
 		o.Flags, o.Kernels = slices.Insert(o.Flags, 0, withKernels(own, flags)), 1
 	}
@@ -226,7 +251,7 @@ func (d *Deviceless) Close() error { return os.RemoveAll(d.dump) }
 // FallbackLevel returns the current fallback level; see [programs.FallbackLevel].
 func FallbackLevel() int { return programs.FallbackLevel() }
 
-// FallBack raises the fallback level after a program made at level from failed to run: first it
-// stops loading programs from disk, then it compiles with other flags. It reports whether the
-// level is now above from; if it is not, there is nothing else to try.
-func FallBack(from int) bool { return programs.FallBack(from) }
+// FallBack raises the fallback level after a program made at level from failed to run, with the error
+// why: first it stops loading programs from disk, then it compiles with other flags. It reports whether
+// the level is now above from; if it is not, there is nothing else to try.
+func FallBack(from int, why error) bool { return programs.FallBack(from, why) }

@@ -4,9 +4,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"nb201/configs"
+	"nb201/internal/plugin"
 	"nb201/internal/programs"
 )
 
@@ -50,6 +53,45 @@ func TestMerge(t *testing.T) {
 		t.Setenv("XLA_FLAGS", test.set)
 		if got := mergeFlags(test.own, ours...); !maps.Equal(got, test.want) {
 			t.Errorf("XLA_FLAGS=%s, %v: %v, want %v", test.set, test.own, got, test.want)
+		}
+	}
+}
+
+// The first set of flags for a GPU has all of them; each later one lacks what may have failed. Maps
+// of float32 are in NCHW.
+func TestFlagSets(t *testing.T) {
+	t.Setenv(FlagsVariable, "xla_gpu_cuda_data_dir=/toolkit")
+	t.Setenv("XLA_FLAGS", "")
+	for _, name := range []string{"GOPJRT_CUDA_CHECKS", "NVIDIA_TF32_OVERRIDE"} { // restores them
+		t.Setenv(name, "")
+	}
+	for _, precision := range configs.Precisions() {
+		_, o, err := prepareCUDA(plugin.Plugin{Path: filepath.Join(t.TempDir(), "cuda.so")}, 0, precision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, flags := range o.Flags {
+			text := ""
+			for _, f := range []struct{ flag, value, letter string }{
+				{"xla_gpu_force_conv_nchw", "true", "L"}, {"xla_gpu_enable_command_buffer", graphs["xla_gpu_enable_command_buffer"], "G"},
+				{"xla_gpu_command_buffer_scheduling_mode", "CONCURRENT", "C"}, {"xla_gpu_exclude_nondeterministic_ops", "true", "R"},
+			} {
+				if flags[f.flag] == f.value {
+					text += f.letter
+				}
+			}
+			if flags["xla_gpu_cuda_data_dir"] != "/toolkit" {
+				t.Errorf("%s: the user's flag is missing in %v", precision, flags)
+			}
+			got = append(got, text)
+		}
+		want := []string{"GCR", "GR", "R", "G", ""}
+		if precision == configs.FP32 || precision == configs.TF32 {
+			want = []string{"LGCR", "LGR", "LR", "LG", ""}
+		}
+		if !slices.Equal(got, want) || o.FullPrecision != (precision != configs.TF32) {
+			t.Errorf("%s: sets %q, want %q; in full precision: %t", precision, got, want, o.FullPrecision)
 		}
 	}
 }

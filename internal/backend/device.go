@@ -8,6 +8,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"nb201/configs"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
 	"nb201/internal/usage"
@@ -74,12 +75,12 @@ type Opened struct {
 	GPUKernels string
 }
 
-// OpenDevice finds and opens the XLA plugin for a device. With tf32, a GPU rounds the operands of
-// float32 convolutions and matrix products to TF32, as is its default; without, it computes them in
-// full precision. A plugin that is missing, or differs from what was installed (see
+// OpenDevice finds and opens the XLA plugin for a device, to compute in one precision. In
+// [configs.TF32], a GPU rounds the operands of float32 convolutions and matrix products, as is its
+// default; in the others, it computes them in full precision. A plugin that is missing, or differs from what was installed (see
 // [plugin.Fingerprint]), is a usage error. A process can open one device.
-func OpenDevice(d Device, tf32 bool) (*Opened, error) {
-	if tf32 && d.kind == plugin.CPU {
+func OpenDevice(d Device, precision configs.Precision) (*Opened, error) {
+	if precision == configs.TF32 && d.kind == plugin.CPU {
 		return nil, usage.Errorf("precision tf32 needs a GPU; use --precision fp32 or --device cuda")
 	}
 	found, err := plugin.Find(d.kind)
@@ -102,7 +103,7 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	var compiling programs.Options
 	if d.kind == plugin.CUDA {
 		var client []string
-		if client, compiling, err = prepareCUDA(found, d.index, tf32); err != nil {
+		if client, compiling, err = prepareCUDA(found, d.index, precision); err != nil {
 			return nil, err
 		}
 		options = append(append(options, client...), fmt.Sprintf("visible_devices=%d", d.index))
@@ -129,7 +130,7 @@ func OpenDevice(d Device, tf32 bool) (*Opened, error) {
 	}
 	o.GPUKernels = programs.CUDAKernels()
 	if d.kind == plugin.CUDA {
-		o.Device += " " + b.DeviceDescription(0)
+		o.Device = strings.TrimSpace(o.Device + " " + programs.DeviceKind())
 	}
 	return o, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/configs"
 	"nb201/internal/needs"
 	"nb201/internal/plugin"
 	"nb201/internal/usage"
@@ -46,7 +47,7 @@ func TestOpenNoPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenDevice(d, false); !usage.Is(err) || !strings.Contains(err.Error(), path) ||
+	if _, err := OpenDevice(d, configs.FP32); !usage.Is(err) || !strings.Contains(err.Error(), path) ||
 		!strings.HasSuffix(err.Error(), "; correct or unset GOMLX_BACKEND") {
 		t.Errorf("error %v", err)
 	}
@@ -72,7 +73,7 @@ func TestOpenDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenDevice(d, false); !usage.Is(err) || !errors.Is(err, plugin.ErrDamaged) || !strings.HasSuffix(err.Error(), "; run `nb201 setup`") {
+	if _, err := OpenDevice(d, configs.FP32); !usage.Is(err) || !errors.Is(err, plugin.ErrDamaged) || !strings.HasSuffix(err.Error(), "; run `nb201 setup`") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -42,7 +42,7 @@ func Devices() []string { return []string{CPU, CUDA12, CUDA13} }
 type Plugin struct {
 	Device  string `json:"device"`
 	Path    string `json:"path,omitempty"`    // absolute
-	Version string `json:"version,omitempty"` // of the plugin's project; "" if unknown
+	Version string `json:"version,omitempty"` // of the plugin's wheel or project; "" if unknown
 	Source  Source `json:"source,omitempty"`
 	// Options holds go-xla's options that follow the path in GOMLX_BACKEND, "a=b,c=d".
 	Options string `json:"options,omitempty"`
@@ -144,7 +144,42 @@ func fromEnvironment(device string) (Plugin, error) {
 	if !isFile(path) {
 		return Plugin{}, usage.Errorf("GOMLX_BACKEND names the XLA plugin %s, which does not exist; correct or unset the variable", path)
 	}
-	return Plugin{Device: device, Path: path, Source: FromEnvironment, Options: options}, nil
+	return Plugin{Device: device, Path: path, Version: wheelVersion(path), Source: FromEnvironment, Options: options}, nil
+}
+
+// wheelVersion returns the version of the wheel that pip installed the plugin at path from, or "" if
+// that is unknown. A wheel's RECORD, in a directory beside its packages, lists its files.
+func wheelVersion(path string) string {
+	dir, name := filepath.Split(path)
+	for range 3 { // the plugin is in a package in a package
+		records, _ := filepath.Glob(filepath.Join(dir, "*pjrt*-*.dist-info", "RECORD"))
+		for _, record := range records {
+			text, err := os.ReadFile(record)
+			if err == nil && strings.Contains("\n"+string(text), "\n"+name+",") {
+				_, version, _ := strings.Cut(strings.TrimSuffix(filepath.Base(filepath.Dir(record)), ".dist-info"), "-")
+				return version
+			}
+		}
+		dir = filepath.Clean(dir)
+		name = filepath.Base(dir) + "/" + name
+		dir = filepath.Dir(dir)
+	}
+	return ""
+}
+
+// releasePattern matches the CUDA release in the names that JAX's wheels have for their directories.
+var releasePattern = regexp.MustCompile(`(?:^|[^a-z])(cuda1[23])(?:[^0-9]|$)`)
+
+// Release returns the device of a CUDA plugin, [CUDA12] or [CUDA13], or [CUDA] if its path does not
+// name the release. GOMLX_BACKEND can name a plugin of either.
+func (p Plugin) Release() string {
+	if p.Source != FromEnvironment {
+		return p.Device
+	}
+	if m := releasePattern.FindAllStringSubmatch(p.Path, -1); m != nil {
+		return m[len(m)-1][1]
+	}
+	return CUDA
 }
 
 // takenForCUDA reports whether go-xla takes the plugin at path for a CUDA plugin. It goes by the

@@ -2,6 +2,7 @@ package programs
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -98,7 +99,8 @@ func TestRefusedFlags(t *testing.T) {
 	}
 }
 
-// FallBack changes the flags once for all programs that were compiled with the same ones.
+// FallBack changes the flags once for all programs that were compiled with the same ones. If the device has
+// run out of memory, it does so even if programs were loaded.
 func TestFallBack(t *testing.T) {
 	c := client(t, "")
 	t.Cleanup(func() { client(t, "") })
@@ -108,11 +110,20 @@ func TestFallBack(t *testing.T) {
 	var got []any
 	said := captured(t, func() {
 		current.loaded.Store(0)
-		for _, from := range []int{0, 0, 2, 2, 4} {
-			got = append(got, FallBack(from), FallbackLevel())
+		for _, from := range []int{0, 0} {
+			got = append(got, FallBack(from, errors.New("capturing\nthe stack")), FallbackLevel())
+		}
+		current.loaded.Store(1)
+		for _, from := range []int{2, 2, 4, 5} {
+			why := errors.New("RESOURCE_EXHAUSTED: no memory")
+			if from == 4 {
+				why = errors.New("damaged")
+			}
+			got = append(got, FallBack(from, why), FallbackLevel())
 		}
 	})
-	if want := []any{true, 2, true, 2, true, 4, true, 4, false, 4}; !slices.Equal(got, want) || strings.Count(said, "\n") != 2 {
+	want := []any{true, 2, true, 2, true, 4, true, 4, true, 5, false, 5}
+	if !slices.Equal(got, want) || strings.Count(said, "\n") != 2 || !strings.Contains(said, "(capturing)") {
 		t.Errorf("got %v, want %v; it says %q", got, want, said)
 	}
 	if _, err := run(c, source(1)); err != nil {

@@ -202,8 +202,10 @@ void *pjrt_call(struct pjrt_table *table, int place, void *args);
 // pjrt_delete frees what PJRT_EXECUTABLE_SERIALIZE returned.
 void pjrt_delete(struct pjrt_serialize_args *args);
 
-// nb201_compile replaces PJRT_Client_Compile. It is written in Go.
+// nb201_compile replaces PJRT_Client_Compile, and nb201_create PJRT_Client_Create. They are written in
+// Go.
 void *nb201_compile(struct pjrt_compile_args *args);
+void *nb201_create(struct pjrt_create_args *args);
 
 // pjrt_without_device changes a table so that it compiles for a topology instead of a device. The
 // client is then the topology, a device is its description, and a loaded executable is an

@@ -33,6 +33,8 @@ import (
 type plugin struct {
 	path             string
 	table            *C.struct_pjrt_table   // the plugin's original table
+	client           atomic.Pointer[byte]   // the PJRT_Client, once created
+	started          sync.Once              // for the start of cuDNN
 	identity         func() ([]byte, error) // everything that all its programs depend on
 	options          atomic.Pointer[Options]
 	flags            atomic.Int32 // the index in options.Flags of the set in use
@@ -134,11 +136,12 @@ func (p *plugin) fallbackLevel() int {
 }
 
 // FallBack raises the fallback level after a program made at level from (see [FallbackLevel])
-// failed to run. If programs were loaded from disk, where they may have been damaged or written by
-// a different machine, it first makes the process compile all programs again, which replaces those
-// on disk. After that it changes to the next set of Options.Flags. It reports whether the level is
-// now above from; if it is not, there is nothing else to try.
-func FallBack(from int) bool {
+// failed to run, with the error why. If programs were loaded from disk, where they may have been
+// damaged or written by a different machine, it first makes the process compile all programs again,
+// which replaces those on disk, unless the device has run out of memory. After that it changes to the
+// next set of Options.Flags. It reports whether the level is now above from; if it is not, there is
+// nothing else to try.
+func FallBack(from int, why error) bool {
 	opening.Lock()
 	defer opening.Unlock()
 	if current == nil {
@@ -147,7 +150,8 @@ func FallBack(from int) bool {
 	if current.fallbackLevel() > from {
 		return true // another program has fallen back
 	}
-	if current.loaded.Load() > 0 && current.recompile.CompareAndSwap(false, true) {
+	text := why.Error()
+	if current.loaded.Load() > 0 && !strings.Contains(text, "RESOURCE_EXHAUSTED") && current.recompile.CompareAndSwap(false, true) {
 		return true
 	}
 	next := current.flags.Load() + 1
@@ -155,7 +159,9 @@ func FallBack(from int) bool {
 		return false
 	}
 	current.fallTo(next)
-	fmt.Fprintln(os.Stderr, "warning: a program failed to run as it was compiled; compiling it again with fewer of nb201's flags and kernels")
+	current.recompile.Store(false) // programs on disk with these flags have not failed
+	first, _, _ := strings.Cut(text, "\n")
+	fmt.Fprintf(os.Stderr, "warning: a program failed to run as it was compiled; compiling it again with fewer of nb201's flags and kernels (%.200s)\n", first)
 	return true
 }
 
@@ -216,6 +222,7 @@ func (p *plugin) register(topology unsafe.Pointer) error {
 	table := (*C.struct_pjrt_table)(C.malloc(p.table.struct_size)) // for as long as the process lives
 	C.memcpy(unsafe.Pointer(table), unsafe.Pointer(p.table), p.table.struct_size)
 	table.functions[C.PJRT_CLIENT_COMPILE] = unsafe.Pointer(C.nb201_compile)
+	table.functions[C.PJRT_CLIENT_CREATE] = unsafe.Pointer(C.nb201_create)
 	if topology != nil {
 		C.pjrt_without_device(table, topology)
 	}
@@ -224,6 +231,30 @@ func (p *plugin) register(topology unsafe.Pointer) error {
 
 //export nb201_compile
 func nb201_compile(args *C.struct_pjrt_compile_args) unsafe.Pointer { return current.compile(args) }
+
+//export nb201_create
+func nb201_create(args *C.struct_pjrt_create_args) unsafe.Pointer {
+	failed := current.call(C.PJRT_CLIENT_CREATE, unsafe.Pointer(args))
+	if failed == nil {
+		current.client.Store((*byte)(args.client))
+	}
+	return failed
+}
+
+// DeviceKind returns the name that the open plugin has for its device, such as "NVIDIA H200", or ""
+// if none is open.
+func DeviceKind() string {
+	opening.Lock()
+	defer opening.Unlock()
+	if current == nil || current.client.Load() == nil {
+		return ""
+	}
+	kind, err := current.device(unsafe.Pointer(current.client.Load()))
+	if err != nil {
+		return "" // nothing depends on a name
+	}
+	return string(kind)
+}
 
 // compile implements PJRT_Client_Compile: it sets args.executable or returns a PJRT_Error.
 func (p *plugin) compile(args *C.struct_pjrt_compile_args) unsafe.Pointer {
@@ -310,6 +341,9 @@ func (p *plugin) compileWith(flags Flags, options *C.char, size C.size_t, args *
 	s := store{o.Directory, Limit}
 	if !p.recompile.Load() {
 		if program := s.load(k); program != nil {
+			if p.kernels == nil {
+				p.started.Do(func() { p.startCUDNN(args, flags.without(AutotuneCache).appendTo(given)) })
+			}
 			crash.Suspect(s.path(k))
 			if args.executable = p.load(args.client, program); args.executable != nil {
 				p.loaded.Add(1)

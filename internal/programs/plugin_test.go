@@ -193,10 +193,11 @@ func TestKeptDoesNotRun(t *testing.T) {
 
 	said := captured(t, func() {
 		level := FallbackLevel()
-		if _, err := run(c, source(1)); err == nil {
+		_, why := run(c, source(1))
+		if why == nil {
 			t.Fatal("the wrong program runs")
 		}
-		if !FallBack(level) {
+		if !FallBack(level, why) {
 			t.Fatal("there is no other level")
 		}
 		for range 2 {
@@ -204,10 +205,10 @@ func TestKeptDoesNotRun(t *testing.T) {
 				t.Errorf("%d loaded, %d compiled", loaded, compiled)
 			}
 		}
-		if !FallBack(level) { // for another program that was loaded
+		if !FallBack(level, why) { // for another program that was loaded
 			t.Error("a second program has no other level")
 		}
-		if FallBack(FallbackLevel()) {
+		if FallBack(FallbackLevel(), why) {
 			t.Error("there is another level without other flags")
 		}
 	})
@@ -217,6 +218,33 @@ func TestKeptDoesNotRun(t *testing.T) {
 	client(t, dir) // as the next process
 	if got, loaded, _ := counts(t, c, source(1)); loaded != 1 || !slices.Equal(got, want) {
 		t.Error("the next process does not load it")
+	}
+}
+
+// On a GPU, the first program that is loaded from disk starts cuDNN with another program, which XLA
+// compiles. The CPU's plugin takes the place of one for a GPU.
+func TestStartCUDNN(t *testing.T) {
+	dir := t.TempDir()
+	c := client(t, dir)
+	if kind := DeviceKind(); kind != "cpu" {
+		t.Errorf("the device is a %q", kind)
+	}
+	want, _, _ := counts(t, c, source(1))
+	k := current.kernels
+	t.Cleanup(func() { current.kernels = k })
+	current.kernels = nil
+	if got, loaded, compiled := counts(t, c, source(1)); loaded != 1 || compiled != 0 || !slices.Equal(got, want) {
+		t.Errorf("%d loaded, %d compiled", loaded, compiled)
+	}
+	if n, _, err := Kept(dir); n != 1 || err != nil {
+		t.Errorf("%d programs are kept, %v", n, err)
+	}
+	e, err := c.Compile().WithStableHLO([]byte(oneConvolution)).Done()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Destroy(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -61,7 +61,7 @@ func OpenEvaluator(ctx context.Context, o EvaluatorOptions) (*Evaluator, error) 
 	if e.source, err = published.Open(ctx, source, published.WithoutEvaluations()); err != nil {
 		return nil, err
 	}
-	if e.opened, err = backend.OpenDevice(o.Device, false); err != nil {
+	if e.opened, err = backend.OpenDevice(o.Device, configs.FP32); err != nil {
 		return nil, err
 	}
 	e.session = train.NewSession(e.opened.Backend)

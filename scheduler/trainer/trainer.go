@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/usage"
 	"nb201/results"
@@ -24,7 +25,7 @@ import (
 type Options struct {
 	Campaign        results.Campaign
 	Device          backend.Device
-	TF32            bool // let the device multiply in TF32
+	Precision       configs.Precision // of every trial
 	Configure       Configure
 	Weights         bool          // keep the weights
 	CheckpointEvery time.Duration // least time between checkpoints
@@ -73,7 +74,7 @@ type Trainer struct {
 
 // Open opens the device and returns a Trainer for it. Close it after use.
 func Open(o Options) (*Trainer, error) {
-	opened, err := backend.OpenDevice(o.Device, o.TF32)
+	opened, err := backend.OpenDevice(o.Device, o.Precision)
 	if err != nil {
 		return nil, err
 	}

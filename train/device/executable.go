@@ -51,9 +51,9 @@ type Executable struct {
 	graph     runnable
 	err       error
 
-	level    int                 // at which it was compiled: see backend.FallbackLevel
-	fallBack func(from int) bool // backend.FallBack; tests replace it
-	ran      bool                // a call has succeeded
+	level    int                            // at which it was compiled: see backend.FallbackLevel
+	fallBack func(from int, why error) bool // backend.FallBack; tests replace it
+	ran      bool                           // a call has succeeded
 }
 
 // runnable is a compiled *Graph.
@@ -180,7 +180,7 @@ func (e *Executable) compile() (runnable, error) {
 
 // run runs the compiled executable. If the first call fails, run compiles the executable at the
 // next fallback level, as long as the backend has one, and tries again: a program may compile as a CUDA
-// graph but fail to run as one, and a program kept on disk may be damaged. Inputs can be used
+// graph but fail to run as one or need more memory than the GPU has, and a program kept on disk may be damaged. Inputs can be used
 // again because no executable writes to them.
 func (e *Executable) run(inputs ...any) (out []*tensors.Tensor, err error) {
 	for {
@@ -188,7 +188,7 @@ func (e *Executable) run(inputs ...any) (out []*tensors.Tensor, err error) {
 			out = e.graph.Run(inputs...)
 			return nil
 		})
-		if err == nil || e.ran || !e.fallBack(e.level) {
+		if err == nil || e.ran || !e.fallBack(e.level, err) {
 			e.ran = e.ran || err == nil
 			return out, err
 		}

@@ -67,7 +67,10 @@ func TestFallBack(t *testing.T) {
 		finalized, asked := 0, []int{}
 		p.graph.Finalize()
 		p.graph, p.ran, p.level = failing{&finalized}, test.ran, 0
-		p.fallBack = func(from int) bool {
+		p.fallBack = func(from int, why error) bool {
+			if !strings.Contains(why.Error(), "capturing") {
+				t.Errorf("%s: asked because of %v", test.name, why)
+			}
 			asked = append(asked, from)
 			return from+1 < test.ways
 		}

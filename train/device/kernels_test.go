@@ -152,7 +152,7 @@ func printKernels(t *testing.T, task string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := backend.OpenDeviceless(found, gpu, precision == configs.TF32)
+	d, err := backend.OpenDeviceless(found, gpu, precision)
 	if err != nil {
 		t.Fatal(err)
 	}

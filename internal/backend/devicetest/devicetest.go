@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"nb201/configs"
 	"nb201/internal/backend"
 	"nb201/internal/needs"
 	"nb201/internal/plugin"
@@ -50,7 +51,11 @@ var opened = sync.OnceValues(func() (*backend.Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	return backend.OpenDevice(d, os.Getenv(tf32) != "")
+	precision := configs.FP32
+	if os.Getenv(tf32) != "" {
+		precision = configs.TF32
+	}
+	return backend.OpenDevice(d, precision)
 })
 
 // Open opens the device of the tests. It fails the test if that is impossible.
