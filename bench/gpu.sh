@@ -22,7 +22,7 @@
 #     bf16          16x16 images in bfloat16
 #
 # `second` uses nb201's flags and those in NB201_CUDA_FLAGS (log.txt of the first call ends with the
-# fastest ones), and fits into four minutes without its last two parts (H200, 16 cores):
+# fastest ones). Without its last two parts it should take four minutes (H200, 16 cores):
 #
 #     tests         the quick ones of the carried tests on the device, all at the same time
 #     archs         images/s of the cheapest and of the most expensive architecture
