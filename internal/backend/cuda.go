@@ -38,8 +38,8 @@ var (
 	}
 	// called is for programs that call nb201's kernels. XLA leaves a call out of graphs if it fuses
 	// the call with slices of its arrays. And the remaining convolutions must keep maps in the
-	// kernels' order, NHWC, which cuDNN prefers only from compute capability 9.0 on.
-	called = programs.Flags{"xla_gpu_enable_dynamic_slice_fusion": "false", "xla_gpu_force_conv_nhwc": "true"}
+	// kernels' layout, NCHW, which XLA prefers only below compute capability 9.0.
+	called = programs.Flags{"xla_gpu_enable_dynamic_slice_fusion": "false", "xla_gpu_force_conv_nchw": "true"}
 	// repeatable rules out kernels that sum in a different order each time.
 	repeatable = programs.Flags{"xla_gpu_exclude_nondeterministic_ops": "true"}
 	// untuned makes XLA choose kernels without timing them on a GPU.

@@ -5,35 +5,62 @@
 // 24 bits; a product is big*big + big*small + small*big, summed in float32. tf32: big*big alone.
 //
 // A block keeps the pixels that it needs, with a border of zeros, in shared memory, and reads every
-// operand of the products from there. Arrays are row-major: maps [batch, S, S, C].
+// operand of the products from there. Maps are [batch, C, S, S], row-major: XLA's other kernels,
+// above all the sums of batch normalisation, are faster in this layout. NOTE FOR THE SEAM: the
+// layouts of the maps in the custom call are therefore minor-to-major [2, 1, 3, 0] for the logical
+// [N, H, W, C]; weights and partial sums stay row-major.
 #include <cstdint>
 
 #include "shapes.h"
 
+#ifndef __CUDACC__
+#include "emulated.h" // a CPU runs the kernels, to test them
+#endif
+
 namespace {
 
-__device__ __forceinline__ uint32_t rounded(float x) {
-	uint32_t r;
-	asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(x));
-	return r;
-}
+#ifdef __CUDACC__
 
-// Operand holds N registers of an operand of mma.sync, split into two parts if SPLIT.
-template <int N, bool SPLIT> struct Operand {
-	uint32_t big[N], small[SPLIT ? N : 1];
-
-	__device__ __forceinline__ void set(int i, float x) {
-		big[i] = rounded(x);
-		if constexpr (SPLIT)
-			small[i] = rounded(x - __uint_as_float(big[i]));
-	}
-};
-
+// mma adds the product of a 16x8 and an 8x8 matrix, spread over the threads of a warp, to d.
 __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 	asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
 	    : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
 	    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+
+// copy copies BYTES (4 or 16) bytes to shared memory, or zeros, without waiting.
+template <int BYTES> __device__ __forceinline__ void copy(float *to, const float *from, bool present) {
+	uint32_t shared = uint32_t(__cvta_generic_to_shared(to));
+	if constexpr (BYTES == 16)
+		asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from), "r"(present ? 16 : 0));
+	else
+		asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(from), "r"(present ? 4 : 0));
+}
+
+__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;"); }
+__device__ __forceinline__ void wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+#endif
+
+// rounded rounds to the 11 bits of a TF32 number, as T. J. Dekker's splitting does (Numerische
+// Mathematik 18, 1971): the instruction cvt.rna.tf32 has an eighth of an addition's throughput.
+// NaN stays NaN; what is infinite, or greater than 2^114, becomes NaN.
+__device__ __forceinline__ float rounded(float x) {
+	float scaled = __fmul_rn(x, 8193);
+	return __fsub_rn(scaled, __fsub_rn(scaled, x));
+}
+
+// Operand holds N registers of an operand of mma.sync, split into two parts if SPLIT. mma.sync
+// ignores the last 13 bits of small; as small may have either sign, that is no bias.
+template <int N, bool SPLIT> struct Operand {
+	uint32_t big[N], small[SPLIT ? N : 1];
+
+	__device__ __forceinline__ void set(int i, float x) {
+		float part = rounded(x);
+		big[i] = __float_as_uint(part);
+		if constexpr (SPLIT)
+			small[i] = __float_as_uint(__fsub_rn(x, part));
+	}
+};
 
 // multiply adds the product of a 16x8 and an 8x8 matrix to a 16x8 one, the small terms first.
 template <bool SPLIT>
@@ -45,39 +72,27 @@ __device__ __forceinline__ void multiply(float (&d)[4], const Operand<4, SPLIT> 
 	mma(d, a.big, b.big);
 }
 
-// copy16 copies 16 bytes to shared memory, or zeros, without waiting.
-__device__ __forceinline__ void copy16(float *to, const float *from, bool present) {
-	asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(uint32_t(__cvta_generic_to_shared(to))), "l"(from), "r"(present ? 16 : 0));
-}
+// Tile is a tile of ROWS rows of IMGS images in shared memory, channel by channel, with a border of
+// HALO pixels of zeros or neighbours. Channels are PITCH apart, which is BANK modulo 32.
+template <int C, int S, int IMGS, int ROWS, int HALO, int BANK> struct Tile {
+	static constexpr int height = ROWS + 2 * HALO, width = S + 2 * HALO, area = IMGS * height * width;
+	static constexpr int pitch = area + (32 + BANK - area % 32) % 32, size = C * pitch;
 
-__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;"); }
-__device__ __forceinline__ void wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+	// offset returns where the pixel m of the tile lies in a channel, counted without the border,
+	// seen from the upper left corner of its neighbourhood.
+	static __device__ __forceinline__ int offset(int m) { return (m / (ROWS * S) * height + m / S % ROWS) * width + m % S; }
 
-// Tile is a tile of ROWS rows of IMGS images in shared memory, with a border of HALO pixels of
-// zeros or neighbours. A pixel has C values and takes PITCH.
-template <int C, int S, int IMGS, int ROWS, int HALO, int PITCH> struct Tile {
-	static constexpr int height = ROWS + 2 * HALO, width = S + 2 * HALO;
-	static constexpr int size = IMGS * height * width * PITCH;
-
-	// offset returns where the pixel m of the tile begins, counted without the border, seen from
-	// the upper left corner of its neighbourhood.
-	static __device__ __forceinline__ int offset(int m) {
-		return ((m / (ROWS * S) * height + m / S % ROWS) * width + m % S) * PITCH;
-	}
-
-	// load starts copying STRIDE-spaced pixels of a map from channel first on.
-	template <int THREADS, int STRIDE>
+	// load starts copying the channels from first on of a map that has CHANNELS.
+	template <int THREADS, int CHANNELS>
 	static __device__ __forceinline__ void load(float *tile, const float *map, int batch, int image, int row, int first) {
-		constexpr int vectors = C / 4, total = IMGS * height * width * vectors;
-#pragma unroll
-		for (int n = 0; n < (total + THREADS - 1) / THREADS; n++) {
-			int i = n * THREADS + threadIdx.x;
-			if (total % THREADS != 0 && i >= total)
-				break;
-			int v = i % vectors, p = i / vectors;
+		constexpr int vector = HALO == 0 ? 4 : 1, total = C * area / vector;
+#pragma unroll 4
+		for (int i = threadIdx.x; i < total; i += THREADS) {
+			int p = i % (area / vector) * vector, c = i / (area / vector);
 			int x = p % width - HALO, y = p / width % height + row - HALO, b = p / (width * height) + image;
 			bool present = b < batch && y >= 0 && y < S && x >= 0 && x < S;
-			copy16(tile + p * PITCH + 4 * v, map + (present ? ((size_t(b) * S + y) * S + x) * STRIDE + first + 4 * v : 0), present);
+			size_t at = ((size_t(b) * CHANNELS + first + c) * S + y) * S + x;
+			copy<4 * vector>(tile + c * pitch + p, map + (present ? at : 0), present);
 		}
 	}
 };
@@ -85,7 +100,7 @@ template <int C, int S, int IMGS, int ROWS, int HALO, int PITCH> struct Tile {
 // Conv computes y[p, n] = sum over t, k of x[p+t, k] w[t, k, n] for one tile. REVERSED says which
 // channels of the weights come first in memory: [n][t][k], or [k][t][n].
 template <int C, int S, int IMGS, int ROWS, int THREADS, int TAPS, bool SPLIT> struct Conv {
-	using Pixels = Tile<C, S, IMGS, ROWS, TAPS / 2, C + 4>; // 8 pixels x 4 channels lie in 32 banks
+	using Pixels = Tile<C, S, IMGS, ROWS, TAPS / 2, 8>; // 4 channels of 8 pixels lie in 32 banks
 	static constexpr int pixels = IMGS * ROWS * S, warps = THREADS / 32;
 	static constexpr int down = pixels / 32, across = warps / down, tiles = C / across / 8; // a warp has 32 pixels
 	static constexpr int group = C == 16 ? TAPS * TAPS : 1;                                  // taps of a stage
@@ -100,14 +115,11 @@ template <int C, int S, int IMGS, int ROWS, int THREADS, int TAPS, bool SPLIT> s
 		constexpr int rows = REVERSED ? depth : C, columns = REVERSED ? C : depth, pitch = REVERSED ? C + 8 : depth + 4;
 		constexpr int vectors = columns / 4, total = group * rows * vectors;
 		int tap = stage / (C / depth) * group, channel = stage % (C / depth) * depth;
-#pragma unroll
-		for (int n = 0; n < (total + THREADS - 1) / THREADS; n++) {
-			int i = n * THREADS + threadIdx.x;
-			if (total % THREADS != 0 && i >= total)
-				break;
+#pragma unroll 4
+		for (int i = threadIdx.x; i < total; i += THREADS) {
 			int v = i % vectors, r = i / vectors % rows, t = i / vectors / rows;
 			int from = REVERSED ? ((channel + r) * TAPS * TAPS + tap + t) * C + 4 * v : (r * TAPS * TAPS + tap + t) * C + channel + 4 * v;
-			copy16(weights + t * tapSize + r * pitch + 4 * v, w + from, true);
+			copy<16>(weights + t * tapSize + r * pitch + 4 * v, w + from, true);
 		}
 	}
 
@@ -123,7 +135,7 @@ template <int C, int S, int IMGS, int ROWS, int THREADS, int TAPS, bool SPLIT> s
 		int at[2][2]; // of two rows of two 16x8 matrices
 #pragma unroll
 		for (int i = 0; i < 4; i++)
-			at[i / 2][i % 2] = Pixels::offset(first + 8 * i + quad) + place;
+			at[i / 2][i % 2] = Pixels::offset(first + 8 * i + quad) + place * Pixels::pitch;
 		float sums[2][tiles][4] = {};
 #pragma unroll 1
 		for (int stage = 0; stage < stages; stage++) {
@@ -138,15 +150,16 @@ template <int C, int S, int IMGS, int ROWS, int THREADS, int TAPS, bool SPLIT> s
 #pragma unroll
 			for (int t = 0; t < group; t++) {
 				const int tap = stage / (C / depth) * group + t;
-				const float *a = map + (tap / TAPS * Pixels::width + tap % TAPS) * (C + 4) + channel;
-#pragma unroll
+				const float *a = map + tap / TAPS * Pixels::width + tap % TAPS + channel * Pixels::pitch;
+				float part[2][tiles][4] = {}; // of the tap: tensor cores cut sums off instead of rounding them
+#pragma unroll 2
 				for (int k = 0; k < depth; k += 8) {
 					Operand<4, SPLIT> left[2];
 #pragma unroll
 					for (int i = 0; i < 2; i++)
 #pragma unroll
 						for (int e = 0; e < 4; e++)
-							left[i].set(e, a[at[i][e % 2] + k + e / 2 * 4]);
+							left[i].set(e, a[at[i][e % 2] + (k + e / 2 * 4) * Pixels::pitch]);
 #pragma unroll
 					for (int j = 0; j < tiles; j++) {
 						Operand<2, SPLIT> right;
@@ -155,9 +168,12 @@ template <int C, int S, int IMGS, int ROWS, int THREADS, int TAPS, bool SPLIT> s
 							right.set(e, b[t * tapSize + (REVERSED ? (k + 4 * e) * (C + 8) + 8 * j : 8 * j * (depth + 4) + k + 4 * e)]);
 #pragma unroll
 						for (int i = 0; i < 2; i++)
-							multiply(sums[i][j], left[i], right);
+							multiply(part[i][j], left[i], right);
 					}
 				}
+#pragma unroll
+				for (int i = 0; i < 2 * tiles * 4; i++)
+					sums[i / 4 / tiles][i / 4 % tiles][i % 4] += part[i / 4 / tiles][i / 4 % tiles][i % 4];
 			}
 		}
 #pragma unroll
@@ -165,10 +181,12 @@ template <int C, int S, int IMGS, int ROWS, int THREADS, int TAPS, bool SPLIT> s
 			int m = first + 8 * i + quad, b = image + m / (ROWS * S);
 			if (b >= batch)
 				continue;
-			float *to = y + ((size_t(b) * S + row + m / S % ROWS) * S + m % S) * C + column + 2 * place;
+			float *to = y + ((size_t(b) * C + column + 2 * place) * S + row + m / S % ROWS) * S + m % S;
 #pragma unroll
 			for (int j = 0; j < tiles; j++)
-				*reinterpret_cast<float2 *>(to + 8 * j) = make_float2(sums[i / 2][j][i % 2 * 2], sums[i / 2][j][i % 2 * 2 + 1]);
+#pragma unroll
+				for (int e = 0; e < 2; e++)
+					to[(8 * j + e) * S * S] = sums[i / 2][j][i % 2 * 2 + e];
 		}
 	}
 };
@@ -178,8 +196,8 @@ template <int C, int S, int IMGS, int ROWS, int THREADS, int TAPS, bool SPLIT> s
 template <int C, int S, int IMGS, int THREADS, int PARTS, int TAPS, bool SPLIT> struct WeightGrad {
 	static constexpr int out = C / PARTS;                                           // channels n of a block
 	static constexpr int together = S == 4 ? 2 : 1, rows = S == 32 ? 4 : S == 16 ? 128 / C : S; // of a tile
-	using Pixels = Tile<C, S, together, rows, TAPS / 2, C + 8>;                     // 4 pixels x 8 channels lie in 32 banks
-	using Gradients = Tile<out, S, together, rows, 0, out + 8>;
+	using Pixels = Tile<C, S, together, rows, TAPS / 2, 4>; // 4 pixels of 8 channels lie in 32 banks
+	using Gradients = Tile<out, S, together, rows, 0, 4>;
 	static constexpr int pixels = together * rows * S, warps = THREADS / 32;
 	static constexpr int down = out / 16, across = C / 8, shares = warps / (down * across); // of the pixels
 	static constexpr int tile = TAPS * TAPS * 128, all = down * across * tile;
@@ -206,22 +224,22 @@ template <int C, int S, int IMGS, int THREADS, int PARTS, int TAPS, bool SPLIT> 
 				commit();
 				wait();
 				__syncthreads();
-#pragma unroll 2
+#pragma unroll 1
 				for (int p = share * 8; p < pixels; p += shares * 8) {
 					Operand<4, SPLIT> left;
 #pragma unroll
 					for (int e = 0; e < 4; e++)
-						left.set(e, gradients[(p + place + e / 2 * 4) * (out + 8) + m + quad + e % 2 * 8]);
+						left.set(e, gradients[(m + quad + e % 2 * 8) * Gradients::pitch + p + place + e / 2 * 4]);
 					const float *b[2];
 #pragma unroll
 					for (int e = 0; e < 2; e++)
-						b[e] = map + Pixels::offset(p + place + 4 * e) + n + quad;
+						b[e] = map + (n + quad) * Pixels::pitch + Pixels::offset(p + place + 4 * e);
 #pragma unroll
 					for (int t = 0; t < TAPS * TAPS; t++) {
 						Operand<2, SPLIT> right;
 #pragma unroll
 						for (int e = 0; e < 2; e++)
-							right.set(e, b[e][(t / TAPS * Pixels::width + t % TAPS) * (C + 8)]);
+							right.set(e, b[e][t / TAPS * Pixels::width + t % TAPS]);
 						multiply(sums[t], left, right);
 					}
 				}

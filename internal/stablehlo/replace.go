@@ -47,9 +47,9 @@ func Replace(program []byte, find func(o *Operation, results string) (Replacemen
 	return append(replaced, text[done:]...)
 }
 
-// Call returns the text of a call of target, with the operation's operands and results in row-major
-// order, and config as its attributes.
-func (o *Operation) Call(target, config string) string {
+// Call returns the text of a call of target, with config as its attributes. in and out are the
+// layouts of its operands and results: the axes of an array, from the one whose elements are adjacent.
+func (o *Operation) Call(target, config string, in, out [][]int) string {
 	return fmt.Sprintf(`"stablehlo.custom_call"(%s) {
   api_version = 4 : i32,
   backend_config = {%s},
@@ -57,20 +57,29 @@ func (o *Operation) Call(target, config string) string {
   has_side_effect = false,
   operand_layouts = [%s],
   result_layouts = [%s]
-} : (%s) -> %s`, o.Operands, config, target, layouts(o.In), layouts(o.Out), o.InTypes, o.OutTypes)
+} : (%s) -> %s`, o.Operands, config, target, layouts(in), layouts(out), o.InTypes, o.OutTypes)
 }
 
-// layouts returns the text that declares arrays of these shapes to be in row-major order.
-func layouts(shapes [][]int64) string {
+// layouts returns the text of layouts.
+func layouts(of [][]int) string {
 	var all []string
-	for _, shape := range shapes {
-		var order []string
-		for axis := len(shape) - 1; axis >= 0; axis-- {
-			order = append(order, fmt.Sprint(axis))
-		}
-		all = append(all, fmt.Sprintf("dense<[%s]> : tensor<%dxindex>", strings.Join(order, ", "), len(shape)))
+	for _, axes := range of {
+		order := strings.Trim(strings.ReplaceAll(fmt.Sprint(axes), " ", ", "), "[]")
+		all = append(all, fmt.Sprintf("dense<[%s]> : tensor<%dxindex>", order, len(axes)))
 	}
 	return strings.Join(all, ", ")
+}
+
+// RowMajor returns the layouts of arrays of these shapes in row-major order.
+func RowMajor(shapes ...[]int64) (layouts [][]int) {
+	for _, shape := range shapes {
+		var axes []int
+		for axis := len(shape) - 1; axis >= 0; axis-- {
+			axes = append(axes, axis)
+		}
+		layouts = append(layouts, axes)
+	}
+	return layouts
 }
 
 // Match reports whether the operation has exactly these attributes, which map names to values as
