@@ -113,9 +113,9 @@ lint:
 	@echo actionlint; go tool -modfile=tools/actionlint/go.mod actionlint .github/workflows/*.yml
 	@echo 'mypy, ruff'; tools/provide.sh lint
 	@.cache/lint/bin/mypy --strict --python-version 3.9 --ignore-missing-imports --cache-dir .cache/lint/mypy \
-		--no-error-summary python/nb201 tools/wheel.py
+		--no-error-summary python/nb201 tools/wheel.py tools/cuda_kernels.py
 	@.cache/lint/bin/ruff check --isolated --no-cache --quiet --target-version py39 --select E,F,W,B --ignore B023 \
-		--line-length 180 python tools/wheel.py
+		--line-length 180 python tools/wheel.py tools/cuda_kernels.py
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck $(SCRIPTS); fi
 
 # A training step beside the PyTorch original's.

@@ -101,20 +101,18 @@ func (f form) off(t *testing.T) map[string]float64 {
 	compare("gradient of a batch", [][]int{x, dy, w}, func(l layers, in []*Node) []*Node {
 		return []*Node{MulScalar(l.convWeightGrad(in[0], in[1], in[2], 2), 1.0/64)}
 	})
-	// The shapes for which there are kernels for GPUs, with batches that their blocks do not divide.
-	for _, maps := range []struct{ channels, size int }{{16, 32}, {16, 16}, {32, 16}, {32, 8}, {64, 8}, {64, 4}} {
+	for _, m := range f.kernelMaps(t) {
 		for _, k := range []int{1, 3} {
-			for _, batch := range f.batches(t) {
-				c, s := maps.channels, maps.size
-				name := fmt.Sprintf("%dx%d stride 1 of %d maps of %dx%d, %d channels, ", k, k, batch, s, s, c)
-				compare(name+"convolution", [][]int{{batch, s, s, c}, {k, k, c, c}}, func(l layers, in []*Node) []*Node {
-					return []*Node{l.conv(in[0], in[1], 1)}
-				})
-				compare(name+"gradients", [][]int{{batch, s, s, c}, {batch, s, s, c}, {k, k, c, c}}, func(l layers, in []*Node) []*Node {
-					dx := l.convInputGrad(in[0], in[1], in[2], 1)
-					return []*Node{dx, MulScalar(l.convWeightGrad(in[0], in[1], in[2], 1), 1/math.Sqrt(float64(batch*s*s)))}
-				})
-			}
+			x, w := []int{m.images, m.size, m.size, m.channels}, []int{k, k, m.channels, m.channels}
+			toOne := 1 / math.Sqrt(float64(k*k*m.channels))
+			name := fmt.Sprintf("%dx%d stride 1 on %v ", k, k, x)
+			compare(name+"convolution", [][]int{x, w}, func(l layers, in []*Node) []*Node {
+				return []*Node{MulScalar(l.conv(in[0], in[1], 1), toOne)}
+			})
+			compare(name+"gradients", [][]int{x, x, w}, func(l layers, in []*Node) []*Node {
+				dw := MulScalar(l.convWeightGrad(in[0], in[1], in[2], 1), 1/math.Sqrt(float64(m.images*m.size*m.size)))
+				return []*Node{MulScalar(l.convInputGrad(in[0], in[1], in[2], 1), toOne), dw}
+			})
 		}
 	}
 	compare("sum of a neighbourhood", [][]int{{5, 8, 4, 3}}, func(l layers, in []*Node) []*Node {
@@ -134,14 +132,16 @@ func (f form) off(t *testing.T) map[string]float64 {
 	return off
 }
 
-// batches are the numbers of images with which the kernels for GPUs are compared. One is enough for
-// other kernels.
-func (f form) batches(t *testing.T) []int {
-	if f.dtype == dtypes.Float32 && f.layers == (onGPU{}) && devicetest.OnGPU(t) {
-		return []int{1, 3, 80}
+// kernelMaps lists the maps for which there are kernels for GPUs in float32 (internal/cudakernels),
+// with numbers of images that their blocks do not divide; and a few maps for other forms.
+func (f form) kernelMaps(t *testing.T) []kernelMap {
+	if f.dtype != dtypes.Float32 || !devicetest.OnGPU(t) {
+		return []kernelMap{{3, 4, 64}}
 	}
-	return []int{3}
+	return []kernelMap{{3, 32, 16}, {3, 16, 16}, {3, 16, 32}, {5, 8, 32}, {3, 8, 64}, {17, 4, 64}}
 }
+
+type kernelMap struct{ images, size, channels int }
 
 // batchNorm lists all outputs for x, where in[1:] are scale, shift and dy.
 func batchNorm(l layers, x *Node, in []*Node) []*Node {

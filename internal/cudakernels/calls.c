@@ -170,6 +170,9 @@ static bool is_array(const struct ffi_buffer *b, int64_t rank, const int64_t *di
 
 static bool is_float32(const struct ffi_buffer *b, int64_t rank) { return b->type == FFI_F32 && b->rank == rank; }
 
+// aligned reports whether the kernels can read an array, which they do by 16 bytes.
+static bool aligned(const struct ffi_buffer *b) { return (uintptr_t)b->data % 16 == 0; }
+
 static void *wrong_arguments(const struct ffi_frame *frame) {
 	return ffi_failure(frame, FFI_INVALID_ARGUMENT, "nb201's kernels: there is none for these arguments");
 }
@@ -184,7 +187,8 @@ static void *convolve(struct ffi_frame *frame, bool tf32, int order) {
 		return wrong_arguments(frame);
 	struct ffi_buffer *x = frame->args.buffers[0], *w = frame->args.buffers[1], *y = frame->results.buffers[0];
 	struct cuda_call c;
-	if (!is_float32(x, 4) || !is_float32(w, 4) || !is_array(y, 4, x->dims) || !cuda_describe(&c, false, tf32, x->dims, w->dims))
+	if (!is_float32(x, 4) || !is_float32(w, 4) || !is_array(y, 4, x->dims) || !cuda_describe(&c, false, tf32, x->dims, w->dims) ||
+		!aligned(x) || !aligned(w) || !aligned(y))
 		return wrong_arguments(frame);
 	int batch = (int)x->dims[0];
 	return launch(frame, &c, (void *[]){&x->data, &w->data, &y->data, &batch, &order});
@@ -199,7 +203,7 @@ static void *sum(struct ffi_frame *frame, bool tf32) {
 	struct ffi_buffer *x = frame->args.buffers[0], *dy = frame->args.buffers[1], *parts = frame->results.buffers[0];
 	struct cuda_call c;
 	if (!is_float32(x, 4) || !is_array(dy, 4, x->dims) || !is_float32(parts, 5) || !cuda_describe(&c, true, tf32, x->dims, parts->dims + 1) ||
-		parts->dims[0] != c.parts)
+		parts->dims[0] != c.parts || !aligned(x) || !aligned(dy) || !aligned(parts))
 		return wrong_arguments(frame);
 	int batch = (int)x->dims[0];
 	return launch(frame, &c, (void *[]){&x->data, &dy->data, &parts->data, &batch});

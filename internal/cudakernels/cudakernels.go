@@ -59,11 +59,6 @@ func Register(extensions unsafe.Pointer) (registered bool, failed unsafe.Pointer
 	return taken != 0, failed
 }
 
-// The orders in memory of maps, which the program writes as [batch, height, width, channels], and of
-// weights; see [stablehlo.Operation.CallInOrder]. The other kernels of a network, above all the sums
-// of batch normalisation, are faster if a channel's pixels are next to each other.
-var nchw, weights = []int{2, 1, 3, 0}, []int{3, 2, 1, 0}
-
 // forms lists everything that is replaced, as cell/network writes it for a GPU. An operation with any
 // other attribute, or any other value, is left to XLA.
 var forms = []struct {
@@ -123,11 +118,15 @@ func replacement(o *stablehlo.Operation, results string, precision Precision) (k
 			r, ok = sum(o, results, int64(c.parts), kernel, config)
 			return kernel, r, ok
 		}
-		r.Operation = o.CallInOrder(kernel, config, [][]int{nchw, weights}, [][]int{nchw})
+		r.Operation = o.Call(kernel, config, append([][]int{nchw}, stablehlo.RowMajor(w)...), [][]int{nchw})
 		return kernel, r, true
 	}
 	return "", r, false
 }
+
+// nchw is the layout of a map [images, height, width, channels] in the kernels, for which XLA's other
+// kernels are faster. Weights and parts of their gradients are row-major.
+var nchw = []int{2, 1, 3, 0}
 
 // result matches the text before an operation with a single result, which go-xla names by a number.
 var result = regexp.MustCompile(`^[ \t]*%([0-9]+) = $`)
@@ -144,7 +143,7 @@ func sum(o *stablehlo.Operation, results string, parts int64, kernel, config str
 	call.OutTypes = fmt.Sprintf("tensor<%dx%s", parts, strings.TrimPrefix(o.OutTypes, "tensor<"))
 	number := match[1]
 	r.Before = fmt.Sprintf("%%zero_%s = \"stablehlo.constant\"() {value = dense<0.0> : tensor<f32>} : () -> tensor<f32>\n%%parts_%s = %s\n",
-		number, number, call.CallInOrder(kernel, config, [][]int{nchw, nchw}, [][]int{{4, 3, 2, 1, 0}}))
+		number, number, call.Call(kernel, config, [][]int{nchw, nchw}, stablehlo.RowMajor(call.Out...)))
 	r.Operation = fmt.Sprintf(`"stablehlo.reduce"(%%parts_%[1]s, %%zero_%[1]s) ({
 ^bb0(%%left_%[1]s: tensor<f32>, %%right_%[1]s: tensor<f32>):
   %%sum_%[1]s = "stablehlo.add"(%%left_%[1]s, %%right_%[1]s) : (tensor<f32>, tensor<f32>) -> tensor<f32>

@@ -113,6 +113,7 @@ func TestParts(t *testing.T) {
 	for _, want := range []string{
 		"%zero_69 = \"stablehlo.constant\"() {value = dense<0.0> : tensor<f32>} : () -> tensor<f32>\n",
 		"%parts_69 = \"stablehlo.custom_call\"(%67, %68) {\n",
+		"operand_layouts = [dense<[2, 1, 3, 0]> : tensor<4xindex>, dense<[2, 1, 3, 0]> : tensor<4xindex>],\n",
 		"result_layouts = [dense<[4, 3, 2, 1, 0]> : tensor<5xindex>]\n",
 		"          %69 = \"stablehlo.reduce\"(%parts_69, %zero_69) ({\n",
 		"}) {dimensions = array<i64: 0>} : (tensor<3x32x3x3x32xf32>, tensor<f32>) -> tensor<32x3x3x32xf32>\n", // 5 images, 2 to a block

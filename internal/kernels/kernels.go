@@ -60,7 +60,7 @@ func Replace(program []byte) (replaced []byte, counts map[string]int) {
 	replaced = stablehlo.Replace(program, func(o *stablehlo.Operation, _ string) (r stablehlo.Replacement, ok bool) {
 		kernel, config, ok := findKernel(o)
 		if ok {
-			r.Operation = o.Call(kernel, config)
+			r.Operation = o.Call(kernel, config, stablehlo.RowMajor(o.In...), stablehlo.RowMajor(o.Out...))
 			counts[kernel]++
 		}
 		return r, ok

@@ -99,6 +99,42 @@ func TestRefusedFlags(t *testing.T) {
 	}
 }
 
+// Sets of flags for kernels for GPUs apply only to programs with such kernels. If XLA refuses the
+// calls, as that for the CPU does, the process warns once and uses the next set from then on.
+func TestRefusedKernels(t *testing.T) {
+	c := client(t, "")
+	t.Cleanup(func() { client(t, "") })
+	if err := Intercept(current.path, Options{Flags: []Flags{{}, {}}, Kernels: 1}); err != nil {
+		t.Fatal(err)
+	}
+	convolution := []byte(`func.func @main(%x: tensor<2x8x8x32xf32>, %w: tensor<32x1x1x32xf32>) -> tensor<2x8x8x32xf32> {
+%0 = "stablehlo.convolution"(%x, %w) {
+` + convolutionAttributes("[b, 0, 1, f]x[o, 0, 1, i]->[b, 0, 1, f]", 0, 0, 1, 1, 1) + `
+} : (tensor<2x8x8x32xf32>, tensor<32x1x1x32xf32>) -> tensor<2x8x8x32xf32>
+return %0 : tensor<2x8x8x32xf32>
+}
+`)
+	for _, step := range []struct {
+		program []byte
+		set     int32
+		warns   string
+	}{{source(4), 0, ""}, {convolution, 1, "nb201.cuda.conv_tf32"}, {convolution, 1, ""}} {
+		said := captured(t, func() {
+			e, err := c.Compile().WithStableHLO(step.program).Done()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := e.Destroy(); err != nil {
+				t.Error(err)
+			}
+		})
+		if !strings.Contains(said, step.warns) || (said == "") != (step.warns == "") || current.flags.Load() != step.set {
+			t.Errorf("%.40s: set %d is used, not %d; it says %q", step.program, current.flags.Load(), step.set, said)
+		}
+	}
+}
+
 // FallBack changes the flags once for all programs that were compiled with the same ones. If the device has
 // run out of memory, it does so even if programs were loaded.
 func TestFallBack(t *testing.T) {

@@ -47,15 +47,9 @@ func Replace(program []byte, find func(o *Operation, results string) (Replacemen
 	return append(replaced, text[done:]...)
 }
 
-// Call returns the text of a call of target, with the operation's operands and results in row-major
-// order, and config as its attributes.
-func (o *Operation) Call(target, config string) string {
-	return o.CallInOrder(target, config, rowMajor(o.In), rowMajor(o.Out))
-}
-
-// CallInOrder is Call with operands and results in other orders: each lists the axes of an array
-// from the one whose elements are next to each other in memory to the one whose are furthest apart.
-func (o *Operation) CallInOrder(target, config string, in, out [][]int) string {
+// Call returns the text of a call of target, with config as its attributes. in and out are the
+// layouts of its operands and results: the axes of an array, from the one whose elements are adjacent.
+func (o *Operation) Call(target, config string, in, out [][]int) string {
 	return fmt.Sprintf(`"stablehlo.custom_call"(%s) {
   api_version = 4 : i32,
   backend_config = {%s},
@@ -66,26 +60,26 @@ func (o *Operation) CallInOrder(target, config string, in, out [][]int) string {
 } : (%s) -> %s`, o.Operands, config, target, layouts(in), layouts(out), o.InTypes, o.OutTypes)
 }
 
-// rowMajor returns the row-major orders of arrays of these shapes.
-func rowMajor(shapes [][]int64) (orders [][]int) {
-	for _, shape := range shapes {
-		var order []int
-		for axis := len(shape) - 1; axis >= 0; axis-- {
-			order = append(order, axis)
-		}
-		orders = append(orders, order)
-	}
-	return orders
-}
-
-// layouts returns the text that declares arrays to be in these orders.
-func layouts(orders [][]int) string {
+// layouts returns the text of layouts.
+func layouts(of [][]int) string {
 	var all []string
-	for _, order := range orders {
-		axes := strings.Join(strings.Fields(strings.Trim(fmt.Sprint(order), "[]")), ", ")
-		all = append(all, fmt.Sprintf("dense<[%s]> : tensor<%dxindex>", axes, len(order)))
+	for _, axes := range of {
+		order := strings.Trim(strings.ReplaceAll(fmt.Sprint(axes), " ", ", "), "[]")
+		all = append(all, fmt.Sprintf("dense<[%s]> : tensor<%dxindex>", order, len(axes)))
 	}
 	return strings.Join(all, ", ")
+}
+
+// RowMajor returns the layouts of arrays of these shapes in row-major order.
+func RowMajor(shapes ...[]int64) (layouts [][]int) {
+	for _, shape := range shapes {
+		var axes []int
+		for axis := len(shape) - 1; axis >= 0; axis-- {
+			axes = append(axes, axis)
+		}
+		layouts = append(layouts, axes)
+	}
+	return layouts
 }
 
 // Match reports whether the operation has exactly these attributes, which map names to values as
