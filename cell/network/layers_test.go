@@ -15,6 +15,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"nb201/cell"
+	"nb201/internal/backend"
 	"nb201/internal/backend/devicetest"
 )
 
@@ -54,6 +55,10 @@ func TestLayers(t *testing.T) {
 	for _, f := range forms {
 		t.Run(fmt.Sprintf("%s/%T", f.name, f.layers), f.test)
 	}
+	if level := backend.FallbackLevel(); level != 0 {
+		t.Errorf("the programs were compiled with fewer flags or kernels than nb201 asks for: level %d", level)
+	}
+	t.Logf("nb201's kernels for GPUs: %q", devicetest.Open(t).GPUKernels)
 }
 
 // TestLayersTF32 is TestLayers with TF32.

@@ -143,7 +143,7 @@ static void *launch(const struct ffi_frame *frame, const struct cuda_call *c, vo
 	void *failed = ((void *(*)(struct ffi_stream_args *))frame->table->functions[FFI_STREAM_GET])(&stream);
 	if (failed != NULL)
 		return failed;
-	void *context, **functions;
+	void *context, **functions = NULL;
 	int result = d->stream_context(stream.stream, &context);
 	if (result == 0)
 		result = d->push_context(context);
