@@ -249,9 +249,11 @@ profile() {
 		echo '== profile: needs a GPU and Nsight Compute (ncu)'
 		return
 	fi
-	with_flags "xla_gpu_enable_command_buffer= $(tuned fp32)" part 100 profile "$ncu" --target-processes all --clock-control none --cache-control none \
-		--metrics gpu__time_duration.sum,dram__bytes.sum --csv --page raw --log-file tables/profile.csv --launch-skip 500 --launch-count 500 \
-		"$bin/bench" several --device "$device" --processes 1 --modes none --side-limit 90s --archs median --datasets cifar10 --steps 3 --rounds 1
+	# ncu must start the process that it profiles: it does not see the children of a program in Go.
+	ncu+=' --clock-control none --cache-control none --metrics gpu__time_duration.sum,dram__bytes.sum'
+	ncu+=" --csv --page raw --log-file $PWD/tables/profile.csv --launch-skip 500 --launch-count 500"
+	with_flags "xla_gpu_enable_command_buffer= $(tuned fp32)" part 100 profile "$bin/bench" several --under "$ncu" --device "$device" \
+		--processes 1 --modes none --side-limit 90s --archs median --datasets cifar10 --steps 3 --rounds 1
 }
 
 smoke() {

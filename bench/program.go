@@ -205,6 +205,21 @@ func (p *program) stop() {
 	}
 }
 
+// end waits until the program has ended by itself, so that a profiler can write its results. It must end
+// within the limit of a side.
+func (p *program) end() error {
+	p.words.Close()
+	if limit := p.options.sideLimit; limit > 0 {
+		timer := time.AfterFunc(limit, func() { p.cancel(tooLate(limit)) })
+		defer timer.Stop()
+	}
+	err := p.cmd.Wait()
+	p.cancel(nil)
+	p.cmd = nil
+	p.stderr.close()
+	return err
+}
+
 // kill kills the program and returns how it ended.
 func (p *program) kill() error {
 	p.words.Close()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,8 @@ import (
 type severalOptions struct {
 	stepOptions
 	counts    string
-	processes []int // parsed counts
+	processes []int  // parsed counts
+	under     string // command with its arguments that starts the processes of nb201
 }
 
 func newSeveralCommand() *cobra.Command {
@@ -40,6 +42,7 @@ running. The processes of nb201 share compiled programs.`,
 	o.add(c, defaults{archs: "0,median", datasets: "cifar10", modes: "none"})
 	o.addTurns(c, 5, 5)
 	c.Flags().StringVar(&o.counts, "processes", "1,2,3", "`LIST` of numbers of processes")
+	c.Flags().StringVar(&o.under, "under", "", "start nb201's processes by `COMMAND`, such as a profiler with its arguments")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		for count := range splitList(o.counts) {
@@ -91,6 +94,7 @@ func (o *severalOptions) measure(ctx context.Context) (t *table[severalRow], err
 	if err != nil {
 		return t, err
 	}
+	sides[0].command = append(strings.Fields(o.under), sides[0].command...) // nb201's
 	kept, err := os.MkdirTemp("", "nb201-bench-")
 	if err != nil {
 		return t, err
@@ -171,6 +175,13 @@ func (o *severalOptions) measureTogether(ctx context.Context, s side, n int, a c
 		setting.addVersions(p.closing.Versions)
 		row.RSS += p.closing.PeakRSS
 		row.Device += p.device
+	}
+	if o.under != "" {
+		for _, p := range programs {
+			if err := p.end(); err != nil {
+				return row, err
+			}
+		}
 	}
 	row.ImagesPerSecond = spreadOf(row.Turns)
 	return row, nil
