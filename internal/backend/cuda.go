@@ -23,9 +23,12 @@ const (
 	Off           = "off"
 )
 
-// KernelsVariable is the environment variable whose value Off keeps programs for a GPU from calling
-// nb201's kernels, so that cuDNN computes all convolutions.
-const KernelsVariable = "NB201_GPU_KERNELS"
+// KernelsVariable is the environment variable whose value On lets programs for a GPU call nb201's
+// kernels (package cudakernels) in place of cuDNN's.
+const (
+	KernelsVariable = "NB201_GPU_KERNELS"
+	On              = "on"
+)
 
 // The flags that this package changes from XLA's defaults for a GPU, besides the directory of
 // XLA's tools.
@@ -93,14 +96,15 @@ func prepareCUDA(found plugin.Plugin, gpu int, precision configs.Precision) (cli
 			mergeFlags(own, tools),
 		}
 	}
-	if wantKernels() && programs.CanCallCUDAKernels(gpu) {
+	kernels, err := wantKernels()
+	if kernels && programs.CanCallCUDAKernels(gpu) {
 		var calling []programs.Flags
 		for _, flags := range o.Flags[:min(2, len(o.Flags))] {
 			calling = append(calling, withKernels(own, flags))
 		}
 		o.Flags, o.Kernels = append(calling, o.Flags...), len(calling)
 	}
-	return client, o, nil
+	return client, o, err
 }
 
 // withKernels returns the flags for programs that call nb201's kernels.
@@ -112,7 +116,16 @@ func withKernels(own, flags programs.Flags) programs.Flags {
 }
 
 // wantKernels reports whether the user lets programs for a GPU call nb201's kernels.
-func wantKernels() bool { return os.Getenv(KernelsVariable) != Off }
+func wantKernels() (bool, error) {
+	switch value := os.Getenv(KernelsVariable); value {
+	case "", Off:
+		return false, nil
+	case On:
+		return true, nil
+	default:
+		return false, usage.Errorf("%s: %q is neither %s nor %s", KernelsVariable, value, On, Off)
+	}
+}
 
 // cudaSettings returns what the plugin at path is opened with, whether or not there is a GPU:
 // go-xla's options, the user's flags (nil if FlagsVariable is Off) and the flags that name the
@@ -216,6 +229,10 @@ func OpenDeviceless(found plugin.Plugin, gpu string, precision configs.Precision
 	if err != nil {
 		return nil, err
 	}
+	kernels, err := wantKernels()
+	if err != nil {
+		return nil, err
+	}
 	if _, err := plugin.Fingerprint(found); err != nil {
 		return nil, err
 	}
@@ -229,7 +246,7 @@ func OpenDeviceless(found plugin.Plugin, gpu string, precision configs.Precision
 	}
 	d := &Deviceless{dump: dump, Plugin: found.Name()}
 	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: precision != configs.TF32}
-	if wantKernels() {
+	if kernels {
 		o.Flags, o.Kernels = slices.Insert(o.Flags, 0, withKernels(own, flags)), 1
 	}
 	d.Backend, err = open(found.Path, func(absolute string) error {

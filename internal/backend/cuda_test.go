@@ -11,6 +11,7 @@ import (
 	"nb201/configs"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
+	"nb201/internal/usage"
 )
 
 func TestReadFlags(t *testing.T) {
@@ -57,6 +58,17 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// Kernels are on or off, and nothing else.
+func TestKernelsVariable(t *testing.T) {
+	for value, want := range map[string]bool{"": false, Off: false, On: true, "yes": false} {
+		t.Setenv(KernelsVariable, value)
+		got, err := wantKernels()
+		if got != want || usage.Is(err) != (value == "yes") {
+			t.Errorf("%q: %t, %v", value, got, err)
+		}
+	}
+}
+
 // The first set of flags for a GPU has all of them; each later one lacks what may have failed. Maps
 // of float32 are in NCHW.
 func TestFlagSets(t *testing.T) {
@@ -89,6 +101,9 @@ func TestFlagSets(t *testing.T) {
 		want := []string{"GCR", "GR", "R", "G", ""}
 		if precision == configs.FP32 || precision == configs.TF32 {
 			want = []string{"LGCR", "LGR", "LR", "LG", ""}
+		}
+		if o.Kernels != 0 { // off by default
+			t.Errorf("%s: programs of %d sets call nb201's kernels", precision, o.Kernels)
 		}
 		if !slices.Equal(got, want) || o.FullPrecision != (precision != configs.TF32) {
 			t.Errorf("%s: sets %q, want %q; in full precision: %t", precision, got, want, o.FullPrecision)

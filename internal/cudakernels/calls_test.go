@@ -71,8 +71,8 @@ nb201.cuda.weight_gradient_tf32: done
 `; sections[0] != want {
 		t.Errorf("got\n%s\nwant\n%s", sections[0], want)
 	}
-	if got := strings.Count(sections[1], "error 3: nb201's kernels: there is none for these arguments\n"); got != 7 {
-		t.Errorf("%d of 7 calls with wrong arguments are refused:\n%s", got, sections[1])
+	if got := strings.Count(sections[1], "error 3: nb201's kernels: there is none for these arguments\n"); got != 8 {
+		t.Errorf("%d of 8 calls with wrong arguments are refused:\n%s", got, sections[1])
 	}
 	if !strings.HasSuffix(sections[1], "error 2: no stream\nnb201.cuda.conv_fp32: failed\n") {
 		t.Errorf("without a stream:\n%s", sections[1])

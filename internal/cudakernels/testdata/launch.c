@@ -12,6 +12,12 @@ static struct pjrt_register_args functions[16];
 static int registered;
 static char *stream = "one";
 
+// The data of the arrays, for an address that is a multiple of 16.
+static struct {
+	_Alignas(16) char x[16], w[16], y[16];
+} data = {"x", "w", "y"};
+static int shift; // of the address of w
+
 static void *take(struct pjrt_register_args *args) {
 	functions[registered++] = *args;
 	return NULL;
@@ -35,9 +41,9 @@ static struct ffi_table table = {.struct_size = sizeof table};
 // to be 0 in shorter ones.
 static void call(const char *name, const int64_t x[4], int64_t rank, const int64_t w[5], int64_t result, const int64_t y[5], int type) {
 	struct ffi_buffer buffers[] = {
-		{.type = FFI_F32, .data = "x", .rank = 4, .dims = (int64_t *)x},
-		{.type = type, .data = "w", .rank = rank, .dims = (int64_t *)w},
-		{.type = FFI_F32, .data = "y", .rank = result, .dims = (int64_t *)y},
+		{.type = FFI_F32, .data = data.x, .rank = 4, .dims = (int64_t *)x},
+		{.type = type, .data = data.w + shift, .rank = rank, .dims = (int64_t *)w},
+		{.type = FFI_F32, .data = data.y, .rank = result, .dims = (int64_t *)y},
 	};
 	struct ffi_buffer *in[] = {&buffers[0], &buffers[1]}, *out[] = {&buffers[2]};
 	struct ffi_frame frame = {
@@ -83,6 +89,9 @@ int main(void) {
 	call("nb201.cuda.conv_fp32", map, 4, weights, 4, map, FFI_S64);
 	call("nb201.cuda.conv_fp32", map, 5, parts, 4, map, FFI_F32);
 	call("nb201.cuda.conv_fp32", map, 4, one, 4, map, FFI_F32);
+	shift = 8;
+	call("nb201.cuda.conv_fp32", map, 4, weights, 4, map, FFI_F32);
+	shift = 0;
 	stream = NULL;
 	call("nb201.cuda.conv_fp32", map, 4, weights, 4, map, FFI_F32);
 	return 0;
