@@ -25,6 +25,8 @@
 # fastest ones). Without its last two parts it should take four minutes (H200, 16 cores):
 #
 #     tests         the quick ones of the carried tests on the device, all at the same time
+#     own           the same with nb201's own convolutions (NB201_GPU_KERNELS=on), and images/s with
+#                   and without them. If the tests pass, and they are faster, later parts use them
 #     archs         images/s of the cheapest and of the most expensive architecture
 #     several       one, two and three processes on the device
 #     mps           the same under NVIDIA's MPS, if nvidia-cuda-mps-control is installed. The
@@ -53,8 +55,8 @@ parts=()
 for name in "${@:-first}"; do
 	case $name in
 	first) parts+=(smoke plain loop concurrent nchw step profile tf32 tests bf16) ;;
-	second) parts+=(tests archs several mps campaign trial sample) ;;
-	smoke | plain | loop | concurrent | nchw | tf32 | profile | step | bf16 | tests | archs | several | mps | campaign | compile | trial | sample)
+	second) parts+=(tests own archs several mps campaign trial sample) ;;
+	smoke | plain | loop | concurrent | nchw | tf32 | profile | step | bf16 | tests | own | archs | several | mps | campaign | compile | trial | sample)
 		parts+=("$name")
 		;;
 	*)
@@ -314,10 +316,10 @@ carried_test() {
 	return $code
 }
 
-# tests runs carried tests at the same time, since they do not measure. Those that take longest on a
+# tests [PREFIX] runs carried tests at the same time, since they do not measure. Those that take longest on a
 # GPU and passed are left out: float64 trajectories, rounding, stored weights.
 tests() {
-	local left=$((limit - SECONDS - 12 - reserve)) failed=0 running=() id
+	local left=$((limit - SECONDS - 12 - reserve)) failed=0 running=() id prefix=${1:-}
 	[ "$left" -lt 100 ] || left=100
 	if [ ! -e "$bin/tests/packages.txt" ]; then
 		printf '\n== tests: %s does not exist; pack the tests with tools/carry.sh\n' "$bin/tests/packages.txt"
@@ -328,15 +330,34 @@ tests() {
 		echo '== tests: no time left'
 		return 1
 	fi
-	carried_test network network $left . & running+=($!)
-	carried_test float32 train $left '^(TestGoldenTrajectoryFloat32|TestResumed)$/^(tss|sss|2019|1.7|modern)$' & running+=($!)
-	carried_test tf32 train $left '^TestGoldenTrajectory(TF32|BFloat16)$' & running+=($!)
+	carried_test "${prefix}network" network $left . & running+=($!)
+	carried_test "${prefix}float32" train $left '^(TestGoldenTrajectoryFloat32|TestResumed)$/^(tss|sss|2019|1.7|modern)$' & running+=($!)
+	carried_test "${prefix}tf32" train $left '^TestGoldenTrajectory(TF32|BFloat16)$' & running+=($!)
 	# The other tests of e2e need the clients, which are missing.
-	carried_test e2e e2e $left '^(TestSameCommandTwice|TestKeptPrograms)$' -u NB201_PYTHON & running+=($!)
+	carried_test "${prefix}e2e" e2e $left '^(TestSameCommandTwice|TestKeptPrograms)$' -u NB201_PYTHON & running+=($!)
 	for id in "${running[@]}"; do
 		wait "$id" || failed=1
 	done
 	pack
+	return $failed
+}
+
+# own tests and measures nb201's own convolutions, and keeps them on if that is right and faster.
+own() {
+	if [ "$device" = cpu ]; then
+		printf '\n== own: needs a GPU\n'
+		return
+	fi
+	rate own-off "$faster" median cifar10 fp32
+	export NB201_GPU_KERNELS=on
+	local failed=0
+	tests own- || failed=1
+	rate own-on "$faster" median cifar10 fp32
+	rate own-tf32 "$faster" median cifar10 tf32
+	echo "== images/s: $(images own-off) without nb201's convolutions, $(images own-on) with them"
+	if [ $failed -eq 1 ] || [ "$(images own-on)" -le "$(images own-off)" ]; then
+		unset NB201_GPU_KERNELS
+	fi
 	return $failed
 }
 
@@ -370,6 +391,7 @@ run_part() {
 			--side-limit 100s --peaks tables/peaks.json --save tables/step "${size[@]}" "${turns[@]}"
 		;;
 	tests) tests ;;
+	own) own ;;
 	archs) rate archs "$faster" 0,1462 cifar10 fp32 ;;
 	several) rate several "$faster" median cifar10 fp32 1,2,3 ;;
 	mps) mps ;;
