@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what checks and tests need besides Go, unless it is installed:
 #
-#   tools/provide.sh packages   a C compiler, make, curl, shellcheck, xz, Python, PyPy, Slurm,
+#   tools/provide.sh packages   C and C++ compilers, make, curl, shellcheck, xz, Python, PyPy, Slurm,
 #                               Chromium, npm, zsh, fish and man, with apt-get, as root or with sudo
 #   tools/provide.sh python     a virtual environment in .venv with tools/requirements.txt and
 #                               Pillow, for NB201_PYTHON
@@ -35,6 +35,7 @@ retry() {
 packages() {
 	local missing=() admin=()
 	command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+	command -v g++ >/dev/null || missing+=(g++)
 	command -v make >/dev/null || missing+=(make)
 	command -v curl >/dev/null || missing+=(curl)
 	command -v shellcheck >/dev/null || missing+=(shellcheck)

@@ -35,6 +35,7 @@ const Version = 1
 // TF32 numbers each, and TF32 rounds the operands.
 type Precision string
 
+// The precisions.
 const (
 	FP32 Precision = "fp32"
 	TF32 Precision = "tf32"

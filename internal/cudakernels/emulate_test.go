@@ -4,16 +4,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // TestKernels runs every kernel on a CPU, where the threads of a block take turns, and compares it
 // with the definition of what it computes.
 func TestKernels(t *testing.T) {
 	t.Parallel()
-	compiler, err := exec.LookPath("g++")
-	if err != nil {
-		t.Skip("needs g++: Debian's package g++")
-	}
+	compiler := needs.Program(t, "g++")
 	program := filepath.Join(t.TempDir(), "emulate")
 	// Contracting a multiplication and an addition would change what rounds a number to TF32.
 	build := exec.Command(compiler, "-std=c++17", "-O2", "-ffp-contract=off", "-Wno-unknown-pragmas", "-o", program, "testdata/emulate.cc")
