@@ -53,8 +53,8 @@ The programs are compiled as nb201 train compiles them, except for two things th
 GPU: choosing between kernels by timing them, and avoiding nondeterministic ones.
 
 kernels fails (exit code 1) if a program does not compile, or not as nb201 requires: with
-one CUDA graph, convolutions by nb201's kernels or cuDNN (in fp64, matrix products), no copies of feature maps,
-and full precision in fp32.`,
+one CUDA graph, convolutions by nb201's kernels or cuDNN (in fp64, matrix products), no copies
+of feature maps, and full precision in fp32.`,
 		Example: `  nb201 kernels 14452
   nb201 kernels 0 --gpu a100 --precision bf16 --dataset ImageNet16-120
   nb201 kernels 0 --bandwidth 3e12 --flop 60e12`,
