@@ -8,7 +8,7 @@ import (
 	"nb201/internal/needs"
 )
 
-// TestKernels runs every kernel on a CPU, where the threads of a block take turns, and compares it
+// TestKernels runs the kernels on a CPU, where the threads of a block take turns, and compares it
 // with the definition of what it computes.
 func TestKernels(t *testing.T) {
 	t.Parallel()

@@ -135,18 +135,17 @@ void meet() { swapcontext(&fibers[threadIdx.x], &scheduler); }
 
 int main() {
 	const double fp32 = 2e-6, tf32 = 2e-3;
+	// tf32 differs from fp32 in a parameter of its templates alone, and 1x1 taps are quick.
 #undef CONV
 #define CONV(C, S, IMGS, ROWS, THREADS)                                                                  \
 	conv("conv_fp32_3_" #C "_" #S, conv_fp32_3_##C##_##S, C, S, IMGS, ROWS, THREADS, 3, fp32);           \
 	conv("conv_fp32_1_" #C "_" #S, conv_fp32_1_##C##_##S, C, S, IMGS, ROWS, THREADS, 1, fp32);           \
-	conv("conv_tf32_3_" #C "_" #S, conv_tf32_3_##C##_##S, C, S, IMGS, ROWS, THREADS, 3, tf32);           \
 	conv("conv_tf32_1_" #C "_" #S, conv_tf32_1_##C##_##S, C, S, IMGS, ROWS, THREADS, 1, tf32);
 	CONVS
 #undef WGRAD
 #define WGRAD(C, S, IMGS, THREADS, PARTS)                                                                \
 	weightGrad("wgrad_fp32_3_" #C "_" #S, wgrad_fp32_3_##C##_##S, C, S, IMGS, THREADS, PARTS, 3, fp32);  \
 	weightGrad("wgrad_fp32_1_" #C "_" #S, wgrad_fp32_1_##C##_##S, C, S, IMGS, THREADS, PARTS, 1, fp32);  \
-	weightGrad("wgrad_tf32_3_" #C "_" #S, wgrad_tf32_3_##C##_##S, C, S, IMGS, THREADS, PARTS, 3, tf32);  \
 	weightGrad("wgrad_tf32_1_" #C "_" #S, wgrad_tf32_1_##C##_##S, C, S, IMGS, THREADS, PARTS, 1, tf32);
 	WGRADS
 	return failed;
