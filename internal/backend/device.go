@@ -77,8 +77,8 @@ type Opened struct {
 
 // OpenDevice finds and opens the XLA plugin for a device, to compute in one precision. In
 // [configs.TF32], a GPU rounds the operands of float32 convolutions and matrix products, as is its
-// default; in the others, it computes them in full precision. A plugin that is missing, or differs from what was installed (see
-// [plugin.Fingerprint]), is a usage error. A process can open one device.
+// default; in the others, it computes them in full precision. A plugin that is missing, or differs from
+// what was installed (see [plugin.Fingerprint]), is a usage error. A process can open one device.
 func OpenDevice(d Device, precision configs.Precision) (*Opened, error) {
 	if precision == configs.TF32 && d.kind == plugin.CPU {
 		return nil, usage.Errorf("precision tf32 needs a GPU; use --precision fp32 or --device cuda")

@@ -180,8 +180,8 @@ func (e *Executable) compile() (runnable, error) {
 
 // run runs the compiled executable. If the first call fails, run compiles the executable at the
 // next fallback level, as long as the backend has one, and tries again: a program may compile as a CUDA
-// graph but fail to run as one or need more memory than the GPU has, and a program kept on disk may be damaged. Inputs can be used
-// again because no executable writes to them.
+// graph but fail to run as one or need more memory than the GPU has, and a program kept on disk may be
+// damaged. Inputs can be used again because no executable writes to them.
 func (e *Executable) run(inputs ...any) (out []*tensors.Tensor, err error) {
 	for {
 		err = backend.Catch(func() error {
