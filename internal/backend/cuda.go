@@ -98,21 +98,22 @@ func prepareCUDA(found plugin.Plugin, gpu int, precision configs.Precision) (cli
 	}
 	kernels, err := wantKernels()
 	if kernels && programs.CanCallCUDAKernels(gpu) {
-		var calling []programs.Flags
-		for _, flags := range o.Flags[:min(2, len(o.Flags))] {
-			calling = append(calling, withKernels(own, flags))
-		}
-		o.Flags, o.Kernels = append(calling, o.Flags...), len(calling)
+		callKernels(&o, own)
 	}
 	return client, o, err
 }
 
-// withKernels returns the flags for programs that call nb201's kernels.
-func withKernels(own, flags programs.Flags) programs.Flags {
-	if own == nil { // Off
-		return flags
+// callKernels adds sets of flags with which programs call nb201's kernels, before the others: one for
+// each of the first two.
+func callKernels(o *programs.Options, own programs.Flags) {
+	var calling []programs.Flags
+	for _, flags := range o.Flags[:min(2, len(o.Flags))] {
+		if own != nil { // not Off
+			flags = mergeFlags(own, flags, called)
+		}
+		calling = append(calling, flags)
 	}
-	return mergeFlags(own, flags, called)
+	o.Flags, o.Kernels = append(calling, o.Flags...), len(calling)
 }
 
 // wantKernels reports whether the user lets programs for a GPU call nb201's kernels.
@@ -247,7 +248,7 @@ func OpenDeviceless(found plugin.Plugin, gpu string, precision configs.Precision
 	d := &Deviceless{dump: dump, Plugin: found.Name()}
 	o := programs.Options{Flags: []programs.Flags{flags}, FullPrecision: precision != configs.TF32}
 	if kernels {
-		o.Flags, o.Kernels = slices.Insert(o.Flags, 0, withKernels(own, flags)), 1
+		callKernels(&o, own)
 	}
 	d.Backend, err = open(found.Path, func(absolute string) error {
 		return programs.InterceptFor(absolute, t, o, dump, func(c programs.Compiled) { d.last = c })

@@ -54,7 +54,7 @@ bool cuda_describe(struct cuda_call *c, bool of_weights, bool tf32, const int64_
 			return false;
 		*c = (struct cuda_call){
 			.function = 4 * number + (w[1] == 3 ? 2 : 0) + tf32,
-			.taps = (int)w[1], .channels = i->channels, .size = i->size, .parts = (int)parts,
+			.parts = (int)parts,
 			.blocks = {(unsigned)blocks, (unsigned)i->split}, .threads = (unsigned)i->threads,
 		};
 		return true;

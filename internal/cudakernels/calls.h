@@ -10,7 +10,6 @@
 // cuda_call describes a call of a kernel.
 struct cuda_call {
 	int function; // an index in an array of all kernels
-	int taps, channels, size;
 	int parts; // groups of images, each computed by other blocks
 	unsigned blocks[2], threads;
 };

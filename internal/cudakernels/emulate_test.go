@@ -8,8 +8,8 @@ import (
 	"nb201/internal/needs"
 )
 
-// TestKernels runs the kernels on a CPU, where the threads of a block take turns, and compares it
-// with the definition of what it computes.
+// TestKernels runs the kernels on a CPU, where the threads of a block take turns, and compares them
+// with the definition of what they compute.
 func TestKernels(t *testing.T) {
 	t.Parallel()
 	compiler := needs.Program(t, "g++")
