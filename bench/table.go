@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nb201/internal/atomicfile"
+	"nb201/internal/quantity"
 )
 
 // table is the result of a command.
@@ -195,15 +196,7 @@ func (s Spread) String() string {
 	if s == (Spread{}) {
 		return "-"
 	}
-	return fmt.Sprintf("%s (%s-%s)", threeDigits(s.Median), threeDigits(s.Min), threeDigits(s.Max))
-}
-
-// threeDigits formats a number with three significant digits, but without an exponent from 1000 on.
-func threeDigits(v float64) string {
-	if v >= 1000 {
-		return fmt.Sprintf("%.0f", v)
-	}
-	return fmt.Sprintf("%.3g", v)
+	return fmt.Sprintf("%s (%s-%s)", quantity.Rounded(s.Median), quantity.Rounded(s.Min), quantity.Rounded(s.Max))
 }
 
 // figure formats a figure, or returns "-" for 0, which means unknown.

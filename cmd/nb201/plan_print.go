@@ -135,11 +135,11 @@ func (v *planView) printEstimate(w io.Writer) error {
 		inert.Fprintf(table, "%s\t%s\t%s\t\n", name, value(v.Estimate["all"]), value(v.Estimate["left"]))
 	}
 	line("trials", func(c *costs) string { return fmt.Sprint(c.Trials) })
-	line("million images to train on", func(c *costs) string { return formatRounded(c.TrainImages / 1e6) })
-	line("million images to evaluate", func(c *costs) string { return formatRounded(c.EvalImages / 1e6) })
+	line("million images to train on", func(c *costs) string { return quantity.Rounded(c.TrainImages / 1e6) })
+	line("million images to evaluate", func(c *costs) string { return quantity.Rounded(c.EvalImages / 1e6) })
 	if v.Rate != nil {
-		line(v.hoursUnit(), func(c *costs) string { return formatRounded(c.DeviceHours) })
-		line("days on "+quantity.Format(v.devices, "device"), func(c *costs) string { return formatRounded(c.Days) })
+		line(v.hoursUnit(), func(c *costs) string { return quantity.Rounded(c.DeviceHours) })
+		line("days on "+quantity.Format(v.devices, "device"), func(c *costs) string { return quantity.Rounded(c.Days) })
 	}
 	line("records", func(c *costs) string { return humanize.IBytes(uint64(c.RecordBytes)) })
 	line("weights", func(c *costs) string { return humanize.IBytes(uint64(c.WeightBytes)) })
@@ -158,14 +158,6 @@ func (v *planView) hoursUnit() string {
 	return "GPU-hours"
 }
 
-// formatRounded formats a number without decimals, or with three digits if it is below 100.
-func formatRounded(v float64) string {
-	if v >= 100 || v == 0 {
-		return fmt.Sprintf("%.0f", v)
-	}
-	return fmt.Sprintf("%.3g", v)
-}
-
 // describeRate explains where the rate comes from, or how to get one.
 func (v *planView) describeRate() string {
 	r := v.Rate
@@ -176,14 +168,14 @@ func (v *planView) describeRate() string {
 	}
 	if r.Trials == 0 {
 		return fmt.Sprintf("Rate, as given: a device trains %s and evaluates %s images per second.",
-			formatRounded(1/r.Train.PerImage), formatRounded(1/r.Eval.PerImage))
+			quantity.Rounded(1/r.Train.PerImage), quantity.Rounded(1/r.Eval.PerImage))
 	}
-	perSecond := func(l plan.Line) string { return formatRounded(1 / (l.PerImage + l.PerMFLOP*r.MFLOPs)) }
+	perSecond := func(l plan.Line) string { return quantity.Rounded(1 / (l.PerImage + l.PerMFLOP*r.MFLOPs)) }
 	text := fmt.Sprintf(`Rate, measured on %s of %s (%s): for their mean of %s MFLOPs,
 a device trains %s and evaluates %s images per second, and each trial takes another %s s.
 This fits the measured times of training and evaluation within %.0f %%.`,
 		quantity.Format(r.Trials, "trial"), quantity.Format(r.Archs, "architecture"), inert.Text(r.Device),
-		formatRounded(r.MFLOPs), perSecond(r.Train), perSecond(r.Eval), formatRounded(r.PerTrial), 100*r.Error)
+		quantity.Rounded(r.MFLOPs), perSecond(r.Train), perSecond(r.Eval), quantity.Rounded(r.PerTrial), 100*r.Error)
 	if r.Archs < 3 {
 		text += "\nThis rate is rough, because few architectures were trained; those of " + v.samplePreset() + " give a good one."
 	}

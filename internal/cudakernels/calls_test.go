@@ -7,20 +7,19 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // TestCalls calls the functions that XLA calls, in the place of XLA and with another driver:
 // testdata/launch.c, testdata/libcuda.c.
 func TestCalls(t *testing.T) {
-	compiler, err := exec.Command("go", "env", "CC").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	compiler := needs.CC(t)
 	dir := t.TempDir()
 	compile := func(args ...string) {
 		t.Helper()
 		args = append([]string{"-std=gnu11", "-pthread", "-I../ffi", "-I."}, args...)
-		if out, err := exec.Command(strings.TrimSpace(string(compiler)), args...).CombinedOutput(); err != nil {
+		if out, err := exec.Command(compiler, args...).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nb201/internal/needs"
 )
 
 // Comparison collects assertions about headers.
@@ -46,11 +48,7 @@ func (c *Comparison) Struct(original, ours string, fields ...string) {
 // Check compiles the assertions and fails the test if one does not hold.
 func (c *Comparison) Check(t testing.TB) {
 	t.Helper()
-	compiler, err := exec.Command("go", "env", "CC").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cc := exec.Command(strings.TrimSpace(string(compiler)), "-std=c11", "-fsyntax-only", "-x", "c", "-")
+	cc := exec.Command(needs.CC(t), "-std=c11", "-fsyntax-only", "-x", "c", "-")
 	cc.Stdin = strings.NewReader(c.c.String())
 	if out, err := cc.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

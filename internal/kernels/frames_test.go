@@ -3,7 +3,6 @@ package kernels
 import (
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"nb201/internal/needs"
@@ -16,17 +15,13 @@ func build(t testing.TB, name string, flags ...string) string {
 	if Instructions() == "" {
 		needs.Kernels(t, "there are no kernels for this processor")
 	}
-	compiler, err := exec.Command("go", "env", "CC").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	sources, err := filepath.Glob("*.c")
 	if err != nil {
 		t.Fatal(err)
 	}
 	program := filepath.Join(t.TempDir(), name)
 	args := append(append([]string{"-std=c11", "-pthread", "-I../ffi", "-o", program}, flags...), filepath.Join("testdata", name+".c"))
-	if out, err := exec.Command(strings.TrimSpace(string(compiler)), append(append(args, sources...), "-lm")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(needs.CC(t), append(append(args, sources...), "-lm")...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return program

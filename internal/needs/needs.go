@@ -272,6 +272,16 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
+// CC returns the C compiler that cgo uses.
+func CC(t testing.TB) string {
+	t.Helper()
+	name, err := exec.Command("go", "env", "CC").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(name))
+}
+
 // Root ends a test that needs root's rights if err, which is what the system refused, is not nil.
 func Root(t testing.TB, err error) { t.Helper(); meet(t, "root", err) }
 
