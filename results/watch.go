@@ -3,6 +3,7 @@ package results
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"io/fs"
 	"maps"
@@ -22,7 +23,8 @@ import (
 // is changed in place, as no program does, goes unnoticed.
 type Watcher struct {
 	campaign Campaign
-	space    cell.Name // of the architectures seen last
+	dir      os.FileInfo // of the campaign's directory, when Changed last succeeded
+	space    cell.Name   // of the architectures seen last
 	seed     maphash.Seed
 	archs    map[int]archRecords
 	further  map[string]*Watcher // of the evaluations on further datasets, by key
@@ -53,16 +55,12 @@ func (c Campaign) Watch() *Watcher {
 // trial has finished yet has none; without the campaign's directory, the error is [fs.ErrNotExist], and with
 // architectures of two search spaces it is a usage error.
 func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error) {
-	folders, err := entryNames(w.campaign.Dir, "trials")
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if info, gone := os.Stat(w.campaign.Dir); gone != nil {
-		err = gone
-	} else if !info.IsDir() {
-		err = &fs.PathError{Op: "open", Path: w.campaign.Dir, Err: syscall.ENOTDIR}
-	}
+	dir, err := w.stat()
 	if err != nil {
+		return nil, nil, err
+	}
+	folders, err := entryNames(w.campaign.Dir, "trials")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
 	now := make(map[int]archRecords, len(folders))
@@ -109,10 +107,35 @@ func (w *Watcher) Changed(ctx context.Context) (changed, archs []int, err error)
 			changed = append(changed, arch)
 		}
 	}
-	w.archs = now
+	if err := w.checkIs(dir); err != nil { // directories that it found no more have gone with the campaign
+		return nil, nil, err
+	}
+	w.dir, w.archs = dir, now
 	clear(w.evaluated)
 	slices.Sort(changed)
 	return slices.Compact(changed), slices.Sorted(maps.Keys(now)), nil
+}
+
+// CheckSame returns an error if the campaign's directory has gone, or is not the one that Changed saw when
+// it last succeeded. Records that were not found since may then exist elsewhere.
+func (w *Watcher) CheckSame() error { return w.checkIs(w.dir) }
+
+// checkIs returns an error if the campaign's directory is not dir.
+func (w *Watcher) checkIs(dir os.FileInfo) error {
+	now, err := w.stat()
+	if err == nil && !os.SameFile(now, dir) {
+		err = fmt.Errorf("%s was replaced while it was read", w.campaign.Dir)
+	}
+	return err
+}
+
+// stat returns what the system knows of the campaign's directory.
+func (w *Watcher) stat() (os.FileInfo, error) {
+	info, err := os.Stat(w.campaign.Dir)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: w.campaign.Dir, Err: syscall.ENOTDIR}
+	}
+	return info, err
 }
 
 // Space returns the search space of the architectures: the default if none has been seen.

@@ -1,6 +1,7 @@
 package results_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -126,5 +127,65 @@ func TestWatcherStrays(t *testing.T) {
 	}
 	if changed, _, err := w.Changed(t.Context()); err == nil || changed != nil {
 		t.Errorf("a file instead of the campaign: changed %v, error %v", changed, err)
+	}
+}
+
+// laterContext is a context that calls do when it is asked for its error the nth time.
+type laterContext struct {
+	context.Context
+	n  int
+	do func()
+}
+
+func (c *laterContext) Err() error {
+	if c.n--; c.n == 0 {
+		c.do()
+	}
+	return c.Context.Err()
+}
+
+// A campaign that goes away, or another takes its place, while the watcher looks has lost no records.
+func TestWatcherCampaignGoes(t *testing.T) {
+	for what, put := range map[string]func(path string) error{
+		"nothing":         func(string) error { return nil },
+		"a file":          func(path string) error { return os.WriteFile(path, nil, 0o666) },
+		"an empty folder": func(path string) error { return os.Mkdir(path, 0o777) },
+		"a broken link":   func(path string) error { return os.Symlink(path+".nothing", path) },
+	} {
+		for n := 1; n <= 4; n++ {
+			dir := filepath.Join(t.TempDir(), "campaign")
+			for arch := range 3 {
+				record := filepath.Join(archDir(dir, arch), "cifar10", "0012-0777.json")
+				if err := errors.Join(os.MkdirAll(filepath.Dir(record), 0o777), os.WriteFile(record, nil, 0o666)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w := results.Campaign{Dir: dir}.Watch()
+			if changed, _, err := w.Changed(t.Context()); err != nil || len(changed) != 3 {
+				t.Fatalf("changed %v, error %v", changed, err)
+			}
+			gone := false
+			changed, archs, err := w.Changed(&laterContext{t.Context(), n, func() {
+				gone = true
+				if err := errors.Join(os.Rename(dir, dir+".away"), put(dir)); err != nil {
+					t.Error(err)
+				}
+			}})
+			if gone != (n < 4) || gone != (err != nil) || len(changed) > 0 {
+				t.Errorf("%s at architecture %d: gone %v, changed %v, %v have records, error %v", what, n, gone, changed, archs, err)
+			}
+			if err := w.CheckSame(); (err != nil) != gone {
+				t.Errorf("%s at architecture %d: CheckSame: %v", what, n, err)
+			}
+			if !gone {
+				continue
+			}
+			if err := errors.Join(os.RemoveAll(dir), os.Rename(dir+".away", dir), w.CheckSame()); err != nil {
+				t.Error(err)
+			}
+			if changed, archs, err := w.Changed(t.Context()); err != nil || len(changed) > 0 || len(archs) != 3 {
+				t.Errorf("back after %s: changed %v, %v have records, error %v", what, changed, archs, err)
+			}
+		}
 	}
 }

@@ -168,12 +168,11 @@ func (s *source) follow(ctx context.Context) (changes, error) {
 	return changes{archs: archs, all: all}, nil
 }
 
-// check returns an error if the benchmark has gone, or a published file has changed since it was opened.
-// What was read of it meanwhile may be damaged or missing. The records of a campaign may change.
+// check returns an error if the benchmark has gone or was replaced, or a published file has changed, since it
+// was opened. What was read of it meanwhile may be damaged or missing. The records of a campaign may change.
 func (s *source) check() error {
 	if s.campaign {
-		_, err := os.Stat(s.path)
-		return err
+		return s.watcher.CheckSame()
 	}
 	changed, err := s.filesChanged()
 	if changed {

@@ -188,22 +188,31 @@ func TestCampaignSurvives(t *testing.T) {
 	}
 }
 
-// A campaign that goes away between a look and the reading of its records keeps its trials.
+// A campaign that goes away, or another takes its place, between a look and the reading of its records
+// keeps its trials.
 func TestCampaignGoesWhileItIsRead(t *testing.T) {
-	c := smallCampaign(t)
-	src, err := openSource(t.Context(), c.Dir, nil)
-	must(t, err)
-	b := newBuilder(src)
-	must(t, b.look(t.Context()))
-	must(t, os.Rename(c.Dir, c.Dir+".away"))
-	if d, err := b.build(t.Context(), "nb201", nil); err == nil {
-		t.Errorf("without the campaign: %d trials", d.summary.Trials())
+	for what, put := range map[string]func(path string) error{
+		"nothing":          func(string) error { return nil },
+		"a file":           func(path string) error { return os.WriteFile(path, []byte("not a campaign\n"), 0o666) },
+		"an empty folder":  func(path string) error { return os.Mkdir(path, 0o777) },
+		"a broken link":    func(path string) error { return os.Symlink(path+".nothing", path) },
+		"a link to itself": func(path string) error { return os.Symlink(path, path) },
+	} {
+		c := smallCampaign(t)
+		src, err := openSource(t.Context(), c.Dir, nil)
+		must(t, err)
+		b := newBuilder(src)
+		must(t, b.look(t.Context()))
+		must(t, os.Rename(c.Dir, c.Dir+".away"), put(c.Dir))
+		if d, err := b.build(t.Context(), "nb201", nil); err == nil {
+			t.Errorf("with %s instead: %d trials", what, d.summary.Trials())
+		}
+		must(t, os.RemoveAll(c.Dir), os.Rename(c.Dir+".away", c.Dir), b.look(t.Context()))
+		if d, err := b.build(t.Context(), "nb201", nil); err != nil || d.summary.Trials() != 24 {
+			t.Errorf("back after %s: %v", what, err)
+		}
+		must(t, src.close())
 	}
-	must(t, os.Rename(c.Dir+".away", c.Dir), b.look(t.Context()))
-	if d, err := b.build(t.Context(), "nb201", nil); err != nil || d.summary.Trials() != 24 {
-		t.Errorf("with the campaign: %v", err)
-	}
-	must(t, src.close())
 }
 
 // Tables that change after they were opened, and before all of them is read, keep their trials.
