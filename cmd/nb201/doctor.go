@@ -198,6 +198,9 @@ func examinePlugin(ctx context.Context, device, driver string, load func(ctx con
 			if strings.Contains(err.Error(), backend.NoGPU) { // the plugin itself works
 				remedy = "give this process a GPU: check CUDA_VISIBLE_DEVICES and the GPUs that the container or batch system provides"
 			}
+			if strings.Contains(err.Error(), "NB201_KERNELS") {
+				remedy = "correct or unset it"
+			}
 			s.Problem = fmt.Sprintf("%v; %s", err, remedy)
 		}
 	}

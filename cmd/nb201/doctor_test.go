@@ -241,9 +241,9 @@ func TestLoader(t *testing.T) {
 // doctor shows the kernels that the plugin accepted in the process that loaded it.
 func TestDoctorKernels(t *testing.T) {
 	for want, k := range map[string]*programs.Kernels{
-		"unknown, because no CPU plugin loads":                                      nil,
-		"version 1 for the CPU, using avx2":                                         {Version: 1, Instructions: "avx2"},
-		"none, so training on the CPU is slower: the processor has no AVX2 and FMA": {Version: 1, Missing: "the processor has no AVX2 and FMA"},
+		"unknown, because no CPU plugin loads":                                         nil,
+		"version 1 for the CPU, using avx2":                                            {Version: 1, Instructions: "avx2"},
+		"none, so training on the CPU is slower: the plugin has no interface for them": {Version: 1, Missing: "the plugin has no interface for them"},
 	} {
 		var printed strings.Builder
 		if err := printLoaded(&printed, backend.Loaded{Description: "a plugin", Kernels: k}); err != nil {

@@ -124,6 +124,7 @@ var environment = []struct {
 	{"NB201_HOME", "the directory of XLA plugins (default: ~/.local/share/nb201, or nb201 in $XDG_DATA_HOME)", "setup doctor train run slurm latency kernels verify"},
 	{"GOMLX_BACKEND", "xla:PATH names an XLA plugin to use instead of the installed one", "setup doctor train run latency verify"},
 	{"NB201_PROGRAMS", "the directory of compiled programs (default: below the cache directory), or off to keep none", "doctor train run latency verify"},
+	{"NB201_KERNELS", "the instruction set of the kernels for the CPU: plain, avx2 or avx512 (default: the processor's best)", "doctor train run latency verify"},
 	{"XDG_CACHE_HOME", "the cache directory, for compiled programs and for the indexes of merged files (default: ~/.cache)", "doctor train run latency query report compare verify export"},
 	{"NB201_DATA, TORCH_HOME", "the data directory, for commands without --data: NB201_DATA goes before TORCH_HOME (default: ~/.torch)", "data doctor train plan run slurm verify"},
 	{"CUDA_VISIBLE_DEVICES", "the GPUs that a process may use, which batch systems set", "train run latency verify"},

@@ -38,7 +38,7 @@ var layers = map[string][]string{
 	"internal/kernels":     {"internal"},
 	"internal/cudakernels": {"internal"},
 	"internal/programs":    {"internal", "internal/kernels", "internal/cudakernels", "internal/plugin", gomlx},
-	"internal/backend":     {"internal", "configs", "internal/plugin", "internal/programs", gomlx},
+	"internal/backend":     {"internal", "configs", "internal/plugin", "internal/kernels", "internal/programs", gomlx},
 	"configs":              {"internal"},
 	"cell":                 {"internal"},
 	"cell/network":         {"internal", "internal/plugin", "internal/backend", "cell", gomlx},

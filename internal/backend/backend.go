@@ -11,14 +11,19 @@ import (
 	"github.com/gomlx/go-xla/compute/xla"
 
 	"nb201/internal/crash"
+	"nb201/internal/kernels"
 	"nb201/internal/plugin"
 	"nb201/internal/programs"
 )
 
 // Open loads the PJRT plugin at path and creates its client. Programs are compiled with o and kept
 // in [programs.Directory]. options are go-xla's, such as "visible_devices=0". Only one client of a
-// plugin may be open at a time. The caller finalizes the backend.
+// plugin may be open at a time. The caller finalizes the backend. A wrong value of [kernels.Variable] is a
+// usage error.
 func Open(path string, o programs.Options, options ...string) (compute.Backend, error) {
+	if err := kernels.CheckVariable(); err != nil {
+		return nil, err
+	}
 	dir, err := programs.Directory()
 	if err != nil {
 		return nil, err

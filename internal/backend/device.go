@@ -69,7 +69,7 @@ type Opened struct {
 	Device  string // "cpu", or "cuda:0" with the GPU's name
 	Plugin  string // the plugin's file and version
 	SHA256  string // of the plugin's file, in hex
-	Kernels string // version and instruction set of the CPU's kernels ("1 avx2"), or "none"; "" on a GPU
+	Kernels string // version and instruction set of the CPU's kernels ("2 avx2"), or "none"; "" on a GPU
 	// GPUKernels is the version of nb201's kernels that programs for a GPU call, or "none"; "" on
 	// the CPU.
 	GPUKernels string

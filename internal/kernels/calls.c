@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "conv.h"
-#include "lanes.h"
 #include "norm.h"
+#include "sets.h"
 
 // Products and sums are rounded separately unless an intrinsic fuses them, so that the bits do not
 // depend on the compiler. (GCC does so anyway with -std=c11.)
@@ -60,12 +60,19 @@ static bool describe(struct conv *c, const struct ffi_buffer *x, const struct ff
 	return y->dims[0] == c->images && (c->taps == 3 || (c->taps == 1 && c->out_step * c->in_step == 1)) &&
 		w->dims[1] == c->taps && w->dims[2] == c->in && w->dims[3] == c->out &&
 		c->rows * c->out_step == c->in_rows * c->in_step && c->cols * c->out_step == c->in_cols * c->in_step &&
-		c->out % LANES == 0 && c->images * c->rows * c->cols * c->in > 0;
+		c->out % CHANNELS == 0 && c->images * c->rows * c->cols * c->in > 0;
 }
+
+// input_of and output_of return the number of floats of an image in the input and in the output.
+static long input_of(const struct conv *c) { return c->in_rows * c->in_cols * c->in; }
+static long output_of(const struct conv *c) { return c->rows * c->cols * c->out; }
 
 static void forward_image(void *of, long image, float *scratch) {
 	const struct conv_task *t = of;
-	conv_forward(&t->shape, t->x, t->other, t->result, image, scratch);
+	const struct conv *c = &t->shape;
+	long row;
+	const float *padded = conv_pad(c, t->x + image * input_of(c), false, scratch, &row);
+	conv_pixels(c, padded, row, t->other, t->result + image * output_of(c));
 }
 
 static bool forward_fits(const struct ffi_frame *frame, struct conv *c) {
@@ -81,15 +88,18 @@ static void *forward(struct ffi_frame *frame) {
 	if (!forward_fits(frame, &t.shape))
 		return wrong_arguments(frame);
 	t.x = in[0]->data, t.other = in[1]->data, t.result = out[0]->data;
-	return ffi_do_all(frame, forward_image, &t, t.shape.images, conv_scratch(&t.shape));
+	return ffi_do_all(frame, forward_image, &t, t.shape.images, conv_scratch(&t.shape, false));
 }
 
 static long weights_of(const struct conv *c) { return c->taps * c->taps * c->in * c->out; }
 
 static void weights_share(void *of, long share, float *scratch) {
 	const struct conv_task *t = of;
-	for (long i = first_of(share, t->shape.images); i < first_of(share + 1, t->shape.images); i++)
-		conv_weights(&t->shape, t->x, t->other, t->result + share * weights_of(&t->shape), i, scratch);
+	const struct conv *c = &t->shape;
+	for (long i = first_of(share, c->images), row; i < first_of(share + 1, c->images); i++) {
+		const float *padded = conv_pad(c, t->x + i * input_of(c), false, scratch, &row);
+		conv_weights(c, padded, row, t->other + i * output_of(c), c->cols * c->out, t->result + share * weights_of(c));
+	}
 }
 
 static bool weights_fit(const struct ffi_frame *frame, struct conv *c) {
@@ -108,7 +118,7 @@ static void *weights(struct ffi_frame *frame) {
 	t.x = in[0]->data, t.other = in[1]->data, t.result = calloc((size_t)(SHARES * n), sizeof(float));
 	if (t.result == NULL)
 		return out_of_memory(frame);
-	void *failed = ffi_do_all(frame, weights_share, &t, SHARES, conv_scratch(&t.shape));
+	void *failed = ffi_do_all(frame, weights_share, &t, SHARES, conv_scratch(&t.shape, false));
 	for (long p = 1; p < SHARES; p++)
 		for (long i = 0; i < n; i++)
 			t.result[i] += t.result[p * n + i];
@@ -136,7 +146,7 @@ static bool norm_fits(const struct ffi_frame *frame, int64_t args) {
 	if (!has_arguments(frame, args, 3, FFI_F32))
 		return false;
 	const struct ffi_buffer *x = in[0];
-	if (x->type != FFI_F32 || x->rank != 4 || x->dims[3] % LANES != 0)
+	if (x->type != FFI_F32 || x->rank != 4 || x->dims[3] % CHANNELS != 0)
 		return false;
 	if (x->dims[0] * x->dims[1] * x->dims[2] * x->dims[3] == 0)
 		return false;

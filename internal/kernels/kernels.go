@@ -7,6 +7,9 @@
 // processor and its memory, need no compiling at run time, and sum in an order that does not depend
 // on the machine or the number of threads. Package plain defines what each kernel computes.
 //
+// Their inner loops (conv_loops.h, norm_loops.h) are written once, with vectors of floats (lanes.h), and
+// compiled for each instruction set: plain.c, avx2.c, avx512.c. sets.c chooses one when the program starts.
+//
 // XLA calls the kernels through its foreign function interface ([nb201/internal/ffi]). [Register] registers the
 // functions (calls.c) with a plugin. [Replace] replaces operations of a program by calls before the
 // program is compiled, since gomlx has no operation for such calls; forms.go has the closed list of
@@ -17,15 +20,19 @@ package kernels
 /*
 #cgo CFLAGS: -std=c11 -O3 -pthread -I${SRCDIR}/../ffi
 #cgo LDFLAGS: -lm
-#include "conv.h"
+#include <stdlib.h>
 #include "calls.h"
+#include "sets.h"
 */
 import "C"
 
 import (
+	"os"
+	"slices"
 	"unsafe"
 
 	"nb201/internal/stablehlo"
+	"nb201/internal/usage"
 )
 
 // Version is the version of what the kernels compute, for records and checkpoints. Raise it with
@@ -34,17 +41,35 @@ import (
 // Version does not.
 const Version = 2
 
-// Instructions returns the instruction set that the kernels use on this processor, "avx2", or "" if
-// the processor lacks it, in which case there are no kernels.
-func Instructions() string {
-	if C.conv_can() {
-		return "avx2"
-	}
-	return ""
+// Variable is the environment variable that names the instruction set to use instead of the best that the
+// processor has: plain, avx2 or avx512. It is read when the program starts.
+const Variable = "NB201_KERNELS"
+
+// Instructions returns the instruction set that the kernels use in this process: "avx512", "avx2", or
+// "plain" for what every processor has.
+func Instructions() string { return C.GoString(C.kernels_chosen().name) }
+
+// Has reports whether this processor has an instruction set that [Variable] can name.
+func Has(instructions string) bool {
+	name := C.CString(instructions)
+	defer C.free(unsafe.Pointer(name))
+	return bool(C.kernels_has(name))
 }
 
-// Register registers the kernels with the plugin for the CPU that has this list of PJRT extensions.
-// Call it only if [Instructions] is not "". It reports whether the plugin has the interface for
+// CheckVariable returns a usage error if [Variable] names no instruction set, or one that this processor
+// lacks.
+func CheckVariable() error {
+	name := os.Getenv(Variable)
+	switch {
+	case name == "", Has(name):
+		return nil
+	case slices.Contains([]string{"plain", "avx2", "avx512"}, name):
+		return usage.Errorf("%s: this processor does not have %s; use %s, or unset the variable", Variable, name, Instructions())
+	}
+	return usage.Errorf("%s: %q is none of plain, avx2 and avx512", Variable, name)
+}
+
+// Register registers the kernels with the plugin for the CPU that has this list of PJRT extensions. It reports whether the plugin has the interface for
 // kernels; failed is a PJRT_Error, which the caller frees, or nil.
 func Register(extensions unsafe.Pointer) (registered bool, failed unsafe.Pointer) {
 	var taken C.int

@@ -1,90 +1,13 @@
 #include "norm.h"
 
-// Products and sums are rounded separately unless an intrinsic fuses them, so that the bits do not
-// depend on the compiler. (GCC does so anyway with -std=c11.)
+#include "sets.h"
+
+// Products and sums are rounded separately, so that the bits do not depend on the compiler. (GCC does so
+// anyway with -std=c11.)
 #pragma STDC FP_CONTRACT OFF
 
-#ifdef __x86_64__
-
-#include <immintrin.h>
-#include <stddef.h>
-
-#include "lanes.h"
-
-enum { AT_ONCE = 4 };
-
-// piece_length returns how many pixels to sum in float32; the sums of pieces are added in float64. A
-// piece is small enough to stay in the cache for a second pass.
-static long piece_length(long left, long channels) {
-	long most = 8192 / channels;
-	if (most < AT_ONCE)
-		most = AT_ONCE;
-	return left < most ? left : most;
-}
-
-enum summand { VALUES, SQUARES, PRODUCTS };
-
-// sum computes the sum over pixels of x, (x - centre)^2 or y * (x - centre), for a block of channels of
-// this many vectors. It computes AT_ONCE partial sums side by side, because each addition has to wait
-// for the previous one to the same sum.
-INLINED void sum(int vectors, enum summand of, const float *x, const float *y, const float *centre, long pixels, long channels, float *total) {
-	__m256 sums[AT_ONCE][MOST_VECTORS], centres[MOST_VECTORS];
-#pragma GCC unroll 3
-	for (int v = 0; v < vectors; v++) {
-		centres[v] = of == VALUES ? _mm256_setzero_ps() : _mm256_loadu_ps(centre + v * LANES);
-#pragma GCC unroll 4
-		for (int a = 0; a < AT_ONCE; a++)
-			sums[a][v] = _mm256_setzero_ps();
-	}
-	for (long p = 0; p < pixels; p += AT_ONCE)
-#pragma GCC unroll 4
-		for (int a = 0; a < AT_ONCE; a++) {
-			if (p + a >= pixels)
-				break;
-#pragma GCC unroll 3
-			for (int v = 0; v < vectors; v++) {
-				long at = (p + a) * channels + v * LANES;
-				__m256 value = _mm256_loadu_ps(x + at), distance = _mm256_sub_ps(value, centres[v]);
-				if (of == VALUES)
-					sums[a][v] = _mm256_add_ps(sums[a][v], value);
-				else
-					sums[a][v] = _mm256_fmadd_ps(of == SQUARES ? distance : _mm256_loadu_ps(y + at), distance, sums[a][v]);
-			}
-		}
-#pragma GCC unroll 3
-	for (int v = 0; v < vectors; v++)
-		_mm256_storeu_ps(total + v * LANES,
-			_mm256_add_ps(_mm256_add_ps(sums[0][v], sums[1][v]), _mm256_add_ps(sums[2][v], sums[3][v])));
-}
-
-// SUM calls sum with a number of vectors that is a constant, so that the compiler unrolls its loops.
-#define SUM(vectors, ...) \
-	switch (vectors) { \
-	case 1: sum(1, __VA_ARGS__); break; \
-	case 2: sum(2, __VA_ARGS__); break; \
-	default: sum(3, __VA_ARGS__); break; \
-	}
-
-AVX2 void norm_measure(const float *x, long pixels, long channels, struct norm_moments *moments) {
-	for (long n; pixels > 0; pixels -= n, x += n * channels) {
-		n = piece_length(pixels, channels);
-		long before = moments->pixels, all = before + n;
-		for (long block = 0, vectors; block < channels; block += vectors * LANES) {
-			vectors = vectors_at_once(channels - block);
-			float values[MOST_VECTORS * LANES], mean[MOST_VECTORS * LANES], squares[MOST_VECTORS * LANES];
-			SUM(vectors, VALUES, x + block, NULL, NULL, n, channels, values)
-			for (int c = 0; c < vectors * LANES; c++)
-				mean[c] = values[c] / (float)n;
-			SUM(vectors, SQUARES, x + block, NULL, mean, n, channels, squares)
-			for (int c = 0; c < vectors * LANES; c++) {
-				double *m = moments->mean + block + c, *q = moments->squares + block + c;
-				double exact = (double)values[c] / (double)n, off = exact - mean[c], apart = exact - *m;
-				*q += squares[c] - off * off * (double)n + apart * apart * ((double)before * (double)n / (double)all);
-				*m += apart * ((double)n / (double)all);
-			}
-		}
-		moments->pixels = all;
-	}
+void norm_measure(const float *x, long pixels, long channels, struct norm_moments *moments) {
+	kernels_for(channels)->norm_measure(x, pixels, channels, moments);
 }
 
 void norm_join(struct norm_moments *moments, const struct norm_moments *other, long channels) {
@@ -97,44 +20,15 @@ void norm_join(struct norm_moments *moments, const struct norm_moments *other, l
 	moments->pixels += other->pixels;
 }
 
-AVX2 void norm_scale(const float *x, const float *factor, const float *term, float *y, long pixels, long channels) {
-	for (long p = 0; p < pixels; p++, x += channels, y += channels)
-		for (long c = 0; c < channels; c += LANES)
-			_mm256_storeu_ps(y + c, _mm256_fmadd_ps(_mm256_loadu_ps(x + c), _mm256_loadu_ps(factor + c), _mm256_loadu_ps(term + c)));
+void norm_scale(const float *x, const float *factor, const float *term, float *y, long pixels, long channels) {
+	kernels_for(channels)->norm_scale(x, factor, term, y, pixels, channels);
 }
 
-AVX2 void norm_sums(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels) {
-	for (long n; pixels > 0; pixels -= n, x += n * channels, dy += n * channels) {
-		n = piece_length(pixels, channels);
-		for (long block = 0, vectors; block < channels; block += vectors * LANES) {
-			vectors = vectors_at_once(channels - block);
-			float values[MOST_VECTORS * LANES], products[MOST_VECTORS * LANES];
-			SUM(vectors, VALUES, dy + block, NULL, NULL, n, channels, values)
-			SUM(vectors, PRODUCTS, x + block, dy + block, mean + block, n, channels, products)
-			for (int c = 0; c < vectors * LANES; c++) {
-				of_dy[block + c] += values[c];
-				of_products[block + c] += products[c];
-			}
-		}
-	}
+void norm_sums(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels) {
+	kernels_for(channels)->norm_sums(x, mean, dy, of_dy, of_products, pixels, channels);
 }
 
-AVX2 void norm_gradient(const float *x, const float *dy, const float *factor, const float *slope, const float *term, float *dx,
-	long pixels, long channels) {
-	for (long p = 0; p < pixels; p++, x += channels, dy += channels, dx += channels)
-		for (long c = 0; c < channels; c += LANES) {
-			__m256 of_x = _mm256_fmadd_ps(_mm256_loadu_ps(x + c), _mm256_loadu_ps(slope + c), _mm256_loadu_ps(term + c));
-			_mm256_storeu_ps(dx + c, _mm256_fmadd_ps(_mm256_loadu_ps(dy + c), _mm256_loadu_ps(factor + c), of_x));
-		}
-}
-
-#else
-
-void norm_measure(const float *x, long pixels, long channels, struct norm_moments *moments) {}
-void norm_join(struct norm_moments *moments, const struct norm_moments *other, long channels) {}
-void norm_scale(const float *x, const float *factor, const float *term, float *y, long pixels, long channels) {}
-void norm_sums(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels) {}
 void norm_gradient(const float *x, const float *dy, const float *factor, const float *slope, const float *term, float *dx,
-	long pixels, long channels) {}
-
-#endif
+	long pixels, long channels) {
+	kernels_for(channels)->norm_gradient(x, dy, factor, slope, term, dx, pixels, channels);
+}

@@ -1,5 +1,5 @@
 // Batch normalisation in training of a feature map [pixels, channels] in float32, and its gradients.
-// The number of channels must be a multiple of LANES (lanes.h).
+// The number of channels must be a multiple of CHANNELS (sets.h).
 
 #ifndef NB201_NORM_H_
 #define NB201_NORM_H_

@@ -46,8 +46,9 @@ var needs = []need{
 	{"full-size", "NB201_FULLSIZE", "a directory on a disk with 22 GB free, for a benchmark of all architectures"},
 	{"golden", "", "unset NB201_GOLDEN, or add the file to the directory that it names"},
 	{"gpu", "", "set NB201_TEST_DEVICE to cuda or cuda:N on a machine with an NVIDIA GPU"},
+	{"instructions", "", "use an x86-64 processor that has this instruction set"},
 	{"jpegs", "NB201_JPEGS", "a directory with train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels"},
-	{"kernels", "", "use an x86-64 processor with AVX2 and FMA and the plugin of `nb201 setup`"},
+	{"kernels", "", "use the plugin of `nb201 setup`"},
 	{"long", "", "run go test without -short"},
 	{"nightly", nightlyVariable, "1 for what takes minutes, all for what takes hours"},
 	{"no-driver", "", "run the test on a machine without an NVIDIA driver"},
@@ -235,6 +236,12 @@ func Compiler(t testing.TB, err error) { t.Helper(); meet(t, "compiler", err) }
 func Kernels(t testing.TB, missing string) {
 	t.Helper()
 	meet(t, "kernels", unless(missing == "", missing))
+}
+
+// Instructions ends a test that needs an instruction set, unless this processor has it.
+func Instructions(t testing.TB, name string, has bool) {
+	t.Helper()
+	meet(t, "instructions", unless(has, "this processor does not have "+name))
 }
 
 // GPU ends a test that needs a GPU, unless the tests run on one. The reason says why it does.

@@ -69,7 +69,7 @@ func TestLedger(t *testing.T) {
 		{"kernels", "", func(t testing.TB) { Plugin(t, absent) }, ended{"skip", "needs plugin: there is none; run `make setup`"}},
 		{"kernels,plugin", "", func(t testing.TB) { Plugin(t, absent) }, ended{"fail", "NB201_REQUIRE requires plugin: there is none; run `make setup`"}},
 		{"plugin", "", func(t testing.TB) { Plugin(t, nil) }, ended{}},
-		{"kernels", "", func(t testing.TB) { Kernels(t, "no AVX2") }, ended{"fail", "NB201_REQUIRE requires kernels: no AVX2; "}},
+		{"kernels", "", func(t testing.TB) { Kernels(t, "no interface") }, ended{"fail", "NB201_REQUIRE requires kernels: no interface; "}},
 		{"kernels", "", func(t testing.TB) { Kernels(t, "") }, ended{}},
 		{"programs", "", func(t testing.TB) { Program(t, "no-such-program") }, ended{"fail", "NB201_REQUIRE requires programs: "}},
 		{"gpu", "", func(t testing.TB) { GPU(t, false, "the CPU has none") }, ended{"fail", "NB201_REQUIRE requires gpu: the CPU has none; "}},

@@ -13,11 +13,11 @@ import (
 // Kernels describes the kernels for the CPU (package kernels) that programs call in this process.
 type Kernels struct {
 	Version      int    `json:"version"`
-	Instructions string `json:"instructions,omitempty"` // the instruction set, avx2
+	Instructions string `json:"instructions,omitempty"` // the instruction set: avx512, avx2 or plain
 	Missing      string `json:"missing,omitempty"`      // why programs call no kernels; "" if they do
 }
 
-// String returns the version and the instruction set as records have them ("1 avx2"), or "none".
+// String returns the version and the instruction set as records have them ("2 avx2"), or "none".
 func (k Kernels) String() string {
 	if k.Missing != "" {
 		return "none"
@@ -40,10 +40,6 @@ func CPUKernels() (k Kernels, ok bool) {
 // programs run without.
 func (p *plugin) registerKernels() Kernels {
 	k := Kernels{Version: kernels.Version, Instructions: kernels.Instructions()}
-	if k.Instructions == "" {
-		k.Missing = "the processor has no AVX2 and FMA"
-		return k
-	}
 	registered, failed := kernels.Register(p.table.extension_start)
 	if err := p.error(failed); err != nil {
 		k.Missing = fmt.Sprintf("the plugin refuses them: %v", err)

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 
 	"nb201/internal/kernels"
 	"nb201/internal/kernels/plain"
+	"nb201/internal/needs"
 	"nb201/internal/programs/kernelstest"
 )
 
@@ -312,6 +315,20 @@ var bits = map[int]map[string]string{
 		"weights of 3x3 from 24 to 8 channels": "bdbc1e0cc2ee71b8", "weights of 3x3 from 8 to 24 channels": "d9893a38acab95a6",
 		"normalisation of 24 channels": "1cdf5b768b6ad7b3",
 	},
+}
+
+// TestBitsOfSets runs TestBits with each instruction set that this processor has.
+func TestBitsOfSets(t *testing.T) {
+	for _, set := range []string{"plain", "avx2", "avx512"} {
+		t.Run(set, func(t *testing.T) {
+			needs.Instructions(t, set, kernels.Has(set))
+			c := exec.Command(os.Args[0], "-test.run", "^TestBits$", "-test.v")
+			c.Env = append(os.Environ(), kernels.Variable+"="+set)
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
 }
 
 // TestBits checks that the kernels compute the bits of their version, which records and checkpoints

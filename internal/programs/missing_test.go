@@ -33,9 +33,9 @@ func TestWithoutKernels(t *testing.T) {
 	old := strings.ReplaceAll(floatConvolution, "f32>", "bf16>")
 	for _, test := range []struct{ name, missing, program, want string }{
 		{"kernels", "", floatConvolution + oneSlice, ""},
-		{"no AVX2", "the processor has no AVX2 and FMA", floatConvolution, "the processor has no AVX2 and FMA"},
-		{"no AVX2 in bfloat16", "the processor has no AVX2 and FMA", old + oneSlice, "the processor has no AVX2 and FMA"},
-		{"no network", "the processor has no AVX2 and FMA", oneSlice, ""},
+		{"no interface", "the plugin has no interface for them", floatConvolution, "the plugin has no interface for them"},
+		{"no interface in bfloat16", "the plugin has no interface for them", old + oneSlice, "the plugin has no interface for them"},
+		{"no network", "the plugin has no interface for them", oneSlice, ""},
 		{"a text that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides"), "no kernel fits the convolutions"},
 		{"convolutions that no kernel takes", "", strings.ReplaceAll(floatConvolution, "window_strides", "strides") + oneSlice, "no kernel fits the convolutions"},
 		{"bfloat16", "", old + oneSlice, ""},

@@ -78,8 +78,8 @@ func CPUOnly(t testing.TB, reason string) {
 	needs.CPU(t, OnGPU(t), reason)
 }
 
-// Kernels requires the kernels for the CPU. If programs call none, it fails the test on a processor
-// with AVX2 and with the pinned plugin, and skips it elsewhere. It returns a function that lists
+// Kernels requires the kernels for the CPU. If programs call none, it fails the test with the
+// pinned plugin, and skips it with another. It returns a function that lists
 // the programs compiled since the call of Kernels.
 func Kernels(t testing.TB) (compiled func() []programs.Program) {
 	t.Helper()

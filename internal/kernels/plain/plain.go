@@ -23,7 +23,7 @@ func (a Array) At(index ...int) float64 {
 	return float64(a.Values[i])
 }
 
-// Conv computes nb201.conv (conv.c, conv_forward): the element (image, i, j, o) of the output of a
+// Conv computes nb201.conv (conv.c, conv_pixels): the element (image, i, j, o) of the output of a
 // convolution with a stride. There are spread-1 zeros between the pixels of x.
 func Conv(x, w Array, stride, spread int, image, i, j, o int) (sum float64) {
 	taps := w.Shape[0]
