@@ -87,27 +87,34 @@ INLINED lanes lanes_all(const float *x) {
 	return v;
 }
 
-// fused returns a*b + c, rounded once.
-INLINED float fused(float a, float b, float c) {
 #ifdef FP_FAST_FMAF
-	return fmaf(a, b, c);
-#else
-	// The product is exact in double. The sum is rounded to odd, and therefore correctly to float after that.
-	double product = (double)a * b, sum = product + c, of_c = sum - product, error = (product - (sum - of_c)) + (c - of_c);
-	int64_t bits;
-	memcpy(&bits, &sum, sizeof bits);
-	int64_t inexact = (error > 0) | (error < 0), even = ~bits & 1, away = (error > 0) == (sum > 0);
-	bits += (inexact & even) * (2 * away - 1);
-	memcpy(&sum, &bits, sizeof sum);
-	return (float)sum;
-#endif
-}
 
 INLINED lanes lanes_fma(lanes a, lanes b, lanes c) {
 	for (int i = 0; i < LANES; i++)
-		c[i] = fused(a[i], b[i], c[i]);
+		c[i] = fmaf(a[i], b[i], c[i]);
 	return c;
 }
+
+#else
+
+typedef double doubles __attribute__((vector_size(16)));
+typedef int64_t integers __attribute__((vector_size(16)));
+
+// lanes_fma computes the products exactly, in double, and the sums rounded to odd: to that of the two nearest
+// doubles whose last bit is 1. Rounding that to float rounds the exact sum.
+INLINED lanes lanes_fma(lanes a, lanes b, lanes c) {
+	for (int i = 0; i < LANES; i += 2) {
+		doubles product = (doubles){a[i], a[i + 1]} * (doubles){b[i], b[i + 1]}, term = {c[i], c[i + 1]}, sum = product + term;
+		doubles of_term = sum - product, error = (product - (sum - of_term)) + (term - of_term);
+		integers bits = (integers)sum, is_inexact = (error > 0) | (error < 0), is_even = (bits & 1) - 1; // -1 or 0
+		integers is_below = (error > 0) ^ (sum > 0); // the exact sum is closer to 0
+		sum = (doubles)(bits + (is_inexact & is_even & (is_below | 1)));
+		c[i] = (float)sum[0], c[i + 1] = (float)sum[1];
+	}
+	return c;
+}
+
+#endif
 
 INLINED lanes lanes_relu(lanes x) {
 	for (int i = 0; i < LANES; i++)

@@ -1,4 +1,4 @@
-// Compares fused, plain C's multiply-add, with fmaf: on random bits, on numbers of similar sizes, and where
+// Compares lanes_fma in plain C with fmaf: on random bits, on numbers of similar sizes, and where
 // the exact result lies halfway between two floats, or close to that.
 
 #include "../lanes.h"
@@ -27,9 +27,10 @@ static float near_1(int e, int bits) {
 static int wrong;
 
 static void compare(float a, float b, float c) {
-	float got = fused(a, b, c), want = fmaf(a, b, c);
+	lanes all = lanes_fma(lanes_all(&a), lanes_all(&b), lanes_all(&c));
+	float got = all[drawn() % LANES], want = fmaf(a, b, c);
 	if (memcmp(&got, &want, sizeof got) != 0 && !(isnan(got) && isnan(want)) && wrong++ < 10)
-		printf("fused(%a, %a, %a) is %a, not %a\n", (double)a, (double)b, (double)c, (double)got, (double)want);
+		printf("lanes_fma(%a, %a, %a) is %a, not %a\n", (double)a, (double)b, (double)c, (double)got, (double)want);
 }
 
 int main(void) {
