@@ -17,7 +17,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 ZSH := $(SHARE)/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .PHONY: build install setup packages python axe compiler demo test nightly photographs clients \
-	slurm-failures full-size gpu-kernels cuda-kernels check lint bench pictures carry carried wheel
+	slurm-failures full-size arm64 gpu-kernels cuda-kernels check lint bench pictures carry carried wheel
 
 # gonum/plot reads the tag minimal: it leaves out the PDF, EPS and TeX back ends (1 MB).
 build:
@@ -94,6 +94,11 @@ full-size: setup
 gpu-kernels: NEEDS = compiler
 gpu-kernels: setup compiler
 	$(LONG) -run TestKernels ./train/device
+
+# Runs the tests of the CPU's kernels on ARM64: compiled by Debian's cross compiler, on an emulator.
+arm64: export NB201_EMULATOR := qemu-aarch64-static -L /usr/aarch64-linux-gnu
+arm64:
+	GOARCH=arm64 CGO_ENABLED=1 CC=aarch64-linux-gnu-gcc go test -count=1 -exec '$(NB201_EMULATOR)' $(TESTFLAGS) ./internal/kernels
 
 check: lint
 	@echo 'go mod tidy, import arrows, skips, banned phrases, links'

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what checks and tests need besides Go, unless it is installed:
 #
-#   tools/provide.sh packages   C and C++ compilers, make, curl, shellcheck, xz, Python, PyPy, Slurm,
-#                               Chromium, npm, zsh, fish and man, with apt-get, as root or with sudo
+#   tools/provide.sh packages   C and C++ compilers, the C compiler and an emulator for ARM64, make, curl,
+#                               shellcheck, xz, Python, PyPy, Slurm, Chromium, npm, zsh, fish and man, with
+#                               apt-get, as root or with sudo
 #   tools/provide.sh python     a virtual environment in .venv with tools/requirements.txt and
 #                               Pillow, for NB201_PYTHON
 #   tools/provide.sh wheel      a virtual environment in .cache/wheel with tools/wheel/requirements.txt
@@ -46,6 +47,8 @@ packages() {
 		missing+=(slurm-client slurmctld slurmd munge)
 	command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium) # and fonts
 	command -v npm >/dev/null || missing+=(nodejs npm)
+	command -v aarch64-linux-gnu-gcc >/dev/null || missing+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+	command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
 	command -v zsh >/dev/null || missing+=(zsh)
 	command -v fish >/dev/null || missing+=(fish)
 	(command -v man && command -v groff) >/dev/null || missing+=(man-db groff) # groff reports warnings

@@ -32,7 +32,7 @@ func compile(t testing.TB, name string, more ...string) string {
 
 // TestFrames calls the kernels in ways in which XLA should not: testdata/frames.c.
 func TestFrames(t *testing.T) {
-	if out, err := exec.Command(build(t, "frames", "-g")).CombinedOutput(); err != nil {
+	if out, err := needs.Compiled(build(t, "frames", "-g")).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -1,9 +1,11 @@
 package kernels
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -17,7 +19,7 @@ var instructionSets = []string{"plain", "avx2", "avx512"}
 // bitsOf runs testdata/bits.c with an instruction set, and returns what it prints after the set's name.
 func bitsOf(t *testing.T, program, set string) string {
 	t.Helper()
-	c := exec.Command(program)
+	c := needs.Compiled(program)
 	c.Env = append(os.Environ(), Variable+"="+set)
 	out, err := c.Output()
 	if err != nil {
@@ -30,13 +32,22 @@ func bitsOf(t *testing.T, program, set string) string {
 	return bits
 }
 
+// sumOfBits is the SHA-256 of what testdata/bits.c prints after the set's name. It may change only with
+// [Version] or testdata/bits.c.
+const sumOfBits = "9abbc27a2174ad57c28b58d5ff26b5ef70e71c223df9643b40a852f8ad57713f"
+
 // TestSets checks that all instruction sets compute the same bits: those that this processor has, and
-// plain C with vectors as long as each set's, whose loops are the same.
+// plain C with vectors as long as each set's, whose loops are the same. On x86-64 it compiles without
+// optimising, which is quicker, and TestBitsOfSets in internal/programs checks the optimised code.
 func TestSets(t *testing.T) {
-	program, emulated := build(t, "bits"), build(t, "bits", "-DNB201_EMULATED", "-Wno-psabi")
+	optimise := "-O0"
+	if runtime.GOARCH != "amd64" {
+		optimise = "-O3"
+	}
+	program, emulated := build(t, "bits", optimise), build(t, "bits", "-O0", "-DNB201_EMULATED", "-Wno-psabi")
 	want := bitsOf(t, program, "plain")
-	if lines := strings.Count(want, "\n"); lines < 100 {
-		t.Fatalf("only %d lines", lines)
+	if sum := fmt.Sprintf("%x", sha256.Sum256([]byte(want))); sum != sumOfBits {
+		t.Errorf("plain C computes other bits: the sum of their hashes is %s", sum)
 	}
 	for _, set := range instructionSets {
 		t.Run(set, func(t *testing.T) {
@@ -46,6 +57,18 @@ func TestSets(t *testing.T) {
 		if set != "plain" {
 			t.Run(set+" emulated", func(t *testing.T) { compareLines(t, bitsOf(t, emulated, set), want) })
 		}
+	}
+}
+
+// TestNEON checks that the compiler makes vector instructions of ARM64 from plain C.
+func TestNEON(t *testing.T) {
+	needs.Instructions(t, "NEON", runtime.GOARCH == "arm64")
+	out, err := exec.Command(needs.CC(t), "-std=c11", "-O3", "-S", "-o", "-", "plain.c").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vector, scalar := strings.Count(string(out), "\tfmla\tv"), strings.Count(string(out), "\tfmadd\ts"); vector < 500 || scalar > 0 {
+		t.Errorf("plain C has %d multiply-adds of vectors and %d of single floats", vector, scalar)
 	}
 }
 
@@ -62,7 +85,7 @@ func compareLines(t *testing.T, got, want string) {
 
 // TestFused compares plain C's fused multiply-add with the library's: testdata/fused.c.
 func TestFused(t *testing.T) {
-	if out, err := exec.Command(compile(t, "fused", "-O2")).CombinedOutput(); err != nil {
+	if out, err := needs.Compiled(compile(t, "fused", "-O2")).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

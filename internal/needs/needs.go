@@ -46,7 +46,7 @@ var needs = []need{
 	{"full-size", "NB201_FULLSIZE", "a directory on a disk with 22 GB free, for a benchmark of all architectures"},
 	{"golden", "", "unset NB201_GOLDEN, or add the file to the directory that it names"},
 	{"gpu", "", "set NB201_TEST_DEVICE to cuda or cuda:N on a machine with an NVIDIA GPU"},
-	{"instructions", "", "use an x86-64 processor that has this instruction set"},
+	{"instructions", "", "use a processor that has this instruction set"},
 	{"jpegs", "NB201_JPEGS", "a directory with train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels"},
 	{"kernels", "", "use the plugin of `nb201 setup`"},
 	{"long", "", "run go test without -short"},
@@ -287,6 +287,16 @@ func CC(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(name))
+}
+
+// emulatorVariable is the environment variable with a command, such as an emulator of another processor,
+// that runs the programs that tests compile with [CC].
+const emulatorVariable = "NB201_EMULATOR"
+
+// Compiled returns a command that runs a program that [CC] has compiled.
+func Compiled(program string) *exec.Cmd {
+	words := append(strings.Fields(os.Getenv(emulatorVariable)), program)
+	return exec.Command(words[0], words[1:]...)
 }
 
 // Root ends a test that needs root's rights if err, which is what the system refused, is not nil.
