@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what checks and tests need besides Go, unless it is installed:
 #
-#   tools/provide.sh packages   C and C++ compilers, the C compiler and an emulator for ARM64, make, curl,
-#                               shellcheck, xz, Python, PyPy, Slurm, Chromium, npm, zsh, fish and man, with
-#                               apt-get, as root or with sudo
+#   tools/provide.sh packages   C and C++ compilers, the C compiler and an emulator for ARM64, make,
+#                               curl, shellcheck, xz, Python, PyPy, Slurm, Chromium, npm, zsh, fish and
+#                               man, with apt-get, as root or with sudo
 #   tools/provide.sh python     a virtual environment in .venv with tools/requirements.txt and
 #                               Pillow, for NB201_PYTHON
 #   tools/provide.sh wheel      a virtual environment in .cache/wheel with tools/wheel/requirements.txt

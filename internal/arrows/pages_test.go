@@ -20,7 +20,7 @@ var (
 	unlisted = regexp.MustCompile(`^NB201_(.*_H|(TEST|BENCH_FAKE)(_.*)?)$`)
 	declared = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
 	named    = regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)`")
-	rowOf    = regexp.MustCompile("(?m)^\\| `([a-z/-]+)` \\|")
+	rowOf    = regexp.MustCompile("(?m)^\\| `([a-z0-9/-]+)` \\|")
 )
 
 // sources returns the repository's files with one of the extensions, without saved tables of bench:

@@ -14,11 +14,11 @@ import (
 )
 
 var (
-	rule     = regexp.MustCompile(`(?m)^([a-z][a-z -]*):(?:[^=\n]*)$`)
-	fromRun  = regexp.MustCompile(`(?m)^\s*(?:target|phase .* tools/provide\.sh) ([a-z-]+)`)
+	rule     = regexp.MustCompile(`(?m)^([a-z][a-z0-9 -]*):(?:[^=\n]*)$`)
+	fromRun  = regexp.MustCompile(`(?m)^\s*(?:target|phase .* tools/provide\.sh) ([a-z0-9-]+)`)
 	provided = regexp.MustCompile(`(?m)^\s*provide ([a-z -]+)$`)
 	needed   = regexp.MustCompile(`(?m): NEEDS = ([a-z,-]+)$`)
-	fromStep = regexp.MustCompile(`^make ([a-z-]+)( |$)`)
+	fromStep = regexp.MustCompile(`^make ([a-z0-9-]+)( |$)`)
 	word     = regexp.MustCompile(`([a-z-]+)`)
 	pinned   = regexp.MustCompile(`^[a-z/-]+@[0-9a-f]{40}$`)
 )
