@@ -40,20 +40,26 @@ INLINED void pixels(int vectors, int n, const float *x, long step, long row, con
 #pragma GCC unroll 24
 	for (int s = 0; s < n * vectors; s++)
 		sums[s] = lanes_zero();
-	for (long a = 0; a < taps; a++, x += row)
-		for (long k = 0; k < wide; k++, w += out) {
+	for (long a = 0; a < taps; a++, x += row) {
+		// Many pixels need two pointers, or the compiler keeps a multiple of step for each pixel, and has not enough
+		// registers for them.
+		const float *near = x, *far = x + MOST_AT_ONCE / 2 * step;
+		for (long k = 0; k < wide; k++, w += out, near++, far++) {
+			if (vectors == 1 && n > MOST_AT_ONCE / 2) // hides that they are related
+				__asm__("" : "+r"(near), "+r"(far));
 			lanes weight[MOST_VECTORS];
 #pragma GCC unroll 3
 			for (int v = 0; v < vectors; v++)
 				weight[v] = lanes_load(w + v * LANES);
 #pragma GCC unroll 24
 			for (int p = 0; p < n; p++) {
-				lanes value = lanes_all(x + p * step + k);
+				lanes value = lanes_all(p < MOST_AT_ONCE / 2 ? near + p * step : far + (p - MOST_AT_ONCE / 2) * step);
 #pragma GCC unroll 3
 				for (int v = 0; v < vectors; v++)
 					sums[p * vectors + v] = lanes_fma(value, weight[v], sums[p * vectors + v]);
 			}
 		}
+	}
 #pragma GCC unroll 24
 	for (int p = 0; p < n; p++, y += out)
 #pragma GCC unroll 3
