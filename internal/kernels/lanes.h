@@ -97,20 +97,26 @@ INLINED lanes lanes_fma(lanes a, lanes b, lanes c) {
 
 #else
 
+typedef float halves __attribute__((vector_size(8)));
 typedef double doubles __attribute__((vector_size(16)));
 typedef int64_t integers __attribute__((vector_size(16)));
 
 // lanes_fma computes the products exactly, in double, and the sums rounded to odd: to that of the two nearest
-// doubles whose last bit is 1. Rounding that to float rounds the exact sum.
+// doubles whose last bit is 1. Rounding that to float rounds the exact sum. It takes two floats at a time and no
+// single ones, with which GCC 12 makes wrong code here (-ftree-slp-vectorize).
 INLINED lanes lanes_fma(lanes a, lanes b, lanes c) {
-	for (int i = 0; i < LANES; i += 2) {
-		doubles product = (doubles){a[i], a[i + 1]} * (doubles){b[i], b[i + 1]}, term = {c[i], c[i + 1]}, sum = product + term;
-		doubles of_term = sum - product, error = (product - (sum - of_term)) + (term - of_term);
+	enum { PAIRS = LANES / 2 };
+	halves of_a[PAIRS], of_b[PAIRS], of_c[PAIRS];
+	memcpy(of_a, &a, sizeof a), memcpy(of_b, &b, sizeof b), memcpy(of_c, &c, sizeof c);
+	for (int i = 0; i < PAIRS; i++) {
+		doubles product = __builtin_convertvector(of_a[i], doubles) * __builtin_convertvector(of_b[i], doubles);
+		doubles term = __builtin_convertvector(of_c[i], doubles), sum = product + term, of_term = sum - product;
+		doubles error = (product - (sum - of_term)) + (term - of_term);
 		integers bits = (integers)sum, is_inexact = (error > 0) | (error < 0), is_even = (bits & 1) - 1; // -1 or 0
 		integers is_below = (error > 0) ^ (sum > 0); // the exact sum is closer to 0
-		sum = (doubles)(bits + (is_inexact & is_even & (is_below | 1)));
-		c[i] = (float)sum[0], c[i + 1] = (float)sum[1];
+		of_c[i] = __builtin_convertvector((doubles)(bits + (is_inexact & is_even & (is_below | 1))), halves);
 	}
+	memcpy(&c, of_c, sizeof c);
 	return c;
 }
 
