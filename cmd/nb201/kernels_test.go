@@ -82,7 +82,7 @@ func TestKernels(t *testing.T) {
 	}
 	began := time.Now()
 	_ = c.Wait() // see the exit code
-	if code, left := c.ProcessState.ExitCode(), inDirectory(t, temporary); code != 130 || len(left) > 0 || time.Since(began) > 5*time.Second {
+	if code, left := c.ProcessState.ExitCode(), inDirectory(t, temporary); code != 130 || len(left) > 0 || time.Since(began) > 15*time.Second {
 		t.Errorf("stopped: code %d after %v, left %q", code, time.Since(began), left)
 	}
 	for _, test := range []struct {

@@ -482,7 +482,7 @@ func TestLiveConnection(t *testing.T) {
 			.observe(document.querySelector("#connection"), {childList: true, characterData: true, subtree: true});
 	}`)
 	streams := func() (n int) { s.locked(func() { n = s.streams }); return n }
-	before := streams()
+	before, gap := streams(), time.Now()
 	s.kill()
 	s.start()
 	for end := time.Now().Add(20 * time.Second); streams() == before; time.Sleep(20 * time.Millisecond) {
@@ -490,7 +490,9 @@ func TestLiveConnection(t *testing.T) {
 			t.Fatal("the page does not connect again")
 		}
 	}
-	if said := browsertest.Eval[[]string](p.Page, "nb201.said"); len(said) > 0 {
+	// On a busy machine the gap may be longer than the 3 s that the page does not mention.
+	said := browsertest.Eval[[]string](p.Page, "nb201.said")
+	if took := time.Since(gap); len(said) > 0 && took < 3*time.Second {
 		t.Errorf("after a short gap the page says %q", said)
 	}
 
