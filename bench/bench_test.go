@@ -313,8 +313,8 @@ func TestNobodyDisturbs(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := workOf(t, path)
-	if len(all) != 3*7 {
-		t.Fatalf("%d pieces of work, want 6 turns and a closing of 3 sides", len(all))
+	if len(all) != 3*8 {
+		t.Fatalf("%d pieces of work, want 7 turns and a closing of 3 sides", len(all))
 	}
 	for i, one := range all[1:] {
 		if one.began < all[i].end {
@@ -600,7 +600,7 @@ func TestPeaksFile(t *testing.T) {
 	}
 }
 
-// The imports of a side are tried once per Python, however many sides use it.
+// The imports of a side are tried once per Python, however many sides use it, and so is torch.compile.
 func TestOneImport(t *testing.T) {
 	dir := t.TempDir()
 	python, starts := filepath.Join(dir, "python"), filepath.Join(dir, "starts")
@@ -613,7 +613,8 @@ func TestOneImport(t *testing.T) {
 	}
 	var s Setting
 	able := o.usablePythonSides(t.Context(), &s)
-	if text, err := os.ReadFile(starts); err != nil || string(text) != "import torch, xautodl\nimport jax, numpy\n" {
+	if text, err := os.ReadFile(starts); err != nil ||
+		string(text) != "import torch, xautodl\nimport jax, numpy\nimport torch, xautodl; torch.compile(lambda x: x + 1)(torch.ones(8, device=\"cpu\"))\n" {
 		t.Errorf("started for %q, %v", text, err)
 	}
 	if len(able) != 3 || len(s.Skipped) != 1 || s.Skipped[0] != "jax: "+python+": exit status 1" {

@@ -69,22 +69,26 @@ func (o *common) usableSides(ctx context.Context, s *Setting) ([]side, error) {
 }
 
 // usablePythonSides returns the sides of the flags that can run, and records the others as skipped. It
-// tries the imports of a side once per Python.
+// tries the imports of a side once per Python, and whether torch.compile can compile, which needs a C++
+// compiler and Python's headers.
 func (o *common) usablePythonSides(ctx context.Context, s *Setting) []side {
 	var able []side
-	imports := map[[2]string]error{}
+	tried := map[[2]string]error{}
 	for _, other := range o.sides {
-		modules := "torch, xautodl"
-		if other.mode == "jax" {
-			modules = "jax, numpy"
+		attempt := "import torch, xautodl"
+		switch other.mode {
+		case "jax":
+			attempt = "import jax, numpy"
+		case "compile":
+			attempt += fmt.Sprintf("; torch.compile(lambda x: x + 1)(torch.ones(8, device=%q))", o.device)
 		}
-		asked := [2]string{other.command[0], modules}
-		why, known := imports[asked]
+		asked := [2]string{other.command[0], attempt}
+		why, known := tried[asked]
 		if !known {
 			_, _, _, why = o.runToEnd(ctx, job{
-				name: "import " + modules, command: []string{other.command[0], "-c", "import " + modules}, device: "cpu", limit: o.sideLimit,
+				name: "try " + other.mode, command: []string{other.command[0], "-c", attempt}, device: "cpu", limit: o.sideLimit,
 			})
-			imports[asked] = why
+			tried[asked] = why
 		}
 		if why != nil {
 			s.skip(other.name, fmt.Errorf("%s: %w", other.command[0], why))
@@ -170,6 +174,9 @@ func (p *program) turn() error {
 	}
 	return err
 }
+
+// lastTurn lets the program take a turn that does not count, the last one of its task.
+func (p *program) lastTurn() error { return p.exchange("go", new(Report)) }
 
 // finish lets the program end its task after the last turn.
 func (p *program) finish() error { return p.exchange("finish", &p.closing) }

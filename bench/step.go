@@ -33,7 +33,7 @@ func newStepCommand() *cobra.Command {
 			return errors.Join(err, t.publish(&o.common)) // even if a later architecture failed
 		},
 	}
-	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,ImageNet16-120", modes: "channels_last,contiguous"})
+	o.add(c, defaults{archs: "0,median,1462", datasets: "cifar10,ImageNet16-120", modes: "channels_last,contiguous,compile"})
 	o.addTurns(c, 1, 7)
 	o.addPeaks(c)
 	c.Flags().StringVar(&o.before, "before", "", "also compare with an earlier version: the `PROGRAM` bench built from it")
@@ -43,7 +43,7 @@ func newStepCommand() *cobra.Command {
 // addTurns adds the flags for turns.
 func (o *stepOptions) addTurns(c *cobra.Command, steps, rounds int) {
 	c.Flags().IntVar(&o.steps, "steps", steps, "training `STEPS`, and batches evaluated, per turn")
-	c.Flags().IntVar(&o.rounds, "rounds", rounds, "`TURNS` of each side, besides the first, cold one")
+	c.Flags().IntVar(&o.rounds, "rounds", rounds, "`TURNS` of each side, besides the first, cold one and the last")
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		if o.steps < 1 || o.rounds < 1 {
@@ -155,6 +155,7 @@ func (o *stepOptions) measure(ctx context.Context) (t *table[stepRow], err error
 // done.
 func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cell.Arch, d data.Definition, peaks Peaks, s *Setting, show func([]stepRow) error) ([]stepRow, error) {
 	task := o.newTask(arch, d, o.steps, o.rounds)
+	task.Turns++ // for a last turn that does not count
 	dir, err := os.MkdirTemp("", "nb201-bench-")
 	if err != nil {
 		return nil, err
@@ -200,16 +201,20 @@ func (o *stepOptions) contest(ctx context.Context, programs []*program, arch cel
 			return rows(), err
 		}
 	}
-	for round := range o.rounds {
+	for round := range o.rounds + 1 {
 		order := slices.Clone(in)
 		if round%2 == 1 { // so that drift within a round favours no side
 			slices.Reverse(order)
 		}
+		turn := (*program).turn
+		if round == o.rounds { // a side prepares no turn after it, as it does during the others
+			turn = (*program).lastTurn
+		}
 		for _, p := range order {
-			if err := try(p, p.turn); err != nil {
+			if err := try(p, func() error { return turn(p) }); err != nil {
 				return rows(), err
 			}
-			if p.failure == nil {
+			if p.failure == nil && round < o.rounds {
 				r := p.turns[round]
 				logf("%s: turn %d of %d took %.3f s, evaluation %.3f s", p.name, round+1, o.rounds, r.Train.Seconds, r.Eval.Seconds)
 			}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"testing"
 
 	"nb201/cell"
@@ -38,25 +39,35 @@ func program(t *testing.T, dir string) string {
 			schematest.CheckDir(t, dir)
 		}
 	})
-	return build(t, dir)
+	return build(t)
 }
 
-// build returns the path of nb201. On a machine without Go (see tools/carry.sh) that is the file
-// ../nb201 relative to the test binary's directory; otherwise build builds nb201 in dir.
-func build(t *testing.T, dir string) string {
-	t.Helper()
+// built builds nb201 once for all tests, in the test binary's directory, which go test removes. On a
+// machine without Go (see tools/carry.sh) nb201 is in the directory above.
+var built = sync.OnceValues(func() (string, error) {
 	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(self)
+	if carried := filepath.Join(dir, "..", "nb201"); isFile(carried) {
+		return carried, nil
+	}
+	path := filepath.Join(dir, "nb201")
+	if out, err := exec.Command("go", "build", "-o", path, "nb201/cmd/nb201").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// build returns the path of nb201.
+func build(t *testing.T) string {
+	t.Helper()
+	path, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if carried := filepath.Join(filepath.Dir(self), "..", "nb201"); isFile(carried) {
-		return carried
-	}
-	built := filepath.Join(dir, "nb201")
-	if out, err := exec.Command("go", "build", "-o", built, "nb201/cmd/nb201").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return built
+	return path
 }
 
 func isFile(path string) bool {
@@ -167,7 +178,7 @@ func digitImages(digits *data.Images, n int, d data.Definition) *data.Images {
 
 // smallBenchmark trains the first architectures on all dataset keys of the benchmark, with schedules
 // 1 (one seed) and 2 (two seeds). On cifar10 the networks have the published size; elsewhere they
-// have one cell per stage, to compile faster.
+// have one cell per stage and half the channels, to compile and train faster.
 func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 	t.Helper()
 	digits, err := publishedSet(t, "digits").Load("")
@@ -200,7 +211,7 @@ func smallBenchmark(t *testing.T, architectures int) results.Campaign {
 			} {
 				settings := configs.Published()
 				if key != "cifar10" { // full-size networks on one key
-					settings.Cells = 1
+					settings.Channels, settings.Cells = 8, 1
 				}
 				recipe, err := settings.Recipe(trial.Epochs)
 				if err != nil {

@@ -20,7 +20,7 @@ import (
 // epoch. Its networks are as small as possible.
 const everything = `{"name": "everything", "epochs": 10, "warmup": 2, "scheduler": "steps", "milestones": [4, 7], "gamma": 0.2,
 	"label_smoothing": 0.1, "decayed": "weights", "augment": {"flip": true, "cutout": 6}, "evaluate_every": 3,
-	"batch": 32, "channels": 4, "cells": 1}`
+	"batch": 64, "channels": 8, "cells": 1}`
 
 // recipeFile writes a recipe file below dir and returns its path.
 func recipeFile(t *testing.T, dir, name, text string) string {
@@ -106,13 +106,10 @@ func TestRecipeKilled(t *testing.T) {
 	// A campaign, beside a schedule that is named by its number of epochs.
 	whole, disturbed := filepath.Join(dir, "whole"), filepath.Join(dir, "disturbed")
 	for _, campaign := range []string{whole, disturbed} {
-		finish("plan", campaign, "--archs", "0,3", "--datasets", "digits", "--recipe", file+",2", "--seeds", "1", "--channels", "4", "--cells", "1", "--batch", "32")
+		finish("plan", campaign, "--archs", "0,3", "--datasets", "digits", "--recipe", file+",2", "--seeds", "1", "--channels", "8", "--cells", "1", "--batch", "64")
 	}
-	run := func(campaign string) []string {
-		return []string{"run", campaign, "--max-attempts", "1000", "--checkpoint-every", "1ms"}
-	}
-	finish(run(whole)...)
-	killed += untilDone(run(disturbed)...)
+	finish("run", whole)
+	killed += untilDone("run", disturbed, "--max-attempts", "1000", "--checkpoint-every", "1ms")
 	if records = checkEqual(t, whole, disturbed); len(records) != 4 {
 		t.Fatalf("%d records", len(records))
 	}

@@ -24,11 +24,11 @@ func TestServeClients(t *testing.T) {
 	device := devicetest.Device(t)
 	devicetest.Open(t)
 	dir := t.TempDir()
-	nb201 := build(t, dir)
+	nb201 := build(t)
 	campaign := filepath.Join(dir, "campaign")
 	const arch, trials = 1835, 3 // few operations
 	if out, err := exec.Command(nb201, "plan", campaign, "--archs", fmt.Sprint(arch), "--datasets", "digits",
-		"--epochs", "3", "--seeds", "777,888,999", "--channels", "4", "--cells", "1").CombinedOutput(); err != nil {
+		"--epochs", "3", "--seeds", "777,888,999", "--channels", "8", "--cells", "1").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	s := startServer(t, nb201, campaign)

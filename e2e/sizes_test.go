@@ -16,7 +16,7 @@ func TestSizesKilled(t *testing.T) {
 	nb201 := program(t, dir)
 
 	train := func(out string) []string {
-		return []string{"train", "8:24:8:16:40", "--dataset", "digits", "--epochs", "8", "--seed", "777", "--batch", "64", "--out", out}
+		return []string{"train", "8:24:8:16:40", "--dataset", "digits", "--epochs", "6", "--seed", "777", "--batch", "64", "--out", out}
 	}
 	alone, aloneKilled := filepath.Join(dir, "alone"), filepath.Join(dir, "alone-killed")
 	finish(t, nb201, train(alone)...)
@@ -28,18 +28,15 @@ func TestSizesKilled(t *testing.T) {
 	const archs = "0,8:24:8:16:40,16:8:8:8:8"
 	whole, disturbed := filepath.Join(dir, "whole"), filepath.Join(dir, "disturbed")
 	for _, campaign := range []string{whole, disturbed} {
-		finish(t, nb201, "plan", campaign, "--archs", archs, "--datasets", "digits", "--epochs", "1,8", "--seeds", "777", "--batch", "64")
+		finish(t, nb201, "plan", campaign, "--archs", archs, "--datasets", "digits", "--epochs", "1,6", "--seeds", "777", "--batch", "64")
 	}
-	run := func(campaign string) []string {
-		return []string{"run", campaign, "--max-attempts", "1000", "--checkpoint-every", "1ms"}
-	}
-	finish(t, nb201, run(whole)...)
-	killed += untilDone(t, nb201, run(disturbed)...)
+	finish(t, nb201, "run", whole)
+	killed += untilDone(t, nb201, "run", disturbed, "--max-attempts", "1000", "--checkpoint-every", "1ms")
 	if records := checkEqual(t, whole, disturbed); len(records) != 6 {
 		t.Fatalf("%d records", len(records))
 	}
 	t.Logf("%d kills", killed)
-	trial := results.Trial{Space: "sss", Arch: 1036, Dataset: "digits", Epochs: 8, Seed: 777}
+	trial := results.Trial{Space: "sss", Arch: 1036, Dataset: "digits", Epochs: 6, Seed: 777}
 	checkAlike(t, "in a campaign", readRecord(t, disturbed, trial), readRecord(t, alone, trial))
 	finish(t, nb201, "verify", disturbed, "--reevaluate")
 }

@@ -638,12 +638,17 @@ func (c Campaign) references(t Trial) (found []*Record) {
 	if addFirst(t.Arch, sameSchedule) {
 		return found
 	}
-	for arch := range t.Space.Space().Count() {
-		if addFirst(arch, sameSchedule) {
+	folders, _ := entryNames(c.Dir, "trials")
+	for _, folder := range folders {
+		other, ok := parseFolder(folder)
+		if !ok || other.Space != t.Space {
+			continue
+		}
+		if addFirst(other.Arch, sameSchedule) {
 			break
 		}
 		if found == nil {
-			addFirst(arch, func(Trial) bool { return true })
+			addFirst(other.Arch, func(Trial) bool { return true })
 		}
 	}
 	return found

@@ -46,6 +46,7 @@ type asker struct {
 // ask starts a server of the benchmark at path, which ends with the test.
 func ask(t *testing.T, path string) *asker {
 	t.Helper()
+	hurry(t, 10*time.Second)
 	s := serveAt(t, Options{Path: path})
 	return &asker{t, "http://" + s.address, s.Server, describedAPI(t)}
 }

@@ -118,9 +118,9 @@ func (o *openConnections) count() (now, most int) {
 // wait waits until a condition holds.
 func wait(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after 30 s, still not: %s", what)
+			t.Fatalf("after two minutes, still not: %s", what)
 		}
 	}
 }

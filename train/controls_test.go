@@ -77,7 +77,7 @@ func TestControls(t *testing.T) {
 		t.Run(control.name, func(t *testing.T) {
 			t.Parallel()
 			binary := filepath.Join(t.TempDir(), "train.test")
-			build := exec.Command("go", "test", "-c", "-o", binary, "-overlay", overlay(t, root, control.file, control.old, control.new), ".")
+			build := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", binary, "-overlay", overlay(t, root, control.file, control.old, control.new), ".")
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}

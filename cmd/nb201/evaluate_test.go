@@ -91,13 +91,13 @@ func childrenOf(t *testing.T, pid int) (children []int) {
 	return children
 }
 
-// evaluations40 evaluates 40 trials with two workers on three further sets; kills the run in the middle, damages a
-// record, resumes with two commands at once, and compares the results with train --eval-only: one of each
-// architecture, and every night all.
-func evaluations40(t *testing.T, dataset, definition string) {
+// evaluateTrials evaluates four trials each of some architectures with two workers on three further sets; kills the run
+// in the middle, damages a record, resumes with two commands at once, and compares the results with train --eval-only:
+// one of each architecture, and every night all.
+func evaluateTrials(t *testing.T, architectures int, dataset, definition string) {
 	t.Helper()
 	var trials []results.Trial
-	for arch := range 10 {
+	for arch := range architectures {
 		for _, epochs := range []int{2, 3} {
 			for _, seed := range []uint32{777, 888} {
 				trials = append(trials, results.Trial{Arch: arch * 1500, Dataset: dataset, Epochs: epochs, Seed: seed})
@@ -112,9 +112,10 @@ func evaluations40(t *testing.T, dataset, definition string) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(3 * time.Minute); len(evaluatedIn(t, on)) < 10; time.Sleep(5 * time.Millisecond) {
+	few := len(trials) / 4
+	for deadline := time.Now().Add(3 * time.Minute); len(evaluatedIn(t, on)) < few; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("no 10 trials were evaluated")
+			t.Fatalf("no %d trials were evaluated", few)
 		}
 	}
 	groups := append([]int{first.Process.Pid}, childrenOf(t, first.Process.Pid)...) // each worker has a process group too
@@ -232,13 +233,13 @@ func evaluations40(t *testing.T, dataset, definition string) {
 }
 
 func TestEvaluate40Trials(t *testing.T) {
-	evaluations40(t, "digits", corrupted(t, filepath.Join("..", "..", "configs", "digits", "digits.csv.gz"), "digits"))
+	evaluateTrials(t, 10, "digits", corrupted(t, filepath.Join("..", "..", "configs", "digits", "digits.csv.gz"), "digits"))
 }
 
 // The photographs are in the layout of CIFAR-10.
-func TestEvaluate40TrialsOfPhotographs(t *testing.T) {
+func TestEvaluateTrialsOfPhotographs(t *testing.T) {
 	photos := needs.Photos(t)
-	evaluations40(t, "cifar10", corrupted(t, filepath.Join(photos, "cifar-10-batches-py"), "cifar10", "--images", "300"))
+	evaluateTrials(t, 3, "cifar10", corrupted(t, filepath.Join(photos, "cifar-10-batches-py"), "cifar10", "--images", "300"))
 }
 
 // smallEvaluation returns a campaign of four trials of an architecture and another, and a definition of evaluation sets. The

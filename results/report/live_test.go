@@ -317,6 +317,7 @@ func (p livePage) waitForText(selector, text string) {
 // TestLiveSpaces shows a benchmark of the size search space on a page that has shown none, and then one
 // of the topology search space.
 func TestLiveSpaces(t *testing.T) {
+	t.Parallel()
 	needs.Chromium(t)
 	s := newLiveServer(t)
 	p := openLive(t, s, browsertest.Options{})
@@ -347,6 +348,7 @@ func TestLiveSpaces(t *testing.T) {
 
 // TestLive watches a campaign from its first trial to its last.
 func TestLive(t *testing.T) {
+	t.Parallel()
 	needs.Chromium(t)
 	s := newLiveServer(t)
 	p := openLive(t, s, browsertest.Options{})
@@ -463,6 +465,7 @@ func (p livePage) checkSections(want ...string) {
 
 // TestLiveConnection loses the server in several ways.
 func TestLiveConnection(t *testing.T) {
+	t.Parallel()
 	needs.Chromium(t)
 	s := newLiveServer(t)
 	s.show(grown(t, 4), "4")
@@ -479,7 +482,7 @@ func TestLiveConnection(t *testing.T) {
 			.observe(document.querySelector("#connection"), {childList: true, characterData: true, subtree: true});
 	}`)
 	streams := func() (n int) { s.locked(func() { n = s.streams }); return n }
-	before := streams()
+	before, gap := streams(), time.Now()
 	s.kill()
 	s.start()
 	for end := time.Now().Add(20 * time.Second); streams() == before; time.Sleep(20 * time.Millisecond) {
@@ -487,7 +490,9 @@ func TestLiveConnection(t *testing.T) {
 			t.Fatal("the page does not connect again")
 		}
 	}
-	if said := browsertest.Eval[[]string](p.Page, "nb201.said"); len(said) > 0 {
+	// On a busy machine the gap may be longer than the 3 s that the page does not mention.
+	said := browsertest.Eval[[]string](p.Page, "nb201.said")
+	if took := time.Since(gap); len(said) > 0 && took < 3*time.Second {
 		t.Errorf("after a short gap the page says %q", said)
 	}
 
@@ -527,15 +532,17 @@ func TestLiveConnection(t *testing.T) {
 	// Versions that come faster than the page loads them are skipped.
 	reports := map[int]*Report{7: grown(t, 7), 8: grown(t, 8), 9: grown(t, 9)}
 	s.locked(func() { s.loads, s.together, s.delay = 0, 0, time.Second })
+	began := time.Now()
 	for i := range 20 {
 		s.show(reports[7+i%2], fmt.Sprint("fast ", i))
 		time.Sleep(50 * time.Millisecond)
 	}
+	took := time.Since(began)
 	s.show(reports[9], "9")
 	p.waitForText("#shown", "9 of 9 architectures")
 	s.locked(func() {
-		if s.loads > 4 || s.together != 1 {
-			t.Errorf("21 versions are loaded %d times, %d at a time", s.loads, s.together)
+		if most := 3 + int(took/s.delay); s.loads > most || s.together != 1 { // one more at the begin, two at the end
+			t.Errorf("21 versions are loaded %d times, want at most %d; %d at a time", s.loads, most, s.together)
 		}
 		s.delay = 0
 	})
@@ -549,6 +556,7 @@ func TestLiveConnection(t *testing.T) {
 
 // TestLiveReading shows a benchmark while it is read for the first time.
 func TestLiveReading(t *testing.T) {
+	t.Parallel()
 	needs.Chromium(t)
 	s := newLiveServer(t)
 	s.set(object{"path": "NAS-Bench-201-v1_1-096897.pth", "format": "nasbench201", "reading": object{"done": 1024, "total": 15625}})
@@ -632,23 +640,30 @@ func TestLiveQuick(t *testing.T) {
 }
 
 // TestLiveLooks checks that the live page is accessible and fits windows of all widths. NB201_SCREENSHOTS
-// names a directory that keeps the pictures.
+// names a directory that gets pictures.
 func TestLiveLooks(t *testing.T) {
+	t.Parallel()
 	needs.Chromium(t)
 	needs.Axe(t)
 	to := os.Getenv("NB201_SCREENSHOTS")
-	if to == "" {
-		to = t.TempDir()
-	}
 	full, none := grown(t, 13), grown(t, 0)
+	type look struct {
+		width int
+		dark  bool
+	}
+	few := []look{{390, true}, {1024, false}} // of pages with few elements
 	for _, test := range []struct {
 		name   string
 		report *Report
 		status object
+		looks  []look
 	}{
-		{"busy", full, object{"campaign": busyCampaign(9), "failures": 2}},
-		{"begun", none, object{"campaign": campaignStatus(0, 0, worker("cpu", 0, 331, 2))}},
-		{"reading", nil, object{"reading": object{"done": 1024, "total": 15625}, "missing": "tour: permission denied"}},
+		{
+			"busy", full, object{"campaign": busyCampaign(9), "failures": 2},
+			[]look{{390, false}, {390, true}, {1024, false}, {1024, true}, {1920, false}, {1920, true}},
+		},
+		{"begun", none, object{"campaign": campaignStatus(0, 0, worker("cpu", 0, 331, 2))}, few},
+		{"reading", nil, object{"reading": object{"done": 1024, "total": 15625}, "missing": "tour: permission denied"}, few},
 	} {
 		s := newLiveServer(t)
 		if test.report != nil {
@@ -661,27 +676,29 @@ func TestLiveLooks(t *testing.T) {
 			// Controls, tables and the dialog that scripts draw must not violate the policy either.
 			p.eval(`document.querySelectorAll("[data-action=table]").forEach(button => button.click())`)
 		}
-		for _, width := range []int{390, 1024, 1920} {
-			for _, dark := range []bool{false, true} {
-				name := fmt.Sprintf("live-%s-%d-%s", test.name, width, map[bool]string{false: "light", true: "dark"}[dark])
-				p.Show(browsertest.Options{Width: width, Height: 900, Dark: dark})
-				p.pause(500 * time.Millisecond)
-				if wide := browsertest.Eval[float64](p.Page, `document.scrollingElement.scrollWidth - innerWidth`); wide > 0 {
-					t.Errorf("%s: the page is %v pixels wider than the window", name, wide)
-				}
-				for _, v := range p.Axe() {
-					t.Errorf("%s: %s (%s): %s\n%s", name, v.ID, v.Impact, v.Help, strings.Join(v.Nodes[:min(len(v.Nodes), 5)], "\n"))
-				}
-				p.Screenshot(filepath.Join(to, name+".png"))
-				if test.report != full {
-					continue
-				}
-				p.eval(`document.querySelectorAll(".numbers").forEach(e => { e.style.display = "none" })`)
-				p.Show(browsertest.Options{Width: width, Height: 9000, Dark: dark}) // all plots are in sight, and drawn
-				p.pause(time.Second)
-				p.ElementScreenshot("#campaign", filepath.Join(to, name+"-campaign.png"))
-				p.eval(`document.querySelectorAll(".numbers").forEach(e => { e.style.display = "" })`)
+		for i, look := range test.looks {
+			name := fmt.Sprintf("live-%s-%d-%s", test.name, look.width, map[bool]string{false: "light", true: "dark"}[look.dark])
+			p.Show(browsertest.Options{Width: look.width, Height: 900, Dark: look.dark})
+			p.pause(500 * time.Millisecond)
+			if wide := browsertest.Eval[float64](p.Page, `document.scrollingElement.scrollWidth - innerWidth`); wide > 0 {
+				t.Errorf("%s: the page is %v pixels wider than the window", name, wide)
 			}
+			for _, v := range p.Axe() {
+				t.Errorf("%s: %s (%s): %s\n%s", name, v.ID, v.Impact, v.Help, strings.Join(v.Nodes[:min(len(v.Nodes), 5)], "\n"))
+			}
+			if to != "" {
+				p.Screenshot(filepath.Join(to, name+".png"))
+			}
+			if test.report != full || to == "" && i > 0 {
+				continue
+			}
+			p.eval(`document.querySelectorAll(".numbers").forEach(e => { e.style.display = "none" })`)
+			p.Show(browsertest.Options{Width: look.width, Height: 9000, Dark: look.dark}) // all plots are in sight, and drawn
+			p.pause(time.Second)
+			if to != "" {
+				p.ElementScreenshot("#campaign", filepath.Join(to, name+"-campaign.png"))
+			}
+			p.eval(`document.querySelectorAll(".numbers").forEach(e => { e.style.display = "" })`)
 		}
 		p.checkQuiet()
 	}

@@ -101,6 +101,7 @@ func TestPictures(t *testing.T) {
 	pages["synthetic"] = writePage(t, benchmark.New("synthetic", "synthetic", cell.Topology{}, cell.Topologies, archs, synthetic{t}))
 	for _, s := range shots {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(to, s.name+".png")
 			s.take(t, pages[s.report], path)
 			file, err := os.Open(path)
