@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	"internal/backend":     {"internal", "configs", "internal/plugin", "internal/kernels", "internal/programs", gomlx},
 	"configs":              {"internal"},
 	"cell":                 {"internal"},
-	"cell/network":         {"internal", "internal/plugin", "internal/backend", "cell", gomlx},
+	"cell/network":         {"internal", "internal/kernels", "internal/plugin", "internal/backend", "cell", gomlx},
 	"data":                 {"internal", "configs", "cell"},
 	"results":              {"internal", "configs", "cell"},
 	"results/benchmark":    {"internal", "configs", "cell", "results"},

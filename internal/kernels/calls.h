@@ -5,7 +5,7 @@
 
 // The largest number of arrays in a call of a kernel, arguments and results together, and the largest
 // number of axes of an array.
-enum { FFI_MOST_ARRAYS = 8, FFI_MOST_AXES = 4 };
+enum { FFI_MOST_ARRAYS = 32, FFI_MOST_AXES = 4 };
 
 // ffi_do_all calls work for each item from 0 to items-1, in any order and on several threads at the
 // same time. Each thread has its own scratch floats, zero at first. If XLA refuses other threads, the

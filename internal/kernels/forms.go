@@ -8,6 +8,7 @@ import "C"
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -101,8 +102,7 @@ func findKernel(o *stablehlo.Operation) (name, config string, ok bool) {
 		if !matches {
 			continue
 		}
-		var kind C.int
-		var value unsafe.Pointer
+		var value any
 		text := numbers[f.given.from]
 		switch f.given.kind {
 		case "f32":
@@ -110,35 +110,42 @@ func findKernel(o *stablehlo.Operation) (name, config string, ok bool) {
 			if err != nil || !(n > 0) || math.IsInf(n, 0) {
 				continue
 			}
-			single := C.float(n)
-			kind, value = C.FFI_F32, unsafe.Pointer(&single)
+			value = float32(n)
 		case "i64":
 			n, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
 				continue
 			}
-			integer := C.int64_t(n)
-			kind, value = C.FFI_S64, unsafe.Pointer(&integer)
+			value = n
 		}
 		if f.given.kind != "" {
 			config = f.given.name + " = " + text + " : " + f.given.kind
 		}
-		if accepts(f.kernel, o, kind, value) && (f.agrees == nil || f.agrees(o, numbers)) {
+		if accepts(f.kernel, value, o.In, o.Out) && (f.agrees == nil || f.agrees(o, numbers)) {
 			return f.kernel, config, true
 		}
 	}
 	return "", "", false
 }
 
-// accepts reports whether a kernel accepts the operands and results of an operation, and an
-// attribute of a type (0: none) with the value that value points to. It calls the kernel's own
-// check (calls.c).
-func accepts(kernel string, o *stablehlo.Operation, attribute C.int, value unsafe.Pointer) bool {
-	if len(o.In)+len(o.Out) > C.FFI_MOST_ARRAYS {
+// accepts reports whether a kernel accepts operands and results of these shapes, and an attribute, a
+// float32, an int64 or nil. It calls the kernel's own check (calls.c).
+func accepts(kernel string, attribute any, in, out [][]int64) bool {
+	var kind C.int
+	var value unsafe.Pointer
+	switch n := attribute.(type) {
+	case float32:
+		single := C.float(n)
+		kind, value = C.FFI_F32, unsafe.Pointer(&single)
+	case int64:
+		integer := C.int64_t(n)
+		kind, value = C.FFI_S64, unsafe.Pointer(&integer)
+	}
+	if len(in)+len(out) > C.FFI_MOST_ARRAYS {
 		return false
 	}
 	var shapes [C.FFI_MOST_ARRAYS]C.struct_ffi_shape
-	for i, shape := range append(o.In[:len(o.In):len(o.In)], o.Out...) {
+	for i, shape := range slices.Concat(in, out) {
 		if len(shape) > C.FFI_MOST_AXES {
 			return false
 		}
@@ -149,5 +156,5 @@ func accepts(kernel string, o *stablehlo.Operation, attribute C.int, value unsaf
 	}
 	name := C.CString(kernel)
 	defer C.free(unsafe.Pointer(name))
-	return bool(C.kernels_fit(name, C.int(len(o.In)), C.int(len(o.Out)), &shapes[0], attribute, value))
+	return bool(C.kernels_fit(name, C.int(len(in)), C.int(len(out)), &shapes[0], kind, value))
 }

@@ -78,12 +78,15 @@ func Register(extensions unsafe.Pointer) (registered bool, failed unsafe.Pointer
 }
 
 // Replace replaces the operations of a program for which there are kernels by calls, and leaves the
-// others. The program is StableHLO as go-xla writes it. counts maps names of kernels to numbers of
+// others. It replaces the calls of functions that are named by [Call.Symbol], too. The program is StableHLO as go-xla writes it. counts maps names of kernels to numbers of
 // calls.
 func Replace(program []byte) (replaced []byte, counts map[string]int) {
 	counts = map[string]int{}
 	replaced = stablehlo.Replace(program, func(o *stablehlo.Operation, _ string) (r stablehlo.Replacement, ok bool) {
 		kernel, config, ok := findKernel(o)
+		if o.Name == "call" {
+			kernel, config, ok = findCall(o)
+		}
 		if ok {
 			r.Operation = o.Call(kernel, config, stablehlo.RowMajor(o.In...), stablehlo.RowMajor(o.Out...))
 			counts[kernel]++
@@ -92,3 +95,7 @@ func Replace(program []byte) (replaced []byte, counts map[string]int) {
 	})
 	return replaced, counts
 }
+
+// RemoveFunctions removes the functions that stand for kernels ([Call]) from a program, so that XLA refuses
+// a call of one that is left.
+func RemoveFunctions(program []byte) []byte { return stablehlo.RemoveFunctions(program, prefix) }

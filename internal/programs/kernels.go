@@ -120,6 +120,7 @@ func (p *plugin) withKernels(text []byte) []byte {
 	if p.kernels.Missing == "" {
 		text, counts = kernels.Replace(text)
 	}
+	text = kernels.RemoveFunctions(text)
 	if why := p.kernels.missed(text, counts); why != "" {
 		p.slow.Do(func() {
 			fmt.Fprintf(os.Stderr, "warning: programs run slower, without nb201's kernels for the CPU: %s\n", why)

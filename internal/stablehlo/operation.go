@@ -9,6 +9,7 @@ import (
 //
 //	%c = "stablehlo.NAME"(%a, %b) <{PROPERTIES}> {ATTRIBUTES} : (TYPE, TYPE) -> TYPE
 //
+// or the call of a function, "func.call", whose NAME is call and whose attribute callee is @FUNCTION.
 // PROPERTIES and ATTRIBUTES are lists of NAME = VALUE with the same meaning; either or both may be
 // missing. The types of several results are in parentheses.
 type Operation struct {
@@ -25,7 +26,9 @@ type Operation struct {
 func parse(text string) (o *Operation, length int, ok bool) {
 	s := &scanner{text: text}
 	o = &Operation{Attributes: map[string]string{}}
-	s.expect(`"stablehlo.`)
+	if !s.accept(`"func.`) {
+		s.expect(`"stablehlo.`)
+	}
 	o.Name = s.word()
 	s.expect(`"(`)
 	o.Operands = s.until(")")

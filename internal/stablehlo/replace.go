@@ -24,11 +24,11 @@ func Replace(program []byte, find func(o *Operation, results string) (Replacemen
 	var replaced []byte
 	done := 0
 	for at := 0; ; at++ {
-		next := strings.Index(text[at:], `"stablehlo.`)
-		if next < 0 {
+		next := dialects.FindStringIndex(text[at:])
+		if next == nil {
 			break
 		}
-		at += next
+		at += next[0]
 		line := strings.LastIndexByte(text[:at], '\n') + 1
 		if strings.Contains(text[line:at], "//") {
 			continue // a comment
@@ -46,6 +46,32 @@ func Replace(program []byte, find func(o *Operation, results string) (Replacemen
 	}
 	return append(replaced, text[done:]...)
 }
+
+// dialects finds what an operation may begin with.
+var dialects = regexp.MustCompile(`"(?:stablehlo\.|func\.call")`)
+
+// RemoveFunctions removes the functions of a program whose names begin with a prefix.
+func RemoveFunctions(program []byte, prefix string) []byte {
+	var kept []byte
+	removing := false
+	for line := range strings.Lines(string(program)) {
+		trimmed := strings.TrimLeft(line, " ")
+		indent := line[:len(line)-len(trimmed)]
+		if len(indent) == functionIndent && strings.HasPrefix(trimmed, "func.func @"+prefix) {
+			removing = true
+		}
+		if !removing {
+			kept = append(kept, line...)
+		}
+		if len(indent) == functionIndent && strings.HasPrefix(trimmed, "}") {
+			removing = false
+		}
+	}
+	return kept
+}
+
+// functionIndent is how far go-xla indents the first and the last line of a function.
+const functionIndent = 2
 
 // Call returns the text of a call of target, with config as its attributes. in and out are the
 // layouts of its operands and results: the axes of an array, from the one whose elements are adjacent.
