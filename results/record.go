@@ -100,7 +100,7 @@ type Versions struct {
 	// versions.
 	PluginSHA256 string `json:"xla_plugin_sha256,omitempty"`
 	// Kernels names the CPU kernels of nb201 that the process used: version and instruction
-	// set ("2 avx2"), or "none" where the plugin does not support them.
+	// set ("3 avx2"), or "none" where the plugin does not support them.
 	// Results in float32 from different kernels differ by rounding. "" on a GPU and in records
 	// of older versions.
 	Kernels string `json:"cpu_kernels,omitempty"`

@@ -57,16 +57,16 @@ func TestControls(t *testing.T) {
 		{name: "none, where a skip_connect projects", steps: 4, within: projects},
 		{
 			name: "a ReLU before a skip_connect that projects", file: "cell/network/network.go", steps: 4, within: projects,
-			old: `t.conv(path+".conv.weight", x, 1)`, new: `t.conv(path+".conv.weight", t.relu(x), 1)`,
+			old: `b.convNorm(path+".conv.weight", path+".bn", x, false, 1)`, new: `b.convNorm(path+".conv.weight", path+".bn", x, true, 1)`,
 		},
 		{
-			name: "no convolution in the shortcut of a block that keeps its width", file: "cell/network/network.go", steps: 4,
+			name: "no convolution in the shortcut of a block that keeps its width", file: "cell/network/tape.go", steps: 4,
 			within: func(m cell.Module) bool { return m.Reduction && m.In == m.Out },
-			old:    `shortcut := t.conv(path+".downsample.1.weight", t.avgPool2x2(x), 1)`,
-			new: `shortcut := t.avgPool2x2(x)
-	if w := t.tensor(path + ".downsample.1.weight").Shape(); w.Dim(2) != w.Dim(3) {
-		shortcut = t.conv(path+".downsample.1.weight", shortcut, 1)
-	}`,
+			old:    `return t.conv(weight, t.avgPool2x2(x), 1)`,
+			new: `if w := t.tensor(weight).Shape(); w.Dim(2) == w.Dim(3) {
+		return t.avgPool2x2(x)
+	}
+	return t.conv(weight, t.avgPool2x2(x), 1)`,
 		},
 	}
 	root, err := filepath.Abs("..")

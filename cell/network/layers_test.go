@@ -277,7 +277,7 @@ func TestNew(t *testing.T) {
 		{dtypes.BFloat16, false, onCPUInBFloat16{}}, {dtypes.BFloat16, true, onGPU{}},
 		{dtypes.Float64, false, reference{}}, {dtypes.Float64, true, reference{}},
 	} {
-		if got := New(testNetwork(t), test.features, test.gpu).layers; got != test.want {
+		if got := New(testNetwork(t), test.features, Device{GPU: test.gpu}).layers; got != test.want {
 			t.Errorf("%s, GPU %t: %T, want %T", test.features, test.gpu, got, test.want)
 		}
 	}
@@ -369,7 +369,7 @@ func TestZeroMaps(t *testing.T) {
 			t.Fatal(err)
 		}
 		count := 0
-		m := New(net, dtypes.Float32, false)
+		m := New(net, dtypes.Float32, Device{})
 		m.layers = countingPools{m.layers, &count}
 		g := NewGraph(b, arch)
 		vector := func(name string, n int) *Node { return Parameter(g, name, shapes.Make(dtypes.Float32, n)) }

@@ -106,6 +106,85 @@ func TestNaN(t *testing.T) {
 	}
 }
 
+// TestFusedNaN is TestNaN for the layers of fused, except ReLU, whose results only convolutions read:
+// internal/programs has its test.
+func TestFusedNaN(t *testing.T) {
+	compiled := devicetest.Kernels(t)
+	var vectors struct {
+		Special numbers
+		Types   map[string]nanVectors
+	}
+	golden.Load(t, "nan.json", &vectors)
+	want := vectors.Types["float32"]
+	c := nanCase{t, dtypes.Float32, 20, onCPU{}, vectors.Special.values(t), 8}
+	fusedly := func(operation func(*fused, *lazy) *lazy) func(*tape, *feature) *feature {
+		return func(tape *tape, x *feature) *feature {
+			f := newFused(tape)
+			return f.leave(operation(f, f.enter(x)))
+		}
+	}
+	c.onMaps("avg_pool_3x3", want.AvgPool3x3, fusedly((*fused).avgPool3x3))
+	c.onMaps("batch_norm", want.BatchNorm, fusedly(func(f *fused, x *lazy) *lazy {
+		f.found, f.counts = map[string]*Node{}, map[string]float64{}
+		return f.unchanged(x, slices.Repeat([]float64{1}, 8))
+	}))
+
+	special := slices.Repeat([]float64{1}, 8)
+	copy(special, c.special)
+	g := NewGraph(devicetest.Open(t).Backend, "evaluated")
+	defer g.Finalize()
+	tape := &tape{Model: &Model{features: c.dtype, layers: c.layers}, params: Zeros(g, shapes.Make(c.dtype, 1))}
+	f := newFused(tape)
+	y := f.leave(f.unchanged(f.enter(&feature{node: Ones(g, shapes.Make(c.dtype, 1, 2, 2, 8))}), special))
+	if err := g.Compile(ConvertDType(tape.relu(y).node, dtypes.Float64)); err != nil {
+		t.Fatal(err)
+	}
+	made := tensors.MustCopyFlatData[float64](g.Run()[0])
+	c.compare("evaluated batch_norm", made[24:], want.EvaluatedBatchNorm, func(got, want float64) bool { return same(got, want, c.bits) })
+
+	counts := map[string]int{}
+	for _, p := range compiled() {
+		for kernel, n := range p.Kernels {
+			counts[kernel] += n
+		}
+	}
+	for _, kernel := range []string{"nb201.mix", "nb201.conv_norm", "nb201.norm_sums", "nb201.conv_gradients", "nb201.conv_scaled"} {
+		if counts[kernel] == 0 {
+			t.Errorf("no call of %s", kernel)
+		}
+	}
+}
+
+// unchanged normalises x, of 8 channels, behind a convolution that changes nothing. running has the running variances.
+func (f *fused) unchanged(x *lazy, running []float64) *lazy {
+	weights := make([]float64, 64)
+	for i := range 8 {
+		weights[9*i] = 1
+	}
+	layout := &Layout{index: map[string]int{}}
+	values := map[Vector][]float64{}
+	for i, s := range []struct {
+		name   string
+		vector Vector
+		values []float64
+		dims   []int
+	}{
+		{"conv", Parameters, weights, []int{1, 1, 8, 8}},
+		{"bn.weight", Parameters, slices.Repeat([]float64{1}, 8), []int{8}},
+		{"bn.bias", Parameters, make([]float64, 8), []int{8}},
+		{"bn.running_mean", Statistics, make([]float64, 8), []int{8}},
+		{"bn.running_var", Statistics, running, []int{8}},
+	} {
+		layout.index[s.name] = i
+		layout.Slots = append(layout.Slots, Slot{Tensor: cell.Tensor{Shape: s.dims}, Vector: s.vector, Offset: len(values[s.vector]), Dims: s.dims})
+		values[s.vector] = append(values[s.vector], s.values...)
+	}
+	f.Layout = layout
+	f.params = ConstAsDType(f.params.Graph(), dtypes.Float32, values[Parameters])
+	f.stats = ConstAsDType(f.params.Graph(), dtypes.Float32, values[Statistics])
+	return f.convNorm("conv", "bn", x, false, 1)
+}
+
 // nanCase is a dtype and an implementation of the layers to test with.
 type nanCase struct {
 	t        *testing.T

@@ -12,7 +12,8 @@
 // not derive it. This keeps PyTorch's conventions visible (ReLU'(0) = 0, biased and
 // unbiased variances) and gives the convolutions' gradients the form that is fast in XLA.
 // The costly layers have several implementations: reference defines them, and onCPU and
-// onGPU are fast.
+// onGPU are fast. On a CPU with nb201's kernels, fused builds the cells from calls that compute several
+// layers at once.
 package network
 
 import (
@@ -31,6 +32,13 @@ type Model struct {
 	net      cell.Network
 	features dtypes.DType
 	layers   layers
+	fused    bool // the cells are built by fused, not tape
+}
+
+// Device says for what kind of device a Model builds its graphs.
+type Device struct {
+	GPU     bool
+	Kernels bool // programs for this CPU may call the kernels of package kernels
 }
 
 // New returns a Model of net. features is the dtype of the feature maps: that of the
@@ -42,20 +50,20 @@ type Model struct {
 // rounded to BFloat16.
 //
 // In Float64 the layers consist of elementary operations: slow, exact, and the reference
-// for the others. In other types they take the forms that are fast on a GPU if gpu is set,
-// and otherwise those that are fast on the CPU. The CPU has separate forms for BFloat16,
-// because YNNPACK refuses some of the Float32 forms.
-func New(net cell.Network, features dtypes.DType, gpu bool) *Model {
+// for the others. In other types they take the forms that are fast on the device. The CPU has separate
+// forms for BFloat16, because YNNPACK refuses some of the Float32 forms.
+func New(net cell.Network, features dtypes.DType, device Device) *Model {
 	m := &Model{net: net, features: features, layers: onCPU{}}
 	switch {
 	case features == dtypes.Float64:
 		m.layers = reference{}
-	case gpu:
+	case device.GPU:
 		m.layers = onGPU{}
 	case features == dtypes.BFloat16:
 		m.layers = onCPUInBFloat16{}
 	}
 	m.Layout = newLayout(net, m.layers.weights())
+	m.fused = m.layers == onCPU{} && device.Kernels && canFuse(m.Layout)
 	return m
 }
 
@@ -83,65 +91,89 @@ func (m *Model) Evaluate(params, stats, images *Node) *Node {
 }
 
 func (m *Model) forward(t *tape, images *Node) *feature {
-	x := t.conv("stem.0.weight", &feature{node: ConvertDType(images, m.features)}, 1)
-	x = t.batchNorm("stem.1", x)
-	for i, module := range m.net.Modules() {
-		path := fmt.Sprintf("cells.%d", i)
-		if module.Reduction {
-			x = t.reduction(path, x)
-		} else {
-			x = t.cell(path, module, x)
-		}
+	x := &feature{node: ConvertDType(images, m.features), given: true}
+	if m.fused {
+		x = stemAndCells(m, newFused(t), x)
+	} else {
+		x = stemAndCells(m, t, x)
 	}
 	x = t.relu(t.batchNorm("lastact.0", x))
 	return t.linear("classifier", t.globalMean(x))
 }
 
-// cell builds a cell, as InferCell does in xautodl/models/cell_infers/cells.py: node i is
+// builder builds the layers of the stem and the cells, forward, and records how to build them backward. F is a
+// feature map.
+type builder[F any] interface {
+	// convNorm convolves x, or its positive part if relu is set, with the named weight, as tape.conv does,
+	// and normalises the result, as tape.batchNorm does with the tensors of the path norm.
+	convNorm(weight, norm string, x F, relu bool, stride int) F
+	avgPool3x3(x F) F
+	// sum adds terms in order. Without terms the sum is zeros like x, of which isZero is true.
+	sum(x F, terms []F) F
+	isZero(x F) bool
+	// enter and leave convert maps from and to those of the tape, and shortcut is tape.shortcut.
+	enter(x *feature) F
+	leave(x F) *feature
+	shortcut(weight string, x *feature) *feature
+}
+
+func stemAndCells[F any](m *Model, b builder[F], images *feature) *feature {
+	x := b.convNorm("stem.0.weight", "stem.1", b.enter(images), false, 1)
+	for i, module := range m.net.Modules() {
+		path := fmt.Sprintf("cells.%d", i)
+		if module.Reduction {
+			x = reduction(b, path, x)
+		} else {
+			x = buildCell(b, path, module, x)
+		}
+	}
+	return b.leave(x)
+}
+
+// buildCell builds a cell, as InferCell does in xautodl/models/cell_infers/cells.py: node i is
 // the sum, in the order of the edges, of the operations on the nodes before it. The last
 // node is the output.
-func (t *tape) cell(path string, m cell.Module, input *feature) *feature {
-	nodes := []*feature{input}
+func buildCell[F any](b builder[F], path string, m cell.Module, input F) F {
+	nodes := []F{input}
 	edge := 0
 	for i := 1; i <= 3; i++ {
-		var terms []*feature
+		var terms []F
 		for j := range i {
-			if y := t.operation(fmt.Sprintf("%s.layers.%d", path, edge), m, edge, nodes[j]); y != nil {
+			if y, ok := operation(b, fmt.Sprintf("%s.layers.%d", path, edge), m, edge, nodes[j]); ok {
 				terms = append(terms, y)
 			}
 			edge++
 		}
-		nodes = append(nodes, t.sum(input, terms))
+		nodes = append(nodes, b.sum(input, terms))
 	}
 	return nodes[3]
 }
 
-// operation applies the operation on an edge to x. It returns nil for a map that is zero for all images: that of
+// operation applies the operation on an edge to x. ok is false for a map that is zero for all images: that of
 // `none`, and what skip_connect and avg_pool_3x3 make of such a map. XLA would take minutes
 // to pool those constants while compiling.
-func (t *tape) operation(path string, m cell.Module, edge int, x *feature) *feature {
+func operation[F any](b builder[F], path string, m cell.Module, edge int, x F) (y F, ok bool) {
 	switch op := m.Cell[edge]; {
 	case m.Projects(edge): // FactorizedReduce with stride 1 (xautodl/models/cell_operations.py); it has no ReLU
-		return t.batchNorm(path+".bn", t.conv(path+".conv.weight", x, 1))
-	case op == cell.None, x.zero && (op == cell.SkipConnect || op == cell.AvgPool3x3):
-		return nil
+		return b.convNorm(path+".conv.weight", path+".bn", x, false, 1), true
+	case op == cell.None, b.isZero(x) && (op == cell.SkipConnect || op == cell.AvgPool3x3):
+		return y, false
 	case op == cell.SkipConnect:
-		return x
+		return x, true
 	case op == cell.AvgPool3x3:
-		return t.avgPool3x3(x)
+		return b.avgPool3x3(x), true
 	default:
-		return t.reluConvBN(path, x, 1)
+		return reluConvBN(b, path, x, 1), true
 	}
 }
 
 // reluConvBN builds ReLUConvBN (xautodl/models/cell_operations.py).
-func (t *tape) reluConvBN(path string, x *feature, stride int) *feature {
-	return t.batchNorm(path+".op.2", t.conv(path+".op.1.weight", t.relu(x), stride))
+func reluConvBN[F any](b builder[F], path string, x F, stride int) F {
+	return b.convNorm(path+".op.1.weight", path+".op.2", x, true, stride)
 }
 
 // reduction builds ResNetBasicblock with stride 2 (xautodl/models/cell_operations.py).
-func (t *tape) reduction(path string, x *feature) *feature {
-	block := t.reluConvBN(path+".conv_b", t.reluConvBN(path+".conv_a", x, 2), 1)
-	shortcut := t.conv(path+".downsample.1.weight", t.avgPool2x2(x), 1)
-	return t.sum(x, []*feature{shortcut, block})
+func reduction[F any](b builder[F], path string, x F) F {
+	block := reluConvBN(b, path+".conv_b", reluConvBN(b, path+".conv_a", x, 2), 1)
+	return b.sum(x, []F{b.enter(b.shortcut(path+".downsample.1.weight", b.leave(x))), block})
 }

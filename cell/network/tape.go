@@ -16,6 +16,7 @@ const (
 type feature struct {
 	node, grad *Node
 	zero       bool // the map is zero for all images
+	given      bool // nothing needs its gradient
 }
 
 func (f *feature) add(grad *Node) { f.grad = plus(f.grad, grad) }
@@ -163,6 +164,23 @@ func (t *tape) sum(x *feature, terms []*feature) *feature {
 		}
 	})
 }
+
+func (t *tape) convNorm(weight, norm string, x *feature, relu bool, stride int) *feature {
+	if relu {
+		x = t.relu(x)
+	}
+	return t.batchNorm(norm, t.conv(weight, x, stride))
+}
+
+// shortcut averages blocks of 2x2 and convolves the result with a named weight, as the shortcut of a
+// reduction does.
+func (t *tape) shortcut(weight string, x *feature) *feature {
+	return t.conv(weight, t.avgPool2x2(x), 1)
+}
+
+func (t *tape) isZero(x *feature) bool    { return x.zero }
+func (t *tape) enter(x *feature) *feature { return x }
+func (t *tape) leave(x *feature) *feature { return x }
 
 // avgPool3x3 averages with stride 1 and padding 1, and leaves the padding out of the mean
 // (count_include_pad=False).

@@ -69,7 +69,7 @@ type Opened struct {
 	Device  string // "cpu", or "cuda:0" with the GPU's name
 	Plugin  string // the plugin's file and version
 	SHA256  string // of the plugin's file, in hex
-	Kernels string // version and instruction set of the CPU's kernels ("2 avx2"), or "none"; "" on a GPU
+	Kernels string // version and instruction set of the CPU's kernels ("3 avx2"), or "none"; "" on a GPU
 	// GPUKernels is the version of nb201's kernels that programs for a GPU call, or "none"; "" on
 	// the CPU.
 	GPUKernels string
@@ -144,4 +144,10 @@ const notLoaded = "failed to load PJRT plugin"
 // OnGPU reports whether b runs its programs on a GPU.
 func OnGPU(b compute.Backend) bool {
 	return !strings.Contains(strings.ToUpper(b.DeviceDescription(0)), "CPU")
+}
+
+// HasKernels reports whether b runs programs on a CPU that may call the kernels of package kernels.
+func HasKernels(b compute.Backend) bool {
+	k, ok := programs.CPUKernels()
+	return ok && k.Missing == "" && !OnGPU(b)
 }

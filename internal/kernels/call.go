@@ -42,11 +42,12 @@ func (c Call) Symbol() string {
 }
 
 // findCall returns the name of the kernel that an operation, a call, asks for, and the text of its
-// attribute. ok is false if it asks for none, or for one that does not accept its arguments.
+// attribute. ok is false if it asks for none, or for one that does not accept its arguments. A float32 must be
+// positive and finite, as the epsilon of a normalisation is.
 func findCall(o *stablehlo.Operation) (name, config string, ok bool) {
 	symbol, ok := strings.CutPrefix(o.Attributes["callee"], "@"+prefix)
 	parts := strings.SplitN(symbol, "__", 3)
-	if !ok || len(parts) != 3 {
+	if !ok || len(parts) != 3 || len(o.Attributes) != 1 {
 		return "", "", false
 	}
 	c := Call{Kernel: "nb201." + parts[0], In: o.In, Out: o.Out}
@@ -58,6 +59,9 @@ func findCall(o *stablehlo.Operation) (name, config string, ok bool) {
 		switch attribute[0] {
 		case 'f':
 			value := math.Float32frombits(uint32(n))
+			if !(value > 0) || math.IsInf(float64(value), 0) {
+				return "", "", false
+			}
 			c.Attribute, config = value, fmt.Sprintf("value = %.9e : f32", value)
 		case 'i':
 			c.Attribute, config = int64(n), fmt.Sprintf("value = %d : i64", int64(n))

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "conv.h"
+#include "fused.h"
 #include "norm.h"
 #include "sets.h"
 
@@ -12,31 +14,9 @@
 // depend on the compiler. (GCC does so anyway with -std=c11.)
 #pragma STDC FP_CONTRACT OFF
 
-static void *wrong_arguments(const struct ffi_frame *frame) {
-	return ffi_failure(frame, FFI_INVALID_ARGUMENT, "an nb201 kernel does not accept these arguments");
-}
-
-static void *out_of_memory(const struct ffi_frame *frame) {
-	return ffi_failure(frame, FFI_RESOURCE_EXHAUSTED, "out of memory in an nb201 kernel");
-}
-
-// has_arguments reports whether a call has these numbers of arguments and results, and exactly one
-// attribute, a scalar of a type; type 0 means no attribute.
-static bool has_arguments(const struct ffi_frame *frame, int64_t args, int64_t results, int type) {
-	const struct ffi_attributes *a = &frame->attributes;
-	if (frame->args.size != args || frame->results.size != results || a->size != (type != 0))
-		return false;
-	return type == 0 || (a->kinds[0] == FFI_ATTRIBUTE_SCALAR && a->scalars[0]->type == type);
-}
-
-// attribute returns the value of a call's only attribute.
-static const void *attribute(const struct ffi_frame *frame) { return frame->attributes.scalars[0]->value; }
-
 // A sum over a batch is computed in shares that are then added. The shares are always the same,
 // however many threads there are, so that the result does not depend on the number of threads.
 enum { SHARES = 16 };
-
-static long first_of(long share, long all) { return share * all / SHARES; }
 
 // conv_task holds the arguments of a call for a convolution.
 struct conv_task {
@@ -44,28 +24,6 @@ struct conv_task {
 	const float *x, *other; // other is the weights, or dy
 	float *result; // for gradients of weights: [SHARES, weights]
 };
-
-// describe fills in the shape of a convolution with the input x and the output (or its gradient) y;
-// w holds the weights or their gradient. It returns false if there is no kernel for these shapes.
-static bool describe(struct conv *c, const struct ffi_buffer *x, const struct ffi_buffer *w, const struct ffi_buffer *y) {
-	const struct ffi_buffer *all[] = {x, w, y};
-	for (int i = 0; i < 3; i++)
-		if (all[i]->type != FFI_F32 || all[i]->rank != 4)
-			return false;
-	c->taps = w->dims[0];
-	c->images = x->dims[0], c->in_rows = x->dims[1], c->in_cols = x->dims[2], c->in = x->dims[3];
-	c->rows = y->dims[1], c->cols = y->dims[2], c->out = y->dims[3];
-	c->out_step = c->rows < c->in_rows ? 2 : 1;
-	c->in_step = c->rows > c->in_rows ? 2 : 1;
-	return y->dims[0] == c->images && (c->taps == 3 || (c->taps == 1 && c->out_step * c->in_step == 1)) &&
-		w->dims[1] == c->taps && w->dims[2] == c->in && w->dims[3] == c->out &&
-		c->rows * c->out_step == c->in_rows * c->in_step && c->cols * c->out_step == c->in_cols * c->in_step &&
-		c->out % CHANNELS == 0 && c->images * c->rows * c->cols * c->in > 0;
-}
-
-// input_of and output_of return the number of floats of an image in the input and in the output.
-static long input_of(const struct conv *c) { return c->in_rows * c->in_cols * c->in; }
-static long output_of(const struct conv *c) { return c->rows * c->cols * c->out; }
 
 static void forward_image(void *of, long image, float *scratch) {
 	const struct conv_task *t = of;
@@ -91,12 +49,10 @@ static void *forward(struct ffi_frame *frame) {
 	return ffi_do_all(frame, forward_image, &t, t.shape.images, conv_scratch(&t.shape, false));
 }
 
-static long weights_of(const struct conv *c) { return c->taps * c->taps * c->in * c->out; }
-
 static void weights_share(void *of, long share, float *scratch) {
 	const struct conv_task *t = of;
 	const struct conv *c = &t->shape;
-	for (long i = first_of(share, c->images), row; i < first_of(share + 1, c->images); i++) {
+	for (long i = first_of(share, SHARES, c->images), row; i < first_of(share + 1, SHARES, c->images); i++) {
 		const float *padded = conv_pad(c, t->x + i * input_of(c), false, scratch, &row);
 		conv_weights(c, padded, row, t->other + i * output_of(c), c->cols * c->out, t->result + share * weights_of(c));
 	}
@@ -186,16 +142,16 @@ static struct norm_moments moments_of(const struct norm_task *t, long share) {
 static void measure_share(void *of, long share, float *scratch) {
 	(void)scratch;
 	const struct norm_task *t = of;
-	long from = first_of(share, t->pixels);
+	long from = first_of(share, SHARES, t->pixels);
 	struct norm_moments m = moments_of(t, share);
-	norm_measure(t->x + from * t->channels, first_of(share + 1, t->pixels) - from, t->channels, &m);
+	norm_measure(t->x + from * t->channels, first_of(share + 1, SHARES, t->pixels) - from, t->channels, &m);
 }
 
 static void scale_share(void *of, long share, float *scratch) {
 	(void)scratch;
 	const struct norm_task *t = of;
-	long from = first_of(share, t->pixels), at = from * t->channels;
-	norm_scale(t->x + at, t->factor, t->term, t->result + at, first_of(share + 1, t->pixels) - from, t->channels);
+	long from = first_of(share, SHARES, t->pixels), at = from * t->channels;
+	norm_scale(t->x + at, t->factor, t->term, t->result + at, first_of(share + 1, SHARES, t->pixels) - from, t->channels);
 }
 
 // normalise computes batch_norm_training: from x, scale and shift it computes y, the batch's mean and
@@ -211,10 +167,10 @@ static void *normalise(struct ffi_frame *frame) {
 		return failed;
 	failed = ffi_do_all(frame, measure_share, &t, SHARES, 0);
 	struct norm_moments all = moments_of(&t, 0);
-	all.pixels = first_of(1, t.pixels);
+	all.pixels = first_of(1, SHARES, t.pixels);
 	for (long p = 1; p < SHARES; p++) {
 		struct norm_moments m = moments_of(&t, p);
-		m.pixels = first_of(p + 1, t.pixels) - first_of(p, t.pixels);
+		m.pixels = first_of(p + 1, SHARES, t.pixels) - first_of(p, SHARES, t.pixels);
 		if (m.pixels > 0)
 			norm_join(&all, &m, t.channels);
 	}
@@ -236,16 +192,16 @@ static void *normalise(struct ffi_frame *frame) {
 static void sums_share(void *of, long share, float *scratch) {
 	(void)scratch;
 	const struct norm_task *t = of;
-	long from = first_of(share, t->pixels), at = from * t->channels;
+	long from = first_of(share, SHARES, t->pixels), at = from * t->channels;
 	norm_sums(t->x + at, t->mean, t->dy + at, t->first + share * t->channels, t->second + share * t->channels,
-		first_of(share + 1, t->pixels) - from, t->channels);
+		first_of(share + 1, SHARES, t->pixels) - from, t->channels);
 }
 
 static void gradient_share(void *of, long share, float *scratch) {
 	(void)scratch;
 	const struct norm_task *t = of;
-	long from = first_of(share, t->pixels), at = from * t->channels;
-	norm_gradient(t->x + at, t->dy + at, t->factor, t->slope, t->term, t->result + at, first_of(share + 1, t->pixels) - from, t->channels);
+	long from = first_of(share, SHARES, t->pixels), at = from * t->channels;
+	norm_gradient(t->x + at, t->dy + at, t->factor, t->slope, t->term, t->result + at, first_of(share + 1, SHARES, t->pixels) - from, t->channels);
 }
 
 // normalise_gradient computes batch_norm_grad: from x, scale, mean, variance and dy it computes the
@@ -373,6 +329,14 @@ static const struct {
 	{"nb201.conv_weights", weights_call, weights},
 	{"nb201.batch_norm", norm_call, normalise},
 	{"nb201.batch_norm_gradient", norm_gradient_call, normalise_gradient},
+	{"nb201.conv_norm", conv_norm_fits, conv_norm_call},
+	{"nb201.relu_conv_norm", relu_conv_norm_fits, relu_conv_norm_call},
+	{"nb201.norm_sums", norm_sums_fits, norm_sums_call},
+	{"nb201.conv_gradients", conv_gradients_fits, conv_gradients_call},
+	{"nb201.relu_conv_gradients", relu_conv_gradients_fits, relu_conv_gradients_call},
+	{"nb201.conv_scaled", conv_scaled_fits, conv_scaled_call},
+	{"nb201.relu_conv_scaled", relu_conv_scaled_fits, relu_conv_scaled_call},
+	{"nb201.mix", mix_fits, mix_call},
 	{"nb201.slice", slice_fits, slice},
 	{"nb201.reverse", reverse_fits, reverse},
 	{"nb201.transpose", transpose_fits, transpose},

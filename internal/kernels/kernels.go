@@ -3,17 +3,19 @@
 //
 // XLA:CPU's code for these convolutions is two to eight times slower than the processor allows. It
 // can call oneDNN's, but the resulting programs cannot be kept on disk. And it compiles a dozen
-// small functions for each normalisation. The kernels here (conv.c, norm.c) reach the limits of the
-// processor and its memory, need no compiling at run time, and sum in an order that does not depend
-// on the machine or the number of threads. Package plain defines what each kernel computes.
+// small functions for each normalisation. The kernels here need no compiling at run time, and sum in an order
+// that does not depend on the machine or the number of threads. Some compute a layer (conv.c, norm.c,
+// calls.c), and others several layers in one pass over memory (fused.c, mix.c), with fewer products in 3x3
+// convolutions (winograd.c). Package plain defines what each kernel computes.
 //
-// Their inner loops (conv_loops.h, norm_loops.h) are written once, with vectors of floats (lanes.h), and
+// Their inner loops (conv_loops.h and others) are written once, with vectors of floats (lanes.h), and
 // compiled for each instruction set: plain.c, avx2.c, avx512.c. sets.c chooses one when the program starts.
 //
 // XLA calls the kernels through its foreign function interface ([nb201/internal/ffi]). [Register] registers the
 // functions (calls.c) with a plugin. [Replace] replaces operations of a program by calls before the
 // program is compiled, since gomlx has no operation for such calls; forms.go has the closed list of
-// operations that are replaced. Compiled programs on disk refer to kernels by name, so a kernel
+// operations that are replaced. A kernel that computes several layers takes the place of a function that the
+// program calls (call.go). Compiled programs on disk refer to kernels by name, so a kernel
 // whose arguments change needs a new name.
 package kernels
 
@@ -39,7 +41,7 @@ import (
 // every change that may change a bit of a result: the order or grouping of a sum, the precision of
 // a step, which operations are replaced. TestBits in internal/programs fails if bits change and
 // Version does not.
-const Version = 2
+const Version = 3
 
 // Variable is the environment variable that names the instruction set to use instead of the best that the
 // processor has: plain, avx2 or avx512. It is read when the program starts.
@@ -69,8 +71,9 @@ func CheckVariable() error {
 	return usage.Errorf("%s: %q is none of plain, avx2 and avx512", Variable, name)
 }
 
-// Register registers the kernels with the plugin for the CPU that has this list of PJRT extensions. It reports whether the plugin has the interface for
-// kernels; failed is a PJRT_Error, which the caller frees, or nil.
+// Register registers the kernels with the plugin for the CPU that has this list of PJRT extensions. It
+// reports whether the plugin has the interface for kernels; failed is a PJRT_Error, which the caller frees,
+// or nil.
 func Register(extensions unsafe.Pointer) (registered bool, failed unsafe.Pointer) {
 	var taken C.int
 	failed = C.kernels_register(extensions, &taken)

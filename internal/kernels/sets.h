@@ -6,13 +6,14 @@
 #include <stdbool.h>
 
 #include "conv.h"
+#include "mix.h"
 #include "norm.h"
 
 // The kernels' numbers of channels must be multiples of CHANNELS, whatever the instruction set.
 enum { CHANNELS = 8 };
 
-// kernel_set has the functions for an instruction set: those of conv.h and norm.h with the same names, and
-// relu, which computes y = max(x, 0) for n floats and keeps NaN. What they compute is the same, bit for bit,
+// kernel_set has the functions for an instruction set: those of conv.h, norm.h and mix.h with the same names,
+// those of winograd_loops.h, and relu, which computes y = max(x, 0) for n floats and keeps NaN. What they compute is the same, bit for bit,
 // in all sets, but the numbers of channels whose neighbours share a vector, and n, must be multiples of lanes.
 struct kernel_set {
 	const char *name;
@@ -25,6 +26,13 @@ struct kernel_set {
 	void (*norm_sums)(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels);
 	void (*norm_gradient)(const float *x, const float *dy, const float *factor, const float *slope, const float *term, float *dx,
 		long pixels, long channels);
+	void (*mix_image)(const struct mix *m, long image, float *scratch);
+	void (*mix_masked)(const float *x, float *y, long pixels, long channels);
+	void (*mix_scaled)(const float *sum, const float *factor, const float *offset, float *y, long pixels, long channels);
+	// See winograd_loops.h.
+	void (*winograd_split)(const float *x, long row, long channels, float *parts, long stride);
+	void (*winograd_join)(const float *parts, long stride, long channels, float *y, long row, const float *by);
+	void (*winograd_spread)(const float *dy, long row, long channels, float *parts, long stride);
 };
 
 extern const struct kernel_set kernels_avx512, kernels_avx2, kernels_plain; // the first two on x86-64 only

@@ -17,7 +17,7 @@ type Kernels struct {
 	Missing      string `json:"missing,omitempty"`      // why programs call no kernels; "" if they do
 }
 
-// String returns the version and the instruction set as records have them ("2 avx2"), or "none".
+// String returns the version and the instruction set as records have them ("3 avx2"), or "none".
 func (k Kernels) String() string {
 	if k.Missing != "" {
 		return "none"

@@ -73,7 +73,7 @@ func NewEvaluation(b compute.Backend, s Spec, rows int) *Executable {
 func newExecutable(b compute.Backend, s Spec, training bool, rows int) *Executable {
 	return &Executable{
 		Spec: s, training: training, rows: rows, batches: max(1, maxRows/rows),
-		backend: b, model: network.New(s.Network, featureType(s.Precision), backend.OnGPU(b)), dtype: stateType(s.Precision),
+		backend: b, model: network.New(s.Network, featureType(s.Precision), network.Device{GPU: backend.OnGPU(b), Kernels: backend.HasKernels(b)}), dtype: stateType(s.Precision),
 		done: make(chan struct{}), fallBack: backend.FallBack,
 	}
 }
