@@ -315,14 +315,22 @@ var bits = map[int]map[string]string{
 		"weights of 3x3 from 24 to 8 channels": "bdbc1e0cc2ee71b8", "weights of 3x3 from 8 to 24 channels": "d9893a38acab95a6",
 		"normalisation of 24 channels": "1cdf5b768b6ad7b3",
 	},
+	3: { // as 2, and fused kernels (fusedBits)
+		"3x3": "b34db9087f4dfd24", "3x3 of stride 2": "f9bc0d9cfa608f1a", "3x3 of a spread input": "b70d2d2733399c17", "1x1": "889fb79aee1f63e7",
+		"weights of 3x3": "cfb49328a290e34f", "weights of 3x3 of stride 2": "a371db6427e0d93a", "weights of 1x1": "43b94bd696166ec3",
+		"normalisation": "9c15c2042a18dd65", "normalisation's gradients": "b329e30aecee5916",
+		"3x3 from 24 to 8 channels": "6ad04f6d48277806", "3x3 from 24 to 40 channels": "053aa1093343c323",
+		"weights of 3x3 from 24 to 8 channels": "bdbc1e0cc2ee71b8", "weights of 3x3 from 8 to 24 channels": "d9893a38acab95a6",
+		"normalisation of 24 channels": "1cdf5b768b6ad7b3",
+	},
 }
 
-// TestBitsOfSets runs TestBits with each instruction set that this processor has.
+// TestBitsOfSets runs TestBits and TestFusedBits with each instruction set that this processor has.
 func TestBitsOfSets(t *testing.T) {
 	for _, set := range []string{"plain", "avx2", "avx512"} {
 		t.Run(set, func(t *testing.T) {
 			needs.Instructions(t, set, kernels.Has(set))
-			c := exec.Command(os.Args[0], "-test.run", "^TestBits$", "-test.v")
+			c := exec.Command(os.Args[0], "-test.run", "^Test(Fused)?Bits$", "-test.v")
 			c.Env = append(os.Environ(), kernels.Variable+"="+set)
 			if out, err := c.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
