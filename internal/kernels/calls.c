@@ -102,15 +102,12 @@ static bool norm_fits(const struct ffi_frame *frame, int64_t args) {
 	if (!has_arguments(frame, args, 3, FFI_F32))
 		return false;
 	const struct ffi_buffer *x = in[0];
-	if (x->type != FFI_F32 || x->rank != 4 || x->dims[3] % CHANNELS != 0)
-		return false;
-	if (x->dims[0] * x->dims[1] * x->dims[2] * x->dims[3] == 0)
+	if (!is_map(x))
 		return false;
 	for (int64_t i = 1; i < args + 3; i++) {
 		const struct ffi_buffer *b = i < args ? in[i] : out[i - args];
-		bool is_map = i == args || (args == 5 && i == 4);
-		const int64_t *dims = is_map ? x->dims : &x->dims[3];
-		if (b->type != FFI_F32 || b->rank != (is_map ? 4 : 1) || memcmp(b->dims, dims, (size_t)b->rank * sizeof *dims) != 0)
+		bool like_x = i == args || (args == 5 && i == 4);
+		if (!(like_x ? has_shape(b, 4, x->dims) : has_shape(b, 1, &x->dims[3])))
 			return false;
 	}
 	return true;
@@ -174,15 +171,8 @@ static void *normalise(struct ffi_frame *frame) {
 		if (m.pixels > 0)
 			norm_join(&all, &m, t.channels);
 	}
-	const float *scale = frame->args.buffers[1]->data, *shift = frame->args.buffers[2]->data;
-	float *mean = frame->results.buffers[1]->data, *variance = frame->results.buffers[2]->data;
-	for (long c = 0; c < t.channels; c++) {
-		double exact = all.squares[c] / (double)t.pixels, factor = scale[c] / sqrt(exact + t.epsilon);
-		mean[c] = (float)all.mean[c];
-		variance[c] = (float)exact;
-		t.factor[c] = (float)factor;
-		t.term[c] = (float)(shift[c] - all.mean[c] * factor);
-	}
+	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
+	norm_finish(&all, in[1]->data, in[2]->data, t.epsilon, t.channels, out[1]->data, out[2]->data, t.factor, t.term);
 	if (failed == NULL)
 		failed = ffi_do_all(frame, scale_share, &t, SHARES, 0);
 	end_norm(&t);

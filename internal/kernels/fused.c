@@ -130,16 +130,7 @@ static void *conv_with_norm(struct ffi_frame *frame, bool relu) {
 		struct norm_moments m = {c->rows * c->cols, l.first + i * c->out, l.second + i * c->out};
 		norm_join(&all, &m, c->out);
 	}
-	float epsilon = *(const float *)attribute(frame);
-	const float *scale = in[2]->data, *shift = in[3]->data;
-	float *mean = out[1]->data, *variance = out[2]->data, *factor = out[3]->data, *offset = out[4]->data;
-	for (long o = 0; o < c->out; o++) {
-		double exact = all.squares[o] / (double)all.pixels, by = scale[o] / sqrt(exact + epsilon);
-		mean[o] = (float)all.mean[o];
-		variance[o] = (float)exact;
-		factor[o] = (float)by;
-		offset[o] = (float)(shift[o] - all.mean[o] * by);
-	}
+	norm_finish(&all, in[2]->data, in[3]->data, *(const float *)attribute(frame), c->out, out[1]->data, out[2]->data, out[3]->data, out[4]->data);
 	free(l.first);
 	return failed;
 }
@@ -207,7 +198,6 @@ struct sums_task {
 	const float *dy;
 	struct ffi_buffer **in;
 	double *sums; // [images, 1 + outputs, channels]: of dy, and of dy * (y - mean)
-	double *unused; // [images, channels]
 };
 
 bool norm_sums_fits(const struct ffi_frame *frame) {
@@ -228,8 +218,7 @@ static void sums_image(void *of, long image, float *scratch) {
 	long at = image * t->pixels * t->channels;
 	for (long i = 0; i < t->outputs; i++) {
 		const float *y = t->in[1 + 3 * i]->data, *mean = t->in[2 + 3 * i]->data;
-		double *of_dy = i == 0 ? sums : t->unused + image * t->channels;
-		norm_sums(y + at, mean, t->dy + at, of_dy, sums + (1 + i) * t->channels, t->pixels, t->channels);
+		norm_sums(y + at, mean, t->dy + at, i == 0 ? sums : NULL, sums + (1 + i) * t->channels, t->pixels, t->channels);
 	}
 }
 
@@ -242,10 +231,9 @@ void *norm_sums_call(struct ffi_frame *frame) {
 	const int64_t *dims = in[0]->dims;
 	struct sums_task t = {.pixels = dims[1] * dims[2], .channels = dims[3], .outputs = frame->results.size - 1, .dy = in[0]->data, .in = in};
 	long all = (1 + t.outputs) * t.channels;
-	t.sums = calloc((size_t)(dims[0] * (all + t.channels)), sizeof(double));
+	t.sums = calloc((size_t)(dims[0] * all), sizeof(double));
 	if (t.sums == NULL)
 		return out_of_memory(frame);
-	t.unused = t.sums + dims[0] * all;
 	void *failed = ffi_do_all(frame, sums_image, &t, dims[0], 0);
 	for (long image = 1; image < dims[0]; image++)
 		for (long i = 0; i < all; i++)
@@ -384,7 +372,7 @@ static void *gradients(struct ffi_frame *frame, bool relu) {
 	if (!(relu ? relu_conv_gradients_fits : conv_gradients_fits)(frame))
 		return wrong_arguments(frame);
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
-	struct layer l = {.relu = relu, .x = in[0]->data, .weights = in[1]->data, .output = in[2]->data, .dy = in[6]->data};
+	struct layer l = {.relu = relu, .x = in[0]->data, .output = in[2]->data, .dy = in[6]->data};
 	struct conv *c = &l.shape;
 	describe(c, in[0], in[1], in[2]);
 	l.back = backwards(c);

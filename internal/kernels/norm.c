@@ -1,5 +1,7 @@
 #include "norm.h"
 
+#include <math.h>
+
 #include "sets.h"
 
 // Products and sums are rounded separately, so that the bits do not depend on the compiler. (GCC does so
@@ -18,6 +20,17 @@ void norm_join(struct norm_moments *moments, const struct norm_moments *other, l
 		moments->mean[c] += apart * (n / all);
 	}
 	moments->pixels += other->pixels;
+}
+
+void norm_finish(const struct norm_moments *all, const float *scale, const float *shift, float epsilon, long channels,
+	float *mean, float *variance, float *factor, float *term) {
+	for (long c = 0; c < channels; c++) {
+		double exact = all->squares[c] / (double)all->pixels, by = scale[c] / sqrt(exact + epsilon);
+		mean[c] = (float)all->mean[c];
+		variance[c] = (float)exact;
+		factor[c] = (float)by;
+		term[c] = (float)(shift[c] - all->mean[c] * by);
+	}
 }
 
 void norm_scale(const float *x, const float *factor, const float *term, float *y, long pixels, long channels) {

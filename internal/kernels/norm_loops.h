@@ -92,13 +92,15 @@ TARGET static void NAMED(norm_sums)(const float *x, const float *mean, const flo
 		n = piece_length(pixels, channels);
 		for (long block = 0, vectors; block < channels; block += vectors * LANES) {
 			vectors = vectors_at_once(channels - block);
-			float values[MOST_VECTORS * LANES], products[MOST_VECTORS * LANES];
-			SUM(vectors, VALUES, dy + block, NULL, NULL, n, channels, values)
-			SUM(vectors, PRODUCTS, x + block, dy + block, mean + block, n, channels, products)
-			for (int c = 0; c < vectors * LANES; c++) {
-				of_dy[block + c] += values[c];
-				of_products[block + c] += products[c];
+			float sums[MOST_VECTORS * LANES];
+			if (of_dy != NULL) {
+				SUM(vectors, VALUES, dy + block, NULL, NULL, n, channels, sums)
+				for (int c = 0; c < vectors * LANES; c++)
+					of_dy[block + c] += sums[c];
 			}
+			SUM(vectors, PRODUCTS, x + block, dy + block, mean + block, n, channels, sums)
+			for (int c = 0; c < vectors * LANES; c++)
+				of_products[block + c] += sums[c];
 		}
 	}
 }
