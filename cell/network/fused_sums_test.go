@@ -166,13 +166,7 @@ func TestFusedCells(t *testing.T) {
 		"|nor_conv_1x1~0|+|none~0|skip_connect~1|+|none~0|avg_pool_3x3~1|none~2|",
 	}
 	random := rand.New(rand.NewPCG(7, 8))
-	for range 3 {
-		a, err := cell.Topology{}.ByIndex(random.IntN(15625))
-		if err != nil {
-			t.Fatal(err)
-		}
-		archs = append(archs, a.String())
-	}
+	archs = append(archs, someCells(t, random, 3)...)
 	for i, text := range archs {
 		arch, err := cell.Parse(text)
 		if err != nil {

@@ -95,6 +95,19 @@ func distance(a, b []float64) float64 {
 	return math.Sqrt(off / all)
 }
 
+// someCells draws n architectures of the topology search space.
+func someCells(t *testing.T, random *rand.Rand, n int) (archs []string) {
+	t.Helper()
+	for range n {
+		a, err := cell.Topology{}.ByIndex(random.IntN(15625))
+		if err != nil {
+			t.Fatal(err)
+		}
+		archs = append(archs, a.String())
+	}
+	return archs
+}
+
 // TestFused compares networks that are built from fused layers with those that are built layer by layer.
 func TestFused(t *testing.T) {
 	compiled := devicetest.Kernels(t)
@@ -106,14 +119,7 @@ func TestFused(t *testing.T) {
 		"|none~0|+|none~0|nor_conv_3x3~1|+|none~0|nor_conv_1x1~1|avg_pool_3x3~2|", // the images do not matter
 		"|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
 	}
-	random := rand.New(rand.NewPCG(3, 4))
-	for range 6 {
-		a, err := cell.Topology{}.ByIndex(random.IntN(15625))
-		if err != nil {
-			t.Fatal(err)
-		}
-		archs = append(archs, a.String())
-	}
+	archs = append(archs, someCells(t, rand.New(rand.NewPCG(3, 4)), 6)...)
 	archs = append(archs, "8:24:16:40:8", "16:16:32:8:64") // of the size search space
 	for i, text := range archs {
 		arch, err := cell.Parse(text)

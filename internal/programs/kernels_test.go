@@ -339,18 +339,31 @@ func TestBitsOfSets(t *testing.T) {
 	}
 }
 
+// drawn returns an array of numbers that the seed determines on every machine.
+func drawn(seed uint64, shape ...int) plain.Array {
+	r := rand.New(rand.NewPCG(seed, 0))
+	a := random(r, shape...)
+	for i := range a.Values { // only integer arithmetic, so that the inputs never change
+		a.Values[i] = float32(int32(r.Uint32())) / (1 << 30)
+	}
+	return a
+}
+
+// digest returns the first eight bytes of the SHA-256 of the arrays' values, in hexadecimal.
+func digest(arrays []plain.Array) string {
+	h := sha256.New()
+	for _, a := range arrays {
+		for _, v := range a.Values {
+			h.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
+		}
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:8])
+}
+
 // TestBits checks that the kernels compute the bits of their version, which records and checkpoints
 // name.
 func TestBits(t *testing.T) {
 	c := withKernels(t)
-	drawn := func(seed uint64, shape ...int) plain.Array {
-		r := rand.New(rand.NewPCG(seed, 0))
-		a := random(r, shape...)
-		for i := range a.Values { // only integer arithmetic, so that the inputs never change
-			a.Values[i] = float32(int32(r.Uint32())) / (1 << 30)
-		}
-		return a
-	}
 	x, dy, channels := drawn(1, 19, 12, 12, 32), drawn(2, 19, 12, 12, 16), []int{32}
 	odd, narrow := drawn(9, 19, 12, 12, 24), drawn(10, 19, 12, 12, 8)
 	scale, shift := drawn(3, 32), drawn(4, 32)
@@ -382,13 +395,7 @@ func TestBits(t *testing.T) {
 		{"normalisation's gradients", "batch_norm_grad", normAttributes, [][]int{x.Shape, channels, channels},
 			[]plain.Array{x, scale, moments[1], moments[2], drawn(8, x.Shape...)}},
 	} {
-		h := sha256.New()
-		for _, made := range apply(t, c, run.operation, run.attributes, run.out, run.in...) {
-			for _, v := range made.Values {
-				h.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
-			}
-		}
-		got[run.name] = fmt.Sprintf("%x", h.Sum(nil)[:8])
+		got[run.name] = digest(apply(t, c, run.operation, run.attributes, run.out, run.in...))
 	}
 	if want := bits[kernels.Version]; !maps.Equal(got, want) {
 		t.Errorf("kernels of version %d make other bits. If they are to, raise kernels.Version and add a line to bits.\ngot  %q\nwant %q", kernels.Version, got, want)
