@@ -92,7 +92,7 @@ func OpenDevice(d Device, precision configs.Precision) (*Opened, error) {
 		return nil, err
 	}
 	if found.Source == plugin.FromSetup && d.kind == plugin.CPU {
-		if err := setFlags(cpuFlags); err != nil {
+		if err := setFlags(cpuFlags()); err != nil {
 			return nil, err
 		}
 	}

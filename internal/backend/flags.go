@@ -3,19 +3,24 @@ package backend
 import (
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
 	"nb201/internal/infile"
 )
 
-// cpuFlags holds XLA's flags for the CPU plugin that plugin.Install installs. Another plugin may not
-// know them, and would end the process. They add elementwise operations to those that YNNPACK
-// computes, since XLA compiles a function for each operation that is left to it. Figures are in
+// cpuFlags returns XLA's flags for the CPU plugin that plugin.Install installs. Another plugin may not
+// know them, and would end the process. YNNPACK computes elementwise operations, since XLA compiles a
+// function for each operation that is left to it. It does not compute sums and products of matrices, and XLA uses
+// no newer instructions of x86-64 than AVX2, because both choose the order of sums by the processor. Figures are in
 // docs/performance.md.
-var cpuFlags = map[string]string{
-	"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_DOT," +
-		"LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION,LIBRARY_FUSION_TYPE_ELTWISE",
+func cpuFlags() map[string]string {
+	flags := map[string]string{"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_ELTWISE"}
+	if runtime.GOARCH == "amd64" {
+		flags["xla_cpu_max_isa"] = "AVX2"
+	}
+	return flags
 }
 
 // setFlags adds flags to XLA_FLAGS, which a plugin reads when it is loaded. It does not change
