@@ -21,8 +21,8 @@ import (
 //   - A convolution's gradients are computed together, and the gradients of the normalisation behind it and the
 //     ReLU before it on the way (nb201.conv_gradients).
 //
-// Gradients are made in the same way, as sums of terms. In evaluation, a convolution normalises its output and
-// adds it to a sum (nb201.conv_scaled).
+// Gradients are made in the same way, as sums of terms. In evaluation, convolutions are terms too, so that a whole
+// cell is one call of nb201.mix; one that changes the shape of a map is a call of nb201.conv_scaled.
 type fused struct {
 	*tape
 	functions map[string]*Function // by name; they stand for calls of kernels
@@ -59,27 +59,26 @@ type lazy struct {
 type term struct {
 	kind termKind
 	of   *lazy
+	conv []*Node // of a convolved term: weights, factor and offset
 }
 
 type termKind int64
 
 // The kinds of terms, as nb201.mix numbers them (internal/kernels/mix.h).
 const (
-	itself      termKind = iota
+	itself      termKind = 1 + iota
 	average              // of 3x3 pixels
 	averageBack          // its adjoint
 	normalised           // the output of a convolution, with its norm
+	convolved            // in evaluation: ReLU, convolution and normalisation
 )
 
-// norm is the normalisation of the output of a convolution. All vectors are [channels].
+// norm is the normalisation of the output of a convolution, in training. All vectors are [channels].
 type norm struct {
 	scale, shift, mean, variance *Node
-	y                            *Node // the output, in training
-	factor, offset               *Node // the normalised output is factor*y + offset, in training
+	y                            *Node // the output
+	factor, offset               *Node // the normalised output is factor*y + offset
 	dScale, dShift               *Node // gradients, nil if they are not computed yet
-	kernel                       string
-	x                            *lazy // what is convolved, in evaluation
-	weights                      *Node
 }
 
 // gradient returns the sum of what has reached x of its gradient. No more may reach it.
@@ -90,13 +89,14 @@ func (x *lazy) gradient() *lazy {
 	return x.grad
 }
 
-// flat returns the term itself, or what it stands for if the map, which is not computed, has only one term.
+// flat returns the term itself, or what it stands for if the map, which is not computed, has only one term. A
+// convolution that several layers read stays a map, so that it is computed once.
 func (t term) flat() term {
 	for t.of.node == nil && len(t.of.terms) == 1 {
 		switch only := t.of.terms[0]; {
 		case only.kind == itself:
 			t.of = only.of
-		case t.kind == itself:
+		case t.kind == itself && !(only.kind == convolved && t.of.shared):
 			t = only
 		default:
 			return t
@@ -108,7 +108,7 @@ func (t term) flat() term {
 // reach adds to the gradient of x.
 func (f *fused) reach(x *lazy, kind termKind, of *lazy) {
 	if !x.constant {
-		x.grads = append(x.grads, term{kind, of})
+		x.grads = append(x.grads, term{kind: kind, of: of})
 	}
 }
 
@@ -146,7 +146,7 @@ func (f *fused) leave(x *lazy) *feature {
 
 func (f *fused) avgPool3x3(x *lazy) *lazy {
 	x.uses++
-	y := &lazy{dims: x.dims, terms: []term{{average, x}}}
+	y := &lazy{dims: x.dims, terms: []term{{kind: average, of: x}}}
 	return f.record(y, func() { f.reach(x, averageBack, y.gradient()) })
 }
 
@@ -158,13 +158,11 @@ func (f *fused) sum(x *lazy, terms []*lazy) *lazy {
 	case len(terms) == 1:
 		terms[0].shared = true
 		return terms[0]
-	case !f.training:
-		return f.evaluatedSum(terms)
 	}
 	y := &lazy{dims: terms[0].dims}
 	for _, t := range terms {
 		t.uses++
-		y.terms = append(y.terms, term{itself, t})
+		y.terms = append(y.terms, term{kind: itself, of: t})
 	}
 	return f.record(y, func() {
 		var normed []*norm // whose gradient is that of the sum
@@ -182,50 +180,33 @@ func (f *fused) sum(x *lazy, terms []*lazy) *lazy {
 	})
 }
 
-// evaluatedSum adds terms in order. Each convolution adds to the sum of the terms before it.
-func (f *fused) evaluatedSum(terms []*lazy) *lazy {
-	isConv := func(x *lazy) bool { return x.norm != nil && x.node == nil && !x.shared }
-	terms = slices.Clone(terms)
-	if isConv(terms[0]) && !isConv(terms[1]) { // a + b has the bits of b + a
-		terms[0], terms[1] = terms[1], terms[0]
+// convScaled is convNorm in evaluation.
+func (f *fused) convScaled(w *Node, path string, x *lazy, relu bool, dims []int) *lazy {
+	vector := dims[3:]
+	scaling := f.call("nb201.norm_factors", [][]int{vector, vector},
+		f.tensor(path+".weight"), f.tensor(path+".bias"), f.tensor(path+".running_mean"), f.tensor(path+".running_var"))
+	if relu && slices.Equal(x.dims, dims) {
+		return &lazy{dims: dims, terms: []term{{convolved, x, append([]*Node{w}, scaling...)}}}
 	}
-	y := &lazy{dims: terms[0].dims}
-	for _, t := range terms {
-		if !isConv(t) {
-			y.terms = append(y.terms, term{itself, t})
-			continue
-		}
-		var before []*Node
-		if len(y.terms) > 0 {
-			before = []*Node{f.whole(y)}
-		}
-		added := &lazy{dims: t.dims, node: f.convScaled(t, before)}
-		y = &lazy{dims: t.dims, terms: []term{{itself, added}}}
+	kernel := "nb201.conv_scaled"
+	if relu {
+		kernel = "nb201.relu_conv_scaled"
 	}
-	return y
-}
-
-// convScaled convolves and normalises in evaluation, and adds the result to a map if one is given.
-func (f *fused) convScaled(x *lazy, sum []*Node) *Node {
-	n := x.norm
-	args := append([]*Node{f.whole(n.x), n.weights, n.scale, n.shift, n.mean, n.variance}, sum...)
-	return f.call(n.kernel, [][]int{x.dims}, args...)[0]
+	return &lazy{dims: dims, node: f.callWith(kernel, nil, [][]int{dims}, f.whole(x), w, scaling[0], scaling[1])[0]}
 }
 
 func (f *fused) convNorm(weight, path string, x *lazy, relu bool, stride int) *lazy {
 	w := f.tensor(weight)
 	channels := w.Shape().Dim(3)
 	dims := []int{x.dims[0], x.dims[1] / stride, x.dims[2] / stride, channels}
+	if !f.training {
+		return f.convScaled(w, path, x, relu, dims)
+	}
 	prefix := "nb201."
 	if relu {
 		prefix = "nb201.relu_"
 	}
 	n := &norm{scale: f.tensor(path + ".weight"), shift: f.tensor(path + ".bias")}
-	if !f.training {
-		n.kernel, n.x, n.weights = prefix+"conv_scaled", x, w
-		n.mean, n.variance = f.tensor(path+".running_mean"), f.tensor(path+".running_var")
-		return &lazy{dims: dims, norm: n}
-	}
 	x.uses++
 	from := f.whole(x)
 	vector := []int{channels}
@@ -233,7 +214,7 @@ func (f *fused) convNorm(weight, path string, x *lazy, relu bool, stride int) *l
 	n.y, n.mean, n.variance, n.factor, n.offset = made[0], made[1], made[2], made[3], made[4]
 	f.found[path+".running_mean"], f.found[path+".running_var"] = n.mean, n.variance
 	f.counts[path+".running_var"] = float64(dims[0] * dims[1] * dims[2])
-	y := &lazy{dims: dims, terms: []term{{normalised, &lazy{dims: dims, node: n.y, norm: n}}}, norm: n}
+	y := &lazy{dims: dims, terms: []term{{kind: normalised, of: &lazy{dims: dims, node: n.y, norm: n}}}, norm: n}
 	return f.record(y, func() {
 		if n.dShift == nil {
 			f.normSums(y.gradient(), []*norm{n})
@@ -266,12 +247,9 @@ func (f *fused) normSums(dy *lazy, of []*norm) {
 
 // whole returns the map in memory, and computes it at the first call.
 func (f *fused) whole(x *lazy) *Node {
-	t := term{itself, x}.flat()
+	t := term{kind: itself, of: x}.flat()
 	switch {
 	case t.kind == itself && t.of.node != nil:
-		return t.of.node
-	case t.kind == itself && t.of.norm != nil && !f.training:
-		t.of.node = f.convScaled(t.of, nil)
 		return t.of.node
 	case t.kind == itself:
 		x = t.of
@@ -291,11 +269,11 @@ func (f *fused) mix(x *lazy) *Node {
 		}
 		for p = f.newProgram(); !p.add(x); p = f.newProgram() {
 			first := &lazy{dims: x.dims, terms: x.terms[:2]}
-			x = &lazy{dims: x.dims, terms: slices.Concat([]term{{itself, first}}, x.terms[2:])}
+			x = &lazy{dims: x.dims, terms: slices.Concat([]term{{kind: itself, of: first}}, x.terms[2:])}
 			f.whole(first)
 		}
 	}
-	return f.callWith("nb201.mix", p.code, [][]int{x.dims}, p.args...)[0]
+	return f.callWith("nb201.mix", p.code, [][]int{x.dims}, append(p.args, p.convs...)...)[0]
 }
 
 // program describes a call of nb201.mix: sums of terms, the last of which is its result. Each term has
@@ -307,6 +285,7 @@ type program struct {
 	sources []*Node       // the maps among args
 	args    []*Node       // a source that is to be normalised has its factor and offset behind it
 	locals  map[*lazy]int // sums that the call computes
+	convs   []*Node       // the weights, factors and offsets of convolved terms, in their order
 }
 
 func (f *fused) newProgram() *program { return &program{fused: f, locals: map[*lazy]int{}} }
@@ -320,18 +299,17 @@ const (
 // add adds the sum x and those that it depends on. It returns false if the program becomes too long.
 func (p *program) add(x *lazy) bool {
 	var coded []int64
+	var convs []*Node
 	for _, t := range x.terms {
 		t = t.flat()
-		if len(t.of.terms) == 0 { // a convolution in evaluation
-			p.whole(t.of)
-		}
 		at, ok := p.operand(t)
 		if !ok {
 			return false
 		}
-		coded = append(coded, 1<<7|int64(t.kind)<<4|at)
+		coded = append(coded, int64(t.kind)<<4|at)
+		convs = append(convs, t.conv...)
 	}
-	coded[len(coded)-1] |= 1 << 6 // the end of the sum
+	coded[len(coded)-1] |= 1 << 7 // the end of the sum
 	for _, c := range coded {
 		if p.terms == maxTerms {
 			return false
@@ -339,6 +317,7 @@ func (p *program) add(x *lazy) bool {
 		p.code |= c << (8 * p.terms)
 		p.terms++
 	}
+	p.convs = append(p.convs, convs...)
 	p.locals[x] = len(p.locals)
 	return true
 }

@@ -79,8 +79,8 @@ func copies(program []byte) (n int) {
 		code, _ := strconv.ParseInt(string(found[1]), 10, 64)
 		first := true
 		for left := uint64(code); left != 0; left >>= 8 {
-			last := left>>6&1 == 1
-			if first && last && left>>4&3 == uint64(itself) {
+			last := left>>7&1 == 1
+			if first && last && left>>4&7 == uint64(itself) {
 				n++
 			}
 			first = last
@@ -123,13 +123,13 @@ func TestMix(t *testing.T) {
 				}
 				for range terms {
 					of := all[max(random.IntN(len(all)), random.IntN(len(all)))]
-					kind := termKind(random.IntN(3))
+					kind := []termKind{itself, average, averageBack}[random.IntN(3)]
 					if of.norm != nil {
 						kind = normalised
 					} else if random.IntN(2) == 0 {
 						kind = itself
 					}
-					x.terms = append(x.terms, term{kind, of})
+					x.terms = append(x.terms, term{kind: kind, of: of})
 				}
 				all = append(all, x)
 				if random.IntN(4) == 0 { // it is needed before others

@@ -49,11 +49,6 @@ bool describe(struct conv *c, const struct ffi_buffer *x, const struct ffi_buffe
 		c->out % CHANNELS == 0;
 }
 
-long input_of(const struct conv *c) { return c->in_rows * c->in_cols * c->in; }
-long output_of(const struct conv *c) { return c->rows * c->cols * c->out; }
-
-long weights_of(const struct conv *c) { return c->taps * c->taps * c->in * c->out; }
-
 bool is_map(const struct ffi_buffer *x) { return is_array4(x) && x->dims[3] % CHANNELS == 0; }
 
 bool has_shape(const struct ffi_buffer *x, int64_t rank, const int64_t *dims) {

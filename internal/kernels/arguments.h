@@ -26,12 +26,6 @@ bool has_shape(const struct ffi_buffer *x, int64_t rank, const int64_t *dims);
 // w holds the weights or their gradient. It returns false if there is no kernel for these shapes.
 bool describe(struct conv *c, const struct ffi_buffer *x, const struct ffi_buffer *w, const struct ffi_buffer *y);
 
-// input_of, output_of and weights_of return the number of floats of an image in the input and in the output,
-// and of the weights.
-long input_of(const struct conv *c);
-long output_of(const struct conv *c);
-long weights_of(const struct conv *c);
-
 // first_of returns the first of all items that belong to a share, if they are divided into this many.
 long first_of(long share, long shares, long all);
 

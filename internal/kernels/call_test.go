@@ -21,17 +21,18 @@ func calls() (all []Call) {
 			Call{"nb201." + relu + "conv_norm", epsilon, [][]int64{x, w, v, v}, [][]int64{y, v, v, v, v}},
 			Call{"nb201." + relu + "conv_gradients", epsilon, [][]int64{x, w, y, v, v, v, y, v, v}, [][]int64{w}},
 			Call{"nb201." + relu + "conv_gradients", epsilon, [][]int64{x, w, y, v, v, v, y, v, v}, [][]int64{w, x}},
-			Call{"nb201." + relu + "conv_scaled", epsilon, [][]int64{x, w, v, v, v, v}, [][]int64{y}},
-			Call{"nb201." + relu + "conv_scaled", epsilon, [][]int64{x, w, v, v, v, v, y}, [][]int64{y}},
+			Call{"nb201." + relu + "conv_scaled", nil, [][]int64{x, w, v, v}, [][]int64{y}},
 		)
 	}
 	return append(all,
+		Call{"nb201.norm_factors", epsilon, [][]int64{v, v, v, v}, [][]int64{v, v}},
 		Call{"nb201.norm_sums", epsilon, [][]int64{y, y, v, v}, [][]int64{v, v}},
 		Call{"nb201.norm_sums", float32(0.5), [][]int64{y, y, v, v, y, v, v, y, v, v}, [][]int64{v, v, v, v}},
-		Call{"nb201.mix", mixCode(0x90, 0xf1), [][]int64{y, y, v, v}, nil}, // it does not fit
-		Call{"nb201.mix", mixCode(0xe0), [][]int64{x}, [][]int64{x}},
-		Call{"nb201.mix", mixCode(0x80, 0xf1), [][]int64{y, y, v, v}, [][]int64{y}},
-		Call{"nb201.mix", mixCode(0x80, 0x91, 0xa2, 0x83, 0x84, 0x85, 0xc6), [][]int64{x, x, x, x, x, x, x}, [][]int64{x}}, // negative
+		Call{"nb201.mix", mixCode(0x20, 0xc1), [][]int64{y, y, v, v}, nil}, // it does not fit
+		Call{"nb201.mix", mixCode(0xb0), [][]int64{x}, [][]int64{x}},
+		Call{"nb201.mix", mixCode(0x10, 0xc1), [][]int64{y, y, v, v}, [][]int64{y}},
+		Call{"nb201.mix", mixCode(0x10, 0x21, 0x32, 0x13, 0x14, 0x15, 0x96), [][]int64{x, x, x, x, x, x, x}, [][]int64{x}},
+		Call{"nb201.mix", mixCode(0x50, 0xa0, 0xd8), [][]int64{y, {3, 3, 24, 24}, v, v, {1, 1, 24, 24}, v, v}, [][]int64{y}},
 		Call{"nb201.slice", int64(7), [][]int64{{40}}, [][]int64{{33}}},
 		Call{"nb201.transpose", nil, [][]int64{{3, 3, 8, 16}}, [][]int64{{3, 3, 16, 8}}},
 	)
@@ -101,7 +102,7 @@ func TestCalls(t *testing.T) {
 			t.Errorf("%s: the attribute is not {%s} in\n%s", c.Symbol(), config, text)
 		}
 	}
-	if len(kernels) != 10 {
+	if len(kernels) != 11 {
 		t.Errorf("calls of %d kernels are tested", len(kernels))
 	}
 }
@@ -172,7 +173,7 @@ func TestOtherCalls(t *testing.T) {
 		x, w, v := []int64{2, 4, 4, 3}, []int64{3, 3, 3, 8}, []int64{8}
 		y := []int64{2, 4, 4, 8}
 		norm := Call{"nb201." + relu + "conv_norm", epsilon, [][]int64{x, w, v, v}, [][]int64{y, v, v, v, v}}
-		scaled := Call{"nb201." + relu + "conv_scaled", epsilon, [][]int64{x, w, v, v, v, v}, [][]int64{y}}
+		scaled := Call{"nb201." + relu + "conv_scaled", nil, [][]int64{x, w, v, v}, [][]int64{y}}
 		ofWeights := Call{"nb201." + relu + "conv_gradients", epsilon, [][]int64{x, w, y, v, v, v, y, v, v}, [][]int64{w}}
 		ofInput := Call{"nb201." + relu + "conv_gradients", epsilon, ofWeights.In, [][]int64{w, x}}
 		for _, c := range []Call{norm, scaled, ofWeights, ofInput} {
@@ -213,7 +214,7 @@ func TestConvolutionShapes(t *testing.T) {
 		v := c.y[len(c.y)-1:]
 		for _, call := range []Call{
 			{"nb201.relu_conv_norm", epsilon, [][]int64{c.x, c.w, v, v}, [][]int64{c.y, v, v, v, v}},
-			{"nb201.relu_conv_scaled", epsilon, [][]int64{c.x, c.w, v, v, v, v, c.y}, [][]int64{c.y}},
+			{"nb201.relu_conv_scaled", nil, [][]int64{c.x, c.w, v, v}, [][]int64{c.y}},
 			{"nb201.relu_conv_gradients", epsilon, [][]int64{c.x, c.w, c.y, v, v, v, c.y, v, v}, [][]int64{c.w, c.x}},
 		} {
 			if call.Fits() != c.fits {
@@ -223,23 +224,27 @@ func TestConvolutionShapes(t *testing.T) {
 	}
 }
 
-// isMix is [mix.h]'s definition of codes, and returns the number of sources and the one bits of those that are normalised.
-func isMix(code int64) (sources int, normalised uint, ok bool) {
+// isMix is [mix.h]'s definition of codes, and returns the number of sources, the one bits of those that are normalised, and
+// the number of convolved terms.
+func isMix(code int64) (sources int, normalised uint, convolved int, ok bool) {
 	var used, plain uint
 	sums, last := 0, false
 	for left := uint64(code); left != 0; left >>= 8 {
-		of, kind := int(left&15), left>>4&3
+		of, kind := int(left&15), left>>4&7
+		if kind == 5 {
+			convolved++
+		}
 		switch {
-		case left&0x80 == 0, of >= 8+sums, of >= 8 && kind == 3:
-			return 0, 0, false
-		case of < 8 && kind == 3:
+		case kind == 0, kind > 5, of >= 8+sums, of >= 8 && kind == 4:
+			return 0, 0, 0, false
+		case of < 8 && kind == 4:
 			normalised |= 1 << of
 			used |= 1 << of
 		case of < 8:
 			plain |= 1 << of
 			used |= 1 << of
 		}
-		last = left&0x40 != 0
+		last = left&0x80 != 0
 		if last {
 			sums++
 		}
@@ -247,7 +252,7 @@ func isMix(code int64) (sources int, normalised uint, ok bool) {
 	for used>>sources != 0 {
 		sources++
 	}
-	return sources, normalised, last && normalised&plain == 0 && used == 1<<sources-1 && uint64(code)>>56 == 0
+	return sources, normalised, convolved, last && normalised&plain == 0 && used == 1<<sources-1 && uint64(code)>>56 == 0
 }
 
 // TestMixCodes checks that nb201.mix accepts those codes that mean something, with their number of arguments.
@@ -255,13 +260,16 @@ func TestMixCodes(t *testing.T) {
 	x, v := []int64{1, 1, 1, 8}, []int64{8}
 	accepted := 0
 	check := func(code int64) {
-		sources, normalised, ok := isMix(code)
+		sources, normalised, convolved, ok := isMix(code)
 		var in [][]int64
 		for s := range sources {
 			in = append(in, x)
 			if normalised>>s&1 != 0 {
 				in = append(in, v, v)
 			}
+		}
+		for range convolved {
+			in = append(in, []int64{3, 3, 8, 8}, v, v)
 		}
 		if fits := (Call{"nb201.mix", code, in, [][]int64{x}}).Fits(); fits != ok {
 			t.Fatalf("code %#x with %d arguments fits: %v", uint64(code), len(in), fits)
@@ -288,9 +296,9 @@ func TestMixCodes(t *testing.T) {
 	for range 20000 {
 		var code int64
 		for i := range 1 + random.IntN(8) { // often right
-			term := 0x80 | random.IntN(4)<<4 | []int{0, 0, 0, 1, 1, 2, 8, 8, 9, 13}[random.IntN(10)]
+			term := (1+random.IntN(5))<<4 | []int{0, 0, 0, 1, 1, 2, 8, 8, 9, 13}[random.IntN(10)]
 			if random.IntN(3) == 0 {
-				term |= 0x40
+				term |= 0x80
 			}
 			if random.IntN(30) == 0 {
 				term = random.IntN(256)
@@ -298,7 +306,7 @@ func TestMixCodes(t *testing.T) {
 			code |= int64(term) << (8 * i)
 		}
 		check(code)
-		check(code | int64(random.IntN(2))<<(8*random.IntN(7)+6))
+		check(code | int64(random.IntN(2))<<(8*random.IntN(7)+7))
 		check(int64(random.Uint64()))
 	}
 	if accepted < 1000 {
@@ -328,7 +336,7 @@ func TestSymbol(t *testing.T) {
 // TestRemoveFunctions removes functions from programs that also have others.
 func TestRemoveFunctions(t *testing.T) {
 	const (
-		stands = `  func.func @nb201__mix__i00000000000000e0__1x1x1x8_1x1x1x8(%arg0: tensor<1x1x1x8xf32>) -> tensor<1x1x1x8xf32> {
+		stands = `  func.func @nb201__mix__i00000000000000b0__1x1x1x8_1x1x1x8(%arg0: tensor<1x1x1x8xf32>) -> tensor<1x1x1x8xf32> {
     %0 = "stablehlo.reduce"(%arg0) ({
       ^bb0(%a: tensor<f32>) :
         "stablehlo.return"(%a) : (tensor<f32>) -> ()
@@ -348,7 +356,7 @@ func TestRemoveFunctions(t *testing.T) {
   }
 `
 		main = `  func.func @main(%arg0: tensor<1x1x1x8xf32>) -> tensor<1x1x1x8xf32> {
-    %0 = "func.call"(%arg0) { callee = @nb201__mix__i00000000000000e0__1x1x1x8_1x1x1x8 } : (tensor<1x1x1x8xf32>) -> tensor<1x1x1x8xf32>
+    %0 = "func.call"(%arg0) { callee = @nb201__mix__i00000000000000b0__1x1x1x8_1x1x1x8 } : (tensor<1x1x1x8xf32>) -> tensor<1x1x1x8xf32>
     "stablehlo.return"(%0) : (tensor<1x1x1x8xf32>) -> ()
   }
 `

@@ -321,6 +321,7 @@ static const struct {
 	{"nb201.batch_norm_gradient", norm_gradient_call, normalise_gradient},
 	{"nb201.conv_norm", conv_norm_fits, conv_norm_call},
 	{"nb201.relu_conv_norm", relu_conv_norm_fits, relu_conv_norm_call},
+	{"nb201.norm_factors", norm_factors_fits, norm_factors_call},
 	{"nb201.norm_sums", norm_sums_fits, norm_sums_call},
 	{"nb201.conv_gradients", conv_gradients_fits, conv_gradients_call},
 	{"nb201.relu_conv_gradients", relu_conv_gradients_fits, relu_conv_gradients_call},

@@ -47,4 +47,13 @@ bool conv_is_narrow(const struct conv *c);
 // input channels: more of them than of 8 output channels fit into the registers at once.
 bool conv_is_turned(const struct conv *c);
 
+// input_of, output_of and weights_of return the number of floats of an image in the input and in the output,
+// and of the weights.
+static inline long input_of(const struct conv *c) { return c->in_rows * c->in_cols * c->in; }
+static inline long output_of(const struct conv *c) { return c->rows * c->cols * c->out; }
+static inline long weights_of(const struct conv *c) { return c->taps * c->taps * c->in * c->out; }
+
+// aligned returns floats rounded up to whole cache lines. Parts of scratch memory begin at multiples of them.
+static inline size_t aligned(size_t floats) { return (floats + 15) / 16 * 16; }
+
 #endif

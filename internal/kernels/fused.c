@@ -5,36 +5,29 @@
 #include <string.h>
 
 #include "arguments.h"
+#include "convolution.h"
 #include "mix.h"
 #include "norm.h"
 #include "winograd.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-// ALIGNED is the number of floats in a cache line. Parts of scratch memory begin at multiples of it.
-enum { ALIGNED = 16 };
-
-static size_t aligned(size_t floats) { return (floats + ALIGNED - 1) / ALIGNED * ALIGNED; }
-
 // layer holds the arguments of a call for a convolution with normalisation, and intermediate results.
 struct layer {
-	struct conv shape;
-	bool relu; // before the convolution
+	struct convolution convolution;
 	const float *x;
-	float *factor, *offset; // [channels]
-
-	// In a forward pass.
-	const float *weights; // transformed if winograd_can
-	float *transformed;   // memory for them, or NULL
 	float *y;
-	long group;             // images of a work item
-	double *first, *second; // [images, channels]: means and squares
-	const float *sum;       // in evaluation, what is added; or NULL
+	const float *factor, *offset; // [channels]
+	double *first, *second;       // [images, channels]: means and squares
+};
 
-	// For gradients. dx is NULL if it is not asked for.
-	struct conv back;                  // from dy to dx
-	const float *output, *dy, *turned; // turned: the weights for back, transformed if winograd_can
-	float *slope, *dx;
+// layer_gradients holds the arguments of a call for the gradients of a layer, and intermediate results. dx is NULL
+// if it is not asked for.
+struct layer_gradients {
+	struct conv shape, back; // back: from dy to dx
+	bool relu;               // before the convolution
+	const float *x, *output, *dy, *turned; // turned: the weights for back, transformed if winograd_can
+	float *factor, *slope, *offset, *dx;
 	float *dw; // [shares, gradients of weights]
 	long shares;
 };
@@ -52,57 +45,12 @@ bool conv_norm_fits(const struct ffi_frame *frame) {
 
 bool relu_conv_norm_fits(const struct ffi_frame *frame) { return conv_norm_fits(frame) && is_map(frame->args.buffers[0]); }
 
-// prepare_weights sets the weights of a forward pass, and how many images a work item has: enough for the tiles
-// that are computed together. It returns false if there is no memory.
-static bool prepare_weights(struct layer *l, const float *w) {
-	const struct conv *c = &l->shape;
-	l->weights = w, l->transformed = NULL, l->group = 1;
-	if (!winograd_can(c))
-		return true;
-	l->transformed = malloc((size_t)winograd_weights(c) * sizeof(float));
-	if (l->transformed == NULL)
-		return false;
-	winograd_transform(c, w, l->transformed);
-	l->weights = l->transformed;
-	long tiles = c->rows * c->cols / 4;
-	l->group = tiles < WINOGRAD_TILES ? WINOGRAD_TILES / tiles : 1;
-	return true;
-}
-
-// groups_of returns the number of work items, and end_of the last image of one and one more.
-static long groups_of(const struct layer *l) { return (l->shape.images + l->group - 1) / l->group; }
-static long end_of(const struct layer *l, long item) {
-	long end = (item + 1) * l->group;
-	return end < l->shape.images ? end : l->shape.images;
-}
-
-static size_t forward_scratch(const struct layer *l) {
-	return aligned(conv_scratch(&l->shape, l->relu)) + (l->transformed != NULL ? winograd_scratch(&l->shape) : 0);
-}
-
-// conv_images computes the convolution of the images of a work item.
-static void conv_images(const struct layer *l, long item, float *scratch) {
-	const struct conv *c = &l->shape;
-	struct winograd_tiles tiles;
-	if (l->transformed != NULL)
-		winograd_begin(&tiles, c, scratch + aligned(conv_scratch(c, l->relu)));
-	for (long image = item * l->group, row; image < end_of(l, item); image++) {
-		const float *padded = conv_pad(c, l->x + image * input_of(c), l->relu, scratch, &row);
-		float *y = l->y + image * output_of(c);
-		if (l->transformed != NULL)
-			winograd_pixels(&tiles, c, padded, row, l->weights, y, NULL);
-		else
-			conv_pixels(c, padded, row, l->weights, y);
-	}
-	if (l->transformed != NULL)
-		winograd_flush(&tiles, l->weights);
-}
-
 static void conv_norm_images(void *of, long item, float *scratch) {
 	const struct layer *l = of;
-	const struct conv *c = &l->shape;
-	conv_images(l, item, scratch);
-	for (long image = item * l->group; image < end_of(l, item); image++) {
+	const struct conv *c = &l->convolution.shape;
+	long first = item * l->convolution.group, images = in_group(&l->convolution, item);
+	convolution_images(&l->convolution, l->x + first * input_of(c), l->y + first * output_of(c), images, scratch);
+	for (long image = first; image < first + images; image++) {
 		struct norm_moments m = {0, l->first + image * c->out, l->second + image * c->out};
 		norm_measure(l->y + image * output_of(c), c->rows * c->cols, c->out, &m);
 	}
@@ -114,17 +62,17 @@ static void *conv_with_norm(struct ffi_frame *frame, bool relu) {
 	if (!(relu ? relu_conv_norm_fits : conv_norm_fits)(frame))
 		return wrong_arguments(frame);
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
-	struct layer l = {.relu = relu, .x = in[0]->data, .y = out[0]->data};
-	const struct conv *c = &l.shape;
-	describe(&l.shape, in[0], in[1], out[0]);
+	struct layer l = {.convolution.relu = relu, .x = in[0]->data, .y = out[0]->data};
+	struct conv *c = &l.convolution.shape;
+	describe(c, in[0], in[1], out[0]);
 	l.first = calloc((size_t)(c->images * c->out), 2 * sizeof(double));
-	if (l.first == NULL || !prepare_weights(&l, in[1]->data)) {
+	if (l.first == NULL || !convolution_prepare(&l.convolution, in[1]->data)) {
 		free(l.first);
 		return out_of_memory(frame);
 	}
 	l.second = l.first + c->images * c->out;
-	void *failed = ffi_do_all(frame, conv_norm_images, &l, groups_of(&l), forward_scratch(&l));
-	free(l.transformed);
+	void *failed = ffi_do_all(frame, conv_norm_images, &l, groups_of(&l.convolution), convolution_scratch(&l.convolution));
+	convolution_free(&l.convolution);
 	struct norm_moments all = {c->rows * c->cols, l.first, l.second};
 	for (long i = 1; i < c->images; i++) {
 		struct norm_moments m = {c->rows * c->cols, l.first + i * c->out, l.second + i * c->out};
@@ -141,23 +89,20 @@ void *relu_conv_norm_call(struct ffi_frame *frame) { return conv_with_norm(frame
 bool conv_scaled_fits(const struct ffi_frame *frame) {
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
 	struct conv c;
-	int64_t args = frame->args.size;
-	if ((args != 6 && args != 7) || !has_arguments(frame, args, 1, FFI_F32) || !describe(&c, in[0], in[1], out[0]) || c.in_step != 1)
+	if (!has_arguments(frame, 4, 1, 0) || !describe(&c, in[0], in[1], out[0]) || c.in_step != 1)
 		return false;
-	for (int i = 2; i < 6; i++)
-		if (!is_vector(in[i], out[0]))
-			return false;
-	return args == 6 || has_shape(in[6], 4, out[0]->dims);
+	return is_vector(in[2], out[0]) && is_vector(in[3], out[0]);
 }
 
 bool relu_conv_scaled_fits(const struct ffi_frame *frame) { return conv_scaled_fits(frame) && is_map(frame->args.buffers[0]); }
 
 static void conv_scaled_images(void *of, long item, float *scratch) {
 	const struct layer *l = of;
-	const struct conv *c = &l->shape;
-	conv_images(l, item, scratch);
-	long first = item * l->group, at = first * output_of(c);
-	mix_scaled(l->sum == NULL ? NULL : l->sum + at, l->factor, l->offset, l->y + at, (end_of(l, item) - first) * c->rows * c->cols, c->out);
+	const struct conv *c = &l->convolution.shape;
+	long first = item * l->convolution.group, images = in_group(&l->convolution, item);
+	float *y = l->y + first * output_of(c);
+	convolution_images(&l->convolution, l->x + first * input_of(c), y, images, scratch);
+	mix_normalised(true, y, l->factor, l->offset, y, images * c->rows * c->cols, c->out);
 }
 
 static void *conv_with_scale(struct ffi_frame *frame, bool relu) {
@@ -166,31 +111,43 @@ static void *conv_with_scale(struct ffi_frame *frame, bool relu) {
 	if (!(relu ? relu_conv_scaled_fits : conv_scaled_fits)(frame))
 		return wrong_arguments(frame);
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
-	struct layer l = {.relu = relu, .x = in[0]->data, .y = out[0]->data};
-	const struct conv *c = &l.shape;
-	describe(&l.shape, in[0], in[1], out[0]);
-	l.sum = frame->args.size == 7 ? in[6]->data : NULL;
-	l.factor = malloc((size_t)c->out * 2 * sizeof(float));
-	if (l.factor == NULL || !prepare_weights(&l, in[1]->data)) {
-		free(l.factor);
+	struct layer l = {.convolution.relu = relu, .x = in[0]->data, .y = out[0]->data, .factor = in[2]->data, .offset = in[3]->data};
+	describe(&l.convolution.shape, in[0], in[1], out[0]);
+	if (!convolution_prepare(&l.convolution, in[1]->data))
 		return out_of_memory(frame);
-	}
-	l.offset = l.factor + c->out;
-	float epsilon = *(const float *)attribute(frame);
-	const float *scale = in[2]->data, *shift = in[3]->data, *mean = in[4]->data, *variance = in[5]->data;
-	for (long o = 0; o < c->out; o++) {
-		double by = scale[o] / sqrt((double)variance[o] + epsilon);
-		l.factor[o] = (float)by;
-		l.offset[o] = (float)(shift[o] - mean[o] * by);
-	}
-	void *failed = ffi_do_all(frame, conv_scaled_images, &l, groups_of(&l), forward_scratch(&l));
-	free(l.transformed);
-	free(l.factor);
+	void *failed = ffi_do_all(frame, conv_scaled_images, &l, groups_of(&l.convolution), convolution_scratch(&l.convolution));
+	convolution_free(&l.convolution);
 	return failed;
 }
 
 void *conv_scaled_call(struct ffi_frame *frame) { return conv_with_scale(frame, false); }
 void *relu_conv_scaled_call(struct ffi_frame *frame) { return conv_with_scale(frame, true); }
+
+bool norm_factors_fits(const struct ffi_frame *frame) {
+	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
+	if (!has_arguments(frame, 4, 2, FFI_F32) || in[0]->rank != 1 || in[0]->dims[0] < 1)
+		return false;
+	const int64_t *channels = in[0]->dims;
+	return has_shape(in[0], 1, channels) && has_shape(in[1], 1, channels) && has_shape(in[2], 1, channels) && has_shape(in[3], 1, channels) &&
+		has_shape(out[0], 1, channels) && has_shape(out[1], 1, channels);
+}
+
+void *norm_factors_call(struct ffi_frame *frame) {
+	if (!ffi_is_call(frame, 0))
+		return NULL;
+	if (!norm_factors_fits(frame))
+		return wrong_arguments(frame);
+	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
+	float epsilon = *(const float *)attribute(frame);
+	const float *scale = in[0]->data, *shift = in[1]->data, *mean = in[2]->data, *variance = in[3]->data;
+	float *factor = out[0]->data, *offset = out[1]->data;
+	for (long c = 0; c < in[0]->dims[0]; c++) {
+		double by = scale[c] / sqrt((double)variance[c] + epsilon);
+		factor[c] = (float)by;
+		offset[c] = (float)(shift[c] - mean[c] * by);
+	}
+	return NULL;
+}
 
 // sums_task holds the arguments of nb201.norm_sums, and the sums over each image.
 struct sums_task {
@@ -289,14 +246,14 @@ static void turn(const struct conv *c, const float *w, float *turned) {
 static bool has_tiled_gradients(const struct conv *c) { return winograd_can(c) && c->in * c->out > 16 * 32; }
 
 // gradients_of returns the number of gradients of weights that are summed up: of transformed ones, if any.
-static long gradients_of(const struct layer *l) {
+static long gradients_of(const struct layer_gradients *l) {
 	return has_tiled_gradients(&l->shape) ? winograd_weights(&l->shape) : weights_of(&l->shape);
 }
 
 // gradients_scratch divides scratch memory: it sets where each part begins, and returns the size of all.
 // The parts are the padded input, dz, the padded dz, and the tiles of both convolutions.
 enum { PARTS = 5 };
-static size_t gradients_scratch(const struct layer *l, size_t begins[PARTS]) {
+static size_t gradients_scratch(const struct layer_gradients *l, size_t begins[PARTS]) {
 	const struct conv *c = &l->shape, *back = &l->back;
 	bool all = l->dx != NULL;
 	size_t sizes[PARTS] = {
@@ -312,7 +269,7 @@ static size_t gradients_scratch(const struct layer *l, size_t begins[PARTS]) {
 }
 
 static void gradients_share(void *of, long share, float *scratch) {
-	const struct layer *l = of;
+	const struct layer_gradients *l = of;
 	const struct conv *c = &l->shape, *back = &l->back;
 	bool tiled = has_tiled_gradients(c), tiled_back = l->dx != NULL && winograd_can(back);
 	size_t begins[PARTS];
@@ -352,7 +309,7 @@ enum { ADDED = 4096 };
 
 static void add_shares(void *of, long part, float *scratch) {
 	(void)scratch;
-	const struct layer *l = of;
+	const struct layer_gradients *l = of;
 	long all = gradients_of(l), end = (part + 1) * ADDED < all ? (part + 1) * ADDED : all;
 	for (long p = 1; p < l->shares; p++)
 		for (long i = part * ADDED; i < end; i++)
@@ -361,7 +318,7 @@ static void add_shares(void *of, long part, float *scratch) {
 
 // shares_of returns into how many shares of the batch the gradients of weights are divided. The sum of the
 // shares is always the same, however many threads there are.
-static long shares_of(const struct layer *l) {
+static long shares_of(const struct layer_gradients *l) {
 	long weights = gradients_of(l), most = weights <= 4096 ? 64 : weights <= 16384 ? 32 : 16;
 	return l->shape.images < most ? l->shape.images : most;
 }
@@ -372,7 +329,7 @@ static void *gradients(struct ffi_frame *frame, bool relu) {
 	if (!(relu ? relu_conv_gradients_fits : conv_gradients_fits)(frame))
 		return wrong_arguments(frame);
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
-	struct layer l = {.relu = relu, .x = in[0]->data, .output = in[2]->data, .dy = in[6]->data};
+	struct layer_gradients l = {.relu = relu, .x = in[0]->data, .output = in[2]->data, .dy = in[6]->data};
 	struct conv *c = &l.shape;
 	describe(c, in[0], in[1], in[2]);
 	l.back = backwards(c);
@@ -432,6 +389,16 @@ static bool mix_describe(const struct ffi_frame *frame, struct mix *m) {
 			return false;
 		m->factor[s] = in[next++]->data, m->offset[s] = in[next++]->data;
 	}
+	for (int i = 0; i < m->terms; i++) {
+		struct mix_term *t = &m->term[i];
+		if (t->kind != MIX_CONVOLVED)
+			continue;
+		if (next + 3 > args || !describe(&t->convolution.shape, out, in[next], out) || !is_vector(in[next + 1], out) || !is_vector(in[next + 2], out))
+			return false;
+		t->convolution.relu = true;
+		t->convolution.weights = in[next++]->data;
+		t->factor = in[next++]->data, t->offset = in[next++]->data;
+	}
 	m->images = out->dims[0], m->rows = out->dims[1], m->cols = out->dims[2], m->channels = out->dims[3];
 	m->result = out->data;
 	return next == args;
@@ -442,7 +409,7 @@ bool mix_fits(const struct ffi_frame *frame) {
 	return frame->results.size == 1 && mix_describe(frame, &m);
 }
 
-static void mix_one(void *of, long image, float *scratch) { mix_image(of, image, scratch); }
+static void mix_item(void *of, long group, float *scratch) { mix_group(of, group, scratch); }
 
 void *mix_call(struct ffi_frame *frame) {
 	if (!ffi_is_call(frame, 0))
@@ -450,5 +417,11 @@ void *mix_call(struct ffi_frame *frame) {
 	struct mix m;
 	if (frame->results.size != 1 || !mix_describe(frame, &m))
 		return wrong_arguments(frame);
-	return ffi_do_all(frame, mix_one, &m, m.images, mix_scratch(&m));
+	if (!mix_begin(&m)) {
+		mix_end(&m);
+		return out_of_memory(frame);
+	}
+	void *failed = ffi_do_all(frame, mix_item, &m, mix_groups(&m), mix_scratch(&m));
+	mix_end(&m);
+	return failed;
 }

@@ -28,16 +28,20 @@ bool relu_conv_gradients_fits(const struct ffi_frame *frame);
 void *conv_gradients_call(struct ffi_frame *frame);
 void *relu_conv_gradients_call(struct ffi_frame *frame);
 
-// nb201.conv_scaled and nb201.relu_conv_scaled convolve x, or its positive part, normalise the output in
-// evaluation, and add it to a map if there is a seventh argument: the arguments are x, weights, scale, shift,
-// the running mean and variance, and the map.
+// nb201.norm_factors computes from scale, shift, running mean and running variance the factor and offset with
+// which factor*y + offset is normalised in evaluation.
+bool norm_factors_fits(const struct ffi_frame *frame);
+void *norm_factors_call(struct ffi_frame *frame);
+
+// nb201.conv_scaled and nb201.relu_conv_scaled convolve x, or its positive part, and normalise the output in
+// evaluation: the arguments are x, weights, factor and offset.
 bool conv_scaled_fits(const struct ffi_frame *frame);
 bool relu_conv_scaled_fits(const struct ffi_frame *frame);
 void *conv_scaled_call(struct ffi_frame *frame);
 void *relu_conv_scaled_call(struct ffi_frame *frame);
 
 // nb201.mix computes sums of maps; see mix.h. Its arguments are the sources, each normalised one with its
-// factor and offset behind it.
+// factor and offset behind it, and then, for each convolved term, weights, factor and offset.
 bool mix_fits(const struct ffi_frame *frame);
 void *mix_call(struct ffi_frame *frame);
 

@@ -6,7 +6,7 @@
 // small functions for each normalisation. The kernels here need no compiling at run time, and sum in an order
 // that does not depend on the machine or the number of threads. Some compute a layer (conv.c, norm.c,
 // calls.c), and others several layers in one pass over memory (fused.c, mix.c), with fewer products in 3x3
-// convolutions (winograd.c). Package plain defines what each kernel computes.
+// convolutions (convolution.c, winograd.c). Package plain defines what each kernel computes.
 //
 // Their inner loops (conv_loops.h and others) are written once, with vectors of floats (lanes.h), and
 // compiled for each instruction set: plain.c, avx2.c, avx512.c. sets.c chooses one when the program starts.

@@ -1,5 +1,5 @@
-// Sums of feature maps [images, rows, cols, channels] in float32, of averages of them, and of normalised maps,
-// some of which may depend on others, one image at a time.
+// Sums of feature maps [images, rows, cols, channels] in float32, of averages of them, of normalised maps, and of
+// convolved ones, some of which may depend on others, a few images at a time.
 
 #ifndef NB201_MIX_H_
 #define NB201_MIX_H_
@@ -8,8 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The kinds of terms. PyTorch's average of 3x3 pixels leaves the padding out, with count_include_pad=False.
-enum mix_kind { MIX_ITSELF, MIX_AVERAGE, MIX_AVERAGE_BACK, MIX_NORMALISED, MIX_KINDS };
+#include "convolution.h"
+
+// The kinds of terms. PyTorch's average of 3x3 pixels leaves the padding out, with count_include_pad=False. A
+// convolved term is the positive part of a map, convolved with stride 1 and normalised.
+enum mix_kind { MIX_ITSELF = 1, MIX_AVERAGE, MIX_AVERAGE_BACK, MIX_NORMALISED, MIX_CONVOLVED };
 
 // The most of each in a call.
 enum { MIX_TERMS = 7, MIX_SOURCES = 8 };
@@ -18,7 +21,9 @@ enum { MIX_TERMS = 7, MIX_SOURCES = 8 };
 struct mix_term {
 	enum mix_kind kind;
 	int of;
-	bool last; // of its sum
+	bool last;                      // of its sum
+	struct convolution convolution; // of a convolved term, like factor and offset
+	const float *factor, *offset;
 };
 
 // mix describes sums. The last one is the result.
@@ -27,26 +32,33 @@ struct mix {
 	struct mix_term term[MIX_TERMS];
 	bool normalised[MIX_SOURCES]; // whether a source is normalised
 	long images, rows, cols, channels;
+	long group; // how many images to compute together
 	const float *source[MIX_SOURCES], *factor[MIX_SOURCES], *offset[MIX_SOURCES];
 	float *result;
 };
 
 // mix_read reads sums from their code, and reports whether it is right: there is a byte for each term, from the
-// lowest on. Its bits 0 to 3 have the map: a source's number, or MIX_SOURCES plus a sum's. Bits 4 and 5 have
-// the kind, bit 6 is set for the last term of a sum, and bit 7 always. A source is normalised in all
-// terms or in none.
+// lowest on. Its bits 0 to 3 have the map: a source's number, or MIX_SOURCES plus a sum's. Bits 4 to 6 have
+// the kind, and bit 7 is set for the last term of a sum. A source is normalised in all terms or in none.
 bool mix_read(int64_t code, struct mix *m);
 
-// mix_scratch returns the number of floats of scratch memory that each thread needs.
+// mix_begin prepares the convolutions. It returns false if there is no memory. mix_end frees what it has allocated.
+bool mix_begin(struct mix *m);
+void mix_end(struct mix *m);
+
+// mix_groups returns the number of groups of images, and mix_scratch that of the floats of scratch memory, zeros at
+// first, that each thread needs.
+long mix_groups(const struct mix *m);
 size_t mix_scratch(const struct mix *m);
 
-// mix_image computes an image of the result.
-void mix_image(const struct mix *m, long image, float *scratch);
+// mix_group computes a group of images of the result.
+void mix_group(const struct mix *m, long group, float *scratch);
 
 // mix_masked replaces floats of y by 0 where x is not positive and not NaN.
 void mix_masked(const float *x, float *y, long pixels, long channels);
 
-// mix_scaled replaces y by factor*y + offset, and adds sum if that is not NULL. factor and offset are [channels].
-void mix_scaled(const float *sum, const float *factor, const float *offset, float *y, long pixels, long channels);
+// mix_normalised sets y to factor*x + offset, or adds that to y if it is not the first term. factor and offset are
+// [channels]. x may be y.
+void mix_normalised(bool first, const float *x, const float *factor, const float *offset, float *y, long pixels, long channels);
 
 #endif

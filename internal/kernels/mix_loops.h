@@ -63,16 +63,13 @@ INLINED void divide_row(const float *x, float *y, long cols, long channels, long
 	}
 }
 
-// add_term adds a term, of which x is an image, to the image y.
-INLINED void add_term(bool first, const struct mix *m, const struct mix_term *t, const float *x, float *y, float *scratch) {
+// add_term adds a map x, its average or the adjoint of that to y, both an image.
+INLINED void add_term(bool first, const struct mix *m, enum mix_kind kind, const float *x, float *y, float *scratch) {
 	long rows = m->rows, cols = m->cols, channels = m->channels, n = cols * channels;
 	float *sum = scratch + channels, *divided = sum + n + channels; // there are zeros around sum
-	switch (t->kind) {
+	switch (kind) {
 	case MIX_ITSELF:
 		add_row(first, x, y, rows * n);
-		break;
-	case MIX_NORMALISED:
-		add_normalised(first, x, m->factor[t->of], m->offset[t->of], y, rows * cols, channels);
 		break;
 	case MIX_AVERAGE:
 		for (long i = 0; i < rows; i++) {
@@ -94,22 +91,11 @@ INLINED void add_term(bool first, const struct mix *m, const struct mix_term *t,
 	}
 }
 
-TARGET static void NAMED(mix_image)(const struct mix *m, long image, float *scratch) {
-	long size = m->rows * m->cols * m->channels;
-	float *sums = scratch + (m->cols + 2 + 3 * m->cols) * m->channels;
-	int made = 0;
-	bool first = true;
-	for (int i = 0; i < m->terms; i++) {
-		const struct mix_term *t = &m->term[i];
-		const float *x = t->of < MIX_SOURCES ? m->source[t->of] + image * size : sums + (t->of - MIX_SOURCES) * size;
-		float *y = made < m->sums - 1 ? sums + made * size : m->result + image * size;
-		if (first)
-			add_term(true, m, t, x, y, scratch);
-		else
-			add_term(false, m, t, x, y, scratch);
-		first = t->last;
-		made += t->last;
-	}
+TARGET static void NAMED(mix_term)(const struct mix *m, enum mix_kind kind, bool first, const float *x, float *y, float *scratch) {
+	if (first)
+		add_term(true, m, kind, x, y, scratch);
+	else
+		add_term(false, m, kind, x, y, scratch);
 }
 
 TARGET static void NAMED(mix_masked)(const float *x, float *y, long pixels, long channels) {
@@ -117,15 +103,9 @@ TARGET static void NAMED(mix_masked)(const float *x, float *y, long pixels, long
 		lanes_store(y + i, lanes_masked(lanes_load(y + i), lanes_load(x + i)));
 }
 
-TARGET static void NAMED(mix_scaled)(const float *sum, const float *factor, const float *offset, float *y, long pixels, long channels) {
-	for (long p = 0; p < pixels; p++, y += channels) {
-		for (long c = 0; c < channels; c += LANES) {
-			lanes v = lanes_fma(lanes_load(y + c), lanes_load(factor + c), lanes_load(offset + c));
-			if (sum != NULL)
-				v = lanes_load(sum + c) + v;
-			lanes_store(y + c, v);
-		}
-		if (sum != NULL)
-			sum += channels;
-	}
+TARGET static void NAMED(mix_normalised)(bool first, const float *x, const float *factor, const float *offset, float *y, long pixels, long channels) {
+	if (first)
+		add_normalised(true, x, factor, offset, y, pixels, channels);
+	else
+		add_normalised(false, x, factor, offset, y, pixels, channels);
 }

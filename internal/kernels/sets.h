@@ -26,9 +26,11 @@ struct kernel_set {
 	void (*norm_sums)(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels);
 	void (*norm_gradient)(const float *x, const float *dy, const float *factor, const float *slope, const float *term, float *dx,
 		long pixels, long channels);
-	void (*mix_image)(const struct mix *m, long image, float *scratch);
+	// mix_term adds a map x, its average or the adjoint of that to y, which it sets if it is the first term. Both are
+	// one image.
+	void (*mix_term)(const struct mix *m, enum mix_kind kind, bool first, const float *x, float *y, float *scratch);
 	void (*mix_masked)(const float *x, float *y, long pixels, long channels);
-	void (*mix_scaled)(const float *sum, const float *factor, const float *offset, float *y, long pixels, long channels);
+	void (*mix_normalised)(bool first, const float *x, const float *factor, const float *offset, float *y, long pixels, long channels);
 	// See winograd_loops.h.
 	void (*winograd_split)(const float *x, long row, long channels, float *parts, long stride);
 	void (*winograd_join)(const float *parts, long stride, long channels, float *y, long row, const float *by);

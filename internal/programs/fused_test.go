@@ -86,6 +86,21 @@ func (s fusedShape) norm(t *testing.T, c *pjrt.Client, a fusedArguments) []plain
 	return call(t, c, s.kernel("conv_norm"), epsilon, [][]int{a.dy.Shape, v, v, v, v}, a.x, a.w, a.scale, a.shift)
 }
 
+// factors returns the weights, with the factors and offsets of the normalisation in evaluation.
+func (s fusedShape) factors(t *testing.T, c *pjrt.Client, a fusedArguments) plain.Scaled {
+	t.Helper()
+	v := a.scale.Shape
+	made := call(t, c, "norm_factors", epsilon, [][]int{v, v}, a.scale, a.shift, a.mean, a.variance)
+	return plain.Scaled{W: a.w, Factor: made[0], Offset: made[1]}
+}
+
+// scaled computes the convolution and its normalisation in evaluation.
+func (s fusedShape) scaled(t *testing.T, c *pjrt.Client, a fusedArguments) plain.Array {
+	t.Helper()
+	by := s.factors(t, c, a)
+	return call(t, c, s.kernel("conv_scaled"), nil, [][]int{a.dy.Shape}, a.x, by.W, by.Factor, by.Offset)[0]
+}
+
 // vector returns float64s as an array.
 func vector(of []float64) plain.Array {
 	a := plain.Array{Shape: []int{len(of)}}
@@ -141,11 +156,11 @@ func (s fusedShape) compare(t *testing.T, c *pjrt.Client, a fusedArguments) {
 	scaled := func(at []int) float64 {
 		return plain.ConvScaled(x, a.w, s.stride, a.scale, a.shift, a.mean, a.variance, float64(epsilon), at...)
 	}
-	evaluated := []plain.Array{a.x, a.w, a.scale, a.shift, a.mean, a.variance}
-	got := call(t, c, s.kernel("conv_scaled"), epsilon, [][]int{y.Shape}, evaluated...)
-	ofInput(t, s.String()+" scaled", got[0], rounding+4*products, scaled)
-	got = call(t, c, s.kernel("conv_scaled"), epsilon, [][]int{y.Shape}, append(evaluated, a.sum)...)
-	ofInput(t, s.String()+" scaled, with a sum", got[0], rounding+4*products, func(at []int) float64 { return scaled(at) + a.sum.At(at...) })
+	ofInput(t, s.String()+" scaled", s.scaled(t, c, a), rounding+4*products, scaled)
+	if s.relu && slices.Equal(a.x.Shape, y.Shape) {
+		got := runMix(t, c, []plain.Source{{X: a.sum}, {X: a.x}}, []plain.Term{{Kind: plain.Itself}, {Kind: plain.Convolved, Of: 1, Last: true, Conv: s.factors(t, c, a)}})
+		ofInput(t, s.String()+" scaled, with a sum", got, rounding+4*products, func(at []int) float64 { return scaled(at) + a.sum.At(at...) })
+	}
 
 	if pixels == 1 {
 		return // the gradient is the small difference of large numbers
@@ -270,9 +285,9 @@ func runMix(t *testing.T, c *pjrt.Client, sources []plain.Source, terms []plain.
 	t.Helper()
 	var code int64
 	for i, term := range terms {
-		b := int64(0x80 | term.Of | int(term.Kind)<<4)
+		b := int64(term.Of | int(term.Kind)<<4)
 		if term.Last {
-			b |= 0x40
+			b |= 0x80
 		}
 		code |= b << (8 * i)
 	}
@@ -281,6 +296,11 @@ func runMix(t *testing.T, c *pjrt.Client, sources []plain.Source, terms []plain.
 		in = append(in, s.X)
 		if s.Factor.Values != nil {
 			in = append(in, s.Factor, s.Offset)
+		}
+	}
+	for _, term := range terms {
+		if term.Kind == plain.Convolved {
+			in = append(in, term.Conv.W, term.Conv.Factor, term.Conv.Offset)
 		}
 	}
 	return call(t, c, "mix", code, [][]int{in[0].Shape}, in...)[0]
@@ -306,16 +326,36 @@ func TestMix(t *testing.T) {
 	for i, terms := range programs {
 		shape := shapes[i%len(shapes)]
 		sources := mixSources(r, terms, shape)
-		name := fmt.Sprint(shape, terms)
+		name := fmt.Sprint(shape)
+		for _, term := range terms {
+			name += fmt.Sprint(" ", term.Kind, term.Of, term.Last)
+		}
+		compare, rounding := near, 100
+		for i := range terms {
+			if terms[i].Kind == plain.Convolved {
+				terms[i].Conv = randomConv(r, shape[3])
+				compare, rounding = nearNorm, rounding+1000
+			}
+		}
 		got := runMix(t, c, sources, terms)
 		want := plain.Mix(sources, terms)
-		near(t, name, got, 100, func(at []int) float64 { return want(at...) })
+		compare(t, name, got, rounding, func(at []int) float64 { return want(at...) })
 
 		special := sources[r.IntN(len(sources))].X
 		special.Values[r.IntN(len(special.Values))] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}[i%3]
 		want = plain.Mix(sources, terms)
-		near(t, name+" of a special value", runMix(t, c, sources, terms), 100, func(at []int) float64 { return want(at...) })
+		compare(t, name+" of a special value", runMix(t, c, sources, terms), rounding, func(at []int) float64 { return want(at...) })
 	}
+}
+
+// randomConv draws a convolution, with weights that keep the size of the numbers.
+func randomConv(r *rand.Rand, channels int) plain.Scaled {
+	taps := 1 + 2*r.IntN(2)
+	w := random(r, taps, taps, channels, channels)
+	for i := range w.Values {
+		w.Values[i] /= float32(math.Sqrt(float64(taps * taps * channels)))
+	}
+	return plain.Scaled{W: w, Factor: random(r, channels), Offset: random(r, channels)}
 }
 
 // randomMix draws the terms of a call.
@@ -325,16 +365,17 @@ func randomMix(r *rand.Rand) []plain.Term {
 	kinds := map[int]bool{} // whether a source is normalised
 	n := 1 + r.IntN(7)
 	for i := range n {
-		t := plain.Term{Kind: plain.Kind(r.IntN(4)), Of: r.IntN(sources + 1), Last: i == n-1 || r.IntN(3) == 0}
+		unnormalised := []plain.Kind{plain.Itself, plain.Average, plain.AverageBack, plain.Convolved}[r.IntN(4)]
+		t := plain.Term{Kind: plain.Kind(1 + r.IntN(5)), Of: r.IntN(sources + 1), Last: i == n-1 || r.IntN(3) == 0}
 		if sums > 0 && r.IntN(2) == 0 {
-			t.Of, t.Kind = plain.MixSources+r.IntN(sums), plain.Kind(r.IntN(3))
+			t.Of, t.Kind = plain.MixSources+r.IntN(sums), unnormalised
 		} else if t.Of == sources {
 			sources++
 			kinds[t.Of] = t.Kind == plain.Normalised
 		} else if kinds[t.Of] {
 			t.Kind = plain.Normalised
 		} else {
-			t.Kind %= 3
+			t.Kind = unnormalised
 		}
 		if t.Last {
 			sums++
@@ -369,11 +410,15 @@ func TestBatches(t *testing.T) {
 	for _, s := range []convolutionShape{{33, 4, 16, 16, 3, 1}, {33, 2, 64, 64, 3, 1}, {33, 4, 8, 24, 3, 2}, {33, 1, 24, 40, 1, 1}} {
 		f := fusedShape{s, true}
 		a := f.arguments(r)
-		all := call(t, c, "relu_conv_scaled", epsilon, [][]int{a.dy.Shape}, a.x, a.w, a.scale, a.shift, a.mean, a.variance, a.sum)[0]
+		all := f.scaled(t, c, a)
+		terms := []plain.Term{{Kind: plain.Convolved, Last: true, Conv: randomConv(r, s.in)}, {Kind: plain.Average, Of: plain.MixSources},
+			{Kind: plain.Convolved, Of: plain.MixSources, Last: true, Conv: randomConv(r, s.in)}}
+		mixed := runMix(t, c, []plain.Source{{X: a.x}}, terms)
 		for _, images := range []int{1, 5, 32} {
-			sum := first(a.sum, images)
-			some := call(t, c, "relu_conv_scaled", epsilon, [][]int{sum.Shape}, first(a.x, images), a.w, a.scale, a.shift, a.mean, a.variance, sum)[0]
-			if !slices.Equal(some.Values, first(all, images).Values) {
+			b := a
+			b.x, b.dy = first(a.x, images), first(a.dy, images)
+			if !slices.Equal(f.scaled(t, c, b).Values, first(all, images).Values) ||
+				!slices.Equal(runMix(t, c, []plain.Source{{X: b.x}}, terms).Values, first(mixed, images).Values) {
 				t.Errorf("%v: %d images have other bits than 33", f, images)
 			}
 		}
@@ -413,10 +458,20 @@ func TestFusedBits(t *testing.T) {
 			variance.Values[i] += 3
 		}
 		name := fmt.Sprintf("%dx%d from %d to %d channels", s.taps, s.taps, s.in, s.out)
-		a := fusedArguments{x: x, w: w, dy: dy, scale: scale, shift: shift}
+		a := fusedArguments{x: x, w: w, dy: dy, sum: sum, scale: scale, shift: shift, mean: mean, variance: variance}
 		made := f.norm(t, c, a)
 		record(name, made...)
-		record("scaled "+name, call(t, c, f.kernel("conv_scaled"), epsilon, [][]int{out}, x, w, scale, shift, mean, variance, sum)...)
+		scaled := f.scaled(t, c, a)
+		for i, v := range sum.Values {
+			scaled.Values[i] += v
+		}
+		record("scaled "+name, scaled)
+		if f.relu && slices.Equal(x.Shape, out) { // the same in one call
+			mixed := runMix(t, c, []plain.Source{{X: sum}, {X: x}}, []plain.Term{{Kind: plain.Itself}, {Kind: plain.Convolved, Of: 1, Last: true, Conv: f.factors(t, c, a)}})
+			if !slices.Equal(mixed.Values, scaled.Values) {
+				t.Errorf("%s: nb201.mix makes other bits than nb201.relu_conv_scaled", name)
+			}
+		}
 		sums := call(t, c, "norm_sums", epsilon, [][]int{v, v, v}, dy, made[0], made[1], made[2], sum, mean, variance)
 		record("sums of "+name, sums...)
 		results := [][]int{w.Shape}

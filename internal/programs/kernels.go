@@ -117,10 +117,10 @@ func Observe(see func(Program)) (stop func()) {
 // a network gets none.
 func (p *plugin) withKernels(text []byte) []byte {
 	var counts map[string]int
+	text = kernels.RemoveFunctions(text)
 	if p.kernels.Missing == "" {
 		text, counts = kernels.Replace(text)
 	}
-	text = kernels.RemoveFunctions(text)
 	if why := p.kernels.missed(text, counts); why != "" {
 		p.slow.Do(func() {
 			fmt.Fprintf(os.Stderr, "warning: programs run slower, without nb201's kernels for the CPU: %s\n", why)

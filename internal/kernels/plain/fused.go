@@ -16,7 +16,7 @@ func ReLU(x Array) Array {
 	return y
 }
 
-// ConvScaled computes nb201.conv_scaled (fused.c), without the map that is added: the element at of the
+// ConvScaled computes nb201.conv_scaled with nb201.norm_factors (fused.c): the element at of the
 // convolution of x, normalised with a running mean and variance. All vectors are [channels].
 func ConvScaled(x, w Array, stride int, scale, shift, mean, variance Array, epsilon float64, at ...int) float64 {
 	c := at[3]
@@ -85,18 +85,24 @@ type Kind int
 
 // The kinds of terms.
 const (
-	Itself      Kind = iota
+	Itself      Kind = 1 + iota
 	Average          // of those of 3x3 pixels that the map has
 	AverageBack      // its adjoint
 	Normalised       // factor*x + offset
+	Convolved        // factor * the convolution of the positive part of x + offset
 )
 
 // Term is a term of a sum: of a source, or of an earlier sum if Of is MixSources or more.
 type Term struct {
 	Kind Kind
 	Of   int
-	Last bool // of its sum
+	Last bool   // of its sum
+	Conv Scaled // of a convolved term
 }
+
+// Scaled has the weights of a convolution of stride 1 that keeps the number of channels, and the [channels] of factors and
+// offsets behind it.
+type Scaled struct{ W, Factor, Offset Array }
 
 // MixSources is the first number of a sum.
 const MixSources = 8
@@ -125,6 +131,18 @@ func Mix(sources []Source, terms []Term) func(at ...int) float64 {
 			case Normalised:
 				s := sources[t.Of]
 				sum[i] += x(at...)*s.Factor.At(at[3]) + s.Offset.At(at[3])
+			case Convolved:
+				taps, made := t.Conv.W.Shape[0], 0.0
+				for row := max(at[1]-taps/2, 0); row <= min(at[1]+taps/2, shape[1]-1); row++ {
+					for col := max(at[2]-taps/2, 0); col <= min(at[2]+taps/2, shape[2]-1); col++ {
+						for k := range shape[3] {
+							if v := x(at[0], row, col, k); !(v <= 0) {
+								made += v * t.Conv.W.At(row-at[1]+taps/2, col-at[2]+taps/2, k, at[3])
+							}
+						}
+					}
+				}
+				sum[i] += made*t.Conv.Factor.At(at[3]) + t.Conv.Offset.At(at[3])
 			default:
 				for row := max(at[1]-1, 0); row <= min(at[1]+1, shape[1]-1); row++ {
 					for col := max(at[2]-1, 0); col <= min(at[2]+1, shape[2]-1); col++ {

@@ -113,7 +113,7 @@ static void check(const char *kernel, int type, void *value, int args, int resul
 		struct ffi_frame frame = {
 			.table = &table, .stage = FFI_STAGE_EXECUTE,
 			.args = {.size = args, .buffers = list}, .results = {.size = results, .buffers = list + args},
-			.attributes = {.size = 1, .kinds = &kind, .scalars = &scalars},
+			.attributes = {.size = type != 0, .kinds = &kind, .scalars = &scalars},
 		};
 		started = 0;
 		void *failed = k->handler(&frame);
@@ -149,18 +149,25 @@ static void layers(int64_t images, int64_t size, int64_t in, int64_t out, int64_
 #define W make(4, (int64_t[]){taps, taps, in, out})
 #define V vector(out)
 	check(relu ? "nb201.relu_conv_norm" : "nb201.conv_norm", FFI_F32, &epsilon, 4, 5, (struct array[]){X, W, V, V, Y, V, V, V, V});
-	check(relu ? "nb201.relu_conv_scaled" : "nb201.conv_scaled", FFI_F32, &epsilon, 6, 1, (struct array[]){X, W, V, V, V, V, Y});
-	check(relu ? "nb201.relu_conv_scaled" : "nb201.conv_scaled", FFI_F32, &epsilon, 7, 1, (struct array[]){X, W, V, V, V, V, Y, Y});
+	check(relu ? "nb201.relu_conv_scaled" : "nb201.conv_scaled", 0, NULL, 4, 1, (struct array[]){X, W, V, V, Y});
+	check("nb201.norm_factors", FFI_F32, &epsilon, 4, 2, (struct array[]){V, V, V, V, V, V});
 	check(relu ? "nb201.relu_conv_gradients" : "nb201.conv_gradients", FFI_F32, &epsilon, 9, 1, (struct array[]){X, W, Y, V, V, V, Y, V, V, W});
 	if (in % 8 == 0)
 		check(relu ? "nb201.relu_conv_gradients" : "nb201.conv_gradients", FFI_F32, &epsilon, 9, 2, (struct array[]){X, W, Y, V, V, V, Y, V, V, W, X});
 	check("nb201.norm_sums", FFI_F32, &epsilon, 7, 3, (struct array[]){Y, Y, V, V, Y, V, V, V, V, V});
 	// An average of x0 plus x1; the adjoint of that of x2, plus x3 normalised; the sum of averages of both.
 	int64_t code = 0;
-	uint8_t terms[] = {0x90, 0xc1, 0xa2, 0xf3, 0x99, 0xe8};
+	uint8_t terms[] = {0x20, 0x91, 0x32, 0xc3, 0x29, 0xb8};
 	for (int i = 0; i < 6; i++)
 		code |= (int64_t)terms[i] << (8 * i);
 	check("nb201.mix", FFI_S64, &code, 6, 1, (struct array[]){Y, Y, Y, Y, V, V, Y});
+	// A convolution of x0 plus its average; that of this sum by 1x1 plus x0; a convolution of the second sum.
+	uint8_t convolved[] = {0x50, 0xa0, 0x58, 0x90, 0xd9};
+	code = 0;
+	for (int i = 0; i < 5; i++)
+		code |= (int64_t)convolved[i] << (8 * i);
+#define WEIGHTS(n) make(4, (int64_t[]){n, n, out, out})
+	check("nb201.mix", FFI_S64, &code, 10, 1, (struct array[]){Y, WEIGHTS(taps), V, V, WEIGHTS(1), V, V, WEIGHTS(3), V, V, Y});
 }
 
 int main(void) {
