@@ -188,11 +188,7 @@ func (f *fused) convScaled(w *Node, path string, x *lazy, relu bool, dims []int)
 	if relu && slices.Equal(x.dims, dims) {
 		return &lazy{dims: dims, terms: []term{{convolved, x, append([]*Node{w}, scaling...)}}}
 	}
-	kernel := "nb201.conv_scaled"
-	if relu {
-		kernel = "nb201.relu_conv_scaled"
-	}
-	return &lazy{dims: dims, node: f.callWith(kernel, nil, [][]int{dims}, f.whole(x), w, scaling[0], scaling[1])[0]}
+	return &lazy{dims: dims, node: f.callWith(prefix(relu)+"conv_scaled", nil, [][]int{dims}, f.whole(x), w, scaling[0], scaling[1])[0]}
 }
 
 func (f *fused) convNorm(weight, path string, x *lazy, relu bool, stride int) *lazy {
@@ -202,15 +198,11 @@ func (f *fused) convNorm(weight, path string, x *lazy, relu bool, stride int) *l
 	if !f.training {
 		return f.convScaled(w, path, x, relu, dims)
 	}
-	prefix := "nb201."
-	if relu {
-		prefix = "nb201.relu_"
-	}
 	n := &norm{scale: f.tensor(path + ".weight"), shift: f.tensor(path + ".bias")}
 	x.uses++
 	from := f.whole(x)
 	vector := []int{channels}
-	made := f.call(prefix+"conv_norm", [][]int{dims, vector, vector, vector, vector}, from, w, n.scale, n.shift)
+	made := f.call(prefix(relu)+"conv_norm", [][]int{dims, vector, vector, vector, vector}, from, w, n.scale, n.shift)
 	n.y, n.mean, n.variance, n.factor, n.offset = made[0], made[1], made[2], made[3], made[4]
 	f.found[path+".running_mean"], f.found[path+".running_var"] = n.mean, n.variance
 	f.counts[path+".running_var"] = float64(dims[0] * dims[1] * dims[2])
@@ -223,12 +215,20 @@ func (f *fused) convNorm(weight, path string, x *lazy, relu bool, stride int) *l
 		if !x.constant {
 			results = append(results, x.dims)
 		}
-		grads := f.call(prefix+"conv_gradients", results, from, w, n.y, n.scale, n.mean, n.variance, f.whole(y.gradient()), n.dScale, n.dShift)
+		grads := f.call(prefix(relu)+"conv_gradients", results, from, w, n.y, n.scale, n.mean, n.variance, f.whole(y.gradient()), n.dScale, n.dShift)
 		f.found[weight], f.found[path+".weight"], f.found[path+".bias"] = grads[0], n.dScale, n.dShift
 		if !x.constant {
 			f.reach(x, itself, &lazy{dims: x.dims, node: grads[1]})
 		}
 	})
+}
+
+// prefix returns the beginning of the name of a kernel for a convolution, with a ReLU before it or without.
+func prefix(relu bool) string {
+	if relu {
+		return "nb201.relu_"
+	}
+	return "nb201."
 }
 
 // normSums computes the gradients of the scales and shifts of normalisations whose sum has the gradient dy.

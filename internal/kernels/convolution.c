@@ -39,10 +39,3 @@ void convolution_images(const struct convolution *c, const float *x, float *y, l
 	if (c->transformed != NULL)
 		winograd_flush(&tiles, c->weights);
 }
-
-long groups_of(const struct convolution *c) { return (c->shape.images + c->group - 1) / c->group; }
-
-long in_group(const struct convolution *c, long group) {
-	long left = c->shape.images - group * c->group;
-	return left < c->group ? left : c->group;
-}

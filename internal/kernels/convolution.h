@@ -29,8 +29,12 @@ size_t convolution_scratch(const struct convolution *c);
 // convolution_images computes the outputs y of neighbouring images x.
 void convolution_images(const struct convolution *c, const float *x, float *y, long images, float *scratch);
 
-// groups_of returns the number of groups, and in_group that of the images of one: the last may have fewer.
-long groups_of(const struct convolution *c);
-long in_group(const struct convolution *c, long group);
+// groups_of returns the number of groups into which images are divided, of size each, and in_group that of the images
+// of one: the last may have fewer.
+static inline long groups_of(long images, long size) { return (images + size - 1) / size; }
+static inline long in_group(long images, long size, long group) {
+	long left = images - group * size;
+	return left < size ? left : size;
+}
 
 #endif

@@ -48,7 +48,7 @@ bool relu_conv_norm_fits(const struct ffi_frame *frame) { return conv_norm_fits(
 static void conv_norm_images(void *of, long item, float *scratch) {
 	const struct layer *l = of;
 	const struct conv *c = &l->convolution.shape;
-	long first = item * l->convolution.group, images = in_group(&l->convolution, item);
+	long first = item * l->convolution.group, images = in_group(c->images, l->convolution.group, item);
 	convolution_images(&l->convolution, l->x + first * input_of(c), l->y + first * output_of(c), images, scratch);
 	for (long image = first; image < first + images; image++) {
 		struct norm_moments m = {0, l->first + image * c->out, l->second + image * c->out};
@@ -71,7 +71,7 @@ static void *conv_with_norm(struct ffi_frame *frame, bool relu) {
 		return out_of_memory(frame);
 	}
 	l.second = l.first + c->images * c->out;
-	void *failed = ffi_do_all(frame, conv_norm_images, &l, groups_of(&l.convolution), convolution_scratch(&l.convolution));
+	void *failed = ffi_do_all(frame, conv_norm_images, &l, groups_of(c->images, l.convolution.group), convolution_scratch(&l.convolution));
 	convolution_free(&l.convolution);
 	struct norm_moments all = {c->rows * c->cols, l.first, l.second};
 	for (long i = 1; i < c->images; i++) {
@@ -99,10 +99,10 @@ bool relu_conv_scaled_fits(const struct ffi_frame *frame) { return conv_scaled_f
 static void conv_scaled_images(void *of, long item, float *scratch) {
 	const struct layer *l = of;
 	const struct conv *c = &l->convolution.shape;
-	long first = item * l->convolution.group, images = in_group(&l->convolution, item);
+	long first = item * l->convolution.group, images = in_group(c->images, l->convolution.group, item);
 	float *y = l->y + first * output_of(c);
 	convolution_images(&l->convolution, l->x + first * input_of(c), y, images, scratch);
-	mix_normalised(true, y, l->factor, l->offset, y, images * c->rows * c->cols, c->out);
+	norm_scale(y, l->factor, l->offset, y, images * c->rows * c->cols, c->out);
 }
 
 static void *conv_with_scale(struct ffi_frame *frame, bool relu) {
@@ -112,10 +112,11 @@ static void *conv_with_scale(struct ffi_frame *frame, bool relu) {
 		return wrong_arguments(frame);
 	struct ffi_buffer **in = frame->args.buffers, **out = frame->results.buffers;
 	struct layer l = {.convolution.relu = relu, .x = in[0]->data, .y = out[0]->data, .factor = in[2]->data, .offset = in[3]->data};
-	describe(&l.convolution.shape, in[0], in[1], out[0]);
+	struct conv *c = &l.convolution.shape;
+	describe(c, in[0], in[1], out[0]);
 	if (!convolution_prepare(&l.convolution, in[1]->data))
 		return out_of_memory(frame);
-	void *failed = ffi_do_all(frame, conv_scaled_images, &l, groups_of(&l.convolution), convolution_scratch(&l.convolution));
+	void *failed = ffi_do_all(frame, conv_scaled_images, &l, groups_of(c->images, l.convolution.group), convolution_scratch(&l.convolution));
 	convolution_free(&l.convolution);
 	return failed;
 }
@@ -421,7 +422,7 @@ void *mix_call(struct ffi_frame *frame) {
 		mix_end(&m);
 		return out_of_memory(frame);
 	}
-	void *failed = ffi_do_all(frame, mix_item, &m, mix_groups(&m), mix_scratch(&m));
+	void *failed = ffi_do_all(frame, mix_item, &m, groups_of(m.images, m.group), mix_scratch(&m));
 	mix_end(&m);
 	return failed;
 }

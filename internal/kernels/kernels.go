@@ -15,8 +15,8 @@
 // functions (calls.c) with a plugin. [Replace] replaces operations of a program by calls before the
 // program is compiled, since gomlx has no operation for such calls; forms.go has the closed list of
 // operations that are replaced. A kernel that computes several layers takes the place of a function that the
-// program calls (call.go). Compiled programs on disk refer to kernels by name, so a kernel
-// whose arguments change needs a new name.
+// program calls (call.go). Compiled programs on disk refer to kernels by name, and are
+// found by the program's text. So a kernel that computes something else from the same arguments needs a new name.
 package kernels
 
 /*

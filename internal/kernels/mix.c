@@ -49,13 +49,10 @@ void mix_end(struct mix *m) {
 		convolution_free(&m->term[i].convolution);
 }
 
-long mix_groups(const struct mix *m) { return (m->images + m->group - 1) / m->group; }
-
-// parts says where the parts of scratch memory begin, and how large it is.
+// parts says where the parts of scratch memory begin, after the rows that averages need, and how large it is.
 struct parts {
-	size_t windows;   // rows, for averages
-	size_t sums;      // those before the last
-	size_t convolved; // a map before its normalisation
+	size_t sums;       // those before the last
+	size_t convolved;  // a map before its normalisation
 	size_t of_taps[4]; // for convolutions, by their number of taps
 	size_t end;
 };
@@ -83,8 +80,8 @@ size_t mix_scratch(const struct mix *m) { return parts_of(m).end; }
 void mix_group(const struct mix *m, long group, float *scratch) {
 	const struct kernel_set *set = kernels_for(m->channels);
 	struct parts p = parts_of(m);
-	long size = m->rows * m->cols * m->channels, begin = group * m->group * size, left = m->images - group * m->group;
-	long images = left < m->group ? left : m->group, pixels = images * m->rows * m->cols;
+	long size = m->rows * m->cols * m->channels, begin = group * m->group * size;
+	long images = in_group(m->images, m->group, group), pixels = images * m->rows * m->cols;
 	int made = 0;
 	bool first = true;
 	for (int i = 0; i < m->terms; i++) {
@@ -101,7 +98,7 @@ void mix_group(const struct mix *m, long group, float *scratch) {
 			break;
 		default:
 			for (long k = 0; k < images; k++)
-				set->mix_term(m, t->kind, first, x + k * size, y + k * size, scratch + p.windows);
+				set->mix_term(m, t->kind, first, x + k * size, y + k * size, scratch);
 		}
 		first = t->last;
 		made += t->last;
@@ -109,7 +106,3 @@ void mix_group(const struct mix *m, long group, float *scratch) {
 }
 
 void mix_masked(const float *x, float *y, long pixels, long channels) { kernels_for(channels)->mix_masked(x, y, pixels, channels); }
-
-void mix_normalised(bool first, const float *x, const float *factor, const float *offset, float *y, long pixels, long channels) {
-	kernels_for(channels)->mix_normalised(first, x, factor, offset, y, pixels, channels);
-}

@@ -46,9 +46,7 @@ bool mix_read(int64_t code, struct mix *m);
 bool mix_begin(struct mix *m);
 void mix_end(struct mix *m);
 
-// mix_groups returns the number of groups of images, and mix_scratch that of the floats of scratch memory, zeros at
-// first, that each thread needs.
-long mix_groups(const struct mix *m);
+// mix_scratch returns the number of floats of scratch memory, zeros at first, that each thread needs.
 size_t mix_scratch(const struct mix *m);
 
 // mix_group computes a group of images of the result.
@@ -56,9 +54,5 @@ void mix_group(const struct mix *m, long group, float *scratch);
 
 // mix_masked replaces floats of y by 0 where x is not positive and not NaN.
 void mix_masked(const float *x, float *y, long pixels, long channels);
-
-// mix_normalised sets y to factor*x + offset, or adds that to y if it is not the first term. factor and offset are
-// [channels]. x may be y.
-void mix_normalised(bool first, const float *x, const float *factor, const float *offset, float *y, long pixels, long channels);
 
 #endif

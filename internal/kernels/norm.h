@@ -22,7 +22,7 @@ void norm_join(struct norm_moments *moments, const struct norm_moments *other, l
 void norm_finish(const struct norm_moments *all, const float *scale, const float *shift, float epsilon, long channels,
 	float *mean, float *variance, float *factor, float *term);
 
-// norm_scale computes y = factor*x + term, where factor and term are [channels].
+// norm_scale computes y = factor*x + term, where factor and term are [channels]. y may be x.
 void norm_scale(const float *x, const float *factor, const float *term, float *y, long pixels, long channels);
 
 // norm_sums adds, for each channel, the sum of dy over the pixels to of_dy, and the sum of

@@ -30,6 +30,7 @@ struct kernel_set {
 	// one image.
 	void (*mix_term)(const struct mix *m, enum mix_kind kind, bool first, const float *x, float *y, float *scratch);
 	void (*mix_masked)(const float *x, float *y, long pixels, long channels);
+	// mix_normalised adds factor*x + offset to y, or sets y to it if it is the first term. factor and offset are [channels].
 	void (*mix_normalised)(bool first, const float *x, const float *factor, const float *offset, float *y, long pixels, long channels);
 	// See winograd_loops.h.
 	void (*winograd_split)(const float *x, long row, long channels, float *parts, long stride);

@@ -123,6 +123,14 @@ func Mix(sources []Source, terms []Term) func(at ...int) float64 {
 		} else {
 			x = sums[t.Of-MixSources]
 		}
+		var positive Array
+		if t.Kind == Convolved {
+			input := Array{shape, make([]float32, len(sum))}
+			for i := range sum {
+				input.Values[i] = float32(x(index(shape, i)...))
+			}
+			positive = ReLU(input)
+		}
 		for i := range sum {
 			at := index(shape, i)
 			switch t.Kind {
@@ -132,17 +140,7 @@ func Mix(sources []Source, terms []Term) func(at ...int) float64 {
 				s := sources[t.Of]
 				sum[i] += x(at...)*s.Factor.At(at[3]) + s.Offset.At(at[3])
 			case Convolved:
-				taps, made := t.Conv.W.Shape[0], 0.0
-				for row := max(at[1]-taps/2, 0); row <= min(at[1]+taps/2, shape[1]-1); row++ {
-					for col := max(at[2]-taps/2, 0); col <= min(at[2]+taps/2, shape[2]-1); col++ {
-						for k := range shape[3] {
-							if v := x(at[0], row, col, k); !(v <= 0) {
-								made += v * t.Conv.W.At(row-at[1]+taps/2, col-at[2]+taps/2, k, at[3])
-							}
-						}
-					}
-				}
-				sum[i] += made*t.Conv.Factor.At(at[3]) + t.Conv.Offset.At(at[3])
+				sum[i] += Conv(positive, t.Conv.W, 1, 1, at[0], at[1], at[2], at[3])*t.Conv.Factor.At(at[3]) + t.Conv.Offset.At(at[3])
 			default:
 				for row := max(at[1]-1, 0); row <= min(at[1]+1, shape[1]-1); row++ {
 					for col := max(at[2]-1, 0); col <= min(at[2]+1, shape[2]-1); col++ {
