@@ -28,12 +28,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nb201/internal/backend"
 	"nb201/internal/usage"
 )
 
 func main() {
-	backend.Restart()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	os.Exit(run(ctx, os.Args[1:]))

@@ -6,16 +6,6 @@
 // newRootCommand in root.go.
 package main
 
-import (
-	"os"
-	"slices"
+import "os"
 
-	"nb201/internal/backend"
-)
-
-func main() {
-	if len(os.Args) > 1 && slices.Contains([]string{"train", "run", "latency"}, os.Args[1]) {
-		backend.Restart() // these commands compute
-	}
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

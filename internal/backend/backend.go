@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
 
+	_ "nb201/internal/blocks" // memory for XLA
 	"nb201/internal/crash"
 	"nb201/internal/kernels"
 	"nb201/internal/plugin"
