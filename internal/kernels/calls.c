@@ -30,7 +30,7 @@ static void forward_image(void *of, long image, float *scratch) {
 	const struct conv *c = &t->shape;
 	long row;
 	const float *padded = conv_pad(c, t->x + image * input_of(c), false, scratch, &row);
-	conv_pixels(c, padded, row, t->other, t->result + image * output_of(c));
+	conv_pixels(c, padded, row, t->other, t->result + image * output_of(c), NULL);
 }
 
 static bool forward_fits(const struct ffi_frame *frame, struct conv *c) {

@@ -22,6 +22,8 @@ const float *conv_pad(const struct conv *c, const float *image, bool relu, float
 	}
 	long rows = seen_rows(c), cols = seen_cols(c), start = c->taps / 2;
 	*row = cols * c->in;
+	if (image == NULL)
+		return scratch;
 	long within = (cols - start - 1) / c->in_step + 1; // pixels of a row that the outputs depend on
 	if (within > c->in_cols)
 		within = c->in_cols;
@@ -42,8 +44,8 @@ const float *conv_pad(const struct conv *c, const float *image, bool relu, float
 bool conv_is_narrow(const struct conv *c) { return c->out == CHANNELS && c->in % 2 == 0; }
 bool conv_is_turned(const struct conv *c) { return c->out == CHANNELS && c->in % CHANNELS == 0; }
 
-void conv_pixels(const struct conv *c, const float *padded, long row, const float *w, float *y) {
-	kernels_for(c->out)->conv_pixels(c, padded, row, w, y);
+void conv_pixels(const struct conv *c, const float *padded, long row, const float *w, float *y, const struct finish *f) {
+	kernels_for(c->out)->conv_pixels(c, padded, row, w, y, f);
 }
 
 void conv_weights(const struct conv *c, const float *padded, long row, const float *dy, long dy_row, float *gradients) {

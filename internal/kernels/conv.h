@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "finish.h"
+
 // conv describes a convolution. taps is 1 or 3; at 1, both steps are 1. The input is [images, in_rows,
 // in_cols, in], the output [images, rows, cols, out]. out is a multiple of CHANNELS (sets.h). out_step is
 // the stride, 1 or 2. in_step is 2 if the input is spread with zeros between its pixels, as for the gradient
@@ -25,13 +27,13 @@ size_t conv_scratch(const struct conv *c, bool relu);
 // conv_pad prepares an image, [in_rows, in_cols, in], for the functions below. It returns the image with its
 // padding, and sets row to the number of floats from one of its rows to the next: a copy within the zeros of
 // scratch, or image itself if it needs no padding. With relu, for a multiple of CHANNELS, it always copies
-// and replaces negative numbers by 0.
+// and replaces negative numbers by 0. If image is NULL, the last one is in scratch already.
 const float *conv_pad(const struct conv *c, const float *image, bool relu, float *scratch, long *row);
 
 // conv_pixels computes the output of a padded image: y[i, j, o] is the sum over a, b and k of
 // padded[i*out_step + a, j*out_step + b, k] * w[a, b, k, o], added in this order on every machine. If
-// conv_is_narrow, the products of even k and those of odd k are added up separately, in this order.
-void conv_pixels(const struct conv *c, const float *padded, long row, const float *w, float *y);
+// conv_is_narrow, the products of even k and those of odd k are added up separately, in this order. f may be NULL.
+void conv_pixels(const struct conv *c, const float *padded, long row, const float *w, float *y, const struct finish *f);
 
 // conv_weights adds to the gradient of the weight [a, b, k, o] the sum over i and j, for one padded image, of
 // padded[i*out_step + a, j*out_step + b, k] * dy[i, j, o], added in this order. There are dy_row floats from

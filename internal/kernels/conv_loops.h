@@ -1,5 +1,6 @@
 // The loops of conv.c, compiled for the instruction set of lanes.h.
 
+#include "finish_loops.h"
 #include "lanes.h"
 #include "sets.h"
 
@@ -11,9 +12,11 @@ enum { SUMS = REGISTERS / 4 * 3, MOST_AT_ONCE = 16 };
 // input channels. It adds up the products of even and of odd input channels separately, in two sums a pixel,
 // so that the processor is as busy as with twice as many output channels. For the other arguments see
 // pixels.
-INLINED void narrow_pixels(int two, int n, const float *x, long step, long row, const float *w, long taps, long wide, long out, float *y) {
+INLINED void narrow_pixels(int two, int n, const float *x, long step, long row, const float *w, long taps, long wide, long out, float *y,
+	long channel, const struct finish *f) {
 	(void)two;
 	lanes_pair sums[SUMS / 2];
+	lanes joined[SUMS / 2];
 #pragma GCC unroll 12
 	for (int p = 0; p < n; p++)
 		sums[p] = (lanes_pair){lanes_zero(), lanes_zero()};
@@ -28,14 +31,16 @@ INLINED void narrow_pixels(int two, int n, const float *x, long step, long row, 
 			}
 		}
 #pragma GCC unroll 12
-	for (int p = 0; p < n; p++, y += out)
-		lanes_store(y, lanes_joined(sums[p]));
+	for (int p = 0; p < n; p++)
+		joined[p] = lanes_joined(sums[p]);
+	finish(f, 1, n, joined, y, out, n, 0, channel);
 }
 
 // pixels computes a block of output channels, of this many vectors, for n neighbouring pixels. In each
 // of taps rows, a pixel depends on one contiguous piece of memory of wide floats, which begins at x for
 // the first pixel and step floats later for each following one.
-INLINED void pixels(int vectors, int n, const float *x, long step, long row, const float *w, long taps, long wide, long out, float *y) {
+INLINED void pixels(int vectors, int n, const float *x, long step, long row, const float *w, long taps, long wide, long out, float *y,
+	long channel, const struct finish *f) {
 	lanes sums[SUMS];
 #pragma GCC unroll 24
 	for (int s = 0; s < n * vectors; s++)
@@ -60,11 +65,7 @@ INLINED void pixels(int vectors, int n, const float *x, long step, long row, con
 			}
 		}
 	}
-#pragma GCC unroll 24
-	for (int p = 0; p < n; p++, y += out)
-#pragma GCC unroll 3
-		for (int v = 0; v < vectors; v++)
-			lanes_store(y + v * LANES, sums[p * vectors + v]);
+	finish(f, vectors, n, sums, y, out, n, 0, channel);
 }
 
 // weights adds the sums over rows x cols pixels of n neighbouring floats of one map, times this many
@@ -133,7 +134,7 @@ static int at_once(long vectors, long left) {
 }
 
 // conv_pixels computes the output of an image.
-TARGET static void NAMED(conv_pixels)(const struct conv *c, const float *x, long row, const float *w, float *y) {
+INLINED void conv_image(const struct conv *c, const float *x, long row, const float *w, float *y, const struct finish *f) {
 	long step = c->out_step * c->in, wide = c->taps * c->in;
 	bool narrow = conv_is_narrow(c);
 	bool in_line = c->taps == 1 && row == c->cols * step; // all pixels of the image are neighbours
@@ -147,11 +148,18 @@ TARGET static void NAMED(conv_pixels)(const struct conv *c, const float *x, long
 				const float *from = x + i * c->out_step * row + j * step;
 				float *made = y + (i * cols + j) * c->out + block;
 				if (narrow)
-					switch (2 * 32 + n) { UP_TO_12(2, narrow_pixels, from, step, row, w + block, c->taps, wide, c->out, made) }
+					switch (2 * 32 + n) { UP_TO_12(2, narrow_pixels, from, step, row, w + block, c->taps, wide, c->out, made, block, f) }
 				else
-					WITH_CONSTANTS(vectors, n, pixels, from, step, row, w + block, c->taps, wide, c->out, made)
+					WITH_CONSTANTS(vectors, n, pixels, from, step, row, w + block, c->taps, wide, c->out, made, block, f)
 			}
 		}
+}
+
+TARGET static void NAMED(conv_pixels)(const struct conv *c, const float *x, long row, const float *w, float *y, const struct finish *f) {
+	if (f == NULL)
+		conv_image(c, x, row, w, y, NULL);
+	else
+		conv_image(c, x, row, w, y, f);
 }
 
 // rows_at_once returns how many rows conv_weights processes together, so that they stay in the cache. 16

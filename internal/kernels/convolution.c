@@ -24,18 +24,18 @@ size_t convolution_scratch(const struct convolution *c) {
 	return aligned(conv_scratch(&c->shape, c->relu)) + (winograd_can(&c->shape) ? winograd_scratch(&c->shape) : 0);
 }
 
-void convolution_images(const struct convolution *c, const float *x, float *y, long images, float *scratch) {
+void convolution_images(const struct convolution *c, const float *x, float *y, long images, const struct finish *f, float *scratch) {
 	const struct conv *shape = &c->shape;
 	struct winograd_tiles tiles;
 	if (c->transformed != NULL)
 		winograd_begin(&tiles, shape, scratch + aligned(conv_scratch(shape, c->relu)));
-	for (long row; images > 0; images--, x += input_of(shape), y += output_of(shape)) {
+	for (long row; images > 0; images--, x = x == NULL ? NULL : x + input_of(shape), y += output_of(shape)) {
 		const float *padded = conv_pad(shape, x, c->relu, scratch, &row);
 		if (c->transformed != NULL)
-			winograd_pixels(&tiles, shape, padded, row, c->weights, y, NULL);
+			winograd_pixels(&tiles, shape, padded, row, c->weights, y, f);
 		else
-			conv_pixels(shape, padded, row, c->weights, y);
+			conv_pixels(shape, padded, row, c->weights, y, f);
 	}
 	if (c->transformed != NULL)
-		winograd_flush(&tiles, c->weights);
+		winograd_flush(&tiles, c->weights, f);
 }

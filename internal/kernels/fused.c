@@ -49,7 +49,7 @@ static void conv_norm_images(void *of, long item, float *scratch) {
 	const struct layer *l = of;
 	const struct conv *c = &l->convolution.shape;
 	long first = item * l->convolution.group, images = in_group(c->images, l->convolution.group, item);
-	convolution_images(&l->convolution, l->x + first * input_of(c), l->y + first * output_of(c), images, scratch);
+	convolution_images(&l->convolution, l->x + first * input_of(c), l->y + first * output_of(c), images, NULL, scratch);
 	for (long image = first; image < first + images; image++) {
 		struct norm_moments m = {0, l->first + image * c->out, l->second + image * c->out};
 		norm_measure(l->y + image * output_of(c), c->rows * c->cols, c->out, &m);
@@ -100,9 +100,8 @@ static void conv_scaled_images(void *of, long item, float *scratch) {
 	const struct layer *l = of;
 	const struct conv *c = &l->convolution.shape;
 	long first = item * l->convolution.group, images = in_group(c->images, l->convolution.group, item);
-	float *y = l->y + first * output_of(c);
-	convolution_images(&l->convolution, l->x + first * input_of(c), y, images, scratch);
-	norm_scale(y, l->factor, l->offset, y, images * c->rows * c->cols, c->out);
+	struct finish f = {.y = l->y, .factor = l->factor, .offset = l->offset};
+	convolution_images(&l->convolution, l->x + first * input_of(c), l->y + first * output_of(c), images, &f, scratch);
 }
 
 static void *conv_with_scale(struct ffi_frame *frame, bool relu) {
@@ -279,10 +278,11 @@ static void gradients_share(void *of, long share, float *scratch) {
 	struct winograd_tiles tiles, tiles_back;
 	winograd_begin(&tiles, c, scratch + begins[3]);
 	winograd_begin(&tiles_back, back, scratch + begins[4]);
+	struct finish f = {.y = l->dx, .by = l->relu ? l->x : NULL};
 	for (long i = first_of(share, l->shares, c->images); i < first_of(share + 1, l->shares, c->images); i++) {
 		long row, at = i * output_of(c);
 		norm_gradient(l->output + at, l->dy + at, l->factor, l->slope, l->offset, dz, c->rows * c->cols, c->out);
-		const float *x = l->x + i * input_of(c), *padded = conv_pad(c, x, l->relu, scratch, &row);
+		const float *padded = conv_pad(c, l->x + i * input_of(c), l->relu, scratch, &row);
 		if (tiled)
 			winograd_gradients(&tiles, c, padded, row, dz, dw);
 		else
@@ -291,18 +291,15 @@ static void gradients_share(void *of, long share, float *scratch) {
 			continue;
 		float *dx = l->dx + i * input_of(c);
 		padded = conv_pad(back, dz, false, scratch + begins[2], &row);
-		if (tiled_back) {
-			winograd_pixels(&tiles_back, back, padded, row, l->turned, dx, l->relu ? x : NULL);
-			continue;
-		}
-		conv_pixels(back, padded, row, l->turned, dx);
-		if (l->relu)
-			mix_masked(x, dx, c->in_rows * c->in_cols, c->in);
+		if (tiled_back)
+			winograd_pixels(&tiles_back, back, padded, row, l->turned, dx, &f);
+		else
+			conv_pixels(back, padded, row, l->turned, dx, &f);
 	}
 	if (tiled)
 		winograd_flush_gradients(&tiles, dw);
 	if (tiled_back)
-		winograd_flush(&tiles_back, l->turned);
+		winograd_flush(&tiles_back, l->turned, &f);
 }
 
 // ADDED is how many gradients of weights are added at once.

@@ -2,6 +2,8 @@
 
 #include "sets.h"
 
+_Static_assert(MIX_TERMS <= ADDENDS, "a sum has more terms than a loop can add");
+
 bool mix_read(int64_t code, struct mix *m) {
 	*m = (struct mix){0};
 	bool used[MIX_SOURCES] = {false};
@@ -52,7 +54,6 @@ void mix_end(struct mix *m) {
 // parts says where the parts of scratch memory begin, after the rows that averages need, and how large it is.
 struct parts {
 	size_t sums;       // those before the last
-	size_t convolved;  // a map before its normalisation
 	size_t of_taps[4]; // for convolutions, by their number of taps
 	size_t end;
 };
@@ -60,15 +61,13 @@ struct parts {
 static struct parts parts_of(const struct mix *m) {
 	size_t row = (size_t)(m->cols * m->channels), maps = (size_t)(m->group * m->rows) * row;
 	struct parts p = {0};
-	p.sums = aligned(4 * row + 2 * (size_t)m->channels);
-	p.end = p.convolved = p.sums + (size_t)(m->sums - 1) * maps;
+	p.sums = aligned(3 * row);
+	p.end = p.sums + (size_t)(m->sums - 1) * maps;
 	for (int i = 0; i < m->terms; i++) {
 		const struct mix_term *t = &m->term[i];
 		size_t *begin = &p.of_taps[t->convolution.shape.taps];
 		if (t->kind != MIX_CONVOLVED || *begin != 0)
 			continue;
-		if (p.end == p.convolved)
-			p.end += maps;
 		*begin = aligned(p.end);
 		p.end = *begin + convolution_scratch(&t->convolution);
 	}
@@ -77,32 +76,86 @@ static struct parts parts_of(const struct mix *m) {
 
 size_t mix_scratch(const struct mix *m) { return parts_of(m).end; }
 
-void mix_group(const struct mix *m, long group, float *scratch) {
+// sum is the state of a sum.
+struct sum {
+	const struct mix_term *next; // the first term that is not in it, or NULL if it is complete
+	const float *so_far;         // the terms before: y, or the only one
+	float *y;
+};
+
+// work is the computation of a group of images.
+struct work {
+	const struct mix *mix;
+	long images;
+	float *scratch;
+	struct parts parts;
+	struct sum sum[MIX_TERMS];
+	const float *source[MIX_SOURCES];
+	const float *padded[4]; // the image in scratch memory that is padded for convolutions, by their number of taps
+};
+
+// map_of returns a map that terms may read, or NULL while it is not complete.
+static const float *map_of(const struct work *w, int of) {
+	if (of < MIX_SOURCES)
+		return w->source[of];
+	const struct sum *s = &w->sum[of - MIX_SOURCES];
+	return s->next == NULL ? s->y : NULL;
+}
+
+// step to the next term of a sum.
+static void step(struct sum *s) { s->next = s->next->last ? NULL : s->next + 1; }
+
+// add adds the next term to a sum, and those behind it that are complete maps.
+static void add(struct work *w, struct sum *s) {
+	const struct mix *m = w->mix;
 	const struct kernel_set *set = kernels_for(m->channels);
-	struct parts p = parts_of(m);
-	long size = m->rows * m->cols * m->channels, begin = group * m->group * size;
-	long images = in_group(m->images, m->group, group), pixels = images * m->rows * m->cols;
-	int made = 0;
-	bool first = true;
-	for (int i = 0; i < m->terms; i++) {
-		const struct mix_term *t = &m->term[i];
-		const float *x = t->of < MIX_SOURCES ? m->source[t->of] + begin : scratch + p.sums + (t->of - MIX_SOURCES) * m->group * size;
-		float *y = made < m->sums - 1 ? scratch + p.sums + made * m->group * size : m->result + begin;
-		switch (t->kind) {
-		case MIX_NORMALISED:
-			set->mix_normalised(first, x, m->factor[t->of], m->offset[t->of], y, pixels, m->channels);
-			break;
-		case MIX_CONVOLVED:
-			convolution_images(&t->convolution, x, scratch + p.convolved, images, scratch + p.of_taps[t->convolution.shape.taps]);
-			set->mix_normalised(first, scratch + p.convolved, t->factor, t->offset, y, pixels, m->channels);
-			break;
-		default:
-			for (long k = 0; k < images; k++)
-				set->mix_term(m, t->kind, first, x + k * size, y + k * size, scratch);
-		}
-		first = t->last;
-		made += t->last;
+	const struct mix_term *t = s->next;
+	const float *x = map_of(w, t->of);
+	step(s);
+	if (t->kind == MIX_ITSELF && s->so_far == NULL && !t->last) {
+		s->so_far = x;
+		return;
+	}
+	struct finish f = {.y = s->y};
+	if (s->so_far != NULL)
+		f.addend[f.addends++] = s->so_far;
+	for (; s->next != NULL && s->next->kind == MIX_ITSELF && map_of(w, s->next->of) != NULL; step(s))
+		f.addend[f.addends++] = map_of(w, s->next->of);
+	s->so_far = s->y;
+	long size = m->rows * m->cols * m->channels, taps = t->convolution.shape.taps;
+	switch (t->kind) {
+	case MIX_NORMALISED:
+		f.factor = m->factor[t->of], f.offset = m->offset[t->of];
+		// fall through
+	case MIX_ITSELF:
+		set->mix_itself(x, s->y, w->images * m->rows * m->cols, m->channels, &f);
+		break;
+	case MIX_CONVOLVED:
+		f.factor = t->factor, f.offset = t->offset;
+		convolution_images(&t->convolution, w->padded[taps] == x ? NULL : x, s->y, w->images, &f, w->scratch + w->parts.of_taps[taps]);
+		w->padded[taps] = w->images == 1 ? x : NULL;
+		break;
+	default:
+		for (long k = 0; k < w->images; k++)
+			set->mix_average(m, t->kind == MIX_AVERAGE_BACK, x + k * size, s->y + k * size, &f, w->scratch);
 	}
 }
 
-void mix_masked(const float *x, float *y, long pixels, long channels) { kernels_for(channels)->mix_masked(x, y, pixels, channels); }
+void mix_group(const struct mix *m, long group, float *scratch) {
+	long size = m->rows * m->cols * m->channels, begin = group * m->group * size;
+	struct work w = {.mix = m, .images = in_group(m->images, m->group, group), .scratch = scratch, .parts = parts_of(m)};
+	for (int s = 0; s < m->sources; s++)
+		w.source[s] = m->source[s] + begin;
+	const struct mix_term *first = m->term;
+	for (int s = 0; s < m->sums; s++) {
+		w.sum[s] = (struct sum){.next = first, .y = s < m->sums - 1 ? scratch + w.parts.sums + s * m->group * size : m->result + begin};
+		while (!(first++)->last) {
+		}
+	}
+	// Terms of one map are added one after another, so that it is padded once for all convolutions.
+	while (w.sum[m->sums - 1].next != NULL)
+		for (int of = 0; of < MIX_SOURCES + m->sums; of++)
+			for (struct sum *s = w.sum; s < w.sum + m->sums && map_of(&w, of) != NULL; s++)
+				while (s->next != NULL && s->next->of == of)
+					add(&w, s);
+}

@@ -52,7 +52,4 @@ size_t mix_scratch(const struct mix *m);
 // mix_group computes a group of images of the result.
 void mix_group(const struct mix *m, long group, float *scratch);
 
-// mix_masked replaces floats of y by 0 where x is not positive and not NaN.
-void mix_masked(const float *x, float *y, long pixels, long channels);
-
 #endif

@@ -19,22 +19,19 @@ struct kernel_set {
 	const char *name;
 	long lanes;
 	void (*relu)(const float *x, float *y, long n);
-	void (*conv_pixels)(const struct conv *c, const float *padded, long row, const float *w, float *y);
+	void (*conv_pixels)(const struct conv *c, const float *padded, long row, const float *w, float *y, const struct finish *f);
 	void (*conv_weights)(const struct conv *c, const float *padded, long row, const float *dy, long dy_row, float *gradients);
 	void (*norm_measure)(const float *x, long pixels, long channels, struct norm_moments *moments);
 	void (*norm_scale)(const float *x, const float *factor, const float *term, float *y, long pixels, long channels);
 	void (*norm_sums)(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels);
 	void (*norm_gradient)(const float *x, const float *dy, const float *factor, const float *slope, const float *term, float *dx,
 		long pixels, long channels);
-	// mix_term adds a map x, its average or the adjoint of that to y, which it sets if it is the first term. Both are
-	// one image.
-	void (*mix_term)(const struct mix *m, enum mix_kind kind, bool first, const float *x, float *y, float *scratch);
-	void (*mix_masked)(const float *x, float *y, long pixels, long channels);
-	// mix_normalised adds factor*x + offset to y, or sets y to it if it is the first term. factor and offset are [channels].
-	void (*mix_normalised)(bool first, const float *x, const float *factor, const float *offset, float *y, long pixels, long channels);
+	// mix_itself computes y from x, and mix_average from the averages of an image or, if it is the adjoint, from those.
+	void (*mix_itself)(const float *x, float *y, long pixels, long channels, const struct finish *f);
+	void (*mix_average)(const struct mix *m, bool is_adjoint, const float *x, float *y, const struct finish *f, float *scratch);
 	// See winograd_loops.h.
 	void (*winograd_split)(const float *x, long row, long channels, float *parts, long stride);
-	void (*winograd_join)(const float *parts, long stride, long channels, float *y, long row, const float *by);
+	void (*winograd_join)(const float *parts, long stride, long channels, float *y, long row, const struct finish *f);
 	void (*winograd_spread)(const float *dy, long row, long channels, float *parts, long stride);
 };
 

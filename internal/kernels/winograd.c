@@ -50,37 +50,40 @@ void winograd_order(const struct conv *c, const float *gradients, float *dw) {
 			}
 }
 
-size_t winograd_scratch(const struct conv *c) { return (size_t)(WINOGRAD_PARTS * WINOGRAD_TILES * (c->in + c->out)); }
+// stride_of returns the number of floats from a part of the tiles to the next. A cache line more than a part has keeps
+// those of a tile out of the same few places of the cache.
+static long stride_of(long channels) { return WINOGRAD_TILES * channels + 16; }
+
+size_t winograd_scratch(const struct conv *c) { return (size_t)(WINOGRAD_PARTS * (stride_of(c->in) + stride_of(c->out))); }
 
 void winograd_begin(struct winograd_tiles *t, const struct conv *c, float *scratch) {
 	t->product = product_of(c, 0);
 	t->cols = c->cols;
 	t->split = scratch;
-	t->made = scratch + WINOGRAD_PARTS * WINOGRAD_TILES * c->in;
+	t->made = scratch + WINOGRAD_PARTS * stride_of(c->in);
 	t->tiles = 0;
 }
 
-void winograd_pixels(struct winograd_tiles *t, const struct conv *c, const float *padded, long row, const float *weights, float *y, const float *by) {
+void winograd_pixels(struct winograd_tiles *t, const struct conv *c, const float *padded, long row, const float *weights, float *y, const struct finish *f) {
 	const struct kernel_set *set = kernels_for(c->in);
 	for (long i = 0; i < c->rows; i += 2)
 		for (long j = 0; j < c->cols; j += 2) {
-			set->winograd_split(padded + i * row + j * c->in, row, c->in, t->split + t->tiles * c->in, WINOGRAD_TILES * c->in);
-			long at = (i * c->cols + j) * c->out;
-			t->y[t->tiles] = y + at, t->by[t->tiles] = by == NULL ? NULL : by + at;
+			set->winograd_split(padded + i * row + j * c->in, row, c->in, t->split + t->tiles * c->in, stride_of(c->in));
+			t->y[t->tiles] = y + (i * c->cols + j) * c->out;
 			if (++t->tiles == WINOGRAD_TILES)
-				winograd_flush(t, weights);
+				winograd_flush(t, weights, f);
 		}
 }
 
-void winograd_flush(struct winograd_tiles *t, const float *weights) {
+void winograd_flush(struct winograd_tiles *t, const float *weights, const struct finish *f) {
 	struct conv *p = &t->product;
 	const struct kernel_set *set = kernels_for(p->out);
 	p->cols = p->in_cols = t->tiles;
 	for (long part = 0; t->tiles > 0 && part < WINOGRAD_PARTS; part++)
-		set->conv_pixels(p, t->split + part * WINOGRAD_TILES * p->in, t->tiles * p->in, weights + part * p->in * p->out,
-			t->made + part * WINOGRAD_TILES * p->out);
+		set->conv_pixels(p, t->split + part * stride_of(p->in), t->tiles * p->in, weights + part * p->in * p->out,
+			t->made + part * stride_of(p->out), NULL);
 	for (long k = 0; k < t->tiles; k++)
-		set->winograd_join(t->made + k * p->out, WINOGRAD_TILES * p->out, p->out, t->y[k], t->cols * p->out, t->by[k]);
+		set->winograd_join(t->made + k * p->out, stride_of(p->out), p->out, t->y[k], t->cols * p->out, f);
 	t->tiles = 0;
 }
 
@@ -88,8 +91,8 @@ void winograd_gradients(struct winograd_tiles *t, const struct conv *c, const fl
 	const struct kernel_set *of_in = kernels_for(c->in), *of_out = kernels_for(c->out);
 	for (long i = 0; i < c->rows; i += 2)
 		for (long j = 0; j < c->cols; j += 2) {
-			of_in->winograd_split(padded + i * row + j * c->in, row, c->in, t->split + t->tiles * c->in, WINOGRAD_TILES * c->in);
-			of_out->winograd_spread(dy + (i * c->cols + j) * c->out, c->cols * c->out, c->out, t->made + t->tiles * c->out, WINOGRAD_TILES * c->out);
+			of_in->winograd_split(padded + i * row + j * c->in, row, c->in, t->split + t->tiles * c->in, stride_of(c->in));
+			of_out->winograd_spread(dy + (i * c->cols + j) * c->out, c->cols * c->out, c->out, t->made + t->tiles * c->out, stride_of(c->out));
 			if (++t->tiles == WINOGRAD_TILES)
 				winograd_flush_gradients(t, gradients);
 		}
@@ -99,7 +102,7 @@ void winograd_flush_gradients(struct winograd_tiles *t, float *gradients) {
 	struct conv *p = &t->product;
 	p->cols = p->in_cols = t->tiles;
 	for (long part = 0; t->tiles > 0 && part < WINOGRAD_PARTS; part++)
-		conv_weights(p, t->split + part * WINOGRAD_TILES * p->in, t->tiles * p->in, t->made + part * WINOGRAD_TILES * p->out, t->tiles * p->out,
+		conv_weights(p, t->split + part * stride_of(p->in), t->tiles * p->in, t->made + part * stride_of(p->out), t->tiles * p->out,
 			gradients + part * p->in * p->out);
 	t->tiles = 0;
 }

@@ -1,5 +1,6 @@
 // The loops of winograd.c, compiled for the instruction set of lanes.h. A tile's parts are stride floats apart.
 
+#include "finish_loops.h"
 #include "lanes.h"
 
 // winograd_split transforms a tile of 4x4 inputs at x, whose rows are row floats apart.
@@ -23,8 +24,8 @@ TARGET static void NAMED(winograd_split)(const float *x, long row, long channels
 	}
 }
 
-// winograd_join computes a tile of 2x2 outputs at y from its parts. by is NULL, or like y.
-TARGET static void NAMED(winograd_join)(const float *parts, long stride, long channels, float *y, long row, const float *by) {
+// winograd_join computes a tile of 2x2 outputs at y from its parts.
+TARGET static void NAMED(winograd_join)(const float *parts, long stride, long channels, float *y, long row, const struct finish *f) {
 	for (long c = 0; c < channels; c += LANES, y += LANES, parts += LANES) {
 		lanes s[2][4];
 #pragma GCC unroll 4
@@ -33,16 +34,11 @@ TARGET static void NAMED(winograd_join)(const float *parts, long stride, long ch
 			lanes a = lanes_load(at), b = lanes_load(at + 4 * stride), d = lanes_load(at + 8 * stride), e = lanes_load(at + 12 * stride);
 			s[0][j] = a + b + d, s[1][j] = b - d - e;
 		}
-#pragma GCC unroll 2
-		for (int i = 0; i < 2; i++) {
-			lanes left = s[i][0] + s[i][1] + s[i][2], right = s[i][1] - s[i][2] - s[i][3];
-			if (by != NULL) {
-				left = lanes_masked(left, lanes_load(by + i * row + c));
-				right = lanes_masked(right, lanes_load(by + i * row + channels + c));
-			}
-			lanes_store(y + i * row, left);
-			lanes_store(y + i * row + channels, right);
-		}
+		lanes tile[4] = {
+			s[0][0] + s[0][1] + s[0][2], s[0][1] - s[0][2] - s[0][3],
+			s[1][0] + s[1][1] + s[1][2], s[1][1] - s[1][2] - s[1][3],
+		};
+		finish(f, 1, 4, tile, y, channels, 2, row, c);
 	}
 }
 

@@ -42,7 +42,7 @@ static void convolution(long taps, long out_step, long in_step, long size, long 
 	float *scratch = calloc(conv_scratch(&c, relu) + 1, sizeof(float)), *gradients = calloc((size_t)weights, sizeof(float));
 	for (int i = 0; i < 2; i++) {
 		const float *padded = conv_pad(&c, x + i * image, relu, scratch, &row);
-		conv_pixels(&c, padded, row, w, y + i * made);
+		conv_pixels(&c, padded, row, w, y + i * made, NULL);
 		conv_weights(&c, padded, row, dy + i * c.rows * dy_row, dy_row, gradients);
 	}
 	conv_order(&c, gradients, dw);
