@@ -34,19 +34,27 @@ static struct conv product_of(const struct conv *c, long tiles) {
 	};
 }
 
+// WEIGHTS is how many gradients are ordered at once. It divides their number.
+enum { WEIGHTS = CHANNELS * CHANNELS };
+
 void winograd_order(const struct conv *c, const float *gradients, float *dw) {
 	long n = c->in * c->out;
 	struct conv product = product_of(c, WINOGRAD_TILES);
 	bool turned = conv_is_turned(&product);
 	for (int a = 0; a < 3; a++)
 		for (int b = 0; b < 3; b++, dw += n)
-			for (long k = 0; k < n; k++) {
-				long at = turned ? k % c->out * c->in + k / c->out : k;
-				double sum = 0;
+			for (long from = 0; from < n; from += WEIGHTS) {
+				double sums[WEIGHTS] = {0};
 				for (int i = 0; i < 4; i++)
-					for (int j = 0; j < 4; j++)
-						sum += parts_of_taps[i][a] * parts_of_taps[j][b] * gradients[(4 * i + j) * n + at];
-				dw[k] = (float)sum;
+					for (int j = 0; j < 4; j++) {
+						double factor = parts_of_taps[i][a] * parts_of_taps[j][b];
+						for (long k = 0; k < WEIGHTS; k++)
+							sums[k] += factor * gradients[(4 * i + j) * n + from + k];
+					}
+				for (long k = 0; k < WEIGHTS; k++) {
+					long at = from + k;
+					dw[turned ? at % c->in * c->out + at / c->in : at] = (float)sums[k];
+				}
 			}
 }
 
