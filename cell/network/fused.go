@@ -290,12 +290,6 @@ type program struct {
 
 func (f *fused) newProgram() *program { return &program{fused: f, locals: map[*lazy]int{}} }
 
-// The most of each in a program.
-const (
-	maxTerms   = 7
-	maxSources = 8
-)
-
 // add adds the sum x and those that it depends on. It returns false if the program becomes too long.
 func (p *program) add(x *lazy) bool {
 	var coded []int64
@@ -311,7 +305,7 @@ func (p *program) add(x *lazy) bool {
 	}
 	coded[len(coded)-1] |= 1 << 7 // the end of the sum
 	for _, c := range coded {
-		if p.terms == maxTerms {
+		if p.terms == kernels.MixTerms {
 			return false
 		}
 		p.code |= c << (8 * p.terms)
@@ -322,19 +316,19 @@ func (p *program) add(x *lazy) bool {
 	return true
 }
 
-// operand returns the number of a term's map: of a source, or, from maxSources on, of a sum.
+// operand returns the number of a term's map: of a source, or, from [kernels.MixSources] on, of a sum.
 func (p *program) operand(t term) (at int64, ok bool) {
 	if t.of.node == nil {
 		if local, known := p.locals[t.of]; known {
-			return int64(maxSources + local), true
+			return int64(kernels.MixSources + local), true
 		}
 		ok = p.add(t.of)
-		return int64(maxSources + p.locals[t.of]), ok
+		return int64(kernels.MixSources + p.locals[t.of]), ok
 	}
 	if i := slices.Index(p.sources, t.of.node); i >= 0 {
 		return int64(i), true
 	}
-	if len(p.sources) == maxSources {
+	if len(p.sources) == kernels.MixSources {
 		return 0, false
 	}
 	p.sources = append(p.sources, t.of.node)

@@ -43,6 +43,12 @@ import (
 // Version does not.
 const Version = 3
 
+// MixTerms and MixSources are the most terms of a call of nb201.mix, and the most maps that they may read (mix.h).
+const (
+	MixTerms   = C.MIX_TERMS
+	MixSources = C.MIX_SOURCES
+)
+
 // Variable is the environment variable that names the instruction set to use instead of the best that the
 // processor has: plain, avx2 or avx512. It is read when the program starts.
 const Variable = "NB201_KERNELS"
