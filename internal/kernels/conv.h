@@ -20,6 +20,13 @@ struct conv {
 	long rows, cols, out, out_step;
 };
 
+// conv_output is what becomes of one of several convolutions of the same input.
+struct conv_output {
+	const float *weights;        // transformed for Winograd's algorithm if that computes it
+	float *y;                    // of the first image
+	const struct finish *finish; // or NULL
+};
+
 // conv_scratch returns the number of floats of scratch memory that each thread needs for conv_pad. They
 // must be zero at first, and afterwards belong to conv_pad for this convolution.
 size_t conv_scratch(const struct conv *c, bool relu);

@@ -24,18 +24,19 @@ size_t convolution_scratch(const struct convolution *c) {
 	return aligned(conv_scratch(&c->shape, c->relu)) + (winograd_can(&c->shape) ? winograd_scratch(&c->shape) : 0);
 }
 
-void convolution_images(const struct convolution *c, const float *x, float *y, long images, const struct finish *f, float *scratch) {
+void convolution_images(const struct convolution *c, const float *x, long images, const struct conv_output *outputs, int n, float *scratch) {
 	const struct conv *shape = &c->shape;
 	struct winograd_tiles tiles;
 	if (c->transformed != NULL)
 		winograd_begin(&tiles, shape, scratch + aligned(conv_scratch(shape, c->relu)));
-	for (long row; images > 0; images--, x = x == NULL ? NULL : x + input_of(shape), y += output_of(shape)) {
-		const float *padded = conv_pad(shape, x, c->relu, scratch, &row);
+	for (long i = 0, row; i < images; i++) {
+		const float *padded = conv_pad(shape, x == NULL ? NULL : x + i * input_of(shape), c->relu, scratch, &row);
 		if (c->transformed != NULL)
-			winograd_pixels(&tiles, shape, padded, row, c->weights, y, f);
+			winograd_pixels(&tiles, shape, padded, row, i * output_of(shape), outputs, n);
 		else
-			conv_pixels(shape, padded, row, c->weights, y, f);
+			for (const struct conv_output *o = outputs; o < outputs + n; o++)
+				conv_pixels(shape, padded, row, o->weights, o->y + i * output_of(shape), o->finish);
 	}
 	if (c->transformed != NULL)
-		winograd_flush(&tiles, c->weights, f);
+		winograd_flush(&tiles, outputs, n);
 }

@@ -49,7 +49,8 @@ static void conv_norm_images(void *of, long item, float *scratch) {
 	const struct layer *l = of;
 	const struct conv *c = &l->convolution.shape;
 	long first = item * l->convolution.group, images = in_group(c->images, l->convolution.group, item);
-	convolution_images(&l->convolution, l->x + first * input_of(c), l->y + first * output_of(c), images, NULL, scratch);
+	struct conv_output y = {l->convolution.weights, l->y + first * output_of(c), NULL};
+	convolution_images(&l->convolution, l->x + first * input_of(c), images, &y, 1, scratch);
 	for (long image = first; image < first + images; image++) {
 		struct norm_moments m = {0, l->first + image * c->out, l->second + image * c->out};
 		norm_measure(l->y + image * output_of(c), c->rows * c->cols, c->out, &m);
@@ -101,7 +102,8 @@ static void conv_scaled_images(void *of, long item, float *scratch) {
 	const struct conv *c = &l->convolution.shape;
 	long first = item * l->convolution.group, images = in_group(c->images, l->convolution.group, item);
 	struct finish f = {.y = l->y, .factor = l->factor, .offset = l->offset};
-	convolution_images(&l->convolution, l->x + first * input_of(c), l->y + first * output_of(c), images, &f, scratch);
+	struct conv_output y = {l->convolution.weights, l->y + first * output_of(c), &f};
+	convolution_images(&l->convolution, l->x + first * input_of(c), images, &y, 1, scratch);
 }
 
 static void *conv_with_scale(struct ffi_frame *frame, bool relu) {
@@ -279,6 +281,7 @@ static void gradients_share(void *of, long share, float *scratch) {
 	winograd_begin(&tiles, c, scratch + begins[3]);
 	winograd_begin(&tiles_back, back, scratch + begins[4]);
 	struct finish f = {.y = l->dx, .by = l->relu ? l->x : NULL};
+	struct conv_output dx = {l->turned, l->dx, &f};
 	for (long i = first_of(share, l->shares, c->images); i < first_of(share + 1, l->shares, c->images); i++) {
 		long row, at = i * output_of(c);
 		norm_gradient(l->output + at, l->dy + at, l->factor, l->slope, l->offset, dz, c->rows * c->cols, c->out);
@@ -289,17 +292,16 @@ static void gradients_share(void *of, long share, float *scratch) {
 			conv_weights(c, padded, row, dz, c->cols * c->out, dw);
 		if (l->dx == NULL)
 			continue;
-		float *dx = l->dx + i * input_of(c);
 		padded = conv_pad(back, dz, false, scratch + begins[2], &row);
 		if (tiled_back)
-			winograd_pixels(&tiles_back, back, padded, row, l->turned, dx, &f);
+			winograd_pixels(&tiles_back, back, padded, row, i * input_of(c), &dx, 1);
 		else
-			conv_pixels(back, padded, row, l->turned, dx, &f);
+			conv_pixels(back, padded, row, l->turned, l->dx + i * input_of(c), &f);
 	}
 	if (tiled)
 		winograd_flush_gradients(&tiles, dw);
 	if (tiled_back)
-		winograd_flush(&tiles_back, l->turned, &f);
+		winograd_flush(&tiles_back, &dx, 1);
 }
 
 // ADDED is how many gradients of weights are added at once.

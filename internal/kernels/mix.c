@@ -105,39 +105,75 @@ static const float *map_of(const struct work *w, int of) {
 // step to the next term of a sum.
 static void step(struct sum *s) { s->next = s->next->last ? NULL : s->next + 1; }
 
-// add adds the next term to a sum, and those behind it that are complete maps.
+// take returns the next term of a sum, and says in f what to do with it: add it to the terms before, and add those behind
+// it that are complete maps. It returns NULL if the term waits to be added to the next one.
+static const struct mix_term *take(const struct work *w, struct sum *s, struct finish *f) {
+	const struct mix_term *t = s->next;
+	step(s);
+	if (t->kind == MIX_ITSELF && s->so_far == NULL && !t->last) {
+		s->so_far = map_of(w, t->of);
+		return NULL;
+	}
+	*f = (struct finish){.y = s->y};
+	if (s->so_far != NULL)
+		f->addend[f->addends++] = s->so_far;
+	for (; s->next != NULL && s->next->kind == MIX_ITSELF && map_of(w, s->next->of) != NULL; step(s))
+		f->addend[f->addends++] = map_of(w, s->next->of);
+	s->so_far = s->y;
+	switch (t->kind) {
+	case MIX_NORMALISED:
+		f->factor = w->mix->factor[t->of], f->offset = w->mix->offset[t->of];
+		break;
+	case MIX_CONVOLVED:
+		f->factor = t->factor, f->offset = t->offset;
+		break;
+	default:
+		break;
+	}
+	return t;
+}
+
+// convolve adds a convolved term t to a sum, and to the sums behind it whose next term is a convolution of the same map,
+// if Winograd's algorithm computes them: they have the same tiles.
+static void convolve(struct work *w, const struct mix_term *t, struct sum *s, const struct finish *of_t) {
+	const struct convolution *c = &t->convolution;
+	long taps = c->shape.taps;
+	const float *x = map_of(w, t->of);
+	struct finish finish[MIX_TERMS];
+	struct conv_output outputs[MIX_TERMS] = {{c->weights, s->y, of_t}};
+	int n = 1;
+	for (s++; c->transformed != NULL && s < w->sum + w->mix->sums; s++)
+		if (s->next != NULL && s->next->kind == MIX_CONVOLVED && s->next->of == t->of && s->next->convolution.shape.taps == taps) {
+			const float *weights = s->next->convolution.weights;
+			take(w, s, &finish[n]);
+			outputs[n] = (struct conv_output){weights, s->y, &finish[n]};
+			n++;
+		}
+	convolution_images(c, w->padded[taps] == x ? NULL : x, w->images, outputs, n, w->scratch + w->parts.of_taps[taps]);
+	w->padded[taps] = w->images == 1 ? x : NULL;
+}
+
+// add adds the next term to a sum, and terms behind it.
 static void add(struct work *w, struct sum *s) {
 	const struct mix *m = w->mix;
 	const struct kernel_set *set = kernels_for(m->channels);
-	const struct mix_term *t = s->next;
-	const float *x = map_of(w, t->of);
-	step(s);
-	if (t->kind == MIX_ITSELF && s->so_far == NULL && !t->last) {
-		s->so_far = x;
+	struct finish f;
+	const struct mix_term *t = take(w, s, &f);
+	if (t == NULL)
 		return;
-	}
-	struct finish f = {.y = s->y};
-	if (s->so_far != NULL)
-		f.addend[f.addends++] = s->so_far;
-	for (; s->next != NULL && s->next->kind == MIX_ITSELF && map_of(w, s->next->of) != NULL; step(s))
-		f.addend[f.addends++] = map_of(w, s->next->of);
-	s->so_far = s->y;
-	long size = m->rows * m->cols * m->channels, taps = t->convolution.shape.taps;
+	const float *x = map_of(w, t->of);
+	long size = m->rows * m->cols * m->channels;
 	switch (t->kind) {
-	case MIX_NORMALISED:
-		f.factor = m->factor[t->of], f.offset = m->offset[t->of];
-		// fall through
-	case MIX_ITSELF:
-		set->mix_itself(x, s->y, w->images * m->rows * m->cols, m->channels, &f);
-		break;
 	case MIX_CONVOLVED:
-		f.factor = t->factor, f.offset = t->offset;
-		convolution_images(&t->convolution, w->padded[taps] == x ? NULL : x, s->y, w->images, &f, w->scratch + w->parts.of_taps[taps]);
-		w->padded[taps] = w->images == 1 ? x : NULL;
+		convolve(w, t, s, &f);
 		break;
-	default:
+	case MIX_AVERAGE:
+	case MIX_AVERAGE_BACK:
 		for (long k = 0; k < w->images; k++)
 			set->mix_average(m, t->kind == MIX_AVERAGE_BACK, x + k * size, s->y + k * size, &f, w->scratch);
+		break;
+	default:
+		set->mix_itself(x, s->y, w->images * m->rows * m->cols, m->channels, &f);
 	}
 }
 

@@ -72,26 +72,30 @@ void winograd_begin(struct winograd_tiles *t, const struct conv *c, float *scrat
 	t->tiles = 0;
 }
 
-void winograd_pixels(struct winograd_tiles *t, const struct conv *c, const float *padded, long row, const float *weights, float *y, const struct finish *f) {
+void winograd_pixels(struct winograd_tiles *t, const struct conv *c, const float *padded, long row, long at, const struct conv_output *outputs, int n) {
 	const struct kernel_set *set = kernels_for(c->in);
 	for (long i = 0; i < c->rows; i += 2)
 		for (long j = 0; j < c->cols; j += 2) {
 			set->winograd_split(padded + i * row + j * c->in, row, c->in, t->split + t->tiles * c->in, stride_of(c->in));
-			t->y[t->tiles] = y + (i * c->cols + j) * c->out;
+			t->at[t->tiles] = at + (i * c->cols + j) * c->out;
 			if (++t->tiles == WINOGRAD_TILES)
-				winograd_flush(t, weights, f);
+				winograd_flush(t, outputs, n);
 		}
 }
 
-void winograd_flush(struct winograd_tiles *t, const float *weights, const struct finish *f) {
+void winograd_flush(struct winograd_tiles *t, const struct conv_output *outputs, int n) {
 	struct conv *p = &t->product;
 	const struct kernel_set *set = kernels_for(p->out);
 	p->cols = p->in_cols = t->tiles;
-	for (long part = 0; t->tiles > 0 && part < WINOGRAD_PARTS; part++)
-		set->conv_pixels(p, t->split + part * stride_of(p->in), t->tiles * p->in, weights + part * p->in * p->out,
-			t->made + part * stride_of(p->out), NULL);
-	for (long k = 0; k < t->tiles; k++)
-		set->winograd_join(t->made + k * p->out, stride_of(p->out), p->out, t->y[k], t->cols * p->out, f);
+	if (t->tiles == 0)
+		return;
+	for (const struct conv_output *o = outputs; o < outputs + n; o++) {
+		for (long part = 0; part < WINOGRAD_PARTS; part++)
+			set->conv_pixels(p, t->split + part * stride_of(p->in), t->tiles * p->in, o->weights + part * p->in * p->out,
+				t->made + part * stride_of(p->out), NULL);
+		for (long k = 0; k < t->tiles; k++)
+			set->winograd_join(t->made + k * p->out, stride_of(p->out), p->out, o->y + t->at[k], t->cols * p->out, o->finish);
+	}
 	t->tiles = 0;
 }
 

@@ -33,16 +33,16 @@ struct winograd_tiles {
 	long cols;           // of the output
 	float *split, *made; // parts of tiles, [parts, tiles, channels]: of inputs, and of outputs
 	long tiles;
-	float *y[WINOGRAD_TILES]; // where outputs go
+	long at[WINOGRAD_TILES]; // where outputs go
 };
 
 // winograd_begin begins to collect tiles in scratch memory.
 void winograd_begin(struct winograd_tiles *t, const struct conv *c, float *scratch);
 
-// winograd_pixels computes the output y of a padded image (conv.h) as conv_pixels does, from transformed weights.
-// Outputs are complete after winograd_flush.
-void winograd_pixels(struct winograd_tiles *t, const struct conv *c, const float *padded, long row, const float *weights, float *y, const struct finish *f);
-void winograd_flush(struct winograd_tiles *t, const float *weights, const struct finish *f);
+// winograd_pixels computes n outputs of a padded image (conv.h) as conv_pixels does, from transformed weights. at is where
+// the image begins in each. They are complete after winograd_flush.
+void winograd_pixels(struct winograd_tiles *t, const struct conv *c, const float *padded, long row, long at, const struct conv_output *outputs, int n);
+void winograd_flush(struct winograd_tiles *t, const struct conv_output *outputs, int n);
 
 // winograd_gradients adds to the gradients of the transformed weights what an image and the gradient dy of its
 // output contribute. The sums are complete after winograd_flush_gradients.
