@@ -111,13 +111,10 @@ INLINED void weights(int vectors, int n, const float *one, long one_step, long o
 		UP_TO_12(2, function, __VA_ARGS__) \
 		UP_TO_8(3, function, __VA_ARGS__) \
 	}
-#define UP_TO_16(...) \
-	UP_TO_12(__VA_ARGS__) CALL(13, __VA_ARGS__) CALL(14, __VA_ARGS__) CALL(15, __VA_ARGS__) CALL(16, __VA_ARGS__)
-#define UP_TO_12(...) \
-	UP_TO_8(__VA_ARGS__) CALL(9, __VA_ARGS__) CALL(10, __VA_ARGS__) CALL(11, __VA_ARGS__) CALL(12, __VA_ARGS__)
+#define UP_TO_16(...) UP_TO_12(__VA_ARGS__) CALL(16, __VA_ARGS__)
+#define UP_TO_12(...) UP_TO_8(__VA_ARGS__) CALL(12, __VA_ARGS__)
 #define UP_TO_8(...) \
-	CALL(1, __VA_ARGS__) CALL(2, __VA_ARGS__) CALL(3, __VA_ARGS__) CALL(4, __VA_ARGS__) \
-	CALL(5, __VA_ARGS__) CALL(6, __VA_ARGS__) CALL(7, __VA_ARGS__) CALL(8, __VA_ARGS__)
+	CALL(1, __VA_ARGS__) CALL(2, __VA_ARGS__) CALL(3, __VA_ARGS__) CALL(4, __VA_ARGS__) CALL(6, __VA_ARGS__) CALL(8, __VA_ARGS__)
 #define CALL(n, vectors, function, ...) \
 	case vectors * 32 + n: \
 		if (vectors * n <= SUMS) \
@@ -125,12 +122,14 @@ INLINED void weights(int vectors, int n, const float *one, long one_step, long o
 		break;
 
 // at_once returns how many of the left pixels or weights to process next: as many as there is room
-// for, or half of them if less than twice as many are left.
+// for, or about half of them if less than twice as many are left. WITH_CONSTANTS has these numbers.
 static int at_once(long vectors, long left) {
+	static const char no_more[] = {0, 1, 2, 3, 4, 4, 6, 6, 8, 8, 8, 8, 12, 12, 12, 12, 16};
+	static const char no_less[] = {0, 1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16};
 	long most = SUMS / vectors < MOST_AT_ONCE ? SUMS / vectors : MOST_AT_ONCE;
 	if (left >= 2 * most)
 		return (int)most;
-	return (int)(left > most ? (left + 1) / 2 : left);
+	return left > most ? no_less[(left + 1) / 2] : no_more[left];
 }
 
 // conv_pixels computes the output of an image.
