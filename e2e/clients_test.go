@@ -431,7 +431,8 @@ func TestSameCommandTwice(t *testing.T) {
 	}
 }
 
-// The original's network must reach the recorded accuracy with the weights.
+// The original's network must reach the recorded accuracy with the weights. With -short they are those of
+// digits alone.
 func TestWeightsInOriginal(t *testing.T) {
 	interpreter := needs.Python(t)
 	check := func(t *testing.T, config train.Config, definition, dataRoot string) {
@@ -454,6 +455,9 @@ func TestWeightsInOriginal(t *testing.T) {
 	t.Run("digits", func(t *testing.T) {
 		check(t, digits(t, 777, 12), "../configs/datasets/digits.json", "../configs/digits")
 	})
+	if !needs.IsLong() {
+		return
+	}
 	t.Run("photographs", func(t *testing.T) {
 		const definition = "../testdata/cifar10-small.json"
 		photographs := needs.Photos(t)

@@ -229,7 +229,8 @@ func TestReportInBrowser(t *testing.T) {
 	}
 }
 
-// TestSizesInBrowser uses the page of a campaign of the size search space.
+// TestSizesInBrowser uses the page of a campaign of the size search space. With -short it uses only what
+// differs from the page of TestReportInBrowser.
 func TestSizesInBrowser(t *testing.T) {
 	needs.Chromium(t)
 	needs.Axe(t)
@@ -246,10 +247,14 @@ func TestSizesInBrowser(t *testing.T) {
 	}
 	page := filepath.Join(dir, "report.html")
 	writeReport(t, nb201, page, campaign.Dir)
-	for _, c := range []struct {
+	uses := []struct {
 		name string
 		use  func(t *testing.T, page string, archs []int)
-	}{{"accessibility", useAccessibly}, {"widths", useWidths}, {"screenshots", useScreenshots}} {
+	}{{"widths", useWidths}, {"accessibility", useAccessibly}, {"screenshots", useScreenshots}}
+	if !needs.IsLong() {
+		uses = uses[:1]
+	}
+	for _, c := range uses {
 		t.Run(c.name, func(t *testing.T) { c.use(t, page, archs) })
 	}
 }

@@ -46,8 +46,11 @@ func (a archName) in(t testing.TB, space cell.Space) cell.Arch {
 }
 
 // eachSpace runs a test on the vectors of each search space.
-func eachSpace(t *testing.T, test func(*testing.T, cell.Space)) {
-	for _, space := range cell.Spaces() {
+func eachSpace(t *testing.T, test func(*testing.T, cell.Space)) { eachOf(t, cell.Spaces(), test) }
+
+// eachOf runs a test on the vectors of search spaces.
+func eachOf(t *testing.T, spaces []cell.Space, test func(*testing.T, cell.Space)) {
+	for _, space := range spaces {
 		t.Run(space.Name().String(), func(t *testing.T) { test(t, space) })
 	}
 }
@@ -509,14 +512,16 @@ func (c trajectory) twin(cases []trajectory) *trajectory {
 
 // The float64 trajectory shows whether the algorithm is right: everything agrees within 1e-12,
 // except for magnified rounding (see bound). The same bound is used on a GPU, whose float64 is as
-// exact.
+// exact. With -short there is one case for each size of images.
 func TestGoldenTrajectoryFloat64(t *testing.T) {
+	followed := map[int]bool{} // the sizes
 	eachSpace(t, func(t *testing.T, space cell.Space) {
 		cases := loadTrajectories(t, space)
 		for _, c := range cases {
-			if c.DType != "float64" || c.isDeep() && !needs.IsNightly() {
+			if c.DType != "float64" || c.isDeep() && !needs.IsNightly() || !needs.IsLong() && (!c.isVaried() || followed[c.Size]) {
 				continue
 			}
+			followed[c.Size] = true
 			t.Run(c.name(), func(t *testing.T) {
 				t.Parallel()
 				var twin *trajectory
