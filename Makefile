@@ -68,10 +68,11 @@ test: setup
 # needs.IsLong.
 LONGER := TestClientsOnForeignKey TestConformanceFullSize TestControls TestDocs \
 	TestEvaluate40Trials TestEvaluateTrialsOfPhotographs TestGoldenPhotographs \
-	TestGoldenTrajectoryBFloat16 TestGoldenTrajectoryFloat64 TestKernels TestLatency \
-	TestMergedCacheDamaged TestOwnKey TestPublishedCounts TestResumed TestServeClients \
-	TestServeInBrowser TestSizesInBrowser TestSizesKilled TestStreams TestVersionOfBuilds \
-	TestWeightsInOriginal
+	TestGoldenTrajectoryBFloat16 TestGoldenTrajectoryFloat64 TestHostileReport TestKernels \
+	TestLatency TestMergedCacheDamaged TestOwnKey TestPublishedCounts TestRecipeKilled \
+	TestReportInBrowser TestResumed TestServeClients TestServeInBrowser TestSizeClients \
+	TestSizesInBrowser TestSizesKilled TestSlurm TestStreams TestVersionOfBuilds \
+	TestWeightsInOriginal TestWheel TestWheelBits
 LONGERIN := ./cmd/nb201 ./data ./data/imagenet ./e2e ./results/export ./results/published ./train
 long: SPACE := $(subst ,, )
 long: setup

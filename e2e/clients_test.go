@@ -345,7 +345,8 @@ func TestClientsWhole(t *testing.T) {
 }
 
 // The client of the size search space must answer each of its calls on the published records, and on files of
-// synthetic trials; wrong questions must fail as they do on the published ones.
+// synthetic trials; wrong questions must fail as they do on the published ones. With -short it answers on the
+// published records alone.
 func TestSizeClients(t *testing.T) {
 	needs.Python(t)
 	check := func(name string, least int, args ...string) {
@@ -364,6 +365,9 @@ func TestSizeClients(t *testing.T) {
 	}
 	check("published", 60, filepath.Join("..", "testdata", "published-sss"))
 
+	if !needs.IsLong() {
+		return
+	}
 	c := resultstest.Fill(t, append(resultstest.PublishedIn(cell.Size{}, 0), resultstest.PublishedIn(cell.Size{}, 11)...)...)
 	home := t.TempDir()
 	const base = "NATS-sss-v1_0-50262"
