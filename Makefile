@@ -67,13 +67,13 @@ test: setup
 # The tests that test leaves out or shortens, since they take many seconds: those that call needs.Long or
 # needs.IsLong.
 LONGER := TestClientsOnForeignKey TestConformanceFullSize TestControls TestDocs \
-	TestEvaluate40Trials TestEvaluateTrialsOfPhotographs TestGoldenPhotographs \
+	TestEvaluate40Trials TestEvaluateTrialsOfPhotographs TestExportedFiles TestGoldenPhotographs \
 	TestGoldenTrajectoryBFloat16 TestGoldenTrajectoryFloat64 TestHostileReport TestKernels \
-	TestLatency TestMergedCacheDamaged TestOwnKey TestPublishedCounts TestRecipeKilled \
-	TestReportInBrowser TestResumed TestServeClients TestServeInBrowser TestSizeClients \
-	TestSizesInBrowser TestSizesKilled TestSlurm TestStreams TestVersionOfBuilds \
-	TestWeightsInOriginal TestWheel TestWheelBits
-LONGERIN := ./cmd/nb201 ./data ./data/imagenet ./e2e ./results/export ./results/published ./train
+	TestLatency TestMergedCacheDamaged TestOwnKey TestPublishedCounts TestPublishedFiles \
+	TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed TestServeClients \
+	TestServeInBrowser TestSizeClients TestSizeFiles TestSizesInBrowser TestSizesKilled TestSlurm \
+	TestStreams TestVersionOfBuilds TestWeightsInOriginal TestWheel TestWheelBits
+LONGERIN := ./cmd/nb201 ./data ./data/imagenet ./e2e ./python ./results/benchmark ./results/export ./results/published ./train
 long: SPACE := $(subst ,, )
 long: setup
 	NB201_REQUIRE='$(NB201_REQUIRE),long' $(GOTEST) -timeout 30m -count=1 $(TESTFLAGS) -run '^($(subst $(SPACE),|,$(LONGER)))$$' $(LONGERIN)
