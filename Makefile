@@ -69,11 +69,12 @@ test: setup
 LONGER := TestClientsOnForeignKey TestConformanceFullSize TestControls TestDocs \
 	TestEvaluate40Trials TestEvaluateTrialsOfPhotographs TestExportedFiles TestGoldenPhotographs \
 	TestGoldenTrajectoryBFloat16 TestGoldenTrajectoryFloat64 TestHostileReport TestKernels \
-	TestLatency TestMergedCacheDamaged TestOwnKey TestPublishedCounts TestPublishedFiles \
-	TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed TestServeClients \
-	TestServeInBrowser TestSizeClients TestSizeFiles TestSizesInBrowser TestSizesKilled TestSlurm \
-	TestStreams TestVersionOfBuilds TestWeightsInOriginal TestWheel TestWheelBits
-LONGERIN := ./cmd/nb201 ./data ./data/imagenet ./e2e ./python ./results/benchmark ./results/export ./results/published ./train
+	TestLatency TestLiveLooks TestMergedCacheDamaged TestOwnKey TestPictures TestPublishedCounts \
+	TestPublishedFiles TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed \
+	TestSameNetwork TestServeClients TestServeInBrowser TestSizeClients TestSizeFiles \
+	TestSizesInBrowser TestSizesKilled TestSlurm TestStreams TestVersionOfBuilds \
+	TestWeightsInOriginal TestWheel TestWheelBits
+LONGERIN := ./bench ./cmd/nb201 ./data ./data/imagenet ./e2e ./python ./results/benchmark ./results/export ./results/published ./results/report ./train
 long: SPACE := $(subst ,, )
 long: setup
 	NB201_REQUIRE='$(NB201_REQUIRE),long' $(GOTEST) -timeout 30m -count=1 $(TESTFLAGS) -run '^($(subst $(SPACE),|,$(LONGER)))$$' $(LONGERIN)

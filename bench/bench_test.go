@@ -387,6 +387,7 @@ func TestIdle(t *testing.T) {
 
 // The sides train the same network of an architecture of either space.
 func TestSameNetwork(t *testing.T) {
+	needs.Long(t, "trains in PyTorch")
 	python := needs.Python(t)
 	self, err := os.Executable()
 	if err != nil {
