@@ -66,15 +66,16 @@ test: setup
 
 # The tests that test leaves out or shortens, since they take many seconds: those that call needs.Long or
 # needs.IsLong.
-LONGER := TestClientsOnForeignKey TestConformanceFullSize TestControls TestDocs \
-	TestEvaluate40Trials TestEvaluateTrialsOfPhotographs TestExportedFiles TestGoldenPhotographs \
-	TestGoldenTrajectoryBFloat16 TestGoldenTrajectoryFloat64 TestHostileReport TestKernels \
-	TestLatency TestLiveLooks TestMergedCacheDamaged TestOwnKey TestPictures TestPublishedCounts \
-	TestPublishedFiles TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed \
-	TestSameNetwork TestServeClients TestServeInBrowser TestSizeClients TestSizeFiles \
-	TestSizesInBrowser TestSizesKilled TestSlurm TestStreams TestVersionOfBuilds \
-	TestWeightsInOriginal TestWheel TestWheelBits
-LONGERIN := ./bench ./cmd/nb201 ./data ./data/imagenet ./e2e ./python ./results/benchmark ./results/export ./results/published ./results/report ./train
+LONGER := TestCheckWeights TestClientsOnForeignKey TestConformanceFullSize TestControls \
+	TestDocs TestEvaluate40Trials TestEvaluateTrialsOfPhotographs TestEvaluationsReadBack \
+	TestExportedFiles TestGoldenPhotographs TestGoldenTrajectoryBFloat16 \
+	TestGoldenTrajectoryFloat64 TestHostileReport TestKernels TestLatency TestLiveLooks \
+	TestMergedCacheDamaged TestOwnKey TestPictures TestPublishedCounts TestPublishedFiles \
+	TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed TestSameNetwork \
+	TestServeClients TestServeInBrowser TestSizeClients TestSizeFiles TestSizesInBrowser \
+	TestSizesKilled TestSlurm TestStreams TestVersionOfBuilds TestWeightsInOriginal TestWheel \
+	TestWheelBits
+LONGERIN := ./bench ./cmd/nb201 ./data ./data/imagenet ./e2e ./internal/cudakernels ./python ./results/benchmark ./results/export ./results/published ./results/report ./train
 long: SPACE := $(subst ,, )
 long: setup
 	NB201_REQUIRE='$(NB201_REQUIRE),long' $(GOTEST) -timeout 30m -count=1 $(TESTFLAGS) -run '^($(subst $(SPACE),|,$(LONGER)))$$' $(LONGERIN)

@@ -54,7 +54,7 @@ var built = sync.OnceValues(func() (string, error) {
 		return carried, nil
 	}
 	path := filepath.Join(dir, "nb201")
-	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "nb201/cmd/nb201").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-tags", "minimal", "-o", path, "nb201/cmd/nb201").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	return path, nil

@@ -303,7 +303,7 @@ func (r reader) run(t *testing.T, page string) {
 func provideLibrary(t *testing.T, root string) {
 	t.Helper()
 	library := filepath.Join(t.TempDir(), "libnb201.so")
-	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-buildmode=c-shared", "-o", library, "nb201/python/bridge").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-tags", "minimal", "-buildmode=c-shared", "-o", library, "nb201/python/bridge").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Setenv("PYTHONPATH", filepath.Join(root, "python"))
