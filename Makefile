@@ -69,12 +69,12 @@ test: setup
 LONGER := TestCheckWeights TestClientsOnForeignKey TestConformanceFullSize TestControls \
 	TestDocs TestEvaluate40Trials TestEvaluateTrialsOfPhotographs TestEvaluationsReadBack \
 	TestExportedFiles TestGoldenPhotographs TestGoldenTrajectoryBFloat16 \
-	TestGoldenTrajectoryFloat64 TestHostileReport TestKernels TestLatency TestLiveLooks \
-	TestMergedCacheDamaged TestOwnKey TestPictures TestPublishedCounts TestPublishedFiles \
-	TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed TestSameNetwork \
-	TestServeClients TestServeInBrowser TestSizeClients TestSizeFiles TestSizesInBrowser \
-	TestSizesKilled TestSlurm TestStreams TestVersionOfBuilds TestWeightsInOriginal TestWheel \
-	TestWheelBits
+	TestGoldenTrajectoryFloat32 TestGoldenTrajectoryFloat64 TestHostileReport TestIdle TestKernels \
+	TestLatency TestLiveLooks TestMergedCacheDamaged TestOwnKey TestPictures TestPublishedCounts \
+	TestPublishedFiles TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed \
+	TestSameNetwork TestServeClients TestServeInBrowser TestSizeClients TestSizeFiles \
+	TestSizesInBrowser TestSizesKilled TestSlurm TestStreams TestTerminalWidths \
+	TestVersionOfBuilds TestWeightsInOriginal TestWheel TestWheelBits
 LONGERIN := ./bench ./cmd/nb201 ./data ./data/imagenet ./e2e ./internal/cudakernels ./python ./results/benchmark ./results/export ./results/published ./results/report ./train
 long: SPACE := $(subst ,, )
 long: setup

@@ -606,7 +606,8 @@ func (c trajectory) checkTensor(t *testing.T, w torchfile.NamedTensor, allowed b
 
 // The float32 trajectory shows whether the fast path is right, in its first step; later steps
 // drift apart as those of two builds of torch do. A GPU is allowed ten times the CPU's rounding:
-// cuDNN may use Winograd's algorithm, and variances are computed as E[x^2] - E[x]^2.
+// cuDNN may use Winograd's algorithm, and variances are computed as E[x^2] - E[x]^2. With -short the networks have
+// different layers in their cells.
 func TestGoldenTrajectoryFloat32(t *testing.T) {
 	first, early := 1e-6, 1e-3
 	if devicetest.OnGPU(t) {
@@ -614,7 +615,7 @@ func TestGoldenTrajectoryFloat32(t *testing.T) {
 	}
 	eachSpace(t, func(t *testing.T, space cell.Space) {
 		for _, c := range loadTrajectories(t, space) {
-			if c.DType != "float32" || c.isDeep() && !needs.IsNightly() {
+			if c.DType != "float32" || c.isDeep() && !needs.IsNightly() || !needs.IsLong() && !c.isVaried() {
 				continue
 			}
 			t.Run(c.name(), func(t *testing.T) {
