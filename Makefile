@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 # Debian's zsh reads the one below /usr, and the other below /usr/local.
 ZSH := $(SHARE)/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
-.PHONY: build install setup packages python axe compiler demo test nightly photographs clients \
+.PHONY: build install setup packages python axe compiler demo test long nightly photographs clients \
 	slurm-failures full-size arm64 gpu-kernels cuda-kernels check lint bench pictures carry carried wheel
 
 # gonum/plot reads the tag minimal: it leaves out the PDF, EPS and TeX back ends (1 MB).
@@ -56,8 +56,29 @@ demo: setup
 	rm -rf demo
 	$(NB201) train 0 --dataset digits --epochs 12 --seed 777 --out demo
 
+# go test without what check does too, and without debugging information. Three packages at a time leave no
+# core idle where a test waits.
+GOTEST := go test -vet=off -ldflags '-s -w' -p 3
+
+# The packages whose tests take longest are first, so that none of them is left for the end.
 test: setup
-	go test -timeout 30m $(TESTFLAGS) ./...
+	$(GOTEST) -short -timeout 30m $(TESTFLAGS) ./train ./e2e ./cmd/nb201 ./python ./...
+
+# The tests that test leaves out or shortens, since they take many seconds: those that call needs.Long or
+# needs.IsLong.
+LONGER := TestCheckWeights TestClientsOnForeignKey TestConformanceFullSize TestControls \
+	TestDocs TestEvaluate40Trials TestEvaluateTrialsOfPhotographs TestEvaluationsReadBack \
+	TestExportedFiles TestGoldenPhotographs TestGoldenTrajectoryBFloat16 \
+	TestGoldenTrajectoryFloat32 TestGoldenTrajectoryFloat64 TestHostileReport TestIdle TestKernels \
+	TestLatency TestLiveLooks TestMergedCacheDamaged TestOwnKey TestPictures TestPublishedCounts \
+	TestPublishedFiles TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed \
+	TestSameNetwork TestServeClients TestServeInBrowser TestSizeClients TestSizeFiles \
+	TestSizesInBrowser TestSizesKilled TestSlurm TestStreams TestTerminalWidths \
+	TestVersionOfBuilds TestWeightsInOriginal TestWheel TestWheelBits
+LONGERIN := ./bench ./cmd/nb201 ./data ./data/imagenet ./e2e ./internal/cudakernels ./python ./results/benchmark ./results/export ./results/published ./results/report ./train
+long: SPACE := $(subst ,, )
+long: setup
+	NB201_REQUIRE='$(NB201_REQUIRE),long' $(GOTEST) -timeout 30m -count=1 $(TESTFLAGS) -run '^($(subst $(SPACE),|,$(LONGER)))$$' $(LONGERIN)
 
 # Runs the tests of the scheduler and of the Python library with the race detector, and then all tests including the slow
 # ones: networks of full size in float64, datasets of full size, a campaign that is killed 50

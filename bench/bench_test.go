@@ -346,17 +346,17 @@ func TestNobodyDisturbsTogether(t *testing.T) {
 }
 
 // After the report of a turn, nb201's side idles until it gets a word. So do the other sides, if the
-// environment names a Python for them.
+// environment names a Python for them. With -short there are no others.
 func TestIdle(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	sides := []side{{name: "nb201", command: []string{"env", fakeSide + "=real", self}}}
-	if python := needs.PythonIfSet(t); python != "" {
+	if python := needs.PythonIfSet(t); python != "" && needs.IsLong() {
 		sides = append(sides, side{name: "PyTorch", command: []string{python, "-c", torchSide}, mode: "channels_last"})
 	}
-	if python := os.Getenv("NB201_JAX_PYTHON"); python != "" {
+	if python := os.Getenv("NB201_JAX_PYTHON"); python != "" && needs.IsLong() {
 		sides = append(sides, side{name: "JAX", command: []string{python, "-c", jaxSide}, mode: "jax"})
 	}
 	for _, s := range sides {
@@ -387,6 +387,7 @@ func TestIdle(t *testing.T) {
 
 // The sides train the same network of an architecture of either space.
 func TestSameNetwork(t *testing.T) {
+	needs.Long(t, "trains in PyTorch")
 	python := needs.Python(t)
 	self, err := os.Executable()
 	if err != nil {

@@ -147,15 +147,16 @@ func resolveArch(name string) (cell.Arch, error) {
 // medianArch returns the architecture in the middle of all 15,625, ordered by FLOPs and then by
 // index: 14452.
 func medianArch() cell.Arch {
-	var all []cell.Arch
+	type sized struct {
+		arch  cell.Arch
+		flops float64
+	}
+	var all []sized
 	for _, a := range (cell.Topology{}).All() {
-		all = append(all, a)
+		all = append(all, sized{a, cell.Network{Arch: a, Channels: 16, Cells: 5, Classes: 10, Size: 32}.FLOPs()})
 	}
-	flops := func(a cell.Arch) float64 {
-		return cell.Network{Arch: a, Channels: 16, Cells: 5, Classes: 10, Size: 32}.FLOPs()
-	}
-	slices.SortStableFunc(all, func(a, b cell.Arch) int { return cmp.Compare(flops(a), flops(b)) })
-	return all[cell.Topologies/2]
+	slices.SortStableFunc(all, func(a, b sized) int { return cmp.Compare(a.flops, b.flops) })
+	return all[cell.Topologies/2].arch
 }
 
 // network returns the network of an architecture for the images of a dataset, in the size given by

@@ -332,20 +332,17 @@ func (s *stored) bytes(t *testing.T) {
 
 // The published definitions on files of full size.
 func TestConformanceFullSize(t *testing.T) {
+	needs.Long(t, "writes files of full size")
 	for key := range publishedSplits {
-		t.Run(key, func(t *testing.T) { fullSize(t, key) })
+		t.Run(key, func(t *testing.T) { checkFullSize(t, key) })
 	}
 }
 
-// fullSize writes files of full size for a published key, in the format of its
-// definition, and returns the stored splits that its definition reads from them. Short
-// tests make neither files nor pixels, which orders do not need.
-func fullSize(t *testing.T, key string) map[string]*data.Images {
+// checkFullSize writes files of full size for a published key, in the format of its definition, and
+// checks that its definition reads the same images from them.
+func checkFullSize(t *testing.T, key string) {
 	t.Helper()
 	sizes := publishedSplits[key]
-	if testing.Short() {
-		return unseenSplits(t, key)
-	}
 	d, err := data.Published(key)
 	if err != nil {
 		t.Fatal(err)
@@ -374,7 +371,6 @@ func fullSize(t *testing.T, key string) map[string]*data.Images {
 	if ds.Eval[0].Name != "ori-test" || !reflect.DeepEqual(stored, map[string]*data.Images{"train": train, "test": test}) {
 		t.Errorf("%s: the images are not those in the files", key)
 	}
-	return stored
 }
 
 // Python reads the same pixels with numpy, pickle and Pillow, as the original program and

@@ -54,7 +54,7 @@ var built = sync.OnceValues(func() (string, error) {
 		return carried, nil
 	}
 	path := filepath.Join(dir, "nb201")
-	if out, err := exec.Command("go", "build", "-o", path, "nb201/cmd/nb201").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-tags", "minimal", "-o", path, "nb201/cmd/nb201").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	return path, nil
@@ -345,7 +345,8 @@ func TestClientsWhole(t *testing.T) {
 }
 
 // The client of the size search space must answer each of its calls on the published records, and on files of
-// synthetic trials; wrong questions must fail as they do on the published ones.
+// synthetic trials; wrong questions must fail as they do on the published ones. With -short it answers on the
+// published records alone.
 func TestSizeClients(t *testing.T) {
 	needs.Python(t)
 	check := func(name string, least int, args ...string) {
@@ -364,6 +365,9 @@ func TestSizeClients(t *testing.T) {
 	}
 	check("published", 60, filepath.Join("..", "testdata", "published-sss"))
 
+	if !needs.IsLong() {
+		return
+	}
 	c := resultstest.Fill(t, append(resultstest.PublishedIn(cell.Size{}, 0), resultstest.PublishedIn(cell.Size{}, 11)...)...)
 	home := t.TempDir()
 	const base = "NATS-sss-v1_0-50262"
@@ -431,7 +435,8 @@ func TestSameCommandTwice(t *testing.T) {
 	}
 }
 
-// The original's network must reach the recorded accuracy with the weights.
+// The original's network must reach the recorded accuracy with the weights. With -short they are those of
+// digits alone.
 func TestWeightsInOriginal(t *testing.T) {
 	interpreter := needs.Python(t)
 	check := func(t *testing.T, config train.Config, definition, dataRoot string) {
@@ -454,6 +459,9 @@ func TestWeightsInOriginal(t *testing.T) {
 	t.Run("digits", func(t *testing.T) {
 		check(t, digits(t, 777, 12), "../configs/datasets/digits.json", "../configs/digits")
 	})
+	if !needs.IsLong() {
+		return
+	}
 	t.Run("photographs", func(t *testing.T) {
 		const definition = "../testdata/cifar10-small.json"
 		photographs := needs.Photos(t)

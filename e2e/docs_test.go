@@ -204,9 +204,8 @@ func TestMatches(t *testing.T) {
 }
 
 // TestDocs runs the console and python blocks of README and docs as they are pasted, and
-// compares what they print, but for numbers, with the pages.
+// compares what they print, but for numbers, with the pages. With -short it runs those of README alone.
 func TestDocs(t *testing.T) {
-	needs.Long(t, "runs the commands of the manual")
 	needs.Program(t, "make")
 	needs.Program(t, "curl")
 	devicetest.Open(t)
@@ -227,10 +226,13 @@ func TestDocs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if needs.PythonIfSet(t) != "" {
+	read := pages(t, root)
+	if !needs.IsLong() {
+		read = read[:1]
+	} else if needs.PythonIfSet(t) != "" {
 		provideLibrary(t, root)
 	}
-	for _, page := range pages(t, root) {
+	for _, page := range read {
 		t.Run(page, func(t *testing.T) { reader.run(t, page) })
 	}
 	for _, made := range []string{"demo", "tour", "sets"} { // two campaigns, and the definition of a dataset
@@ -301,7 +303,7 @@ func (r reader) run(t *testing.T, page string) {
 func provideLibrary(t *testing.T, root string) {
 	t.Helper()
 	library := filepath.Join(t.TempDir(), "libnb201.so")
-	if out, err := exec.Command("go", "build", "-buildmode=c-shared", "-o", library, "nb201/python/bridge").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-tags", "minimal", "-buildmode=c-shared", "-o", library, "nb201/python/bridge").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Setenv("PYTHONPATH", filepath.Join(root, "python"))

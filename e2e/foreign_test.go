@@ -59,7 +59,7 @@ func foreign(t *testing.T, xTest bool, others ...results.Trial) results.Campaign
 }
 
 // The unmodified clients open files with a dataset key that they do not know, and answer every call
-// except those that depend on the benchmark's keys.
+// except those that depend on the benchmark's keys. With -short they open only files where it is beside others.
 func TestClientsOnForeignKey(t *testing.T) {
 	needs.Python(t)
 	files := []struct{ client, path, archive string }{
@@ -67,25 +67,30 @@ func TestClientsOnForeignKey(t *testing.T) {
 		{"nats_bench", "simple", "full"},
 		{"nats_bench", "merged.pickle.pbz2", "full"},
 	}
-	for _, test := range []struct {
+	tests := []struct {
 		name    string
-		own     results.Campaign
+		xTest   bool // the key has this set
+		others  []results.Trial
 		refused []map[string]string
 		calls   int
 	}{
-		{"alone", foreign(t, false), []map[string]string{refused, withoutXTest}, 42},
-		{"with x-test", foreign(t, true), []map[string]string{refused}, 42},
-		{"beside the benchmark's", foreign(t, true, resultstest.Grid(0, 1)...), []map[string]string{refused}, 47},
-		{"in places", foreign(t, false, resultstest.Grid(0, 2)...), []map[string]string{refused, withoutXTest, inPlaces}, 47},
-	} {
+		{"beside the benchmark's", true, resultstest.Grid(0, 1), []map[string]string{refused}, 47},
+		{"alone", false, nil, []map[string]string{refused, withoutXTest}, 42},
+		{"with x-test", true, nil, []map[string]string{refused}, 42},
+		{"in places", false, resultstest.Grid(0, 2), []map[string]string{refused, withoutXTest, inPlaces}, 47},
+	}
+	if !needs.IsLong() {
+		tests = tests[:1]
+	}
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir, own := t.TempDir(), foreign(t, test.xTest, test.others...)
 			for name, o := range map[string]export.Options{
 				"merged.pth": {Format: published.NASBench201}, "archive": {Format: published.Archive},
 				"simple": {Format: published.NATS}, "merged.pickle.pbz2": {Format: published.NATS}, "full": {Format: published.NATS, Weights: true},
 			} {
 				o.To, o.Less, o.Full = filepath.Join(dir, name), "2", "3"
-				exportAs(t, test.own, o)
+				exportAs(t, own, o)
 			}
 			want := map[string]string{}
 			for _, calls := range test.refused {

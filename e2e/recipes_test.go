@@ -77,7 +77,7 @@ func untilDone(t *testing.T, nb201 string, args ...string) (kills int) {
 
 // TestRecipeKilled trains trials with a user's own recipe, with nb201 train and in a campaign, undisturbed and
 // killed at several moments: the records and the weights are equal but for times and attempts. Exports of
-// the campaign open in both Python clients, which ask for the recipe by its name.
+// the campaign open in both Python clients, which ask for the recipe by its name. With -short there is no campaign.
 func TestRecipeKilled(t *testing.T) {
 	devicetest.CPUOnly(t, "only there are trials reproducible to the bit")
 	dir := t.TempDir()
@@ -101,6 +101,10 @@ func TestRecipeKilled(t *testing.T) {
 	if r.Recipe.Name != "everything" || r.RecipeSHA256 != r.Recipe.Hash() || r.Trial.Schedule() != "everything" || r.Epochs != 10 ||
 		fmt.Sprint(r.Eval[0].Epochs) != "[2 5 8 9]" || len(r.Eval[0].Loss) != 4 || len(r.Train.Loss) != 10 {
 		t.Errorf("recipe %+v, hash %s, evaluated after %v", r.Recipe, r.RecipeSHA256, r.Eval[0].Epochs)
+	}
+
+	if !needs.IsLong() {
+		return
 	}
 
 	// A campaign, beside a schedule that is named by its number of epochs.

@@ -192,7 +192,7 @@ func plausible(r *results.Record) {
 
 // TestReportInBrowser uses the page of nb201 report as people do: with the mouse, with the keyboard, on
 // narrow and wide windows, in the light and in the dark, on paper, and with a screen reader as far as
-// axe-core and the announcements show that.
+// axe-core and the announcements show that. With -short it leaves out what loads the page again and again.
 func TestReportInBrowser(t *testing.T) {
 	needs.Chromium(t)
 	needs.Axe(t)
@@ -218,18 +218,23 @@ func TestReportInBrowser(t *testing.T) {
 	page := filepath.Join(dir, "report.html")
 	writeReport(t, nb201, page, campaign.Dir, "--against", other.Dir)
 
-	for _, c := range []struct {
+	uses := []struct {
 		name string
 		use  func(t *testing.T, page string, archs []int)
 	}{
-		{"accessibility", useAccessibly}, {"search", useSearch}, {"mouse", useMouse}, {"keyboard", useKeyboard}, {"filter", useFilter},
-		{"choices", useChoices}, {"numbers", useNumbers}, {"print", usePrint}, {"screenshots", useScreenshots},
-	} {
+		{"search", useSearch}, {"mouse", useMouse}, {"keyboard", useKeyboard}, {"filter", useFilter}, {"choices", useChoices}, {"numbers", useNumbers},
+		{"print", usePrint}, {"accessibility", useAccessibly}, {"screenshots", useScreenshots},
+	}
+	if !needs.IsLong() {
+		uses = uses[:6]
+	}
+	for _, c := range uses {
 		t.Run(c.name, func(t *testing.T) { c.use(t, page, archs) })
 	}
 }
 
-// TestSizesInBrowser uses the page of a campaign of the size search space.
+// TestSizesInBrowser uses the page of a campaign of the size search space. With -short it uses only what
+// differs from the page of TestReportInBrowser.
 func TestSizesInBrowser(t *testing.T) {
 	needs.Chromium(t)
 	needs.Axe(t)
@@ -246,10 +251,14 @@ func TestSizesInBrowser(t *testing.T) {
 	}
 	page := filepath.Join(dir, "report.html")
 	writeReport(t, nb201, page, campaign.Dir)
-	for _, c := range []struct {
+	uses := []struct {
 		name string
 		use  func(t *testing.T, page string, archs []int)
-	}{{"accessibility", useAccessibly}, {"widths", useWidths}, {"screenshots", useScreenshots}} {
+	}{{"widths", useWidths}, {"accessibility", useAccessibly}, {"screenshots", useScreenshots}}
+	if !needs.IsLong() {
+		uses = uses[:1]
+	}
+	for _, c := range uses {
 		t.Run(c.name, func(t *testing.T) { c.use(t, page, archs) })
 	}
 }
@@ -584,7 +593,7 @@ func useScreenshots(t *testing.T, page string, archs []int) {
 	}
 }
 
-// TestHostileReport opens pages about files whose texts try to do harm.
+// TestHostileReport opens pages about files whose texts try to do harm: with -short of a campaign alone.
 func TestHostileReport(t *testing.T) {
 	needs.Chromium(t)
 	const script = `<img src=x onerror=window.owned=1><script>window.owned=1</script>`
@@ -605,6 +614,9 @@ func TestHostileReport(t *testing.T) {
 	writeReport(t, nb201, page, campaign.Dir)
 	checkHarmless(t, page, "script><script>window.owned=1<", script, `\x1b]0;owned\a\u202e`, "=1+2", `f\nfake`, `=HYPERLINK("http://evil.example/","x")`)
 
+	if !needs.IsLong() {
+		return
+	}
 	// Tables may have schedules of any name.
 	tables := filepath.Join(dir, "tables")
 	if out, err := exec.Command(nb201, "export", campaign.Dir, "--format", "csv", "--to", tables).CombinedOutput(); err != nil {

@@ -162,7 +162,7 @@ func TestServeInBrowser(t *testing.T) {
 	campaign := filepath.Join(dir, "campaign")
 	const first, second = 1835, 1836 // few operations
 	if out, err := exec.Command(nb201, "plan", campaign, "--archs", fmt.Sprintf("%d,%d", first, second), "--datasets", "digits",
-		"--epochs", "12", "--seeds", "777,888", "--channels", "8", "--cells", "1").CombinedOutput(); err != nil {
+		"--epochs", "30", "--seeds", "777,888", "--channels", "8", "--cells", "1").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 

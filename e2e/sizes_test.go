@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/needs"
 	"nb201/results"
 )
 
 // TestSizesKilled trains architectures of the size search space with nb201 train and in a campaign, undisturbed
 // and killed at several moments: the records and the weights are equal but for times and attempts.
 func TestSizesKilled(t *testing.T) {
+	needs.Long(t, "trains eight trials, and each of them again with interruptions")
 	devicetest.CPUOnly(t, "only there are trials reproducible to the bit")
 	dir := t.TempDir()
 	nb201 := program(t, dir)

@@ -173,6 +173,7 @@ func (s *slurm) nextLook() {
 // TestSlurm trains a small campaign on a cluster. One element is requeued while it runs, and one is
 // submitted again after its end. A plan of the whole benchmark fits a cluster's default limits.
 func TestSlurm(t *testing.T) {
+	needs.Long(t, "starts a cluster")
 	s := newSlurm(t, "186", "1,2", "1,2,3,4,5,6,7,8")
 	campaign, array := s.submit("campaign")
 	running := regexp.MustCompile(`Slurm +array ` + array + ` of 2 chunks: 2 running`)

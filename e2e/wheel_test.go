@@ -87,6 +87,7 @@ with nb201.open(sys.argv[1]) as b:
 // TestWheel installs the wheel into bare environments of Python and of PyPy, uses the command and the
 // package, and removes it.
 func TestWheel(t *testing.T) {
+	needs.Long(t, "installs with pip")
 	path := wheel(t)
 	version := strings.Split(filepath.Base(path), "-")[1]
 	published, err := filepath.Abs("../testdata/published-sss")
@@ -121,6 +122,7 @@ func TestWheel(t *testing.T) {
 // TestWheelBits trains with the wheel's command, which another C compiler has built, and compares the
 // weights and the record with those of the program that Go's default compiler builds.
 func TestWheelBits(t *testing.T) {
+	needs.Long(t, "trains with two programs")
 	path := wheel(t)
 	devicetest.CPUOnly(t, "C code of nb201 computes on the CPU alone")
 	devicetest.Open(t)

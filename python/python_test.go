@@ -15,16 +15,27 @@ import (
 func build(t *testing.T, pkg, name string, flags ...string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), name)
-	c := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-tags", "minimal", "-o", to}, flags...), pkg)...)
+	c := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-tags", "minimal", "-o", to}, flags...), pkg)...)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return to
 }
 
-// TestPython runs the unit tests of the Python package in tests, in this directory, with nb201 in PATH and
-// two campaigns of synthetic trials: all of a few architectures, and few short ones.
-func TestPython(t *testing.T) {
+// TestPython runs the unit tests of the Python package in tests, in this directory, those that take many seconds
+// shortened.
+func TestPython(t *testing.T) { unittests(t) }
+
+// TestPythonLong runs whole those that TestPython shortens.
+func TestPythonLong(t *testing.T) {
+	needs.Long(t, "opens thousands of benchmarks")
+	unittests(t, "-k", "test_ten_thousand_opens", "-k", "test_hundred_threads", "-k", "test_fifty_forks", "-k", "test_same_history")
+}
+
+// unittests runs unit tests that more arguments of unittest select, whole, or without arguments all of them
+// shortened, with nb201 in PATH and two campaigns of synthetic trials: all of a few architectures, and few short ones.
+func unittests(t *testing.T, selected ...string) {
+	t.Helper()
 	python := needs.Python(t)
 	library := build(t, "./bridge", "libnb201.so", "-buildmode=c-shared")
 	binary := build(t, "../cmd/nb201", "nb201")
@@ -34,9 +45,12 @@ func TestPython(t *testing.T) {
 	}
 	campaign := resultstest.Fill(t, trials...)
 	small := resultstest.Fill(t, resultstest.Grid(0, 1, 2)...)
-	c := exec.Command(python, "-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", ".", "-v")
+	c := exec.Command(python, append([]string{"-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", ".", "-v"}, selected...)...)
 	c.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1", "NB201_LIBRARY="+library, "NB201_TEST_CAMPAIGN="+campaign.Dir, "NB201_TEST_SMALL_CAMPAIGN="+small.Dir,
 		"PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir())
+	if len(selected) > 0 {
+		c.Env = append(c.Env, "NB201_TEST_LONG=1")
+	}
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

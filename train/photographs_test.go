@@ -29,6 +29,7 @@ type realCurve struct {
 // NB201_PHOTOS names: CIFAR-10 batches of 5,000 training and 1,000 test images. The curves of
 // different seeds differ by more than the allowed error.
 func TestGoldenPhotographs(t *testing.T) {
+	needs.Long(t, "trains networks of the published size for an epoch")
 	for _, c := range loadRealCurves(t) {
 		t.Run(c.name(), func(t *testing.T) { c.follow(t, 1) })
 	}

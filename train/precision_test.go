@@ -13,25 +13,30 @@ import (
 )
 
 // Training in bfloat16 starts like training in float32, to within 8 bits: the losses of the first
-// steps and the first gradients differ from the golden ones, but by no more than rounding explains.
+// steps and the first gradients differ from the golden ones, but by no more than rounding explains. With -short
+// the networks are of the topology search space.
 func TestGoldenTrajectoryBFloat16(t *testing.T) {
-	followRounded(t, configs.BF16, 5e-3, 1e-4, 0.03)
+	spaces := cell.Spaces()
+	if !needs.IsLong() {
+		spaces = spaces[:1]
+	}
+	followRounded(t, spaces, configs.BF16, 5e-3, 1e-4, 0.03)
 }
 
 // TF32 has three bits more than bfloat16, and only rounds operands, so its bounds are a quarter.
 // cuDNN need not use it.
 func TestGoldenTrajectoryTF32(t *testing.T) {
 	if devicetest.TF32(t) {
-		followRounded(t, configs.TF32, 5e-3/4, -1, 0.03/4)
+		followRounded(t, cell.Spaces(), configs.TF32, 5e-3/4, -1, 0.03/4)
 	}
 }
 
-// followRounded follows golden trajectories of float32 in a coarser precision. Its losses must be
+// followRounded follows golden trajectories of float32 in search spaces in a coarser precision. Its losses must be
 // within losses, relative, and the magnitudes of the first gradients off by more than least and
 // no more than most.
-func followRounded(t *testing.T, precision configs.Precision, losses, least, most float64) {
+func followRounded(t *testing.T, spaces []cell.Space, precision configs.Precision, losses, least, most float64) {
 	t.Helper()
-	eachSpace(t, func(t *testing.T, space cell.Space) {
+	eachOf(t, spaces, func(t *testing.T, space cell.Space) {
 		cases := slices.DeleteFunc(loadTrajectories(t, space), func(c trajectory) bool { return c.DType != "float32" || c.isDeep() || !c.isVaried() })
 		if len(cases) == 0 {
 			needs.Golden(t, errors.New("no trajectory in float32 of a network with different layers in its cells"))

@@ -19,7 +19,7 @@ func TestPython(t *testing.T) {
 	dir := needs.FullSize(t)
 	python := needs.Python(t)
 	library := filepath.Join(t.TempDir(), "libnb201.so")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-buildmode=c-shared", "-ldflags=-s -w", "-o", library, "../../python/bridge").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-buildmode=c-shared", "-tags", "minimal", "-ldflags=-s -w", "-o", library, "../../python/bridge").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	env := []string{"PYTHONPATH=../../python", "NB201_LIBRARY=" + library, "XDG_CACHE_HOME=" + dir + "/cache", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1"}

@@ -232,12 +232,18 @@ func evaluateTrials(t *testing.T, architectures int, dataset, definition string)
 	}
 }
 
+func TestEvaluateTrials(t *testing.T) {
+	evaluateTrials(t, 3, "digits", corrupted(t, filepath.Join("..", "..", "configs", "digits", "digits.csv.gz"), "digits"))
+}
+
 func TestEvaluate40Trials(t *testing.T) {
+	needs.Long(t, "does the same as TestEvaluateTrials, with more trials")
 	evaluateTrials(t, 10, "digits", corrupted(t, filepath.Join("..", "..", "configs", "digits", "digits.csv.gz"), "digits"))
 }
 
 // The photographs are in the layout of CIFAR-10.
 func TestEvaluateTrialsOfPhotographs(t *testing.T) {
+	needs.Long(t, "does the same as TestEvaluateTrials, with larger images")
 	photos := needs.Photos(t)
 	evaluateTrials(t, 3, "cifar10", corrupted(t, filepath.Join(photos, "cifar-10-batches-py"), "cifar10", "--images", "300"))
 }

@@ -52,6 +52,7 @@ func TestKernels(t *testing.T) {
 		}
 		return out.String(), errs.String(), c.ProcessState.ExitCode()
 	}
+	needs.Long(t, "compiles for GPUs")
 	if _, stderr, code := kernels("", "NB201_HOME="+t.TempDir(), "GOMLX_BACKEND="); code != 2 || !strings.Contains(stderr, "run `nb201 setup --device cuda13 --compiler`") {
 		t.Errorf("without a compiler: code %d, %s", code, stderr)
 	}

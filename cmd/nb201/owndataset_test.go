@@ -12,6 +12,7 @@ import (
 
 	"nb201/data"
 	"nb201/data/datatest"
+	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/compare"
 	"nb201/results/resultstest"
@@ -31,12 +32,13 @@ func ownTrials(archs ...int) []results.Trial {
 }
 
 // A user's own dataset key, alone or next to those of the benchmark, can be exported in every format.
-// Each export can be queried, verified and compared like the campaign.
+// Each export can be queried, verified and compared like the campaign. With -short the key is alone.
 func TestOwnKey(t *testing.T) {
-	for name, c := range map[string]results.Campaign{
-		"alone":  resultstest.Fill(t, ownTrials(0, 40)...),
-		"beside": resultstest.Fill(t, append(resultstest.Grid(0, 41), ownTrials(0, 40)...)...),
-	} {
+	campaigns := map[string]results.Campaign{"alone": resultstest.Fill(t, ownTrials(0, 40)...)}
+	if needs.IsLong() {
+		campaigns["beside"] = resultstest.Fill(t, append(resultstest.Grid(0, 41), ownTrials(0, 40)...)...)
+	}
+	for name, c := range campaigns {
 		t.Run(name, func(t *testing.T) {
 			asked := func(path, hp string) string {
 				return ownAnswer(t, path, "40", "--dataset", resultstest.Own, "--schedule", hp)

@@ -11,6 +11,7 @@ import (
 // TestKernels runs the kernels on a CPU, where the threads of a block take turns, and compares them
 // with the definition of what they compute.
 func TestKernels(t *testing.T) {
+	needs.Long(t, "emulates a GPU")
 	t.Parallel()
 	compiler := needs.Program(t, "g++")
 	program := filepath.Join(t.TempDir(), "emulate")

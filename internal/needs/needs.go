@@ -221,8 +221,12 @@ func IsNightly() bool {
 // IsNightlyAll reports whether NB201_NIGHTLY enables what takes hours.
 func IsNightlyAll() bool { return os.Getenv(nightlyVariable) == "all" }
 
-// Long ends a test that takes seconds if go test runs with -short. The reason says what is slow.
-func Long(t testing.TB, reason string) { t.Helper(); meet(t, "long", unless(!testing.Short(), reason)) }
+// Long ends a test that takes seconds, unless [IsLong]. The reason says what is slow.
+func Long(t testing.TB, reason string) { t.Helper(); meet(t, "long", unless(IsLong(), reason)) }
+
+// IsLong reports whether go test runs without -short. `make test` runs with it, and `make long` runs
+// the tests that call Long or IsLong without it.
+func IsLong() bool { return !testing.Short() }
 
 // Plugin ends a test that needs the XLA plugin for the CPU if err, which says why it is missing,
 // is not nil.

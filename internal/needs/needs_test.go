@@ -136,7 +136,6 @@ func TestChromium(t *testing.T) {
 // TestRun runs a test that needs a Python without one. The run passes, but fails if NB201_REQUIRE
 // lists the Python or an unknown name.
 func TestRun(t *testing.T) {
-	Long(t, "builds a test")
 	Program(t, "go")
 	for require, want := range map[string]string{
 		"": "needs python: NB201_PYTHON is not set", "python": "NB201_REQUIRE requires python: NB201_PYTHON is not set",

@@ -19,6 +19,9 @@ CAMPAIGN = os.environ["NB201_TEST_CAMPAIGN"]
 SMALL = os.environ["NB201_TEST_SMALL_CAMPAIGN"]
 """Synthetic trials, with weights, of the architectures 0 to 2 with the schedules 2 and 3."""
 
+LONG = bool(os.environ.get("NB201_TEST_LONG"))
+"""Whether tests that take many seconds run whole."""
+
 TOPOLOGY = os.environ.get("NB201_PUBLISHED")
 """Architectures 0 and 11 of the topology search space, with meta.pickle.pbz2, if there are any."""
 

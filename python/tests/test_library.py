@@ -64,7 +64,7 @@ class TestThreads(unittest.TestCase):
             except BaseException as e:
                 failures.append(e)
 
-        threads = [threading.Thread(target=ask, args=(i,)) for i in range(100)]
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(100 if published.LONG else 20)]
         for t in threads:
             t.start()
         for t in threads:
@@ -109,7 +109,7 @@ class TestForks(unittest.TestCase):
         with nb201.open(published.SIZE) as b:
             want = accuracy(b)
             children = []
-            for number in range(50):
+            for number in range(50 if published.LONG else 10):
                 pid = os.fork()
                 if pid == 0:
                     status = 1
@@ -217,7 +217,7 @@ class TestLeaks(unittest.TestCase):
         cycle(300)
         gc.collect()
         before, files = memory(), len(os.listdir("/proc/self/fd"))
-        cycle(10_000)
+        cycle(10_000 if published.LONG else 1_000)
         gc.collect()
         self.assertEqual(len(os.listdir("/proc/self/fd")), files)
         self.assertLess(memory() - before, 60e6)

@@ -88,6 +88,7 @@ def search(program: str) -> Tuple[str, Dict[str, Any]]:
 
 
 class TestSearch(unittest.TestCase):
+    @unittest.skipUnless(published.LONG, "set NB201_TEST_LONG")
     def test_same_history(self) -> None:
         try:
             import nats_bench  # noqa: F401

@@ -353,10 +353,14 @@ func more(info *benchmark.MoreInfo) map[string][]any {
 }
 
 // TestPublishedFiles compares the answers of both clients and of this package on the published
-// files in the directory NB201_PUBLISHED: meta.pickle.pbz2 and architectures 0 and 11.
+// files in the directory NB201_PUBLISHED: meta.pickle.pbz2 and architectures 0 and 11. With -short one client answers.
 func TestPublishedFiles(t *testing.T) {
 	dir := needs.Published(t)
-	for _, client := range []string{"nats", "records"} {
+	clients := []string{"nats", "records"}
+	if !needs.IsLong() {
+		clients = clients[:1]
+	}
+	for _, client := range clients {
 		t.Run(client, func(t *testing.T) {
 			want := askClient(t, client, dir, []int{0, 11})
 			b, err := published.Open(t.Context(), dir)
@@ -373,7 +377,7 @@ func TestPublishedFiles(t *testing.T) {
 var ours = map[string]string{"01": "01", "12": "12", "90": "90", "200": "200"}
 
 // TestSizeFiles compares the answers of the client NATSsize and of this package on the published records of
-// the size search space, and on exports of a campaign.
+// the size search space, and on exports of a campaign: with -short on those without weights.
 func TestSizeFiles(t *testing.T) {
 	needs.Python(t)
 	light := results.Campaign{Dir: filepath.Join(t.TempDir(), "campaign")} // without weights, which are slow to read
@@ -400,6 +404,9 @@ func TestSizeFiles(t *testing.T) {
 	for name, o := range map[string]export.Options{
 		"simple": {}, "full": {Weights: true}, "merged.pickle.pbz2": {Times: export.Published},
 	} {
+		if o.Weights && !needs.IsLong() {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			o.Format, o.To = published.NATS, filepath.Join(t.TempDir(), name)
 			c, archs := light, []int{0, 1, 2}
@@ -429,7 +436,8 @@ func TestSizeFiles(t *testing.T) {
 }
 
 // TestExportedFiles compares the answers of the clients on exports of a campaign with those of
-// this package on the exports and on the campaign.
+// this package on the exports and on the campaign. With -short there is no archive, whose weights the client copies
+// for each answer.
 func TestExportedFiles(t *testing.T) {
 	archs := []int{0, 1, 2}
 	light := results.Campaign{Dir: filepath.Join(t.TempDir(), "campaign")} // without weights
@@ -450,6 +458,9 @@ func TestExportedFiles(t *testing.T) {
 		{"nats", "merged.pickle.pbz2", published.NATS, light, archs},
 		{"archive", "archive", published.Archive, full, archs[:2]},
 	} {
+		if test.client == "archive" && !needs.IsLong() {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) {
 			open := func(path string) *benchmark.Benchmark {
 				b, err := published.Open(t.Context(), path)

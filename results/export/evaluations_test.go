@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"nb201/internal/needs"
 	"nb201/results/benchmark"
 	"nb201/results/published"
 	"nb201/results/resultstest"
@@ -31,7 +32,8 @@ func furtherSets(r *benchmark.ResultsCount, names ...string) map[string][2]float
 }
 
 // Every kind of export contains the further evaluation sets, with any times, and our reader finds them;
-// also through a directory of evaluations alone, over the campaign and over an export with weights.
+// also through a directory of evaluations alone, over the campaign and over an export with weights. With -short it
+// finds those beside the campaign.
 func TestEvaluationsReadBack(t *testing.T) {
 	trials := resultstest.Grid(0, 40)
 	c := resultstest.Fill(t, trials...)
@@ -48,6 +50,9 @@ func TestEvaluationsReadBack(t *testing.T) {
 	}
 	// An export has two sets of each trial, and two more of every other one where the campaign's own are read too.
 	for from, pairs := range map[string]int{c.Dir: 3, alone: 3, overArchive: 2} {
+		if from != c.Dir && !needs.IsLong() {
+			continue
+		}
 		source := open(t, from)
 		for name, o := range kinds() {
 			if o.Format == published.Runs && from == overArchive {

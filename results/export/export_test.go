@@ -286,6 +286,7 @@ func TestCheckClients(t *testing.T) {
 // tools/check_weights.py must distinguish weights whose accuracy in the original network is
 // the recorded one from other weights.
 func TestCheckWeights(t *testing.T) {
+	needs.Long(t, "evaluates in torch three times")
 	interpreter := python(t)
 	const images = 450
 	check := func(right int) (string, int) {

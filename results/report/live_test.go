@@ -642,6 +642,7 @@ func TestLiveQuick(t *testing.T) {
 // TestLiveLooks checks that the live page is accessible and fits windows of all widths. NB201_SCREENSHOTS
 // names a directory that gets pictures.
 func TestLiveLooks(t *testing.T) {
+	needs.Long(t, "looks at pages in windows of many sizes")
 	t.Parallel()
 	needs.Chromium(t)
 	needs.Axe(t)

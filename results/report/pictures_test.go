@@ -85,6 +85,7 @@ func writePage(t *testing.T, b *benchmark.Benchmark) (path string) {
 // TestPictures takes the pictures of docs/pictures. With -campaign, as make pictures calls it, they are
 // written there; without, they are those of a few architectures, and only checked.
 func TestPictures(t *testing.T) {
+	needs.Long(t, "opens eight pages")
 	needs.Chromium(t)
 	archs := []int{4, 17, 200, 1462, 15624}
 	pages := map[string]string{"campaign": *campaignPage}

@@ -42,12 +42,14 @@ const own = " own"
 // TestKernels checks what an H100 and an A100 would run: the numbers and kinds of kernels, the bytes
 // that they move, and that a whole program, including its loop, is one CUDA graph. It only compiles,
 // so it needs no GPU, but the plugin for one, which is a download of 175 MB (nb201 setup --device
-// cuda13 --compiler). All of it takes minutes; without NB201_NIGHTLY it compiles one architecture.
+// cuda13 --compiler). All of it takes minutes; without NB201_NIGHTLY it compiles one architecture. `make
+// gpu-kernels` runs it.
 func TestKernels(t *testing.T) {
 	if task := os.Getenv("NB201_TEST_KERNELS"); task != "" {
 		printKernels(t, task)
 		return
 	}
+	needs.Long(t, "compiles for GPUs")
 	found, err := plugin.Compiler()
 	needs.Compiler(t, err)
 	if found.Source != plugin.FromSetup {
