@@ -78,7 +78,7 @@ LONGER := TestCheckWeights TestClientsOnForeignKey TestConformanceFullSize TestC
 LONGERIN := ./bench ./cmd/nb201 ./data ./data/imagenet ./e2e ./internal/cudakernels ./python ./results/benchmark ./results/export ./results/published ./results/report ./train
 long: SPACE := $(subst ,, )
 long: setup
-	NB201_REQUIRE='$(NB201_REQUIRE),long' $(GOTEST) -timeout 30m -count=1 $(TESTFLAGS) -run '^($(subst $(SPACE),|,$(LONGER)))$$' $(LONGERIN)
+	NB201_REQUIRE='$(NB201_REQUIRE),long' $(GOTEST) -timeout 30m -count=1 -run '^($(subst $(SPACE),|,$(LONGER)))$$' $(TESTFLAGS) $(LONGERIN)
 
 # Runs the tests of the scheduler and of the Python library with the race detector, and then all tests including the slow
 # ones: networks of full size in float64, datasets of full size, a campaign that is killed 50

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"nb201/internal/needs"
@@ -29,12 +30,16 @@ func TestPython(t *testing.T) { unittests(t) }
 // TestPythonLong runs whole those that TestPython shortens.
 func TestPythonLong(t *testing.T) {
 	needs.Long(t, "opens thousands of benchmarks")
-	unittests(t, "-k", "test_ten_thousand_opens", "-k", "test_hundred_threads", "-k", "test_fifty_forks", "-k", "test_same_history")
+	out := unittests(t, "-k", "test_ten_thousand_opens", "-k", "test_hundred_threads", "-k", "test_fifty_forks", "-k", "test_same_history")
+	if !strings.Contains(out, "Ran 4 tests") {
+		t.Errorf("not four tests:\n%s", out)
+	}
 }
 
-// unittests runs unit tests that more arguments of unittest select, whole, or without arguments all of them
-// shortened, with nb201 in PATH and two campaigns of synthetic trials: all of a few architectures, and few short ones.
-func unittests(t *testing.T, selected ...string) {
+// unittests runs all unit tests, shortened, or whole those that flags of Python's unittest select. It returns what they
+// print. nb201 is in their PATH, and they have two campaigns of synthetic trials: all of a few architectures, and few
+// short ones.
+func unittests(t *testing.T, selected ...string) string {
 	t.Helper()
 	python := needs.Python(t)
 	library := build(t, "./bridge", "libnb201.so", "-buildmode=c-shared")
@@ -56,4 +61,5 @@ func unittests(t *testing.T, selected ...string) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Logf("%s", out)
+	return string(out)
 }

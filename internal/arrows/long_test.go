@@ -46,8 +46,8 @@ func longTests(file *ast.File) (tests, others []string) {
 	return tests, others
 }
 
-// CI runs every test that `make test` leaves out or shortens: the Makefile lists it, with its package, for
-// `make long` or for a target that runs it alone.
+// The Makefile lists every test that `make test` leaves out or shortens, with its package, for `make long`, which CI
+// runs, or for a target that runs it alone.
 func TestLong(t *testing.T) {
 	makefile := strings.ReplaceAll(repository.Read(t, "Makefile"), "\\\n", "")
 	names := captured(longer, makefile, " \t")

@@ -11,10 +11,11 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 // BLOCKS is the most blocks at a time. Others, larger ones and smaller ones are left to malloc.
 enum { BLOCKS = 64 };
-static const size_t least = (size_t)16 << 20, most = (size_t)16 << 30, huge_page = (size_t)2 << 20;
+static const size_t least = (size_t)16 << 20, most = (size_t)16 << 30, huge_page = (size_t)2 << 20, page = 4096;
 
 // block is most bytes of reserved addresses, which get memory when they are first written.
 struct block {
@@ -23,6 +24,7 @@ struct block {
 };
 
 static char *reserved; // the addresses of all blocks, or NULL
+static size_t memory;  // of the machine; malloc refuses a larger block
 static struct block blocks[BLOCKS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -48,7 +50,10 @@ __attribute__((constructor)) static void begin(void) {
 	if (all == MAP_FAILED)
 		return;
 	all += -(uintptr_t)all % huge_page;
-	madvise(all, BLOCKS * most, MADV_HUGEPAGE); // without it, blocks have small pages
+	if (sysconf(_SC_PAGESIZE) == (long)page) // or else huge pages are larger than blocks
+		madvise(all, BLOCKS * most, MADV_HUGEPAGE);
+	madvise(all, BLOCKS * most, MADV_DONTDUMP); // a dump of the process would take forever
+	memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
 	reserved = all;
 }
 
@@ -66,7 +71,7 @@ static bool is_better(const struct block *b, const struct block *a, size_t size)
 
 // take returns a block, or NULL if there is none for the size.
 static void *take(size_t size) {
-	if (reserved == NULL || size < least || size > most)
+	if (reserved == NULL || size < least || size > most || size > memory)
 		return NULL;
 	struct block *best = NULL;
 	pthread_mutex_lock(&mutex);

@@ -34,7 +34,7 @@ size_t conv_scratch(const struct conv *c, bool relu);
 // conv_pad prepares an image, [in_rows, in_cols, in], for the functions below. It returns the image with its
 // padding, and sets row to the number of floats from one of its rows to the next: a copy within the zeros of
 // scratch, or image itself if it needs no padding. With relu, for a multiple of CHANNELS, it always copies
-// and replaces negative numbers by 0. If image is NULL, the last one is in scratch already.
+// and replaces negative numbers by 0.
 const float *conv_pad(const struct conv *c, const float *image, bool relu, float *scratch, long *row);
 
 // conv_pixels computes the output of a padded image: y[i, j, o] is the sum over a, b and k of

@@ -132,7 +132,7 @@ static int at_once(long vectors, long left) {
 	return left > most ? no_less[(left + 1) / 2] : no_more[left];
 }
 
-// conv_pixels computes the output of an image.
+// conv_image computes the output of an image.
 INLINED void conv_image(const struct conv *c, const float *x, long row, const float *w, float *y, const struct finish *f) {
 	long step = c->out_step * c->in, wide = c->taps * c->in;
 	bool narrow = conv_is_narrow(c);
@@ -154,6 +154,7 @@ INLINED void conv_image(const struct conv *c, const float *x, long row, const fl
 		}
 }
 
+// conv_pixels is conv_image, compiled separately without finish, for which the products of Winograd's tiles would wait.
 TARGET static void NAMED(conv_pixels)(const struct conv *c, const float *x, long row, const float *w, float *y, const struct finish *f) {
 	if (f == NULL)
 		conv_image(c, x, row, w, y, NULL);

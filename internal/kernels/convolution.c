@@ -30,7 +30,7 @@ void convolution_images(const struct convolution *c, const float *x, long images
 	if (c->transformed != NULL)
 		winograd_begin(&tiles, shape, scratch + aligned(conv_scratch(shape, c->relu)));
 	for (long i = 0, row; i < images; i++) {
-		const float *padded = conv_pad(shape, x == NULL ? NULL : x + i * input_of(shape), c->relu, scratch, &row);
+		const float *padded = conv_pad(shape, x + i * input_of(shape), c->relu, scratch, &row);
 		if (c->transformed != NULL)
 			winograd_pixels(&tiles, shape, padded, row, i * output_of(shape), outputs, n);
 		else

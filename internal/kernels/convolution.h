@@ -27,8 +27,7 @@ void convolution_free(struct convolution *c);
 size_t convolution_scratch(const struct convolution *c);
 
 // convolution_images computes n outputs of neighbouring images x by convolutions which differ in their weights only. c is
-// one of them. If x is NULL, it is the image that the last call with this scratch memory had. Where an output's
-// finish reads another output, that one comes first.
+// one of them. Where an output's finish reads another output, that one comes first.
 void convolution_images(const struct convolution *c, const float *x, long images, const struct conv_output *outputs, int n, float *scratch);
 
 // groups_of returns the number of groups into which images are divided, of size each, and in_group that of the images

@@ -91,7 +91,6 @@ struct work {
 	struct parts parts;
 	struct sum sum[MIX_TERMS];
 	const float *source[MIX_SOURCES];
-	const float *padded[4]; // the image in scratch memory that is padded for convolutions, by their number of taps
 };
 
 // map_of returns a map that terms may read, or NULL while it is not complete.
@@ -102,7 +101,7 @@ static const float *map_of(const struct work *w, int of) {
 	return s->next == NULL ? s->y : NULL;
 }
 
-// step to the next term of a sum.
+// step goes to the next term of a sum.
 static void step(struct sum *s) { s->next = s->next->last ? NULL : s->next + 1; }
 
 // take returns the next term of a sum, and says in f what to do with it: add it to the terms before, and add those behind
@@ -133,24 +132,22 @@ static const struct mix_term *take(const struct work *w, struct sum *s, struct f
 	return t;
 }
 
-// convolve adds a convolved term t to a sum, and to the sums behind it whose next term is a convolution of the same map,
-// if Winograd's algorithm computes them: they have the same tiles.
+// convolve adds a convolved term t to a sum. To each sum behind it whose next term convolves the same map with as many
+// taps, it adds that term too, so that the map is padded and transformed once.
 static void convolve(struct work *w, const struct mix_term *t, struct sum *s, const struct finish *of_t) {
 	const struct convolution *c = &t->convolution;
 	long taps = c->shape.taps;
-	const float *x = map_of(w, t->of);
 	struct finish finish[MIX_TERMS];
 	struct conv_output outputs[MIX_TERMS] = {{c->weights, s->y, of_t}};
 	int n = 1;
-	for (s++; c->transformed != NULL && s < w->sum + w->mix->sums; s++)
+	for (s++; s < w->sum + w->mix->sums; s++)
 		if (s->next != NULL && s->next->kind == MIX_CONVOLVED && s->next->of == t->of && s->next->convolution.shape.taps == taps) {
 			const float *weights = s->next->convolution.weights;
 			take(w, s, &finish[n]);
 			outputs[n] = (struct conv_output){weights, s->y, &finish[n]};
 			n++;
 		}
-	convolution_images(c, w->padded[taps] == x ? NULL : x, w->images, outputs, n, w->scratch + w->parts.of_taps[taps]);
-	w->padded[taps] = w->images == 1 ? x : NULL;
+	convolution_images(c, map_of(w, t->of), w->images, outputs, n, w->scratch + w->parts.of_taps[taps]);
 }
 
 // add adds the next term to a sum, and terms behind it.
@@ -188,7 +185,7 @@ void mix_group(const struct mix *m, long group, float *scratch) {
 		while (!(first++)->last) {
 		}
 	}
-	// Terms of one map are added one after another, so that it is padded once for all convolutions.
+	// All terms of a map are added before those of the next one, so that convolve finds them.
 	while (w.sum[m->sums - 1].next != NULL)
 		for (int of = 0; of < MIX_SOURCES + m->sums; of++)
 			for (struct sum *s = w.sum; s < w.sum + m->sums && map_of(&w, of) != NULL; s++)

@@ -17,9 +17,9 @@ INLINED lanes sum_rows(const float *above, const float *row, const float *below,
 	return s;
 }
 
-// add_windows computes, for a block of channels of this many vectors, the sum of the pixels in the window of each
+// sum_windows computes, for a block of channels of this many vectors, the sum of the pixels in the window of each
 // pixel of a row, from left to right, divided by count times the number of its columns if count is not 0.
-INLINED void add_windows(int vectors, const struct finish *f, const float *above, const float *row, const float *below, float *y, long cols, long channels,
+INLINED void sum_windows(int vectors, const struct finish *f, const float *above, const float *row, const float *below, float *y, long cols, long channels,
 	long block, long count) {
 	lanes before[MOST_VECTORS], here[MOST_VECTORS], after[MOST_VECTORS], all[MOST_VECTORS];
 #pragma GCC unroll 3
@@ -46,9 +46,9 @@ INLINED void add_windows(int vectors, const struct finish *f, const float *above
 INLINED void average_row(const struct finish *f, const float *above, const float *row, const float *below, float *y, long cols, long channels, long count) {
 	for (long block = 0, vectors; block < channels; block += vectors * LANES)
 		switch (vectors = vectors_at_once(channels - block)) {
-		case 1: add_windows(1, f, above, row, below, y, cols, channels, block, count); break;
-		case 2: add_windows(2, f, above, row, below, y, cols, channels, block, count); break;
-		default: add_windows(3, f, above, row, below, y, cols, channels, block, count);
+		case 1: sum_windows(1, f, above, row, below, y, cols, channels, block, count); break;
+		case 2: sum_windows(2, f, above, row, below, y, cols, channels, block, count); break;
+		default: sum_windows(3, f, above, row, below, y, cols, channels, block, count);
 		}
 }
 

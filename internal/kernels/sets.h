@@ -12,7 +12,7 @@
 // The kernels' numbers of channels must be multiples of CHANNELS, whatever the instruction set.
 enum { CHANNELS = 8 };
 
-// kernel_set has the functions for an instruction set: those of conv.h, norm.h and mix.h with the same names,
+// kernel_set has the functions for an instruction set: those of conv.h and norm.h with the same names, those of mix_loops.h,
 // those of winograd_loops.h, and relu, which computes y = max(x, 0) for n floats and keeps NaN. What they compute is the same, bit for bit,
 // in all sets, but the numbers of channels whose neighbours share a vector, and n, must be multiples of lanes.
 struct kernel_set {
@@ -26,7 +26,7 @@ struct kernel_set {
 	void (*norm_sums)(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels);
 	void (*norm_gradient)(const float *x, const float *dy, const float *factor, const float *slope, const float *term, float *dx,
 		long pixels, long channels);
-	// mix_itself computes y from x, and mix_average from the averages of an image or, if it is the adjoint, from those.
+	// mix_itself finishes a map x, and mix_average the average of an image x, or the adjoint of that.
 	void (*mix_itself)(const float *x, float *y, long pixels, long channels, const struct finish *f);
 	void (*mix_average)(const struct mix *m, bool is_adjoint, const float *x, float *y, const struct finish *f, float *scratch);
 	// See winograd_loops.h.

@@ -49,7 +49,7 @@ var needs = []need{
 	{"instructions", "", "use a processor that has this instruction set"},
 	{"jpegs", "NB201_JPEGS", "a directory with train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels"},
 	{"kernels", "", "use the plugin of `nb201 setup`"},
-	{"long", "", "run go test without -short"},
+	{"long", "", "run make long, or go test without -short"},
 	{"nightly", nightlyVariable, "1 for what takes minutes, all for what takes hours"},
 	{"no-driver", "", "run the test on a machine without an NVIDIA driver"},
 	{"photos", "NB201_PHOTOS", "a directory with cifar-10-batches-py and cifar-10-batches-bin"},

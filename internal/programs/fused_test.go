@@ -425,6 +425,32 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// TestSharedMap computes convolutions of one map in one call, whose sums depend on each other, and one by one.
+func TestSharedMap(t *testing.T) {
+	c := withKernels(t)
+	r := rand.New(rand.NewPCG(21, 22))
+	for _, s := range []convolutionShape{{3, 8, 16, 16, 3, 1}, {33, 4, 8, 8, 3, 1}, {33, 2, 64, 64, 3, 1}, {3, 5, 24, 24, 3, 1}, {5, 8, 16, 16, 1, 1}, {33, 1, 8, 8, 1, 1}} {
+		source := []plain.Source{{X: fusedShape{s, true}.arguments(r).x}}
+		const sum = plain.MixSources
+		terms := []plain.Term{
+			{Kind: plain.Convolved, Last: true, Conv: randomConv(r, s.in)},
+			{Kind: plain.Convolved, Conv: randomConv(r, s.in)}, {Kind: plain.Itself, Of: sum, Last: true},
+			{Kind: plain.Convolved, Conv: randomConv(r, s.in)}, {Kind: plain.Itself, Of: sum}, {Kind: plain.Itself, Of: sum + 1, Last: true},
+		}
+		var alone [][]float32
+		for _, i := range []int{0, 1, 3} {
+			alone = append(alone, runMix(t, c, source, []plain.Term{{Kind: plain.Convolved, Last: true, Conv: terms[i].Conv}}).Values)
+		}
+		for i, got := range runMix(t, c, source, terms).Values {
+			first := alone[0][i]
+			second := alone[1][i] + first
+			if want := alone[2][i] + first + second; got != want {
+				t.Fatalf("%v: %g at %d, not %g", s, got, i, want)
+			}
+		}
+	}
+}
+
 // fusedBits is bits for the kernels of several layers, which exist since version 3.
 var fusedBits = map[int]map[string]string{
 	3: {

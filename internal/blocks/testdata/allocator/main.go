@@ -3,11 +3,12 @@ package main
 
 /*
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MB = 1 << 20, ALL = 80 };
+enum { MB = 1 << 20, ALL = 90, THREADS = 4 };
 
 static char *allocated(size_t alignment, size_t size) {
 	void *p = NULL;
@@ -72,6 +73,28 @@ static void resize(void) {
 	free(NULL);
 }
 
+// compete takes blocks while other threads do, and checks that no other thread writes them.
+static void *compete(void *of) {
+	int number = (int)(size_t)of;
+	for (int i = 0; i < 200; i++) {
+		size_t size = (size_t)(16 + (i + number) % 3) * MB;
+		char *p = allocated(64, size);
+		p[0] = p[size - 1] = (char)number;
+		sched_yield();
+		check(p[0] == number && p[size - 1] == number, "a block belongs to one thread");
+		free(p);
+	}
+	return NULL;
+}
+
+static void threads(void) {
+	pthread_t all[THREADS];
+	for (size_t i = 0; i < THREADS; i++)
+		check(pthread_create(&all[i], NULL, compete, (void *)i) == 0, "a thread starts");
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(all[i], NULL);
+}
+
 static void refuse(void) {
 	void *p = NULL;
 	check(posix_memalign(&p, 24, 32 * MB) != 0 && posix_memalign(&p, 0, 32 * MB) != 0 && posix_memalign(&p, 4, 32 * MB) != 0,
@@ -95,6 +118,7 @@ func main() {
 	}
 	C.many()
 	C.resize()
+	C.threads()
 	C.refuse()
 	C.fflush(C.stdout)
 	status, err := os.ReadFile("/proc/self/status")
