@@ -66,16 +66,17 @@ test: setup
 
 # The tests that test leaves out or shortens, since they take many seconds: those that call needs.Long or
 # needs.IsLong.
-LONGER := TestCheckWeights TestClientsOnForeignKey TestConformanceFullSize TestControls \
-	TestDocs TestEvaluate40Trials TestEvaluateTrialsOfPhotographs TestEvaluationsReadBack \
-	TestExportedFiles TestGoldenPhotographs TestGoldenTrajectoryBFloat16 \
-	TestGoldenTrajectoryFloat32 TestGoldenTrajectoryFloat64 TestHostileReport TestIdle TestKernels \
-	TestLatency TestLiveLooks TestMergedCacheDamaged TestOwnKey TestPictures TestPublishedCounts \
-	TestPublishedFiles TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed \
-	TestSameNetwork TestServeClients TestServeInBrowser TestSizeClients TestSizeFiles \
-	TestSizesInBrowser TestSizesKilled TestSlurm TestStreams TestTerminalWidths \
-	TestVersionOfBuilds TestWeightsInOriginal TestWheel TestWheelBits
-LONGERIN := ./bench ./cmd/nb201 ./data ./data/imagenet ./e2e ./internal/cudakernels ./python ./results/benchmark ./results/export ./results/published ./results/report ./train
+LONGER := TestCheckWeights TestClientAnswersTheRecords TestClientsOnForeignKey \
+	TestCompletionOfManyArchitectures TestConformanceFullSize TestControls TestDocs TestEvaluate40Trials \
+	TestEvaluateTrialsOfPhotographs TestEvaluationsReadBack TestExportedFiles TestGoldenPhotographs \
+	TestGoldenTrajectoryBFloat16 TestGoldenTrajectoryFloat32 TestGoldenTrajectoryFloat64 \
+	TestHostileReport TestIdle TestKeptPrograms TestKernels TestLatency TestLiveLooks \
+	TestMergedCacheDamaged TestOwnKey TestPictures TestPlantedInFilesOfSizes TestPublishedCounts \
+	TestPublishedFiles TestPythonLong TestRecipeKilled TestReportInBrowser TestResumed TestSameNetwork \
+	TestServeClients TestServeInBrowser TestSizeClients TestSizeFiles TestSizesInBrowser TestSizesKilled \
+	TestSlurm TestStreams TestTerminalWidths TestVersionOfBuilds TestWeightsInOriginal TestWheel \
+	TestWheelBits TestWholeBenchmark
+LONGERIN := ./bench ./cmd/nb201 ./data ./data/imagenet ./e2e ./internal/cudakernels ./python ./results/benchmark ./results/export ./results/published ./results/report ./results/verify ./scheduler/plan ./train
 long: SPACE := $(subst ,, )
 long: setup
 	NB201_REQUIRE='$(NB201_REQUIRE),long' $(GOTEST) -timeout 30m -count=1 -run '^($(subst $(SPACE),|,$(LONGER)))$$' $(TESTFLAGS) $(LONGERIN)

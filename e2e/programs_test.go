@@ -13,12 +13,14 @@ import (
 
 	"nb201/cell"
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/needs"
 	"nb201/results"
 )
 
 // TestKeptPrograms trains a trial in two concurrent processes that find no compiled programs, and
 // again with the programs that they stored. The records and the weights are equal except for times.
 func TestKeptPrograms(t *testing.T) {
+	needs.Long(t, "trains the same trial again and again")
 	dir := t.TempDir()
 	nb201 := program(t, dir)
 	// A cheap cell that uses all kinds of kernels.

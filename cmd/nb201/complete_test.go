@@ -192,6 +192,7 @@ func TestCompletion(t *testing.T) {
 // The architectures of a whole campaign are listed in well under the time in which a person presses a
 // key.
 func TestCompletionOfManyArchitectures(t *testing.T) {
+	needs.Long(t, "completes thousands of architectures")
 	dir := t.TempDir()
 	for i := range 15625 {
 		if err := os.MkdirAll(filepath.Join(dir, "trials", fmt.Sprintf("%06d", i)), 0o777); err != nil {

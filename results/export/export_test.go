@@ -110,6 +110,7 @@ func old(t testing.TB, trial results.Trial) *results.Record {
 // The client must return every number in the records, from the merged file and from the
 // archive.
 func TestClientAnswersTheRecords(t *testing.T) {
+	needs.Long(t, "asks a Python client for every number")
 	interpreter := python(t)
 	trials := append(resultstest.Grid(0, 1, 11), results.Trial{Arch: 4, Dataset: "digits", Epochs: 2},
 		results.Trial{Arch: 4, Dataset: "digits", Epochs: 3, Seed: 4294967295})

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"nb201/cell"
+	"nb201/internal/needs"
 	"nb201/internal/torchfile"
 	"nb201/results"
 	"nb201/results/benchmark"
@@ -141,6 +142,7 @@ func TestPublishedSizes(t *testing.T) {
 
 // Exports and campaigns are sound, and faults planted in their files are found.
 func TestPlantedInFilesOfSizes(t *testing.T) {
+	needs.Long(t, "writes files again and again")
 	c := resultstest.Fill(t, sizeTrials(4, 11)...)
 	if r := run(t, c.Dir, Options{}); len(r.Faults) > 0 || r.Trials != 40 || r.Weights != 40 {
 		t.Errorf("campaign: %d trials, %d with weights, found %v", r.Trials, r.Weights, r.Faults)

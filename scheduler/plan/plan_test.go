@@ -15,6 +15,7 @@ import (
 
 	"nb201/cell"
 	"nb201/configs"
+	"nb201/internal/needs"
 	"nb201/internal/usage"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -574,6 +575,7 @@ func TestRandomPlans(t *testing.T) {
 // The whole benchmark, with four seeds of schedule 200: planned, written, read, listed
 // and chunked.
 func TestWholeBenchmark(t *testing.T) {
+	needs.Long(t, "plans all architectures")
 	p := mustNew(t, defaults, Selection{Preset: published})
 	p, err := p.Extend(mustNew(t, defaults, selection(t, "0-15624", configs.BenchmarkKeys(), []int{200}, 1)), nil)
 	if err != nil {
