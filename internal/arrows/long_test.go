@@ -5,7 +5,6 @@ import (
 	"go/parser"
 	"go/token"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -57,13 +56,13 @@ func TestLong(t *testing.T) {
 		separate = append(separate, m[2]+" "+m[1])
 	}
 	used, usedIn := map[string]bool{}, map[string]bool{}
-	repository.Walk(t, func(name string) error {
+	for name, text := range sources(t, ".go") {
 		if !strings.HasSuffix(name, "_test.go") {
-			return nil
+			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(repository.Root, name), nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
 		tests, others := longTests(file)
 		if len(others) > 0 {
@@ -77,8 +76,7 @@ func TestLong(t *testing.T) {
 				t.Errorf("%s: the Makefile's LONGER lacks %s, or LONGERIN ./%s", name, test, in)
 			}
 		}
-		return nil
-	})
+	}
 	if len(used) < 10 || len(used) != len(names) || len(usedIn) != len(packages) {
 		t.Errorf("the Makefile lists the tests %q of %q; those that call needs.Long or needs.IsLong are %v of %v", names, packages, used, usedIn)
 	}
