@@ -44,4 +44,21 @@ INLINED void finish(const struct finish *f, int vectors, int n, lanes *results, 
 			lanes_store(y + v * LANES, results[p * vectors + v]);
 }
 
+// unmasked returns a copy of f, in which by is NULL, with this many addends. Loops that finish a pixel at a time pass a
+// constant, because otherwise they would take up to twice as long.
+INLINED struct finish unmasked(int addends, const struct finish *f) {
+	struct finish own = *f;
+	own.by = NULL;
+	own.addends = addends;
+	return own;
+}
+
+// WITH_ADDENDS calls function with f's number of addends, which is a constant if it is 0 or 1, and f.
+#define WITH_ADDENDS(f, function, ...) \
+	switch ((f)->addends) { \
+	case 0: function(0, f, __VA_ARGS__); break; \
+	case 1: function(1, f, __VA_ARGS__); break; \
+	default: function((f)->addends, f, __VA_ARGS__); \
+	}
+
 #endif

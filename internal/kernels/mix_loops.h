@@ -62,11 +62,12 @@ INLINED void divide_row(const float *x, float *y, long cols, long channels, long
 	}
 }
 
-TARGET static void NAMED(mix_average)(const struct mix *m, bool is_adjoint, const float *x, float *y, const struct finish *f, float *scratch) {
+INLINED void average(int addends, const struct finish *of_map, const struct mix *m, bool is_adjoint, const float *x, float *y, float *scratch) {
+	const struct finish f = unmasked(addends, of_map);
 	long rows = m->rows, cols = m->cols, channels = m->channels, n = cols * channels;
 	if (!is_adjoint) {
 		for (long i = 0; i < rows; i++)
-			average_row(f, i > 0 ? x + (i - 1) * n : NULL, x + i * n, i < rows - 1 ? x + (i + 1) * n : NULL, y + i * n, cols, channels, in_window(i, rows));
+			average_row(&f, i > 0 ? x + (i - 1) * n : NULL, x + i * n, i < rows - 1 ? x + (i + 1) * n : NULL, y + i * n, cols, channels, in_window(i, rows));
 		return;
 	}
 	for (long i = 0; i <= rows; i++) { // one row ahead of the sums; scratch has three rows that were divided
@@ -75,14 +76,23 @@ TARGET static void NAMED(mix_average)(const struct mix *m, bool is_adjoint, cons
 		if (i == 0)
 			continue;
 		const float *above = i > 1 ? scratch + (i - 2) % 3 * n : NULL, *below = i < rows ? scratch + i % 3 * n : NULL;
-		average_row(f, above, scratch + (i - 1) % 3 * n, below, y + (i - 1) * n, cols, channels, 0);
+		average_row(&f, above, scratch + (i - 1) % 3 * n, below, y + (i - 1) * n, cols, channels, 0);
 	}
 }
 
-TARGET static void NAMED(mix_itself)(const float *x, float *y, long pixels, long channels, const struct finish *f) {
+TARGET static void NAMED(mix_average)(const struct mix *m, bool is_adjoint, const float *x, float *y, const struct finish *f, float *scratch) {
+	WITH_ADDENDS(f, average, m, is_adjoint, x, y, scratch)
+}
+
+INLINED void itself(int addends, const struct finish *of_map, const float *x, float *y, long pixels, long channels) {
+	const struct finish f = unmasked(addends, of_map);
 	for (long p = 0; p < pixels; p++, x += channels, y += channels)
 		for (long c = 0; c < channels; c += LANES) {
 			lanes v = lanes_load(x + c);
-			finish(f, 1, 1, &v, y + c, channels, 1, 0, c);
+			finish(&f, 1, 1, &v, y + c, channels, 1, 0, c);
 		}
+}
+
+TARGET static void NAMED(mix_itself)(const float *x, float *y, long pixels, long channels, const struct finish *f) {
+	WITH_ADDENDS(f, itself, x, y, pixels, channels)
 }
