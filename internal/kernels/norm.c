@@ -34,7 +34,8 @@ void norm_finish(const struct norm_moments *all, const float *scale, const float
 }
 
 void norm_scale(const float *x, const float *factor, const float *term, float *y, long pixels, long channels) {
-	kernels_for(channels)->norm_scale(x, factor, term, y, pixels, channels);
+	struct finish f = {.y = y, .factor = factor, .offset = term};
+	kernels_for(channels)->mix_itself(x, y, pixels, channels, &f);
 }
 
 void norm_sums(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels) {

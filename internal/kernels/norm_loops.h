@@ -81,12 +81,6 @@ TARGET static void NAMED(norm_measure)(const float *x, long pixels, long channel
 	}
 }
 
-TARGET static void NAMED(norm_scale)(const float *x, const float *factor, const float *term, float *y, long pixels, long channels) {
-	for (long p = 0; p < pixels; p++, x += channels, y += channels)
-		for (long c = 0; c < channels; c += LANES)
-			lanes_store(y + c, lanes_fma(lanes_load(x + c), lanes_load(factor + c), lanes_load(term + c)));
-}
-
 TARGET static void NAMED(norm_sums)(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels) {
 	for (long n; pixels > 0; pixels -= n, x += n * channels, dy += n * channels) {
 		n = piece_length(pixels, channels);

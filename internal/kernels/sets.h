@@ -22,7 +22,6 @@ struct kernel_set {
 	void (*conv_pixels)(const struct conv *c, const float *padded, long row, const float *w, float *y, const struct finish *f);
 	void (*conv_weights)(const struct conv *c, const float *padded, long row, const float *dy, long dy_row, float *gradients);
 	void (*norm_measure)(const float *x, long pixels, long channels, struct norm_moments *moments);
-	void (*norm_scale)(const float *x, const float *factor, const float *term, float *y, long pixels, long channels);
 	void (*norm_sums)(const float *x, const float *mean, const float *dy, double *of_dy, double *of_products, long pixels, long channels);
 	void (*norm_gradient)(const float *x, const float *dy, const float *factor, const float *slope, const float *term, float *dx,
 		long pixels, long channels);

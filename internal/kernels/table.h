@@ -12,7 +12,7 @@ TARGET static void NAMED(relu)(const float *x, float *y, long n) {
 
 #define KERNEL_SET(set) { \
 	.name = set, .lanes = LANES, .relu = NAMED(relu), .conv_pixels = NAMED(conv_pixels), .conv_weights = NAMED(conv_weights), \
-	.norm_measure = NAMED(norm_measure), .norm_scale = NAMED(norm_scale), .norm_sums = NAMED(norm_sums), .norm_gradient = NAMED(norm_gradient), \
+	.norm_measure = NAMED(norm_measure), .norm_sums = NAMED(norm_sums), .norm_gradient = NAMED(norm_gradient), \
 	.mix_itself = NAMED(mix_itself), .mix_average = NAMED(mix_average), \
 	.winograd_split = NAMED(winograd_split), .winograd_join = NAMED(winograd_join), .winograd_spread = NAMED(winograd_spread), \
 }
