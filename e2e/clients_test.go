@@ -21,6 +21,7 @@ import (
 	"nb201/configs"
 	"nb201/data"
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/buildtest"
 	"nb201/internal/needs"
 	"nb201/internal/schematest"
 	"nb201/results"
@@ -54,10 +55,7 @@ var built = sync.OnceValues(func() (string, error) {
 		return carried, nil
 	}
 	path := filepath.Join(dir, "nb201")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-tags", "minimal", "-o", path, "nb201/cmd/nb201").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
+	return path, buildtest.Build(path, "nb201/cmd/nb201")
 })
 
 // build returns the path of nb201.

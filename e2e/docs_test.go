@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"nb201/internal/backend/devicetest"
+	"nb201/internal/buildtest"
 	"nb201/internal/needs"
 	"nb201/internal/plugin"
 	"nb201/internal/schematest"
@@ -303,8 +304,8 @@ func (r reader) run(t *testing.T, page string) {
 func provideLibrary(t *testing.T, root string) {
 	t.Helper()
 	library := filepath.Join(t.TempDir(), "libnb201.so")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-tags", "minimal", "-buildmode=c-shared", "-o", library, "nb201/python/bridge").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := buildtest.Build(library, "nb201/python/bridge", "-buildmode=c-shared"); err != nil {
+		t.Fatal(err)
 	}
 	t.Setenv("PYTHONPATH", filepath.Join(root, "python"))
 	t.Setenv("PYTHONDONTWRITEBYTECODE", "1")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nb201/internal/buildtest"
 	"nb201/internal/needs"
 	"nb201/results"
 	"nb201/results/resultstest"
@@ -16,9 +17,8 @@ import (
 func build(t *testing.T, pkg, name string, flags ...string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), name)
-	c := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-tags", "minimal", "-o", to}, flags...), pkg)...)
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := buildtest.Build(to, pkg, flags...); err != nil {
+		t.Fatal(err)
 	}
 	return to
 }

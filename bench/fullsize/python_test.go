@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"text/tabwriter"
 
+	"nb201/internal/buildtest"
 	"nb201/internal/needs"
 )
 
@@ -19,8 +19,8 @@ func TestPython(t *testing.T) {
 	dir := needs.FullSize(t)
 	python := needs.Python(t)
 	library := filepath.Join(t.TempDir(), "libnb201.so")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-buildmode=c-shared", "-tags", "minimal", "-ldflags=-s -w", "-o", library, "../../python/bridge").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := buildtest.Build(library, "../../python/bridge", "-buildmode=c-shared"); err != nil {
+		t.Fatal(err)
 	}
 	env := []string{"PYTHONPATH=../../python", "NB201_LIBRARY=" + library, "XDG_CACHE_HOME=" + dir + "/cache", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1"}
 	table := new(strings.Builder)

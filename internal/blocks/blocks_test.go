@@ -6,13 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nb201/internal/buildtest"
 )
 
 // TestBlocks runs a program that allocates blocks, where it may reserve addresses and where it may not.
 func TestBlocks(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "allocator")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./testdata/allocator").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := buildtest.Build(program, "./testdata/allocator"); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		name, script string

@@ -6,12 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nb201/internal/buildtest"
 )
 
 func TestCrash(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "crasher")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "./testdata/crasher").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := buildtest.Build(binary, "./testdata/crasher"); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct{ args, traceback, want string }{
 		{"watched call segv", "", "nb201: /opt/plugin.so crashed (SIGSEGV): run it again; GOTRACEBACK=all shows where"},
