@@ -67,7 +67,7 @@ test: setup
 # The tests that test leaves out or shortens, since they take many seconds: those that call needs.Long or
 # needs.IsLong.
 LONGER := TestCheckWeights TestClientAnswersTheRecords TestClientsOnForeignKey \
-	TestCompletionOfManyArchitectures TestConformanceFullSize TestControls TestDocs TestEvaluate40Trials \
+	TestCompletionOfManyArchitectures TestConformanceFullSize TestControls TestDocs TestEvaluateTrials \
 	TestEvaluateTrialsOfPhotographs TestEvaluationsReadBack TestExportedFiles TestGoldenPhotographs \
 	TestGoldenTrajectoryBFloat16 TestGoldenTrajectoryFloat32 TestGoldenTrajectoryFloat64 \
 	TestHostileReport TestIdle TestKeptPrograms TestKernels TestLatency TestLiveLooks \

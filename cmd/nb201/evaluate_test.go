@@ -232,13 +232,13 @@ func evaluateTrials(t *testing.T, architectures int, dataset, definition string)
 	}
 }
 
+// The campaign has 40 trials, with -short 12.
 func TestEvaluateTrials(t *testing.T) {
-	evaluateTrials(t, 3, "digits", corrupted(t, filepath.Join("..", "..", "configs", "digits", "digits.csv.gz"), "digits"))
-}
-
-func TestEvaluate40Trials(t *testing.T) {
-	needs.Long(t, "does the same as TestEvaluateTrials, with more trials")
-	evaluateTrials(t, 10, "digits", corrupted(t, filepath.Join("..", "..", "configs", "digits", "digits.csv.gz"), "digits"))
+	architectures := 10
+	if !needs.IsLong() {
+		architectures = 3
+	}
+	evaluateTrials(t, architectures, "digits", corrupted(t, filepath.Join("..", "..", "configs", "digits", "digits.csv.gz"), "digits"))
 }
 
 // The photographs are in the layout of CIFAR-10.

@@ -41,6 +41,7 @@ func TestKernels(t *testing.T) {
 	if args := os.Getenv(child); args != "" {
 		os.Exit(run(strings.Fields(args), os.Stdout, os.Stderr))
 	}
+	needs.Long(t, "compiles for GPUs")
 	kernels := func(args string, variables ...string) (stdout, stderr string, code int) {
 		t.Helper()
 		c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernels$")
@@ -52,7 +53,6 @@ func TestKernels(t *testing.T) {
 		}
 		return out.String(), errs.String(), c.ProcessState.ExitCode()
 	}
-	needs.Long(t, "compiles for GPUs")
 	if _, stderr, code := kernels("", "NB201_HOME="+t.TempDir(), "GOMLX_BACKEND="); code != 2 || !strings.Contains(stderr, "run `nb201 setup --device cuda13 --compiler`") {
 		t.Errorf("without a compiler: code %d, %s", code, stderr)
 	}
